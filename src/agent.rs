@@ -1,0 +1,1 @@
+//! maglevd: warm-up, desired → plan → apply, repair loop.

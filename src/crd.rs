@@ -1,0 +1,1 @@
+//! What a person types: the custom resources, one kind per file.

@@ -1,0 +1,1 @@
+//! Custom resources in, `model::Config` and per-object problems out; synchronous.

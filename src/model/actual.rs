@@ -1,0 +1,139 @@
+//! What VPP has, as its own dumps report it: numbers unchecked, because nobody promised them.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    num::NonZeroU16,
+};
+
+use super::vip::{Protocol, Service, VipKey};
+
+/// A VIP's identity in VPP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VppVip {
+    /// The prefix's address.
+    pub address: IpAddr,
+    /// The prefix's length: 32 or 128 where it is a host.
+    pub length: u8,
+    /// The IP protocol; 255 for all of them.
+    pub protocol: u8,
+    /// The port; 0 with protocol 255.
+    pub port: u16,
+}
+
+impl VppVip {
+    /// The key of the same VIP if it is one that a Frontend could claim: a host prefix, and all
+    /// ports or a port of TCP or UDP. Anything else is foreign.
+    #[must_use]
+    pub fn key(&self) -> Option<VipKey> {
+        let host = if self.address.is_ipv4() { 32 } else { 128 };
+        if self.length != host {
+            return None;
+        }
+        let service = match (self.protocol, NonZeroU16::new(self.port)) {
+            (255, None) => Service::AllPorts,
+            (6, Some(port)) => Service::Port { protocol: Protocol::Tcp, port },
+            (17, Some(port)) => Service::Port { protocol: Protocol::Udp, port },
+            _ => return None,
+        };
+        Some(VipKey { address: self.address, service })
+    }
+
+    /// `tcp`, `udp`, `any`, or the number.
+    #[must_use]
+    pub fn protocol_text(&self) -> String {
+        match self.protocol {
+            6 => "tcp".into(),
+            17 => "udp".into(),
+            255 => "any".into(),
+            other => other.to_string(),
+        }
+    }
+}
+
+impl From<VipKey> for VppVip {
+    fn from(key: VipKey) -> Self {
+        let (protocol, port) = match key.service {
+            Service::AllPorts => (255, 0),
+            Service::Port { protocol, port } => (protocol.number(), port.get()),
+        };
+        let length = if key.address.is_ipv4() { 32 } else { 128 };
+        Self { address: key.address, length, protocol, port }
+    }
+}
+
+impl fmt::Display for VppVip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} {} {}", self.address, self.length, self.protocol_text(), self.port)
+    }
+}
+
+/// How VPP encapsulates for a VIP, as dumped (VPP `lb_encap_type` and its parameter).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ActualEncap {
+    /// GRE4 0, GRE6 1, L3DSR 2, NAT4 3, NAT6 4.
+    pub kind: u32,
+    /// The code point; meaningful for L3DSR.
+    pub dscp: u8,
+    /// The port, in host order; meaningful for NAT.
+    pub target_port: u16,
+}
+
+/// One VIP in VPP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActualVip {
+    /// Encapsulation; `None` where it could not be read.
+    pub encap: Option<ActualEncap>,
+    /// `src_ip_sticky`; `None` where it could not be read (only the CLI text has it).
+    pub sticky: Option<bool>,
+    /// Buckets in the new-flow table; `None` where it could not be read.
+    pub table_length: Option<u16>,
+    /// Index in VPP's VIP pool, which the packet counters go by; `None` where it could not be read.
+    pub pool_index: Option<u32>,
+    /// Its live application servers (removed ones are left out).
+    pub ases: BTreeMap<IpAddr, ActualAs>,
+}
+
+/// One live application server of a VIP in VPP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActualAs {
+    /// Its weight.
+    pub weight: u8,
+    /// Buckets of the new-flow table that point at it.
+    pub buckets: u32,
+}
+
+/// VPP's LB state: the last dump and each step that VPP acknowledged since.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Actual {
+    /// By identity.
+    pub vips: BTreeMap<VppVip, ActualVip>,
+}
+
+/// VPP's global settings of the LB plugin (`lb_conf_get`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActualConf {
+    /// Source of IPv4 encapsulation; all ones = unset.
+    pub ipv4_source: Ipv4Addr,
+    /// Source of IPv6 encapsulation; all ones = unset.
+    pub ipv6_source: Ipv6Addr,
+    /// Buckets of each worker's sticky table.
+    pub sticky_buckets_per_core: u32,
+    /// Seconds after which an idle flow is forgotten.
+    pub flow_timeout: u32,
+}
+
+impl ActualConf {
+    /// The IPv4 source, unless it is unset.
+    #[must_use]
+    pub fn ipv4(&self) -> Option<Ipv4Addr> {
+        (self.ipv4_source != Ipv4Addr::BROADCAST).then_some(self.ipv4_source)
+    }
+
+    /// The IPv6 source, unless it is unset.
+    #[must_use]
+    pub fn ipv6(&self) -> Option<Ipv6Addr> {
+        (self.ipv6_source != Ipv6Addr::from_bits(u128::MAX)).then_some(self.ipv6_source)
+    }
+}

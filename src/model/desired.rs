@@ -1,0 +1,1 @@
+//! What VPP should have.

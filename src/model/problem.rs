@@ -1,0 +1,99 @@
+//! What is wrong with an object, for the person who wrote it.
+
+use std::fmt;
+
+/// The fixed PascalCase word of a problem: a condition's reason and a metric's label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// Another namespace's Frontend on this address is older, so it owns the address.
+    AddressOwnedByOtherNamespace,
+    /// An older Frontend of the same namespace has this claim, encap or port use on the address.
+    Conflicted,
+    /// A pool names a Backend that does not exist.
+    BackendNotFound,
+    /// A stored Backend does not decode.
+    BackendUnreadable,
+    /// A second Backend with the same address in one Frontend.
+    DuplicateAddress,
+    /// The referenced HealthCheck does not exist.
+    HealthCheckNotFound,
+    /// The referenced HealthCheck does not decode.
+    HealthCheckUnreadable,
+    /// This build does not probe that type of HealthCheck.
+    TypeNotSupported,
+    /// This build cannot read the certificate reference of a HealthCheck.
+    CertificateRefNotSupported,
+    /// This node lacks the capability that the probe needs.
+    MissingCapability,
+    /// Backends of both IP families in one Frontend.
+    MixedFamilies,
+    /// The encap cannot carry to backends of that family.
+    EncapFamilyMismatch,
+    /// No backend of the Frontend resolves.
+    NoBackends,
+    /// The node has no source address of the family that the encap needs.
+    NoSourceAddress,
+    /// The sum of a pool's weights is too large for the table.
+    WeightsTooLarge,
+    /// The stored object does not decode.
+    Unreadable,
+    /// A field has a value that is not allowed.
+    Invalid,
+    /// A recreated VIP still reads back as it was.
+    RecreateIneffective,
+    /// VPP refused a step.
+    VppRefused,
+}
+
+impl Reason {
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AddressOwnedByOtherNamespace => "AddressOwnedByOtherNamespace",
+            Self::Conflicted => "Conflicted",
+            Self::BackendNotFound => "BackendNotFound",
+            Self::BackendUnreadable => "BackendUnreadable",
+            Self::DuplicateAddress => "DuplicateAddress",
+            Self::HealthCheckNotFound => "HealthCheckNotFound",
+            Self::HealthCheckUnreadable => "HealthCheckUnreadable",
+            Self::TypeNotSupported => "TypeNotSupported",
+            Self::CertificateRefNotSupported => "CertificateRefNotSupported",
+            Self::MissingCapability => "MissingCapability",
+            Self::MixedFamilies => "MixedFamilies",
+            Self::EncapFamilyMismatch => "EncapFamilyMismatch",
+            Self::NoBackends => "NoBackends",
+            Self::NoSourceAddress => "NoSourceAddress",
+            Self::WeightsTooLarge => "WeightsTooLarge",
+            Self::Unreadable => "Unreadable",
+            Self::Invalid => "Invalid",
+            Self::RecreateIneffective => "RecreateIneffective",
+            Self::VppRefused => "VppRefused",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One problem of one object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Problem {
+    /// The fixed word.
+    pub reason: Reason,
+    /// The path of the field that has to change, as `kubectl explain` spells it, such as
+    /// `spec.pools[primary].backends[web-1]`; empty where it is the whole object.
+    pub field: String,
+    /// A sentence that names object, field, what was found and what is allowed.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem of `field`.
+    pub fn new(reason: Reason, field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { reason, field: field.into(), message: message.into() }
+    }
+}

@@ -1,0 +1,1 @@
+//! Log, event bus and metrics.

@@ -1,0 +1,1 @@
+//! What needs a real control plane: one for all tests here, a namespace per test.

@@ -1,0 +1,1 @@
+//! Everything that crosses a wire, against real recordings and the simulator: one module per boundary.

@@ -1,1 +1,199 @@
-//! What VPP should have.
+//! What VPP should have for one VIP, and how that compares with what it has.
+
+use std::{collections::BTreeMap, fmt, net::IpAddr};
+
+use super::{
+    actual::{ActualEncap, ActualVip},
+    config::{Frontend, Standing},
+    health::HealthSnapshot,
+    name::Name,
+    problem::{Problem, Reason},
+    vip::{Dscp, Encap, Family, TableLength, VipKey},
+    weights::{Effective, WantAs, effective},
+};
+
+/// What VPP should have for a VIP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Exactly this.
+    Exactly(LbVip),
+    /// What it has: nothing is added, removed or recreated.
+    Hold {
+        /// Why.
+        problem: Problem,
+        /// Weights that still follow health, for application servers that VPP has.
+        weights: BTreeMap<IpAddr, WantAs>,
+    },
+}
+
+/// A VIP as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LbVip {
+    /// Encapsulation; `None` while no backend resolves: as VPP has it, and a VIP that is not there
+    /// is not added.
+    pub encap: Option<Encap>,
+    /// Flows stick to the client's address.
+    pub sticky: bool,
+    /// Buckets in the new-flow table.
+    pub table_length: TableLength,
+    /// Application servers.
+    pub ases: BTreeMap<IpAddr, WantAs>,
+    /// Application servers that nobody claims stay: one of them may be an unreadable Backend's.
+    pub keep_unclaimed: bool,
+}
+
+/// What is wanted of one VIP, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The Frontend.
+    pub frontend: Name,
+    /// What it wants.
+    pub want: Want,
+}
+
+/// What VPP should have, as far as Frontends say.
+pub type Desired = BTreeMap<VipKey, Wanted>;
+
+/// What `frontend` wants now, and its effective weights; `None` for a withdrawn one.
+/// `have` is its VIP in VPP.
+#[must_use]
+pub fn want(frontend: &Frontend, health: &HealthSnapshot, have: Option<&ActualVip>) -> Option<(Want, Effective)> {
+    let vpp = |address: IpAddr| have.and_then(|vip| vip.ases.get(&address)).map(|of| of.weight);
+    let effective = effective(&frontend.pools, health, vpp);
+    let want = match &frontend.standing {
+        Standing::Withdrawn(_) => return None,
+        Standing::Held(problem) => Want::Hold { problem: problem.clone(), weights: effective.ases.clone() },
+        Standing::Serving => Want::Exactly(LbVip {
+            encap: frontend.encap,
+            sticky: frontend.sticky,
+            table_length: frontend.table_length,
+            ases: effective.ases.clone(),
+            keep_unclaimed: effective.keep_unclaimed,
+        }),
+    };
+    Some((want, effective))
+}
+
+impl Want {
+    /// The same, but leaving the VIP itself alone for `problem`; weights still follow health.
+    #[must_use]
+    pub fn hold(self, problem: Problem) -> Self {
+        match self {
+            Self::Exactly(LbVip { ases, .. }) => Self::Hold { problem, weights: ases },
+            held @ Self::Hold { .. } => held,
+        }
+    }
+
+    /// The problem of a VIP that is held.
+    #[must_use]
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Hold { problem, .. } => Some(problem),
+            Self::Exactly(_) => None,
+        }
+    }
+}
+
+/// A property that cannot be changed on a live VIP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mismatch {
+    /// Encapsulation differs.
+    Encap,
+    /// Session affinity differs.
+    Affinity,
+    /// The table's length differs.
+    TableLength,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Encap => "encap",
+            Self::Affinity => "session-affinity",
+            Self::TableLength => "table-length",
+        })
+    }
+}
+
+impl LbVip {
+    /// The first property that only a recreate can mend. What VPP did not tell counts as equal:
+    /// a recreate cuts flows, so it needs certainty.
+    #[must_use]
+    pub fn mismatch(&self, have: &ActualVip) -> Option<Mismatch> {
+        let encap = self.encap.zip(have.encap).is_some_and(|(want, have)| !same_encap(want, have));
+        let affinity = have.sticky.is_some_and(|have| have != self.sticky);
+        let length = have.table_length.is_some_and(|have| have != self.table_length.get());
+        if encap {
+            Some(Mismatch::Encap)
+        } else if affinity {
+            Some(Mismatch::Affinity)
+        } else if length {
+            Some(Mismatch::TableLength)
+        } else {
+            None
+        }
+    }
+}
+
+impl From<Encap> for ActualEncap {
+    /// VPP's numbers for an encap (`lb_encap_type`).
+    fn from(encap: Encap) -> Self {
+        let (kind, dscp, target_port) = match encap {
+            Encap::Gre4 => (0, 0, 0),
+            Encap::Gre6 => (1, 0, 0),
+            Encap::L3dsr(dscp) => (2, dscp.get(), 0),
+            Encap::Nat4(port) => (3, 0, port.get()),
+            Encap::Nat6(port) => (4, 0, port.get()),
+        };
+        Self { kind, dscp, target_port }
+    }
+}
+
+/// An encapsulation that VPP reports and that no Frontend could ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("VPP reports encap {} with dscp {} and target port {}, which no Frontend can ask for", .0.kind, .0.dscp, .0.target_port)]
+pub struct NotOurEncap(ActualEncap);
+
+impl TryFrom<ActualEncap> for Encap {
+    type Error = NotOurEncap;
+
+    fn try_from(encap: ActualEncap) -> Result<Self, NotOurEncap> {
+        let port = std::num::NonZeroU16::new(encap.target_port);
+        match encap.kind {
+            0 => Some(Self::Gre4),
+            1 => Some(Self::Gre6),
+            2 => Dscp::new(encap.dscp).map(Self::L3dsr),
+            3 => port.map(Self::Nat4),
+            4 => port.map(Self::Nat6),
+            _ => None,
+        }
+        .ok_or(NotOurEncap(encap))
+    }
+}
+
+fn same_encap(want: Encap, have: ActualEncap) -> bool {
+    let want = ActualEncap::from(want);
+    want.kind == have.kind
+        && match want.kind {
+            2 => want.dscp == have.dscp,
+            3 | 4 => want.target_port == have.target_port,
+            _ => true,
+        }
+}
+
+/// Why a node cannot program a VIP: it has no address to send encapsulated packets from.
+#[must_use]
+pub fn no_source_address(frontend: &Name, encap: Encap) -> Problem {
+    Problem::new(
+        Reason::NoSourceAddress,
+        "spec.encap",
+        format!(
+            "Frontend {frontend} needs {encap}, but this node has no source address of that family: set spec.vpp.{} \
+             in its LoadBalancerConfig, or give the Node an InternalIP of the family",
+            match encap.backend_family() {
+                Family::V4 => "ipv4SourceAddress",
+                Family::V6 => "ipv6SourceAddress",
+            }
+        ),
+    )
+}

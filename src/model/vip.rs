@@ -195,6 +195,12 @@ impl Weight {
         (value <= 100).then_some(Self(value))
     }
 
+    /// The nearest weight to one that VPP reports, which may be any byte.
+    #[must_use]
+    pub fn clamped(value: u8) -> Self {
+        Self(value.min(100))
+    }
+
     /// The number.
     #[must_use]
     pub fn get(self) -> u8 {

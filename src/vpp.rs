@@ -1,1 +1,18 @@
 //! The client of VPP: frames, codec, messages, session, and the operations of the lb plugin.
+//!
+//! ```text
+//!   agent ── lb (typed operations) ── session (one socket, many in flight) ── frame ── VPP's api.sock
+//!             └── cli (text VPP has no message for)   └── messages ── codec
+//! ```
+//!
+//! The simulator in `sandbox` speaks the same [`messages`] from the other side, so all of them
+//! encode and decode both ways. Nothing here decides what VPP should have: that is the agent's.
+
+pub mod cli;
+pub mod codec;
+pub mod errno;
+pub mod error;
+pub mod frame;
+pub mod lb;
+pub mod messages;
+pub mod session;

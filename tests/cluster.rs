@@ -1,1 +1,6 @@
 //! What needs a real control plane: one for all tests here, a namespace per test.
+
+#[path = "cluster/control_plane.rs"]
+mod control_plane;
+#[path = "cluster/harness.rs"]
+mod harness;

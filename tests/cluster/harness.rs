@@ -1,0 +1,210 @@
+//! The control plane that all tests of this binary share, and what a test needs of it.
+//!
+//! It is etcd and the API server, started by the first test that asks, with the CRDs of `crds/` installed. There are no
+//! controllers: nothing finalises a namespace, makes a ServiceAccount or schedules a pod. A test that stops the API
+//! server or needs controllers starts a control plane of its own with [`own_control_plane`].
+
+#![allow(dead_code, reason = "each module of this binary uses its own part of the harness")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, ResourceExt};
+use maglev::sandbox::assets::{Assets, Tool};
+use maglev::sandbox::control_plane::{ControlPlane, Credentials, Options};
+use maglev::sandbox::processes::Processes;
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+/// How long a test waits for any condition.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+
+/// A running control plane with our CRDs.
+pub(crate) struct Cluster {
+    plane: ControlPlane,
+    dir: PathBuf,
+}
+
+/// The shared control plane; the first caller starts it. It ends with the test process, however that ends.
+pub(crate) async fn cluster() -> &'static Cluster {
+    CLUSTER.get_or_init(|| start("shared", false)).await
+}
+
+/// A control plane for one test alone. It ends when dropped.
+pub(crate) async fn own_control_plane(name: &str, controllers: bool) -> Cluster {
+    start(name, controllers).await
+}
+
+async fn start(name: &str, controllers: bool) -> Cluster {
+    let assets = Assets::of_checkout(&root()).await.unwrap();
+    let dir = scratch(name);
+    let options = Options { controllers, ..Options::new(assets) };
+    let processes = Processes::start().unwrap();
+    let plane = ControlPlane::start(&dir, &processes, options).await.unwrap();
+    let cluster = Cluster { plane, dir };
+    cluster.install_crds().await;
+    cluster
+}
+
+/// The checkout.
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A directory for this process under `target/`; those of earlier runs are removed.
+fn scratch(name: &str) -> PathBuf {
+    let parent = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster");
+    for old in fs::read_dir(&parent).into_iter().flatten().flatten() {
+        let file_name = old.file_name();
+        let pid = file_name.to_string_lossy().rsplit('-').next().unwrap_or_default().to_owned();
+        if !Path::new("/proc").join(pid).exists() {
+            let _ = fs::remove_dir_all(old.path());
+        }
+    }
+    let dir = parent.join(format!("{name}-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+impl Cluster {
+    /// The control plane itself.
+    pub(crate) fn plane(&self) -> &ControlPlane {
+        &self.plane
+    }
+
+    /// A directory for the files of this cluster's tests.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// An administrator's client, made in the calling test's runtime.
+    pub(crate) async fn client(&self) -> Client {
+        self.plane.client().await.unwrap()
+    }
+
+    /// A new namespace named after the test.
+    pub(crate) async fn namespace(&self, test: &str) -> String {
+        let namespaces: Api<Namespace> = Api::all(self.client().await);
+        let metadata = ObjectMeta { generate_name: Some(format!("{test}-")), ..ObjectMeta::default() };
+        let wanted = Namespace { metadata, ..Namespace::default() };
+        namespaces.create(&PostParams::default(), &wanted).await.unwrap().name_any()
+    }
+
+    /// Makes a ServiceAccount; what it may do is up to the test.
+    pub(crate) async fn service_account(&self, namespace: &str, name: &str) {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await, namespace);
+        let metadata = ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() };
+        let wanted = ServiceAccount { metadata, ..ServiceAccount::default() };
+        accounts.create(&PostParams::default(), &wanted).await.unwrap();
+    }
+
+    /// A kubeconfig file with the ServiceAccount's own token, as its pods would have it.
+    pub(crate) async fn kubeconfig_as(&self, namespace: &str, service_account: &str) -> PathBuf {
+        let token = self.plane.issue_token(namespace, service_account).await.unwrap();
+        let path = self.dir.join(format!("{namespace}-{service_account}.kubeconfig"));
+        self.plane.write_kubeconfig(&path, namespace, &Credentials::Token(token)).unwrap();
+        path
+    }
+
+    /// A client that is this ServiceAccount.
+    pub(crate) async fn client_as(&self, namespace: &str, service_account: &str) -> Client {
+        let config = Kubeconfig::read_from(self.kubeconfig_as(namespace, service_account).await).unwrap();
+        let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
+        Client::try_from(config).unwrap()
+    }
+
+    /// Runs kubectl as administrator; `stdin` is what `-f -` reads.
+    pub(crate) async fn kubectl_with(&self, args: &[&str], stdin: &str) -> Output {
+        run(self.tool(Tool::Kubectl).args(args), stdin).await
+    }
+
+    /// Runs kubectl as administrator and returns what it printed; it must succeed.
+    pub(crate) async fn kubectl(&self, args: &[&str]) -> String {
+        let output = self.kubectl_with(args, "").await;
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "kubectl {args:?}: {stderr}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Applies manifests. `Err` is what kubectl printed on stderr.
+    pub(crate) async fn apply(&self, namespace: &str, manifests: &str) -> Result<String, String> {
+        let output = self.kubectl_with(&["apply", "--server-side", "-n", namespace, "-f", "-"], manifests).await;
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() { Ok(String::from_utf8(output.stdout).unwrap() + &stderr) } else { Err(stderr) }
+    }
+
+    /// One of the control plane's tools with its kubeconfig set, everything else of the user's own setup left out.
+    pub(crate) fn tool(&self, tool: Tool) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(self.plane.assets().path(tool));
+        command.env("KUBECONFIG", self.plane.kubeconfig()).env("HOME", &self.dir).current_dir(root());
+        command.kill_on_drop(true);
+        command
+    }
+
+    async fn install_crds(&self) {
+        let crds: Api<CustomResourceDefinition> = Api::all(self.client().await);
+        let params = PatchParams::apply("maglev-tests").force();
+        let mut names = Vec::new();
+        for crd in committed_crds() {
+            let applied = crds.patch(&crd.name_any(), &params, &Patch::Apply(&crd)).await.unwrap();
+            names.push(applied.name_any());
+        }
+        for name in names {
+            let established = async || is_established(&crds.get(&name).await.unwrap()).then_some(());
+            eventually(&format!("{name} is established"), established).await;
+        }
+    }
+}
+
+/// The CRDs committed in `crds/`.
+pub(crate) fn committed_crds() -> Vec<CustomResourceDefinition> {
+    let mut files: Vec<_> =
+        fs::read_dir(root().join("crds")).into_iter().flatten().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    let parse = |path: &PathBuf| {
+        let text = fs::read_to_string(path).unwrap();
+        serde_saphyr::from_str(&text).unwrap_or_else(|err| panic!("{}: {err}", path.display()))
+    };
+    files.iter().filter(|path| path.extension().is_some_and(|ext| ext == "yaml")).map(parse).collect()
+}
+
+fn is_established(crd: &CustomResourceDefinition) -> bool {
+    let conditions = crd.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == "Established" && condition.status == "True")
+}
+
+/// Runs a command to its end with `stdin` as its input, bounded by twice [`LIMIT`].
+pub(crate) async fn run(command: &mut tokio::process::Command, stdin: &str) -> Output {
+    use std::process::Stdio;
+    use tokio::io::AsyncWriteExt;
+
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let text = stdin.to_owned();
+    // A command that does not read its input closes it; that is its right.
+    let write = tokio::spawn(async move { input.write_all(text.as_bytes()).await });
+    let output = tokio::time::timeout(2 * LIMIT, child.wait_with_output()).await.expect("the command ends").unwrap();
+    let _ = write.await;
+    output
+}
+
+/// Asks until there is an answer; fails the test after [`LIMIT`].
+pub(crate) async fn eventually<T>(what: &str, mut question: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        if let Some(answer) = question().await {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "not within {} s: {what}", LIMIT.as_secs());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

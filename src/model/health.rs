@@ -124,7 +124,8 @@ pub struct BackendHealth {
     /// The state.
     pub state: BackendState,
     /// Whether this address has ever been in a known state since the agent started. Until then
-    /// VPP's weight is kept, so that a restart moves nothing.
+    /// VPP's weight is kept, so that a restart moves nothing. False also while its HealthCheck is
+    /// missing or not supported: the weight is kept then as well.
     pub ever_known: bool,
     /// The last transitions, oldest first; at most `ProbeConf::transition_history`.
     pub history: Arc<[Transition]>,

@@ -1,0 +1,295 @@
+//! The scheduling: one probe loop per backend, all on one thread, driven by what the configuration
+//! says now.
+//!
+//! Everything happens in one place, between two waits: a configuration is applied, a result is
+//! counted, due probes start, a batch leaves. A probe that a change made meaningless is dropped
+//! there and then, so its result cannot arrive late.
+
+mod backend_loop;
+mod reconcile;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use fastrand::Rng;
+use futures::{
+    FutureExt, StreamExt,
+    future::{LocalBoxFuture, abortable},
+    stream::FuturesUnordered,
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::model::{
+    config::Config,
+    event::{Event, Events},
+    health::{HealthSnapshot, ProbeCode},
+    name::Name,
+    vip::Family,
+};
+
+use self::backend_loop::{BackendLoop, Flight};
+use super::{
+    HealthOptions,
+    complaint::Complaint,
+    lag::{Lag, PULSE},
+    prober::{Outcome, Prober, Target},
+    publisher::Publisher,
+    suspicion::Suspicion,
+};
+
+/// The others of a family whose path became suspect are probed within this time.
+const SUSPECT_SPREAD: Duration = Duration::from_secs(1);
+
+/// A probe that told nothing about its backend is repeated after this time, or earlier if its
+/// cadence says so.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Schedules the probes of every backend and publishes what they find.
+pub(super) struct Checker<P> {
+    prober: P,
+    config_rx: watch::Receiver<Option<Config>>,
+    events: Events,
+    options: HealthOptions,
+    rng: Rng,
+    /// The configuration in force; `None` before the first.
+    config: Option<Config>,
+    loops: HashMap<Name, BackendLoop>,
+    /// When the next probe of each loop starts that has none under way.
+    due: BTreeSet<(Instant, Name)>,
+    flights: FuturesUnordered<LocalBoxFuture<'static, Option<Landing>>>,
+    paths: [Suspicion; 2],
+    publisher: Publisher,
+    lag: Lag,
+    starved: Complaint,
+    unable: Complaint,
+}
+
+/// A probe that ended, unless it was dropped before.
+struct Landing {
+    name: Name,
+    elapsed: Duration,
+    outcome: Outcome,
+}
+
+/// Why the checker came back from its wait.
+enum Woken {
+    Shutdown,
+    Config,
+    ConfigClosed,
+    Landed(Option<Landing>),
+    Timer,
+}
+
+impl<P: Prober> Checker<P> {
+    pub(super) fn new(
+        prober: P,
+        options: HealthOptions,
+        config_rx: watch::Receiver<Option<Config>>,
+        events: Events,
+        snapshot_tx: watch::Sender<HealthSnapshot>,
+    ) -> Self {
+        Self {
+            prober,
+            config_rx,
+            rng: Rng::with_seed(options.seed),
+            config: None,
+            loops: HashMap::new(),
+            due: BTreeSet::new(),
+            flights: FuturesUnordered::new(),
+            paths: Default::default(),
+            publisher: Publisher::new(snapshot_tx, events.clone(), options.clock, 0),
+            lag: Lag::default(),
+            starved: Complaint::default(),
+            unable: Complaint::default(),
+            events,
+            options,
+        }
+    }
+
+    /// Probes until `shutdown`.
+    pub(super) async fn run(mut self, shutdown: CancellationToken) {
+        let mut watching = true;
+        let mut turn = Instant::now();
+        self.take_config();
+        loop {
+            self.start_due();
+            self.publisher.publish(Instant::now());
+            // Counted from before this turn's work, so that a turn that took long counts as lag.
+            let wake = self.wake(turn);
+            let woken = self.wait(wake, watching, &shutdown).await;
+            turn = Instant::now();
+            if let Some(wake) = wake {
+                self.lag.woke(wake, turn);
+            }
+            match woken {
+                Woken::Shutdown => return,
+                Woken::Config => self.take_config(),
+                Woken::ConfigClosed => watching = false,
+                Woken::Landed(Some(landing)) => self.land(landing, turn),
+                Woken::Landed(None) | Woken::Timer => {}
+            }
+        }
+    }
+
+    /// When there is something to do without anything happening.
+    fn wake(&self, turn: Instant) -> Option<Instant> {
+        let start = self.due.first().filter(|_| self.may_start()).map(|(due, _)| *due);
+        let pulse = (!self.flights.is_empty()).then(|| turn + PULSE);
+        [start, pulse, self.publisher.due()].into_iter().flatten().min()
+    }
+
+    async fn wait(&mut self, wake: Option<Instant>, watching: bool, shutdown: &CancellationToken) -> Woken {
+        // In this order: what a configuration ends must not be counted first, and an answer that is
+        // there must not lose against a clock.
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => Woken::Shutdown,
+            changed = self.config_rx.changed(), if watching => {
+                if changed.is_ok() { Woken::Config } else { Woken::ConfigClosed }
+            }
+            Some(landed) = self.flights.next(), if !self.flights.is_empty() => Woken::Landed(landed),
+            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Woken::Timer,
+        }
+    }
+
+    fn take_config(&mut self) {
+        let config = self.config_rx.borrow_and_update().clone();
+        if let Some(config) = config {
+            self.reconcile(config);
+        }
+    }
+
+    fn may_start(&self) -> bool {
+        self.flights.len() < self.options.max_in_flight.max(1)
+    }
+
+    fn start_due(&mut self) {
+        let now = Instant::now();
+        while self.may_start() && self.due.first().is_some_and(|(due, _)| *due <= now) {
+            if let Some((_, name)) = self.due.pop_first() {
+                self.start_probe(name, now);
+            }
+        }
+    }
+
+    fn start_probe(&mut self, name: Name, now: Instant) {
+        let (Some(config), Some(of)) = (&self.config, self.loops.get_mut(&name)) else { return };
+        of.due = None;
+        let Some(check) = of.check().cloned() else { return };
+        let kind = check.probe.type_name();
+        let source = config.node.probe.source(of.family());
+        self.events.emit_probe(|| Event::ProbeStart { backend: name.clone(), kind });
+        let probe = self.prober.probe(Target { address: of.backend.address, source, check });
+        let (probe, abort) = abortable(probe);
+        of.flight = Some(Flight { abort, mark: self.lag.mark(now), started: now });
+        let landing = async move {
+            let outcome = probe.await.ok()?;
+            Some(Landing { name, elapsed: now.elapsed(), outcome })
+        };
+        self.flights.push(landing.boxed_local());
+    }
+
+    /// Takes a result in. One that was dropped never gets here, so it is the current probe's.
+    fn land(&mut self, landing: Landing, now: Instant) {
+        let Landing { name, elapsed, outcome } = landing;
+        let Some(of) = self.loops.get_mut(&name) else { return };
+        let (Some(flight), Some(check)) = (of.flight.take(), of.check().cloned()) else { return };
+        let cadence = |of: &BackendLoop| of.machine.cadence().of(&check);
+        match outcome {
+            Outcome::NotProbed { detail } => {
+                self.options.metrics.not_probed.inc();
+                if let Some(unsaid) = self.unable.raise(now) {
+                    tracing::warn!(backend = %name, %detail, unsaid, "this node could not send a probe; it is repeated");
+                }
+                let delay = cadence(of).min(RETRY);
+                self.schedule(&name, now, delay, now);
+            }
+            Outcome::Answer { code, .. } if !code.is_success() && self.lag.spoiled(flight.mark, check.timeout, now) => {
+                self.options.metrics.discarded.inc();
+                if let Some(unsaid) = self.starved.raise(now) {
+                    tracing::warn!(backend = %name, %code, unsaid, "a failed probe is discarded: this process got too little time");
+                }
+                let delay = cadence(of).min(RETRY);
+                self.schedule(&name, now, delay, now);
+            }
+            Outcome::Answer { code, detail } => {
+                let kind = check.probe.type_name();
+                self.options.metrics.duration.with_label_values(&[kind]).observe(elapsed.as_secs_f64());
+                tracing::trace!(backend = %name, %code, %detail, "probe");
+                self.events.emit_probe(|| Event::ProbeDone { backend: name.clone(), kind, code, duration: elapsed });
+                self.count(&name, code, now);
+                if let Some(of) = self.loops.get(&name) {
+                    let delay = cadence(of);
+                    self.schedule(&name, flight.started, delay, now);
+                }
+            }
+        }
+    }
+
+    /// Counts an answer, for its backend and for the path of its family.
+    fn count(&mut self, name: &Name, code: ProbeCode, now: Instant) {
+        let fail_open = self.config.as_ref().is_some_and(|config| config.node.probe.fail_open);
+        let Some(of) = self.loops.get_mut(name) else { return };
+        let family = of.family();
+        let path = &mut self.paths[index(family)];
+        let mut begins = false;
+        if code.is_success() {
+            of.first_miss = None;
+            if path.succeed() {
+                self.publisher.suspect(family, false);
+            }
+        } else {
+            path.miss(name);
+            let since = *of.first_miss.get_or_insert(path.successes());
+            begins = of.machine.is_about_to_fall() && fail_open && path.begin(since);
+        }
+        of.machine.observe(code.is_success());
+        // The suspicion is told before the fall that it is about, and leaves in the same batch.
+        if begins {
+            self.publisher.suspect(family, true);
+        }
+        self.publisher.note(name, &of.finding(Some(code)));
+        if begins {
+            self.probe_family(family, now);
+        }
+    }
+
+    /// Probes every backend of `family` soon, to learn whether it is the path that fails.
+    fn probe_family(&mut self, family: Family, now: Instant) {
+        for (name, of) in &mut self.loops {
+            let soon = now + SUSPECT_SPREAD.mul_f64(self.rng.f64());
+            if let Some(due) = of.due.filter(|due| of.family() == family && *due > soon) {
+                self.due.remove(&(due, name.clone()));
+                self.due.insert((soon, name.clone()));
+                of.due = Some(soon);
+            }
+        }
+    }
+
+    /// Has the next probe of `name` start `delay` ± 10 % after `from`, or now if that is past.
+    fn schedule(&mut self, name: &Name, from: Instant, delay: Duration, now: Instant) {
+        let jittered = delay.mul_f64(0.9 + 0.2 * self.rng.f64());
+        self.schedule_at(name, (from + jittered).max(now));
+    }
+
+    fn schedule_at(&mut self, name: &Name, at: Instant) {
+        let Some(of) = self.loops.get_mut(name) else { return };
+        if let Some(due) = of.due.replace(at) {
+            self.due.remove(&(due, name.clone()));
+        }
+        self.due.insert((at, name.clone()));
+    }
+}
+
+fn index(family: Family) -> usize {
+    match family {
+        Family::V4 => 0,
+        Family::V6 => 1,
+    }
+}

@@ -1,0 +1,150 @@
+//! One backend's probe loop: what it is about, how far its counter is, and what is next.
+
+use std::sync::Arc;
+
+use futures::future::AbortHandle;
+use tokio::time::Instant;
+
+use crate::{
+    health::{lag::Mark, publisher::Finding, suspicion::Successes},
+    model::{
+        config::{AdminState, Backend, Check, HealthCheck},
+        health::{BackendState, ProbeCode, machine::Machine},
+        vip::Family,
+    },
+};
+
+/// What is known about one backend, and its next or current probe.
+pub(super) struct BackendLoop {
+    pub(super) backend: Arc<Backend>,
+    pub(super) machine: Machine,
+    /// Whether the address has been in a known state since the agent started.
+    known: bool,
+    /// Where the family's successes stood when the current run of misses began.
+    pub(super) first_miss: Option<Successes>,
+    /// When the next probe starts; `None` while one is under way or none is to be sent.
+    pub(super) due: Option<Instant>,
+    pub(super) flight: Option<Flight>,
+}
+
+/// A probe under way. Dropping it drops the probe.
+pub(super) struct Flight {
+    pub(super) abort: AbortHandle,
+    pub(super) mark: Mark,
+    pub(super) started: Instant,
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.abort.abort();
+    }
+}
+
+/// What there is to do for a backend.
+#[derive(Clone, Copy, Debug)]
+enum Duty<'a> {
+    Probe(&'a Arc<HealthCheck>),
+    /// No HealthCheck is named: always up.
+    AlwaysUp,
+    /// Paused or disabled: not probed.
+    Resting(BackendState),
+    /// It should be probed but cannot be: its HealthCheck is missing, or of a type we lack.
+    Unchecked,
+}
+
+impl<'a> Duty<'a> {
+    fn of(backend: &'a Backend) -> Self {
+        match (backend.admin_state, &backend.check) {
+            (AdminState::Paused, _) => Self::Resting(BackendState::Paused),
+            (AdminState::Disabled, _) => Self::Resting(BackendState::Disabled),
+            (AdminState::Enabled, Check::None) => Self::AlwaysUp,
+            (AdminState::Enabled, Check::Probe(check)) => Self::Probe(check),
+            (AdminState::Enabled, Check::Missing(_) | Check::NotSupported(_)) => Self::Unchecked,
+        }
+    }
+
+    fn same(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Probe(old), Self::Probe(new)) => Arc::ptr_eq(old, new) || old.same_probe(new),
+            (Self::AlwaysUp, Self::AlwaysUp) | (Self::Unchecked, Self::Unchecked) => true,
+            (Self::Resting(old), Self::Resting(new)) => old == new,
+            _ => false,
+        }
+    }
+}
+
+impl BackendLoop {
+    /// A loop that has not begun: the state is unknown.
+    pub(super) fn new(backend: Arc<Backend>) -> Self {
+        let mut new =
+            Self { backend, machine: Machine::new(1, 1), known: false, first_miss: None, due: None, flight: None };
+        new.begin();
+        new
+    }
+
+    /// The HealthCheck to probe by; `None` where no probe is to be sent.
+    pub(super) fn check(&self) -> Option<&Arc<HealthCheck>> {
+        match Duty::of(&self.backend) {
+            Duty::Probe(check) => Some(check),
+            _ => None,
+        }
+    }
+
+    /// The family of the address.
+    pub(super) fn family(&self) -> Family {
+        Family::of(self.backend.address)
+    }
+
+    /// Goes on with what `backend` says now. False where that changes nothing about the probing: the
+    /// loop stays as it is. Otherwise the probe under way, if any, is dropped and the next one is not
+    /// yet due.
+    pub(super) fn adopt(&mut self, backend: Arc<Backend>) -> bool {
+        let old = std::mem::replace(&mut self.backend, backend);
+        let moved = old.address != self.backend.address;
+        if !moved && Duty::of(&old).same(Duty::of(&self.backend)) {
+            return false;
+        }
+        if moved {
+            self.machine.reset();
+            self.known = false;
+        }
+        self.begin();
+        true
+    }
+
+    /// Starts over with the state kept as far as the duty allows.
+    fn begin(&mut self) {
+        self.flight = None;
+        self.first_miss = None;
+        match Duty::of(&self.backend) {
+            Duty::Probe(check) => self.machine = self.machine.with_thresholds(check.rise, check.fall),
+            Duty::AlwaysUp => self.machine.bring_up(),
+            Duty::Resting(_) => self.machine.reset(),
+            // The counter is kept, so that the state is back with the HealthCheck.
+            Duty::Unchecked => {}
+        }
+        self.remember();
+    }
+
+    /// What is known now; `code` is that of the probe that told it.
+    pub(super) fn finding(&mut self, code: Option<ProbeCode>) -> Finding {
+        self.remember();
+        // Without a check the weight is kept. Told as never known, it also stays kept for a reader
+        // that sees the HealthCheck come back before the state does.
+        let unchecked = matches!(Duty::of(&self.backend), Duty::Unchecked);
+        let ever_known = self.known && !unchecked;
+        Finding { address: self.backend.address, state: self.state(), ever_known, code }
+    }
+
+    fn state(&self) -> BackendState {
+        match Duty::of(&self.backend) {
+            Duty::Probe(_) | Duty::AlwaysUp => self.machine.state(),
+            Duty::Resting(state) => state,
+            Duty::Unchecked => BackendState::Unknown,
+        }
+    }
+
+    fn remember(&mut self) {
+        self.known |= self.state() != BackendState::Unknown;
+    }
+}

@@ -1,0 +1,83 @@
+//! How much time this thread did not get: a starved or paused process must not mark anything down.
+//!
+//! The checker wakes at least every [`PULSE`] while probes are under way. How late it wakes is time
+//! that the probes did not get either, though their timeouts ran on.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The longest sleep of the checker while probes are under way.
+pub(super) const PULSE: Duration = Duration::from_millis(50);
+
+/// Lateness that any timer has.
+const NOISE: Duration = Duration::from_millis(5);
+
+/// Adds up the time that the thread did not get.
+#[derive(Debug, Default)]
+pub(super) struct Lag {
+    total: Duration,
+}
+
+/// A moment's reading of [`Lag`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    at: Instant,
+    total: Duration,
+}
+
+impl Lag {
+    /// The checker wanted to wake at `wanted` and woke at `now`.
+    pub(super) fn woke(&mut self, wanted: Instant, now: Instant) {
+        let late = now.saturating_duration_since(wanted);
+        if late > NOISE {
+            self.total += late;
+        }
+    }
+
+    /// A reading, taken when a probe starts.
+    pub(super) fn mark(&self, now: Instant) -> Mark {
+        Mark { at: now, total: self.total }
+    }
+
+    /// Whether a failure seen `now`, of a probe started at `mark`, may be this thread's fault: over a
+    /// quarter of the probe's time was lost, or its own timer ran so late.
+    pub(super) fn spoiled(&self, mark: Mark, timeout: Duration, now: Instant) -> bool {
+        let overrun = now.saturating_duration_since(mark.at).saturating_sub(timeout);
+        let lost = (self.total - mark.total).max(overrun);
+        lost > NOISE.max(timeout / 4)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_probe_is_spoiled_by_its_own_late_timer_and_by_time_lost_while_it_ran() {
+        let start = Instant::now();
+        let mut lag = Lag::default();
+        lag.woke(start, start + 900 * MS);
+        let mark = lag.mark(start + 1000 * MS);
+        // What was lost before the probe started does not count; nor does a punctual timeout.
+        assert!(!lag.spoiled(mark, 1000 * MS, start + 2001 * MS));
+        // Its own timer fired 300 ms late.
+        assert!(lag.spoiled(mark, 1000 * MS, start + 2300 * MS));
+        // The thread stood still for 300 ms of its second, though its timer was punctual.
+        lag.woke(start + 1100 * MS, start + 1400 * MS);
+        assert!(lag.spoiled(mark, 1000 * MS, start + 2001 * MS));
+    }
+
+    #[test]
+    fn the_lateness_of_any_timer_is_no_starvation() {
+        let start = Instant::now();
+        let mut lag = Lag::default();
+        let mark = lag.mark(start);
+        for n in 0..1000 {
+            lag.woke(start + n * MS, start + (n + 3) * MS);
+        }
+        assert!(!lag.spoiled(mark, 1000 * MS, start + 1003 * MS));
+    }
+}

@@ -1,0 +1,135 @@
+//! TLS for probes: ring explicitly, one configuration per HealthCheck, and no resumption, so that
+//! every probe looks at the certificate.
+
+use std::{io, net::IpAddr, sync::Arc};
+
+use futures::TryFutureExt;
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    client::{
+        Resumption,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::model::{config::Tls, health::ProbeCode};
+
+use super::{network::Stage, prober::Outcome};
+
+/// The authorities that browsers trust.
+pub(super) fn well_known_roots() -> RootCertStore {
+    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
+}
+
+/// The TLS of one HealthCheck.
+pub(super) struct TlsClient {
+    connector: TlsConnector,
+    /// The name sent and looked for; `None` = the backend's address.
+    name: Option<ServerName<'static>>,
+}
+
+impl std::fmt::Debug for TlsClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TlsClient").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl TlsClient {
+    /// Made ready from `tls`; `host` is the name if `tls` has none.
+    ///
+    /// # Errors
+    /// A sentence for people, where the name is not one that a certificate can have.
+    pub(super) fn new(
+        tls: &Tls,
+        host: Option<&str>,
+        alpn: &[&[u8]],
+        roots: &Arc<RootCertStore>,
+    ) -> Result<Self, String> {
+        let name = match tls.server_name.as_deref().or(host) {
+            None => None,
+            Some(name) => Some(
+                ServerName::try_from(name.to_owned())
+                    .map_err(|_| format!("{name:?} is neither a DNS name nor an address"))?,
+            ),
+        };
+        let provider = Arc::new(ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("TLS cannot be set up: {error}"))?;
+        let mut config = if tls.insecure_skip_verify {
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+                .with_no_client_auth()
+        } else {
+            builder.with_root_certificates(Arc::clone(roots)).with_no_client_auth()
+        };
+        config.resumption = Resumption::disabled();
+        config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+        Ok(Self { connector: Arc::new(config).into(), name })
+    }
+
+    /// Does the handshake: the one layer that TLS itself can fail in.
+    ///
+    /// # Errors
+    /// `L6RSP`.
+    pub(super) async fn handshake(
+        &self,
+        stream: TcpStream,
+        address: IpAddr,
+        stage: &Stage,
+    ) -> Result<TlsStream<TcpStream>, Outcome> {
+        stage.enter(ProbeCode::L6Timeout);
+        // A handshake is several small writes; waiting for acknowledgements would only slow it down.
+        let _ = stream.set_nodelay(true);
+        let name = self.name.clone().unwrap_or_else(|| ServerName::from(address));
+        self.connector.connect(name, stream).map_err(|error| failed(&error)).await
+    }
+}
+
+fn failed(error: &io::Error) -> Outcome {
+    Outcome::answer(ProbeCode::L6Response, format!("TLS handshake failed: {error}"))
+}
+
+/// Accepts any certificate, and whoever presents it: `insecureSkipVerify`.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

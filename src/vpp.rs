@@ -16,3 +16,5 @@ pub mod frame;
 pub mod lb;
 pub mod messages;
 pub mod session;
+
+pub use error::{CloseReason, Error};

@@ -103,7 +103,7 @@ pub enum Head {
 }
 
 /// A message of VPP's API.
-pub trait Message: Sized {
+pub trait Message: Sized + Send + 'static {
     /// Its name.
     const NAME: &'static str;
     /// The checksum of its definition. VPP's table lists `<name>_<crc as 8 hex digits>`.
@@ -172,6 +172,12 @@ pub fn decode<M: Message>(body: &[u8]) -> Result<(Envelope, M), CodecError> {
     let message = M::decode(&mut from)?;
     from.finish()?;
     Ok((envelope, message))
+}
+
+/// The message id of a frame's body.
+#[must_use]
+pub fn id(body: &[u8]) -> Option<u16> {
+    body.first_chunk().map(|id| u16::from_be_bytes(*id))
 }
 
 /// Reads only what precedes the fields.

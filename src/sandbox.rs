@@ -8,5 +8,7 @@ pub mod control_plane;
 pub mod demo_backend;
 pub mod error;
 pub mod processes;
+pub mod vpp_command;
+pub mod vpp_simulator;
 
 pub use error::SandboxError;

@@ -1,0 +1,47 @@
+//! What goes wrong on demand: slow and lost replies, sudden death. (`server` knows how to hang.)
+
+use std::{collections::BTreeMap, time::Duration};
+
+/// The faults that are in force.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    /// How long each reply is held back.
+    pub(super) delay: Duration,
+    /// How many more replies to each request are lost.
+    swallow: BTreeMap<String, u32>,
+    /// How many more requests it lives.
+    requests_left: Option<u64>,
+}
+
+impl Faults {
+    /// The next reply to a request of this name is lost.
+    pub(super) fn swallow_next(&mut self, request: &str) {
+        *self.swallow.entry(request.to_owned()).or_default() += 1;
+    }
+
+    /// Whether the reply to this request is to be lost.
+    pub(super) fn swallows(&mut self, request: &str) -> bool {
+        let Some(left) = self.swallow.get_mut(request) else { return false };
+        *left -= 1;
+        if *left == 0 {
+            self.swallow.remove(request);
+        }
+        true
+    }
+
+    /// It dies when it was sent `requests` more.
+    pub(super) fn die_after(&mut self, requests: u64) {
+        self.requests_left = Some(requests);
+    }
+
+    /// Counts a request; true if it is the one to die of.
+    pub(super) fn kills(&mut self) -> bool {
+        let Some(left) = &mut self.requests_left else { return false };
+        *left = left.saturating_sub(1);
+        if *left > 0 {
+            return false;
+        }
+        self.requests_left = None;
+        true
+    }
+}

@@ -1,0 +1,157 @@
+//! A VIP of the simulated plugin and what it was asked to be.
+
+use std::time::Duration;
+
+use super::{pool::Pool, prefix::Prefix};
+use crate::model::actual::VppVip;
+
+/// The identity that VPP gives a VIP: any protocol but TCP and UDP, and port 0, mean all ports.
+#[must_use]
+pub fn identity(prefix: Prefix, protocol: u8, port: u16) -> VppVip {
+    let per_port = matches!(protocol, 6 | 17) && port != 0;
+    let (protocol, port) = if per_port { (protocol, port) } else { (255, 0) };
+    VppVip { address: prefix.address(), length: prefix.length(), protocol, port }
+}
+
+/// VPP's own kind of a VIP (`lb_vip_type_t`): the family of its prefix with its encapsulation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VipType {
+    /// IPv6 to IPv6 backends by GRE.
+    Ip6Gre6,
+    /// IPv6 to IPv4 backends by GRE.
+    Ip6Gre4,
+    /// IPv4 to IPv6 backends by GRE.
+    Ip4Gre6,
+    /// IPv4 to IPv4 backends by GRE.
+    Ip4Gre4,
+    /// IPv4, layer 3 direct server return.
+    Ip4L3dsr,
+    /// IPv4 to IPv4 backends by NAT.
+    Ip4Nat4,
+    /// IPv6 to IPv6 backends by NAT.
+    Ip6Nat6,
+}
+
+impl VipType {
+    /// `None` where the family does not go with the encapsulation, or VPP knows no such `encap`.
+    #[must_use]
+    pub fn new(ipv4: bool, encap: u32) -> Option<Self> {
+        match (ipv4, encap) {
+            (true, 0) => Some(Self::Ip4Gre4),
+            (false, 0) => Some(Self::Ip6Gre4),
+            (true, 1) => Some(Self::Ip4Gre6),
+            (false, 1) => Some(Self::Ip6Gre6),
+            (true, 2) => Some(Self::Ip4L3dsr),
+            (true, 3) => Some(Self::Ip4Nat4),
+            (false, 4) => Some(Self::Ip6Nat6),
+            _ => None,
+        }
+    }
+
+    /// `lb_encap_type`: GRE4 0, GRE6 1, L3DSR 2, NAT4 3, NAT6 4.
+    #[must_use]
+    pub fn encap(self) -> u32 {
+        match self {
+            Self::Ip4Gre4 | Self::Ip6Gre4 => 0,
+            Self::Ip4Gre6 | Self::Ip6Gre6 => 1,
+            Self::Ip4L3dsr => 2,
+            Self::Ip4Nat4 => 3,
+            Self::Ip6Nat6 => 4,
+        }
+    }
+
+    /// Whether its application servers are IPv4.
+    #[must_use]
+    pub fn has_ipv4_servers(self) -> bool {
+        matches!(self, Self::Ip4Gre4 | Self::Ip6Gre4 | Self::Ip4L3dsr | Self::Ip4Nat4)
+    }
+
+    /// As VPP's CLI prints it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ip6Gre6 => "ip6-gre6",
+            Self::Ip6Gre4 => "ip6-gre4",
+            Self::Ip4Gre6 => "ip4-gre6",
+            Self::Ip4Gre4 => "ip4-gre4",
+            Self::Ip4L3dsr => "ip4-l3dsr",
+            Self::Ip4Nat4 => "ip4-nat4",
+            Self::Ip6Nat6 => "ip6-nat6",
+        }
+    }
+}
+
+/// The settings of a VIP as sent (`lb_add_del_vip_v2`), unchecked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VipSettings {
+    /// `lb_encap_type`.
+    pub encap: u32,
+    /// The code point; read with L3DSR only.
+    pub dscp: u8,
+    /// 0 cluster IP, 1 node port; read with NAT only.
+    pub srv_type: u8,
+    /// The port of the backends, in host order; read with NAT only.
+    pub target_port: u16,
+    /// Buckets of the new-flow table.
+    pub table_length: u32,
+    /// Whether flows are told apart by their source address alone.
+    pub src_ip_sticky: bool,
+}
+
+impl Default for VipSettings {
+    /// GRE4, 1024 buckets.
+    fn default() -> Self {
+        Self { encap: 0, dscp: 0, srv_type: 0, target_port: 0, table_length: 1024, src_ip_sticky: false }
+    }
+}
+
+/// A VIP in VPP's pool. It stays there for a while after it was deleted.
+#[derive(Clone, Debug)]
+pub struct Vip {
+    pub(super) id: VppVip,
+    pub(super) prefix: Prefix,
+    pub(super) kind: VipType,
+    pub(super) settings: VipSettings,
+    /// Cleared when the VIP is deleted.
+    pub(super) used: bool,
+    /// Indexes of its application servers in the plugin's pool, live and removed ones.
+    pub(super) servers: Pool<u32>,
+    /// Whether the bucket counts of its servers are out of date.
+    pub(super) stale: bool,
+}
+
+impl Vip {
+    pub(super) fn new(id: VppVip, prefix: Prefix, kind: VipType, settings: VipSettings) -> Self {
+        Self { id, prefix, kind, settings, used: true, servers: Pool::new(0), stale: false }
+    }
+
+    /// The byte that VPP keeps DSCP or service type in: the two share their place.
+    pub(super) fn argument(&self) -> u8 {
+        match self.kind {
+            VipType::Ip4L3dsr => self.settings.dscp & 0x3f,
+            VipType::Ip4Nat4 | VipType::Ip6Nat6 => self.settings.srv_type,
+            _ => 0,
+        }
+    }
+
+    /// The port of its backends in host order; 0 without NAT.
+    pub(super) fn target_port(&self) -> u16 {
+        if matches!(self.kind, VipType::Ip4Nat4 | VipType::Ip6Nat6) { self.settings.target_port } else { 0 }
+    }
+}
+
+/// An application server in VPP's pool. It stays there for a while after it was removed.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Index of its VIP.
+    pub(super) vip: u32,
+    pub(super) address: std::net::IpAddr,
+    pub(super) weight: u8,
+    /// Cleared when it is removed, set again when it is added again.
+    pub(super) used: bool,
+    /// When it was last removed, by VPP's clock; 0 if never.
+    pub(super) removed_at: Duration,
+    pub(super) buckets: u32,
+    /// The load-balance object of the route to it.
+    pub(super) dpo: u32,
+}

@@ -1,0 +1,179 @@
+//! The agent's own Node and the LoadBalancerConfigs: which one it uses, and what follows.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use super::{
+    Work,
+    changes::{Changes, Record},
+    claims::Age,
+    object::{Meta, NodeObject},
+};
+use crate::model::{
+    Name,
+    config::{Kind, NodeConfig, ProbeConf, SyncConf, VppConf},
+    problem::{Problem, Reason},
+};
+
+/// A LoadBalancerConfig as it was read.
+///
+/// One that does not decode keeps its place, so that no node changes over to another while somebody
+/// mends it: what can be read of it holds, the rest has the defaults.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct NodeRead {
+    /// Labels that a Node has to have; `None` where they cannot be read, so that it matches none.
+    pub(super) selector: Option<BTreeMap<String, String>>,
+    /// `spec.vpp`.
+    pub(super) vpp: VppConf,
+    /// `spec.sync`.
+    pub(super) sync: SyncConf,
+    /// `spec.probe`.
+    pub(super) probe: ProbeConf,
+    /// What could not be read of it.
+    pub(super) problems: Vec<Problem>,
+}
+
+impl NodeRead {
+    fn matches(&self, node: &NodeObject) -> bool {
+        self.selector
+            .as_ref()
+            .is_some_and(|selector| selector.iter().all(|(label, value)| node.labels.get(label) == Some(value)))
+    }
+}
+
+struct Entry {
+    meta: Meta,
+    read: NodeRead,
+    record: Record,
+}
+
+impl Entry {
+    fn age(&self) -> Age {
+        Age { created: self.meta.created, name: self.meta.name.clone() }
+    }
+}
+
+/// The own Node and all LoadBalancerConfigs.
+#[derive(Default)]
+pub(super) struct NodeState {
+    entries: HashMap<Name, Entry>,
+    by_age: BTreeSet<Age>,
+    /// The own Node as last seen; one that was deleted is unknown, not without labels.
+    node: Option<NodeObject>,
+    /// What follows.
+    pub(super) resolved: Arc<NodeConfig>,
+    dirty: bool,
+}
+
+impl NodeState {
+    /// Takes in a LoadBalancerConfig.
+    pub(super) fn apply(&mut self, meta: Meta, read: NodeRead, first_list: bool) {
+        let name = meta.name.clone();
+        let mut record = if first_list { Record::of_first_list(&meta.revision) } else { Record::default() };
+        if let Some(entry) = self.entries.get(&name)
+            && entry.meta == meta
+            && entry.read == read
+        {
+            return;
+        }
+        if let Some(entry) = self.entries.remove(&name) {
+            self.by_age.remove(&entry.age());
+            record = entry.record;
+        }
+        let entry = Entry { meta, read, record };
+        self.by_age.insert(entry.age());
+        self.entries.insert(name, entry);
+        self.dirty = true;
+    }
+
+    /// Forgets a deleted LoadBalancerConfig.
+    pub(super) fn delete(&mut self, name: &Name, changes: &mut Changes) {
+        if let Some(entry) = self.entries.remove(name) {
+            self.by_age.remove(&entry.age());
+            entry.record.remove((Kind::LoadBalancerConfig, name, &entry.meta.revision), changes);
+            self.dirty = true;
+        }
+    }
+
+    /// The names of all LoadBalancerConfigs.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Name> {
+        self.entries.keys()
+    }
+
+    /// Takes in the own Node.
+    pub(super) fn apply_node(&mut self, node: NodeObject) {
+        if self.node.as_ref() != Some(&node) {
+            self.node = Some(node);
+            self.dirty = true;
+        }
+    }
+
+    /// Whether the own Node has been seen.
+    pub(super) fn has_node(&self) -> bool {
+        self.node.is_some()
+    }
+
+    /// Decides which LoadBalancerConfig is used. Returns whether what follows changed.
+    pub(super) fn settle(&mut self, changes: &mut Changes, work: &mut Work) -> bool {
+        let Some(node) = self.node.as_ref() else { return false };
+        if !std::mem::take(&mut self.dirty) {
+            return false;
+        }
+        work.nodes += 1;
+        let mut winner: Option<&Name> = None;
+        for age in &self.by_age {
+            let Some(entry) = self.entries.get_mut(&age.name) else { continue };
+            let mut problems = entry.read.problems.clone();
+            let matches = entry.read.matches(node);
+            match winner {
+                Some(winner) if matches => problems.push(conflicted(&age.name, winner, &node.name)),
+                None if matches => winner = Some(&age.name),
+                _ => {}
+            }
+            let in_effect = problems.is_empty();
+            let object = (Kind::LoadBalancerConfig, &age.name, &entry.meta.revision);
+            entry.record.settle(object, in_effect, problems, changes);
+        }
+        let config = node_config(node, winner.and_then(|name| self.entries.get(name)));
+        let changed = *self.resolved != config;
+        if changed {
+            self.resolved = Arc::new(config);
+        }
+        changed
+    }
+
+    /// The problems of the LoadBalancerConfig `name`.
+    pub(super) fn problems(&self, name: &Name) -> &[Problem] {
+        self.entries.get(name).map_or(&[], |entry| entry.record.problems())
+    }
+}
+
+fn node_config(node: &NodeObject, used: Option<&Entry>) -> NodeConfig {
+    let read = used.map(|entry| &entry.read);
+    NodeConfig {
+        load_balancer_config: used.map(|entry| entry.meta.name.clone()),
+        internal_ipv4: node.addresses.iter().find_map(|address| match address {
+            IpAddr::V4(address) => Some(*address),
+            IpAddr::V6(_) => None,
+        }),
+        internal_ipv6: node.addresses.iter().find_map(|address| match address {
+            IpAddr::V6(address) => Some(*address),
+            IpAddr::V4(_) => None,
+        }),
+        vpp: read.map(|read| read.vpp.clone()).unwrap_or_default(),
+        sync: read.map(|read| read.sync.clone()).unwrap_or_default(),
+        probe: read.map(|read| read.probe.clone()).unwrap_or_default(),
+    }
+}
+
+fn conflicted(name: &Name, winner: &Name, node: &str) -> Problem {
+    const FIELD: &str = "spec.nodeSelector";
+    let message = format!(
+        "LoadBalancerConfig {name}: {FIELD} selects Node {node:?}, which uses the older LoadBalancerConfig {winner}; a \
+         node uses exactly one"
+    );
+    Problem::new(Reason::Conflicted, FIELD, message)
+}

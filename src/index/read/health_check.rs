@@ -1,0 +1,168 @@
+//! Reads a HealthCheck.
+
+use regex::Regex;
+use serde_json::Value;
+
+use super::{Invalid, Unreadable, probe, unreadable};
+use crate::{
+    crd::{self, CheckType, Count, Grpc, HealthCheckSpec, Interval, Port, Timeout},
+    index::health_checks::{CheckRead, not_supported},
+    model::{
+        Name,
+        config::{HealthCheck, Http, Kind, Probe, Revision, Tls},
+        problem::{Problem, Reason},
+    },
+};
+
+/// Reads the HealthCheck `name`.
+pub(in crate::index) fn health_check(
+    name: &Name,
+    revision: &Revision,
+    spec: Result<&HealthCheckSpec, &Unreadable>,
+) -> CheckRead {
+    const OUTCOME: &str = "until it is corrected its backends are not probed and keep their weights";
+    match spec {
+        Err(found) => {
+            let fields: [(_, super::Probe); 11] = [
+                ("type", probe::<CheckType>),
+                ("port", probe::<Port>),
+                ("interval", probe::<Interval>),
+                ("fastInterval", probe::<Interval>),
+                ("downInterval", probe::<Interval>),
+                ("timeout", probe::<Timeout>),
+                ("rise", probe::<Count>),
+                ("fall", probe::<Count>),
+                ("http", probe_http),
+                ("tls", probe::<crd::Tls>),
+                ("grpc", probe::<Grpc>),
+            ];
+            let problem = unreadable(Kind::HealthCheck, name, found, &fields, OUTCOME);
+            CheckRead { check: Err(problem), not_supported: None }
+        }
+        Ok(spec) => match what_one_probe_does(spec) {
+            Ok(probe) => {
+                let not_supported = beyond_this_build(name, spec);
+                CheckRead { check: Ok(resolved(name, revision, spec, probe)), not_supported }
+            }
+            Err(mut invalid) => {
+                invalid.what = format!("{}; {OUTCOME}", invalid.what);
+                CheckRead { check: Err(invalid.problem(Kind::HealthCheck, name)), not_supported: None }
+            }
+        },
+    }
+}
+
+/// Tries to decode `spec.http` without ever showing a header's value: it may be a secret.
+fn probe_http(value: &Value) -> Result<(), serde_json::Error> {
+    let mut rest = value.clone();
+    let headers = rest.as_object_mut().and_then(|http| http.remove("headers")).unwrap_or_default();
+    probe::<crd::Http>(&rest)?;
+    probe::<Option<Vec<crd::Header>>>(&headers)
+        .map_err(|_| serde::de::Error::custom("headers has an entry without a text as name and a text as value"))
+}
+
+fn resolved(name: &Name, revision: &Revision, spec: &HealthCheckSpec, probe: Probe) -> HealthCheck {
+    HealthCheck {
+        name: name.clone(),
+        revision: revision.clone(),
+        interval: spec.interval.get(),
+        fast_interval: spec.fast_interval.unwrap_or(spec.interval).get(),
+        down_interval: spec.down_interval.unwrap_or(spec.interval).get(),
+        timeout: spec.timeout.get(),
+        rise: spec.rise.into(),
+        fall: spec.fall.into(),
+        probe,
+    }
+}
+
+/// What the schema allows and this build cannot do yet.
+fn beyond_this_build(name: &Name, spec: &HealthCheckSpec) -> Option<Problem> {
+    const TYPES: &str = "it does TCP, HTTP and HTTPS, and until then the health of its backends is unknown";
+    const CERTIFICATES: &str = "it trusts the well-known CAs or, with tls.insecureSkipVerify, anybody; until then the health of its backends \
+         is unknown";
+    if let CheckType::Icmp | CheckType::Grpc = spec.check_type {
+        let found = spec.check_type.as_str();
+        return Some(not_supported(name, Reason::TypeNotSupported, "spec.type", found, TYPES));
+    }
+    let tls = spec.tls.as_ref()?;
+    let field = match (&tls.ca_certificate_ref, &tls.client_certificate_ref) {
+        (Some(_), _) => "spec.tls.caCertificateRef",
+        (None, Some(_)) => "spec.tls.clientCertificateRef",
+        (None, None) => return None,
+    };
+    Some(not_supported(name, Reason::CertificateRefNotSupported, field, "set", CERTIFICATES))
+}
+
+fn what_one_probe_does(spec: &HealthCheckSpec) -> Result<Probe, Invalid> {
+    let port = || {
+        let absent =
+            || Invalid::new("spec.port", format!("is absent, but type {} needs one", spec.check_type.as_str()));
+        spec.port.map(Into::into).ok_or_else(absent)
+    };
+    let host = spec.http.as_ref().and_then(|http| http.host.as_deref());
+    let tls = spec.tls.as_ref().map(|given| tls(given, host)).transpose();
+    match spec.check_type {
+        CheckType::Icmp => Ok(Probe::Icmp),
+        CheckType::Tcp => Ok(Probe::Tcp { port: port()?, tls: tls? }),
+        CheckType::Http => Ok(Probe::Http { port: port()?, http: http(spec.http.as_ref())?, tls: None }),
+        CheckType::Https => {
+            let tls = match tls? {
+                Some(tls) => tls,
+                None => self::tls(&crd::Tls::default(), host)?,
+            };
+            Ok(Probe::Http { port: port()?, http: http(spec.http.as_ref())?, tls: Some(tls) })
+        }
+        CheckType::Grpc => {
+            let service = spec.grpc.as_ref().and_then(|grpc| grpc.service.clone()).unwrap_or_default();
+            Ok(Probe::Grpc { port: port()?, service, tls: tls? })
+        }
+    }
+}
+
+fn tls(spec: &crd::Tls, host: Option<&str>) -> Result<Tls, Invalid> {
+    let server_name = spec.server_name.as_deref().or(host).map(str::to_owned);
+    if server_name.is_none() && !spec.insecure_skip_verify {
+        let what = "is absent, and so is spec.http.host: TLS needs the name that the certificate must have, or \
+                    tls.insecureSkipVerify: true";
+        return Err(Invalid::new("spec.tls.serverName", what));
+    }
+    Ok(Tls { server_name, insecure_skip_verify: spec.insecure_skip_verify })
+}
+
+/// The request; checked so far that a prober can always build it.
+fn http(spec: Option<&crd::Http>) -> Result<Http, Invalid> {
+    let spec = spec.cloned().unwrap_or_default();
+    if !spec.path.starts_with('/') || spec.path.parse::<http::uri::PathAndQuery>().is_err() {
+        let what = format!("is {:?}, which is not a path that starts with / and has no space", spec.path);
+        return Err(Invalid::new("spec.http.path", what));
+    }
+    if let Some(host) = &spec.host
+        && http::HeaderValue::from_str(host).is_err()
+    {
+        return Err(Invalid::new("spec.http.host", format!("is {host:?}, which is not a host name")));
+    }
+    if spec.expected_statuses.is_empty() {
+        return Err(Invalid::new("spec.http.expectedStatuses", "is empty; it needs a status such as 200 or 200-399"));
+    }
+    if let Some(Err(error)) = spec.expected_body.as_deref().map(Regex::new) {
+        let error: String = error.to_string().chars().take(super::LONGEST_ERROR).collect();
+        return Err(Invalid::new("spec.http.expectedBody", format!("is not a regular expression: {error}")));
+    }
+    // The value of a header may be a secret: it is never shown.
+    if let Some(bad) = spec.headers.iter().find(|header| !is_sendable(header)) {
+        let what = format!("has an entry {:?} that is not an HTTP header", bad.name);
+        return Err(Invalid::new("spec.http.headers", what));
+    }
+    Ok(Http {
+        path: spec.path,
+        host: spec.host,
+        method: spec.method.into(),
+        expected_statuses: spec.expected_statuses.into_iter().map(Into::into).collect(),
+        expected_body: spec.expected_body,
+        headers: spec.headers.into_iter().map(|header| (header.name, header.value)).collect(),
+    })
+}
+
+fn is_sendable(header: &crd::Header) -> bool {
+    http::HeaderName::from_bytes(header.name.as_bytes()).is_ok() && http::HeaderValue::from_str(&header.value).is_ok()
+}

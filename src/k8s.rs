@@ -1,1 +1,78 @@
 //! Everything that talks to the API server.
+//!
+//! ```text
+//! API server ──list+watch──▶ kind_watch (one per kind) ──Update──▶ watches ──▶ index ──▶ Config
+//!                              │ ledger: what is listed, waiting, gone
+//!                              └─ crd_guard: is the kind really served?
+//! ```
+//!
+//! What is not known is unknown, never empty: a list that fails, a 403, a missing CRD or an object
+//! that does not decode takes nothing away from what was last seen. Called by the binaries.
+
+pub mod client;
+pub mod watches;
+
+mod causes;
+mod crd_guard;
+mod guard;
+mod kind_watch;
+mod kinds;
+mod ledger;
+
+pub use client::ClientOptions;
+pub use watches::{Delays, WatchOptions, Watches};
+
+/// What can go wrong at start-up. Later nothing here is an error for the caller: whatever the API
+/// server answers is told in the log and tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kubeconfig cannot be read.
+    #[error("cannot read the kubeconfig {path}")]
+    Kubeconfig {
+        /// The file.
+        path: String,
+        /// Why not.
+        #[source]
+        source: kube::config::KubeconfigError,
+    },
+    /// There is neither a kubeconfig nor a pod's ServiceAccount.
+    #[error("found neither a kubeconfig nor a pod's ServiceAccount")]
+    NoConfig(#[source] kube::config::InferConfigError),
+    /// The configuration makes no client, such as an unreadable certificate.
+    #[error("cannot make a client for {url}")]
+    Client {
+        /// The API server.
+        url: String,
+        /// Why not.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// A metric is already registered.
+    #[error("cannot register the metric {name}")]
+    Metric {
+        /// The metric.
+        name: &'static str,
+        /// Why not.
+        #[source]
+        source: prometheus::Error,
+    },
+}
+
+impl Error {
+    /// The fixed word for metrics and conditions.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Kubeconfig { .. } => "KubeconfigUnreadable",
+            Self::NoConfig(_) => "NoKubeconfig",
+            Self::Client { .. } => "ClientRejected",
+            Self::Metric { .. } => "MetricRejected",
+        }
+    }
+
+    /// Whether trying again may help: never, each is a matter of how the program was started.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        false
+    }
+}

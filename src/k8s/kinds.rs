@@ -1,0 +1,53 @@
+//! The watched kinds as the API server names them. Used within `k8s` only.
+
+use kube::{core::ApiResource, runtime::watcher};
+
+use crate::{
+    crd::{Backend, Frontend, HealthCheck, LoadBalancerConfig},
+    model::config::Kind,
+};
+
+/// Group, version and plural of `kind`.
+pub(super) fn resource(kind: Kind) -> ApiResource {
+    match kind {
+        Kind::HealthCheck => ApiResource::erase::<HealthCheck>(&()),
+        Kind::Backend => ApiResource::erase::<Backend>(&()),
+        Kind::Frontend => ApiResource::erase::<Frontend>(&()),
+        Kind::LoadBalancerConfig => ApiResource::erase::<LoadBalancerConfig>(&()),
+        Kind::Node => ApiResource::erase::<k8s_openapi::api::core::v1::Node>(&()),
+    }
+}
+
+/// The CustomResourceDefinition of `kind`; `None` for what Kubernetes itself serves.
+pub(super) fn crd_name(kind: Kind) -> Option<String> {
+    let resource = resource(kind);
+    (kind != Kind::Node).then(|| format!("{}.{}", resource.plural, resource.group))
+}
+
+/// What of `kind` is watched: everything, but of the Nodes only `node_name`.
+pub(super) fn watch_config(kind: Kind, node_name: &str) -> watcher::Config {
+    // A list in pages and then a watch, not a streaming list: kube skips what does not decode in
+    // the latter, and a list from etcd is never older than what was seen before.
+    let config = watcher::Config::default();
+    match kind {
+        Kind::Node => config.fields(&format!("metadata.name={node_name}")),
+        _ => config,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_kinds_have_a_crd_and_nodes_have_none() {
+        let names: Vec<_> = Kind::ALL.into_iter().map(crd_name).collect();
+        let ours = ["healthchecks", "backends", "frontends", "loadbalancerconfigs"];
+        let ours = ours.map(|plural| Some(format!("{plural}.maglev.vpp.io")));
+        assert_eq!(names[..4], ours);
+        assert_eq!(names[4], None);
+        let config = watch_config(Kind::Node, "node-a");
+        assert_eq!(config.field_selector.as_deref(), Some("metadata.name=node-a"));
+        assert_eq!(watch_config(Kind::Backend, "node-a").field_selector, None);
+    }
+}

@@ -1,0 +1,202 @@
+//! Watches every kind that an agent needs, feeds the index and tells what changed.
+//!
+//! One task holds the index and the watches of all kinds. Called by `bin/maglevd`; the receiver of
+//! the `Config` goes on to `health` and `agent`. It never ends by itself: whatever the API server
+//! does, the last `Config` stands.
+
+use std::sync::Arc;
+
+use futures::{FutureExt as _, future::BoxFuture, future::join_all};
+use kube::Client;
+use prometheus::{IntGaugeVec, Opts, Registry};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+pub use super::kind_watch::Delays;
+use super::{
+    Error,
+    causes::Causes,
+    kind_watch::{KindWatch, Update},
+};
+use crate::{
+    index::{Changes, Index, IndexOptions},
+    model::{
+        config::{Config, Kind},
+        event::{Event, Events},
+    },
+};
+
+/// Updates that may wait for the index: each can be a whole list.
+const QUEUE: usize = 16;
+
+/// What the watches are told at their start.
+#[derive(Clone, Debug)]
+pub struct WatchOptions {
+    /// The name of the agent's own Node.
+    pub node_name: String,
+    /// Whether Frontends and Backends may have loopback addresses (`--allow-loopback`).
+    pub allow_loopback: bool,
+    /// How long a watch waits for what.
+    pub delays: Delays,
+}
+
+/// The watches before they run.
+pub struct Watches {
+    client: Client,
+    options: WatchOptions,
+    index: Index,
+    events: Events,
+    objects: Option<IntGaugeVec>,
+}
+
+impl Watches {
+    /// Watches through `client`, and where the configuration appears: `None` until every kind had
+    /// its first complete list.
+    #[must_use]
+    pub fn new(client: Client, options: WatchOptions, events: Events) -> (Self, watch::Receiver<Option<Config>>) {
+        let index = IndexOptions { allow_loopback: options.allow_loopback, node_name: options.node_name.clone() };
+        let (index, config_rx) = Index::new(index);
+        (Self { client, options, index, events, objects: None }, config_rx)
+    }
+
+    /// Registers `maglev_config_objects{kind}`.
+    ///
+    /// # Errors
+    /// If the registry has it already.
+    pub fn register(&mut self, registry: &Registry) -> Result<(), Error> {
+        let name = "maglev_config_objects";
+        let rejected = |source| Error::Metric { name, source };
+        let opts = Opts::new(name, "Objects of each watched kind, as last seen; absent before the first list.");
+        let objects = IntGaugeVec::new(opts, &["kind"]).map_err(rejected)?;
+        registry.register(Box::new(objects.clone())).map_err(rejected)?;
+        self.objects = Some(objects);
+        Ok(())
+    }
+
+    /// Watches until `shutdown`.
+    #[must_use]
+    pub fn run(mut self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
+        async move {
+            let (updates, updates_rx) = mpsc::channel(QUEUE);
+            let causes = Arc::new(Causes::default());
+            let watches = Kind::ALL.map(|kind| {
+                let of = (kind, self.options.node_name.as_str());
+                KindWatch::new(self.client.clone(), of, self.options.delays, Arc::clone(&causes), updates.clone()).run()
+            });
+            drop(updates);
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                _ = join_all(watches) => {}
+                () = self.feed(updates_rx) => {}
+            }
+        }
+        .boxed()
+    }
+
+    /// Gives updates to the index; those that came together become one configuration.
+    async fn feed(&mut self, mut updates_rx: mpsc::Receiver<Update>) {
+        let mut updates = Vec::with_capacity(QUEUE);
+        while updates_rx.recv_many(&mut updates, QUEUE).await > 0 {
+            let mut batch = self.index.batch();
+            for Update { kind, first, gone, objects, count } in updates.drain(..) {
+                if let Some(gauge) = &self.objects {
+                    gauge.with_label_values(&[kind.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));
+                }
+                for name in gone {
+                    batch.delete(kind, &name);
+                }
+                if first {
+                    batch.reset(kind, objects);
+                } else {
+                    objects.into_iter().for_each(|object| batch.apply(object));
+                }
+            }
+            let changes = batch.publish();
+            tell(&self.events, changes);
+        }
+    }
+}
+
+/// Tells what changed, in the order that `Changes` asks for.
+fn tell(events: &Events, changes: Changes) {
+    // A problem that is gone has no event of its own: its object is told of as applied, or removed.
+    let Changes { listed, removed, vanished: _, applied, appeared } = changes;
+    for (kind, count) in listed {
+        events.emit(Event::ConfigListed { kind, count });
+    }
+    for (kind, name) in removed {
+        events.emit(Event::ConfigRemoved { kind, name });
+    }
+    for (kind, name, generation) in applied {
+        events.emit(Event::ConfigApplied { kind, name, generation });
+    }
+    for found in appeared {
+        let problem = found.problem;
+        events.emit(Event::ConfigRejected {
+            kind: found.kind,
+            name: found.name,
+            generation: found.generation,
+            field: problem.field,
+            reason: problem.reason,
+            message: problem.message,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::{
+        index::ObjectProblem,
+        model::{
+            Name,
+            event::EventSink,
+            problem::{Problem, Reason},
+        },
+    };
+
+    #[derive(Default)]
+    struct Names(Mutex<Vec<String>>);
+
+    impl EventSink for Names {
+        fn wants_probes(&self) -> bool {
+            false
+        }
+
+        fn publish(&self, event: Event) {
+            let mut text = event.name().to_owned();
+            event.fields(&mut |key, value| text.push_str(&format!(" {key}={value}")));
+            self.0.lock().expect("no test panics here").push(text);
+        }
+    }
+
+    #[test]
+    fn changes_are_told_in_order_and_the_first_list_as_a_number() {
+        let sink = Arc::new(Names::default());
+        let (web, api) = (Name::namespaced("shop", "web"), Name::namespaced("shop", "api"));
+        let problem = Problem::new(Reason::BackendNotFound, "spec.pools", "no such Backend");
+        tell(
+            &Events::new(sink.clone()),
+            Changes {
+                listed: vec![(Kind::Backend, 3)],
+                removed: vec![(Kind::Frontend, api)],
+                vanished: Vec::new(),
+                applied: vec![(Kind::Frontend, web.clone(), 2)],
+                appeared: vec![ObjectProblem { kind: Kind::Frontend, name: web, generation: 2, problem }],
+            },
+        );
+        let told = sink.0.lock().expect("no test panics here");
+        assert_eq!(
+            *told,
+            [
+                "config-applied kind=Backend count=3",
+                "config-removed kind=Frontend name=shop/api",
+                "config-applied kind=Frontend name=shop/web generation=2",
+                "config-rejected kind=Frontend name=shop/web generation=2 field=spec.pools reason=BackendNotFound \
+                 message=no such Backend",
+            ]
+        );
+    }
+}

@@ -1,0 +1,66 @@
+{{/* The chart's name as it appears in object names. */}}
+{{- define "maglev.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 53 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* Release and chart name; the chart's name alone where the release already bears it. */}}
+{{- define "maglev.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 53 | trimSuffix "-" -}}
+{{- else if contains (include "maglev.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 53 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "maglev.name" .) | trunc 53 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The agent's objects: "maglevd" for the release "maglev", "prod-maglevd" for "prod". */}}
+{{- define "maglev.agent.fullname" -}}
+{{- $fullname := include "maglev.fullname" . -}}
+{{- if hasSuffix "maglev" $fullname -}}
+{{- printf "%sd" $fullname -}}
+{{- else -}}
+{{- printf "%s-maglevd" $fullname -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "maglev.agent.serviceAccountName" -}}
+{{- if .Values.agent.serviceAccount.create -}}
+{{- default (include "maglev.agent.fullname" .) .Values.agent.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.agent.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Labels of every object. */}}
+{{- define "maglev.labels" -}}
+{{- with .Values.commonLabels }}
+{{- toYaml . }}
+{{ end -}}
+app.kubernetes.io/name: maglev
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* What finds the agent's pods; controller and dashboard look for name and component. */}}
+{{- define "maglev.agent.selectorLabels" -}}
+app.kubernetes.io/name: maglev
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: maglevd
+{{- end -}}
+
+{{/* An image reference, from a dict of "image" and "root". */}}
+{{- define "maglev.image" -}}
+{{- $image := .image -}}
+{{- $name := $image.repository -}}
+{{- if $image.registry -}}
+{{- $name = printf "%s/%s" $image.registry $name -}}
+{{- end -}}
+{{- if $image.digest -}}
+{{- printf "%s@%s" $name $image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $name (default .root.Chart.AppVersion $image.tag) -}}
+{{- end -}}
+{{- end -}}

@@ -25,6 +25,7 @@ mod schema;
 mod status_range;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use address::{Address, AddressError, Ipv4Source, Ipv6Source};
 pub use backend::{AdminState, Backend, BackendSpec, BackendState, BackendStatus};

@@ -94,7 +94,6 @@ impl JsonSchema for Address {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "minLength": 2,
             "maxLength": LONGEST,
             "x-kubernetes-validations": [canonical_rule(), host_rule()],
         })
@@ -168,7 +167,6 @@ macro_rules! source_address {
                 });
                 json_schema!({
                     "type": "string",
-                    "minLength": 2,
                     "maxLength": LONGEST,
                     "x-kubernetes-validations": [canonical_rule(), host_rule(), family],
                 })

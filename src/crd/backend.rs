@@ -59,7 +59,7 @@ use crate::model;
 #[serde(rename_all = "camelCase")]
 pub struct BackendSpec {
     /// The server's IPv4 or IPv6 address, such as 192.0.2.1 or 2001:db8::1. Not unspecified,
-    /// multicast, broadcast, link-local or IPv4-mapped, and no loopback address (but in a sandbox).
+    /// multicast, broadcast, link-local or IPv4-mapped; loopback addresses are for sandboxes only.
     ///
     /// It may be changed: health is then unknown until the new address was probed.
     pub address: Address,
@@ -78,6 +78,7 @@ pub struct BackendSpec {
     /// There is no default in the schema, so a manifest that leaves it out does not own it, and no
     /// GitOps tool undoes what was changed by hand at night.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "AdminState")]
     pub admin_state: Option<AdminState>,
 }
 
@@ -120,6 +121,7 @@ pub struct BackendStatus {
 
     /// What the nodes say: Up, Down, Unknown, Paused, Disabled, or Mixed where they disagree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "BackendState")]
     pub state: Option<BackendState>,
 
     /// Since when it has been in this state.

@@ -106,7 +106,6 @@ impl<const MIN: u64, const MAX: u64, const STEP: u64> JsonSchema for Duration<MI
         let (units, example) = if STEP == 1 { ("h|m|s|ms", "500ms, 2s or 1m30s") } else { ("h|m|s", "40s or 1m30s") };
         json_schema!({
             "type": "string",
-            "minLength": 2,
             "maxLength": LONGEST,
             "x-kubernetes-validations": [{
                 "rule": format!(

@@ -10,7 +10,7 @@ use super::{
     address::Address,
     condition::{self, Condition},
     number::{Dscp, Port, TableLength, Weight},
-    reference::OBJECT_NAME,
+    text,
 };
 use crate::model;
 
@@ -101,8 +101,8 @@ pub struct FrontendSpec {
     /// The virtual IP address that clients use, such as 203.0.113.10 or 2001:db8::10. It cannot be
     /// changed.
     ///
-    /// Not unspecified, multicast, broadcast, link-local or IPv4-mapped, and no loopback address
-    /// (but in a sandbox). The namespace of the oldest Frontend on an address owns that address.
+    /// Not unspecified, multicast, broadcast, link-local or IPv4-mapped; loopback addresses are for
+    /// sandboxes only. The namespace of the oldest Frontend on an address owns that address.
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("address cannot be changed: a Frontend is its claim on address, protocol and port; create another one"))]
     pub address: Address,
@@ -110,6 +110,7 @@ pub struct FrontendSpec {
     /// TCP or UDP, together with port. If both are absent, all traffic to the address is taken,
     /// and no other Frontend can be on it. It cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Protocol")]
     pub protocol: Option<Protocol>,
 
     /// The port that clients use, together with protocol. It cannot be changed.
@@ -121,14 +122,14 @@ pub struct FrontendSpec {
     #[schemars(length(max = 1024))]
     pub description: Option<String>,
 
-    /// How packets reach the backends. Frontends on the same address need the same one. Changing it
-    /// cuts all flows.
+    /// How packets reach the backends. If absent, in a GRE tunnel. Frontends on the same address
+    /// need the same encap. Changing it cuts all flows.
     #[serde(default)]
     pub encap: Encap,
 
     /// Whether flows stick to the client's address.
     ///
-    /// * None: each connection finds its backend by itself.
+    /// * None (the default): each connection finds its backend by itself.
     /// * ClientIP: all connections of one client go to the same backend.
     ///
     /// Changing it cuts all flows.
@@ -137,18 +138,18 @@ pub struct FrontendSpec {
 
     /// What happens to flows of a backend that goes down.
     ///
-    /// * Flush: they move to another backend.
+    /// * Flush (the default): they move to another backend.
     /// * Keep: they stay, in the hope that it comes back.
     #[serde(default)]
     pub on_backend_down: OnBackendDown,
 
-    /// The number of buckets of the Maglev table that new flows are spread by. The sum of the
-    /// weights of a pool should be at most a sixteenth of it; a larger table spreads more evenly and
-    /// costs more time per change. Changing it cuts all flows.
+    /// The number of buckets of the Maglev table that new flows are spread by: a power of two from
+    /// 256 to 32768. If absent, 8192. A larger table spreads more evenly and takes longer to change;
+    /// the weights of a pool should sum up to at most a sixteenth of it. Changing it cuts all flows.
     #[serde(default = "table_length")]
     pub table_length: TableLength,
 
-    /// Groups of backends in order of priority. The first one with a backend that is up and has a
+    /// Groups of backends in order of priority, at least one and at most 8. The first one with a backend that is up and has a
     /// weight above 0 takes all traffic; the others stand by.
     #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub pools: Vec<Pool>,
@@ -193,7 +194,7 @@ impl From<Protocol> for model::vip::Protocol {
 pub struct Encap {
     /// The way.
     ///
-    /// * GRE: in a GRE tunnel, over IPv4 or IPv6 as the backends' addresses say. Answers go straight
+    /// * GRE (the default): in a GRE tunnel, over IPv4 or IPv6 as the backends' addresses say. Answers go straight
     ///   to the client.
     /// * L3DSR: unchanged but for the destination and the DSCP bits, by which the backend knows the
     ///   VIP. Answers go straight to the client. IPv4 only.
@@ -201,11 +202,11 @@ pub struct Encap {
     #[serde(rename = "type", default)]
     pub encap_type: EncapType,
 
-    /// What type L3DSR needs.
+    /// The DSCP code point. Required for type L3DSR, and only for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub l3dsr: Option<L3dsr>,
 
-    /// What type NAT needs.
+    /// The port on the backends. Required for type NAT, and only for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nat: Option<Nat>,
 }
@@ -235,7 +236,7 @@ pub struct L3dsr {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Nat {
-    /// The port on the backends.
+    /// The port on the backends: 1 to 65535.
     pub target_port: Port,
 }
 
@@ -273,7 +274,7 @@ impl From<OnBackendDown> for model::config::OnBackendDown {
 #[serde(rename_all = "camelCase")]
 pub struct Pool {
     /// Its name, once in the Frontend, such as primary.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(schema_with = "text::label")]
     pub name: String,
 
     /// Its backends, each once; at most 256. A backend may be in several pools.
@@ -286,7 +287,7 @@ pub struct Pool {
 #[serde(rename_all = "camelCase")]
 pub struct PoolBackend {
     /// The name of a Backend of this namespace.
-    #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
+    #[schemars(schema_with = "text::object_name")]
     pub name: String,
 
     /// Its share of new flows relative to the others of the pool: 0 (none) to 100. If absent, 10.

@@ -12,6 +12,7 @@ use super::{
     number::{Count, Port},
     reference::{CaCertificateRef, LocalRef},
     status_range::StatusRange,
+    text,
 };
 use crate::model;
 
@@ -51,7 +52,7 @@ use crate::model;
         .message("grpc is only for type GRPC").reason(Reason::FieldValueForbidden).field_path(".grpc"),
     validation = Rule::new("!(self.type == 'HTTPS' || has(self.tls)) || (has(self.http) && has(self.http.host)) || (has(self.tls) && (has(self.tls.serverName) || self.tls.insecureSkipVerify))")
         .message("TLS needs the name that the certificate must have: set tls.serverName or http.host (or tls.insecureSkipVerify: true to accept any certificate)").reason(Reason::FieldValueRequired).field_path(".tls"),
-    validation = Rule::new("!self.timeout.matches('^[0-9hms]+$') || !self.interval.matches('^[0-9hms]+$') || duration(self.timeout) <= duration(self.interval)")
+    validation = Rule::new("![self.timeout, self.interval].all(text, text.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')) || duration(self.timeout) <= duration(self.interval)")
         .message("timeout (1s if absent) must not be longer than interval (2s if absent), since a probe never overlaps the next one").field_path(".timeout")
 )]
 pub struct HealthCheckSpec {
@@ -71,7 +72,7 @@ pub struct HealthCheckSpec {
     pub port: Option<Port>,
 
     /// From the start of one probe to the start of the next while the backend is up and its last
-    /// probes succeeded: 100ms to 1h.
+    /// probes succeeded: 100ms to 1h. If absent, 2s.
     #[serde(default = "interval")]
     pub interval: Interval,
 
@@ -85,15 +86,17 @@ pub struct HealthCheckSpec {
     pub down_interval: Option<Interval>,
 
     /// A probe that is not over after this time has failed: 10ms to 60s, and no longer than
-    /// interval.
+    /// interval. If absent, 1s.
     #[serde(default = "timeout")]
     pub timeout: Timeout,
 
-    /// So many probes in a row must succeed before a backend that was down is up: 1 to 100.
+    /// So many probes in a row must succeed before a backend that was down is up: 1 to 100. If
+    /// absent, 2.
     #[serde(default = "rise")]
     pub rise: Count,
 
-    /// So many probes in a row must fail before a backend that was up is down: 1 to 100.
+    /// So many probes in a row must fail before a backend that was up is down: 1 to 100. If
+    /// absent, 3.
     #[serde(default = "fall")]
     pub fall: Count,
 
@@ -170,42 +173,40 @@ impl CheckType {
         .message("expectedBody needs method GET: a response to HEAD has no body").reason(Reason::FieldValueForbidden).field_path(".expectedBody")
 )]
 pub struct Http {
-    /// The path, with a query if needed, such as /healthz?full=1.
+    /// The path, with a query if needed, such as /healthz?full=1. If absent, /.
     #[serde(default = "path")]
-    #[schemars(length(min = 1, max = 1024), regex(pattern = r##"^/[!"$-~]*$"##))]
+    #[schemars(schema_with = "text::path")]
     pub path: String,
 
     /// The Host header, and with HTTPS the name that the certificate must have unless
     /// tls.serverName says otherwise: a name or an IPv4 address, without port. If absent, the
     /// backend's address and port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = HOST))]
+    #[schemars(schema_with = "text::host")]
     pub host: Option<String>,
 
-    /// GET, or HEAD if the body is of no interest.
+    /// GET (the default), or HEAD if the body is of no interest.
     #[serde(default)]
     pub method: HttpMethod,
 
-    /// The statuses that count as success: each a status such as 200 or a range such as 200-399.
+    /// The statuses that count as success: each a status such as "200" or a range such as
+    /// "200-399", which is the default. At most 16.
     #[serde(default = "expected_statuses")]
     #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "set"))]
     pub expected_statuses: Vec<StatusRange>,
 
-    /// A regular expression that must match somewhere in the first 64 KiB of the body.
+    /// A regular expression (RE2 syntax) that must match somewhere in the first 64 KiB of the body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
+    #[schemars(length(min = 1, max = 1024))]
     #[x_kube(validation = Rule::new("''.matches(self) || !''.matches(self)").message("must be a regular expression (RE2 syntax)"))]
     pub expected_body: Option<String>,
 
-    /// Further request headers. Their values are never logged nor shown. Host, Content-Length,
+    /// Further request headers, at most 16. Their values are never logged nor shown. Host, Content-Length,
     /// Transfer-Encoding, Connection and User-Agent cannot be set (for Host, see host).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub headers: Vec<Header>,
 }
-
-/// Letters, digits, dots and hyphens; checked for what a resolver would take, not for what exists.
-const HOST: &str = r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*$";
 
 fn path() -> String {
     "/".into()
@@ -249,17 +250,15 @@ impl From<HttpMethod> for model::config::HttpMethod {
 }
 
 /// A request header.
-#[derive(KubeSchema, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Header {
     /// Its name, such as Authorization.
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
-    #[x_kube(validation = Rule::new("!(self.lowerAscii() in ['host', 'content-length', 'transfer-encoding', 'connection', 'user-agent'])")
-        .message("must not be Host, Content-Length, Transfer-Encoding, Connection or User-Agent: the prober sets these (for Host, see http.host)").reason(Reason::FieldValueForbidden))]
+    #[schemars(schema_with = "text::header_name")]
     pub name: String,
 
     /// Its value: one line of printable characters.
-    #[schemars(length(max = 1024), regex(pattern = r"^([!-~]([\t -~]*[!-~])?)?$"))]
+    #[schemars(schema_with = "text::header_value")]
     pub value: String,
 }
 
@@ -277,10 +276,11 @@ pub struct Tls {
     /// The name that is sent (SNI) and that the certificate must be valid for. If absent,
     /// http.host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = HOST))]
+    #[schemars(schema_with = "text::host")]
     pub server_name: Option<String>,
 
-    /// Accept any certificate. The probe then tells that something answers, not who.
+    /// Accept any certificate. The probe then tells that something answers, not who. If absent,
+    /// false.
     #[serde(default)]
     pub insecure_skip_verify: bool,
 
@@ -301,7 +301,7 @@ pub struct Tls {
 pub struct Grpc {
     /// The service to ask about, such as shop.v1.Cart. If absent, the server as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[A-Za-z0-9_.-]+$"))]
+    #[schemars(schema_with = "text::grpc_service")]
     pub service: Option<String>,
 }
 

@@ -13,6 +13,7 @@ use super::{
     condition::{self, Condition},
     duration::Duration,
     number::{Int, PowerOfTwo},
+    text,
 };
 use crate::model;
 
@@ -36,8 +37,10 @@ pub struct LoadBalancerConfigSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         extend("maxProperties" = 16),
-        extend("additionalProperties" = { "type": "string", "maxLength": 63, "pattern": "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$" })
+        extend("additionalProperties" = text::label_value())
     )]
+    #[x_kube(validation = Rule::new("self.all(key, key.matches(r'^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))")
+        .message("must have names of labels as keys, such as kubernetes.io/arch"))]
     pub node_selector: Option<BTreeMap<String, String>>,
 
     /// Global settings of VPP's load balancer. What is absent stays as VPP has it.
@@ -81,31 +84,33 @@ pub struct Vpp {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!self.startupMinDelay.matches('^[0-9hms]+$') || !self.startupMaxDelay.matches('^[0-9hms]+$') || duration(self.startupMinDelay) <= duration(self.startupMaxDelay)")
+    validation = Rule::new("![self.startupMinDelay, self.startupMaxDelay].all(text, text.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')) || duration(self.startupMinDelay) <= duration(self.startupMaxDelay)")
         .message("startupMinDelay (5s if absent) must not be longer than startupMaxDelay (30s if absent)").field_path(".startupMinDelay")
 )]
 pub struct Sync {
-    /// From one comparison of everything in VPP with what it should be to the next: 1s to 1h.
+    /// From one comparison of everything in VPP with what it should be to the next: 1s to 1h. If
+    /// absent, 30s.
     #[serde(default = "interval")]
     pub interval: Duration<1000, 3_600_000>,
 
-    /// After a start of the agent, VPP is left alone for so long: 0s to 10m.
+    /// After a start of the agent, VPP is left alone for so long: 0s to 10m. If absent, 5s.
     #[serde(default = "startup_min_delay")]
     pub startup_min_delay: Duration<0, 600_000>,
 
-    /// After a start of the agent, first results of probes are waited for so long: 0s to 10m.
+    /// After a start of the agent, first results of probes are waited for so long: 0s to 10m. If absent,
+    /// 30s.
     #[serde(default = "startup_max_delay")]
     pub startup_max_delay: Duration<0, 600_000>,
 
     /// What happens to VIPs in VPP that no Frontend claims and that the agent did not make.
     ///
-    /// * Keep: they are reported and left alone.
+    /// * Keep (the default): they are reported and left alone.
     /// * Remove: they are removed.
     #[serde(default, rename = "foreignVIPs")]
     pub foreign_vips: ForeignVips,
 
     /// A removal of more than half of what there is waits for so long, in case it is a mistake: 0s
-    /// (no hold) to 24h.
+    /// (no hold) to 24h. If absent, 5m.
     #[serde(default = "mass_removal_hold")]
     pub mass_removal_hold: Duration<0, 86_400_000>,
 }
@@ -169,12 +174,13 @@ pub struct Probe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipv6_source_address: Option<Ipv6Source>,
 
-    /// The last so many changes of state of each backend are kept, to be asked for: 1 to 100.
+    /// The last so many changes of state of each backend are kept, to be asked for: 1 to 100. If
+    /// absent, 5.
     #[serde(default = "transition_history")]
     pub transition_history: Int<1, 100>,
 
     /// While every probe of a node fails at once, the probes themselves are suspected and traffic
-    /// is left as it is. Set it to false to take backends out even then.
+    /// is left as it is (true, the default). Set it to false to take backends out even then.
     #[serde(default = "fail_open")]
     pub fail_open: bool,
 }

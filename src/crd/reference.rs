@@ -3,15 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A name as Kubernetes wants it for most kinds (RFC 1123 subdomain).
-pub(super) const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+use super::text;
 
 /// An object of the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LocalRef {
     /// Its name.
-    #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
+    #[schemars(schema_with = "text::object_name")]
     pub name: String,
 }
 
@@ -29,10 +28,10 @@ pub enum CaCertificateKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CaCertificateRef {
-    /// ConfigMap (the default) or Secret.
+    /// The kind of object: ConfigMap (the default) or Secret.
     #[serde(default)]
     pub kind: CaCertificateKind,
     /// Its name.
-    #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
+    #[schemars(schema_with = "text::object_name")]
     pub name: String,
 }

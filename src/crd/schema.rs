@@ -24,6 +24,9 @@ pub(super) fn finish(crd: CustomResourceDefinition) -> CustomResourceDefinition 
 fn tidy(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else { return };
     object.remove("nullable");
+    if let Some(Value::Array(values)) = object.get_mut("enum") {
+        values.retain(|value| !value.is_null());
+    }
     if let Some(Value::String(text)) = object.get_mut("description") {
         *text = unwrap_lines(text);
     }

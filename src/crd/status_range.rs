@@ -81,7 +81,6 @@ impl JsonSchema for StatusRange {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "minLength": 3,
             "maxLength": 7,
             // Both have three digits, so they compare as texts.
             "x-kubernetes-validations": [{

@@ -1,1 +1,217 @@
-//! maglevd: warm-up, desired → plan → apply, repair loop.
+//! maglevd's heart: keeps the node's VPP as the configuration and the backends' health say.
+//!
+//! ```text
+//! config ─┐                       ┌─ Connection (one session with VPP)
+//! health ─┴▶ Brain: World, Flushes │   picture ◀─ dump
+//!            Warmup, Ours, Reports ┴▶  plan per address ─▶ steps ─▶ events
+//! ```
+//!
+//! One task owns all of it. It never gives up: without VPP it reconnects, without the API server it
+//! goes on with the last configuration, and when it ends VPP keeps what it has.
+
+mod brain;
+mod conf;
+mod connection;
+mod dataplane;
+mod flushes;
+mod job;
+mod link;
+mod lock;
+mod ours;
+mod reports;
+mod status;
+mod warmup;
+mod world;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use futures::future::{BoxFuture, FutureExt};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use self::{brain::Brain, link::Link, ours::Ours, world::Concerned};
+pub use self::{
+    dataplane::{Answer, Connect, Dataplane, DataplaneError, DataplaneInfo, Ended},
+    lock::{AgentLock, LockError},
+    status::{AgentStatus, Beat, Gate},
+};
+use crate::model::{config::Config, event::Events, health::HealthSnapshot};
+
+/// One `kubectl apply` of many objects is one pass: changes of the configuration wait so long for
+/// others.
+const COALESCE: Duration = Duration::from_millis(250);
+
+/// How an agent is set up.
+#[derive(Clone, Debug)]
+pub struct AgentOptions {
+    /// The node's name, for the lock file.
+    pub node_name: String,
+    /// VPP's API socket; the lock and the list of our VIPs lie beside it.
+    pub api_socket: PathBuf,
+}
+
+/// Why an agent ended.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The directory of VPP's sockets was replaced: what is mounted here is not it any more.
+    #[error("{} was deleted; ending, so that the directory is mounted anew", .0.display())]
+    SocketDirectoryDeleted(PathBuf),
+}
+
+/// The agent.
+pub struct Agent {
+    options: AgentOptions,
+    config_rx: watch::Receiver<Option<Config>>,
+    health_rx: watch::Receiver<HealthSnapshot>,
+    brain: Brain,
+    link: Link,
+    status: watch::Sender<AgentStatus>,
+    beat: Arc<Beat>,
+    /// When the configuration that has changed is taken.
+    config_due: Option<Instant>,
+    gate: Gate,
+}
+
+enum Wake {
+    Stop,
+    Config,
+    Health,
+    Link(link::Event),
+    Timer,
+}
+
+impl Agent {
+    /// An agent that reaches its data plane through `connect`.
+    #[must_use]
+    pub fn new(
+        options: AgentOptions,
+        connect: Arc<dyn Connect>,
+        config_rx: watch::Receiver<Option<Config>>,
+        health_rx: watch::Receiver<HealthSnapshot>,
+        events: Events,
+    ) -> Self {
+        let ours = Ours::beside(&options.api_socket);
+        Self {
+            link: Link::new(connect, events.clone(), &options),
+            options,
+            brain: Brain::new(events, ours),
+            config_rx,
+            health_rx,
+            status: watch::Sender::default(),
+            beat: Arc::default(),
+            config_due: Some(Instant::now()),
+            gate: Gate::Closed,
+        }
+    }
+
+    /// How far the agent is, for `/readyz`.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<AgentStatus> {
+        self.status.subscribe()
+    }
+
+    /// The sign of life of the agent's loop, for `/healthz`.
+    #[must_use]
+    pub fn beat(&self) -> Arc<Beat> {
+        Arc::clone(&self.beat)
+    }
+
+    /// Runs until `shutdown`; VPP then keeps what it has.
+    ///
+    /// # Errors
+    /// [`AgentError`], where only a new start of the process can help.
+    pub fn run(mut self, shutdown: CancellationToken) -> BoxFuture<'static, Result<(), AgentError>> {
+        async move {
+            loop {
+                let now = Instant::now();
+                self.beat.now();
+                if std::mem::replace(&mut self.gate, self.brain.gate(now)) != self.gate {
+                    self.link.gate_opened();
+                }
+                self.link.pump(&mut self.brain, now);
+                self.tell_status();
+                match self.wait(&shutdown).await {
+                    Wake::Stop => return Ok(()),
+                    Wake::Config => self.config_due = self.config_due.or(Some(Instant::now() + COALESCE)),
+                    Wake::Health => self.take_health(),
+                    Wake::Link(event) => self.link.handle(event, &mut self.brain).await?,
+                    Wake::Timer => self.tick(),
+                }
+            }
+        }
+        .boxed()
+    }
+
+    async fn wait(&mut self, shutdown: &CancellationToken) -> Wake {
+        let now = Instant::now();
+        // At least every few seconds, so that the beat is seen.
+        let mut timer = now + Duration::from_secs(5);
+        let warm = self.brain.warmup.next(now, &self.brain.sync_conf());
+        for at in [self.config_due, warm].into_iter().flatten() {
+            timer = timer.min(at);
+        }
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => Wake::Stop,
+            event = self.link.wait() => Wake::Link(event),
+            Ok(()) = self.health_rx.changed() => Wake::Health,
+            Ok(()) = self.config_rx.changed() => Wake::Config,
+            () = sleep_until(timer) => Wake::Timer,
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if self.config_due.is_some_and(|at| now >= at) {
+            self.config_due = None;
+            self.take_config(now);
+        }
+    }
+
+    fn take_config(&mut self, now: Instant) {
+        let Some(config) = self.config_rx.borrow_and_update().clone() else { return };
+        self.brain.warmup.listed(now);
+        let concerned = self.brain.world.set_config(config);
+        self.brain.forget(&concerned);
+        self.link.forget_verdicts(&concerned.addresses);
+        self.spread(concerned);
+    }
+
+    fn take_health(&mut self) {
+        let snapshot = self.health_rx.borrow_and_update().clone();
+        let concerned = self.brain.world.set_health(snapshot);
+        self.spread(concerned);
+    }
+
+    fn spread(&mut self, concerned: Concerned) {
+        for address in &concerned.addresses {
+            let actual = self.link.actual();
+            let views = self.brain.world.views(*address, actual);
+            self.brain.observe_states(&views, actual);
+        }
+        if concerned.everything {
+            self.link.request_pass();
+        }
+        self.link.touch(concerned.addresses);
+    }
+
+    fn tell_status(&self) {
+        let status = AgentStatus {
+            listed: self.brain.world.config().is_some(),
+            locked: self.link.is_locked(),
+            vpp_connected: self.link.actual().is_some(),
+            gate: self.gate,
+            synced: self.link.is_synced(),
+        };
+        self.status.send_if_modified(|old| std::mem::replace(old, status) != status);
+    }
+}
+
+impl std::fmt::Debug for Agent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Agent").field("options", &self.options).finish_non_exhaustive()
+    }
+}

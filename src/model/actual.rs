@@ -7,7 +7,10 @@ use std::{
     num::NonZeroU16,
 };
 
-use super::vip::{Protocol, Service, VipKey};
+use super::{
+    event::Value,
+    vip::{Protocol, Service, VipKey},
+};
 
 /// A VIP's identity in VPP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,8 +30,7 @@ impl VppVip {
     /// ports or a port of TCP or UDP. Anything else is foreign.
     #[must_use]
     pub fn key(&self) -> Option<VipKey> {
-        let host = if self.address.is_ipv4() { 32 } else { 128 };
-        if self.length != host {
+        if !self.is_host() {
             return None;
         }
         let service = match (self.protocol, NonZeroU16::new(self.port)) {
@@ -40,14 +42,20 @@ impl VppVip {
         Some(VipKey { address: self.address, service })
     }
 
+    /// Whether the prefix is one host's.
+    #[must_use]
+    pub fn is_host(&self) -> bool {
+        self.length == if self.address.is_ipv4() { 32 } else { 128 }
+    }
+
     /// `tcp`, `udp`, `any`, or the number.
     #[must_use]
-    pub fn protocol_text(&self) -> String {
+    pub fn protocol_text(&self) -> Value<'static> {
         match self.protocol {
             6 => "tcp".into(),
             17 => "udp".into(),
             255 => "any".into(),
-            other => other.to_string(),
+            other => other.into(),
         }
     }
 }
@@ -78,6 +86,21 @@ pub struct ActualEncap {
     pub dscp: u8,
     /// The port, in host order; meaningful for NAT.
     pub target_port: u16,
+}
+
+impl ActualEncap {
+    /// The word that events print, as VPP's CLI spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self.kind {
+            0 => "gre4",
+            1 => "gre6",
+            2 => "l3dsr",
+            3 => "nat4",
+            4 => "nat6",
+            _ => "unknown",
+        }
+    }
 }
 
 /// One VIP in VPP.

@@ -6,11 +6,13 @@
 use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
+    actual::VppVip,
     config::Kind,
     health::{BackendState, ProbeCode},
     name::Name,
+    plan::Step,
     problem::Reason,
-    vip::{Family, VipKey},
+    vip::Family,
 };
 
 /// How much an event matters.
@@ -100,7 +102,7 @@ pub struct VipRef {
     /// The Frontend; `None` where it is no longer known.
     pub frontend: Option<Name>,
     /// The VIP.
-    pub vip: VipKey,
+    pub vip: VppVip,
 }
 
 /// An application server of a VIP as events name it.
@@ -143,6 +145,26 @@ impl SyncCounts {
     #[must_use]
     pub fn any(self) -> bool {
         self != Self::default()
+    }
+
+    /// Counts a step that VPP carried out.
+    pub fn count(&mut self, step: &Step) {
+        match step {
+            Step::AddVip { .. } => self.vip_added += 1,
+            Step::RemoveVip { .. } => self.vip_removed += 1,
+            Step::AddAs { .. } => self.as_added += 1,
+            Step::RemoveAs { .. } => self.as_removed += 1,
+            Step::SetWeight { .. } => self.as_weight_updated += 1,
+        }
+    }
+
+    /// Adds what another part of the same pass changed.
+    pub fn add(&mut self, other: Self) {
+        self.vip_added += other.vip_added;
+        self.vip_removed += other.vip_removed;
+        self.as_added += other.as_added;
+        self.as_removed += other.as_removed;
+        self.as_weight_updated += other.as_weight_updated;
     }
 }
 
@@ -216,9 +238,9 @@ pub enum Event {
     AsAdded { of: AsRef, weight: u8, flush: bool },
     AsRemoved { of: AsRef, weight: u8, flush: bool },
     AsWeightUpdated { of: AsRef, from: u8, to: u8, flush: bool },
-    SyncError { vip: VipRef, step: &'static str, err: String },
+    SyncError { vip: Option<VipRef>, step: &'static str, err: String },
     SyncHeld { hold: String, removals: u32, until: String },
-    ForeignVip { vip: String, protocol: String, port: u16 },
+    ForeignVip { vip: VppVip },
     ProbePathSuspect { family: Family, active: bool },
     BackendTransition { name: Name, from: BackendState, to: BackendState, code: Option<ProbeCode> },
     FrontendTransition { name: Name, from: FrontendState, to: FrontendState, code: Option<ProbeCode> },
@@ -361,7 +383,9 @@ impl Event {
                 visit("flush", (*flush).into());
             }
             Self::SyncError { vip, step, err } => {
-                vip.name_and_address(visit);
+                if let Some(vip) = vip {
+                    vip.name_and_address(visit);
+                }
                 visit("step", (*step).into());
                 visit("err", err.as_str().into());
             }
@@ -370,10 +394,10 @@ impl Event {
                 visit("removals", (*removals).into());
                 visit("until", until.as_str().into());
             }
-            Self::ForeignVip { vip, protocol, port } => {
-                visit("vip", vip.as_str().into());
-                visit("protocol", protocol.as_str().into());
-                visit("port", (*port).into());
+            Self::ForeignVip { vip } => {
+                visit("vip", format!("{}/{}", vip.address, vip.length).into());
+                visit("protocol", vip.protocol_text());
+                visit("port", vip.port.into());
             }
             Self::ProbePathSuspect { family, active } => {
                 visit("family", family.as_str().into());
@@ -437,13 +461,16 @@ impl VipRef {
         if let Some(frontend) = &self.frontend {
             visit("frontend", frontend.as_str().into());
         }
-        visit("vip", self.vip.address.into());
+        match self.vip.is_host() {
+            true => visit("vip", self.vip.address.into()),
+            false => visit("vip", format!("{}/{}", self.vip.address, self.vip.length).into()),
+        }
     }
 
     fn fields(&self, visit: &mut Visit<'_>) {
         self.name_and_address(visit);
-        visit("protocol", self.vip.service.protocol().into());
-        visit("port", self.vip.service.port().into());
+        visit("protocol", self.vip.protocol_text());
+        visit("port", self.vip.port.into());
     }
 }
 

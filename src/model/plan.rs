@@ -15,7 +15,7 @@ use std::{
 };
 
 use super::{
-    actual::{Actual, ActualAs, ActualVip, VppVip},
+    actual::{Actual, ActualAs, ActualEncap, ActualVip, VppVip},
     config::ForeignVips,
     desired::{Desired, LbVip, Mismatch, Want, Wanted},
     name::Name,
@@ -41,6 +41,8 @@ pub enum Step {
     RemoveVip {
         /// The VIP, which may be a foreign one.
         vip: VppVip,
+        /// The encapsulation that VPP reported.
+        encap: Option<ActualEncap>,
     },
     /// Adds an application server; old pins of a revived one are dropped.
     AddAs {
@@ -97,7 +99,7 @@ impl Step {
     pub fn vip(&self) -> VppVip {
         match self {
             Self::AddVip { vip, .. } | Self::AddAs { vip, .. } | Self::SetWeight { vip, .. } => (*vip).into(),
-            Self::RemoveVip { vip } | Self::RemoveAs { vip, .. } => *vip,
+            Self::RemoveVip { vip, .. } | Self::RemoveAs { vip, .. } => *vip,
         }
     }
 }
@@ -221,7 +223,7 @@ pub fn keys_of(address: IpAddr) -> RangeInclusive<VipKey> {
 impl AddressPlan {
     fn remove(&mut self, vip: VppVip, have: &ActualVip) {
         self.removes.extend(have.ases.iter().map(|(address, of)| remove_as(vip, *address, *of)));
-        self.removes.push(Step::RemoveVip { vip });
+        self.removes.push(Step::RemoveVip { vip, encap: have.encap });
     }
 
     fn add(&mut self, vip: VipKey, want: &LbVip, encap: Encap) {

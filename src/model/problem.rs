@@ -43,6 +43,8 @@ pub enum Reason {
     RecreateIneffective,
     /// VPP refused a step.
     VppRefused,
+    /// The agent has just started and does not know all backends yet.
+    WarmingUp,
 }
 
 impl Reason {
@@ -69,6 +71,7 @@ impl Reason {
             Self::Invalid => "Invalid",
             Self::RecreateIneffective => "RecreateIneffective",
             Self::VppRefused => "VppRefused",
+            Self::WarmingUp => "WarmingUp",
         }
     }
 }

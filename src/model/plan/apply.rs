@@ -17,7 +17,7 @@ impl Actual {
                 self.vips
                     .insert(vip, ActualVip { encap, sticky, table_length, pool_index: None, ases: BTreeMap::new() });
             }
-            Step::RemoveVip { vip } => {
+            Step::RemoveVip { vip, .. } => {
                 self.vips.remove(vip);
             }
             Step::AddAs { vip, address, weight, .. } => {

@@ -120,7 +120,7 @@ fn obey(actual: &mut Actual, step: &Step) {
                 assert_eq!(have, Some((*encap).into()), "{step:?}: two encaps on a prefix (-73)");
             }
         }
-        Step::RemoveVip { vip } => {
+        Step::RemoveVip { vip, .. } => {
             assert!(actual.vips.get(vip).is_some_and(|have| have.ases.is_empty()), "{step:?}: not there or not empty");
         }
         Step::AddAs { vip, address, .. } => {

@@ -1,0 +1,316 @@
+//! One session with VPP: the picture of what it has, what is under way, and what is to be done.
+//!
+//! Everything here ends with the session. The picture is VPP's last dump plus each step that it
+//! acknowledged since; requests are numbered, so that a dump is never mistaken for newer or older
+//! than a step.
+
+mod outcomes;
+mod pass;
+mod planning;
+mod recreates;
+mod retries;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, OptionFuture},
+    stream::FuturesUnordered,
+};
+use tokio::time::Instant;
+
+use self::{pass::Pass, recreates::Recreates, retries::Retries};
+use super::{
+    brain::Brain,
+    dataplane::{Answer, Dataplane, DataplaneError, Ended},
+    job::{JobDone, Order},
+    warmup::Gate,
+};
+use crate::model::{
+    actual::{Actual, ActualConf, VppVip},
+    plan::Step,
+};
+
+/// Steps under way at once, so that work for an event never waits behind a long pass.
+const WINDOW: usize = 64;
+
+/// How long after the last step the verifying dump follows.
+const VERIFY_AFTER: Duration = Duration::from_millis(500);
+
+/// How often VPP is asked for a sign of life.
+const PING_EVERY: Duration = Duration::from_secs(10);
+
+/// A session with VPP.
+pub(super) struct Connection {
+    dataplane: Arc<dyn Dataplane>,
+    closed: BoxFuture<'static, Ended>,
+    order: Order,
+    picture: Option<Picture>,
+    reading: Option<Reading>,
+    /// The next read, and whether it is for everything.
+    read_due: Option<Depth>,
+    jobs: FuturesUnordered<BoxFuture<'static, JobDone>>,
+    /// Addresses with a plan under way, and its steps.
+    busy: BTreeMap<IpAddr, usize>,
+    /// Addresses that an event touched.
+    urgent: BTreeSet<IpAddr>,
+    /// Addresses written since they were last read, each with its last step's number.
+    unverified: BTreeMap<IpAddr, u64>,
+    pass: Option<Pass>,
+    retries: Retries,
+    recreates: Recreates,
+    foreign_told: BTreeSet<VppVip>,
+    ping: Option<Answer<()>>,
+    next_ping: Instant,
+    next_pass: Instant,
+    verify_at: Option<Instant>,
+    /// A pass has ended in which not every step failed.
+    synced: bool,
+}
+
+/// What VPP has.
+struct Picture {
+    conf: ActualConf,
+    actual: Actual,
+    /// The read's number: steps with a lower one are in it.
+    number: u64,
+}
+
+struct Reading {
+    answer: BoxFuture<'static, Result<(ActualConf, Actual), DataplaneError>>,
+    number: u64,
+    depth: Depth,
+    /// Steps acknowledged meanwhile that were sent after the read.
+    since: Vec<Step>,
+}
+
+/// What a read is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Depth {
+    /// For the addresses that were written.
+    Verify,
+    /// For a full pass.
+    Pass,
+}
+
+/// What happened in a session.
+pub(super) enum Happened {
+    /// It is over.
+    Closed(Ended),
+    /// A read was answered.
+    Read(Result<(ActualConf, Actual), DataplaneError>),
+    /// A plan was answered.
+    Job(Box<JobDone>),
+    /// VPP is alive.
+    Pong,
+    /// A timer is due.
+    Timer,
+}
+
+impl Connection {
+    /// A fresh session: everything is read first.
+    pub(super) fn new(dataplane: Arc<dyn Dataplane>, now: Instant) -> Self {
+        Self {
+            closed: dataplane.closed(),
+            dataplane,
+            order: Order::default(),
+            picture: None,
+            reading: None,
+            read_due: Some(Depth::Pass),
+            jobs: FuturesUnordered::new(),
+            busy: BTreeMap::new(),
+            urgent: BTreeSet::new(),
+            unverified: BTreeMap::new(),
+            pass: None,
+            retries: Retries::default(),
+            recreates: Recreates::default(),
+            foreign_told: BTreeSet::new(),
+            ping: None,
+            next_ping: now + PING_EVERY,
+            next_pass: now,
+            verify_at: None,
+            synced: false,
+        }
+    }
+
+    /// What VPP has, once it was read.
+    pub(super) fn actual(&self) -> Option<&Actual> {
+        self.picture.as_ref().map(|picture| &picture.actual)
+    }
+
+    /// Whether a pass has ended in which not every step failed.
+    pub(super) fn synced(&self) -> bool {
+        self.synced
+    }
+
+    /// Whether the session has had a complete dump.
+    pub(super) fn has_read(&self) -> bool {
+        self.picture.is_some()
+    }
+
+    /// An event touched these addresses.
+    pub(super) fn touch(&mut self, addresses: BTreeSet<IpAddr>) {
+        self.urgent.extend(addresses);
+    }
+
+    /// A Frontend changed: what was found out about its VIP under the old spec counts no more.
+    pub(super) fn forget_verdicts(&mut self, addresses: &BTreeSet<IpAddr>) {
+        self.recreates.forget(addresses);
+        self.retries.forget(addresses);
+    }
+
+    /// Everything is to be read and planned again.
+    pub(super) fn request_pass(&mut self) {
+        self.read_due = Some(Depth::Pass);
+    }
+
+    /// More may be written than before: what was synced so far is not all.
+    pub(super) fn gate_opened(&mut self) {
+        self.synced = false;
+        self.request_pass();
+    }
+
+    /// Waits for the next thing to happen. Safe to drop at any time.
+    pub(super) async fn wait(&mut self) -> Happened {
+        let timer = self.next_timer();
+        let reading = OptionFuture::from(self.reading.as_mut().map(|reading| &mut reading.answer));
+        let ping = OptionFuture::from(self.ping.as_mut());
+        tokio::select! {
+            ended = &mut self.closed => Happened::Closed(ended),
+            Some(job) = self.jobs.next(), if !self.jobs.is_empty() => Happened::Job(Box::new(job)),
+            Some(read) = reading => Happened::Read(read),
+            Some(_) = ping => Happened::Pong,
+            () = tokio::time::sleep_until(timer) => Happened::Timer,
+        }
+    }
+
+    fn next_timer(&self) -> Instant {
+        let mut next = self.next_ping.min(self.next_pass);
+        for at in [self.verify_at, self.retries.next()].into_iter().flatten() {
+            next = next.min(at);
+        }
+        next
+    }
+
+    /// Looks at the timers.
+    pub(super) fn tick(&mut self, brain: &Brain, now: Instant) {
+        if now >= self.next_ping {
+            self.next_ping = now + PING_EVERY;
+            if self.ping.is_none() {
+                self.ping = Some(self.dataplane.ping());
+            }
+        }
+        if now >= self.next_pass {
+            self.next_pass = now + brain.sync_interval();
+            self.request_pass();
+        }
+        if self.verify_at.is_some_and(|at| now >= at) {
+            self.verify_at = None;
+            self.read_due = self.read_due.max(Some(Depth::Verify));
+        }
+        self.urgent.extend(self.retries.due(now));
+    }
+
+    /// The ping was answered.
+    pub(super) fn pong(&mut self) {
+        self.ping = None;
+    }
+
+    /// Starts whatever can be started now.
+    pub(super) fn pump(&mut self, brain: &mut Brain, now: Instant) {
+        self.start_reading();
+        if self.picture.is_none() || brain.gate(now) == Gate::Closed {
+            return;
+        }
+        self.urgent.extend(self.recreates.next());
+        let ready: Vec<IpAddr> =
+            self.urgent.iter().filter(|address| !self.busy.contains_key(address)).copied().collect();
+        for address in ready {
+            self.urgent.remove(&address);
+            self.start(brain, now, address, Cause::Event);
+        }
+        while self.busy.values().sum::<usize>() < WINDOW
+            && let Some(address) = self.pass.as_mut().and_then(Pass::next)
+        {
+            if self.busy.contains_key(&address) {
+                self.urgent.insert(address);
+            } else {
+                self.start(brain, now, address, Cause::Pass);
+            }
+        }
+        self.finish_pass(brain, now);
+        brain.save_ours();
+    }
+
+    fn start_reading(&mut self) {
+        if self.reading.is_some() || self.pass.is_some() {
+            return;
+        }
+        if let Some(depth) = self.read_due.take() {
+            let number = self.order.next();
+            let (conf, actual) = (self.dataplane.conf(), self.dataplane.read());
+            let answer = async move { Ok((conf.await?, actual.await?)) }.boxed();
+            self.reading = Some(Reading { answer, number, depth, since: Vec::new() });
+        }
+    }
+
+    /// A read was answered.
+    pub(super) async fn read(
+        &mut self,
+        brain: &mut Brain,
+        answer: Result<(ActualConf, Actual), DataplaneError>,
+        now: Instant,
+    ) {
+        let Some(reading) = self.reading.take() else { return };
+        let (conf, mut actual) = match answer {
+            Ok(read) => read,
+            // The session is over, which is told apart; or a reply was swallowed: read again.
+            Err(DataplaneError::Closed(_)) => return,
+            Err(error) => {
+                brain.sync_error(None, "read", &error.to_string());
+                self.read_due = Some(reading.depth);
+                return;
+            }
+        };
+        for step in &reading.since {
+            actual.apply(step);
+        }
+        let first = self.picture.is_none();
+        self.picture = Some(Picture { conf, actual, number: reading.number });
+        if first {
+            self.tell_state(brain);
+        }
+        self.push_conf(brain, now).await;
+        let read = self.take_verified(reading.number);
+        match reading.depth {
+            Depth::Pass => self.begin_pass(brain, now),
+            // What failed waits for its retry.
+            Depth::Verify => self.urgent.extend(read.into_iter().filter(|address| !self.retries.waits(*address))),
+        }
+    }
+
+    /// The addresses that were written before the read `number`, and are at rest.
+    fn take_verified(&mut self, number: u64) -> BTreeSet<IpAddr> {
+        let (verified, rest) = std::mem::take(&mut self.unverified)
+            .into_iter()
+            .partition(|(address, last)| *last < number && !self.busy.contains_key(address));
+        self.unverified = rest;
+        let verified = BTreeMap::into_keys(verified).collect();
+        self.recreates.read_back(&verified);
+        verified
+    }
+}
+
+/// Why an address is planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// Something about it changed, a retry is due, or it was written and read back.
+    Event,
+    /// A pass over everything.
+    Pass,
+}

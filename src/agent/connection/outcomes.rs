@@ -1,0 +1,95 @@
+//! What VPP answered: the picture follows, what is owed is paid, and every change is told.
+
+use tokio::time::Instant;
+
+use super::{Connection, Depth, PING_EVERY, VERIFY_AFTER};
+use crate::{
+    agent::{
+        brain::Brain,
+        dataplane::DataplaneError,
+        job::{JobDone, Outcome},
+    },
+    model::{
+        event::{Event, Scope, SyncCounts},
+        plan::Step,
+        vip::VipKey,
+    },
+};
+
+impl Connection {
+    /// A plan was answered.
+    pub(in crate::agent) fn job_done(&mut self, brain: &mut Brain, done: JobDone, now: Instant) {
+        let JobDone { address, started, plan, outcomes } = done;
+        self.busy.remove(&address);
+        self.next_ping = now + PING_EVERY;
+        let recreated = |step: &Step| step.vip().key().is_some_and(|key| plan.recreates.contains_key(&key));
+        let mut counts = SyncCounts::default();
+        let mut failed = 0;
+        for Outcome { number, step, answer } in &outcomes {
+            match answer {
+                Ok(()) => {
+                    counts.count(step);
+                    self.follow(*number, step);
+                    brain.flushes.paid_by(step);
+                    if recreated(step) {
+                        tell_recreate(brain, step, &plan.recreates);
+                    } else {
+                        brain.tell(step);
+                    }
+                    brain.settle(step);
+                }
+                Err(DataplaneError::Closed(_)) => failed += 1,
+                Err(error) => {
+                    failed += 1;
+                    brain.step_failed(step, &error.to_string());
+                    self.read_due = self.read_due.max(Some(Depth::Verify));
+                }
+            }
+        }
+        if failed > 0 {
+            self.retries.failed(address, now, brain.sync_interval());
+        } else {
+            self.retries.succeeded(address);
+        }
+        for (vip, why) in &plan.recreates {
+            self.recreates.finished(*vip, *why);
+            self.read_due = self.read_due.max(Some(Depth::Verify));
+        }
+        if let Some(Outcome { number, .. }) = outcomes.last() {
+            self.unverified.insert(address, *number);
+            self.verify_at.get_or_insert(now + VERIFY_AFTER);
+        }
+        let sent = u32::try_from(outcomes.len()).unwrap_or(u32::MAX);
+        match &mut self.pass {
+            Some(pass) if pass.is_running(address) => pass.ended(address, counts, sent, failed),
+            _ => {
+                let duration = now.duration_since(started);
+                brain.events.emit(Event::SyncDone { scope: Scope::Address(address), counts, duration });
+            }
+        }
+    }
+
+    /// Keeps the picture, and one that is being read, in step with what VPP did.
+    fn follow(&mut self, number: u64, step: &Step) {
+        if let Some(picture) = self.picture.as_mut().filter(|picture| number > picture.number) {
+            picture.actual.apply(step);
+        }
+        if let Some(reading) = self.reading.as_mut().filter(|reading| number > reading.number) {
+            reading.since.push(step.clone());
+        }
+    }
+}
+
+/// A recreate is told as one event, once the VIP is there again.
+fn tell_recreate(
+    brain: &Brain,
+    step: &Step,
+    recreates: &std::collections::BTreeMap<VipKey, crate::model::desired::Mismatch>,
+) {
+    if let Step::AddVip { vip, encap, .. } = step
+        && let Some(why) = recreates.get(vip)
+    {
+        let vip = brain.vip_ref((*vip).into());
+        brain.events.emit(Event::VipRecreate { vip, encap: encap.as_str(), reason: why.to_string() });
+    }
+}

@@ -1,0 +1,129 @@
+//! A pass over everything: planned address by address against a fresh dump.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use tokio::time::Instant;
+
+use super::Connection;
+use crate::{
+    agent::{brain::Brain, conf, warmup::Gate},
+    model::{
+        actual::ActualConf,
+        event::{Event, Scope, SyncCounts},
+        vip::VipKey,
+    },
+};
+
+/// A pass under way.
+#[derive(Debug)]
+pub(super) struct Pass {
+    waiting: BTreeSet<IpAddr>,
+    running: BTreeSet<IpAddr>,
+    started: Instant,
+    counts: SyncCounts,
+    sent: u32,
+    failed: u32,
+}
+
+impl Pass {
+    /// The next address, in numerical order, IPv4 first.
+    pub(super) fn next(&mut self) -> Option<IpAddr> {
+        self.waiting.pop_first()
+    }
+
+    /// A plan for `address` is under way on the pass's account.
+    pub(super) fn running(&mut self, address: IpAddr) {
+        self.running.insert(address);
+    }
+
+    /// Whether a plan for `address` is under way on the pass's account.
+    pub(super) fn is_running(&self, address: IpAddr) -> bool {
+        self.running.contains(&address)
+    }
+
+    /// That plan was answered.
+    pub(super) fn ended(&mut self, address: IpAddr, counts: SyncCounts, sent: u32, failed: u32) {
+        self.running.remove(&address);
+        self.counts.add(counts);
+        self.sent += sent;
+        self.failed += failed;
+    }
+
+    fn is_over(&self) -> bool {
+        self.waiting.is_empty() && self.running.is_empty()
+    }
+}
+
+impl Connection {
+    /// Begins a pass over every address that VPP or a Frontend has.
+    pub(super) fn begin_pass(&mut self, brain: &mut Brain, now: Instant) {
+        if brain.gate(now) == Gate::Closed {
+            return;
+        }
+        let Some(picture) = &self.picture else { return };
+        brain.events.emit(Event::SyncStart { scope: Scope::All });
+        let in_vpp = picture.actual.vips.keys();
+        let wanted: BTreeSet<IpAddr> = brain.world.addresses().collect();
+        for vip in in_vpp.clone().filter(|vip| brain.is_foreign(vip)) {
+            if self.foreign_told.insert(*vip) {
+                brain.events.emit(Event::ForeignVip { vip: *vip });
+            }
+        }
+        brain.prune_ours(|key: &VipKey| picture.actual.vips.contains_key(&(*key).into()));
+        let waiting = wanted.into_iter().chain(in_vpp.map(|vip| vip.address)).collect();
+        self.pass = Some(Pass {
+            waiting,
+            running: BTreeSet::new(),
+            started: now,
+            counts: SyncCounts::default(),
+            sent: 0,
+            failed: 0,
+        });
+        self.next_pass = now + brain.sync_interval();
+    }
+
+    /// Ends the pass once all its plans are answered.
+    pub(super) fn finish_pass(&mut self, brain: &Brain, now: Instant) {
+        let Some(pass) = self.pass.take_if(|pass| pass.is_over()) else { return };
+        let duration = now.duration_since(pass.started);
+        brain.events.emit(Event::SyncDone { scope: Scope::All, counts: pass.counts, duration });
+        if pass.sent == 0 || pass.failed < pass.sent {
+            self.synced = true;
+        }
+    }
+
+    /// Tells once per session what VPP has.
+    pub(super) fn tell_state(&self, brain: &Brain) {
+        let Some(picture) = &self.picture else { return };
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        brain.events.emit(Event::VppLbState {
+            vips: count(picture.actual.vips.len()),
+            application_servers: count(picture.actual.vips.values().map(|vip| vip.ases.len()).sum()),
+            sticky_buckets_per_core: picture.conf.sticky_buckets_per_core,
+            flow_timeout: picture.conf.flow_timeout,
+        });
+    }
+
+    /// Makes VPP's own settings right, if they differ and may be written: pushing the same ones again
+    /// could drop every worker's sticky table.
+    pub(super) async fn push_conf(&mut self, brain: &Brain, now: Instant) {
+        let (Some(picture), Some(node)) = (&mut self.picture, brain.world.node()) else { return };
+        let wanted = conf::wanted(node, &picture.conf);
+        if wanted == picture.conf || brain.gate(now) == Gate::Closed {
+            return;
+        }
+        match self.dataplane.set_conf(wanted).await {
+            Ok(()) => {
+                picture.conf = wanted;
+                let ActualConf { ipv4_source, ipv6_source, sticky_buckets_per_core, flow_timeout } = wanted;
+                brain.events.emit(Event::VppLbConfSet {
+                    ipv4_src: ipv4_source.to_string(),
+                    ipv6_src: ipv6_source.to_string(),
+                    sticky_buckets_per_core,
+                    flow_timeout,
+                });
+            }
+            Err(error) => brain.sync_error(None, "set-conf", &error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! One address: what its Frontends want, the plan, and how far the node is with each of them.
+
+use std::net::IpAddr;
+
+use futures::FutureExt;
+use tokio::time::Instant;
+
+use super::{Cause, Connection, Picture};
+use crate::{
+    agent::{
+        brain::Brain,
+        conf, job,
+        warmup::Gate,
+        world::{VipView, in_vpp},
+    },
+    model::{
+        config::Standing,
+        desired::{Desired, Want, Wanted, no_source_address},
+        event::{Event, ProgramResult, Scope},
+        plan::{AddressPlan, plan_address},
+        problem::{Problem, Reason},
+        weights::Condition,
+    },
+};
+
+/// Why a VIP is not programmed as its Frontend says, where the plan alone does not tell.
+enum Verdict {
+    /// It is, or the plan will see to it.
+    Follows,
+    /// Its backends are not all known yet.
+    WarmsUp,
+    /// The node cannot.
+    Cannot(Problem),
+}
+
+impl Connection {
+    /// Plans `address` and sends the plan.
+    pub(super) fn start(&mut self, brain: &mut Brain, now: Instant, address: IpAddr, cause: Cause) {
+        let Some(picture) = &self.picture else { return };
+        let mut views = brain.world.views(address, Some(&picture.actual));
+        let gate = brain.gate(now);
+        let verdicts: Vec<Verdict> = views.iter_mut().map(|view| judge(view, picture, gate)).collect();
+        self.hold_ineffective(&mut views);
+        let Some(picture) = &self.picture else { return };
+        brain.observe(&views, &picture.actual);
+        if cause == Cause::Pass && self.retries.waits(address) {
+            return;
+        }
+        let desired: Desired = views.iter().filter_map(wanted).collect();
+        let plan = plan_address(address, &desired, &picture.actual, brain.flushes.due(), brain.removal_policy());
+        self.report(brain, address, &views, &verdicts, &plan);
+        if plan.is_empty() || (!plan.recreates.is_empty() && !self.recreates.may_start(address)) {
+            return;
+        }
+        brain.claim(&desired, |vip| plan.adds.iter().any(|step| step.vip() == vip));
+        brain.save_ours();
+        brain.label(&desired);
+        if cause == Cause::Pass
+            && let Some(pass) = &mut self.pass
+        {
+            pass.running(address);
+        } else {
+            brain.events.emit(Event::SyncStart { scope: Scope::Address(address) });
+        }
+        self.busy.insert(address, plan.len());
+        self.jobs.push(job::run(self.dataplane.clone(), self.order.clone(), address, plan).boxed());
+    }
+
+    /// A VIP that a recreate did not mend is left alone.
+    fn hold_ineffective(&mut self, views: &mut [VipView]) {
+        let Some(picture) = &self.picture else { return };
+        for view in views {
+            let key = view.frontend.vip;
+            let (Some(Want::Exactly(want)), Some(have)) = (&view.want, in_vpp(Some(&picture.actual), key)) else {
+                continue;
+            };
+            // Until it was read back there is nothing to compare.
+            if self.unverified.contains_key(&key.address) {
+                continue;
+            }
+            let found = want.mismatch(have);
+            if self.recreates.is_ineffective(key, found)
+                && let Some(found) = found
+            {
+                let problem = Problem::new(
+                    Reason::RecreateIneffective,
+                    "spec",
+                    format!("VPP still reports another {found} after Frontend {} was recreated", view.frontend.name),
+                );
+                view.want = view.want.take().map(|want| want.hold(problem));
+            }
+        }
+    }
+
+    fn report(&self, brain: &mut Brain, address: IpAddr, views: &[VipView], verdicts: &[Verdict], plan: &AddressPlan) {
+        let Some(picture) = &self.picture else { return };
+        for (view, verdict) in views.iter().zip(verdicts) {
+            let vip = view.frontend.vip.into();
+            let planned = plan.steps().any(|step| step.vip() == vip);
+            let there = picture.actual.vips.contains_key(&vip);
+            let (result, reason) = match (verdict, &view.want) {
+                (Verdict::WarmsUp, _) => (ProgramResult::Pending, "WarmingUp"),
+                (Verdict::Cannot(problem), _) => (ProgramResult::Failed, problem.reason.as_str()),
+                (_, None) => (ProgramResult::Failed, withdrawn(&view.frontend.standing)),
+                (_, Some(Want::Hold { problem, .. })) if problem.reason == Reason::RecreateIneffective => {
+                    (ProgramResult::Failed, problem.reason.as_str())
+                }
+                (_, Some(Want::Hold { problem, .. })) => (ProgramResult::Held, problem.reason.as_str()),
+                (_, Some(Want::Exactly(want))) if want.encap.is_none() && !there => {
+                    (ProgramResult::Failed, Reason::NoBackends.as_str())
+                }
+                // VPP's refusal was reported with its name; it stands until a retry went well.
+                _ if self.retries.is_failing(address) => continue,
+                _ if planned || self.unverified.contains_key(&address) => {
+                    brain.reports.set_pending(&view.frontend);
+                    continue;
+                }
+                _ => (ProgramResult::Programmed, ""),
+            };
+            brain.reports.set(&view.frontend, result, reason);
+        }
+    }
+}
+
+/// Replaces what a view wants by a hold where this node cannot or must not follow it now.
+fn judge(view: &mut VipView, picture: &Picture, gate: Gate) -> Verdict {
+    let hold = |problem: Problem| Some(Want::Hold { problem, weights: std::collections::BTreeMap::new() });
+    let Some(Want::Exactly(want)) = &view.want else { return Verdict::Follows };
+    if let Some(encap) = want.encap.filter(|encap| !conf::has_source(&picture.conf, *encap)) {
+        let problem = no_source_address(&view.frontend.name, encap);
+        view.want = hold(problem.clone());
+        return Verdict::Cannot(problem);
+    }
+    let unknown = want.ases.values().any(|of| of.condition == Condition::NeverKnown);
+    if gate == Gate::KnownOnly && unknown {
+        view.want = hold(Problem::new(Reason::WarmingUp, "", "not all backends are known yet"));
+        return Verdict::WarmsUp;
+    }
+    Verdict::Follows
+}
+
+fn withdrawn(standing: &Standing) -> &'static str {
+    match standing {
+        Standing::Withdrawn(problem) | Standing::Held(problem) => problem.reason.as_str(),
+        Standing::Serving => Reason::Conflicted.as_str(),
+    }
+}
+
+fn wanted(view: &VipView) -> Option<(crate::model::vip::VipKey, Wanted)> {
+    let want = view.want.clone()?;
+    Some((view.frontend.vip, Wanted { frontend: view.frontend.name.clone(), want }))
+}

@@ -1,0 +1,171 @@
+//! Which flows still have to be flushed.
+//!
+//! A flush is an edge, which VPP's state does not show: it is owed when a backend comes into a
+//! condition that flushes, stays owed until VPP answered 0, and is void when VPP restarted.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
+
+use crate::model::{
+    actual::ActualVip,
+    config::OnBackendDown,
+    plan::{DueFlushes, Step},
+    vip::VipKey,
+    weights::{Condition, WantAs},
+};
+
+/// Conditions as last seen, and what is owed because of how they changed.
+#[derive(Debug, Default)]
+pub(super) struct Flushes {
+    seen: HashMap<VipKey, BTreeMap<IpAddr, Condition>>,
+    owed: DueFlushes,
+}
+
+impl Flushes {
+    /// Takes note of a VIP's conditions, VPP having `have` of it.
+    pub(super) fn observe(
+        &mut self,
+        vip: VipKey,
+        ases: &BTreeMap<IpAddr, WantAs>,
+        on_backend_down: OnBackendDown,
+        have: Option<&ActualVip>,
+    ) {
+        let before = self.seen.remove(&vip).unwrap_or_default();
+        for (address, of) in ases {
+            let was = before.get(address).copied().unwrap_or(Condition::NeverKnown);
+            let in_vpp = have.and_then(|vip| vip.ases.get(address)).map(|of| of.weight);
+            if !of.condition.flushes(on_backend_down) {
+                self.owed.remove(&(vip, *address));
+            } else if was != of.condition && owes(was, in_vpp) {
+                self.owed.insert((vip, *address));
+            }
+        }
+        for address in before.keys().filter(|address| !ases.contains_key(address)) {
+            self.owed.remove(&(vip, *address));
+        }
+        self.seen.insert(vip, ases.iter().map(|(address, of)| (*address, of.condition)).collect());
+    }
+
+    /// What is owed now.
+    pub(super) fn due(&self) -> &DueFlushes {
+        &self.owed
+    }
+
+    /// VPP answered 0 to `step`.
+    pub(super) fn paid_by(&mut self, step: &Step) {
+        let paid = match step {
+            Step::SetWeight { vip, address, flush: true, .. } | Step::AddAs { vip, address, .. } => {
+                Some((*vip, *address))
+            }
+            Step::RemoveAs { vip, address, .. } => vip.key().map(|key| (key, *address)),
+            _ => None,
+        };
+        if let Some(paid) = paid {
+            self.owed.remove(&paid);
+        }
+    }
+
+    /// VPP restarted: its flows are gone.
+    pub(super) fn void(&mut self) {
+        self.owed.clear();
+    }
+
+    /// The VIP is no Frontend's any more.
+    pub(super) fn forget(&mut self, vip: VipKey) {
+        for (address, _) in self.seen.remove(&vip).unwrap_or_default() {
+            self.owed.remove(&(vip, address));
+        }
+    }
+}
+
+/// Whether coming into a condition that flushes owes a flush: from a known condition always (VPP may
+/// hold pins even at weight 0), from an unknown one only where VPP still gave it flows. What VPP does
+/// not have has no pins.
+fn owes(was: Condition, in_vpp: Option<u8>) -> bool {
+    in_vpp.is_some_and(|weight| was.is_known() || weight > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        Name,
+        actual::ActualAs,
+        vip::{Service, Weight},
+        weights::WantWeight,
+    };
+
+    const SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    fn vip() -> VipKey {
+        VipKey { address: "203.0.113.1".parse().unwrap(), service: Service::AllPorts }
+    }
+
+    /// Lets the flushes see a row of conditions, VPP having the server at `weight`.
+    fn owed_after(conditions: &[Condition], weight: Option<u8>, on_down: OnBackendDown) -> bool {
+        let mut flushes = Flushes::default();
+        for condition in conditions {
+            observe(&mut flushes, *condition, weight, on_down);
+        }
+        !flushes.due().is_empty()
+    }
+
+    fn observe(flushes: &mut Flushes, condition: Condition, weight: Option<u8>, on_down: OnBackendDown) {
+        let of = WantAs { backend: Name::namespaced("default", "b"), condition, weight: WantWeight::Set(Weight::ZERO) };
+        let ases = weight.map(|weight| (SERVER, ActualAs { weight, buckets: 0 }));
+        let have = ActualVip {
+            encap: None,
+            sticky: None,
+            table_length: None,
+            pool_index: None,
+            ases: ases.into_iter().collect(),
+        };
+        flushes.observe(vip(), &BTreeMap::from([(SERVER, of)]), on_down, Some(&have));
+    }
+
+    #[test]
+    fn a_flush_is_owed_on_the_edges_of_the_table() {
+        use Condition::{CheckMissing, Disabled, Down, NeverKnown, Paused, Suspect, Unknown, Up};
+        use OnBackendDown::{Flush, Keep};
+        for (conditions, weight, on_down, owed) in [
+            (&[Up, Down][..], Some(10), Flush, true),
+            (&[Up, Down], Some(0), Flush, true),
+            (&[Up, Down], Some(10), Keep, false),
+            (&[Up, Disabled], Some(10), Keep, true),
+            (&[Paused, Disabled], Some(0), Flush, true),
+            (&[Up, Paused], Some(10), Flush, false),
+            (&[Down], Some(10), Flush, true),
+            (&[Down], Some(0), Flush, false),
+            (&[NeverKnown, Down], Some(0), Flush, false),
+            (&[Disabled], Some(10), Flush, true),
+            (&[Up, Unknown, Down], Some(0), Flush, false),
+            (&[Up, Suspect], Some(10), Flush, false),
+            (&[Up, Suspect, Down], Some(10), Flush, true),
+            (&[Up, CheckMissing], Some(10), Flush, false),
+            (&[Up, Down], None, Flush, false),
+            (&[Up, Down, Up], Some(10), Flush, false),
+            (&[Up, Down, Down], Some(10), Flush, true),
+        ] {
+            assert_eq!(owed_after(conditions, weight, on_down), owed, "{conditions:?} {weight:?} {on_down:?}");
+        }
+    }
+
+    #[test]
+    fn a_flush_is_paid_once_and_void_when_vpp_restarted() {
+        let mut flushes = Flushes::default();
+        observe(&mut flushes, Condition::Up, Some(10), OnBackendDown::Flush);
+        observe(&mut flushes, Condition::Down, Some(10), OnBackendDown::Flush);
+        let backend = Name::namespaced("default", "b");
+        let step = Step::SetWeight { vip: vip(), address: SERVER, backend, from: 10, to: Weight::ZERO, flush: true };
+        flushes.paid_by(&step);
+        assert!(flushes.due().is_empty());
+        observe(&mut flushes, Condition::Down, Some(0), OnBackendDown::Flush);
+        assert!(flushes.due().is_empty(), "a repair does not flush again");
+        observe(&mut flushes, Condition::Disabled, Some(0), OnBackendDown::Flush);
+        assert!(!flushes.due().is_empty());
+        flushes.void();
+        assert!(flushes.due().is_empty());
+    }
+}

@@ -1,0 +1,258 @@
+//! The way to VPP: the lock, connecting again and again, and the session while there is one.
+
+use std::{
+    collections::BTreeSet, fs::File, net::IpAddr, os::unix::fs::MetadataExt, path::PathBuf, sync::Arc, time::Duration,
+};
+
+use futures::future::BoxFuture;
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    AgentError, AgentOptions,
+    brain::Brain,
+    connection::{Connection, Happened},
+    dataplane::{Connect, Dataplane, DataplaneError, Ended},
+    lock::{AgentLock, LockError},
+};
+use crate::model::{
+    actual::Actual,
+    event::{Event as ModelEvent, Events},
+};
+
+/// Between two tries to connect: doubling, with jitter.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
+/// For an answer of VPP; doubles after a session that expired, until one has had a complete dump.
+const FIRST_DEADLINE: Duration = Duration::from_secs(10);
+const LONGEST_DEADLINE: Duration = Duration::from_secs(60);
+/// A failed try to connect is a warning so often, else a debug event.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+type Connecting = BoxFuture<'static, Result<Arc<dyn Dataplane>, DataplaneError>>;
+
+/// The way to VPP.
+pub(super) struct Link {
+    connect: Arc<dyn Connect>,
+    events: Events,
+    socket: PathBuf,
+    who: String,
+    lock: Option<AgentLock>,
+    lock_told: bool,
+    /// Held open, to see when the directory was deleted under us.
+    directory: Option<File>,
+    state: State,
+    retry_delay: Duration,
+    deadline: Duration,
+    warned: Option<Instant>,
+    /// The process that the last session was with.
+    last_pid: Option<u32>,
+}
+
+enum State {
+    Waiting(Instant),
+    Connecting(Connecting),
+    Up(Box<Connection>),
+}
+
+/// What happened on the way to VPP.
+pub(super) enum Event {
+    /// It is time to try again.
+    Retry,
+    /// A try ended.
+    Connected(Result<Arc<dyn Dataplane>, DataplaneError>),
+    /// Something in the session.
+    Session(Happened),
+}
+
+impl Link {
+    pub(super) fn new(connect: Arc<dyn Connect>, events: Events, options: &AgentOptions) -> Self {
+        Self {
+            connect,
+            events,
+            socket: options.api_socket.clone(),
+            who: format!("maglevd of node {}, process {}", options.node_name, std::process::id()),
+            lock: None,
+            lock_told: false,
+            directory: None,
+            state: State::Waiting(Instant::now()),
+            retry_delay: FIRST_RETRY,
+            deadline: FIRST_DEADLINE,
+            warned: None,
+            last_pid: None,
+        }
+    }
+
+    pub(super) fn is_locked(&self) -> bool {
+        self.lock.is_some()
+    }
+
+    pub(super) fn is_synced(&self) -> bool {
+        self.session().is_some_and(Connection::synced)
+    }
+
+    pub(super) fn actual(&self) -> Option<&Actual> {
+        self.session().and_then(Connection::actual)
+    }
+
+    fn session(&self) -> Option<&Connection> {
+        match &self.state {
+            State::Up(connection) => Some(connection),
+            _ => None,
+        }
+    }
+
+    fn session_mut(&mut self) -> Option<&mut Connection> {
+        match &mut self.state {
+            State::Up(connection) => Some(connection),
+            _ => None,
+        }
+    }
+
+    pub(super) fn touch(&mut self, addresses: BTreeSet<IpAddr>) {
+        if let Some(session) = self.session_mut() {
+            session.touch(addresses);
+        }
+    }
+
+    pub(super) fn forget_verdicts(&mut self, addresses: &BTreeSet<IpAddr>) {
+        if let Some(session) = self.session_mut() {
+            session.forget_verdicts(addresses);
+        }
+    }
+
+    pub(super) fn gate_opened(&mut self) {
+        if let Some(session) = self.session_mut() {
+            session.gate_opened();
+        }
+    }
+
+    pub(super) fn request_pass(&mut self) {
+        if let Some(session) = self.session_mut() {
+            session.request_pass();
+        }
+    }
+
+    pub(super) fn pump(&mut self, brain: &mut Brain, now: Instant) {
+        if let Some(session) = self.session_mut() {
+            session.pump(brain, now);
+        }
+    }
+
+    /// Waits for the next thing to happen. Safe to drop at any time.
+    pub(super) async fn wait(&mut self) -> Event {
+        match &mut self.state {
+            State::Waiting(until) => {
+                sleep_until(*until).await;
+                Event::Retry
+            }
+            State::Connecting(connecting) => Event::Connected(connecting.await),
+            State::Up(connection) => Event::Session(connection.wait().await),
+        }
+    }
+
+    pub(super) async fn handle(&mut self, event: Event, brain: &mut Brain) -> Result<(), AgentError> {
+        let now = Instant::now();
+        match event {
+            Event::Retry => self.try_connect(now)?,
+            Event::Connected(Ok(dataplane)) => self.connected(dataplane, brain, now),
+            Event::Connected(Err(error)) => self.failed(&error.to_string(), now),
+            Event::Session(Happened::Closed(ended)) => self.lost(&ended, now),
+            Event::Session(happened) => self.in_session(happened, brain, now).await,
+        }
+        Ok(())
+    }
+
+    async fn in_session(&mut self, happened: Happened, brain: &mut Brain, now: Instant) {
+        let Some(session) = self.session_mut() else { return };
+        match happened {
+            Happened::Read(answer) => session.read(brain, answer, now).await,
+            Happened::Job(done) => session.job_done(brain, *done, now),
+            Happened::Pong => session.pong(),
+            Happened::Timer => session.tick(brain, now),
+            Happened::Closed(_) => {}
+        }
+        if session.has_read() {
+            self.deadline = FIRST_DEADLINE;
+            self.retry_delay = FIRST_RETRY;
+        }
+    }
+
+    fn try_connect(&mut self, now: Instant) -> Result<(), AgentError> {
+        self.check_directory()?;
+        if self.lock.is_none() {
+            match AgentLock::try_take(&self.socket, &self.who) {
+                Ok(lock) => self.lock = Some(lock),
+                Err(error) => {
+                    self.not_locked(&error, now);
+                    return Ok(());
+                }
+            }
+        }
+        self.state = State::Connecting(self.connect.connect(self.deadline));
+        Ok(())
+    }
+
+    fn not_locked(&mut self, error: &LockError, now: Instant) {
+        match error {
+            LockError::Held { .. } => {
+                if !std::mem::replace(&mut self.lock_told, true) {
+                    tracing::warn!("waiting: {error}");
+                }
+                self.state = State::Waiting(now + Duration::from_secs(1));
+            }
+            LockError::Io { source, .. } => self.failed(&format!("{error}: {source}"), now),
+        }
+    }
+
+    /// A mounted directory that was deleted and made anew elsewhere would never show VPP again.
+    fn check_directory(&mut self) -> Result<(), AgentError> {
+        let Some(path) = self.socket.parent() else { return Ok(()) };
+        let deleted = |directory: &File| directory.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
+        if self.directory.as_ref().is_some_and(deleted) {
+            return Err(AgentError::SocketDirectoryDeleted(path.to_owned()));
+        }
+        if self.directory.is_none() {
+            self.directory = File::open(path).ok();
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, error: &str, now: Instant) {
+        let warn = self.warned.is_none_or(|at| now.duration_since(at) >= WARN_EVERY);
+        if warn {
+            self.warned = Some(now);
+        }
+        self.events.emit(ModelEvent::VppConnectFailed { err: error.to_owned(), warn });
+        self.wait_to_retry(now);
+    }
+
+    fn wait_to_retry(&mut self, now: Instant) {
+        self.state = State::Waiting(now + self.retry_delay.mul_f64(0.8 + 0.4 * fastrand::f64()));
+        self.retry_delay = (self.retry_delay * 2).min(LONGEST_RETRY);
+    }
+
+    fn connected(&mut self, dataplane: Arc<dyn Dataplane>, brain: &mut Brain, now: Instant) {
+        let info = dataplane.info().clone();
+        if self.last_pid.replace(info.pid).is_some_and(|last| last != info.pid) {
+            brain.flushes.void();
+        }
+        self.warned = None;
+        self.events.emit(ModelEvent::VppConnect {
+            version: info.version,
+            build_date: info.build_date,
+            pid: info.pid,
+            api: info.api,
+            stats: info.stats,
+            capabilities: info.capabilities,
+        });
+        self.state = State::Up(Box::new(Connection::new(dataplane, now)));
+    }
+
+    fn lost(&mut self, ended: &Ended, now: Instant) {
+        if ended.expired {
+            self.deadline = (self.deadline * 2).min(LONGEST_DEADLINE);
+        }
+        self.events.emit(ModelEvent::VppDisconnect { reason: ended.reason.clone() });
+        self.wait_to_retry(now);
+    }
+}

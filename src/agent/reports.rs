@@ -1,0 +1,97 @@
+//! How far this node is with each Frontend, told when it changes.
+
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
+
+use crate::model::{
+    Name,
+    config::Frontend,
+    event::{Event, Events, FrontendState, ProgramResult},
+    health::{HealthSnapshot, ProbeCode, Transition},
+    weights::Effective,
+};
+
+/// The last word about each Frontend.
+#[derive(Debug)]
+pub(super) struct Reports {
+    events: Events,
+    of: HashMap<Name, Report>,
+    states: HashMap<Name, FrontendState>,
+}
+
+#[derive(Debug)]
+struct Report {
+    /// As it was when this was reported.
+    frontend: Arc<Frontend>,
+    result: ProgramResult,
+    reason: String,
+}
+
+impl Reports {
+    /// Reports that are told to `events`.
+    pub(super) fn new(events: Events) -> Self {
+        Self { events, of: HashMap::new(), states: HashMap::new() }
+    }
+
+    /// Says how far the node is with `frontend`; told if that is news.
+    pub(super) fn set(&mut self, frontend: &Arc<Frontend>, result: ProgramResult, reason: &str) {
+        let before = self.of.insert(
+            frontend.name.clone(),
+            Report { frontend: Arc::clone(frontend), result, reason: reason.to_owned() },
+        );
+        let known = before.is_some_and(|before| {
+            before.result == result && before.reason == reason && before.frontend.revision == frontend.revision
+        });
+        if !known {
+            self.events.emit(Event::FrontendProgrammed {
+                name: frontend.name.clone(),
+                generation: frontend.revision.generation,
+                result,
+                reason: reason.to_owned(),
+            });
+        }
+    }
+
+    /// The node has begun to follow what `frontend` says now. No news where what it says was
+    /// programmed before: weights that follow health are not a new program.
+    pub(super) fn set_pending(&mut self, frontend: &Arc<Frontend>) {
+        let done = |report: &Report| report.result == ProgramResult::Programmed && report.frontend == *frontend;
+        if !self.of.get(&frontend.name).is_some_and(done) {
+            self.set(frontend, ProgramResult::Pending, "");
+        }
+    }
+
+    /// Says which state `frontend` is in; told if that is news. `vpp` tells VPP's weights.
+    pub(super) fn set_state(
+        &mut self,
+        frontend: &Frontend,
+        effective: &Effective,
+        health: &HealthSnapshot,
+        vpp: impl Fn(IpAddr) -> Option<u8>,
+    ) {
+        let to = if effective.serves(vpp) {
+            FrontendState::Up
+        } else if effective.ases.values().any(|of| of.condition.is_known()) {
+            FrontendState::Down
+        } else {
+            FrontendState::Unknown
+        };
+        let from = self.states.insert(frontend.name.clone(), to).unwrap_or_default();
+        if from != to {
+            let code = cause(effective, health);
+            self.events.emit(Event::FrontendTransition { name: frontend.name.clone(), from, to, code });
+        }
+    }
+
+    /// The Frontend is no more.
+    pub(super) fn forget(&mut self, name: &Name) {
+        self.of.remove(name);
+        self.states.remove(name);
+    }
+}
+
+/// The code of the member that changed last: it is what moved the Frontend.
+fn cause(effective: &Effective, health: &HealthSnapshot) -> Option<ProbeCode> {
+    let last = |name: &Name| health.backends.get(name)?.history.last().copied();
+    let transitions = effective.ases.values().filter_map(|of| last(&of.backend));
+    transitions.max_by_key(|Transition { at, .. }| *at).and_then(|transition| transition.code)
+}

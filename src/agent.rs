@@ -20,6 +20,7 @@ mod lock;
 mod ours;
 mod reports;
 mod status;
+mod vpp_dataplane;
 mod warmup;
 mod world;
 
@@ -37,6 +38,7 @@ pub use self::{
     dataplane::{Answer, Connect, Dataplane, DataplaneError, DataplaneInfo, Ended},
     lock::{AgentLock, LockError},
     status::{AgentStatus, Beat, Gate},
+    vpp_dataplane::VppConnect,
 };
 use crate::model::{config::Config, event::Events, health::HealthSnapshot};
 

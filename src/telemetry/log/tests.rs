@@ -24,7 +24,7 @@ fn weight_updated() -> Event {
         address: "203.0.113.1".parse().expect("an address"),
         service: Service::Port { protocol: Protocol::Tcp, port },
     };
-    let vip = VipRef { frontend: Some(Name::namespaced("default", "web")), vip };
+    let vip = VipRef { frontend: Some(Name::namespaced("default", "web")), vip: vip.into() };
     let address = "10.0.0.7".parse().expect("an address");
     Event::AsWeightUpdated {
         of: AsRef { vip, backend: Some(Name::namespaced("default", "web-1")), address },

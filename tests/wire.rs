@@ -1,1 +1,12 @@
 //! Everything that crosses a wire, against real recordings and the simulator: one module per boundary.
+
+#[path = "wire/fake_vpp.rs"]
+mod fake_vpp;
+#[path = "wire/hostile_frames.rs"]
+mod hostile_frames;
+#[path = "wire/lb.rs"]
+mod lb;
+#[path = "wire/recordings.rs"]
+mod recordings;
+#[path = "wire/session.rs"]
+mod session;

@@ -1,5 +1,11 @@
 //! Everything that crosses a wire, against real recordings and the simulator: one module per boundary.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy.toml allows them in tests, but sees none in what tests call"
+)]
+
 #[path = "wire/fake_vpp.rs"]
 mod fake_vpp;
 #[path = "wire/hostile_frames.rs"]

@@ -8,6 +8,7 @@ use maglev::{
         actual::{ActualConf, ActualEncap, VppVip},
         vip::{Dscp, Encap, Protocol, Service, TableLength, VipKey, Weight},
     },
+    sandbox::vpp_simulator::{Simulator, SimulatorOptions},
     vpp::{
         Error,
         lb::Lb,
@@ -254,4 +255,41 @@ async fn an_old_plugin_and_a_missing_one_are_told_apart() {
     let error = lb.unwrap_err();
     assert_eq!(error.reason(), "MessagesMissing");
     assert!(error.to_string().contains("lb_add_del_vip_v2 is not there"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_programmed_is_read_back_and_gone_once_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let vpp = Simulator::start(SimulatorOptions::new(dir.path().join("api.sock"))).await.unwrap();
+    let lb = Lb::connect(vpp.api_socket(), options()).await.unwrap();
+    let (key, length) = (tcp("203.0.113.1", 80), TableLength::new(256).unwrap());
+    let encap = Encap::Nat4(NonZeroU16::new(8080).unwrap());
+    let vip = VppVip::from(key);
+    // All are queued before the first is answered.
+    let added = lb.add_vip(key, encap, true, length);
+    let servers = ["192.0.2.1", "192.0.2.2"].map(|address| lb.add_as(vip, ip(address), Weight::DEFAULT, false));
+    let weight = lb.set_weight(vip, ip("192.0.2.2"), Weight::ZERO, true);
+    let read = lb.read();
+    added.await.unwrap();
+    for server in servers {
+        server.await.unwrap();
+    }
+    weight.await.unwrap();
+    let actual = read.await.unwrap();
+    assert_eq!(actual.vips.keys().copied().collect::<Vec<_>>(), [vip]);
+    let got = &actual.vips[&vip];
+    assert_eq!((got.encap, got.sticky, got.table_length), (Some(encap.into()), Some(true), Some(256)));
+    assert!(got.pool_index.is_some());
+    let servers: Vec<_> = got.ases.values().map(|of| (of.weight, of.buckets)).collect();
+    assert_eq!(servers, [(10, 256), (0, 0)]);
+
+    let removed = lb.remove_as(vip, ip("192.0.2.1"), true);
+    let read = lb.read();
+    removed.await.unwrap();
+    assert_eq!(read.await.unwrap().vips[&vip].ases.keys().copied().collect::<Vec<_>>(), [ip("192.0.2.2")]);
+    let removed = lb.remove_vip(vip);
+    let read = lb.read();
+    removed.await.unwrap();
+    assert!(read.await.unwrap().vips.is_empty());
+    assert_eq!(lb.remove_vip(vip).await.unwrap_err().retval(), Some(-6));
 }

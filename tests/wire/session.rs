@@ -30,10 +30,12 @@ use crate::fake_vpp::{CLIENT_INDEX, FakeVpp, Peer, framed, full_table, id_of, op
 /// How long a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
 fn cli(cmd: impl ToString) -> CliInband {
     CliInband { cmd: cmd.to_string() }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
 fn echo(reply: impl ToString) -> CliInbandReply {
     CliInbandReply { retval: 0, reply: reply.to_string() }
 }

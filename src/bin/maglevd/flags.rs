@@ -1,0 +1,83 @@
+//! The flags of `maglevd`, each with its environment variable.
+
+use std::{net::IpAddr, net::SocketAddr, path::PathBuf, sync::LazyLock};
+
+use anyhow::Context as _;
+use clap::Parser;
+use maglev::{
+    model::event::Level,
+    telemetry::{LogFormat, log::parse_level},
+};
+
+/// The version of this package.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The commit that this was built from; whoever builds a release sets `MAGLEV_COMMIT` for the compiler.
+pub(crate) const COMMIT: &str = match option_env!("MAGLEV_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
+static LONG_VERSION: LazyLock<String> = LazyLock::new(|| format!("{VERSION} (commit {COMMIT})"));
+
+const EXAMPLE: &str = "\
+Example, beside a VPP on this machine and a cluster that kubectl reaches:
+  maglevd --node-name node-a --vpp-api-socket /run/vpp/api.sock --metrics-addr 127.0.0.1:9091
+
+Every change to the data plane is a line vpp-lb-sync-* in the log. SIGTERM ends it and leaves VPP as it is.";
+
+/// Probes the backends of this node's frontends and programs the node's VPP.
+#[derive(Debug, Parser)]
+#[command(name = "maglevd", version = LONG_VERSION.as_str(), after_help = EXAMPLE)]
+pub(crate) struct Flags {
+    /// The Kubernetes Node that this runs on; without it NODE_NAME is taken
+    #[arg(long, env = "MAGLEVD_NODE_NAME", value_name = "NAME")]
+    node_name: Option<String>,
+
+    /// VPP's binary API socket
+    #[arg(long, env = "MAGLEVD_VPP_API_SOCKET", value_name = "PATH", default_value = "/run/vpp/api.sock")]
+    pub(crate) vpp_api_socket: PathBuf,
+
+    /// VPP's stats socket
+    #[arg(long, env = "MAGLEVD_VPP_STATS_SOCKET", value_name = "PATH", default_value = "/run/vpp/stats.sock")]
+    pub(crate) vpp_stats_socket: PathBuf,
+
+    /// How a line of the log looks: text or json
+    #[arg(long, env = "MAGLEVD_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+
+    /// The least level that is logged: debug (every probe and message), info, warn or error
+    #[arg(long, env = "MAGLEVD_LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = parse_level)]
+    pub(crate) log_level: Level,
+
+    /// Where /metrics, /healthz and /readyz are served [default: port 9091 of POD_IP, else of 127.0.0.1]
+    #[arg(long, env = "MAGLEVD_METRICS_ADDR", value_name = "ADDRESS:PORT")]
+    metrics_addr: Option<SocketAddr>,
+
+    /// Set by Kubernetes, for the default of --metrics-addr
+    #[arg(long, env = "POD_IP", value_name = "ADDRESS", hide = true, default_value = "127.0.0.1")]
+    pod_ip: IpAddr,
+
+    /// Let Frontends and Backends have loopback addresses, as in the sandbox
+    #[arg(long, env = "MAGLEVD_ALLOW_LOOPBACK")]
+    pub(crate) allow_loopback: bool,
+
+    /// The kubeconfig to use; without it KUBECONFIG, ~/.kube/config and the pod's own ServiceAccount are tried
+    #[arg(long, env = "MAGLEVD_KUBECONFIG", value_name = "PATH")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+}
+
+impl Flags {
+    /// The name of this node.
+    ///
+    /// # Errors
+    /// If neither flag nor environment has it: it is never guessed from the host's name.
+    pub(crate) fn node_name(&self) -> anyhow::Result<String> {
+        let named = self.node_name.clone().or_else(|| std::env::var("NODE_NAME").ok()).filter(|name| !name.is_empty());
+        named.context("this node's name is not known: give --node-name, MAGLEVD_NODE_NAME or NODE_NAME")
+    }
+
+    /// Where the three endpoints are served.
+    pub(crate) fn metrics_addr(&self) -> SocketAddr {
+        self.metrics_addr.unwrap_or_else(|| (self.pod_ip, 9091).into())
+    }
+}

@@ -6,3 +6,5 @@ mod chart;
 mod control_plane;
 #[path = "cluster/harness.rs"]
 mod harness;
+#[path = "cluster/watches.rs"]
+mod watches;

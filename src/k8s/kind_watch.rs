@@ -39,6 +39,9 @@ pub(super) struct Update {
 /// How long a watch waits for what.
 #[derive(Clone, Copy, Debug)]
 pub struct Delays {
+    /// After so long the API server is asked to end a watch, which is then taken up where it was.
+    /// A connection that silently died is noticed 5 s later.
+    pub watch: Duration,
     /// Objects that are gone within so long of the first are judged together.
     pub coalesce: Duration,
     /// Before the first retry of a failed request; doubles with each further failure.
@@ -50,6 +53,7 @@ pub struct Delays {
 impl Default for Delays {
     fn default() -> Self {
         Self {
+            watch: Duration::from_secs(290),
             coalesce: Duration::from_millis(150),
             retry_min: Duration::from_millis(500),
             retry_max: Duration::from_secs(15),
@@ -88,7 +92,7 @@ impl KindWatch {
         Self {
             kind,
             api: Api::all_with(client.clone(), &kinds::resource(kind)),
-            config: kinds::watch_config(kind, node_name),
+            config: kinds::watch_config(kind, node_name, delays.watch),
             guard: CrdGuard::new(client, kind),
             crd_uid: None,
             ledger: Ledger::default(),

@@ -1,5 +1,7 @@
 //! The watched kinds as the API server names them. Used within `k8s` only.
 
+use std::time::Duration;
+
 use kube::{core::ApiResource, runtime::watcher};
 
 use crate::{
@@ -24,11 +26,13 @@ pub(super) fn crd_name(kind: Kind) -> Option<String> {
     (kind != Kind::Node).then(|| format!("{}.{}", resource.plural, resource.group))
 }
 
-/// What of `kind` is watched: everything, but of the Nodes only `node_name`.
-pub(super) fn watch_config(kind: Kind, node_name: &str) -> watcher::Config {
+/// What of `kind` is watched: everything, but of the Nodes only `node_name`. A watch ends after
+/// `lasting`, in whole seconds.
+pub(super) fn watch_config(kind: Kind, node_name: &str, lasting: Duration) -> watcher::Config {
     // A list in pages and then a watch, not a streaming list: kube skips what does not decode in
     // the latter, and a list from etcd is never older than what was seen before.
-    let config = watcher::Config::default();
+    let seconds = u32::try_from(lasting.as_secs()).unwrap_or(u32::MAX).max(1);
+    let config = watcher::Config::default().timeout(seconds);
     match kind {
         Kind::Node => config.fields(&format!("metadata.name={node_name}")),
         _ => config,
@@ -39,6 +43,8 @@ pub(super) fn watch_config(kind: Kind, node_name: &str) -> watcher::Config {
 mod tests {
     use super::*;
 
+    const LASTING: Duration = Duration::from_secs(290);
+
     #[test]
     fn our_kinds_have_a_crd_and_nodes_have_none() {
         let names: Vec<_> = Kind::ALL.into_iter().map(crd_name).collect();
@@ -46,8 +52,8 @@ mod tests {
         let ours = ours.map(|plural| Some(format!("{plural}.maglev.vpp.io")));
         assert_eq!(names[..4], ours);
         assert_eq!(names[4], None);
-        let config = watch_config(Kind::Node, "node-a");
+        let config = watch_config(Kind::Node, "node-a", LASTING);
         assert_eq!(config.field_selector.as_deref(), Some("metadata.name=node-a"));
-        assert_eq!(watch_config(Kind::Backend, "node-a").field_selector, None);
+        assert_eq!(watch_config(Kind::Backend, "node-a", LASTING).field_selector, None);
     }
 }

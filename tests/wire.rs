@@ -12,6 +12,8 @@ mod fake_vpp;
 mod hostile_frames;
 #[path = "wire/lb.rs"]
 mod lb;
+#[path = "wire/probes.rs"]
+mod probes;
 #[path = "wire/recordings.rs"]
 mod recordings;
 #[path = "wire/session.rs"]

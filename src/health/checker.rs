@@ -7,6 +7,8 @@
 
 mod backend_loop;
 mod reconcile;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeSet, HashMap},

@@ -21,7 +21,7 @@ use super::prober::{Outcome, Target};
 /// `L4CON` where the backend or the path refuses; `NotProbed` where this node could not try.
 pub(super) async fn connect(target: &Target, port: u16) -> Result<TcpStream, Outcome> {
     let socket = open(target).map_err(|error| Outcome::not_probed(format!("cannot open a socket: {error}")))?;
-    socket.connect(SocketAddr::new(target.address, port)).await.map_err(refused)
+    socket.connect(SocketAddr::new(target.address, port)).await.map_err(|error| refused(&error))
 }
 
 fn open(target: &Target) -> io::Result<TcpSocket> {
@@ -43,7 +43,7 @@ fn bind(socket: &TcpSocket, source: IpAddr) -> io::Result<()> {
     socket.bind(SocketAddr::new(source, 0))
 }
 
-fn refused(error: io::Error) -> Outcome {
+fn refused(error: &io::Error) -> Outcome {
     let errno = error.raw_os_error().map(Errno::from_raw);
     let own = matches!(
         errno,

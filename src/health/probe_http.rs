@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
     header::{CONNECTION, HOST, USER_AGENT},
+    uri::PathAndQuery,
 };
 use http_body_util::{BodyExt, Empty};
 use hyper::{body::Incoming, client::conn::http1};
@@ -73,7 +74,7 @@ impl HttpProbe {
                 HttpMethod::Get => Method::GET,
                 HttpMethod::Head => Method::HEAD,
             },
-            uri: http.path.parse().map_err(|error| format!("path {:?}: {error}", http.path))?,
+            uri: http.path.parse::<PathAndQuery>().map_err(|error| format!("path {:?}: {error}", http.path))?.into(),
             headers: headers(http, user_agent)?,
             expected_statuses: http.expected_statuses.clone(),
             expected_body: expected_body.map_err(|error| format!("expectedBody: {error}"))?,

@@ -23,7 +23,7 @@ const SPREAD: Duration = Duration::from_millis(1);
 impl<P: Prober> Checker<P> {
     /// Brings the loops in line with `config`.
     pub(super) fn reconcile(&mut self, config: Config) {
-        let old = self.config.replace(config.clone());
+        let old = self.config.take();
         self.publisher.limit_history(config.node.probe.transition_history);
         let none = OrdMap::new();
         let before = old.as_ref().map_or(&none, |old| &old.backends);
@@ -37,6 +37,7 @@ impl<P: Prober> Checker<P> {
         }
         self.stagger(&starting, old.is_none(), config.node.sync.startup_min_delay);
         self.review_suspicions(config.node.probe.fail_open);
+        self.config = Some(config);
     }
 
     fn add(&mut self, name: &Name, backend: &Arc<Backend>, starting: &mut Vec<Name>) {

@@ -1,0 +1,85 @@
+//! HealthChecks as the tests need them.
+
+use std::{num::NonZeroU16, time::Duration};
+
+use maglev::model::{
+    config::{HealthCheck, Http, HttpMethod, Probe, Revision, StatusRange, Tls},
+    name::Name,
+};
+
+fn check(probe: Probe) -> HealthCheck {
+    HealthCheck {
+        name: Name::namespaced("shop", "check"),
+        revision: Revision::default(),
+        interval: Duration::from_secs(2),
+        fast_interval: Duration::from_secs(2),
+        down_interval: Duration::from_secs(2),
+        timeout: Duration::from_secs(10),
+        rise: 2,
+        fall: 3,
+        probe,
+    }
+}
+
+fn port_of(port: u16) -> NonZeroU16 {
+    NonZeroU16::new(port).expect("a listener's port is not 0")
+}
+
+pub(super) fn tcp(port: u16) -> HealthCheck {
+    check(Probe::Tcp { port: port_of(port), tls: None })
+}
+
+/// `GET /`, any status from 200 to 399.
+pub(super) fn http(port: u16) -> HealthCheck {
+    let http = Http {
+        path: "/".into(),
+        host: None,
+        method: HttpMethod::Get,
+        expected_statuses: vec![StatusRange { from: 200, to: 399 }],
+        expected_body: None,
+        headers: vec![],
+    };
+    check(Probe::Http { port: port_of(port), http, tls: None })
+}
+
+pub(super) fn https(port: u16, server_name: &str) -> HealthCheck {
+    tls(http(port), server_name)
+}
+
+/// The same over TLS.
+pub(super) fn tls(check: HealthCheck, server_name: &str) -> HealthCheck {
+    with_tls(check, |tls| *tls = Some(Tls { server_name: Some(server_name.into()), insecure_skip_verify: false }))
+}
+
+pub(super) fn without_server_name(check: HealthCheck) -> HealthCheck {
+    with_tls(check, |tls| tls.as_mut().unwrap().server_name = None)
+}
+
+pub(super) fn insecure(check: HealthCheck) -> HealthCheck {
+    with_tls(check, |tls| tls.as_mut().unwrap().insecure_skip_verify = true)
+}
+
+fn with_tls(mut check: HealthCheck, change: impl FnOnce(&mut Option<Tls>)) -> HealthCheck {
+    match &mut check.probe {
+        Probe::Tcp { tls, .. } | Probe::Http { tls, .. } | Probe::Grpc { tls, .. } => change(tls),
+        Probe::Icmp => panic!("ICMP has no TLS"),
+    }
+    check
+}
+
+pub(super) fn with_http(mut check: HealthCheck, change: impl FnOnce(&mut Http)) -> HealthCheck {
+    match &mut check.probe {
+        Probe::Http { http, .. } => change(http),
+        other => panic!("{} is not HTTP", other.type_name()),
+    }
+    check
+}
+
+pub(super) fn with_body(check: HealthCheck, expected: &str) -> HealthCheck {
+    with_http(check, |http| http.expected_body = Some(expected.into()))
+}
+
+/// Only this status is expected.
+pub(super) fn only(check: HealthCheck, status: u16) -> HealthCheck {
+    with_http(check, |http| http.expected_statuses = vec![StatusRange { from: status, to: status }])
+}

@@ -1,0 +1,295 @@
+//! Servers on loopback that answer well, badly or not at all. Each ends with its [`Server`].
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener as StdListener},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::ring,
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+    time::{interval, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+
+/// A running server.
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    seen: Arc<Seen>,
+    ended_rx: watch::Receiver<Option<End>>,
+    _tasks: JoinSet<()>,
+    _held: Vec<socket2::Socket>,
+}
+
+/// How a connection ended for the server: who it was, and the error if it was one.
+type End = (SocketAddr, Option<io::ErrorKind>);
+
+#[derive(Default)]
+pub(super) struct Seen {
+    connections: Mutex<usize>,
+    requests: Mutex<Vec<String>>,
+    names: Mutex<Vec<Option<String>>>,
+}
+
+impl Server {
+    pub(super) fn connections(&self) -> usize {
+        *self.seen.connections.lock().unwrap()
+    }
+
+    /// The requests' heads, as received.
+    pub(super) fn requests(&self) -> Vec<String> {
+        self.seen.requests.lock().unwrap().clone()
+    }
+
+    /// The names that clients asked for in their handshakes.
+    pub(super) fn names(&self) -> Vec<Option<String>> {
+        self.seen.names.lock().unwrap().clone()
+    }
+
+    /// How the first connection ended.
+    pub(super) async fn first_end(&self) -> End {
+        let mut ended_rx = self.ended_rx.clone();
+        let end = timeout(super::LIMIT, ended_rx.wait_for(Option::is_some)).await.expect("it ends").unwrap();
+        end.expect("waited for")
+    }
+}
+
+/// What is done with a connection, plain or TLS.
+pub(super) type Talk = Arc<dyn Fn(Box<dyn Stream>, Arc<Seen>) -> BoxFuture<'static, io::Result<()>> + Send + Sync>;
+
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+fn talk<F>(talk: impl Fn(Box<dyn Stream>, Arc<Seen>) -> F + Send + Sync + 'static) -> Talk
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    Arc::new(move |stream, seen| Box::pin(talk(stream, seen)))
+}
+
+async fn serve<F>(accepted: impl Fn(TcpStream, Arc<Seen>) -> F + Send + 'static) -> Server
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let seen = Arc::new(Seen::default());
+    let (ended_tx, ended_rx) = watch::channel(None);
+    let mut tasks = JoinSet::new();
+    let shared = Arc::clone(&seen);
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, peer)) = listener.accept().await {
+            *shared.connections.lock().unwrap() += 1;
+            let (talk, ended_tx) = (accepted(stream, Arc::clone(&shared)), ended_tx.clone());
+            connections.spawn(async move {
+                let end = talk.await.err().map(|error| error.kind());
+                ended_tx.send_if_modified(|first| first.replace((peer, end)).is_none());
+            });
+        }
+    });
+    Server { address, seen, ended_rx, _tasks: tasks, _held: vec![] }
+}
+
+async fn plain(talk: Talk) -> Server {
+    serve(move |stream, seen| talk(Box::new(stream), seen)).await
+}
+
+/// A port that nobody listens on.
+pub(super) fn closed() -> Server {
+    let address = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_, ended_rx) = watch::channel(None);
+    Server { address, seen: Arc::default(), ended_rx, _tasks: JoinSet::new(), _held: vec![] }
+}
+
+/// A listener whose queue is full: the kernel drops every further SYN.
+pub(super) async fn black_hole() -> Server {
+    let socket = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let listener = socket();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let mut held = vec![listener];
+    // Fills the queue until one connection is left waiting.
+    loop {
+        let filler = socket();
+        let full = filler.connect_timeout(&address.into(), Duration::from_millis(200)).is_err();
+        held.push(filler);
+        if full {
+            break;
+        }
+        assert!(held.len() < 100, "the queue never fills");
+    }
+    Server { address, _held: held, ..closed() }
+}
+
+/// Accepts, and never says a word.
+pub(super) async fn silent() -> Server {
+    plain(holds()).await
+}
+
+/// Resets the connection once it is spoken to.
+pub(super) async fn resets() -> Server {
+    serve(|mut stream, _| async move {
+        stream.read_u8().await?;
+        stream.set_zero_linger()
+    })
+    .await
+}
+
+/// Reads until the connection ends, and notes how it did.
+pub(super) async fn watches() -> Server {
+    plain(talk(|mut stream, _| async move { stream.read_to_end(&mut Vec::new()).await.map(drop) })).await
+}
+
+/// Reads a request, sends `response` and closes.
+pub(super) async fn answers(response: &[u8]) -> Server {
+    plain(sends(response)).await
+}
+
+/// Reads a request, sends `response` and then nothing more, without closing.
+pub(super) async fn stalls(response: &[u8]) -> Server {
+    let response = response.to_vec();
+    plain(talk(move |mut stream, seen| {
+        let response = response.clone();
+        async move {
+            read_head(&mut stream, &seen).await?;
+            stream.write_all(&response).await?;
+            std::future::pending().await
+        }
+    }))
+    .await
+}
+
+/// Reads a request, sends `response` and then more and more of it.
+pub(super) async fn floods(response: &[u8]) -> Server {
+    let response = response.to_vec();
+    plain(talk(move |mut stream, seen| {
+        let response = response.clone();
+        async move {
+            read_head(&mut stream, &seen).await?;
+            stream.write_all(&response).await?;
+            loop {
+                stream.write_all(&[b'x'; 4096]).await?;
+            }
+        }
+    }))
+    .await
+}
+
+/// Reads a request, sends `head` and then one header after the other, slowly and without end.
+pub(super) async fn drips(head: &[u8]) -> Server {
+    let head = head.to_vec();
+    plain(talk(move |mut stream, seen| {
+        let head = head.clone();
+        async move {
+            read_head(&mut stream, &seen).await?;
+            stream.write_all(&head).await?;
+            let mut tick = interval(Duration::from_millis(10));
+            loop {
+                tick.tick().await;
+                stream.write_all(b"x: y\r\n").await?;
+            }
+        }
+    }))
+    .await
+}
+
+/// For a TLS server: does nothing once the handshake is done.
+pub(super) fn holds() -> Talk {
+    talk(|stream, _| async move {
+        let _held = stream;
+        std::future::pending().await
+    })
+}
+
+/// For a TLS server: as [`answers`].
+pub(super) fn sends(response: &[u8]) -> Talk {
+    let response = response.to_vec();
+    talk(move |mut stream, seen| {
+        let response = response.clone();
+        async move {
+            read_head(&mut stream, &seen).await?;
+            stream.write_all(&response).await?;
+            stream.shutdown().await
+        }
+    })
+}
+
+async fn read_head(stream: &mut Box<dyn Stream>, seen: &Seen) -> io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            // A client that speaks something else waits for the answer to it.
+            Err(_) => break,
+        }
+        if head.first() == Some(&0x16) {
+            break;
+        }
+    }
+    seen.requests.lock().unwrap().push(String::from_utf8_lossy(&head).into_owned());
+    Ok(())
+}
+
+/// A certificate authority that nobody else knows.
+pub(super) struct Authority {
+    issuer: rcgen::CertifiedIssuer<'static, rcgen::KeyPair>,
+}
+
+impl Authority {
+    pub(super) fn new() -> Self {
+        let mut params = rcgen::CertificateParams::new(vec![]).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().unwrap();
+        Self { issuer: rcgen::CertifiedIssuer::self_signed(params, key).unwrap() }
+    }
+
+    /// A store that trusts it alone.
+    pub(super) fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).unwrap();
+        roots
+    }
+
+    /// A TLS server with a certificate for `name`, which talks HTTP/1.1.
+    pub(super) async fn server(&self, name: &str, talk: Talk) -> Server {
+        self.server_of(name, &[b"http/1.1"], talk).await
+    }
+
+    /// A TLS server with a certificate for `name`, which talks one of `protocols`.
+    pub(super) async fn server_of(&self, name: &str, protocols: &[&[u8]], talk: Talk) -> Server {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        serve(move |stream, seen| {
+            let (acceptor, talk) = (acceptor.clone(), Arc::clone(&talk));
+            async move {
+                let stream = acceptor.accept(stream).await?;
+                let name = stream.get_ref().1.server_name().map(str::to_owned);
+                seen.names.lock().unwrap().push(name);
+                talk(Box::new(stream), seen).await
+            }
+        })
+        .await
+    }
+}

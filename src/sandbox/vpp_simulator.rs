@@ -224,7 +224,7 @@ impl Simulator {
     /// What VPP holds now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.edit(|lb| Snapshot::of(lb))
+        self.edit(Snapshot::of)
     }
 
     /// Changes VPP's state behind the backs of its clients; the journal does not show it.

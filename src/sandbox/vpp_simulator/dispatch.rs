@@ -21,7 +21,7 @@ use crate::vpp::{
     codec::{self, CodecError, Text},
     errno,
     messages::{
-        self, Dump, Envelope, Head, Request,
+        self, Dump, Envelope, Message, Request,
         ip::{FIB_PATH, IpRouteLookupV2, IpRouteLookupV2Reply, Route},
         lb as wire,
         memclnt::{
@@ -81,7 +81,7 @@ impl Turn<'_> {
             SockclntDelete::ID => self.call(body, Self::goodbye),
             ControlPing::ID => self.call(body, Self::ping),
             ShowVersion::ID => self.call(body, Self::version),
-            CliInband::ID => self.call(body, |turn, request: CliInband| CliInbandReply {
+            CliInband::ID => self.call(body, |turn, request: &CliInband| CliInbandReply {
                 retval: 0,
                 reply: cli::answer(turn.lb(), &request.cmd),
             }),
@@ -106,22 +106,21 @@ impl Turn<'_> {
         &mut self.world.vpp.lb
     }
 
-    /// The number that stands for `result`. VPP dies of some.
-    pub(super) fn retval<T>(&mut self, result: Result<T, Refusal>) -> i32 {
-        let Err(refusal) = result else { return 0 };
+    /// The number that stands for `refusal`. VPP dies of one.
+    pub(super) fn refused(&mut self, refusal: Refusal) -> i32 {
         if refusal == Refusal::Fatal {
             self.fate = Fate::Die;
         }
         refusal.retval()
     }
 
-    fn call<M>(&mut self, body: &[u8], handle: impl FnOnce(&mut Self, M) -> M::Reply) -> Result<(), CodecError>
+    fn call<M>(&mut self, body: &[u8], handle: impl FnOnce(&mut Self, &M) -> M::Reply) -> Result<(), CodecError>
     where
         M: Request<Reply: Numbered>,
     {
         let (envelope, request) = messages::decode::<M>(body)?;
         self.world.journal.count(M::NAME);
-        let reply = handle(self, request);
+        let reply = handle(self, &request);
         let swallowed = self.world.faults.swallows(M::NAME);
         if !swallowed && envelope.client_index == self.client {
             self.put(envelope.context, &reply);
@@ -129,13 +128,13 @@ impl Turn<'_> {
         Ok(())
     }
 
-    fn dump<M>(&mut self, body: &[u8], handle: impl FnOnce(&mut Self, M) -> Vec<M::Details>) -> Result<(), CodecError>
+    fn dump<M>(&mut self, body: &[u8], handle: impl FnOnce(&mut Self, &M) -> Vec<M::Details>) -> Result<(), CodecError>
     where
         M: Dump<Details: Numbered>,
     {
         let (envelope, request) = messages::decode::<M>(body)?;
         self.world.journal.count(M::NAME);
-        let details = handle(self, request);
+        let details = handle(self, &request);
         let swallowed = self.world.faults.swallows(M::NAME);
         if !swallowed && envelope.client_index == self.client {
             for entry in &details {
@@ -151,26 +150,26 @@ impl Turn<'_> {
 
     fn greet(&mut self, body: &[u8]) -> Result<(), CodecError> {
         let (envelope, request) = messages::decode::<SockclntCreate>(body)?;
-        debug_assert_eq!(<SockclntCreate as messages::Message>::HEAD, Head::Reply);
-        self.world.journal.count(<SockclntCreate as messages::Message>::NAME);
+        self.world.journal.count(SockclntCreate::NAME);
         tracing::debug!(client = request.name.as_str(), "simulated vpp has a new client");
         let reply = SockclntCreateReply { response: 0, index: self.client, table: MessageTable(ids::table()) };
-        if !self.world.faults.swallows(<SockclntCreate as messages::Message>::NAME) {
+        if !self.world.faults.swallows(SockclntCreate::NAME) {
             self.put(envelope.context, &reply);
         }
         Ok(())
     }
 
-    fn goodbye(&mut self, _: SockclntDelete) -> SockclntDeleteReply {
+    fn goodbye(&mut self, _: &SockclntDelete) -> SockclntDeleteReply {
         self.fate = Fate::Close;
+        // 1 is what a real VPP says here, not an error.
         SockclntDeleteReply { response: 1 }
     }
 
-    fn ping(&mut self, _: ControlPing) -> ControlPingReply {
+    fn ping(&mut self, _: &ControlPing) -> ControlPingReply {
         ControlPingReply { retval: 0, client_index: self.client, vpe_pid: self.world.vpp.pid }
     }
 
-    fn version(&mut self, _: ShowVersion) -> ShowVersionReply {
+    fn version(&mut self, _: &ShowVersion) -> ShowVersionReply {
         ShowVersionReply {
             retval: 0,
             program: Text::new("vpe"),
@@ -180,7 +179,7 @@ impl Turn<'_> {
         }
     }
 
-    fn route_lookup(&mut self, request: IpRouteLookupV2) -> IpRouteLookupV2Reply {
+    fn route_lookup(&mut self, request: &IpRouteLookupV2) -> IpRouteLookupV2Reply {
         let asked = request.prefix;
         let nothing = |retval| IpRouteLookupV2Reply {
             retval,

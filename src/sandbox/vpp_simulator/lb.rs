@@ -291,3 +291,6 @@ impl Lb {
 fn passes_for_power_of_two(value: u32) -> bool {
     value & value.wrapping_sub(1) == 0
 }
+
+#[cfg(test)]
+mod tests;

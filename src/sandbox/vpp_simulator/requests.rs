@@ -27,7 +27,7 @@ use crate::{
 /// What a server added by `lb_add_del_as`, which names no weight, gets.
 const WEIGHT_OF_V1: u8 = 100;
 
-pub(super) fn conf(turn: &mut Turn<'_>, request: LbConf) -> LbConfReply {
+pub(super) fn conf(turn: &mut Turn<'_>, request: &LbConf) -> LbConfReply {
     let conf = ActualConf {
         ipv4_source: request.ip4_src_address,
         ipv6_source: request.ip6_src_address,
@@ -38,7 +38,7 @@ pub(super) fn conf(turn: &mut Turn<'_>, request: LbConf) -> LbConfReply {
     LbConfReply { retval: wrote(turn, Write::Conf(conf), result) }
 }
 
-pub(super) fn conf_get(turn: &mut Turn<'_>, _: LbConfGet) -> LbConfGetReply {
+pub(super) fn conf_get(turn: &mut Turn<'_>, _: &LbConfGet) -> LbConfGetReply {
     let conf = turn.lb().conf();
     LbConfGetReply {
         retval: 0,
@@ -49,7 +49,7 @@ pub(super) fn conf_get(turn: &mut Turn<'_>, _: LbConfGet) -> LbConfGetReply {
     }
 }
 
-pub(super) fn vip(turn: &mut Turn<'_>, request: LbAddDelVip) -> LbAddDelVipReply {
+pub(super) fn vip(turn: &mut Turn<'_>, request: &LbAddDelVip) -> LbAddDelVipReply {
     let settings = VipSettings {
         encap: request.encap,
         dscp: request.dscp,
@@ -61,7 +61,7 @@ pub(super) fn vip(turn: &mut Turn<'_>, request: LbAddDelVip) -> LbAddDelVipReply
     LbAddDelVipReply { retval: add_del_vip(turn, request.vip, settings, request.is_del) }
 }
 
-pub(super) fn vip_v2(turn: &mut Turn<'_>, request: LbAddDelVipV2) -> LbAddDelVipV2Reply {
+pub(super) fn vip_v2(turn: &mut Turn<'_>, request: &LbAddDelVipV2) -> LbAddDelVipV2Reply {
     let settings = VipSettings {
         encap: request.encap,
         dscp: request.dscp,
@@ -74,7 +74,7 @@ pub(super) fn vip_v2(turn: &mut Turn<'_>, request: LbAddDelVipV2) -> LbAddDelVip
 }
 
 fn add_del_vip(turn: &mut Turn<'_>, vip: WireVip, settings: VipSettings, is_del: bool) -> i32 {
-    let Some(prefix) = prefix(vip) else { return turn.retval::<()>(Err(Refusal::InvalidArgument)) };
+    let Some(prefix) = prefix(vip) else { return turn.refused(Refusal::InvalidArgument) };
     let id = identity(prefix, vip.protocol, vip.port);
     if is_del {
         let result = turn.lb().remove_vip(prefix, vip.protocol, vip.port);
@@ -85,13 +85,13 @@ fn add_del_vip(turn: &mut Turn<'_>, vip: WireVip, settings: VipSettings, is_del:
     }
 }
 
-pub(super) fn server(turn: &mut Turn<'_>, request: LbAddDelAs) -> LbAddDelAsReply {
-    let LbAddDelAs { vip, as_address, is_del, is_flush } = request;
+pub(super) fn server(turn: &mut Turn<'_>, request: &LbAddDelAs) -> LbAddDelAsReply {
+    let LbAddDelAs { vip, as_address, is_del, is_flush } = *request;
     LbAddDelAsReply { retval: add_del_as(turn, vip, as_address, WEIGHT_OF_V1, is_del.then_some(is_flush)) }
 }
 
-pub(super) fn server_v2(turn: &mut Turn<'_>, request: LbAddDelAsV2) -> LbAddDelAsV2Reply {
-    let LbAddDelAsV2 { vip, as_address, weight, is_del, is_flush } = request;
+pub(super) fn server_v2(turn: &mut Turn<'_>, request: &LbAddDelAsV2) -> LbAddDelAsV2Reply {
+    let LbAddDelAsV2 { vip, as_address, weight, is_del, is_flush } = *request;
     LbAddDelAsV2Reply { retval: add_del_as(turn, vip, as_address, weight, is_del.then_some(is_flush)) }
 }
 
@@ -107,20 +107,20 @@ fn add_del_as(turn: &mut Turn<'_>, vip: WireVip, address: IpAddr, weight: u8, re
     }
 }
 
-pub(super) fn weight(turn: &mut Turn<'_>, request: LbAsSetWeight) -> LbAsSetWeightReply {
-    let LbAsSetWeight { vip, as_address: address, weight, is_flush: flush } = request;
+pub(super) fn weight(turn: &mut Turn<'_>, request: &LbAsSetWeight) -> LbAsSetWeightReply {
+    let LbAsSetWeight { vip, as_address: address, weight, is_flush: flush } = *request;
     let vip = named(vip);
     let result = turn.lb().set_weight(vip, address, weight);
     LbAsSetWeightReply { retval: wrote(turn, Write::SetWeight { vip, address, weight, flush }, result) }
 }
 
 /// VPP flushes some VIP or other, whatever was asked, and is content.
-pub(super) fn flush(turn: &mut Turn<'_>, request: LbFlushVip) -> LbFlushVipReply {
+pub(super) fn flush(turn: &mut Turn<'_>, request: &LbFlushVip) -> LbFlushVipReply {
     LbFlushVipReply { retval: wrote(turn, Write::FlushVip(named(request.vip)), Ok(())) }
 }
 
 /// All VIPs that are not deleted, whatever was asked.
-pub(super) fn vips(turn: &mut Turn<'_>, _: LbVipDump) -> Vec<LbVipDetails> {
+pub(super) fn vips(turn: &mut Turn<'_>, _: &LbVipDump) -> Vec<LbVipDetails> {
     let vips = turn.lb().vips.iter().map(|(_, vip)| vip);
     vips.filter(|vip| vip.used).map(vip_details).collect()
 }
@@ -138,7 +138,7 @@ fn vip_details(vip: &Vip) -> LbVipDetails {
     }
 }
 
-pub(super) fn servers(turn: &mut Turn<'_>, request: LbAsDump) -> Vec<LbAsDetails> {
+pub(super) fn servers(turn: &mut Turn<'_>, request: &LbAsDump) -> Vec<LbAsDetails> {
     each_server(turn, request.vip, |vip, server| LbAsDetails {
         vip: vip.id.into(),
         app_srv: server.address,
@@ -147,7 +147,7 @@ pub(super) fn servers(turn: &mut Turn<'_>, request: LbAsDump) -> Vec<LbAsDetails
     })
 }
 
-pub(super) fn servers_v2(turn: &mut Turn<'_>, request: LbAsV2Dump) -> Vec<LbAsV2Details> {
+pub(super) fn servers_v2(turn: &mut Turn<'_>, request: &LbAsV2Dump) -> Vec<LbAsV2Details> {
     turn.lb().settle();
     each_server(turn, request.vip, |vip, server| LbAsV2Details {
         vip: vip.id.into(),
@@ -182,7 +182,7 @@ fn flags(server: &Server) -> u8 {
 
 /// Notes a write with its answer.
 fn wrote<T>(turn: &mut Turn<'_>, write: Write, result: Result<T, Refusal>) -> i32 {
-    let retval = turn.retval(result);
+    let retval = result.map_or_else(|refusal| turn.refused(refusal), |_| 0);
     turn.world.journal.wrote(write, retval);
     retval
 }

@@ -1,0 +1,440 @@
+//! The simulated VPP over its socket: the plugin's memory, restarts, and faults on demand.
+
+use std::{net::IpAddr, time::Duration};
+
+use bytes::BytesMut;
+use maglev::{
+    model::actual::VppVip,
+    sandbox::vpp_simulator::{Prefix, Recompute, Refusal, Simulator, SimulatorOptions, VipSettings, Write, Written},
+    vpp::{
+        codec,
+        messages::{
+            Message,
+            lb::{
+                LbAddDelAs, LbAddDelAsV2, LbAddDelVip, LbAddDelVipV2, LbAddDelVipV2Reply, LbAsSetWeight, LbAsV2Dump,
+                LbConf, LbConfGet, LbVipDump, WireVip,
+            },
+            memclnt::{ControlPing, ControlPingReply, SockclntDelete},
+            vlib::CliInband,
+        },
+    },
+};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use crate::raw_client::{PATIENCE, RawClient};
+
+async fn start() -> (TempDir, Simulator) {
+    let directory = tempfile::tempdir().unwrap();
+    let options = SimulatorOptions {
+        recompute: Recompute::Lazy,
+        ..SimulatorOptions::new(directory.path().join("run/vpp/api.sock"))
+    };
+    (directory, Simulator::start(options).await.unwrap())
+}
+
+fn ip(address: &str) -> IpAddr {
+    address.parse().unwrap()
+}
+
+fn vip(address: &str, port: u16) -> VppVip {
+    let length = if ip(address).is_ipv4() { 32 } else { 128 };
+    let protocol = if port == 0 { 255 } else { 6 };
+    VppVip { address: ip(address), length, protocol, port }
+}
+
+fn add_vip(vip: VppVip) -> LbAddDelVipV2 {
+    LbAddDelVipV2 {
+        vip: vip.into(),
+        encap: 0,
+        dscp: 0,
+        srv_type: 0,
+        target_port: 0,
+        node_port: 0,
+        new_flows_table_length: 1024,
+        src_ip_sticky: false,
+        is_del: false,
+    }
+}
+
+fn add_as(vip: VppVip, address: &str, weight: u8) -> LbAddDelAsV2 {
+    LbAddDelAsV2 { vip: vip.into(), as_address: ip(address), weight, is_del: false, is_flush: false }
+}
+
+/// Address and liveness of each server that VPP dumps for all VIPs.
+async fn dumped(client: &mut RawClient) -> Vec<(String, bool)> {
+    let details = client.dump(LbAsV2Dump { vip: WireVip::ZERO }).await;
+    details.into_iter().map(|entry| (entry.app_srv.to_string(), entry.flags & 1 == 1)).collect()
+}
+
+#[tokio::test]
+async fn a_removed_server_is_a_ghost_until_it_is_collected_or_added_again() {
+    let (_directory, simulator) = start().await;
+    let mut client = RawClient::connect(simulator.api_socket()).await;
+    let vip = vip("203.0.113.1", 80);
+    client.call(add_vip(vip)).await;
+    client.call(add_as(vip, "192.0.2.1", 10)).await;
+    client.call(add_as(vip, "192.0.2.2", 20)).await;
+    let remove = LbAddDelAsV2 { is_del: true, ..add_as(vip, "192.0.2.1", 10) };
+    assert_eq!(client.call(remove.clone()).await.retval, 0);
+    let ghost_and_live = [("192.0.2.1".to_owned(), false), ("192.0.2.2".to_owned(), true)];
+    assert_eq!(dumped(&mut client).await, ghost_and_live);
+    let set_weight = LbAsSetWeight { vip: vip.into(), as_address: ip("192.0.2.1"), weight: 5, is_flush: false };
+    assert_eq!(client.call(set_weight).await.retval, -6, "a ghost has no weight to set");
+    assert_eq!(client.call(remove.clone()).await.retval, 0, "removing a ghost is fine with vpp");
+
+    assert_eq!(client.call(add_as(vip, "192.0.2.1", 30)).await.retval, 0, "it comes back in its old slot");
+    assert_eq!(simulator.snapshot().weights(vip), [(ip("192.0.2.1"), 30), (ip("192.0.2.2"), 20)].into());
+    client.call(remove.clone()).await;
+    simulator.advance(Duration::from_secs(9));
+    assert_eq!(dumped(&mut client).await, ghost_and_live, "too young to be collected");
+    simulator.advance(Duration::from_secs(60));
+    assert_eq!(dumped(&mut client).await, ghost_and_live[1..]);
+    assert_eq!(client.call(remove).await.retval, -6, "it is gone");
+}
+
+#[tokio::test]
+async fn a_deleted_vip_hides_but_its_servers_do_not_and_its_index_is_not_used_at_once() {
+    let (_directory, simulator) = start().await;
+    let mut client = RawClient::connect(simulator.api_socket()).await;
+    let vip = vip("203.0.113.1", 80);
+    client.call(add_vip(vip)).await;
+    client.call(add_as(vip, "192.0.2.1", 10)).await;
+    assert_eq!(simulator.snapshot().vips[&vip].pool_index, 1);
+    assert_eq!(client.call(LbAddDelVipV2 { is_del: true, ..add_vip(vip) }).await.retval, 0);
+    assert_eq!(client.dump(LbVipDump::ALL).await, []);
+    assert_eq!(dumped(&mut client).await, [("192.0.2.1".to_owned(), false)]);
+
+    client.call(add_vip(vip)).await;
+    assert_eq!(simulator.snapshot().vips[&vip].pool_index, 2);
+    assert_eq!(simulator.snapshot().deleted_vips, 1);
+    let text = client.call(CliInband { cmd: "show lb vips verbose".to_owned() }).await.reply;
+    assert!(text.contains(" ip4-gre4 [1] 203.0.113.1/32 removed\n"), "{text}");
+    assert!(text.contains("192.0.2.1 weight:10 buckets:0 flows:0 dpo:11  removed\n"), "{text}");
+
+    simulator.advance(Duration::from_secs(130));
+    assert_eq!(dumped(&mut client).await, []);
+    assert_eq!(simulator.snapshot().deleted_vips, 0);
+    let other = self::vip("203.0.113.2", 80);
+    client.call(add_vip(other)).await;
+    assert_eq!(simulator.snapshot().vips[&other].pool_index, 1, "the slot is free again");
+}
+
+#[tokio::test]
+async fn refusals_have_vpps_numbers() {
+    let (_directory, simulator) = start().await;
+    let mut client = RawClient::connect(simulator.api_socket()).await;
+    let (http, all) = (vip("203.0.113.1", 80), vip("203.0.113.1", 0));
+    let gre6 = |vip| LbAddDelVipV2 { encap: 1, ..add_vip(vip) };
+    assert_eq!(client.call(add_vip(http)).await.retval, 0);
+    assert_eq!(client.call(add_vip(http)).await.retval, -81);
+    assert_eq!(client.call(add_vip(all)).await.retval, -81);
+    assert_eq!(client.call(gre6(vip("203.0.113.1", 443))).await.retval, -73);
+    assert_eq!(client.call(gre6(vip("203.0.113.2", 0))).await.retval, 0, "an ipv4 vip with ipv6 backends is legal");
+    assert_eq!(client.call(add_vip(vip("203.0.113.2", 80))).await.retval, -81);
+    assert_eq!(client.call(LbAddDelVipV2 { encap: 4, ..add_vip(vip("203.0.113.3", 80)) }).await.retval, -97);
+    let odd = LbAddDelVipV2 { new_flows_table_length: 1000, ..add_vip(vip("203.0.113.3", 80)) };
+    assert_eq!(client.call(odd).await.retval, -70);
+    assert_eq!(client.call(LbAddDelVipV2 { is_del: true, ..add_vip(all) }).await.retval, -6);
+    assert_eq!(client.call(add_as(http, "192.0.2.1", 255)).await.retval, 0, "vpp bounds no weight");
+    assert_eq!(client.call(add_as(http, "192.0.2.1", 1)).await.retval, -81);
+    assert_eq!(client.call(add_as(http, "2001:db8::1", 1)).await.retval, -97);
+    assert_eq!(client.call(add_as(all, "192.0.2.1", 1)).await.retval, -6);
+    assert_eq!(simulator.snapshot().weights(http), [(ip("192.0.2.1"), 255)].into());
+}
+
+#[tokio::test]
+async fn port_0_means_all_ports_and_host_bits_do_not_count() {
+    let (_directory, simulator) = start().await;
+    let mut client = RawClient::connect(simulator.api_socket()).await;
+    client.call(add_vip(VppVip { protocol: 6, ..vip("203.0.113.1", 0) })).await;
+    client.call(add_vip(VppVip { length: 24, ..vip("198.51.100.77", 80) })).await;
+    let network = VppVip { length: 24, ..vip("198.51.100.0", 80) };
+    let got: Vec<_> = client.dump(LbVipDump::ALL).await.into_iter().map(|entry| VppVip::from(entry.vip)).collect();
+    assert_eq!(got, [vip("203.0.113.1", 0), network]);
+}
+
+#[tokio::test]
+async fn messages_of_older_clients_work_too() {
+    let (_directory, simulator) = start().await;
+    let mut client = RawClient::connect(simulator.api_socket()).await;
+    let vip = vip("203.0.113.1", 80);
+    let old = LbAddDelVip {
+        vip: vip.into(),
+        encap: 0,
+        dscp: 0,
+        srv_type: 0,
+        target_port: 0,
+        node_port: 0,
+        new_flows_table_length: 256,
+        is_del: false,
+    };
+    assert_eq!(client.call(old).await.retval, 0);
+    let server = LbAddDelAs { vip: vip.into(), as_address: ip("192.0.2.1"), is_del: false, is_flush: false };
+    assert_eq!(client.call(server).await.retval, 0);
+    let snapshot = simulator.snapshot();
+    assert_eq!(snapshot.weights(vip), [(ip("192.0.2.1"), 100)].into());
+    assert_eq!(snapshot.vips[&vip].settings, VipSettings { table_length: 256, ..VipSettings::default() });
+    assert_eq!(snapshot.vips[&vip].ases[&ip("192.0.2.1")].buckets, 256);
+}
+
+#[tokio::test]
+async fn all_ones_in_lb_conf_keep_what_was_there() {
+    let (_directory, simulator) = start().await;
+    let mut client = RawClient::connect(simulator.api_socket()).await;
+    let conf = |buckets, timeout| LbConf {
+        ip4_src_address: [192, 0, 2, 254].into(),
+        ip6_src_address: 1u128.into(),
+        sticky_buckets_per_core: buckets,
+        flow_timeout: timeout,
+    };
+    assert_eq!(client.call(conf(2048, 77)).await.retval, 0);
+    assert_eq!(client.call(conf(u32::MAX, u32::MAX)).await.retval, 0);
+    assert_eq!(client.call(conf(1000, 1)).await.retval, -70);
+    let got = client.call(LbConfGet {}).await;
+    assert_eq!((got.sticky_buckets_per_core, got.flow_timeout), (2048, 77));
+}
+
+#[tokio::test]
+async fn requests_in_one_write_are_answered_in_order() {
+    let (_directory, simulator) = start().await;
+    let mut client = RawClient::connect(simulator.api_socket()).await;
+    let mut out = BytesMut::new();
+    let contexts: Vec<_> = (1..=500u16)
+        .map(|port| match port % 2 {
+            0 => client.encode(&ControlPing {}, &mut out),
+            _ => client.encode(&add_vip(vip("203.0.113.1", port)), &mut out),
+        })
+        .collect();
+    // Cut anywhere: frames do not arrive whole.
+    for part in out.chunks(977) {
+        client.send_bytes(part).await;
+    }
+    for (context, port) in contexts.into_iter().zip(1u16..) {
+        let got = match port % 2 {
+            0 => client.next::<ControlPingReply>().await.0.context,
+            _ => client.next::<LbAddDelVipV2Reply>().await.0.context,
+        };
+        assert_eq!(got, context);
+    }
+    assert_eq!(simulator.snapshot().vips.len(), 250);
+}
+
+#[tokio::test]
+async fn what_vpp_does_not_understand_gets_no_reply() {
+    let (_directory, simulator) = start().await;
+    let mut client = RawClient::connect(simulator.api_socket()).await;
+    let mut out = BytesMut::new();
+    client.encode(&add_vip(vip("203.0.113.1", 80)), &mut out);
+    let whole = out.to_vec();
+    let resized = |by: i32| {
+        let mut frame = whole.clone();
+        frame.resize(usize::try_from(whole.len() as i32 + by).unwrap(), 0);
+        let length = u32::try_from(frame.len() - 16).unwrap();
+        frame[8..12].copy_from_slice(&length.to_be_bytes());
+        frame
+    };
+    client.send_bytes(&resized(-1)).await;
+    client.send_bytes(&resized(1)).await;
+    let unknown = [&whole[..16], &[0xff, 0xff], &whole[18..]].concat();
+    client.send_bytes(&unknown).await;
+    let other_client = [&whole[..18], &7u32.to_be_bytes(), &whole[22..]].concat();
+    assert_eq!(simulator.snapshot().vips.len(), 0);
+    client.send_bytes(&other_client).await;
+    let ping = client.send(&ControlPing {}).await;
+    assert_eq!(client.next::<ControlPingReply>().await.0.context, ping, "the first answer is the ping's");
+    assert_eq!(simulator.snapshot().vips.len(), 1, "a request in another client's name is carried out");
+}
+
+#[tokio::test]
+async fn a_restart_closes_connections_loses_the_state_and_changes_the_pid() {
+    let (_directory, simulator) = start().await;
+    let mut client = RawClient::connect(simulator.api_socket()).await;
+    client.call(add_vip(vip("203.0.113.1", 80))).await;
+    let before = client.call(ControlPing {}).await.vpe_pid;
+    assert_eq!(simulator.connections(), 1);
+    simulator.restart().await.unwrap();
+    assert_eq!(client.body().await, None, "closed");
+    let mut client = RawClient::connect(simulator.api_socket()).await;
+    assert_ne!(client.call(ControlPing {}).await.vpe_pid, before);
+    assert_eq!(client.dump(LbVipDump::ALL).await, []);
+    assert_eq!(client.call(add_vip(vip("203.0.113.9", 80))).await.retval, 0);
+    assert_eq!(simulator.snapshot().vips[&vip("203.0.113.9", 80)].pool_index, 1);
+}
+
+#[tokio::test]
+async fn a_stopped_vpp_has_no_socket_and_can_be_started_again() {
+    let (_directory, simulator) = start().await;
+    let mut client = RawClient::connect(simulator.api_socket()).await;
+    simulator.stop().await.unwrap();
+    assert_eq!(client.body().await, None);
+    assert!(!simulator.api_socket().exists());
+    assert!(!simulator.is_running().await);
+    simulator.start_again().await.unwrap();
+    RawClient::connect(simulator.api_socket()).await;
+    let socket = simulator.api_socket().to_owned();
+    drop(simulator);
+    assert!(!socket.exists());
+}
+
+#[tokio::test]
+async fn it_dies_in_the_middle_of_a_sync_and_comes_back_empty() {
+    let (_directory, simulator) = start().await;
+    let mut client = RawClient::connect(simulator.api_socket()).await;
+    let mark = simulator.mark();
+    simulator.kill_after(3);
+    let mut out = BytesMut::new();
+    for port in 1..=9 {
+        client.encode(&add_vip(vip("203.0.113.1", port)), &mut out);
+    }
+    client.send_bytes(&out).await;
+    timeout(PATIENCE, simulator.wait_until_dead()).await.unwrap();
+    assert_eq!(simulator.writes_since(mark).len(), 3);
+    assert!(!simulator.is_running().await);
+    assert!(simulator.api_socket().exists(), "a crash leaves the file");
+    assert!(tokio::net::UnixStream::connect(simulator.api_socket()).await.is_err());
+    simulator.start_again().await.unwrap();
+    let mut client = RawClient::connect(simulator.api_socket()).await;
+    assert_eq!(client.dump(LbVipDump::ALL).await, []);
+}
+
+#[tokio::test]
+async fn a_table_of_no_buckets_kills_it_as_it_kills_vpp() {
+    let (_directory, simulator) = start().await;
+    let mut client = RawClient::connect(simulator.api_socket()).await;
+    client.send(&LbAddDelVipV2 { new_flows_table_length: 0, ..add_vip(vip("203.0.113.1", 80)) }).await;
+    assert_eq!(client.body().await, None);
+    timeout(PATIENCE, simulator.wait_until_dead()).await.unwrap();
+}
+
+#[tokio::test]
+async fn while_it_hangs_nothing_is_answered_and_then_everything() {
+    let (_directory, simulator) = start().await;
+    let mut client = RawClient::connect(simulator.api_socket()).await;
+    simulator.hang(Duration::from_secs(3600));
+    client.send(&add_vip(vip("203.0.113.1", 80))).await;
+    let greeting = RawClient::connect(simulator.api_socket());
+    tokio::pin!(greeting);
+    let answered = tokio::select! {
+        _ = &mut greeting => true,
+        _ = client.body() => true,
+        () = tokio::time::sleep(Duration::from_millis(200)) => false,
+    };
+    assert!(!answered);
+    assert_eq!(simulator.snapshot().vips.len(), 0, "nothing is done meanwhile");
+    simulator.wake();
+    let (_, reply) = client.next::<LbAddDelVipV2Reply>().await;
+    assert_eq!(reply.retval, 0);
+    greeting.await;
+    simulator.hang(Duration::from_millis(50));
+    client.call(ControlPing {}).await;
+}
+
+#[tokio::test]
+async fn what_a_client_left_behind_is_carried_out() {
+    let (_directory, simulator) = start().await;
+    let mut client = RawClient::connect(simulator.api_socket()).await;
+    simulator.hang(Duration::from_secs(3600));
+    let mark = simulator.mark();
+    for port in 1..=20 {
+        client.send(&add_vip(vip("203.0.113.1", port))).await;
+    }
+    drop(client);
+    simulator.wake();
+    let all_done = async {
+        while simulator.writes_since(mark).len() < 20 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, all_done).await.unwrap();
+    assert_eq!(simulator.snapshot().vips.len(), 20);
+}
+
+#[tokio::test]
+async fn a_swallowed_reply_is_lost_though_the_request_was_carried_out() {
+    let (_directory, simulator) = start().await;
+    let mut client = RawClient::connect(simulator.api_socket()).await;
+    simulator.swallow_next_reply(LbAddDelVipV2::NAME);
+    client.send(&add_vip(vip("203.0.113.1", 80))).await;
+    assert_eq!(client.call(ControlPing {}).await.retval, 0, "the next reply is the ping's");
+    assert_eq!(simulator.snapshot().vips.len(), 1);
+    assert_eq!(client.call(add_vip(vip("203.0.113.1", 80))).await.retval, -81, "only one reply is lost");
+}
+
+#[tokio::test]
+async fn delayed_replies_come_late_and_in_order() {
+    let (_directory, simulator) = start().await;
+    let mut client = RawClient::connect(simulator.api_socket()).await;
+    let delay = Duration::from_millis(20);
+    simulator.delay_replies(delay);
+    let begin = std::time::Instant::now();
+    client.call(ControlPing {}).await;
+    client.call(ControlPing {}).await;
+    assert!(begin.elapsed() >= 2 * delay);
+}
+
+#[tokio::test]
+async fn the_journal_tells_every_write_with_its_answer_and_reads_are_none() {
+    let (_directory, simulator) = start().await;
+    let mut client = RawClient::connect(simulator.api_socket()).await;
+    let vip = vip("203.0.113.1", 80);
+    client.call(add_vip(vip)).await;
+    let mark = simulator.mark();
+    client.dump(LbVipDump::ALL).await;
+    client.call(LbConfGet {}).await;
+    assert_eq!(simulator.writes_since(mark), []);
+    client.call(add_as(vip, "192.0.2.1", 10)).await;
+    client.call(LbAddDelAsV2 { is_del: true, is_flush: true, ..add_as(vip, "192.0.2.2", 0) }).await;
+    let address = ip("192.0.2.2");
+    let expected = [
+        Written { write: Write::AddAs(vip, ip("192.0.2.1"), 10), retval: 0 },
+        Written { write: Write::RemoveAs { vip, address, flush: true }, retval: -6 },
+    ];
+    assert_eq!(simulator.writes_since(mark), expected);
+    assert_eq!((simulator.requests()["lb_add_del_as_v2"], simulator.requests()["lb_conf_get"]), (2, 1));
+    simulator.restart().await.unwrap();
+    assert_eq!(simulator.writes_since(mark), expected, "a restart forgets state, not what was asked");
+}
+
+#[tokio::test]
+async fn a_test_can_change_the_state_behind_the_clients_back() {
+    let (_directory, simulator) = start().await;
+    let mut client = RawClient::connect(simulator.api_socket()).await;
+    let mark = simulator.mark();
+    let foreign = Prefix::new(ip("198.51.100.0"), 24).unwrap();
+    simulator.edit(|lb| lb.add_vip(foreign, 17, 53, VipSettings::default())).unwrap();
+    let id = VppVip { address: foreign.address(), length: 24, protocol: 17, port: 53 };
+    simulator.edit(|lb| lb.add_as(id, ip("192.0.2.1"), 7)).unwrap();
+    assert_eq!(simulator.edit(|lb| lb.remove_as(id, ip("192.0.2.9"))), Err(Refusal::NoSuchEntry));
+    let details = client.dump(LbVipDump::ALL).await;
+    assert_eq!(details[0].vip.prefix, codec::Prefix { address: foreign.address(), length: 24 });
+    assert_eq!(dumped(&mut client).await, [("192.0.2.1".to_owned(), true)]);
+    assert_eq!(simulator.writes_since(mark), []);
+}
+
+#[tokio::test]
+async fn clients_have_indexes_of_their_own_and_are_forgotten_when_they_leave() {
+    let (_directory, simulator) = start().await;
+    let mut first = RawClient::connect(simulator.api_socket()).await;
+    let second = RawClient::connect(simulator.api_socket()).await;
+    assert_ne!(first.index, second.index);
+    assert_eq!(simulator.connections(), 2);
+    let index = first.index;
+    first.call(SockclntDelete { index }).await;
+    assert_eq!(first.body().await, None, "vpp closes the connection");
+    drop(second);
+    let all_gone = async {
+        while simulator.connections() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, all_gone).await.unwrap();
+}
+
+#[tokio::test]
+async fn other_commands_get_vpps_complaint() {
+    let (_directory, simulator) = start().await;
+    let mut client = RawClient::connect(simulator.api_socket()).await;
+    let reply = client.call(CliInband { cmd: "show nothing at all".to_owned() }).await;
+    assert_eq!(reply.reply, "show: unknown input `nothing at all'\n");
+}

@@ -1,0 +1,119 @@
+//! A recorded conversation with a real VPP 26.10, repeated with the simulator byte by byte.
+
+use std::collections::BTreeMap;
+
+use maglev::{
+    sandbox::vpp_simulator::{Simulator, SimulatorOptions},
+    vpp::messages::{
+        self, Message,
+        ip::IpRouteLookupV2Reply,
+        lb::{LbAsDetails, LbAsV2Details},
+        memclnt::{ControlPingReply, SockclntCreateReply},
+    },
+};
+use serde::Deserialize;
+
+use crate::raw_client::RawClient;
+
+#[derive(Deserialize)]
+struct Recording {
+    handshake: Handshake,
+    exchanges: Vec<Exchange>,
+}
+
+#[derive(Deserialize)]
+struct Handshake {
+    reply: String,
+}
+
+#[derive(Deserialize)]
+struct Exchange {
+    label: String,
+    call: String,
+    request_frames: Vec<String>,
+    reply_frames: Vec<String>,
+}
+
+fn recording() -> Recording {
+    serde_json::from_str(include_str!("data/lb-26.10.json")).expect("the recording is json")
+}
+
+/// The bytes of a frame in hexadecimal.
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: Vec<_> = hex.chars().map(|digit| digit.to_digit(16).expect("hexadecimal") as u8).collect();
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}
+
+fn body(hex: &str) -> Vec<u8> {
+    bytes(hex)[16..].to_vec()
+}
+
+/// What of a reply must be the same with every VPP: everything but clocks, the process id and the
+/// paths of a route, which depend on the machine.
+fn comparable(call: &str, body: &[u8]) -> Vec<u8> {
+    let mut out = bytes::BytesMut::new();
+    let id = u16::from_be_bytes([body[0], body[1]]);
+    if let Ok((envelope, mut reply)) = messages::decode::<ControlPingReply>(body)
+        && id == 24
+    {
+        reply.vpe_pid = 0;
+        messages::encode(envelope, &reply, &mut out);
+    } else if call == "lb_as_v2_dump" {
+        let (envelope, mut reply) = messages::decode::<LbAsV2Details>(body).expect("details");
+        reply.in_use_since = 0;
+        messages::encode(envelope, &reply, &mut out);
+    } else if call == "lb_as_dump" {
+        let (envelope, mut reply) = messages::decode::<LbAsDetails>(body).expect("details");
+        reply.in_use_since = 0;
+        messages::encode(envelope, &reply, &mut out);
+    } else if call == "ip_route_lookup_v2" {
+        let (envelope, mut reply) = messages::decode::<IpRouteLookupV2Reply>(body).expect("a route");
+        reply.route.paths.clear();
+        messages::encode(envelope, &reply, &mut out);
+    } else {
+        return body.to_vec();
+    }
+    out.to_vec()
+}
+
+#[tokio::test]
+async fn every_recorded_request_gets_the_recorded_reply() {
+    let directory = tempfile::tempdir().unwrap();
+    let simulator = Simulator::start(SimulatorOptions::new(directory.path().join("api.sock"))).await.unwrap();
+    let mut client = RawClient::connect(simulator.api_socket()).await;
+    let recording = recording();
+    assert_eq!(recording.exchanges.len(), 65);
+    for exchange in recording.exchanges {
+        for request in &exchange.request_frames {
+            client.send_bytes(&bytes(request)).await;
+        }
+        for (at, reply) in exchange.reply_frames.iter().enumerate() {
+            let got = client.body().await.unwrap_or_else(|| panic!("{}: closed", exchange.label));
+            let (want, got) = (comparable(&exchange.call, &body(reply)), comparable(&exchange.call, &got));
+            assert_eq!(
+                String::from_utf8_lossy(&got),
+                String::from_utf8_lossy(&want),
+                "{}: reply {at} as text",
+                exchange.label
+            );
+            assert_eq!(got, want, "{}: reply {at}", exchange.label);
+        }
+    }
+    // Nothing is left over: the next frame answers the next request.
+    client.call(messages::memclnt::ControlPing {}).await;
+}
+
+#[tokio::test]
+async fn every_message_has_the_id_and_crc_that_a_real_vpp_gave_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let simulator = Simulator::start(SimulatorOptions::new(directory.path().join("api.sock"))).await.unwrap();
+    let client = RawClient::connect(simulator.api_socket()).await;
+    let (_, recorded) = messages::decode::<SockclntCreateReply>(&body(&recording().handshake.reply)).unwrap();
+    let recorded: BTreeMap<_, _> =
+        recorded.table.0.into_iter().map(|entry| (entry.name.as_str().to_owned(), entry.id)).collect();
+    assert!(client.ids().len() > 30, "{} messages", client.ids().len());
+    for (name, id) in client.ids() {
+        assert_eq!(recorded.get(name), Some(id), "{name}");
+    }
+    assert_eq!(client.id::<ControlPingReply>(), 24, "{} is told by this id above", ControlPingReply::NAME);
+}

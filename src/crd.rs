@@ -15,6 +15,7 @@ mod address;
 mod backend;
 mod condition;
 mod duration;
+mod error;
 mod frontend;
 mod health_check;
 mod load_balancer_config;
@@ -27,10 +28,11 @@ mod status_range;
 mod tests;
 mod text;
 
-pub use address::{Address, AddressError, Ipv4Source, Ipv6Source};
+pub use address::{Address, Ipv4Source, Ipv6Source};
 pub use backend::{AdminState, Backend, BackendSpec, BackendState, BackendStatus};
 pub use condition::Condition;
-pub use duration::{Duration, DurationError};
+pub use duration::Duration;
+pub use error::ValueError;
 pub use frontend::{
     Encap, EncapType, Frontend, FrontendSpec, FrontendStatus, L3dsr, Nat, OnBackendDown, Pool, PoolBackend, Protocol,
     SessionAffinity,
@@ -42,10 +44,10 @@ pub use load_balancer_config::{
     ForeignVips, LoadBalancerConfig, LoadBalancerConfigSpec, LoadBalancerConfigStatus, Probe, Sync, Vpp,
 };
 pub use maglev_node::{Capability, FailingFrontend, MaglevNode, MaglevNodeSpec, MaglevNodeStatus, NodeVpp};
-pub use number::{Count, Dscp, Int, NumberError, Port, PowerOfTwo, TableLength, Weight};
+pub use number::{Count, Dscp, Int, Port, PowerOfTwo, TableLength, Weight};
 pub use reference::{CaCertificateKind, CaCertificateRef, LocalRef};
 pub use schema::yaml;
-pub use status_range::{StatusRange, StatusRangeError};
+pub use status_range::StatusRange;
 
 /// The API group.
 pub const GROUP: &str = "maglev.vpp.io";

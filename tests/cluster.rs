@@ -1,9 +1,15 @@
 //! What needs a real control plane: one for all tests here, a namespace per test.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy takes only the test functions themselves for tests")]
+
+#[path = "cluster/bad_manifests.rs"]
+mod bad_manifests;
 #[path = "cluster/chart.rs"]
 mod chart;
 #[path = "cluster/control_plane.rs"]
 mod control_plane;
+#[path = "cluster/crds.rs"]
+mod crds;
 #[path = "cluster/harness.rs"]
 mod harness;
 #[path = "cluster/watches.rs"]

@@ -8,24 +8,10 @@ use std::{
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::error::ValueError;
+
 /// The longest canonical IPv6 text: eight groups of four digits.
 const LONGEST: usize = 39;
-
-/// Why a text is not an address that can be used here.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum AddressError {
-    /// It is no IP address, or not in its canonical spelling.
-    #[error(
-        "{0:?} is not a canonical IP address: write it like 192.0.2.1 or 2001:db8::1, without zone, prefix length or leading zeros"
-    )]
-    NotCanonical(String),
-    /// It names no single host.
-    #[error("{0} cannot be used: it is unspecified, multicast, broadcast, link-local or IPv4-mapped")]
-    NotAHost(IpAddr),
-    /// It is of the other family.
-    #[error("{0} is not an {1} address")]
-    Family(IpAddr, &'static str),
-}
 
 /// The address of one host: canonical, and not unspecified, multicast, broadcast, link-local or
 /// IPv4-mapped. Loopback is accepted here; whether it may be used is up to `index`.
@@ -42,10 +28,10 @@ impl Address {
 }
 
 impl FromStr for Address {
-    type Err = AddressError;
+    type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let address: IpAddr = text.parse().map_err(|_| AddressError::NotCanonical(text.into()))?;
+        let address: IpAddr = text.parse().map_err(|_| ValueError::NotCanonical(text.into()))?;
         let refused = match address {
             IpAddr::V4(v4) => v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() || v4.is_link_local(),
             IpAddr::V6(v6) => {
@@ -53,17 +39,17 @@ impl FromStr for Address {
             }
         };
         if refused {
-            return Err(AddressError::NotAHost(address));
+            return Err(ValueError::NotAHost(address));
         }
         if address.to_string() != text {
-            return Err(AddressError::NotCanonical(text.into()));
+            return Err(ValueError::NotCanonical(text.into()));
         }
         Ok(Self(address))
     }
 }
 
 impl TryFrom<String> for Address {
-    type Error = AddressError;
+    type Error = ValueError;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse()
@@ -135,12 +121,12 @@ macro_rules! source_address {
         }
 
         impl TryFrom<Address> for $name {
-            type Error = AddressError;
+            type Error = ValueError;
 
             fn try_from(address: Address) -> Result<Self, Self::Error> {
                 match address.0 {
                     IpAddr::$variant(address) => Ok(Self(address)),
-                    other => Err(AddressError::Family(other, $text)),
+                    other => Err(ValueError::Family { found: other, wanted: $text }),
                 }
             }
         }
@@ -194,12 +180,12 @@ mod tests {
             assert_eq!(String::from(good.parse::<Address>().unwrap()), good);
         }
         for spelling in ["", "192.0.2.01", "192.0.2.0/24", "2001:DB8::1", "2001:db8:0::1", "fe80::1%eth0", "web"] {
-            assert!(matches!(spelling.parse::<Address>(), Err(AddressError::NotCanonical(_))), "{spelling}");
+            assert!(matches!(spelling.parse::<Address>(), Err(ValueError::NotCanonical(_))), "{spelling}");
         }
         for no_host in ["0.0.0.0", "::", "224.0.0.1", "255.255.255.255", "169.254.1.1", "fe80::1", "ff02::1"] {
-            assert!(matches!(no_host.parse::<Address>(), Err(AddressError::NotAHost(_))), "{no_host}");
+            assert!(matches!(no_host.parse::<Address>(), Err(ValueError::NotAHost(_))), "{no_host}");
         }
-        assert!(matches!("::ffff:192.0.2.1".parse::<Address>(), Err(AddressError::NotAHost(_))));
+        assert!(matches!("::ffff:192.0.2.1".parse::<Address>(), Err(ValueError::NotAHost(_))));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Backend: an application server.
 
+#![expect(clippy::duplicated_attributes, reason = "every printer column has a type")]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::CustomResource;
 use schemars::JsonSchema;

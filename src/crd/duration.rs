@@ -5,29 +5,10 @@ use std::{fmt, str::FromStr, time};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::error::ValueError;
+
 /// Four numbers of five digits, each with its unit of up to two letters.
 const LONGEST: usize = 28;
-
-/// Why a text is not a duration that can be used here.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum DurationError {
-    /// It does not follow GEP-2257.
-    #[error("{0:?} is not a duration: write it like 500ms, 2s or 1m30s")]
-    Syntax(String),
-    /// It is out of range.
-    #[error("{found} is not allowed: from {min} to {max}")]
-    Range {
-        /// What was found.
-        found: String,
-        /// The shortest allowed.
-        min: String,
-        /// The longest allowed.
-        max: String,
-    },
-    /// It is not a multiple of the unit that is asked for.
-    #[error("{0:?} is not allowed: whole seconds only")]
-    NotWhole(String),
-}
 
 /// A duration from `MIN` to `MAX` milliseconds, in steps of `STEP` milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,7 +19,7 @@ impl<const MIN: u64, const MAX: u64, const STEP: u64> Duration<MIN, MAX, STEP> {
     /// A duration written in the program; a bad one does not compile where this is a constant.
     #[must_use]
     pub const fn literal(milliseconds: u64) -> Self {
-        assert!(milliseconds >= MIN && milliseconds <= MAX && milliseconds % STEP == 0, "a duration in range");
+        assert!(milliseconds >= MIN && milliseconds <= MAX && milliseconds.is_multiple_of(STEP), "a duration in range");
         Self(milliseconds)
     }
 
@@ -50,15 +31,18 @@ impl<const MIN: u64, const MAX: u64, const STEP: u64> Duration<MIN, MAX, STEP> {
 }
 
 impl<const MIN: u64, const MAX: u64, const STEP: u64> FromStr for Duration<MIN, MAX, STEP> {
-    type Err = DurationError;
+    type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = parse(text).ok_or_else(|| DurationError::Syntax(text.into()))?;
+        let found = parse(text).ok_or_else(|| ValueError::NotADuration(text.into()))?;
         if !(MIN..=MAX).contains(&found) {
-            return Err(DurationError::Range { found: text.into(), min: format(MIN), max: format(MAX) });
+            return Err(ValueError::Range {
+                found: text.into(),
+                allowed: format!("from {} to {}", format(MIN), format(MAX)),
+            });
         }
-        if found % STEP != 0 {
-            return Err(DurationError::NotWhole(text.into()));
+        if !found.is_multiple_of(STEP) {
+            return Err(ValueError::NotWholeSeconds(text.into()));
         }
         Ok(Self(found))
     }
@@ -71,7 +55,7 @@ impl<const MIN: u64, const MAX: u64, const STEP: u64> fmt::Display for Duration<
 }
 
 impl<const MIN: u64, const MAX: u64, const STEP: u64> TryFrom<String> for Duration<MIN, MAX, STEP> {
-    type Error = DurationError;
+    type Error = ValueError;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse()
@@ -182,6 +166,6 @@ mod tests {
         assert_eq!("90s".parse::<Interval>().unwrap().get(), time::Duration::from_secs(90));
         assert_eq!("10ms".parse::<Interval>().unwrap_err().to_string(), "10ms is not allowed: from 100ms to 1h");
         type Whole = Duration<1000, 3_600_000, 1000>;
-        assert_eq!("1500ms".parse::<Whole>(), Err(DurationError::NotWhole("1500ms".into())));
+        assert_eq!("1500ms".parse::<Whole>(), Err(ValueError::NotWholeSeconds("1500ms".into())));
     }
 }

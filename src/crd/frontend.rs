@@ -1,5 +1,6 @@
 //! Frontend: a virtual IP and who serves it.
 
+#![expect(clippy::duplicated_attributes, reason = "every printer column has a type")]
 #![expect(unreachable_pub, reason = "KubeSchema copies each struct, with its visibility, into a function")]
 
 use kube::{CustomResource, KubeSchema};

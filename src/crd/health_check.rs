@@ -1,5 +1,6 @@
 //! HealthCheck: how backends are probed.
 
+#![expect(clippy::duplicated_attributes, reason = "every printer column has a type")]
 #![expect(unreachable_pub, reason = "KubeSchema copies each struct, with its visibility, into a function")]
 
 use kube::{CustomResource, KubeSchema};

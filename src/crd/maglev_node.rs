@@ -1,5 +1,7 @@
 //! MaglevNode: what the controller knows of a load-balancer node. Nobody types one.
 
+#![expect(clippy::duplicated_attributes, reason = "every printer column has a type")]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::CustomResource;
 use schemars::JsonSchema;

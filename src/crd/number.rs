@@ -6,17 +6,8 @@ use std::num::NonZeroU16;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::error::ValueError;
 use crate::model;
-
-/// A number that is not allowed.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{found} is not allowed: {allowed}")]
-pub struct NumberError {
-    /// What was found.
-    found: i64,
-    /// What is allowed.
-    allowed: String,
-}
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -48,12 +39,12 @@ impl<const MIN: i32, const MAX: i32> Int<MIN, MAX> {
 }
 
 impl<const MIN: i32, const MAX: i32> TryFrom<i64> for Int<MIN, MAX> {
-    type Error = NumberError;
+    type Error = ValueError;
 
     fn try_from(found: i64) -> Result<Self, Self::Error> {
         match i32::try_from(found) {
             Ok(value) if (MIN..=MAX).contains(&value) => Ok(Self(value)),
-            _ => Err(NumberError { found, allowed: format!("from {MIN} to {MAX}") }),
+            _ => Err(ValueError::Range { found: found.to_string(), allowed: format!("from {MIN} to {MAX}") }),
         }
     }
 }
@@ -130,12 +121,15 @@ impl<const FROM: u32, const TO: u32> PowerOfTwo<FROM, TO> {
 }
 
 impl<const FROM: u32, const TO: u32> TryFrom<i64> for PowerOfTwo<FROM, TO> {
-    type Error = NumberError;
+    type Error = ValueError;
 
     fn try_from(found: i64) -> Result<Self, Self::Error> {
         match u32::try_from(found) {
             Ok(value) if Self::allowed().contains(&value) => Ok(Self(value)),
-            _ => Err(NumberError { found, allowed: format!("a power of two from {} to {}", 1 << FROM, 1 << TO) }),
+            _ => Err(ValueError::Range {
+                found: found.to_string(),
+                allowed: format!("a power of two from {} to {}", 1 << FROM, 1 << TO),
+            }),
         }
     }
 }

@@ -17,8 +17,8 @@ pub(super) fn finish(crd: CustomResourceDefinition) -> CustomResourceDefinition 
 
 /// Walks one schema.
 ///
-/// * `nullable`: without it the API server prunes a null before it validates, so that `port: null`
-///   is `port` absent, for CEL's `has()` too.
+/// * `nullable`: without it no null is ever stored, so that CEL's `has()` means what it says: the API
+///   server drops nulls from what is created and refuses them in a server-side apply.
 /// * `description`: doc comments are wrapped for the editor; `kubectl explain` wraps for the
 ///   terminal.
 fn tidy(schema: &mut Value) {

@@ -5,12 +5,8 @@ use std::{fmt, str::FromStr};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::error::ValueError;
 use crate::model;
-
-/// A text that is not a status or a range of statuses.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{0:?} is not an HTTP status (200) or a range of them from low to high (200-399), within 100-599")]
-pub struct StatusRangeError(String);
 
 /// An inclusive range of HTTP statuses within 100–599.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -28,7 +24,7 @@ impl StatusRange {
 }
 
 impl FromStr for StatusRange {
-    type Err = StatusRangeError;
+    type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let status = |text: &str| {
@@ -38,7 +34,7 @@ impl FromStr for StatusRange {
         let (from, to) = text.split_once('-').unwrap_or((text, text));
         match (status(from), status(to)) {
             (Some(from), Some(to)) if from <= to => Ok(Self { from, to }),
-            _ => Err(StatusRangeError(text.into())),
+            _ => Err(ValueError::NotAStatusRange(text.into())),
         }
     }
 }
@@ -50,7 +46,7 @@ impl fmt::Display for StatusRange {
 }
 
 impl TryFrom<String> for StatusRange {
-    type Error = StatusRangeError;
+    type Error = ValueError;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse()

@@ -1,0 +1,186 @@
+//! What a person sees of the custom resources with kubectl: the definitions, explanations, columns, defaults and who
+//! owns what, all as the real API server has it.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use maglev::crd::{Frontend, FrontendSpec, HealthCheck, HealthCheckSpec, MaglevNode, MaglevNodeSpec, Weight};
+use serde_json::{Value, json};
+
+use super::harness::{cluster, committed_crds};
+
+#[tokio::test]
+async fn the_definitions_apply_without_a_warning() {
+    let cluster = cluster().await;
+    // Under other names, so that they are new: of a known definition the API server checks only what changed.
+    let renamed = committed_crds().into_iter().map(|mut crd| {
+        crd.spec.group = "copy.vpp.io".into();
+        crd.metadata.name = Some(format!("{}.copy.vpp.io", crd.spec.names.plural));
+        serde_json::to_string(&crd).unwrap()
+    });
+    let renamed: Vec<_> = renamed.collect();
+    assert_eq!(renamed.len(), 5);
+    let apply = ["apply", "--server-side", "--dry-run=server", "--warnings-as-errors", "-f", "-"];
+    let output = cluster.kubectl_with(&apply, &renamed.join("\n---\n")).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let crds: Api<CustomResourceDefinition> = Api::all(cluster.client().await);
+    for crd in committed_crds() {
+        let status = crds.get_status(&crd.metadata.name.unwrap()).await.unwrap().status.unwrap();
+        for condition in status.conditions.unwrap() {
+            let good = matches!(condition.type_.as_str(), "NamesAccepted" | "Established");
+            assert_eq!((condition.status.as_str(), good), ("True", true), "{condition:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_examples_apply_without_a_warning_and_print_in_columns() {
+    let cluster = cluster().await;
+    let namespace = cluster.namespace("examples").await;
+    let apply = ["apply", "--server-side", "--warnings-as-errors", "-n", &namespace, "-f", "examples"];
+    cluster.kubectl(&apply).await;
+
+    let columns = async |what: &str, wide: bool| {
+        let args = ["get", what, "-n", &namespace, "-o", if wide { "wide" } else { "" }];
+        let table = cluster.kubectl(&args[..if wide { 6 } else { 4 }]).await;
+        let rows: Vec<Vec<String>> =
+            table.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect();
+        (rows[0].join(" "), rows)
+    };
+    let (head, rows) = columns("mfe", false).await;
+    assert_eq!(head, "NAME VIP PROTO PORT BACKENDS NODES PROGRAMMED AVAILABLE AGE");
+    let web = rows.iter().find(|row| row[0] == "web").unwrap();
+    assert_eq!(web[1..6], ["203.0.113.10", "TCP", "80", "Unknown", "Unknown"]);
+    let (head, rows) = columns("mfe", true).await;
+    assert!(head.ends_with("AVAILABLE AGE ENCAP REASON"), "{head}");
+    assert!(rows[1].ends_with(&["GRE".into(), "Pending".into()]), "{rows:?}");
+    assert_eq!(columns("mbe", false).await.0, "NAME ADDRESS STATE ADMIN CHECK SINCE AGE");
+    let (head, rows) = columns("mhc", false).await;
+    assert_eq!(head, "NAME TYPE PORT INTERVAL AGE");
+    assert!(rows.iter().any(|row| row[..4] == ["web", "HTTP", "8080", "2s"]), "{rows:?}");
+    assert_eq!(columns("mlbc", false).await.0, "NAME NODES AGE");
+
+    let all = cluster.kubectl(&["get", "maglev", "-n", &namespace, "-o", "name"]).await;
+    for name in ["frontend.maglev.vpp.io/web", "backend.maglev.vpp.io/web-1", "healthcheck.maglev.vpp.io/web"] {
+        assert!(all.contains(name), "{name} is not in the category: {all}");
+    }
+}
+
+#[tokio::test]
+async fn explain_says_what_a_field_does_and_what_it_is_when_absent() {
+    for (field, says) in [
+        ("frontend", &["A virtual IP address", "cannot be changed"][..]),
+        ("frontend.spec", &["enum: TCP, UDP", "TCP or UDP, together with port", "If absent, 8192", "cuts all flows"]),
+        ("frontend.spec.encap.type", &["GRE (the default)", "IPv4 only"]),
+        ("frontend.spec.pools.backends.weight", &["If absent, 10", "by hand at night"]),
+        ("backend.spec.adminState", &["Paused: it takes no new flows", "If absent, Enabled"]),
+        ("healthcheck.spec", &["If absent, 2s", "100ms to 1h", "no longer than interval"]),
+        ("loadbalancerconfig.spec.sync.massRemovalHold", &["If absent, 5m"]),
+        ("maglevnode", &["Written by the controller alone"]),
+        ("frontend.status.conditions", &["Programmed: VPP has it on every node"]),
+    ] {
+        let text = cluster().await.kubectl(&["explain", field]).await;
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for wanted in says {
+            assert!(text.contains(wanted), "{wanted:?} is not in explain {field}: {text}");
+        }
+        assert!(!text.contains("Auto-generated"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_object_has_its_defaults_and_says_that_nothing_is_known_of_it() {
+    let cluster = cluster().await;
+    let namespace = cluster.namespace("defaults").await;
+    let checks: Api<HealthCheck> = Api::namespaced(cluster.client().await, &namespace);
+    let spec = json!({ "type": "HTTP", "port": 80, "tls": null, "http": { "host": null } });
+    let object = json!({
+        "apiVersion": "maglev.vpp.io/v1alpha1", "kind": "HealthCheck", "metadata": { "name": "a" }, "spec": spec,
+    });
+    // A plain create drops nulls; a server-side apply refuses them.
+    let resource = ApiResource::erase::<HealthCheck>(&());
+    let any: Api<DynamicObject> = Api::namespaced_with(cluster.client().await, &namespace, &resource);
+    any.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+    let made = checks.get("a").await.unwrap();
+    // What the API server fills in is what the types fill in.
+    let wanted: HealthCheckSpec = serde_json::from_value(spec).unwrap();
+    assert_eq!(made.spec, wanted);
+    assert_eq!(serde_json::to_value(&made.spec).unwrap()["interval"], "2s");
+    let conditions = made.status.unwrap().conditions;
+    let conditions: Vec<_> =
+        conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str())).collect();
+    assert_eq!(conditions, [("Accepted", "Unknown", "Pending"), ("Ready", "Unknown", "Pending")]);
+}
+
+#[tokio::test]
+async fn status_takes_twelve_conditions_and_no_more() {
+    let nodes: Api<MaglevNode> = Api::all(cluster().await.client().await);
+    nodes.create(&PostParams::default(), &MaglevNode::new("conditions", MaglevNodeSpec {})).await.unwrap();
+    let conditions = |count: u32| -> Value {
+        let condition = |n| {
+            json!({
+                "type": format!("Type{n}"), "status": "True", "reason": "Test", "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            })
+        };
+        json!({ "status": { "conditions": (0..count).map(condition).collect::<Vec<_>>() } })
+    };
+    let write =
+        async |count| nodes.patch_status("conditions", &PatchParams::default(), &Patch::Merge(conditions(count))).await;
+    assert_eq!(write(12).await.unwrap().status.unwrap().conditions.len(), 12);
+    let refused = write(13).await.unwrap_err().to_string();
+    assert!(refused.contains("at most 12 items"), "{refused}");
+}
+
+/// The rules have a cost, estimated when a definition is applied and counted when an object is.
+#[tokio::test]
+async fn the_largest_objects_are_not_too_costly_to_check() {
+    let cluster = cluster().await;
+    let namespace = cluster.namespace("large").await;
+    let backend = |n| json!({ "name": format!("b{n:03}{}", "x".repeat(249)), "weight": 100 });
+    let backends: Vec<Value> = (0..256).map(backend).collect();
+    let pools: Vec<Value> = (0..8).map(|n| json!({ "name": format!("pool-{n}"), "backends": backends })).collect();
+    let spec: FrontendSpec = serde_json::from_value(json!({ "address": "203.0.113.1", "pools": pools })).unwrap();
+    let frontends: Api<Frontend> = Api::namespaced(cluster.client().await, &namespace);
+    let made = frontends.create(&PostParams::default(), &Frontend::new("large", spec)).await.unwrap();
+    frontends.replace("large", &PostParams::default(), &made).await.unwrap();
+
+    let header = |n| json!({ "name": format!("X-{n:062}"), "value": "v".repeat(1024) });
+    let spec: HealthCheckSpec = serde_json::from_value(json!({
+        "type": "HTTPS", "port": 443, "tls": { "serverName": "a".repeat(253) },
+        "http": {
+            "path": format!("/{}", "p".repeat(1023)), "host": "a".repeat(253), "expectedBody": "(a|b)".repeat(204),
+            "expectedStatuses": (200..216).map(|n| n.to_string()).collect::<Vec<_>>(),
+            "headers": (0..16).map(header).collect::<Vec<_>>(),
+        },
+    }))
+    .unwrap();
+    let checks: Api<HealthCheck> = Api::namespaced(cluster.client().await, &namespace);
+    checks.create(&PostParams::default(), &HealthCheck::new("large", spec)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_manifest_that_leaves_out_a_weight_does_not_put_it_back() {
+    let cluster = cluster().await;
+    let namespace = cluster.namespace("night").await;
+    let frontends: Api<Frontend> = Api::namespaced(cluster.client().await, &namespace);
+    let apply = async |manager: &str, pools: Value| {
+        let object = json!({
+            "apiVersion": "maglev.vpp.io/v1alpha1", "kind": "Frontend", "metadata": { "name": "web" },
+            "spec": { "address": "203.0.113.1", "pools": pools },
+        });
+        frontends.patch("web", &PatchParams::apply(manager), &Patch::Apply(object)).await.unwrap()
+    };
+    let from_git = json!([
+        { "name": "first", "backends": [{ "name": "a" }, { "name": "b" }] },
+        { "name": "second", "backends": [{ "name": "c" }] },
+    ]);
+    apply("gitops", from_git.clone()).await;
+    // The pools and members come back in the order of the manifest, whatever the operator names.
+    apply("operator", json!([{ "name": "first", "backends": [{ "name": "b", "weight": 0 }] }])).await;
+    let after = apply("gitops", from_git).await;
+    let weights: Vec<_> = after.spec.pools.iter().flat_map(|pool| &pool.backends).collect();
+    let weights: Vec<_> = weights.iter().map(|b| (b.name.as_str(), b.weight.map(Weight::get))).collect();
+    assert_eq!(weights, [("a", None), ("b", Some(0)), ("c", None)]);
+}

@@ -7,6 +7,7 @@ pub mod assets;
 pub mod control_plane;
 pub mod demo_backend;
 pub mod error;
+pub mod node;
 pub mod processes;
 pub mod vpp_command;
 pub mod vpp_simulator;

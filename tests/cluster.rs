@@ -1,7 +1,5 @@
 //! What needs a real control plane: one for all tests here, a namespace per test.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy takes only the test functions themselves for tests")]
-
 #[path = "cluster/bad_manifests.rs"]
 mod bad_manifests;
 #[path = "cluster/chart.rs"]
@@ -12,5 +10,7 @@ mod control_plane;
 mod crds;
 #[path = "cluster/harness.rs"]
 mod harness;
+#[path = "cluster/node.rs"]
+mod node;
 #[path = "cluster/watches.rs"]
 mod watches;

@@ -75,6 +75,24 @@ pub enum SandboxError {
         /// Last port tried.
         to: u16,
     },
+    /// An address could not be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A certificate or key cannot be used.
+    #[error("cannot serve TLS as {name}")]
+    Tls {
+        /// Whose certificate.
+        name: String,
+        /// rustls' answer.
+        #[source]
+        source: rustls::Error,
+    },
     /// A certificate or key could not be made.
     #[error("cannot issue the certificate of {name}")]
     Certificate {
@@ -144,6 +162,8 @@ impl SandboxError {
             Self::NotReady { .. } => "NotReady",
             Self::Assets { .. } => "Assets",
             Self::NoPort { .. } => "NoPort",
+            Self::Listen { .. } => "Listen",
+            Self::Tls { .. } => "Tls",
             Self::Certificate { .. } => "Certificate",
             Self::Kubeconfig { .. } => "Kubeconfig",
             Self::Api { .. } => "Api",

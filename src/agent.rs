@@ -53,6 +53,17 @@ pub struct AgentOptions {
     pub node_name: String,
     /// VPP's API socket; the lock and the list of our VIPs lie beside it.
     pub api_socket: PathBuf,
+    /// How long VPP may be silent while it owes an answer, before the session is given up. It doubles
+    /// for the next session, to 60 s at most, until one has had a complete dump.
+    pub deadline: Duration,
+}
+
+impl AgentOptions {
+    /// What maglevd uses: 10 s.
+    #[must_use]
+    pub fn new(node_name: impl Into<String>, api_socket: impl Into<PathBuf>) -> Self {
+        Self { node_name: node_name.into(), api_socket: api_socket.into(), deadline: Duration::from_secs(10) }
+    }
 }
 
 /// Why an agent ended.
@@ -92,9 +103,11 @@ impl Agent {
         options: AgentOptions,
         connect: Arc<dyn Connect>,
         config_rx: watch::Receiver<Option<Config>>,
-        health_rx: watch::Receiver<HealthSnapshot>,
+        mut health_rx: watch::Receiver<HealthSnapshot>,
         events: Events,
     ) -> Self {
+        // What was known before counts too.
+        health_rx.mark_changed();
         let ours = Ours::beside(&options.api_socket);
         Self {
             link: Link::new(connect, events.clone(), &options),

@@ -6,6 +6,8 @@
     reason = "clippy.toml allows them in tests, but sees none in what tests call"
 )]
 
+#[path = "wire/agent.rs"]
+mod agent;
 #[path = "wire/fake_vpp.rs"]
 mod fake_vpp;
 #[path = "wire/hostile_frames.rs"]

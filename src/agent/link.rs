@@ -23,7 +23,6 @@ use crate::model::{
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
 /// For an answer of VPP; doubles after a session that expired, until one has had a complete dump.
-const FIRST_DEADLINE: Duration = Duration::from_secs(10);
 const LONGEST_DEADLINE: Duration = Duration::from_secs(60);
 /// A failed try to connect is a warning so often, else a debug event.
 const WARN_EVERY: Duration = Duration::from_secs(60);
@@ -42,6 +41,7 @@ pub(super) struct Link {
     directory: Option<File>,
     state: State,
     retry_delay: Duration,
+    first_deadline: Duration,
     deadline: Duration,
     warned: Option<Instant>,
     /// The process that the last session was with.
@@ -76,7 +76,8 @@ impl Link {
             directory: None,
             state: State::Waiting(Instant::now()),
             retry_delay: FIRST_RETRY,
-            deadline: FIRST_DEADLINE,
+            first_deadline: options.deadline,
+            deadline: options.deadline,
             warned: None,
             last_pid: None,
         }
@@ -172,7 +173,7 @@ impl Link {
             Happened::Closed(_) => {}
         }
         if session.has_read() {
-            self.deadline = FIRST_DEADLINE;
+            self.deadline = self.first_deadline;
             self.retry_delay = FIRST_RETRY;
         }
     }

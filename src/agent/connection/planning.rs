@@ -48,6 +48,10 @@ impl Connection {
         }
         let desired: Desired = views.iter().filter_map(wanted).collect();
         let plan = plan_address(address, &desired, &picture.actual, brain.flushes.due(), brain.removal_policy());
+        if plan.is_empty() && !self.unverified.contains_key(&address) {
+            // Read back as wanted, whatever an earlier step was answered.
+            self.retries.succeeded(address);
+        }
         self.report(brain, address, &views, &verdicts, &plan);
         if plan.is_empty() || (!plan.recreates.is_empty() && !self.recreates.may_start(address)) {
             return;

@@ -1,0 +1,326 @@
+//! One node: a simulated VPP, an agent, and the two inputs that a test turns by hand.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use imbl::OrdMap;
+use maglev::{
+    agent::{Agent, AgentError, AgentOptions, AgentStatus, VppConnect},
+    model::{
+        Name,
+        config::{
+            AdminState, Backend, Check, Config, Frontend, HealthCheck, Listed, Member, NodeConfig, OnBackendDown, Pool,
+            Probe, Revision, Standing, SyncConf, Target,
+        },
+        event::{Event, EventSink, Events},
+        health::{BackendHealth, BackendState, HealthSnapshot},
+        vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
+    },
+    sandbox::vpp_simulator::{Mark, Simulator, SimulatorOptions},
+};
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+pub fn name(text: &str) -> Name {
+    Name::namespaced("default", text)
+}
+
+pub fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// TCP port 80 of an address.
+pub fn vip(address: &str) -> VipKey {
+    VipKey { address: ip(address), service: Service::Port { protocol: Protocol::Tcp, port: 80.try_into().unwrap() } }
+}
+
+/// A probed Backend.
+pub fn backend(text: &str, address: &str) -> Backend {
+    let check = HealthCheck {
+        name: name("check"),
+        revision: Revision::default(),
+        interval: Duration::from_secs(2),
+        fast_interval: Duration::from_secs(2),
+        down_interval: Duration::from_secs(2),
+        timeout: Duration::from_secs(1),
+        rise: 2,
+        fall: 3,
+        probe: Probe::Tcp { port: 80.try_into().unwrap(), tls: None },
+    };
+    Backend {
+        name: name(text),
+        revision: Revision::default(),
+        address: ip(address),
+        admin_state: AdminState::Enabled,
+        check: Check::Probe(Arc::new(check)),
+    }
+}
+
+/// A pool whose members all have weight 10.
+pub fn pool(text: &str, members: &[&Backend]) -> Pool {
+    let member = |backend: &&Backend| Member {
+        backend: backend.name.clone(),
+        weight: Weight::DEFAULT,
+        target: Target::Backend(Arc::new((*backend).clone())),
+    };
+    Pool { name: text.into(), members: members.iter().map(member).collect() }
+}
+
+/// A served Frontend with GRE to IPv4 backends.
+pub fn frontend(text: &str, vip: VipKey, pools: Vec<Pool>) -> Frontend {
+    Frontend {
+        name: name(text),
+        revision: Revision { uid: text.into(), generation: 1 },
+        vip,
+        standing: Standing::Serving,
+        pools,
+        encap: Some(Encap::Gre4),
+        sticky: false,
+        on_backend_down: OnBackendDown::Flush,
+        table_length: TableLength::new(1024).unwrap(),
+    }
+}
+
+/// No warm-up: what is known is written at once.
+pub fn node() -> NodeConfig {
+    let sync = SyncConf { startup_min_delay: Duration::ZERO, startup_max_delay: Duration::ZERO, ..SyncConf::default() };
+    NodeConfig { internal_ipv4: Some([192, 0, 2, 254].into()), sync, ..NodeConfig::default() }
+}
+
+pub fn config(frontends: impl IntoIterator<Item = Frontend>, node: NodeConfig) -> Config {
+    let mut config = Config::new(Listed::when(|_| true).unwrap(), Arc::new(node));
+    for frontend in frontends {
+        config.frontends.insert(frontend.name.clone(), Arc::new(frontend));
+    }
+    config
+}
+
+#[derive(Default)]
+struct Collector(Mutex<Vec<Event>>);
+
+impl EventSink for Collector {
+    fn wants_probes(&self) -> bool {
+        false
+    }
+
+    fn publish(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+
+/// A running agent.
+pub struct Running {
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), AgentError>>,
+    status: watch::Receiver<AgentStatus>,
+}
+
+impl Running {
+    /// Stops it as a SIGTERM would.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+/// One node.
+pub struct Node {
+    pub simulator: Simulator,
+    start: Mark,
+    socket: PathBuf,
+    _directory: tempfile::TempDir,
+    config_tx: watch::Sender<Option<Config>>,
+    health_tx: watch::Sender<HealthSnapshot>,
+    events: Arc<Collector>,
+    running: Option<Running>,
+}
+
+impl Node {
+    /// A node whose VPP runs and whose agent does not yet.
+    pub async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("run/vpp/api.sock");
+        let simulator = Simulator::start(SimulatorOptions::new(&socket)).await.unwrap();
+        Self {
+            start: simulator.mark(),
+            simulator,
+            socket,
+            _directory: directory,
+            config_tx: watch::Sender::new(None),
+            health_tx: watch::Sender::default(),
+            events: Arc::default(),
+            running: None,
+        }
+    }
+
+    /// A node whose agent follows `config`, every probed backend of which is up.
+    pub async fn following(config: Config) -> Self {
+        let mut node = Self::new().await;
+        node.set_config(config);
+        node.all_up();
+        node.start_agent();
+        node
+    }
+
+    pub fn start_agent(&mut self) {
+        let events = Events::new(self.events.clone());
+        let agent = Agent::new(
+            AgentOptions { deadline: Duration::from_secs(1), ..AgentOptions::new("node-a", &self.socket) },
+            Arc::new(VppConnect::new(&self.socket, events.clone())),
+            self.config_tx.subscribe(),
+            self.health_tx.subscribe(),
+            events,
+        );
+        let (stop, status) = (CancellationToken::new(), agent.status());
+        let task = tokio::spawn(agent.run(stop.clone()));
+        self.running = Some(Running { stop, task, status });
+    }
+
+    /// Stops the agent as a SIGTERM would.
+    pub async fn stop_agent(&mut self) {
+        self.take_agent().stop().await;
+    }
+
+    /// Takes the running agent out, so that another can be started beside it.
+    pub fn take_agent(&mut self) -> Running {
+        self.running.take().expect("the agent runs")
+    }
+
+    pub fn set_config(&self, config: Config) {
+        self.config_tx.send_replace(Some(config));
+    }
+
+    /// What the API server cannot tell any more.
+    pub fn config(&self) -> Config {
+        self.config_tx.borrow().clone().expect("the test has set one")
+    }
+
+    pub fn edit(&self, text: &str, change: impl FnOnce(&mut Frontend)) {
+        let mut config = self.config();
+        let mut frontend = (**config.frontends.get(&name(text)).expect("the test made it")).clone();
+        frontend.revision.generation += 1;
+        change(&mut frontend);
+        config.frontends.insert(name(text), Arc::new(frontend));
+        self.set_config(config);
+    }
+
+    pub fn edit_node(&self, change: impl FnOnce(&mut NodeConfig)) {
+        let mut config = self.config();
+        let mut node = (*config.node).clone();
+        change(&mut node);
+        config.node = Arc::new(node);
+        self.set_config(config);
+    }
+
+    pub fn remove(&self, text: &str) {
+        let mut config = self.config();
+        config.frontends.remove(&name(text)).expect("the test made it");
+        self.set_config(config);
+    }
+
+    /// Every probed backend is up.
+    pub fn all_up(&self) {
+        let config = self.config();
+        let members = config.frontends.values().flat_map(|frontend| &frontend.pools).flat_map(|pool| &pool.members);
+        for member in members {
+            if let Target::Backend(backend) = &member.target {
+                self.set_state(backend, BackendState::Up);
+            }
+        }
+    }
+
+    pub fn set_state(&self, backend: &Backend, state: BackendState) {
+        let known = BackendHealth { address: backend.address, state, ever_known: true, history: Arc::default() };
+        self.health_tx.send_modify(|health| {
+            health.backends.insert(backend.name.clone(), known);
+        });
+    }
+
+    /// As when the process was started anew: nothing is known.
+    pub fn forget_health(&self) {
+        self.health_tx.send_modify(|health| health.backends = OrdMap::new());
+    }
+
+    /// How much was written since the node was made, by whomever.
+    pub fn all_writes(&self) -> usize {
+        self.simulator.writes_since(self.start).len()
+    }
+
+    pub fn weights(&self, vip: VipKey) -> BTreeMap<IpAddr, u8> {
+        self.simulator.snapshot().weights(vip)
+    }
+
+    /// Waits until VPP has exactly these weights for `vip`.
+    pub async fn until_weights(&self, vip: VipKey, weights: &[(&str, u8)]) {
+        let weights: BTreeMap<IpAddr, u8> = weights.iter().map(|(address, weight)| (ip(address), *weight)).collect();
+        self.until(&format!("{vip} has {weights:?}"), |node| node.weights(vip) == weights).await;
+    }
+
+    /// Waits, for 30 s at most, until `holds`.
+    pub async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let waited = tokio::time::timeout(Duration::from_secs(30), async {
+            while !holds(self) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        if waited.await.is_err() {
+            panic!("waited in vain until {what}: {:#?}\n{:#?}", self.simulator.snapshot(), self.log());
+        }
+    }
+
+    /// Waits until the last word about every Frontend is that it is programmed.
+    pub async fn until_programmed(&self) {
+        let frontends = self.config().frontends;
+        self.until("all are programmed", |node| frontends.keys().all(|name| node.is_programmed(name))).await;
+    }
+
+    /// Waits until the last word about this Frontend is that it is programmed.
+    pub async fn until_one_programmed(&self, text: &str) {
+        self.until("it is programmed", |node| node.is_programmed(&name(text))).await;
+    }
+
+    fn is_programmed(&self, name: &Name) -> bool {
+        let log = self.log();
+        let last = log.iter().rfind(|line| line.starts_with(&format!("frontend-programmed name={name} ")));
+        last.is_some_and(|line| line.contains("result=Programmed"))
+    }
+
+    pub async fn until_ready(&self) {
+        self.until("the agent is ready", |node| node.ready().is_ok()).await;
+    }
+
+    pub fn ready(&self) -> Result<(), String> {
+        self.running.as_ref().expect("the agent runs").status.borrow().ready()
+    }
+
+    /// Every event so far, as the log prints it.
+    pub fn log(&self) -> Vec<String> {
+        self.events.0.lock().unwrap().iter().map(line).collect()
+    }
+
+    /// The lines of what was changed in VPP, in order.
+    pub fn changes(&self) -> Vec<String> {
+        let kinds = ["vip-added", "vip-removed", "vip-recreate", "as-added", "as-removed", "as-weight-updated"];
+        let is_change = |line: &String| {
+            line.strip_prefix("vpp-lb-sync-")
+                .is_some_and(|rest| kinds.iter().any(|kind| rest.starts_with(&format!("{kind} "))))
+        };
+        self.log().into_iter().filter(is_change).collect()
+    }
+
+    /// Forgets the events so far.
+    pub fn clear_log(&self) {
+        self.events.0.lock().unwrap().clear();
+    }
+}
+
+fn line(event: &Event) -> String {
+    let mut line = event.name().to_owned();
+    event.fields(&mut |key, value| line.push_str(&format!(" {key}={value}")));
+    line
+}

@@ -1,0 +1,208 @@
+//! VPP follows the configuration and the backends' health, and every change is told once.
+
+use maglev::{
+    model::{
+        config::{AdminState, Check, OnBackendDown, Standing, Target},
+        health::BackendState::{Down, Up},
+        problem::{Problem, Reason},
+        vip::{Encap, TableLength, Weight},
+    },
+    sandbox::vpp_simulator::Write,
+};
+
+use super::fixture::{Node, backend, config, frontend, node, pool, vip};
+
+#[tokio::test]
+async fn a_frontend_appears_in_vpp_and_every_step_is_told() {
+    let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
+    let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a]), pool("standby", &[&b])]);
+    let node = Node::following(config([web], node())).await;
+    node.until_programmed().await;
+    node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 10), ("192.0.2.2", 0)]).await;
+    let common = "frontend=default/web vip=203.0.113.1 protocol=tcp port=80";
+    assert_eq!(
+        node.changes(),
+        [
+            format!("vpp-lb-sync-vip-added {common} encap=gre4"),
+            format!("vpp-lb-sync-as-added {common} backend=default/a as=192.0.2.1 weight=10 flush=true"),
+            format!("vpp-lb-sync-as-added {common} backend=default/b as=192.0.2.2 weight=0 flush=true"),
+        ]
+    );
+    node.until_ready().await;
+    assert!(node.log().iter().any(|line| line.starts_with("vpp-lb-conf-set ipv4-src=192.0.2.254 ")));
+}
+
+#[tokio::test]
+async fn a_failing_backend_hands_over_to_the_standby_pool_and_takes_back() {
+    let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
+    let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a]), pool("standby", &[&b])]);
+    let other = frontend("other", vip("203.0.113.2"), vec![pool("primary", &[&b])]);
+    let node = Node::following(config([web, other], node())).await;
+    node.until_programmed().await;
+    node.clear_log();
+    let mark = node.simulator.mark();
+    node.set_state(&a, Down);
+    node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 0), ("192.0.2.2", 10)]).await;
+    node.set_state(&a, Up);
+    node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 10), ("192.0.2.2", 0)]).await;
+    let common = "vpp-lb-sync-as-weight-updated frontend=default/web vip=203.0.113.1 protocol=tcp port=80";
+    node.until("all is told", |node| node.changes().len() >= 4).await;
+    assert_eq!(
+        node.changes(),
+        [
+            format!("{common} backend=default/b as=192.0.2.2 from=0 to=10 flush=false"),
+            format!("{common} backend=default/a as=192.0.2.1 from=10 to=0 flush=true"),
+            format!("{common} backend=default/a as=192.0.2.1 from=0 to=10 flush=false"),
+            format!("{common} backend=default/b as=192.0.2.2 from=10 to=0 flush=false"),
+        ]
+    );
+    assert_eq!(node.simulator.writes_since(mark).len(), 4, "and nothing else was written");
+    assert!(!node.log().iter().any(|line| line.starts_with("frontend-programmed")), "health is not a new program");
+}
+
+#[tokio::test]
+async fn a_backend_that_keeps_its_flows_is_not_flushed_when_it_goes_down() {
+    let a = backend("a", "192.0.2.1");
+    let mut web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
+    web.on_backend_down = OnBackendDown::Keep;
+    let node = Node::following(config([web], node())).await;
+    node.until_programmed().await;
+    let mark = node.simulator.mark();
+    node.set_state(&a, Down);
+    node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 0)]).await;
+    let flushed = node
+        .simulator
+        .writes_since(mark)
+        .iter()
+        .any(|written| matches!(written.write, Write::SetWeight { flush, .. } if flush));
+    assert!(!flushed);
+    assert!(node.log().iter().any(|line| line.starts_with("frontend-transition name=default/web from=up to=down")));
+}
+
+#[tokio::test]
+async fn a_disabled_backend_is_flushed_and_a_paused_one_is_not() {
+    for (state, flushed) in [(AdminState::Disabled, true), (AdminState::Paused, false)] {
+        let a = backend("a", "192.0.2.1");
+        let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
+        let node = Node::following(config([web], node())).await;
+        node.until_programmed().await;
+        let mut stopped = a.clone();
+        stopped.admin_state = state;
+        node.edit("web", |web| web.pools = vec![pool("primary", &[&stopped])]);
+        node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 0)]).await;
+        let line = format!("as=192.0.2.1 from=10 to=0 flush={flushed}");
+        node.until("it is told", |node| node.changes().iter().any(|change| change.ends_with(&line))).await;
+    }
+}
+
+#[tokio::test]
+async fn a_changed_backend_address_comes_before_the_old_one_goes() {
+    let a = backend("a", "192.0.2.1");
+    let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
+    let node = Node::following(config([web], node())).await;
+    node.until_programmed().await;
+    node.clear_log();
+    let moved = backend("a", "192.0.2.9");
+    node.edit("web", |web| web.pools = vec![pool("primary", &[&moved])]);
+    // State belongs to the address: the new one is unknown and gets nothing until it is probed.
+    node.until_weights(vip("203.0.113.1"), &[("192.0.2.9", 0)]).await;
+    node.set_state(&moved, Up);
+    node.until_weights(vip("203.0.113.1"), &[("192.0.2.9", 10)]).await;
+    node.until_programmed().await;
+    let steps: Vec<String> = node.changes().iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(steps, ["vpp-lb-sync-as-added", "vpp-lb-sync-as-removed", "vpp-lb-sync-as-weight-updated"]);
+}
+
+#[tokio::test]
+async fn encap_affinity_and_table_length_recreate_that_vip_and_no_other() {
+    let a = backend("a", "192.0.2.1");
+    let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
+    let other = frontend("other", vip("203.0.113.2"), vec![pool("primary", &[&a])]);
+    let node = Node::following(config([web, other], node())).await;
+    node.until_programmed().await;
+    let untouched = node.simulator.snapshot().vips[&vip("203.0.113.2").into()].clone();
+    type Edit = fn(&mut maglev::model::config::Frontend);
+    let edits: [(&str, Edit); 3] = [
+        ("encap", |web| web.encap = Some(Encap::Nat4(8080.try_into().unwrap()))),
+        ("session-affinity", |web| web.sticky = true),
+        ("table-length", |web| web.table_length = TableLength::new(2048).unwrap()),
+    ];
+    for (reason, edit) in edits {
+        node.clear_log();
+        node.edit("web", edit);
+        node.until_one_programmed("web").await;
+        let changes = node.changes();
+        assert_eq!(changes.len(), 1, "a recreate is told alone: {changes:?}");
+        assert!(
+            changes[0].starts_with("vpp-lb-sync-vip-recreate frontend=default/web vip=203.0.113.1 "),
+            "{changes:?}"
+        );
+        assert!(changes[0].ends_with(&format!("reason={reason}")), "{changes:?}");
+        node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 10)]).await;
+    }
+    assert_eq!(node.simulator.snapshot().vips[&vip("203.0.113.2").into()], untouched);
+}
+
+#[tokio::test]
+async fn a_deleted_frontend_leaves_vpp_servers_first() {
+    let a = backend("a", "192.0.2.1");
+    let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
+    let other = frontend("other", vip("203.0.113.2"), vec![pool("primary", &[&a])]);
+    let node = Node::following(config([web, other], node())).await;
+    node.until_programmed().await;
+    node.clear_log();
+    node.remove("web");
+    node.until("the VIP is gone", |node| node.changes().len() >= 2).await;
+    let common = "frontend=default/web vip=203.0.113.1 protocol=tcp port=80";
+    assert_eq!(
+        node.changes(),
+        [
+            format!("vpp-lb-sync-as-removed {common} backend=default/a as=192.0.2.1 weight=10 flush=true"),
+            format!("vpp-lb-sync-vip-removed {common} encap=gre4"),
+        ]
+    );
+    assert_eq!(node.simulator.snapshot().vips.len(), 1);
+}
+
+#[tokio::test]
+async fn the_loser_of_a_conflict_is_withdrawn_and_says_why() {
+    let a = backend("a", "192.0.2.1");
+    let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
+    let node = Node::following(config([web], node())).await;
+    node.until_programmed().await;
+    let problem = Problem::new(Reason::Conflicted, "spec.address", "another Frontend is older");
+    node.edit("web", |web| web.standing = Standing::Withdrawn(problem));
+    node.until("it is withdrawn", |node| node.simulator.snapshot().vips.is_empty()).await;
+    let told = "frontend-programmed name=default/web generation=2 result=Failed reason=Conflicted";
+    node.until("it is told", |node| node.log().iter().any(|line| line == told)).await;
+}
+
+#[tokio::test]
+async fn a_missing_check_keeps_the_weight_and_a_frontend_without_backends_keeps_its_vip() {
+    let a = backend("a", "192.0.2.1");
+    let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
+    let node = Node::following(config([web], node())).await;
+    node.until_programmed().await;
+    let mut unchecked = a.clone();
+    unchecked.check = Check::Missing(Problem::new(Reason::HealthCheckNotFound, "", ""));
+    let mark = node.simulator.mark();
+    node.edit("web", |web| web.pools = vec![pool("primary", &[&unchecked])]);
+    node.until_programmed().await;
+    node.edit("web", |web| web.pools[0].members[0].target = Target::Unreadable { address: None });
+    node.until_programmed().await;
+    assert_eq!(node.simulator.writes_since(mark), [], "what is not known stays");
+    node.edit("web", |web| (web.pools, web.encap) = (vec![pool("primary", &[])], None));
+    node.until_weights(vip("203.0.113.1"), &[]).await;
+    assert_eq!(node.simulator.snapshot().vips.len(), 1, "the VIP stays, empty");
+}
+
+#[tokio::test]
+async fn an_edited_weight_is_set() {
+    let a = backend("a", "192.0.2.1");
+    let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
+    let node = Node::following(config([web], node())).await;
+    node.until_programmed().await;
+    node.edit("web", |web| web.pools[0].members[0].weight = Weight::new(55).unwrap());
+    node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 55)]).await;
+    node.until_programmed().await;
+}

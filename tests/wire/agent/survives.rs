@@ -1,0 +1,125 @@
+//! VPP dies, hangs, comes late, loses replies or is meddled with: the agent ends with exactly the
+//! desired state, by itself.
+
+use std::time::Duration;
+
+use maglev::model::{config::Config, health::BackendState::Down, vip::VipKey};
+
+use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
+
+const VIPS: u8 = 20;
+
+fn many() -> Config {
+    let backends: Vec<_> = (1..=8).map(|n| backend(&format!("b{n}"), &format!("192.0.2.{n}"))).collect();
+    let members: Vec<_> = backends.iter().collect();
+    let frontends = (1..=VIPS).map(|n| frontend(&format!("f{n:02}"), key(n), vec![pool("primary", &members)]));
+    config(frontends, node())
+}
+
+fn key(n: u8) -> VipKey {
+    vip(&format!("203.0.113.{n}"))
+}
+
+async fn until_all(node: &Node) {
+    let complete = |node: &Node, n: u8| {
+        let weights = node.weights(key(n));
+        weights.len() == 8 && weights.values().all(|weight| *weight == 10)
+    };
+    node.until("all is there", |node| (1..=VIPS).all(|n| complete(node, n))).await;
+    assert_eq!(node.simulator.snapshot().vips.len(), usize::from(VIPS));
+}
+
+#[tokio::test]
+async fn vpp_killed_in_the_middle_of_a_sync_and_started_again_ends_complete() {
+    for requests in [3, 30, 90] {
+        let mut node = Node::new().await;
+        node.set_config(many());
+        node.all_up();
+        node.simulator.kill_after(requests);
+        node.start_agent();
+        tokio::time::timeout(Duration::from_secs(30), node.simulator.wait_until_dead()).await.unwrap();
+        node.simulator.start_again().await.unwrap();
+        until_all(&node).await;
+        node.until_programmed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_restarted_vpp_is_filled_again_and_owes_no_flush() {
+    let node = Node::following(many()).await;
+    until_all(&node).await;
+    node.until_programmed().await;
+    node.set_state(&backend("b1", "192.0.2.1"), Down);
+    node.until("b1 has no weight", |node| (1..=VIPS).all(|n| node.weights(key(n))[&ip("192.0.2.1")] == 0)).await;
+    node.clear_log();
+    let mark = node.simulator.mark();
+    node.simulator.restart().await.unwrap();
+    node.until("all is there again", |node| {
+        (1..=VIPS).all(|n| node.weights(key(n)).len() == 8 && node.weights(key(n))[&ip("192.0.2.1")] == 0)
+    })
+    .await;
+    let flushes = node
+        .simulator
+        .writes_since(mark)
+        .into_iter()
+        .filter(|written| matches!(written.write, maglev::sandbox::vpp_simulator::Write::SetWeight { .. }));
+    assert_eq!(flushes.count(), 0, "weights come with the servers");
+    assert!(node.log().iter().any(|line| line.starts_with("vpp-disconnect")));
+}
+
+#[tokio::test]
+async fn a_vpp_that_hangs_is_given_up_and_found_again() {
+    let node = Node::following(many()).await;
+    until_all(&node).await;
+    node.simulator.hang(Duration::from_secs(60));
+    node.edit("f01", |f01| f01.pools[0].members[0].weight = maglev::model::vip::Weight::new(77).unwrap());
+    node.until("the session was given up", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect")))
+        .await;
+    node.simulator.wake();
+    node.until("the change arrived", |node| node.weights(key(1)).values().any(|weight| *weight == 77)).await;
+    node.until_programmed().await;
+}
+
+#[tokio::test]
+async fn a_vpp_started_after_the_agent_is_found() {
+    let mut node = Node::new().await;
+    node.simulator.stop().await.unwrap();
+    node.set_config(many());
+    node.all_up();
+    node.start_agent();
+    node.until("a try failed", |node| node.log().iter().any(|line| line.starts_with("vpp-connect-failed"))).await;
+    node.simulator.start_again().await.unwrap();
+    until_all(&node).await;
+}
+
+#[tokio::test]
+async fn a_swallowed_reply_in_a_busy_pipeline_costs_that_step_alone() {
+    let mut node = Node::new().await;
+    node.set_config(many());
+    node.all_up();
+    node.simulator.swallow_next_reply("lb_add_del_as_v2");
+    node.start_agent();
+    until_all(&node).await;
+    node.until_programmed().await;
+    assert!(!node.log().iter().any(|line| line.starts_with("vpp-disconnect")), "the session went on");
+    let errors = node.log().into_iter().filter(|line| line.starts_with("vpp-lb-sync-error")).count();
+    assert_eq!(errors, 1);
+}
+
+#[tokio::test]
+async fn what_somebody_changed_by_hand_is_repaired() {
+    let mut config = many();
+    let mut conf = node();
+    conf.sync.interval = Duration::from_millis(500);
+    config.node = std::sync::Arc::new(conf);
+    let node = Node::following(config).await;
+    until_all(&node).await;
+    node.until_programmed().await;
+    node.simulator.edit(|lb| {
+        lb.set_weight(key(1).into(), ip("192.0.2.1"), 200).unwrap();
+        lb.remove_as(key(2).into(), ip("192.0.2.2")).unwrap();
+        lb.add_as(key(3).into(), ip("192.0.2.99"), 1).unwrap();
+    });
+    until_all(&node).await;
+    node.until_programmed().await;
+}

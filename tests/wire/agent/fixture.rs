@@ -26,21 +26,21 @@ use maglev::{
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-pub fn name(text: &str) -> Name {
+pub(super) fn name(text: &str) -> Name {
     Name::namespaced("default", text)
 }
 
-pub fn ip(text: &str) -> IpAddr {
+pub(super) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
 /// TCP port 80 of an address.
-pub fn vip(address: &str) -> VipKey {
+pub(super) fn vip(address: &str) -> VipKey {
     VipKey { address: ip(address), service: Service::Port { protocol: Protocol::Tcp, port: 80.try_into().unwrap() } }
 }
 
 /// A probed Backend.
-pub fn backend(text: &str, address: &str) -> Backend {
+pub(super) fn backend(text: &str, address: &str) -> Backend {
     let check = HealthCheck {
         name: name("check"),
         revision: Revision::default(),
@@ -62,7 +62,7 @@ pub fn backend(text: &str, address: &str) -> Backend {
 }
 
 /// A pool whose members all have weight 10.
-pub fn pool(text: &str, members: &[&Backend]) -> Pool {
+pub(super) fn pool(text: &str, members: &[&Backend]) -> Pool {
     let member = |backend: &&Backend| Member {
         backend: backend.name.clone(),
         weight: Weight::DEFAULT,
@@ -72,7 +72,7 @@ pub fn pool(text: &str, members: &[&Backend]) -> Pool {
 }
 
 /// A served Frontend with GRE to IPv4 backends.
-pub fn frontend(text: &str, vip: VipKey, pools: Vec<Pool>) -> Frontend {
+pub(super) fn frontend(text: &str, vip: VipKey, pools: Vec<Pool>) -> Frontend {
     Frontend {
         name: name(text),
         revision: Revision { uid: text.into(), generation: 1 },
@@ -87,12 +87,12 @@ pub fn frontend(text: &str, vip: VipKey, pools: Vec<Pool>) -> Frontend {
 }
 
 /// No warm-up: what is known is written at once.
-pub fn node() -> NodeConfig {
+pub(super) fn node() -> NodeConfig {
     let sync = SyncConf { startup_min_delay: Duration::ZERO, startup_max_delay: Duration::ZERO, ..SyncConf::default() };
     NodeConfig { internal_ipv4: Some([192, 0, 2, 254].into()), sync, ..NodeConfig::default() }
 }
 
-pub fn config(frontends: impl IntoIterator<Item = Frontend>, node: NodeConfig) -> Config {
+pub(super) fn config(frontends: impl IntoIterator<Item = Frontend>, node: NodeConfig) -> Config {
     let mut config = Config::new(Listed::when(|_| true).unwrap(), Arc::new(node));
     for frontend in frontends {
         config.frontends.insert(frontend.name.clone(), Arc::new(frontend));
@@ -114,7 +114,7 @@ impl EventSink for Collector {
 }
 
 /// A running agent.
-pub struct Running {
+pub(super) struct Running {
     stop: CancellationToken,
     task: JoinHandle<Result<(), AgentError>>,
     status: watch::Receiver<AgentStatus>,
@@ -122,15 +122,15 @@ pub struct Running {
 
 impl Running {
     /// Stops it as a SIGTERM would.
-    pub async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap().unwrap();
     }
 }
 
 /// One node.
-pub struct Node {
-    pub simulator: Simulator,
+pub(super) struct Node {
+    pub(super) simulator: Simulator,
     start: Mark,
     socket: PathBuf,
     _directory: tempfile::TempDir,
@@ -142,7 +142,7 @@ pub struct Node {
 
 impl Node {
     /// A node whose VPP runs and whose agent does not yet.
-    pub async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("run/vpp/api.sock");
         let simulator = Simulator::start(SimulatorOptions::new(&socket)).await.unwrap();
@@ -159,7 +159,7 @@ impl Node {
     }
 
     /// A node whose agent follows `config`, every probed backend of which is up.
-    pub async fn following(config: Config) -> Self {
+    pub(super) async fn following(config: Config) -> Self {
         let mut node = Self::new().await;
         node.set_config(config);
         node.all_up();
@@ -167,7 +167,7 @@ impl Node {
         node
     }
 
-    pub fn start_agent(&mut self) {
+    pub(super) fn start_agent(&mut self) {
         let events = Events::new(self.events.clone());
         let agent = Agent::new(
             AgentOptions { deadline: Duration::from_secs(1), ..AgentOptions::new("node-a", &self.socket) },
@@ -182,25 +182,25 @@ impl Node {
     }
 
     /// Stops the agent as a SIGTERM would.
-    pub async fn stop_agent(&mut self) {
+    pub(super) async fn stop_agent(&mut self) {
         self.take_agent().stop().await;
     }
 
     /// Takes the running agent out, so that another can be started beside it.
-    pub fn take_agent(&mut self) -> Running {
+    pub(super) fn take_agent(&mut self) -> Running {
         self.running.take().expect("the agent runs")
     }
 
-    pub fn set_config(&self, config: Config) {
+    pub(super) fn set_config(&self, config: Config) {
         self.config_tx.send_replace(Some(config));
     }
 
     /// What the API server cannot tell any more.
-    pub fn config(&self) -> Config {
+    pub(super) fn config(&self) -> Config {
         self.config_tx.borrow().clone().expect("the test has set one")
     }
 
-    pub fn edit(&self, text: &str, change: impl FnOnce(&mut Frontend)) {
+    pub(super) fn edit(&self, text: &str, change: impl FnOnce(&mut Frontend)) {
         let mut config = self.config();
         let mut frontend = (**config.frontends.get(&name(text)).expect("the test made it")).clone();
         frontend.revision.generation += 1;
@@ -209,7 +209,7 @@ impl Node {
         self.set_config(config);
     }
 
-    pub fn edit_node(&self, change: impl FnOnce(&mut NodeConfig)) {
+    pub(super) fn edit_node(&self, change: impl FnOnce(&mut NodeConfig)) {
         let mut config = self.config();
         let mut node = (*config.node).clone();
         change(&mut node);
@@ -217,14 +217,14 @@ impl Node {
         self.set_config(config);
     }
 
-    pub fn remove(&self, text: &str) {
+    pub(super) fn remove(&self, text: &str) {
         let mut config = self.config();
         config.frontends.remove(&name(text)).expect("the test made it");
         self.set_config(config);
     }
 
     /// Every probed backend is up.
-    pub fn all_up(&self) {
+    pub(super) fn all_up(&self) {
         let config = self.config();
         let members = config.frontends.values().flat_map(|frontend| &frontend.pools).flat_map(|pool| &pool.members);
         for member in members {
@@ -234,7 +234,7 @@ impl Node {
         }
     }
 
-    pub fn set_state(&self, backend: &Backend, state: BackendState) {
+    pub(super) fn set_state(&self, backend: &Backend, state: BackendState) {
         let known = BackendHealth { address: backend.address, state, ever_known: true, history: Arc::default() };
         self.health_tx.send_modify(|health| {
             health.backends.insert(backend.name.clone(), known);
@@ -242,27 +242,27 @@ impl Node {
     }
 
     /// As when the process was started anew: nothing is known.
-    pub fn forget_health(&self) {
+    pub(super) fn forget_health(&self) {
         self.health_tx.send_modify(|health| health.backends = OrdMap::new());
     }
 
     /// How much was written since the node was made, by whomever.
-    pub fn all_writes(&self) -> usize {
+    pub(super) fn all_writes(&self) -> usize {
         self.simulator.writes_since(self.start).len()
     }
 
-    pub fn weights(&self, vip: VipKey) -> BTreeMap<IpAddr, u8> {
+    pub(super) fn weights(&self, vip: VipKey) -> BTreeMap<IpAddr, u8> {
         self.simulator.snapshot().weights(vip)
     }
 
     /// Waits until VPP has exactly these weights for `vip`.
-    pub async fn until_weights(&self, vip: VipKey, weights: &[(&str, u8)]) {
+    pub(super) async fn until_weights(&self, vip: VipKey, weights: &[(&str, u8)]) {
         let weights: BTreeMap<IpAddr, u8> = weights.iter().map(|(address, weight)| (ip(address), *weight)).collect();
         self.until(&format!("{vip} has {weights:?}"), |node| node.weights(vip) == weights).await;
     }
 
     /// Waits, for 30 s at most, until `holds`.
-    pub async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+    pub(super) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let waited = tokio::time::timeout(Duration::from_secs(30), async {
             while !holds(self) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -274,13 +274,13 @@ impl Node {
     }
 
     /// Waits until the last word about every Frontend is that it is programmed.
-    pub async fn until_programmed(&self) {
+    pub(super) async fn until_programmed(&self) {
         let frontends = self.config().frontends;
         self.until("all are programmed", |node| frontends.keys().all(|name| node.is_programmed(name))).await;
     }
 
     /// Waits until the last word about this Frontend is that it is programmed.
-    pub async fn until_one_programmed(&self, text: &str) {
+    pub(super) async fn until_one_programmed(&self, text: &str) {
         self.until("it is programmed", |node| node.is_programmed(&name(text))).await;
     }
 
@@ -290,21 +290,21 @@ impl Node {
         last.is_some_and(|line| line.contains("result=Programmed"))
     }
 
-    pub async fn until_ready(&self) {
+    pub(super) async fn until_ready(&self) {
         self.until("the agent is ready", |node| node.ready().is_ok()).await;
     }
 
-    pub fn ready(&self) -> Result<(), String> {
+    pub(super) fn ready(&self) -> Result<(), String> {
         self.running.as_ref().expect("the agent runs").status.borrow().ready()
     }
 
     /// Every event so far, as the log prints it.
-    pub fn log(&self) -> Vec<String> {
+    pub(super) fn log(&self) -> Vec<String> {
         self.events.0.lock().unwrap().iter().map(line).collect()
     }
 
     /// The lines of what was changed in VPP, in order.
-    pub fn changes(&self) -> Vec<String> {
+    pub(super) fn changes(&self) -> Vec<String> {
         let kinds = ["vip-added", "vip-removed", "vip-recreate", "as-added", "as-removed", "as-weight-updated"];
         let is_change = |line: &String| {
             line.strip_prefix("vpp-lb-sync-")
@@ -314,7 +314,7 @@ impl Node {
     }
 
     /// Forgets the events so far.
-    pub fn clear_log(&self) {
+    pub(super) fn clear_log(&self) {
         self.events.0.lock().unwrap().clear();
     }
 }

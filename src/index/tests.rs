@@ -1,1 +1,11 @@
+//! `apply`, then look at the receiver.
 
+mod conflicts;
+mod events;
+mod held;
+mod incremental;
+mod node;
+mod order;
+mod reading;
+mod references;
+mod world;

@@ -6,7 +6,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{Unreadable, field, probe, unreadable};
 use crate::{
-    crd::{LoadBalancerConfigSpec, Probe, Sync, Vpp},
+    crd::{Ipv4Source, Ipv6Source, LoadBalancerConfigSpec, PowerOfTwo, Probe, Sync, Vpp},
     index::node::NodeRead,
     model::{
         Name,
@@ -60,9 +60,9 @@ fn block<T: DeserializeOwned + Default>(found: &Unreadable, name: &str) -> T {
 
 fn vpp(spec: &Vpp) -> VppConf {
     VppConf {
-        ipv4_source: spec.ipv4_source_address.map(|address| address.get()),
-        ipv6_source: spec.ipv6_source_address.map(|address| address.get()),
-        sticky_buckets_per_core: spec.sticky_buckets_per_core.map(|buckets| buckets.get()),
+        ipv4_source: spec.ipv4_source_address.map(Ipv4Source::get),
+        ipv6_source: spec.ipv6_source_address.map(Ipv6Source::get),
+        sticky_buckets_per_core: spec.sticky_buckets_per_core.map(PowerOfTwo::get),
         flow_timeout: spec.flow_timeout.and_then(|timeout| u32::try_from(timeout.get().as_secs()).ok()),
     }
 }
@@ -79,8 +79,8 @@ fn sync(spec: &Sync) -> SyncConf {
 
 fn probing(spec: &Probe) -> ProbeConf {
     ProbeConf {
-        ipv4_source: spec.ipv4_source_address.map(|address| address.get()),
-        ipv6_source: spec.ipv6_source_address.map(|address| address.get()),
+        ipv4_source: spec.ipv4_source_address.map(Ipv4Source::get),
+        ipv6_source: spec.ipv6_source_address.map(Ipv6Source::get),
         transition_history: usize::try_from(spec.transition_history.get()).unwrap_or_default(),
         fail_open: spec.fail_open,
     }

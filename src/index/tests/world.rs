@@ -1,0 +1,192 @@
+//! Objects as a person would type them, and an index that has listed every kind.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::{
+    index::{Changes, Index, IndexOptions, Meta, NodeObject, Object, Stored, Unreadable},
+    model::{
+        Name,
+        config::{Backend, Check, Config, Frontend, Kind, Member, NodeConfig, Revision, Standing},
+        problem::{Problem, Reason},
+    },
+};
+
+/// The Node that the index runs on.
+pub(super) const NODE: &str = "node-a";
+
+/// An object of `kind`: `when` is its creation in seconds; a spec that does not decode becomes an
+/// unreadable object, as the watch's guard makes it.
+pub(super) fn object(kind: Kind, name: &str, when: i64, generation: i64, spec: &Value) -> Object {
+    let meta = Meta {
+        name: name.split_once('/').map_or_else(|| Name::cluster(name), |(ns, name)| Name::namespaced(ns, name)),
+        revision: Revision { uid: format!("uid-{name}-{when}").into(), generation },
+        created: jiff::Timestamp::from_second(when).unwrap(),
+    };
+    fn stored<S: DeserializeOwned>(meta: Meta, spec: &Value) -> Stored<S> {
+        let spec = S::deserialize(spec).map_err(|error| Unreadable { spec: spec.clone(), error: error.to_string() });
+        Stored { meta, spec }
+    }
+    match kind {
+        Kind::HealthCheck => Object::HealthCheck(stored(meta, spec)),
+        Kind::Backend => Object::Backend(stored(meta, spec)),
+        Kind::Frontend => Object::Frontend(stored(meta, spec)),
+        Kind::LoadBalancerConfig => Object::LoadBalancerConfig(stored(meta, spec)),
+        Kind::Node => unreachable!("see node()"),
+    }
+}
+
+pub(super) fn check(name: &str, spec: &Value) -> Object {
+    object(Kind::HealthCheck, name, 0, 1, spec)
+}
+
+/// A TCP check.
+pub(super) fn tcp(name: &str) -> Object {
+    check(name, &json!({"type": "TCP", "port": 80}))
+}
+
+pub(super) fn backend(name: &str, spec: &Value) -> Object {
+    object(Kind::Backend, name, 0, 1, spec)
+}
+
+/// A backend without a check.
+pub(super) fn at(name: &str, address: &str) -> Object {
+    backend(name, &json!({ "address": address }))
+}
+
+/// A backend with a check.
+pub(super) fn probed(name: &str, address: &str, check: &str) -> Object {
+    backend(name, &json!({ "address": address, "healthCheckRef": { "name": check } }))
+}
+
+/// A Frontend created at `when`.
+pub(super) fn frontend(name: &str, when: i64, spec: &Value) -> Object {
+    object(Kind::Frontend, name, when, 1, spec)
+}
+
+/// A Frontend's spec on TCP `port` with one pool, `primary`.
+pub(super) fn vip(address: &str, port: u16, backends: &[&str]) -> Value {
+    let backends: Vec<Value> = backends.iter().map(|name| json!({ "name": name })).collect();
+    json!({"address": address, "protocol": "TCP", "port": port, "pools": [{"name": "primary", "backends": backends}]})
+}
+
+/// `spec` with `field` set.
+pub(super) fn with(mut spec: Value, field: &str, value: Value) -> Value {
+    spec[field] = value;
+    spec
+}
+
+/// `spec` without `field`.
+pub(super) fn without(mut spec: Value, field: &str) -> Value {
+    spec.as_object_mut().unwrap().remove(field);
+    spec
+}
+
+pub(super) fn lb_config(name: &str, when: i64, spec: &Value) -> Object {
+    object(Kind::LoadBalancerConfig, name, when, 1, spec)
+}
+
+/// The own Node with one label.
+pub(super) fn node(label: &str, value: &str) -> Object {
+    Object::Node(NodeObject {
+        name: NODE.to_owned(),
+        labels: BTreeMap::from([(label.to_owned(), value.to_owned())]),
+        addresses: vec!["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()],
+    })
+}
+
+pub(super) fn name(text: &str) -> Name {
+    text.split_once('/').map_or_else(|| Name::cluster(text), |(ns, name)| Name::namespaced(ns, name))
+}
+
+/// An index and its receiver.
+pub(super) struct World {
+    pub(super) index: Index,
+    pub(super) config_rx: watch::Receiver<Option<Config>>,
+}
+
+impl World {
+    /// One that has seen nothing.
+    pub(super) fn unlisted(allow_loopback: bool) -> Self {
+        let (index, config_rx) = Index::new(IndexOptions { allow_loopback, node_name: NODE.to_owned() });
+        Self { index, config_rx }
+    }
+
+    /// One that has listed every kind, with these objects and the own Node.
+    pub(super) fn of(objects: Vec<Object>) -> Self {
+        let mut world = Self::unlisted(false);
+        world.list_all(objects);
+        world
+    }
+
+    /// Lists every kind, with these objects and the own Node, as one burst.
+    pub(super) fn list_all(&mut self, mut objects: Vec<Object>) -> Changes {
+        if !objects.iter().any(|object| object.kind() == Kind::Node) {
+            objects.push(node("role", "lb"));
+        }
+        let mut batch = self.index.batch();
+        for kind in Kind::ALL {
+            batch.reset(kind, objects.iter().filter(|object| object.kind() == kind).cloned().collect());
+        }
+        batch.publish()
+    }
+
+    pub(super) fn apply(&mut self, object: Object) -> Changes {
+        self.index.apply(object)
+    }
+
+    pub(super) fn delete(&mut self, kind: Kind, of: &str) -> Changes {
+        self.index.delete(kind, &name(of))
+    }
+
+    pub(super) fn config(&self) -> Config {
+        self.config_rx.borrow().clone().expect("every kind is listed")
+    }
+
+    pub(super) fn frontend(&self, of: &str) -> Arc<Frontend> {
+        self.config().frontends.get(&name(of)).expect("the claim is known").clone()
+    }
+
+    pub(super) fn backend(&self, of: &str) -> Arc<Backend> {
+        self.config().backends.get(&name(of)).expect("it is readable").clone()
+    }
+
+    pub(super) fn check_of(&self, of: &str) -> Check {
+        self.backend(of).check.clone()
+    }
+
+    pub(super) fn node_config(&self) -> NodeConfig {
+        (*self.config().node).clone()
+    }
+
+    /// The members of the first pool.
+    pub(super) fn members(&self, of: &str) -> Vec<Member> {
+        self.frontend(of).pools[0].members.clone()
+    }
+
+    /// The names of the members of the first pool.
+    pub(super) fn member_names(&self, of: &str) -> Vec<String> {
+        self.members(of).iter().map(|member| member.backend.as_str().to_owned()).collect()
+    }
+
+    pub(super) fn problems(&self, kind: Kind, of: &str) -> Vec<Problem> {
+        self.index.problems(kind, &name(of)).to_vec()
+    }
+
+    /// The reasons and fields of an object's problems.
+    pub(super) fn reasons(&self, kind: Kind, of: &str) -> Vec<(Reason, String)> {
+        self.problems(kind, of).into_iter().map(|problem| (problem.reason, problem.field)).collect()
+    }
+
+    /// What a Frontend stands at: `"serving"`, or how and why not.
+    pub(super) fn standing(&self, of: &str) -> String {
+        match &self.frontend(of).standing {
+            Standing::Serving => "serving".to_owned(),
+            Standing::Held(problem) => format!("held {} {}", problem.reason, problem.field),
+            Standing::Withdrawn(problem) => format!("withdrawn {} {}", problem.reason, problem.field),
+        }
+    }
+}

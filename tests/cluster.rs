@@ -10,6 +10,8 @@ mod control_plane;
 mod crds;
 #[path = "cluster/harness.rs"]
 mod harness;
+#[path = "cluster/maglevd.rs"]
+mod maglevd;
 #[path = "cluster/node.rs"]
 mod node;
 #[path = "cluster/watches.rs"]

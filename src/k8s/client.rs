@@ -35,6 +35,7 @@ pub async fn client(options: ClientOptions) -> Result<Client, Error> {
     // The time a pooled connection sat idle must not count against the next answer on it.
     config.reset_reader_on_write = true;
     let url = config.cluster_url.to_string();
+    tracing::info!(url, "kubernetes-client");
     Client::try_from(config).map_err(|source| Error::Client { url, source: Box::new(source) })
 }
 

@@ -1,0 +1,78 @@
+//! The parts of `maglevd` and what runs between them.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::anyhow;
+use maglev::{
+    agent::{Agent, AgentOptions, VppConnect},
+    health::{self, HealthOptions},
+    k8s::{ClientOptions, Delays, WatchOptions, Watches, client},
+    model::event::Events,
+    telemetry::HttpServer,
+};
+use prometheus::Registry;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::flags::{COMMIT, Flags, VERSION};
+
+/// How long the parts have to end once asked to; VPP stays as it is either way.
+const END_LIMIT: Duration = Duration::from_secs(5);
+
+type Parts = JoinSet<anyhow::Result<()>>;
+
+/// Runs until a signal, or until a part ends by itself.
+pub(crate) async fn run(flags: Flags, events: Events, registry: Registry) -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let shutdown = CancellationToken::new();
+    let mut parts = start(&flags, events, registry, &shutdown).await?;
+    let result = tokio::select! {
+        _ = terminate.recv() => Ok("SIGTERM"),
+        _ = interrupt.recv() => Ok("SIGINT"),
+        // Kubernetes starts it anew, and VPP forwards meanwhile: better than to go on blind.
+        ended = parts.join_next() => Err(match ended {
+            Some(Ok(Err(err))) => err,
+            Some(Err(err)) => err.into(),
+            Some(Ok(Ok(()))) | None => anyhow!("a part ended by itself"),
+        }),
+    };
+    tracing::info!(signal = result.as_ref().unwrap_or(&"none"), "maglevd-stop");
+    shutdown.cancel();
+    if tokio::time::timeout(END_LIMIT, async { while parts.join_next().await.is_some() {} }).await.is_err() {
+        tracing::warn!(parts = parts.len(), "maglevd-stop-incomplete");
+    }
+    result.map(drop)
+}
+
+async fn start(flags: &Flags, events: Events, registry: Registry, stop: &CancellationToken) -> anyhow::Result<Parts> {
+    let node_name = flags.node_name()?;
+    let (api, stats) = (&flags.vpp_api_socket, flags.vpp_stats_socket.display());
+    tracing::info!(version = VERSION, commit = COMMIT, node = node_name, api = %api.display(), %stats, "maglevd-start");
+
+    let client = client::client(ClientOptions { kubeconfig: flags.kubeconfig.clone() }).await?;
+    let (allow_loopback, delays) = (flags.allow_loopback, Delays::default());
+    let options = WatchOptions { node_name: node_name.clone(), allow_loopback, delays };
+    let (mut watches, config_rx) = Watches::new(client, options, events.clone());
+    watches.register(&registry)?;
+
+    let options = HealthOptions::new(VERSION, fastrand::u64(..));
+    options.metrics.register(&registry)?;
+    let (health_rx, health) = health::start(options, config_rx.clone(), events.clone(), stop.clone())?;
+
+    let connect = Arc::new(VppConnect::new(api, events.clone()));
+    let agent = Agent::new(AgentOptions::new(node_name, api), connect, config_rx, health_rx, events);
+    let (status_rx, beat) = (agent.status(), agent.beat());
+    let (live, ready) = (Arc::new(move || beat.alive()), Arc::new(move || status_rx.borrow().ready()));
+    let server = HttpServer::new(flags.metrics_addr(), registry, live, ready);
+
+    let (watches, server, agent) = (watches.run(stop.clone()), server.run(stop.clone()), agent.run(stop.clone()));
+    let mut parts = Parts::new();
+    parts.spawn(async { Ok(watches.await) });
+    parts.spawn(async { Ok(server.await) });
+    parts.spawn(async { Ok(agent.await?) });
+    parts.spawn_blocking(|| health.join().map_err(|_| anyhow!("the health checker panicked")));
+    Ok(parts)
+}

@@ -36,9 +36,6 @@ fmt: ## format the sources
 
 crds: ## write crds/ and the chart's copies from src/crd
 	UPDATE_CRDS=1 $(CARGO) test --lib crd::
-	mkdir -p charts/maglev/files/crds
-	rm -f charts/maglev/files/crds/*.yaml
-	cp crds/*.yaml charts/maglev/files/crds/
 
 golden: kube ## write what the golden tests expect; review the difference
 	UPDATE_GOLDEN=1 $(CARGO) test --test cluster chart::

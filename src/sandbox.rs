@@ -9,6 +9,7 @@ pub mod demo_backend;
 pub mod error;
 pub mod node;
 pub mod processes;
+pub mod up;
 pub mod vpp_command;
 pub mod vpp_simulator;
 

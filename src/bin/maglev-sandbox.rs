@@ -1,6 +1,10 @@
 //! `maglev-sandbox`: a cluster on one machine, or parts of one.
 
+use std::io::Write as _;
+
 use clap::{Parser, Subcommand};
+use maglev::sandbox::demo_backend::BackendArgs;
+use maglev::sandbox::up::{self, UpArgs};
 use maglev::sandbox::vpp_command::{self, VppArgs};
 
 /// A cluster on one machine, or parts of one
@@ -13,12 +17,17 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Up(UpArgs),
     Vpp(VppArgs),
+    /// Show how a sandbox's backends behave, or change it
+    Backend(BackendArgs),
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Up(args) => Ok(up::run(args).await?),
         Command::Vpp(args) => Ok(vpp_command::run(args).await?),
+        Command::Backend(args) => Ok(writeln!(std::io::stdout(), "{}", args.run().await?)?),
     }
 }

@@ -142,6 +142,9 @@ pub enum SandboxError {
         /// What was seen last.
         last: String,
     },
+    /// The demo backends could not be started.
+    #[error("cannot run the demo backends")]
+    Backends(#[from] super::demo_backend::DemoBackendError),
     /// A person asked for something that cannot be.
     #[error("{what}")]
     Usage {
@@ -169,6 +172,7 @@ impl SandboxError {
             Self::Api { .. } => "Api",
             Self::Tool { .. } => "Tool",
             Self::Timeout { .. } => "Timeout",
+            Self::Backends(source) => source.reason(),
             Self::Usage { .. } => "Usage",
         }
     }
@@ -178,6 +182,7 @@ impl SandboxError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Exited { .. } | Self::NotReady { .. } | Self::NoPort { .. } | Self::Timeout { .. } => true,
+            Self::Backends(source) => source.is_transient(),
             Self::Api { source, .. } => !matches!(source.as_ref(), kube::Error::Api(_)),
             _ => false,
         }

@@ -1,0 +1,96 @@
+//! Installing the chart with real helm, waiting until every agent is ready, and applying the demo's manifests.
+
+use std::path::Path;
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::DaemonSet;
+use kube::Api;
+use tokio::time::Instant;
+
+use super::directory::Directory;
+use super::say;
+use crate::sandbox::SandboxError;
+use crate::sandbox::assets::Tool;
+use crate::sandbox::control_plane::ControlPlane;
+use crate::sandbox::processes::{Launch, Processes};
+
+/// Release and objects are in the namespace that kubectl takes by itself, so that no command needs `-n`.
+const NAMESPACE: &str = "default";
+const RELEASE: &str = "maglev";
+const DAEMON_SET: &str = "maglevd";
+/// How long helm or kubectl may take.
+const TOOL_WITHIN: Duration = Duration::from_secs(120);
+/// How long the agents may take from their installation until all are ready.
+const READY_WITHIN: Duration = Duration::from_secs(180);
+
+/// Installs the chart of `checkout` and its demo, and waits for `nodes` agents.
+pub(super) async fn install(
+    directory: &Directory,
+    checkout: &Path,
+    plane: &ControlPlane,
+    processes: &Processes,
+    nodes: usize,
+) -> Result<(), SandboxError> {
+    let tools = Tools { directory, plane, processes };
+    say::line("installing the chart with helm…");
+    let chart = checkout.join("charts/maglev").display().to_string();
+    // Everything here is on loopback, and nobody needs to wait between two nodes of a demo.
+    let values = "allowLoopback=true,agent.minReadySeconds=0";
+    tools.run(Tool::Helm, &["install", RELEASE, &chart, "--namespace", NAMESPACE, "--set", values]).await?;
+    agents_ready(plane, nodes).await?;
+    say::line("applying examples/demo.yaml…");
+    let demo = checkout.join("examples/demo.yaml").display().to_string();
+    tools.run(Tool::Kubectl, &["apply", "--namespace", NAMESPACE, "-f", &demo]).await
+}
+
+struct Tools<'a> {
+    directory: &'a Directory,
+    plane: &'a ControlPlane,
+    processes: &'a Processes,
+}
+
+impl Tools<'_> {
+    /// Runs a tool as administrator, without the caller's own helm or kubectl settings.
+    async fn run(&self, tool: Tool, args: &[&str]) -> Result<(), SandboxError> {
+        let name = tool.file_name();
+        let launch = Launch::new(name, self.plane.assets().path(tool), self.directory.log(name)).args(args);
+        let launch = launch.clear_env().env("KUBECONFIG", self.plane.kubeconfig());
+        let process = self.processes.spawn(launch.env("HOME", self.directory.path().join("helm"))).await?;
+        match tokio::time::timeout(TOOL_WITHIN, process.wait()).await {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(SandboxError::Tool {
+                command: format!("{name} {}", args.join(" ")),
+                status: status.to_string(),
+                stderr: process.log_tail(),
+            }),
+            Err(_) => Err(SandboxError::Timeout {
+                what: format!("{name} {}", args.join(" ")),
+                within: TOOL_WITHIN,
+                last: process.log_tail(),
+            }),
+        }
+    }
+}
+
+async fn agents_ready(plane: &ControlPlane, nodes: usize) -> Result<(), SandboxError> {
+    let api: Api<DaemonSet> = Api::namespaced(plane.client().await?, NAMESPACE);
+    let deadline = Instant::now() + READY_WITHIN;
+    let mut said = String::new();
+    loop {
+        let found = api.get(DAEMON_SET).await.map_err(SandboxError::api(format!("read the DaemonSet {DAEMON_SET}")))?;
+        let ready = found.status.map_or(0, |status| usize::try_from(status.number_ready).unwrap_or(0));
+        let now = format!("{ready} of {nodes} agents are ready");
+        if now != said {
+            say::line(&now);
+        }
+        if ready >= nodes {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            let what = "every agent's readiness (see the logs)".to_owned();
+            return Err(SandboxError::Timeout { what, within: READY_WITHIN, last: now });
+        }
+        said = now;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}

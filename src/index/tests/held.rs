@@ -183,3 +183,18 @@ fn a_loser_is_withdrawn_even_if_it_were_held() {
         world.problems(Kind::Frontend, "shop/new").into_iter().map(|problem| problem.reason).collect();
     assert_eq!(reasons, [Reason::Conflicted, Reason::MixedFamilies]);
 }
+
+#[test]
+fn a_frontend_that_breaks_is_weighed_anew_for_the_others_on_its_address() {
+    let mut world = World::of(vec![
+        at("shop/four", "10.0.0.1"),
+        at("shop/six", "2001:db8::1"),
+        frontend("shop/old", 1, &vip(VIP, 80, &["four"])),
+        frontend("shop/new", 2, &vip(VIP, 443, &["six"])),
+    ]);
+    assert_eq!(world.standing("shop/new"), "withdrawn Conflicted spec.encap");
+    // Which family its backends have can no longer be read, so nobody is refused for that.
+    world.apply(frontend("shop/old", 1, &with(vip(VIP, 80, &[]), "pools", json!(7))));
+    assert_eq!(world.standing("shop/old"), "held Unreadable spec.pools");
+    assert_eq!(world.standing("shop/new"), "serving");
+}

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::world::{World, name, node, object};
 use crate::{
-    index::Object,
+    index::{Changes, Object},
     model::{
         Name,
         config::{Config, Kind, Standing},
@@ -39,54 +39,67 @@ fn check_spec() -> impl Strategy<Value = Value> {
 }
 
 fn backend_spec() -> impl Strategy<Value = Value> {
-    let address = select(vec!["10.0.0.1", "10.0.0.2", "10.0.0.3", "2001:db8::1", "127.0.0.1"]);
+    let address = select(vec!["10.0.0.1", "10.0.0.2", "10.0.0.3", "2001:db8::1", "2001:db8::2"]);
     let check = select(vec![None, Some("c0"), Some("c1"), Some("c9")]);
-    let admin = select(vec!["Enabled", "Paused", "Disabled", "Asleep"]);
-    let whole = (address, check, admin).prop_map(|(address, check, admin)| {
+    let whole = (address, check, select(vec!["Enabled", "Paused", "Disabled"])).prop_map(|(address, check, admin)| {
         json!({"address": address, "healthCheckRef": check.map(|name| json!({"name": name})), "adminState": admin})
     });
-    prop_oneof![8 => whole, 1 => Just(json!({"address": 5})), 1 => Just(Value::Null)]
+    let broken = select(vec![
+        json!({"address": "10.0.0.1", "adminState": "Asleep"}),
+        json!({"address": "127.0.0.1"}),
+        json!({"address": 5}),
+        Value::Null,
+    ]);
+    prop_oneof![6 => whole, 1 => broken]
 }
 
-fn frontend_spec() -> impl Strategy<Value = Value> {
-    let address = select(vec!["203.0.113.1", "203.0.113.1", "203.0.113.2", "2001:db8:f::1", "127.0.0.9"]);
-    let service = select(vec![
-        (json!("TCP"), json!(80)),
-        (json!("TCP"), json!(443)),
-        (json!("UDP"), json!(80)),
-        (Value::Null, Value::Null),
-        (json!("TCP"), Value::Null),
-        (json!("TCP"), json!(0)),
-    ]);
-    let encap = select(vec![
-        Value::Null,
+fn encap() -> impl Strategy<Value = Value> {
+    select(vec![
+        json!({}),
         json!({}),
         json!({"type": "NAT", "nat": {"targetPort": 8080}}),
         json!({"type": "L3DSR", "l3dsr": {"dscp": 7}}),
-        json!({"type": "NAT"}),
-        json!({"type": "VXLAN"}),
-    ]);
-    let entry = (select(vec!["b0", "b1", "b2", "b9"]), select(vec![0, 10, 100, 200]));
-    let pool = prop::collection::vec(entry, 0..4).prop_map(|entries| {
-        let entries: BTreeMap<_, _> = entries.into_iter().collect();
-        entries.into_iter().map(|(name, weight)| json!({"name": name, "weight": weight})).collect::<Vec<_>>()
+    ])
+}
+
+/// Mostly on one address, so that claims collide.
+fn frontend_spec() -> impl Strategy<Value = Value> {
+    let address = prop_oneof![5 => Just("203.0.113.1"), 1 => Just("203.0.113.2"), 1 => Just("2001:db8:f::1")];
+    let service = prop_oneof![
+        4 => Just((json!("TCP"), json!(80))),
+        4 => Just((json!("TCP"), json!(443))),
+        4 => Just((json!("UDP"), json!(80))),
+        1 => Just((Value::Null, Value::Null)),
+    ];
+    let pools = prop::collection::vec(prop::collection::btree_set(select(vec!["b0", "b1", "b2", "b9"]), 0..3), 1..3);
+    let whole = (address, service, encap(), pools).prop_map(|(address, (protocol, port), encap, pools)| {
+        let entries = |names: BTreeSet<&str>| names.into_iter().map(|name| json!({"name": name})).collect::<Vec<_>>();
+        let pools: Vec<Value> = pools
+            .into_iter()
+            .enumerate()
+            .map(|(i, names)| json!({"name": format!("p{i}"), "backends": entries(names)}))
+            .collect();
+        json!({
+            "address": address, "protocol": protocol, "port": port, "encap": encap, "tableLength": 256, "pools": pools,
+        })
     });
-    let length = prop_oneof![5 => Just(256), 1 => Just(1000)];
-    (address, service, encap, prop::collection::vec(pool, 1..3), length).prop_map(
-        |(address, (protocol, port), encap, pools, length)| {
-            let pools: Vec<Value> = pools
-                .into_iter()
-                .enumerate()
-                .map(|(i, backends)| json!({"name": format!("p{i}"), "backends": backends}))
-                .collect();
-            let mut spec = json!({"address": address, "protocol": protocol, "port": port, "tableLength": length});
-            if !encap.is_null() {
-                spec["encap"] = encap;
-            }
-            spec["pools"] = pools.into();
-            spec
-        },
-    )
+    let flaw = select(vec![
+        ("tableLength", json!(1000)),
+        ("pools", json!([{"name": "p0", "backends": [{"name": "b0", "weight": 200}]}])),
+        ("pools", json!([{"name": "p0", "backends": [{"name": "b0", "weight": 100}]}])),
+        ("encap", json!({"type": "NAT"})),
+        ("encap", json!({"type": "VXLAN"})),
+        ("port", Value::Null),
+        ("port", json!(0)),
+        ("address", json!("127.0.0.9")),
+        ("address", json!("web.example")),
+    ]);
+    (whole, prop::option::weighted(0.2, flaw)).prop_map(|(mut spec, flaw)| {
+        if let Some((field, value)) = flaw {
+            spec[field] = value;
+        }
+        spec
+    })
 }
 
 fn lb_config_spec() -> impl Strategy<Value = Value> {
@@ -200,15 +213,32 @@ fn all_problems(world: &World) -> Vec<(Kind, &'static str, Vec<Problem>)> {
     slots().into_iter().map(|(kind, name)| (kind, name, world.problems(kind, name))).collect()
 }
 
+/// What is stored after `step`. A Node that is gone stays as last seen.
+fn store(stored: &mut BTreeMap<(Kind, Name), Object>, step: &Step) {
+    match step {
+        Step::Apply(object) => drop(stored.insert((object.kind(), object.name()), object.clone())),
+        Step::Delete(kind, name) => drop(stored.remove(&(*kind, name.clone()))),
+        Step::Reset(kind, objects) => {
+            stored.retain(|(of, _), _| of != kind || *kind == Kind::Node);
+            stored.extend(objects.iter().map(|object| ((*kind, object.name()), object.clone())));
+        }
+        Step::Publish => {}
+    }
+}
+
 /// Replays `steps`; returns the problems that were told and have not vanished since.
 fn replay(world: &mut World, steps: Vec<Step>) -> BTreeSet<(Kind, Name, Problem)> {
     let mut told = BTreeSet::new();
-    let mut settle = |changes: crate::index::Changes| {
+    apply_all(world, steps, |changes| {
         for gone in changes.vanished {
             assert!(told.remove(&(gone.kind, gone.name, gone.problem)), "only what was told can vanish");
         }
         told.extend(changes.appeared.into_iter().map(|new| (new.kind, new.name, new.problem)));
-    };
+    });
+    told
+}
+
+fn apply_all(world: &mut World, steps: Vec<Step>, mut tell: impl FnMut(Changes)) {
     let mut batch = world.index.batch();
     for step in steps {
         match step {
@@ -216,13 +246,12 @@ fn replay(world: &mut World, steps: Vec<Step>) -> BTreeSet<(Kind, Name, Problem)
             Step::Delete(kind, name) => batch.delete(kind, &name),
             Step::Reset(kind, objects) => batch.reset(kind, objects),
             Step::Publish => {
-                settle(batch.publish());
+                tell(batch.publish());
                 batch = world.index.batch();
             }
         }
     }
-    settle(batch.publish());
-    told
+    tell(batch.publish());
 }
 
 /// What VPP takes: one claim once, all ports or single ones, one encap per address; and one
@@ -248,6 +277,24 @@ fn assert_vpp_can_have_it(config: &Config) {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_step_leads_where_a_fresh_list_would(
+        objects in world_at_the_end(),
+        steps in prop::collection::vec(any_step(), 1..12),
+    ) {
+        let mut stored: BTreeMap<(Kind, Name), Object> =
+            objects.iter().map(|object| ((object.kind(), object.name()), object.clone())).collect();
+        let mut world = World::of(objects);
+        for step in steps {
+            store(&mut stored, &step);
+            apply_all(&mut world, vec![step], |_| {});
+            let fresh = World::of(stored.values().cloned().collect());
+            prop_assert_eq!(contents(&fresh.config()), contents(&world.config()));
+            prop_assert_eq!(all_problems(&fresh), all_problems(&world));
+            assert_vpp_can_have_it(&world.config());
+        }
+    }
 
     #[test]
     fn any_history_that_ends_in_the_same_objects_ends_in_the_same_configuration((objects, steps) in history()) {

@@ -1,23 +1,25 @@
 //! The watches against a real API server: what people do arrives, and what is not known removes nothing.
 
+#[path = "watches/line.rs"]
+mod line;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
+use kube::Client;
 use kube::api::{Api, ObjectMeta, PostParams};
-use kube::{Client, Config as ClientConfig};
 use maglev::k8s::{Delays, WatchOptions, Watches};
 use maglev::model::Name;
 use maglev::model::config::Config;
 use maglev::model::event::{Event, EventSink, Events, Level};
 use maglev::telemetry::{LogFormat, LogGuard, LogOptions};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard, OnceCell, watch};
-use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::line::Line;
 use super::harness::{Cluster, cluster, eventually, own_control_plane, root};
 
 /// A control plane whose CRDs and roles tests may break, one test at a time.
@@ -320,46 +322,6 @@ async fn what_may_not_be_read_is_unknown_and_removes_nothing() {
     started.until_backends(&place, &[("three", "192.0.2.3")]).await;
 }
 
-/// A way to the API server that can be cut, while it goes on for everybody else.
-struct Line {
-    port: u16,
-    server: std::net::SocketAddr,
-    task: Option<JoinHandle<()>>,
-}
-
-impl Line {
-    async fn new(config: &ClientConfig) -> Self {
-        let authority = config.cluster_url.authority().unwrap();
-        let server = (std::net::Ipv4Addr::LOCALHOST, authority.port_u16().unwrap()).into();
-        let mut line = Self { port: 0, server, task: None };
-        line.join().await;
-        line
-    }
-
-    async fn join(&mut self) {
-        let listener = TcpListener::bind(("127.0.0.1", self.port)).await.unwrap();
-        self.port = listener.local_addr().unwrap().port();
-        let server = self.server;
-        self.task = Some(tokio::spawn(async move {
-            // Ends with the task, and all connections with it.
-            let mut connections = JoinSet::new();
-            while let Ok((mut near, _)) = listener.accept().await {
-                connections.spawn(async move {
-                    let mut far = TcpStream::connect(server).await?;
-                    tokio::io::copy_bidirectional(&mut near, &mut far).await
-                });
-            }
-        }));
-    }
-
-    async fn cut(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.abort();
-            let _ = task.await;
-        }
-    }
-}
-
 #[tokio::test]
 async fn without_the_api_server_the_last_configuration_stands_and_changes_arrive_afterwards() {
     let log = Log::capture();
@@ -369,7 +331,7 @@ async fn without_the_api_server_the_last_configuration_stands_and_changes_arrive
     cluster.apply(&place, &manifests).await.unwrap();
     let mut config = cluster.plane().config().await.unwrap();
     let mut line = Line::new(&config).await;
-    config.cluster_url = format!("https://127.0.0.1:{}", line.port).parse().unwrap();
+    config.cluster_url = format!("https://127.0.0.1:{}", line.port()).parse().unwrap();
     let client = Client::try_from(config).unwrap();
     let agent = Agent::start(client.clone(), &place);
     let before = [("deleted", "192.0.2.2"), ("edited", "192.0.2.1")];

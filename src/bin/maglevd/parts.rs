@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::anyhow;
+use futures::FutureExt as _;
 use maglev::{
     agent::{Agent, AgentOptions, VppConnect},
     health::{self, HealthOptions},
@@ -70,8 +71,8 @@ async fn start(flags: &Flags, events: Events, registry: Registry, stop: &Cancell
 
     let (watches, server, agent) = (watches.run(stop.clone()), server.run(stop.clone()), agent.run(stop.clone()));
     let mut parts = Parts::new();
-    parts.spawn(async { Ok(watches.await) });
-    parts.spawn(async { Ok(server.await) });
+    parts.spawn(watches.map(Ok));
+    parts.spawn(server.map(Ok));
     parts.spawn(async { Ok(agent.await?) });
     parts.spawn_blocking(|| health.join().map_err(|_| anyhow!("the health checker panicked")));
     Ok(parts)

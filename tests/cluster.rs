@@ -1,5 +1,7 @@
 //! What needs a real control plane: one for all tests here, a namespace per test.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy.toml allows them in tests, but not in what tests call")]
+
 #[path = "cluster/bad_manifests.rs"]
 mod bad_manifests;
 #[path = "cluster/chart.rs"]

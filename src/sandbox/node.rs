@@ -72,7 +72,7 @@ pub struct NodeOptions {
     pub address: Ipv4Addr,
     /// The directory that stands for the node's `/`; pods' own directories are in `pods/` under it.
     pub root: PathBuf,
-    /// Where the containers' logs go: `NAMESPACE_POD_UID/CONTAINER/RUN.log`.
+    /// Where the containers' logs go: `NAMESPACE_POD_UID/CONTAINER/RUN.log`, the last two runs of each. They stay when the pod is gone.
     pub logs: PathBuf,
     /// Where the binaries are that containers may run.
     pub binaries: PathBuf,

@@ -4,6 +4,8 @@
 mod access;
 #[path = "node/fixture.rs"]
 mod fixture;
+#[path = "node/whole.rs"]
+mod whole;
 
 use std::time::{Duration, Instant};
 
@@ -99,13 +101,12 @@ async fn readiness_follows_its_probe_and_a_dead_container_is_restarted() {
     node.binary("main", STAY);
     // Free on every address at the time of asking.
     let free = async || TcpListener::bind("0.0.0.0:0").await.unwrap().local_addr().unwrap().port();
-    let (ready, alive) = (free().await, free().await);
+    let ready = free().await;
+    let alive = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let probe = |port: u16| json!({"tcpSocket": {"port": port}, "periodSeconds": 1, "failureThreshold": 1});
-    let mut liveness = probe(alive);
-    liveness["initialDelaySeconds"] = json!(2);
+    let liveness = probe(alive.local_addr().unwrap().port());
     node.run("web", json!({"readinessProbe": probe(ready), "livenessProbe": liveness}), json!({})).await;
     let ip = node.address("web").await;
-    let _alive = TcpListener::bind((ip, alive)).await.unwrap();
     node.condition("web", "Ready", "False").await;
     let listener = TcpListener::bind((ip, ready)).await.unwrap();
     node.condition("web", "Ready", "True").await;
@@ -113,7 +114,7 @@ async fn readiness_follows_its_probe_and_a_dead_container_is_restarted() {
     node.condition("web", "Ready", "False").await;
     assert_eq!(node.container("web", "there", |_| true).await.restart_count, 0);
 
-    drop(_alive);
+    drop(alive);
     let status = node.container("web", "restarted", |c| c.restart_count >= 1).await;
     let ended = status.last_state.unwrap().terminated.unwrap();
     assert_eq!((ended.exit_code, ended.reason.as_deref()), (143, Some("Error")));
@@ -133,7 +134,10 @@ async fn a_container_that_keeps_failing_is_restarted_with_growing_pauses() {
     assert_eq!(status.last_state.as_ref().unwrap().terminated.as_ref().unwrap().exit_code, 3);
     assert!(!status.ready);
     let message = status.state.unwrap().waiting.unwrap().message.unwrap();
-    assert!(message.starts_with("back-off 600ms restarting failed container=main pod=web_"), "{message}");
+    // Nothing, then 300 ms, doubling.
+    let pause = Duration::from_millis(300) * 2_u32.pow(status.restart_count.unsigned_abs() - 1);
+    let expected = format!("back-off {pause:?} restarting failed container=main pod=web_");
+    assert!(message.starts_with(&expected), "{message}");
     assert_eq!(node.kubectl(&["logs", "web", "--previous"]).await, "run\n");
     assert_eq!(node.pods().get("web").await.unwrap().status.unwrap().phase.as_deref(), Some("Running"));
     node.pods().delete("web", &DeleteParams::default()).await.unwrap();
@@ -164,7 +168,8 @@ async fn a_deleted_pod_is_asked_to_end_and_killed_after_its_grace() {
         if name == "forced" {
             eventually("the process is gone soon after its object", async || (!runs(&pid)).then_some(())).await;
         }
-        assert!(!runs(&pid), "the object goes only after the process");
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        assert!(!runs(&pid), "the object of {name} goes only after the process: {stat:?}");
     }
     node.stop().await;
 }

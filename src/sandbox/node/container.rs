@@ -85,6 +85,9 @@ impl ContainerRun {
         let timings = &self.pod.node.timings;
         let mut delay = RestartDelay::new(timings.restart_base, timings.restart_max);
         loop {
+            if self.stop_rx.borrow().is_some() {
+                return None;
+            }
             let ended = match self.run_once().await {
                 Ok(ended) => ended,
                 Err(error) => {
@@ -112,7 +115,7 @@ impl ContainerRun {
     /// Waits before a restart; true when asked to stop instead.
     async fn back_off(&mut self, last: &ContainerStateTerminated, pause: Duration) -> bool {
         if pause.is_zero() {
-            return self.stop_rx.borrow().is_some();
+            return false;
         }
         let ended = ContainerState { terminated: Some(last.clone()), ..ContainerState::default() };
         let before = self.status.last_state.replace(ended.clone());

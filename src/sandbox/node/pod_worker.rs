@@ -49,7 +49,8 @@ impl PodWorker {
                 self.live(&shutdown).await;
             }
             tokio::select! {
-                () = shutdown.cancelled() => {}
+                // The pod may run again on a node of this name, with its own files.
+                () = shutdown.cancelled() => return,
                 () = self.delete() => {}
             }
             self.clean_up();

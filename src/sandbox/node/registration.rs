@@ -58,7 +58,7 @@ impl Registration {
         if !self.is_true(&found, now) {
             let patch = json!({"metadata": {"labels": labels(&self.node.name)}});
             nodes.patch(&self.node.name, &PatchParams::default(), &Patch::Merge(patch)).await?;
-            let patch = Patch::Strategic(json!({"status": self.status(now)}));
+            let patch = Patch::Strategic(json!({"status": self.status(found.status.as_ref(), now)}));
             nodes.patch_status(&self.node.name, &PatchParams::default(), &patch).await?;
         }
         self.renew(found.uid().unwrap_or_default(), now).await
@@ -117,7 +117,7 @@ impl Registration {
     /// Whether the object says what is so, with a heartbeat that is not too old.
     fn is_true(&self, found: &Node, now: Timestamp) -> bool {
         let Some(status) = &found.status else { return false };
-        let wanted = self.status(now);
+        let wanted = self.status(None, now);
         let ready = status.conditions.iter().flatten().find(|c| c.type_ == "Ready" && c.status == "True");
         let fresh = ready
             .and_then(|c| c.last_heartbeat_time.as_ref())
@@ -125,7 +125,7 @@ impl Registration {
         fresh && status.addresses == wanted.addresses && status.daemon_endpoints == wanted.daemon_endpoints
     }
 
-    fn status(&self, now: Timestamp) -> NodeStatus {
+    fn status(&self, before: Option<&NodeStatus>, now: Timestamp) -> NodeStatus {
         let address = |kind: &str, address: String| NodeAddress { type_: kind.to_owned(), address };
         NodeStatus {
             addresses: Some(vec![
@@ -134,7 +134,7 @@ impl Registration {
             ]),
             capacity: Some(capacity()),
             allocatable: Some(capacity()),
-            conditions: Some(conditions(now)),
+            conditions: Some(conditions(before, now)),
             daemon_endpoints: Some(NodeDaemonEndpoints {
                 kubelet_endpoint: Some(DaemonEndpoint { port: self.endpoint.port().into() }),
             }),
@@ -187,7 +187,12 @@ fn capacity() -> BTreeMap<String, Quantity> {
     ])
 }
 
-fn conditions(now: Timestamp) -> Vec<NodeCondition> {
+/// The conditions now; one that has not changed keeps the time at which it last did.
+fn conditions(before: Option<&NodeStatus>, now: Timestamp) -> Vec<NodeCondition> {
+    let since = |kind: &str, status: &str| {
+        let same = |c: &&NodeCondition| c.type_ == kind && c.status == status;
+        before?.conditions.iter().flatten().find(same)?.last_transition_time.clone()
+    };
     let all = [
         ("Ready", "True", "KubeletReady", "the sandbox's node runs pods as local processes"),
         ("MemoryPressure", "False", "KubeletHasSufficientMemory", "not measured in the sandbox"),
@@ -200,7 +205,7 @@ fn conditions(now: Timestamp) -> Vec<NodeCondition> {
         reason: Some(reason.to_owned()),
         message: Some(message.to_owned()),
         last_heartbeat_time: Some(Time(now)),
-        last_transition_time: Some(Time(now)),
+        last_transition_time: Some(since(kind, status).unwrap_or(Time(now))),
     };
     all.into_iter().map(condition).collect()
 }

@@ -1,15 +1,19 @@
 //! Who reaches what: a pod's own token, the node's server, ports of a pod.
 
+use std::process::Stdio;
+
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::Client;
 use kube::api::{Api, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use maglev::sandbox::assets::Tool;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::STAY;
 use super::fixture::{Fixture, fixture};
+use crate::harness::LIMIT;
 
 #[tokio::test]
 async fn a_pod_is_its_own_service_account_for_the_api_server() {
@@ -78,6 +82,33 @@ async fn shout(listener: TcpListener) {
     }
 }
 
+/// kubectl speaks SPDY/3.1 to the node, which is not implemented: a person must not be left guessing.
+async fn kubectl_says_why_it_cannot_forward(node: &Fixture, port: u16) {
+    let mut kubectl = node.cluster.tool(Tool::Kubectl);
+    kubectl.args(["port-forward", "web", &format!(":{port}"), "-n", &node.namespace]);
+    let mut kubectl = kubectl.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut printed = BufReader::new(kubectl.stdout.take().unwrap()).lines();
+    let complaint = async {
+        let first = printed.next_line().await.unwrap();
+        // It may find out at once, or only when somebody connects.
+        let local =
+            first.and_then(|line| line.strip_prefix("Forwarding from ")?.split_once(' ').map(|(a, _)| a.to_owned()));
+        if let Some(local) = local {
+            let _ = TcpStream::connect(local).await.unwrap().read(&mut [0; 1]).await;
+        }
+        let mut lines = BufReader::new(kubectl.stderr.take().unwrap()).lines();
+        let mut all = String::new();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            all += &line;
+            if all.contains("over WebSocket (v4.channel.k8s.io) only, not over SPDY/3.1") {
+                return;
+            }
+        }
+        panic!("{all}");
+    };
+    tokio::time::timeout(LIMIT, complaint).await.expect("kubectl complains");
+}
+
 #[tokio::test]
 async fn ports_of_a_pod_are_forwarded_both_ways_and_a_closed_one_says_so() {
     let node = fixture("forward", 113).await;
@@ -113,6 +144,7 @@ async fn ports_of_a_pod_are_forwarded_both_ways_and_a_closed_one_says_so() {
     let mut forward = node.pods().portforward("web", &[closed]).await.unwrap();
     let error = forward.take_error(closed).unwrap().await.unwrap();
     assert!(error.starts_with(&format!("could not connect to port {closed} of the pod")), "{error}");
+    kubectl_says_why_it_cannot_forward(&node, first).await;
     servers.iter().for_each(tokio::task::JoinHandle::abort);
     node.stop().await;
 }

@@ -14,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Cluster, cluster, eventually};
 
+/// What reading a file of a process answers when the process ends meanwhile.
+const ESRCH: i32 = 3;
+
 /// A running node, a namespace, and what a pod needs to be accepted there.
 pub(super) struct Fixture {
     pub(super) cluster: &'static Cluster,
@@ -150,7 +153,12 @@ fn overlay(base: &mut Value, over: Value) {
     base.as_object_mut().unwrap().extend(over);
 }
 
-/// Whether a process still runs.
+/// Whether a process still runs: one that waits to be reaped (Z) or is being reaped (X) does not. Only the system's word that there is no
+/// such process counts as an end; any other error would be taken for one.
 pub(super) fn runs(pid: &str) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => ![") Z ", ") X "].iter().any(|over| stat.contains(over)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH) => false,
+        Err(error) => panic!("cannot tell whether {pid} runs: {error}"),
+    }
 }

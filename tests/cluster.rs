@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy.toml allows them in tests, but not in what tests call")]
 
+#[path = "cluster/agent.rs"]
+mod agent;
 #[path = "cluster/bad_manifests.rs"]
 mod bad_manifests;
 #[path = "cluster/chart.rs"]

@@ -62,6 +62,8 @@ pub(super) struct Connection {
     /// Addresses written since they were last read, each with its last step's number.
     unverified: BTreeMap<IpAddr, u64>,
     pass: Option<Pass>,
+    /// Addresses with a VIP whose backends are not all known yet, during the warm-up.
+    warming: BTreeSet<IpAddr>,
     retries: Retries,
     recreates: Recreates,
     foreign_told: BTreeSet<VppVip>,
@@ -69,6 +71,8 @@ pub(super) struct Connection {
     next_ping: Instant,
     next_pass: Instant,
     verify_at: Option<Instant>,
+    /// VPP's own settings were compared with what they should be, and may be relied on.
+    conf_settled: bool,
     /// A pass has ended in which not every step failed.
     synced: bool,
 }
@@ -127,6 +131,7 @@ impl Connection {
             urgent: BTreeSet::new(),
             unverified: BTreeMap::new(),
             pass: None,
+            warming: BTreeSet::new(),
             retries: Retries::default(),
             recreates: Recreates::default(),
             foreign_told: BTreeSet::new(),
@@ -134,6 +139,7 @@ impl Connection {
             next_ping: now + PING_EVERY,
             next_pass: now,
             verify_at: None,
+            conf_settled: false,
             synced: false,
         }
     }
@@ -164,7 +170,7 @@ impl Connection {
         self.retries.forget(addresses);
     }
 
-    /// Everything is to be read and planned again.
+    /// Everything is to be read and planned again, VPP's own settings first.
     pub(super) fn request_pass(&mut self) {
         self.read_due = Some(Depth::Pass);
     }
@@ -224,7 +230,7 @@ impl Connection {
     /// Starts whatever can be started now.
     pub(super) fn pump(&mut self, brain: &mut Brain, now: Instant) {
         self.start_reading();
-        if self.picture.is_none() || brain.gate(now) == Gate::Closed {
+        if self.picture.is_none() || !self.conf_settled || brain.gate(now) == Gate::Closed {
             return;
         }
         self.urgent.extend(self.recreates.next());
@@ -244,6 +250,9 @@ impl Connection {
             }
         }
         self.finish_pass(brain, now);
+        if self.synced && self.warming.is_empty() {
+            brain.warmup.finish();
+        }
         brain.save_ours();
     }
 

@@ -23,6 +23,8 @@ pub enum Gate {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Warmup {
     listed: Option<Instant>,
+    /// Nothing waits any more.
+    over: bool,
 }
 
 impl Warmup {
@@ -31,9 +33,15 @@ impl Warmup {
         self.listed.get_or_insert(now);
     }
 
+    /// Every VIP was released: there is nothing left to wait for.
+    pub(super) fn finish(&mut self) {
+        self.over = true;
+    }
+
     /// What may be written at `now`.
     pub(super) fn gate(&self, now: Instant, conf: &SyncConf) -> Gate {
         match self.listed.map(|listed| now.duration_since(listed)) {
+            Some(_) if self.over => Gate::Open,
             Some(elapsed) if elapsed >= longest(conf) => Gate::Open,
             Some(elapsed) if elapsed >= conf.startup_min_delay => Gate::KnownOnly,
             _ => Gate::Closed,
@@ -71,6 +79,15 @@ mod tests {
         assert_eq!(warmup.next(start, &conf), Some(start + Duration::from_secs(5)));
         assert_eq!(warmup.next(start + Duration::from_secs(5), &conf), Some(start + Duration::from_secs(30)));
         assert_eq!(warmup.next(start + Duration::from_secs(30), &conf), None);
+    }
+
+    #[test]
+    fn it_is_over_early_when_nothing_waits() {
+        let start = Instant::now();
+        let mut warmup = Warmup::default();
+        warmup.listed(start);
+        warmup.finish();
+        assert_eq!(warmup.gate(start + Duration::from_secs(6), &SyncConf::default()), Gate::Open);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 use std::{
     cmp::Ordering,
     collections::{BTreeSet, HashMap},
+    mem::discriminant,
     net::IpAddr,
     num::NonZeroU16,
 };
@@ -86,11 +87,12 @@ pub(super) enum ClaimedEncap {
 }
 
 impl ClaimedEncap {
-    /// Whether both can be used on one address.
+    /// Whether both can be used on one address. VPP's `lb_vip_add` compares the type alone, so
+    /// each port may have its own NAT target port or code point.
     fn agrees(self, other: Self) -> bool {
         match (self, other) {
             (Self::Known(this, here), Self::Known(that, there)) => {
-                this == that && (here.is_none() || there.is_none() || here == there)
+                discriminant(&this) == discriminant(&that) && (here.is_none() || there.is_none() || here == there)
             }
             _ => true,
         }

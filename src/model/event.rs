@@ -441,7 +441,9 @@ impl Event {
                 visit("name", name.as_str().into());
                 visit("generation", (*generation).into());
                 visit("result", result.as_str().into());
-                visit("reason", reason.as_str().into());
+                if !reason.is_empty() {
+                    visit("reason", reason.as_str().into());
+                }
             }
         }
     }

@@ -108,8 +108,12 @@ impl Connection {
     /// could drop every worker's sticky table.
     pub(super) async fn push_conf(&mut self, brain: &Brain, now: Instant) {
         let (Some(picture), Some(node)) = (&mut self.picture, brain.world.node()) else { return };
+        if brain.gate(now) == Gate::Closed {
+            return;
+        }
+        self.conf_settled = true;
         let wanted = conf::wanted(node, &picture.conf);
-        if wanted == picture.conf || brain.gate(now) == Gate::Closed {
+        if wanted == picture.conf {
             return;
         }
         match self.dataplane.set_conf(wanted).await {

@@ -40,6 +40,11 @@ impl Connection {
         let mut views = brain.world.views(address, Some(&picture.actual));
         let gate = brain.gate(now);
         let verdicts: Vec<Verdict> = views.iter_mut().map(|view| judge(view, picture, gate)).collect();
+        if verdicts.iter().any(|verdict| matches!(verdict, Verdict::WarmsUp)) {
+            self.warming.insert(address);
+        } else {
+            self.warming.remove(&address);
+        }
         self.hold_ineffective(&mut views);
         let Some(picture) = &self.picture else { return };
         brain.observe(&views, &picture.actual);

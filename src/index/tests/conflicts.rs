@@ -103,14 +103,14 @@ fn what_lost_takes_nothing_from_anybody() {
 }
 
 #[test]
-fn an_address_has_one_encap_parameters_included() {
+fn an_address_has_one_type_of_encap_whatever_its_parameters() {
     let nat = |port: u16, target: u16| {
         with(vip(VIP, port, &["a"]), "encap", json!({"type": "NAT", "nat": {"targetPort": target}}))
     };
     let l3dsr = |dscp: u8| with(vip(VIP, 22, &["a"]), "encap", json!({"type": "L3DSR", "l3dsr": {"dscp": dscp}}));
     for (younger, standing) in [
         (nat(443, 8080), "serving"),
-        (nat(443, 8443), "withdrawn Conflicted spec.encap"),
+        (nat(443, 8443), "serving"),
         (vip(VIP, 443, &["a"]), "withdrawn Conflicted spec.encap"),
         (l3dsr(7), "withdrawn Conflicted spec.encap"),
     ] {

@@ -18,5 +18,7 @@ mod harness;
 mod maglevd;
 #[path = "cluster/node.rs"]
 mod node;
+#[path = "cluster/up.rs"]
+mod up;
 #[path = "cluster/watches.rs"]
 mod watches;

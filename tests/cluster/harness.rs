@@ -60,7 +60,7 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// A directory for this process under `target/`; those of earlier runs are removed.
-fn scratch(name: &str) -> PathBuf {
+pub(crate) fn scratch(name: &str) -> PathBuf {
     let parent = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster");
     for old in fs::read_dir(&parent).into_iter().flatten().flatten() {
         let file_name = old.file_name();

@@ -173,11 +173,12 @@ async fn get(
     let request = request.body(Empty::<Bytes>::new())?;
     // The connection is polled here, not spawned, so that it ends with the probe's time.
     let answer = async { sender.send_request(request).await.map(|response| response.status()) };
-    tokio::pin!(connection);
+    tokio::pin!(answer, connection);
     tokio::select! {
         biased;
-        status = answer => Ok(status?),
-        ended = &mut connection => { ended?; Err("the connection ended without an answer".into()) }
+        status = &mut answer => Ok(status?),
+        // A short answer arrives whole: the connection has then ended before the answer is looked at again.
+        ended = &mut connection => { ended?; Ok(answer.await?) }
     }
 }
 
@@ -242,6 +243,27 @@ mod tests {
         assert_eq!(check(&container(&format!("{{{ports},{tcp}}}"))).unwrap(), "tcp 127.0.0.9:7");
         let bad = r#""readinessProbe":{"tcpSocket":{"port":"web"}}"#;
         assert_eq!(check(&container(&format!("{{{ports},{bad}}}"))).unwrap_err(), "the container has no port \"web\"");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_arrives_in_one_piece_counts() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            for status in ["200 OK", "503 Service Unavailable"] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let read = stream.read(&mut [0; 4096]).await.unwrap();
+                assert!(read > 0);
+                let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 3\r\n\r\nok\n");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let check = Check::Http { address, path: "/healthz".into(), headers: Vec::new() };
+        assert!(check.ask().await, "200 is well");
+        assert!(!check.ask().await, "503 is not");
+        server.await.unwrap();
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Installing the chart with real helm, waiting until every agent is ready, and applying the demo's manifests.
+//! Installing the chart with real helm, applying the demo's manifests, and waiting until every agent is ready.
 
 use std::path::Path;
 use std::time::Duration;
@@ -23,7 +23,7 @@ const TOOL_WITHIN: Duration = Duration::from_secs(120);
 /// How long the agents may take from their installation until all are ready.
 const READY_WITHIN: Duration = Duration::from_secs(180);
 
-/// Installs the chart of `checkout` and its demo, and waits for `nodes` agents.
+/// Installs the chart of `checkout`, applies its demo, and waits until `nodes` agents are ready.
 pub(super) async fn install(
     directory: &Directory,
     checkout: &Path,
@@ -37,10 +37,13 @@ pub(super) async fn install(
     // Everything here is on loopback, and nobody needs to wait between two nodes of a demo.
     let values = "allowLoopback=true,agent.minReadySeconds=0";
     tools.run(Tool::Helm, &["install", RELEASE, &chart, "--namespace", NAMESPACE, "--set", values]).await?;
-    agents_ready(plane, nodes).await?;
+    tools.run(Tool::Kubectl, &["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]).await?;
+    // Before the agents are ready: what they find while they warm up, they need not wait for afterwards.
     say::line("applying examples/demo.yaml…");
     let demo = checkout.join("examples/demo.yaml").display().to_string();
-    tools.run(Tool::Kubectl, &["apply", "--namespace", NAMESPACE, "-f", &demo]).await
+    tools.run(Tool::Kubectl, &["apply", "--namespace", NAMESPACE, "-f", &demo]).await?;
+    say::line("waiting for the agents, which warm up for half a minute…");
+    agents_ready(plane, nodes).await
 }
 
 struct Tools<'a> {

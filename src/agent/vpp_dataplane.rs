@@ -41,7 +41,7 @@ impl Connect for VppConnect {
         let path = self.api_socket.clone();
         let options = SessionOptions { deadline, ..SessionOptions::new(CLIENT_NAME, self.events.clone()) };
         async move {
-            let lb = Lb::connect(&path, options).await.map_err(failed)?;
+            let lb = Lb::connect(&path, options).await.map_err(|error| failed(&error))?;
             let info = DataplaneInfo {
                 version: lb.info().version.clone(),
                 build_date: lb.info().build_date.clone(),
@@ -108,11 +108,11 @@ impl Dataplane for Vpp {
 }
 
 fn answer<T>(reply: impl Future<Output = Result<T, Error>> + Send + 'static) -> Answer<T> {
-    reply.map(|answer| answer.map_err(failed)).boxed()
+    reply.map(|answer| answer.map_err(|error| failed(&error))).boxed()
 }
 
-fn failed(error: Error) -> DataplaneError {
-    let text = chain(&error);
+fn failed(error: &Error) -> DataplaneError {
+    let text = chain(error);
     match error {
         Error::Closed { .. } | Error::Malformed { .. } => DataplaneError::Closed(text),
         Error::Swallowed { .. } | Error::QueueFull { .. } => DataplaneError::Swallowed(text),

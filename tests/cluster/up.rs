@@ -4,14 +4,17 @@
 //! Nodes and backends have fixed loopback addresses, so one sandbox at a time runs on a machine.
 
 use std::fs::{self, File};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use maglev::sandbox::assets::{Assets, Tool};
+use maglev::sandbox::demo_backend::PORT;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
@@ -112,16 +115,19 @@ impl Sandbox {
     }
 }
 
-/// Only one sandbox at a time, over all test processes of this machine.
+/// Only one sandbox at a time on this machine: neither another test's nor one that a person runs by hand.
 async fn alone() -> Flock<File> {
     let path = std::env::temp_dir().join("maglev-sandbox-test.lock");
     let deadline = Instant::now() + Duration::from_secs(600);
     loop {
         let file = File::options().create(true).append(true).open(&path).unwrap();
-        if let Ok(lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            return lock;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok();
+        let free = TcpListener::bind((Ipv4Addr::new(127, 0, 2, 1), PORT)).await.is_ok();
+        match lock {
+            Some(lock) if free => return lock,
+            held => drop(held),
         }
-        assert!(Instant::now() < deadline, "another test holds {}", path.display());
+        assert!(Instant::now() < deadline, "another sandbox runs on this machine: stop it, then test");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }

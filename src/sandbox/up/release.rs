@@ -42,7 +42,7 @@ pub(super) async fn install(
     say::line("applying examples/demo.yaml…");
     let demo = checkout.join("examples/demo.yaml").display().to_string();
     tools.run(Tool::Kubectl, &["apply", "--namespace", NAMESPACE, "-f", &demo]).await?;
-    say::line("waiting for the agents, which warm up for half a minute…");
+    say::line("waiting for the agents, which warm up first…");
     agents_ready(plane, nodes).await
 }
 

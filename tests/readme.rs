@@ -85,10 +85,10 @@ fn every_file_named_is_there() {
     let top: Vec<String> =
         fs::read_dir(path("")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     let built = [".demo", "target"];
+    let links = Regex::new(r"\]\(([^)#:]+)(?:#[^)]*)?\)").unwrap();
     let mut wrong = Vec::new();
     for page in PAGES {
         let text = read(page);
-        let links = Regex::new(r"\]\(([^)#:]+)(?:#[^)]*)?\)").unwrap();
         for link in links.captures_iter(&text) {
             if !path(page).parent().unwrap().join(&link[1]).exists() {
                 wrong.push(format!("{page}: the link to {} leads nowhere", &link[1]));
@@ -214,7 +214,7 @@ fn types_and_functions_that_the_map_names_are_in_the_sources() {
         }
         match member {
             Some(member) if !functions.contains(member) && !variants.contains(member) => {
-                wrong.push(format!("no {piece}"))
+                wrong.push(format!("no {piece}"));
             }
             _ => checked += 1,
         }

@@ -7,7 +7,7 @@ use crate::model::{
     config::Frontend,
     event::{Event, Events, FrontendState, ProgramResult},
     health::{HealthSnapshot, ProbeCode, Transition},
-    weights::Effective,
+    weights::{Condition, Effective},
 };
 
 /// The last word about each Frontend.
@@ -77,7 +77,7 @@ impl Reports {
         };
         let from = self.states.insert(frontend.name.clone(), to).unwrap_or_default();
         if from != to {
-            let code = cause(effective, health);
+            let code = cause(to, effective, health);
             self.events.emit(Event::FrontendTransition { name: frontend.name.clone(), from, to, code });
         }
     }
@@ -89,9 +89,11 @@ impl Reports {
     }
 }
 
-/// The code of the member that changed last: it is what moved the Frontend.
-fn cause(effective: &Effective, health: &HealthSnapshot) -> Option<ProbeCode> {
+/// The code of the member that changed last in that direction: it is what moved the Frontend.
+fn cause(to: FrontendState, effective: &Effective, health: &HealthSnapshot) -> Option<ProbeCode> {
+    let up = to == FrontendState::Up;
     let last = |name: &Name| health.backends.get(name)?.history.last().copied();
-    let transitions = effective.ases.values().filter_map(|of| last(&of.backend));
+    let moved = effective.ases.values().filter(|of| (of.condition == Condition::Up) == up);
+    let transitions = moved.filter_map(|of| last(&of.backend));
     transitions.max_by_key(|Transition { at, .. }| *at).and_then(|transition| transition.code)
 }

@@ -1,7 +1,6 @@
 //! The real maglevd against a real API server, a simulated VPP and live backends: what it keeps when
 //! the API server is away, lies or forgets.
 
-#[path = "agent/node.rs"]
 mod node;
 
 use self::node::{Node, VIP};

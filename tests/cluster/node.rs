@@ -1,10 +1,7 @@
 //! The sandbox's node against a real API server: what a person or a chart may expect of a kubelet.
 
-#[path = "node/access.rs"]
 mod access;
-#[path = "node/fixture.rs"]
 mod fixture;
-#[path = "node/whole.rs"]
 mod whole;
 
 use std::time::{Duration, Instant};

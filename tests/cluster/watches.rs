@@ -1,6 +1,5 @@
 //! The watches against a real API server: what people do arrives, and what is not known removes nothing.
 
-#[path = "watches/line.rs"]
 mod line;
 
 use std::collections::BTreeMap;

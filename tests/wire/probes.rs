@@ -1,9 +1,7 @@
 //! The probes against real servers on loopback: each way to fail has one code, and what is sent is
 //! what the HealthCheck says.
 
-#[path = "probes/checks.rs"]
 mod checks;
-#[path = "probes/servers.rs"]
 mod servers;
 
 use std::{

@@ -52,6 +52,9 @@ fn examples() -> Vec<(String, Value)> {
     let mut objects = Vec::new();
     for entry in fs::read_dir(root().join("examples")).unwrap() {
         let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
         let file = path.file_name().unwrap().to_string_lossy().into_owned();
         let documents: Vec<Value> = serde_saphyr::from_multiple(&fs::read_to_string(&path).unwrap()).unwrap();
         objects.extend(documents.into_iter().map(|object| (file.clone(), object)));

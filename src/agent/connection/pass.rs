@@ -79,6 +79,7 @@ impl Connection {
             sent: 0,
             failed: 0,
         });
+        self.claim_missing(brain, now);
         self.next_pass = now + brain.sync_interval();
     }
 

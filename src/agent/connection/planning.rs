@@ -1,6 +1,6 @@
 //! One address: what its Frontends want, the plan, and how far the node is with each of them.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use futures::FutureExt;
 use tokio::time::Instant;
@@ -19,6 +19,7 @@ use crate::{
         event::{Event, ProgramResult, Scope},
         plan::{AddressPlan, plan_address},
         problem::{Problem, Reason},
+        vip::VipKey,
         weights::Condition,
     },
 };
@@ -73,6 +74,29 @@ impl Connection {
         }
         self.busy.insert(address, plan.len());
         self.jobs.push(job::run(self.dataplane.clone(), self.order.clone(), address, plan).boxed());
+    }
+
+    /// Claims all VIPs that a pass is about to add, so that their list is written once and not once
+    /// for every address: that writing is most of the time which a big sync spends outside VPP.
+    pub(super) fn claim_missing(&self, brain: &mut Brain, now: Instant) {
+        let Some(picture) = &self.picture else { return };
+        let is_missing = |vip: VipKey| in_vpp(Some(&picture.actual), vip).is_none();
+        let frontends = brain.world.config().into_iter().flat_map(|config| config.frontends.values());
+        let missing = frontends.map(|frontend| frontend.vip).filter(|vip| is_missing(*vip));
+        let addresses: BTreeSet<IpAddr> = missing.map(|vip| vip.address).collect();
+        let gate = brain.gate(now);
+        for address in addresses {
+            let mut views = brain.world.views(address, Some(&picture.actual));
+            for view in &mut views {
+                judge(view, picture, gate);
+            }
+            let will_be_added = |(vip, of): &(VipKey, Wanted)| {
+                is_missing(*vip) && matches!(&of.want, Want::Exactly(want) if want.encap.is_some())
+            };
+            let desired: Desired = views.iter().filter_map(wanted).filter(will_be_added).collect();
+            brain.claim(&desired, |_| true);
+        }
+        brain.save_ours();
     }
 
     /// A VIP that a recreate did not mend is left alone.
@@ -155,7 +179,7 @@ fn withdrawn(standing: &Standing) -> &'static str {
     }
 }
 
-fn wanted(view: &VipView) -> Option<(crate::model::vip::VipKey, Wanted)> {
+fn wanted(view: &VipView) -> Option<(VipKey, Wanted)> {
     let want = view.want.clone()?;
     Some((view.frontend.vip, Wanted { frontend: view.frontend.name.clone(), want }))
 }

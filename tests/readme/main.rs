@@ -7,7 +7,6 @@
     reason = "clippy.toml allows them in tests, but sees none in what tests call"
 )]
 
-#[path = "readme/events.rs"]
 mod events;
 
 use std::{

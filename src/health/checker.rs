@@ -66,6 +66,8 @@ pub(super) struct Checker<P> {
     due: BTreeSet<(Instant, Name)>,
     flights: FuturesUnordered<LocalBoxFuture<'static, Option<Landing>>>,
     paths: [Suspicion; 2],
+    /// When each path was last known to be suspect: probes that began before say nothing of a backend.
+    suspect_until: [Option<Instant>; 2],
     publisher: Publisher,
     lag: Lag,
     starved: Complaint,
@@ -105,6 +107,7 @@ impl<P: Prober> Checker<P> {
             due: BTreeSet::new(),
             flights: FuturesUnordered::new(),
             paths: Default::default(),
+            suspect_until: [None; 2],
             publisher: Publisher::new(snapshot_tx, events.clone(), options.clock, 0),
             lag: Lag::default(),
             starved: Complaint::default(),
@@ -225,7 +228,7 @@ impl<P: Prober> Checker<P> {
                 self.options.metrics.duration.with_label_values(&[kind]).observe(elapsed.as_secs_f64());
                 tracing::trace!(backend = %name, %code, %detail, "probe");
                 self.events.emit_probe(|| Event::ProbeDone { backend: name.clone(), kind, code, duration: elapsed });
-                self.count(&name, code, now);
+                self.count(&name, code, flight.started, now);
                 if let Some(of) = self.loops.get(&name) {
                     let delay = cadence(of);
                     self.schedule(&name, flight.started, delay, now);
@@ -235,34 +238,37 @@ impl<P: Prober> Checker<P> {
     }
 
     /// Counts an answer, for its backend and for the path of its family.
-    fn count(&mut self, name: &Name, code: ProbeCode, now: Instant) {
+    fn count(&mut self, name: &Name, code: ProbeCode, started: Instant, now: Instant) {
         let fail_open = self.config.as_ref().is_some_and(|config| config.node.probe.fail_open);
         let Some(of) = self.loops.get_mut(name) else { return };
         let family = of.family();
         let path = &mut self.paths[index(family)];
-        let mut begins = false;
+        let (mut begins, mut ends) = (false, false);
         if code.is_success() {
             of.first_miss = None;
-            if path.succeed() {
-                self.publisher.suspect(family, false);
+            ends = path.succeed();
+            if ends {
+                self.suspect_until[index(family)] = Some(now);
             }
         } else {
             path.miss(name);
             let since = *of.first_miss.get_or_insert(path.successes());
             begins = of.machine.is_about_to_fall() && fail_open && path.begin(since);
         }
-        of.machine.observe(code.is_success());
+        let began_before = self.suspect_until[index(family)].is_some_and(|until| started < until);
+        of.observe(code.is_success(), path.is_active() || began_before);
         // The suspicion is told before the fall that it is about, and leaves in the same batch.
-        if begins {
-            self.publisher.suspect(family, true);
+        if begins || ends {
+            self.publisher.suspect(family, begins);
         }
         self.publisher.note(name, &of.finding(Some(code)));
-        if begins {
+        // Whether it is the path that fails, and then who is down in truth, is to be known soon.
+        if begins || ends {
             self.probe_family(family, now);
         }
     }
 
-    /// Probes every backend of `family` soon, to learn whether it is the path that fails.
+    /// Probes every backend of `family` soon.
     fn probe_family(&mut self, family: Family, now: Instant) {
         for (name, of) in &mut self.loops {
             let soon = now + SUSPECT_SPREAD.mul_f64(self.rng.f64());

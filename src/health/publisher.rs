@@ -32,6 +32,8 @@ pub(super) struct Finding {
     pub(super) state: BackendState,
     /// See [`BackendHealth::ever_known`].
     pub(super) ever_known: bool,
+    /// See [`BackendHealth::in_doubt`].
+    pub(super) in_doubt: bool,
     /// The probe's code, where a probe decided it.
     pub(super) code: Option<ProbeCode>,
 }
@@ -53,9 +55,12 @@ impl Publisher {
 
     /// Notes what is known about `name`, and tells of it if the state changed.
     pub(super) fn note(&mut self, name: &Name, finding: &Finding) {
-        let Finding { address, state, ever_known, code } = *finding;
+        let Finding { address, state, ever_known, in_doubt, code } = *finding;
         let known = self.snapshot.backends.get(name);
-        if known.is_some_and(|known| (known.address, known.state, known.ever_known) == (address, state, ever_known)) {
+        let same = |known: &BackendHealth| {
+            (known.address, known.state, known.ever_known, known.in_doubt) == (address, state, ever_known, in_doubt)
+        };
+        if known.is_some_and(same) {
             return;
         }
         let from = known.map_or(BackendState::Unknown, |known| known.state);
@@ -65,7 +70,7 @@ impl Publisher {
             history = last(self.history, history.iter().copied().chain([transition]));
             self.events.emit(Event::BackendTransition { name: name.clone(), from, to: state, code });
         }
-        self.snapshot.backends.insert(name.clone(), BackendHealth { address, state, ever_known, history });
+        self.snapshot.backends.insert(name.clone(), BackendHealth { address, state, ever_known, in_doubt, history });
         self.changed();
     }
 

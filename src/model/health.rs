@@ -127,6 +127,9 @@ pub struct BackendHealth {
     /// VPP's weight is kept, so that a restart moves nothing. False also while its HealthCheck is
     /// missing or not supported: the weight is kept then as well.
     pub ever_known: bool,
+    /// It went down while the probe path was suspect, and no probe of its own has failed since the
+    /// path works again: its weight is kept until one does, or until it is up.
+    pub in_doubt: bool,
     /// The last transitions, oldest first; at most `ProbeConf::transition_history`.
     pub history: Arc<[Transition]>,
 }

@@ -20,7 +20,7 @@ pub enum Condition {
     Up,
     /// Its probes fail.
     Down,
-    /// Its probes fail, and so does every other on the same path: nothing is known.
+    /// Its probes fail or failed, and so did every other on the same path: nothing is known.
     Suspect,
     /// Not known since the agent started, or not knowable by this build.
     NeverKnown,
@@ -64,7 +64,7 @@ impl Condition {
     fn of_probed(health: Option<&BackendHealth>, suspect: bool) -> Self {
         match health {
             Some(BackendHealth { state: BackendState::Up, .. }) => Self::Up,
-            Some(BackendHealth { state: BackendState::Down, .. }) if suspect => Self::Suspect,
+            Some(BackendHealth { state: BackendState::Down, in_doubt, .. }) if suspect || *in_doubt => Self::Suspect,
             Some(BackendHealth { state: BackendState::Down, .. }) => Self::Down,
             // Paused or Disabled here means that probing has not caught up with the Backend yet.
             Some(BackendHealth { ever_known: true, .. }) => Self::Unknown,

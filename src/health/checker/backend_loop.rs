@@ -20,6 +20,8 @@ pub(super) struct BackendLoop {
     pub(super) machine: Machine,
     /// Whether the address has been in a known state since the agent started.
     known: bool,
+    /// See [`crate::model::health::BackendHealth::in_doubt`].
+    in_doubt: bool,
     /// Where the family's successes stood when the current run of misses began.
     pub(super) first_miss: Option<Successes>,
     /// When the next probe starts; `None` while one is under way or none is to be sent.
@@ -76,8 +78,15 @@ impl<'a> Duty<'a> {
 impl BackendLoop {
     /// A loop that has not begun: the state is unknown.
     pub(super) fn new(backend: Arc<Backend>) -> Self {
-        let mut new =
-            Self { backend, machine: Machine::new(1, 1), known: false, first_miss: None, due: None, flight: None };
+        let mut new = Self {
+            backend,
+            machine: Machine::new(1, 1),
+            known: false,
+            in_doubt: false,
+            first_miss: None,
+            due: None,
+            flight: None,
+        };
         new.begin();
         new
     }
@@ -133,7 +142,26 @@ impl BackendLoop {
         // that sees the HealthCheck come back before the state does.
         let unchecked = matches!(Duty::of(&self.backend), Duty::Unchecked);
         let ever_known = self.known && !unchecked;
-        Finding { address: self.backend.address, state: self.state(), ever_known, code }
+        let state = self.state();
+        let in_doubt = self.in_doubt && state == BackendState::Down;
+        Finding { address: self.backend.address, state, ever_known, in_doubt, code }
+    }
+
+    /// Counts an answer; `suspect` tells whether the path was when the probe began, or is now.
+    pub(super) fn observe(&mut self, success: bool, suspect: bool) {
+        let was_down = self.machine.state() == BackendState::Down;
+        self.machine.observe(success);
+        let down = self.machine.state() == BackendState::Down;
+        self.in_doubt = match (was_down, suspect) {
+            (false, true) => down,
+            (true, true) => self.in_doubt,
+            (_, false) => self.in_doubt && success,
+        } && down;
+    }
+
+    /// Nobody wants doubts any more: down is down.
+    pub(super) fn believe(&mut self) {
+        self.in_doubt = false;
     }
 
     fn state(&self) -> BackendState {

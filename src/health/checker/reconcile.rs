@@ -100,6 +100,12 @@ impl<P: Prober> Checker<P> {
             if (!fail_open || !probed) && self.paths[index(family)].end() {
                 self.publisher.suspect(family, false);
             }
+            if !fail_open {
+                for (name, of) in self.loops.iter_mut().filter(|(_, of)| of.family() == family) {
+                    of.believe();
+                    self.publisher.note(name, &of.finding(None));
+                }
+            }
         }
     }
 }

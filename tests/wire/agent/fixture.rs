@@ -235,7 +235,13 @@ impl Node {
     }
 
     pub(super) fn set_state(&self, backend: &Backend, state: BackendState) {
-        let known = BackendHealth { address: backend.address, state, ever_known: true, history: Arc::default() };
+        let known = BackendHealth {
+            address: backend.address,
+            state,
+            ever_known: true,
+            in_doubt: false,
+            history: Arc::default(),
+        };
         self.health_tx.send_modify(|health| {
             health.backends.insert(backend.name.clone(), known);
         });

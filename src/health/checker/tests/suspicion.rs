@@ -60,6 +60,37 @@ async fn a_path_that_fails_is_suspect_before_the_first_backend_is_seen_down_unti
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_fell_with_the_path_stays_in_doubt_until_a_probe_of_its_own_tells() {
+    LocalSet::new()
+        .run_until(async {
+            let mut world = ten_up(&check()).await;
+            for number in 0..10 {
+                world.answer(number, hangs());
+            }
+            world.until(|snapshot| count(snapshot, BackendState::Down) == 10).await;
+            let doubted = |snapshot: &HealthSnapshot| -> Vec<bool> {
+                snapshot.backends.values().map(|backend| backend.in_doubt).collect()
+            };
+            assert_eq!(doubted(&world.snapshot_rx.borrow()), [true; 10]);
+            // The path works again for all but one, which is down in truth.
+            for number in 0..9 {
+                world.answer(number, succeeds());
+            }
+            world
+                .until(|snapshot| {
+                    let believed: Vec<_> = snapshot.backends.values().filter(|backend| !backend.in_doubt).collect();
+                    for backend in believed.iter().filter(|backend| backend.state == BackendState::Down) {
+                        assert_eq!(backend.address, address(9), "the others are up before they are believed down");
+                    }
+                    believed.len() == 10
+                })
+                .await;
+            assert_eq!(count(&world.snapshot_rx.borrow(), BackendState::Up), 9);
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_others_of_the_family_are_probed_within_a_second() {
     LocalSet::new()
         .run_until(async {

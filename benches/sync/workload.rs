@@ -60,7 +60,13 @@ impl Workload {
                 admin_state: AdminState::Enabled,
                 check: Check::Probe(Arc::clone(check)),
             };
-            let up = BackendHealth { address, state: BackendState::Up, ever_known: true, history: Arc::default() };
+            let up = BackendHealth {
+                address,
+                state: BackendState::Up,
+                ever_known: true,
+                in_doubt: false,
+                history: Arc::default(),
+            };
             self.health.backends.insert(backend.name.clone(), up);
             let name = backend.name.clone();
             members.push(Member { backend: name, weight: Weight::DEFAULT, target: Target::Backend(Arc::new(backend)) });

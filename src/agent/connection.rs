@@ -42,6 +42,9 @@ const WINDOW: usize = 64;
 /// How long after the last step the verifying dump follows.
 const VERIFY_AFTER: Duration = Duration::from_millis(500);
 
+/// How long after a read that failed the next one follows.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
 /// How often VPP is asked for a sign of life.
 const PING_EVERY: Duration = Duration::from_secs(10);
 
@@ -278,11 +281,15 @@ impl Connection {
         let Some(reading) = self.reading.take() else { return };
         let (conf, mut actual) = match answer {
             Ok(read) => read,
-            // The session is over, which is told apart; or a reply was swallowed: read again.
+            // The session is over, which is told apart.
             Err(DataplaneError::Closed(_)) => return,
+            // Read again, but not in a hurry: the same may be swallowed every time.
             Err(error) => {
                 brain.sync_error(None, "read", &error.to_string());
-                self.read_due = Some(reading.depth);
+                match reading.depth {
+                    Depth::Pass => self.next_pass = now + READ_AGAIN,
+                    Depth::Verify => self.verify_at = Some(now + READ_AGAIN),
+                }
                 return;
             }
         };

@@ -123,3 +123,16 @@ async fn what_somebody_changed_by_hand_is_repaired() {
     until_all(&node).await;
     node.until_programmed().await;
 }
+
+#[tokio::test]
+async fn a_read_that_is_swallowed_is_repeated_without_hurry() {
+    let mut node = Node::new().await;
+    node.set_config(many());
+    node.all_up();
+    node.simulator.swallow_next_reply("lb_conf_get");
+    node.start_agent();
+    until_all(&node).await;
+    let errors = node.log().into_iter().filter(|line| line.starts_with("vpp-lb-sync-error step=read "));
+    assert_eq!(errors.count(), 1);
+    assert!(!node.log().iter().any(|line| line.starts_with("vpp-disconnect")), "the session went on");
+}

@@ -3,14 +3,19 @@
 //!
 //! Nodes and backends have fixed loopback addresses, so one sandbox at a time runs on a machine.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use maglev::model::actual::{ActualVip, VppVip};
+use maglev::model::event::Events;
 use maglev::sandbox::assets::{Assets, Tool};
 use maglev::sandbox::demo_backend::PORT;
+use maglev::vpp::lb::Lb;
+use maglev::vpp::session::SessionOptions;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -134,10 +139,18 @@ async fn alone() -> Flock<File> {
 
 /// Command lines that contain `text`. A process that is dead but not yet reaped has none.
 fn processes_with(text: &str) -> Vec<String> {
-    let own = std::process::id().to_string();
-    let processes = fs::read_dir("/proc").unwrap().flatten().filter(|entry| entry.file_name() != *own);
-    let lines = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
-    lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).filter(|line| line.contains(text)).collect()
+    processes(text).map(|(_, line)| line).collect()
+}
+
+/// The same with their ids.
+fn processes(text: &str) -> impl Iterator<Item = (Pid, String)> {
+    let own = Pid::this();
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Pid::from_raw));
+    let line = |id: Pid| Some((id, fs::read(format!("/proc/{id}/cmdline")).ok()?));
+    let lines = ids.filter(move |id| *id != own).filter_map(line);
+    let lines = lines.map(|(id, line)| (id, String::from_utf8_lossy(&line).replace('\0', " ")));
+    lines.filter(move |(_, line)| line.contains(text))
 }
 
 fn weight(backend: usize, value: u8) -> String {
@@ -212,4 +225,106 @@ async fn a_sandbox_that_cannot_be_is_refused_in_one_sentence() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && stderr.contains(wanted), "{args:?}: {stderr}");
     }
+}
+
+/// A backend in every state, a standby pool, and a Frontend that will be held.
+const EVERY_STATE: &str = "
+apiVersion: maglev.vpp.io/v1alpha1
+kind: Backend
+metadata: {name: six}
+spec: {address: '2001:db8::6'}
+---
+apiVersion: maglev.vpp.io/v1alpha1
+kind: Backend
+metadata: {name: unprobed}
+spec: {address: 127.0.2.66}
+---
+apiVersion: maglev.vpp.io/v1alpha1
+kind: Frontend
+metadata: {name: held}
+spec:
+  address: 203.0.113.77
+  pools: [{name: primary, backends: [{name: web-1}]}]
+---
+apiVersion: maglev.vpp.io/v1alpha1
+kind: Frontend
+metadata: {name: states}
+spec:
+  address: 203.0.113.78
+  protocol: TCP
+  port: 443
+  sessionAffinity: ClientIP
+  pools:
+  - {name: primary, backends: [{name: web-1}, {name: web-2}, {name: web-3}, {name: web-4}, {name: unprobed}]}
+  - {name: standby, backends: [{name: spare-1}]}
+";
+
+/// What the node's VPP has; pool indexes are VPP's own business.
+async fn vpp_state(sandbox: &Sandbox) -> BTreeMap<VppVip, ActualVip> {
+    let socket = sandbox.dir.join("nodes/node-a/run/vpp/api.sock");
+    let lb = Lb::connect(&socket, SessionOptions::new("test", Events::discard())).await.unwrap();
+    let mut vips = lb.read().await.unwrap().vips;
+    for vip in vips.values_mut() {
+        vip.pool_index = None;
+    }
+    vips
+}
+
+#[tokio::test]
+async fn a_restarted_agent_changes_nothing_and_a_restarted_node_comes_back_as_it_was() {
+    let sandbox = Sandbox::up("restart", &["--nodes", "1"]).await;
+    fs::write(sandbox.dir.join("states.yaml"), EVERY_STATE).unwrap();
+    let manifest = sandbox.dir.join("states.yaml").display().to_string();
+    sandbox.kubectl(&["apply", "-f", &manifest]).await;
+    sandbox.backend("web-2", "fail").await;
+    for (backend, state) in [("web-3", "Disabled"), ("web-4", "Paused")] {
+        let patch = format!(r#"{{"spec": {{"adminState": "{state}"}}}}"#);
+        sandbox.kubectl(&["patch", "mbe", backend, "--type=merge", "-p", &patch]).await;
+    }
+    let states = VppVip { address: [203, 0, 113, 78].into(), length: 32, protocol: 6, port: 443 };
+    let wanted =
+        [("127.0.2.1", 10), ("127.0.2.2", 0), ("127.0.2.3", 0), ("127.0.2.4", 0), ("127.0.2.5", 0), ("127.0.2.66", 10)];
+    let wanted: BTreeMap<IpAddr, u8> = wanted.map(|(address, weight)| (address.parse().unwrap(), weight)).into();
+    eventually("every backend has its weight", async || {
+        let vips = vpp_state(&sandbox).await;
+        let weights: BTreeMap<_, _> =
+            vips.get(&states)?.ases.iter().map(|(address, of)| (*address, of.weight)).collect();
+        (weights == wanted).then_some(())
+    })
+    .await;
+    let mix = r#"[{"op": "add", "path": "/spec/pools/0/backends/-", "value": {"name": "six"}}]"#;
+    sandbox.kubectl(&["patch", "mfe", "held", "--type=json", "-p", mix]).await;
+    sandbox.each_agent_logs_once(&["frontend-programmed", "default/held", "result=Held"]).await;
+    let before = vpp_state(&sandbox).await;
+    assert_eq!(before.len(), 3, "web, held and states");
+
+    restart_agent(&sandbox).await;
+    sandbox.each_agent_logs_once(&["frontend-programmed", "default/held", "result=Held"]).await;
+    sandbox.each_agent_logs_once(&["frontend-programmed", "default/states", "result=Programmed"]).await;
+    let log = sandbox.kubectl(&["logs", &sandbox.agents().await[0]]).await;
+    for change in ["vpp-lb-sync-vip-", "vpp-lb-sync-as-", "vpp-lb-conf-set"] {
+        assert!(!log.contains(change), "{change} after a restart:\n{log}");
+    }
+    assert_eq!(vpp_state(&sandbox).await, before);
+
+    // VPP and agent together: a held Frontend has nothing to hold on to then.
+    let vpp = processes("maglev-sandbox vpp ").find(|(_, line)| line.contains(&*sandbox.dir.display().to_string()));
+    kill(vpp.expect("VPP runs").0, Signal::SIGKILL).unwrap();
+    restart_agent(&sandbox).await;
+    let served: BTreeMap<_, _> = before.into_iter().filter(|(vip, _)| vip.port != 0).collect();
+    eventually("VPP is as it was", async || (vpp_state(&sandbox).await == served).then_some(())).await;
+    sandbox.signal(Signal::SIGTERM);
+}
+
+/// Deletes the one agent's pod and waits until its successor is ready.
+async fn restart_agent(sandbox: &Sandbox) {
+    let old = sandbox.agents().await;
+    sandbox.kubectl(&["delete", &old[0], "--timeout=60s"]).await;
+    eventually("another pod takes over", async || {
+        let new = sandbox.agents().await;
+        (new.len() == 1 && new != old).then_some(())
+    })
+    .await;
+    let agent = sandbox.agents().await.remove(0);
+    sandbox.kubectl(&["wait", "--for=condition=Ready", &agent, "--timeout=60s"]).await;
 }

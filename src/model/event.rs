@@ -170,10 +170,7 @@ impl ProgramResult {
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    missing_docs,
-    reason = "the variants and their fields are the attributes of DESIGN's event table, which docs/ prints"
-)]
+#[expect(missing_docs, reason = "the variants and their fields are the attributes that docs/events.md explains")]
 pub enum Event {
     VppConnect { version: String, build_date: String, pid: u32, api: String, stats: String, capabilities: String },
     VppConnectFailed { err: String, warn: bool },

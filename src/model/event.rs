@@ -170,35 +170,63 @@ impl ProgramResult {
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "the variants and their fields are the attributes that docs/events.md explains")]
+#[expect(missing_docs, reason = "the fields are the attributes that docs/events.md explains")]
 pub enum Event {
+    /// A session with VPP was opened.
     VppConnect { version: String, build_date: String, pid: u32, api: String, stats: String, capabilities: String },
+    /// A try to open one failed; a warning once a minute (`warn`).
     VppConnectFailed { err: String, warn: bool },
+    /// The session is over, and with it everything known about VPP.
     VppDisconnect { reason: String },
+    /// What VPP had when a session first read it.
     VppLbState { vips: u32, application_servers: u32, sticky_buckets_per_core: u32, flow_timeout: u32 },
+    /// VPP's own settings were changed to these.
     VppLbConfSet { ipv4_src: String, ipv6_src: String, sticky_buckets_per_core: u32, flow_timeout: u32 },
+    /// A pass begins.
     SyncStart { scope: Scope },
+    /// It ended, having changed so much.
     SyncDone { scope: Scope, counts: SyncCounts, duration: Duration },
+    /// VPP has a VIP more.
     VipAdded { vip: VipRef, encap: &'static str },
+    /// VPP has a VIP less.
     VipRemoved { vip: VipRef, encap: &'static str },
+    /// A VIP was removed and added again, because of `reason`; its servers too.
     VipRecreate { vip: VipRef, encap: &'static str, reason: String },
+    /// A VIP has an application server more.
     AsAdded { of: AsRef, weight: u8, flush: bool },
+    /// A VIP has an application server less.
     AsRemoved { of: AsRef, weight: u8, flush: bool },
+    /// An application server's weight was set, or its flows were flushed.
     AsWeightUpdated { of: AsRef, from: u8, to: u8, flush: bool },
+    /// VPP refused a step, or did not answer it; it is tried again.
     SyncError { vip: Option<VipRef>, step: &'static str, err: String },
+    /// Too many removals at once: they wait until `until`.
     SyncHeld { hold: String, removals: u32, until: String },
+    /// VPP has a VIP that nobody here put there.
     ForeignVip { vip: VppVip },
+    /// It is the path of the probes that fails (`active`), or it works again.
     ProbePathSuspect { family: Family, active: bool },
+    /// A Backend came into another state, by a probe with `code` or by its operator.
     BackendTransition { name: Name, from: BackendState, to: BackendState, code: Option<ProbeCode> },
+    /// A Frontend came into another state; `code` is that of the Backend that moved it.
     FrontendTransition { name: Name, from: FrontendState, to: FrontendState, code: Option<ProbeCode> },
+    /// A probe begins.
     ProbeStart { backend: Name, kind: &'static str },
+    /// It was answered, or its time was up.
     ProbeDone { backend: Name, kind: &'static str, code: ProbeCode, duration: Duration },
+    /// A request to VPP.
     VppApiSend { msg: &'static str },
+    /// VPP's answer.
     VppApiRecv { msg: &'static str },
+    /// An object is in effect as of this generation.
     ConfigApplied { kind: Kind, name: Name, generation: i64 },
+    /// The first list of a kind is in effect.
     ConfigListed { kind: Kind, count: u32 },
+    /// An object is gone.
     ConfigRemoved { kind: Kind, name: Name },
+    /// Something is wrong with an object; `message` says what and what happens meanwhile.
     ConfigRejected { kind: Kind, name: Name, generation: i64, field: String, reason: Reason, message: String },
+    /// How far the node is with a Frontend.
     FrontendProgrammed { name: Name, generation: i64, result: ProgramResult, reason: String },
 }
 

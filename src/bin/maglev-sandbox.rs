@@ -1,6 +1,6 @@
 //! `maglev-sandbox`: a cluster on one machine, or parts of one.
 
-use std::io::Write as _;
+use std::{io::Write as _, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use maglev::sandbox::demo_backend::BackendArgs;
@@ -24,7 +24,18 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    // One sentence, whatever RUST_BACKTRACE says: it is for the person at the terminal.
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            let _ = writeln!(std::io::stderr(), "Error: {err:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Up(args) => Ok(up::run(args).await?),
         Command::Vpp(args) => Ok(vpp_command::run(args).await?),

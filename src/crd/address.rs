@@ -13,8 +13,9 @@ use super::error::ValueError;
 /// The longest canonical IPv6 text: eight groups of four digits.
 const LONGEST: usize = 39;
 
-/// The address of one host: canonical, and not unspecified, multicast, broadcast, link-local or
-/// IPv4-mapped. Loopback is accepted here; whether it may be used is up to `index`.
+/// The address of one host: canonical, and not unspecified, multicast, broadcast, link-local,
+/// IPv4-mapped or otherwise in `::/96`, which VPP's lb plugin takes for IPv4 (`ip46_address_is_ip4`).
+/// Loopback is accepted here; whether it may be used is up to `index`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Address(IpAddr);
@@ -35,7 +36,7 @@ impl FromStr for Address {
         let refused = match address {
             IpAddr::V4(v4) => v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() || v4.is_link_local(),
             IpAddr::V6(v6) => {
-                v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local() || v6.to_ipv4_mapped().is_some()
+                v6.is_multicast() || v6.is_unicast_link_local() || v6.to_ipv4_mapped().is_some() || is_compatible(v6)
             }
         };
         if refused {
@@ -46,6 +47,11 @@ impl FromStr for Address {
         }
         Ok(Self(address))
     }
+}
+
+/// Whether `address` is an IPv4 address written as IPv6 in `::/96`. The loopback address is not.
+fn is_compatible(address: Ipv6Addr) -> bool {
+    address.to_bits() >> 32 == 0 && !address.is_loopback()
 }
 
 impl TryFrom<String> for Address {
@@ -81,7 +87,7 @@ impl JsonSchema for Address {
         json_schema!({
             "type": "string",
             "maxLength": LONGEST,
-            "x-kubernetes-validations": [canonical_rule(), host_rule()],
+            "x-kubernetes-validations": [canonical_rule(), host_rule(), not_compatible_rule()],
         })
     }
 }
@@ -101,6 +107,14 @@ fn host_rule() -> serde_json::Value {
     serde_json::json!({
         "rule": "!isIP(self) || ip(self).isGlobalUnicast() || ip(self).isLoopback()",
         "message": "must be the address of one host: not unspecified, multicast, broadcast or link-local",
+    })
+}
+
+/// The rest of `::/96`: VPP's lb plugin tells IPv4 by 96 leading zero bits.
+fn not_compatible_rule() -> serde_json::Value {
+    serde_json::json!({
+        "rule": "!isIP(self) || ip(self).isLoopback() || !cidr('::/96').containsIP(ip(self))",
+        "message": "must not be in ::/96: VPP takes such an address for IPv4",
     })
 }
 
@@ -154,7 +168,7 @@ macro_rules! source_address {
                 json_schema!({
                     "type": "string",
                     "maxLength": LONGEST,
-                    "x-kubernetes-validations": [canonical_rule(), host_rule(), family],
+                    "x-kubernetes-validations": [canonical_rule(), host_rule(), not_compatible_rule(), family],
                 })
             }
         }
@@ -185,7 +199,9 @@ mod tests {
         for no_host in ["0.0.0.0", "::", "224.0.0.1", "255.255.255.255", "169.254.1.1", "fe80::1", "ff02::1"] {
             assert!(matches!(no_host.parse::<Address>(), Err(ValueError::NotAHost(_))), "{no_host}");
         }
-        assert!(matches!("::ffff:192.0.2.1".parse::<Address>(), Err(ValueError::NotAHost(_))));
+        for ipv4 in ["::ffff:192.0.2.1", "::c000:201", "::2"] {
+            assert!(matches!(ipv4.parse::<Address>(), Err(ValueError::NotAHost(_))), "{ipv4}");
+        }
     }
 
     #[test]

@@ -61,7 +61,8 @@ use crate::model;
 #[serde(rename_all = "camelCase")]
 pub struct BackendSpec {
     /// The server's IPv4 or IPv6 address, such as 192.0.2.1 or 2001:db8::1. Not unspecified,
-    /// multicast, broadcast, link-local or IPv4-mapped; loopback addresses are for sandboxes only.
+    /// multicast, broadcast, link-local, IPv4-mapped or in ::/96; loopback addresses are for sandboxes
+    /// only.
     ///
     /// It may be changed: health is then unknown until the new address was probed.
     pub address: Address,

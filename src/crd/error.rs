@@ -11,7 +11,7 @@ pub enum ValueError {
     )]
     NotCanonical(String),
     /// An address names no single host.
-    #[error("{0} cannot be used: it is unspecified, multicast, broadcast, link-local or IPv4-mapped")]
+    #[error("{0} cannot be used: it is unspecified, multicast, broadcast, link-local, IPv4-mapped or in ::/96")]
     NotAHost(IpAddr),
     /// An address is of the other family.
     #[error("{found} is not an {wanted} address")]

@@ -102,8 +102,8 @@ pub struct FrontendSpec {
     /// The virtual IP address that clients use, such as 203.0.113.10 or 2001:db8::10. It cannot be
     /// changed.
     ///
-    /// Not unspecified, multicast, broadcast, link-local or IPv4-mapped; loopback addresses are for
-    /// sandboxes only. The namespace of the oldest Frontend on an address owns that address.
+    /// Not unspecified, multicast, broadcast, link-local, IPv4-mapped or in ::/96; loopback addresses
+    /// are for sandboxes only. The namespace of the oldest Frontend on an address owns that address.
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("address cannot be changed: a Frontend is its claim on address, protocol and port; create another one"))]
     pub address: Address,

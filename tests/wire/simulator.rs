@@ -89,6 +89,8 @@ async fn a_removed_server_is_a_ghost_until_it_is_collected_or_added_again() {
     simulator.advance(Duration::from_secs(9));
     assert_eq!(dumped(&mut client).await, ghost_and_live, "too young to be collected");
     simulator.advance(Duration::from_secs(60));
+    assert_eq!(dumped(&mut client).await, ghost_and_live, "vpp passes over a vip that was added within the last 60 s");
+    simulator.advance(Duration::from_secs(61));
     assert_eq!(dumped(&mut client).await, ghost_and_live[1..]);
     assert_eq!(client.call(remove).await.retval, -6, "it is gone");
 }

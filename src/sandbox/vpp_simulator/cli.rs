@@ -22,7 +22,8 @@ pub(super) fn answer(lb: &mut Lb, command: &str) -> String {
             lb.settle();
             show_vips(lb, rest.first() == Some(&"verbose"))
         }
-        ["show", "lb", rest @ ..] => unknown("show lb", rest),
+        // This command is done before VPP looks at what else was said.
+        ["show", "lb", rest @ ..] => show_lb(lb) + &unknown("", rest),
         ["show", rest @ ..] => unknown("show", rest),
         rest => unknown("", rest),
     }

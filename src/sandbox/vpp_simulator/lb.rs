@@ -4,7 +4,13 @@
 //! die, [`Refusal::Fatal`] says so. `dispatch` calls it for the binary API, `cli` prints it, tests
 //! edit it behind the agent's back.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+mod garbage;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
 use super::{
     fib::Fib,
@@ -68,6 +74,10 @@ pub struct Lb {
     pub(super) fib: Fib,
     /// Index of each VIP that is not deleted.
     live: BTreeMap<VppVip, u32>,
+    /// For NAT, the servers and ports whose packets are translated back. Whose VIP that is for, VPP
+    /// does not tell apart.
+    mappings: BTreeSet<(IpAddr, u16)>,
+    crashed: bool,
     now: Duration,
     next_collection: Duration,
     collection: GarbageCollection,
@@ -90,6 +100,8 @@ impl Lb {
             servers: Pool::new(1),
             fib: Fib::new(),
             live: BTreeMap::new(),
+            mappings: BTreeSet::new(),
+            crashed: false,
             now: Duration::ZERO,
             next_collection: collection.interval,
             collection,
@@ -139,7 +151,7 @@ impl Lb {
         if settings.table_length == 0 || settings.table_length > LONGEST_TABLE {
             return Err(Refusal::Fatal);
         }
-        let index = self.vips.insert(Vip::new(id, prefix, kind, settings));
+        let index = self.vips.insert(Vip::new(id, prefix, kind, settings, self.now));
         self.live.insert(id, index);
         self.fib.acquire(prefix);
         Ok(index)
@@ -165,6 +177,7 @@ impl Lb {
     /// the pools until they are collected.
     pub fn remove_vip(&mut self, prefix: Prefix, protocol: u8, port: u16) -> Result<(), Refusal> {
         let index = self.live.remove(&identity(prefix, protocol, port)).ok_or(Refusal::NoSuchEntry)?;
+        self.collect_servers(index, self.now);
         let vip = self.vips.get_mut(index).expect("a live VIP is in the pool");
         vip.used = false;
         for (_, &server) in vip.servers.iter() {
@@ -189,6 +202,7 @@ impl Lb {
             self.insert_server(index, address, weight)?;
         }
         self.changed(index);
+        self.collect_servers(index, self.now);
         Ok(())
     }
 
@@ -197,8 +211,14 @@ impl Lb {
         if vip.kind.has_ipv4_servers() != address.is_ipv4() {
             return Err(Refusal::InvalidAddressFamily);
         }
+        if vip.kind.is_nat() {
+            if vip.id.port == 0 {
+                return Err(Refusal::Fatal);
+            }
+            self.mappings.insert((address, vip.target_port()));
+        }
         let dpo = self.fib.acquire(Prefix::host(address));
-        let server = Server { vip: index, address, weight, used: true, removed_at: Duration::ZERO, buckets: 0, dpo };
+        let server = Server { address, weight, used: true, removed_at: Duration::ZERO, buckets: 0, dpo };
         vip.servers.insert(self.servers.insert(server));
         Ok(())
     }
@@ -207,8 +227,10 @@ impl Lb {
     pub fn remove_as(&mut self, vip: VppVip, address: IpAddr) -> Result<(), Refusal> {
         let index = self.live_index(vip)?;
         let slot = self.find_server(index, address).ok_or(Refusal::NoSuchEntry)?;
-        let server = self.servers.get_mut(slot).expect("a found server is in the pool");
-        (server.used, server.removed_at) = (false, self.now);
+        self.collect_servers(index, self.now);
+        if let Some(server) = self.servers.get_mut(slot) {
+            (server.used, server.removed_at) = (false, self.now);
+        }
         self.changed(index);
         Ok(())
     }
@@ -268,22 +290,9 @@ impl Lb {
         }
     }
 
-    /// One collection at time `at`: first the deleted VIPs that an earlier one has emptied, then
-    /// the servers that were removed long enough ago.
-    fn collect_garbage(&mut self, at: Duration) {
-        let empty = |(_, vip): &(u32, &Vip)| !vip.used && vip.servers.len() == 0;
-        for index in self.vips.iter().filter(empty).map(|(index, _)| index).collect::<Vec<_>>() {
-            self.vips.remove(index);
-        }
-        let minimum = self.collection.minimum_age;
-        let due = |(_, server): &(u32, &Server)| !server.used && server.removed_at + minimum <= at;
-        for index in self.servers.iter().filter(due).map(|(index, _)| index).collect::<Vec<_>>() {
-            let server = self.servers.remove(index).expect("a due server is in the pool");
-            self.fib.release(Prefix::host(server.address));
-            let vip = self.vips.get_mut(server.vip).expect("a VIP outlives its servers");
-            let slot = vip.servers.iter().find(|&(_, &slot)| slot == index).map(|(slot, _)| slot);
-            vip.servers.remove(slot.expect("a server is in its VIP's list"));
-        }
+    /// Whether VPP died of something that no answer tells of.
+    pub(super) fn has_crashed(&self) -> bool {
+        self.crashed
     }
 }
 

@@ -26,14 +26,14 @@ pub enum Recompute {
 /// When removed application servers and deleted VIPs leave VPP's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GarbageCollection {
-    /// From one collection to the next.
+    /// From one collection to the next, and for how long a VIP is not looked at again.
     pub interval: Duration,
     /// How long ago an application server must have been removed.
     pub minimum_age: Duration,
 }
 
 impl Default for GarbageCollection {
-    /// VPP's: every 60 s, what was removed at least 10 s ago.
+    /// VPP's: every 60 s, what was removed more than 10 s ago.
     fn default() -> Self {
         Self { interval: Duration::from_secs(60), minimum_age: Duration::from_secs(10) }
     }

@@ -187,7 +187,7 @@ fn turn(
     }
     world.vpp.catch_up();
     let mut fate = dispatch(&mut world, client, body, outbox);
-    if world.faults.kills() {
+    if world.faults.kills() || world.vpp.lb.has_crashed() {
         fate = Fate::Die;
     }
     if fate == Fate::Die {

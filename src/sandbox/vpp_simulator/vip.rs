@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::{pool::Pool, prefix::Prefix};
 use crate::model::actual::VppVip;
 
-/// The identity that VPP gives a VIP: any protocol but TCP and UDP, and port 0, mean all ports.
+/// The identity that VPP gives a VIP: port 0 means all ports, whatever the protocol. No protocol is
+/// refused.
 #[must_use]
 pub fn identity(prefix: Prefix, protocol: u8, port: u16) -> VppVip {
-    let per_port = matches!(protocol, 6 | 17) && port != 0;
-    let (protocol, port) = if per_port { (protocol, port) } else { (255, 0) };
+    let protocol = if port == 0 { 255 } else { protocol };
     VppVip { address: prefix.address(), length: prefix.length(), protocol, port }
 }
 
@@ -33,18 +33,19 @@ pub enum VipType {
 }
 
 impl VipType {
-    /// `None` where the family does not go with the encapsulation, or VPP knows no such `encap`.
+    /// `None` where VPP refuses the encapsulation for its family: IPv4 only. For an IPv6 prefix all
+    /// that it does not know ends as GRE to IPv6, the first type of its enum.
     #[must_use]
     pub fn new(ipv4: bool, encap: u32) -> Option<Self> {
         match (ipv4, encap) {
             (true, 0) => Some(Self::Ip4Gre4),
             (false, 0) => Some(Self::Ip6Gre4),
             (true, 1) => Some(Self::Ip4Gre6),
-            (false, 1) => Some(Self::Ip6Gre6),
             (true, 2) => Some(Self::Ip4L3dsr),
             (true, 3) => Some(Self::Ip4Nat4),
             (false, 4) => Some(Self::Ip6Nat6),
-            _ => None,
+            (false, _) => Some(Self::Ip6Gre6),
+            (true, _) => None,
         }
     }
 
@@ -64,6 +65,12 @@ impl VipType {
     #[must_use]
     pub fn has_ipv4_servers(self) -> bool {
         matches!(self, Self::Ip4Gre4 | Self::Ip6Gre4 | Self::Ip4L3dsr | Self::Ip4Nat4)
+    }
+
+    /// Whether addresses are translated, for which each of its application servers has a mapping.
+    #[must_use]
+    pub fn is_nat(self) -> bool {
+        matches!(self, Self::Ip4Nat4 | Self::Ip6Nat6)
     }
 
     /// As VPP's CLI prints it.
@@ -118,11 +125,13 @@ pub struct Vip {
     pub(super) servers: Pool<u32>,
     /// Whether the bucket counts of its servers are out of date.
     pub(super) stale: bool,
+    /// When its servers were last looked at for garbage, or when it was added.
+    pub(super) collected_at: Duration,
 }
 
 impl Vip {
-    pub(super) fn new(id: VppVip, prefix: Prefix, kind: VipType, settings: VipSettings) -> Self {
-        Self { id, prefix, kind, settings, used: true, servers: Pool::new(0), stale: false }
+    pub(super) fn new(id: VppVip, prefix: Prefix, kind: VipType, settings: VipSettings, now: Duration) -> Self {
+        Self { id, prefix, kind, settings, used: true, servers: Pool::new(0), stale: false, collected_at: now }
     }
 
     /// The byte that VPP keeps DSCP or service type in: the two share their place.
@@ -136,15 +145,13 @@ impl Vip {
 
     /// The port of its backends in host order; 0 without NAT.
     pub(super) fn target_port(&self) -> u16 {
-        if matches!(self.kind, VipType::Ip4Nat4 | VipType::Ip6Nat6) { self.settings.target_port } else { 0 }
+        if self.kind.is_nat() { self.settings.target_port } else { 0 }
     }
 }
 
 /// An application server in VPP's pool. It stays there for a while after it was removed.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// Index of its VIP.
-    pub(super) vip: u32,
     pub(super) address: std::net::IpAddr,
     pub(super) weight: u8,
     /// Cleared when it is removed, set again when it is added again.

@@ -1,6 +1,9 @@
-//! How fast a full sync is: our agent beside a raw socket that sends the very same frames.
+//! How fast a full sync is, our agent beside a raw socket that sends the very same frames and beside
+//! `vpp-papi`; and how long after a backend's transition the first request is out.
 //!
-//! `cargo bench --bench sync`, which takes about a minute. 100 VIPs with 16 application servers each
+//! `cargo bench --bench sync`, which takes two to three minutes on idle cores; `-- sync/frames`,
+//! `-- sync/papi` or `-- sync/latency` is one part. `sync/papi.rs` and `sync/latency.rs` say how
+//! theirs is measured. The first part, a full sync beside its own frames: 100 VIPs with 16 application servers each
 //! (table 8192, weight 10) are 1,700 requests, and VPP computes a table for 1,600 of them.
 //!
 //! ```text
@@ -26,7 +29,7 @@
 //! somebody asks, so that only sockets and codecs are left. A real VPP is never that fast.
 //!
 //! `MAGLEV_BENCH_API_SOCKET=PATH` adds a line for the VPP that listens there. It must have no VIP in
-//! 203.0.113.0/24 and 198.51.100.0/24, and no maglevd; the VIPs made there are removed again, also
+//! 203.0.113.0/24, 198.51.100.0/24 and 198.18.0.0/15, and no maglevd; the VIPs made there are removed again, also
 //! after Ctrl-C (a lock file stays beside the socket, as maglevd leaves one).
 //!
 //! `benches/README.md` has figures.
@@ -34,8 +37,16 @@
 
 #[path = "sync/figures.rs"]
 mod figures;
+#[path = "sync/latency.rs"]
+mod latency;
 #[path = "sync/ours.rs"]
 mod ours;
+#[path = "sync/papi.rs"]
+mod papi;
+#[path = "../tests/wire/papi_python.rs"]
+mod papi_python;
+#[path = "sync/probe_tap.rs"]
+mod probe_tap;
 #[path = "sync/raw.rs"]
 mod raw;
 #[path = "sync/simulated.rs"]
@@ -62,6 +73,10 @@ use self::{
 
 /// Names the VPP to measure beside the simulator.
 const SOCKET_VARIABLE: &str = "MAGLEV_BENCH_API_SOCKET";
+/// A simulator that computes tables when somebody asks.
+const WITHOUT_TABLES: &str = "without tables";
+/// VIPs of the full sync beside its own frames.
+const VIPS: u16 = 100;
 /// Requests in flight on the raw socket.
 const WINDOW: usize = 64;
 /// What of the raw rate ours should reach.
@@ -76,18 +91,22 @@ fn main() -> anyhow::Result<()> {
     }
     // `cargo bench -- FILTER` passes the filter to every benchmark.
     let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    if !filters.is_empty() && !filters.iter().any(|filter| "sync".contains(filter.as_str())) {
+    let asked = |part: &Part| {
+        filters.is_empty() || filters.iter().any(|filter| format!("sync/{}", part.name()).contains(filter.as_str()))
+    };
+    let parts: Vec<Part> = [Part::Frames, Part::Papi, Part::Latency].into_iter().filter(asked).collect();
+    if parts.is_empty() {
         return Ok(());
     }
     // As in maglevd.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     // Spawned, because what `block_on` runs is on a third thread.
-    let result = runtime.block_on(async { tokio::spawn(bench()).await });
+    let result = runtime.block_on(async { tokio::spawn(bench(parts)).await });
     runtime.shutdown_timeout(Duration::from_secs(1));
     result?
 }
 
-async fn bench() -> anyhow::Result<()> {
+async fn bench(parts: Vec<Part>) -> anyhow::Result<()> {
     let interrupted = CancellationToken::new();
     let interrupt = interrupted.clone();
     tokio::spawn(async move {
@@ -95,35 +114,75 @@ async fn bench() -> anyhow::Result<()> {
             interrupt.cancel();
         }
     });
-    let workload = Workload::new()?;
-    figures::head(&workload, WINDOW, ROUNDS);
-    for (label, recompute, goal) in
-        [("simulator", Recompute::Eager, Some(GOAL)), ("without tables", Recompute::Lazy, None)]
-    {
-        let vpp = Vpp::simulated(recompute).await?;
-        measure(label, vpp, &workload, goal, &interrupted).await?;
-    }
-    match std::env::var_os(SOCKET_VARIABLE).filter(|path| !path.is_empty()) {
-        Some(path) => {
-            let vpp = Vpp::at(PathBuf::from(&path)).await?;
-            measure(&path.to_string_lossy(), vpp, &workload, Some(GOAL), &interrupted).await?;
+    let another = std::env::var_os(SOCKET_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+    for part in parts {
+        part.head()?;
+        for (label, recompute) in part.simulators() {
+            part.measure(label, Vpp::simulated(*recompute).await?, &interrupted).await?;
         }
-        None => println!("another VPP: {SOCKET_VARIABLE}=PATH of its API socket"),
+        if let Some(path) = &another {
+            part.measure(&path.to_string_lossy(), Vpp::at(path.clone()).await?, &interrupted).await?;
+        }
+    }
+    if another.is_none() {
+        println!("\nanother VPP: {SOCKET_VARIABLE}=PATH of its API socket");
     }
     Ok(())
 }
 
-/// Measures on `vpp` and prints the line; whatever happens, `vpp` is left as it was.
-async fn measure(
-    label: &str,
-    mut vpp: Vpp,
-    workload: &Workload,
-    goal: Option<f64>,
-    interrupted: &CancellationToken,
-) -> anyhow::Result<()> {
-    let figures = rounds(&mut vpp, workload, interrupted).await;
-    vpp.leave().await.context("cannot leave VPP as it was found")?;
-    figures?.print(label, goal);
+/// What is measured, one after the other.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    /// A full sync beside its own frames.
+    Frames,
+    /// A full sync beside `vpp-papi`.
+    Papi,
+    /// From a transition to a request.
+    Latency,
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Frames => "frames",
+            Self::Papi => "papi",
+            Self::Latency => "latency",
+        }
+    }
+
+    fn head(self) -> anyhow::Result<()> {
+        match self {
+            Self::Frames => figures::head(&Workload::new(VIPS)?, WINDOW, ROUNDS),
+            Self::Papi => papi::head(),
+            Self::Latency => latency::head(),
+        }
+        Ok(())
+    }
+
+    fn simulators(self) -> &'static [(&'static str, Recompute)] {
+        match self {
+            Self::Frames => &[("simulator", Recompute::Eager), (WITHOUT_TABLES, Recompute::Lazy)],
+            Self::Papi => &[("simulator", Recompute::Eager)],
+            // Requests are timed on their way to VPP; only the pauses depend on what they cost there.
+            Self::Latency => &[(WITHOUT_TABLES, Recompute::Lazy)],
+        }
+    }
+
+    /// Measures on `vpp` and prints; whatever happens, `vpp` is left as it was.
+    async fn measure(self, label: &str, mut vpp: Vpp, interrupted: &CancellationToken) -> anyhow::Result<()> {
+        let measured = match self {
+            Self::Frames => frames(label, &mut vpp, interrupted).await,
+            Self::Papi => papi::measure(label, &mut vpp, interrupted).await,
+            Self::Latency => latency::measure(label, &mut vpp, interrupted).await,
+        };
+        vpp.leave().await.context("cannot leave VPP as it was found")?;
+        measured
+    }
+}
+
+async fn frames(label: &str, vpp: &mut Vpp, interrupted: &CancellationToken) -> anyhow::Result<()> {
+    let figures = rounds(vpp, &Workload::new(VIPS)?, interrupted).await?;
+    figures.print(label, (label != WITHOUT_TABLES).then_some(GOAL));
     Ok(())
 }
 

@@ -58,14 +58,15 @@ impl Figures {
 
 /// The middle of many values, and how far they lie apart.
 #[derive(Clone, Copy, Debug)]
-struct Spread {
+pub(crate) struct Spread {
     lower: f64,
     median: f64,
     upper: f64,
 }
 
 impl Spread {
-    fn of(values: impl Iterator<Item = f64>) -> Self {
+    /// Of these values.
+    pub(crate) fn of(values: impl Iterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
         let quarter = |quarters: usize| values.get((values.len() * quarters / 4).min(values.len().saturating_sub(1)));
@@ -73,7 +74,13 @@ impl Spread {
         Self { lower, median, upper }
     }
 
-    fn text(self, digits: usize) -> String {
+    /// The middle.
+    pub(crate) fn median(self) -> f64 {
+        self.median
+    }
+
+    /// Rounded to so many digits.
+    pub(crate) fn text(self, digits: usize) -> String {
         let Self { lower, median, upper } = self;
         format!("{median:.digits$} ({lower:.digits$}-{upper:.digits$})")
     }

@@ -128,7 +128,7 @@ impl Frames {
     }
 }
 
-fn connect(socket: &Path) -> anyhow::Result<(UnixStream, SockclntCreateReply)> {
+pub(crate) fn connect(socket: &Path) -> anyhow::Result<(UnixStream, SockclntCreateReply)> {
     let mut stream = UnixStream::connect(socket).with_context(|| socket.display().to_string())?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
@@ -149,7 +149,7 @@ fn connect(socket: &Path) -> anyhow::Result<(UnixStream, SockclntCreateReply)> {
     }
 }
 
-fn id_of(table: &MessageTable, message: Signature) -> anyhow::Result<u16> {
+pub(crate) fn id_of(table: &MessageTable, message: Signature) -> anyhow::Result<u16> {
     let name = message.table_name();
     let entry = table.0.iter().find(|entry| entry.name.as_str() == name);
     Ok(entry.with_context(|| format!("VPP does not speak {name}"))?.id)

@@ -1,4 +1,4 @@
-//! What is synced: 100 VIPs with 16 application servers each.
+//! What is synced: VIPs with 16 application servers each.
 
 use std::{
     collections::BTreeMap,
@@ -19,58 +19,82 @@ use maglev::model::{
     vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
 };
 
-const VIPS: u8 = 100;
-const SERVERS: u8 = 16;
+const SERVERS: u16 = 16;
+/// So many VIPs are in 203.0.113.0/24, the others in 198.18.0.0/16.
+const DOCUMENTED: u16 = 250;
 const TABLE: u16 = 8192;
 
 /// The VIPs of a VPP, without what differs from run to run.
 pub(crate) type State = BTreeMap<VppVip, ActualVip>;
 
+/// A backend that several VIPs use.
+pub(crate) struct Server {
+    /// Its name.
+    pub(crate) backend: Name,
+    /// Its address.
+    pub(crate) address: Ipv4Addr,
+}
+
 /// What is synced.
 pub(crate) struct Workload {
-    /// What the agent is to follow; every VIP is in 203.0.113.0/24.
+    /// What the agent is to follow; of every VIP it holds that it [`is_benchs`].
     pub(crate) config: Config,
     /// All backends are up.
     pub(crate) health: HealthSnapshot,
+    /// The backends that are shared, if any: the first by all VIPs, each other by 15 of them.
+    pub(crate) shared: Vec<Server>,
+    vips: u16,
 }
 
 impl Workload {
-    pub(crate) fn new() -> anyhow::Result<Self> {
+    /// So many VIPs (at most 4,000), each with backends of its own.
+    pub(crate) fn new(vips: u16) -> anyhow::Result<Self> {
+        Self::of(vips, false, |vip, server| vip * SERVERS + server)
+    }
+
+    /// So many VIPs and one backend more. All VIPs use the first; each uses 15 of the others, so
+    /// that each of these has 15 users. Neighbours have no user in common (for 1,000 VIPs).
+    pub(crate) fn shared(vips: u16) -> anyhow::Result<Self> {
+        Self::of(vips, true, |vip, server| if server == 0 { 0 } else { 1 + (vip + 63 * server) % vips })
+    }
+
+    fn of(vips: u16, shared: bool, number: impl Fn(u16, u16) -> u16) -> anyhow::Result<Self> {
         let sync =
             SyncConf { startup_min_delay: Duration::ZERO, startup_max_delay: Duration::ZERO, ..SyncConf::default() };
         let internal_ipv4 = Some(Ipv4Addr::new(192, 0, 2, 254));
         let node = NodeConfig { internal_ipv4, sync, ..NodeConfig::default() };
         let listed = Listed::when(|_| true).context("every kind is listed")?;
-        let mut workload = Self { config: Config::new(listed, Arc::new(node)), health: HealthSnapshot::default() };
+        let config = Config::new(listed, Arc::new(node));
+        let mut workload = Self { config, health: HealthSnapshot::default(), shared: Vec::new(), vips };
         let check = health_check()?;
-        for vip in 1..=VIPS {
-            workload.add(vip, &check)?;
+        for vip in 0..vips {
+            let members = (0..SERVERS).map(|server| workload.member(number(vip, server), &check)).collect();
+            workload.add(vip, members)?;
+        }
+        if shared {
+            workload.shared = (0..=vips).map(server).collect();
         }
         Ok(workload)
     }
 
-    fn add(&mut self, vip: u8, check: &Arc<HealthCheck>) -> anyhow::Result<()> {
-        let mut members = Vec::new();
-        for server in 1..=SERVERS {
-            let address = Ipv4Addr::new(198, 18, vip, server).into();
-            let backend = Backend {
-                name: Name::namespaced("bench", &format!("server-{vip}-{server}")),
-                revision: Revision::default(),
-                address,
-                admin_state: AdminState::Enabled,
-                check: Check::Probe(Arc::clone(check)),
-            };
-            let up = BackendHealth {
-                address,
-                state: BackendState::Up,
-                ever_known: true,
-                in_doubt: false,
-                history: Arc::default(),
-            };
-            self.health.backends.insert(backend.name.clone(), up);
-            let name = backend.name.clone();
-            members.push(Member { backend: name, weight: Weight::DEFAULT, target: Target::Backend(Arc::new(backend)) });
-        }
+    /// Backend `number`, which is up.
+    fn member(&mut self, number: u16, check: &Arc<HealthCheck>) -> Member {
+        let Server { backend: name, address } = server(number);
+        let address = address.into();
+        let history = Arc::default();
+        let up = BackendHealth { address, state: BackendState::Up, ever_known: true, in_doubt: false, history };
+        self.health.backends.insert(name.clone(), up);
+        let backend = Backend {
+            name: name.clone(),
+            revision: Revision::default(),
+            address,
+            admin_state: AdminState::Enabled,
+            check: Check::Probe(Arc::clone(check)),
+        };
+        Member { backend: name, weight: Weight::DEFAULT, target: Target::Backend(Arc::new(backend)) }
+    }
+
+    fn add(&mut self, vip: u16, members: Vec<Member>) -> anyhow::Result<()> {
         let name = Name::namespaced("bench", &format!("frontend-{vip}"));
         let frontend = Frontend {
             revision: Revision { uid: name.as_str().into(), generation: 1 },
@@ -87,10 +111,29 @@ impl Workload {
         Ok(())
     }
 
+    /// For a client that is not ours.
+    pub(crate) fn to_json(&self) -> String {
+        let vips: BTreeMap<String, Vec<String>> = self
+            .config
+            .frontends
+            .values()
+            .map(|frontend| {
+                let members = frontend.pools.iter().flat_map(|pool| &pool.members);
+                let addresses = members.filter_map(|member| match &member.target {
+                    Target::Backend(backend) => Some(backend.address.to_string()),
+                    _ => None,
+                });
+                (frontend.vip.address.to_string(), addresses.collect())
+            })
+            .collect();
+        serde_json::json!({"table": TABLE, "weight": Weight::DEFAULT.get(), "vips": vips}).to_string()
+    }
+
     /// In words.
     pub(crate) fn describe(&self) -> String {
         format!(
-            "{VIPS} VIPs x {SERVERS} application servers, table {TABLE}, weight {}: {} requests",
+            "{} VIPs x {SERVERS} application servers, table {TABLE}, weight {}: {} requests",
+            self.vips,
             Weight::DEFAULT.get(),
             self.operations()
         )
@@ -98,12 +141,12 @@ impl Workload {
 
     /// Requests that change VPP.
     pub(crate) fn operations(&self) -> u32 {
-        u32::from(VIPS) + u32::from(VIPS) * u32::from(SERVERS)
+        u32::from(self.vips) + u32::from(self.vips) * u32::from(SERVERS)
     }
 
     /// Whether `state` is what was wanted, to the last bucket.
     pub(crate) fn check(&self, state: &State) -> anyhow::Result<()> {
-        ensure!(state.len() == usize::from(VIPS), "VPP has {} of the VIPs", state.len());
+        ensure!(state.len() == usize::from(self.vips), "VPP has {} of the VIPs", state.len());
         for (vip, have) in state {
             let weights = have.ases.values().map(|of| of.weight);
             let right = weights.filter(|weight| *weight == Weight::DEFAULT.get()).count();
@@ -118,12 +161,25 @@ impl Workload {
 /// Whether a VIP may be one of ours: on a real VPP nothing else is touched.
 pub(crate) fn is_benchs(vip: &VppVip) -> bool {
     let IpAddr::V4(address) = vip.address else { return false };
-    matches!(address.octets(), [203, 0, 113, _] | [198, 51, 100, _])
+    matches!(address.octets(), [203, 0, 113, _] | [198, 51, 100, _] | [198, 18 | 19, ..])
 }
 
-fn key(vip: u8) -> anyhow::Result<VipKey> {
+fn server(number: u16) -> Server {
+    let [high, low] = number.to_be_bytes();
+    let backend = Name::namespaced("bench", &format!("server-{number}"));
+    Server { backend, address: Ipv4Addr::new(198, 19, high, low) }
+}
+
+fn key(vip: u16) -> anyhow::Result<VipKey> {
     let port = 80.try_into().context("a port")?;
-    let address = Ipv4Addr::new(203, 0, 113, vip).into();
+    let address = match u8::try_from(vip) {
+        Ok(low) if vip < DOCUMENTED => Ipv4Addr::new(203, 0, 113, low + 1),
+        _ => {
+            let [high, low] = vip.to_be_bytes();
+            Ipv4Addr::new(198, 18, high, low)
+        }
+    }
+    .into();
     Ok(VipKey { address, service: Service::Port { protocol: Protocol::Tcp, port } })
 }
 

@@ -1,0 +1,198 @@
+//! How long after a backend's transition the first request is out, with 1,000 VIPs.
+//!
+//! ```text
+//!  HealthSnapshot ─▶ Agent ─▶ tap: notes when the bytes are there ─▶ API socket of a VPP
+//! ```
+//!
+//! The clock runs from before the snapshot is sent to the agent until the tap, a thread of its own,
+//! has read the request that sets the new weight. The dumps that verify what was written go on
+//! meanwhile, as they do in maglevd.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use maglev::{
+    agent::{Agent, AgentOptions, VppConnect},
+    model::{
+        config::Config,
+        event::{Event, EventSink, Events, Scope},
+        health::{BackendState, HealthSnapshot},
+    },
+};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    probe_tap::ProbeTap,
+    vpp::Vpp,
+    workload::{Server, Workload},
+};
+
+const VIPS: u16 = 1000;
+/// Transitions of each kind.
+const FLIPS: usize = 600;
+/// What 99 of 100 should stay below.
+const GOAL: Duration = Duration::from_millis(5);
+/// For anything.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Backends that flip in turn; no VIP has two of them.
+const IN_TURN: usize = 50;
+/// Milliseconds from one transition to the next.
+const PAUSE: std::ops::Range<u64> = 5..25;
+
+/// What the agent tells.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    synced: bool,
+    updates: usize,
+    error: Option<String>,
+}
+
+struct Sink(watch::Sender<Told>);
+
+impl EventSink for Sink {
+    fn wants_probes(&self) -> bool {
+        false
+    }
+
+    fn publish(&self, event: Event) {
+        match event {
+            Event::SyncDone { scope: Scope::All, .. } => self.0.send_modify(|told| told.synced = true),
+            Event::AsWeightUpdated { .. } => self.0.send_modify(|told| told.updates += 1),
+            Event::SyncError { err, .. } | Event::VppConnectFailed { err, .. } => {
+                self.0.send_modify(|told| told.error = Some(err));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// An agent in a world that it has synced, with a tap between it and VPP.
+struct Settled {
+    tap: ProbeTap,
+    health: HealthSnapshot,
+    health_tx: watch::Sender<HealthSnapshot>,
+    _config_tx: watch::Sender<Option<Config>>,
+    told: watch::Receiver<Told>,
+    stop: CancellationToken,
+    agent: JoinHandle<Result<(), maglev::agent::AgentError>>,
+    _scratch: tempfile::TempDir,
+}
+
+/// Prints what the lines mean.
+pub(crate) fn head() {
+    println!();
+    println!("from a backend's transition to the bytes of the first request, {VIPS} VIPs x 16 application servers");
+    println!("{:<16} {:>26} {:>12} {:>12} {:>12}", "", "the backend is used by", "p50 ms", "p99 ms", "max ms");
+}
+
+/// Measures on `vpp`, which has none of the VIPs, and prints a line for each kind of transition.
+pub(crate) async fn measure(label: &str, vpp: &mut Vpp, interrupted: &CancellationToken) -> anyhow::Result<()> {
+    let workload = Workload::shared(VIPS)?;
+    vpp.clear().await?;
+    let mut settled = Settled::start(vpp, &workload).await?;
+    let measured = flips(&mut settled, &workload, label, interrupted).await;
+    settled.stop.cancel();
+    settled.agent.await??;
+    measured
+}
+
+async fn flips(
+    settled: &mut Settled,
+    workload: &Workload,
+    label: &str,
+    interrupted: &CancellationToken,
+) -> anyhow::Result<()> {
+    let mut random = fastrand::Rng::with_seed(1);
+    for (servers, users) in [(&workload.shared[1..=IN_TURN], 15), (&workload.shared[..1], usize::from(VIPS))] {
+        let mut times = Vec::new();
+        let mut updates = settled.at_rest().await;
+        for flip in 0..FLIPS {
+            ensure!(!interrupted.is_cancelled(), "interrupted");
+            let next = Instant::now() + Duration::from_millis(random.u64(PAUSE));
+            times.push(settled.flip(&servers[flip % servers.len()]).await?);
+            // The same one again: its VIPs must have been answered.
+            if servers.len() == 1 {
+                updates += users;
+                settled.wait(|told| told.updates >= updates).await?;
+            }
+            sleep_until(next).await;
+        }
+        print(label, users, times);
+    }
+    Ok(())
+}
+
+fn print(label: &str, users: usize, mut times: Vec<Duration>) {
+    times.sort_unstable();
+    let at = |hundredths: usize| times[((times.len() * hundredths).div_ceil(100)).clamp(1, times.len()) - 1];
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    let verdict = if at(99) <= GOAL { "yes" } else { "NO" };
+    println!(
+        "{label:<16} {:>26} {:>12.2} {:>12.2} {:>12.2}  p99 at most {GOAL:?}: {verdict} ({} transitions)",
+        format!("{users} VIPs"),
+        milliseconds(at(50)),
+        milliseconds(at(99)),
+        milliseconds(at(100)),
+        times.len()
+    );
+}
+
+impl Settled {
+    async fn start(vpp: &Vpp, workload: &Workload) -> anyhow::Result<Self> {
+        let scratch = tempfile::tempdir()?;
+        let tap = ProbeTap::start(&scratch.path().join("tap.sock"), vpp.socket()).await?;
+        let (told_tx, told) = watch::channel(Told::default());
+        let events = Events::new(Arc::new(Sink(told_tx)));
+        let config_tx = watch::Sender::new(Some(workload.config.clone()));
+        let health_tx = watch::Sender::new(workload.health.clone());
+        let agent = Agent::new(
+            AgentOptions::new("bench", scratch.path().join("api.sock")),
+            Arc::new(VppConnect::new(tap.socket(), events.clone())),
+            config_tx.subscribe(),
+            health_tx.subscribe(),
+            events,
+        );
+        let stop = CancellationToken::new();
+        let agent = tokio::spawn(agent.run(stop.clone()));
+        let health = workload.health.clone();
+        let mut settled = Self { tap, health, health_tx, _config_tx: config_tx, told, stop, agent, _scratch: scratch };
+        settled.wait(|told| told.synced).await?;
+        Ok(settled)
+    }
+
+    /// Lets one backend go down or come up.
+    async fn flip(&mut self, server: &Server) -> anyhow::Result<Duration> {
+        let mut backend = self.health.backends.get(&server.backend).cloned().context("the backend is known")?;
+        backend.state = if backend.state == BackendState::Up { BackendState::Down } else { BackendState::Up };
+        self.health.backends.insert(server.backend.clone(), backend);
+        let next = self.health.clone();
+        let seen = self.tap.expect(IpAddr::V4(server.address));
+        let start = std::time::Instant::now();
+        self.health_tx.send_replace(next);
+        let at = timeout(PATIENCE, seen).await.context("no request came")??;
+        Ok(at.duration_since(start))
+    }
+
+    /// The updates so far, once no more come.
+    async fn at_rest(&self) -> usize {
+        loop {
+            let before = self.told.borrow().updates;
+            sleep(Duration::from_secs(1)).await;
+            if self.told.borrow().updates == before {
+                return before;
+            }
+        }
+    }
+
+    async fn wait(&mut self, condition: impl Fn(&Told) -> bool) -> anyhow::Result<()> {
+        let told = timeout(PATIENCE, self.told.wait_for(|told| condition(told) || told.error.is_some())).await;
+        let told = told.context("the agent does not get on")??.clone();
+        ensure!(told.error.is_none(), "the agent failed: {}", told.error.unwrap_or_default());
+        Ok(())
+    }
+}

@@ -40,6 +40,11 @@ use std::{
 
 use tokio::{sync::Mutex, time::Instant};
 
+use self::{
+    faults::Faults,
+    server::{Run, Shared},
+    vpp::World,
+};
 pub use self::{
     journal::{Mark, Write, Written},
     lb::{Lb, Refusal},
@@ -47,10 +52,6 @@ pub use self::{
     prefix::Prefix,
     snapshot::{AsSnapshot, Snapshot, VipSnapshot},
     vip::VipSettings,
-};
-use self::{
-    server::{Run, Shared},
-    vpp::World,
 };
 
 /// What can go wrong with a simulator itself.
@@ -193,9 +194,25 @@ impl Simulator {
         self.shared.world().faults.delay = delay;
     }
 
+    /// From now on the CLI prints the lines of VIPs in words that nobody knows, as another VPP might.
+    pub fn garble_cli(&self, garbled: bool) {
+        self.shared.world().faults.garbled_cli = garbled;
+    }
+
+    /// From now on a VIP that is added never sticks to the source address, whatever was asked.
+    pub fn forget_sticky(&self, forget: bool) {
+        self.shared.world().faults.forget_sticky = forget;
+    }
+
     /// The next request of this name (`lb_add_del_vip_v2`) is carried out, but not answered.
     pub fn swallow_next_reply(&self, request: &str) {
         self.shared.world().faults.swallow_next(request);
+    }
+
+    /// Ends every fault that is in force or waits for its request.
+    pub fn heal(&self) {
+        self.shared.world().faults = Faults::default();
+        self.wake();
     }
 
     /// VPP dies of the `requests`th request from now, without answering it. [`Self::start_again`]

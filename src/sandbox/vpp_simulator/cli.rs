@@ -29,6 +29,11 @@ pub(super) fn answer(lb: &mut Lb, command: &str) -> String {
     }
 }
 
+/// The same text with a word more in the line that begins a VIP.
+pub(super) fn garble(text: &str) -> String {
+    text.replace("/32", "/32 rearranged").replace("/128", "/128 rearranged")
+}
+
 fn unknown(parent: &str, rest: &[&str]) -> String {
     let colon = if parent.is_empty() { "" } else { ": " };
     format!("{parent}{colon}unknown input `{}'\n", rest.join(" "))

@@ -81,10 +81,7 @@ impl Turn<'_> {
             SockclntDelete::ID => self.call(body, Self::goodbye),
             ControlPing::ID => self.call(body, Self::ping),
             ShowVersion::ID => self.call(body, Self::version),
-            CliInband::ID => self.call(body, |turn, request: &CliInband| CliInbandReply {
-                retval: 0,
-                reply: cli::answer(turn.lb(), &request.cmd),
-            }),
+            CliInband::ID => self.call(body, Self::cli),
             IpRouteLookupV2::ID => self.call(body, Self::route_lookup),
             wire::LbConf::ID => self.call(body, requests::conf),
             wire::LbConfGet::ID => self.call(body, requests::conf_get),
@@ -167,6 +164,12 @@ impl Turn<'_> {
 
     fn ping(&mut self, _: &ControlPing) -> ControlPingReply {
         ControlPingReply { retval: 0, client_index: self.client, vpe_pid: self.world.vpp.pid }
+    }
+
+    fn cli(&mut self, request: &CliInband) -> CliInbandReply {
+        let text = cli::answer(self.lb(), &request.cmd);
+        let garbled = self.world.faults.garbled_cli;
+        CliInbandReply { retval: 0, reply: if garbled { cli::garble(&text) } else { text } }
     }
 
     fn version(&mut self, _: &ShowVersion) -> ShowVersionReply {

@@ -1,4 +1,4 @@
-//! What goes wrong on demand: slow and lost replies, sudden death. (`server` knows how to hang.)
+//! What goes wrong on demand: slow and lost replies, answers that mislead, sudden death. (`server` knows how to hang.)
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,6 +7,10 @@ use std::{collections::BTreeMap, time::Duration};
 pub(super) struct Faults {
     /// How long each reply is held back.
     pub(super) delay: Duration,
+    /// The CLI's text is not as any VPP prints it.
+    pub(super) garbled_cli: bool,
+    /// VIPs are added as if not asked to be sticky.
+    pub(super) forget_sticky: bool,
     /// How many more replies to each request are lost.
     swallow: BTreeMap<String, u32>,
     /// How many more requests it lives.

@@ -80,7 +80,9 @@ fn add_del_vip(turn: &mut Turn<'_>, vip: WireVip, settings: VipSettings, is_del:
         let result = turn.lb().remove_vip(prefix, vip.protocol, vip.port);
         wrote(turn, Write::RemoveVip(id), result)
     } else {
-        let result = turn.lb().add_vip(prefix, vip.protocol, vip.port, settings);
+        let sticky = settings.src_ip_sticky && !turn.world.faults.forget_sticky;
+        let made = VipSettings { src_ip_sticky: sticky, ..settings };
+        let result = turn.lb().add_vip(prefix, vip.protocol, vip.port, made);
         wrote(turn, Write::AddVip(id, settings), result)
     }
 }

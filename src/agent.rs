@@ -14,21 +14,26 @@ mod conf;
 mod connection;
 mod dataplane;
 mod flushes;
+mod handle;
 mod job;
 mod link;
 mod lock;
 mod ours;
+mod recreates;
+mod removals;
 mod reports;
 mod status;
 mod vpp_dataplane;
 mod warmup;
+mod withdraw;
 mod world;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use futures::future::{BoxFuture, FutureExt};
+use jiff::Timestamp;
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -36,9 +41,12 @@ use tokio_util::sync::CancellationToken;
 use self::{brain::Brain, link::Link, ours::Ours, world::Concerned};
 pub use self::{
     dataplane::{Answer, Connect, Dataplane, DataplaneError, DataplaneInfo, Ended},
+    handle::{AgentHandle, HoldId, SyncRefused},
     lock::{AgentLock, LockError},
+    ours::OursError,
     status::{AgentStatus, Beat, Gate},
     vpp_dataplane::VppConnect,
+    withdraw::{WithdrawError, Withdrawn, withdraw},
 };
 use crate::model::{config::Config, event::Events, health::HealthSnapshot};
 
@@ -56,13 +64,16 @@ pub struct AgentOptions {
     /// How long VPP may be silent while it owes an answer, before the session is given up. It doubles
     /// for the next session, to 60 s at most, until one has had a complete dump.
     pub deadline: Duration,
+    /// Tells the time of day at which held removals go.
+    pub clock: fn() -> Timestamp,
 }
 
 impl AgentOptions {
-    /// What maglevd uses: 10 s.
+    /// What maglevd uses: 10 s and the machine's clock.
     #[must_use]
     pub fn new(node_name: impl Into<String>, api_socket: impl Into<PathBuf>) -> Self {
-        Self { node_name: node_name.into(), api_socket: api_socket.into(), deadline: Duration::from_secs(10) }
+        let (node_name, api_socket) = (node_name.into(), api_socket.into());
+        Self { node_name, api_socket, deadline: Duration::from_secs(10), clock: Timestamp::now }
     }
 }
 
@@ -86,6 +97,8 @@ pub struct Agent {
     /// When the configuration that has changed is taken.
     config_due: Option<Instant>,
     gate: Gate,
+    handle: AgentHandle,
+    requests_rx: mpsc::Receiver<handle::Request>,
 }
 
 enum Wake {
@@ -93,6 +106,7 @@ enum Wake {
     Config,
     Health,
     Link(link::Event),
+    Request(handle::Request),
     Timer,
 }
 
@@ -109,6 +123,7 @@ impl Agent {
         // What was known before counts too.
         health_rx.mark_changed();
         let ours = Ours::beside(&options.api_socket);
+        let (handle, requests_rx) = handle::channel();
         Self {
             link: Link::new(connect, events.clone(), &options),
             options,
@@ -119,6 +134,8 @@ impl Agent {
             beat: Arc::default(),
             config_due: Some(Instant::now()),
             gate: Gate::Closed,
+            handle,
+            requests_rx,
         }
     }
 
@@ -134,6 +151,12 @@ impl Agent {
         Arc::clone(&self.beat)
     }
 
+    /// A way to ask for something while the agent runs.
+    #[must_use]
+    pub fn handle(&self) -> AgentHandle {
+        self.handle.clone()
+    }
+
     /// Runs until `shutdown`; VPP then keeps what it has.
     ///
     /// # Errors
@@ -146,13 +169,17 @@ impl Agent {
                 if std::mem::replace(&mut self.gate, self.brain.gate(now)) != self.gate {
                     self.link.gate_opened();
                 }
+                let due = self.brain.removals_due(now);
+                self.link.touch(due);
                 self.link.pump(&mut self.brain, now);
+                self.brain.tell_held(now, self.options.clock);
                 self.tell_status();
                 match self.wait(&shutdown).await {
                     Wake::Stop => return Ok(()),
                     Wake::Config => self.config_due = self.config_due.or(Some(Instant::now() + COALESCE)),
                     Wake::Health => self.take_health(),
                     Wake::Link(event) => self.link.handle(event, &mut self.brain).await?,
+                    Wake::Request(request) => self.answer(request),
                     Wake::Timer => self.tick(),
                 }
             }
@@ -165,7 +192,7 @@ impl Agent {
         // At least every few seconds, so that the beat is seen.
         let mut timer = now + Duration::from_secs(5);
         let warm = self.brain.warmup.next(now, &self.brain.sync_conf());
-        for at in [self.config_due, warm].into_iter().flatten() {
+        for at in [self.config_due, warm, self.brain.removals.next()].into_iter().flatten() {
             timer = timer.min(at);
         }
         tokio::select! {
@@ -174,8 +201,30 @@ impl Agent {
             event = self.link.wait() => Wake::Link(event),
             Ok(()) = self.health_rx.changed() => Wake::Health,
             Ok(()) = self.config_rx.changed() => Wake::Config,
+            Some(request) = self.requests_rx.recv() => Wake::Request(request),
             () = sleep_until(timer) => Wake::Timer,
         }
+    }
+
+    fn answer(&mut self, request: handle::Request) {
+        let answer = self.sync_now(request.accept.as_ref());
+        // Who asked may have gone.
+        let _ = request.answer.send(answer);
+    }
+
+    fn sync_now(&mut self, accept: Option<&HoldId>) -> Result<(), SyncRefused> {
+        if self.gate == Gate::Closed {
+            return Err(SyncRefused::WarmingUp);
+        }
+        if self.link.actual().is_none() {
+            return Err(SyncRefused::Disconnected);
+        }
+        if let Some(id) = accept {
+            let due = self.brain.removals.accept(id).ok_or_else(|| SyncRefused::UnknownHold(id.clone()))?;
+            self.link.touch(due);
+        }
+        self.link.request_pass();
+        Ok(())
     }
 
     fn tick(&mut self) {
@@ -191,6 +240,7 @@ impl Agent {
         self.brain.warmup.listed(now);
         let concerned = self.brain.world.set_config(config);
         self.brain.forget(&concerned);
+        self.brain.recreates.forget(&concerned.addresses);
         self.link.forget_verdicts(&concerned.addresses);
         self.spread(concerned);
     }

@@ -1,12 +1,19 @@
 //! What outlives a session with VPP: the world, what is owed and ours, and what was reported.
 
-use std::{collections::HashMap, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::IpAddr,
+    time::Duration,
+};
 
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::{
     flushes::Flushes,
-    ours::Ours,
+    ours::{Ours, OursError},
+    recreates::Recreates,
+    removals::{Held, Removals, Totals},
     reports::Reports,
     warmup::{Gate, Warmup},
     world::{Concerned, VipView, World, in_vpp},
@@ -17,9 +24,18 @@ use crate::model::{
     config::{ForeignVips, Standing, SyncConf},
     desired::{Desired, Want},
     event::{AsRef, Event, Events, ProgramResult, VipRef},
-    plan::{RemovalPolicy, Step},
+    plan::{AddressPlan, RemovalPolicy, Step},
     vip::VipKey,
 };
+
+/// What a plan has to leave as it is for now.
+#[derive(Debug)]
+pub(super) struct Withheld {
+    /// VIPs with servers that are held.
+    pub(super) servers_of: BTreeSet<VipKey>,
+    /// VIPs that cannot be added or recreated beside one that is held.
+    pub(super) blocked: BTreeSet<VipKey>,
+}
 
 /// Everything the agent knows that is not a session's.
 pub(super) struct Brain {
@@ -28,6 +44,8 @@ pub(super) struct Brain {
     pub(super) flushes: Flushes,
     pub(super) reports: Reports,
     pub(super) warmup: Warmup,
+    pub(super) removals: Removals,
+    pub(super) recreates: Recreates,
     ours: Ours,
     /// Backends' names for events about application servers that no Frontend names any more.
     labels: HashMap<(VipKey, IpAddr), Name>,
@@ -41,6 +59,8 @@ impl Brain {
             world: World::default(),
             flushes: Flushes::default(),
             warmup: Warmup::default(),
+            removals: Removals::new(fastrand::Rng::new()),
+            recreates: Recreates::default(),
             ours,
             labels: HashMap::new(),
         }
@@ -102,16 +122,55 @@ impl Brain {
         }
     }
 
+    /// Takes out of the plan what may not go yet.
+    pub(super) fn withhold(
+        &mut self,
+        plan: &mut AddressPlan,
+        address: IpAddr,
+        actual: &Actual,
+        now: Instant,
+    ) -> Withheld {
+        let hold_for = self.sync_conf().mass_removal_hold;
+        let mut asked = plan.removals();
+        asked.retain(|removal| removal.server.is_some() || self.is_ours(&removal.vip));
+        let (ours, world) = (&self.ours, &self.world);
+        let totals = || totals(actual, |vip| is_ours(ours, world, vip));
+        let removals = self.removals.ask(now, address, &asked, hold_for, totals);
+        let blocked = plan.withhold(&removals, actual);
+        let servers = removals.iter().filter(|removal| removal.server.is_some());
+        Withheld { servers_of: servers.filter_map(|removal| removal.vip.key()).collect(), blocked }
+    }
+
+    fn is_ours(&self, vip: &VppVip) -> bool {
+        is_ours(&self.ours, &self.world, vip)
+    }
+
+    /// The addresses from which something may go now that waited.
+    pub(super) fn removals_due(&mut self, now: Instant) -> BTreeSet<IpAddr> {
+        let hold_for = self.sync_conf().mass_removal_hold;
+        self.removals.tick(now, hold_for)
+    }
+
+    /// Tells of removals that are held.
+    pub(super) fn tell_held(&mut self, now: Instant, clock: fn() -> Timestamp) {
+        for Held { id, removals, until } in self.removals.untold() {
+            let left = SignedDuration::try_from(until.saturating_duration_since(now)).unwrap_or(SignedDuration::MAX);
+            let until = clock().checked_add(left).unwrap_or(Timestamp::MAX);
+            let removals = u32::try_from(removals).unwrap_or(u32::MAX);
+            self.events.emit(Event::SyncHeld { hold: id.to_string(), removals, until: format!("{until:.0}") });
+        }
+    }
+
     /// Whether no Frontend claims `vip` and it is not ours.
     pub(super) fn is_foreign(&self, vip: &VppVip) -> bool {
         let claimed = vip.key().is_some_and(|key| self.world.claimants(&key).next().is_some());
         !claimed && self.removal_policy().is_foreign(vip)
     }
 
-    /// What is wanted and in VPP, or about to be (`added`), is ours.
-    pub(super) fn claim(&mut self, desired: &Desired, added: impl Fn(VppVip) -> bool) {
+    /// What is made to be as wanted is ours, also where somebody else had put it there.
+    pub(super) fn claim(&mut self, desired: &Desired) {
         for (vip, wanted) in desired {
-            if matches!(wanted.want, Want::Exactly(_)) || added((*vip).into()) {
+            if matches!(wanted.want, Want::Exactly(_)) {
                 self.ours.claim(*vip, &wanted.frontend);
             }
         }
@@ -124,6 +183,16 @@ impl Brain {
         for key in gone {
             self.ours.release(&key);
         }
+    }
+
+    /// Our VIPs.
+    pub(super) fn ours(&self) -> &BTreeMap<VipKey, Name> {
+        self.ours.vips()
+    }
+
+    /// Writes the file of ours if it changed, or says why that failed.
+    pub(super) fn try_save_ours(&mut self) -> Result<(), OursError> {
+        self.ours.try_save()
     }
 
     /// Writes the file of ours if it changed.
@@ -189,6 +258,10 @@ impl Brain {
                     self.ours.release(&key);
                 }
             }
+            // Its removal just before may have been the first half of a recreate.
+            Step::AddAs { vip, address, backend, .. } => {
+                self.labels.insert((*vip, *address), backend.clone());
+            }
             Step::RemoveAs { vip, address, .. } => {
                 if let Some(key) = vip.key() {
                     self.labels.remove(&(key, *address));
@@ -216,4 +289,18 @@ impl Brain {
     pub(super) fn sync_error(&self, vip: Option<VipRef>, step: &'static str, error: &str) {
         self.events.emit(Event::SyncError { vip, step, err: error.to_owned() });
     }
+}
+
+/// Whether `vip` is remembered as ours, or a Frontend's.
+fn is_ours(ours: &Ours, world: &World, vip: &VppVip) -> bool {
+    vip.key().is_some_and(|key| ours.vips().contains_key(&key) || world.claimants(&key).next().is_some())
+}
+
+/// How much of what VPP has is ours.
+fn totals(actual: &Actual, is_ours: impl Fn(&VppVip) -> bool) -> Totals {
+    let ours = actual.vips.iter().filter(|(vip, _)| is_ours(vip));
+    ours.fold(Totals { vips: 0, servers: 0 }, |totals, (_, vip)| Totals {
+        vips: totals.vips + 1,
+        servers: totals.servers + vip.ases.len(),
+    })
 }

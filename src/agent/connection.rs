@@ -7,8 +7,8 @@
 mod outcomes;
 mod pass;
 mod planning;
-mod recreates;
 mod retries;
+mod unread;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,7 +24,7 @@ use futures::{
 };
 use tokio::time::Instant;
 
-use self::{pass::Pass, recreates::Recreates, retries::Retries};
+use self::{pass::Pass, retries::Retries};
 use super::{
     brain::Brain,
     dataplane::{Answer, Dataplane, DataplaneError, Ended},
@@ -68,8 +68,8 @@ pub(super) struct Connection {
     /// Addresses with a VIP whose backends are not all known yet, during the warm-up.
     warming: BTreeSet<IpAddr>,
     retries: Retries,
-    recreates: Recreates,
     foreign_told: BTreeSet<VppVip>,
+    unread_told: BTreeSet<&'static str>,
     ping: Option<Answer<()>>,
     next_ping: Instant,
     next_pass: Instant,
@@ -136,8 +136,8 @@ impl Connection {
             pass: None,
             warming: BTreeSet::new(),
             retries: Retries::default(),
-            recreates: Recreates::default(),
             foreign_told: BTreeSet::new(),
+            unread_told: BTreeSet::new(),
             ping: None,
             next_ping: now + PING_EVERY,
             next_pass: now,
@@ -169,7 +169,6 @@ impl Connection {
 
     /// A Frontend changed: what was found out about its VIP under the old spec counts no more.
     pub(super) fn forget_verdicts(&mut self, addresses: &BTreeSet<IpAddr>) {
-        self.recreates.forget(addresses);
         self.retries.forget(addresses);
     }
 
@@ -236,7 +235,7 @@ impl Connection {
         if self.picture.is_none() || !self.conf_settled || brain.gate(now) == Gate::Closed {
             return;
         }
-        self.urgent.extend(self.recreates.next());
+        self.urgent.extend(brain.recreates.next());
         let ready: Vec<IpAddr> =
             self.urgent.iter().filter(|address| !self.busy.contains_key(address)).copied().collect();
         for address in ready {
@@ -301,8 +300,9 @@ impl Connection {
         if first {
             self.tell_state(brain);
         }
+        self.tell_unread(brain);
         self.push_conf(brain, now).await;
-        let read = self.take_verified(reading.number);
+        let read = self.take_verified(brain, reading.number);
         match reading.depth {
             Depth::Pass => self.begin_pass(brain, now),
             // What failed waits for its retry.
@@ -311,13 +311,13 @@ impl Connection {
     }
 
     /// The addresses that were written before the read `number`, and are at rest.
-    fn take_verified(&mut self, number: u64) -> BTreeSet<IpAddr> {
+    fn take_verified(&mut self, brain: &mut Brain, number: u64) -> BTreeSet<IpAddr> {
         let (verified, rest) = std::mem::take(&mut self.unverified)
             .into_iter()
             .partition(|(address, last)| *last < number && !self.busy.contains_key(address));
         self.unverified = rest;
         let verified = BTreeMap::into_keys(verified).collect();
-        self.recreates.read_back(&verified);
+        brain.recreates.read_back(&verified);
         verified
     }
 }

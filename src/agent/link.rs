@@ -234,9 +234,11 @@ impl Link {
 
     fn connected(&mut self, dataplane: Arc<dyn Dataplane>, brain: &mut Brain, now: Instant) {
         let info = dataplane.info().clone();
-        if self.last_pid.replace(info.pid).is_some_and(|last| last != info.pid) {
+        let same_process = self.last_pid.replace(info.pid).is_none_or(|last| last == info.pid);
+        if !same_process {
             brain.flushes.void();
         }
+        brain.recreates.connected(same_process);
         self.warned = None;
         self.events.emit(ModelEvent::VppConnect {
             version: info.version,

@@ -25,6 +25,16 @@ pub(super) struct Ours {
     stale: bool,
 }
 
+/// Why the list of our VIPs cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {verb} {}", .path.display())]
+pub struct OursError {
+    verb: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Entry {
     address: IpAddr,
@@ -37,12 +47,19 @@ impl Ours {
     /// Reads the file beside `api_socket`. One that cannot be read is as if empty, with a warning:
     /// then nothing is ours, and nothing is removed that should not be.
     pub(super) fn beside(api_socket: &Path) -> Self {
-        let path = api_socket.with_file_name("maglevd.vips.json");
-        let vips = read(&path).unwrap_or_else(|error| {
+        Self::read_beside(api_socket).unwrap_or_else(|OursError { path, source: error, .. }| {
             tracing::warn!(path = %path.display(), %error, "cannot read which VIPs are ours: none are, until they are wanted again");
-            BTreeMap::new()
-        });
-        Self { path, vips, stale: false }
+            Self { path, vips: BTreeMap::new(), stale: false }
+        })
+    }
+
+    /// Reads the file beside `api_socket`; one that is not there is empty.
+    pub(super) fn read_beside(api_socket: &Path) -> Result<Self, OursError> {
+        let path = api_socket.with_file_name("maglevd.vips.json");
+        match read(&path) {
+            Ok(vips) => Ok(Self { path, vips, stale: false }),
+            Err(source) => Err(OursError { verb: "read", path, source }),
+        }
     }
 
     /// Our VIPs.
@@ -66,14 +83,19 @@ impl Ours {
     /// Writes the file if anything changed. It has to be called before a VIP that was claimed is
     /// added, so that no crash leaves a VIP that nobody knows to be ours.
     pub(super) fn save(&mut self) {
-        if self.stale {
-            match write(&self.path, &self.vips) {
-                Ok(()) => self.stale = false,
-                Err(error) => {
-                    tracing::warn!(path = %self.path.display(), %error, "cannot write which VIPs are ours");
-                }
-            }
+        if let Err(OursError { path, source: error, .. }) = self.try_save() {
+            tracing::warn!(path = %path.display(), %error, "cannot write which VIPs are ours");
         }
+    }
+
+    /// Writes the file if anything changed, or says why that failed.
+    pub(super) fn try_save(&mut self) -> Result<(), OursError> {
+        if self.stale {
+            let failed = |source| OursError { verb: "write", path: self.path.clone(), source };
+            write(&self.path, &self.vips).map_err(failed)?;
+            self.stale = false;
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@
 //! gives the desired one, and planning again gives nothing.
 
 mod apply;
+mod removals;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use std::{
     ops::RangeInclusive,
 };
 
+pub use self::removals::Removal;
 use super::{
     actual::{Actual, ActualAs, ActualEncap, ActualVip, VppVip},
     config::ForeignVips,

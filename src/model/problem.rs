@@ -45,6 +45,8 @@ pub enum Reason {
     VppRefused,
     /// The agent has just started and does not know all backends yet.
     WarmingUp,
+    /// Many removals were asked for at once: they are held.
+    RemovalHeld,
 }
 
 impl Reason {
@@ -72,6 +74,7 @@ impl Reason {
             Self::RecreateIneffective => "RecreateIneffective",
             Self::VppRefused => "VppRefused",
             Self::WarmingUp => "WarmingUp",
+            Self::RemovalHeld => "RemovalHeld",
         }
     }
 }

@@ -52,7 +52,7 @@ impl Connection {
             self.retries.succeeded(address);
         }
         for (vip, why) in &plan.recreates {
-            self.recreates.finished(*vip, *why);
+            brain.recreates.finished(*vip, *why);
             self.read_due = self.read_due.max(Some(Depth::Verify));
         }
         if let Some(Outcome { number, .. }) = outcomes.last() {

@@ -69,6 +69,7 @@ impl Connection {
                 brain.events.emit(Event::ForeignVip { vip: *vip });
             }
         }
+        brain.removals.read(|removal| removal.is_in(&picture.actual));
         brain.prune_ours(|key: &VipKey| picture.actual.vips.contains_key(&(*key).into()));
         let waiting = wanted.into_iter().chain(in_vpp.map(|vip| vip.address)).collect();
         self.pass = Some(Pass {

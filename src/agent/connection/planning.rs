@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Cause, Connection, Picture};
 use crate::{
     agent::{
-        brain::Brain,
+        brain::{Brain, Withheld},
         conf, job,
         warmup::Gate,
         world::{VipView, in_vpp},
@@ -46,25 +46,28 @@ impl Connection {
         } else {
             self.warming.remove(&address);
         }
-        self.hold_ineffective(&mut views);
+        self.hold_ineffective(brain, &mut views);
         let Some(picture) = &self.picture else { return };
         brain.observe(&views, &picture.actual);
         if cause == Cause::Pass && self.retries.waits(address) {
             return;
         }
         let desired: Desired = views.iter().filter_map(wanted).collect();
-        let plan = plan_address(address, &desired, &picture.actual, brain.flushes.due(), brain.removal_policy());
+        brain.claim(&desired);
+        brain.label(&desired);
+        let mut plan = plan_address(address, &desired, &picture.actual, brain.flushes.due(), brain.removal_policy());
+        let withheld = brain.withhold(&mut plan, address, &picture.actual, now);
         if plan.is_empty() && !self.unverified.contains_key(&address) {
             // Read back as wanted, whatever an earlier step was answered.
             self.retries.succeeded(address);
         }
-        self.report(brain, address, &views, &verdicts, &plan);
-        if plan.is_empty() || (!plan.recreates.is_empty() && !self.recreates.may_start(address)) {
+        self.report(brain, address, &views, &verdicts, &plan, &withheld);
+        if plan.is_empty() || (!plan.recreates.is_empty() && !brain.recreates.may_start(address)) {
             return;
         }
-        brain.claim(&desired, |vip| plan.adds.iter().any(|step| step.vip() == vip));
-        brain.save_ours();
-        brain.label(&desired);
+        if !plan.adds.is_empty() {
+            brain.save_ours();
+        }
         if cause == Cause::Pass
             && let Some(pass) = &mut self.pass
         {
@@ -94,13 +97,13 @@ impl Connection {
                 is_missing(*vip) && matches!(&of.want, Want::Exactly(want) if want.encap.is_some())
             };
             let desired: Desired = views.iter().filter_map(wanted).filter(will_be_added).collect();
-            brain.claim(&desired, |_| true);
+            brain.claim(&desired);
         }
         brain.save_ours();
     }
 
     /// A VIP that a recreate did not mend is left alone.
-    fn hold_ineffective(&mut self, views: &mut [VipView]) {
+    fn hold_ineffective(&self, brain: &mut Brain, views: &mut [VipView]) {
         let Some(picture) = &self.picture else { return };
         for view in views {
             let key = view.frontend.vip;
@@ -112,7 +115,7 @@ impl Connection {
                 continue;
             }
             let found = want.mismatch(have);
-            if self.recreates.is_ineffective(key, found)
+            if brain.recreates.is_ineffective(key, found)
                 && let Some(found) = found
             {
                 let problem = Problem::new(
@@ -125,7 +128,15 @@ impl Connection {
         }
     }
 
-    fn report(&self, brain: &mut Brain, address: IpAddr, views: &[VipView], verdicts: &[Verdict], plan: &AddressPlan) {
+    fn report(
+        &self,
+        brain: &mut Brain,
+        address: IpAddr,
+        views: &[VipView],
+        verdicts: &[Verdict],
+        plan: &AddressPlan,
+        withheld: &Withheld,
+    ) {
         let Some(picture) = &self.picture else { return };
         for (view, verdict) in views.iter().zip(verdicts) {
             let vip = view.frontend.vip.into();
@@ -141,6 +152,12 @@ impl Connection {
                 (_, Some(Want::Hold { problem, .. })) => (ProgramResult::Held, problem.reason.as_str()),
                 (_, Some(Want::Exactly(want))) if want.encap.is_none() && !there => {
                     (ProgramResult::Failed, Reason::NoBackends.as_str())
+                }
+                _ if withheld.blocked.contains(&view.frontend.vip) => {
+                    (ProgramResult::Pending, Reason::RemovalHeld.as_str())
+                }
+                _ if withheld.servers_of.contains(&view.frontend.vip) => {
+                    (ProgramResult::Held, Reason::RemovalHeld.as_str())
                 }
                 // VPP's refusal was reported with its name; it stands until a retry went well.
                 _ if self.retries.is_failing(address) => continue,

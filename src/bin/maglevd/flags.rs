@@ -3,7 +3,7 @@
 use std::{net::IpAddr, net::SocketAddr, path::PathBuf, sync::LazyLock};
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use maglev::{
     model::event::Level,
     telemetry::{LogFormat, log::parse_level},
@@ -25,16 +25,29 @@ Example, beside a VPP on this machine and a cluster that kubectl reaches:
 
 Every change to the data plane is a line vpp-lb-sync-* in the log. SIGTERM ends it and leaves VPP as it is.";
 
+const WITHDRAW_EXAMPLE: &str = "\
+Example:
+  maglevd withdraw --vpp-api-socket /run/vpp/api.sock";
+
 /// Probes the backends of this node's frontends and programs the node's VPP.
 #[derive(Debug, Parser)]
 #[command(name = "maglevd", version = LONG_VERSION.as_str(), after_help = EXAMPLE)]
 pub(crate) struct Flags {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     /// The Kubernetes Node that this runs on; without it NODE_NAME is taken
-    #[arg(long, env = "MAGLEVD_NODE_NAME", value_name = "NAME")]
+    #[arg(long, global = true, env = "MAGLEVD_NODE_NAME", value_name = "NAME")]
     node_name: Option<String>,
 
     /// VPP's binary API socket
-    #[arg(long, env = "MAGLEVD_VPP_API_SOCKET", value_name = "PATH", default_value = "/run/vpp/api.sock")]
+    #[arg(
+        long,
+        global = true,
+        env = "MAGLEVD_VPP_API_SOCKET",
+        value_name = "PATH",
+        default_value = "/run/vpp/api.sock"
+    )]
     pub(crate) vpp_api_socket: PathBuf,
 
     /// VPP's stats socket
@@ -42,11 +55,11 @@ pub(crate) struct Flags {
     pub(crate) vpp_stats_socket: PathBuf,
 
     /// How a line of the log looks: text or json
-    #[arg(long, env = "MAGLEVD_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    #[arg(long, global = true, env = "MAGLEVD_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
 
     /// The least level that is logged: debug (every probe and message), info, warn or error
-    #[arg(long, env = "MAGLEVD_LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = parse_level)]
+    #[arg(long, global = true, env = "MAGLEVD_LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = parse_level)]
     pub(crate) log_level: Level,
 
     /// Where /metrics, /healthz and /readyz are served [default: port 9091 of POD_IP, else of 127.0.0.1]
@@ -64,6 +77,19 @@ pub(crate) struct Flags {
     /// The kubeconfig to use; without it KUBECONFIG, ~/.kube/config and the pod's own ServiceAccount are tried
     #[arg(long, env = "MAGLEVD_KUBECONFIG", value_name = "PATH")]
     pub(crate) kubeconfig: Option<PathBuf>,
+}
+
+/// What to do instead of being the agent.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Remove everything that maglevd put into this node's VPP, and exit
+    ///
+    /// For a node that serves no more and where no agent runs: while one does, nothing is removed and the error
+    /// names it. What is ours is read from maglevd.vips.json beside the API socket, which is empty afterwards;
+    /// VIPs of others stay. No Kubernetes is needed and nothing is held. Every removal is a line vpp-lb-sync-* in
+    /// the log. The exit status is 0 if all is gone, else 1; then it can be run again.
+    #[command(after_help = WITHDRAW_EXAMPLE)]
+    Withdraw,
 }
 
 impl Flags {

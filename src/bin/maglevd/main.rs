@@ -2,6 +2,7 @@
 
 mod flags;
 mod parts;
+mod withdraw;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -11,7 +12,7 @@ use maglev::telemetry::{self, Bus, BusOptions, LogOptions};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
-use flags::{COMMIT, Flags, VERSION};
+use flags::{COMMIT, Command, Flags, VERSION};
 
 fn main() -> anyhow::Result<ExitCode> {
     let flags = Flags::parse();
@@ -24,7 +25,10 @@ fn main() -> anyhow::Result<ExitCode> {
     bus.register(&registry)?;
     let (events, end) = (bus.events(), CancellationToken::new());
     let bus = runtime.spawn(bus.run(end.clone()));
-    let result = runtime.block_on(parts::run(flags, events, registry));
+    let result = match flags.command {
+        Some(Command::Withdraw) => runtime.block_on(withdraw::run(&flags, events)),
+        None => runtime.block_on(parts::run(flags, events, registry)),
+    };
     if let Err(err) = &result {
         tracing::error!(err = format!("{err:#}"), "maglevd-failed");
     }

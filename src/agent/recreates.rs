@@ -1,5 +1,5 @@
 //! Recreates cut flows: one address at a time, each verified before the next, never twice for one
-//! reason.
+//! reason. What was found out outlives a session, as long as VPP itself lives.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -68,6 +68,17 @@ impl Recreates {
         }
     }
 
+    /// There is a new session: nothing is under way, and everything is read. Another VPP process may
+    /// do better than the last.
+    pub(super) fn connected(&mut self, same_process: bool) {
+        self.current = None;
+        self.waiting.clear();
+        if !same_process {
+            self.done.clear();
+            self.ineffective.clear();
+        }
+    }
+
     /// Something about these addresses' Frontends changed.
     pub(super) fn forget(&mut self, addresses: &BTreeSet<IpAddr>) {
         self.done.retain(|vip, _| !addresses.contains(&vip.address));
@@ -106,6 +117,19 @@ mod tests {
         assert!(recreates.is_ineffective(vip, Some(Mismatch::Encap)), "and stays so");
         assert!(!recreates.is_ineffective(vip, Some(Mismatch::TableLength)), "another reason");
         recreates.forget(&BTreeSet::from([vip.address]));
+        assert!(!recreates.is_ineffective(vip, Some(Mismatch::Encap)));
+    }
+
+    #[test]
+    fn a_new_session_with_the_same_vpp_remembers_and_one_with_another_does_not() {
+        let vip = vip("203.0.113.1");
+        let mut recreates = Recreates::default();
+        assert!(recreates.may_start(vip.address));
+        recreates.finished(vip, Mismatch::Encap);
+        recreates.connected(true);
+        assert!(recreates.is_ineffective(vip, Some(Mismatch::Encap)));
+        assert!(recreates.may_start(vip.address), "nobody else's turn");
+        recreates.connected(false);
         assert!(!recreates.is_ineffective(vip, Some(Mismatch::Encap)));
     }
 

@@ -1,6 +1,12 @@
 //! The agent against a simulated VPP over a real socket: it follows, repairs, and survives.
 
+mod chaos;
 mod fixture;
+mod flushes;
 mod follows;
+mod holds;
 mod keeps;
+mod repairs;
 mod survives;
+mod warms_up;
+mod withdraws;

@@ -10,7 +10,7 @@ use std::{
 
 use imbl::OrdMap;
 use maglev::{
-    agent::{Agent, AgentError, AgentOptions, AgentStatus, VppConnect},
+    agent::{Agent, AgentError, AgentHandle, AgentOptions, AgentStatus, HoldId, SyncRefused, VppConnect},
     model::{
         Name,
         config::{
@@ -118,6 +118,7 @@ pub(super) struct Running {
     stop: CancellationToken,
     task: JoinHandle<Result<(), AgentError>>,
     status: watch::Receiver<AgentStatus>,
+    handle: AgentHandle,
 }
 
 impl Running {
@@ -132,7 +133,7 @@ impl Running {
 pub(super) struct Node {
     pub(super) simulator: Simulator,
     start: Mark,
-    socket: PathBuf,
+    pub(super) socket: PathBuf,
     _directory: tempfile::TempDir,
     config_tx: watch::Sender<Option<Config>>,
     health_tx: watch::Sender<HealthSnapshot>,
@@ -176,14 +177,25 @@ impl Node {
             self.health_tx.subscribe(),
             events,
         );
-        let (stop, status) = (CancellationToken::new(), agent.status());
+        let (stop, status, handle) = (CancellationToken::new(), agent.status(), agent.handle());
         let task = tokio::spawn(agent.run(stop.clone()));
-        self.running = Some(Running { stop, task, status });
+        self.running = Some(Running { stop, task, status, handle });
     }
 
     /// Stops the agent as a SIGTERM would.
     pub(super) async fn stop_agent(&mut self) {
         self.take_agent().stop().await;
+    }
+
+    /// Asks the agent to sync now, ending a hold.
+    pub(super) async fn sync_now(&self, accept: Option<&str>) -> Result<(), SyncRefused> {
+        let handle = self.running.as_ref().expect("the agent runs").handle.clone();
+        handle.sync_now(accept.map(HoldId::from)).await
+    }
+
+    /// Where the agent's events go.
+    pub(super) fn events(&self) -> Events {
+        Events::new(self.events.clone())
     }
 
     /// Takes the running agent out, so that another can be started beside it.
@@ -300,8 +312,18 @@ impl Node {
         self.until("the agent is ready", |node| node.ready().is_ok()).await;
     }
 
+    /// How far the agent is.
+    pub(super) fn status(&self) -> AgentStatus {
+        *self.running.as_ref().expect("the agent runs").status.borrow()
+    }
+
     pub(super) fn ready(&self) -> Result<(), String> {
         self.running.as_ref().expect("the agent runs").status.borrow().ready()
+    }
+
+    /// Every event so far.
+    pub(super) fn told(&self) -> Vec<Event> {
+        self.events.0.lock().unwrap().clone()
     }
 
     /// Every event so far, as the log prints it.

@@ -1,0 +1,359 @@
+//! Chaos: whatever happens, and in whatever order, the agent ends with exactly the desired state, has
+//! told what it did and nothing else, and leaves nothing behind.
+//!
+//! The seed is fixed: what is asked for is the same in every run (when it meets what is under way is
+//! not). It has a process of its own, because it counts the descriptors of the process.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use fastrand::Rng;
+use maglev::{
+    model::{
+        actual::VppVip,
+        config::{AdminState, Backend, Config, Frontend, NodeConfig, Pool, SyncConf, Target},
+        event::Event,
+        health::BackendState,
+        vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
+    },
+    sandbox::vpp_simulator::{Mark, Prefix, Write},
+};
+
+use super::fixture::{Node, backend, config, frontend, ip, node, pool};
+
+const SEED: u64 = 20_261_123;
+const ROUNDS: usize = 2;
+const STEPS: usize = 40;
+const FRONTENDS: u8 = 11;
+const BACKENDS: u8 = 6;
+
+#[test]
+fn after_any_storm_vpp_is_as_wanted_all_is_told_and_nothing_is_left_behind() {
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["agent::chaos::in_a_process_of_its_own", "--exact", "--ignored", "--nocapture"]);
+    let output = child.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[test]
+#[ignore = "run by the test above"]
+fn in_a_process_of_its_own() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        // Whatever is made once and kept is made by a short life before the count.
+        let mut first = Node::following(config([], node())).await;
+        first.until_ready().await;
+        first.stop_agent().await;
+        drop(first);
+        until_as_before(|| true).await;
+        let before = open();
+        chaos().await;
+        until_as_before(|| open() == before).await;
+        assert_eq!(open(), before);
+    });
+}
+
+/// Descriptors of the process, and tasks of the runtime.
+fn open() -> (usize, usize) {
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap().count();
+    (descriptors, tokio::runtime::Handle::current().metrics().num_alive_tasks())
+}
+
+/// Lets what ends by itself do so: no task may be left, and then `as_before` holds.
+async fn until_as_before(as_before: impl Fn() -> bool) {
+    let waited = tokio::time::timeout(Duration::from_secs(30), async {
+        while open().1 > 0 || !as_before() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    waited.await.unwrap_or_else(|_| panic!("descriptors and tasks are left: {:?}", open()));
+}
+
+async fn chaos() {
+    let mut rng = Rng::with_seed(SEED);
+    let conf = node();
+    let sync =
+        SyncConf { interval: Duration::from_secs(2), mass_removal_hold: Duration::from_secs(2), ..conf.sync.clone() };
+    let mut node = Node::new().await;
+    let mut world = World::default();
+    world.show(&node, NodeConfig { sync, ..conf });
+    node.start_agent();
+    for round in 0..ROUNDS {
+        let mark = begin(&node);
+        for _ in 0..STEPS {
+            world.storm(&mut rng, &node).await;
+            tokio::time::sleep(Duration::from_millis(rng.u64(0..60))).await;
+        }
+        node.simulator.start_again().await.unwrap();
+        node.simulator.heal();
+        settle(&node, &world).await;
+        let (told, written) = (told(&node), written(&node, mark, &recreated(&node)));
+        for (what, count) in &told {
+            let found = written.get(what).copied().unwrap_or_default();
+            assert!(*count <= found, "round {round}: {what} was told {count} times and done {found} times");
+        }
+        // With no reply lost, VPP's journal and the events are the same.
+        let mark = begin(&node);
+        for _ in 0..STEPS {
+            world.calm(&mut rng, &node);
+            tokio::time::sleep(Duration::from_millis(rng.u64(0..40))).await;
+        }
+        settle(&node, &world).await;
+        if !node.log().iter().any(|line| line.starts_with("vpp-disconnect")) {
+            assert_eq!(self::told(&node), self::written(&node, mark, &recreated(&node)), "round {round}");
+        }
+        assert_eq!(node.simulator.connections(), 1);
+    }
+    node.stop_agent().await;
+}
+
+fn begin(node: &Node) -> Mark {
+    node.clear_log();
+    node.simulator.mark()
+}
+
+/// Waits until VPP is as wanted, and for two passes that find it so.
+async fn settle(node: &Node, world: &World) {
+    node.until("VPP is as wanted", |node| world.is_in(node)).await;
+    let passes = |node: &Node| node.log().iter().filter(|line| line.starts_with("vpp-lb-sync-done scope=all")).count();
+    let before = passes(node);
+    node.until("two passes went by", |node| passes(node) >= before + 2).await;
+    node.until("VPP is still as wanted", |node| world.is_in(node)).await;
+}
+
+/// What a test wants, and what it knows of the backends.
+#[derive(Default)]
+struct World {
+    frontends: BTreeMap<u8, Frontend>,
+    states: BTreeMap<u8, BackendState>,
+    admin: BTreeMap<u8, AdminState>,
+    conf: NodeConfig,
+    generation: i64,
+}
+
+impl World {
+    fn show(&mut self, node: &Node, conf: NodeConfig) {
+        self.conf = conf;
+        for n in 1..=BACKENDS {
+            self.states.insert(n, BackendState::Up);
+            self.admin.insert(n, AdminState::Enabled);
+            node.set_state(&server(n), BackendState::Up);
+        }
+        node.set_config(self.config());
+    }
+
+    /// The configuration, its members as the backends are now.
+    fn config(&self) -> Config {
+        let mut frontends: Vec<Frontend> = self.frontends.values().cloned().collect();
+        for member in frontends.iter_mut().flat_map(|frontend| &mut frontend.pools).flat_map(|pool| &mut pool.members) {
+            if let Target::Backend(backend) = &mut member.target {
+                Arc::make_mut(backend).admin_state = self.admin[&number(backend.address)];
+            }
+        }
+        config(frontends, self.conf.clone())
+    }
+
+    /// Anything may happen.
+    async fn storm(&mut self, rng: &mut Rng, node: &Node) {
+        let simulator = &node.simulator;
+        match rng.u8(0..14) {
+            0 => simulator.restart().await.unwrap(),
+            1 => simulator.kill_after(rng.u64(1..40)),
+            2 => simulator.swallow_next_reply("lb_add_del_as_v2"),
+            3 => simulator.swallow_next_reply("lb_add_del_vip_v2"),
+            4 => simulator.swallow_next_reply(rng.choice(["lb_as_set_weight", "lb_vip_dump", "cli_inband"]).unwrap()),
+            5 => simulator.hang(Duration::from_millis(rng.u64(50..1500))),
+            6 => simulator.delay_replies(Duration::from_millis(rng.u64(0..30))),
+            7 if !simulator.is_running().await => simulator.start_again().await.unwrap(),
+            _ => self.calm(rng, node),
+        }
+    }
+
+    /// What happens to a healthy VPP.
+    fn calm(&mut self, rng: &mut Rng, node: &Node) {
+        self.generation += 1;
+        match rng.u8(0..12) {
+            0..=3 => {
+                let n = rng.u8(1..=FRONTENDS);
+                self.frontends.insert(n, any_frontend(rng, n, self.generation));
+                node.set_config(self.config());
+            }
+            4 => {
+                self.frontends.remove(&rng.u8(1..=FRONTENDS));
+                node.set_config(self.config());
+            }
+            5 if rng.bool() => {
+                self.frontends.retain(|_, _| rng.u8(0..4) == 0);
+                node.set_config(self.config());
+            }
+            6 => {
+                let state = [AdminState::Enabled, AdminState::Enabled, AdminState::Paused, AdminState::Disabled];
+                self.admin.insert(rng.u8(1..=BACKENDS), rng.choice(state).unwrap());
+                node.set_config(self.config());
+            }
+            7 => self.meddle(rng, node),
+            _ => {
+                let n = rng.u8(1..=BACKENDS);
+                let state = rng.choice([BackendState::Up, BackendState::Up, BackendState::Down]).unwrap();
+                self.states.insert(n, state);
+                node.set_state(&server(n), state);
+            }
+        }
+    }
+
+    /// Somebody's hand in VPP; what is not there is not changed.
+    fn meddle(&self, rng: &mut Rng, node: &Node) {
+        let (key, address) = (key(rng.u8(1..=FRONTENDS)), server(rng.u8(1..=BACKENDS)).address);
+        let Service::Port { port, .. } = key.service else { return };
+        node.simulator.edit(|lb| {
+            let _ = match rng.u8(0..3) {
+                0 => lb.set_weight(key.into(), address, rng.u8(..)),
+                1 => lb.remove_as(key.into(), address),
+                _ => lb.remove_vip(Prefix::host(key.address), 6, port.get()),
+            };
+        });
+    }
+
+    /// Whether VPP has what is wanted, all of it and nothing else.
+    fn is_in(&self, node: &Node) -> bool {
+        let vips = node.simulator.snapshot().vips;
+        let keys: BTreeSet<VppVip> = self.frontends.values().map(|frontend| frontend.vip.into()).collect();
+        keys == vips.keys().copied().collect()
+            && self.frontends.values().all(|frontend| {
+                let have = &vips[&frontend.vip.into()];
+                let (kind, port) = match frontend.encap {
+                    Some(Encap::Nat4(port)) => (3, port.get()),
+                    _ => (0, 0),
+                };
+                let weights: BTreeMap<IpAddr, u8> =
+                    have.ases.iter().map(|(address, of)| (*address, of.weight)).collect();
+                (have.settings.encap, have.settings.target_port) == (kind, port)
+                    && have.settings.src_ip_sticky == frontend.sticky
+                    && have.settings.table_length == u32::from(frontend.table_length.get())
+                    && weights == self.weights(frontend)
+            })
+    }
+
+    /// The first pool with somebody to serve serves.
+    fn weights(&self, frontend: &Frontend) -> BTreeMap<IpAddr, u8> {
+        let up = |n: u8| self.states[&n] == BackendState::Up && self.admin[&n] == AdminState::Enabled;
+        let mut active = true;
+        let mut weights = BTreeMap::new();
+        for pool in &frontend.pools {
+            let members = pool.members.iter().map(|member| {
+                let address = member.target.address().unwrap();
+                (address, if up(number(address)) { member.weight.get() } else { 0 })
+            });
+            let members: BTreeMap<IpAddr, u8> = members.collect();
+            let serves = members.values().any(|weight| *weight > 0);
+            weights.extend(members.into_iter().map(|(address, weight)| (address, if active { weight } else { 0 })));
+            active &= !serves;
+        }
+        weights
+    }
+}
+
+fn server(n: u8) -> Backend {
+    backend(&format!("b{n}"), &format!("192.0.2.{n}"))
+}
+
+/// The number of the backend with this address.
+fn number(address: IpAddr) -> u8 {
+    (1..=BACKENDS).find(|n| server(*n).address == address).unwrap()
+}
+
+/// Two VIPs on each address, and one alone on the last.
+fn key(n: u8) -> VipKey {
+    let port = if n.is_multiple_of(2) { 81 } else { 80 }.try_into().unwrap();
+    VipKey {
+        address: ip(&format!("203.0.113.{}", n.div_ceil(2))),
+        service: Service::Port { protocol: Protocol::Tcp, port },
+    }
+}
+
+fn any_frontend(rng: &mut Rng, n: u8, generation: i64) -> Frontend {
+    let mut servers: Vec<Backend> = (1..=BACKENDS).map(server).collect();
+    rng.shuffle(&mut servers);
+    let (primary, standby) = servers[..rng.usize(1..=servers.len())].split_at(rng.usize(0..=1).min(servers.len() - 1));
+    let mut pools: Vec<Pool> = [("primary", primary), ("standby", standby)]
+        .into_iter()
+        .filter(|(_, members)| !members.is_empty())
+        .map(|(name, members)| pool(name, &members.iter().collect::<Vec<_>>()))
+        .collect();
+    for member in pools.iter_mut().flat_map(|pool| &mut pool.members) {
+        member.weight = Weight::new(rng.choice([0, 1, 10, 10, 50, 100]).unwrap()).unwrap();
+    }
+    let mut frontend = frontend(&format!("f{n}"), key(n), pools);
+    let nat = Encap::Nat4(rng.choice([8080, 9090]).unwrap().try_into().unwrap());
+    frontend.encap = match n {
+        1..=6 => Some(Encap::Gre4),
+        7..FRONTENDS => Some(nat),
+        _ => rng.choice([Some(Encap::Gre4), Some(nat)]).unwrap(),
+    };
+    frontend.revision.generation = generation;
+    frontend.sticky = rng.u8(0..4) == 0;
+    frontend.table_length = TableLength::new(rng.choice([1024, 1024, 2048]).unwrap()).unwrap();
+    frontend
+}
+
+/// The VIPs that were recreated: that is told as one event, whatever became of their servers.
+fn recreated(node: &Node) -> BTreeSet<VppVip> {
+    let told = node.told();
+    told.iter()
+        .filter_map(|event| if let Event::VipRecreate { vip, .. } = event { Some(vip.vip) } else { None })
+        .collect()
+}
+
+type Deeds = BTreeMap<String, usize>;
+
+fn count(deeds: impl IntoIterator<Item = String>) -> Deeds {
+    deeds.into_iter().fold(Deeds::new(), |mut counts, deed| {
+        *counts.entry(deed).or_default() += 1;
+        counts
+    })
+}
+
+/// What the events tell.
+fn told(node: &Node) -> Deeds {
+    let recreated = recreated(node);
+    count(node.told().iter().flat_map(|event| match event {
+        Event::VipAdded { vip, .. } => vec![format!("add {}", vip.vip)],
+        Event::VipRemoved { vip, .. } => vec![format!("remove {}", vip.vip)],
+        Event::VipRecreate { vip, .. } => vec![format!("add {}", vip.vip), format!("remove {}", vip.vip)],
+        Event::AsAdded { of, weight, .. } if !recreated.contains(&of.vip.vip) => {
+            vec![format!("add {} {} at {weight}", of.vip.vip, of.address)]
+        }
+        Event::AsRemoved { of, flush, .. } if !recreated.contains(&of.vip.vip) => {
+            vec![format!("remove {} {} flush {flush}", of.vip.vip, of.address)]
+        }
+        Event::AsWeightUpdated { of, to, flush, .. } => {
+            vec![format!("weigh {} {} at {to} flush {flush}", of.vip.vip, of.address)]
+        }
+        _ => Vec::new(),
+    }))
+}
+
+/// What VPP did, as it says.
+fn written(node: &Node, mark: Mark, recreated: &BTreeSet<VppVip>) -> Deeds {
+    let done = node.simulator.writes_since(mark).into_iter().filter(|written| written.retval == 0);
+    count(done.filter_map(|written| match written.write {
+        Write::AddVip(vip, _) => Some(format!("add {vip}")),
+        Write::RemoveVip(vip) => Some(format!("remove {vip}")),
+        Write::AddAs(vip, address, weight) if !recreated.contains(&vip) => {
+            Some(format!("add {vip} {address} at {weight}"))
+        }
+        Write::RemoveAs { vip, address, flush } if !recreated.contains(&vip) => {
+            Some(format!("remove {vip} {address} flush {flush}"))
+        }
+        Write::SetWeight { vip, address, weight, flush } => {
+            Some(format!("weigh {vip} {address} at {weight} flush {flush}"))
+        }
+        _ => None,
+    }))
+}

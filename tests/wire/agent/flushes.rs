@@ -1,0 +1,81 @@
+//! A flush is owed until VPP took it, paid once, and void when VPP restarted.
+
+use std::net::IpAddr;
+
+use maglev::{
+    model::health::BackendState::{Down, Up},
+    sandbox::vpp_simulator::{Mark, Write},
+};
+
+use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
+
+/// The weights that were set, each with whether flows went and whether VPP answered 0.
+fn set(node: &Node, mark: Mark) -> Vec<(IpAddr, u8, bool, bool)> {
+    let writes = node.simulator.writes_since(mark).into_iter();
+    let weights = writes.filter_map(|written| match written.write {
+        Write::SetWeight { address, weight, flush, .. } => Some((address, weight, flush, written.retval == 0)),
+        _ => None,
+    });
+    weights.collect()
+}
+
+#[tokio::test]
+async fn a_flush_that_vpp_refused_stays_owed_and_one_that_it_took_is_not_repeated() {
+    let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
+    let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a, &b])]);
+    let node = Node::following(config([web], node())).await;
+    node.until_programmed().await;
+    node.until_ready().await;
+    // Somebody else took it out: the flush is refused, and the server comes back by itself, at 0 and
+    // with the flush that an added server gets.
+    node.simulator.edit(|lb| lb.remove_as(vip("203.0.113.1").into(), ip("192.0.2.1")).unwrap());
+    let mark = node.simulator.mark();
+    node.set_state(&a, Down);
+    node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 0), ("192.0.2.2", 10)]).await;
+    node.until_programmed().await;
+    assert_eq!(set(&node, mark), [(ip("192.0.2.1"), 0, true, false)]);
+    // Meddled with after it was paid: the weight is repaired, the flows are left alone.
+    node.simulator.edit(|lb| lb.set_weight(vip("203.0.113.1").into(), ip("192.0.2.1"), 50).unwrap());
+    let mark = node.simulator.mark();
+    node.sync_now(None).await.unwrap();
+    node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 0), ("192.0.2.2", 10)]).await;
+    assert_eq!(set(&node, mark), [(ip("192.0.2.1"), 0, false, true)]);
+}
+
+#[tokio::test]
+async fn a_flush_is_paid_once_for_each_fall() {
+    let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
+    let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a, &b])]);
+    let node = Node::following(config([web], node())).await;
+    node.until_programmed().await;
+    let mark = node.simulator.mark();
+    for _ in 0..2 {
+        node.set_state(&a, Down);
+        node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 0), ("192.0.2.2", 10)]).await;
+        node.set_state(&a, Up);
+        node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 10), ("192.0.2.2", 10)]).await;
+    }
+    let a = ip("192.0.2.1");
+    assert_eq!(set(&node, mark), [(a, 0, true, true), (a, 10, false, true), (a, 0, true, true), (a, 10, false, true)]);
+}
+
+#[tokio::test]
+async fn a_flush_that_was_owed_when_vpp_died_is_void_with_the_next_one() {
+    let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
+    let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a, &b])]);
+    let node = Node::following(config([web], node())).await;
+    node.until_programmed().await;
+    node.simulator.stop().await.unwrap();
+    node.until("VPP is missed", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect"))).await;
+    let mark = node.simulator.mark();
+    node.set_state(&a, Down);
+    node.simulator.start_again().await.unwrap();
+    node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 0), ("192.0.2.2", 10)]).await;
+    node.until_programmed().await;
+    node.sync_now(None).await.unwrap();
+    node.until("a pass went by", |node| {
+        node.log().iter().filter(|line| line.starts_with("vpp-lb-sync-done scope=all")).count() >= 3
+    })
+    .await;
+    assert_eq!(set(&node, mark), [], "the weight came with the server, and there are no flows");
+}

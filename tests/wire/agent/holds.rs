@@ -1,0 +1,210 @@
+//! Mass removals: held, told, and let go by time or by a person; everything else goes on.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use maglev::{
+    agent::SyncRefused,
+    model::{
+        config::{Config, ForeignVips, NodeConfig, SyncConf},
+        health::BackendState::Down,
+        vip::{Encap, VipKey},
+    },
+    sandbox::vpp_simulator::{Prefix, VipSettings},
+};
+
+use super::fixture::{Node, backend, config, frontend, ip, name, node, pool, vip};
+
+const VIPS: u8 = 8;
+
+fn key(n: u8) -> VipKey {
+    vip(&format!("203.0.113.{n}"))
+}
+
+fn many(hold: Duration) -> Config {
+    let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
+    let frontends = (1..=VIPS).map(|n| frontend(&format!("f{n}"), key(n), vec![pool("primary", &[&a, &b])]));
+    let sync = SyncConf { mass_removal_hold: hold, ..node().sync };
+    config(frontends, NodeConfig { sync, ..node() })
+}
+
+async fn following(hold: Duration) -> Node {
+    let node = Node::following(many(hold)).await;
+    node.until_programmed().await;
+    node.until_ready().await;
+    node.clear_log();
+    node
+}
+
+fn remove(node: &Node, numbers: impl IntoIterator<Item = u8>) {
+    let mut config = node.config();
+    for n in numbers {
+        config.frontends.remove(&name(&format!("f{n}"))).unwrap();
+    }
+    node.set_config(config);
+}
+
+/// The holds that were told: id, removals, until.
+fn held(node: &Node) -> Vec<(String, u32, String)> {
+    let log = node.log();
+    let lines = log.iter().filter_map(|line| line.strip_prefix("vpp-lb-sync-held hold="));
+    let parts = lines.map(|line| {
+        let (id, rest) = line.split_once(" removals=").unwrap();
+        let (removals, until) = rest.split_once(" until=").unwrap();
+        (id.to_owned(), removals.parse().unwrap(), until.to_owned())
+    });
+    parts.collect()
+}
+
+fn vips(node: &Node) -> usize {
+    node.simulator.snapshot().vips.len()
+}
+
+#[tokio::test]
+async fn a_bulk_delete_is_held_while_all_else_goes_on_and_a_person_can_end_it() {
+    let node = following(Duration::from_secs(300)).await;
+    assert_eq!(node.sync_now(Some("0bad")).await, Err(SyncRefused::UnknownHold("0bad".into())));
+    remove(&node, 1..=6);
+    node.until("it is held", |node| !held(node).is_empty()).await;
+    let (id, removals, until) = held(&node).remove(0);
+    assert_eq!(removals, 6);
+    let left = until.parse::<jiff::Timestamp>().unwrap().duration_since(jiff::Timestamp::now());
+    assert!((280..=300).contains(&left.as_secs()), "{until}");
+    assert_eq!(vips(&node), usize::from(VIPS));
+    // What stays still follows health, what is held forwards as before, and a new one comes.
+    node.set_state(&backend("b", "192.0.2.2"), Down);
+    node.until_weights(key(7), &[("192.0.2.1", 10), ("192.0.2.2", 0)]).await;
+    let mut more = node.config();
+    let ninth = frontend("f9", key(9), vec![pool("primary", &[&backend("a", "192.0.2.1")])]);
+    more.frontends.insert(ninth.name.clone(), std::sync::Arc::new(ninth));
+    node.set_config(more);
+    node.until_weights(key(9), &[("192.0.2.1", 10)]).await;
+    node.until_weights(key(1), &[("192.0.2.1", 10), ("192.0.2.2", 10)]).await;
+    // One that comes back is not removed with the others.
+    let mut back = node.config();
+    let second = many(Duration::ZERO).frontends[&name("f2")].clone();
+    back.frontends.insert(second.name.clone(), second);
+    node.set_config(back);
+    node.until_one_programmed("f2").await;
+    node.sync_now(Some(&id)).await.unwrap();
+    node.until("the others are gone", |node| vips(node) == usize::from(VIPS) + 1 - 5).await;
+    node.until_weights(key(2), &[("192.0.2.1", 10), ("192.0.2.2", 0)]).await;
+    assert_eq!(node.sync_now(Some(&id)).await, Err(SyncRefused::UnknownHold(id.as_str().into())), "it has ended");
+    assert_eq!(held(&node).len(), 1, "told once");
+}
+
+#[tokio::test]
+async fn a_hold_ends_by_itself_and_outlives_a_session_with_vpp() {
+    let node = following(Duration::from_secs(10)).await;
+    remove(&node, 1..=VIPS);
+    node.until("it is held", |node| !held(node).is_empty()).await;
+    let mark = node.simulator.mark();
+    node.simulator.hang(Duration::from_secs(60));
+    node.sync_now(None).await.unwrap();
+    node.until("the session was given up", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect")))
+        .await;
+    node.simulator.wake();
+    node.until("there is another", |node| node.log().iter().any(|line| line.starts_with("vpp-connect "))).await;
+    assert_eq!((vips(&node), node.simulator.writes_since(mark).len()), (usize::from(VIPS), 0));
+    node.until("all are gone", |node| vips(node) == 0).await;
+    assert_eq!(held(&node).len(), 1, "the hold stayed the same");
+}
+
+#[tokio::test]
+async fn a_prune_one_by_one_is_held_above_half() {
+    let node = following(Duration::from_secs(300)).await;
+    for n in 1..=4 {
+        remove(&node, [n]);
+        node.until("it is gone", |node| vips(node) == usize::from(VIPS - n)).await;
+    }
+    for n in 5..=VIPS {
+        remove(&node, [n]);
+    }
+    node.until("the rest is held", |node| held(node).iter().map(|held| held.1).max() == Some(4)).await;
+    assert_eq!(vips(&node), 4);
+    let ids: BTreeSet<String> = held(&node).into_iter().map(|held| held.0).collect();
+    assert_eq!(ids.len(), 1, "one prune, one hold");
+}
+
+#[tokio::test]
+async fn a_restarted_agent_counts_anew_and_holds_what_went_meanwhile() {
+    let mut node = following(Duration::from_secs(300)).await;
+    node.stop_agent().await;
+    remove(&node, 1..=5);
+    node.start_agent();
+    node.until("it is held", |node| held(node).iter().any(|held| held.1 == 5)).await;
+    assert_eq!(vips(&node), usize::from(VIPS));
+}
+
+#[tokio::test]
+async fn servers_are_held_above_half_and_the_frontend_says_so() {
+    let servers: Vec<_> = (1..=8).map(|n| backend(&format!("s{n}"), &format!("192.0.2.{n}"))).collect();
+    let all: Vec<_> = servers.iter().collect();
+    let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &all)]);
+    let node = Node::following(config([web], node())).await;
+    node.until_programmed().await;
+    let replaced: Vec<_> = (1..=8).map(|n| backend(&format!("s{n}"), &format!("192.0.2.{}", n + 100))).collect();
+    node.edit("web", |web| web.pools = vec![pool("primary", &replaced.iter().collect::<Vec<_>>())]);
+    node.all_up();
+    node.until("all are replaced", |node| {
+        let weights = node.weights(vip("203.0.113.1"));
+        weights.len() == 8 && weights.contains_key(&ip("192.0.2.101")) && weights.values().all(|weight| *weight == 10)
+    })
+    .await;
+    node.edit("web", |web| web.pools = vec![pool("primary", &[&replaced[0], &replaced[1]])]);
+    node.until("they are held", |node| held(node).iter().any(|held| held.1 == 6)).await;
+    let told = "frontend-programmed name=default/web generation=3 result=Held reason=RemovalHeld";
+    node.until("it is told", |node| node.log().iter().any(|line| line == told)).await;
+    node.set_state(&replaced[1], Down);
+    node.until("health is followed", |node| node.weights(vip("203.0.113.1"))[&ip("192.0.2.102")] == 0).await;
+    assert_eq!(node.weights(vip("203.0.113.1")).len(), 8);
+    node.sync_now(Some(&held(&node)[0].0)).await.unwrap();
+    node.until_weights(vip("203.0.113.1"), &[("192.0.2.101", 10), ("192.0.2.102", 0)]).await;
+    node.until_programmed().await;
+}
+
+#[tokio::test]
+async fn what_vpp_would_refuse_beside_a_held_vip_waits_for_it() {
+    let node = following(Duration::from_secs(300)).await;
+    let mut config = node.config();
+    for n in 1..=VIPS {
+        config.frontends.remove(&name(&format!("f{n}"))).unwrap();
+    }
+    let mut other = frontend("other", VipKey { address: ip("203.0.113.1"), ..vip_81() }, vec![]);
+    other.pools = vec![pool("primary", &[&backend("a", "192.0.2.1")])];
+    other.encap = Some(Encap::Nat4(8080.try_into().unwrap()));
+    config.frontends.insert(other.name.clone(), std::sync::Arc::new(other.clone()));
+    node.set_config(config);
+    node.until("they are held", |node| held(node).iter().any(|held| held.1 == u32::from(VIPS))).await;
+    let told = "frontend-programmed name=default/other generation=1 result=Pending reason=RemovalHeld";
+    node.until("it waits", |node| node.log().iter().any(|line| line == told)).await;
+    node.sync_now(Some(&held(&node)[0].0)).await.unwrap();
+    node.until_weights(other.vip, &[("192.0.2.1", 10)]).await;
+    node.until_programmed().await;
+    assert!(!node.log().iter().any(|line| line.starts_with("vpp-lb-sync-error")), "VPP was asked nothing in vain");
+}
+
+fn vip_81() -> VipKey {
+    use maglev::model::vip::{Protocol, Service};
+    VipKey { service: Service::Port { protocol: Protocol::Tcp, port: 81.try_into().unwrap() }, ..key(1) }
+}
+
+#[tokio::test]
+async fn foreign_vips_that_are_to_be_removed_are_neither_held_nor_counted() {
+    let mut node = Node::new().await;
+    node.simulator.edit(|lb| {
+        for n in 1..=20 {
+            lb.add_vip(Prefix::host(ip(&format!("198.51.100.{n}"))), 6, 80, VipSettings::default()).unwrap();
+        }
+    });
+    let mut config = many(Duration::from_secs(300));
+    let sync = SyncConf { foreign_vips: ForeignVips::Remove, ..config.node.sync.clone() };
+    config.node = std::sync::Arc::new(NodeConfig { sync, ..self::node() });
+    node.set_config(config);
+    node.all_up();
+    node.start_agent();
+    node.until("the others are gone", |node| vips(node) == usize::from(VIPS)).await;
+    node.until_programmed().await;
+    remove(&node, 1..=2);
+    node.until("two of ours are gone", |node| vips(node) == usize::from(VIPS) - 2).await;
+    assert_eq!(held(&node), []);
+}

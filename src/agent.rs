@@ -22,6 +22,7 @@ mod ours;
 mod recreates;
 mod removals;
 mod reports;
+mod stats;
 mod status;
 mod vpp_dataplane;
 mod warmup;
@@ -44,6 +45,7 @@ pub use self::{
     handle::{AgentHandle, HoldId, SyncRefused},
     lock::{AgentLock, LockError},
     ours::OursError,
+    stats::{Publication, VppMetrics},
     status::{AgentStatus, Beat, Gate},
     vpp_dataplane::VppConnect,
     withdraw::{WithdrawError, Withdrawn, withdraw},

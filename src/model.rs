@@ -5,6 +5,7 @@
 
 pub mod actual;
 pub mod config;
+pub mod counters;
 pub mod desired;
 pub mod event;
 pub mod health;

@@ -3,6 +3,7 @@
 //! ```text
 //!   agent ── lb (typed operations) ── session (one socket, many in flight) ── frame ── VPP's api.sock
 //!             └── cli (text VPP has no message for)   └── messages ── codec
+//!         stats (counters in shared memory) ── VPP's stats.sock
 //! ```
 //!
 //! The simulator in `sandbox` speaks the same [`messages`] from the other side, so all of them
@@ -16,5 +17,6 @@ pub mod frame;
 pub mod lb;
 pub mod messages;
 pub mod session;
+pub mod stats;
 
 pub use error::{CloseReason, Error};

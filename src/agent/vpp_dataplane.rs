@@ -8,7 +8,12 @@ use std::{
 
 use futures::future::{BoxFuture, FutureExt};
 
-use super::dataplane::{Answer, Connect, Dataplane, DataplaneError, DataplaneInfo, Ended};
+use tokio::sync::watch;
+
+use super::{
+    dataplane::{Answer, Connect, Dataplane, DataplaneError, DataplaneInfo, Ended},
+    stats::{Publication, Published, Publisher},
+};
 use crate::{
     model::{
         actual::{Actual, ActualConf},
@@ -21,36 +26,71 @@ use crate::{
 /// The name under which VPP lists us (`show api clients`).
 const CLIENT_NAME: &str = "maglevd";
 
-/// Connects to a VPP.
+/// How often the counters are read.
+const STATS_EVERY: Duration = Duration::from_secs(5);
+
+/// Connects to a VPP, and publishes what is known of the one it is connected to.
 #[derive(Clone, Debug)]
 pub struct VppConnect {
     api_socket: PathBuf,
     events: Events,
+    stats_socket: Option<PathBuf>,
+    stats_every: Duration,
+    published: Arc<Published>,
 }
 
 impl VppConnect {
     /// A connector to the VPP that listens on `api_socket`.
     #[must_use]
     pub fn new(api_socket: &Path, events: Events) -> Self {
-        Self { api_socket: api_socket.to_owned(), events }
+        Self {
+            api_socket: api_socket.to_owned(),
+            events,
+            stats_socket: None,
+            stats_every: STATS_EVERY,
+            published: Arc::default(),
+        }
+    }
+
+    /// The counters are read too, from the stats socket at `path`. Without it VPP is driven all the
+    /// same, and the socket is tried again with each reading.
+    #[must_use]
+    pub fn with_stats(mut self, path: &Path) -> Self {
+        self.stats_socket = Some(path.to_owned());
+        self
+    }
+
+    /// How often the counters are read, instead of every 5 s.
+    #[must_use]
+    pub fn stats_every(mut self, every: Duration) -> Self {
+        self.stats_every = every;
+        self
+    }
+
+    /// What is known of the VPP that is connected; `None` while none is.
+    #[must_use]
+    pub fn stats(&self) -> watch::Receiver<Publication> {
+        self.published.subscribe()
     }
 }
 
 impl Connect for VppConnect {
     fn connect(&self, deadline: Duration) -> Answer<Arc<dyn Dataplane>> {
-        let path = self.api_socket.clone();
+        let (path, stats_socket) = (self.api_socket.clone(), self.stats_socket.clone());
+        let (published, every) = (Arc::clone(&self.published), self.stats_every);
         let options = SessionOptions { deadline, ..SessionOptions::new(CLIENT_NAME, self.events.clone()) };
         async move {
             let lb = Lb::connect(&path, options).await.map_err(|error| failed(&error))?;
+            let publisher = Publisher::start(lb.clone(), stats_socket, every, published).await;
             let info = DataplaneInfo {
                 version: lb.info().version.clone(),
                 build_date: lb.info().build_date.clone(),
                 pid: lb.info().pid,
                 api: path.display().to_string(),
-                stats: String::new(),
+                stats: publisher.socket(),
                 capabilities: lb.info().capabilities.to_string(),
             };
-            Ok(Arc::new(Vpp { lb, info }) as Arc<dyn Dataplane>)
+            Ok(Arc::new(Vpp { lb, info, publisher }) as Arc<dyn Dataplane>)
         }
         .boxed()
     }
@@ -59,6 +99,8 @@ impl Connect for VppConnect {
 struct Vpp {
     lb: Lb,
     info: DataplaneInfo,
+    /// Ends what it publishes when it is dropped, with the session.
+    publisher: Publisher,
 }
 
 impl Dataplane for Vpp {
@@ -75,7 +117,12 @@ impl Dataplane for Vpp {
     }
 
     fn read(&self) -> Answer<Actual> {
-        answer(self.lb.read())
+        let (read, indexes) = (self.lb.read(), self.publisher.indexes());
+        answer(async move {
+            let actual = read.await?;
+            indexes.take(&actual);
+            Ok(actual)
+        })
     }
 
     fn step(&self, step: &Step) -> Answer<()> {

@@ -5,12 +5,12 @@ use std::{io::Write as _, path::PathBuf};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::vpp_simulator::{Release, Simulator, SimulatorError, SimulatorOptions};
+use super::vpp_simulator::{Release, Simulator, SimulatorError, SimulatorOptions, Traffic};
 
 /// Run one simulated VPP with the lb plugin
 ///
 /// It speaks VPP's binary API on a real Unix socket and holds VIPs and application servers as VPP
-/// does; it forwards no packets and has no stats segment.
+/// does. It forwards no packets: with --traffic, the counters of its stats segment move as if it did.
 ///
 /// SIGHUP restarts it as VPP would restart: all connections are closed, all state is lost, the process id it reports
 /// changes. SIGTERM and SIGINT end it and remove the socket.
@@ -19,6 +19,14 @@ pub struct VppArgs {
     /// Where to make the API socket; missing directories are made, an old socket is replaced
     #[arg(long, value_name = "PATH")]
     pub api_socket: PathBuf,
+
+    /// Where to make the stats socket; without it there is none
+    #[arg(long, value_name = "PATH")]
+    pub stats_socket: Option<PathBuf>,
+
+    /// How many packets, of 100 bytes, seem to come to each VIP
+    #[arg(long, value_name = "PACKETS-PER-SECOND", default_value = "0")]
+    pub traffic: u32,
 
     /// The VPP release to be
     #[arg(long, value_enum, default_value = "26.10")]
@@ -48,7 +56,12 @@ pub async fn run(args: VppArgs) -> Result<(), VppCommandError> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let options = SimulatorOptions { release: args.release, ..SimulatorOptions::new(args.api_socket) };
+    let options = SimulatorOptions {
+        release: args.release,
+        stats_socket: args.stats_socket,
+        traffic: traffic(args.traffic),
+        ..SimulatorOptions::new(args.api_socket)
+    };
     let simulator = Simulator::start(options).await?;
     say(&simulator, "listening")?;
     loop {
@@ -63,6 +76,11 @@ pub async fn run(args: VppArgs) -> Result<(), VppCommandError> {
         }
     }
     Ok(simulator.stop().await?)
+}
+
+/// Nine of ten packets belong to a flow that is known already.
+fn traffic(rate: u32) -> Traffic {
+    Traffic { existing: rate - rate / 10, first: rate / 10, untracked: 0, packet_bytes: 100 }
 }
 
 fn say(simulator: &Simulator, what: &str) -> std::io::Result<()> {

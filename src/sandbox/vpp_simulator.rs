@@ -6,13 +6,14 @@
 //!  client ── socket ── server ── dispatch ── requests ── lb (state)      ── model::table
 //!                        │          └─ cli (show lb …)    ├ pool, vip, fib
 //!  test  ── Simulator ───┴── faults, journal, snapshot ───┘
+//!  client ── stats socket ── stats (segment) ── traffic ── lb
 //! ```
 //!
 //! Tests hold a [`Simulator`]: they make it hang, lose replies, die or restart, change its state
 //! behind the agent's back, and look at what it holds and what was asked of it. `maglev-sandbox vpp`
 //! runs one alone. Recordings of a real VPP 26.10 are the measure of it (`tests/wire/simulator.rs`).
 //!
-//! It has no stats segment yet, and it speaks only the messages that we use; see `ids`.
+//! It speaks only the messages that we use; see `ids`.
 
 mod cli;
 mod dispatch;
@@ -27,6 +28,8 @@ pub mod prefix;
 mod requests;
 mod server;
 pub mod snapshot;
+mod stats;
+mod traffic;
 pub mod vip;
 mod vpp;
 
@@ -45,22 +48,25 @@ use self::{
     server::{Run, Shared},
     vpp::World,
 };
+use crate::model::actual::VppVip;
+
 pub use self::{
     journal::{Mark, Write, Written},
     lb::{Lb, Refusal},
     options::{GarbageCollection, Recompute, Release, SimulatorOptions},
     prefix::Prefix,
     snapshot::{AsSnapshot, Snapshot, VipSnapshot},
+    traffic::Traffic,
     vip::VipSettings,
 };
 
 /// What can go wrong with a simulator itself.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulatorError {
-    /// The API socket cannot be made or removed.
-    #[error("cannot serve the api socket {}", path.display())]
+    /// The API socket, or the stats socket, cannot be made or removed.
+    #[error("cannot serve the api socket {} or its stats socket", path.display())]
     Socket {
-        /// The socket.
+        /// The API socket.
         path: PathBuf,
         /// Why.
         #[source]
@@ -109,12 +115,17 @@ impl Simulator {
     }
 
     fn serve(&self) -> Result<Arc<Run>, SimulatorError> {
-        let run = Run::start(self.api_socket(), Arc::clone(&self.shared));
+        let run = Run::start(self.api_socket(), self.options.stats_socket.as_deref(), Arc::clone(&self.shared));
         run.map(Arc::new).map_err(|source| self.socket_failed(source))
     }
 
     fn socket_failed(&self, source: io::Error) -> SimulatorError {
         SimulatorError::Socket { path: self.options.api_socket.clone(), source }
+    }
+
+    fn remove_sockets(&self) -> io::Result<()> {
+        self.options.stats_socket.as_deref().map_or(Ok(()), server::remove_file)?;
+        server::remove_file(self.api_socket())
     }
 
     /// The API socket.
@@ -142,7 +153,7 @@ impl Simulator {
             run.ended.cancel();
             run.finished().await;
         }
-        server::remove_file(self.api_socket()).map_err(|source| self.socket_failed(source))
+        self.remove_sockets().map_err(|source| self.socket_failed(source))
     }
 
     /// Starts a VPP that was stopped or has died. One that runs is left alone.
@@ -226,6 +237,11 @@ impl Simulator {
         self.shared.world().vpp.advance(by);
     }
 
+    /// From now on and until VPP ends, `traffic` comes to `vip`, also if it is added only later.
+    pub fn set_traffic(&self, vip: impl Into<VppVip>, traffic: Traffic) {
+        self.edit(|lb| lb.set_traffic(vip, traffic));
+    }
+
     /// The process id that VPP answers to `control_ping`.
     #[must_use]
     pub fn pid(&self) -> u32 {
@@ -276,7 +292,7 @@ impl Drop for Simulator {
         if let Some(run) = self.run.get_mut().take() {
             run.ended.cancel();
             // Nobody is left to be told that it failed.
-            let _ = server::remove_file(&self.options.api_socket);
+            let _ = self.remove_sockets();
         }
     }
 }

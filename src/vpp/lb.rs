@@ -9,6 +9,7 @@
 //! [`Plugin`], so that nothing outside this room notices.
 
 mod read;
+mod route;
 
 use std::{fmt, net::IpAddr, path::Path};
 

@@ -1,6 +1,7 @@
 //! The agent against a simulated VPP over a real socket: it follows, repairs, and survives.
 
 mod chaos;
+mod counts;
 mod fixture;
 mod flushes;
 mod follows;

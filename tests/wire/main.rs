@@ -20,3 +20,4 @@ mod simulator_command;
 mod simulator_hostile;
 mod simulator_papi;
 mod simulator_recording;
+mod stats;

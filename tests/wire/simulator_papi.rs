@@ -9,9 +9,9 @@ use maglev::sandbox::vpp_simulator::{Simulator, SimulatorOptions};
 
 use crate::papi_python::{interpreter, run};
 
-const REPLAY: Duration = Duration::from_secs(120);
+pub(crate) const REPLAY: Duration = Duration::from_secs(120);
 
-fn papi_directory() -> PathBuf {
+pub(crate) fn papi_directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire/papi")
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::anyhow;
 use futures::FutureExt as _;
 use maglev::{
-    agent::{Agent, AgentOptions, VppConnect},
+    agent::{Agent, AgentOptions, VppConnect, VppMetrics},
     health::{self, HealthOptions},
     k8s::{ClientOptions, Delays, WatchOptions, Watches, client},
     model::event::Events,
@@ -63,7 +63,8 @@ async fn start(flags: &Flags, events: Events, registry: Registry, stop: &Cancell
     options.metrics.register(&registry)?;
     let (health_rx, health) = health::start(options, config_rx.clone(), events.clone(), stop.clone())?;
 
-    let connect = Arc::new(VppConnect::new(api, events.clone()));
+    let connect = Arc::new(VppConnect::new(api, events.clone()).with_stats(&flags.vpp_stats_socket));
+    registry.register(Box::new(VppMetrics::new(connect.stats(), config_rx.clone(), now)))?;
     let agent = Agent::new(AgentOptions::new(node_name, api), connect, config_rx, health_rx, events);
     let (status_rx, beat) = (agent.status(), agent.beat());
     let (live, ready) = (Arc::new(move || beat.alive()), Arc::new(move || status_rx.borrow().ready()));
@@ -76,4 +77,9 @@ async fn start(flags: &Flags, events: Events, registry: Registry, stop: &Cancell
     parts.spawn(async { Ok(agent.await?) });
     parts.spawn_blocking(|| health.join().map_err(|_| anyhow!("the health checker panicked")));
     Ok(parts)
+}
+
+/// Now, in Unix seconds.
+fn now() -> u64 {
+    jiff::Timestamp::now().as_second().try_into().unwrap_or(0)
 }

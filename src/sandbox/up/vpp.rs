@@ -20,6 +20,8 @@ use crate::sandbox::processes::{Launch, Process, Processes};
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long it may take to end.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
+/// Packets per second that seem to come to each VIP, so that there is something to see.
+const TRAFFIC: &str = "100";
 /// How long after its death it is started again.
 const RESTART: Duration = Duration::from_secs(1);
 
@@ -108,7 +110,9 @@ fn launch(directory: &Directory, node: &NodeSpec) -> Result<Launch, SandboxError
     let name = format!("vpp-{}", node.name);
     let program = std::env::current_exe().map_err(SandboxError::file("find", "this program"))?;
     let log = directory.log(&name);
-    Ok(Launch::new(name, program, log).arg("vpp").arg("--api-socket").arg(directory.socket(node, "api.sock")))
+    let launch = Launch::new(name, program, log).arg("vpp").arg("--traffic").arg(TRAFFIC);
+    let launch = launch.arg("--api-socket").arg(directory.socket(node, "api.sock"));
+    Ok(launch.arg("--stats-socket").arg(directory.socket(node, "stats.sock")))
 }
 
 async fn listens(process: &Process, socket: &Path) -> Result<(), SandboxError> {

@@ -1,7 +1,7 @@
 //! The texts of `show lb` and `show lb vips [verbose]`, letter by letter as VPP 26.10 prints them.
 //!
-//! Called by `dispatch` for `cli_inband`. Any other command gets VPP's complaint. Packet and flow
-//! counts are 0: no packet ever meets a simulated VPP.
+//! Called by `dispatch` for `cli_inband`. Any other command gets VPP's complaint. Flow counts
+//! are 0: no packet ever meets a simulated VPP, but see `traffic`.
 
 use std::fmt::Write as _;
 
@@ -88,8 +88,8 @@ fn detail(text: &mut String, lb: &Lb, index: u32, vip: &Vip) -> std::fmt::Result
         _ => {}
     }
     writeln!(text, "  counters:")?;
-    for counter in COUNTERS {
-        writeln!(text, "    {counter}: 0")?;
+    for (counter, packets) in COUNTERS.iter().zip(vip.counters.packets) {
+        writeln!(text, "    {counter}: {packets}")?;
     }
     writeln!(text, "  #as:{}", vip.servers.len())?;
     for (_, &slot) in vip.servers.iter() {

@@ -29,21 +29,25 @@ pub(super) struct Fib {
     routes: BTreeMap<Prefix, (u32, u32)>,
     free: Vec<u32>,
     next: u32,
+    /// Packets and bytes that took each route, by its index.
+    counters: BTreeMap<u32, (u64, u64)>,
 }
 
 impl Fib {
     pub(super) fn new() -> Self {
-        Self { routes: BTreeMap::new(), free: Vec::new(), next: FIRST_INDEX }
+        Self { routes: BTreeMap::new(), free: Vec::new(), next: FIRST_INDEX, counters: BTreeMap::new() }
     }
 
     /// One more needs the route to `prefix`; returns its index.
     pub(super) fn acquire(&mut self, prefix: Prefix) -> u32 {
-        let (free, next) = (&mut self.free, &mut self.next);
+        let (free, next, counters) = (&mut self.free, &mut self.next, &mut self.counters);
         let route = self.routes.entry(prefix).or_insert_with(|| {
             let index = free.pop().unwrap_or_else(|| {
                 *next += 1;
                 *next - 1
             });
+            // An index that is used again begins at 0.
+            counters.insert(index, (0, 0));
             (index, 0)
         });
         route.1 += 1;
@@ -58,6 +62,19 @@ impl Fib {
             self.free.push(route.0);
             self.routes.remove(&prefix);
         }
+    }
+
+    /// Packets took the route to exactly `prefix`.
+    pub(super) fn count(&mut self, prefix: Prefix, packets: u64, bytes: u64) {
+        if let Some((index, _)) = self.routes.get(&prefix) {
+            let (all_packets, all_bytes) = self.counters.entry(*index).or_default();
+            (*all_packets, *all_bytes) = (*all_packets + packets, *all_bytes + bytes);
+        }
+    }
+
+    /// What took each route that there is or was, by its index.
+    pub(super) fn counters(&self) -> &BTreeMap<u32, (u64, u64)> {
+        &self.counters
     }
 
     /// The route to exactly `prefix`, or else the longest one that covers it. A default route is

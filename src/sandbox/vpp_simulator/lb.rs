@@ -17,6 +17,7 @@ use super::{
     options::{GarbageCollection, Recompute},
     pool::Pool,
     prefix::Prefix,
+    traffic::Flows,
     vip::{Server, Vip, VipSettings, VipType, identity},
 };
 use crate::model::{
@@ -72,6 +73,8 @@ pub struct Lb {
     pub(super) vips: Pool<Vip>,
     pub(super) servers: Pool<Server>,
     pub(super) fib: Fib,
+    /// What comes to the VIPs.
+    pub(super) flows: Flows,
     /// Index of each VIP that is not deleted.
     live: BTreeMap<VppVip, u32>,
     /// For NAT, the servers and ports whose packets are translated back. Whose VIP that is for, VPP
@@ -99,6 +102,7 @@ impl Lb {
             vips: Pool::new(1),
             servers: Pool::new(1),
             fib: Fib::new(),
+            flows: Flows::default(),
             live: BTreeMap::new(),
             mappings: BTreeSet::new(),
             crashed: false,
@@ -116,6 +120,7 @@ impl Lb {
             self.next_collection += self.collection.interval.max(Duration::from_millis(1));
         }
         self.now = now.max(self.now);
+        self.count_traffic(self.now);
     }
 
     /// `lb_conf`. 0xffffffff keeps the number of buckets or the timeout.

@@ -4,6 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::ValueEnum;
 
+use super::traffic::Traffic;
+
 /// The VPP to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Release {
@@ -44,6 +46,10 @@ impl Default for GarbageCollection {
 pub struct SimulatorOptions {
     /// The API socket. Its parent directories are made, an old socket file is replaced.
     pub api_socket: PathBuf,
+    /// The stats socket, likewise; without it there is none.
+    pub stats_socket: Option<PathBuf>,
+    /// What comes to each VIP that [`super::Simulator::set_traffic`] says nothing of.
+    pub traffic: Traffic,
     /// The VPP to be.
     pub release: Release,
     /// When removed things leave memory.
@@ -58,6 +64,8 @@ impl SimulatorOptions {
     pub fn new(api_socket: impl Into<PathBuf>) -> Self {
         Self {
             api_socket: api_socket.into(),
+            stats_socket: None,
+            traffic: Traffic::default(),
             release: Release::default(),
             garbage_collection: GarbageCollection::default(),
             recompute: Recompute::default(),

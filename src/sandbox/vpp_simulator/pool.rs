@@ -48,6 +48,11 @@ impl<T> Pool<T> {
         (self.reserved..).zip(&self.slots).filter_map(|(index, slot)| Some((index, slot.as_ref()?)))
     }
 
+    /// The same to change.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
+        (self.reserved..).zip(&mut self.slots).filter_map(|(index, slot)| Some((index, slot.as_mut()?)))
+    }
+
     /// The number of slots in use, placeholders left out.
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.free.len()

@@ -22,6 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     dispatch::{Fate, dispatch},
+    stats::StatsServer,
     vpp::World,
 };
 use crate::vpp::frame::{self, ReadError};
@@ -48,7 +49,7 @@ impl Shared {
     }
 
     /// Returns when VPP does not hang (any more).
-    async fn awake(&self) {
+    pub(super) async fn awake(&self) {
         let mut hang_rx = self.hang.subscribe();
         loop {
             let until = *hang_rx.borrow_and_update();
@@ -71,13 +72,17 @@ pub(super) struct Run {
 
 impl Run {
     /// Binds the socket, whose directory is made and whose old file is replaced, and serves it.
-    pub(super) fn start(socket: &Path, shared: Arc<Shared>) -> io::Result<Self> {
+    pub(super) fn start(socket: &Path, stats: Option<&Path>, shared: Arc<Shared>) -> io::Result<Self> {
         if let Some(directory) = socket.parent() {
             std::fs::create_dir_all(directory)?;
         }
         remove_file(socket)?;
-        let listener = UnixListener::bind(socket)?;
         let (ended, tasks) = (CancellationToken::new(), TaskTracker::new());
+        if let Some(path) = stats {
+            // First, so that who reaches the API socket finds this one as well.
+            tasks.spawn(StatsServer::bind(path)?.run(Arc::clone(&shared), ended.clone()));
+        }
+        let listener = UnixListener::bind(socket)?;
         tasks.spawn(accept(listener, shared, ended.clone(), tasks.clone()));
         Ok(Self { ended, tasks })
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{pool::Pool, prefix::Prefix};
+use super::{pool::Pool, prefix::Prefix, traffic::Counters};
 use crate::model::actual::VppVip;
 
 /// The identity that VPP gives a VIP: port 0 means all ports, whatever the protocol. No protocol is
@@ -127,11 +127,23 @@ pub struct Vip {
     pub(super) stale: bool,
     /// When its servers were last looked at for garbage, or when it was added.
     pub(super) collected_at: Duration,
+    /// What came to it.
+    pub(super) counters: Counters,
 }
 
 impl Vip {
     pub(super) fn new(id: VppVip, prefix: Prefix, kind: VipType, settings: VipSettings, now: Duration) -> Self {
-        Self { id, prefix, kind, settings, used: true, servers: Pool::new(0), stale: false, collected_at: now }
+        Self {
+            id,
+            prefix,
+            kind,
+            settings,
+            used: true,
+            servers: Pool::new(0),
+            stale: false,
+            collected_at: now,
+            counters: Counters::default(),
+        }
     }
 
     /// The byte that VPP keeps DSCP or service type in: the two share their place.

@@ -1,6 +1,6 @@
 //! What a simulator knows: the VPP that runs at the moment, the faults in force and the journal.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -10,6 +10,7 @@ use super::{
     lb::Lb,
     options::{Release, SimulatorOptions},
     pool::Pool,
+    traffic::Flows,
 };
 
 /// The bit that VPP sets in the index of a client that came by the socket.
@@ -22,6 +23,8 @@ pub(super) struct Vpp {
     /// Its process id, or what it says is one: no two runs have the same.
     pub(super) pid: u32,
     booted: Instant,
+    /// When that was, in Unix seconds.
+    pub(super) boot_time: u64,
     /// How much later it is than the clock says.
     ahead: Duration,
     clients: Pool<()>,
@@ -29,11 +32,15 @@ pub(super) struct Vpp {
 
 impl Vpp {
     fn new(options: &SimulatorOptions, run: u32) -> Self {
+        let mut lb = Lb::new(options.garbage_collection, options.recompute);
+        lb.flows = Flows::new(options.traffic);
+        let boot_time = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
         match options.release {
             Release::V26_10 => Self {
-                lb: Lb::new(options.garbage_collection, options.recompute),
+                lb,
                 pid: std::process::id().wrapping_add(run),
                 booted: Instant::now(),
+                boot_time,
                 ahead: Duration::ZERO,
                 clients: Pool::new(1),
             },
@@ -57,7 +64,12 @@ impl Vpp {
 
     /// Does what fell due since it was last looked at.
     pub(super) fn catch_up(&mut self) {
-        self.lb.advance_to(self.booted.elapsed() + self.ahead);
+        self.lb.advance_to(self.uptime());
+    }
+
+    /// The time since its start.
+    pub(super) fn uptime(&self) -> Duration {
+        self.booted.elapsed() + self.ahead
     }
 
     /// Lets it be `by` later.

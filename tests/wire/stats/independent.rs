@@ -1,0 +1,50 @@
+//! `vpp_papi.vpp_stats.VPPStats`, VPP's own Python client, reads the simulator's segment as ours does.
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use maglev::{sandbox::vpp_simulator::Traffic, vpp::stats::StatsClient};
+use serde_json::Value as Json;
+
+use super::{everything, simulated::Vpp};
+use crate::{
+    papi_python::{interpreter, run},
+    simulator_papi::{REPLAY, papi_directory},
+};
+
+const EXISTING: &str = "packet from existing sessions";
+
+#[tokio::test]
+async fn an_independent_client_lists_and_dumps_the_same_values() {
+    let python = interpreter().await.unwrap();
+    let vpp = Vpp::start().await;
+    for last in 1..=3 {
+        let (vip, _) = vpp.add(last);
+        let rate = u32::from(last) * 1000;
+        vpp.simulator.set_traffic(vip, Traffic { existing: rate, first: 7, untracked: 1, packet_bytes: 64 });
+    }
+    vpp.simulator.advance(Duration::from_secs(10));
+    // From here on nothing moves.
+    for last in 1..=3 {
+        vpp.simulator.set_traffic(vpp.vip(last), Traffic::default());
+    }
+    let socket = vpp.directory.path().join("run/stats.sock");
+    let script = papi_directory().join("stats.py");
+    let (read, text) = run(&python, &[&script, &socket], REPLAY).await.unwrap();
+    assert!(read, "{text}");
+    let mut theirs: BTreeMap<String, Json> = serde_json::from_str(&text).unwrap();
+    let mut ours = ours(&socket).await;
+    // It has beaten meanwhile, perhaps.
+    for values in [&mut ours, &mut theirs] {
+        assert!(values.remove("/sys/heartbeat").is_some_and(|beats| beats.is_u64()));
+    }
+    assert_eq!(ours, theirs);
+    let (main, worker) = (&ours[EXISTING][0][3], &ours[EXISTING][1][3]);
+    let (main, worker) = (main.as_u64().unwrap(), worker.as_u64().unwrap());
+    assert!(main + worker >= 30_000 && main > 0 && worker > main, "{main} and {worker}");
+}
+
+async fn ours(socket: &Path) -> BTreeMap<String, Json> {
+    let socket = socket.to_owned();
+    let open = move || StatsClient::open(&socket, Duration::from_secs(30));
+    tokio::task::spawn_blocking(open).await.unwrap().unwrap().read(everything).unwrap()
+}

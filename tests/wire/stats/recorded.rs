@@ -1,0 +1,56 @@
+//! A segment of a real VPP 26.10 after 5,000 packets, and what an independent client read from it.
+
+use std::{collections::BTreeMap, io::Read};
+
+use maglev::vpp::stats::{Segment, words};
+use serde_json::Value as Json;
+
+use super::{everything, plain};
+
+/// The recorded segment.
+pub(super) fn segment() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let packed = include_bytes!("../data/stats-26.10.bin.zst");
+    ruzstd::decoding::StreamingDecoder::new(&packed[..]).unwrap().read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+pub(super) fn expected() -> BTreeMap<String, Json> {
+    serde_json::from_str(include_str!("../data/stats-26.10.expected.json")).unwrap()
+}
+
+#[test]
+fn a_real_segment_reads_as_an_independent_client_read_it() {
+    let words = words(&segment());
+    let expected = expected();
+    let all = Segment::new(&words).read(everything).unwrap();
+    assert!(all.len() > 3000, "{} entries", all.len());
+    for (name, value) in &expected {
+        assert_eq!(all.get(name), Some(value), "{name}");
+    }
+    // Links, which the expectations have none of: the parts of a vector that is there as well.
+    let memory = &all["/mem/stat segment"][0];
+    for (part, index) in [("total", 0), ("used", 1), ("free", 2)] {
+        assert_eq!(all[&format!("/mem/stat segment/{part}")], serde_json::json!([memory[index]]), "{part}");
+    }
+}
+
+#[test]
+fn counters_are_found_by_name_and_summed_over_threads() {
+    let words = words(&segment());
+    let names = ["untracked packet", "/net/route/to", "no such counter", "/sys/heartbeat"];
+    Segment::new(&words)
+        .read(|view| {
+            let [untracked, route, none, heartbeat] = view.find(names);
+            assert!(none.is_none());
+            assert_eq!(view.simple_sums(untracked.unwrap(), "untracked packet")?[1], 1192);
+            let route = view.combined_sums(route.unwrap(), "/net/route/to")?[10];
+            assert_eq!((route.packets, route.bytes), (5000, 320_000));
+            assert_eq!(view.scalar(heartbeat.unwrap(), "/sys/heartbeat")?, 7);
+            let wrong = view.simple_sums(heartbeat.unwrap(), "/sys/heartbeat").unwrap_err();
+            assert_eq!(wrong.reason(), "WrongType");
+            assert_eq!(plain(view.value(heartbeat.unwrap())?), 7);
+            Ok(())
+        })
+        .unwrap();
+}

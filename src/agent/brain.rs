@@ -16,7 +16,7 @@ use super::{
     removals::{Held, Removals, Totals},
     reports::Reports,
     warmup::{Gate, Warmup},
-    world::{Concerned, VipView, World, in_vpp},
+    world::{Concerned, VipView, World},
 };
 use crate::model::{
     Name,
@@ -95,9 +95,9 @@ impl Brain {
     /// Takes note of conditions and states.
     pub(super) fn observe(&mut self, views: &[VipView], actual: &Actual) {
         for VipView { frontend, want, effective } in views {
-            let have = in_vpp(Some(actual), frontend.vip);
+            let vpp = |address: IpAddr| actual.weight(&frontend.vip.into(), address);
             if want.is_some() {
-                self.flushes.observe(frontend.vip, &effective.ases, frontend.on_backend_down, have);
+                self.flushes.observe(frontend.vip, &effective.ases, frontend.on_backend_down, vpp);
             }
         }
         self.observe_states(views, Some(actual));
@@ -106,8 +106,7 @@ impl Brain {
     /// Takes note of the Frontends' states.
     pub(super) fn observe_states(&mut self, views: &[VipView], actual: Option<&Actual>) {
         for VipView { frontend, effective, .. } in views {
-            let have = in_vpp(actual, frontend.vip);
-            let vpp = |address: IpAddr| have.and_then(|vip| vip.ases.get(&address)).map(|of| of.weight);
+            let vpp = |address: IpAddr| actual.and_then(|actual| actual.weight(&frontend.vip.into(), address));
             self.reports.set_state(frontend, effective, self.world.health(), vpp);
         }
     }
@@ -238,8 +237,8 @@ impl Brain {
                 weight: weight.get(),
                 flush: true,
             },
-            Step::RemoveAs { vip, address, weight } => {
-                Event::AsRemoved { of: self.as_ref(*vip, *address, None), weight: *weight, flush: true }
+            Step::RemoveAs { vip, address, weight, flush } => {
+                Event::AsRemoved { of: self.as_ref(*vip, *address, None), weight: *weight, flush: *flush }
             }
             Step::SetWeight { vip, address, backend, from, to, flush } => Event::AsWeightUpdated {
                 of: self.as_ref((*vip).into(), *address, Some(backend)),

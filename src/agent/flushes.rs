@@ -9,7 +9,6 @@ use std::{
 };
 
 use crate::model::{
-    actual::ActualVip,
     config::OnBackendDown,
     plan::{DueFlushes, Step},
     vip::VipKey,
@@ -24,21 +23,20 @@ pub(super) struct Flushes {
 }
 
 impl Flushes {
-    /// Takes note of a VIP's conditions, VPP having `have` of it.
+    /// Takes note of a VIP's conditions; `vpp` tells the weight that VPP has for an address.
     pub(super) fn observe(
         &mut self,
         vip: VipKey,
         ases: &BTreeMap<IpAddr, WantAs>,
         on_backend_down: OnBackendDown,
-        have: Option<&ActualVip>,
+        vpp: impl Fn(IpAddr) -> Option<u8>,
     ) {
         let before = self.seen.remove(&vip).unwrap_or_default();
         for (address, of) in ases {
             let was = before.get(address).copied().unwrap_or(Condition::NeverKnown);
-            let in_vpp = have.and_then(|vip| vip.ases.get(address)).map(|of| of.weight);
             if !of.condition.flushes(on_backend_down) {
                 self.owed.remove(&(vip, *address));
-            } else if was != of.condition && owes(was, in_vpp) {
+            } else if was != of.condition && owes(was, vpp(*address)) {
                 self.owed.insert((vip, *address));
             }
         }
@@ -92,7 +90,6 @@ mod tests {
     use super::*;
     use crate::model::{
         Name,
-        actual::ActualAs,
         vip::{Service, Weight},
         weights::WantWeight,
     };
@@ -114,15 +111,7 @@ mod tests {
 
     fn observe(flushes: &mut Flushes, condition: Condition, weight: Option<u8>, on_down: OnBackendDown) {
         let of = WantAs { backend: Name::namespaced("default", "b"), condition, weight: WantWeight::Set(Weight::ZERO) };
-        let ases = weight.map(|weight| (SERVER, ActualAs { weight, buckets: 0 }));
-        let have = ActualVip {
-            encap: None,
-            sticky: None,
-            table_length: None,
-            pool_index: None,
-            ases: ases.into_iter().collect(),
-        };
-        flushes.observe(vip(), &BTreeMap::from([(SERVER, of)]), on_down, Some(&have));
+        flushes.observe(vip(), &BTreeMap::from([(SERVER, of)]), on_down, |_| weight);
     }
 
     #[test]

@@ -20,7 +20,11 @@ use crate::{
         event::Events,
         plan::Step,
     },
-    vpp::{error::Error, lb::Lb, session::SessionOptions},
+    vpp::{
+        error::Error,
+        lb::{ConfMemory, Lb},
+        session::SessionOptions,
+    },
 };
 
 /// The name under which VPP lists us (`show api clients`).
@@ -37,6 +41,7 @@ pub struct VppConnect {
     stats_socket: Option<PathBuf>,
     stats_every: Duration,
     published: Arc<Published>,
+    memory: ConfMemory,
 }
 
 impl VppConnect {
@@ -49,6 +54,7 @@ impl VppConnect {
             stats_socket: None,
             stats_every: STATS_EVERY,
             published: Arc::default(),
+            memory: ConfMemory::default(),
         }
     }
 
@@ -79,8 +85,9 @@ impl Connect for VppConnect {
         let (path, stats_socket) = (self.api_socket.clone(), self.stats_socket.clone());
         let (published, every) = (Arc::clone(&self.published), self.stats_every);
         let options = SessionOptions { deadline, ..SessionOptions::new(CLIENT_NAME, self.events.clone()) };
+        let memory = self.memory.clone();
         async move {
-            let lb = Lb::connect(&path, options).await.map_err(|error| failed(&error))?;
+            let lb = Lb::connect_again(&path, options, memory).await.map_err(|error| failed(&error))?;
             let publisher = Publisher::start(lb.clone(), stats_socket, every, published).await;
             let info = DataplaneInfo {
                 version: lb.info().version.clone(),
@@ -133,7 +140,7 @@ impl Dataplane for Vpp {
             Step::RemoveVip { vip, .. } => answer(self.lb.remove_vip(*vip)),
             // The flush drops the pins of an earlier life of the same server; a new one has none.
             Step::AddAs { vip, address, weight, .. } => answer(self.lb.add_as((*vip).into(), *address, *weight, true)),
-            Step::RemoveAs { vip, address, .. } => answer(self.lb.remove_as(*vip, *address, true)),
+            Step::RemoveAs { vip, address, flush, .. } => answer(self.lb.remove_as(*vip, *address, *flush)),
             Step::SetWeight { vip, address, to, flush, .. } => {
                 answer(self.lb.set_weight((*vip).into(), *address, *to, *flush))
             }

@@ -128,11 +128,11 @@ impl World {
     pub(super) fn views(&self, address: IpAddr, actual: Option<&Actual>) -> Vec<VipView> {
         let names = self.by_address.get(&address).into_iter().flatten();
         let frontends = names.filter_map(|name| self.config.as_ref()?.frontends.get(name));
-        frontends.map(|frontend| self.view(frontend, in_vpp(actual, frontend.vip))).collect()
+        frontends.map(|frontend| self.view(frontend, actual)).collect()
     }
 
-    fn view(&self, frontend: &Arc<Frontend>, have: Option<&ActualVip>) -> VipView {
-        let (want, effective) = match want(frontend, &self.health, have) {
+    fn view(&self, frontend: &Arc<Frontend>, actual: Option<&Actual>) -> VipView {
+        let (want, effective) = match want(frontend, &self.health, actual) {
             Some((want, effective)) => (Some(want), effective),
             None => (None, Effective::default()),
         };

@@ -84,7 +84,7 @@ pub struct ActualEncap {
     pub kind: u32,
     /// The code point; meaningful for L3DSR.
     pub dscp: u8,
-    /// The port, in host order; meaningful for NAT.
+    /// The port, in host order; meaningful for NAT. 0 where VPP did not tell it.
     pub target_port: u16,
 }
 
@@ -132,6 +132,19 @@ pub struct ActualAs {
 pub struct Actual {
     /// By identity.
     pub vips: BTreeMap<VppVip, ActualVip>,
+    /// This VPP has no weights (up to 26.06): an application server that is there has
+    /// [`Weight::PRESENT`](super::vip::Weight::PRESENT), one that is not has none, which is weight 0.
+    pub weightless: bool,
+}
+
+impl Actual {
+    /// The weight of an application server; `None` where nothing is known of it. Without weights,
+    /// what a VIP does not have is at 0.
+    #[must_use]
+    pub fn weight(&self, vip: &VppVip, address: IpAddr) -> Option<u8> {
+        let vip = self.vips.get(vip)?;
+        vip.ases.get(&address).map(|of| of.weight).or(self.weightless.then_some(0))
+    }
 }
 
 /// VPP's global settings of the LB plugin (`lb_conf_get`).
@@ -141,13 +154,16 @@ pub struct ActualConf {
     pub ipv4_source: Ipv4Addr,
     /// Source of IPv6 encapsulation; all ones = unset.
     pub ipv6_source: Ipv6Addr,
-    /// Buckets of each worker's sticky table.
+    /// Buckets of each worker's sticky table; [`Self::UNKNOWN`] where VPP cannot be asked.
     pub sticky_buckets_per_core: u32,
-    /// Seconds after which an idle flow is forgotten.
+    /// Seconds after which an idle flow is forgotten; [`Self::UNKNOWN`] where VPP cannot be asked.
     pub flow_timeout: u32,
 }
 
 impl ActualConf {
+    /// A number that VPP does not tell (up to 26.06). VPP reads the same as "leave it as it is".
+    pub const UNKNOWN: u32 = u32::MAX;
+
     /// The IPv4 source, unless it is unset.
     #[must_use]
     pub fn ipv4(&self) -> Option<Ipv4Addr> {

@@ -126,6 +126,18 @@ pub struct Frontend {
     pub table_length: TableLength,
 }
 
+impl Frontend {
+    /// Whether some pool gives its backends shares that differ, which needs a VPP with weights. A
+    /// weight of 0 is a share that every VPP can give.
+    #[must_use]
+    pub fn has_unequal_weights(&self) -> bool {
+        self.pools.iter().any(|pool| {
+            let mut shares = pool.members.iter().map(|member| member.weight).filter(|weight| *weight > Weight::ZERO);
+            shares.next().is_some_and(|first| shares.any(|other| other != first))
+        })
+    }
+}
+
 /// What the agents do about a Frontend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {

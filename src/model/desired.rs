@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use super::{
-    actual::{ActualEncap, ActualVip},
+    actual::{Actual, ActualEncap, ActualVip, VppVip},
     config::{Frontend, Standing},
     health::HealthSnapshot,
     name::Name,
@@ -21,7 +21,8 @@ pub enum Want {
     Hold {
         /// Why.
         problem: Problem,
-        /// Weights that still follow health, for application servers that VPP has.
+        /// Weights that still follow health, for application servers that VPP has. (Without weights
+        /// one that VPP does not have is at weight 0, so there they come and go.)
         weights: BTreeMap<IpAddr, WantAs>,
     },
 }
@@ -55,10 +56,12 @@ pub struct Wanted {
 pub type Desired = BTreeMap<VipKey, Wanted>;
 
 /// What `frontend` wants now, and its effective weights; `None` for a withdrawn one.
-/// `have` is its VIP in VPP.
+/// `actual` is what VPP has; where that has no weights, what is wanted has none either, but the
+/// effective weights stay as the Frontend says.
 #[must_use]
-pub fn want(frontend: &Frontend, health: &HealthSnapshot, have: Option<&ActualVip>) -> Option<(Want, Effective)> {
-    let vpp = |address: IpAddr| have.and_then(|vip| vip.ases.get(&address)).map(|of| of.weight);
+pub fn want(frontend: &Frontend, health: &HealthSnapshot, actual: Option<&Actual>) -> Option<(Want, Effective)> {
+    let vip = VppVip::from(frontend.vip);
+    let vpp = |address: IpAddr| actual.and_then(|actual| actual.weight(&vip, address));
     let effective = effective(&frontend.pools, health, vpp);
     let want = match &frontend.standing {
         Standing::Withdrawn(_) => return None,
@@ -71,10 +74,23 @@ pub fn want(frontend: &Frontend, health: &HealthSnapshot, have: Option<&ActualVi
             keep_unclaimed: effective.keep_unclaimed,
         }),
     };
+    let want = match actual {
+        Some(actual) if actual.weightless => want.without_weights(actual.vips.contains_key(&vip)),
+        _ => want,
+    };
     Some((want, effective))
 }
 
 impl Want {
+    /// The same for a VPP without weights; `vip_exists` there.
+    #[must_use]
+    pub fn without_weights(self, vip_exists: bool) -> Self {
+        match self {
+            Self::Exactly(vip) => Self::Exactly(vip.without_weights(vip_exists)),
+            Self::Hold { problem, weights } => Self::Hold { problem, weights: without_weights(weights, vip_exists) },
+        }
+    }
+
     /// The same, but leaving the VIP itself alone for `problem`; weights still follow health.
     #[must_use]
     pub fn hold(self, problem: Problem) -> Self {
@@ -115,7 +131,18 @@ impl fmt::Display for Mismatch {
     }
 }
 
+fn without_weights(ases: BTreeMap<IpAddr, WantAs>, vip_exists: bool) -> BTreeMap<IpAddr, WantAs> {
+    let presence = |of: WantAs| WantAs { weight: of.weight.without_weights(vip_exists), ..of };
+    ases.into_iter().map(|(address, of)| (address, presence(of))).collect()
+}
+
 impl LbVip {
+    /// The same for a VPP without weights; `vip_exists` there.
+    #[must_use]
+    pub fn without_weights(self, vip_exists: bool) -> Self {
+        Self { ases: without_weights(self.ases, vip_exists), ..self }
+    }
+
     /// The first property that only a recreate can mend. What VPP did not tell counts as equal:
     /// a recreate cuts flows, so it needs certainty.
     #[must_use]
@@ -176,7 +203,8 @@ fn same_encap(want: Encap, have: ActualEncap) -> bool {
     want.kind == have.kind
         && match want.kind {
             2 => want.dscp == have.dscp,
-            3 | 4 => want.target_port == have.target_port,
+            // 0, which nobody can want, stands for "not told".
+            3 | 4 => have.target_port == 0 || want.target_port == have.target_port,
             _ => true,
         }
 }

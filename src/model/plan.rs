@@ -57,7 +57,7 @@ pub enum Step {
         /// Its weight.
         weight: Weight,
     },
-    /// Removes an application server and flushes the flows pinned to it.
+    /// Removes an application server.
     RemoveAs {
         /// The VIP, which may be a foreign one.
         vip: VppVip,
@@ -65,6 +65,9 @@ pub enum Step {
         address: IpAddr,
         /// The weight it had.
         weight: u8,
+        /// Whether to flush the flows pinned to it. Without it they go on where they are until they
+        /// end: that is weight 0 for a VPP without weights.
+        flush: bool,
     },
     /// Sets a weight.
     SetWeight {
@@ -148,6 +151,9 @@ pub struct AddressPlan {
     pub changes: Vec<Step>,
     /// VIPs that are among the removes and the adds, and why.
     pub recreates: BTreeMap<VipKey, Mismatch>,
+    /// Application servers among the changes that go because their weight is 0, for a VPP without
+    /// weights: they are still wanted.
+    pub resting: BTreeSet<(VppVip, IpAddr)>,
 }
 
 impl AddressPlan {
@@ -253,7 +259,8 @@ impl AddressPlan {
     }
 
     fn change(&mut self, vip: VipKey, want: &LbVip, have: &ActualVip, due: &DueFlushes) {
-        let missing = want.ases.iter().filter(|(address, _)| !have.ases.contains_key(address));
+        let weighted = |of: &WantAs| !matches!(of.weight, WantWeight::Presence(_));
+        let missing = want.ases.iter().filter(|(address, of)| weighted(of) && !have.ases.contains_key(address));
         self.changes.extend(missing.filter_map(|(address, of)| add_as(vip, *address, of, None)));
         self.reweigh(vip, &want.ases, have, due);
         if !want.keep_unclaimed {
@@ -262,21 +269,31 @@ impl AddressPlan {
         }
     }
 
-    /// Weights of application servers that VPP has: what goes up first, then the rest.
+    /// Weights of application servers that VPP has, or their presence where it has no weights: what goes
+    /// up first, then the rest.
     fn reweigh(&mut self, vip: VipKey, want: &BTreeMap<IpAddr, WantAs>, have: &ActualVip, due: &DueFlushes) {
         let steps = want.iter().filter_map(|(address, of)| {
-            let have = have.ases.get(address)?;
-            set_weight(vip, *address, of, *have, due.contains(&(vip, *address)))
+            let (have, flush) = (have.ases.get(address), due.contains(&(vip, *address)));
+            match of.weight {
+                WantWeight::Presence(present) => set_presence(vip, *address, of, present, have, flush),
+                _ => set_weight(vip, *address, of, *have?, flush),
+            }
         });
-        let (raised, lowered): (Vec<_>, Vec<_>) =
-            steps.partition(|step| matches!(step, Step::SetWeight { from, to, .. } if to.get() > *from));
+        let (raised, lowered): (Vec<_>, Vec<_>) = steps.partition(|step| match step {
+            Step::SetWeight { from, to, .. } => to.get() > *from,
+            other => matches!(other, Step::AddAs { .. }),
+        });
+        self.resting.extend(lowered.iter().filter_map(|step| match step {
+            Step::RemoveAs { vip, address, .. } => Some((*vip, *address)),
+            _ => None,
+        }));
         self.changes.extend(raised);
         self.changes.extend(lowered);
     }
 }
 
 fn remove_as(vip: VppVip, address: IpAddr, have: ActualAs) -> Step {
-    Step::RemoveAs { vip, address, weight: have.weight }
+    Step::RemoveAs { vip, address, weight: have.weight, flush: true }
 }
 
 /// `kept` is the weight of the same application server in a VIP that is being recreated.
@@ -287,8 +304,28 @@ fn add_as(vip: VipKey, address: IpAddr, want: &WantAs, kept: Option<u8>) -> Opti
             Some(kept) => Weight::clamped(kept),
             None => if_absent?,
         },
+        WantWeight::Presence(present) => present.then_some(Weight::PRESENT)?,
     };
     Some(Step::AddAs { vip, address, backend: want.backend.clone(), weight })
+}
+
+/// What makes an application server come or go where VPP has no weights. One that went earlier may
+/// still hold flows, so a flush is sent even then; VPP's "no such entry" is a success for it.
+fn set_presence(
+    vip: VipKey,
+    address: IpAddr,
+    want: &WantAs,
+    present: bool,
+    have: Option<&ActualAs>,
+    flush: bool,
+) -> Option<Step> {
+    let remove = |weight| Step::RemoveAs { vip: vip.into(), address, weight, flush };
+    match (present, have) {
+        (true, None) => add_as(vip, address, want, None),
+        (false, Some(have)) => Some(remove(have.weight)),
+        (false, None) => flush.then(|| remove(0)),
+        (true, Some(_)) => None,
+    }
 }
 
 fn set_weight(vip: VipKey, address: IpAddr, want: &WantAs, have: ActualAs, flush: bool) -> Option<Step> {

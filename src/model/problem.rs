@@ -35,6 +35,8 @@ pub enum Reason {
     NoSourceAddress,
     /// The sum of a pool's weights is too large for the table.
     WeightsTooLarge,
+    /// A pool's weights differ, but this node's VPP has none: its backends get equal shares.
+    WeightsUnsupported,
     /// The stored object does not decode.
     Unreadable,
     /// A field has a value that is not allowed.
@@ -69,6 +71,7 @@ impl Reason {
             Self::NoBackends => "NoBackends",
             Self::NoSourceAddress => "NoSourceAddress",
             Self::WeightsTooLarge => "WeightsTooLarge",
+            Self::WeightsUnsupported => "WeightsUnsupported",
             Self::Unreadable => "Unreadable",
             Self::Invalid => "Invalid",
             Self::RecreateIneffective => "RecreateIneffective",

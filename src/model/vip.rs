@@ -188,6 +188,9 @@ impl Weight {
     pub const ZERO: Self = Self(0);
     /// What a pool member has that names no weight.
     pub const DEFAULT: Self = Self(10);
+    /// What an application server counts as where VPP has no weights: any other would do as well,
+    /// because all are equal there.
+    pub const PRESENT: Self = Self(1);
 
     /// `Some` for 0–100.
     #[must_use]

@@ -99,15 +99,32 @@ pub enum WantWeight {
         /// The weight to add it with where VPP does not have it; `None` = do not add it.
         if_absent: Option<Weight>,
     },
+    /// VPP has no weights: it is to be there, or not.
+    Presence(bool),
 }
 
 impl WantWeight {
+    /// The same for a VPP without weights: 0 is absence and anything else presence. What is kept stays
+    /// as it is in a VIP that VPP has (`vip_exists`), for absence is a weight there.
+    #[must_use]
+    pub fn without_weights(self, vip_exists: bool) -> Self {
+        match self {
+            Self::Set(weight) => Self::Presence(weight > Weight::ZERO),
+            Self::Keep { if_absent } => {
+                let added = if_absent.filter(|weight| *weight > Weight::ZERO && !vip_exists);
+                Self::Keep { if_absent: added.map(|_| Weight::PRESENT) }
+            }
+            Self::Presence(_) => self,
+        }
+    }
+
     /// The number that is in effect once VPP follows, `vpp` being what it reports now.
     #[must_use]
     pub fn effective(self, vpp: Option<u8>) -> u8 {
         match self {
             Self::Set(weight) => weight.get(),
             Self::Keep { if_absent } => vpp.or(if_absent.map(Weight::get)).unwrap_or(0),
+            Self::Presence(present) => if present { Weight::PRESENT } else { Weight::ZERO }.get(),
         }
     }
 }

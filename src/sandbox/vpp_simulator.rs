@@ -11,7 +11,8 @@
 //!
 //! Tests hold a [`Simulator`]: they make it hang, lose replies, die or restart, change its state
 //! behind the agent's back, and look at what it holds and what was asked of it. `maglev-sandbox vpp`
-//! runs one alone. Recordings of a real VPP 26.10 are the measure of it (`tests/wire/simulator.rs`).
+//! runs one alone. Recordings of a real VPP 26.10 and of a 26.06, which it can be too
+//! ([`Release`]), are the measure of it (`tests/wire/simulator_recording.rs`).
 //!
 //! It speaks only the messages that we use; see `ids`.
 
@@ -22,6 +23,7 @@ mod fib;
 mod ids;
 pub mod journal;
 pub mod lb;
+mod legacy;
 pub mod options;
 mod pool;
 pub mod prefix;

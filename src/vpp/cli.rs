@@ -1,4 +1,5 @@
-//! Reading `show lb vips verbose`: the only place where VPP tells a VIP's affinity and pool index.
+//! Reading `show lb vips verbose`: the only place where VPP tells a VIP's affinity and pool index, and up
+//! to 26.06 the only one that tells the rest right; and `show lb`, for the sources there.
 //!
 //! ```text
 //!  ip4-gre4 [1] 198.51.100.1/32 src_ip_sticky
@@ -14,12 +15,15 @@
 //! Text is no interface: what does not read as expected is left out, VIP by VIP, and is unknown then.
 //! Nothing here fails.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::model::actual::VppVip;
+use crate::model::actual::{ActualEncap, VppVip};
 
 /// The command.
 pub const SHOW_VIPS: &str = "show lb vips verbose";
+
+/// The command that tells the sources of encapsulation.
+pub const SHOW_LB: &str = "show lb";
 
 /// A VIP as the command shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub struct CliVip {
     pub pool_index: u32,
     /// It was deleted and waits for garbage collection.
     pub removed: bool,
+    /// Its encapsulation; `None` where it is not known, or not its DSCP.
+    pub encap: Option<ActualEncap>,
     /// `src_ip_sticky`; `None` where the line holds words that are not known.
     pub sticky: Option<bool>,
     /// Buckets in the new-flow table.
@@ -60,6 +66,25 @@ pub fn parse_vips(text: &str) -> Vec<CliVip> {
     starts.iter().zip(ends).filter_map(|(start, end)| block(&lines[*start..end])).collect()
 }
 
+/// The sources of encapsulation as [`SHOW_LB`] tells them; `None` where it does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CliSources {
+    /// All ones = unset.
+    pub ipv4: Option<Ipv4Addr>,
+    /// All ones = unset.
+    pub ipv6: Option<Ipv6Addr>,
+}
+
+/// Reads the output of [`SHOW_LB`].
+#[must_use]
+pub fn parse_sources(text: &str) -> CliSources {
+    let after = |key: &str| text.split_whitespace().skip_while(|word| *word != key).nth(1);
+    CliSources {
+        ipv4: after("ip4-src-address:").and_then(|address| address.parse().ok()),
+        ipv6: after("ip6-src-address:").and_then(|address| address.parse().ok()),
+    }
+}
+
 fn is_head(line: &str) -> bool {
     let mut words = line.split_whitespace();
     words.next().is_some_and(|kind| kind.starts_with("ip4-") || kind.starts_with("ip6-"))
@@ -68,7 +93,8 @@ fn is_head(line: &str) -> bool {
 
 fn block(lines: &[&str]) -> Option<CliVip> {
     let (head, body) = lines.split_first()?;
-    let mut words = head.split_whitespace().skip(1);
+    let mut words = head.split_whitespace();
+    let kind = words.next()?;
     let pool_index = words.next()?.strip_prefix('[')?.strip_suffix(']')?.parse().ok()?;
     let (address, length) = words.next()?.split_once('/')?;
     let flags: Vec<&str> = words.collect();
@@ -81,10 +107,25 @@ fn block(lines: &[&str]) -> Option<CliVip> {
         vip: VppVip { address: address.parse().ok()?, length: length.parse().ok()?, protocol, port },
         pool_index,
         removed: flags.contains(&"removed"),
+        encap: encap(kind, body),
         sticky: known.then(|| flags.contains(&"src_ip_sticky")),
         table_length: body.iter().find_map(|line| field(line, "new_size:")),
         ases: ases(body),
     })
+}
+
+/// From the type of the VIP (`ip4-gre6`). The port of NAT is left untold: which byte order it is
+/// printed in is not known of every release.
+fn encap(kind: &str, body: &[&str]) -> Option<ActualEncap> {
+    let (kind, dscp) = match kind.split_once('-')?.1 {
+        "gre4" => (0, 0),
+        "gre6" => (1, 0),
+        "l3dsr" => (2, body.iter().find_map(|line| field(line, "dscp:"))?),
+        "nat4" => (3, 0),
+        "nat6" => (4, 0),
+        _ => return None,
+    };
+    Some(ActualEncap { kind, dscp, target_port: 0 })
 }
 
 fn ases(body: &[&str]) -> Option<Vec<CliAs>> {
@@ -177,6 +218,21 @@ mod tests {
             ]
         );
         assert_eq!(vips[2].ases.as_deref(), Some(&[][..]));
+        let kinds: Vec<_> = vips.iter().map(|of| of.encap.map(|encap| (encap.kind, encap.target_port))).collect();
+        assert_eq!(kinds, [Some((0, 0)), Some((1, 0)), Some((3, 0))]);
+        let marked = NEW.replace("ip4-gre4", "ip4-l3dsr").replace("protocol:6 port:80", "dscp:7\n  protocol:6 port:80");
+        assert_eq!(parse_vips(&marked)[0].encap, Some(ActualEncap { kind: 2, dscp: 7, target_port: 0 }));
+        assert_eq!(parse_vips(&NEW.replace("ip4-gre4", "ip4-l3dsr"))[0].encap, None, "its DSCP is not told");
+        assert_eq!(parse_vips(&NEW.replace("ip4-gre4", "ip4-new"))[0].encap, None);
+    }
+
+    #[test]
+    fn the_sources_are_read() {
+        let text = "lb_main ip4-src-address: 192.0.2.254 \n ip6-src-address: 2001:db8::254 \n #vips: 2\n #ass: 1\n";
+        let sources = parse_sources(text);
+        assert_eq!(sources.ipv4, Some(Ipv4Addr::new(192, 0, 2, 254)));
+        assert_eq!(sources.ipv6.map(|address| address.to_string()).as_deref(), Some("2001:db8::254"));
+        assert_eq!(parse_sources("show lb: unknown input"), CliSources::default());
     }
 
     #[test]

@@ -38,14 +38,6 @@ pub enum Error {
         /// The messages.
         missing: Vec<Missing>,
     },
-    /// This VPP's lb plugin is one that cannot be driven.
-    #[error("VPP {version}: {why}")]
-    Unsupported {
-        /// VPP's version.
-        version: String,
-        /// Why not.
-        why: &'static str,
-    },
     /// VPP answered that it did not do it.
     #[error("{message}: VPP answered {name} ({retval})")]
     Refused {
@@ -119,7 +111,7 @@ impl Error {
             | Self::QueueFull { .. }
             | Self::Closed { .. } => true,
             Self::Refused { name, .. } => matches!(*name, "IN_PROGRESS" | "EAGAIN" | "BUSY"),
-            Self::Missing { .. } | Self::Unsupported { .. } | Self::Malformed { .. } => false,
+            Self::Missing { .. } | Self::Malformed { .. } => false,
         }
     }
 
@@ -130,7 +122,6 @@ impl Error {
             Self::Connect { .. } => "ConnectFailed",
             Self::Handshake { .. } => "HandshakeFailed",
             Self::Missing { .. } => "MessagesMissing",
-            Self::Unsupported { .. } => "PluginUnsupported",
             Self::Refused { .. } => "Refused",
             Self::Swallowed { .. } => "NoAnswer",
             Self::Malformed { .. } => "MalformedAnswer",

@@ -4,24 +4,26 @@
 //! then waits, and VPP does them in the order of the calls. What VPP makes of them is decided in the
 //! model, not here.
 //!
-//! Plugins differ: see [`Plugin`]. Whatever an older one needs (prefix lengths counted from 96,
-//! little-endian encap, reading back by CLI text) belongs into `lb/` beside [`read`], chosen by
-//! [`Plugin`], so that nothing outside this room notices.
+//! Plugins differ: see [`Plugin`]. Whatever an older one needs is in `legacy`, chosen by [`Plugin`], so
+//! that outside this room only its lack of weights is noticed ([`Actual::weightless`]).
 
+mod legacy;
+mod plugin;
 mod read;
 mod route;
 
 use std::{fmt, net::IpAddr, path::Path};
 
-pub use self::read::merge;
+use futures::future::Either;
+
+pub use self::{legacy::ConfMemory, plugin::Plugin, read::merge};
 use super::{
-    cli,
+    cli, errno,
     error::{CloseReason, Error},
     messages::{
-        Message, Request, Signature,
+        Request,
         lb::{
-            LbAddDelAsV2, LbAddDelAsV2Reply, LbAddDelVipV2, LbAddDelVipV2Reply, LbAsSetWeight, LbAsSetWeightReply,
-            LbAsV2Details, LbAsV2Dump, LbConf, LbConfGet, LbConfGetReply, LbConfReply, LbVipDetails, LbVipDump,
+            LbAddDelAs, LbAddDelAsV2, LbAddDelVipV2, LbAsSetWeight, LbAsV2Dump, LbConf, LbConfGet, LbVipDump,
             SRV_CLUSTERIP, WireVip,
         },
         memclnt::ControlPing,
@@ -34,16 +36,6 @@ use crate::model::{
     actual::{Actual, ActualConf, ActualEncap, VppVip},
     vip::{Encap, TableLength, VipKey, Weight},
 };
-
-/// Which lb plugin VPP has. Told apart by the presence of `lb_conf_get`: the CRCs of the older
-/// messages did not change although their meaning did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plugin {
-    /// 26.10 and later: weights, and dumps that tell the truth.
-    Weighted,
-    /// Up to 26.06: no weights, other encodings of the same messages.
-    Legacy,
-}
 
 /// What this VPP can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +61,8 @@ pub struct VppInfo {
     pub pid: u32,
     /// What it can do.
     pub capabilities: Capabilities,
+    /// What this build knows and this VPP does not speak.
+    pub missing: Vec<Missing>,
 }
 
 /// A session with a VPP whose lb plugin can be driven. A clone is a handle to the same session.
@@ -76,32 +70,42 @@ pub struct VppInfo {
 pub struct Lb {
     session: Session,
     info: VppInfo,
+    plugin: Plugin,
+    memory: ConfMemory,
 }
 
 impl Lb {
-    /// Connects to the API socket at `path`.
+    /// Connects to the API socket at `path`, with nothing known of an earlier session.
     ///
     /// # Errors
-    /// As [`Session::connect`]; [`Error::Missing`] naming the lb messages that are not there, and
-    /// [`Error::Unsupported`] for a plugin that cannot be driven.
+    /// As [`Session::connect`]; [`Error::Missing`] naming the lb messages that are not there.
     pub async fn connect(path: &Path, options: SessionOptions) -> Result<Self, Error> {
+        Self::connect_again(path, options, ConfMemory::default()).await
+    }
+
+    /// The same, with the `memory` of earlier sessions. What VPP lacks is told in one warning; what can
+    /// work without it does.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub async fn connect_again(path: &Path, options: SessionOptions, memory: ConfMemory) -> Result<Self, Error> {
         let session = Session::connect(path, options).await?;
         let (version, ping) = (session.call(&ShowVersion {}), session.call(&ControlPing {}));
         let (version, ping) = (version.await?, ping.await?);
+        let plugin = Plugin::of(session.missing());
+        plugin.check(session.missing())?;
         let info = VppInfo {
             version: version.version.as_str().to_owned(),
             build_date: version.build_date.as_str().to_owned(),
             pid: ping.vpe_pid,
-            capabilities: Capabilities { weights: true },
+            capabilities: Capabilities { weights: plugin == Plugin::Weighted },
+            missing: session.missing().to_vec(),
         };
-        match plugin(session.missing()) {
-            Plugin::Weighted => needed(session.missing())?,
-            Plugin::Legacy => {
-                let why = "its lb plugin is that of 26.06 or before, without weights, which this build cannot drive";
-                return Err(Error::Unsupported { version: info.version, why });
-            }
+        if !info.missing.is_empty() {
+            let missing: Vec<String> = info.missing.iter().map(ToString::to_string).collect();
+            tracing::warn!("VPP {} does not speak all that is known here: {}", info.version, missing.join(", "));
         }
-        Ok(Self { session, info })
+        Ok(Self { session, info, plugin, memory })
     }
 
     /// Which VPP this is.
@@ -126,8 +130,34 @@ impl Lb {
         self.done(&ControlPing {})
     }
 
-    /// The plugin's global settings.
+    /// The plugin's global settings. An old plugin tells its sources only; the numbers are those that
+    /// were last set, or [`ActualConf::UNKNOWN`].
     pub fn conf(&self) -> impl Future<Output = Result<ActualConf, Error>> + Send + use<> {
+        match self.plugin {
+            Plugin::Weighted => Either::Left(self.conf_get()),
+            Plugin::Legacy => Either::Right(self.conf_shown()),
+        }
+    }
+
+    fn conf_shown(&self) -> impl Future<Output = Result<ActualConf, Error>> + Send + use<> {
+        let text = self.shown(cli::SHOW_LB);
+        let (memory, pid) = (self.memory.clone(), self.info.pid);
+        async move { Ok(memory.conf(pid, cli::parse_sources(&text.await?))) }
+    }
+
+    /// What the CLI prints; nothing where VPP does not let us ask.
+    fn shown(&self, command: &str) -> impl Future<Output = Result<String, Error>> + Send + use<> {
+        let reply = self.session.call(&CliInband { cmd: command.to_owned() });
+        async move {
+            match reply.await {
+                Ok(reply) => Ok(reply.reply),
+                Err(Error::Refused { .. } | Error::Swallowed { .. } | Error::Missing { .. }) => Ok(String::new()),
+                Err(error) => Err(error),
+            }
+        }
+    }
+
+    fn conf_get(&self) -> impl Future<Output = Result<ActualConf, Error>> + Send + use<> {
         let reply = self.session.call(&LbConfGet {});
         async move {
             let conf = reply.await?;
@@ -143,28 +173,42 @@ impl Lb {
     /// Sets the plugin's global settings, all of them. Another number of buckets drops every worker's
     /// sticky table.
     pub fn set_conf(&self, conf: ActualConf) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        self.done(&LbConf {
+        let done = self.done(&LbConf {
             ip4_src_address: conf.ipv4_source,
             ip6_src_address: conf.ipv6_source,
             sticky_buckets_per_core: conf.sticky_buckets_per_core,
             flow_timeout: conf.flow_timeout,
-        })
+        });
+        let (memory, pid) = (self.memory.clone(), self.info.pid);
+        async move {
+            done.await?;
+            memory.keep(pid, conf);
+            Ok(())
+        }
     }
 
     /// All that VPP has, read at one place in the order of the calls. Affinity and pool index are
-    /// `None` where the CLI's text does not tell them.
+    /// `None` where the CLI's text does not tell them. Of an old plugin, the text is all there is.
     pub fn read(&self) -> impl Future<Output = Result<Actual, Error>> + Send + use<> {
+        match self.plugin {
+            Plugin::Weighted => Either::Left(self.read_dumps()),
+            Plugin::Legacy => Either::Right(self.read_text()),
+        }
+    }
+
+    /// Text that VPP does not give is an error here: it must not pass for a VPP that has nothing.
+    fn read_text(&self) -> impl Future<Output = Result<Actual, Error>> + Send + use<> {
+        let reply = self.session.call(&CliInband { cmd: cli::SHOW_VIPS.to_owned() });
+        async move { Ok(legacy::actual(cli::parse_vips(&reply.await?.reply))) }
+    }
+
+    fn read_dumps(&self) -> impl Future<Output = Result<Actual, Error>> + Send + use<> {
         let vips = self.session.dump(&LbVipDump::ALL);
         let ases = self.session.dump(&LbAsV2Dump { vip: WireVip::ZERO });
-        let text = self.session.call(&CliInband { cmd: cli::SHOW_VIPS.to_owned() });
+        let text = self.shown(cli::SHOW_VIPS);
         async move {
             let (vips, ases) = (vips.await?, ases.await?);
-            let shown = match text.await {
-                Ok(reply) => cli::parse_vips(&reply.reply),
-                Err(Error::Refused { .. } | Error::Swallowed { .. } | Error::Missing { .. }) => Vec::new(),
-                Err(error) => return Err(error),
-            };
-            Ok(merge(&vips, &ases, &shown))
+            Ok(merge(&vips, &ases, &cli::parse_vips(&text.await?)))
         }
     }
 
@@ -178,8 +222,8 @@ impl Lb {
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let encap = ActualEncap::from(encap);
         self.done(&LbAddDelVipV2 {
-            vip: VppVip::from(key).into(),
-            encap: encap.kind,
+            vip: self.vip(key.into()),
+            encap: self.encap(encap.kind),
             dscp: encap.dscp,
             srv_type: SRV_CLUSTERIP,
             target_port: encap.target_port,
@@ -193,7 +237,7 @@ impl Lb {
     /// Removes a VIP. Its application servers should have been removed before, with flush.
     pub fn remove_vip(&self, vip: VppVip) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         self.done(&LbAddDelVipV2 {
-            vip: vip.into(),
+            vip: self.vip(vip),
             encap: 0,
             dscp: 0,
             srv_type: SRV_CLUSTERIP,
@@ -206,7 +250,8 @@ impl Lb {
         })
     }
 
-    /// Adds an application server. `flush` forgets the flows pinned to an earlier life of it.
+    /// Adds an application server. `flush` forgets the flows pinned to an earlier life of it. An old
+    /// plugin takes neither weight nor flush here.
     pub fn add_as(
         &self,
         vip: VppVip,
@@ -214,21 +259,52 @@ impl Lb {
         weight: Weight,
         flush: bool,
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        let weight = weight.get();
-        self.done(&LbAddDelAsV2 { vip: vip.into(), as_address: address, weight, is_del: false, is_flush: flush })
+        let (vip, weight) = (self.vip(vip), weight.get());
+        match self.plugin {
+            Plugin::Weighted => Either::Left(self.done(&LbAddDelAsV2 {
+                vip,
+                as_address: address,
+                weight,
+                is_del: false,
+                is_flush: flush,
+            })),
+            Plugin::Legacy => {
+                Either::Right(self.done(&LbAddDelAs { vip, as_address: address, is_del: false, is_flush: false }))
+            }
+        }
     }
 
-    /// Removes an application server. `flush` forgets the flows pinned to it.
+    /// Removes an application server. `flush` forgets the flows pinned to it. With an old plugin one
+    /// that is gone already is a success: removing is how flows are flushed there.
     pub fn remove_as(
         &self,
         vip: VppVip,
         address: IpAddr,
         flush: bool,
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        self.done(&LbAddDelAsV2 { vip: vip.into(), as_address: address, weight: 0, is_del: true, is_flush: flush })
+        let vip = self.vip(vip);
+        match self.plugin {
+            Plugin::Weighted => Either::Left(self.done(&LbAddDelAsV2 {
+                vip,
+                as_address: address,
+                weight: 0,
+                is_del: true,
+                is_flush: flush,
+            })),
+            Plugin::Legacy => {
+                let done = self.done(&LbAddDelAs { vip, as_address: address, is_del: true, is_flush: flush });
+                Either::Right(async move {
+                    match done.await {
+                        Err(error) if error.retval() == Some(errno::NO_SUCH_ENTRY) => Ok(()),
+                        done => done,
+                    }
+                })
+            }
+        }
     }
 
-    /// Sets the weight of a live application server. `flush` forgets the flows pinned to it.
+    /// Sets the weight of a live application server. `flush` forgets the flows pinned to it. No old
+    /// plugin has this message.
     pub fn set_weight(
         &self,
         vip: VppVip,
@@ -240,56 +316,22 @@ impl Lb {
         self.done(&LbAsSetWeight { vip: vip.into(), as_address: address, weight, is_flush: flush })
     }
 
+    fn vip(&self, vip: VppVip) -> WireVip {
+        match self.plugin {
+            Plugin::Weighted => vip.into(),
+            Plugin::Legacy => legacy::vip(vip),
+        }
+    }
+
+    fn encap(&self, kind: u32) -> u32 {
+        match self.plugin {
+            Plugin::Weighted => kind,
+            Plugin::Legacy => legacy::encap(kind),
+        }
+    }
+
     fn done<R: Request>(&self, request: &R) -> impl Future<Output = Result<(), Error>> + Send + use<R> {
         let reply = self.session.call(request);
         async move { reply.await.map(drop) }
-    }
-}
-
-fn plugin(missing: &[Missing]) -> Plugin {
-    let absent = |name: &str| missing.iter().any(|of| matches!(of, Missing::Absent(known) if known.name == name));
-    if absent(LbConfGet::NAME) && !absent(LbAddDelVipV2::NAME) { Plugin::Legacy } else { Plugin::Weighted }
-}
-
-/// What the operations here send and wait for.
-const NEEDED: &[Signature] = &[
-    Signature::of::<LbConf>(),
-    Signature::of::<LbConfReply>(),
-    Signature::of::<LbConfGet>(),
-    Signature::of::<LbConfGetReply>(),
-    Signature::of::<LbAddDelVipV2>(),
-    Signature::of::<LbAddDelVipV2Reply>(),
-    Signature::of::<LbAddDelAsV2>(),
-    Signature::of::<LbAddDelAsV2Reply>(),
-    Signature::of::<LbAsSetWeight>(),
-    Signature::of::<LbAsSetWeightReply>(),
-    Signature::of::<LbVipDump>(),
-    Signature::of::<LbVipDetails>(),
-    Signature::of::<LbAsV2Dump>(),
-    Signature::of::<LbAsV2Details>(),
-];
-
-fn needed(missing: &[Missing]) -> Result<(), Error> {
-    let is_needed = |of: &&Missing| NEEDED.iter().any(|needed| needed.name == of.name());
-    let missing: Vec<Missing> = missing.iter().filter(is_needed).cloned().collect();
-    if missing.is_empty() { Ok(()) } else { Err(Error::Missing { hint: "is lb_plugin.so loaded?", missing }) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_plugin_is_told_by_lb_conf_get() {
-        let absent = |names: &[Signature]| names.iter().copied().map(Missing::Absent).collect::<Vec<_>>();
-        assert_eq!(plugin(&[]), Plugin::Weighted);
-        let legacy = absent(&[Signature::of::<LbConfGet>(), Signature::of::<LbAddDelAsV2>()]);
-        assert_eq!(plugin(&legacy), Plugin::Legacy);
-        assert_eq!(plugin(&absent(NEEDED)), Plugin::Weighted);
-        let error = needed(&absent(NEEDED)).unwrap_err();
-        assert_eq!(error.reason(), "MessagesMissing");
-        assert!(error.to_string().contains("is lb_plugin.so loaded?"), "{error}");
-        assert!(error.to_string().contains("lb_as_v2_dump is not there"), "{error}");
-        assert!(needed(&absent(&[Signature::of::<CliInband>()])).is_ok());
     }
 }

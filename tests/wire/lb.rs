@@ -9,25 +9,21 @@ use maglev::{
         vip::{Dscp, Encap, Protocol, Service, TableLength, VipKey, Weight},
     },
     sandbox::vpp_simulator::{Simulator, SimulatorOptions},
-    vpp::{
-        Error,
-        lb::Lb,
-        messages::{self, memclnt::SockclntDelete},
-    },
+    vpp::{Error, codec::Text, lb::Lb},
 };
 use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::{
     fake_vpp::{CLIENT_INDEX, FakeVpp, Peer, context_of, framed, options},
-    recordings::{Recording, body, vpp_26_06, vpp_26_10},
+    recordings::{Recording, body, vpp_26_10},
 };
 
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Answers requests as the exchanges of these labels were answered, and checks that each request is
 /// the recorded one.
-async fn replay(peer: &mut Peer, recording: &Recording, labels: &[&str]) {
+pub(crate) async fn replay(peer: &mut Peer, recording: &Recording, labels: &[&str]) {
     for label in labels {
         let exchange = recording.exchange(label);
         let mut context = 0;
@@ -45,14 +41,14 @@ async fn replay(peer: &mut Peer, recording: &Recording, labels: &[&str]) {
     }
 }
 
-fn with_context(reply: &Value, context: u32) -> Vec<u8> {
+pub(crate) fn with_context(reply: &Value, context: u32) -> Vec<u8> {
     let mut reply = body(reply);
     reply[2..6].copy_from_slice(&context.to_be_bytes());
     reply
 }
 
-/// A VPP 26.10 that answers as recorded, and the agent's handle to it.
-async fn connect(vpp: &FakeVpp, recording: &Recording) -> (Lb, Peer) {
+/// A VPP that answers as recorded, and the agent's handle to it.
+pub(crate) async fn connect(vpp: &FakeVpp, recording: &Recording) -> (Lb, Peer) {
     let (lb, peer) = tokio::join!(Lb::connect(vpp.path(), options()), async {
         let mut peer = vpp.accept().await;
         peer.shake_hands(recording.greeting.table.clone()).await;
@@ -62,16 +58,16 @@ async fn connect(vpp: &FakeVpp, recording: &Recording) -> (Lb, Peer) {
     (lb.unwrap(), peer)
 }
 
-fn tcp(address: &str, port: u16) -> VipKey {
+pub(crate) fn tcp(address: &str, port: u16) -> VipKey {
     let port = NonZeroU16::new(port).unwrap();
     VipKey { address: ip(address), service: Service::Port { protocol: Protocol::Tcp, port } }
 }
 
-fn all_ports(address: &str) -> VipKey {
+pub(crate) fn all_ports(address: &str) -> VipKey {
     VipKey { address: ip(address), service: Service::AllPorts }
 }
 
-fn ip(text: &str) -> IpAddr {
+pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
@@ -230,20 +226,7 @@ async fn ghosts_are_left_out_and_text_that_does_not_parse_stops_nothing() {
 }
 
 #[tokio::test]
-async fn an_old_plugin_and_a_missing_one_are_told_apart() {
-    let old = vpp_26_06();
-    let vpp = FakeVpp::listen();
-    let (lb, ()) = tokio::join!(Lb::connect(vpp.path(), options()), async {
-        let mut peer = vpp.accept().await;
-        peer.shake_hands(old.greeting.table.clone()).await;
-        replay(&mut peer, &old, &["version", "ping"]).await;
-        let farewell = timeout(PATIENCE, peer.body()).await.unwrap().unwrap();
-        messages::decode::<SockclntDelete>(&farewell).expect("the session is closed properly");
-    });
-    let error = lb.unwrap_err();
-    assert_eq!((error.reason(), error.is_transient()), ("PluginUnsupported", false));
-    assert!(error.to_string().contains("26.06-release"), "{error}");
-
+async fn a_missing_plugin_is_told_by_its_messages() {
     let (new, vpp) = (vpp_26_10(), FakeVpp::listen());
     let (lb, ()) = tokio::join!(Lb::connect(vpp.path(), options()), async {
         let mut peer = vpp.accept().await;
@@ -255,6 +238,34 @@ async fn an_old_plugin_and_a_missing_one_are_told_apart() {
     let error = lb.unwrap_err();
     assert_eq!(error.reason(), "MessagesMissing");
     assert!(error.to_string().contains("lb_add_del_vip_v2 is not there"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_lacking_is_known_and_the_rest_works_without_it() {
+    let (recording, vpp) = (vpp_26_10(), FakeVpp::listen());
+    let (lb, mut peer) = tokio::join!(Lb::connect(vpp.path(), options()), async {
+        let mut peer = vpp.accept().await;
+        let mut table = recording.greeting.table.clone();
+        table.0.retain(|entry| !entry.name.as_str().starts_with("cli_inband_f"));
+        for entry in &mut table.0 {
+            if entry.name.as_str().starts_with("ip_route_lookup_v2_7") {
+                entry.name = Text::new("ip_route_lookup_v2_00000001");
+            }
+        }
+        peer.shake_hands(table).await;
+        replay(&mut peer, &recording, &["version", "ping"]).await;
+        peer
+    });
+    let lb = lb.unwrap();
+    let missing: Vec<String> = lb.info().missing.iter().map(ToString::to_string).collect();
+    let want =
+        ["cli_inband is not there", "ip_route_lookup_v2 has CRC 00000001, where 710d6471 is known"].map(str::to_owned);
+    assert_eq!(missing, want);
+    let read = lb.read();
+    replay(&mut peer, &recording, &["vip_dump", "as_dump_all"]).await;
+    let actual = timeout(PATIENCE, read).await.unwrap().unwrap();
+    assert_eq!(actual.vips.len(), 9);
+    assert!(actual.vips.values().all(|vip| vip.sticky.is_none() && vip.table_length.is_some()));
 }
 
 #[tokio::test]

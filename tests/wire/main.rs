@@ -10,6 +10,7 @@ mod agent;
 mod fake_vpp;
 mod hostile_frames;
 mod lb;
+mod lb_legacy;
 mod papi_python;
 mod probes;
 mod raw_client;

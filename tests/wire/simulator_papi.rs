@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use maglev::sandbox::vpp_simulator::{Simulator, SimulatorOptions};
+use maglev::sandbox::vpp_simulator::{Release, Simulator, SimulatorOptions};
 
 use crate::papi_python::{interpreter, run};
 
@@ -18,10 +18,17 @@ pub(crate) fn papi_directory() -> PathBuf {
 #[tokio::test]
 async fn an_independent_client_gets_the_answers_it_got_from_a_real_vpp() {
     let python = interpreter().await.unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let simulator = Simulator::start(SimulatorOptions::new(directory.path().join("api.sock"))).await.unwrap();
     let data = papi_directory().with_file_name("data");
-    let (script, api, recording) = (papi_directory().join("replay.py"), data.join("api"), data.join("lb-26.10.json"));
-    let (same, text) = run(&python, &[&script, simulator.api_socket(), &api, &recording], REPLAY).await.unwrap();
-    assert!(same && text.contains("65 calls, 0 differ"), "{text}");
+    let (script, api) = (papi_directory().join("replay.py"), data.join("api"));
+    for (release, recording, summary) in [
+        (Release::V26_10, "lb-26.10.json", "65 calls, 0 differ"),
+        (Release::V26_06, "lb-26.06.json", "35 calls, 0 differ"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let options = SimulatorOptions { release, ..SimulatorOptions::new(directory.path().join("api.sock")) };
+        let simulator = Simulator::start(options).await.unwrap();
+        let arguments = [&script, simulator.api_socket(), &api, &data.join(recording)];
+        let (same, text) = run(&python, &arguments, REPLAY).await.unwrap();
+        assert!(same && text.contains(summary), "{text}");
+    }
 }

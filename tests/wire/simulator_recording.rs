@@ -1,9 +1,9 @@
-//! A recorded conversation with a real VPP 26.10, repeated with the simulator byte by byte.
+//! Recorded conversations with real VPPs, repeated with the simulator byte by byte.
 
 use std::collections::BTreeMap;
 
 use maglev::{
-    sandbox::vpp_simulator::{Simulator, SimulatorOptions},
+    sandbox::vpp_simulator::{Release, Simulator, SimulatorOptions},
     vpp::messages::{
         self, Message,
         ip::IpRouteLookupV2Reply,
@@ -34,8 +34,19 @@ struct Exchange {
     reply_frames: Vec<String>,
 }
 
-fn recording() -> Recording {
-    serde_json::from_str(include_str!("data/lb-26.10.json")).expect("the recording is json")
+/// Each release, its recording, and how many exchanges and messages that must have at least.
+fn recordings() -> [(Release, Recording, usize, usize); 2] {
+    let parse = |text| serde_json::from_str(text).expect("the recording is json");
+    [
+        (Release::V26_10, parse(include_str!("data/lb-26.10.json")), 65, 30),
+        (Release::V26_06, parse(include_str!("data/lb-26.06.json")), 35, 26),
+    ]
+}
+
+async fn start(release: Release) -> (tempfile::TempDir, Simulator) {
+    let directory = tempfile::tempdir().unwrap();
+    let options = SimulatorOptions { release, ..SimulatorOptions::new(directory.path().join("api.sock")) };
+    (directory, Simulator::start(options).await.unwrap())
 }
 
 /// The bytes of a frame in hexadecimal.
@@ -78,11 +89,15 @@ fn comparable(call: &str, body: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn every_recorded_request_gets_the_recorded_reply() {
-    let directory = tempfile::tempdir().unwrap();
-    let simulator = Simulator::start(SimulatorOptions::new(directory.path().join("api.sock"))).await.unwrap();
+    for (release, recording, exchanges, _) in recordings() {
+        assert_eq!(recording.exchanges.len(), exchanges);
+        repeat(release, recording).await;
+    }
+}
+
+async fn repeat(release: Release, recording: Recording) {
+    let (_directory, simulator) = start(release).await;
     let mut client = RawClient::connect(simulator.api_socket()).await;
-    let recording = recording();
-    assert_eq!(recording.exchanges.len(), 65);
     for exchange in recording.exchanges {
         for request in &exchange.request_frames {
             client.send_bytes(&bytes(request)).await;
@@ -105,15 +120,16 @@ async fn every_recorded_request_gets_the_recorded_reply() {
 
 #[tokio::test]
 async fn every_message_has_the_id_and_crc_that_a_real_vpp_gave_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let simulator = Simulator::start(SimulatorOptions::new(directory.path().join("api.sock"))).await.unwrap();
-    let client = RawClient::connect(simulator.api_socket()).await;
-    let (_, recorded) = messages::decode::<SockclntCreateReply>(&body(&recording().handshake.reply)).unwrap();
-    let recorded: BTreeMap<_, _> =
-        recorded.table.0.into_iter().map(|entry| (entry.name.as_str().to_owned(), entry.id)).collect();
-    assert!(client.ids().len() > 30, "{} messages", client.ids().len());
-    for (name, id) in client.ids() {
-        assert_eq!(recorded.get(name), Some(id), "{name}");
+    for (release, recording, _, messages) in recordings() {
+        let (_directory, simulator) = start(release).await;
+        let client = RawClient::connect(simulator.api_socket()).await;
+        let (_, recorded) = messages::decode::<SockclntCreateReply>(&body(&recording.handshake.reply)).unwrap();
+        let recorded: BTreeMap<_, _> =
+            recorded.table.0.into_iter().map(|entry| (entry.name.as_str().to_owned(), entry.id)).collect();
+        assert!(client.ids().len() >= messages, "{} messages", client.ids().len());
+        for (name, id) in client.ids() {
+            assert_eq!(recorded.get(name), Some(id), "{name}");
+        }
+        assert_eq!(client.id::<ControlPingReply>(), 24, "{} is told by this id above", ControlPingReply::NAME);
     }
-    assert_eq!(client.id::<ControlPingReply>(), 24, "{} is told by this id above", ControlPingReply::NAME);
 }

@@ -165,6 +165,9 @@ impl Connection {
                     brain.reports.set_pending(&view.frontend);
                     continue;
                 }
+                _ if picture.actual.weightless && view.frontend.has_unequal_weights() => {
+                    (ProgramResult::Programmed, Reason::WeightsUnsupported.as_str())
+                }
                 _ => (ProgramResult::Programmed, ""),
             };
             brain.reports.set(&view.frontend, result, reason);

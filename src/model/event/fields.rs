@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{AsRef, Event, Scope, Value, VipRef};
-use crate::model::{config::Kind, health::ProbeCode, name::Name};
+use crate::model::{actual::ActualConf, config::Kind, health::ProbeCode, name::Name};
 
 /// Takes each attribute in order.
 pub type Visit<'v> = dyn FnMut(&'static str, Value<'_>) + 'v;
@@ -25,14 +25,12 @@ impl Event {
             Self::VppLbState { vips, application_servers, sticky_buckets_per_core, flow_timeout } => {
                 visit("vips", (*vips).into());
                 visit("application-servers", (*application_servers).into());
-                visit("sticky-buckets-per-core", (*sticky_buckets_per_core).into());
-                visit("flow-timeout", (*flow_timeout).into());
+                numbers(visit, *sticky_buckets_per_core, *flow_timeout);
             }
             Self::VppLbConfSet { ipv4_src, ipv6_src, sticky_buckets_per_core, flow_timeout } => {
                 visit("ipv4-src", ipv4_src.as_str().into());
                 visit("ipv6-src", ipv6_src.as_str().into());
-                visit("sticky-buckets-per-core", (*sticky_buckets_per_core).into());
-                visit("flow-timeout", (*flow_timeout).into());
+                numbers(visit, *sticky_buckets_per_core, *flow_timeout);
             }
             Self::SyncStart { scope } => scope.fields(visit),
             Self::SyncDone { scope, counts, duration } => {
@@ -174,6 +172,15 @@ fn transition(visit: &mut Visit<'_>, name: &Name, from: &'static str, to: &'stat
     visit("to", to.into());
     if let Some(code) = code {
         visit("code", code.as_str().into());
+    }
+}
+
+/// VPP's global numbers, as far as it tells them.
+fn numbers(visit: &mut Visit<'_>, sticky_buckets_per_core: u32, flow_timeout: u32) {
+    for (key, number) in [("sticky-buckets-per-core", sticky_buckets_per_core), ("flow-timeout", flow_timeout)] {
+        if number != ActualConf::UNKNOWN {
+            visit(key, number.into());
+        }
     }
 }
 

@@ -34,7 +34,8 @@ impl Removal {
 impl AddressPlan {
     /// What the plan takes out for good. A VIP that is recreated comes back, so it does not count,
     /// and neither do its servers. Where a VIP gets at least as many servers as it loses, they are
-    /// replaced (a Backend's address was edited) and do not count either.
+    /// replaced (a Backend's address was edited) and do not count either. Nor do those that only rest at
+    /// weight 0.
     #[must_use]
     pub fn removals(&self) -> BTreeSet<Removal> {
         let recreated = |vip: &VppVip| vip.key().is_some_and(|key| self.recreates.contains_key(&key));
@@ -47,6 +48,7 @@ impl AddressPlan {
         let mut gained: BTreeMap<VppVip, usize> = BTreeMap::new();
         for step in &self.changes {
             match step {
+                Step::RemoveAs { vip, address, .. } if self.resting.contains(&(*vip, *address)) => {}
                 Step::RemoveAs { vip, address, .. } => lost.entry(*vip).or_default().push(*address),
                 Step::AddAs { vip, .. } => *gained.entry((*vip).into()).or_default() += 1,
                 _ => {}
@@ -119,7 +121,7 @@ mod tests {
     }
 
     fn remove_as(vip: VipKey, last: u8) -> Step {
-        Step::RemoveAs { vip: vip.into(), address: server(last), weight: 10 }
+        Step::RemoveAs { vip: vip.into(), address: server(last), weight: 10, flush: true }
     }
 
     fn add_as(vip: VipKey, last: u8) -> Step {
@@ -142,6 +144,7 @@ mod tests {
     #[test]
     fn a_vip_counts_with_its_servers_and_a_recreated_one_not_at_all() {
         let plan = AddressPlan {
+            resting: BTreeSet::new(),
             removes: vec![remove_as(port(80), 1), remove_vip(port(80)), remove_as(port(81), 1), remove_vip(port(81))],
             adds: vec![add_vip(port(81), Encap::Gre4)],
             changes: vec![add_as(port(81), 1)],
@@ -168,6 +171,7 @@ mod tests {
             actual.apply(&step);
         }
         let all = AddressPlan {
+            resting: BTreeSet::new(),
             removes: vec![remove_as(port(80), 1), remove_vip(port(80)), remove_vip(port(82))],
             adds: vec![add_vip(port(81), Encap::Gre4), add_vip(port(82), Encap::Gre6)],
             changes: vec![add_as(port(81), 1), add_as(port(82), 1)],

@@ -1,6 +1,8 @@
 //! Properties of plans: applied to the actual state they give the desired one; planned again there
 //! is nothing to do; and VPP's rules per prefix are never broken on the way.
 
+mod weightless;
+
 use std::net::Ipv4Addr;
 
 use proptest::{collection::btree_map, prelude::*};
@@ -104,7 +106,7 @@ fn actual() -> impl Strategy<Value = Actual> {
                 };
                 (VppVip::from(key), vip)
             };
-            Actual { vips: map.into_iter().map(|(key, parts)| vip(key, parts)).collect() }
+            Actual { vips: map.into_iter().map(|(key, parts)| vip(key, parts)).collect(), ..Actual::default() }
         })
     })
 }
@@ -154,6 +156,7 @@ fn assert_reached(desired: &Desired, before: &Actual, after: &Actual, policy: Re
                 assert_eq!(want.mismatch(have), None, "{key}");
                 for (address, of) in &want.ases {
                     match (of.weight, have.ases.get(address)) {
+                        (WantWeight::Presence(present), have) => assert_eq!(present, have.is_some()),
                         (WantWeight::Set(weight), Some(have)) => assert_eq!(weight.get(), have.weight),
                         (WantWeight::Keep { .. }, Some(have)) => {
                             let had = had.and_then(|had| had.ases.get(address)).map(|had| Weight::clamped(had.weight));
@@ -269,7 +272,7 @@ fn set(weight: u8) -> WantWeight {
 fn plan_one(want: Want, have: ActualVip, due: &DueFlushes) -> AddressPlan {
     let key = VipKey { address: address(1), service: port(80) };
     let desired = Desired::from([(key, Wanted { frontend: name("web"), want })]);
-    let actual = Actual { vips: BTreeMap::from([(key.into(), have)]) };
+    let actual = Actual { vips: BTreeMap::from([(key.into(), have)]), ..Actual::default() };
     let ours = BTreeMap::new();
     let policy = RemovalPolicy { ours: &ours, foreign: ForeignVips::Keep, claims_unknown: false };
     plan_address(address(1), &desired, &actual, due, policy)
@@ -330,7 +333,7 @@ fn a_kept_weight_survives_a_recreate() {
 fn no_vip_goes_while_some_claim_is_unknown() {
     let key = VipKey { address: address(1), service: port(80) };
     let ours = BTreeMap::from([(key, name("web"))]);
-    let actual = Actual { vips: BTreeMap::from([(key.into(), have([]))]) };
+    let actual = Actual { vips: BTreeMap::from([(key.into(), have([]))]), ..Actual::default() };
     for (claims_unknown, steps) in [(true, vec![]), (false, vec!["remove-vip"])] {
         let policy = RemovalPolicy { ours: &ours, foreign: ForeignVips::Remove, claims_unknown };
         let plan = plan_address(address(1), &Desired::new(), &actual, &DueFlushes::new(), policy);

@@ -1,4 +1,4 @@
-//! The texts of `show lb` and `show lb vips [verbose]`, letter by letter as VPP 26.10 prints them.
+//! The texts of `show lb` and `show lb vips [verbose]`, letter by letter as VPP prints them.
 //!
 //! Called by `dispatch` for `cli_inband`. Any other command gets VPP's complaint. Flow counts
 //! are 0: no packet ever meets a simulated VPP, but see `traffic`.
@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use super::{
     lb::Lb,
+    options::Release,
     vip::{Server, Vip, VipType},
 };
 
@@ -93,7 +94,7 @@ fn detail(text: &mut String, lb: &Lb, index: u32, vip: &Vip) -> std::fmt::Result
     }
     writeln!(text, "  #as:{}", vip.servers.len())?;
     for (_, &slot) in vip.servers.iter() {
-        server(text, lb.servers.get(slot).expect("a VIP's server is in the pool"))?;
+        server(text, lb.release, lb.servers.get(slot).expect("a VIP's server is in the pool"))?;
     }
     writeln!(text)
 }
@@ -104,10 +105,13 @@ fn nat(vip: &Vip) -> String {
     format!("type:{kind} port:{} target_port:{}", vip.id.port.swap_bytes(), vip.target_port())
 }
 
-fn server(text: &mut String, server: &Server) -> std::fmt::Result {
+fn server(text: &mut String, release: Release, server: &Server) -> std::fmt::Result {
     let Server { address, weight, buckets, dpo, .. } = server;
     let used = if server.used { "used" } else { " removed" };
-    writeln!(text, "    {address} weight:{weight} buckets:{buckets} flows:0 dpo:{dpo} {used}")
+    match release {
+        Release::V26_10 => writeln!(text, "    {address} weight:{weight} buckets:{buckets} flows:0 dpo:{dpo} {used}"),
+        Release::V26_06 => writeln!(text, "    {address} {buckets} buckets   0 flows  dpo:{dpo} {used}"),
+    }
 }
 
 fn removed(vip: &Vip) -> &'static str {

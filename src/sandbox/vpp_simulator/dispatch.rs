@@ -13,6 +13,7 @@ use super::{
     fib::Route as FibRoute,
     ids::{self, Numbered},
     lb::{Lb, Refusal},
+    options::Release,
     prefix::Prefix,
     requests,
     vpp::World,
@@ -63,6 +64,7 @@ pub(super) struct Turn<'a> {
 /// the replies to `out`.
 pub(super) fn dispatch(world: &mut World, client: u32, body: &[u8], out: &mut BytesMut) -> Fate {
     let Some(id) = body.first_chunk::<2>().map(|id| u16::from_be_bytes(*id)) else { return Fate::GoOn };
+    let Some(id) = ids::known(world.vpp.release, id) else { return Fate::GoOn };
     let mut turn = Turn { world, client, out, fate: Fate::GoOn };
     // An error is a request of the wrong size or with an impossible value: VPP says nothing.
     match turn.route(id, body) {
@@ -96,6 +98,11 @@ impl Turn<'_> {
             wire::LbAsV2Dump::ID => self.dump(body, requests::servers_v2),
             _ => Ok(()),
         }
+    }
+
+    /// The VPP that it is.
+    pub(super) fn release(&self) -> Release {
+        self.world.vpp.release
     }
 
     /// The plugin's state.
@@ -142,14 +149,22 @@ impl Turn<'_> {
     }
 
     fn put<M: Numbered>(&mut self, context: u32, message: &M) {
-        messages::encode(Envelope { id: M::ID, client_index: 0, context }, message, self.out);
+        messages::encode(
+            Envelope { id: ids::id::<M>(self.world.vpp.release), client_index: 0, context },
+            message,
+            self.out,
+        );
     }
 
     fn greet(&mut self, body: &[u8]) -> Result<(), CodecError> {
         let (envelope, request) = messages::decode::<SockclntCreate>(body)?;
         self.world.journal.count(SockclntCreate::NAME);
         tracing::debug!(client = request.name.as_str(), "simulated vpp has a new client");
-        let reply = SockclntCreateReply { response: 0, index: self.client, table: MessageTable(ids::table()) };
+        let reply = SockclntCreateReply {
+            response: 0,
+            index: self.client,
+            table: MessageTable(ids::table(self.world.vpp.release)),
+        };
         if !self.world.faults.swallows(SockclntCreate::NAME) {
             self.put(envelope.context, &reply);
         }
@@ -163,7 +178,12 @@ impl Turn<'_> {
     }
 
     fn ping(&mut self, _: &ControlPing) -> ControlPingReply {
-        ControlPingReply { retval: 0, client_index: self.client, vpe_pid: self.world.vpp.pid }
+        let client_index = match self.release() {
+            Release::V26_10 => self.client,
+            // As recorded, and nobody needs it.
+            Release::V26_06 => 0,
+        };
+        ControlPingReply { retval: 0, client_index, vpe_pid: self.world.vpp.pid }
     }
 
     fn cli(&mut self, request: &CliInband) -> CliInbandReply {
@@ -173,11 +193,15 @@ impl Turn<'_> {
     }
 
     fn version(&mut self, _: &ShowVersion) -> ShowVersionReply {
+        let (version, build_date) = match self.world.vpp.release {
+            Release::V26_10 => ("26.10-rc0~374-gb575ec2c56d", "2026-11-22T22:48:06"),
+            Release::V26_06 => ("26.06-release", "2026-11-22T23:10:07"),
+        };
         ShowVersionReply {
             retval: 0,
             program: Text::new("vpe"),
-            version: Text::new("26.10-rc0~374-gb575ec2c56d"),
-            build_date: Text::new("2026-11-22T22:48:06"),
+            version: Text::new(version),
+            build_date: Text::new(build_date),
             build_directory: Text::new("/build/vpp"),
         }
     }

@@ -1,6 +1,7 @@
 //! The state of the `lb` plugin and what its operations do to it. Pure: the time is handed in.
 //!
-//! The rules are those of VPP 26.10 as recorded or as read in its source. Where VPP itself would
+//! The rules are those of VPP as recorded or as read in its source. Releases differ in weights and in
+//! when garbage is collected. Where VPP itself would
 //! die, [`Refusal::Fatal`] says so. `dispatch` calls it for the binary API, `cli` prints it, tests
 //! edit it behind the agent's back.
 
@@ -14,7 +15,7 @@ use std::{
 
 use super::{
     fib::Fib,
-    options::{GarbageCollection, Recompute},
+    options::{GarbageCollection, Recompute, Release},
     pool::Pool,
     prefix::Prefix,
     traffic::Flows,
@@ -69,6 +70,7 @@ impl Refusal {
 /// The plugin's state.
 #[derive(Clone, Debug)]
 pub struct Lb {
+    pub(super) release: Release,
     pub(super) conf: ActualConf,
     pub(super) vips: Pool<Vip>,
     pub(super) servers: Pool<Server>,
@@ -90,8 +92,9 @@ pub struct Lb {
 impl Lb {
     /// The plugin of a VPP that has just started.
     #[must_use]
-    pub fn new(collection: GarbageCollection, recompute: Recompute) -> Self {
+    pub fn new(release: Release, collection: GarbageCollection, recompute: Recompute) -> Self {
         Self {
+            release,
             conf: ActualConf {
                 ipv4_source: std::net::Ipv4Addr::BROADCAST,
                 ipv6_source: std::net::Ipv6Addr::from_bits(u128::MAX),
@@ -115,7 +118,7 @@ impl Lb {
 
     /// Lets the time since VPP's start become `now`, with the collections that fall due until then.
     pub fn advance_to(&mut self, now: Duration) {
-        while self.next_collection <= now {
+        while self.release == Release::V26_10 && self.next_collection <= now {
             self.collect_garbage(self.next_collection);
             self.next_collection += self.collection.interval.max(Duration::from_millis(1));
         }

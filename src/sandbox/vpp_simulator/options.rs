@@ -13,6 +13,10 @@ pub enum Release {
     #[default]
     #[value(name = "26.10")]
     V26_10,
+    /// The last lb plugin without weights: it reads prefixes and encap in its own way, its dumps tell
+    /// little, and it collects garbage only when it is called.
+    #[value(name = "26.06")]
+    V26_06,
 }
 
 /// When a change to a VIP's application servers computes its new-flow table.
@@ -59,7 +63,7 @@ pub struct SimulatorOptions {
 }
 
 impl SimulatorOptions {
-    /// A VPP 26.10 at `api_socket` that behaves as the real one.
+    /// A VPP 26.10 at `api_socket` that behaves as the real one, or as the [`Release`] that is put in.
     #[must_use]
     pub fn new(api_socket: impl Into<PathBuf>) -> Self {
         Self {

@@ -8,24 +8,25 @@ use super::{
     dispatch::{Turn, seconds},
     journal::Write,
     lb::Refusal,
+    legacy,
+    options::Release,
     prefix::Prefix,
     vip::{Server, Vip, VipSettings, identity},
 };
 use crate::{
     model::actual::{ActualConf, VppVip},
-    vpp::{
-        codec,
-        messages::lb::{
-            AS_USED, LbAddDelAs, LbAddDelAsReply, LbAddDelAsV2, LbAddDelAsV2Reply, LbAddDelVip, LbAddDelVipReply,
-            LbAddDelVipV2, LbAddDelVipV2Reply, LbAsDetails, LbAsDump, LbAsSetWeight, LbAsSetWeightReply, LbAsV2Details,
-            LbAsV2Dump, LbConf, LbConfGet, LbConfGetReply, LbConfReply, LbFlushVip, LbFlushVipReply, LbVipDetails,
-            LbVipDump, WireVip,
-        },
+    vpp::messages::lb::{
+        AS_USED, LbAddDelAs, LbAddDelAsReply, LbAddDelAsV2, LbAddDelAsV2Reply, LbAddDelVip, LbAddDelVipReply,
+        LbAddDelVipV2, LbAddDelVipV2Reply, LbAsDetails, LbAsDump, LbAsSetWeight, LbAsSetWeightReply, LbAsV2Details,
+        LbAsV2Dump, LbConf, LbConfGet, LbConfGetReply, LbConfReply, LbFlushVip, LbFlushVipReply, LbVipDetails,
+        LbVipDump, WireVip,
     },
 };
 
-/// What a server added by `lb_add_del_as`, which names no weight, gets.
+/// What a server added by `lb_add_del_as`, which names no weight, gets where there are weights.
 const WEIGHT_OF_V1: u8 = 100;
+/// What it counts as where there are none.
+const WEIGHT_OF_ALL: u8 = 1;
 
 pub(super) fn conf(turn: &mut Turn<'_>, request: &LbConf) -> LbConfReply {
     let conf = ActualConf {
@@ -51,7 +52,7 @@ pub(super) fn conf_get(turn: &mut Turn<'_>, _: &LbConfGet) -> LbConfGetReply {
 
 pub(super) fn vip(turn: &mut Turn<'_>, request: &LbAddDelVip) -> LbAddDelVipReply {
     let settings = VipSettings {
-        encap: request.encap,
+        encap: encap(turn, request.encap),
         dscp: request.dscp,
         srv_type: low_byte(request.srv_type),
         target_port: request.target_port,
@@ -63,7 +64,7 @@ pub(super) fn vip(turn: &mut Turn<'_>, request: &LbAddDelVip) -> LbAddDelVipRepl
 
 pub(super) fn vip_v2(turn: &mut Turn<'_>, request: &LbAddDelVipV2) -> LbAddDelVipV2Reply {
     let settings = VipSettings {
-        encap: request.encap,
+        encap: encap(turn, request.encap),
         dscp: request.dscp,
         srv_type: low_byte(request.srv_type),
         target_port: request.target_port,
@@ -74,7 +75,7 @@ pub(super) fn vip_v2(turn: &mut Turn<'_>, request: &LbAddDelVipV2) -> LbAddDelVi
 }
 
 fn add_del_vip(turn: &mut Turn<'_>, vip: WireVip, settings: VipSettings, is_del: bool) -> i32 {
-    let Some(prefix) = prefix(vip) else { return turn.refused(Refusal::InvalidArgument) };
+    let Some(prefix) = prefix(turn.release(), vip) else { return turn.refused(Refusal::InvalidArgument) };
     let id = identity(prefix, vip.protocol, vip.port);
     if is_del {
         let result = turn.lb().remove_vip(prefix, vip.protocol, vip.port);
@@ -89,7 +90,11 @@ fn add_del_vip(turn: &mut Turn<'_>, vip: WireVip, settings: VipSettings, is_del:
 
 pub(super) fn server(turn: &mut Turn<'_>, request: &LbAddDelAs) -> LbAddDelAsReply {
     let LbAddDelAs { vip, as_address, is_del, is_flush } = *request;
-    LbAddDelAsReply { retval: add_del_as(turn, vip, as_address, WEIGHT_OF_V1, is_del.then_some(is_flush)) }
+    let weight = match turn.release() {
+        Release::V26_10 => WEIGHT_OF_V1,
+        Release::V26_06 => WEIGHT_OF_ALL,
+    };
+    LbAddDelAsReply { retval: add_del_as(turn, vip, as_address, weight, is_del.then_some(is_flush)) }
 }
 
 pub(super) fn server_v2(turn: &mut Turn<'_>, request: &LbAddDelAsV2) -> LbAddDelAsV2Reply {
@@ -99,7 +104,7 @@ pub(super) fn server_v2(turn: &mut Turn<'_>, request: &LbAddDelAsV2) -> LbAddDel
 
 /// Adds the server, or removes it with or without its flows.
 fn add_del_as(turn: &mut Turn<'_>, vip: WireVip, address: IpAddr, weight: u8, remove: Option<bool>) -> i32 {
-    let vip = named(vip);
+    let vip = named(turn.release(), vip);
     if let Some(flush) = remove {
         let result = turn.lb().remove_as(vip, address);
         wrote(turn, Write::RemoveAs { vip, address, flush }, result)
@@ -111,20 +116,24 @@ fn add_del_as(turn: &mut Turn<'_>, vip: WireVip, address: IpAddr, weight: u8, re
 
 pub(super) fn weight(turn: &mut Turn<'_>, request: &LbAsSetWeight) -> LbAsSetWeightReply {
     let LbAsSetWeight { vip, as_address: address, weight, is_flush: flush } = *request;
-    let vip = named(vip);
+    let vip = named(turn.release(), vip);
     let result = turn.lb().set_weight(vip, address, weight);
     LbAsSetWeightReply { retval: wrote(turn, Write::SetWeight { vip, address, weight, flush }, result) }
 }
 
 /// VPP flushes some VIP or other, whatever was asked, and is content.
 pub(super) fn flush(turn: &mut Turn<'_>, request: &LbFlushVip) -> LbFlushVipReply {
-    LbFlushVipReply { retval: wrote(turn, Write::FlushVip(named(request.vip)), Ok(())) }
+    LbFlushVipReply { retval: wrote(turn, Write::FlushVip(named(turn.release(), request.vip)), Ok(())) }
 }
 
-/// All VIPs that are not deleted, whatever was asked.
+/// All VIPs that are not deleted, whatever was asked; up to 26.06 deleted ones too.
 pub(super) fn vips(turn: &mut Turn<'_>, _: &LbVipDump) -> Vec<LbVipDetails> {
+    let release = turn.release();
     let vips = turn.lb().vips.iter().map(|(_, vip)| vip);
-    vips.filter(|vip| vip.used).map(vip_details).collect()
+    match release {
+        Release::V26_10 => vips.filter(|vip| vip.used).map(vip_details).collect(),
+        Release::V26_06 => vips.map(legacy::vip_details).collect(),
+    }
 }
 
 fn vip_details(vip: &Vip) -> LbVipDetails {
@@ -141,8 +150,12 @@ fn vip_details(vip: &Vip) -> LbVipDetails {
 }
 
 pub(super) fn servers(turn: &mut Turn<'_>, request: &LbAsDump) -> Vec<LbAsDetails> {
+    let release = turn.release();
     each_server(turn, request.vip, |vip, server| LbAsDetails {
-        vip: vip.id.into(),
+        vip: match release {
+            Release::V26_10 => vip.id.into(),
+            Release::V26_06 => legacy::vip(vip.id),
+        },
         app_srv: server.address,
         flags: flags(server),
         in_use_since: seconds(server.removed_at),
@@ -164,18 +177,23 @@ pub(super) fn servers_v2(turn: &mut Turn<'_>, request: &LbAsV2Dump) -> Vec<LbAsV
 /// What `details` makes of each server of the VIPs that `asked` stands for, removed servers and
 /// servers of deleted VIPs among them.
 fn each_server<D>(turn: &mut Turn<'_>, asked: WireVip, details: impl Fn(&Vip, &Server) -> D) -> Vec<D> {
+    let release = turn.release();
     let lb = turn.lb();
-    let wanted = |vip: &Vip| matches_filter(asked, vip);
+    let wanted = |vip: &Vip| matches_filter(release, asked, vip);
     let vips = lb.vips.iter().map(|(_, vip)| vip).filter(|vip| wanted(vip));
     let servers = vips.flat_map(|vip| vip.servers.iter().map(move |(_, &slot)| (vip, slot)));
     servers.filter_map(|(vip, slot)| Some(details(vip, lb.servers.get(slot)?))).collect()
 }
 
 /// The filter of the dumps of servers: the zero prefix stands for everything, and an IPv4 prefix
-/// matches nothing.
-fn matches_filter(asked: WireVip, vip: &Vip) -> bool {
+/// matches nothing. Up to 26.06 any prefix does, and the port does not count.
+fn matches_filter(release: Release, asked: WireVip, vip: &Vip) -> bool {
     let everything = asked.prefix.address.is_unspecified() && asked.prefix.length == 0;
-    everything || (asked.prefix.address.is_ipv6() && named(asked) == vip.id)
+    everything
+        || match release {
+            Release::V26_10 => asked.prefix.address.is_ipv6() && named(release, asked) == vip.id,
+            Release::V26_06 => legacy::prefix(asked.prefix) == Some(vip.prefix),
+        }
 }
 
 fn flags(server: &Server) -> u8 {
@@ -189,14 +207,24 @@ fn wrote<T>(turn: &mut Turn<'_>, write: Write, result: Result<T, Refusal>) -> i3
     retval
 }
 
-fn prefix(vip: WireVip) -> Option<Prefix> {
-    let codec::Prefix { address, length } = vip.prefix;
-    Prefix::new(address, length)
+fn prefix(release: Release, vip: WireVip) -> Option<Prefix> {
+    match release {
+        Release::V26_10 => Prefix::new(vip.prefix.address, vip.prefix.length),
+        Release::V26_06 => legacy::prefix(vip.prefix),
+    }
+}
+
+/// Up to 26.06 the encap is compared without a byte swap, so it has to be sent in little-endian.
+fn encap(turn: &Turn<'_>, sent: u32) -> u32 {
+    match turn.release() {
+        Release::V26_10 => sent,
+        Release::V26_06 => sent.swap_bytes(),
+    }
 }
 
 /// The VIP that a request means. One with an impossible prefix is left as it is: there is none.
-fn named(vip: WireVip) -> VppVip {
-    prefix(vip).map_or_else(|| vip.into(), |prefix| identity(prefix, vip.protocol, vip.port))
+fn named(release: Release, vip: WireVip) -> VppVip {
+    prefix(release, vip).map_or_else(|| vip.into(), |prefix| identity(prefix, vip.protocol, vip.port))
 }
 
 /// VPP keeps the service type in one byte.

@@ -98,14 +98,14 @@ impl Counters {
 mod tests {
     use super::*;
     use crate::sandbox::vpp_simulator::{
-        options::{GarbageCollection, Recompute},
+        options::{GarbageCollection, Recompute, Release},
         prefix::Prefix,
         vip::{VipSettings, identity},
     };
 
     #[test]
     fn packets_are_counted_by_kind_and_without_a_server_as_that() {
-        let mut lb = Lb::new(GarbageCollection::default(), Recompute::Lazy);
+        let mut lb = Lb::new(Release::default(), GarbageCollection::default(), Recompute::Lazy);
         let prefix = Prefix::host([192, 0, 2, 1].into());
         let (id, server) = (identity(prefix, 6, 80), [192, 0, 2, 9].into());
         let index = lb.add_vip(prefix, 6, 80, VipSettings::default()).unwrap();

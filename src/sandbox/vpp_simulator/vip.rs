@@ -61,6 +61,20 @@ impl VipType {
         }
     }
 
+    /// The number of VPP's own enum, which dumps up to 26.06 give for the encap.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Ip6Gre6 => 0,
+            Self::Ip6Gre4 => 1,
+            Self::Ip4Gre6 => 2,
+            Self::Ip4Gre4 => 3,
+            Self::Ip4L3dsr => 4,
+            Self::Ip4Nat4 => 5,
+            Self::Ip6Nat6 => 6,
+        }
+    }
+
     /// Whether its application servers are IPv4.
     #[must_use]
     pub fn has_ipv4_servers(self) -> bool {

@@ -19,6 +19,7 @@ const SOCKET_CLIENT: u32 = 1 << 31;
 /// One run of VPP, from start to end.
 #[derive(Debug)]
 pub(super) struct Vpp {
+    pub(super) release: Release,
     pub(super) lb: Lb,
     /// Its process id, or what it says is one: no two runs have the same.
     pub(super) pid: u32,
@@ -32,18 +33,17 @@ pub(super) struct Vpp {
 
 impl Vpp {
     fn new(options: &SimulatorOptions, run: u32) -> Self {
-        let mut lb = Lb::new(options.garbage_collection, options.recompute);
+        let mut lb = Lb::new(options.release, options.garbage_collection, options.recompute);
         lb.flows = Flows::new(options.traffic);
         let boot_time = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
-        match options.release {
-            Release::V26_10 => Self {
-                lb,
-                pid: std::process::id().wrapping_add(run),
-                booted: Instant::now(),
-                boot_time,
-                ahead: Duration::ZERO,
-                clients: Pool::new(1),
-            },
+        Self {
+            release: options.release,
+            lb,
+            pid: std::process::id().wrapping_add(run),
+            booted: Instant::now(),
+            boot_time,
+            ahead: Duration::ZERO,
+            clients: Pool::new(1),
         }
     }
 

@@ -27,7 +27,7 @@ pub fn merge(vips: &[LbVipDetails], ases: &[LbAsV2Details], shown: &[CliVip]) ->
             vip.ases.insert(of.app_srv, ActualAs { weight: of.weight, buckets: of.num_buckets });
         }
     }
-    Actual { vips: actual }
+    Actual { vips: actual, weightless: false }
 }
 
 fn vip(of: &LbVipDetails) -> ActualVip {
@@ -61,7 +61,7 @@ mod tests {
     }
 
     fn shown(vip: WireVip, pool_index: u32, removed: bool, sticky: Option<bool>) -> CliVip {
-        CliVip { vip: vip.into(), pool_index, removed, sticky, table_length: None, ases: None }
+        CliVip { vip: vip.into(), pool_index, removed, encap: None, sticky, table_length: None, ases: None }
     }
 
     #[test]

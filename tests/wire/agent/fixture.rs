@@ -21,7 +21,7 @@ use maglev::{
         health::{BackendHealth, BackendState, HealthSnapshot},
         vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
     },
-    sandbox::vpp_simulator::{Mark, Simulator, SimulatorOptions},
+    sandbox::vpp_simulator::{Mark, Release, Simulator, SimulatorOptions},
 };
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -144,9 +144,15 @@ pub(super) struct Node {
 impl Node {
     /// A node whose VPP runs and whose agent does not yet.
     pub(super) async fn new() -> Self {
+        Self::of(Release::default()).await
+    }
+
+    /// The same with a VPP of that release.
+    pub(super) async fn of(release: Release) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("run/vpp/api.sock");
-        let simulator = Simulator::start(SimulatorOptions::new(&socket)).await.unwrap();
+        let options = SimulatorOptions { release, ..SimulatorOptions::new(&socket) };
+        let simulator = Simulator::start(options).await.unwrap();
         Self {
             start: simulator.mark(),
             simulator,
@@ -161,7 +167,12 @@ impl Node {
 
     /// A node whose agent follows `config`, every probed backend of which is up.
     pub(super) async fn following(config: Config) -> Self {
-        let mut node = Self::new().await;
+        Self::of_following(Release::default(), config).await
+    }
+
+    /// The same with a VPP of that release.
+    pub(super) async fn of_following(release: Release, config: Config) -> Self {
+        let mut node = Self::of(release).await;
         node.set_config(config);
         node.all_up();
         node.start_agent();

@@ -3,6 +3,7 @@
 //! VPP looks at a VIP's servers when one of them is added or removed, and at all VIPs at fixed times
 //! (`lb-gc-process`), but not twice at the same VIP within the interval. So a removed server may stay
 //! for twice the interval.
+//! Up to 26.06 there are no fixed times: a deleted VIP stays for ever.
 
 use std::time::Duration;
 

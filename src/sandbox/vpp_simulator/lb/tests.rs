@@ -86,7 +86,7 @@ fn at(lb: &mut Lb, seconds: u64) {
 
 #[test]
 fn garbage_goes_when_a_real_vpp_was_seen_to_collect_it() {
-    let mut lb = Lb::new(GarbageCollection::default(), Recompute::Eager);
+    let mut lb = Lb::new(Release::V26_10, GarbageCollection::default(), Recompute::Eager);
     at(&mut lb, 3);
     let kept = add(&mut lb, 1, VipSettings::default());
     lb.add_as(kept, host(2, 11), 10).unwrap();
@@ -109,7 +109,7 @@ fn garbage_goes_when_a_real_vpp_was_seen_to_collect_it() {
 #[test]
 fn vpp_dies_when_the_second_of_two_nat_vips_with_one_server_and_port_is_collected() {
     for (port, dies) in [(8080, true), (8081, false)] {
-        let mut lb = Lb::new(GarbageCollection::default(), Recompute::Eager);
+        let mut lb = Lb::new(Release::V26_10, GarbageCollection::default(), Recompute::Eager);
         for vip in [add(&mut lb, 1, nat(8080)), add(&mut lb, 2, nat(port))] {
             lb.remove_as(vip, host(2, 10)).unwrap();
         }
@@ -122,7 +122,7 @@ fn vpp_dies_when_the_second_of_two_nat_vips_with_one_server_and_port_is_collecte
 
 #[test]
 fn vpp_dies_of_a_nat_vip_that_was_recreated_before_it_was_collected() {
-    let mut lb = Lb::new(GarbageCollection::default(), Recompute::Eager);
+    let mut lb = Lb::new(Release::V26_10, GarbageCollection::default(), Recompute::Eager);
     for _ in 0..2 {
         let vip = add(&mut lb, 1, nat(8080));
         lb.remove_vip(Prefix::host(vip.address), 6, 80).unwrap();
@@ -133,14 +133,14 @@ fn vpp_dies_of_a_nat_vip_that_was_recreated_before_it_was_collected() {
 
 #[test]
 fn vpp_dies_of_a_server_of_a_nat_vip_of_all_ports() {
-    let mut lb = Lb::new(GarbageCollection::default(), Recompute::Eager);
+    let mut lb = Lb::new(Release::V26_10, GarbageCollection::default(), Recompute::Eager);
     lb.add_vip(Prefix::host(host(1, 1)), 6, 0, nat(8080)).unwrap();
     assert_eq!(lb.add_as(id(1, 0), host(2, 10), 10), Err(Refusal::Fatal));
 }
 
 #[test]
 fn protocols_other_than_tcp_and_udp_have_ports_too() {
-    let mut lb = Lb::new(GarbageCollection::default(), Recompute::Eager);
+    let mut lb = Lb::new(Release::V26_10, GarbageCollection::default(), Recompute::Eager);
     let prefix = Prefix::host(host(1, 1));
     let mut added = |protocol, port| lb.add_vip(prefix, protocol, port, VipSettings::default());
     assert_eq!((added(1, 80), added(6, 80), added(255, 80)), (Ok(1), Ok(2), Ok(3)));
@@ -159,8 +159,8 @@ proptest! {
     fn tables_computed_at_once_or_when_read_are_the_same_and_always_full(
         operations in prop::collection::vec(operation(), 0..60),
     ) {
-        let mut eager = Lb::new(GarbageCollection::default(), Recompute::Eager);
-        let mut lazy = Lb::new(GarbageCollection::default(), Recompute::Lazy);
+        let mut eager = Lb::new(Release::V26_10, GarbageCollection::default(), Recompute::Eager);
+        let mut lazy = Lb::new(Release::V26_10, GarbageCollection::default(), Recompute::Lazy);
         for operation in &operations {
             prop_assert_eq!(apply(&mut eager, operation), apply(&mut lazy, operation));
             let snapshot = Snapshot::of(&mut eager);
@@ -171,7 +171,7 @@ proptest! {
 
     #[test]
     fn what_is_removed_leaves_nothing_behind(operations in prop::collection::vec(operation(), 0..60)) {
-        let mut lb = Lb::new(GarbageCollection::default(), Recompute::Lazy);
+        let mut lb = Lb::new(Release::V26_10, GarbageCollection::default(), Recompute::Lazy);
         for operation in &operations {
             let _ = apply(&mut lb, operation);
         }

@@ -136,6 +136,8 @@ impl PodWorker {
         if self.object_rx.wait_for(leaving).await.map_or(true, |pod| pod.is_none()) {
             return;
         }
+        // Before the object, so that who sees that it is gone finds its files gone too.
+        self.clean_up();
         let uid = self.object.uid();
         let preconditions = Some(Preconditions { uid, resource_version: None });
         let now = DeleteParams { grace_period_seconds: Some(0), preconditions, ..DeleteParams::default() };

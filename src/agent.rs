@@ -200,8 +200,9 @@ impl Agent {
         tokio::select! {
             biased;
             () = shutdown.cancelled() => Wake::Stop,
-            event = self.link.wait() => Wake::Link(event),
+            // Before VPP's answers: there are many of them in a pass, and of these one in a few milliseconds.
             Ok(()) = self.health_rx.changed() => Wake::Health,
+            event = self.link.wait() => Wake::Link(event),
             Ok(()) = self.config_rx.changed() => Wake::Config,
             Some(request) = self.requests_rx.recv() => Wake::Request(request),
             () = sleep_until(timer) => Wake::Timer,

@@ -23,6 +23,7 @@ use futures::{
     stream::FuturesUnordered,
 };
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use self::{pass::Pass, retries::Retries};
 use super::{
@@ -265,7 +266,11 @@ impl Connection {
         if let Some(depth) = self.read_due.take() {
             let number = self.order.next();
             let (conf, actual) = (self.dataplane.conf(), self.dataplane.read());
-            let answer = async move { Ok((conf.await?, actual.await?)) }.boxed();
+            // In a task of its own: to take thousands of servers apart must not keep a transition waiting.
+            let read = tokio::spawn(async move { Ok((conf.await?, actual.await?)) });
+            let read = AbortOnDropHandle::new(read);
+            let lost = |error: tokio::task::JoinError| Err(DataplaneError::Swallowed(format!("read: {error}")));
+            let answer = async move { read.await.unwrap_or_else(lost) }.boxed();
             self.reading = Some(Reading { answer, number, depth, since: Vec::new() });
         }
     }

@@ -50,7 +50,7 @@ pub use self::{
     vpp_dataplane::VppConnect,
     withdraw::{WithdrawError, Withdrawn, withdraw},
 };
-use crate::model::{config::Config, event::Events, health::HealthSnapshot};
+use crate::model::{actual::LbDump, config::Config, event::Events, health::HealthSnapshot};
 
 /// One `kubectl apply` of many objects is one pass: changes of the configuration wait so long for
 /// others.
@@ -128,8 +128,8 @@ impl Agent {
         let (handle, requests_rx) = handle::channel();
         Self {
             link: Link::new(connect, events.clone(), &options),
+            brain: Brain::new(events, ours, options.clock),
             options,
-            brain: Brain::new(events, ours),
             config_rx,
             health_rx,
             status: watch::Sender::default(),
@@ -153,6 +153,13 @@ impl Agent {
         Arc::clone(&self.beat)
     }
 
+    /// What VPP had when it was last read; `None` while there is no session. Read after each change and with each
+    /// pass.
+    #[must_use]
+    pub fn dumps(&self) -> watch::Receiver<Option<Arc<LbDump>>> {
+        self.brain.dump.subscribe()
+    }
+
     /// A way to ask for something while the agent runs.
     #[must_use]
     pub fn handle(&self) -> AgentHandle {
@@ -174,7 +181,7 @@ impl Agent {
                 let due = self.brain.removals_due(now);
                 self.link.touch(due);
                 self.link.pump(&mut self.brain, now);
-                self.brain.tell_held(now, self.options.clock);
+                self.brain.tell_held(now);
                 self.tell_status();
                 match self.wait(&shutdown).await {
                     Wake::Stop => return Ok(()),

@@ -4,15 +4,18 @@
 //! what a function needs to know is handed to it, so every rule can be tested with plain values.
 
 pub mod actual;
+pub mod change;
 pub mod config;
 pub mod counters;
 pub mod desired;
 pub mod event;
+pub mod fingerprint;
 pub mod health;
 pub mod name;
 pub mod plan;
 pub mod problem;
 pub mod table;
+pub mod view;
 pub mod vip;
 pub mod weights;
 

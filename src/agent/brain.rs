@@ -3,11 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
+    sync::Arc,
     time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     flushes::Flushes,
@@ -20,7 +21,8 @@ use super::{
 };
 use crate::model::{
     Name,
-    actual::{Actual, VppVip},
+    actual::{Actual, LbDump, VppVip},
+    change::{Change, Hold},
     config::{ForeignVips, Standing, SyncConf},
     desired::{Desired, Want},
     event::{AsRef, Event, Events, ProgramResult, VipRef},
@@ -46,13 +48,16 @@ pub(super) struct Brain {
     pub(super) warmup: Warmup,
     pub(super) removals: Removals,
     pub(super) recreates: Recreates,
+    /// What VPP had when it was last read, for others to see; `None` without a session.
+    pub(super) dump: watch::Sender<Option<Arc<LbDump>>>,
+    pub(super) clock: fn() -> Timestamp,
     ours: Ours,
     /// Backends' names for events about application servers that no Frontend names any more.
     labels: HashMap<(VipKey, IpAddr), Name>,
 }
 
 impl Brain {
-    pub(super) fn new(events: Events, ours: Ours) -> Self {
+    pub(super) fn new(events: Events, ours: Ours, clock: fn() -> Timestamp) -> Self {
         Self {
             reports: Reports::new(events.clone()),
             events,
@@ -61,6 +66,8 @@ impl Brain {
             warmup: Warmup::default(),
             removals: Removals::new(fastrand::Rng::new()),
             recreates: Recreates::default(),
+            dump: watch::Sender::default(),
+            clock,
             ours,
             labels: HashMap::new(),
         }
@@ -150,13 +157,18 @@ impl Brain {
         self.removals.tick(now, hold_for)
     }
 
-    /// Tells of removals that are held.
-    pub(super) fn tell_held(&mut self, now: Instant, clock: fn() -> Timestamp) {
+    /// Tells of removals that are held, and of holds that have ended.
+    pub(super) fn tell_held(&mut self, now: Instant) {
         for Held { id, removals, until } in self.removals.untold() {
             let left = SignedDuration::try_from(until.saturating_duration_since(now)).unwrap_or(SignedDuration::MAX);
-            let until = clock().checked_add(left).unwrap_or(Timestamp::MAX);
+            let until = (self.clock)().checked_add(left).unwrap_or(Timestamp::MAX);
             let removals = u32::try_from(removals).unwrap_or(u32::MAX);
-            self.events.emit(Event::SyncHeld { hold: id.to_string(), removals, until: format!("{until:.0}") });
+            let event = Event::SyncHeld { hold: id.to_string(), removals, until: format!("{until:.0}") };
+            self.events.emit_change(event, Change::Held(Hold { id: id.as_str().into(), removals, until }));
+        }
+        for id in self.removals.ended() {
+            let event = Event::SyncReleased { hold: id.to_string() };
+            self.events.emit_change(event, Change::Released(id.as_str().into()));
         }
     }
 
@@ -225,7 +237,7 @@ impl Brain {
 
     /// Tells of a step that VPP carried out.
     pub(super) fn tell(&self, step: &Step) {
-        self.events.emit(match step {
+        let event = match step {
             Step::AddVip { vip, encap, .. } => {
                 Event::VipAdded { vip: self.vip_ref((*vip).into()), encap: encap.as_str() }
             }
@@ -246,7 +258,8 @@ impl Brain {
                 to: to.get(),
                 flush: *flush,
             },
-        });
+        };
+        self.events.emit_change(event, step.into());
     }
 
     /// Forgets what a step made obsolete, once it was told.
@@ -286,7 +299,12 @@ impl Brain {
 
     /// Something about syncing went wrong.
     pub(super) fn sync_error(&self, vip: Option<VipRef>, step: &'static str, error: &str) {
-        self.events.emit(Event::SyncError { vip, step, err: error.to_owned() });
+        let nodes_own = vip.is_none().then(|| Change::SyncFailed(format!("{step}: {error}").into()));
+        let event = Event::SyncError { vip, step, err: error.to_owned() };
+        match nodes_own {
+            Some(change) => self.events.emit_change(event, change),
+            None => self.events.emit(event),
+        }
     }
 }
 

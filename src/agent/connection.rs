@@ -33,7 +33,7 @@ use super::{
     warmup::Gate,
 };
 use crate::model::{
-    actual::{Actual, ActualConf, VppVip},
+    actual::{Actual, ActualConf, LbDump, VppVip},
     plan::Step,
 };
 
@@ -90,7 +90,7 @@ struct Picture {
 }
 
 struct Reading {
-    answer: BoxFuture<'static, Result<(ActualConf, Actual), DataplaneError>>,
+    answer: BoxFuture<'static, Result<(Arc<LbDump>, Actual), DataplaneError>>,
     number: u64,
     depth: Depth,
     /// Steps acknowledged meanwhile that were sent after the read.
@@ -111,7 +111,7 @@ pub(super) enum Happened {
     /// It is over.
     Closed(Ended),
     /// A read was answered.
-    Read(Result<(ActualConf, Actual), DataplaneError>),
+    Read(Result<(Arc<LbDump>, Actual), DataplaneError>),
     /// A plan was answered.
     Job(Box<JobDone>),
     /// VPP is alive.
@@ -232,7 +232,7 @@ impl Connection {
 
     /// Starts whatever can be started now.
     pub(super) fn pump(&mut self, brain: &mut Brain, now: Instant) {
-        self.start_reading();
+        self.start_reading(brain);
         if self.picture.is_none() || !self.conf_settled || brain.gate(now) == Gate::Closed {
             return;
         }
@@ -259,7 +259,7 @@ impl Connection {
         brain.save_ours();
     }
 
-    fn start_reading(&mut self) {
+    fn start_reading(&mut self, brain: &Brain) {
         if self.reading.is_some() || self.pass.is_some() {
             return;
         }
@@ -267,7 +267,12 @@ impl Connection {
             let number = self.order.next();
             let (conf, actual) = (self.dataplane.conf(), self.dataplane.read());
             // In a task of its own: to take thousands of servers apart must not keep a transition waiting.
-            let read = tokio::spawn(async move { Ok((conf.await?, actual.await?)) });
+            let clock = brain.clock;
+            let read = tokio::spawn(async move {
+                let (conf, actual) = (conf.await?, actual.await?);
+                let dump = Arc::new(LbDump { at: clock(), conf, actual: actual.clone() });
+                Ok((dump, actual))
+            });
             let read = AbortOnDropHandle::new(read);
             let lost = |error: tokio::task::JoinError| Err(DataplaneError::Swallowed(format!("read: {error}")));
             let answer = async move { read.await.unwrap_or_else(lost) }.boxed();
@@ -279,11 +284,11 @@ impl Connection {
     pub(super) async fn read(
         &mut self,
         brain: &mut Brain,
-        answer: Result<(ActualConf, Actual), DataplaneError>,
+        answer: Result<(Arc<LbDump>, Actual), DataplaneError>,
         now: Instant,
     ) {
         let Some(reading) = self.reading.take() else { return };
-        let (conf, mut actual) = match answer {
+        let (dump, mut actual) = match answer {
             Ok(read) => read,
             // The session is over, which is told apart.
             Err(DataplaneError::Closed(_)) => return,
@@ -297,14 +302,13 @@ impl Connection {
                 return;
             }
         };
+        let conf = dump.conf;
+        brain.dump.send_replace(Some(dump));
         for step in &reading.since {
             actual.apply(step);
         }
-        let first = self.picture.is_none();
-        self.picture = Some(Picture { conf, actual, number: reading.number });
-        if first {
-            self.tell_state(brain);
-        }
+        let before = self.picture.replace(Picture { conf, actual, number: reading.number });
+        self.tell_state(brain, before.as_ref());
         self.tell_unread(brain);
         self.push_conf(brain, now).await;
         let read = self.take_verified(brain, reading.number);

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::model::{
     actual::Actual,
+    change::{Change, VppInfo},
     event::{Event as ModelEvent, Events},
 };
 
@@ -157,7 +158,10 @@ impl Link {
             Event::Retry => self.try_connect(now)?,
             Event::Connected(Ok(dataplane)) => self.connected(dataplane, brain, now),
             Event::Connected(Err(error)) => self.failed(&error.to_string(), now),
-            Event::Session(Happened::Closed(ended)) => self.lost(&ended, now),
+            Event::Session(Happened::Closed(ended)) => {
+                brain.dump.send_replace(None);
+                self.lost(&ended, now);
+            }
             Event::Session(happened) => self.in_session(happened, brain, now).await,
         }
         Ok(())
@@ -240,14 +244,21 @@ impl Link {
         }
         brain.recreates.connected(same_process);
         self.warned = None;
-        self.events.emit(ModelEvent::VppConnect {
+        let told = VppInfo {
+            version: info.version.clone(),
+            build_date: info.build_date.clone(),
+            pid: info.pid,
+            capabilities: info.capabilities.clone(),
+        };
+        let event = ModelEvent::VppConnect {
             version: info.version,
             build_date: info.build_date,
             pid: info.pid,
             api: info.api,
             stats: info.stats,
             capabilities: info.capabilities,
-        });
+        };
+        self.events.emit_change(event, Change::VppConnected(Arc::new(told)));
         self.state = State::Up(Box::new(Connection::new(dataplane, now)));
     }
 
@@ -255,7 +266,8 @@ impl Link {
         if ended.expired {
             self.deadline = (self.deadline * 2).min(LONGEST_DEADLINE);
         }
-        self.events.emit(ModelEvent::VppDisconnect { reason: ended.reason.clone() });
+        let event = ModelEvent::VppDisconnect { reason: ended.reason.clone() };
+        self.events.emit_change(event, Change::VppDisconnected);
         self.wait_to_retry(now);
     }
 }

@@ -62,6 +62,10 @@ pub(super) struct Removals {
     servers: Count,
     batch: Option<Batch>,
     holds: Vec<Hold>,
+    /// Holds that are no more.
+    ended: Vec<HoldId>,
+    /// Holds that were told of.
+    announced: BTreeSet<HoldId>,
     /// May go, and has not been seen gone yet.
     granted: BTreeSet<Removal>,
     measured: Option<(Instant, Totals)>,
@@ -208,7 +212,8 @@ impl Removals {
         for hold in &mut self.holds {
             back.extend(hold.removals.extract_if(.., |removal| gone(removal)));
         }
-        self.holds.retain(|hold| !hold.removals.is_empty());
+        let empty = self.holds.extract_if(.., |hold| hold.removals.is_empty());
+        self.ended.extend(empty.map(|hold| hold.id));
         self.vips.forget(&back);
         self.servers.forget(&back);
     }
@@ -233,6 +238,7 @@ impl Removals {
         for hold in self.holds.extract_if(.., |hold| now >= hold.until) {
             due.extend(addresses(&hold.removals));
             self.granted.extend(hold.removals);
+            self.ended.push(hold.id);
         }
         due
     }
@@ -248,7 +254,14 @@ impl Removals {
         let hold = self.holds.remove(place);
         let due = addresses(&hold.removals);
         self.granted.extend(hold.removals);
+        self.ended.push(hold.id);
         Some(due)
+    }
+
+    /// The holds that were told of and have ended since they were last asked for.
+    pub(super) fn ended(&mut self) -> Vec<HoldId> {
+        let announced = &mut self.announced;
+        self.ended.extract_if(.., |_| true).filter(|id| announced.remove(id)).collect()
     }
 
     /// The holds that are new or have grown since they were last asked for.
@@ -256,6 +269,7 @@ impl Removals {
         let mut untold = Vec::new();
         for hold in self.holds.iter_mut().filter(|hold| !hold.told) {
             hold.told = true;
+            self.announced.insert(hold.id.clone());
             untold.push(Held { id: hold.id.clone(), removals: hold.removals.len(), until: hold.until });
         }
         untold

@@ -4,8 +4,10 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use crate::model::{
     Name,
+    change::{Change, Report as Told},
     config::Frontend,
     event::{Event, Events, FrontendState, ProgramResult},
+    fingerprint::Fingerprint,
     health::{HealthSnapshot, ProbeCode, Transition},
     weights::{Condition, Effective},
 };
@@ -42,12 +44,21 @@ impl Reports {
             before.result == result && before.reason == reason && before.frontend.revision == frontend.revision
         });
         if !known {
-            self.events.emit(Event::FrontendProgrammed {
-                name: frontend.name.clone(),
-                generation: frontend.revision.generation,
+            let (name, revision) = (frontend.name.clone(), &frontend.revision);
+            let told = Told {
+                uid: Arc::clone(&revision.uid),
+                generation: revision.generation,
+                fingerprint: Fingerprint::of(frontend),
+                result,
+                reason: reason.into(),
+            };
+            let event = Event::FrontendProgrammed {
+                name: name.clone(),
+                generation: revision.generation,
                 result,
                 reason: reason.to_owned(),
-            });
+            };
+            self.events.emit_change(event, Change::Report(name, told));
         }
     }
 
@@ -78,14 +89,18 @@ impl Reports {
         let from = self.states.insert(frontend.name.clone(), to).unwrap_or_default();
         if from != to {
             let code = cause(to, effective, health);
-            self.events.emit(Event::FrontendTransition { name: frontend.name.clone(), from, to, code });
+            let name = frontend.name.clone();
+            let event = Event::FrontendTransition { name: name.clone(), from, to, code };
+            self.events.emit_change(event, Change::Frontend(name, to, code));
         }
     }
 
     /// The Frontend is no more.
     pub(super) fn forget(&mut self, name: &Name) {
-        self.of.remove(name);
-        self.states.remove(name);
+        let reported = self.of.remove(name).is_some();
+        if self.states.remove(name).is_some() || reported {
+            self.events.change(Change::Forget(name.clone()));
+        }
     }
 }
 

@@ -98,7 +98,7 @@ pub async fn withdraw(
     let dataplane = connect.connect(options.deadline).await.map_err(WithdrawError::Vpp)?;
     let actual = dataplane.read().await.map_err(WithdrawError::Vpp)?;
 
-    let mut brain = Brain::new(events, ours);
+    let mut brain = Brain::new(events, ours, options.clock);
     let listed = brain.ours().len();
     brain.prune_ours(|key| actual.vips.contains_key(&VppVip::from(*key)));
     let addresses: BTreeSet<IpAddr> = brain.ours().keys().map(|key| key.address).collect();

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::{sync::watch, time::Instant};
 
 use crate::model::{
+    change::Change,
     event::{Event, Events},
     health::{BackendHealth, BackendState, HealthSnapshot, ProbeCode, Transition},
     name::Name,
@@ -68,15 +69,22 @@ impl Publisher {
         if from != state {
             let transition = Transition { from, to: state, at: (self.clock)(), code };
             history = last(self.history, history.iter().copied().chain([transition]));
-            self.events.emit(Event::BackendTransition { name: name.clone(), from, to: state, code });
         }
-        self.snapshot.backends.insert(name.clone(), BackendHealth { address, state, ever_known, in_doubt, history });
+        let health = BackendHealth { address, state, ever_known, in_doubt, history };
+        self.snapshot.backends.insert(name.clone(), health.clone());
+        let change = Change::Health(name.clone(), Some(health));
+        if from == state {
+            self.events.change(change);
+        } else {
+            self.events.emit_change(Event::BackendTransition { name: name.clone(), from, to: state, code }, change);
+        }
         self.changed();
     }
 
     /// Forgets a backend that is gone.
     pub(super) fn remove(&mut self, name: &Name) {
         if self.snapshot.backends.remove(name).is_some() {
+            self.events.change(Change::Health(name.clone(), None));
             self.changed();
         }
     }
@@ -87,7 +95,7 @@ impl Publisher {
             Family::V4 => self.snapshot.suspect_v4 = active,
             Family::V6 => self.snapshot.suspect_v6 = active,
         }
-        self.events.emit(Event::ProbePathSuspect { family, active });
+        self.events.emit_change(Event::ProbePathSuspect { family, active }, Change::Suspect(family, active));
         self.changed();
     }
 
@@ -99,6 +107,9 @@ impl Publisher {
                 (name.clone(), BackendHealth { history, ..backend.clone() })
             };
             self.snapshot.backends = self.snapshot.backends.iter().map(shortened).collect();
+            for (name, health) in &self.snapshot.backends {
+                self.events.change(Change::Health(name.clone(), Some(health.clone())));
+            }
             self.changed();
         }
         self.history = limit;

@@ -39,6 +39,11 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// Problems that are gone, then those that are new.
+    pub fn problems(&self) -> impl Iterator<Item = &ObjectProblem> {
+        self.vanished.iter().chain(&self.appeared)
+    }
+
     /// Whether there is nothing to tell.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -4,7 +4,7 @@
 //! the `Config` goes on to `health` and `agent`. It never ends by itself: whatever the API server
 //! does, the last `Config` stands.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures::{FutureExt as _, future::BoxFuture, future::join_all};
 use kube::Client;
@@ -21,6 +21,8 @@ use super::{
 use crate::{
     index::{Changes, Index, IndexOptions},
     model::{
+        Name,
+        change::{Change, ConfigDelta, Problems},
         config::{Config, Kind},
         event::{Event, Events},
     },
@@ -47,6 +49,9 @@ pub struct Watches {
     index: Index,
     events: Events,
     objects: Option<IntGaugeVec>,
+    config_rx: watch::Receiver<Option<Config>>,
+    /// The configuration that mirrors have.
+    told: Option<Config>,
 }
 
 impl Watches {
@@ -56,7 +61,7 @@ impl Watches {
     pub fn new(client: Client, options: WatchOptions, events: Events) -> (Self, watch::Receiver<Option<Config>>) {
         let index = IndexOptions { allow_loopback: options.allow_loopback, node_name: options.node_name.clone() };
         let (index, config_rx) = Index::new(index);
-        (Self { client, options, index, events, objects: None }, config_rx)
+        (Self { client, options, index, events, objects: None, config_rx: config_rx.clone(), told: None }, config_rx)
     }
 
     /// Registers `maglev_config_objects{kind}`.
@@ -112,7 +117,34 @@ impl Watches {
                 }
             }
             let changes = batch.publish();
+            self.tell_change(&changes);
             tell(&self.events, changes);
+        }
+    }
+}
+
+impl Watches {
+    /// Changes what others mirror by what the new configuration differs from the last one told.
+    fn tell_change(&mut self, changes: &Changes) {
+        let config = self.config_rx.borrow_and_update().clone();
+        let Some(config) = config else { return };
+        let mut delta = ConfigDelta::between(self.told.as_ref(), &config);
+        let concerned: BTreeSet<(Kind, Name)> = changes.problems().map(|of| (of.kind, of.name.clone())).collect();
+        delta.problems = concerned
+            .into_iter()
+            .map(|(kind, name)| {
+                let generation =
+                    changes.problems().filter(|of| of.kind == kind && of.name == name).map(|of| of.generation);
+                let problems = Problems {
+                    generation: generation.last().unwrap_or(0),
+                    problems: self.index.problems(kind, &name).into(),
+                };
+                ((kind, name), problems)
+            })
+            .collect();
+        self.told = Some(config);
+        if !delta.is_empty() {
+            self.events.change(Change::Config(Arc::new(delta)));
         }
     }
 }

@@ -7,6 +7,8 @@ use std::{
     num::NonZeroU16,
 };
 
+use jiff::Timestamp;
+
 use super::{
     event::Value,
     vip::{Protocol, Service, VipKey},
@@ -147,6 +149,21 @@ impl Actual {
     }
 }
 
+impl Actual {
+    /// Whether both say the same but for buckets and indexes, which change by themselves.
+    #[must_use]
+    pub fn tells_the_same(&self, other: &Self) -> bool {
+        let same_server = |(a, b): ((&IpAddr, &ActualAs), (&IpAddr, &ActualAs))| (a.0, a.1.weight) == (b.0, b.1.weight);
+        let same_vip = |((key_a, a), (key_b, b)): ((&VppVip, &ActualVip), (&VppVip, &ActualVip))| {
+            (key_a, a.encap, a.sticky, a.table_length, a.ases.len())
+                == (key_b, b.encap, b.sticky, b.table_length, b.ases.len())
+                && a.ases.iter().zip(&b.ases).all(same_server)
+        };
+        (self.weightless, self.vips.len()) == (other.weightless, other.vips.len())
+            && self.vips.iter().zip(&other.vips).all(same_vip)
+    }
+}
+
 /// VPP's global settings of the LB plugin (`lb_conf_get`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActualConf {
@@ -175,4 +192,15 @@ impl ActualConf {
     pub fn ipv6(&self) -> Option<Ipv6Addr> {
         (self.ipv6_source != Ipv6Addr::from_bits(u128::MAX)).then_some(self.ipv6_source)
     }
+}
+
+/// One reading of everything that VPP has, for who wants to see more than the steps tell: buckets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LbDump {
+    /// When it was read.
+    pub at: Timestamp,
+    /// VPP's settings.
+    pub conf: ActualConf,
+    /// What it had.
+    pub actual: Actual,
 }

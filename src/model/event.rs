@@ -202,6 +202,8 @@ pub enum Event {
     SyncError { vip: Option<VipRef>, step: &'static str, err: String },
     /// Too many removals at once: they wait until `until`.
     SyncHeld { hold: String, removals: u32, until: String },
+    /// The hold has ended: its removals go now, or are not asked for any more.
+    SyncReleased { hold: String },
     /// VPP has a VIP that nobody here put there.
     ForeignVip { vip: VppVip },
     /// It is the path of the probes that fails (`active`), or it works again.
@@ -250,6 +252,7 @@ impl Event {
             Self::AsWeightUpdated { .. } => "vpp-lb-sync-as-weight-updated",
             Self::SyncError { .. } => "vpp-lb-sync-error",
             Self::SyncHeld { .. } => "vpp-lb-sync-held",
+            Self::SyncReleased { .. } => "vpp-lb-sync-released",
             Self::ForeignVip { .. } => "vpp-foreign-vip",
             Self::ProbePathSuspect { .. } => "probe-path-suspect",
             Self::BackendTransition { .. } => "backend-transition",

@@ -1,42 +1,61 @@
-//! The event bus: every event of the process goes through it, in the order of emission.
+//! The event bus: every room emits, one task numbers, logs, folds and hands out.
 //!
-//! [`Bus::events`] is the handle for the rooms; it never blocks. [`Bus::run`] is the one task that
-//! hands events to their consumers: the log, and subscriptions within the process. The task itself
-//! only moves memory: the log has its own thread and a subscription drops its oldest, so the task
-//! always keeps up with its queue. Numbering, the ring for replay and the mirrored state belong
-//! between queue and consumers, in `Worker::hand_out`.
+//! ```text
+//! Events::emit ─┐                          ┌─▶ log
+//! Events::change┴▶ queue ─▶ Worker: number ┼─▶ View ─▶ Snapshot (watch)
+//!                                          └─▶ Batch (20 ms or 256) ─▶ ring, subscriptions
+//! ```
+//!
+//! There are two lanes. State events are numbered, folded into the [`View`] and kept for a while, so that who follows
+//! can come back to where it was. Events of the probe lane are for who is watching at that moment, and the first to
+//! be dropped. Emitting never blocks: it stamps and queues. A slow subscription loses its oldest batches and is told
+//! how many events that were; it never holds up the others, nor the rooms.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+mod batch;
+mod metrics;
+mod ring;
+mod subscription;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use futures::{FutureExt as _, future::BoxFuture};
 use jiff::Timestamp;
-use prometheus::{IntCounter, Registry, core::Collector, core::Desc, proto::MetricFamily};
-use tokio::sync::{broadcast, mpsc};
+use prometheus::Registry;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::model::event::{Event, EventSink, Events, Lane, Level};
-
+pub use self::{
+    batch::{AsOf, Batch, Stamped},
+    subscription::{Received, Resync, Subscriber, Subscription},
+};
+use self::{metrics::Metrics, subscription::Outlet};
 use super::{Error, log};
+use crate::model::{
+    change::{Change, Fold as _},
+    event::{Event, EventSink, Events, Lane, Level},
+    view::View,
+};
 
 /// State events that may wait for the task. Far more than one pass can cause; a process that has so
 /// many waiting has stalled, and the loss is counted and told.
 const STATE_LIMIT: usize = 1 << 20;
 /// Events of the probe lane that may wait: they are the first to be dropped.
 const PROBE_LIMIT: usize = 8192;
-/// Events that a subscription may be behind before it loses its oldest.
-const SUBSCRIPTION_LIMIT: usize = 4096;
-
-/// An event and when it was emitted.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Stamped {
-    /// When it was emitted.
-    pub time: Timestamp,
-    /// What happened.
-    pub event: Event,
-}
+/// A batch is handed out once it has so many events,
+const BATCH_EVENTS: usize = 256;
+/// or so long after its first one.
+const BATCH_DELAY: Duration = Duration::from_millis(20);
 
 /// What the bus is told at its start.
 #[derive(Clone, Copy, Debug)]
@@ -45,12 +64,24 @@ pub struct BusOptions {
     pub log_level: Level,
     /// The clock that stamps events.
     pub clock: fn() -> Timestamp,
+    /// This run of the program: a random number, compared for equality only.
+    pub epoch: u64,
+}
+
+/// The state at one moment, and which events are in it.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The state.
+    pub view: View,
+    /// The last event in it.
+    pub as_of: AsOf,
 }
 
 /// The bus before it runs.
 pub struct Bus {
     shared: Arc<Shared>,
-    queue_rx: mpsc::UnboundedReceiver<Stamped>,
+    queue_rx: mpsc::UnboundedReceiver<Queued>,
+    snapshot: watch::Sender<Snapshot>,
 }
 
 impl Bus {
@@ -59,16 +90,21 @@ impl Bus {
     pub fn new(options: BusOptions) -> Self {
         // Unbounded as a channel, bounded by the counters of `Lanes`.
         let (queue, queue_rx) = mpsc::unbounded_channel();
-        let (subscribers, _) = broadcast::channel(SUBSCRIPTION_LIMIT);
+        let as_of = AsOf { epoch: options.epoch, seq: 0 };
         let shared = Shared {
             queue,
             clock: options.clock,
             waiting: Lanes::default(),
             dropped: Lanes::default(),
+            lost: AtomicU64::new(0),
             probe_listeners: AtomicUsize::new(usize::from(options.log_level == Level::Debug)),
-            subscribers,
+            outlet: Outlet::new(as_of),
         };
-        Self { shared: Arc::new(shared), queue_rx }
+        Self {
+            shared: Arc::new(shared),
+            queue_rx,
+            snapshot: watch::Sender::new(Snapshot { view: View::default(), as_of }),
+        }
     }
 
     /// The handle through which rooms emit.
@@ -80,10 +116,17 @@ impl Bus {
     /// Makes subscriptions, also while the bus runs.
     #[must_use]
     pub fn subscriber(&self) -> Subscriber {
-        Subscriber(Arc::clone(&self.shared))
+        Subscriber::new(Arc::clone(&self.shared))
     }
 
-    /// Registers `maglev_events_dropped_total{lane}`.
+    /// The state, at most one batch old. Reading it holds up nobody but the bus's own task, for as long as a copy
+    /// takes.
+    #[must_use]
+    pub fn snapshots(&self) -> watch::Receiver<Snapshot> {
+        self.snapshot.subscribe()
+    }
+
+    /// Registers `maglev_events_dropped_total{lane}` and the subscriptions' counters.
     ///
     /// # Errors
     /// If the registry has them already.
@@ -97,20 +140,25 @@ impl Bus {
     #[must_use]
     pub fn run(mut self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
         async move {
-            let mut worker = Worker { shared: Arc::clone(&self.shared), told: 0 };
+            let view = self.snapshot.borrow().view.clone();
+            let mut worker =
+                Worker { shared: Arc::clone(&self.shared), snapshot: self.snapshot, view, batch: Vec::new(), due: None, told: 0 };
+            let mut received = Vec::with_capacity(BATCH_EVENTS);
             loop {
                 tokio::select! {
                     () = shutdown.cancelled() => break,
-                    stamped = self.queue_rx.recv() => {
-                        // `self.shared` holds a sender, so the queue never ends.
-                        let Some(stamped) = stamped else { break };
-                        worker.hand_out(stamped);
+                    // `self.shared` holds a sender, so the queue never ends.
+                    _ = self.queue_rx.recv_many(&mut received, BATCH_EVENTS) => {
+                        received.drain(..).for_each(|queued| worker.take(queued));
                     }
+                    () = sleep_until(worker.due.unwrap_or_else(Instant::now)), if worker.due.is_some() => worker.flush(),
                 }
             }
-            while let Ok(stamped) = self.queue_rx.try_recv() {
-                worker.hand_out(stamped);
+            while let Ok(queued) = self.queue_rx.try_recv() {
+                worker.take(queued);
             }
+            worker.flush();
+            self.shared.outlet.close();
         }
         .boxed()
     }
@@ -132,22 +180,27 @@ impl<T> Lanes<T> {
     }
 }
 
+/// Something emitted, stamped and not yet numbered.
+struct Queued {
+    time: Timestamp,
+    lane: Lane,
+    event: Option<Event>,
+    change: Option<Change>,
+}
+
 struct Shared {
-    queue: mpsc::UnboundedSender<Stamped>,
+    queue: mpsc::UnboundedSender<Queued>,
     clock: fn() -> Timestamp,
     waiting: Lanes<AtomicUsize>,
     dropped: Lanes<AtomicU64>,
+    /// Events that slow subscriptions have lost.
+    lost: AtomicU64,
     probe_listeners: AtomicUsize,
-    subscribers: broadcast::Sender<Arc<Stamped>>,
+    outlet: Outlet,
 }
 
-impl EventSink for Shared {
-    fn wants_probes(&self) -> bool {
-        self.probe_listeners.load(Ordering::Relaxed) > 0
-    }
-
-    fn publish(&self, event: Event) {
-        let lane = event.lane();
+impl Shared {
+    fn queue(&self, lane: Lane, event: Option<Event>, change: Option<Change>) {
         let limit = match lane {
             Lane::State => STATE_LIMIT,
             Lane::Probe => PROBE_LIMIT,
@@ -159,25 +212,59 @@ impl EventSink for Shared {
             return;
         }
         // Fails only after the bus has ended, with the process.
-        let _ = self.queue.send(Stamped { time: (self.clock)(), event });
+        let _ = self.queue.send(Queued { time: (self.clock)(), lane, event, change });
+    }
+}
+
+impl EventSink for Shared {
+    fn wants_probes(&self) -> bool {
+        self.probe_listeners.load(Ordering::Relaxed) > 0
+    }
+
+    fn publish(&self, event: Event) {
+        self.queue(event.lane(), Some(event), None);
+    }
+
+    fn publish_change(&self, event: Option<Event>, change: Change) {
+        self.queue(Lane::State, event, Some(change));
     }
 }
 
 /// The task's own state.
 struct Worker {
     shared: Arc<Shared>,
+    snapshot: watch::Sender<Snapshot>,
+    view: View,
+    /// What the next batch has so far.
+    batch: Vec<Arc<Stamped>>,
+    /// When it is handed out.
+    due: Option<Instant>,
     /// Drops that the log has been told of.
     told: u64,
 }
 
 impl Worker {
-    fn hand_out(&mut self, stamped: Stamped) {
-        self.shared.waiting.of(stamped.event.lane()).fetch_sub(1, Ordering::Relaxed);
-        log::tell(&stamped);
-        if self.shared.subscribers.receiver_count() > 0 {
-            let _ = self.shared.subscribers.send(Arc::new(stamped));
+    fn take(&mut self, Queued { time, lane, event, change }: Queued) {
+        self.shared.waiting.of(lane).fetch_sub(1, Ordering::Relaxed);
+        if let Some(event) = &event {
+            log::tell(time, event);
+        }
+        if let Some(change) = &change {
+            self.view.apply(change, time);
+        }
+        let seq = (lane == Lane::State).then(|| self.shared.outlet.next_seq());
+        self.batch.push(Arc::new(Stamped { seq, time, event, change }));
+        self.due.get_or_insert_with(|| Instant::now() + BATCH_DELAY);
+        if self.batch.len() >= BATCH_EVENTS {
+            self.flush();
         }
         self.tell_drops();
+    }
+
+    fn flush(&mut self) {
+        self.due = None;
+        let as_of = self.shared.outlet.hand_out(std::mem::take(&mut self.batch));
+        self.snapshot.send_replace(Snapshot { view: self.view.clone(), as_of });
     }
 
     fn tell_drops(&mut self) {
@@ -188,169 +275,5 @@ impl Worker {
             tracing::warn!(count = state + probe - self.told, state, probe, "events-dropped");
             self.told = state + probe;
         }
-    }
-}
-
-/// Makes subscriptions.
-#[derive(Clone)]
-pub struct Subscriber(Arc<Shared>);
-
-impl Subscriber {
-    /// Events from now on, from `level` up. At `Debug` the probe lane is built for it.
-    #[must_use]
-    pub fn subscribe(&self, level: Level) -> Subscription {
-        if level == Level::Debug {
-            self.0.probe_listeners.fetch_add(1, Ordering::Relaxed);
-        }
-        Subscription { shared: Arc::clone(&self.0), level, events_rx: self.0.subscribers.subscribe() }
-    }
-}
-
-/// What a subscription hands over.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Received {
-    /// The next event.
-    Event(Arc<Stamped>),
-    /// The subscription was too slow and lost so many of its oldest events.
-    Lost(u64),
-}
-
-/// Events for one consumer within the process. A slow one loses its oldest and is told.
-pub struct Subscription {
-    shared: Arc<Shared>,
-    level: Level,
-    events_rx: broadcast::Receiver<Arc<Stamped>>,
-}
-
-impl Subscription {
-    /// The next event; `None` once the bus has ended.
-    pub async fn next(&mut self) -> Option<Received> {
-        loop {
-            match self.events_rx.recv().await {
-                Ok(stamped) if stamped.event.level() < self.level => {}
-                Ok(stamped) => return Some(Received::Event(stamped)),
-                Err(broadcast::error::RecvError::Lagged(count)) => return Some(Received::Lost(count)),
-                Err(broadcast::error::RecvError::Closed) => return None,
-            }
-        }
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        if self.level == Level::Debug {
-            self.shared.probe_listeners.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
-
-/// The bus's counters as Prometheus sees them: read when asked, so that publishing pays nothing.
-struct Metrics {
-    shared: Arc<Shared>,
-    dropped: Lanes<IntCounter>,
-}
-
-impl Metrics {
-    fn new(shared: Arc<Shared>) -> prometheus::Result<Self> {
-        let counter = |lane: &str| {
-            let opts = prometheus::Opts::new("maglev_events_dropped_total", "Events that found their queue full.");
-            IntCounter::with_opts(opts.const_label("lane", lane))
-        };
-        Ok(Self { shared, dropped: Lanes { state: counter("state")?, probe: counter("probe")? } })
-    }
-}
-
-impl Collector for Metrics {
-    fn desc(&self) -> Vec<&Desc> {
-        [&self.dropped.state, &self.dropped.probe].into_iter().flat_map(Collector::desc).collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        [Lane::State, Lane::Probe]
-            .into_iter()
-            .flat_map(|lane| {
-                let counter = self.dropped.of(lane);
-                let now = self.shared.dropped.of(lane).load(Ordering::Relaxed);
-                counter.inc_by(now.saturating_sub(counter.get()));
-                counter.collect()
-            })
-            .collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn bus(log_level: Level) -> Bus {
-        Bus::new(BusOptions { log_level, clock: || Timestamp::UNIX_EPOCH })
-    }
-
-    fn disconnect(n: usize) -> Event {
-        Event::VppDisconnect { reason: n.to_string() }
-    }
-
-    #[tokio::test]
-    async fn events_arrive_in_the_order_of_emission_also_those_queued_at_the_end() {
-        let bus = bus(Level::Info);
-        let (events, mut subscription) = (bus.events(), bus.subscriber().subscribe(Level::Info));
-        for n in 0..100 {
-            events.emit(disconnect(n));
-        }
-        let shutdown = CancellationToken::new();
-        shutdown.cancel();
-        bus.run(shutdown).await;
-        for n in 0..100 {
-            let Some(Received::Event(stamped)) = subscription.next().await else { panic!("event {n} is missing") };
-            assert_eq!(stamped.event, disconnect(n));
-        }
-    }
-
-    #[tokio::test]
-    async fn the_probe_lane_is_built_only_while_somebody_listens_at_debug() {
-        let bus = bus(Level::Info);
-        let (events, subscriber) = (bus.events(), bus.subscriber());
-        let probe = || Event::VppApiSend { msg: "lb_vip_dump" };
-        let info = subscriber.subscribe(Level::Info);
-        events.emit_probe(|| panic!("built for nobody"));
-        let debug = subscriber.subscribe(Level::Debug);
-        let mut built = false;
-        events.emit_probe(|| {
-            built = true;
-            probe()
-        });
-        assert!(built);
-        drop(debug);
-        events.emit_probe(|| panic!("built for nobody"));
-        drop(info);
-        assert!(self::bus(Level::Debug).shared.wants_probes());
-    }
-
-    #[tokio::test]
-    async fn a_flood_of_probes_is_dropped_and_counted_and_state_events_stay() {
-        let bus = bus(Level::Debug);
-        let (events, registry) = (bus.events(), Registry::new());
-        bus.register(&registry).expect("a fresh registry");
-        for _ in 0..PROBE_LIMIT + 7 {
-            events.emit_probe(|| Event::VppApiSend { msg: "lb_vip_dump" });
-        }
-        events.emit(disconnect(1));
-        let mut subscription = bus.subscriber().subscribe(Level::Info);
-        let shutdown = CancellationToken::new();
-        shutdown.cancel();
-        bus.run(shutdown).await;
-        let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).expect("valid metrics");
-        assert!(text.contains("maglev_events_dropped_total{lane=\"probe\"} 7"), "{text}");
-        assert!(text.contains("maglev_events_dropped_total{lane=\"state\"} 0"), "{text}");
-        // The subscription was overrun by probes it does not want, and is told; the state event is there.
-        let mut last = None;
-        while let Some(received) = subscription.next().await {
-            last = Some(received);
-            if matches!(last, Some(Received::Event(_))) {
-                break;
-            }
-        }
-        let Some(Received::Event(stamped)) = last else { panic!("the state event is missing") };
-        assert_eq!(stamped.event, disconnect(1));
     }
 }

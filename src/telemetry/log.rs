@@ -22,9 +22,9 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use crate::model::event::{Level, Value};
+use crate::model::event::{Event, Level, Value};
 
-use super::{Error, bus::Stamped, line::Line, writer::LineWriter};
+use super::{Error, line::Line, writer::LineWriter};
 
 /// The `tracing` target of events.
 pub(super) const EVENTS: &str = "maglev::event";
@@ -127,14 +127,14 @@ fn targets(level: Level) -> Targets {
 }
 
 /// Hands an event to the log.
-pub(super) fn tell(stamped: &Stamped) {
+pub(super) fn tell(time: Timestamp, event: &Event) {
     // The level of a `tracing` event is part of its callsite, hence four of them.
     macro_rules! tell {
         ($level:ident) => {
-            tracing::event!(target: EVENTS, tracing::Level::$level, event = %AsLine(stamped))
+            tracing::event!(target: EVENTS, tracing::Level::$level, event = %AsLine(time, event))
         };
     }
-    match stamped.event.level() {
+    match event.level() {
         Level::Debug => tell!(DEBUG),
         Level::Info => tell!(INFO),
         Level::Warn => tell!(WARN),
@@ -143,12 +143,12 @@ pub(super) fn tell(stamped: &Stamped) {
 }
 
 /// Prints an event as its whole line: `{}` as text, `{:#}` as JSON.
-struct AsLine<'a>(&'a Stamped);
+struct AsLine<'a>(Timestamp, &'a Event);
 
 impl fmt::Display for AsLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let format = if f.alternate() { LogFormat::Json } else { LogFormat::Text };
-        f.write_str(&Line::of_event(format, self.0.time, &self.0.event))
+        f.write_str(&Line::of_event(format, self.0, self.1))
     }
 }
 

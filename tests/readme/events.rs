@@ -57,6 +57,7 @@ fn samples() -> Vec<Event> {
         Event::AsWeightUpdated { of: of(), from: 10, to: 0, flush: true },
         Event::SyncError { vip: Some(vip()), step: "add-vip", err: text() },
         Event::SyncHeld { hold: text(), removals: 6, until: text() },
+        Event::SyncReleased { hold: text() },
         Event::ForeignVip { vip: prefix },
         Event::ProbePathSuspect { family: Family::V4, active: true },
         Event::BackendTransition { name: name(), from: BackendState::Up, to: BackendState::Down, code: Some(code) },

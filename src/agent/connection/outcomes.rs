@@ -8,8 +8,11 @@ use crate::{
         brain::Brain,
         dataplane::DataplaneError,
         job::{JobDone, Outcome},
+        world::in_vpp,
     },
     model::{
+        change::{Change, VipState},
+        desired::Mismatch,
         event::{Event, Scope, SyncCounts},
         plan::Step,
         vip::VipKey,
@@ -31,9 +34,7 @@ impl Connection {
                     counts.count(step);
                     self.follow(*number, step);
                     brain.flushes.paid_by(step);
-                    if recreated(step) {
-                        tell_recreate(brain, step, &plan.recreates);
-                    } else {
+                    if !recreated(step) {
                         brain.tell(step);
                     }
                     brain.settle(step);
@@ -52,6 +53,7 @@ impl Connection {
             self.retries.succeeded(address);
         }
         for (vip, why) in &plan.recreates {
+            self.tell_recreate(brain, *vip, *why, &outcomes);
             brain.recreates.finished(*vip, *why);
             self.read_due = self.read_due.max(Some(Depth::Verify));
         }
@@ -78,18 +80,22 @@ impl Connection {
             reading.since.push(step.clone());
         }
     }
-}
 
-/// A recreate is told as one event, once the VIP is there again.
-fn tell_recreate(
-    brain: &Brain,
-    step: &Step,
-    recreates: &std::collections::BTreeMap<VipKey, crate::model::desired::Mismatch>,
-) {
-    if let Step::AddVip { vip, encap, .. } = step
-        && let Some(why) = recreates.get(vip)
-    {
-        let vip = brain.vip_ref((*vip).into());
-        brain.events.emit(Event::VipRecreate { vip, encap: encap.as_str(), reason: why.to_string() });
+    /// A recreate is told as one event, with all that the VIP has afterwards. Where the VIP could not be added again
+    /// it is told as what it was: a removal.
+    fn tell_recreate(&self, brain: &Brain, vip: VipKey, why: Mismatch, outcomes: &[Outcome]) {
+        let done = |outcome: &&Outcome| outcome.answer.is_ok() && outcome.step.vip() == vip.into();
+        let added = outcomes.iter().filter(done).find_map(|outcome| match &outcome.step {
+            Step::AddVip { encap, .. } => Some(encap),
+            _ => None,
+        });
+        match added {
+            Some(encap) => {
+                let (encap, reason, of) = (encap.as_str(), why.to_string(), brain.vip_ref(vip.into()));
+                let state = in_vpp(self.actual(), vip).map(VipState::from);
+                brain.events.emit_change(Event::VipRecreate { vip: of, encap, reason }, Change::Vip(vip.into(), state));
+            }
+            None => outcomes.iter().filter(done).for_each(|outcome| brain.tell(&outcome.step)),
+        }
     }
 }

@@ -1,14 +1,15 @@
 //! A pass over everything: planned address by address against a fresh dump.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use tokio::time::Instant;
 
-use super::Connection;
+use super::{Connection, Picture};
 use crate::{
     agent::{brain::Brain, conf, warmup::Gate},
     model::{
         actual::ActualConf,
+        change::Change,
         event::{Event, Scope, SyncCounts},
         vip::VipKey,
     },
@@ -66,7 +67,7 @@ impl Connection {
         let wanted: BTreeSet<IpAddr> = brain.world.addresses().collect();
         for vip in in_vpp.clone().filter(|vip| brain.is_foreign(vip)) {
             if self.foreign_told.insert(*vip) {
-                brain.events.emit(Event::ForeignVip { vip: *vip });
+                brain.events.emit_change(Event::ForeignVip { vip: *vip }, Change::Foreign(*vip));
             }
         }
         brain.removals.read(|removal| removal.is_in(&picture.actual));
@@ -88,22 +89,34 @@ impl Connection {
     pub(super) fn finish_pass(&mut self, brain: &Brain, now: Instant) {
         let Some(pass) = self.pass.take_if(|pass| pass.is_over()) else { return };
         let duration = now.duration_since(pass.started);
-        brain.events.emit(Event::SyncDone { scope: Scope::All, counts: pass.counts, duration });
+        let event = Event::SyncDone { scope: Scope::All, counts: pass.counts, duration };
+        brain.events.emit_change(event, Change::Synced(pass.failed));
         if pass.sent == 0 || pass.failed < pass.sent {
             self.synced = true;
         }
     }
 
-    /// Tells once per session what VPP has.
-    pub(super) fn tell_state(&self, brain: &Brain) {
+    /// Tells once per session what VPP has, and after that to mirrors when it is not what it was thought to be:
+    /// somebody else has changed it.
+    pub(super) fn tell_state(&self, brain: &Brain, before: Option<&Picture>) {
         let Some(picture) = &self.picture else { return };
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        brain.events.emit(Event::VppLbState {
-            vips: count(picture.actual.vips.len()),
-            application_servers: count(picture.actual.vips.values().map(|vip| vip.ases.len()).sum()),
-            sticky_buckets_per_core: picture.conf.sticky_buckets_per_core,
-            flow_timeout: picture.conf.flow_timeout,
-        });
+        let change = || Change::VppState(picture.conf, Arc::new(picture.actual.clone()));
+        match before {
+            None => brain.events.emit_change(
+                Event::VppLbState {
+                    vips: count(picture.actual.vips.len()),
+                    application_servers: count(picture.actual.vips.values().map(|vip| vip.ases.len()).sum()),
+                    sticky_buckets_per_core: picture.conf.sticky_buckets_per_core,
+                    flow_timeout: picture.conf.flow_timeout,
+                },
+                change(),
+            ),
+            Some(before) if before.conf != picture.conf || !before.actual.tells_the_same(&picture.actual) => {
+                brain.events.change(change());
+            }
+            Some(_) => {}
+        }
     }
 
     /// Makes VPP's own settings right, if they differ and may be written: pushing the same ones again
@@ -122,12 +135,13 @@ impl Connection {
             Ok(()) => {
                 picture.conf = wanted;
                 let ActualConf { ipv4_source, ipv6_source, sticky_buckets_per_core, flow_timeout } = wanted;
-                brain.events.emit(Event::VppLbConfSet {
+                let event = Event::VppLbConfSet {
                     ipv4_src: ipv4_source.to_string(),
                     ipv6_src: ipv6_source.to_string(),
                     sticky_buckets_per_core,
                     flow_timeout,
-                });
+                };
+                brain.events.emit_change(event, Change::VppConf(wanted));
             }
             Err(error) => brain.sync_error(None, "set-conf", &error.to_string()),
         }

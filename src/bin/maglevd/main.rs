@@ -21,7 +21,8 @@ fn main() -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let registry = Registry::new();
     telemetry::register_build_info(&registry, VERSION, COMMIT)?;
-    let bus = Bus::new(BusOptions { log_level: flags.log_level, clock: Timestamp::now });
+    let options = BusOptions { log_level: flags.log_level, clock: Timestamp::now, epoch: fastrand::u64(..) };
+    let bus = Bus::new(options);
     bus.register(&registry)?;
     let (events, end) = (bus.events(), CancellationToken::new());
     let bus = runtime.spawn(bus.run(end.clone()));

@@ -74,6 +74,7 @@ impl Event {
                 visit("removals", (*removals).into());
                 visit("until", until.as_str().into());
             }
+            Self::SyncReleased { hold } => visit("hold", hold.as_str().into()),
             Self::ForeignVip { vip } => {
                 visit("vip", format!("{}/{}", vip.address, vip.length).into());
                 visit("protocol", vip.protocol_text());

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::Event;
+use crate::model::change::Change;
 
 /// Where events go; made by `telemetry`, or by a test that collects them.
 pub trait EventSink: Send + Sync {
@@ -10,6 +11,13 @@ pub trait EventSink: Send + Sync {
     fn wants_probes(&self) -> bool;
     /// Takes an event. Never blocks.
     fn publish(&self, event: Event);
+    /// Takes a change of state, and the event that tells people of it, if any. Never blocks.
+    fn publish_change(&self, event: Option<Event>, change: Change) {
+        drop(change);
+        if let Some(event) = event {
+            self.publish(event);
+        }
+    }
 }
 
 /// The handle through which a room tells what happens. A clone is cheap.
@@ -29,9 +37,19 @@ impl Events {
         Self(Arc::new(Discard))
     }
 
-    /// Tells of a change of state: always built, whoever listens.
+    /// Tells of something that changes nothing that others mirror: always built, whoever listens.
     pub fn emit(&self, event: Event) {
         self.0.publish(event);
+    }
+
+    /// Tells of a change of state: always built, whoever listens.
+    pub fn emit_change(&self, event: Event, change: Change) {
+        self.0.publish_change(Some(event), change);
+    }
+
+    /// Changes what others mirror without telling people: they are told of its cause, or need not know.
+    pub fn change(&self, change: Change) {
+        self.0.publish_change(None, change);
     }
 
     /// Tells of something on the probe lane; `event` is not built when nobody listens.

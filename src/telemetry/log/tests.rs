@@ -14,8 +14,8 @@ use crate::{
     telemetry::writer::tests::Output,
 };
 
-fn stamped(event: Event) -> Stamped {
-    Stamped { time: "2026-11-23T02:00:00.123456Z".parse().expect("a valid time"), event }
+fn tell(event: &Event) {
+    super::tell("2026-11-23T02:00:00.123456Z".parse().expect("a valid time"), event);
 }
 
 fn weight_updated() -> Event {
@@ -57,8 +57,8 @@ fn printed(options: LogOptions, act: impl FnOnce()) -> String {
 #[test]
 fn events_print_as_documented_in_text() {
     let text = printed(LogOptions { format: LogFormat::Text, level: Level::Info }, || {
-        tell(&stamped(weight_updated()));
-        tell(&stamped(rejected()));
+        tell(&weight_updated());
+        tell(&rejected());
     });
     assert_eq!(
         text,
@@ -71,7 +71,7 @@ fn events_print_as_documented_in_text() {
 
 #[test]
 fn events_print_as_one_json_object_a_line() {
-    let text = printed(LogOptions { format: LogFormat::Json, level: Level::Info }, || tell(&stamped(weight_updated())));
+    let text = printed(LogOptions { format: LogFormat::Json, level: Level::Info }, || tell(&weight_updated()));
     assert_eq!(
         text,
         "{\"time\":\"2026-11-23T02:00:00.123Z\",\"level\":\"INFO\",\"msg\":\"vpp-lb-sync-as-weight-updated\",\
@@ -105,8 +105,8 @@ fn diagnostics_print_in_the_same_shape_with_real_types() {
 #[test]
 fn the_level_filters_events_and_diagnostics_alike() {
     let say = || {
-        tell(&stamped(Event::VppApiSend { msg: "lb_vip_dump" }));
-        tell(&stamped(weight_updated()));
+        tell(&Event::VppApiSend { msg: "lb_vip_dump" });
+        tell(&weight_updated());
         tracing::debug!("a detail");
         tracing::info!(target: "hyper", "a library chats");
         tracing::error!(target: "kube_client::client", "Authorization: Bearer secret");

@@ -1,0 +1,75 @@
+//! Events as they leave the bus: stamped, numbered and in batches.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::model::{
+    change::Change,
+    event::{Event, Level},
+};
+
+/// A place in the sequence of an agent's state events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AsOf {
+    /// Which run of the program; compared for equality only.
+    pub epoch: u64,
+    /// The number of the last state event; the first one has number 1.
+    pub seq: u64,
+}
+
+/// Something that happened, as the bus hands it on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stamped {
+    /// Its number; `None` on the probe lane.
+    pub seq: Option<u64>,
+    /// When it was emitted.
+    pub time: Timestamp,
+    /// What people are told; `None` for a change that they are told of otherwise.
+    pub event: Option<Event>,
+    /// What it does to the state.
+    pub change: Option<Change>,
+}
+
+impl Stamped {
+    /// Whether somebody who listens at `level` gets it: changes of the state go to everybody.
+    #[must_use]
+    pub fn is_for(&self, level: Level) -> bool {
+        self.change.is_some() || self.event.as_ref().is_some_and(|event| event.level() >= level)
+    }
+}
+
+/// Some events in order.
+#[derive(Debug)]
+pub struct Batch {
+    /// The events.
+    pub events: Vec<Arc<Stamped>>,
+    /// The last state event up to here.
+    pub as_of: AsOf,
+    /// How many events were handed out before this batch, both lanes.
+    pub(super) first: u64,
+    encoded: [OnceLock<Bytes>; 4],
+}
+
+impl Batch {
+    pub(super) fn new(events: Vec<Arc<Stamped>>, as_of: AsOf, first: u64) -> Self {
+        Self { events, as_of, first, encoded: Default::default() }
+    }
+
+    /// The events that somebody who listens at `level` gets.
+    pub fn for_level(&self, level: Level) -> impl Iterator<Item = &Arc<Stamped>> {
+        self.events.iter().filter(move |stamped| stamped.is_for(level))
+    }
+
+    /// What `encode` makes of the batch for `level`: made once, however many listen at that level.
+    pub fn encoded(&self, level: Level, encode: impl FnOnce(&Self) -> Bytes) -> Bytes {
+        let slot = match level {
+            Level::Debug => 0,
+            Level::Info => 1,
+            Level::Warn => 2,
+            Level::Error => 3,
+        };
+        self.encoded[slot].get_or_init(|| encode(self)).clone()
+    }
+}

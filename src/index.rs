@@ -54,6 +54,8 @@ pub struct IndexOptions {
     pub allow_loopback: bool,
     /// The name of the Node whose labels and addresses count.
     pub node_name: String,
+    /// What this node lacks for probing by ICMP, as a sentence; `None` where it can.
+    pub icmp_missing: Option<String>,
 }
 
 /// How much was resolved since the start; what tests of the incremental work look at.
@@ -169,7 +171,8 @@ impl Index {
         let loopback = self.options.allow_loopback;
         match object {
             Object::HealthCheck(Stored { meta, spec }) => {
-                let read = read::health_check(&meta.name, &meta.revision, spec.as_ref());
+                let read =
+                    read::health_check(&meta.name, &meta.revision, spec.as_ref(), self.options.icmp_missing.as_deref());
                 self.health_checks.apply(meta, read, first_list);
             }
             Object::Backend(Stored { meta, spec }) => {

@@ -5,7 +5,7 @@ use std::{io, net::IpAddr, sync::Arc};
 
 use futures::TryFutureExt;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
         Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -18,7 +18,12 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::model::{config::Tls, health::ProbeCode};
 
-use super::{network::Stage, prober::Outcome};
+use super::{prober::Outcome, progress::Progress};
+
+/// HTTP/1.1 in ALPN.
+pub(super) const HTTP_1: &[u8] = b"http/1.1";
+/// HTTP/2 in ALPN.
+pub(super) const HTTP_2: &[u8] = b"h2";
 
 /// The authorities that browsers trust.
 pub(super) fn well_known_roots() -> RootCertStore {
@@ -81,14 +86,25 @@ impl TlsClient {
         &self,
         stream: TcpStream,
         address: IpAddr,
-        stage: &Stage,
+        progress: &Progress<'_>,
     ) -> Result<TlsStream<TcpStream>, Outcome> {
-        stage.enter(ProbeCode::L6Timeout);
+        progress.enter(ProbeCode::L6Timeout);
         // A handshake is several small writes; waiting for acknowledgements would only slow it down.
         let _ = stream.set_nodelay(true);
         let name = self.name.clone().unwrap_or_else(|| ServerName::from(address));
-        self.connector.connect(name, stream).map_err(|error| failed(&error)).await
+        let named = progress.is_told().then(|| name.to_str().into_owned());
+        let stream = self.connector.connect(name, stream).map_err(|error| failed(&error)).await?;
+        progress.tell(|| describe(stream.get_ref().1, named.as_deref().unwrap_or_default()));
+        Ok(stream)
     }
+}
+
+/// A finished handshake in words.
+fn describe(session: &ClientConnection, name: &str) -> String {
+    let version = session.protocol_version().and_then(|version| version.as_str()).unwrap_or("TLS");
+    let alpn = session.alpn_protocol().map_or("none".into(), String::from_utf8_lossy);
+    let chain = session.peer_certificates().map_or(0, <[_]>::len);
+    format!("TLS handshake done for {name}: {version}, {chain} certificates, protocol (ALPN): {alpn}")
 }
 
 fn failed(error: &io::Error) -> Outcome {

@@ -38,6 +38,8 @@ pub struct WatchOptions {
     pub node_name: String,
     /// Whether Frontends and Backends may have loopback addresses (`--allow-loopback`).
     pub allow_loopback: bool,
+    /// What this node lacks for probing by ICMP, as a sentence; `None` where it can.
+    pub icmp_missing: Option<String>,
     /// How long a watch waits for what.
     pub delays: Delays,
 }
@@ -59,7 +61,11 @@ impl Watches {
     /// its first complete list.
     #[must_use]
     pub fn new(client: Client, options: WatchOptions, events: Events) -> (Self, watch::Receiver<Option<Config>>) {
-        let index = IndexOptions { allow_loopback: options.allow_loopback, node_name: options.node_name.clone() };
+        let index = IndexOptions {
+            allow_loopback: options.allow_loopback,
+            node_name: options.node_name.clone(),
+            icmp_missing: options.icmp_missing.clone(),
+        };
         let (index, config_rx) = Index::new(index);
         (Self { client, options, index, events, objects: None, config_rx: config_rx.clone(), told: None }, config_rx)
     }

@@ -19,8 +19,6 @@ pub enum Reason {
     HealthCheckNotFound,
     /// The referenced HealthCheck does not decode.
     HealthCheckUnreadable,
-    /// This build does not probe that type of HealthCheck.
-    TypeNotSupported,
     /// This build cannot read the certificate reference of a HealthCheck.
     CertificateRefNotSupported,
     /// This node lacks the capability that the probe needs.
@@ -63,7 +61,6 @@ impl Reason {
             Self::DuplicateAddress => "DuplicateAddress",
             Self::HealthCheckNotFound => "HealthCheckNotFound",
             Self::HealthCheckUnreadable => "HealthCheckUnreadable",
-            Self::TypeNotSupported => "TypeNotSupported",
             Self::CertificateRefNotSupported => "CertificateRefNotSupported",
             Self::MissingCapability => "MissingCapability",
             Self::MixedFamilies => "MixedFamilies",

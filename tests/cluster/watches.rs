@@ -60,7 +60,7 @@ impl Agent {
             retry_max: Duration::from_millis(500),
         };
         let events = Arc::new(Collected::default());
-        let options = WatchOptions { node_name: node.into(), allow_loopback: false, delays };
+        let options = WatchOptions { node_name: node.into(), allow_loopback: false, icmp_missing: None, delays };
         let (watches, config_rx) = Watches::new(client, options, Events::new(events.clone()));
         let shutdown = CancellationToken::new();
         tokio::spawn(watches.run(shutdown.clone()));

@@ -11,6 +11,7 @@ mod fake_vpp;
 mod hostile_frames;
 mod lb;
 mod lb_legacy;
+mod netns;
 mod papi_python;
 mod probes;
 mod raw_client;

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use futures::FutureExt as _;
 use maglev::{
     agent::{Agent, AgentOptions, VppConnect, VppMetrics},
-    health::{self, HealthOptions},
+    health::{HealthOptions, NetworkNamespace, ProbeThread},
     k8s::{ClientOptions, Delays, WatchOptions, Watches, client},
     model::event::Events,
     telemetry::HttpServer,
@@ -53,15 +53,19 @@ async fn start(flags: &Flags, events: Events, registry: Registry, stop: &Cancell
     let (api, stats) = (&flags.vpp_api_socket, flags.vpp_stats_socket.display());
     tracing::info!(version = VERSION, commit = COMMIT, node = node_name, api = %api.display(), %stats, "maglevd-start");
 
+    // First, for it is a matter of how maglevd was started whether it can probe.
+    let probes = ProbeThread::start(flags.probe_network_namespace.as_deref().map(NetworkNamespace::from))?;
+    let icmp_missing = probes.icmp_missing().map(str::to_owned);
+
     let client = client::client(ClientOptions { kubeconfig: flags.kubeconfig.clone() }).await?;
     let (allow_loopback, delays) = (flags.allow_loopback, Delays::default());
-    let options = WatchOptions { node_name: node_name.clone(), allow_loopback, delays };
+    let options = WatchOptions { node_name: node_name.clone(), allow_loopback, icmp_missing, delays };
     let (mut watches, config_rx) = Watches::new(client, options, events.clone());
     watches.register(&registry)?;
 
     let options = HealthOptions::new(VERSION, fastrand::u64(..));
     options.metrics.register(&registry)?;
-    let (health_rx, health) = health::start(options, config_rx.clone(), events.clone(), stop.clone())?;
+    let (health_rx, health) = probes.run(options, config_rx.clone(), events.clone(), stop.clone())?;
 
     let connect = Arc::new(VppConnect::new(api, events.clone()).with_stats(&flags.vpp_stats_socket));
     registry.register(Box::new(VppMetrics::new(connect.stats(), config_rx.clone(), now)))?;

@@ -14,11 +14,12 @@ use crate::{
     },
 };
 
-/// Reads the HealthCheck `name`.
+/// Reads the HealthCheck `name`; `icmp_missing` says what this node lacks for probing by ICMP.
 pub(in crate::index) fn health_check(
     name: &Name,
     revision: &Revision,
     spec: Result<&HealthCheckSpec, &Unreadable>,
+    icmp_missing: Option<&str>,
 ) -> CheckRead {
     const OUTCOME: &str = "until it is corrected its backends are not probed and keep their weights";
     match spec {
@@ -41,7 +42,7 @@ pub(in crate::index) fn health_check(
         }
         Ok(spec) => match what_one_probe_does(spec) {
             Ok(probe) => {
-                let not_supported = beyond_this_build(name, spec);
+                let not_supported = beyond_this_node(name, spec, icmp_missing);
                 CheckRead { check: Ok(resolved(name, revision, spec, probe)), not_supported }
             }
             Err(mut invalid) => {
@@ -75,14 +76,17 @@ fn resolved(name: &Name, revision: &Revision, spec: &HealthCheckSpec, probe: Pro
     }
 }
 
-/// What the schema allows and this build cannot do yet.
-fn beyond_this_build(name: &Name, spec: &HealthCheckSpec) -> Option<Problem> {
-    const TYPES: &str = "it does TCP, HTTP and HTTPS, and until then the health of its backends is unknown";
+/// What the schema allows and this node cannot do.
+fn beyond_this_node(name: &Name, spec: &HealthCheckSpec, icmp_missing: Option<&str>) -> Option<Problem> {
     const CERTIFICATES: &str = "it trusts the well-known CAs or, with tls.insecureSkipVerify, anybody; until then the health of its backends \
          is unknown";
-    if let CheckType::Icmp | CheckType::Grpc = spec.check_type {
-        let found = spec.check_type.as_str();
-        return Some(not_supported(name, Reason::TypeNotSupported, "spec.type", found, TYPES));
+    if let (CheckType::Icmp, Some(missing)) = (spec.check_type, icmp_missing) {
+        const FIELD: &str = "spec.type";
+        let message = format!(
+            "HealthCheck {name}: {FIELD} is ICMP, which maglevd cannot send on this node: {missing}; until then the \
+             health of its backends is unknown there"
+        );
+        return Some(Problem::new(Reason::MissingCapability, FIELD, message));
     }
     let tls = spec.tls.as_ref()?;
     let field = match (&tls.ca_certificate_ref, &tls.client_certificate_ref) {

@@ -29,6 +29,14 @@ pub(super) fn tcp(port: u16) -> HealthCheck {
     check(Probe::Tcp { port: port_of(port), tls: None })
 }
 
+pub(super) fn icmp() -> HealthCheck {
+    check(Probe::Icmp)
+}
+
+pub(super) fn grpc(port: u16, service: &str) -> HealthCheck {
+    check(Probe::Grpc { port: port_of(port), service: service.into(), tls: None })
+}
+
 /// `GET /`, any status from 200 to 399.
 pub(super) fn http(port: u16) -> HealthCheck {
     let http = Http {

@@ -41,6 +41,12 @@ pub(super) struct Seen {
     names: Mutex<Vec<Option<String>>>,
 }
 
+impl Seen {
+    pub(super) fn note_request(&self, request: String) {
+        self.requests.lock().unwrap().push(request);
+    }
+}
+
 impl Server {
     pub(super) fn connections(&self) -> usize {
         *self.seen.connections.lock().unwrap()
@@ -70,7 +76,7 @@ pub(super) type Talk = Arc<dyn Fn(Box<dyn Stream>, Arc<Seen>) -> BoxFuture<'stat
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-fn talk<F>(talk: impl Fn(Box<dyn Stream>, Arc<Seen>) -> F + Send + Sync + 'static) -> Talk
+pub(super) fn talk<F>(talk: impl Fn(Box<dyn Stream>, Arc<Seen>) -> F + Send + Sync + 'static) -> Talk
 where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {
@@ -101,7 +107,8 @@ where
     Server { address, seen, ended_rx, _tasks: tasks, _held: vec![] }
 }
 
-async fn plain(talk: Talk) -> Server {
+/// A server in plain text.
+pub(super) async fn plain(talk: Talk) -> Server {
     serve(move |stream, seen| talk(Box::new(stream), seen)).await
 }
 
@@ -238,7 +245,7 @@ async fn read_head(stream: &mut Box<dyn Stream>, seen: &Seen) -> io::Result<()> 
             break;
         }
     }
-    seen.requests.lock().unwrap().push(String::from_utf8_lossy(&head).into_owned());
+    seen.note_request(String::from_utf8_lossy(&head).into_owned());
     Ok(())
 }
 

@@ -159,9 +159,16 @@ async fn help_and_version_say_what_can_be_set_and_what_this_is() {
     };
     let (code, help) = ask(&["--help"]).await;
     assert_eq!(code, Some(0));
-    for flag in
-        ["node-name", "vpp-api-socket", "vpp-stats-socket", "log-format", "log-level", "metrics-addr", "kubeconfig"]
-    {
+    for flag in [
+        "node-name",
+        "vpp-api-socket",
+        "vpp-stats-socket",
+        "probe-network-namespace",
+        "log-format",
+        "log-level",
+        "metrics-addr",
+        "kubeconfig",
+    ] {
         let variable = format!("MAGLEVD_{}", flag.to_uppercase().replace('-', "_"));
         assert!(help.contains(&format!("--{flag} ")) && help.contains(&variable), "{flag} in {help}");
     }

@@ -4,6 +4,7 @@ use std::{
     env,
     io::{Write, stderr},
     process::{Command, Stdio},
+    sync::mpsc,
 };
 
 /// Set in a test process that was started in a namespace.
@@ -59,4 +60,28 @@ pub(crate) fn ip(args: &str) {
 pub(crate) fn sysctl(name: &str, value: &str) {
     let path = format!("/proc/sys/{}", name.replace('.', "/"));
     std::fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
+}
+
+/// Another network namespace, kept by a thread that lives in it.
+pub(crate) struct Other {
+    /// What stands for it among the files.
+    pub(crate) path: String,
+    _stay: mpsc::Sender<()>,
+}
+
+impl Other {
+    /// Makes one whose loopback is up, and what `set_up` makes there.
+    pub(crate) fn new<T: Send + 'static>(set_up: impl FnOnce() -> T + Send + 'static) -> (Self, T) {
+        let (stay, leave_rx) = mpsc::channel();
+        let (made_tx, made_rx) = mpsc::channel();
+        std::thread::spawn(move || {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+            ip("link set lo up");
+            let path = format!("/proc/{}/task/{}/ns/net", std::process::id(), nix::unistd::gettid());
+            made_tx.send((path, set_up())).unwrap();
+            let _ = leave_rx.recv();
+        });
+        let (path, made) = made_rx.recv().unwrap();
+        (Self { path, _stay: stay }, made)
+    }
 }

@@ -6,6 +6,7 @@ mod codes;
 mod grpc_health;
 mod http2;
 mod icmp_echo;
+mod namespace;
 mod requests;
 mod scheduled;
 mod servers;

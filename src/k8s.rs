@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! API server ──list+watch──▶ kind_watch (one per kind) ──Update──▶ watches ──▶ index ──▶ Config
-//!                              │ ledger: what is listed, waiting, gone
-//!                              └─ crd_guard: is the kind really served?
+//!                              │ ledger: what is listed, waiting, gone  ▲
+//!                              └─ crd_guard: is the kind really served?  │
+//!            ──get, by name──▶ certificates of HealthChecks ─────────────┘
 //! ```
 //!
 //! What is not known is unknown, never empty: a list that fails, a 403, a missing CRD or an object
@@ -13,6 +14,7 @@ pub mod client;
 pub mod watches;
 
 mod causes;
+mod certificates;
 mod crd_guard;
 mod guard;
 mod kind_watch;

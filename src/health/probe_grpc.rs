@@ -23,7 +23,7 @@ use super::{
     exchange::{invalid, over_http2},
     prober::{Outcome, Target},
     progress::Progress,
-    tls::{HTTP_2, TlsClient},
+    tls::{HTTP_2, Secured, TlsClient},
 };
 
 const PATH: &str = "/grpc.health.v1.Health/Check";
@@ -91,7 +91,8 @@ impl GrpcProbe {
                 let stream = tls.handshake(stream, target.address, progress).await?;
                 progress.enter(ProbeCode::L7Timeout);
                 progress.tell(sent);
-                over_http2(stream, request, judge).await
+                let (stream, fault) = Secured::new(stream);
+                fault.blame(over_http2(stream, request, judge).await)
             }
         }
     }

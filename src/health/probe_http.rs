@@ -31,7 +31,7 @@ use super::{
     exchange::{invalid, over_http1, over_http2},
     prober::{Outcome, Target},
     progress::Progress,
-    tls::{HTTP_1, HTTP_2, TlsClient},
+    tls::{HTTP_1, HTTP_2, Secured, TlsClient},
 };
 
 /// How much of a body `expectedBody` looks at.
@@ -95,7 +95,9 @@ impl HttpProbe {
         };
         let stream = tls.handshake(stream, target.address, progress).await?;
         progress.enter(ProbeCode::L7Timeout);
-        if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP_2);
+        let (stream, fault) = Secured::new(stream);
+        let ended = if is_http2 {
             let request = self.request_http2(target.address)?;
             progress.tell(|| self.describe(&request, "HTTP/2"));
             over_http2(stream, request, judge).await
@@ -103,7 +105,8 @@ impl HttpProbe {
             let request = self.request_http1(target.address)?;
             progress.tell(|| self.describe(&request, "HTTP/1.1"));
             over_http1(stream, request, judge).await
-        }
+        };
+        fault.blame(ended)
     }
 
     /// As HTTP/1.1 has it: the path, and who is meant in `Host`.

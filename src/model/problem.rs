@@ -19,8 +19,14 @@ pub enum Reason {
     HealthCheckNotFound,
     /// The referenced HealthCheck does not decode.
     HealthCheckUnreadable,
-    /// This build cannot read the certificate reference of a HealthCheck.
-    CertificateRefNotSupported,
+    /// A HealthCheck refers to a Secret or ConfigMap that does not exist.
+    CertificateNotFound,
+    /// A HealthCheck refers to a Secret or ConfigMap that the agent may not read.
+    CertificateForbidden,
+    /// A HealthCheck refers to a Secret or ConfigMap in which there is no certificate that can be used.
+    CertificateUnreadable,
+    /// A HealthCheck refers to a Secret or ConfigMap that has not been read (yet).
+    CertificateUnknown,
     /// This node lacks the capability that the probe needs.
     MissingCapability,
     /// Backends of both IP families in one Frontend.
@@ -61,7 +67,10 @@ impl Reason {
             Self::DuplicateAddress => "DuplicateAddress",
             Self::HealthCheckNotFound => "HealthCheckNotFound",
             Self::HealthCheckUnreadable => "HealthCheckUnreadable",
-            Self::CertificateRefNotSupported => "CertificateRefNotSupported",
+            Self::CertificateNotFound => "CertificateNotFound",
+            Self::CertificateForbidden => "CertificateForbidden",
+            Self::CertificateUnreadable => "CertificateUnreadable",
+            Self::CertificateUnknown => "CertificateUnknown",
             Self::MissingCapability => "MissingCapability",
             Self::MixedFamilies => "MixedFamilies",
             Self::EncapFamilyMismatch => "EncapFamilyMismatch",

@@ -155,29 +155,6 @@ fn a_missing_health_check_stops_probing_and_is_never_always_up() {
 }
 
 #[test]
-fn what_this_build_does_not_probe_is_told_on_check_and_backend() {
-    let cases = [
-        (
-            json!({"type": "TCP", "port": 1, "tls": {"serverName": "a", "caCertificateRef": {"name": "ca"}}}),
-            Reason::CertificateRefNotSupported,
-            "spec.tls.caCertificateRef",
-        ),
-        (
-            json!({"type": "TCP", "port": 1, "tls": {"serverName": "a", "clientCertificateRef": {"name": "me"}}}),
-            Reason::CertificateRefNotSupported,
-            "spec.tls.clientCertificateRef",
-        ),
-    ];
-    for (spec, reason, field) in cases {
-        let world = World::of(vec![check("shop/c", &spec), probed("shop/web-1", "10.0.0.1", "c")]);
-        assert_eq!(world.reasons(Kind::HealthCheck, "shop/c"), [(reason, field.to_owned())], "{spec}");
-        let Check::NotSupported(problem) = world.check_of("shop/web-1") else { panic!("{spec} is not supported") };
-        assert_eq!((problem.reason, problem.field.as_str()), (reason, "spec.healthCheckRef"));
-        assert_eq!(world.problems(Kind::Backend, "shop/web-1"), [problem]);
-    }
-}
-
-#[test]
 fn every_type_is_probed_unless_the_node_lacks_what_icmp_needs() {
     let objects = || {
         let grpc = check("shop/grpc", &json!({"type": "GRPC", "port": 1, "grpc": {"service": "shop.v1.Cart"}}));

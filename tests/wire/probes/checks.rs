@@ -3,7 +3,7 @@
 use std::{num::NonZeroU16, time::Duration};
 
 use maglev::model::{
-    config::{HealthCheck, Http, HttpMethod, Probe, Revision, StatusRange, Tls},
+    config::{Authorities, ClientCertificate, HealthCheck, Http, HttpMethod, Probe, Revision, StatusRange, Tls},
     name::Name,
 };
 
@@ -56,7 +56,22 @@ pub(super) fn https(port: u16, server_name: &str) -> HealthCheck {
 
 /// The same over TLS.
 pub(super) fn tls(check: HealthCheck, server_name: &str) -> HealthCheck {
-    with_tls(check, |tls| *tls = Some(Tls { server_name: Some(server_name.into()), insecure_skip_verify: false }))
+    with_tls(check, |tls| {
+        let server_name = Some(server_name.into());
+        *tls = Some(Tls { server_name, insecure_skip_verify: false, authorities: None, client: None });
+    })
+}
+
+/// The same with the certificates of a HealthCheck's references.
+pub(super) fn certified(
+    check: HealthCheck,
+    authorities: Option<Authorities>,
+    client: Option<ClientCertificate>,
+) -> HealthCheck {
+    with_tls(check, |tls| {
+        let tls = tls.as_mut().unwrap();
+        (tls.authorities, tls.client) = (authorities, client);
+    })
 }
 
 pub(super) fn without_server_name(check: HealthCheck) -> HealthCheck {

@@ -1,6 +1,9 @@
 //! Which name a probe asks for over TLS, whom it trusts, and which HTTP the server then chooses.
 
-use maglev::{health::Network, model::health::ProbeCode::*};
+use maglev::{
+    health::Network,
+    model::{config::Authorities, health::ProbeCode::*},
+};
 
 use super::{
     checks::{self, http, https, tcp, tls},
@@ -70,4 +73,48 @@ async fn the_server_chooses_between_http_2_and_http_1() {
     let (code, detail) = probe(&network, neither.address, tls(tcp(neither.address.port()), "web.example")).await;
     assert_eq!(code, L6Ok, "{detail}");
     assert_eq!(probe(&network, new.address, http(port)).await.0, L7Response, "TLS is not asked for in plain text");
+}
+
+#[tokio::test]
+async fn a_health_check_trusts_its_own_authorities_and_no_others() {
+    const OK: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
+    let (own, other) = (Authority::new(), Authority::new());
+    let network = Network::with_roots("1.2.3", other.roots());
+    let server = own.server("web.example", servers::sends(OK)).await;
+    let check = || https(server.address.port(), "web.example");
+    let (code, detail) = probe(&network, server.address, check()).await;
+    assert_eq!(code, L6Response, "{detail}");
+    let trusting = checks::certified(check(), Some(own.authorities()), None);
+    let (code, detail) = probe(&network, server.address, trusting).await;
+    assert_eq!(code, L7Ok, "{detail}");
+    let wrong = checks::certified(check(), Some(other.authorities()), None);
+    assert_eq!(probe(&network, server.address, wrong).await.0, L6Response);
+    let both = Authorities {
+        certificates: [other.authorities(), own.authorities()].map(|one| one.certificates[0].clone()).into(),
+    };
+    let both = checks::certified(check(), Some(both), None);
+    assert_eq!(probe(&network, server.address, both).await.0, L7Ok);
+}
+
+#[tokio::test]
+async fn a_certificate_is_presented_where_one_is_asked_for_and_its_refusal_is_of_the_tls_layer() {
+    let authority = Authority::new();
+    let stranger = Authority::new().client();
+    let network = Network::with_roots("1.2.3", authority.roots());
+    let ok = || talks_http2(|_| Some(response(200, &[], b"", &[])));
+    let http1 = || servers::sends(b"HTTP/1.1 200 OK\r\n\r\n");
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        for (protocol, talk) in [(&b"h2"[..], ok()), (b"http/1.1", http1())] {
+            let server = authority.server_for_clients(version, ("web.example", protocol), talk).await;
+            let with = |client| checks::certified(https(server.address.port(), "web.example"), None, client);
+            let text = String::from_utf8_lossy(protocol);
+            let (code, detail) = probe(&network, server.address, with(Some(authority.client()))).await;
+            assert_eq!(code, L7Ok, "{text} over {version:?}: {detail}");
+            for refused in [None, Some(stranger.clone())] {
+                let (code, detail) = probe(&network, server.address, with(refused)).await;
+                assert_eq!(code, L6Response, "{text} over {version:?}: {detail}");
+                assert!(detail.contains("alert"), "{detail}");
+            }
+        }
+    }
 }

@@ -16,6 +16,7 @@
 mod checker;
 mod complaint;
 mod connect;
+mod descriptors;
 mod exchange;
 mod lag;
 mod metrics;
@@ -65,10 +66,12 @@ pub struct HealthOptions {
 }
 
 impl HealthOptions {
-    /// The system's clock, and at most 4096 probes at once.
+    /// The system's clock, and as many probes at once as this process has descriptors for. Raises the
+    /// process's soft limit of descriptors to the hard one, as far as that is of use.
     #[must_use]
     pub fn new(version: impl Into<String>, seed: u64) -> Self {
-        Self { version: version.into(), seed, clock: Timestamp::now, max_in_flight: 4096, metrics: Metrics::default() }
+        let max_in_flight = descriptors::allowance();
+        Self { version: version.into(), seed, clock: Timestamp::now, max_in_flight, metrics: Metrics::default() }
     }
 }
 

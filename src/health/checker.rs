@@ -6,6 +6,7 @@
 //! there and then, so its result cannot arrive late.
 
 mod backend_loop;
+mod flight;
 mod reconcile;
 #[cfg(test)]
 mod tests;
@@ -16,11 +17,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use futures::{
-    FutureExt, StreamExt,
-    future::{LocalBoxFuture, abortable},
-    stream::FuturesUnordered,
-};
+use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -35,11 +32,14 @@ use crate::model::{
     vip::Family,
 };
 
-use self::backend_loop::{BackendLoop, Flight};
+use self::{
+    backend_loop::BackendLoop,
+    flight::{Landing, Probing},
+};
 use super::{
     HealthOptions,
     complaint::Complaint,
-    lag::{Lag, PULSE},
+    lag::Lag,
     prober::{Outcome, Prober, Target},
     publisher::Publisher,
     suspicion::Suspicion,
@@ -64,7 +64,7 @@ pub(super) struct Checker<P> {
     loops: HashMap<Name, BackendLoop>,
     /// When the next probe of each loop starts that has none under way.
     due: BTreeSet<(Instant, Name)>,
-    flights: FuturesUnordered<LocalBoxFuture<'static, Option<Landing>>>,
+    flights: FuturesUnordered<Probing>,
     paths: [Suspicion; 2],
     /// When each path was last known to be suspect: probes that began before say nothing of a backend.
     suspect_until: [Option<Instant>; 2],
@@ -72,13 +72,9 @@ pub(super) struct Checker<P> {
     lag: Lag,
     starved: Complaint,
     unable: Complaint,
-}
-
-/// A probe that ended, unless it was dropped before.
-struct Landing {
-    name: Name,
-    elapsed: Duration,
-    outcome: Outcome,
+    limited: Complaint,
+    /// Probes that are due wait for others to end.
+    is_limited: bool,
 }
 
 /// Why the checker came back from its wait.
@@ -112,6 +108,8 @@ impl<P: Prober> Checker<P> {
             lag: Lag::default(),
             starved: Complaint::default(),
             unable: Complaint::default(),
+            limited: Complaint::default(),
+            is_limited: false,
             events,
             options,
         }
@@ -145,7 +143,7 @@ impl<P: Prober> Checker<P> {
     /// When there is something to do without anything happening.
     fn wake(&self, turn: Instant) -> Option<Instant> {
         let start = self.due.first().filter(|_| self.may_start()).map(|(due, _)| *due);
-        let pulse = (!self.flights.is_empty()).then(|| turn + PULSE);
+        let pulse = (!self.flights.is_empty()).then(|| turn + self.lag.pulse());
         [start, pulse, self.publisher.due()].into_iter().flatten().min()
     }
 
@@ -176,10 +174,29 @@ impl<P: Prober> Checker<P> {
 
     fn start_due(&mut self) {
         let now = Instant::now();
-        while self.may_start() && self.due.first().is_some_and(|(due, _)| *due <= now) {
-            if let Some((_, name)) = self.due.pop_first() {
+        while self.due.first().is_some_and(|(due, _)| *due <= now) {
+            if !self.may_start() {
+                self.wait_for_others(now);
+                return;
+            }
+            if let Some((due, name)) = self.due.pop_first() {
+                self.options.metrics.start_delay.observe((now - due).as_secs_f64());
                 self.start_probe(name, now);
             }
+        }
+        self.is_limited = false;
+    }
+
+    /// As many probes as may be are under way: those that are due have their turn, the longest due
+    /// first, as others end.
+    fn wait_for_others(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.is_limited, true) {
+            return;
+        }
+        self.options.metrics.limited.inc();
+        if let Some(unsaid) = self.limited.raise(now) {
+            let limit = self.options.max_in_flight;
+            tracing::warn!(limit, unsaid, "probes wait: as many as this process may have are under way");
         }
     }
 
@@ -191,13 +208,9 @@ impl<P: Prober> Checker<P> {
         let source = config.node.probe.source(of.family());
         self.events.emit_probe(|| Event::ProbeStart { backend: name.clone(), kind });
         let probe = self.prober.probe(Target { address: of.backend.address, source, check });
-        let (probe, abort) = abortable(probe);
-        of.flight = Some(Flight { abort, mark: self.lag.mark(now), started: now });
-        let landing = async move {
-            let outcome = probe.await.ok()?;
-            Some(Landing { name, elapsed: now.elapsed(), outcome })
-        };
-        self.flights.push(landing.boxed_local());
+        let (probing, flight) = flight::begin(name, probe, now, self.lag.mark(now));
+        of.flight = Some(flight);
+        self.flights.push(probing);
     }
 
     /// Takes a result in. One that was dropped never gets here, so it is the current probe's.
@@ -215,7 +228,9 @@ impl<P: Prober> Checker<P> {
                 let delay = cadence(of).min(RETRY);
                 self.schedule(&name, now, delay, now);
             }
-            Outcome::Answer { code, .. } if !code.is_success() && self.lag.spoiled(flight.mark, check.timeout, now) => {
+            Outcome::Answer { code, .. }
+                if may_be_own_fault(code) && self.lag.spoiled(flight.mark, check.timeout, now) =>
+            {
                 self.options.metrics.discarded.inc();
                 if let Some(unsaid) = self.starved.raise(now) {
                     tracing::warn!(backend = %name, %code, unsaid, "a failed probe is discarded: this process got too little time");
@@ -225,7 +240,10 @@ impl<P: Prober> Checker<P> {
             }
             Outcome::Answer { code, detail } => {
                 let kind = check.probe.type_name();
-                self.options.metrics.duration.with_label_values(&[kind]).observe(elapsed.as_secs_f64());
+                if let Some(tally) = &of.tally {
+                    tally.duration.observe(elapsed.as_secs_f64());
+                    tally.counts.add(code);
+                }
                 tracing::trace!(backend = %name, %code, %detail, "probe");
                 self.events.emit_probe(|| Event::ProbeDone { backend: name.clone(), kind, code, duration: elapsed });
                 self.count(&name, code, flight.started, now);
@@ -293,6 +311,12 @@ impl<P: Prober> Checker<P> {
         }
         self.due.insert((at, name.clone()));
     }
+}
+
+/// Whether a result can come from this process having got too little time. That a connection was
+/// refused is told by the other end, or by the path, however late it is heard.
+fn may_be_own_fault(code: ProbeCode) -> bool {
+    !code.is_success() && code != ProbeCode::L4Connection
 }
 
 fn index(family: Family) -> usize {

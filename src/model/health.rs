@@ -72,6 +72,26 @@ pub enum ProbeCode {
 }
 
 impl ProbeCode {
+    /// All of them, in their order: `ALL[code as usize]` is `code`.
+    pub const ALL: [Self; 10] = [
+        Self::L4Ok,
+        Self::L4Timeout,
+        Self::L4Connection,
+        Self::L6Ok,
+        Self::L6Timeout,
+        Self::L6Response,
+        Self::L7Ok,
+        Self::L7Timeout,
+        Self::L7Response,
+        Self::L7Status,
+    ];
+
+    /// The word for events and metrics: `success` or `failure`.
+    #[must_use]
+    pub fn result(self) -> &'static str {
+        if self.is_success() { "success" } else { "failure" }
+    }
+
     /// HAProxy's spelling.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -152,6 +172,18 @@ impl HealthSnapshot {
         match family {
             Family::V4 => self.suspect_v4,
             Family::V6 => self.suspect_v6,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_at_its_place() {
+        for code in ProbeCode::ALL {
+            assert_eq!(ProbeCode::ALL[code as usize], code);
         }
     }
 }

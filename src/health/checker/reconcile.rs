@@ -25,6 +25,9 @@ impl<P: Prober> Checker<P> {
     pub(super) fn reconcile(&mut self, config: Config) {
         let old = self.config.take();
         self.publisher.limit_history(config.node.probe.transition_history);
+        if let Some(shortest) = config.health_checks.values().map(|check| check.timeout).min() {
+            self.lag.watch(shortest);
+        }
         let none = OrdMap::new();
         let before = old.as_ref().map_or(&none, |old| &old.backends);
         let mut starting = Vec::new();
@@ -43,7 +46,8 @@ impl<P: Prober> Checker<P> {
     fn add(&mut self, name: &Name, backend: &Arc<Backend>, starting: &mut Vec<Name>) {
         let mut added = BackendLoop::new(Arc::clone(backend));
         self.publisher.note(name, &added.finding(None));
-        if added.check().is_some() {
+        if let Some(check) = added.check() {
+            added.tally = Some(self.options.metrics.track(name, check.probe.type_name()));
             starting.push(name.clone());
         }
         self.loops.insert(name.clone(), added);
@@ -58,7 +62,8 @@ impl<P: Prober> Checker<P> {
         if let Some(due) = of.due.take() {
             self.due.remove(&(due, name.clone()));
         }
-        if of.check().is_some() {
+        of.tally = of.check().map(|check| self.options.metrics.track(name, check.probe.type_name()));
+        if of.tally.is_some() {
             starting.push(name.clone());
         }
         self.publisher.note(name, &of.finding(None));
@@ -72,6 +77,7 @@ impl<P: Prober> Checker<P> {
         }
         self.paths[index(gone.family())].forget(name);
         self.publisher.remove(name);
+        self.options.metrics.forget(name);
     }
 
     /// Has the loops start one after the other, evenly: after an agent's start over all of

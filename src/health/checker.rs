@@ -42,11 +42,14 @@ use super::{
     lag::Lag,
     prober::{Outcome, Prober, Target},
     publisher::Publisher,
-    suspicion::Suspicion,
+    suspicion::{Cleared, Suspicion, Verdict},
 };
 
 /// The others of a family whose path became suspect are probed within this time.
 const SUSPECT_SPREAD: Duration = Duration::from_secs(1);
+
+/// So many others of the family are asked when one falls alone.
+const WITNESSES: usize = 3;
 
 /// A probe that told nothing about its backend is repeated after this time, or earlier if its
 /// cadence says so.
@@ -66,6 +69,8 @@ pub(super) struct Checker<P> {
     due: BTreeSet<(Instant, Name)>,
     flights: FuturesUnordered<Probing>,
     paths: [Suspicion; 2],
+    /// How many backends of each family are probed.
+    probed: [usize; 2],
     /// When each path was last known to be suspect: probes that began before say nothing of a backend.
     suspect_until: [Option<Instant>; 2],
     publisher: Publisher,
@@ -103,6 +108,7 @@ impl<P: Prober> Checker<P> {
             due: BTreeSet::new(),
             flights: FuturesUnordered::new(),
             paths: Default::default(),
+            probed: [0; 2],
             suspect_until: [None; 2],
             publisher: Publisher::new(snapshot_tx, events.clone(), options.clock, 0),
             lag: Lag::default(),
@@ -261,41 +267,60 @@ impl<P: Prober> Checker<P> {
         let Some(of) = self.loops.get_mut(name) else { return };
         let family = of.family();
         let path = &mut self.paths[index(family)];
-        let (mut begins, mut ends) = (false, false);
+        let (mut verdict, mut cleared) = (Verdict::Missed, Cleared::Nothing);
         if code.is_success() {
             of.first_miss = None;
-            ends = path.succeed();
-            if ends {
-                self.suspect_until[index(family)] = Some(now);
-            }
+            cleared = path.succeed();
         } else {
             path.miss(name);
             let since = *of.first_miss.get_or_insert(path.successes());
-            begins = of.machine.is_about_to_fall() && fail_open && path.begin(since);
+            if fail_open {
+                let others = self.probed[index(family)] > 1;
+                verdict = path.judge(of.machine.is_about_to_fall().then_some(since), others);
+            }
+        }
+        if cleared != Cleared::Nothing {
+            self.suspect_until[index(family)] = Some(now);
         }
         let began_before = self.suspect_until[index(family)].is_some_and(|until| started < until);
-        of.observe(code.is_success(), path.is_active() || began_before);
+        of.observe(code.is_success(), path.is_doubtful() || began_before);
         // The suspicion is told before the fall that it is about, and leaves in the same batch.
+        let (begins, ends) = (verdict == Verdict::Begins, cleared == Cleared::Suspicion);
         if begins || ends {
             self.publisher.suspect(family, begins);
         }
         self.publisher.note(name, &of.finding(Some(code)));
-        // Whether it is the path that fails, and then who is down in truth, is to be known soon.
-        if begins || ends {
-            self.probe_family(family, now);
+        match (verdict, cleared) {
+            // Whether it is the path that fails, and then who is down in truth, is to be known soon.
+            (Verdict::Begins, _) | (_, Cleared::Suspicion) => self.probe_family(family, now),
+            (Verdict::Asks, _) => self.probe_soon(family, now, WITNESSES, |of| !of.is_in_doubt()),
+            (_, Cleared::Question) => self.probe_soon(family, now, usize::MAX, |of| of.is_in_doubt()),
+            (Verdict::Missed, Cleared::Nothing) => {}
         }
     }
 
-    /// Probes every backend of `family` soon.
+    /// Probes every backend of `family` soon, but not all at once.
     fn probe_family(&mut self, family: Family, now: Instant) {
-        for (name, of) in &mut self.loops {
+        for name in self.waiting(family, usize::MAX, |_| true) {
             let soon = now + SUSPECT_SPREAD.mul_f64(self.rng.f64());
-            if let Some(due) = of.due.filter(|due| of.family() == family && *due > soon) {
-                self.due.remove(&(due, name.clone()));
-                self.due.insert((soon, name.clone()));
-                of.due = Some(soon);
+            if self.loops.get(&name).and_then(|of| of.due).is_some_and(|due| due > soon) {
+                self.schedule_at(&name, soon);
             }
         }
+    }
+
+    /// Probes at most so many backends of `family` at once: the next ones in turn of those that `which`
+    /// chooses. One that is being probed answers anyway.
+    fn probe_soon(&mut self, family: Family, now: Instant, most: usize, which: impl Fn(&BackendLoop) -> bool) {
+        for name in self.waiting(family, most, which) {
+            self.schedule_at(&name, now);
+        }
+    }
+
+    /// Who of `family` waits for its next probe, in turn.
+    fn waiting(&self, family: Family, most: usize, which: impl Fn(&BackendLoop) -> bool) -> Vec<Name> {
+        let wanted = |name: &Name| self.loops.get(name).is_some_and(|of| of.family() == family && which(of));
+        self.due.iter().map(|(_, name)| name).filter(|name| wanted(name)).take(most).cloned().collect()
     }
 
     /// Has the next probe of `name` start `delay` ± 10 % after `from`, or now if that is past.

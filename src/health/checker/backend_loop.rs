@@ -138,7 +138,7 @@ impl BackendLoop {
         Finding { address: self.backend.address, state, ever_known, in_doubt, code }
     }
 
-    /// Counts an answer; `suspect` tells whether the path was when the probe began, or is now.
+    /// Counts an answer; `suspect` tells whether the path may be at fault, now or when the probe began.
     pub(super) fn observe(&mut self, success: bool, suspect: bool) {
         let was_down = self.machine.state() == BackendState::Down;
         self.machine.observe(success);
@@ -148,6 +148,11 @@ impl BackendLoop {
             (true, true) => self.in_doubt,
             (_, false) => self.in_doubt && success,
         } && down;
+    }
+
+    /// Whether it fell, and that may be because of the path.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.in_doubt
     }
 
     /// Nobody wants doubts any more: down is down.

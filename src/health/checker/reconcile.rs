@@ -98,20 +98,32 @@ impl<P: Prober> Checker<P> {
 
     /// Ends a suspicion that is no longer wanted, or that no probe is left to end.
     fn review_suspicions(&mut self, fail_open: bool) {
+        self.probed = [0; 2];
+        let mut certain = [0; 2];
+        for of in self.loops.values().filter(|of| of.check().is_some()) {
+            self.probed[index(of.family())] += 1;
+            certain[index(of.family())] += usize::from(!of.is_in_doubt());
+        }
         for family in [Family::V4, Family::V6] {
-            if !self.paths[index(family)].is_active() {
-                continue;
-            }
-            let probed = self.loops.values().any(|of| of.family() == family && of.check().is_some());
-            if (!fail_open || !probed) && self.paths[index(family)].end() {
-                self.publisher.suspect(family, false);
-            }
-            if !fail_open {
-                for (name, of) in self.loops.iter_mut().filter(|(_, of)| of.family() == family) {
-                    of.believe();
-                    self.publisher.note(name, &of.finding(None));
+            let (path, of) = (&mut self.paths[index(family)], index(family));
+            // Of those that one asks whether it is the path, nobody is left.
+            let unasked = path.is_doubtful() && !path.is_active() && certain[of] == 0;
+            if path.is_doubtful() && (!fail_open || self.probed[of] == 0 || unasked) {
+                if path.end() {
+                    self.publisher.suspect(family, false);
+                }
+                if !fail_open || unasked {
+                    self.believe(family);
                 }
             }
+        }
+    }
+
+    /// Nobody in `family` is in doubt any more: down is down.
+    fn believe(&mut self, family: Family) {
+        for (name, of) in self.loops.iter_mut().filter(|(_, of)| of.family() == family) {
+            of.believe();
+            self.publisher.note(name, &of.finding(None));
         }
     }
 }

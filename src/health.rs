@@ -31,6 +31,7 @@ mod progress;
 mod publisher;
 mod suspicion;
 mod tls;
+mod verdict;
 
 use std::{io, sync::mpsc, thread};
 
@@ -47,6 +48,7 @@ pub use self::{
     network::Network,
     prober::{Outcome, Prober, Target},
     progress::Narrator,
+    verdict::consequence,
 };
 
 /// What [`start`] needs to know beside the configuration.

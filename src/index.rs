@@ -21,6 +21,7 @@ mod changes;
 mod claims;
 mod frontends;
 mod health_checks;
+mod manifest;
 mod members;
 mod node;
 mod object;
@@ -41,6 +42,7 @@ use self::{backends::Backends, frontends::Frontends, health_checks::HealthChecks
 pub use self::{
     certificates::{HOLDER_KEYS, Held, Holder, HolderKind},
     changes::{Changes, ObjectProblem},
+    manifest::{Manifest, ManifestError},
     object::{Meta, NodeObject, Object, Stored, Unreadable},
 };
 use crate::model::{

@@ -21,6 +21,7 @@ mod kind_watch;
 mod kinds;
 mod ledger;
 
+pub use certificates::read_certificates;
 pub use client::ClientOptions;
 pub use watches::{Delays, WatchOptions, Watches};
 

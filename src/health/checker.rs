@@ -17,7 +17,6 @@ use std::{
 };
 
 use fastrand::Rng;
-use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -34,7 +33,7 @@ use crate::model::{
 
 use self::{
     backend_loop::BackendLoop,
-    flight::{Landing, Probing},
+    flight::{Flights, Landed, Landing},
 };
 use super::{
     HealthOptions,
@@ -47,6 +46,9 @@ use super::{
 
 /// The others of a family whose path became suspect are probed within this time.
 const SUSPECT_SPREAD: Duration = Duration::from_secs(1);
+
+/// Probes that begin at once; then the others have their turn.
+const BATCH: usize = 32;
 
 /// So many others of the family are asked when one falls alone.
 const WITNESSES: usize = 3;
@@ -67,7 +69,7 @@ pub(super) struct Checker<P> {
     loops: HashMap<Name, BackendLoop>,
     /// When the next probe of each loop starts that has none under way.
     due: BTreeSet<(Instant, Name)>,
-    flights: FuturesUnordered<Probing>,
+    flights: Flights,
     paths: [Suspicion; 2],
     /// How many backends of each family are probed.
     probed: [usize; 2],
@@ -87,7 +89,7 @@ enum Woken {
     Shutdown,
     Config,
     ConfigClosed,
-    Landed(Option<Landing>),
+    Landed(Landed),
     Timer,
 }
 
@@ -106,7 +108,7 @@ impl<P: Prober> Checker<P> {
             config: None,
             loops: HashMap::new(),
             due: BTreeSet::new(),
-            flights: FuturesUnordered::new(),
+            flights: Flights::default(),
             paths: Default::default(),
             probed: [0; 2],
             suspect_until: [None; 2],
@@ -124,36 +126,30 @@ impl<P: Prober> Checker<P> {
     /// Probes until `shutdown`.
     pub(super) async fn run(mut self, shutdown: CancellationToken) {
         let mut watching = true;
-        let mut turn = Instant::now();
         self.take_config();
         loop {
             self.start_due();
             self.publisher.publish(Instant::now());
-            // Counted from before this turn's work, so that a turn that took long counts as lag.
-            let wake = self.wake(turn);
-            let woken = self.wait(wake, watching, &shutdown).await;
-            turn = Instant::now();
-            if let Some(wake) = wake {
-                self.lag.woke(wake, turn);
-            }
+            let woken = self.wait(watching, &shutdown).await;
             match woken {
                 Woken::Shutdown => return,
                 Woken::Config => self.take_config(),
                 Woken::ConfigClosed => watching = false,
-                Woken::Landed(Some(landing)) => self.land(landing, turn),
-                Woken::Landed(None) | Woken::Timer => {}
+                Woken::Landed(Landed::Probe(landing)) => self.land(landing, Instant::now()),
+                Woken::Landed(Landed::Pulse(wanted)) => self.beat(wanted, Instant::now()),
+                Woken::Landed(Landed::Dropped) | Woken::Timer => {}
             }
         }
     }
 
     /// When there is something to do without anything happening.
-    fn wake(&self, turn: Instant) -> Option<Instant> {
+    fn wake(&self) -> Option<Instant> {
         let start = self.due.first().filter(|_| self.may_start()).map(|(due, _)| *due);
-        let pulse = (!self.flights.is_empty()).then(|| turn + self.lag.pulse());
-        [start, pulse, self.publisher.due()].into_iter().flatten().min()
+        [start, self.publisher.due()].into_iter().flatten().min()
     }
 
-    async fn wait(&mut self, wake: Option<Instant>, watching: bool, shutdown: &CancellationToken) -> Woken {
+    async fn wait(&mut self, watching: bool, shutdown: &CancellationToken) -> Woken {
+        let wake = self.wake();
         // In this order: what a configuration ends must not be counted first, and an answer that is
         // there must not lose against a clock.
         tokio::select! {
@@ -162,8 +158,16 @@ impl<P: Prober> Checker<P> {
             changed = self.config_rx.changed(), if watching => {
                 if changed.is_ok() { Woken::Config } else { Woken::ConfigClosed }
             }
-            Some(landed) = self.flights.next(), if !self.flights.is_empty() => Woken::Landed(landed),
+            landed = self.flights.next() => Woken::Landed(landed),
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Woken::Timer,
+        }
+    }
+
+    /// Notes how late the pulse came, as late as everything else that was to be done then.
+    fn beat(&mut self, wanted: Instant, now: Instant) {
+        self.lag.woke(wanted, now);
+        if self.flights.probes() > 0 {
+            self.flights.pulse(now + self.lag.pulse());
         }
     }
 
@@ -175,12 +179,20 @@ impl<P: Prober> Checker<P> {
     }
 
     fn may_start(&self) -> bool {
-        self.flights.len() < self.options.max_in_flight.max(1)
+        self.flights.probes() < self.options.max_in_flight.max(1)
     }
 
+    /// Begins what is due, some at a time: what is under way goes on between.
     fn start_due(&mut self) {
+        if !self.flights.has_room() {
+            return;
+        }
         let now = Instant::now();
-        while self.due.first().is_some_and(|(due, _)| *due <= now) {
+        for _ in 0..BATCH {
+            if self.due.first().is_none_or(|(due, _)| *due > now) {
+                self.is_limited = false;
+                return;
+            }
             if !self.may_start() {
                 self.wait_for_others(now);
                 return;
@@ -190,7 +202,6 @@ impl<P: Prober> Checker<P> {
                 self.start_probe(name, now);
             }
         }
-        self.is_limited = false;
     }
 
     /// As many probes as may be are under way: those that are due have their turn, the longest due
@@ -214,9 +225,8 @@ impl<P: Prober> Checker<P> {
         let source = config.node.probe.source(of.family());
         self.events.emit_probe(|| Event::ProbeStart { backend: name.clone(), kind });
         let probe = self.prober.probe(Target { address: of.backend.address, source, check });
-        let (probing, flight) = flight::begin(name, probe, now, self.lag.mark(now));
-        of.flight = Some(flight);
-        self.flights.push(probing);
+        of.flight = Some(self.flights.begin(name, probe, now, self.lag.mark(now)));
+        self.flights.pulse(now + self.lag.pulse());
     }
 
     /// Takes a result in. One that was dropped never gets here, so it is the current probe's.

@@ -1,15 +1,16 @@
 //! How much time this thread did not get: a starved or paused process must not mark anything down.
 //!
-//! The checker wakes at least every *pulse* while probes are under way. How late it wakes is time
-//! that the probes did not get either, though their timeouts ran on. Of a process that is stopped
-//! and continued in turns, what is lost within a pulse is not seen: so the pulse is short beside the
-//! shortest timeout, and in that many turns of any length a probe is done.
+//! While probes are under way, a *pulse* waits its time among them. How late it comes is time that the
+//! probes did not get either, though their timeouts ran on: because the process did not run, or because
+//! others were before it. Of a process that is stopped and continued in turns, what is lost within a
+//! pulse is not seen: so the pulse is short beside the shortest timeout, and in that many turns of any
+//! length a probe is done.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The longest and the shortest sleep of the checker while probes are under way.
+/// The longest and the shortest time between two pulses.
 const LONGEST_PULSE: Duration = Duration::from_millis(50);
 const SHORTEST_PULSE: Duration = Duration::from_millis(2);
 
@@ -42,12 +43,12 @@ impl Lag {
         self.pulse = (shortest_timeout / 10).clamp(SHORTEST_PULSE, LONGEST_PULSE);
     }
 
-    /// The longest sleep of the checker while probes are under way.
+    /// The time from one pulse to the next.
     pub(super) fn pulse(&self) -> Duration {
         self.pulse
     }
 
-    /// The checker wanted to wake at `wanted` and woke at `now`.
+    /// A pulse was to come at `wanted` and came at `now`.
     pub(super) fn woke(&mut self, wanted: Instant, now: Instant) {
         let late = now.saturating_duration_since(wanted);
         if late > NOISE.min(self.pulse) {

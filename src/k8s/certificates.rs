@@ -92,7 +92,10 @@ impl Certificates {
         let now = Instant::now();
         let due: Vec<Holder> =
             self.due.iter().filter(|(_, due)| due.at <= now).map(|(holder, _)| holder.clone()).collect();
-        let reading = due.into_iter().map(|holder| read(self.client.clone(), holder));
+        let reading = due.into_iter().map(async |holder| {
+            let held = read_certificates(self.client.clone(), &holder).await;
+            (holder, held)
+        });
         let read: Vec<_> = futures::stream::iter(reading).buffer_unordered(AT_ONCE).collect().await;
         for (holder, held) in read {
             let Some(due) = self.due.get_mut(&holder) else { continue };
@@ -120,7 +123,8 @@ impl Certificates {
     }
 }
 
-async fn read(client: Client, holder: Holder) -> Read {
+/// Reads one object, once.
+pub async fn read_certificates(client: Client, holder: &Holder) -> Held {
     let (namespace, name) = (holder.name.namespace(), holder.name.name());
     let data = async {
         Ok(match holder.kind {
@@ -138,11 +142,10 @@ async fn read(client: Client, holder: Holder) -> Read {
             }
         })
     };
-    let held = match timeout(TIMEOUT, data).await {
+    match timeout(TIMEOUT, data).await {
         Err(_) => Held::Failed(format!("no answer within {} s", TIMEOUT.as_secs())),
         Ok(answer) => held(answer),
-    };
-    (holder, held)
+    }
 }
 
 fn held(answer: Result<Option<BTreeMap<String, Vec<u8>>>, kube::Error>) -> Held {

@@ -2,7 +2,7 @@
 
 mod chaos;
 mod counts;
-mod fixture;
+pub(crate) mod fixture;
 mod flushes;
 mod follows;
 mod holds;

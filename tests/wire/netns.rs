@@ -3,8 +3,13 @@
 use std::{
     env,
     io::{Write, stderr},
+    net::TcpListener,
     process::{Command, Stdio},
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+        mpsc,
+    },
 };
 
 /// Set in a test process that was started in a namespace.
@@ -62,26 +67,81 @@ pub(crate) fn sysctl(name: &str, value: &str) {
     std::fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
 }
 
+type Job = Box<dyn FnOnce() + Send>;
+
 /// Another network namespace, kept by a thread that lives in it.
 pub(crate) struct Other {
     /// What stands for it among the files.
     pub(crate) path: String,
-    _stay: mpsc::Sender<()>,
+    thread: String,
+    jobs: mpsc::Sender<Job>,
 }
 
 impl Other {
-    /// Makes one whose loopback is up, and what `set_up` makes there.
-    pub(crate) fn new<T: Send + 'static>(set_up: impl FnOnce() -> T + Send + 'static) -> (Self, T) {
-        let (stay, leave_rx) = mpsc::channel();
+    /// Makes one whose loopback is up.
+    pub(crate) fn new() -> Self {
+        let (jobs, jobs_rx) = mpsc::channel::<Job>();
         let (made_tx, made_rx) = mpsc::channel();
         std::thread::spawn(move || {
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
             ip("link set lo up");
-            let path = format!("/proc/{}/task/{}/ns/net", std::process::id(), nix::unistd::gettid());
-            made_tx.send((path, set_up())).unwrap();
-            let _ = leave_rx.recv();
+            made_tx.send(nix::unistd::gettid().to_string()).unwrap();
+            jobs_rx.into_iter().for_each(|job| job());
         });
-        let (path, made) = made_rx.recv().unwrap();
-        (Self { path, _stay: stay }, made)
+        let thread = made_rx.recv().unwrap();
+        Self { path: format!("/proc/{}/task/{thread}/ns/net", std::process::id()), thread, jobs }
+    }
+
+    /// Does something in it.
+    pub(crate) fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        let (done_tx, done_rx) = mpsc::channel();
+        self.jobs.send(Box::new(move || done_tx.send(job()).unwrap())).unwrap();
+        done_rx.recv().unwrap()
+    }
+
+    /// Makes one that is linked to this namespace: `near`, which has 10.9.0.1/24, leads to `far` in it, which has the
+    /// addresses from 10.9.0.11 to 10.9.0.20. Nothing is sent on the link that nobody asked for.
+    pub(crate) fn linked() -> Self {
+        let other = Self::new();
+        let silence = || sysctl("net.ipv6.conf.all.disable_ipv6", "1");
+        silence();
+        other.run(silence);
+        ip("link add near address 02:00:00:00:00:01 type veth peer name far address 02:00:00:00:00:02");
+        ip(&format!("link set far netns {}", other.thread));
+        other.run(|| {
+            for last in 11..=20 {
+                ip(&format!("address add 10.9.0.{last}/24 dev far"));
+            }
+            ip("link set far up");
+            ip("neigh add 10.9.0.1 lladdr 02:00:00:00:00:01 dev far");
+        });
+        ip("address add 10.9.0.1/24 dev near");
+        ip("link set near up");
+        for last in 11..=20 {
+            ip(&format!("neigh add 10.9.0.{last} lladdr 02:00:00:00:00:02 dev near"));
+        }
+        other
+    }
+
+    /// How many packets have come in through `far`.
+    pub(crate) fn packets(&self) -> u64 {
+        let table = self.run(|| std::fs::read_to_string("/proc/thread-self/net/dev").unwrap());
+        let line = table.lines().find_map(|line| line.trim().strip_prefix("far:")).expect("the link is there");
+        // Bytes, then packets.
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// A server on all its addresses that takes each connection, counts it, and answers nothing.
+    pub(crate) fn server(&self) -> (u16, Arc<AtomicUsize>) {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&count);
+        let listener = self.run(|| TcpListener::bind("0.0.0.0:0").unwrap());
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for _connection in listener.incoming() {
+                counter.fetch_add(1, Relaxed);
+            }
+        });
+        (port, count)
     }
 }

@@ -1,8 +1,10 @@
 //! The probes against real servers on loopback: each way to fail has one code, and what is sent is
 //! what the HealthCheck says.
 
+mod by_hand;
 mod checks;
 mod codes;
+mod counts;
 mod grpc_health;
 mod http2;
 mod icmp_echo;
@@ -11,6 +13,7 @@ mod requests;
 mod scheduled;
 mod servers;
 mod tls_names;
+mod traffic;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -33,4 +36,14 @@ async fn probe(network: &Network, address: SocketAddr, check: HealthCheck) -> (P
         Outcome::Answer { code, detail } => (code, detail.into_owned()),
         Outcome::NotProbed { detail } => panic!("not probed: {detail}"),
     }
+}
+
+/// Waits for a condition.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let waited = timeout(LIMIT, async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "not within {LIMIT:?}: {what}");
 }

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, net::SocketAddr, path::PathBuf, sync::LazyLock};
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use maglev::{
     model::event::Level,
     telemetry::{LogFormat, log::parse_level},
@@ -28,6 +28,11 @@ Every change to the data plane is a line vpp-lb-sync-* in the log. SIGTERM ends 
 const WITHDRAW_EXAMPLE: &str = "\
 Example:
   maglevd withdraw --vpp-api-socket /run/vpp/api.sock";
+
+const PROBE_EXAMPLE: &str = "\
+Examples:
+  maglevd probe examples/health-checks.yaml 192.0.2.7 --name http
+  kubectl get healthcheck web -o yaml | maglevd probe - 192.0.2.7";
 
 /// Probes the backends of this node's frontends and programs the node's VPP.
 #[derive(Debug, Parser)]
@@ -55,7 +60,7 @@ pub(crate) struct Flags {
     pub(crate) vpp_stats_socket: PathBuf,
 
     /// The network namespace that probes are sent from: a name of `ip netns` or a path [default: its own]
-    #[arg(long, env = "MAGLEVD_PROBE_NETWORK_NAMESPACE", value_name = "NAME")]
+    #[arg(long, global = true, env = "MAGLEVD_PROBE_NETWORK_NAMESPACE", value_name = "NAME")]
     pub(crate) probe_network_namespace: Option<String>,
 
     /// How a line of the log looks: text or json
@@ -79,12 +84,12 @@ pub(crate) struct Flags {
     pub(crate) allow_loopback: bool,
 
     /// The kubeconfig to use; without it KUBECONFIG, ~/.kube/config and the pod's own ServiceAccount are tried
-    #[arg(long, env = "MAGLEVD_KUBECONFIG", value_name = "PATH")]
+    #[arg(long, global = true, env = "MAGLEVD_KUBECONFIG", value_name = "PATH")]
     pub(crate) kubeconfig: Option<PathBuf>,
 }
 
 /// What to do instead of being the agent.
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Command {
     /// Remove everything that maglevd put into this node's VPP, and exit
     ///
@@ -94,6 +99,32 @@ pub(crate) enum Command {
     /// the log. The exit status is 0 if all is gone, else 1; then it can be run again.
     #[command(after_help = WITHDRAW_EXAMPLE)]
     Withdraw,
+
+    /// Probe one address by a HealthCheck, once, and explain what happens step by step
+    ///
+    /// It is the probe that the agent would send from here, and what the agent would make of it. Certificates that
+    /// the HealthCheck refers to are taken from Secrets and ConfigMaps in the manifest, else from the API server.
+    /// The exit status is 0 if the probe succeeds, else 1.
+    #[command(after_help = PROBE_EXAMPLE)]
+    Probe(ProbeArguments),
+}
+
+/// What is probed, and how.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ProbeArguments {
+    /// A file with the manifest of a HealthCheck, or - for standard input
+    pub(crate) manifest: PathBuf,
+
+    /// The backend's address
+    pub(crate) address: IpAddr,
+
+    /// Which HealthCheck, where the manifest has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// The address to send from, as probe.ipv4SourceAddress and probe.ipv6SourceAddress of a LoadBalancerConfig
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) source: Option<IpAddr>,
 }
 
 impl Flags {

@@ -2,6 +2,7 @@
 
 mod flags;
 mod parts;
+mod probe;
 mod withdraw;
 
 use std::{process::ExitCode, time::Duration};
@@ -26,9 +27,11 @@ fn main() -> anyhow::Result<ExitCode> {
     bus.register(&registry)?;
     let (events, end) = (bus.events(), CancellationToken::new());
     let bus = runtime.spawn(bus.run(end.clone()));
-    let result = match flags.command {
-        Some(Command::Withdraw) => runtime.block_on(withdraw::run(&flags, events)),
-        None => runtime.block_on(parts::run(flags, events, registry)),
+    let done = |()| ExitCode::SUCCESS;
+    let result = match &flags.command {
+        Some(Command::Withdraw) => runtime.block_on(withdraw::run(&flags, events)).map(done),
+        Some(Command::Probe(arguments)) => runtime.block_on(probe::run(&flags, arguments)),
+        None => runtime.block_on(parts::run(flags, events, registry)).map(done),
     };
     if let Err(err) = &result {
         tracing::error!(err = format!("{err:#}"), "maglevd-failed");
@@ -37,5 +40,5 @@ fn main() -> anyhow::Result<ExitCode> {
     end.cancel();
     runtime.block_on(bus)?;
     runtime.shutdown_timeout(Duration::from_secs(1));
-    Ok(if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(result.unwrap_or(ExitCode::FAILURE))
 }

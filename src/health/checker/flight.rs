@@ -1,13 +1,23 @@
-//! A probe under way: what the loop keeps of it, and the future that it is.
+//! The probes under way: what a loop keeps of its own, and the queue that all of them are in.
+//!
+//! The queue is what there is to do, in the order in which it became possible. Who begins new probes
+//! waits until the queue has come to the last ones begun: so where there is more to do than this thread
+//! has time for, probes begin late, but none that has begun is kept waiting behind all the others.
 
 use std::{
+    cell::Cell,
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures::future::{AbortHandle, Abortable, LocalBoxFuture};
-use tokio::time::Instant;
+use futures::{
+    FutureExt, StreamExt,
+    future::{AbortHandle, Abortable, LocalBoxFuture},
+    stream::FuturesUnordered,
+};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
     health::{Outcome, lag::Mark},
@@ -27,39 +37,144 @@ impl Drop for Flight {
     }
 }
 
-/// The probe itself; it comes to nothing where it was dropped.
-pub(super) struct Probing {
-    name: Name,
-    started: Instant,
-    probe: Abortable<LocalBoxFuture<'static, Outcome>>,
-}
-
-/// A probe that ended, unless it was dropped before.
+/// A probe that ended.
 pub(super) struct Landing {
     pub(super) name: Name,
     pub(super) elapsed: Duration,
     pub(super) outcome: Outcome,
 }
 
-/// Begins the probe of `name`.
-pub(super) fn begin(
-    name: Name,
-    probe: LocalBoxFuture<'static, Outcome>,
-    started: Instant,
-    mark: Mark,
-) -> (Probing, Flight) {
-    let (abort, registration) = AbortHandle::new_pair();
-    let probe = Abortable::new(probe, registration);
-    (Probing { name, started, probe }, Flight { abort, mark, started })
+/// What the queue came to.
+pub(super) enum Landed {
+    /// A probe ended.
+    Probe(Landing),
+    /// A probe was dropped before.
+    Dropped,
+    /// The pulse, which was due at this time.
+    Pulse(Instant),
 }
 
-impl Future for Probing {
-    type Output = Option<Landing>;
+/// All probes under way.
+#[derive(Default)]
+pub(super) struct Flights {
+    queue: FuturesUnordered<InQueue>,
+    probes: usize,
+    has_pulse: bool,
+    begun: u64,
+    /// How many of the probes begun the queue has come to.
+    reached: Rc<Cell<u64>>,
+}
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.probe).poll(context).map(|ended| {
-            let outcome = ended.ok()?;
-            Some(Landing { name: self.name.clone(), elapsed: self.started.elapsed(), outcome })
-        })
+impl Flights {
+    /// How many probes are under way. One that was dropped counts until the queue comes to it.
+    pub(super) fn probes(&self) -> usize {
+        self.probes
+    }
+
+    /// Whether the queue has come to all probes begun, so that more may begin.
+    pub(super) fn has_room(&self) -> bool {
+        self.reached.get() == self.begun
+    }
+
+    /// Begins the probe of `name`.
+    pub(super) fn begin(
+        &mut self,
+        name: Name,
+        probe: LocalBoxFuture<'static, Outcome>,
+        started: Instant,
+        mark: Mark,
+    ) -> Flight {
+        let (abort, registration) = AbortHandle::new_pair();
+        let probe = Abortable::new(probe, registration);
+        self.begun += 1;
+        self.probes += 1;
+        let reached = (Rc::clone(&self.reached), self.begun);
+        self.queue.push(InQueue::Probe(Probing { name, started, probe, reached }));
+        Flight { abort, mark, started }
+    }
+
+    /// Has the queue come to a pulse at `wanted`, or as late as it does, unless there is one already.
+    pub(super) fn pulse(&mut self, wanted: Instant) {
+        if !self.has_pulse {
+            self.has_pulse = true;
+            self.queue.push(InQueue::Pulse(Box::pin(sleep_until(wanted)), wanted));
+        }
+    }
+
+    /// What the queue comes to next; for ever without anything in it.
+    pub(super) async fn next(&mut self) -> Landed {
+        let Some(landed) = self.queue.next().await else { return std::future::pending().await };
+        match landed {
+            Landed::Pulse(_) => self.has_pulse = false,
+            Landed::Probe(_) | Landed::Dropped => self.probes -= 1,
+        }
+        landed
+    }
+}
+
+enum InQueue {
+    Probe(Probing),
+    Pulse(Pin<Box<Sleep>>, Instant),
+}
+
+struct Probing {
+    name: Name,
+    started: Instant,
+    probe: Abortable<LocalBoxFuture<'static, Outcome>>,
+    /// Where it is noted that the queue came to it, and its number.
+    reached: (Rc<Cell<u64>>, u64),
+}
+
+impl Future for InQueue {
+    type Output = Landed;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Landed> {
+        match &mut *self {
+            Self::Pulse(sleep, wanted) => sleep.poll_unpin(context).map(|()| Landed::Pulse(*wanted)),
+            Self::Probe(Probing { name, started, probe, reached: (reached, number) }) => {
+                reached.set(reached.get().max(*number));
+                probe.poll_unpin(context).map(|ended| match ended {
+                    Ok(outcome) => Landed::Probe(Landing { name: name.clone(), elapsed: started.elapsed(), outcome }),
+                    Err(_) => Landed::Dropped,
+                })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::lag::Lag;
+
+    #[tokio::test]
+    async fn new_ones_have_room_once_the_queue_has_come_to_the_last() {
+        let mut flights = Flights::default();
+        let now = Instant::now();
+        let begin = |flights: &mut Flights| {
+            flights.begin(Name::cluster("web"), std::future::pending().boxed_local(), now, Lag::default().mark(now))
+        };
+        assert!(flights.has_room());
+        let held: Vec<_> = (0..100).map(|_| begin(&mut flights)).collect();
+        assert!(!flights.has_room());
+        while !flights.has_room() {
+            assert!(flights.next().now_or_never().is_none(), "none of them ends");
+        }
+        drop(held);
+        for left in (0..100).rev() {
+            assert!(matches!(flights.next().await, Landed::Dropped));
+            assert_eq!(flights.probes(), left);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pulse_comes_at_its_time_and_there_is_one_at_a_time() {
+        let mut flights = Flights::default();
+        let wanted = Instant::now() + Duration::from_millis(50);
+        flights.pulse(wanted);
+        flights.pulse(wanted + Duration::from_secs(1));
+        assert!(matches!(flights.next().await, Landed::Pulse(at) if at == wanted));
+        assert!(flights.next().now_or_never().is_none());
+        assert_eq!(flights.probes(), 0);
     }
 }

@@ -26,21 +26,21 @@ use maglev::{
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-pub(super) fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     Name::namespaced("default", text)
 }
 
-pub(super) fn ip(text: &str) -> IpAddr {
+pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
 /// TCP port 80 of an address.
-pub(super) fn vip(address: &str) -> VipKey {
+pub(crate) fn vip(address: &str) -> VipKey {
     VipKey { address: ip(address), service: Service::Port { protocol: Protocol::Tcp, port: 80.try_into().unwrap() } }
 }
 
 /// A probed Backend.
-pub(super) fn backend(text: &str, address: &str) -> Backend {
+pub(crate) fn backend(text: &str, address: &str) -> Backend {
     let check = HealthCheck {
         name: name("check"),
         revision: Revision::default(),
@@ -62,7 +62,7 @@ pub(super) fn backend(text: &str, address: &str) -> Backend {
 }
 
 /// A pool whose members all have weight 10.
-pub(super) fn pool(text: &str, members: &[&Backend]) -> Pool {
+pub(crate) fn pool(text: &str, members: &[&Backend]) -> Pool {
     let member = |backend: &&Backend| Member {
         backend: backend.name.clone(),
         weight: Weight::DEFAULT,
@@ -72,7 +72,7 @@ pub(super) fn pool(text: &str, members: &[&Backend]) -> Pool {
 }
 
 /// A served Frontend with GRE to IPv4 backends.
-pub(super) fn frontend(text: &str, vip: VipKey, pools: Vec<Pool>) -> Frontend {
+pub(crate) fn frontend(text: &str, vip: VipKey, pools: Vec<Pool>) -> Frontend {
     Frontend {
         name: name(text),
         revision: Revision { uid: text.into(), generation: 1 },
@@ -87,12 +87,12 @@ pub(super) fn frontend(text: &str, vip: VipKey, pools: Vec<Pool>) -> Frontend {
 }
 
 /// No warm-up: what is known is written at once.
-pub(super) fn node() -> NodeConfig {
+pub(crate) fn node() -> NodeConfig {
     let sync = SyncConf { startup_min_delay: Duration::ZERO, startup_max_delay: Duration::ZERO, ..SyncConf::default() };
     NodeConfig { internal_ipv4: Some([192, 0, 2, 254].into()), sync, ..NodeConfig::default() }
 }
 
-pub(super) fn config(frontends: impl IntoIterator<Item = Frontend>, node: NodeConfig) -> Config {
+pub(crate) fn config(frontends: impl IntoIterator<Item = Frontend>, node: NodeConfig) -> Config {
     let mut config = Config::new(Listed::when(|_| true).unwrap(), Arc::new(node));
     for frontend in frontends {
         config.frontends.insert(frontend.name.clone(), Arc::new(frontend));
@@ -114,7 +114,7 @@ impl EventSink for Collector {
 }
 
 /// A running agent.
-pub(super) struct Running {
+pub(crate) struct Running {
     stop: CancellationToken,
     task: JoinHandle<Result<(), AgentError>>,
     status: watch::Receiver<AgentStatus>,
@@ -123,17 +123,17 @@ pub(super) struct Running {
 
 impl Running {
     /// Stops it as a SIGTERM would.
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap().unwrap();
     }
 }
 
 /// One node.
-pub(super) struct Node {
-    pub(super) simulator: Simulator,
+pub(crate) struct Node {
+    pub(crate) simulator: Simulator,
     start: Mark,
-    pub(super) socket: PathBuf,
+    pub(crate) socket: PathBuf,
     _directory: tempfile::TempDir,
     config_tx: watch::Sender<Option<Config>>,
     health_tx: watch::Sender<HealthSnapshot>,
@@ -143,12 +143,12 @@ pub(super) struct Node {
 
 impl Node {
     /// A node whose VPP runs and whose agent does not yet.
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::of(Release::default()).await
     }
 
     /// The same with a VPP of that release.
-    pub(super) async fn of(release: Release) -> Self {
+    pub(crate) async fn of(release: Release) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("run/vpp/api.sock");
         let options = SimulatorOptions { release, ..SimulatorOptions::new(&socket) };
@@ -166,12 +166,12 @@ impl Node {
     }
 
     /// A node whose agent follows `config`, every probed backend of which is up.
-    pub(super) async fn following(config: Config) -> Self {
+    pub(crate) async fn following(config: Config) -> Self {
         Self::of_following(Release::default(), config).await
     }
 
     /// The same with a VPP of that release.
-    pub(super) async fn of_following(release: Release, config: Config) -> Self {
+    pub(crate) async fn of_following(release: Release, config: Config) -> Self {
         let mut node = Self::of(release).await;
         node.set_config(config);
         node.all_up();
@@ -179,7 +179,7 @@ impl Node {
         node
     }
 
-    pub(super) fn start_agent(&mut self) {
+    pub(crate) fn start_agent(&mut self) {
         let events = Events::new(self.events.clone());
         let agent = Agent::new(
             AgentOptions { deadline: Duration::from_secs(1), ..AgentOptions::new("node-a", &self.socket) },
@@ -194,36 +194,36 @@ impl Node {
     }
 
     /// Stops the agent as a SIGTERM would.
-    pub(super) async fn stop_agent(&mut self) {
+    pub(crate) async fn stop_agent(&mut self) {
         self.take_agent().stop().await;
     }
 
     /// Asks the agent to sync now, ending a hold.
-    pub(super) async fn sync_now(&self, accept: Option<&str>) -> Result<(), SyncRefused> {
+    pub(crate) async fn sync_now(&self, accept: Option<&str>) -> Result<(), SyncRefused> {
         let handle = self.running.as_ref().expect("the agent runs").handle.clone();
         handle.sync_now(accept.map(HoldId::from)).await
     }
 
     /// Where the agent's events go.
-    pub(super) fn events(&self) -> Events {
+    pub(crate) fn events(&self) -> Events {
         Events::new(self.events.clone())
     }
 
     /// Takes the running agent out, so that another can be started beside it.
-    pub(super) fn take_agent(&mut self) -> Running {
+    pub(crate) fn take_agent(&mut self) -> Running {
         self.running.take().expect("the agent runs")
     }
 
-    pub(super) fn set_config(&self, config: Config) {
+    pub(crate) fn set_config(&self, config: Config) {
         self.config_tx.send_replace(Some(config));
     }
 
     /// What the API server cannot tell any more.
-    pub(super) fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         self.config_tx.borrow().clone().expect("the test has set one")
     }
 
-    pub(super) fn edit(&self, text: &str, change: impl FnOnce(&mut Frontend)) {
+    pub(crate) fn edit(&self, text: &str, change: impl FnOnce(&mut Frontend)) {
         let mut config = self.config();
         let mut frontend = (**config.frontends.get(&name(text)).expect("the test made it")).clone();
         frontend.revision.generation += 1;
@@ -232,7 +232,7 @@ impl Node {
         self.set_config(config);
     }
 
-    pub(super) fn edit_node(&self, change: impl FnOnce(&mut NodeConfig)) {
+    pub(crate) fn edit_node(&self, change: impl FnOnce(&mut NodeConfig)) {
         let mut config = self.config();
         let mut node = (*config.node).clone();
         change(&mut node);
@@ -240,14 +240,14 @@ impl Node {
         self.set_config(config);
     }
 
-    pub(super) fn remove(&self, text: &str) {
+    pub(crate) fn remove(&self, text: &str) {
         let mut config = self.config();
         config.frontends.remove(&name(text)).expect("the test made it");
         self.set_config(config);
     }
 
     /// Every probed backend is up.
-    pub(super) fn all_up(&self) {
+    pub(crate) fn all_up(&self) {
         let config = self.config();
         let members = config.frontends.values().flat_map(|frontend| &frontend.pools).flat_map(|pool| &pool.members);
         for member in members {
@@ -257,7 +257,7 @@ impl Node {
         }
     }
 
-    pub(super) fn set_state(&self, backend: &Backend, state: BackendState) {
+    pub(crate) fn set_state(&self, backend: &Backend, state: BackendState) {
         let known = BackendHealth {
             address: backend.address,
             state,
@@ -270,28 +270,46 @@ impl Node {
         });
     }
 
+    /// Health is what `snapshot_rx` says from now on.
+    pub(crate) fn follow_health(&self, mut snapshot_rx: watch::Receiver<HealthSnapshot>) {
+        let health_tx = self.health_tx.clone();
+        tokio::spawn(async move {
+            loop {
+                health_tx.send_replace(snapshot_rx.borrow_and_update().clone());
+                if snapshot_rx.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Where the configuration comes from.
+    pub(crate) fn config_rx(&self) -> watch::Receiver<Option<Config>> {
+        self.config_tx.subscribe()
+    }
+
     /// As when the process was started anew: nothing is known.
-    pub(super) fn forget_health(&self) {
+    pub(crate) fn forget_health(&self) {
         self.health_tx.send_modify(|health| health.backends = OrdMap::new());
     }
 
     /// How much was written since the node was made, by whomever.
-    pub(super) fn all_writes(&self) -> usize {
+    pub(crate) fn all_writes(&self) -> usize {
         self.simulator.writes_since(self.start).len()
     }
 
-    pub(super) fn weights(&self, vip: VipKey) -> BTreeMap<IpAddr, u8> {
+    pub(crate) fn weights(&self, vip: VipKey) -> BTreeMap<IpAddr, u8> {
         self.simulator.snapshot().weights(vip)
     }
 
     /// Waits until VPP has exactly these weights for `vip`.
-    pub(super) async fn until_weights(&self, vip: VipKey, weights: &[(&str, u8)]) {
+    pub(crate) async fn until_weights(&self, vip: VipKey, weights: &[(&str, u8)]) {
         let weights: BTreeMap<IpAddr, u8> = weights.iter().map(|(address, weight)| (ip(address), *weight)).collect();
         self.until(&format!("{vip} has {weights:?}"), |node| node.weights(vip) == weights).await;
     }
 
     /// Waits, for 30 s at most, until `holds`.
-    pub(super) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let waited = tokio::time::timeout(Duration::from_secs(30), async {
             while !holds(self) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -303,13 +321,13 @@ impl Node {
     }
 
     /// Waits until the last word about every Frontend is that it is programmed.
-    pub(super) async fn until_programmed(&self) {
+    pub(crate) async fn until_programmed(&self) {
         let frontends = self.config().frontends;
         self.until("all are programmed", |node| frontends.keys().all(|name| node.is_programmed(name))).await;
     }
 
     /// Waits until the last word about this Frontend is that it is programmed.
-    pub(super) async fn until_one_programmed(&self, text: &str) {
+    pub(crate) async fn until_one_programmed(&self, text: &str) {
         self.until("it is programmed", |node| node.is_programmed(&name(text))).await;
     }
 
@@ -319,31 +337,31 @@ impl Node {
         last.is_some_and(|line| line.contains("result=Programmed"))
     }
 
-    pub(super) async fn until_ready(&self) {
+    pub(crate) async fn until_ready(&self) {
         self.until("the agent is ready", |node| node.ready().is_ok()).await;
     }
 
     /// How far the agent is.
-    pub(super) fn status(&self) -> AgentStatus {
+    pub(crate) fn status(&self) -> AgentStatus {
         *self.running.as_ref().expect("the agent runs").status.borrow()
     }
 
-    pub(super) fn ready(&self) -> Result<(), String> {
+    pub(crate) fn ready(&self) -> Result<(), String> {
         self.running.as_ref().expect("the agent runs").status.borrow().ready()
     }
 
     /// Every event so far.
-    pub(super) fn told(&self) -> Vec<Event> {
+    pub(crate) fn told(&self) -> Vec<Event> {
         self.events.0.lock().unwrap().clone()
     }
 
     /// Every event so far, as the log prints it.
-    pub(super) fn log(&self) -> Vec<String> {
+    pub(crate) fn log(&self) -> Vec<String> {
         self.events.0.lock().unwrap().iter().map(line).collect()
     }
 
     /// The lines of what was changed in VPP, in order.
-    pub(super) fn changes(&self) -> Vec<String> {
+    pub(crate) fn changes(&self) -> Vec<String> {
         let kinds = ["vip-added", "vip-removed", "vip-recreate", "as-added", "as-removed", "as-weight-updated"];
         let is_change = |line: &String| {
             line.strip_prefix("vpp-lb-sync-")
@@ -353,7 +371,7 @@ impl Node {
     }
 
     /// Forgets the events so far.
-    pub(super) fn clear_log(&self) {
+    pub(crate) fn clear_log(&self) {
         self.events.0.lock().unwrap().clear();
     }
 }

@@ -24,7 +24,8 @@ fn a_backend_that_is_only_in_a_namespace_is_reached_from_there() {
     if !netns::inside("probes::namespace::a_backend_that_is_only_in_a_namespace_is_reached_from_there", &[]) {
         return;
     }
-    let (other, listener) = netns::Other::new(|| {
+    let other = netns::Other::new();
+    let listener = other.run(|| {
         netns::ip(&format!("address add {ADDRESS}/32 dev lo"));
         TcpListener::bind((ADDRESS, 0)).unwrap()
     });

@@ -333,6 +333,11 @@ impl Authority {
         .await
     }
 
+    /// Its certificate as PEM.
+    pub(super) fn pem(&self) -> String {
+        self.issuer.pem()
+    }
+
     /// What a HealthCheck that trusts it alone has.
     pub(super) fn authorities(&self) -> Authorities {
         Authorities { certificates: [self.issuer.der().to_vec()].into() }

@@ -1,0 +1,175 @@
+//! The backends that are probed: one server for all addresses of 127.0.0.0/8, in a process of its own,
+//! which is this program started once more. It counts what it is asked.
+//!
+//! It says how many requests it has answered with each line on its standard input, and ends with its
+//! input, so that it never outlives the benchmark.
+
+use std::{
+    io::{BufRead as _, Write as _},
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    process::{ChildStdin, ChildStdout, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use anyhow::Context as _;
+use rustls::{
+    ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
+use socket2::{Domain, Socket, Type};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpListener,
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::process::Child;
+
+/// Makes this program such a server.
+const ROLE: &str = "--serve-backends";
+const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
+/// The name in the server's certificate.
+pub(crate) const NAME: &str = "backends.example";
+
+/// The address of backend `number`.
+pub(crate) fn address(number: u32) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 1, 0, 1)) + number)
+}
+
+/// A running server.
+pub(crate) struct Backends {
+    /// In plain text.
+    pub(crate) port: u16,
+    /// Over TLS.
+    pub(crate) tls_port: u16,
+    /// The certificate of who vouches for the server, PEM.
+    pub(crate) authority: String,
+    input: ChildStdin,
+    output: std::io::BufReader<ChildStdout>,
+    _process: Child,
+}
+
+impl Backends {
+    /// Starts it on the core `core`; `directory` is for its files.
+    pub(crate) fn start(directory: &Path, core: usize) -> anyhow::Result<Self> {
+        let mut authority = rcgen::CertificateParams::new(vec![])?;
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let issuer = rcgen::CertifiedIssuer::self_signed(authority, rcgen::KeyPair::generate()?)?;
+        let key = rcgen::KeyPair::generate()?;
+        let certificate = rcgen::CertificateParams::new(vec![NAME.to_owned()])?.signed_by(&key, &issuer)?;
+        std::fs::write(directory.join("server.crt"), certificate.pem())?;
+        std::fs::write(directory.join("server.key"), key.serialize_pem())?;
+        std::fs::write(directory.join("ca.crt"), issuer.pem())?;
+        let mut command = Child::command_on(core, &std::env::current_exe()?);
+        command.arg(ROLE).arg(directory).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = Child::spawn(command)?;
+        let input = process.take_input().context("its input is a pipe")?;
+        let mut output = std::io::BufReader::new(process.take_output().context("its output is a pipe")?);
+        let (port, tls_port) = (number(&mut output)?, number(&mut output)?);
+        let ports = (u16::try_from(port)?, u16::try_from(tls_port)?);
+        Ok(Self { port: ports.0, tls_port: ports.1, authority: issuer.pem(), input, output, _process: process })
+    }
+
+    /// How many requests it has answered.
+    pub(crate) fn answered(&mut self) -> anyhow::Result<u64> {
+        self.input.write_all(b"\n")?;
+        number(&mut self.output)
+    }
+}
+
+fn number(output: &mut impl std::io::BufRead) -> anyhow::Result<u64> {
+    let mut line = String::new();
+    output.read_line(&mut line)?;
+    line.trim().parse().context("the backends' server answers with a number")
+}
+
+/// If this process is to be the server, runs it to its end.
+pub(crate) fn serve_if_asked(arguments: &[String]) -> Option<anyhow::Result<()>> {
+    let [role, directory] = arguments else { return None };
+    (role == ROLE).then(|| serve(Path::new(directory)))
+}
+
+fn serve(directory: &Path) -> anyhow::Result<()> {
+    let answered = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&answered);
+    let acceptor = acceptor(directory)?;
+    let (plain, secured) = (listener()?, listener()?);
+    println!("{}\n{}", plain.local_addr()?.port(), secured.local_addr()?.port());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            if line.is_err() {
+                break;
+            }
+            println!("{}", answered.load(Relaxed));
+        }
+        std::process::exit(0);
+    });
+    runtime.block_on(async {
+        let (plain, secured) = (TcpListener::from_std(plain)?, TcpListener::from_std(secured)?);
+        let of_plain = Arc::clone(&counter);
+        tokio::try_join!(
+            async {
+                loop {
+                    let (stream, _) = plain.accept().await?;
+                    tokio::spawn(answer(stream, Arc::clone(&of_plain)));
+                }
+                #[expect(unreachable_code, reason = "it gives the loop its type")]
+                anyhow::Ok(())
+            },
+            async {
+                loop {
+                    let (stream, _) = secured.accept().await?;
+                    let (acceptor, counter) = (acceptor.clone(), Arc::clone(&counter));
+                    tokio::spawn(async move {
+                        if let Ok(stream) = acceptor.accept(stream).await {
+                            answer(stream, counter).await;
+                        }
+                    });
+                }
+                #[expect(unreachable_code, reason = "it gives the loop its type")]
+                anyhow::Ok(())
+            }
+        )
+    })?;
+    Ok(())
+}
+
+fn listener() -> anyhow::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into())?;
+    socket.listen(4096)?;
+    Ok(socket.into())
+}
+
+fn acceptor(directory: &Path) -> anyhow::Result<TlsAcceptor> {
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![CertificateDer::from_pem_file(directory.join("server.crt"))?],
+            PrivateKeyDer::from_pem_file(directory.join("server.key"))?,
+        )?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Reads a request's head and answers it.
+async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, answered: Arc<AtomicU64>) {
+    let mut head = [0; 1024];
+    let mut length = 0;
+    while !head[..length].ends_with(b"\r\n\r\n") {
+        match stream.read(&mut head[length..]).await {
+            Ok(more) if more > 0 => length += more,
+            _ => return,
+        }
+    }
+    answered.fetch_add(1, Relaxed);
+    if stream.write_all(RESPONSE).await.is_ok() {
+        let _ = stream.shutdown().await;
+    }
+}

@@ -1,0 +1,79 @@
+//! `maglevd probe`: one probe by hand, explained.
+#![expect(clippy::print_stdout, reason = "it is what is asked for")]
+
+use std::{
+    io::Read as _,
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use maglev::{
+    health::{Network, NetworkNamespace, Outcome, ProbeThread, Target, consequence},
+    index::{Held, Holder, Manifest},
+    k8s::{ClientOptions, client, read_certificates},
+    model::config::HealthCheck,
+};
+
+use crate::flags::{Flags, ProbeArguments, VERSION};
+
+/// Runs the probe and says how it went.
+pub(crate) async fn run(flags: &Flags, arguments: &ProbeArguments) -> anyhow::Result<ExitCode> {
+    let manifest = Manifest::read(&text(&arguments.manifest)?, arguments.name.as_deref())?;
+    let thread = ProbeThread::start(flags.probe_network_namespace.as_deref().map(NetworkNamespace::from))?;
+    let icmp_missing = thread.icmp_missing().map(str::to_owned);
+    let check = manifest.resolve(icmp_missing, async |holder| read(flags, holder).await).await?;
+    println!("{}", describe(&check));
+    let target = Target { address: arguments.address, source: arguments.source, check: Arc::clone(&check) };
+    let probe = async move || {
+        let begin = Instant::now();
+        let narrator = move |step| println!("{:>9}  {step}", milliseconds(begin.elapsed()));
+        let outcome = Network::new(VERSION).explain(target, &narrator).await;
+        (outcome, begin.elapsed())
+    };
+    let (outcome, took) = tokio::task::spawn_blocking(|| thread.block_on(probe)).await??;
+    let succeeded = match &outcome {
+        Outcome::Answer { code, detail } => {
+            println!("{:>9}  {code}: {detail}", milliseconds(took));
+            code.is_success()
+        }
+        Outcome::NotProbed { detail } => {
+            println!("{:>9}  not probed: {detail}", milliseconds(took));
+            false
+        }
+    };
+    println!("{}", consequence(&outcome, &check));
+    Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn text(manifest: &Path) -> anyhow::Result<String> {
+    if manifest == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("cannot read the manifest from standard input")?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(manifest).with_context(|| format!("cannot read {}", manifest.display()))
+}
+
+/// A Secret or ConfigMap that is not in the manifest.
+async fn read(flags: &Flags, holder: &Holder) -> Held {
+    match client::client(ClientOptions { kubeconfig: flags.kubeconfig.clone() }).await {
+        Ok(client) => read_certificates(client, holder).await,
+        Err(error) => Held::Failed(format!("it is not in the manifest, and there is no API server to ask: {error}")),
+    }
+}
+
+fn describe(check: &HealthCheck) -> String {
+    let HealthCheck { name, interval, fast_interval, down_interval, timeout, rise, fall, probe, .. } = check;
+    format!(
+        "HealthCheck {name}: {}, timeout {timeout:?}, interval {interval:?} (fast {fast_interval:?}, down \
+         {down_interval:?}), rise {rise}, fall {fall}",
+        probe.type_name()
+    )
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1000.0)
+}

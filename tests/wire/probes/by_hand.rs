@@ -1,0 +1,112 @@
+//! `maglevd probe`: one probe, explained.
+
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
+use serde_json::json;
+
+use super::{
+    http2::health_service,
+    servers::{self, Authority},
+};
+
+/// Runs it with `manifest` on standard input; the exit code and what it prints.
+async fn maglevd_probe(manifest: String, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_maglevd"));
+    command.env_clear().args(["probe", "-"]).args(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let run = move || {
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(manifest.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
+    };
+    tokio::task::spawn_blocking(run).await.unwrap()
+}
+
+fn check(name: &str, spec: &serde_json::Value) -> String {
+    json!({"apiVersion": "maglev.vpp.io/v1alpha1", "kind": "HealthCheck", "metadata": {"name": name}, "spec": spec})
+        .to_string()
+}
+
+fn is_in_order(text: &str, parts: &[&str]) -> bool {
+    let mut rest = text;
+    parts.iter().all(|part| match rest.find(part) {
+        Some(at) => {
+            rest = &rest[at + part.len()..];
+            true
+        }
+        None => false,
+    })
+}
+
+#[tokio::test]
+async fn each_step_of_a_probe_is_told_with_its_time_and_then_what_the_agent_makes_of_it() {
+    let server = servers::answers(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    let spec = json!({
+        "type": "HTTP", "port": server.address.port(), "timeout": "10s", "interval": "10s", "fall": 4,
+        "http": {"path": "/healthz", "expectedBody": "^ok$", "headers": [{"name": "X-Token", "value": "s3cret"}]},
+    });
+    let arguments = ["127.0.0.1", "--source", "127.0.0.9"];
+    let (code, text) = maglevd_probe(check("web", &spec), &arguments).await;
+    assert_eq!(code, Some(0), "{text}");
+    let address = server.address.to_string();
+    let steps = [
+        "HealthCheck default/web: HTTP, timeout 10s, interval 10s (fast 10s, down 10s), rise 2, fall 4",
+        &format!("ms  connecting to {address} from 127.0.0.9\n"),
+        "ms  connected, from 127.0.0.9:",
+        &format!("ms  sent GET /healthz to host {address} over HTTP/1.1, with headers"),
+        "x-token",
+        "ms  received status 200 over HTTP/1.1\n",
+        "ms  read 2 bytes of the body\n",
+        "ms  L7OK: status 200\n",
+        "is up after 2 such probes in a row",
+    ];
+    assert!(is_in_order(&text, &steps), "{text}");
+    assert!(!text.contains("s3cret"), "{text}");
+}
+
+#[tokio::test]
+async fn tls_and_grpc_have_their_steps_and_certificates_come_from_the_manifest() {
+    let authority = Authority::new();
+    let server = authority.server_of("grpc.example", &[b"h2"], health_service()).await;
+    let tls = json!({"serverName": "grpc.example", "caCertificateRef": {"name": "ca"}});
+    let port = server.address.port();
+    let spec = json!({"type": "GRPC", "port": port, "grpc": {"service": "shop.v1.Pay"}, "tls": tls});
+    let map = json!({"kind": "ConfigMap", "metadata": {"name": "ca"}, "data": {"ca.crt": authority.pem()}});
+    let manifest = format!("{}\n---\n{map}\n", check("pay", &spec));
+    let (code, text) = maglevd_probe(manifest, &["127.0.0.1"]).await;
+    assert_eq!(code, Some(1), "{text}");
+    let steps = [
+        "HealthCheck default/pay: GRPC",
+        "connected, from",
+        "TLS handshake done for grpc.example: TLSv1_3, 1 certificates, protocol (ALPN): h2\n",
+        "sent grpc.health.v1.Health/Check for service \"shop.v1.Pay\"",
+        "received serving status NOT_SERVING\n",
+        "L7STS: serving status NOT_SERVING, expected SERVING\n",
+        "The agent counts a failure.",
+    ];
+    assert!(is_in_order(&text, &steps), "{text}");
+
+    let (code, text) = maglevd_probe(check("pay", &spec), &["127.0.0.1", "--kubeconfig", "/nonexistent"]).await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("ConfigMap default/ca") && text.contains("cannot read the kubeconfig"), "{text}");
+    assert_eq!(server.connections(), 1, "it was not probed without its CA");
+}
+
+#[tokio::test]
+async fn what_cannot_be_probed_is_told_with_the_reason() {
+    let spec = json!({"type": "TCP", "port": servers::closed().address.port()});
+    let (code, text) = maglevd_probe(check("web", &spec), &["127.0.0.1"]).await;
+    assert!(code == Some(1) && text.contains("L4CON: cannot connect: Connection refused"), "{text}");
+    let (code, text) = maglevd_probe(check("web", &spec), &["127.0.0.1", "--source", "192.0.2.55"]).await;
+    assert!(code == Some(1) && text.contains("not probed:") && text.contains("counts nothing"), "{text}");
+    let (code, text) = maglevd_probe(check("web", &json!({"type": "TCP"})), &["127.0.0.1"]).await;
+    assert!(code == Some(1) && text.contains("spec.port is absent, but type TCP needs one"), "{text}");
+    let (code, text) = maglevd_probe("kind: Pod".into(), &["127.0.0.1"]).await;
+    assert!(code == Some(1) && text.contains("the manifest has no HealthCheck"), "{text}");
+    let (code, text) = maglevd_probe(String::new(), &["web.example"]).await;
+    assert!(code == Some(2) && text.contains("web.example"), "{text}");
+}

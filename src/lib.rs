@@ -9,6 +9,7 @@ pub mod health;
 pub mod index;
 pub mod k8s;
 pub mod model;
+pub mod rpc;
 pub mod sandbox;
 pub mod telemetry;
 pub mod vpp;

@@ -1,0 +1,4 @@
+//! Round trips and mirrors of arbitrary states, and what each call answers; over real sockets, with the real bus.
+
+mod any;
+mod round_trip;

@@ -4,11 +4,13 @@
 //! API server ──list+watch──▶ kind_watch (one per kind) ──Update──▶ watches ──▶ index ──▶ Config
 //!                              │ ledger: what is listed, waiting, gone
 //!                              └─ crd_guard: is the kind really served?
+//!            ──list+watch──▶ agent_pods: where the agents are
 //! ```
 //!
 //! What is not known is unknown, never empty: a list that fails, a 403, a missing CRD or an object
 //! that does not decode takes nothing away from what was last seen. Called by the binaries.
 
+pub mod agent_pods;
 pub mod client;
 pub mod watches;
 
@@ -18,7 +20,9 @@ mod guard;
 mod kind_watch;
 mod kinds;
 mod ledger;
+mod retry;
 
+pub use agent_pods::{AgentPod, AgentPods, PodWatch};
 pub use client::ClientOptions;
 pub use watches::{Delays, WatchOptions, Watches};
 

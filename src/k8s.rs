@@ -12,6 +12,7 @@
 
 pub mod agent_pods;
 pub mod client;
+pub mod objects;
 pub mod watches;
 
 mod causes;

@@ -64,11 +64,7 @@ pub struct PodWatch {
 impl PodWatch {
     /// Watches the pods of `namespace`, or of all, and where they appear: `None` until the first complete list.
     #[must_use]
-    pub fn new(
-        client: Client,
-        namespace: Option<&str>,
-        delays: Delays,
-    ) -> (Self, watch::Receiver<Option<AgentPods>>) {
+    pub fn new(client: Client, namespace: Option<&str>, delays: Delays) -> (Self, watch::Receiver<Option<AgentPods>>) {
         let api = match namespace {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::all(client),

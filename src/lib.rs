@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod crd;
+pub mod fleet;
 pub mod health;
 pub mod index;
 pub mod k8s;

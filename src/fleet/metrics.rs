@@ -33,7 +33,7 @@ impl<M: Mirror> LinkMetrics<M> {
 
 impl<M: Mirror> Collector for LinkMetrics<M> {
     fn desc(&self) -> Vec<&Desc> {
-        self.shape.all().flat_map(|family| family.desc()).collect()
+        self.shape.all().flat_map(Collector::desc).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -43,13 +43,16 @@ impl<M: Mirror> Collector for LinkMetrics<M> {
         for (node, cell) in &cells {
             families.fill(node, cell);
         }
-        families.all().flat_map(|family| family.collect()).collect()
+        families.all().flat_map(Collector::collect).collect()
     }
 }
 
+/// Which of a link's counters it is.
+type CounterOf = fn(&Tally) -> &AtomicU64;
+
 struct Families {
     state: IntGaugeVec,
-    counters: [(IntCounterVec, fn(&Tally) -> &AtomicU64); 5],
+    counters: [(IntCounterVec, CounterOf); 5],
 }
 
 impl Families {

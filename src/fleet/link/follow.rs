@@ -99,7 +99,7 @@ impl<'l, M: Mirror> Follow<'l, M> {
             }
             snapshot = answer(&mut self.asked) => {
                 self.asked = None;
-                self.answered(snapshot?)
+                self.answered(&snapshot?)
             }
             () = until(self.due) => {
                 self.due = None;
@@ -169,7 +169,7 @@ impl<'l, M: Mirror> Follow<'l, M> {
         state.as_of = Some(AsOf { epoch: as_of.epoch, seq: as_of.seq.max(known) });
     }
 
-    fn answered(&mut self, snapshot: Snapshot) -> Result<(), Error> {
+    fn answered(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
         if snapshot.as_of.epoch != self.at.epoch {
             return Err(Error::Restarted);
         }
@@ -181,12 +181,12 @@ impl<'l, M: Mirror> Follow<'l, M> {
                 self.due = Some(Instant::now() + TOO_OLD);
             }
             Some(catching_up) => {
-                self.reset(&snapshot);
+                self.reset(snapshot);
                 self.apply(&catching_up.lines, self.at);
                 self.connected();
                 self.link.tell(FleetUpdate::Reset(Arc::clone(&self.link.node)));
             }
-            None => self.compare(&snapshot),
+            None => self.compare(snapshot),
         }
         Ok(())
     }

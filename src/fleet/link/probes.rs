@@ -60,6 +60,6 @@ impl<M: Mirror> Questions<M> {
 /// Waits until something else is wanted; for ever once nobody can want anything.
 async fn wait(names_rx: &mut Names) {
     if names_rx.changed().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

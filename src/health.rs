@@ -12,6 +12,7 @@
 //!
 //! What a state means for weights is decided elsewhere (`model::weights`).
 
+mod book;
 mod checker;
 mod complaint;
 mod connect;
@@ -35,6 +36,7 @@ use crate::model::{config::Config, event::Events, health::HealthSnapshot};
 
 use self::checker::Checker;
 pub use self::{
+    book::ProbeBook,
     metrics::Metrics,
     network::Network,
     prober::{Outcome, Prober, Target},
@@ -54,13 +56,16 @@ pub struct HealthOptions {
     pub max_in_flight: usize,
     /// Counts what happens.
     pub metrics: Metrics,
+    /// Where the last probe of each backend is noted.
+    pub book: ProbeBook,
 }
 
 impl HealthOptions {
     /// The system's clock, and at most 4096 probes at once.
     #[must_use]
     pub fn new(version: impl Into<String>, seed: u64) -> Self {
-        Self { version: version.into(), seed, clock: Timestamp::now, max_in_flight: 4096, metrics: Metrics::default() }
+        let (metrics, book) = (Metrics::default(), ProbeBook::default());
+        Self { version: version.into(), seed, clock: Timestamp::now, max_in_flight: 4096, metrics, book }
     }
 }
 

@@ -16,7 +16,7 @@ pub mod server;
 mod line;
 mod writer;
 
-pub use bus::{AsOf, Bus, BusOptions, Received, Resync, Snapshot, Stamped, Subscriber, Subscription};
+pub use bus::{AsOf, Batch, Bus, BusLimits, BusOptions, Received, Resync, Snapshot, Stamped, Subscriber, Subscription};
 pub use log::{LogFormat, LogGuard, LogOptions};
 pub use server::{HttpServer, Probe};
 

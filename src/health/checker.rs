@@ -21,6 +21,7 @@ use futures::{
     future::{LocalBoxFuture, abortable},
     stream::FuturesUnordered,
 };
+use jiff::SignedDuration;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -30,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::{
     config::Config,
     event::{Event, Events},
-    health::{HealthSnapshot, ProbeCode},
+    health::{HealthSnapshot, LastProbe, ProbeCode},
     name::Name,
     vip::Family,
 };
@@ -230,6 +231,9 @@ impl<P: Prober> Checker<P> {
                 self.events.emit_probe(|| Event::ProbeDone { backend: name.clone(), kind, code, duration: elapsed });
                 self.count(&name, code, flight.started, now);
                 if let Some(of) = self.loops.get(&name) {
+                    let started = (self.options.clock)() - SignedDuration::try_from(elapsed).unwrap_or_default();
+                    let last = LastProbe { started, duration: elapsed, code, detail };
+                    self.options.book.note(&name, of.machine.counter(), last);
                     let delay = cadence(of);
                     self.schedule(&name, flight.started, delay, now);
                 }

@@ -4,6 +4,7 @@
 //! dashboard all print the same words.
 
 mod fields;
+mod objects;
 mod sink;
 mod value;
 
@@ -11,6 +12,7 @@ use std::{net::IpAddr, time::Duration};
 
 pub use self::{
     fields::Visit,
+    objects::VisitObject,
     sink::{EventSink, Events},
     value::Value,
 };

@@ -3,7 +3,7 @@
 
 pub mod machine;
 
-use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use imbl::OrdMap;
 use jiff::Timestamp;
@@ -177,5 +177,5 @@ pub struct LastProbe {
     /// How it ended.
     pub code: ProbeCode,
     /// What happened, in words; may be empty.
-    pub detail: String,
+    pub detail: Cow<'static, str>,
 }

@@ -21,7 +21,10 @@ pub(super) use self::{
     event::{Words, encode},
     objects::Resolver,
     scalar::{read_time, time},
-    state::{FrontendParts, frontend_parts, read_state, state},
+    state::{
+        FrontendParts, backend_names, backend_status, frontend_names, frontend_parts, frontend_status, read_state,
+        state,
+    },
     vpp::{read_counters, read_dump},
 };
 

@@ -9,7 +9,7 @@ use prost::{
 /// A `WatchEventsResponse`: what this watcher alone is told, then what all are. Fields may stand anywhere in a message,
 /// so one after the other is a message as well.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Encoded {
+pub(super) struct Encoded {
     own: Bytes,
     shared: Bytes,
 }

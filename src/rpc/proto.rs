@@ -14,3 +14,8 @@ include!(concat!(env!("OUT_DIR"), "/maglev.v1.rs"));
 
 /// The descriptors of the service and of all that it uses, for reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/maglev.v1.descriptors"));
+
+/// The service's end of it.
+pub(super) mod serving {
+    include!(concat!(env!("OUT_DIR"), "/server/maglev.v1.rs"));
+}

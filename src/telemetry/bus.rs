@@ -36,7 +36,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    batch::{AsOf, Batch, Stamped},
+    batch::{AsOf, Batch, Encoded, Stamped},
     subscription::{Received, Resync, Subscriber, Subscription},
 };
 use self::{metrics::Metrics, subscription::Outlet};
@@ -52,9 +52,7 @@ use crate::model::{
 const STATE_LIMIT: usize = 1 << 20;
 /// Events of the probe lane that may wait: they are the first to be dropped.
 const PROBE_LIMIT: usize = 8192;
-/// A batch is handed out once it has so many events,
-const BATCH_EVENTS: usize = 256;
-/// or so long after its first one.
+/// A batch is handed out so long after its first event, or earlier if it is full.
 const BATCH_DELAY: Duration = Duration::from_millis(20);
 
 /// What the bus is told at its start.
@@ -66,6 +64,24 @@ pub struct BusOptions {
     pub clock: fn() -> Timestamp,
     /// This run of the program: a random number, compared for equality only.
     pub epoch: u64,
+}
+
+/// How much the bus keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct BusLimits {
+    /// Events in a batch; one that is full is handed out.
+    pub batch: usize,
+    /// Batches that a subscription may be behind before it loses its oldest.
+    pub behind: usize,
+    /// State events that are kept for who comes back.
+    pub ring: usize,
+}
+
+impl Default for BusLimits {
+    /// Some seconds at full rate.
+    fn default() -> Self {
+        Self { batch: 256, behind: 256, ring: 16_384 }
+    }
 }
 
 /// The state at one moment, and which events are in it.
@@ -82,12 +98,19 @@ pub struct Bus {
     shared: Arc<Shared>,
     queue_rx: mpsc::UnboundedReceiver<Queued>,
     snapshot: watch::Sender<Snapshot>,
+    batch_limit: usize,
 }
 
 impl Bus {
     /// A bus whose task is not running yet; events wait for it.
     #[must_use]
     pub fn new(options: BusOptions) -> Self {
+        Self::with_limits(options, BusLimits::default())
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn with_limits(options: BusOptions, limits: BusLimits) -> Self {
         // Unbounded as a channel, bounded by the counters of `Lanes`.
         let (queue, queue_rx) = mpsc::unbounded_channel();
         let as_of = AsOf { epoch: options.epoch, seq: 0 };
@@ -98,12 +121,13 @@ impl Bus {
             dropped: Lanes::default(),
             lost: AtomicU64::new(0),
             probe_listeners: AtomicUsize::new(usize::from(options.log_level == Level::Debug)),
-            outlet: Outlet::new(as_of),
+            outlet: Outlet::new(as_of, limits),
         };
         Self {
             shared: Arc::new(shared),
             queue_rx,
             snapshot: watch::Sender::new(Snapshot { view: View::default(), as_of }),
+            batch_limit: limits.batch,
         }
     }
 
@@ -141,14 +165,15 @@ impl Bus {
     pub fn run(mut self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
         async move {
             let view = self.snapshot.borrow().view.clone();
+            let (shared, limit) = (Arc::clone(&self.shared), self.batch_limit);
             let mut worker =
-                Worker { shared: Arc::clone(&self.shared), snapshot: self.snapshot, view, batch: Vec::new(), due: None, told: 0 };
-            let mut received = Vec::with_capacity(BATCH_EVENTS);
+                Worker { shared, snapshot: self.snapshot, view, batch: Vec::new(), limit, due: None, told: 0 };
+            let mut received = Vec::with_capacity(limit);
             loop {
                 tokio::select! {
                     () = shutdown.cancelled() => break,
                     // `self.shared` holds a sender, so the queue never ends.
-                    _ = self.queue_rx.recv_many(&mut received, BATCH_EVENTS) => {
+                    _ = self.queue_rx.recv_many(&mut received, limit) => {
                         received.drain(..).for_each(|queued| worker.take(queued));
                     }
                     () = sleep_until(worker.due.unwrap_or_else(Instant::now)), if worker.due.is_some() => worker.flush(),
@@ -237,6 +262,8 @@ struct Worker {
     view: View,
     /// What the next batch has so far.
     batch: Vec<Arc<Stamped>>,
+    /// How many it may have.
+    limit: usize,
     /// When it is handed out.
     due: Option<Instant>,
     /// Drops that the log has been told of.
@@ -255,7 +282,7 @@ impl Worker {
         let seq = (lane == Lane::State).then(|| self.shared.outlet.next_seq());
         self.batch.push(Arc::new(Stamped { seq, time, event, change }));
         self.due.get_or_insert_with(|| Instant::now() + BATCH_DELAY);
-        if self.batch.len() >= BATCH_EVENTS {
+        if self.batch.len() >= self.limit {
             self.flush();
         }
         self.tell_drops();
@@ -263,8 +290,10 @@ impl Worker {
 
     fn flush(&mut self) {
         self.due = None;
-        let as_of = self.shared.outlet.hand_out(std::mem::take(&mut self.batch));
-        self.snapshot.send_replace(Snapshot { view: self.view.clone(), as_of });
+        let snapshot = |as_of| {
+            self.snapshot.send_replace(Snapshot { view: self.view.clone(), as_of });
+        };
+        self.shared.outlet.hand_out(std::mem::take(&mut self.batch), snapshot);
     }
 
     fn tell_drops(&mut self) {

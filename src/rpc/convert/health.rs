@@ -112,7 +112,7 @@ impl From<LastProbe> for proto::LastProbe {
             started: Some(time(last.started)),
             duration: duration(last.duration),
             code: proto::ProbeCode::from(last.code).into(),
-            detail: last.detail,
+            detail: last.detail.into_owned(),
         }
     }
 }
@@ -123,6 +123,6 @@ impl TryFrom<proto::LastProbe> for LastProbe {
     fn try_from(last: proto::LastProbe) -> Result<Self, Malformed> {
         let code = last.code().try_into()?;
         let (started, duration) = (read_time(last.started, "started")?, read_duration(last.duration, "duration")?);
-        Ok(Self { started, duration, code, detail: last.detail })
+        Ok(Self { started, duration, code, detail: last.detail.into() })
     }
 }

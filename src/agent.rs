@@ -95,6 +95,7 @@ pub struct Agent {
     brain: Brain,
     link: Link,
     status: watch::Sender<AgentStatus>,
+    ready: watch::Sender<Result<(), String>>,
     beat: Arc<Beat>,
     /// When the configuration that has changed is taken.
     config_due: Option<Instant>,
@@ -133,6 +134,7 @@ impl Agent {
             config_rx,
             health_rx,
             status: watch::Sender::default(),
+            ready: watch::Sender::new(AgentStatus::default().ready()),
             beat: Arc::default(),
             config_due: Some(Instant::now()),
             gate: Gate::Closed,
@@ -145,6 +147,12 @@ impl Agent {
     #[must_use]
     pub fn status(&self) -> watch::Receiver<AgentStatus> {
         self.status.subscribe()
+    }
+
+    /// Whether the node does its job, or what it waits for: [`AgentStatus::ready`], told when it changes.
+    #[must_use]
+    pub fn readiness(&self) -> watch::Receiver<Result<(), String>> {
+        self.ready.subscribe()
     }
 
     /// The sign of life of the agent's loop, for `/healthz`.
@@ -281,7 +289,10 @@ impl Agent {
             gate: self.gate,
             synced: self.link.is_synced(),
         };
-        self.status.send_if_modified(|old| std::mem::replace(old, status) != status);
+        if self.status.send_if_modified(|old| std::mem::replace(old, status) != status) {
+            let ready = status.ready();
+            self.ready.send_if_modified(|old| std::mem::replace(old, ready.clone()) != ready);
+        }
     }
 }
 

@@ -42,6 +42,7 @@ async fn it_renders_what_was_reviewed() {
 #[tokio::test]
 async fn every_value_reaches_the_pods() {
     let set = [
+        "agent.grpc.portForward=false".to_owned(),
         "allowLoopback=true,agent.log.format=json,agent.log.level=debug,agent.vpp.runDirectory=/srv/vpp".to_owned(),
         "agent.image.registry=registry.example,agent.image.digest=sha256:".to_owned() + &"a".repeat(64),
         "agent.extraArgs={--one,--two},agent.extraEnv[0].name=THREE,agent.extraEnv[0].value=drei".to_owned(),
@@ -53,6 +54,7 @@ async fn every_value_reaches_the_pods() {
     let rendered = template(cluster().await, "maglev", &set).await.unwrap();
     for wanted in [
         "- --allow-loopback",
+        "- --grpc-addr=$(POD_IP):9090\n",
         "- --log-format=json",
         "- --log-level=debug",
         "- --vpp-api-socket=/srv/vpp/api.sock",

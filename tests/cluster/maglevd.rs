@@ -25,6 +25,7 @@ impl Maglevd {
             .env("KUBECONFIG", kubeconfig)
             .env("MAGLEVD_VPP_API_SOCKET", dir.join("api.sock"))
             .arg(format!("--metrics-addr=127.0.0.1:{metrics}"))
+            .arg("--grpc-addr=127.0.0.1:0")
             .stdin(Stdio::null())
             .stdout(std::fs::File::create(&log).unwrap())
             .kill_on_drop(true)
@@ -159,9 +160,16 @@ async fn help_and_version_say_what_can_be_set_and_what_this_is() {
     };
     let (code, help) = ask(&["--help"]).await;
     assert_eq!(code, Some(0));
-    for flag in
-        ["node-name", "vpp-api-socket", "vpp-stats-socket", "log-format", "log-level", "metrics-addr", "kubeconfig"]
-    {
+    for flag in [
+        "node-name",
+        "vpp-api-socket",
+        "vpp-stats-socket",
+        "log-format",
+        "log-level",
+        "metrics-addr",
+        "grpc-addr",
+        "kubeconfig",
+    ] {
         let variable = format!("MAGLEVD_{}", flag.to_uppercase().replace('-', "_"));
         assert!(help.contains(&format!("--{flag} ")) && help.contains(&variable), "{flag} in {help}");
     }

@@ -17,6 +17,12 @@ pub(crate) const COMMIT: &str = match option_env!("MAGLEV_COMMIT") {
     None => "unknown",
 };
 
+/// When it was built; whoever builds a release sets `MAGLEV_BUILD_DATE`.
+pub(crate) const BUILD_DATE: &str = match option_env!("MAGLEV_BUILD_DATE") {
+    Some(date) => date,
+    None => "unknown",
+};
+
 static LONG_VERSION: LazyLock<String> = LazyLock::new(|| format!("{VERSION} (commit {COMMIT})"));
 
 const EXAMPLE: &str = "\
@@ -66,7 +72,17 @@ pub(crate) struct Flags {
     #[arg(long, env = "MAGLEVD_METRICS_ADDR", value_name = "ADDRESS:PORT")]
     metrics_addr: Option<SocketAddr>,
 
-    /// Set by Kubernetes, for the default of --metrics-addr
+    /// Where gRPC is served, once for each address [default: port 9090 of POD_IP, else of 127.0.0.1]
+    #[arg(
+        long,
+        env = "MAGLEVD_GRPC_ADDR",
+        value_name = "ADDRESS:PORT",
+        value_delimiter = ',',
+        value_parser = parse_address
+    )]
+    grpc_addr: Vec<SocketAddr>,
+
+    /// Set by Kubernetes, for the defaults of --metrics-addr and --grpc-addr
     #[arg(long, env = "POD_IP", value_name = "ADDRESS", hide = true, default_value = "127.0.0.1")]
     pod_ip: IpAddr,
 
@@ -106,4 +122,19 @@ impl Flags {
     pub(crate) fn metrics_addr(&self) -> SocketAddr {
         self.metrics_addr.unwrap_or_else(|| (self.pod_ip, 9091).into())
     }
+
+    /// Where gRPC is served.
+    pub(crate) fn grpc_addrs(&self) -> Vec<SocketAddr> {
+        if self.grpc_addr.is_empty() { vec![(self.pod_ip, 9090).into()] } else { self.grpc_addr.clone() }
+    }
+}
+
+/// Reads an address and its port. An IPv6 address needs no brackets: a manifest that puts a pod's address before
+/// `:9090` does not know its family.
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let parts = || {
+        let (address, port) = text.rsplit_once(':')?;
+        Some((address.parse::<IpAddr>().ok()?, port.parse::<u16>().ok()?).into())
+    };
+    text.parse().ok().or_else(parts).ok_or_else(|| format!("found {text:?}, allowed is ADDRESS:PORT"))
 }

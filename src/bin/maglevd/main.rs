@@ -1,6 +1,7 @@
 //! `maglevd`, the agent of one load-balancer node: telemetry, and the end of the process.
 
 mod flags;
+mod grpc;
 mod parts;
 mod withdraw;
 
@@ -13,6 +14,7 @@ use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
 use flags::{COMMIT, Command, Flags, VERSION};
+use parts::Telemetry;
 
 fn main() -> anyhow::Result<ExitCode> {
     let flags = Flags::parse();
@@ -25,10 +27,11 @@ fn main() -> anyhow::Result<ExitCode> {
     let bus = Bus::new(options);
     bus.register(&registry)?;
     let (events, end) = (bus.events(), CancellationToken::new());
+    let telemetry = Telemetry { events: bus.events(), follow: bus.subscriber(), snapshots: bus.snapshots(), registry };
     let bus = runtime.spawn(bus.run(end.clone()));
     let result = match flags.command {
         Some(Command::Withdraw) => runtime.block_on(withdraw::run(&flags, events)),
-        None => runtime.block_on(parts::run(flags, events, registry)),
+        None => runtime.block_on(parts::run(flags, telemetry)),
     };
     if let Err(err) = &result {
         tracing::error!(err = format!("{err:#}"), "maglevd-failed");

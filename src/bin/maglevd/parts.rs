@@ -9,27 +9,39 @@ use maglev::{
     health::{self, HealthOptions},
     k8s::{ClientOptions, Delays, WatchOptions, Watches, client},
     model::event::Events,
-    telemetry::HttpServer,
+    telemetry::{HttpServer, Snapshot, Subscriber},
 };
 use prometheus::Registry;
 use tokio::{
     signal::unix::{SignalKind, signal},
+    sync::watch,
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::flags::{COMMIT, Flags, VERSION};
+use crate::{
+    flags::{COMMIT, Flags, VERSION},
+    grpc,
+};
 
 /// How long the parts have to end once asked to; VPP stays as it is either way.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
 type Parts = JoinSet<anyhow::Result<()>>;
 
+/// How the parts tell what they do.
+pub(crate) struct Telemetry {
+    pub(crate) events: Events,
+    pub(crate) follow: Subscriber,
+    pub(crate) snapshots: watch::Receiver<Snapshot>,
+    pub(crate) registry: Registry,
+}
+
 /// Runs until a signal, or until a part ends by itself.
-pub(crate) async fn run(flags: Flags, events: Events, registry: Registry) -> anyhow::Result<()> {
+pub(crate) async fn run(flags: Flags, telemetry: Telemetry) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let shutdown = CancellationToken::new();
-    let mut parts = start(&flags, events, registry, &shutdown).await?;
+    let mut parts = start(&flags, telemetry, &shutdown).await?;
     let result = tokio::select! {
         _ = terminate.recv() => Ok("SIGTERM"),
         _ = interrupt.recv() => Ok("SIGINT"),
@@ -48,7 +60,8 @@ pub(crate) async fn run(flags: Flags, events: Events, registry: Registry) -> any
     result.map(drop)
 }
 
-async fn start(flags: &Flags, events: Events, registry: Registry, stop: &CancellationToken) -> anyhow::Result<Parts> {
+async fn start(flags: &Flags, telemetry: Telemetry, stop: &CancellationToken) -> anyhow::Result<Parts> {
+    let Telemetry { events, follow, snapshots, registry } = telemetry;
     let node_name = flags.node_name()?;
     let (api, stats) = (&flags.vpp_api_socket, flags.vpp_stats_socket.display());
     tracing::info!(version = VERSION, commit = COMMIT, node = node_name, api = %api.display(), %stats, "maglevd-start");
@@ -61,11 +74,15 @@ async fn start(flags: &Flags, events: Events, registry: Registry, stop: &Cancell
 
     let options = HealthOptions::new(VERSION, fastrand::u64(..));
     options.metrics.register(&registry)?;
+    let book = options.book.clone();
     let (health_rx, health) = health::start(options, config_rx.clone(), events.clone(), stop.clone())?;
 
     let connect = Arc::new(VppConnect::new(api, events.clone()).with_stats(&flags.vpp_stats_socket));
+    let counters = connect.stats();
     registry.register(Box::new(VppMetrics::new(connect.stats(), config_rx.clone(), now)))?;
-    let agent = Agent::new(AgentOptions::new(node_name, api), connect, config_rx, health_rx, events);
+    let agent = Agent::new(AgentOptions::new(node_name.clone(), api), connect, config_rx, health_rx, events);
+    let sources = grpc::Inputs { follow, snapshots, counters, book, agent: &agent };
+    let grpc = grpc::server(flags, node_name, sources, &registry)?.start(stop.clone())?;
     let (status_rx, beat) = (agent.status(), agent.beat());
     let (live, ready) = (Arc::new(move || beat.alive()), Arc::new(move || status_rx.borrow().ready()));
     let server = HttpServer::new(flags.metrics_addr(), registry, live, ready);
@@ -76,6 +93,7 @@ async fn start(flags: &Flags, events: Events, registry: Registry, stop: &Cancell
     parts.spawn(server.map(Ok));
     parts.spawn(async { Ok(agent.await?) });
     parts.spawn_blocking(|| health.join().map_err(|_| anyhow!("the health checker panicked")));
+    parts.spawn_blocking(|| grpc.join().map_err(|_| anyhow!("the gRPC server panicked")));
     Ok(parts)
 }
 

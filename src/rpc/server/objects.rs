@@ -156,7 +156,7 @@ impl Objects {
 }
 
 fn names(users: Option<&BTreeSet<&Name>>) -> Vec<String> {
-    users.into_iter().flatten().map(|name| name.to_string()).collect()
+    users.into_iter().flatten().map(ToString::to_string).collect()
 }
 
 /// A Frontend's Backends and their HealthChecks.

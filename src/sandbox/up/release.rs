@@ -34,8 +34,9 @@ pub(super) async fn install(
     let tools = Tools { directory, plane, processes };
     say::line("installing the chart with helm…");
     let chart = checkout.join("charts/maglev").display().to_string();
-    // Everything here is on loopback, and nobody needs to wait between two nodes of a demo.
-    let values = "allowLoopback=true,agent.minReadySeconds=0";
+    // Everything here is on loopback, 127.0.0.1 is common to all nodes, and nobody needs to wait between two nodes of a
+    // demo.
+    let values = "allowLoopback=true,agent.grpc.portForward=false,agent.minReadySeconds=0";
     tools.run(Tool::Helm, &["install", RELEASE, &chart, "--namespace", NAMESPACE, "--set", values]).await?;
     tools.run(Tool::Kubectl, &["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]).await?;
     // Before the agents are ready: what they find while they warm up, they need not wait for afterwards.

@@ -310,17 +310,17 @@ async fn the_book_has_the_last_probe_until_the_probing_changes() {
         .run_until(async {
             let mut world = World::start([backend(1, &check())]);
             let book = world.options.book.clone();
-            world.until_state(1, BackendState::Up).await;
+            world.until_state(1, Up).await;
             let first = book.get(&name(1)).expect("it was probed");
             assert_eq!((first.counter, first.probes), (Some(top()), 1));
             assert!(first.last.is_some_and(|last| last.code.is_success()));
             world.answer(1, refuses());
-            world.until_state(1, BackendState::Down).await;
+            world.until_state(1, Down).await;
             let last = book.get(&name(1)).expect("it was probed");
             assert_eq!((last.counter, last.probes), (Some(0), 1 + u64::from(check().fall)));
             assert_eq!(last.last.map(|last| last.code), Some(ProbeCode::L4Connection));
             world.edit_backend(1, |backend| backend.admin_state = AdminState::Paused);
-            world.until_state(1, BackendState::Paused).await;
+            world.until_state(1, Paused).await;
             assert_eq!(book.get(&name(1)), None);
         })
         .await;

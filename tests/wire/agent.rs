@@ -4,6 +4,7 @@ mod chaos;
 mod counts;
 mod fixture;
 mod flushes;
+mod followed;
 mod follows;
 mod holds;
 mod keeps;

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     net::IpAddr,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -13,6 +13,7 @@ use maglev::{
     agent::{Agent, AgentError, AgentHandle, AgentOptions, AgentStatus, HoldId, SyncRefused, VppConnect},
     model::{
         Name,
+        change::Change,
         config::{
             AdminState, Backend, Check, Config, Frontend, HealthCheck, Listed, Member, NodeConfig, OnBackendDown, Pool,
             Probe, Revision, Standing, SyncConf, Target,
@@ -101,7 +102,11 @@ pub(super) fn config(frontends: impl IntoIterator<Item = Frontend>, node: NodeCo
 }
 
 #[derive(Default)]
-struct Collector(Mutex<Vec<Event>>);
+struct Collector {
+    told: Mutex<Vec<Event>>,
+    /// Where everything goes on to, changes of the state too.
+    bus: OnceLock<Events>,
+}
 
 impl EventSink for Collector {
     fn wants_probes(&self) -> bool {
@@ -109,7 +114,17 @@ impl EventSink for Collector {
     }
 
     fn publish(&self, event: Event) {
-        self.0.lock().unwrap().push(event);
+        self.told.lock().unwrap().push(event.clone());
+        self.bus.get().into_iter().for_each(|bus| bus.emit(event.clone()));
+    }
+
+    fn publish_change(&self, event: Option<Event>, change: Change) {
+        self.told.lock().unwrap().extend(event.clone());
+        match (self.bus.get(), event) {
+            (Some(bus), Some(event)) => bus.emit_change(event, change),
+            (Some(bus), None) => bus.change(change),
+            (None, _) => {}
+        }
     }
 }
 
@@ -207,6 +222,11 @@ impl Node {
     /// Where the agent's events go.
     pub(super) fn events(&self) -> Events {
         Events::new(self.events.clone())
+    }
+
+    /// Has all that the agent tells from now on go to this bus as well.
+    pub(super) fn tell(&self, bus: Events) {
+        assert!(self.events.bus.set(bus).is_ok(), "there is one bus");
     }
 
     /// Takes the running agent out, so that another can be started beside it.
@@ -334,12 +354,12 @@ impl Node {
 
     /// Every event so far.
     pub(super) fn told(&self) -> Vec<Event> {
-        self.events.0.lock().unwrap().clone()
+        self.events.told.lock().unwrap().clone()
     }
 
     /// Every event so far, as the log prints it.
     pub(super) fn log(&self) -> Vec<String> {
-        self.events.0.lock().unwrap().iter().map(line).collect()
+        self.events.told.lock().unwrap().iter().map(line).collect()
     }
 
     /// The lines of what was changed in VPP, in order.
@@ -354,7 +374,7 @@ impl Node {
 
     /// Forgets the events so far.
     pub(super) fn clear_log(&self) {
-        self.events.0.lock().unwrap().clear();
+        self.events.told.lock().unwrap().clear();
     }
 }
 

@@ -20,7 +20,7 @@ use maglev::{
             AdminState, Backend, Check, Config, Frontend, HealthCheck, Listed, Member, NodeConfig, OnBackendDown, Pool,
             Probe, Revision, Standing, SyncConf, Target,
         },
-        event::{Events, Level},
+        event::Level,
         vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
     },
     rpc::{

@@ -174,6 +174,13 @@ pub fn decode<M: Message>(body: &[u8]) -> Result<(Envelope, M), CodecError> {
     Ok((envelope, message))
 }
 
+/// The `retval` of a [`Reply`]'s body: VPP's replies have it first.
+#[must_use]
+pub fn retval(body: &[u8]) -> Option<i32> {
+    let mut from = Reader::new(body);
+    head(&mut from, Head::Reply).and_then(|_| Wire::get(&mut from)).ok()
+}
+
 /// The message id of a frame's body.
 #[must_use]
 pub fn id(body: &[u8]) -> Option<u16> {
@@ -215,6 +222,49 @@ impl Signature {
     pub fn table_name(&self) -> String {
         format!("{}_{:08x}", self.name, self.crc)
     }
+}
+
+/// A message of [`KNOWN`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// As [`Message::NAME`].
+    pub name: &'static str,
+    /// Where it stands in [`KNOWN`].
+    pub place: usize,
+}
+
+impl Known {
+    /// `M`. That it is known is found out by the compiler.
+    #[must_use]
+    pub const fn of<M: Message>() -> Self {
+        const { Self { name: M::NAME, place: place(M::NAME) } }
+    }
+}
+
+const fn place(name: &str) -> usize {
+    let mut place = 0;
+    while place < KNOWN.len() {
+        if same(KNOWN[place].name.as_bytes(), name.as_bytes()) {
+            return place;
+        }
+        place += 1;
+    }
+    assert!(place < KNOWN.len(), "every message is in the list of those known");
+    place
+}
+
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < a.len() {
+        if a[i] != b[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
 }
 
 macro_rules! known {

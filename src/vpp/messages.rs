@@ -315,3 +315,47 @@ known! {
     lb::LbAsV2Dump,
     lb::LbAsV2Details,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        ip::IpRouteLookupV2Reply,
+        lb::{LbAddDelAsV2Reply, LbConfGetReply},
+        memclnt::ControlPingReply,
+        sample::Sample,
+        vlib::CliInbandReply,
+        vpe::ShowVersionReply,
+        *,
+    };
+
+    fn retval_of<R: Reply + Sample>(random: &mut fastrand::Rng) {
+        let (reply, mut out) = (R::sample(random), BytesMut::new());
+        encode(Envelope::default(), &reply, &mut out);
+        let body = frame::parse(&mut out).expect("a frame").expect("a whole one");
+        assert_eq!(retval(&body), Some(reply.retval()), "{}", R::NAME);
+        assert_eq!(retval(&body[..9]), None, "{}", R::NAME);
+    }
+
+    #[test]
+    fn the_retval_of_a_reply_is_found_without_its_type() {
+        let random = &mut fastrand::Rng::with_seed(1);
+        retval_of::<ControlPingReply>(random);
+        retval_of::<ShowVersionReply>(random);
+        retval_of::<CliInbandReply>(random);
+        retval_of::<IpRouteLookupV2Reply>(random);
+        retval_of::<LbConfGetReply>(random);
+        retval_of::<LbAddDelAsV2Reply>(random);
+    }
+
+    #[test]
+    fn a_message_stands_where_its_place_says() {
+        let places = [
+            Known::of::<memclnt::ControlPing>(),
+            Known::of::<memclnt::SockclntCreate>(),
+            Known::of::<lb::LbAsV2Details>(),
+        ];
+        for known in places {
+            assert_eq!(KNOWN[known.place].name, known.name);
+        }
+    }
+}

@@ -74,6 +74,7 @@ async fn start(flags: &Flags, telemetry: Telemetry, stop: &CancellationToken) ->
 
     let options = HealthOptions::new(VERSION, fastrand::u64(..));
     options.metrics.register(&registry)?;
+    options.book.register(&registry)?;
     let book = options.book.clone();
     let (health_rx, health) = health::start(options, config_rx.clone(), events.clone(), stop.clone())?;
 

@@ -167,7 +167,7 @@ async fn a_backend_that_was_gone_begins_to_count_anew() {
     })
     .await;
     let counted = r#"maglev_backend_transitions_total{backend="shop/a",from="unknown",to="down"} 1"#;
-    assert_eq!(with(&back, "maglev_backend_transitions"), [counted]);
+    assert_eq!(with(&back, "maglev_backend_transitions_total"), [counted]);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 )]
 
 mod events;
+mod flags;
 mod metrics;
 
 use std::{

@@ -19,7 +19,10 @@ use std::{
 };
 
 use anyhow::ensure;
-use prometheus::{CounterVec, GaugeVec, Opts, Registry, TextEncoder, proto::MetricType};
+use prometheus::{
+    CounterVec, GaugeVec, Opts, Registry, TextEncoder,
+    proto::{LabelPair, Metric, MetricType},
+};
 
 const ROUNDS: usize = 30;
 
@@ -62,12 +65,12 @@ fn vectors(of: &Registry) -> anyhow::Result<Registry> {
     let registry = Registry::new();
     for family in of.gather() {
         let opts = Opts::new(family.name(), family.help());
-        let labels = family.get_metric().first().map(|metric| metric.get_label()).unwrap_or_default();
-        let names: Vec<&str> = labels.iter().map(|label| label.name()).collect();
+        let labels = family.get_metric().first().map(Metric::get_label).unwrap_or_default();
+        let names: Vec<&str> = labels.iter().map(LabelPair::name).collect();
         let counters = CounterVec::new(opts.clone(), &names)?;
         let gauges = GaugeVec::new(opts, &names)?;
         for metric in family.get_metric() {
-            let values: Vec<&str> = metric.get_label().iter().map(|label| label.value()).collect();
+            let values: Vec<&str> = metric.get_label().iter().map(LabelPair::value).collect();
             match family.get_field_type() {
                 MetricType::COUNTER => {
                     counters.with_label_values(&values).inc_by(metric.get_counter().get_value());

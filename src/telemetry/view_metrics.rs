@@ -34,7 +34,7 @@ impl ViewMetrics {
         clock: fn() -> Timestamp,
     ) -> prometheus::Result<Self> {
         let descriptions =
-            objects::SHAPES.iter().chain(node::SHAPES).map(|shape| shape.describe()).collect::<Result<_, _>>()?;
+            objects::SHAPES.iter().chain(node::SHAPES).map(family::Shape::describe).collect::<Result<_, _>>()?;
         Ok(Self { snapshots_rx, transitions_rx, clock, descriptions })
     }
 }

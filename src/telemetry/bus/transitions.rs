@@ -9,7 +9,10 @@ use crate::model::{Name, change::Change, event::Event, health::BackendState};
 
 /// Transitions since the agent's start, of each Backend that had one. A clone is cheap.
 #[derive(Clone, Debug, Default)]
-pub(in crate::telemetry) struct Transitions(OrdMap<Name, Arc<BTreeMap<(BackendState, BackendState), u64>>>);
+pub(in crate::telemetry) struct Transitions(OrdMap<Name, Arc<Counts>>);
+
+/// By state before and state after.
+type Counts = BTreeMap<(BackendState, BackendState), u64>;
 
 impl Transitions {
     /// Counts what happened, and forgets a Backend that is no more.

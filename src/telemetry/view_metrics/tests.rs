@@ -46,16 +46,17 @@ fn backend(of: &str, last: u8, admin_state: AdminState) -> Arc<Backend> {
     Arc::new(Backend { name, revision, address, admin_state, check: Check::None })
 }
 
-fn frontend(of: &str, pools: &[(&str, &[(&Arc<Backend>, u8)])]) -> Arc<Frontend> {
+/// A pool's name, and its entries with their weights.
+type NamedPool<'a> = (&'a str, &'a [(&'a Arc<Backend>, u8)]);
+
+fn frontend(of: &str, pools: &[NamedPool<'_>]) -> Arc<Frontend> {
     let member = |(backend, weight): &(&Arc<Backend>, u8)| Member {
         backend: backend.name.clone(),
         weight: Weight::new(*weight).expect("a weight"),
         target: Target::Backend(Arc::clone(backend)),
     };
-    let pool = |(name, members): &(&str, &[(&Arc<Backend>, u8)])| Pool {
-        name: (*name).into(),
-        members: members.iter().map(member).collect(),
-    };
+    let pool =
+        |(name, members): &NamedPool<'_>| Pool { name: (*name).into(), members: members.iter().map(member).collect() };
     let service = Service::Port { protocol: Protocol::Tcp, port: NonZeroU16::MIN };
     Arc::new(Frontend {
         name: name(of),

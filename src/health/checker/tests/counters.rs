@@ -17,7 +17,7 @@ fn health(registry: &Registry) -> BTreeMap<String, f64> {
     let series = families.iter().filter(|family| family.name() == "maglev_backend_health");
     let value =
         |metric: &prometheus::proto::Metric| (metric.get_label()[0].value().to_owned(), metric.get_gauge().get_value());
-    series.flat_map(|family| family.get_metric()).map(value).collect()
+    series.flat_map(prometheus::proto::MetricFamily::get_metric).map(value).collect()
 }
 
 fn registry(world: &World) -> Registry {

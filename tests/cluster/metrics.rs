@@ -98,7 +98,10 @@ fn page() -> String {
 fn rows_of_the_page() -> BTreeSet<Row> {
     let row = Regex::new(r"(?m)^\| `(maglev_\w+)` \| (\w+) \|([^|]*)\|").unwrap();
     let labels = |text: &str| text.split_whitespace().map(|label| label.trim_matches('`').to_owned()).collect();
-    row.captures_iter(&page())
+    // What follows are other programs' metrics.
+    let page = page();
+    let of_maglevd = page.split("\n## Links to agents\n").next().unwrap();
+    row.captures_iter(of_maglevd)
         .map(|of| Row { name: of[1].to_owned(), kind: of[2].to_owned(), labels: labels(&of[3]) })
         .collect()
 }

@@ -6,8 +6,9 @@ use std::{
     fs,
 };
 
-use maglev::sandbox::demo_backend::Mode;
+use maglev::{rpc::client::AgentClient, sandbox::demo_backend::Mode};
 use regex::Regex;
+use tonic::transport::Endpoint;
 
 use super::{
     agent::node::Node,
@@ -148,6 +149,9 @@ async fn metrics_are_as_documented_in_step_with_events_and_end_with_their_object
     node.backend("one", Mode::Fail);
     node.until_weights(&[("127.0.3.1", 0), ("127.0.3.2", 10)]).await;
     node.until_ready().await;
+    // Calls are counted once there was one.
+    let channel = Endpoint::from_shared(format!("http://{}", node.grpc())).unwrap().connect().await.unwrap();
+    assert_eq!(AgentClient::new(channel).version().await.unwrap().ready, Ok(()));
 
     let documented = rows_of_the_page();
     assert!(documented.len() > 20, "only {} rows were found", documented.len());

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use super::Effective;
+use super::{Effective, WantAs};
 use crate::model::config::{Member, Pool};
 
 /// A pool's entry for one backend, and what comes of it.
@@ -12,7 +12,12 @@ pub struct Entry<'a> {
     pub pool: &'a Pool,
     /// The entry.
     pub member: &'a Member,
-    /// The weight in effect once VPP follows; `None` where the backend's address is not known.
+    /// The pool is the active one.
+    pub active: bool,
+    /// What is wanted of VPP for it; `None` where nothing is, or another entry decides.
+    pub want: Option<&'a WantAs>,
+    /// The weight in effect once VPP follows; `None` where the backend's address is not known, and of a withdrawn
+    /// Frontend.
     pub effective: Option<u8>,
 }
 
@@ -21,19 +26,20 @@ impl Effective {
     ///
     /// One address is one application server: its weight is that of its entry in the active pool, or else of its
     /// first entry. Its other entries have 0.
-    pub fn entries<'a>(&self, pools: &'a [Pool], vpp: impl Fn(IpAddr) -> Option<u8>) -> Vec<Entry<'a>> {
+    pub fn entries<'a>(&'a self, pools: &'a [Pool], vpp: impl Fn(IpAddr) -> Option<u8>) -> Vec<Entry<'a>> {
         let active = self.active_pool.and_then(|index| pools.get(index)).into_iter().flat_map(|pool| &pool.members);
         let active: BTreeSet<IpAddr> = active.filter_map(|member| member.target.address()).collect();
         let mut decided = BTreeSet::new();
         let mut entries = Vec::new();
         for (index, pool) in pools.iter().enumerate() {
+            let in_active = self.active_pool == Some(index);
             for member in &pool.members {
-                let effective = member.target.address().map(|address| {
-                    let decides = self.active_pool == Some(index) || !active.contains(&address);
-                    let of = self.ases.get(&address).filter(|_| decides && decided.insert(address));
-                    of.map_or(0, |of| of.weight.effective(vpp(address)))
-                });
-                entries.push(Entry { pool, member, effective });
+                let known = member.target.address().and_then(|address| Some((address, self.ases.get(&address)?)));
+                let want =
+                    known.filter(|(address, _)| (in_active || !active.contains(address)) && decided.insert(*address));
+                let effective = want.map_or(0, |(address, want)| want.weight.effective(vpp(address)));
+                let (want, effective) = (want.map(|(_, want)| want), known.map(|_| effective));
+                entries.push(Entry { pool, member, active: in_active, want, effective });
             }
         }
         entries
@@ -101,5 +107,7 @@ mod tests {
         ];
         let vpp = |of| (of == address(9)).then_some(40);
         assert_eq!(weights(&pools, vpp), [None, Some(3), Some(40), Some(0)]);
+        let withdrawn = Effective::default();
+        assert!(withdrawn.entries(&pools, vpp).iter().all(|entry| entry.effective.is_none()));
     }
 }

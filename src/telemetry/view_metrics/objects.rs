@@ -84,8 +84,8 @@ pub(super) fn frontends(view: &View) -> Vec<MetricFamily> {
     for (name, frontend) in &view.frontends {
         state.add_states(name.as_str(), states, Some(view.frontend_state(name)));
         programmed.add_states(name.as_str(), results, view.reports.get(name).map(|report| report.result));
-        let vip = VppVip::from(frontend.vip);
-        let entries = view.effective(frontend).entries(&frontend.pools, |address| view.weight_in_vpp(&vip, address));
+        let (weights, vip) = (view.effective(frontend), VppVip::from(frontend.vip));
+        let entries = weights.entries(&frontend.pools, |address| view.weight_in_vpp(&vip, address));
         for entry in entries {
             let labels = [name.as_str(), &*entry.pool.name, entry.member.backend.as_str()];
             weight.add(labels, entry.member.weight.get().into());

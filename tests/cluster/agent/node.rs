@@ -96,6 +96,7 @@ impl Node {
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_maglevd"))
             .args(["--node-name", &test, "--allow-loopback", "--metrics-addr", &self.metrics()])
+            .args(["--grpc-addr", &self.grpc()])
             .arg("--vpp-api-socket")
             .arg(self.simulator.api_socket())
             .arg("--vpp-stats-socket")
@@ -126,6 +127,11 @@ impl Node {
 
     fn metrics(&self) -> String {
         format!("127.0.3.10:{}", 19090 + u16::from(self.number))
+    }
+
+    /// Where its gRPC listens.
+    pub(crate) fn grpc(&self) -> String {
+        format!("127.0.3.10:{}", 19190 + u16::from(self.number))
     }
 
     fn log_path(&self) -> PathBuf {

@@ -18,6 +18,7 @@ mod handle;
 mod job;
 mod link;
 mod lock;
+mod metrics;
 mod ours;
 mod recreates;
 mod removals;
@@ -44,6 +45,7 @@ pub use self::{
     dataplane::{Answer, Connect, Dataplane, DataplaneError, DataplaneInfo, Ended},
     handle::{AgentHandle, HoldId, SyncRefused},
     lock::{AgentLock, LockError},
+    metrics::Metrics,
     ours::OursError,
     stats::{Publication, VppMetrics},
     status::{AgentStatus, Beat, Gate},
@@ -68,6 +70,8 @@ pub struct AgentOptions {
     pub deadline: Duration,
     /// Tells the time of day at which held removals go.
     pub clock: fn() -> Timestamp,
+    /// Counts what happens.
+    pub metrics: Metrics,
 }
 
 impl AgentOptions {
@@ -75,7 +79,13 @@ impl AgentOptions {
     #[must_use]
     pub fn new(node_name: impl Into<String>, api_socket: impl Into<PathBuf>) -> Self {
         let (node_name, api_socket) = (node_name.into(), api_socket.into());
-        Self { node_name, api_socket, deadline: Duration::from_secs(10), clock: Timestamp::now }
+        Self {
+            node_name,
+            api_socket,
+            deadline: Duration::from_secs(10),
+            clock: Timestamp::now,
+            metrics: Metrics::default(),
+        }
     }
 }
 
@@ -129,7 +139,7 @@ impl Agent {
         let (handle, requests_rx) = handle::channel();
         Self {
             link: Link::new(connect, events.clone(), &options),
-            brain: Brain::new(events, ours, options.clock),
+            brain: Brain::new(events, ours, &options),
             options,
             config_rx,
             health_rx,

@@ -14,6 +14,7 @@ pub mod log;
 pub mod server;
 
 mod line;
+mod view_metrics;
 mod writer;
 
 pub use bus::{AsOf, Batch, Bus, BusLimits, BusOptions, Received, Resync, Snapshot, Stamped, Subscriber, Subscription};

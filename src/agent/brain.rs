@@ -11,7 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
+    AgentOptions,
     flushes::Flushes,
+    metrics::Metrics,
     ours::{Ours, OursError},
     recreates::Recreates,
     removals::{Held, Removals, Totals},
@@ -25,7 +27,7 @@ use crate::model::{
     change::{Change, Hold},
     config::{ForeignVips, Standing, SyncConf},
     desired::{Desired, Want},
-    event::{AsRef, Event, Events, ProgramResult, VipRef},
+    event::{AsRef, Event, Events, ProgramResult, Scope, VipRef},
     plan::{AddressPlan, RemovalPolicy, Step},
     vip::VipKey,
 };
@@ -51,13 +53,14 @@ pub(super) struct Brain {
     /// What VPP had when it was last read, for others to see; `None` without a session.
     pub(super) dump: watch::Sender<Option<Arc<LbDump>>>,
     pub(super) clock: fn() -> Timestamp,
+    pub(super) metrics: Metrics,
     ours: Ours,
     /// Backends' names for events about application servers that no Frontend names any more.
     labels: HashMap<(VipKey, IpAddr), Name>,
 }
 
 impl Brain {
-    pub(super) fn new(events: Events, ours: Ours, clock: fn() -> Timestamp) -> Self {
+    pub(super) fn new(events: Events, ours: Ours, options: &AgentOptions) -> Self {
         Self {
             reports: Reports::new(events.clone()),
             events,
@@ -67,7 +70,8 @@ impl Brain {
             removals: Removals::new(fastrand::Rng::new()),
             recreates: Recreates::default(),
             dump: watch::Sender::default(),
-            clock,
+            clock: options.clock,
+            metrics: options.metrics.clone(),
             ours,
             labels: HashMap::new(),
         }
@@ -236,7 +240,8 @@ impl Brain {
     }
 
     /// Tells of a step that VPP carried out.
-    pub(super) fn tell(&self, step: &Step) {
+    pub(super) fn tell(&self, scope: Scope, step: &Step) {
+        self.metrics.synced(scope, step.into());
         let event = match step {
             Step::AddVip { vip, encap, .. } => {
                 Event::VipAdded { vip: self.vip_ref((*vip).into()), encap: encap.as_str() }
@@ -299,6 +304,7 @@ impl Brain {
 
     /// Something about syncing went wrong.
     pub(super) fn sync_error(&self, vip: Option<VipRef>, step: &'static str, error: &str) {
+        self.metrics.error(step);
         let nodes_own = vip.is_none().then(|| Change::SyncFailed(format!("{step}: {error}").into()));
         let event = Event::SyncError { vip, step, err: error.to_owned() };
         match nodes_own {

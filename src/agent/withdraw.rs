@@ -98,7 +98,7 @@ pub async fn withdraw(
     let dataplane = connect.connect(options.deadline).await.map_err(WithdrawError::Vpp)?;
     let actual = dataplane.read().await.map_err(WithdrawError::Vpp)?;
 
-    let mut brain = Brain::new(events, ours, options.clock);
+    let mut brain = Brain::new(events, ours, options);
     let listed = brain.ours().len();
     brain.prune_ours(|key| actual.vips.contains_key(&VppVip::from(*key)));
     let addresses: BTreeSet<IpAddr> = brain.ours().keys().map(|key| key.address).collect();
@@ -145,7 +145,7 @@ impl Tally {
             match answer {
                 Ok(()) => {
                     self.withdrawn.counts.count(step);
-                    brain.tell(step);
+                    brain.tell(Scope::All, step);
                     brain.settle(step);
                 }
                 Err(error @ DataplaneError::Closed(_)) => self.lost = Some(error.clone()),

@@ -133,6 +133,9 @@ pub enum FrontendState {
 }
 
 impl FrontendState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Unknown, Self::Up, Self::Down];
+
     /// The word that events print.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -158,6 +161,9 @@ pub enum ProgramResult {
 }
 
 impl ProgramResult {
+    /// Every result.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Programmed, Self::Held, Self::Failed];
+
     /// The word that status and events print.
     #[must_use]
     pub fn as_str(self) -> &'static str {

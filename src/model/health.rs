@@ -27,6 +27,9 @@ pub enum BackendState {
 }
 
 impl BackendState {
+    /// Every state.
+    pub const ALL: [Self; 5] = [Self::Unknown, Self::Up, Self::Down, Self::Paused, Self::Disabled];
+
     /// The word that events and metrics print.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -16,7 +16,7 @@ use super::{
     change::{Change, ConfigDelta, Fold, Hold, Problems, Report, VipState, VppInfo},
     config::{Backend, Frontend, HealthCheck, Kind, NodeConfig, Standing},
     event::FrontendState,
-    health::{HealthSnapshot, ProbeCode},
+    health::{BackendState, HealthSnapshot, ProbeCode},
     name::Name,
     vip::Family,
     weights::{Effective, effective},
@@ -107,6 +107,13 @@ impl View {
         }
         let vip = VppVip::from(frontend.vip);
         effective(&frontend.pools, &self.health, |address| self.weight_in_vpp(&vip, address))
+    }
+
+    /// A Backend's state now: unknown where what is known is about another address.
+    #[must_use]
+    pub fn backend_state(&self, backend: &Backend) -> BackendState {
+        let known = self.health.backends.get(&backend.name).filter(|known| known.address == backend.address);
+        known.map_or(BackendState::Unknown, |known| known.state)
     }
 
     /// A Frontend's state now.

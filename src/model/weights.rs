@@ -4,7 +4,11 @@
 //! first with a member that has a weight and is up (or kept at more than 0). A weight is *kept*
 //! where nothing is known well enough to change it: it stays as VPP reports it.
 
+mod entries;
+
 use std::{collections::BTreeMap, net::IpAddr};
+
+pub use self::entries::Entry;
 
 use super::{
     config::{AdminState, Backend, Check, Member, OnBackendDown, Pool, Target},

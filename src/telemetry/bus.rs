@@ -17,6 +17,7 @@ mod ring;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod transitions;
 
 use std::{
     sync::{
@@ -35,12 +36,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::transitions::Transitions;
 pub use self::{
     batch::{AsOf, Batch, Encoded, Stamped},
     subscription::{Received, Resync, Subscriber, Subscription},
 };
 use self::{metrics::Metrics, subscription::Outlet};
-use super::{Error, log};
+use super::{Error, log, view_metrics::ViewMetrics};
 use crate::model::{
     change::{Change, Fold as _},
     event::{Event, EventSink, Events, Lane, Level},
@@ -99,6 +101,7 @@ pub struct Bus {
     queue_rx: mpsc::UnboundedReceiver<Queued>,
     snapshot: watch::Sender<Snapshot>,
     batch_limit: usize,
+    transitions: watch::Sender<Transitions>,
 }
 
 impl Bus {
@@ -128,6 +131,7 @@ impl Bus {
             queue_rx,
             snapshot: watch::Sender::new(Snapshot { view: View::default(), as_of }),
             batch_limit: limits.batch,
+            transitions: watch::Sender::default(),
         }
     }
 
@@ -150,14 +154,23 @@ impl Bus {
         self.snapshot.subscribe()
     }
 
-    /// Registers `maglev_events_dropped_total{lane}` and the subscriptions' counters.
+    /// How often each Backend changed its state.
+    pub(super) fn transitions(&self) -> watch::Receiver<Transitions> {
+        self.transitions.subscribe()
+    }
+
+    /// Registers the metrics of the state, `maglev_events_dropped_total{lane}` and the subscriptions' counters.
     ///
     /// # Errors
     /// If the registry has them already.
     pub fn register(&self, registry: &Registry) -> Result<(), Error> {
-        let name = "maglev_events_dropped_total";
-        let metrics = Metrics::new(Arc::clone(&self.shared)).map_err(|source| Error::Metric { name, source })?;
-        registry.register(Box::new(metrics)).map_err(|source| Error::Metric { name, source })
+        let rejected = |name| move |source| Error::Metric { name, source };
+        let dropped = rejected("maglev_events_dropped_total");
+        let metrics = Metrics::new(Arc::clone(&self.shared)).map_err(dropped)?;
+        registry.register(Box::new(metrics)).map_err(dropped)?;
+        let of_view = rejected("maglev_backend_state");
+        let metrics = ViewMetrics::new(self.snapshots(), self.transitions(), self.shared.clock);
+        registry.register(Box::new(metrics.map_err(of_view)?)).map_err(of_view)
     }
 
     /// Hands events out until `shutdown`, then those that are still queued.
@@ -166,8 +179,17 @@ impl Bus {
         async move {
             let view = self.snapshot.borrow().view.clone();
             let (shared, limit) = (Arc::clone(&self.shared), self.batch_limit);
-            let mut worker =
-                Worker { shared, snapshot: self.snapshot, view, batch: Vec::new(), limit, due: None, told: 0 };
+            let mut worker = Worker {
+                shared,
+                snapshot: self.snapshot,
+                view,
+                published: self.transitions,
+                transitions: Transitions::default(),
+                batch: Vec::new(),
+                limit,
+                due: None,
+                told: 0,
+            };
             let mut received = Vec::with_capacity(limit);
             loop {
                 tokio::select! {
@@ -260,6 +282,8 @@ struct Worker {
     shared: Arc<Shared>,
     snapshot: watch::Sender<Snapshot>,
     view: View,
+    published: watch::Sender<Transitions>,
+    transitions: Transitions,
     /// What the next batch has so far.
     batch: Vec<Arc<Stamped>>,
     /// How many it may have.
@@ -279,6 +303,7 @@ impl Worker {
         if let Some(change) = &change {
             self.view.apply(change, time);
         }
+        self.transitions.count(event.as_ref(), change.as_ref());
         let seq = (lane == Lane::State).then(|| self.shared.outlet.next_seq());
         self.batch.push(Arc::new(Stamped { seq, time, event, change }));
         self.due.get_or_insert_with(|| Instant::now() + BATCH_DELAY);
@@ -290,6 +315,7 @@ impl Worker {
 
     fn flush(&mut self) {
         self.due = None;
+        self.published.send_replace(self.transitions.clone());
         let snapshot = |as_of| {
             self.snapshot.send_replace(Snapshot { view: self.view.clone(), as_of });
         };

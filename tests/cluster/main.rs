@@ -9,6 +9,8 @@ mod control_plane;
 mod crds;
 mod harness;
 mod maglevd;
+mod metrics;
 mod node;
+mod promtool;
 mod up;
 mod watches;

@@ -8,6 +8,8 @@
 )]
 
 mod events;
+mod flags;
+mod metrics;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,8 +21,15 @@ use std::{
 use regex::Regex;
 
 /// Every page for people, by its path in the checkout.
-const PAGES: [&str; 6] =
-    ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/events.md", "examples/README.md", "benches/README.md"];
+const PAGES: [&str; 7] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "docs/events.md",
+    "docs/metrics.md",
+    "examples/README.md",
+    "benches/README.md",
+];
 
 fn path(inside: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(inside)
@@ -175,7 +184,7 @@ fn what_kubectl_is_asked_for_is_a_kind_of_ours_or_of_kubernetes() {
     nothing(&wrong);
 }
 
-/// All of `src/` and the tests, for looking up names.
+/// All of `src/`, for looking up names.
 fn sources() -> String {
     fn gather(dir: &Path, text: &mut String) {
         for entry in fs::read_dir(dir).unwrap() {

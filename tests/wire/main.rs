@@ -7,6 +7,7 @@
 )]
 
 mod agent;
+mod api_metrics;
 mod fake_vpp;
 mod hostile_frames;
 mod lb;

@@ -26,13 +26,13 @@ pub(crate) const BUILD_DATE: &str = match option_env!("MAGLEV_BUILD_DATE") {
 static LONG_VERSION: LazyLock<String> = LazyLock::new(|| format!("{VERSION} (commit {COMMIT})"));
 
 const EXAMPLE: &str = "\
-Example, beside a VPP on this machine and a cluster that kubectl reaches:
+Example: beside a VPP on this machine and a cluster that kubectl reaches
   maglevd --node-name node-a --vpp-api-socket /run/vpp/api.sock --metrics-addr 127.0.0.1:9091
 
 Every change to the data plane is a line vpp-lb-sync-* in the log. SIGTERM ends it and leaves VPP as it is.";
 
 const WITHDRAW_EXAMPLE: &str = "\
-Example:
+Example: once no agent runs on this node any more
   maglevd withdraw --vpp-api-socket /run/vpp/api.sock";
 
 /// Probes the backends of this node's frontends and programs the node's VPP.

@@ -74,13 +74,17 @@ async fn start(flags: &Flags, telemetry: Telemetry, stop: &CancellationToken) ->
 
     let options = HealthOptions::new(VERSION, fastrand::u64(..));
     options.metrics.register(&registry)?;
+    options.book.register(&registry)?;
     let book = options.book.clone();
     let (health_rx, health) = health::start(options, config_rx.clone(), events.clone(), stop.clone())?;
 
     let connect = Arc::new(VppConnect::new(api, events.clone()).with_stats(&flags.vpp_stats_socket));
     let counters = connect.stats();
+    connect.register(&registry)?;
     registry.register(Box::new(VppMetrics::new(connect.stats(), config_rx.clone(), now)))?;
-    let agent = Agent::new(AgentOptions::new(node_name.clone(), api), connect, config_rx, health_rx, events);
+    let options = AgentOptions::new(node_name.clone(), api);
+    options.metrics.register(&registry)?;
+    let agent = Agent::new(options, connect, config_rx, health_rx, events);
     let sources = grpc::Inputs { follow, snapshots, counters, book, agent: &agent };
     let grpc = grpc::server(flags, node_name, sources, &registry)?.start(stop.clone())?;
     let (status_rx, beat) = (agent.status(), agent.beat());

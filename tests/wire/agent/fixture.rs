@@ -10,7 +10,7 @@ use std::{
 
 use imbl::OrdMap;
 use maglev::{
-    agent::{Agent, AgentError, AgentHandle, AgentOptions, AgentStatus, HoldId, SyncRefused, VppConnect},
+    agent::{Agent, AgentError, AgentHandle, AgentOptions, AgentStatus, HoldId, Metrics, SyncRefused, VppConnect},
     model::{
         Name,
         change::Change,
@@ -153,6 +153,7 @@ pub(super) struct Node {
     config_tx: watch::Sender<Option<Config>>,
     health_tx: watch::Sender<HealthSnapshot>,
     events: Arc<Collector>,
+    pub(super) metrics: Metrics,
     running: Option<Running>,
 }
 
@@ -176,6 +177,7 @@ impl Node {
             config_tx: watch::Sender::new(None),
             health_tx: watch::Sender::default(),
             events: Arc::default(),
+            metrics: Metrics::default(),
             running: None,
         }
     }
@@ -196,8 +198,9 @@ impl Node {
 
     pub(super) fn start_agent(&mut self) {
         let events = Events::new(self.events.clone());
+        let (deadline, metrics) = (Duration::from_secs(1), self.metrics.clone());
         let agent = Agent::new(
-            AgentOptions { deadline: Duration::from_secs(1), ..AgentOptions::new("node-a", &self.socket) },
+            AgentOptions { deadline, metrics, ..AgentOptions::new("node-a", &self.socket) },
             Arc::new(VppConnect::new(&self.socket, events.clone())),
             self.config_tx.subscribe(),
             self.health_tx.subscribe(),

@@ -16,18 +16,20 @@ use super::{
     recreates::Recreates,
     removals::{Held, Removals, Totals},
     reports::Reports,
+    slice::Slice,
     warmup::{Gate, Warmup},
-    world::{Concerned, VipView, World},
+    world::{Concerned, VipView, World, vpp_weights},
 };
 use crate::model::{
     Name,
     actual::{Actual, LbDump, VppVip},
     change::{Change, Hold},
-    config::{ForeignVips, Standing, SyncConf},
+    config::{ForeignVips, Frontend, Standing, SyncConf},
     desired::{Desired, Want},
     event::{AsRef, Event, Events, ProgramResult, VipRef},
     plan::{AddressPlan, RemovalPolicy, Step},
     vip::VipKey,
+    weights::WantAs,
 };
 
 /// What a plan has to leave as it is for now.
@@ -53,7 +55,9 @@ pub(super) struct Brain {
     pub(super) clock: fn() -> Timestamp,
     ours: Ours,
     /// Backends' names for events about application servers that no Frontend names any more.
-    labels: HashMap<(VipKey, IpAddr), Name>,
+    labels: HashMap<VipKey, BTreeMap<IpAddr, Name>>,
+    /// Addresses whose Frontends' states may have changed since they were last told.
+    untold: BTreeSet<IpAddr>,
 }
 
 impl Brain {
@@ -70,6 +74,7 @@ impl Brain {
             clock,
             ours,
             labels: HashMap::new(),
+            untold: BTreeSet::new(),
         }
     }
 
@@ -99,21 +104,40 @@ impl Brain {
         }
     }
 
-    /// Takes note of conditions and states.
-    pub(super) fn observe(&mut self, views: &[VipView], actual: &Actual) {
-        for VipView { frontend, want, effective } in views {
-            let vpp = |address: IpAddr| actual.weight(&frontend.vip.into(), address);
-            if want.is_some() {
-                self.flushes.observe(frontend.vip, &effective.ases, frontend.on_backend_down, vpp);
-            }
+    /// The states of the Frontends concerned may have changed. Each is told when its address is planned,
+    /// or else by [`Self::tell_states`].
+    pub(super) fn states_changed(&mut self, concerned: &Concerned) {
+        self.untold.extend(&concerned.addresses);
+        if concerned.everything {
+            self.untold.extend(self.world.addresses());
         }
-        self.observe_states(views, Some(actual));
     }
 
-    /// Takes note of the Frontends' states.
-    pub(super) fn observe_states(&mut self, views: &[VipView], actual: Option<&Actual>) {
-        for VipView { frontend, effective, .. } in views {
-            let vpp = |address: IpAddr| actual.and_then(|actual| actual.weight(&frontend.vip.into(), address));
+    /// Tells the states of some Frontends that are left, as many as `slice` allows; `actual` is what VPP
+    /// has.
+    pub(super) fn tell_states(&mut self, slice: &mut Slice, actual: Option<&Actual>) {
+        while slice.has_room()
+            && let Some(address) = self.untold.pop_first()
+        {
+            let views = self.world.views(address, actual);
+            self.tell_states_of(&views, actual);
+            slice.take(views.len());
+        }
+    }
+
+    /// Takes note of the conditions on `address` and tells its Frontends' states.
+    pub(super) fn observe(&mut self, address: IpAddr, views: &[VipView], actual: &Actual) {
+        for VipView { frontend, effective } in views.iter().filter(|view| view.is_served()) {
+            let vpp = actual.weights(frontend.vip.into());
+            self.flushes.observe(frontend.vip, &effective.ases, frontend.on_backend_down, vpp);
+        }
+        self.untold.remove(&address);
+        self.tell_states_of(views, Some(actual));
+    }
+
+    fn tell_states_of(&mut self, views: &[VipView], actual: Option<&Actual>) {
+        for VipView { frontend, effective } in views {
+            let vpp = vpp_weights(actual, frontend.vip);
             self.reports.set_state(frontend, effective, self.world.health(), vpp);
         }
     }
@@ -187,6 +211,15 @@ impl Brain {
         }
     }
 
+    /// The VIPs of such Frontends will be made to be as wanted.
+    pub(super) fn claim_where(&mut self, wanted: impl Fn(&World, &Frontend) -> bool) {
+        let Self { world, ours, .. } = self;
+        let frontends = world.config().into_iter().flat_map(|config| config.frontends.values());
+        for frontend in frontends.filter(|frontend| wanted(world, frontend)) {
+            ours.claim(frontend.vip, &frontend.name);
+        }
+    }
+
     /// Forgets ours that are neither in VPP nor claimed.
     pub(super) fn prune_ours(&mut self, in_vpp: impl Fn(&VipKey) -> bool) {
         let claimed = |key: &VipKey| self.world.claimants(key).next().is_some();
@@ -218,8 +251,14 @@ impl Brain {
                 Want::Exactly(want) => &want.ases,
                 Want::Hold { weights, .. } => weights,
             };
-            for (address, of) in ases {
-                self.labels.insert((*vip, *address), of.backend.clone());
+            if ases.is_empty() {
+                continue;
+            }
+            let labels = self.labels.entry(*vip).or_default();
+            let known =
+                |((address, of), label): ((&IpAddr, &WantAs), (&IpAddr, &Name))| (address, &of.backend) == label;
+            if labels.len() != ases.len() || !ases.iter().zip(&*labels).all(known) {
+                labels.extend(ases.iter().map(|(address, of)| (*address, of.backend.clone())));
             }
         }
     }
@@ -231,7 +270,7 @@ impl Brain {
     }
 
     fn as_ref(&self, vip: VppVip, address: IpAddr, backend: Option<&Name>) -> AsRef {
-        let label = vip.key().and_then(|key| self.labels.get(&(key, address)));
+        let label = vip.key().and_then(|key| self.labels.get(&key)?.get(&address));
         AsRef { vip: self.vip_ref(vip), backend: backend.or(label).cloned(), address }
     }
 
@@ -272,11 +311,16 @@ impl Brain {
             }
             // Its removal just before may have been the first half of a recreate.
             Step::AddAs { vip, address, backend, .. } => {
-                self.labels.insert((*vip, *address), backend.clone());
+                self.labels.entry(*vip).or_default().insert(*address, backend.clone());
             }
             Step::RemoveAs { vip, address, .. } => {
-                if let Some(key) = vip.key() {
-                    self.labels.remove(&(key, *address));
+                if let Some(key) = vip.key()
+                    && let Some(labels) = self.labels.get_mut(&key)
+                {
+                    labels.remove(address);
+                    if labels.is_empty() {
+                        self.labels.remove(&key);
+                    }
                 }
             }
             _ => {}

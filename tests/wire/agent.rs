@@ -7,6 +7,7 @@ mod flushes;
 mod follows;
 mod holds;
 mod keeps;
+mod many;
 mod releases;
 mod repairs;
 mod survives;

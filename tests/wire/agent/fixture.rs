@@ -134,6 +134,8 @@ pub(super) struct Node {
     pub(super) simulator: Simulator,
     start: Mark,
     pub(super) socket: PathBuf,
+    /// How long an agent that is started waits for an answer.
+    pub(super) deadline: Duration,
     _directory: tempfile::TempDir,
     config_tx: watch::Sender<Option<Config>>,
     health_tx: watch::Sender<HealthSnapshot>,
@@ -157,6 +159,7 @@ impl Node {
             start: simulator.mark(),
             simulator,
             socket,
+            deadline: Duration::from_secs(1),
             _directory: directory,
             config_tx: watch::Sender::new(None),
             health_tx: watch::Sender::default(),
@@ -182,7 +185,7 @@ impl Node {
     pub(super) fn start_agent(&mut self) {
         let events = Events::new(self.events.clone());
         let agent = Agent::new(
-            AgentOptions { deadline: Duration::from_secs(1), ..AgentOptions::new("node-a", &self.socket) },
+            AgentOptions { deadline: self.deadline, ..AgentOptions::new("node-a", &self.socket) },
             Arc::new(VppConnect::new(&self.socket, events.clone())),
             self.config_tx.subscribe(),
             self.health_tx.subscribe(),

@@ -18,13 +18,13 @@ use super::{
     reports::Reports,
     slice::Slice,
     warmup::{Gate, Warmup},
-    world::{Concerned, VipView, World, vpp_weights},
+    world::{Concerned, Known, VipView, World, vpp_weights},
 };
 use crate::model::{
     Name,
     actual::{Actual, LbDump, VppVip},
     change::{Change, Hold},
-    config::{ForeignVips, Frontend, Standing, SyncConf},
+    config::{ForeignVips, Standing, SyncConf},
     desired::{Desired, Want},
     event::{AsRef, Event, Events, ProgramResult, VipRef},
     plan::{AddressPlan, RemovalPolicy, Step},
@@ -212,11 +212,9 @@ impl Brain {
     }
 
     /// The VIPs of such Frontends will be made to be as wanted.
-    pub(super) fn claim_where(&mut self, wanted: impl Fn(&World, &Frontend) -> bool) {
-        let Self { world, ours, .. } = self;
-        let frontends = world.config().into_iter().flat_map(|config| config.frontends.values());
-        for frontend in frontends.filter(|frontend| wanted(world, frontend)) {
-            ours.claim(frontend.vip, &frontend.name);
+    pub(super) fn claim_where(&mut self, wanted: impl Fn(&Known) -> bool) {
+        for Known { frontend, .. } in self.world.frontends().filter(|known| wanted(known)) {
+            self.ours.claim(frontend.vip, &frontend.name);
         }
     }
 

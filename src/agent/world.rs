@@ -15,7 +15,7 @@ use crate::model::{
     config::{Config, Frontend, NodeConfig, Standing},
     health::HealthSnapshot,
     vip::VipKey,
-    weights::{Condition, Effective, effective},
+    weights::{Condition, Effective, conditions, effective_in},
 };
 
 /// What a change concerns.
@@ -45,12 +45,53 @@ impl VipView {
     }
 }
 
+/// A Frontend, and what is known of its backends.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// The Frontend.
+    pub(super) frontend: Arc<Frontend>,
+    /// The conditions of its members, pool by pool. To look each of them up by name would be much of
+    /// the time that a plan takes.
+    conditions: Vec<Condition>,
+}
+
+impl Known {
+    fn new(frontend: &Arc<Frontend>, health: &HealthSnapshot) -> Self {
+        Self { frontend: Arc::clone(frontend), conditions: conditions(&frontend.pools, health) }
+    }
+
+    /// Something about `backend` is new in `health`.
+    fn renew(&mut self, backend: &Name, health: &HealthSnapshot) {
+        let members = self.frontend.pools.iter().flat_map(|pool| &pool.members);
+        for (member, condition) in members.zip(&mut self.conditions) {
+            if member.backend == *backend {
+                *condition = Condition::of(&member.target, health);
+            }
+        }
+    }
+
+    /// Whether every backend has been known since the start.
+    pub(super) fn is_complete(&self) -> bool {
+        !self.conditions.contains(&Condition::NeverKnown)
+    }
+
+    /// VPP being as in `actual`.
+    fn view(&self, actual: Option<&Actual>) -> VipView {
+        let mut view = VipView { frontend: Arc::clone(&self.frontend), effective: Effective::default() };
+        if view.is_served() {
+            let vpp = vpp_weights(actual, self.frontend.vip);
+            view.effective = effective_in(&self.frontend.pools, &self.conditions, vpp);
+        }
+        view
+    }
+}
+
 /// The configuration and the health, indexed by whom a change concerns.
 #[derive(Debug, Default)]
 pub(super) struct World {
     config: Option<Config>,
     health: HealthSnapshot,
-    by_address: BTreeMap<IpAddr, BTreeMap<Name, Arc<Frontend>>>,
+    by_address: BTreeMap<IpAddr, BTreeMap<Name, Known>>,
     /// The Frontends that use a Backend, each with its VIP's address.
     by_backend: HashMap<Name, BTreeSet<(IpAddr, Name)>>,
 }
@@ -112,45 +153,45 @@ impl World {
         };
         for change in self.health.backends.diff(&new.backends) {
             let (DiffItem::Add(name, _) | DiffItem::Remove(name, _) | DiffItem::Update { new: (name, _), .. }) = change;
-            let users = self.by_backend.get(name).into_iter().flatten();
-            concerned.addresses.extend(users.map(|(address, _)| *address));
+            for (address, user) in self.by_backend.get(name).into_iter().flatten() {
+                concerned.addresses.insert(*address);
+                let known = self.by_address.get_mut(address).and_then(|frontends| frontends.get_mut(user));
+                known.into_iter().for_each(|known| known.renew(name, &new));
+            }
+        }
+        if concerned.everything {
+            for known in self.by_address.values_mut().flat_map(BTreeMap::values_mut) {
+                *known = Known::new(&known.frontend, &new);
+            }
         }
         self.health = new;
         concerned
     }
 
+    /// Every Frontend, by address.
+    pub(super) fn frontends(&self) -> impl Iterator<Item = &Known> {
+        self.by_address.values().flat_map(BTreeMap::values)
+    }
+
     /// The Frontends that claim `vip`, withdrawn ones included.
     pub(super) fn claimants(&self, vip: &VipKey) -> impl Iterator<Item = &Arc<Frontend>> {
-        self.frontends(vip.address).filter(move |frontend| frontend.vip == *vip)
+        let frontends = self.on(vip.address).map(|known| &known.frontend);
+        frontends.filter(move |frontend| frontend.vip == *vip)
     }
 
     /// The Frontends of `address` and their weights, VPP being as in `actual`.
     pub(super) fn views(&self, address: IpAddr, actual: Option<&Actual>) -> Vec<VipView> {
-        self.frontends(address).map(|frontend| self.view(frontend, actual)).collect()
+        self.on(address).map(|known| known.view(actual)).collect()
     }
 
-    fn frontends(&self, address: IpAddr) -> impl Iterator<Item = &Arc<Frontend>> {
+    fn on(&self, address: IpAddr) -> impl Iterator<Item = &Known> {
         self.by_address.get(&address).into_iter().flat_map(BTreeMap::values)
-    }
-
-    /// Whether every backend of `frontend` has been known since the start.
-    pub(super) fn knows_all_of(&self, frontend: &Frontend) -> bool {
-        let mut members = frontend.pools.iter().flat_map(|pool| &pool.members);
-        members.all(|member| Condition::of(&member.target, &self.health) != Condition::NeverKnown)
-    }
-
-    fn view(&self, frontend: &Arc<Frontend>, actual: Option<&Actual>) -> VipView {
-        let mut view = VipView { frontend: Arc::clone(frontend), effective: Effective::default() };
-        if view.is_served() {
-            view.effective = effective(&frontend.pools, &self.health, vpp_weights(actual, frontend.vip));
-        }
-        view
     }
 
     fn add(&mut self, frontend: &Arc<Frontend>, concerned: &mut Concerned) {
         let address = frontend.vip.address;
         concerned.addresses.insert(address);
-        self.by_address.entry(address).or_default().insert(frontend.name.clone(), Arc::clone(frontend));
+        self.by_address.entry(address).or_default().insert(frontend.name.clone(), Known::new(frontend, &self.health));
         for backend in backends(frontend) {
             self.by_backend.entry(backend.clone()).or_default().insert((address, frontend.name.clone()));
         }
@@ -193,3 +234,6 @@ pub(super) fn vpp_weights(actual: Option<&Actual>, vip: VipKey) -> impl Fn(IpAdd
 fn backends(frontend: &Frontend) -> impl Iterator<Item = &Name> {
     frontend.pools.iter().flat_map(|pool| &pool.members).map(|member| &member.backend)
 }
+
+#[cfg(test)]
+mod tests;

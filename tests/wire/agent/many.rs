@@ -122,10 +122,8 @@ async fn every_vip_follows_and_every_state_is_told_once() {
     node.until("all follow", |node| is_everywhere(node, 10)).await;
     until_told(&node, &[FELL, ROSE]).await;
     node.sync_now(None).await.unwrap();
-    node.until("a pass went by", |node| {
-        node.log().iter().any(|line| line.starts_with("vpp-lb-sync-done scope=all"))
-    })
-    .await;
+    node.until("a pass went by", |node| node.log().iter().any(|line| line.starts_with("vpp-lb-sync-done scope=all")))
+        .await;
     until_told(&node, &[FELL, ROSE]).await;
     assert_eq!(set(&node, mark), everywhere(&[(0, true), (10, false)]));
 }

@@ -23,6 +23,7 @@ mod ours;
 mod recreates;
 mod removals;
 mod reports;
+mod slice;
 mod stats;
 mod status;
 mod vpp_dataplane;
@@ -30,17 +31,18 @@ mod warmup;
 mod withdraw;
 mod world;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{future::ready, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, watch},
+    task::yield_now,
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{brain::Brain, link::Link, ours::Ours, world::Concerned};
+use self::{brain::Brain, link::Link, ours::Ours, slice::Slice, world::Concerned};
 pub use self::{
     dataplane::{Answer, Connect, Dataplane, DataplaneError, DataplaneInfo, Ended},
     handle::{AgentHandle, HoldId, SyncRefused},
@@ -121,6 +123,8 @@ enum Wake {
     Link(link::Event),
     Request(handle::Request),
     Timer,
+    /// Nothing else to do than the next slice.
+    Slice,
 }
 
 impl Agent {
@@ -198,23 +202,40 @@ impl Agent {
                 }
                 let due = self.brain.removals_due(now);
                 self.link.touch(due);
-                self.link.pump(&mut self.brain, now);
+                let worked = self.work(now);
                 self.brain.tell_held(now);
                 self.tell_status();
-                match self.wait(&shutdown).await {
+                if worked {
+                    // What was planned is sent by the session's task, which may wait for this one's thread.
+                    yield_now().await;
+                }
+                match self.wait(&shutdown, worked).await {
                     Wake::Stop => return Ok(()),
                     Wake::Config => self.config_due = self.config_due.or(Some(Instant::now() + COALESCE)),
                     Wake::Health => self.take_health(),
                     Wake::Link(event) => self.link.handle(event, &mut self.brain).await?,
                     Wake::Request(request) => self.answer(request),
                     Wake::Timer => self.tick(),
+                    Wake::Slice => {}
                 }
             }
         }
         .boxed()
     }
 
-    async fn wait(&mut self, shutdown: &CancellationToken) -> Wake {
+    /// Does a slice of what is to be done: plans first, and states only of addresses that cannot be
+    /// planned now. Returns whether there was anything, so that there may be more.
+    fn work(&mut self, now: Instant) -> bool {
+        let mut slice = Slice::new();
+        self.link.pump(&mut self.brain, now, &mut slice);
+        self.brain.tell_states(&mut slice, self.link.actual());
+        if !slice.is_begun() {
+            self.brain.removals.rest();
+        }
+        slice.is_begun()
+    }
+
+    async fn wait(&mut self, shutdown: &CancellationToken, worked: bool) -> Wake {
         let now = Instant::now();
         // At least every few seconds, so that the beat is seen.
         let mut timer = now + Duration::from_secs(5);
@@ -230,6 +251,8 @@ impl Agent {
             event = self.link.wait() => Wake::Link(event),
             Ok(()) = self.config_rx.changed() => Wake::Config,
             Some(request) = self.requests_rx.recv() => Wake::Request(request),
+            // One event and one slice in turns: neither keeps the other waiting.
+            () = ready(()), if worked => Wake::Slice,
             () = sleep_until(timer) => Wake::Timer,
         }
     }
@@ -280,11 +303,7 @@ impl Agent {
     }
 
     fn spread(&mut self, concerned: Concerned) {
-        for address in &concerned.addresses {
-            let actual = self.link.actual();
-            let views = self.brain.world.views(*address, actual);
-            self.brain.observe_states(&views, actual);
-        }
+        self.brain.states_changed(&concerned);
         if concerned.everything {
             self.link.request_pass();
         }

@@ -13,6 +13,7 @@ use super::{
     connection::{Connection, Happened},
     dataplane::{Connect, Dataplane, DataplaneError, Ended},
     lock::{AgentLock, LockError},
+    slice::Slice,
 };
 use crate::model::{
     actual::Actual,
@@ -110,7 +111,7 @@ impl Link {
         }
     }
 
-    pub(super) fn touch(&mut self, addresses: BTreeSet<IpAddr>) {
+    pub(super) fn touch(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
         if let Some(session) = self.session_mut() {
             session.touch(addresses);
         }
@@ -134,9 +135,9 @@ impl Link {
         }
     }
 
-    pub(super) fn pump(&mut self, brain: &mut Brain, now: Instant) {
+    pub(super) fn pump(&mut self, brain: &mut Brain, now: Instant, slice: &mut Slice) {
         if let Some(session) = self.session_mut() {
-            session.pump(brain, now);
+            session.pump(brain, now, slice);
         }
     }
 

@@ -109,8 +109,8 @@ pub async fn withdraw(
     let policy = RemovalPolicy { ours: brain.ours(), foreign: ForeignVips::Keep, claims_unknown: false };
     let plan = |address| plan_address(address, &Desired::new(), &actual, &DueFlushes::new(), policy);
     let plans: Vec<_> = addresses.into_iter().map(|address| (address, plan(address))).collect();
-    let run = |(address, plan)| job::run(Arc::clone(&dataplane), Order::default(), address, plan);
-    let mut jobs = stream::iter(plans).map(run).buffered(AT_ONCE);
+    let start = |(address, plan)| job::start(Arc::clone(&dataplane), Order::default(), address, plan);
+    let mut jobs = stream::iter(plans).map(start).buffered(AT_ONCE);
     while let Some(done) = jobs.next().await
         && tally.lost.is_none()
     {

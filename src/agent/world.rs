@@ -12,11 +12,10 @@ use imbl::ordmap::DiffItem;
 use crate::model::{
     Name,
     actual::{Actual, ActualVip, VppVip},
-    config::{Config, Frontend, NodeConfig},
-    desired::{Want, want},
+    config::{Config, Frontend, NodeConfig, Standing},
     health::HealthSnapshot,
     vip::VipKey,
-    weights::Effective,
+    weights::{Condition, Effective, conditions, effective_in},
 };
 
 /// What a change concerns.
@@ -30,15 +29,61 @@ pub(super) struct Concerned {
     pub(super) everything: bool,
 }
 
-/// One Frontend of an address, with what it wants now.
+/// One Frontend of an address as it is now.
 #[derive(Debug)]
 pub(super) struct VipView {
     /// The Frontend.
     pub(super) frontend: Arc<Frontend>,
-    /// What it wants; `None` for a withdrawn one.
-    pub(super) want: Option<Want>,
-    /// Its effective weights.
+    /// Its effective weights; none where it is withdrawn.
     pub(super) effective: Effective,
+}
+
+impl VipView {
+    /// Whether VPP's VIP is to follow it.
+    pub(super) fn is_served(&self) -> bool {
+        !matches!(self.frontend.standing, Standing::Withdrawn(_))
+    }
+}
+
+/// A Frontend, and what is known of its backends.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// The Frontend.
+    pub(super) frontend: Arc<Frontend>,
+    /// The conditions of its members, pool by pool. To look each of them up by name would be much of
+    /// the time that a plan takes.
+    conditions: Vec<Condition>,
+}
+
+impl Known {
+    fn new(frontend: &Arc<Frontend>, health: &HealthSnapshot) -> Self {
+        Self { frontend: Arc::clone(frontend), conditions: conditions(&frontend.pools, health) }
+    }
+
+    /// Something about `backend` is new in `health`.
+    fn renew(&mut self, backend: &Name, health: &HealthSnapshot) {
+        let members = self.frontend.pools.iter().flat_map(|pool| &pool.members);
+        for (member, condition) in members.zip(&mut self.conditions) {
+            if member.backend == *backend {
+                *condition = Condition::of(&member.target, health);
+            }
+        }
+    }
+
+    /// Whether every backend has been known since the start.
+    pub(super) fn is_complete(&self) -> bool {
+        !self.conditions.contains(&Condition::NeverKnown)
+    }
+
+    /// VPP being as in `actual`.
+    fn view(&self, actual: Option<&Actual>) -> VipView {
+        let mut view = VipView { frontend: Arc::clone(&self.frontend), effective: Effective::default() };
+        if view.is_served() {
+            let vpp = vpp_weights(actual, self.frontend.vip);
+            view.effective = effective_in(&self.frontend.pools, &self.conditions, vpp);
+        }
+        view
+    }
 }
 
 /// The configuration and the health, indexed by whom a change concerns.
@@ -46,8 +91,9 @@ pub(super) struct VipView {
 pub(super) struct World {
     config: Option<Config>,
     health: HealthSnapshot,
-    by_address: BTreeMap<IpAddr, BTreeSet<Name>>,
-    by_backend: HashMap<Name, BTreeSet<Name>>,
+    by_address: BTreeMap<IpAddr, BTreeMap<Name, Known>>,
+    /// The Frontends that use a Backend, each with its VIP's address.
+    by_backend: HashMap<Name, BTreeSet<(IpAddr, Name)>>,
 }
 
 impl World {
@@ -105,45 +151,49 @@ impl World {
             everything: (self.health.suspect_v4, self.health.suspect_v6) != (new.suspect_v4, new.suspect_v6),
             ..Concerned::default()
         };
-        let frontends = self.config.as_ref().map(|config| &config.frontends);
         for change in self.health.backends.diff(&new.backends) {
             let (DiffItem::Add(name, _) | DiffItem::Remove(name, _) | DiffItem::Update { new: (name, _), .. }) = change;
-            for user in self.by_backend.get(name).into_iter().flatten() {
-                let frontend = frontends.and_then(|frontends| frontends.get(user));
-                concerned.addresses.extend(frontend.map(|frontend| frontend.vip.address));
+            for (address, user) in self.by_backend.get(name).into_iter().flatten() {
+                concerned.addresses.insert(*address);
+                let known = self.by_address.get_mut(address).and_then(|frontends| frontends.get_mut(user));
+                known.into_iter().for_each(|known| known.renew(name, &new));
+            }
+        }
+        if concerned.everything {
+            for known in self.by_address.values_mut().flat_map(BTreeMap::values_mut) {
+                *known = Known::new(&known.frontend, &new);
             }
         }
         self.health = new;
         concerned
     }
 
+    /// Every Frontend, by address.
+    pub(super) fn frontends(&self) -> impl Iterator<Item = &Known> {
+        self.by_address.values().flat_map(BTreeMap::values)
+    }
+
     /// The Frontends that claim `vip`, withdrawn ones included.
     pub(super) fn claimants(&self, vip: &VipKey) -> impl Iterator<Item = &Arc<Frontend>> {
-        let names = self.by_address.get(&vip.address).into_iter().flatten();
-        let frontends = names.filter_map(|name| self.config.as_ref()?.frontends.get(name));
+        let frontends = self.on(vip.address).map(|known| &known.frontend);
         frontends.filter(move |frontend| frontend.vip == *vip)
     }
 
-    /// The Frontends of `address` and what each wants, VPP being as in `actual`.
+    /// The Frontends of `address` and their weights, VPP being as in `actual`.
     pub(super) fn views(&self, address: IpAddr, actual: Option<&Actual>) -> Vec<VipView> {
-        let names = self.by_address.get(&address).into_iter().flatten();
-        let frontends = names.filter_map(|name| self.config.as_ref()?.frontends.get(name));
-        frontends.map(|frontend| self.view(frontend, actual)).collect()
+        self.on(address).map(|known| known.view(actual)).collect()
     }
 
-    fn view(&self, frontend: &Arc<Frontend>, actual: Option<&Actual>) -> VipView {
-        let (want, effective) = match want(frontend, &self.health, actual) {
-            Some((want, effective)) => (Some(want), effective),
-            None => (None, Effective::default()),
-        };
-        VipView { frontend: Arc::clone(frontend), want, effective }
+    fn on(&self, address: IpAddr) -> impl Iterator<Item = &Known> {
+        self.by_address.get(&address).into_iter().flat_map(BTreeMap::values)
     }
 
-    fn add(&mut self, frontend: &Frontend, concerned: &mut Concerned) {
-        concerned.addresses.insert(frontend.vip.address);
-        self.by_address.entry(frontend.vip.address).or_default().insert(frontend.name.clone());
+    fn add(&mut self, frontend: &Arc<Frontend>, concerned: &mut Concerned) {
+        let address = frontend.vip.address;
+        concerned.addresses.insert(address);
+        self.by_address.entry(address).or_default().insert(frontend.name.clone(), Known::new(frontend, &self.health));
         for backend in backends(frontend) {
-            self.by_backend.entry(backend.clone()).or_default().insert(frontend.name.clone());
+            self.by_backend.entry(backend.clone()).or_default().insert((address, frontend.name.clone()));
         }
     }
 
@@ -152,16 +202,17 @@ impl World {
         if gone {
             concerned.removed.push((frontend.name.clone(), frontend.vip));
         }
-        if let Some(names) = self.by_address.get_mut(&frontend.vip.address) {
-            names.remove(&frontend.name);
-            if names.is_empty() {
+        if let Some(frontends) = self.by_address.get_mut(&frontend.vip.address) {
+            frontends.remove(&frontend.name);
+            if frontends.is_empty() {
                 self.by_address.remove(&frontend.vip.address);
             }
         }
+        let user = (frontend.vip.address, frontend.name.clone());
         for backend in backends(frontend) {
-            if let Some(names) = self.by_backend.get_mut(backend) {
-                names.remove(&frontend.name);
-                if names.is_empty() {
+            if let Some(users) = self.by_backend.get_mut(backend) {
+                users.remove(&user);
+                if users.is_empty() {
                     self.by_backend.remove(backend);
                 }
             }
@@ -174,6 +225,15 @@ pub(super) fn in_vpp(actual: Option<&Actual>, vip: VipKey) -> Option<&ActualVip>
     actual?.vips.get(&VppVip::from(vip))
 }
 
+/// What tells the weight that VPP has for an application server of `vip`.
+pub(super) fn vpp_weights(actual: Option<&Actual>, vip: VipKey) -> impl Fn(IpAddr) -> Option<u8> {
+    let weights = actual.map(|actual| actual.weights(vip.into()));
+    move |address| weights.as_ref()?(address)
+}
+
 fn backends(frontend: &Frontend) -> impl Iterator<Item = &Name> {
     frontend.pools.iter().flat_map(|pool| &pool.members).map(|member| &member.backend)
 }
+
+#[cfg(test)]
+mod tests;

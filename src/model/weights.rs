@@ -165,40 +165,51 @@ impl Effective {
 /// Decides the weights of a Frontend's application servers; `vpp` tells the weight that VPP has for
 /// an address of this VIP, if it has it.
 pub fn effective(pools: &[Pool], health: &HealthSnapshot, vpp: impl Fn(IpAddr) -> Option<u8>) -> Effective {
-    let serves = |member: &Member| {
+    effective_in(pools, &conditions(pools, health), vpp)
+}
+
+/// The conditions of all members, pool by pool.
+#[must_use]
+pub fn conditions(pools: &[Pool], health: &HealthSnapshot) -> Vec<Condition> {
+    pools.iter().flat_map(|pool| &pool.members).map(|member| Condition::of(&member.target, health)).collect()
+}
+
+/// The same as [`effective`] where the members' [`conditions`] are at hand.
+pub fn effective_in(pools: &[Pool], conditions: &[Condition], vpp: impl Fn(IpAddr) -> Option<u8>) -> Effective {
+    let serves = |member: &Member, condition: Condition| {
         member.weight > Weight::ZERO && {
-            let vpp = member.target.address().and_then(&vpp);
-            match Condition::of(&member.target, health) {
+            let vpp = || member.target.address().and_then(&vpp);
+            match condition {
                 Condition::Up => true,
-                Condition::Suspect => vpp.is_none_or(|weight| weight > 0),
+                Condition::Suspect => vpp().is_none_or(|weight| weight > 0),
                 Condition::NeverKnown | Condition::CheckMissing | Condition::Unreadable => {
-                    vpp.is_some_and(|weight| weight > 0)
+                    vpp().is_some_and(|weight| weight > 0)
                 }
                 Condition::Down | Condition::Unknown | Condition::Paused | Condition::Disabled => false,
             }
         }
     };
-    let active_pool = pools.iter().position(|pool| pool.members.iter().any(serves));
+    let members = pools.iter().enumerate().flat_map(|(pool, of)| of.members.iter().map(move |member| (pool, member)));
+    let members = members.zip(conditions.iter().copied());
+    let active_pool =
+        members.clone().find(|((_, member), condition)| serves(member, *condition)).map(|((pool, _), _)| pool);
     let mut result = Effective { active_pool, ..Effective::default() };
-    for (index, pool) in pools.iter().enumerate() {
-        for member in &pool.members {
-            let Some(address) = member.target.address() else {
-                result.keep_unclaimed = true;
-                continue;
-            };
-            let active = active_pool == Some(index);
-            if active || !result.ases.contains_key(&address) {
-                result.ases.insert(address, want(member, active, health));
-            }
+    for ((pool, member), condition) in members {
+        let Some(address) = member.target.address() else {
+            result.keep_unclaimed = true;
+            continue;
+        };
+        let active = active_pool == Some(pool);
+        if active || !result.ases.contains_key(&address) {
+            result.ases.insert(address, want(member, active, condition));
         }
     }
     result
 }
 
 /// The row of the rule's table for one member of the active pool, or of another.
-fn want(member: &Member, active: bool, health: &HealthSnapshot) -> WantAs {
+fn want(member: &Member, active: bool, condition: Condition) -> WantAs {
     let if_up = if active { member.weight } else { Weight::ZERO };
-    let condition = Condition::of(&member.target, health);
     let weight = match condition {
         Condition::Up => WantWeight::Set(if_up),
         Condition::Down | Condition::Unknown | Condition::Paused | Condition::Disabled => WantWeight::Set(Weight::ZERO),

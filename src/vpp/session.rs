@@ -10,7 +10,8 @@
 //! * **Start**: [`Session::connect`] shakes hands and looks up every message by name *and* CRC.
 //! * **Order**: a call is queued when it is made, not when its future is first polled. VPP answers in
 //!   order, so an answer to a later request means that VPP dropped the earlier one: that call alone
-//!   fails. A window bounds what is in flight, so that neither side's buffers fill.
+//!   fails. A window bounds what is in flight. It holds a request for each of a thousand VIPs, so that
+//!   the work for one need not wait for VPP's answer about another.
 //! * **Deadline**: runs from the last answer seen, because VPP's main thread may be busy with what
 //!   was asked before. One that expires ends the session.
 //! * **End**: by [`CloseReason`]; every call still open fails with it. A session never comes back:
@@ -71,13 +72,13 @@ pub struct SessionOptions {
 }
 
 impl SessionOptions {
-    /// What maglevd uses: 10 s, 128 in flight.
+    /// What maglevd uses: 10 s, 1,024 in flight.
     #[must_use]
     pub fn new(client_name: &str, events: Events) -> Self {
         Self {
             client_name: client_name.to_owned(),
             deadline: Duration::from_secs(10),
-            window: 128,
+            window: 1024,
             queue: 65_536,
             events,
             metrics: Metrics::default(),

@@ -8,6 +8,7 @@ mod followed;
 mod follows;
 mod holds;
 mod keeps;
+mod many;
 mod metrics;
 mod releases;
 mod repairs;

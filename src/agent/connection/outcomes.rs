@@ -23,12 +23,12 @@ use crate::{
 impl Connection {
     /// A plan was answered.
     pub(in crate::agent) fn job_done(&mut self, brain: &mut Brain, done: JobDone, now: Instant) {
-        let JobDone { address, started, plan, outcomes } = done;
-        self.busy.remove(&address);
+        let JobDone { address, started, recreates, outcomes } = done;
+        self.turns.end(address);
         let on_pass = self.pass.as_ref().is_some_and(|pass| pass.is_running(address));
         let scope = if on_pass { Scope::All } else { Scope::Address(address) };
         self.next_ping = now + PING_EVERY;
-        let recreated = |step: &Step| step.vip().key().is_some_and(|key| plan.recreates.contains_key(&key));
+        let recreated = |step: &Step| step.vip().key().is_some_and(|key| recreates.contains_key(&key));
         let mut counts = SyncCounts::default();
         let mut failed = 0;
         for Outcome { number, step, answer } in &outcomes {
@@ -55,7 +55,7 @@ impl Connection {
         } else {
             self.retries.succeeded(address);
         }
-        for (vip, why) in &plan.recreates {
+        for (vip, why) in &recreates {
             self.tell_recreate(brain, scope, (*vip, *why), &outcomes);
             brain.recreates.finished(*vip, *why);
             self.read_due = self.read_due.max(Some(Depth::Verify));

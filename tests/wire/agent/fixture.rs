@@ -149,6 +149,8 @@ pub(super) struct Node {
     pub(super) simulator: Simulator,
     start: Mark,
     pub(super) socket: PathBuf,
+    /// How long an agent that is started waits for an answer.
+    pub(super) deadline: Duration,
     _directory: tempfile::TempDir,
     config_tx: watch::Sender<Option<Config>>,
     health_tx: watch::Sender<HealthSnapshot>,
@@ -173,6 +175,7 @@ impl Node {
             start: simulator.mark(),
             simulator,
             socket,
+            deadline: Duration::from_secs(1),
             _directory: directory,
             config_tx: watch::Sender::new(None),
             health_tx: watch::Sender::default(),
@@ -198,9 +201,9 @@ impl Node {
 
     pub(super) fn start_agent(&mut self) {
         let events = Events::new(self.events.clone());
-        let (deadline, metrics) = (Duration::from_secs(1), self.metrics.clone());
+        let metrics = self.metrics.clone();
         let agent = Agent::new(
-            AgentOptions { deadline, metrics, ..AgentOptions::new("node-a", &self.socket) },
+            AgentOptions { deadline: self.deadline, metrics, ..AgentOptions::new("node-a", &self.socket) },
             Arc::new(VppConnect::new(&self.socket, events.clone())),
             self.config_tx.subscribe(),
             self.health_tx.subscribe(),

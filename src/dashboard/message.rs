@@ -99,6 +99,12 @@ impl Message {
         }
     }
 
+    /// What it says, whole.
+    #[cfg(test)]
+    pub(super) fn data(&self) -> &Value {
+        &self.0.data
+    }
+
     /// The part of it that is for a page with this interest. Whole messages are encoded once for all.
     pub(super) fn for_page(&self, interest: &Interest) -> Option<Bytes> {
         match &self.0.topic {

@@ -29,14 +29,14 @@ fn objects(old: &Map<String, Value>, new: &Map<String, Value>) -> Option<Value> 
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
 
     /// As RFC 7396 has it, section 2.
-    fn apply(target: &mut Value, patch: &Value) {
+    pub(in crate::dashboard) fn apply(target: &mut Value, patch: &Value) {
         let Value::Object(patch) = patch else {
             *target = patch.clone();
             return;

@@ -19,8 +19,9 @@ use crate::{
 
 /// The objects with which a node has, or may have, a problem.
 pub(super) fn of(inputs: &Inputs) -> impl Iterator<Item = (Kind, Name)> {
-    let held = inputs.view().reports.keys().map(|name| (Kind::Frontend, name.clone()));
-    inputs.view().problems.keys().cloned().chain(held)
+    let view = inputs.view();
+    let held = view.frontends.keys().filter(|name| is_held(inputs, name)).chain(view.reports.keys());
+    view.problems.keys().cloned().chain(held.map(|name| (Kind::Frontend, name.clone())))
 }
 
 impl Board {

@@ -41,7 +41,11 @@ impl Touched {
 
     fn config(&mut self, old: &Inputs, new: &Inputs) {
         let (old, new) = (old.view(), new.view());
-        self.frontends.extend(changed(&old.frontends, &new.frontends));
+        for name in changed(&old.frontends, &new.frontends) {
+            // One that is held is among the problems.
+            self.problems.insert((Kind::Frontend, name.clone()));
+            self.frontends.insert(name);
+        }
         self.health_checks.extend(changed(&old.health_checks, &new.health_checks));
         for item in old.backends.diff(&new.backends) {
             let (name, came_or_went) = match item {

@@ -86,10 +86,12 @@ fn names(parameter: &str, list: Option<&str>, at_most: usize) -> Result<Vec<Name
 
 #[cfg(test)]
 mod tests {
+    use axum::http::Uri;
+
     use super::*;
 
     fn read(query: &str) -> Result<Query, String> {
-        let uri: axum::http::Uri = format!("/events?{query}").parse().expect("a URI");
+        let uri: Uri = format!("/events?{query}").parse().expect("a URI");
         let raw = axum::extract::Query::<RawQuery>::try_from_uri(&uri).map_err(|err| err.body_text())?;
         raw.0.try_into()
     }

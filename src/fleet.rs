@@ -19,6 +19,8 @@ mod mirror;
 mod options;
 mod store;
 mod target;
+#[cfg(test)]
+mod tests;
 mod update;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -162,25 +164,4 @@ fn targets(pods: &AgentPods) -> BTreeMap<Arc<str>, Target> {
         chosen.insert(Arc::clone(&pod.node), Target::from(pod));
     }
     chosen
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{k8s::AgentPod, model::Name};
-
-    fn pod(name: &str, node: &str, terminating: bool) -> (Name, AgentPod) {
-        let name = Name::namespaced("lb", name);
-        let (uid, node) = (name.as_str().into(), node.into());
-        (name.clone(), AgentPod { name, uid, node, ip: [10, 0, 0, 1].into(), port: 9090, terminating })
-    }
-
-    #[test]
-    fn each_node_has_one_agent_and_an_ending_one_only_while_there_is_no_other() {
-        let pods =
-            [pod("a", "node-a", true), pod("b", "node-b", true), pod("c", "node-b", false), pod("d", "node-b", true)];
-        let chosen = targets(&Arc::new(pods.into()));
-        let chosen: Vec<_> = chosen.iter().map(|(node, target)| format!("{node} {target}")).collect();
-        assert_eq!(chosen, ["node-a lb/a (10.0.0.1:9090)", "node-b lb/c (10.0.0.1:9090)"]);
-    }
 }

@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod crd;
+pub mod dashboard;
 pub mod fleet;
 pub mod health;
 pub mod index;

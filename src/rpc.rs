@@ -12,7 +12,7 @@
 mod convert;
 mod encoded;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod weights;
 
 pub mod client;

@@ -2,12 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::{
-    any::World,
-    node::{FEW, Node, within},
-};
+use super::node::{FEW, Node, within};
 use crate::{
-    model::{change::Fold as _, view::View},
+    model::{any::World, change::Fold as _, view::View},
     rpc::client::{AgentClient, Watch, WatchRequest},
     telemetry::AsOf,
 };

@@ -25,27 +25,27 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Little of everything, so that all of it runs out.
-pub(super) const FEW: BusLimits = BusLimits { batch: 8, behind: 4, ring: 64 };
+pub(crate) const FEW: BusLimits = BusLimits { batch: 8, behind: 4, ring: 64 };
 
-pub(super) struct Node {
-    pub(super) events: Events,
-    pub(super) snapshots: watch::Receiver<Snapshot>,
-    pub(super) dump: watch::Sender<Option<Arc<LbDump>>>,
-    pub(super) counters: watch::Sender<Option<Arc<StatsSnapshot>>>,
+pub(crate) struct Node {
+    pub(crate) events: Events,
+    pub(crate) snapshots: watch::Receiver<Snapshot>,
+    pub(crate) dump: watch::Sender<Option<Arc<LbDump>>>,
+    pub(crate) counters: watch::Sender<Option<Arc<StatsSnapshot>>>,
     ready: watch::Sender<Result<(), String>>,
     metrics: Metrics,
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
     shutdown: CancellationToken,
     bus: JoinHandle<()>,
     server: JoinHandle<()>,
 }
 
 impl Node {
-    pub(super) async fn start(epoch: u64, limits: BusLimits) -> Self {
+    pub(crate) async fn start(epoch: u64, limits: BusLimits) -> Self {
         Self::start_with(epoch, limits, |_, _| {}).await
     }
 
-    pub(super) async fn start_with(
+    pub(crate) async fn start_with(
         epoch: u64,
         limits: BusLimits,
         change: impl FnOnce(&mut ServerOptions, &mut Sources),
@@ -75,37 +75,37 @@ impl Node {
     }
 
     /// A client over a connection of its own.
-    pub(super) async fn client(&self) -> AgentClient {
+    pub(crate) async fn client(&self) -> AgentClient {
         let endpoint = AgentClient::endpoint(format!("http://{}", self.address)).expect("it is a URI");
         AgentClient::new(within(endpoint.connect()).await.expect("it listens"))
     }
 
     /// Waits until everything up to this number is in the state.
-    pub(super) async fn settled(&self, seq: u64) -> Snapshot {
+    pub(crate) async fn settled(&self, seq: u64) -> Snapshot {
         let mut snapshots = self.snapshots.clone();
         within(snapshots.wait_for(|snapshot| snapshot.as_of.seq >= seq)).await.expect("the bus runs").clone()
     }
 
-    pub(super) fn set_ready(&self, ready: Result<(), &str>) {
+    pub(crate) fn set_ready(&self, ready: Result<(), &str>) {
         // What it was before is of no interest.
         let _ = self.ready.send_replace(ready.map_err(str::to_owned));
     }
 
     /// The server's metrics as Prometheus reads them.
-    pub(super) fn metrics(&self) -> String {
+    pub(crate) fn metrics(&self) -> String {
         let registry = Registry::new();
         self.metrics.register(&registry).expect("a fresh registry");
         TextEncoder::new().encode_to_string(&registry.gather()).expect("valid metrics")
     }
 
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         within(self.bus).await.expect("it does not panic");
         within(self.server).await.expect("it does not panic");
     }
 }
 
-pub(super) fn identity() -> Identity {
+pub(crate) fn identity() -> Identity {
     Identity {
         node: "node-a".into(),
         version: "1.2.3".into(),
@@ -115,6 +115,6 @@ pub(super) fn identity() -> Identity {
     }
 }
 
-pub(super) async fn within<F: IntoFuture>(future: F) -> F::Output {
+pub(crate) async fn within<F: IntoFuture>(future: F) -> F::Output {
     tokio::time::timeout(LIMIT, future).await.expect("it takes less than the limit")
 }

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use prost::Message as _;
 
-use super::any::World;
 use crate::{
     model::{
         Name,
         actual::LbDump,
+        any::World,
         change::{Change, Fold as _},
         config::{HealthCheck, Probe},
         event::Event,

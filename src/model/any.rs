@@ -1,4 +1,4 @@
-//! Arbitrary states and changes: a world that goes on by chance, one change at a time.
+//! Arbitrary states and changes: a world that goes on by chance, one change at a time. For tests of any room.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -11,8 +11,7 @@ use fastrand::Rng;
 use imbl::OrdMap;
 use jiff::Timestamp;
 
-use crate::model::{
-    Name,
+use super::{
     actual::{Actual, ActualAs, ActualConf, ActualEncap, ActualVip, VppVip},
     change::{Change, ConfigDelta, Hold, Problems, Report, VipState, VppInfo},
     config::{
@@ -23,6 +22,7 @@ use crate::model::{
     event::{Event, FrontendState, ProgramResult},
     fingerprint::Fingerprint,
     health::{BackendHealth, BackendState, ProbeCode, Transition},
+    name::Name,
     problem::{Problem, Reason},
     vip::{Dscp, Encap, Family, Protocol, Service, TableLength, VipKey, Weight},
 };
@@ -30,25 +30,25 @@ use crate::model::{
 /// Few names, so that changes meet.
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
-pub(super) struct World {
+pub(crate) struct World {
     rng: Rng,
     config: Config,
 }
 
 impl World {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let listed = Listed::when(|_| true).expect("everything is said to be listed");
         Self { rng: Rng::with_seed(seed), config: Config::new(listed, Arc::default()) }
     }
 
     /// The next thing that happens, and the event that people are told, if any.
-    pub(super) fn next(&mut self) -> (Option<Event>, Change) {
+    pub(crate) fn next(&mut self) -> (Option<Event>, Change) {
         let change = self.change();
         let event = Event::VppDisconnect { reason: format!("{:?}", self.rng.u16(..)) };
         (self.rng.bool().then_some(event), change)
     }
 
-    pub(super) fn change(&mut self) -> Change {
+    pub(crate) fn change(&mut self) -> Change {
         match self.rng.u8(..24) {
             0..6 => Change::Config(Arc::new(self.delta())),
             6..8 => Change::Health(self.name(), self.some(Self::health)),
@@ -187,7 +187,7 @@ impl World {
         VppVip { address: self.address(), length: length / 64 * 32, protocol, port: self.rng.u16(..2) }
     }
 
-    pub(super) fn conf(&mut self) -> ActualConf {
+    pub(crate) fn conf(&mut self) -> ActualConf {
         ActualConf {
             ipv4_source: self.v4(9),
             ipv6_source: Ipv6Addr::from_bits(self.rng.u128(..)),
@@ -196,7 +196,7 @@ impl World {
         }
     }
 
-    pub(super) fn actual(&mut self) -> Actual {
+    pub(crate) fn actual(&mut self) -> Actual {
         let vips = (0..self.rng.u8(..5)).map(|_| (self.vip(), self.actual_vip())).collect();
         Actual { vips, weightless: self.rng.bool() }
     }
@@ -272,7 +272,7 @@ impl World {
         });
     }
 
-    pub(super) fn check(&mut self, name: &Name) -> Arc<HealthCheck> {
+    pub(crate) fn check(&mut self, name: &Name) -> Arc<HealthCheck> {
         Arc::new(HealthCheck {
             name: name.clone(),
             revision: self.revision(),

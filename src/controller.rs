@@ -17,6 +17,7 @@ mod backend_status;
 mod conditions;
 mod desired_nodes;
 pub mod digest;
+mod fleet_links;
 mod frontend_status;
 pub mod links;
 mod metrics;
@@ -34,9 +35,10 @@ use futures::{FutureExt as _, future::BoxFuture};
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
+pub use fleet_links::FleetLinks;
 pub use links::{AgentLinks, LinkNews};
 pub use metrics::ControllerMetrics;
-pub use term::Progress;
+pub use term::{Progress, WaitsFor};
 
 use crate::k8s::{Delays, Leadership};
 

@@ -35,7 +35,7 @@ pub use agent_pods::{AgentPod, AgentPods, PodWatch};
 pub use client::ClientOptions;
 pub use cluster_watch::{ClusterNews, ClusterWatch, KindNews, NodeSeen, Seen, StoredStatus};
 pub use crd_check::CrdCheck;
-pub use lease::{LeaseLoop, LeaseOptions, Leadership};
+pub use lease::{Leadership, LeaseLoop, LeaseOptions};
 pub use listing::Listed;
 pub use notices::{Notice, Notices};
 pub use status_writer::{StatusWriter, WriteError};

@@ -50,8 +50,7 @@ pub(super) fn backend(
     } else {
         conditions.set("ResolvedRefs", Truth::Unknown, "Unreadable", "it cannot be read what it refers to");
     }
-    let conditions =
-        conditions.ready(&["Accepted", "ResolvedRefs"], &["Accepted", "ResolvedRefs", "Ready"]);
+    let conditions = conditions.ready(&["Accepted", "ResolvedRefs"], &["Accepted", "ResolvedRefs", "Ready"]);
     let new = BackendStatus { observed_generation: Some(generation), conditions, ..BackendStatus::default() };
     let Some(tally) = tally else {
         // What is stored may be of another time, but nothing better is known of a Backend that cannot be read.

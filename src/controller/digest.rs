@@ -17,8 +17,8 @@ use crate::model::{
     event::{FrontendState, ProgramResult},
     fingerprint::Fingerprint,
     health::{BackendHealth, BackendState, ProbeCode},
-    vip::Family,
     view::View,
+    vip::Family,
 };
 
 /// One agent's answers.

@@ -23,11 +23,9 @@ use crate::{
 };
 
 const POSITIVE: [&str; 3] = ["Accepted", "ResolvedRefs", "Programmed"];
-const ORDER: [&str; 7] =
-    ["Accepted", "ResolvedRefs", "Programmed", "Available", "Ready", "Conflicted", "Degraded"];
+const ORDER: [&str; 7] = ["Accepted", "ResolvedRefs", "Programmed", "Available", "Ready", "Conflicted", "Degraded"];
 /// What makes a spec one that cannot be followed.
-const REFUSED: [Reason; 4] =
-    [Reason::Unreadable, Reason::Invalid, Reason::MixedFamilies, Reason::EncapFamilyMismatch];
+const REFUSED: [Reason; 4] = [Reason::Unreadable, Reason::Invalid, Reason::MixedFamilies, Reason::EncapFamilyMismatch];
 const REFERENCES: [Reason; 2] = [Reason::BackendNotFound, Reason::BackendUnreadable];
 const CONFLICTS: [Reason; 2] = [Reason::AddressOwnedByOtherNamespace, Reason::Conflicted];
 const DEGRADING: [Reason; 4] =
@@ -93,7 +91,11 @@ impl<'a> Answers<'a> {
         let mut answers = Self::default();
         for node in of.nodes {
             let Some(digest) = node.digest else {
-                if node.is_unheard() { answers.unheard += 1 } else { answers.waiting.push(node.name) }
+                if node.is_unheard() {
+                    answers.unheard += 1
+                } else {
+                    answers.waiting.push(node.name)
+                }
                 continue;
             };
             let answer = of.resolved.and_then(|(_, program)| digest.answer(of.name, program));
@@ -116,7 +118,8 @@ fn programmed(of: &Inputs<'_>, conditions: &mut Conditions<'_>, new: &mut Fronte
         let message = "no node runs maglevd: nobody could program it";
         conditions.set("Programmed", Truth::False, "NoNodes", message);
     } else if let Some((_, _, reason)) = worst(&answers.failed) {
-        let told = answers.failed.iter().map(|(node, result, reason)| format!("{node}: {} ({reason})", result.as_str()));
+        let told =
+            answers.failed.iter().map(|(node, result, reason)| format!("{node}: {} ({reason})", result.as_str()));
         let told: Vec<String> = told.collect();
         let message = format!(
             "on {} of {desired} nodes it is not as it stands here: {}",
@@ -131,7 +134,8 @@ fn programmed(of: &Inputs<'_>, conditions: &mut Conditions<'_>, new: &mut Fronte
         so_many = usize::try_from(old.nodes_programmed.unwrap_or(0)).unwrap_or(0).clamp(so_many, desired);
     } else {
         // Not the first outcome of this generation any more, once there was one.
-        let had_one = conditions.standing("Programmed").is_some_and(|of| of.status != "Unknown" || of.reason != PENDING);
+        let had_one =
+            conditions.standing("Programmed").is_some_and(|of| of.status != "Unknown" || of.reason != PENDING);
         let message = format!("{so_many} of {desired} nodes have it so far");
         conditions.set("Programmed", Truth::Unknown, if had_one { "NodesPending" } else { PENDING }, &message);
     }
@@ -185,9 +189,8 @@ fn weights_unsupported(of: &Inputs<'_>) -> Option<Problem> {
     if !frontend.has_unequal_weights() {
         return None;
     }
-    let weightless = |node: &&NodeView<'_>| {
-        node.digest.and_then(Digest::vpp).is_some_and(|vpp| vpp.weightless == Some(true))
-    };
+    let weightless =
+        |node: &&NodeView<'_>| node.digest.and_then(Digest::vpp).is_some_and(|vpp| vpp.weightless == Some(true));
     let nodes: Vec<&str> = of.nodes.iter().filter(weightless).map(|node| node.name).collect();
     if nodes.is_empty() {
         return None;
@@ -246,7 +249,11 @@ fn pools<'a>(
     let standby: usize = active.iter().filter(|(pool, _)| **pool > 0).map(|(_, nodes)| *nodes).sum();
     (standby > 0).then(|| {
         let on = active.keys().filter(|pool| **pool > 0).map(|pool| name(*pool)).collect::<Vec<_>>().join(", ");
-        format!("pool {:?} has no backend to take traffic on {standby} of {} nodes: {on} stands in", name(0), heard.len())
+        format!(
+            "pool {:?} has no backend to take traffic on {standby} of {} nodes: {on} stands in",
+            name(0),
+            heard.len()
+        )
     })
 }
 
@@ -266,7 +273,8 @@ fn active_pool(frontend: &Frontend, digest: &Digest) -> Option<usize> {
             }
         }
     };
-    frontend.pools.iter().position(|pool| {
-        pool.members.iter().any(|member| member.weight > Weight::ZERO && serves(&member.target))
-    })
+    frontend
+        .pools
+        .iter()
+        .position(|pool| pool.members.iter().any(|member| member.weight > Weight::ZERO && serves(&member.target)))
 }

@@ -81,7 +81,11 @@ pub(super) fn maglev_node(
             build_date: Some(vpp.info.build_date.clone()),
             connected_since: Some(time(vpp.since)),
         }),
-        capabilities: vpp.filter(|vpp| vpp.weightless == Some(false)).map(|_| Capability::Weights).into_iter().collect(),
+        capabilities: vpp
+            .filter(|vpp| vpp.weightless == Some(false))
+            .map(|_| Capability::Weights)
+            .into_iter()
+            .collect(),
         load_balancer_config: config.map(ToString::to_string),
         vips: vpp.map(|_| count(vips)),
         application_servers: vpp.map(|_| count(servers)),
@@ -100,13 +104,16 @@ fn suspect(conditions: &mut Conditions<'_>, digest: &Digest) {
         .filter_map(|(family, name)| digest.suspect(family).then_some(name))
         .collect();
     if !families.is_empty() {
-        let message = format!("every {} probe fails at once: the path is suspected, weights are kept", families.join(" and "));
+        let message =
+            format!("every {} probe fails at once: the path is suspected, weights are kept", families.join(" and "));
         conditions.set("ProbePathSuspect", Truth::True, "AllProbesFail", &message);
     }
 }
 
 fn held(conditions: &mut Conditions<'_>, digest: &Digest) {
-    let holds = digest.holds().map(|hold| format!("{} removals wait until {:.0} (hold {})", hold.removals, hold.until, hold.id));
+    let holds = digest
+        .holds()
+        .map(|hold| format!("{} removals wait until {:.0} (hold {})", hold.removals, hold.until, hold.id));
     let holds: Vec<String> = holds.collect();
     if !holds.is_empty() {
         conditions.set("RemovalHeld", Truth::True, "RemovalHeld", &holds.join("; "));

@@ -151,9 +151,13 @@ mod tests {
     #[test]
     fn what_matters_more_goes_first_and_then_what_has_waited_longest() {
         let (mut queue, now) = (Queue::default(), Instant::now());
-        for (name, class) in
-            [("n", Class::Numbers), ("c1", Class::Condition), ("s", Class::State), ("c2", Class::Condition), ("a", Class::Answer)]
-        {
+        for (name, class) in [
+            ("n", Class::Numbers),
+            ("c1", Class::Condition),
+            ("s", Class::State),
+            ("c2", Class::Condition),
+            ("a", Class::Answer),
+        ] {
             queue.set(key(name), Some(class), now);
         }
         // Saying it again changes nothing about who waited longest.

@@ -4,9 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    crd::{
-        BackendStatus, Condition, FrontendStatus, HealthCheckStatus, LoadBalancerConfigStatus, MaglevNodeStatus,
-    },
+    crd::{BackendStatus, Condition, FrontendStatus, HealthCheckStatus, LoadBalancerConfigStatus, MaglevNodeStatus},
     k8s::status_writer::Written,
     model::config::Kind,
 };

@@ -1,19 +1,12 @@
 //! One term of leadership: the loop that takes news in and has writes sent.
 
 use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    collections::{HashSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
-use futures::{
-    FutureExt as _, StreamExt as _,
-    future::BoxFuture,
-    stream::FuturesUnordered,
-};
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, watch},
@@ -45,30 +38,41 @@ const NUMBERS_EVERY: Duration = Duration::from_secs(30);
 const AT_ONCE: usize = 16;
 /// Events that may wait; the oldest go.
 const NOTICES: usize = 500;
+/// A loop that has not come round for so long does not any more.
+const STALLED_AFTER: Duration = Duration::from_mins(1);
 /// News of agents taken in at once.
 const NEWS: usize = 256;
 
 /// How far a term is, for whoever asks from outside.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
-    /// Looks at what was touched, over all terms: it stands still when the loop does.
-    looks: Arc<AtomicU64>,
+    /// When the loop of the present term last looked; `None` where there is no term.
+    looked: Arc<watch::Sender<Option<Instant>>>,
     /// What the present term waits for; `None` once it writes, or where there is no term.
-    waits_for: Arc<watch::Sender<Option<String>>>,
+    waits_for: Arc<watch::Sender<Option<WaitsFor>>>,
 }
 
 impl Progress {
-    /// How many looks there were. While a term lasts this grows every half second.
+    /// Whether the loop of the present term, if there is one, has come round within the last minute.
     #[must_use]
-    pub fn looks(&self) -> u64 {
-        self.looks.load(Ordering::Relaxed)
+    pub fn alive(&self) -> bool {
+        self.looked.borrow().is_none_or(|at| at.elapsed() < STALLED_AFTER)
     }
 
     /// What the present term waits for before it writes anything.
     #[must_use]
-    pub fn waits_for(&self) -> Option<String> {
-        self.waits_for.borrow().clone()
+    pub fn waits_for(&self) -> Option<WaitsFor> {
+        *self.waits_for.borrow()
     }
+}
+
+/// What a term waits for before it writes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// The first complete list of every kind.
+    Lists,
+    /// So many agents, which were not heard yet.
+    Agents(usize),
 }
 
 /// A write that has ended.
@@ -93,7 +97,7 @@ pub(super) async fn run(controller: Controller, leadership: Arc<Leadership>, end
         notices: Notices::new(client, &options.identity, leadership),
         to_tell: VecDeque::new(),
         writes: FuturesUnordered::new(),
-        under_way: std::collections::HashSet::new(),
+        under_way: HashSet::new(),
         listens_until: Some(Instant::now() + options.listen_for),
         metrics: metrics.clone(),
         progress: progress.clone(),
@@ -104,6 +108,7 @@ pub(super) async fn run(controller: Controller, leadership: Arc<Leadership>, end
         () = term.run(news, links_rx) => {}
     }
     progress.waits_for.send_replace(None);
+    progress.looked.send_replace(None);
     metrics.leader.set(0);
     metrics.waiting.reset();
     metrics.links.reset();
@@ -116,7 +121,7 @@ struct Term {
     notices: Notices,
     to_tell: VecDeque<Notice>,
     writes: FuturesUnordered<BoxFuture<'static, Outcome>>,
-    under_way: std::collections::HashSet<Key>,
+    under_way: HashSet<Key>,
     /// Nothing is written before; `None` once that is over.
     listens_until: Option<Instant>,
     metrics: ControllerMetrics,
@@ -186,8 +191,8 @@ impl Term {
 
     /// Looks at everything that was touched.
     fn look(&mut self) {
-        self.progress.looks.fetch_add(1, Ordering::Relaxed);
         let now = now();
+        self.progress.looked.send_replace(Some(now.monotonic));
         self.world.look_at_nodes(now);
         if !self.listened(now.monotonic) {
             return;
@@ -215,9 +220,9 @@ impl Term {
         let Some(until) = self.listens_until else { return true };
         let (wanted, silent) = self.world.heard();
         let waits_for = if !self.world.is_listed() {
-            Some("the first complete list of every kind".to_owned())
+            Some(WaitsFor::Lists)
         } else if silent > 0 && now < until {
-            Some(format!("{silent} of {wanted} agents"))
+            Some(WaitsFor::Agents(silent))
         } else {
             None
         };
@@ -325,9 +330,7 @@ fn write(writer: StatusWriter, key: Key, action: Action) -> BoxFuture<'static, O
     async move {
         let (what, name) = (key.0, &key.1);
         let result = match &action {
-            Action::Write { from, status, .. } => {
-                writer.write((what, name), from, &status.value()).await.map(Some)
-            }
+            Action::Write { from, status, .. } => writer.write((what, name), from, &status.value()).await.map(Some),
             Action::Make { node_uid } => writer.make_maglev_node(name.as_str(), node_uid).await.map(Some),
             Action::Remove { from } => writer.remove_maglev_node(name.as_str(), from).await.map(|()| None),
         };

@@ -27,7 +27,6 @@ use super::{
     status::Status,
     tally::{NodeView, Tally},
 };
-pub(super) use actions::Action;
 use crate::{
     index::{Index, IndexOptions, Object},
     k8s::{KindNews, NodeSeen, StoredStatus, cluster_watch::BoundPod, status_writer::Written},
@@ -37,6 +36,7 @@ use crate::{
         config::{Config, Frontend, Kind},
     },
 };
+pub(super) use actions::Action;
 
 /// An object with a status.
 pub(super) type Key = (Written, Name);

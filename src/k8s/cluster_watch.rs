@@ -187,9 +187,8 @@ fn node(raw: &Raw) -> Option<NodeSeen> {
     let ready = conditions.into_iter().flatten().find(|of| text(of, "type").as_deref() == Some("Ready"));
     let since = ready.filter(|of| text(of, "status").as_deref() != Some("True"));
     // One that says nothing of when has been so for ever.
-    let not_ready_since = since.map(|of| {
-        text(of, "lastTransitionTime").and_then(|text| text.parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH)
-    });
+    let not_ready_since = since
+        .map(|of| text(of, "lastTransitionTime").and_then(|text| text.parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH));
     Some(NodeSeen { object, uid: raw.revision().uid, not_ready_since })
 }
 

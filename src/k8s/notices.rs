@@ -9,7 +9,9 @@ use kube::{
 };
 use tokio::time::timeout;
 
-use super::{Leadership, causes::describe, status_writer::FIELD_MANAGER, status_writer::WriteError, status_writer::Written};
+use super::{
+    Leadership, causes::describe, status_writer::FIELD_MANAGER, status_writer::WriteError, status_writer::Written,
+};
 use crate::model::Name;
 
 /// For one Event.

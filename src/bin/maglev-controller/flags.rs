@@ -44,7 +44,7 @@ pub(crate) struct Flags {
     #[arg(long, env = "MAGLEV_CONTROLLER_LEASE", value_name = "NAME", default_value = "maglev-controller")]
     pub(crate) lease: String,
 
-    /// What this replica calls itself in the Lease and in Kubernetes Events [default: POD_NAME, else the host's name]
+    /// What this replica calls itself in the Lease and in Kubernetes Events [default: POD_NAME, else HOSTNAME]
     #[arg(long, env = "MAGLEV_CONTROLLER_IDENTITY", value_name = "NAME")]
     pub(crate) identity: Option<String>,
 
@@ -88,7 +88,7 @@ pub(crate) enum Command {
 impl Flags {
     /// What this replica calls itself, different for each process.
     pub(crate) fn identity(&self) -> String {
-        let host = || nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+        let host = || std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
         let name = self.identity.clone().or_else(|| self.pod_name.clone()).or_else(host);
         format!("{}_{:08x}", name.unwrap_or_else(|| "maglev-controller".to_owned()), fastrand::u32(..))
     }

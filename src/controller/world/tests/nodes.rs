@@ -34,7 +34,8 @@ fn a_maglev_node_is_made_for_each_agent_and_says_what_the_agent_says() {
     };
     scene.tell("a", Change::VppState(conf, Arc::new(Actual::default())));
     let port = "80".parse().unwrap();
-    let vip = VipKey { address: "203.0.113.1".parse().unwrap(), service: Service::Port { protocol: Protocol::Tcp, port } };
+    let vip =
+        VipKey { address: "203.0.113.1".parse().unwrap(), service: Service::Port { protocol: Protocol::Tcp, port } };
     let servers = [("10.0.0.1", 10), ("10.0.0.2", 0)].map(|(address, weight)| (address.parse().unwrap(), weight));
     let state = VipState { servers: Arc::new(BTreeMap::from(servers)), ..VipState::default() };
     scene.tell("a", Change::Vip(vip.into(), Some(state)));
@@ -70,7 +71,8 @@ fn failing_frontends_suspicion_and_holds_are_named() {
     scene.settle();
     let status = scene.node_status("a");
     assert_eq!(status.frontends_failed, Some(1));
-    let named: Vec<_> = status.failing_frontends.iter().map(|of| format!("{}/{} {}", of.namespace, of.name, of.reason)).collect();
+    let named: Vec<_> =
+        status.failing_frontends.iter().map(|of| format!("{}/{} {}", of.namespace, of.name, of.reason)).collect();
     assert_eq!(named, ["shop/web NoSourceAddress"]);
     assert_eq!(scene.said_of("MaglevNode", "a", "ProbePathSuspect"), "True AllProbesFail");
     assert_eq!(scene.said_of("MaglevNode", "a", "RemovalHeld"), "True RemovalHeld");

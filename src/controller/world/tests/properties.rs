@@ -108,6 +108,9 @@ proptest! {
         let all_at_once: Vec<Step> = steps.iter().filter(|step| !matches!(step, Step::Settle)).cloned().collect();
         play(&mut often, &steps);
         play(&mut once, &all_at_once);
+        // How many Frontends a node has is looked at now and then.
+        often.world.touch_nodes();
+        once.world.touch_nodes();
         often.settle();
         once.settle();
         let said = |scene: &Scene| -> Vec<(String, Value)> {

@@ -116,6 +116,7 @@ fn every_file_named_is_there() {
 fn help(program: &str, args: &[&str]) -> Option<String> {
     let binary = match program {
         "maglevd" => env!("CARGO_BIN_EXE_maglevd"),
+        "maglev-controller" => env!("CARGO_BIN_EXE_maglev-controller"),
         "maglev-sandbox" => env!("CARGO_BIN_EXE_maglev-sandbox"),
         _ => return None,
     };

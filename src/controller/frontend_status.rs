@@ -92,9 +92,9 @@ impl<'a> Answers<'a> {
         for node in of.nodes {
             let Some(digest) = node.digest else {
                 if node.is_unheard() {
-                    answers.unheard += 1
+                    answers.unheard += 1;
                 } else {
-                    answers.waiting.push(node.name)
+                    answers.waiting.push(node.name);
                 }
                 continue;
             };

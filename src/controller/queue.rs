@@ -11,8 +11,10 @@ use super::{status::Class, world::Key};
 
 /// Between two rationed writes: five a second.
 pub(super) const PACE: Duration = Duration::from_millis(200);
-/// An object's bare numbers are written no more often.
+/// An object's bare numbers are written no more often,
 const NUMBERS_EVERY: Duration = Duration::from_mins(5);
+/// and not before they have differed for so long: several backends that come up together are one write.
+const NUMBERS_AFTER: Duration = Duration::from_secs(5);
 /// Before a refused write is tried again; doubles with each refusal.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_mins(1);
@@ -24,7 +26,10 @@ pub(super) struct Queue {
     order: BTreeSet<(Class, u64, Key)>,
     /// Objects that are not to be looked at before their time.
     later: BTreeMap<(Instant, u64), Key>,
-    written: HashMap<Key, Instant>,
+    /// When an object's bare numbers were last written.
+    numbers: HashMap<Key, Instant>,
+    /// Since when nothing but numbers has differed.
+    differing: HashMap<Key, Instant>,
     refused: HashMap<Key, (Instant, Duration)>,
     next: u64,
     /// When the next rationed write may go.
@@ -34,10 +39,16 @@ pub(super) struct Queue {
 impl Queue {
     /// An object is to be written, with this class; `None` where it need not be.
     pub(super) fn set(&mut self, key: Key, class: Option<Class>, now: Instant) {
+        if class != Some(Class::Numbers) {
+            self.differing.remove(&key);
+        }
         let Some(class) = class else {
             self.remove(&key);
             return;
         };
+        if class == Class::Numbers {
+            self.differing.entry(key.clone()).or_insert(now);
+        }
         let not_before = self.not_before(&key, class);
         if not_before.is_some_and(|at| at > now) {
             self.remove(&key);
@@ -56,8 +67,10 @@ impl Queue {
     }
 
     fn not_before(&self, key: &Key, class: Class) -> Option<Instant> {
-        let numbers = self.written.get(key).filter(|_| class == Class::Numbers).map(|at| *at + NUMBERS_EVERY);
-        numbers.max(self.refused.get(key).map(|(at, _)| *at))
+        let of = |at: &Instant, delay: Duration| Some(*at + delay).filter(|_| class == Class::Numbers);
+        let seldom = self.numbers.get(key).and_then(|at| of(at, NUMBERS_EVERY));
+        let settled = self.differing.get(key).and_then(|at| of(at, NUMBERS_AFTER));
+        seldom.max(settled).max(self.refused.get(key).map(|(at, _)| *at))
     }
 
     /// Has an object looked at again at `at`.
@@ -94,9 +107,12 @@ impl Queue {
     }
 
     /// An object was written.
-    pub(super) fn done(&mut self, key: &Key, now: Instant) {
+    pub(super) fn done(&mut self, key: &Key, class: Class, now: Instant) {
         self.refused.remove(key);
-        self.written.insert(key.clone(), now);
+        self.differing.remove(key);
+        if class == Class::Numbers {
+            self.numbers.insert(key.clone(), now);
+        }
     }
 
     /// A write failed: it is tried again later, and later each time.
@@ -109,7 +125,8 @@ impl Queue {
     /// An object is gone.
     pub(super) fn forget(&mut self, key: &Key) {
         self.remove(key);
-        self.written.remove(key);
+        self.numbers.remove(key);
+        self.differing.remove(key);
         self.refused.remove(key);
     }
 
@@ -151,6 +168,8 @@ mod tests {
     #[test]
     fn what_matters_more_goes_first_and_then_what_has_waited_longest() {
         let (mut queue, now) = (Queue::default(), Instant::now());
+        queue.set(key("n"), Some(Class::Numbers), now);
+        let now = now + NUMBERS_AFTER;
         for (name, class) in [
             ("n", Class::Numbers),
             ("c1", Class::Condition),
@@ -190,16 +209,22 @@ mod tests {
     }
 
     #[test]
-    fn bare_numbers_of_one_object_wait_five_minutes_after_any_write_of_it() {
-        let (mut queue, now) = (Queue::default(), Instant::now());
-        queue.done(&key("a"), now);
-        queue.set(key("a"), Some(Class::Numbers), now + Duration::from_secs(1));
-        assert_eq!(pop(&mut queue, now + Duration::from_secs(1)), None);
-        assert_eq!(queue.due(now + Duration::from_secs(299)), []);
-        let at = now + Duration::from_mins(5);
-        assert_eq!(queue.due(at), [key("a")]);
-        queue.set(key("a"), Some(Class::Numbers), at);
-        assert_eq!(pop(&mut queue, at).as_deref(), Some("a"));
+    fn bare_numbers_of_one_object_are_written_once_in_five_minutes() {
+        let (mut queue, mut now) = (Queue::default(), Instant::now());
+        for after in [NUMBERS_AFTER, NUMBERS_EVERY, NUMBERS_EVERY] {
+            queue.set(key("a"), Some(Class::Numbers), now);
+            let early = now + after - Duration::from_secs(1);
+            assert_eq!((queue.due(early), pop(&mut queue, early)), (vec![], None));
+            now += after;
+            assert_eq!(queue.due(now), [key("a")]);
+            queue.set(key("a"), Some(Class::Numbers), now);
+            assert_eq!(pop(&mut queue, now).as_deref(), Some("a"));
+            queue.done(&key("a"), Class::Numbers, now);
+        }
+        // Anything that matters more takes the numbers with it, at once.
+        queue.set(key("a"), Some(Class::Numbers), now);
+        queue.set(key("a"), Some(Class::Condition), now);
+        assert_eq!(pop(&mut queue, now).as_deref(), Some("a"));
     }
 
     #[test]
@@ -214,7 +239,7 @@ mod tests {
             queue.set(key("a"), Some(Class::Answer), now);
             assert_eq!(pop(&mut queue, now).as_deref(), Some("a"));
         }
-        queue.done(&key("a"), now);
+        queue.done(&key("a"), Class::Answer, now);
         queue.set(key("a"), Some(Class::Answer), now);
         assert_eq!(pop(&mut queue, now).as_deref(), Some("a"));
     }

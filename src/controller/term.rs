@@ -266,7 +266,7 @@ impl Term {
         match result {
             Ok(written) => {
                 self.metrics.wrote(what.as_str(), action.class());
-                self.queue.done(&key, now.monotonic);
+                self.queue.done(&key, action.class(), now.monotonic);
                 if let Some(written) = written {
                     self.note(&key, &action);
                     self.world.take_written(key, written);

@@ -183,6 +183,7 @@ impl World {
     pub(super) fn take_nodes(&mut self, nodes: OrdMap<Name, NodeSeen>, now: Now) {
         let since = nodes.iter().map(|(name, of)| (Arc::from(name.as_str()), of.not_ready_since));
         self.desired.set_nodes(since.collect());
+        self.agents.retain(|node, _| nodes.contains_key(&Name::cluster(node)));
         let first = self.nodes.replace(nodes).is_none();
         if first {
             // No node is the index's own, but it waits until they are known.

@@ -3,6 +3,7 @@
 //! It writes the status of every object there is, so these tests share a control plane of their own, one at a time.
 
 mod agents;
+mod process;
 mod programs;
 
 use std::sync::Arc;

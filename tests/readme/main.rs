@@ -19,8 +19,8 @@ use std::{
 use regex::Regex;
 
 /// Every page for people, by its path in the checkout.
-const PAGES: [&str; 6] =
-    ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/events.md", "examples/README.md", "benches/README.md"];
+const PAGES: [&str; 7] =
+    ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/events.md", "docs/status.md", "examples/README.md", "benches/README.md"];
 
 fn path(inside: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(inside)

@@ -39,6 +39,7 @@ use tokio::sync::watch;
 use self::{backends::Backends, frontends::Frontends, health_checks::HealthChecks, node::NodeState};
 pub use self::{
     changes::{Changes, ObjectProblem},
+    node::Chosen,
     object::{Meta, NodeObject, Object, Stored, Unreadable},
 };
 use crate::model::{
@@ -52,8 +53,9 @@ use crate::model::{
 pub struct IndexOptions {
     /// Whether Frontends and Backends may have loopback addresses (`--allow-loopback`).
     pub allow_loopback: bool,
-    /// The name of the Node whose labels and addresses count.
-    pub node_name: String,
+    /// The name of the Node whose labels and addresses count; `None` for a view of all nodes, whose
+    /// [`Config::node`] has the defaults. See [`Index::chosen_for`].
+    pub node_name: Option<String>,
 }
 
 /// How much was resolved since the start; what tests of the incremental work look at.
@@ -149,6 +151,17 @@ impl Index {
         }
     }
 
+    /// The Frontends that name this Backend, whether or not it exists.
+    pub fn frontends_of(&self, backend: &Name) -> impl Iterator<Item = &Name> {
+        self.backends.users.users(backend)
+    }
+
+    /// Which LoadBalancerConfig a node has to use, and which others select it in vain.
+    #[must_use]
+    pub fn chosen_for(&self, node: &NodeObject) -> Chosen<'_> {
+        self.node.chosen_for(node)
+    }
+
     /// The kinds that are still waited for. The Node is, until the own one has been seen: without its
     /// labels it is not known which LoadBalancerConfig holds.
     pub fn awaited(&self) -> impl Iterator<Item = Kind> {
@@ -162,7 +175,8 @@ impl Index {
     }
 
     fn is_listed(&self, kind: Kind) -> bool {
-        self.listed.contains(&kind) && (kind != Kind::Node || self.node.has_node())
+        let own_node = self.options.node_name.is_none() || self.node.has_node();
+        self.listed.contains(&kind) && (kind != Kind::Node || own_node)
     }
 
     fn take_in(&mut self, object: Object, first_list: bool) {
@@ -184,7 +198,7 @@ impl Index {
                 let read = read::load_balancer_config(&meta.name, spec.as_ref());
                 self.node.apply(meta, read, first_list);
             }
-            Object::Node(node) if node.name == self.options.node_name => self.node.apply_node(node),
+            Object::Node(node) if Some(&node.name) == self.options.node_name.as_ref() => self.node.apply_node(node),
             Object::Node(_) => {}
         }
     }

@@ -21,10 +21,7 @@ use super::{
     ledger::{Change, Ledger},
     retry::Retry,
 };
-use crate::{
-    index::Object,
-    model::{Name, config::Kind},
-};
+use crate::model::{Name, config::Kind};
 
 /// What a watch hands on. To be applied in the order of the fields.
 pub(super) struct Update {
@@ -32,7 +29,7 @@ pub(super) struct Update {
     /// `objects` is the first complete list of the kind.
     pub(super) first: bool,
     pub(super) gone: Vec<Name>,
-    pub(super) objects: Vec<Object>,
+    pub(super) objects: Vec<Raw>,
     /// How many objects of the kind are there, all in all.
     pub(super) count: usize,
 }
@@ -85,7 +82,7 @@ struct StartOver;
 impl KindWatch {
     pub(super) fn new(
         client: Client,
-        (kind, node_name): (Kind, &str),
+        (kind, node_name): (Kind, Option<&str>),
         delays: Delays,
         causes: Arc<Causes>,
         updates: mpsc::Sender<Update>,
@@ -218,7 +215,6 @@ impl KindWatch {
 
     async fn hand_on(&self, change: Change) -> Option<()> {
         let Change { first, gone, objects } = change;
-        let objects = objects.iter().map(|raw| raw.object(self.kind)).collect();
         let update = Update { kind: self.kind, first, gone, objects, count: self.ledger.known() };
         self.updates.send(update).await.ok()
     }

@@ -59,7 +59,7 @@ impl Watches {
     /// its first complete list.
     #[must_use]
     pub fn new(client: Client, options: WatchOptions, events: Events) -> (Self, watch::Receiver<Option<Config>>) {
-        let index = IndexOptions { allow_loopback: options.allow_loopback, node_name: options.node_name.clone() };
+        let index = IndexOptions { allow_loopback: options.allow_loopback, node_name: Some(options.node_name.clone()) };
         let (index, config_rx) = Index::new(index);
         (Self { client, options, index, events, objects: None, config_rx: config_rx.clone(), told: None }, config_rx)
     }
@@ -85,7 +85,7 @@ impl Watches {
             let (updates, updates_rx) = mpsc::channel(QUEUE);
             let causes = Arc::new(Causes::default());
             let watches = Kind::ALL.map(|kind| {
-                let of = (kind, self.options.node_name.as_str());
+                let of = (kind, Some(self.options.node_name.as_str()));
                 KindWatch::new(self.client.clone(), of, self.options.delays, Arc::clone(&causes), updates.clone()).run()
             });
             drop(updates);
@@ -111,9 +111,9 @@ impl Watches {
                     batch.delete(kind, &name);
                 }
                 if first {
-                    batch.reset(kind, objects);
+                    batch.reset(kind, objects.iter().map(|raw| raw.object(kind)).collect());
                 } else {
-                    objects.into_iter().for_each(|object| batch.apply(object));
+                    objects.iter().for_each(|raw| batch.apply(raw.object(kind)));
                 }
             }
             let changes = batch.publish();

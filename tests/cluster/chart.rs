@@ -195,3 +195,54 @@ async fn the_agents_own_service_account_is_refused_every_write() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_controllers_own_service_account_may_write_status_and_nothing_else_of_what_people_write() {
+    let cluster = cluster().await;
+    let namespace = cluster.namespace("controller-rbac").await;
+    let args = ["template", "maglev", "charts/maglev", "--namespace", &namespace, "--set", "crds.install=false"];
+    let only = ["rbac", "serviceaccount"].map(|file| format!("templates/controller/{file}.yaml"));
+    let only = ["--show-only", &only[0], "--show-only", &only[1]];
+    let rbac = helm(cluster, &[&args[..], &only].concat()).await.unwrap();
+    cluster.apply(&namespace, &rbac).await.unwrap();
+    let controller = cluster.client_as(&namespace, "maglev-controller").await;
+    let may = async |verb: &str, resource: &str, of: &str| {
+        let account = format!("system:serviceaccount:{namespace}:maglev-controller");
+        let output = cluster.kubectl_with(&["auth", "can-i", verb, resource, "--as", &account, "-n", of], "").await;
+        String::from_utf8(output.stdout).unwrap().trim() == "yes"
+    };
+    // Once one of them counts, all do.
+    eventually("its role counts", async || {
+        let pods: Api<DynamicObject> = Api::namespaced_with(
+            controller.clone(),
+            &namespace,
+            &ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", "Pod"), "pods"),
+        );
+        pods.list(&ListParams::default()).await.ok()
+    })
+    .await;
+    let ours = ["healthchecks", "backends", "frontends", "loadbalancerconfigs", "maglevnodes"];
+    for plural in ours.map(|plural| format!("{plural}.maglev.vpp.io")) {
+        assert!(may("list", &plural, "default").await, "{plural}");
+        assert!(may("patch", &format!("{plural}/status"), "default").await, "{plural}");
+        for verb in ["create", "patch", "delete", "update", "deletecollection"] {
+            let own = plural.starts_with("maglevnodes") && ["create", "patch", "delete"].contains(&verb);
+            assert_eq!(may(verb, &plural, "default").await, own, "{verb} {plural}");
+        }
+    }
+    for (verb, resource, of, allowed) in [
+        ("create", "events.events.k8s.io", "default", true),
+        ("list", "nodes", "default", true),
+        ("patch", "nodes", "default", false),
+        ("list", "pods", namespace.as_str(), true),
+        ("list", "pods", "default", false),
+        ("delete", "pods", namespace.as_str(), false),
+        ("update", "leases.coordination.k8s.io/maglev-controller", namespace.as_str(), true),
+        ("update", "leases.coordination.k8s.io/other", namespace.as_str(), false),
+        ("get", "secrets", namespace.as_str(), false),
+        ("get", "configmaps", namespace.as_str(), false),
+        ("patch", "customresourcedefinitions.apiextensions.k8s.io", "default", false),
+    ] {
+        assert_eq!(may(verb, resource, of).await, allowed, "{verb} {resource} in {of}");
+    }
+}

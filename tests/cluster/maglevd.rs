@@ -59,7 +59,7 @@ impl Maglevd {
 }
 
 /// An answer of the program's HTTP server, headers included; empty while it does not answer.
-async fn ask(port: u16, path: &str) -> String {
+pub(crate) async fn ask(port: u16, path: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let exchange = async {
         let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;

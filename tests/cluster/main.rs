@@ -6,6 +6,7 @@ mod agent;
 mod bad_manifests;
 mod chart;
 mod control_plane;
+mod controller;
 mod crds;
 mod harness;
 mod maglevd;

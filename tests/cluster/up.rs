@@ -174,7 +174,19 @@ async fn a_persons_first_minutes() {
         sandbox.each_agent_logs_once(&["vpp-lb-sync-as-added", &format!("backend={backend} ")]).await;
     }
 
+    // What the agents report becomes status, and kubectl can wait for it.
+    for of in ["mfe/web", "mbe/web-1"] {
+        sandbox.kubectl(&["wait", "--for=condition=Ready", of, "--timeout=60s"]).await;
+    }
+    let listed = sandbox.kubectl(&["get", "maglev", "-A"]).await;
+    for word in ["2/2", "node-a", "node-b", "26.10", "Up"] {
+        assert!(listed.contains(word), "{word} in {listed}");
+    }
+    assert!(sandbox.kubectl(&["explain", "frontend.status.conditions"]).await.contains("observedGeneration"));
+    assert!(sandbox.kubectl(&["describe", "mfe/web"]).await.contains("Programmed"));
+
     sandbox.kubectl(&["patch", "mfe", "web", "--type=json", "-p", &weight(1, 50)]).await;
+    sandbox.kubectl(&["wait", "--for=condition=Programmed", "mfe/web", "--timeout=60s"]).await;
     sandbox.each_agent_logs_once(&["vpp-lb-sync-as-weight-updated", "backend=default/web-2 ", "to=50"]).await;
 
     sandbox.backend("web-3", "fail").await;

@@ -21,12 +21,13 @@ use std::{
 use regex::Regex;
 
 /// Every page for people, by its path in the checkout.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "docs/events.md",
     "docs/metrics.md",
+    "docs/status.md",
     "examples/README.md",
     "benches/README.md",
 ];
@@ -125,6 +126,7 @@ fn every_file_named_is_there() {
 fn help(program: &str, args: &[&str]) -> Option<String> {
     let binary = match program {
         "maglevd" => env!("CARGO_BIN_EXE_maglevd"),
+        "maglev-controller" => env!("CARGO_BIN_EXE_maglev-controller"),
         "maglev-sandbox" => env!("CARGO_BIN_EXE_maglev-sandbox"),
         _ => return None,
     };

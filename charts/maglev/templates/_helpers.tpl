@@ -32,6 +32,25 @@
 {{- end -}}
 {{- end -}}
 
+{{/* The controller's objects. */}}
+{{- define "maglev.controller.fullname" -}}
+{{- printf "%s-controller" (include "maglev.fullname" .) -}}
+{{- end -}}
+
+{{- define "maglev.controller.serviceAccountName" -}}
+{{- if .Values.controller.serviceAccount.create -}}
+{{- default (include "maglev.controller.fullname" .) .Values.controller.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.controller.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "maglev.controller.selectorLabels" -}}
+app.kubernetes.io/name: maglev
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: controller
+{{- end -}}
+
 {{/* Labels of every object. */}}
 {{- define "maglev.labels" -}}
 {{- with .Values.commonLabels }}

@@ -161,7 +161,7 @@ fn a_loopback_address_holds_a_frontend_and_makes_a_backend_unreadable() {
     assert!(matches!(world.members("shop/web")[0].target, Target::Backend(_)));
 
     let (index, config_rx) =
-        crate::index::Index::new(IndexOptions { allow_loopback: true, node_name: super::world::NODE.to_owned() });
+        crate::index::Index::new(IndexOptions { allow_loopback: true, node_name: Some(super::world::NODE.to_owned()) });
     let mut world = World { index, config_rx };
     world.list_all(objects);
     assert_eq!(world.standing("shop/web"), "serving");

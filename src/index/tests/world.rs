@@ -111,7 +111,7 @@ pub(super) struct World {
 impl World {
     /// One that has seen nothing.
     pub(super) fn unlisted(allow_loopback: bool) -> Self {
-        let (index, config_rx) = Index::new(IndexOptions { allow_loopback, node_name: NODE.to_owned() });
+        let (index, config_rx) = Index::new(IndexOptions { allow_loopback, node_name: Some(NODE.to_owned()) });
         Self { index, config_rx }
     }
 

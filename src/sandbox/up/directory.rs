@@ -124,11 +124,11 @@ pub(super) fn binaries(given: Option<&Path>) -> Result<PathBuf, SandboxError> {
     let own = std::env::current_exe().map_err(SandboxError::file("find", "this program"))?;
     let dir = given.map_or_else(|| own.parent().unwrap_or(Path::new("/")).to_owned(), Path::to_owned);
     let dir = dir.canonicalize().map_err(SandboxError::file("find", dir))?;
-    if dir.join("maglevd").is_file() {
-        return Ok(dir);
-    }
-    Err(SandboxError::Usage {
-        what: format!("no maglevd in {}: build it with `cargo build --bins`, or say --binaries DIR", dir.display()),
+    let missing = ["maglevd", "maglev-controller"].into_iter().find(|name| !dir.join(name).is_file());
+    missing.map_or(Ok(dir.clone()), |name| {
+        let dir = dir.display();
+        let what = format!("no {name} in {dir}: build it with `cargo build --bins`, or say --binaries DIR");
+        Err(SandboxError::Usage { what })
     })
 }
 

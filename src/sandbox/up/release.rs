@@ -1,9 +1,9 @@
-//! Installing the chart with real helm, applying the demo's manifests, and waiting until every agent is ready.
+//! Installing the chart with real helm, applying the demo's manifests, and waiting until every pod is ready.
 
 use std::path::Path;
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use kube::Api;
 use tokio::time::Instant;
 
@@ -18,6 +18,7 @@ use crate::sandbox::processes::{Launch, Processes};
 const NAMESPACE: &str = "default";
 const RELEASE: &str = "maglev";
 const DAEMON_SET: &str = "maglevd";
+const CONTROLLER: &str = "maglev-controller";
 /// How long helm or kubectl may take.
 const TOOL_WITHIN: Duration = Duration::from_secs(120);
 /// How long the agents may take from their installation until all are ready.
@@ -44,7 +45,8 @@ pub(super) async fn install(
     let demo = checkout.join("examples/demo.yaml").display().to_string();
     tools.run(Tool::Kubectl, &["apply", "--namespace", NAMESPACE, "-f", &demo]).await?;
     say::line("waiting for the agents, which warm up first…");
-    agents_ready(plane, nodes).await
+    agents_ready(plane, nodes).await?;
+    controller_ready(plane).await
 }
 
 struct Tools<'a> {
@@ -78,21 +80,43 @@ impl Tools<'_> {
 
 async fn agents_ready(plane: &ControlPlane, nodes: usize) -> Result<(), SandboxError> {
     let api: Api<DaemonSet> = Api::namespaced(plane.client().await?, NAMESPACE);
+    let ready = async || {
+        let found = api.get(DAEMON_SET).await.map_err(SandboxError::api(format!("read the DaemonSet {DAEMON_SET}")))?;
+        let ready = found.status.map_or(0, |status| usize::try_from(status.number_ready).unwrap_or(0));
+        Ok((ready >= nodes, format!("{ready} of {nodes} agents are ready")))
+    };
+    until("every agent's readiness (see the logs)", ready).await
+}
+
+async fn controller_ready(plane: &ControlPlane) -> Result<(), SandboxError> {
+    let api: Api<Deployment> = Api::namespaced(plane.client().await?, NAMESPACE);
+    let ready = async || {
+        let found =
+            api.get(CONTROLLER).await.map_err(SandboxError::api(format!("read the Deployment {CONTROLLER}")))?;
+        let wanted = found.spec.and_then(|spec| spec.replicas).unwrap_or(1);
+        let ready = found.status.and_then(|status| status.ready_replicas).unwrap_or(0);
+        Ok((ready >= wanted, format!("{ready} of {wanted} replicas of the controller are ready")))
+    };
+    until("the controller's readiness (see the logs)", ready).await
+}
+
+/// Asks until the answer is yes, and says how far it is whenever that changes.
+async fn until(
+    what: &str,
+    mut ready: impl AsyncFnMut() -> Result<(bool, String), SandboxError>,
+) -> Result<(), SandboxError> {
     let deadline = Instant::now() + READY_WITHIN;
     let mut said = String::new();
     loop {
-        let found = api.get(DAEMON_SET).await.map_err(SandboxError::api(format!("read the DaemonSet {DAEMON_SET}")))?;
-        let ready = found.status.map_or(0, |status| usize::try_from(status.number_ready).unwrap_or(0));
-        let now = format!("{ready} of {nodes} agents are ready");
+        let (done, now) = ready().await?;
         if now != said {
             say::line(&now);
         }
-        if ready >= nodes {
+        if done {
             return Ok(());
         }
         if Instant::now() >= deadline {
-            let what = "every agent's readiness (see the logs)".to_owned();
-            return Err(SandboxError::Timeout { what, within: READY_WITHIN, last: now });
+            return Err(SandboxError::Timeout { what: what.to_owned(), within: READY_WITHIN, last: now });
         }
         said = now;
         tokio::time::sleep(Duration::from_millis(200)).await;

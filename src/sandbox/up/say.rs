@@ -42,7 +42,7 @@ Try, in another terminal:
   export KUBECONFIG={kubeconfig} PATH={bin}:$PATH
 
   1. See what is there, and follow an agent:
-       kubectl get mfe,mbe,mhc -A
+       kubectl get maglev -A
        kubectl logs -f ds/maglevd
   2. Fail a backend and see its weight go to 0; `ok` brings it back:
        maglev-sandbox backend web-1 fail --dir {dir}

@@ -13,6 +13,7 @@
 pub mod agent_pods;
 pub mod client;
 pub mod objects;
+pub mod operator_action;
 pub mod watches;
 
 mod causes;
@@ -22,10 +23,13 @@ mod kind_watch;
 mod kinds;
 mod ledger;
 mod retry;
+mod whoami;
 
 pub use agent_pods::{AgentPod, AgentPods, PodWatch};
 pub use client::ClientOptions;
+pub use operator_action::{ActionError, LastWriter, OperatorAction, Outcome};
 pub use watches::{Delays, WatchOptions, Watches};
+pub use whoami::whoami;
 
 /// What can go wrong at start-up. Later nothing here is an error for the caller: whatever the API
 /// server answers is told in the log and tried again.

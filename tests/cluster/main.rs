@@ -10,5 +10,6 @@ mod crds;
 mod harness;
 mod maglevd;
 mod node;
+mod operator_action;
 mod up;
 mod watches;

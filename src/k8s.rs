@@ -25,7 +25,7 @@ mod ledger;
 mod retry;
 mod whoami;
 
-pub use agent_pods::{AgentPod, AgentPods, PodWatch};
+pub use agent_pods::{AgentPod, AgentPods, PodWatch, SELECTOR};
 pub use client::ClientOptions;
 pub use operator_action::{ActionError, LastWriter, OperatorAction, Outcome};
 pub use watches::{Delays, WatchOptions, Watches};

@@ -20,10 +20,9 @@ pub(super) struct Share {
 impl Share {
     /// How many of `items` are as `wanted` says.
     pub(super) fn count<T>(items: impl IntoIterator<Item = T>, wanted: impl Fn(T) -> bool) -> Self {
-        items.into_iter().fold(Self::default(), |share, item| Self {
-            of: share.of + usize::from(wanted(item)),
-            all: share.all + 1,
-        })
+        items
+            .into_iter()
+            .fold(Self::default(), |share, item| Self { of: share.of + usize::from(wanted(item)), all: share.all + 1 })
     }
 
     /// In a column: `Good` when all are.

@@ -20,7 +20,8 @@ mod tests {
         assert_eq!(committed.len(), all.split("---\n").count());
         for path in committed {
             let text = std::fs::read_to_string(&path).unwrap();
-            let body: String = text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+            let body: String =
+                text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
             assert!(all.contains(body.trim_start_matches("---\n")), "{} is printed", path.display());
         }
     }

@@ -69,12 +69,11 @@ impl HealthChecks {
 
 impl Row {
     fn of(check: &HealthCheck, backends: usize) -> Self {
-        let (kind, port) = kind_and_port(&check.probe);
         let ms = |of: Duration| u64::try_from(of.as_millis()).unwrap_or(u64::MAX);
         Self {
             name: check.name.to_string(),
-            kind,
-            port,
+            kind: check.probe.type_name(),
+            port: port(&check.probe),
             interval_ms: ms(check.interval),
             fast_interval_ms: ms(check.fast_interval),
             down_interval_ms: ms(check.down_interval),
@@ -86,12 +85,10 @@ impl Row {
     }
 }
 
-fn kind_and_port(probe: &Probe) -> (&'static str, Option<u16>) {
+fn port(probe: &Probe) -> Option<u16> {
     match probe {
-        Probe::Icmp => ("ICMP", None),
-        Probe::Tcp { port, .. } => ("TCP", Some(port.get())),
-        Probe::Http { port, tls, .. } => (if tls.is_some() { "HTTPS" } else { "HTTP" }, Some(port.get())),
-        Probe::Grpc { port, .. } => ("GRPC", Some(port.get())),
+        Probe::Icmp => None,
+        Probe::Tcp { port, .. } | Probe::Http { port, .. } | Probe::Grpc { port, .. } => Some(port.get()),
     }
 }
 

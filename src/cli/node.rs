@@ -154,7 +154,8 @@ impl Answer for Nodes {
         }
         let mut table = Table::new(head);
         for node in &self.0 {
-            let vpp = |of: fn(&Vpp) -> usize| node.vpp.as_ref().map_or_else(Cell::none, |vpp| of(vpp).to_string().into());
+            let vpp =
+                |of: fn(&Vpp) -> usize| node.vpp.as_ref().map_or_else(Cell::none, |vpp| of(vpp).to_string().into());
             let count = |count: usize| Cell::toned(count.to_string(), if count > 0 { Tone::Warn } else { Tone::Plain });
             let text = |text: Option<String>| text.map_or_else(Cell::none, Cell::from);
             let mut row = vec![
@@ -182,7 +183,8 @@ impl Answer for Nodes {
         }
         let mut page = Page::default();
         page.table(&table, "no nodes");
-        let remarks: Vec<_> = self.0.iter().flat_map(|node| node.remarks().into_iter().map(move |of| (node, of))).collect();
+        let remarks: Vec<_> =
+            self.0.iter().flat_map(|node| node.remarks().into_iter().map(move |of| (node, of))).collect();
         if !remarks.is_empty() {
             page.gap();
         }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory as _, Parser, ValueEnum};
 
+use super::paint;
+
 const EXAMPLES: &str = "\
 Examples:
   maglevc                                        the shell: Tab completes, ? helps, Ctrl-D leaves
@@ -70,9 +72,9 @@ pub struct Flags {
     #[arg(long, value_name = "NAME")]
     pub node: Option<String>,
 
-    /// How answers are printed
-    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Output,
+    /// How answers are printed [default: table]
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub output: Option<Output>,
 
     /// With set: why, for the object's annotations and its Event
     #[arg(long, value_name = "TEXT")]
@@ -100,17 +102,38 @@ impl Flags {
         Self::try_parse_from(std::iter::once("maglevc").chain(words.iter().map(String::as_str)))
     }
 
-    /// What `--help` says without words, but for the verbs.
-    pub(super) fn overview(program: &str) -> (String, String) {
-        let mut command = Self::command();
-        let text = command.render_help().ansi().to_string();
-        let text = text.replace("maglevc", program);
-        let at = text.find("\n\n").map_or(text.len(), |at| at + 2);
-        (text[..at].to_owned(), text[at..].to_owned())
+    /// The flags of a line of the shell, the others being those that the shell was started with.
+    ///
+    /// # Errors
+    /// If the line has a flag that only counts at the start.
+    pub(super) fn over(self, start: &Self) -> anyhow::Result<Self> {
+        let Self { kubeconfig, context, agent_namespace, server, .. } = &self;
+        if kubeconfig.is_some() || context.is_some() || agent_namespace.is_some() || !server.is_empty() {
+            anyhow::bail!("whom the shell talks to is decided when it starts: leave it, and give the flag then");
+        }
+        Ok(Self {
+            kubeconfig: start.kubeconfig.clone(),
+            context: start.context.clone(),
+            agent_namespace: start.agent_namespace.clone(),
+            server: start.server.clone(),
+            namespace: self.namespace.clone().or_else(|| start.namespace.clone()),
+            node: self.node.clone().or_else(|| start.node.clone()),
+            output: self.output.or(start.output),
+            ..self
+        })
+    }
+
+    /// What `--help` says without words; `verbs` are the lines about them.
+    pub(super) fn overview(program: &str, verbs: &str) -> String {
+        let text = Self::command().render_help().ansi().to_string().replace("maglevc", program);
+        let (head, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
+        let (usage, rest) = rest.split_once("\n\n").unwrap_or((rest, ""));
+        format!("{head}\n\n{usage}\n\n{}\n{verbs}\n{rest}", paint::strong("Words:"))
     }
 }
 
 /// A flag as completion sees it.
+#[derive(Clone, Debug)]
 pub(super) struct Known {
     /// `--name`.
     pub(super) long: String,

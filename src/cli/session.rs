@@ -60,20 +60,20 @@ impl Session {
         if self.flags.server.is_empty() { self.kube().await.ok() } else { None }
     }
 
-    /// The namespace of names without one.
-    pub(super) async fn namespace(&self) -> String {
-        match (&self.flags.namespace, self.kube_unless_server().await) {
-            (Some(namespace), _) => namespace.clone(),
+    /// The namespace of names without one; `given` is that of the line.
+    pub(super) async fn namespace(&self, given: Option<&str>) -> String {
+        match (given, self.kube_unless_server().await) {
+            (Some(namespace), _) => namespace.to_owned(),
             (None, Some(client)) => client.default_namespace().to_owned(),
             (None, None) => "default".to_owned(),
         }
     }
 
     /// The object that a person means by `text`.
-    pub(super) async fn name(&self, text: &str) -> Name {
+    pub(super) async fn name(&self, text: &str, namespace: Option<&str>) -> Name {
         match text.split_once('/') {
             Some((namespace, name)) => Name::namespaced(namespace, name),
-            None => Name::namespaced(&self.namespace().await, text),
+            None => Name::namespaced(&self.namespace(namespace).await, text),
         }
     }
 

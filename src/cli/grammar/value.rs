@@ -41,6 +41,11 @@ impl Value {
         }
     }
 
+    /// Whether it is a name that only the agents know.
+    pub(super) fn is_name(self) -> bool {
+        matches!(self, Self::Backend | Self::Frontend | Self::Pool | Self::Member | Self::Hold)
+    }
+
     /// Whether `text` can be such a value; else what is allowed.
     pub(super) fn check(self, text: &str) -> Result<(), &'static str> {
         let fits = match self {

@@ -48,6 +48,14 @@ impl Walk {
         self.make.is_some()
     }
 
+    /// Whether a name stands here that only the agents know.
+    pub(in crate::cli) fn wants_names(&self) -> bool {
+        self.allowed.iter().any(|entry| match entry.token {
+            Token::Word(_) => false,
+            Token::Value(kind) => kind.is_name(),
+        })
+    }
+
     /// The entries that led here.
     pub(in crate::cli) fn path(&self) -> &[&'static Entry] {
         &self.path

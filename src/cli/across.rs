@@ -79,17 +79,6 @@ impl Reach {
         (reporting, Self { nodes, not_reporting })
     }
 
-    /// That this node did not answer.
-    pub(super) fn lost(&mut self, node: &Arc<str>, why: String) {
-        self.nodes.of -= 1;
-        self.not_reporting.insert(Arc::clone(node), why);
-    }
-
-    /// How many of how many.
-    pub(super) fn nodes(&self) -> Share {
-        self.nodes
-    }
-
     /// Who is missing, at the end of a page; nothing where nobody is.
     pub(super) fn footnote(&self, page: &mut Page) {
         if self.not_reporting.is_empty() {

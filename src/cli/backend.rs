@@ -17,7 +17,7 @@ use crate::{
     fleet::NodeState,
     model::{
         Name,
-        config::{AdminState, Check},
+        config::{AdminState, Backend, Check},
         health::BackendState,
     },
 };
@@ -105,8 +105,8 @@ impl Row {
         let (_, newest) = known.iter().max_by_key(|(_, of)| of.revision.generation)?;
         let states = || known.iter().map(|(node, of)| node.view.backend_state(of));
         let most = common(states()).map(|(state, _)| state);
-        let last = |(node, of): &(&NodeState, _)| node.view.health_of(of).and_then(|health| health.history.last()).copied();
-        let lasts = || known.iter().filter_map(last).filter(|last| Some(last.to) == most);
+        let last = |node: &NodeState, of: &Backend| node.view.health_of(of)?.history.last().copied();
+        let lasts = || known.iter().filter_map(|(node, of)| last(node, of)).filter(|last| Some(last.to) == most);
         let otherwise = known.iter().filter_map(|(node, of)| {
             let state = node.view.backend_state(of);
             (Some(state) != most).then(|| format!("{} on {}", state, node.node))

@@ -109,7 +109,8 @@ impl Place {
                 let mut text = help::inline(walk, partial);
                 if walk.wants_names() {
                     let names = self.candidates(partial, names, nodes);
-                    let _ = writeln!(text, "  {}", names.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join("  "));
+                    let _ =
+                        writeln!(text, "  {}", names.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join("  "));
                 }
                 text
             }
@@ -149,7 +150,7 @@ impl Split {
                 split.flags.push(word.clone());
             } else if word.starts_with('-') {
                 let is = |flag: &&Known| flag.long == *word || flag.short.as_deref() == Some(word);
-                split.pending = known.iter().find(is).filter(|flag| flag.takes_value).cloned();
+                split.pending = known.iter().find(is).filter(|flag| flag.value.is_some()).cloned();
                 split.flags.push(word.clone());
             } else {
                 split.words.push(word.clone());

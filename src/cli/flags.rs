@@ -141,8 +141,8 @@ pub(super) struct Known {
     pub(super) short: Option<String>,
     /// What it is.
     pub(super) help: String,
-    /// Whether a value follows.
-    pub(super) takes_value: bool,
+    /// What stands for its value, if it takes one.
+    pub(super) value: Option<String>,
     /// The values that it may have, where that is a closed list.
     pub(super) values: Vec<String>,
 }
@@ -155,7 +155,10 @@ pub(super) fn known() -> Vec<Known> {
             long: format!("--{}", arg.get_long()?),
             short: arg.get_short().map(|short| format!("-{short}")),
             help: arg.get_help().map(ToString::to_string).unwrap_or_default(),
-            takes_value: arg.get_action().takes_values(),
+            value: arg
+                .get_value_names()
+                .and_then(|names| Some(names.first()?.to_string()))
+                .filter(|_| arg.get_action().takes_values()),
             values: arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect(),
         })
     };

@@ -138,7 +138,8 @@ impl Row {
 
 impl Answer for Frontends {
     fn page(&self, wide: bool, now: Timestamp) -> Page {
-        let mut head = vec!["NAME", "VIP", "PROTO", "PORT", "STATE", "UP-ON", "PROGRAMMED", "BACKENDS", "POOL", "SINCE"];
+        let mut head =
+            vec!["NAME", "VIP", "PROTO", "PORT", "STATE", "UP-ON", "PROGRAMMED", "BACKENDS", "POOL", "SINCE"];
         if wide {
             head.extend(["ENCAP", "REASON"]);
         }

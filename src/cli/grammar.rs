@@ -12,6 +12,8 @@
 
 pub(super) mod complete;
 pub(super) mod help;
+#[cfg(test)]
+mod markdown;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -97,14 +99,6 @@ impl Entry {
         match self.token {
             Token::Word(word) => word,
             Token::Value(value) => value.placeholder(),
-        }
-    }
-
-    /// What may follow directly.
-    pub(super) fn children(&self) -> &'static [Self] {
-        match self.next {
-            Next::Then(list) | Next::Options(_, list) => list,
-            Next::Run(_) | Next::Back => &[],
         }
     }
 }

@@ -9,17 +9,16 @@ use kube::Api;
 use super::{
     Program, Status,
     ask::{answered, ask},
-    backend, completion,
+    backend,
     command::Command,
-    crds, events,
+    completion, crds, events,
     flags::{Flags, Output},
     frontend,
     health_check::HealthChecks,
     node::{Nodes, Versions},
     output::{Answer, render},
     session::Session,
-    set,
-    status,
+    set, status,
     sync::Synced,
     vpp,
 };
@@ -155,9 +154,8 @@ impl Run<'_> {
     async fn vpp(&self, command: &Command) -> anyhow::Result<Status> {
         let nodes = self.nodes().await?;
         match command {
-            Command::VppLbState => {
-                self.print(&vpp::state::State::of(ask(self.session, &nodes, async |agent| agent.lb_state().await).await))
-            }
+            Command::VppLbState => self
+                .print(&vpp::state::State::of(ask(self.session, &nodes, async |agent| agent.lb_state().await).await)),
             Command::VppLbCounters => {
                 let answers = ask(self.session, &nodes, async |agent| agent.lb_counters().await).await;
                 self.print(&vpp::counters::Counters::of(answers))
@@ -203,7 +201,9 @@ fn missing(kind: &str, name: &Name, mut there: Vec<Name>) -> String {
         (false, _) => format!("no node knows a {kind} {name}: there is {}", list(alike)),
         (true, 0) => format!("no node knows a {kind} {name}, nor any other"),
         (true, 1..=LISTED) => format!("no node knows a {kind} {name}: there is {}", list(there.iter().collect())),
-        (true, count) => format!("no node knows a {kind} {name}: there are {count} others, see show {}s", kind.to_lowercase()),
+        (true, count) => {
+            format!("no node knows a {kind} {name}: there are {count} others, see show {}s", kind.to_lowercase())
+        }
     }
 }
 

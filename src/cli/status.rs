@@ -225,9 +225,10 @@ fn findings(nodes: &[NodeState], survey: &Survey) -> Vec<Finding> {
         let flagged = nodes.iter().filter(|node| survey.nodes.get(&node.node).is_some_and(|of| of.contains(&flag)));
         found.extend(flagged.map(|node| Finding { kind, what: format!("node {}: {}", node.node, about(node, flag)) }));
     }
-    let others = survey.rejected.iter().filter(|(of, name)| {
-        *of != crate::model::config::Kind::Frontend || !survey.frontends.contains_key(name)
-    });
+    let others = survey
+        .rejected
+        .iter()
+        .filter(|(of, name)| *of != crate::model::config::Kind::Frontend || !survey.frontends.contains_key(name));
     found.extend(others.map(|(of, name)| Finding {
         kind: kind(Flag::Rejected),
         what: format!("{} {name}{}", of.as_str(), problem(nodes, *of, name)),
@@ -273,14 +274,18 @@ impl Answer for Status {
             Verdict::Unknown if *nodes == 0 => page.line(Tone::Bad.paint("unknown: there are no agents to ask")),
             Verdict::Unknown => page.line(Tone::Bad.paint(&format!("unknown: none of {nodes} nodes reports"))),
             Verdict::Fine => {
-                page.line(Tone::Good.paint(&format!("Everything is up: {vips} VIPs, {backends} backends on {nodes} nodes")));
+                page.line(
+                    Tone::Good.paint(&format!("Everything is up: {vips} VIPs, {backends} backends on {nodes} nodes")),
+                );
             }
             Verdict::Problem => {
                 for (what, count, tone) in self.counts() {
                     let tone = if count > 0 { tone } else { Tone::Faint };
                     page.line(tone.paint(&format!("{count:>4}  {what}")));
                 }
-                page.line(format_args!("of {vips} VIPs, {backends} backends; {nodes_reporting} of {nodes} nodes report"));
+                page.line(format_args!(
+                    "of {vips} VIPs, {backends} backends; {nodes_reporting} of {nodes} nodes report"
+                ));
             }
         }
         if !self.findings.is_empty() {

@@ -26,11 +26,8 @@ struct One {
 
 impl Synced {
     pub(super) fn of(answers: Answers<()>) -> Self {
-        let one = |(node, answer): (Arc<str>, Result<(), String>)| One {
-            node,
-            asked: answer.is_ok(),
-            error: answer.err(),
-        };
+        let one =
+            |(node, answer): (Arc<str>, Result<(), String>)| One { node, asked: answer.is_ok(), error: answer.err() };
         Self(answers.into_iter().map(one).collect())
     }
 

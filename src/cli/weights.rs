@@ -82,7 +82,9 @@ fn why(
     let condition = match Condition::of(&member.target, &node.view.health) {
         Condition::Up => return serving(frontend, effective, index, member),
         Condition::Down => "its probes fail",
-        Condition::Suspect => "its probes fail, and so does every other on that path: the path is suspect, not the backend",
+        Condition::Suspect => {
+            "its probes fail, and so does every other on that path: the path is suspect, not the backend"
+        }
         Condition::NeverKnown => "it has not been probed yet, or cannot be",
         Condition::Unknown => "it is not known yet, since it was enabled or its address changed",
         Condition::CheckMissing => "its HealthCheck is missing or unreadable",

@@ -145,12 +145,17 @@ pub fn disagreeing(nodes: &[NodeState]) -> BTreeSet<Name> {
 
 fn node_flags(node: &NodeState) -> BTreeSet<Flag> {
     let (view, reporting) = (&node.view, node.reporting());
-    let mut flags = BTreeSet::new();
-    let mut set = |flag, is: bool| drop(is.then(|| flags.insert(flag)));
-    set(Flag::Silent, !reporting || view.vpp.is_none());
-    set(Flag::Sync, reporting && (view.sync.failed_steps > 0 || view.sync.error.is_some()));
-    set(Flag::Rejected, reporting && !view.holds.is_empty());
-    flags
+    let found = [
+        (Flag::Silent, !reporting || view.vpp.is_none()),
+        (Flag::Sync, reporting && (view.sync.failed_steps > 0 || view.sync.error.is_some())),
+        (Flag::Rejected, reporting && !view.holds.is_empty()),
+    ];
+    those(found).collect()
+}
+
+/// The flags that are set.
+fn those<const N: usize>(found: [(Flag, bool); N]) -> impl Iterator<Item = Flag> {
+    found.into_iter().filter(|(_, is)| *is).map(|(flag, _)| flag)
 }
 
 /// `None` where no node knows it.
@@ -165,13 +170,14 @@ fn frontend(nodes: &[NodeState], name: &Name, lasting: &Lasting<'_>) -> Option<F
     let state = if any { Word::worst(counted().map(|(_, facts)| facts.word())) } else { Word::Unknown };
     let mut flags = BTreeSet::new();
     for (node, of) in counted().filter(|_| any) {
-        let mut set = |flag, is: bool| drop(is.then(|| flags.insert(flag)));
-        set(Flag::Down, !of.withdrawn && of.state == FrontendState::Down);
-        set(Flag::Dropping, !of.withdrawn && (lasting.dropping)(node, &of.vip.into()));
-        set(Flag::Standby, of.standby_for.is_some() || of.last.is_some());
-        set(Flag::Disagree, (lasting.disagree)(name));
-        set(Flag::Rejected, of.problem.is_some() || of.result == ProgramResult::Held);
-        set(Flag::Sync, !of.withdrawn && of.result == ProgramResult::Failed);
+        flags.extend(those([
+            (Flag::Down, !of.withdrawn && of.state == FrontendState::Down),
+            (Flag::Dropping, !of.withdrawn && (lasting.dropping)(node, &of.vip.into())),
+            (Flag::Standby, of.standby_for.is_some() || of.last.is_some()),
+            (Flag::Disagree, (lasting.disagree)(name)),
+            (Flag::Rejected, of.problem.is_some() || of.result == ProgramResult::Held),
+            (Flag::Sync, !of.withdrawn && of.result == ProgramResult::Failed),
+        ]));
     }
     let mut backends = BTreeMap::new();
     for member in counted().flat_map(|(_, facts)| &facts.members) {

@@ -69,7 +69,10 @@ pub(super) fn remark(node: &str, text: &str, output: Output) -> String {
     match output {
         Output::Table | Output::Wide => format!("{}\n", Tone::Warn.paint(&format!("{node}: {text}"))),
         Output::Json => format!("{}\n", serde_json::json!({ "node": node, "remark": text })),
-        Output::Yaml => format!("---\n{}", serde_saphyr::to_string(&serde_json::json!({ "node": node, "remark": text })).unwrap_or_default()),
+        Output::Yaml => format!(
+            "---\n{}",
+            serde_saphyr::to_string(&serde_json::json!({ "node": node, "remark": text })).unwrap_or_default()
+        ),
     }
 }
 
@@ -91,9 +94,15 @@ mod tests {
         let shown = Shown::new("node-a", &line);
         let text = shown.text(Output::Table).unwrap();
         let plain = anstream::adapter::strip_str(&text).to_string();
-        let wanted = "2026-11-23T02:00:00.123Z INFO node-a backend-transition name=\"shop/web 1\" from=up to=\"\" flush=true\n";
+        let wanted =
+            "2026-11-23T02:00:00.123Z INFO node-a backend-transition name=\"shop/web 1\" from=up to=\"\" flush=true\n";
         assert_eq!(plain, wanted);
         let json = shown.text(Output::Json).unwrap();
-        assert!(json.ends_with("\"attributes\":{\"name\":\"shop/web 1\",\"from\":\"up\",\"to\":\"\",\"flush\":\"true\"}}\n"), "{json}");
+        assert!(
+            json.ends_with(
+                "\"attributes\":{\"name\":\"shop/web 1\",\"from\":\"up\",\"to\":\"\",\"flush\":\"true\"}}\n"
+            ),
+            "{json}"
+        );
     }
 }

@@ -189,7 +189,8 @@ impl Answer for One {
 
 impl One {
     fn members(&self) -> Table {
-        let head = ["POOL", "ACTIVE-ON", "BACKEND", "ADDRESS", "STATE", "UP-ON", "WEIGHT", "EFFECTIVE", "ON", "BUCKETS"];
+        let head =
+            ["POOL", "ACTIVE-ON", "BACKEND", "ADDRESS", "STATE", "UP-ON", "WEIGHT", "EFFECTIVE", "ON", "BUCKETS"];
         let mut table = Table::new(head);
         for pool in &self.pools {
             let mut first = [Cell::from(pool.name.to_string()), pool.active_on_nodes.to_string().into()];

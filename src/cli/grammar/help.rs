@@ -73,14 +73,14 @@ fn alternatives(list: &[Entry]) -> String {
 }
 
 /// An entry and what must follow it.
-fn spelled(entry: &Entry) -> String {
+pub(super) fn spelled(entry: &Entry) -> String {
     match &entry.next {
         Next::Then(list) => format!("{} {}", entry.name(), alternatives(list)),
         _ => entry.name().to_owned(),
     }
 }
 
-fn capitalised(text: &str) -> String {
+pub(super) fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
@@ -98,43 +98,4 @@ fn wrapped(text: &str) -> String {
         }
     }
     lines.join("\n")
-}
-
-/// The whole table as a page of Markdown: every command with its usage, what it does and an example.
-pub(in crate::cli) fn markdown() -> String {
-    let mut text = String::new();
-    for shell in [false, true] {
-        let known = if shell { super::first(false) } else { Vec::new() };
-        let new = super::first(shell).into_iter().filter(|entry| !known.iter().any(|of| std::ptr::eq(*of, *entry)));
-        if shell {
-            text.push_str("## In the shell only\n\n");
-        }
-        for entry in new {
-            describe(&mut text, entry, &[], if shell { 3 } else { 2 });
-        }
-    }
-    text
-}
-
-fn describe(text: &mut String, entry: &'static Entry, before: &[&'static str], depth: usize) {
-    let path: Vec<&str> = before.iter().copied().chain([entry.name()]).collect();
-    let runs = matches!(entry.next, Next::Run(_) | Next::Options(..));
-    if depth == 2 || runs {
-        let _ = write!(text, "{} `{}`\n\n{}.\n\n", "#".repeat(depth.min(3)), path.join(" "), capitalised(entry.help));
-    }
-    if !entry.more.is_empty() {
-        let _ = write!(text, "{}\n\n", entry.more);
-    }
-    if let Next::Options(_, list) = &entry.next {
-        for option in *list {
-            let _ = writeln!(text, "* `{}`: {}.", spelled(option), option.help);
-        }
-        text.push('\n');
-    }
-    if runs && !entry.example.is_empty() {
-        let _ = write!(text, "```sh\n{}\n```\n\n", entry.example);
-    }
-    if let Next::Then(list) = &entry.next {
-        list.iter().for_each(|next| describe(text, next, &path, 3));
-    }
 }

@@ -81,8 +81,9 @@ impl Editor {
         let mut text = (String::new(), String::new());
         loop {
             let line = self.inner.readline_with_initial(PROMPT, (&text.0, &text.1));
+            let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).take();
             text = match line {
-                Ok(line) => match self.asked.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                Ok(line) => match asked {
                     Some(asked) => {
                         self.help(&asked.0)?;
                         asked

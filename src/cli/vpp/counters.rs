@@ -84,12 +84,14 @@ impl Counters {
 
 impl Vip {
     fn of(vip: &VppVip, counted: &[VipCounters], all: usize) -> Self {
-        let packets = counted.iter().filter_map(|of| of.packets).fold(None, |sum: Option<Packets>, of| {
-            Some(sum.unwrap_or_default().plus(of))
-        });
-        let route = counted.iter().filter_map(|of| of.route).fold(None, |sum: Option<Route>, of| {
-            Some(sum.unwrap_or_default().plus(of))
-        });
+        let packets = counted
+            .iter()
+            .filter_map(|of| of.packets)
+            .fold(None, |sum: Option<Packets>, of| Some(sum.unwrap_or_default().plus(of)));
+        let route = counted
+            .iter()
+            .filter_map(|of| of.route)
+            .fold(None, |sum: Option<Route>, of| Some(sum.unwrap_or_default().plus(of)));
         Self {
             prefix: format!("{}/{}", vip.address, vip.length),
             protocol: vip.protocol_text().to_string(),

@@ -170,7 +170,8 @@ impl Answer for State {
                 text(vip.encap.map(str::to_owned)),
                 vip.on_nodes.cell(),
             ];
-            let more = [text(vip.sticky.map(|sticky| sticky.to_string())), text(vip.table_length.map(|of| of.to_string()))];
+            let more =
+                [text(vip.sticky.map(|sticky| sticky.to_string())), text(vip.table_length.map(|of| of.to_string()))];
             for server in &vip.application_servers {
                 let buckets = match server.buckets {
                     (least, most) if least == most => most.to_string(),

@@ -123,12 +123,20 @@ impl Streams<'_> {
     }
 }
 
+/// How far a stream is.
+#[derive(Default)]
+struct Position {
+    /// After this event; `None` before the first answer.
+    since: Option<AsOf>,
+    /// That it broke was told, and it has brought nothing since.
+    told: bool,
+}
+
 /// Follows one agent until nobody listens, or its pod is gone.
 async fn follow(session: Arc<Session>, node: NodeState, watch: Watch, news_tx: mpsc::Sender<News>) {
-    let mut since = None;
-    let mut told = false;
+    let mut at = Position::default();
     loop {
-        let error = match stream(&session, &node, watch, &mut since, &news_tx).await {
+        let error = match stream(&session, &node, watch, &mut at, &news_tx).await {
             Ok(()) => "the agent ended the stream".to_owned(),
             Err(error) => format!("{error:#}"),
         };
@@ -137,8 +145,8 @@ async fn follow(session: Arc<Session>, node: NodeState, watch: Watch, news_tx: m
             return;
         }
         // Once, not with every try.
-        let first = !std::mem::replace(&mut told, since.is_none());
-        if first && news_tx.send(News::Trouble(Arc::clone(&node.node), error)).await.is_err() {
+        let told = std::mem::replace(&mut at.told, true);
+        if !told && news_tx.send(News::Trouble(Arc::clone(&node.node), error)).await.is_err() {
             return;
         }
         tokio::time::sleep(AGAIN).await;
@@ -149,14 +157,14 @@ async fn stream(
     session: &Session,
     node: &NodeState,
     watch: Watch,
-    since: &mut Option<AsOf>,
+    at: &mut Position,
     news_tx: &mpsc::Sender<News>,
 ) -> anyhow::Result<()> {
     let Watch { level, log, backend, frontend, .. } = watch;
-    let request = WatchRequest { level, log, backend, frontend, names: Vec::new(), since: *since };
+    let request = WatchRequest { level, log, backend, frontend, names: Vec::new(), since: at.since };
     let mut stream = session.agent(node).await?.watch(request).await?;
     while let Some(followed) = stream.next().await? {
-        *since = Some(followed.as_of);
+        *at = Position { since: Some(followed.as_of), told: false };
         if news_tx.send(News::Followed(Arc::clone(&node.node), followed)).await.is_err() {
             return Ok(());
         }

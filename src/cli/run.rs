@@ -8,6 +8,7 @@ use kube::Api;
 
 use super::{
     Program, Status,
+    across::silence,
     ask::{answered, ask},
     backend,
     command::Command,
@@ -24,6 +25,7 @@ use super::{
 };
 use crate::{
     crd,
+    fleet::NodeState,
     k8s::{LastWriter, operator_action::last_writer},
     model::{Name, by_hand::HandChange, vip::Weight},
 };
@@ -46,11 +48,11 @@ impl Run<'_> {
             Command::Why(name) => self.why(&name).await,
             Command::Version => self.version().await,
             Command::Nodes => self.print(&Nodes::of(&self.nodes().await?)),
-            Command::Frontends => self.print(&frontend::Frontends::of(self.nodes().await?)),
+            Command::Frontends => self.print(&frontend::Frontends::of(self.reporting().await?)),
             Command::Frontend(name) => self.frontend(&name).await,
-            Command::Backends => self.print(&backend::Backends::of(self.nodes().await?)),
+            Command::Backends => self.print(&backend::Backends::of(self.reporting().await?)),
             Command::Backend(name) => self.backend(&name).await,
-            Command::HealthChecks => self.print(&HealthChecks::of(self.nodes().await?)),
+            Command::HealthChecks => self.print(&HealthChecks::of(self.reporting().await?)),
             Command::VppInfo | Command::VppLbState | Command::VppLbCounters => self.vpp(&command).await,
             Command::Watch(watch) => {
                 let output = self.output();
@@ -82,8 +84,18 @@ impl Run<'_> {
         self.flags.output.unwrap_or_default()
     }
 
-    async fn nodes(&self) -> anyhow::Result<Vec<crate::fleet::NodeState>> {
+    async fn nodes(&self) -> anyhow::Result<Vec<NodeState>> {
         self.session.nodes(self.node()).await
+    }
+
+    /// The same, where nothing can be said unless somebody reports.
+    async fn reporting(&self) -> anyhow::Result<Vec<NodeState>> {
+        let nodes = self.nodes().await?;
+        if nodes.iter().any(NodeState::reporting) {
+            return Ok(nodes);
+        }
+        let why: Vec<_> = nodes.iter().map(|node| format!("{}: {}", node.node, silence(node))).collect();
+        bail!("no node reports: {}", why.join("; "))
     }
 
     async fn name(&self, text: &str) -> Name {
@@ -120,14 +132,19 @@ impl Run<'_> {
     }
 
     async fn frontend(&self, text: &str) -> anyhow::Result<Status> {
-        let (name, nodes) = (self.name(text).await, self.nodes().await?);
+        let (name, mut nodes) = (self.name(text).await, self.reporting().await?);
         let there = nodes.iter().flat_map(|node| node.view.frontends.keys().cloned()).collect();
+        // The mirror reads what VPP has now and then; whoever asks wants the buckets of this moment.
+        let dumps = answered(ask(self.session, &reporting(&nodes), async |agent| agent.lb_state().await).await);
+        for node in &mut nodes {
+            node.dump = dumps.get(&node.node).cloned().map(Arc::new);
+        }
         let found = frontend::one::One::of(&name, nodes);
         self.print(&found.with_context(|| missing("Frontend", &name, there))?)
     }
 
     async fn backend(&self, text: &str) -> anyhow::Result<Status> {
-        let (name, nodes) = (self.name(text).await, self.nodes().await?);
+        let (name, nodes) = (self.name(text).await, self.reporting().await?);
         let there = nodes.iter().flat_map(|node| node.view.backends.keys().cloned()).collect();
         let details = answered(ask(self.session, &reporting(&nodes), async |agent| agent.backend(&name).await).await);
         let found = backend::one::One::of(&name, nodes, &details);
@@ -135,7 +152,7 @@ impl Run<'_> {
     }
 
     async fn why(&self, text: &str) -> anyhow::Result<Status> {
-        let (name, nodes) = (self.name(text).await, self.nodes().await?);
+        let (name, nodes) = (self.name(text).await, self.reporting().await?);
         let there = nodes.iter().flat_map(|node| node.view.backends.keys().cloned()).collect();
         let asked = reporting(&nodes);
         let details = ask(self.session, &asked, async |agent| agent.backend(&name).await);
@@ -187,7 +204,7 @@ impl Run<'_> {
 }
 
 /// Those of `nodes` that can be asked something.
-fn reporting(nodes: &[crate::fleet::NodeState]) -> Vec<crate::fleet::NodeState> {
+fn reporting(nodes: &[NodeState]) -> Vec<NodeState> {
     nodes.iter().filter(|node| node.reporting()).cloned().collect()
 }
 

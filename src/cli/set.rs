@@ -71,9 +71,9 @@ pub(super) async fn set(session: &Session, flags: &Flags, change: HandChange) ->
     };
     let action = OperatorAction { change, by, reason: flags.reason.clone(), force: flags.force };
     let outcome = perform(client, &action, &unserved).await?;
-    let start = Instant::now();
-    let (share, pending) = wait(handle, &action.change, outcome.generation, start + LIMIT).await;
-    Ok(Changed::new(action, outcome, share, pending, start.elapsed()))
+    let (share, pending) = wait(handle, &action.change, outcome.generation, Instant::now() + LIMIT).await;
+    let took = outcome.at.elapsed();
+    Ok(Changed::new(action, outcome, share, pending, took))
 }
 
 type Pending = BTreeMap<Arc<str>, String>;

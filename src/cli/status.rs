@@ -21,9 +21,9 @@ use super::{
 use crate::{
     fleet::{
         CountersRead, FleetHandle, NodeState,
-        survey::{Flag, Lasting, Survey, disagreeing},
+        survey::{Flag, FrontendSurvey, Lasting, Survey, disagreeing},
     },
-    model::{Name, actual::VppVip, view::View},
+    model::{Name, actual::VppVip, config::Kind, counters::VipCounters, health::BackendState, view::View},
 };
 
 /// How long nodes may disagree while a change is on its way to all of them.
@@ -45,6 +45,8 @@ pub(super) struct Status {
     standby: usize,
     vips: usize,
     backends: usize,
+    /// Backends that are up on every node that reports.
+    backends_up: usize,
     nodes: usize,
     nodes_reporting: usize,
     /// What each count counts.
@@ -157,7 +159,7 @@ fn grown(old: &CountersRead, new: &CountersRead) -> Option<Vec<VppVip>> {
     if old.heartbeat == new.heartbeat {
         return None;
     }
-    let no_server = |of: &crate::model::counters::VipCounters| of.packets.map_or(0, |packets| packets.no_server);
+    let no_server = |of: &VipCounters| of.packets.map_or(0, |packets| packets.no_server);
     let grown = new.vips.iter().filter(|(vip, of)| old.vips.get(vip).is_some_and(|old| no_server(of) > no_server(old)));
     Some(grown.map(|(vip, _)| *vip).collect())
 }
@@ -174,8 +176,12 @@ impl Status {
             _ if survey.is_fine() => Verdict::Fine,
             _ => Verdict::Problem,
         };
-        let backends: BTreeSet<_> =
-            nodes.iter().filter(|node| node.reporting()).flat_map(|node| node.view.backends.keys()).collect();
+        let mut backends: BTreeMap<&Name, bool> = BTreeMap::new();
+        for node in nodes.iter().filter(|node| node.reporting()) {
+            for (name, backend) in &node.view.backends {
+                *backends.entry(name).or_insert(true) &= node.view.backend_state(backend) == BackendState::Up;
+            }
+        }
         Self {
             status,
             vips_down: survey.count(Flag::Down),
@@ -187,6 +193,7 @@ impl Status {
             standby: survey.count(Flag::Standby),
             vips: survey.frontends.len(),
             backends: backends.len(),
+            backends_up: backends.values().filter(|up| **up).count(),
             nodes: nodes.len(),
             nodes_reporting: survey.reporting,
             findings: findings(nodes, survey),
@@ -216,7 +223,7 @@ fn findings(nodes: &[NodeState], survey: &Survey) -> Vec<Finding> {
     for flag in Flag::ALL {
         let kind = kind(flag);
         let frontends = survey.frontends.iter().filter(|(_, of)| of.flags.contains(&flag));
-        let frontend = |(name, of): (&Name, &crate::fleet::survey::FrontendSurvey)| {
+        let frontend = |(name, of): (&Name, &FrontendSurvey)| {
             let reason = of.nodes.values().map(super::frontend::reason).find(|reason| !reason.is_empty());
             let reason = reason.filter(|_| matches!(flag, Flag::Rejected | Flag::Sync));
             format!("Frontend {name}{}", reason.map_or_else(String::new, |reason| format!(": {reason}")))
@@ -225,10 +232,8 @@ fn findings(nodes: &[NodeState], survey: &Survey) -> Vec<Finding> {
         let flagged = nodes.iter().filter(|node| survey.nodes.get(&node.node).is_some_and(|of| of.contains(&flag)));
         found.extend(flagged.map(|node| Finding { kind, what: format!("node {}: {}", node.node, about(node, flag)) }));
     }
-    let others = survey
-        .rejected
-        .iter()
-        .filter(|(of, name)| *of != crate::model::config::Kind::Frontend || !survey.frontends.contains_key(name));
+    let others =
+        survey.rejected.iter().filter(|(of, name)| *of != Kind::Frontend || !survey.frontends.contains_key(name));
     found.extend(others.map(|(of, name)| Finding {
         kind: kind(Flag::Rejected),
         what: format!("{} {name}{}", of.as_str(), problem(nodes, *of, name)),
@@ -236,7 +241,7 @@ fn findings(nodes: &[NodeState], survey: &Survey) -> Vec<Finding> {
     found
 }
 
-fn problem(nodes: &[NodeState], kind: crate::model::config::Kind, name: &Name) -> String {
+fn problem(nodes: &[NodeState], kind: Kind, name: &Name) -> String {
     let of = nodes.iter().filter_map(|node| node.view.problems_of(kind, name)).flat_map(|of| of.problems.iter()).next();
     of.map_or_else(String::new, |problem| format!(": {}: {}", problem.reason, problem.message))
 }
@@ -266,17 +271,26 @@ fn about(node: &NodeState, flag: Flag) -> String {
     }
 }
 
+/// `1 node`, `2 nodes`.
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 impl Answer for Status {
     fn page(&self, _: bool, _: Timestamp) -> Page {
         let mut page = Page::default();
-        let Self { vips, backends, nodes, nodes_reporting, .. } = self;
+        let Self { backends, backends_up, nodes, nodes_reporting, .. } = self;
+        let (vips, all) = (counted(self.vips, "VIP"), counted(*nodes, "node"));
         match self.status {
             Verdict::Unknown if *nodes == 0 => page.line(Tone::Bad.paint("unknown: there are no agents to ask")),
-            Verdict::Unknown => page.line(Tone::Bad.paint(&format!("unknown: none of {nodes} nodes reports"))),
+            Verdict::Unknown => page.line(Tone::Bad.paint(&format!("unknown: none of {all} reports"))),
+            Verdict::Fine if backends == backends_up => {
+                let backends = counted(*backends, "backend");
+                page.line(Tone::Good.paint(&format!("Everything is up: {vips}, {backends} on {all}")));
+            }
             Verdict::Fine => {
-                page.line(
-                    Tone::Good.paint(&format!("Everything is up: {vips} VIPs, {backends} backends on {nodes} nodes")),
-                );
+                let up = format!("{backends_up} of {} up", counted(*backends, "backend"));
+                page.line(Tone::Good.paint(&format!("Nothing is wrong: {vips}, {up}, on {all}")));
             }
             Verdict::Problem => {
                 for (what, count, tone) in self.counts() {

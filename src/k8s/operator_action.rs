@@ -17,7 +17,7 @@ mod ownership;
 mod patch;
 mod target;
 
-use std::fmt;
+use std::{fmt, time::Instant};
 
 use jiff::Timestamp;
 use kube::Client;
@@ -56,6 +56,8 @@ pub struct Outcome {
     pub generation: i64,
     /// Whether anything was written: not where the field had that value already.
     pub written: bool,
+    /// When the API server had answered: what follows takes its time, too.
+    pub at: Instant,
     /// Whom the field was taken from.
     pub taken_from: Vec<String>,
     /// Why the Kubernetes Event could not be written, where it could not. The change holds nevertheless.
@@ -160,10 +162,12 @@ pub async fn perform(
         let (old, new) = (target.old.clone(), target.new.clone());
         if target.is_set() && taken_from.is_empty() {
             let generation = target.generation;
-            return Ok(Outcome { old, new, generation, written: false, taken_from, event_failed: None });
+            let at = Instant::now();
+            return Ok(Outcome { old, new, generation, written: false, at, taken_from, event_failed: None });
         }
-        let at = Timestamp::now();
-        let Some(written) = target.write(client, &patch::patch(action, &target, at)).await? else { continue };
+        let patch = patch::patch(action, &target, Timestamp::now());
+        let Some(written) = target.write(client, &patch).await? else { continue };
+        let at = Instant::now();
         tracing::info!(
             by = action.by,
             reason = action.reason.as_deref().unwrap_or_default(),
@@ -173,7 +177,7 @@ pub async fn perform(
             "operator-action"
         );
         let event_failed = target.publish(client, action, &written).await.err().map(|err| err.to_string());
-        return Ok(Outcome { old, new, generation: written.generation, written: true, taken_from, event_failed });
+        return Ok(Outcome { old, new, generation: written.generation, written: true, at, taken_from, event_failed });
     }
     let (kind, name) = (target::kind(&action.change), action.change.object().clone());
     Err(ActionError::Busy { kind, name })

@@ -8,6 +8,7 @@ mod chart;
 mod control_plane;
 mod crds;
 mod harness;
+mod maglevc;
 mod maglevd;
 mod node;
 mod operator_action;

@@ -75,7 +75,7 @@ impl Probing {
             last_code: last.map(|last| last.code.as_str()),
             last_at: last.map(|last| Time(last.started)),
             last_ms: last.map(|last| (last.duration.as_secs_f64() * 10_000.0).round() / 10.0),
-            last_detail: last.map(|last| last.detail.clone()).unwrap_or_default(),
+            last_detail: last.map(|last| last.detail.to_string()).unwrap_or_default(),
             counter: probing.counter,
             probes: probing.probes,
         }

@@ -18,6 +18,7 @@ mod metrics;
 mod mirror;
 mod options;
 mod store;
+pub mod survey;
 mod target;
 #[cfg(test)]
 mod tests;

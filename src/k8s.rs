@@ -19,6 +19,7 @@ pub mod crd_check;
 pub mod lease;
 pub mod notices;
 pub mod objects;
+pub mod operator_action;
 pub mod status_writer;
 pub mod watches;
 
@@ -30,16 +31,19 @@ mod kinds;
 mod ledger;
 mod listing;
 mod retry;
+mod whoami;
 
-pub use agent_pods::{AgentPod, AgentPods, PodWatch};
+pub use agent_pods::{AgentPod, AgentPods, PodWatch, SELECTOR};
 pub use client::ClientOptions;
 pub use cluster_watch::{ClusterNews, ClusterWatch, KindNews, NodeSeen, Seen, StoredStatus};
 pub use crd_check::CrdCheck;
 pub use lease::{Leadership, LeaseLoop, LeaseOptions};
 pub use listing::Listed;
 pub use notices::{Notice, Notices};
+pub use operator_action::{ActionError, LastWriter, OperatorAction, Outcome};
 pub use status_writer::{StatusWriter, WriteError};
 pub use watches::{Delays, WatchOptions, Watches};
+pub use whoami::whoami;
 
 /// What can go wrong at start-up. Later nothing here is an error for the caller: whatever the API
 /// server answers is told in the log and tried again.

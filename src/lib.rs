@@ -4,6 +4,7 @@
 //! room may use which. The binaries in `src/bin/` only parse flags and wire the rooms together.
 
 pub mod agent;
+pub mod cli;
 pub mod controller;
 pub mod crd;
 pub mod dashboard;

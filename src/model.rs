@@ -6,6 +6,7 @@
 pub mod actual;
 #[cfg(test)]
 pub(crate) mod any;
+pub mod by_hand;
 pub mod change;
 pub mod config;
 pub mod counters;

@@ -14,9 +14,9 @@ use jiff::Timestamp;
 use super::{
     actual::{Actual, ActualConf, VppVip},
     change::{Change, ConfigDelta, Fold, Hold, Problems, Report, VipState, VppInfo},
-    config::{Backend, Frontend, HealthCheck, Kind, NodeConfig, Standing},
+    config::{AdminState, Backend, Check, Frontend, HealthCheck, Kind, NodeConfig, Standing},
     event::FrontendState,
-    health::{BackendState, HealthSnapshot, ProbeCode},
+    health::{BackendHealth, BackendState, HealthSnapshot, ProbeCode},
     name::Name,
     vip::Family,
     weights::{Effective, effective},
@@ -109,17 +109,31 @@ impl View {
         effective(&frontend.pools, &self.health, |address| self.weight_in_vpp(&vip, address))
     }
 
-    /// A Backend's state now: unknown where what is known is about another address.
-    #[must_use]
-    pub fn backend_state(&self, backend: &Backend) -> BackendState {
-        let known = self.health.backends.get(&backend.name).filter(|known| known.address == backend.address);
-        known.map_or(BackendState::Unknown, |known| known.state)
-    }
-
     /// A Frontend's state now.
     #[must_use]
     pub fn frontend_state(&self, name: &Name) -> FrontendState {
         self.states.get(name).map_or(FrontendState::Unknown, |of| of.state)
+    }
+
+    /// What probing knows of a backend. The state belongs to the address: that of another one says nothing.
+    #[must_use]
+    pub fn health_of(&self, backend: &Backend) -> Option<&BackendHealth> {
+        self.health.backends.get(&backend.name).filter(|health| health.address == backend.address)
+    }
+
+    /// A backend's state as people read it: what its operator wants goes before what probes say.
+    #[must_use]
+    pub fn backend_state(&self, backend: &Backend) -> BackendState {
+        match (backend.admin_state, &backend.check) {
+            (AdminState::Paused, _) => BackendState::Paused,
+            (AdminState::Disabled, _) => BackendState::Disabled,
+            (AdminState::Enabled, Check::None) => BackendState::Up,
+            (AdminState::Enabled, _) => match self.health_of(backend).map(|health| health.state) {
+                Some(state @ (BackendState::Up | BackendState::Down)) => state,
+                // Paused or Disabled here means that probing has not caught up yet.
+                _ => BackendState::Unknown,
+            },
+        }
     }
 
     /// The problems of an object; none for one that is unknown.

@@ -28,14 +28,15 @@ use super::harness::{LIMIT, eventually, root, run, scratch};
 /// How long a sandbox may take to come up on a busy machine.
 const UP_WITHIN: Duration = Duration::from_secs(240);
 
-struct Sandbox {
-    dir: PathBuf,
+/// A running sandbox; it ends when dropped.
+pub(crate) struct Sandbox {
+    pub(crate) dir: PathBuf,
     child: Child,
     _alone: Flock<File>,
 }
 
 impl Sandbox {
-    async fn up(name: &str, more: &[&str]) -> Self {
+    pub(crate) async fn up(name: &str, more: &[&str]) -> Self {
         // Built before anything is timed.
         Assets::of_checkout(&root()).await.unwrap();
         let alone = alone().await;
@@ -61,39 +62,39 @@ impl Sandbox {
     }
 
     /// What it printed, and the ends of the agents' logs.
-    fn output(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         fs::read_to_string(self.dir.with_extension("log")).unwrap_or_default()
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap());
         kill(pid, signal).unwrap();
     }
 
-    async fn ended(&mut self) -> std::process::ExitStatus {
+    pub(crate) async fn ended(&mut self) -> std::process::ExitStatus {
         tokio::time::timeout(2 * LIMIT, self.child.wait()).await.expect("it ends").unwrap()
     }
 
-    async fn tool(&self, tool: &str, args: &[&str]) -> Output {
+    pub(crate) async fn tool(&self, tool: &str, args: &[&str]) -> Output {
         let mut command = Command::new(self.dir.join("bin").join(tool));
         command.args(args).env("KUBECONFIG", self.dir.join("kubeconfig")).env("HOME", &self.dir).current_dir(root());
         run(command.kill_on_drop(true), "").await
     }
 
-    async fn kubectl(&self, args: &[&str]) -> String {
+    pub(crate) async fn kubectl(&self, args: &[&str]) -> String {
         let output = self.tool(Tool::Kubectl.file_name(), args).await;
         assert!(output.status.success(), "kubectl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    async fn backend(&self, name: &str, mode: &str) {
+    pub(crate) async fn backend(&self, name: &str, mode: &str) {
         let dir = self.dir.display().to_string();
         let output = self.tool("maglev-sandbox", &["backend", name, mode, "--dir", &dir]).await;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// The agents' pods, one per node.
-    async fn agents(&self) -> Vec<String> {
+    pub(crate) async fn agents(&self) -> Vec<String> {
         let names = self.kubectl(&["get", "pods", "-l", "app.kubernetes.io/component=maglevd", "-o", "name"]).await;
         names.lines().map(ToOwned::to_owned).collect()
     }

@@ -66,7 +66,8 @@ async fn start(flags: &Flags, telemetry: Telemetry, stop: &CancellationToken) ->
     let (api, stats) = (&flags.vpp_api_socket, flags.vpp_stats_socket.display());
     tracing::info!(version = VERSION, commit = COMMIT, node = node_name, api = %api.display(), %stats, "maglevd-start");
 
-    let client = client::client(ClientOptions { kubeconfig: flags.kubeconfig.clone() }).await?;
+    let client =
+        client::client(ClientOptions { kubeconfig: flags.kubeconfig.clone(), ..ClientOptions::default() }).await?;
     let (allow_loopback, delays) = (flags.allow_loopback, Delays::default());
     let options = WatchOptions { node_name: node_name.clone(), allow_loopback, delays };
     let (mut watches, config_rx) = Watches::new(client, options, events.clone());

@@ -94,13 +94,21 @@ impl Directory {
         self.path.join("bin")
     }
 
-    /// Puts kubectl, helm and maglev-sandbox into `DIR/bin`.
+    /// Puts kubectl, helm and our own programs into `DIR/bin`; maglevc also as kubectl's plugin.
     pub(super) fn link_programs(&self, assets: &Assets, binaries: &Path) -> Result<(), SandboxError> {
         let bin = self.bin();
         fs::create_dir_all(&bin).map_err(SandboxError::file("create", &bin))?;
-        let programs = [assets.path(Tool::Kubectl), assets.path(Tool::Helm), binaries.join("maglev-sandbox")];
-        for program in programs {
-            let link = bin.join(program.file_name().expect("programs have names"));
+        let maglevc = binaries.join("maglevc");
+        let programs = [
+            (assets.path(Tool::Kubectl), "kubectl"),
+            (assets.path(Tool::Helm), "helm"),
+            (binaries.join("maglev-sandbox"), "maglev-sandbox"),
+            (maglevc.clone(), "maglevc"),
+            (maglevc, "kubectl-maglev"),
+        ];
+        // Whoever built the agent alone does without the command line.
+        for (program, name) in programs.into_iter().filter(|(program, _)| program.exists()) {
+            let link = bin.join(name);
             std::os::unix::fs::symlink(&program, &link).map_err(SandboxError::file("link", link))?;
         }
         Ok(())

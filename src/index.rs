@@ -1,8 +1,8 @@
 //! Custom resources in, [`Config`] and per-object problems out.
 //!
 //! ```text
-//!  HealthCheck ──▶ Backend ──▶ Frontend ──▶ claims on its address ─┐
-//!  Node, LoadBalancerConfig ───────────────────────────────────────┴▶ Config, problems, Changes
+//!  Secret, ConfigMap ──▶ HealthCheck ──▶ Backend ──▶ Frontend ──▶ claims on its address ─┐
+//!  Node, LoadBalancerConfig ─────────────────────────────────────────────────────────────┴▶ Config, problems, Changes
 //! ```
 //!
 //! `k8s` hands in every object it sees, those that do not decode included, and turns the [`Changes`]
@@ -16,6 +16,7 @@
 //! that no half-seen world is judged.
 
 mod backends;
+mod certificates;
 mod changes;
 mod claims;
 mod frontends;
@@ -38,6 +39,7 @@ use tokio::sync::watch;
 
 use self::{backends::Backends, frontends::Frontends, health_checks::HealthChecks, node::NodeState};
 pub use self::{
+    certificates::{HOLDER_KEYS, Held, Holder, HolderKind},
     changes::{Changes, ObjectProblem},
     node::Chosen,
     object::{Meta, NodeObject, Object, Stored, Unreadable},
@@ -56,6 +58,8 @@ pub struct IndexOptions {
     /// The name of the Node whose labels and addresses count; `None` for a view of all nodes, whose
     /// [`Config::node`] has the defaults. See [`Index::chosen_for`].
     pub node_name: Option<String>,
+    /// What this node lacks for probing by ICMP, as a sentence; `None` where it can.
+    pub icmp_missing: Option<String>,
 }
 
 /// How much was resolved since the start; what tests of the incremental work look at.
@@ -168,6 +172,13 @@ impl Index {
         Kind::ALL.into_iter().filter(|kind| !self.is_listed(*kind))
     }
 
+    /// The Secrets and ConfigMaps that HealthChecks refer to for certificates: to be read now and then,
+    /// and handed to [`Batch::apply_certificates`].
+    #[must_use]
+    pub fn certificates_wanted(&self) -> BTreeSet<Holder> {
+        self.health_checks.certificates_wanted()
+    }
+
     /// How much was resolved since the start.
     #[must_use]
     pub fn work(&self) -> Work {
@@ -183,7 +194,8 @@ impl Index {
         let loopback = self.options.allow_loopback;
         match object {
             Object::HealthCheck(Stored { meta, spec }) => {
-                let read = read::health_check(&meta.name, &meta.revision, spec.as_ref());
+                let read =
+                    read::health_check(&meta.name, &meta.revision, spec.as_ref(), self.options.icmp_missing.as_deref());
                 self.health_checks.apply(meta, read, first_list);
             }
             Object::Backend(Stored { meta, spec }) => {
@@ -279,6 +291,12 @@ impl Batch<'_> {
     /// Forgets a deleted object. A deleted Node stays as last seen: it is unknown, not empty.
     pub fn delete(&mut self, kind: Kind, name: &Name) {
         self.index.forget(kind, name);
+    }
+
+    /// Takes in what was read of a Secret or ConfigMap with certificates. That of one that nobody refers
+    /// to is ignored.
+    pub fn apply_certificates(&mut self, holder: &Holder, held: Held) {
+        self.index.health_checks.apply_certificates(holder, held);
     }
 
     /// Takes in a complete list of `kind`: what is not in it is gone. Objects of another kind in it

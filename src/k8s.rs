@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! API server ──list+watch──▶ kind_watch (one per kind) ──Update──▶ watches ──▶ index ──▶ Config
-//!                              │ ledger: what is listed, waiting, gone
-//!                              └─ crd_guard: is the kind really served?
+//!                              │ ledger: what is listed, waiting, gone  ▲
+//!                              └─ crd_guard: is the kind really served?  │
+//!            ──get, by name──▶ certificates of HealthChecks ─────────────┘
 //!            ──list+watch──▶ agent_pods: where the agents are
 //!            ──list+watch──▶ cluster_watch: all that the controller folds status from
 //!            ◀─────write──── status_writer, notices (Events), each with a Leadership of the lease loop
@@ -24,6 +25,7 @@ pub mod status_writer;
 pub mod watches;
 
 mod causes;
+mod certificates;
 mod crd_guard;
 mod guard;
 mod kind_watch;

@@ -16,9 +16,14 @@ use crate::{
 
 /// What makes a spec one that cannot be followed.
 const REFUSED: [Reason; 2] = [Reason::Unreadable, Reason::Invalid];
-/// What this build or this cluster cannot do about a HealthCheck.
-const UNSUPPORTED: [Reason; 3] =
-    [Reason::TypeNotSupported, Reason::CertificateRefNotSupported, Reason::MissingCapability];
+/// What this cluster cannot do about a HealthCheck.
+const UNSUPPORTED: [Reason; 5] = [
+    Reason::CertificateNotFound,
+    Reason::CertificateForbidden,
+    Reason::CertificateUnreadable,
+    Reason::CertificateUnknown,
+    Reason::MissingCapability,
+];
 
 /// The status of a HealthCheck with these problems.
 pub(super) fn health_check(

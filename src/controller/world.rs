@@ -87,7 +87,7 @@ pub(super) struct World {
 impl World {
     /// A world in which nothing is known.
     pub(super) fn new(allow_loopback: bool) -> Self {
-        let (index, config_rx) = Index::new(IndexOptions { allow_loopback, node_name: None });
+        let (index, config_rx) = Index::new(IndexOptions { allow_loopback, ..IndexOptions::default() });
         Self {
             index,
             config_rx,

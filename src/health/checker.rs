@@ -6,6 +6,7 @@
 //! there and then, so its result cannot arrive late.
 
 mod backend_loop;
+mod flight;
 mod reconcile;
 #[cfg(test)]
 mod tests;
@@ -16,11 +17,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use futures::{
-    FutureExt, StreamExt,
-    future::{LocalBoxFuture, abortable},
-    stream::FuturesUnordered,
-};
+use futures::{StreamExt, stream::FuturesUnordered};
 use jiff::SignedDuration;
 use tokio::{
     sync::watch,
@@ -36,18 +33,24 @@ use crate::model::{
     vip::Family,
 };
 
-use self::backend_loop::{BackendLoop, Flight};
+use self::{
+    backend_loop::BackendLoop,
+    flight::{Landing, Probing},
+};
 use super::{
     HealthOptions,
     complaint::Complaint,
-    lag::{Lag, PULSE},
+    lag::Lag,
     prober::{Outcome, Prober, Target},
     publisher::Publisher,
-    suspicion::Suspicion,
+    suspicion::{Cleared, Suspicion, Verdict},
 };
 
 /// The others of a family whose path became suspect are probed within this time.
 const SUSPECT_SPREAD: Duration = Duration::from_secs(1);
+
+/// So many others of the family are asked when one falls alone.
+const WITNESSES: usize = 3;
 
 /// A probe that told nothing about its backend is repeated after this time, or earlier if its
 /// cadence says so.
@@ -65,21 +68,19 @@ pub(super) struct Checker<P> {
     loops: HashMap<Name, BackendLoop>,
     /// When the next probe of each loop starts that has none under way.
     due: BTreeSet<(Instant, Name)>,
-    flights: FuturesUnordered<LocalBoxFuture<'static, Option<Landing>>>,
+    flights: FuturesUnordered<Probing>,
     paths: [Suspicion; 2],
+    /// How many backends of each family are probed.
+    probed: [usize; 2],
     /// When each path was last known to be suspect: probes that began before say nothing of a backend.
     suspect_until: [Option<Instant>; 2],
     publisher: Publisher,
     lag: Lag,
     starved: Complaint,
     unable: Complaint,
-}
-
-/// A probe that ended, unless it was dropped before.
-struct Landing {
-    name: Name,
-    elapsed: Duration,
-    outcome: Outcome,
+    limited: Complaint,
+    /// Probes that are due wait for others to end.
+    is_limited: bool,
 }
 
 /// Why the checker came back from its wait.
@@ -108,11 +109,14 @@ impl<P: Prober> Checker<P> {
             due: BTreeSet::new(),
             flights: FuturesUnordered::new(),
             paths: Default::default(),
+            probed: [0; 2],
             suspect_until: [None; 2],
             publisher: Publisher::new(snapshot_tx, events.clone(), options.clock, 0),
             lag: Lag::default(),
             starved: Complaint::default(),
             unable: Complaint::default(),
+            limited: Complaint::default(),
+            is_limited: false,
             events,
             options,
         }
@@ -146,7 +150,7 @@ impl<P: Prober> Checker<P> {
     /// When there is something to do without anything happening.
     fn wake(&self, turn: Instant) -> Option<Instant> {
         let start = self.due.first().filter(|_| self.may_start()).map(|(due, _)| *due);
-        let pulse = (!self.flights.is_empty()).then(|| turn + PULSE);
+        let pulse = (!self.flights.is_empty()).then(|| turn + self.lag.pulse());
         [start, pulse, self.publisher.due()].into_iter().flatten().min()
     }
 
@@ -177,10 +181,29 @@ impl<P: Prober> Checker<P> {
 
     fn start_due(&mut self) {
         let now = Instant::now();
-        while self.may_start() && self.due.first().is_some_and(|(due, _)| *due <= now) {
-            if let Some((_, name)) = self.due.pop_first() {
+        while self.due.first().is_some_and(|(due, _)| *due <= now) {
+            if !self.may_start() {
+                self.wait_for_others(now);
+                return;
+            }
+            if let Some((due, name)) = self.due.pop_first() {
+                self.options.metrics.start_delay.observe((now - due).as_secs_f64());
                 self.start_probe(name, now);
             }
+        }
+        self.is_limited = false;
+    }
+
+    /// As many probes as may be are under way: those that are due have their turn, the longest due
+    /// first, as others end.
+    fn wait_for_others(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.is_limited, true) {
+            return;
+        }
+        self.options.metrics.limited.inc();
+        if let Some(unsaid) = self.limited.raise(now) {
+            let limit = self.options.max_in_flight;
+            tracing::warn!(limit, unsaid, "probes wait: as many as this process may have are under way");
         }
     }
 
@@ -192,13 +215,9 @@ impl<P: Prober> Checker<P> {
         let source = config.node.probe.source(of.family());
         self.events.emit_probe(|| Event::ProbeStart { backend: name.clone(), kind });
         let probe = self.prober.probe(Target { address: of.backend.address, source, check });
-        let (probe, abort) = abortable(probe);
-        of.flight = Some(Flight { abort, mark: self.lag.mark(now), started: now });
-        let landing = async move {
-            let outcome = probe.await.ok()?;
-            Some(Landing { name, elapsed: now.elapsed(), outcome })
-        };
-        self.flights.push(landing.boxed_local());
+        let (probing, flight) = flight::begin(name, probe, now, self.lag.mark(now));
+        of.flight = Some(flight);
+        self.flights.push(probing);
     }
 
     /// Takes a result in. One that was dropped never gets here, so it is the current probe's.
@@ -216,7 +235,9 @@ impl<P: Prober> Checker<P> {
                 let delay = cadence(of).min(RETRY);
                 self.schedule(&name, now, delay, now);
             }
-            Outcome::Answer { code, .. } if !code.is_success() && self.lag.spoiled(flight.mark, check.timeout, now) => {
+            Outcome::Answer { code, .. }
+                if may_be_own_fault(code) && self.lag.spoiled(flight.mark, check.timeout, now) =>
+            {
                 self.options.metrics.discarded.inc();
                 if let Some(unsaid) = self.starved.raise(now) {
                     tracing::warn!(backend = %name, %code, unsaid, "a failed probe is discarded: this process got too little time");
@@ -226,7 +247,10 @@ impl<P: Prober> Checker<P> {
             }
             Outcome::Answer { code, detail } => {
                 let kind = check.probe.type_name();
-                self.options.metrics.duration.with_label_values(&[kind]).observe(elapsed.as_secs_f64());
+                if let Some(tally) = &of.tally {
+                    tally.duration.observe(elapsed.as_secs_f64());
+                    tally.counts.add(code);
+                }
                 tracing::trace!(backend = %name, %code, %detail, "probe");
                 self.events.emit_probe(|| Event::ProbeDone { backend: name.clone(), kind, code, duration: elapsed });
                 self.count(&name, code, flight.started, now);
@@ -247,41 +271,60 @@ impl<P: Prober> Checker<P> {
         let Some(of) = self.loops.get_mut(name) else { return };
         let family = of.family();
         let path = &mut self.paths[index(family)];
-        let (mut begins, mut ends) = (false, false);
+        let (mut verdict, mut cleared) = (Verdict::Missed, Cleared::Nothing);
         if code.is_success() {
             of.first_miss = None;
-            ends = path.succeed();
-            if ends {
-                self.suspect_until[index(family)] = Some(now);
-            }
+            cleared = path.succeed();
         } else {
             path.miss(name);
             let since = *of.first_miss.get_or_insert(path.successes());
-            begins = of.machine.is_about_to_fall() && fail_open && path.begin(since);
+            if fail_open {
+                let others = self.probed[index(family)] > 1;
+                verdict = path.judge(of.machine.is_about_to_fall().then_some(since), others);
+            }
+        }
+        if cleared != Cleared::Nothing {
+            self.suspect_until[index(family)] = Some(now);
         }
         let began_before = self.suspect_until[index(family)].is_some_and(|until| started < until);
-        of.observe(code.is_success(), path.is_active() || began_before);
+        of.observe(code.is_success(), path.is_doubtful() || began_before);
         // The suspicion is told before the fall that it is about, and leaves in the same batch.
+        let (begins, ends) = (verdict == Verdict::Begins, cleared == Cleared::Suspicion);
         if begins || ends {
             self.publisher.suspect(family, begins);
         }
         self.publisher.note(name, &of.finding(Some(code)));
-        // Whether it is the path that fails, and then who is down in truth, is to be known soon.
-        if begins || ends {
-            self.probe_family(family, now);
+        match (verdict, cleared) {
+            // Whether it is the path that fails, and then who is down in truth, is to be known soon.
+            (Verdict::Begins, _) | (_, Cleared::Suspicion) => self.probe_family(family, now),
+            (Verdict::Asks, _) => self.probe_soon(family, now, WITNESSES, |of| !of.is_in_doubt()),
+            (_, Cleared::Question) => self.probe_soon(family, now, usize::MAX, |of| of.is_in_doubt()),
+            (Verdict::Missed, Cleared::Nothing) => {}
         }
     }
 
-    /// Probes every backend of `family` soon.
+    /// Probes every backend of `family` soon, but not all at once.
     fn probe_family(&mut self, family: Family, now: Instant) {
-        for (name, of) in &mut self.loops {
+        for name in self.waiting(family, usize::MAX, |_| true) {
             let soon = now + SUSPECT_SPREAD.mul_f64(self.rng.f64());
-            if let Some(due) = of.due.filter(|due| of.family() == family && *due > soon) {
-                self.due.remove(&(due, name.clone()));
-                self.due.insert((soon, name.clone()));
-                of.due = Some(soon);
+            if self.loops.get(&name).and_then(|of| of.due).is_some_and(|due| due > soon) {
+                self.schedule_at(&name, soon);
             }
         }
+    }
+
+    /// Probes at most so many backends of `family` at once: the next ones in turn of those that `which`
+    /// chooses. One that is being probed answers anyway.
+    fn probe_soon(&mut self, family: Family, now: Instant, most: usize, which: impl Fn(&BackendLoop) -> bool) {
+        for name in self.waiting(family, most, which) {
+            self.schedule_at(&name, now);
+        }
+    }
+
+    /// Who of `family` waits for its next probe, in turn.
+    fn waiting(&self, family: Family, most: usize, which: impl Fn(&BackendLoop) -> bool) -> Vec<Name> {
+        let wanted = |name: &Name| self.loops.get(name).is_some_and(|of| of.family() == family && which(of));
+        self.due.iter().map(|(_, name)| name).filter(|name| wanted(name)).take(most).cloned().collect()
     }
 
     /// Has the next probe of `name` start `delay` ± 10 % after `from`, or now if that is past.
@@ -297,6 +340,12 @@ impl<P: Prober> Checker<P> {
         }
         self.due.insert((at, name.clone()));
     }
+}
+
+/// Whether a result can come from this process having got too little time. That a connection was
+/// refused is told by the other end, or by the path, however late it is heard.
+fn may_be_own_fault(code: ProbeCode) -> bool {
+    !code.is_success() && code != ProbeCode::L4Connection
 }
 
 fn index(family: Family) -> usize {

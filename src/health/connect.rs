@@ -13,15 +13,28 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::model::health::ProbeCode;
 
-use super::prober::{Outcome, Target};
+use super::{
+    prober::{Outcome, Target},
+    progress::Progress,
+};
 
 /// Connects to `port` of the target, from its source address if it names one.
 ///
 /// # Errors
 /// `L4CON` where the backend or the path refuses; `NotProbed` where this node could not try.
-pub(super) async fn connect(target: &Target, port: u16) -> Result<TcpStream, Outcome> {
+pub(super) async fn connect(target: &Target, port: u16, progress: &Progress<'_>) -> Result<TcpStream, Outcome> {
     let socket = open(target).map_err(|error| Outcome::not_probed(format!("cannot open a socket: {error}")))?;
-    socket.connect(SocketAddr::new(target.address, port)).await.map_err(|error| refused(&error))
+    let address = SocketAddr::new(target.address, port);
+    progress.tell(|| match target.source {
+        Some(source) => format!("connecting to {address} from {source}"),
+        None => format!("connecting to {address}"),
+    });
+    let stream = socket.connect(address).await.map_err(|error| refused("connect", &error))?;
+    progress.tell(|| match stream.local_addr() {
+        Ok(local) => format!("connected, from {local}"),
+        Err(_) => "connected".to_owned(),
+    });
+    Ok(stream)
 }
 
 fn open(target: &Target) -> io::Result<TcpSocket> {
@@ -43,7 +56,8 @@ fn bind(socket: &TcpSocket, source: IpAddr) -> io::Result<()> {
     socket.bind(SocketAddr::new(source, 0))
 }
 
-fn refused(error: &io::Error) -> Outcome {
+/// What it means that this node could not `what`: `L4CON`, or nothing where it is its own fault.
+pub(super) fn refused(what: &str, error: &io::Error) -> Outcome {
     let errno = error.raw_os_error().map(Errno::from_raw);
     let own = matches!(
         errno,
@@ -58,8 +72,8 @@ fn refused(error: &io::Error) -> Outcome {
         )
     );
     if own {
-        Outcome::not_probed(format!("cannot connect from this node: {error}"))
+        Outcome::not_probed(format!("cannot {what} from this node: {error}"))
     } else {
-        Outcome::answer(ProbeCode::L4Connection, format!("cannot connect: {error}"))
+        Outcome::answer(ProbeCode::L4Connection, format!("cannot {what}: {error}"))
     }
 }

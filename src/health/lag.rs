@@ -1,22 +1,32 @@
 //! How much time this thread did not get: a starved or paused process must not mark anything down.
 //!
-//! The checker wakes at least every [`PULSE`] while probes are under way. How late it wakes is time
-//! that the probes did not get either, though their timeouts ran on.
+//! The checker wakes at least every *pulse* while probes are under way. How late it wakes is time
+//! that the probes did not get either, though their timeouts ran on. Of a process that is stopped
+//! and continued in turns, what is lost within a pulse is not seen: so the pulse is short beside the
+//! shortest timeout, and in that many turns of any length a probe is done.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The longest sleep of the checker while probes are under way.
-pub(super) const PULSE: Duration = Duration::from_millis(50);
+/// The longest and the shortest sleep of the checker while probes are under way.
+const LONGEST_PULSE: Duration = Duration::from_millis(50);
+const SHORTEST_PULSE: Duration = Duration::from_millis(2);
 
 /// Lateness that any timer has.
 const NOISE: Duration = Duration::from_millis(5);
 
 /// Adds up the time that the thread did not get.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lag {
     total: Duration,
+    pulse: Duration,
+}
+
+impl Default for Lag {
+    fn default() -> Self {
+        Self { total: Duration::ZERO, pulse: LONGEST_PULSE }
+    }
 }
 
 /// A moment's reading of [`Lag`].
@@ -27,10 +37,20 @@ pub(super) struct Mark {
 }
 
 impl Lag {
+    /// No probe has a shorter timeout than this.
+    pub(super) fn watch(&mut self, shortest_timeout: Duration) {
+        self.pulse = (shortest_timeout / 10).clamp(SHORTEST_PULSE, LONGEST_PULSE);
+    }
+
+    /// The longest sleep of the checker while probes are under way.
+    pub(super) fn pulse(&self) -> Duration {
+        self.pulse
+    }
+
     /// The checker wanted to wake at `wanted` and woke at `now`.
     pub(super) fn woke(&mut self, wanted: Instant, now: Instant) {
         let late = now.saturating_duration_since(wanted);
-        if late > NOISE {
+        if late > NOISE.min(self.pulse) {
             self.total += late;
         }
     }
@@ -68,6 +88,16 @@ mod tests {
         // The thread stood still for 300 ms of its second, though its timer was punctual.
         lag.woke(start + 1100 * MS, start + 1400 * MS);
         assert!(lag.spoiled(mark, 1000 * MS, start + 2001 * MS));
+    }
+
+    #[test]
+    fn the_pulse_is_a_tenth_of_the_shortest_timeout_within_limits() {
+        let mut lag = Lag::default();
+        assert_eq!(lag.pulse(), 50 * MS);
+        for (timeout, pulse) in [(1000, 50), (400, 40), (100, 10), (10, 2), (60_000, 50)] {
+            lag.watch(timeout * MS);
+            assert_eq!(lag.pulse(), pulse * MS);
+        }
     }
 
     #[test]

@@ -1,21 +1,45 @@
-//! What the health room counts.
+//! What the health room counts. Nothing here locks or allocates for a probe: handles are taken when a
+//! loop begins, and a probe adds to atomics.
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounter, Registry};
+mod totals;
+
+use std::sync::Arc;
+
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, Registry};
+
+pub(super) use self::totals::Counts;
+use self::totals::Totals;
+use crate::model::name::Name;
+
+/// Of probes: from a refusal on loopback to the longest timeout.
+const DURATIONS: [f64; 16] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+/// Of starts: tokio's timers have a millisecond.
+const DELAYS: [f64; 15] =
+    [0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
 /// The health room's metrics. A clone counts into the same series.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    pub(super) duration: HistogramVec,
+    duration: HistogramVec,
+    totals: Totals,
+    pub(super) start_delay: Histogram,
     pub(super) discarded: IntCounter,
     pub(super) not_probed: IntCounter,
+    pub(super) limited: IntCounter,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
+        const VALID: &str = "the name is a valid metric name";
         let duration = HistogramOpts::new("maglev_probe_duration_seconds", "How long probes took, by type.");
-        let counter = |name, help| IntCounter::new(name, help).expect("the name is a valid metric name");
+        let delay = HistogramOpts::new("maglev_probe_start_delay_seconds", "How late probes began.");
+        let counter = |name, help| IntCounter::new(name, help).expect(VALID);
         Self {
-            duration: HistogramVec::new(duration, &["type"]).expect("the name is a valid metric name"),
+            duration: HistogramVec::new(duration.buckets(DURATIONS.to_vec()), &["type"]).expect(VALID),
+            totals: Totals::new(),
+            start_delay: Histogram::with_opts(delay.buckets(DELAYS.to_vec())).expect(VALID),
             discarded: counter(
                 "maglev_probe_discarded_total",
                 "Failed probes that did not count because this process was starved or paused meanwhile.",
@@ -23,6 +47,10 @@ impl Default for Metrics {
             not_probed: counter(
                 "maglev_probe_not_sent_total",
                 "Probes that this node could not send, for want of a descriptor, a port or the source address.",
+            ),
+            limited: counter(
+                "maglev_probe_limit_total",
+                "Times that due probes had to wait because as many as this process has descriptors for were under way.",
             ),
         }
     }
@@ -35,7 +63,29 @@ impl Metrics {
     /// One of the names is taken.
     pub fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
         registry.register(Box::new(self.duration.clone()))?;
+        registry.register(Box::new(self.totals.clone()))?;
+        registry.register(Box::new(self.start_delay.clone()))?;
         registry.register(Box::new(self.discarded.clone()))?;
-        registry.register(Box::new(self.not_probed.clone()))
+        registry.register(Box::new(self.not_probed.clone()))?;
+        registry.register(Box::new(self.limited.clone()))
     }
+
+    /// Where the probes of `backend` by a check of type `kind` are counted from now on. What was
+    /// counted of another type is forgotten.
+    pub(super) fn track(&self, backend: &Name, kind: &'static str) -> Tally {
+        let counts = self.totals.track(backend, kind);
+        Tally { duration: self.duration.with_label_values(&[kind]), counts }
+    }
+
+    /// Forgets the series of a backend that is gone, or is not probed any more.
+    pub(super) fn forget(&self, backend: &Name) {
+        self.totals.forget(backend);
+    }
+}
+
+/// Where the probes of one backend are counted.
+#[derive(Clone, Debug)]
+pub(super) struct Tally {
+    pub(super) duration: Histogram,
+    pub(super) counts: Arc<Counts>,
 }

@@ -1,7 +1,7 @@
 //! The prober that really sends something: prepares each HealthCheck once, and times every probe.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     collections::HashMap,
     rc::Rc,
     sync::{Arc, Weak},
@@ -17,9 +17,12 @@ use crate::model::{
 };
 
 use super::{
+    probe_grpc::GrpcProbe,
     probe_http::HttpProbe,
+    probe_icmp::IcmpProbe,
     probe_tcp::TcpProbe,
     prober::{Outcome, Prober, Target},
+    progress::{Narrator, Progress},
     tls,
 };
 
@@ -28,6 +31,7 @@ use super::{
 pub struct Network {
     user_agent: String,
     roots: Arc<RootCertStore>,
+    icmp: Rc<IcmpProbe>,
     prepared: RefCell<HashMap<*const HealthCheck, Entry>>,
 }
 
@@ -42,21 +46,12 @@ struct Entry {
 /// What can be made once per HealthCheck: requests, regular expressions, TLS settings.
 #[derive(Debug)]
 enum Prepared {
+    Icmp(Rc<IcmpProbe>),
     Tcp(TcpProbe),
     Http(Box<HttpProbe>),
+    Grpc(Box<GrpcProbe>),
     /// It cannot be sent, and why.
     Impossible(String),
-}
-
-/// How far a probe is: the code it has if its time is up now.
-#[derive(Debug)]
-pub(super) struct Stage(Cell<ProbeCode>);
-
-impl Stage {
-    /// The probe goes on with what times out as `code`.
-    pub(super) fn enter(&self, code: ProbeCode) {
-        self.0.set(code);
-    }
 }
 
 impl Network {
@@ -69,7 +64,8 @@ impl Network {
     /// Trusts `roots` only.
     #[must_use]
     pub fn with_roots(version: &str, roots: RootCertStore) -> Self {
-        Self { user_agent: format!("maglevd/{version}"), roots: Arc::new(roots), prepared: RefCell::default() }
+        let user_agent = format!("maglevd/{version}");
+        Self { user_agent, roots: Arc::new(roots), icmp: Rc::default(), prepared: RefCell::default() }
     }
 
     fn prepared(&self, check: &Arc<HealthCheck>) -> Rc<Prepared> {
@@ -88,7 +84,11 @@ impl Network {
             Probe::Tcp { port, tls } => TcpProbe::new(*port, tls.as_ref(), &self.roots).map(Prepared::Tcp),
             Probe::Http { port, http, tls } => HttpProbe::new(*port, http, tls.as_ref(), &self.roots, &self.user_agent)
                 .map(|http| Prepared::Http(Box::new(http))),
-            Probe::Icmp | Probe::Grpc { .. } => Err(format!("{} is not probed by this build", check.probe.type_name())),
+            Probe::Grpc { port, service, tls } => {
+                GrpcProbe::new(*port, service, tls.as_ref(), &self.roots, &self.user_agent)
+                    .map(|grpc| Prepared::Grpc(Box::new(grpc)))
+            }
+            Probe::Icmp => Ok(Prepared::Icmp(Rc::clone(&self.icmp))),
         }
         .unwrap_or_else(Prepared::Impossible)
     }
@@ -97,22 +97,32 @@ impl Network {
 impl Prober for Network {
     fn probe(&self, target: Target) -> LocalBoxFuture<'static, Outcome> {
         let prepared = self.prepared(&target.check);
-        async move {
-            let stage = Stage(Cell::new(ProbeCode::L4Timeout));
-            match timeout(target.check.timeout, prepared.run(&target, &stage)).await {
-                Ok(Ok(outcome) | Err(outcome)) => outcome,
-                Err(_) => timed_out(stage.0.get(), &target),
-            }
-        }
-        .boxed_local()
+        async move { prepared.run_in_time(&target, None).await }.boxed_local()
+    }
+}
+
+impl Network {
+    /// Sends one probe and has `narrator` told of each step.
+    pub async fn explain(&self, target: Target, narrator: &Narrator) -> Outcome {
+        self.prepared(&target.check).run_in_time(&target, Some(narrator)).await
     }
 }
 
 impl Prepared {
-    async fn run(&self, target: &Target, stage: &Stage) -> Result<Outcome, Outcome> {
+    async fn run_in_time(&self, target: &Target, narrator: Option<&Narrator>) -> Outcome {
+        let progress = Progress::new(narrator);
+        match timeout(target.check.timeout, self.run(target, &progress)).await {
+            Ok(Ok(outcome) | Err(outcome)) => outcome,
+            Err(_) => timed_out(progress.timeout_code(), target),
+        }
+    }
+
+    async fn run(&self, target: &Target, progress: &Progress<'_>) -> Result<Outcome, Outcome> {
         match self {
-            Self::Tcp(tcp) => tcp.run(target, stage).await,
-            Self::Http(http) => http.run(target, stage).await,
+            Self::Icmp(icmp) => icmp.run(target, progress).await,
+            Self::Tcp(tcp) => tcp.run(target, progress).await,
+            Self::Http(http) => http.run(target, progress).await,
+            Self::Grpc(grpc) => grpc.run(target, progress).await,
             Self::Impossible(why) => Err(Outcome::not_probed(why.clone())),
         }
     }
@@ -120,6 +130,7 @@ impl Prepared {
 
 fn timed_out(code: ProbeCode, target: &Target) -> Outcome {
     let missing = match code {
+        ProbeCode::L4Timeout if target.check.probe == Probe::Icmp => "no echo reply",
         ProbeCode::L4Timeout => "no connection",
         ProbeCode::L6Timeout => "TLS handshake not finished",
         _ => "no complete response",

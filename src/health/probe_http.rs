@@ -1,12 +1,10 @@
-//! HTTP/1.1, over TLS for HTTPS: one request, then the status and perhaps the first of the body.
+//! HTTP/1.1 in plain text; over TLS for HTTPS, and there HTTP/2 where the server prefers it (ALPN). One
+//! request, then the status and perhaps the first of the body.
 //!
 //! Redirects are not followed; the body is not read unless something is expected of it. No sentence
 //! made here holds a header's value.
 
 use std::{
-    convert::Infallible,
-    error::Error,
-    fmt::Write as _,
     net::{IpAddr, SocketAddr},
     num::NonZeroU16,
     sync::Arc,
@@ -19,11 +17,9 @@ use http::{
     uri::PathAndQuery,
 };
 use http_body_util::{BodyExt, Empty};
-use hyper::{body::Incoming, client::conn::http1};
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
 use regex::bytes::Regex;
 use rustls::RootCertStore;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::model::{
     config::{Http, HttpMethod, StatusRange, Tls},
@@ -32,9 +28,10 @@ use crate::model::{
 
 use super::{
     connect::connect,
-    network::Stage,
+    exchange::{invalid, over_http1, over_http2},
     prober::{Outcome, Target},
-    tls::TlsClient,
+    progress::Progress,
+    tls::{HTTP_1, HTTP_2, Secured, TlsClient},
 };
 
 /// How much of a body `expectedBody` looks at.
@@ -46,7 +43,7 @@ pub(super) struct HttpProbe {
     port: NonZeroU16,
     tls: Option<TlsClient>,
     method: Method,
-    uri: Uri,
+    path: PathAndQuery,
     /// All but `Host` where that follows from the backend's address.
     headers: HeaderMap,
     expected_statuses: Vec<StatusRange>,
@@ -69,12 +66,12 @@ impl HttpProbe {
         let expected_body = http.expected_body.as_deref().map(Regex::new).transpose();
         Ok(Self {
             port,
-            tls: tls.map(|tls| TlsClient::new(tls, name, &[b"http/1.1"], roots)).transpose()?,
+            tls: tls.map(|tls| TlsClient::new(tls, name, &[HTTP_2, HTTP_1], roots)).transpose()?,
             method: match http.method {
                 HttpMethod::Get => Method::GET,
                 HttpMethod::Head => Method::HEAD,
             },
-            uri: http.path.parse::<PathAndQuery>().map_err(|error| format!("path {:?}: {error}", http.path))?.into(),
+            path: http.path.parse().map_err(|error| format!("path {:?}: {error}", http.path))?,
             headers: headers(http, user_agent)?,
             expected_statuses: http.expected_statuses.clone(),
             expected_body: expected_body.map_err(|error| format!("expectedBody: {error}"))?,
@@ -85,67 +82,85 @@ impl HttpProbe {
     ///
     /// # Errors
     /// How it failed.
-    pub(super) async fn run(&self, target: &Target, stage: &Stage) -> Result<Outcome, Outcome> {
-        let request = self.request(target.address);
-        let stream = connect(target, self.port.get()).await?;
-        match &self.tls {
-            None => {
-                // Reset when done, not closed: nothing lingers, here or there.
-                let _ = stream.set_zero_linger();
-                stage.enter(ProbeCode::L7Timeout);
-                self.exchange(stream, request).await
-            }
-            Some(tls) => {
-                let stream = tls.handshake(stream, target.address, stage).await?;
-                stage.enter(ProbeCode::L7Timeout);
-                self.exchange(stream, request).await
-            }
-        }
+    pub(super) async fn run(&self, target: &Target, progress: &Progress<'_>) -> Result<Outcome, Outcome> {
+        let stream = connect(target, self.port.get(), progress).await?;
+        let judge = async |response| self.judge(response, progress).await;
+        let Some(tls) = &self.tls else {
+            // Reset when done, not closed: nothing lingers, here or there.
+            let _ = stream.set_zero_linger();
+            progress.enter(ProbeCode::L7Timeout);
+            let request = self.request_http1(target.address)?;
+            progress.tell(|| self.describe(&request, "HTTP/1.1"));
+            return over_http1(stream, request, judge).await;
+        };
+        let stream = tls.handshake(stream, target.address, progress).await?;
+        progress.enter(ProbeCode::L7Timeout);
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP_2);
+        let (stream, fault) = Secured::new(stream);
+        let ended = if is_http2 {
+            let request = self.request_http2(target.address)?;
+            progress.tell(|| self.describe(&request, "HTTP/2"));
+            over_http2(stream, request, judge).await
+        } else {
+            let request = self.request_http1(target.address)?;
+            progress.tell(|| self.describe(&request, "HTTP/1.1"));
+            over_http1(stream, request, judge).await
+        };
+        fault.blame(ended)
     }
 
-    fn request(&self, address: IpAddr) -> Request<Empty<Bytes>> {
-        let mut request = Request::new(Empty::new());
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.headers.clone();
+    /// As HTTP/1.1 has it: the path, and who is meant in `Host`.
+    fn request_http1(&self, address: IpAddr) -> Result<Request<Empty<Bytes>>, Outcome> {
+        let mut request = self.request(self.path.clone().into());
+        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         if !request.headers().contains_key(HOST) {
-            let default_port = if self.tls.is_some() { 443 } else { 80 };
-            let host = authority(address, self.port.get(), default_port);
-            let host = HeaderValue::try_from(host).expect("an address and a port are visible ASCII");
+            let host = HeaderValue::try_from(self.own_authority(address)).map_err(impossible)?;
             request.headers_mut().insert(HOST, host);
         }
+        Ok(request)
+    }
+
+    /// As HTTP/2 has it: who is meant is part of the URI.
+    fn request_http2(&self, address: IpAddr) -> Result<Request<Empty<Bytes>>, Outcome> {
+        let host = self.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let authority = host.map_or_else(|| self.own_authority(address), str::to_owned);
+        let uri = Uri::builder().scheme("https").authority(authority).path_and_query(self.path.clone());
+        let mut request = self.request(uri.build().map_err(impossible)?);
+        request.headers_mut().remove(HOST);
+        Ok(request)
+    }
+
+    fn request(&self, uri: Uri) -> Request<Empty<Bytes>> {
+        let mut request = Request::new(Empty::new());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = uri;
+        *request.headers_mut() = self.headers.clone();
         request
     }
 
-    async fn exchange<S>(&self, stream: S, request: Request<Empty<Bytes>>) -> Result<Outcome, Outcome>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + 'static,
-    {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(invalid)?;
-        let answer = async {
-            let response = sender.send_request(request).await.map_err(invalid)?;
-            self.judge(response).await
-        };
-        // The connection only has to be driven: whatever ends it, the answer tells.
-        let drive = async {
-            let _ = connection.await;
-            std::future::pending::<Infallible>().await
-        };
-        tokio::select! {
-            biased;
-            answer = answer => answer,
-            never = drive => match never {},
-        }
+    /// The backend's address and port as an authority.
+    fn own_authority(&self, address: IpAddr) -> String {
+        authority(address, self.port.get(), if self.tls.is_some() { 443 } else { 80 })
     }
 
-    async fn judge(&self, response: http::Response<Incoming>) -> Result<Outcome, Outcome> {
+    /// The request in words; of the headers only the names, for the values may be secrets.
+    fn describe(&self, request: &Request<Empty<Bytes>>, version: &str) -> String {
+        let names: Vec<_> = request.headers().keys().map(HeaderName::as_str).collect();
+        let host = request.uri().authority().map(ToString::to_string);
+        let host = host.or_else(|| Some(request.headers().get(HOST)?.to_str().ok()?.to_owned())).unwrap_or_default();
+        format!("sent {} {} to host {host} over {version}, with headers {}", self.method, self.path, names.join(", "))
+    }
+
+    async fn judge(&self, response: http::Response<Incoming>, progress: &Progress<'_>) -> Result<Outcome, Outcome> {
         let status = response.status().as_u16();
+        progress.tell(|| format!("received status {status} over {:?}", response.version()));
         if !self.expected_statuses.iter().any(|range| (range.from..=range.to).contains(&status)) {
             let expected = ranges(&self.expected_statuses);
             return Err(Outcome::answer(ProbeCode::L7Status, format!("status {status}, expected {expected}")));
         }
         if let Some(expected) = &self.expected_body {
             let body = beginning(response.into_body()).await?;
+            progress.tell(|| format!("read {} bytes of the body", body.len()));
             if !expected.is_match(&body) {
                 let detail = format!("status {status}, expectedBody not found in the first {} bytes", body.len());
                 return Err(Outcome::answer(ProbeCode::L7Response, detail));
@@ -182,7 +197,6 @@ fn headers(http: &Http, user_agent: &str) -> Result<HeaderMap, String> {
         add(HOST, host)?;
     }
     add(USER_AGENT, user_agent)?;
-    add(CONNECTION, "close")?;
     for (name, value) in &http.headers {
         add(name.parse().map_err(|_| format!("header {name:?}: the name is not valid"))?, value)?;
     }
@@ -216,16 +230,10 @@ fn ranges(ranges: &[StatusRange]) -> String {
     ranges.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
-/// What was received is no HTTP response.
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-fn invalid(error: hyper::Error) -> Outcome {
-    let mut detail = format!("no valid HTTP response: {error}");
-    let mut source = error.source();
-    while let Some(error) = source {
-        let _ = write!(detail, ": {error}");
-        source = error.source();
-    }
-    Outcome::answer(ProbeCode::L7Response, detail)
+/// It cannot be put into a request; what was read from the HealthCheck is checked so far that this
+/// does not happen.
+fn impossible(error: impl std::fmt::Display) -> Outcome {
+    Outcome::not_probed(format!("no request can be made: {error}"))
 }
 
 #[cfg(test)]

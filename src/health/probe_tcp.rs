@@ -10,8 +10,8 @@ use crate::model::{config::Tls, health::ProbeCode};
 
 use super::{
     connect::connect,
-    network::Stage,
     prober::{Outcome, Target},
+    progress::Progress,
     tls::TlsClient,
 };
 
@@ -35,15 +35,15 @@ impl TcpProbe {
     ///
     /// # Errors
     /// How it failed.
-    pub(super) async fn run(&self, target: &Target, stage: &Stage) -> Result<Outcome, Outcome> {
-        let stream = connect(target, self.port.get()).await?;
+    pub(super) async fn run(&self, target: &Target, progress: &Progress<'_>) -> Result<Outcome, Outcome> {
+        let stream = connect(target, self.port.get(), progress).await?;
         let Some(tls) = &self.tls else {
             // Reset, not closed: nothing lingers, here or there. That it cannot be set costs a port
             // for a minute and says nothing about the backend.
             let _ = stream.set_zero_linger();
             return Ok(Outcome::answer(ProbeCode::L4Ok, "connected"));
         };
-        let mut stream = tls.handshake(stream, target.address, stage).await?;
+        let mut stream = tls.handshake(stream, target.address, progress).await?;
         // Says goodbye if the socket takes it at once, which it does.
         let _ = stream.shutdown().now_or_never();
         Ok(Outcome::answer(ProbeCode::L6Ok, "TLS handshake done"))

@@ -6,28 +6,60 @@ use std::collections::HashSet;
 use crate::model::name::Name;
 
 /// A count of the family's successes, by which a backend remembers when its misses began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Successes(u64);
 
 /// What is known about one family's probe path.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Suspicion {
     successes: Successes,
     /// The backends that missed since the family's last success.
     missed: HashSet<Name>,
-    active: bool,
+    stage: Stage,
 }
 
-impl Default for Suspicion {
-    fn default() -> Self {
-        Self { successes: Successes(0), missed: HashSet::new(), active: false }
-    }
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// Nothing speaks against the path.
+    #[default]
+    Clear,
+    /// One backend fell alone while nothing succeeded: others are asked whether it is the path.
+    Asking,
+    /// The path is suspect.
+    Suspect,
+}
+
+/// What it means that a backend missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It missed, and that is all.
+    Missed,
+    /// Others have to be probed before it is known whether it is the backend or the path.
+    Asks,
+    /// The path is suspect from now on.
+    Begins,
+}
+
+/// What a success ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cleared {
+    /// Nothing: the path was clear.
+    Nothing,
+    /// The question whether it is the path.
+    Question,
+    /// The suspicion.
+    Suspicion,
 }
 
 impl Suspicion {
     /// Whether the path is suspect.
     pub(super) fn is_active(&self) -> bool {
-        self.active
+        self.stage == Stage::Suspect
+    }
+
+    /// Whether what falls now may fall because of the path.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.stage != Stage::Clear
     }
 
     /// The count, for a backend whose misses begin.
@@ -35,14 +67,18 @@ impl Suspicion {
         self.successes
     }
 
-    /// A probe of the family succeeded. True if that ends the suspicion.
-    pub(super) fn succeed(&mut self) -> bool {
+    /// A probe of the family succeeded.
+    pub(super) fn succeed(&mut self) -> Cleared {
         self.successes.0 += 1;
         self.missed.clear();
-        self.end()
+        match std::mem::take(&mut self.stage) {
+            Stage::Clear => Cleared::Nothing,
+            Stage::Asking => Cleared::Question,
+            Stage::Suspect => Cleared::Suspicion,
+        }
     }
 
-    /// `name` missed.
+    /// `name` missed, whatever that means.
     pub(super) fn miss(&mut self, name: &Name) {
         if !self.missed.contains(name) {
             self.missed.insert(name.clone());
@@ -54,20 +90,31 @@ impl Suspicion {
         self.missed.remove(name);
     }
 
-    /// A backend is about to fall whose misses began at `since`. True if that begins the suspicion:
-    /// since then no probe of the family has succeeded, and at least two backends have missed.
+    /// What the last miss means. `falling` is where the successes stood at the first miss of a backend
+    /// that is about to fall; `others` tells whether another backend of the family is probed.
     ///
-    /// Misses are counted since the family's last success, which is at or before `since`: a backend
-    /// with `fall: 1`, or one still unknown, falls with its first miss.
-    pub(super) fn begin(&mut self, since: Successes) -> bool {
-        let begins = !self.active && since == self.successes && self.missed.len() >= 2;
-        self.active |= begins;
-        begins
+    /// The suspicion begins with a backend about to fall since whose first miss no probe of the family
+    /// has succeeded and at least two backends have missed. Misses are counted since the family's last
+    /// success, which is at or before that: a backend with `fall: 1`, or one still unknown, falls with
+    /// its first miss. Where the others are probed so rarely that none was since, they are asked first.
+    pub(super) fn judge(&mut self, falling: Option<Successes>, others: bool) -> Verdict {
+        let falls_unseen = falling == Some(self.successes);
+        match self.stage {
+            Stage::Clear | Stage::Asking if self.missed.len() >= 2 && (falls_unseen || self.is_doubtful()) => {
+                self.stage = Stage::Suspect;
+                Verdict::Begins
+            }
+            Stage::Clear if falls_unseen && others => {
+                self.stage = Stage::Asking;
+                Verdict::Asks
+            }
+            _ => Verdict::Missed,
+        }
     }
 
-    /// Ends the suspicion, if there is one. True if there was.
+    /// Ends doubts and suspicion, if there are any. True if the path was suspect.
     pub(super) fn end(&mut self) -> bool {
-        std::mem::take(&mut self.active)
+        std::mem::take(&mut self.stage) == Stage::Suspect
     }
 }
 
@@ -82,26 +129,52 @@ mod tests {
     #[test]
     fn two_that_missed_and_none_that_succeeded_make_the_path_suspect() {
         let mut path = Suspicion::default();
-        let since = path.successes();
+        let since = Some(path.successes());
         path.miss(&name("a"));
-        path.miss(&name("a"));
-        assert!(!path.begin(since), "one backend alone may fall");
         path.miss(&name("b"));
-        assert!(path.begin(since));
-        assert!(!path.begin(since), "it begins once");
-        assert!(path.succeed());
-        assert!(!path.succeed(), "it ends once");
+        assert_eq!(path.judge(None, true), Verdict::Missed, "nobody is about to fall");
+        assert_eq!(path.judge(since, true), Verdict::Begins);
+        assert_eq!(path.judge(since, true), Verdict::Missed, "it begins once");
+        assert!(path.is_active() && path.is_doubtful());
+        assert_eq!(path.succeed(), Cleared::Suspicion);
+        assert_eq!(path.succeed(), Cleared::Nothing, "it ends once");
+    }
+
+    #[test]
+    fn one_that_falls_alone_has_others_asked_and_they_decide() {
+        let mut path = Suspicion::default();
+        path.miss(&name("a"));
+        path.miss(&name("a"));
+        assert_eq!(path.judge(Some(path.successes()), true), Verdict::Asks);
+        assert!(path.is_doubtful() && !path.is_active());
+        assert_eq!(path.judge(Some(path.successes()), true), Verdict::Missed, "they are asked once");
+        path.miss(&name("b"));
+        assert_eq!(path.judge(None, true), Verdict::Begins, "one more is enough");
+
+        assert_eq!(path.succeed(), Cleared::Suspicion);
+        path.miss(&name("a"));
+        assert_eq!(path.judge(Some(path.successes()), true), Verdict::Asks);
+        assert_eq!(path.succeed(), Cleared::Question);
+        assert!(!path.is_doubtful());
+    }
+
+    #[test]
+    fn one_that_has_nobody_beside_it_falls() {
+        let mut path = Suspicion::default();
+        path.miss(&name("a"));
+        assert_eq!(path.judge(Some(path.successes()), false), Verdict::Missed);
+        assert!(!path.is_doubtful());
     }
 
     #[test]
     fn a_success_since_the_first_miss_clears_the_path() {
         let mut path = Suspicion::default();
-        let since = path.successes();
+        let since = Some(path.successes());
         path.miss(&name("a"));
         path.succeed();
         path.miss(&name("a"));
         path.miss(&name("b"));
-        assert!(!path.begin(since));
+        assert_eq!(path.judge(since, true), Verdict::Missed);
     }
 
     #[test]
@@ -110,6 +183,6 @@ mod tests {
         path.miss(&name("a"));
         path.miss(&name("b"));
         path.forget(&name("a"));
-        assert!(!path.begin(path.successes()));
+        assert_ne!(path.judge(Some(path.successes()), true), Verdict::Begins);
     }
 }

@@ -1,24 +1,35 @@
 //! TLS for probes: ring explicitly, one configuration per HealthCheck, and no resumption, so that
 //! every probe looks at the certificate.
 
+mod secured;
+
 use std::{io, net::IpAddr, sync::Arc};
 
 use futures::TryFutureExt;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
         Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{CryptoProvider, ring},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::model::{config::Tls, health::ProbeCode};
+use crate::model::{
+    config::{Authorities, Tls},
+    health::ProbeCode,
+};
 
-use super::{network::Stage, prober::Outcome};
+pub(super) use self::secured::Secured;
+use super::{prober::Outcome, progress::Progress};
+
+/// HTTP/1.1 in ALPN.
+pub(super) const HTTP_1: &[u8] = b"http/1.1";
+/// HTTP/2 in ALPN.
+pub(super) const HTTP_2: &[u8] = b"h2";
 
 /// The authorities that browsers trust.
 pub(super) fn well_known_roots() -> RootCertStore {
@@ -60,13 +71,21 @@ impl TlsClient {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("TLS cannot be set up: {error}"))?;
-        let mut config = if tls.insecure_skip_verify {
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-                .with_no_client_auth()
+        let builder = if tls.insecure_skip_verify {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
         } else {
-            builder.with_root_certificates(Arc::clone(roots)).with_no_client_auth()
+            let own = tls.authorities.as_ref().map(trusting).transpose()?;
+            builder.with_root_certificates(own.unwrap_or_else(|| Arc::clone(roots)))
+        };
+        let mut config = match &tls.client {
+            None => builder.with_no_client_auth(),
+            Some(client) => {
+                let chain = client.chain.iter().map(|one| CertificateDer::from(one.clone())).collect();
+                let key = PrivateKeyDer::try_from(client.key.to_vec());
+                let key = key.map_err(|error| format!("the key of the client certificate: {error}"))?;
+                let certified = builder.with_client_auth_cert(chain, key);
+                certified.map_err(|error| format!("the client certificate: {error}"))?
+            }
         };
         config.resumption = Resumption::disabled();
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
@@ -81,14 +100,35 @@ impl TlsClient {
         &self,
         stream: TcpStream,
         address: IpAddr,
-        stage: &Stage,
+        progress: &Progress<'_>,
     ) -> Result<TlsStream<TcpStream>, Outcome> {
-        stage.enter(ProbeCode::L6Timeout);
+        progress.enter(ProbeCode::L6Timeout);
         // A handshake is several small writes; waiting for acknowledgements would only slow it down.
         let _ = stream.set_nodelay(true);
         let name = self.name.clone().unwrap_or_else(|| ServerName::from(address));
-        self.connector.connect(name, stream).map_err(|error| failed(&error)).await
+        let named = progress.is_told().then(|| name.to_str().into_owned());
+        let stream = self.connector.connect(name, stream).map_err(|error| failed(&error)).await?;
+        progress.tell(|| describe(stream.get_ref().1, named.as_deref().unwrap_or_default()));
+        Ok(stream)
     }
+}
+
+/// A finished handshake in words.
+fn describe(session: &ClientConnection, name: &str) -> String {
+    let version = session.protocol_version().and_then(|version| version.as_str()).unwrap_or("TLS");
+    let alpn = session.alpn_protocol().map_or("none".into(), String::from_utf8_lossy);
+    let chain = session.peer_certificates().map_or(0, <[_]>::len);
+    format!("TLS handshake done for {name}: {version}, {chain} certificates, protocol (ALPN): {alpn}")
+}
+
+/// A store that trusts `authorities` alone.
+fn trusting(authorities: &Authorities) -> Result<Arc<RootCertStore>, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in authorities.certificates.iter() {
+        let certificate = CertificateDer::from(certificate.as_slice());
+        roots.add(certificate.into_owned()).map_err(|error| format!("a CA certificate: {error}"))?;
+    }
+    Ok(Arc::new(roots))
 }
 
 fn failed(error: &io::Error) -> Outcome {

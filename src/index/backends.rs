@@ -131,7 +131,10 @@ impl Backends {
             }
             BackendRead::Readable { address, check, admin_state } => {
                 let check = resolve_check(name, check.as_ref(), checks);
-                if let Check::Missing(problem) | Check::NotSupported(problem) = &check {
+                // That certificates have not been read yet passes by itself: it is nobody's problem.
+                if let Check::Missing(problem) | Check::NotSupported(problem) = &check
+                    && problem.reason != Reason::CertificateUnknown
+                {
                     problems.push(problem.clone());
                 }
                 let backend = Backend {
@@ -179,6 +182,10 @@ fn resolve_check(name: &Name, check: Option<&Name>, checks: &HealthChecks) -> Ch
             let what = format!("which is not probed, so its health stays unknown: {}", why.message);
             Check::NotSupported(problem(why.reason, &what))
         }
+        Some(FoundCheck::Pending) => Check::Missing(problem(
+            Reason::CertificateUnknown,
+            "whose certificates are being read; it is not probed before, and keeps its weight",
+        )),
         Some(FoundCheck::Unreadable) => Check::Missing(problem(
             Reason::HealthCheckUnreadable,
             "which cannot be read; it is not probed and keeps its weight until that HealthCheck is corrected",

@@ -100,6 +100,15 @@ impl Record {
         self.judged = Some(revision.clone());
     }
 
+    /// Notes that nothing can be said of the object `(kind, name)` for a moment: its problems are gone,
+    /// and it is not in effect for that.
+    pub(super) fn pend(&mut self, (kind, name, revision): (Kind, &Name, &Revision), changes: &mut Changes) {
+        let generation = revision.generation;
+        let tell = |problem| ObjectProblem { kind, name: name.clone(), generation, problem };
+        changes.vanished.extend(std::mem::take(&mut self.problems).into_iter().map(tell));
+        self.judged = None;
+    }
+
     /// Tells that the object `(kind, name)` is deleted.
     pub(super) fn remove(self, (kind, name, revision): (Kind, &Name, &Revision), changes: &mut Changes) {
         let generation = revision.generation;

@@ -9,6 +9,7 @@ use imbl::OrdMap;
 
 use super::{
     Work,
+    certificates::{CertificateRefs, Certificates, Held, Holder, Resolved},
     changes::{Changes, Record},
     object::Meta,
     references::References,
@@ -16,24 +17,29 @@ use super::{
 use crate::model::{
     Name,
     config::{HealthCheck, Kind},
-    problem::{Problem, Reason},
+    problem::Problem,
 };
 
 /// A HealthCheck as it was read.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct CheckRead {
-    /// The HealthCheck, or why it is unreadable.
+    /// The HealthCheck without the certificates that it refers to, or why it is unreadable.
     pub(super) check: Result<HealthCheck, Problem>,
-    /// Why this build cannot do it, although it is readable.
+    /// The certificates that it refers to.
+    pub(super) refs: CertificateRefs,
+    /// Why this node cannot do it, although it is readable.
     pub(super) not_supported: Option<Problem>,
 }
 
 /// What a reference to a HealthCheck comes to.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum FoundCheck {
-    /// It is stored, but does not decode or has a value that is not allowed.
+    /// It is stored, but does not decode, has a value that is not allowed, or refers to certificates that
+    /// cannot be used.
     Unreadable,
-    /// It is readable, but this build cannot do it.
+    /// The certificates that it refers to have not been read yet.
+    Pending,
+    /// It is readable, but this node cannot do it.
     NotSupported {
         /// The HealthCheck.
         check: Arc<HealthCheck>,
@@ -59,6 +65,7 @@ pub(super) struct HealthChecks {
     pub(super) resolved: OrdMap<Name, Arc<HealthCheck>>,
     /// The Backends that name each.
     pub(super) users: References,
+    certificates: Certificates,
     dirty: BTreeSet<Name>,
 }
 
@@ -70,9 +77,14 @@ impl HealthChecks {
             if entry.meta == meta && entry.read == read {
                 return;
             }
+            if entry.read.refs != read.refs {
+                entry.read.refs.holders().for_each(|holder| self.certificates.users.remove(holder, &name));
+                read.refs.holders().for_each(|holder| self.certificates.users.add(holder, &name));
+            }
             entry.meta = meta;
             entry.read = read;
         } else {
+            read.refs.holders().for_each(|holder| self.certificates.users.add(holder, &name));
             let record = if first_list { Record::of_first_list(&meta.revision) } else { Record::default() };
             self.entries.insert(name.clone(), Entry { meta, read, record });
         }
@@ -82,6 +94,7 @@ impl HealthChecks {
     /// Forgets a deleted object.
     pub(super) fn delete(&mut self, name: &Name, changes: &mut Changes) {
         if let Some(entry) = self.entries.remove(name) {
+            entry.read.refs.holders().for_each(|holder| self.certificates.users.remove(holder, name));
             entry.record.remove((Kind::HealthCheck, name, &entry.meta.revision), changes);
             self.dirty.insert(name.clone());
         }
@@ -90,6 +103,18 @@ impl HealthChecks {
     /// The names of all that are stored.
     pub(super) fn names(&self) -> impl Iterator<Item = &Name> {
         self.entries.keys()
+    }
+
+    /// Takes in what was read of an object with certificates.
+    pub(super) fn apply_certificates(&mut self, holder: &Holder, held: Held) {
+        if self.certificates.apply(holder, held) {
+            self.dirty.extend(self.certificates.users.users(holder).cloned());
+        }
+    }
+
+    /// The objects with certificates that are referred to.
+    pub(super) fn certificates_wanted(&self) -> BTreeSet<Holder> {
+        self.certificates.wanted()
     }
 
     /// Resolves what was applied or deleted; returns the names whose look-up gives another result.
@@ -101,26 +126,44 @@ impl HealthChecks {
     fn settle_one(&mut self, name: &Name, changes: &mut Changes, work: &mut Work) -> bool {
         work.health_checks += 1;
         let Some(entry) = self.entries.get_mut(name) else {
+            self.certificates.forget_unused();
             self.resolved.remove(name);
             return self.found.remove(name).is_some();
         };
         let mut problems: Vec<Problem> = entry.read.not_supported.iter().cloned().collect();
-        let found = match &entry.read.check {
-            Err(problem) => {
+        let found = match (&entry.read.check, self.certificates.resolve(name, &entry.read.refs)) {
+            (Err(problem), _) => {
                 problems.push(problem.clone());
-                self.resolved.remove(name);
                 FoundCheck::Unreadable
             }
-            Ok(check) => {
-                let check = super::keep_if_equal(&mut self.resolved, name, check.clone());
+            (Ok(_), Resolved::Unusable(found)) => {
+                problems.extend(found);
+                FoundCheck::Unreadable
+            }
+            (Ok(_), Resolved::Pending) => FoundCheck::Pending,
+            (Ok(check), Resolved::Usable(authorities, client)) => {
+                let mut check = check.clone();
+                if let Some(tls) = check.probe.tls_mut() {
+                    (tls.authorities, tls.client) = (authorities, client);
+                }
+                let check = super::keep_if_equal(&mut self.resolved, name, check);
                 match &entry.read.not_supported {
                     Some(why) => FoundCheck::NotSupported { check, why: why.clone() },
                     None => FoundCheck::Usable(check),
                 }
             }
         };
-        let in_effect = entry.read.check.is_ok();
-        entry.record.settle((Kind::HealthCheck, name, &entry.meta.revision), in_effect, problems, changes);
+        if let FoundCheck::Unreadable | FoundCheck::Pending = found {
+            self.resolved.remove(name);
+        }
+        let object = (Kind::HealthCheck, name, &entry.meta.revision);
+        match found {
+            FoundCheck::Pending => entry.record.pend(object, changes),
+            FoundCheck::Unreadable => entry.record.settle(object, false, problems, changes),
+            FoundCheck::NotSupported { .. } | FoundCheck::Usable(_) => {
+                entry.record.settle(object, true, problems, changes);
+            }
+        }
         let changed = self.found.get(name) != Some(&found);
         if changed {
             self.found.insert(name.clone(), found);
@@ -137,11 +180,4 @@ impl HealthChecks {
     pub(super) fn problems(&self, name: &Name) -> &[Problem] {
         self.entries.get(name).map_or(&[], |entry| entry.record.problems())
     }
-}
-
-/// The problem of a HealthCheck that this build cannot do.
-pub(super) fn not_supported(name: &Name, reason: Reason, field: &str, found: &str, allowed: &str) -> Problem {
-    let message =
-        format!("HealthCheck {name}: {field} is {found}, which this build of maglevd does not support; {allowed}");
-    Problem::new(reason, field, message)
 }

@@ -1,18 +1,27 @@
 //! Who refers to whom, backwards: what has to be looked at again when an object changes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    hash::Hash,
+};
 
 use crate::model::Name;
 
-/// The users of each object of one kind, whether or not the object exists.
-#[derive(Debug, Default)]
-pub(super) struct References {
-    users: HashMap<Name, BTreeSet<Name>>,
+/// The users of each object of one kind (by its name, or by `T`), whether or not the object exists.
+#[derive(Debug)]
+pub(super) struct References<T = Name> {
+    users: HashMap<T, BTreeSet<Name>>,
 }
 
-impl References {
+impl<T> Default for References<T> {
+    fn default() -> Self {
+        Self { users: HashMap::new() }
+    }
+}
+
+impl<T: Clone + Eq + Hash> References<T> {
     /// Notes that `user` refers to `target`.
-    pub(super) fn add(&mut self, target: &Name, user: &Name) {
+    pub(super) fn add(&mut self, target: &T, user: &Name) {
         if let Some(users) = self.users.get_mut(target) {
             users.insert(user.clone());
         } else {
@@ -21,7 +30,7 @@ impl References {
     }
 
     /// Notes that `user` no longer refers to `target`.
-    pub(super) fn remove(&mut self, target: &Name, user: &Name) {
+    pub(super) fn remove(&mut self, target: &T, user: &Name) {
         if let Some(users) = self.users.get_mut(target) {
             users.remove(user);
             if users.is_empty() {
@@ -31,7 +40,12 @@ impl References {
     }
 
     /// Who refers to `target`, in name order.
-    pub(super) fn users(&self, target: &Name) -> impl Iterator<Item = &Name> {
+    pub(super) fn users(&self, target: &T) -> impl Iterator<Item = &Name> {
         self.users.get(target).into_iter().flatten()
+    }
+
+    /// What is referred to, in no order.
+    pub(super) fn targets(&self) -> impl Iterator<Item = &T> {
+        self.users.keys()
     }
 }

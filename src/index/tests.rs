@@ -1,5 +1,6 @@
 //! `apply`, then look at the receiver.
 
+mod certificates;
 mod conflicts;
 mod events;
 mod held;

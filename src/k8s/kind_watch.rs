@@ -46,6 +46,10 @@ pub struct Delays {
     pub retry_min: Duration,
     /// The longest delay before a retry.
     pub retry_max: Duration,
+    /// Until a Secret or ConfigMap with certificates is read again.
+    pub certificates: Duration,
+    /// The same where it could not be used.
+    pub certificates_missing: Duration,
 }
 
 impl Default for Delays {
@@ -55,6 +59,8 @@ impl Default for Delays {
             coalesce: Duration::from_millis(150),
             retry_min: Duration::from_millis(500),
             retry_max: Duration::from_secs(15),
+            certificates: Duration::from_mins(1),
+            certificates_missing: Duration::from_secs(10),
         }
     }
 }

@@ -16,10 +16,11 @@ pub use super::kind_watch::Delays;
 use super::{
     Error,
     causes::Causes,
+    certificates::{Certificates, Read},
     kind_watch::{KindWatch, Update},
 };
 use crate::{
-    index::{Changes, Index, IndexOptions},
+    index::{Changes, Holder, Index, IndexOptions},
     model::{
         Name,
         change::{Change, ConfigDelta, Problems},
@@ -38,6 +39,8 @@ pub struct WatchOptions {
     pub node_name: String,
     /// Whether Frontends and Backends may have loopback addresses (`--allow-loopback`).
     pub allow_loopback: bool,
+    /// What this node lacks for probing by ICMP, as a sentence; `None` where it can.
+    pub icmp_missing: Option<String>,
     /// How long a watch waits for what.
     pub delays: Delays,
 }
@@ -52,6 +55,8 @@ pub struct Watches {
     config_rx: watch::Receiver<Option<Config>>,
     /// The configuration that mirrors have.
     told: Option<Config>,
+    /// The objects with certificates that are to be read.
+    wanted_tx: watch::Sender<BTreeSet<Holder>>,
 }
 
 impl Watches {
@@ -59,9 +64,23 @@ impl Watches {
     /// its first complete list.
     #[must_use]
     pub fn new(client: Client, options: WatchOptions, events: Events) -> (Self, watch::Receiver<Option<Config>>) {
-        let index = IndexOptions { allow_loopback: options.allow_loopback, node_name: Some(options.node_name.clone()) };
+        let index = IndexOptions {
+            allow_loopback: options.allow_loopback,
+            node_name: Some(options.node_name.clone()),
+            icmp_missing: options.icmp_missing.clone(),
+        };
         let (index, config_rx) = Index::new(index);
-        (Self { client, options, index, events, objects: None, config_rx: config_rx.clone(), told: None }, config_rx)
+        let watches = Self {
+            client,
+            options,
+            index,
+            events,
+            objects: None,
+            config_rx: config_rx.clone(),
+            told: None,
+            wanted_tx: watch::Sender::default(),
+        };
+        (watches, config_rx)
     }
 
     /// Registers `maglev_config_objects{kind}`.
@@ -89,19 +108,30 @@ impl Watches {
                 KindWatch::new(self.client.clone(), of, self.options.delays, Arc::clone(&causes), updates.clone()).run()
             });
             drop(updates);
+            let (reads, reads_rx) = mpsc::channel(QUEUE);
+            let wanted_rx = self.wanted_tx.subscribe();
+            let certificates = Certificates::new(self.client.clone(), self.options.delays, wanted_rx, reads, causes);
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 _ = join_all(watches) => {}
-                () = self.feed(updates_rx) => {}
+                () = certificates.run() => {}
+                () = self.feed(updates_rx, reads_rx) => {}
             }
         }
         .boxed()
     }
 
-    /// Gives updates to the index; those that came together become one configuration.
-    async fn feed(&mut self, mut updates_rx: mpsc::Receiver<Update>) {
-        let mut updates = Vec::with_capacity(QUEUE);
-        while updates_rx.recv_many(&mut updates, QUEUE).await > 0 {
+    /// Gives what was read to the index; what came together becomes one configuration.
+    async fn feed(&mut self, mut updates_rx: mpsc::Receiver<Update>, mut reads_rx: mpsc::Receiver<Read>) {
+        let (mut updates, mut reads) = (Vec::with_capacity(QUEUE), Vec::with_capacity(QUEUE));
+        loop {
+            let received = tokio::select! {
+                received = updates_rx.recv_many(&mut updates, QUEUE) => received,
+                received = reads_rx.recv_many(&mut reads, QUEUE) => received,
+            };
+            if received == 0 {
+                return;
+            }
             let mut batch = self.index.batch();
             for Update { kind, first, gone, objects, count } in updates.drain(..) {
                 if let Some(gauge) = &self.objects {
@@ -116,9 +146,18 @@ impl Watches {
                     objects.iter().for_each(|raw| batch.apply(raw.object(kind)));
                 }
             }
+            for (holder, held) in reads.drain(..) {
+                batch.apply_certificates(&holder, held);
+            }
             let changes = batch.publish();
             self.tell_change(&changes);
             tell(&self.events, changes);
+            let wanted = self.index.certificates_wanted();
+            self.wanted_tx.send_if_modified(|before| {
+                let changed = *before != wanted;
+                *before = wanted;
+                changed
+            });
         }
     }
 }

@@ -290,6 +290,9 @@ impl World {
         let tls = |world: &mut Self| Tls {
             server_name: world.some(|world| world.text().to_string()),
             insecure_skip_verify: world.rng.bool(),
+            // Certificates and keys never leave an agent.
+            authorities: None,
+            client: None,
         };
         match self.rng.u8(..4) {
             0 => Probe::Icmp,

@@ -1,6 +1,7 @@
 //! The resolved configuration of one node: what the custom resources say, references followed,
 //! rules over several objects decided. Made by `index`, read by `health` and `agent`.
 
+mod certificate;
 mod health_check;
 mod node;
 
@@ -9,6 +10,7 @@ use std::{net::IpAddr, sync::Arc};
 use imbl::OrdMap;
 
 pub use self::{
+    certificate::{Authorities, ClientCertificate},
     health_check::{HealthCheck, Http, HttpMethod, Probe, StatusRange, Tls},
     node::{ForeignVips, NodeConfig, ProbeConf, SyncConf, VppConf},
 };

@@ -75,6 +75,26 @@ pub enum ProbeCode {
 }
 
 impl ProbeCode {
+    /// All of them, in their order: `ALL[code as usize]` is `code`.
+    pub const ALL: [Self; 10] = [
+        Self::L4Ok,
+        Self::L4Timeout,
+        Self::L4Connection,
+        Self::L6Ok,
+        Self::L6Timeout,
+        Self::L6Response,
+        Self::L7Ok,
+        Self::L7Timeout,
+        Self::L7Response,
+        Self::L7Status,
+    ];
+
+    /// The word for events and metrics: `success` or `failure`.
+    #[must_use]
+    pub fn result(self) -> &'static str {
+        if self.is_success() { "success" } else { "failure" }
+    }
+
     /// HAProxy's spelling.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -181,4 +201,16 @@ pub struct LastProbe {
     pub code: ProbeCode,
     /// What happened, in words; may be empty.
     pub detail: Cow<'static, str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_at_its_place() {
+        for code in ProbeCode::ALL {
+            assert_eq!(ProbeCode::ALL[code as usize], code);
+        }
+    }
 }

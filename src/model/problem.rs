@@ -19,10 +19,14 @@ pub enum Reason {
     HealthCheckNotFound,
     /// The referenced HealthCheck does not decode.
     HealthCheckUnreadable,
-    /// This build does not probe that type of HealthCheck.
-    TypeNotSupported,
-    /// This build cannot read the certificate reference of a HealthCheck.
-    CertificateRefNotSupported,
+    /// A HealthCheck refers to a Secret or ConfigMap that does not exist.
+    CertificateNotFound,
+    /// A HealthCheck refers to a Secret or ConfigMap that the agent may not read.
+    CertificateForbidden,
+    /// A HealthCheck refers to a Secret or ConfigMap in which there is no certificate that can be used.
+    CertificateUnreadable,
+    /// A HealthCheck refers to a Secret or ConfigMap that has not been read (yet).
+    CertificateUnknown,
     /// This node lacks the capability that the probe needs.
     MissingCapability,
     /// Backends of both IP families in one Frontend.
@@ -53,7 +57,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::AddressOwnedByOtherNamespace,
         Self::Conflicted,
         Self::BackendNotFound,
@@ -61,8 +65,10 @@ impl Reason {
         Self::DuplicateAddress,
         Self::HealthCheckNotFound,
         Self::HealthCheckUnreadable,
-        Self::TypeNotSupported,
-        Self::CertificateRefNotSupported,
+        Self::CertificateNotFound,
+        Self::CertificateForbidden,
+        Self::CertificateUnreadable,
+        Self::CertificateUnknown,
         Self::MissingCapability,
         Self::MixedFamilies,
         Self::EncapFamilyMismatch,
@@ -95,8 +101,10 @@ impl Reason {
             Self::DuplicateAddress => "DuplicateAddress",
             Self::HealthCheckNotFound => "HealthCheckNotFound",
             Self::HealthCheckUnreadable => "HealthCheckUnreadable",
-            Self::TypeNotSupported => "TypeNotSupported",
-            Self::CertificateRefNotSupported => "CertificateRefNotSupported",
+            Self::CertificateNotFound => "CertificateNotFound",
+            Self::CertificateForbidden => "CertificateForbidden",
+            Self::CertificateUnreadable => "CertificateUnreadable",
+            Self::CertificateUnknown => "CertificateUnknown",
             Self::MissingCapability => "MissingCapability",
             Self::MixedFamilies => "MixedFamilies",
             Self::EncapFamilyMismatch => "EncapFamilyMismatch",

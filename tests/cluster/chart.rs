@@ -75,6 +75,27 @@ async fn every_value_reaches_the_pods() {
 }
 
 #[tokio::test]
+async fn only_an_agent_that_enters_a_namespace_may_do_so() {
+    let cluster = cluster().await;
+    let parts = [
+        "- --probe-network-namespace=dataplane",
+        "add: [NET_RAW, SYS_ADMIN]",
+        "mountPath: /run/netns\n              readOnly: true\n",
+        "mountPropagation: HostToContainer",
+        "path: /run/netns\n            type: Directory\n",
+    ];
+    let with = template(cluster, "maglev", &["--set", "agent.probeNetworkNamespace=dataplane"]).await.unwrap();
+    let without = template(cluster, "maglev", &[]).await.unwrap();
+    for part in parts {
+        assert!(with.contains(part), "{part:?} is not in\n{with}");
+        assert!(!without.contains(part), "{part:?} is in\n{without}");
+    }
+    assert!(without.contains("add: [NET_RAW]"));
+    let path = template(cluster, "maglev", &["--set", "agent.probeNetworkNamespace=/proc/1/ns/net"]).await;
+    assert!(path.unwrap_err().contains("probeNetworkNamespace"), "a path would not be mounted");
+}
+
+#[tokio::test]
 async fn the_daemonset_is_named_after_the_release() {
     for (release, more, name) in [
         ("maglev", "nameOverride=", "maglevd"),
@@ -119,14 +140,16 @@ async fn its_crds_are_those_of_the_checkout_and_survive_an_uninstall() {
 async fn the_api_server_takes_all_of_it_without_a_warning() {
     let cluster = cluster().await;
     let namespace = cluster.namespace("chart").await;
-    let args = ["template", "maglev", "charts/maglev", "--namespace", &namespace];
-    let rendered = helm(cluster, &args).await.unwrap();
-    let dry_run = ["apply", "--server-side", "--dry-run=server", "--force-conflicts", "-n", &namespace, "-f", "-"];
-    let output = cluster.kubectl_with(&dry_run, &rendered).await;
-    let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
-    assert!(output.status.success(), "{stderr}");
-    assert!(!stderr.contains("Warning"), "{stderr}");
-    assert!(stdout.contains("daemonset.apps/maglevd"), "{stdout}");
+    for more in ["agent.probeNetworkNamespace=", "agent.probeNetworkNamespace=dataplane"] {
+        let args = ["template", "maglev", "charts/maglev", "--namespace", &namespace, "--set", more];
+        let rendered = helm(cluster, &args).await.unwrap();
+        let dry_run = ["apply", "--server-side", "--dry-run=server", "--force-conflicts", "-n", &namespace, "-f", "-"];
+        let output = cluster.kubectl_with(&dry_run, &rendered).await;
+        let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        assert!(output.status.success(), "{stderr}");
+        assert!(!stderr.contains("Warning"), "{stderr}");
+        assert!(stdout.contains("daemonset.apps/maglevd"), "{stdout}");
+    }
 }
 
 /// (group, version, kind, plural, namespaced, a subresource people forget)

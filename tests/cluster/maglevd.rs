@@ -71,10 +71,11 @@ pub(crate) async fn ask(port: u16, path: &str) -> String {
     exchange.await.unwrap_or_default()
 }
 
-async fn install_agent_role(cluster: &Cluster, namespace: &str) {
+/// Makes the agent's ServiceAccount with the role that the chart gives it; `set` is what values it is given.
+pub(super) async fn install_agent_role(cluster: &Cluster, namespace: &str, set: &str) {
     let args = ["template", "maglev", "charts/maglev", "--namespace", namespace, "--set", "crds.install=false"];
     let only = ["--show-only", "templates/agent/rbac.yaml", "--show-only", "templates/agent/serviceaccount.yaml"];
-    let output = run(cluster.tool(Tool::Helm).args(args).args(only), "").await;
+    let output = run(cluster.tool(Tool::Helm).args(args).args(["--set", set]).args(only), "").await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     cluster.apply(namespace, &String::from_utf8(output.stdout).unwrap()).await.unwrap();
 }
@@ -145,7 +146,7 @@ async fn until_told(watch: &mut Watch, name: &str) {
 async fn what_is_applied_with_kubectl_reaches_vpp_and_stays_when_the_program_ends() {
     let cluster = cluster().await;
     let place = cluster.namespace("maglevd").await;
-    install_agent_role(cluster, &place).await;
+    install_agent_role(cluster, &place, "").await;
     cluster.apply(&place, &NODE.replace("PLACE", &place)).await.unwrap();
     let addresses = r#"{"status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.254"}]}}"#;
     cluster.kubectl(&["patch", "node", &place, "--subresource=status", "--type=merge", "-p", addresses]).await;
@@ -200,6 +201,7 @@ async fn help_and_version_say_what_can_be_set_and_what_this_is() {
         "node-name",
         "vpp-api-socket",
         "vpp-stats-socket",
+        "probe-network-namespace",
         "log-format",
         "log-level",
         "metrics-addr",

@@ -4,6 +4,7 @@
 
 mod agent;
 mod bad_manifests;
+mod certificates;
 mod chart;
 mod control_plane;
 mod controller;

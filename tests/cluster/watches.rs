@@ -29,8 +29,8 @@ async fn breakable() -> MutexGuard<'static, Cluster> {
 }
 
 /// The watches of an agent, as they run in maglevd.
-struct Agent {
-    config_rx: watch::Receiver<Option<Config>>,
+pub(super) struct Agent {
+    pub(super) config_rx: watch::Receiver<Option<Config>>,
     events: Arc<Collected>,
     _shutdown: DropGuard,
 }
@@ -52,15 +52,17 @@ impl EventSink for Collected {
 
 impl Agent {
     /// Starts the watches of an agent on the Node `node`.
-    fn start(client: Client, node: &str) -> Self {
+    pub(super) fn start(client: Client, node: &str) -> Self {
         let delays = Delays {
             watch: Duration::from_secs(1),
             coalesce: Duration::from_millis(100),
             retry_min: Duration::from_millis(50),
             retry_max: Duration::from_millis(500),
+            certificates: Duration::from_millis(200),
+            certificates_missing: Duration::from_millis(200),
         };
         let events = Arc::new(Collected::default());
-        let options = WatchOptions { node_name: node.into(), allow_loopback: false, delays };
+        let options = WatchOptions { node_name: node.into(), allow_loopback: false, icmp_missing: None, delays };
         let (watches, config_rx) = Watches::new(client, options, Events::new(events.clone()));
         let shutdown = CancellationToken::new();
         tokio::spawn(watches.run(shutdown.clone()));
@@ -80,11 +82,11 @@ impl Agent {
         eventually(&format!("the backends are {wanted:?}"), is_so).await;
     }
 
-    fn told(&self, what: &str) -> bool {
+    pub(super) fn told(&self, what: &str) -> bool {
         self.events.0.lock().unwrap().iter().any(|event| event.contains(what))
     }
 
-    async fn until_told(&self, what: &str) {
+    pub(super) async fn until_told(&self, what: &str) {
         eventually(what, async || self.told(what).then_some(())).await;
     }
 }
@@ -134,7 +136,7 @@ fn backend(name: &str, address: &str) -> String {
 }
 
 /// A namespace, and a Node of the same name.
-async fn place(cluster: &Cluster, test: &str) -> String {
+pub(super) async fn place(cluster: &Cluster, test: &str) -> String {
     let name = cluster.namespace(test).await;
     let nodes: Api<Node> = Api::all(cluster.client().await);
     let metadata = ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() };

@@ -12,6 +12,7 @@ mod fake_vpp;
 mod hostile_frames;
 mod lb;
 mod lb_legacy;
+mod netns;
 mod probes;
 mod python;
 mod raw_client;

@@ -49,7 +49,8 @@ pub(crate) async fn run(flags: Flags, registry: Registry) -> anyhow::Result<()> 
 async fn start(flags: &Flags, registry: Registry, stop: &CancellationToken) -> anyhow::Result<JoinSet<()>> {
     let (identity, namespace, lease) = (flags.identity(), flags.namespace.as_str(), flags.lease.as_str());
     tracing::info!(version = VERSION, commit = COMMIT, identity, namespace, lease, "maglev-controller-start");
-    let client = client::client(ClientOptions { kubeconfig: flags.kubeconfig.clone() }).await?;
+    let client =
+        client::client(ClientOptions { kubeconfig: flags.kubeconfig.clone(), ..ClientOptions::default() }).await?;
     let (crds, faults) = CrdCheck::new(client.clone());
     let metrics = ControllerMetrics::new()?;
     metrics.register(&registry)?;

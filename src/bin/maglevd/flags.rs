@@ -60,6 +60,10 @@ pub(crate) struct Flags {
     #[arg(long, env = "MAGLEVD_VPP_STATS_SOCKET", value_name = "PATH", default_value = "/run/vpp/stats.sock")]
     pub(crate) vpp_stats_socket: PathBuf,
 
+    /// The network namespace that probes are sent from: a name of `ip netns` or a path [default: its own]
+    #[arg(long, env = "MAGLEVD_PROBE_NETWORK_NAMESPACE", value_name = "NAME")]
+    pub(crate) probe_network_namespace: Option<String>,
+
     /// How a line of the log looks: text or json
     #[arg(long, global = true, env = "MAGLEVD_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,

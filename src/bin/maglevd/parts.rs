@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use futures::FutureExt as _;
 use maglev::{
     agent::{Agent, AgentOptions, VppConnect, VppMetrics},
-    health::{self, HealthOptions},
+    health::{HealthOptions, NetworkNamespace, ProbeThread},
     k8s::{ClientOptions, Delays, WatchOptions, Watches, client},
     model::event::Events,
     telemetry::{HttpServer, Snapshot, Subscriber},
@@ -66,10 +66,14 @@ async fn start(flags: &Flags, telemetry: Telemetry, stop: &CancellationToken) ->
     let (api, stats) = (&flags.vpp_api_socket, flags.vpp_stats_socket.display());
     tracing::info!(version = VERSION, commit = COMMIT, node = node_name, api = %api.display(), %stats, "maglevd-start");
 
+    // First, for it is a matter of how maglevd was started whether it can probe.
+    let probes = ProbeThread::start(flags.probe_network_namespace.as_deref().map(NetworkNamespace::from))?;
+    let icmp_missing = probes.icmp_missing().map(str::to_owned);
+
     let client =
         client::client(ClientOptions { kubeconfig: flags.kubeconfig.clone(), ..ClientOptions::default() }).await?;
     let (allow_loopback, delays) = (flags.allow_loopback, Delays::default());
-    let options = WatchOptions { node_name: node_name.clone(), allow_loopback, delays };
+    let options = WatchOptions { node_name: node_name.clone(), allow_loopback, icmp_missing, delays };
     let (mut watches, config_rx) = Watches::new(client, options, events.clone());
     watches.register(&registry)?;
 
@@ -77,7 +81,7 @@ async fn start(flags: &Flags, telemetry: Telemetry, stop: &CancellationToken) ->
     options.metrics.register(&registry)?;
     options.book.register(&registry)?;
     let book = options.book.clone();
-    let (health_rx, health) = health::start(options, config_rx.clone(), events.clone(), stop.clone())?;
+    let (health_rx, health) = probes.run(options, config_rx.clone(), events.clone(), stop.clone())?;
 
     let connect = Arc::new(VppConnect::new(api, events.clone()).with_stats(&flags.vpp_stats_socket));
     let counters = connect.stats();

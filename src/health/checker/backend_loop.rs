@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use futures::future::AbortHandle;
 use tokio::time::Instant;
 
 use crate::{
-    health::{lag::Mark, publisher::Finding, suspicion::Successes},
+    health::{metrics::Tally, publisher::Finding, suspicion::Successes},
     model::{
         config::{AdminState, Backend, Check, HealthCheck},
         health::{BackendState, ProbeCode, machine::Machine},
         vip::Family,
     },
 };
+
+use super::flight::Flight;
 
 /// What is known about one backend, and its next or current probe.
 pub(super) struct BackendLoop {
@@ -27,19 +28,8 @@ pub(super) struct BackendLoop {
     /// When the next probe starts; `None` while one is under way or none is to be sent.
     pub(super) due: Option<Instant>,
     pub(super) flight: Option<Flight>,
-}
-
-/// A probe under way. Dropping it drops the probe.
-pub(super) struct Flight {
-    pub(super) abort: AbortHandle,
-    pub(super) mark: Mark,
-    pub(super) started: Instant,
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        self.abort.abort();
-    }
+    /// Where its probes are counted; `None` while it is not probed.
+    pub(super) tally: Option<Tally>,
 }
 
 /// What there is to do for a backend.
@@ -86,6 +76,7 @@ impl BackendLoop {
             first_miss: None,
             due: None,
             flight: None,
+            tally: None,
         };
         new.begin();
         new
@@ -147,7 +138,7 @@ impl BackendLoop {
         Finding { address: self.backend.address, state, ever_known, in_doubt, code }
     }
 
-    /// Counts an answer; `suspect` tells whether the path was when the probe began, or is now.
+    /// Counts an answer; `suspect` tells whether the path may be at fault, now or when the probe began.
     pub(super) fn observe(&mut self, success: bool, suspect: bool) {
         let was_down = self.machine.state() == BackendState::Down;
         self.machine.observe(success);
@@ -157,6 +148,11 @@ impl BackendLoop {
             (true, true) => self.in_doubt,
             (_, false) => self.in_doubt && success,
         } && down;
+    }
+
+    /// Whether it fell, and that may be because of the path.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.in_doubt
     }
 
     /// Nobody wants doubts any more: down is down.

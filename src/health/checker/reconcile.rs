@@ -25,6 +25,9 @@ impl<P: Prober> Checker<P> {
     pub(super) fn reconcile(&mut self, config: Config) {
         let old = self.config.take();
         self.publisher.limit_history(config.node.probe.transition_history);
+        if let Some(shortest) = config.health_checks.values().map(|check| check.timeout).min() {
+            self.lag.watch(shortest);
+        }
         let none = OrdMap::new();
         let before = old.as_ref().map_or(&none, |old| &old.backends);
         let mut starting = Vec::new();
@@ -43,7 +46,8 @@ impl<P: Prober> Checker<P> {
     fn add(&mut self, name: &Name, backend: &Arc<Backend>, starting: &mut Vec<Name>) {
         let mut added = BackendLoop::new(Arc::clone(backend));
         self.publisher.note(name, &added.finding(None));
-        if added.check().is_some() {
+        if let Some(check) = added.check() {
+            added.tally = Some(self.options.metrics.track(name, check.probe.type_name()));
             starting.push(name.clone());
         }
         self.loops.insert(name.clone(), added);
@@ -58,7 +62,8 @@ impl<P: Prober> Checker<P> {
         if let Some(due) = of.due.take() {
             self.due.remove(&(due, name.clone()));
         }
-        if of.check().is_some() {
+        of.tally = of.check().map(|check| self.options.metrics.track(name, check.probe.type_name()));
+        if of.tally.is_some() {
             starting.push(name.clone());
         }
         self.publisher.note(name, &of.finding(None));
@@ -74,6 +79,7 @@ impl<P: Prober> Checker<P> {
         self.paths[index(gone.family())].forget(name);
         self.options.book.forget(name);
         self.publisher.remove(name);
+        self.options.metrics.forget(name);
     }
 
     /// Has the loops start one after the other, evenly: after an agent's start over all of
@@ -94,20 +100,32 @@ impl<P: Prober> Checker<P> {
 
     /// Ends a suspicion that is no longer wanted, or that no probe is left to end.
     fn review_suspicions(&mut self, fail_open: bool) {
+        self.probed = [0; 2];
+        let mut certain = [0; 2];
+        for of in self.loops.values().filter(|of| of.check().is_some()) {
+            self.probed[index(of.family())] += 1;
+            certain[index(of.family())] += usize::from(!of.is_in_doubt());
+        }
         for family in [Family::V4, Family::V6] {
-            if !self.paths[index(family)].is_active() {
-                continue;
-            }
-            let probed = self.loops.values().any(|of| of.family() == family && of.check().is_some());
-            if (!fail_open || !probed) && self.paths[index(family)].end() {
-                self.publisher.suspect(family, false);
-            }
-            if !fail_open {
-                for (name, of) in self.loops.iter_mut().filter(|(_, of)| of.family() == family) {
-                    of.believe();
-                    self.publisher.note(name, &of.finding(None));
+            let (path, of) = (&mut self.paths[index(family)], index(family));
+            // Of those that one asks whether it is the path, nobody is left.
+            let unasked = path.is_doubtful() && !path.is_active() && certain[of] == 0;
+            if path.is_doubtful() && (!fail_open || self.probed[of] == 0 || unasked) {
+                if path.end() {
+                    self.publisher.suspect(family, false);
+                }
+                if !fail_open || unasked {
+                    self.believe(family);
                 }
             }
+        }
+    }
+
+    /// Nobody in `family` is in doubt any more: down is down.
+    fn believe(&mut self, family: Family) {
+        for (name, of) in self.loops.iter_mut().filter(|(_, of)| of.family() == family) {
+            of.believe();
+            self.publisher.note(name, &of.finding(None));
         }
     }
 }

@@ -5,8 +5,11 @@ use serde_json::Value;
 
 use super::{Invalid, Unreadable, probe, unreadable};
 use crate::{
-    crd::{self, CheckType, Count, Grpc, HealthCheckSpec, Interval, Port, Timeout},
-    index::health_checks::{CheckRead, not_supported},
+    crd::{self, CaCertificateKind, CheckType, Count, Grpc, HealthCheckSpec, Interval, Port, Timeout},
+    index::{
+        certificates::{CertificateRefs, Holder, HolderKind},
+        health_checks::CheckRead,
+    },
     model::{
         Name,
         config::{HealthCheck, Http, Kind, Probe, Revision, Tls},
@@ -14,11 +17,12 @@ use crate::{
     },
 };
 
-/// Reads the HealthCheck `name`.
+/// Reads the HealthCheck `name`; `icmp_missing` says what this node lacks for probing by ICMP.
 pub(in crate::index) fn health_check(
     name: &Name,
     revision: &Revision,
     spec: Result<&HealthCheckSpec, &Unreadable>,
+    icmp_missing: Option<&str>,
 ) -> CheckRead {
     const OUTCOME: &str = "until it is corrected its backends are not probed and keep their weights";
     match spec {
@@ -37,16 +41,17 @@ pub(in crate::index) fn health_check(
                 ("grpc", probe::<Grpc>),
             ];
             let problem = unreadable(Kind::HealthCheck, name, found, &fields, OUTCOME);
-            CheckRead { check: Err(problem), not_supported: None }
+            CheckRead { check: Err(problem), refs: CertificateRefs::default(), not_supported: None }
         }
         Ok(spec) => match what_one_probe_does(spec) {
             Ok(probe) => {
-                let not_supported = beyond_this_build(name, spec);
-                CheckRead { check: Ok(resolved(name, revision, spec, probe)), not_supported }
+                let not_supported = beyond_this_node(name, spec, icmp_missing);
+                CheckRead { check: Ok(resolved(name, revision, spec, probe)), refs: refs(name, spec), not_supported }
             }
             Err(mut invalid) => {
                 invalid.what = format!("{}; {OUTCOME}", invalid.what);
-                CheckRead { check: Err(invalid.problem(Kind::HealthCheck, name)), not_supported: None }
+                let check = Err(invalid.problem(Kind::HealthCheck, name));
+                CheckRead { check, refs: CertificateRefs::default(), not_supported: None }
             }
         },
     }
@@ -75,22 +80,30 @@ fn resolved(name: &Name, revision: &Revision, spec: &HealthCheckSpec, probe: Pro
     }
 }
 
-/// What the schema allows and this build cannot do yet.
-fn beyond_this_build(name: &Name, spec: &HealthCheckSpec) -> Option<Problem> {
-    const TYPES: &str = "it does TCP, HTTP and HTTPS, and until then the health of its backends is unknown";
-    const CERTIFICATES: &str = "it trusts the well-known CAs or, with tls.insecureSkipVerify, anybody; until then the health of its backends \
-         is unknown";
-    if let CheckType::Icmp | CheckType::Grpc = spec.check_type {
-        let found = spec.check_type.as_str();
-        return Some(not_supported(name, Reason::TypeNotSupported, "spec.type", found, TYPES));
-    }
-    let tls = spec.tls.as_ref()?;
-    let field = match (&tls.ca_certificate_ref, &tls.client_certificate_ref) {
-        (Some(_), _) => "spec.tls.caCertificateRef",
-        (None, Some(_)) => "spec.tls.clientCertificateRef",
-        (None, None) => return None,
-    };
-    Some(not_supported(name, Reason::CertificateRefNotSupported, field, "set", CERTIFICATES))
+/// What the schema allows and this node cannot do.
+fn beyond_this_node(name: &Name, spec: &HealthCheckSpec, icmp_missing: Option<&str>) -> Option<Problem> {
+    const FIELD: &str = "spec.type";
+    let missing = icmp_missing.filter(|_| spec.check_type == CheckType::Icmp)?;
+    let message = format!(
+        "HealthCheck {name}: {FIELD} is ICMP, which maglevd cannot send on this node: {missing}; until then the \
+         health of its backends is unknown there"
+    );
+    Some(Problem::new(Reason::MissingCapability, FIELD, message))
+}
+
+/// The certificates that it refers to, in its own namespace.
+fn refs(name: &Name, spec: &HealthCheckSpec) -> CertificateRefs {
+    let Some(tls) = &spec.tls else { return CertificateRefs::default() };
+    let holder = |kind, of: &str| Holder { kind, name: Name::namespaced(name.namespace(), of) };
+    let authorities = tls.ca_certificate_ref.as_ref().map(|found| {
+        let kind = match found.kind {
+            CaCertificateKind::ConfigMap => HolderKind::ConfigMap,
+            CaCertificateKind::Secret => HolderKind::Secret,
+        };
+        holder(kind, &found.name)
+    });
+    let client = tls.client_certificate_ref.as_ref().map(|found| holder(HolderKind::Secret, &found.name));
+    CertificateRefs { authorities, client }
 }
 
 fn what_one_probe_does(spec: &HealthCheckSpec) -> Result<Probe, Invalid> {
@@ -126,7 +139,7 @@ fn tls(spec: &crd::Tls, host: Option<&str>) -> Result<Tls, Invalid> {
                     tls.insecureSkipVerify: true";
         return Err(Invalid::new("spec.tls.serverName", what));
     }
-    Ok(Tls { server_name, insecure_skip_verify: spec.insecure_skip_verify })
+    Ok(Tls { server_name, insecure_skip_verify: spec.insecure_skip_verify, authorities: None, client: None })
 }
 
 /// The request; checked so far that a prober can always build it.

@@ -160,8 +160,11 @@ fn a_loopback_address_holds_a_frontend_and_makes_a_backend_unreadable() {
     world.apply(backend("shop/a", &json!({"address": "10.0.0.1"})));
     assert!(matches!(world.members("shop/web")[0].target, Target::Backend(_)));
 
-    let (index, config_rx) =
-        crate::index::Index::new(IndexOptions { allow_loopback: true, node_name: Some(super::world::NODE.to_owned()) });
+    let (index, config_rx) = crate::index::Index::new(IndexOptions {
+        allow_loopback: true,
+        node_name: Some(super::world::NODE.to_owned()),
+        ..IndexOptions::default()
+    });
     let mut world = World { index, config_rx };
     world.list_all(objects);
     assert_eq!(world.standing("shop/web"), "serving");

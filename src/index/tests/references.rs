@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::world::{World, at, backend, check, frontend, probed, tcp, vip, with};
 use crate::model::{
-    config::{Check, Kind, Target},
+    config::{Check, Kind, Probe, Target},
     problem::Reason,
     vip::Encap,
 };
@@ -155,28 +155,26 @@ fn a_missing_health_check_stops_probing_and_is_never_always_up() {
 }
 
 #[test]
-fn what_this_build_does_not_probe_is_told_on_check_and_backend() {
-    let cases = [
-        (json!({"type": "ICMP"}), Reason::TypeNotSupported, "spec.type"),
-        (json!({"type": "GRPC", "port": 1}), Reason::TypeNotSupported, "spec.type"),
-        (
-            json!({"type": "TCP", "port": 1, "tls": {"serverName": "a", "caCertificateRef": {"name": "ca"}}}),
-            Reason::CertificateRefNotSupported,
-            "spec.tls.caCertificateRef",
-        ),
-        (
-            json!({"type": "TCP", "port": 1, "tls": {"serverName": "a", "clientCertificateRef": {"name": "me"}}}),
-            Reason::CertificateRefNotSupported,
-            "spec.tls.clientCertificateRef",
-        ),
-    ];
-    for (spec, reason, field) in cases {
-        let world = World::of(vec![check("shop/c", &spec), probed("shop/web-1", "10.0.0.1", "c")]);
-        assert_eq!(world.reasons(Kind::HealthCheck, "shop/c"), [(reason, field.to_owned())], "{spec}");
-        let Check::NotSupported(problem) = world.check_of("shop/web-1") else { panic!("{spec} is not supported") };
-        assert_eq!((problem.reason, problem.field.as_str()), (reason, "spec.healthCheckRef"));
-        assert_eq!(world.problems(Kind::Backend, "shop/web-1"), [problem]);
-    }
+fn every_type_is_probed_unless_the_node_lacks_what_icmp_needs() {
+    let objects = || {
+        let grpc = check("shop/grpc", &json!({"type": "GRPC", "port": 1, "grpc": {"service": "shop.v1.Cart"}}));
+        let icmp = check("shop/icmp", &json!({"type": "ICMP"}));
+        vec![icmp, grpc, probed("shop/a", "10.0.0.1", "icmp"), probed("shop/b", "10.0.0.2", "grpc")]
+    };
+    let able = World::of(objects());
+    let Check::Probe(icmp) = able.check_of("shop/a") else { panic!("ICMP is probed") };
+    assert_eq!(icmp.probe, Probe::Icmp);
+    let Check::Probe(grpc) = able.check_of("shop/b") else { panic!("GRPC is probed") };
+    assert!(matches!(&grpc.probe, Probe::Grpc { service, tls: None, .. } if service == "shop.v1.Cart"));
+
+    let mut unable = World::without_icmp("this needs a capability");
+    unable.list_all(objects());
+    let missing = (Reason::MissingCapability, "spec.type".to_owned());
+    assert_eq!(unable.reasons(Kind::HealthCheck, "shop/icmp"), [missing]);
+    assert!(unable.problems(Kind::HealthCheck, "shop/icmp")[0].message.contains("this needs a capability"));
+    let Check::NotSupported(problem) = unable.check_of("shop/a") else { panic!("it cannot be probed here") };
+    assert_eq!(problem.reason, Reason::MissingCapability);
+    assert!(matches!(unable.check_of("shop/b"), Check::Probe(_)), "all else runs on");
 }
 
 #[test]

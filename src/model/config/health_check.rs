@@ -2,7 +2,10 @@
 
 use std::{num::NonZeroU16, time::Duration};
 
-use super::Revision;
+use super::{
+    Revision,
+    certificate::{Authorities, ClientCertificate},
+};
 use crate::model::name::Name;
 
 /// A HealthCheck, resolved: absent fields have their defaults.
@@ -79,6 +82,14 @@ pub enum Probe {
 }
 
 impl Probe {
+    /// The TLS that it uses, if it does.
+    pub fn tls_mut(&mut self) -> Option<&mut Tls> {
+        match self {
+            Self::Icmp => None,
+            Self::Tcp { tls, .. } | Self::Http { tls, .. } | Self::Grpc { tls, .. } => tls.as_mut(),
+        }
+    }
+
     /// The type as manifests and metrics spell it.
     #[must_use]
     pub fn type_name(&self) -> &'static str {
@@ -135,4 +146,8 @@ pub struct Tls {
     pub server_name: Option<String>,
     /// Accept any certificate.
     pub insecure_skip_verify: bool,
+    /// Whom to trust; `None` = the well-known authorities.
+    pub authorities: Option<Authorities>,
+    /// What to present where the server asks for it.
+    pub client: Option<ClientCertificate>,
 }

@@ -98,7 +98,7 @@ impl Event {
                 visit("backend", backend.as_str().into());
                 visit("type", (*kind).into());
                 visit("code", code.as_str().into());
-                visit("result", if code.is_success() { "success" } else { "failure" }.into());
+                visit("result", code.result().into());
                 visit("duration-ms", milliseconds(*duration));
             }
             Self::VppApiSend { msg } | Self::VppApiRecv { msg } => visit("msg", (*msg).into()),

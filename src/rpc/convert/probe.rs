@@ -123,14 +123,15 @@ impl TryFrom<proto::StatusRange> for StatusRange {
     }
 }
 
+/// Certificates and keys stay with the agent.
 impl From<&Tls> for proto::Tls {
-    fn from(Tls { server_name, insecure_skip_verify }: &Tls) -> Self {
+    fn from(Tls { server_name, insecure_skip_verify, authorities: _, client: _ }: &Tls) -> Self {
         Self { server_name: server_name.clone(), insecure_skip_verify: *insecure_skip_verify }
     }
 }
 
 impl From<proto::Tls> for Tls {
     fn from(proto::Tls { server_name, insecure_skip_verify }: proto::Tls) -> Self {
-        Self { server_name, insecure_skip_verify }
+        Self { server_name, insecure_skip_verify, authorities: None, client: None }
     }
 }

@@ -3,7 +3,7 @@
 use std::{num::NonZeroU16, time::Duration};
 
 use maglev::model::{
-    config::{HealthCheck, Http, HttpMethod, Probe, Revision, StatusRange, Tls},
+    config::{Authorities, ClientCertificate, HealthCheck, Http, HttpMethod, Probe, Revision, StatusRange, Tls},
     name::Name,
 };
 
@@ -29,6 +29,14 @@ pub(super) fn tcp(port: u16) -> HealthCheck {
     check(Probe::Tcp { port: port_of(port), tls: None })
 }
 
+pub(super) fn icmp() -> HealthCheck {
+    check(Probe::Icmp)
+}
+
+pub(super) fn grpc(port: u16, service: &str) -> HealthCheck {
+    check(Probe::Grpc { port: port_of(port), service: service.into(), tls: None })
+}
+
 /// `GET /`, any status from 200 to 399.
 pub(super) fn http(port: u16) -> HealthCheck {
     let http = Http {
@@ -48,7 +56,22 @@ pub(super) fn https(port: u16, server_name: &str) -> HealthCheck {
 
 /// The same over TLS.
 pub(super) fn tls(check: HealthCheck, server_name: &str) -> HealthCheck {
-    with_tls(check, |tls| *tls = Some(Tls { server_name: Some(server_name.into()), insecure_skip_verify: false }))
+    with_tls(check, |tls| {
+        let server_name = Some(server_name.into());
+        *tls = Some(Tls { server_name, insecure_skip_verify: false, authorities: None, client: None });
+    })
+}
+
+/// The same with the certificates of a HealthCheck's references.
+pub(super) fn certified(
+    check: HealthCheck,
+    authorities: Option<Authorities>,
+    client: Option<ClientCertificate>,
+) -> HealthCheck {
+    with_tls(check, |tls| {
+        let tls = tls.as_mut().unwrap();
+        (tls.authorities, tls.client) = (authorities, client);
+    })
 }
 
 pub(super) fn without_server_name(check: HealthCheck) -> HealthCheck {

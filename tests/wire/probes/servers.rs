@@ -8,10 +8,12 @@ use std::{
 };
 
 use futures::future::BoxFuture;
+use maglev::model::config::{Authorities, ClientCertificate};
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::ring,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+    server::{WantsServerCert, WebPkiClientVerifier},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -39,6 +41,12 @@ pub(super) struct Seen {
     connections: Mutex<usize>,
     requests: Mutex<Vec<String>>,
     names: Mutex<Vec<Option<String>>>,
+}
+
+impl Seen {
+    pub(super) fn note_request(&self, request: String) {
+        self.requests.lock().unwrap().push(request);
+    }
 }
 
 impl Server {
@@ -70,7 +78,7 @@ pub(super) type Talk = Arc<dyn Fn(Box<dyn Stream>, Arc<Seen>) -> BoxFuture<'stat
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-fn talk<F>(talk: impl Fn(Box<dyn Stream>, Arc<Seen>) -> F + Send + Sync + 'static) -> Talk
+pub(super) fn talk<F>(talk: impl Fn(Box<dyn Stream>, Arc<Seen>) -> F + Send + Sync + 'static) -> Talk
 where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {
@@ -101,7 +109,8 @@ where
     Server { address, seen, ended_rx, _tasks: tasks, _held: vec![] }
 }
 
-async fn plain(talk: Talk) -> Server {
+/// A server in plain text.
+pub(super) async fn plain(talk: Talk) -> Server {
     serve(move |stream, seen| talk(Box::new(stream), seen)).await
 }
 
@@ -238,7 +247,7 @@ async fn read_head(stream: &mut Box<dyn Stream>, seen: &Seen) -> io::Result<()> 
             break;
         }
     }
-    seen.requests.lock().unwrap().push(String::from_utf8_lossy(&head).into_owned());
+    seen.note_request(String::from_utf8_lossy(&head).into_owned());
     Ok(())
 }
 
@@ -269,16 +278,47 @@ impl Authority {
 
     /// A TLS server with a certificate for `name`, which talks one of `protocols`.
     pub(super) async fn server_of(&self, name: &str, protocols: &[&[u8]], talk: Talk) -> Server {
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth();
+        self.serve(config, name, protocols, talk).await
+    }
+
+    /// The same over this version of TLS, for clients that present a certificate of this authority.
+    pub(super) async fn server_for_clients(
+        &self,
+        version: &'static rustls::SupportedProtocolVersion,
+        (name, protocol): (&str, &[u8]),
+        talk: Talk,
+    ) -> Server {
+        let provider = Arc::new(ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()), Arc::clone(&provider));
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap());
+        self.serve(config, name, &[protocol], talk).await
+    }
+
+    /// A certificate for `name` and its key, both DER.
+    fn certify(&self, name: &str) -> (CertificateDer<'static>, Vec<u8>) {
         let key = rcgen::KeyPair::generate().unwrap();
         let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap();
+        (certificate.der().clone(), key.serialize_der())
+    }
+
+    async fn serve(
+        &self,
+        config: rustls::ConfigBuilder<ServerConfig, WantsServerCert>,
+        name: &str,
+        protocols: &[&[u8]],
+        talk: Talk,
+    ) -> Server {
+        let (certificate, key) = self.certify(name);
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key));
+        let mut config = config.with_single_cert(vec![certificate], key).unwrap();
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         serve(move |stream, seen| {
@@ -291,5 +331,16 @@ impl Authority {
             }
         })
         .await
+    }
+
+    /// What a HealthCheck that trusts it alone has.
+    pub(super) fn authorities(&self) -> Authorities {
+        Authorities { certificates: [self.issuer.der().to_vec()].into() }
+    }
+
+    /// A certificate for a client.
+    pub(super) fn client(&self) -> ClientCertificate {
+        let (certificate, key) = self.certify("prober.example");
+        ClientCertificate { chain: [certificate.to_vec()].into(), key: key.into() }
     }
 }

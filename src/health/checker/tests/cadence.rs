@@ -108,6 +108,7 @@ async fn probes_under_way_are_bounded_and_all_get_their_turn() {
                 .await;
             let most = world.starts().iter().map(|start| start.under_way.0).max();
             assert_eq!(most, Some(3));
+            assert!(world.options.metrics.limited.get() > 0, "it is told");
         })
         .await;
 }
@@ -143,6 +144,49 @@ async fn every_probe_is_told_with_its_start_and_its_end() {
             let Event::ProbeDone { backend, kind, code, duration } = &told[1] else { panic!("{told:?}") };
             assert_eq!((backend, *kind, *code), (&name(1), "TCP", ProbeCode::L4Connection));
             assert!((30 * MS..33 * MS).contains(duration), "{duration:?}");
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_are_counted_as_they_are_told_until_their_backend_is_gone() {
+    use crate::model::event::Event;
+    use std::collections::BTreeMap;
+    LocalSet::new()
+        .run_until(async {
+            let registry = prometheus::Registry::new();
+            let options = HealthOptions::new("test", 7);
+            options.metrics.register(&registry).unwrap();
+            let mut world = World::start_with(options, (0..5).map(|number| backend(number, &check())), |world| {
+                world.answer(3, refuses());
+                world.answer(4, hangs());
+            });
+            sleep(100 * SEC).await;
+            let counted = || -> BTreeMap<String, u64> {
+                let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+                let of = |line: &str| {
+                    let (labels, value) = line.strip_prefix("maglev_probe_total")?.rsplit_once(' ')?;
+                    Some((labels.to_owned(), value.parse().unwrap()))
+                };
+                text.lines().filter_map(of).collect()
+            };
+            let mut told = BTreeMap::new();
+            for event in world.told_of_probes() {
+                if let Event::ProbeDone { backend, kind, code, .. } = event {
+                    let result = code.result();
+                    let labels = format!(r#"{{backend="{backend}",code="{code}",result="{result}",type="{kind}"}}"#);
+                    *told.entry(labels).or_insert(0) += 1;
+                }
+            }
+            assert_eq!(counted(), told);
+            assert!(told.len() == 5 && told.values().all(|count| *count > 20), "{told:?}");
+
+            world.edit(|config| drop(config.backends.remove(&name(4))));
+            world.edit_backend(3, |backend| backend.check = crate::model::config::Check::None);
+            world.until_state(3, BackendState::Up).await;
+            assert!(counted().keys().all(|labels| !labels.contains("web-004")), "{:?}", counted());
+            world.until(|snapshot| state_in(snapshot, 4).is_none()).await;
+            assert_eq!(counted().len(), 4, "what was counted of one that is not probed any more stays");
         })
         .await;
 }

@@ -48,6 +48,40 @@ async fn a_process_that_stood_still_discards_the_failures_it_finds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_process_that_is_stopped_in_turns_marks_nothing_down_but_what_refuses() {
+    LocalSet::new()
+        .run_until(async {
+            for timeout in [20 * MS, 100 * MS, SEC] {
+                let check = HealthCheck { timeout, fall: 2, ..check() };
+                let mut world = World::start((0..20).map(|number| backend(number, &check)));
+                world.edit(|config| {
+                    let check = std::sync::Arc::new(check.clone());
+                    config.health_checks.insert(check.name.clone(), check);
+                });
+                let up = |snapshot: &crate::model::health::HealthSnapshot| {
+                    snapshot.backends.values().filter(|backend| backend.state == BackendState::Up).count()
+                };
+                world.until(|snapshot| up(snapshot) == 20).await;
+                // 90 ms of every 100 ms are lost, and with them the answers of all but two, which refuse.
+                for number in 0..20 {
+                    world.answer(number, if number < 18 { hangs() } else { refuses() });
+                }
+                for _ in 0..600 {
+                    advance(90 * MS).await;
+                    sleep(10 * MS).await;
+                }
+                let snapshot = world.snapshot_rx.borrow().clone();
+                assert_eq!(up(&snapshot), 18, "timeout {timeout:?}");
+                for number in 18..20 {
+                    assert_eq!(state_in(&snapshot, number), Some(BackendState::Down), "a refusal is one, however late");
+                }
+                assert!(world.options.metrics.discarded.get() > 20);
+            }
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_cannot_probe_tries_again_and_marks_nothing_down() {
     LocalSet::new()
         .run_until(async {

@@ -11,7 +11,7 @@ use super::world::*;
 use crate::model::{
     config::{AdminState, Backend, HealthCheck, NodeConfig},
     event::Event,
-    health::{BackendState, HealthSnapshot},
+    health::{BackendHealth, BackendState, HealthSnapshot},
     vip::Family,
 };
 
@@ -134,6 +134,100 @@ async fn one_backend_that_falls_while_others_answer_makes_nothing_suspect() {
             world.answer(4, refuses());
             world.until(|snapshot| count(snapshot, BackendState::Down) == 2).await;
             assert_eq!(told_of_paths(&world), []);
+        })
+        .await;
+}
+
+/// Probed every 100 ms; falls after two misses of 100 ms each.
+fn hasty() -> HealthCheck {
+    let brief = 100 * MS;
+    HealthCheck { interval: brief, fast_interval: brief, down_interval: brief, timeout: brief, fall: 2, ..check() }
+}
+
+/// One backend that is probed hastily, and three that are probed once an hour, all up.
+async fn one_hasty_among_slow() -> World {
+    let hourly = HealthCheck { interval: Duration::from_hours(1), timeout: 10 * SEC, ..check() };
+    let fast = hasty();
+    let mut world = World::start((0..4).map(|number| backend(number, if number == 0 { &fast } else { &hourly })));
+    world.until(|snapshot| count(snapshot, BackendState::Up) == 4).await;
+    sleep(10 * SEC).await;
+    world
+}
+
+/// Whether a backend's weight follows its being down.
+fn believed_down(snapshot: &HealthSnapshot) -> usize {
+    let down = |health: &&BackendHealth| health.state == BackendState::Down && !health.in_doubt;
+    if snapshot.suspect_v4 { 0 } else { snapshot.backends.values().filter(down).count() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_falls_long_before_others_are_probed_has_them_asked() {
+    LocalSet::new()
+        .run_until(async {
+            let mut world = one_hasty_among_slow().await;
+            for number in 0..4 {
+                world.answer(number, hangs());
+            }
+            // At no moment is it believed, though the others take 10 s each to time out, three times.
+            let mut seen = world.snapshot_rx.clone();
+            loop {
+                assert_eq!(believed_down(&seen.borrow_and_update()), 0);
+                if count(&seen.borrow(), BackendState::Down) == 4 {
+                    break;
+                }
+                seen.changed().await.unwrap();
+            }
+            assert_eq!(told_of_paths(&world), [suspect(Family::V4, true)]);
+            for number in 0..4 {
+                world.answer(number, succeeds());
+            }
+            world.until(|snapshot| count(snapshot, BackendState::Up) == 4).await;
+            assert_eq!(told_of_paths(&world), [suspect(Family::V4, true), suspect(Family::V4, false)]);
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_falls_alone_is_believed_as_soon_as_another_has_answered() {
+    LocalSet::new()
+        .run_until(async {
+            let mut world = one_hasty_among_slow().await;
+            let (failed, asked) = (world.now(), world.starts().len());
+            world.answer(0, hangs());
+            world.until(|snapshot| believed_down(snapshot) == 1).await;
+            assert!(world.now() - failed < SEC, "{:?}", world.now() - failed);
+            assert_eq!(told_of_paths(&world), []);
+            let slow = world.starts()[asked..].iter().filter(|start| start.address != address(0)).count();
+            assert_eq!(slow, 3, "the others were asked once");
+            sleep(60 * SEC).await;
+            let slow = world.starts()[asked..].iter().filter(|start| start.address != address(0)).count();
+            assert_eq!(slow, 3, "and not again while it stays down");
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_with_nobody_beside_it_falls_at_once_and_so_does_one_whose_witnesses_go() {
+    LocalSet::new()
+        .run_until(async {
+            let mut alone = World::start([backend(0, &hasty())]);
+            alone.until_state(0, BackendState::Up).await;
+            alone.answer(0, hangs());
+            alone.until_state(0, BackendState::Down).await;
+            assert_eq!(believed_down(&alone.snapshot_rx.borrow()), 1);
+
+            let mut world = one_hasty_among_slow().await;
+            for number in 0..4 {
+                world.answer(number, hangs());
+            }
+            world.until_state(0, BackendState::Down).await;
+            assert_eq!(believed_down(&world.snapshot_rx.borrow()), 0);
+            world.edit(|config| {
+                for number in 1..4 {
+                    config.backends.remove(&name(number));
+                }
+            });
+            world.until(|snapshot| believed_down(snapshot) == 1).await;
         })
         .await;
 }

@@ -1,0 +1,90 @@
+//! gRPC probes: what they ask, and what they make of the answers.
+
+use maglev::{
+    health::Network,
+    model::health::ProbeCode::{self, *},
+};
+
+use super::{
+    checks::{self, grpc},
+    http2::{self, grpc_error, health_service, response, talks_http2},
+    probe,
+    servers::{self, Authority},
+};
+
+#[tokio::test]
+async fn a_service_is_asked_for_by_its_name_and_the_server_by_none() {
+    let network = Network::new("1.2.3");
+    let server = servers::plain(health_service()).await;
+    let table = [
+        ("", L7Ok, "serving status SERVING"),
+        ("shop.v1.Cart", L7Ok, "serving status SERVING"),
+        ("shop.v1.Pay", L7Status, "serving status NOT_SERVING, expected SERVING"),
+        ("shop.v1.Lost", L7Status, "gRPC status 5 (NOT_FOUND: no such service): \"unknown service\""),
+    ];
+    for (service, code, detail) in table {
+        let (got, text) = probe(&network, server.address, grpc(server.address.port(), service)).await;
+        assert_eq!(got, code, "{service}: {text}");
+        assert!(text.contains(detail), "{service}: {text}");
+    }
+    let asked = server.requests().remove(0);
+    let address = server.address;
+    let first = format!("POST http://{address}/grpc.health.v1.Health/Check HTTP/2.0");
+    for line in [first.as_str(), "content-type: application/grpc", "te: trailers", "user-agent: maglevd/1.2.3"] {
+        assert!(asked.lines().any(|sent| sent == line), "{line} is not in\n{asked}");
+    }
+}
+
+#[tokio::test]
+async fn over_tls_the_certificates_name_is_who_is_asked() {
+    let authority = Authority::new();
+    let network = Network::with_roots("1.2.3", authority.roots());
+    let server = authority.server_of("grpc.example", &[b"h2"], health_service()).await;
+    let port = server.address.port();
+    let check = || checks::tls(grpc(port, ""), "grpc.example");
+    let (code, text) = probe(&network, server.address, check()).await;
+    assert_eq!(code, L7Ok, "{text}");
+    assert_eq!(server.names(), [Some("grpc.example".to_owned())]);
+    let asked = server.requests().remove(0);
+    assert!(asked.starts_with(&format!("POST https://grpc.example:{port}/grpc")), "{asked}");
+
+    let wrong = checks::tls(grpc(port, ""), "other.example");
+    assert_eq!(probe(&network, server.address, wrong).await.0, L6Response);
+    let old = authority.server_of("grpc.example", &[b"http/1.1"], servers::holds()).await;
+    let check = checks::tls(grpc(old.address.port(), ""), "grpc.example");
+    assert_eq!(probe(&network, old.address, check).await.0, L6Response, "HTTP/2 is not to be had");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_none_of_the_health_service_has_its_code() {
+    let grpc_type = ("content-type", "application/grpc+proto");
+    type Answer = fn() -> http2::Answer;
+    let table: [(&str, Answer, ProbeCode, &str); 9] = [
+        ("not implemented", || grpc_error("12", ""), L7Status, "gRPC status 12 (UNIMPLEMENTED"),
+        ("an error behind a message", || http2::grpc(&[8, 1], "14"), L7Status, "gRPC status 14 (UNAVAILABLE)"),
+        ("a status of its own", || grpc_error("99", ""), L7Status, "gRPC status 99,"),
+        ("a status that is no number", || grpc_error("no", ""), L7Response, "grpc-status \"no\""),
+        ("no page", || response(404, &[], b"", &[]), L7Status, "HTTP status 404"),
+        ("a page", || response(200, &[("content-type", "text/html")], b"<p>", &[]), L7Response, "text/html"),
+        (
+            "no status",
+            || response(200, &[("content-type", "application/grpc")], b"", &[]),
+            L7Response,
+            "no grpc-status",
+        ),
+        ("a message too short", || http2::grpc(&[8], "0"), L7Response, "cut short"),
+        ("a message too long", || http2::grpc(&[0; 5000], "0"), L7Response, "more than a health response"),
+    ];
+    let network = Network::new("1.2.3");
+    for (about, answer, code, detail) in table {
+        let server = servers::plain(talks_http2(move |_| Some(answer()))).await;
+        let (got, text) = probe(&network, server.address, grpc(server.address.port(), "")).await;
+        assert_eq!(got, code, "{about}: {text}");
+        assert!(text.contains(detail), "{about}: {text}");
+    }
+    let server = servers::plain(talks_http2(move |_| {
+        Some(response(200, &[grpc_type], &[0, 0, 0, 0, 2, 8, 1], &[("grpc-status", "0")]))
+    }))
+    .await;
+    assert_eq!(probe(&network, server.address, grpc(server.address.port(), "")).await.0, L7Ok);
+}

@@ -1,0 +1,175 @@
+//! ICMP, in network namespaces: over raw sockets, unprivileged ones and none.
+
+use std::{
+    io::Read,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use futures::future::join_all;
+use maglev::{
+    health::{Network, Outcome, ProbeThread, Prober, Target},
+    model::{
+        config::HealthCheck,
+        health::ProbeCode::{self, *},
+    },
+};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::{checks::icmp, outcome, probe};
+use crate::netns;
+
+fn brief() -> HealthCheck {
+    HealthCheck { timeout: Duration::from_millis(300), ..icmp() }
+}
+
+fn at(address: &str) -> SocketAddr {
+    SocketAddr::new(address.parse().unwrap(), 0)
+}
+
+fn in_runtime(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}
+
+/// How many sockets for ICMP this process has: unprivileged and raw ones.
+fn sockets() -> (usize, usize) {
+    let count = |file: &str| std::fs::read_to_string(format!("/proc/net/{file}")).unwrap().lines().count() - 1;
+    (count("icmp") + count("icmp6"), count("raw") + count("raw6"))
+}
+
+/// One row for each way in which it can end; `kind` tells the sockets in use.
+async fn every_code(expected_sockets: (usize, usize)) {
+    let network = Network::new("1.2.3");
+    let table: [(&str, ProbeCode, &str); 6] = [
+        ("127.0.0.1", L4Ok, "echo reply"),
+        ("::1", L4Ok, "echo reply"),
+        ("192.0.2.9", L4Timeout, "no echo reply within 300ms"),
+        ("2001:db8::9", L4Timeout, "no echo reply within 300ms"),
+        ("198.51.100.1", L4Connection, "unreachable"),
+        ("192.0.2.77", L4Connection, "No route to host"),
+    ];
+    join_all(table.map(async |(address, code, detail)| {
+        let (got, text) = probe(&network, at(address), brief()).await;
+        assert_eq!(got, code, "{address}: {text}");
+        assert!(text.contains(detail), "{address}: {text}");
+    }))
+    .await;
+    assert_eq!(sockets(), expected_sockets, "one per family, whatever the number of probes");
+    let many = join_all((0..500).map(async |n| probe(&network, at(&format!("127.0.1.{}", n % 250)), icmp()).await.0));
+    assert_eq!(many.await, [L4Ok; 500]);
+    assert_eq!(sockets(), expected_sockets);
+
+    let from = |source: &str| Target {
+        address: "127.0.0.1".parse().unwrap(),
+        source: Some(source.parse().unwrap()),
+        check: Arc::new(icmp()),
+    };
+    assert_eq!(network.probe(from("127.0.0.9")).await, Outcome::answer(L4Ok, "echo reply"));
+    let outcome = network.probe(from("192.0.2.55")).await;
+    assert!(matches!(outcome, Outcome::NotProbed { .. }), "an address that this node lacks: {outcome:?}");
+}
+
+fn lay_out() {
+    // Nobody is behind the other end.
+    netns::ip("link add dead type veth peer name end");
+    netns::ip("link set end up");
+    netns::ip("address add 192.0.2.1/24 dev dead");
+    netns::ip("address add 2001:db8::1/64 dev dead nodad");
+    netns::ip("link set dead arp off up");
+    netns::ip("route add unreachable 192.0.2.77");
+}
+
+#[test]
+fn icmp_is_probed_through_raw_sockets_where_no_others_are_allowed() {
+    if netns::inside("probes::icmp_echo::icmp_is_probed_through_raw_sockets_where_no_others_are_allowed", &[]) {
+        lay_out();
+        assert_eq!(ProbeThread::start(None).unwrap().icmp_missing(), None);
+        in_runtime(every_code((0, 2)));
+    }
+}
+
+#[test]
+fn icmp_is_probed_without_privileges_where_the_sysctl_lets_it() {
+    let test = "probes::icmp_echo::icmp_is_probed_without_privileges_where_the_sysctl_lets_it";
+    if netns::inside(test, &[]) {
+        lay_out();
+        netns::sysctl("net.ipv4.ping_group_range", "0 0");
+        assert_eq!(ProbeThread::start(None).unwrap().icmp_missing(), None);
+        in_runtime(every_code((2, 0)));
+    }
+}
+
+#[test]
+fn where_neither_socket_may_be_opened_it_is_said_what_is_missing() {
+    let test = "probes::icmp_echo::where_neither_socket_may_be_opened_it_is_said_what_is_missing";
+    if netns::inside(test, &["setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw"]) {
+        let thread = ProbeThread::start(None).unwrap();
+        let missing = thread.icmp_missing().expect("neither kind is allowed");
+        assert!(missing.contains("NET_RAW") && missing.contains("net.ipv4.ping_group_range"), "{missing}");
+        in_runtime(async {
+            let network = Network::new("1.2.3");
+            for address in ["127.0.0.1", "::1"] {
+                let Outcome::NotProbed { detail } = outcome(&network, at(address), brief()).await else {
+                    panic!("it was probed")
+                };
+                assert!(detail.contains("NET_RAW"), "{detail}");
+            }
+        });
+    }
+}
+
+/// Answers one echo request to 127.0.0.1 with what `change` makes of the reply, from 127.0.0.2 if `elsewhere`.
+fn answer(elsewhere: bool, change: fn(&mut [u8])) -> JoinHandle<()> {
+    let raw = || Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4)).unwrap();
+    let (mut receiver, sender) = (raw(), raw());
+    let address = |last: u8| SocketAddr::new(IpAddr::from([127, 0, 0, last]), 0);
+    sender.bind(&address(if elsewhere { 2 } else { 1 }).into()).unwrap();
+    std::thread::spawn(move || {
+        let mut packet = [0; 256];
+        let length = loop {
+            let length = receiver.read(&mut packet).unwrap();
+            if packet[20] == 8 {
+                break length;
+            }
+        };
+        let reply = &mut packet[20..length];
+        reply[0] = 0;
+        change(reply);
+        reply[2..4].fill(0);
+        let sum: u32 = reply.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+        let checksum = !u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
+        reply[2..4].copy_from_slice(&checksum.to_be_bytes());
+        sender.send_to(reply, &address(1).into()).unwrap();
+    })
+}
+
+#[test]
+fn only_the_reply_to_this_very_echo_counts() {
+    if !netns::inside("probes::icmp_echo::only_the_reply_to_this_very_echo_counts", &[]) {
+        return;
+    }
+    netns::sysctl("net.ipv4.icmp_echo_ignore_all", "1");
+    type Change = fn(&mut [u8]);
+    let table: [(&str, bool, Change, ProbeCode); 7] = [
+        ("as it should be", false, |_| {}, L4Ok),
+        ("from elsewhere", true, |_| {}, L4Timeout),
+        ("of another id", false, |reply| reply[5] ^= 1, L4Timeout),
+        ("of another sequence", false, |reply| reply[7] ^= 1, L4Timeout),
+        ("with another content", false, |reply| reply[15] ^= 1, L4Timeout),
+        ("of another type", false, |reply| reply[0] = 3, L4Timeout),
+        ("of another code", false, |reply| reply[1] = 1, L4Timeout),
+    ];
+    for range in ["1 0", "0 0"] {
+        netns::sysctl("net.ipv4.ping_group_range", range);
+        for (about, elsewhere, change, code) in table {
+            let answered = answer(elsewhere, change);
+            in_runtime(async {
+                let (got, text) = probe(&Network::new("1.2.3"), at("127.0.0.1"), brief()).await;
+                assert_eq!(got, code, "{about}, group range {range}: {text}");
+            });
+            answered.join().unwrap();
+        }
+    }
+}

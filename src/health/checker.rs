@@ -178,7 +178,8 @@ impl<P: Prober> Checker<P> {
     fn start_due(&mut self) {
         let now = Instant::now();
         while self.may_start() && self.due.first().is_some_and(|(due, _)| *due <= now) {
-            if let Some((_, name)) = self.due.pop_first() {
+            if let Some((due, name)) = self.due.pop_first() {
+                self.options.metrics.lateness.observe(now.duration_since(due).as_secs_f64());
                 self.start_probe(name, now);
             }
         }

@@ -57,7 +57,7 @@ impl Agents {
 
     /// They see the objects as they are stored now.
     pub(crate) fn follow_specs(&self, objects: &Objects) {
-        let (mut index, config_rx) = Index::new(IndexOptions { allow_loopback: false, node_name: None });
+        let (mut index, config_rx) = Index::new(IndexOptions::default());
         fn of<S: serde::de::DeserializeOwned>(name: &str, kept: &Kept) -> Stored<S> {
             let revision = Revision { uid: kept.uid.as_str().into(), generation: kept.generation };
             let created = kept.created.parse().unwrap();

@@ -22,8 +22,8 @@ const ALL_IS_WELL: [&str; 20] = [
     "show frontend web",
     "show frontend web --output json",
     "show backends",
-    "show backend web-1",
-    "show backend web-1 --node node-b --output yaml",
+    "show backend web-1 --node node-b",
+    "show backend web-1 --output yaml",
     "why backend web-1 --node node-a",
     "show healthchecks --output wide",
     "show vpp info",
@@ -65,6 +65,9 @@ const BY_HAND: [&str; 9] = [
 pub(super) async fn every_command(sandbox: &Sandbox) {
     let mut page = String::new();
     for line in ALL_IS_WELL.iter().chain(&WRONG).chain(&BY_HAND) {
+        if line.starts_with("show frontend ") {
+            verified(sandbox).await;
+        }
         type_in(sandbox, line, &mut page).await;
     }
     for (backend, line) in [("web-1", "status"), ("web-2", "show frontends --output wide")] {
@@ -93,6 +96,17 @@ pub(super) async fn every_command(sandbox: &Sandbox) {
     })
     .await;
     compare(&page);
+}
+
+/// Until what was last changed by hand was read back from VPP.
+async fn verified(sandbox: &Sandbox) {
+    eventually("every node has programmed the Frontend as it stands", async || {
+        let found = printed(sandbox, &["show", "frontend", "web", "--output", "json"]).await;
+        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+        let nodes = found["perNode"].as_array()?;
+        nodes.iter().all(|node| node["programmedGeneration"] == found["generation"]).then_some(())
+    })
+    .await;
 }
 
 fn compare(page: &str) {

@@ -22,8 +22,9 @@ pub(super) struct Terminal {
 impl Terminal {
     /// Starts the program with these arguments.
     pub(super) fn start(sandbox: &Sandbox, program: &Path, args: &str, environment: &[(&str, &str)]) -> Self {
+        // Without `exec` a shell stands between, which hears of Ctrl-C as well.
         let mut command = Command::new("script");
-        command.args(["--quiet", "--flush", "--return", "--command"]).arg(format!("{} {args}", program.display()));
+        command.args(["--quiet", "--flush", "--return", "--command"]).arg(format!("exec {} {args}", program.display()));
         command.arg("/dev/null").env_clear().env("PATH", "/usr/bin:/bin").env("TERM", "xterm-256color");
         command.env("KUBECONFIG", sandbox.dir.join("kubeconfig")).env("HOME", &sandbox.dir);
         command.envs(environment.iter().copied());

@@ -11,6 +11,8 @@ use crate::sandbox::assets::{Assets, Tool};
 
 /// What a sandbox makes in its directory; nothing else there is touched.
 const OURS: [&str; 9] = ["backends.sock", "bin", "etcd", "helm", "kubeconfig", "logs", "nodes", "pki", "ready"];
+/// What the chart's pods run.
+const PROGRAMS: [&str; 2] = ["maglevd", "maglev-frontend"];
 /// The longest path a Unix socket can have.
 const SOCKET_PATH: usize = 107;
 
@@ -124,12 +126,15 @@ pub(super) fn binaries(given: Option<&Path>) -> Result<PathBuf, SandboxError> {
     let own = std::env::current_exe().map_err(SandboxError::file("find", "this program"))?;
     let dir = given.map_or_else(|| own.parent().unwrap_or(Path::new("/")).to_owned(), Path::to_owned);
     let dir = dir.canonicalize().map_err(SandboxError::file("find", dir))?;
-    if dir.join("maglevd").is_file() {
-        return Ok(dir);
+    match PROGRAMS.iter().find(|program| !dir.join(program).is_file()) {
+        None => Ok(dir),
+        Some(program) => Err(SandboxError::Usage {
+            what: format!(
+                "no {program} in {}: build it with `cargo build --bins`, or say --binaries DIR",
+                dir.display()
+            ),
+        }),
     }
-    Err(SandboxError::Usage {
-        what: format!("no maglevd in {}: build it with `cargo build --bins`, or say --binaries DIR", dir.display()),
-    })
 }
 
 #[cfg(test)]

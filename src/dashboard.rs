@@ -162,7 +162,7 @@ impl Dashboard {
     #[must_use]
     pub fn run(self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
         async move {
-            let router = routes::router(Arc::clone(&self.shared));
+            let router = routes::site(Arc::clone(&self.shared));
             let servers = self.servers.into_iter().map(|server| server.run(router.clone(), shutdown.clone()));
             let streams_end = async {
                 shutdown.cancelled().await;

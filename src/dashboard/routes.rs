@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{Query as UrlQuery, State, rejection::QueryRejection},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    extract::{Query as UrlQuery, Request, State, rejection::QueryRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     middleware::map_response,
     response::{IntoResponse as _, Response},
     routing::{any, get},
 };
+use tower::ServiceExt as _;
 use tower_http::compression::CompressionLayer;
 
 use super::{
@@ -26,8 +27,35 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
-/// The whole site.
-pub(super) fn router(shared: Arc<Shared>) -> Router {
+/// The whole site, under any prefix: an Ingress may take its prefix off or leave it there.
+pub(super) fn site(shared: Arc<Shared>) -> Router {
+    let routes = routes(shared);
+    Router::new().fallback(move |mut request: Request| {
+        let routes = routes.clone();
+        async move {
+            if let Some(uri) = without_prefix(request.uri()) {
+                *request.uri_mut() = uri;
+            }
+            routes.oneshot(request).await
+        }
+    })
+}
+
+/// The URI from our own part of its path on; `None` where there is no prefix.
+fn without_prefix(uri: &Uri) -> Option<Uri> {
+    let path = uri.path_and_query()?.as_str();
+    let (before_query, query) = path.split_once('?').map_or((path, ""), |(path, query)| (path, query));
+    let begin = ["/view/", "/admin/"].iter().filter_map(|part| before_query.find(part)).min();
+    let begin = begin.or_else(|| {
+        let ends = ["/view", "/admin", "/"].iter().find(|end| before_query.ends_with(*end))?;
+        Some(before_query.len() - ends.len())
+    })?;
+    let rest = &before_query[begin..];
+    let rest = if query.is_empty() { rest.to_owned() } else { format!("{rest}?{query}") };
+    (begin > 0).then(|| rest.parse().ok()).flatten()
+}
+
+fn routes(shared: Arc<Shared>) -> Router {
     let compressed = Router::new()
         .route("/view/", get(assets::index))
         .route("/view/{*path}", get(assets::asset))
@@ -86,4 +114,28 @@ async fn secured(mut response: Response) -> Response {
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_left_out_wherever_our_own_part_begins() {
+        for (path, wanted) in [
+            ("/view/", None),
+            ("/view/api/events?node=a", None),
+            ("/admin", None),
+            ("/", None),
+            ("/lb/view/api/events?open=a/view/", Some("/view/api/events?open=a/view/")),
+            ("/a/b/view/", Some("/view/")),
+            ("/lb/view", Some("/view")),
+            ("/lb/", Some("/")),
+            ("/lb/admin/x", Some("/admin/x")),
+            ("/lb", None),
+        ] {
+            let found = without_prefix(&path.parse().expect("a URI")).map(|uri| uri.to_string());
+            assert_eq!(found.as_deref(), wanted, "{path}");
+        }
+    }
 }

@@ -70,7 +70,7 @@ pub struct UpArgs {
     #[arg(long, value_name = "DIR", default_value = env!("CARGO_MANIFEST_DIR"), hide_default_value = true)]
     pub checkout: PathBuf,
 
-    /// Where maglevd is; the directory of this program when absent
+    /// Where maglevd and maglev-frontend are; the directory of this program when absent
     #[arg(long, value_name = "DIR")]
     pub binaries: Option<PathBuf>,
 }
@@ -147,9 +147,9 @@ impl Sandbox {
         let options = Options::new(assets).with_controllers();
         let plane = ControlPlane::start(directory.path(), &processes, options).await?;
         let nodes = Nodes::start(&directory, &specs, &binaries, &plane, &processes).await?;
-        release::install(&directory, &checkout, &plane, &processes, specs.len()).await?;
+        let dashboard = release::install(&directory, &checkout, &plane, &processes, specs.len()).await?;
         directory.set_ready()?;
-        say::line(&say::running(&directory, &specs, &backends, &plane));
+        say::line(&say::running(&directory, &specs, &backends, &plane, &dashboard));
         let shutdown = guard.disarm();
         Ok(Self { directory, shutdown, backends, vpps, nodes, plane })
     }

@@ -1,7 +1,11 @@
 //! `/metrics`, `/healthz` and `/readyz`. Made and run by the binaries; knows nothing of what the
 //! answers mean.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get};
 use backon::{BackoffBuilder as _, ExponentialBuilder};
@@ -87,6 +91,19 @@ impl HttpServer {
             }
         }
     }
+}
+
+/// Reads an address and its port. An IPv6 address needs no brackets: a manifest that puts a pod's address before
+/// `:9090` does not know its family.
+///
+/// # Errors
+/// What was found and what is allowed.
+pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let parts = || {
+        let (address, port) = text.rsplit_once(':')?;
+        Some((address.parse::<IpAddr>().ok()?, port.parse::<u16>().ok()?).into())
+    };
+    text.parse().ok().or_else(parts).ok_or_else(|| format!("found {text:?}, allowed is ADDRESS:PORT"))
 }
 
 const MAX_DELAY: Duration = Duration::from_secs(30);

@@ -70,6 +70,26 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: maglevd
 {{- end -}}
 
+{{/* The dashboard's objects: "maglev-frontend" for the release "maglev". */}}
+{{- define "maglev.dashboard.fullname" -}}
+{{- printf "%s-frontend" (include "maglev.fullname" .) -}}
+{{- end -}}
+
+{{- define "maglev.dashboard.serviceAccountName" -}}
+{{- if .Values.dashboard.serviceAccount.create -}}
+{{- default (include "maglev.dashboard.fullname" .) .Values.dashboard.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.dashboard.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What finds the dashboard's pods. */}}
+{{- define "maglev.dashboard.selectorLabels" -}}
+app.kubernetes.io/name: maglev
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: dashboard
+{{- end -}}
+
 {{/* An image reference, from a dict of "image" and "root". */}}
 {{- define "maglev.image" -}}
 {{- $image := .image -}}

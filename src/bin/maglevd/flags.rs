@@ -1,29 +1,13 @@
 //! The flags of `maglevd`, each with its environment variable.
 
-use std::{net::IpAddr, net::SocketAddr, path::PathBuf, sync::LazyLock};
+use std::{net::IpAddr, net::SocketAddr, path::PathBuf};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use maglev::{
     model::event::Level,
-    telemetry::{LogFormat, log::parse_level},
+    telemetry::{LogFormat, build::LONG_VERSION, log::parse_level, server::parse_address},
 };
-
-/// The version of this package.
-pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The commit that this was built from; whoever builds a release sets `MAGLEV_COMMIT` for the compiler.
-pub(crate) const COMMIT: &str = match option_env!("MAGLEV_COMMIT") {
-    Some(commit) => commit,
-    None => "unknown",
-};
-
-/// When it was built; whoever builds a release sets `MAGLEV_BUILD_DATE`.
-pub(crate) const BUILD_DATE: &str = match option_env!("MAGLEV_BUILD_DATE") {
-    Some(date) => date,
-    None => "unknown",
-};
-
-static LONG_VERSION: LazyLock<String> = LazyLock::new(|| format!("{VERSION} (commit {COMMIT})"));
 
 const EXAMPLE: &str = "\
 Example: beside a VPP on this machine and a cluster that kubectl reaches
@@ -131,14 +115,4 @@ impl Flags {
     pub(crate) fn grpc_addrs(&self) -> Vec<SocketAddr> {
         if self.grpc_addr.is_empty() { vec![(self.pod_ip, 9090).into()] } else { self.grpc_addr.clone() }
     }
-}
-
-/// Reads an address and its port. An IPv6 address needs no brackets: a manifest that puts a pod's address before
-/// `:9090` does not know its family.
-fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    let parts = || {
-        let (address, port) = text.rsplit_once(':')?;
-        Some((address.parse::<IpAddr>().ok()?, port.parse::<u16>().ok()?).into())
-    };
-    text.parse().ok().or_else(parts).ok_or_else(|| format!("found {text:?}, allowed is ADDRESS:PORT"))
 }

@@ -11,12 +11,15 @@ use maglev::{
         Server, ServerOptions,
         server::{Identity, Metrics, Sources, SyncRefusal},
     },
-    telemetry::{Snapshot, Subscriber},
+    telemetry::{
+        Snapshot, Subscriber,
+        build::{BUILD_DATE, COMMIT, VERSION},
+    },
 };
 use prometheus::Registry;
 use tokio::sync::watch;
 
-use crate::flags::{BUILD_DATE, COMMIT, Flags, VERSION};
+use crate::flags::Flags;
 
 /// The other parts.
 pub(crate) struct Inputs<'a> {

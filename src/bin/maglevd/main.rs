@@ -9,11 +9,14 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Parser as _;
 use jiff::Timestamp;
-use maglev::telemetry::{self, Bus, BusOptions, LogOptions};
+use maglev::telemetry::{
+    self, Bus, BusOptions, LogOptions,
+    build::{COMMIT, VERSION},
+};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
-use flags::{COMMIT, Command, Flags, VERSION};
+use flags::{Command, Flags};
 use parts::Telemetry;
 
 fn main() -> anyhow::Result<ExitCode> {

@@ -1,33 +1,21 @@
 //! The parts of `maglevd` and what runs between them.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use anyhow::anyhow;
-use futures::FutureExt as _;
 use maglev::{
     agent::{Agent, AgentOptions, VppConnect, VppMetrics},
     health::{HealthOptions, NetworkNamespace, ProbeThread},
     k8s::{ClientOptions, Delays, WatchOptions, Watches, client},
     model::event::Events,
-    telemetry::{HttpServer, Snapshot, Subscriber},
+    telemetry::{
+        HttpServer, Parts, Snapshot, Subscriber,
+        build::{COMMIT, VERSION},
+    },
 };
 use prometheus::Registry;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-    task::JoinSet,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 
-use crate::{
-    flags::{COMMIT, Flags, VERSION},
-    grpc,
-};
-
-/// How long the parts have to end once asked to; VPP stays as it is either way.
-const END_LIMIT: Duration = Duration::from_secs(5);
-
-type Parts = JoinSet<anyhow::Result<()>>;
+use crate::{flags::Flags, grpc};
 
 /// How the parts tell what they do.
 pub(crate) struct Telemetry {
@@ -37,30 +25,15 @@ pub(crate) struct Telemetry {
     pub(crate) registry: Registry,
 }
 
-/// Runs until a signal, or until a part ends by itself.
+/// Runs until a signal, or until a part ends by itself; VPP stays as it is either way.
 pub(crate) async fn run(flags: Flags, telemetry: Telemetry) -> anyhow::Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let shutdown = CancellationToken::new();
-    let mut parts = start(&flags, telemetry, &shutdown).await?;
-    let result = tokio::select! {
-        _ = terminate.recv() => Ok("SIGTERM"),
-        _ = interrupt.recv() => Ok("SIGINT"),
-        // Kubernetes starts it anew, and VPP forwards meanwhile: better than to go on blind.
-        ended = parts.join_next() => Err(match ended {
-            Some(Ok(Err(err))) => err,
-            Some(Err(err)) => err.into(),
-            Some(Ok(Ok(()))) | None => anyhow!("a part ended by itself"),
-        }),
-    };
-    tracing::info!(signal = result.as_ref().unwrap_or(&"none"), "maglevd-stop");
-    shutdown.cancel();
-    if tokio::time::timeout(END_LIMIT, async { while parts.join_next().await.is_some() {} }).await.is_err() {
-        tracing::warn!(parts = parts.len(), "maglevd-stop-incomplete");
-    }
-    result.map(drop)
+    let mut parts = Parts::new()?;
+    start(&flags, telemetry, &mut parts).await?;
+    Ok(parts.run("maglevd").await?)
 }
 
-async fn start(flags: &Flags, telemetry: Telemetry, stop: &CancellationToken) -> anyhow::Result<Parts> {
+async fn start(flags: &Flags, telemetry: Telemetry, parts: &mut Parts) -> anyhow::Result<()> {
+    let stop = parts.shutdown();
     let Telemetry { events, follow, snapshots, registry } = telemetry;
     let node_name = flags.node_name()?;
     let (api, stats) = (&flags.vpp_api_socket, flags.vpp_stats_socket.display());
@@ -97,13 +70,12 @@ async fn start(flags: &Flags, telemetry: Telemetry, stop: &CancellationToken) ->
     let server = HttpServer::new(flags.metrics_addr(), registry, live, ready);
 
     let (watches, server, agent) = (watches.run(stop.clone()), server.run(stop.clone()), agent.run(stop.clone()));
-    let mut parts = Parts::new();
-    parts.spawn(watches.map(Ok));
-    parts.spawn(server.map(Ok));
-    parts.spawn(async { Ok(agent.await?) });
-    parts.spawn_blocking(|| health.join().map_err(|_| anyhow!("the health checker panicked")));
-    parts.spawn_blocking(|| grpc.join().map_err(|_| anyhow!("the gRPC server panicked")));
-    Ok(parts)
+    parts.spawn(watches);
+    parts.spawn(server);
+    parts.spawn_fallible(agent);
+    parts.spawn_thread("the health checker", health);
+    parts.spawn_thread("the gRPC server", grpc);
+    Ok(())
 }
 
 /// Now, in Unix seconds.

@@ -11,6 +11,8 @@ use crate::sandbox::assets::{Assets, Tool};
 
 /// What a sandbox makes in its directory; nothing else there is touched.
 const OURS: [&str; 9] = ["backends.sock", "bin", "etcd", "helm", "kubeconfig", "logs", "nodes", "pki", "ready"];
+/// What the chart's pods run.
+const PROGRAMS: [&str; 3] = ["maglevd", "maglev-controller", "maglev-frontend"];
 /// The longest path a Unix socket can have.
 const SOCKET_PATH: usize = 107;
 
@@ -132,12 +134,15 @@ pub(super) fn binaries(given: Option<&Path>) -> Result<PathBuf, SandboxError> {
     let own = std::env::current_exe().map_err(SandboxError::file("find", "this program"))?;
     let dir = given.map_or_else(|| own.parent().unwrap_or(Path::new("/")).to_owned(), Path::to_owned);
     let dir = dir.canonicalize().map_err(SandboxError::file("find", dir))?;
-    let missing = ["maglevd", "maglev-controller"].into_iter().find(|name| !dir.join(name).is_file());
-    missing.map_or(Ok(dir.clone()), |name| {
-        let dir = dir.display();
-        let what = format!("no {name} in {dir}: build it with `cargo build --bins`, or say --binaries DIR");
-        Err(SandboxError::Usage { what })
-    })
+    match PROGRAMS.iter().find(|program| !dir.join(program).is_file()) {
+        None => Ok(dir),
+        Some(program) => Err(SandboxError::Usage {
+            what: format!(
+                "no {program} in {}: build it with `cargo build --bins`, or say --binaries DIR",
+                dir.display()
+            ),
+        }),
+    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub(super) fn running(
     nodes: &[NodeSpec],
     backends: &DemoBackends,
     plane: &ControlPlane,
+    dashboard: &str,
 ) -> String {
     let dir = directory.path().display();
     let bin = directory.bin();
@@ -30,6 +31,7 @@ pub(super) fn running(
         "
 A cluster is running; Ctrl-C ends it.
 
+  dashboard    {dashboard}
   API server   {server}
   nodes        {nodes}
   VPP sockets  {dir}/nodes/NODE/run/vpp/

@@ -1,0 +1,29 @@
+// The kubectl commands that show an object, where the server has none ready. Full names, so that no other group's
+// kind of the same name is meant.
+import type { Kind } from "../live/contract";
+
+const RESOURCES: Record<Kind, string> = {
+  HealthCheck: "healthchecks.maglev.vpp.io",
+  Backend: "backends.maglev.vpp.io",
+  Frontend: "frontends.maglev.vpp.io",
+  LoadBalancerConfig: "loadbalancerconfigs.maglev.vpp.io",
+  MaglevNode: "maglevnodes.maglev.vpp.io",
+  Node: "nodes",
+};
+
+/** The command that describes an object. */
+export function commandsFor(kind: Kind, name: string): string[] {
+  const [namespace, own] = name.includes("/") ? name.split("/", 2) : [undefined, name];
+  const where = namespace === undefined ? "" : `--namespace ${namespace} `;
+  return [`kubectl ${where}describe ${RESOURCES[kind]} ${own ?? name}`];
+}
+
+/** The commands about an agent's pod, `namespace/name`. */
+export function podCommands(pod: string): string[] {
+  const [namespace, name] = pod.split("/", 2);
+  if (!namespace || !name) return [];
+  return [
+    `kubectl --namespace ${namespace} logs ${name}`,
+    `kubectl --namespace ${namespace} describe pod ${name}`,
+  ];
+}

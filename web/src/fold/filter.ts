@@ -55,9 +55,10 @@ export function matchingNodes(nodes: Named<NodeHead>, words: readonly string[], 
     .sort();
 }
 
-/** The objects with problems that have no row of their own, or none that would say so. */
+/** The objects with problems that no row tells of: a Frontend's are the reason in its row. */
 export function matchingProblems(
   problems: Named<ObjectProblems>,
+  rows: Named<Row>,
   words: readonly string[],
   show: Flag | null,
 ): string[] {
@@ -65,6 +66,7 @@ export function matchingProblems(
   return Object.keys(problems)
     .filter((key) => {
       const of = problems[key];
+      if (of?.kind === "Frontend" && rows[of.name]) return false;
       const texts = of?.problems.flatMap(({ reason, field, message }) => [reason, field, message]) ?? [];
       const text = [key, ...texts].join("\n").toLowerCase();
       return words.every((word) => text.includes(word));

@@ -12,7 +12,7 @@ export interface FoldedMember {
   readonly state: Said<string>;
   readonly weight: Said<number>;
   readonly effective: Said<number>;
-  readonly buckets: Said<number | undefined>;
+  readonly buckets: Said<number>;
   readonly condition: Said<string>;
   readonly kept: boolean;
   /** When it came into its state, on the node where that was last. */
@@ -95,7 +95,10 @@ function foldMember(backend: string, on: readonly [string, Member][], cuts: Name
     state: said(details.map(([node, { state }]) => [node, state])),
     weight: each(({ weight }) => weight),
     effective: each(({ effective }) => effective),
-    buckets: each(({ buckets }) => buckets),
+    // A node without VPP has none to tell of, which is no difference.
+    buckets: said(
+      on.flatMap(([node, { buckets }]) => (buckets === undefined ? [] : [[node, buckets] as const])),
+    ),
     condition: each(({ condition }) => condition),
     kept: on.some(([, { kept }]) => kept),
     since: newest?.since,

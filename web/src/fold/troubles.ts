@@ -26,7 +26,7 @@ export function nodeTroubles(head: NodeHead): Trouble[] {
     add("rejected", `${plural(removals, "removal")} held`, `until ${until.slice(11, 19)} UTC`);
   }
   if (head.failed_steps > 0) {
-    add("rejected", `${plural(head.failed_steps, "step")} failed`, "in the last pass", head.last_pass);
+    add("rejected", `${plural(head.failed_steps, "step")} failed`, "in the last pass");
   }
   if (head.sync_error !== undefined) add("rejected", "sync error", head.sync_error);
   return troubles;

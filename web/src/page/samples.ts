@@ -1,5 +1,5 @@
 // Samples the rates of what is on the page every five seconds.
-import { createSignal } from "solid-js";
+import { createEffect, createSignal, on } from "solid-js";
 import { Histories, SAMPLE_MS, sampleOf, type Sample } from "../fold/traffic";
 import { node, summary } from "./live";
 
@@ -8,8 +8,9 @@ const onNode = new Histories();
 const [taken, setTaken] = createSignal(0);
 let of: string | undefined;
 
-/** Starts sampling; the result ends it. */
+/** Starts sampling, with what is there first; the result ends it. */
 export function startSamples(): () => void {
+  createEffect(on([() => summary().value !== undefined, () => node().value?.node], take));
   const timer = setInterval(take, SAMPLE_MS);
   return () => clearInterval(timer);
 }

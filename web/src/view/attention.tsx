@@ -17,7 +17,9 @@ const MOST_OBJECTS = 5;
 export function Attention(props: { readonly summary: Summary }): JSX.Element {
   const words = () => wordsOf(place().query);
   const nodes = createMemo(() => matchingNodes(props.summary.nodes, words(), place().show));
-  const objects = createMemo(() => matchingProblems(props.summary.problems, words(), place().show));
+  const objects = createMemo(() =>
+    matchingProblems(props.summary.problems, props.summary.rows, words(), place().show),
+  );
   // All of them where somebody asks for them, else the first few.
   const few = () => (place().show === "rejected" ? objects() : objects().slice(0, MOST_OBJECTS));
   return (
@@ -71,10 +73,10 @@ function TroubleLine(props: {
             <span class="trouble-one">
               <span class="strong">{word}</span>
               <Show when={since}>
-                {" "}
+                {" for "}
                 <Age since={since} />
               </Show>
-              <Show when={why}> {why}</Show>
+              <Show when={why}> – {why}</Show>
             </span>
           )}
         </For>

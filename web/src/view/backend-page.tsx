@@ -48,7 +48,17 @@ export function BackendPage(props: { readonly name: string; readonly summary: Su
       </h2>
       <Show
         when={users().length > 0}
-        fallback={<p class="dim">No frontend uses it, so no node is shown here.</p>}
+        fallback={
+          <div class="details">
+            <p class="dim">No frontend uses it, so no node is shown here.</p>
+            <ObjectBlock
+              kind="Backend"
+              name={props.name}
+              info={undefined}
+              problems={props.summary.problems[key()]?.problems ?? []}
+            />
+          </div>
+        }
       >
         <div class="details">
           <div class="details-main">
@@ -79,23 +89,25 @@ export function BackendPage(props: { readonly name: string; readonly summary: Su
                 </For>
               </tbody>
             </table>
-            <h4>Used by</h4>
-            <ul class="users">
-              <For each={users()}>
-                {(name) => (
-                  <li>
-                    <a href={frontendLink(name, null)}>{name}</a>{" "}
-                    <Show when={props.summary.rows[name]}>
-                      {(row) => (
-                        <>
-                          <span class="mono dim">{vipText(row().vip)}</span> <State of={row().state} />
-                        </>
-                      )}
-                    </Show>
-                  </li>
-                )}
-              </For>
-            </ul>
+            <section class="block" aria-label="Used by">
+              <h4>Used by</h4>
+              <ul class="users">
+                <For each={users()}>
+                  {(name) => (
+                    <li>
+                      <a href={frontendLink(name, null)}>{name}</a>{" "}
+                      <Show when={props.summary.rows[name]}>
+                        {(row) => (
+                          <>
+                            <span class="mono dim">{vipText(row().vip)}</span> <State of={row().state} />
+                          </>
+                        )}
+                      </Show>
+                    </li>
+                  )}
+                </For>
+              </ul>
+            </section>
           </div>
           <div class="details-side">
             <Timeline

@@ -107,7 +107,7 @@ function FoldedMemberRow(props: { readonly member: FoldedMember }): JSX.Element 
         </Show>
       </td>
       <td class="number" data-label="Buckets">
-        <Said values={props.member.buckets} of={(buckets) => buckets ?? "–"} />
+        <Said values={props.member.buckets} of={(buckets) => buckets} />
       </td>
       <td class="number" data-label="Since">
         <Age since={props.member.since} />

@@ -2,7 +2,7 @@
 import { createMemo, createEffect, on, Show, type JSX } from "solid-js";
 import { matching, wordsOf } from "../fold/filter";
 import { ordered, sorted } from "../fold/order";
-import { vipText } from "../fold/vip";
+import { sameWidths, setWidths, widthsOf } from "../fold/widths";
 import type { Summary } from "../live/contract";
 import { reveal } from "../page/cursor";
 import { createFreeze } from "../page/freeze";
@@ -31,9 +31,8 @@ export function FrontendTable(props: { readonly summary: Summary }): JSX.Element
   const names = createMemo(() => shown().names);
   const isOpen = (name: string) => place().open.includes(name);
   const held = () => freeze.frozen() && ordered(names(), wanted(), false) !== names();
-  const widths = createMemo(() => widthsOf(props.summary), undefined, {
-    equals: (a, b) => a.join() === b.join(),
-  });
+  const widths = createMemo(() => widthsOf(props.summary.rows), undefined, { equals: sameWidths });
+  const nodes = createMemo(() => Math.min(Math.max(Object.keys(props.summary.nodes).length, 3), 16));
 
   // An address that opens a frontend leads to its row.
   createEffect(
@@ -53,7 +52,10 @@ export function FrontendTable(props: { readonly summary: Summary }): JSX.Element
         role="table"
         aria-label="Frontends"
         aria-rowcount={names().length + 1}
-        ref={(element) => createEffect(() => setWidths(element, widths()))}
+        ref={(element) => {
+          createEffect(() => setWidths(element, widths()));
+          createEffect(() => element.style.setProperty("--count-nodes", String(nodes())));
+        }}
       >
         <div role="rowgroup" class="table-head">
           <div class="table-row head" role="row" aria-rowindex={1}>
@@ -121,22 +123,4 @@ function Gone(props: { readonly name: string }): JSX.Element {
       </span>
     </div>
   );
-}
-
-// The widest name and address decide their columns, so that neither is cut nor moves from row to row.
-function widthsOf(summary: Summary): [number, number, number] {
-  let name = 16;
-  let vip = 18;
-  for (const key of Object.keys(summary.rows)) {
-    const row = summary.rows[key];
-    name = Math.max(name, key.length);
-    if (row) vip = Math.max(vip, vipText(row.vip).length);
-  }
-  return [Math.min(name, 44), vip, Math.min(Math.max(Object.keys(summary.nodes).length, 3), 16)];
-}
-
-function setWidths(element: HTMLElement, [name, vip, nodes]: readonly [number, number, number]): void {
-  element.style.setProperty("--chars-name", String(name));
-  element.style.setProperty("--chars-vip", String(vip));
-  element.style.setProperty("--count-nodes", String(nodes));
 }

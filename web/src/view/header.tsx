@@ -29,12 +29,14 @@ export function Header(): JSX.Element {
       <Tabs />
       <Show when={summary().value}>
         {(value) => (
-          <p class="reporting" classList={{ "is-stale": value().totals.reporting < value().totals.nodes }}>
-            {value().totals.reporting} of {value().totals.nodes} nodes reporting ·{" "}
-            <span class="dim">
-              <Heard />
-            </span>
-          </p>
+          <Show when={value().totals.nodes > 0}>
+            <p class="reporting" classList={{ "is-stale": value().totals.reporting < value().totals.nodes }}>
+              {value().totals.reporting} of {value().totals.nodes} nodes reporting ·{" "}
+              <span class="dim">
+                <Heard />
+              </span>
+            </p>
+          </Show>
         )}
       </Show>
       <Switches />

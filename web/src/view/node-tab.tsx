@@ -1,11 +1,13 @@
 // A node's tab: its frontends as cards, its events, its VPP.
 import { createEffect, createMemo, For, onCleanup, Show, type JSX } from "solid-js";
 import { byName } from "../fold/order";
+import { said } from "../fold/pools";
 import { matchingDetails } from "../fold/node-filter";
 import { wordsOf } from "../fold/filter";
+import { sameWidths, setWidths, widthsOf } from "../fold/widths";
 import type { NodeHead, NodeState } from "../live/contract";
 import { node as nodeDocument, summary } from "../page/live";
-import { place } from "../page/place";
+import { place, search } from "../page/place";
 import { setCards } from "../page/wanted";
 import { Loading, LoadingLine, NothingMatches } from "./empty";
 import { EventsPanel } from "./events-panel";
@@ -13,10 +15,13 @@ import { FilterBox } from "./filter-box";
 import { FrontendCard } from "./frontend-card";
 import { NodeTitle } from "./node-title";
 import { Rows } from "./rows";
+import { State } from "./shape";
 import { VppBlock } from "./vpp-block";
 
-/** With so many cards or fewer all are open. */
-export const MOST_OPEN_CARDS = 12;
+// With so many cards or fewer all are open; on a phone they would be a long way to the events below.
+const MOST_OPEN_CARDS = 12;
+const MOST_ON_PHONE = 2;
+const phone = matchMedia("(max-width: 720px)");
 
 /** The tab. */
 export function NodeTab(props: { readonly name: string }): JSX.Element {
@@ -58,12 +63,17 @@ function Cards(props: { readonly state: NodeState }): JSX.Element {
   const names = createMemo(() => matchingDetails(props.state, all(), wordsOf(place().query)), [], {
     equals: sameNames,
   });
-  const few = () => all().length <= MOST_OPEN_CARDS;
+  const widths = createMemo(() => widthsOf(props.state.frontends), undefined, { equals: sameWidths });
+  const few = () => all().length <= (phone.matches ? MOST_ON_PHONE : MOST_OPEN_CARDS);
   const isOpen = (name: string) => few() || place().open.includes(name);
   createEffect(() => setCards(few() ? all() : []));
   onCleanup(() => setCards([]));
   return (
-    <section class="cards" aria-label="Frontends">
+    <section
+      class="cards"
+      aria-label="Frontends"
+      ref={(element) => createEffect(() => setWidths(element, widths()))}
+    >
       <Show when={few()} fallback={<ManyCards state={props.state} names={names()} isOpen={isOpen} />}>
         <For each={names()}>
           {(name) => (
@@ -93,22 +103,48 @@ function ManyCards(props: {
   readonly isOpen: (name: string) => boolean;
 }): JSX.Element {
   return (
-    <div role="table" aria-label="Frontends" aria-rowcount={props.names.length}>
-      <Rows names={props.names} isOpen={(name) => props.isOpen(name)}>
-        {({ name }) => (
-          <Show when={props.state.frontends[name]}>
-            {(frontend) => (
-              <FrontendCard
-                state={props.state}
-                name={name}
-                frontend={frontend()}
-                open={props.isOpen(name)}
-                fixed={false}
-              />
-            )}
-          </Show>
+    <>
+      <StateTally state={props.state} />
+      <div role="table" aria-label="Frontends" aria-rowcount={props.names.length}>
+        <Rows names={props.names} isOpen={(name) => props.isOpen(name)}>
+          {({ name }) => (
+            <Show when={props.state.frontends[name]}>
+              {(frontend) => (
+                <FrontendCard
+                  state={props.state}
+                  name={name}
+                  frontend={frontend()}
+                  open={props.isOpen(name)}
+                  fixed={false}
+                />
+              )}
+            </Show>
+          )}
+        </Rows>
+      </div>
+    </>
+  );
+}
+
+// How many are in which state; each is a filter, for among a thousand none is seen by scrolling.
+function StateTally(props: { readonly state: NodeState }): JSX.Element {
+  const counts = createMemo(() =>
+    said(Object.entries(props.state.frontends).map(([name, { state }]) => [name, state])),
+  );
+  return (
+    <div class="choice tallies" role="group" aria-label="Frontends by state; each filters">
+      <For each={counts()}>
+        {({ value, nodes }) => (
+          <button
+            type="button"
+            class="small"
+            aria-pressed={place().query === value}
+            onClick={() => search(place().query === value ? "" : value)}
+          >
+            {nodes.length} <State of={value} />
+          </button>
         )}
-      </Rows>
+      </For>
     </div>
   );
 }

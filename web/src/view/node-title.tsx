@@ -7,7 +7,7 @@ import type { NodeHead } from "../live/contract";
 import { zone } from "../page/preferences";
 import { Age } from "./age";
 import { Command } from "./copy";
-import { Shape, State } from "./shape";
+import { Shape } from "./shape";
 
 /** The head. */
 export function NodeTitle(props: { readonly name: string; readonly head: NodeHead }): JSX.Element {
@@ -16,8 +16,7 @@ export function NodeTitle(props: { readonly name: string; readonly head: NodeHea
   return (
     <section class="panel node-title" aria-label={`Node ${props.name}`}>
       <h2>
-        <State of={state().state} word={props.name} />{" "}
-        <span class={`is-${state().state}`}>{state().word}</span>
+        <Shape of={state().state} /> {props.name} <span class={`is-${state().state}`}>{state().word}</span>
       </h2>
       <p class="dim facts">
         <span class="mono">{props.head.address}</span>
@@ -43,9 +42,9 @@ export function NodeTitle(props: { readonly name: string; readonly head: NodeHea
           <p class="problem">
             <Shape of={shape} /> <span class="strong">{word}</span>{" "}
             <Show when={since}>
-              <Age since={since} />
-            </Show>{" "}
-            {why}
+              for <Age since={since} />
+            </Show>
+            <Show when={why}> – {why}</Show>
           </p>
         )}
       </For>

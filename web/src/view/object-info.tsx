@@ -87,25 +87,34 @@ export function Problems(props: { readonly problems: readonly Problem[] }): JSX.
   );
 }
 
+// Those that are as they should be in one line; every other has its own, with its message.
 function Conditions(props: {
   readonly conditions: ObjectInfo["conditions"];
   readonly generation: number;
 }): JSX.Element {
   const old = (of: Condition) => of.generation !== undefined && of.generation < props.generation;
+  const wrong = (type: string, of: Condition) => shapeOf(type, of) !== "up" || old(of);
+  const entries = () =>
+    Object.entries(props.conditions).sort(([a, x], [b, y]) => Number(wrong(a, x)) - Number(wrong(b, y)));
   return (
     <ul class="conditions">
-      <For each={Object.entries(props.conditions)}>
+      <For each={entries()}>
         {([type, of]) => (
-          <li classList={{ old: old(of) }} title={of.message}>
-            <Shape of={shapeOf(type, of)} />
-            <span class="strong">{type}</span> {of.status}
+          <li
+            classList={{ wrong: wrong(type, of) }}
+            title={`${type} ${of.status}, ${of.reason}: ${of.message}`}
+          >
+            <Shape of={shapeOf(type, of)} /> <span class="strong">{type}</span>
             <span class="dim">
               {" "}
-              {of.reason} · <Age since={of.since} />
-              <Show when={old(of)}> · of generation {of.generation}</Show>
+              {of.status === "True" ? "" : of.status} <Age since={of.since} />
             </span>
-            <Show when={shapeOf(type, of) !== "up" && of.message}>
-              <span class="condition-message">{of.message}</span>
+            <Show when={wrong(type, of)}>
+              {" "}
+              <span class="strong">{of.reason}</span> {of.message}
+              <Show when={old(of)}>
+                <span class="dim"> as of generation {of.generation}</span>
+              </Show>
             </Show>
           </li>
         )}

@@ -1,6 +1,7 @@
 // What an opened frontend refers to: its Backends and their HealthChecks, closed until somebody wants to know.
 import { For, Show, type JSX } from "solid-js";
 import { byName } from "../fold/order";
+import { plural } from "../fold/format";
 import type { Named, ObjectInfo } from "../live/contract";
 import { ObjectBlock } from "./object-info";
 
@@ -15,8 +16,10 @@ export function OtherObjects(props: {
       .sort(byName);
   return (
     <Show when={keys().length > 0}>
-      <section class="block" aria-label="Objects it refers to">
-        <h4>Refers to</h4>
+      <details class="others">
+        <summary>
+          Refers to <span class="dim">{plural(keys().length, "object")}</span>
+        </summary>
         <For each={keys()}>
           {(key) => (
             <Show when={props.objects[key]}>
@@ -32,7 +35,7 @@ export function OtherObjects(props: {
             </Show>
           )}
         </For>
-      </section>
+      </details>
     </Show>
   );
 }

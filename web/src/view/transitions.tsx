@@ -37,22 +37,22 @@ function Line(props: { readonly of: Transition; readonly nodes: number }): JSX.E
   };
   return (
     <li>
-      <span class="mono">
+      <span class="transition-time mono">
         <Clock at={props.of.at} />
       </span>
-      <span class="dim">{props.of.kind.toLowerCase()}</span>
-      <a href={link()} class="clip" title={props.of.name}>
+      <span class="transition-kind dim">{props.of.kind.toLowerCase()}</span>
+      <a href={link()} class="transition-name clip" title={props.of.name}>
         {props.of.name}
       </a>
-      <span class="change">
+      <span class="transition-change">
         <span class="dim">{props.of.from ?? "new"} → </span>
         <State of={props.of.to as StateWord} />
       </span>
-      <span class="mono dim">{props.of.code ?? ""}</span>
-      <span class="dim clip" title={props.of.nodes.join(", ")}>
+      <span class="transition-code mono dim">{props.of.code ?? ""}</span>
+      <span class="transition-where dim clip" title={props.of.nodes.join(", ")}>
         {where()}
       </span>
-      <span class="dim number">
+      <span class="transition-age dim">
         <Age since={props.of.at} />
       </span>
     </li>

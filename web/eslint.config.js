@@ -2,18 +2,22 @@
 // Content-Security-Policy would block on the page.
 import js from "@eslint/js";
 import solid from "eslint-plugin-solid/configs/typescript";
+import { defineConfig } from "eslint/config";
 import ts from "typescript-eslint";
 
-export default ts.config(
+// The plugin's types are of an older ESLint; what it exports is a configuration all the same.
+const reactivity = /** @type {import("eslint").Linter.Config} */ (/** @type {unknown} */ (solid));
+
+export default defineConfig(
   { ignores: ["dist", "node_modules"] },
   js.configs.recommended,
   ...ts.configs.strictTypeChecked,
   { languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } } },
   {
     files: ["src/**/*.{ts,tsx}"],
-    ...solid,
+    ...reactivity,
     rules: {
-      ...solid.rules,
+      ...reactivity.rules,
       "solid/reactivity": "error",
       "no-restricted-syntax": [
         "error",
@@ -31,6 +35,8 @@ export default ts.config(
   },
   {
     rules: {
+      // The compiler knows better what is defined.
+      "no-undef": "off",
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
       "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
     },

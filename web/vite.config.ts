@@ -12,7 +12,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     cssCodeSplit: false,
     license: { fileName: "licenses.md" },
-    rollupOptions: {
+    rolldownOptions: {
       output: { entryFileNames: "app.js", assetFileNames: "app[extname]", codeSplitting: false },
     },
   },

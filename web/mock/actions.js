@@ -232,7 +232,7 @@ export function probe(broker, phase) {
       ![...broker.clients].some(({ asked }) => asked.node === name && asked.beats.length > 0)
     )
       continue;
-    /** @type {Record<string, import("../src/live/contract").Beat>} */
+    /** @type {Record<string, import("../src/live/message").Beat>} */
     const beats = {};
     for (const [backend, { state, code }] of node.health) {
       if (state === "paused" || state === "disabled" || world.random() < 0.3) continue;

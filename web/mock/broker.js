@@ -1,11 +1,12 @@
 // What the clients are sent: a ring of numbered messages, and per client the part that it asked for.
 import { difference } from "./difference.js";
+import * as brief from "./brief.js";
 import * as documents from "./documents.js";
 
 /**
  * @typedef {import("./world.js").World} World
  * @typedef {import("../src/live/contract").Summary} Summary
- * @typedef {import("../src/live/contract").Line} Line
+ * @typedef {import("../src/live/message").Line} Line
  * @typedef {import("../src/live/contract").AsOf} AsOf
  * @typedef {{ node: string | null, open: string[], log: string | null, beats: string[], since: string | null }} Asked
  * @typedef {{ asked: Asked, write: (text: string) => void, close: () => void }} Client
@@ -41,8 +42,8 @@ export class Broker {
   /** @param {World} world */
   constructor(world) {
     this.world = world;
-    for (const name of world.nodes.keys()) this.heads[name] = documents.nodeHead(world, name);
-    for (const name of world.frontends.keys()) this.rows[name] = documents.row(world, name);
+    for (const name of world.nodes.keys()) this.heads[name] = brief.nodeHead(world, name);
+    for (const name of world.frontends.keys()) this.rows[name] = brief.row(world, name);
     this.rest = this.#rest();
   }
 
@@ -170,16 +171,16 @@ export class Broker {
    */
   #tellSummary(frontends, nodes, counted) {
     const old = { nodes: this.heads, rows: this.rows, ...this.rest, transitions: this.told };
-    this.heads = { ...this.heads };
-    this.rows = { ...this.rows };
-    for (const name of nodes) {
-      if (this.world.nodes.has(name)) this.heads[name] = documents.nodeHead(this.world, name);
-      else delete this.heads[name];
-    }
-    for (const name of frontends) {
-      if (this.world.frontends.has(name)) this.rows[name] = documents.row(this.world, name);
-      else delete this.rows[name];
-    }
+    this.heads = replaced(
+      this.heads,
+      nodes,
+      (name) => this.world.nodes.has(name) && brief.nodeHead(this.world, name),
+    );
+    this.rows = replaced(
+      this.rows,
+      frontends,
+      (name) => this.world.frontends.has(name) && brief.row(this.world, name),
+    );
     this.rest = this.#rest();
     const part = {
       nodes: only(old.nodes, nodes),
@@ -262,7 +263,7 @@ export class Broker {
 
   /**
    * @param {string} node
-   * @param {Record<string, import("../src/live/contract").Beat>} beats
+   * @param {Record<string, import("../src/live/message").Beat>} beats
    */
   beats(node, beats) {
     for (const { asked, write } of this.clients) {
@@ -342,6 +343,22 @@ export class Broker {
       );
     }
   }
+}
+
+/**
+ * @template T
+ * @param {Record<string, T>} of
+ * @param {string[]} keys
+ * @param {(key: string) => T | false} value false: it is gone
+ */
+function replaced(of, keys, value) {
+  const next = new Map(Object.entries(of));
+  for (const key of keys) {
+    const now = value(key);
+    if (now === false) next.delete(key);
+    else next.set(key, now);
+  }
+  return Object.fromEntries(next);
 }
 
 /**

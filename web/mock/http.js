@@ -81,9 +81,18 @@ export class Mock {
     response.setHeader("Content-Security-Policy", POLICY);
     response.setHeader("X-Content-Type-Options", "nosniff");
     response.setHeader("Referrer-Policy", "no-referrer");
-    if (this.refuses) return void response.writeHead(503).end();
-    if (pathname === "/view") return void response.writeHead(308, { location: "view/" }).end();
-    if (pathname === "/view/api/events") return this.#events(searchParams, lastId, response);
+    if (this.refuses) {
+      response.writeHead(503).end();
+      return;
+    }
+    if (pathname === "/view") {
+      response.writeHead(308, { location: "view/" }).end();
+      return;
+    }
+    if (pathname === "/view/api/events") {
+      this.#events(searchParams, lastId, response);
+      return;
+    }
     if (pathname.startsWith("/view/api/"))
       return this.#document(pathname.slice("/view/api/".length), response);
     return this.#file(pathname, response);

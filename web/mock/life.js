@@ -13,7 +13,10 @@ export function live(broker, { flap = false, tickMs = 15_000 } = {}) {
   const timers = [
     setInterval(() => broker.tick(), tickMs),
     setInterval(() => count(broker, big ? 0.2 : 1), 5000),
-    setInterval(() => probe(broker, (phase = !phase) ? "start" : "done"), 500),
+    setInterval(() => {
+      phase = !phase;
+      probe(broker, phase ? "start" : "done");
+    }, 500),
   ];
   if (flap) {
     const names = [...world.backends.keys()];

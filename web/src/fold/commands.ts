@@ -13,9 +13,9 @@ const RESOURCES: Record<Kind, string> = {
 
 /** The command that describes an object. */
 export function commandsFor(kind: Kind, name: string): string[] {
-  const [namespace, own] = name.includes("/") ? name.split("/", 2) : [undefined, name];
-  const where = namespace === undefined ? "" : `--namespace ${namespace} `;
-  return [`kubectl ${where}describe ${RESOURCES[kind]} ${own ?? name}`];
+  const slash = name.indexOf("/");
+  const where = slash < 0 ? "" : `--namespace ${name.slice(0, slash)} `;
+  return [`kubectl ${where}describe ${RESOURCES[kind]} ${name.slice(slash + 1)}`];
 }
 
 /** The commands about an agent's pod, `namespace/name`. */

@@ -17,7 +17,7 @@ export function conditionShape(condition: string): StateWord {
   }
 }
 
-const WORDS: Record<Member["condition"], string> = {
+const WORDS: Partial<Record<string, string>> & Record<Member["condition"], string> = {
   up: "up",
   down: "down",
   suspect: "in doubt",
@@ -40,7 +40,7 @@ const MEANINGS: Partial<Record<Member["condition"], string>> = {
 
 /** The words for a condition. */
 export function conditionWord(condition: string): string {
-  return WORDS[condition as Member["condition"]] ?? condition;
+  return WORDS[condition] ?? condition;
 }
 
 /** What it means, for the tooltip. */

@@ -10,7 +10,7 @@ export interface Count {
   /** `hurts`: users notice now; `will`: the next failure is noticed. */
   readonly weight: "hurts" | "will";
   /** The words after the number. */
-  words(count: number): string;
+  readonly words: (count: number) => string;
   /** What it counts, in full. */
   readonly meaning: string;
 }

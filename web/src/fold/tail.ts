@@ -1,5 +1,5 @@
 // The lines of the agents' logs that the page keeps: the newest of them, each once, in the order they came.
-import type { Line } from "../live/contract";
+import type { Line } from "../live/message";
 
 /** A line and where it is from. */
 export interface LogLine {

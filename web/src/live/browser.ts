@@ -1,5 +1,5 @@
 // The outside as a browser has it: EventSource, fetch, timers. URLs are relative to the page's directory.
-import { EVENTS, type Message } from "./contract";
+import { EVENTS, type Message } from "./message";
 import { Refused, type Ports } from "./ports";
 
 /** The ports of a browser. */
@@ -8,7 +8,8 @@ export const browser: Ports = {
     const source = new EventSource(url);
     for (const event of EVENTS) {
       source.addEventListener(event, ({ data, lastEventId }: MessageEvent<string>) => {
-        listener.message({ event, data: JSON.parse(data) } as Message, lastEventId);
+        const value: unknown = JSON.parse(data);
+        listener.message({ event, data: value } as Message, lastEventId);
       });
     }
     source.addEventListener("error", () => listener.lost(source.readyState === EventSource.CLOSED));

@@ -7,7 +7,8 @@
 //               └────────────────────────┘
 import { olderThanHello } from "../fold/fence";
 import { merge } from "../fold/merge";
-import type { AsOfs, Message } from "./contract";
+import type { AsOfs } from "./contract";
+import type { Message } from "./message";
 import { isPast, type MessageId } from "./message-id";
 import { Refused, type Ports } from "./ports";
 
@@ -19,6 +20,8 @@ export interface Kind<T> {
   asOf(value: T): AsOfs;
   /** The value after a message; the same value if that does not concern it. */
   apply(value: T, message: Message, fetched: AsOfs): T;
+  /** Whether a node reports, where the document says so itself. */
+  reporting?(value: T, node: string): boolean;
   /** Whether nothing is missing that only a fetch can bring. */
   isComplete?(value: T): boolean;
 }
@@ -96,7 +99,11 @@ export class Document<T> {
 
   #arrived(value: T, round: number, attempt: number): void {
     const asOf = this.kind.asOf(value);
-    const older = olderThanHello(asOf, this.around.hello(), (node) => this.around.reporting(node));
+    const older = olderThanHello(
+      asOf,
+      this.around.hello(),
+      (node) => this.kind.reporting?.(value, node) ?? this.around.reporting(node),
+    );
     if (older && attempt < MOST_TRIES) {
       this.#again(round, attempt);
       return;

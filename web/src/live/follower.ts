@@ -1,6 +1,7 @@
 // Follows the server: the documents that the page shows, kept as the stream says. Messages are handed on in batches,
 // so that a burst is one repaint.
-import type { AsOfs, Beat, FrontendPage, Hello, Line, Message, Named, NodeState, Summary } from "./contract";
+import type { AsOfs, FrontendPage, Named, NodeState, Summary } from "./contract";
+import type { Beat, Hello, Line, Message } from "./message";
 import { Document, type Kind, type Surroundings } from "./document";
 import { nodeKind, pageKind, summaryKind } from "./kinds";
 import type { MessageId } from "./message-id";

@@ -2,13 +2,15 @@
 import { covered } from "../fold/fence";
 import { merge } from "../fold/merge";
 import { applyPatch, isRecord } from "../fold/patch";
-import type { AsOf, AsOfs, FrontendPage, Message, NodeCut, NodeState, Summary } from "./contract";
+import type { AsOf, AsOfs, FrontendPage, NodeCut, NodeState, Summary } from "./contract";
+import type { Message } from "./message";
 import type { Kind } from "./document";
 
 /** All nodes. */
 export const summaryKind: Kind<Summary> = {
   path: "api/summary",
   asOf: (summary) => summary.as_of,
+  reporting: (summary, node) => summary.nodes[node]?.reporting ?? true,
   apply(summary, message, fetched) {
     if (message.event !== "summary" || covered(message.data.as_of, fetched)) return summary;
     return applyPatch(summary, message.data.patch);

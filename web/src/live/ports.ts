@@ -1,6 +1,6 @@
 // What the live part of the page needs of the outside: a stream, fetches, time. Handed in, so that tests can play
 // the server and the clock.
-import type { Message } from "./contract";
+import type { Message } from "./message";
 
 /** An answer with a status that is not a success. */
 export class Refused extends Error {

@@ -3,7 +3,7 @@
 //
 //   connecting ──hello──▶ live ──broken──▶ lost ──hello──▶ live
 //                           │ other parameters: a second stream with `since`; at its hello the first one is closed
-import type { Hello, Message } from "./contract";
+import type { Hello, Message } from "./message";
 import { parseId, type MessageId } from "./message-id";
 import type { Ports, Source } from "./ports";
 import { NOTHING, streamUrl, type Wanted } from "./wanted";

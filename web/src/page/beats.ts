@@ -1,6 +1,7 @@
 // Heartbeats on their way to the hearts on screen. Not a signal: four times a second for two hundred backends is too
 // much to go through the page, and nothing else hangs on it.
-import type { Beat, Named } from "../live/contract";
+import type { Named } from "../live/contract";
+import type { Beat } from "../live/message";
 
 type Heart = (beat: Beat) => void;
 

@@ -63,7 +63,7 @@ function Switches(): JSX.Element {
         class="small"
         title="Colours: as the system, dark, or light"
         aria-label={`Colours ${theme()}: switch`}
-        onClick={() => setTheme(next()[0] as Theme)}
+        onClick={() => setTheme(next()[0])}
       >
         {THEMES.find(([of]) => of === theme())?.[1]}
       </button>

@@ -1,7 +1,7 @@
 // The heart of a backend: shows that probes are sent (·) and answered (a heart). Its box never changes its size, and
 // it says nothing to a screen reader: state and age do.
 import { createEffect, createSignal, onCleanup, onMount, Show, type JSX } from "solid-js";
-import type { Beat } from "../live/contract";
+import type { Beat } from "../live/message";
 import { hearBeats } from "../page/beats";
 import { hearts, watchHeart } from "../page/sight";
 

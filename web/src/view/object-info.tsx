@@ -1,6 +1,6 @@
 // What Kubernetes says of an object: conditions, generations, who changed it last and when, and the commands that
 // show it.
-import { For, Show, type JSX } from "solid-js";
+import { createMemo, For, Show, type JSX } from "solid-js";
 import { commandsFor } from "../fold/commands";
 import type { Condition, Kind, ObjectInfo, Problem } from "../live/contract";
 import type { StateWord } from "../fold/words";
@@ -92,35 +92,60 @@ function Conditions(props: {
   readonly conditions: ObjectInfo["conditions"];
   readonly generation: number;
 }): JSX.Element {
-  const old = (of: Condition) => of.generation !== undefined && of.generation < props.generation;
-  const wrong = (type: string, of: Condition) => shapeOf(type, of) !== "up" || old(of);
-  const entries = () =>
-    Object.entries(props.conditions).sort(([a, x], [b, y]) => Number(wrong(a, x)) - Number(wrong(b, y)));
+  const types = createMemo(() => wellFirst(props.conditions, props.generation));
   return (
     <ul class="conditions">
-      <For each={entries()}>
-        {([type, of]) => (
-          <li
-            classList={{ wrong: wrong(type, of) }}
-            title={`${type} ${of.status}, ${of.reason}: ${of.message}`}
-          >
-            <Shape of={shapeOf(type, of)} /> <span class="strong">{type}</span>
-            <span class="dim">
-              {" "}
-              {of.status === "True" ? "" : of.status} <Age since={of.since} />
-            </span>
-            <Show when={wrong(type, of)}>
-              {" "}
-              <span class="strong">{of.reason}</span> {of.message}
-              <Show when={old(of)}>
-                <span class="dim"> as of generation {of.generation}</span>
-              </Show>
-            </Show>
-          </li>
+      <For each={types()}>
+        {(type) => (
+          <Show when={props.conditions[type]}>
+            {(of) => <ConditionItem type={type} of={of()} generation={props.generation} />}
+          </Show>
         )}
       </For>
     </ul>
   );
+}
+
+function ConditionItem(props: {
+  readonly type: string;
+  readonly of: Condition;
+  readonly generation: number;
+}): JSX.Element {
+  const wrong = () => !isWell(props.type, props.of, props.generation);
+  return (
+    <li
+      classList={{ wrong: wrong() }}
+      title={`${props.type} ${props.of.status}, ${props.of.reason}: ${props.of.message}`}
+    >
+      <Shape of={shapeOf(props.type, props.of)} /> <span class="strong">{props.type}</span>
+      <span class="dim">
+        {" "}
+        {props.of.status === "True" ? "" : props.of.status} <Age since={props.of.since} />
+      </span>
+      <Show when={wrong()}>
+        {" "}
+        <span class="strong">{props.of.reason}</span> {props.of.message}
+        <Show when={isOld(props.of, props.generation)}>
+          <span class="dim"> as of generation {props.of.generation}</span>
+        </Show>
+      </Show>
+    </li>
+  );
+}
+
+function wellFirst(conditions: ObjectInfo["conditions"], generation: number): string[] {
+  const types = Object.entries(conditions);
+  const well = types.filter(([type, of]) => isWell(type, of, generation));
+  const wrong = types.filter(([type, of]) => !isWell(type, of, generation));
+  return [...well, ...wrong].map(([type]) => type);
+}
+
+function isWell(type: string, of: Condition, generation: number): boolean {
+  return shapeOf(type, of) === "up" && !isOld(of, generation);
+}
+
+function isOld(of: Condition, generation: number): boolean {
+  return of.generation !== undefined && of.generation < generation;
 }
 
 function shapeOf(type: string, { status }: Condition): StateWord {

@@ -46,9 +46,8 @@ function Line(props: { readonly of: Transition; readonly nodes: number }): JSX.E
       </a>
       <span class="transition-change">
         <span class="dim">{props.of.from ?? "new"} → </span>
-        <State of={props.of.to as StateWord} />
+        <State of={props.of.to as StateWord} /> <span class="mono dim">{props.of.code}</span>
       </span>
-      <span class="transition-code mono dim">{props.of.code ?? ""}</span>
       <span class="transition-where dim clip" title={props.of.nodes.join(", ")}>
         {where()}
       </span>

@@ -1,12 +1,15 @@
-// Two rungs of tests: folds and the following of the stream against values, and the page in a browser.
+// Two rungs of tests: folds and the following of the stream against values, and the page in a browser. What is
+// measured is no test.
 import { defineConfig } from "vitest/config";
 
 const BROWSER_MS = 60_000;
+const MEASURE_MS = 300_000;
 
 export default defineConfig({
   test: {
     projects: [
       { test: { name: "folds", include: ["src/**/*.test.ts"] } },
+      { test: { name: "measure", include: ["tests/measure.ts"], testTimeout: MEASURE_MS } },
       {
         test: {
           name: "page",

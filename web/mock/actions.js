@@ -127,7 +127,7 @@ function linesOf(broker, backend, from, to, code, users, moved) {
  * @param {boolean} silent
  */
 export function silence(broker, name, silent) {
-  broker.change([...broker.world.frontends.keys()], [name], () => {
+  const change = () => {
     const node = broker.world.node(name);
     node.link = silent ? "unreachable" : "connected";
     node.reporting = !silent;
@@ -136,7 +136,8 @@ export function silence(broker, name, silent) {
       delete node.error;
       node.lastSeen = new Date().toISOString();
     }
-  });
+  };
+  broker.change([...broker.world.frontends.keys()], [name], change, { numbered: false });
 }
 
 /**
@@ -215,7 +216,7 @@ export function count(broker, some = 1) {
         }
       }
     },
-    { counted: true },
+    { numbered: false },
   );
 }
 

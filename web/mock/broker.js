@@ -118,18 +118,18 @@ export class Broker {
    * @param {string[]} frontends that may look different now
    * @param {string[]} nodes on which
    * @param {() => void} change
-   * @param {{ counted?: boolean }} [options] counted: a change of counters has no number of its own
+   * @param {{ numbered?: boolean }} [options] numbered: links and counters have no number of an agent's
    */
-  change(frontends, nodes, change, { counted = false } = {}) {
+  change(frontends, nodes, change, { numbered = true } = {}) {
     const before = new Map(nodes.map((name) => [name, this.#cut(name, frontends)]));
     change();
     for (const name of nodes) {
       const node = this.world.nodes.get(name);
       if (!node) continue;
       const patch = difference(before.get(name), this.#cut(name, frontends));
+      if (numbered) node.seq += 1;
       if (patch === undefined) continue;
-      if (!counted) node.seq += 1;
-      const as_of = counted ? undefined : { epoch: node.epoch, seq: node.seq };
+      const as_of = numbered ? { epoch: node.epoch, seq: node.seq } : undefined;
       this.#push("node", (asked) => {
         const mine = cutFor(asked, name, /** @type {Record<string, unknown>} */ (patch), (frontend) =>
           this.#used(frontend),
@@ -137,7 +137,7 @@ export class Broker {
         return mine && { node: name, ...(as_of ? { as_of } : {}), patch: mine };
       });
     }
-    this.#tellSummary(frontends, nodes, counted);
+    this.#tellSummary(frontends, nodes, numbered);
   }
 
   /**
@@ -167,9 +167,9 @@ export class Broker {
   /**
    * @param {string[]} frontends
    * @param {string[]} nodes
-   * @param {boolean} counted
+   * @param {boolean} numbered
    */
-  #tellSummary(frontends, nodes, counted) {
+  #tellSummary(frontends, nodes, numbered) {
     const old = { nodes: this.heads, rows: this.rows, ...this.rest, transitions: this.told };
     this.heads = replaced(
       this.heads,
@@ -201,9 +201,9 @@ export class Broker {
     const patch = difference(part, next);
     if (patch === undefined) return;
     const all = this.asOfs();
-    const as_of = counted
-      ? undefined
-      : Object.fromEntries(nodes.flatMap((name) => (all[name] ? [[name, all[name]]] : [])));
+    const as_of = numbered
+      ? Object.fromEntries(nodes.flatMap((name) => (all[name] ? [[name, all[name]]] : [])))
+      : undefined;
     this.#push("summary", () => ({ ...(as_of ? { as_of } : {}), patch }));
   }
 

@@ -4,7 +4,7 @@ import { Broker } from "./broker.js";
 import { minutesAgo, World } from "./world.js";
 
 /** @type {Record<string, () => Broker>} */
-export const SCENES = { small, well, trouble, empty, "no-frontends": noFrontends, big };
+export const SCENES = { small, well, trouble, empty, "no-frontends": noFrontends, wide, big };
 
 /** A person's first fleet: two nodes, a handful of frontends, one of them on its standby pool. */
 function small() {
@@ -102,6 +102,19 @@ function noFrontends() {
   const world = new World();
   world.addNode("node-a");
   world.addNode("node-b");
+  return new Broker(world);
+}
+
+/** One frontend with more backends than there may be hearts. */
+function wide() {
+  const world = new World();
+  world.addNode("node-a");
+  const members = [];
+  for (let index = 1; index <= 60; index++) {
+    world.addBackend(`shop/web-${index}`, `10.1.0.${index}`);
+    members.push({ backend: `shop/web-${index}`, weight: 10 });
+  }
+  world.addFrontend("shop/web", vip("203.0.113.10", "tcp", 443), [{ name: "primary", members }]);
   return new Broker(world);
 }
 

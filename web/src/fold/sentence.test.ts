@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Strip, Summary } from "../live/contract";
-import { allWell, announcement, title, wellSentence } from "./sentence";
+import { allWell, announcement, icon, title, wellSentence } from "./sentence";
 
 const zero: Strip = { down: 0, dropping: 0, silent: 0, standby: 0, disagree: 0, rejected: 0, sync: 0 };
 const summary = (strip: Partial<Strip>, totals: Partial<Summary["totals"]> = {}) =>
@@ -39,11 +39,15 @@ describe("what is spoken", () => {
   });
 });
 
-describe("the title", () => {
-  it("begins with the worst, or with that the page is not live", () => {
+describe("the title and the icon", () => {
+  it("tell the worst, or that the page is not live", () => {
     expect(title(undefined, true)).toBe("maglev");
     expect(title(summary({}), true)).toBe("maglev");
     expect(title(summary({ standby: 3, down: 2 }), true)).toBe("2 VIPs down · maglev");
     expect(title(summary({ down: 2 }), false)).toBe("not live · maglev");
+    expect(icon(summary({}), true)).toBe("icon.svg");
+    expect(icon(summary({ standby: 3 }), true)).toBe("icon-will.svg");
+    expect(icon(summary({ standby: 3, dropping: 1 }), true)).toBe("icon-hurts.svg");
+    expect(icon(summary({}), false)).toBe("icon-unknown.svg");
   });
 });

@@ -90,6 +90,13 @@ export function announcement(before: Strip | undefined, now: Strip): string {
   return changed.map(({ flag, words }) => `${now[flag]} ${words(now[flag])}`).join(", ");
 }
 
+/** The page's icon: as bad as the worst count. */
+export function icon(summary: Summary | undefined, live: boolean): string {
+  if (!summary || !live) return "icon-unknown.svg";
+  const [worst] = COUNTS.filter(({ flag }) => summary.strip[flag] > 0);
+  return worst ? `icon-${worst.weight}.svg` : "icon.svg";
+}
+
 /** The page's title: what is wrong comes first, for tabs are narrow. */
 export function title(summary: Summary | undefined, live: boolean): string {
   if (!summary) return "maglev";

@@ -4,12 +4,18 @@ import { formatRoute, HOME, parseRoute, toggled, type Route } from "../fold/rout
 import type { Flag } from "../live/contract";
 import { lastTab, rememberTab } from "./preferences";
 
+const SETTLE_MS = 300;
+let amending: ReturnType<typeof setTimeout> | undefined;
+
 const [place, setPlace] = createSignal<Route>(begin());
 
 /** Where one is. */
 export { place };
 
-addEventListener("popstate", () => setPlace(parseRoute(location.hash)));
+addEventListener("popstate", () => {
+  clearTimeout(amending);
+  setPlace(parseRoute(location.hash));
+});
 
 // An address without a hash leads to the tab that was open last.
 function begin(): Route {
@@ -24,14 +30,23 @@ function begin(): Route {
 export function go(route: Route): void {
   const hash = formatRoute(route);
   if (hash === formatRoute(place())) return;
+  settle();
   history.pushState(null, "", hash);
   setPlace(route);
 }
 
-// Typing and filtering make no steps for the back button.
+// Typing and filtering make no steps for the back button; the address follows when the typing ends, for browsers
+// allow but so many changes.
 function amend(route: Route): void {
-  history.replaceState(null, "", formatRoute(route));
   setPlace(route);
+  clearTimeout(amending);
+  amending = setTimeout(settle, SETTLE_MS);
+}
+
+function settle(): void {
+  clearTimeout(amending);
+  const hash = formatRoute(place());
+  if (hash !== location.hash) history.replaceState(null, "", hash);
 }
 
 /** Opens a tab, `null` for all nodes, and remembers it. */

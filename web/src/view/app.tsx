@@ -1,6 +1,6 @@
 // The page: head, banner, and the tab.
-import { createEffect, createSignal, on, onCleanup, onMount, Show, type JSX } from "solid-js";
-import { announcement, title } from "../fold/sentence";
+import { createEffect, createMemo, createSignal, on, onCleanup, onMount, Show, type JSX } from "solid-js";
+import { announcement, icon, title } from "../fold/sentence";
 import { move } from "../page/cursor";
 import { listen } from "../page/keys";
 import { startLive, summary } from "../page/live";
@@ -35,6 +35,8 @@ export function App(): JSX.Element {
   createEffect(() => {
     document.title = title(summary().value, !isStale());
   });
+  const symbol = createMemo(() => icon(summary().value, !isStale()));
+  createEffect(() => document.querySelector("link[rel=icon]")?.setAttribute("href", `./${symbol()}`));
   createEffect(
     on(
       () => summary().value?.strip,

@@ -1,8 +1,9 @@
 // What is wrong that is no frontend's: nodes that are silent or lost VPP, removals that wait, suspect probe paths, and
 // objects with problems. Above the table, because it concerns many rows of it.
-import { createMemo, For, Show, type JSX } from "solid-js";
+import { createMemo, createSignal, For, Show, type JSX } from "solid-js";
 import { matchingNodes, matchingProblems, wordsOf } from "../fold/filter";
-import { nodeTroubles, type Trouble } from "../fold/troubles";
+import { nodeTroubles } from "../fold/troubles";
+import type { StateWord } from "../fold/words";
 import { podCommands } from "../fold/commands";
 import type { ObjectProblems, Summary } from "../live/contract";
 import { frontendLink, nodeLink, backendLink, place } from "../page/place";
@@ -46,29 +47,21 @@ function NodeTroubles(props: { readonly node: string; readonly summary: Summary 
     const of = head();
     return of ? nodeTroubles(of) : [];
   });
+  const commands = () => [
+    ...podCommands(head()?.pod ?? ""),
+    ...Object.values(head()?.holds ?? {}).map(({ command }) => command),
+  ];
   return (
-    <details class="trouble">
-      <summary>
-        <TroubleLine troubles={troubles()}>
+    <Trouble
+      shape={troubles()[0]?.shape ?? "rejected"}
+      of={`node ${props.node}`}
+      name={
+        <>
           node <a href={nodeLink(props.node)}>{props.node}</a>
-        </TroubleLine>
-      </summary>
-      <For each={podCommands(head()?.pod ?? "")}>{(text) => <Command text={text} />}</For>
-      <For each={Object.values(head()?.holds ?? {})}>{({ command }) => <Command text={command} />}</For>
-    </details>
-  );
-}
-
-function TroubleLine(props: {
-  readonly troubles: readonly Trouble[];
-  readonly children: JSX.Element;
-}): JSX.Element {
-  return (
-    <span class="trouble-line">
-      <Shape of={props.troubles[0]?.shape ?? "rejected"} />
-      <span class="trouble-name">{props.children}</span>
-      <span class="trouble-words">
-        <For each={props.troubles}>
+        </>
+      }
+      words={
+        <For each={troubles()}>
           {({ word, why, since }) => (
             <span class="trouble-one">
               <span class="strong">{word}</span>
@@ -80,8 +73,10 @@ function TroubleLine(props: {
             </span>
           )}
         </For>
-      </span>
-    </span>
+      }
+    >
+      <For each={commands()}>{(text) => <Command text={text} />}</For>
+    </Trouble>
   );
 }
 
@@ -90,28 +85,61 @@ function ObjectTrouble(props: { readonly of: ObjectProblems }): JSX.Element {
     if (props.of.kind === "Frontend") return frontendLink(props.of.name, null);
     return props.of.kind === "Backend" ? backendLink(props.of.name) : undefined;
   };
+  const where = () => (props.of.nodes.length === 1 ? props.of.nodes[0] : `${props.of.nodes.length} nodes`);
   return (
-    <details class="trouble">
-      <summary>
-        <span class="trouble-line">
-          <Shape of="rejected" />
-          <span class="trouble-name">
-            {props.of.kind}{" "}
-            <Show when={link()} fallback={props.of.name}>
-              {(href) => <a href={href()}>{props.of.name}</a>}
-            </Show>
+    <Trouble
+      shape="rejected"
+      of={`${props.of.kind} ${props.of.name}`}
+      name={
+        <>
+          {props.of.kind}{" "}
+          <Show when={link()} fallback={props.of.name}>
+            {(href) => <a href={href()}>{props.of.name}</a>}
+          </Show>
+        </>
+      }
+      words={
+        <>
+          <span class="strong">{props.of.problems[0]?.reason}</span>
+          <Show when={props.of.held}> (held)</Show> {props.of.problems[0]?.message}
+          <span class="dim" title={props.of.nodes.join(", ")}>
+            {" "}
+            on {where()}
           </span>
-          <span class="trouble-words">
-            <span class="strong">{props.of.problems[0]?.reason}</span>
-            <Show when={props.of.held}> (held)</Show> {props.of.problems[0]?.message}
-            <span class="dim" title={props.of.nodes.join(", ")}>
-              {" "}
-              on {props.of.nodes.length === 1 ? props.of.nodes[0] : `${props.of.nodes.length} nodes`}
-            </span>
-          </span>
-        </span>
-      </summary>
+        </>
+      }
+    >
       <ObjectBlock kind={props.of.kind} name={props.of.name} info={undefined} problems={props.of.problems} />
-    </details>
+    </Trouble>
+  );
+}
+
+// One line that says it all, and what one needs to go on when it is opened.
+function Trouble(props: {
+  readonly shape: StateWord;
+  readonly of: string;
+  readonly name: JSX.Element;
+  readonly words: JSX.Element;
+  readonly children: JSX.Element;
+}): JSX.Element {
+  const [open, setOpen] = createSignal(false);
+  return (
+    <div class="trouble">
+      <div class="trouble-line">
+        <button
+          type="button"
+          class="disclose"
+          aria-expanded={open()}
+          aria-label={`More about ${props.of}`}
+          onClick={() => setOpen(!open())}
+        />
+        <Shape of={props.shape} />
+        <span class="trouble-name">{props.name}</span>
+        <span class="trouble-words">{props.words}</span>
+      </div>
+      <Show when={open()}>
+        <div class="trouble-more">{props.children}</div>
+      </Show>
+    </div>
   );
 }

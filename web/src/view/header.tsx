@@ -53,7 +53,7 @@ function Switches(): JSX.Element {
         type="button"
         class="small"
         title="Times in UTC or in local time"
-        aria-label={`Times in ${zone() === "utc" ? "UTC" : "local time"}: switch`}
+        aria-label={zone() === "utc" ? "UTC: switch to local time" : "local time: switch to UTC"}
         onClick={() => setZone(zone() === "utc" ? "local" : "utc")}
       >
         {zone() === "utc" ? "UTC" : "local"}
@@ -62,7 +62,7 @@ function Switches(): JSX.Element {
         type="button"
         class="small"
         title="Colours: as the system, dark, or light"
-        aria-label={`Colours ${theme()}: switch`}
+        aria-label={`${THEMES.find(([of]) => of === theme())?.[1] ?? ""} colours: switch`}
         onClick={() => setTheme(next()[0])}
       >
         {THEMES.find(([of]) => of === theme())?.[1]}
@@ -76,7 +76,7 @@ function Switches(): JSX.Element {
       >
         {motion() === "paused" ? "paused" : "pause"}
       </button>
-      <button type="button" class="small" aria-label="Keys and meanings" onClick={openHelp}>
+      <button type="button" class="small" aria-label="Keys and meanings (?)" onClick={openHelp}>
         ?
       </button>
     </div>

@@ -3,6 +3,7 @@
 import {
   createEffect,
   createMemo,
+  createRenderEffect,
   createSignal,
   For,
   on,
@@ -16,7 +17,8 @@ import { offsetOf, windowOf } from "../fold/window";
 import { setCursor } from "../page/cursor";
 
 const GUESS_PX = 28;
-const SPARE_PX = 400;
+const SPARE_PX = 250;
+const MOST_TRIES = 5;
 
 /** A row of the list. */
 export interface RowPlace {
@@ -87,16 +89,19 @@ export function Rows(props: {
   });
   createEffect(on(() => props.names, look));
 
-  const reveal = (name: string) => {
+  const find = (name: string) => list.querySelector<HTMLElement>(`[data-name="${CSS.escape(name)}"]`);
+  // A row that is far away is scrolled to first, by where it should be; what is opened on the way may put that off.
+  const reveal = (name: string, tries = MOST_TRIES) => {
     const index = indexes().get(name);
-    if (index === undefined) return;
-    const mounted = list.querySelector(`[data-name="${CSS.escape(name)}"]`);
-    if (!mounted) scrollTo(list, offsetOf(index, height(), tall()));
+    if (index === undefined || !list.isConnected) return;
+    if (!find(name)) scrollTo(list, offsetOf(index, height(), tall()));
     requestAnimationFrame(() => {
       look();
-      const row = list.querySelector<HTMLElement>(`[data-name="${CSS.escape(name)}"]`);
-      row?.querySelector<HTMLElement>("[data-focus]")?.focus({ preventScroll: true });
-      row?.scrollIntoView({ block: "nearest" });
+      const row = find(name);
+      if (row) {
+        row.querySelector<HTMLElement>("[data-focus]")?.focus({ preventScroll: true });
+        row.scrollIntoView({ block: "nearest" });
+      } else if (tries > 1) reveal(name, tries - 1);
     });
   };
   setCursor({ names: () => props.names, reveal });
@@ -123,9 +128,9 @@ export function Rows(props: {
 }
 
 function Gap(props: { readonly high: number }): JSX.Element {
-  let gap!: HTMLDivElement;
-  createEffect(() => gap.style.setProperty("height", `${props.high}px`));
-  return <div ref={gap} role="presentation" />;
+  const size = (gap: HTMLDivElement) =>
+    createRenderEffect(() => gap.style.setProperty("height", `${props.high}px`));
+  return <div ref={size} role="presentation" />;
 }
 
 function watchSize(sizes: ResizeObserver, element: HTMLElement): void {

@@ -2,7 +2,8 @@
 import type { JSX } from "solid-js";
 import type { StateWord } from "../fold/words";
 
-const PATHS: Record<StateWord, string> = {
+/** The outlines, twelve by twelve. */
+export const PATHS: Record<StateWord, string> = {
   up: "M6 1.5 11 10.5H1Z",
   down: "M6 10.5 1 1.5H11Z",
   standby: "M6 1a5 5 0 0 1 0 10Z M6 1.75a4.25 4.25 0 0 0 0 8.5V11A5 5 0 0 1 6 1Z",

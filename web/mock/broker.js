@@ -315,6 +315,7 @@ export class Broker {
     const since = Number(number);
     const inRing = replica === this.replica && since >= begins - 1;
     const hello = {
+      resumed: inRing,
       replica: this.replica,
       now: new Date().toISOString(),
       nodes: this.asOfs(),

@@ -101,9 +101,8 @@ export function frontendDetail(world, node, frontend) {
             encap: spec.encap,
             sticky: false,
             table_length: TABLE,
-            length: spec.vip.address.includes(":") ? 128 : 32,
+            servers: Object.values(pools).reduce((sum, { members }) => sum + Object.keys(members).length, 0),
           },
-          buckets_at: node.lastSeen,
           counters: {
             existing: { total: Math.round(total * 0.9), rate: down ? 0 : round(rate * 0.9) },
             first: { total: Math.round(total * 0.09), rate: down ? 0 : round(rate * 0.09) },

@@ -80,7 +80,6 @@ function trouble() {
       "h-17": {
         removals: 6,
         until: minutesAgo(-4),
-        command: "maglevc sync --node node-c --accept-removals h-17",
       },
     };
   });

@@ -18,6 +18,11 @@ export function commandsFor(kind: Kind, name: string): string[] {
   return [`kubectl ${where}describe ${RESOURCES[kind]} ${name.slice(slash + 1)}`];
 }
 
+/** The command that ends a hold of removals: they go now. */
+export function acceptCommand(node: string, hold: string): string {
+  return `maglevc sync vpp lb state accept-removals ${hold} --node ${node}`;
+}
+
 /** The commands about an agent's pod, `namespace/name`. */
 export function podCommands(pod: string): string[] {
   const [namespace, name] = pod.split("/", 2);

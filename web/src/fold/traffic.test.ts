@@ -24,6 +24,11 @@ describe("traffic", () => {
     expect(total([undefined])).toBeUndefined();
   });
 
+  it("that VPP does not tell is not told, rather than none", () => {
+    expect(total([{ first: count(2) }, {}])).toEqual({ first: count(2) });
+    expect(sampleOf({ first: count(2) })).toEqual({ rate: 2, dropping: 0 });
+  });
+
   it("is kept for five minutes, and forgotten with the VIP", () => {
     const histories = new Histories();
     for (let index = 0; index < MOST_SAMPLES + 3; index++)

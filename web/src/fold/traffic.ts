@@ -24,24 +24,24 @@ export const KINDS = [
 /** The sample of a VIP's counters. */
 export function sampleOf(counters: Counters | undefined): Sample {
   if (!counters) return { rate: 0, dropping: 0 };
-  const rate = KINDS.reduce((sum, [kind]) => sum + counters[kind].rate, 0);
-  return { rate, dropping: counters.no_server.rate };
+  const rate = KINDS.reduce((sum, [kind]) => sum + (counters[kind]?.rate ?? 0), 0);
+  return { rate, dropping: counters.no_server?.rate ?? 0 };
 }
 
-/** The counters of several nodes, added up; `undefined` where none tells. */
+/** The counters of several nodes, added up; without the routes, which VIPs share. `undefined` where none tells. */
 export function total(counters: readonly (Counters | undefined)[]): Counters | undefined {
   const told = counters.filter((of) => of !== undefined);
-  const add = (kind: (typeof KINDS)[number][0]) => ({
-    total: told.reduce((sum, of) => sum + of[kind].total, 0),
-    rate: told.reduce((sum, of) => sum + of[kind].rate, 0),
-  });
   if (told.length === 0) return undefined;
-  return {
-    existing: add("existing"),
-    first: add("first"),
-    untracked: add("untracked"),
-    no_server: add("no_server"),
-  };
+  const sums = KINDS.flatMap(([kind]) => {
+    const counts = told.flatMap((of) => of[kind] ?? []);
+    const sum = { total: 0, rate: 0 };
+    for (const count of counts) {
+      sum.total += count.total;
+      sum.rate += count.rate;
+    }
+    return counts.length > 0 ? [[kind, sum] as const] : [];
+  });
+  return Object.fromEntries(sums);
 }
 
 /** The samples of many VIPs. */

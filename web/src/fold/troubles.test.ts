@@ -57,7 +57,7 @@ describe("what is wrong with a node", () => {
       ...well,
       vpp: "lost",
       suspect: ["ipv6"],
-      holds: { h: { removals: 6, until: "2026-11-25T03:08:02.123Z", command: "" } },
+      holds: { h: { removals: 6, until: "2026-11-25T03:08:02.123Z" } },
       failed_steps: 1,
       sync_error: "no source address",
     };

@@ -92,7 +92,6 @@ export interface NodeHead {
 export interface Hold {
   readonly removals: number;
   readonly until: Time;
-  readonly command: string;
 }
 
 /** Standby: up, but the active pool is not the first. */
@@ -197,12 +196,11 @@ export interface FrontendDetail {
   readonly report?: Report;
   /** Absent: VPP has no such VIP. */
   readonly in_vpp?: {
-    readonly encap: string;
+    readonly encap?: string;
     readonly sticky?: boolean;
     readonly table_length?: number;
-    readonly length: number;
+    readonly servers: number;
   };
-  readonly buckets_at?: Time;
   readonly pools: Named<PoolDetail>;
   readonly counters?: Counters;
 }
@@ -308,12 +306,12 @@ export interface VppPanel {
   readonly counters_at?: Time;
 }
 
-/** What VPP counts of a VIP. */
+/** What VPP counts of a VIP; absent where it does not say. */
 export interface Counters {
-  readonly existing: Count;
-  readonly first: Count;
-  readonly untracked: Count;
-  readonly no_server: Count;
+  readonly existing?: Count;
+  readonly first?: Count;
+  readonly untracked?: Count;
+  readonly no_server?: Count;
   /** Of the prefix, shared by VIPs of one address. */
   readonly route?: { readonly packets: Count; readonly bytes: Count };
 }

@@ -7,9 +7,9 @@ import { NOTHING } from "./wanted";
 
 const NOW = "2026-11-25T03:08:02.123Z";
 const at = (seq: number, epoch = "e") => ({ epoch, seq });
-const hello = (seq: number, epoch = "e"): Message => ({
+const hello = (seq: number, resumed = false): Message => ({
   event: "hello",
-  data: { replica: "r", now: NOW, nodes: { "node-a": at(seq, epoch) }, version: "1" },
+  data: { resumed, replica: "r", now: NOW, nodes: { "node-a": at(seq) }, version: "1" },
 });
 const summary = (seq: number, up: number, epoch = "e") => ({
   as_of: { "node-a": at(seq, epoch) },
@@ -149,7 +149,7 @@ describe("following the server", () => {
   it("does not fetch again when the browser came back with its last id", async () => {
     await begin();
     server.stream.listener.lost(false);
-    server.send(hello(15), "r-1");
+    server.send(hello(15, true), "r-1");
     expect(server.asked).toEqual([]);
     server.send(patch(1, { "node-a": at(14) }), "r-2");
     await batch();
@@ -160,7 +160,7 @@ describe("following the server", () => {
     await begin();
     follower.show({ ...NOTHING, node: "node-a" });
     expect(server.asked).toEqual([]);
-    server.send(hello(10), "r-1");
+    server.send(hello(10, true), "r-1");
     expect(server.asked).toEqual(["api/state/node-a"]);
     await server.answer("api/state/node-a", { as_of: at(10), frontends: { "shop/web": { state: "up" } } });
     server.send(nodePatch(11, { frontends: { "shop/web": { state: "down" } } }), "r-2");
@@ -175,7 +175,7 @@ describe("following the server", () => {
     server.send(patch(2, { "node-a": at(11) }), "r-2", first);
     server.send(patch(1, { "node-a": at(12) }), "r-3", first);
     await batch();
-    server.send(hello(12), "r-1");
+    server.send(hello(12, true), "r-1");
     const seen: (number | undefined)[] = [];
     server.send(patch(2, { "node-a": at(11) }), "r-2");
     await batch();
@@ -190,7 +190,7 @@ describe("following the server", () => {
   it("says of a document that there is none, and keeps asking", async () => {
     await begin();
     follower.show({ ...NOTHING, open: ["shop/gone"] });
-    server.send(hello(10), "r-1");
+    server.send(hello(10, true), "r-1");
     await server.refuse("api/frontend/shop/gone", 404);
     expect(follower.pages.get("shop/gone")?.standing).toBe("missing");
     await server.pass(2000);
@@ -224,7 +224,9 @@ describe("an opened frontend", () => {
     Object.fromEntries(names.map((name) => [name, { address: "10.0.0.1", effective: 10 }]));
   const cut = (...names: string[]) => ({
     frontends: { "shop/web": { pools: { primary: { members: members(...names) } } } },
-    backends: Object.fromEntries(names.map((name) => [name, { state: "up", check: "shop/http" }])),
+    backends: Object.fromEntries(
+      names.map((name) => [name, { state: "up", check: "shop/http", history: [] }]),
+    ),
     health_checks: { "shop/http": { rise: 2 } },
   });
 
@@ -264,7 +266,7 @@ describe("an opened frontend", () => {
     const node = page()?.nodes["node-a"];
     expect(Object.keys(node?.frontends ?? {})).toEqual(["shop/web"]);
     expect(node?.frontends["shop/web"]?.pools["primary"]?.members["shop/web-1"]?.effective).toBe(0);
-    expect(node?.backends).toEqual({ "shop/web-1": { state: "down", check: "shop/http" } });
+    expect(node?.backends).toEqual({ "shop/web-1": { state: "down", check: "shop/http", history: [] } });
   });
 
   it("is untouched by what is not about it", async () => {
@@ -283,6 +285,13 @@ describe("an opened frontend", () => {
     await send(nodePatch(11, cut("shop/web-1", "shop/web-2")), 2);
     expect(Object.keys(page()?.nodes["node-a"]?.backends ?? {})).toEqual(["shop/web-1", "shop/web-2"]);
     expect(server.asked).toEqual([]);
+  });
+
+  it("takes no part of a backend for the whole, and fetches itself again for it", async () => {
+    const frontends = { "shop/web": { pools: { primary: { members: members("shop/web-2") } } } };
+    await send(nodePatch(11, { frontends, backends: { "shop/web-2": { state: "down" } } }), 2);
+    expect(page()?.nodes["node-a"]?.backends["shop/web-2"]).toBeUndefined();
+    expect(server.asked).toEqual(["api/frontend/shop/web"]);
   });
 
   it("fetches itself again when a member's backend was not told", async () => {
@@ -307,7 +316,7 @@ describe("an opened frontend", () => {
 
   it("is forgotten when it is closed", async () => {
     follower.show(NOTHING);
-    server.send(hello(10), "r-1");
+    server.send(hello(10, true), "r-1");
     expect(follower.pages.size).toBe(0);
     await send(nodePatch(11, { frontends: { "shop/web": { state: "down" } } }), 2);
     expect(server.asked).toEqual([]);

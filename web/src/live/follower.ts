@@ -59,7 +59,7 @@ export class Follower {
     };
     this.summary = this.#document(summaryKind);
     this.#stream = new Stream(ports, {
-      hello: (hello, fresh) => this.#begin(hello, fresh),
+      hello: (hello) => this.#begin(hello),
       resync: () => {
         this.#flush();
         for (const document of this.#documents()) document.start();
@@ -120,14 +120,14 @@ export class Follower {
     return this.#document(kind);
   }
 
-  #begin(hello: Hello, fresh: boolean): void {
+  #begin(hello: Hello): void {
     this.#flush();
     this.#hello = hello.nodes;
     this.viewer.heard();
     this.viewer.hello(hello);
     this.viewer.clock(hello.now);
     for (const document of this.#documents()) {
-      if (fresh || (this.#unfetched && document.standing === "loading")) document.start();
+      if (!hello.resumed || (this.#unfetched && document.standing === "loading")) document.start();
     }
     this.#unfetched = false;
   }

@@ -2,7 +2,16 @@
 import { covered } from "../fold/fence";
 import { merge } from "../fold/merge";
 import { applyPatch, isRecord } from "../fold/patch";
-import type { AsOf, AsOfs, FrontendPage, NodeCut, NodeState, Summary } from "./contract";
+import type {
+  AsOf,
+  AsOfs,
+  BackendDetail,
+  FrontendPage,
+  Named,
+  NodeCut,
+  NodeState,
+  Summary,
+} from "./contract";
 import type { Message } from "./message";
 import type { Kind } from "./document";
 
@@ -62,7 +71,7 @@ function coveredNode(node: string, at: AsOf | undefined, fetched: AsOfs): boolea
 function applyCut(frontend: string, cut: NodeCut, patch: Record<string, unknown>): NodeCut {
   const frontends = applyPatch(cut.frontends, only(patch["frontends"], [frontend]));
   const used = members({ ...cut, frontends }, frontend).map(([backend]) => backend);
-  const backends = applyPatch(cut.backends, only(patch["backends"], used));
+  const backends = applyPatch(cut.backends, whole(cut.backends, only(patch["backends"], used)));
   const checks = used.map((backend) => backends[backend]?.check ?? "");
   const health_checks = applyPatch(cut.health_checks, only(patch["health_checks"], checks));
   const same =
@@ -74,6 +83,14 @@ function only(patch: unknown, keys: readonly string[]): Record<string, unknown> 
   const taken: Record<string, unknown> = {};
   if (isRecord(patch)) for (const key of keys) if (key in patch) taken[key] = patch[key];
   return taken;
+}
+
+// The patch of a backend that was of no concern before holds only what changed of it: then it is fetched.
+function whole(known: Named<BackendDetail>, patch: Record<string, unknown>): Record<string, unknown> {
+  const told = Object.entries(patch).filter(
+    ([name, of]) => name in known || (isRecord(of) && "history" in of),
+  );
+  return Object.fromEntries(told);
 }
 
 function members(cut: NodeCut, frontend: string) {

@@ -3,6 +3,8 @@ import type { AsOf, AsOfs, Named, ObjectInfo, Patch, Time } from "./contract";
 
 /** The first message of a stream: where it starts. */
 export interface Hello {
+  /** What was missed follows: documents that are shown already need not be fetched again. */
+  readonly resumed: boolean;
   readonly replica: string;
   readonly now: Time;
   readonly nodes: AsOfs;

@@ -4,9 +4,9 @@ import { FakeServer } from "./fake";
 import { SILENT_AFTER_MS, Stream, type Connection } from "./stream";
 import { NOTHING, streamUrl } from "./wanted";
 
-const hello = (replica = "r"): Message => ({
+const hello = (resumed = false): Message => ({
   event: "hello",
-  data: { replica, now: "2026-11-25T03:08:02.123Z", nodes: {}, version: "1" } satisfies Hello,
+  data: { resumed, replica: "r", now: "2026-11-25T03:08:02.123Z", nodes: {}, version: "1" } satisfies Hello,
 });
 const tick: Message = { event: "tick", data: { now: "2026-11-25T03:08:02.123Z" } };
 
@@ -21,7 +21,7 @@ describe("the stream", () => {
     heard = [];
     connections = [];
     stream = new Stream(server, {
-      hello: (_, fresh) => heard.push(fresh ? "fresh" : "continued"),
+      hello: ({ resumed }) => heard.push(resumed ? "continued" : "fresh"),
       resync: () => heard.push("resync"),
       message: (message, id) => heard.push(`${message.event} ${id?.number ?? ""}`),
       connection: (connection) => connections.push(connection),
@@ -60,7 +60,7 @@ describe("the stream", () => {
     expect(second?.url).toBe("api/events?node=node-a&since=r-8");
     expect(first?.closed).toBe(false);
     server.send(tick, "r-9", first);
-    server.send(hello(), "r-8", second);
+    server.send(hello(true), "r-8", second);
     expect(first?.closed).toBe(true);
     expect(heard).toEqual(["fresh", "tick 8", "tick 9", "continued"]);
   });
@@ -77,7 +77,7 @@ describe("the stream", () => {
     server.stream.listener.lost(false);
     expect(connections).toEqual(["live", "lost"]);
     expect(server.streams).toHaveLength(1);
-    server.send(hello(), "r-5");
+    server.send(hello(true), "r-5");
     expect(connections).toEqual(["live", "lost", "live"]);
     expect(heard).toEqual(["fresh", "continued"]);
   });
@@ -94,7 +94,7 @@ describe("the stream", () => {
     expect(server.streams).toHaveLength(2);
     await server.pass(1);
     expect(server.streams).toHaveLength(3);
-    server.send(hello(), "r-6");
+    server.send(hello(true), "r-6");
     expect(connections).toEqual(["live", "lost", "live"]);
     expect(heard).toEqual(["fresh", "continued"]);
   });

@@ -17,8 +17,8 @@ export type Connection = "connecting" | "live" | "lost";
 
 /** Who hears the stream. */
 export interface Hearer {
-  /** A stream began; `fresh` if it is not the continuation of what was heard before. */
-  hello(hello: Hello, fresh: boolean): void;
+  /** A stream began; unless it is `resumed`, it is not the continuation of what was heard before. */
+  hello(hello: Hello): void;
   /** Everything is to be fetched again. */
   resync(): void;
   /** Any other message. */
@@ -78,15 +78,11 @@ export class Stream {
     this.#successor?.close();
     if (since === undefined) this.#source?.close();
     this.#heard = this.ports.now();
-    let fresh = since === undefined;
     const mine = () => source === this.#successor || source === this.#source;
     const source: Source = this.ports.open(streamUrl(this.#wanted, since), {
       message: (message, id) => {
         if (!mine()) return;
-        if (message.event === "hello") {
-          this.#begun(source, message.data, fresh);
-          fresh = false;
-        }
+        if (message.event === "hello") this.#begun(source, message.data);
         this.#hear(message, id);
       },
       lost: (closed) => {
@@ -97,7 +93,7 @@ export class Stream {
     this.#successor = since === undefined ? undefined : source;
   }
 
-  #begun(source: Source, hello: Hello, fresh: boolean): void {
+  #begun(source: Source, hello: Hello): void {
     if (source === this.#successor) {
       this.#source?.close();
       this.#source = source;
@@ -105,7 +101,7 @@ export class Stream {
     }
     this.#failures = 0;
     this.#become("live");
-    this.hearer.hello(hello, fresh);
+    this.hearer.hello(hello);
   }
 
   #hear(message: Message, id: string): void {

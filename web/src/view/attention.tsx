@@ -4,7 +4,7 @@ import { createMemo, createSignal, For, Show, type JSX } from "solid-js";
 import { matchingNodes, matchingProblems, wordsOf } from "../fold/filter";
 import { nodeTroubles } from "../fold/troubles";
 import type { StateWord } from "../fold/words";
-import { podCommands } from "../fold/commands";
+import { acceptCommand, podCommands } from "../fold/commands";
 import type { ObjectProblems, Summary } from "../live/contract";
 import { frontendLink, nodeLink, backendLink, place } from "../page/place";
 import { Age } from "./age";
@@ -49,7 +49,7 @@ function NodeTroubles(props: { readonly node: string; readonly summary: Summary 
   });
   const commands = () => [
     ...podCommands(head()?.pod ?? ""),
-    ...Object.values(head()?.holds ?? {}).map(({ command }) => command),
+    ...Object.keys(head()?.holds ?? {}).map((hold) => acceptCommand(props.node, hold)),
   ];
   return (
     <Trouble

@@ -138,11 +138,6 @@ function Facts(props: { readonly frontend: FrontendDetail }): JSX.Element {
       <Show when={!of().in_vpp}>
         <span class="is-standby">not in VPP</span>
       </Show>
-      <Show when={of().buckets_at}>
-        <span>
-          buckets read <Age since={of().buckets_at} /> ago
-        </span>
-      </Show>
     </p>
   );
 }

@@ -1,6 +1,6 @@
 // The head of a node's tab: what the agent is, how it is, and what is wrong with it.
 import { createMemo, For, Show, type JSX } from "solid-js";
-import { podCommands } from "../fold/commands";
+import { acceptCommand, podCommands } from "../fold/commands";
 import { exact, rate } from "../fold/format";
 import { nodeState, nodeTroubles } from "../fold/troubles";
 import type { NodeHead } from "../live/contract";
@@ -55,12 +55,9 @@ export function NodeTitle(props: { readonly name: string; readonly head: NodeHea
           text={`kubectl describe maglevnodes.maglev.vpp.io ${props.name}`}
           label={`MaglevNode ${props.name}`}
         />
-        <For each={Object.entries(props.head.holds)}>
-          {([id, { command, removals }]) => (
-            <p>
-              Hold {id}, {removals} removals:{" "}
-              <Command text={command} label={`command that ends hold ${id}`} />
-            </p>
+        <For each={Object.keys(props.head.holds)}>
+          {(hold) => (
+            <Command text={acceptCommand(props.name, hold)} label={`command that ends hold ${hold}`} />
           )}
         </For>
       </details>

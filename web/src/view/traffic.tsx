@@ -26,16 +26,20 @@ export function Traffic(props: {
               <tbody>
                 <For each={KINDS}>
                   {([kind, word, meaning]) => (
-                    <tr
-                      title={meaning}
-                      classList={{ "is-dropping": kind === "no_server" && counters()[kind].rate > 0 }}
-                    >
-                      <th scope="row">{word}</th>
-                      <td>{rate(counters()[kind].rate)}</td>
-                      <td class="dim" title={`${counters()[kind].total} since VPP added the VIP`}>
-                        {short(counters()[kind].total)}
-                      </td>
-                    </tr>
+                    <Show when={counters()[kind]}>
+                      {(count) => (
+                        <tr
+                          title={meaning}
+                          classList={{ "is-dropping": kind === "no_server" && count().rate > 0 }}
+                        >
+                          <th scope="row">{word}</th>
+                          <td>{rate(count().rate)}</td>
+                          <td class="dim" title={`${count().total} since VPP added the VIP`}>
+                            {short(count().total)}
+                          </td>
+                        </tr>
+                      )}
+                    </Show>
                   )}
                 </For>
                 <Show when={counters().route}>

@@ -4,7 +4,7 @@ use std::{net::TcpListener, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use maglev::{
-    health::{self, HealthOptions, Metrics},
+    health::{HealthOptions, Metrics, ProbeThread},
     model::{
         Name,
         config::{AdminState, Backend, Check, Config, HealthCheck, Listed, NodeConfig, Probe, Revision},
@@ -46,7 +46,7 @@ impl Probes {
         let registry = Registry::new();
         metrics.register(&registry)?;
         let options = HealthOptions { metrics, ..HealthOptions::new("bench", 7) };
-        let (snapshots, thread) = health::start(options, config_rx, events, shutdown)?;
+        let (snapshots, thread) = ProbeThread::start(None)?.run(options, config_rx, events, shutdown)?;
         Ok(Self { registry, thread, _config_tx: config_tx, _snapshots: snapshots })
     }
 

@@ -18,7 +18,7 @@ use crate::{
     model::{
         Name,
         config::{AdminState, Backend, Check},
-        health::BackendState,
+        health::{BackendState, ProbeCode},
     },
 };
 
@@ -122,7 +122,7 @@ impl Row {
             up_on_nodes: Share::count(states(), |state| state == BackendState::Up),
             admin_state: admin_word(newest.admin_state),
             health_check: check_name(&newest.check),
-            code: lasts().filter_map(|last| last.code).map(|code| code.as_str()).next(),
+            code: lasts().filter_map(|last| last.code).map(ProbeCode::as_str).next(),
             since: lasts().map(|last| last.at).min().map(Time),
             frontends: frontends.unwrap_or(0),
             otherwise: otherwise.collect(),

@@ -17,7 +17,11 @@ use crate::{
         NodeState,
         survey::{Facts, FrontendSurvey, Lasting, Survey, Word},
     },
-    model::{Name, event::ProgramResult, vip::VipKey},
+    model::{
+        Name,
+        event::ProgramResult,
+        vip::{Encap, VipKey},
+    },
 };
 
 /// Every Frontend.
@@ -123,7 +127,7 @@ impl Row {
             backends_up: Share::count(survey.backends.values(), |up| *up),
             active_pool: common(facts().filter_map(|of| of.active_pool.clone())).map(|(pool, _)| pool),
             since: survey.since.map(Time),
-            encap: encaps.map(|encap| encap.as_str()).next(),
+            encap: encaps.map(Encap::as_str).next(),
             reason: facts().map(reason).find(|reason| !reason.is_empty()).unwrap_or_default(),
         })
     }

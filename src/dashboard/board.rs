@@ -189,15 +189,15 @@ impl Board {
         self.set_transitions();
         let places = std::mem::take(&mut self.dirty.places);
         let places = if std::mem::take(&mut self.dirty.flipped) { Places::new() } else { places };
-        self.tell_summary(places);
+        self.tell_summary(&places);
         // What follows is no matter of where the agents are.
         self.tell_heads();
         self.set_totals();
-        self.tell_summary(Places::new());
+        self.tell_summary(&Places::new());
         std::mem::take(&mut self.messages)
     }
 
-    fn tell_summary(&mut self, places: Places) {
+    fn tell_summary(&mut self, places: &Places) {
         let patch = std::mem::take(&mut self.dirty.patch);
         if !patch.is_empty() {
             self.messages.push(Message::summary(places, Value::Object(patch)));

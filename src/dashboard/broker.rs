@@ -241,7 +241,7 @@ mod tests {
     }
 
     fn publish(broker: &Broker, numbers: std::ops::Range<u64>) {
-        broker.publish(numbers.map(|n| Message::summary(Places::new(), json!({ "n": n }))).collect(), None);
+        broker.publish(numbers.map(|n| Message::summary(&Places::new(), json!({ "n": n }))).collect(), None);
     }
 
     fn numbers(messages: impl IntoIterator<Item = Outgoing>) -> Vec<u64> {

@@ -52,8 +52,9 @@ pub(super) enum Log {
 
 impl Message {
     /// The summary is no more what it was.
-    pub(super) fn summary(as_of: Places, patch: Value) -> Self {
-        let mut data = json!({ "patch": patch });
+    pub(super) fn summary(as_of: &Places, patch: Value) -> Self {
+        let mut data = json!({});
+        data["patch"] = patch;
         if !as_of.is_empty() {
             data["as_of"] = json!(as_of);
         }
@@ -62,7 +63,8 @@ impl Message {
 
     /// A node's document is no more what it was.
     pub(super) fn node(node: Arc<str>, as_of: Option<Place>, patch: Value) -> Self {
-        let mut data = json!({ "node": node, "patch": patch });
+        let mut data = json!({ "node": node });
+        data["patch"] = patch;
         if let Some(as_of) = as_of {
             data["as_of"] = json!(as_of);
         }

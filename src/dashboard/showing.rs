@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{Shared, beats::Beats};
+use super::{Shared, beats::Beats, inputs::Inputs};
 use crate::{
     fleet::{MAX_WATCHED, ProbeGuard},
     model::Name,
@@ -28,7 +28,7 @@ impl Showing {
     /// Finds out which backends those are now: how many, and how many of them are followed.
     pub(super) fn resolve(&mut self) -> (usize, usize) {
         let glance = self.shared.glance();
-        let view = glance.nodes.get(self.beats.node()).map(|inputs| inputs.view());
+        let view = glance.nodes.get(self.beats.node()).map(Inputs::view);
         let frontends = self.frontends.iter().filter_map(|name| view?.frontends.get(name));
         let members = frontends.flat_map(|frontend| frontend.pools.iter().flat_map(|pool| &pool.members));
         let all: BTreeSet<_> = members.map(|member| member.backend.clone()).collect();

@@ -298,7 +298,7 @@ impl<P: Prober> Checker<P> {
             // Whether it is the path that fails, and then who is down in truth, is to be known soon.
             (Verdict::Begins, _) | (_, Cleared::Suspicion) => self.probe_family(family, now),
             (Verdict::Asks, _) => self.probe_soon(family, now, WITNESSES, |of| !of.is_in_doubt()),
-            (_, Cleared::Question) => self.probe_soon(family, now, usize::MAX, |of| of.is_in_doubt()),
+            (_, Cleared::Question) => self.probe_soon(family, now, usize::MAX, BackendLoop::is_in_doubt),
             (Verdict::Missed, Cleared::Nothing) => {}
         }
     }

@@ -30,7 +30,8 @@ async fn start(flags: &Flags, registry: Registry, parts: &mut Parts) -> anyhow::
     let stop = parts.shutdown();
     tracing::info!(version = VERSION, commit = COMMIT, "maglev-frontend-start");
     let (source, namespace, objects_rx) = if flags.server.is_empty() {
-        let client = client::client(ClientOptions { kubeconfig: flags.kubeconfig.clone(), ..ClientOptions::default() }).await?;
+        let client =
+            client::client(ClientOptions { kubeconfig: flags.kubeconfig.clone(), ..ClientOptions::default() }).await?;
         let namespace = flags.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
         let (objects, objects_rx) = ObjectsWatch::new(client.clone(), Delays::default());
         parts.spawn(objects.run(stop.clone()));

@@ -14,7 +14,11 @@ use crate::{
         weights::{Weighed, weighed},
     },
     fleet::NodeState,
-    model::{Name, config::Kind, health::Transition},
+    model::{
+        Name,
+        config::Kind,
+        health::{ProbeCode, Transition},
+    },
     rpc::client::BackendDetail,
 };
 
@@ -93,7 +97,7 @@ struct Change {
 
 impl From<&Transition> for Change {
     fn from(of: &Transition) -> Self {
-        Self { from: of.from.as_str(), to: of.to.as_str(), at: Time(of.at), code: of.code.map(|code| code.as_str()) }
+        Self { from: of.from.as_str(), to: of.to.as_str(), at: Time(of.at), code: of.code.map(ProbeCode::as_str) }
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
         config::{Frontend, OnBackendDown},
         event::ProgramResult,
         health::BackendState,
+        vip::Encap,
     },
 };
 
@@ -115,7 +116,7 @@ impl One {
             name: name.to_string(),
             vip: frontend.vip.into(),
             state: survey.state.as_str(),
-            encap: frontend.encap.map(|encap| encap.as_str()),
+            encap: frontend.encap.map(Encap::as_str),
             session_affinity: if frontend.sticky { "ClientIP" } else { "None" },
             on_backend_down: match frontend.on_backend_down {
                 OnBackendDown::Flush => "Flush",

@@ -18,7 +18,7 @@ use crate::{
         ask::Answers,
         output::{Answer, Cell, Page, Table},
     },
-    model::actual::{ActualConf, ActualVip, LbDump, VppVip},
+    model::actual::{ActualConf, ActualEncap, ActualVip, LbDump, VppVip},
 };
 
 /// What the VPPs have.
@@ -100,7 +100,7 @@ impl Vip {
         type Shape = (Option<&'static str>, Option<bool>, Option<u16>);
         let mut shapes: BTreeMap<Shape, Vec<&ActualVip>> = BTreeMap::new();
         for of in dumps.values().filter_map(|dump| dump.actual.vips.get(vip)) {
-            let shape = (of.encap.map(|encap| encap.as_str()), of.sticky, of.table_length);
+            let shape = (of.encap.map(ActualEncap::as_str), of.sticky, of.table_length);
             shapes.entry(shape).or_default().push(of);
         }
         let one = |((encap, sticky, table_length), on): (Shape, Vec<&ActualVip>)| Self {

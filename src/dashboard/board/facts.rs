@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use jiff::Timestamp;
 
 use crate::{
-    dashboard::{detail, document::ProblemDetail, inputs::Inputs},
+    dashboard::{
+        detail,
+        document::{Counters, ProblemDetail},
+        inputs::Inputs,
+    },
     model::{
         Name,
         actual::VppVip,
@@ -78,8 +82,8 @@ impl Facts {
             result: report.map_or(ProgramResult::Pending, |report| report.result),
             result_reason: report.map(|report| Arc::clone(&report.reason)).unwrap_or_default(),
             problem,
-            rate: counters.map_or(0.0, |of| of.rate()),
-            dropping: counters.map_or(0.0, |of| of.dropping()),
+            rate: counters.map_or(0.0, Counters::rate),
+            dropping: counters.map_or(0.0, Counters::dropping),
         })
     }
 

@@ -10,7 +10,7 @@ use crate::{
         Name,
         config::Kind,
         event::FrontendState,
-        health::{BackendState, Transition},
+        health::{BackendState, ProbeCode, Transition},
         view::StateSince,
     },
 };
@@ -37,7 +37,7 @@ impl Seen {
     /// A backend's change; the first probe's success is none.
     pub(super) fn backend(name: &Name, of: &Transition) -> Option<Self> {
         let news = of.from != BackendState::Unknown || of.to == BackendState::Down;
-        let (from, to, code) = (Some(of.from.as_str()), of.to.as_str(), of.code.map(|code| code.as_str()));
+        let (from, to, code) = (Some(of.from.as_str()), of.to.as_str(), of.code.map(ProbeCode::as_str));
         news.then(|| Self { kind: Kind::Backend, name: name.clone(), from, to, code, at: of.at })
     }
 
@@ -49,7 +49,7 @@ impl Seen {
             (Some(FrontendState::Down), _) => true,
             (_, FrontendState::Up | FrontendState::Unknown) => false,
         };
-        let code = of.code.map(|code| code.as_str());
+        let code = of.code.map(ProbeCode::as_str);
         let (from, to) = (from.map(FrontendState::as_str), of.state.as_str());
         news.then(|| Self { kind: Kind::Frontend, name: name.clone(), from, to, code, at: of.since })
     }

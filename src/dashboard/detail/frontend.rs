@@ -10,7 +10,7 @@ use crate::{
     },
     model::{
         Name,
-        actual::VppVip,
+        actual::{ActualEncap, VppVip},
         change::{Report, VipState},
         config::{self, Frontend, Kind, OnBackendDown, Standing},
         event::FrontendState,
@@ -95,7 +95,7 @@ fn report(report: &Report) -> ReportDetail {
 
 fn as_vpp_has_it(vip: &VipState) -> InVpp {
     InVpp {
-        encap: vip.encap.map(|encap| encap.as_str()),
+        encap: vip.encap.map(ActualEncap::as_str),
         sticky: vip.sticky,
         table_length: vip.table_length,
         servers: vip.servers.len(),

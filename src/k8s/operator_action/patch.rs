@@ -48,5 +48,7 @@ fn notes(action: &OperatorAction, target: &Target, at: Timestamp) -> Vec<Value> 
 }
 
 fn add(path: &str, value: Value) -> Value {
-    json!({"op": "add", "path": path, "value": value})
+    let mut operation = json!({"op": "add", "path": path});
+    operation["value"] = value;
+    operation
 }

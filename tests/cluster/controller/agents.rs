@@ -49,9 +49,9 @@ impl AgentLinks for Agents {
 }
 
 impl Agents {
-    fn tell(&self, node: &str, news: LinkNews) {
+    fn tell(&self, node: &str, news: &LinkNews) {
         let mut told = self.0.lock().unwrap();
-        match (&news, told.links.get_mut(node)) {
+        match (news, told.links.get_mut(node)) {
             (LinkNews::Reset(_, digest), _) => drop(told.links.insert(node.to_owned(), Ok(digest.clone()))),
             (LinkNews::Link(_, Err(why)), _) => drop(told.links.insert(node.to_owned(), Err(why.to_string()))),
             (LinkNews::Changes(_, changes), Some(Ok(digest))) => {
@@ -63,22 +63,22 @@ impl Agents {
     }
 
     fn change(&self, node: &str, change: Change) {
-        self.tell(node, LinkNews::Changes(node.into(), vec![(change, Timestamp::now())]));
+        self.tell(node, &LinkNews::Changes(node.into(), vec![(change, Timestamp::now())]));
     }
 
     /// An agent answers that knows nothing yet but its VPP.
     pub(super) fn answer(&self, node: &str) {
         let mut digest = Digest::default();
         digest.reset(&View::default());
-        self.tell(node, LinkNews::Reset(node.into(), digest));
-        self.tell(node, LinkNews::Link(node.into(), Ok(())));
+        self.tell(node, &LinkNews::Reset(node.into(), digest));
+        self.tell(node, &LinkNews::Link(node.into(), Ok(())));
         let info = VppInfo { version: "26.10".to_owned(), ..VppInfo::default() };
         self.change(node, Change::VppConnected(Arc::new(info)));
     }
 
     /// An agent does not answer any more.
     pub(super) fn lose(&self, node: &str, why: &str) {
-        self.tell(node, LinkNews::Link(node.into(), Err(why.into())));
+        self.tell(node, &LinkNews::Link(node.into(), Err(why.into())));
     }
 
     /// An agent has it programmed, and it takes traffic.

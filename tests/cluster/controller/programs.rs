@@ -27,7 +27,7 @@ fn resolved(backends: Vec<Backend>, frontend: Frontend) -> Report {
         revision: Revision { uid: metadata.uid.as_deref().unwrap().into(), generation: metadata.generation.unwrap() },
         created: Timestamp::UNIX_EPOCH,
     };
-    let (mut index, config_rx) = Index::new(IndexOptions { allow_loopback: false, node_name: None });
+    let (mut index, config_rx) = Index::new(IndexOptions { allow_loopback: false, ..IndexOptions::default() });
     let backends =
         backends.into_iter().map(|of| Object::Backend(Stored { meta: meta(&of.metadata), spec: Ok(of.spec) }));
     let of = meta(&frontend.metadata);

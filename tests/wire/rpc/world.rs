@@ -12,7 +12,7 @@ use futures::FutureExt as _;
 use jiff::Timestamp;
 use maglev::{
     agent::{Agent, AgentHandle, AgentOptions, HoldId, SyncRefused, VppConnect},
-    health::{self, HealthOptions},
+    health::{HealthOptions, ProbeThread},
     model::{
         Name,
         change::{Change, ConfigDelta},
@@ -62,7 +62,10 @@ impl World {
         let (_config_tx, config_rx) = watch::channel(Some(config));
         let options = HealthOptions::new("1.2.3", 7);
         let book = options.book.clone();
-        let (health_rx, health) = health::start(options, config_rx.clone(), events.clone(), shutdown.clone()).unwrap();
+        let (health_rx, health) = ProbeThread::start(None)
+            .unwrap()
+            .run(options, config_rx.clone(), events.clone(), shutdown.clone())
+            .unwrap();
         let connect = VppConnect::new(&api, events.clone()).with_stats(&stats);
         let connect = Arc::new(connect.stats_every(Duration::from_millis(50)));
         let counters = connect.stats();

@@ -100,7 +100,8 @@ async fn run(seed: u64, steps: Vec<Step>, limits: BusLimits) -> u64 {
         let cell = fleet.handle.0.cell("node-a").expect("it is there");
         let resyncs = cell.tally.resyncs.load(std::sync::atomic::Ordering::Relaxed);
         fleet.stop().await;
-        resyncs - restarts
+        // A restart that is noticed by a fetched state is no resync.
+        resyncs.saturating_sub(restarts)
     };
     let (missed, ()) = tokio::join!(playing, collecting);
     for (epoch, seqs) in told.into_inner().expect("nobody panics here") {

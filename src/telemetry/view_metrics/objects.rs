@@ -66,7 +66,11 @@ pub(super) fn backends(view: &View, transitions: &Transitions) -> Vec<MetricFami
     let states = by_word(BackendState::ALL.map(|state| (state, state.as_str())));
     for (name, backend) in &view.backends {
         let name = name.as_str();
-        state.add_states(name, states, Some(view.backend_state(backend)));
+        state.add_states(
+            name,
+            states,
+            Some(view.health_of(backend).map_or(BackendState::Unknown, |health| health.state)),
+        );
         enabled.add([name], f64::from(u8::from(backend.admin_state == AdminState::Enabled)));
         for (from, to, count) in transitions.of(&backend.name) {
             moved.add([name, from.as_str(), to.as_str()], count as f64);

@@ -43,7 +43,10 @@ struct Scrape {
 
 impl Scrape {
     async fn of(node: &Node) -> Self {
-        let text = node.ask("/metrics").await.expect("it answers");
+        Self::parse(node.ask("/metrics").await.expect("it answers"))
+    }
+
+    fn parse(text: String) -> Self {
         let pair = Regex::new(r#"([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)""#).unwrap();
         let line = Regex::new(r"^(\w+)(?:\{(.*)\})? (\S+)$").unwrap();
         let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
@@ -96,15 +99,29 @@ fn page() -> String {
     fs::read_to_string(root().join("docs/metrics.md")).unwrap()
 }
 
-fn rows_of_the_page() -> BTreeSet<Row> {
+/// Every row of `page`, or of a part of it.
+fn rows_of(page: &str) -> BTreeSet<Row> {
     let row = Regex::new(r"(?m)^\| `(maglev_\w+)` \| (\w+) \|([^|]*)\|").unwrap();
     let labels = |text: &str| text.split_whitespace().map(|label| label.trim_matches('`').to_owned()).collect();
-    // What follows are other programs' metrics.
-    let page = page();
-    let of_maglevd = page.split("\n## Links to agents\n").next().unwrap();
-    row.captures_iter(of_maglevd)
+    row.captures_iter(page)
         .map(|of| Row { name: of[1].to_owned(), kind: of[2].to_owned(), labels: labels(&of[3]) })
         .collect()
+}
+
+/// Prometheus has nothing to say against `text`.
+async fn judge(text: &str) {
+    let judgement = promtool(&["check", "metrics"], text).await;
+    let said = [judgement.stdout, judgement.stderr].concat();
+    assert!(judgement.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+}
+
+/// Everything that some program serves is in the page, as it is served, and to Prometheus' taste.
+pub(crate) async fn are_documented(text: &str) {
+    let served = Scrape::parse(text.to_owned()).rows();
+    let documented = rows_of(&page());
+    let missing: Vec<&Row> = served.difference(&documented).collect();
+    assert!(!served.is_empty() && missing.is_empty(), "docs/metrics.md does not have them so: {missing:#?}");
+    judge(text).await;
 }
 
 /// How many lines of the log tell each kind of change.
@@ -153,7 +170,9 @@ async fn metrics_are_as_documented_in_step_with_events_and_end_with_their_object
     let channel = Endpoint::from_shared(format!("http://{}", node.grpc())).unwrap().connect().await.unwrap();
     assert_eq!(AgentClient::new(channel).version().await.unwrap().ready, Ok(()));
 
-    let documented = rows_of_the_page();
+    let page = page();
+    // What follows are other programs' metrics.
+    let documented = rows_of(page.split("\n## Links to agents\n").next().unwrap());
     assert!(documented.len() > 20, "only {} rows were found", documented.len());
     eventually("it serves every metric of the page", async || {
         let served = Scrape::of(&node).await.rows();
@@ -164,9 +183,7 @@ async fn metrics_are_as_documented_in_step_with_events_and_end_with_their_object
     let served = scrape.rows();
     let differ: Vec<&Row> = served.symmetric_difference(&documented).collect();
     assert!(differ.is_empty(), "served or in docs/metrics.md, but not the same in both: {differ:#?}");
-    let judgement = promtool(&["check", "metrics"], &scrape.text).await;
-    let said = [judgement.stdout, judgement.stderr].concat();
-    assert!(judgement.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+    judge(&scrape.text).await;
 
     let weight = r#"maglev_frontend_pool_backend_effective_weight{frontend="default/web",pool="primary",backend="#;
     let problem = r#"maglev_config_problems{kind="Frontend",reason="BackendNotFound"}"#;

@@ -8,12 +8,17 @@ use regex::Regex;
 use super::{help, nothing, path, read};
 
 const PAGE: &str = "docs/flags.md";
+/// Begins a line of `--help`; commands that can be typed follow, indented by two.
+const EXAMPLE: &str = "\nExample";
+
+/// This one's page, `docs/maglevc.md`, is made from the table of its words, which is its `--help` as well.
+const WITH_A_PAGE: &str = "maglevc";
 
 /// Every program that `Cargo.toml` builds.
 fn programs() -> Vec<String> {
     let manifest = read("Cargo.toml");
     let name = Regex::new(r#"(?m)^\[\[bin\]\]\nname = "([a-z-]+)"$"#).unwrap();
-    name.captures_iter(&manifest).map(|of| of[1].to_owned()).collect()
+    name.captures_iter(&manifest).map(|of| of[1].to_owned()).filter(|name| name != WITH_A_PAGE).collect()
 }
 
 /// A command line that has a `--help` of its own: the program, then its subcommands.
@@ -54,8 +59,8 @@ fn commands() -> Vec<Command> {
 
 fn page() -> String {
     let mut page = "# Flags\n\n\
-        What `--help` of each program and each of its subcommands says. Written by `make golden`; `tests/readme/flags.rs`\n\
-        compares.\n"
+        What `--help` of each program and each of its subcommands says; `maglevc` has [its own page](maglevc.md). Written by\n\
+        `make golden`; `tests/readme/flags.rs` compares.\n"
         .to_owned();
     for command in commands() {
         page.push_str(&format!("\n## {}\n\n```text\n{}\n```\n", command.name(), command.help));
@@ -85,14 +90,15 @@ fn every_help_teaches_with_an_example_that_can_be_typed() {
     };
     let mut wrong = Vec::new();
     for command in &commands {
-        let Some((_, example)) = command.help.split_once("\nExample: ") else {
-            wrong.push(format!("{}: its --help has no `Example: …`", command.name()));
+        let Some((_, example)) = command.help.split_once(EXAMPLE) else {
+            wrong.push(format!("{}: its --help has no example", command.name()));
             continue;
         };
         let typed: Vec<Vec<&str>> = example
             .lines()
             .filter_map(|line| line.strip_prefix("  "))
-            .map(|line| line.split_whitespace().collect())
+            // What follows a pipe is another program's.
+            .map(|line| line.split_whitespace().take_while(|word| *word != "|").collect())
             .collect();
         let is_of = |line: &Vec<&str>, of: &Command| {
             line.len() >= of.words.len() && of.words.iter().zip(line).all(|(word, typed)| word == typed)
@@ -104,7 +110,7 @@ fn every_help_teaches_with_an_example_that_can_be_typed() {
             // The longest command that the line begins with is the one that is meant.
             let meant = commands.iter().filter(|of| is_of(line, of)).max_by_key(|of| of.words.len());
             let Some(meant) = meant else { continue };
-            let known = flags(meant.help.split_once("\nExample: ").map_or(&*meant.help, |(usage, _)| usage));
+            let known = flags(meant.help.split_once(EXAMPLE).map_or(&*meant.help, |(usage, _)| usage));
             let unknown = line.iter().filter(|word| word.starts_with("--"));
             let unknown = unknown.filter(|word| !known.contains(word.split('=').next().unwrap()));
             wrong.extend(

@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 use super::{install_role, manifests, plane, wait};
 use crate::harness::{LIMIT, eventually};
 use crate::maglevd::ask;
+use crate::metrics::are_documented;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_maglev-controller");
 
@@ -82,6 +83,9 @@ async fn a_paused_leader_is_followed_and_writes_nothing_when_it_goes_on() {
     eventually("it stands by", async || ask(second.port, "/readyz").await.contains(" 200 ").then_some(())).await;
     assert!(!second.says("lease-taken"));
 
+    let served = ask(first.port, "/metrics").await;
+    let (_, text) = served.split_once("\r\n\r\n").unwrap();
+    are_documented(text).await;
     let written = first.metric("maglev_controller_status_writes_total").await;
     first.signal(Signal::SIGSTOP);
     cluster.apply(&namespace, &manifests(5, 10)).await.unwrap();

@@ -122,9 +122,8 @@ enum Wake {
     Health,
     Link(link::Event),
     Request(handle::Request),
-    Timer,
-    /// Nothing else to do than the next slice.
-    Slice,
+    /// The next slice, or a timer: each turn looks at them.
+    Turn,
 }
 
 impl Agent {
@@ -197,6 +196,7 @@ impl Agent {
             loop {
                 let now = Instant::now();
                 self.beat.now();
+                self.tick(now);
                 if std::mem::replace(&mut self.gate, self.brain.gate(now)) != self.gate {
                     self.link.gate_opened();
                 }
@@ -215,8 +215,7 @@ impl Agent {
                     Wake::Health => self.take_health(),
                     Wake::Link(event) => self.link.handle(event, &mut self.brain).await?,
                     Wake::Request(request) => self.answer(request),
-                    Wake::Timer => self.tick(),
-                    Wake::Slice => {}
+                    Wake::Turn => {}
                 }
             }
         }
@@ -240,7 +239,7 @@ impl Agent {
         // At least every few seconds, so that the beat is seen.
         let mut timer = now + Duration::from_secs(5);
         let warm = self.brain.warmup.next(now, &self.brain.sync_conf());
-        for at in [self.config_due, warm, self.brain.removals.next()].into_iter().flatten() {
+        for at in [self.config_due, warm, self.brain.removals.next(), self.link.next_timer()].into_iter().flatten() {
             timer = timer.min(at);
         }
         tokio::select! {
@@ -252,8 +251,8 @@ impl Agent {
             Ok(()) = self.config_rx.changed() => Wake::Config,
             Some(request) = self.requests_rx.recv() => Wake::Request(request),
             // One event and one slice in turns: neither keeps the other waiting.
-            () = ready(()), if worked => Wake::Slice,
-            () = sleep_until(timer) => Wake::Timer,
+            () = ready(()), if worked => Wake::Turn,
+            () = sleep_until(timer) => Wake::Turn,
         }
     }
 
@@ -278,8 +277,7 @@ impl Agent {
         Ok(())
     }
 
-    fn tick(&mut self) {
-        let now = Instant::now();
+    fn tick(&mut self, now: Instant) {
         if self.config_due.is_some_and(|at| now >= at) {
             self.config_due = None;
             self.take_config(now);

@@ -7,10 +7,17 @@
 //! Every VIP that uses the backend gets a request of its own, and each is timed: the clock runs from
 //! before the snapshot is sent to the agent until the tap, a thread of its own, has read the request
 //! that sets the new weight. *First* is the first request of a transition; *each* is all requests of
-//! all transitions. 128 requests may be in flight, so of 1,000 the others wait for VPP's answers too.
+//! all transitions. The session may have 1,024 in flight, so none of them waits for an answer of VPP.
 //! The dumps that verify what was written go on meanwhile, as they do in maglevd.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
 use maglev::{
@@ -54,7 +61,11 @@ struct Told {
     error: Option<String>,
 }
 
-struct Sink(watch::Sender<Told>);
+struct Sink {
+    told: watch::Sender<Told>,
+    /// At this number of updates somebody is woken: to be woken by each would be measured too.
+    awaited: AtomicUsize,
+}
 
 impl EventSink for Sink {
     fn wants_probes(&self) -> bool {
@@ -63,10 +74,15 @@ impl EventSink for Sink {
 
     fn publish(&self, event: Event) {
         match event {
-            Event::SyncDone { scope: Scope::All, .. } => self.0.send_modify(|told| told.synced = true),
-            Event::AsWeightUpdated { .. } => self.0.send_modify(|told| told.updates += 1),
+            Event::SyncDone { scope: Scope::All, .. } => self.told.send_modify(|told| told.synced = true),
+            Event::AsWeightUpdated { .. } => {
+                self.told.send_if_modified(|told| {
+                    told.updates += 1;
+                    told.updates == self.awaited.load(Ordering::Relaxed)
+                });
+            }
             Event::SyncError { err, .. } | Event::VppConnectFailed { err, .. } => {
-                self.0.send_modify(|told| told.error = Some(err));
+                self.told.send_modify(|told| told.error = Some(err));
             }
             _ => {}
         }
@@ -79,6 +95,7 @@ struct Settled {
     health: HealthSnapshot,
     health_tx: watch::Sender<HealthSnapshot>,
     _config_tx: watch::Sender<Option<Config>>,
+    sink: Arc<Sink>,
     told: watch::Receiver<Told>,
     stop: CancellationToken,
     agent: JoinHandle<Result<(), maglev::agent::AgentError>>,
@@ -119,10 +136,11 @@ async fn flips(
         for flip in 0..FLIPS {
             ensure!(!interrupted.is_cancelled(), "interrupted");
             let next = Instant::now() + Duration::from_millis(random.u64(PAUSE));
+            updates += users;
+            settled.sink.awaited.store(updates, Ordering::Relaxed);
             times.add(settled.flip(&servers[flip % servers.len()], users).await?);
             // The same one again: its VIPs must have been answered.
             if servers.len() == 1 {
-                updates += users;
                 settled.wait(|told| told.updates >= updates).await?;
             }
             sleep_until(next).await;
@@ -175,7 +193,8 @@ impl Settled {
         let scratch = tempfile::tempdir()?;
         let tap = ProbeTap::start(&scratch.path().join("tap.sock"), vpp.socket()).await?;
         let (told_tx, told) = watch::channel(Told::default());
-        let events = Events::new(Arc::new(Sink(told_tx)));
+        let sink = Arc::new(Sink { told: told_tx, awaited: AtomicUsize::new(usize::MAX) });
+        let events = Events::new(sink.clone());
         let config_tx = watch::Sender::new(Some(workload.config.clone()));
         let health_tx = watch::Sender::new(workload.health.clone());
         let agent = Agent::new(
@@ -188,7 +207,8 @@ impl Settled {
         let stop = CancellationToken::new();
         let agent = tokio::spawn(agent.run(stop.clone()));
         let health = workload.health.clone();
-        let mut settled = Self { tap, health, health_tx, _config_tx: config_tx, told, stop, agent, _scratch: scratch };
+        let mut settled =
+            Self { tap, health, health_tx, _config_tx: config_tx, sink, told, stop, agent, _scratch: scratch };
         settled.wait(|told| told.synced).await?;
         Ok(settled)
     }

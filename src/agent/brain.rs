@@ -20,13 +20,13 @@ use super::{
     reports::Reports,
     slice::Slice,
     warmup::{Gate, Warmup},
-    world::{Concerned, Known, VipView, World, vpp_weights},
+    world::{Concerned, VipView, World, vpp_weights},
 };
 use crate::model::{
     Name,
     actual::{Actual, LbDump, VppVip},
     change::{Change, Hold},
-    config::{ForeignVips, Standing, SyncConf},
+    config::{ForeignVips, Frontend, Standing, SyncConf},
     desired::{Desired, Want},
     event::{AsRef, Event, Events, ProgramResult, Scope, VipRef},
     plan::{AddressPlan, RemovalPolicy, Step},
@@ -216,8 +216,8 @@ impl Brain {
     }
 
     /// The VIPs of such Frontends will be made to be as wanted.
-    pub(super) fn claim_where(&mut self, wanted: impl Fn(&Known) -> bool) {
-        for Known { frontend, .. } in self.world.frontends().filter(|known| wanted(known)) {
+    pub(super) fn claim_where(&mut self, wanted: impl Fn(&World, &Frontend) -> bool) {
+        for frontend in self.world.frontends().filter(|frontend| wanted(&self.world, frontend)) {
             self.ours.claim(frontend.vip, &frontend.name);
         }
     }

@@ -115,8 +115,6 @@ pub(super) enum Happened {
     Job(Box<JobDone>),
     /// VPP is alive.
     Pong,
-    /// A timer is due.
-    Timer,
 }
 
 impl Connection {
@@ -186,7 +184,6 @@ impl Connection {
 
     /// Waits for the next thing to happen. Safe to drop at any time.
     pub(super) async fn wait(&mut self) -> Happened {
-        let timer = self.next_timer();
         let reading = OptionFuture::from(self.reading.as_mut().map(|reading| &mut reading.answer));
         let ping = OptionFuture::from(self.ping.as_mut());
         tokio::select! {
@@ -194,11 +191,11 @@ impl Connection {
             Some(job) = self.jobs.next(), if !self.jobs.is_empty() => Happened::Job(Box::new(job)),
             Some(read) = reading => Happened::Read(read),
             Some(_) = ping => Happened::Pong,
-            () = tokio::time::sleep_until(timer) => Happened::Timer,
         }
     }
 
-    fn next_timer(&self) -> Instant {
+    /// When [`Self::pump`] has something to do, whatever happens.
+    pub(super) fn next_timer(&self) -> Instant {
         let mut next = self.next_ping.min(self.next_pass);
         for at in [self.verify_at, self.retries.next()].into_iter().flatten() {
             next = next.min(at);
@@ -207,7 +204,7 @@ impl Connection {
     }
 
     /// Looks at the timers.
-    pub(super) fn tick(&mut self, brain: &Brain, now: Instant) {
+    fn tick(&mut self, brain: &Brain, now: Instant) {
         if now >= self.next_ping {
             self.next_ping = now + PING_EVERY;
             if self.ping.is_none() {
@@ -233,6 +230,7 @@ impl Connection {
 
     /// Starts what can be started now, as much of it as `slice` allows.
     pub(super) fn pump(&mut self, brain: &mut Brain, now: Instant, slice: &mut Slice) {
+        self.tick(brain, now);
         self.start_reading(brain);
         if self.picture.is_none() || !self.conf_settled || brain.gate(now) == Gate::Closed {
             return;

@@ -141,6 +141,11 @@ impl Link {
         }
     }
 
+    /// When the session has something to do.
+    pub(super) fn next_timer(&self) -> Option<Instant> {
+        self.session().map(Connection::next_timer)
+    }
+
     /// Waits for the next thing to happen. Safe to drop at any time.
     pub(super) async fn wait(&mut self) -> Event {
         match &mut self.state {
@@ -174,7 +179,6 @@ impl Link {
             Happened::Read(answer) => session.read(brain, answer, now).await,
             Happened::Job(done) => session.job_done(brain, *done, now),
             Happened::Pong => session.pong(),
-            Happened::Timer => session.tick(brain, now),
             Happened::Closed(_) => {}
         }
         if session.has_read() {

@@ -1,9 +1,9 @@
-//! How much the agent's loop does before it looks at its inputs again and lets the session's task
-//! send: a backend that a thousand VIPs use must neither keep the first request waiting for the last
-//! plan, nor another backend's transition for all of them.
+//! How much the agent's loop does at a time. Between two slices it looks at its inputs, and the
+//! session's task sends what was planned: so the first request of a backend that a thousand VIPs use
+//! does not wait for the last plan, and VPP works while the others are planned.
 
-/// Frontends in a slice. A plan takes some microseconds, as long as it takes to send it.
-const FRONTENDS: usize = 16;
+/// Frontends in a slice: each takes some microseconds, and so does the way round the loop.
+const FRONTENDS: usize = 32;
 
 /// What is left of one turn's work.
 #[derive(Debug)]

@@ -1,21 +1,24 @@
 //! What the agent knows: the configuration, the backends' health, and who is concerned when one of
 //! them changes.
 
+mod backends;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::Arc,
 };
 
 use imbl::ordmap::DiffItem;
 
+use self::backends::Backends;
 use crate::model::{
     Name,
     actual::{Actual, ActualVip, VppVip},
-    config::{Config, Frontend, NodeConfig, Standing},
+    config::{Config, Frontend, Member, NodeConfig, Standing},
     health::HealthSnapshot,
     vip::VipKey,
-    weights::{Condition, Effective, conditions, effective_in},
+    weights::{Condition, Effective, effective_by},
 };
 
 /// What a change concerns.
@@ -45,45 +48,11 @@ impl VipView {
     }
 }
 
-/// A Frontend, and what is known of its backends.
+/// A Frontend, and where its members' Backends are, pool by pool.
 #[derive(Debug)]
-pub(super) struct Known {
-    /// The Frontend.
-    pub(super) frontend: Arc<Frontend>,
-    /// The conditions of its members, pool by pool. To look each of them up by name would be much of
-    /// the time that a plan takes.
-    conditions: Vec<Condition>,
-}
-
-impl Known {
-    fn new(frontend: &Arc<Frontend>, health: &HealthSnapshot) -> Self {
-        Self { frontend: Arc::clone(frontend), conditions: conditions(&frontend.pools, health) }
-    }
-
-    /// Something about `backend` is new in `health`.
-    fn renew(&mut self, backend: &Name, health: &HealthSnapshot) {
-        let members = self.frontend.pools.iter().flat_map(|pool| &pool.members);
-        for (member, condition) in members.zip(&mut self.conditions) {
-            if member.backend == *backend {
-                *condition = Condition::of(&member.target, health);
-            }
-        }
-    }
-
-    /// Whether every backend has been known since the start.
-    pub(super) fn is_complete(&self) -> bool {
-        !self.conditions.contains(&Condition::NeverKnown)
-    }
-
-    /// VPP being as in `actual`.
-    fn view(&self, actual: Option<&Actual>) -> VipView {
-        let mut view = VipView { frontend: Arc::clone(&self.frontend), effective: Effective::default() };
-        if view.is_served() {
-            let vpp = vpp_weights(actual, self.frontend.vip);
-            view.effective = effective_in(&self.frontend.pools, &self.conditions, vpp);
-        }
-        view
-    }
+struct Claimant {
+    frontend: Arc<Frontend>,
+    backends: Vec<usize>,
 }
 
 /// The configuration and the health, indexed by whom a change concerns.
@@ -91,9 +60,8 @@ impl Known {
 pub(super) struct World {
     config: Option<Config>,
     health: HealthSnapshot,
-    by_address: BTreeMap<IpAddr, BTreeMap<Name, Known>>,
-    /// The Frontends that use a Backend, each with its VIP's address.
-    by_backend: HashMap<Name, BTreeSet<(IpAddr, Name)>>,
+    by_address: BTreeMap<IpAddr, BTreeMap<Name, Claimant>>,
+    backends: Backends,
 }
 
 impl World {
@@ -152,49 +120,63 @@ impl World {
             ..Concerned::default()
         };
         for change in self.health.backends.diff(&new.backends) {
-            let (DiffItem::Add(name, _) | DiffItem::Remove(name, _) | DiffItem::Update { new: (name, _), .. }) = change;
-            for (address, user) in self.by_backend.get(name).into_iter().flatten() {
-                concerned.addresses.insert(*address);
-                let known = self.by_address.get_mut(address).and_then(|frontends| frontends.get_mut(user));
-                known.into_iter().for_each(|known| known.renew(name, &new));
-            }
-        }
-        if concerned.everything {
-            for known in self.by_address.values_mut().flat_map(BTreeMap::values_mut) {
-                *known = Known::new(&known.frontend, &new);
-            }
+            let (name, health) = match change {
+                DiffItem::Add(name, health) | DiffItem::Update { new: (name, health), .. } => (name, Some(health)),
+                DiffItem::Remove(name, _) => (name, None),
+            };
+            let users = self.backends.set_health(name, health);
+            concerned.addresses.extend(users.map(|(address, _)| *address));
         }
         self.health = new;
         concerned
     }
 
     /// Every Frontend, by address.
-    pub(super) fn frontends(&self) -> impl Iterator<Item = &Known> {
-        self.by_address.values().flat_map(BTreeMap::values)
+    pub(super) fn frontends(&self) -> impl Iterator<Item = &Arc<Frontend>> {
+        self.by_address.values().flat_map(BTreeMap::values).map(|claimant| &claimant.frontend)
     }
 
     /// The Frontends that claim `vip`, withdrawn ones included.
     pub(super) fn claimants(&self, vip: &VipKey) -> impl Iterator<Item = &Arc<Frontend>> {
-        let frontends = self.on(vip.address).map(|known| &known.frontend);
+        let frontends = self.on(vip.address).map(|claimant| &claimant.frontend);
         frontends.filter(move |frontend| frontend.vip == *vip)
     }
 
     /// The Frontends of `address` and their weights, VPP being as in `actual`.
     pub(super) fn views(&self, address: IpAddr, actual: Option<&Actual>) -> Vec<VipView> {
-        self.on(address).map(|known| known.view(actual)).collect()
+        self.on(address).map(|claimant| self.view(claimant, actual)).collect()
     }
 
-    fn on(&self, address: IpAddr) -> impl Iterator<Item = &Known> {
+    /// Whether every backend of `frontend` has been known since the start.
+    pub(super) fn knows_all_of(&self, frontend: &Frontend) -> bool {
+        members(frontend).all(|member| Condition::of(&member.target, &self.health) != Condition::NeverKnown)
+    }
+
+    fn on(&self, address: IpAddr) -> impl Iterator<Item = &Claimant> {
         self.by_address.get(&address).into_iter().flat_map(BTreeMap::values)
     }
 
-    fn add(&mut self, frontend: &Arc<Frontend>, concerned: &mut Concerned) {
-        let address = frontend.vip.address;
-        concerned.addresses.insert(address);
-        self.by_address.entry(address).or_default().insert(frontend.name.clone(), Known::new(frontend, &self.health));
-        for backend in backends(frontend) {
-            self.by_backend.entry(backend.clone()).or_default().insert((address, frontend.name.clone()));
+    fn view(&self, claimant: &Claimant, actual: Option<&Actual>) -> VipView {
+        let Claimant { frontend, backends } = claimant;
+        let mut view = VipView { frontend: Arc::clone(frontend), effective: Effective::default() };
+        if view.is_served() {
+            let suspect = |family| self.health.suspect(family);
+            let condition = |index: usize, member: &Member| {
+                let health = backends.get(index).and_then(|place| self.backends.health(*place));
+                Condition::of_known(&member.target, health, suspect)
+            };
+            view.effective = effective_by(&frontend.pools, condition, vpp_weights(actual, frontend.vip));
         }
+        view
+    }
+
+    fn add(&mut self, frontend: &Arc<Frontend>, concerned: &mut Concerned) {
+        let (address, name) = (frontend.vip.address, &frontend.name);
+        concerned.addresses.insert(address);
+        let place = |member: &Member| self.backends.add(&member.backend, (address, name.clone()), &self.health);
+        let backends = members(frontend).map(place).collect();
+        let claimant = Claimant { frontend: Arc::clone(frontend), backends };
+        self.by_address.entry(address).or_default().insert(name.clone(), claimant);
     }
 
     fn remove(&mut self, frontend: &Frontend, concerned: &mut Concerned, gone: bool) {
@@ -209,13 +191,8 @@ impl World {
             }
         }
         let user = (frontend.vip.address, frontend.name.clone());
-        for backend in backends(frontend) {
-            if let Some(users) = self.by_backend.get_mut(backend) {
-                users.remove(&user);
-                if users.is_empty() {
-                    self.by_backend.remove(backend);
-                }
-            }
+        for member in members(frontend) {
+            self.backends.remove(&member.backend, &user);
         }
     }
 }
@@ -231,8 +208,9 @@ pub(super) fn vpp_weights(actual: Option<&Actual>, vip: VipKey) -> impl Fn(IpAdd
     move |address| weights.as_ref()?(address)
 }
 
-fn backends(frontend: &Frontend) -> impl Iterator<Item = &Name> {
-    frontend.pools.iter().flat_map(|pool| &pool.members).map(|member| &member.backend)
+/// The members through all pools.
+fn members(frontend: &Frontend) -> impl Iterator<Item = &Member> {
+    frontend.pools.iter().flat_map(|pool| &pool.members)
 }
 
 #[cfg(test)]

@@ -44,13 +44,24 @@ impl Condition {
     /// The condition of what a member's name resolved to.
     #[must_use]
     pub fn of(target: &Target, health: &HealthSnapshot) -> Self {
+        let known = match target {
+            Target::Backend(backend) => health.backends.get(&backend.name),
+            Target::Unreadable { .. } => None,
+        };
+        Self::of_known(target, known, |family| health.suspect(family))
+    }
+
+    /// The same where the health of that Backend is at hand; `suspect` tells whether a family's probe path
+    /// is.
+    #[must_use]
+    pub fn of_known(target: &Target, health: Option<&BackendHealth>, suspect: impl Fn(Family) -> bool) -> Self {
         match target {
             Target::Unreadable { .. } => Self::Unreadable,
-            Target::Backend(backend) => Self::of_backend(backend, health),
+            Target::Backend(backend) => Self::of_backend(backend, health, suspect),
         }
     }
 
-    fn of_backend(backend: &Backend, health: &HealthSnapshot) -> Self {
+    fn of_backend(backend: &Backend, health: Option<&BackendHealth>, suspect: impl Fn(Family) -> bool) -> Self {
         match (backend.admin_state, &backend.check) {
             (AdminState::Paused, _) => Self::Paused,
             (AdminState::Disabled, _) => Self::Disabled,
@@ -59,8 +70,8 @@ impl Condition {
             // Decided from the specs alone, so that an old and a restarted agent agree.
             (AdminState::Enabled, Check::NotSupported(_)) => Self::NeverKnown,
             (AdminState::Enabled, Check::Probe(_)) => {
-                let known = health.backends.get(&backend.name).filter(|known| known.address == backend.address);
-                Self::of_probed(known, health.suspect(Family::of(backend.address)))
+                let known = health.filter(|known| known.address == backend.address);
+                Self::of_probed(known, suspect(Family::of(backend.address)))
             }
         }
     }
@@ -165,17 +176,16 @@ impl Effective {
 /// Decides the weights of a Frontend's application servers; `vpp` tells the weight that VPP has for
 /// an address of this VIP, if it has it.
 pub fn effective(pools: &[Pool], health: &HealthSnapshot, vpp: impl Fn(IpAddr) -> Option<u8>) -> Effective {
-    effective_in(pools, &conditions(pools, health), vpp)
+    effective_by(pools, |_, member| Condition::of(&member.target, health), vpp)
 }
 
-/// The conditions of all members, pool by pool.
-#[must_use]
-pub fn conditions(pools: &[Pool], health: &HealthSnapshot) -> Vec<Condition> {
-    pools.iter().flat_map(|pool| &pool.members).map(|member| Condition::of(&member.target, health)).collect()
-}
-
-/// The same as [`effective`] where the members' [`conditions`] are at hand.
-pub fn effective_in(pools: &[Pool], conditions: &[Condition], vpp: impl Fn(IpAddr) -> Option<u8>) -> Effective {
+/// The same where `condition` tells that of a member; it is asked with the member's index, counted
+/// through all pools.
+pub fn effective_by(
+    pools: &[Pool],
+    condition: impl Fn(usize, &Member) -> Condition,
+    vpp: impl Fn(IpAddr) -> Option<u8>,
+) -> Effective {
     let serves = |member: &Member, condition: Condition| {
         member.weight > Weight::ZERO && {
             let vpp = || member.target.address().and_then(&vpp);
@@ -190,11 +200,10 @@ pub fn effective_in(pools: &[Pool], conditions: &[Condition], vpp: impl Fn(IpAdd
         }
     };
     let members = pools.iter().enumerate().flat_map(|(pool, of)| of.members.iter().map(move |member| (pool, member)));
-    let members = members.zip(conditions.iter().copied());
-    let active_pool =
-        members.clone().find(|((_, member), condition)| serves(member, *condition)).map(|((pool, _), _)| pool);
+    let members = members.enumerate().map(|(index, (pool, member))| (pool, member, condition(index, member)));
+    let active_pool = members.clone().find(|(_, member, condition)| serves(member, *condition)).map(|(pool, ..)| pool);
     let mut result = Effective { active_pool, ..Effective::default() };
-    for ((pool, member), condition) in members {
+    for (pool, member, condition) in members {
         let Some(address) = member.target.address() else {
             result.keep_unclaimed = true;
             continue;

@@ -98,12 +98,11 @@ impl Connection {
     pub(super) fn claim_missing(&self, brain: &mut Brain, now: Instant) {
         let Some(picture) = &self.picture else { return };
         let gate = brain.gate(now);
-        brain.claim_where(|known| {
-            let frontend = &known.frontend;
+        brain.claim_where(|world, frontend| {
             frontend.standing == Standing::Serving
                 && frontend.encap.is_some_and(|encap| conf::has_source(&picture.conf, encap))
                 && in_vpp(Some(&picture.actual), frontend.vip).is_none()
-                && (gate == Gate::Open || known.is_complete())
+                && (gate == Gate::Open || world.knows_all_of(frontend))
         });
         brain.save_ours();
     }

@@ -201,8 +201,12 @@ impl Term {
         for (what, name) in self.queue.due(now.monotonic) {
             self.world.touch(what, name);
         }
-        for key in self.world.take_touched() {
-            self.look_at(key, now);
+        // What is being written is looked at when that is over.
+        let touched = self.world.take_touched();
+        let keys: Vec<Key> = touched.into_iter().filter(|key| !self.under_way.contains(key)).collect();
+        let actions = self.world.actions(&keys, now);
+        for (key, action) in keys.into_iter().zip(actions) {
+            self.queue.set(key, action.map(|action| action.class()), now.monotonic);
         }
         timer.observe_duration();
         for class in [Class::Answer, Class::Condition, Class::State, Class::Numbers] {
@@ -232,15 +236,6 @@ impl Term {
         }
         self.progress.waits_for.send_replace(waits_for);
         self.listens_until.is_none()
-    }
-
-    fn look_at(&mut self, key: Key, now: Now) {
-        // What is being written is looked at when that is over.
-        if self.under_way.contains(&key) {
-            return;
-        }
-        let class = self.world.action(&key, now).map(|action| action.class());
-        self.queue.set(key, class, now.monotonic);
     }
 
     fn start_writes(&mut self) {

@@ -80,6 +80,8 @@ pub(super) struct World {
     wanted: BTreeSet<Arc<str>>,
     agents: BTreeMap<Arc<str>, Agent>,
     touched: HashSet<Key>,
+    /// All objects are.
+    all_touched: bool,
     programs: HashMap<Name, (Arc<Frontend>, Program)>,
     tallies: HashMap<Name, Tally>,
 }
@@ -101,6 +103,7 @@ impl World {
             wanted: BTreeSet::new(),
             agents: BTreeMap::new(),
             touched: HashSet::new(),
+            all_touched: false,
             programs: HashMap::new(),
             tallies: HashMap::new(),
         }
@@ -307,8 +310,7 @@ impl World {
     /// Touches everything.
     pub(super) fn touch_all(&mut self) {
         self.tallies.clear();
-        self.touched.extend(self.stored.keys().cloned());
-        self.touch_nodes();
+        self.all_touched = true;
     }
 
     fn touch_backend(&mut self, name: &Name) {
@@ -325,6 +327,10 @@ impl World {
 
     /// What has to be looked at again.
     pub(super) fn take_touched(&mut self) -> HashSet<Key> {
+        if std::mem::take(&mut self.all_touched) {
+            self.touched.extend(self.stored.keys().cloned());
+            self.touch_nodes();
+        }
         std::mem::take(&mut self.touched)
     }
 

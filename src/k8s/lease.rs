@@ -8,10 +8,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::{
-    FutureExt as _,
-    future::{BoxFuture, FusedFuture as _},
-};
+use futures::{FutureExt as _, future::BoxFuture};
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::MicroTime,
@@ -25,7 +22,7 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout, timeout_at},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::causes::{Causes, describe};
 
@@ -239,10 +236,12 @@ impl LeaseLoop {
         self.standing.send_replace(Standing::Leads);
         tracing::info!(lease = self.options.name, identity = self.options.identity, "lease-taken");
         let end = CancellationToken::new();
-        let mut term = lead(Arc::new(Leadership { until: until_rx }), end.clone()).fuse();
+        // A task of its own: whatever it computes, the Lease is renewed meanwhile.
+        let term = lead(Arc::new(Leadership { until: until_rx }), end.clone());
+        let mut term = AbortOnDropHandle::new(tokio::spawn(term));
         let asked = tokio::select! {
             () = self.renew(&mut lease, &until) => false,
-            () = &mut term => false,
+            _ = &mut term => false,
             () = shutdown.cancelled() => true,
         };
         if !asked {
@@ -250,7 +249,7 @@ impl LeaseLoop {
             until.send_replace(Instant::now());
         }
         end.cancel();
-        if !term.is_terminated() {
+        if !term.is_finished() {
             let _ = timeout(END_WITHIN, &mut term).await;
         }
         drop(term);

@@ -128,6 +128,7 @@ fn help(program: &str, args: &[&str]) -> Option<String> {
     let binary = match program {
         "maglevd" => env!("CARGO_BIN_EXE_maglevd"),
         "maglev-controller" => env!("CARGO_BIN_EXE_maglev-controller"),
+        "maglev-frontend" => env!("CARGO_BIN_EXE_maglev-frontend"),
         "maglev-sandbox" => env!("CARGO_BIN_EXE_maglev-sandbox"),
         "maglevc" => env!("CARGO_BIN_EXE_maglevc"),
         _ => return None,
@@ -176,7 +177,7 @@ fn every_line_of_maglevc_is_one_that_it_understands() {
     for (page, line) in named(r"(?:^|[\s;&(/])maglevc ([^#|&;)…]+)") {
         // A text in quotes is one word.
         let words = line.split('\'').enumerate().flat_map(|(index, part)| match index % 2 {
-            0 => part.split_whitespace().map(|word| if word == "N" { "1" } else { word }).collect(),
+            0 => part.split_whitespace().map(|word| if matches!(word, "N" | "WEIGHT") { "1" } else { word }).collect(),
             _ => vec![part],
         });
         let words: Vec<&str> = words.collect();

@@ -19,15 +19,15 @@ pub(crate) const COMMIT: &str = match option_env!("MAGLEV_COMMIT") {
 static LONG_VERSION: LazyLock<String> = LazyLock::new(|| format!("{VERSION} (commit {COMMIT})"));
 
 const EXAMPLE: &str = "\
-Example, beside a cluster that kubectl reaches, for the agents of the namespace lb:
+Example: beside a cluster that kubectl reaches, for the agents of the namespace lb:
   maglev-controller --namespace lb --metrics-addr 127.0.0.1:9093
 
 Any number may run; one leads, by the Lease maglev-controller of that namespace, and writes. SIGTERM ends it and gives
 the Lease back.";
 
 const CRDS_EXAMPLE: &str = "\
-Example:
-  maglev-controller crds | kubectl apply --server-side --force-conflicts -f -";
+Example: kubectl apply takes them from its standard input:
+  maglev-controller crds";
 
 /// Folds what the agents report into the status of Frontends, Backends and the other resources.
 #[derive(Debug, Parser)]

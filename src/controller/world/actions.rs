@@ -1,6 +1,6 @@
 //! From what is known to what has to be written.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{Key, Now, World};
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     k8s::{StoredStatus, status_writer::Written},
     model::{
         Name,
-        config::{Frontend, Kind, Target},
+        config::{Config, Frontend, Kind, Target},
     },
 };
 
@@ -60,6 +60,17 @@ impl Action {
 impl World {
     /// What has to be done about `key` now; `None` where all is well or there is no such object.
     pub(in crate::controller) fn action(&mut self, key: &Key, now: Now) -> Option<Action> {
+        self.actions(std::slice::from_ref(key), now).pop()?
+    }
+
+    /// The same for each of `keys`.
+    pub(in crate::controller) fn actions(&mut self, keys: &[Key], now: Now) -> Vec<Option<Action>> {
+        self.prepare(keys);
+        let nodes = self.node_views();
+        keys.iter().map(|key| self.action_among(key, &nodes, now)).collect()
+    }
+
+    fn action_among(&self, key: &Key, nodes: &[NodeView<'_>], now: Now) -> Option<Action> {
         let (what, name) = key;
         if *what == Written::MaglevNode {
             let present = self.present.contains(name.as_str());
@@ -73,7 +84,7 @@ impl World {
                 (Some(_), true) => {}
             }
         }
-        let status = self.status(key, now)?;
+        let status = self.status(key, nodes, now)?;
         let stored = self.stored.get(key)?;
         let class = stored.status.change_to(&status)?;
         let (from, old) = (stored.raw.clone(), Box::new(stored.status.clone()));
@@ -81,14 +92,8 @@ impl World {
     }
 
     /// The status that an object is to have.
-    fn status(&mut self, key: &Key, now: Now) -> Option<Status> {
-        let (what, name) = key;
-        if let Written::Kind(Kind::Frontend) = what {
-            self.prepare_frontend(name);
-        }
-        if let Written::Kind(Kind::Backend) = what {
-            self.prepare_tally(name);
-        }
+    fn status(&self, key: &Key, nodes: &[NodeView<'_>], now: Now) -> Option<Status> {
+        let (_, name) = key;
         let stored = self.stored.get(key)?;
         let at = (stored.raw.generation, now.wall);
         Some(match &stored.status {
@@ -106,10 +111,9 @@ impl World {
                 Status::LoadBalancerConfig(backend_status::load_balancer_config(of, &selection, old, at))
             }
             Status::Frontend(old) => {
-                let nodes = self.node_views();
                 let resolved = self.programs.get(name).map(|(frontend, program)| (frontend, program));
                 let problems = self.index.problems(Kind::Frontend, name);
-                let inputs = Inputs { name, problems, resolved, named: stored.named, nodes: &nodes };
+                let inputs = Inputs { name, problems, resolved, named: stored.named, nodes };
                 let tally = |name: &Name| self.tallies.get(name);
                 Status::Frontend(frontend_status::frontend(&inputs, tally, old, at))
             }
@@ -162,34 +166,41 @@ impl World {
         selection
     }
 
-    /// Has at hand what the status of the Frontend `name` follows from.
-    fn prepare_frontend(&mut self, name: &Name) {
-        let resolved = self.config.as_ref().and_then(|config| config.frontends.get(name)).cloned();
-        let Some(frontend) = resolved else {
-            self.programs.remove(name);
-            return;
-        };
-        backends(&frontend).into_iter().for_each(|backend| self.prepare_tally(&backend));
-        let same = self.programs.get(name).is_some_and(|(known, _)| Arc::ptr_eq(known, &frontend));
-        if !same {
-            let program = Program::of(&frontend);
-            self.programs.insert(name.clone(), (frontend, program));
-        }
-    }
-
-    fn prepare_tally(&mut self, name: &Name) {
-        let Some(backend) = self.config.as_ref().and_then(|config| config.backends.get(name)) else {
-            self.tallies.remove(name);
-            return;
-        };
-        if !self.tallies.contains_key(name) {
-            let tally = Tally::of(backend, &Self::views(&self.wanted, &self.agents, &self.desired));
-            self.tallies.insert(name.clone(), tally);
+    /// Has at hand what the statuses of `keys` follow from: what Frontends are to be programmed as, and what the nodes
+    /// say of each Backend.
+    fn prepare(&mut self, keys: &[Key]) {
+        let nodes = Self::views(&self.wanted, &self.agents, &self.desired);
+        for (what, name) in keys {
+            match what {
+                Written::Kind(Kind::Backend) => prepare_tally(&mut self.tallies, self.config.as_ref(), name, &nodes),
+                Written::Kind(Kind::Frontend) => {
+                    let resolved = self.config.as_ref().and_then(|config| config.frontends.get(name));
+                    let Some(frontend) = resolved else {
+                        self.programs.remove(name);
+                        continue;
+                    };
+                    for backend in backends(frontend) {
+                        prepare_tally(&mut self.tallies, self.config.as_ref(), backend, &nodes);
+                    }
+                    if !self.programs.get(name).is_some_and(|(known, _)| Arc::ptr_eq(known, frontend)) {
+                        self.programs.insert(name.clone(), (Arc::clone(frontend), Program::of(frontend)));
+                    }
+                }
+                _ => {}
+            }
         }
     }
 }
 
-fn backends(frontend: &Frontend) -> Vec<Name> {
+fn prepare_tally(tallies: &mut HashMap<Name, Tally>, config: Option<&Config>, name: &Name, nodes: &[NodeView<'_>]) {
+    match config.and_then(|config| config.backends.get(name)) {
+        None => drop(tallies.remove(name)),
+        Some(_) if tallies.contains_key(name) => {}
+        Some(backend) => drop(tallies.insert(name.clone(), Tally::of(backend, nodes))),
+    }
+}
+
+fn backends(frontend: &Frontend) -> impl Iterator<Item = &Name> {
     let members = frontend.pools.iter().flat_map(|pool| &pool.members);
-    members.filter(|member| matches!(member.target, Target::Backend(_))).map(|member| member.backend.clone()).collect()
+    members.filter(|member| matches!(member.target, Target::Backend(_))).map(|member| &member.backend)
 }

@@ -19,6 +19,7 @@ demo: kube ## a cluster on this machine with two load-balancer nodes (ARGS=--fla
 	$(CARGO) build --locked --release --bins
 	@exec target/release/maglev-sandbox up --dir $(DIR) $(ARGS)
 
+# MAGLEV_DASHBOARD_URL=URL: what holds of the page on any server is tested against that one.
 test: kube ## every test, against a real control plane, and the page's in a browser (ARGS=filter: of the former only)
 	$(CARGO) test --locked $(ARGS)
 	$(if $(ARGS),,hack/web/check)

@@ -53,7 +53,10 @@ describe("the events", () => {
     expect(await box.evaluate((of) => of.scrollHeight - of.scrollTop - of.clientHeight)).toBeLessThan(2);
     await box.evaluate((of) => (of.scrollTop = 0));
     await expect.poll(() => box.evaluate((of) => of.scrollTop), UNTIL).toBe(0);
-    await page.waitForTimeout(100);
+    // A frame later the page has heard of it.
+    await page.evaluate(
+      () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))),
+    );
     say("node-a", 101, 117);
     await page.getByRole("button", { name: "17 new ↓" }).click(UNTIL);
     await expect.poll(last, UNTIL).toContain("line-117");

@@ -204,19 +204,31 @@ describe("a node's tab", () => {
     await page.context().close();
   });
 
-  it("has no hearts above fifty rows, nor for who wants no motion", async () => {
+  it("has no hearts above fifty rows on screen, and says why", async () => {
     const wide = await fleet("wide");
-    const tall = { width: 1440, height: 3000 };
-    for (const options of [{ viewport: tall }, { reducedMotion: "reduce" }] as const) {
-      const { page } = await visit(browser, `${wide.url}#/node/node-a`, options);
-      await expect.poll(() => page.locator(".heart").count(), UNTIL).toBe(60);
-      // Events have come, so the stream of the tab runs; its hearts would have been asked for with it or soon after.
-      await page.locator(".events").waitFor(UNTIL);
-      await page.waitForTimeout(1000);
-      expect([...wide.broker.clients].flatMap((client) => client.asked.beats)).toEqual([]);
-      await page.context().close();
-    }
+    const { page } = await visit(browser, `${wide.url}#/node/node-a`, {
+      viewport: { width: 1440, height: 3000 },
+    });
+    await page.getByText("no heartbeats: more than 50 rows on screen").waitFor(UNTIL);
+    expect(await page.locator(".heart").count()).toBe(60);
+    await expect.poll(() => [...wide.broker.clients].flatMap(({ asked }) => asked.beats), UNTIL).toEqual([]);
+    await page.context().close();
     await wide.close();
+  });
+
+  it("has no hearts for who wants no motion", async () => {
+    const page = await open("#/node/node-a", { reducedMotion: "reduce" });
+    await page
+      .locator(".heart")
+      .first()
+      .waitFor({ state: "attached", ...UNTIL });
+    // What is sent after the beats has come, so they would have, too.
+    probe(server.broker, "done");
+    server.broker.log("node-a", [{ level: "info", name: "config-applied", attributes: [["name", "after"]] }]);
+    await page.locator(".event", { hasText: "after" }).waitFor(UNTIL);
+    expect([...server.broker.clients].flatMap(({ asked }) => asked.beats)).toEqual([]);
+    expect(await page.locator(".heart svg").count()).toBe(0);
+    await page.context().close();
   });
 
   it("says that VPP is lost", async () => {

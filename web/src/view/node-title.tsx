@@ -5,6 +5,7 @@ import { exact, rate } from "../fold/format";
 import { nodeState, nodeTroubles } from "../fold/troubles";
 import type { NodeHead } from "../live/contract";
 import { zone } from "../page/preferences";
+import { MOST_HEARTS, tooManyHearts } from "../page/sight";
 import { Age } from "./age";
 import { Command } from "./copy";
 import { Shape } from "./shape";
@@ -36,6 +37,9 @@ export function NodeTitle(props: { readonly name: string; readonly head: NodeHea
           </span>
         </Show>
         <span>{rate(props.head.rate)}</span>
+        <Show when={tooManyHearts()}>
+          <span>no heartbeats: more than {MOST_HEARTS} rows on screen</span>
+        </Show>
       </p>
       <For each={troubles()}>
         {({ shape, word, why, since }) => (

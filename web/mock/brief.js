@@ -60,9 +60,6 @@ export function row(world, frontend) {
   const members = [...new Set(spec.pools.flatMap((pool) => pool.members.map(({ backend }) => backend)))];
   /** @type {Record<string, string>} */
   const cells = {};
-  /** @type {Record<string, string>} */
-  const backends = {};
-  for (const backend of members) backends[backend] = world.backends.get(backend)?.address ?? "";
   const counts = { down: 0, unknown: 0, standby: 0, up: 0 };
   let rate = 0;
   let dropping = 0;
@@ -109,7 +106,6 @@ export function row(world, frontend) {
     dropping: round(dropping),
     ...(since ? { since } : {}),
     reason: flags.includes("disagree") ? "nodes disagree" : reason(world, frontend, state, members, problems),
-    backends,
   };
 }
 

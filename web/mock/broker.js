@@ -15,7 +15,6 @@ import * as documents from "./documents.js";
 
 const RING_MS = 30_000;
 const RING_MOST = 2000;
-const LINES_MOST = 200;
 
 /** The broker. */
 export class Broker {
@@ -26,8 +25,6 @@ export class Broker {
   ring = [];
   /** @type {Set<Client>} */
   clients = new Set();
-  /** @type {{ node: string, epoch: string, line: Line }[]} */
-  lines = [];
   /** @type {Record<string, import("../src/live/contract").Transition>} */
   transitions = {};
   /** @type {Record<string, import("../src/live/contract").Transition>} the same as the clients have it */
@@ -253,8 +250,6 @@ export class Broker {
     const node = this.world.node(name);
     const time = new Date().toISOString();
     const numbered = lines.map((line) => ({ ...line, time, seq: (node.seq += 1) }));
-    for (const line of numbered) this.lines.push({ node: name, epoch: node.epoch, line });
-    this.lines.splice(0, Math.max(0, this.lines.length - LINES_MOST));
     this.#push(
       "log",
       ({ log }) => (log === "all" || log === name) && { node: name, epoch: node.epoch, lines: numbered },
@@ -330,19 +325,8 @@ export class Broker {
       const reason = replica === this.replica ? "too-old" : "other-replica";
       write(`event: resync\nid: ${this.replica}-${this.number}\ndata: ${JSON.stringify({ reason })}\n\n`);
     }
-    if (asked.log !== null) this.#backlog(client);
     if (inRing) for (const entry of this.ring) if (entry.number > since) this.#send(client, entry);
     this.clients.add(client);
-  }
-
-  /** @param {Client} client */
-  #backlog({ asked, write }) {
-    for (const { node, epoch, line } of this.lines) {
-      if (asked.log !== "all" && asked.log !== node) continue;
-      write(
-        `event: log\nid: ${this.replica}-${this.number}\ndata: ${JSON.stringify({ node, epoch, lines: [line] })}\n\n`,
-      );
-    }
   }
 }
 

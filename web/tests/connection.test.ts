@@ -109,7 +109,7 @@ describe("the connection", () => {
     // As a lid that is closed for an hour: timers fire at most once.
     await page.clock.fastForward("01:00:00");
     await expect.poll(() => asked, UNTIL).toContain("summary");
-    expect(asked[0]).toBe("events");
+    expect(asked[0]).toBe("events?log=all");
     await page.context().close();
   });
 
@@ -128,7 +128,7 @@ describe("the connection", () => {
     const asked = requests(page);
     await row(page, "shop/web").locator(".row-open").click();
     await page.locator(".details .pools").waitFor(UNTIL);
-    expect(asked[0]).toMatch(/^events\?open=shop%2Fweb&since=[0-9a-f]+-\d+$/);
+    expect(asked[0]).toMatch(/^events\?open=shop%2Fweb&log=all&since=[0-9a-f]+-\d+$/);
     expect(asked[1]).toBe("frontend/shop/web");
     await expect.poll(() => server.broker.clients.size, UNTIL).toBe(1);
     await page.keyboard.press("2");

@@ -1,7 +1,7 @@
 // The page follows what happens.
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { loseVpp, probe, setBackend, setProblems, silence } from "../mock/actions.js";
+import { count, loseVpp, probe, setBackend, setProblems, silence } from "../mock/actions.js";
 import { launch, visit } from "./browser.js";
 import { flashes, recordFlashes } from "./flashes.js";
 import { fleet, type Fleet } from "./fleet.js";
@@ -103,7 +103,7 @@ describe("all nodes", () => {
     const tile = page.getByRole("button", { name: "2 VIPs down" });
     await tile.click();
     await expect.poll(() => names(page), UNTIL).toEqual(["shop/web", "shop/web-plain"]);
-    expect(page.url()).toContain("show=down");
+    await expect.poll(() => page.url(), UNTIL).toContain("show=down");
     expect(await tile.getAttribute("aria-pressed")).toBe("true");
     await tile.click();
     await expect.poll(async () => (await names(page)).length, UNTIL).toBe(6);
@@ -186,6 +186,16 @@ describe("a node's tab", () => {
     expect(await card.locator(".pool-head", { hasText: "pool standby" }).innerText()).toContain("active");
     await expect.poll(() => flashes(page), UNTIL).toContain("shop/api");
     expect(await flashes(page)).not.toContain("blog/www");
+    await page.context().close();
+  });
+
+  it("does not flash for traffic", async () => {
+    const page = await open("#/node/node-a");
+    const rate = page.locator('[data-name="shop/api"] .card-rate');
+    const before = await rate.innerText(UNTIL);
+    for (let round = 0; round < 3; round++) count(server.broker);
+    await expect.poll(() => rate.innerText(), UNTIL).not.toBe(before);
+    expect(await flashes(page)).toEqual([]);
     await page.context().close();
   });
 

@@ -13,21 +13,20 @@ const row = (more: Partial<Row> = {}): Row => ({
   rate: 0,
   dropping: 0,
   reason: "",
-  backends: { "shop/web-1": "10.1.0.1" },
   ...more,
 });
 
 describe("the filter", () => {
   const rows = {
     "shop/web": row(),
-    "shop/api": row({ state: "down", flags: ["down"], reason: "all backends L4TOUT", backends: {} }),
+    "shop/api": row({ state: "down", flags: ["down"], reason: "all backends L4TOUT" }),
     "blog/www": row({
       vip: { address: "2001:db8::80", protocol: "udp", port: 80 },
       cells: { "node-a": "up Held" },
-      backends: { "blog/www-1": "10.2.0.1" },
     }),
   };
-  const found = (query: string) => matching(rows, wordsOf(query), null);
+  const backends = new Map([["shop/web", "shop/web-1\n10.1.0.1"]]);
+  const found = (query: string) => matching(rows, wordsOf(query), null, backends);
 
   it.each([
     ["", ["shop/web", "shop/api", "blog/www"]],

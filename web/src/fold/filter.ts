@@ -12,26 +12,31 @@ const texts = new WeakMap<Row, string>();
 function textOf(name: string, row: Row): string {
   let text = texts.get(row);
   if (text === undefined) {
-    const { vip, state, flags, cells, reason, backends = {} } = row;
+    const { vip, state, flags, cells, reason } = row;
     const port = vip.protocol === "any" ? "any" : `${vip.protocol} ${vip.port}`;
     const address = vip.address.includes(":") ? `[${vip.address}]:${vip.port}` : `${vip.address}:${vip.port}`;
     const of = [name, vip.address, address, port, state, ...flags, reason, ...new Set(Object.values(cells))];
-    for (const [backend, at] of Object.entries(backends)) of.push(backend, at);
     text = of.join("\n").toLowerCase();
     texts.set(row, text);
   }
   return text;
 }
 
-/** The names of the rows to show. */
-export function matching(rows: Named<Row>, words: readonly string[], show: Flag | null): string[] {
+/** The names of the rows to show; `backends` is the text of a frontend's backends, where it is known. */
+export function matching(
+  rows: Named<Row>,
+  words: readonly string[],
+  show: Flag | null,
+  backends: ReadonlyMap<string, string> = new Map(),
+): string[] {
   const names: string[] = [];
   for (const name of Object.keys(rows)) {
     const row = rows[name];
     if (!row || (show && !row.flags.includes(show))) continue;
     if (words.length > 0) {
       const text = textOf(name, row);
-      if (!words.every((word) => text.includes(word))) continue;
+      const more = backends.get(name) ?? "";
+      if (!words.every((word) => text.includes(word) || more.includes(word))) continue;
     }
     names.push(name);
   }

@@ -1,10 +1,9 @@
 // The lines of the agents' logs that the page keeps: the newest of them, each once, in the order they came.
+import type { AsOf, Named } from "../live/contract";
 import type { Line } from "../live/message";
 
 /** A line and where it is from. */
 export interface LogLine {
-  /** The same for the same line, however often it is sent. */
-  readonly key: string;
   readonly node: string;
   readonly line: Line;
   /** All of it in one string, for the text filter. */
@@ -16,27 +15,32 @@ export interface Tail {
   readonly lines: readonly LogLine[];
   /** How many came in all; what `lines` lacks of them is forgotten. */
   readonly count: number;
+  /** The last number that came of each node: lines come in order, and again when a stream is resumed. */
+  readonly last: Named<AsOf>;
 }
 
 /** So many are kept. */
 export const MOST_LINES = 2000;
 
 /** Nothing came yet. */
-export const NO_LINES: Tail = { lines: [], count: 0 };
+export const NO_LINES: Tail = { lines: [], count: 0, last: {} };
 
-/** The tail with further lines of one node; lines that it has are left out. */
+/** The tail with further lines of one node; lines that came before are left out. */
 export function append(tail: Tail, node: string, epoch: string, lines: readonly Line[]): Tail {
-  const has = new Set(tail.lines.slice(-MOST_LINES).map(({ key }) => key));
+  const before = tail.last[node];
+  let seq = before?.epoch === epoch ? before.seq : -1;
   const added: LogLine[] = [];
-  for (const [index, line] of lines.entries()) {
-    const number = line.seq === undefined ? `probe ${tail.count + index}` : String(line.seq);
-    const key = `${node} ${epoch} ${number} ${line.name}`;
-    if (has.has(key)) continue;
-    has.add(key);
-    added.push({ key, node, line, text: textOf(node, line) });
+  for (const line of lines) {
+    // Probes have no number and are never sent again.
+    if (line.seq !== undefined) {
+      if (line.seq <= seq) continue;
+      seq = line.seq;
+    }
+    added.push({ node, line, text: textOf(node, line) });
   }
   if (added.length === 0) return tail;
-  return { lines: [...tail.lines, ...added].slice(-MOST_LINES), count: tail.count + added.length };
+  const last = { ...tail.last, [node]: { epoch, seq } };
+  return { lines: [...tail.lines, ...added].slice(-MOST_LINES), count: tail.count + added.length, last };
 }
 
 /** The lines of a node, or of all, that hold every word. */

@@ -113,8 +113,6 @@ export interface Row {
   readonly dropping: number;
   readonly since?: Time;
   readonly reason: string;
-  /** Its backends' addresses by name. */
-  readonly backends?: Named<string>;
 }
 
 /** any/0 = all ports. */

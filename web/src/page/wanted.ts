@@ -2,7 +2,8 @@
 import { createEffect, createMemo, createSignal } from "solid-js";
 import { MOST_OPEN } from "../fold/route";
 import type { Wanted } from "../live/wanted";
-import { follower, summary } from "./live";
+import { follower } from "./live";
+import { members } from "./members";
 import { place } from "./place";
 import { beating } from "./sight";
 
@@ -15,15 +16,9 @@ export const [probes, setProbes] = createSignal(false);
 /** Cards open on a node's tab whatever the address says: there are few, so all are. */
 export const [cards, setCards] = createSignal<readonly string[]>([]);
 
-/** The frontends that use a backend. */
-export function usersOf(backend: string): string[] {
-  const rows = summary().value?.rows ?? {};
-  return Object.keys(rows).filter((name) => rows[name]?.backends?.[backend] !== undefined);
-}
-
 function opened(): readonly string[] {
   const { node, backend, open } = place();
-  if (backend !== null) return usersOf(backend).sort().slice(0, MOST_OPEN);
+  if (backend !== null) return (members().users.get(backend) ?? []).slice(0, MOST_OPEN);
   if (node === null) return open;
   return [...new Set([...open, ...cards()])].slice(0, MOST_OPEN);
 }
@@ -36,7 +31,8 @@ export function follow(): void {
     const wanted: Wanted = {
       node,
       open: open(),
-      log: node === null ? null : logOf() === "all" ? "all" : node,
+      // Of all nodes and on every tab: who comes to a node sees what happened while the page was open.
+      log: "all",
       beats: node === null ? [] : beating(),
       debug: probes(),
     };

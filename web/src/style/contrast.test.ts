@@ -24,7 +24,7 @@ const PAIRS: [string, string][] = [
   ["text", "standby-surface"],
   ["accent", "accent-surface"],
   ["text", "accent-surface"],
-  ["text", "flash"],
+  ...["text", "text-dim", ...STATES].map((of): [string, string] => [of, "flash"]),
 ];
 
 describe.each(["light", "dark"] as const)("in the %s theme", (theme) => {

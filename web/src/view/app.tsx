@@ -3,6 +3,7 @@ import { createEffect, createMemo, createSignal, on, onCleanup, onMount, Show, t
 import { announcement, icon, title } from "../fold/sentence";
 import { move } from "../page/cursor";
 import { listen } from "../page/keys";
+import { learnMembers } from "../page/members";
 import { startLive, summary } from "../page/live";
 import { openTab, place } from "../page/place";
 import { theme } from "../page/preferences";
@@ -28,6 +29,7 @@ export function App(): JSX.Element {
     onCleanup(() => ends.forEach((end) => end()));
   });
   follow();
+  learnMembers();
   createEffect(() => {
     if (theme() === "system") delete document.documentElement.dataset["theme"];
     else document.documentElement.dataset["theme"] = theme();

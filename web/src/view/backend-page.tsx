@@ -5,7 +5,7 @@ import { byName } from "../fold/order";
 import type { BackendDetail, Summary } from "../live/contract";
 import { pages } from "../page/live";
 import { frontendLink } from "../page/place";
-import { usersOf } from "../page/wanted";
+import { members } from "../page/members";
 import { vipText } from "../fold/vip";
 import { Age } from "./age";
 import { Flash } from "./flash";
@@ -15,7 +15,7 @@ import { Timeline } from "./timeline";
 
 /** The page. */
 export function BackendPage(props: { readonly name: string; readonly summary: Summary }): JSX.Element {
-  const users = createMemo(() => usersOf(props.name).sort(byName), [], {
+  const users = createMemo(() => members().users.get(props.name) ?? [], [], {
     equals: (a, b) => a.join() === b.join(),
   });
   const opened = () => [...pages().values()].flatMap(({ value }) => value ?? []);

@@ -6,6 +6,7 @@ import { sameWidths, setWidths, widthsOf } from "../fold/widths";
 import type { Summary } from "../live/contract";
 import { reveal } from "../page/cursor";
 import { createFreeze } from "../page/freeze";
+import { members } from "../page/members";
 import { place, toggle } from "../page/place";
 import { FrontendDetails } from "./frontend-details";
 import { FrontendRow } from "./frontend-row";
@@ -17,7 +18,7 @@ export function FrontendTable(props: { readonly summary: Summary }): JSX.Element
   const freeze = createFreeze();
   const asked = () => `${place().query} ${place().show ?? ""}`;
   const wanted = createMemo(() => {
-    const names = matching(props.summary.rows, wordsOf(place().query), place().show);
+    const names = matching(props.summary.rows, wordsOf(place().query), place().show, members().texts);
     return sorted(props.summary.rows, names);
   });
   // What the person filters by wins over the freeze.

@@ -54,6 +54,15 @@ describe("times", () => {
     expect(exact(at, "utc")).toBe("2026-11-25 03:08:02.123 UTC");
   });
 
+  it("that are none are unknown, for a build may not know its date", () => {
+    const none = Date.parse("unknown");
+    expect([age(none, 0), clock(none, "utc"), exact(none, "local")]).toEqual([
+      "unknown",
+      "unknown",
+      "unknown",
+    ]);
+  });
+
   it("are told in local time with their distance from UTC", () => {
     const at = Date.parse("2026-11-25T03:08:02.123Z");
     const local = new Date(at);

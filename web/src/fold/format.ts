@@ -1,7 +1,11 @@
 // Numbers, ages and times as people read them. Plain functions; the clock is handed in.
 
+// What a build that was not told its date says, and what any other text that is no time becomes.
+const UNKNOWN = "unknown";
+
 /** Short age of what began at `since`: `42 s`, `3 m`, `5 h`, `9 d`. Both in milliseconds since the epoch. */
 export function age(since: number, now: number): string {
+  if (Number.isNaN(since)) return UNKNOWN;
   const seconds = Math.max(0, Math.floor((now - since) / 1000));
   if (seconds < 60) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
@@ -50,10 +54,12 @@ export function clock(at: number, zone: Zone): string {
 /** Date and time to the millisecond, for tooltips: `2026-11-23 14:02:11.123 UTC`. */
 export function exact(at: number, zone: Zone): string {
   const { date, time, millisecond, offset } = parts(at, zone);
+  if (date === UNKNOWN) return UNKNOWN;
   return `${date} ${time}.${millisecond} ${offset}`;
 }
 
 function parts(at: number, zone: Zone) {
+  if (Number.isNaN(at)) return { date: UNKNOWN, time: UNKNOWN, millisecond: "", offset: "" };
   const date = new Date(at);
   // Local time is UTC moved by the offset and read as UTC, so that both take the same road.
   const minutes = zone === "utc" ? 0 : -date.getTimezoneOffset();

@@ -19,13 +19,9 @@ describe("a timeline", () => {
     ]);
   });
 
-  it("begins with the state before the oldest transition told", () => {
+  it("begins with the oldest transition told, for what was before may have been anything", () => {
     const of = detail([past("down", "up", -5)]);
-    expect(segments([of], T - 15 * minute, T)[0]).toEqual({
-      state: "down",
-      from: T - 15 * minute,
-      to: T - 5 * minute,
-    });
+    expect(segments([of], T - 15 * minute, T)).toEqual([{ state: "up", from: T - 5 * minute, to: T }]);
   });
 
   it("without history is the state since it is so", () => {
@@ -35,8 +31,8 @@ describe("a timeline", () => {
   });
 
   it("of several nodes is mixed where they differ", () => {
-    const a = detail([past("up", "down", -6), past("down", "up", -2)]);
-    const b = detail([past("up", "down", -5), past("down", "up", -2)]);
+    const a = detail([past("unknown", "up", -20), past("up", "down", -6), past("down", "up", -2)]);
+    const b = detail([past("unknown", "up", -20), past("up", "down", -5), past("down", "up", -2)]);
     expect(segments([a, b], T - 15 * minute, T).map(({ state }) => state)).toEqual([
       "up",
       "mixed",

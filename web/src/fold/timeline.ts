@@ -9,7 +9,10 @@ export interface Segment {
   readonly to: number;
 }
 
-/** What is known of the time from `start` to `now`; before the oldest transition told nothing is. */
+/**
+ * What is known of the time from `start` to `now`. Before the oldest transition told nothing is: since when it was as
+ * it was then, nobody says.
+ */
 export function segments(nodes: readonly BackendDetail[], start: number, now: number): Segment[] {
   const lanes = nodes.map((detail) => lane(detail, start, now));
   const cuts = new Set(lanes.flat().flatMap(({ from, to }) => [from, to]));
@@ -31,16 +34,13 @@ export function segments(nodes: readonly BackendDetail[], start: number, now: nu
 }
 
 function lane(detail: BackendDetail, start: number, now: number): Segment[] {
-  const past = detail.history.map(({ from, to, at }) => ({ from, to, at: Date.parse(at) }));
+  const past = detail.history.map(({ to, at }) => ({ to, at: Date.parse(at) }));
   const result: Segment[] = [];
   const add = (state: string, from: number, to: number) => {
     const begins = Math.max(from, start);
     if (to > begins) result.push({ state: state as StateWord, from: begins, to });
   };
-  for (const [index, { from, to, at }] of past.entries()) {
-    if (index === 0) add(from, start, Math.min(at, now));
-    add(to, at, past[index + 1]?.at ?? now);
-  }
+  for (const [index, { to, at }] of past.entries()) add(to, at, past[index + 1]?.at ?? now);
   if (past.length === 0) add(detail.state, detail.since ? Date.parse(detail.since) : start, now);
   return result;
 }

@@ -47,6 +47,8 @@ const REFETCH_MS = 5000;
 export class Document<T> {
   value: T | undefined;
   standing: Standing = "loading";
+  /** Whether a fetch was ever begun. */
+  started = false;
   /** What the last failed fetch said. */
   error = "";
   #waiting: [Message, MessageId | undefined][] | undefined = [];
@@ -65,6 +67,7 @@ export class Document<T> {
   /** Fetches the document, anew if it is there already; until it is there messages wait. */
   start(): void {
     this.stop();
+    this.started = true;
     this.#waiting ??= [];
     void this.#fetch(this.#round, 1);
   }

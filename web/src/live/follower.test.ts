@@ -168,6 +168,15 @@ describe("following the server", () => {
     expect(follower.node?.value?.frontends["shop/web"]?.state).toBe("down");
   });
 
+  it("does not begin a fetch again that is under way when yet something else is shown", async () => {
+    await begin();
+    follower.show({ ...NOTHING, node: "node-a" });
+    server.send(hello(10, true), "r-1");
+    follower.show({ ...NOTHING, node: "node-a", open: ["shop/web"] });
+    server.send(hello(10, true), "r-1");
+    expect(server.asked).toEqual(["api/state/node-a", "api/frontend/shop/web"]);
+  });
+
   it("skips what the second stream replays of what the first one brought", async () => {
     await begin();
     const first = server.stream;

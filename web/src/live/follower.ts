@@ -42,7 +42,6 @@ export class Follower {
   readonly #stream: Stream;
   readonly #around: Surroundings;
   #nodeName: string | null = null;
-  #unfetched = false;
   #hello: AsOfs | undefined;
   #queue: [Message, MessageId | undefined][] = [];
   #scheduled = false;
@@ -69,13 +68,16 @@ export class Follower {
     });
   }
 
-  /** Shows something else. */
+  /**
+   * Shows something else. A document that it adds keeps messages from now on, and is fetched when the stream with its
+   * messages has begun: then nothing between the two is lost.
+   */
   show(wanted: Wanted): void {
     this.#flush();
     if (wanted.node !== this.#nodeName) {
       this.node?.stop();
       this.#nodeName = wanted.node;
-      this.node = wanted.node === null ? undefined : this.#added(nodeKind(wanted.node));
+      this.node = wanted.node === null ? undefined : this.#document(nodeKind(wanted.node));
     }
     for (const [frontend, page] of this.pages) {
       if (wanted.open.includes(frontend)) continue;
@@ -83,7 +85,7 @@ export class Follower {
       this.pages.delete(frontend);
     }
     for (const frontend of wanted.open) {
-      if (!this.pages.has(frontend)) this.pages.set(frontend, this.#added(pageKind(frontend)));
+      if (!this.pages.has(frontend)) this.pages.set(frontend, this.#document(pageKind(frontend)));
     }
     this.#stream.show(wanted);
     this.viewer.changed();
@@ -113,13 +115,6 @@ export class Follower {
     return new Document(kind, this.#around, () => this.viewer.changed());
   }
 
-  // A document that is opened while a stream runs buffers at once, and is fetched when the stream with its messages
-  // has begun; then nothing between the two is lost.
-  #added<T>(kind: Kind<T>): Document<T> {
-    this.#unfetched = true;
-    return this.#document(kind);
-  }
-
   #begin(hello: Hello): void {
     this.#flush();
     this.#hello = hello.nodes;
@@ -127,9 +122,8 @@ export class Follower {
     this.viewer.hello(hello);
     this.viewer.clock(hello.now);
     for (const document of this.#documents()) {
-      if (!hello.resumed || (this.#unfetched && document.standing === "loading")) document.start();
+      if (!hello.resumed || !document.started) document.start();
     }
-    this.#unfetched = false;
   }
 
   #take(message: Message, id: MessageId | undefined): void {

@@ -50,7 +50,7 @@ export function FoldedPools(props: {
 function FoldedPoolBody(props: { readonly pool: FoldedPool; readonly nodes: number }): JSX.Element {
   const active = () => {
     const { length } = props.pool.active;
-    if (length === 0) return "standby";
+    if (length === 0) return "not active";
     return length === props.nodes ? "active" : `active on ${props.pool.active.join(", ")}`;
   };
   return (

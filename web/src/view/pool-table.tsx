@@ -72,7 +72,7 @@ function PoolBody(props: {
         <th colSpan={8} scope="rowgroup">
           pool <span class="strong">{props.name}</span>{" "}
           <Flash value={props.pool.active} class="dim">
-            {props.pool.active ? "active" : "standby"}
+            {props.pool.active ? "active" : "not active"}
           </Flash>
         </th>
       </tr>

@@ -100,7 +100,9 @@ export function Rows(props: {
       const row = find(name);
       if (row) {
         row.querySelector<HTMLElement>("[data-focus]")?.focus({ preventScroll: true });
-        row.scrollIntoView({ block: "nearest" });
+        // Its head: an opened row may be higher than the screen.
+        const head = row.querySelector(".table-row, .card-title") ?? row;
+        head.scrollIntoView({ block: "nearest" });
       } else if (tries > 1) reveal(name, tries - 1);
     });
   };

@@ -1,6 +1,6 @@
 // VPP on a node, and how the agent keeps it.
 import { For, Show, type JSX } from "solid-js";
-import { exact } from "../fold/format";
+import { exact, plural } from "../fold/format";
 import { vipText } from "../fold/vip";
 import type { NodeHead, NodeState, VppPanel } from "../live/contract";
 import { zone } from "../page/preferences";
@@ -28,7 +28,7 @@ export function VppBlock(props: { readonly head: NodeHead; readonly state: NodeS
         <dd>
           <Age since={props.head.last_pass} /> ago
           <Show when={props.head.failed_steps > 0}>
-            <span class="is-rejected"> {props.head.failed_steps} steps failed</span>
+            <span class="is-rejected"> {plural(props.head.failed_steps, "step")} failed</span>
           </Show>
         </dd>
         <Show when={props.head.sync_error}>
@@ -92,7 +92,7 @@ function Connected(props: { readonly vpp: VppPanel }): JSX.Element {
       </Show>
       <dt>Has</dt>
       <dd>
-        {props.vpp.vips} VIPs, {props.vpp.application_servers} application servers
+        {plural(props.vpp.vips, "VIP")}, {plural(props.vpp.application_servers, "application server")}
       </dd>
       <dt>Sources</dt>
       <dd class="mono">

@@ -297,9 +297,7 @@ impl Answer for Status {
                     let tone = if count > 0 { tone } else { Tone::Faint };
                     page.line(tone.paint(&format!("{count:>4}  {what}")));
                 }
-                page.line(format_args!(
-                    "of {vips} VIPs, {backends} backends; {nodes_reporting} of {nodes} nodes report"
-                ));
+                page.line(format_args!("of {vips}, {backends} backends; {nodes_reporting} of {nodes} nodes report"));
             }
         }
         if !self.findings.is_empty() {

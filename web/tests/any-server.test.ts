@@ -50,6 +50,8 @@ describe("the page on any server", () => {
     expect(await page.title()).toContain("maglev");
     expect(await page.locator(".reporting").innerText()).toMatch(/\d+ of \d+ nodes reporting/);
     expect(await page.locator("h1").innerText()).toMatch(/^maglev v\S+/);
+    // One region speaks, politely; two would talk at once.
+    expect(await page.locator("[aria-live], [role=status], [role=alert], [role=log]").count()).toBe(1);
     expect(complaints).toEqual([]);
     await page.context().close();
   });

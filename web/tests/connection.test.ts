@@ -70,6 +70,7 @@ describe("the connection", () => {
       /The connection is lost for \d+ s\. This is the state of/,
     );
     expect(await page.title()).toContain("not live");
+    expect(await page.locator("[aria-live]").innerText()).toBe("This page is not live");
     expect(await state(page, "shop/web")).toBe("up");
     silence(server.broker, "node-b", true);
     server.mock.refuses = false;

@@ -1,3 +1,4 @@
+// What a cell looks like and says, and how cells are counted.
 import { describe, expect, it } from "vitest";
 import type { NodeHead } from "../live/contract";
 import { cellsOf, tally } from "./cells";

@@ -1,3 +1,4 @@
+// Which messages a document has already, and when it was fetched too early.
 import { describe, expect, it } from "vitest";
 import { covered, olderThanHello } from "./fence";
 

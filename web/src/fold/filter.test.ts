@@ -1,3 +1,4 @@
+// What the filter finds.
 import { describe, expect, it } from "vitest";
 import type { NodeHead, ObjectProblems, Row } from "../live/contract";
 import { matching, matchingNodes, matchingProblems, wordsOf } from "./filter";

@@ -1,3 +1,4 @@
+// Ages, numbers and times at the edges where they change their unit.
 import { describe, expect, it } from "vitest";
 import { age, bits, clock, exact, plural, rate, short } from "./format";
 

@@ -1,3 +1,4 @@
+// Who uses which backend, and which node is asked for it.
 import { describe, expect, it } from "vitest";
 import type { FrontendDetail, NodeHead } from "../live/contract";
 import { bestNode, membersOf } from "./members";

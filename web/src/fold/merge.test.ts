@@ -1,3 +1,4 @@
+// That what is equal keeps its identity.
 import { describe, expect, it } from "vitest";
 import { merge } from "./merge";
 

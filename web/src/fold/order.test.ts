@@ -1,3 +1,4 @@
+// The order of rows, free and frozen.
 import { describe, expect, it } from "vitest";
 import type { Row } from "../live/contract";
 import { ordered, sorted } from "./order";

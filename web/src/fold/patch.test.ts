@@ -1,3 +1,4 @@
+// Merge patches: the RFC's examples, and what they must not touch.
 import { describe, expect, it } from "vitest";
 import { applyPatch } from "./patch";
 

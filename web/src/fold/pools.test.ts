@@ -1,3 +1,4 @@
+// Pools over nodes, and how buckets are shared.
 import { describe, expect, it } from "vitest";
 import type { FrontendDetail, Member, NodeCut } from "../live/contract";
 import { foldPools, said } from "./pools";

@@ -1,3 +1,4 @@
+// Addresses and places, both ways.
 import { describe, expect, it } from "vitest";
 import { formatRoute, HOME, MOST_OPEN, parseRoute, toggled, type Route } from "./route";
 

@@ -1,3 +1,4 @@
+// What the page says in one sentence, aloud, and in its title.
 import { describe, expect, it } from "vitest";
 import type { Strip, Summary } from "../live/contract";
 import { allWell, announcement, icon, title, wellSentence } from "./sentence";

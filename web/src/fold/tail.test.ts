@@ -1,3 +1,4 @@
+// The tail of the log: each line once, the newest kept.
 import { describe, expect, it } from "vitest";
 import type { Line } from "../live/message";
 import { append, chosen, kindOf, MOST_LINES, NO_LINES } from "./tail";

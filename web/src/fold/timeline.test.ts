@@ -1,3 +1,4 @@
+// Timelines of one node and of several.
 import { describe, expect, it } from "vitest";
 import type { BackendDetail, Past } from "../live/contract";
 import { segments } from "./timeline";

@@ -1,3 +1,4 @@
+// Rates, their sums and their lines.
 import { describe, expect, it } from "vitest";
 import type { Counters } from "../live/contract";
 import { Histories, MOST_SAMPLES, outline, sampleOf, total } from "./traffic";

@@ -1,3 +1,4 @@
+// What is wrong with a node, the worst first.
 import { describe, expect, it } from "vitest";
 import type { NodeHead } from "../live/contract";
 import { nodeState, nodeTroubles } from "./troubles";

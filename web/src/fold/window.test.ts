@@ -1,3 +1,4 @@
+// Which rows of a long list are in the page.
 import { describe, expect, it } from "vitest";
 import { offsetOf, windowOf } from "./window";
 

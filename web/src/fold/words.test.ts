@@ -1,3 +1,4 @@
+// Small folds that make words, colours and commands.
 import { describe, expect, it } from "vitest";
 import type { FrontendDetail, NodeCut, Transition } from "../live/contract";
 import { commandsFor, podCommands } from "./commands";

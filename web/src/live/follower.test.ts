@@ -1,3 +1,4 @@
+// Following the server: buffer, fetch, fence, refetch.
 import { beforeEach, describe, expect, it } from "vitest";
 import type { AsOfs } from "./contract";
 import type { Message } from "./message";

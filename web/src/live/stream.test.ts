@@ -1,3 +1,4 @@
+// The one stream, whatever becomes of the connection.
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Hello, Message } from "./message";
 import { FakeServer } from "./fake";

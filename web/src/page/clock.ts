@@ -34,6 +34,14 @@ export function startClock(ticked: () => void, slept: () => void): () => void {
     setNow(serverTime());
     ticked();
   };
+  // Whoever comes back to a tab that ticked slowly did not sleep meanwhile.
+  const shown = () => {
+    last = Date.now();
+  };
   const timer = setInterval(tick, 1000);
-  return () => clearInterval(timer);
+  document.addEventListener("visibilitychange", shown);
+  return () => {
+    clearInterval(timer);
+    document.removeEventListener("visibilitychange", shown);
+  };
 }

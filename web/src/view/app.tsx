@@ -47,6 +47,12 @@ export function App(): JSX.Element {
       },
     ),
   );
+  // What no count says: that none of them is to be trusted, and that they are again.
+  createEffect(
+    on(isStale, (stale, before) => {
+      if (before !== undefined) setSpoken(stale ? "This page is not live" : "This page is live again");
+    }),
+  );
   return (
     <div class="page" classList={{ "page-stale": isStale(), "page-node": place().node !== null }}>
       <Header />

@@ -13,7 +13,7 @@ export function Banner(): JSX.Element {
   return (
     <Switch>
       <Match when={isStale()}>
-        <p class="banner hurts" role="alert">
+        <p class="banner hurts">
           <strong>Not live.</strong>{" "}
           {connection() === "lost" ? "The connection is lost" : "Nothing was heard"} for{" "}
           {age(heardAt(), now())}. This is the state of {clock(heardAt(), zone())}; it may have changed.
@@ -21,12 +21,10 @@ export function Banner(): JSX.Element {
         </p>
       </Match>
       <Match when={summary().value && summary().standing !== "live"}>
-        <p class="banner" role="status">
-          Fetching the state again… {summary().error}
-        </p>
+        <p class="banner">Fetching the state again… {summary().error}</p>
       </Match>
       <Match when={upgraded()}>
-        <p class="banner" role="status">
+        <p class="banner">
           A newer version of this page is served ({served()}).{" "}
           <button type="button" class="small" onClick={() => location.reload()}>
             reload
@@ -34,7 +32,7 @@ export function Banner(): JSX.Element {
         </p>
       </Match>
       <Match when={kubernetes() === "unavailable"}>
-        <p class="banner will" role="status">
+        <p class="banner will">
           <strong>The API server is away.</strong> Nodes are live; conditions and generations are the last
           known.
         </p>

@@ -9,7 +9,7 @@ import { Command } from "./copy";
 /** Before the first state is there. */
 export function Loading(props: { readonly of: Shown<unknown> | undefined }): JSX.Element {
   return (
-    <div class="empty" role="status">
+    <div class="empty">
       <Switch fallback={<p class="empty-title">Fetching the state of all nodes…</p>}>
         <Match when={connection() === "lost" || props.of?.standing === "failing"}>
           <p class="empty-title">The dashboard's server does not answer.</p>

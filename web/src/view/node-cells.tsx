@@ -1,6 +1,8 @@
-// An opened frontend's cells, one line per node: what that node says of it, and how far the node is.
-import { For, Show, type JSX } from "solid-js";
-import { rate } from "../fold/format";
+// An opened frontend's cells, one line per node: what that node says of it, and how far the node is. Of many nodes that
+// are alike one stands for all.
+import { createMemo, createSignal, For, Show, type JSX } from "solid-js";
+import { lines } from "../fold/alike";
+import { plural, rate } from "../fold/format";
 import { byName } from "../fold/order";
 import { reportWord } from "../fold/programmed";
 import { sampleOf } from "../fold/traffic";
@@ -16,10 +18,13 @@ export function NodeCells(props: {
   readonly page: FrontendPage;
   readonly summary: Summary;
 }): JSX.Element {
-  const nodes = () =>
+  const names = () =>
     Object.keys(props.page.nodes)
       .filter((node) => node in props.summary.nodes)
       .sort(byName);
+  const [all, setAll] = createSignal(false);
+  const sorted = createMemo(() => lines(props.name, names(), props.page.nodes, props.summary.nodes));
+  const nodes = () => (all() ? names() : sorted().own);
   return (
     <table class="plain node-cells">
       <thead>
@@ -40,6 +45,31 @@ export function NodeCells(props: {
         </tr>
       </thead>
       <tbody>
+        <Show when={sorted().alike.length > 0}>
+          <tr>
+            <td colSpan={7}>
+              {plural(sorted().alike.length, "node")} alike, {sorted().own.length} not{" "}
+              <button type="button" class="small" aria-pressed={all()} onClick={() => setAll(!all())}>
+                show all
+              </button>
+            </td>
+          </tr>
+          <Show when={!all() ? sorted().alike[0] : undefined}>
+            {(node) => (
+              <Show when={props.page.nodes[node()]?.frontends[props.name]}>
+                {(frontend) => (
+                  <NodeLine
+                    node={node()}
+                    name={props.name}
+                    frontend={frontend()}
+                    cut={props.page.nodes[node()]}
+                    head={props.summary.nodes[node()]}
+                  />
+                )}
+              </Show>
+            )}
+          </Show>
+        </Show>
         <For each={nodes()}>
           {(node) => (
             <Show when={props.page.nodes[node]?.frontends[props.name]} fallback={<Without node={node} />}>

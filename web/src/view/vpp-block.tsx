@@ -1,10 +1,12 @@
 // VPP on a node, and how the agent keeps it.
 import { For, Show, type JSX } from "solid-js";
+import { commandsFor } from "../fold/commands";
 import { exact, plural } from "../fold/format";
 import { vipText } from "../fold/vip";
 import type { NodeHead, NodeState, VppPanel } from "../live/contract";
 import { zone } from "../page/preferences";
 import { Age } from "./age";
+import { Command } from "./copy";
 import { State } from "./shape";
 
 /** The block. */
@@ -36,7 +38,16 @@ export function VppBlock(props: { readonly head: NodeHead; readonly state: NodeS
           <dd class="is-rejected">{props.head.sync_error}</dd>
         </Show>
         <dt>Config</dt>
-        <dd>{settings().load_balancer_config ?? "defaults"}</dd>
+        <dd>
+          {settings().load_balancer_config ?? "defaults"}
+          <Show when={settings().load_balancer_config}>
+            {(name) => (
+              <For each={commandsFor("LoadBalancerConfig", name())}>
+                {(text) => <Command text={text} label={`LoadBalancerConfig ${name()}`} />}
+              </For>
+            )}
+          </Show>
+        </dd>
         <dt>Sync</dt>
         <dd>
           every {settings().sync_interval_s} s, foreign VIPs: {settings().foreign_vips}, mass removals held{" "}

@@ -137,6 +137,7 @@ describe("the page on any server", () => {
       expect(await issues(page)).toEqual([]);
       await page.goto(`${url}#/node/${await firstNode(page)}`);
       await page.locator(".card").first().waitFor(UNTIL);
+      expect(await page.locator(".tabs select").inputValue()).toBe(await firstNode(page));
       expect(await sideways(page)).toBe(0);
       expect(await issues(page)).toEqual([]);
       await page.context().close();

@@ -126,6 +126,17 @@ describe("all nodes", () => {
     await page.context().close();
   });
 
+  it("draws traffic by the clock, however often rates change", async () => {
+    const page = await open("#/frontend/shop/web");
+    await page.locator(".details .numbers").waitFor(UNTIL);
+    for (let round = 0; round < 30; round++) count(server.broker);
+    const line = () => page.locator(".line-rate").getAttribute("d");
+    await expect.poll(line, UNTIL).toMatch(/^M.*L/);
+    // Two samples five seconds apart, or few more on a busy machine; thirty would be one per change.
+    expect((await line())?.split("L").length).toBeLessThan(10);
+    await page.context().close();
+  });
+
   it("says where nodes differ", async () => {
     const page = await open("#/frontend/blog/www");
     await page.locator(".details .pools").waitFor(UNTIL);

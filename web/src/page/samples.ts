@@ -1,5 +1,5 @@
 // Samples the rates of what is on the page every five seconds.
-import { createEffect, createSignal, on } from "solid-js";
+import { createEffect, createMemo, createSignal, on } from "solid-js";
 import { Histories, SAMPLE_MS, sampleOf, type Sample } from "../fold/traffic";
 import { node, summary } from "./live";
 
@@ -10,7 +10,8 @@ let of: string | undefined;
 
 /** Starts sampling, with what is there first; the result ends it. */
 export function startSamples(): () => void {
-  createEffect(on([() => summary().value !== undefined, () => node().value?.node], take));
+  const begun = createMemo(() => `${summary().value !== undefined} ${node().value?.node ?? ""}`);
+  createEffect(on(begun, take));
   const timer = setInterval(take, SAMPLE_MS);
   return () => clearInterval(timer);
 }

@@ -50,7 +50,8 @@ export function App(): JSX.Element {
   // What no count says: that none of them is to be trusted, and that they are again.
   createEffect(
     on(isStale, (stale, before) => {
-      if (before !== undefined) setSpoken(stale ? "This page is not live" : "This page is live again");
+      if (before !== undefined && stale !== before)
+        setSpoken(stale ? "This page is not live" : "This page is live again");
     }),
   );
   return (

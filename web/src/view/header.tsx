@@ -103,11 +103,18 @@ function Tabs(): JSX.Element {
       <select
         classList={{ always: tabs().length > MOST_TABS }}
         aria-label="Node"
-        value={place().node ?? ""}
         onChange={(event) => openTab(event.currentTarget.value || null)}
       >
-        <option value="">All nodes</option>
-        <For each={tabs()}>{(node) => <option value={node}>{`${node} (${stateOf(node).word})`}</option>}</For>
+        <option value="" selected={place().node === null}>
+          All nodes
+        </option>
+        <For each={tabs()}>
+          {(node) => (
+            <option value={node} selected={place().node === node}>
+              {`${node} (${stateOf(node).word})`}
+            </option>
+          )}
+        </For>
       </select>
     </nav>
   );

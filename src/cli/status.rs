@@ -297,7 +297,8 @@ impl Answer for Status {
                     let tone = if count > 0 { tone } else { Tone::Faint };
                     page.line(tone.paint(&format!("{count:>4}  {what}")));
                 }
-                page.line(format_args!("of {vips}, {backends} backends; {nodes_reporting} of {nodes} nodes report"));
+                let backends = counted(*backends, "backend");
+                page.line(format_args!("of {vips}, {backends}; {nodes_reporting} of {all} report"));
             }
         }
         if !self.findings.is_empty() {

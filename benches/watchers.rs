@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The parts are wired as in maglevd. First everything but the watchers runs for ten seconds, then the same with them. A
-//! watcher reads bytes and counts events; it runs in a process of its own, at the lowest priority, for in a cluster it
+//! watcher reads bytes and counts events; it runs in a process of its own, at a lower priority, for in a cluster it
 //! is on another machine. What is printed:
 //!
 //! * **resident growth**: from before the watchers came to the most while they were there;

@@ -29,8 +29,8 @@ use tonic::{
 
 /// The argument that makes a process one of watchers.
 const ASKED: &str = "--watch";
-/// The lowest priority.
-const NICENESS: i32 = 19;
+/// Less than anything of the node, and still enough to read what comes.
+const NICENESS: i32 = 10;
 
 /// What all watchers together have counted.
 #[derive(Clone, Copy, Debug, Default)]

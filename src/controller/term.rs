@@ -84,7 +84,7 @@ struct Outcome {
 
 /// Runs a term until `end`, or until the Lease is not ours any more.
 pub(super) async fn run(controller: Controller, leadership: Arc<Leadership>, end: CancellationToken) {
-    let Controller { client, options, links, metrics, progress } = controller;
+    let Controller { client, options, links, metrics, progress, runtime: _ } = controller;
     metrics.leader.set(1);
     let stop = end.child_token();
     let _stop = stop.clone().drop_guard();

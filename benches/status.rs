@@ -23,7 +23,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use maglev::controller::{Controller, ControllerMetrics, ControllerOptions};
+use maglev::k8s::lease::Standing;
 use maglev::k8s::{LeaseLoop, LeaseOptions};
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -42,27 +44,37 @@ fn main() {
         return;
     }
     maglev::k8s::client::install_tls_provider();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(measure(number("MAGLEV_BENCH_NODES", 500), number("MAGLEV_BENCH_FRONTENDS", 1000)));
+    let threads =
+        |count| tokio::runtime::Builder::new_multi_thread().worker_threads(count).enable_all().build().unwrap();
+    // As maglev-controller has them; the agents would be on other machines.
+    let (runtime, leases, others) = (threads(2), threads(1), threads(1));
+    let (nodes, frontends) = (number("MAGLEV_BENCH_NODES", 500), number("MAGLEV_BENCH_FRONTENDS", 1000));
+    runtime.block_on(measure(nodes, frontends, leases.handle(), others.handle()));
+    for runtime in [leases, others, runtime] {
+        runtime.shutdown_timeout(Duration::from_secs(1));
+    }
 }
 
-async fn measure(nodes: usize, frontends: usize) {
+async fn measure(nodes: usize, frontends: usize, leases: &Handle, others: &Handle) {
     let dir = tempfile::tempdir().unwrap();
     let (plane, _processes) = cluster::start(dir.path()).await;
     let client = plane.client().await.unwrap();
     println!("{nodes} agents, {frontends} Frontends with a Backend each");
     let objects = cluster::fill(&client, nodes, frontends).await;
-    let agents = Agents::new(objects.nodes.clone());
+    let agents = Agents::new(objects.nodes.clone(), others.clone());
     agents.follow_specs(&objects);
 
     let metrics = ControllerMetrics::new().unwrap();
     let options = ControllerOptions::new("default", "bench");
     let controller = Controller::new(client.clone(), options, Arc::new(agents.clone()), metrics);
-    let lease = LeaseLoop::new(client.clone(), LeaseOptions::new("default", "bench", "bench".to_owned()));
+    let config = plane.config().await.unwrap();
+    let lease_client = leases.spawn(async { kube::Client::try_from(config).unwrap() }).await.unwrap();
+    let lease = LeaseLoop::new(lease_client, LeaseOptions::new("default", "bench", "bench".to_owned()));
     let end = CancellationToken::new();
     let lead = Box::new(move |leadership, end| controller.lead(leadership, end));
     let began = Instant::now();
-    let task = tokio::spawn(lease.run(lead, end.clone()));
+    let standing = lease.standing();
+    let task = leases.spawn(lease.run(lead, end.clone()));
     agents.all_programmed();
     objects.until("every status is right", 1200, Objects::all_right).await;
     println!("1. every status right {:.0} s after the start; {}", began.elapsed().as_secs_f64(), memory());
@@ -71,6 +83,7 @@ async fn measure(nodes: usize, frontends: usize) {
     flapping(&objects, &agents).await;
     still(&objects, &agents).await;
     restarts(&objects, &agents).await;
+    assert_eq!(*standing.borrow(), Standing::Leads);
     end.cancel();
     task.await.unwrap();
     plane.stop().await;

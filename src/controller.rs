@@ -33,7 +33,8 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use kube::Client;
-use tokio_util::sync::CancellationToken;
+use tokio::runtime::Handle;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 pub use fleet_links::FleetLinks;
 pub use links::{AgentLinks, LinkNews};
@@ -112,10 +113,12 @@ pub struct Controller {
     links: Arc<dyn AgentLinks>,
     metrics: ControllerMetrics,
     progress: Progress,
+    runtime: Handle,
 }
 
 impl Controller {
-    /// A controller that writes through `client` and hears the agents through `links`.
+    /// A controller that writes through `client` and hears the agents through `links`. Its terms run on the runtime
+    /// that this is called in, wherever the Lease is kept.
     #[must_use]
     pub fn new(
         client: Client,
@@ -123,7 +126,7 @@ impl Controller {
         links: Arc<dyn AgentLinks>,
         metrics: ControllerMetrics,
     ) -> Self {
-        Self { client, options, links, metrics, progress: Progress::default() }
+        Self { client, options, links, metrics, progress: Progress::default(), runtime: Handle::current() }
     }
 
     /// How far the present term is, and whether its loop runs.
@@ -136,6 +139,12 @@ impl Controller {
     #[must_use]
     pub fn lead(&self, leadership: Arc<Leadership>, end: CancellationToken) -> BoxFuture<'static, ()> {
         let controller = self.clone();
-        async move { term::run(controller, leadership, end).await }.boxed()
+        let term = AbortOnDropHandle::new(self.runtime.spawn(term::run(controller, leadership, end)));
+        async move {
+            if let Err(error) = term.await {
+                tracing::error!(err = %error, "controller-term-failed");
+            }
+        }
+        .boxed()
     }
 }

@@ -15,6 +15,7 @@ use maglev::model::event::{FrontendState, ProgramResult};
 use maglev::model::fingerprint::Fingerprint;
 use maglev::model::health::{BackendHealth, BackendState, ProbeCode, Transition};
 use maglev::model::view::{StateSince, View};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,7 @@ const EVERY: Duration = Duration::from_secs(5);
 pub(crate) struct Agents(Arc<Inner>);
 
 struct Inner {
+    runtime: Handle,
     nodes: Vec<Arc<str>>,
     config: Mutex<Option<Config>>,
     listener: Mutex<Option<mpsc::Sender<LinkNews>>>,
@@ -45,8 +47,10 @@ impl AgentLinks for Agents {
 }
 
 impl Agents {
-    pub(crate) fn new(nodes: Vec<String>) -> Self {
+    /// Agents of these nodes, which run on `runtime`.
+    pub(crate) fn new(nodes: Vec<String>, runtime: Handle) -> Self {
         Self(Arc::new(Inner {
+            runtime,
             nodes: nodes.into_iter().map(Into::into).collect(),
             config: Mutex::default(),
             listener: Mutex::default(),
@@ -97,7 +101,7 @@ impl Agents {
     /// Every agent is there and has everything programmed and up.
     pub(crate) fn all_programmed(&self) {
         let agents = self.clone();
-        tokio::spawn(async move {
+        self.0.runtime.spawn(async move {
             let view = agents.view(ProgramResult::Programmed, true);
             for node in &agents.0.nodes {
                 agents.send(Self::reset(node, &view)).await;
@@ -137,7 +141,7 @@ impl Agents {
         for (n, node) in self.0.nodes.iter().enumerate() {
             let (agents, node, end) = (self.clone(), Arc::clone(node), end.clone());
             let offset = EVERY.mul_f64(n as f64 / self.0.nodes.len() as f64);
-            tokio::spawn(async move {
+            self.0.runtime.spawn(async move {
                 let (mut at, mut up) = (Instant::now() + offset, n % 2 == 0);
                 while !end.is_cancelled() {
                     sleep_until(at).await;
@@ -175,7 +179,7 @@ impl Agents {
     /// Everything of every agent is up, once and for all.
     pub(crate) fn all_up(&self) {
         let agents = self.clone();
-        tokio::spawn(async move {
+        self.0.runtime.spawn(async move {
             for node in &agents.0.nodes {
                 agents.turn(node, true).await;
             }
@@ -185,7 +189,7 @@ impl Agents {
     /// Every agent has programmed the Frontend of this number as it is now.
     pub(crate) fn report_one(&self, number: usize) {
         let agents = self.clone();
-        tokio::spawn(async move {
+        self.0.runtime.spawn(async move {
             let config = agents.config();
             let frontend = &config.frontends[&Name::namespaced("default", &format!("f{number:04}"))];
             for node in &agents.0.nodes {

@@ -6,10 +6,11 @@ use std::{
     time::Duration,
 };
 
-use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use futures::{FutureExt as _, future::BoxFuture};
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, watch},
+    task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -40,8 +41,8 @@ const AT_ONCE: usize = 16;
 const NOTICES: usize = 500;
 /// A loop that has not come round for so long does not any more.
 const STALLED_AFTER: Duration = Duration::from_mins(1);
-/// News of agents taken in at once.
-const NEWS: usize = 256;
+/// News taken in before anything else has its turn.
+const NEWS: usize = 32;
 
 /// How far a term is, for whoever asks from outside.
 #[derive(Clone, Debug, Default)]
@@ -84,7 +85,7 @@ struct Outcome {
 
 /// Runs a term until `end`, or until the Lease is not ours any more.
 pub(super) async fn run(controller: Controller, leadership: Arc<Leadership>, end: CancellationToken) {
-    let Controller { client, options, links, metrics, progress } = controller;
+    let Controller { client, options, links, metrics, progress, runtime: _ } = controller;
     metrics.leader.set(1);
     let stop = end.child_token();
     let _stop = stop.clone().drop_guard();
@@ -96,7 +97,8 @@ pub(super) async fn run(controller: Controller, leadership: Arc<Leadership>, end
         writer: StatusWriter::new(client.clone(), Arc::clone(&leadership)),
         notices: Notices::new(client, &options.identity, leadership),
         to_tell: VecDeque::new(),
-        writes: FuturesUnordered::new(),
+        writes: JoinSet::new(),
+        telling: JoinSet::new(),
         under_way: HashSet::new(),
         listens_until: Some(Instant::now() + options.listen_for),
         metrics: metrics.clone(),
@@ -120,7 +122,10 @@ struct Term {
     writer: StatusWriter,
     notices: Notices,
     to_tell: VecDeque<Notice>,
-    writes: FuturesUnordered<BoxFuture<'static, Outcome>>,
+    /// Tasks of their own, for this loop may have more to take in than it has time.
+    writes: JoinSet<Outcome>,
+    /// At most one.
+    telling: JoinSet<Result<(), WriteError>>,
     under_way: HashSet<Key>,
     /// Nothing is written before; `None` once that is over.
     listens_until: Option<Instant>,
@@ -140,11 +145,15 @@ impl Term {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
         let (mut kinds, mut linked) = (Vec::new(), Vec::new());
-        let mut telling: Option<BoxFuture<'static, Result<(), WriteError>>> = None;
         let mut links_open = true;
         loop {
             let ready_at = self.queue.ready_at().filter(|_| self.may_write());
             tokio::select! {
+                // What agents say comes last: there may always be more of it.
+                biased;
+                Some(Ok(outcome)) = self.writes.join_next() => self.take_outcome(outcome),
+                Some(told) = self.telling.join_next() => self.told(matches!(told, Ok(Ok(())))),
+                _ = look.tick() => self.look(),
                 count = news.kinds.recv_many(&mut kinds, NEWS) => {
                     if count == 0 {
                         return;
@@ -163,22 +172,13 @@ impl Term {
                     let found = news.maglev_nodes.borrow_and_update().clone();
                     found.iter().for_each(|found| self.world.take_maglev_nodes(found, now()));
                 }
+                _ = numbers.tick() => self.world.touch_nodes(),
+                _ = tell.tick(), if self.telling.is_empty() && !self.to_tell.is_empty() => self.tell_next(),
+                () = until(ready_at), if ready_at.is_some_and(|at| at > Instant::now()) => {}
                 count = links.recv_many(&mut linked, NEWS), if links_open => {
                     links_open = count > 0;
                     linked.drain(..).for_each(|news| self.world.take_link(news));
                 }
-                _ = look.tick() => self.look(),
-                _ = numbers.tick() => self.world.touch_nodes(),
-                Some(outcome) = self.writes.next() => self.take_outcome(outcome),
-                _ = tell.tick(), if telling.is_none() && !self.to_tell.is_empty() => {
-                    telling = self.to_tell.pop_front().map(|notice| self.tell(notice));
-                }
-                result = async { telling.as_mut().expect("there is one").await }, if telling.is_some() => {
-                    telling = None;
-                    let label = if result.is_ok() { "published" } else { "failed" };
-                    self.metrics.events.with_label_values(&[label]).inc();
-                }
-                () = until(ready_at), if ready_at.is_some() && self.writes.len() < AT_ONCE => {}
             }
             self.start_writes();
         }
@@ -251,7 +251,7 @@ impl Term {
                 self.queue.rationed(now.monotonic);
             }
             self.under_way.insert(key.clone());
-            self.writes.push(write(self.writer.clone(), key, action));
+            self.writes.spawn(write(self.writer.clone(), key, action));
         }
     }
 
@@ -307,17 +307,22 @@ impl Term {
         }
     }
 
-    fn tell(&self, notice: Notice) -> BoxFuture<'static, Result<(), WriteError>> {
+    /// Tells the next thing that is to be told.
+    fn tell_next(&mut self) {
+        let Some(notice) = self.to_tell.pop_front() else { return };
         let notices = self.notices.clone();
-        async move {
+        self.telling.spawn(async move {
             let result = notices.publish(&notice).await;
             if let Err(error) = &result {
                 let (kind, name) = (notice.what.as_str(), notice.name.as_str());
                 tracing::warn!(kind, name, err = %error, "kubernetes-event-failed");
             }
             result
-        }
-        .boxed()
+        });
+    }
+
+    fn told(&self, well: bool) {
+        self.metrics.events.with_label_values(&[if well { "published" } else { "failed" }]).inc();
     }
 }
 

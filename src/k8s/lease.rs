@@ -236,7 +236,6 @@ impl LeaseLoop {
         self.standing.send_replace(Standing::Leads);
         tracing::info!(lease = self.options.name, identity = self.options.identity, "lease-taken");
         let end = CancellationToken::new();
-        // A task of its own: whatever it computes, the Lease is renewed meanwhile.
         let term = lead(Arc::new(Leadership { until: until_rx }), end.clone());
         let mut term = AbortOnDropHandle::new(tokio::spawn(term));
         let asked = tokio::select! {

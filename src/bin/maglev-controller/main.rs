@@ -21,12 +21,15 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     let _log = telemetry::log::init(LogOptions { format: flags.log_format, level: flags.log_level })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // A thread of its own: whatever there is to fold, the Lease is renewed in time.
+    let leases = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let registry = Registry::new();
     telemetry::register_build_info(&registry, VERSION, COMMIT)?;
-    let result = runtime.block_on(parts::run(flags, registry));
+    let result = runtime.block_on(parts::run(flags, registry, leases.handle()));
     if let Err(err) = &result {
         tracing::error!(err = format!("{err:#}"), "maglev-controller-failed");
     }
+    leases.shutdown_timeout(Duration::from_secs(1));
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -12,6 +12,7 @@ use maglev::{
 };
 use prometheus::Registry;
 use tokio::{
+    runtime::Handle,
     signal::unix::{SignalKind, signal},
     sync::watch,
     task::JoinSet,
@@ -26,10 +27,10 @@ const END_LIMIT: Duration = Duration::from_secs(8);
 type Faults = watch::Receiver<Option<Arc<[String]>>>;
 
 /// Runs until a signal, or until a part ends by itself.
-pub(crate) async fn run(flags: Flags, registry: Registry) -> anyhow::Result<()> {
+pub(crate) async fn run(flags: Flags, registry: Registry, leases: &Handle) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let shutdown = CancellationToken::new();
-    let mut parts = start(&flags, registry, &shutdown).await?;
+    let mut parts = start(&flags, registry, leases, &shutdown).await?;
     let result = tokio::select! {
         _ = terminate.recv() => Ok("SIGTERM"),
         _ = interrupt.recv() => Ok("SIGINT"),
@@ -46,19 +47,26 @@ pub(crate) async fn run(flags: Flags, registry: Registry) -> anyhow::Result<()> 
     result.map(drop)
 }
 
-async fn start(flags: &Flags, registry: Registry, stop: &CancellationToken) -> anyhow::Result<JoinSet<()>> {
+async fn start(
+    flags: &Flags,
+    registry: Registry,
+    leases: &Handle,
+    stop: &CancellationToken,
+) -> anyhow::Result<JoinSet<()>> {
     let (identity, namespace, lease) = (flags.identity(), flags.namespace.as_str(), flags.lease.as_str());
     tracing::info!(version = VERSION, commit = COMMIT, identity, namespace, lease, "maglev-controller-start");
-    let client =
-        client::client(ClientOptions { kubeconfig: flags.kubeconfig.clone(), ..ClientOptions::default() }).await?;
+    let options = ClientOptions { kubeconfig: flags.kubeconfig.clone(), ..ClientOptions::default() };
+    let client = client::client(options.clone()).await?;
+    // A client lives on the runtime that it is made in.
+    let lease_client = leases.spawn(client::client(options)).await??;
     let (crds, faults) = CrdCheck::new(client.clone());
     let metrics = ControllerMetrics::new()?;
     metrics.register(&registry)?;
     let links = FleetLinks::new(client.clone(), namespace, Delays::default(), FleetOptions::default());
     let options =
         ControllerOptions { allow_loopback: flags.allow_loopback, ..ControllerOptions::new(namespace, &identity) };
-    let controller = Controller::new(client.clone(), options, Arc::new(links), metrics);
-    let lease = LeaseLoop::new(client, LeaseOptions::new(namespace, lease, identity));
+    let controller = Controller::new(client, options, Arc::new(links), metrics);
+    let lease = LeaseLoop::new(lease_client, LeaseOptions::new(namespace, lease, identity));
     let (progress, standing) = (controller.progress(), lease.standing());
     let live = {
         let progress = progress.clone();
@@ -71,7 +79,7 @@ async fn start(flags: &Flags, registry: Registry, stop: &CancellationToken) -> a
     let mut parts = JoinSet::new();
     parts.spawn(crds.run(stop.clone()));
     parts.spawn(server.run(stop.clone()));
-    parts.spawn(lease.run(lead, stop.clone()).boxed());
+    parts.spawn_on(lease.run(lead, stop.clone()).boxed(), leases);
     Ok(parts)
 }
 

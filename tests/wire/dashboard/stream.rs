@@ -52,7 +52,7 @@ async fn its_head_keeps_every_proxy_from_holding_it_back() {
 
 #[tokio::test]
 async fn it_gives_signs_of_life_that_pages_and_proxies_see() {
-    let (node, site, mut stream) = open("").await;
+    let (node, site, mut stream) = open("?node=node-a").await;
     for _ in 0..2 {
         let tick = stream.until("a tick", |message| message.event == "tick").await;
         assert!(tick.id.is_none() && tick.data["now"].is_string(), "{tick:?}");
@@ -223,7 +223,7 @@ async fn a_page_that_does_not_read_is_disconnected_and_counted() {
 
 #[tokio::test]
 async fn streams_end_with_the_process() {
-    let (node, site, mut stream) = open("").await;
+    let (node, site, mut stream) = open("?node=node-a").await;
     site.stop().await;
     while within(stream.next()).await.is_some() {}
     node.stop().await;

@@ -58,8 +58,15 @@ pub struct DashboardOptions {
     pub namespace: Option<String>,
     /// Between two signs of life on a stream.
     pub ping: Duration,
+    /// Messages that may wait for one page before it is disconnected; [`DashboardOptions::WAITING`] is enough.
+    pub waiting: usize,
     /// This process's part of every message's id: a random number.
     pub replica: u64,
+}
+
+impl DashboardOptions {
+    /// Messages that may wait for one page. One that reads so little is better off coming back.
+    pub const WAITING: usize = 512;
 }
 
 /// What runs.
@@ -135,7 +142,7 @@ impl Dashboard {
     ) -> Result<Self, Error> {
         let metrics = Metrics::new().map_err(Error::Metric)?;
         metrics.register(registry).map_err(Error::Metric)?;
-        let broker = Arc::new(Broker::new(options.replica, metrics));
+        let broker = Arc::new(Broker::new(options.replica, options.waiting, metrics));
         let kubernetes = if objects_rx.is_some() { "unavailable" } else { "none" };
         let board = Board::new(LookedFor::new(options.namespace.as_deref()), kubernetes);
         let keeper = Keeper::new(fleet.clone(), objects_rx, board, Arc::clone(&broker));

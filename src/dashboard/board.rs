@@ -37,7 +37,7 @@ use super::{
     patch,
 };
 use crate::{
-    fleet::NodeState,
+    fleet::{NodeState, survey::Flag},
     k8s::objects::Objects,
     model::{Name, config::Kind},
 };
@@ -175,7 +175,7 @@ impl Board {
     /// What changed since the last time, for those who follow.
     pub(super) fn flush(&mut self, now: Instant) -> Vec<Message> {
         for (name, since) in &self.disagree {
-            let known = self.glance.rows.get(name).is_some_and(|row| row.flags.has(super::document::Flag::Disagree));
+            let known = self.glance.rows.get(name).is_some_and(|row| row.flags.has(Flag::Disagree));
             if !known && now.duration_since(*since) >= DISAGREE_AFTER {
                 self.dirty.rows.insert(name.clone());
             }
@@ -206,8 +206,7 @@ impl Board {
 
     /// When something changes by itself.
     pub(super) fn due(&self) -> Option<Instant> {
-        let told =
-            |name: &Name| self.glance.rows.get(name).is_some_and(|row| row.flags.has(super::document::Flag::Disagree));
+        let told = |name: &Name| self.glance.rows.get(name).is_some_and(|row| row.flags.has(Flag::Disagree));
         let waiting = self.disagree.iter().filter(|(name, _)| !told(name));
         waiting.map(|(_, since)| *since + DISAGREE_AFTER).min()
     }

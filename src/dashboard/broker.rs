@@ -22,8 +22,6 @@ use crate::fleet::FollowedLines;
 const RING: usize = 2000;
 /// and for how long.
 const RING_AGE: Duration = Duration::from_secs(30);
-/// Messages that may wait for one page. One that reads so little is better off coming back.
-const WAITING: usize = 512;
 
 /// A message on its way to one page.
 #[derive(Clone, Debug)]
@@ -37,6 +35,8 @@ pub(super) struct Outgoing {
 #[derive(Debug)]
 pub(super) struct Broker {
     replica: u64,
+    /// Messages that may wait for one page.
+    waiting: usize,
     metrics: Metrics,
     inner: Mutex<Inner>,
 }
@@ -101,8 +101,8 @@ pub(super) struct Subscription {
 
 impl Broker {
     /// A broker without pages; `replica` is a random number.
-    pub(super) fn new(replica: u64, metrics: Metrics) -> Self {
-        Self { replica, metrics, inner: Mutex::default() }
+    pub(super) fn new(replica: u64, waiting: usize, metrics: Metrics) -> Self {
+        Self { replica, waiting, metrics, inner: Mutex::default() }
     }
 
     /// This process's part of every id.
@@ -158,7 +158,7 @@ impl Broker {
         beats: Option<Arc<Beats>>,
         since: Option<EventId>,
     ) -> Subscription {
-        let (outgoing, outgoing_rx) = mpsc::channel(WAITING);
+        let (outgoing, outgoing_rx) = mpsc::channel(self.waiting);
         let mut inner = self.inner();
         inner.forget_old();
         let (begins, missed, resync) = match since.map(|since| (since, self.since(&inner, since))) {
@@ -236,8 +236,10 @@ mod tests {
 
     use super::*;
 
+    const WAITING: usize = 512;
+
     fn broker() -> Arc<Broker> {
-        Arc::new(Broker::new(0xa, Metrics::new().expect("the names are allowed")))
+        Arc::new(Broker::new(0xa, WAITING, Metrics::new().expect("the names are allowed")))
     }
 
     fn publish(broker: &Broker, numbers: std::ops::Range<u64>) {

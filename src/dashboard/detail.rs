@@ -5,10 +5,7 @@ mod head;
 
 use std::collections::BTreeMap;
 
-pub(super) use self::{
-    frontend::{frontend, state_word},
-    head::head,
-};
+pub(super) use self::{frontend::frontend, head::head};
 use super::{
     document::{
         BackendDetail, Foreign, HealthCheckDetail, NodeDocument, PastTransition, Place, ProblemDetail, Settings, Time,
@@ -19,8 +16,8 @@ use super::{
 use crate::model::{
     Name,
     actual::{ActualConf, VppVip},
-    config::{AdminState, Backend, Check, ForeignVips, Kind},
-    health::{BackendHealth, BackendState},
+    config::{AdminState, Check, ForeignVips, Kind},
+    health::{ProbeCode, Transition},
     view::View,
 };
 
@@ -62,18 +59,18 @@ pub(super) fn rest(inputs: &Inputs) -> NodeDocument {
 /// A backend; `None` where the node does not know it.
 pub(super) fn backend(view: &View, name: &Name) -> Option<BackendDetail> {
     let backend = view.backends.get(name)?;
-    let health = health(view, backend);
+    let health = view.health_of(backend);
     let last = health.and_then(|health| health.history.last());
     let (check, check_type) = match &backend.check {
         Check::Probe(check) => (Some(check.name.to_string()), Some(check.probe.type_name())),
         Check::None | Check::Missing(_) | Check::NotSupported(_) => (None, None),
     };
     let history = health.iter().flat_map(|health| health.history.iter());
-    let past = |of: &crate::model::health::Transition| PastTransition {
+    let past = |of: &Transition| PastTransition {
         from: of.from.as_str(),
         to: of.to.as_str(),
         at: Time(of.at),
-        code: of.code.map(crate::model::health::ProbeCode::as_str),
+        code: of.code.map(ProbeCode::as_str),
     };
     let mut problems = problems(view, Kind::Backend, name);
     if let Check::Missing(problem) | Check::NotSupported(problem) = &backend.check {
@@ -89,9 +86,9 @@ pub(super) fn backend(view: &View, name: &Name) -> Option<BackendDetail> {
             AdminState::Paused => "Paused",
             AdminState::Disabled => "Disabled",
         },
-        state: backend_state(view, backend).as_str(),
+        state: view.backend_state(backend).as_str(),
         since: last.map(|last| Time(last.at)),
-        code: last.and_then(|last| last.code).map(crate::model::health::ProbeCode::as_str),
+        code: last.and_then(|last| last.code).map(ProbeCode::as_str),
         check,
         check_type,
         in_doubt: health.is_some_and(|health| health.in_doubt),
@@ -99,25 +96,6 @@ pub(super) fn backend(view: &View, name: &Name) -> Option<BackendDetail> {
         generation: backend.revision.generation,
         problems,
     })
-}
-
-/// A backend's state as people read it: what its operator wants goes before what probes say.
-pub(super) fn backend_state(view: &View, backend: &Backend) -> BackendState {
-    match (backend.admin_state, &backend.check) {
-        (AdminState::Paused, _) => BackendState::Paused,
-        (AdminState::Disabled, _) => BackendState::Disabled,
-        (AdminState::Enabled, Check::None) => BackendState::Up,
-        (AdminState::Enabled, _) => match health(view, backend).map(|health| health.state) {
-            Some(state @ (BackendState::Up | BackendState::Down)) => state,
-            // Paused or Disabled here means that probing has not caught up yet.
-            _ => BackendState::Unknown,
-        },
-    }
-}
-
-/// The state belongs to the address: that of another one says nothing.
-pub(super) fn health<'v>(view: &'v View, backend: &Backend) -> Option<&'v BackendHealth> {
-    view.health.backends.get(&backend.name).filter(|health| health.address == backend.address)
 }
 
 /// A health check; `None` where the node does not know it.

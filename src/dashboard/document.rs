@@ -18,9 +18,7 @@ pub(super) use self::{
         PastTransition, PoolDetail, Rate, ReportDetail, RouteDetail, Settings, VppConfDetail, VppPanel,
     },
     object::ObjectInfo,
-    summary::{
-        Flag, Flags, HoldDetail, LookedFor, NodeHead, ObjectProblems, Row, Strip, Summary, Totals, TransitionDetail,
-    },
+    summary::{HoldDetail, LookedFor, NodeHead, ObjectProblems, Row, Strip, Summary, Totals, TransitionDetail},
 };
 use crate::{
     fleet::AsOf,

@@ -128,22 +128,93 @@ impl Survey {
     }
 }
 
-/// The Frontends about which nodes that report and have VPP say different things at this moment: other states of a
-/// Backend, or other effective weights.
+/// What one node says of a Frontend, and what that counts for.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a> {
+    /// What it says.
+    pub facts: &'a Facts,
+    /// Whether that is what is.
+    pub reporting: bool,
+    /// The VIP drops packets there now.
+    pub dropping: bool,
+}
+
+/// What several nodes say of one Frontend, put together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folded {
+    /// Some node reports. Without one, what was last seen is better than nothing, but no flag is set for it.
+    pub reported: bool,
+    /// The worst state of those that count.
+    pub state: Word,
+    /// What is wrong.
+    pub flags: BTreeSet<Flag>,
+    /// Since when it is in that state.
+    pub since: Option<Timestamp>,
+    /// The backends, and whether each is up on every node that counts.
+    pub backends: BTreeMap<Name, bool>,
+}
+
+impl Folded {
+    /// Puts together what nodes say; `None` where none says anything.
+    #[must_use]
+    pub fn of<'a>(said: impl Iterator<Item = Said<'a>> + Clone) -> Option<Self> {
+        let reported = said.clone().any(|said| said.reporting);
+        let counted = || said.clone().filter(|said| said.reporting || !reported);
+        counted().next()?;
+        let words = counted().map(|said| said.facts.word());
+        let state = if reported { Word::worst(words) } else { Word::Unknown };
+        let mut flags = BTreeSet::new();
+        for Said { facts: of, dropping, .. } in counted().filter(|_| reported) {
+            flags.extend(those([
+                (Flag::Down, !of.withdrawn && of.state == FrontendState::Down),
+                (Flag::Dropping, !of.withdrawn && dropping),
+                (Flag::Standby, of.standby_for.is_some() || of.last.is_some()),
+                (Flag::Rejected, of.problem.is_some() || of.result == ProgramResult::Held),
+                (Flag::Sync, !of.withdrawn && of.result == ProgramResult::Failed),
+            ]));
+        }
+        let mut backends = BTreeMap::new();
+        for member in counted().flat_map(|said| &said.facts.members) {
+            *backends.entry(member.backend.clone()).or_insert(true) &= member.state == BackendState::Up;
+        }
+        let since = counted().filter(|said| said.facts.word() == state).filter_map(|said| said.facts.since).min();
+        Some(Self { reported, state, flags, since, backends })
+    }
+
+    /// The same where nodes disagree about it, for longer than a change takes.
+    #[must_use]
+    pub fn disagreeing(mut self, disagree: bool) -> Self {
+        if disagree && self.reported {
+            self.flags.insert(Flag::Disagree);
+        }
+        self
+    }
+}
+
+/// Whether nodes that should say the same say different things: other states of a Backend, or other effective weights.
+/// One that withdraws the Frontend says nothing.
+#[must_use]
+pub fn differ<'a>(facts: impl Iterator<Item = &'a Facts>) -> bool {
+    let mut members = facts.filter(|facts| !facts.withdrawn).map(|facts| &facts.members);
+    let says = |member: &'a MemberFact| (&member.backend, member.state, member.effective);
+    members.next().is_some_and(|first| members.any(|other| !first.iter().map(says).eq(other.iter().map(says))))
+}
+
+/// The Frontends about which nodes that report and have VPP say different things at this moment.
 #[must_use]
 pub fn disagreeing(nodes: &[NodeState]) -> BTreeSet<Name> {
     let comparable: Vec<_> = nodes.iter().filter(|node| node.reporting() && node.view.vpp.is_some()).collect();
     let names: BTreeSet<&Name> = comparable.iter().flat_map(|node| node.view.frontends.keys()).collect();
     let differs = |name: &&Name| {
-        let facts = comparable.iter().filter_map(|node| Facts::of(&node.view, name)).filter(|facts| !facts.withdrawn);
-        let mut members = facts.map(|facts| facts.members);
-        let says = |member: &MemberFact| (member.backend.clone(), member.state, member.effective);
-        members.next().is_some_and(|first| members.any(|other| !first.iter().map(says).eq(other.iter().map(says))))
+        let facts: Vec<_> = comparable.iter().filter_map(|node| Facts::of(&node.view, name)).collect();
+        differ(facts.iter())
     };
     names.into_iter().filter(differs).cloned().collect()
 }
 
-fn node_flags(node: &NodeState) -> BTreeSet<Flag> {
+/// What is wrong with a node.
+#[must_use]
+pub fn node_flags(node: &NodeState) -> BTreeSet<Flag> {
     let (view, reporting) = (&node.view, node.reporting());
     let found = [
         (Flag::Silent, !reporting || view.vpp.is_none()),
@@ -160,29 +231,15 @@ fn those<const N: usize>(found: [(Flag, bool); N]) -> impl Iterator<Item = Flag>
 
 /// `None` where no node knows it.
 fn frontend(nodes: &[NodeState], name: &Name, lasting: &Lasting<'_>) -> Option<FrontendSurvey> {
-    let said = |node: &NodeState| Some((Arc::clone(&node.node), Facts::of(&node.view, name)?));
-    let facts: BTreeMap<Arc<str>, Facts> = nodes.iter().filter_map(said).collect();
+    let of = |node: &NodeState| Some((Arc::clone(&node.node), Facts::of(&node.view, name)?));
+    let facts: BTreeMap<Arc<str>, Facts> = nodes.iter().filter_map(of).collect();
     let reports: BTreeSet<&str> = nodes.iter().filter(|node| node.reporting()).map(|node| &*node.node).collect();
-    // Without a reporting node, what was last seen is better than nothing.
-    let any = facts.keys().any(|node| reports.contains(&**node));
-    let counted = || facts.iter().filter(|(node, _)| !any || reports.contains(&***node));
-    counted().next()?;
-    let state = if any { Word::worst(counted().map(|(_, facts)| facts.word())) } else { Word::Unknown };
-    let mut flags = BTreeSet::new();
-    for (node, of) in counted().filter(|_| any) {
-        flags.extend(those([
-            (Flag::Down, !of.withdrawn && of.state == FrontendState::Down),
-            (Flag::Dropping, !of.withdrawn && (lasting.dropping)(node, &of.vip.into())),
-            (Flag::Standby, of.standby_for.is_some() || of.last.is_some()),
-            (Flag::Disagree, (lasting.disagree)(name)),
-            (Flag::Rejected, of.problem.is_some() || of.result == ProgramResult::Held),
-            (Flag::Sync, !of.withdrawn && of.result == ProgramResult::Failed),
-        ]));
-    }
-    let mut backends = BTreeMap::new();
-    for member in counted().flat_map(|(_, facts)| &facts.members) {
-        *backends.entry(member.backend.clone()).or_insert(true) &= member.state == BackendState::Up;
-    }
-    let since = counted().filter(|(_, facts)| facts.word() == state).filter_map(|(_, facts)| facts.since).min();
+    let said = facts.iter().map(|(node, facts)| Said {
+        facts,
+        reporting: reports.contains(&**node),
+        dropping: (lasting.dropping)(node, &facts.vip.into()),
+    });
+    let folded = Folded::of(said)?.disagreeing((lasting.disagree)(name));
+    let Folded { state, flags, since, backends, .. } = folded;
     Some(FrontendSurvey { state, flags, since, backends, nodes: facts })
 }

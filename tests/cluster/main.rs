@@ -9,6 +9,7 @@ mod chart;
 mod control_plane;
 mod controller;
 mod crds;
+mod dashboard;
 mod harness;
 mod maglevc;
 mod maglevd;

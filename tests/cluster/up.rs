@@ -215,7 +215,9 @@ async fn a_persons_first_minutes() {
 async fn a_killed_sandbox_leaves_nothing_running() {
     let mut sandbox = Sandbox::up("killed", &["--nodes", "1"]).await;
     let running = processes_with(&sandbox.dir.display().to_string());
-    for part in ["/etcd ", "/kube-apiserver ", "/kube-scheduler ", "maglev-sandbox vpp ", "/maglevd "] {
+    for part in
+        ["/etcd ", "/kube-apiserver ", "/kube-scheduler ", "maglev-sandbox vpp ", "/maglevd ", "/maglev-frontend "]
+    {
         assert!(running.iter().any(|line| line.contains(part)), "{part} in {running:#?}");
     }
     sandbox.signal(Signal::SIGKILL);

@@ -8,6 +8,7 @@
 
 mod agent;
 mod api_metrics;
+mod dashboard;
 mod fake_vpp;
 mod hostile_frames;
 mod lb;

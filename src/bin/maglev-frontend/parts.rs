@@ -49,6 +49,7 @@ async fn start(flags: &Flags, registry: Registry, parts: &mut Parts) -> anyhow::
         build: Build { version: VERSION, commit: COMMIT, build_date },
         namespace,
         ping: PING,
+        waiting: DashboardOptions::WAITING,
         replica: fastrand::u64(..),
     };
     let dashboard = Dashboard::new(fleet.handle(), objects_rx, options, &registry)?;

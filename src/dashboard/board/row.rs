@@ -1,12 +1,12 @@
 //! A frontend's row: what its nodes say, put together.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use super::facts::{Facts, MemberFact};
+use super::facts::Facts;
 use crate::{
-    dashboard::document::{Flag, Flags, Row, Time, tenth},
+    dashboard::document::{Row, Time, tenth},
+    fleet::survey::{self, Flag, Folded},
     model::{
-        Name,
         event::{FrontendState, ProgramResult},
         health::{BackendState, ProbeCode},
     },
@@ -25,100 +25,63 @@ pub(super) struct Said<'a> {
 
 /// Whether nodes that should say the same do not.
 pub(super) fn disagree(said: &[Said<'_>]) -> bool {
-    let mut members =
-        said.iter().filter(|said| said.comparable && !said.facts.withdrawn).map(|said| &said.facts.members);
-    let same =
-        |a: &MemberFact, b: &MemberFact| (&a.backend, a.state, a.effective) == (&b.backend, b.state, b.effective);
-    members.next().is_some_and(|first| {
-        members.any(|other| other.len() != first.len() || !first.iter().zip(other).all(|(a, b)| same(a, b)))
-    })
+    survey::differ(said.iter().filter(|said| said.comparable).map(|said| &said.facts.said))
 }
 
 /// The row; `None` where no node knows the frontend. `disagree` is for longer than may be.
 pub(super) fn row(said: &[Said<'_>], disagree: bool) -> Option<Row> {
-    // Without a reporting node, what was last seen is better than nothing; the cells say how old it is.
-    let any = said.iter().any(|said| said.reporting);
-    let counted: Vec<_> = said.iter().filter(|said| said.reporting || !any).copied().collect();
-    let first = counted.first()?;
-    let flags = flags(said, disagree);
-    let state = if any { state(&counted) } else { "unknown" };
+    let folded = Folded::of(said.iter().map(|said| survey::Said {
+        facts: &said.facts.said,
+        reporting: said.reporting,
+        dropping: said.facts.dropping > 0.0,
+    }))?;
+    let folded = folded.disagreeing(disagree);
+    let counted: Vec<_> = said.iter().filter(|said| said.reporting || !folded.reported).collect();
     let sum = |of: fn(&Facts) -> f64| tenth(said.iter().filter(|said| said.reporting).map(|said| of(said.facts)).sum());
-    let since = counted.iter().filter(|said| said.facts.word() == state).filter_map(|said| said.facts.since).min();
-    let (rank, reason) = reason(&counted, flags, any);
+    let (rank, reason) = reason(&counted, &folded);
     Some(Row {
-        vip: first.facts.vip.into(),
-        state,
+        vip: counted.first()?.facts.said.vip.into(),
+        state: folded.state.as_str(),
         rank,
-        flags,
+        flags: folded.flags.iter().copied().collect(),
         cells: said.iter().map(|said| (Arc::clone(said.node), said.facts.cell())).collect(),
-        up: up_everywhere(&counted),
-        total: backends(&counted).len(),
+        up: folded.backends.values().filter(|up| **up).count(),
+        total: folded.backends.len(),
         rate: sum(|facts| facts.rate),
         dropping: sum(|facts| facts.dropping),
-        since: since.map(Time),
+        since: folded.since.map(Time),
         reason,
     })
 }
 
-fn state(counted: &[Said<'_>]) -> &'static str {
-    let words = ["down", "unknown", "standby", "up"];
-    let said = |word| counted.iter().any(|said| said.facts.word() == word);
-    words.into_iter().find(|word| said(*word)).unwrap_or("unknown")
-}
-
-fn flags(said: &[Said<'_>], disagree: bool) -> Flags {
-    let reporting = |test: fn(&Facts) -> bool| said.iter().any(|said| said.reporting && test(said.facts));
-    let mut flags = Flags::default();
-    flags.set(Flag::Down, reporting(|facts| !facts.withdrawn && facts.state == FrontendState::Down));
-    flags.set(Flag::Dropping, reporting(|facts| facts.dropping > 0.0));
-    flags.set(Flag::Standby, reporting(|facts| facts.standby_for.is_some() || facts.last.is_some()));
-    flags.set(Flag::Disagree, disagree);
-    let rejected = |facts: &Facts| facts.problem.is_some() || facts.result == ProgramResult::Held;
-    flags.set(Flag::Rejected, reporting(rejected));
-    flags.set(Flag::Sync, reporting(|facts| !facts.withdrawn && facts.result == ProgramResult::Failed));
-    flags
-}
-
-fn backends<'a>(counted: &[Said<'a>]) -> BTreeMap<&'a Name, bool> {
-    let mut backends = BTreeMap::new();
-    for member in counted.iter().flat_map(|said| &said.facts.members) {
-        *backends.entry(&member.backend).or_insert(true) &= member.state == BackendState::Up;
-    }
-    backends
-}
-
-fn up_everywhere(counted: &[Said<'_>]) -> usize {
-    backends(counted).values().filter(|up| **up).count()
-}
-
 /// The worst thing that can be said, and how bad it is.
-fn reason(counted: &[Said<'_>], flags: Flags, any: bool) -> (u8, String) {
-    if !any {
+fn reason(counted: &[&Said<'_>], folded: &Folded) -> (u8, String) {
+    if !folded.reported {
         return (5, "no node reports".to_owned());
     }
-    let find = |test: &dyn Fn(&Facts) -> bool| counted.iter().find(|said| test(said.facts)).copied();
+    let find = |test: &dyn Fn(&survey::Facts) -> bool| counted.iter().find(|said| test(&said.facts.said)).copied();
     if let Some(said) = find(&|facts| !facts.withdrawn && facts.state == FrontendState::Down) {
-        return (7, why_down(said.facts));
+        return (7, why_down(&said.facts.said));
     }
-    if flags.has(Flag::Dropping) {
+    if folded.flags.contains(&Flag::Dropping) {
         return (6, "packets are dropped: no server".to_owned());
     }
     if let Some(said) = find(&|facts| !facts.withdrawn && facts.result == ProgramResult::Failed) {
-        return (4, format!("{}: {}", said.node, or(&said.facts.result_reason, "failed")));
+        return (4, format!("{}: {}", said.node, or(&said.facts.said.result_reason, "failed")));
     }
-    if flags.has(Flag::Disagree) {
+    if folded.flags.contains(&Flag::Disagree) {
         return (3, "nodes disagree".to_owned());
     }
-    if let Some(problem) = counted.iter().find_map(|said| said.facts.problem.as_ref()) {
+    if let Some(problem) = counted.iter().find_map(|said| said.facts.said.problem.as_ref()) {
         return (3, format!("{}: {}", problem.reason, problem.message));
     }
     if let Some(said) = find(&|facts| facts.result == ProgramResult::Held) {
-        return (3, format!("held: {}", or(&said.facts.result_reason, "left as VPP has it")));
+        return (3, format!("held: {}", or(&said.facts.said.result_reason, "left as VPP has it")));
     }
-    if let Some(pool) = counted.iter().find_map(|said| said.facts.standby_for.as_ref()) {
+    if let Some(pool) = counted.iter().find_map(|said| said.facts.said.standby_for.as_ref()) {
         return (2, format!("pool {pool} down"));
     }
-    if let Some(last) = counted.iter().find_map(|said| said.facts.last.as_ref()) {
+    if let Some(last) = counted.iter().find_map(|said| said.facts.said.last.as_ref()) {
         return (2, format!("last backend {}", last.name()));
     }
     if find(&|facts| !facts.withdrawn && facts.state == FrontendState::Unknown).is_some() {
@@ -131,15 +94,13 @@ fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
     if text.is_empty() { otherwise } else { text }
 }
 
-fn why_down(facts: &Facts) -> String {
+fn why_down(facts: &survey::Facts) -> String {
     let mut codes = facts.members.iter().filter(|member| member.state == BackendState::Down).map(|member| member.code);
     let same_code = codes.next().flatten().filter(|first| codes.all(|code| code == Some(*first)));
     let all = |state| facts.members.iter().all(|member| member.state == state);
     match &facts.problem {
-        _ if facts.members.is_empty() => match &facts.problem {
-            Some(problem) => format!("{}: {}", problem.reason, problem.message),
-            None => "no backends".to_owned(),
-        },
+        Some(problem) if facts.members.is_empty() => format!("{}: {}", problem.reason, problem.message),
+        None if facts.members.is_empty() => "no backends".to_owned(),
         _ if all(BackendState::Down) => format!("all backends {}", same_code.map_or("down", ProbeCode::as_str)),
         _ if all(BackendState::Disabled) => "all backends disabled".to_owned(),
         _ if all(BackendState::Paused) => "all backends paused".to_owned(),

@@ -3,9 +3,12 @@
 use serde_json::Value;
 
 use super::{Board, Glance};
-use crate::dashboard::{
-    document::{Flag, Strip, Summary, Time, Totals},
-    patch,
+use crate::{
+    dashboard::{
+        document::{Strip, Summary, Time, Totals},
+        patch,
+    },
+    fleet::survey::Flag,
 };
 
 impl Glance {

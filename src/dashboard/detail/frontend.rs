@@ -1,6 +1,6 @@
 //! A frontend on one node.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::problems;
 use crate::{
@@ -12,10 +12,10 @@ use crate::{
         Name,
         actual::{ActualEncap, VppVip},
         change::{Report, VipState},
-        config::{self, Frontend, Kind, OnBackendDown, Standing},
+        config::{Frontend, Kind, OnBackendDown, Standing},
         event::FrontendState,
         health::ProbeCode,
-        weights::{Condition, Effective, WantWeight},
+        weights::{Condition, Effective, Entry, WantAs, WantWeight},
     },
 };
 
@@ -29,10 +29,6 @@ pub(in crate::dashboard) fn frontend(inputs: &Inputs, name: &Name) -> Option<Fro
     // The VIP of one that is withdrawn is somebody else's.
     let is_ours = inputs.owner(&vip) == Some(name);
     let in_vpp = view.vpp.as_ref().and_then(|vpp| vpp.vips.get(&vip)).filter(|_| is_ours);
-    let pools = frontend.pools.iter().enumerate().map(|(order, of)| {
-        let pool = Pool { inputs, vip, effective: &effective, frontend, order };
-        (Arc::clone(&of.name), pool.detail(of))
-    });
     Some(FrontendDetail {
         vip: frontend.vip.into(),
         state: state_word(view.frontend_state(name), &effective),
@@ -52,13 +48,13 @@ pub(in crate::dashboard) fn frontend(inputs: &Inputs, name: &Name) -> Option<Fro
         generation: frontend.revision.generation,
         report: view.reports.get(name).map(report),
         in_vpp: in_vpp.map(as_vpp_has_it),
-        pools: pools.collect(),
+        pools: pools(inputs, frontend, &effective),
         counters: inputs.traffic.as_ref().filter(|_| is_ours).and_then(|traffic| traffic.vips.get(&vip)).copied(),
     })
 }
 
 /// The state as people read it: up by another pool than the first is to stand by.
-pub(in crate::dashboard) fn state_word(state: FrontendState, effective: &Effective) -> &'static str {
+fn state_word(state: FrontendState, effective: &Effective) -> &'static str {
     match (state, effective.active_pool) {
         (FrontendState::Up, Some(1..)) => "standby",
         (state, _) => state.as_str(),
@@ -102,58 +98,38 @@ fn as_vpp_has_it(vip: &VipState) -> InVpp {
     }
 }
 
-/// One of a frontend's pools, and all that its members' weights follow from.
-struct Pool<'a> {
-    inputs: &'a Inputs,
-    vip: VppVip,
-    effective: &'a Effective,
-    frontend: &'a Frontend,
-    order: usize,
-}
-
-impl Pool<'_> {
-    fn detail(&self, pool: &config::Pool) -> PoolDetail {
-        let members = pool.members.iter().enumerate();
-        let members: BTreeMap<_, _> =
-            members.map(|(order, of)| (of.backend.to_string(), self.member(order, of))).collect();
-        PoolDetail { order: self.order, active: self.is_active(), members }
+/// A frontend's pools, each with its members' weights.
+fn pools(inputs: &Inputs, frontend: &Frontend, effective: &Effective) -> BTreeMap<Arc<str>, PoolDetail> {
+    let (view, vip) = (inputs.view(), VppVip::from(frontend.vip));
+    let entries = effective.entries(&frontend.pools, |address| view.weight_in_vpp(&vip, address));
+    let mut pools = BTreeMap::<_, PoolDetail>::new();
+    for (order, pool) in frontend.pools.iter().enumerate() {
+        let active = effective.active_pool == Some(order);
+        pools.insert(Arc::clone(&pool.name), PoolDetail { order, active, members: BTreeMap::new() });
     }
-
-    fn is_active(&self) -> bool {
-        self.effective.active_pool == Some(self.order)
-    }
-
-    fn member(&self, order: usize, member: &config::Member) -> Member {
-        let (view, address) = (self.inputs.view(), member.target.address());
-        let wanted = address.filter(|address| self.is_active() || !self.is_in_the_active_pool(*address));
-        let wanted = wanted.and_then(|address| Some((address, self.effective.ases.get(&address)?.weight)));
-        let is_ours = self.inputs.owner(&self.vip) == Some(&self.frontend.name);
-        let vips = view.vpp.as_ref().map(|vpp| &vpp.vips).filter(|_| is_ours);
-        let in_vpp = address.and_then(|address| vips?.get(&self.vip)?.servers.get(&address).copied());
-        let dumped = address.filter(|_| is_ours).and_then(|address| self.inputs.dumped(&self.vip, address));
-        Member {
-            order,
-            address: address.map(|address| address.to_string()),
-            weight: member.weight.get(),
-            effective: wanted.map_or(0, |(address, weight)| self.in_effect(address, weight)),
-            in_vpp,
-            buckets: dumped.map(|of| of.buckets),
-            condition: condition(Condition::of(&member.target, &view.health)),
-            kept: matches!(wanted, Some((_, WantWeight::Keep { .. }))),
+    for entry in entries {
+        if let Some(pool) = pools.get_mut(&entry.pool.name) {
+            let member = member(inputs, frontend, &entry, pool.members.len());
+            pool.members.insert(entry.member.backend.to_string(), member);
         }
     }
+    pools
+}
 
-    /// One address is one application server: the entry of the active pool is what counts.
-    fn is_in_the_active_pool(&self, address: IpAddr) -> bool {
-        let active = self.effective.active_pool.and_then(|pool| self.frontend.pools.get(pool));
-        active.is_some_and(|pool| pool.members.iter().any(|member| member.target.address() == Some(address)))
-    }
-
-    fn in_effect(&self, address: IpAddr, weight: WantWeight) -> u8 {
-        let view = self.inputs.view();
-        let weightless = view.vpp.as_ref().filter(|vpp| vpp.weightless);
-        let weight = weightless.map_or(weight, |vpp| weight.without_weights(vpp.vips.contains_key(&self.vip)));
-        weight.effective(view.weight_in_vpp(&self.vip, address))
+fn member(inputs: &Inputs, frontend: &Frontend, entry: &Entry<'_>, order: usize) -> Member {
+    let (view, vip, address) = (inputs.view(), VppVip::from(frontend.vip), entry.member.target.address());
+    // The VIP of one that is withdrawn is somebody else's.
+    let ours = address.filter(|_| inputs.owner(&vip) == Some(&frontend.name));
+    let in_vpp = ours.and_then(|address| view.vpp.as_ref()?.vips.get(&vip)?.servers.get(&address).copied());
+    Member {
+        order,
+        address: address.map(|address| address.to_string()),
+        weight: entry.member.weight.get(),
+        effective: entry.effective.unwrap_or(0),
+        in_vpp,
+        buckets: ours.and_then(|address| inputs.dumped(&vip, address)).map(|of| of.buckets),
+        condition: condition(Condition::of(&entry.member.target, &view.health)),
+        kept: matches!(entry.want, Some(WantAs { weight: WantWeight::Keep { .. }, .. })),
     }
 }
 

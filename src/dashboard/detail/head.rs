@@ -2,11 +2,11 @@
 
 use crate::{
     dashboard::{
-        document::{Flag, Flags, HoldDetail, NodeHead, Time},
+        document::{HoldDetail, NodeHead, Time, tenth},
         inputs::Inputs,
         traffic::Traffic,
     },
-    fleet::Link,
+    fleet::{Link, survey::node_flags},
 };
 
 /// A node at a glance.
@@ -20,10 +20,6 @@ pub(in crate::dashboard) fn head(inputs: &Inputs) -> NodeHead {
         (Some(_), Some(_)) => "connected",
     };
     let (reporting, sync) = (inputs.reporting(), &view.sync);
-    let mut flags = Flags::default();
-    flags.set(Flag::Silent, !reporting || vpp.is_none());
-    flags.set(Flag::Sync, sync.failed_steps > 0 || sync.error.is_some());
-    flags.set(Flag::Rejected, !view.holds.is_empty());
     let suspect = [(view.health.suspect_v4, "ipv4"), (view.health.suspect_v6, "ipv6")];
     let hold = |hold: &crate::model::change::Hold| HoldDetail { removals: hold.removals, until: Time(hold.until) };
     let ready = version.map(|version| version.ready.clone());
@@ -52,9 +48,9 @@ pub(in crate::dashboard) fn head(inputs: &Inputs) -> NodeHead {
         sync_error: sync.error.clone(),
         last_pass: sync.last_pass.map(Time),
         foreign: vpp.map_or(0, |vpp| vpp.foreign.len()),
-        rate: inputs.traffic.as_deref().map_or(0.0, Traffic::rate),
+        rate: tenth(inputs.traffic.as_deref().map_or(0.0, Traffic::rate)),
         frontends: view.frontends.len(),
         backends: view.backends.len(),
-        flags,
+        flags: node_flags(state).into_iter().collect(),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer, ser::SerializeSeq as _};
 
 use super::{Places, ProblemDetail, Time, Vip};
-use crate::k8s::agent_pods::SELECTOR;
+use crate::{fleet::survey::Flag, k8s::agent_pods::SELECTOR};
 
 /// `api/summary`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -53,32 +53,16 @@ pub(in crate::dashboard) struct Strip {
     pub(in crate::dashboard) sync: usize,
 }
 
-/// A count of the strip that a row or node is part of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::dashboard) enum Flag {
-    Down,
-    Dropping,
-    Silent,
-    Standby,
-    Disagree,
-    Rejected,
-    Sync,
-}
-
-impl Flag {
-    const ALL: [Self; 7] =
-        [Self::Down, Self::Dropping, Self::Silent, Self::Standby, Self::Disagree, Self::Rejected, Self::Sync];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Down => "down",
-            Self::Dropping => "dropping",
-            Self::Silent => "silent",
-            Self::Standby => "standby",
-            Self::Disagree => "disagree",
-            Self::Rejected => "rejected",
-            Self::Sync => "sync",
-        }
+/// The word of a flag, which is the name of its count in the strip.
+fn word(flag: Flag) -> &'static str {
+    match flag {
+        Flag::Down => "down",
+        Flag::Dropping => "dropping",
+        Flag::Silent => "silent",
+        Flag::Standby => "standby",
+        Flag::Disagree => "disagree",
+        Flag::Rejected => "rejected",
+        Flag::Sync => "sync",
     }
 }
 
@@ -87,14 +71,14 @@ impl Flag {
 pub(in crate::dashboard) struct Flags(u8);
 
 impl Flags {
-    pub(in crate::dashboard) fn set(&mut self, flag: Flag, on: bool) {
-        if on {
-            self.0 |= 1 << flag as u8;
-        }
-    }
-
     pub(in crate::dashboard) fn has(self, flag: Flag) -> bool {
         self.0 & (1 << flag as u8) != 0
+    }
+}
+
+impl FromIterator<Flag> for Flags {
+    fn from_iter<I: IntoIterator<Item = Flag>>(flags: I) -> Self {
+        Self(flags.into_iter().fold(0, |all, flag| all | 1 << flag as u8))
     }
 }
 
@@ -102,7 +86,7 @@ impl Serialize for Flags {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut words = serializer.serialize_seq(None)?;
         for flag in Flag::ALL.into_iter().filter(|flag| self.has(*flag)) {
-            words.serialize_element(flag.as_str())?;
+            words.serialize_element(word(flag))?;
         }
         words.end()
     }

@@ -157,7 +157,7 @@ pub struct Folded {
 impl Folded {
     /// Puts together what nodes say; `None` where none says anything.
     #[must_use]
-    pub fn of<'a>(said: impl Iterator<Item = Said<'a>> + Clone) -> Option<Self> {
+    pub fn of<'a>(said: &(impl Iterator<Item = Said<'a>> + Clone)) -> Option<Self> {
         let reported = said.clone().any(|said| said.reporting);
         let counted = || said.clone().filter(|said| said.reporting || !reported);
         counted().next()?;
@@ -239,7 +239,7 @@ fn frontend(nodes: &[NodeState], name: &Name, lasting: &Lasting<'_>) -> Option<F
         reporting: reports.contains(&**node),
         dropping: (lasting.dropping)(node, &facts.vip.into()),
     });
-    let folded = Folded::of(said)?.disagreeing((lasting.disagree)(name));
+    let folded = Folded::of(&said)?.disagreeing((lasting.disagree)(name));
     let Folded { state, flags, since, backends, .. } = folded;
     Some(FrontendSurvey { state, flags, since, backends, nodes: facts })
 }

@@ -30,7 +30,7 @@ pub(super) fn disagree(said: &[Said<'_>]) -> bool {
 
 /// The row; `None` where no node knows the frontend. `disagree` is for longer than may be.
 pub(super) fn row(said: &[Said<'_>], disagree: bool) -> Option<Row> {
-    let folded = Folded::of(said.iter().map(|said| survey::Said {
+    let folded = Folded::of(&said.iter().map(|said| survey::Said {
         facts: &said.facts.said,
         reporting: said.reporting,
         dropping: said.facts.dropping > 0.0,

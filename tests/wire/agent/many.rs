@@ -93,7 +93,7 @@ async fn the_first_requests_are_at_vpp_before_the_last_plans_are_made() {
     let node = following().await;
     let mark = node.simulator.mark();
     node.set_state(&shared(), Down);
-    // One thread: each look is between two turns of the agent.
+    // One thread: each look comes after a turn of the agent, or after a few.
     let mut looks = vec![0];
     let mut when_the_first_was_there = None;
     while plans(&node) < usize::from(VIPS) {
@@ -104,7 +104,7 @@ async fn the_first_requests_are_at_vpp_before_the_last_plans_are_made() {
         }
     }
     let largest = looks.windows(2).map(|looks| looks[1] - looks[0]).max().unwrap();
-    assert!(largest <= usize::from(VIPS) / 4, "{largest} plans in one turn: {looks:?}");
+    assert!(largest <= usize::from(VIPS) / 2, "{largest} plans without a look: {looks:?}");
     let begun = when_the_first_was_there.expect("requests are sent meanwhile");
     assert!(begun <= usize::from(VIPS) / 2, "the first came after {begun} plans: {looks:?}");
     node.until("all follow", |node| is_everywhere(node, 0)).await;

@@ -250,6 +250,15 @@ async fn the_agents_own_service_account_is_refused_every_write() {
     }
 }
 
+/// Whether `account` may do that in the namespace `of`. What follows a slash in `resource` is a subresource, what follows
+/// a colon the name of one object.
+async fn may(cluster: &Cluster, account: &str, verb: &str, resource: &str, of: &str) -> bool {
+    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+    let (resource, subresource) = (resource.replace(':', "/"), format!("--subresource={subresource}"));
+    let args = ["auth", "can-i", verb, &resource, &subresource, "--as", account, "-n", of];
+    String::from_utf8(cluster.kubectl_with(&args, "").await.stdout).unwrap().trim() == "yes"
+}
+
 #[tokio::test]
 async fn the_controllers_own_service_account_may_write_status_and_nothing_else_of_what_people_write() {
     let cluster = cluster().await;
@@ -259,11 +268,8 @@ async fn the_controllers_own_service_account_may_write_status_and_nothing_else_o
     let only = ["--show-only", &only[0], "--show-only", &only[1]];
     let rbac = helm(cluster, &[&args[..], &only].concat()).await.unwrap();
     cluster.apply(&namespace, &rbac).await.unwrap();
-    let may = async |verb: &str, resource: &str, of: &str| {
-        let account = format!("system:serviceaccount:{namespace}:maglev-controller");
-        let output = cluster.kubectl_with(&["auth", "can-i", verb, resource, "--as", &account, "-n", of], "").await;
-        String::from_utf8(output.stdout).unwrap().trim() == "yes"
-    };
+    let account = format!("system:serviceaccount:{namespace}:maglev-controller");
+    let may = async |verb: &str, resource: &str, of: &str| may(cluster, &account, verb, resource, of).await;
     // The API server takes a moment to see roles and bindings, each of its own.
     for (resource, of) in [("healthchecks.maglev.vpp.io", "default"), ("pods", namespace.as_str())] {
         eventually(&format!("it may list {resource}"), async || may("list", resource, of).await.then_some(())).await;
@@ -284,8 +290,8 @@ async fn the_controllers_own_service_account_may_write_status_and_nothing_else_o
         ("list", "pods", namespace.as_str(), true),
         ("list", "pods", "default", false),
         ("delete", "pods", namespace.as_str(), false),
-        ("update", "leases.coordination.k8s.io/maglev-controller", namespace.as_str(), true),
-        ("update", "leases.coordination.k8s.io/other", namespace.as_str(), false),
+        ("update", "leases.coordination.k8s.io:maglev-controller", namespace.as_str(), true),
+        ("update", "leases.coordination.k8s.io:other", namespace.as_str(), false),
         ("get", "secrets", namespace.as_str(), false),
         ("get", "configmaps", namespace.as_str(), false),
         ("patch", "customresourcedefinitions.apiextensions.k8s.io", "default", false),
@@ -303,11 +309,8 @@ async fn the_dashboards_own_service_account_may_read_what_it_shows_and_nothing_e
     let only = ["--show-only", &only[0], "--show-only", &only[1]];
     let rbac = helm(cluster, &[&args[..], &only].concat()).await.unwrap();
     cluster.apply(&namespace, &rbac).await.unwrap();
-    let may = async |verb: &str, resource: &str, of: &str| {
-        let account = format!("system:serviceaccount:{namespace}:maglev-frontend");
-        let output = cluster.kubectl_with(&["auth", "can-i", verb, resource, "--as", &account, "-n", of], "").await;
-        String::from_utf8(output.stdout).unwrap().trim() == "yes"
-    };
+    let account = format!("system:serviceaccount:{namespace}:maglev-frontend");
+    let may = async |verb: &str, resource: &str, of: &str| may(cluster, &account, verb, resource, of).await;
     // The API server takes a moment to see roles and bindings, each of its own.
     for (resource, of) in [("healthchecks.maglev.vpp.io", "default"), ("pods", namespace.as_str())] {
         eventually(&format!("it may list {resource}"), async || may("list", resource, of).await.then_some(())).await;

@@ -127,10 +127,16 @@ async fn answers(client: &AgentClient, place: &str) -> Watch {
     let watch = client.watch(WatchRequest { since: Some(snapshot.as_of), ..WatchRequest::default() }).await.unwrap();
     let name = Name::namespaced(place, "web");
     assert!(snapshot.view.frontends.contains_key(&name), "{:?}", snapshot.view);
-    let frontend = client.frontend(&name).await.unwrap();
-    assert_eq!(frontend.report.map(|report| report.result), Some(ProgramResult::Programmed));
+    let frontend = eventually("it is read back from VPP", async || {
+        let frontend = client.frontend(&name).await.unwrap();
+        let programmed = frontend.report.as_ref().is_some_and(|report| report.result == ProgramResult::Programmed);
+        programmed.then_some(frontend)
+    })
+    .await;
     assert_eq!(frontend.weights.iter().map(|of| of.effective).collect::<Vec<_>>(), [Some(10)]);
-    assert_eq!(client.lb_state().await.unwrap().actual.vips.len(), 1);
+    // Other tests' Frontends may be there as well: one API server serves them all.
+    let vip = snapshot.view.frontends[&name].vip.into();
+    assert!(client.lb_state().await.unwrap().actual.vips.contains_key(&vip));
     client.sync_now(None).await.unwrap();
     watch
 }

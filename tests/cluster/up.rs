@@ -138,7 +138,8 @@ async fn alone() -> Flock<File> {
     }
 }
 
-/// Command lines that contain `text`. A process that is dead but not yet reaped has none.
+/// Command lines of the processes that have `text` in their arguments or their environment. A process that is dead but
+/// not yet reaped has neither.
 fn processes_with(text: &str) -> Vec<String> {
     processes(text).map(|(_, line)| line).collect()
 }
@@ -148,10 +149,14 @@ fn processes(text: &str) -> impl Iterator<Item = (Pid, String)> {
     let own = Pid::this();
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Pid::from_raw));
-    let line = |id: Pid| Some((id, fs::read(format!("/proc/{id}/cmdline")).ok()?));
-    let lines = ids.filter(move |id| *id != own).filter_map(line);
-    let lines = lines.map(|(id, line)| (id, String::from_utf8_lossy(&line).replace('\0', " ")));
-    lines.filter(move |(_, line)| line.contains(text))
+    let read = |id: Pid, file: &str| {
+        let bytes = fs::read(format!("/proc/{id}/{file}")).ok()?;
+        Some(String::from_utf8_lossy(&bytes).replace('\0', " "))
+    };
+    let all =
+        ids.filter(move |id| *id != own).filter_map(move |id| Some((id, read(id, "cmdline")?, read(id, "environ")?)));
+    let of_text = all.filter(move |(_, line, environment)| line.contains(text) || environment.contains(text));
+    of_text.map(|(id, line, _)| (id, line))
 }
 
 fn weight(backend: usize, value: u8) -> String {

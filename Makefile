@@ -10,7 +10,7 @@ ARGS ?=
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint fmt crds golden kube build clean ci
+.PHONY: help demo test bench lint fmt crds golden kube web build clean ci
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,8 +19,10 @@ demo: kube ## a cluster on this machine with two load-balancer nodes (ARGS=--fla
 	$(CARGO) build --locked --release --bins
 	@exec target/release/maglev-sandbox up --dir $(DIR) $(ARGS)
 
-test: kube ## every test, against a real control plane (ARGS=filter)
+# MAGLEV_DASHBOARD_URL=URL: what holds of the page on any server is tested against that one.
+test: kube ## every test, against a real control plane, and the page's in a browser (ARGS=filter: of the former only)
 	$(CARGO) test --locked $(ARGS)
+	$(if $(ARGS),,hack/web/check)
 
 bench: ## the benchmarks (MAGLEV_BENCH_API_SOCKET=PATH: against another VPP)
 	$(CARGO) bench --benches -- $(ARGS)
@@ -37,11 +39,15 @@ fmt: ## format the sources
 crds: ## write crds/ and the chart's copies from src/crd
 	UPDATE_CRDS=1 $(CARGO) test --lib crd::
 
-golden: kube ## write what the golden tests expect; review the difference
-	UPDATE_GOLDEN=1 $(CARGO) test --test cluster chart::
+golden: kube ## write what the golden tests expect (the chart, docs/); review the difference
+	UPDATE_GOLDEN=1 $(CARGO) test --lib cli::grammar::markdown
+	UPDATE_GOLDEN=1 $(CARGO) test --test cluster --test readme -- chart:: maglevc:: flags::
 
 kube: ## the control plane's binaries, built once into a cache (MAGLEV_KUBE_ASSETS=DIR: take these)
 	@hack/kube/build >/dev/null
+
+web: ## build the dashboard's page into web/dist, which is tracked
+	cd web && npm ci --silent && npm run --silent build -- --logLevel warn
 
 build: ## all binaries, for release
 	$(CARGO) build --locked --release --bins

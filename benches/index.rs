@@ -82,8 +82,8 @@ struct World {
 impl World {
     fn new(size: usize) -> Self {
         let node_name = "node".to_owned();
-        let (mut index, _) =
-            Index::new(IndexOptions { allow_loopback: false, node_name: node_name.clone(), ..IndexOptions::default() });
+        let options = IndexOptions { node_name: Some(node_name.clone()), ..IndexOptions::default() };
+        let (mut index, _) = Index::new(options);
         let check = json!({"type": "TCP", "port": 80});
         let mut batch = index.batch();
         batch.reset(Kind::HealthCheck, vec![Object::HealthCheck(decode::<HealthCheckSpec>("tcp", 1, check))]);

@@ -43,10 +43,10 @@ mod latency;
 mod ours;
 #[path = "sync/papi.rs"]
 mod papi;
-#[path = "../tests/wire/papi_python.rs"]
-mod papi_python;
 #[path = "sync/probe_tap.rs"]
 mod probe_tap;
+#[path = "../tests/wire/python.rs"]
+mod python;
 #[path = "sync/raw.rs"]
 mod raw;
 #[path = "sync/simulated.rs"]

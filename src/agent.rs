@@ -18,10 +18,12 @@ mod handle;
 mod job;
 mod link;
 mod lock;
+mod metrics;
 mod ours;
 mod recreates;
 mod removals;
 mod reports;
+mod slice;
 mod stats;
 mod status;
 mod vpp_dataplane;
@@ -29,21 +31,23 @@ mod warmup;
 mod withdraw;
 mod world;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{future::ready, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, watch},
+    task::yield_now,
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{brain::Brain, link::Link, ours::Ours, world::Concerned};
+use self::{brain::Brain, link::Link, ours::Ours, slice::Slice, world::Concerned};
 pub use self::{
     dataplane::{Answer, Connect, Dataplane, DataplaneError, DataplaneInfo, Ended},
     handle::{AgentHandle, HoldId, SyncRefused},
     lock::{AgentLock, LockError},
+    metrics::Metrics,
     ours::OursError,
     stats::{Publication, VppMetrics},
     status::{AgentStatus, Beat, Gate},
@@ -68,6 +72,8 @@ pub struct AgentOptions {
     pub deadline: Duration,
     /// Tells the time of day at which held removals go.
     pub clock: fn() -> Timestamp,
+    /// Counts what happens.
+    pub metrics: Metrics,
 }
 
 impl AgentOptions {
@@ -75,7 +81,13 @@ impl AgentOptions {
     #[must_use]
     pub fn new(node_name: impl Into<String>, api_socket: impl Into<PathBuf>) -> Self {
         let (node_name, api_socket) = (node_name.into(), api_socket.into());
-        Self { node_name, api_socket, deadline: Duration::from_secs(10), clock: Timestamp::now }
+        Self {
+            node_name,
+            api_socket,
+            deadline: Duration::from_secs(10),
+            clock: Timestamp::now,
+            metrics: Metrics::default(),
+        }
     }
 }
 
@@ -95,6 +107,7 @@ pub struct Agent {
     brain: Brain,
     link: Link,
     status: watch::Sender<AgentStatus>,
+    ready: watch::Sender<Result<(), String>>,
     beat: Arc<Beat>,
     /// When the configuration that has changed is taken.
     config_due: Option<Instant>,
@@ -109,7 +122,8 @@ enum Wake {
     Health,
     Link(link::Event),
     Request(handle::Request),
-    Timer,
+    /// The next slice, or a timer: each turn looks at them.
+    Turn,
 }
 
 impl Agent {
@@ -128,11 +142,12 @@ impl Agent {
         let (handle, requests_rx) = handle::channel();
         Self {
             link: Link::new(connect, events.clone(), &options),
-            brain: Brain::new(events, ours, options.clock),
+            brain: Brain::new(events, ours, &options),
             options,
             config_rx,
             health_rx,
             status: watch::Sender::default(),
+            ready: watch::Sender::new(AgentStatus::default().ready()),
             beat: Arc::default(),
             config_due: Some(Instant::now()),
             gate: Gate::Closed,
@@ -145,6 +160,12 @@ impl Agent {
     #[must_use]
     pub fn status(&self) -> watch::Receiver<AgentStatus> {
         self.status.subscribe()
+    }
+
+    /// Whether the node does its job, or what it waits for: [`AgentStatus::ready`], told when it changes.
+    #[must_use]
+    pub fn readiness(&self) -> watch::Receiver<Result<(), String>> {
+        self.ready.subscribe()
     }
 
     /// The sign of life of the agent's loop, for `/healthz`.
@@ -175,33 +196,50 @@ impl Agent {
             loop {
                 let now = Instant::now();
                 self.beat.now();
+                self.tick(now);
                 if std::mem::replace(&mut self.gate, self.brain.gate(now)) != self.gate {
                     self.link.gate_opened();
                 }
                 let due = self.brain.removals_due(now);
                 self.link.touch(due);
-                self.link.pump(&mut self.brain, now);
+                let worked = self.work(now);
                 self.brain.tell_held(now);
                 self.tell_status();
-                match self.wait(&shutdown).await {
+                if worked {
+                    // What was planned is sent by the session's task, which may wait for this one's thread.
+                    yield_now().await;
+                }
+                match self.wait(&shutdown, worked).await {
                     Wake::Stop => return Ok(()),
                     Wake::Config => self.config_due = self.config_due.or(Some(Instant::now() + COALESCE)),
                     Wake::Health => self.take_health(),
                     Wake::Link(event) => self.link.handle(event, &mut self.brain).await?,
                     Wake::Request(request) => self.answer(request),
-                    Wake::Timer => self.tick(),
+                    Wake::Turn => {}
                 }
             }
         }
         .boxed()
     }
 
-    async fn wait(&mut self, shutdown: &CancellationToken) -> Wake {
+    /// Does a slice of what is to be done: plans first, and states only of addresses that cannot be
+    /// planned now. Returns whether there was anything, so that there may be more.
+    fn work(&mut self, now: Instant) -> bool {
+        let mut slice = Slice::new();
+        self.link.pump(&mut self.brain, now, &mut slice);
+        self.brain.tell_states(&mut slice, self.link.actual());
+        if !slice.is_begun() {
+            self.brain.removals.rest();
+        }
+        slice.is_begun()
+    }
+
+    async fn wait(&mut self, shutdown: &CancellationToken, worked: bool) -> Wake {
         let now = Instant::now();
         // At least every few seconds, so that the beat is seen.
         let mut timer = now + Duration::from_secs(5);
         let warm = self.brain.warmup.next(now, &self.brain.sync_conf());
-        for at in [self.config_due, warm, self.brain.removals.next()].into_iter().flatten() {
+        for at in [self.config_due, warm, self.brain.removals.next(), self.link.next_timer()].into_iter().flatten() {
             timer = timer.min(at);
         }
         tokio::select! {
@@ -212,7 +250,9 @@ impl Agent {
             event = self.link.wait() => Wake::Link(event),
             Ok(()) = self.config_rx.changed() => Wake::Config,
             Some(request) = self.requests_rx.recv() => Wake::Request(request),
-            () = sleep_until(timer) => Wake::Timer,
+            // One event and one slice in turns: neither keeps the other waiting.
+            () = ready(()), if worked => Wake::Turn,
+            () = sleep_until(timer) => Wake::Turn,
         }
     }
 
@@ -237,8 +277,7 @@ impl Agent {
         Ok(())
     }
 
-    fn tick(&mut self) {
-        let now = Instant::now();
+    fn tick(&mut self, now: Instant) {
         if self.config_due.is_some_and(|at| now >= at) {
             self.config_due = None;
             self.take_config(now);
@@ -262,11 +301,7 @@ impl Agent {
     }
 
     fn spread(&mut self, concerned: Concerned) {
-        for address in &concerned.addresses {
-            let actual = self.link.actual();
-            let views = self.brain.world.views(*address, actual);
-            self.brain.observe_states(&views, actual);
-        }
+        self.brain.states_changed(&concerned);
         if concerned.everything {
             self.link.request_pass();
         }
@@ -281,7 +316,10 @@ impl Agent {
             gate: self.gate,
             synced: self.link.is_synced(),
         };
-        self.status.send_if_modified(|old| std::mem::replace(old, status) != status);
+        if self.status.send_if_modified(|old| std::mem::replace(old, status) != status) {
+            let ready = status.ready();
+            self.ready.send_if_modified(|old| std::mem::replace(old, ready.clone()) != ready);
+        }
     }
 }
 

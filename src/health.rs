@@ -13,6 +13,7 @@
 //!
 //! What a state means for weights is decided elsewhere (`model::weights`).
 
+mod book;
 mod checker;
 mod complaint;
 mod connect;
@@ -43,6 +44,7 @@ use crate::model::{config::Config, event::Events, health::HealthSnapshot};
 
 use self::checker::Checker;
 pub use self::{
+    book::ProbeBook,
     metrics::Metrics,
     namespace::NetworkNamespace,
     network::Network,
@@ -65,6 +67,8 @@ pub struct HealthOptions {
     pub max_in_flight: usize,
     /// Counts what happens.
     pub metrics: Metrics,
+    /// Where the last probe of each backend is noted.
+    pub book: ProbeBook,
 }
 
 impl HealthOptions {
@@ -72,8 +76,8 @@ impl HealthOptions {
     /// process's soft limit of descriptors to the hard one, as far as that is of use.
     #[must_use]
     pub fn new(version: impl Into<String>, seed: u64) -> Self {
-        let max_in_flight = descriptors::allowance();
-        Self { version: version.into(), seed, clock: Timestamp::now, max_in_flight, metrics: Metrics::default() }
+        let (max_in_flight, metrics, book) = (descriptors::allowance(), Metrics::default(), ProbeBook::default());
+        Self { version: version.into(), seed, clock: Timestamp::now, max_in_flight, metrics, book }
     }
 }
 

@@ -43,6 +43,7 @@ pub use self::{
     certificates::{HOLDER_KEYS, Held, Holder, HolderKind},
     changes::{Changes, ObjectProblem},
     manifest::{Manifest, ManifestError},
+    node::Chosen,
     object::{Meta, NodeObject, Object, Stored, Unreadable},
 };
 use crate::model::{
@@ -56,8 +57,9 @@ use crate::model::{
 pub struct IndexOptions {
     /// Whether Frontends and Backends may have loopback addresses (`--allow-loopback`).
     pub allow_loopback: bool,
-    /// The name of the Node whose labels and addresses count.
-    pub node_name: String,
+    /// The name of the Node whose labels and addresses count; `None` for a view of all nodes, whose
+    /// [`Config::node`] has the defaults. See [`Index::chosen_for`].
+    pub node_name: Option<String>,
     /// What this node lacks for probing by ICMP, as a sentence; `None` where it can.
     pub icmp_missing: Option<String>,
 }
@@ -155,6 +157,17 @@ impl Index {
         }
     }
 
+    /// The Frontends that name this Backend, whether or not it exists.
+    pub fn frontends_of(&self, backend: &Name) -> impl Iterator<Item = &Name> {
+        self.backends.users.users(backend)
+    }
+
+    /// Which LoadBalancerConfig a node has to use, and which others select it in vain.
+    #[must_use]
+    pub fn chosen_for(&self, node: &NodeObject) -> Chosen<'_> {
+        self.node.chosen_for(node)
+    }
+
     /// The kinds that are still waited for. The Node is, until the own one has been seen: without its
     /// labels it is not known which LoadBalancerConfig holds.
     pub fn awaited(&self) -> impl Iterator<Item = Kind> {
@@ -175,7 +188,8 @@ impl Index {
     }
 
     fn is_listed(&self, kind: Kind) -> bool {
-        self.listed.contains(&kind) && (kind != Kind::Node || self.node.has_node())
+        let own_node = self.options.node_name.is_none() || self.node.has_node();
+        self.listed.contains(&kind) && (kind != Kind::Node || own_node)
     }
 
     fn take_in(&mut self, object: Object, first_list: bool) {
@@ -198,7 +212,7 @@ impl Index {
                 let read = read::load_balancer_config(&meta.name, spec.as_ref());
                 self.node.apply(meta, read, first_list);
             }
-            Object::Node(node) if node.name == self.options.node_name => self.node.apply_node(node),
+            Object::Node(node) if Some(&node.name) == self.options.node_name.as_ref() => self.node.apply_node(node),
             Object::Node(_) => {}
         }
     }

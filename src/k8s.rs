@@ -5,12 +5,23 @@
 //!                              │ ledger: what is listed, waiting, gone  ▲
 //!                              └─ crd_guard: is the kind really served?  │
 //!            ──get, by name──▶ certificates of HealthChecks ─────────────┘
+//!            ──list+watch──▶ agent_pods: where the agents are
+//!            ──list+watch──▶ cluster_watch: all that the controller folds status from
+//!            ◀─────write──── status_writer, notices (Events), each with a Leadership of the lease loop
 //! ```
 //!
 //! What is not known is unknown, never empty: a list that fails, a 403, a missing CRD or an object
 //! that does not decode takes nothing away from what was last seen. Called by the binaries.
 
+pub mod agent_pods;
 pub mod client;
+pub mod cluster_watch;
+pub mod crd_check;
+pub mod lease;
+pub mod notices;
+pub mod objects;
+pub mod operator_action;
+pub mod status_writer;
 pub mod watches;
 
 mod causes;
@@ -20,10 +31,22 @@ mod guard;
 mod kind_watch;
 mod kinds;
 mod ledger;
+mod listing;
+mod retry;
+mod whoami;
 
+pub use agent_pods::{AgentPod, AgentPods, PodWatch, SELECTOR};
 pub use certificates::read_certificates;
 pub use client::ClientOptions;
+pub use cluster_watch::{ClusterNews, ClusterWatch, KindNews, NodeSeen, Seen, StoredStatus};
+pub use crd_check::CrdCheck;
+pub use lease::{Leadership, LeaseLoop, LeaseOptions};
+pub use listing::Listed;
+pub use notices::{Notice, Notices};
+pub use operator_action::{ActionError, LastWriter, OperatorAction, Outcome};
+pub use status_writer::{StatusWriter, WriteError};
 pub use watches::{Delays, WatchOptions, Watches};
+pub use whoami::whoami;
 
 /// What can go wrong at start-up. Later nothing here is an error for the caller: whatever the API
 /// server answers is told in the log and tried again.

@@ -4,11 +4,16 @@
 //! room may use which. The binaries in `src/bin/` only parse flags and wire the rooms together.
 
 pub mod agent;
+pub mod cli;
+pub mod controller;
 pub mod crd;
+pub mod dashboard;
+pub mod fleet;
 pub mod health;
 pub mod index;
 pub mod k8s;
 pub mod model;
+pub mod rpc;
 pub mod sandbox;
 pub mod telemetry;
 pub mod vpp;

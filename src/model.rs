@@ -4,6 +4,9 @@
 //! what a function needs to know is handed to it, so every rule can be tested with plain values.
 
 pub mod actual;
+#[cfg(test)]
+pub(crate) mod any;
+pub mod by_hand;
 pub mod change;
 pub mod config;
 pub mod counters;

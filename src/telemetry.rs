@@ -9,15 +9,19 @@
 //! Called by the binaries, which make each part and run it. Rooms only know `model::event::Events`,
 //! `tracing` and their own metrics.
 
+pub mod build;
 pub mod bus;
 pub mod log;
+pub mod parts;
 pub mod server;
 
 mod line;
+mod view_metrics;
 mod writer;
 
-pub use bus::{AsOf, Bus, BusOptions, Received, Resync, Snapshot, Stamped, Subscriber, Subscription};
+pub use bus::{AsOf, Batch, Bus, BusLimits, BusOptions, Received, Resync, Snapshot, Stamped, Subscriber, Subscription};
 pub use log::{LogFormat, LogGuard, LogOptions};
+pub use parts::Parts;
 pub use server::{HttpServer, Probe};
 
 /// What can go wrong at start-up. Nothing here fails later: a consumer that cannot keep up loses

@@ -16,7 +16,9 @@ pub mod error;
 pub mod frame;
 pub mod lb;
 pub mod messages;
+mod metrics;
 pub mod session;
 pub mod stats;
 
 pub use error::{CloseReason, Error};
+pub use metrics::Metrics;

@@ -14,7 +14,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("controller", &["crd", "fleet", "index", "k8s", "model"]),
     ("crd", &["model"]),
     ("dashboard", &["crd", "fleet", "k8s", "model"]),
-    ("fleet", &["k8s", "model", "rpc"]),
+    ("fleet", &["k8s", "model", "rpc", "telemetry"]),
     ("health", &["model"]),
     ("index", &["crd", "model"]),
     ("k8s", &["crd", "index", "model"]),

@@ -89,12 +89,12 @@ async fn ours(Path(plural): Path<String>, asked: Query<Asked>, objects: State<Ob
         "backends" => (0..objects.backends).map(backend).collect(),
         _ => vec![],
     };
-    list(&asked, "maglev.vpp.io/v1alpha1", items)
+    list(&asked, "maglev.vpp.io/v1alpha1", &items)
 }
 
 async fn nodes(asked: Query<Asked>) -> Response {
     let status = json!({"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]});
-    list(&asked, "v1", vec![json!({"metadata": metadata(NODE, None), "status": status})])
+    list(&asked, "v1", &[json!({"metadata": metadata(NODE, None), "status": status})])
 }
 
 async fn config_map(Path((_, name)): Path<(String, String)>, State(objects): State<Objects>) -> Response {
@@ -104,7 +104,7 @@ async fn config_map(Path((_, name)): Path<(String, String)>, State(objects): Sta
 }
 
 /// A list, or a watch in which nothing ever happens.
-fn list(asked: &Asked, api_version: &str, items: Vec<Value>) -> Response {
+fn list(asked: &Asked, api_version: &str, items: &[Value]) -> Response {
     if asked.watch.is_some() {
         let silence = futures::stream::pending::<Result<Bytes, Infallible>>();
         return (StatusCode::OK, Body::from_stream(silence)).into_response();

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     figures::Spread,
     ours,
-    papi_python::{interpreter, run},
+    python::{PAPI, interpreter, run},
     vpp::Vpp,
     workload::Workload,
 };
@@ -33,7 +33,7 @@ pub(crate) fn head() {
 
 /// Measures on `vpp` and prints a line for each size.
 pub(crate) async fn measure(label: &str, vpp: &mut Vpp, interrupted: &CancellationToken) -> anyhow::Result<()> {
-    let python = interpreter().await?;
+    let python = interpreter(&PAPI).await?;
     println!("{label}");
     for (vips, rounds) in SIZES {
         let workload = Workload::new(vips)?;

@@ -1,4 +1,4 @@
-//! A socket between an agent and VPP that notes when a request's bytes are there. Threads of its
+//! A socket between an agent and VPP that notes when the bytes of requests are there. Threads of its
 //! own, so that it takes no turns with the agent's tasks.
 
 use std::{
@@ -21,8 +21,16 @@ use tokio::{sync::oneshot, task::spawn_blocking};
 
 use crate::raw;
 
-/// The application server whose request is waited for, and who is told when it came.
-type Expected = Arc<Mutex<Option<(IpAddr, oneshot::Sender<Instant>)>>>;
+/// What is waited for.
+type Expected = Arc<Mutex<Option<Requests>>>;
+
+/// Requests that set the weight of one application server, each for another VIP.
+struct Requests {
+    server: IpAddr,
+    count: usize,
+    came: Vec<Instant>,
+    tell: oneshot::Sender<Vec<Instant>>,
+}
 
 /// For one agent, which connects once. Its threads end when the agent or VPP hangs up.
 pub(crate) struct ProbeTap {
@@ -55,10 +63,12 @@ impl ProbeTap {
         &self.socket
     }
 
-    /// When the next request that sets the weight of `server` is there.
-    pub(crate) fn expect(&self, server: IpAddr) -> oneshot::Receiver<Instant> {
+    /// When each of the next `count` requests that set the weight of `server` is there, in their order;
+    /// told with the last.
+    pub(crate) fn expect(&self, server: IpAddr, count: usize) -> oneshot::Receiver<Vec<Instant>> {
         let (tell, told) = oneshot::channel();
-        *self.expected.lock().unwrap_or_else(PoisonError::into_inner) = Some((server, tell));
+        let requests = Requests { server, count, came: Vec::with_capacity(count), tell };
+        *self.expected.lock().unwrap_or_else(PoisonError::into_inner) = Some(requests);
         told
     }
 }
@@ -97,9 +107,12 @@ fn look(input: &mut BytesMut, bytes: &[u8], at: Instant, id: u16, expected: &Exp
         }
         let (_, request) = messages::decode::<LbAsSetWeight>(&body)?;
         let mut expected = expected.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, tell)) = expected.take_if(|(server, _)| *server == request.as_address) {
+        if let Some(requests) = expected.as_mut().filter(|requests| requests.server == request.as_address) {
+            requests.came.push(at);
+        }
+        if let Some(Requests { came, tell, .. }) = expected.take_if(|requests| requests.came.len() == requests.count) {
             // Nobody waits any more when the benchmark gave up.
-            let _ = tell.send(at);
+            let _ = tell.send(came);
         }
     }
     Ok(())

@@ -84,14 +84,17 @@ impl Workload {
         let history = Arc::default();
         let up = BackendHealth { address, state: BackendState::Up, ever_known: true, in_doubt: false, history };
         self.health.backends.insert(name.clone(), up);
-        let backend = Backend {
-            name: name.clone(),
-            revision: Revision::default(),
-            address,
-            admin_state: AdminState::Enabled,
-            check: Check::Probe(Arc::clone(check)),
-        };
-        Member { backend: name, weight: Weight::DEFAULT, target: Target::Backend(Arc::new(backend)) }
+        // One value for all who use it, as the index makes it.
+        let backend = self.config.backends.entry(name.clone()).or_insert_with(|| {
+            Arc::new(Backend {
+                name: name.clone(),
+                revision: Revision::default(),
+                address,
+                admin_state: AdminState::Enabled,
+                check: Check::Probe(Arc::clone(check)),
+            })
+        });
+        Member { backend: name, weight: Weight::DEFAULT, target: Target::Backend(Arc::clone(backend)) }
     }
 
     fn add(&mut self, vip: u16, members: Vec<Member>) -> anyhow::Result<()> {

@@ -11,23 +11,27 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
+    AgentOptions,
     flushes::Flushes,
+    metrics::Metrics,
     ours::{Ours, OursError},
     recreates::Recreates,
     removals::{Held, Removals, Totals},
     reports::Reports,
+    slice::Slice,
     warmup::{Gate, Warmup},
-    world::{Concerned, VipView, World},
+    world::{Concerned, VipView, World, vpp_weights},
 };
 use crate::model::{
     Name,
     actual::{Actual, LbDump, VppVip},
     change::{Change, Hold},
-    config::{ForeignVips, Standing, SyncConf},
+    config::{ForeignVips, Frontend, Standing, SyncConf},
     desired::{Desired, Want},
-    event::{AsRef, Event, Events, ProgramResult, VipRef},
+    event::{AsRef, Event, Events, ProgramResult, Scope, VipRef},
     plan::{AddressPlan, RemovalPolicy, Step},
     vip::VipKey,
+    weights::WantAs,
 };
 
 /// What a plan has to leave as it is for now.
@@ -51,13 +55,16 @@ pub(super) struct Brain {
     /// What VPP had when it was last read, for others to see; `None` without a session.
     pub(super) dump: watch::Sender<Option<Arc<LbDump>>>,
     pub(super) clock: fn() -> Timestamp,
+    pub(super) metrics: Metrics,
     ours: Ours,
     /// Backends' names for events about application servers that no Frontend names any more.
-    labels: HashMap<(VipKey, IpAddr), Name>,
+    labels: HashMap<VipKey, BTreeMap<IpAddr, Name>>,
+    /// Addresses whose Frontends' states may have changed since they were last told.
+    untold: BTreeSet<IpAddr>,
 }
 
 impl Brain {
-    pub(super) fn new(events: Events, ours: Ours, clock: fn() -> Timestamp) -> Self {
+    pub(super) fn new(events: Events, ours: Ours, options: &AgentOptions) -> Self {
         Self {
             reports: Reports::new(events.clone()),
             events,
@@ -67,9 +74,11 @@ impl Brain {
             removals: Removals::new(fastrand::Rng::new()),
             recreates: Recreates::default(),
             dump: watch::Sender::default(),
-            clock,
+            clock: options.clock,
+            metrics: options.metrics.clone(),
             ours,
             labels: HashMap::new(),
+            untold: BTreeSet::new(),
         }
     }
 
@@ -99,21 +108,40 @@ impl Brain {
         }
     }
 
-    /// Takes note of conditions and states.
-    pub(super) fn observe(&mut self, views: &[VipView], actual: &Actual) {
-        for VipView { frontend, want, effective } in views {
-            let vpp = |address: IpAddr| actual.weight(&frontend.vip.into(), address);
-            if want.is_some() {
-                self.flushes.observe(frontend.vip, &effective.ases, frontend.on_backend_down, vpp);
-            }
+    /// The states of the Frontends concerned may have changed. Each is told when its address is planned,
+    /// or else by [`Self::tell_states`].
+    pub(super) fn states_changed(&mut self, concerned: &Concerned) {
+        self.untold.extend(&concerned.addresses);
+        if concerned.everything {
+            self.untold.extend(self.world.addresses());
         }
-        self.observe_states(views, Some(actual));
     }
 
-    /// Takes note of the Frontends' states.
-    pub(super) fn observe_states(&mut self, views: &[VipView], actual: Option<&Actual>) {
-        for VipView { frontend, effective, .. } in views {
-            let vpp = |address: IpAddr| actual.and_then(|actual| actual.weight(&frontend.vip.into(), address));
+    /// Tells the states of some Frontends that are left, as many as `slice` allows; `actual` is what VPP
+    /// has.
+    pub(super) fn tell_states(&mut self, slice: &mut Slice, actual: Option<&Actual>) {
+        while slice.has_room()
+            && let Some(address) = self.untold.pop_first()
+        {
+            let views = self.world.views(address, actual);
+            self.tell_states_of(&views, actual);
+            slice.take(views.len());
+        }
+    }
+
+    /// Takes note of the conditions on `address` and tells its Frontends' states.
+    pub(super) fn observe(&mut self, address: IpAddr, views: &[VipView], actual: &Actual) {
+        for VipView { frontend, effective } in views.iter().filter(|view| view.is_served()) {
+            let vpp = actual.weights(frontend.vip.into());
+            self.flushes.observe(frontend.vip, &effective.ases, frontend.on_backend_down, vpp);
+        }
+        self.untold.remove(&address);
+        self.tell_states_of(views, Some(actual));
+    }
+
+    fn tell_states_of(&mut self, views: &[VipView], actual: Option<&Actual>) {
+        for VipView { frontend, effective } in views {
+            let vpp = vpp_weights(actual, frontend.vip);
             self.reports.set_state(frontend, effective, self.world.health(), vpp);
         }
     }
@@ -187,6 +215,13 @@ impl Brain {
         }
     }
 
+    /// The VIPs of such Frontends will be made to be as wanted.
+    pub(super) fn claim_where(&mut self, wanted: impl Fn(&World, &Frontend) -> bool) {
+        for frontend in self.world.frontends().filter(|frontend| wanted(&self.world, frontend)) {
+            self.ours.claim(frontend.vip, &frontend.name);
+        }
+    }
+
     /// Forgets ours that are neither in VPP nor claimed.
     pub(super) fn prune_ours(&mut self, in_vpp: impl Fn(&VipKey) -> bool) {
         let claimed = |key: &VipKey| self.world.claimants(key).next().is_some();
@@ -218,8 +253,14 @@ impl Brain {
                 Want::Exactly(want) => &want.ases,
                 Want::Hold { weights, .. } => weights,
             };
-            for (address, of) in ases {
-                self.labels.insert((*vip, *address), of.backend.clone());
+            if ases.is_empty() {
+                continue;
+            }
+            let labels = self.labels.entry(*vip).or_default();
+            let known =
+                |((address, of), label): ((&IpAddr, &WantAs), (&IpAddr, &Name))| (address, &of.backend) == label;
+            if labels.len() != ases.len() || !ases.iter().zip(&*labels).all(known) {
+                labels.extend(ases.iter().map(|(address, of)| (*address, of.backend.clone())));
             }
         }
     }
@@ -231,12 +272,13 @@ impl Brain {
     }
 
     fn as_ref(&self, vip: VppVip, address: IpAddr, backend: Option<&Name>) -> AsRef {
-        let label = vip.key().and_then(|key| self.labels.get(&(key, address)));
+        let label = vip.key().and_then(|key| self.labels.get(&key)?.get(&address));
         AsRef { vip: self.vip_ref(vip), backend: backend.or(label).cloned(), address }
     }
 
     /// Tells of a step that VPP carried out.
-    pub(super) fn tell(&self, step: &Step) {
+    pub(super) fn tell(&self, scope: Scope, step: &Step) {
+        self.metrics.synced(scope, step.into());
         let event = match step {
             Step::AddVip { vip, encap, .. } => {
                 Event::VipAdded { vip: self.vip_ref((*vip).into()), encap: encap.as_str() }
@@ -272,11 +314,16 @@ impl Brain {
             }
             // Its removal just before may have been the first half of a recreate.
             Step::AddAs { vip, address, backend, .. } => {
-                self.labels.insert((*vip, *address), backend.clone());
+                self.labels.entry(*vip).or_default().insert(*address, backend.clone());
             }
             Step::RemoveAs { vip, address, .. } => {
-                if let Some(key) = vip.key() {
-                    self.labels.remove(&(key, *address));
+                if let Some(key) = vip.key()
+                    && let Some(labels) = self.labels.get_mut(&key)
+                {
+                    labels.remove(address);
+                    if labels.is_empty() {
+                        self.labels.remove(&key);
+                    }
                 }
             }
             _ => {}
@@ -299,6 +346,7 @@ impl Brain {
 
     /// Something about syncing went wrong.
     pub(super) fn sync_error(&self, vip: Option<VipRef>, step: &'static str, error: &str) {
+        self.metrics.error(step);
         let nodes_own = vip.is_none().then(|| Change::SyncFailed(format!("{step}: {error}").into()));
         let event = Event::SyncError { vip, step, err: error.to_owned() };
         match nodes_own {

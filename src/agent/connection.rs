@@ -8,6 +8,7 @@ mod outcomes;
 mod pass;
 mod planning;
 mod retries;
+mod turns;
 mod unread;
 
 use std::{
@@ -25,11 +26,12 @@ use futures::{
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use self::{pass::Pass, retries::Retries};
+use self::{pass::Pass, retries::Retries, turns::Turns};
 use super::{
     brain::Brain,
     dataplane::{Answer, Dataplane, DataplaneError, Ended},
     job::{JobDone, Order},
+    slice::Slice,
     warmup::Gate,
 };
 use crate::model::{
@@ -59,10 +61,7 @@ pub(super) struct Connection {
     /// The next read, and whether it is for everything.
     read_due: Option<Depth>,
     jobs: FuturesUnordered<BoxFuture<'static, JobDone>>,
-    /// Addresses with a plan under way, and its steps.
-    busy: BTreeMap<IpAddr, usize>,
-    /// Addresses that an event touched.
-    urgent: BTreeSet<IpAddr>,
+    turns: Turns,
     /// Addresses written since they were last read, each with its last step's number.
     unverified: BTreeMap<IpAddr, u64>,
     pass: Option<Pass>,
@@ -116,8 +115,6 @@ pub(super) enum Happened {
     Job(Box<JobDone>),
     /// VPP is alive.
     Pong,
-    /// A timer is due.
-    Timer,
 }
 
 impl Connection {
@@ -131,8 +128,7 @@ impl Connection {
             reading: None,
             read_due: Some(Depth::Pass),
             jobs: FuturesUnordered::new(),
-            busy: BTreeMap::new(),
-            urgent: BTreeSet::new(),
+            turns: Turns::default(),
             unverified: BTreeMap::new(),
             pass: None,
             warming: BTreeSet::new(),
@@ -164,8 +160,10 @@ impl Connection {
     }
 
     /// An event touched these addresses.
-    pub(super) fn touch(&mut self, addresses: BTreeSet<IpAddr>) {
-        self.urgent.extend(addresses);
+    pub(super) fn touch(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
+        for address in addresses {
+            self.turns.touch(address);
+        }
     }
 
     /// A Frontend changed: what was found out about its VIP under the old spec counts no more.
@@ -186,7 +184,6 @@ impl Connection {
 
     /// Waits for the next thing to happen. Safe to drop at any time.
     pub(super) async fn wait(&mut self) -> Happened {
-        let timer = self.next_timer();
         let reading = OptionFuture::from(self.reading.as_mut().map(|reading| &mut reading.answer));
         let ping = OptionFuture::from(self.ping.as_mut());
         tokio::select! {
@@ -194,11 +191,11 @@ impl Connection {
             Some(job) = self.jobs.next(), if !self.jobs.is_empty() => Happened::Job(Box::new(job)),
             Some(read) = reading => Happened::Read(read),
             Some(_) = ping => Happened::Pong,
-            () = tokio::time::sleep_until(timer) => Happened::Timer,
         }
     }
 
-    fn next_timer(&self) -> Instant {
+    /// When [`Self::pump`] has something to do, whatever happens.
+    pub(super) fn next_timer(&self) -> Instant {
         let mut next = self.next_ping.min(self.next_pass);
         for at in [self.verify_at, self.retries.next()].into_iter().flatten() {
             next = next.min(at);
@@ -207,7 +204,7 @@ impl Connection {
     }
 
     /// Looks at the timers.
-    pub(super) fn tick(&mut self, brain: &Brain, now: Instant) {
+    fn tick(&mut self, brain: &Brain, now: Instant) {
         if now >= self.next_ping {
             self.next_ping = now + PING_EVERY;
             if self.ping.is_none() {
@@ -222,7 +219,8 @@ impl Connection {
             self.verify_at = None;
             self.read_due = self.read_due.max(Some(Depth::Verify));
         }
-        self.urgent.extend(self.retries.due(now));
+        let due = self.retries.due(now);
+        self.touch(due);
     }
 
     /// The ping was answered.
@@ -230,30 +228,31 @@ impl Connection {
         self.ping = None;
     }
 
-    /// Starts whatever can be started now.
-    pub(super) fn pump(&mut self, brain: &mut Brain, now: Instant) {
+    /// Starts what can be started now, as much of it as `slice` allows.
+    pub(super) fn pump(&mut self, brain: &mut Brain, now: Instant, slice: &mut Slice) {
+        self.tick(brain, now);
         self.start_reading(brain);
         if self.picture.is_none() || !self.conf_settled || brain.gate(now) == Gate::Closed {
             return;
         }
-        self.urgent.extend(brain.recreates.next());
-        let ready: Vec<IpAddr> =
-            self.urgent.iter().filter(|address| !self.busy.contains_key(address)).copied().collect();
-        for address in ready {
-            self.urgent.remove(&address);
-            self.start(brain, now, address, Cause::Event);
+        self.touch(brain.recreates.next());
+        while slice.has_room()
+            && let Some(address) = self.turns.next()
+        {
+            self.start(brain, now, address, Cause::Event, slice);
         }
-        while self.busy.values().sum::<usize>() < WINDOW
+        while slice.has_room()
+            && self.turns.steps() < WINDOW
             && let Some(address) = self.pass.as_mut().and_then(Pass::next)
         {
-            if self.busy.contains_key(&address) {
-                self.urgent.insert(address);
+            if self.turns.is_busy(address) {
+                self.turns.touch(address);
             } else {
-                self.start(brain, now, address, Cause::Pass);
+                self.start(brain, now, address, Cause::Pass, slice);
             }
         }
         self.finish_pass(brain, now);
-        if self.synced && self.warming.is_empty() {
+        if self.synced && self.warming.is_empty() && !self.turns.is_awaited() {
             brain.warmup.finish();
         }
         brain.save_ours();
@@ -315,7 +314,10 @@ impl Connection {
         match reading.depth {
             Depth::Pass => self.begin_pass(brain, now),
             // What failed waits for its retry.
-            Depth::Verify => self.urgent.extend(read.into_iter().filter(|address| !self.retries.waits(*address))),
+            Depth::Verify => {
+                let rest = read.into_iter().filter(|address| !self.retries.waits(*address)).collect::<Vec<_>>();
+                self.touch(rest);
+            }
         }
     }
 
@@ -323,7 +325,7 @@ impl Connection {
     fn take_verified(&mut self, brain: &mut Brain, number: u64) -> BTreeSet<IpAddr> {
         let (verified, rest) = std::mem::take(&mut self.unverified)
             .into_iter()
-            .partition(|(address, last)| *last < number && !self.busy.contains_key(address));
+            .partition(|(address, last)| *last < number && !self.turns.is_busy(*address));
         self.unverified = rest;
         let verified = BTreeMap::into_keys(verified).collect();
         brain.recreates.read_back(&verified);

@@ -3,23 +3,25 @@
 //! A flush is an edge, which VPP's state does not show: it is owed when a backend comes into a
 //! condition that flushes, stays owed until VPP answered 0, and is void when VPP restarted.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    net::IpAddr,
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use crate::model::{
     config::OnBackendDown,
-    plan::{DueFlushes, Step},
+    plan::{DueFlushes, Step, keys_of},
     vip::VipKey,
     weights::{Condition, WantAs},
 };
 
 /// Conditions as last seen, and what is owed because of how they changed.
 #[derive(Debug, Default)]
-pub(super) struct Flushes {
-    seen: HashMap<VipKey, BTreeMap<IpAddr, Condition>>,
-    owed: DueFlushes,
+pub(super) struct Flushes(BTreeMap<VipKey, BTreeMap<IpAddr, Seen>>);
+
+/// An application server as last seen.
+#[derive(Debug)]
+struct Seen {
+    condition: Condition,
+    /// Flows pinned to it are still to be flushed.
+    owed: bool,
 }
 
 impl Flushes {
@@ -31,24 +33,27 @@ impl Flushes {
         on_backend_down: OnBackendDown,
         vpp: impl Fn(IpAddr) -> Option<u8>,
     ) {
-        let before = self.seen.remove(&vip).unwrap_or_default();
-        for (address, of) in ases {
-            let was = before.get(address).copied().unwrap_or(Condition::NeverKnown);
-            if !of.condition.flushes(on_backend_down) {
-                self.owed.remove(&(vip, *address));
-            } else if was != of.condition && owes(was, vpp(*address)) {
-                self.owed.insert((vip, *address));
+        let servers = self.0.entry(vip).or_default();
+        if !servers.keys().eq(ases.keys()) {
+            servers.retain(|address, _| ases.contains_key(address));
+            for address in ases.keys() {
+                servers.entry(*address).or_insert(Seen { condition: Condition::NeverKnown, owed: false });
             }
         }
-        for address in before.keys().filter(|address| !ases.contains_key(address)) {
-            self.owed.remove(&(vip, *address));
+        for ((address, of), seen) in ases.iter().zip(servers.values_mut()) {
+            let was = std::mem::replace(&mut seen.condition, of.condition);
+            if !of.condition.flushes(on_backend_down) {
+                seen.owed = false;
+            } else if was != of.condition && owes(was, vpp(*address)) {
+                seen.owed = true;
+            }
         }
-        self.seen.insert(vip, ases.iter().map(|(address, of)| (*address, of.condition)).collect());
     }
 
-    /// What is owed now.
-    pub(super) fn due(&self) -> &DueFlushes {
-        &self.owed
+    /// What is owed now by the VIPs of `address`.
+    pub(super) fn due(&self, address: IpAddr) -> DueFlushes {
+        let servers = self.0.range(keys_of(address)).flat_map(|(vip, servers)| servers.iter().map(|of| (*vip, of)));
+        servers.filter(|(_, (_, seen))| seen.owed).map(|(vip, (server, _))| (vip, *server)).collect()
     }
 
     /// VPP answered 0 to `step`.
@@ -60,21 +65,22 @@ impl Flushes {
             Step::RemoveAs { vip, address, .. } => vip.key().map(|key| (key, *address)),
             _ => None,
         };
-        if let Some(paid) = paid {
-            self.owed.remove(&paid);
+        let seen = paid.and_then(|(vip, address)| self.0.get_mut(&vip)?.get_mut(&address));
+        if let Some(seen) = seen {
+            seen.owed = false;
         }
     }
 
     /// VPP restarted: its flows are gone.
     pub(super) fn void(&mut self) {
-        self.owed.clear();
+        for seen in self.0.values_mut().flat_map(BTreeMap::values_mut) {
+            seen.owed = false;
+        }
     }
 
     /// The VIP is no Frontend's any more.
     pub(super) fn forget(&mut self, vip: VipKey) {
-        for (address, _) in self.seen.remove(&vip).unwrap_or_default() {
-            self.owed.remove(&(vip, address));
-        }
+        self.0.remove(&vip);
     }
 }
 
@@ -106,7 +112,7 @@ mod tests {
         for condition in conditions {
             observe(&mut flushes, *condition, weight, on_down);
         }
-        !flushes.due().is_empty()
+        !flushes.due(vip().address).is_empty()
     }
 
     fn observe(flushes: &mut Flushes, condition: Condition, weight: Option<u8>, on_down: OnBackendDown) {
@@ -149,12 +155,12 @@ mod tests {
         let backend = Name::namespaced("default", "b");
         let step = Step::SetWeight { vip: vip(), address: SERVER, backend, from: 10, to: Weight::ZERO, flush: true };
         flushes.paid_by(&step);
-        assert!(flushes.due().is_empty());
+        assert!(flushes.due(vip().address).is_empty());
         observe(&mut flushes, Condition::Down, Some(0), OnBackendDown::Flush);
-        assert!(flushes.due().is_empty(), "a repair does not flush again");
+        assert!(flushes.due(vip().address).is_empty(), "a repair does not flush again");
         observe(&mut flushes, Condition::Disabled, Some(0), OnBackendDown::Flush);
-        assert!(!flushes.due().is_empty());
+        assert!(!flushes.due(vip().address).is_empty());
         flushes.void();
-        assert!(flushes.due().is_empty());
+        assert!(flushes.due(vip().address).is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! One address's plan on its way through VPP.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::{
         Arc,
@@ -11,10 +11,12 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::dataplane::{Dataplane, DataplaneError};
+use super::dataplane::{Answer, Dataplane, DataplaneError};
 use crate::model::{
     actual::VppVip,
+    desired::Mismatch,
     plan::{AddressPlan, Step},
+    vip::VipKey,
 };
 
 /// Numbers requests in the order in which they are sent, so that it can be told whether a dump
@@ -36,8 +38,8 @@ pub(super) struct JobDone {
     pub(super) address: IpAddr,
     /// When the first step was sent.
     pub(super) started: Instant,
-    /// What was planned.
-    pub(super) plan: AddressPlan,
+    /// The VIPs that the plan recreates, and why.
+    pub(super) recreates: BTreeMap<VipKey, Mismatch>,
     /// The steps that were sent, in order.
     pub(super) outcomes: Vec<Outcome>,
 }
@@ -53,24 +55,61 @@ pub(super) struct Outcome {
     pub(super) answer: Result<(), DataplaneError>,
 }
 
-/// Carries out `plan`: each phase at once, the next when it is answered. What depends on a step that
-/// failed is not sent.
-pub(super) async fn run(dataplane: Arc<dyn Dataplane>, order: Order, address: IpAddr, plan: AddressPlan) -> JobDone {
+/// Sends the first phase of `plan` before it returns; the future is the rest: each phase at once, the
+/// next when it is answered. What depends on a step that failed is not sent.
+pub(super) fn start(
+    dataplane: Arc<dyn Dataplane>,
+    order: Order,
+    address: IpAddr,
+    plan: AddressPlan,
+) -> impl Future<Output = JobDone> + Send + use<> {
     let started = Instant::now();
-    let mut outcomes = Vec::with_capacity(plan.len());
-    let mut broken = BTreeSet::new();
-    for phase in [&plan.removes, &plan.adds, &plan.changes] {
-        let steps = phase.iter().filter(|step| !broken.contains(&step.vip()));
-        let sent: Vec<_> = steps.map(|step| (order.next(), step, dataplane.step(step))).collect();
+    let outcomes = Vec::with_capacity(plan.len());
+    let AddressPlan { removes, adds, changes, recreates, .. } = plan;
+    let mut job = Job { dataplane, order, broken: BTreeSet::new(), outcomes };
+    let mut phases = [removes, adds, changes].into_iter().filter(|phase| !phase.is_empty());
+    let first = phases.next().map(|phase| job.send(phase)).unwrap_or_default();
+    async move {
+        job.answered(first).await;
+        for phase in phases {
+            let sent = job.send(phase);
+            job.answered(sent).await;
+        }
+        JobDone { address, started, recreates, outcomes: job.outcomes }
+    }
+}
+
+struct Job {
+    dataplane: Arc<dyn Dataplane>,
+    order: Order,
+    /// VIPs whose later steps make no sense.
+    broken: BTreeSet<VppVip>,
+    outcomes: Vec<Outcome>,
+}
+
+/// A step that was sent, with its number.
+type Sent = (u64, Step, Answer<()>);
+
+impl Job {
+    fn send(&self, phase: Vec<Step>) -> Vec<Sent> {
+        let steps = phase.into_iter().filter(|step| !self.broken.contains(&step.vip()));
+        let send = |step: Step| {
+            let number = self.order.next();
+            let answer = self.dataplane.step(&step);
+            (number, step, answer)
+        };
+        steps.map(send).collect()
+    }
+
+    async fn answered(&mut self, sent: Vec<Sent>) {
         for (number, step, answer) in sent {
             let answer = answer.await;
             if answer.is_err() {
-                broken.extend(dependants(step));
+                self.broken.extend(dependants(&step));
             }
-            outcomes.push(Outcome { number, step: step.clone(), answer });
+            self.outcomes.push(Outcome { number, step, answer });
         }
     }
-    JobDone { address, started, plan, outcomes }
 }
 
 /// The VIP whose later steps make no sense when `step` failed.

@@ -13,6 +13,7 @@ use super::{
     connection::{Connection, Happened},
     dataplane::{Connect, Dataplane, DataplaneError, Ended},
     lock::{AgentLock, LockError},
+    slice::Slice,
 };
 use crate::model::{
     actual::Actual,
@@ -110,7 +111,7 @@ impl Link {
         }
     }
 
-    pub(super) fn touch(&mut self, addresses: BTreeSet<IpAddr>) {
+    pub(super) fn touch(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
         if let Some(session) = self.session_mut() {
             session.touch(addresses);
         }
@@ -134,10 +135,15 @@ impl Link {
         }
     }
 
-    pub(super) fn pump(&mut self, brain: &mut Brain, now: Instant) {
+    pub(super) fn pump(&mut self, brain: &mut Brain, now: Instant, slice: &mut Slice) {
         if let Some(session) = self.session_mut() {
-            session.pump(brain, now);
+            session.pump(brain, now, slice);
         }
+    }
+
+    /// When the session has something to do.
+    pub(super) fn next_timer(&self) -> Option<Instant> {
+        self.session().map(Connection::next_timer)
     }
 
     /// Waits for the next thing to happen. Safe to drop at any time.
@@ -173,7 +179,6 @@ impl Link {
             Happened::Read(answer) => session.read(brain, answer, now).await,
             Happened::Job(done) => session.job_done(brain, *done, now),
             Happened::Pong => session.pong(),
-            Happened::Timer => session.tick(brain, now),
             Happened::Closed(_) => {}
         }
         if session.has_read() {

@@ -68,7 +68,8 @@ pub(super) struct Removals {
     announced: BTreeSet<HoldId>,
     /// May go, and has not been seen gone yet.
     granted: BTreeSet<Removal>,
-    measured: Option<(Instant, Totals)>,
+    /// As counted for the first of the addresses that are planned now.
+    measured: Option<Totals>,
     random: fastrand::Rng,
 }
 
@@ -146,7 +147,7 @@ impl Removals {
         self.forget(|removal| removal.vip.address == address && !asked.contains(removal));
         let new: BTreeSet<Removal> = asked.iter().filter(|removal| !self.knows(removal)).copied().collect();
         if !new.is_empty() {
-            let totals = self.measure(now, totals);
+            let totals = *self.measured.get_or_insert_with(totals);
             let (servers, vips): (BTreeSet<_>, BTreeSet<_>) = new.iter().partition(|of| of.server.is_some());
             self.await_others(now, vips, totals);
             self.servers.add(now, &servers, totals.servers);
@@ -164,12 +165,10 @@ impl Removals {
             || self.holds.iter().any(|hold| hold.removals.contains(removal))
     }
 
-    /// Counting all that is ours takes a while: once for all addresses that are planned at one time.
-    fn measure(&mut self, now: Instant, totals: impl FnOnce() -> Totals) -> Totals {
-        match self.measured {
-            Some((at, totals)) if at == now => totals,
-            _ => self.measured.insert((now, totals())).1,
-        }
+    /// Nothing is left to be planned: the next one who asks has all that is ours counted anew. Counting
+    /// takes a while, so it is done once for all addresses that are planned in a row.
+    pub(super) fn rest(&mut self) {
+        self.measured = None;
     }
 
     fn await_others(&mut self, now: Instant, vips: BTreeSet<Removal>, totals: Totals) {

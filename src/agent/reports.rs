@@ -36,30 +36,32 @@ impl Reports {
 
     /// Says how far the node is with `frontend`; told if that is news.
     pub(super) fn set(&mut self, frontend: &Arc<Frontend>, result: ProgramResult, reason: &str) {
-        let before = self.of.insert(
-            frontend.name.clone(),
-            Report { frontend: Arc::clone(frontend), result, reason: reason.to_owned() },
-        );
-        let known = before.is_some_and(|before| {
-            before.result == result && before.reason == reason && before.frontend.revision == frontend.revision
-        });
-        if !known {
-            let (name, revision) = (frontend.name.clone(), &frontend.revision);
-            let told = Told {
-                uid: Arc::clone(&revision.uid),
-                generation: revision.generation,
-                fingerprint: Fingerprint::of(frontend),
-                result,
-                reason: reason.into(),
-            };
-            let event = Event::FrontendProgrammed {
-                name: name.clone(),
-                generation: revision.generation,
-                result,
-                reason: reason.to_owned(),
-            };
-            self.events.emit_change(event, Change::Report(name, told));
+        let before = self.of.get_mut(&frontend.name);
+        if let Some(same) = before.filter(|before| before.result == result && before.reason == reason) {
+            let known = same.frontend.revision == frontend.revision;
+            same.frontend = Arc::clone(frontend);
+            if known {
+                return;
+            }
+        } else {
+            let report = Report { frontend: Arc::clone(frontend), result, reason: reason.to_owned() };
+            self.of.insert(frontend.name.clone(), report);
         }
+        let (name, revision) = (frontend.name.clone(), &frontend.revision);
+        let told = Told {
+            uid: Arc::clone(&revision.uid),
+            generation: revision.generation,
+            fingerprint: Fingerprint::of(frontend),
+            result,
+            reason: reason.into(),
+        };
+        let event = Event::FrontendProgrammed {
+            name: name.clone(),
+            generation: revision.generation,
+            result,
+            reason: reason.to_owned(),
+        };
+        self.events.emit_change(event, Change::Report(name, told));
     }
 
     /// The node has begun to follow what `frontend` says now. No news where what it says was
@@ -86,8 +88,9 @@ impl Reports {
         } else {
             FrontendState::Unknown
         };
-        let from = self.states.insert(frontend.name.clone(), to).unwrap_or_default();
+        let from = self.states.get(&frontend.name).copied().unwrap_or_default();
         if from != to {
+            self.states.insert(frontend.name.clone(), to);
             let code = cause(to, effective, health);
             let name = frontend.name.clone();
             let event = Event::FrontendTransition { name: name.clone(), from, to, code };

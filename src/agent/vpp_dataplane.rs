@@ -8,6 +8,7 @@ use std::{
 
 use futures::future::{BoxFuture, FutureExt};
 
+use prometheus::Registry;
 use tokio::sync::watch;
 
 use super::{
@@ -21,6 +22,7 @@ use crate::{
         plan::Step,
     },
     vpp::{
+        self,
         error::Error,
         lb::{ConfMemory, Lb},
         session::SessionOptions,
@@ -42,6 +44,7 @@ pub struct VppConnect {
     stats_every: Duration,
     published: Arc<Published>,
     memory: ConfMemory,
+    messages: vpp::Metrics,
 }
 
 impl VppConnect {
@@ -55,6 +58,7 @@ impl VppConnect {
             stats_every: STATS_EVERY,
             published: Arc::default(),
             memory: ConfMemory::default(),
+            messages: vpp::Metrics::default(),
         }
     }
 
@@ -73,6 +77,14 @@ impl VppConnect {
         self
     }
 
+    /// Registers what the sessions count.
+    ///
+    /// # Errors
+    /// One of the names is taken.
+    pub fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
+        self.messages.register(registry)
+    }
+
     /// What is known of the VPP that is connected; `None` while none is.
     #[must_use]
     pub fn stats(&self) -> watch::Receiver<Publication> {
@@ -84,7 +96,8 @@ impl Connect for VppConnect {
     fn connect(&self, deadline: Duration) -> Answer<Arc<dyn Dataplane>> {
         let (path, stats_socket) = (self.api_socket.clone(), self.stats_socket.clone());
         let (published, every) = (Arc::clone(&self.published), self.stats_every);
-        let options = SessionOptions { deadline, ..SessionOptions::new(CLIENT_NAME, self.events.clone()) };
+        let (events, metrics) = (self.events.clone(), self.messages.clone());
+        let options = SessionOptions { deadline, metrics, ..SessionOptions::new(CLIENT_NAME, events) };
         let memory = self.memory.clone();
         async move {
             let lb = Lb::connect_again(&path, options, memory).await.map_err(|error| failed(&error))?;

@@ -98,7 +98,7 @@ pub async fn withdraw(
     let dataplane = connect.connect(options.deadline).await.map_err(WithdrawError::Vpp)?;
     let actual = dataplane.read().await.map_err(WithdrawError::Vpp)?;
 
-    let mut brain = Brain::new(events, ours, options.clock);
+    let mut brain = Brain::new(events, ours, options);
     let listed = brain.ours().len();
     brain.prune_ours(|key| actual.vips.contains_key(&VppVip::from(*key)));
     let addresses: BTreeSet<IpAddr> = brain.ours().keys().map(|key| key.address).collect();
@@ -109,8 +109,8 @@ pub async fn withdraw(
     let policy = RemovalPolicy { ours: brain.ours(), foreign: ForeignVips::Keep, claims_unknown: false };
     let plan = |address| plan_address(address, &Desired::new(), &actual, &DueFlushes::new(), policy);
     let plans: Vec<_> = addresses.into_iter().map(|address| (address, plan(address))).collect();
-    let run = |(address, plan)| job::run(Arc::clone(&dataplane), Order::default(), address, plan);
-    let mut jobs = stream::iter(plans).map(run).buffered(AT_ONCE);
+    let start = |(address, plan)| job::start(Arc::clone(&dataplane), Order::default(), address, plan);
+    let mut jobs = stream::iter(plans).map(start).buffered(AT_ONCE);
     while let Some(done) = jobs.next().await
         && tally.lost.is_none()
     {
@@ -145,7 +145,7 @@ impl Tally {
             match answer {
                 Ok(()) => {
                     self.withdrawn.counts.count(step);
-                    brain.tell(step);
+                    brain.tell(Scope::All, step);
                     brain.settle(step);
                 }
                 Err(error @ DataplaneError::Closed(_)) => self.lost = Some(error.clone()),

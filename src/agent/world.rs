@@ -1,22 +1,24 @@
 //! What the agent knows: the configuration, the backends' health, and who is concerned when one of
 //! them changes.
 
+mod backends;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::Arc,
 };
 
 use imbl::ordmap::DiffItem;
 
+use self::backends::Backends;
 use crate::model::{
     Name,
     actual::{Actual, ActualVip, VppVip},
-    config::{Config, Frontend, NodeConfig},
-    desired::{Want, want},
+    config::{Config, Frontend, Member, NodeConfig, Standing},
     health::HealthSnapshot,
     vip::VipKey,
-    weights::Effective,
+    weights::{Condition, Effective, effective_by},
 };
 
 /// What a change concerns.
@@ -30,15 +32,27 @@ pub(super) struct Concerned {
     pub(super) everything: bool,
 }
 
-/// One Frontend of an address, with what it wants now.
+/// One Frontend of an address as it is now.
 #[derive(Debug)]
 pub(super) struct VipView {
     /// The Frontend.
     pub(super) frontend: Arc<Frontend>,
-    /// What it wants; `None` for a withdrawn one.
-    pub(super) want: Option<Want>,
-    /// Its effective weights.
+    /// Its effective weights; none where it is withdrawn.
     pub(super) effective: Effective,
+}
+
+impl VipView {
+    /// Whether VPP's VIP is to follow it.
+    pub(super) fn is_served(&self) -> bool {
+        !matches!(self.frontend.standing, Standing::Withdrawn(_))
+    }
+}
+
+/// A Frontend, and where its members' Backends are, pool by pool.
+#[derive(Debug)]
+struct Claimant {
+    frontend: Arc<Frontend>,
+    backends: Vec<usize>,
 }
 
 /// The configuration and the health, indexed by whom a change concerns.
@@ -46,8 +60,8 @@ pub(super) struct VipView {
 pub(super) struct World {
     config: Option<Config>,
     health: HealthSnapshot,
-    by_address: BTreeMap<IpAddr, BTreeSet<Name>>,
-    by_backend: HashMap<Name, BTreeSet<Name>>,
+    by_address: BTreeMap<IpAddr, BTreeMap<Name, Claimant>>,
+    backends: Backends,
 }
 
 impl World {
@@ -105,46 +119,64 @@ impl World {
             everything: (self.health.suspect_v4, self.health.suspect_v6) != (new.suspect_v4, new.suspect_v6),
             ..Concerned::default()
         };
-        let frontends = self.config.as_ref().map(|config| &config.frontends);
         for change in self.health.backends.diff(&new.backends) {
-            let (DiffItem::Add(name, _) | DiffItem::Remove(name, _) | DiffItem::Update { new: (name, _), .. }) = change;
-            for user in self.by_backend.get(name).into_iter().flatten() {
-                let frontend = frontends.and_then(|frontends| frontends.get(user));
-                concerned.addresses.extend(frontend.map(|frontend| frontend.vip.address));
-            }
+            let (name, health) = match change {
+                DiffItem::Add(name, health) | DiffItem::Update { new: (name, health), .. } => (name, Some(health)),
+                DiffItem::Remove(name, _) => (name, None),
+            };
+            let users = self.backends.set_health(name, health);
+            concerned.addresses.extend(users.map(|(address, _)| *address));
         }
         self.health = new;
         concerned
     }
 
+    /// Every Frontend, by address.
+    pub(super) fn frontends(&self) -> impl Iterator<Item = &Arc<Frontend>> {
+        self.by_address.values().flat_map(BTreeMap::values).map(|claimant| &claimant.frontend)
+    }
+
     /// The Frontends that claim `vip`, withdrawn ones included.
     pub(super) fn claimants(&self, vip: &VipKey) -> impl Iterator<Item = &Arc<Frontend>> {
-        let names = self.by_address.get(&vip.address).into_iter().flatten();
-        let frontends = names.filter_map(|name| self.config.as_ref()?.frontends.get(name));
+        let frontends = self.on(vip.address).map(|claimant| &claimant.frontend);
         frontends.filter(move |frontend| frontend.vip == *vip)
     }
 
-    /// The Frontends of `address` and what each wants, VPP being as in `actual`.
+    /// The Frontends of `address` and their weights, VPP being as in `actual`.
     pub(super) fn views(&self, address: IpAddr, actual: Option<&Actual>) -> Vec<VipView> {
-        let names = self.by_address.get(&address).into_iter().flatten();
-        let frontends = names.filter_map(|name| self.config.as_ref()?.frontends.get(name));
-        frontends.map(|frontend| self.view(frontend, actual)).collect()
+        self.on(address).map(|claimant| self.view(claimant, actual)).collect()
     }
 
-    fn view(&self, frontend: &Arc<Frontend>, actual: Option<&Actual>) -> VipView {
-        let (want, effective) = match want(frontend, &self.health, actual) {
-            Some((want, effective)) => (Some(want), effective),
-            None => (None, Effective::default()),
-        };
-        VipView { frontend: Arc::clone(frontend), want, effective }
+    /// Whether every backend of `frontend` has been known since the start.
+    pub(super) fn knows_all_of(&self, frontend: &Frontend) -> bool {
+        members(frontend).all(|member| Condition::of(&member.target, &self.health) != Condition::NeverKnown)
     }
 
-    fn add(&mut self, frontend: &Frontend, concerned: &mut Concerned) {
-        concerned.addresses.insert(frontend.vip.address);
-        self.by_address.entry(frontend.vip.address).or_default().insert(frontend.name.clone());
-        for backend in backends(frontend) {
-            self.by_backend.entry(backend.clone()).or_default().insert(frontend.name.clone());
+    fn on(&self, address: IpAddr) -> impl Iterator<Item = &Claimant> {
+        self.by_address.get(&address).into_iter().flat_map(BTreeMap::values)
+    }
+
+    fn view(&self, claimant: &Claimant, actual: Option<&Actual>) -> VipView {
+        let Claimant { frontend, backends } = claimant;
+        let mut view = VipView { frontend: Arc::clone(frontend), effective: Effective::default() };
+        if view.is_served() {
+            let suspect = |family| self.health.suspect(family);
+            let condition = |index: usize, member: &Member| {
+                let health = backends.get(index).and_then(|place| self.backends.health(*place));
+                Condition::of_known(&member.target, health, suspect)
+            };
+            view.effective = effective_by(&frontend.pools, condition, vpp_weights(actual, frontend.vip));
         }
+        view
+    }
+
+    fn add(&mut self, frontend: &Arc<Frontend>, concerned: &mut Concerned) {
+        let (address, name) = (frontend.vip.address, &frontend.name);
+        concerned.addresses.insert(address);
+        let place = |member: &Member| self.backends.add(&member.backend, (address, name.clone()), &self.health);
+        let backends = members(frontend).map(place).collect();
+        let claimant = Claimant { frontend: Arc::clone(frontend), backends };
+        self.by_address.entry(address).or_default().insert(name.clone(), claimant);
     }
 
     fn remove(&mut self, frontend: &Frontend, concerned: &mut Concerned, gone: bool) {
@@ -152,19 +184,15 @@ impl World {
         if gone {
             concerned.removed.push((frontend.name.clone(), frontend.vip));
         }
-        if let Some(names) = self.by_address.get_mut(&frontend.vip.address) {
-            names.remove(&frontend.name);
-            if names.is_empty() {
+        if let Some(frontends) = self.by_address.get_mut(&frontend.vip.address) {
+            frontends.remove(&frontend.name);
+            if frontends.is_empty() {
                 self.by_address.remove(&frontend.vip.address);
             }
         }
-        for backend in backends(frontend) {
-            if let Some(names) = self.by_backend.get_mut(backend) {
-                names.remove(&frontend.name);
-                if names.is_empty() {
-                    self.by_backend.remove(backend);
-                }
-            }
+        let user = (frontend.vip.address, frontend.name.clone());
+        for member in members(frontend) {
+            self.backends.remove(&member.backend, &user);
         }
     }
 }
@@ -174,6 +202,16 @@ pub(super) fn in_vpp(actual: Option<&Actual>, vip: VipKey) -> Option<&ActualVip>
     actual?.vips.get(&VppVip::from(vip))
 }
 
-fn backends(frontend: &Frontend) -> impl Iterator<Item = &Name> {
-    frontend.pools.iter().flat_map(|pool| &pool.members).map(|member| &member.backend)
+/// What tells the weight that VPP has for an application server of `vip`.
+pub(super) fn vpp_weights(actual: Option<&Actual>, vip: VipKey) -> impl Fn(IpAddr) -> Option<u8> {
+    let weights = actual.map(|actual| actual.weights(vip.into()));
+    move |address| weights.as_ref()?(address)
 }
+
+/// The members through all pools.
+fn members(frontend: &Frontend) -> impl Iterator<Item = &Member> {
+    frontend.pools.iter().flat_map(|pool| &pool.members)
+}
+
+#[cfg(test)]
+mod tests;

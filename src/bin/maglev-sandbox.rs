@@ -7,9 +7,14 @@ use maglev::sandbox::demo_backend::BackendArgs;
 use maglev::sandbox::up::{self, UpArgs};
 use maglev::sandbox::vpp_command::{self, VppArgs};
 
+const EXAMPLE: &str = "\
+Example: a cluster until Ctrl-C, and a backend that fails, from another terminal
+  maglev-sandbox up --dir .demo
+  maglev-sandbox backend web-1 fail --dir .demo";
+
 /// A cluster on one machine, or parts of one
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = EXAMPLE)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -116,8 +116,8 @@ pub struct BackendStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Accepted: the spec makes sense. ResolvedRefs: the HealthCheck was found. Ready: every node
-    /// uses it as it stands, whatever its health.
+    /// Accepted: the spec makes sense. ResolvedRefs: the HealthCheck was found. Ready: both, whatever
+    /// its health.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "condition::conditions")]
     pub conditions: Vec<Condition>,

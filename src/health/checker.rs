@@ -17,6 +17,7 @@ use std::{
 };
 
 use fastrand::Rng;
+use jiff::SignedDuration;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -26,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::{
     config::Config,
     event::{Event, Events},
-    health::{HealthSnapshot, ProbeCode},
+    health::{HealthSnapshot, LastProbe, ProbeCode},
     name::Name,
     vip::Family,
 };
@@ -264,6 +265,9 @@ impl<P: Prober> Checker<P> {
                 self.events.emit_probe(|| Event::ProbeDone { backend: name.clone(), kind, code, duration: elapsed });
                 self.count(&name, code, flight.started, now);
                 if let Some(of) = self.loops.get(&name) {
+                    let started = (self.options.clock)() - SignedDuration::try_from(elapsed).unwrap_or_default();
+                    let last = LastProbe { started, duration: elapsed, code, detail };
+                    self.options.book.note(&name, of.machine.counter(), last);
                     let delay = cadence(of);
                     self.schedule(&name, flight.started, delay, now);
                 }
@@ -304,7 +308,7 @@ impl<P: Prober> Checker<P> {
             // Whether it is the path that fails, and then who is down in truth, is to be known soon.
             (Verdict::Begins, _) | (_, Cleared::Suspicion) => self.probe_family(family, now),
             (Verdict::Asks, _) => self.probe_soon(family, now, WITNESSES, |of| !of.is_in_doubt()),
-            (_, Cleared::Question) => self.probe_soon(family, now, usize::MAX, |of| of.is_in_doubt()),
+            (_, Cleared::Question) => self.probe_soon(family, now, usize::MAX, BackendLoop::is_in_doubt),
             (Verdict::Missed, Cleared::Nothing) => {}
         }
     }

@@ -32,6 +32,14 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
+        Self::with_delay_buckets(DELAYS.to_vec())
+    }
+}
+
+impl Metrics {
+    /// The metrics, with these bounds in seconds for how late probes begin.
+    #[must_use]
+    pub fn with_delay_buckets(delays: Vec<f64>) -> Self {
         const VALID: &str = "the name is a valid metric name";
         let duration = HistogramOpts::new("maglev_probe_duration_seconds", "How long probes took, by type.");
         let delay = HistogramOpts::new("maglev_probe_start_delay_seconds", "How late probes began.");
@@ -39,7 +47,7 @@ impl Default for Metrics {
         Self {
             duration: HistogramVec::new(duration.buckets(DURATIONS.to_vec()), &["type"]).expect(VALID),
             totals: Totals::new(),
-            start_delay: Histogram::with_opts(delay.buckets(DELAYS.to_vec())).expect(VALID),
+            start_delay: Histogram::with_opts(delay.buckets(delays)).expect(VALID),
             discarded: counter(
                 "maglev_probe_discarded_total",
                 "Failed probes that did not count because this process was starved or paused meanwhile.",
@@ -54,9 +62,7 @@ impl Default for Metrics {
             ),
         }
     }
-}
 
-impl Metrics {
     /// Makes the metrics part of `registry`.
     ///
     /// # Errors

@@ -100,7 +100,7 @@ impl Manifest {
         read: impl AsyncFn(&Holder) -> Held,
     ) -> Result<Arc<HealthCheck>, ManifestError> {
         let node_name = "node";
-        let options = IndexOptions { node_name: node_name.to_owned(), icmp_missing, ..IndexOptions::default() };
+        let options = IndexOptions { node_name: Some(node_name.to_owned()), icmp_missing, ..IndexOptions::default() };
         let (mut index, config_rx) = Index::new(options);
         let mut batch = index.batch();
         for kind in Kind::ALL {

@@ -44,6 +44,15 @@ impl NodeRead {
     }
 }
 
+/// Which LoadBalancerConfig a node has to use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chosen<'a> {
+    /// The oldest that selects it; `None` = the defaults.
+    pub used: Option<&'a Name>,
+    /// The others that select it, by age.
+    pub in_vain: Vec<&'a Name>,
+}
+
 struct Entry {
     meta: Meta,
     read: NodeRead,
@@ -116,28 +125,36 @@ impl NodeState {
         self.node.is_some()
     }
 
-    /// Decides which LoadBalancerConfig is used. Returns whether what follows changed.
+    /// Which LoadBalancerConfig `node` has to use, and which others select it in vain.
+    pub(super) fn chosen_for(&self, node: &NodeObject) -> Chosen<'_> {
+        let selects = |name: &&Name| self.entries.get(*name).is_some_and(|entry| entry.read.matches(node));
+        let mut matching = self.by_age.iter().map(|age| &age.name).filter(selects);
+        Chosen { used: matching.next(), in_vain: matching.collect() }
+    }
+
+    /// Decides which LoadBalancerConfig is used. Returns whether what follows changed. Without a node only what
+    /// is wrong with each by itself is told.
     pub(super) fn settle(&mut self, changes: &mut Changes, work: &mut Work) -> bool {
-        let Some(node) = self.node.as_ref() else { return false };
         if !std::mem::take(&mut self.dirty) {
             return false;
         }
         work.nodes += 1;
-        let mut winner: Option<&Name> = None;
+        let chosen = self.node.as_ref().map(|node| self.chosen_for(node)).unwrap_or_default();
+        let (used, in_vain): (_, Vec<_>) = (chosen.used.cloned(), chosen.in_vain.into_iter().cloned().collect());
         for age in &self.by_age {
             let Some(entry) = self.entries.get_mut(&age.name) else { continue };
             let mut problems = entry.read.problems.clone();
-            let matches = entry.read.matches(node);
-            match winner {
-                Some(winner) if matches => problems.push(conflicted(&age.name, winner, &node.name)),
-                None if matches => winner = Some(&age.name),
-                _ => {}
+            if let (Some(node), Some(used)) = (&self.node, &used)
+                && in_vain.contains(&age.name)
+            {
+                problems.push(conflicted(&age.name, used, &node.name));
             }
             let in_effect = problems.is_empty();
             let object = (Kind::LoadBalancerConfig, &age.name, &entry.meta.revision);
             entry.record.settle(object, in_effect, problems, changes);
         }
-        let config = node_config(node, winner.and_then(|name| self.entries.get(name)));
+        let Some(node) = &self.node else { return false };
+        let config = node_config(node, used.and_then(|name| self.entries.get(&name)));
         let changed = *self.resolved != config;
         if changed {
             self.resolved = Arc::new(config);

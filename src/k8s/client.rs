@@ -21,6 +21,8 @@ pub struct ClientOptions {
     /// A kubeconfig to use; without it `KUBECONFIG`, `~/.kube/config` and the pod's ServiceAccount
     /// are tried, in this order.
     pub kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig; without it its current one.
+    pub context: Option<String>,
 }
 
 /// A client, made without asking the API server anything.
@@ -40,12 +42,16 @@ pub async fn client(options: ClientOptions) -> Result<Client, Error> {
 }
 
 async fn config(options: ClientOptions) -> Result<Config, Error> {
-    let Some(path) = options.kubeconfig else {
-        return Config::infer().await.map_err(Error::NoConfig);
+    let ClientOptions { kubeconfig, context } = options;
+    let place = kubeconfig.as_ref().map_or_else(|| "in use".to_owned(), |path| path.display().to_string());
+    let unreadable = |source| Error::Kubeconfig { path: place.clone(), source };
+    let read = match (kubeconfig, &context) {
+        (Some(path), _) => Kubeconfig::read_from(&path),
+        (None, Some(_)) => Kubeconfig::read(),
+        (None, None) => return Config::infer().await.map_err(Error::NoConfig),
     };
-    let unreadable = |source| Error::Kubeconfig { path: path.display().to_string(), source };
-    let kubeconfig = Kubeconfig::read_from(&path).map_err(unreadable)?;
-    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(unreadable)
+    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+    Config::from_custom_kubeconfig(read.map_err(unreadable)?, &options).await.map_err(unreadable)
 }
 
 /// Makes ring the process's TLS provider; a second call changes nothing. rustls panics where it has
@@ -61,7 +67,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_kubeconfig_that_is_not_there_is_named() {
-        let options = ClientOptions { kubeconfig: Some("/nonexistent/kubeconfig".into()) };
+        let options = ClientOptions { kubeconfig: Some("/nonexistent/kubeconfig".into()), context: None };
         let Err(error) = client(options).await else { panic!("there is no such file") };
         assert_eq!(error.to_string(), "cannot read the kubeconfig /nonexistent/kubeconfig");
         assert_eq!(error.reason(), "KubeconfigUnreadable");

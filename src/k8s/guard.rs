@@ -90,6 +90,24 @@ impl Raw {
         }
     }
 
+    /// A field by its JSON pointer.
+    pub(super) fn field(&self, pointer: &str) -> Option<&Value> {
+        self.json.pointer(pointer)
+    }
+
+    /// `metadata.resourceVersion`.
+    pub(super) fn resource_version(&self) -> &str {
+        self.metadata.resource_version.as_deref().unwrap_or_default()
+    }
+
+    /// `metadata.uid` and `metadata.generation`.
+    pub(super) fn revision(&self) -> Revision {
+        Revision {
+            uid: self.metadata.uid.as_deref().unwrap_or_default().into(),
+            generation: self.metadata.generation.unwrap_or_default(),
+        }
+    }
+
     /// Which version of which object this is: equal only for the same bytes in etcd.
     pub(super) fn version(&self) -> Version {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -118,10 +136,7 @@ impl Raw {
         let created = self.json.pointer("/metadata/creationTimestamp").and_then(Value::as_str);
         Meta {
             name: self.name(),
-            revision: Revision {
-                uid: self.metadata.uid.as_deref().unwrap_or_default().into(),
-                generation: self.metadata.generation.unwrap_or_default(),
-            },
+            revision: self.revision(),
             // The oldest wins a conflict, so one without an age must not.
             created: created.and_then(|text| text.parse().ok()).unwrap_or(Timestamp::MAX),
         }

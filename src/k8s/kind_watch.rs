@@ -19,11 +19,9 @@ use super::{
     guard::Raw,
     kinds,
     ledger::{Change, Ledger},
+    retry::Retry,
 };
-use crate::{
-    index::Object,
-    model::{Name, config::Kind},
-};
+use crate::model::{Name, config::Kind};
 
 /// What a watch hands on. To be applied in the order of the fields.
 pub(super) struct Update {
@@ -31,7 +29,7 @@ pub(super) struct Update {
     /// `objects` is the first complete list of the kind.
     pub(super) first: bool,
     pub(super) gone: Vec<Name>,
-    pub(super) objects: Vec<Object>,
+    pub(super) objects: Vec<Raw>,
     /// How many objects of the kind are there, all in all.
     pub(super) count: usize,
 }
@@ -90,7 +88,7 @@ struct StartOver;
 impl KindWatch {
     pub(super) fn new(
         client: Client,
-        (kind, node_name): (Kind, &str),
+        (kind, node_name): (Kind, Option<&str>),
         delays: Delays,
         causes: Arc<Causes>,
         updates: mpsc::Sender<Update>,
@@ -223,7 +221,6 @@ impl KindWatch {
 
     async fn hand_on(&self, change: Change) -> Option<()> {
         let Change { first, gone, objects } = change;
-        let objects = objects.iter().map(|raw| raw.object(self.kind)).collect();
         let update = Update { kind: self.kind, first, gone, objects, count: self.ledger.known() };
         self.updates.send(update).await.ok()
     }
@@ -252,48 +249,5 @@ async fn until(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Delays that double with each failure, with jitter; a minute without a failure starts afresh.
-struct Retry {
-    delays: Delays,
-    next: Duration,
-    last: Option<Instant>,
-}
-
-impl Retry {
-    fn new(delays: Delays) -> Self {
-        Self { delays, next: delays.retry_min, last: None }
-    }
-
-    fn next(&mut self) -> Duration {
-        let now = Instant::now();
-        if self.last.is_some_and(|last| now.duration_since(last) > self.delays.retry_max + Duration::from_mins(1)) {
-            self.next = self.delays.retry_min;
-        }
-        self.last = Some(now);
-        let delay = self.next;
-        self.next = (delay * 2).min(self.delays.retry_max);
-        // Between half and all of it, so that a cluster's agents do not come back all at once.
-        delay.mul_f64(0.5 + fastrand::f64() / 2.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn delays_double_up_to_the_limit_and_start_afresh_after_a_quiet_minute() {
-        let delays = Delays::default();
-        let mut retry = Retry::new(delays);
-        let drawn: Vec<_> = (0..8).map(|_| retry.next()).collect();
-        for (n, delay) in drawn.iter().enumerate() {
-            let full = (delays.retry_min * 2_u32.pow(u32::try_from(n).expect("few"))).min(delays.retry_max);
-            assert!(*delay >= full / 2 && *delay <= full, "{n}: {delay:?} of {full:?}");
-        }
-        tokio::time::advance(Duration::from_mins(2)).await;
-        assert!(retry.next() <= delays.retry_min);
     }
 }

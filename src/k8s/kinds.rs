@@ -26,15 +26,15 @@ pub(super) fn crd_name(kind: Kind) -> Option<String> {
     (kind != Kind::Node).then(|| format!("{}.{}", resource.plural, resource.group))
 }
 
-/// What of `kind` is watched: everything, but of the Nodes only `node_name`. A watch ends after
+/// What of `kind` is watched: everything, but of the Nodes only `node_name` where one is given. A watch ends after
 /// `lasting`, in whole seconds.
-pub(super) fn watch_config(kind: Kind, node_name: &str, lasting: Duration) -> watcher::Config {
+pub(super) fn watch_config(kind: Kind, node_name: Option<&str>, lasting: Duration) -> watcher::Config {
     // A list in pages and then a watch, not a streaming list: kube skips what does not decode in
     // the latter, and a list from etcd is never older than what was seen before.
     let seconds = u32::try_from(lasting.as_secs()).unwrap_or(u32::MAX).max(1);
     let config = watcher::Config::default().timeout(seconds);
-    match kind {
-        Kind::Node => config.fields(&format!("metadata.name={node_name}")),
+    match (kind, node_name) {
+        (Kind::Node, Some(node_name)) => config.fields(&format!("metadata.name={node_name}")),
         _ => config,
     }
 }
@@ -52,8 +52,9 @@ mod tests {
         let ours = ours.map(|plural| Some(format!("{plural}.maglev.vpp.io")));
         assert_eq!(names[..4], ours);
         assert_eq!(names[4], None);
-        let config = watch_config(Kind::Node, "node-a", LASTING);
+        let config = watch_config(Kind::Node, Some("node-a"), LASTING);
         assert_eq!(config.field_selector.as_deref(), Some("metadata.name=node-a"));
-        assert_eq!(watch_config(Kind::Backend, "node-a", LASTING).field_selector, None);
+        assert_eq!(watch_config(Kind::Backend, Some("node-a"), LASTING).field_selector, None);
+        assert_eq!(watch_config(Kind::Node, None, LASTING).field_selector, None);
     }
 }

@@ -66,7 +66,7 @@ impl Watches {
     pub fn new(client: Client, options: WatchOptions, events: Events) -> (Self, watch::Receiver<Option<Config>>) {
         let index = IndexOptions {
             allow_loopback: options.allow_loopback,
-            node_name: options.node_name.clone(),
+            node_name: Some(options.node_name.clone()),
             icmp_missing: options.icmp_missing.clone(),
         };
         let (index, config_rx) = Index::new(index);
@@ -104,7 +104,7 @@ impl Watches {
             let (updates, updates_rx) = mpsc::channel(QUEUE);
             let causes = Arc::new(Causes::default());
             let watches = Kind::ALL.map(|kind| {
-                let of = (kind, self.options.node_name.as_str());
+                let of = (kind, Some(self.options.node_name.as_str()));
                 KindWatch::new(self.client.clone(), of, self.options.delays, Arc::clone(&causes), updates.clone()).run()
             });
             drop(updates);
@@ -141,9 +141,9 @@ impl Watches {
                     batch.delete(kind, &name);
                 }
                 if first {
-                    batch.reset(kind, objects);
+                    batch.reset(kind, objects.iter().map(|raw| raw.object(kind)).collect());
                 } else {
-                    objects.into_iter().for_each(|object| batch.apply(object));
+                    objects.iter().for_each(|raw| batch.apply(raw.object(kind)));
                 }
             }
             for (holder, held) in reads.drain(..) {

@@ -144,8 +144,13 @@ impl Actual {
     /// what a VIP does not have is at 0.
     #[must_use]
     pub fn weight(&self, vip: &VppVip, address: IpAddr) -> Option<u8> {
-        let vip = self.vips.get(vip)?;
-        vip.ases.get(&address).map(|of| of.weight).or(self.weightless.then_some(0))
+        self.weights(*vip)(address)
+    }
+
+    /// The same for many application servers of one VIP.
+    pub fn weights(&self, vip: VppVip) -> impl Fn(IpAddr) -> Option<u8> {
+        let vip = self.vips.get(&vip);
+        move |address| vip?.ases.get(&address).map(|of| of.weight).or(self.weightless.then_some(0))
     }
 }
 

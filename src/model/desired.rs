@@ -3,13 +3,12 @@
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use super::{
-    actual::{Actual, ActualEncap, ActualVip, VppVip},
+    actual::{Actual, ActualEncap, ActualVip},
     config::{Frontend, Standing},
-    health::HealthSnapshot,
     name::Name,
     problem::{Problem, Reason},
     vip::{Dscp, Encap, Family, TableLength, VipKey},
-    weights::{Effective, WantAs, effective},
+    weights::{Effective, WantAs},
 };
 
 /// What VPP should have for a VIP.
@@ -55,30 +54,27 @@ pub struct Wanted {
 /// What VPP should have, as far as Frontends say.
 pub type Desired = BTreeMap<VipKey, Wanted>;
 
-/// What `frontend` wants now, and its effective weights; `None` for a withdrawn one.
+/// What `frontend` wants, `effective` being its weights now; `None` for a withdrawn one.
 /// `actual` is what VPP has; where that has no weights, what is wanted has none either, but the
 /// effective weights stay as the Frontend says.
 #[must_use]
-pub fn want(frontend: &Frontend, health: &HealthSnapshot, actual: Option<&Actual>) -> Option<(Want, Effective)> {
-    let vip = VppVip::from(frontend.vip);
-    let vpp = |address: IpAddr| actual.and_then(|actual| actual.weight(&vip, address));
-    let effective = effective(&frontend.pools, health, vpp);
+pub fn want(frontend: &Frontend, effective: Effective, actual: &Actual) -> Option<Want> {
+    let Effective { ases, keep_unclaimed, .. } = effective;
     let want = match &frontend.standing {
         Standing::Withdrawn(_) => return None,
-        Standing::Held(problem) => Want::Hold { problem: problem.clone(), weights: effective.ases.clone() },
+        Standing::Held(problem) => Want::Hold { problem: problem.clone(), weights: ases },
         Standing::Serving => Want::Exactly(LbVip {
             encap: frontend.encap,
             sticky: frontend.sticky,
             table_length: frontend.table_length,
-            ases: effective.ases.clone(),
-            keep_unclaimed: effective.keep_unclaimed,
+            ases,
+            keep_unclaimed,
         }),
     };
-    let want = match actual {
-        Some(actual) if actual.weightless => want.without_weights(actual.vips.contains_key(&vip)),
-        _ => want,
-    };
-    Some((want, effective))
+    if actual.weightless {
+        return Some(want.without_weights(actual.vips.contains_key(&frontend.vip.into())));
+    }
+    Some(want)
 }
 
 impl Want {

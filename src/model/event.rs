@@ -4,6 +4,7 @@
 //! dashboard all print the same words.
 
 mod fields;
+mod objects;
 mod sink;
 mod value;
 
@@ -11,6 +12,7 @@ use std::{net::IpAddr, time::Duration};
 
 pub use self::{
     fields::Visit,
+    objects::VisitObject,
     sink::{EventSink, Events},
     value::Value,
 };
@@ -131,6 +133,9 @@ pub enum FrontendState {
 }
 
 impl FrontendState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Unknown, Self::Up, Self::Down];
+
     /// The word that events print.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -156,6 +161,9 @@ pub enum ProgramResult {
 }
 
 impl ProgramResult {
+    /// Every result.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Programmed, Self::Held, Self::Failed];
+
     /// The word that status and events print.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -13,11 +13,22 @@ use super::{
 /// affinity, table length, `onBackendDown`, and the pools with each member's name, address, weight and admin state.
 /// Health is no part of it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint(pub [u8; 32]);
+pub struct Fingerprint {
+    /// See [`Fingerprint::VERSION`].
+    pub version: u32,
+    /// The hash.
+    pub hash: [u8; 32],
+}
 
 impl Fingerprint {
     /// The version of what goes in, and in which order. Fingerprints of different versions tell nothing.
     pub const VERSION: u32 = 1;
+
+    /// Whether both are of the same; `None` where their versions differ and they tell nothing.
+    #[must_use]
+    pub fn agrees(&self, other: &Self) -> Option<bool> {
+        (self.version == other.version).then_some(self.hash == other.hash)
+    }
 
     /// The fingerprint of `frontend`.
     #[must_use]
@@ -41,13 +52,14 @@ impl Fingerprint {
                 hash.numbers([member.weight.get().into(), admin_state(&member.target)]);
             }
         }
-        Self(hash.0.finalize().into())
+        Self { version: Self::VERSION, hash: hash.0.finalize().into() }
     }
 }
 
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{}:", self.version)?;
+        self.hash.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

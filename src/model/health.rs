@@ -3,7 +3,7 @@
 
 pub mod machine;
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use imbl::OrdMap;
 use jiff::Timestamp;
@@ -27,6 +27,9 @@ pub enum BackendState {
 }
 
 impl BackendState {
+    /// Every state.
+    pub const ALL: [Self; 5] = [Self::Unknown, Self::Up, Self::Down, Self::Paused, Self::Disabled];
+
     /// The word that events and metrics print.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -174,6 +177,30 @@ impl HealthSnapshot {
             Family::V6 => self.suspect_v6,
         }
     }
+}
+
+/// How the probing of one backend goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Probing {
+    /// HAProxy's counter (see [`machine::Machine`]); `None` while the state is unknown.
+    pub counter: Option<u16>,
+    /// Probes answered, or given up, since the backend is probed.
+    pub probes: u64,
+    /// The last of them.
+    pub last: Option<LastProbe>,
+}
+
+/// A probe that was answered, or given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastProbe {
+    /// When it began.
+    pub started: Timestamp,
+    /// How long it took.
+    pub duration: Duration,
+    /// How it ended.
+    pub code: ProbeCode,
+    /// What happened, in words; may be empty.
+    pub detail: Cow<'static, str>,
 }
 
 #[cfg(test)]

@@ -47,6 +47,13 @@ impl Name {
     }
 }
 
+impl From<&str> for Name {
+    /// The name that this text is, as [`Name::as_str`] gives it.
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -69,6 +76,7 @@ mod tests {
         assert_eq!((name.namespace(), name.name(), name.as_str()), ("shop", "web", "shop/web"));
         let name = Name::cluster("default");
         assert_eq!((name.namespace(), name.name()), ("", "default"));
+        assert_eq!(Name::from("shop/web"), Name::namespaced("shop", "web"));
         assert_eq!(Name::namespaced("shop", "web").sibling("api").as_str(), "shop/api");
     }
 }

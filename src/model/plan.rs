@@ -259,11 +259,15 @@ impl AddressPlan {
     }
 
     fn change(&mut self, vip: VipKey, want: &LbVip, have: &ActualVip, due: &DueFlushes) {
-        let weighted = |of: &WantAs| !matches!(of.weight, WantWeight::Presence(_));
-        let missing = want.ases.iter().filter(|(address, of)| weighted(of) && !have.ases.contains_key(address));
-        self.changes.extend(missing.filter_map(|(address, of)| add_as(vip, *address, of, None)));
+        // Mostly VPP has the same servers, and only weights change.
+        let same_servers = want.ases.keys().eq(have.ases.keys());
+        if !same_servers {
+            let weighted = |of: &WantAs| !matches!(of.weight, WantWeight::Presence(_));
+            let missing = want.ases.iter().filter(|(address, of)| weighted(of) && !have.ases.contains_key(address));
+            self.changes.extend(missing.filter_map(|(address, of)| add_as(vip, *address, of, None)));
+        }
         self.reweigh(vip, &want.ases, have, due);
-        if !want.keep_unclaimed {
+        if !same_servers && !want.keep_unclaimed {
             let gone = have.ases.iter().filter(|(address, _)| !want.ases.contains_key(address));
             self.changes.extend(gone.map(|(address, of)| remove_as(vip.into(), *address, *of)));
         }
@@ -272,8 +276,11 @@ impl AddressPlan {
     /// Weights of application servers that VPP has, or their presence where it has no weights: what goes
     /// up first, then the rest.
     fn reweigh(&mut self, vip: VipKey, want: &BTreeMap<IpAddr, WantAs>, have: &ActualVip, due: &DueFlushes) {
+        let mut in_vpp = have.ases.iter().peekable();
         let steps = want.iter().filter_map(|(address, of)| {
-            let (have, flush) = (have.ases.get(address), due.contains(&(vip, *address)));
+            while in_vpp.next_if(|(before, _)| *before < address).is_some() {}
+            let have = in_vpp.next_if(|(same, _)| *same == address).map(|(_, have)| have);
+            let flush = due.contains(&(vip, *address));
             match of.weight {
                 WantWeight::Presence(present) => set_presence(vip, *address, of, present, have, flush),
                 _ => set_weight(vip, *address, of, *have?, flush),

@@ -56,6 +56,40 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 24] = [
+        Self::AddressOwnedByOtherNamespace,
+        Self::Conflicted,
+        Self::BackendNotFound,
+        Self::BackendUnreadable,
+        Self::DuplicateAddress,
+        Self::HealthCheckNotFound,
+        Self::HealthCheckUnreadable,
+        Self::CertificateNotFound,
+        Self::CertificateForbidden,
+        Self::CertificateUnreadable,
+        Self::CertificateUnknown,
+        Self::MissingCapability,
+        Self::MixedFamilies,
+        Self::EncapFamilyMismatch,
+        Self::NoBackends,
+        Self::NoSourceAddress,
+        Self::WeightsTooLarge,
+        Self::WeightsUnsupported,
+        Self::Unreadable,
+        Self::Invalid,
+        Self::RecreateIneffective,
+        Self::VppRefused,
+        Self::WarmingUp,
+        Self::RemovalHeld,
+    ];
+
+    /// The reason of that word.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+
     /// The word.
     #[must_use]
     pub fn as_str(self) -> &'static str {

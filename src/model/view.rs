@@ -14,9 +14,9 @@ use jiff::Timestamp;
 use super::{
     actual::{Actual, ActualConf, VppVip},
     change::{Change, ConfigDelta, Fold, Hold, Problems, Report, VipState, VppInfo},
-    config::{Backend, Frontend, HealthCheck, Kind, NodeConfig, Standing},
+    config::{AdminState, Backend, Check, Frontend, HealthCheck, Kind, NodeConfig, Standing},
     event::FrontendState,
-    health::{HealthSnapshot, ProbeCode},
+    health::{BackendHealth, BackendState, HealthSnapshot, ProbeCode},
     name::Name,
     vip::Family,
     weights::{Effective, effective},
@@ -113,6 +113,27 @@ impl View {
     #[must_use]
     pub fn frontend_state(&self, name: &Name) -> FrontendState {
         self.states.get(name).map_or(FrontendState::Unknown, |of| of.state)
+    }
+
+    /// What probing knows of a backend. The state belongs to the address: that of another one says nothing.
+    #[must_use]
+    pub fn health_of(&self, backend: &Backend) -> Option<&BackendHealth> {
+        self.health.backends.get(&backend.name).filter(|health| health.address == backend.address)
+    }
+
+    /// A backend's state as people read it: what its operator wants goes before what probes say.
+    #[must_use]
+    pub fn backend_state(&self, backend: &Backend) -> BackendState {
+        match (backend.admin_state, &backend.check) {
+            (AdminState::Paused, _) => BackendState::Paused,
+            (AdminState::Disabled, _) => BackendState::Disabled,
+            (AdminState::Enabled, Check::None) => BackendState::Up,
+            (AdminState::Enabled, _) => match self.health_of(backend).map(|health| health.state) {
+                Some(state @ (BackendState::Up | BackendState::Down)) => state,
+                // Paused or Disabled here means that probing has not caught up yet.
+                _ => BackendState::Unknown,
+            },
+        }
     }
 
     /// The problems of an object; none for one that is unknown.

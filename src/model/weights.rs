@@ -4,7 +4,11 @@
 //! first with a member that has a weight and is up (or kept at more than 0). A weight is *kept*
 //! where nothing is known well enough to change it: it stays as VPP reports it.
 
+mod entries;
+
 use std::{collections::BTreeMap, net::IpAddr};
+
+pub use self::entries::Entry;
 
 use super::{
     config::{AdminState, Backend, Check, Member, OnBackendDown, Pool, Target},
@@ -40,13 +44,24 @@ impl Condition {
     /// The condition of what a member's name resolved to.
     #[must_use]
     pub fn of(target: &Target, health: &HealthSnapshot) -> Self {
+        let known = match target {
+            Target::Backend(backend) => health.backends.get(&backend.name),
+            Target::Unreadable { .. } => None,
+        };
+        Self::of_known(target, known, |family| health.suspect(family))
+    }
+
+    /// The same where the health of that Backend is at hand; `suspect` tells whether a family's probe path
+    /// is.
+    #[must_use]
+    pub fn of_known(target: &Target, health: Option<&BackendHealth>, suspect: impl Fn(Family) -> bool) -> Self {
         match target {
             Target::Unreadable { .. } => Self::Unreadable,
-            Target::Backend(backend) => Self::of_backend(backend, health),
+            Target::Backend(backend) => Self::of_backend(backend, health, suspect),
         }
     }
 
-    fn of_backend(backend: &Backend, health: &HealthSnapshot) -> Self {
+    fn of_backend(backend: &Backend, health: Option<&BackendHealth>, suspect: impl Fn(Family) -> bool) -> Self {
         match (backend.admin_state, &backend.check) {
             (AdminState::Paused, _) => Self::Paused,
             (AdminState::Disabled, _) => Self::Disabled,
@@ -55,8 +70,8 @@ impl Condition {
             // Decided from the specs alone, so that an old and a restarted agent agree.
             (AdminState::Enabled, Check::NotSupported(_)) => Self::NeverKnown,
             (AdminState::Enabled, Check::Probe(_)) => {
-                let known = health.backends.get(&backend.name).filter(|known| known.address == backend.address);
-                Self::of_probed(known, health.suspect(Family::of(backend.address)))
+                let known = health.filter(|known| known.address == backend.address);
+                Self::of_probed(known, suspect(Family::of(backend.address)))
             }
         }
     }
@@ -161,40 +176,49 @@ impl Effective {
 /// Decides the weights of a Frontend's application servers; `vpp` tells the weight that VPP has for
 /// an address of this VIP, if it has it.
 pub fn effective(pools: &[Pool], health: &HealthSnapshot, vpp: impl Fn(IpAddr) -> Option<u8>) -> Effective {
-    let serves = |member: &Member| {
+    effective_by(pools, |_, member| Condition::of(&member.target, health), vpp)
+}
+
+/// The same where `condition` tells that of a member; it is asked with the member's index, counted
+/// through all pools.
+pub fn effective_by(
+    pools: &[Pool],
+    condition: impl Fn(usize, &Member) -> Condition,
+    vpp: impl Fn(IpAddr) -> Option<u8>,
+) -> Effective {
+    let serves = |member: &Member, condition: Condition| {
         member.weight > Weight::ZERO && {
-            let vpp = member.target.address().and_then(&vpp);
-            match Condition::of(&member.target, health) {
+            let vpp = || member.target.address().and_then(&vpp);
+            match condition {
                 Condition::Up => true,
-                Condition::Suspect => vpp.is_none_or(|weight| weight > 0),
+                Condition::Suspect => vpp().is_none_or(|weight| weight > 0),
                 Condition::NeverKnown | Condition::CheckMissing | Condition::Unreadable => {
-                    vpp.is_some_and(|weight| weight > 0)
+                    vpp().is_some_and(|weight| weight > 0)
                 }
                 Condition::Down | Condition::Unknown | Condition::Paused | Condition::Disabled => false,
             }
         }
     };
-    let active_pool = pools.iter().position(|pool| pool.members.iter().any(serves));
+    let members = pools.iter().enumerate().flat_map(|(pool, of)| of.members.iter().map(move |member| (pool, member)));
+    let members = members.enumerate().map(|(index, (pool, member))| (pool, member, condition(index, member)));
+    let active_pool = members.clone().find(|(_, member, condition)| serves(member, *condition)).map(|(pool, ..)| pool);
     let mut result = Effective { active_pool, ..Effective::default() };
-    for (index, pool) in pools.iter().enumerate() {
-        for member in &pool.members {
-            let Some(address) = member.target.address() else {
-                result.keep_unclaimed = true;
-                continue;
-            };
-            let active = active_pool == Some(index);
-            if active || !result.ases.contains_key(&address) {
-                result.ases.insert(address, want(member, active, health));
-            }
+    for (pool, member, condition) in members {
+        let Some(address) = member.target.address() else {
+            result.keep_unclaimed = true;
+            continue;
+        };
+        let active = active_pool == Some(pool);
+        if active || !result.ases.contains_key(&address) {
+            result.ases.insert(address, want(member, active, condition));
         }
     }
     result
 }
 
 /// The row of the rule's table for one member of the active pool, or of another.
-fn want(member: &Member, active: bool, health: &HealthSnapshot) -> WantAs {
+fn want(member: &Member, active: bool, condition: Condition) -> WantAs {
     let if_up = if active { member.weight } else { Weight::ZERO };
-    let condition = Condition::of(&member.target, health);
     let weight = match condition {
         Condition::Up => WantWeight::Set(if_up),
         Condition::Down | Condition::Unknown | Condition::Paused | Condition::Disabled => WantWeight::Set(Weight::ZERO),

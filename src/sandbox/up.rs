@@ -31,11 +31,20 @@ use vpp::{RealVpp, Vpps};
 /// How long the backends may take to close their connections.
 const BACKENDS_STOP: Duration = Duration::from_secs(2);
 
+const EXAMPLE: &str = "\
+Example: a cluster with three load-balancer nodes, whose backends come and go
+  maglev-sandbox up --dir .demo --nodes 3 --flap
+
+and in another terminal, once it says that all is up:
+  export KUBECONFIG=$PWD/.demo/kubeconfig PATH=$PWD/.demo/bin:$PATH
+  kubectl logs -f ds/maglevd";
+
 /// Run a cluster on this machine: control plane, load-balancer nodes, VPPs, backends, the chart
 ///
 /// Kubernetes is real; nodes, VPPs and backends are stood in for. Everything is kept under DIR: kubeconfig, ready (made
 /// once all is up), nodes/NODE/run/vpp, logs. What an earlier run left in DIR is removed. Ctrl-C or SIGTERM ends it all.
 #[derive(clap::Args, Clone, Debug)]
+#[command(after_help = EXAMPLE)]
 pub struct UpArgs {
     /// Where everything is kept
     #[arg(long, value_name = "DIR")]
@@ -61,7 +70,7 @@ pub struct UpArgs {
     #[arg(long, value_name = "DIR", default_value = env!("CARGO_MANIFEST_DIR"), hide_default_value = true)]
     pub checkout: PathBuf,
 
-    /// Where maglevd is; the directory of this program when absent
+    /// Where maglevd and maglev-frontend are; the directory of this program when absent
     #[arg(long, value_name = "DIR")]
     pub binaries: Option<PathBuf>,
 }
@@ -138,9 +147,9 @@ impl Sandbox {
         let options = Options::new(assets).with_controllers();
         let plane = ControlPlane::start(directory.path(), &processes, options).await?;
         let nodes = Nodes::start(&directory, &specs, &binaries, &plane, &processes).await?;
-        release::install(&directory, &checkout, &plane, &processes, specs.len()).await?;
+        let dashboard = release::install(&directory, &checkout, &plane, &processes, specs.len()).await?;
         directory.set_ready()?;
-        say::line(&say::running(&directory, &specs, &backends, &plane));
+        say::line(&say::running(&directory, &specs, &backends, &plane, &dashboard));
         let shutdown = guard.disarm();
         Ok(Self { directory, shutdown, backends, vpps, nodes, plane })
     }

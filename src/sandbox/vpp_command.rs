@@ -7,6 +7,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::vpp_simulator::{Release, Simulator, SimulatorError, SimulatorOptions, Traffic};
 
+const EXAMPLE: &str = "\
+Example: a VPP with some traffic to every VIP, and an agent that drives it
+  maglev-sandbox vpp --api-socket /tmp/vpp/api.sock --stats-socket /tmp/vpp/stats.sock --traffic 1000
+  maglevd --node-name node-a --vpp-api-socket /tmp/vpp/api.sock --vpp-stats-socket /tmp/vpp/stats.sock";
+
 /// Run one simulated VPP with the lb plugin
 ///
 /// It speaks VPP's binary API on a real Unix socket and holds VIPs and application servers as VPP
@@ -15,6 +20,7 @@ use super::vpp_simulator::{Release, Simulator, SimulatorError, SimulatorOptions,
 /// SIGHUP restarts it as VPP would restart: all connections are closed, all state is lost, the process id it reports
 /// changes. SIGTERM and SIGINT end it and remove the socket.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLE)]
 pub struct VppArgs {
     /// Where to make the API socket; missing directories are made, an old socket is replaced
     #[arg(long, value_name = "PATH")]

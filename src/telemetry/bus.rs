@@ -17,6 +17,7 @@ mod ring;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod transitions;
 
 use std::{
     sync::{
@@ -35,12 +36,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::transitions::Transitions;
 pub use self::{
-    batch::{AsOf, Batch, Stamped},
+    batch::{AsOf, Batch, Encoded, Stamped},
     subscription::{Received, Resync, Subscriber, Subscription},
 };
 use self::{metrics::Metrics, subscription::Outlet};
-use super::{Error, log};
+use super::{Error, log, view_metrics::ViewMetrics};
 use crate::model::{
     change::{Change, Fold as _},
     event::{Event, EventSink, Events, Lane, Level},
@@ -52,9 +54,7 @@ use crate::model::{
 const STATE_LIMIT: usize = 1 << 20;
 /// Events of the probe lane that may wait: they are the first to be dropped.
 const PROBE_LIMIT: usize = 8192;
-/// A batch is handed out once it has so many events,
-const BATCH_EVENTS: usize = 256;
-/// or so long after its first one.
+/// A batch is handed out so long after its first event, or earlier if it is full.
 const BATCH_DELAY: Duration = Duration::from_millis(20);
 
 /// What the bus is told at its start.
@@ -66,6 +66,24 @@ pub struct BusOptions {
     pub clock: fn() -> Timestamp,
     /// This run of the program: a random number, compared for equality only.
     pub epoch: u64,
+}
+
+/// How much the bus keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct BusLimits {
+    /// Events in a batch; one that is full is handed out.
+    pub batch: usize,
+    /// Batches that a subscription may be behind before it loses its oldest.
+    pub behind: usize,
+    /// State events that are kept for who comes back.
+    pub ring: usize,
+}
+
+impl Default for BusLimits {
+    /// Some seconds at full rate.
+    fn default() -> Self {
+        Self { batch: 256, behind: 256, ring: 16_384 }
+    }
 }
 
 /// The state at one moment, and which events are in it.
@@ -82,12 +100,20 @@ pub struct Bus {
     shared: Arc<Shared>,
     queue_rx: mpsc::UnboundedReceiver<Queued>,
     snapshot: watch::Sender<Snapshot>,
+    batch_limit: usize,
+    transitions: watch::Sender<Transitions>,
 }
 
 impl Bus {
     /// A bus whose task is not running yet; events wait for it.
     #[must_use]
     pub fn new(options: BusOptions) -> Self {
+        Self::with_limits(options, BusLimits::default())
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn with_limits(options: BusOptions, limits: BusLimits) -> Self {
         // Unbounded as a channel, bounded by the counters of `Lanes`.
         let (queue, queue_rx) = mpsc::unbounded_channel();
         let as_of = AsOf { epoch: options.epoch, seq: 0 };
@@ -98,12 +124,14 @@ impl Bus {
             dropped: Lanes::default(),
             lost: AtomicU64::new(0),
             probe_listeners: AtomicUsize::new(usize::from(options.log_level == Level::Debug)),
-            outlet: Outlet::new(as_of),
+            outlet: Outlet::new(as_of, limits),
         };
         Self {
             shared: Arc::new(shared),
             queue_rx,
             snapshot: watch::Sender::new(Snapshot { view: View::default(), as_of }),
+            batch_limit: limits.batch,
+            transitions: watch::Sender::default(),
         }
     }
 
@@ -126,14 +154,23 @@ impl Bus {
         self.snapshot.subscribe()
     }
 
-    /// Registers `maglev_events_dropped_total{lane}` and the subscriptions' counters.
+    /// How often each Backend changed its state.
+    pub(super) fn transitions(&self) -> watch::Receiver<Transitions> {
+        self.transitions.subscribe()
+    }
+
+    /// Registers the metrics of the state, `maglev_events_dropped_total{lane}` and the subscriptions' counters.
     ///
     /// # Errors
     /// If the registry has them already.
     pub fn register(&self, registry: &Registry) -> Result<(), Error> {
-        let name = "maglev_events_dropped_total";
-        let metrics = Metrics::new(Arc::clone(&self.shared)).map_err(|source| Error::Metric { name, source })?;
-        registry.register(Box::new(metrics)).map_err(|source| Error::Metric { name, source })
+        let rejected = |name| move |source| Error::Metric { name, source };
+        let dropped = rejected("maglev_events_dropped_total");
+        let metrics = Metrics::new(Arc::clone(&self.shared)).map_err(dropped)?;
+        registry.register(Box::new(metrics)).map_err(dropped)?;
+        let of_view = rejected("maglev_backend_state");
+        let metrics = ViewMetrics::new(self.snapshots(), self.transitions(), self.shared.clock);
+        registry.register(Box::new(metrics.map_err(of_view)?)).map_err(of_view)
     }
 
     /// Hands events out until `shutdown`, then those that are still queued.
@@ -141,14 +178,24 @@ impl Bus {
     pub fn run(mut self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
         async move {
             let view = self.snapshot.borrow().view.clone();
-            let mut worker =
-                Worker { shared: Arc::clone(&self.shared), snapshot: self.snapshot, view, batch: Vec::new(), due: None, told: 0 };
-            let mut received = Vec::with_capacity(BATCH_EVENTS);
+            let (shared, limit) = (Arc::clone(&self.shared), self.batch_limit);
+            let mut worker = Worker {
+                shared,
+                snapshot: self.snapshot,
+                view,
+                published: self.transitions,
+                transitions: Transitions::default(),
+                batch: Vec::new(),
+                limit,
+                due: None,
+                told: 0,
+            };
+            let mut received = Vec::with_capacity(limit);
             loop {
                 tokio::select! {
                     () = shutdown.cancelled() => break,
                     // `self.shared` holds a sender, so the queue never ends.
-                    _ = self.queue_rx.recv_many(&mut received, BATCH_EVENTS) => {
+                    _ = self.queue_rx.recv_many(&mut received, limit) => {
                         received.drain(..).for_each(|queued| worker.take(queued));
                     }
                     () = sleep_until(worker.due.unwrap_or_else(Instant::now)), if worker.due.is_some() => worker.flush(),
@@ -235,8 +282,12 @@ struct Worker {
     shared: Arc<Shared>,
     snapshot: watch::Sender<Snapshot>,
     view: View,
+    published: watch::Sender<Transitions>,
+    transitions: Transitions,
     /// What the next batch has so far.
     batch: Vec<Arc<Stamped>>,
+    /// How many it may have.
+    limit: usize,
     /// When it is handed out.
     due: Option<Instant>,
     /// Drops that the log has been told of.
@@ -252,10 +303,11 @@ impl Worker {
         if let Some(change) = &change {
             self.view.apply(change, time);
         }
+        self.transitions.count(event.as_ref(), change.as_ref());
         let seq = (lane == Lane::State).then(|| self.shared.outlet.next_seq());
         self.batch.push(Arc::new(Stamped { seq, time, event, change }));
         self.due.get_or_insert_with(|| Instant::now() + BATCH_DELAY);
-        if self.batch.len() >= BATCH_EVENTS {
+        if self.batch.len() >= self.limit {
             self.flush();
         }
         self.tell_drops();
@@ -263,8 +315,11 @@ impl Worker {
 
     fn flush(&mut self) {
         self.due = None;
-        let as_of = self.shared.outlet.hand_out(std::mem::take(&mut self.batch));
-        self.snapshot.send_replace(Snapshot { view: self.view.clone(), as_of });
+        self.published.send_replace(self.transitions.clone());
+        let snapshot = |as_of| {
+            self.snapshot.send_replace(Snapshot { view: self.view.clone(), as_of });
+        };
+        self.shared.outlet.hand_out(std::mem::take(&mut self.batch), snapshot);
     }
 
     fn tell_drops(&mut self) {

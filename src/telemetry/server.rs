@@ -1,13 +1,20 @@
 //! `/metrics`, `/healthz` and `/readyz`. Made and run by the binaries; knows nothing of what the
 //! answers mean.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get};
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures::{FutureExt as _, future::BoxFuture};
 use prometheus::{Registry, TextEncoder};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, watch},
+};
 use tokio_util::sync::CancellationToken;
 
 /// Answers whether all is well, or a sentence that says what is not.
@@ -23,6 +30,7 @@ pub struct HttpServer {
 #[derive(Clone)]
 struct Answers {
     registry: Registry,
+    scrape: Arc<Mutex<()>>,
     live: Probe,
     ready: Probe,
 }
@@ -31,7 +39,11 @@ impl HttpServer {
     /// A server for `address` that answers `/healthz` from `live` and `/readyz` from `ready`.
     #[must_use]
     pub fn new(address: SocketAddr, registry: Registry, live: Probe, ready: Probe) -> Self {
-        Self { address, answers: Answers { registry, live, ready }, bound: watch::Sender::new(None) }
+        Self {
+            address,
+            answers: Answers { registry, scrape: Arc::default(), live, ready },
+            bound: watch::Sender::new(None),
+        }
     }
 
     /// Where it listens, once it does; differs from the address asked for only by a port 0.
@@ -81,6 +93,19 @@ impl HttpServer {
     }
 }
 
+/// Reads an address and its port. An IPv6 address needs no brackets: a manifest that puts a pod's address before
+/// `:9090` does not know its family.
+///
+/// # Errors
+/// What was found and what is allowed.
+pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let parts = || {
+        let (address, port) = text.rsplit_once(':')?;
+        Some((address.parse::<IpAddr>().ok()?, port.parse::<u16>().ok()?).into())
+    };
+    text.parse().ok().or_else(parts).ok_or_else(|| format!("found {text:?}, allowed is ADDRESS:PORT"))
+}
+
 const MAX_DELAY: Duration = Duration::from_secs(30);
 
 fn delays() -> impl Iterator<Item = Duration> {
@@ -99,10 +124,18 @@ fn router(answers: Answers) -> Router {
         .with_state(answers)
 }
 
-async fn metrics(State(answers): State<Answers>) -> axum::response::Response {
-    match TextEncoder::new().encode_to_string(&answers.registry.gather()) {
-        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
-        Err(err) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{err}\n")).into_response(),
+/// With many objects a scrape computes for a while: beside the tasks, and one scrape at a time.
+async fn metrics(State(Answers { registry, scrape, .. }): State<Answers>) -> axum::response::Response {
+    let turn = scrape.lock_owned().await;
+    let text = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        TextEncoder::new().encode_to_string(&registry.gather())
+    });
+    let failed = |err: &dyn std::error::Error| (StatusCode::INTERNAL_SERVER_ERROR, format!("{err}\n")).into_response();
+    match text.await {
+        Ok(Ok(text)) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Ok(Err(err)) => failed(&err),
+        Err(err) => failed(&err),
     }
 }
 

@@ -174,6 +174,13 @@ pub fn decode<M: Message>(body: &[u8]) -> Result<(Envelope, M), CodecError> {
     Ok((envelope, message))
 }
 
+/// The `retval` of a [`Reply`]'s body: VPP's replies have it first.
+#[must_use]
+pub fn retval(body: &[u8]) -> Option<i32> {
+    let mut from = Reader::new(body);
+    head(&mut from, Head::Reply).and_then(|_| Wire::get(&mut from)).ok()
+}
+
 /// The message id of a frame's body.
 #[must_use]
 pub fn id(body: &[u8]) -> Option<u16> {
@@ -215,6 +222,49 @@ impl Signature {
     pub fn table_name(&self) -> String {
         format!("{}_{:08x}", self.name, self.crc)
     }
+}
+
+/// A message of [`KNOWN`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// As [`Message::NAME`].
+    pub name: &'static str,
+    /// Where it stands in [`KNOWN`].
+    pub place: usize,
+}
+
+impl Known {
+    /// `M`. That it is known is found out by the compiler.
+    #[must_use]
+    pub const fn of<M: Message>() -> Self {
+        const { Self { name: M::NAME, place: place(M::NAME) } }
+    }
+}
+
+const fn place(name: &str) -> usize {
+    let mut place = 0;
+    while place < KNOWN.len() {
+        if same(KNOWN[place].name.as_bytes(), name.as_bytes()) {
+            return place;
+        }
+        place += 1;
+    }
+    assert!(place < KNOWN.len(), "every message is in the list of those known");
+    place
+}
+
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < a.len() {
+        if a[i] != b[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
 }
 
 macro_rules! known {
@@ -264,4 +314,48 @@ known! {
     lb::LbAsDetails,
     lb::LbAsV2Dump,
     lb::LbAsV2Details,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        ip::IpRouteLookupV2Reply,
+        lb::{LbAddDelAsV2Reply, LbConfGetReply},
+        memclnt::ControlPingReply,
+        sample::Sample,
+        vlib::CliInbandReply,
+        vpe::ShowVersionReply,
+        *,
+    };
+
+    fn retval_of<R: Reply + Sample>(random: &mut fastrand::Rng) {
+        let (reply, mut out) = (R::sample(random), BytesMut::new());
+        encode(Envelope::default(), &reply, &mut out);
+        let body = frame::parse(&mut out).expect("a frame").expect("a whole one");
+        assert_eq!(retval(&body), Some(reply.retval()), "{}", R::NAME);
+        assert_eq!(retval(&body[..9]), None, "{}", R::NAME);
+    }
+
+    #[test]
+    fn the_retval_of_a_reply_is_found_without_its_type() {
+        let random = &mut fastrand::Rng::with_seed(1);
+        retval_of::<ControlPingReply>(random);
+        retval_of::<ShowVersionReply>(random);
+        retval_of::<CliInbandReply>(random);
+        retval_of::<IpRouteLookupV2Reply>(random);
+        retval_of::<LbConfGetReply>(random);
+        retval_of::<LbAddDelAsV2Reply>(random);
+    }
+
+    #[test]
+    fn a_message_stands_where_its_place_says() {
+        let places = [
+            Known::of::<memclnt::ControlPing>(),
+            Known::of::<memclnt::SockclntCreate>(),
+            Known::of::<lb::LbAsV2Details>(),
+        ];
+        for known in places {
+            assert_eq!(KNOWN[known.place].name, known.name);
+        }
+    }
 }

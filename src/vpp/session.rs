@@ -10,7 +10,8 @@
 //! * **Start**: [`Session::connect`] shakes hands and looks up every message by name *and* CRC.
 //! * **Order**: a call is queued when it is made, not when its future is first polled. VPP answers in
 //!   order, so an answer to a later request means that VPP dropped the earlier one: that call alone
-//!   fails. A window bounds what is in flight, so that neither side's buffers fill.
+//!   fails. A window bounds what is in flight. It holds a request for each of a thousand VIPs, so that
+//!   the work for one need not wait for VPP's answer about another.
 //! * **Deadline**: runs from the last answer seen, because VPP's main thread may be busy with what
 //!   was asked before. One that expires ends the session.
 //! * **End**: by [`CloseReason`]; every call still open fails with it. A session never comes back:
@@ -19,6 +20,7 @@
 mod shared;
 mod table;
 mod task;
+mod witness;
 
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
@@ -35,20 +37,22 @@ use self::{
     shared::{Answer, Expected, Shared, Ticket},
     table::Table,
     task::Task,
+    witness::Witness,
 };
 use super::{
     codec::Text,
     error::{CloseReason, Error, HandshakeError},
     frame,
     messages::{
-        self, Dump, Envelope, Head, Message, Reply, Request,
+        self, Dump, Envelope, Head, Known, Message, Reply, Request,
         memclnt::{
             ControlPing, ControlPingReply, SOCKCLNT_CREATE, SOCKCLNT_CREATE_REPLY, SockclntCreate, SockclntCreateReply,
             SockclntDelete,
         },
     },
+    metrics::Metrics,
 };
-use crate::model::event::{Event, Events};
+use crate::model::event::Events;
 
 /// How a session behaves.
 #[derive(Clone, Debug)]
@@ -63,18 +67,21 @@ pub struct SessionOptions {
     pub queue: usize,
     /// Where `vpp-api-send` and `vpp-api-recv` go.
     pub events: Events,
+    /// Where messages are counted.
+    pub metrics: Metrics,
 }
 
 impl SessionOptions {
-    /// What maglevd uses: 10 s, 128 in flight.
+    /// What maglevd uses: 10 s, 1,024 in flight.
     #[must_use]
     pub fn new(client_name: &str, events: Events) -> Self {
         Self {
             client_name: client_name.to_owned(),
             deadline: Duration::from_secs(10),
-            window: 128,
+            window: 1024,
             queue: 65_536,
             events,
+            metrics: Metrics::default(),
         }
     }
 }
@@ -113,12 +120,19 @@ impl Session {
             .await
             .map_err(|source| Error::Connect { path: path.to_owned(), source: Arc::new(source) })?;
         let mut input = BytesMut::new();
-        let greeting = timeout(options.deadline, shake_hands(&mut stream, &mut input, &options))
+        let witness = Witness { events: options.events.clone(), metrics: options.metrics.clone() };
+        let greeting = shake_hands(&mut stream, &mut input, &options.client_name, &witness);
+        let greeting = timeout(options.deadline, greeting)
             .await
             .unwrap_or(Err(HandshakeError::Deadline(options.deadline)))
+            .inspect_err(|error| {
+                if !matches!(error, HandshakeError::Refused(_)) {
+                    witness.unanswered(Known::of::<SockclntCreateReply>());
+                }
+            })
             .map_err(|source| Error::Handshake { path: path.to_owned(), source })?;
         let table = Table::new(&greeting.table);
-        let shared = Arc::new(Shared::new(options.queue, options.events.clone()));
+        let shared = Arc::new(Shared::new(options.queue, witness));
         let farewell = farewell(&table, greeting.index);
         tokio::spawn(Task::new(stream, input, farewell, Arc::clone(&shared), &options).run());
         Ok(Self(Arc::new(Handle { shared, table, client_index: greeting.index })))
@@ -169,7 +183,7 @@ impl Session {
     fn enqueue_call<R: Request>(&self, request: &R) -> Result<oneshot::Receiver<Result<Answer, Error>>, Error> {
         let id = self.0.table.id::<R>()?;
         let reply = self.expected::<R::Reply>()?;
-        self.0.shared.enqueue(Ticket { request: R::NAME, reply, details: None }, |context, out| {
+        self.0.shared.enqueue(Ticket { request: Known::of::<R>(), reply, details: None }, |context, out| {
             messages::encode(self.envelope(id, context), request, out);
         })
     }
@@ -178,7 +192,7 @@ impl Session {
         let (id, ping) = (self.0.table.id::<D>()?, self.0.table.id::<ControlPing>()?);
         let details = Some(self.expected::<D::Details>()?);
         let reply = self.expected::<ControlPingReply>()?;
-        self.0.shared.enqueue(Ticket { request: D::NAME, reply, details }, |context, out| {
+        self.0.shared.enqueue(Ticket { request: Known::of::<D>(), reply, details }, |context, out| {
             messages::encode(self.envelope(id, context), request, out);
             messages::encode(self.envelope(ping, context), &ControlPing {}, out);
         })
@@ -186,7 +200,7 @@ impl Session {
 
     fn expected<M: Message>(&self) -> Result<Expected, Error> {
         debug_assert_eq!(M::HEAD, Head::Reply, "answers are found by their context");
-        Ok(Expected { name: M::NAME, id: self.0.table.id::<M>()? })
+        Ok(Expected { message: Known::of::<M>(), id: self.0.table.id::<M>()? })
     }
 
     fn envelope(&self, id: u16, context: u32) -> Envelope {
@@ -246,20 +260,21 @@ fn decode<M: Message>(shared: &Shared, body: &[u8]) -> Result<M, Error> {
 async fn shake_hands(
     stream: &mut UnixStream,
     input: &mut BytesMut,
-    options: &SessionOptions,
+    client_name: &str,
+    witness: &Witness,
 ) -> Result<SockclntCreateReply, HandshakeError> {
     let mut out = BytesMut::new();
     let envelope = Envelope { id: SOCKCLNT_CREATE, client_index: 0, context: 0 };
-    messages::encode(envelope, &SockclntCreate { name: Text::new(&options.client_name) }, &mut out);
+    messages::encode(envelope, &SockclntCreate { name: Text::new(client_name) }, &mut out);
+    witness.sent(Known::of::<SockclntCreate>());
     stream.write_all(&out).await?;
-    options.events.emit_probe(|| Event::VppApiSend { msg: SockclntCreate::NAME });
     loop {
         let body = frame::read(stream, input).await?.ok_or(HandshakeError::Ended)?;
         if messages::id(&body) != Some(SOCKCLNT_CREATE_REPLY) {
             continue;
         }
         let (_, reply) = messages::decode::<SockclntCreateReply>(&body)?;
-        options.events.emit_probe(|| Event::VppApiRecv { msg: SockclntCreateReply::NAME });
+        witness.received(Known::of::<SockclntCreateReply>(), Some(reply.response));
         return if reply.response == 0 { Ok(reply) } else { Err(HandshakeError::Refused(reply.response)) };
     }
 }

@@ -1,7 +1,7 @@
 //! The real maglevd against a real API server, a simulated VPP and live backends: what it keeps when
 //! the API server is away, lies or forgets.
 
-mod node;
+pub(crate) mod node;
 
 use self::node::{Node, VIP};
 use maglev::sandbox::demo_backend::Mode;

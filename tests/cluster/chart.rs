@@ -42,17 +42,25 @@ async fn it_renders_what_was_reviewed() {
 #[tokio::test]
 async fn every_value_reaches_the_pods() {
     let set = [
+        "agent.grpc.portForward=false".to_owned(),
         "allowLoopback=true,agent.log.format=json,agent.log.level=debug,agent.vpp.runDirectory=/srv/vpp".to_owned(),
         "agent.image.registry=registry.example,agent.image.digest=sha256:".to_owned() + &"a".repeat(64),
         "agent.extraArgs={--one,--two},agent.extraEnv[0].name=THREE,agent.extraEnv[0].value=drei".to_owned(),
         "agent.nodeSelector.role=lb,agent.minReadySeconds=7,agent.podLabels.team=net,commonLabels.cost=shared"
             .to_owned(),
         "agent.rbac.secretNames={client-certificate},agent.rbac.configMapNames={authorities}".to_owned(),
+        "dashboard.portForward=false,dashboard.replicas=2,dashboard.log.level=warn,dashboard.service.port=8000"
+            .to_owned(),
+        "dashboard.extraArgs={--three},dashboard.podLabels.team=web,dashboard.service.type=NodePort".to_owned(),
+        "dashboard.auth.allowAnonymous=true,dashboard.ingress.enabled=true,dashboard.ingress.host=lb.example"
+            .to_owned(),
+        "dashboard.ingress.path=/lb,dashboard.ingress.className=nginx".to_owned(),
     ];
     let set: Vec<&str> = set.iter().flat_map(|values| ["--set", values.as_str()]).collect();
     let rendered = template(cluster().await, "maglev", &set).await.unwrap();
     for wanted in [
         "- --allow-loopback",
+        "- --grpc-addr=$(POD_IP):9090\n",
         "- --log-format=json",
         "- --log-level=debug",
         "- --vpp-api-socket=/srv/vpp/api.sock",
@@ -67,9 +75,34 @@ async fn every_value_reaches_the_pods() {
         "cost: shared",
         "resourceNames:\n      - client-certificate",
         "resourceNames:\n      - authorities",
+        "- --http-addr=$(POD_IP):8080\n",
+        "replicas: 2\n",
+        "- --log-level=warn",
+        "port: 8000\n      targetPort: http",
+        "type: NodePort",
+        "- --three",
+        "team: web",
+        "host: \"lb.example\"",
+        "path: /lb\n            pathType: Prefix",
+        "ingressClassName: nginx",
     ] {
         assert!(rendered.contains(wanted), "{wanted:?} is not in\n{rendered}");
     }
+}
+
+#[tokio::test]
+async fn the_dashboard_is_let_out_only_by_who_says_that_anybody_may_look() {
+    let cluster = cluster().await;
+    let anybody = "dashboard.auth.allowAnonymous=true";
+    let ingress = "dashboard.ingress.enabled=true";
+    let refused = template(cluster, "maglev", &["--set", ingress]).await.unwrap_err();
+    assert!(refused.contains("asks nobody who they are"), "{refused}");
+    let without = template(cluster, "maglev", &["--set", anybody]).await.unwrap();
+    assert!(!without.contains("kind: Ingress"), "{without}");
+    let with = template(cluster, "maglev", &["--set", anybody, "--set", ingress]).await.unwrap();
+    assert!(with.contains("kind: Ingress\nmetadata:\n  name: maglev-frontend\n"), "{with}");
+    let none = template(cluster, "maglev", &["--set", "dashboard.enabled=false"]).await.unwrap();
+    assert!(!none.contains("maglev-frontend"), "{none}");
 }
 
 #[tokio::test]
@@ -214,5 +247,91 @@ async fn the_agents_own_service_account_is_refused_every_write() {
             };
             assert_eq!(code, 403, "{verb} {plural}: {answer:?}");
         }
+    }
+}
+
+/// Whether `account` may do that in the namespace `of`. What follows a slash in `resource` is a subresource, what follows
+/// a colon the name of one object.
+async fn may(cluster: &Cluster, account: &str, verb: &str, resource: &str, of: &str) -> bool {
+    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+    let (resource, subresource) = (resource.replace(':', "/"), format!("--subresource={subresource}"));
+    let args = ["auth", "can-i", verb, &resource, &subresource, "--as", account, "-n", of];
+    String::from_utf8(cluster.kubectl_with(&args, "").await.stdout).unwrap().trim() == "yes"
+}
+
+#[tokio::test]
+async fn the_controllers_own_service_account_may_write_status_and_nothing_else_of_what_people_write() {
+    let cluster = cluster().await;
+    let namespace = cluster.namespace("controller-rbac").await;
+    let args = ["template", "maglev", "charts/maglev", "--namespace", &namespace, "--set", "crds.install=false"];
+    let only = ["rbac", "serviceaccount"].map(|file| format!("templates/controller/{file}.yaml"));
+    let only = ["--show-only", &only[0], "--show-only", &only[1]];
+    let rbac = helm(cluster, &[&args[..], &only].concat()).await.unwrap();
+    cluster.apply(&namespace, &rbac).await.unwrap();
+    let account = format!("system:serviceaccount:{namespace}:maglev-controller");
+    let may = async |verb: &str, resource: &str, of: &str| may(cluster, &account, verb, resource, of).await;
+    // The API server takes a moment to see roles and bindings, each of its own.
+    for (resource, of) in [("healthchecks.maglev.vpp.io", "default"), ("pods", namespace.as_str())] {
+        eventually(&format!("it may list {resource}"), async || may("list", resource, of).await.then_some(())).await;
+    }
+    let ours = ["healthchecks", "backends", "frontends", "loadbalancerconfigs", "maglevnodes"];
+    for plural in ours.map(|plural| format!("{plural}.maglev.vpp.io")) {
+        assert!(may("list", &plural, "default").await, "{plural}");
+        assert!(may("patch", &format!("{plural}/status"), "default").await, "{plural}");
+        for verb in ["create", "patch", "delete", "update", "deletecollection"] {
+            let own = plural.starts_with("maglevnodes") && ["create", "patch", "delete"].contains(&verb);
+            assert_eq!(may(verb, &plural, "default").await, own, "{verb} {plural}");
+        }
+    }
+    for (verb, resource, of, allowed) in [
+        ("create", "events.events.k8s.io", "default", true),
+        ("list", "nodes", "default", true),
+        ("patch", "nodes", "default", false),
+        ("list", "pods", namespace.as_str(), true),
+        ("list", "pods", "default", false),
+        ("delete", "pods", namespace.as_str(), false),
+        ("update", "leases.coordination.k8s.io:maglev-controller", namespace.as_str(), true),
+        ("update", "leases.coordination.k8s.io:other", namespace.as_str(), false),
+        ("get", "secrets", namespace.as_str(), false),
+        ("get", "configmaps", namespace.as_str(), false),
+        ("patch", "customresourcedefinitions.apiextensions.k8s.io", "default", false),
+    ] {
+        assert_eq!(may(verb, resource, of).await, allowed, "{verb} {resource} in {of}");
+    }
+}
+
+#[tokio::test]
+async fn the_dashboards_own_service_account_may_read_what_it_shows_and_nothing_else() {
+    let cluster = cluster().await;
+    let namespace = cluster.namespace("dashboard-rbac").await;
+    let args = ["template", "maglev", "charts/maglev", "--namespace", &namespace, "--set", "crds.install=false"];
+    let only = ["rbac", "serviceaccount"].map(|file| format!("templates/dashboard/{file}.yaml"));
+    let only = ["--show-only", &only[0], "--show-only", &only[1]];
+    let rbac = helm(cluster, &[&args[..], &only].concat()).await.unwrap();
+    cluster.apply(&namespace, &rbac).await.unwrap();
+    let account = format!("system:serviceaccount:{namespace}:maglev-frontend");
+    let may = async |verb: &str, resource: &str, of: &str| may(cluster, &account, verb, resource, of).await;
+    // The API server takes a moment to see roles and bindings, each of its own.
+    for (resource, of) in [("healthchecks.maglev.vpp.io", "default"), ("pods", namespace.as_str())] {
+        eventually(&format!("it may list {resource}"), async || may("list", resource, of).await.then_some(())).await;
+    }
+    for plural in ["healthchecks", "backends", "frontends", "loadbalancerconfigs", "maglevnodes"] {
+        let resource = format!("{plural}.maglev.vpp.io");
+        assert!(may("watch", &resource, "default").await, "{plural}");
+        for verb in ["create", "patch", "delete", "update", "deletecollection"] {
+            assert!(!may(verb, &resource, "default").await, "{verb} {plural}");
+        }
+        assert!(!may("patch", &format!("{resource}/status"), "default").await, "{plural}");
+    }
+    for (verb, resource, of) in [
+        ("list", "pods", "default"),
+        ("delete", "pods", namespace.as_str()),
+        ("create", "pods/portforward", namespace.as_str()),
+        ("get", "pods/log", namespace.as_str()),
+        ("get", "secrets", namespace.as_str()),
+        ("get", "configmaps", namespace.as_str()),
+        ("list", "nodes", "default"),
+    ] {
+        assert!(!may(verb, resource, of).await, "{verb} {resource} in {of}");
     }
 }

@@ -164,6 +164,13 @@ impl Cluster {
     }
 }
 
+/// Deletes cluster-scoped objects that a test made, where they are still there.
+pub(crate) async fn cluster_scoped(cluster: &Cluster, kinds: &[&str], names: &[&str]) {
+    let kinds = kinds.join(",");
+    let args = [&["delete", &kinds, "--ignore-not-found", "--wait=false"], names].concat();
+    cluster.kubectl(&args).await;
+}
+
 /// The CRDs committed in `crds/`.
 pub(crate) fn committed_crds() -> Vec<CustomResourceDefinition> {
     let mut files: Vec<_> =

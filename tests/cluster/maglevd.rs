@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
+use maglev::model::{Name, event::ProgramResult};
+use maglev::rpc::client::{AgentClient, Watch, WatchRequest};
 use maglev::sandbox::assets::Tool;
 use maglev::sandbox::vpp_simulator::{Simulator, SimulatorOptions};
 use nix::sys::signal::{Signal, kill};
@@ -17,7 +19,7 @@ struct Maglevd {
 }
 
 impl Maglevd {
-    fn start(dir: &Path, run: &str, node: &str, kubeconfig: &Path, metrics: u16) -> Self {
+    fn start(dir: &Path, run: &str, node: &str, kubeconfig: &Path, [metrics, grpc]: [u16; 2]) -> Self {
         let log = dir.join(format!("{run}.log"));
         let child = Command::new(env!("CARGO_BIN_EXE_maglevd"))
             .env_clear()
@@ -25,6 +27,7 @@ impl Maglevd {
             .env("KUBECONFIG", kubeconfig)
             .env("MAGLEVD_VPP_API_SOCKET", dir.join("api.sock"))
             .arg(format!("--metrics-addr=127.0.0.1:{metrics}"))
+            .arg(format!("--grpc-addr=127.0.0.1:{grpc}"))
             .stdin(Stdio::null())
             .stdout(std::fs::File::create(&log).unwrap())
             .kill_on_drop(true)
@@ -56,7 +59,7 @@ impl Maglevd {
 }
 
 /// An answer of the program's HTTP server, headers included; empty while it does not answer.
-async fn ask(port: u16, path: &str) -> String {
+pub(crate) async fn ask(port: u16, path: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let exchange = async {
         let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
@@ -111,6 +114,40 @@ spec:
     )
 }
 
+fn free_ports() -> [u16; 2] {
+    let held = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    held.map(|listener| listener.local_addr().unwrap().port())
+}
+
+/// Asks over gRPC for what was applied, and follows from there.
+async fn answers(client: &AgentClient, place: &str) -> Watch {
+    let version = client.version().await.unwrap();
+    assert_eq!((&*version.node, version.ready), (place, Ok(())));
+    let snapshot = client.state().await.unwrap();
+    let watch = client.watch(WatchRequest { since: Some(snapshot.as_of), ..WatchRequest::default() }).await.unwrap();
+    let name = Name::namespaced(place, "web");
+    assert!(snapshot.view.frontends.contains_key(&name), "{:?}", snapshot.view);
+    let frontend = eventually("it is read back from VPP", async || {
+        let frontend = client.frontend(&name).await.unwrap();
+        let programmed = frontend.report.as_ref().is_some_and(|report| report.result == ProgramResult::Programmed);
+        programmed.then_some(frontend)
+    })
+    .await;
+    assert_eq!(frontend.weights.iter().map(|of| of.effective).collect::<Vec<_>>(), [Some(10)]);
+    // Other tests' Frontends may be there as well: one API server serves them all.
+    let vip = snapshot.view.frontends[&name].vip.into();
+    assert!(client.lb_state().await.unwrap().actual.vips.contains_key(&vip));
+    client.sync_now(None).await.unwrap();
+    watch
+}
+
+async fn until_told(watch: &mut Watch, name: &str) {
+    let told = async {
+        while !watch.next().await.unwrap().expect("it goes on").lines.iter().any(|line| &*line.name == name) {}
+    };
+    tokio::time::timeout(LIMIT, told).await.unwrap_or_else(|_| panic!("{name} does not come"));
+}
+
 #[tokio::test]
 async fn what_is_applied_with_kubectl_reaches_vpp_and_stays_when_the_program_ends() {
     let cluster = cluster().await;
@@ -122,9 +159,10 @@ async fn what_is_applied_with_kubectl_reaches_vpp_and_stays_when_the_program_end
     let kubeconfig = cluster.kubeconfig_as(&place, "maglevd").await;
     let dir = tempfile::tempdir().unwrap();
     let simulator = Simulator::start(SimulatorOptions::new(dir.path().join("api.sock"))).await.unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let ports = free_ports();
+    let [port, grpc] = ports;
 
-    let mut maglevd = Maglevd::start(dir.path(), "first", &place, &kubeconfig, port);
+    let mut maglevd = Maglevd::start(dir.path(), "first", &place, &kubeconfig, ports);
     cluster.apply(&place, &manifests(10)).await.unwrap();
     let (frontend, backend) = (format!("frontend={place}/web"), format!("backend={place}/web-1"));
     let vip = [frontend.as_str(), "vip=203.0.113.201 protocol=tcp port=80"];
@@ -135,14 +173,19 @@ async fn what_is_applied_with_kubectl_reaches_vpp_and_stays_when_the_program_end
     let metrics = ask(port, "/metrics").await;
     assert!(metrics.contains("maglev_config_objects{kind=\"Backend\"}"), "{metrics}");
 
+    let client = AgentClient::new(AgentClient::endpoint(format!("http://127.0.0.1:{grpc}")).unwrap().connect_lazy());
+    let mut watch = answers(&client, &place).await;
     cluster.apply(&place, &manifests(20)).await.unwrap();
     maglevd.until_says(&["INFO vpp-lb-sync-as-weight-updated", vip[0], vip[1], &backend, "from=10 to=20"]).await;
+    until_told(&mut watch, "vpp-lb-sync-as-weight-updated").await;
     assert!(maglevd.stop().await.success(), "{}", maglevd.log());
+    // Its streams end, and not by an error.
+    while tokio::time::timeout(LIMIT, watch.next()).await.expect("it ends").unwrap().is_some() {}
     maglevd.until_says(&["INFO maglevd-stop signal=SIGTERM"]).await;
     assert_eq!(maglevd.lines_with(&["vpp-lb-sync-vip-added", vip[0]]), 1, "{}", maglevd.log());
     assert_eq!(maglevd.lines_with(&["vpp-lb-sync-as-removed", vip[0]]), 0, "{}", maglevd.log());
 
-    let mut again = Maglevd::start(dir.path(), "second", &place, &kubeconfig, port);
+    let mut again = Maglevd::start(dir.path(), "second", &place, &kubeconfig, ports);
     eventually("it is ready again", async || ask(port, "/readyz").await.contains(" 200 ").then_some(())).await;
     assert_eq!(again.lines_with(&["vpp-lb-sync-", vip[0]]), 0, "{}", again.log());
     cluster.kubectl(&["delete", "frontend.maglev.vpp.io", "web", "-n", &place]).await;
@@ -168,6 +211,7 @@ async fn help_and_version_say_what_can_be_set_and_what_this_is() {
         "log-format",
         "log-level",
         "metrics-addr",
+        "grpc-addr",
         "kubeconfig",
     ] {
         let variable = format!("MAGLEVD_{}", flag.to_uppercase().replace('-', "_"));

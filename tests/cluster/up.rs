@@ -28,14 +28,15 @@ use super::harness::{LIMIT, eventually, root, run, scratch};
 /// How long a sandbox may take to come up on a busy machine.
 const UP_WITHIN: Duration = Duration::from_secs(240);
 
-struct Sandbox {
-    dir: PathBuf,
+/// A running sandbox; it ends when dropped.
+pub(crate) struct Sandbox {
+    pub(crate) dir: PathBuf,
     child: Child,
     _alone: Flock<File>,
 }
 
 impl Sandbox {
-    async fn up(name: &str, more: &[&str]) -> Self {
+    pub(crate) async fn up(name: &str, more: &[&str]) -> Self {
         // Built before anything is timed.
         Assets::of_checkout(&root()).await.unwrap();
         let alone = alone().await;
@@ -61,39 +62,39 @@ impl Sandbox {
     }
 
     /// What it printed, and the ends of the agents' logs.
-    fn output(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         fs::read_to_string(self.dir.with_extension("log")).unwrap_or_default()
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap());
         kill(pid, signal).unwrap();
     }
 
-    async fn ended(&mut self) -> std::process::ExitStatus {
+    pub(crate) async fn ended(&mut self) -> std::process::ExitStatus {
         tokio::time::timeout(2 * LIMIT, self.child.wait()).await.expect("it ends").unwrap()
     }
 
-    async fn tool(&self, tool: &str, args: &[&str]) -> Output {
+    pub(crate) async fn tool(&self, tool: &str, args: &[&str]) -> Output {
         let mut command = Command::new(self.dir.join("bin").join(tool));
         command.args(args).env("KUBECONFIG", self.dir.join("kubeconfig")).env("HOME", &self.dir).current_dir(root());
         run(command.kill_on_drop(true), "").await
     }
 
-    async fn kubectl(&self, args: &[&str]) -> String {
+    pub(crate) async fn kubectl(&self, args: &[&str]) -> String {
         let output = self.tool(Tool::Kubectl.file_name(), args).await;
         assert!(output.status.success(), "kubectl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    async fn backend(&self, name: &str, mode: &str) {
+    pub(crate) async fn backend(&self, name: &str, mode: &str) {
         let dir = self.dir.display().to_string();
         let output = self.tool("maglev-sandbox", &["backend", name, mode, "--dir", &dir]).await;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// The agents' pods, one per node.
-    async fn agents(&self) -> Vec<String> {
+    pub(crate) async fn agents(&self) -> Vec<String> {
         let names = self.kubectl(&["get", "pods", "-l", "app.kubernetes.io/component=maglevd", "-o", "name"]).await;
         names.lines().map(ToOwned::to_owned).collect()
     }
@@ -137,7 +138,8 @@ async fn alone() -> Flock<File> {
     }
 }
 
-/// Command lines that contain `text`. A process that is dead but not yet reaped has none.
+/// Command lines of the processes that have `text` in their arguments or their environment. A process that is dead but
+/// not yet reaped has neither.
 fn processes_with(text: &str) -> Vec<String> {
     processes(text).map(|(_, line)| line).collect()
 }
@@ -147,10 +149,14 @@ fn processes(text: &str) -> impl Iterator<Item = (Pid, String)> {
     let own = Pid::this();
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Pid::from_raw));
-    let line = |id: Pid| Some((id, fs::read(format!("/proc/{id}/cmdline")).ok()?));
-    let lines = ids.filter(move |id| *id != own).filter_map(line);
-    let lines = lines.map(|(id, line)| (id, String::from_utf8_lossy(&line).replace('\0', " ")));
-    lines.filter(move |(_, line)| line.contains(text))
+    let read = |id: Pid, file: &str| {
+        let bytes = fs::read(format!("/proc/{id}/{file}")).ok()?;
+        Some(String::from_utf8_lossy(&bytes).replace('\0', " "))
+    };
+    let all =
+        ids.filter(move |id| *id != own).filter_map(move |id| Some((id, read(id, "cmdline")?, read(id, "environ")?)));
+    let of_text = all.filter(move |(_, line, environment)| line.contains(text) || environment.contains(text));
+    of_text.map(|(id, line, _)| (id, line))
 }
 
 fn weight(backend: usize, value: u8) -> String {
@@ -174,7 +180,19 @@ async fn a_persons_first_minutes() {
         sandbox.each_agent_logs_once(&["vpp-lb-sync-as-added", &format!("backend={backend} ")]).await;
     }
 
+    // What the agents report becomes status, and kubectl can wait for it.
+    for of in ["mfe/web", "mbe/web-1"] {
+        sandbox.kubectl(&["wait", "--for=condition=Ready", of, "--timeout=60s"]).await;
+    }
+    let listed = sandbox.kubectl(&["get", "maglev", "-A"]).await;
+    for word in ["2/2", "node-a", "node-b", "26.10", "Up"] {
+        assert!(listed.contains(word), "{word} in {listed}");
+    }
+    assert!(sandbox.kubectl(&["explain", "frontend.status.conditions"]).await.contains("observedGeneration"));
+    assert!(sandbox.kubectl(&["describe", "mfe/web"]).await.contains("Programmed"));
+
     sandbox.kubectl(&["patch", "mfe", "web", "--type=json", "-p", &weight(1, 50)]).await;
+    sandbox.kubectl(&["wait", "--for=condition=Programmed", "mfe/web", "--timeout=60s"]).await;
     sandbox.each_agent_logs_once(&["vpp-lb-sync-as-weight-updated", "backend=default/web-2 ", "to=50"]).await;
 
     sandbox.backend("web-3", "fail").await;
@@ -202,7 +220,9 @@ async fn a_persons_first_minutes() {
 async fn a_killed_sandbox_leaves_nothing_running() {
     let mut sandbox = Sandbox::up("killed", &["--nodes", "1"]).await;
     let running = processes_with(&sandbox.dir.display().to_string());
-    for part in ["/etcd ", "/kube-apiserver ", "/kube-scheduler ", "maglev-sandbox vpp ", "/maglevd "] {
+    for part in
+        ["/etcd ", "/kube-apiserver ", "/kube-scheduler ", "maglev-sandbox vpp ", "/maglevd ", "/maglev-frontend "]
+    {
         assert!(running.iter().any(|line| line.contains(part)), "{part} in {running:#?}");
     }
     sandbox.signal(Signal::SIGKILL);

@@ -8,6 +8,8 @@
 )]
 
 mod events;
+mod flags;
+mod metrics;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,8 +21,17 @@ use std::{
 use regex::Regex;
 
 /// Every page for people, by its path in the checkout.
-const PAGES: [&str; 6] =
-    ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/events.md", "examples/README.md", "benches/README.md"];
+const PAGES: [&str; 9] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "docs/events.md",
+    "docs/maglevc.md",
+    "docs/metrics.md",
+    "docs/status.md",
+    "examples/README.md",
+    "benches/README.md",
+];
 
 fn path(inside: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(inside)
@@ -116,7 +127,10 @@ fn every_file_named_is_there() {
 fn help(program: &str, args: &[&str]) -> Option<String> {
     let binary = match program {
         "maglevd" => env!("CARGO_BIN_EXE_maglevd"),
+        "maglev-controller" => env!("CARGO_BIN_EXE_maglev-controller"),
+        "maglev-frontend" => env!("CARGO_BIN_EXE_maglev-frontend"),
         "maglev-sandbox" => env!("CARGO_BIN_EXE_maglev-sandbox"),
+        "maglevc" => env!("CARGO_BIN_EXE_maglevc"),
         _ => return None,
     };
     let output = Command::new(binary).env_clear().args(args).arg("--help").output().unwrap();
@@ -146,14 +160,33 @@ fn every_command_line_of_ours_has_flags_and_subcommands_that_exist() {
     assert!(seen > 0, "no command line of ours was found");
     let maglevd = help("maglevd", &[]).unwrap();
     for (page, flag) in named(r"(?:^|ARGS=)(--[a-z-]+)(?: [a-z]+)?$") {
-        let sandbox = help("maglev-sandbox", &["up"]).unwrap();
-        if ![&maglevd, &sandbox]
+        let (sandbox, maglevc) = (help("maglev-sandbox", &["up"]).unwrap(), help("maglevc", &[]).unwrap());
+        if ![&maglevd, &sandbox, &maglevc]
             .iter()
             .any(|help| help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")))
         {
-            wrong.push(format!("{page}: neither maglevd nor maglev-sandbox up has {flag}"));
+            wrong.push(format!("{page}: neither maglevd nor maglev-sandbox up nor maglevc has {flag}"));
         }
     }
+    nothing(&wrong);
+}
+
+#[test]
+fn every_line_of_maglevc_is_one_that_it_understands() {
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for (page, line) in named(r"(?:^|[\s;&(/])maglevc ([^#|&;)…]+)") {
+        // A text in quotes is one word.
+        let words = line.split('\'').enumerate().flat_map(|(index, part)| match index % 2 {
+            0 => part.split_whitespace().map(|word| if matches!(word, "N" | "WEIGHT") { "1" } else { word }).collect(),
+            _ => vec![part],
+        });
+        let words: Vec<&str> = words.collect();
+        seen += 1;
+        if help("maglevc", &words).is_none() {
+            wrong.push(format!("{page}: `maglevc {line}` makes no sense to it"));
+        }
+    }
+    assert!(seen > 20, "only {seen} lines of maglevc were found");
     nothing(&wrong);
 }
 
@@ -175,7 +208,7 @@ fn what_kubectl_is_asked_for_is_a_kind_of_ours_or_of_kubernetes() {
     nothing(&wrong);
 }
 
-/// All of `src/` and the tests, for looking up names.
+/// All of `src/`, for looking up names.
 fn sources() -> String {
     fn gather(dir: &Path, text: &mut String) {
         for entry in fs::read_dir(dir).unwrap() {

@@ -7,15 +7,18 @@
 )]
 
 mod agent;
+mod api_metrics;
+mod dashboard;
 mod fake_vpp;
 mod hostile_frames;
 mod lb;
 mod lb_legacy;
 mod netns;
-mod papi_python;
 mod probes;
+mod python;
 mod raw_client;
 mod recordings;
+mod rpc;
 mod session;
 mod simulator;
 mod simulator_command;

@@ -7,7 +7,7 @@ use std::{
 
 use maglev::sandbox::vpp_simulator::{Release, Simulator, SimulatorOptions};
 
-use crate::papi_python::{interpreter, run};
+use crate::python::{PAPI, interpreter, run};
 
 pub(crate) const REPLAY: Duration = Duration::from_secs(120);
 
@@ -17,7 +17,7 @@ pub(crate) fn papi_directory() -> PathBuf {
 
 #[tokio::test]
 async fn an_independent_client_gets_the_answers_it_got_from_a_real_vpp() {
-    let python = interpreter().await.unwrap();
+    let python = interpreter(&PAPI).await.unwrap();
     let data = papi_directory().with_file_name("data");
     let (script, api) = (papi_directory().join("replay.py"), data.join("api"));
     for (release, recording, summary) in [

@@ -32,6 +32,25 @@
 {{- end -}}
 {{- end -}}
 
+{{/* The controller's objects. */}}
+{{- define "maglev.controller.fullname" -}}
+{{- printf "%s-controller" (include "maglev.fullname" .) -}}
+{{- end -}}
+
+{{- define "maglev.controller.serviceAccountName" -}}
+{{- if .Values.controller.serviceAccount.create -}}
+{{- default (include "maglev.controller.fullname" .) .Values.controller.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.controller.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "maglev.controller.selectorLabels" -}}
+app.kubernetes.io/name: maglev
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: controller
+{{- end -}}
+
 {{/* Labels of every object. */}}
 {{- define "maglev.labels" -}}
 {{- with .Values.commonLabels }}
@@ -49,6 +68,26 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 app.kubernetes.io/name: maglev
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: maglevd
+{{- end -}}
+
+{{/* The dashboard's objects: "maglev-frontend" for the release "maglev". */}}
+{{- define "maglev.dashboard.fullname" -}}
+{{- printf "%s-frontend" (include "maglev.fullname" .) -}}
+{{- end -}}
+
+{{- define "maglev.dashboard.serviceAccountName" -}}
+{{- if .Values.dashboard.serviceAccount.create -}}
+{{- default (include "maglev.dashboard.fullname" .) .Values.dashboard.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.dashboard.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What finds the dashboard's pods. */}}
+{{- define "maglev.dashboard.selectorLabels" -}}
+app.kubernetes.io/name: maglev
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: dashboard
 {{- end -}}
 
 {{/* An image reference, from a dict of "image" and "root". */}}

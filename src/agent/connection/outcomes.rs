@@ -8,6 +8,7 @@ use crate::{
         brain::Brain,
         dataplane::DataplaneError,
         job::{JobDone, Outcome},
+        metrics::Synced,
         world::in_vpp,
     },
     model::{
@@ -22,10 +23,12 @@ use crate::{
 impl Connection {
     /// A plan was answered.
     pub(in crate::agent) fn job_done(&mut self, brain: &mut Brain, done: JobDone, now: Instant) {
-        let JobDone { address, started, plan, outcomes } = done;
-        self.busy.remove(&address);
+        let JobDone { address, started, recreates, outcomes } = done;
+        self.turns.end(address);
+        let on_pass = self.pass.as_ref().is_some_and(|pass| pass.is_running(address));
+        let scope = if on_pass { Scope::All } else { Scope::Address(address) };
         self.next_ping = now + PING_EVERY;
-        let recreated = |step: &Step| step.vip().key().is_some_and(|key| plan.recreates.contains_key(&key));
+        let recreated = |step: &Step| step.vip().key().is_some_and(|key| recreates.contains_key(&key));
         let mut counts = SyncCounts::default();
         let mut failed = 0;
         for Outcome { number, step, answer } in &outcomes {
@@ -35,7 +38,7 @@ impl Connection {
                     self.follow(*number, step);
                     brain.flushes.paid_by(step);
                     if !recreated(step) {
-                        brain.tell(step);
+                        brain.tell(scope, step);
                     }
                     brain.settle(step);
                 }
@@ -52,8 +55,8 @@ impl Connection {
         } else {
             self.retries.succeeded(address);
         }
-        for (vip, why) in &plan.recreates {
-            self.tell_recreate(brain, *vip, *why, &outcomes);
+        for (vip, why) in &recreates {
+            self.tell_recreate(brain, scope, (*vip, *why), &outcomes);
             brain.recreates.finished(*vip, *why);
             self.read_due = self.read_due.max(Some(Depth::Verify));
         }
@@ -63,10 +66,11 @@ impl Connection {
         }
         let sent = u32::try_from(outcomes.len()).unwrap_or(u32::MAX);
         match &mut self.pass {
-            Some(pass) if pass.is_running(address) => pass.ended(address, counts, sent, failed),
+            Some(pass) if on_pass => pass.ended(address, counts, sent, failed),
             _ => {
                 let duration = now.duration_since(started);
-                brain.events.emit(Event::SyncDone { scope: Scope::Address(address), counts, duration });
+                brain.metrics.done(scope, duration);
+                brain.events.emit(Event::SyncDone { scope, counts, duration });
             }
         }
     }
@@ -83,7 +87,7 @@ impl Connection {
 
     /// A recreate is told as one event, with all that the VIP has afterwards. Where the VIP could not be added again
     /// it is told as what it was: a removal.
-    fn tell_recreate(&self, brain: &Brain, vip: VipKey, why: Mismatch, outcomes: &[Outcome]) {
+    fn tell_recreate(&self, brain: &Brain, scope: Scope, (vip, why): (VipKey, Mismatch), outcomes: &[Outcome]) {
         let done = |outcome: &&Outcome| outcome.answer.is_ok() && outcome.step.vip() == vip.into();
         let added = outcomes.iter().filter(done).find_map(|outcome| match &outcome.step {
             Step::AddVip { encap, .. } => Some(encap),
@@ -93,9 +97,10 @@ impl Connection {
             Some(encap) => {
                 let (encap, reason, of) = (encap.as_str(), why.to_string(), brain.vip_ref(vip.into()));
                 let state = in_vpp(self.actual(), vip).map(VipState::from);
+                brain.metrics.synced(scope, Synced::VipRecreate);
                 brain.events.emit_change(Event::VipRecreate { vip: of, encap, reason }, Change::Vip(vip.into(), state));
             }
-            None => outcomes.iter().filter(done).for_each(|outcome| brain.tell(&outcome.step)),
+            None => outcomes.iter().filter(done).for_each(|outcome| brain.tell(scope, &outcome.step)),
         }
     }
 }

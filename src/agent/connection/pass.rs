@@ -90,6 +90,7 @@ impl Connection {
         let Some(pass) = self.pass.take_if(|pass| pass.is_over()) else { return };
         let duration = now.duration_since(pass.started);
         let event = Event::SyncDone { scope: Scope::All, counts: pass.counts, duration };
+        brain.metrics.done(Scope::All, duration);
         brain.events.emit_change(event, Change::Synced(pass.failed));
         if pass.sent == 0 || pass.failed < pass.sent {
             self.synced = true;

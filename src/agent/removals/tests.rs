@@ -74,6 +74,7 @@ impl Node {
 
     /// Lets time pass, stopping where the removals want to.
     fn pass(&mut self, time: Duration) {
+        self.removals.rest();
         let end = self.now + time;
         while let Some(next) = self.removals.next().filter(|next| *next <= end) {
             self.now = self.now.max(next);

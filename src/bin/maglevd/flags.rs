@@ -1,32 +1,22 @@
 //! The flags of `maglevd`, each with its environment variable.
 
-use std::{net::IpAddr, net::SocketAddr, path::PathBuf, sync::LazyLock};
+use std::{net::IpAddr, net::SocketAddr, path::PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use maglev::{
     model::event::Level,
-    telemetry::{LogFormat, log::parse_level},
+    telemetry::{LogFormat, build::LONG_VERSION, log::parse_level, server::parse_address},
 };
-
-/// The version of this package.
-pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The commit that this was built from; whoever builds a release sets `MAGLEV_COMMIT` for the compiler.
-pub(crate) const COMMIT: &str = match option_env!("MAGLEV_COMMIT") {
-    Some(commit) => commit,
-    None => "unknown",
-};
-
-static LONG_VERSION: LazyLock<String> = LazyLock::new(|| format!("{VERSION} (commit {COMMIT})"));
 
 const EXAMPLE: &str = "\
-Example, beside a VPP on this machine and a cluster that kubectl reaches:
+Example: beside a VPP on this machine and a cluster that kubectl reaches
   maglevd --node-name node-a --vpp-api-socket /run/vpp/api.sock --metrics-addr 127.0.0.1:9091
 
 Every change to the data plane is a line vpp-lb-sync-* in the log. SIGTERM ends it and leaves VPP as it is.";
 
 const WITHDRAW_EXAMPLE: &str = "\
-Example:
+Example: once no agent runs on this node any more
   maglevd withdraw --vpp-api-socket /run/vpp/api.sock";
 
 const PROBE_EXAMPLE: &str = "\
@@ -75,7 +65,17 @@ pub(crate) struct Flags {
     #[arg(long, env = "MAGLEVD_METRICS_ADDR", value_name = "ADDRESS:PORT")]
     metrics_addr: Option<SocketAddr>,
 
-    /// Set by Kubernetes, for the default of --metrics-addr
+    /// Where gRPC is served, once for each address [default: port 9090 of POD_IP, else of 127.0.0.1]
+    #[arg(
+        long,
+        env = "MAGLEVD_GRPC_ADDR",
+        value_name = "ADDRESS:PORT",
+        value_delimiter = ',',
+        value_parser = parse_address
+    )]
+    grpc_addr: Vec<SocketAddr>,
+
+    /// Set by Kubernetes, for the defaults of --metrics-addr and --grpc-addr
     #[arg(long, env = "POD_IP", value_name = "ADDRESS", hide = true, default_value = "127.0.0.1")]
     pod_ip: IpAddr,
 
@@ -140,5 +140,10 @@ impl Flags {
     /// Where the three endpoints are served.
     pub(crate) fn metrics_addr(&self) -> SocketAddr {
         self.metrics_addr.unwrap_or_else(|| (self.pod_ip, 9091).into())
+    }
+
+    /// Where gRPC is served.
+    pub(crate) fn grpc_addrs(&self) -> Vec<SocketAddr> {
+        if self.grpc_addr.is_empty() { vec![(self.pod_ip, 9090).into()] } else { self.grpc_addr.clone() }
     }
 }

@@ -1,6 +1,7 @@
 //! `maglevd`, the agent of one load-balancer node: telemetry, and the end of the process.
 
 mod flags;
+mod grpc;
 mod parts;
 mod probe;
 mod withdraw;
@@ -9,11 +10,15 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Parser as _;
 use jiff::Timestamp;
-use maglev::telemetry::{self, Bus, BusOptions, LogOptions};
+use maglev::telemetry::{
+    self, Bus, BusOptions, LogOptions,
+    build::{COMMIT, VERSION},
+};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
-use flags::{COMMIT, Command, Flags, VERSION};
+use flags::{Command, Flags};
+use parts::Telemetry;
 
 fn main() -> anyhow::Result<ExitCode> {
     let flags = Flags::parse();
@@ -26,12 +31,13 @@ fn main() -> anyhow::Result<ExitCode> {
     let bus = Bus::new(options);
     bus.register(&registry)?;
     let (events, end) = (bus.events(), CancellationToken::new());
+    let telemetry = Telemetry { events: bus.events(), follow: bus.subscriber(), snapshots: bus.snapshots(), registry };
     let bus = runtime.spawn(bus.run(end.clone()));
     let done = |()| ExitCode::SUCCESS;
     let result = match &flags.command {
         Some(Command::Withdraw) => runtime.block_on(withdraw::run(&flags, events)).map(done),
         Some(Command::Probe(arguments)) => runtime.block_on(probe::run(&flags, arguments)),
-        None => runtime.block_on(parts::run(flags, events, registry)).map(done),
+        None => runtime.block_on(parts::run(flags, telemetry)).map(done),
     };
     if let Err(err) = &result {
         tracing::error!(err = format!("{err:#}"), "maglevd-failed");

@@ -15,9 +15,10 @@ use maglev::{
     index::{Held, Holder, Manifest},
     k8s::{ClientOptions, client, read_certificates},
     model::config::HealthCheck,
+    telemetry::build::VERSION,
 };
 
-use crate::flags::{Flags, ProbeArguments, VERSION};
+use crate::flags::{Flags, ProbeArguments};
 
 /// Runs the probe and says how it went.
 pub(crate) async fn run(flags: &Flags, arguments: &ProbeArguments) -> anyhow::Result<ExitCode> {
@@ -59,7 +60,7 @@ fn text(manifest: &Path) -> anyhow::Result<String> {
 
 /// A Secret or ConfigMap that is not in the manifest.
 async fn read(flags: &Flags, holder: &Holder) -> Held {
-    match client::client(ClientOptions { kubeconfig: flags.kubeconfig.clone() }).await {
+    match client::client(ClientOptions { kubeconfig: flags.kubeconfig.clone(), ..ClientOptions::default() }).await {
         Ok(client) => read_certificates(client, holder).await,
         Err(error) => Held::Failed(format!("it is not in the manifest, and there is no API server to ask: {error}")),
     }

@@ -67,6 +67,7 @@ impl<P: Prober> Checker<P> {
             starting.push(name.clone());
         }
         self.publisher.note(name, &of.finding(None));
+        self.options.book.forget(name);
         self.paths[index(family)].forget(name);
     }
 
@@ -76,6 +77,7 @@ impl<P: Prober> Checker<P> {
             self.due.remove(&(due, name.clone()));
         }
         self.paths[index(gone.family())].forget(name);
+        self.options.book.forget(name);
         self.publisher.remove(name);
         self.options.metrics.forget(name);
     }

@@ -3,6 +3,7 @@
 
 mod cadence;
 mod changes;
+mod counters;
 mod starvation;
 mod suspicion;
 mod world;

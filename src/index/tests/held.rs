@@ -162,7 +162,7 @@ fn a_loopback_address_holds_a_frontend_and_makes_a_backend_unreadable() {
 
     let (index, config_rx) = crate::index::Index::new(IndexOptions {
         allow_loopback: true,
-        node_name: super::world::NODE.to_owned(),
+        node_name: Some(super::world::NODE.to_owned()),
         ..IndexOptions::default()
     });
     let mut world = World { index, config_rx };

@@ -8,6 +8,7 @@ use super::world::{World, lb_config, name, node};
 use crate::{
     index::{NodeObject, Object},
     model::{
+        Name,
         config::{Kind, NodeConfig},
         problem::Reason,
     },
@@ -133,4 +134,29 @@ fn there_is_no_configuration_before_the_own_node_was_seen() {
     assert!(world.config_rx.borrow().is_some());
     assert_eq!(world.problems(Kind::Node, "node-a"), []);
     assert!(!world.config().backends.contains_key(&name("shop/a")));
+}
+
+#[test]
+fn without_a_node_of_its_own_it_tells_of_any_which_config_that_uses() {
+    let (mut index, config_rx) = crate::index::Index::new(crate::index::IndexOptions::default());
+    for kind in Kind::ALL {
+        index.reset(kind, vec![]);
+    }
+    assert!(config_rx.borrow().is_some());
+    index.apply(lb_config("old", 1, &selecting("lb")));
+    index.apply(lb_config("new", 2, &every_node()));
+    let labelled = |role: &str| NodeObject {
+        name: "any".to_owned(),
+        labels: [("role".to_owned(), role.to_owned())].into(),
+        addresses: vec![],
+    };
+    let chosen = |index: &crate::index::Index, role: &str| {
+        let (node, text) = (labelled(role), |name: &Name| name.as_str().to_owned());
+        let chosen = index.chosen_for(&node);
+        (chosen.used.map(text), chosen.in_vain.into_iter().map(text).collect::<Vec<_>>())
+    };
+    assert_eq!(chosen(&index, "lb"), (Some("old".to_owned()), vec!["new".to_owned()]));
+    assert_eq!(chosen(&index, "web"), (Some("new".to_owned()), vec![]));
+    // Whether a node uses it is no problem of the object here.
+    assert_eq!(index.problems(Kind::LoadBalancerConfig, &name("new")), []);
 }

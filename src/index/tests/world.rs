@@ -112,14 +112,14 @@ impl World {
     /// One that has seen nothing.
     pub(super) fn unlisted(allow_loopback: bool) -> Self {
         let (index, config_rx) =
-            Index::new(IndexOptions { allow_loopback, node_name: NODE.to_owned(), ..IndexOptions::default() });
+            Index::new(IndexOptions { allow_loopback, node_name: Some(NODE.to_owned()), ..IndexOptions::default() });
         Self { index, config_rx }
     }
 
     /// One that has seen nothing, on a node that lacks what ICMP needs.
     pub(super) fn without_icmp(missing: &str) -> Self {
         let icmp_missing = Some(missing.to_owned());
-        let options = IndexOptions { node_name: NODE.to_owned(), icmp_missing, ..IndexOptions::default() };
+        let options = IndexOptions { node_name: Some(NODE.to_owned()), icmp_missing, ..IndexOptions::default() };
         let (index, config_rx) = Index::new(options);
         Self { index, config_rx }
     }

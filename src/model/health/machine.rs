@@ -59,6 +59,12 @@ impl Machine {
         }
     }
 
+    /// The count, 0 … rise + fall − 1; `None` while the state is unknown.
+    #[must_use]
+    pub fn counter(&self) -> Option<u16> {
+        self.counter
+    }
+
     /// Counts one result.
     pub fn observe(&mut self, success: bool) {
         let top = self.top();

@@ -199,5 +199,8 @@ fn a_fingerprint_tells_every_property_apart_and_nothing_of_health() {
     assert!(!prints.contains(&Fingerprint::of(&of)));
     let mut revised = (*of).clone();
     revised.revision.generation += 1;
-    assert_eq!(Fingerprint::of(&revised), Fingerprint::of(&of));
+    assert_eq!(Fingerprint::of(&revised).agrees(&Fingerprint::of(&of)), Some(true));
+    assert_eq!(Fingerprint::of(&others[0]).agrees(&Fingerprint::of(&of)), Some(false));
+    let later = Fingerprint { version: Fingerprint::VERSION + 1, ..Fingerprint::of(&of) };
+    assert_eq!(later.agrees(&Fingerprint::of(&of)), None);
 }

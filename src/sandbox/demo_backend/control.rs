@@ -23,8 +23,15 @@ const MAX_LINE: u64 = 4096;
 /// How long either side waits for the other's line.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+const EXAMPLE: &str = "\
+Example: what all of them do, and then one that fails until it is told otherwise
+  maglev-sandbox backend --dir .demo
+  maglev-sandbox backend web-1 fail --dir .demo
+  maglev-sandbox backend web-1 ok --dir .demo";
+
 /// `maglev-sandbox backend [NAME [MODE]] --dir DIR`: shows how backends behave, or changes it.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLE)]
 pub struct BackendArgs {
     /// The backend, such as web-1; without it, all are listed.
     name: Option<String>,

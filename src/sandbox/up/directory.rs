@@ -11,6 +11,8 @@ use crate::sandbox::assets::{Assets, Tool};
 
 /// What a sandbox makes in its directory; nothing else there is touched.
 const OURS: [&str; 9] = ["backends.sock", "bin", "etcd", "helm", "kubeconfig", "logs", "nodes", "pki", "ready"];
+/// What the chart's pods run.
+const PROGRAMS: [&str; 3] = ["maglevd", "maglev-controller", "maglev-frontend"];
 /// The longest path a Unix socket can have.
 const SOCKET_PATH: usize = 107;
 
@@ -94,13 +96,21 @@ impl Directory {
         self.path.join("bin")
     }
 
-    /// Puts kubectl, helm and maglev-sandbox into `DIR/bin`.
+    /// Puts kubectl, helm and our own programs into `DIR/bin`; maglevc also as kubectl's plugin.
     pub(super) fn link_programs(&self, assets: &Assets, binaries: &Path) -> Result<(), SandboxError> {
         let bin = self.bin();
         fs::create_dir_all(&bin).map_err(SandboxError::file("create", &bin))?;
-        let programs = [assets.path(Tool::Kubectl), assets.path(Tool::Helm), binaries.join("maglev-sandbox")];
-        for program in programs {
-            let link = bin.join(program.file_name().expect("programs have names"));
+        let maglevc = binaries.join("maglevc");
+        let programs = [
+            (assets.path(Tool::Kubectl), "kubectl"),
+            (assets.path(Tool::Helm), "helm"),
+            (binaries.join("maglev-sandbox"), "maglev-sandbox"),
+            (maglevc.clone(), "maglevc"),
+            (maglevc, "kubectl-maglev"),
+        ];
+        // Whoever built the agent alone does without the command line.
+        for (program, name) in programs.into_iter().filter(|(program, _)| program.exists()) {
+            let link = bin.join(name);
             std::os::unix::fs::symlink(&program, &link).map_err(SandboxError::file("link", link))?;
         }
         Ok(())
@@ -124,12 +134,15 @@ pub(super) fn binaries(given: Option<&Path>) -> Result<PathBuf, SandboxError> {
     let own = std::env::current_exe().map_err(SandboxError::file("find", "this program"))?;
     let dir = given.map_or_else(|| own.parent().unwrap_or(Path::new("/")).to_owned(), Path::to_owned);
     let dir = dir.canonicalize().map_err(SandboxError::file("find", dir))?;
-    if dir.join("maglevd").is_file() {
-        return Ok(dir);
+    match PROGRAMS.iter().find(|program| !dir.join(program).is_file()) {
+        None => Ok(dir),
+        Some(program) => Err(SandboxError::Usage {
+            what: format!(
+                "no {program} in {}: build it with `cargo build --bins`, or say --binaries DIR",
+                dir.display()
+            ),
+        }),
     }
-    Err(SandboxError::Usage {
-        what: format!("no maglevd in {}: build it with `cargo build --bins`, or say --binaries DIR", dir.display()),
-    })
 }
 
 #[cfg(test)]

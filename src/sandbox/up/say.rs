@@ -20,6 +20,7 @@ pub(super) fn running(
     nodes: &[NodeSpec],
     backends: &DemoBackends,
     plane: &ControlPlane,
+    dashboard: &str,
 ) -> String {
     let dir = directory.path().display();
     let bin = directory.bin();
@@ -30,6 +31,7 @@ pub(super) fn running(
         "
 A cluster is running; Ctrl-C ends it.
 
+  dashboard    {dashboard}
   API server   {server}
   nodes        {nodes}
   VPP sockets  {dir}/nodes/NODE/run/vpp/
@@ -41,13 +43,14 @@ Try, in another terminal:
 
   export KUBECONFIG={kubeconfig} PATH={bin}:$PATH
 
-  1. See what is there, and follow an agent:
-       kubectl get mfe,mbe,mhc -A
+  1. See what is there and whether anything is wrong, and follow an agent:
+       kubectl get maglev -A
+       maglevc status
        kubectl logs -f ds/maglevd
   2. Fail a backend and see its weight go to 0; `ok` brings it back:
        maglev-sandbox backend web-1 fail --dir {dir}
   3. Give a backend more weight:
-       kubectl patch mfe web --type=json -p '[{{\"op\":\"add\",\"path\":\"/spec/pools/0/backends/1/weight\",\"value\":50}}]'
+       maglevc set frontend web pool primary backend web-2 weight 50
 ",
         server = plane.server(),
         nodes = nodes.join(", "),

@@ -40,6 +40,15 @@ impl Stamped {
     }
 }
 
+/// What a batch is for one level.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// The events that go to that level, encoded.
+    pub bytes: Bytes,
+    /// How many those are.
+    pub count: u64,
+}
+
 /// Some events in order.
 #[derive(Debug)]
 pub struct Batch {
@@ -49,7 +58,7 @@ pub struct Batch {
     pub as_of: AsOf,
     /// How many events were handed out before this batch, both lanes.
     pub(super) first: u64,
-    encoded: [OnceLock<Bytes>; 4],
+    encoded: [OnceLock<Encoded>; 4],
 }
 
 impl Batch {
@@ -62,14 +71,22 @@ impl Batch {
         self.events.iter().filter(move |stamped| stamped.is_for(level))
     }
 
+    /// Where one is who has taken all events before this batch.
+    #[must_use]
+    pub fn begin(&self) -> AsOf {
+        let numbered = self.events.iter().filter(|stamped| stamped.seq.is_some()).count() as u64;
+        AsOf { seq: self.as_of.seq - numbered, ..self.as_of }
+    }
+
     /// What `encode` makes of the batch for `level`: made once, however many listen at that level.
-    pub fn encoded(&self, level: Level, encode: impl FnOnce(&Self) -> Bytes) -> Bytes {
+    pub fn encoded(&self, level: Level, encode: impl FnOnce(&Self) -> Bytes) -> Encoded {
         let slot = match level {
             Level::Debug => 0,
             Level::Info => 1,
             Level::Warn => 2,
             Level::Error => 3,
         };
-        self.encoded[slot].get_or_init(|| encode(self)).clone()
+        let encoded = || Encoded { bytes: encode(self), count: self.for_level(level).count() as u64 };
+        self.encoded[slot].get_or_init(encoded).clone()
     }
 }

@@ -4,21 +4,26 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::Stamped;
 
-/// State events that are kept.
-const LIMIT: usize = 16_384;
-
 /// The last state events, without a gap.
-#[derive(Debug, Default)]
-pub(super) struct Ring(VecDeque<Arc<Stamped>>);
+#[derive(Debug)]
+pub(super) struct Ring {
+    events: VecDeque<Arc<Stamped>>,
+    limit: usize,
+}
 
 impl Ring {
+    /// A ring of at most `limit`.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { events: VecDeque::new(), limit }
+    }
+
     /// Takes the next event; those of the probe lane are not kept.
     pub(super) fn push(&mut self, stamped: &Arc<Stamped>) {
         if stamped.seq.is_some() {
-            if self.0.len() == LIMIT {
-                self.0.pop_front();
+            if self.events.len() == self.limit {
+                self.events.pop_front();
             }
-            self.0.push_back(Arc::clone(stamped));
+            self.events.push_back(Arc::clone(stamped));
         }
     }
 
@@ -26,7 +31,7 @@ impl Ring {
     /// more, or `seq` has not been given out yet.
     pub(super) fn since(&self, seq: u64, last: u64) -> Option<Vec<Arc<Stamped>>> {
         let wanted = usize::try_from(last.checked_sub(seq)?).ok()?;
-        let skipped = self.0.len().checked_sub(wanted)?;
-        Some(self.0.iter().skip(skipped).cloned().collect())
+        let skipped = self.events.len().checked_sub(wanted)?;
+        Some(self.events.iter().skip(skipped).cloned().collect())
     }
 }

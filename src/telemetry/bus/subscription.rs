@@ -7,11 +7,8 @@ use std::sync::{
 
 use tokio::sync::broadcast;
 
-use super::{Shared, batch::AsOf, batch::Batch, batch::Stamped, ring::Ring};
+use super::{BusLimits, Shared, batch::AsOf, batch::Batch, batch::Stamped, ring::Ring};
 use crate::model::event::Level;
-
-/// Batches that a subscription may be behind before it loses its oldest: some seconds at full rate.
-const SUBSCRIPTION_LIMIT: usize = 256;
 
 /// Where batches leave the bus.
 pub(super) struct Outlet {
@@ -33,9 +30,9 @@ struct Kept {
 }
 
 impl Outlet {
-    pub(super) fn new(as_of: AsOf) -> Self {
-        let (batches, _) = broadcast::channel(SUBSCRIPTION_LIMIT);
-        let kept = Kept { ring: Ring::default(), as_of, count: 0, batches: Some(batches) };
+    pub(super) fn new(as_of: AsOf, limits: BusLimits) -> Self {
+        let (batches, _) = broadcast::channel(limits.behind);
+        let kept = Kept { ring: Ring::new(limits.ring), as_of, count: 0, batches: Some(batches) };
         Self { epoch: as_of.epoch, seq: AtomicU64::new(as_of.seq), kept: Mutex::new(kept) }
     }
 
@@ -44,8 +41,10 @@ impl Outlet {
         self.seq.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Keeps `events` and hands them to every subscription. Returns where that leads.
-    pub(super) fn hand_out(&self, events: Vec<Arc<Stamped>>) -> AsOf {
+    /// Keeps `events`, hands them to every subscription and has the state published that they lead to. Who subscribes
+    /// sees both or neither: a snapshot taken after that is at least as new as where the subscription begins, and one
+    /// taken before never is ahead of what can be replayed.
+    pub(super) fn hand_out(&self, events: Vec<Arc<Stamped>>, publish: impl FnOnce(AsOf)) {
         let as_of = AsOf { epoch: self.epoch, seq: self.seq.load(Ordering::Relaxed) };
         let mut kept = self.kept();
         events.iter().for_each(|stamped| kept.ring.push(stamped));
@@ -55,7 +54,7 @@ impl Outlet {
         if let Some(batches) = kept.batches.as_ref().filter(|batches| batches.receiver_count() > 0) {
             let _ = batches.send(Arc::new(Batch::new(events, as_of, first)));
         }
-        as_of
+        publish(as_of);
     }
 
     /// No event follows any more.

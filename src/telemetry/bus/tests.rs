@@ -92,7 +92,7 @@ async fn a_slow_subscription_is_told_exactly_how_much_it_lost() {
     let bus = bus(Level::Info);
     let mut subscription = bus.subscriber().subscribe(Level::Info, None).expect("nothing is to be replayed");
     // More than the subscription can be behind: 256 batches of 256.
-    let emitted = 300 * BATCH_EVENTS;
+    let emitted = 300 * BusLimits::default().batch;
     for n in 0..emitted {
         bus.events().emit(disconnect(n));
     }

@@ -11,9 +11,10 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::{
-    model::event::Events,
-    vpp::error::{CloseReason, Error},
+use super::witness::Witness;
+use crate::vpp::{
+    error::{CloseReason, Error},
+    messages::Known,
 };
 
 /// The bodies of the frames that answered a request.
@@ -26,14 +27,14 @@ pub(super) struct Answer {
 /// A message that VPP is to send, by the id it has here.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expected {
-    pub(super) name: &'static str,
+    pub(super) message: Known,
     pub(super) id: u16,
 }
 
 /// What a request is called and what answers it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ticket {
-    pub(super) request: &'static str,
+    pub(super) request: Known,
     /// The last frame of the answer.
     pub(super) reply: Expected,
     /// Frames that may come before it.
@@ -81,18 +82,18 @@ pub(super) struct Shared {
     pub(super) wake: Notify,
     /// `Some` once the task has ended.
     pub(super) closed: watch::Sender<Option<CloseReason>>,
-    pub(super) events: Events,
+    pub(super) witness: Witness,
     ignored: AtomicU64,
 }
 
 impl Shared {
-    pub(super) fn new(limit: usize, events: Events) -> Self {
+    pub(super) fn new(limit: usize, witness: Witness) -> Self {
         Self {
             queue: Mutex::default(),
             limit,
             wake: Notify::new(),
             closed: watch::Sender::new(None),
-            events,
+            witness,
             ignored: AtomicU64::new(0),
         }
     }
@@ -108,12 +109,14 @@ impl Shared {
         ticket: Ticket,
         write: impl FnOnce(u32, &mut BytesMut),
     ) -> Result<oneshot::Receiver<Result<Answer, Error>>, Error> {
-        let mut queue = self.queue();
+        let (mut queue, message) = (self.queue(), ticket.request.name);
         if let Some(reason) = &queue.closed {
-            return Err(Error::Closed { message: ticket.request, reason: reason.clone() });
+            self.witness.unsent(ticket.request);
+            return Err(Error::Closed { message, reason: reason.clone() });
         }
         if queue.waiting.len() >= self.limit {
-            return Err(Error::QueueFull { message: ticket.request, limit: self.limit });
+            self.witness.unsent(ticket.request);
+            return Err(Error::QueueFull { message, limit: self.limit });
         }
         let context = queue.last_context.wrapping_add(1);
         queue.last_context = context;
@@ -168,8 +171,10 @@ impl Shared {
         let waiting = std::mem::take(&mut queue.waiting);
         queue.frames = BytesMut::new();
         drop(queue);
+        in_flight.iter().for_each(|waiter| self.witness.unanswered(waiter.ticket.reply.message));
+        waiting.iter().for_each(|waiter| self.witness.unsent(waiter.ticket.request));
         for waiter in in_flight.into_iter().chain(waiting) {
-            let message = waiter.ticket.request;
+            let message = waiter.ticket.request.name;
             waiter.fail(Error::Closed { message, reason: reason.clone() });
         }
         self.closed.send_replace(Some(reason));
@@ -178,6 +183,7 @@ impl Shared {
     /// Counts a frame that answers nothing.
     pub(super) fn ignore(&self, id: u16) {
         self.ignored.fetch_add(1, Ordering::Relaxed);
+        self.witness.metrics.ignore();
         tracing::debug!(id, "a frame from VPP that answers nothing");
     }
 

@@ -13,14 +13,14 @@ use tokio::{
 
 use super::{
     SessionOptions,
-    shared::{Shared, Waiter},
+    shared::{Expected, Shared, Waiter},
 };
-use crate::{
-    model::event::Event,
-    vpp::{
-        error::{CloseReason, Error},
-        frame,
-        messages::{self, Head},
+use crate::vpp::{
+    error::{CloseReason, Error},
+    frame,
+    messages::{
+        self, Head, Known,
+        memclnt::{ControlPing, SockclntDelete},
     },
 };
 
@@ -66,9 +66,11 @@ impl Task {
     /// Serves until the session ends, then fails what is left.
     pub(super) async fn run(mut self) {
         let reason = self.serve().await;
-        if matches!(reason, CloseReason::Local) && self.output.is_empty() {
+        if matches!(reason, CloseReason::Local) && self.output.is_empty() && !self.farewell.is_empty() {
             // Best effort: VPP notices the closed socket as well.
-            let _ = self.stream.try_write(&self.farewell);
+            if self.stream.try_write(&self.farewell).is_ok() {
+                self.shared.witness.sent(Known::of::<SockclntDelete>());
+            }
         }
         let Self { stream, shared, in_flight, .. } = self;
         drop(stream);
@@ -118,7 +120,11 @@ impl Task {
             self.progress = Instant::now();
         }
         for waiter in self.in_flight.range(before..) {
-            self.shared.events.emit_probe(|| Event::VppApiSend { msg: waiter.ticket.request });
+            self.shared.witness.sent(waiter.ticket.request);
+            // Its answer has no end of its own.
+            if waiter.ticket.details.is_some() {
+                self.shared.witness.sent(Known::of::<ControlPing>());
+            }
         }
         Ok(())
     }
@@ -160,17 +166,18 @@ impl Task {
         };
         self.progress = Instant::now();
         for dropped in self.in_flight.drain(..index) {
-            let message = dropped.ticket.request;
+            self.shared.witness.unanswered(dropped.ticket.reply.message);
+            let message = dropped.ticket.request.name;
             dropped.fail(Error::Swallowed { message });
         }
         if last && let Some(waiter) = self.in_flight.pop_front() {
-            self.shared.events.emit_probe(|| Event::VppApiRecv { msg: waiter.ticket.reply.name });
+            self.shared.witness.received(waiter.ticket.reply.message, messages::retval(&body));
             waiter.answer(body);
         } else if let Some(waiter) = self.in_flight.front_mut() {
-            let message = waiter.ticket.details.map_or("", |details| details.name);
-            self.shared.events.emit_probe(|| Event::VppApiRecv { msg: message });
+            let Some(Expected { message, .. }) = waiter.ticket.details else { return Ok(()) };
+            self.shared.witness.received(message, None);
             if waiter.details.len() == MAX_DETAILS {
-                return Err(CloseReason::Endless { message, limit: MAX_DETAILS });
+                return Err(CloseReason::Endless { message: message.name, limit: MAX_DETAILS });
             }
             waiter.details.push(body);
         }

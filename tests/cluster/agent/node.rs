@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::harness::{Cluster, LIMIT, eventually, own_control_plane};
 
 /// The Frontend's VIP: 203.0.113.80 TCP 80.
-pub(super) const VIP: VipKey = VipKey {
+pub(crate) const VIP: VipKey = VipKey {
     address: IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 80)),
     service: Service::Port { protocol: Protocol::Tcp, port: std::num::NonZeroU16::new(80).expect("80 is not 0") },
 };
@@ -59,9 +59,9 @@ spec: {address: 203.0.113.80, protocol: TCP, port: 80, pools: [{name: primary, b
 "#;
 
 /// One node.
-pub(super) struct Node {
-    pub(super) cluster: Cluster,
-    pub(super) simulator: Simulator,
+pub(crate) struct Node {
+    pub(crate) cluster: Cluster,
+    pub(crate) simulator: Simulator,
     backends: DemoBackends,
     dir: PathBuf,
     number: u8,
@@ -72,7 +72,7 @@ pub(super) struct Node {
 impl Node {
     /// Everything but maglevd. `times` is what the HealthCheck says of its times; `number` keeps the
     /// tests' ports apart.
-    pub(super) async fn start(test: &str, number: u8, times: &str) -> Self {
+    pub(crate) async fn start(test: &str, number: u8, times: &str) -> Self {
         let cluster = own_control_plane(&format!("maglevd-{test}"), false).await;
         let dir = cluster.dir().to_owned();
         let port = 18080 + u16::from(number);
@@ -81,20 +81,26 @@ impl Node {
         let end = CancellationToken::new();
         let options = DemoOptions { backends: backends.into(), ..DemoOptions::standard(&dir) };
         let backends = DemoBackends::start(options, end.clone()).await.unwrap();
-        let simulator = Simulator::start(SimulatorOptions::new(dir.join("run/vpp/api.sock"))).await.unwrap();
+        let sockets = dir.join("run/vpp");
+        let stats_socket = Some(sockets.join("stats.sock"));
+        let options = SimulatorOptions { stats_socket, ..SimulatorOptions::new(sockets.join("api.sock")) };
+        let simulator = Simulator::start(options).await.unwrap();
         let objects = OBJECTS.replace("NODE", test).replace("TIMES", times).replace("18080", &port.to_string());
         let output = cluster.kubectl_with(&["apply", "-f", "-"], &objects).await;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Self { cluster, simulator, backends, dir, number, maglevd: None, _end: end.drop_guard() }
     }
 
-    pub(super) async fn start_maglevd(&mut self) {
+    pub(crate) async fn start_maglevd(&mut self) {
         let test = self.node_name();
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_maglevd"))
             .args(["--node-name", &test, "--allow-loopback", "--metrics-addr", &self.metrics()])
+            .args(["--grpc-addr", &self.grpc()])
             .arg("--vpp-api-socket")
             .arg(self.simulator.api_socket())
+            .arg("--vpp-stats-socket")
+            .arg(self.dir.join("run/vpp/stats.sock"))
             .env("KUBECONFIG", self.cluster.plane().kubeconfig())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -106,7 +112,7 @@ impl Node {
     }
 
     /// Ends maglevd as Kubernetes does; it has to end well.
-    pub(super) async fn stop_maglevd(&mut self) {
+    pub(crate) async fn stop_maglevd(&mut self) {
         let mut child = self.maglevd.take().expect("maglevd runs");
         let pid = i32::try_from(child.id().expect("it has not ended")).unwrap();
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM).unwrap();
@@ -123,63 +129,73 @@ impl Node {
         format!("127.0.3.10:{}", 19090 + u16::from(self.number))
     }
 
+    /// Where its gRPC listens.
+    pub(crate) fn grpc(&self) -> String {
+        format!("127.0.3.10:{}", 19190 + u16::from(self.number))
+    }
+
     fn log_path(&self) -> PathBuf {
         self.dir.join("maglevd.log")
     }
 
     /// Everything maglevd has logged, restarts included.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap()
     }
 
     /// In how many lines of the log `text` stands.
-    pub(super) fn log_count(&self, text: &str) -> usize {
+    pub(crate) fn log_count(&self, text: &str) -> usize {
         self.log().lines().filter(|line| line.contains(text)).count()
     }
 
     /// How a backend is to behave from now on.
-    pub(super) fn backend(&self, name: &str, mode: Mode) {
+    pub(crate) fn backend(&self, name: &str, mode: Mode) {
         self.backends.set_mode(name, mode).unwrap();
     }
 
     /// How many requests each backend has answered.
-    pub(super) fn answered(&self) -> Vec<u64> {
+    pub(crate) fn answered(&self) -> Vec<u64> {
         ["one", "two"].iter().map(|name| self.backends.answered(name).unwrap()).collect()
     }
 
     /// How often VPP's state was read.
-    pub(super) fn reads(&self) -> u64 {
+    pub(crate) fn reads(&self) -> u64 {
         self.simulator.requests().get("lb_as_v2_dump").copied().unwrap_or(0)
     }
 
-    /// What `/readyz` says.
-    pub(super) async fn ready(&self) -> Result<(), String> {
+    /// What `path` answers with 200; `Err` is any other answer.
+    pub(crate) async fn ask(&self, path: &str) -> Result<String, String> {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut stream = tokio::net::TcpStream::connect(self.metrics()).await.map_err(|err| err.to_string())?;
-        stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await.unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         if head.starts_with("HTTP/1.0 200") || head.starts_with("HTTP/1.1 200") {
-            Ok(())
+            Ok(body.to_owned())
         } else {
             Err(body.trim().into())
         }
     }
 
-    pub(super) async fn until_ready(&self) {
+    /// What `/readyz` says.
+    pub(crate) async fn ready(&self) -> Result<(), String> {
+        self.ask("/readyz").await.map(drop)
+    }
+
+    pub(crate) async fn until_ready(&self) {
         eventually("maglevd is ready", async || self.ready().await.ok()).await;
     }
 
     /// Waits until VPP has exactly these weights.
-    pub(super) async fn until_weights(&self, weights: &[(&str, u8)]) {
+    pub(crate) async fn until_weights(&self, weights: &[(&str, u8)]) {
         let wanted: BTreeMap<IpAddr, u8> =
             weights.iter().map(|(address, weight)| (address.parse().unwrap(), *weight)).collect();
         self.until(&format!("{wanted:?}"), |node| node.simulator.snapshot().weights(VIP) == wanted).await;
     }
 
     /// Waits until `holds`; shows the log if it does not.
-    pub(super) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let waited = tokio::time::timeout(LIMIT, async {
             while !holds(self) {
                 tokio::time::sleep(Duration::from_millis(20)).await;

@@ -1,5 +1,6 @@
 //! Chaos: whatever happens, and in whatever order, the agent ends with exactly the desired state, has
-//! told what it did and nothing else, and leaves nothing behind.
+//! told what it did and nothing else, and leaves nothing behind. Who follows it over gRPC sees in the end
+//! what VPP has.
 //!
 //! The seed is fixed: what is asked for is the same in every run (when it meets what is under way is
 //! not). It has a process of its own, because it counts the descriptors of the process.
@@ -23,7 +24,10 @@ use maglev::{
     sandbox::vpp_simulator::{Mark, Prefix, Write},
 };
 
-use super::fixture::{Node, backend, config, frontend, ip, node, pool};
+use super::{
+    fixture::{Node, backend, config, frontend, ip, node, pool},
+    followed::Follower,
+};
 
 const SEED: u64 = 20_261_123;
 const ROUNDS: usize = 2;
@@ -83,6 +87,7 @@ async fn chaos() {
     let mut node = Node::new().await;
     let mut world = World::default();
     world.show(&node, NodeConfig { sync, ..conf });
+    let follower = Follower::of(&node).await;
     node.start_agent();
     for round in 0..ROUNDS {
         let mark = begin(&node);
@@ -93,6 +98,7 @@ async fn chaos() {
         node.simulator.start_again().await.unwrap();
         node.simulator.heal();
         settle(&node, &world).await;
+        follower.until_it_shows(&node).await;
         let (told, written) = (told(&node), written(&node, mark, &recreated(&node)));
         for (what, count) in &told {
             let found = written.get(what).copied().unwrap_or_default();
@@ -105,12 +111,14 @@ async fn chaos() {
             tokio::time::sleep(Duration::from_millis(rng.u64(0..40))).await;
         }
         settle(&node, &world).await;
+        follower.until_it_shows(&node).await;
         if !node.log().iter().any(|line| line.starts_with("vpp-disconnect")) {
             assert_eq!(self::told(&node), self::written(&node, mark, &recreated(&node)), "round {round}");
         }
         assert_eq!(node.simulator.connections(), 1);
     }
     node.stop_agent().await;
+    follower.stop().await;
 }
 
 fn begin(node: &Node) -> Mark {

@@ -4,15 +4,16 @@ use std::{
     collections::BTreeMap,
     net::IpAddr,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
 use imbl::OrdMap;
 use maglev::{
-    agent::{Agent, AgentError, AgentHandle, AgentOptions, AgentStatus, HoldId, SyncRefused, VppConnect},
+    agent::{Agent, AgentError, AgentHandle, AgentOptions, AgentStatus, HoldId, Metrics, SyncRefused, VppConnect},
     model::{
         Name,
+        change::Change,
         config::{
             AdminState, Backend, Check, Config, Frontend, HealthCheck, Listed, Member, NodeConfig, OnBackendDown, Pool,
             Probe, Revision, Standing, SyncConf, Target,
@@ -101,7 +102,11 @@ pub(crate) fn config(frontends: impl IntoIterator<Item = Frontend>, node: NodeCo
 }
 
 #[derive(Default)]
-struct Collector(Mutex<Vec<Event>>);
+struct Collector {
+    told: Mutex<Vec<Event>>,
+    /// Where everything goes on to, changes of the state too.
+    bus: OnceLock<Events>,
+}
 
 impl EventSink for Collector {
     fn wants_probes(&self) -> bool {
@@ -109,7 +114,17 @@ impl EventSink for Collector {
     }
 
     fn publish(&self, event: Event) {
-        self.0.lock().unwrap().push(event);
+        self.told.lock().unwrap().push(event.clone());
+        self.bus.get().into_iter().for_each(|bus| bus.emit(event.clone()));
+    }
+
+    fn publish_change(&self, event: Option<Event>, change: Change) {
+        self.told.lock().unwrap().extend(event.clone());
+        match (self.bus.get(), event) {
+            (Some(bus), Some(event)) => bus.emit_change(event, change),
+            (Some(bus), None) => bus.change(change),
+            (None, _) => {}
+        }
     }
 }
 
@@ -134,10 +149,13 @@ pub(crate) struct Node {
     pub(crate) simulator: Simulator,
     start: Mark,
     pub(crate) socket: PathBuf,
+    /// How long an agent that is started waits for an answer.
+    pub(super) deadline: Duration,
     _directory: tempfile::TempDir,
     config_tx: watch::Sender<Option<Config>>,
     health_tx: watch::Sender<HealthSnapshot>,
     events: Arc<Collector>,
+    pub(super) metrics: Metrics,
     running: Option<Running>,
 }
 
@@ -157,10 +175,12 @@ impl Node {
             start: simulator.mark(),
             simulator,
             socket,
+            deadline: Duration::from_secs(1),
             _directory: directory,
             config_tx: watch::Sender::new(None),
             health_tx: watch::Sender::default(),
             events: Arc::default(),
+            metrics: Metrics::default(),
             running: None,
         }
     }
@@ -181,8 +201,9 @@ impl Node {
 
     pub(crate) fn start_agent(&mut self) {
         let events = Events::new(self.events.clone());
+        let metrics = self.metrics.clone();
         let agent = Agent::new(
-            AgentOptions { deadline: Duration::from_secs(1), ..AgentOptions::new("node-a", &self.socket) },
+            AgentOptions { deadline: self.deadline, metrics, ..AgentOptions::new("node-a", &self.socket) },
             Arc::new(VppConnect::new(&self.socket, events.clone())),
             self.config_tx.subscribe(),
             self.health_tx.subscribe(),
@@ -207,6 +228,11 @@ impl Node {
     /// Where the agent's events go.
     pub(crate) fn events(&self) -> Events {
         Events::new(self.events.clone())
+    }
+
+    /// Has all that the agent tells from now on go to this bus as well.
+    pub(super) fn tell(&self, bus: Events) {
+        assert!(self.events.bus.set(bus).is_ok(), "there is one bus");
     }
 
     /// Takes the running agent out, so that another can be started beside it.
@@ -352,12 +378,12 @@ impl Node {
 
     /// Every event so far.
     pub(crate) fn told(&self) -> Vec<Event> {
-        self.events.0.lock().unwrap().clone()
+        self.events.told.lock().unwrap().clone()
     }
 
     /// Every event so far, as the log prints it.
     pub(crate) fn log(&self) -> Vec<String> {
-        self.events.0.lock().unwrap().iter().map(line).collect()
+        self.events.told.lock().unwrap().iter().map(line).collect()
     }
 
     /// The lines of what was changed in VPP, in order.
@@ -372,7 +398,7 @@ impl Node {
 
     /// Forgets the events so far.
     pub(crate) fn clear_log(&self) {
-        self.events.0.lock().unwrap().clear();
+        self.events.told.lock().unwrap().clear();
     }
 }
 

@@ -27,7 +27,13 @@ use super::{
 
 /// How many probes of each backend began, and how many ended with each code.
 #[derive(Default)]
-struct Told(Mutex<(BTreeMap<Name, usize>, BTreeMap<(Name, ProbeCode), usize>)>);
+struct Told(Mutex<Counts>);
+
+#[derive(Clone, Default)]
+struct Counts {
+    begun: BTreeMap<Name, usize>,
+    ended: BTreeMap<(Name, ProbeCode), usize>,
+}
 
 impl EventSink for Told {
     fn wants_probes(&self) -> bool {
@@ -35,7 +41,7 @@ impl EventSink for Told {
     }
 
     fn publish(&self, event: Event) {
-        let (begun, ended) = &mut *self.0.lock().unwrap();
+        let Counts { begun, ended } = &mut *self.0.lock().unwrap();
         match event {
             Event::ProbeStart { backend, .. } => *begun.entry(backend).or_default() += 1,
             Event::ProbeDone { backend, code, .. } => *ended.entry((backend, code)).or_default() += 1,
@@ -108,7 +114,7 @@ async fn metrics_and_events_agree_with_what_the_backends_counted() {
     let paused = snapshot_rx.wait_for(|seen| seen.backends.values().all(|b| b.state == BackendState::Paused));
     timeout(LIMIT, paused).await.expect("they are paused").unwrap();
 
-    let (begun, ended) = &*told.0.lock().unwrap();
+    let Counts { begun, ended } = told.0.lock().unwrap().clone();
     let of_metrics = counted(&registry);
     let of_events: BTreeMap<_, _> = ended
         .iter()

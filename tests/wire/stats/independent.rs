@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::{everything, simulated::Vpp};
 use crate::{
-    papi_python::{interpreter, run},
+    python::{PAPI, interpreter, run},
     simulator_papi::{REPLAY, papi_directory},
 };
 
@@ -15,7 +15,7 @@ const EXISTING: &str = "packet from existing sessions";
 
 #[tokio::test]
 async fn an_independent_client_lists_and_dumps_the_same_values() {
-    let python = interpreter().await.unwrap();
+    let python = interpreter(&PAPI).await.unwrap();
     let vpp = Vpp::start().await;
     for last in 1..=3 {
         let (vip, _) = vpp.add(last);

@@ -303,3 +303,29 @@ async fn probes_leave_from_the_configured_source_address() {
         })
         .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_book_has_the_last_probe_until_the_probing_changes() {
+    LocalSet::new()
+        .run_until(async {
+            let mut world = World::start([backend(1, &check())]);
+            let book = world.options.book.clone();
+            world.until_state(1, Up).await;
+            let first = book.get(&name(1)).expect("it was probed");
+            assert_eq!((first.counter, first.probes), (Some(top()), 1));
+            assert!(first.last.is_some_and(|last| last.code.is_success()));
+            world.answer(1, refuses());
+            world.until_state(1, Down).await;
+            let last = book.get(&name(1)).expect("it was probed");
+            assert_eq!((last.counter, last.probes), (Some(0), 1 + u64::from(check().fall)));
+            assert_eq!(last.last.map(|last| last.code), Some(ProbeCode::L4Connection));
+            world.edit_backend(1, |backend| backend.admin_state = AdminState::Paused);
+            world.until_state(1, Paused).await;
+            assert_eq!(book.get(&name(1)), None);
+        })
+        .await;
+}
+
+fn top() -> u16 {
+    u16::from(check().rise) + u16::from(check().fall) - 1
+}

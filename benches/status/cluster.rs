@@ -1,0 +1,236 @@
+//! A control plane full of objects, and what is stored in it, followed by a watch of its own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::{StreamExt as _, stream};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::core::ApiResource;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Client, ResourceExt as _};
+use maglev::crd::{self, Backend, Condition, Frontend, HealthCheck};
+use maglev::sandbox::assets::Assets;
+use maglev::sandbox::control_plane::{ControlPlane, Options};
+use maglev::sandbox::processes::Processes;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::agents::Agents;
+
+/// Requests under way at once.
+const AT_ONCE: usize = 32;
+
+/// Starts a control plane with our CRDs.
+pub(crate) async fn start(dir: &Path) -> (ControlPlane, Processes) {
+    let assets = Assets::of_checkout(&PathBuf::from(env!("CARGO_MANIFEST_DIR"))).await.unwrap();
+    let processes = Processes::start().unwrap();
+    let plane = ControlPlane::start(dir, &processes, Options::new(assets)).await.unwrap();
+    let crds: Api<CustomResourceDefinition> = Api::all(plane.client().await.unwrap());
+    for crd in crd::all() {
+        crds.patch(&crd.name_any(), &PatchParams::apply("bench"), &Patch::Apply(&crd)).await.unwrap();
+    }
+    (plane, processes)
+}
+
+/// What is stored of one object.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) uid: String,
+    pub(crate) generation: i64,
+    pub(crate) created: String,
+    pub(crate) spec: Value,
+    conditions: Vec<Condition>,
+    state: Option<String>,
+}
+
+/// All Frontends and Backends as they are stored, and when their statuses were written.
+#[derive(Clone)]
+pub(crate) struct Objects {
+    client: Client,
+    pub(crate) nodes: Vec<String>,
+    kept: Arc<Mutex<BTreeMap<(&'static str, String), Kept>>>,
+    writes: Arc<Mutex<Vec<Instant>>>,
+}
+
+async fn apply(client: &Client, resource: &ApiResource, namespace: Option<&str>, object: Value) {
+    let api: Api<DynamicObject> = match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
+        None => Api::all_with(client.clone(), resource),
+    };
+    let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+    let mut object = object;
+    object["apiVersion"] = resource.api_version.as_str().into();
+    object["kind"] = resource.kind.as_str().into();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    // A CRD takes a moment until it is served.
+    while let Err(error) = api.patch(&name, &PatchParams::apply("bench").force(), &Patch::Apply(&object)).await {
+        assert!(Instant::now() < deadline, "{name}: {error}");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Makes the objects, and follows them.
+pub(crate) async fn fill(client: &Client, nodes: usize, frontends: usize) -> Objects {
+    use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
+    let of = |name: &str| json!({ "metadata": { "name": name } });
+    apply(client, &ApiResource::erase::<ServiceAccount>(&()), Some("default"), of("default")).await;
+    let check = json!({"metadata": {"name": "tcp"}, "spec": {"type": "TCP", "port": 80}});
+    apply(client, &ApiResource::erase::<HealthCheck>(&()), Some("default"), check).await;
+    let nodes: Vec<String> = (0..nodes).map(|n| format!("node-{n:03}")).collect();
+    let place = async |name: &String| {
+        apply(client, &ApiResource::erase::<Node>(&()), None, json!({ "metadata": { "name": name } })).await;
+        let labels = json!({"app.kubernetes.io/name": "maglev", "app.kubernetes.io/component": "maglevd"});
+        let spec = json!({"nodeName": name, "containers": [{"name": "maglevd", "image": "none"}]});
+        let pod = json!({"metadata": {"name": format!("maglevd-{name}"), "labels": labels}, "spec": spec});
+        apply(client, &ApiResource::erase::<Pod>(&()), Some("default"), pod).await;
+    };
+    stream::iter(&nodes).map(place).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
+    let make = async |n: usize| {
+        let (name, address) = (format!("b{n:04}"), format!("10.0.{}.{}", n / 200, n % 200 + 1));
+        let spec = json!({"address": address, "healthCheckRef": {"name": "tcp"}});
+        let object = json!({"metadata": {"name": name}, "spec": spec});
+        apply(client, &ApiResource::erase::<Backend>(&()), Some("default"), object).await;
+        apply(client, &ApiResource::erase::<Frontend>(&()), Some("default"), frontend(n, 10)).await;
+    };
+    stream::iter(0..frontends).map(make).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
+    let objects = Objects { client: client.clone(), nodes, kept: Arc::default(), writes: Arc::default() };
+    for resource in [ApiResource::erase::<Frontend>(&()), ApiResource::erase::<Backend>(&())] {
+        tokio::spawn(objects.clone().follow(resource));
+    }
+    objects.until("everything is seen", 60, move |objects| objects.kept.lock().unwrap().len() == 2 * frontends).await;
+    objects
+}
+
+fn frontend(n: usize, weight: u8) -> Value {
+    let backends = json!([{ "name": format!("b{n:04}"), "weight": weight }]);
+    let spec = json!({
+        "address": format!("203.0.{}.{}", n / 200, n % 200 + 1), "protocol": "TCP", "port": 80,
+        "pools": [{ "name": "primary", "backends": backends }],
+    });
+    json!({"metadata": {"name": format!("f{n:04}")}, "spec": spec})
+}
+
+impl Objects {
+    async fn follow(self, resource: ApiResource) {
+        let kind = if resource.kind == "Frontend" { "Frontend" } else { "Backend" };
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), "default", &resource);
+        let mut events = pin!(watcher(api, watcher::Config::default()));
+        while let Some(event) = events.next().await {
+            match event.unwrap() {
+                Event::InitApply(object) => drop(self.keep(kind, &object)),
+                Event::Apply(object) => {
+                    let before = self.keep(kind, &object);
+                    if before.is_some_and(|before| before.generation == object.metadata.generation.unwrap_or(0)) {
+                        self.writes.lock().unwrap().push(Instant::now());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn keep(&self, kind: &'static str, object: &DynamicObject) -> Option<Kept> {
+        let status = &object.data["status"];
+        let kept = Kept {
+            uid: object.uid().unwrap(),
+            generation: object.metadata.generation.unwrap_or(0),
+            created: object.metadata.creation_timestamp.as_ref().map(|time| time.0.to_string()).unwrap_or_default(),
+            spec: object.data["spec"].clone(),
+            conditions: serde_json::from_value(status["conditions"].clone()).unwrap_or_default(),
+            state: status["state"].as_str().map(str::to_owned),
+        };
+        self.kept.lock().unwrap().insert((kind, object.name_any()), kept)
+    }
+
+    /// Every object of a kind, in order.
+    pub(crate) fn kept(&self, kind: &str) -> Vec<(String, Kept)> {
+        let kept = self.kept.lock().unwrap();
+        kept.iter().filter(|(key, _)| key.0 == kind).map(|(key, kept)| (key.1.clone(), kept.clone())).collect()
+    }
+
+    /// How many statuses were written so far.
+    pub(crate) fn writes(&self) -> usize {
+        self.writes.lock().unwrap().len()
+    }
+
+    /// How many statuses were written in each whole second since the write of this number.
+    pub(crate) fn writes_per_second(&self, since: usize) -> Vec<usize> {
+        let writes = self.writes.lock().unwrap();
+        let Some(first) = writes.get(since) else { return Vec::new() };
+        let seconds = first.elapsed().as_secs();
+        let in_second = |second: u64| {
+            let [from, to] = [second, second + 1].map(|second| *first + Duration::from_secs(second));
+            writes[since..].iter().filter(|at| (from..to).contains(*at)).count()
+        };
+        (0..seconds).map(in_second).collect()
+    }
+
+    /// Objects whose conditions are not those of one that is programmed and up everywhere.
+    pub(crate) fn wrong(&self) -> usize {
+        self.kept.lock().unwrap().iter().filter(|(key, kept)| !kept.is_right(key.0)).count()
+    }
+
+    pub(crate) fn all_right(&self) -> bool {
+        self.wrong() == 0
+    }
+
+    /// Waits, and says how far it is if that takes too long.
+    pub(crate) async fn until(&self, what: &str, seconds: u64, holds: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        while !holds(self) {
+            assert!(Instant::now() < deadline, "not within {seconds} s: {what}; {} are wrong", self.wrong());
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits until nothing was written for 3 s.
+    pub(crate) async fn until_quiet(&self) {
+        loop {
+            let last = self.writes.lock().unwrap().last().copied();
+            match last {
+                Some(at) if at.elapsed() < Duration::from_secs(3) => sleep(Duration::from_millis(200)).await,
+                _ => return,
+            }
+        }
+    }
+
+    /// Edits one Frontend, and says after how long its new generation has its conditions.
+    pub(crate) async fn edit_one(&self, agents: &Agents) -> Duration {
+        let began = Instant::now();
+        let resource = ApiResource::erase::<Frontend>(&());
+        apply(&self.client, &resource, Some("default"), frontend(0, 50)).await;
+        let key = ("Frontend", "f0000".to_owned());
+        let is_two = |objects: &Self| objects.kept.lock().unwrap()[&key].generation == 2;
+        self.until("the edit is seen", 30, is_two).await;
+        agents.follow_specs(self);
+        // What an agent takes: 250 ms until it looks, half a second until it has read back.
+        sleep(Duration::from_millis(750)).await;
+        agents.report_one(0);
+        let right = |objects: &Self| {
+            let kept = objects.kept.lock().unwrap()[&key].clone();
+            ["Accepted", "ResolvedRefs", "Programmed", "Ready"].iter().all(|kind| kept.is_true(kind))
+        };
+        self.until("the edited Frontend's conditions are right", 120, right).await;
+        began.elapsed()
+    }
+}
+
+impl Kept {
+    fn is_true(&self, kind: &str) -> bool {
+        let of = self.conditions.iter().find(|of| of.type_ == kind);
+        of.is_some_and(|of| of.status == "True" && of.observed_generation == Some(self.generation))
+    }
+
+    fn is_right(&self, kind: &str) -> bool {
+        let wanted: &[&str] = match kind {
+            "Frontend" => &["Accepted", "ResolvedRefs", "Programmed", "Available", "Ready"],
+            _ => &["Accepted", "ResolvedRefs", "Ready"],
+        };
+        let up = kind == "Frontend" || self.state.as_deref() == Some("Up");
+        up && self.conditions.len() == wanted.len() && wanted.iter().all(|kind| self.is_true(kind))
+    }
+}

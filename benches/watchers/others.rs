@@ -1,0 +1,193 @@
+//! The watchers, in a process of their own: they read bytes and count.
+
+use std::{
+    net::SocketAddr,
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use anyhow::{Context as _, ensure};
+use bytes::{Buf as _, Bytes};
+use maglev::rpc::{client::AgentClient, proto};
+use prost::{
+    Message as _,
+    encoding::{WireType, decode_key, decode_varint, skip_field},
+};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+};
+use tonic::{
+    Request, Status,
+    client::Grpc,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    transport::Channel,
+};
+
+/// The argument that makes a process one of watchers.
+const ASKED: &str = "--watch";
+/// Less than anything of the node, and still enough to read what comes.
+const NICENESS: i32 = 10;
+
+/// What all watchers together have counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counted {
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+    pub(crate) events: u64,
+    pub(crate) lost: u64,
+}
+
+impl Counted {
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        Self {
+            messages: self.messages - before.messages,
+            bytes: self.bytes - before.bytes,
+            events: self.events - before.events,
+            lost: self.lost - before.lost,
+        }
+    }
+}
+
+/// The process of the watchers.
+pub(crate) struct Watchers {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: Lines<BufReader<ChildStdout>>,
+}
+
+impl Watchers {
+    /// Starts `count` of them and waits until each has its first message.
+    pub(crate) async fn start(address: SocketAddr, count: usize) -> anyhow::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args([ASKED, &address.to_string(), &count.to_string()]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
+        let stdin = child.stdin.take().context("it was asked for")?;
+        let stdout = BufReader::new(child.stdout.take().context("it was asked for")?).lines();
+        let mut watchers = Self { child, stdin, stdout };
+        ensure!(watchers.line().await? == "watching", "the watchers do not watch");
+        Ok(watchers)
+    }
+
+    /// What they have counted by now.
+    pub(crate) async fn counted(&mut self) -> anyhow::Result<Counted> {
+        self.stdin.write_all(b"\n").await?;
+        let line = self.line().await?;
+        let numbers: Vec<u64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
+        let [messages, bytes, events, lost] = numbers[..] else { anyhow::bail!("found {line:?}") };
+        Ok(Counted { messages, bytes, events, lost })
+    }
+
+    async fn line(&mut self) -> anyhow::Result<String> {
+        self.stdout.next_line().await?.context("the watchers ended")
+    }
+
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        drop(self.stdin);
+        self.child.wait().await?;
+        Ok(())
+    }
+}
+
+/// Is that process, if the arguments say so.
+pub(crate) fn watch_if_asked(arguments: &[String]) -> Option<anyhow::Result<()>> {
+    let [asked, address, count] = arguments else { return None };
+    (asked == ASKED).then(|| {
+        rustix::process::setpriority_process(None, NICENESS)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(watch(address, count.parse()?))
+    })
+}
+
+async fn watch(address: &str, count: usize) -> anyhow::Result<()> {
+    let counts: Arc<[AtomicU64; 4]> = Arc::default();
+    for _ in 0..count {
+        let channel = AgentClient::endpoint(format!("http://{address}"))?.connect().await?;
+        let mut messages = open(channel).await?;
+        messages.message().await?.context("a first message")?;
+        let counts = Arc::clone(&counts);
+        tokio::spawn(async move {
+            while let Ok(Some(message)) = messages.message().await {
+                count_in(&message, &counts);
+            }
+        });
+    }
+    println!("watching");
+    // Until who asks goes away.
+    tokio::task::spawn_blocking(move || {
+        for _ in std::io::stdin().lines() {
+            let [messages, bytes, events, lost] = counts.each_ref().map(|count| count.load(Ordering::Relaxed));
+            println!("{messages} {bytes} {events} {lost}");
+        }
+    })
+    .await?;
+    Ok(())
+}
+
+async fn open(channel: Channel) -> anyhow::Result<tonic::Streaming<Bytes>> {
+    let mut grpc = Grpc::new(channel).max_decoding_message_size(64 << 20);
+    grpc.ready().await?;
+    let request = Request::new(proto::WatchEventsRequest { log: true, ..Default::default() });
+    let path = http::uri::PathAndQuery::from_static("/maglev.v1.Maglev/WatchEvents");
+    Ok(grpc.server_streaming(request, path, Raw).await?.into_inner())
+}
+
+/// Counts what a `WatchEventsResponse` holds without reading its events.
+fn count_in(message: &Bytes, [messages, bytes, events, lost]: &[AtomicU64; 4]) {
+    messages.fetch_add(1, Ordering::Relaxed);
+    bytes.fetch_add(message.len() as u64, Ordering::Relaxed);
+    let mut rest = message.clone();
+    while rest.has_remaining() {
+        let Ok((tag, wire_type)) = decode_key(&mut rest) else { return };
+        match (tag, wire_type) {
+            (2, WireType::Varint) => {
+                lost.fetch_add(decode_varint(&mut rest).unwrap_or(0), Ordering::Relaxed);
+            }
+            _ => {
+                events.fetch_add(u64::from(tag == 1), Ordering::Relaxed);
+                if skip_field(wire_type, tag, &mut rest, Default::default()).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Takes messages as the bytes that they are.
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = proto::WatchEventsRequest;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = proto::WatchEventsRequest;
+    type Error = Status;
+
+    fn encode(&mut self, request: Self::Item, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        request.encode(buf).map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buf.copy_to_bytes(buf.remaining())))
+    }
+}

@@ -1,0 +1,99 @@
+//! The parts of `maglev-controller` and what runs between them.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::anyhow;
+use futures::FutureExt as _;
+use maglev::{
+    controller::{Controller, ControllerMetrics, ControllerOptions, FleetLinks, Progress, WaitsFor},
+    fleet::FleetOptions,
+    k8s::{ClientOptions, CrdCheck, Delays, LeaseLoop, LeaseOptions, client, lease::Standing},
+    telemetry::HttpServer,
+};
+use prometheus::Registry;
+use tokio::{
+    runtime::Handle,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::flags::{COMMIT, Flags, VERSION};
+
+/// How long the parts have to end once asked to, the Lease's return included.
+const END_LIMIT: Duration = Duration::from_secs(8);
+
+type Faults = watch::Receiver<Option<Arc<[String]>>>;
+
+/// Runs until a signal, or until a part ends by itself.
+pub(crate) async fn run(flags: Flags, registry: Registry, leases: &Handle) -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let shutdown = CancellationToken::new();
+    let mut parts = start(&flags, registry, leases, &shutdown).await?;
+    let result = tokio::select! {
+        _ = terminate.recv() => Ok("SIGTERM"),
+        _ = interrupt.recv() => Ok("SIGINT"),
+        ended = parts.join_next() => Err(match ended {
+            Some(Err(err)) => err.into(),
+            Some(Ok(())) | None => anyhow!("a part ended by itself"),
+        }),
+    };
+    tracing::info!(signal = result.as_ref().unwrap_or(&"none"), "maglev-controller-stop");
+    shutdown.cancel();
+    if tokio::time::timeout(END_LIMIT, async { while parts.join_next().await.is_some() {} }).await.is_err() {
+        tracing::warn!(parts = parts.len(), "maglev-controller-stop-incomplete");
+    }
+    result.map(drop)
+}
+
+async fn start(
+    flags: &Flags,
+    registry: Registry,
+    leases: &Handle,
+    stop: &CancellationToken,
+) -> anyhow::Result<JoinSet<()>> {
+    let (identity, namespace, lease) = (flags.identity(), flags.namespace.as_str(), flags.lease.as_str());
+    tracing::info!(version = VERSION, commit = COMMIT, identity, namespace, lease, "maglev-controller-start");
+    let options = ClientOptions { kubeconfig: flags.kubeconfig.clone(), ..ClientOptions::default() };
+    let client = client::client(options.clone()).await?;
+    // A client lives on the runtime that it is made in.
+    let lease_client = leases.spawn(client::client(options)).await??;
+    let (crds, faults) = CrdCheck::new(client.clone());
+    let metrics = ControllerMetrics::new()?;
+    metrics.register(&registry)?;
+    let links = FleetLinks::new(client.clone(), namespace, Delays::default(), FleetOptions::default());
+    let options =
+        ControllerOptions { allow_loopback: flags.allow_loopback, ..ControllerOptions::new(namespace, &identity) };
+    let controller = Controller::new(client, options, Arc::new(links), metrics);
+    let lease = LeaseLoop::new(lease_client, LeaseOptions::new(namespace, lease, identity));
+    let (progress, standing) = (controller.progress(), lease.standing());
+    let live = {
+        let progress = progress.clone();
+        Arc::new(move || if progress.alive() { Ok(()) } else { Err("the loop has not come round for 60 s".to_owned()) })
+    };
+    let ready = Arc::new(move || ready(&faults, &standing, &progress));
+    let server = HttpServer::new(flags.metrics_addr(), registry, live, ready);
+
+    let lead = Box::new(move |leadership, end| controller.lead(leadership, end));
+    let mut parts = JoinSet::new();
+    parts.spawn(crds.run(stop.clone()));
+    parts.spawn(server.run(stop.clone()));
+    parts.spawn_on(lease.run(lead, stop.clone()).boxed(), leases);
+    Ok(parts)
+}
+
+/// Whether this replica does its job, which may be to stand by.
+fn ready(faults: &Faults, standing: &watch::Receiver<Standing>, progress: &Progress) -> Result<(), String> {
+    let faults = faults.borrow().clone();
+    match (faults, &*standing.borrow()) {
+        (None, _) => Err("waiting for the API server".to_owned()),
+        (Some(faults), _) if !faults.is_empty() => Err(faults.join("\n")),
+        (_, Standing::Unknown) => Err("waiting for the API server to say who leads".to_owned()),
+        (_, Standing::Follows(_)) => Ok(()),
+        (_, Standing::Leads) if progress.waits_for() == Some(WaitsFor::Lists) => {
+            Err("waiting for the first complete list of every kind from the API server".to_owned())
+        }
+        (_, Standing::Leads) => Ok(()),
+    }
+}

@@ -1,0 +1,77 @@
+//! The flags of `maglev-frontend`, each with its environment variable.
+
+use std::{net::IpAddr, net::SocketAddr, path::PathBuf};
+
+use clap::Parser;
+use maglev::{
+    model::event::Level,
+    telemetry::{LogFormat, build::LONG_VERSION, log::parse_level, server::parse_address},
+};
+
+const EXAMPLE: &str = "\
+Example: in front of two agents on this machine, without Kubernetes
+  maglev-frontend --server 127.0.0.1:9090 --server 127.0.0.2:9090 --http-addr 127.0.0.1:8080
+
+Then open http://127.0.0.1:8080/view/. It shows and changes nothing. SIGTERM ends it.";
+
+/// A live page of all load-balancer nodes: finds the maglevd pods of its namespace and follows each.
+#[derive(Debug, Parser)]
+#[command(name = "maglev-frontend", version = LONG_VERSION.as_str(), after_help = EXAMPLE)]
+pub(crate) struct Flags {
+    /// Where the page is served, once for each address [default: port 8080 of POD_IP, else of 127.0.0.1]
+    #[arg(
+        long,
+        env = "MAGLEV_FRONTEND_HTTP_ADDR",
+        value_name = "ADDRESS:PORT",
+        value_delimiter = ',',
+        value_parser = parse_address
+    )]
+    http_addr: Vec<SocketAddr>,
+
+    /// Where /metrics, /healthz and /readyz are served [default: port 9092 of POD_IP, else of 127.0.0.1]
+    #[arg(long, env = "MAGLEV_FRONTEND_METRICS_ADDR", value_name = "ADDRESS:PORT", value_parser = parse_address)]
+    metrics_addr: Option<SocketAddr>,
+
+    /// Set by Kubernetes, for the defaults of --http-addr and --metrics-addr
+    #[arg(long, env = "POD_IP", value_name = "ADDRESS", hide = true, default_value = "127.0.0.1")]
+    pod_ip: IpAddr,
+
+    /// The namespace to look for maglevd pods in [default: that of the pod, or of the kubeconfig's context]
+    #[arg(long, env = "MAGLEV_FRONTEND_NAMESPACE", value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<String>,
+
+    /// An agent's gRPC, once for each; then Kubernetes is not asked, and conditions are not shown
+    #[arg(
+        long,
+        env = "MAGLEV_FRONTEND_SERVER",
+        value_name = "ADDRESS:PORT",
+        value_delimiter = ',',
+        value_parser = parse_address,
+        conflicts_with = "namespace"
+    )]
+    pub(crate) server: Vec<SocketAddr>,
+
+    /// How a line of the log looks: text or json
+    #[arg(long, env = "MAGLEV_FRONTEND_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+
+    /// The least level that is logged: debug, info, warn or error
+    #[arg(long, env = "MAGLEV_FRONTEND_LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = parse_level)]
+    pub(crate) log_level: Level,
+
+    /// The kubeconfig to use; without it KUBECONFIG, ~/.kube/config and the pod's own ServiceAccount are tried
+    #[arg(long, env = "MAGLEV_FRONTEND_KUBECONFIG", value_name = "PATH")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+}
+
+impl Flags {
+    /// Where the page is served.
+    pub(crate) fn http_addrs(&self) -> Vec<SocketAddr> {
+        if self.http_addr.is_empty() { vec![(self.pod_ip, 8080).into()] } else { self.http_addr.clone() }
+    }
+
+    /// Where the three endpoints are served.
+    pub(crate) fn metrics_addr(&self) -> SocketAddr {
+        self.metrics_addr.unwrap_or_else(|| (self.pod_ip, 9092).into())
+    }
+}

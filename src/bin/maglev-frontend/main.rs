@@ -1,0 +1,29 @@
+//! `maglev-frontend`, the live page of all nodes: telemetry, and the end of the process.
+
+mod flags;
+mod parts;
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Parser as _;
+use maglev::telemetry::{
+    self, LogOptions,
+    build::{COMMIT, VERSION},
+};
+use prometheus::Registry;
+
+use flags::Flags;
+
+fn main() -> anyhow::Result<ExitCode> {
+    let flags = Flags::parse();
+    let _log = telemetry::log::init(LogOptions { format: flags.log_format, level: flags.log_level })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let registry = Registry::new();
+    telemetry::register_build_info(&registry, VERSION, COMMIT)?;
+    let result = runtime.block_on(parts::run(flags, registry));
+    if let Err(err) = &result {
+        tracing::error!(err = format!("{err:#}"), "maglev-frontend-failed");
+    }
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,66 @@
+//! The parts of `maglev-frontend` and what runs between them.
+
+use std::{sync::Arc, time::Duration};
+
+use maglev::{
+    dashboard::{Build, Dashboard, DashboardOptions},
+    fleet::{Fleet, FleetOptions, Source},
+    k8s::{ClientOptions, Delays, client, objects::ObjectsWatch},
+    model::view::View,
+    telemetry::{
+        HttpServer, Parts, Probe,
+        build::{BUILD_DATE, COMMIT, VERSION},
+    },
+};
+use prometheus::Registry;
+
+use crate::flags::Flags;
+
+/// Between two signs of life on a stream: proxies give up those that are silent for a minute or so.
+const PING: Duration = Duration::from_secs(15);
+
+/// Runs until a signal, or until a part ends by itself.
+pub(crate) async fn run(flags: Flags, registry: Registry) -> anyhow::Result<()> {
+    let mut parts = Parts::new()?;
+    start(&flags, registry, &mut parts).await?;
+    Ok(parts.run("maglev-frontend").await?)
+}
+
+async fn start(flags: &Flags, registry: Registry, parts: &mut Parts) -> anyhow::Result<()> {
+    let stop = parts.shutdown();
+    tracing::info!(version = VERSION, commit = COMMIT, "maglev-frontend-start");
+    let (source, namespace, objects_rx) = if flags.server.is_empty() {
+        let client =
+            client::client(ClientOptions { kubeconfig: flags.kubeconfig.clone(), ..ClientOptions::default() }).await?;
+        let namespace = flags.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+        let (objects, objects_rx) = ObjectsWatch::new(client.clone(), Delays::default());
+        parts.spawn(objects.run(stop.clone()));
+        let source = Source::Pods { client, namespace: Some(namespace.clone()), delays: Delays::default() };
+        (source, Some(namespace), Some(objects_rx))
+    } else {
+        (Source::Addresses(flags.server.clone()), None, None)
+    };
+    let fleet = Fleet::<View>::new(source, FleetOptions::default());
+    fleet.register(&registry)?;
+    let discovered = fleet.handle().discovered();
+    let build_date = Some(BUILD_DATE).filter(|date| *date != "unknown");
+    let options = DashboardOptions {
+        addresses: flags.http_addrs(),
+        build: Build { version: VERSION, commit: COMMIT, build_date },
+        namespace,
+        ping: PING,
+        waiting: DashboardOptions::WAITING,
+        replica: fastrand::u64(..),
+    };
+    let dashboard = Dashboard::new(fleet.handle(), objects_rx, options, &registry)?;
+    // What is listed first takes a moment; until then a page would say that there is no node.
+    let ready: Probe = Arc::new(move || match *discovered.borrow() {
+        true => Ok(()),
+        false => Err("waiting for the first list of pods".to_owned()),
+    });
+    let server = HttpServer::new(flags.metrics_addr(), registry, Arc::new(|| Ok(())), ready);
+    parts.spawn(fleet.run(stop.clone()));
+    parts.spawn(dashboard.run(stop.clone()));
+    parts.spawn(server.run(stop));
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! What the gRPC server is told of the other parts.
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use jiff::Timestamp;
+use maglev::{
+    agent::{Agent, HoldId, Publication, SyncRefused},
+    health::ProbeBook,
+    rpc::{
+        Server, ServerOptions,
+        server::{Identity, Metrics, Sources, SyncRefusal},
+    },
+    telemetry::{
+        Snapshot, Subscriber,
+        build::{BUILD_DATE, COMMIT, VERSION},
+    },
+};
+use prometheus::Registry;
+use tokio::sync::watch;
+
+use crate::flags::Flags;
+
+/// The other parts.
+pub(crate) struct Inputs<'a> {
+    pub(crate) follow: Subscriber,
+    pub(crate) snapshots: watch::Receiver<Snapshot>,
+    pub(crate) counters: watch::Receiver<Publication>,
+    pub(crate) book: ProbeBook,
+    pub(crate) agent: &'a Agent,
+}
+
+/// The server, not started yet.
+pub(crate) fn server(
+    flags: &Flags,
+    node: String,
+    inputs: Inputs<'_>,
+    registry: &Registry,
+) -> Result<Server, prometheus::Error> {
+    let (version, commit, build_date) = (VERSION.into(), COMMIT.into(), BUILD_DATE.into());
+    let identity = Identity { node, version, commit, build_date, started: Timestamp::now() };
+    let Inputs { follow, snapshots, counters, book, agent } = inputs;
+    let handle = agent.handle();
+    let sources = Sources {
+        events: follow,
+        snapshots,
+        dumps: agent.dumps(),
+        counters,
+        ready: agent.readiness(),
+        probing: Arc::new(move |name| book.get(name)),
+        sync: Arc::new(move |hold| {
+            let (handle, hold) = (handle.clone(), hold.as_deref().map(HoldId::from));
+            async move { handle.sync_now(hold).await.map_err(|refused| refusal(&refused)) }.boxed()
+        }),
+    };
+    let metrics = Metrics::default();
+    metrics.register(registry)?;
+    Ok(Server::new(ServerOptions::new(flags.grpc_addrs(), identity), sources, metrics))
+}
+
+fn refusal(refused: &SyncRefused) -> SyncRefusal {
+    let why = refused.to_string();
+    match refused {
+        SyncRefused::WarmingUp | SyncRefused::Disconnected => SyncRefusal::NotYet(why),
+        SyncRefused::UnknownHold(_) => SyncRefusal::UnknownHold(why),
+        SyncRefused::Unavailable => SyncRefusal::Unavailable(why),
+    }
+}

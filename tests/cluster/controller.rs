@@ -1,0 +1,293 @@
+//! The controller against a real API server, with the rights that the chart gives it: status, Events, the Lease.
+//!
+//! It writes the status of every object there is, so these tests share a control plane of their own, one at a time.
+
+mod agents;
+mod process;
+mod programs;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::Api;
+use maglev::controller::{Controller, ControllerMetrics, ControllerOptions};
+use maglev::k8s::lease::Standing;
+use maglev::k8s::{Delays, LeaseLoop, LeaseOptions};
+use maglev::sandbox::assets::Tool;
+use tokio::sync::{Mutex, MutexGuard, OnceCell, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use self::agents::Agents;
+use self::programs::program;
+use super::harness::{Cluster, cluster_scoped, eventually, own_control_plane, run};
+
+/// The control plane of these tests, for one at a time.
+async fn plane() -> MutexGuard<'static, Cluster> {
+    static PLANE: OnceCell<Mutex<Cluster>> = OnceCell::const_new();
+    PLANE.get_or_init(async || Mutex::new(own_control_plane("controller", false).await)).await.lock().await
+}
+
+const MANIFESTS: &str = "
+apiVersion: maglev.vpp.io/v1alpha1
+kind: Backend
+metadata: {name: one}
+spec: {address: 192.0.2.1}
+---
+apiVersion: maglev.vpp.io/v1alpha1
+kind: Frontend
+metadata: {name: web}
+spec:
+  address: 203.0.113.ADDRESS
+  protocol: TCP
+  port: 80
+  pools: [{name: primary, backends: [{name: one, weight: WEIGHT}]}]
+";
+
+fn manifests(address: u8, weight: u8) -> String {
+    MANIFESTS.replace("ADDRESS", &address.to_string()).replace("WEIGHT", &weight.to_string())
+}
+
+/// A namespace with the chart's roles for the controller.
+async fn install_role(cluster: &Cluster, test: &str) -> String {
+    let namespace = cluster.namespace(test).await;
+    let args = ["template", "maglev", "charts/maglev", "--namespace", &namespace, "--set", "crds.install=false"];
+    let only = ["rbac", "serviceaccount"].map(|file| format!("templates/controller/{file}.yaml"));
+    let only = ["--show-only", &only[0], "--show-only", &only[1]];
+    let output = run(cluster.tool(Tool::Helm).args(args).args(only), "").await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    cluster.apply(&namespace, &String::from_utf8(output.stdout).unwrap()).await.unwrap();
+    cluster.service_account(&namespace, "default").await;
+    namespace
+}
+
+/// A Node, and an agent's pod bound to it. Without controllers nobody asks whether it runs.
+async fn place_agent(cluster: &Cluster, namespace: &str, node: &str) {
+    let node_and_pod = format!(
+        "
+apiVersion: v1
+kind: Node
+metadata: {{name: {node}}}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: maglevd-{node}
+  labels: {{app.kubernetes.io/name: maglev, app.kubernetes.io/component: maglevd}}
+spec:
+  nodeName: {node}
+  containers: [{{name: maglevd, image: none}}]
+"
+    );
+    cluster.apply(namespace, &node_and_pod).await.unwrap();
+}
+
+/// A replica of the controller that may lead.
+struct Replica {
+    standing: watch::Receiver<Standing>,
+    end: Option<DropGuard>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Replica {
+    /// Starts a replica that is the chart's ServiceAccount and hears `agents`.
+    async fn start(cluster: &Cluster, namespace: &str, identity: &str, agents: &Agents) -> Self {
+        let client = cluster.client_as(namespace, "maglev-controller").await;
+        let delays = Delays { coalesce: Duration::from_millis(50), ..Delays::default() };
+        let options = ControllerOptions { delays, ..ControllerOptions::new(namespace, identity) };
+        let metrics = ControllerMetrics::new().unwrap();
+        let controller = Controller::new(client.clone(), options, Arc::new(agents.clone()), metrics);
+        let options = LeaseOptions {
+            duration: Duration::from_secs(4),
+            margin: Duration::from_secs(1),
+            renew: Duration::from_secs(1),
+            retry: Duration::from_millis(300),
+            ..LeaseOptions::new(namespace, "maglev-controller", identity.to_owned())
+        };
+        let lease = LeaseLoop::new(client, options);
+        let (standing, end) = (lease.standing(), CancellationToken::new());
+        let lead = Box::new(move |leadership, end| controller.lead(leadership, end));
+        let task = tokio::spawn(lease.run(lead, end.clone()));
+        Self { standing, end: Some(end.drop_guard()), task }
+    }
+
+    async fn until_leads(&self) {
+        eventually("it leads", async || (*self.standing.borrow() == Standing::Leads).then_some(())).await;
+    }
+
+    /// Ends it as SIGTERM does.
+    async fn stop(mut self) {
+        drop(self.end.take());
+        self.task.await.unwrap();
+    }
+
+    /// Ends it as SIGKILL does: nothing more is sent.
+    async fn kill(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+}
+
+/// Waits with kubectl until a condition of an object has a value.
+async fn wait(cluster: &Cluster, namespace: &str, object: &str, condition: &str) {
+    let condition = format!("--for=condition={condition}");
+    cluster.kubectl(&["wait", &condition, object, "-n", namespace, "--timeout=30s"]).await;
+}
+
+async fn holder(cluster: &Cluster, namespace: &str) -> Option<String> {
+    let leases: Api<Lease> = Api::namespaced(cluster.client().await, namespace);
+    leases.get_opt("maglev-controller").await.unwrap()?.spec?.holder_identity
+}
+
+#[tokio::test]
+async fn what_is_applied_is_answered_and_programmed_once_the_agents_say_so() {
+    let cluster = plane().await;
+    let namespace = install_role(&cluster, "answers").await;
+    let [a, b] = ["a", "b"].map(|node| format!("{namespace}-{node}"));
+    let agents = Agents::default();
+    for node in [&a, &b] {
+        place_agent(&cluster, &namespace, node).await;
+        agents.answer(node);
+    }
+    let replica = Replica::start(&cluster, &namespace, "first", &agents).await;
+    cluster.apply(&namespace, &manifests(1, 10)).await.unwrap();
+    wait(&cluster, &namespace, "mfe/web", "Accepted").await;
+    let programmed = program(&cluster, &namespace, "web").await;
+    agents.report(&a, &programmed);
+    agents.report(&b, &programmed);
+    for condition in ["Programmed", "Available", "Ready"] {
+        wait(&cluster, &namespace, "mfe/web", condition).await;
+    }
+    wait(&cluster, &namespace, "mbe/one", "Ready").await;
+    let listed = cluster.kubectl(&["get", "maglev", "-A", "-o", "wide"]).await;
+    for word in ["203.0.113.1", "1/1", "2/2", "Up", &a] {
+        assert!(listed.contains(word), "{word} in {listed}");
+    }
+    let node = cluster.kubectl(&["get", "mnode", &a, "-o", "json"]).await;
+    assert!(node.contains("ownerReferences") && node.contains("\"AgentConnected\""), "{node}");
+
+    // Never true for an old generation: kubectl asks for the condition's own generation.
+    cluster.apply(&namespace, &manifests(1, 20)).await.unwrap();
+    eventually("the new generation is answered", async || {
+        let status = agents::status(&cluster, &namespace, "web").await;
+        (status.observed_generation == Some(2)).then_some(())
+    })
+    .await;
+    let early = ["wait", "--for=condition=Programmed", "mfe/web", "-n", &namespace, "--timeout=1s"];
+    assert!(!cluster.kubectl_with(&early, "").await.status.success());
+    let programmed = program(&cluster, &namespace, "web").await;
+    agents.report(&a, &programmed);
+    agents.fail(&b, &programmed, "NoSourceAddress");
+    eventually("the failure is told in an Event", async || {
+        let described = cluster.kubectl(&["describe", "mfe/web", "-n", &namespace]).await;
+        (described.contains("NoSourceAddress") && described.contains("on 1 of 2 nodes")).then_some(())
+    })
+    .await;
+    replica.stop().await;
+    assert_eq!(holder(&cluster, &namespace).await.unwrap_or_default(), "", "the Lease was given back");
+    cluster.kubectl(&["delete", "mfe/web", "mbe/one", "-n", &namespace]).await;
+    cluster_scoped(&cluster, &["node", "mnode"], &[&a, &b]).await;
+}
+
+#[tokio::test]
+async fn conflicts_are_told_and_an_agent_that_is_gone_holds_up_no_deletion() {
+    let cluster = plane().await;
+    let namespace = install_role(&cluster, "conflict").await;
+    let node = format!("{namespace}-a");
+    let agents = Agents::default();
+    place_agent(&cluster, &namespace, &node).await;
+    agents.answer(&node);
+    let replica = Replica::start(&cluster, &namespace, "first", &agents).await;
+    cluster.apply(&namespace, &manifests(2, 10)).await.unwrap();
+    wait(&cluster, &namespace, "mfe/web", "Accepted").await;
+    // The second of creation decides, then the name: "zweb" is the later one either way.
+    cluster.apply(&namespace, &manifests(2, 10).replace("name: web", "name: zweb")).await.unwrap();
+    wait(&cluster, &namespace, "mfe/zweb", "Conflicted").await;
+    let described = cluster.kubectl(&["describe", "mfe/zweb", "-n", &namespace]).await;
+    assert!(described.contains("Conflicted") && described.contains("\"web\""), "{described}");
+
+    agents.lose(&node, "connection refused");
+    cluster.kubectl(&["wait", "--for=condition=AgentConnected=False", "mnode", &node, "--timeout=30s"]).await;
+    let finalizers = cluster.kubectl(&["get", "mfe,mbe,mnode", "-A", "-o", "jsonpath={..metadata.finalizers}"]).await;
+    assert_eq!(finalizers.trim(), "");
+    cluster.kubectl(&["delete", "mfe/web", "-n", &namespace, "--timeout=20s"]).await;
+    eventually("the other one has the address now", async || {
+        let status = agents::status(&cluster, &namespace, "zweb").await;
+        status.conditions.iter().all(|of| of.type_ != "Conflicted").then_some(())
+    })
+    .await;
+    replica.stop().await;
+    cluster.kubectl(&["delete", "mfe/zweb", "mbe/one", "-n", &namespace]).await;
+    cluster_scoped(&cluster, &["node", "mnode"], &[&node]).await;
+}
+
+#[tokio::test]
+async fn one_of_two_replicas_leads_and_the_other_takes_over() {
+    let cluster = plane().await;
+    let namespace = install_role(&cluster, "lease").await;
+    let agents = Agents::default();
+    let first = Replica::start(&cluster, &namespace, "first", &agents).await;
+    first.until_leads().await;
+    let second = Replica::start(&cluster, &namespace, "second", &agents).await;
+    eventually("the second knows whom it follows", async || {
+        (*second.standing.borrow() == Standing::Follows("first".to_owned())).then_some(())
+    })
+    .await;
+    first.stop().await;
+    second.until_leads().await;
+    assert_eq!(holder(&cluster, &namespace).await.as_deref(), Some("second"));
+    let third = Replica::start(&cluster, &namespace, "third", &agents).await;
+    second.kill().await;
+    assert_eq!(holder(&cluster, &namespace).await.as_deref(), Some("second"), "a killed one gives nothing back");
+    third.until_leads().await;
+    cluster.apply(&namespace, &manifests(3, 10)).await.unwrap();
+    wait(&cluster, &namespace, "mbe/one", "Ready").await;
+    third.stop().await;
+    cluster.kubectl(&["delete", "mfe/web", "mbe/one", "-n", &namespace]).await;
+}
+
+#[tokio::test]
+async fn a_write_from_a_stale_version_is_refused() {
+    use maglev::k8s::status_writer::Written;
+    use maglev::k8s::{StatusWriter, StoredStatus, WriteError};
+    use maglev::model::{Name, config::Kind};
+
+    let cluster = plane().await;
+    let namespace = cluster.namespace("stale").await;
+    cluster.apply(&namespace, &manifests(4, 10)).await.unwrap();
+    let leases = LeaseOptions::new(&namespace, "test", "test".to_owned());
+    let (writers, mut writers_rx) = tokio::sync::mpsc::channel(1);
+    let client = cluster.client().await;
+    let lease = LeaseLoop::new(client.clone(), leases);
+    let lead = {
+        let client = client.clone();
+        Box::new(move |leadership, end: CancellationToken| {
+            writers.try_send(StatusWriter::new(client.clone(), leadership)).unwrap();
+            Box::pin(async move { end.cancelled().await }) as futures::future::BoxFuture<'static, ()>
+        })
+    };
+    let end = CancellationToken::new();
+    let task = tokio::spawn(lease.run(lead, end.clone()));
+    let writer = writers_rx.recv().await.unwrap();
+
+    let frontends: Api<maglev::crd::Frontend> = Api::namespaced(client, &namespace);
+    let seen = frontends.get("web").await.unwrap().metadata;
+    let from = StoredStatus {
+        uid: seen.uid.unwrap().into(),
+        generation: 1,
+        version: seen.resource_version.unwrap(),
+        status: serde_json::Value::Null,
+    };
+    let key = (Written::Kind(Kind::Frontend), &Name::namespaced(&namespace, "web"));
+    let written = writer.write(key, &from, &serde_json::json!({ "activePool": "primary" })).await.unwrap();
+    assert_ne!(written.version, from.version);
+    let again = writer.write(key, &from, &serde_json::json!({ "activePool": "other" })).await;
+    assert!(matches!(again, Err(WriteError::Conflict)), "{again:?}");
+    end.cancel();
+    task.await.unwrap();
+    let late = writer.write(key, &written, &serde_json::json!({ "activePool": "late" })).await;
+    assert!(matches!(late, Err(WriteError::NotLeading)), "{late:?}");
+    let status = frontends.get("web").await.unwrap().status.unwrap();
+    assert_eq!(status.active_pool.as_deref(), Some("primary"));
+    cluster.kubectl(&["delete", "mfe/web", "mbe/one", "-n", &namespace]).await;
+}

@@ -1,0 +1,152 @@
+//! The program as a process: what it says of itself, missing CRDs, and a leader that is paused.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use maglev::k8s::crd_check::INSTALL;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+
+use super::{install_role, manifests, plane, wait};
+use crate::harness::{LIMIT, eventually};
+use crate::maglevd::ask;
+use crate::metrics::are_documented;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_maglev-controller");
+
+struct Process {
+    child: Child,
+    port: u16,
+    log: std::path::PathBuf,
+}
+
+impl Process {
+    fn start(dir: &Path, name: &str, namespace: &str, kubeconfig: &Path) -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let log = dir.join(format!("{name}.log"));
+        let child = Command::new(PROGRAM)
+            .env_clear()
+            .env("KUBECONFIG", kubeconfig)
+            .env("MAGLEV_CONTROLLER_NAMESPACE", namespace)
+            .env("POD_NAME", name)
+            .arg(format!("--metrics-addr=127.0.0.1:{port}"))
+            .stdin(Stdio::null())
+            .stdout(std::fs::File::create(&log).unwrap())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Self { child, port, log }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().unwrap().try_into().unwrap()), signal).unwrap();
+    }
+
+    fn says(&self, word: &str) -> bool {
+        std::fs::read_to_string(&self.log).unwrap().contains(word)
+    }
+
+    async fn until_says(&self, word: &str) {
+        eventually(&format!("{word} in {}", self.log.display()), async || self.says(word).then_some(())).await;
+    }
+
+    /// The sum of a metric's series.
+    async fn metric(&self, name: &str) -> f64 {
+        let page = ask(self.port, "/metrics").await;
+        let series = page.lines().filter(|line| line.starts_with(name));
+        series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    async fn until_leads(&self) {
+        let leads = async || (self.metric("maglev_controller_leader").await > 0.0).then_some(());
+        eventually("it leads", leads).await;
+    }
+
+    async fn stop(&mut self) {
+        self.signal(Signal::SIGTERM);
+        let ended = tokio::time::timeout(LIMIT, self.child.wait()).await.expect("it ends").unwrap();
+        assert!(ended.success(), "{}", std::fs::read_to_string(&self.log).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_paused_leader_is_followed_and_writes_nothing_when_it_goes_on() {
+    let cluster = plane().await;
+    let namespace = install_role(&cluster, "paused").await;
+    let kubeconfig = cluster.kubeconfig_as(&namespace, "maglev-controller").await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = Process::start(dir.path(), "first", &namespace, &kubeconfig);
+    first.until_leads().await;
+    first.until_says("controller-writes").await;
+    let mut second = Process::start(dir.path(), "second", &namespace, &kubeconfig);
+    eventually("it stands by", async || ask(second.port, "/readyz").await.contains(" 200 ").then_some(())).await;
+    assert!(!second.says("lease-taken"));
+
+    let served = ask(first.port, "/metrics").await;
+    let (_, text) = served.split_once("\r\n\r\n").unwrap();
+    are_documented(text).await;
+    let written = first.metric("maglev_controller_status_writes_total").await;
+    first.signal(Signal::SIGSTOP);
+    cluster.apply(&namespace, &manifests(5, 10)).await.unwrap();
+    second.until_leads().await;
+    wait(&cluster, &namespace, "mbe/one", "Ready").await;
+    first.signal(Signal::SIGCONT);
+    first.until_says("lease-lost").await;
+    assert!(ask(first.port, "/healthz").await.contains(" 200 "));
+    assert!(first.metric("maglev_controller_leader").await < 1.0);
+    assert!((first.metric("maglev_controller_status_writes_total").await - written).abs() < 0.5);
+    assert!(first.metric("maglev_controller_errors_total").await < 0.5);
+
+    second.stop().await;
+    first.until_leads().await;
+    first.stop().await;
+    first.until_says("lease-released").await;
+    cluster.kubectl(&["delete", "mfe/web", "mbe/one", "-n", &namespace]).await;
+}
+
+#[tokio::test]
+async fn a_missing_crd_is_said_with_the_command_that_installs_it() {
+    let cluster = plane().await;
+    let namespace = install_role(&cluster, "crds").await;
+    let kubeconfig = cluster.kubeconfig_as(&namespace, "maglev-controller").await;
+    cluster.kubectl(&["delete", "crd", "maglevnodes.maglev.vpp.io", "--timeout=30s"]).await;
+    let status = r#"[{"op": "remove", "path": "/spec/versions/0/subresources"}]"#;
+    cluster.kubectl(&["patch", "crd", "backends.maglev.vpp.io", "--type=json", "-p", status]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut process = Process::start(dir.path(), "only", &namespace, &kubeconfig);
+    process.until_says("maglevnodes.maglev.vpp.io is missing").await;
+    process.until_says("backends.maglev.vpp.io has no status subresource").await;
+    let ready = ask(process.port, "/readyz").await;
+    assert!(ready.contains(" 503 ") && ready.contains("maglevnodes.maglev.vpp.io is missing"), "{ready}");
+    assert!(ready.contains(INSTALL), "{ready}");
+
+    // The very command, with this program and the kubectl of the control plane.
+    let printed = Command::new(PROGRAM).env_clear().arg("crds").output().await.unwrap();
+    let manifests = String::from_utf8(printed.stdout).unwrap();
+    assert!(INSTALL.starts_with("maglev-controller crds | kubectl "), "{INSTALL}");
+    let args: Vec<&str> = INSTALL.split("kubectl ").last().unwrap().split(' ').collect();
+    let applied = cluster.kubectl_with(&args, &manifests).await;
+    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+    eventually("it is ready", async || ask(process.port, "/readyz").await.contains(" 200 ").then_some(())).await;
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn help_and_version_say_what_can_be_set_and_what_this_is() {
+    let ask = async |args: &[&str]| {
+        let output = Command::new(PROGRAM).env_clear().args(args).output().await.unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, help) = ask(&["--help"]).await;
+    assert_eq!(code, Some(0));
+    for flag in
+        ["namespace", "lease", "identity", "log-format", "log-level", "metrics-addr", "allow-loopback", "kubeconfig"]
+    {
+        let variable = format!("MAGLEV_CONTROLLER_{}", flag.to_uppercase().replace('-', "_"));
+        assert!(help.contains(&format!("--{flag}")) && help.contains(&variable), "{flag} in {help}");
+    }
+    assert!(help.contains("Example"), "{help}");
+    let (code, version) = ask(&["--version"]).await;
+    assert!(code == Some(0) && version.contains(env!("CARGO_PKG_VERSION")) && version.contains("commit"), "{version}");
+}

@@ -1,0 +1,124 @@
+//! The dashboard in a cluster: installed by the chart, finding agents by their pods, asked with curl.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+};
+
+use super::{
+    harness::{LIMIT, eventually, run},
+    up::Sandbox,
+};
+
+/// The URL that the sandbox prints.
+fn url(sandbox: &Sandbox) -> String {
+    let output = sandbox.output();
+    let line = output.lines().find_map(|line| line.trim().strip_prefix("dashboard "));
+    line.unwrap_or_else(|| panic!("no dashboard in\n{output}")).trim().to_owned()
+}
+
+async fn document(url: &str, path: &str) -> Option<Value> {
+    let output = run(Command::new("curl").args(["-sS", "--fail", "--compressed", &format!("{url}{path}")]), "").await;
+    serde_json::from_slice(&output.stdout).ok()
+}
+
+/// A stream that curl reads.
+struct Stream {
+    lines: Lines<BufReader<ChildStdout>>,
+    _curl: Child,
+}
+
+impl Stream {
+    fn open(url: &str, query: &str, more: &[&str]) -> Self {
+        let mut curl = Command::new("curl");
+        curl.args(["-sSN", "-i", "--http1.1"]).args(more).arg(format!("{url}api/events{query}"));
+        let mut curl = curl.stdout(Stdio::piped()).stdin(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+        let lines = BufReader::new(curl.stdout.take().unwrap()).lines();
+        Self { lines, _curl: curl }
+    }
+
+    /// Reads up to a line that is so; what was read.
+    async fn until(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        let mut read = Vec::new();
+        let reading = async {
+            while let Some(line) = self.lines.next_line().await.unwrap() {
+                let found = wanted(&line);
+                read.push(line);
+                if found {
+                    return true;
+                }
+            }
+            false
+        };
+        let found = tokio::time::timeout(LIMIT, reading).await.unwrap_or(false);
+        assert!(found, "{what} is not in\n{}", read.join("\n"));
+        read
+    }
+}
+
+#[tokio::test]
+async fn it_shows_a_cluster_live() {
+    let sandbox = Sandbox::up("dashboard", &[]).await;
+    let url = url(&sandbox);
+    let fine = |summary: &Value| summary["totals"]["reporting"] == 2 && summary["rows"]["default/web"]["state"] == "up";
+    let summary = eventually("both nodes report", async || document(&url, "api/summary").await.filter(fine)).await;
+    assert_eq!((&summary["kubernetes"], &summary["looked_for"]["namespace"]), (&"watching".into(), &"default".into()));
+    let cells = summary["rows"]["default/web"]["cells"].as_object().unwrap();
+    assert_eq!(cells.keys().collect::<Vec<_>>(), ["node-a", "node-b"]);
+    assert!(summary["nodes"]["node-a"]["pod"].as_str().unwrap().starts_with("default/maglevd-"), "{summary}");
+
+    let page = document(&url, "api/frontend/default/web").await.unwrap();
+    let object = &page["objects"]["Frontend default/web"];
+    assert_eq!(
+        (&object["generation"], &object["changed"]["by"]),
+        (&1.into(), &"kubectl-client-side-apply".into()),
+        "{object}"
+    );
+    let rated = |node: &Value| node["frontends"]["default/web"]["counters"]["first"]["rate"].as_f64() > Some(0.0);
+    let node = eventually("traffic has a rate", async || document(&url, "api/state/node-a").await.filter(rated)).await;
+    let member = &node["frontends"]["default/web"]["pools"]["primary"]["members"]["default/web-1"];
+    assert_eq!((&member["effective"], &member["in_vpp"]), (&10.into(), &10.into()));
+    assert!(member["buckets"].as_u64() > Some(0), "{member}");
+
+    let query = "?node=node-a&log=all&beats=default/web";
+    let mut stream = Stream::open(&url, query, &["-H", "Accept-Encoding: gzip, br"]);
+    let head = stream.until("hello", |line| line == "event: hello").await.join("\n");
+    let head = head.to_lowercase();
+    for header in
+        ["200 ok", "content-type: text/event-stream", "cache-control: no-store", "x-accel-buffering: no", "retry: 2000"]
+    {
+        assert!(head.contains(header), "{header} is not in\n{head}");
+    }
+    assert!(!head.contains("content-encoding"), "{head}");
+    stream.until("a heartbeat", |line| line == "event: beats").await;
+
+    sandbox.backend("web-3", "fail").await;
+    let went = |line: &str| line.contains("backend-transition") && line.contains("default/web-3");
+    stream.until("the transition", went).await;
+    let weightless =
+        |line: &str| line.contains("\"patch\"") && line.contains("default/web-3") && line.contains("\"in_vpp\":0");
+    let read = stream.until("the weight in VPP", weightless).await;
+    let id = read.iter().rev().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
+    drop(stream);
+
+    let down = |summary: &Value| summary["rows"]["default/web"]["up"] == 5;
+    eventually("one backend is down", async || document(&url, "api/summary").await.filter(down)).await;
+    sandbox.backend("web-3", "ok").await;
+    eventually("it is up again", async || document(&url, "api/summary").await.filter(fine).filter(|of| !down(of)))
+        .await;
+    let mut back = Stream::open(&url, query, &["-H", &format!("Last-Event-ID: {id}")]);
+    let replay =
+        back.until("what was missed", |line| line.contains("backend-transition") && line.contains("web-3")).await;
+    assert!(!replay.iter().any(|line| line == "event: resync"), "{replay:#?}");
+    drop(back);
+
+    // An agent that goes and comes takes its node along.
+    let mut stream = Stream::open(&url, "?log=all", &[]);
+    let agent = &sandbox.agents().await[0];
+    sandbox.kubectl(&["delete", agent, "--timeout=60s"]).await;
+    stream.until("a node that is gone or silent", |line| line.contains("\"reporting\":1")).await;
+    stream.until("it is back", |line| line.contains("\"reporting\":2")).await;
+}

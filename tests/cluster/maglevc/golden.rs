@@ -1,0 +1,186 @@
+//! Every command's output, compared with `tests/cluster/golden/maglevc.txt`; times, ages and what else differs from run
+//! to run are replaced by words. `make golden` writes it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use regex::Regex;
+
+use super::super::harness::{eventually, root};
+use super::super::up::Sandbox;
+use super::{maglevc, printed};
+
+/// What a person types, in this order.
+const ALL_IS_WELL: [&str; 20] = [
+    "status",
+    "status --output json",
+    "show nodes",
+    "show nodes --output wide",
+    "show version",
+    "show frontends",
+    "show frontends --node node-a --output wide",
+    "show frontend web",
+    "show frontend web --output json",
+    "show backends",
+    "show backend web-1 --node node-b",
+    "show backend web-1 --output yaml",
+    "why backend web-1 --node node-a",
+    "show healthchecks --output wide",
+    "show vpp info",
+    "show vpp lb state --output wide",
+    "show vpp lb counters",
+    "sync vpp lb state",
+    "sync vpp lb state --node node-a --output yaml",
+    "completion bash",
+];
+
+const WRONG: [&str; 12] = [
+    "show nodse",
+    "sh b",
+    "show backend",
+    "show backend web-9",
+    "show backend other/web-1",
+    "show nodes --node node-z",
+    "watch events num none",
+    "set frontend web pool primary backend web-1 weight 101",
+    "set frontend web pool third backend web-1 weight 1",
+    "sync vpp lb state accept-removals nothing",
+    "show nodes --agent-namespace nowhere",
+    "status --agent-namespace nowhere",
+];
+
+const BY_HAND: [&str; 9] = [
+    "set backend web-1 pause --reason 'disk replaced'",
+    "why backend web-1 --node node-a",
+    "set backend web-1 enable",
+    "set backend web-1 enable",
+    "set frontend web pool primary backend web-2 weight 50 --output json",
+    "show frontend web --node node-a",
+    "set frontend web pool primary backend web-2 weight 10",
+    "set frontend web pool standby backend spare-1 weight 0 --output yaml",
+    "set frontend web pool standby backend spare-1 weight 10",
+];
+
+/// Plays it all through.
+pub(super) async fn every_command(sandbox: &Sandbox) {
+    let mut page = String::new();
+    for line in ALL_IS_WELL.iter().chain(&WRONG).chain(&BY_HAND) {
+        if line.starts_with("show frontend ") {
+            verified(sandbox).await;
+        }
+        type_in(sandbox, line, &mut page).await;
+    }
+    for (backend, line) in [("web-1", "status"), ("web-2", "show frontends --output wide")] {
+        fail(sandbox, backend, &mut page).await;
+        type_in(sandbox, line, &mut page).await;
+    }
+    for backend in ["web-3", "web-4"] {
+        fail(sandbox, backend, &mut page).await;
+    }
+    for line in
+        ["status", "why backend spare-1 --node node-a", "set backend spare-1 disable", "set backend spare-2 disable"]
+    {
+        type_in(sandbox, line, &mut page).await;
+    }
+    type_in(sandbox, "set backend spare-2 disable --force", &mut page).await;
+    type_in(sandbox, "status", &mut page).await;
+    for backend in ["web-1", "web-2", "web-3", "web-4"] {
+        sandbox.backend(backend, "ok").await;
+    }
+    for backend in ["spare-1", "spare-2"] {
+        printed(sandbox, &["set", "backend", backend, "enable"]).await;
+    }
+    eventually("all is well again", async || {
+        let output = maglevc(sandbox, Path::new(env!("CARGO_BIN_EXE_maglevc")), &["status"], "").await;
+        String::from_utf8_lossy(&output.stdout).starts_with("Everything is up").then_some(())
+    })
+    .await;
+    compare(&page);
+}
+
+/// Until what was last changed by hand was read back from VPP.
+async fn verified(sandbox: &Sandbox) {
+    eventually("every node has programmed the Frontend as it stands", async || {
+        let found = printed(sandbox, &["show", "frontend", "web", "--output", "json"]).await;
+        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+        let nodes = found["perNode"].as_array()?;
+        nodes.iter().all(|node| node["programmedGeneration"] == found["generation"]).then_some(())
+    })
+    .await;
+}
+
+fn compare(page: &str) {
+    let path = root().join("tests/cluster/golden/maglevc.txt");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, page).unwrap();
+        return;
+    }
+    let golden = std::fs::read_to_string(&path).unwrap();
+    let differs = golden.lines().zip(page.lines()).find(|(wanted, found)| wanted != found);
+    assert!(
+        golden == page,
+        "first difference (wanted, found): {differs:#?}\nmake golden writes what is found:\n{page}"
+    );
+}
+
+async fn fail(sandbox: &Sandbox, backend: &str, page: &mut String) {
+    sandbox.backend(backend, "fail").await;
+    let _ = writeln!(page, "# {backend} fails\n");
+    eventually(&format!("{backend} is down on both nodes"), async || {
+        let found = printed(sandbox, &["show", "backends", "--output", "json"]).await;
+        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+        let of = found["backends"].as_array()?.iter().find(|of| of["name"] == format!("default/{backend}"))?;
+        (of["state"] == "down").then_some(())
+    })
+    .await;
+}
+
+async fn type_in(sandbox: &Sandbox, line: &str, page: &mut String) {
+    let words = split(line);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let output = maglevc(sandbox, Path::new(env!("CARGO_BIN_EXE_maglevc")), &words, "").await;
+    let _ = writeln!(page, "$ maglevc {line}");
+    page.push_str(&steady(line, &String::from_utf8(output.stdout).unwrap()));
+    for error in String::from_utf8(output.stderr).unwrap().lines() {
+        let _ = writeln!(page, "! {}", steady(line, error));
+    }
+    let _ = writeln!(page, "= {}\n", output.status.code().unwrap());
+}
+
+/// Words, of which a quoted one may hold spaces.
+fn split(line: &str) -> Vec<String> {
+    line.split('\'')
+        .enumerate()
+        .flat_map(|(index, part)| match index % 2 {
+            0 => part.split_whitespace().map(str::to_owned).collect(),
+            _ => vec![part.to_owned()],
+        })
+        .collect()
+}
+
+/// The text without what differs from run to run.
+fn steady(line: &str, text: &str) -> String {
+    // Who builds a release says of which commit it is.
+    let mut text = match option_env!("MAGLEV_COMMIT") {
+        Some(commit) => text.replace(commit, "unknown"),
+        None => text.to_owned(),
+    };
+    let mut replace = |pattern: &str, by: &str| text = Regex::new(pattern).unwrap().replace_all(&text, by).into_owned();
+    replace(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME");
+    replace(r"maglevd-[a-z0-9]{5}\b", "maglevd-xxxxx");
+    replace(r"\b\d+\.\d+ ?ms", "N ms");
+    replace(r"(lastMs|probes|seconds)(.?): [0-9.]+", "$1$2: N");
+    replace(r"after \d+\.\d s", "after N s");
+    // Here seconds are settings.
+    if !line.contains("healthchecks") && !line.contains("lb state") {
+        replace(r"\b\d+[smh](\d+[sm])?\b", "AGE");
+    }
+    if line.contains("vpp info") || line.contains("counters") {
+        replace(r"(?m) \d+( |$)", " N$1");
+        replace(r"(?m) \d+( |$)", " N$1");
+    }
+    // Columns are as wide as what is in them.
+    replace(r"(\S) {2,}", "$1  ");
+    replace(r"(?m) +$", "");
+    text
+}

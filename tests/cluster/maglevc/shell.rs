@@ -1,0 +1,110 @@
+//! The shell, driven from a terminal.
+
+use std::fs;
+use std::path::Path;
+
+use super::super::harness::eventually;
+use super::super::up::Sandbox;
+use super::terminal::Terminal;
+
+const PROMPT: &str = "maglevc> ";
+const CTRL_C: &str = "\u{3}";
+const CTRL_D: &str = "\u{4}";
+const UP: &str = "\u{1b}[A";
+
+fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_maglevc"))
+}
+
+pub(super) async fn helps_completes_and_survives(sandbox: &Sandbox) {
+    let mut terminal = Terminal::start(sandbox, program(), "", &[]);
+    terminal.expect(PROMPT).await;
+
+    // Words may be shortened.
+    terminal.keys("sh no\r").await;
+    terminal.expect("node-b").await;
+    terminal.expect(PROMPT).await;
+
+    // Tab completes a word; ? helps without Enter, and the line stays.
+    terminal.keys("show vpp l\t").await;
+    terminal.expect("show vpp lb ").await;
+    terminal.keys("?").await;
+    terminal.expect("counters  what VPP has counted for each VIP").await;
+    terminal.expect("maglevc> show vpp lb ").await;
+    terminal.keys("c\t\r").await;
+    terminal.expect("NO-SERVER").await;
+    terminal.expect(PROMPT).await;
+
+    // Tab completes names of what is there.
+    terminal.keys("show backend spa\t").await;
+    terminal.expect("show backend spare-").await;
+    terminal.keys("\t\t").await;
+    let offered = terminal.expect("spare-2").await;
+    assert!(offered.contains("spare-1"), "{offered}");
+    terminal.keys("2\r").await;
+    terminal.expect("Backend:       default/spare-2").await;
+    terminal.expect(PROMPT).await;
+
+    // A word that is not there is told from those that are.
+    terminal.keys("show nodse\r").await;
+    terminal.expect("there is no `nodse` after `show`").await;
+    terminal.expect("did you mean nodes?").await;
+    terminal.expect(PROMPT).await;
+
+    // Ctrl-C ends watch and not the shell.
+    terminal.keys("watch events log level debug\r").await;
+    terminal.expect("probe-start").await;
+    terminal.keys(CTRL_C).await;
+    terminal.expect(PROMPT).await;
+    terminal.keys("status\r").await;
+    terminal.expect("Everything is up").await;
+    terminal.expect(PROMPT).await;
+
+    an_agent_that_comes_back_is_found_again(sandbox, &mut terminal).await;
+
+    // The arrow goes back in history; Ctrl-C gives a line up.
+    terminal.keys("help\r").await;
+    terminal.expect("leave the shell").await;
+    terminal.expect(PROMPT).await;
+    terminal.keys(UP).await;
+    terminal.expect("help").await;
+    terminal.keys(CTRL_C).await;
+    terminal.expect(PROMPT).await;
+    terminal.keys(CTRL_D).await;
+    assert_eq!(terminal.ended().await, Some(0));
+    let history = fs::read_to_string(sandbox.dir.join(".local/state/maglevc/history")).unwrap();
+    assert!(history.contains("show backend spare-2") && history.ends_with("help\n"), "{history}");
+}
+
+/// The way through the API server is opened anew, to the pod that takes over.
+async fn an_agent_that_comes_back_is_found_again(sandbox: &Sandbox, terminal: &mut Terminal) {
+    let old = sandbox.agents().await;
+    sandbox.kubectl(&["delete", &old[0], "--wait=false"]).await;
+    eventually("another pod takes over", async || {
+        let new = sandbox.agents().await;
+        (new.len() == 2 && !new.contains(&old[0])).then_some(())
+    })
+    .await;
+    let mut tries = 0;
+    loop {
+        terminal.keys("show nodes -o wide\r").await;
+        let answer = terminal.expect("node-b").await + &terminal.expect(PROMPT).await;
+        if answer.matches(" ready ").count() == 2 && !answer.contains(old[0].trim_start_matches("pod/")) {
+            return;
+        }
+        tries += 1;
+        assert!(tries < 100, "{answer}");
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    }
+}
+
+pub(super) async fn colours_are_for_eyes(sandbox: &Sandbox) {
+    let mut coloured = Terminal::start(sandbox, program(), "status", &[]);
+    coloured.expect("Everything is up").await;
+    assert_eq!(coloured.ended().await, Some(0));
+    assert!(coloured.raw().contains("\u{1b}[32m"), "{:?}", coloured.raw());
+    let mut plain = Terminal::start(sandbox, program(), "status", &[("NO_COLOR", "1")]);
+    plain.expect("Everything is up").await;
+    assert_eq!(plain.ended().await, Some(0));
+    assert!(!plain.raw().contains('\u{1b}'), "{:?}", plain.raw());
+}

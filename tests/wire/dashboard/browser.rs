@@ -1,0 +1,152 @@
+//! A browser without the comfort: requests as bytes, answers as bytes, a stream read line by line.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+};
+
+use super::site::within;
+
+/// An answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// By their names in lower case.
+    pub(super) headers: BTreeMap<String, String>,
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&self.body)))
+    }
+
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+}
+
+/// Asks once.
+pub(super) async fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut connection = Connection::open(address, path, headers).await;
+    let (status, headers) = connection.head().await;
+    let mut body = Vec::new();
+    if headers.get("transfer-encoding").map(String::as_str) == Some("chunked") {
+        while let Some(chunk) = connection.chunk().await {
+            body.extend(chunk);
+        }
+    } else {
+        within(connection.0.read_to_end(&mut body)).await.expect("it answers");
+    }
+    Answer { status, headers, body }
+}
+
+struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    async fn open(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
+        let mut stream = within(TcpStream::connect(address)).await.expect("it listens");
+        let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: dashboard\r\nConnection: close\r\n{more}\r\n");
+        stream.write_all(request.as_bytes()).await.expect("it reads");
+        Self(BufReader::new(stream))
+    }
+
+    async fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let read = within(self.0.read_line(&mut line)).await.unwrap_or(0);
+        (read > 0).then(|| line.trim_end_matches(['\r', '\n']).to_owned())
+    }
+
+    async fn head(&mut self) -> (u16, BTreeMap<String, String>) {
+        let status = self.line().await.expect("it answers");
+        let status = status.split(' ').nth(1).expect("a status").parse().expect("a number");
+        let mut headers = BTreeMap::new();
+        while let Some(line) = self.line().await.filter(|line| !line.is_empty()) {
+            let (name, value) = line.split_once(": ").expect("a header");
+            headers.insert(name.to_lowercase(), value.to_owned());
+        }
+        (status, headers)
+    }
+
+    /// The next chunk; `None` at the end.
+    async fn chunk(&mut self) -> Option<Vec<u8>> {
+        let length = usize::from_str_radix(&self.line().await?, 16).expect("a length");
+        let mut chunk = vec![0; length];
+        within(self.0.read_exact(&mut chunk)).await.expect("a whole chunk");
+        self.line().await?;
+        (length > 0).then_some(chunk)
+    }
+}
+
+/// A message of the stream.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Message {
+    pub(super) event: String,
+    pub(super) id: Option<String>,
+    pub(super) data: Value,
+}
+
+/// An open stream.
+pub(super) struct Stream {
+    connection: Connection,
+    pub(super) headers: BTreeMap<String, String>,
+    /// Everything that came, as it came.
+    pub(super) seen: String,
+    /// What was not taken yet.
+    rest: String,
+}
+
+impl Stream {
+    pub(super) async fn open(address: SocketAddr, query: &str, headers: &[(&str, &str)]) -> Self {
+        let mut connection = Connection::open(address, &format!("/view/api/events{query}"), headers).await;
+        let (status, headers) = connection.head().await;
+        assert_eq!((status, headers.get("transfer-encoding").map(String::as_str)), (200, Some("chunked")));
+        Self { connection, headers, seen: String::new(), rest: String::new() }
+    }
+
+    /// The next block of lines; `None` at the end.
+    async fn block(&mut self) -> Option<String> {
+        loop {
+            if let Some((block, rest)) = self.rest.split_once("\n\n") {
+                let block = block.to_owned();
+                self.rest = rest.to_owned();
+                return Some(block);
+            }
+            let chunk = String::from_utf8(self.connection.chunk().await?).expect("UTF-8");
+            self.seen.push_str(&chunk);
+            self.rest.push_str(&chunk);
+        }
+    }
+
+    /// The next message; `None` at the end. Comments and `retry` are no messages.
+    pub(super) async fn next(&mut self) -> Option<Message> {
+        loop {
+            let block = self.block().await?;
+            let field = |name: &str| {
+                block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).map(str::to_owned)
+            };
+            if let Some(event) = field("event") {
+                let data = field("data").expect("every message has data");
+                let data = serde_json::from_str(&data).expect("JSON on one line");
+                return Some(Message { event, id: field("id"), data });
+            }
+        }
+    }
+
+    /// The next message that is so.
+    pub(super) async fn until(&mut self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
+        within(async {
+            loop {
+                let message = self.next().await.unwrap_or_else(|| panic!("it ended before: {what}\n{}", self.seen));
+                if wanted(&message) {
+                    return message;
+                }
+            }
+        })
+        .await
+    }
+}

@@ -1,0 +1,215 @@
+//! A dashboard of some nodes: for each the real bus and the real gRPC server, without an agent.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use futures::FutureExt as _;
+use jiff::Timestamp;
+use maglev::{
+    dashboard::{Build, Dashboard, DashboardOptions},
+    fleet::{Fleet, FleetHandle, FleetOptions, Source},
+    model::{
+        Name,
+        change::{Change, ConfigDelta},
+        config::{Backend, Check, Frontend, Member, OnBackendDown, Pool, Revision, Standing, Target},
+        event::{Event, Events, FrontendState, Level},
+        health::{BackendHealth, BackendState, Transition},
+        view::View,
+        vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
+    },
+    rpc::{
+        Server, ServerOptions,
+        server::{Identity, Metrics, Sources},
+    },
+    telemetry::{Bus, BusOptions},
+};
+use prometheus::{Registry, TextEncoder};
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+pub(super) const LIMIT: Duration = Duration::from_secs(30);
+/// Often enough for a test to see several.
+pub(super) const PING: Duration = Duration::from_millis(100);
+
+pub(super) async fn within<F: IntoFuture>(future: F) -> F::Output {
+    tokio::time::timeout(LIMIT, future).await.expect("it takes less than the limit")
+}
+
+/// A node.
+pub(super) struct Node {
+    pub(super) events: Events,
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Node {
+    pub(super) async fn start(name: &str, epoch: u64) -> Self {
+        let bus = Bus::new(BusOptions { log_level: Level::Info, clock: Timestamp::now, epoch });
+        let sources = Sources {
+            events: bus.subscriber(),
+            snapshots: bus.snapshots(),
+            dumps: watch::Sender::default().subscribe(),
+            counters: watch::Sender::default().subscribe(),
+            ready: watch::Sender::new(Ok(())).subscribe(),
+            probing: Arc::new(|_| None),
+            sync: Arc::new(|_| async { Ok(()) }.boxed()),
+        };
+        let identity = Identity {
+            node: name.into(),
+            version: "1.2.3".into(),
+            commit: "abc".into(),
+            build_date: "2026-11-25".into(),
+            started: Timestamp::now(),
+        };
+        let options = ServerOptions::new(vec![([127, 0, 0, 1], 0).into()], identity);
+        let server = Server::new(options, sources, Metrics::default());
+        let (mut bound, shutdown, events) = (server.bound(), CancellationToken::new(), bus.events());
+        let tasks = vec![tokio::spawn(bus.run(shutdown.clone())), tokio::spawn(server.run(shutdown.clone()))];
+        let address = within(bound.wait_for(|bound| !bound.is_empty())).await.expect("the server runs")[0];
+        Self { events, address, shutdown, tasks }
+    }
+
+    /// shop/web with two backends, of which both are up.
+    pub(super) fn configure(&self) {
+        let backends = [backend("web-1", 1), backend("web-2", 2)];
+        let delta = ConfigDelta {
+            backends: backends.iter().map(|of| (of.name.clone(), Some(Arc::clone(of)))).collect(),
+            frontends: vec![(web(), Some(frontend(&backends)))],
+            ..ConfigDelta::default()
+        };
+        self.events.change(Change::Config(Arc::new(delta)));
+        self.events.change(Change::Frontend(web(), FrontendState::Up, None));
+        for of in &backends {
+            self.health(&of.name, BackendState::Unknown, BackendState::Up);
+        }
+    }
+
+    /// A backend came from one state into another.
+    pub(super) fn health(&self, name: &Name, from: BackendState, to: BackendState) {
+        let at = Timestamp::now();
+        let health = BackendHealth {
+            address: if name.name() == "web-1" { [10, 0, 0, 1] } else { [10, 0, 0, 2] }.into(),
+            state: to,
+            ever_known: true,
+            in_doubt: false,
+            history: [Transition { from, to, at, code: None }].into(),
+        };
+        let event = Event::BackendTransition { name: name.clone(), from, to, code: None };
+        self.events.emit_change(event, Change::Health(name.clone(), Some(health)));
+    }
+
+    pub(super) async fn stop(self) {
+        self.shutdown.cancel();
+        for task in self.tasks {
+            within(task).await.expect("it does not panic");
+        }
+    }
+}
+
+pub(super) fn web() -> Name {
+    Name::namespaced("shop", "web")
+}
+
+pub(super) fn web_1() -> Name {
+    Name::namespaced("shop", "web-1")
+}
+
+fn backend(name: &str, last: u8) -> Arc<Backend> {
+    let check = maglev::model::config::HealthCheck {
+        name: Name::namespaced("shop", "check"),
+        revision: Revision::default(),
+        interval: Duration::from_secs(2),
+        fast_interval: Duration::from_secs(2),
+        down_interval: Duration::from_secs(2),
+        timeout: Duration::from_secs(1),
+        rise: 2,
+        fall: 3,
+        probe: maglev::model::config::Probe::Icmp,
+    };
+    Arc::new(Backend {
+        name: Name::namespaced("shop", name),
+        revision: Revision::default(),
+        address: [10, 0, 0, last].into(),
+        admin_state: Default::default(),
+        check: Check::Probe(Arc::new(check)),
+    })
+}
+
+fn frontend(backends: &[Arc<Backend>]) -> Arc<Frontend> {
+    let member = |of: &Arc<Backend>| Member {
+        backend: of.name.clone(),
+        weight: Weight::DEFAULT,
+        target: Target::Backend(Arc::clone(of)),
+    };
+    let port = 80.try_into().expect("it is not 0");
+    Arc::new(Frontend {
+        name: web(),
+        revision: Revision { uid: "u".into(), generation: 3 },
+        vip: VipKey { address: [203, 0, 113, 1].into(), service: Service::Port { protocol: Protocol::Tcp, port } },
+        standing: Standing::Serving,
+        pools: vec![Pool { name: "primary".into(), members: backends.iter().map(member).collect() }],
+        encap: Some(Encap::Gre4),
+        sticky: false,
+        on_backend_down: OnBackendDown::Flush,
+        table_length: TableLength::DEFAULT,
+    })
+}
+
+/// A dashboard that runs.
+pub(super) struct Site {
+    pub(super) address: SocketAddr,
+    pub(super) fleet: FleetHandle,
+    registry: Registry,
+    shutdown: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Site {
+    pub(super) async fn start(nodes: &[&Node], replica: u64) -> Self {
+        Self::start_with(nodes, replica, |_| {}).await
+    }
+
+    pub(super) async fn start_with(nodes: &[&Node], replica: u64, change: impl FnOnce(&mut DashboardOptions)) -> Self {
+        let addresses = nodes.iter().map(|node| node.address).collect();
+        let fleet = Fleet::<View>::new(Source::Addresses(addresses), FleetOptions::default());
+        let (handle, registry, shutdown) = (fleet.handle(), Registry::new(), CancellationToken::new());
+        let mut options = DashboardOptions {
+            addresses: vec![([127, 0, 0, 1], 0).into()],
+            build: Build { version: "1.2.3", commit: "abc", build_date: None },
+            namespace: None,
+            ping: PING,
+            waiting: DashboardOptions::WAITING,
+            replica,
+        };
+        change(&mut options);
+        let dashboard = Dashboard::new(handle.clone(), None, options, &registry).expect("a fresh registry");
+        let mut bound = dashboard.bound().remove(0);
+        let tasks = vec![tokio::spawn(fleet.run(shutdown.clone())), tokio::spawn(dashboard.run(shutdown.clone()))];
+        let address = within(bound.wait_for(Option::is_some)).await.expect("it runs").expect("waited for");
+        Self { address, fleet: handle, registry, shutdown, tasks }
+    }
+
+    /// The value of one of its metrics.
+    pub(super) fn metric(&self, name: &str) -> f64 {
+        let text = TextEncoder::new().encode_to_string(&self.registry.gather()).expect("valid metrics");
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("no {name} in\n{text}"))
+    }
+
+    /// Waits until one of its metrics is so.
+    pub(super) async fn until_metric(&self, name: &str, wanted: impl Fn(f64) -> bool) {
+        within(async {
+            while !wanted(self.metric(name)) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    pub(super) async fn stop(self) {
+        self.shutdown.cancel();
+        for task in self.tasks {
+            within(task).await.expect("it does not panic");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! A whole agent without Kubernetes: the probes, the agent, the bus and the gRPC server, wired as maglevd wires them,
+//! on a simulated VPP and a backend that listens.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use futures::FutureExt as _;
+use jiff::Timestamp;
+use maglev::{
+    agent::{Agent, AgentHandle, AgentOptions, HoldId, SyncRefused, VppConnect},
+    health::{HealthOptions, ProbeThread},
+    model::{
+        Name,
+        change::{Change, ConfigDelta},
+        config::{
+            AdminState, Backend, Check, Config, Frontend, HealthCheck, Listed, Member, NodeConfig, OnBackendDown, Pool,
+            Probe, Revision, Standing, SyncConf, Target,
+        },
+        event::Level,
+        vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
+    },
+    rpc::{
+        Server, ServerOptions,
+        server::{Identity, Metrics, Sources, SyncNow, SyncRefusal},
+    },
+    sandbox::vpp_simulator::{Simulator, SimulatorOptions, Traffic},
+    telemetry::{Bus, BusOptions},
+};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+pub(super) struct World {
+    pub(super) address: SocketAddr,
+    pub(super) simulator: Simulator,
+    ready: watch::Receiver<Result<(), String>>,
+    shutdown: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+    threads: Vec<thread::JoinHandle<()>>,
+    _config_tx: watch::Sender<Option<Config>>,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    pub(super) async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (api, stats) = (directory.path().join("api.sock"), directory.path().join("stats.sock"));
+        let traffic = Traffic { existing: 900, first: 100, untracked: 0, packet_bytes: 100 };
+        let options = SimulatorOptions { stats_socket: Some(stats.clone()), traffic, ..SimulatorOptions::new(&api) };
+        let simulator = Simulator::start(options).await.unwrap();
+        let backend = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = config(backend.local_addr().unwrap());
+
+        let bus = Bus::new(BusOptions { log_level: Level::Info, clock: Timestamp::now, epoch: fastrand::u64(..) });
+        let (events, shutdown) = (bus.events(), CancellationToken::new());
+        events.change(Change::Config(Arc::new(ConfigDelta::between(None, &config))));
+        let (_config_tx, config_rx) = watch::channel(Some(config));
+        let options = HealthOptions::new("1.2.3", 7);
+        let book = options.book.clone();
+        let (health_rx, health) = ProbeThread::start(None)
+            .unwrap()
+            .run(options, config_rx.clone(), events.clone(), shutdown.clone())
+            .unwrap();
+        let connect = VppConnect::new(&api, events.clone()).with_stats(&stats);
+        let connect = Arc::new(connect.stats_every(Duration::from_millis(50)));
+        let counters = connect.stats();
+        let agent = Agent::new(AgentOptions::new("node-a", &api), connect, config_rx, health_rx, events);
+        let ready = agent.readiness();
+        let sources = Sources {
+            events: bus.subscriber(),
+            snapshots: bus.snapshots(),
+            dumps: agent.dumps(),
+            counters,
+            ready: agent.readiness(),
+            probing: Arc::new(move |name| book.get(name)),
+            sync: sync(agent.handle()),
+        };
+        let options = ServerOptions::new(vec![([127, 0, 0, 1], 0).into()], identity());
+        let server = Server::new(options, sources, Metrics::default());
+        let mut bound = server.bound();
+        let threads = vec![health, server.start(shutdown.clone()).unwrap()];
+        let agent = agent.run(shutdown.clone()).map(|ended| ended.unwrap());
+        let answering = shutdown.clone().run_until_cancelled_owned(answer(backend)).map(drop);
+        let tasks = vec![tokio::spawn(bus.run(shutdown.clone())), tokio::spawn(agent), tokio::spawn(answering)];
+        let bound = tokio::time::timeout(LIMIT, bound.wait_for(|bound| !bound.is_empty())).await;
+        let address = bound.expect("it listens within the limit").unwrap()[0];
+        Self { address, simulator, ready, shutdown, tasks, threads, _config_tx, _directory: directory }
+    }
+
+    /// Waits until the agent is ready, or is not any more.
+    pub(super) async fn until_ready(&self, is: bool) {
+        let mut ready = self.ready.clone();
+        let waited = tokio::time::timeout(LIMIT, ready.wait_for(|ready| ready.is_ok() == is)).await;
+        assert!(waited.is_ok(), "ready: {:?}", self.ready.borrow());
+    }
+
+    pub(super) async fn stop(self) {
+        self.shutdown.cancel();
+        for task in self.tasks {
+            tokio::time::timeout(LIMIT, task).await.expect("it ends").unwrap();
+        }
+        let ended = tokio::task::spawn_blocking(|| self.threads.into_iter().for_each(|thread| thread.join().unwrap()));
+        tokio::time::timeout(LIMIT, ended).await.expect("they end").unwrap();
+    }
+}
+
+/// A backend whose probes succeed.
+async fn answer(backend: TcpListener) {
+    while backend.accept().await.is_ok() {}
+}
+
+fn sync(handle: AgentHandle) -> SyncNow {
+    Arc::new(move |hold| {
+        let handle = handle.clone();
+        let answer = async move { handle.sync_now(hold.as_deref().map(HoldId::from)).await };
+        let refusal = |refused: SyncRefused| match refused {
+            SyncRefused::UnknownHold(_) => SyncRefusal::UnknownHold(refused.to_string()),
+            other => SyncRefusal::NotYet(other.to_string()),
+        };
+        answer.map(move |answer| answer.map_err(refusal)).boxed()
+    })
+}
+
+fn identity() -> Identity {
+    Identity {
+        node: "node-a".into(),
+        version: "1.2.3".into(),
+        commit: "abc".into(),
+        build_date: "unknown".into(),
+        started: Timestamp::now(),
+    }
+}
+
+fn name(text: &str) -> Name {
+    Name::namespaced("default", text)
+}
+
+/// A Frontend with a Backend that is up, and one that is paused.
+fn config(listens: SocketAddr) -> Config {
+    let revision = |uid: &str| Revision { uid: uid.into(), generation: 1 };
+    let interval = Duration::from_millis(100);
+    let check = Arc::new(HealthCheck {
+        name: name("tcp"),
+        revision: revision("u-tcp"),
+        interval,
+        fast_interval: interval,
+        down_interval: interval,
+        timeout: Duration::from_secs(1),
+        rise: 2,
+        fall: 3,
+        probe: Probe::Tcp { port: listens.port().try_into().unwrap(), tls: None },
+    });
+    let backend = |text: &str, address: IpAddr, admin_state| {
+        let (name, check) = (name(text), Check::Probe(Arc::clone(&check)));
+        Arc::new(Backend { revision: revision(&format!("u-{text}")), name, address, admin_state, check })
+    };
+    let backends = [
+        backend("web-1", listens.ip(), AdminState::Enabled),
+        backend("web-2", [127, 0, 0, 9].into(), AdminState::Paused),
+    ];
+    let member = |backend: &Arc<Backend>| Member {
+        backend: backend.name.clone(),
+        weight: Weight::DEFAULT,
+        target: Target::Backend(Arc::clone(backend)),
+    };
+    let service = Service::Port { protocol: Protocol::Tcp, port: 80.try_into().unwrap() };
+    let frontend = Frontend {
+        name: name("web"),
+        revision: revision("u-web"),
+        vip: VipKey { address: [203, 0, 113, 10].into(), service },
+        standing: Standing::Serving,
+        pools: vec![Pool { name: "primary".into(), members: backends.iter().map(member).collect() }],
+        encap: Some(Encap::Gre4),
+        sticky: false,
+        on_backend_down: OnBackendDown::Flush,
+        table_length: TableLength::new(1024).unwrap(),
+    };
+    let sync = SyncConf { startup_min_delay: Duration::ZERO, ..SyncConf::default() };
+    let node = NodeConfig { internal_ipv4: Some([192, 0, 2, 254].into()), sync, ..NodeConfig::default() };
+    let mut config = Config::new(Listed::when(|_| true).unwrap(), Arc::new(node));
+    config.health_checks.insert(check.name.clone(), check);
+    config.backends.extend(backends.into_iter().map(|backend| (backend.name.clone(), backend)));
+    config.frontends.insert(frontend.name.clone(), Arc::new(frontend));
+    config
+}

@@ -1,0 +1,287 @@
+// The documents of the contract, worked out from the fleet in memory by the rules that the agents have.
+
+/**
+ * @typedef {import("./world.js").World} World
+ * @typedef {import("./world.js").NodeModel} NodeModel
+ * @typedef {import("../src/live/contract").FrontendDetail} FrontendDetail
+ * @typedef {import("../src/live/contract").BackendDetail} BackendDetail
+ * @typedef {import("../src/live/contract").ObjectInfo} ObjectInfo
+ * @typedef {import("../src/live/contract").NodeState} NodeState
+ */
+
+const TABLE = 8192;
+
+/**
+ * The pool that serves on a node: the first with a backend that is up and has weight.
+ * @param {World} world
+ * @param {NodeModel} node
+ * @param {string} frontend
+ */
+export function activePool(world, node, frontend) {
+  return world
+    .spec(frontend)
+    .pools.findIndex(({ members }) =>
+      members.some(({ backend, weight }) => weight > 0 && node.health.get(backend)?.state === "up"),
+    );
+}
+
+/**
+ * @param {World} world
+ * @param {NodeModel} node
+ * @param {string} frontend
+ * @returns {import("../src/live/contract").FrontendState}
+ */
+export function frontendState(world, node, frontend) {
+  const active = activePool(world, node, frontend);
+  if (active > 0) return "standby";
+  if (active === 0) return "up";
+  const states = world
+    .spec(frontend)
+    .pools.flatMap(({ members }) => members.map(({ backend }) => node.health.get(backend)?.state));
+  return states.every((state) => state === "unknown" || state === undefined) ? "unknown" : "down";
+}
+
+/**
+ * @param {World} world
+ * @param {NodeModel} node
+ * @param {string} frontend
+ * @returns {FrontendDetail}
+ */
+export function frontendDetail(world, node, frontend) {
+  const spec = world.spec(frontend);
+  const active = activePool(world, node, frontend);
+  const report = node.reports.get(frontend);
+  const problems = world.problems.get(`Frontend ${frontend}`);
+  /** @type {Record<string, import("../src/live/contract").PoolDetail>} */
+  const pools = {};
+  const serving = spec.pools[active]?.members ?? [];
+  const up = serving.filter(({ backend }) => node.health.get(backend)?.state === "up");
+  const sum = up.reduce((sum, { weight }) => sum + weight, 0);
+  for (const [order, { name, members }] of spec.pools.entries()) {
+    /** @type {Record<string, import("../src/live/contract").Member>} */
+    const of = {};
+    for (const [index, { backend, weight }] of members.entries()) {
+      const state = node.health.get(backend)?.state ?? "unknown";
+      const effective = order === active && state === "up" ? weight : 0;
+      of[backend] = {
+        order: index,
+        address: world.backends.get(backend)?.address ?? "",
+        weight,
+        effective,
+        ...(node.vpp
+          ? { in_vpp: effective, buckets: sum > 0 ? Math.round((TABLE * effective) / sum) : 0 }
+          : {}),
+        condition: state === "unknown" ? "never-known" : state,
+        kept: false,
+      };
+    }
+    pools[name] = { order, active: order === active, members: of };
+  }
+  const rate = node.rates.get(frontend) ?? 0;
+  const total = node.packets.get(frontend) ?? 0;
+  const down = active < 0;
+  const since = node.frontendSince.get(frontend);
+  return {
+    vip: spec.vip,
+    state: frontendState(world, node, frontend),
+    ...(since === undefined ? {} : { since }),
+    ...(active >= 0 ? { active_pool: spec.pools[active]?.name ?? "" } : {}),
+    standing: problems?.held ? "held" : "serving",
+    problems: problems?.problems ?? [],
+    encap: spec.encap,
+    sticky: false,
+    on_backend_down: "Flush",
+    table_length: TABLE,
+    uid: `uid-${frontend}`,
+    generation: spec.generation,
+    ...(report ? { report: { ...report, fingerprint: "5f2a" } } : {}),
+    ...(node.vpp
+      ? {
+          in_vpp: {
+            encap: spec.encap,
+            sticky: false,
+            table_length: TABLE,
+            servers: Object.values(pools).reduce((sum, { members }) => sum + Object.keys(members).length, 0),
+          },
+          counters: {
+            existing: { total: Math.round(total * 0.9), rate: down ? 0 : round(rate * 0.9) },
+            first: { total: Math.round(total * 0.09), rate: down ? 0 : round(rate * 0.09) },
+            untracked: { total: Math.round(total * 0.01), rate: down ? 0 : round(rate * 0.01) },
+            no_server: { total: down ? rate * 30 : 0, rate: down ? rate : 0 },
+            route: { packets: { total, rate }, bytes: { total: total * 420, rate: rate * 420 } },
+          },
+        }
+      : {}),
+    pools,
+  };
+}
+
+/**
+ * @param {World} world
+ * @param {NodeModel} node
+ * @param {string} name
+ * @returns {BackendDetail}
+ */
+export function backendDetail(world, node, name) {
+  const spec = world.backends.get(name);
+  const { state, since, code, history } = node.health.get(name) ?? {
+    state: "unknown",
+    since: node.started,
+    code: undefined,
+    history: [],
+  };
+  return {
+    address: spec?.address ?? "",
+    admin_state: state === "paused" ? "Paused" : state === "disabled" ? "Disabled" : "Enabled",
+    state,
+    since,
+    ...(code === undefined ? {} : { code }),
+    check: spec?.check ?? "",
+    check_type: "HTTP",
+    in_doubt: false,
+    history,
+    generation: spec?.generation ?? 1,
+    problems: world.problems.get(`Backend ${name}`)?.problems ?? [],
+  };
+}
+
+/** @returns {import("../src/live/contract").HealthCheckDetail} */
+export function healthCheckDetail() {
+  return {
+    type: "HTTP",
+    interval_ms: 2000,
+    fast_interval_ms: 500,
+    down_interval_ms: 5000,
+    timeout_ms: 1000,
+    rise: 2,
+    fall: 3,
+    generation: 1,
+    problems: [],
+  };
+}
+
+/**
+ * @param {World} world
+ * @param {string} name
+ * @returns {NodeState}
+ */
+export function nodeState(world, name) {
+  const node = world.node(name);
+  /** @type {Record<string, FrontendDetail>} */
+  const frontends = {};
+  for (const frontend of world.frontends.keys()) frontends[frontend] = frontendDetail(world, node, frontend);
+  /** @type {Record<string, BackendDetail>} */
+  const backends = {};
+  for (const backend of world.backends.keys()) backends[backend] = backendDetail(world, node, backend);
+  /** @type {Record<string, import("../src/live/contract").HealthCheckDetail>} */
+  const health_checks = {};
+  for (const { check } of world.backends.values()) health_checks[check] ??= healthCheckDetail();
+  return {
+    node: name,
+    as_of: { epoch: node.epoch, seq: node.seq },
+    now: new Date().toISOString(),
+    frontends,
+    backends,
+    health_checks,
+    ...(node.vpp ? { vpp: vppPanel(world, node) } : {}),
+    foreign: {},
+    settings: {
+      load_balancer_config: "edge",
+      sync_interval_s: 30,
+      foreign_vips: "Keep",
+      mass_removal_hold_s: 300,
+      fail_open: true,
+    },
+    claims_unknown: false,
+  };
+}
+
+/**
+ * @param {World} world
+ * @param {NodeModel} node
+ * @returns {import("../src/live/contract").VppPanel}
+ */
+export function vppPanel(world, node) {
+  return {
+    version: "26.10-release",
+    build_date: "2026-10-28T10:11:12",
+    pid: 4711,
+    capabilities: "weights",
+    since: node.vppSince,
+    boot_time: node.vppSince,
+    heartbeat: 12,
+    weights: true,
+    conf: {
+      ipv4_source: "10.0.0.1",
+      ipv6_source: "2001:db8::1",
+      sticky_buckets_per_core: 65536,
+      flow_timeout_s: 40,
+    },
+    vips: world.frontends.size,
+    application_servers: world.backends.size,
+    dump_at: node.lastSeen,
+    counters_at: node.lastSeen,
+  };
+}
+
+/**
+ * @param {World} world
+ * @param {"Frontend" | "Backend" | "HealthCheck"} kind
+ * @param {string} name
+ * @returns {ObjectInfo}
+ */
+export function objectInfo(world, kind, name) {
+  const [namespace = "", own = ""] = name.split("/");
+  const resource = { Frontend: "frontends", Backend: "backends", HealthCheck: "healthchecks" }[kind];
+  const spec = kind === "Frontend" ? world.spec(name) : undefined;
+  const generation = spec?.generation ?? 1;
+  const problems = world.problems.get(`${kind} ${name}`)?.problems ?? [];
+  const created = minutesAgoFixed(60 * 24 * 40);
+  /** @type {Record<string, import("../src/live/contract").Condition>} */
+  const conditions = {};
+  const types =
+    kind === "Frontend"
+      ? ["Accepted", "ResolvedRefs", "Programmed", "Available", "Ready"]
+      : ["Accepted", "ResolvedRefs", "Ready"];
+  for (const type of types) {
+    const bad = problems.length > 0 && (type === "ResolvedRefs" || type === "Ready");
+    conditions[type] = {
+      status: bad ? "False" : "True",
+      reason: bad ? (problems[0]?.reason ?? "") : type,
+      message: bad ? (problems[0]?.message ?? "") : `${kind} ${name} is as wanted`,
+      since: created,
+      generation,
+    };
+  }
+  return {
+    kind,
+    name,
+    uid: `uid-${kind}-${name}`,
+    created,
+    generation,
+    ...(world.controller === "present" ? { observed_generation: generation } : {}),
+    conditions: world.controller === "present" ? conditions : {},
+    changed: {
+      by: spec?.changedBy ?? "argocd-controller",
+      at: spec?.changedAt ?? created,
+      operation: "Apply",
+    },
+    annotations: {},
+    kubectl: [
+      `kubectl --namespace ${namespace} get ${resource}.maglev.vpp.io ${own} --output yaml`,
+      `kubectl --namespace ${namespace} describe ${resource}.maglev.vpp.io ${own}`,
+    ],
+  };
+}
+
+const BEGAN = Date.now();
+
+/** @param {number} minutes */
+function minutesAgoFixed(minutes) {
+  return new Date(BEGAN - minutes * 60_000).toISOString();
+}
+
+/** @param {number} value */
+export function round(value) {
+  return Math.round(value * 10) / 10;
+}

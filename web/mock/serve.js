@@ -1,0 +1,22 @@
+// Serves the built page over a fleet that exists in memory only, to look at the page without a cluster:
+//   npm run build && npm run mock -- trouble --flap --port 8080
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { Mock } from "./http.js";
+import { live } from "./life.js";
+import { SCENES } from "./scenes.js";
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { flap: { type: "boolean", default: false }, port: { type: "string", default: "8080" } },
+});
+const scene = positionals[0] ?? "small";
+const make = SCENES[scene];
+if (!make) {
+  console.error(`no scene ${scene}; there are ${Object.keys(SCENES).join(", ")}`);
+  process.exit(1);
+}
+const broker = make();
+const mock = new Mock(broker, fileURLToPath(new URL("../dist", import.meta.url)));
+live(broker, { flap: values.flap });
+console.log(`${scene}: ${await mock.listen(Number(values.port))}`);

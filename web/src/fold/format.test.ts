@@ -1,0 +1,75 @@
+// Ages, numbers and times at the edges where they change their unit.
+import { describe, expect, it } from "vitest";
+import { age, bits, clock, exact, plural, rate, short } from "./format";
+
+describe("ages", () => {
+  const now = Date.parse("2026-11-25T12:00:00Z");
+  it.each([
+    [0, "0 s"],
+    [42, "42 s"],
+    [60, "1 m"],
+    [3599, "59 m"],
+    [3600, "1 h"],
+    [47 * 3600, "47 h"],
+    [48 * 3600, "2 d"],
+    [9 * 86_400, "9 d"],
+    [-5, "0 s"],
+  ])("of %d seconds are %s", (seconds, text) => {
+    expect(age(now - seconds * 1000, now)).toBe(text);
+  });
+});
+
+describe("numbers", () => {
+  it.each([
+    [0, "0"],
+    [0.4, "0.4"],
+    [9.96, "10.0"],
+    [310, "310"],
+    [999.4, "999"],
+    [999.6, "1.0 k"],
+    [1234, "1.2 k"],
+    [999_949, "999.9 k"],
+    [999_950, "1.0 M"],
+    [48_100_000, "48.1 M"],
+    [2_500_000_000, "2.5 G"],
+  ])("%d is %s", (value, text) => {
+    expect(short(value)).toBe(text);
+  });
+
+  it("of packets and bits carry their unit", () => {
+    expect(rate(310)).toBe("310 pps");
+    expect(rate(1234)).toBe("1.2 kpps");
+    expect(bits(125)).toBe("1.0 kbit/s");
+  });
+
+  it("are counted in words", () => {
+    expect(plural(1, "node")).toBe("1 node");
+    expect(plural(1000, "backend")).toBe("1,000 backends");
+  });
+});
+
+describe("times", () => {
+  it("are told in UTC", () => {
+    const at = Date.parse("2026-11-25T03:08:02.123Z");
+    expect(clock(at, "utc")).toBe("03:08:02");
+    expect(exact(at, "utc")).toBe("2026-11-25 03:08:02.123 UTC");
+  });
+
+  it("that are none are unknown, for a build may not know its date", () => {
+    const none = Date.parse("unknown");
+    expect([age(none, 0), clock(none, "utc"), exact(none, "local")]).toEqual([
+      "unknown",
+      "unknown",
+      "unknown",
+    ]);
+  });
+
+  it("are told in local time with their distance from UTC", () => {
+    const at = Date.parse("2026-11-25T03:08:02.123Z");
+    const local = new Date(at);
+    const two = (part: number) => String(part).padStart(2, "0");
+    const expected = [local.getHours(), local.getMinutes(), local.getSeconds()].map(two).join(":");
+    expect(clock(at, "local")).toBe(expected);
+    expect(exact(at, "local")).toMatch(/ UTC[+−]\d\d:\d\d$/);
+  });
+});

@@ -1,0 +1,32 @@
+// That what is equal keeps its identity.
+import { describe, expect, it } from "vitest";
+import { merge } from "./merge";
+
+describe("a refetched document", () => {
+  const old = { rows: { a: { up: 1, flags: ["x"] }, b: { up: 2, flags: [] } }, list: [{ n: 1 }, { n: 2 }] };
+
+  it("that is the same is the old one", () => {
+    expect(merge(old, structuredClone(old))).toBe(old);
+  });
+
+  it("differs only where it differs", () => {
+    const next = structuredClone(old);
+    next.rows.a.up = 9;
+    next.list.push({ n: 3 });
+    const merged = merge(old, next);
+    expect(merged).toEqual(next);
+    expect(merged.rows.b).toBe(old.rows.b);
+    expect(merged.rows.a.flags).toBe(old.rows.a.flags);
+    expect(merged.list[0]).toBe(old.list[0]);
+    expect(merged.rows).not.toBe(old.rows);
+  });
+
+  it("loses what is gone", () => {
+    expect(merge<unknown>({ a: 1, b: 2 }, { a: 1 })).toEqual({ a: 1 });
+  });
+
+  it("may change its kind", () => {
+    expect(merge<unknown>({ a: [1] }, { a: { b: 1 } })).toEqual({ a: { b: 1 } });
+    expect(merge<unknown>(undefined, { a: 1 })).toEqual({ a: 1 });
+  });
+});

@@ -1,0 +1,33 @@
+// Takes a new picture of something and keeps every part of the old one that is equal, so that who compares by
+// identity sees exactly what changed: a refetch of the same state flashes nothing and repaints nothing.
+import { isRecord } from "./patch";
+
+/** `next`, with every part that equals its counterpart in `old` replaced by that counterpart. */
+export function merge<T>(old: unknown, next: T): T {
+  if (Object.is(old, next)) return next;
+  if (Array.isArray(next)) return mergeArray(Array.isArray(old) ? old : [], next) as T;
+  if (isRecord(next)) return mergeRecord(isRecord(old) ? old : {}, next) as T;
+  return next;
+}
+
+function mergeArray(old: unknown[], next: unknown[]): unknown[] {
+  let same = old.length === next.length;
+  const merged = next.map((item, index) => {
+    const kept = merge(old[index], item);
+    same &&= Object.is(kept, old[index]);
+    return kept;
+  });
+  return same ? old : merged;
+}
+
+function mergeRecord(old: Record<string, unknown>, next: Record<string, unknown>): Record<string, unknown> {
+  const keys = Object.keys(next);
+  let same = Object.keys(old).length === keys.length;
+  const merged: Record<string, unknown> = {};
+  for (const key of keys) {
+    const kept = merge(old[key], next[key]);
+    same &&= key in old && Object.is(kept, old[key]);
+    merged[key] = kept;
+  }
+  return same ? old : merged;
+}

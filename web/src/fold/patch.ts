@@ -1,0 +1,33 @@
+// JSON merge patches (RFC 7396), applied without touching the old value: parts that a patch does not name keep their
+// identity, and so does everything when the patch sets what is there already.
+
+/** `target` with `patch` applied. */
+export function applyPatch<T>(target: T, patch: unknown): T;
+export function applyPatch(target: unknown, patch: unknown): unknown {
+  if (!isRecord(patch)) return patch;
+  const old = isRecord(target) ? target : {};
+  let result = old === target ? old : { ...old };
+  const own = () => (result === target ? (result = { ...old }) : result);
+  for (const key of Object.keys(patch)) {
+    const value = patch[key];
+    if (value === null) {
+      if (key in result) Reflect.deleteProperty(own(), key);
+      continue;
+    }
+    const patched = applyPatch(old[key], value);
+    if (!same(patched, old[key])) own()[key] = patched;
+  }
+  return result;
+}
+
+// Lists are replaced as a whole; one that says the same again is no change.
+function same(next: unknown, old: unknown): boolean {
+  if (Object.is(next, old)) return true;
+  if (!Array.isArray(next) || !Array.isArray(old)) return false;
+  return JSON.stringify(next) === JSON.stringify(old);
+}
+
+/** Whether `value` is an object with keys. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,34 @@
+// What a page wants to hear, which stands in the URL of its stream.
+
+/** What is shown, beyond the summary. */
+export interface Wanted {
+  /** The node whose tab is open. */
+  readonly node: string | null;
+  /** Opened frontends. */
+  readonly open: readonly string[];
+  /** Whose log is shown: `"all"`, a node, or nobody's. */
+  readonly log: string | null;
+  /** Frontends on screen whose backends' heartbeats are shown; needs `node`. */
+  readonly beats: readonly string[];
+  /** Whether the log shows the probes of those backends, too. */
+  readonly debug: boolean;
+}
+
+/** Nothing beyond the summary. */
+export const NOTHING: Wanted = { node: null, open: [], log: null, beats: [], debug: false };
+
+/** The URL of the stream; the same for what differs in order only. */
+export function streamUrl(wanted: Wanted, since: string | undefined): string {
+  const parameters: [string, string][] = [];
+  const list = (names: readonly string[]) => [...names].sort().map(encodeURIComponent).join(",");
+  if (wanted.node !== null) parameters.push(["node", encodeURIComponent(wanted.node)]);
+  if (wanted.open.length > 0) parameters.push(["open", list(wanted.open)]);
+  if (wanted.log !== null) parameters.push(["log", encodeURIComponent(wanted.log)]);
+  if (wanted.node !== null && wanted.beats.length > 0) {
+    parameters.push(["beats", list(wanted.beats)]);
+    if (wanted.debug) parameters.push(["debug", "1"]);
+  }
+  if (since !== undefined) parameters.push(["since", encodeURIComponent(since)]);
+  const query = parameters.map(([key, value]) => `${key}=${value}`).join("&");
+  return query ? `api/events?${query}` : "api/events";
+}

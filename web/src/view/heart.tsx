@@ -1,0 +1,40 @@
+// The heart of a backend: shows that probes are sent (·) and answered (a heart). Its box never changes its size, and
+// it says nothing to a screen reader: state and age do.
+import { createEffect, createSignal, onCleanup, onMount, Show, type JSX } from "solid-js";
+import type { Beat } from "../live/message";
+import { hearBeats } from "../page/beats";
+import { hearts, watchHeart } from "../page/sight";
+
+/** The heart of one backend of one frontend on a node. */
+export function ProbeHeartbeat(props: {
+  readonly node: string;
+  readonly frontend: string;
+  readonly backend: string;
+}): JSX.Element {
+  let box!: HTMLSpanElement;
+  const [beat, setBeat] = createSignal<Beat>();
+  onMount(() => onCleanup(watchHeart(box, props.frontend)));
+  createEffect(() => {
+    if (!hearts()) {
+      setBeat(undefined);
+      return;
+    }
+    onCleanup(hearBeats(props.node, props.backend, setBeat));
+  });
+  return (
+    <span ref={box} class="heart" aria-hidden="true" title={tooltip(beat())}>
+      <Show when={beat()?.phase === "done"} fallback={beat() ? "·" : ""}>
+        <svg viewBox="0 0 12 12" classList={{ missed: beat()?.ok === false }}>
+          <path d="M6 11 1.4 6.4C-.3 4.6.4 1.5 3 1.4c1.3 0 2.4.7 3 1.9.6-1.2 1.7-1.9 3-1.9 2.6.1 3.3 3.2 1.6 5Z" />
+        </svg>
+      </Show>
+    </span>
+  );
+}
+
+function tooltip(beat: Beat | undefined): string {
+  if (beat?.phase !== "done") return "";
+  return [beat.code, beat.ms === undefined ? undefined : `${beat.ms.toFixed(1)} ms`]
+    .filter(Boolean)
+    .join(" ");
+}

@@ -1,0 +1,91 @@
+// The page at full size: 10 nodes, 1,000 frontends, 10,000 backends. What is in the page stays small, whatever the
+// fleet; how long things take is measured by `npm run measure`, for a clock in a test fails on a busy machine.
+import { readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { setBackend } from "../mock/actions.js";
+import { launch, visit } from "./browser.js";
+import { DIST, fleet, type Fleet } from "./fleet.js";
+
+const UNTIL = { timeout: 30_000 };
+const MOST_SCRIPT_BYTES = 60_000;
+const MOST_ELEMENTS = 4000;
+
+let browser: Browser;
+let server: Fleet;
+beforeAll(async () => {
+  browser = await launch();
+  server = await fleet("big");
+});
+afterAll(async () => {
+  await browser.close();
+  await server.close();
+});
+
+const elements = (page: Page) => page.evaluate(() => document.querySelectorAll("*").length);
+const rows = (page: Page) => page.locator(".rows .row-open");
+
+describe("a thousand frontends on ten nodes", () => {
+  it("cost no more script than the budget", () => {
+    expect(gzipSync(readFileSync(`${DIST}/app.js`)).length).toBeLessThan(MOST_SCRIPT_BYTES);
+  });
+
+  it("are a few dozen rows in the page, the whole list by its scrollbar", async () => {
+    const { page } = await visit(browser, server.url);
+    await rows(page).first().waitFor(UNTIL);
+    expect(await page.getByRole("table", { name: "Frontends" }).getAttribute("aria-rowcount")).toBe("1001");
+    expect(await elements(page)).toBeLessThan(MOST_ELEMENTS);
+    const list = page.locator(".rows");
+    expect(await list.evaluate((of) => (of as HTMLElement).offsetHeight)).toBeGreaterThan(1000 * 28 - 1);
+    await page.locator(".overview-main").evaluate((of) => (of.scrollTop = of.scrollHeight));
+    await page.locator('[data-name="team-24/service-0999"]').waitFor(UNTIL);
+    expect(await elements(page)).toBeLessThan(MOST_ELEMENTS);
+    await page.context().close();
+  });
+
+  it("are found by a backend's name, and walked through to their end", async () => {
+    const { page } = await visit(browser, server.url);
+    await rows(page).first().waitFor(UNTIL);
+    await page.keyboard.press("/");
+    await page.keyboard.type("service-0431-7");
+    await expect.poll(() => rows(page).allInnerTexts(), UNTIL).toEqual(["team-06/service-0431"]);
+    await page.keyboard.press("Escape");
+    for (let index = 0; index < 60; index++) await page.keyboard.press("j");
+    await expect
+      .poll(() => page.evaluate(() => document.activeElement?.closest("[data-name]") !== null), UNTIL)
+      .toBe(true);
+    await page.context().close();
+  });
+
+  it("are reached by an address, however far down", async () => {
+    const { page } = await visit(browser, `${server.url}#/frontend/team-24/service-0999`);
+    const row = page.locator('[data-name="team-24/service-0999"]');
+    await row.locator(".details .pools").waitFor(UNTIL);
+    await expect
+      .poll(() => row.locator(".row-open").evaluate((of) => of.getBoundingClientRect().top), UNTIL)
+      .toBeLessThan(900);
+    await page.context().close();
+  });
+
+  it("follow what happens to one of them", async () => {
+    const { page } = await visit(browser, `${server.url}#/?q=service-0500`);
+    await rows(page).first().waitFor(UNTIL);
+    for (let member = 0; member < 10; member++)
+      setBackend(server.broker, `team-00/service-0500-${member}`, "down");
+    await expect.poll(() => page.locator(".rows .word").innerText(), UNTIL).toBe("down");
+    await page.context().close();
+  });
+
+  it("are lines on a node's tab, opened one by one", async () => {
+    const { page } = await visit(browser, `${server.url}#/node/node-c`);
+    await page.locator(".card").first().waitFor(UNTIL);
+    expect(await elements(page)).toBeLessThan(MOST_ELEMENTS);
+    await page.locator(".card-open").nth(3).click();
+    await page.locator(".card .pools").waitFor(UNTIL);
+    expect(await page.locator(".card .pools").count()).toBe(1);
+    await page.locator(".tallies").getByRole("button", { name: "standby" }).click();
+    await expect.poll(() => page.locator(".card").count(), UNTIL).toBe(5);
+    await page.context().close();
+  });
+});

@@ -3,7 +3,7 @@
 //! It is a [`Fold`] like any mirror, but one that outlives its agent: VPP forwards on while maglevd is away or starts
 //! anew, so an answer stands until there is another. A restarted agent that does not know yet says nothing new.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use imbl::OrdMap;
 use jiff::Timestamp;
@@ -13,10 +13,11 @@ use crate::model::{
     Name,
     actual::{ActualVip, VppVip},
     change::{Change, Fold, Hold, Report, VipState, VppInfo},
-    config::{Backend, Check, Frontend, Revision},
+    config::{Backend, Check, Frontend, Kind, Revision},
     event::{FrontendState, ProgramResult},
     fingerprint::Fingerprint,
     health::{BackendHealth, BackendState, ProbeCode},
+    problem::{Problem, Reason},
     view::View,
     vip::Family,
 };
@@ -33,8 +34,20 @@ pub struct Digest {
     suspect: [bool; 2],
     vpp: Option<Vpp>,
     holds: OrdMap<Arc<str>, Hold>,
+    /// What this node has against objects whose specs make sense: certificates that it cannot read, probes that it
+    /// cannot send.
+    unable: OrdMap<(Kind, Name), Arc<[Problem]>>,
     last_pass: Option<Timestamp>,
 }
+
+/// Problems that a node has and others may not have.
+const OF_A_NODE: [Reason; 5] = [
+    Reason::CertificateNotFound,
+    Reason::CertificateForbidden,
+    Reason::CertificateUnreadable,
+    Reason::CertificateUnknown,
+    Reason::MissingCapability,
+];
 
 /// What is known of a probed address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,10 +119,10 @@ pub(super) struct Vpp {
 /// What a change is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Touched {
-    /// Nothing that shows in a status.
-    Nothing,
     /// A Backend.
     Backend(Name),
+    /// A HealthCheck.
+    HealthCheck(Name),
     /// A Frontend, and in a number the node.
     Frontend(Name),
     /// The node.
@@ -121,17 +134,26 @@ pub(super) enum Touched {
 }
 
 impl Touched {
-    /// What `change` is about.
-    pub(super) fn by(change: &Change) -> Self {
-        match change {
+    /// Adds what `change` is about.
+    pub(super) fn by(change: &Change, touched: &mut HashSet<Self>) {
+        let one = match change {
             Change::Health(name, _) => Self::Backend(name.clone()),
             Change::Frontend(name, ..) | Change::Report(name, _) | Change::Forget(name) => Self::Frontend(name.clone()),
             Change::Suspect(..) | Change::VppConnected(_) | Change::VppDisconnected => Self::All,
             Change::VppState(..) => Self::All,
             Change::Held(_) | Change::Released(_) => Self::Node,
             Change::Vip(..) | Change::Server(..) | Change::Synced(_) => Self::NodeNumbers,
-            Change::Config(_) | Change::VppConf(_) | Change::Foreign(_) | Change::SyncFailed(_) => Self::Nothing,
-        }
+            Change::Config(delta) => {
+                touched.extend(delta.problems.iter().filter_map(|((kind, name), _)| match kind {
+                    Kind::Backend => Some(Self::Backend(name.clone())),
+                    Kind::HealthCheck => Some(Self::HealthCheck(name.clone())),
+                    _ => None,
+                }));
+                return;
+            }
+            Change::VppConf(_) | Change::Foreign(_) | Change::SyncFailed(_) => return,
+        };
+        touched.insert(one);
     }
 }
 
@@ -181,6 +203,11 @@ impl Digest {
         (self.vips.len(), self.vips.values().map(|servers| servers.len()).sum())
     }
 
+    /// What this node, and not the spec, has against an object.
+    pub(super) fn unable(&self, kind: Kind, name: &Name) -> &[Problem] {
+        self.unable.get(&(kind, name.clone())).map_or(&[], |problems| problems)
+    }
+
     /// Removals that wait.
     pub(super) fn holds(&self) -> impl Iterator<Item = &Hold> {
         self.holds.values()
@@ -204,6 +231,9 @@ impl Digest {
                 self.backends.insert(name.clone(), *old);
             }
         }
+        if !self.listed {
+            self.unable.clone_from(&before.unable);
+        }
     }
 
     fn set_health(&mut self, name: &Name, health: Option<&BackendHealth>) {
@@ -216,6 +246,15 @@ impl Digest {
             return;
         }
         self.backends.insert(name.clone(), cell);
+    }
+
+    fn set_unable(&mut self, of: &(Kind, Name), problems: &[Problem]) {
+        let own: Vec<Problem> = problems.iter().filter(|of| OF_A_NODE.contains(&of.reason)).cloned().collect();
+        if own.is_empty() {
+            self.unable.remove(of);
+        } else {
+            self.unable.insert(of.clone(), own.into());
+        }
     }
 
     fn set_frontend(&mut self, name: &Name, set: impl FnOnce(&mut FrontendCell)) {
@@ -295,6 +334,7 @@ impl Fold for Digest {
             self.vips = vpp.vips.iter().map(|(vip, state)| (*vip, tags(state))).collect();
         }
         self.holds = view.holds.clone();
+        view.problems.iter().for_each(|(of, found)| self.set_unable(of, &found.problems));
         self.last_pass = view.sync.last_pass;
         self.succeed(&before);
     }
@@ -329,7 +369,10 @@ impl Fold for Digest {
             Change::Held(hold) => drop(self.holds.insert(Arc::clone(&hold.id), hold.clone())),
             Change::Released(id) => drop(self.holds.remove(id)),
             Change::Synced(_) => self.last_pass = Some(at),
-            Change::Config(_) | Change::VppConf(_) | Change::Foreign(_) | Change::SyncFailed(_) => {}
+            Change::Config(delta) => {
+                delta.problems.iter().for_each(|(of, found)| self.set_unable(of, &found.problems));
+            }
+            Change::VppConf(_) | Change::Foreign(_) | Change::SyncFailed(_) => {}
         }
     }
 }

@@ -186,8 +186,16 @@ impl World {
     pub(super) fn take_nodes(&mut self, nodes: OrdMap<Name, NodeSeen>, now: Now) {
         let since = nodes.iter().map(|(name, of)| (Arc::from(name.as_str()), of.not_ready_since));
         self.desired.set_nodes(since.collect());
-        self.agents.retain(|node, _| nodes.contains_key(&Name::cluster(node)));
-        let first = self.nodes.replace(nodes).is_none();
+        let before = self.nodes.replace(nodes);
+        let first = before.is_none();
+        // An agent may be heard before its Node is seen; it is forgotten only with a Node that was there.
+        let there = |nodes: &Option<OrdMap<Name, NodeSeen>>, name: &Name| {
+            nodes.as_ref().is_some_and(|nodes| nodes.contains_key(name))
+        };
+        self.agents.retain(|node, _| {
+            let name = Name::cluster(node);
+            there(&self.nodes, &name) || !there(&before, &name)
+        });
         if first {
             // No node is the index's own, but it waits until they are known.
             let mut batch = self.index.batch();
@@ -262,13 +270,11 @@ impl World {
             LinkNews::Changes(node, changes) => {
                 // Before its first whole state, changes say nothing.
                 let Some(digest) = &mut agent.digest else { return };
-                let touched: HashSet<Touched> = changes
-                    .iter()
-                    .map(|(change, at)| {
-                        digest.apply(change, *at);
-                        Touched::by(change)
-                    })
-                    .collect();
+                let mut touched = HashSet::new();
+                for (change, at) in &changes {
+                    digest.apply(change, *at);
+                    Touched::by(change, &mut touched);
+                }
                 touched.into_iter().for_each(|touched| self.touch_by(&node, touched));
             }
         }
@@ -276,8 +282,9 @@ impl World {
 
     fn touch_by(&mut self, node: &Arc<str>, touched: Touched) {
         match touched {
-            Touched::Nothing | Touched::NodeNumbers => {}
+            Touched::NodeNumbers => {}
             Touched::Backend(name) => self.touch_backend(&name),
+            Touched::HealthCheck(name) => self.touch(Written::Kind(Kind::HealthCheck), name),
             Touched::Frontend(name) => self.touch(Written::Kind(Kind::Frontend), name),
             Touched::Node => self.touch(Written::MaglevNode, Name::cluster(node)),
             Touched::All => self.touch_all(),

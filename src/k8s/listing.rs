@@ -94,7 +94,11 @@ impl<V: Clone + PartialEq + Send + Sync + 'static> Listing<V> {
 
     fn take(&mut self, event: Event<Raw>) {
         match event {
-            Event::Init => self.incoming = Some(OrdMap::new()),
+            Event::Init => {
+                // Nothing is known until the list is complete.
+                self.incoming = Some(OrdMap::new());
+                return;
+            }
             Event::InitApply(raw) => {
                 let found = (self.read)(&raw).map(|value| (raw.name(), value));
                 self.incoming.get_or_insert_default().extend(found);
@@ -117,5 +121,36 @@ impl<V: Clone + PartialEq + Send + Sync + 'static> Listing<V> {
         if !expired && self.causes.is_news(&err) {
             tracing::warn!(kind = self.kind, kept = self.known.len(), err, "watch-failed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_known_before_the_first_list_is_complete_and_the_last_one_stands_until_the_next() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let config = kube::Config::new("http://192.0.2.1".parse().expect("a URL"));
+        let client = Client::try_from(config).expect("a client");
+        let resource = ApiResource::erase::<k8s_openapi::api::core::v1::Node>(&());
+        let delays = Delays { watch: Duration::from_mins(1), ..Delays::default() };
+        let (mut listing, listed) = Listing::new(client, &resource, (None, None), delays, |_| Some(()));
+        let node = |name: &str| serde_json::from_value::<Raw>(json!({"metadata": {"name": name}})).expect("an object");
+        let names = || listed.borrow().as_ref().map(|of| of.keys().map(ToString::to_string).collect::<Vec<_>>());
+        listing.take(Event::Init);
+        listing.take(Event::InitApply(node("a")));
+        assert_eq!(names(), None);
+        listing.take(Event::InitDone);
+        assert_eq!(names(), Some(vec!["a".to_owned()]));
+        listing.take(Event::Init);
+        listing.take(Event::InitApply(node("b")));
+        assert_eq!(names(), Some(vec!["a".to_owned()]));
+        listing.take(Event::InitDone);
+        assert_eq!(names(), Some(vec!["b".to_owned()]));
     }
 }

@@ -1,11 +1,15 @@
 //! From what is known to what has to be written.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use super::{Key, Now, World};
 use crate::{
     controller::{
         backend_status::{self, Selection},
+        conditions::name_some,
         digest::Program,
         frontend_status::{self, Inputs},
         node_status,
@@ -18,6 +22,7 @@ use crate::{
     model::{
         Name,
         config::{Config, Frontend, Kind, Target},
+        problem::Problem,
     },
 };
 
@@ -98,11 +103,12 @@ impl World {
         let at = (stored.raw.generation, now.wall);
         Some(match &stored.status {
             Status::HealthCheck(old) => {
-                Status::HealthCheck(backend_status::health_check(self.index.problems(Kind::HealthCheck, name), old, at))
+                let problems = self.problems_with_nodes(Kind::HealthCheck, name, nodes);
+                Status::HealthCheck(backend_status::health_check(&problems, old, at))
             }
             Status::Backend(old) => {
-                let (problems, tally) = (self.index.problems(Kind::Backend, name), self.tallies.get(name));
-                Status::Backend(backend_status::backend(problems, tally, old, at))
+                let (problems, tally) = (self.problems_with_nodes(Kind::Backend, name, nodes), self.tallies.get(name));
+                Status::Backend(backend_status::backend(&problems, tally, old, at))
             }
             Status::LoadBalancerConfig(old) => {
                 let problems = self.index.problems(Kind::LoadBalancerConfig, name);
@@ -142,6 +148,28 @@ impl World {
                 format!("{}{code}", of(Said::Down, "down"))
             }
         })
+    }
+
+    /// What is wrong with an object, and what nodes have against it: the same of several nodes is told once.
+    fn problems_with_nodes(&self, kind: Kind, name: &Name, nodes: &[NodeView<'_>]) -> Vec<Problem> {
+        let mut problems = self.index.problems(kind, name).to_vec();
+        let mut unable: BTreeMap<&Problem, Vec<&str>> = BTreeMap::new();
+        for node in nodes {
+            for problem in node.digest.map_or(&[][..], |digest| digest.unable(kind, name)) {
+                unable.entry(problem).or_default().push(node.name);
+            }
+        }
+        problems.extend(unable.into_iter().map(|(problem, on)| {
+            let message = format!(
+                "on {} of {} nodes ({}): {}",
+                on.len(),
+                nodes.len(),
+                name_some(on.iter().copied()),
+                problem.message
+            );
+            Problem { message, ..problem.clone() }
+        }));
+        problems
     }
 
     fn node_views(&self) -> Vec<NodeView<'_>> {

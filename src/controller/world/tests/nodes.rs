@@ -8,10 +8,13 @@ use super::scene::{Scene, frontend_spec, name};
 use crate::{
     controller::links::LinkNews,
     crd::Capability,
+    k8s::cluster_watch::BoundPod,
     model::{
         actual::{Actual, ActualConf},
-        change::{Change, Hold, VipState},
+        change::{Change, ConfigDelta, Hold, Problems, VipState},
+        config::Kind,
         event::ProgramResult,
+        problem::{Problem, Reason},
         vip::{Family, Protocol, Service, VipKey},
     },
 };
@@ -136,4 +139,51 @@ fn the_oldest_config_that_selects_a_node_is_used_and_the_others_are_conflicted()
     assert_eq!(scene.node_status("b").load_balancer_config.as_deref(), Some("edge"));
     assert_eq!(scene.node_status("a").load_balancer_config, None);
     let _ = name("a");
+}
+
+#[test]
+fn an_agent_that_is_heard_before_its_node_is_seen_counts_once_that_is() {
+    let mut scene = Scene::with_nodes(&["a"]);
+    scene.hear("b");
+    scene.tell_nodes();
+    scene.node("b", &[]);
+    scene.pods.insert(name("lb/maglevd-b"), BoundPod { node: "b".into() });
+    scene.tell_nodes();
+    scene.tell_pods();
+    scene.settle();
+    assert_eq!(scene.said_of("MaglevNode", "b", "AgentConnected"), "True Connected");
+    assert_eq!(scene.world.heard(), (2, 0));
+}
+
+#[test]
+fn what_nodes_lack_for_a_health_check_is_told_with_their_names_until_they_have_it() {
+    let mut scene = Scene::with_nodes(&["a", "b"]);
+    scene.check("shop/tls");
+    scene.settle();
+    assert_eq!(scene.said_of("HealthCheck", "shop/tls", "Accepted"), "True Accepted");
+    let told = |problems: Vec<Problem>| {
+        let found = Problems { generation: 1, problems: problems.into() };
+        Change::Config(Arc::new(ConfigDelta {
+            problems: vec![((Kind::HealthCheck, name("shop/tls")), found)],
+            ..ConfigDelta::default()
+        }))
+    };
+    let missing = Problem::new(Reason::CertificateNotFound, "spec.tls.caCertificateRef", "there is no ConfigMap ca");
+    // What follows from the spec is told from the spec, once.
+    let invalid = Problem::new(Reason::Invalid, "spec.port", "an agent's word for it");
+    scene.tell("a", told(vec![missing.clone(), invalid.clone()]));
+    scene.settle();
+    assert_eq!(scene.said_of("HealthCheck", "shop/tls", "Accepted"), "False CertificateNotFound");
+    assert_eq!(scene.said_of("HealthCheck", "shop/tls", "Ready"), "False CertificateNotFound");
+    let message = scene.message_of("HealthCheck", "shop/tls", "Accepted");
+    assert_eq!(message, "on 1 of 2 nodes (a): there is no ConfigMap ca");
+    scene.tell("b", told(vec![missing]));
+    scene.settle();
+    let message = scene.message_of("HealthCheck", "shop/tls", "Accepted");
+    assert_eq!(message, "on 2 of 2 nodes (a, b): there is no ConfigMap ca");
+    for node in ["a", "b"] {
+        scene.tell(node, told(Vec::new()));
+    }
+    scene.settle();
+    assert_eq!(scene.said_of("HealthCheck", "shop/tls", "Ready"), "True Ready");
 }

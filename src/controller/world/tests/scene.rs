@@ -302,8 +302,12 @@ impl Scene {
         self.said_of("Frontend", at, condition)
     }
 
+    pub(super) fn message_of(&self, of: &str, at: &str, condition: &str) -> String {
+        self.status(of, at).condition(condition).map(|of| of.message.clone()).unwrap_or_default()
+    }
+
     pub(super) fn message(&self, at: &str, condition: &str) -> String {
-        self.status("Frontend", at).condition(condition).map(|of| of.message.clone()).unwrap_or_default()
+        self.message_of("Frontend", at, condition)
     }
 
     pub(super) fn frontend_status(&self, at: &str) -> FrontendStatus {

@@ -11,9 +11,9 @@ use super::Error;
 
 /// For a TCP connection and TLS handshake with the API server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Without a byte for so long, a connection is given up: a little more than the 295 s after which
+/// Without a byte for so long, a connection is given up: a little more than the 175 s after which
 /// kube's watcher gives up a watch by itself, so it ends only answers that hang.
-const READ_TIMEOUT: Duration = Duration::from_secs(300);
+const READ_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Where the API server is.
 #[derive(Clone, Debug, Default)]

@@ -38,7 +38,7 @@ pub(super) struct Update {
 #[derive(Clone, Copy, Debug)]
 pub struct Delays {
     /// After so long the API server is asked to end a watch, which is then taken up where it was.
-    /// A connection that silently died is noticed 5 s later.
+    /// A connection that silently died is noticed 5 s later: within three minutes.
     pub watch: Duration,
     /// Objects that are gone within so long of the first are judged together.
     pub coalesce: Duration,
@@ -55,7 +55,7 @@ pub struct Delays {
 impl Default for Delays {
     fn default() -> Self {
         Self {
-            watch: Duration::from_secs(290),
+            watch: Duration::from_secs(170),
             coalesce: Duration::from_millis(150),
             retry_min: Duration::from_millis(500),
             retry_max: Duration::from_secs(15),

@@ -43,7 +43,7 @@ pub(super) fn watch_config(kind: Kind, node_name: Option<&str>, lasting: Duratio
 mod tests {
     use super::*;
 
-    const LASTING: Duration = Duration::from_secs(290);
+    const LASTING: Duration = Duration::from_secs(170);
 
     #[test]
     fn our_kinds_have_a_crd_and_nodes_have_none() {

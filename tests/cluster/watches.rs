@@ -1,5 +1,7 @@
 //! The watches against a real API server: what people do arrives, and what is not known removes nothing.
 
+mod bookmarks;
+mod everyone;
 mod line;
 
 use std::collections::BTreeMap;
@@ -28,6 +30,16 @@ async fn breakable() -> MutexGuard<'static, Cluster> {
     BREAKABLE.get_or_init(start).await.lock().await
 }
 
+/// A test has less time than an agent.
+const DELAYS: Delays = Delays {
+    watch: Duration::from_secs(1),
+    coalesce: Duration::from_millis(100),
+    retry_min: Duration::from_millis(50),
+    retry_max: Duration::from_millis(500),
+    certificates: Duration::from_millis(200),
+    certificates_missing: Duration::from_millis(200),
+};
+
 /// The watches of an agent, as they run in maglevd.
 pub(super) struct Agent {
     pub(super) config_rx: watch::Receiver<Option<Config>>,
@@ -53,14 +65,7 @@ impl EventSink for Collected {
 impl Agent {
     /// Starts the watches of an agent on the Node `node`.
     pub(super) fn start(client: Client, node: &str) -> Self {
-        let delays = Delays {
-            watch: Duration::from_secs(1),
-            coalesce: Duration::from_millis(100),
-            retry_min: Duration::from_millis(50),
-            retry_max: Duration::from_millis(500),
-            certificates: Duration::from_millis(200),
-            certificates_missing: Duration::from_millis(200),
-        };
+        let delays = DELAYS;
         let events = Arc::new(Collected::default());
         let options = WatchOptions { node_name: node.into(), allow_loopback: false, icmp_missing: None, delays };
         let (watches, config_rx) = Watches::new(client, options, Events::new(events.clone()));

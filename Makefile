@@ -10,7 +10,7 @@ ARGS ?=
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint fmt crds golden kube web build clean ci
+.PHONY: help demo test soak bench lint fmt crds golden kube web build clean ci
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ demo: kube ## a cluster on this machine with two load-balancer nodes (ARGS=--fla
 test: kube ## every test, against a real control plane, and the page's in a browser (ARGS=filter: of the former only)
 	$(CARGO) test --locked $(ARGS)
 	$(if $(ARGS),,hack/web/check)
+
+soak: kube ## the tests that take minutes: a starved agent, a blocked probe path
+	$(CARGO) test --locked --test wire --test cluster -- --ignored --nocapture --test-threads=1 soak_
 
 bench: ## the benchmarks (MAGLEV_BENCH_API_SOCKET=PATH: against another VPP)
 	$(CARGO) bench --benches -- $(ARGS)

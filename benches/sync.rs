@@ -45,6 +45,7 @@ mod ours;
 mod papi;
 #[path = "sync/probe_tap.rs"]
 mod probe_tap;
+#[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../tests/wire/python.rs"]
 mod python;
 #[path = "sync/raw.rs"]

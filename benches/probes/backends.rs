@@ -59,6 +59,8 @@ impl Backends {
     pub(crate) fn start(directory: &Path, core: usize) -> anyhow::Result<Self> {
         let mut authority = rcgen::CertificateParams::new(vec![])?;
         authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        // OpenSSL takes a certificate with the name of its issuer for one that vouches for itself.
+        authority.distinguished_name.push(rcgen::DnType::CommonName, "authority of the backends");
         let issuer = rcgen::CertifiedIssuer::self_signed(authority, rcgen::KeyPair::generate()?)?;
         let key = rcgen::KeyPair::generate()?;
         let certificate = rcgen::CertificateParams::new(vec![NAME.to_owned()])?.signed_by(&key, &issuer)?;

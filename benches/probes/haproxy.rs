@@ -60,7 +60,10 @@ fn config(objects: &Objects, directory: &Path) -> String {
             directory.join("ca.crt").display()
         ),
     };
-    let mut text = "global
+    // A listener that nobody connects to: HAProxy does not start without one.
+    let socket = directory.join("haproxy.sock");
+    let mut text = format!(
+        "global
   nbthread 1
   spread-checks 10
   maxconn 100
@@ -71,14 +74,15 @@ defaults
   timeout server 1s
   timeout client 1s
 frontend none
-  bind 127.0.0.1:0
+  bind unix@{}
   default_backend all
 backend all
   option httpchk
   http-check send meth GET uri /healthz ver HTTP/1.1 hdr host backends
   http-check expect status 200-399
-"
-    .to_owned();
+",
+        socket.display()
+    );
     for number in 0..objects.backends {
         let (address, port) = (address(number), objects.port);
         let _ = writeln!(text, "  server s{number} {address}:{port} check inter 1s rise 2 fall 3{tls}");

@@ -17,5 +17,7 @@ mod metrics;
 mod node;
 mod operator_action;
 mod promtool;
+mod starved;
+mod strangers;
 mod up;
 mod watches;

@@ -191,6 +191,8 @@ async fn a_persons_first_minutes() {
     assert!(sandbox.kubectl(&["explain", "frontend.status.conditions"]).await.contains("observedGeneration"));
     assert!(sandbox.kubectl(&["describe", "mfe/web"]).await.contains("Programmed"));
 
+    super::strangers::judge(&sandbox).await;
+
     sandbox.kubectl(&["patch", "mfe", "web", "--type=json", "-p", &weight(1, 50)]).await;
     sandbox.kubectl(&["wait", "--for=condition=Programmed", "mfe/web", "--timeout=60s"]).await;
     sandbox.each_agent_logs_once(&["vpp-lb-sync-as-weight-updated", "backend=default/web-2 ", "to=50"]).await;

@@ -35,7 +35,7 @@ pub(crate) fn inside(name: &str, through: &[&str]) -> bool {
         .args(flags)
         .args(through)
         .arg(env::current_exe().unwrap())
-        .args([name, "--exact", "--nocapture", "--test-threads=1"])
+        .args([name, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"])
         .env(INSIDE, name)
         .stdin(Stdio::null())
         .status()

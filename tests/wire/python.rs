@@ -36,6 +36,14 @@ pub(crate) const PAPI: Packages = Packages {
     requirements: "tests/wire/papi/requirements.txt",
 };
 
+/// gRPC, with reflection.
+pub(crate) const GRPC: Packages = Packages {
+    variable: "MAGLEV_GRPC_PYTHON",
+    environment: "grpc",
+    import: "import grpc_reflection.v1alpha",
+    requirements: "tests/wire/rpc/requirements.txt",
+};
+
 /// Runs a program to its end and returns whether it succeeded, and all it printed.
 pub(crate) async fn run(program: &Path, arguments: &[&Path], limit: Duration) -> anyhow::Result<(bool, String)> {
     let mut command = Command::new(program);

@@ -16,6 +16,10 @@ use maglev::{
         vpp_simulator::{Simulator, SimulatorOptions},
     },
 };
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
@@ -113,11 +117,16 @@ impl Node {
 
     /// Ends maglevd as Kubernetes does; it has to end well.
     pub(crate) async fn stop_maglevd(&mut self) {
+        self.signal(Signal::SIGTERM);
         let mut child = self.maglevd.take().expect("maglevd runs");
-        let pid = i32::try_from(child.id().expect("it has not ended")).unwrap();
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM).unwrap();
         let status = tokio::time::timeout(LIMIT, child.wait()).await.expect("it ends").unwrap();
         assert!(status.success(), "{status}: {}", self.log());
+    }
+
+    /// Sends maglevd a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = self.maglevd.as_ref().and_then(Child::id).expect("maglevd runs");
+        kill(Pid::from_raw(id.try_into().unwrap()), signal).unwrap();
     }
 
     fn node_name(&self) -> String {

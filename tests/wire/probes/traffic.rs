@@ -115,9 +115,8 @@ fn a_paused_or_disabled_backend_gets_no_packet() {
     });
 }
 
-/// Two Frontends: one whose backends are probed every 100 ms and every minute, one whose are all probed every minute.
-fn two_frontends(port: u16, hasty_ones: usize) -> (Config, [VipKey; 2]) {
-    let checks = [hasty(port), slow(port)];
+/// Two Frontends: one whose backends are checked in both ways, one whose are all checked in the second.
+fn two_frontends(checks: [HealthCheck; 2], hasty_ones: usize) -> (Config, [VipKey; 2]) {
     let backends: Vec<Backend> = (0..5)
         .map(|number| {
             let check = &checks[usize::from(number >= hasty_ones)];
@@ -136,16 +135,22 @@ fn full_weights(range: std::ops::Range<u8>) -> BTreeMap<IpAddr, u8> {
     range.map(|last| (IpAddr::from([10, 9, 0, 11 + last]), 10)).collect()
 }
 
-/// All probe traffic stops at `block` and goes on at `unblock`; VPP restarts in between.
-async fn blocked(other: &Other, hasty_ones: usize, block: impl FnOnce(), unblock: impl FnOnce()) {
-    let (port, _) = other.server();
-    let (config, vips) = two_frontends(port, hasty_ones);
+/// A node that has probed everything up, and programs it.
+async fn programmed(config: Config) -> (Node, Probing) {
     let mut node = Node::new().await;
     node.set_config(config);
     let probing = Probing::start(node.config_rx(), node.events());
     node.follow_health(probing.snapshot_rx.clone());
     probing.until_all(5, BackendState::Up).await;
     node.start_agent();
+    (node, probing)
+}
+
+/// All probe traffic stops at `block` and goes on at `unblock`; VPP restarts in between.
+async fn blocked(other: &Other, hasty_ones: usize, block: impl FnOnce(), unblock: impl FnOnce()) {
+    let (port, _) = other.server();
+    let (config, vips) = two_frontends([hasty(port), slow(port)], hasty_ones);
+    let (node, probing) = programmed(config).await;
     let weights = [full_weights(0..3), full_weights(3..5)];
     let is_full = |node: &Node| vips.iter().zip(&weights).all(|(vip, weights)| node.weights(*vip) == *weights);
     node.until("all have their weights", is_full).await;
@@ -196,4 +201,36 @@ fn nothing_moves_while_no_probe_of_the_node_gets_through() {
         let (lost, found) = (far("route add blackhole 10.9.0.0/25"), far("route delete 10.9.0.0/25"));
         in_runtime(blocked(&other, hasty_ones, lost, found));
     }
+}
+
+#[test]
+#[ignore = "it takes more than a minute: make soak"]
+fn soak_nothing_moves_while_no_probe_gets_through_for_a_minute() {
+    let test = "probes::traffic::soak_nothing_moves_while_no_probe_gets_through_for_a_minute";
+    if !netns::inside(test, &[]) {
+        return;
+    }
+    let other = Other::linked();
+    in_runtime(async {
+        let (port, _) = other.server();
+        let [often, seldom] = [2, 60].map(Duration::from_secs);
+        let every = |interval| HealthCheck { interval, fast_interval: often, ..tcp(port) };
+        let (config, vips) = two_frontends([every(often), every(seldom)], 2);
+        let (node, probing) = programmed(config).await;
+        let weights = [full_weights(0..3), full_weights(3..5)];
+        let is_full = |node: &Node| vips.iter().zip(&weights).all(|(vip, weights)| node.weights(*vip) == *weights);
+        node.until("all have their weights", is_full).await;
+        let mark = node.simulator.mark();
+        other.run(|| netns::ip("route add blackhole 10.9.0.0/25"));
+        probing.until("the path is suspect", |snapshot| snapshot.suspect_v4).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        assert_eq!(node.simulator.writes_since(mark), []);
+        node.simulator.restart().await.unwrap();
+        node.until("the VIPs are back as if all were up", is_full).await;
+        let mark = node.simulator.mark();
+        other.run(|| netns::ip("route delete blackhole 10.9.0.0/25"));
+        probing.until("the path works", |snapshot| !snapshot.suspect_v4).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(node.simulator.writes_since(mark), []);
+    });
 }

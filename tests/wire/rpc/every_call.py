@@ -1,6 +1,6 @@
 """Calls everything that an agent's gRPC has, knowing nothing of it but what reflection tells.
 
-usage: every_call.py ADDRESS:PORT
+usage: every_call.py ADDRESS:PORT HEALTH-CHECK
 
 Prints one JSON object: the services, and of each method of maglev.v1.Maglev what it was asked and what came, or the code
 and message that it refused with.
@@ -20,7 +20,7 @@ SECONDS = 30
 REQUESTS = {
     "GetFrontend": [{"name": "default/web"}, {"name": "default/nobody"}],
     "GetBackend": [{"name": "default/web-1"}, {"name": "default/nobody"}],
-    "GetHealthCheck": [{"name": "default/tcp"}, {"name": "default/nobody"}],
+    "GetHealthCheck": [{"name": sys.argv[2]}, {"name": "default/nobody"}],
     "WatchEvents": [{"logLevel": "LEVEL_DEBUG", "names": ["default/web-1"]}],
     "SyncVppLbState": [{}, {"acceptRemovals": "no-such-hold"}],
 }

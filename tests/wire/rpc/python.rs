@@ -5,14 +5,8 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 use serde_json::{Value as Json, json};
 
 use super::world::World;
-use crate::python::{Packages, interpreter, run};
+use crate::python::{GRPC, interpreter, run};
 
-const GRPC: Packages = Packages {
-    variable: "MAGLEV_GRPC_PYTHON",
-    environment: "grpc",
-    import: "import grpc_reflection.v1alpha",
-    requirements: "tests/wire/rpc/requirements.txt",
-};
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// What came of one call.
@@ -40,7 +34,8 @@ async fn every_call(world: &World) -> (Json, Calls) {
     let python = interpreter(&GRPC).await.unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire/rpc/every_call.py");
     let address = world.address.to_string();
-    let (succeeded, text) = run(&python, &[&script, Path::new(&address)], LIMIT).await.unwrap();
+    let (succeeded, text) =
+        run(&python, &[&script, Path::new(&address), Path::new("default/tcp")], LIMIT).await.unwrap();
     assert!(succeeded, "{text}");
     let mut said: Json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     let Json::Array(calls) = said["calls"].take() else { panic!("{text}") };

@@ -38,9 +38,11 @@ async fn answer(plural: String, query: BTreeMap<String, String>, asked: Asked) -
     let (lists, watches) = asked.entry(plural.clone()).or_default();
     if query.get("watch").is_none() {
         *lists += 1;
-        return stream(&[
-            json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "10"}, "items": []}),
-        ]);
+        // An agent waits for its own Node.
+        let node = json!({"metadata": {"name": "node", "uid": "node", "resourceVersion": "5"}});
+        let items = if plural == "nodes" { vec![node] } else { Vec::new() };
+        let metadata = json!({"resourceVersion": "10"});
+        return stream(&[json!({"apiVersion": "v1", "kind": "List", "metadata": metadata, "items": items})]);
     }
     assert_eq!(query.get("allowWatchBookmarks").map(String::as_str), Some("true"), "{plural}");
     let from: u32 = query["resourceVersion"].parse().unwrap();

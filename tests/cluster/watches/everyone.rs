@@ -40,6 +40,8 @@ impl Watcher {
     fn agent(client: Client, place: &str) -> Self {
         let agent = Agent::start(client, place);
         let names = move |kind, namespace: &str| {
+            // All of it, so that it lives as long as this.
+            let agent: &Agent = &agent;
             let config = agent.config_rx.borrow();
             config.as_ref().map_or_else(BTreeSet::new, |config| match kind {
                 Kind::Backend => own(config.backends.keys(), namespace),

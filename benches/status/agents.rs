@@ -143,8 +143,7 @@ impl Agents {
             let offset = EVERY.mul_f64(n as f64 / self.0.nodes.len() as f64);
             self.0.runtime.spawn(async move {
                 let (mut at, mut up) = (Instant::now() + offset, n % 2 == 0);
-                while !end.is_cancelled() {
-                    sleep_until(at).await;
+                while end.run_until_cancelled(sleep_until(at)).await.is_some() {
                     agents.turn(&node, up).await;
                     up = !up;
                     at += EVERY;

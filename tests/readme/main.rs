@@ -165,7 +165,7 @@ fn every_command_line_of_ours_has_flags_and_subcommands_that_exist() {
     }
     assert!(seen > 0, "no command line of ours was found");
     let maglevd = help("maglevd", &[]).unwrap();
-    for (page, flag) in named(r"(?:^|ARGS=)(--[a-z-]+)(?: [a-z]+)?$") {
+    for (page, flag) in named(r"(?:^|ARGS=)(--[a-z][a-z-]*)(?: [a-z]+)?$") {
         let (sandbox, maglevc) = (help("maglev-sandbox", &["up"]).unwrap(), help("maglevc", &[]).unwrap());
         if ![&maglevd, &sandbox, &maglevc]
             .iter()

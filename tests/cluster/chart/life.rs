@@ -185,7 +185,7 @@ async fn upgrade(site: &Site) {
     site.cluster.kubectl(&["patch", "mfe/shop", "-n", "shop", "--type=merge", "-p", patch]).await;
     assert_eq!(description(site).await, "a shop");
     site.wait("mfe/shop", "Programmed").await;
-    let tested = site.helm(&["test", "maglev"]).await.unwrap();
+    let tested = site.helm(&["test", "maglev", "--logs"]).await.unwrap();
     let answers = format!("ready, and maglevd {} answers on port 9090", env!("CARGO_PKG_VERSION"));
     assert_eq!(tested.matches(&answers).count(), 2, "{tested}");
     for part in ["maglev-controller-", "maglev-frontend-"] {

@@ -245,9 +245,11 @@ async fn uninstall(site: &Site, before: &BTreeSet<String>) {
     let stays: BTreeSet<String> = STAYS.iter().map(|of| (*of).to_owned()).collect();
     let bindings = ["ed", "fay", "val"].map(|name| format!("RoleBinding shop/{name}"));
     let stays: BTreeSet<String> = stays.into_iter().chain(bindings).collect();
+    // Another release may have left the definitions already.
+    let before: BTreeSet<String> = before.difference(&stays).cloned().collect();
     let mut left = BTreeSet::new();
     let gone = async || {
-        left = site.inventory().await.difference(before).cloned().collect();
+        left = site.inventory().await.difference(&before).cloned().collect();
         (left == stays).then_some(())
     };
     let waited = tokio::time::timeout(super::super::harness::LIMIT / 2, eventually("only what is to stay", gone)).await;

@@ -308,3 +308,11 @@ async fn the_api_server_takes_all_of_it_without_a_warning() {
         assert!(stdout.contains("daemonset.apps/"), "{stdout}");
     }
 }
+
+#[tokio::test]
+async fn the_same_values_give_the_same_objects_again() {
+    // What generated keys or certificates would break, and with them every tool that compares.
+    let cluster = cluster().await;
+    let on: Vec<&str> = SWITCHES.iter().map(|(value, _)| *value).filter(|value| value.ends_with("=true")).collect();
+    assert_eq!(objects(cluster, &on).await, objects(cluster, &on).await);
+}

@@ -44,7 +44,7 @@ crds: ## write crds/ and the chart's copies from src/crd
 
 golden: kube ## write what the golden tests expect (the chart, docs/); review the difference
 	UPDATE_GOLDEN=1 $(CARGO) test --lib cli::grammar::markdown
-	UPDATE_GOLDEN=1 $(CARGO) test --test cluster --test readme -- chart:: maglevc:: flags::
+	UPDATE_GOLDEN=1 $(CARGO) test --test cluster --test readme -- chart::render:: maglevc:: flags::
 
 kube: ## the control plane's binaries, built once into a cache (MAGLEV_KUBE_ASSETS=DIR: take these)
 	@hack/kube/build >/dev/null

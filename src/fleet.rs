@@ -10,6 +10,7 @@
 //! A node whose pod is gone is gone; one whose agent does not answer stays with its last state and says so. Nothing
 //! here writes anything anywhere.
 
+pub mod check;
 mod error;
 mod handle;
 mod interest;

@@ -6,6 +6,7 @@
 //!                              └─ crd_guard: is the kind really served?  │
 //!            ──get, by name──▶ certificates of HealthChecks ─────────────┘
 //!            ──list+watch──▶ agent_pods: where the agents are
+//!            ─────list────▶ release_pods: what a release of the chart runs
 //!            ──list+watch──▶ cluster_watch: all that the controller folds status from
 //!            ◀─────write──── status_writer, notices (Events), each with a Leadership of the lease loop
 //! ```
@@ -21,6 +22,7 @@ pub mod lease;
 pub mod notices;
 pub mod objects;
 pub mod operator_action;
+pub mod release_pods;
 pub mod status_writer;
 pub mod watches;
 

@@ -6,6 +6,8 @@ import solid from "vite-plugin-solid";
 export default defineConfig({
   base: "./",
   plugins: [solid()],
+  // `npm run dev` has the page only; what it asks for comes from a dashboard: `npm run mock`, or a port-forward.
+  server: { proxy: { "/api": { target: "http://127.0.0.1:8080", rewrite: (path) => `/view${path}` } } },
   build: {
     target: "es2022",
     modulePreload: false,

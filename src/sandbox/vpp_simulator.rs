@@ -217,6 +217,11 @@ impl Simulator {
         self.shared.world().faults.forget_sticky = forget;
     }
 
+    /// From now on no VIP is added, whatever is asked.
+    pub fn refuse_vips(&self, refuse: bool) {
+        self.shared.world().faults.refuse_vips = refuse;
+    }
+
     /// The next request of this name (`lb_add_del_vip_v2`) is carried out, but not answered.
     pub fn swallow_next_reply(&self, request: &str) {
         self.shared.world().faults.swallow_next(request);

@@ -43,15 +43,24 @@ pub(crate) async fn own_control_plane(name: &str, controllers: bool) -> Cluster 
     start(name, controllers).await
 }
 
+/// The same with controllers and without our CRDs: a cluster as a person has it who is about to install the chart.
+pub(crate) async fn empty_control_plane(name: &str) -> Cluster {
+    bare(name, true).await
+}
+
 async fn start(name: &str, controllers: bool) -> Cluster {
+    let cluster = bare(name, controllers).await;
+    cluster.install_crds().await;
+    cluster
+}
+
+async fn bare(name: &str, controllers: bool) -> Cluster {
     let assets = Assets::of_checkout(&root()).await.unwrap();
     let dir = scratch(name);
     let options = Options { controllers, ..Options::new(assets) };
     let processes = Processes::start().unwrap();
     let plane = ControlPlane::start(&dir, &processes, options).await.unwrap();
-    let cluster = Cluster { plane, dir };
-    cluster.install_crds().await;
-    cluster
+    Cluster { plane, dir }
 }
 
 /// The checkout.

@@ -227,15 +227,3 @@ async fn metrics_are_as_documented_in_step_with_events_and_end_with_their_object
     assert_eq!(value(&scrape, r#"maglev_backend_state{backend="default/two",state="up"}"#).as_deref(), Some("1"));
     node.stop_maglevd().await;
 }
-
-#[tokio::test]
-async fn the_alerts_of_the_page_are_rules_that_prometheus_takes() {
-    let page = page();
-    let rules = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the page has alerts");
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("rules.yaml");
-    fs::write(&file, rules).unwrap();
-    let judgement = promtool(&["check", "rules", file.to_str().unwrap()], "").await;
-    let said = String::from_utf8([judgement.stdout, judgement.stderr].concat()).unwrap();
-    assert!(judgement.status.success() && said.contains("SUCCESS"), "{said}");
-}

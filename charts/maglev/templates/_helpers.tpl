@@ -90,6 +90,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: dashboard
 {{- end -}}
 
+{{/* What `helm test` makes. */}}
+{{- define "maglev.test.fullname" -}}
+{{- printf "%s-test" (include "maglev.fullname" .) -}}
+{{- end -}}
+
 {{/* An image reference, from a dict of "image" and "root". */}}
 {{- define "maglev.image" -}}
 {{- $image := .image -}}

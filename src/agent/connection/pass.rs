@@ -92,9 +92,15 @@ impl Connection {
         let event = Event::SyncDone { scope: Scope::All, counts: pass.counts, duration };
         brain.metrics.done(Scope::All, duration);
         brain.events.emit_change(event, Change::Synced(pass.failed));
-        if pass.sent == 0 || pass.failed < pass.sent {
-            self.synced = true;
-        }
+        self.synced |= self.takes_something(brain, &pass);
+    }
+
+    /// Whether VPP took something, or had something as it should be. A pass sends nothing for an address that waits for
+    /// its retry, so that nothing was refused does not say it.
+    fn takes_something(&self, brain: &Brain, pass: &Pass) -> bool {
+        let mut wanted = brain.world.addresses().peekable();
+        let nothing_to_do = wanted.peek().is_none() && pass.failed == 0;
+        nothing_to_do || pass.failed < pass.sent || wanted.any(|address| !self.retries.is_failing(address))
     }
 
     /// Tells once per session what VPP has, and after that to mirrors when it is not what it was thought to be:

@@ -1,9 +1,10 @@
 //! The flags of `maglev-controller`, each with its environment variable.
 
-use std::{net::IpAddr, net::SocketAddr, path::PathBuf, sync::LazyLock};
+use std::{net::IpAddr, net::SocketAddr, path::PathBuf, sync::LazyLock, time::Duration};
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use maglev::{
+    fleet::check::Check,
     model::event::Level,
     telemetry::{LogFormat, log::parse_level},
 };
@@ -28,6 +29,10 @@ the Lease back.";
 const CRDS_EXAMPLE: &str = "\
 Example: kubectl apply takes them from its standard input:
   maglev-controller crds";
+
+const CHECK_EXAMPLE: &str = "\
+Example: what helm test runs in the cluster, for the release maglev in the namespace lb
+  maglev-controller check --namespace lb --release maglev";
 
 /// Folds what the agents report into the status of Frontends, Backends and the other resources.
 #[derive(Debug, Parser)]
@@ -78,11 +83,43 @@ pub(crate) struct Flags {
 }
 
 /// What to do instead of being the controller.
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Command {
     /// Print the CustomResourceDefinitions that fit this build, as YAML
     #[command(after_help = CRDS_EXAMPLE)]
     Crds,
+
+    /// Ask everything of a release of the chart whether it is well, from here
+    ///
+    /// Every pod is asked at its address whether it is ready, and every agent by gRPC who it is: that is the way of the
+    /// controller, the dashboard and Prometheus, which a firewall or a NetworkPolicy may close. The exit status is 0 if
+    /// all is well, else 1.
+    #[command(after_help = CHECK_EXAMPLE)]
+    Check(CheckArguments),
+}
+
+/// What is asked, and how patiently.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// The namespace of the release
+    #[arg(long, env = "MAGLEV_CONTROLLER_NAMESPACE", value_name = "NAME", default_value = "default")]
+    namespace: String,
+
+    /// The name of the release
+    #[arg(long, value_name = "NAME", default_value = "maglev")]
+    release: String,
+
+    /// How long to ask again while something is missing
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    within: u32,
+}
+
+impl CheckArguments {
+    /// What to check.
+    pub(crate) fn check(&self) -> Check {
+        let within = Duration::from_secs(self.within.into());
+        Check { namespace: self.namespace.clone(), release: self.release.clone(), within }
+    }
 }
 
 impl Flags {

@@ -3,11 +3,13 @@
 mod flags;
 mod parts;
 
-use std::{io::Write as _, process::ExitCode, time::Duration};
+use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser as _;
 use maglev::{
     crd,
+    fleet::check::Check,
+    k8s::{ClientOptions, client},
     telemetry::{self, LogOptions},
 };
 use prometheus::Registry;
@@ -16,8 +18,10 @@ use flags::{COMMIT, Command, Flags, VERSION};
 
 fn main() -> anyhow::Result<ExitCode> {
     let flags = Flags::parse();
-    if let Some(Command::Crds) = flags.command {
-        return print_crds();
+    match &flags.command {
+        Some(Command::Crds) => return print_crds(),
+        Some(Command::Check(arguments)) => return check(&arguments.check(), flags.kubeconfig.clone()),
+        None => {}
     }
     let _log = telemetry::log::init(LogOptions { format: flags.log_format, level: flags.log_level })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -32,6 +36,16 @@ fn main() -> anyhow::Result<ExitCode> {
     leases.shutdown_timeout(Duration::from_secs(1));
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn check(check: &Check, kubeconfig: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(async {
+        let client = client::client(ClientOptions { kubeconfig, ..ClientOptions::default() }).await?;
+        anyhow::Ok(check.run(&client).await)
+    })?;
+    write!(std::io::stdout().lock(), "{report}")?;
+    Ok(if report.is_fine() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn print_crds() -> anyhow::Result<ExitCode> {

@@ -11,6 +11,8 @@ pub(super) struct Faults {
     pub(super) garbled_cli: bool,
     /// VIPs are added as if not asked to be sticky.
     pub(super) forget_sticky: bool,
+    /// No VIP is added.
+    pub(super) refuse_vips: bool,
     /// How many more replies to each request are lost.
     swallow: BTreeMap<String, u32>,
     /// How many more requests it lives.

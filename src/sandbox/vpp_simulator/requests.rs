@@ -80,6 +80,8 @@ fn add_del_vip(turn: &mut Turn<'_>, vip: WireVip, settings: VipSettings, is_del:
     if is_del {
         let result = turn.lb().remove_vip(prefix, vip.protocol, vip.port);
         wrote(turn, Write::RemoveVip(id), result)
+    } else if turn.world.faults.refuse_vips {
+        wrote(turn, Write::AddVip(id, settings), Err::<(), _>(Refusal::InvalidArgument))
     } else {
         let sticky = settings.src_ip_sticky && !turn.world.faults.forget_sticky;
         let made = VipSettings { src_ip_sticky: sticky, ..settings };

@@ -16,7 +16,9 @@ use super::everyone::Watcher;
 
 /// What was asked for, by plural: lists, and the versions that watches began at.
 #[derive(Clone, Default)]
-struct Asked(Arc<Mutex<BTreeMap<String, (usize, Vec<String>)>>>);
+struct Asked(Arc<Mutex<ByPlural>>);
+
+type ByPlural = BTreeMap<String, (usize, Vec<String>)>;
 
 /// An answer of several documents, which then ends.
 fn stream(documents: &[Value]) -> Response {
@@ -36,7 +38,7 @@ fn object(kind: &str, version: u32, name: &str) -> Value {
 async fn answer(plural: String, query: BTreeMap<String, String>, asked: Asked) -> Response {
     let mut asked = asked.0.lock().unwrap();
     let (lists, watches) = asked.entry(plural.clone()).or_default();
-    if query.get("watch").is_none() {
+    if !query.contains_key("watch") {
         *lists += 1;
         // An agent waits for its own Node.
         let node = json!({"metadata": {"name": "node", "uid": "node", "resourceVersion": "5"}});

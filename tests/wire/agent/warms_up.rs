@@ -8,6 +8,7 @@ use maglev::{
         config::{Config, NodeConfig, SyncConf},
         health::BackendState::Up,
     },
+    sandbox::vpp_simulator::{Prefix, VipSettings},
 };
 
 use super::fixture::{Node, backend, config, frontend, node, pool, vip};
@@ -102,5 +103,41 @@ async fn with_both_delays_zero_the_first_list_is_synced_at_once_unknown_backends
     node.start_agent();
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 10)]).await;
     node.until_weights(vip("203.0.113.2"), &[("192.0.2.2", 0)]).await;
+    node.until_ready().await;
+}
+
+/// A node without warm-up, which compares every second.
+fn at_once() -> NodeConfig {
+    let (startup_min_delay, startup_max_delay) = (Duration::ZERO, Duration::ZERO);
+    let interval = Duration::from_secs(1);
+    NodeConfig { sync: SyncConf { startup_min_delay, startup_max_delay, interval, ..SyncConf::default() }, ..node() }
+}
+
+#[tokio::test]
+async fn an_agent_whose_every_step_is_refused_is_not_ready_until_vpp_takes_one() {
+    let mut node = Node::new().await;
+    node.simulator.refuse_vips(true);
+    let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&backend("a", "192.0.2.1")])]);
+    node.set_config(config([web], at_once()));
+    node.start_agent();
+    let passes = |node: &Node| node.log().iter().filter(|line| line.starts_with("vpp-lb-sync-start scope=all")).count();
+    let refusals = |node: &Node| node.log().iter().filter(|line| line.starts_with("vpp-lb-sync-error")).count();
+    // Between retries there are passes that send nothing: they prove nothing.
+    node.until("it has tried often", |node| passes(node) > 3 && refusals(node) > 3).await;
+    assert_eq!(node.ready(), Err("waiting for the first sync in which not every step fails".to_owned()));
+    node.simulator.refuse_vips(false);
+    node.until_ready().await;
+}
+
+#[tokio::test]
+async fn one_vip_that_is_refused_does_not_keep_an_agent_from_being_ready() {
+    let mut node = Node::new().await;
+    let taken = Prefix::host("203.0.113.2".parse().unwrap());
+    node.simulator.edit(|lb| lb.add_vip(taken, 0, 0, VipSettings::default()).unwrap());
+    let a = backend("a", "192.0.2.1");
+    let of = |name: &str, address: &str| frontend(name, vip(address), vec![pool("primary", &[&a])]);
+    node.set_config(config([of("web", "203.0.113.1"), of("other", "203.0.113.2")], at_once()));
+    node.start_agent();
+    node.until("one is refused", |node| node.log().iter().any(|line| line.starts_with("vpp-lb-sync-error"))).await;
     node.until_ready().await;
 }

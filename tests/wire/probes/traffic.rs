@@ -116,7 +116,7 @@ fn a_paused_or_disabled_backend_gets_no_packet() {
 }
 
 /// Two Frontends: one whose backends are checked in both ways, one whose are all checked in the second.
-fn two_frontends(checks: [HealthCheck; 2], hasty_ones: usize) -> (Config, [VipKey; 2]) {
+fn two_frontends(checks: &[HealthCheck; 2], hasty_ones: usize) -> (Config, [VipKey; 2]) {
     let backends: Vec<Backend> = (0..5)
         .map(|number| {
             let check = &checks[usize::from(number >= hasty_ones)];
@@ -149,7 +149,7 @@ async fn programmed(config: Config) -> (Node, Probing) {
 /// All probe traffic stops at `block` and goes on at `unblock`; VPP restarts in between.
 async fn blocked(other: &Other, hasty_ones: usize, block: impl FnOnce(), unblock: impl FnOnce()) {
     let (port, _) = other.server();
-    let (config, vips) = two_frontends([hasty(port), slow(port)], hasty_ones);
+    let (config, vips) = two_frontends(&[hasty(port), slow(port)], hasty_ones);
     let (node, probing) = programmed(config).await;
     let weights = [full_weights(0..3), full_weights(3..5)];
     let is_full = |node: &Node| vips.iter().zip(&weights).all(|(vip, weights)| node.weights(*vip) == *weights);
@@ -215,7 +215,7 @@ fn soak_nothing_moves_while_no_probe_gets_through_for_a_minute() {
         let (port, _) = other.server();
         let [often, seldom] = [2, 60].map(Duration::from_secs);
         let every = |interval| HealthCheck { interval, fast_interval: often, ..tcp(port) };
-        let (config, vips) = two_frontends([every(often), every(seldom)], 2);
+        let (config, vips) = two_frontends(&[every(often), every(seldom)], 2);
         let (node, probing) = programmed(config).await;
         let weights = [full_weights(0..3), full_weights(3..5)];
         let is_full = |node: &Node| vips.iter().zip(&weights).all(|(vip, weights)| node.weights(*vip) == *weights);

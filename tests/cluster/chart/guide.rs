@@ -1,0 +1,70 @@
+//! `docs/guide/` is true: its commands, typed in the order of its pages, work.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use serde_json::Value;
+
+use super::super::harness::root;
+use super::release::{Site, VALUES};
+
+/// In the order in which a person needs them; the last one ends with the uninstall.
+const PAGES: [&str; 4] = ["install", "first-frontend", "troubleshooting", "day-2"];
+/// What stands for this site in the pages.
+const NODE: u8 = 133;
+const STANDS_FOR: [(&str, &str); 5] = [
+    ("node lb-1 lb-2 ", "node lb-133 lb-134 "),
+    ("192.0.2.11", "127.0.133.1"),
+    ("192.0.2.12", "127.0.133.2"),
+    ("192.0.2.13", "127.0.133.3"),
+    ("registry.example", "registry.invalid"),
+];
+
+/// The fenced blocks of a page in this language.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(format!("docs/guide/{page}.md"))).unwrap();
+    let text = STANDS_FOR.iter().fold(text, |text, (from, to)| text.replace(from, to));
+    let fence = format!("\n```{language}\n");
+    text.split(&fence).skip(1).map(|rest| rest.split("\n```").next().unwrap().to_owned()).collect()
+}
+
+/// The page's values, with what only a sandbox needs.
+fn values() -> String {
+    let read = |text: &str| serde_saphyr::from_str::<Value>(text).unwrap();
+    let mut values = read(&blocks("install", "yaml")[0]);
+    json_patch::merge(&mut values, &read(VALUES));
+    values.to_string()
+}
+
+#[tokio::test]
+async fn every_command_of_the_guide_works() {
+    let site = Site::start(NODE).await;
+    let desk = site.dir.join("desk");
+    fs::create_dir_all(&desk).unwrap();
+    symlink(root().join("charts"), desk.join("charts")).unwrap();
+    fs::write(desk.join("values.yaml"), values()).unwrap();
+    fs::write(desk.join("shop.yaml"), &blocks("first-frontend", "yaml")[0]).unwrap();
+
+    let mut typed = String::new();
+    for (page, commands) in PAGES.iter().flat_map(|page| blocks(page, "sh").into_iter().map(move |of| (page, of))) {
+        for command in commands.lines() {
+            let mut bash = site.command("bash");
+            let output = bash.args(["-c", command]).current_dir(&desk).output();
+            let output = tokio::time::timeout(super::release::HELM_WITHIN, output).await.expect("it ends").unwrap();
+            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            typed.push_str(&format!("$ {command}\n{said}"));
+            assert!(output.status.success(), "{page}: {command}: {said}\nBefore it:\n{typed}");
+        }
+    }
+    // What a person sees, for whoever wants to mend the pages.
+    fs::write(site.dir.join("typed.txt"), &typed).unwrap();
+    let shown = PAGES.iter().flat_map(|page| blocks(page, "text"));
+    let shown: Vec<String> = shown.flat_map(|of| of.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let commands: Vec<&String> = shown.iter().filter(|line| line.starts_with("$ ")).collect();
+    assert!(commands.len() > 6, "{commands:?}");
+    for command in commands {
+        assert!(typed.contains(&format!("{command}\n")), "{command} is shown, but is no command of the pages");
+    }
+    site.cluster.kubectl(&["delete", "namespace", "shop", "maglev-system", "--timeout=50s"]).await;
+    site.stop().await;
+}

@@ -1,0 +1,257 @@
+//! A release from its installation to its end, by real helm on real controllers: nothing that helm does moves a packet.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::super::harness::{eventually, root};
+use super::release::{NAMESPACE, Site};
+
+/// What people have in the cluster.
+const OBJECTS: &str = "
+apiVersion: maglev.vpp.io/v1alpha1
+kind: LoadBalancerConfig
+metadata: {name: quick}
+spec: {sync: {startupMinDelay: 100ms, startupMaxDelay: 20s, interval: 2s}}
+---
+apiVersion: maglev.vpp.io/v1alpha1
+kind: HealthCheck
+metadata: {name: http, namespace: shop}
+spec: {type: HTTP, port: 8080, interval: 1s, http: {path: /healthz}}
+---
+apiVersion: maglev.vpp.io/v1alpha1
+kind: Backend
+metadata: {name: shop-1, namespace: shop}
+spec: {address: 127.0.131.1, healthCheckRef: {name: http}}
+---
+apiVersion: maglev.vpp.io/v1alpha1
+kind: Backend
+metadata: {name: shop-2, namespace: shop}
+spec: {address: 127.0.131.2, healthCheckRef: {name: http}}
+---
+apiVersion: maglev.vpp.io/v1alpha1
+kind: Frontend
+metadata: {name: shop, namespace: shop}
+spec:
+  address: 203.0.113.20
+  protocol: TCP
+  port: 80
+  pools: [{name: primary, backends: [{name: shop-1}, {name: shop-2}]}]
+";
+
+/// What an uninstall leaves, besides the namespaces that a person made: the definitions, and what people and the
+/// controller wrote in their terms.
+const STAYS: [&str; 13] = [
+    "APIService /v1alpha1.maglev.vpp.io",
+    "Backend shop/shop-1",
+    "Backend shop/shop-2",
+    "CustomResourceDefinition /backends.maglev.vpp.io",
+    "CustomResourceDefinition /frontends.maglev.vpp.io",
+    "CustomResourceDefinition /healthchecks.maglev.vpp.io",
+    "CustomResourceDefinition /loadbalancerconfigs.maglev.vpp.io",
+    "CustomResourceDefinition /maglevnodes.maglev.vpp.io",
+    "Frontend shop/shop",
+    "HealthCheck shop/http",
+    "LoadBalancerConfig /quick",
+    "MaglevNode /lb-131",
+    "MaglevNode /lb-132",
+];
+
+/// The chart of a version before this one: without a field that Frontends have now.
+fn previous_chart(site: &Site) -> PathBuf {
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            let target = to.join(path.file_name().unwrap());
+            if path.is_dir() {
+                copy(&path, &target);
+            } else {
+                fs::copy(&path, &target).unwrap();
+            }
+        }
+    }
+    let chart = site.dir.join("previous");
+    copy(&root().join("charts/maglev"), &chart);
+    let file = chart.join("Chart.yaml");
+    let present = fs::read_to_string(&file).unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    let previous = present.replace(&format!("ersion: {version}"), "ersion: 0.0.9");
+    assert_eq!(previous.matches("0.0.9").count(), 2, "version and appVersion: {previous}");
+    fs::write(file, previous).unwrap();
+    let file = chart.join("files/crds/frontends.yaml");
+    let mut crd: Value = serde_saphyr::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+    let fields = crd.pointer_mut(spec).and_then(Value::as_object_mut).unwrap();
+    fields.remove("description").expect("Frontends have it now");
+    // YAML can be written like this.
+    fs::write(file, crd.to_string()).unwrap();
+    chart
+}
+
+#[tokio::test]
+async fn a_release_is_installed_upgraded_rolled_back_and_uninstalled_without_a_change_to_the_data_plane() {
+    let site = Site::start(131).await;
+    for namespace in [NAMESPACE, "shop"] {
+        site.cluster.kubectl(&["create", "namespace", namespace]).await;
+    }
+    for account in [NAMESPACE, "shop"].map(|namespace| format!("{namespace}/kube-root-ca.crt")) {
+        let there = async || site.inventory().await.iter().any(|of| of.ends_with(&account)).then_some(());
+        eventually(&account, there).await;
+    }
+    let before = site.inventory().await;
+    install(&site, &previous_chart(&site)).await;
+    people_get_their_rights(&site).await;
+    let marks = site.marks();
+
+    upgrade(&site).await;
+    a_release_that_cannot_sync_stops_at_the_first_node(&site).await;
+    roll_back(&site).await;
+    assert_eq!(site.writes_since(&marks), [], "helm changed what VPP does");
+
+    uninstall(&site, &before).await;
+    assert_eq!(site.writes_since(&marks), [], "an uninstall changed what VPP does");
+    site.serves().await;
+    site.cluster.kubectl(&["delete", "namespace", "shop", NAMESPACE, "--timeout=50s"]).await;
+    site.cluster.kubectl(&["delete", "mlbc", "quick"]).await;
+    site.stop().await;
+}
+
+async fn install(site: &Site, chart: &Path) {
+    let notes = site.release("install", chart, &["--wait", "--timeout", "180s"]).await;
+    for wanted in [
+        "rollout status ds/maglevd",
+        "helm -n maglev-system test maglev",
+        "pod-security.kubernetes.io/enforce=privileged",
+    ] {
+        assert!(notes.contains(wanted), "{wanted} is not in {notes}");
+    }
+    site.cluster.apply("shop", OBJECTS).await.unwrap();
+    for (object, condition) in [("mfe/shop", "Programmed"), ("mfe/shop", "Available"), ("mfe/shop", "Ready")] {
+        site.wait(object, condition).await;
+    }
+    site.serves().await;
+    the_field_is_known(site, false).await;
+}
+
+/// Waits until the field that the previous chart does not have is served, or is not.
+async fn the_field_is_known(site: &Site, wanted: bool) {
+    let explained = async || {
+        let output = site.cluster.kubectl_with(&["explain", "frontend.spec.description"], "").await;
+        (output.status.success() == wanted).then_some(())
+    };
+    eventually(&format!("the field is known: {wanted}"), explained).await;
+}
+
+/// What the Frontend has in that field.
+async fn description(site: &Site) -> String {
+    let output = "-o=jsonpath={.spec.description}";
+    site.cluster.kubectl(&["get", "mfe/shop", "-n", "shop", output]).await
+}
+
+/// The aggregated roles reach whoever has the built-in ones, in their namespace alone; Frontends are not among them.
+async fn people_get_their_rights(site: &Site) {
+    for (name, role) in [("ed", "edit"), ("val", "view"), ("fay", "maglev-frontend-admin")] {
+        let (role, user) = (format!("--clusterrole={role}"), format!("--user={name}"));
+        site.cluster.kubectl(&["create", "rolebinding", name, &role, &user, "-n", "shop"]).await;
+    }
+    let may = async |user: &str, verb: &str, resource: &str, namespace: &str| {
+        let resource = format!("{resource}.maglev.vpp.io");
+        let args = ["auth", "can-i", verb, &resource, "--as", user, "-n", namespace];
+        String::from_utf8(site.cluster.kubectl_with(&args, "").await.stdout).unwrap().trim() == "yes"
+    };
+    for (user, verb, resource, namespace, wanted) in [
+        ("val", "list", "frontends", "shop", true),
+        ("val", "patch", "backends", "shop", false),
+        ("ed", "list", "frontends", "shop", true),
+        ("ed", "patch", "backends", "shop", true),
+        ("ed", "create", "healthchecks", "shop", true),
+        ("ed", "patch", "frontends", "shop", false),
+        ("ed", "patch", "backends", "default", false),
+        ("fay", "create", "frontends", "shop", true),
+        ("fay", "patch", "backends", "shop", false),
+        ("fay", "create", "frontends", "default", false),
+    ] {
+        let is_so = async || (may(user, verb, resource, namespace).await == wanted).then_some(());
+        eventually(&format!("{user} with {verb} {resource} in {namespace}: {wanted}"), is_so).await;
+    }
+}
+
+async fn upgrade(site: &Site) {
+    let agents = site.agents().await;
+    site.release("upgrade", &root().join("charts/maglev"), &["--wait", "--timeout", "180s"]).await;
+    let now = site.agents().await;
+    assert!(agents.iter().all(|(node, pod)| now[node] != *pod), "another image tag is another pod: {now:?}");
+    the_field_is_known(site, true).await;
+    let patch = r#"{"spec": {"description": "a shop"}}"#;
+    site.cluster.kubectl(&["patch", "mfe/shop", "-n", "shop", "--type=merge", "-p", patch]).await;
+    assert_eq!(description(site).await, "a shop");
+    site.wait("mfe/shop", "Programmed").await;
+    let tested = site.helm(&["test", "maglev", "--logs"]).await.unwrap();
+    let answers = format!("ready, and maglevd {} answers on port 9090", env!("CARGO_PKG_VERSION"));
+    assert_eq!(tested.matches(&answers).count(), 2, "{tested}");
+    for part in ["maglev-controller-", "maglev-frontend-"] {
+        assert!(tested.lines().any(|line| line.contains("ok      ") && line.contains(part)), "{part} in {tested}");
+    }
+}
+
+async fn a_release_that_cannot_sync_stops_at_the_first_node(site: &Site) {
+    let agents = site.agents().await;
+    let broken = ["--set", "agent.vpp.runDirectory=/run/broken", "--set", "tests.within=1"];
+    site.release("upgrade", &root().join("charts/maglev"), &broken).await;
+    let replaced = eventually("one agent is replaced", async || {
+        let now = site.agents().await;
+        now.into_iter().find(|(node, pod)| agents[node] != *pod).filter(|_| agents.len() == 2)
+    })
+    .await;
+    let (node, (pod, _)) = replaced;
+    // It has tried and tried again: whoever wanted to go on to the next node would have.
+    eventually("its syncs fail", async || {
+        let log = site.cluster.kubectl_with(&["logs", &pod, "-n", NAMESPACE], "").await;
+        let log = String::from_utf8(log.stdout).unwrap();
+        (log.matches("vpp-lb-sync-error").count() >= 3).then_some(())
+    })
+    .await;
+    let status = site.cluster.kubectl(&["get", "ds/maglevd", "-n", NAMESPACE, "-o", "json"]).await;
+    let set: Value = serde_json::from_str(&status).unwrap();
+    let count = |name: &str| set["status"][name].as_u64();
+    assert_eq!(set["status"]["observedGeneration"], set["metadata"]["generation"]);
+    assert_eq!((count("updatedNumberScheduled"), count("numberAvailable")), (Some(1), Some(1)), "{set:#}");
+    let now = site.agents().await;
+    let untouched = now.iter().filter(|(other, _)| **other != node);
+    assert!(untouched.map(|(other, pod)| agents[other] == *pod).eq([true]), "{now:?}");
+    let tested = site.helm(&["test", "maglev"]).await.unwrap_err();
+    let why = format!("FAILED  {pod} on {node}: not ready: waiting for the first sync in which not every step fails");
+    assert!(tested.contains(&why), "{tested}");
+}
+
+/// To what there was, and then to the chart before it.
+async fn roll_back(site: &Site) {
+    site.helm(&["rollback", "maglev", "--wait", "--timeout", "180s"]).await.unwrap();
+    assert_eq!(description(site).await, "a shop");
+    site.helm(&["rollback", "maglev", "1", "--wait", "--timeout", "180s"]).await.unwrap();
+    let history = site.helm(&["history", "maglev"]).await.unwrap();
+    assert!(history.contains("Rollback to 1"), "{history}");
+    the_field_is_known(site, false).await;
+    assert_eq!(description(site).await, "", "what only the newer one knew is dropped");
+    site.wait("mfe/shop", "Programmed").await;
+    site.serves().await;
+}
+
+async fn uninstall(site: &Site, before: &BTreeSet<String>) {
+    site.helm(&["uninstall", "maglev", "--wait", "--timeout", "180s"]).await.unwrap();
+    let stays: BTreeSet<String> = STAYS.iter().map(|of| (*of).to_owned()).collect();
+    let bindings = ["ed", "fay", "val"].map(|name| format!("RoleBinding shop/{name}"));
+    let stays: BTreeSet<String> = stays.into_iter().chain(bindings).collect();
+    // Another release may have left the definitions already.
+    let before: BTreeSet<String> = before.difference(&stays).cloned().collect();
+    let mut left = BTreeSet::new();
+    let gone = async || {
+        left = site.inventory().await.difference(&before).cloned().collect();
+        (left == stays).then_some(())
+    };
+    let waited = tokio::time::timeout(super::super::harness::LIMIT / 2, eventually("only what is to stay", gone)).await;
+    assert!(waited.is_ok(), "left: {:#?}", left.symmetric_difference(&stays).collect::<Vec<_>>());
+}

@@ -1,0 +1,172 @@
+//! A place to install the chart in: a whole control plane, and two load-balancer nodes with a simulated VPP each, of the
+//! test that asks. The control plane is one for all such tests, one at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use maglev::sandbox::assets::Tool;
+use maglev::sandbox::demo_backend::{DemoBackends, DemoOptions};
+use maglev::sandbox::node::{Node, NodeOptions};
+use maglev::sandbox::processes::Processes;
+use maglev::sandbox::vpp_simulator::{Mark, Simulator, SimulatorOptions, Written};
+use tokio::process::Command;
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::super::harness::{Cluster, cluster_scoped, empty_control_plane, eventually, root};
+
+/// Where the release is.
+pub(super) const NAMESPACE: &str = "maglev-system";
+/// How long helm may take to wait for agents that warm up one after the other, on a busy machine.
+pub(super) const HELM_WITHIN: Duration = Duration::from_secs(240);
+
+/// What only a sandbox needs: everything is on loopback, 127.0.0.1 is common to all nodes, and nobody has half a minute
+/// between two nodes.
+pub(super) const VALUES: &str = "
+allowLoopback: true
+agent: {grpc: {portForward: false}, minReadySeconds: 1}
+dashboard: {portForward: false}
+tests: {within: 20}
+";
+
+/// The control plane, two nodes, their VPPs, and backends that answer.
+pub(super) struct Site {
+    pub(super) cluster: MutexGuard<'static, Cluster>,
+    pub(super) dir: PathBuf,
+    /// One per node.
+    pub(super) vpps: Vec<Simulator>,
+    /// On the same nodes, at `/run/broken`: VPPs that take no VIP.
+    _broken: Vec<Simulator>,
+    names: Vec<String>,
+    nodes: Vec<Node>,
+    _backends: DemoBackends,
+    end: DropGuard,
+}
+
+async fn plane() -> MutexGuard<'static, Cluster> {
+    static PLANE: OnceCell<Mutex<Cluster>> = OnceCell::const_new();
+    PLANE.get_or_init(async || Mutex::new(empty_control_plane("release").await)).await.lock().await
+}
+
+async fn vpp(directory: &Path) -> Simulator {
+    let stats_socket = Some(directory.join("stats.sock"));
+    Simulator::start(SimulatorOptions { stats_socket, ..SimulatorOptions::new(directory.join("api.sock")) })
+        .await
+        .unwrap()
+}
+
+impl Site {
+    /// Nodes `number` and the next one, which must be no other test's; backends at 127.0.`number`.1 to .3, port 8080.
+    pub(super) async fn start(number: u8) -> Self {
+        let cluster = plane().await;
+        let dir = cluster.dir().join(format!("site-{number}"));
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("values.yaml"), VALUES).unwrap();
+        let (end, processes) = (CancellationToken::new(), Processes::start().unwrap());
+        let backends = (1..=3).map(|last| (format!("shop-{last}"), ([127, 0, number, last], 8080).into()));
+        let options = DemoOptions { backends: backends.collect(), ..DemoOptions::standard(&dir) };
+        let backends = DemoBackends::start(options, end.clone()).await.unwrap();
+        let (mut names, mut nodes, mut vpps, mut broken) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for number in [number, number + 1] {
+            let name = format!("lb-{number}");
+            let mut options =
+                NodeOptions::new(cluster.plane(), cluster.dir(), &processes, &name, number).await.unwrap();
+            options.binaries = Path::new(env!("CARGO_BIN_EXE_maglevd")).parent().unwrap().to_owned();
+            vpps.push(vpp(&options.root.join("run/vpp")).await);
+            broken.push(vpp(&options.root.join("run/broken")).await);
+            nodes.push(Node::start(options, end.clone()).await.unwrap());
+            names.push(name);
+        }
+        broken.iter().for_each(|vpp| vpp.refuse_vips(true));
+        Self { cluster, dir, vpps, _broken: broken, names, nodes, _backends: backends, end: end.drop_guard() }
+    }
+
+    /// Takes the nodes away again.
+    pub(super) async fn stop(self) {
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        cluster_scoped(&self.cluster, &["node"], &names).await;
+        drop(self.end);
+        for node in &self.nodes {
+            node.stopped().await;
+        }
+    }
+
+    /// A command with the tools' and our own programs on its PATH, an administrator's kubeconfig, and nothing of the
+    /// user's.
+    pub(super) fn command(&self, program: &str) -> Command {
+        let tools = self.cluster.plane().assets().path(Tool::Helm).parent().unwrap().to_owned();
+        let ours = Path::new(env!("CARGO_BIN_EXE_maglevc")).parent().unwrap();
+        let mut command = Command::new(program);
+        command.env_clear().env("PATH", format!("{}:{}:/usr/bin:/bin", tools.display(), ours.display()));
+        command.env("KUBECONFIG", self.cluster.plane().kubeconfig()).env("HOME", &self.dir).current_dir(root());
+        command.kill_on_drop(true);
+        command
+    }
+
+    /// Runs helm for the release; what it printed, `Err` where it failed.
+    pub(super) async fn helm(&self, args: &[&str]) -> Result<String, String> {
+        let mut command = self.command("helm");
+        let output = tokio::time::timeout(HELM_WITHIN, command.args(args).args(["-n", NAMESPACE]).output()).await;
+        let output = output.expect("helm ends").unwrap();
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        if output.status.success() { Ok(text) } else { Err(text) }
+    }
+
+    /// `helm install` or `helm upgrade` of a chart with the sandbox's values.
+    pub(super) async fn release(&self, verb: &str, chart: &Path, more: &[&str]) -> String {
+        let (chart, values) = (chart.display().to_string(), self.dir.join("values.yaml").display().to_string());
+        self.helm(&[&[verb, "maglev", &chart, "-f", &values], more].concat()).await.unwrap()
+    }
+
+    /// The agents' pods: node to (pod, uid).
+    pub(super) async fn agents(&self) -> BTreeMap<String, (String, String)> {
+        let fields = "{range .items[*]}{.spec.nodeName} {.metadata.name} {.metadata.uid}{\"\\n\"}{end}";
+        let output = format!("jsonpath={fields}");
+        let component = "app.kubernetes.io/component=maglevd";
+        let listed = self.cluster.kubectl(&["get", "pods", "-n", NAMESPACE, "-l", component, "-o", &output]).await;
+        let pod = |line: &str| {
+            let words: Vec<&str> = line.split(' ').collect();
+            (words[0].to_owned(), (words[1].to_owned(), words[2].to_owned()))
+        };
+        listed.lines().map(pod).collect()
+    }
+
+    pub(super) fn marks(&self) -> Vec<Mark> {
+        self.vpps.iter().map(Simulator::mark).collect()
+    }
+
+    /// What was written to any VPP since.
+    pub(super) fn writes_since(&self, marks: &[Mark]) -> Vec<Written> {
+        self.vpps.iter().zip(marks).flat_map(|(vpp, mark)| vpp.writes_since(*mark)).collect()
+    }
+
+    /// Every object of the cluster but Kubernetes' Events, as `Kind namespace/name`.
+    pub(super) async fn inventory(&self) -> BTreeSet<String> {
+        let kinds = self.cluster.kubectl(&["api-resources", "--verbs=list", "-o", "name"]).await;
+        let kinds = kinds.lines().filter(|kind| !kind.starts_with("events") && *kind != "componentstatuses");
+        let kinds = kinds.collect::<Vec<_>>().join(",");
+        let fields = "{range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name}{\"\\n\"}{end}";
+        let output = format!("jsonpath={fields}");
+        let listed = self.cluster.kubectl(&["get", &kinds, "-A", "--ignore-not-found", "-o", &output]).await;
+        // What the control plane makes for itself comes when it likes.
+        listed.lines().filter(|line| !line.contains(" kube-")).map(str::to_owned).collect()
+    }
+
+    /// Waits until a condition of an object of the namespace `shop` holds.
+    pub(super) async fn wait(&self, object: &str, condition: &str) {
+        let condition = format!("--for=condition={condition}");
+        self.cluster.kubectl(&["wait", &condition, object, "-n", "shop", "--timeout=50s"]).await;
+    }
+
+    /// Waits until every VPP has the VIP with both servers at their weights.
+    pub(super) async fn serves(&self) {
+        let weights = |vpp: &Simulator| -> Vec<u8> {
+            let vips = vpp.snapshot().vips;
+            vips.values().flat_map(|vip| vip.ases.values().map(|server| server.weight).collect::<Vec<_>>()).collect()
+        };
+        let served = async || self.vpps.iter().all(|vpp| weights(vpp) == [10, 10]).then_some(());
+        eventually("every VPP has the VIP with its servers", served).await;
+    }
+}

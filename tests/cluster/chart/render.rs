@@ -1,0 +1,318 @@
+//! What helm makes of the chart: the reviewed default, and every value where it belongs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::super::harness::{Cluster, cluster, root};
+use super::{helm, template};
+
+#[tokio::test]
+async fn it_passes_the_linter() {
+    let report = helm(cluster().await, &["lint", "--strict", "charts/maglev"]).await.unwrap();
+    assert!(report.contains("0 chart(s) failed"), "{report}");
+}
+
+#[tokio::test]
+async fn it_renders_what_was_reviewed() {
+    // The CRDs have a test of their own.
+    let rendered = template(cluster().await, "maglev", &["--set", "crds.install=false"]).await.unwrap();
+    let path = root().join("tests/cluster/golden/chart.yaml");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, &rendered).unwrap();
+    }
+    let reviewed = fs::read_to_string(&path).unwrap();
+    assert_eq!(rendered, reviewed, "the chart's output changed: review it, then run with UPDATE_GOLDEN=1");
+}
+
+#[tokio::test]
+async fn the_dashboard_is_let_out_only_by_who_says_that_anybody_may_look() {
+    let cluster = cluster().await;
+    let anybody = "dashboard.auth.allowAnonymous=true";
+    let ingress = "dashboard.ingress.enabled=true";
+    let refused = template(cluster, "maglev", &["--set", ingress]).await.unwrap_err();
+    assert!(refused.contains("asks nobody who they are"), "{refused}");
+    let without = template(cluster, "maglev", &["--set", anybody]).await.unwrap();
+    assert!(!without.contains("kind: Ingress"), "{without}");
+    let with = template(cluster, "maglev", &["--set", anybody, "--set", ingress]).await.unwrap();
+    assert!(with.contains("kind: Ingress\nmetadata:\n  name: maglev-frontend\n"), "{with}");
+    let none = template(cluster, "maglev", &["--set", "dashboard.enabled=false"]).await.unwrap();
+    assert!(!none.contains("name: maglev-frontend\n"), "{none}");
+}
+
+#[tokio::test]
+async fn only_an_agent_that_enters_a_namespace_may_do_so() {
+    let cluster = cluster().await;
+    let parts = [
+        "- --probe-network-namespace=dataplane",
+        "add: [NET_RAW, SYS_ADMIN]",
+        "mountPath: /run/netns\n              readOnly: true\n",
+        "mountPropagation: HostToContainer",
+        "path: /run/netns\n            type: Directory\n",
+    ];
+    let with = template(cluster, "maglev", &["--set", "agent.probeNetworkNamespace=dataplane"]).await.unwrap();
+    let without = template(cluster, "maglev", &[]).await.unwrap();
+    for part in parts {
+        assert!(with.contains(part), "{part:?} is not in\n{with}");
+        assert!(!without.contains(part), "{part:?} is in\n{without}");
+    }
+    assert!(without.contains("add: [NET_RAW]"));
+    let path = template(cluster, "maglev", &["--set", "agent.probeNetworkNamespace=/proc/1/ns/net"]).await;
+    assert!(path.unwrap_err().contains("probeNetworkNamespace"), "a path would not be mounted");
+}
+
+#[tokio::test]
+async fn the_daemonset_is_named_after_the_release() {
+    for (release, more, name) in [
+        ("maglev", "nameOverride=", "maglevd"),
+        ("prod", "nameOverride=", "prod-maglevd"),
+        ("prod", "fullnameOverride=lb", "lb-maglevd"),
+        ("maglev-blue", "nameOverride=", "maglev-blue-maglevd"),
+    ] {
+        let rendered = template(cluster().await, release, &["--set", more]).await.unwrap();
+        assert!(rendered.contains(&format!("kind: DaemonSet\nmetadata:\n  name: {name}\n")), "{release} {more}");
+    }
+}
+
+#[tokio::test]
+async fn its_crds_are_those_of_the_checkout_and_survive_an_uninstall() {
+    let files = |dir: &Path| {
+        let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        files.sort();
+        files
+    };
+    let (committed, copied) = (root().join("crds"), root().join("charts/maglev/files/crds"));
+    assert_eq!(files(&committed), files(&copied), "run make crds");
+    for file in files(&committed) {
+        let [committed, copied] = [&committed, &copied].map(|dir| fs::read_to_string(dir.join(&file)).unwrap());
+        assert_eq!(committed, copied, "{} is not current: run make crds", file.display());
+    }
+    let rendered = template(cluster().await, "maglev", &[]).await.unwrap();
+    assert_eq!(rendered.matches("kind: CustomResourceDefinition").count(), 5);
+    assert_eq!(rendered.matches("helm.sh/resource-policy: keep").count(), 5);
+    let rendered = template(cluster().await, "maglev", &["--set", "crds.keep=false"]).await.unwrap();
+    assert_eq!(rendered.matches("helm.sh/resource-policy: keep").count(), 0);
+}
+
+/// The rendered objects by `Kind/name`.
+async fn objects(cluster: &Cluster, values: &[&str]) -> BTreeMap<String, Value> {
+    let set = values.iter().flat_map(|values| ["--set", values]);
+    let rendered = template(cluster, "maglev", &set.collect::<Vec<_>>()).await.unwrap();
+    let documents = rendered.split("\n---\n").filter(|text| text.contains("\nkind: "));
+    let object = |text: &str| {
+        let object: Value = serde_saphyr::from_str(text).unwrap_or_else(|err| panic!("{err} in\n{text}"));
+        let word = |at: &str| object.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
+        (format!("{}/{}", word("/kind"), word("/metadata/name")), object)
+    };
+    documents.map(object).collect()
+}
+
+/// Where a component's objects are, and where its pod is described.
+const PARTS: [(&str, &str, &str); 3] = [
+    ("agent", "DaemonSet/maglevd", "maglevd"),
+    ("controller", "Deployment/maglev-controller", "controller"),
+    ("dashboard", "Deployment/maglev-frontend", "dashboard"),
+];
+
+/// What every component has: a value, and where in the workload it arrives as what. A word alone is a list of the pod or of
+/// its container.
+fn common(part: &str) -> Vec<(String, String, Value)> {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let image = format!("image.registry=registry.example,PART.image.repository=lb/maglev,PART.image.digest={digest}");
+    let strategy = if part == "agent" { "updateStrategy" } else { "strategy" };
+    let strategy = format!("/spec/{strategy}/rollingUpdate/maxUnavailable");
+    let of_spec = |inside: &str| format!("/spec/template/spec/{inside}");
+    let of_meta = |inside: &str| format!("/spec/template/metadata/{inside}");
+    let values = [
+        (&*image, of_spec("containers/0/image"), json!(format!("registry.example/lb/maglev@{digest}"))),
+        ("image.pullPolicy=Always", of_spec("containers/0/imagePullPolicy"), json!("Always")),
+        ("resources.limits.memory=1Gi", of_spec("containers/0/resources/limits"), json!({"memory": "1Gi"})),
+        ("nodeSelector.role=lb", of_spec("nodeSelector"), json!({"role": "lb"})),
+        ("tolerations[0].key=lb", of_spec("tolerations/0/key"), json!("lb")),
+        ("affinity.podAntiAffinity.preferred=x", of_spec("affinity"), json!({"podAntiAffinity": {"preferred": "x"}})),
+        ("podLabels.team=net", of_meta("labels/team"), json!("net")),
+        ("podAnnotations.team=net", of_meta("annotations/team"), json!("net")),
+        ("extraEnv[0].name=THREE", "env".into(), json!("THREE")),
+        ("extraArgs={--one}", "args".into(), json!("--one")),
+        ("extraVolumes[0].name=more", "volumes".into(), json!("more")),
+        ("extraVolumeMounts[0].name=more", "volumeMounts".into(), json!("more")),
+        ("serviceAccount.create=false,PART.serviceAccount.name=mine", of_spec("serviceAccountName"), json!("mine")),
+        ("priorityClassName=first", of_spec("priorityClassName"), json!("first")),
+        ("updateStrategy.rollingUpdate.maxUnavailable=2", strategy, json!(2)),
+        ("terminationGracePeriodSeconds=7", of_spec("terminationGracePeriodSeconds"), json!(7)),
+        ("log.level=debug,PART.log.format=json", "args".into(), json!("--log-format=json")),
+    ];
+    values.into_iter().map(|(value, at, wanted)| (format!("PART.{value}").replace("PART", part), at, wanted)).collect()
+}
+
+/// Whether a list of the pod has this entry.
+fn lists(workload: &Value, list: &str, wanted: &Value) -> bool {
+    let pod = &workload["spec"]["template"]["spec"];
+    let all = if list == "volumes" { &pod[list] } else { &pod["containers"][0][list] };
+    all.as_array().is_some_and(|all| all.iter().any(|entry| entry == wanted || entry["name"] == *wanted))
+}
+
+#[tokio::test]
+async fn what_every_component_has_reaches_its_pods_and_no_others() {
+    let cluster = cluster().await;
+    for (part, workload, component) in PARTS {
+        let values = common(part);
+        let set: Vec<&str> = values.iter().map(|(value, ..)| value.as_str()).collect();
+        let with = objects(cluster, &set).await;
+        let without = objects(cluster, &[]).await;
+        for (value, at, wanted) in &values {
+            let is_so = |object: &Value| match at.starts_with('/') {
+                true => object.pointer(at) == Some(wanted),
+                false => lists(object, at, wanted),
+            };
+            assert!(is_so(&with[workload]), "{value}: {wanted} is not at {at} of {:#}", with[workload]);
+            for (_, other, _) in PARTS.iter().filter(|(_, other, _)| *other != workload) {
+                assert_eq!(with[*other], without[*other], "values of {part} change {other}");
+            }
+        }
+        let labels = &with[workload]["spec"]["selector"]["matchLabels"];
+        assert_eq!(labels["app.kubernetes.io/component"], component);
+        assert!(!with.contains_key(&format!("ServiceAccount/{}", workload.split_once('/').unwrap().1)));
+    }
+}
+
+#[tokio::test]
+async fn what_belongs_to_one_component_or_to_all_is_where_it_belongs() {
+    let of = objects(cluster().await, &[
+        "allowLoopback=true,commonLabels.cost=shared,imagePullSecrets[0].name=pull",
+        "agent.grpc.portForward=false,agent.vpp.runDirectory=/srv/vpp,agent.minReadySeconds=7",
+        "agent.rbac.secretNames={client-certificate},agent.rbac.configMapNames={authorities}",
+        "dashboard.portForward=false,dashboard.replicas=2,dashboard.service.port=8000,dashboard.service.type=NodePort",
+        "dashboard.auth.allowAnonymous=true,dashboard.ingress.enabled=true,dashboard.ingress.host=lb.example",
+        "dashboard.ingress.path=/lb,dashboard.ingress.className=nginx",
+        "dashboard.ingress.tls[0].secretName=lb-tls,dashboard.ingress.tls[0].hosts={lb.example}",
+        "controller.podDisruptionBudget.maxUnavailable=50%,dashboard.podDisruptionBudget.maxUnavailable=2",
+        "userRoles.aggregate=false,tests.within=7",
+    ])
+    .await;
+    for (object, at, wanted) in [
+        ("DaemonSet/maglevd", "/spec/minReadySeconds", "7"),
+        ("DaemonSet/maglevd", "/spec/template/spec/volumes/0/hostPath/path", "\"/srv/vpp\""),
+        ("DaemonSet/maglevd", "/spec/template/spec/containers/0/args/0", "\"--vpp-api-socket=/srv/vpp/api.sock\""),
+        ("DaemonSet/maglevd", "/spec/template/spec/containers/0/args/2", "\"--grpc-addr=$(POD_IP):9090\""),
+        ("DaemonSet/maglevd", "/spec/template/spec/containers/0/args/5", "\"--allow-loopback\""),
+        ("ClusterRole/maglev-system:maglevd", "/rules/3/resourceNames", "[\"client-certificate\"]"),
+        ("ClusterRole/maglev-system:maglevd", "/rules/4/resourceNames", "[\"authorities\"]"),
+        ("Deployment/maglev-controller", "/spec/template/spec/containers/0/args/3", "\"--allow-loopback\""),
+        ("Deployment/maglev-frontend", "/spec/replicas", "2"),
+        ("Service/maglev-frontend", "/spec/ports/0/port", "8000"),
+        ("Service/maglev-frontend", "/spec/type", "\"NodePort\""),
+        ("Ingress/maglev-frontend", "/spec/rules/0/host", "\"lb.example\""),
+        ("Ingress/maglev-frontend", "/spec/rules/0/http/paths/0/path", "\"/lb\""),
+        ("Ingress/maglev-frontend", "/spec/ingressClassName", "\"nginx\""),
+        ("Ingress/maglev-frontend", "/spec/tls/0/secretName", "\"lb-tls\""),
+        ("PodDisruptionBudget/maglev-controller", "/spec/maxUnavailable", "\"50%\""),
+        ("PodDisruptionBudget/maglev-frontend", "/spec/maxUnavailable", "2"),
+        ("Pod/maglev-test", "/spec/containers/0/args/2", "\"--within=7\""),
+    ] {
+        let found = of.get(object).unwrap_or_else(|| panic!("there is no {object}")).pointer(at);
+        assert_eq!(found.unwrap_or(&Value::Null).to_string(), wanted, "{at} of {object}: {:#}", of[object]);
+    }
+    for (object, body) in &of {
+        assert_eq!(body["metadata"]["labels"]["cost"], "shared", "{object}");
+        assert_eq!(body["metadata"]["labels"]["app.kubernetes.io/managed-by"], "Helm", "{object}");
+        assert!(!body.to_string().contains("aggregate-to-"), "{object}");
+    }
+    for (_, workload, _) in PARTS {
+        assert_eq!(of[workload]["spec"]["template"]["spec"]["imagePullSecrets"][0]["name"], "pull", "{workload}");
+    }
+}
+
+/// What is off by default, or on: values, and the objects that they add or take away.
+const SWITCHES: [(&str, &[&str]); 7] = [
+    (
+        "networkPolicy.enabled=true",
+        &["NetworkPolicy/maglev-controller", "NetworkPolicy/maglev-frontend", "NetworkPolicy/maglev-test"],
+    ),
+    (
+        "monitoring.podMonitor.enabled=true",
+        &["PodMonitor/maglev-controller", "PodMonitor/maglev-frontend", "PodMonitor/maglevd"],
+    ),
+    ("monitoring.prometheusRule.enabled=true", &["PrometheusRule/maglev"]),
+    ("monitoring.grafanaDashboard.enabled=true", &["ConfigMap/maglev-grafana"]),
+    (
+        "userRoles.create=false",
+        &["ClusterRole/maglev-edit", "ClusterRole/maglev-frontend-admin", "ClusterRole/maglev-view"],
+    ),
+    (
+        "tests.enabled=false",
+        &["Pod/maglev-test", "Role/maglev-test", "RoleBinding/maglev-test", "ServiceAccount/maglev-test"],
+    ),
+    (
+        "dashboard.enabled=false",
+        &[
+            "ClusterRole/maglev-system:maglev-frontend",
+            "ClusterRoleBinding/maglev-system:maglev-frontend",
+            "Deployment/maglev-frontend",
+            "PodDisruptionBudget/maglev-frontend",
+            "Role/maglev-frontend",
+            "RoleBinding/maglev-frontend",
+            "Service/maglev-frontend",
+            "ServiceAccount/maglev-frontend",
+        ],
+    ),
+];
+
+#[tokio::test]
+async fn each_switch_adds_or_removes_its_own_objects_alone() {
+    let cluster = cluster().await;
+    let usual = objects(cluster, &[]).await;
+    for (value, wanted) in SWITCHES {
+        let with = objects(cluster, &[value]).await;
+        let differ = usual.keys().filter(|key| !with.contains_key(*key));
+        let mut differ: Vec<&str> =
+            differ.chain(with.keys().filter(|key| !usual.contains_key(*key))).map(String::as_str).collect();
+        differ.sort_unstable();
+        assert_eq!(differ, wanted, "{value}");
+        let kept =
+            usual.keys().filter(|key| with.get(*key).is_some_and(|body| *body != usual[*key])).collect::<Vec<_>>();
+        assert!(kept.is_empty(), "{value} changes {kept:?}");
+    }
+}
+
+/// Values that people may well give together.
+const MATRIX: [&str; 6] = [
+    "agent.probeNetworkNamespace=dataplane",
+    "dashboard.enabled=false,networkPolicy.enabled=true,tests.enabled=false",
+    "networkPolicy.enabled=true,networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.monitoring=yes,\
+     networkPolicy.dashboardFrom[0].ipBlock.cidr=192.0.2.0/24,networkPolicy.apiServerPorts={8443}",
+    "dashboard.auth.allowAnonymous=true,dashboard.ingress.enabled=true,dashboard.ingress.path=/maglev/",
+    "agent.serviceAccount.create=false,controller.serviceAccount.create=false,dashboard.serviceAccount.create=false,\
+     fullnameOverride=lb,monitoring.grafanaDashboard.enabled=true",
+    "agent.updateStrategy.type=OnDelete,agent.updateStrategy.rollingUpdate=null,controller.updateStrategy.type=Recreate,\
+     controller.updateStrategy.rollingUpdate=null,crds.keep=false",
+];
+
+#[tokio::test]
+async fn the_api_server_takes_all_of_it_without_a_warning() {
+    let cluster = cluster().await;
+    let namespace = cluster.namespace("chart").await;
+    for values in ["", MATRIX[0], MATRIX[1], MATRIX[2], MATRIX[3], MATRIX[4], MATRIX[5]] {
+        let linted = helm(cluster, &["lint", "--strict", "charts/maglev", "--set", values]).await.unwrap();
+        assert!(linted.contains("0 chart(s) failed"), "{values}: {linted}");
+        // A hook's pod needs its ServiceAccount to be there, which a dry run does not make.
+        let args = ["template", "maglev", "charts/maglev", "--no-hooks", "--namespace", &namespace, "--set", values];
+        let rendered = helm(cluster, &args).await.unwrap();
+        let dry_run = ["apply", "--server-side", "--dry-run=server", "--force-conflicts", "-n", &namespace, "-f", "-"];
+        let output = cluster.kubectl_with(&dry_run, &rendered).await;
+        let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        assert!(output.status.success(), "{values}: {stderr}");
+        assert!(!stderr.contains("Warning"), "{values}: {stderr}");
+        assert!(stdout.contains("daemonset.apps/"), "{stdout}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_values_give_the_same_objects_again() {
+    // What generated keys or certificates would break, and with them every tool that compares.
+    let cluster = cluster().await;
+    let on: Vec<&str> = SWITCHES.iter().map(|(value, _)| *value).filter(|value| value.ends_with("=true")).collect();
+    assert_eq!(objects(cluster, &on).await, objects(cluster, &on).await);
+}

@@ -72,6 +72,11 @@ export class Document<T> {
     void this.#fetch(this.#round, 1);
   }
 
+  /** Whether a fetch is under way. */
+  get fetching(): boolean {
+    return this.started && this.#waiting !== undefined;
+  }
+
   /** Gives up what is under way. */
   stop(): void {
     this.#round += 1;

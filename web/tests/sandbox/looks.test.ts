@@ -23,7 +23,7 @@ const background = (page: Page) =>
   page.evaluate(() => {
     const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
     if (!canvas) return 0;
-    canvas.fillStyle = getComputedStyle(document.body).backgroundColor;
+    canvas.fillStyle = getComputedStyle(document.documentElement).backgroundColor;
     canvas.fillRect(0, 0, 1, 1);
     const [red = 0, green = 0, blue = 0] = canvas.getImageData(0, 0, 1, 1).data;
     return (red + green + blue) / 3;
@@ -37,7 +37,7 @@ describe("a cluster's page", () => {
       const brightness = await background(page);
       if (colorScheme === "dark") expect(brightness).toBeLessThan(64);
       else expect(brightness).toBeGreaterThan(192);
-      await picture(page, `standby-${colorScheme}`);
+      await picture(page, `frontends-${colorScheme}`);
       await page.context().close();
     }
   });
@@ -46,7 +46,7 @@ describe("a cluster's page", () => {
     const { page } = await visit(browser, url, { ...PHONE, colorScheme: "light" });
     await page.getByRole("button", { name: "1 on standby" }).waitFor(UNTIL);
     expect(await sideways(page)).toBe(0);
-    await picture(page, "phone-light");
+    await picture(page, "phone");
     await page.locator(".rows .row-open").first().click();
     await page.locator(".details .pools").waitFor(UNTIL);
     expect(await sideways(page)).toBe(0);

@@ -71,7 +71,7 @@ describe("an object on the page", () => {
       );
       expect(await details.innerText()).toContain(`generation ${metadata.generation}`);
     }
-    await picture(page, "frontend-dark");
+    await picture(page, "frontend");
     const back = JSON.stringify([{ op: "remove", path: "/spec/pools/0/backends/0/weight" }]);
     await cluster.kubectl("patch", "frontends.maglev.vpp.io", "web", "--type=json", "-p", back);
     await page.context().close();
@@ -112,7 +112,7 @@ describe("an object on the page", () => {
     await expect
       .poll(() => conditions(page, label), UNTIL)
       .toEqual(status.conditions.map(({ type }) => type).sort());
-    expect(await block(page, label).innerText()).toMatch(/Conflicted[^]*default\/web/);
+    expect(await block(page, label).innerText()).toMatch(/Conflicted[^]*older Frontend "web"/);
     await cluster.remove("frontends", "rival");
     await of(page, "default/rival").waitFor({ state: "detached", ...UNTIL });
     await page.context().close();

@@ -43,7 +43,7 @@ export async function watchHearts(page: Page): Promise<void> {
     };
     new MutationObserver((changes) => {
       for (const { target } of changes) {
-        const heart = target instanceof Element ? target.closest(".heart") : target.parentElement;
+        const heart = (target instanceof Element ? target : target.parentElement)?.closest(".heart");
         if (!heart) continue;
         seen.swaps += 1;
         note(heart);

@@ -32,10 +32,10 @@ export async function picture(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: join(dir, `${name}.png`) });
 }
 
-/** In the page, from now on: how often each heart is drawn anew, and how far anything was shifted by it. */
+/** In the page, from now on: how often each heart is drawn anew, and what was shifted in the tables of hearts. */
 export async function watchHearts(page: Page): Promise<void> {
   await page.evaluate(() => {
-    const seen = { swaps: 0, shifted: 0, sizes: [] as string[] };
+    const seen = { swaps: 0, shifted: [] as string[], sizes: [] as string[] };
     const note = (heart: Element) => {
       const { width, height } = heart.getBoundingClientRect();
       const size = `${width}x${height}`;
@@ -56,19 +56,27 @@ export async function watchHearts(page: Page): Promise<void> {
     document.querySelectorAll(".heart").forEach(note);
     // `layout-shift` is an entry of Chromium's that the types do not know.
     interface Shift extends PerformanceEntry {
-      readonly value: number;
+      readonly sources: readonly { readonly node: Node | null }[];
     }
     new PerformanceObserver((list) => {
-      for (const entry of list.getEntries()) seen.shifted += (entry as Shift).value;
+      for (const { sources } of list.getEntries() as Shift[]) {
+        for (const { node } of sources) {
+          const element = node instanceof Element ? node : node?.parentElement;
+          // Elsewhere ages and counters grow.
+          if (element?.closest(".pools")) seen.shifted.push(`${element.localName} ${element.textContent}`);
+        }
+      }
     }).observe({ type: "layout-shift" });
     Object.assign(window, { hearts: seen });
   });
 }
 
 /** What that saw. */
-export function sawHearts(
-  page: Page,
-): Promise<{ readonly swaps: number; readonly shifted: number; readonly sizes: readonly string[] }> {
+export function sawHearts(page: Page): Promise<{
+  readonly swaps: number;
+  readonly shifted: readonly string[];
+  readonly sizes: readonly string[];
+}> {
   return page.evaluate(() => (window as unknown as { hearts: ReturnType<typeof sawHearts> }).hearts);
 }
 

@@ -100,7 +100,8 @@ export type FrontendState = "up" | "down" | "unknown" | "standby";
 /** One frontend over all nodes. */
 export interface Row {
   readonly vip: Vip;
-  readonly state: FrontendState;
+  /** Withdrawn: another Frontend has the better claim. */
+  readonly state: FrontendState | "withdrawn";
   /** The higher, the further up. */
   readonly rank: number;
   readonly flags: readonly Flag[];

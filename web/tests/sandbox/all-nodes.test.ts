@@ -109,7 +109,7 @@ describe("all nodes of a cluster", () => {
       await counts(page, began);
       await where(page);
       await page.mouse.move(10, 10);
-      await picture(page, "trouble");
+      await picture(page, "all-nodes", 640);
     } finally {
       cluster.agent(SILENT, "SIGCONT");
       blocks = false;
@@ -189,6 +189,10 @@ async function where(page: Page): Promise<void> {
     expect(await row(page, name).innerText()).toMatch(why);
     await page.getByRole("button", { name: words, exact: true }).click();
   }
+  // What is withdrawn has a shape as every state has.
+  expect(
+    await row(page, "default/rival").locator(".col-name .shape.is-rejected path").getAttribute("d"),
+  ).toMatch(/^M/);
   const attention = page.locator(".attention");
   expect(await attention.innerText()).toMatch(new RegExp(`node ${SILENT}[^]*silent for`));
   // Which node says otherwise.

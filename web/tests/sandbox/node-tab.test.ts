@@ -188,7 +188,7 @@ describe("a node's tab on a cluster", () => {
     expect(await colour(weight)).not.toBe(
       await colour(panel.locator(".event", { hasText: "backend-transition" })),
     );
-    await picture(page, "node");
+    await picture(page, "node", 600);
     await cluster.backends(["web-3"], "ok");
     await panel.locator(".event", { hasText: /name=default\/web-3 from=down to=up/ }).waitFor(UNTIL);
     await page.context().close();

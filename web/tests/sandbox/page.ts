@@ -24,12 +24,14 @@ export function say(what: string): void {
   console.log(`      ${what}`);
 }
 
-/** Takes a picture, where somebody wants one: MAGLEV_SCREENSHOTS names the directory. */
-export async function picture(page: Page, name: string): Promise<void> {
+/** Takes a picture, of its upper part if `height` is given, where somebody wants one: MAGLEV_SCREENSHOTS names the directory. */
+export async function picture(page: Page, name: string, height?: number): Promise<void> {
   const dir = process.env["MAGLEV_SCREENSHOTS"];
   if (!dir) return;
   mkdirSync(dir, { recursive: true });
-  await page.screenshot({ path: join(dir, `${name}.png`) });
+  const width = page.viewportSize()?.width ?? 0;
+  const clip = height === undefined ? {} : { clip: { x: 0, y: 0, width, height } };
+  await page.screenshot({ path: join(dir, `${name}.png`), ...clip });
 }
 
 /** In the page, from now on: how often each heart is drawn anew, and what was shifted in the tables of hearts. */

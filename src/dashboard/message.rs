@@ -7,7 +7,12 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::document::{ObjectInfo, Place, Places};
-use crate::{fleet::Line, k8s::objects::{ObjectKey, ObjectKind}, model::Name, model::event::Level};
+use crate::{
+    fleet::Line,
+    k8s::objects::{ObjectKey, ObjectKind},
+    model::Name,
+    model::event::Level,
+};
 
 /// A message for those who want it.
 #[derive(Clone, Debug)]

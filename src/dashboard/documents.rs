@@ -64,20 +64,20 @@ pub(super) async fn state(State(shared): S) -> Response {
     #[derive(Serialize)]
     struct Everything {
         summary: super::document::Summary,
-        nodes: BTreeMap<Arc<str>, NodeDocument>,
+        nodes: BTreeMap<Arc<str>, NodePage>,
     }
     let glance = shared.glance();
     let everything = move || {
         let now = now();
-        let nodes = glance.nodes.iter().map(|(node, inputs)| (Arc::clone(node), detail::node(inputs, now)));
-        Some(Everything { summary: glance.summary(now), nodes: nodes.collect() })
+        let page = |node: &Arc<str>| Some((Arc::clone(node), NodePage::new(&glance, node, now)?));
+        Some(Everything { summary: glance.summary(now), nodes: glance.nodes.keys().filter_map(page).collect() })
     };
     document(everything, "").await
 }
 
 pub(super) async fn node(State(shared): S, Path(node): Path<String>) -> Response {
     let (glance, missing) = (shared.glance(), format!("there is no node {node}"));
-    document(move || NodePage::new(&glance, &node), &missing).await
+    document(move || NodePage::new(&glance, &node, now()), &missing).await
 }
 
 pub(super) async fn frontend(State(shared): S, Path((namespace, name)): Path<(String, String)>) -> Response {
@@ -156,12 +156,12 @@ struct NodePage {
 }
 
 impl NodePage {
-    fn new(glance: &Glance, node: &str) -> Option<Self> {
+    fn new(glance: &Glance, node: &str, now: Time) -> Option<Self> {
         let inputs = glance.nodes.get(node)?;
         let config = inputs.view().node.as_ref().and_then(|node| node.load_balancer_config.as_ref());
         let config = config.into_iter().map(|name| key(ObjectKind::LoadBalancerConfig, name));
         let keys = config.chain([key(ObjectKind::MaglevNode, &Name::cluster(node))]);
-        Some(Self { node: detail::node(inputs, now()), objects: infos(glance, keys) })
+        Some(Self { node: detail::node(inputs, now), objects: infos(glance, keys) })
     }
 }
 

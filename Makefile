@@ -20,9 +20,10 @@ demo: kube ## a cluster on this machine with two load-balancer nodes (ARGS=--fla
 	@exec target/release/maglev-sandbox up --dir $(DIR) $(ARGS)
 
 # MAGLEV_DASHBOARD_URL=URL: what holds of the page on any server is tested against that one.
-test: kube ## every test, against a real control plane, and the page's in a browser (ARGS=filter: of the former only)
+test: kube ## every test, against a real control plane, and those of the page in a browser (ARGS=filter: of the former only)
 	$(CARGO) test --locked $(ARGS)
 	$(if $(ARGS),,hack/web/check)
+	$(if $(ARGS),,hack/web/sandbox-check)
 
 soak: kube ## the tests that take minutes: a starved agent, a blocked probe path
 	$(CARGO) test --locked --test wire --test cluster -- --ignored --nocapture --test-threads=1 soak_

@@ -64,20 +64,20 @@ pub(super) async fn state(State(shared): S) -> Response {
     #[derive(Serialize)]
     struct Everything {
         summary: super::document::Summary,
-        nodes: BTreeMap<Arc<str>, NodeDocument>,
+        nodes: BTreeMap<Arc<str>, NodePage>,
     }
     let glance = shared.glance();
     let everything = move || {
         let now = now();
-        let nodes = glance.nodes.iter().map(|(node, inputs)| (Arc::clone(node), detail::node(inputs, now)));
-        Some(Everything { summary: glance.summary(now), nodes: nodes.collect() })
+        let page = |node: &Arc<str>| Some((Arc::clone(node), NodePage::new(&glance, node, now)?));
+        Some(Everything { summary: glance.summary(now), nodes: glance.nodes.keys().filter_map(page).collect() })
     };
     document(everything, "").await
 }
 
 pub(super) async fn node(State(shared): S, Path(node): Path<String>) -> Response {
     let (glance, missing) = (shared.glance(), format!("there is no node {node}"));
-    document(move || Some(detail::node(glance.nodes.get(&*node)?, now())), &missing).await
+    document(move || NodePage::new(&glance, &node, now()), &missing).await
 }
 
 pub(super) async fn frontend(State(shared): S, Path((namespace, name)): Path<(String, String)>) -> Response {
@@ -147,6 +147,33 @@ pub(super) async fn version(State(shared): S) -> Response {
     document(move || Some(version), "").await
 }
 
+/// A node, and what Kubernetes says of it and of its settings.
+#[derive(Serialize)]
+struct NodePage {
+    #[serde(flatten)]
+    node: NodeDocument,
+    objects: BTreeMap<String, ObjectInfo>,
+}
+
+impl NodePage {
+    fn new(glance: &Glance, node: &str, now: Time) -> Option<Self> {
+        let inputs = glance.nodes.get(node)?;
+        let config = inputs.view().node.as_ref().and_then(|node| node.load_balancer_config.as_ref());
+        let config = config.into_iter().map(|name| key(ObjectKind::LoadBalancerConfig, name));
+        let keys = config.chain([key(ObjectKind::MaglevNode, &Name::cluster(node))]);
+        Some(Self { node: detail::node(inputs, now), objects: infos(glance, keys) })
+    }
+}
+
+/// What Kubernetes says of those that it knows.
+fn infos(glance: &Glance, keys: impl IntoIterator<Item = ObjectKey>) -> BTreeMap<String, ObjectInfo> {
+    let found = keys.into_iter().filter_map(|key| {
+        let info = info(glance, &key)?;
+        Some((format!("{} {}", key.kind.as_str(), key.name), info))
+    });
+    found.collect()
+}
+
 /// A frontend on every node, and what Kubernetes says of it and of what it refers to.
 #[derive(Serialize)]
 struct FrontendPage {
@@ -183,11 +210,7 @@ impl FrontendPage {
             nodes.insert(Arc::clone(node), cut);
             as_of.extend(inputs.as_of().map(|as_of| (Arc::clone(node), Place(as_of))));
         }
-        let objects = keys.iter().filter_map(|key| {
-            let text = format!("{} {}", key.kind.as_str(), key.name);
-            Some((text, info(glance, key)?))
-        });
-        let objects: BTreeMap<_, _> = objects.collect();
+        let objects = infos(glance, keys);
         (!nodes.is_empty() || !objects.is_empty()).then(|| Self { as_of, now: now(), nodes, objects })
     }
 }

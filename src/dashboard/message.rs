@@ -7,7 +7,12 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::document::{ObjectInfo, Place, Places};
-use crate::{fleet::Line, k8s::objects::ObjectKey, model::Name, model::event::Level};
+use crate::{
+    fleet::Line,
+    k8s::objects::{ObjectKey, ObjectKind},
+    model::Name,
+    model::event::Level,
+};
 
 /// A message for those who want it.
 #[derive(Clone, Debug)]
@@ -25,8 +30,7 @@ struct Inner {
 enum Topic {
     Summary,
     Node(Arc<str>),
-    /// An object of this namespace.
-    Object(String),
+    Object(ObjectKey),
     Log(Arc<str>),
 }
 
@@ -39,6 +43,20 @@ pub(super) struct Interest {
     pub(super) open: BTreeSet<Name>,
     /// Whose events.
     pub(super) log: Option<Log>,
+}
+
+impl Interest {
+    /// Whether the object is of a kind and in a place that the page shows: what is about a node is on its tab, what is
+    /// about Frontends is in their namespace.
+    fn has(&self, ObjectKey { kind, name }: &ObjectKey) -> bool {
+        match kind {
+            ObjectKind::MaglevNode => self.node.as_deref() == Some(name.as_str()),
+            ObjectKind::LoadBalancerConfig => self.node.is_some(),
+            ObjectKind::Backend | ObjectKind::Frontend | ObjectKind::HealthCheck => {
+                self.open.iter().any(|open| open.namespace() == name.namespace())
+            }
+        }
+    }
 }
 
 /// Whose events a page shows.
@@ -77,7 +95,7 @@ impl Message {
         if let Some(info) = info {
             data["object"] = json!(info);
         }
-        Self::new(Topic::Object(key.name.namespace().to_owned()), data)
+        Self::new(Topic::Object(key.clone()), data)
     }
 
     /// Lines of an agent's log.
@@ -114,10 +132,7 @@ impl Message {
             Topic::Node(node) if interest.node.as_deref() == Some(&**node) => Some(self.whole()),
             Topic::Node(_) if interest.open.is_empty() => None,
             Topic::Node(_) => self.cut_down(&interest.open),
-            Topic::Object(namespace) => {
-                let open = interest.open.iter().any(|name| name.namespace() == namespace);
-                open.then(|| self.whole())
-            }
+            Topic::Object(key) => interest.has(key).then(|| self.whole()),
             Topic::Log(node) => match &interest.log {
                 Some(Log::All) => Some(self.whole()),
                 Some(Log::Node(wanted)) => (*wanted == **node).then(|| self.whole()),
@@ -214,6 +229,19 @@ mod tests {
         let open = interest("node-b", &["shop/web"]);
         assert_eq!(told(&message, &open), Some(json!({"node": "node-a", "patch": cut})));
         assert_eq!(told(&message, &interest("", &["other/web"])), None);
+    }
+
+    #[test]
+    fn an_object_is_for_the_tab_of_its_node_or_for_who_opened_a_frontend_beside_it() {
+        let of = |kind, name: &str| Message::object(&ObjectKey { kind, name: name.into() }, None);
+        let node = of(ObjectKind::MaglevNode, "node-a");
+        assert_eq!(told(&node, &interest("node-a", &[])), Some(json!({"key": "MaglevNode node-a"})));
+        assert_eq!(told(&node, &interest("node-b", &["shop/web"])), None);
+        let config = of(ObjectKind::LoadBalancerConfig, "edge");
+        assert!(told(&config, &interest("node-a", &[])).is_some() && told(&config, &interest("", &[])).is_none());
+        let backend = of(ObjectKind::Backend, "shop/web-1");
+        assert!(told(&backend, &interest("", &["shop/web"])).is_some());
+        assert!(told(&backend, &interest("node-a", &["blog/www"])).is_none());
     }
 
     #[test]

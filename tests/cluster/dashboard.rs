@@ -115,10 +115,81 @@ async fn it_shows_a_cluster_live() {
     assert!(!replay.iter().any(|line| line == "event: resync"), "{replay:#?}");
     drop(back);
 
+    the_stream_tells_that_it_lives_and_where_it_is(&url).await;
+    who_comes_from_elsewhere_fetches_everything(&url).await;
+    who_is_gone_is_forgotten(&url).await;
+
     // An agent that goes and comes takes its node along.
     let mut stream = Stream::open(&url, "?log=all", &[]);
     let agent = &sandbox.agents().await[0];
     sandbox.kubectl(&["delete", agent, "--timeout=60s"]).await;
     stream.until("a node that is gone or silent", |line| line.contains("\"reporting\":1")).await;
     stream.until("it is back", |line| line.contains("\"reporting\":2")).await;
+}
+
+/// The ids of what was read, in their order.
+fn ids(read: &[String]) -> Vec<&str> {
+    read.iter().filter_map(|line| line.strip_prefix("id: ")).collect()
+}
+
+/// Each line comes on its own chunk, at once; a comment now and then keeps proxies awake; ids name replica and number.
+async fn the_stream_tells_that_it_lives_and_where_it_is(url: &str) {
+    let mut stream = Stream::open(url, "", &["-H", "Accept-Encoding: gzip, deflate, br, zstd"]);
+    let read = stream.until("a ping", |line| line == ": ping").await;
+    let tick = stream.until("a tick", |line| line.starts_with("data: {\"now\":")).await;
+    assert!(tick.contains(&"event: tick".to_owned()) && ids(&tick).is_empty(), "{tick:#?}");
+    let head = read.iter().take_while(|line| !line.is_empty());
+    assert!(head.clone().any(|line| line == "transfer-encoding: chunked"), "{read:#?}");
+    assert!(!head.clone().any(|line| line.starts_with("content-encoding")), "{read:#?}");
+    let numbered = ids(&read);
+    let (replica, _) = numbered[0].split_once('-').expect("replica and number");
+    let numbers: Vec<u64> = numbered.iter().map(|id| id.split_once('-').unwrap().1.parse().unwrap()).collect();
+    assert!(numbered.iter().all(|id| id.starts_with(replica)) && numbers.is_sorted(), "{numbered:?}");
+    let version = document(url, "api/version").await.unwrap();
+    assert_eq!(version["replica"], replica);
+}
+
+/// One `resync` after `hello`, and none for who comes back with its id.
+async fn who_comes_from_elsewhere_fetches_everything(url: &str) {
+    let mut stream = Stream::open(url, "", &["-H", "Last-Event-ID: abc-7"]);
+    let read = stream.until("the first sign of life", |line| line == ": ping").await;
+    let resyncs = read.iter().filter(|line| *line == "event: resync").count();
+    assert_eq!(resyncs, 1, "{read:#?}");
+    assert!(read.contains(&r#"data: {"reason":"other-replica"}"#.to_owned()), "{read:#?}");
+    let resync = read.iter().position(|line| line == "event: resync").unwrap();
+    let id = ids(&read[resync..])[0].to_owned();
+    let mut again = Stream::open(url, &format!("?since={id}"), &[]);
+    let read = again.until("the first sign of life", |line| line == ": ping").await;
+    assert!(!read.contains(&"event: resync".to_owned()), "{read:#?}");
+    assert!(read.iter().any(|line| line.contains("\"resumed\":true")), "{read:#?}");
+}
+
+/// Streams of an agent that are always open: the dashboard's, and that of the controller which leads.
+const OWN: u32 = 2;
+
+/// Clients that went away in the middle of it: nobody is counted, and no agent is asked for heartbeats any more.
+async fn who_is_gone_is_forgotten(url: &str) {
+    let (dashboard, agent) = (url.replace(":8080/view/", ":9092/metrics"), "http://127.0.1.1:9091/metrics");
+    let clients = async || gauge(&dashboard, "maglev_dashboard_clients").await;
+    let watchers = async || gauge(agent, "maglev_grpc_watchers").await;
+    eventually("nobody is left of before", async || (clients().await == Some(0)).then_some(())).await;
+    eventually("only those of states are open", async || (watchers().await == Some(OWN)).then_some(())).await;
+    let mut streams = Vec::new();
+    for _ in 0..5 {
+        let mut stream = Stream::open(url, "?node=node-a&log=all&beats=default/web", &[]);
+        stream.until("a heartbeat", |line| line == "event: beats").await;
+        streams.push(stream);
+    }
+    eventually("all are counted", async || (clients().await == Some(5)).then_some(())).await;
+    assert_eq!(watchers().await, Some(OWN + 1), "one stream of probes for all of them");
+    drop(streams);
+    eventually("none is left", async || (clients().await == Some(0)).then_some(())).await;
+    eventually("nobody asks for probes", async || (watchers().await == Some(OWN)).then_some(())).await;
+}
+
+/// The value of a gauge without labels, by curl.
+async fn gauge(url: &str, name: &str) -> Option<u32> {
+    let output = run(Command::new("curl").args(["-sS", "--fail", url]), "").await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }

@@ -193,6 +193,10 @@ export function nodeState(world, name) {
       fail_open: true,
     },
     claims_unknown: false,
+    objects: {
+      [`MaglevNode ${name}`]: objectInfo(world, "MaglevNode", name),
+      "LoadBalancerConfig edge": objectInfo(world, "LoadBalancerConfig", "edge"),
+    },
   };
 }
 
@@ -226,24 +230,21 @@ export function vppPanel(world, node) {
 
 /**
  * @param {World} world
- * @param {"Frontend" | "Backend" | "HealthCheck"} kind
+ * @param {keyof typeof RESOURCES} kind
  * @param {string} name
  * @returns {ObjectInfo}
  */
 export function objectInfo(world, kind, name) {
-  const [namespace = "", own = ""] = name.split("/");
-  const resource = { Frontend: "frontends", Backend: "backends", HealthCheck: "healthchecks" }[kind];
+  const [own = "", namespace] = name.split("/").reverse();
+  const resource = RESOURCES[kind];
+  const where = namespace === undefined ? "" : `--namespace ${namespace} `;
   const spec = kind === "Frontend" ? world.spec(name) : undefined;
   const generation = spec?.generation ?? 1;
   const problems = world.problems.get(`${kind} ${name}`)?.problems ?? [];
   const created = minutesAgoFixed(60 * 24 * 40);
   /** @type {Record<string, import("../src/live/contract").Condition>} */
   const conditions = {};
-  const types =
-    kind === "Frontend"
-      ? ["Accepted", "ResolvedRefs", "Programmed", "Available", "Ready"]
-      : ["Accepted", "ResolvedRefs", "Ready"];
-  for (const type of types) {
+  for (const type of CONDITIONS[kind]) {
     const bad = problems.length > 0 && (type === "ResolvedRefs" || type === "Ready");
     conditions[type] = {
       status: bad ? "False" : "True",
@@ -268,11 +269,27 @@ export function objectInfo(world, kind, name) {
     },
     annotations: {},
     kubectl: [
-      `kubectl --namespace ${namespace} get ${resource}.maglev.vpp.io ${own} --output yaml`,
-      `kubectl --namespace ${namespace} describe ${resource}.maglev.vpp.io ${own}`,
+      `kubectl ${where}get ${resource}.maglev.vpp.io ${own} --output yaml`,
+      `kubectl ${where}describe ${resource}.maglev.vpp.io ${own}`,
     ],
   };
 }
+
+const RESOURCES = {
+  Frontend: "frontends",
+  Backend: "backends",
+  HealthCheck: "healthchecks",
+  LoadBalancerConfig: "loadbalancerconfigs",
+  MaglevNode: "maglevnodes",
+};
+
+const CONDITIONS = {
+  Frontend: ["Accepted", "ResolvedRefs", "Programmed", "Available", "Ready"],
+  Backend: ["Accepted", "ResolvedRefs", "Ready"],
+  HealthCheck: ["Accepted", "Ready"],
+  LoadBalancerConfig: ["Accepted", "Ready"],
+  MaglevNode: ["AgentConnected", "VPPConnected", "Ready"],
+};
 
 const BEGAN = Date.now();
 

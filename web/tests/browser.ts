@@ -37,6 +37,16 @@ export async function visit(
   return { page, complaints };
 }
 
+/** The addresses that the page asks for from now on, without their directory. */
+export function requests(page: Page): string[] {
+  const asked: string[] = [];
+  page.on("request", (request) => {
+    const [, path] = request.url().split("/view/api/");
+    if (path !== undefined) asked.push(path);
+  });
+  return asked;
+}
+
 /** A telephone. */
 export const PHONE: BrowserContextOptions = {
   viewport: { width: 390, height: 844 },

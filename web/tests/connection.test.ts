@@ -3,7 +3,7 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { setBackend, silence } from "../mock/actions.js";
-import { launch, visit } from "./browser.js";
+import { launch, requests, visit } from "./browser.js";
 import { fleet, type Fleet } from "./fleet.js";
 import { flashes, recordFlashes } from "./flashes.js";
 
@@ -18,16 +18,6 @@ afterEach(() => server.close());
 
 const row = (page: Page, name: string) => page.locator(`[data-name="${name}"] .table-row`);
 const state = (page: Page, name: string) => row(page, name).locator(".word").innerText();
-
-/** The addresses that the page asks for from now on, without their directory. */
-function requests(page: Page): string[] {
-  const asked: string[] = [];
-  page.on("request", (request) => {
-    const [, path] = request.url().split("/view/api/");
-    if (path !== undefined) asked.push(path);
-  });
-  return asked;
-}
 
 describe("the connection", () => {
   it("is waited for with words while the first state is fetched", async () => {

@@ -1,4 +1,5 @@
 // The words for what state something is in. Each has one shape and one colour, everywhere.
+import type { Row } from "../live/contract";
 
 /** A state as the page shows it. */
 export type StateWord =
@@ -19,3 +20,8 @@ export type StateWord =
   | "dropping"
   /** An object is refused, held, or failed. */
   | "rejected";
+
+/** The shape of a row's state. */
+export function rowShape(state: Row["state"]): StateWord {
+  return state === "withdrawn" ? "rejected" : state;
+}

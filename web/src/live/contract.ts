@@ -100,7 +100,8 @@ export type FrontendState = "up" | "down" | "unknown" | "standby";
 /** One frontend over all nodes. */
 export interface Row {
   readonly vip: Vip;
-  readonly state: FrontendState;
+  /** Withdrawn: another Frontend has the better claim. */
+  readonly state: FrontendState | "withdrawn";
   /** The higher, the further up. */
   readonly rank: number;
   readonly flags: readonly Flag[];
@@ -164,7 +165,8 @@ export interface NodeState {
   /** Absent while VPP is not connected. */
   readonly vpp?: VppPanel;
   readonly foreign: Named<Vip & { readonly length: number }>;
-  readonly settings: {
+  /** Absent while the agent has not read its configuration. */
+  readonly settings?: {
     readonly load_balancer_config?: string;
     readonly sync_interval_s: number;
     readonly foreign_vips: "Keep" | "Remove";
@@ -172,6 +174,8 @@ export interface NodeState {
     readonly fail_open: boolean;
   };
   readonly claims_unknown: boolean;
+  /** What Kubernetes has of its MaglevNode, and of the LoadBalancerConfig that it uses. */
+  readonly objects: Named<ObjectInfo>;
 }
 
 /** A frontend on one node. */

@@ -72,6 +72,11 @@ export class Document<T> {
     void this.#fetch(this.#round, 1);
   }
 
+  /** Whether a fetch is under way. */
+  get fetching(): boolean {
+    return this.started && this.#waiting !== undefined;
+  }
+
   /** Gives up what is under way. */
   stop(): void {
     this.#round += 1;
@@ -92,12 +97,15 @@ export class Document<T> {
   }
 
   async #fetch(round: number, attempt: number): Promise<void> {
+    let value: T;
     try {
-      const value = (await this.around.ports.get(this.kind.path)) as T;
-      if (round === this.#round) this.#arrived(value, round, attempt);
+      value = (await this.around.ports.get(this.kind.path)) as T;
     } catch (error) {
       if (round === this.#round) this.#failed(error, round, attempt);
+      return;
     }
+    // Not within the above: a mistake in showing it is no failure to fetch it.
+    if (round === this.#round) this.#arrived(value, round, attempt);
   }
 
   #arrived(value: T, round: number, attempt: number): void {

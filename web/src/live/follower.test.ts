@@ -147,6 +147,16 @@ describe("following the server", () => {
     expect(follower.summary.value?.rows["shop/api"]).toBe(untouched);
   });
 
+  it("fetches once when another replica begins with a resync", async () => {
+    await begin();
+    server.send(hello(10), "r-2");
+    server.send({ event: "resync", data: { reason: "other-replica" } }, "r-2");
+    expect(server.asked).toEqual(["api/summary"]);
+    await server.answer("api/summary", summary(10, 2));
+    expect(up()).toBe(2);
+    expect(server.asked).toEqual([]);
+  });
+
   it("does not fetch again when the browser came back with its last id", async () => {
     await begin();
     server.stream.listener.lost(false);

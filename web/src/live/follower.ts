@@ -61,7 +61,8 @@ export class Follower {
       hello: (hello) => this.#begin(hello),
       resync: () => {
         this.#flush();
-        for (const document of this.#documents()) document.start();
+        // It follows a hello that is no continuation: what that has begun to fetch is not fetched twice.
+        for (const document of this.#documents()) if (!document.fetching) document.start();
       },
       message: (message, id) => this.#take(message, id),
       connection: (connection) => viewer.connection(connection),

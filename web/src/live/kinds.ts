@@ -10,6 +10,7 @@ import type {
   Named,
   NodeCut,
   NodeState,
+  ObjectInfo,
   Summary,
 } from "./contract";
 import type { Message } from "./message";
@@ -32,11 +33,25 @@ export function nodeKind(node: string): Kind<NodeState> {
     path: `api/state/${encodeURIComponent(node)}`,
     asOf: (state) => ({ [node]: state.as_of }),
     apply(state, message, fetched) {
+      if (message.event === "object") {
+        const own = message.data.key === `MaglevNode ${node}` || message.data.key === configKey(state);
+        return own ? withObject(state, message) : state;
+      }
       if (message.event !== "node" || message.data.node !== node) return state;
       if (coveredNode(node, message.data.as_of, fetched)) return state;
       return applyPatch(state, message.data.patch);
     },
+    // Another config than before is not told of when nothing of it changes.
+    isComplete: (state) => {
+      const key = configKey(state);
+      return key === undefined || Object.keys(state.objects).length === 0 || key in state.objects;
+    },
   };
+}
+
+function configKey({ settings }: NodeState): string | undefined {
+  const name = settings?.load_balancer_config;
+  return name === undefined ? undefined : `LoadBalancerConfig ${name}`;
 }
 
 /** One frontend on every node, with what Kubernetes has of it and of all it refers to. */
@@ -45,7 +60,8 @@ export function pageKind(frontend: string): Kind<FrontendPage> {
     path: `api/frontend/${frontend.split("/").map(encodeURIComponent).join("/")}`,
     asOf: (page) => page.as_of,
     apply(page, message, fetched) {
-      if (message.event === "object") return withObject(frontend, page, message);
+      if (message.event === "object")
+        return concerns(frontend, page, message.data.key) ? withObject(page, message) : page;
       if (message.event !== "node" || coveredNode(message.data.node, message.data.as_of, fetched))
         return page;
       const { node, patch } = message.data;
@@ -97,12 +113,10 @@ function members(cut: NodeCut, frontend: string) {
   return Object.values(cut.frontends[frontend]?.pools ?? {}).flatMap((pool) => Object.entries(pool.members));
 }
 
-function withObject(
-  frontend: string,
-  page: FrontendPage,
+function withObject<T extends { readonly objects: Named<ObjectInfo> }>(
+  page: T,
   { data: { key, object } }: Extract<Message, { event: "object" }>,
-): FrontendPage {
-  if (!concerns(frontend, page, key)) return page;
+): T {
   const { [key]: old, ...others } = page.objects;
   return { ...page, objects: object ? { ...others, [key]: merge(old, object) } : others };
 }

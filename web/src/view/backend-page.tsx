@@ -7,6 +7,7 @@ import { pages } from "../page/live";
 import { frontendLink } from "../page/place";
 import { members } from "../page/members";
 import { vipText } from "../fold/vip";
+import { rowShape } from "../fold/words";
 import { Age } from "./age";
 import { Flash } from "./flash";
 import { ObjectBlock } from "./object-info";
@@ -99,7 +100,8 @@ export function BackendPage(props: { readonly name: string; readonly summary: Su
                       <Show when={props.summary.rows[name]}>
                         {(row) => (
                           <>
-                            <span class="mono dim">{vipText(row().vip)}</span> <State of={row().state} />
+                            <span class="mono dim">{vipText(row().vip)}</span>{" "}
+                            <State of={rowShape(row().state)} word={row().state} />
                           </>
                         )}
                       </Show>

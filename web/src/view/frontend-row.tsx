@@ -2,6 +2,7 @@
 import { Show, type JSX } from "solid-js";
 import { exact, rate } from "../fold/format";
 import { vipText } from "../fold/vip";
+import { rowShape } from "../fold/words";
 import type { Named, NodeHead, Row } from "../live/contract";
 import { zone } from "../page/preferences";
 import { Age } from "./age";
@@ -18,9 +19,10 @@ export function FrontendRow(props: {
   readonly open: boolean;
   readonly onToggle: () => void;
 }): JSX.Element {
+  const shape = () => rowShape(props.row.state);
   return (
     <div
-      class={`table-row is-${props.row.state}`}
+      class={`table-row is-${shape()}`}
       classList={{ wrong: props.row.rank > 0, open: props.open }}
       role="row"
       aria-rowindex={props.index + 2}
@@ -36,7 +38,7 @@ export function FrontendRow(props: {
           aria-expanded={props.open}
           onClick={() => props.onToggle()}
         >
-          <Shape of={props.row.state} />
+          <Shape of={shape()} />
           <span class="clip" title={props.name}>
             {props.name}
           </span>
@@ -50,7 +52,7 @@ export function FrontendRow(props: {
       </span>
       <span class="col-backends" role="cell">
         <Flash value={`${props.row.up} ${props.row.state}`} class="pad">
-          {props.row.up}/{props.row.total} <span class={`word is-${props.row.state}`}>{props.row.state}</span>
+          {props.row.up}/{props.row.total} <span class={`word is-${shape()}`}>{props.row.state}</span>
         </Flash>
       </span>
       <span class="col-rate" role="cell">

@@ -1,9 +1,12 @@
 // The heart of a backend: shows that probes are sent (·) and answered (a heart). Its box never changes its size, and
 // it says nothing to a screen reader: state and age do.
-import { createEffect, createSignal, onCleanup, onMount, Show, type JSX } from "solid-js";
+import { createEffect, createSignal, onCleanup, onMount, Show, untrack, type JSX } from "solid-js";
 import type { Beat } from "../live/message";
 import { hearBeats } from "../page/beats";
 import { hearts, watchHeart } from "../page/sight";
+
+// Of a probe that is answered at once only the answer is told: that it was sent is shown for so long.
+const SENT_MS = 200;
 
 /** The heart of one backend of one frontend on a node. */
 export function ProbeHeartbeat(props: {
@@ -19,7 +22,18 @@ export function ProbeHeartbeat(props: {
       setBeat(undefined);
       return;
     }
-    onCleanup(hearBeats(props.node, props.backend, setBeat));
+    let answering: ReturnType<typeof setTimeout> | undefined;
+    const heard = (next: Beat) => {
+      clearTimeout(answering);
+      const again = next.phase === "done" && untrack(beat)?.phase === "done";
+      setBeat(again ? { phase: "start" } : next);
+      if (again) answering = setTimeout(() => setBeat(next), SENT_MS);
+    };
+    const end = hearBeats(props.node, props.backend, heard);
+    onCleanup(() => {
+      clearTimeout(answering);
+      end();
+    });
   });
   return (
     <span ref={box} class="heart" aria-hidden="true" title={tooltip(beat())}>

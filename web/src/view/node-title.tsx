@@ -55,10 +55,6 @@ export function NodeTitle(props: { readonly name: string; readonly head: NodeHea
       <details class="other">
         <summary>Commands</summary>
         <For each={podCommands(props.head.pod)}>{(text) => <Command text={text} />}</For>
-        <Command
-          text={`kubectl describe maglevnodes.maglev.vpp.io ${props.name}`}
-          label={`MaglevNode ${props.name}`}
-        />
         <For each={Object.keys(props.head.holds)}>
           {(hold) => (
             <Command text={acceptCommand(props.name, hold)} label={`command that ends hold ${hold}`} />

@@ -1,12 +1,11 @@
 // VPP on a node, and how the agent keeps it.
 import { For, Show, type JSX } from "solid-js";
-import { commandsFor } from "../fold/commands";
 import { exact, plural } from "../fold/format";
 import { vipText } from "../fold/vip";
 import type { NodeHead, NodeState, VppPanel } from "../live/contract";
 import { zone } from "../page/preferences";
 import { Age } from "./age";
-import { Command } from "./copy";
+import { ObjectBlock } from "./object-info";
 import { State } from "./shape";
 
 /** The block. */
@@ -37,24 +36,7 @@ export function VppBlock(props: { readonly head: NodeHead; readonly state: NodeS
           <dt>Sync error</dt>
           <dd class="is-rejected">{props.head.sync_error}</dd>
         </Show>
-        <dt>Config</dt>
-        <dd>
-          {settings().load_balancer_config ?? "defaults"}
-          <Show when={settings().load_balancer_config}>
-            {(name) => (
-              <For each={commandsFor("LoadBalancerConfig", name())}>
-                {(text) => <Command text={text} label={`LoadBalancerConfig ${name()}`} />}
-              </For>
-            )}
-          </Show>
-        </dd>
-        <dt>Sync</dt>
-        <dd>
-          every {settings().sync_interval_s} s, foreign VIPs: {settings().foreign_vips}, mass removals held{" "}
-          {settings().mass_removal_hold_s} s
-        </dd>
-        <dt>Fail open</dt>
-        <dd>{settings().fail_open ? "yes" : "no"}</dd>
+        <Show when={settings()}>{(settings) => <Settings of={settings()} />}</Show>
         <Show when={props.state.claims_unknown}>
           <dt>Claims</dt>
           <dd class="is-rejected">some Frontend's claim is unreadable: nothing is removed</dd>
@@ -70,8 +52,37 @@ export function VppBlock(props: { readonly head: NodeHead; readonly state: NodeS
           </dd>
         </Show>
       </dl>
+      <Known state={props.state} kind="MaglevNode" name={props.state.node} />
+      <Show when={settings()?.load_balancer_config}>
+        {(name) => <Known state={props.state} kind="LoadBalancerConfig" name={name()} />}
+      </Show>
     </section>
   );
+}
+
+function Settings(props: { readonly of: NonNullable<NodeState["settings"]> }): JSX.Element {
+  return (
+    <>
+      <dt>Config</dt>
+      <dd>{props.of.load_balancer_config ?? "defaults"}</dd>
+      <dt>Sync</dt>
+      <dd>
+        every {props.of.sync_interval_s} s, foreign VIPs: {props.of.foreign_vips}, mass removals held{" "}
+        {props.of.mass_removal_hold_s} s
+      </dd>
+      <dt>Fail open</dt>
+      <dd>{props.of.fail_open ? "yes" : "no"}</dd>
+    </>
+  );
+}
+
+function Known(props: {
+  readonly state: NodeState;
+  readonly kind: "MaglevNode" | "LoadBalancerConfig";
+  readonly name: string;
+}): JSX.Element {
+  const info = () => props.state.objects[`${props.kind} ${props.name}`];
+  return <ObjectBlock kind={props.kind} name={props.name} info={info()} problems={[]} />;
 }
 
 function Connected(props: { readonly vpp: VppPanel }): JSX.Element {

@@ -16,7 +16,7 @@ async fn helm(cluster: &Cluster, args: &[&str]) -> Result<String, String> {
     if output.status.success() { Ok(stdout) } else { Err(stdout + &stderr) }
 }
 
-async fn template(cluster: &Cluster, release: &str, more: &[&str]) -> Result<String, String> {
+pub(super) async fn template(cluster: &Cluster, release: &str, more: &[&str]) -> Result<String, String> {
     let args = ["template", release, "charts/maglev", "--namespace", "maglev-system"];
     helm(cluster, &[&args, more].concat()).await
 }

@@ -58,6 +58,7 @@ impl AdminOptions {
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Who may change things.
+#[expect(clippy::large_enum_variant, reason = "a process has one")]
 pub enum AdminMode {
     /// Whoever knows the password; the changes are written by `client`.
     Basic {

@@ -64,7 +64,7 @@ impl Admin {
     }
 
     fn sealer(&self) -> Result<Sealer, Refused> {
-        self.secrets().map(|(_, sealer)| sealer).map_err(|err| err.into())
+        self.secrets().map(|(_, sealer)| sealer).map_err(Into::into)
     }
 }
 

@@ -214,7 +214,8 @@ fn soak_nothing_moves_while_no_probe_gets_through_for_a_minute() {
     in_runtime(async {
         let (port, _) = other.server();
         let [often, seldom] = [2, 60].map(Duration::from_secs);
-        let every = |interval| HealthCheck { interval, fast_interval: often, ..tcp(port) };
+        let timeout = Duration::from_secs(1);
+        let every = |interval| HealthCheck { interval, timeout, fast_interval: often, ..tcp(port) };
         let (config, vips) = two_frontends(&[every(often), every(seldom)], 2);
         let (node, probing) = programmed(config).await;
         let weights = [full_weights(0..3), full_weights(3..5)];

@@ -4,11 +4,14 @@
 //! fleet: nodes, updates ──┐
 //! k8s: objects ───────────┴▶ keeper ─▶ board ─┬▶ Glance ─▶ documents ─┐
 //!                                             └▶ messages ─▶ broker ──┴▶ HTTP, Server-Sent Events ─▶ browsers
+//! browsers ──POST──▶ admin ─▶ fleet::by_hand ─▶ API server
 //! ```
 //!
 //! The page only folds: everything that is decided is decided here. Replicas know nothing of each other; each node's
-//! place in its agent's sequence says what is newer. Nothing here writes anything anywhere.
+//! place in its agent's sequence says what is newer. Nothing here writes anything anywhere but
+//! `admin`, where that is on.
 
+mod admin;
 mod assets;
 mod beats;
 mod board;
@@ -29,7 +32,7 @@ mod showing;
 mod stream;
 mod traffic;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use jiff::Timestamp;
@@ -37,7 +40,9 @@ use prometheus::Registry;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use self::admin::{AdminMode, AdminOptions, Clock};
 use self::{
+    admin::Admin,
     board::{Board, Glance},
     broker::Broker,
     document::{LookedFor, Time},
@@ -62,6 +67,8 @@ pub struct DashboardOptions {
     pub waiting: usize,
     /// This process's part of every message's id: a random number.
     pub replica: u64,
+    /// Who may change things with it; nobody where absent.
+    pub admin: Option<AdminOptions>,
 }
 
 impl DashboardOptions {
@@ -80,12 +87,36 @@ pub struct Build {
     pub build_date: Option<&'static str>,
 }
 
-/// What can go wrong at start-up; later nothing here is an error for the caller.
+/// What can go wrong at start-up; later nothing here is an error for the caller: what signing in needs may become
+/// unreadable, and then the browser and the log are told.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A metric is already registered, or its name is not allowed.
     #[error("cannot register the dashboard's metrics")]
     Metric(#[source] prometheus::Error),
+    /// A file that signing in needs cannot be read.
+    #[error("cannot read {}", path.display())]
+    AdminFile {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A user's name or a password is empty.
+    #[error("{} is empty", path.display())]
+    AdminEmpty {
+        /// Where it should stand.
+        path: PathBuf,
+    },
+    /// The secret that cookies are sealed with could be guessed.
+    #[error("{} has {found} bytes, but at least {} are needed", path.display(), AdminOptions::KEY_BYTES)]
+    AdminKey {
+        /// Where it stands.
+        path: PathBuf,
+        /// How long it is.
+        found: usize,
+    },
 }
 
 impl Error {
@@ -94,6 +125,9 @@ impl Error {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Metric(_) => "MetricRejected",
+            Self::AdminFile { .. } => "AdminFileUnreadable",
+            Self::AdminEmpty { .. } => "AdminFileEmpty",
+            Self::AdminKey { .. } => "AdminKeyTooShort",
         }
     }
 
@@ -120,6 +154,7 @@ struct Shared {
     started: Time,
     ping: Duration,
     shutdown: CancellationToken,
+    admin: Option<Arc<Admin>>,
 }
 
 impl Shared {
@@ -133,7 +168,7 @@ impl Dashboard {
     /// A dashboard of `fleet`, and of what Kubernetes says of our objects, where it can be asked.
     ///
     /// # Errors
-    /// If the registry has its metrics already.
+    /// If the registry has its metrics already, or if a file that signing in needs cannot be used.
     pub fn new(
         fleet: FleetHandle,
         objects_rx: Option<watch::Receiver<Objects>>,
@@ -146,6 +181,8 @@ impl Dashboard {
         let kubernetes = if objects_rx.is_some() { "unavailable" } else { "none" };
         let board = Board::new(LookedFor::new(options.namespace.as_deref()), kubernetes);
         let keeper = Keeper::new(fleet.clone(), objects_rx, board, Arc::clone(&broker));
+        let admin = options.admin.map(|admin| Arc::new(Admin::new(admin, fleet.clone())));
+        admin.as_ref().map_or(Ok(()), |admin| admin.check())?;
         let shared = Arc::new(Shared {
             fleet,
             broker,
@@ -154,6 +191,7 @@ impl Dashboard {
             started: Time(Timestamp::now()),
             ping: options.ping,
             shutdown: CancellationToken::new(),
+            admin,
         });
         let servers = options.addresses.into_iter().map(Server::new).collect();
         Ok(Self { keeper, servers, shared })

@@ -35,9 +35,11 @@ mod kinds;
 mod ledger;
 mod listing;
 mod retry;
+mod user_clients;
 mod whoami;
 
 pub use agent_pods::{AgentPod, AgentPods, PodWatch, SELECTOR};
+pub use causes::describe;
 pub use certificates::read_certificates;
 pub use client::ClientOptions;
 pub use cluster_watch::{ClusterNews, ClusterWatch, KindNews, NodeSeen, Seen, StoredStatus};
@@ -47,6 +49,7 @@ pub use listing::Listed;
 pub use notices::{Notice, Notices};
 pub use operator_action::{ActionError, LastWriter, OperatorAction, Outcome};
 pub use status_writer::{StatusWriter, WriteError};
+pub use user_clients::{UserClients, refusal_code};
 pub use watches::{Delays, WatchOptions, Watches};
 pub use whoami::whoami;
 

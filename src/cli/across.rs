@@ -8,7 +8,7 @@ use super::{
     output::{Cell, Page},
     paint::Tone,
 };
-use crate::fleet::{Link, NodeState};
+use crate::fleet::NodeState;
 
 /// So many of so many, as `9/10`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Reach {
     pub(super) fn split(nodes: Vec<NodeState>) -> (Vec<NodeState>, Self) {
         let (reporting, others): (Vec<_>, Vec<_>) = nodes.into_iter().partition(NodeState::reporting);
         let nodes = Share { of: reporting.len(), all: reporting.len() + others.len() };
-        let not_reporting = others.into_iter().map(|node| (Arc::clone(&node.node), silence(&node))).collect();
+        let not_reporting = others.into_iter().map(|node| (Arc::clone(&node.node), node.silence())).collect();
         (reporting, Self { nodes, not_reporting })
     }
 
@@ -89,14 +89,6 @@ impl Reach {
         for (node, why) in &self.not_reporting {
             page.line(format_args!("  {node}: {why}"));
         }
-    }
-}
-
-/// Why a node does not report.
-pub(super) fn silence(node: &NodeState) -> String {
-    match &node.link {
-        Link::Unreachable { error, .. } => error.to_string(),
-        Link::Connecting | Link::Connected => "no answer yet".to_owned(),
     }
 }
 

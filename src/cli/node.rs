@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    across::{Share, silence},
+    across::Share,
     output::{Answer, Cell, Page, Table, Time, age},
     paint::Tone,
 };
@@ -79,7 +79,7 @@ impl Node {
         let results = || view.reports.values().map(|report| report.result);
         let ready = state.version.as_ref().map(|version| version.ready.clone());
         let reporting = state.reporting();
-        let reason = if reporting { ready.clone().and_then(Result::err) } else { Some(silence(state)) };
+        let reason = if reporting { ready.clone().and_then(Result::err) } else { Some(state.silence()) };
         let suspect = [Family::V4, Family::V6].into_iter().filter(|family| view.health.suspect(*family));
         let hold = |hold: &crate::model::change::Hold| Hold {
             id: Arc::clone(&hold.id),

@@ -8,7 +8,6 @@ use kube::Api;
 
 use super::{
     Program, Status,
-    across::silence,
     ask::{answered, ask},
     backend,
     command::Command,
@@ -94,7 +93,7 @@ impl Run<'_> {
         if nodes.iter().any(NodeState::reporting) {
             return Ok(nodes);
         }
-        let why: Vec<_> = nodes.iter().map(|node| format!("{}: {}", node.node, silence(node))).collect();
+        let why: Vec<_> = nodes.iter().map(|node| format!("{}: {}", node.node, node.silence())).collect();
         bail!("no node reports: {}", why.join("; "))
     }
 

@@ -1,14 +1,12 @@
 //! `set`: one change by hand, and the wait until every node has it.
 //!
-//! Writing is `k8s::operator_action`'s business; what a change would leave unserved and whether it is in effect, the
-//! mirrored states say.
+//! `fleet::by_hand` does both; here stands what the user gave and is told.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::time::{Instant, timeout_at};
 
 use super::{
     across::Share,
@@ -18,9 +16,9 @@ use super::{
     session::Session,
 };
 use crate::{
-    fleet::{FleetHandle, NodeState},
-    k8s::{OperatorAction, Outcome, operator_action::perform, whoami},
-    model::{Name, by_hand::HandChange},
+    fleet::by_hand::{Done, carry_out},
+    k8s::{OperatorAction, Outcome, whoami},
+    model::by_hand::HandChange,
 };
 
 /// How long nodes may take.
@@ -59,55 +57,18 @@ pub(super) async fn set(session: &Session, flags: &Flags, change: HandChange) ->
     let client = session.kube().await?;
     let by = whoami(client).await.context("the API server does not say who you are")?;
     let handle = session.fleet().await?;
-    let known: Vec<_> = handle.nodes().into_iter().filter(|node| node.as_of.is_some()).collect();
-    if known.is_empty() && !flags.force {
-        bail!("no agent answers, so nobody knows whom this would leave without traffic: --force does it all the same");
-    }
-    let unserved = |change: &HandChange| {
-        let mut left: Vec<Name> = known.iter().flat_map(|node| change.leaves_unserved(&node.view)).collect();
-        left.sort();
-        left.dedup();
-        left
-    };
     let action = OperatorAction { change, by, reason: flags.reason.clone(), force: flags.force };
-    let outcome = perform(client, &action, &unserved).await?;
-    let (share, pending) = wait(handle, &action.change, outcome.generation, Instant::now() + LIMIT).await;
-    let took = outcome.at.elapsed();
-    Ok(Changed::new(action, outcome, share, pending, took))
-}
-
-type Pending = BTreeMap<Arc<str>, String>;
-
-/// Waits until every node has it. A node that is silent is waited for as well: it is there.
-async fn wait(handle: &FleetHandle, change: &HandChange, generation: i64, until: Instant) -> (Share, Pending) {
-    let mut updates = handle.subscribe();
-    loop {
-        let nodes = handle.nodes();
-        let pending: Pending = nodes
-            .iter()
-            .filter_map(|node| Some((Arc::clone(&node.node), what_keeps(node, change, generation)?)))
-            .collect();
-        let share = Share { of: nodes.len() - pending.len(), all: nodes.len() };
-        if pending.is_empty() || !timeout_at(until, updates.next()).await.is_ok_and(|update| update.is_some()) {
-            return (share, pending);
-        }
-    }
-}
-
-fn what_keeps(node: &NodeState, change: &HandChange, generation: i64) -> Option<String> {
-    if node.reporting() {
-        change.pending(&node.view, generation).map(str::to_owned)
-    } else {
-        Some(super::across::silence(node))
-    }
+    let done = carry_out(handle, client, &action, LIMIT).await?;
+    Ok(Changed::new(action, done))
 }
 
 impl Changed {
-    fn new(action: OperatorAction, outcome: Outcome, share: Share, pending: Pending, took: Duration) -> Self {
+    fn new(action: OperatorAction, done: Done) -> Self {
         let OperatorAction { change, by, reason, .. } = action;
+        let Done { outcome, nodes, pending, took } = done;
         let Outcome { old, new, written, taken_from, event_failed, .. } = outcome;
         let seconds = (took.as_secs_f64() * 10.0).round() / 10.0;
-        let (change, in_effect_on_nodes) = (change.to_string(), share);
+        let (change, in_effect_on_nodes) = (change.to_string(), Share { of: nodes - pending.len(), all: nodes });
         Self { change, old, new, written, by, reason, taken_from, in_effect_on_nodes, seconds, pending, event_failed }
     }
 

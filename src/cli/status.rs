@@ -261,7 +261,7 @@ fn kind(flag: Flag) -> &'static str {
 fn about(node: &NodeState, flag: Flag) -> String {
     let sync = &node.view.sync;
     match flag {
-        Flag::Silent if !node.reporting() => super::across::silence(node),
+        Flag::Silent if !node.reporting() => node.silence(),
         Flag::Silent => "its agent is not connected to VPP".to_owned(),
         Flag::Rejected => format!("{} holds of removals", node.view.holds.len()),
         _ => match &sync.error {

@@ -139,7 +139,7 @@ pub(super) async fn version(State(shared): S) -> Response {
         "commit": shared.build.commit,
         "started": shared.started,
         "replica": replica,
-        "admin": false,
+        "admin": shared.admin.is_some(),
     });
     if let Some(build_date) = &shared.build.build_date {
         version["build_date"] = json!(build_date);

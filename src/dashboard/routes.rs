@@ -16,7 +16,7 @@ use tower::ServiceExt as _;
 use tower_http::compression::CompressionLayer;
 
 use super::{
-    Shared, assets,
+    Shared, admin, assets,
     documents::{self, refusal},
     query::RawQuery,
     stream,
@@ -75,8 +75,7 @@ fn routes(shared: Arc<Shared>) -> Router {
         .route("/view/api/{*path}", any(nothing))
         .route("/", get(|| async { relative("view/") }))
         .route("/view", get(|| async { relative("view/") }))
-        .route("/admin", any(admin))
-        .route("/admin/{*path}", any(admin))
+        .merge(admin::site(shared.admin.clone()))
         .fallback(nothing)
         .layer(map_response(secured))
         .with_state(shared)
@@ -94,16 +93,11 @@ async fn events(
     }
 }
 
-async fn admin() -> Response {
-    let message = "this dashboard only shows; change objects with kubectl";
-    refusal(StatusCode::NOT_IMPLEMENTED, "AdminDisabled", message)
-}
-
 async fn nothing() -> Response {
     refusal(StatusCode::NOT_FOUND, "NotFound", "there is nothing here; the dashboard is at view/")
 }
 
-fn relative(to: &'static str) -> Response {
+pub(super) fn relative(to: &'static str) -> Response {
     (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, to)]).into_response()
 }
 

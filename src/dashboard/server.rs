@@ -34,7 +34,8 @@ impl Server {
         let serve = async {
             // Each message is to be on its way at once.
             let listener = self.listen().await.tap_io(|stream| drop(stream.set_nodelay(true)));
-            let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+            let served = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+                .with_graceful_shutdown(stop.cancelled_owned());
             if let Err(err) = served.await {
                 tracing::error!(address = %self.address, %err, "dashboard-server-failed");
             }

@@ -34,7 +34,8 @@ impl Causes {
 }
 
 /// An error with its sources; one that its parent repeats is left out.
-pub(super) fn describe(error: &dyn Error) -> String {
+#[must_use]
+pub fn describe(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -30,14 +30,24 @@ pub struct ClientOptions {
 /// # Errors
 /// If there is no usable configuration.
 pub async fn client(options: ClientOptions) -> Result<Client, Error> {
-    install_tls_provider();
+    let config = bounded(options).await?;
+    tracing::info!(url = %config.cluster_url, "kubernetes-client");
+    connect(config)
+}
+
+/// The configuration that leads there, with our limits.
+pub(super) async fn bounded(options: ClientOptions) -> Result<Config, Error> {
     let mut config = config(options).await?;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = Some(READ_TIMEOUT);
     // The time a pooled connection sat idle must not count against the next answer on it.
     config.reset_reader_on_write = true;
+    Ok(config)
+}
+
+pub(super) fn connect(config: Config) -> Result<Client, Error> {
+    install_tls_provider();
     let url = config.cluster_url.to_string();
-    tracing::info!(url, "kubernetes-client");
     Client::try_from(config).map_err(|source| Error::Client { url, source: Box::new(source) })
 }
 

@@ -64,6 +64,12 @@ impl HandChange {
         self.concerned(view).filter(hurt).map(|frontend| frontend.name.clone()).collect()
     }
 
+    /// The Frontends, in order, whose weights it may move on this node.
+    #[must_use]
+    pub fn touches(&self, view: &View) -> Vec<Name> {
+        self.concerned(view).map(|frontend| frontend.name.clone()).collect()
+    }
+
     /// What keeps this node from having the change in effect, in words; `None` once it has. `generation` is the
     /// object's after the change.
     #[must_use]

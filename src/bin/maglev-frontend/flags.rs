@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, net::SocketAddr, path::PathBuf};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use maglev::{
     model::event::Level,
     telemetry::{LogFormat, build::LONG_VERSION, log::parse_level, server::parse_address},
@@ -12,7 +12,7 @@ const EXAMPLE: &str = "\
 Example: in front of two agents on this machine, without Kubernetes
   maglev-frontend --server 127.0.0.1:9090 --server 127.0.0.2:9090 --http-addr 127.0.0.1:8080
 
-Then open http://127.0.0.1:8080/view/. It shows and changes nothing. SIGTERM ends it.";
+Then open http://127.0.0.1:8080/view/. It shows; with --admin-mode it lets people who sign in change\nthings, too. SIGTERM ends it.";
 
 /// A live page of all load-balancer nodes: finds the maglevd pods of its namespace and follows each.
 #[derive(Debug, Parser)]
@@ -51,6 +51,28 @@ pub(crate) struct Flags {
     )]
     pub(crate) server: Vec<SocketAddr>,
 
+    /// Who may change things: nobody, one user with a password, or who has a Kubernetes token, with which the change is made
+    #[arg(long, env = "MAGLEV_FRONTEND_ADMIN_MODE", value_name = "MODE", default_value = "off")]
+    pub(crate) admin_mode: AdminMode,
+
+    /// With --admin-mode=basic: a directory with the files username and password; changed ones hold at once
+    #[arg(
+        long,
+        env = "MAGLEV_FRONTEND_ADMIN_CREDENTIALS_DIR",
+        value_name = "PATH",
+        required_if_eq("admin_mode", "basic")
+    )]
+    pub(crate) admin_credentials_dir: Option<PathBuf>,
+
+    /// A file with at least 32 random bytes, the same for all replicas, that cookies are sealed with
+    #[arg(
+        long,
+        env = "MAGLEV_FRONTEND_ADMIN_KEY_FILE",
+        value_name = "PATH",
+        required_if_eq_any([("admin_mode", "basic"), ("admin_mode", "token")])
+    )]
+    pub(crate) admin_key_file: Option<PathBuf>,
+
     /// How a line of the log looks: text or json
     #[arg(long, env = "MAGLEV_FRONTEND_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
@@ -62,6 +84,17 @@ pub(crate) struct Flags {
     /// The kubeconfig to use; without it KUBECONFIG, ~/.kube/config and the pod's own ServiceAccount are tried
     #[arg(long, env = "MAGLEV_FRONTEND_KUBECONFIG", value_name = "PATH")]
     pub(crate) kubeconfig: Option<PathBuf>,
+}
+
+/// Who may change things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AdminMode {
+    /// Nobody
+    Off,
+    /// Who knows the user and the password
+    Basic,
+    /// Who has a token that the API server takes
+    Token,
 }
 
 impl Flags {

@@ -1,5 +1,6 @@
 //! `maglev-frontend`, the live page of all nodes: telemetry, and the end of the process.
 
+mod admin;
 mod flags;
 mod parts;
 

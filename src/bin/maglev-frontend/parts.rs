@@ -14,7 +14,7 @@ use maglev::{
 };
 use prometheus::Registry;
 
-use crate::flags::Flags;
+use crate::{admin, flags::Flags};
 
 /// Between two signs of life on a stream: proxies give up those that are silent for a minute or so.
 const PING: Duration = Duration::from_secs(15);
@@ -29,16 +29,17 @@ pub(crate) async fn run(flags: Flags, registry: Registry) -> anyhow::Result<()> 
 async fn start(flags: &Flags, registry: Registry, parts: &mut Parts) -> anyhow::Result<()> {
     let stop = parts.shutdown();
     tracing::info!(version = VERSION, commit = COMMIT, "maglev-frontend-start");
-    let (source, namespace, objects_rx) = if flags.server.is_empty() {
-        let client =
-            client::client(ClientOptions { kubeconfig: flags.kubeconfig.clone(), ..ClientOptions::default() }).await?;
+    let (source, namespace, objects_rx, admin) = if flags.server.is_empty() {
+        let options = ClientOptions { kubeconfig: flags.kubeconfig.clone(), ..ClientOptions::default() };
+        let client = client::client(options.clone()).await?;
+        let admin = admin::options(flags, &client, options).await?;
         let namespace = flags.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
         let (objects, objects_rx) = ObjectsWatch::new(client.clone(), Delays::default());
         parts.spawn(objects.run(stop.clone()));
         let source = Source::Pods { client, namespace: Some(namespace.clone()), delays: Delays::default() };
-        (source, Some(namespace), Some(objects_rx))
+        (source, Some(namespace), Some(objects_rx), admin)
     } else {
-        (Source::Addresses(flags.server.clone()), None, None)
+        (Source::Addresses(flags.server.clone()), None, None, admin::without_kubernetes(flags)?)
     };
     let fleet = Fleet::<View>::new(source, FleetOptions::default());
     fleet.register(&registry)?;
@@ -51,6 +52,7 @@ async fn start(flags: &Flags, registry: Registry, parts: &mut Parts) -> anyhow::
         ping: PING,
         waiting: DashboardOptions::WAITING,
         replica: fastrand::u64(..),
+        admin,
     };
     let dashboard = Dashboard::new(fleet.handle(), objects_rx, options, &registry)?;
     // What is listed first takes a moment; until then a page would say that there is no node.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy.toml allows them in tests, but not in what tests call")]
 
+mod admin;
 mod agent;
 mod bad_manifests;
 mod certificates;

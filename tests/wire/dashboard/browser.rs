@@ -31,7 +31,21 @@ impl Answer {
 
 /// Asks once.
 pub(super) async fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
-    let mut connection = Connection::open(address, path, headers).await;
+    answer(Connection::open(address, path, headers).await).await
+}
+
+/// Sends a body once.
+pub(super) async fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    answer(Connection::send(address, method, path, headers, body).await).await
+}
+
+async fn answer(mut connection: Connection) -> Answer {
     let (status, headers) = connection.head().await;
     let mut body = Vec::new();
     if headers.get("transfer-encoding").map(String::as_str) == Some("chunked") {
@@ -48,9 +62,14 @@ struct Connection(BufReader<TcpStream>);
 
 impl Connection {
     async fn open(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
+        Self::send(address, "GET", path, &[&[("Host", "dashboard")], headers].concat(), "").await
+    }
+
+    async fn send(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Self {
         let mut stream = within(TcpStream::connect(address)).await.expect("it listens");
         let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: dashboard\r\nConnection: close\r\n{more}\r\n");
+        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n{length}{more}\r\n{body}");
         stream.write_all(request.as_bytes()).await.expect("it reads");
         Self(BufReader::new(stream))
     }

@@ -180,6 +180,7 @@ impl Site {
             ping: PING,
             waiting: DashboardOptions::WAITING,
             replica,
+            admin: None,
         };
         change(&mut options);
         let dashboard = Dashboard::new(handle.clone(), None, options, &registry).expect("a fresh registry");

@@ -1,0 +1,205 @@
+//! Changes by hand from the page against the real API server: written with whose rights, and what the API server says
+//! to whom may not.
+//!
+//! Agents that follow are `tests/cluster/dashboard.rs`'s matter; here no agent runs, so changes are forced.
+
+use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use jiff::Timestamp;
+use k8s_openapi::api::events::v1::Event;
+use kube::{Api, Client, ResourceExt, api::ListParams};
+use maglev::{
+    crd::{self, AdminState},
+    dashboard::{AdminMode, AdminOptions, Build, Dashboard, DashboardOptions},
+    fleet::{Fleet, FleetOptions, Source},
+    k8s::{ClientOptions, UserClients, operator_action::MANAGER},
+    model::view::View,
+};
+use prometheus::Registry;
+use serde_json::{Value, json};
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+use super::harness::{Cluster, LIMIT, cluster, run};
+
+/// A dashboard of no agents, in a namespace with the Backend `a`.
+struct World {
+    cluster: &'static Cluster,
+    client: Client,
+    namespace: String,
+    address: SocketAddr,
+    dir: PathBuf,
+    shutdown: CancellationToken,
+}
+
+impl World {
+    /// `mode` gets the namespace and the directory with the credentials.
+    async fn new(test: &str, mode: impl AsyncFnOnce(&Cluster, &str, PathBuf) -> AdminMode) -> Self {
+        let cluster = cluster().await;
+        let namespace = cluster.namespace(test).await;
+        let backend =
+            "{apiVersion: maglev.vpp.io/v1alpha1, kind: Backend, metadata: {name: a}, spec: {address: 192.0.2.1}}";
+        cluster.apply(&namespace, backend).await.unwrap();
+        let dir = cluster.dir().join(&namespace);
+        fs::create_dir_all(&dir).unwrap();
+        for (file, text) in [("username", "ada"), ("password", "lovelace"), ("key", &"k".repeat(32))] {
+            fs::write(dir.join(file), text).unwrap();
+        }
+        for account in ["editor", "reader", "rightless"] {
+            cluster.service_account(&namespace, account).await;
+        }
+        let rights = ["create", "rolebinding", "edits", "--clusterrole=cluster-admin", "-n", &namespace];
+        cluster.kubectl(&[&rights[..], &[&format!("--serviceaccount={namespace}:editor")]].concat()).await;
+        let reads =
+            ["create", "role", "reads", "--verb=get,list", "--resource=backends.maglev.vpp.io", "-n", &namespace];
+        cluster.kubectl(&reads).await;
+        let reader = format!("--serviceaccount={namespace}:reader");
+        cluster.kubectl(&["create", "rolebinding", "reads", "--role=reads", "-n", &namespace, &reader]).await;
+
+        let mode = mode(cluster, &namespace, dir.clone()).await;
+        let admin = AdminOptions { mode, key_file: dir.join("key"), clock: Arc::new(Timestamp::now) };
+        let shutdown = CancellationToken::new();
+        let address = serve(admin, &shutdown).await;
+        Self { cluster, client: cluster.client().await, namespace, address, dir, shutdown }
+    }
+
+    /// What curl sends and gets, with the cookies of `who`.
+    async fn post(&self, who: &str, path: &str, csrf: &str, body: &Value) -> (u16, Value) {
+        let jar = self.dir.join(format!("{who}.jar"));
+        let (jar, url) = (jar.display().to_string(), format!("http://{}/admin/{path}", self.address));
+        let headers = [
+            format!("Origin: http://{}", self.address),
+            "Content-Type: application/json".into(),
+            format!("X-Maglev-CSRF: {csrf}"),
+        ];
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "-w", "\n%{http_code}", "-b", &jar, "-c", &jar, "--data-binary", "@-", &url]);
+        curl.args(headers.iter().flat_map(|header| ["-H", header]));
+        let output = run(&mut curl, &body.to_string()).await;
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (answer, status) = text.rsplit_once('\n').unwrap();
+        (status.parse().unwrap(), serde_json::from_str(answer).unwrap())
+    }
+
+    async fn sign_in(&self, who: &str, typed: &Value) -> String {
+        let (status, answer) = self.post(who, "sign-in", "", typed).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["csrf"].as_str().unwrap().to_owned()
+    }
+
+    async fn token(&self, account: &str) -> String {
+        self.cluster.plane().issue_token(&self.namespace, account).await.unwrap()
+    }
+
+    fn pause(&self, force: bool) -> Value {
+        let change = json!({ "field": "admin_state", "backend": format!("{}/a", self.namespace), "state": "Paused" });
+        json!({ "change": change, "reason": "it is too hot", "force": force })
+    }
+
+    async fn backend(&self) -> crd::Backend {
+        Api::namespaced(self.client.clone(), &self.namespace).get("a").await.unwrap()
+    }
+
+    async fn events(&self) -> Vec<Event> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        events.list(&ListParams::default()).await.unwrap().items
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+async fn serve(admin: AdminOptions, shutdown: &CancellationToken) -> SocketAddr {
+    let fleet = Fleet::<View>::new(Source::Addresses(Vec::new()), FleetOptions::default());
+    let options = DashboardOptions {
+        addresses: vec![([127, 0, 0, 1], 0).into()],
+        build: Build { version: "1.2.3", commit: "abc", build_date: None },
+        namespace: None,
+        ping: LIMIT,
+        waiting: DashboardOptions::WAITING,
+        replica: 1,
+        admin: Some(admin),
+    };
+    let dashboard = Dashboard::new(fleet.handle(), None, options, &Registry::new()).unwrap();
+    let mut bound = dashboard.bound().remove(0);
+    tokio::spawn(fleet.run(shutdown.clone()));
+    tokio::spawn(dashboard.run(shutdown.clone()));
+    let bound = tokio::time::timeout(LIMIT, bound.wait_for(Option::is_some)).await.unwrap();
+    bound.unwrap().unwrap()
+}
+
+async fn token_mode(cluster: &Cluster, namespace: &str, _: PathBuf) -> AdminMode {
+    // The dashboard's own identity has no right whatever here: what is written is written with the user's.
+    let kubeconfig = Some(cluster.kubeconfig_as(namespace, "rightless").await);
+    AdminMode::Token(UserClients::new(ClientOptions { kubeconfig, context: None }).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_change_is_made_with_the_user_s_own_token_and_accounted_for() {
+    let world = World::new("admin-token", token_mode).await;
+    let csrf = world.sign_in("editor", &json!({ "token": world.token("editor").await })).await;
+    let (status, answer) = world.post("editor", "change", &csrf, &world.pause(false)).await;
+    assert_eq!((status, &answer["reason"]), (409, &json!("NoAgentAnswers")), "{answer}");
+    assert_eq!(world.backend().await.spec.admin_state, None);
+
+    let (status, answer) = world.post("editor", "change", &csrf, &world.pause(true)).await;
+    let editor = format!("system:serviceaccount:{}:editor", world.namespace);
+    assert_eq!((status, &answer["old"], &answer["new"]), (200, &json!("Enabled (not set)"), &json!("Paused")));
+    assert_eq!((&answer["by"], &answer["written"], answer.get("event_failed")), (&json!(editor), &json!(true), None));
+    let backend = world.backend().await;
+    assert_eq!(backend.spec.admin_state, Some(AdminState::Paused));
+    assert_eq!(backend.annotations()["maglev.vpp.io/operator-action-by"], editor);
+    assert_eq!(backend.annotations()["maglev.vpp.io/operator-action-reason"], "it is too hot");
+    let managers: Vec<_> = backend.managed_fields().iter().filter_map(|entry| entry.manager.as_deref()).collect();
+    assert!(managers.contains(&MANAGER), "{managers:?}");
+    let note = world.events().await[0].note.clone().unwrap();
+    assert!(note.starts_with(&format!("{editor} set adminState of Backend {}/a", world.namespace)), "{note}");
+
+    let (status, _) = world.post("editor", "sign-out", &csrf, &json!({})).await;
+    assert_eq!(status, 200);
+    let (status, answer) = world.post("editor", "change", &csrf, &world.pause(true)).await;
+    assert_eq!((status, &answer["reason"]), (401, &json!("NotSignedIn")));
+}
+
+#[tokio::test]
+async fn a_token_that_may_only_read_changes_nothing() {
+    let world = World::new("admin-reader", token_mode).await;
+    let csrf = world.sign_in("reader", &json!({ "token": world.token("reader").await })).await;
+    let (status, answer) = world.post("reader", "change", &csrf, &world.pause(true)).await;
+    let reader = format!("system:serviceaccount:{}:reader", world.namespace);
+    assert_eq!((status, &answer["reason"]), (403, &json!("ApiRefused")), "{answer}");
+    let message = answer["message"].as_str().unwrap();
+    assert!(message.contains(&reader) && message.contains("cannot patch resource"), "{message}");
+    assert_eq!(world.backend().await.spec.admin_state, None);
+
+    for token in ["", "x", "two words", "eyJhbGciOiJSUzI1NiJ9.e30.AAAA"] {
+        let (status, answer) = world.post("nobody", "sign-in", "", &json!({ "token": token })).await;
+        assert_eq!((status, &answer["reason"]), (401, &json!("TokenRefused")), "{token:?}: {answer}");
+    }
+    assert_eq!(world.events().await.len(), 0);
+}
+
+#[tokio::test]
+async fn with_a_password_it_is_the_dashboard_s_own_rights_that_count() {
+    for (account, allowed) in [("editor", true), ("reader", false)] {
+        let world = World::new("admin-basic", async |cluster: &Cluster, namespace: &str, credentials_dir| {
+            let client = cluster.client_as(namespace, account).await;
+            AdminMode::Basic { credentials_dir, client }
+        })
+        .await;
+        let csrf = world.sign_in("ada", &json!({ "user": "ada", "password": "lovelace" })).await;
+        let (status, answer) = world.post("ada", "change", &csrf, &world.pause(true)).await;
+        let backend = world.backend().await;
+        if allowed {
+            assert_eq!((status, &answer["by"]), (200, &json!("dashboard user ada")), "{answer}");
+            assert_eq!(backend.spec.admin_state, Some(AdminState::Paused));
+            assert_eq!(backend.annotations()["maglev.vpp.io/operator-action-by"], "dashboard user ada");
+        } else {
+            assert_eq!((status, &answer["reason"]), (403, &json!("ApiRefused")), "{answer}");
+            assert_eq!(backend.spec.admin_state, None);
+        }
+    }
+}

@@ -20,7 +20,10 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use super::harness::{Cluster, LIMIT, cluster, run};
+use super::{
+    chart::template,
+    harness::{Cluster, LIMIT, cluster, run},
+};
 
 /// A dashboard of no agents, in a namespace with the Backend `a`.
 struct World {
@@ -201,5 +204,66 @@ async fn with_a_password_it_is_the_dashboard_s_own_rights_that_count() {
             assert_eq!((status, &answer["reason"]), (403, &json!("ApiRefused")), "{answer}");
             assert_eq!(backend.spec.admin_state, None);
         }
+    }
+}
+
+/// The values of a chart that lets people change things.
+async fn chart(values: &str) -> Result<String, String> {
+    let kind =
+        ["--show-only", "templates/dashboard/admin-rbac.yaml", "--show-only", "templates/dashboard/deployment.yaml"];
+    template(cluster().await, "maglev", &[&["--set", values], &kind[..]].concat()).await
+}
+
+#[tokio::test]
+async fn the_chart_gives_rights_to_write_in_the_namespaces_that_are_named_and_nowhere_else() {
+    let secrets = "dashboard.admin.keySecret.name=key,dashboard.admin.credentialsSecret.name=who";
+    let basic = chart(&format!("dashboard.admin.mode=basic,dashboard.admin.namespaces={{shop,blog}},{secrets}")).await;
+    let basic = basic.unwrap();
+    for wanted in [
+        "- --admin-mode=basic",
+        "- --admin-key-file=/etc/maglev/admin-key/key",
+        "- --admin-credentials-dir=/etc/maglev/admin-credentials",
+        "secretName: key",
+        "secretName: who",
+        "namespace: shop",
+        "namespace: blog",
+    ] {
+        assert!(basic.contains(wanted), "{wanted} is not in\n{basic}");
+    }
+    assert_eq!(basic.matches("kind: RoleBinding").count(), 2, "{basic}");
+    assert!(!basic.contains("kind: ClusterRoleBinding"), "{basic}");
+    let nowhere = chart(&format!("dashboard.admin.mode=basic,{secrets}")).await.unwrap();
+    assert!(!nowhere.contains("RoleBinding"), "{nowhere}");
+    let values = "dashboard.admin.mode=token,dashboard.admin.keySecret.name=key";
+    let token = template(cluster().await, "maglev", &["--set", values]).await.unwrap();
+    assert!(token.contains("- --admin-mode=token") && !token.contains("admin-credentials"), "{token}");
+    let off = template(cluster().await, "maglev", &[]).await.unwrap();
+    for rendered in [token, off] {
+        let dashboard: Vec<_> =
+            rendered.split("\n---").filter(|part| part.contains("templates/dashboard/rbac.yaml")).collect();
+        assert_eq!(dashboard.len(), 4, "it has a Role, a ClusterRole and their bindings");
+        for verb in ["patch", "update", "create", "delete", "*"] {
+            assert!(!dashboard.concat().contains(verb), "{verb} is in {dashboard:?}");
+        }
+        assert!(!rendered.contains("dashboard/admin-rbac.yaml"), "{rendered}");
+    }
+}
+
+#[tokio::test]
+async fn the_chart_refuses_what_would_not_start_or_says_nothing() {
+    for (values, named) in [
+        ("dashboard.admin.mode=token", "dashboard.admin.keySecret.name"),
+        ("dashboard.admin.mode=basic,dashboard.admin.keySecret.name=key", "dashboard.admin.credentialsSecret.name"),
+        ("dashboard.admin.mode=token,dashboard.admin.keySecret.name=key,dashboard.admin.namespaces={a}", "own rights"),
+        ("dashboard.admin.namespaces={a}", "dashboard.admin.mode=basic"),
+        ("dashboard.admin.mode=maybe", "/dashboard/admin/mode"),
+        ("dashboard.ingress.enabled=true", "dashboard.auth.allowAnonymous=true"),
+        (
+            "dashboard.ingress.enabled=true,dashboard.admin.mode=token,dashboard.admin.keySecret.name=key",
+            "allowAnonymous",
+        ),
+    ] {
+        let refused = chart(values).await.unwrap_err();
+        assert!(refused.contains(named), "{values}: {refused}");
     }
 }

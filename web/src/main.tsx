@@ -7,6 +7,7 @@ import "./style/overview.css";
 import "./style/table.css";
 import "./style/details.css";
 import "./style/node.css";
+import "./style/admin.css";
 import "./style/phone.css";
 import { App } from "./view/app";
 

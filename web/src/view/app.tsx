@@ -1,6 +1,7 @@
 // The page: head, banner, and the tab.
 import { createEffect, createMemo, createSignal, on, onCleanup, onMount, Show, type JSX } from "solid-js";
 import { announcement, icon, title } from "../fold/sentence";
+import { learnSession } from "../page/admin";
 import { move } from "../page/cursor";
 import { listen } from "../page/keys";
 import { learnMembers } from "../page/members";
@@ -10,6 +11,7 @@ import { theme } from "../page/preferences";
 import { startSamples } from "../page/samples";
 import { isStale } from "../page/stale";
 import { follow } from "../page/wanted";
+import { AdminDialog } from "./admin-dialog";
 import { AllNodes } from "./all-nodes";
 import { Aloud, Banner } from "./banner";
 import { FILTER_ID } from "./filter-box";
@@ -30,6 +32,7 @@ export function App(): JSX.Element {
   });
   follow();
   learnMembers();
+  learnSession();
   createEffect(() => {
     if (theme() === "system") delete document.documentElement.dataset["theme"];
     else document.documentElement.dataset["theme"] = theme();
@@ -65,6 +68,7 @@ export function App(): JSX.Element {
       </main>
       <Aloud text={spoken()} />
       <Help />
+      <AdminDialog />
     </div>
   );
 }

@@ -9,6 +9,7 @@ import { members } from "../page/members";
 import { vipText } from "../fold/vip";
 import { rowShape } from "../fold/words";
 import { Age } from "./age";
+import { ChangeButton } from "./change-button";
 import { Flash } from "./flash";
 import { ObjectBlock } from "./object-info";
 import { State } from "./shape";
@@ -46,6 +47,7 @@ export function BackendPage(props: { readonly name: string; readonly summary: Su
         <Show when={address()}>
           <span class="mono dim">{address()}</span>
         </Show>
+        <ChangeButton backend={props.name} />
       </h2>
       <Show
         when={users().length > 0}

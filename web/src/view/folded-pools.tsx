@@ -4,6 +4,7 @@ import { conditionMeaning, conditionShape, conditionWord } from "../fold/conditi
 import { foldPools, type FoldedMember, type FoldedPool } from "../fold/pools";
 import type { Named, NodeCut } from "../live/contract";
 import { Age } from "./age";
+import { ChangeButton } from "./change-button";
 import { Said } from "./said";
 import { State } from "./shape";
 import { BackendName } from "./swatch";
@@ -39,7 +40,7 @@ export function FoldedPools(props: {
       <For each={pools().map(({ name }) => name)}>
         {(name) => (
           <Show when={pools().find((pool) => pool.name === name)}>
-            {(pool) => <FoldedPoolBody pool={pool()} nodes={count()} />}
+            {(pool) => <FoldedPoolBody frontend={props.frontend} pool={pool()} nodes={count()} />}
           </Show>
         )}
       </For>
@@ -47,7 +48,11 @@ export function FoldedPools(props: {
   );
 }
 
-function FoldedPoolBody(props: { readonly pool: FoldedPool; readonly nodes: number }): JSX.Element {
+function FoldedPoolBody(props: {
+  readonly frontend: string;
+  readonly pool: FoldedPool;
+  readonly nodes: number;
+}): JSX.Element {
   const active = () => {
     const { length } = props.pool.active;
     if (length === 0) return "not active";
@@ -63,7 +68,9 @@ function FoldedPoolBody(props: { readonly pool: FoldedPool; readonly nodes: numb
       <For each={props.pool.members.map(({ backend }) => backend)}>
         {(backend) => (
           <Show when={props.pool.members.find((member) => member.backend === backend)}>
-            {(member) => <FoldedMemberRow member={member()} />}
+            {(member) => (
+              <FoldedMemberRow frontend={props.frontend} pool={props.pool.name} member={member()} />
+            )}
           </Show>
         )}
       </For>
@@ -71,11 +78,19 @@ function FoldedPoolBody(props: { readonly pool: FoldedPool; readonly nodes: numb
   );
 }
 
-function FoldedMemberRow(props: { readonly member: FoldedMember }): JSX.Element {
+function FoldedMemberRow(props: {
+  readonly frontend: string;
+  readonly pool: string;
+  readonly member: FoldedMember;
+}): JSX.Element {
   return (
     <tr>
       <th scope="row" data-label="Backend">
         <BackendName name={props.member.backend} />
+        <ChangeButton
+          backend={props.member.backend}
+          member={{ frontend: props.frontend, pool: props.pool, weight: props.member.weight[0]?.value }}
+        />
       </th>
       <td class="mono" data-label="Address">
         {props.member.address || "unknown"}

@@ -3,6 +3,7 @@ import { For, Show, type JSX } from "solid-js";
 import { exact } from "../fold/format";
 import { byName } from "../fold/order";
 import { nodeState } from "../fold/troubles";
+import { mode, openAdmin, signedIn, signOut } from "../page/admin";
 import { summary, version } from "../page/live";
 import { openTab, place } from "../page/place";
 import { motion, setMotion, setTheme, setZone, theme, zone, type Theme } from "../page/preferences";
@@ -49,6 +50,33 @@ function Switches(): JSX.Element {
     THEMES[(THEMES.findIndex(([of]) => of === theme()) + 1) % THEMES.length] ?? ["system", "auto"];
   return (
     <div class="switches">
+      <Show when={mode()}>
+        <Show
+          when={signedIn()}
+          fallback={
+            <button
+              type="button"
+              class="small"
+              title="To change things by hand"
+              onClick={() => openAdmin("sign-in")}
+            >
+              sign in
+            </button>
+          }
+        >
+          {(of) => (
+            <button
+              type="button"
+              class="small"
+              title={`signed in as ${of().who}`}
+              aria-label={`sign out ${of().who}`}
+              onClick={() => void signOut()}
+            >
+              sign out
+            </button>
+          )}
+        </Show>
+      </Show>
       <button
         type="button"
         class="small"

@@ -4,6 +4,7 @@ import { conditionMeaning, conditionShape, conditionWord } from "../fold/conditi
 import { inOrder } from "../fold/pools";
 import type { BackendDetail, FrontendDetail, Member, Named, PoolDetail } from "../live/contract";
 import { Age } from "./age";
+import { ChangeButton } from "./change-button";
 import { Flash } from "./flash";
 import { ProbeHeartbeat } from "./heart";
 import { State } from "./shape";
@@ -83,6 +84,7 @@ function PoolBody(props: {
               <MemberRow
                 node={props.node}
                 frontend={props.frontend}
+                pool={props.name}
                 name={backend}
                 member={member()}
                 detail={props.backends[backend]}
@@ -98,6 +100,7 @@ function PoolBody(props: {
 function MemberRow(props: {
   readonly node: string;
   readonly frontend: string;
+  readonly pool: string;
   readonly name: string;
   readonly member: Member;
   readonly detail: BackendDetail | undefined;
@@ -110,6 +113,10 @@ function MemberRow(props: {
       </td>
       <th scope="row" data-label="Backend">
         <BackendName name={props.name} />
+        <ChangeButton
+          backend={props.name}
+          member={{ frontend: props.frontend, pool: props.pool, weight: props.member.weight }}
+        />
       </th>
       <td class="mono" data-label="Address">
         {props.member.address ?? "unknown"}

@@ -1,8 +1,9 @@
-//! The dashboard in a cluster: installed by the chart, finding agents by their pods, asked with curl.
+//! The dashboard in a cluster: installed by the chart, finding agents by their pods, asked with curl. And one beside it
+//! that lets people change things, whose changes the agents follow.
 
-use std::process::Stdio;
+use std::{fs, net::TcpListener, process::Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
@@ -192,4 +193,74 @@ async fn gauge(url: &str, name: &str) -> Option<u32> {
     let output = run(Command::new("curl").args(["-sS", "--fail", url]), "").await;
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+}
+
+/// A dashboard of the sandbox's agents that one user may change things with.
+struct Admin {
+    url: String,
+    jar: String,
+    csrf: String,
+    _process: Child,
+}
+
+impl Admin {
+    async fn start(sandbox: &Sandbox) -> Self {
+        let dir = sandbox.dir.join("admin");
+        fs::create_dir_all(&dir).unwrap();
+        for (file, text) in [("username", "ada"), ("password", "lovelace"), ("key", &*"k".repeat(32))] {
+            fs::write(dir.join(file), text).unwrap();
+        }
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let (http, metrics, dir) = (free(), free(), dir.display().to_string());
+        let mut process = Command::new(env!("CARGO_BIN_EXE_maglev-frontend"));
+        process.args(["--namespace=default", "--admin-mode=basic", "--http-addr", &http, "--metrics-addr", &metrics]);
+        process.args([format!("--admin-credentials-dir={dir}"), format!("--admin-key-file={dir}/key")]);
+        process.arg("--kubeconfig").arg(sandbox.dir.join("kubeconfig"));
+        let process =
+            process.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn();
+        let (url, jar) = (format!("http://{http}"), format!("{dir}/jar"));
+        let mut admin = Self { url, jar, csrf: String::new(), _process: process.unwrap() };
+        let both = |summary: &Value| summary["totals"]["reporting"] == 2;
+        let view = format!("{}/view/", admin.url);
+        eventually("it knows both nodes", async || document(&view, "api/summary").await.filter(both)).await;
+        let signed_in = admin.post("sign-in", &json!({ "user": "ada", "password": "lovelace" })).await;
+        admin.csrf = signed_in["csrf"].as_str().unwrap().to_owned();
+        admin
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Value {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "-b", &self.jar, "-c", &self.jar, "--data-binary", "@-"]);
+        curl.args(["-H", "Content-Type: application/json", "-H", &format!("X-Maglev-CSRF: {}", self.csrf)]);
+        curl.args(["-H", &format!("Origin: {}", self.url), &format!("{}/admin/{path}", self.url)]);
+        serde_json::from_slice(&run(&mut curl, &body.to_string()).await.stdout).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn agents_follow_a_change_that_is_made_from_the_page() {
+    let sandbox = Sandbox::up("admin", &[]).await;
+    let admin = Admin::start(&sandbox).await;
+    let pause = json!({ "field": "admin_state", "backend": "default/web-2", "state": "Paused" });
+    let preview = admin.post("preview", &pause).await;
+    assert_eq!((&preview["nodes"], &preview["leaves_unserved"]), (&json!(2), &json!([])), "{preview}");
+    let touches = preview["touches"].as_array().unwrap();
+    assert!(touches.contains(&json!("default/web")), "{preview}");
+
+    let done = admin.post("change", &json!({ "change": pause, "reason": "disk" })).await;
+    assert_eq!((&done["old"], &done["new"]), (&json!("Enabled (not set)"), &json!("Paused")), "{done}");
+    assert_eq!((&done["in_effect_on"], &done["nodes"], &done["pending"]), (&json!(2), &json!(2), &json!({})), "{done}");
+    let state = sandbox.kubectl(&["get", "backends.maglev.vpp.io", "web-2", "-o", "jsonpath={.spec.adminState}"]).await;
+    assert_eq!(state, "Paused");
+    for node in ["node-a", "node-b"] {
+        let node = document(&url(&sandbox), &format!("api/state/{node}")).await.unwrap();
+        let member = &node["frontends"]["default/web"]["pools"]["primary"]["members"]["default/web-2"];
+        assert_eq!((&member["effective"], &member["in_vpp"]), (&json!(0), &json!(0)), "{member}");
+    }
+
+    let weight = |backend: &str| json!({ "field": "weight", "frontend": "default/web", "pool": "primary", "backend": backend, "weight": 50 });
+    let done = admin.post("change", &json!({ "change": weight("web-1") })).await;
+    assert_eq!((&done["new"], &done["in_effect_on"]), (&json!("50"), &json!(2)), "{done}");
+    let missing = admin.post("change", &json!({ "change": weight("web-9") })).await;
+    assert_eq!(missing["reason"], json!("NoSuchPart"), "{missing}");
 }

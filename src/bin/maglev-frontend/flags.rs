@@ -51,7 +51,8 @@ pub(crate) struct Flags {
     )]
     pub(crate) server: Vec<SocketAddr>,
 
-    /// Who may change things: nobody, one user with a password, or who has a Kubernetes token, with which the change is made
+    /// Who may change things: off, nobody; basic, one user with a password; token, who has a Kubernetes token, with
+    /// which the change is made
     #[arg(long, env = "MAGLEV_FRONTEND_ADMIN_MODE", value_name = "MODE", default_value = "off")]
     pub(crate) admin_mode: AdminMode,
 
@@ -86,14 +87,11 @@ pub(crate) struct Flags {
     pub(crate) kubeconfig: Option<PathBuf>,
 }
 
-/// Who may change things.
+/// Who may change things. What each means stands at the flag: help of single values would make `--help` twice as long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum AdminMode {
-    /// Nobody
     Off,
-    /// Who knows the user and the password
     Basic,
-    /// Who has a token that the API server takes
     Token,
 }
 

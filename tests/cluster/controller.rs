@@ -246,6 +246,40 @@ async fn one_of_two_replicas_leads_and_the_other_takes_over() {
     cluster.kubectl(&["delete", "mfe/web", "mbe/one", "-n", &namespace]).await;
 }
 
+/// What another replica says, by a clock of its own.
+async fn renew(cluster: &Cluster, namespace: &str, at: jiff::Timestamp) {
+    let lease = format!(
+        "
+apiVersion: coordination.k8s.io/v1
+kind: Lease
+metadata: {{name: maglev-controller}}
+spec: {{holderIdentity: other, leaseDurationSeconds: 4, renewTime: \"{at:.6}\"}}
+"
+    );
+    cluster.apply(namespace, &lease).await.unwrap();
+}
+
+#[tokio::test]
+async fn clocks_that_differ_neither_keep_a_lease_for_ever_nor_take_one_that_is_renewed() {
+    let cluster = plane().await;
+    let namespace = install_role(&cluster, "skew").await;
+    let hour = jiff::SignedDuration::from_hours(1);
+    renew(&cluster, &namespace, jiff::Timestamp::now() - hour).await;
+    let replica = Replica::start(&cluster, &namespace, "first", &Agents::default()).await;
+    let follows = || *replica.standing.borrow() == Standing::Follows("other".to_owned());
+    eventually("it follows", async || follows().then_some(())).await;
+    // Twice as long as the Lease lasts, each time an hour late by our clock.
+    for _ in 0..8 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        renew(&cluster, &namespace, jiff::Timestamp::now() - hour).await;
+        assert!(follows(), "{:?}", *replica.standing.borrow());
+    }
+    // Then one that says it was renewed in an hour's time, and nothing any more.
+    renew(&cluster, &namespace, jiff::Timestamp::now() + hour).await;
+    replica.until_leads().await;
+    replica.stop().await;
+}
+
 #[tokio::test]
 async fn a_write_from_a_stale_version_is_refused() {
     use maglev::k8s::status_writer::Written;

@@ -46,6 +46,7 @@ async fn every_call(world: &World) -> (Json, Calls) {
 async fn a_client_that_nobody_here_wrote_lists_the_services_and_makes_every_call() {
     let world = World::start().await;
     world.until_ready(true).await;
+    world.until_programmed().await;
     let (said, calls) = every_call(&world).await;
     let services: BTreeSet<_> = said["services"].as_array().unwrap().iter().filter_map(Json::as_str).collect();
     for service in ["maglev.v1.Maglev", "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"] {

@@ -20,11 +20,12 @@ use maglev::{
             AdminState, Backend, Check, Config, Frontend, HealthCheck, Listed, Member, NodeConfig, OnBackendDown, Pool,
             Probe, Revision, Standing, SyncConf, Target,
         },
-        event::Level,
+        event::{Level, ProgramResult},
         vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
     },
     rpc::{
         Server, ServerOptions,
+        client::AgentClient,
         server::{Identity, Metrics, Sources, SyncNow, SyncRefusal},
     },
     sandbox::vpp_simulator::{Simulator, SimulatorOptions, Traffic},
@@ -97,6 +98,24 @@ impl World {
         let mut ready = self.ready.clone();
         let waited = tokio::time::timeout(LIMIT, ready.wait_for(|ready| ready.is_ok() == is)).await;
         assert!(waited.is_ok(), "ready: {:?}", self.ready.borrow());
+    }
+
+    /// Waits until its Frontend was read back from VPP, and its counters as well.
+    pub(super) async fn until_programmed(&self) {
+        let endpoint = AgentClient::endpoint(format!("http://{}", self.address)).unwrap();
+        let (client, name) = (AgentClient::new(endpoint.connect_lazy()), Name::namespaced("default", "web"));
+        let programmed = async || {
+            let frontend = client.frontend(&name).await;
+            let report = frontend.ok().and_then(|of| of.report);
+            let is = report.is_some_and(|of| of.result == ProgramResult::Programmed);
+            is && client.lb_counters().await.is_ok_and(|of| of.counters.as_ref().is_some_and(|of| !of.vips.is_empty()))
+        };
+        let waited = tokio::time::timeout(LIMIT, async {
+            while !programmed().await {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        waited.await.expect("it is programmed within the limit");
     }
 
     pub(super) async fn stop(self) {

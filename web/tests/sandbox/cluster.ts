@@ -38,7 +38,8 @@ class Cluster {
     if (!this.#dir) throw new Error("no MAGLEV_SANDBOX_DIR: these tests are run by hack/web/sandbox-check");
     const env = { KUBECONFIG: join(this.#dir, "kubeconfig"), HOME: this.#dir };
     const running = run(join(this.#dir, "bin", tool), args, { env, maxBuffer: 1 << 26 });
-    running.child.stdin?.end(stdin);
+    // A program that does not read its input may be gone before it is written.
+    running.child.stdin?.on("error", () => undefined).end(stdin);
     return (await running).stdout;
   }
 

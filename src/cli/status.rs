@@ -221,7 +221,7 @@ impl Status {
 fn findings(nodes: &[NodeState], survey: &Survey) -> Vec<Finding> {
     let mut found = Vec::new();
     for flag in Flag::ALL {
-        let kind = kind(flag);
+        let kind = flag.as_str();
         let frontends = survey.frontends.iter().filter(|(_, of)| of.flags.contains(&flag));
         let frontend = |(name, of): (&Name, &FrontendSurvey)| {
             let reason = of.nodes.values().map(super::frontend::reason).find(|reason| !reason.is_empty());
@@ -235,7 +235,7 @@ fn findings(nodes: &[NodeState], survey: &Survey) -> Vec<Finding> {
     let others =
         survey.rejected.iter().filter(|(of, name)| *of != Kind::Frontend || !survey.frontends.contains_key(name));
     found.extend(others.map(|(of, name)| Finding {
-        kind: kind(Flag::Rejected),
+        kind: Flag::Rejected.as_str(),
         what: format!("{} {name}{}", of.as_str(), problem(nodes, *of, name)),
     }));
     found
@@ -244,18 +244,6 @@ fn findings(nodes: &[NodeState], survey: &Survey) -> Vec<Finding> {
 fn problem(nodes: &[NodeState], kind: Kind, name: &Name) -> String {
     let of = nodes.iter().filter_map(|node| node.view.problems_of(kind, name)).flat_map(|of| of.problems.iter()).next();
     of.map_or_else(String::new, |problem| format!(": {}: {}", problem.reason, problem.message))
-}
-
-fn kind(flag: Flag) -> &'static str {
-    match flag {
-        Flag::Down => "down",
-        Flag::Dropping => "dropping",
-        Flag::Silent => "silent",
-        Flag::Standby => "standby",
-        Flag::Disagree => "disagree",
-        Flag::Rejected => "rejected",
-        Flag::Sync => "sync",
-    }
 }
 
 fn about(node: &NodeState, flag: Flag) -> String {

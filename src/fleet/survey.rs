@@ -47,6 +47,20 @@ impl Flag {
     /// All of them, the worst first.
     pub const ALL: [Self; 7] =
         [Self::Down, Self::Dropping, Self::Silent, Self::Sync, Self::Disagree, Self::Rejected, Self::Standby];
+
+    /// The word for it, which is the name of its count in the strip.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Dropping => "dropping",
+            Self::Silent => "silent",
+            Self::Standby => "standby",
+            Self::Disagree => "disagree",
+            Self::Rejected => "rejected",
+            Self::Sync => "sync",
+        }
+    }
 }
 
 /// What takes more than one look.

@@ -53,19 +53,6 @@ pub(in crate::dashboard) struct Strip {
     pub(in crate::dashboard) sync: usize,
 }
 
-/// The word of a flag, which is the name of its count in the strip.
-fn word(flag: Flag) -> &'static str {
-    match flag {
-        Flag::Down => "down",
-        Flag::Dropping => "dropping",
-        Flag::Silent => "silent",
-        Flag::Standby => "standby",
-        Flag::Disagree => "disagree",
-        Flag::Rejected => "rejected",
-        Flag::Sync => "sync",
-    }
-}
-
 /// Some flags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::dashboard) struct Flags(u8);
@@ -86,7 +73,7 @@ impl Serialize for Flags {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut words = serializer.serialize_seq(None)?;
         for flag in Flag::ALL.into_iter().filter(|flag| self.has(*flag)) {
-            words.serialize_element(word(flag))?;
+            words.serialize_element(flag.as_str())?;
         }
         words.end()
     }

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Delays,
     causes::{Causes, describe},
+    release_pods::{has_ended, port},
     retry::Retry,
 };
 use crate::model::Name;
@@ -148,18 +149,15 @@ fn name(pod: &Pod) -> Name {
 /// `None` for a pod that is not bound, has no address yet, or has ended.
 fn agent_pod(pod: &Pod) -> Option<AgentPod> {
     let (spec, status) = (pod.spec.as_ref()?, pod.status.as_ref()?);
-    if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
+    if has_ended(pod) {
         return None;
     }
-    let ports = spec.containers.iter().flat_map(|container| container.ports.iter().flatten());
-    let named = ports.filter(|port| port.name.as_deref() == Some(PORT_NAME));
-    let port = named.filter_map(|port| u16::try_from(port.container_port).ok()).next();
     Some(AgentPod {
         name: name(pod),
         uid: pod.metadata.uid.as_deref().unwrap_or_default().into(),
         node: spec.node_name.as_deref()?.into(),
         ip: status.pod_ip.as_deref()?.parse().ok()?,
-        port: port.unwrap_or(PORT),
+        port: port(spec, PORT_NAME).unwrap_or(PORT),
         terminating: pod.metadata.deletion_timestamp.is_some(),
     })
 }

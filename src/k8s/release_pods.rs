@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use kube::{Api, Client, ResourceExt as _, api::ListParams};
 
 use super::causes::describe;
@@ -47,22 +47,29 @@ pub async fn release_pods(client: &Client, namespace: &str, release: &str) -> Re
 fn release_pod(pod: &Pod) -> Option<ReleasePod> {
     let spec = pod.spec.as_ref()?;
     let status = pod.status.as_ref();
-    let has_ended = matches!(status.and_then(|of| of.phase.as_deref()), Some("Succeeded" | "Failed"));
-    if has_ended || pod.metadata.deletion_timestamp.is_some() {
+    if has_ended(pod) || pod.metadata.deletion_timestamp.is_some() {
         return None;
     }
-    let port = |name: &str| {
-        let mut ports = spec.containers.iter().flat_map(|container| container.ports.iter().flatten());
-        ports.find(|port| port.name.as_deref() == Some(name)).and_then(|port| u16::try_from(port.container_port).ok())
-    };
     Some(ReleasePod {
         name: pod.name_any(),
         component: pod.labels().get(COMPONENT).cloned().unwrap_or_default(),
         node: spec.node_name.clone(),
         ip: status.and_then(|of| of.pod_ip.as_deref()).and_then(|ip| ip.parse().ok()),
-        metrics: port("metrics")?,
-        grpc: port("grpc"),
+        metrics: port(spec, "metrics")?,
+        grpc: port(spec, "grpc"),
     })
+}
+
+/// Whether nothing runs in the pod any more, and nothing will.
+pub(super) fn has_ended(pod: &Pod) -> bool {
+    matches!(pod.status.as_ref().and_then(|of| of.phase.as_deref()), Some("Succeeded" | "Failed"))
+}
+
+/// The port that a container of the pod calls `name`.
+pub(super) fn port(spec: &PodSpec, name: &str) -> Option<u16> {
+    let ports = spec.containers.iter().flat_map(|container| container.ports.iter().flatten());
+    let mut named = ports.filter(|port| port.name.as_deref() == Some(name));
+    named.find_map(|port| u16::try_from(port.container_port).ok())
 }
 
 #[cfg(test)]

@@ -224,6 +224,7 @@ fn soak_nothing_moves_while_no_probe_gets_through_for_a_minute() {
         let mark = node.simulator.mark();
         other.run(|| netns::ip("route add blackhole 10.9.0.0/25"));
         probing.until("the path is suspect", |snapshot| snapshot.suspect_v4).await;
+        // So long the path is blocked: that nothing happens has no moment to wait for.
         tokio::time::sleep(Duration::from_mins(1)).await;
         assert_eq!(node.simulator.writes_since(mark), []);
         node.simulator.restart().await.unwrap();
@@ -231,6 +232,7 @@ fn soak_nothing_moves_while_no_probe_gets_through_for_a_minute() {
         let mark = node.simulator.mark();
         other.run(|| netns::ip("route delete blackhole 10.9.0.0/25"));
         probing.until("the path works", |snapshot| !snapshot.suspect_v4).await;
+        // Those checked every 2 s are probed some times more; again nothing is to happen.
         tokio::time::sleep(Duration::from_secs(10)).await;
         assert_eq!(node.simulator.writes_since(mark), []);
     });

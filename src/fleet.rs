@@ -29,6 +29,7 @@ mod update;
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures::{FutureExt as _, future::BoxFuture};
+use imbl::OrdMap;
 use prometheus::Registry;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -44,8 +45,8 @@ pub use self::{
     update::{FleetUpdate, FollowedLines, Update, Updates},
 };
 use crate::{
-    k8s::{AgentPods, PodWatch},
-    model::view::View,
+    k8s::{AgentPod, Listed, PodWatch},
+    model::{Name, view::View},
 };
 pub use crate::{
     rpc::client::{AgentVersion, Line},
@@ -124,7 +125,7 @@ impl<M: Mirror> Fleet<M> {
         .boxed()
     }
 
-    async fn follow(&mut self, mut pods_rx: watch::Receiver<Option<AgentPods>>) {
+    async fn follow(&mut self, mut pods_rx: watch::Receiver<Listed<AgentPod>>) {
         while pods_rx.changed().await.is_ok() {
             let pods = pods_rx.borrow_and_update().clone();
             if let Some(pods) = pods {
@@ -160,7 +161,7 @@ impl<M: Mirror> Fleet<M> {
 }
 
 /// One agent for each node: the one that is not ending, else any.
-fn targets(pods: &AgentPods) -> BTreeMap<Arc<str>, Target> {
+fn targets(pods: &OrdMap<Name, AgentPod>) -> BTreeMap<Arc<str>, Target> {
     let mut chosen = BTreeMap::new();
     let by_age = |terminating| pods.values().filter(move |pod| pod.terminating == terminating);
     for pod in by_age(true).chain(by_age(false)) {

@@ -29,6 +29,7 @@ pub mod watches;
 mod causes;
 mod certificates;
 mod crd_guard;
+mod follow;
 mod guard;
 mod kind_watch;
 mod kinds;
@@ -38,7 +39,7 @@ mod retry;
 mod user_clients;
 mod whoami;
 
-pub use agent_pods::{AgentPod, AgentPods, PodWatch, SELECTOR};
+pub use agent_pods::{AgentPod, PodWatch, SELECTOR};
 pub use causes::describe;
 pub use certificates::read_certificates;
 pub use client::ClientOptions;

@@ -81,7 +81,7 @@ fn pod(name: &str, node: &str, terminating: bool) -> (Name, AgentPod) {
 fn each_node_has_one_agent_and_an_ending_one_only_while_there_is_no_other() {
     let pods =
         [pod("a", "node-a", true), pod("b", "node-b", true), pod("c", "node-b", false), pod("d", "node-b", true)];
-    let chosen = targets(&Arc::new(pods.into()));
+    let chosen = targets(&pods.into_iter().collect());
     let chosen: Vec<_> = chosen.iter().map(|(node, target)| format!("{node} {target}")).collect();
     assert_eq!(chosen, ["node-a lb/a (10.0.0.1:9090)", "node-b lb/c (10.0.0.1:9090)"]);
 }

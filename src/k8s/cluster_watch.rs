@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures::{FutureExt as _, future::BoxFuture, future::join_all};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::{Client, core::ApiResource};
+use kube::{Api, Client, core::ApiResource};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -123,9 +123,9 @@ pub struct ClusterWatch {
     client: Client,
     delays: Delays,
     kinds: mpsc::Sender<KindNews>,
-    nodes: Listing<NodeSeen>,
-    pods: Listing<BoundPod>,
-    maglev_nodes: Listing<StoredStatus>,
+    nodes: Listing<Raw, NodeSeen>,
+    pods: Listing<Raw, BoundPod>,
+    maglev_nodes: Listing<Raw, StoredStatus>,
 }
 
 impl ClusterWatch {
@@ -133,14 +133,14 @@ impl ClusterWatch {
     #[must_use]
     pub fn new(client: Client, namespace: &str, delays: Delays) -> (Self, ClusterNews) {
         let (kinds, kinds_rx) = mpsc::channel(QUEUE);
-        let everywhere = (None, None);
-        let resource = ApiResource::erase::<Node>(&());
-        let (nodes, nodes_rx) = Listing::new(client.clone(), &resource, everywhere, delays, node);
-        let (resource, agents) = (ApiResource::erase::<Pod>(&()), (Some(namespace), Some(SELECTOR)));
-        let (pods, pods_rx) = Listing::new(client.clone(), &resource, agents, delays, pod);
-        let resource = ApiResource::erase::<MaglevNode>(&());
-        let (maglev_nodes, maglev_nodes_rx) =
-            Listing::new(client.clone(), &resource, everywhere, delays, |raw| Some(StoredStatus::of(raw)));
+        let everywhere = |resource| Api::all_with(client.clone(), &resource);
+        let nodes = everywhere(ApiResource::erase::<Node>(&()));
+        let (nodes, nodes_rx) = Listing::new(nodes, "Node", None, delays, node);
+        let pods = Api::namespaced_with(client.clone(), namespace, &ApiResource::erase::<Pod>(&()));
+        let (pods, pods_rx) = Listing::new(pods, "Pod", Some(SELECTOR), delays, pod);
+        let maglev_nodes = everywhere(ApiResource::erase::<MaglevNode>(&()));
+        let stored = |raw: &Raw| Some(StoredStatus::of(raw));
+        let (maglev_nodes, maglev_nodes_rx) = Listing::new(maglev_nodes, "MaglevNode", None, delays, stored);
         let news = ClusterNews { kinds: kinds_rx, nodes: nodes_rx, pods: pods_rx, maglev_nodes: maglev_nodes_rx };
         (Self { client, delays, kinds, nodes, pods, maglev_nodes }, news)
     }

@@ -15,6 +15,7 @@ use kube::{
 use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error as _};
 use serde_json::Value;
 
+use super::kinds::name_of;
 use crate::{
     index::{Meta, NodeObject, Object, Stored, Unreadable},
     model::{
@@ -83,11 +84,7 @@ impl Resource for Raw {
 impl Raw {
     /// `namespace/name`, or the bare name of a cluster-scoped object.
     pub(super) fn name(&self) -> Name {
-        let name = self.metadata.name.as_deref().unwrap_or_default();
-        match self.metadata.namespace.as_deref() {
-            Some(namespace) => Name::namespaced(namespace, name),
-            None => Name::cluster(name),
-        }
+        name_of(&self.metadata)
     }
 
     /// A field by its JSON pointer.

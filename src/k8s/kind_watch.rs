@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     causes::{Causes, describe},
     crd_guard::{Crd, CrdGuard},
+    follow::is_expired,
     guard::Raw,
     kinds,
     ledger::{Change, Ledger},
@@ -178,9 +179,7 @@ impl KindWatch {
             Ok(Event::Apply(object)) => self.ledger.applied(object),
             Ok(Event::Delete(object)) => self.ledger.deleted(object.name()),
             Err(error) => {
-                // That a watch is too old is how a long pause ends: it is listed anew.
-                let expired = matches!(&error, watcher::Error::WatchError(status) if status.code == 410);
-                if !expired {
+                if !is_expired(&error) {
                     self.warn("watch-failed", &describe(&error));
                 }
                 return Some(Instant::now() + self.stream_retry.next());

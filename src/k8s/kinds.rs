@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use kube::{core::ApiResource, runtime::watcher};
+use kube::{api::ObjectMeta, core::ApiResource, runtime::watcher};
 
 use crate::{
     crd::{Backend, Frontend, HealthCheck, LoadBalancerConfig},
-    model::config::Kind,
+    model::{Name, config::Kind},
 };
 
 /// Group, version and plural of `kind`.
@@ -29,13 +29,26 @@ pub(super) fn crd_name(kind: Kind) -> Option<String> {
 /// What of `kind` is watched: everything, but of the Nodes only `node_name` where one is given. A watch ends after
 /// `lasting`, in whole seconds.
 pub(super) fn watch_config(kind: Kind, node_name: Option<&str>, lasting: Duration) -> watcher::Config {
+    match (kind, node_name) {
+        (Kind::Node, Some(node_name)) => watch_all(lasting).fields(&format!("metadata.name={node_name}")),
+        _ => watch_all(lasting),
+    }
+}
+
+/// Everything is watched, and each watch ends after `lasting`, in whole seconds.
+pub(super) fn watch_all(lasting: Duration) -> watcher::Config {
     // A list in pages and then a watch, not a streaming list: kube skips what does not decode in
     // the latter, and a list from etcd is never older than what was seen before.
     let seconds = u32::try_from(lasting.as_secs()).unwrap_or(u32::MAX).max(1);
-    let config = watcher::Config::default().timeout(seconds);
-    match (kind, node_name) {
-        (Kind::Node, Some(node_name)) => config.fields(&format!("metadata.name={node_name}")),
-        _ => config,
+    watcher::Config::default().timeout(seconds)
+}
+
+/// `namespace/name`, or the bare name of a cluster-scoped object.
+pub(super) fn name_of(meta: &ObjectMeta) -> Name {
+    let name = meta.name.as_deref().unwrap_or_default();
+    match meta.namespace.as_deref() {
+        Some(namespace) => Name::namespaced(namespace, name),
+        None => Name::cluster(name),
     }
 }
 

@@ -1,25 +1,26 @@
 //! What Kubernetes knows of our objects beside their specs: generations, conditions, and who changed them last.
 //! Watched for the dashboard, which shows it; nothing is decided from it.
 
-use std::{collections::BTreeMap, pin::pin, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, future::join_all};
+use futures::{FutureExt as _, future::BoxFuture, future::join_all};
 use imbl::OrdMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{
     Api, Client, Resource as _,
     core::{ApiResource, DynamicObject},
-    runtime::watcher::{self, Event},
+    runtime::watcher::Event,
 };
 use serde::Deserialize;
-use tokio::{sync::watch, time::sleep};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Delays,
-    causes::{Causes, describe},
-    retry::Retry,
+    causes::Causes,
+    follow::{Follower, follow},
+    kinds::{name_of, watch_all},
 };
 use crate::{crd, model::Name};
 
@@ -193,34 +194,8 @@ struct OneKind {
 
 impl OneKind {
     async fn watch(mut self, api: Api<DynamicObject>, delays: Delays, causes: Arc<Causes>) {
-        let seconds = u32::try_from(delays.watch.as_secs()).unwrap_or(u32::MAX).max(1);
-        let mut events = pin!(watcher::watcher(api, watcher::Config::default().timeout(seconds)));
-        let mut retry = Retry::new(delays);
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => self.take(event),
-                Err(error) => {
-                    let expired = matches!(&error, watcher::Error::WatchError(status) if status.code == 410);
-                    let err = describe(&error);
-                    if !expired && causes.is_news(&err) {
-                        tracing::warn!(kind = self.kind.as_str(), err, "watch-failed");
-                    }
-                    sleep(retry.next()).await;
-                }
-            }
-        }
-    }
-
-    fn take(&mut self, event: Event<DynamicObject>) {
-        match event {
-            Event::Init => self.incoming = Some(BTreeMap::new()),
-            Event::InitApply(object) => {
-                self.incoming.get_or_insert_default().insert(name(&object), Arc::new(read(&object)));
-            }
-            Event::InitDone => self.listed(),
-            Event::Apply(object) => self.set(name(&object), Some(Arc::new(read(&object)))),
-            Event::Delete(object) => self.set(name(&object), None),
-        }
+        let named = (self.kind.as_str(), &*causes);
+        follow(api, watch_all(delays.watch), &mut self, delays, named).await;
     }
 
     fn set(&self, name: Name, object: Option<Arc<Object>>) {
@@ -254,12 +229,23 @@ impl OneKind {
     }
 }
 
-fn name(object: &DynamicObject) -> Name {
-    let meta = object.meta();
-    let name = meta.name.as_deref().unwrap_or_default();
-    match meta.namespace.as_deref() {
-        Some(namespace) => Name::namespaced(namespace, name),
-        None => Name::cluster(name),
+impl Follower<DynamicObject> for OneKind {
+    fn take(&mut self, event: Event<DynamicObject>) {
+        let read = |object: &DynamicObject| (name_of(object.meta()), Arc::new(read(object)));
+        match event {
+            Event::Init => self.incoming = Some(BTreeMap::new()),
+            Event::InitApply(object) => self.incoming.get_or_insert_default().extend([read(&object)]),
+            Event::InitDone => self.listed(),
+            Event::Apply(object) => {
+                let (name, object) = read(&object);
+                self.set(name, Some(object));
+            }
+            Event::Delete(object) => self.set(name_of(object.meta()), None),
+        }
+    }
+
+    fn kept(&self) -> usize {
+        self.objects.borrow().objects.keys().filter(|key| key.kind == self.kind).count()
     }
 }
 
@@ -345,6 +331,6 @@ mod tests {
         let object = json!({"metadata": {"name": "node-a"}, "status": {"conditions": "odd"}});
         let object: DynamicObject = serde_json::from_value(object).expect("an object");
         assert_eq!(read(&object), Object::default());
-        assert_eq!(name(&object).as_str(), "node-a");
+        assert_eq!(name_of(object.meta()).as_str(), "node-a");
     }
 }

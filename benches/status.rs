@@ -1,7 +1,7 @@
 //! Whether the controller keeps its promises about writing at scale: 500 agents and 1,000 Frontends, against a real
 //! API server.
 //!
-//! `cargo bench --bench status` takes about twelve minutes; `MAGLEV_BENCH_NODES` and `MAGLEV_BENCH_FRONTENDS` make it
+//! `cargo bench --bench status` takes about five minutes; `MAGLEV_BENCH_NODES` and `MAGLEV_BENCH_FRONTENDS` make it
 //! smaller. The agents are simulated where their links end: what they say goes straight into the controller, decoded
 //! (gRPC is not in it). Everything else is real: the API server, the Lease, every write. Writes are counted by a watch of
 //! its own and not by the controller.
@@ -86,6 +86,7 @@ async fn measure(nodes: usize, frontends: usize, leases: &Handle, others: &Handl
     assert_eq!(*standing.borrow(), Standing::Leads);
     end.cancel();
     task.await.unwrap();
+    objects.end.cancel();
     plane.stop().await;
 }
 

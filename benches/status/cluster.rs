@@ -18,6 +18,7 @@ use maglev::sandbox::control_plane::{ControlPlane, Options};
 use maglev::sandbox::processes::Processes;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use super::agents::Agents;
 
@@ -54,6 +55,8 @@ pub(crate) struct Objects {
     pub(crate) nodes: Vec<String>,
     kept: Arc<Mutex<BTreeMap<(&'static str, String), Kept>>>,
     writes: Arc<Mutex<Vec<Instant>>>,
+    /// Ends the watches.
+    pub(crate) end: CancellationToken,
 }
 
 async fn apply(client: &Client, resource: &ApiResource, namespace: Option<&str>, object: Value) {
@@ -97,9 +100,10 @@ pub(crate) async fn fill(client: &Client, nodes: usize, frontends: usize) -> Obj
         apply(client, &ApiResource::erase::<Frontend>(&()), Some("default"), frontend(n, 10)).await;
     };
     stream::iter(0..frontends).map(make).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
-    let objects = Objects { client: client.clone(), nodes, kept: Arc::default(), writes: Arc::default() };
+    let (kept, writes, end) = (Arc::default(), Arc::default(), CancellationToken::new());
+    let objects = Objects { client: client.clone(), nodes, kept, writes, end };
     for resource in [ApiResource::erase::<Frontend>(&()), ApiResource::erase::<Backend>(&())] {
-        tokio::spawn(objects.clone().follow(resource));
+        tokio::spawn(objects.end.clone().run_until_cancelled_owned(objects.clone().follow(resource)));
     }
     objects.until("everything is seen", 60, move |objects| objects.kept.lock().unwrap().len() == 2 * frontends).await;
     objects

@@ -10,8 +10,8 @@
 //! two do not tell the same.
 #![expect(clippy::print_stdout, reason = "the figures are what this is run for")]
 
-#[path = "metrics/world.rs"]
-mod world;
+#[path = "shared/large_node.rs"]
+mod large_node;
 
 use std::{
     hint::black_box,
@@ -19,10 +19,18 @@ use std::{
 };
 
 use anyhow::ensure;
+use jiff::Timestamp;
+use maglev::{
+    model::event::Level,
+    telemetry::{Bus, BusOptions},
+};
 use prometheus::{
     CounterVec, GaugeVec, Opts, Registry, TextEncoder,
     proto::{LabelPair, Metric, MetricType},
 };
+use tokio_util::sync::CancellationToken;
+
+use self::large_node::{BACKENDS, ENTRIES, FRONTENDS, LargeNode};
 
 const ROUNDS: usize = 30;
 
@@ -31,7 +39,7 @@ fn main() -> anyhow::Result<()> {
     if named.is_some_and(|named| !"metrics".starts_with(&named)) {
         return Ok(());
     }
-    let ours = world::registry()?;
+    let ours = ours()?;
     let (first, peer) = (Instant::now(), vectors(&ours)?);
     let filled = first.elapsed();
     let (text, peers) = (scrape(&ours)?.1, scrape(&peer)?.1);
@@ -45,7 +53,7 @@ fn main() -> anyhow::Result<()> {
         }
     }
     let [ours, peer] = times.map(|times| Quartiles::of(&times));
-    println!("a scrape of {} Frontends x {} entries, {} Backends", world::FRONTENDS, world::ENTRIES, world::BACKENDS);
+    println!("a scrape of {FRONTENDS} Frontends x {ENTRIES} entries, {BACKENDS} Backends");
     println!("  {series} series, {:.1} MB of text; median of {ROUNDS} (quartiles)", text.len() as f64 / 1e6);
     println!("  ours     {ours}");
     println!("  vectors  {peer}   (and {:.0} ms to fill them once)", filled.as_secs_f64() * 1e3);
@@ -58,6 +66,19 @@ fn scrape(registry: &Registry) -> anyhow::Result<(Duration, String)> {
     let start = Instant::now();
     let text = black_box(TextEncoder::new().encode_to_string(&registry.gather())?);
     Ok((start.elapsed(), text))
+}
+
+/// A registry that scrapes the state of a bus.
+fn ours() -> anyhow::Result<Registry> {
+    let bus = Bus::new(BusOptions { log_level: Level::Error, clock: || Timestamp::UNIX_EPOCH, epoch: 1 });
+    let registry = Registry::new();
+    bus.register(&registry)?;
+    LargeNode::new()?.tell(&bus.events());
+    // It takes in what was told, and ends.
+    let shutdown = CancellationToken::new();
+    shutdown.cancel();
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(bus.run(shutdown));
+    Ok(registry)
 }
 
 /// The same series, held by the crate's vectors.

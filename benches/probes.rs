@@ -31,6 +31,8 @@ mod kubernetes;
 mod maglevd;
 #[path = "probes/process.rs"]
 mod process;
+#[path = "shared/usage.rs"]
+mod usage;
 
 use std::time::{Duration, Instant};
 

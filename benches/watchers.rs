@@ -32,24 +32,20 @@ mod others;
 mod probes;
 #[path = "watchers/process.rs"]
 mod process;
+#[path = "shared/rpc.rs"]
+mod rpc;
+#[path = "shared/usage.rs"]
+mod usage;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use futures::FutureExt as _;
 use jiff::Timestamp;
 use maglev::{
     model::event::Level,
-    rpc::{
-        Server, ServerOptions,
-        server::{Identity, Metrics, Sources},
-    },
     telemetry::{Bus, BusOptions},
 };
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -86,24 +82,14 @@ async fn bench() -> anyhow::Result<()> {
     println!("{WATCHERS} watchers, {} events/s, {PHASE:?} without and with them", load::PER_SECOND);
     let bus = Bus::new(BusOptions { log_level: Level::Info, clock: Timestamp::now, epoch: 1 });
     let (events, shutdown) = (bus.events(), CancellationToken::new());
-    let (subscriber, snapshots) = (bus.subscriber(), bus.snapshots());
+    let sources = rpc::sources(&bus);
     let bus = tokio::spawn(bus.run(shutdown.clone()));
     let load = Load::start(events.clone(), shutdown.clone());
     let probes = Probes::start(events, shutdown.clone())?;
     sleep(SETTLE).await;
     let without = phase(&load, &probes, None).await?;
 
-    let sources = Sources {
-        events: subscriber,
-        snapshots,
-        dumps: watch::Sender::default().subscribe(),
-        counters: watch::Sender::default().subscribe(),
-        ready: watch::Sender::new(Ok(())).subscribe(),
-        probing: Arc::new(|_| None),
-        sync: Arc::new(|_| async { Ok(()) }.boxed()),
-    };
-    let options = ServerOptions::new(vec![([127, 0, 0, 1], 0).into()], identity());
-    let server = Server::new(options, sources, Metrics::default());
+    let server = rpc::server("bench", sources);
     let mut bound = server.bound();
     let server = server.start(shutdown.clone())?;
     let address = bound.wait_for(|bound| !bound.is_empty()).await?[0];
@@ -128,7 +114,7 @@ async fn phase(load: &Load, probes: &Probes, mut watchers: Option<&mut Watchers>
     };
     let (begin, emitted, lateness) = (Instant::now(), load.emitted(), probes.lateness());
     let (process, server) = (process::cpu()?, process::cpu_of_thread("rpc")?);
-    let mut resident = 0;
+    let mut resident: f64 = 0.0;
     while begin.elapsed() < PHASE {
         sleep(Duration::from_millis(100)).await;
         resident = resident.max(process::resident()?);
@@ -145,15 +131,4 @@ async fn phase(load: &Load, probes: &Probes, mut watchers: Option<&mut Watchers>
         _ => None,
     };
     Ok(Phase { took, emitted, lateness, process, server, resident, counted })
-}
-
-fn identity() -> Identity {
-    let unknown = || "unknown".to_owned();
-    Identity {
-        node: "bench".into(),
-        version: unknown(),
-        commit: unknown(),
-        build_date: unknown(),
-        started: Timestamp::now(),
-    }
 }

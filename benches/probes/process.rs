@@ -9,6 +9,8 @@ use std::{
 
 use anyhow::Context as _;
 
+use crate::usage;
+
 /// A process that ends with this value.
 pub(crate) struct Child(process::Child);
 
@@ -22,7 +24,7 @@ impl Drop for Child {
 /// What a process has used so far.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {
-    /// CPU time, user and system, to 10 ms.
+    /// Of all its threads.
     pub(crate) cpu: Duration,
     /// Resident memory now, in MiB.
     pub(crate) memory: f64,
@@ -55,14 +57,6 @@ impl Child {
             anyhow::bail!("it has ended: {status}");
         }
         let directory = Path::new("/proc").join(self.0.id().to_string());
-        let stat = std::fs::read_to_string(directory.join("stat"))?;
-        // Behind the name, which is in parentheses: the state is field 3, the times are 14 and 15.
-        let fields: Vec<&str> = stat.rsplit_once(')').context("a name in parentheses")?.1.split_whitespace().collect();
-        let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
-        let status = std::fs::read_to_string(directory.join("status"))?;
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("resident memory")?;
-        let kib: f64 = resident.trim().trim_end_matches(" kB").parse()?;
-        // Linux counts 100 of them a second, whatever the kernel's own clock.
-        Ok(Usage { cpu: Duration::from_millis(ticks * 10), memory: kib / 1024.0 })
+        Ok(Usage { cpu: usage::cpu(&directory)?, memory: usage::resident(&directory)? })
     }
 }

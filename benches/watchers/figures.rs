@@ -17,8 +17,8 @@ pub(crate) struct Phase {
     /// CPU of the whole process, and of the server's thread.
     pub(crate) process: Duration,
     pub(crate) server: Duration,
-    /// The most that was resident, in bytes.
-    pub(crate) resident: u64,
+    /// The most that was resident, in MiB.
+    pub(crate) resident: f64,
     pub(crate) counted: Option<Counted>,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Phase {
 pub(crate) struct Figures {
     pub(crate) without: Phase,
     pub(crate) with: Phase,
-    pub(crate) before: u64,
+    pub(crate) before: f64,
 }
 
 impl Figures {
@@ -44,9 +44,8 @@ impl Figures {
         }
         let ratio = with.lateness.percentile(0.99) / without.lateness.percentile(0.99);
         println!("p99 probe lateness, with / without: {ratio:.2}  {}", verdict(ratio <= MAX_RATIO, MAX_RATIO));
-        let growth = mebibytes(with.resident.saturating_sub(*before));
-        let of = mebibytes(*before);
-        println!("resident growth {growth:.0} MiB, of {of:.0} MiB  {}", verdict(growth <= MAX_GROWTH, MAX_GROWTH));
+        let growth = with.resident - before;
+        println!("resident growth {growth:.0} MiB, of {before:.0} MiB  {}", verdict(growth <= MAX_GROWTH, MAX_GROWTH));
         if let Some(counted) = with.counted {
             self.print_counted(counted);
         }
@@ -61,7 +60,7 @@ impl Figures {
         println!(
             "delivered {rate:.0} events/s in {:.0} messages/s, {:.0} MiB/s; lost {:.0} events/s, told; together {:.1} % of all",
             messages as f64 / seconds,
-            mebibytes(bytes) / seconds,
+            bytes as f64 / f64::from(1 << 20) / seconds,
             lost as f64 / seconds,
             told * 100.0,
         );
@@ -78,10 +77,6 @@ impl Figures {
 
 fn cores(cpu: Duration, phase: &Phase) -> f64 {
     cpu.as_secs_f64() / phase.took.as_secs_f64()
-}
-
-fn mebibytes(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }
 
 fn verdict(holds: bool, most: f64) -> String {

@@ -1,0 +1,108 @@
+//! Ten large nodes that have the same objects, and are alive.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use maglev::model::{
+    actual::{Actual, ActualAs, ActualConf, ActualEncap, ActualVip, LbDump, VppVip},
+    change::Change,
+    config::{Frontend, Target},
+    counters::{Counters, StatsSnapshot, VipCounters, VipPackets},
+    health::BackendState,
+};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    agent::Agent,
+    large_node::{BACKENDS, LargeNode, moves},
+};
+
+pub(crate) const NODES: usize = 10;
+/// On each node.
+pub(crate) const TRANSITIONS_PER_SECOND: u32 = 10;
+
+/// The agents; nothing happens while it does not live.
+pub(crate) struct Fleet {
+    pub(crate) agents: Vec<Agent>,
+    objects: LargeNode,
+}
+
+impl Fleet {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        let objects = LargeNode::new()?;
+        let actual = Actual { vips: objects.frontends.iter().map(vip).collect(), weightless: false };
+        let conf = ActualConf {
+            ipv4_source: [10, 0, 0, 1].into(),
+            ipv6_source: std::net::Ipv6Addr::LOCALHOST,
+            sticky_buckets_per_core: 1024,
+            flow_timeout: 40,
+        };
+        let actual = Arc::new(actual);
+        let dump = Arc::new(LbDump { at: Timestamp::now(), conf, actual: Actual::clone(&actual) });
+        let mut agents = Vec::new();
+        for number in 0..NODES {
+            let agent = Agent::start(&format!("node-{number}")).await?;
+            objects.tell(&agent.events);
+            agent.events.change(Change::VppState(conf, Arc::clone(&actual)));
+            agent.events.change(Change::Synced(0));
+            agent.dumps.send_replace(Some(Arc::clone(&dump)));
+            agents.push(agent);
+        }
+        Ok(Self { agents, objects })
+    }
+
+    /// Transitions on every node, and packets to every VIP, until the end.
+    pub(crate) async fn live(&self, end: CancellationToken) {
+        let mut ticks = interval(Duration::from_secs(1) / TRANSITIONS_PER_SECOND);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        for turn in 0_u32.. {
+            if end.run_until_cancelled(ticks.tick()).await.is_none() {
+                return;
+            }
+            // Spread over the list; one that was up at first, for it goes down first.
+            let number = turn as usize / 2 * 7919 * 3 + 1;
+            let backend = &self.objects.backends[number % (BACKENDS - 1)];
+            let (from, to) = match turn % 2 {
+                0 => (BackendState::Up, BackendState::Down),
+                _ => (BackendState::Down, BackendState::Up),
+            };
+            let counters = turn.is_multiple_of(TRANSITIONS_PER_SECOND).then(|| Arc::new(self.counted(turn)));
+            for agent in &self.agents {
+                moves(&agent.events, backend, from, to);
+                if let Some(counters) = &counters {
+                    agent.counters.send_replace(Some(Arc::clone(counters)));
+                }
+            }
+        }
+    }
+
+    fn counted(&self, turn: u32) -> StatsSnapshot {
+        let vips = self.objects.frontends.iter().enumerate().map(|(number, of)| {
+            let packets = VipPackets { existing: u64::from(turn) * (number as u64 + 1), ..VipPackets::default() };
+            (VppVip::from(of.vip), VipCounters { packets: Some(packets), route: None })
+        });
+        let counters = Counters { boot_time: 1, heartbeat: u64::from(turn), vips: vips.collect() };
+        StatsSnapshot { version: "26.10".to_owned(), pid: 1, counters: Some(counters), ..StatsSnapshot::default() }
+    }
+
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        for agent in self.agents {
+            agent.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+/// A Frontend as VPP has it, all its entries at their weight.
+fn vip(of: &Arc<Frontend>) -> (VppVip, ActualVip) {
+    let mut ases = BTreeMap::new();
+    for member in of.pools.iter().flat_map(|pool| &pool.members) {
+        if let Target::Backend(backend) = &member.target {
+            ases.insert(backend.address, ActualAs { weight: member.weight.get(), buckets: 102 });
+        }
+    }
+    let encap = ActualEncap { kind: 0, dscp: 0, target_port: 0 };
+    let vip = ActualVip { encap: Some(encap), sticky: Some(false), table_length: Some(1024), pool_index: None, ases };
+    (VppVip::from(of.vip), vip)
+}

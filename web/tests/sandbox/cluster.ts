@@ -9,6 +9,8 @@ import type { NodeState, Summary } from "../../src/live/contract.js";
 /** How long a test waits for any condition. */
 export const UNTIL = { timeout: 30_000, interval: 100 };
 
+const CHART = join(import.meta.dirname, "../../../charts/maglev");
+
 const run = promisify(execFile);
 
 /** A pod that is ready. */
@@ -46,6 +48,15 @@ class Cluster {
   /** Runs the sandbox's kubectl as administrator. */
   kubectl(...args: readonly string[]): Promise<string> {
     return this.#tool("kubectl", args);
+  }
+
+  /** Upgrades the release to these values beside those that it has, and waits until its dashboard is the new one. */
+  async upgrade(...values: readonly string[]): Promise<void> {
+    const set = values.flatMap((value) => ["--set", value]);
+    // Other tests patch what the release has applied; that is taken back.
+    const how = ["--reset-then-reuse-values", "--force-conflicts"];
+    await this.#tool("helm", ["upgrade", "maglev", CHART, ...how, ...set]);
+    await this.kubectl("rollout", "status", "deployment/maglev-frontend", "--timeout=120s");
   }
 
   /** Applies objects. */

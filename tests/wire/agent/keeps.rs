@@ -181,7 +181,8 @@ async fn a_frontend_deleted_while_the_agent_was_away_is_removed_afterwards() {
     node.remove("web");
     node.start_agent();
     node.until("it is removed", |node| node.simulator.snapshot().vips.is_empty()).await;
-    assert!(node.changes().iter().any(|line| line.starts_with("vpp-lb-sync-vip-removed frontend=default/web ")));
+    let told = "vpp-lb-sync-vip-removed frontend=default/web ";
+    node.until("it is told", |node| node.changes().iter().any(|line| line.starts_with(told))).await;
 }
 
 #[tokio::test]

@@ -31,6 +31,8 @@
 mod agent;
 #[path = "dashboard/clients.rs"]
 mod clients;
+#[path = "shared/counting.rs"]
+mod counting;
 #[path = "dashboard/fleet.rs"]
 mod fleet;
 #[path = "shared/large_node.rs"]
@@ -136,7 +138,7 @@ async fn page() -> anyhow::Result<()> {
         ensure!(status.success(), "hack/web/measure: {status}");
         anyhow::Ok(())
     };
-    let before = server.usage()?;
+    let (before, began) = (server.usage()?, Instant::now());
     let ((), measured) = tokio::join!(fleet.live(end.clone()), measured);
     measured?;
     let after = server.usage()?;

@@ -22,6 +22,8 @@
 //! `benches/README.md` has figures.
 #![expect(clippy::print_stdout, reason = "the figures are what this is run for")]
 
+#[path = "shared/counting.rs"]
+mod counting;
 #[path = "watchers/figures.rs"]
 mod figures;
 #[path = "watchers/load.rs"]

@@ -2,22 +2,20 @@
 
 use std::{
     net::SocketAddr,
-    process::Stdio,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
-    process::{Child, ChildStdin, ChildStdout, Command},
 };
+
+use crate::counting::{self, Counting};
 
 /// The argument that makes a process one of clients.
 const ASKED: &str = "--read";
-/// Less than the servers.
-const NICENESS: i32 = 10;
 /// Stands before the time of an event, which has so many digits. It is nowhere else in what servers send.
 const MARK: u8 = b'@';
 const DIGITS: usize = 19;
@@ -47,23 +45,13 @@ pub(crate) struct Counted {
 }
 
 /// The process of the clients.
-pub(crate) struct Clients {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: Lines<BufReader<ChildStdout>>,
-}
+pub(crate) struct Clients(Counting);
 
 impl Clients {
     /// Starts `count` that read and `slow` that do not, and waits until each has the head of its answer.
     pub(crate) async fn start(address: SocketAddr, path: &str, count: usize, slow: usize) -> anyhow::Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args([ASKED, &address.to_string(), path, &count.to_string(), &slow.to_string()]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
-        let stdin = child.stdin.take().context("it was asked for")?;
-        let stdout = BufReader::new(child.stdout.take().context("it was asked for")?).lines();
-        let mut clients = Self { child, stdin, stdout };
-        ensure!(clients.line().await? == "reading", "the clients do not read");
-        Ok(clients)
+        let (address, count, slow) = (address.to_string(), count.to_string(), slow.to_string());
+        Ok(Self(Counting::start(&[ASKED, &address, path, &count, &slow]).await?))
     }
 
     /// Counts from now on.
@@ -73,32 +61,19 @@ impl Clients {
 
     /// What they have counted since the last time.
     pub(crate) async fn counted(&mut self) -> anyhow::Result<Counted> {
-        self.stdin.write_all(b"\n").await?;
-        let line = self.line().await?;
-        let numbers: Vec<f64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
-        let [delivered, p50, p99, max] = numbers[..] else { anyhow::bail!("found {line:?}") };
+        let [delivered, p50, p99, max] = self.0.numbers::<f64, 4>().await?;
         Ok(Counted { delivered: delivered as u64, p50, p99, max })
     }
 
-    async fn line(&mut self) -> anyhow::Result<String> {
-        self.stdout.next_line().await?.context("the clients ended")
-    }
-
-    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
-        drop(self.stdin);
-        self.child.wait().await?;
-        Ok(())
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.0.stop().await
     }
 }
 
 /// Is that process, if the arguments say so.
 pub(crate) fn read_if_asked(arguments: &[String]) -> Option<anyhow::Result<()>> {
     let [asked, address, path, count, slow] = arguments else { return None };
-    (asked == ASKED).then(|| {
-        rustix::process::setpriority_process(None, NICENESS)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(read(address.parse()?, path, count.parse()?, slow.parse()?))
-    })
+    (asked == ASKED).then(|| counting::run(read(address.parse()?, path, count.parse()?, slow.parse()?)))
 }
 
 async fn read(address: SocketAddr, path: &str, count: usize, slow: usize) -> anyhow::Result<()> {
@@ -111,19 +86,16 @@ async fn read(address: SocketAddr, path: &str, count: usize, slow: usize) -> any
     for _ in 0..slow {
         silent.push(open(address, path, Some(SMALL)).await?);
     }
-    println!("reading");
-    // Until who asks goes away.
-    let (asked, mut asked_rx) = tokio::sync::mpsc::unbounded_channel();
-    std::thread::spawn(move || std::io::stdin().lines().map_while(Result::ok).try_for_each(|_| asked.send(())));
-    while asked_rx.recv().await.is_some() {
+    counting::answer(|| {
         let mut taken = std::mem::take(&mut *latencies.lock().unwrap_or_else(PoisonError::into_inner));
         taken.sort_unstable();
         let at = |share: f64| {
             let index = (taken.len().saturating_sub(1) as f64 * share) as usize;
             f64::from(taken.get(index).copied().unwrap_or(0)) / 1000.0
         };
-        println!("{} {} {} {}", taken.len(), at(0.5), at(0.99), at(1.0));
-    }
+        vec![taken.len() as f64, at(0.5), at(0.99), at(1.0)]
+    })
+    .await;
     Ok(())
 }
 

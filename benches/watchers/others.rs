@@ -2,23 +2,18 @@
 
 use std::{
     net::SocketAddr,
-    process::Stdio,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use bytes::{Buf as _, Bytes};
 use maglev::rpc::{client::AgentClient, proto};
 use prost::{
     Message as _,
     encoding::{WireType, decode_key, decode_varint, skip_field},
-};
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
-    process::{Child, ChildStdin, ChildStdout, Command},
 };
 use tonic::{
     Request, Status,
@@ -27,10 +22,10 @@ use tonic::{
     transport::Channel,
 };
 
+use crate::counting::{self, Counting};
+
 /// The argument that makes a process one of watchers.
 const ASKED: &str = "--watch";
-/// Less than anything of the node, and still enough to read what comes.
-const NICENESS: i32 = 10;
 
 /// What all watchers together have counted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,53 +48,29 @@ impl Counted {
 }
 
 /// The process of the watchers.
-pub(crate) struct Watchers {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: Lines<BufReader<ChildStdout>>,
-}
+pub(crate) struct Watchers(Counting);
 
 impl Watchers {
     /// Starts `count` of them and waits until each has its first message.
     pub(crate) async fn start(address: SocketAddr, count: usize) -> anyhow::Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args([ASKED, &address.to_string(), &count.to_string()]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
-        let stdin = child.stdin.take().context("it was asked for")?;
-        let stdout = BufReader::new(child.stdout.take().context("it was asked for")?).lines();
-        let mut watchers = Self { child, stdin, stdout };
-        ensure!(watchers.line().await? == "watching", "the watchers do not watch");
-        Ok(watchers)
+        Ok(Self(Counting::start(&[ASKED, &address.to_string(), &count.to_string()]).await?))
     }
 
     /// What they have counted by now.
     pub(crate) async fn counted(&mut self) -> anyhow::Result<Counted> {
-        self.stdin.write_all(b"\n").await?;
-        let line = self.line().await?;
-        let numbers: Vec<u64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
-        let [messages, bytes, events, lost] = numbers[..] else { anyhow::bail!("found {line:?}") };
+        let [messages, bytes, events, lost] = self.0.numbers().await?;
         Ok(Counted { messages, bytes, events, lost })
     }
 
-    async fn line(&mut self) -> anyhow::Result<String> {
-        self.stdout.next_line().await?.context("the watchers ended")
-    }
-
-    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
-        drop(self.stdin);
-        self.child.wait().await?;
-        Ok(())
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.0.stop().await
     }
 }
 
 /// Is that process, if the arguments say so.
 pub(crate) fn watch_if_asked(arguments: &[String]) -> Option<anyhow::Result<()>> {
     let [asked, address, count] = arguments else { return None };
-    (asked == ASKED).then(|| {
-        rustix::process::setpriority_process(None, NICENESS)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(watch(address, count.parse()?))
-    })
+    (asked == ASKED).then(|| counting::run(watch(address, count.parse()?)))
 }
 
 async fn watch(address: &str, count: usize) -> anyhow::Result<()> {
@@ -115,15 +86,7 @@ async fn watch(address: &str, count: usize) -> anyhow::Result<()> {
             }
         });
     }
-    println!("watching");
-    // Until who asks goes away.
-    tokio::task::spawn_blocking(move || {
-        for _ in std::io::stdin().lines() {
-            let [messages, bytes, events, lost] = counts.each_ref().map(|count| count.load(Ordering::Relaxed));
-            println!("{messages} {bytes} {events} {lost}");
-        }
-    })
-    .await?;
+    counting::answer(|| counts.iter().map(|count| count.load(Ordering::Relaxed)).collect()).await;
     Ok(())
 }
 

@@ -67,7 +67,7 @@ impl PodWatch {
 /// `None` for a pod that is nobody to talk to: it is not bound, has no address yet, or not any more, or has ended.
 fn agent_pod(pod: &Pod) -> Option<AgentPod> {
     let (spec, status) = (pod.spec.as_ref()?, pod.status.as_ref()?);
-    if has_ended(pod) {
+    if has_ended(status.phase.as_deref()) {
         return None;
     }
     Some(AgentPod {

@@ -20,6 +20,7 @@ use super::{
     guard::Raw,
     kind_watch::{Delays, KindWatch, Update},
     listing::{Listed, Listing},
+    release_pods::has_ended,
 };
 use crate::{
     crd::MaglevNode,
@@ -194,7 +195,7 @@ fn node(raw: &Raw) -> Option<NodeSeen> {
 
 fn pod(raw: &Raw) -> Option<BoundPod> {
     let text = |path: &str| raw.field(path).and_then(Value::as_str);
-    if matches!(text("/status/phase"), Some("Succeeded" | "Failed")) {
+    if has_ended(text("/status/phase")) {
         return None;
     }
     Some(BoundPod { node: text("/spec/nodeName")?.into() })

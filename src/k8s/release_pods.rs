@@ -47,7 +47,7 @@ pub async fn release_pods(client: &Client, namespace: &str, release: &str) -> Re
 fn release_pod(pod: &Pod) -> Option<ReleasePod> {
     let spec = pod.spec.as_ref()?;
     let status = pod.status.as_ref();
-    if has_ended(pod) || pod.metadata.deletion_timestamp.is_some() {
+    if has_ended(status.and_then(|of| of.phase.as_deref())) || pod.metadata.deletion_timestamp.is_some() {
         return None;
     }
     Some(ReleasePod {
@@ -60,9 +60,9 @@ fn release_pod(pod: &Pod) -> Option<ReleasePod> {
     })
 }
 
-/// Whether nothing runs in the pod any more, and nothing will.
-pub(super) fn has_ended(pod: &Pod) -> bool {
-    matches!(pod.status.as_ref().and_then(|of| of.phase.as_deref()), Some("Succeeded" | "Failed"))
+/// Whether nothing runs in a pod of this `status.phase` any more, and nothing will.
+pub(super) fn has_ended(phase: Option<&str>) -> bool {
+    matches!(phase, Some("Succeeded" | "Failed"))
 }
 
 /// The port that a container of the pod calls `name`.

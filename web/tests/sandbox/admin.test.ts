@@ -72,6 +72,22 @@ async function change(page: Page, frontend: string, backend: string): Promise<vo
 
 const submit = (page: Page, name: string) => dialog(page).getByRole("button", { name }).click();
 
+/** Fills in the fields of the form by their labels, and signs in. */
+async function signIn(page: Page, fields: Record<string, string>): Promise<void> {
+  for (const [label, text] of Object.entries(fields)) await dialog(page).getByLabel(label).fill(text);
+  await submit(page, "sign in");
+}
+
+const choose = (page: Page, what: RegExp) => dialog(page).getByRole("radio", { name: what }).check();
+
+/** Makes the change that was chosen, and waits until every node has it. */
+async function make(page: Page): Promise<void> {
+  await submit(page, "make the change");
+  await says(page, /in effect on 3\/3 nodes/);
+}
+
+const refused = (page: Page) => dialog(page).getByRole("alert").filter({ hasText: /\S/ }).waitFor(UNTIL);
+
 const says = (page: Page, what: RegExp) => dialog(page).getByText(what).first().waitFor(UNTIL);
 
 async function stored(
@@ -100,18 +116,14 @@ describe("changes by hand on the page", () => {
     const page = await open();
 
     await change(page, "default/web", "web-1");
-    await dialog(page).getByLabel("Kubernetes token").fill("not-a-token");
-    await submit(page, "sign in");
-    await dialog(page).getByRole("alert").filter({ hasText: /\S/ }).waitFor(UNTIL);
+    await signIn(page, { "Kubernetes token": "not-a-token" });
+    await refused(page);
     // What was typed is not kept, whatever the answer.
     expect(await dialog(page).getByLabel("Kubernetes token").inputValue()).toBe("");
 
     // Who may only read signs in, and may not change.
-    await dialog(page).getByLabel("Kubernetes token").fill(reader);
-    await submit(page, "sign in");
-    await dialog(page)
-      .getByLabel(/^Pause/)
-      .check();
+    await signIn(page, { "Kubernetes token": reader });
+    await choose(page, /^Pause/);
     await says(page, /^It touches .*default\/web/);
     await submit(page, "make the change");
     await says(page, /cannot patch|forbidden/);
@@ -120,16 +132,12 @@ describe("changes by hand on the page", () => {
     await page.getByRole("button", { name: /sign out/ }).click();
 
     await change(page, "default/web", "web-1");
-    await dialog(page).getByLabel("Kubernetes token").fill(editor);
-    await submit(page, "sign in");
-    await dialog(page)
-      .getByLabel(/^Pause/)
-      .check();
+    await signIn(page, { "Kubernetes token": editor });
+    await choose(page, /^Pause/);
     await says(page, /^It touches .*default\/web/);
     await dialog(page).getByLabel("Why").fill("it is too hot");
     await picture(page, "change");
-    await submit(page, "make the change");
-    await says(page, /in effect on 3\/3 nodes/);
+    await make(page);
     await submit(page, "close");
     await expect.poll(() => texts(page, "default/web", "web-1"), UNTIL).toContain("paused");
     const { metadata, spec } = await stored("backends", "web-1");
@@ -140,28 +148,22 @@ describe("changes by hand on the page", () => {
     // The cookie is all that there is of it: a reload finds it, scripts and storage do not.
     await page.reload();
     await change(page, "default/web", "web-1");
-    await dialog(page)
-      .getByLabel(/^Enable/)
-      .check();
+    await choose(page, /^Enable/);
     await says(page, /^It touches .*default\/web/);
     const kept = await page.evaluate(() =>
       [document.cookie, JSON.stringify(localStorage), JSON.stringify(sessionStorage), location.href].join(),
     );
     expect(kept).not.toContain(editor);
     expect(kept).not.toMatch(/maglev-admin|csrf/i);
-    await submit(page, "make the change");
-    await says(page, /in effect on 3\/3 nodes/);
+    await make(page);
     await submit(page, "close");
 
     // A weight, and then one that would leave a Frontend with nothing unless it is forced.
     await change(page, "default/www", "web-3");
-    await dialog(page)
-      .getByRole("radio", { name: /^Weight/ })
-      .check();
+    await choose(page, /^Weight/);
     await dialog(page).getByLabel("weight, 0 to 100").fill("0");
     await says(page, /^It touches default\/www\.$/);
-    await submit(page, "make the change");
-    await says(page, /in effect on 3\/3 nodes/);
+    await make(page);
     await submit(page, "close");
     await expect
       .poll(
@@ -170,14 +172,11 @@ describe("changes by hand on the page", () => {
       )
       .toEqual(["0", "0"]);
     await change(page, "default/www", "web-4");
-    await dialog(page)
-      .getByLabel(/^Disable/)
-      .check();
+    await choose(page, /^Disable/);
     await says(page, /^It leaves default\/www without any effective weight/);
     expect(await dialog(page).getByRole("button", { name: "make the change" }).isDisabled()).toBe(true);
     await dialog(page).getByLabel("do it all the same").check();
-    await submit(page, "make the change");
-    await says(page, /in effect on 3\/3 nodes/);
+    await make(page);
     await submit(page, "close");
     await expect.poll(() => of(page, "default/www").locator(".card-state").innerText(), UNTIL).toBe("down");
     await page.context().close();
@@ -197,19 +196,12 @@ describe("changes by hand on the page", () => {
     );
     const page = await open();
     await change(page, "default/api", "spare-1");
-    await dialog(page).getByLabel("User").fill("ada");
-    await dialog(page).getByLabel("Password").fill("wrong");
-    await submit(page, "sign in");
-    await dialog(page).getByRole("alert").filter({ hasText: /\S/ }).waitFor(UNTIL);
-    await dialog(page).getByLabel("User").fill("ada");
-    await dialog(page).getByLabel("Password").fill(password);
-    await submit(page, "sign in");
-    await dialog(page)
-      .getByLabel(/^Pause/)
-      .check();
+    await signIn(page, { User: "ada", Password: "wrong" });
+    await refused(page);
+    await signIn(page, { User: "ada", Password: password });
+    await choose(page, /^Pause/);
     await says(page, /^It touches .*default\/api/);
-    await submit(page, "make the change");
-    await says(page, /in effect on 3\/3 nodes/);
+    await make(page);
     await says(page, /recorded for dashboard user ada/);
     await submit(page, "close");
     await page.getByRole("button", { name: /sign out/ }).click();

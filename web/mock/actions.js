@@ -3,7 +3,7 @@ import { frontendState } from "./documents.js";
 
 /**
  * @typedef {import("./broker.js").Broker} Broker
- * @typedef {import("../src/live/contract").BackendState} BackendState
+ * @typedef {import("../src/sync/contract").BackendState} BackendState
  */
 
 const MOST_TRANSITIONS = 20;
@@ -161,7 +161,7 @@ export function loseVpp(broker, name, lost) {
  * An object has problems, or none.
  * @param {Broker} broker
  * @param {string} key
- * @param {import("../src/live/contract").Problem[]} problems
+ * @param {import("../src/sync/contract").Problem[]} problems
  * @param {boolean} [held]
  */
 export function setProblems(broker, key, problems, held = false) {
@@ -233,7 +233,7 @@ export function probe(broker, phase) {
       ![...broker.clients].some(({ asked }) => asked.node === name && asked.beats.length > 0)
     )
       continue;
-    /** @type {Record<string, import("../src/live/message").Beat>} */
+    /** @type {Record<string, import("../src/sync/message").Beat>} */
     const beats = {};
     for (const [backend, { state, code }] of node.health) {
       if (state === "paused" || state === "disabled" || world.random() < 0.3) continue;

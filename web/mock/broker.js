@@ -1,13 +1,13 @@
 // What the clients are sent: a ring of numbered messages, and per client the part that it asked for.
-import { difference } from "./difference.js";
-import * as brief from "./brief.js";
+import { difference } from "./merge-patch.js";
+import * as brief from "./summary-parts.js";
 import * as documents from "./documents.js";
 
 /**
- * @typedef {import("./world.js").World} World
- * @typedef {import("../src/live/contract").Summary} Summary
- * @typedef {import("../src/live/message").Line} Line
- * @typedef {import("../src/live/contract").AsOf} AsOf
+ * @typedef {import("./fleet-model.js").World} World
+ * @typedef {import("../src/sync/contract").Summary} Summary
+ * @typedef {import("../src/sync/message").Line} Line
+ * @typedef {import("../src/sync/contract").AsOf} AsOf
  * @typedef {{ node: string | null, open: string[], log: string | null, beats: string[], since: string | null }} Asked
  * @typedef {{ asked: Asked, write: (text: string) => void, close: () => void }} Client
  * @typedef {{ number: number, at: number, event: string, for: (asked: Asked) => unknown }} Entry
@@ -25,13 +25,13 @@ export class Broker {
   ring = [];
   /** @type {Set<Client>} */
   clients = new Set();
-  /** @type {Record<string, import("../src/live/contract").Transition>} */
+  /** @type {Record<string, import("../src/sync/contract").Transition>} */
   transitions = {};
-  /** @type {Record<string, import("../src/live/contract").Transition>} the same as the clients have it */
+  /** @type {Record<string, import("../src/sync/contract").Transition>} the same as the clients have it */
   told = {};
-  /** @type {Record<string, import("../src/live/contract").NodeHead>} */
+  /** @type {Record<string, import("../src/sync/contract").NodeHead>} */
   heads = {};
-  /** @type {Record<string, import("../src/live/contract").Row>} */
+  /** @type {Record<string, import("../src/sync/contract").Row>} */
   rows = {};
   /** @type {Pick<Summary, "strip" | "totals" | "problems" | "kubernetes">} */
   rest;
@@ -44,7 +44,7 @@ export class Broker {
     this.rest = this.#rest();
   }
 
-  /** @returns {import("../src/live/contract").AsOfs} */
+  /** @returns {import("../src/sync/contract").AsOfs} */
   asOfs() {
     /** @type {Record<string, AsOf>} */
     const of = {};
@@ -73,10 +73,10 @@ export class Broker {
 
   /**
    * @param {string} frontend
-   * @returns {import("../src/live/contract").FrontendPage}
+   * @returns {import("../src/sync/contract").FrontendPage}
    */
   page(frontend) {
-    /** @type {Record<string, import("../src/live/contract").NodeCut>} */
+    /** @type {Record<string, import("../src/sync/contract").NodeCut>} */
     const nodes = {};
     const used = this.#used(frontend);
     for (const [name, node] of this.world.nodes) {
@@ -88,7 +88,7 @@ export class Broker {
         ),
       };
     }
-    /** @type {Record<string, import("../src/live/contract").ObjectInfo>} */
+    /** @type {Record<string, import("../src/sync/contract").ObjectInfo>} */
     const objects = { [`Frontend ${frontend}`]: documents.objectInfo(this.world, "Frontend", frontend) };
     for (const of of used) objects[`Backend ${of}`] = documents.objectInfo(this.world, "Backend", of);
     for (const of of this.#checks(used))
@@ -208,9 +208,9 @@ export class Broker {
   #rest() {
     const heads = Object.values(this.heads);
     const rows = Object.values(this.rows);
-    /** @param {import("../src/live/contract").Flag} flag */
+    /** @param {import("../src/sync/contract").Flag} flag */
     const count = (flag) => rows.filter((row) => row.flags.includes(flag)).length;
-    /** @type {Record<string, import("../src/live/contract").ObjectProblems>} */
+    /** @type {Record<string, import("../src/sync/contract").ObjectProblems>} */
     const problems = {};
     for (const [key, { problems: of, held }] of this.world.problems) {
       const [kind = "", name = ""] = key.split(" ");
@@ -258,7 +258,7 @@ export class Broker {
 
   /**
    * @param {string} node
-   * @param {Record<string, import("../src/live/message").Beat>} beats
+   * @param {Record<string, import("../src/sync/message").Beat>} beats
    */
   beats(node, beats) {
     for (const { asked, write } of this.clients) {

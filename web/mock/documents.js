@@ -1,12 +1,12 @@
 // The documents of the contract, worked out from the fleet in memory by the rules that the agents have.
 
 /**
- * @typedef {import("./world.js").World} World
- * @typedef {import("./world.js").NodeModel} NodeModel
- * @typedef {import("../src/live/contract").FrontendDetail} FrontendDetail
- * @typedef {import("../src/live/contract").BackendDetail} BackendDetail
- * @typedef {import("../src/live/contract").ObjectInfo} ObjectInfo
- * @typedef {import("../src/live/contract").NodeState} NodeState
+ * @typedef {import("./fleet-model.js").World} World
+ * @typedef {import("./fleet-model.js").NodeModel} NodeModel
+ * @typedef {import("../src/sync/contract").FrontendDetail} FrontendDetail
+ * @typedef {import("../src/sync/contract").BackendDetail} BackendDetail
+ * @typedef {import("../src/sync/contract").ObjectInfo} ObjectInfo
+ * @typedef {import("../src/sync/contract").NodeState} NodeState
  */
 
 const TABLE = 8192;
@@ -29,7 +29,7 @@ export function activePool(world, node, frontend) {
  * @param {World} world
  * @param {NodeModel} node
  * @param {string} frontend
- * @returns {import("../src/live/contract").FrontendState}
+ * @returns {import("../src/sync/contract").FrontendState}
  */
 export function frontendState(world, node, frontend) {
   const active = activePool(world, node, frontend);
@@ -52,13 +52,13 @@ export function frontendDetail(world, node, frontend) {
   const active = activePool(world, node, frontend);
   const report = node.reports.get(frontend);
   const problems = world.problems.get(`Frontend ${frontend}`);
-  /** @type {Record<string, import("../src/live/contract").PoolDetail>} */
+  /** @type {Record<string, import("../src/sync/contract").PoolDetail>} */
   const pools = {};
   const serving = spec.pools[active]?.members ?? [];
   const up = serving.filter(({ backend }) => node.health.get(backend)?.state === "up");
   const sum = up.reduce((sum, { weight }) => sum + weight, 0);
   for (const [order, { name, members }] of spec.pools.entries()) {
-    /** @type {Record<string, import("../src/live/contract").Member>} */
+    /** @type {Record<string, import("../src/sync/contract").Member>} */
     const of = {};
     for (const [index, { backend, weight }] of members.entries()) {
       const state = node.health.get(backend)?.state ?? "unknown";
@@ -145,7 +145,7 @@ export function backendDetail(world, node, name) {
   };
 }
 
-/** @returns {import("../src/live/contract").HealthCheckDetail} */
+/** @returns {import("../src/sync/contract").HealthCheckDetail} */
 export function healthCheckDetail() {
   return {
     type: "HTTP",
@@ -173,7 +173,7 @@ export function nodeState(world, name) {
   /** @type {Record<string, BackendDetail>} */
   const backends = {};
   for (const backend of world.backends.keys()) backends[backend] = backendDetail(world, node, backend);
-  /** @type {Record<string, import("../src/live/contract").HealthCheckDetail>} */
+  /** @type {Record<string, import("../src/sync/contract").HealthCheckDetail>} */
   const health_checks = {};
   for (const { check } of world.backends.values()) health_checks[check] ??= healthCheckDetail();
   return {
@@ -203,7 +203,7 @@ export function nodeState(world, name) {
 /**
  * @param {World} world
  * @param {NodeModel} node
- * @returns {import("../src/live/contract").VppPanel}
+ * @returns {import("../src/sync/contract").VppPanel}
  */
 export function vppPanel(world, node) {
   return {
@@ -242,7 +242,7 @@ export function objectInfo(world, kind, name) {
   const generation = spec?.generation ?? 1;
   const problems = world.problems.get(`${kind} ${name}`)?.problems ?? [];
   const created = minutesAgoFixed(60 * 24 * 40);
-  /** @type {Record<string, import("../src/live/contract").Condition>} */
+  /** @type {Record<string, import("../src/sync/contract").Condition>} */
   const conditions = {};
   for (const type of CONDITIONS[kind]) {
     const bad = problems.length > 0 && (type === "ResolvedRefs" || type === "Ready");

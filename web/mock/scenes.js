@@ -1,7 +1,7 @@
 // Fleets to look at: small ones in every state that the page has a design for, and one at full size.
 import { setBackend, silence, setProblems, loseVpp } from "./actions.js";
 import { Broker } from "./broker.js";
-import { minutesAgo, World } from "./world.js";
+import { minutesAgo, World } from "./fleet-model.js";
 
 /** @type {Record<string, () => Broker>} */
 export const SCENES = { small, well, trouble, empty, "no-frontends": noFrontends, wide, big };

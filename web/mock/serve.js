@@ -3,7 +3,7 @@
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Mock } from "./http.js";
-import { live } from "./life.js";
+import { live } from "./activity.js";
 import { SCENES } from "./scenes.js";
 
 const { values, positionals } = parseArgs({

@@ -9,7 +9,7 @@ import "./style/details.css";
 import "./style/node.css";
 import "./style/admin.css";
 import "./style/phone.css";
-import { App } from "./view/app";
+import { App } from "./components/app";
 
 const root = document.getElementById("root");
 if (root) render(() => <App />, root);

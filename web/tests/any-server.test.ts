@@ -4,7 +4,7 @@ import type { AxeResults } from "axe-core";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { launch, PHONE, sideways, visit } from "./browser.js";
-import { fleet, type Fleet } from "./fleet.js";
+import { fleet, type Fleet } from "./mock-server.js";
 
 const UNTIL = { timeout: 30_000 };
 

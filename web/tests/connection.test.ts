@@ -4,7 +4,7 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { setBackend, silence } from "../mock/actions.js";
 import { launch, requests, visit } from "./browser.js";
-import { fleet, type Fleet } from "./fleet.js";
+import { fleet, type Fleet } from "./mock-server.js";
 import { flashes, recordFlashes } from "./flashes.js";
 
 const UNTIL = { timeout: 30_000 };

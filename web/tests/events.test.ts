@@ -3,7 +3,7 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { setBackend } from "../mock/actions.js";
 import { launch, visit } from "./browser.js";
-import { fleet, type Fleet } from "./fleet.js";
+import { fleet, type Fleet } from "./mock-server.js";
 
 const UNTIL = { timeout: 30_000 };
 

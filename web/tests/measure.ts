@@ -6,7 +6,7 @@ import type { Browser, Page } from "playwright-core";
 import { it } from "vitest";
 import { setBackend } from "../mock/actions.js";
 import { launch, visit } from "./browser.js";
-import { DIST, fleet, type Fleet } from "./fleet.js";
+import { DIST, fleet, type Fleet } from "./mock-server.js";
 
 // In the names of a hundred frontends, and in the end of ten.
 const WORD = "service-043";

@@ -6,7 +6,7 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { setBackend } from "../mock/actions.js";
 import { launch, visit } from "./browser.js";
-import { DIST, fleet, type Fleet } from "./fleet.js";
+import { DIST, fleet, type Fleet } from "./mock-server.js";
 
 const UNTIL = { timeout: 30_000 };
 const MOST_SCRIPT_BYTES = 60_000;

@@ -4,7 +4,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import { expect, vi } from "vitest";
-import type { NodeState, Summary } from "../../src/live/contract.js";
+import type { NodeState, Summary } from "../../src/sync/contract.js";
 
 /** How long a test waits for any condition. */
 export const UNTIL = { timeout: 30_000, interval: 100 };

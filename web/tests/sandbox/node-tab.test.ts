@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { launch, visit } from "../browser.js";
 import { flashes, recordFlashes } from "../flashes.js";
 import { begin, cluster, UNTIL, type Pod } from "./cluster.js";
-import { Gate } from "./gate.js";
+import { Gate } from "./proxy.js";
 import { member, of, picture, say, sawHearts, shownAt, tab, watchHearts, watchText } from "./page.js";
 
 const NODE = "node-a";

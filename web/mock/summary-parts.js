@@ -1,0 +1,136 @@
+// The fleet in brief, as the summary has it: a row per frontend, a head per node.
+import { frontendState, round } from "./documents.js";
+
+/**
+ * @typedef {import("./fleet-model.js").World} World
+ * @typedef {import("../src/sync/contract").Flag} Flag
+ * @typedef {import("../src/sync/contract").Row} Row
+ * @typedef {import("../src/sync/contract").NodeHead} NodeHead
+ */
+
+/**
+ * @param {World} world
+ * @param {string} name
+ * @returns {NodeHead}
+ */
+export function nodeHead(world, name) {
+  const node = world.node(name);
+  /** @type {Flag[]} */
+  const flags = [];
+  if (!node.reporting || !node.vpp) flags.push("silent");
+  if (node.failedSteps > 0 || node.syncError !== undefined) flags.push("sync");
+  if (Object.keys(node.holds).length > 0) flags.push("rejected");
+  let rate = 0;
+  for (const of of node.rates.values()) rate += of;
+  return {
+    pod: `maglev-system/maglevd-${name.slice(-1)}x7k2`,
+    address: `10.0.0.${[...world.nodes.keys()].indexOf(name) + 1}:9090`,
+    link: node.link,
+    reporting: node.reporting,
+    ...(node.error === undefined ? {} : { error: node.error }),
+    last_seen: node.lastSeen,
+    version: "0.3.0",
+    commit: "ab12cd3",
+    build_date: "2026-11-20T08:00:00.000Z",
+    started: node.started,
+    ready: node.vpp,
+    ...(node.vpp ? {} : { not_ready: "waiting for VPP: connect /run/vpp/api.sock: connection refused" }),
+    vpp: node.vpp ? "connected" : "lost",
+    ...(node.vpp ? { vpp_version: "26.10-release", vpp_since: node.vppSince } : {}),
+    suspect: node.suspect,
+    holds: node.holds,
+    failed_steps: node.failedSteps,
+    ...(node.syncError === undefined ? {} : { sync_error: node.syncError }),
+    last_pass: node.lastSeen,
+    foreign: 0,
+    rate: round(rate),
+    frontends: world.frontends.size,
+    backends: world.backends.size,
+    flags,
+  };
+}
+
+/**
+ * @param {World} world
+ * @param {string} frontend
+ * @returns {Row}
+ */
+export function row(world, frontend) {
+  const spec = world.spec(frontend);
+  const members = [...new Set(spec.pools.flatMap((pool) => pool.members.map(({ backend }) => backend)))];
+  /** @type {Record<string, string>} */
+  const cells = {};
+  const counts = { down: 0, unknown: 0, standby: 0, up: 0 };
+  let rate = 0;
+  let dropping = 0;
+  let failed = false;
+  let since = "";
+  const alive = new Set(members);
+  const prints = new Set();
+  for (const [name, node] of world.nodes) {
+    const state = frontendState(world, node, frontend);
+    const report = node.reports.get(frontend);
+    cells[name] = report && report.result !== "Programmed" ? `${state} ${report.result}` : state;
+    if (!node.reporting) continue;
+    counts[state] += 1;
+    failed ||= report?.result === "Failed";
+    const of = node.rates.get(frontend) ?? 0;
+    rate += of;
+    if (state === "down") dropping += of;
+    const changed = node.frontendSince.get(frontend) ?? "";
+    if (changed > since) since = changed;
+    for (const backend of members) if (node.health.get(backend)?.state !== "up") alive.delete(backend);
+    if (node.vpp) prints.add(members.map((backend) => node.health.get(backend)?.state).join());
+  }
+  const state =
+    counts.down > 0 ? "down" : counts.unknown > 0 ? "unknown" : counts.standby > 0 ? "standby" : "up";
+  const problems = world.problems.get(`Frontend ${frontend}`)?.problems ?? [];
+  /** @type {Flag[]} */
+  const flags = [];
+  if (state === "down") flags.push("down");
+  if (dropping > 0) flags.push("dropping");
+  if (state === "standby" || (state === "up" && alive.size === 1 && members.length > 1))
+    flags.push("standby");
+  if (prints.size > 1) flags.push("disagree");
+  if (problems.length > 0) flags.push("rejected");
+  if (failed) flags.push("sync");
+  return {
+    vip: spec.vip,
+    state,
+    rank: flags.includes("down") ? 100 : flags.length > 0 ? 10 : 0,
+    flags,
+    cells,
+    up: alive.size,
+    total: members.length,
+    rate: round(rate),
+    dropping: round(dropping),
+    ...(since ? { since } : {}),
+    reason: flags.includes("disagree") ? "nodes disagree" : reason(world, frontend, state, members, problems),
+  };
+}
+
+/**
+ * @param {World} world
+ * @param {string} frontend
+ * @param {string} state
+ * @param {string[]} members
+ * @param {import("../src/sync/contract").Problem[]} problems
+ */
+function reason(world, frontend, state, members, problems) {
+  const node = [...world.nodes.values()].find(
+    (node) => node.reporting && frontendState(world, node, frontend) === state,
+  );
+  if (state === "down" && node) {
+    const codes = new Set(members.map((backend) => node.health.get(backend)?.code));
+    return `all backends ${[...codes].join(", ")}`;
+  }
+  if (state === "standby") return `pool ${world.spec(frontend).pools[0]?.name ?? ""} down`;
+  for (const [name, node] of world.nodes) {
+    const report = node.reports.get(frontend);
+    if (report?.result === "Failed") return `${report.reason ?? ""} on ${name}`;
+  }
+  const [problem] = problems;
+  if (problem) return `${problem.reason}: ${problem.message}`;
+  const gone = members.filter((backend) => node?.health.get(backend)?.state === "down");
+  return gone.length > 0 ? `${gone.join(", ")} down` : "";
+}

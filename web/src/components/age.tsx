@@ -1,0 +1,27 @@
+// How long ago something was; the exact time in the tooltip. All ages tick together.
+import { Show, type JSX } from "solid-js";
+import { age, clock, exact } from "../lib/format";
+import { now } from "../store/clock";
+import { zone } from "../store/preferences";
+
+/** The age of what began at `since`, or `–`. */
+export function Age(props: { readonly since: string | undefined }): JSX.Element {
+  return (
+    <Show when={props.since} fallback={<span class="dim">–</span>}>
+      {(since) => (
+        <time datetime={since()} title={exact(Date.parse(since()), zone())}>
+          {age(Date.parse(since()), now())}
+        </time>
+      )}
+    </Show>
+  );
+}
+
+/** A time of day. */
+export function Clock(props: { readonly at: string }): JSX.Element {
+  return (
+    <time datetime={props.at} title={exact(Date.parse(props.at), zone())}>
+      {clock(Date.parse(props.at), zone())}
+    </time>
+  );
+}

@@ -1,0 +1,46 @@
+// The first tab: is anything wrong?
+import { Show, type JSX } from "solid-js";
+import type { Summary } from "../sync/contract";
+import { summary } from "../store/server-state";
+import { place } from "../store/location";
+import { Attention } from "./attention";
+import { BackendPage } from "./backend-page";
+import { FirstRun, Loading, NoFrontends } from "./placeholders";
+import { FilterBox } from "./filter-box";
+import { FrontendTable } from "./frontend-table";
+import { StripOfCounts } from "./problem-counts";
+import { Transitions } from "./transitions";
+
+/** The tab. */
+export function AllNodes(): JSX.Element {
+  return (
+    <Show when={summary().value} fallback={<Loading of={summary()} />}>
+      {(value) => (
+        <Show when={Object.keys(value().nodes).length > 0} fallback={<FirstRun summary={value()} />}>
+          <StripOfCounts summary={value()} />
+          <Show when={place().backend} fallback={<Overview summary={value()} />}>
+            {(backend) => <BackendPage name={backend()} summary={value()} />}
+          </Show>
+        </Show>
+      )}
+    </Show>
+  );
+}
+
+function Overview(props: { readonly summary: Summary }): JSX.Element {
+  const rows = () => Object.keys(props.summary.rows).length;
+  return (
+    <>
+      <FilterBox hint="name, address, backend, state…" />
+      <div class="overview">
+        <div class="overview-main">
+          <Attention summary={props.summary} />
+          <Show when={rows() > 0} fallback={<NoFrontends nodes={props.summary.totals.reporting} />}>
+            <FrontendTable summary={props.summary} />
+          </Show>
+        </div>
+        <Transitions summary={props.summary} />
+      </div>
+    </>
+  );
+}

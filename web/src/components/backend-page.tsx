@@ -1,0 +1,161 @@
+// One backend: its state on every node, its timeline, who uses it, and what Kubernetes says.
+import { createMemo, For, Show, type JSX } from "solid-js";
+import { hue } from "../lib/backend-color";
+import { byName } from "../lib/row-order";
+import type { BackendDetail, Summary } from "../sync/contract";
+import { pages } from "../store/server-state";
+import { frontendLink } from "../store/location";
+import { members } from "../store/backend-index";
+import { vipText } from "../lib/vip";
+import { rowShape } from "../lib/display-state";
+import { Age } from "./age";
+import { ChangeButton } from "./change-button";
+import { Flash } from "./flash";
+import { ObjectBlock } from "./object-block";
+import { State } from "./shape";
+import { Timeline } from "./timeline";
+
+/** The page. */
+export function BackendPage(props: { readonly name: string; readonly summary: Summary }): JSX.Element {
+  const users = createMemo(() => members().users.get(props.name) ?? [], [], {
+    equals: (a, b) => a.join() === b.join(),
+  });
+  const opened = () => [...pages().values()].flatMap(({ value }) => value ?? []);
+  // Every frontend that uses it tells the same of it.
+  const details = createMemo(() => {
+    const nodes: Record<string, BackendDetail> = {};
+    for (const page of opened()) {
+      for (const [node, cut] of Object.entries(page.nodes)) {
+        const detail = cut.backends[props.name];
+        if (detail) nodes[node] = detail;
+      }
+    }
+    return nodes;
+  });
+  const reporting = () => Object.keys(details()).filter((node) => props.summary.nodes[node]?.reporting);
+  const address = () => Object.values(details())[0]?.address;
+  const key = () => `Backend ${props.name}`;
+  const info = () => opened().find((page) => key() in page.objects)?.objects[key()];
+  return (
+    <section class="panel backend-page" aria-label={`Backend ${props.name}`}>
+      <p class="back">
+        <a href="#/">← All nodes</a>
+      </p>
+      <h2>
+        <span class={`swatch hue-${hue(props.name)}`} aria-hidden="true" /> Backend{" "}
+        <span class="mono">{props.name}</span>{" "}
+        <Show when={address()}>
+          <span class="mono dim">{address()}</span>
+        </Show>
+        <ChangeButton backend={props.name} />
+      </h2>
+      <Show
+        when={users().length > 0}
+        fallback={
+          <div class="details">
+            <p class="dim">No frontend uses it, so no node is shown here.</p>
+            <ObjectBlock
+              kind="Backend"
+              name={props.name}
+              info={undefined}
+              problems={props.summary.problems[key()]?.problems ?? []}
+            />
+          </div>
+        }
+      >
+        <div class="details">
+          <div class="details-main">
+            <table class="plain node-cells">
+              <thead>
+                <tr>
+                  <th scope="col">Node</th>
+                  <th scope="col">State</th>
+                  <th scope="col">Check</th>
+                  <th scope="col" class="number">
+                    Since
+                  </th>
+                </tr>
+              </thead>
+              <tbody>
+                <For each={Object.keys(details()).sort(byName)}>
+                  {(node) => (
+                    <Show when={details()[node]}>
+                      {(detail) => (
+                        <BackendLine
+                          node={node}
+                          detail={detail()}
+                          silent={!props.summary.nodes[node]?.reporting}
+                        />
+                      )}
+                    </Show>
+                  )}
+                </For>
+              </tbody>
+            </table>
+            <section class="block" aria-label="Used by">
+              <h4>Used by</h4>
+              <ul class="users">
+                <For each={users()}>
+                  {(name) => (
+                    <li>
+                      <a href={frontendLink(name, null)}>{name}</a>{" "}
+                      <Show when={props.summary.rows[name]}>
+                        {(row) => (
+                          <>
+                            <span class="mono dim">{vipText(row().vip)}</span>{" "}
+                            <State of={rowShape(row().state)} word={row().state} />
+                          </>
+                        )}
+                      </Show>
+                    </li>
+                  )}
+                </For>
+              </ul>
+            </section>
+          </div>
+          <div class="details-side">
+            <Timeline
+              lanes={reporting().map((node) => ({
+                name: node,
+                details: [details()[node]].filter((of) => of !== undefined),
+              }))}
+            />
+            <ObjectBlock
+              kind="Backend"
+              name={props.name}
+              info={info()}
+              problems={props.summary.problems[key()]?.problems ?? []}
+            />
+          </div>
+        </div>
+      </Show>
+    </section>
+  );
+}
+
+function BackendLine(props: {
+  readonly node: string;
+  readonly detail: BackendDetail;
+  readonly silent: boolean;
+}): JSX.Element {
+  return (
+    <tr classList={{ stale: props.silent }}>
+      <th scope="row">{props.node}</th>
+      <td>
+        <Flash value={props.detail.state} class="pad">
+          <State of={props.detail.state} />
+        </Flash>{" "}
+        <span class="dim">
+          {props.detail.code} {props.detail.in_doubt ? "in doubt: the probe path was suspect" : ""}
+          {props.silent ? " not reporting" : ""}
+        </span>
+      </td>
+      <td>
+        {props.detail.check ?? "none: always up"} <span class="dim">{props.detail.check_type}</span>
+      </td>
+      <td class="number">
+        <Age since={props.detail.since} />
+      </td>
+    </tr>
+  );
+}

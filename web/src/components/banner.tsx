@@ -1,0 +1,51 @@
+// What a person must know before trusting the page: that it is not live, or that a newer page is served.
+import { Match, Show, Switch, type JSX } from "solid-js";
+import { age, clock } from "../lib/format";
+import { isStale } from "../store/staleness";
+import { connection, heardAt, served, summary, version } from "../store/server-state";
+import { now } from "../store/clock";
+import { zone } from "../store/preferences";
+
+/** The banner; nothing when all is well. */
+export function Banner(): JSX.Element {
+  const kubernetes = () => summary().value?.kubernetes;
+  const upgraded = () => served() !== "" && version() !== undefined && served() !== version()?.version;
+  return (
+    <Switch>
+      <Match when={isStale()}>
+        <p class="banner hurts">
+          <strong>Not live.</strong>{" "}
+          {connection() === "lost" ? "The connection is lost" : "Nothing was heard"} for{" "}
+          {age(heardAt(), now())}. This is the state of {clock(heardAt(), zone())}; it may have changed.
+          Connecting again…
+        </p>
+      </Match>
+      <Match when={summary().value && summary().standing !== "live"}>
+        <p class="banner">Fetching the state again… {summary().error}</p>
+      </Match>
+      <Match when={upgraded()}>
+        <p class="banner">
+          A newer version of this page is served ({served()}).{" "}
+          <button type="button" class="small" onClick={() => location.reload()}>
+            reload
+          </button>
+        </p>
+      </Match>
+      <Match when={kubernetes() === "unavailable"}>
+        <p class="banner will">
+          <strong>The API server is away.</strong> Nodes are live; conditions and generations are the last
+          known.
+        </p>
+      </Match>
+    </Switch>
+  );
+}
+
+/** Speaks what became wrong. */
+export function Aloud(props: { readonly text: string }): JSX.Element {
+  return (
+    <div class="unseen" role="status" aria-live="polite">
+      <Show when={props.text}>{props.text}</Show>
+    </div>
+  );
+}

@@ -1,0 +1,35 @@
+// The box to filter rows by words.
+import { createEffect, type JSX } from "solid-js";
+import { place, search } from "../store/location";
+
+/** The id by which `/` finds the box. */
+export const FILTER_ID = "filter";
+
+/** The box; `hint` says what it looks at. */
+export function FilterBox(props: { readonly hint: string }): JSX.Element {
+  let input!: HTMLInputElement;
+  // The address may change it, too.
+  createEffect(() => {
+    if (input.value !== place().query) input.value = place().query;
+  });
+  return (
+    <div class="filter">
+      <input
+        ref={input}
+        id={FILTER_ID}
+        type="search"
+        autocomplete="off"
+        spellcheck={false}
+        aria-label={`Filter: ${props.hint}`}
+        placeholder={`filter: ${props.hint}`}
+        onInput={() => search(input.value)}
+        onKeyDown={(event) => {
+          if (event.key !== "Escape") return;
+          search("");
+          input.blur();
+        }}
+      />
+      <kbd aria-hidden="true">/</kbd>
+    </div>
+  );
+}

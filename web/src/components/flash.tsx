@@ -1,0 +1,37 @@
+// A value that shows for one second that it changed: a fade of the background by the Web Animations API. Not when it
+// first appears, and not at all for who asked for reduced motion or pressed pause.
+import { createEffect, type JSX } from "solid-js";
+import { moves } from "../store/preferences";
+
+const FADE_MS = 1000;
+const NOT_YET = Symbol("not shown yet");
+
+/** Wraps what is shown for `value`; flashes when `value` is another one. */
+export function Flash(props: {
+  readonly value: unknown;
+  readonly class?: string;
+  readonly children: JSX.Element;
+}): JSX.Element {
+  let element!: HTMLSpanElement;
+  // What the value hangs on may change without it, so it is compared.
+  let before: unknown = NOT_YET;
+  createEffect(() => {
+    const value = props.value;
+    if (before !== NOT_YET && before !== value) flash(element);
+    before = value;
+  });
+  return (
+    <span ref={element} class={props.class}>
+      {props.children}
+    </span>
+  );
+}
+
+function flash(element: HTMLElement) {
+  if (!moves()) return;
+  for (const running of element.getAnimations()) running.cancel();
+  element.animate([{ backgroundColor: "var(--flash)" }, { backgroundColor: "transparent" }], {
+    duration: FADE_MS,
+    easing: "ease-out",
+  });
+}

@@ -1,0 +1,143 @@
+// A frontend on a node's tab: one line, or opened with its buckets, pools, traffic and what Kubernetes says.
+import { Show, type JSX } from "solid-js";
+import { rate } from "../lib/format";
+import { programmedWords, reportWord } from "../lib/program-status";
+import { byName } from "../lib/row-order";
+import { sampleOf } from "../lib/traffic";
+import { vipText } from "../lib/vip";
+import type { FrontendDetail, NodeState } from "../sync/contract";
+import { pages } from "../store/server-state";
+import { toggle } from "../store/location";
+import { samplesOf } from "../store/rate-samples";
+import { Age } from "./age";
+import { BucketBar } from "./bucket-bar";
+import { Flash } from "./flash";
+import { ObjectBlock } from "./object-block";
+import { OtherObjects } from "./referenced-objects";
+import { PoolTable } from "./pool-table";
+import { Shape } from "./shape";
+import { Timeline } from "./timeline";
+import { Traffic } from "./traffic";
+
+interface CardProps {
+  readonly state: NodeState;
+  readonly name: string;
+  readonly frontend: FrontendDetail;
+  readonly open: boolean;
+  /** Always open: there is nothing to open or close. */
+  readonly fixed: boolean;
+}
+
+/** The card. */
+export function FrontendCard(props: CardProps): JSX.Element {
+  return (
+    <article
+      class={`card is-${props.frontend.state}`}
+      classList={{ open: props.open, fixed: props.fixed }}
+      role={props.fixed ? undefined : "row"}
+      aria-label={`Frontend ${props.name}`}
+    >
+      <div role={props.fixed ? undefined : "cell"}>
+        <Title {...props} />
+        <Show when={props.open}>
+          <Body {...props} />
+        </Show>
+      </div>
+    </article>
+  );
+}
+
+function Title(props: CardProps): JSX.Element {
+  const words = () => (
+    <>
+      <Flash value={props.frontend.state} class="card-state">
+        <Shape of={props.frontend.state} />
+        <span class={`word is-${props.frontend.state}`}>{props.frontend.state}</span>
+      </Flash>
+      <span class="card-name clip" title={props.name}>
+        {props.name}
+      </span>
+    </>
+  );
+  return (
+    <header class="card-title">
+      <Show when={!props.fixed} fallback={<h3 class="card-open">{words()}</h3>}>
+        <button
+          type="button"
+          class="card-open"
+          data-focus
+          aria-expanded={props.open}
+          onClick={() => toggle(props.name)}
+        >
+          {words()}
+        </button>
+      </Show>
+      <span class="mono card-vip">{vipText(props.frontend.vip)}</span>
+      <span class="dim card-encap">{props.frontend.encap ?? "encap as VPP has it"}</span>
+      <BucketBar frontend={props.frontend} />
+      <span class="card-rate">{rate(sampleOf(props.frontend.counters).rate)}</span>
+      <span class="card-since dim">
+        <Age since={props.frontend.since} />
+      </span>
+    </header>
+  );
+}
+
+function Body(props: CardProps): JSX.Element {
+  const page = () => pages().get(props.name)?.value;
+  const key = () => `Frontend ${props.name}`;
+  const cut = () => ({ [props.state.node]: props.state });
+  const lanes = () => {
+    const names = new Set(Object.values(props.frontend.pools).flatMap((pool) => Object.keys(pool.members)));
+    return [...names].sort(byName).map((name) => ({
+      name,
+      details: [props.state.backends[name]].filter((of) => of !== undefined),
+    }));
+  };
+  return (
+    <div class="card-body">
+      <Facts frontend={props.frontend} />
+      <PoolTable
+        node={props.state.node}
+        name={props.name}
+        frontend={props.frontend}
+        backends={props.state.backends}
+      />
+      <div class="card-more">
+        <Traffic counters={props.frontend.counters} samples={samplesOf(props.name, "node")} />
+        <Timeline lanes={lanes()} />
+      </div>
+      <ObjectBlock
+        kind="Frontend"
+        name={props.name}
+        info={page()?.objects[key()]}
+        problems={props.frontend.problems}
+        programmed={programmedWords(props.name, cut())}
+      />
+      <Show when={page()}>{(page) => <OtherObjects objects={page().objects} but={key()} />}</Show>
+    </div>
+  );
+}
+
+function Facts(props: { readonly frontend: FrontendDetail }): JSX.Element {
+  const of = () => props.frontend;
+  const wrong = () => of().report?.result === "Failed" || of().report?.result === "Held";
+  return (
+    <p class="facts dim">
+      <span classList={{ "is-rejected": wrong() }}>{reportWord(of())}</span>
+      <Show when={of().standing !== "serving"}>
+        <span class="is-rejected">{of().standing}</span>
+      </Show>
+      <span>{of().table_length} buckets</span>
+      <span>{of().sticky ? "sticks to the client" : "no client affinity"}</span>
+      <span>
+        {of().on_backend_down === "Flush"
+          ? "flushes flows of a down backend"
+          : "keeps flows of a down backend"}
+      </span>
+      <Show when={!of().in_vpp}>
+        <span class="is-standby">not in VPP</span>
+      </Show>
+    </p>
+  );
+}

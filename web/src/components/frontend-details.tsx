@@ -1,0 +1,77 @@
+// A frontend opened in the table of all nodes: what each node says, its pools over the nodes, traffic, timeline, and
+// what Kubernetes says.
+import { createMemo, Show, type JSX } from "solid-js";
+import { byName } from "../lib/row-order";
+import { programmedWords } from "../lib/program-status";
+import { total } from "../lib/traffic";
+import type { FrontendPage, Named, NodeCut, Summary } from "../sync/contract";
+import { pages } from "../store/server-state";
+import { samplesOf } from "../store/rate-samples";
+import { LoadingLine } from "./placeholders";
+import { FoldedPools } from "./folded-pools";
+import { NodeCells } from "./node-table";
+import { ObjectBlock } from "./object-block";
+import { OtherObjects } from "./referenced-objects";
+import { Timeline, type Lane } from "./timeline";
+import { Traffic } from "./traffic";
+
+/** The opened row. */
+export function FrontendDetails(props: { readonly name: string; readonly summary: Summary }): JSX.Element {
+  const page = () => pages().get(props.name);
+  return (
+    <div role="row" class="details-row">
+      <div role="cell" class="details">
+        <Show when={page()?.value} fallback={<LoadingLine of={page()} what={`frontend ${props.name}`} />}>
+          {(value) => <Opened name={props.name} page={value()} summary={props.summary} />}
+        </Show>
+      </div>
+    </div>
+  );
+}
+
+function Opened(props: {
+  readonly name: string;
+  readonly page: FrontendPage;
+  readonly summary: Summary;
+}): JSX.Element {
+  // Only who reports is counted; a node that does not is still listed.
+  const reporting = createMemo(() => {
+    const cuts: Record<string, NodeCut> = {};
+    for (const [node, cut] of Object.entries(props.page.nodes)) {
+      if (props.summary.nodes[node]?.reporting && cut.frontends[props.name]) cuts[node] = cut;
+    }
+    return cuts;
+  });
+  const counters = createMemo(() =>
+    total(Object.values(reporting()).map((cut) => cut.frontends[props.name]?.counters)),
+  );
+  const key = () => `Frontend ${props.name}`;
+  return (
+    <>
+      <div class="details-main">
+        <NodeCells name={props.name} page={props.page} summary={props.summary} />
+        <FoldedPools frontend={props.name} nodes={reporting()} />
+      </div>
+      <div class="details-side">
+        <Traffic counters={counters()} samples={samplesOf(props.name, "all")} />
+        <Timeline lanes={lanesOf(reporting())} />
+        <ObjectBlock
+          kind="Frontend"
+          name={props.name}
+          info={props.page.objects[key()]}
+          problems={props.summary.problems[key()]?.problems ?? []}
+          programmed={programmedWords(props.name, reporting())}
+        />
+        <OtherObjects objects={props.page.objects} but={key()} />
+      </div>
+    </>
+  );
+}
+
+function lanesOf(cuts: Named<NodeCut>): Lane[] {
+  const names = new Set(Object.values(cuts).flatMap((cut) => Object.keys(cut.backends)));
+  return [...names].sort(byName).map((name) => ({
+    name,
+    details: Object.values(cuts).flatMap((cut) => cut.backends[name] ?? []),
+  }));
+}

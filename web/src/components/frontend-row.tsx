@@ -1,0 +1,87 @@
+// One frontend in the table of all nodes: what is wrong, where, since when and why, in one line.
+import { Show, type JSX } from "solid-js";
+import { exact, rate } from "../lib/format";
+import { vipText } from "../lib/vip";
+import { rowShape } from "../lib/display-state";
+import type { Named, NodeHead, Row } from "../sync/contract";
+import { zone } from "../store/preferences";
+import { Age } from "./age";
+import { Cells } from "./state-cells";
+import { Flash } from "./flash";
+import { Shape } from "./shape";
+
+/** The line. Its columns are those of `.table-row`. */
+export function FrontendRow(props: {
+  readonly name: string;
+  readonly index: number;
+  readonly row: Row;
+  readonly nodes: Named<NodeHead>;
+  readonly open: boolean;
+  readonly onToggle: () => void;
+}): JSX.Element {
+  const shape = () => rowShape(props.row.state);
+  return (
+    <div
+      class={`table-row is-${shape()}`}
+      classList={{ wrong: props.row.rank > 0, open: props.open }}
+      role="row"
+      aria-rowindex={props.index + 2}
+      onClick={(event) => {
+        if (!pressedSomething(event)) props.onToggle();
+      }}
+    >
+      <span class="col-name" role="cell">
+        <button
+          type="button"
+          class="row-open"
+          data-focus
+          aria-expanded={props.open}
+          onClick={() => props.onToggle()}
+        >
+          <Shape of={shape()} />
+          <span class="clip" title={props.name}>
+            {props.name}
+          </span>
+        </button>
+      </span>
+      <span class="col-vip mono" role="cell">
+        {vipText(props.row.vip)}
+      </span>
+      <span class="col-cells" role="cell">
+        <Cells cells={props.row.cells} nodes={props.nodes} />
+      </span>
+      <span class="col-backends" role="cell">
+        <Flash value={`${props.row.up} ${props.row.state}`} class="pad">
+          {props.row.up}/{props.row.total} <span class={`word is-${shape()}`}>{props.row.state}</span>
+        </Flash>
+      </span>
+      <span class="col-rate" role="cell">
+        <Traffic row={props.row} />
+      </span>
+      <span class="col-since" role="cell">
+        <Age since={props.row.since} />
+      </span>
+      <span class="col-reason" role="cell">
+        <span class="clip" title={props.row.reason}>
+          {props.row.reason}
+        </span>
+      </span>
+    </div>
+  );
+}
+
+function Traffic(props: { readonly row: Row }): JSX.Element {
+  return (
+    <Show when={props.row.dropping > 0} fallback={rate(props.row.rate)}>
+      <span class="is-dropping" title={`${rate(props.row.rate)} in all, as of ${exact(Date.now(), zone())}`}>
+        <Shape of="dropping" /> {rate(props.row.dropping)} dropped
+      </span>
+    </Show>
+  );
+}
+
+// Clicks on links, buttons and selected text are not meant for the row.
+function pressedSomething(event: MouseEvent): boolean {
+  const target = event.target instanceof Element ? event.target : null;
+  return target?.closest("a,button,input,code") != null || (getSelection()?.toString() ?? "") !== "";
+}

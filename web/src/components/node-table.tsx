@@ -1,0 +1,159 @@
+// An opened frontend's cells, one line per node: what that node says of it, and how far the node is. Of many nodes that
+// are alike one stands for all.
+import { createMemo, createSignal, For, Show, type JSX } from "solid-js";
+import { lines } from "../lib/node-groups";
+import { plural, rate } from "../lib/format";
+import { byName } from "../lib/row-order";
+import { reportWord } from "../lib/program-status";
+import { sampleOf } from "../lib/traffic";
+import type { FrontendDetail, FrontendPage, NodeCut, NodeHead, Summary } from "../sync/contract";
+import { frontendLink } from "../store/location";
+import { Age } from "./age";
+import { Flash } from "./flash";
+import { State } from "./shape";
+
+/** The lines. */
+export function NodeCells(props: {
+  readonly name: string;
+  readonly page: FrontendPage;
+  readonly summary: Summary;
+}): JSX.Element {
+  const names = () =>
+    Object.keys(props.page.nodes)
+      .filter((node) => node in props.summary.nodes)
+      .sort(byName);
+  const [all, setAll] = createSignal(false);
+  const sorted = createMemo(() => lines(props.name, names(), props.page.nodes, props.summary.nodes));
+  const nodes = () => (all() ? names() : sorted().own);
+  return (
+    <table class="plain node-cells">
+      <thead>
+        <tr>
+          <th scope="col">Node</th>
+          <th scope="col">State</th>
+          <th scope="col" class="number">
+            Up
+          </th>
+          <th scope="col">Pool</th>
+          <th scope="col">Program</th>
+          <th scope="col" class="number">
+            Rate
+          </th>
+          <th scope="col" class="number">
+            Since
+          </th>
+        </tr>
+      </thead>
+      <tbody>
+        <Show when={sorted().alike.length > 0}>
+          <tr>
+            <td colSpan={7}>
+              {plural(sorted().alike.length, "node")} alike, {sorted().own.length} not{" "}
+              <button type="button" class="small" aria-pressed={all()} onClick={() => setAll(!all())}>
+                show all
+              </button>
+            </td>
+          </tr>
+          <Show when={!all() ? sorted().alike[0] : undefined}>
+            {(node) => (
+              <Show when={props.page.nodes[node()]?.frontends[props.name]}>
+                {(frontend) => (
+                  <NodeLine
+                    node={node()}
+                    name={props.name}
+                    frontend={frontend()}
+                    cut={props.page.nodes[node()]}
+                    head={props.summary.nodes[node()]}
+                  />
+                )}
+              </Show>
+            )}
+          </Show>
+        </Show>
+        <For each={nodes()}>
+          {(node) => (
+            <Show when={props.page.nodes[node]?.frontends[props.name]} fallback={<Without node={node} />}>
+              {(frontend) => (
+                <NodeLine
+                  node={node}
+                  name={props.name}
+                  frontend={frontend()}
+                  cut={props.page.nodes[node]}
+                  head={props.summary.nodes[node]}
+                />
+              )}
+            </Show>
+          )}
+        </For>
+      </tbody>
+    </table>
+  );
+}
+
+function Without(props: { readonly node: string }): JSX.Element {
+  return (
+    <tr>
+      <th scope="row">{props.node}</th>
+      <td colSpan={6} class="dim">
+        does not have it
+      </td>
+    </tr>
+  );
+}
+
+function NodeLine(props: {
+  readonly node: string;
+  readonly name: string;
+  readonly frontend: FrontendDetail;
+  readonly cut: NodeCut | undefined;
+  readonly head: NodeHead | undefined;
+}): JSX.Element {
+  const members = () => [
+    ...new Set(Object.values(props.frontend.pools).flatMap((pool) => Object.keys(pool.members))),
+  ];
+  const up = () => members().filter((backend) => props.cut?.backends[backend]?.state === "up").length;
+  const silent = () => !(props.head?.reporting ?? false);
+  const state = () => (props.frontend.standing === "withdrawn" ? "rejected" : props.frontend.state);
+  return (
+    <tr classList={{ stale: silent() }}>
+      <th scope="row" data-label="Node">
+        <a href={frontendLink(props.name, props.node)}>{props.node}</a>
+      </th>
+      <td data-label="State">
+        <Flash value={`${props.frontend.state} ${props.frontend.standing}`} class="pad">
+          <State
+            of={state()}
+            word={props.frontend.standing === "withdrawn" ? "withdrawn" : props.frontend.state}
+          />
+        </Flash>
+        <Show when={silent()}>
+          <span class="dim"> not reporting</span>
+        </Show>
+        <Show when={props.frontend.code}>
+          <span class="dim"> {props.frontend.code}</span>
+        </Show>
+      </td>
+      <td class="number" data-label="Up">
+        <Flash value={up()} class="pad">
+          {up()}/{members().length}
+        </Flash>
+      </td>
+      <td data-label="Pool">{props.frontend.active_pool ?? "none"}</td>
+      <td data-label="Program">
+        <span classList={{ "is-rejected": wrong(props.frontend) }}>{reportWord(props.frontend)}</span>
+      </td>
+      <td class="number" data-label="Rate">
+        <Show when={props.frontend.counters} fallback="–">
+          {rate(sampleOf(props.frontend.counters).rate)}
+        </Show>
+      </td>
+      <td class="number" data-label="Since">
+        <Age since={props.frontend.since} />
+      </td>
+    </tr>
+  );
+}
+
+function wrong({ report }: FrontendDetail): boolean {
+  return report?.result === "Failed" || report?.result === "Held";
+}

@@ -1,0 +1,41 @@
+// What an opened frontend refers to: its Backends and their HealthChecks, closed until somebody wants to know.
+import { For, Show, type JSX } from "solid-js";
+import { byName } from "../lib/row-order";
+import { plural } from "../lib/format";
+import type { Named, ObjectInfo } from "../sync/contract";
+import { ObjectBlock } from "./object-block";
+
+/** The objects, all but one. */
+export function OtherObjects(props: {
+  readonly objects: Named<ObjectInfo>;
+  readonly but: string;
+}): JSX.Element {
+  const keys = () =>
+    Object.keys(props.objects)
+      .filter((key) => key !== props.but)
+      .sort(byName);
+  return (
+    <Show when={keys().length > 0}>
+      <details class="others">
+        <summary>
+          Refers to <span class="dim">{plural(keys().length, "object")}</span>
+        </summary>
+        <For each={keys()}>
+          {(key) => (
+            <Show when={props.objects[key]}>
+              {(info) => (
+                <details class="other">
+                  <summary>
+                    {info().kind} <span class="mono">{info().name}</span>
+                    <span class="dim"> generation {info().generation}</span>
+                  </summary>
+                  <ObjectBlock kind={info().kind} name={info().name} info={info()} problems={[]} />
+                </details>
+              )}
+            </Show>
+          )}
+        </For>
+      </details>
+    </Show>
+  );
+}

@@ -1,0 +1,136 @@
+// VPP on a node, and how the agent keeps it.
+import { For, Show, type JSX } from "solid-js";
+import { exact, plural } from "../lib/format";
+import { vipText } from "../lib/vip";
+import type { NodeHead, NodeState, VppPanel } from "../sync/contract";
+import { zone } from "../store/preferences";
+import { Age } from "./age";
+import { ObjectBlock } from "./object-block";
+import { State } from "./shape";
+
+/** The block. */
+export function VppBlock(props: { readonly head: NodeHead; readonly state: NodeState }): JSX.Element {
+  const settings = () => props.state.settings;
+  return (
+    <section class="panel vpp" aria-label="VPP">
+      <h2>VPP</h2>
+      <Show
+        when={props.state.vpp}
+        fallback={
+          <p>
+            <State of="down" word="not connected" /> <span class="dim">{props.head.not_ready}</span>
+          </p>
+        }
+      >
+        {(vpp) => <Connected vpp={vpp()} />}
+      </Show>
+      <dl>
+        <dt>Last pass</dt>
+        <dd>
+          <Age since={props.head.last_pass} /> ago
+          <Show when={props.head.failed_steps > 0}>
+            <span class="is-rejected"> {plural(props.head.failed_steps, "step")} failed</span>
+          </Show>
+        </dd>
+        <Show when={props.head.sync_error}>
+          <dt>Sync error</dt>
+          <dd class="is-rejected">{props.head.sync_error}</dd>
+        </Show>
+        <Show when={settings()}>{(settings) => <Settings of={settings()} />}</Show>
+        <Show when={props.state.claims_unknown}>
+          <dt>Claims</dt>
+          <dd class="is-rejected">some Frontend's claim is unreadable: nothing is removed</dd>
+        </Show>
+        <Show when={Object.keys(props.state.foreign).length > 0}>
+          <dt>Foreign VIPs</dt>
+          <dd>
+            <ul>
+              <For each={Object.values(props.state.foreign)}>
+                {(vip) => <li class="mono">{vipText(vip)}</li>}
+              </For>
+            </ul>
+          </dd>
+        </Show>
+      </dl>
+      <Known state={props.state} kind="MaglevNode" name={props.state.node} />
+      <Show when={settings()?.load_balancer_config}>
+        {(name) => <Known state={props.state} kind="LoadBalancerConfig" name={name()} />}
+      </Show>
+    </section>
+  );
+}
+
+function Settings(props: { readonly of: NonNullable<NodeState["settings"]> }): JSX.Element {
+  return (
+    <>
+      <dt>Config</dt>
+      <dd>{props.of.load_balancer_config ?? "defaults"}</dd>
+      <dt>Sync</dt>
+      <dd>
+        every {props.of.sync_interval_s} s, foreign VIPs: {props.of.foreign_vips}, mass removals held{" "}
+        {props.of.mass_removal_hold_s} s
+      </dd>
+      <dt>Fail open</dt>
+      <dd>{props.of.fail_open ? "yes" : "no"}</dd>
+    </>
+  );
+}
+
+function Known(props: {
+  readonly state: NodeState;
+  readonly kind: "MaglevNode" | "LoadBalancerConfig";
+  readonly name: string;
+}): JSX.Element {
+  const info = () => props.state.objects[`${props.kind} ${props.name}`];
+  return <ObjectBlock kind={props.kind} name={props.name} info={info()} problems={[]} />;
+}
+
+function Connected(props: { readonly vpp: VppPanel }): JSX.Element {
+  const conf = () => props.vpp.conf;
+  return (
+    <dl>
+      <dt>State</dt>
+      <dd>
+        <State of="up" word="connected" />{" "}
+        <span class="dim">
+          <Age since={props.vpp.since} />
+        </span>
+      </dd>
+      <dt>Version</dt>
+      <dd title={`built ${props.vpp.build_date}`}>
+        {props.vpp.version} <span class="dim">pid {props.vpp.pid}</span>
+      </dd>
+      <dt>Weights</dt>
+      <dd>{props.vpp.weights ? "yes" : "no: equal shares"}</dd>
+      <Show when={props.vpp.boot_time}>
+        {(boot) => (
+          <>
+            <dt>Booted</dt>
+            <dd title={exact(Date.parse(boot()), zone())}>
+              <Age since={boot()} /> ago
+            </dd>
+          </>
+        )}
+      </Show>
+      <dt>Has</dt>
+      <dd>
+        {plural(props.vpp.vips, "VIP")}, {plural(props.vpp.application_servers, "application server")}
+      </dd>
+      <dt>Sources</dt>
+      <dd class="mono">
+        {conf()?.ipv4_source ?? "unset"}
+        <br />
+        {conf()?.ipv6_source ?? "unset"}
+      </dd>
+      <dt>Sticky table</dt>
+      <dd>
+        {conf()?.sticky_buckets_per_core ?? "unknown"} buckets per core, flows forgotten after{" "}
+        {conf()?.flow_timeout_s ?? "unknown"} s
+      </dd>
+      <dt>Read</dt>
+      <dd>
+        state <Age since={props.vpp.dump_at} /> ago, counters <Age since={props.vpp.counters_at} /> ago
+      </dd>
+    </dl>
+  );
+}

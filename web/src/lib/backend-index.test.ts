@@ -1,0 +1,38 @@
+// Who uses which backend, and which node is asked for it.
+import { describe, expect, it } from "vitest";
+import type { FrontendDetail, NodeHead } from "../sync/contract";
+import { bestNode, membersOf } from "./backend-index";
+
+const frontend = (...pools: Record<string, { address?: string }>[]) =>
+  ({
+    pools: Object.fromEntries(pools.map((members, order) => [`p${order}`, { members }])),
+  }) as unknown as FrontendDetail;
+
+describe("who uses which backend", () => {
+  const members = membersOf({
+    frontends: {
+      "shop/web": frontend({ "shop/A": { address: "2001:DB8::1" } }, { "shop/b": {} }),
+      "blog/www": frontend({ "shop/b": { address: "10.0.0.2" } }, { "shop/b": { address: "10.0.0.2" } }),
+    },
+  });
+
+  it("is told for every pool, each frontend once, in order", () => {
+    expect(members.users.get("shop/b")).toEqual(["blog/www", "shop/web"]);
+    expect(members.users.get("shop/A")).toEqual(["shop/web"]);
+    expect(members.users.get("shop/none")).toBeUndefined();
+  });
+
+  it("is looked through by name and address in lower case", () => {
+    expect(members.texts.get("shop/web")).toContain("shop/a");
+    expect(members.texts.get("shop/web")).toContain("2001:db8::1");
+  });
+});
+
+describe("the node to ask", () => {
+  const head = (reporting: boolean, frontends: number) => ({ reporting, frontends }) as NodeHead;
+
+  it("reports and knows most", () => {
+    expect(bestNode({ a: head(false, 9), b: head(true, 1), c: head(true, 3), d: head(true, 3) })).toBe("c");
+    expect(bestNode({ a: head(false, 9) })).toBeUndefined();
+  });
+});

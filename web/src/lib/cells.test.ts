@@ -1,0 +1,45 @@
+// What a cell looks like and says, and how cells are counted.
+import { describe, expect, it } from "vitest";
+import type { NodeHead } from "../sync/contract";
+import { cellsOf, tally } from "./cells";
+
+const nodes = (reporting: Record<string, boolean>) =>
+  Object.fromEntries(
+    Object.entries(reporting).map(([name, reporting]) => [name, { reporting } as unknown as NodeHead]),
+  );
+
+describe("the cells of a row", () => {
+  it.each([
+    ["up", "up", "up"],
+    ["standby", "standby", "standby"],
+    ["down", "down", "down"],
+    ["unknown", "unknown", "unknown"],
+    ["unknown Pending", "waiting", "unknown, Pending"],
+    ["up Failed", "rejected", "up, Failed"],
+    ["up Held", "rejected", "up, Held"],
+    ["withdrawn", "rejected", "withdrawn"],
+    // That users notice is worse than why.
+    ["down Failed", "down", "down, Failed"],
+    ["down Pending", "down", "down, Pending"],
+  ])("%j looks like %s and says %j", (cell, state, word) => {
+    expect(cellsOf({ a: cell }, nodes({ a: true }))).toEqual([{ node: "a", state, stale: false, word }]);
+  });
+
+  it("are in the order of the nodes, and hatched where a node does not report or is gone", () => {
+    const cells = cellsOf({ b: "up", a: "up", c: "down" }, nodes({ a: true, b: false }));
+    expect(cells.map(({ node, stale }) => [node, stale])).toEqual([
+      ["a", false],
+      ["b", true],
+      ["c", true],
+    ]);
+    expect(cells[1]?.word).toBe("up, not reporting");
+  });
+
+  it("are counted, most first, the silent ones apart", () => {
+    const cells = cellsOf(
+      { a: "up", b: "up", c: "down", d: "up" },
+      nodes({ a: true, b: true, c: true, d: false }),
+    );
+    expect(tally(cells).map(({ word, count }) => `${count} ${word}`)).toEqual(["2 up", "1 down", "1 silent"]);
+  });
+});

@@ -1,0 +1,96 @@
+// Small folds that make words, colours and commands.
+import { describe, expect, it } from "vitest";
+import type { FrontendDetail, NodeCut, Transition } from "../sync/contract";
+import { commandsFor, podCommands } from "./commands";
+import { conditionShape, conditionWord } from "./condition";
+import { hue, HUES } from "./backend-color";
+import { programmedWords } from "./program-status";
+import { newest } from "./transitions";
+import { vipText } from "./vip";
+import { widthsOf } from "./column-widths";
+
+describe("a VIP", () => {
+  it.each([
+    [{ address: "203.0.113.10", protocol: "tcp", port: 443 }, "203.0.113.10:443 TCP"],
+    [{ address: "2001:db8::80", protocol: "udp", port: 80 }, "[2001:db8::80]:80 UDP"],
+    [{ address: "203.0.113.99", protocol: "any", port: 0 }, "203.0.113.99 any"],
+  ])("%j is %s", (vip, text) => {
+    expect(vipText(vip)).toBe(text);
+  });
+
+  it("is never cut: the longest decides the column", () => {
+    const address = "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff";
+    const { vip } = widthsOf({ a: { vip: { address, protocol: "tcp", port: 65535 } } });
+    expect(vip).toBe(`[${address}]:65535 TCP`.length);
+  });
+});
+
+describe("a backend's colour", () => {
+  it("follows from its name alone, and numbered neighbours differ", () => {
+    expect(hue("shop/web-1")).toBe(hue("shop/web-1"));
+    const hues = Array.from({ length: HUES }, (_, index) => hue(`shop/web-${index}`));
+    expect(new Set(hues).size).toBe(HUES);
+    for (const name of ["", "x", "shop/web-99999999999999999999"]) {
+      expect(hue(name)).toBeGreaterThanOrEqual(0);
+      expect(hue(name)).toBeLessThan(HUES);
+    }
+  });
+});
+
+describe("commands", () => {
+  it("name the whole resource, so that no other group's kind is meant", () => {
+    expect(commandsFor("Frontend", "shop/web")).toEqual([
+      "kubectl --namespace shop describe frontends.maglev.vpp.io web",
+    ]);
+    expect(commandsFor("MaglevNode", "node-a")).toEqual([
+      "kubectl describe maglevnodes.maglev.vpp.io node-a",
+    ]);
+  });
+
+  it("about a pod are none where there is no pod", () => {
+    expect(podCommands("")).toEqual([]);
+    expect(podCommands("maglev/maglevd-x")[0]).toBe("kubectl --namespace maglev logs maglevd-x");
+  });
+});
+
+describe("conditions of a member", () => {
+  it("have a word and a shape, even one that this page does not know", () => {
+    expect([conditionWord("suspect"), conditionShape("suspect")]).toEqual(["in doubt", "unknown"]);
+    expect([conditionWord("new-in-2030"), conditionShape("new-in-2030")]).toEqual(["new-in-2030", "unknown"]);
+    expect(conditionShape("paused")).toBe("paused");
+  });
+});
+
+describe("how far nodes are", () => {
+  it("is said once for those that are equally far", () => {
+    const cut = (report: FrontendDetail["report"]): NodeCut => ({
+      frontends: { "shop/web": { report } as unknown as FrontendDetail },
+      backends: {},
+      health_checks: {},
+    });
+    const programmed = { result: "Programmed", generation: 7, fingerprint: "" } as const;
+    const failed = { result: "Failed", reason: "VppRefused", generation: 7, fingerprint: "" } as const;
+    expect(programmedWords("shop/web", { a: cut(programmed), b: cut(failed), c: cut(programmed) })).toBe(
+      "programmed 7 on 2 nodes, Failed VppRefused on b",
+    );
+  });
+});
+
+describe("the last transitions", () => {
+  it("are the twenty newest, a frontend's before its backend's of the same moment", () => {
+    const at = (second: number) => `2026-11-25T03:08:${String(second).padStart(2, "0")}.000Z`;
+    const of = (kind: Transition["kind"], second: number): Transition => ({
+      kind,
+      name: "a/b",
+      to: "up",
+      at: at(second),
+      nodes: [],
+    });
+    const many = Object.fromEntries(
+      Array.from({ length: 30 }, (_, index) => [`t${index}`, of("Backend", index)]),
+    );
+    const ids = newest({ ...many, f: of("Frontend", 29) });
+    expect(ids.slice(0, 3)).toEqual(["f", "t29", "t28"]);
+    expect(ids).toHaveLength(20);
+  });
+});

@@ -1,0 +1,111 @@
+// Pools over nodes, and how buckets are shared.
+import { describe, expect, it } from "vitest";
+import type { FrontendDetail, Member, NodeCut } from "../sync/contract";
+import { foldPools, said } from "./pools";
+import { shares } from "./bucket-shares";
+
+const member = (order: number, more: Partial<Member> = {}): Member => ({
+  order,
+  address: `10.0.0.${order}`,
+  weight: 10,
+  effective: 10,
+  in_vpp: 10,
+  buckets: 100,
+  condition: "up",
+  kept: false,
+  ...more,
+});
+const cut = (members: Record<string, Member>, active = true): NodeCut => ({
+  frontends: {
+    "shop/web": { pools: { primary: { order: 0, active, members } } } as unknown as FrontendDetail,
+  },
+  backends: Object.fromEntries(
+    Object.entries(members).map(([name, { condition }]) => [
+      name,
+      { state: condition, since: "2026", history: [] },
+    ]),
+  ) as unknown as NodeCut["backends"],
+  health_checks: {},
+});
+
+describe("pools over nodes", () => {
+  it("say once what all nodes say", () => {
+    const [pool] = foldPools("shop/web", {
+      "node-a": cut({ "shop/a": member(0) }),
+      "node-b": cut({ "shop/a": member(0) }),
+    });
+    expect(pool?.active).toEqual(["node-a", "node-b"]);
+    expect(pool?.members[0]?.effective).toEqual([{ value: 10, nodes: ["node-a", "node-b"] }]);
+  });
+
+  it("name the nodes that differ, most first", () => {
+    const down = member(0, { condition: "down", effective: 0 });
+    const [pool] = foldPools("shop/web", {
+      "node-a": cut({ "shop/a": down }),
+      "node-b": cut({ "shop/a": member(0) }),
+      "node-c": cut({ "shop/a": member(0) }),
+    });
+    expect(pool?.members[0]?.effective).toEqual([
+      { value: 10, nodes: ["node-b", "node-c"] },
+      { value: 0, nodes: ["node-a"] },
+    ]);
+    expect(pool?.members[0]?.condition.map(({ value }) => value)).toEqual(["up", "down"]);
+  });
+
+  it("take a node without VPP for one that says nothing of buckets", () => {
+    const { buckets, ...without } = member(0);
+    const [pool] = foldPools("shop/web", {
+      "node-a": cut({ "shop/a": without }),
+      "node-b": cut({ "shop/a": member(0) }),
+    });
+    expect(pool?.members[0]?.buckets).toEqual([{ value: buckets, nodes: ["node-b"] }]);
+  });
+
+  it("keep the order of the manifest", () => {
+    const [pool] = foldPools("shop/web", { "node-a": cut({ "shop/a": member(2), "shop/z": member(1) }) });
+    expect(pool?.members.map(({ backend }) => backend)).toEqual(["shop/z", "shop/a"]);
+  });
+
+  it("fold equal values into one", () => {
+    expect(
+      said([
+        ["a", 1],
+        ["b", 2],
+        ["c", 2],
+      ]),
+    ).toEqual([
+      { value: 2, nodes: ["b", "c"] },
+      { value: 1, nodes: ["a"] },
+    ]);
+  });
+});
+
+describe("bucket shares", () => {
+  const frontend = (pools: Record<string, Record<string, Member>>) =>
+    ({
+      pools: Object.fromEntries(
+        Object.entries(pools).map(([name, members], order) => [
+          name,
+          { order, active: order === 0, members },
+        ]),
+      ),
+    }) as unknown as FrontendDetail;
+
+  it("add up to the whole bar, each beginning where the other ends", () => {
+    const parts = shares(frontend({ p: { a: member(0, { buckets: 300 }), b: member(1, { buckets: 100 }) } }));
+    expect(parts.map(({ backend, part, begins }) => [backend, part, begins])).toEqual([
+      ["a", 0.75, 0],
+      ["b", 0.25, 0.75],
+    ]);
+  });
+
+  it("count a backend of two pools once, for it is one server in VPP", () => {
+    const same = member(0, { buckets: 100 });
+    const parts = shares(frontend({ p: { a: same, b: member(1, { buckets: 100 }) }, q: { a: same } }));
+    expect(parts.map(({ part }) => part)).toEqual([0.5, 0.5]);
+  });
+
+  it("are none where no server has buckets", () => {
+    expect(shares(frontend({ p: { a: member(0, { buckets: 0 }) } }))).toEqual([]);
+  });
+});

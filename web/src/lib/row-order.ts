@@ -1,0 +1,29 @@
+// The order of rows: what is wrong first, then by name as the server orders. While somebody points at the table or
+// is in it with the keyboard, nothing moves: rows stay where they are, even those that do not belong there any more.
+import type { Named, Row } from "../sync/contract";
+
+/** Names by code unit, as the server orders them. */
+export function byName(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** The names of the rows in their order. */
+export function sorted(rows: Named<Row>, names: readonly string[]): string[] {
+  const rank = (name: string) => rows[name]?.rank ?? 0;
+  return [...names].sort((a, b) => rank(b) - rank(a) || byName(a, b));
+}
+
+/** The order to show: `wanted`, or while frozen what is shown now with newcomers at its end. */
+export function ordered(
+  shown: readonly string[],
+  wanted: readonly string[],
+  frozen: boolean,
+): readonly string[] {
+  if (frozen) {
+    const has = new Set(shown);
+    const newcomers = wanted.filter((name) => !has.has(name));
+    return newcomers.length === 0 ? shown : [...shown, ...newcomers];
+  }
+  const same = shown.length === wanted.length && shown.every((name, index) => name === wanted[index]);
+  return same ? shown : wanted;
+}

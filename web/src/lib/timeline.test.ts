@@ -1,0 +1,48 @@
+// Timelines of one node and of several.
+import { describe, expect, it } from "vitest";
+import type { BackendDetail, Past } from "../sync/contract";
+import { segments } from "./timeline";
+
+const T = Date.parse("2026-11-25T12:00:00Z");
+const minute = 60_000;
+const at = (minutes: number) => new Date(T + minutes * minute).toISOString();
+const past = (from: string, to: string, minutes: number): Past => ({ from, to, at: at(minutes) });
+const detail = (history: Past[], state = "up", since?: string) =>
+  ({ history, state, ...(since === undefined ? {} : { since }) }) as unknown as BackendDetail;
+
+describe("a timeline", () => {
+  it("of one node has a segment per state, cut to the span", () => {
+    const of = detail([past("unknown", "up", -60), past("up", "down", -5), past("down", "up", -2)]);
+    expect(segments([of], T - 15 * minute, T)).toEqual([
+      { state: "up", from: T - 15 * minute, to: T - 5 * minute },
+      { state: "down", from: T - 5 * minute, to: T - 2 * minute },
+      { state: "up", from: T - 2 * minute, to: T },
+    ]);
+  });
+
+  it("begins with the oldest transition told, for what was before may have been anything", () => {
+    const of = detail([past("down", "up", -5)]);
+    expect(segments([of], T - 15 * minute, T)).toEqual([{ state: "up", from: T - 5 * minute, to: T }]);
+  });
+
+  it("without history is the state since it is so", () => {
+    expect(segments([detail([], "paused", at(-3))], T - 15 * minute, T)).toEqual([
+      { state: "paused", from: T - 3 * minute, to: T },
+    ]);
+  });
+
+  it("of several nodes is mixed where they differ", () => {
+    const a = detail([past("unknown", "up", -20), past("up", "down", -6), past("down", "up", -2)]);
+    const b = detail([past("unknown", "up", -20), past("up", "down", -5), past("down", "up", -2)]);
+    expect(segments([a, b], T - 15 * minute, T).map(({ state }) => state)).toEqual([
+      "up",
+      "mixed",
+      "down",
+      "up",
+    ]);
+  });
+
+  it("of nothing is empty", () => {
+    expect(segments([], T - 15 * minute, T)).toEqual([]);
+  });
+});

@@ -1,0 +1,79 @@
+// Rates over the last five minutes, kept by the page: the server tells only the newest reading.
+import type { Counters } from "../sync/contract";
+
+/** One sample this often. */
+export const SAMPLE_MS = 5000;
+
+/** So many are kept: five minutes. */
+export const MOST_SAMPLES = 60;
+
+/** Packets per second at one moment: all that came, and what was dropped of it for want of a server. */
+export interface Sample {
+  readonly rate: number;
+  readonly dropping: number;
+}
+
+/** The kinds of packets, in the order they are shown: counter, word, what it means. */
+export const KINDS = [
+  ["existing", "known flows", "packets of flows that have a server already"],
+  ["first", "new flows", "first packets of their flows"],
+  ["untracked", "untracked", "forwarded, but not remembered: the sticky table had no room"],
+  ["no_server", "dropped", "dropped: no server has a weight above 0"],
+] as const;
+
+/** The sample of a VIP's counters. */
+export function sampleOf(counters: Counters | undefined): Sample {
+  if (!counters) return { rate: 0, dropping: 0 };
+  const rate = KINDS.reduce((sum, [kind]) => sum + (counters[kind]?.rate ?? 0), 0);
+  return { rate, dropping: counters.no_server?.rate ?? 0 };
+}
+
+/** The counters of several nodes, added up; without the routes, which VIPs share. `undefined` where none tells. */
+export function total(counters: readonly (Counters | undefined)[]): Counters | undefined {
+  const told = counters.filter((of) => of !== undefined);
+  if (told.length === 0) return undefined;
+  const sums = KINDS.flatMap(([kind]) => {
+    const counts = told.flatMap((of) => of[kind] ?? []);
+    const sum = { total: 0, rate: 0 };
+    for (const count of counts) {
+      sum.total += count.total;
+      sum.rate += count.rate;
+    }
+    return counts.length > 0 ? [[kind, sum] as const] : [];
+  });
+  return Object.fromEntries(sums);
+}
+
+/** The samples of many VIPs. */
+export class Histories {
+  readonly #samples = new Map<string, Sample[]>();
+
+  /** Takes one sample of each; who is not among them is forgotten. */
+  record(now: Iterable<readonly [string, Sample]>): void {
+    const named = new Map(now);
+    for (const name of this.#samples.keys()) if (!named.has(name)) this.#samples.delete(name);
+    for (const [name, sample] of named) {
+      const samples = this.#samples.get(name) ?? [];
+      samples.push(sample);
+      if (samples.length > MOST_SAMPLES) samples.shift();
+      this.#samples.set(name, samples);
+    }
+  }
+
+  /** The samples of one, oldest first. */
+  of(name: string): readonly Sample[] {
+    return this.#samples.get(name) ?? [];
+  }
+}
+
+/** The path of a line through `values` in a box of `width` by `height`, newest at the right edge; `""` below two. */
+export function outline(values: readonly number[], top: number, width: number, height: number): string {
+  if (values.length < 2) return "";
+  const step = width / (MOST_SAMPLES - 1);
+  const begins = width - (values.length - 1) * step;
+  const points = values.map((value, index) => {
+    const y = height - (value / Math.max(top, 1)) * height;
+    return `${(begins + index * step).toFixed(1)} ${y.toFixed(1)}`;
+  });
+  return `M${points.join("L")}`;
+}

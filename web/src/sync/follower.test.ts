@@ -1,0 +1,344 @@
+// Following the server: buffer, fetch, fence, refetch.
+import { beforeEach, describe, expect, it } from "vitest";
+import type { AsOfs } from "./contract";
+import type { Message } from "./message";
+import { FakeServer } from "./fake-server";
+import { BATCH_MS, Follower } from "./follower";
+import { NOTHING } from "./subscription";
+
+const NOW = "2026-11-25T03:08:02.123Z";
+const at = (seq: number, epoch = "e") => ({ epoch, seq });
+const hello = (seq: number, resumed = false): Message => ({
+  event: "hello",
+  data: { resumed, replica: "r", now: NOW, nodes: { "node-a": at(seq) }, version: "1" },
+});
+const summary = (seq: number, up: number, epoch = "e") => ({
+  as_of: { "node-a": at(seq, epoch) },
+  nodes: { "node-a": { reporting: true } },
+  rows: { "shop/web": { up, flags: [] }, "shop/api": { up: 1, flags: [] } },
+});
+const patch = (up: number, as_of?: AsOfs): Message => ({
+  event: "summary",
+  data: { ...(as_of ? { as_of } : {}), patch: { rows: { "shop/web": { up } } } },
+});
+const nodePatch = (seq: number | undefined, of: unknown): Message => ({
+  event: "node",
+  data: { node: "node-a", ...(seq === undefined ? {} : { as_of: at(seq) }), patch: of },
+});
+
+describe("following the server", () => {
+  let server: FakeServer;
+  let follower: Follower;
+  let logged: number;
+  const up = () => follower.summary.value?.rows["shop/web"]?.up;
+  const batch = () => server.pass(BATCH_MS);
+
+  beforeEach(() => {
+    server = new FakeServer();
+    logged = 0;
+    follower = new Follower(server, {
+      together: (run) => run(),
+      changed: () => undefined,
+      log: (_, __, lines) => (logged += lines.length),
+      beats: () => undefined,
+      hello: () => undefined,
+      clock: () => undefined,
+      heard: () => undefined,
+      connection: () => undefined,
+    });
+    follower.show(NOTHING);
+  });
+
+  async function begin(seq = 10) {
+    server.send(hello(seq), "r-1");
+    await server.answer("api/summary", summary(seq, 3));
+  }
+
+  it("fetches only after hello, so that nothing between the two is lost", () => {
+    expect(server.asked).toEqual([]);
+    server.send(hello(10), "r-1");
+    expect(server.asked).toEqual(["api/summary"]);
+  });
+
+  it("keeps messages that come while it fetches, and applies those that the document lacks", async () => {
+    server.send(hello(10), "r-1");
+    server.send(patch(2, { "node-a": at(11) }), "r-2");
+    server.send(patch(1, { "node-a": at(12) }), "r-3");
+    await batch();
+    expect(up()).toBeUndefined();
+    await server.answer("api/summary", summary(11, 2));
+    expect(up()).toBe(1);
+  });
+
+  it("skips messages that the document has in it already", async () => {
+    server.send(hello(10), "r-1");
+    server.send(patch(2, { "node-a": at(11) }), "r-2");
+    await batch();
+    await server.answer("api/summary", summary(12, 5));
+    expect(up()).toBe(5);
+  });
+
+  it("applies messages without numbers always: counters and buckets have none", async () => {
+    server.send(hello(10), "r-1");
+    server.send(patch(7), "r-2");
+    await batch();
+    await server.answer("api/summary", summary(12, 5));
+    expect(up()).toBe(7);
+  });
+
+  it("applies several messages of one number, for the fence is where the document was fetched", async () => {
+    await begin();
+    server.send(patch(2, { "node-a": at(11) }), "r-2");
+    server.send(patch(1, { "node-a": at(11) }), "r-3");
+    await batch();
+    expect(up()).toBe(1);
+  });
+
+  it("fetches again while the document is older than hello, then takes the newer one", async () => {
+    server.send(hello(10), "r-1");
+    await server.answer("api/summary", summary(9, 3));
+    expect(up()).toBeUndefined();
+    await server.pass(249);
+    expect(server.asked).toEqual([]);
+    await server.pass(1);
+    await server.answer("api/summary", summary(10, 4));
+    expect(up()).toBe(4);
+  });
+
+  it("fetches again while the document is of another epoch", async () => {
+    server.send(hello(10), "r-1");
+    await server.answer("api/summary", summary(99, 3, "old"));
+    await server.pass(250);
+    await server.answer("api/summary", summary(10, 4));
+    expect(up()).toBe(4);
+  });
+
+  it("takes after five tries what it got", async () => {
+    server.send(hello(10), "r-1");
+    for (let attempt = 1; attempt < 5; attempt++) {
+      await server.answer("api/summary", summary(9, 3));
+      expect(up()).toBeUndefined();
+      await server.pass(2000);
+    }
+    await server.answer("api/summary", summary(9, 3));
+    expect(up()).toBe(3);
+  });
+
+  it("does not wait for a node that does not report", async () => {
+    await begin();
+    follower.renew();
+    server.send(hello(50), "r-9");
+    const silent = { ...summary(10, 3), nodes: { "node-a": { reporting: false } } };
+    await server.answer("api/summary", silent);
+    expect(follower.summary.standing).toBe("live");
+    expect(follower.summary.value?.nodes["node-a"]?.reporting).toBe(false);
+    expect(server.asked).toEqual([]);
+  });
+
+  it("on resync fetches everything again and shows the old state meanwhile", async () => {
+    await begin();
+    const untouched = follower.summary.value?.rows["shop/api"];
+    server.send({ event: "resync", data: { reason: "too-old" } }, "r-2");
+    expect(up()).toBe(3);
+    expect(server.asked).toEqual(["api/summary"]);
+    await server.answer("api/summary", summary(20, 2));
+    expect(up()).toBe(2);
+    // What did not change is the very same value, so nothing of it flashes.
+    expect(follower.summary.value?.rows["shop/api"]).toBe(untouched);
+  });
+
+  it("fetches once when another replica begins with a resync", async () => {
+    await begin();
+    server.send(hello(10), "r-2");
+    server.send({ event: "resync", data: { reason: "other-replica" } }, "r-2");
+    expect(server.asked).toEqual(["api/summary"]);
+    await server.answer("api/summary", summary(10, 2));
+    expect(up()).toBe(2);
+    expect(server.asked).toEqual([]);
+  });
+
+  it("does not fetch again when the browser came back with its last id", async () => {
+    await begin();
+    server.stream.listener.lost(false);
+    server.send(hello(15, true), "r-1");
+    expect(server.asked).toEqual([]);
+    server.send(patch(1, { "node-a": at(14) }), "r-2");
+    await batch();
+    expect(up()).toBe(1);
+  });
+
+  it("fetches only what is new when something else is shown", async () => {
+    await begin();
+    follower.show({ ...NOTHING, node: "node-a" });
+    expect(server.asked).toEqual([]);
+    server.send(hello(10, true), "r-1");
+    expect(server.asked).toEqual(["api/state/node-a"]);
+    await server.answer("api/state/node-a", { as_of: at(10), frontends: { "shop/web": { state: "up" } } });
+    server.send(nodePatch(11, { frontends: { "shop/web": { state: "down" } } }), "r-2");
+    await batch();
+    expect(follower.node?.value?.frontends["shop/web"]?.state).toBe("down");
+  });
+
+  it("does not begin a fetch again that is under way when yet something else is shown", async () => {
+    await begin();
+    follower.show({ ...NOTHING, node: "node-a" });
+    server.send(hello(10, true), "r-1");
+    follower.show({ ...NOTHING, node: "node-a", open: ["shop/web"] });
+    server.send(hello(10, true), "r-1");
+    expect(server.asked).toEqual(["api/state/node-a", "api/frontend/shop/web"]);
+  });
+
+  it("skips what the second stream replays of what the first one brought", async () => {
+    await begin();
+    const first = server.stream;
+    follower.show({ ...NOTHING, node: "node-a" });
+    server.send(patch(2, { "node-a": at(11) }), "r-2", first);
+    server.send(patch(1, { "node-a": at(12) }), "r-3", first);
+    await batch();
+    server.send(hello(12, true), "r-1");
+    const seen: (number | undefined)[] = [];
+    server.send(patch(2, { "node-a": at(11) }), "r-2");
+    await batch();
+    seen.push(up());
+    server.send(patch(1, { "node-a": at(12) }), "r-3");
+    server.send(patch(0, { "node-a": at(13) }), "r-4");
+    await batch();
+    seen.push(up());
+    expect(seen).toEqual([1, 0]);
+  });
+
+  it("says of a document that there is none, and keeps asking", async () => {
+    await begin();
+    follower.show({ ...NOTHING, open: ["shop/gone"] });
+    server.send(hello(10, true), "r-1");
+    await server.refuse("api/frontend/shop/gone", 404);
+    expect(follower.pages.get("shop/gone")?.standing).toBe("missing");
+    await server.pass(2000);
+    expect(server.asked).toEqual(["api/frontend/shop/gone"]);
+  });
+
+  it("tries again when a fetch fails", async () => {
+    server.send(hello(10), "r-1");
+    await server.refuse("api/summary", 503);
+    expect(follower.summary.standing).toBe("failing");
+    await server.pass(250);
+    await server.answer("api/summary", summary(10, 3));
+    expect(follower.summary.standing).toBe("live");
+    expect(up()).toBe(3);
+  });
+
+  it("hands on lines of the log without any document", async () => {
+    await begin();
+    const line = { time: NOW, level: "info", name: "x", attributes: [], seq: 1 } as const;
+    server.send({ event: "log", data: { node: "node-a", epoch: "e", lines: [line, line] } }, "r-2");
+    await batch();
+    expect(logged).toBe(2);
+  });
+});
+
+describe("an opened frontend", () => {
+  let server: FakeServer;
+  let follower: Follower;
+  const page = () => follower.pages.get("shop/web")?.value;
+  const members = (...names: string[]) =>
+    Object.fromEntries(names.map((name) => [name, { address: "10.0.0.1", effective: 10 }]));
+  const cut = (...names: string[]) => ({
+    frontends: { "shop/web": { pools: { primary: { members: members(...names) } } } },
+    backends: Object.fromEntries(
+      names.map((name) => [name, { state: "up", check: "shop/http", history: [] }]),
+    ),
+    health_checks: { "shop/http": { rise: 2 } },
+  });
+
+  beforeEach(async () => {
+    server = new FakeServer();
+    const nothing = () => undefined;
+    follower = new Follower(server, {
+      together: (run) => run(),
+      changed: nothing,
+      log: nothing,
+      beats: nothing,
+      hello: nothing,
+      clock: nothing,
+      heard: nothing,
+      connection: nothing,
+    });
+    follower.show({ ...NOTHING, open: ["shop/web"] });
+    server.send(hello(10), "r-1");
+    await server.answer("api/summary", summary(10, 3));
+    await server.answer("api/frontend/shop/web", {
+      as_of: { "node-a": at(10) },
+      nodes: { "node-a": cut("shop/web-1") },
+      objects: { "Frontend shop/web": { generation: 1, conditions: { Ready: {} } } },
+    });
+  });
+
+  async function send(message: Message, number: number) {
+    server.send(message, `r-${number}`);
+    await server.pass(BATCH_MS);
+  }
+
+  it("takes its own part of a message and nothing of other frontends", async () => {
+    const other = { "shop/api": { state: "down" } };
+    const mine = { "shop/web": { pools: { primary: { members: { "shop/web-1": { effective: 0 } } } } } };
+    const backends = { "shop/web-1": { state: "down" }, "shop/api-1": { state: "down" } };
+    await send(nodePatch(11, { frontends: { ...other, ...mine }, backends }), 2);
+    const node = page()?.nodes["node-a"];
+    expect(Object.keys(node?.frontends ?? {})).toEqual(["shop/web"]);
+    expect(node?.frontends["shop/web"]?.pools["primary"]?.members["shop/web-1"]?.effective).toBe(0);
+    expect(node?.backends).toEqual({ "shop/web-1": { state: "down", check: "shop/http", history: [] } });
+  });
+
+  it("is untouched by what is not about it", async () => {
+    const before = page();
+    await send(nodePatch(11, { frontends: { "shop/api": { state: "down" } } }), 2);
+    await send({ event: "object", data: { key: "Backend shop/api-1", object: {} as never } }, 3);
+    expect(page()).toBe(before);
+  });
+
+  it("takes a node that comes to have it", async () => {
+    await send({ event: "node", data: { node: "node-b", patch: cut("shop/web-1") } }, 2);
+    expect(page()?.nodes["node-b"]?.backends["shop/web-1"]?.state).toBe("up");
+  });
+
+  it("takes a new member with its backend", async () => {
+    await send(nodePatch(11, cut("shop/web-1", "shop/web-2")), 2);
+    expect(Object.keys(page()?.nodes["node-a"]?.backends ?? {})).toEqual(["shop/web-1", "shop/web-2"]);
+    expect(server.asked).toEqual([]);
+  });
+
+  it("takes no part of a backend for the whole, and fetches itself again for it", async () => {
+    const frontends = { "shop/web": { pools: { primary: { members: members("shop/web-2") } } } };
+    await send(nodePatch(11, { frontends, backends: { "shop/web-2": { state: "down" } } }), 2);
+    expect(page()?.nodes["node-a"]?.backends["shop/web-2"]).toBeUndefined();
+    expect(server.asked).toEqual(["api/frontend/shop/web"]);
+  });
+
+  it("fetches itself again when a member's backend was not told", async () => {
+    await send(
+      nodePatch(11, {
+        frontends: { "shop/web": { pools: { primary: { members: members("shop/api-1") } } } },
+      }),
+      2,
+    );
+    expect(server.asked).toEqual(["api/frontend/shop/web"]);
+  });
+
+  it("replaces objects as a whole, and drops those that are gone", async () => {
+    const object = { generation: 2, conditions: {} } as never;
+    await send({ event: "object", data: { key: "Frontend shop/web", object } }, 2);
+    expect(page()?.objects["Frontend shop/web"]).toEqual({ generation: 2, conditions: {} });
+    await send({ event: "object", data: { key: "Backend shop/web-1", object } }, 3);
+    await send({ event: "object", data: { key: "HealthCheck shop/http", object } }, 4);
+    await send({ event: "object", data: { key: "Frontend shop/web" } }, 5);
+    expect(Object.keys(page()?.objects ?? {})).toEqual(["Backend shop/web-1", "HealthCheck shop/http"]);
+  });
+
+  it("is forgotten when it is closed", async () => {
+    follower.show(NOTHING);
+    server.send(hello(10, true), "r-1");
+    expect(follower.pages.size).toBe(0);
+    await send(nodePatch(11, { frontends: { "shop/web": { state: "down" } } }), 2);
+    expect(server.asked).toEqual([]);
+  });
+});

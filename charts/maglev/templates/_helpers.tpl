@@ -1,9 +1,9 @@
-{{/* The chart's name as it appears in object names. */}}
+{{/* The chart name used in object names. */}}
 {{- define "maglev.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 53 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* Release and chart name; the chart's name alone where the release already bears it. */}}
+{{/* Release name and chart name; the release name alone if it contains the chart name. */}}
 {{- define "maglev.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 53 | trimSuffix "-" -}}
@@ -14,7 +14,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The agent's objects: "maglevd" for the release "maglev", "prod-maglevd" for "prod". */}}
+{{/* Name of the agent's objects: "maglevd" for release "maglev", "prod-maglevd" for release "prod". */}}
 {{- define "maglev.agent.fullname" -}}
 {{- $fullname := include "maglev.fullname" . -}}
 {{- if hasSuffix "maglev" $fullname -}}
@@ -32,7 +32,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The controller's objects. */}}
+{{/* Name of the controller's objects. */}}
 {{- define "maglev.controller.fullname" -}}
 {{- printf "%s-controller" (include "maglev.fullname" .) -}}
 {{- end -}}
@@ -51,7 +51,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: controller
 {{- end -}}
 
-{{/* Labels of every object. */}}
+{{/* Labels added to every object. */}}
 {{- define "maglev.labels" -}}
 {{- with .Values.commonLabels }}
 {{- toYaml . }}
@@ -63,14 +63,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
-{{/* What finds the agent's pods; controller and dashboard look for name and component. */}}
+{{/* Selector labels of the agent's pods. Controller and dashboard find agents by the labels name and component. */}}
 {{- define "maglev.agent.selectorLabels" -}}
 app.kubernetes.io/name: maglev
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: maglevd
 {{- end -}}
 
-{{/* The dashboard's objects: "maglev-frontend" for the release "maglev". */}}
+{{/* Name of the dashboard's objects: "maglev-frontend" for release "maglev". */}}
 {{- define "maglev.dashboard.fullname" -}}
 {{- printf "%s-frontend" (include "maglev.fullname" .) -}}
 {{- end -}}
@@ -83,19 +83,19 @@ app.kubernetes.io/component: maglevd
 {{- end -}}
 {{- end -}}
 
-{{/* What finds the dashboard's pods. */}}
+{{/* Selector labels of the dashboard's pods. */}}
 {{- define "maglev.dashboard.selectorLabels" -}}
 app.kubernetes.io/name: maglev
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: dashboard
 {{- end -}}
 
-{{/* What `helm test` makes. */}}
+{{/* Name of the objects of `helm test`. */}}
 {{- define "maglev.test.fullname" -}}
 {{- printf "%s-test" (include "maglev.fullname" .) -}}
 {{- end -}}
 
-{{/* An image reference, from a dict of "image" and "root". */}}
+{{/* Image reference. Takes a dict with "image" and "root". */}}
 {{- define "maglev.image" -}}
 {{- $image := .image -}}
 {{- $name := $image.repository -}}

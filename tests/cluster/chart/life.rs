@@ -153,7 +153,7 @@ async fn description(site: &Site) -> String {
 
 /// The aggregated roles reach whoever has the built-in ones, in their namespace alone; Frontends are not among them.
 async fn people_get_their_rights(site: &Site) {
-    for (name, role) in [("ed", "edit"), ("val", "view"), ("fay", "maglev-frontend-admin")] {
+    for (name, role) in [("ed", "edit"), ("val", "view"), ("fay", "maglev-vip-admin")] {
         let (role, user) = (format!("--clusterrole={role}"), format!("--user={name}"));
         site.cluster.kubectl(&["create", "rolebinding", name, &role, &user, "-n", "shop"]).await;
     }

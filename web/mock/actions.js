@@ -6,7 +6,7 @@ import { frontendState } from "./documents.js";
  * @typedef {import("../src/sync/contract").BackendState} BackendState
  */
 
-const MOST_TRANSITIONS = 20;
+const MAX_TRANSITIONS = 20;
 
 /**
  * A backend comes into a state on some nodes.
@@ -18,39 +18,45 @@ const MOST_TRANSITIONS = 20;
 export function setBackend(broker, backend, to, { code, nodes } = {}) {
   const { world } = broker;
   const at = new Date().toISOString();
-  const on = nodes ?? [...world.nodes.keys()].filter((name) => world.node(name).reporting);
-  const users = [...(world.users.get(backend) ?? [])];
-  const because = code ?? (to === "up" ? "L7OK" : to === "down" ? "L4TOUT" : undefined);
+  const affectedNodes = nodes ?? [...world.nodes.keys()].filter((name) => world.node(name).reporting);
+  const frontends = [...(world.users.get(backend) ?? [])];
+  const effectiveCode = code ?? (to === "up" ? "L7OK" : to === "down" ? "L4TOUT" : undefined);
   /** @type {Map<string, [string, string]>} */
-  const moved = new Map();
+  const changedFrontends = new Map();
   let from = "";
-  broker.change(users, on, () => {
-    for (const name of on) {
+  broker.change(frontends, affectedNodes, () => {
+    for (const name of affectedNodes) {
       const node = world.node(name);
       const old = node.health.get(backend);
       if (!old || old.state === to) continue;
       from = old.state;
-      const states = users.map((frontend) => frontendState(world, node, frontend));
-      const past = { from: old.state, to, at, ...(because === undefined ? {} : { code: because }) };
+      const states = frontends.map((frontend) => frontendState(world, node, frontend));
+      const past = {
+        from: old.state,
+        to,
+        at,
+        ...(effectiveCode === undefined ? {} : { code: effectiveCode }),
+      };
       node.health.set(backend, {
         state: to,
         since: at,
-        ...(because === undefined ? {} : { code: because }),
+        ...(effectiveCode === undefined ? {} : { code: effectiveCode }),
         history: [...old.history, past].slice(-5),
       });
-      for (const [index, frontend] of users.entries()) {
+      for (const [index, frontend] of frontends.entries()) {
         const now = frontendState(world, node, frontend);
         if (now === states[index]) continue;
         node.frontendSince.set(frontend, at);
-        moved.set(frontend, [states[index] ?? "", now]);
+        changedFrontends.set(frontend, [states[index] ?? "", now]);
       }
     }
-    if (from) note(broker, "Backend", backend, from, to, at, because, on);
-    for (const [frontend, [before, now]] of moved)
-      note(broker, "Frontend", frontend, before, now, at, because, on);
+    if (from) recordTransition(broker, "Backend", backend, from, to, at, effectiveCode, affectedNodes);
+    for (const [frontend, [before, now]] of changedFrontends)
+      recordTransition(broker, "Frontend", frontend, before, now, at, effectiveCode, affectedNodes);
   });
   if (!from) return;
-  for (const name of on) broker.log(name, linesOf(broker, backend, from, to, because, users, moved));
+  for (const name of affectedNodes)
+    broker.log(name, logLines(broker, backend, from, to, effectiveCode, frontends, changedFrontends));
 }
 
 /**
@@ -63,12 +69,12 @@ export function setBackend(broker, backend, to, { code, nodes } = {}) {
  * @param {string | undefined} code
  * @param {string[]} nodes
  */
-function note(broker, kind, name, from, to, at, code, nodes) {
+function recordTransition(broker, kind, name, from, to, at, code, nodes) {
   const id = `${kind} ${name} ${from} ${to} ${at}`;
   const entry = { kind, name, from, to, at, nodes, ...(code === undefined ? {} : { code }) };
   const all = Object.entries({ ...broker.transitions, [id]: entry });
   all.sort(([, a], [, b]) => (a.at < b.at ? 1 : -1));
-  broker.transitions = Object.fromEntries(all.slice(0, MOST_TRANSITIONS));
+  broker.transitions = Object.fromEntries(all.slice(0, MAX_TRANSITIONS));
 }
 
 /**
@@ -81,16 +87,16 @@ function note(broker, kind, name, from, to, at, code, nodes) {
  * @param {Map<string, [string, string]>} moved
  * @returns {{ level: "info", name: string, attributes: [string, string][] }[]}
  */
-function linesOf(broker, backend, from, to, code, users, moved) {
+function logLines(broker, backend, from, to, code, users, moved) {
   const { world } = broker;
   /** @type {[string, string][]} */
-  const why = code === undefined ? [] : [["code", code]];
+  const code2 = code === undefined ? [] : [["code", code]];
   /** @param {string} name @param {[string, string][]} attributes */
   const line = (name, ...attributes) => ({ level: /** @type {const} */ ("info"), name, attributes });
   return [
-    line("backend-transition", ["name", backend], ["from", from], ["to", to], ...why),
+    line("backend-transition", ["name", backend], ["from", from], ["to", to], ...code2),
     ...[...moved].map(([name, [before, now]]) =>
-      line("frontend-transition", ["name", name], ["from", before], ["to", now], ...why),
+      line("frontend-transition", ["name", name], ["from", before], ["to", now], ...code2),
     ),
     ...users.map((frontend) => {
       const { vip } = world.spec(frontend);
@@ -196,11 +202,11 @@ export function setProblems(broker, key, problems, held = false) {
 /**
  * Five seconds of traffic: counters move on every node that reports.
  * @param {Broker} broker
- * @param {number} [some] the part of the frontends whose rate changes
+ * @param {number} [fraction] the part of the frontends whose rate changes
  */
-export function count(broker, some = 1) {
+export function count(broker, fraction = 1) {
   const { world } = broker;
-  const frontends = [...world.frontends.keys()].filter(() => world.random() < some);
+  const frontends = [...world.frontends.keys()].filter(() => world.random() < fraction);
   const nodes = [...world.nodes.keys()].filter((name) => world.node(name).reporting);
   broker.change(
     frontends,
@@ -230,7 +236,7 @@ export function probe(broker, phase) {
   for (const [name, node] of world.nodes) {
     if (
       !node.reporting ||
-      ![...broker.clients].some(({ asked }) => asked.node === name && asked.beats.length > 0)
+      ![...broker.clients].some(({ filter }) => filter.node === name && filter.beats.length > 0)
     )
       continue;
     /** @type {Record<string, import("../src/sync/message").Beat>} */

@@ -20,14 +20,14 @@ export function live(broker, { flap = false, tickMs = 15_000 } = {}) {
   ];
   if (flap) {
     const names = [...world.backends.keys()];
-    const one = () => {
+    const flipOne = () => {
       const backend = names[Math.floor(world.random() * names.length)];
       if (backend === undefined) return;
       const node = [...world.nodes.values()].find(({ reporting }) => reporting);
       const state = node?.health.get(backend)?.state;
       setBackend(broker, backend, state === "up" ? "down" : "up");
     };
-    timers.push(setInterval(one, big ? 500 : 3000));
+    timers.push(setInterval(flipOne, big ? 500 : 3000));
   }
   return () => timers.forEach((timer) => clearInterval(timer));
 }

@@ -1,4 +1,4 @@
-// What the clients are sent: a ring of numbered messages, and per client the part that it asked for.
+// What the clients are sent: a ring of numbered messages, and per client the part that it filter for.
 import { difference } from "./merge-patch.js";
 import * as brief from "./summary-parts.js";
 import * as documents from "./documents.js";
@@ -8,13 +8,13 @@ import * as documents from "./documents.js";
  * @typedef {import("../src/sync/contract").Summary} Summary
  * @typedef {import("../src/sync/message").Line} Line
  * @typedef {import("../src/sync/contract").AsOf} AsOf
- * @typedef {{ node: string | null, open: string[], log: string | null, beats: string[], since: string | null }} Asked
- * @typedef {{ asked: Asked, write: (text: string) => void, close: () => void }} Client
- * @typedef {{ number: number, at: number, event: string, for: (asked: Asked) => unknown }} Entry
+ * @typedef {{ node: string | null, open: string[], log: string | null, beats: string[], since: string | null }} ClientFilter
+ * @typedef {{ filter: ClientFilter, write: (text: string) => void, close: () => void }} Client
+ * @typedef {{ number: number, at: number, event: string, for: (filter: ClientFilter) => unknown }} Entry
  */
 
 const RING_MS = 30_000;
-const RING_MOST = 2000;
+const MAX_RING_LENGTH = 2000;
 
 /** The broker. */
 export class Broker {
@@ -28,28 +28,28 @@ export class Broker {
   /** @type {Record<string, import("../src/sync/contract").Transition>} */
   transitions = {};
   /** @type {Record<string, import("../src/sync/contract").Transition>} the same as the clients have it */
-  told = {};
+  publishedTransitions = {};
   /** @type {Record<string, import("../src/sync/contract").NodeHead>} */
-  heads = {};
+  nodeHeads = {};
   /** @type {Record<string, import("../src/sync/contract").Row>} */
-  rows = {};
+  frontendRows = {};
   /** @type {Pick<Summary, "strip" | "totals" | "problems" | "kubernetes">} */
-  rest;
+  aggregates;
 
   /** @param {World} world */
   constructor(world) {
     this.world = world;
-    for (const name of world.nodes.keys()) this.heads[name] = brief.nodeHead(world, name);
-    for (const name of world.frontends.keys()) this.rows[name] = brief.row(world, name);
-    this.rest = this.#rest();
+    for (const name of world.nodes.keys()) this.nodeHeads[name] = brief.nodeHead(world, name);
+    for (const name of world.frontends.keys()) this.frontendRows[name] = brief.row(world, name);
+    this.aggregates = this.#rest();
   }
 
   /** @returns {import("../src/sync/contract").AsOfs} */
   asOfs() {
     /** @type {Record<string, AsOf>} */
-    const of = {};
-    for (const [name, { epoch, seq }] of this.world.nodes) of[name] = { epoch, seq };
-    return of;
+    const result = {};
+    for (const [name, { epoch, seq }] of this.world.nodes) result[name] = { epoch, seq };
+    return result;
   }
 
   /** @returns {Summary} */
@@ -64,10 +64,10 @@ export class Broker {
         selector,
         command: `kubectl --namespace maglev-system get pods --selector ${selector} --output wide`,
       },
-      nodes: this.heads,
-      rows: this.rows,
+      nodes: this.nodeHeads,
+      rows: this.frontendRows,
       transitions: this.transitions,
-      ...this.rest,
+      ...this.aggregates,
     };
   }
 
@@ -78,21 +78,24 @@ export class Broker {
   page(frontend) {
     /** @type {Record<string, import("../src/sync/contract").NodeCut>} */
     const nodes = {};
-    const used = this.#used(frontend);
+    const backendsOf = this.#used(frontend);
     for (const [name, node] of this.world.nodes) {
       nodes[name] = {
         frontends: { [frontend]: documents.frontendDetail(this.world, node, frontend) },
-        backends: Object.fromEntries(used.map((of) => [of, documents.backendDetail(this.world, node, of)])),
+        backends: Object.fromEntries(
+          backendsOf.map((backend) => [backend, documents.backendDetail(this.world, node, backend)]),
+        ),
         health_checks: Object.fromEntries(
-          this.#checks(used).map((check) => [check, documents.healthCheckDetail()]),
+          this.#checks(backendsOf).map((check) => [check, documents.healthCheckDetail()]),
         ),
       };
     }
     /** @type {Record<string, import("../src/sync/contract").ObjectInfo>} */
     const objects = { [`Frontend ${frontend}`]: documents.objectInfo(this.world, "Frontend", frontend) };
-    for (const of of used) objects[`Backend ${of}`] = documents.objectInfo(this.world, "Backend", of);
-    for (const of of this.#checks(used))
-      objects[`HealthCheck ${of}`] = documents.objectInfo(this.world, "HealthCheck", of);
+    for (const backend of backendsOf)
+      objects[`Backend ${backend}`] = documents.objectInfo(this.world, "Backend", backend);
+    for (const check of this.#checks(backendsOf))
+      objects[`HealthCheck ${check}`] = documents.objectInfo(this.world, "HealthCheck", check);
     return { as_of: this.asOfs(), now: new Date().toISOString(), nodes, objects };
   }
 
@@ -107,7 +110,7 @@ export class Broker {
 
   /** @param {string[]} backends */
   #checks(backends) {
-    return [...new Set(backends.flatMap((of) => this.world.backends.get(of)?.check ?? []))];
+    return [...new Set(backends.flatMap((problems2) => this.world.backends.get(problems2)?.check ?? []))];
   }
 
   /**
@@ -127,11 +130,14 @@ export class Broker {
       if (numbered) node.seq += 1;
       if (patch === undefined) continue;
       const as_of = numbered ? { epoch: node.epoch, seq: node.seq } : undefined;
-      this.#push("node", (asked) => {
-        const mine = cutFor(asked, name, /** @type {Record<string, unknown>} */ (patch), (frontend) =>
-          this.#used(frontend),
+      this.#push("node", (filter) => {
+        const ownBeats = filterForClient(
+          filter,
+          name,
+          /** @type {Record<string, unknown>} */ (patch),
+          (frontend) => this.#used(frontend),
         );
-        return mine && { node: name, ...(as_of ? { as_of } : {}), patch: mine };
+        return ownBeats && { node: name, ...(as_of ? { as_of } : {}), patch: ownBeats };
       });
     }
     this.#tellSummary(frontends, nodes, numbered);
@@ -167,21 +173,26 @@ export class Broker {
    * @param {boolean} numbered
    */
   #tellSummary(frontends, nodes, numbered) {
-    const old = { nodes: this.heads, rows: this.rows, ...this.rest, transitions: this.told };
-    this.heads = replaced(
-      this.heads,
+    const old = {
+      nodes: this.nodeHeads,
+      rows: this.frontendRows,
+      ...this.aggregates,
+      transitions: this.publishedTransitions,
+    };
+    this.nodeHeads = replaceKeys(
+      this.nodeHeads,
       nodes,
       (name) => this.world.nodes.has(name) && brief.nodeHead(this.world, name),
     );
-    this.rows = replaced(
-      this.rows,
+    this.frontendRows = replaceKeys(
+      this.frontendRows,
       frontends,
       (name) => this.world.frontends.has(name) && brief.row(this.world, name),
     );
-    this.rest = this.#rest();
+    this.aggregates = this.#rest();
     const part = {
-      nodes: only(old.nodes, nodes),
-      rows: only(old.rows, frontends),
+      nodes: pickExisting(old.nodes, nodes),
+      rows: pickExisting(old.rows, frontends),
       strip: old.strip,
       totals: old.totals,
       problems: old.problems,
@@ -189,12 +200,12 @@ export class Broker {
       transitions: old.transitions,
     };
     const next = {
-      nodes: only(this.heads, nodes),
-      rows: only(this.rows, frontends),
-      ...this.rest,
+      nodes: pickExisting(this.nodeHeads, nodes),
+      rows: pickExisting(this.frontendRows, frontends),
+      ...this.aggregates,
       transitions: this.transitions,
     };
-    this.told = this.transitions;
+    this.publishedTransitions = this.transitions;
     const patch = difference(part, next);
     if (patch === undefined) return;
     const all = this.asOfs();
@@ -206,16 +217,16 @@ export class Broker {
 
   /** Totals and counts. */
   #rest() {
-    const heads = Object.values(this.heads);
-    const rows = Object.values(this.rows);
+    const heads = Object.values(this.nodeHeads);
+    const rows = Object.values(this.frontendRows);
     /** @param {import("../src/sync/contract").Flag} flag */
     const count = (flag) => rows.filter((row) => row.flags.includes(flag)).length;
     /** @type {Record<string, import("../src/sync/contract").ObjectProblems>} */
     const problems = {};
-    for (const [key, { problems: of, held }] of this.world.problems) {
+    for (const [key, { problems: resolve, held }] of this.world.problems) {
       const [kind = "", name = ""] = key.split(" ");
       const nodes = [...this.world.nodes.keys()];
-      problems[key] = { kind: /** @type {"Frontend"} */ (kind), name, nodes, problems: of, held };
+      problems[key] = { kind: /** @type {"Frontend"} */ (kind), name, nodes, problems: resolve, held };
     }
     return {
       kubernetes: /** @type {"watching" | "unavailable"} */ (
@@ -261,12 +272,12 @@ export class Broker {
    * @param {Record<string, import("../src/sync/message").Beat>} beats
    */
   beats(node, beats) {
-    for (const { asked, write } of this.clients) {
-      if (asked.node !== node || asked.beats.length === 0) continue;
-      const names = new Set(asked.beats.flatMap((frontend) => this.#used(frontend)));
-      const mine = Object.fromEntries(Object.entries(beats).filter(([backend]) => names.has(backend)));
-      if (Object.keys(mine).length > 0)
-        write(`event: beats\ndata: ${JSON.stringify({ node, beats: mine })}\n\n`);
+    for (const { filter, write } of this.clients) {
+      if (filter.node !== node || filter.beats.length === 0) continue;
+      const names = new Set(filter.beats.flatMap((frontend) => this.#used(frontend)));
+      const ownPatch = Object.fromEntries(Object.entries(beats).filter(([backend]) => names.has(backend)));
+      if (Object.keys(ownPatch).length > 0)
+        write(`event: beats\ndata: ${JSON.stringify({ node, beats: ownPatch })}\n\n`);
     }
   }
 
@@ -284,29 +295,29 @@ export class Broker {
 
   /**
    * @param {string} event
-   * @param {(asked: Asked) => unknown} of what a client gets, or nothing
+   * @param {(filter: ClientFilter) => unknown} current what a client gets, or nothing
    */
-  #push(event, of) {
+  #push(event, current) {
     this.number += 1;
-    const entry = { number: this.number, at: Date.now(), event, for: of };
+    const entry = { number: this.number, at: Date.now(), event, for: current };
     this.ring.push(entry);
-    while (this.ring.length > RING_MOST || (this.ring[0] && Date.now() - this.ring[0].at > RING_MS))
+    while (this.ring.length > MAX_RING_LENGTH || (this.ring[0] && Date.now() - this.ring[0].at > RING_MS))
       this.ring.shift();
     for (const client of this.clients) this.#send(client, entry);
   }
 
   /** @param {Client} client @param {Entry} entry */
-  #send({ asked, write }, entry) {
-    const data = entry.for(asked);
+  #send({ filter, write }, entry) {
+    const data = entry.for(filter);
     if (data)
       write(`event: ${entry.event}\nid: ${this.replica}-${entry.number}\ndata: ${JSON.stringify(data)}\n\n`);
   }
 
   /** @param {Client} client */
   join(client) {
-    const { asked, write } = client;
+    const { filter, write } = client;
     const begins = this.ring[0]?.number ?? this.number + 1;
-    const [replica, number] = asked.since?.split("-") ?? [];
+    const [replica, number] = filter.since?.split("-") ?? [];
     const since = Number(number);
     const inRing = replica === this.replica && since >= begins - 1;
     const hello = {
@@ -315,13 +326,13 @@ export class Broker {
       now: new Date().toISOString(),
       nodes: this.asOfs(),
       version: this.version,
-      ...(asked.beats.length > 0
-        ? { beats: { asked: asked.beats.length, watched: asked.beats.length } }
+      ...(filter.beats.length > 0
+        ? { beats: { asked: filter.beats.length, watched: filter.beats.length } }
         : {}),
     };
     const id = inRing ? since : this.number;
     write(`retry: 500\n\nevent: hello\nid: ${this.replica}-${id}\ndata: ${JSON.stringify(hello)}\n\n`);
-    if (asked.since !== null && !inRing) {
+    if (filter.since !== null && !inRing) {
       const reason = replica === this.replica ? "too-old" : "other-replica";
       write(`event: resync\nid: ${this.replica}-${this.number}\ndata: ${JSON.stringify({ reason })}\n\n`);
     }
@@ -332,12 +343,12 @@ export class Broker {
 
 /**
  * @template T
- * @param {Record<string, T>} of
+ * @param {Record<string, T>} current
  * @param {string[]} keys
  * @param {(key: string) => T | false} value false: it is gone
  */
-function replaced(of, keys, value) {
-  const next = new Map(Object.entries(of));
+function replaceKeys(current, keys, value) {
+  const next = new Map(Object.entries(current));
   for (const key of keys) {
     const now = value(key);
     if (now === false) next.delete(key);
@@ -348,35 +359,35 @@ function replaced(of, keys, value) {
 
 /**
  * @template T
- * @param {Record<string, T>} of
+ * @param {Record<string, T>} patch2
  * @param {string[]} keys
  */
-function only(of, keys) {
-  return Object.fromEntries(keys.flatMap((key) => (of[key] === undefined ? [] : [[key, of[key]]])));
+function pickExisting(patch2, keys) {
+  return Object.fromEntries(keys.flatMap((key) => (patch2[key] === undefined ? [] : [[key, patch2[key]]])));
 }
 
 /**
- * @param {Asked} asked
+ * @param {ClientFilter} filter
  * @param {string} node
  * @param {Record<string, unknown>} patch
  * @param {(frontend: string) => string[]} used
  */
-function cutFor(asked, node, patch, used) {
-  if (asked.node === node) return patch;
-  if (asked.open.length === 0) return undefined;
-  const backends = new Set(asked.open.flatMap(used));
-  const frontends = pick(patch["frontends"], (name) => asked.open.includes(name));
-  const details = pick(patch["backends"], (name) => backends.has(name));
+function filterForClient(filter, node, patch, used) {
+  if (filter.node === node) return patch;
+  if (filter.open.length === 0) return undefined;
+  const backends = new Set(filter.open.flatMap(used));
+  const frontends = pickMatching(patch["frontends"], (name) => filter.open.includes(name));
+  const details = pickMatching(patch["backends"], (name) => backends.has(name));
   if (!frontends && !details) return undefined;
   return { ...(frontends ? { frontends } : {}), ...(details ? { backends: details } : {}) };
 }
 
 /**
  * @param {unknown} of
- * @param {(key: string) => boolean} wanted
+ * @param {(key: string) => boolean} isWanted
  */
-function pick(of, wanted) {
+function pickMatching(of, isWanted) {
   if (typeof of !== "object" || of === null) return undefined;
-  const entries = Object.entries(of).filter(([key]) => wanted(key));
+  const entries = Object.entries(of).filter(([key]) => isWanted(key));
   return entries.length > 0 ? Object.fromEntries(entries) : undefined;
 }

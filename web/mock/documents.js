@@ -9,7 +9,7 @@
  * @typedef {import("../src/sync/contract").NodeState} NodeState
  */
 
-const TABLE = 8192;
+const TABLE_LENGTH = 8192;
 
 /**
  * The pool that serves on a node: the first with a backend that is up and has weight.
@@ -59,23 +59,23 @@ export function frontendDetail(world, node, frontend) {
   const sum = up.reduce((sum, { weight }) => sum + weight, 0);
   for (const [order, { name, members }] of spec.pools.entries()) {
     /** @type {Record<string, import("../src/sync/contract").Member>} */
-    const of = {};
+    const members2 = {};
     for (const [index, { backend, weight }] of members.entries()) {
       const state = node.health.get(backend)?.state ?? "unknown";
       const effective = order === active && state === "up" ? weight : 0;
-      of[backend] = {
+      members2[backend] = {
         order: index,
         address: world.backends.get(backend)?.address ?? "",
         weight,
         effective,
         ...(node.vpp
-          ? { in_vpp: effective, buckets: sum > 0 ? Math.round((TABLE * effective) / sum) : 0 }
+          ? { in_vpp: effective, buckets: sum > 0 ? Math.round((TABLE_LENGTH * effective) / sum) : 0 }
           : {}),
         condition: state === "unknown" ? "never-known" : state,
         kept: false,
       };
     }
-    pools[name] = { order, active: order === active, members: of };
+    pools[name] = { order, active: order === active, members: members2 };
   }
   const rate = node.rates.get(frontend) ?? 0;
   const total = node.packets.get(frontend) ?? 0;
@@ -91,7 +91,7 @@ export function frontendDetail(world, node, frontend) {
     encap: spec.encap,
     sticky: false,
     on_backend_down: "Flush",
-    table_length: TABLE,
+    table_length: TABLE_LENGTH,
     uid: `uid-${frontend}`,
     generation: spec.generation,
     ...(report ? { report: { ...report, fingerprint: "5f2a" } } : {}),
@@ -100,7 +100,7 @@ export function frontendDetail(world, node, frontend) {
           in_vpp: {
             encap: spec.encap,
             sticky: false,
-            table_length: TABLE,
+            table_length: TABLE_LENGTH,
             servers: Object.values(pools).reduce((sum, { members }) => sum + Object.keys(members).length, 0),
           },
           counters: {
@@ -235,13 +235,13 @@ export function vppPanel(world, node) {
  * @returns {ObjectInfo}
  */
 export function objectInfo(world, kind, name) {
-  const [own = "", namespace] = name.split("/").reverse();
+  const [name2 = "", namespace] = name.split("/").reverse();
   const resource = RESOURCES[kind];
-  const where = namespace === undefined ? "" : `--namespace ${namespace} `;
+  const namespaceFlag = namespace === undefined ? "" : `--namespace ${namespace} `;
   const spec = kind === "Frontend" ? world.spec(name) : undefined;
   const generation = spec?.generation ?? 1;
   const problems = world.problems.get(`${kind} ${name}`)?.problems ?? [];
-  const created = minutesAgoFixed(60 * 24 * 40);
+  const created = minutesBeforeStart(60 * 24 * 40);
   /** @type {Record<string, import("../src/sync/contract").Condition>} */
   const conditions = {};
   for (const type of CONDITIONS[kind]) {
@@ -269,8 +269,8 @@ export function objectInfo(world, kind, name) {
     },
     annotations: {},
     kubectl: [
-      `kubectl ${where}get ${resource}.maglev.vpp.io ${own} --output yaml`,
-      `kubectl ${where}describe ${resource}.maglev.vpp.io ${own}`,
+      `kubectl ${namespaceFlag}get ${resource}.maglev.vpp.io ${name2} --output yaml`,
+      `kubectl ${namespaceFlag}describe ${resource}.maglev.vpp.io ${name2}`,
     ],
   };
 }
@@ -291,11 +291,11 @@ const CONDITIONS = {
   MaglevNode: ["AgentConnected", "VPPConnected", "Ready"],
 };
 
-const BEGAN = Date.now();
+const START = Date.now();
 
 /** @param {number} minutes */
-function minutesAgoFixed(minutes) {
-  return new Date(BEGAN - minutes * 60_000).toISOString();
+function minutesBeforeStart(minutes) {
+  return new Date(START - minutes * 60_000).toISOString();
 }
 
 /** @param {number} value */

@@ -27,7 +27,7 @@ const TYPES = {
 /** A server of one fleet. */
 export class Mock {
   /** Answers 503 to everything while it is true. */
-  refuses = false;
+  unavailable = false;
   /** Milliseconds before documents are answered. */
   delay = 0;
 
@@ -81,7 +81,7 @@ export class Mock {
     response.setHeader("Content-Security-Policy", POLICY);
     response.setHeader("X-Content-Type-Options", "nosniff");
     response.setHeader("Referrer-Policy", "no-referrer");
-    if (this.refuses) {
+    if (this.unavailable) {
       response.writeHead(503).end();
       return;
     }
@@ -117,25 +117,25 @@ export class Mock {
    * @param {string[]} words
    * @returns {unknown}
    */
-  #find([what = "", first = "", second = "", third = ""]) {
+  #find([resource = "", first = "", second = "", third = ""]) {
     const { broker } = this;
     const { world } = broker;
-    if (what === "summary") return broker.summary();
-    if (what === "version") {
+    if (resource === "summary") return broker.summary();
+    if (resource === "version") {
       const build_date = "2026-11-20T08:00:00.000Z";
       return {
         version: "0.3.0",
         commit: "ab12cd3",
         build_date,
-        started: BEGAN,
+        started: START,
         replica: broker.replica,
         admin: false,
       };
     }
-    if (what === "state" && world.nodes.has(first)) return documents.nodeState(world, first);
+    if (resource === "state" && world.nodes.has(first)) return documents.nodeState(world, first);
     const frontend = `${first}/${second}`;
-    if (what === "frontend" && world.frontends.has(frontend)) return broker.page(frontend);
-    if (what === "object" && world.backends.has(`${second}/${third}`)) {
+    if (resource === "frontend" && world.frontends.has(frontend)) return broker.page(frontend);
+    if (resource === "object" && world.backends.has(`${second}/${third}`)) {
       return documents.objectInfo(world, "Backend", `${second}/${third}`);
     }
     return undefined;
@@ -155,7 +155,7 @@ export class Mock {
     });
     /** @type {Client} */
     const client = {
-      asked: {
+      filter: {
         node: parameters.get("node"),
         open: list("open"),
         log: parameters.get("log"),
@@ -185,4 +185,4 @@ export class Mock {
   }
 }
 
-const BEGAN = new Date().toISOString();
+const START = new Date().toISOString();

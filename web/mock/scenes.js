@@ -4,11 +4,11 @@ import { Broker } from "./broker.js";
 import { minutesAgo, World } from "./fleet-model.js";
 
 /** @type {Record<string, () => Broker>} */
-export const SCENES = { small, well, trouble, empty, "no-frontends": noFrontends, wide, big };
+export const SCENES = { small, healthy, incident, empty, "no-frontends": noFrontends, wide, big };
 
 /** A person's first fleet: two nodes, a handful of frontends, one of them on its standby pool. */
 function small() {
-  const broker = well(["node-a", "node-b"]);
+  const broker = healthy(["node-a", "node-b"]);
   setBackend(broker, "shop/api-1", "down", { code: "L7STS" });
   setBackend(broker, "shop/api-2", "down", { code: "L7STS" });
   return broker;
@@ -18,7 +18,7 @@ function small() {
  * Everything is up.
  * @param {string[]} [nodes]
  */
-function well(nodes = ["node-a", "node-b"]) {
+function healthy(nodes = ["node-a", "node-b"]) {
   const world = new World();
   for (const name of nodes) world.addNode(name);
   const shop = (/** @type {string} */ name, /** @type {number} */ count, /** @type {string} */ prefix) => {
@@ -49,9 +49,9 @@ function well(nodes = ["node-a", "node-b"]) {
 }
 
 /** An incident: a VIP down, a node silent, one that lost VPP, a rejected object, a hold, nodes that disagree. */
-function trouble() {
+function incident() {
   const nodes = "abcdefghij".split("").map((letter) => `node-${letter}`);
-  const broker = well(nodes);
+  const broker = healthy(nodes);
   for (let index = 1; index <= 4; index++)
     setBackend(broker, `shop/web-${index}`, "down", { code: "L4TOUT" });
   for (const index of [1, 2]) setBackend(broker, `shop/api-${index}`, "down", { code: "L7STS" });

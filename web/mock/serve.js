@@ -1,5 +1,5 @@
 // Serves the built page over a fleet that exists in memory only, to look at the page without a cluster:
-//   npm run build && npm run mock -- trouble --flap --port 8080
+//   npm run build && npm run mock -- incident --flap --port 8080
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Mock } from "./http.js";

@@ -21,7 +21,7 @@ export function nodeHead(world, name) {
   if (node.failedSteps > 0 || node.syncError !== undefined) flags.push("sync");
   if (Object.keys(node.holds).length > 0) flags.push("rejected");
   let rate = 0;
-  for (const of of node.rates.values()) rate += of;
+  for (const nodeRate of node.rates.values()) rate += nodeRate;
   return {
     pod: `maglev-system/maglevd-${name.slice(-1)}x7k2`,
     address: `10.0.0.${[...world.nodes.keys()].indexOf(name) + 1}:9090`,
@@ -65,8 +65,8 @@ export function row(world, frontend) {
   let dropping = 0;
   let failed = false;
   let since = "";
-  const alive = new Set(members);
-  const prints = new Set();
+  const upBackends = new Set(members);
+  const fingerprints = new Set();
   for (const [name, node] of world.nodes) {
     const state = frontendState(world, node, frontend);
     const report = node.reports.get(frontend);
@@ -74,13 +74,13 @@ export function row(world, frontend) {
     if (!node.reporting) continue;
     counts[state] += 1;
     failed ||= report?.result === "Failed";
-    const of = node.rates.get(frontend) ?? 0;
-    rate += of;
-    if (state === "down") dropping += of;
+    const nodeRate = node.rates.get(frontend) ?? 0;
+    rate += nodeRate;
+    if (state === "down") dropping += nodeRate;
     const changed = node.frontendSince.get(frontend) ?? "";
     if (changed > since) since = changed;
-    for (const backend of members) if (node.health.get(backend)?.state !== "up") alive.delete(backend);
-    if (node.vpp) prints.add(members.map((backend) => node.health.get(backend)?.state).join());
+    for (const backend of members) if (node.health.get(backend)?.state !== "up") upBackends.delete(backend);
+    if (node.vpp) fingerprints.add(members.map((backend) => node.health.get(backend)?.state).join());
   }
   const state =
     counts.down > 0 ? "down" : counts.unknown > 0 ? "unknown" : counts.standby > 0 ? "standby" : "up";
@@ -89,9 +89,9 @@ export function row(world, frontend) {
   const flags = [];
   if (state === "down") flags.push("down");
   if (dropping > 0) flags.push("dropping");
-  if (state === "standby" || (state === "up" && alive.size === 1 && members.length > 1))
+  if (state === "standby" || (state === "up" && upBackends.size === 1 && members.length > 1))
     flags.push("standby");
-  if (prints.size > 1) flags.push("disagree");
+  if (fingerprints.size > 1) flags.push("disagree");
   if (problems.length > 0) flags.push("rejected");
   if (failed) flags.push("sync");
   return {
@@ -100,7 +100,7 @@ export function row(world, frontend) {
     rank: flags.includes("down") ? 100 : flags.length > 0 ? 10 : 0,
     flags,
     cells,
-    up: alive.size,
+    up: upBackends.size,
     total: members.length,
     rate: round(rate),
     dropping: round(dropping),
@@ -131,6 +131,6 @@ function reason(world, frontend, state, members, problems) {
   }
   const [problem] = problems;
   if (problem) return `${problem.reason}: ${problem.message}`;
-  const gone = members.filter((backend) => node?.health.get(backend)?.state === "down");
-  return gone.length > 0 ? `${gone.join(", ")} down` : "";
+  const downBackends = members.filter((backend) => node?.health.get(backend)?.state === "down");
+  return downBackends.length > 0 ? `${downBackends.join(", ")} down` : "";
 }

@@ -4,18 +4,18 @@ import type { AxeResults } from "axe-core";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { launch, PHONE, sideways, visit } from "./browser.js";
-import { fleet, type Fleet } from "./mock-server.js";
+import { startMockServer, type MockServer } from "./mock-server.js";
 
 const UNTIL = { timeout: 30_000 };
 
 let browser: Browser;
-let mock: Fleet | undefined;
+let mock: MockServer | undefined;
 let url: string;
 
 beforeAll(async () => {
   browser = await launch();
   const given = process.env["MAGLEV_DASHBOARD_URL"];
-  if (given === undefined) mock = await fleet("trouble", { alive: true });
+  if (given === undefined) mock = await startMockServer("incident", { simulate: true });
   url = given ?? mock?.url ?? "";
 });
 

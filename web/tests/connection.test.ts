@@ -4,16 +4,16 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { setBackend, silence } from "../mock/actions.js";
 import { launch, requests, visit } from "./browser.js";
-import { fleet, type Fleet } from "./mock-server.js";
+import { startMockServer, type MockServer } from "./mock-server.js";
 import { flashes, recordFlashes } from "./flashes.js";
 
 const UNTIL = { timeout: 30_000 };
 
 let browser: Browser;
-let server: Fleet;
+let server: MockServer;
 beforeAll(async () => (browser = await launch()));
 afterAll(() => browser.close());
-beforeEach(async () => (server = await fleet("well", { alive: false })));
+beforeEach(async () => (server = await startMockServer("healthy", { simulate: false })));
 afterEach(() => server.close());
 
 const row = (page: Page, name: string) => page.locator(`[data-name="${name}"] .table-row`);
@@ -53,7 +53,7 @@ describe("the connection", () => {
   it("that stays away is said, with the age of what is shown, and then it is live again", async () => {
     const { page } = await visit(browser, server.url);
     await row(page, "shop/web").waitFor(UNTIL);
-    server.mock.refuses = true;
+    server.mock.unavailable = true;
     server.mock.cut();
     await page.getByText("Not live.").waitFor(UNTIL);
     expect(await page.locator(".banner").innerText()).toMatch(
@@ -63,7 +63,7 @@ describe("the connection", () => {
     expect(await page.locator("[aria-live]").innerText()).toBe("This page is not live");
     expect(await state(page, "shop/web")).toBe("up");
     silence(server.broker, "node-b", true);
-    server.mock.refuses = false;
+    server.mock.unavailable = false;
     await page.locator(".banner").waitFor({ state: "detached", ...UNTIL });
     await expect
       .poll(() => page.locator(".reporting").innerText(), UNTIL)
@@ -77,12 +77,12 @@ describe("the connection", () => {
     await page.goto(server.url);
     await row(page, "shop/web").waitFor(UNTIL);
     const asked = requests(page);
-    server.mock.refuses = true;
+    server.mock.unavailable = true;
     server.mock.cut();
     for (let index = 1; index <= 4; index++) setBackend(server.broker, `shop/web-${index}`, "down");
     server.broker.replica = "another";
     server.broker.ring = [];
-    server.mock.refuses = false;
+    server.mock.unavailable = false;
     await expect.poll(() => state(page, "shop/web"), UNTIL).toBe("down");
     expect(asked).toContain("summary");
     const flashed = await flashes(page);

@@ -3,17 +3,17 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { setBackend } from "../mock/actions.js";
 import { launch, visit } from "./browser.js";
-import { fleet, type Fleet } from "./mock-server.js";
+import { startMockServer, type MockServer } from "./mock-server.js";
 
 const UNTIL = { timeout: 30_000 };
 
 let browser: Browser;
-let server: Fleet;
+let server: MockServer;
 let page: Page;
 beforeAll(async () => (browser = await launch()));
 afterAll(() => browser.close());
 beforeEach(async () => {
-  server = await fleet("well");
+  server = await startMockServer("healthy");
   ({ page } = await visit(browser, `${server.url}#/node/node-a`));
   await page.locator(".card").first().waitFor(UNTIL);
 });

@@ -7,9 +7,9 @@ export async function recordFlashes(page: Page): Promise<void> {
     const noted: string[] = [];
     // eslint-disable-next-line @typescript-eslint/unbound-method -- called on its element below
     const animate = Element.prototype.animate;
-    Element.prototype.animate = function (...how: Parameters<typeof animate>) {
+    Element.prototype.animate = function (...args: Parameters<typeof animate>) {
       noted.push(this.closest<HTMLElement>("[data-name]")?.dataset["name"] ?? this.className);
-      return animate.apply(this, how);
+      return animate.apply(this, args);
     };
     Object.assign(window, { noted });
   });

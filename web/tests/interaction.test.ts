@@ -2,17 +2,17 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { launch, visit } from "./browser.js";
-import { fleet, type Fleet } from "./mock-server.js";
+import { startMockServer, type MockServer } from "./mock-server.js";
 
 const UNTIL = { timeout: 30_000 };
 
 let browser: Browser;
-let server: Fleet;
+let server: MockServer;
 let page: Page;
 beforeAll(async () => (browser = await launch()));
 afterAll(() => browser.close());
 beforeEach(async () => {
-  server = await fleet("trouble");
+  server = await startMockServer("incident");
   ({ page } = await visit(browser, server.url, {
     permissions: ["clipboard-read", "clipboard-write"],
     timezoneId: "Asia/Tokyo",
@@ -111,7 +111,7 @@ describe("commands", () => {
 
 describe("a fleet that is not there yet", () => {
   it("is described by where it was looked for", async () => {
-    const none = await fleet("empty");
+    const none = await startMockServer("empty");
     const { page: first } = await visit(browser, none.url);
     await first.getByText("No maglevd found yet.").waitFor(UNTIL);
     expect(await first.locator(".first-run").innerText()).toMatch(
@@ -125,7 +125,7 @@ describe("a fleet that is not there yet", () => {
   });
 
   it("without frontends says how many nodes wait for one", async () => {
-    const none = await fleet("no-frontends");
+    const none = await startMockServer("no-frontends");
     const { page: first } = await visit(browser, none.url);
     await first.getByText("2 nodes ready to serve.").waitFor(UNTIL);
     await first.context().close();

@@ -6,7 +6,7 @@ import type { Browser, Page } from "playwright-core";
 import { it } from "vitest";
 import { setBackend } from "../mock/actions.js";
 import { launch, visit } from "./browser.js";
-import { DIST, fleet, type Fleet } from "./mock-server.js";
+import { DIST, startMockServer, type MockServer } from "./mock-server.js";
 
 // In the names of a hundred frontends, and in the end of ten.
 const WORD = "service-043";
@@ -15,40 +15,40 @@ const UNTIL = { timeout: 60_000 };
 
 it("measures", async () => {
   const browser = await launch();
-  const given = process.env["MAGLEV_DASHBOARD_URL"];
-  const mock = given === undefined ? await fleet("big", { alive: true }) : undefined;
-  const url = given ?? mock?.url ?? "";
-  const tell = (what: string, figure: string) => {
-    console.log(`  ${what.padEnd(58)} ${figure}`);
+  const serverUrl = process.env["MAGLEV_DASHBOARD_URL"];
+  const mock = serverUrl === undefined ? await startMockServer("big", { simulate: true }) : undefined;
+  const url = serverUrl ?? mock?.url ?? "";
+  const report = (label: string, figure: string) => {
+    console.log(`  ${label.padEnd(58)} ${figure}`);
   };
-  tell("app.js, gzipped", kilobytes("app.js"));
-  tell("app.css, gzipped", kilobytes("app.css"));
+  report("app.js, gzipped", kilobytes("app.js"));
+  report("app.css, gzipped", kilobytes("app.css"));
   const summary = await (await fetch(`${url}api/summary`)).arrayBuffer();
-  tell("summary, not compressed", `${(summary.byteLength / 1e6).toFixed(2)} MB`);
+  report("summary, not compressed", `${(summary.byteLength / 1e6).toFixed(2)} MB`);
 
-  tell("All nodes opened, to its first row (goal: 2 s)", await opened(browser, url, ALL));
+  report("All nodes opened, to its first row (goal: 2 s)", await timeToOpen(browser, url, ALL));
   const { page } = await visit(browser, url);
   await page.locator(ALL).first().waitFor(UNTIL);
   const nodes = await page
     .locator(".tabs option")
-    .evaluateAll((of) => of.map((one) => (one as HTMLOptionElement).value));
+    .evaluateAll((options) => options.map((option) => (option as HTMLOptionElement).value));
   const node = nodes[1] ?? "";
   const tab = new URL(`#/node/${node}`, url).href;
-  tell("a node's tab opened, to its first card (goal: 2 s)", await opened(browser, tab, CARD));
-  tell("a node's tab chosen, to its first card (goal: 2 s)", await chosen(page, nodes.slice(1)));
+  report("a node's tab opened, to its first card (goal: 2 s)", await timeToOpen(browser, tab, CARD));
+  report("a node's tab chosen, to its first card (goal: 2 s)", await timeToSwitch(page, nodes.slice(1)));
 
   await page.goto(url);
   await page.locator(ALL).first().waitFor(UNTIL);
-  tell("All nodes: filter keystroke to repaint (goal: 100 ms)", spread(await keystrokes(page)));
-  tell("the same, processor time of the page's thread", await processorTime(page));
+  report("All nodes: filter keystroke to repaint (goal: 100 ms)", summarize(await keystrokes(page)));
+  report("the same, processor time of the page's thread", await processorTime(page));
   await page.goto(tab);
   await page.locator(CARD).first().waitFor(UNTIL);
-  tell("a node's tab: filter keystroke to repaint (goal: 100 ms)", spread(await keystrokes(page)));
+  report("a node's tab: filter keystroke to repaint (goal: 100 ms)", summarize(await keystrokes(page)));
 
   await page.goto(url);
   await page.locator(ALL).first().waitFor(UNTIL);
-  const stop = mock ? flap(mock) : () => undefined;
-  tell("tasks over 50 ms in 10 s, 10 transitions/s on 10 nodes", await page.evaluate(longTasks));
+  const stop = mock ? flapBackends(mock) : () => undefined;
+  report("tasks over 50 ms in 10 s, 10 transitions/s on 10 nodes", await page.evaluate(longTasks));
   stop();
   await browser.close();
   await mock?.close();
@@ -62,7 +62,7 @@ function kilobytes(file: string): string {
 }
 
 // From the start of a navigation, in a profile of its own, until the first line was painted.
-async function opened(browser: Browser, url: string, line: string): Promise<string> {
+async function timeToOpen(browser: Browser, url: string, line: string): Promise<string> {
   const times: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     const { page } = await visit(browser, "about:blank");
@@ -71,34 +71,34 @@ async function opened(browser: Browser, url: string, line: string): Promise<stri
     times.push(await page.evaluate(() => performance.now()));
     await page.context().close();
   }
-  return spread(times);
+  return summarize(times);
 }
 
 // From the choice of a node that was not shown yet until its first card was painted.
-async function chosen(page: Page, nodes: string[]): Promise<string> {
+async function timeToSwitch(page: Page, nodes: string[]): Promise<string> {
   const times: number[] = [];
   for (const node of nodes.slice(0, ROUNDS)) {
     await page.evaluate(() => (location.hash = "#/"));
     await page.locator(ALL).first().waitFor(UNTIL);
-    const began = Date.now();
+    const start = Date.now();
     await page.evaluate((name) => (location.hash = `#/node/${name}`), node);
     await page.locator(CARD).first().waitFor(UNTIL);
-    times.push(Date.now() - began);
+    times.push(Date.now() - start);
   }
-  return spread(times);
+  return summarize(times);
 }
 
 async function keystrokes(page: Page): Promise<number[]> {
   const times: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     for (let length = 0; length <= WORD.length; length++) {
-      times.push(await page.evaluate(typed, WORD.slice(0, length)));
+      times.push(await page.evaluate(keystrokeToPaint, WORD.slice(0, length)));
     }
   }
   return times;
 }
 
-function flap(mock: Fleet): () => void {
+function flapBackends(mock: MockServer): () => void {
   const timer = setInterval(() => {
     const member = Math.floor(mock.broker.world.random() * 10_000);
     const backend = [...mock.broker.world.backends.keys()][member] ?? "";
@@ -111,14 +111,14 @@ function flap(mock: Fleet): () => void {
 }
 
 // In the page: from a key's input event until what it changed was painted.
-async function typed(text: string): Promise<number> {
+async function keystrokeToPaint(text: string): Promise<number> {
   const input = document.querySelector("#filter") as HTMLInputElement;
   await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 30)));
-  const began = performance.now();
+  const start = performance.now();
   input.value = text;
   input.dispatchEvent(new InputEvent("input", { bubbles: true }));
   await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 0)));
-  return performance.now() - began;
+  return performance.now() - start;
 }
 
 // A keystroke's work without the time in which others had the processor.
@@ -133,11 +133,11 @@ async function processorTime(page: Page): Promise<string> {
   for (let round = 0; round < ROUNDS; round++) {
     for (let length = 0; length <= WORD.length; length++) {
       const before = await spent();
-      await page.evaluate(typed, WORD.slice(0, length));
+      await page.evaluate(keystrokeToPaint, WORD.slice(0, length));
       values.push((await spent()) - before);
     }
   }
-  return spread(values);
+  return summarize(values);
 }
 
 async function longTasks(): Promise<string> {
@@ -150,7 +150,7 @@ async function longTasks(): Promise<string> {
   return tasks.length === 0 ? "none" : `${tasks.length}, longest ${Math.max(...tasks)} ms`;
 }
 
-function spread(values: number[]): string {
+function summarize(values: number[]): string {
   const sorted = [...values].sort((a, b) => a - b);
   const median = sorted[Math.floor(sorted.length / 2)] ?? 0;
   return `median ${median.toFixed(0)} ms, worst ${(sorted.at(-1) ?? 0).toFixed(0)} ms`;

@@ -9,7 +9,7 @@ import type { Broker } from "../mock/broker.js";
 export const DIST = fileURLToPath(new URL("../dist", import.meta.url));
 
 /** A running mock. */
-export interface Fleet {
+export interface MockServer {
   readonly url: string;
   readonly mock: Mock;
   readonly broker: Broker;
@@ -17,12 +17,15 @@ export interface Fleet {
 }
 
 /** Starts a scene. Without `alive` nothing happens but what the test does. */
-export async function fleet(scene: string, { alive = false, tickMs = 15_000 } = {}): Promise<Fleet> {
+export async function startMockServer(
+  scene: string,
+  { simulate = false, tickMs = 15_000 } = {},
+): Promise<MockServer> {
   const make = SCENES[scene];
   if (!make) throw new Error(`no scene ${scene}`);
   const broker = make();
   const mock = new Mock(broker, DIST);
-  const stop = alive ? live(broker, { tickMs }) : () => undefined;
+  const stop = simulate ? live(broker, { tickMs }) : () => undefined;
   const url = await mock.listen();
   const close = async () => {
     stop();

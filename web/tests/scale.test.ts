@@ -6,17 +6,17 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { setBackend } from "../mock/actions.js";
 import { launch, visit } from "./browser.js";
-import { DIST, fleet, type Fleet } from "./mock-server.js";
+import { DIST, startMockServer, type MockServer } from "./mock-server.js";
 
 const UNTIL = { timeout: 30_000 };
-const MOST_SCRIPT_BYTES = 60_000;
-const MOST_ELEMENTS = 4000;
+const MAX_SCRIPT_BYTES = 60_000;
+const MAX_ELEMENTS = 4000;
 
 let browser: Browser;
-let server: Fleet;
+let server: MockServer;
 beforeAll(async () => {
   browser = await launch();
-  server = await fleet("big");
+  server = await startMockServer("big");
 });
 afterAll(async () => {
   await browser.close();
@@ -28,19 +28,21 @@ const rows = (page: Page) => page.locator(".rows .row-open");
 
 describe("a thousand frontends on ten nodes", () => {
   it("cost no more script than the budget", () => {
-    expect(gzipSync(readFileSync(`${DIST}/app.js`)).length).toBeLessThan(MOST_SCRIPT_BYTES);
+    expect(gzipSync(readFileSync(`${DIST}/app.js`)).length).toBeLessThan(MAX_SCRIPT_BYTES);
   });
 
   it("are a few dozen rows in the page, the whole list by its scrollbar", async () => {
     const { page } = await visit(browser, server.url);
     await rows(page).first().waitFor(UNTIL);
     expect(await page.getByRole("table", { name: "Frontends" }).getAttribute("aria-rowcount")).toBe("1001");
-    expect(await elements(page)).toBeLessThan(MOST_ELEMENTS);
+    expect(await elements(page)).toBeLessThan(MAX_ELEMENTS);
     const list = page.locator(".rows");
-    expect(await list.evaluate((of) => (of as HTMLElement).offsetHeight)).toBeGreaterThan(1000 * 28 - 1);
-    await page.locator(".overview-main").evaluate((of) => (of.scrollTop = of.scrollHeight));
+    expect(await list.evaluate((element) => (element as HTMLElement).offsetHeight)).toBeGreaterThan(
+      1000 * 28 - 1,
+    );
+    await page.locator(".overview-main").evaluate((element) => (element.scrollTop = element.scrollHeight));
     await page.locator('[data-name="team-24/service-0999"]').waitFor(UNTIL);
-    expect(await elements(page)).toBeLessThan(MOST_ELEMENTS);
+    expect(await elements(page)).toBeLessThan(MAX_ELEMENTS);
     await page.context().close();
   });
 
@@ -63,7 +65,7 @@ describe("a thousand frontends on ten nodes", () => {
     const row = page.locator('[data-name="team-24/service-0999"]');
     await row.locator(".details .pools").waitFor(UNTIL);
     await expect
-      .poll(() => row.locator(".row-open").evaluate((of) => of.getBoundingClientRect().top), UNTIL)
+      .poll(() => row.locator(".row-open").evaluate((element) => element.getBoundingClientRect().top), UNTIL)
       .toBeLessThan(900);
     await page.context().close();
   });
@@ -80,7 +82,7 @@ describe("a thousand frontends on ten nodes", () => {
   it("are lines on a node's tab, opened one by one", async () => {
     const { page } = await visit(browser, `${server.url}#/node/node-c`);
     await page.locator(".card").first().waitFor(UNTIL);
-    expect(await elements(page)).toBeLessThan(MOST_ELEMENTS);
+    expect(await elements(page)).toBeLessThan(MAX_ELEMENTS);
     await page.locator(".card-open").nth(3).click();
     await page.locator(".card .pools").waitFor(UNTIL);
     expect(await page.locator(".card .pools").count()).toBe(1);

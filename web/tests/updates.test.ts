@@ -4,15 +4,15 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { count, loseVpp, probe, setBackend, setProblems, silence } from "../mock/actions.js";
 import { launch, visit } from "./browser.js";
 import { flashes, recordFlashes } from "./flashes.js";
-import { fleet, type Fleet } from "./mock-server.js";
+import { startMockServer, type MockServer } from "./mock-server.js";
 
 const UNTIL = { timeout: 30_000 };
 
 let browser: Browser;
-let server: Fleet;
+let server: MockServer;
 beforeAll(async () => (browser = await launch()));
 afterAll(() => browser.close());
-beforeEach(async () => (server = await fleet("well")));
+beforeEach(async () => (server = await startMockServer("healthy")));
 afterEach(() => server.close());
 
 const row = (page: Page, name: string) => page.locator(`[data-name="${name}"] .table-row`);
@@ -215,26 +215,28 @@ describe("a node's tab", () => {
   it("beats for the backends on screen, until it is paused", async () => {
     const page = await open("#/node/node-a");
     await page.locator(".card .pools").first().waitFor(UNTIL);
-    const asked = () => [...server.broker.clients].flatMap((client) => client.asked.beats);
+    const asked = () => [...server.broker.clients].flatMap((client) => client.filter.beats);
     await expect.poll(() => asked().length, UNTIL).toBeGreaterThan(0);
     const beats = setInterval(() => probe(server.broker, "done"), 100);
-    await page.locator(".heart svg").first().waitFor(UNTIL);
+    await page.locator(".heartbeat svg").first().waitFor(UNTIL);
     clearInterval(beats);
-    expect(await page.locator(".heart").first().getAttribute("aria-hidden")).toBe("true");
+    expect(await page.locator(".heartbeat").first().getAttribute("aria-hidden")).toBe("true");
     await page.keyboard.press("p");
     await expect.poll(() => asked(), UNTIL).toEqual([]);
-    expect(await page.locator(".heart svg").count()).toBe(0);
+    expect(await page.locator(".heartbeat svg").count()).toBe(0);
     await page.context().close();
   });
 
   it("has no hearts above fifty rows on screen, and says why", async () => {
-    const wide = await fleet("wide");
+    const wide = await startMockServer("wide");
     const { page } = await visit(browser, `${wide.url}#/node/node-a`, {
       viewport: { width: 1440, height: 3000 },
     });
     await page.getByText("no heartbeats: more than 50 rows on screen").waitFor(UNTIL);
-    expect(await page.locator(".heart").count()).toBe(60);
-    await expect.poll(() => [...wide.broker.clients].flatMap(({ asked }) => asked.beats), UNTIL).toEqual([]);
+    expect(await page.locator(".heartbeat").count()).toBe(60);
+    await expect
+      .poll(() => [...wide.broker.clients].flatMap(({ filter }) => filter.beats), UNTIL)
+      .toEqual([]);
     await page.context().close();
     await wide.close();
   });
@@ -242,15 +244,15 @@ describe("a node's tab", () => {
   it("has no hearts for who wants no motion", async () => {
     const page = await open("#/node/node-a", { reducedMotion: "reduce" });
     await page
-      .locator(".heart")
+      .locator(".heartbeat")
       .first()
       .waitFor({ state: "attached", ...UNTIL });
     // What is sent after the beats has come, so they would have, too.
     probe(server.broker, "done");
     server.broker.log("node-a", [{ level: "info", name: "config-applied", attributes: [["name", "after"]] }]);
     await page.locator(".event", { hasText: "after" }).waitFor(UNTIL);
-    expect([...server.broker.clients].flatMap(({ asked }) => asked.beats)).toEqual([]);
-    expect(await page.locator(".heart svg").count()).toBe(0);
+    expect([...server.broker.clients].flatMap(({ filter }) => filter.beats)).toEqual([]);
+    expect(await page.locator(".heartbeat svg").count()).toBe(0);
     await page.context().close();
   });
 

@@ -1,6 +1,6 @@
 // How long ago something was; the exact time in the tooltip. All ages tick together.
 import { Show, type JSX } from "solid-js";
-import { age, clock, exact } from "../lib/format";
+import { formatAge, timeOfDay, fullTime } from "../lib/format";
 import { now } from "../store/clock";
 import { zone } from "../store/preferences";
 
@@ -9,8 +9,8 @@ export function Age(props: { readonly since: string | undefined }): JSX.Element 
   return (
     <Show when={props.since} fallback={<span class="dim">–</span>}>
       {(since) => (
-        <time datetime={since()} title={exact(Date.parse(since()), zone())}>
-          {age(Date.parse(since()), now())}
+        <time datetime={since()} title={fullTime(Date.parse(since()), zone())}>
+          {formatAge(Date.parse(since()), now())}
         </time>
       )}
     </Show>
@@ -20,8 +20,8 @@ export function Age(props: { readonly since: string | undefined }): JSX.Element 
 /** A time of day. */
 export function Clock(props: { readonly at: string }): JSX.Element {
   return (
-    <time datetime={props.at} title={exact(Date.parse(props.at), zone())}>
-      {clock(Date.parse(props.at), zone())}
+    <time datetime={props.at} title={fullTime(Date.parse(props.at), zone())}>
+      {timeOfDay(Date.parse(props.at), zone())}
     </time>
   );
 }

@@ -1,23 +1,27 @@
 // What nodes say: once where they agree; where they differ, each value with who says so.
 import { For, type JSX } from "solid-js";
-import type { Said as Values } from "../lib/pools";
+import type { ReportedValues as Values } from "../lib/pools";
 import { Flash } from "./flash";
 
-const MOST_NAMED = 3;
+const MAX_NAMED_NODES = 3;
 
 /** The values; `of` shows one. */
-export function Said<T>(props: {
+export function AgentReport<T>(props: {
   readonly values: Values<T>;
-  readonly of: (value: T) => JSX.Element;
+  readonly render: (value: T) => JSX.Element;
 }): JSX.Element {
-  const key = () => props.values.map(({ value, nodes }) => `${String(value)} ${nodes.join()}`).join();
+  const reportKey = () => props.values.map(({ value, nodes }) => `${String(value)} ${nodes.join()}`).join();
   return (
-    <Flash value={key()} class="said">
+    <Flash value={reportKey()} class="reported">
       <For each={props.values} fallback="–">
         {({ value, nodes }, index) => (
-          <span class="said-one" classList={{ differs: props.values.length > 1 }} title={nodes.join(", ")}>
-            {props.of(value)}
-            {props.values.length > 1 && index() > 0 ? <span class="dim"> on {named(nodes)}</span> : ""}
+          <span
+            class="reported-value"
+            classList={{ differs: props.values.length > 1 }}
+            title={nodes.join(", ")}
+          >
+            {props.render(value)}
+            {props.values.length > 1 && index() > 0 ? <span class="dim"> on {nodeList(nodes)}</span> : ""}
           </span>
         )}
       </For>
@@ -25,6 +29,6 @@ export function Said<T>(props: {
   );
 }
 
-function named(nodes: readonly string[]): string {
-  return nodes.length <= MOST_NAMED ? nodes.join(", ") : `${nodes.length} nodes`;
+function nodeList(nodes: readonly string[]): string {
+  return nodes.length <= MAX_NAMED_NODES ? nodes.join(", ") : `${nodes.length} nodes`;
 }

@@ -2,23 +2,23 @@
 import { Show, type JSX } from "solid-js";
 import type { Summary } from "../sync/contract";
 import { summary } from "../store/server-state";
-import { place } from "../store/location";
+import { route } from "../store/location";
 import { Attention } from "./attention";
 import { BackendPage } from "./backend-page";
-import { FirstRun, Loading, NoFrontends } from "./placeholders";
+import { FirstRun, LoadingPage, NoFrontends } from "./placeholders";
 import { FilterBox } from "./filter-box";
 import { FrontendTable } from "./frontend-table";
-import { StripOfCounts } from "./problem-counts";
+import { ProblemCounts } from "./problem-counts";
 import { Transitions } from "./transitions";
 
 /** The tab. */
 export function AllNodes(): JSX.Element {
   return (
-    <Show when={summary().value} fallback={<Loading of={summary()} />}>
+    <Show when={summary().value} fallback={<LoadingPage document={summary()} />}>
       {(value) => (
         <Show when={Object.keys(value().nodes).length > 0} fallback={<FirstRun summary={value()} />}>
-          <StripOfCounts summary={value()} />
-          <Show when={place().backend} fallback={<Overview summary={value()} />}>
+          <ProblemCounts summary={value()} />
+          <Show when={route().backend} fallback={<Overview summary={value()} />}>
             {(backend) => <BackendPage name={backend()} summary={value()} />}
           </Show>
         </Show>

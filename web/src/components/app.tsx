@@ -1,19 +1,19 @@
 // The page: head, banner, and the tab.
 import { createEffect, createMemo, createSignal, on, onCleanup, onMount, Show, type JSX } from "solid-js";
-import { announcement, icon, title } from "../lib/problem-counts";
-import { learnSession } from "../store/admin";
-import { move } from "../store/cursor";
-import { listen } from "../store/keyboard";
-import { learnMembers } from "../store/backend-index";
-import { startLive, summary } from "../store/server-state";
-import { openTab, place } from "../store/location";
+import { announcement, pageIcon, pageTitle } from "../lib/problem-counts";
+import { loadSession } from "../store/admin";
+import { moveFocus } from "../store/cursor";
+import { listenForKeys } from "../store/keyboard";
+import { loadBackendIndex } from "../store/backend-index";
+import { startSync, summary } from "../store/server-state";
+import { openTab, route } from "../store/location";
 import { theme } from "../store/preferences";
 import { startSamples } from "../store/rate-samples";
 import { isStale } from "../store/staleness";
-import { follow } from "../store/subscription";
+import { startSubscription } from "../store/subscription";
 import { AdminDialog } from "./admin-dialog";
 import { AllNodes } from "./all-nodes";
-import { Aloud, Banner } from "./banner";
+import { Announcer, Banner } from "./banner";
 import { FILTER_ID } from "./filter-box";
 import { Header, tabs, togglePause } from "./header";
 import { Help, openHelp } from "./help";
@@ -21,32 +21,38 @@ import { NodeTab } from "./node-tab";
 
 /** The page. */
 export function App(): JSX.Element {
-  const [spoken, setSpoken] = createSignal("");
+  const [announced, setAnnounced] = createSignal("");
   onMount(() => {
-    const ends = [
-      startLive(),
+    const cleanups = [
+      startSync(),
       startSamples(),
-      listen({ filter, move, tab, pause: togglePause, help: openHelp }),
+      listenForKeys({
+        filter: focusFilter,
+        move: moveFocus,
+        tab: openTabAt,
+        pause: togglePause,
+        help: openHelp,
+      }),
     ];
-    onCleanup(() => ends.forEach((end) => end()));
+    onCleanup(() => cleanups.forEach((end) => end()));
   });
-  follow();
-  learnMembers();
-  learnSession();
+  startSubscription();
+  loadBackendIndex();
+  loadSession();
   createEffect(() => {
     if (theme() === "system") delete document.documentElement.dataset["theme"];
     else document.documentElement.dataset["theme"] = theme();
   });
   createEffect(() => {
-    document.title = title(summary().value, !isStale());
+    document.title = pageTitle(summary().value, !isStale());
   });
-  const symbol = createMemo(() => icon(summary().value, !isStale()));
-  createEffect(() => document.querySelector("link[rel=icon]")?.setAttribute("href", `./${symbol()}`));
+  const iconPath = createMemo(() => pageIcon(summary().value, !isStale()));
+  createEffect(() => document.querySelector("link[rel=icon]")?.setAttribute("href", `./${iconPath()}`));
   createEffect(
     on(
       () => summary().value?.strip,
       (strip, before) => {
-        if (strip && before !== strip) setSpoken((last) => announcement(before, strip) || last);
+        if (strip && before !== strip) setAnnounced((last) => announcement(before, strip) || last);
       },
     ),
   );
@@ -54,31 +60,31 @@ export function App(): JSX.Element {
   createEffect(
     on(isStale, (stale, before) => {
       if (before !== undefined && stale !== before)
-        setSpoken(stale ? "This page is not live" : "This page is live again");
+        setAnnounced(stale ? "This page is not live" : "This page is live again");
     }),
   );
   return (
-    <div class="page" classList={{ "page-stale": isStale(), "page-node": place().node !== null }}>
+    <div class="page" classList={{ "page-stale": isStale(), "page-node": route().node !== null }}>
       <Header />
       <Banner />
       <main>
-        <Show when={place().node} keyed fallback={<AllNodes />}>
+        <Show when={route().node} keyed fallback={<AllNodes />}>
           {(node) => <NodeTab name={node} />}
         </Show>
       </main>
-      <Aloud text={spoken()} />
+      <Announcer text={announced()} />
       <Help />
       <AdminDialog />
     </div>
   );
 }
 
-function filter(): void {
+function focusFilter(): void {
   const box = document.getElementById(FILTER_ID);
   box?.focus();
 }
 
-function tab(index: number): void {
+function openTabAt(index: number): void {
   const node = index === 0 ? null : tabs()[index - 1];
   if (node !== undefined) openTab(node);
 }

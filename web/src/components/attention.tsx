@@ -1,39 +1,41 @@
 // What is wrong that is no frontend's: nodes that are silent or lost VPP, removals that wait, suspect probe paths, and
 // objects with problems. Above the table, because it concerns many rows of it.
 import { createMemo, createSignal, For, Show, type JSX } from "solid-js";
-import { matchingNodes, matchingProblems, wordsOf } from "../lib/filter";
-import { nodeTroubles } from "../lib/node-problems";
-import type { StateWord } from "../lib/display-state";
-import { acceptCommand, podCommands } from "../lib/commands";
+import { matchingNodes, matchingProblems, searchTerms } from "../lib/filter";
+import { nodeProblems } from "../lib/node-problems";
+import type { DisplayState } from "../lib/display-state";
+import { acceptRemovalsCommand, podCommands } from "../lib/commands";
 import type { ObjectProblems, Summary } from "../sync/contract";
-import { frontendLink, nodeLink, backendLink, place } from "../store/location";
+import { frontendLink, nodeLink, backendLink, route } from "../store/location";
 import { Age } from "./age";
 import { Command } from "./command";
 import { ObjectBlock } from "./object-block";
 import { Shape } from "./shape";
 
-const MOST_OBJECTS = 5;
+const MAX_OBJECTS = 5;
 
 /** The list; nothing where nothing is wrong. */
 export function Attention(props: { readonly summary: Summary }): JSX.Element {
-  const words = () => wordsOf(place().query);
-  const nodes = createMemo(() => matchingNodes(props.summary.nodes, words(), place().show));
+  const description = () => searchTerms(route().query);
+  const nodes = createMemo(() => matchingNodes(props.summary.nodes, description(), route().flag));
   const objects = createMemo(() =>
-    matchingProblems(props.summary.problems, props.summary.rows, words(), place().show),
+    matchingProblems(props.summary.problems, props.summary.rows, description(), route().flag),
   );
   // All of them where somebody asks for them, else the first few.
-  const few = () => (place().show === "rejected" ? objects() : objects().slice(0, MOST_OBJECTS));
+  const shownObjects = () => (route().flag === "rejected" ? objects() : objects().slice(0, MAX_OBJECTS));
   return (
     <Show when={nodes().length + objects().length > 0}>
       <section class="panel attention" aria-label="Needs attention">
         <h2>Needs attention</h2>
-        <For each={nodes()}>{(node) => <NodeTroubles node={node} summary={props.summary} />}</For>
-        <For each={few()}>
-          {(key) => <Show when={props.summary.problems[key]}>{(of) => <ObjectTrouble of={of()} />}</Show>}
+        <For each={nodes()}>{(node) => <NodeProblems node={node} summary={props.summary} />}</For>
+        <For each={shownObjects()}>
+          {(key) => (
+            <Show when={props.summary.problems[key]}>{(head) => <ObjectProblemItem subject={head()} />}</Show>
+          )}
         </For>
-        <Show when={objects().length > few().length}>
+        <Show when={objects().length > shownObjects().length}>
           <p class="dim more">
-            and {objects().length - few().length} more objects with problems: choose “rejected” above
+            and {objects().length - shownObjects().length} more objects with problems: choose “rejected” above
           </p>
         </Show>
       </section>
@@ -41,104 +43,110 @@ export function Attention(props: { readonly summary: Summary }): JSX.Element {
   );
 }
 
-function NodeTroubles(props: { readonly node: string; readonly summary: Summary }): JSX.Element {
+function NodeProblems(props: { readonly node: string; readonly summary: Summary }): JSX.Element {
   const head = () => props.summary.nodes[props.node];
-  const troubles = createMemo(() => {
-    const of = head();
-    return of ? nodeTroubles(of) : [];
+  const problems = createMemo(() => {
+    const object = head();
+    return object ? nodeProblems(object) : [];
   });
   const commands = () => [
     ...podCommands(head()?.pod ?? ""),
-    ...Object.keys(head()?.holds ?? {}).map((hold) => acceptCommand(props.node, hold)),
+    ...Object.keys(head()?.holds ?? {}).map((hold) => acceptRemovalsCommand(props.node, hold)),
   ];
   return (
-    <Trouble
-      shape={troubles()[0]?.shape ?? "rejected"}
-      of={`node ${props.node}`}
+    <ProblemItem
+      shape={problems()[0]?.shape ?? "rejected"}
+      label={`node ${props.node}`}
       name={
         <>
           node <a href={nodeLink(props.node)}>{props.node}</a>
         </>
       }
-      words={
-        <For each={troubles()}>
-          {({ word, why, since }) => (
-            <span class="trouble-one">
-              <span class="strong">{word}</span>
+      terms={
+        <For each={problems()}>
+          {({ label, reason, since }) => (
+            <span class="problem-entry">
+              <span class="strong">{label}</span>
               <Show when={since}>
                 {" for "}
                 <Age since={since} />
               </Show>
-              <Show when={why}> – {why}</Show>
+              <Show when={reason}> – {reason}</Show>
             </span>
           )}
         </For>
       }
     >
       <For each={commands()}>{(text) => <Command text={text} />}</For>
-    </Trouble>
+    </ProblemItem>
   );
 }
 
-function ObjectTrouble(props: { readonly of: ObjectProblems }): JSX.Element {
+function ObjectProblemItem(props: { readonly subject: ObjectProblems }): JSX.Element {
   const link = () => {
-    if (props.of.kind === "Frontend") return frontendLink(props.of.name, null);
-    return props.of.kind === "Backend" ? backendLink(props.of.name) : undefined;
+    if (props.subject.kind === "Frontend") return frontendLink(props.subject.name, null);
+    return props.subject.kind === "Backend" ? backendLink(props.subject.name) : undefined;
   };
-  const where = () => (props.of.nodes.length === 1 ? props.of.nodes[0] : `${props.of.nodes.length} nodes`);
+  const nodeNames = () =>
+    props.subject.nodes.length === 1 ? props.subject.nodes[0] : `${props.subject.nodes.length} nodes`;
   return (
-    <Trouble
+    <ProblemItem
       shape="rejected"
-      of={`${props.of.kind} ${props.of.name}`}
+      label={`${props.subject.kind} ${props.subject.name}`}
       name={
         <>
-          {props.of.kind}{" "}
-          <Show when={link()} fallback={props.of.name}>
-            {(href) => <a href={href()}>{props.of.name}</a>}
+          {props.subject.kind}{" "}
+          <Show when={link()} fallback={props.subject.name}>
+            {(href) => <a href={href()}>{props.subject.name}</a>}
           </Show>
         </>
       }
-      words={
+      terms={
         <>
-          <span class="strong">{props.of.problems[0]?.reason}</span>
-          <Show when={props.of.held}> (held)</Show> {props.of.problems[0]?.message}
-          <span class="dim" title={props.of.nodes.join(", ")}>
+          <span class="strong">{props.subject.problems[0]?.reason}</span>
+          <Show when={props.subject.held}> (held)</Show> {props.subject.problems[0]?.message}
+          <span class="dim" title={props.subject.nodes.join(", ")}>
             {" "}
-            on {where()}
+            on {nodeNames()}
           </span>
         </>
       }
     >
-      <ObjectBlock kind={props.of.kind} name={props.of.name} info={undefined} problems={props.of.problems} />
-    </Trouble>
+      <ObjectBlock
+        kind={props.subject.kind}
+        name={props.subject.name}
+        info={undefined}
+        problems={props.subject.problems}
+      />
+    </ProblemItem>
   );
 }
 
 // One line that says it all, and what one needs to go on when it is opened.
-function Trouble(props: {
-  readonly shape: StateWord;
-  readonly of: string;
+function ProblemItem(props: {
+  readonly shape: DisplayState;
+  readonly label: string;
   readonly name: JSX.Element;
-  readonly words: JSX.Element;
+  readonly terms: JSX.Element;
   readonly children: JSX.Element;
 }): JSX.Element {
   const [open, setOpen] = createSignal(false);
   return (
-    <div class="trouble">
-      <div class="trouble-line">
+    <div class="problem-item">
+      <div class="problem-line">
         <button
           type="button"
           class="disclose"
           aria-expanded={open()}
-          aria-label={`More about ${props.of}`}
+          aria-label={`More about ${props.label}`}
           onClick={() => setOpen(!open())}
         />
-        <Shape of={props.shape} />
-        <span class="trouble-name">{props.name}</span>
-        <span class="trouble-words">{props.words}</span>
+        <Shape state={props.shape} />
+        <span class="problem-name">{props.name}</span>
+        <span class="problem-text">{props.terms}</span>
       </div>
       <Show when={open()}>
-        <div class="trouble-more">{props.children}</div>
+        <div class="problem-more">{props.children}</div>
       </Show>
     </div>
   );

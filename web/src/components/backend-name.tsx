@@ -1,13 +1,13 @@
 // A backend's colour beside its name, and its name as a link to its page.
 import type { JSX } from "solid-js";
-import { hue } from "../lib/backend-color";
+import { backendHue } from "../lib/backend-color";
 import { backendLink } from "../store/location";
 
 /** Colour and link. */
 export function BackendName(props: { readonly name: string }): JSX.Element {
   return (
     <span class="backend-name">
-      <span class={`swatch hue-${hue(props.name)}`} aria-hidden="true" />
+      <span class={`swatch hue-${backendHue(props.name)}`} aria-hidden="true" />
       <a href={backendLink(props.name)} class="clip" title={props.name}>
         {props.name}
       </a>

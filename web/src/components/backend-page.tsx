@@ -1,30 +1,30 @@
 // One backend: its state on every node, its timeline, who uses it, and what Kubernetes says.
 import { createMemo, For, Show, type JSX } from "solid-js";
-import { hue } from "../lib/backend-color";
+import { backendHue } from "../lib/backend-color";
 import { byName } from "../lib/row-order";
 import type { BackendDetail, Summary } from "../sync/contract";
-import { pages } from "../store/server-state";
+import { frontendPages } from "../store/server-state";
 import { frontendLink } from "../store/location";
-import { members } from "../store/backend-index";
-import { vipText } from "../lib/vip";
-import { rowShape } from "../lib/display-state";
+import { backendIndex } from "../store/backend-index";
+import { formatVip } from "../lib/vip";
+import { rowDisplayState } from "../lib/display-state";
 import { Age } from "./age";
 import { ChangeButton } from "./change-button";
 import { Flash } from "./flash";
 import { ObjectBlock } from "./object-block";
-import { State } from "./shape";
+import { StateLabel } from "./shape";
 import { Timeline } from "./timeline";
 
 /** The page. */
 export function BackendPage(props: { readonly name: string; readonly summary: Summary }): JSX.Element {
-  const users = createMemo(() => members().users.get(props.name) ?? [], [], {
+  const users = createMemo(() => backendIndex().users.get(props.name) ?? [], [], {
     equals: (a, b) => a.join() === b.join(),
   });
-  const opened = () => [...pages().values()].flatMap(({ value }) => value ?? []);
+  const loadedPages = () => [...frontendPages().values()].flatMap(({ value }) => value ?? []);
   // Every frontend that uses it tells the same of it.
   const details = createMemo(() => {
     const nodes: Record<string, BackendDetail> = {};
-    for (const page of opened()) {
+    for (const page of loadedPages()) {
       for (const [node, cut] of Object.entries(page.nodes)) {
         const detail = cut.backends[props.name];
         if (detail) nodes[node] = detail;
@@ -35,14 +35,14 @@ export function BackendPage(props: { readonly name: string; readonly summary: Su
   const reporting = () => Object.keys(details()).filter((node) => props.summary.nodes[node]?.reporting);
   const address = () => Object.values(details())[0]?.address;
   const key = () => `Backend ${props.name}`;
-  const info = () => opened().find((page) => key() in page.objects)?.objects[key()];
+  const info = () => loadedPages().find((page) => key() in page.objects)?.objects[key()];
   return (
     <section class="panel backend-page" aria-label={`Backend ${props.name}`}>
       <p class="back">
         <a href="#/">← All nodes</a>
       </p>
       <h2>
-        <span class={`swatch hue-${hue(props.name)}`} aria-hidden="true" /> Backend{" "}
+        <span class={`swatch hue-${backendHue(props.name)}`} aria-hidden="true" /> Backend{" "}
         <span class="mono">{props.name}</span>{" "}
         <Show when={address()}>
           <span class="mono dim">{address()}</span>
@@ -81,7 +81,7 @@ export function BackendPage(props: { readonly name: string; readonly summary: Su
                   {(node) => (
                     <Show when={details()[node]}>
                       {(detail) => (
-                        <BackendLine
+                        <BackendRow
                           node={node}
                           detail={detail()}
                           silent={!props.summary.nodes[node]?.reporting}
@@ -102,8 +102,8 @@ export function BackendPage(props: { readonly name: string; readonly summary: Su
                       <Show when={props.summary.rows[name]}>
                         {(row) => (
                           <>
-                            <span class="mono dim">{vipText(row().vip)}</span>{" "}
-                            <State of={rowShape(row().state)} word={row().state} />
+                            <span class="mono dim">{formatVip(row().vip)}</span>{" "}
+                            <StateLabel state={rowDisplayState(row().state)} label={row().state} />
                           </>
                         )}
                       </Show>
@@ -117,7 +117,7 @@ export function BackendPage(props: { readonly name: string; readonly summary: Su
             <Timeline
               lanes={reporting().map((node) => ({
                 name: node,
-                details: [details()[node]].filter((of) => of !== undefined),
+                details: [details()[node]].filter((detail) => detail !== undefined),
               }))}
             />
             <ObjectBlock
@@ -133,7 +133,7 @@ export function BackendPage(props: { readonly name: string; readonly summary: Su
   );
 }
 
-function BackendLine(props: {
+function BackendRow(props: {
   readonly node: string;
   readonly detail: BackendDetail;
   readonly silent: boolean;
@@ -143,7 +143,7 @@ function BackendLine(props: {
       <th scope="row">{props.node}</th>
       <td>
         <Flash value={props.detail.state} class="pad">
-          <State of={props.detail.state} />
+          <StateLabel state={props.detail.state} />
         </Flash>{" "}
         <span class="dim">
           {props.detail.code} {props.detail.in_doubt ? "in doubt: the probe path was suspect" : ""}

@@ -1,35 +1,35 @@
 // How a VIP's buckets are shared out: a bar with every backend in its own colour.
 import { createMemo, For, Show, type JSX } from "solid-js";
-import { hue } from "../lib/backend-color";
-import { shares } from "../lib/bucket-shares";
+import { backendHue } from "../lib/backend-color";
+import { bucketShares } from "../lib/bucket-shares";
 import type { FrontendDetail } from "../sync/contract";
 
 const WIDTH = 1000;
 
 /** The bar, or a line that says why there is none. */
 export function BucketBar(props: { readonly frontend: FrontendDetail }): JSX.Element {
-  const parts = createMemo(() => shares(props.frontend));
+  const shares = createMemo(() => bucketShares(props.frontend));
   const percent = (part: number) => `${(part * 100).toFixed(part < 0.1 ? 1 : 0)} %`;
-  const words = () => parts().map(({ backend, part }) => `${backend} ${percent(part)}`);
+  const labels = () => shares().map(({ backend, fraction }) => `${backend} ${percent(fraction)}`);
   return (
-    <Show when={parts().length > 0} fallback={<div class="bar empty" title="No backend has buckets" />}>
+    <Show when={shares().length > 0} fallback={<div class="bar empty" title="No backend has buckets" />}>
       <svg
         class="bar"
         viewBox={`0 0 ${WIDTH} 10`}
         preserveAspectRatio="none"
         role="img"
-        aria-label={`Buckets: ${words().join(", ")}`}
+        aria-label={`Buckets: ${labels().join(", ")}`}
       >
-        <For each={parts()}>
-          {({ backend, buckets, part, begins }) => (
+        <For each={shares()}>
+          {({ backend, buckets, fraction, start }) => (
             <rect
-              class={`fill-hue-${hue(backend)}`}
-              x={begins * WIDTH}
-              width={Math.max(0, part * WIDTH - 2)}
+              class={`fill-hue-${backendHue(backend)}`}
+              x={start * WIDTH}
+              width={Math.max(0, fraction * WIDTH - 2)}
               y="0"
               height="10"
             >
-              <title>{`${backend}: ${buckets} buckets, ${percent(part)}`}</title>
+              <title>{`${backend}: ${buckets} buckets, ${percent(fraction)}`}</title>
             </rect>
           )}
         </For>

@@ -1,9 +1,9 @@
 // Opens the dialog in which a Backend is paused, enabled, disabled or given another weight.
 import { Show, type JSX } from "solid-js";
-import { mode, openAdmin, type Subject } from "../store/admin";
+import { mode, openAdmin, type ChangeTarget } from "../store/admin";
 
 /** The button; nothing where nothing can be changed. */
-export function ChangeButton(props: Subject): JSX.Element {
+export function ChangeButton(props: ChangeTarget): JSX.Element {
   return (
     <Show when={mode()}>
       {" "}

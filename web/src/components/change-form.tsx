@@ -1,60 +1,69 @@
 // A change by hand: what, whom it touches, why; and then what came of it.
 import { createEffect, createSignal, For, on, Show, type JSX } from "solid-js";
-import { confirmation, effect, meaning, remarks, verb, weightOf, written } from "../lib/operator-change";
-import { NotDone, type AdminState, type Change, type Changed, type Preview } from "../sync/admin";
-import { admin, signedIn, why, type Subject } from "../store/admin";
+import {
+  previewMessage,
+  progressSummary,
+  flowEffect,
+  warnings,
+  actionLabel,
+  parseWeight,
+  changeSummary,
+} from "../lib/operator-change";
+import { AdminError, type AdminState, type Change, type ChangeResult, type Preview } from "../sync/admin";
+import { admin, adminSession, errorMessage, type ChangeTarget } from "../store/admin";
 
 const STATES: readonly AdminState[] = ["Enabled", "Paused", "Disabled"];
 
 // What the server refuses unless forced.
 const FORCIBLE: readonly string[] = ["OwnedByOther", "WouldLeaveUnserved", "NoAgentAnswers"];
 
-type What = AdminState | "weight";
+type Choice = AdminState | "weight";
 
 /** The form. */
-export function ChangeForm(props: { readonly subject: Subject }): JSX.Element {
-  const [what, setWhat] = createSignal<What>();
+export function ChangeForm(props: { readonly subject: ChangeTarget }): JSX.Element {
+  const [choice, setChoice] = createSignal<Choice>();
   const [weight, setWeight] = createSignal("");
   const [preview, setPreview] = createSignal<Preview>();
   const [reason, setReason] = createSignal("");
   const [force, setForce] = createSignal(false);
   const [forcible, setForcible] = createSignal(false);
-  const [refused, setRefused] = createSignal("");
-  const [waits, setWaits] = createSignal(false);
-  const [done, setDone] = createSignal<Changed>();
-  const change = (): Change | undefined => wanted(props.subject, what(), weight());
-  const hurts = () => forcible() || (preview() !== undefined && confirmation(preview() as Preview).hurts);
+  const [errorText, setError] = createSignal("");
+  const [submitting, setSubmitting] = createSignal(false);
+  const [result, setResult] = createSignal<ChangeResult>();
+  const change = (): Change | undefined => changeFromForm(props.subject, choice(), weight());
+  const needsForce = () =>
+    forcible() || (preview() !== undefined && previewMessage(preview() as Preview).requiresForce);
 
-  let asked = 0;
+  let latestRequest = 0;
   createEffect(
-    on(change, (wants) => {
+    on(change, (requested) => {
       setPreview(undefined);
-      setRefused("");
+      setError("");
       setForce(false);
       setForcible(false);
-      const who = signedIn();
-      if (!wants || !who) return;
+      const session = adminSession();
+      if (!requested || !session) return;
       // Another one may be chosen before the answer comes.
-      const mine = ++asked;
+      const requestId = ++latestRequest;
       admin
-        .preview(who, wants)
-        .then((answer) => mine === asked && setPreview(answer))
-        .catch((error: unknown) => mine === asked && setRefused(why(error)));
+        .preview(session, requested)
+        .then((response) => requestId === latestRequest && setPreview(response))
+        .catch((error: unknown) => requestId === latestRequest && setError(errorMessage(error)));
     }),
   );
 
-  const make = async () => {
-    const [who, wants] = [signedIn(), change()];
-    if (!who || !wants) return;
-    setWaits(true);
-    setRefused("");
+  const submit = async () => {
+    const [session, requested] = [adminSession(), change()];
+    if (!session || !requested) return;
+    setSubmitting(true);
+    setError("");
     try {
-      setDone(await admin.change(who, wants, reason(), force()));
+      setResult(await admin.change(session, requested, reason(), force()));
     } catch (error) {
-      setForcible(error instanceof NotDone && FORCIBLE.includes(error.reason));
-      setRefused(why(error));
+      setForcible(error instanceof AdminError && FORCIBLE.includes(error.reason));
+      setError(errorMessage(error));
     } finally {
-      setWaits(false);
+      setSubmitting(false);
     }
   };
 
@@ -63,27 +72,27 @@ export function ChangeForm(props: { readonly subject: Subject }): JSX.Element {
       class="admin-form"
       onSubmit={(event) => {
         event.preventDefault();
-        void make();
+        void submit();
       }}
     >
       <h2>
         Change <span class="mono">{props.subject.backend}</span>
       </h2>
-      <Show when={!done()} fallback={<Result changed={done() as Changed} />}>
-        <fieldset disabled={waits()}>
+      <Show when={!result()} fallback={<Result changed={result() as ChangeResult} />}>
+        <fieldset disabled={submitting()}>
           <legend>What</legend>
           <For each={STATES}>
             {(state) => (
               <label class="choice">
-                <input type="radio" name="what" value={state} onChange={() => setWhat(state)} />
-                <span class="strong">{verb(state)}</span> <span class="dim">{meaning(state)}</span>
+                <input type="radio" name="what" value={state} onChange={() => setChoice(state)} />
+                <span class="strong">{actionLabel(state)}</span> <span class="dim">{flowEffect(state)}</span>
               </label>
             )}
           </For>
           <Show when={props.subject.member}>
             {(member) => (
               <label class="choice">
-                <input type="radio" name="what" value="weight" onChange={() => setWhat("weight")} />
+                <input type="radio" name="what" value="weight" onChange={() => setChoice("weight")} />
                 <span class="strong">Weight</span>
                 <input
                   class="weight"
@@ -99,8 +108,8 @@ export function ChangeForm(props: { readonly subject: Subject }): JSX.Element {
             )}
           </Show>
         </fieldset>
-        <p class="admin-touches" classList={{ "is-down": hurts() }} aria-live="polite">
-          <Show when={preview()}>{(of) => confirmation(of()).text}</Show>
+        <p class="admin-touches" classList={{ "is-down": needsForce() }} aria-live="polite">
+          <Show when={preview()}>{(response) => previewMessage(response()).text}</Show>
         </p>
         <label>
           Why{" "}
@@ -111,7 +120,7 @@ export function ChangeForm(props: { readonly subject: Subject }): JSX.Element {
             onInput={(event) => setReason(event.currentTarget.value)}
           />
         </label>
-        <Show when={hurts()}>
+        <Show when={needsForce()}>
           <label class="choice">
             <input
               type="checkbox"
@@ -122,34 +131,38 @@ export function ChangeForm(props: { readonly subject: Subject }): JSX.Element {
           </label>
         </Show>
         <p class="is-down" role="alert">
-          {refused()}
+          {errorText()}
         </p>
-        <button type="submit" disabled={waits() || !preview() || (hurts() && !force())}>
-          {waits() ? "waiting for every node…" : "make the change"}
+        <button type="submit" disabled={submitting() || !preview() || (needsForce() && !force())}>
+          {submitting() ? "waiting for every node…" : "make the change"}
         </button>
       </Show>
     </form>
   );
 }
 
-function wanted({ backend, member }: Subject, what: What | undefined, text: string): Change | undefined {
-  if (what === undefined) return undefined;
-  if (what !== "weight") return { field: "admin_state", backend, state: what };
-  const weight = weightOf(text);
+function changeFromForm(
+  { backend, member }: ChangeTarget,
+  choice: Choice | undefined,
+  text: string,
+): Change | undefined {
+  if (choice === undefined) return undefined;
+  if (choice !== "weight") return { field: "admin_state", backend, state: choice };
+  const weight = parseWeight(text);
   if (!member || weight === undefined) return undefined;
   const name = backend.slice(backend.indexOf("/") + 1);
   return { field: "weight", frontend: member.frontend, pool: member.pool, backend: name, weight };
 }
 
-function Result(props: { readonly changed: Changed }): JSX.Element {
+function Result(props: { readonly changed: ChangeResult }): JSX.Element {
   return (
     <div role="status">
-      <p>{written(props.changed)}</p>
+      <p>{changeSummary(props.changed)}</p>
       <p classList={{ "is-standby": props.changed.in_effect_on < props.changed.nodes }}>
-        {effect(props.changed)}
+        {progressSummary(props.changed)}
       </p>
       <ul>
-        <For each={remarks(props.changed)}>{(text) => <li class="is-standby">{text}</li>}</For>
+        <For each={warnings(props.changed)}>{(text) => <li class="is-standby">{text}</li>}</For>
       </ul>
       <Show when={props.changed.written}>
         <p class="dim">recorded for {props.changed.by}</p>

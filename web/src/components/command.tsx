@@ -1,21 +1,21 @@
 // A command, ready to copy. Without a secure context there is no clipboard interface: then by way of a selection.
 import { createSignal, onCleanup, type JSX } from "solid-js";
 
-const SAID_MS = 1500;
+const FEEDBACK_MS = 1500;
 
 /** A command with its button. */
 export function Command(props: { readonly text: string; readonly label?: string }): JSX.Element {
   let code!: HTMLElement;
-  const [said, setSaid] = createSignal("");
+  const [feedback, setFeedback] = createSignal("");
   let timer: ReturnType<typeof setTimeout> | undefined;
   onCleanup(() => clearTimeout(timer));
 
-  const say = (word: string) => {
-    setSaid(word);
+  const showFeedback = (word: string) => {
+    setFeedback(word);
     clearTimeout(timer);
-    timer = setTimeout(() => setSaid(""), SAID_MS);
+    timer = setTimeout(() => setFeedback(""), FEEDBACK_MS);
   };
-  const copy = async () => say((await copied(props.text, code)) ? "copied" : "select and copy");
+  const copy = async () => showFeedback((await copyText(props.text, code)) ? "copied" : "select and copy");
 
   return (
     <span class="command">
@@ -26,18 +26,18 @@ export function Command(props: { readonly text: string; readonly label?: string 
         aria-label={`Copy ${props.label ?? "command"}`}
         onClick={() => void copy()}
       >
-        {said() || "copy"}
+        {feedback() || "copy"}
       </button>
     </span>
   );
 }
 
-async function copied(text: string, shown: HTMLElement): Promise<boolean> {
+async function copyText(text: string, codeElement: HTMLElement): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    getSelection()?.selectAllChildren(shown);
+    getSelection()?.selectAllChildren(codeElement);
     // Deprecated, and the only way on a page that was not served over TLS.
     // eslint-disable-next-line @typescript-eslint/no-deprecated
     return document.execCommand("copy");

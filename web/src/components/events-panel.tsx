@@ -1,47 +1,51 @@
 // The events as the agents log them: a tail that follows, stops when one scrolls up and says how much is new.
 import { createEffect, createMemo, createSignal, For, on, Show, type JSX } from "solid-js";
-import { wordsOf } from "../lib/filter";
-import { chosen, kindOf, type LogLine } from "../lib/log-buffer";
-import { tail } from "../store/server-state";
+import { searchTerms } from "../lib/filter";
+import { filterLines, lineKind, type LogLine } from "../lib/log-buffer";
+import { log } from "../store/server-state";
 import { motion } from "../store/preferences";
-import { logOf, probes, setLogOf, setProbes } from "../store/subscription";
+import { logScope, showProbes, setLogScope, setShowProbes } from "../store/subscription";
 import { Clock } from "./age";
 
 // More lines than these nobody scrolls through; the log has them all.
-const MOST_SHOWN = 400;
+const MAX_SHOWN = 400;
 const NEAR_END_PX = 24;
 
 /** The panel on a node's tab. */
 export function EventsPanel(props: { readonly node: string }): JSX.Element {
   let box!: HTMLOListElement;
   const [text, setText] = createSignal("");
-  const [following, setFollowing] = createSignal(true);
+  const [followingEnd, setFollowing] = createSignal(true);
   const [paused, setPaused] = createSignal(false);
-  const moving = () => following() && !paused() && motion() === "running";
+  const moving = () => followingEnd() && !paused() && motion() === "running";
 
-  const all = createMemo(() => chosen(tail(), logOf() === "node" ? props.node : null, wordsOf(text())));
-  const asked = () => `${logOf()} ${text()}`;
-  // While the tail does not follow, what is shown stays: lines that come are counted, not shown.
-  const shown = createMemo<{ asked: string; lines: readonly LogLine[] }>(
-    (before) =>
-      moving() || before.asked !== asked() ? { asked: asked(), lines: all().slice(-MOST_SHOWN) } : before,
-    { asked: "", lines: [] },
+  const all = createMemo(() =>
+    filterLines(log(), logScope() === "node" ? props.node : null, searchTerms(text())),
   );
-  const unseen = createMemo(() => {
+  const filterKey = () => `${logScope()} ${text()}`;
+  // While the tail does not follow, what is shown stays: lines that come are counted, not shown.
+  const shown = createMemo<{ filterKey: string; lines: readonly LogLine[] }>(
+    (before) =>
+      moving() || before.filterKey !== filterKey()
+        ? { filterKey: filterKey(), lines: all().slice(-MAX_SHOWN) }
+        : before,
+    { filterKey: "", lines: [] },
+  );
+  const newCount = createMemo(() => {
     const last = shown().lines.at(-1);
     const index = last ? all().lastIndexOf(last) : -1;
     return all().length - 1 - index;
   });
 
-  const toEnd = () => {
+  const scrollToEnd = () => {
     box.scrollTop = box.scrollHeight;
   };
-  createEffect(on(shown, () => moving() && toEnd()));
+  createEffect(on(shown, () => moving() && scrollToEnd()));
   const scrolled = () => setFollowing(box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END_PX);
   const resume = () => {
     setPaused(false);
     setFollowing(true);
-    queueMicrotask(toEnd);
+    queueMicrotask(scrollToEnd);
   };
 
   return (
@@ -52,16 +56,16 @@ export function EventsPanel(props: { readonly node: string }): JSX.Element {
           <button
             type="button"
             class="small"
-            aria-pressed={logOf() === "node"}
-            onClick={() => setLogOf("node")}
+            aria-pressed={logScope() === "node"}
+            onClick={() => setLogScope("node")}
           >
             this node
           </button>
           <button
             type="button"
             class="small"
-            aria-pressed={logOf() === "all"}
-            onClick={() => setLogOf("all")}
+            aria-pressed={logScope() === "all"}
+            onClick={() => setLogScope("all")}
           >
             all
           </button>
@@ -69,9 +73,9 @@ export function EventsPanel(props: { readonly node: string }): JSX.Element {
         <button
           type="button"
           class="small"
-          aria-pressed={probes()}
+          aria-pressed={showProbes()}
           title="Also the probes of the backends on screen"
-          onClick={() => setProbes(!probes())}
+          onClick={() => setShowProbes(!showProbes())}
         >
           probes
         </button>
@@ -99,30 +103,30 @@ export function EventsPanel(props: { readonly node: string }): JSX.Element {
           each={shown().lines}
           fallback={<li class="dim none">Nothing happened since this page was opened.</li>}
         >
-          {(line) => <EventLine of={line} named={logOf() === "all"} />}
+          {(line) => <EventItem logLine={line} showNode={logScope() === "all"} />}
         </For>
       </ol>
-      <Show when={!moving() && unseen() > 0}>
+      <Show when={!moving() && newCount() > 0}>
         <button type="button" class="events-new" onClick={resume}>
-          {unseen()} new ↓
+          {newCount()} new ↓
         </button>
       </Show>
     </section>
   );
 }
 
-function EventLine(props: { readonly of: LogLine; readonly named: boolean }): JSX.Element {
-  const line = () => props.of.line;
+function EventItem(props: { readonly logLine: LogLine; readonly showNode: boolean }): JSX.Element {
+  const line = () => props.logLine.line;
   return (
-    <li class={`event kind-${kindOf(line())} level-${line().level}`}>
+    <li class={`event kind-${lineKind(line())} level-${line().level}`}>
       <span class="dim">
         <Clock at={line().time} />
       </span>{" "}
       <Show when={line().level !== "info"}>
         <span class="level">{line().level}</span>{" "}
       </Show>
-      <Show when={props.named}>
-        <span class="dim">{props.of.node}</span>{" "}
+      <Show when={props.showNode}>
+        <span class="dim">{props.logLine.node}</span>{" "}
       </Show>
       <span class="event-name">{line().name}</span>
       <For each={line().attributes}>

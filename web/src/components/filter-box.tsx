@@ -1,6 +1,6 @@
 // The box to filter rows by words.
 import { createEffect, type JSX } from "solid-js";
-import { place, search } from "../store/location";
+import { route, setQuery } from "../store/location";
 
 /** The id by which `/` finds the box. */
 export const FILTER_ID = "filter";
@@ -10,7 +10,7 @@ export function FilterBox(props: { readonly hint: string }): JSX.Element {
   let input!: HTMLInputElement;
   // The address may change it, too.
   createEffect(() => {
-    if (input.value !== place().query) input.value = place().query;
+    if (input.value !== route().query) input.value = route().query;
   });
   return (
     <div class="filter">
@@ -22,10 +22,10 @@ export function FilterBox(props: { readonly hint: string }): JSX.Element {
         spellcheck={false}
         aria-label={`Filter: ${props.hint}`}
         placeholder={`filter: ${props.hint}`}
-        onInput={() => search(input.value)}
+        onInput={() => setQuery(input.value)}
         onKeyDown={(event) => {
           if (event.key !== "Escape") return;
-          search("");
+          setQuery("");
           input.blur();
         }}
       />

@@ -1,10 +1,10 @@
 // A value that shows for one second that it changed: a fade of the background by the Web Animations API. Not when it
 // first appears, and not at all for who asked for reduced motion or pressed pause.
 import { createEffect, type JSX } from "solid-js";
-import { moves } from "../store/preferences";
+import { animationsEnabled } from "../store/preferences";
 
 const FADE_MS = 1000;
-const NOT_YET = Symbol("not shown yet");
+const UNSET = Symbol("not shown yet");
 
 /** Wraps what is shown for `value`; flashes when `value` is another one. */
 export function Flash(props: {
@@ -14,11 +14,11 @@ export function Flash(props: {
 }): JSX.Element {
   let element!: HTMLSpanElement;
   // What the value hangs on may change without it, so it is compared.
-  let before: unknown = NOT_YET;
+  let previous: unknown = UNSET;
   createEffect(() => {
     const value = props.value;
-    if (before !== NOT_YET && before !== value) flash(element);
-    before = value;
+    if (previous !== UNSET && previous !== value) flash(element);
+    previous = value;
   });
   return (
     <span ref={element} class={props.class}>
@@ -28,7 +28,7 @@ export function Flash(props: {
 }
 
 function flash(element: HTMLElement) {
-  if (!moves()) return;
+  if (!animationsEnabled()) return;
   for (const running of element.getAnimations()) running.cancel();
   element.animate([{ backgroundColor: "var(--flash)" }, { backgroundColor: "transparent" }], {
     duration: FADE_MS,

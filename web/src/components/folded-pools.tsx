@@ -1,12 +1,12 @@
 // A frontend's pools over all nodes.
 import { createMemo, For, Show, type JSX } from "solid-js";
-import { conditionMeaning, conditionShape, conditionWord } from "../lib/condition";
-import { foldPools, type FoldedMember, type FoldedPool } from "../lib/pools";
+import { conditionTooltip, conditionState, conditionLabel } from "../lib/condition";
+import { summarizePools, type MemberSummary, type PoolSummary } from "../lib/pools";
 import type { Named, NodeCut } from "../sync/contract";
 import { Age } from "./age";
 import { ChangeButton } from "./change-button";
-import { Said } from "./agent-report";
-import { State } from "./shape";
+import { AgentReport } from "./agent-report";
+import { StateLabel } from "./shape";
 import { BackendName } from "./backend-name";
 
 /** The table of a frontend's pools. `nodes` are those that report. */
@@ -14,8 +14,8 @@ export function FoldedPools(props: {
   readonly frontend: string;
   readonly nodes: Named<NodeCut>;
 }): JSX.Element {
-  const pools = createMemo(() => foldPools(props.frontend, props.nodes));
-  const count = () => Object.keys(props.nodes).length;
+  const pools = createMemo(() => summarizePools(props.frontend, props.nodes));
+  const nodeCount = () => Object.keys(props.nodes).length;
   return (
     <table class="plain pools">
       <thead>
@@ -40,7 +40,7 @@ export function FoldedPools(props: {
       <For each={pools().map(({ name }) => name)}>
         {(name) => (
           <Show when={pools().find((pool) => pool.name === name)}>
-            {(pool) => <FoldedPoolBody frontend={props.frontend} pool={pool()} nodes={count()} />}
+            {(pool) => <FoldedPoolBody frontend={props.frontend} pool={pool()} nodes={nodeCount()} />}
           </Show>
         )}
       </For>
@@ -50,7 +50,7 @@ export function FoldedPools(props: {
 
 function FoldedPoolBody(props: {
   readonly frontend: string;
-  readonly pool: FoldedPool;
+  readonly pool: PoolSummary;
   readonly nodes: number;
 }): JSX.Element {
   const active = () => {
@@ -81,7 +81,7 @@ function FoldedPoolBody(props: {
 function FoldedMemberRow(props: {
   readonly frontend: string;
   readonly pool: string;
-  readonly member: FoldedMember;
+  readonly member: MemberSummary;
 }): JSX.Element {
   return (
     <tr>
@@ -96,11 +96,11 @@ function FoldedMemberRow(props: {
         {props.member.address || "unknown"}
       </td>
       <td data-label="State">
-        <Said
+        <AgentReport
           values={props.member.condition}
-          of={(condition) => (
-            <span title={conditionMeaning(condition)}>
-              <State of={conditionShape(condition)} word={conditionWord(condition)} />
+          render={(condition) => (
+            <span title={conditionTooltip(condition)}>
+              <StateLabel state={conditionState(condition)} label={conditionLabel(condition)} />
             </span>
           )}
         />
@@ -110,11 +110,11 @@ function FoldedMemberRow(props: {
         </Show>
       </td>
       <td class="number" data-label="Weight">
-        <Said values={props.member.weight} of={(weight) => weight} />
+        <AgentReport values={props.member.weight} render={(weight) => weight} />
       </td>
       <td class="number" data-label="Effective">
-        <Said values={props.member.effective} of={(weight) => weight} />
-        <Show when={props.member.kept}>
+        <AgentReport values={props.member.effective} render={(weight) => weight} />
+        <Show when={props.member.unchangedInVpp}>
           <span class="dim" title="kept as VPP has it: nothing is known well enough to change it">
             {" "}
             kept
@@ -122,7 +122,7 @@ function FoldedMemberRow(props: {
         </Show>
       </td>
       <td class="number" data-label="Buckets">
-        <Said values={props.member.buckets} of={(buckets) => buckets} />
+        <AgentReport values={props.member.buckets} render={(buckets) => buckets} />
       </td>
       <td class="number" data-label="Since">
         <Age since={props.member.since} />

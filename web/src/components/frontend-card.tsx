@@ -1,19 +1,19 @@
 // A frontend on a node's tab: one line, or opened with its buckets, pools, traffic and what Kubernetes says.
 import { Show, type JSX } from "solid-js";
-import { rate } from "../lib/format";
-import { programmedWords, reportWord } from "../lib/program-status";
+import { formatPacketRate } from "../lib/format";
+import { programSummary, programStatus } from "../lib/program-status";
 import { byName } from "../lib/row-order";
-import { sampleOf } from "../lib/traffic";
-import { vipText } from "../lib/vip";
+import { toSample } from "../lib/traffic";
+import { formatVip } from "../lib/vip";
 import type { FrontendDetail, NodeState } from "../sync/contract";
-import { pages } from "../store/server-state";
-import { toggle } from "../store/location";
-import { samplesOf } from "../store/rate-samples";
+import { frontendPages } from "../store/server-state";
+import { toggleFrontendRow } from "../store/location";
+import { frontendSamples } from "../store/rate-samples";
 import { Age } from "./age";
 import { BucketBar } from "./bucket-bar";
 import { Flash } from "./flash";
 import { ObjectBlock } from "./object-block";
-import { OtherObjects } from "./referenced-objects";
+import { ReferencedObjects } from "./referenced-objects";
 import { PoolTable } from "./pool-table";
 import { Shape } from "./shape";
 import { Timeline } from "./timeline";
@@ -48,10 +48,10 @@ export function FrontendCard(props: CardProps): JSX.Element {
 }
 
 function Title(props: CardProps): JSX.Element {
-  const words = () => (
+  const heading = () => (
     <>
       <Flash value={props.frontend.state} class="card-state">
-        <Shape of={props.frontend.state} />
+        <Shape state={props.frontend.state} />
         <span class={`word is-${props.frontend.state}`}>{props.frontend.state}</span>
       </Flash>
       <span class="card-name clip" title={props.name}>
@@ -61,21 +61,21 @@ function Title(props: CardProps): JSX.Element {
   );
   return (
     <header class="card-title">
-      <Show when={!props.fixed} fallback={<h3 class="card-open">{words()}</h3>}>
+      <Show when={!props.fixed} fallback={<h3 class="card-open">{heading()}</h3>}>
         <button
           type="button"
           class="card-open"
           data-focus
           aria-expanded={props.open}
-          onClick={() => toggle(props.name)}
+          onClick={() => toggleFrontendRow(props.name)}
         >
-          {words()}
+          {heading()}
         </button>
       </Show>
-      <span class="mono card-vip">{vipText(props.frontend.vip)}</span>
+      <span class="mono card-vip">{formatVip(props.frontend.vip)}</span>
       <span class="dim card-encap">{props.frontend.encap ?? "encap as VPP has it"}</span>
       <BucketBar frontend={props.frontend} />
-      <span class="card-rate">{rate(sampleOf(props.frontend.counters).rate)}</span>
+      <span class="card-rate">{formatPacketRate(toSample(props.frontend.counters).rate)}</span>
       <span class="card-since dim">
         <Age since={props.frontend.since} />
       </span>
@@ -84,14 +84,14 @@ function Title(props: CardProps): JSX.Element {
 }
 
 function Body(props: CardProps): JSX.Element {
-  const page = () => pages().get(props.name)?.value;
+  const page = () => frontendPages().get(props.name)?.value;
   const key = () => `Frontend ${props.name}`;
   const cut = () => ({ [props.state.node]: props.state });
   const lanes = () => {
     const names = new Set(Object.values(props.frontend.pools).flatMap((pool) => Object.keys(pool.members)));
     return [...names].sort(byName).map((name) => ({
       name,
-      details: [props.state.backends[name]].filter((of) => of !== undefined),
+      details: [props.state.backends[name]].filter((detail) => detail !== undefined),
     }));
   };
   return (
@@ -104,7 +104,7 @@ function Body(props: CardProps): JSX.Element {
         backends={props.state.backends}
       />
       <div class="card-more">
-        <Traffic counters={props.frontend.counters} samples={samplesOf(props.name, "node")} />
+        <Traffic counters={props.frontend.counters} samples={frontendSamples(props.name, "node")} />
         <Timeline lanes={lanes()} />
       </div>
       <ObjectBlock
@@ -112,30 +112,30 @@ function Body(props: CardProps): JSX.Element {
         name={props.name}
         info={page()?.objects[key()]}
         problems={props.frontend.problems}
-        programmed={programmedWords(props.name, cut())}
+        programmed={programSummary(props.name, cut())}
       />
-      <Show when={page()}>{(page) => <OtherObjects objects={page().objects} but={key()} />}</Show>
+      <Show when={page()}>{(page) => <ReferencedObjects objects={page().objects} except={key()} />}</Show>
     </div>
   );
 }
 
 function Facts(props: { readonly frontend: FrontendDetail }): JSX.Element {
-  const of = () => props.frontend;
-  const wrong = () => of().report?.result === "Failed" || of().report?.result === "Held";
+  const frontend = () => props.frontend;
+  const programFailed = () => frontend().report?.result === "Failed" || frontend().report?.result === "Held";
   return (
     <p class="facts dim">
-      <span classList={{ "is-rejected": wrong() }}>{reportWord(of())}</span>
-      <Show when={of().standing !== "serving"}>
-        <span class="is-rejected">{of().standing}</span>
+      <span classList={{ "is-rejected": programFailed() }}>{programStatus(frontend())}</span>
+      <Show when={frontend().standing !== "serving"}>
+        <span class="is-rejected">{frontend().standing}</span>
       </Show>
-      <span>{of().table_length} buckets</span>
-      <span>{of().sticky ? "sticks to the client" : "no client affinity"}</span>
+      <span>{frontend().table_length} buckets</span>
+      <span>{frontend().sticky ? "sticks to the client" : "no client affinity"}</span>
       <span>
-        {of().on_backend_down === "Flush"
+        {frontend().on_backend_down === "Flush"
           ? "flushes flows of a down backend"
           : "keeps flows of a down backend"}
       </span>
-      <Show when={!of().in_vpp}>
+      <Show when={!frontend().in_vpp}>
         <span class="is-standby">not in VPP</span>
       </Show>
     </p>

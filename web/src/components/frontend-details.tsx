@@ -2,34 +2,37 @@
 // what Kubernetes says.
 import { createMemo, Show, type JSX } from "solid-js";
 import { byName } from "../lib/row-order";
-import { programmedWords } from "../lib/program-status";
-import { total } from "../lib/traffic";
+import { programSummary } from "../lib/program-status";
+import { sumCounters } from "../lib/traffic";
 import type { FrontendPage, Named, NodeCut, Summary } from "../sync/contract";
-import { pages } from "../store/server-state";
-import { samplesOf } from "../store/rate-samples";
+import { frontendPages } from "../store/server-state";
+import { frontendSamples } from "../store/rate-samples";
 import { LoadingLine } from "./placeholders";
 import { FoldedPools } from "./folded-pools";
-import { NodeCells } from "./node-table";
+import { NodeTable } from "./node-table";
 import { ObjectBlock } from "./object-block";
-import { OtherObjects } from "./referenced-objects";
+import { ReferencedObjects } from "./referenced-objects";
 import { Timeline, type Lane } from "./timeline";
 import { Traffic } from "./traffic";
 
 /** The opened row. */
 export function FrontendDetails(props: { readonly name: string; readonly summary: Summary }): JSX.Element {
-  const page = () => pages().get(props.name);
+  const page = () => frontendPages().get(props.name);
   return (
     <div role="row" class="details-row">
       <div role="cell" class="details">
-        <Show when={page()?.value} fallback={<LoadingLine of={page()} what={`frontend ${props.name}`} />}>
-          {(value) => <Opened name={props.name} page={value()} summary={props.summary} />}
+        <Show
+          when={page()?.value}
+          fallback={<LoadingLine document={page()} subject={`frontend ${props.name}`} />}
+        >
+          {(value) => <LoadedDetails name={props.name} page={value()} summary={props.summary} />}
         </Show>
       </div>
     </div>
   );
 }
 
-function Opened(props: {
+function LoadedDetails(props: {
   readonly name: string;
   readonly page: FrontendPage;
   readonly summary: Summary;
@@ -43,32 +46,32 @@ function Opened(props: {
     return cuts;
   });
   const counters = createMemo(() =>
-    total(Object.values(reporting()).map((cut) => cut.frontends[props.name]?.counters)),
+    sumCounters(Object.values(reporting()).map((cut) => cut.frontends[props.name]?.counters)),
   );
   const key = () => `Frontend ${props.name}`;
   return (
     <>
       <div class="details-main">
-        <NodeCells name={props.name} page={props.page} summary={props.summary} />
+        <NodeTable name={props.name} page={props.page} summary={props.summary} />
         <FoldedPools frontend={props.name} nodes={reporting()} />
       </div>
       <div class="details-side">
-        <Traffic counters={counters()} samples={samplesOf(props.name, "all")} />
-        <Timeline lanes={lanesOf(reporting())} />
+        <Traffic counters={counters()} samples={frontendSamples(props.name, "all")} />
+        <Timeline lanes={timelineLanes(reporting())} />
         <ObjectBlock
           kind="Frontend"
           name={props.name}
           info={props.page.objects[key()]}
           problems={props.summary.problems[key()]?.problems ?? []}
-          programmed={programmedWords(props.name, reporting())}
+          programmed={programSummary(props.name, reporting())}
         />
-        <OtherObjects objects={props.page.objects} but={key()} />
+        <ReferencedObjects objects={props.page.objects} except={key()} />
       </div>
     </>
   );
 }
 
-function lanesOf(cuts: Named<NodeCut>): Lane[] {
+function timelineLanes(cuts: Named<NodeCut>): Lane[] {
   const names = new Set(Object.values(cuts).flatMap((cut) => Object.keys(cut.backends)));
   return [...names].sort(byName).map((name) => ({
     name,

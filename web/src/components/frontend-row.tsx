@@ -1,12 +1,12 @@
 // One frontend in the table of all nodes: what is wrong, where, since when and why, in one line.
 import { Show, type JSX } from "solid-js";
-import { exact, rate } from "../lib/format";
-import { vipText } from "../lib/vip";
-import { rowShape } from "../lib/display-state";
+import { fullTime, formatPacketRate } from "../lib/format";
+import { formatVip } from "../lib/vip";
+import { rowDisplayState } from "../lib/display-state";
 import type { Named, NodeHead, Row } from "../sync/contract";
 import { zone } from "../store/preferences";
 import { Age } from "./age";
-import { Cells } from "./state-cells";
+import { StateCells } from "./state-cells";
 import { Flash } from "./flash";
 import { Shape } from "./shape";
 
@@ -19,15 +19,15 @@ export function FrontendRow(props: {
   readonly open: boolean;
   readonly onToggle: () => void;
 }): JSX.Element {
-  const shape = () => rowShape(props.row.state);
+  const displayState = () => rowDisplayState(props.row.state);
   return (
     <div
-      class={`table-row is-${shape()}`}
+      class={`table-row is-${displayState()}`}
       classList={{ wrong: props.row.rank > 0, open: props.open }}
       role="row"
       aria-rowindex={props.index + 2}
       onClick={(event) => {
-        if (!pressedSomething(event)) props.onToggle();
+        if (!isInteractive(event)) props.onToggle();
       }}
     >
       <span class="col-name" role="cell">
@@ -38,25 +38,25 @@ export function FrontendRow(props: {
           aria-expanded={props.open}
           onClick={() => props.onToggle()}
         >
-          <Shape of={shape()} />
+          <Shape state={displayState()} />
           <span class="clip" title={props.name}>
             {props.name}
           </span>
         </button>
       </span>
       <span class="col-vip mono" role="cell">
-        {vipText(props.row.vip)}
+        {formatVip(props.row.vip)}
       </span>
       <span class="col-cells" role="cell">
-        <Cells cells={props.row.cells} nodes={props.nodes} />
+        <StateCells cells={props.row.cells} nodes={props.nodes} />
       </span>
       <span class="col-backends" role="cell">
         <Flash value={`${props.row.up} ${props.row.state}`} class="pad">
-          {props.row.up}/{props.row.total} <span class={`word is-${shape()}`}>{props.row.state}</span>
+          {props.row.up}/{props.row.total} <span class={`word is-${displayState()}`}>{props.row.state}</span>
         </Flash>
       </span>
       <span class="col-rate" role="cell">
-        <Traffic row={props.row} />
+        <RateCell row={props.row} />
       </span>
       <span class="col-since" role="cell">
         <Age since={props.row.since} />
@@ -70,18 +70,21 @@ export function FrontendRow(props: {
   );
 }
 
-function Traffic(props: { readonly row: Row }): JSX.Element {
+function RateCell(props: { readonly row: Row }): JSX.Element {
   return (
-    <Show when={props.row.dropping > 0} fallback={rate(props.row.rate)}>
-      <span class="is-dropping" title={`${rate(props.row.rate)} in all, as of ${exact(Date.now(), zone())}`}>
-        <Shape of="dropping" /> {rate(props.row.dropping)} dropped
+    <Show when={props.row.dropping > 0} fallback={formatPacketRate(props.row.rate)}>
+      <span
+        class="is-dropping"
+        title={`${formatPacketRate(props.row.rate)} in all, as of ${fullTime(Date.now(), zone())}`}
+      >
+        <Shape state="dropping" /> {formatPacketRate(props.row.dropping)} dropped
       </span>
     </Show>
   );
 }
 
 // Clicks on links, buttons and selected text are not meant for the row.
-function pressedSomething(event: MouseEvent): boolean {
+function isInteractive(event: MouseEvent): boolean {
   const target = event.target instanceof Element ? event.target : null;
   return target?.closest("a,button,input,code") != null || (getSelection()?.toString() ?? "") !== "";
 }

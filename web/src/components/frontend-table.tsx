@@ -1,47 +1,52 @@
 // The table of all frontends: problems first, in an order that freezes under pointer and focus; rows open in place.
 import { createMemo, createEffect, on, Show, type JSX } from "solid-js";
-import { matching, wordsOf } from "../lib/filter";
-import { ordered, sorted } from "../lib/row-order";
-import { sameWidths, setWidths, widthsOf } from "../lib/column-widths";
+import { matchingRows, searchTerms } from "../lib/filter";
+import { stableOrder, sortRows } from "../lib/row-order";
+import { equalWidths, applyWidths, columnWidths } from "../lib/column-widths";
 import type { Summary } from "../sync/contract";
-import { reveal } from "../store/cursor";
-import { createFreeze } from "../store/order-freeze";
-import { members } from "../store/backend-index";
-import { place, toggle } from "../store/location";
+import { revealRow } from "../store/cursor";
+import { createOrderFreeze } from "../store/order-freeze";
+import { backendIndex } from "../store/backend-index";
+import { route, toggleFrontendRow } from "../store/location";
 import { FrontendDetails } from "./frontend-details";
 import { FrontendRow } from "./frontend-row";
 import { NothingMatches } from "./placeholders";
-import { Rows } from "./virtual-list";
+import { VirtualList } from "./virtual-list";
 
 /** The table. */
 export function FrontendTable(props: { readonly summary: Summary }): JSX.Element {
-  const freeze = createFreeze();
-  const asked = () => `${place().query} ${place().show ?? ""}`;
-  const wanted = createMemo(() => {
-    const names = matching(props.summary.rows, wordsOf(place().query), place().show, members().texts);
-    return sorted(props.summary.rows, names);
+  const freeze = createOrderFreeze();
+  const filterKey = () => `${route().query} ${route().flag ?? ""}`;
+  const desiredNames = createMemo(() => {
+    const names = matchingRows(
+      props.summary.rows,
+      searchTerms(route().query),
+      route().flag,
+      backendIndex().searchTexts,
+    );
+    return sortRows(props.summary.rows, names);
   });
   // What the person filters by wins over the freeze.
-  const shown = createMemo<{ asked: string; names: readonly string[] }>(
+  const shown = createMemo<{ filterKey: string; names: readonly string[] }>(
     (before) => ({
-      asked: asked(),
-      names: ordered(before.names, wanted(), freeze.frozen() && before.asked === asked()),
+      filterKey: filterKey(),
+      names: stableOrder(before.names, desiredNames(), freeze.frozen() && before.filterKey === filterKey()),
     }),
-    { asked: "", names: [] },
+    { filterKey: "", names: [] },
   );
   const names = createMemo(() => shown().names);
-  const isOpen = (name: string) => place().open.includes(name);
-  const held = () => freeze.frozen() && ordered(names(), wanted(), false) !== names();
-  const widths = createMemo(() => widthsOf(props.summary.rows), undefined, { equals: sameWidths });
+  const isOpen = (name: string) => route().open.includes(name);
+  const orderHeld = () => freeze.frozen() && stableOrder(names(), desiredNames(), false) !== names();
+  const widths = createMemo(() => columnWidths(props.summary.rows), undefined, { equals: equalWidths });
   const nodes = createMemo(() => Math.min(Math.max(Object.keys(props.summary.nodes).length, 3), 16));
 
   // An address that opens a frontend leads to its row.
   createEffect(
     on(
-      () => place().open.at(-1),
+      () => route().open.at(-1),
       (name, before) => {
         if (name !== undefined && before === undefined && !document.activeElement?.closest(".rows"))
-          reveal(name);
+          revealRow(name);
       },
     ),
   );
@@ -54,7 +59,7 @@ export function FrontendTable(props: { readonly summary: Summary }): JSX.Element
         aria-label="Frontends"
         aria-rowcount={names().length + 1}
         ref={(element) => {
-          createEffect(() => setWidths(element, widths()));
+          createEffect(() => applyWidths(element, widths()));
           createEffect(() => element.style.setProperty("--count-nodes", String(nodes())));
         }}
       >
@@ -80,15 +85,15 @@ export function FrontendTable(props: { readonly summary: Summary }): JSX.Element
             </span>
             <span role="columnheader" class="col-reason">
               Reason
-              <Show when={held()}>
+              <Show when={orderHeld()}>
                 <span class="hint"> · order held while you are here</span>
               </Show>
             </span>
           </div>
         </div>
-        <Rows names={names()} isOpen={isOpen}>
+        <VirtualList names={names()} isOpen={isOpen}>
           {({ name, index }) => (
-            <Show when={props.summary.rows[name]} fallback={<Gone name={name} />}>
+            <Show when={props.summary.rows[name]} fallback={<DeletedRow name={name} />}>
               {(row) => (
                 <>
                   <FrontendRow
@@ -97,7 +102,7 @@ export function FrontendTable(props: { readonly summary: Summary }): JSX.Element
                     row={row()}
                     nodes={props.summary.nodes}
                     open={isOpen(name)}
-                    onToggle={() => toggle(name)}
+                    onToggle={() => toggleFrontendRow(name)}
                   />
                   <Show when={isOpen(name)}>
                     <FrontendDetails name={name} summary={props.summary} />
@@ -106,7 +111,7 @@ export function FrontendTable(props: { readonly summary: Summary }): JSX.Element
               )}
             </Show>
           )}
-        </Rows>
+        </VirtualList>
       </div>
       <Show when={names().length === 0}>
         <NothingMatches total={Object.keys(props.summary.rows).length} />
@@ -116,9 +121,9 @@ export function FrontendTable(props: { readonly summary: Summary }): JSX.Element
 }
 
 // Deleted while somebody looks at it: the row stays until the order may change.
-function Gone(props: { readonly name: string }): JSX.Element {
+function DeletedRow(props: { readonly name: string }): JSX.Element {
   return (
-    <div class="table-row gone" role="row">
+    <div class="table-row deleted" role="row">
       <span class="col-name dim" role="cell">
         {props.name} is deleted
       </span>

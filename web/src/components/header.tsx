@@ -1,18 +1,18 @@
 // The head of the page: version, tabs, how many nodes report and how old that is, and the switches.
 import { For, Show, type JSX } from "solid-js";
-import { exact } from "../lib/format";
+import { fullTime } from "../lib/format";
 import { byName } from "../lib/row-order";
-import { nodeState } from "../lib/node-problems";
-import { mode, openAdmin, signedIn, signOut } from "../store/admin";
+import { nodeDisplayState } from "../lib/node-problems";
+import { mode, openAdmin, adminSession, signOut } from "../store/admin";
 import { summary, version } from "../store/server-state";
-import { openTab, place } from "../store/location";
+import { openTab, route } from "../store/location";
 import { motion, setMotion, setTheme, setZone, theme, zone, type Theme } from "../store/preferences";
-import { Heard } from "./last-contact";
+import { LastContact } from "./last-contact";
 import { openHelp } from "./help";
 import { Shape } from "./shape";
 
 // More nodes than these are chosen from a list.
-const MOST_TABS = 12;
+const MAX_TABS = 12;
 
 const THEMES: readonly [Theme, string][] = [
   ["system", "auto"],
@@ -24,17 +24,17 @@ const THEMES: readonly [Theme, string][] = [
 export function Header(): JSX.Element {
   return (
     <header class="header">
-      <h1 title={builtWords()}>
-        maglev <span class="dim version">{versionWords()}</span>
+      <h1 title={buildTooltip()}>
+        maglev <span class="dim version">{versionLabel()}</span>
       </h1>
-      <Tabs />
+      <NodeTabs />
       <Show when={summary().value}>
         {(value) => (
           <Show when={value().totals.nodes > 0}>
             <p class="reporting" classList={{ "is-stale": value().totals.reporting < value().totals.nodes }}>
               {value().totals.reporting} of {value().totals.nodes} nodes reporting ·{" "}
               <span class="dim">
-                <Heard />
+                <LastContact />
               </span>
             </p>
           </Show>
@@ -47,12 +47,12 @@ export function Header(): JSX.Element {
 
 function Switches(): JSX.Element {
   const next = () =>
-    THEMES[(THEMES.findIndex(([of]) => of === theme()) + 1) % THEMES.length] ?? ["system", "auto"];
+    THEMES[(THEMES.findIndex(([option]) => option === theme()) + 1) % THEMES.length] ?? ["system", "auto"];
   return (
     <div class="switches">
       <Show when={mode()}>
         <Show
-          when={signedIn()}
+          when={adminSession()}
           fallback={
             <button
               type="button"
@@ -64,12 +64,12 @@ function Switches(): JSX.Element {
             </button>
           }
         >
-          {(of) => (
+          {(option) => (
             <button
               type="button"
               class="small"
-              title={`signed in as ${of().who}`}
-              aria-label={`sign out ${of().who}`}
+              title={`signed in as ${option().who}`}
+              aria-label={`sign out ${option().who}`}
               onClick={() => void signOut()}
             >
               sign out
@@ -90,10 +90,10 @@ function Switches(): JSX.Element {
         type="button"
         class="small"
         title="Colours: as the system, dark, or light"
-        aria-label={`${THEMES.find(([of]) => of === theme())?.[1] ?? ""} colours: switch`}
+        aria-label={`${THEMES.find(([session]) => session === theme())?.[1] ?? ""} colours: switch`}
         onClick={() => setTheme(next()[0])}
       >
-        {THEMES.find(([of]) => of === theme())?.[1]}
+        {THEMES.find(([serverInfo]) => serverInfo === theme())?.[1]}
       </button>
       <button
         type="button"
@@ -121,25 +121,25 @@ export function tabs(): string[] {
   return Object.keys(summary().value?.nodes ?? {}).sort(byName);
 }
 
-function Tabs(): JSX.Element {
+function NodeTabs(): JSX.Element {
   return (
     <nav class="tabs" aria-label="Nodes">
       <TabLink node={null} />
-      <Show when={tabs().length <= MOST_TABS}>
+      <Show when={tabs().length <= MAX_TABS}>
         <For each={tabs()}>{(node) => <TabLink node={node} />}</For>
       </Show>
       <select
-        classList={{ always: tabs().length > MOST_TABS }}
+        classList={{ always: tabs().length > MAX_TABS }}
         aria-label="Node"
         onChange={(event) => openTab(event.currentTarget.value || null)}
       >
-        <option value="" selected={place().node === null}>
+        <option value="" selected={route().node === null}>
           All nodes
         </option>
         <For each={tabs()}>
           {(node) => (
-            <option value={node} selected={place().node === node}>
-              {`${node} (${stateOf(node).word})`}
+            <option value={node} selected={route().node === node}>
+              {`${node} (${nodeState(node).label})`}
             </option>
           )}
         </For>
@@ -149,20 +149,20 @@ function Tabs(): JSX.Element {
 }
 
 function TabLink(props: { readonly node: string | null }): JSX.Element {
-  const chosen = () => place().node === props.node;
+  const chosen = () => route().node === props.node;
   return (
     <button
       type="button"
       class="tab"
       aria-current={chosen() ? "page" : undefined}
-      title={props.node === null ? "All nodes" : `${props.node}: ${stateOf(props.node).word}`}
+      title={props.node === null ? "All nodes" : `${props.node}: ${nodeState(props.node).label}`}
       onClick={() => openTab(props.node)}
     >
       <Show when={props.node} fallback="All nodes">
         {(node) => (
           <>
-            <Shape of={stateOf(node()).state} />
-            <span class="unseen">{stateOf(node()).word}: </span>
+            <Shape state={nodeState(node()).state} />
+            <span class="visually-hidden">{nodeState(node()).label}: </span>
             {node()}
           </>
         )}
@@ -171,19 +171,22 @@ function TabLink(props: { readonly node: string | null }): JSX.Element {
   );
 }
 
-function stateOf(node: string) {
+function nodeState(node: string) {
   const head = summary().value?.nodes[node];
-  return head ? nodeState(head) : ({ state: "unknown", word: "gone" } as const);
+  return head ? nodeDisplayState(head) : ({ state: "unknown", label: "gone" } as const);
 }
 
-function versionWords(): string {
-  const of = version();
-  return of ? `v${of.version} ${of.commit.slice(0, 7)}` : "";
+function versionLabel(): string {
+  const serverInfo = version();
+  return serverInfo ? `v${serverInfo.version} ${serverInfo.commit.slice(0, 7)}` : "";
 }
 
-function builtWords(): string {
-  const of = version();
-  if (!of) return "";
-  const built = of.build_date === undefined ? "" : `built ${exact(Date.parse(of.build_date), zone())}, `;
-  return `${built}this replica started ${exact(Date.parse(of.started), zone())}`;
+function buildTooltip(): string {
+  const serverInfo = version();
+  if (!serverInfo) return "";
+  const built =
+    serverInfo.build_date === undefined
+      ? ""
+      : `built ${fullTime(Date.parse(serverInfo.build_date), zone())}, `;
+  return `${built}this replica started ${fullTime(Date.parse(serverInfo.started), zone())}`;
 }

@@ -2,11 +2,11 @@
 // it says nothing to a screen reader: state and age do.
 import { createEffect, createSignal, onCleanup, onMount, Show, untrack, type JSX } from "solid-js";
 import type { Beat } from "../sync/message";
-import { hearBeats } from "../store/heartbeats";
-import { hearts, watchHeart } from "../store/visibility";
+import { subscribeHeartbeats } from "../store/heartbeats";
+import { heartbeatsEnabled, observeHeartbeat } from "../store/visibility";
 
 // Of a probe that is answered at once only the answer is told: that it was sent is shown for so long.
-const SENT_MS = 200;
+const MIN_SENT_MS = 200;
 
 /** The heart of one backend of one frontend on a node. */
 export function ProbeHeartbeat(props: {
@@ -15,30 +15,30 @@ export function ProbeHeartbeat(props: {
   readonly backend: string;
 }): JSX.Element {
   let box!: HTMLSpanElement;
-  const [beat, setBeat] = createSignal<Beat>();
-  onMount(() => onCleanup(watchHeart(box, props.frontend)));
+  const [latestBeat, setBeat] = createSignal<Beat>();
+  onMount(() => onCleanup(observeHeartbeat(box, props.frontend)));
   createEffect(() => {
-    if (!hearts()) {
+    if (!heartbeatsEnabled()) {
       setBeat(undefined);
       return;
     }
-    let answering: ReturnType<typeof setTimeout> | undefined;
-    const heard = (next: Beat) => {
-      clearTimeout(answering);
-      const again = next.phase === "done" && untrack(beat)?.phase === "done";
-      setBeat(again ? { phase: "start" } : next);
-      if (again) answering = setTimeout(() => setBeat(next), SENT_MS);
+    let pendingAnswer: ReturnType<typeof setTimeout> | undefined;
+    const onBeat = (next: Beat) => {
+      clearTimeout(pendingAnswer);
+      const repeatedAnswer = next.phase === "done" && untrack(latestBeat)?.phase === "done";
+      setBeat(repeatedAnswer ? { phase: "start" } : next);
+      if (repeatedAnswer) pendingAnswer = setTimeout(() => setBeat(next), MIN_SENT_MS);
     };
-    const end = hearBeats(props.node, props.backend, heard);
+    const end = subscribeHeartbeats(props.node, props.backend, onBeat);
     onCleanup(() => {
-      clearTimeout(answering);
+      clearTimeout(pendingAnswer);
       end();
     });
   });
   return (
-    <span ref={box} class="heart" aria-hidden="true" title={tooltip(beat())}>
-      <Show when={beat()?.phase === "done"} fallback={beat() ? "·" : ""}>
-        <svg viewBox="0 0 12 12" classList={{ missed: beat()?.ok === false }}>
+    <span ref={box} class="heartbeat" aria-hidden="true" title={tooltip(latestBeat())}>
+      <Show when={latestBeat()?.phase === "done"} fallback={latestBeat() ? "·" : ""}>
+        <svg viewBox="0 0 12 12" classList={{ missed: latestBeat()?.ok === false }}>
           <path d="M6 11 1.4 6.4C-.3 4.6.4 1.5 3 1.4c1.3 0 2.4.7 3 1.9.6-1.2 1.7-1.9 3-1.9 2.6.1 3.3 3.2 1.6 5Z" />
         </svg>
       </Show>

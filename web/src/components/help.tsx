@@ -1,7 +1,7 @@
 // Keys, and what shapes and words mean.
 import { createSignal, For, Show, type JSX } from "solid-js";
-import type { StateWord } from "../lib/display-state";
-import { State } from "./shape";
+import type { DisplayState } from "../lib/display-state";
+import { StateLabel } from "./shape";
 
 const KEYS = [
   ["/", "filter"],
@@ -13,7 +13,7 @@ const KEYS = [
   ["?", "this help"],
 ] as const;
 
-const STATES: readonly [StateWord, string][] = [
+const STATES: readonly [DisplayState, string][] = [
   ["up", "serves"],
   ["down", "serves nobody: users notice"],
   ["standby", "serves from another pool than the first"],
@@ -26,22 +26,22 @@ const STATES: readonly [StateWord, string][] = [
   ["rejected", "refused, held or failed"],
 ];
 
-const [open, setOpen] = createSignal(false);
+const [isOpen, setIsOpen] = createSignal(false);
 
 /** Shows the help. */
 export function openHelp(): void {
-  setOpen(true);
+  setIsOpen(true);
 }
 
 /** The help, as a dialog. */
 export function Help(): JSX.Element {
   return (
-    <Show when={open()}>
+    <Show when={isOpen()}>
       <dialog
         class="help"
         aria-label="Keys and meanings"
         ref={(dialog) => queueMicrotask(() => dialog.showModal())}
-        onClose={() => setOpen(false)}
+        onClose={() => setIsOpen(false)}
         onClick={(event) => {
           if (event.target === event.currentTarget) event.currentTarget.close();
         }}
@@ -66,7 +66,7 @@ export function Help(): JSX.Element {
               {([state, meaning]) => (
                 <>
                   <dt>
-                    <State of={state} />
+                    <StateLabel state={state} />
                   </dt>
                   <dd>{meaning}</dd>
                 </>

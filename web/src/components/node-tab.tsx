@@ -1,43 +1,43 @@
 // A node's tab: its frontends as cards, its events, its VPP.
 import { createEffect, createMemo, For, onCleanup, Show, type JSX } from "solid-js";
 import { byName } from "../lib/row-order";
-import { said } from "../lib/pools";
-import { matchingDetails } from "../lib/card-filter";
-import { wordsOf } from "../lib/filter";
-import { sameWidths, setWidths, widthsOf } from "../lib/column-widths";
+import { groupByValue } from "../lib/pools";
+import { matchingFrontends } from "../lib/card-filter";
+import { searchTerms } from "../lib/filter";
+import { equalWidths, applyWidths, columnWidths } from "../lib/column-widths";
 import type { NodeHead, NodeState } from "../sync/contract";
 import { node as nodeDocument, summary } from "../store/server-state";
-import { place, search } from "../store/location";
-import { setCards } from "../store/subscription";
-import { Loading, LoadingLine, NothingMatches } from "./placeholders";
+import { route, setQuery } from "../store/location";
+import { setOpenCards } from "../store/subscription";
+import { LoadingPage, LoadingLine, NothingMatches } from "./placeholders";
 import { EventsPanel } from "./events-panel";
 import { FilterBox } from "./filter-box";
 import { FrontendCard } from "./frontend-card";
 import { NodeTitle } from "./node-title";
-import { Rows } from "./virtual-list";
-import { State } from "./shape";
+import { VirtualList } from "./virtual-list";
+import { StateLabel } from "./shape";
 import { VppBlock } from "./vpp-block";
 
 // With so many cards or fewer all are open; on a phone they would be a long way to the events below.
-const MOST_OPEN_CARDS = 12;
-const MOST_ON_PHONE = 2;
-const phone = matchMedia("(max-width: 720px)");
+const MAX_OPEN_CARDS = 12;
+const MAX_OPEN_CARDS_PHONE = 2;
+const phoneQuery = matchMedia("(max-width: 720px)");
 
 /** The tab. */
 export function NodeTab(props: { readonly name: string }): JSX.Element {
   const head = () => summary().value?.nodes[props.name];
   return (
-    <Show when={summary().value} fallback={<Loading of={summary()} />}>
-      <Show when={head()} fallback={<GoneNode name={props.name} />}>
+    <Show when={summary().value} fallback={<LoadingPage document={summary()} />}>
+      <Show when={head()} fallback={<UnknownNode name={props.name} />}>
         {(head) => (
           <>
             <NodeTitle name={props.name} head={head()} />
             <FilterBox hint="name, address, backend, state…" />
             <Show
               when={nodeDocument().value}
-              fallback={<LoadingLine of={nodeDocument()} what={`state of ${props.name}`} />}
+              fallback={<LoadingLine document={nodeDocument()} subject={`state of ${props.name}`} />}
             >
-              {(state) => <Parts head={head()} state={state()} />}
+              {(state) => <NodeParts head={head()} state={state()} />}
             </Show>
           </>
         )}
@@ -46,10 +46,10 @@ export function NodeTab(props: { readonly name: string }): JSX.Element {
   );
 }
 
-function Parts(props: { readonly head: NodeHead; readonly state: NodeState }): JSX.Element {
+function NodeParts(props: { readonly head: NodeHead; readonly state: NodeState }): JSX.Element {
   return (
     <div class="node-parts" classList={{ stale: !props.head.reporting }}>
-      <Cards state={props.state} />
+      <FrontendCards state={props.state} />
       <div class="node-side">
         <EventsPanel node={props.state.node} />
         <VppBlock head={props.head} state={props.state} />
@@ -58,23 +58,26 @@ function Parts(props: { readonly head: NodeHead; readonly state: NodeState }): J
   );
 }
 
-function Cards(props: { readonly state: NodeState }): JSX.Element {
+function FrontendCards(props: { readonly state: NodeState }): JSX.Element {
   const all = createMemo(() => Object.keys(props.state.frontends).sort(byName), [], { equals: sameNames });
-  const names = createMemo(() => matchingDetails(props.state, all(), wordsOf(place().query)), [], {
+  const names = createMemo(() => matchingFrontends(props.state, all(), searchTerms(route().query)), [], {
     equals: sameNames,
   });
-  const widths = createMemo(() => widthsOf(props.state.frontends), undefined, { equals: sameWidths });
-  const few = () => all().length <= (phone.matches ? MOST_ON_PHONE : MOST_OPEN_CARDS);
-  const isOpen = (name: string) => few() || place().open.includes(name);
-  createEffect(() => setCards(few() ? all() : []));
-  onCleanup(() => setCards([]));
+  const widths = createMemo(() => columnWidths(props.state.frontends), undefined, { equals: equalWidths });
+  const allOpen = () => all().length <= (phoneQuery.matches ? MAX_OPEN_CARDS_PHONE : MAX_OPEN_CARDS);
+  const isOpen = (name: string) => allOpen() || route().open.includes(name);
+  createEffect(() => setOpenCards(allOpen() ? all() : []));
+  onCleanup(() => setOpenCards([]));
   return (
     <section
       class="cards"
       aria-label="Frontends"
-      ref={(element) => createEffect(() => setWidths(element, widths()))}
+      ref={(element) => createEffect(() => applyWidths(element, widths()))}
     >
-      <Show when={few()} fallback={<ManyCards state={props.state} names={names()} isOpen={isOpen} />}>
+      <Show
+        when={allOpen()}
+        fallback={<CollapsibleCards state={props.state} names={names()} isOpen={isOpen} />}
+      >
         <For each={names()}>
           {(name) => (
             <Show when={props.state.frontends[name]}>
@@ -97,16 +100,16 @@ function Cards(props: { readonly state: NodeState }): JSX.Element {
   );
 }
 
-function ManyCards(props: {
+function CollapsibleCards(props: {
   readonly state: NodeState;
   readonly names: readonly string[];
   readonly isOpen: (name: string) => boolean;
 }): JSX.Element {
   return (
     <>
-      <StateTally state={props.state} />
+      <StateFilters state={props.state} />
       <div role="table" aria-label="Frontends" aria-rowcount={props.names.length}>
-        <Rows names={props.names} isOpen={(name) => props.isOpen(name)}>
+        <VirtualList names={props.names} isOpen={(name) => props.isOpen(name)}>
           {({ name }) => (
             <Show when={props.state.frontends[name]}>
               {(frontend) => (
@@ -120,16 +123,16 @@ function ManyCards(props: {
               )}
             </Show>
           )}
-        </Rows>
+        </VirtualList>
       </div>
     </>
   );
 }
 
 // How many are in which state; each is a filter, for among a thousand none is seen by scrolling.
-function StateTally(props: { readonly state: NodeState }): JSX.Element {
+function StateFilters(props: { readonly state: NodeState }): JSX.Element {
   const counts = createMemo(() =>
-    said(Object.entries(props.state.frontends).map(([name, { state }]) => [name, state])),
+    groupByValue(Object.entries(props.state.frontends).map(([name, { state }]) => [name, state])),
   );
   return (
     <div class="choice tallies" role="group" aria-label="Frontends by state; each filters">
@@ -138,10 +141,10 @@ function StateTally(props: { readonly state: NodeState }): JSX.Element {
           <button
             type="button"
             class="small"
-            aria-pressed={place().query === value}
-            onClick={() => search(place().query === value ? "" : value)}
+            aria-pressed={route().query === value}
+            onClick={() => setQuery(route().query === value ? "" : value)}
           >
-            {nodes.length} <State of={value} />
+            {nodes.length} <StateLabel state={value} />
           </button>
         )}
       </For>
@@ -149,7 +152,7 @@ function StateTally(props: { readonly state: NodeState }): JSX.Element {
   );
 }
 
-function GoneNode(props: { readonly name: string }): JSX.Element {
+function UnknownNode(props: { readonly name: string }): JSX.Element {
   return (
     <div class="empty">
       <p class="empty-title">No node {props.name}.</p>

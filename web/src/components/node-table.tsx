@@ -1,30 +1,30 @@
 // An opened frontend's cells, one line per node: what that node says of it, and how far the node is. Of many nodes that
 // are alike one stands for all.
 import { createMemo, createSignal, For, Show, type JSX } from "solid-js";
-import { lines } from "../lib/node-groups";
-import { plural, rate } from "../lib/format";
+import { groupNodes } from "../lib/node-groups";
+import { plural, formatPacketRate } from "../lib/format";
 import { byName } from "../lib/row-order";
-import { reportWord } from "../lib/program-status";
-import { sampleOf } from "../lib/traffic";
+import { programStatus } from "../lib/program-status";
+import { toSample } from "../lib/traffic";
 import type { FrontendDetail, FrontendPage, NodeCut, NodeHead, Summary } from "../sync/contract";
 import { frontendLink } from "../store/location";
 import { Age } from "./age";
 import { Flash } from "./flash";
-import { State } from "./shape";
+import { StateLabel } from "./shape";
 
 /** The lines. */
-export function NodeCells(props: {
+export function NodeTable(props: {
   readonly name: string;
   readonly page: FrontendPage;
   readonly summary: Summary;
 }): JSX.Element {
-  const names = () =>
+  const nodeNames = () =>
     Object.keys(props.page.nodes)
       .filter((node) => node in props.summary.nodes)
       .sort(byName);
-  const [all, setAll] = createSignal(false);
-  const sorted = createMemo(() => lines(props.name, names(), props.page.nodes, props.summary.nodes));
-  const nodes = () => (all() ? names() : sorted().own);
+  const [showAll, setShowAll] = createSignal(false);
+  const groups = createMemo(() => groupNodes(props.name, nodeNames(), props.page.nodes, props.summary.nodes));
+  const shownNodes = () => (showAll() ? nodeNames() : groups().distinct);
   return (
     <table class="plain node-cells">
       <thead>
@@ -45,20 +45,25 @@ export function NodeCells(props: {
         </tr>
       </thead>
       <tbody>
-        <Show when={sorted().alike.length > 0}>
+        <Show when={groups().identical.length > 0}>
           <tr>
             <td colSpan={7}>
-              {plural(sorted().alike.length, "node")} alike, {sorted().own.length} not{" "}
-              <button type="button" class="small" aria-pressed={all()} onClick={() => setAll(!all())}>
+              {plural(groups().identical.length, "node")} alike, {groups().distinct.length} not{" "}
+              <button
+                type="button"
+                class="small"
+                aria-pressed={showAll()}
+                onClick={() => setShowAll(!showAll())}
+              >
                 show all
               </button>
             </td>
           </tr>
-          <Show when={!all() ? sorted().alike[0] : undefined}>
+          <Show when={!showAll() ? groups().identical[0] : undefined}>
             {(node) => (
               <Show when={props.page.nodes[node()]?.frontends[props.name]}>
                 {(frontend) => (
-                  <NodeLine
+                  <NodeRow
                     node={node()}
                     name={props.name}
                     frontend={frontend()}
@@ -70,11 +75,14 @@ export function NodeCells(props: {
             )}
           </Show>
         </Show>
-        <For each={nodes()}>
+        <For each={shownNodes()}>
           {(node) => (
-            <Show when={props.page.nodes[node]?.frontends[props.name]} fallback={<Without node={node} />}>
+            <Show
+              when={props.page.nodes[node]?.frontends[props.name]}
+              fallback={<MissingFrontendRow node={node} />}
+            >
               {(frontend) => (
-                <NodeLine
+                <NodeRow
                   node={node}
                   name={props.name}
                   frontend={frontend()}
@@ -90,7 +98,7 @@ export function NodeCells(props: {
   );
 }
 
-function Without(props: { readonly node: string }): JSX.Element {
+function MissingFrontendRow(props: { readonly node: string }): JSX.Element {
   return (
     <tr>
       <th scope="row">{props.node}</th>
@@ -101,7 +109,7 @@ function Without(props: { readonly node: string }): JSX.Element {
   );
 }
 
-function NodeLine(props: {
+function NodeRow(props: {
   readonly node: string;
   readonly name: string;
   readonly frontend: FrontendDetail;
@@ -121,9 +129,9 @@ function NodeLine(props: {
       </th>
       <td data-label="State">
         <Flash value={`${props.frontend.state} ${props.frontend.standing}`} class="pad">
-          <State
-            of={state()}
-            word={props.frontend.standing === "withdrawn" ? "withdrawn" : props.frontend.state}
+          <StateLabel
+            state={state()}
+            label={props.frontend.standing === "withdrawn" ? "withdrawn" : props.frontend.state}
           />
         </Flash>
         <Show when={silent()}>
@@ -140,11 +148,13 @@ function NodeLine(props: {
       </td>
       <td data-label="Pool">{props.frontend.active_pool ?? "none"}</td>
       <td data-label="Program">
-        <span classList={{ "is-rejected": wrong(props.frontend) }}>{reportWord(props.frontend)}</span>
+        <span classList={{ "is-rejected": programFailed(props.frontend) }}>
+          {programStatus(props.frontend)}
+        </span>
       </td>
       <td class="number" data-label="Rate">
         <Show when={props.frontend.counters} fallback="–">
-          {rate(sampleOf(props.frontend.counters).rate)}
+          {formatPacketRate(toSample(props.frontend.counters).rate)}
         </Show>
       </td>
       <td class="number" data-label="Since">
@@ -154,6 +164,6 @@ function NodeLine(props: {
   );
 }
 
-function wrong({ report }: FrontendDetail): boolean {
+function programFailed({ report }: FrontendDetail): boolean {
   return report?.result === "Failed" || report?.result === "Held";
 }

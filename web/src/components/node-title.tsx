@@ -1,23 +1,24 @@
 // The head of a node's tab: what the agent is, how it is, and what is wrong with it.
 import { createMemo, For, Show, type JSX } from "solid-js";
-import { acceptCommand, podCommands } from "../lib/commands";
-import { exact, rate } from "../lib/format";
-import { nodeState, nodeTroubles } from "../lib/node-problems";
+import { acceptRemovalsCommand, podCommands } from "../lib/commands";
+import { fullTime, formatPacketRate } from "../lib/format";
+import { nodeDisplayState, nodeProblems } from "../lib/node-problems";
 import type { NodeHead } from "../sync/contract";
 import { zone } from "../store/preferences";
-import { MOST_HEARTS, tooManyHearts } from "../store/visibility";
+import { MAX_HEARTBEATS, tooManyHeartbeats } from "../store/visibility";
 import { Age } from "./age";
 import { Command } from "./command";
 import { Shape } from "./shape";
 
 /** The head. */
 export function NodeTitle(props: { readonly name: string; readonly head: NodeHead }): JSX.Element {
-  const troubles = createMemo(() => nodeTroubles(props.head));
-  const state = () => nodeState(props.head);
+  const problems = createMemo(() => nodeProblems(props.head));
+  const state = () => nodeDisplayState(props.head);
   return (
     <section class="panel node-title" aria-label={`Node ${props.name}`}>
       <h2>
-        <Shape of={state().state} /> {props.name} <span class={`is-${state().state}`}>{state().word}</span>
+        <Shape state={state().state} /> {props.name}{" "}
+        <span class={`is-${state().state}`}>{state().label}</span>
       </h2>
       <p class="dim facts">
         <span class="mono">{props.head.address}</span>
@@ -26,7 +27,7 @@ export function NodeTitle(props: { readonly name: string; readonly head: NodeHea
         </Show>
         <Show when={props.head.version}>
           {(version) => (
-            <span title={built(props.head)}>
+            <span title={buildTooltip(props.head)}>
               maglevd {version()} {props.head.commit}
             </span>
           )}
@@ -36,19 +37,19 @@ export function NodeTitle(props: { readonly name: string; readonly head: NodeHea
             up <Age since={props.head.started} />
           </span>
         </Show>
-        <span>{rate(props.head.rate)}</span>
-        <Show when={tooManyHearts()}>
-          <span>no heartbeats: more than {MOST_HEARTS} rows on screen</span>
+        <span>{formatPacketRate(props.head.rate)}</span>
+        <Show when={tooManyHeartbeats()}>
+          <span>no heartbeats: more than {MAX_HEARTBEATS} rows on screen</span>
         </Show>
       </p>
-      <For each={troubles()}>
-        {({ shape, word, why, since }) => (
+      <For each={problems()}>
+        {({ shape, label, reason, since }) => (
           <p class="problem">
-            <Shape of={shape} /> <span class="strong">{word}</span>{" "}
+            <Shape state={shape} /> <span class="strong">{label}</span>{" "}
             <Show when={since}>
               for <Age since={since} />
             </Show>
-            <Show when={why}> – {why}</Show>
+            <Show when={reason}> – {reason}</Show>
           </p>
         )}
       </For>
@@ -57,7 +58,10 @@ export function NodeTitle(props: { readonly name: string; readonly head: NodeHea
         <For each={podCommands(props.head.pod)}>{(text) => <Command text={text} />}</For>
         <For each={Object.keys(props.head.holds)}>
           {(hold) => (
-            <Command text={acceptCommand(props.name, hold)} label={`command that ends hold ${hold}`} />
+            <Command
+              text={acceptRemovalsCommand(props.name, hold)}
+              label={`command that ends hold ${hold}`}
+            />
           )}
         </For>
       </details>
@@ -65,6 +69,6 @@ export function NodeTitle(props: { readonly name: string; readonly head: NodeHea
   );
 }
 
-function built({ build_date }: NodeHead): string {
-  return build_date === undefined ? "" : `built ${exact(Date.parse(build_date), zone())}`;
+function buildTooltip({ build_date }: NodeHead): string {
+  return build_date === undefined ? "" : `built ${fullTime(Date.parse(build_date), zone())}`;
 }

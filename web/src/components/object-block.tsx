@@ -1,9 +1,9 @@
 // What Kubernetes says of an object: conditions, generations, who changed it last and when, and the commands that
 // show it.
 import { createMemo, For, Show, type JSX } from "solid-js";
-import { commandsFor } from "../lib/commands";
+import { describeCommands } from "../lib/commands";
 import type { Condition, Kind, ObjectInfo, Problem } from "../sync/contract";
-import type { StateWord } from "../lib/display-state";
+import type { DisplayState } from "../lib/display-state";
 import { Age } from "./age";
 import { Command } from "./command";
 import { Shape } from "./shape";
@@ -63,7 +63,7 @@ export function ObjectBlock(props: {
           </>
         )}
       </Show>
-      <For each={props.info?.kubectl ?? commandsFor(props.kind, props.name)}>
+      <For each={props.info?.kubectl ?? describeCommands(props.kind, props.name)}>
         {(text) => <Command text={text} label={`${props.kind} ${props.name}`} />}
       </For>
     </section>
@@ -76,7 +76,7 @@ export function Problems(props: { readonly problems: readonly Problem[] }): JSX.
     <For each={props.problems}>
       {({ reason, field, message }) => (
         <p class="problem">
-          <Shape of="rejected" /> <span class="strong">{reason}</span>{" "}
+          <Shape state="rejected" /> <span class="strong">{reason}</span>{" "}
           <Show when={field}>
             <code>{field}</code>{" "}
           </Show>
@@ -92,13 +92,15 @@ function Conditions(props: {
   readonly conditions: ObjectInfo["conditions"];
   readonly generation: number;
 }): JSX.Element {
-  const types = createMemo(() => wellFirst(props.conditions, props.generation));
+  const types = createMemo(() => okFirst(props.conditions, props.generation));
   return (
     <ul class="conditions">
       <For each={types()}>
         {(type) => (
           <Show when={props.conditions[type]}>
-            {(of) => <ConditionItem type={type} of={of()} generation={props.generation} />}
+            {(condition) => (
+              <ConditionItem type={type} condition={condition()} generation={props.generation} />
+            )}
           </Show>
         )}
       </For>
@@ -108,47 +110,49 @@ function Conditions(props: {
 
 function ConditionItem(props: {
   readonly type: string;
-  readonly of: Condition;
+  readonly condition: Condition;
   readonly generation: number;
 }): JSX.Element {
-  const wrong = () => !isWell(props.type, props.of, props.generation);
+  const wrong = () => !isOk(props.type, props.condition, props.generation);
   return (
     <li
       classList={{ wrong: wrong() }}
-      title={`${props.type} ${props.of.status}, ${props.of.reason}: ${props.of.message}`}
+      title={`${props.type} ${props.condition.status}, ${props.condition.reason}: ${props.condition.message}`}
     >
-      <Shape of={shapeOf(props.type, props.of)} /> <span class="strong">{props.type}</span>
+      <Shape state={conditionDisplayState(props.type, props.condition)} />{" "}
+      <span class="strong">{props.type}</span>
       <span class="dim">
         {" "}
-        {props.of.status === "True" ? "" : props.of.status} <Age since={props.of.since} />
+        {props.condition.status === "True" ? "" : props.condition.status}{" "}
+        <Age since={props.condition.since} />
       </span>
       <Show when={wrong()}>
         {" "}
-        <span class="strong">{props.of.reason}</span> {props.of.message}
-        <Show when={isOld(props.of, props.generation)}>
-          <span class="dim"> as of generation {props.of.generation}</span>
+        <span class="strong">{props.condition.reason}</span> {props.condition.message}
+        <Show when={isOutdated(props.condition, props.generation)}>
+          <span class="dim"> as of generation {props.condition.generation}</span>
         </Show>
       </Show>
     </li>
   );
 }
 
-function wellFirst(conditions: ObjectInfo["conditions"], generation: number): string[] {
+function okFirst(conditions: ObjectInfo["conditions"], generation: number): string[] {
   const types = Object.entries(conditions);
-  const well = types.filter(([type, of]) => isWell(type, of, generation));
-  const wrong = types.filter(([type, of]) => !isWell(type, of, generation));
-  return [...well, ...wrong].map(([type]) => type);
+  const ok = types.filter(([type, condition]) => isOk(type, condition, generation));
+  const wrong = types.filter(([type, condition]) => !isOk(type, condition, generation));
+  return [...ok, ...wrong].map(([type]) => type);
 }
 
-function isWell(type: string, of: Condition, generation: number): boolean {
-  return shapeOf(type, of) === "up" && !isOld(of, generation);
+function isOk(type: string, condition: Condition, generation: number): boolean {
+  return conditionDisplayState(type, condition) === "up" && !isOutdated(condition, generation);
 }
 
-function isOld(of: Condition, generation: number): boolean {
-  return of.generation !== undefined && of.generation < generation;
+function isOutdated(condition: Condition, generation: number): boolean {
+  return condition.generation !== undefined && condition.generation < generation;
 }
 
-function shapeOf(type: string, { status }: Condition): StateWord {
+function conditionDisplayState(type: string, { status }: Condition): DisplayState {
   if (status === "Unknown") return "unknown";
   return (status === "True") === NEGATIVE.has(type) ? "rejected" : "up";
 }

@@ -2,18 +2,18 @@
 import { Match, Show, Switch, type JSX } from "solid-js";
 import { plural } from "../lib/format";
 import type { Summary } from "../sync/contract";
-import { connection, type Shown } from "../store/server-state";
-import { place, search, filterBy } from "../store/location";
+import { connection, type DocumentState } from "../store/server-state";
+import { route, setQuery, toggleFlagFilter } from "../store/location";
 import { Command } from "./command";
 
 /** Before the first state is there. */
-export function Loading(props: { readonly of: Shown<unknown> | undefined }): JSX.Element {
+export function LoadingPage(props: { readonly document: DocumentState<unknown> | undefined }): JSX.Element {
   return (
     <div class="empty">
       <Switch fallback={<p class="empty-title">Fetching the state of all nodes…</p>}>
-        <Match when={connection() === "lost" || props.of?.standing === "failing"}>
+        <Match when={connection() === "lost" || props.document?.status === "failing"}>
           <p class="empty-title">The dashboard's server does not answer.</p>
-          <p class="dim">Trying again. {props.of?.error}</p>
+          <p class="dim">Trying again. {props.document?.error}</p>
         </Match>
         <Match when={connection() === "connecting"}>
           <p class="empty-title">Connecting…</p>
@@ -25,15 +25,15 @@ export function Loading(props: { readonly of: Shown<unknown> | undefined }): JSX
 
 /** A part that is being fetched. */
 export function LoadingLine(props: {
-  readonly of: Shown<unknown> | undefined;
-  readonly what: string;
+  readonly document: DocumentState<unknown> | undefined;
+  readonly subject: string;
 }): JSX.Element {
   return (
     <p class="dim loading-line">
-      <Switch fallback={`Fetching ${props.what}…`}>
-        <Match when={props.of?.standing === "missing"}>There is no {props.what} any more.</Match>
-        <Match when={props.of?.standing === "failing"}>
-          Could not fetch {props.what}: {props.of?.error}. Trying again.
+      <Switch fallback={`Fetching ${props.subject}…`}>
+        <Match when={props.document?.status === "missing"}>There is no {props.subject} any more.</Match>
+        <Match when={props.document?.status === "failing"}>
+          Could not fetch {props.subject}: {props.document?.error}. Trying again.
         </Match>
       </Switch>
     </p>
@@ -42,19 +42,19 @@ export function LoadingLine(props: {
 
 /** No agent was found: where was looked, and how to look oneself. */
 export function FirstRun(props: { readonly summary: Summary }): JSX.Element {
-  const where = () => props.summary.looked_for;
+  const discovery = () => props.summary.looked_for;
   return (
     <div class="empty first-run">
       <p class="empty-title">No maglevd found yet.</p>
       <p>
-        Looked for pods labelled <code>{where().selector}</code> in{" "}
-        <Show when={where().namespace} fallback="all namespaces">
-          namespace <code>{where().namespace}</code>
+        Looked for pods labelled <code>{discovery().selector}</code> in{" "}
+        <Show when={discovery().namespace} fallback="all namespaces">
+          namespace <code>{discovery().namespace}</code>
         </Show>
         . This page shows them as soon as they are there.
       </p>
       <p>What is there now:</p>
-      <Command text={where().command} />
+      <Command text={discovery().command} />
       <p class="dim">
         Nothing in that list: the chart's DaemonSet is not installed there, or no node matches its selector.
       </p>
@@ -76,9 +76,9 @@ export function NoFrontends(props: { readonly nodes: number }): JSX.Element {
 /** The filter leaves nothing. */
 export function NothingMatches(props: { readonly total: number }): JSX.Element {
   const clear = () => {
-    search("");
-    const { show } = place();
-    if (show) filterBy(show);
+    setQuery("");
+    const { flag } = route();
+    if (flag) toggleFlagFilter(flag);
   };
   return (
     <div class="empty">

@@ -1,13 +1,13 @@
 // A frontend's pools on one node, with the heart of every backend.
 import { For, Show, type JSX } from "solid-js";
-import { conditionMeaning, conditionShape, conditionWord } from "../lib/condition";
+import { conditionTooltip, conditionState, conditionLabel } from "../lib/condition";
 import { inOrder } from "../lib/pools";
 import type { BackendDetail, FrontendDetail, Member, Named, PoolDetail } from "../sync/contract";
 import { Age } from "./age";
 import { ChangeButton } from "./change-button";
 import { Flash } from "./flash";
 import { ProbeHeartbeat } from "./heartbeat";
-import { State } from "./shape";
+import { StateLabel } from "./shape";
 import { BackendName } from "./backend-name";
 
 /** The table. */
@@ -18,11 +18,11 @@ export function PoolTable(props: {
   readonly backends: Named<BackendDetail>;
 }): JSX.Element {
   return (
-    <table class="plain pools with-hearts">
+    <table class="plain pools with-heartbeats">
       <thead>
         <tr>
           <th scope="col">
-            <span class="unseen">Heartbeat</span>
+            <span class="visually-hidden">Heartbeat</span>
           </th>
           <th scope="col">Backend</th>
           <th scope="col">Address</th>
@@ -44,12 +44,12 @@ export function PoolTable(props: {
       <For each={inOrder(props.frontend.pools).map(([name]) => name)}>
         {(pool) => (
           <Show when={props.frontend.pools[pool]}>
-            {(of) => (
+            {(pool2) => (
               <PoolBody
                 node={props.node}
                 frontend={props.name}
                 name={pool}
-                pool={of()}
+                pool={pool2()}
                 backends={props.backends}
               />
             )}
@@ -108,7 +108,7 @@ function MemberRow(props: {
   const condition = () => props.member.condition;
   return (
     <tr>
-      <td class="heart-cell">
+      <td class="heartbeat-cell">
         <ProbeHeartbeat node={props.node} frontend={props.frontend} backend={props.name} />
       </td>
       <th scope="row" data-label="Backend">
@@ -123,8 +123,8 @@ function MemberRow(props: {
       </td>
       <td data-label="State">
         <Flash value={condition()} class="pad">
-          <span title={conditionMeaning(condition())}>
-            <State of={conditionShape(condition())} word={conditionWord(condition())} />
+          <span title={conditionTooltip(condition())}>
+            <StateLabel state={conditionState(condition())} label={conditionLabel(condition())} />
           </span>
         </Flash>
         <Show when={props.detail?.code}>

@@ -1,54 +1,54 @@
 // What is wrong, counted; each count filters. When nothing is, one sentence.
 import { For, Show, type JSX } from "solid-js";
-import { rate } from "../lib/format";
-import { allWell, COUNTS, wellSentence, type Count } from "../lib/problem-counts";
+import { formatPacketRate } from "../lib/format";
+import { isHealthy, COUNTS, healthySummary, type ProblemCount } from "../lib/problem-counts";
 import type { Summary } from "../sync/contract";
-import { filterBy, place } from "../store/location";
+import { toggleFlagFilter, route } from "../store/location";
 import { Flash } from "./flash";
-import { Heard } from "./last-contact";
+import { LastContact } from "./last-contact";
 import { Shape } from "./shape";
 
 /** The strip. */
-export function StripOfCounts(props: { readonly summary: Summary }): JSX.Element {
+export function ProblemCounts(props: { readonly summary: Summary }): JSX.Element {
   // A filter that is on stays visible when its count goes to zero.
-  const sentence = () => allWell(props.summary) && place().show === null;
+  const showSummary = () => isHealthy(props.summary) && route().flag === null;
   const traffic = () => Object.values(props.summary.nodes).reduce((sum, { rate }) => sum + rate, 0);
   return (
     <Show
-      when={sentence()}
+      when={showSummary()}
       fallback={
-        <div class="strip" role="group" aria-label="What is wrong; each count filters">
+        <div class="problem-counts" role="group" aria-label="What is wrong; each count filters">
           <For each={COUNTS}>{(count) => <Tile count={count} value={props.summary.strip[count.flag]} />}</For>
         </div>
       }
     >
-      <p class="well">
-        <Shape of={props.summary.totals.vips > 0 ? "up" : "unknown"} />
-        <span>{wellSentence(props.summary)}</span>
+      <p class="all-up">
+        <Shape state={props.summary.totals.vips > 0 ? "up" : "unknown"} />
+        <span>{healthySummary(props.summary)}</span>
         <span class="dim">
-          {rate(traffic())} · <Heard />
+          {formatPacketRate(traffic())} · <LastContact />
         </span>
       </p>
     </Show>
   );
 }
 
-function Tile(props: { readonly count: Count; readonly value: number }): JSX.Element {
-  const on = () => place().show === props.count.flag;
+function Tile(props: { readonly count: ProblemCount; readonly value: number }): JSX.Element {
+  const active = () => route().flag === props.count.flag;
   return (
     <button
       type="button"
       class="tile"
-      classList={{ [props.count.weight]: props.value > 0, zero: props.value === 0 }}
-      aria-pressed={on()}
-      title={props.count.meaning}
-      onClick={() => filterBy(props.count.flag)}
+      classList={{ [props.count.severity]: props.value > 0, zero: props.value === 0 }}
+      aria-pressed={active()}
+      title={props.count.tooltip}
+      onClick={() => toggleFlagFilter(props.count.flag)}
     >
-      <Shape of={props.count.shape} />
+      <Shape state={props.count.shape} />
       <Flash value={props.value} class="tile-number">
         {props.value}
       </Flash>
-      <span class="tile-words">{props.count.words(props.value)}</span>
+      <span class="tile-words">{props.count.label(props.value)}</span>
     </button>
   );
 }

@@ -6,13 +6,13 @@ import type { Named, ObjectInfo } from "../sync/contract";
 import { ObjectBlock } from "./object-block";
 
 /** The objects, all but one. */
-export function OtherObjects(props: {
+export function ReferencedObjects(props: {
   readonly objects: Named<ObjectInfo>;
-  readonly but: string;
+  readonly except: string;
 }): JSX.Element {
   const keys = () =>
     Object.keys(props.objects)
-      .filter((key) => key !== props.but)
+      .filter((key) => key !== props.except)
       .sort(byName);
   return (
     <Show when={keys().length > 0}>

@@ -1,9 +1,9 @@
 // The shape of a state. Drawn, not typed: a glyph of the font may be missing, or come as an emoji.
 import type { JSX } from "solid-js";
-import type { StateWord } from "../lib/display-state";
+import type { DisplayState } from "../lib/display-state";
 
 /** The outlines, twelve by twelve. */
-export const PATHS: Record<StateWord, string> = {
+export const PATHS: Record<DisplayState, string> = {
   up: "M6 1.5 11 10.5H1Z",
   down: "M6 10.5 1 1.5H11Z",
   standby: "M6 1a5 5 0 0 1 0 10Z M6 1.75a4.25 4.25 0 0 0 0 8.5V11A5 5 0 0 1 6 1Z",
@@ -19,20 +19,23 @@ export const PATHS: Record<StateWord, string> = {
 };
 
 /** Twelve by twelve pixels in the colour of the state; says nothing to a screen reader, for the word stands beside. */
-export function Shape(props: { readonly of: StateWord }): JSX.Element {
+export function Shape(props: { readonly state: DisplayState }): JSX.Element {
   return (
-    <svg class={`shape is-${props.of}`} viewBox="0 0 12 12" aria-hidden="true">
-      <path d={PATHS[props.of]} fill-rule="evenodd" />
+    <svg class={`shape is-${props.state}`} viewBox="0 0 12 12" aria-hidden="true">
+      <path d={PATHS[props.state]} fill-rule="evenodd" />
     </svg>
   );
 }
 
 /** Shape and word together. */
-export function State(props: { readonly of: StateWord; readonly word?: string | undefined }): JSX.Element {
+export function StateLabel(props: {
+  readonly state: DisplayState;
+  readonly label?: string | undefined;
+}): JSX.Element {
   return (
-    <span class={`state is-${props.of}`}>
-      <Shape of={props.of} />
-      {props.word ?? props.of}
+    <span class={`state is-${props.state}`}>
+      <Shape state={props.state} />
+      {props.label ?? props.state}
     </span>
   );
 }

@@ -1,29 +1,29 @@
 // Who are you? A password or a token goes to the server and is forgotten here.
 import { createSignal, Show, type JSX } from "solid-js";
-import { mode, signIn, why } from "../store/admin";
+import { mode, signIn, errorMessage } from "../store/admin";
 
 /** The form. */
 export function SignInForm(): JSX.Element {
-  const [refused, setRefused] = createSignal("");
-  const [waits, setWaits] = createSignal(false);
+  const [errorText, setError] = createSignal("");
+  const [submitting, setSubmitting] = createSignal(false);
   const submit = async (form: HTMLFormElement) => {
     const text = (name: string) => {
       const field = form.elements.namedItem(name);
       return field instanceof HTMLInputElement ? field.value : "";
     };
-    const typed =
+    const credentials =
       mode() === "token"
         ? { token: text("token").trim() }
         : { user: text("user"), password: text("password") };
-    setWaits(true);
-    setRefused("");
+    setSubmitting(true);
+    setError("");
     try {
-      await signIn(typed);
+      await signIn(credentials);
     } catch (error) {
-      setRefused(why(error));
+      setError(errorMessage(error));
     } finally {
       form.reset();
-      setWaits(false);
+      setSubmitting(false);
     }
   };
   return (
@@ -57,10 +57,10 @@ export function SignInForm(): JSX.Element {
         </p>
       </Show>
       <p class="is-down" role="alert">
-        {refused()}
+        {errorText()}
       </p>
-      <button type="submit" disabled={waits()}>
-        {waits() ? "signing in…" : "sign in"}
+      <button type="submit" disabled={submitting()}>
+        {submitting() ? "signing in…" : "sign in"}
       </button>
     </form>
   );

@@ -1,7 +1,7 @@
 // When backends were in which state, as lanes over the last minutes. Up is a thin line and down a full bar, so that
 // colour is not all there is to see.
 import { createMemo, createSignal, For, type JSX } from "solid-js";
-import { clock } from "../lib/format";
+import { timeOfDay } from "../lib/format";
 import { segments, type Segment } from "../lib/timeline";
 import type { BackendDetail } from "../sync/contract";
 import { now } from "../store/clock";
@@ -13,10 +13,10 @@ const SPANS = [
   ["24 h", 24 * 3600_000],
 ] as const;
 const WIDTH = 1000;
-const LANE = 12;
+const LANE_HEIGHT = 12;
 const STEP_MS = 5000;
 
-const [span, setSpan] = createSignal<(typeof SPANS)[number]>(SPANS[0]);
+const [timeSpan, setTimeSpan] = createSignal<(typeof SPANS)[number]>(SPANS[0]);
 
 /** One lane: a backend and what is known of it on the nodes in question. */
 export interface Lane {
@@ -32,31 +32,36 @@ export function Timeline(props: { readonly lanes: readonly Lane[] }): JSX.Elemen
         Timeline
         <span class="choice" role="group" aria-label="Span of time">
           <For each={SPANS}>
-            {(of) => (
-              <button type="button" class="small" aria-pressed={span() === of} onClick={() => setSpan(of)}>
-                {of[0]}
+            {(option) => (
+              <button
+                type="button"
+                class="small"
+                aria-pressed={timeSpan() === option}
+                onClick={() => setTimeSpan(option)}
+              >
+                {option[0]}
               </button>
             )}
           </For>
         </span>
       </h4>
-      <For each={props.lanes}>{(lane) => <LaneLine lane={lane} />}</For>
+      <For each={props.lanes}>{(lane) => <LaneRow lane={lane} />}</For>
       <div class="timeline-axis dim">
-        <span>{span()[0]} ago</span>
+        <span>{timeSpan()[0]} ago</span>
         <span>now</span>
       </div>
     </section>
   );
 }
 
-function LaneLine(props: { readonly lane: Lane }): JSX.Element {
+function LaneRow(props: { readonly lane: Lane }): JSX.Element {
   // Moves in steps: a lane that is drawn anew every second would be work for nothing.
   const end = createMemo(() => Math.ceil(now() / STEP_MS) * STEP_MS);
-  const parts = createMemo(() => segments(props.lane.details, end() - span()[1], end()));
-  const x = (at: number) => ((at - (end() - span()[1])) / span()[1]) * WIDTH;
-  const words = () =>
-    parts()
-      .map((of) => `${of.state} from ${clock(of.from, zone())}`)
+  const laneSegments = createMemo(() => segments(props.lane.details, end() - timeSpan()[1], end()));
+  const x = (at: number) => ((at - (end() - timeSpan()[1])) / timeSpan()[1]) * WIDTH;
+  const description = () =>
+    laneSegments()
+      .map((segment) => `${segment.state} from ${timeOfDay(segment.from, zone())}`)
       .join(", ");
   return (
     <div class="lane">
@@ -64,21 +69,21 @@ function LaneLine(props: { readonly lane: Lane }): JSX.Element {
         {props.lane.name}
       </span>
       <svg
-        viewBox={`0 0 ${WIDTH} ${LANE}`}
+        viewBox={`0 0 ${WIDTH} ${LANE_HEIGHT}`}
         preserveAspectRatio="none"
         role="img"
-        aria-label={words() || "nothing known"}
+        aria-label={description() || "nothing known"}
       >
-        <For each={parts()}>
-          {(of) => (
+        <For each={laneSegments()}>
+          {(segment) => (
             <rect
-              class={`fill-${of.state}`}
-              x={x(of.from)}
-              width={Math.max(2, x(of.to) - x(of.from))}
-              y={LANE - tallness(of)}
-              height={tallness(of)}
+              class={`fill-${segment.state}`}
+              x={x(segment.from)}
+              width={Math.max(2, x(segment.to) - x(segment.from))}
+              y={LANE_HEIGHT - barHeight(segment)}
+              height={barHeight(segment)}
             >
-              <title>{`${of.state} from ${clock(of.from, zone())} to ${clock(of.to, zone())}`}</title>
+              <title>{`${segment.state} from ${timeOfDay(segment.from, zone())} to ${timeOfDay(segment.to, zone())}`}</title>
             </rect>
           )}
         </For>
@@ -87,7 +92,7 @@ function LaneLine(props: { readonly lane: Lane }): JSX.Element {
   );
 }
 
-function tallness({ state }: Segment): number {
+function barHeight({ state }: Segment): number {
   if (state === "up") return 4;
-  return state === "down" ? LANE : 8;
+  return state === "down" ? LANE_HEIGHT : 8;
 }

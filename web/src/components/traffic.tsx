@@ -1,7 +1,7 @@
 // A frontend's traffic: packets per second by what VPP did with them, and the last five minutes as lines.
 import { createMemo, For, Show, type JSX } from "solid-js";
-import { bits, rate, short } from "../lib/format";
-import { KINDS, outline, type Sample } from "../lib/traffic";
+import { formatBitRate, formatPacketRate, compactNumber } from "../lib/format";
+import { PACKET_KINDS, linePath, type Sample } from "../lib/traffic";
 import type { Counters } from "../sync/contract";
 
 const WIDTH = 300;
@@ -21,21 +21,21 @@ export function Traffic(props: {
       >
         {(counters) => (
           <>
-            <Lines samples={props.samples} />
+            <RateChart samples={props.samples} />
             <table class="plain numbers">
               <tbody>
-                <For each={KINDS}>
-                  {([kind, word, meaning]) => (
+                <For each={PACKET_KINDS}>
+                  {([kind, label, meaning]) => (
                     <Show when={counters()[kind]}>
                       {(count) => (
                         <tr
                           title={meaning}
                           classList={{ "is-dropping": kind === "no_server" && count().rate > 0 }}
                         >
-                          <th scope="row">{word}</th>
-                          <td>{rate(count().rate)}</td>
+                          <th scope="row">{label}</th>
+                          <td>{formatPacketRate(count().rate)}</td>
                           <td class="dim" title={`${count().total} since VPP added the VIP`}>
-                            {short(count().total)}
+                            {compactNumber(count().total)}
                           </td>
                         </tr>
                       )}
@@ -46,8 +46,8 @@ export function Traffic(props: {
                   {(route) => (
                     <tr title="what took the route to the VIP's address, which all VIPs of that address share">
                       <th scope="row">route</th>
-                      <td>{rate(route().packets.rate)}</td>
-                      <td class="dim">{bits(route().bytes.rate)}</td>
+                      <td>{formatPacketRate(route().packets.rate)}</td>
+                      <td class="dim">{formatBitRate(route().bytes.rate)}</td>
                     </tr>
                   )}
                 </Show>
@@ -60,33 +60,33 @@ export function Traffic(props: {
   );
 }
 
-function Lines(props: { readonly samples: readonly Sample[] }): JSX.Element {
-  const top = createMemo(() => Math.max(1, ...props.samples.map((sample) => sample.rate)));
-  const line = (kind: keyof Sample) =>
-    outline(
+function RateChart(props: { readonly samples: readonly Sample[] }): JSX.Element {
+  const maxRate = createMemo(() => Math.max(1, ...props.samples.map((sample) => sample.rate)));
+  const pathFor = (kind: keyof Sample) =>
+    linePath(
       props.samples.map((sample) => sample[kind]),
-      top(),
+      maxRate(),
       WIDTH,
       HEIGHT,
     );
-  const drops = () => props.samples.some((sample) => sample.dropping > 0);
+  const hasDrops = () => props.samples.some((sample) => sample.dropping > 0);
   return (
     <figure class="lines">
       <svg
         viewBox={`0 -1 ${WIDTH} ${HEIGHT + 2}`}
         preserveAspectRatio="none"
         role="img"
-        aria-label={`Packets per second in the last 5 minutes, at most ${rate(top())}`}
+        aria-label={`Packets per second in the last 5 minutes, at most ${formatPacketRate(maxRate())}`}
       >
         <path class="line-base" d={`M0 ${HEIGHT}H${WIDTH}`} />
-        <path class="line-rate" d={line("rate")} />
-        <Show when={drops()}>
-          <path class="line-drop" d={line("dropping")} />
+        <path class="line-rate" d={pathFor("rate")} />
+        <Show when={hasDrops()}>
+          <path class="line-drop" d={pathFor("dropping")} />
         </Show>
       </svg>
       <figcaption class="dim">
         <span>5 min ago</span>
-        <span>{props.samples.length < 2 ? "collecting" : `top ${rate(top())}`}</span>
+        <span>{props.samples.length < 2 ? "collecting" : `top ${formatPacketRate(maxRate())}`}</span>
         <span>now</span>
       </figcaption>
     </figure>

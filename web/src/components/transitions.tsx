@@ -1,15 +1,15 @@
 // The last transitions of all nodes, newest first, folded: one line for what happened on many nodes.
 import { createMemo, For, Show, type JSX } from "solid-js";
-import { newest } from "../lib/transitions";
+import { newestTransitions } from "../lib/transitions";
 import type { Summary, Transition } from "../sync/contract";
 import { backendLink, frontendLink } from "../store/location";
-import type { StateWord } from "../lib/display-state";
+import type { DisplayState } from "../lib/display-state";
 import { Age, Clock } from "./age";
-import { State } from "./shape";
+import { StateLabel } from "./shape";
 
 /** The list. */
 export function Transitions(props: { readonly summary: Summary }): JSX.Element {
-  const ids = createMemo(() => newest(props.summary.transitions));
+  const ids = createMemo(() => newestTransitions(props.summary.transitions));
   return (
     <section class="panel transitions" aria-label="Last transitions">
       <h2>Last transitions</h2>
@@ -18,7 +18,9 @@ export function Transitions(props: { readonly summary: Summary }): JSX.Element {
           <For each={ids()}>
             {(id) => (
               <Show when={props.summary.transitions[id]}>
-                {(of) => <Line of={of()} nodes={props.summary.totals.nodes} />}
+                {(transition) => (
+                  <TransitionItem transition={transition()} nodes={props.summary.totals.nodes} />
+                )}
               </Show>
             )}
           </For>
@@ -28,31 +30,34 @@ export function Transitions(props: { readonly summary: Summary }): JSX.Element {
   );
 }
 
-function Line(props: { readonly of: Transition; readonly nodes: number }): JSX.Element {
+function TransitionItem(props: { readonly transition: Transition; readonly nodes: number }): JSX.Element {
   const link = () =>
-    props.of.kind === "Frontend" ? frontendLink(props.of.name, null) : backendLink(props.of.name);
-  const where = () => {
-    const { nodes } = props.of;
+    props.transition.kind === "Frontend"
+      ? frontendLink(props.transition.name, null)
+      : backendLink(props.transition.name);
+  const nodeText = () => {
+    const { nodes } = props.transition;
     return nodes.length === 1 ? (nodes[0] ?? "") : `${nodes.length} of ${props.nodes} nodes`;
   };
   return (
     <li>
       <span class="transition-time mono">
-        <Clock at={props.of.at} />
+        <Clock at={props.transition.at} />
       </span>
-      <span class="transition-kind dim">{props.of.kind.toLowerCase()}</span>
-      <a href={link()} class="transition-name clip" title={props.of.name}>
-        {props.of.name}
+      <span class="transition-kind dim">{props.transition.kind.toLowerCase()}</span>
+      <a href={link()} class="transition-name clip" title={props.transition.name}>
+        {props.transition.name}
       </a>
       <span class="transition-change">
-        <span class="dim">{props.of.from ?? "new"} → </span>
-        <State of={props.of.to as StateWord} /> <span class="mono dim">{props.of.code}</span>
+        <span class="dim">{props.transition.from ?? "new"} → </span>
+        <StateLabel state={props.transition.to as DisplayState} />{" "}
+        <span class="mono dim">{props.transition.code}</span>
       </span>
-      <span class="transition-where dim clip" title={props.of.nodes.join(", ")}>
-        {where()}
+      <span class="transition-where dim clip" title={props.transition.nodes.join(", ")}>
+        {nodeText()}
       </span>
       <span class="transition-age dim">
-        <Age since={props.of.at} />
+        <Age since={props.transition.at} />
       </span>
     </li>
   );

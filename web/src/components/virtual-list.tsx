@@ -13,97 +13,104 @@ import {
   type Accessor,
   type JSX,
 } from "solid-js";
-import { offsetOf, windowOf } from "../lib/list-window";
+import { rowOffset, visibleWindow } from "../lib/list-window";
 import { setCursor } from "../store/cursor";
 
-const GUESS_PX = 28;
-const SPARE_PX = 250;
-const MOST_TRIES = 5;
+const INITIAL_ROW_HEIGHT_PX = 28;
+const MARGIN_PX = 250;
+const MAX_ATTEMPTS = 5;
 
 /** A row of the list. */
-export interface RowPlace {
+export interface RowPosition {
   readonly name: string;
   /** Its number in the whole list, from 0. */
   readonly index: Accessor<number>;
 }
 
 /** The list. `children` makes one row; its element must have a fixed height unless `isOpen`. */
-export function Rows(props: {
+export function VirtualList(props: {
   readonly names: readonly string[];
   readonly isOpen: (name: string) => boolean;
-  readonly children: (row: RowPlace) => JSX.Element;
+  readonly children: (row: RowPosition) => JSX.Element;
 }): JSX.Element {
   let list!: HTMLDivElement;
-  const [height, setHeight] = createSignal(GUESS_PX);
+  const [height, setHeight] = createSignal(INITIAL_ROW_HEIGHT_PX);
   const [heights, setHeights] = createSignal<ReadonlyMap<string, number>>(new Map());
-  const [view, setView] = createSignal({ top: 0, bottom: innerHeight }, { equals: sameView });
+  const [viewport, setViewport] = createSignal({ top: 0, bottom: innerHeight }, { equals: sameView });
 
   const indexes = createMemo(() => new Map(props.names.map((name, index) => [name, index])));
-  const tall = createMemo(() => {
-    const by = new Map<number, number>();
-    for (const [name, high] of heights()) {
+  const openRowHeights = createMemo(() => {
+    const byIndex = new Map<number, number>();
+    for (const [name, rowHeight] of heights()) {
       const index = indexes().get(name);
-      if (index !== undefined && props.isOpen(name)) by.set(index, high);
+      if (index !== undefined && props.isOpen(name)) byIndex.set(index, rowHeight);
     }
-    return by;
+    return byIndex;
   });
   const shown = createMemo(() =>
-    windowOf(props.names.length, height(), tall(), view().top, view().bottom, SPARE_PX),
+    visibleWindow(
+      props.names.length,
+      height(),
+      openRowHeights(),
+      viewport().top,
+      viewport().bottom,
+      MARGIN_PX,
+    ),
   );
   const visible = createMemo(() => props.names.slice(shown().first, shown().end), [], { equals: sameNames });
 
-  const look = () => {
+  const updateViewport = () => {
     const { top } = list.getBoundingClientRect();
     // In steps, so that scrolling by a few pixels computes nothing.
     const step = (pixels: number) => Math.round(pixels / 100) * 100;
-    setView({ top: Math.max(0, step(-top)), bottom: step(innerHeight - top) });
+    setViewport({ top: Math.max(0, step(-top)), bottom: step(innerHeight - top) });
   };
-  const sizes = new ResizeObserver((entries) => measure(entries));
+  const resizeObserver = new ResizeObserver((entries) => measure(entries));
   const measure = (entries: readonly ResizeObserverEntry[]) => {
     const changed = new Map(untrack(heights));
-    let any = false;
+    let anyChanged = false;
     for (const { target } of entries) {
       const element = target as HTMLElement;
       const name = element.dataset["name"] ?? "";
-      const high = element.offsetHeight;
-      if (high === 0) continue;
-      if (!props.isOpen(name)) setHeight(high);
-      else if (changed.get(name) !== high) {
-        changed.set(name, high);
-        any = true;
+      const rowHeight = element.offsetHeight;
+      if (rowHeight === 0) continue;
+      if (!props.isOpen(name)) setHeight(rowHeight);
+      else if (changed.get(name) !== rowHeight) {
+        changed.set(name, rowHeight);
+        anyChanged = true;
       }
     }
-    if (any) setHeights(changed);
-    look();
+    if (anyChanged) setHeights(changed);
+    updateViewport();
   };
 
   onMount(() => {
-    look();
-    document.addEventListener("scroll", look, { capture: true, passive: true });
-    addEventListener("resize", look);
+    updateViewport();
+    document.addEventListener("scroll", updateViewport, { capture: true, passive: true });
+    addEventListener("resize", updateViewport);
     onCleanup(() => {
-      document.removeEventListener("scroll", look, { capture: true });
-      removeEventListener("resize", look);
-      sizes.disconnect();
+      document.removeEventListener("scroll", updateViewport, { capture: true });
+      removeEventListener("resize", updateViewport);
+      resizeObserver.disconnect();
     });
   });
-  createEffect(on(() => props.names, look));
+  createEffect(on(() => props.names, updateViewport));
 
-  const find = (name: string) => list.querySelector<HTMLElement>(`[data-name="${CSS.escape(name)}"]`);
+  const findRow = (name: string) => list.querySelector<HTMLElement>(`[data-name="${CSS.escape(name)}"]`);
   // A row that is far away is scrolled to first, by where it should be; what is opened on the way may put that off.
-  const reveal = (name: string, tries = MOST_TRIES) => {
+  const reveal = (name: string, attempts = MAX_ATTEMPTS) => {
     const index = indexes().get(name);
     if (index === undefined || !list.isConnected) return;
-    if (!find(name)) scrollTo(list, offsetOf(index, height(), tall()));
+    if (!findRow(name)) scrollTo(list, rowOffset(index, height(), openRowHeights()));
     requestAnimationFrame(() => {
-      look();
-      const row = find(name);
+      updateViewport();
+      const row = findRow(name);
       if (row) {
         row.querySelector<HTMLElement>("[data-focus]")?.focus({ preventScroll: true });
         // Its head: an opened row may be higher than the screen.
         const head = row.querySelector(".table-row, .card-title") ?? row;
         head.scrollIntoView({ block: "nearest" });
-      } else if (tries > 1) reveal(name, tries - 1);
+      } else if (attempts > 1) reveal(name, attempts - 1);
     });
   };
   setCursor({ names: () => props.names, reveal });
@@ -111,40 +118,41 @@ export function Rows(props: {
 
   return (
     <div ref={list} class="rows" role="rowgroup">
-      <Gap high={shown().above} />
+      <Spacer height={shown().above} />
       <For each={visible()}>
         {(name) => (
           <div
             class="rows-item"
             role="presentation"
             data-name={name}
-            ref={(element) => watchSize(sizes, element)}
+            ref={(element) => observeSize(resizeObserver, element)}
           >
             {props.children({ name, index: () => indexes().get(name) ?? -1 })}
           </div>
         )}
       </For>
-      <Gap high={shown().below} />
+      <Spacer height={shown().below} />
     </div>
   );
 }
 
-function Gap(props: { readonly high: number }): JSX.Element {
+function Spacer(props: { readonly height: number }): JSX.Element {
   const size = (gap: HTMLDivElement) =>
-    createRenderEffect(() => gap.style.setProperty("height", `${props.high}px`));
+    createRenderEffect(() => gap.style.setProperty("height", `${props.height}px`));
   return <div ref={size} role="presentation" />;
 }
 
-function watchSize(sizes: ResizeObserver, element: HTMLElement): void {
+function observeSize(sizes: ResizeObserver, element: HTMLElement): void {
   sizes.observe(element);
   onCleanup(() => sizes.unobserve(element));
 }
 
 function scrollTo(list: HTMLElement, offset: number): void {
-  let around = list.parentElement;
-  while (around && !/auto|scroll/.test(getComputedStyle(around).overflowY)) around = around.parentElement;
-  const scroller = around ?? document.documentElement;
-  const top = list.getBoundingClientRect().top - (around?.getBoundingClientRect().top ?? 0);
+  let container = list.parentElement;
+  while (container && !/auto|scroll/.test(getComputedStyle(container).overflowY))
+    container = container.parentElement;
+  const scroller = container ?? document.documentElement;
+  const top = list.getBoundingClientRect().top - (container?.getBoundingClientRect().top ?? 0);
   scroller.scrollTop += top + offset - scroller.clientHeight / 2;
 }
 

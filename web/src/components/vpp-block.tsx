@@ -1,12 +1,12 @@
 // VPP on a node, and how the agent keeps it.
 import { For, Show, type JSX } from "solid-js";
-import { exact, plural } from "../lib/format";
-import { vipText } from "../lib/vip";
+import { fullTime, plural } from "../lib/format";
+import { formatVip } from "../lib/vip";
 import type { NodeHead, NodeState, VppPanel } from "../sync/contract";
 import { zone } from "../store/preferences";
 import { Age } from "./age";
 import { ObjectBlock } from "./object-block";
-import { State } from "./shape";
+import { StateLabel } from "./shape";
 
 /** The block. */
 export function VppBlock(props: { readonly head: NodeHead; readonly state: NodeState }): JSX.Element {
@@ -18,7 +18,7 @@ export function VppBlock(props: { readonly head: NodeHead; readonly state: NodeS
         when={props.state.vpp}
         fallback={
           <p>
-            <State of="down" word="not connected" /> <span class="dim">{props.head.not_ready}</span>
+            <StateLabel state="down" label="not connected" /> <span class="dim">{props.head.not_ready}</span>
           </p>
         }
       >
@@ -36,7 +36,7 @@ export function VppBlock(props: { readonly head: NodeHead; readonly state: NodeS
           <dt>Sync error</dt>
           <dd class="is-rejected">{props.head.sync_error}</dd>
         </Show>
-        <Show when={settings()}>{(settings) => <Settings of={settings()} />}</Show>
+        <Show when={settings()}>{(settings) => <Settings settings={settings()} />}</Show>
         <Show when={props.state.claims_unknown}>
           <dt>Claims</dt>
           <dd class="is-rejected">some Frontend's claim is unreadable: nothing is removed</dd>
@@ -46,37 +46,37 @@ export function VppBlock(props: { readonly head: NodeHead; readonly state: NodeS
           <dd>
             <ul>
               <For each={Object.values(props.state.foreign)}>
-                {(vip) => <li class="mono">{vipText(vip)}</li>}
+                {(vip) => <li class="mono">{formatVip(vip)}</li>}
               </For>
             </ul>
           </dd>
         </Show>
       </dl>
-      <Known state={props.state} kind="MaglevNode" name={props.state.node} />
+      <ObjectInfoBlock state={props.state} kind="MaglevNode" name={props.state.node} />
       <Show when={settings()?.load_balancer_config}>
-        {(name) => <Known state={props.state} kind="LoadBalancerConfig" name={name()} />}
+        {(name) => <ObjectInfoBlock state={props.state} kind="LoadBalancerConfig" name={name()} />}
       </Show>
     </section>
   );
 }
 
-function Settings(props: { readonly of: NonNullable<NodeState["settings"]> }): JSX.Element {
+function Settings(props: { readonly settings: NonNullable<NodeState["settings"]> }): JSX.Element {
   return (
     <>
       <dt>Config</dt>
-      <dd>{props.of.load_balancer_config ?? "defaults"}</dd>
+      <dd>{props.settings.load_balancer_config ?? "defaults"}</dd>
       <dt>Sync</dt>
       <dd>
-        every {props.of.sync_interval_s} s, foreign VIPs: {props.of.foreign_vips}, mass removals held{" "}
-        {props.of.mass_removal_hold_s} s
+        every {props.settings.sync_interval_s} s, foreign VIPs: {props.settings.foreign_vips}, mass removals
+        held {props.settings.mass_removal_hold_s} s
       </dd>
       <dt>Fail open</dt>
-      <dd>{props.of.fail_open ? "yes" : "no"}</dd>
+      <dd>{props.settings.fail_open ? "yes" : "no"}</dd>
     </>
   );
 }
 
-function Known(props: {
+function ObjectInfoBlock(props: {
   readonly state: NodeState;
   readonly kind: "MaglevNode" | "LoadBalancerConfig";
   readonly name: string;
@@ -91,7 +91,7 @@ function Connected(props: { readonly vpp: VppPanel }): JSX.Element {
     <dl>
       <dt>State</dt>
       <dd>
-        <State of="up" word="connected" />{" "}
+        <StateLabel state="up" label="connected" />{" "}
         <span class="dim">
           <Age since={props.vpp.since} />
         </span>
@@ -106,7 +106,7 @@ function Connected(props: { readonly vpp: VppPanel }): JSX.Element {
         {(boot) => (
           <>
             <dt>Booted</dt>
-            <dd title={exact(Date.parse(boot()), zone())}>
+            <dd title={fullTime(Date.parse(boot()), zone())}>
               <Age since={boot()} /> ago
             </dd>
           </>

@@ -5,7 +5,7 @@
 export const HUES = 10;
 
 /** The index of the backend's `--hue-N`. */
-export function hue(backend: string): number {
+export function backendHue(backend: string): number {
   const numbered = /^(.*?)(\d{1,6})$/.exec(backend);
   const stem = numbered?.[1] ?? backend;
   return (hash(stem) + Number(numbered?.[2] ?? 0)) % HUES;

@@ -1,7 +1,7 @@
 // Who uses which backend, and which node is asked for it.
 import { describe, expect, it } from "vitest";
 import type { FrontendDetail, NodeHead } from "../sync/contract";
-import { bestNode, membersOf } from "./backend-index";
+import { bestNode, buildBackendIndex } from "./backend-index";
 
 const frontend = (...pools: Record<string, { address?: string }>[]) =>
   ({
@@ -9,7 +9,7 @@ const frontend = (...pools: Record<string, { address?: string }>[]) =>
   }) as unknown as FrontendDetail;
 
 describe("who uses which backend", () => {
-  const members = membersOf({
+  const members = buildBackendIndex({
     frontends: {
       "shop/web": frontend({ "shop/A": { address: "2001:DB8::1" } }, { "shop/b": {} }),
       "blog/www": frontend({ "shop/b": { address: "10.0.0.2" } }, { "shop/b": { address: "10.0.0.2" } }),
@@ -23,8 +23,8 @@ describe("who uses which backend", () => {
   });
 
   it("is looked through by name and address in lower case", () => {
-    expect(members.texts.get("shop/web")).toContain("shop/a");
-    expect(members.texts.get("shop/web")).toContain("2001:db8::1");
+    expect(members.searchTexts.get("shop/web")).toContain("shop/a");
+    expect(members.searchTexts.get("shop/web")).toContain("2001:db8::1");
   });
 });
 

@@ -1,7 +1,7 @@
 // What a cell looks like and says, and how cells are counted.
 import { describe, expect, it } from "vitest";
 import type { NodeHead } from "../sync/contract";
-import { cellsOf, tally } from "./cells";
+import { parseCells, countStates } from "./cells";
 
 const nodes = (reporting: Record<string, boolean>) =>
   Object.fromEntries(
@@ -21,25 +21,29 @@ describe("the cells of a row", () => {
     // That users notice is worse than why.
     ["down Failed", "down", "down, Failed"],
     ["down Pending", "down", "down, Pending"],
-  ])("%j looks like %s and says %j", (cell, state, word) => {
-    expect(cellsOf({ a: cell }, nodes({ a: true }))).toEqual([{ node: "a", state, stale: false, word }]);
+  ])("%j looks like %s and says %j", (cell, state, label) => {
+    expect(parseCells({ a: cell }, nodes({ a: true }))).toEqual([{ node: "a", state, stale: false, label }]);
   });
 
   it("are in the order of the nodes, and hatched where a node does not report or is gone", () => {
-    const cells = cellsOf({ b: "up", a: "up", c: "down" }, nodes({ a: true, b: false }));
+    const cells = parseCells({ b: "up", a: "up", c: "down" }, nodes({ a: true, b: false }));
     expect(cells.map(({ node, stale }) => [node, stale])).toEqual([
       ["a", false],
       ["b", true],
       ["c", true],
     ]);
-    expect(cells[1]?.word).toBe("up, not reporting");
+    expect(cells[1]?.label).toBe("up, not reporting");
   });
 
   it("are counted, most first, the silent ones apart", () => {
-    const cells = cellsOf(
+    const cells = parseCells(
       { a: "up", b: "up", c: "down", d: "up" },
       nodes({ a: true, b: true, c: true, d: false }),
     );
-    expect(tally(cells).map(({ word, count }) => `${count} ${word}`)).toEqual(["2 up", "1 down", "1 silent"]);
+    expect(countStates(cells).map(({ label, count }) => `${count} ${label}`)).toEqual([
+      "2 up",
+      "1 down",
+      "1 silent",
+    ]);
   });
 });

@@ -12,14 +12,14 @@ const RESOURCES: Record<Kind, string> = {
 };
 
 /** The command that describes an object. */
-export function commandsFor(kind: Kind, name: string): string[] {
+export function describeCommands(kind: Kind, name: string): string[] {
   const slash = name.indexOf("/");
-  const where = slash < 0 ? "" : `--namespace ${name.slice(0, slash)} `;
-  return [`kubectl ${where}describe ${RESOURCES[kind]} ${name.slice(slash + 1)}`];
+  const namespaceFlag = slash < 0 ? "" : `--namespace ${name.slice(0, slash)} `;
+  return [`kubectl ${namespaceFlag}describe ${RESOURCES[kind]} ${name.slice(slash + 1)}`];
 }
 
 /** The command that ends a hold of removals: they go now. */
-export function acceptCommand(node: string, hold: string): string {
+export function acceptRemovalsCommand(node: string, hold: string): string {
   return `maglevc sync vpp lb state accept-removals ${hold} --node ${node}`;
 }
 

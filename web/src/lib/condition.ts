@@ -1,9 +1,9 @@
 // Why a backend's weight is what it is, as shape and words.
 import type { Member } from "../sync/contract";
-import type { StateWord } from "./display-state";
+import type { DisplayState } from "./display-state";
 
 /** The shape of a condition. */
-export function conditionShape(condition: string): StateWord {
+export function conditionState(condition: string): DisplayState {
   switch (condition) {
     case "up":
     case "down":
@@ -17,7 +17,7 @@ export function conditionShape(condition: string): StateWord {
   }
 }
 
-const WORDS: Partial<Record<string, string>> & Record<Member["condition"], string> = {
+const LABELS: Partial<Record<string, string>> & Record<Member["condition"], string> = {
   up: "up",
   down: "down",
   suspect: "in doubt",
@@ -29,7 +29,7 @@ const WORDS: Partial<Record<string, string>> & Record<Member["condition"], strin
   disabled: "disabled",
 };
 
-const MEANINGS: Partial<Record<Member["condition"], string>> = {
+const TOOLTIPS: Partial<Record<Member["condition"], string>> = {
   suspect: "Its probes fail, and so did all others on the same path: nothing is known, the weight is kept",
   "never-known": "No probe has answered since the agent started: the weight is kept",
   "check-missing": "Its HealthCheck is missing or unreadable: not probed, the weight is kept",
@@ -39,11 +39,11 @@ const MEANINGS: Partial<Record<Member["condition"], string>> = {
 };
 
 /** The words for a condition. */
-export function conditionWord(condition: string): string {
-  return WORDS[condition] ?? condition;
+export function conditionLabel(condition: string): string {
+  return LABELS[condition] ?? condition;
 }
 
 /** What it means, for the tooltip. */
-export function conditionMeaning(condition: string): string {
-  return MEANINGS[condition as Member["condition"]] ?? "";
+export function conditionTooltip(condition: string): string {
+  return TOOLTIPS[condition as Member["condition"]] ?? "";
 }

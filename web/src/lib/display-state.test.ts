@@ -1,13 +1,13 @@
 // Small folds that make words, colours and commands.
 import { describe, expect, it } from "vitest";
 import type { FrontendDetail, NodeCut, Transition } from "../sync/contract";
-import { commandsFor, podCommands } from "./commands";
-import { conditionShape, conditionWord } from "./condition";
-import { hue, HUES } from "./backend-color";
-import { programmedWords } from "./program-status";
-import { newest } from "./transitions";
-import { vipText } from "./vip";
-import { widthsOf } from "./column-widths";
+import { describeCommands, podCommands } from "./commands";
+import { conditionState, conditionLabel } from "./condition";
+import { backendHue, HUES } from "./backend-color";
+import { programSummary } from "./program-status";
+import { newestTransitions } from "./transitions";
+import { formatVip } from "./vip";
+import { columnWidths } from "./column-widths";
 
 describe("a VIP", () => {
   it.each([
@@ -15,34 +15,34 @@ describe("a VIP", () => {
     [{ address: "2001:db8::80", protocol: "udp", port: 80 }, "[2001:db8::80]:80 UDP"],
     [{ address: "203.0.113.99", protocol: "any", port: 0 }, "203.0.113.99 any"],
   ])("%j is %s", (vip, text) => {
-    expect(vipText(vip)).toBe(text);
+    expect(formatVip(vip)).toBe(text);
   });
 
   it("is never cut: the longest decides the column", () => {
     const address = "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff";
-    const { vip } = widthsOf({ a: { vip: { address, protocol: "tcp", port: 65535 } } });
+    const { vip } = columnWidths({ a: { vip: { address, protocol: "tcp", port: 65535 } } });
     expect(vip).toBe(`[${address}]:65535 TCP`.length);
   });
 });
 
 describe("a backend's colour", () => {
   it("follows from its name alone, and numbered neighbours differ", () => {
-    expect(hue("shop/web-1")).toBe(hue("shop/web-1"));
-    const hues = Array.from({ length: HUES }, (_, index) => hue(`shop/web-${index}`));
+    expect(backendHue("shop/web-1")).toBe(backendHue("shop/web-1"));
+    const hues = Array.from({ length: HUES }, (_, index) => backendHue(`shop/web-${index}`));
     expect(new Set(hues).size).toBe(HUES);
     for (const name of ["", "x", "shop/web-99999999999999999999"]) {
-      expect(hue(name)).toBeGreaterThanOrEqual(0);
-      expect(hue(name)).toBeLessThan(HUES);
+      expect(backendHue(name)).toBeGreaterThanOrEqual(0);
+      expect(backendHue(name)).toBeLessThan(HUES);
     }
   });
 });
 
 describe("commands", () => {
   it("name the whole resource, so that no other group's kind is meant", () => {
-    expect(commandsFor("Frontend", "shop/web")).toEqual([
+    expect(describeCommands("Frontend", "shop/web")).toEqual([
       "kubectl --namespace shop describe frontends.maglev.vpp.io web",
     ]);
-    expect(commandsFor("MaglevNode", "node-a")).toEqual([
+    expect(describeCommands("MaglevNode", "node-a")).toEqual([
       "kubectl describe maglevnodes.maglev.vpp.io node-a",
     ]);
   });
@@ -55,9 +55,12 @@ describe("commands", () => {
 
 describe("conditions of a member", () => {
   it("have a word and a shape, even one that this page does not know", () => {
-    expect([conditionWord("suspect"), conditionShape("suspect")]).toEqual(["in doubt", "unknown"]);
-    expect([conditionWord("new-in-2030"), conditionShape("new-in-2030")]).toEqual(["new-in-2030", "unknown"]);
-    expect(conditionShape("paused")).toBe("paused");
+    expect([conditionLabel("suspect"), conditionState("suspect")]).toEqual(["in doubt", "unknown"]);
+    expect([conditionLabel("new-in-2030"), conditionState("new-in-2030")]).toEqual([
+      "new-in-2030",
+      "unknown",
+    ]);
+    expect(conditionState("paused")).toBe("paused");
   });
 });
 
@@ -70,7 +73,7 @@ describe("how far nodes are", () => {
     });
     const programmed = { result: "Programmed", generation: 7, fingerprint: "" } as const;
     const failed = { result: "Failed", reason: "VppRefused", generation: 7, fingerprint: "" } as const;
-    expect(programmedWords("shop/web", { a: cut(programmed), b: cut(failed), c: cut(programmed) })).toBe(
+    expect(programSummary("shop/web", { a: cut(programmed), b: cut(failed), c: cut(programmed) })).toBe(
       "programmed 7 on 2 nodes, Failed VppRefused on b",
     );
   });
@@ -79,17 +82,17 @@ describe("how far nodes are", () => {
 describe("the last transitions", () => {
   it("are the twenty newest, a frontend's before its backend's of the same moment", () => {
     const at = (second: number) => `2026-11-25T03:08:${String(second).padStart(2, "0")}.000Z`;
-    const of = (kind: Transition["kind"], second: number): Transition => ({
+    const transition = (kind: Transition["kind"], second: number): Transition => ({
       kind,
       name: "a/b",
       to: "up",
       at: at(second),
       nodes: [],
     });
-    const many = Object.fromEntries(
-      Array.from({ length: 30 }, (_, index) => [`t${index}`, of("Backend", index)]),
+    const transitions = Object.fromEntries(
+      Array.from({ length: 30 }, (_, index) => [`t${index}`, transition("Backend", index)]),
     );
-    const ids = newest({ ...many, f: of("Frontend", 29) });
+    const ids = newestTransitions({ ...transitions, f: transition("Frontend", 29) });
     expect(ids.slice(0, 3)).toEqual(["f", "t29", "t28"]);
     expect(ids).toHaveLength(20);
   });

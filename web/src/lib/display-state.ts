@@ -2,7 +2,7 @@
 import type { Row } from "../sync/contract";
 
 /** A state as the page shows it. */
-export type StateWord =
+export type DisplayState =
   | "up"
   | "down"
   | "unknown"
@@ -22,6 +22,6 @@ export type StateWord =
   | "rejected";
 
 /** The shape of a row's state. */
-export function rowShape(state: Row["state"]): StateWord {
+export function rowDisplayState(state: Row["state"]): DisplayState {
   return state === "withdrawn" ? "rejected" : state;
 }

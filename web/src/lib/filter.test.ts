@@ -1,7 +1,7 @@
 // What the filter finds.
 import { describe, expect, it } from "vitest";
 import type { NodeHead, ObjectProblems, Row } from "../sync/contract";
-import { matching, matchingNodes, matchingProblems, wordsOf } from "./filter";
+import { matchingRows, matchingNodes, matchingProblems, searchTerms } from "./filter";
 
 const row = (more: Partial<Row> = {}): Row => ({
   vip: { address: "203.0.113.10", protocol: "tcp", port: 443 },
@@ -27,7 +27,7 @@ describe("the filter", () => {
     }),
   };
   const backends = new Map([["shop/web", "shop/web-1\n10.1.0.1"]]);
-  const found = (query: string) => matching(rows, wordsOf(query), null, backends);
+  const matches = (query: string) => matchingRows(rows, searchTerms(query), null, backends);
 
   it.each([
     ["", ["shop/web", "shop/api", "blog/www"]],
@@ -43,16 +43,16 @@ describe("the filter", () => {
     ["udp", ["blog/www"]],
     ["nothing", []],
   ])("%j finds %j", (query, names) => {
-    expect(found(query)).toEqual(names);
+    expect(matches(query)).toEqual(names);
   });
 
   it("keeps what a count of the strip counts", () => {
-    expect(matching(rows, [], "down")).toEqual(["shop/api"]);
-    expect(matching(rows, wordsOf("web"), "down")).toEqual([]);
+    expect(matchingRows(rows, [], "down")).toEqual(["shop/api"]);
+    expect(matchingRows(rows, searchTerms("web"), "down")).toEqual([]);
   });
 
   it("sees a row that changed", () => {
-    expect(matching({ "shop/web": row({ state: "standby" }) }, ["standby"], null)).toEqual(["shop/web"]);
+    expect(matchingRows({ "shop/web": row({ state: "standby" }) }, ["standby"], null)).toEqual(["shop/web"]);
   });
 });
 
@@ -72,7 +72,7 @@ describe("what needs attention", () => {
   });
 
   it("is objects with problems that no row tells of", () => {
-    const of = (kind: ObjectProblems["kind"], name: string): ObjectProblems => ({
+    const withProblem = (kind: ObjectProblems["kind"], name: string): ObjectProblems => ({
       kind,
       name,
       nodes: ["node-a"],
@@ -80,9 +80,9 @@ describe("what needs attention", () => {
       problems: [{ reason: "NoBackends", field: "spec", message: "none" }],
     });
     const problems = {
-      "Frontend shop/web": of("Frontend", "shop/web"),
-      "Frontend shop/lost": of("Frontend", "shop/lost"),
-      "Backend shop/b": of("Backend", "shop/b"),
+      "Frontend shop/web": withProblem("Frontend", "shop/web"),
+      "Frontend shop/lost": withProblem("Frontend", "shop/lost"),
+      "Backend shop/b": withProblem("Backend", "shop/b"),
     };
     const rows = { "shop/web": row() };
     expect(matchingProblems(problems, rows, [], null)).toEqual(["Backend shop/b", "Frontend shop/lost"]);

@@ -2,41 +2,50 @@
 import type { Flag, Named, NodeHead, ObjectProblems, Row } from "../sync/contract";
 
 /** The words of a query, in lower case. */
-export function wordsOf(query: string): string[] {
+export function searchTerms(query: string): string[] {
   return query.toLowerCase().split(/\s+/).filter(Boolean);
 }
 
 // What a row says in words, once per row: rows are replaced when they change, so the text is never stale.
 const texts = new WeakMap<Row, string>();
 
-function textOf(name: string, row: Row): string {
+function rowText(name: string, row: Row): string {
   let text = texts.get(row);
   if (text === undefined) {
     const { vip, state, flags, cells, reason } = row;
     const port = vip.protocol === "any" ? "any" : `${vip.protocol} ${vip.port}`;
     const address = vip.address.includes(":") ? `[${vip.address}]:${vip.port}` : `${vip.address}:${vip.port}`;
-    const of = [name, vip.address, address, port, state, ...flags, reason, ...new Set(Object.values(cells))];
-    text = of.join("\n").toLowerCase();
+    const parts = [
+      name,
+      vip.address,
+      address,
+      port,
+      state,
+      ...flags,
+      reason,
+      ...new Set(Object.values(cells)),
+    ];
+    text = parts.join("\n").toLowerCase();
     texts.set(row, text);
   }
   return text;
 }
 
 /** The names of the rows to show; `backends` is the text of a frontend's backends, where it is known. */
-export function matching(
+export function matchingRows(
   rows: Named<Row>,
-  words: readonly string[],
-  show: Flag | null,
+  terms: readonly string[],
+  flag: Flag | null,
   backends: ReadonlyMap<string, string> = new Map(),
 ): string[] {
   const names: string[] = [];
   for (const name of Object.keys(rows)) {
     const row = rows[name];
-    if (!row || (show && !row.flags.includes(show))) continue;
-    if (words.length > 0) {
-      const text = textOf(name, row);
-      const more = backends.get(name) ?? "";
-      if (!words.every((word) => text.includes(word) || more.includes(word))) continue;
+    if (!row || (flag && !row.flags.includes(flag))) continue;
+    if (terms.length > 0) {
+      const text = rowText(name, row);
+      const backendText = backends.get(name) ?? "";
+      if (!terms.every((term) => text.includes(term) || backendText.includes(term))) continue;
     }
     names.push(name);
   }
@@ -44,18 +53,18 @@ export function matching(
 }
 
 /** The nodes that need attention, or that the filter asks for. */
-export function matchingNodes(nodes: Named<NodeHead>, words: readonly string[], show: Flag | null): string[] {
+export function matchingNodes(nodes: Named<NodeHead>, terms: readonly string[], flag: Flag | null): string[] {
   return Object.keys(nodes)
     .filter((name) => {
       const head = nodes[name];
       if (!head) return false;
-      if (show) return head.flags.includes(show);
+      if (flag) return head.flags.includes(flag);
       return head.flags.length > 0 || head.suspect.length > 0;
     })
     .filter((name) => {
       const { pod = "", error = "", sync_error = "", not_ready = "", flags = [] } = nodes[name] ?? {};
       const text = [name, pod, error, sync_error, not_ready, ...flags].join("\n").toLowerCase();
-      return words.every((word) => text.includes(word));
+      return terms.every((term) => text.includes(term));
     })
     .sort();
 }
@@ -64,17 +73,17 @@ export function matchingNodes(nodes: Named<NodeHead>, words: readonly string[], 
 export function matchingProblems(
   problems: Named<ObjectProblems>,
   rows: Named<Row>,
-  words: readonly string[],
-  show: Flag | null,
+  terms: readonly string[],
+  flag: Flag | null,
 ): string[] {
-  if (show && show !== "rejected") return [];
+  if (flag && flag !== "rejected") return [];
   return Object.keys(problems)
     .filter((key) => {
-      const of = problems[key];
-      if (of?.kind === "Frontend" && rows[of.name]) return false;
-      const texts = of?.problems.flatMap(({ reason, field, message }) => [reason, field, message]) ?? [];
+      const problem = problems[key];
+      if (problem?.kind === "Frontend" && rows[problem.name]) return false;
+      const texts = problem?.problems.flatMap(({ reason, field, message }) => [reason, field, message]) ?? [];
       const text = [key, ...texts].join("\n").toLowerCase();
-      return words.every((word) => text.includes(word));
+      return terms.every((term) => text.includes(term));
     })
     .sort();
 }

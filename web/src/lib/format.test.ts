@@ -1,6 +1,14 @@
 // Ages, numbers and times at the edges where they change their unit.
 import { describe, expect, it } from "vitest";
-import { age, bits, clock, exact, plural, rate, short } from "./format";
+import {
+  formatAge,
+  formatBitRate,
+  timeOfDay,
+  fullTime,
+  plural,
+  formatPacketRate,
+  compactNumber,
+} from "./format";
 
 describe("ages", () => {
   const now = Date.parse("2026-11-25T12:00:00Z");
@@ -15,7 +23,7 @@ describe("ages", () => {
     [9 * 86_400, "9 d"],
     [-5, "0 s"],
   ])("of %d seconds are %s", (seconds, text) => {
-    expect(age(now - seconds * 1000, now)).toBe(text);
+    expect(formatAge(now - seconds * 1000, now)).toBe(text);
   });
 });
 
@@ -33,13 +41,13 @@ describe("numbers", () => {
     [48_100_000, "48.1 M"],
     [2_500_000_000, "2.5 G"],
   ])("%d is %s", (value, text) => {
-    expect(short(value)).toBe(text);
+    expect(compactNumber(value)).toBe(text);
   });
 
   it("of packets and bits carry their unit", () => {
-    expect(rate(310)).toBe("310 pps");
-    expect(rate(1234)).toBe("1.2 kpps");
-    expect(bits(125)).toBe("1.0 kbit/s");
+    expect(formatPacketRate(310)).toBe("310 pps");
+    expect(formatPacketRate(1234)).toBe("1.2 kpps");
+    expect(formatBitRate(125)).toBe("1.0 kbit/s");
   });
 
   it("are counted in words", () => {
@@ -51,13 +59,13 @@ describe("numbers", () => {
 describe("times", () => {
   it("are told in UTC", () => {
     const at = Date.parse("2026-11-25T03:08:02.123Z");
-    expect(clock(at, "utc")).toBe("03:08:02");
-    expect(exact(at, "utc")).toBe("2026-11-25 03:08:02.123 UTC");
+    expect(timeOfDay(at, "utc")).toBe("03:08:02");
+    expect(fullTime(at, "utc")).toBe("2026-11-25 03:08:02.123 UTC");
   });
 
   it("that are none are unknown, for a build may not know its date", () => {
     const none = Date.parse("unknown");
-    expect([age(none, 0), clock(none, "utc"), exact(none, "local")]).toEqual([
+    expect([formatAge(none, 0), timeOfDay(none, "utc"), fullTime(none, "local")]).toEqual([
       "unknown",
       "unknown",
       "unknown",
@@ -69,7 +77,7 @@ describe("times", () => {
     const local = new Date(at);
     const two = (part: number) => String(part).padStart(2, "0");
     const expected = [local.getHours(), local.getMinutes(), local.getSeconds()].map(two).join(":");
-    expect(clock(at, "local")).toBe(expected);
-    expect(exact(at, "local")).toMatch(/ UTC[+−]\d\d:\d\d$/);
+    expect(timeOfDay(at, "local")).toBe(expected);
+    expect(fullTime(at, "local")).toMatch(/ UTC[+−]\d\d:\d\d$/);
   });
 });

@@ -4,7 +4,7 @@
 const UNKNOWN = "unknown";
 
 /** Short age of what began at `since`: `42 s`, `3 m`, `5 h`, `9 d`. Both in milliseconds since the epoch. */
-export function age(since: number, now: number): string {
+export function formatAge(since: number, now: number): string {
   if (Number.isNaN(since)) return UNKNOWN;
   const seconds = Math.max(0, Math.floor((now - since) / 1000));
   if (seconds < 60) return `${seconds} s`;
@@ -15,7 +15,7 @@ export function age(since: number, now: number): string {
 }
 
 /** A number in at most four characters and a letter: 940, 1.2 k, 48.1 M. */
-export function short(value: number): string {
+export function compactNumber(value: number): string {
   const [scaled, letter] = scale(value);
   if (letter !== "") return `${scaled.toFixed(1)} ${letter}`;
   return scaled > 0 && scaled < 10 && !Number.isInteger(scaled)
@@ -24,14 +24,14 @@ export function short(value: number): string {
 }
 
 /** Packets per second: `0 pps`, `310 pps`, `1.2 kpps`. */
-export function rate(perSecond: number): string {
-  const text = short(perSecond);
+export function formatPacketRate(perSecond: number): string {
+  const text = compactNumber(perSecond);
   return text.includes(" ") ? `${text}pps` : `${text} pps`;
 }
 
 /** Bits per second from bytes per second. */
-export function bits(bytesPerSecond: number): string {
-  const text = short(bytesPerSecond * 8);
+export function formatBitRate(bytesPerSecond: number): string {
+  const text = compactNumber(bytesPerSecond * 8);
   return text.includes(" ") ? `${text}bit/s` : `${text} bit/s`;
 }
 
@@ -47,30 +47,30 @@ function scale(value: number): [number, string] {
 export type Zone = "utc" | "local";
 
 /** Time of day, `14:02:11`. */
-export function clock(at: number, zone: Zone): string {
-  return parts(at, zone).time;
+export function timeOfDay(at: number, zone: Zone): string {
+  return timeParts(at, zone).time;
 }
 
 /** Date and time to the millisecond, for tooltips: `2026-11-23 14:02:11.123 UTC`. */
-export function exact(at: number, zone: Zone): string {
-  const { date, time, millisecond, offset } = parts(at, zone);
+export function fullTime(at: number, zone: Zone): string {
+  const { date, time, millisecond, offset } = timeParts(at, zone);
   if (date === UNKNOWN) return UNKNOWN;
   return `${date} ${time}.${millisecond} ${offset}`;
 }
 
-function parts(at: number, zone: Zone) {
+function timeParts(at: number, zone: Zone) {
   if (Number.isNaN(at)) return { date: UNKNOWN, time: UNKNOWN, millisecond: "", offset: "" };
   const date = new Date(at);
   // Local time is UTC moved by the offset and read as UTC, so that both take the same road.
   const minutes = zone === "utc" ? 0 : -date.getTimezoneOffset();
   const iso = new Date(at + minutes * 60_000).toISOString();
   const sign = minutes < 0 ? "−" : "+";
-  const two = (part: number) => String(Math.floor(Math.abs(part))).padStart(2, "0");
-  const offset = zone === "utc" ? "UTC" : `UTC${sign}${two(minutes / 60)}:${two(minutes % 60)}`;
+  const twoDigits = (part: number) => String(Math.floor(Math.abs(part))).padStart(2, "0");
+  const offset = zone === "utc" ? "UTC" : `UTC${sign}${twoDigits(minutes / 60)}:${twoDigits(minutes % 60)}`;
   return { date: iso.slice(0, 10), time: iso.slice(11, 19), millisecond: iso.slice(20, 23), offset };
 }
 
 /** `1 node`, `2 nodes`; for words that take an s. */
-export function plural(count: number, word: string): string {
-  return `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+export function plural(count: number, noun: string): string {
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }

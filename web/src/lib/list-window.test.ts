@@ -1,12 +1,12 @@
 // Which rows of a long list are in the page.
 import { describe, expect, it } from "vitest";
-import { offsetOf, windowOf } from "./list-window";
+import { rowOffset, visibleWindow } from "./list-window";
 
 const none = new Map<number, number>();
 
 describe("the window of a long list", () => {
   it("is the rows on screen and a few more", () => {
-    expect(windowOf(1000, 28, none, 2800, 3640, 280)).toEqual({
+    expect(visibleWindow(1000, 28, none, 2800, 3640, 280)).toEqual({
       first: 90,
       end: 141,
       above: 90 * 28,
@@ -15,11 +15,11 @@ describe("the window of a long list", () => {
   });
 
   it("is all of a short list", () => {
-    expect(windowOf(3, 28, none, 0, 900, 400)).toEqual({ first: 0, end: 3, above: 0, below: 0 });
+    expect(visibleWindow(3, 28, none, 0, 900, 400)).toEqual({ first: 0, end: 3, above: 0, below: 0 });
   });
 
   it("is nothing of an empty one", () => {
-    expect(windowOf(0, 28, none, 0, 900, 400)).toEqual({ first: 0, end: 0, above: 0, below: 0 });
+    expect(visibleWindow(0, 28, none, 0, 900, 400)).toEqual({ first: 0, end: 0, above: 0, below: 0 });
   });
 
   it("counts opened rows by their own height", () => {
@@ -27,11 +27,11 @@ describe("the window of a long list", () => {
       [2, 528],
       [5, 128],
     ]);
-    expect(offsetOf(2, 28, tall)).toBe(56);
-    expect(offsetOf(3, 28, tall)).toBe(56 + 528);
-    expect(offsetOf(6, 28, tall)).toBe(5 * 28 - 28 + 528 + 128);
+    expect(rowOffset(2, 28, tall)).toBe(56);
+    expect(rowOffset(3, 28, tall)).toBe(56 + 528);
+    expect(rowOffset(6, 28, tall)).toBe(5 * 28 - 28 + 528 + 128);
     // 300 px is inside of the opened row 2; 590 px is in row 3.
-    expect(windowOf(100, 28, tall, 300, 590, 0)).toMatchObject({ first: 2, end: 4, above: 56 });
+    expect(visibleWindow(100, 28, tall, 300, 590, 0)).toMatchObject({ first: 2, end: 4, above: 56 });
   });
 
   it("never loses or repeats a pixel", () => {
@@ -40,10 +40,10 @@ describe("the window of a long list", () => {
       [40, 77],
       [99, 500],
     ]);
-    const whole = offsetOf(100, 28, tall);
+    const whole = rowOffset(100, 28, tall);
     for (let top = 0; top < whole; top += 37) {
-      const { first, end, above, below } = windowOf(100, 28, tall, top, top + 200, 0);
-      const shown = offsetOf(end, 28, tall) - offsetOf(first, 28, tall);
+      const { first, end, above, below } = visibleWindow(100, 28, tall, top, top + 200, 0);
+      const shown = rowOffset(end, 28, tall) - rowOffset(first, 28, tall);
       expect(above + shown + below).toBe(whole);
       expect(above).toBeLessThanOrEqual(top);
       expect(above + shown).toBeGreaterThanOrEqual(Math.min(whole, top + 200));

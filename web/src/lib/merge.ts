@@ -13,9 +13,9 @@ export function merge<T>(old: unknown, next: T): T {
 function mergeArray(old: unknown[], next: unknown[]): unknown[] {
   let same = old.length === next.length;
   const merged = next.map((item, index) => {
-    const kept = merge(old[index], item);
-    same &&= Object.is(kept, old[index]);
-    return kept;
+    const mergedItem = merge(old[index], item);
+    same &&= Object.is(mergedItem, old[index]);
+    return mergedItem;
   });
   return same ? old : merged;
 }
@@ -25,9 +25,9 @@ function mergeRecord(old: Record<string, unknown>, next: Record<string, unknown>
   let same = Object.keys(old).length === keys.length;
   const merged: Record<string, unknown> = {};
   for (const key of keys) {
-    const kept = merge(old[key], next[key]);
-    same &&= key in old && Object.is(kept, old[key]);
-    merged[key] = kept;
+    const mergedValue = merge(old[key], next[key]);
+    same &&= key in old && Object.is(mergedValue, old[key]);
+    merged[key] = mergedValue;
   }
   return same ? old : merged;
 }

@@ -1,7 +1,7 @@
 // Which nodes have a line of their own.
 import { describe, expect, it } from "vitest";
 import type { FrontendDetail, NodeCut, NodeHead } from "../sync/contract";
-import { lines, MOST_LINES } from "./node-groups";
+import { groupNodes, MAX_NODE_ROWS } from "./node-groups";
 
 const cut = (state: string): NodeCut => ({
   frontends: {
@@ -14,7 +14,7 @@ const cut = (state: string): NodeCut => ({
   backends: { "shop/a": { state } } as unknown as NodeCut["backends"],
   health_checks: {},
 });
-const fleet = (count: number) => {
+const nodes = (count: number) => {
   const names = Array.from({ length: count }, (_, index) => `n${String(index).padStart(2, "0")}`);
   const cuts = Object.fromEntries(names.map((name) => [name, cut("up")]));
   const heads = Object.fromEntries(names.map((name) => [name, { reporting: true } as NodeHead]));
@@ -23,16 +23,19 @@ const fleet = (count: number) => {
 
 describe("the lines of many nodes", () => {
   it("are each node's own while they are few", () => {
-    const { names, cuts, heads } = fleet(MOST_LINES);
-    expect(lines("shop/web", names, cuts, heads)).toEqual({ own: names, alike: [] });
+    const { names, cuts, heads } = nodes(MAX_NODE_ROWS);
+    expect(groupNodes("shop/web", names, cuts, heads)).toEqual({ distinct: names, identical: [] });
   });
 
   it("name who differs: by a backend's state, by silence, by not having it", () => {
-    const { names, cuts, heads } = fleet(40);
+    const { names, cuts, heads } = nodes(40);
     const none: NodeCut = { frontends: {}, backends: {}, health_checks: {} };
     const differing = { ...cuts, n03: cut("down"), n09: none };
-    const of = lines("shop/web", names, differing, { ...heads, n07: { reporting: false } as NodeHead });
-    expect(of.own).toEqual(["n03", "n07", "n09"]);
-    expect(of.alike).toHaveLength(37);
+    const groups = groupNodes("shop/web", names, differing, {
+      ...heads,
+      n07: { reporting: false } as NodeHead,
+    });
+    expect(groups.distinct).toEqual(["n03", "n07", "n09"]);
+    expect(groups.identical).toHaveLength(37);
   });
 });

@@ -3,16 +3,20 @@
 import type { AsOf, AsOfs } from "../sync/contract";
 
 /** Whether a document lacks something that happened before the stream began: it must be fetched again. */
-export function olderThanHello(document: AsOfs, hello: AsOfs, reporting: (node: string) => boolean): boolean {
-  return Object.entries(hello).some(([node, begins]) => {
-    const has = document[node];
-    if (!has || !reporting(node)) return false;
-    return has.epoch !== begins.epoch || has.seq < begins.seq;
+export function isOlderThanHello(
+  document: AsOfs,
+  hello: AsOfs,
+  reporting: (node: string) => boolean,
+): boolean {
+  return Object.entries(hello).some(([node, atHello]) => {
+    const fetched = document[node];
+    if (!fetched || !reporting(node)) return false;
+    return fetched.epoch !== atHello.epoch || fetched.seq < atHello.seq;
   });
 }
 
 /** Whether all that a message tells is in the document already. */
-export function covered(message: AsOfs | undefined, fetched: AsOfs): boolean {
+export function isCovered(message: AsOfs | undefined, fetched: AsOfs): boolean {
   if (!message) return false;
   const entries = Object.entries(message);
   if (entries.length === 0) return false;

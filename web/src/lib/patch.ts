@@ -7,21 +7,21 @@ export function applyPatch(target: unknown, patch: unknown): unknown {
   if (!isRecord(patch)) return patch;
   const old = isRecord(target) ? target : {};
   let result = old === target ? old : { ...old };
-  const own = () => (result === target ? (result = { ...old }) : result);
+  const writable = () => (result === target ? (result = { ...old }) : result);
   for (const key of Object.keys(patch)) {
     const value = patch[key];
     if (value === null) {
-      if (key in result) Reflect.deleteProperty(own(), key);
+      if (key in result) Reflect.deleteProperty(writable(), key);
       continue;
     }
     const patched = applyPatch(old[key], value);
-    if (!same(patched, old[key])) own()[key] = patched;
+    if (!isUnchanged(patched, old[key])) writable()[key] = patched;
   }
   return result;
 }
 
 // Lists are replaced as a whole; one that says the same again is no change.
-function same(next: unknown, old: unknown): boolean {
+function isUnchanged(next: unknown, old: unknown): boolean {
   if (Object.is(next, old)) return true;
   if (!Array.isArray(next) || !Array.isArray(old)) return false;
   return JSON.stringify(next) === JSON.stringify(old);

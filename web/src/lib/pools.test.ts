@@ -1,8 +1,8 @@
 // Pools over nodes, and how buckets are shared.
 import { describe, expect, it } from "vitest";
 import type { FrontendDetail, Member, NodeCut } from "../sync/contract";
-import { foldPools, said } from "./pools";
-import { shares } from "./bucket-shares";
+import { summarizePools, groupByValue } from "./pools";
+import { bucketShares } from "./bucket-shares";
 
 const member = (order: number, more: Partial<Member> = {}): Member => ({
   order,
@@ -30,7 +30,7 @@ const cut = (members: Record<string, Member>, active = true): NodeCut => ({
 
 describe("pools over nodes", () => {
   it("say once what all nodes say", () => {
-    const [pool] = foldPools("shop/web", {
+    const [pool] = summarizePools("shop/web", {
       "node-a": cut({ "shop/a": member(0) }),
       "node-b": cut({ "shop/a": member(0) }),
     });
@@ -40,7 +40,7 @@ describe("pools over nodes", () => {
 
   it("name the nodes that differ, most first", () => {
     const down = member(0, { condition: "down", effective: 0 });
-    const [pool] = foldPools("shop/web", {
+    const [pool] = summarizePools("shop/web", {
       "node-a": cut({ "shop/a": down }),
       "node-b": cut({ "shop/a": member(0) }),
       "node-c": cut({ "shop/a": member(0) }),
@@ -54,7 +54,7 @@ describe("pools over nodes", () => {
 
   it("take a node without VPP for one that says nothing of buckets", () => {
     const { buckets, ...without } = member(0);
-    const [pool] = foldPools("shop/web", {
+    const [pool] = summarizePools("shop/web", {
       "node-a": cut({ "shop/a": without }),
       "node-b": cut({ "shop/a": member(0) }),
     });
@@ -62,13 +62,15 @@ describe("pools over nodes", () => {
   });
 
   it("keep the order of the manifest", () => {
-    const [pool] = foldPools("shop/web", { "node-a": cut({ "shop/a": member(2), "shop/z": member(1) }) });
+    const [pool] = summarizePools("shop/web", {
+      "node-a": cut({ "shop/a": member(2), "shop/z": member(1) }),
+    });
     expect(pool?.members.map(({ backend }) => backend)).toEqual(["shop/z", "shop/a"]);
   });
 
   it("fold equal values into one", () => {
     expect(
-      said([
+      groupByValue([
         ["a", 1],
         ["b", 2],
         ["c", 2],
@@ -92,8 +94,10 @@ describe("bucket shares", () => {
     }) as unknown as FrontendDetail;
 
   it("add up to the whole bar, each beginning where the other ends", () => {
-    const parts = shares(frontend({ p: { a: member(0, { buckets: 300 }), b: member(1, { buckets: 100 }) } }));
-    expect(parts.map(({ backend, part, begins }) => [backend, part, begins])).toEqual([
+    const parts = bucketShares(
+      frontend({ p: { a: member(0, { buckets: 300 }), b: member(1, { buckets: 100 }) } }),
+    );
+    expect(parts.map(({ backend, fraction, start }) => [backend, fraction, start])).toEqual([
       ["a", 0.75, 0],
       ["b", 0.25, 0.75],
     ]);
@@ -101,11 +105,11 @@ describe("bucket shares", () => {
 
   it("count a backend of two pools once, for it is one server in VPP", () => {
     const same = member(0, { buckets: 100 });
-    const parts = shares(frontend({ p: { a: same, b: member(1, { buckets: 100 }) }, q: { a: same } }));
-    expect(parts.map(({ part }) => part)).toEqual([0.5, 0.5]);
+    const parts = bucketShares(frontend({ p: { a: same, b: member(1, { buckets: 100 }) }, q: { a: same } }));
+    expect(parts.map(({ fraction }) => fraction)).toEqual([0.5, 0.5]);
   });
 
   it("are none where no server has buckets", () => {
-    expect(shares(frontend({ p: { a: member(0, { buckets: 0 }) } }))).toEqual([]);
+    expect(bucketShares(frontend({ p: { a: member(0, { buckets: 0 }) } }))).toEqual([]);
   });
 });

@@ -3,37 +3,37 @@ import type { Member, Named, NodeCut, PoolDetail } from "../sync/contract";
 import { byName } from "./row-order";
 
 /** Values, each with the nodes that say so, most nodes first. */
-export type Said<T> = readonly { readonly value: T; readonly nodes: readonly string[] }[];
+export type ReportedValues<T> = readonly { readonly value: T; readonly nodes: readonly string[] }[];
 
 /** A member of a pool over all nodes. */
-export interface FoldedMember {
+export interface MemberSummary {
   readonly backend: string;
   readonly address: string;
-  readonly state: Said<string>;
-  readonly weight: Said<number>;
-  readonly effective: Said<number>;
-  readonly buckets: Said<number>;
-  readonly condition: Said<string>;
-  readonly kept: boolean;
+  readonly state: ReportedValues<string>;
+  readonly weight: ReportedValues<number>;
+  readonly effective: ReportedValues<number>;
+  readonly buckets: ReportedValues<number>;
+  readonly condition: ReportedValues<string>;
+  readonly unchangedInVpp: boolean;
   /** When it came into its state, on the node where that was last. */
   readonly since: string | undefined;
   readonly code: string | undefined;
 }
 
 /** A pool over all nodes. */
-export interface FoldedPool {
+export interface PoolSummary {
   readonly name: string;
   /** Nodes on which it is active. */
   readonly active: readonly string[];
-  readonly members: readonly FoldedMember[];
+  readonly members: readonly MemberSummary[];
 }
 
 /** What the nodes say, folded. */
-export function said<T>(values: readonly (readonly [string, T])[]): Said<T> {
+export function groupByValue<T>(values: readonly (readonly [string, T])[]): ReportedValues<T> {
   const nodes = new Map<T, string[]>();
   for (const [node, value] of values) {
-    const others = nodes.get(value);
-    if (others) others.push(node);
+    const sameValueNodes = nodes.get(value);
+    if (sameValueNodes) sameValueNodes.push(node);
     else nodes.set(value, [node]);
   }
   return [...nodes]
@@ -47,41 +47,46 @@ export function inOrder<T extends { readonly order: number }>(named: Named<T>): 
 }
 
 /** The pools of `frontend` over the nodes in `cuts`. */
-export function foldPools(frontend: string, cuts: Named<NodeCut>): FoldedPool[] {
-  const pools = new Map<string, { order: number; on: [string, PoolDetail][] }>();
+export function summarizePools(frontend: string, cuts: Named<NodeCut>): PoolSummary[] {
+  const pools = new Map<string, { order: number; perNode: [string, PoolDetail][] }>();
   for (const node of Object.keys(cuts).sort()) {
     for (const [name, pool] of Object.entries(cuts[node]?.frontends[frontend]?.pools ?? {})) {
-      const entry = pools.get(name) ?? { order: pool.order, on: [] };
-      entry.on.push([node, pool]);
+      const entry = pools.get(name) ?? { order: pool.order, perNode: [] };
+      entry.perNode.push([node, pool]);
       pools.set(name, entry);
     }
   }
   return [...pools]
     .sort(([a, x], [b, y]) => x.order - y.order || byName(a, b))
-    .map(([name, { on }]) => ({
+    .map(([name, { perNode }]) => ({
       name,
-      active: on.filter(([, pool]) => pool.active).map(([node]) => node),
-      members: foldMembers(on, cuts),
+      active: perNode.filter(([, pool]) => pool.active).map(([node]) => node),
+      members: summarizeMembers(perNode, cuts),
     }));
 }
 
-function foldMembers(on: readonly [string, PoolDetail][], cuts: Named<NodeCut>): FoldedMember[] {
-  const members = new Map<string, { order: number; on: [string, Member][] }>();
-  for (const [node, pool] of on) {
+function summarizeMembers(perNode: readonly [string, PoolDetail][], cuts: Named<NodeCut>): MemberSummary[] {
+  const members = new Map<string, { order: number; perNode: [string, Member][] }>();
+  for (const [node, pool] of perNode) {
     for (const [backend, member] of Object.entries(pool.members)) {
-      const entry = members.get(backend) ?? { order: member.order, on: [] };
-      entry.on.push([node, member]);
+      const entry = members.get(backend) ?? { order: member.order, perNode: [] };
+      entry.perNode.push([node, member]);
       members.set(backend, entry);
     }
   }
   return [...members]
     .sort(([a, x], [b, y]) => x.order - y.order || byName(a, b))
-    .map(([backend, { on }]) => foldMember(backend, on, cuts));
+    .map(([backend, { perNode }]) => summarizeMember(backend, perNode, cuts));
 }
 
-function foldMember(backend: string, on: readonly [string, Member][], cuts: Named<NodeCut>): FoldedMember {
-  const each = <T>(value: (member: Member) => T) => said(on.map(([node, member]) => [node, value(member)]));
-  const details = on.flatMap(([node]) => {
+function summarizeMember(
+  backend: string,
+  perNode: readonly [string, Member][],
+  cuts: Named<NodeCut>,
+): MemberSummary {
+  const each = <T>(value: (member: Member) => T) =>
+    groupByValue(perNode.map(([node, member]) => [node, value(member)]));
+  const details = perNode.flatMap(([node]) => {
     const detail = cuts[node]?.backends[backend];
     return detail ? ([[node, detail]] as const) : [];
   });
@@ -91,16 +96,16 @@ function foldMember(backend: string, on: readonly [string, Member][], cuts: Name
   );
   return {
     backend,
-    address: on.map(([, { address }]) => address).find(Boolean) ?? "",
-    state: said(details.map(([node, { state }]) => [node, state])),
+    address: perNode.map(([, { address }]) => address).find(Boolean) ?? "",
+    state: groupByValue(details.map(([node, { state }]) => [node, state])),
     weight: each(({ weight }) => weight),
     effective: each(({ effective }) => effective),
     // A node without VPP has none to tell of, which is no difference.
-    buckets: said(
-      on.flatMap(([node, { buckets }]) => (buckets === undefined ? [] : [[node, buckets] as const])),
+    buckets: groupByValue(
+      perNode.flatMap(([node, { buckets }]) => (buckets === undefined ? [] : [[node, buckets] as const])),
     ),
     condition: each(({ condition }) => condition),
-    kept: on.some(([, { kept }]) => kept),
+    unchangedInVpp: perNode.some(([, { kept }]) => kept),
     since: newest?.since,
     code: newest?.code,
   };

@@ -1,7 +1,7 @@
 // What the page says in one sentence, aloud, and in its title.
 import { describe, expect, it } from "vitest";
 import type { Strip, Summary } from "../sync/contract";
-import { allWell, announcement, icon, title, wellSentence } from "./problem-counts";
+import { isHealthy, announcement, pageIcon, pageTitle, healthySummary } from "./problem-counts";
 
 const zero: Strip = { down: 0, dropping: 0, silent: 0, standby: 0, disagree: 0, rejected: 0, sync: 0 };
 const summary = (strip: Partial<Strip>, totals: Partial<Summary["totals"]> = {}) =>
@@ -12,15 +12,15 @@ const summary = (strip: Partial<Strip>, totals: Partial<Summary["totals"]> = {})
 
 describe("the sentence", () => {
   it("says that all is well only when every count is zero and every node reports", () => {
-    expect(allWell(summary({}))).toBe(true);
-    expect(allWell(summary({ sync: 1 }))).toBe(false);
-    expect(allWell(summary({}, { reporting: 9 }))).toBe(false);
-    expect(allWell(summary({}, { nodes: 0, reporting: 0 }))).toBe(false);
-    expect(wellSentence(summary({}))).toBe("Everything is up: 42 VIPs, 128 backends on 10 nodes");
+    expect(isHealthy(summary({}))).toBe(true);
+    expect(isHealthy(summary({ sync: 1 }))).toBe(false);
+    expect(isHealthy(summary({}, { reporting: 9 }))).toBe(false);
+    expect(isHealthy(summary({}, { nodes: 0, reporting: 0 }))).toBe(false);
+    expect(healthySummary(summary({}))).toBe("Everything is up: 42 VIPs, 128 backends on 10 nodes");
   });
 
   it("does not call nothing up", () => {
-    expect(wellSentence(summary({}, { vips: 0 }))).toBe("No frontends yet on 10 nodes");
+    expect(healthySummary(summary({}, { vips: 0 }))).toBe("No frontends yet on 10 nodes");
   });
 });
 
@@ -42,13 +42,13 @@ describe("what is spoken", () => {
 
 describe("the title and the icon", () => {
   it("tell the worst, or that the page is not live", () => {
-    expect(title(undefined, true)).toBe("maglev");
-    expect(title(summary({}), true)).toBe("maglev");
-    expect(title(summary({ standby: 3, down: 2 }), true)).toBe("2 VIPs down · maglev");
-    expect(title(summary({ down: 2 }), false)).toBe("not live · maglev");
-    expect(icon(summary({}), true)).toBe("icon.svg");
-    expect(icon(summary({ standby: 3 }), true)).toBe("icon-will.svg");
-    expect(icon(summary({ standby: 3, dropping: 1 }), true)).toBe("icon-hurts.svg");
-    expect(icon(summary({}), false)).toBe("icon-unknown.svg");
+    expect(pageTitle(undefined, true)).toBe("maglev");
+    expect(pageTitle(summary({}), true)).toBe("maglev");
+    expect(pageTitle(summary({ standby: 3, down: 2 }), true)).toBe("2 VIPs down · maglev");
+    expect(pageTitle(summary({ down: 2 }), false)).toBe("not live · maglev");
+    expect(pageIcon(summary({}), true)).toBe("icon.svg");
+    expect(pageIcon(summary({ standby: 3 }), true)).toBe("icon-warning.svg");
+    expect(pageIcon(summary({ standby: 3, dropping: 1 }), true)).toBe("icon-critical.svg");
+    expect(pageIcon(summary({}), false)).toBe("icon-unknown.svg");
   });
 });

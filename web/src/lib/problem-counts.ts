@@ -1,81 +1,81 @@
 // What the page says in one sentence: that all is well, or, for those who listen, what just became wrong.
 import type { Flag, Strip, Summary } from "../sync/contract";
 import { plural } from "./format";
-import type { StateWord } from "./display-state";
+import type { DisplayState } from "./display-state";
 
 /** One count of the strip. */
-export interface Count {
+export interface ProblemCount {
   readonly flag: Flag;
-  readonly shape: StateWord;
-  /** `hurts`: users notice now; `will`: the next failure is noticed. */
-  readonly weight: "hurts" | "will";
+  readonly shape: DisplayState;
+  /** `critical`: users notice now; `warning`: the next failure is noticed. */
+  readonly severity: "critical" | "warning";
   /** The words after the number. */
-  readonly words: (count: number) => string;
+  readonly label: (count: number) => string;
   /** What it counts, in full. */
-  readonly meaning: string;
+  readonly tooltip: string;
 }
 
 /** The strip, in order. */
-export const COUNTS: readonly Count[] = [
+export const COUNTS: readonly ProblemCount[] = [
   {
     flag: "down",
     shape: "down",
-    weight: "hurts",
-    words: (count) => (count === 1 ? "VIP down" : "VIPs down"),
-    meaning: "VIPs that are down on some reporting node",
+    severity: "critical",
+    label: (count) => (count === 1 ? "VIP down" : "VIPs down"),
+    tooltip: "VIPs that are down on some reporting node",
   },
   {
     flag: "dropping",
     shape: "dropping",
-    weight: "hurts",
-    words: () => "dropping",
-    meaning: "VIPs whose packets are dropped now: no server configured",
+    severity: "critical",
+    label: () => "dropping",
+    tooltip: "VIPs whose packets are dropped now: no server configured",
   },
   {
     flag: "silent",
     shape: "stale",
-    weight: "will",
-    words: (count) => (count === 1 ? "node silent" : "nodes silent"),
-    meaning: "Nodes that do not report, or that lost VPP",
+    severity: "warning",
+    label: (count) => (count === 1 ? "node silent" : "nodes silent"),
+    tooltip: "Nodes that do not report, or that lost VPP",
   },
   {
     flag: "standby",
     shape: "standby",
-    weight: "will",
-    words: () => "on standby",
-    meaning: "VIPs whose active pool is not the first, or that hang on their last backend",
+    severity: "warning",
+    label: () => "on standby",
+    tooltip: "VIPs whose active pool is not the first, or that hang on their last backend",
   },
   {
     flag: "disagree",
     shape: "mixed",
-    weight: "will",
-    words: (count) => (count === 1 ? "disagrees" : "disagree"),
-    meaning: "VIPs about which nodes disagree for more than 10 s",
+    severity: "warning",
+    label: (count) => (count === 1 ? "disagrees" : "disagree"),
+    tooltip: "VIPs about which nodes disagree for more than 10 s",
   },
   {
     flag: "rejected",
     shape: "rejected",
-    weight: "will",
-    words: () => "rejected",
-    meaning: "Objects rejected, held or conflicted, and removals that are held",
+    severity: "warning",
+    label: () => "rejected",
+    tooltip: "Objects rejected, held or conflicted, and removals that are held",
   },
   {
     flag: "sync",
     shape: "rejected",
-    weight: "will",
-    words: (count) => (count === 1 ? "sync error" : "sync errors"),
-    meaning: "VIPs that a node failed to program, and nodes whose last pass failed",
+    severity: "warning",
+    label: (count) => (count === 1 ? "sync error" : "sync errors"),
+    tooltip: "VIPs that a node failed to program, and nodes whose last pass failed",
   },
 ];
 
 /** Whether nothing is wrong and every node says so. */
-export function allWell(summary: Summary): boolean {
+export function isHealthy(summary: Summary): boolean {
   const { nodes, reporting } = summary.totals;
   return nodes > 0 && nodes === reporting && COUNTS.every(({ flag }) => summary.strip[flag] === 0);
 }
 
 /** "Everything is up: 42 VIPs, 128 backends on 10 nodes". */
-export function wellSentence({ totals }: Summary): string {
+export function healthySummary({ totals }: Summary): string {
   const { vips, backends, nodes } = totals;
   if (vips === 0) return `No frontends yet on ${plural(nodes, "node")}`;
   return `Everything is up: ${plural(vips, "VIP")}, ${plural(backends, "backend")} on ${plural(nodes, "node")}`;
@@ -87,20 +87,20 @@ export function announcement(before: Strip | undefined, now: Strip): string {
   const changed = COUNTS.filter(({ flag }) => before[flag] !== now[flag]);
   if (changed.length === 0) return "";
   if (COUNTS.every(({ flag }) => now[flag] === 0)) return "Everything is up";
-  return changed.map(({ flag, words }) => `${now[flag]} ${words(now[flag])}`).join(", ");
+  return changed.map(({ flag, label }) => `${now[flag]} ${label(now[flag])}`).join(", ");
 }
 
 /** The page's icon: as bad as the worst count. */
-export function icon(summary: Summary | undefined, live: boolean): string {
+export function pageIcon(summary: Summary | undefined, live: boolean): string {
   if (!summary || !live) return "icon-unknown.svg";
   const [worst] = COUNTS.filter(({ flag }) => summary.strip[flag] > 0);
-  return worst ? `icon-${worst.weight}.svg` : "icon.svg";
+  return worst ? `icon-${worst.severity}.svg` : "icon.svg";
 }
 
 /** The page's title: what is wrong comes first, for tabs are narrow. */
-export function title(summary: Summary | undefined, live: boolean): string {
+export function pageTitle(summary: Summary | undefined, live: boolean): string {
   if (!summary) return "maglev";
   if (!live) return "not live · maglev";
   const worst = COUNTS.find(({ flag }) => summary.strip[flag] > 0);
-  return worst ? `${summary.strip[worst.flag]} ${worst.words(summary.strip[worst.flag])} · maglev` : "maglev";
+  return worst ? `${summary.strip[worst.flag]} ${worst.label(summary.strip[worst.flag])} · maglev` : "maglev";
 }

@@ -1,21 +1,21 @@
 // How far the nodes are with a frontend, in words.
 import type { FrontendDetail, Named, NodeCut } from "../sync/contract";
-import { said } from "./pools";
+import { groupByValue } from "./pools";
 
 /** How far one node is: "programmed 7", "Failed VppRefused", "not told yet". */
-export function reportWord({ report }: FrontendDetail): string {
+export function programStatus({ report }: FrontendDetail): string {
   if (!report) return "not told yet";
   if (report.result === "Programmed") return `programmed ${report.generation}`;
   return report.reason ? `${report.result} ${report.reason}` : report.result;
 }
 
 /** The same over several nodes: "programmed 7 on 9 nodes, Failed VppRefused on node-c". */
-export function programmedWords(frontend: string, cuts: Named<NodeCut>): string {
-  const words = Object.entries(cuts).flatMap(([node, cut]) => {
+export function programSummary(frontend: string, cuts: Named<NodeCut>): string {
+  const statuses = Object.entries(cuts).flatMap(([node, cut]) => {
     const detail = cut.frontends[frontend];
-    return detail ? ([[node, reportWord(detail)]] as const) : [];
+    return detail ? ([[node, programStatus(detail)]] as const) : [];
   });
-  return said(words)
+  return groupByValue(statuses)
     .map(
       ({ value, nodes }) => `${value} on ${nodes.length === 1 ? (nodes[0] ?? "") : `${nodes.length} nodes`}`,
     )

@@ -1,6 +1,6 @@
 // Addresses and places, both ways.
 import { describe, expect, it } from "vitest";
-import { formatRoute, HOME, MOST_OPEN, parseRoute, toggled, type Route } from "./route";
+import { formatRoute, HOME, MAX_OPEN, parseRoute, toggleFrontend, type Route } from "./route";
 
 describe("an address", () => {
   it.each<[string, Route]>([
@@ -9,7 +9,7 @@ describe("an address", () => {
     ["#/frontend/shop/web", { ...HOME, open: ["shop/web"] }],
     ["#/backend/shop/web-1", { ...HOME, backend: "shop/web-1" }],
     ["#/node/node-a/frontend/shop/web", { ...HOME, node: "node-a", open: ["shop/web"] }],
-    ["#/?q=203.0.113&show=down", { ...HOME, query: "203.0.113", show: "down" }],
+    ["#/?q=203.0.113&show=down", { ...HOME, query: "203.0.113", flag: "down" }],
     ["#/frontend/shop/web?also=shop/api,blog/www", { ...HOME, open: ["shop/api", "blog/www", "shop/web"] }],
     ["#/node/a%2Fb%20c", { ...HOME, node: "a/b c" }],
   ])("%s is a place, and the place has that address", (hash, route) => {
@@ -30,15 +30,15 @@ describe("an address", () => {
   });
 
   it("opens and closes, the last one named first", () => {
-    const one = toggled(HOME, "a/x");
-    const two = toggled(one, "b/y");
+    const first = toggleFrontend(HOME, "a/x");
+    const two = toggleFrontend(first, "b/y");
     expect(formatRoute(two)).toBe("#/frontend/b/y?also=a/x");
-    expect(toggled(two, "b/y").open).toEqual(["a/x"]);
+    expect(toggleFrontend(two, "b/y").open).toEqual(["a/x"]);
   });
 
   it("opens no more than the stream carries: the one opened first closes", () => {
-    const names = Array.from({ length: MOST_OPEN + 1 }, (_, index) => `a/x${index}`);
-    const route = names.reduce(toggled, HOME);
+    const names = Array.from({ length: MAX_OPEN + 1 }, (_, index) => `a/x${index}`);
+    const route = names.reduce(toggleFrontend, HOME);
     expect(route.open).toEqual(names.slice(1));
   });
 });

@@ -18,62 +18,65 @@ export interface Route {
   /** The words that rows must contain. */
   readonly query: string;
   /** The count of the strip that filters, if one does. */
-  readonly show: Flag | null;
+  readonly flag: Flag | null;
 }
 
 /** How many rows may be opened at once; the stream carries no more. */
-export const MOST_OPEN = 20;
+export const MAX_OPEN = 20;
 
 const FLAGS: readonly Flag[] = ["down", "dropping", "silent", "standby", "disagree", "rejected", "sync"];
 
 /** The first tab, nothing opened, nothing filtered. */
-export const HOME: Route = { node: null, backend: null, open: [], query: "", show: null };
+export const HOME: Route = { node: null, backend: null, open: [], query: "", flag: null };
 
 /** Reads a hash; what it does not know it leaves out. */
 export function parseRoute(hash: string): Route {
   const [path = "", search = ""] = hash.replace(/^#/, "").split("?", 2);
-  const words = path.split("/").filter(Boolean).map(decoded);
+  const segments = path.split("/").filter(Boolean).map(decode);
   const query = new URLSearchParams(search);
-  const node = words[0] === "node" ? (words[1] ?? null) : null;
-  const [kind, namespace, name] = node === null ? words : words.slice(2);
+  const node = segments[0] === "node" ? (segments[1] ?? null) : null;
+  const [kind, namespace, name] = node === null ? segments : segments.slice(2);
   const object = namespace && name ? `${namespace}/${name}` : null;
   const also = (query.get("also") ?? "").split(",").filter(Boolean);
-  const open = kind === "frontend" && object ? [...also.filter((other) => other !== object), object] : [];
+  const open = kind === "frontend" && object ? [...also.filter((name) => name !== object), object] : [];
   return {
     node,
     backend: kind === "backend" && node === null ? object : null,
-    open: open.slice(-MOST_OPEN),
+    open: open.slice(-MAX_OPEN),
     query: query.get("q") ?? "",
-    show: FLAGS.find((flag) => flag === query.get("show")) ?? null,
+    flag: FLAGS.find((flag) => flag === query.get("show")) ?? null,
   };
 }
 
 /** The hash of a place; `parseRoute` gives it back. */
 export function formatRoute(route: Route): string {
-  const words: string[] = [];
-  if (route.node !== null) words.push("node", route.node);
+  const segments: string[] = [];
+  if (route.node !== null) segments.push("node", route.node);
   const last = route.open.at(-1);
-  if (route.backend !== null) words.push("backend", ...route.backend.split("/"));
-  else if (last !== undefined) words.push("frontend", ...last.split("/"));
+  if (route.backend !== null) segments.push("backend", ...route.backend.split("/"));
+  else if (last !== undefined) segments.push("frontend", ...last.split("/"));
   const query: string[] = [];
   if (route.query) query.push(`q=${encodeURIComponent(route.query)}`);
-  if (route.show) query.push(`show=${route.show}`);
+  if (route.flag) query.push(`show=${route.flag}`);
   if (route.open.length > 1) query.push(`also=${route.open.slice(0, -1).join(",")}`);
   const search = query.length > 0 ? `?${query.join("&")}` : "";
-  return `#/${words.map(encodeURIComponent).join("/")}${search}`;
+  return `#/${segments.map(encodeURIComponent).join("/")}${search}`;
 }
 
 /** The place after opening `frontend`, or closing it if it is open. */
-export function toggled(route: Route, frontend: string): Route {
-  const others = route.open.filter((name) => name !== frontend);
-  const open = others.length < route.open.length ? others : [...others, frontend].slice(-MOST_OPEN);
+export function toggleFrontend(route: Route, frontend: string): Route {
+  const otherFrontends = route.open.filter((name) => name !== frontend);
+  const open =
+    otherFrontends.length < route.open.length
+      ? otherFrontends
+      : [...otherFrontends, frontend].slice(-MAX_OPEN);
   return { ...route, open };
 }
 
-function decoded(word: string): string {
+function decode(segment: string): string {
   try {
-    return decodeURIComponent(word);
+    return decodeURIComponent(segment);
   } catch {
-    return word;
+    return segment;
   }
 }

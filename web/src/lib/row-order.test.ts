@@ -1,32 +1,32 @@
 // The order of rows, free and frozen.
 import { describe, expect, it } from "vitest";
 import type { Row } from "../sync/contract";
-import { ordered, sorted } from "./row-order";
+import { stableOrder, sortRows } from "./row-order";
 
 const row = (rank: number) => ({ rank }) as Row;
 
 describe("the order of rows", () => {
   it("puts what is wrong first, then goes by name as the server does", () => {
     const rows = { "b/x": row(0), "a/y": row(0), "c/z": row(10), "B/x": row(0), "d/w": row(100) };
-    expect(sorted(rows, Object.keys(rows))).toEqual(["d/w", "c/z", "B/x", "a/y", "b/x"]);
+    expect(sortRows(rows, Object.keys(rows))).toEqual(["d/w", "c/z", "B/x", "a/y", "b/x"]);
   });
 
   it("follows what is wanted while nobody is there", () => {
-    expect(ordered(["a", "b"], ["b", "a"], false)).toEqual(["b", "a"]);
+    expect(stableOrder(["a", "b"], ["b", "a"], false)).toEqual(["b", "a"]);
   });
 
   it("is the very same where nothing moved", () => {
     const shown = ["a", "b"];
-    expect(ordered(shown, ["a", "b"], false)).toBe(shown);
-    expect(ordered(shown, ["b", "a"], true)).toBe(shown);
+    expect(stableOrder(shown, ["a", "b"], false)).toBe(shown);
+    expect(stableOrder(shown, ["b", "a"], true)).toBe(shown);
   });
 
   it("does not move under the pointer, and takes newcomers at its end", () => {
-    expect(ordered(["a", "b"], ["c", "b", "a"], true)).toEqual(["a", "b", "c"]);
+    expect(stableOrder(["a", "b"], ["c", "b", "a"], true)).toEqual(["a", "b", "c"]);
   });
 
   it("keeps rows that would go while frozen, and drops them afterwards", () => {
-    expect(ordered(["a", "b"], ["b"], true)).toEqual(["a", "b"]);
-    expect(ordered(["a", "b"], ["b"], false)).toEqual(["b"]);
+    expect(stableOrder(["a", "b"], ["b"], true)).toEqual(["a", "b"]);
+    expect(stableOrder(["a", "b"], ["b"], false)).toEqual(["b"]);
   });
 });

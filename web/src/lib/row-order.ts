@@ -8,22 +8,22 @@ export function byName(a: string, b: string): number {
 }
 
 /** The names of the rows in their order. */
-export function sorted(rows: Named<Row>, names: readonly string[]): string[] {
+export function sortRows(rows: Named<Row>, names: readonly string[]): string[] {
   const rank = (name: string) => rows[name]?.rank ?? 0;
   return [...names].sort((a, b) => rank(b) - rank(a) || byName(a, b));
 }
 
 /** The order to show: `wanted`, or while frozen what is shown now with newcomers at its end. */
-export function ordered(
+export function stableOrder(
   shown: readonly string[],
-  wanted: readonly string[],
+  desired: readonly string[],
   frozen: boolean,
 ): readonly string[] {
   if (frozen) {
-    const has = new Set(shown);
-    const newcomers = wanted.filter((name) => !has.has(name));
+    const shownSet = new Set(shown);
+    const newcomers = desired.filter((name) => !shownSet.has(name));
     return newcomers.length === 0 ? shown : [...shown, ...newcomers];
   }
-  const same = shown.length === wanted.length && shown.every((name, index) => name === wanted[index]);
-  return same ? shown : wanted;
+  const same = shown.length === desired.length && shown.every((name, index) => name === desired[index]);
+  return same ? shown : desired;
 }

@@ -12,8 +12,8 @@ const detail = (history: Past[], state = "up", since?: string) =>
 
 describe("a timeline", () => {
   it("of one node has a segment per state, cut to the span", () => {
-    const of = detail([past("unknown", "up", -60), past("up", "down", -5), past("down", "up", -2)]);
-    expect(segments([of], T - 15 * minute, T)).toEqual([
+    const backend = detail([past("unknown", "up", -60), past("up", "down", -5), past("down", "up", -2)]);
+    expect(segments([backend], T - 15 * minute, T)).toEqual([
       { state: "up", from: T - 15 * minute, to: T - 5 * minute },
       { state: "down", from: T - 5 * minute, to: T - 2 * minute },
       { state: "up", from: T - 2 * minute, to: T },
@@ -21,8 +21,8 @@ describe("a timeline", () => {
   });
 
   it("begins with the oldest transition told, for what was before may have been anything", () => {
-    const of = detail([past("down", "up", -5)]);
-    expect(segments([of], T - 15 * minute, T)).toEqual([{ state: "up", from: T - 5 * minute, to: T }]);
+    const backend = detail([past("down", "up", -5)]);
+    expect(segments([backend], T - 15 * minute, T)).toEqual([{ state: "up", from: T - 5 * minute, to: T }]);
   });
 
   it("without history is the state since it is so", () => {

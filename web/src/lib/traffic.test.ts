@@ -1,7 +1,7 @@
 // Rates, their sums and their lines.
 import { describe, expect, it } from "vitest";
 import type { Counters } from "../sync/contract";
-import { Histories, MOST_SAMPLES, outline, sampleOf, total } from "./traffic";
+import { RateHistories, MAX_SAMPLES, linePath, toSample, sumCounters } from "./traffic";
 
 const count = (rate: number) => ({ total: rate * 10, rate });
 const counters = (existing: number, no_server: number): Counters => ({
@@ -14,34 +14,34 @@ const counters = (existing: number, no_server: number): Counters => ({
 
 describe("traffic", () => {
   it("of a VIP is all its packets, and apart what is dropped", () => {
-    expect(sampleOf(counters(10, 4))).toEqual({ rate: 17, dropping: 4 });
-    expect(sampleOf(undefined)).toEqual({ rate: 0, dropping: 0 });
+    expect(toSample(counters(10, 4))).toEqual({ rate: 17, dropping: 4 });
+    expect(toSample(undefined)).toEqual({ rate: 0, dropping: 0 });
   });
 
   it("of several nodes adds up, without the routes, which VIPs share", () => {
-    const sum = total([counters(10, 0), undefined, counters(5, 3)]);
+    const sum = sumCounters([counters(10, 0), undefined, counters(5, 3)]);
     expect(sum).toMatchObject({ existing: { total: 150, rate: 15 }, no_server: { total: 30, rate: 3 } });
     expect(sum).not.toHaveProperty("route");
-    expect(total([undefined])).toBeUndefined();
+    expect(sumCounters([undefined])).toBeUndefined();
   });
 
   it("that VPP does not tell is not told, rather than none", () => {
-    expect(total([{ first: count(2) }, {}])).toEqual({ first: count(2) });
-    expect(sampleOf({ first: count(2) })).toEqual({ rate: 2, dropping: 0 });
+    expect(sumCounters([{ first: count(2) }, {}])).toEqual({ first: count(2) });
+    expect(toSample({ first: count(2) })).toEqual({ rate: 2, dropping: 0 });
   });
 
   it("is kept for five minutes, and forgotten with the VIP", () => {
-    const histories = new Histories();
-    for (let index = 0; index < MOST_SAMPLES + 3; index++)
+    const histories = new RateHistories();
+    for (let index = 0; index < MAX_SAMPLES + 3; index++)
       histories.record([["a", { rate: index, dropping: 0 }]]);
-    expect(histories.of("a")).toHaveLength(MOST_SAMPLES);
-    expect(histories.of("a")[0]?.rate).toBe(3);
+    expect(histories.get("a")).toHaveLength(MAX_SAMPLES);
+    expect(histories.get("a")[0]?.rate).toBe(3);
     histories.record([]);
-    expect(histories.of("a")).toEqual([]);
+    expect(histories.get("a")).toEqual([]);
   });
 
   it("is drawn with the newest at the right edge and the highest at the top", () => {
-    expect(outline([0, 10, 5], 10, 590, 40)).toBe("M570.0 40.0L580.0 0.0L590.0 20.0");
-    expect(outline([1], 10, 590, 40)).toBe("");
+    expect(linePath([0, 10, 5], 10, 590, 40)).toBe("M570.0 40.0L580.0 0.0L590.0 20.0");
+    expect(linePath([1], 10, 590, 40)).toBe("");
   });
 });

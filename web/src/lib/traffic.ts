@@ -2,10 +2,10 @@
 import type { Counters } from "../sync/contract";
 
 /** One sample this often. */
-export const SAMPLE_MS = 5000;
+export const SAMPLE_INTERVAL_MS = 5000;
 
 /** So many are kept: five minutes. */
-export const MOST_SAMPLES = 60;
+export const MAX_SAMPLES = 60;
 
 /** Packets per second at one moment: all that came, and what was dropped of it for want of a server. */
 export interface Sample {
@@ -14,7 +14,7 @@ export interface Sample {
 }
 
 /** The kinds of packets, in the order they are shown: counter, word, what it means. */
-export const KINDS = [
+export const PACKET_KINDS = [
   ["existing", "known flows", "packets of flows that have a server already"],
   ["first", "new flows", "first packets of their flows"],
   ["untracked", "untracked", "forwarded, but not remembered: the sticky table had no room"],
@@ -22,18 +22,18 @@ export const KINDS = [
 ] as const;
 
 /** The sample of a VIP's counters. */
-export function sampleOf(counters: Counters | undefined): Sample {
+export function toSample(counters: Counters | undefined): Sample {
   if (!counters) return { rate: 0, dropping: 0 };
-  const rate = KINDS.reduce((sum, [kind]) => sum + (counters[kind]?.rate ?? 0), 0);
+  const rate = PACKET_KINDS.reduce((sum, [kind]) => sum + (counters[kind]?.rate ?? 0), 0);
   return { rate, dropping: counters.no_server?.rate ?? 0 };
 }
 
 /** The counters of several nodes, added up; without the routes, which VIPs share. `undefined` where none tells. */
-export function total(counters: readonly (Counters | undefined)[]): Counters | undefined {
-  const told = counters.filter((of) => of !== undefined);
-  if (told.length === 0) return undefined;
-  const sums = KINDS.flatMap(([kind]) => {
-    const counts = told.flatMap((of) => of[kind] ?? []);
+export function sumCounters(counters: readonly (Counters | undefined)[]): Counters | undefined {
+  const available = counters.filter((counter) => counter !== undefined);
+  if (available.length === 0) return undefined;
+  const sums = PACKET_KINDS.flatMap(([kind]) => {
+    const counts = available.flatMap((counter) => counter[kind] ?? []);
     const sum = { total: 0, rate: 0 };
     for (const count of counts) {
       sum.total += count.total;
@@ -45,7 +45,7 @@ export function total(counters: readonly (Counters | undefined)[]): Counters | u
 }
 
 /** The samples of many VIPs. */
-export class Histories {
+export class RateHistories {
   readonly #samples = new Map<string, Sample[]>();
 
   /** Takes one sample of each; who is not among them is forgotten. */
@@ -55,25 +55,25 @@ export class Histories {
     for (const [name, sample] of named) {
       const samples = this.#samples.get(name) ?? [];
       samples.push(sample);
-      if (samples.length > MOST_SAMPLES) samples.shift();
+      if (samples.length > MAX_SAMPLES) samples.shift();
       this.#samples.set(name, samples);
     }
   }
 
   /** The samples of one, oldest first. */
-  of(name: string): readonly Sample[] {
+  get(name: string): readonly Sample[] {
     return this.#samples.get(name) ?? [];
   }
 }
 
 /** The path of a line through `values` in a box of `width` by `height`, newest at the right edge; `""` below two. */
-export function outline(values: readonly number[], top: number, width: number, height: number): string {
+export function linePath(values: readonly number[], max: number, width: number, height: number): string {
   if (values.length < 2) return "";
-  const step = width / (MOST_SAMPLES - 1);
-  const begins = width - (values.length - 1) * step;
+  const step = width / (MAX_SAMPLES - 1);
+  const start = width - (values.length - 1) * step;
   const points = values.map((value, index) => {
-    const y = height - (value / Math.max(top, 1)) * height;
-    return `${(begins + index * step).toFixed(1)} ${y.toFixed(1)}`;
+    const y = height - (value / Math.max(max, 1)) * height;
+    return `${(start + index * step).toFixed(1)} ${y.toFixed(1)}`;
   });
   return `M${points.join("L")}`;
 }

@@ -1,11 +1,11 @@
 // Who is signed in at this page, and which change is being made. Nothing of it is remembered: the browser keeps the
 // cookie, and a reload asks the server.
 import { createEffect, createSignal } from "solid-js";
-import { Admin, NotDone, type Mode, type SignedIn, type Typed } from "../sync/admin";
+import { Admin, AdminError, type AdminMode, type AdminSession, type Credentials } from "../sync/admin";
 import { version } from "./server-state";
 
 /** What a change is about. */
-export interface Subject {
+export interface ChangeTarget {
   /** The Backend, `namespace/name`. */
   readonly backend: string;
   /** Its place in a pool, where it was chosen there: then its weight can be set, too. */
@@ -15,28 +15,28 @@ export interface Subject {
 /** The server's side. */
 export const admin = new Admin((path, init) => fetch(path, init));
 
-const [mode, setMode] = createSignal<Mode>();
-const [signedIn, setSignedIn] = createSignal<SignedIn>();
-const [subject, setSubject] = createSignal<Subject | "sign-in">();
+const [mode, setMode] = createSignal<AdminMode>();
+const [adminSession, setAdminSession] = createSignal<AdminSession>();
+const [changeTarget, openAdmin] = createSignal<ChangeTarget | "sign-in">();
 
 export {
   /** How people are known; `undefined` where nothing can be changed. */
   mode,
   /** Who is. */
-  signedIn,
+  adminSession,
   /** What the dialog is about; `undefined` while it is closed. */
-  subject,
+  changeTarget,
   /** Opens the dialog. */
-  setSubject as openAdmin,
+  openAdmin,
 };
 
 /** Closes the dialog. */
 export function closeAdmin(): void {
-  setSubject(undefined);
+  openAdmin(undefined);
 }
 
 /** Asks who is signed in, once it is known that somebody can be. */
-export function learnSession(): void {
+export function loadSession(): void {
   createEffect(() => {
     if (version()?.admin) void refresh();
   });
@@ -46,26 +46,26 @@ async function refresh(): Promise<void> {
   try {
     const session = await admin.session();
     setMode(session.mode);
-    setSignedIn(session.signed_in);
+    setAdminSession(session.signed_in);
   } catch {
     // Then nothing is offered; the next load of the page asks again.
   }
 }
 
 /** Signs in; rejects with the server's words. */
-export async function signIn(typed: Typed): Promise<void> {
-  setSignedIn(await admin.signIn(typed));
+export async function signIn(typed: Credentials): Promise<void> {
+  setAdminSession(await admin.signIn(typed));
 }
 
 /** Signs out. What the server says of it does not matter: without the cookie's other half the page can do nothing. */
 export async function signOut(): Promise<void> {
-  const who = signedIn();
-  setSignedIn(undefined);
-  if (who) await admin.signOut(who).catch(() => undefined);
+  const endedSession = adminSession();
+  setAdminSession(undefined);
+  if (endedSession) await admin.signOut(endedSession).catch(() => undefined);
 }
 
 /** Why something was not done; who is signed in no more is asked to sign in. */
-export function why(error: unknown): string {
-  if (error instanceof NotDone && error.reason === "NotSignedIn") setSignedIn(undefined);
+export function errorMessage(error: unknown): string {
+  if (error instanceof AdminError && error.reason === "NotSignedIn") setAdminSession(undefined);
   return error instanceof Error ? error.message : String(error);
 }

@@ -3,25 +3,25 @@
 import type { Named } from "../sync/contract";
 import type { Beat } from "../sync/message";
 
-type Heart = (beat: Beat) => void;
+type HeartbeatListener = (beat: Beat) => void;
 
-const hearts = new Map<string, Set<Heart>>();
+const listeners = new Map<string, Set<HeartbeatListener>>();
 
 /** Shows the heartbeats of a backend from now on; the result ends it. */
-export function hearBeats(node: string, backend: string, heart: Heart): () => void {
+export function subscribeHeartbeats(node: string, backend: string, listener: HeartbeatListener): () => void {
   const key = `${node} ${backend}`;
-  const others = hearts.get(key) ?? new Set();
-  others.add(heart);
-  hearts.set(key, others);
+  const keyListeners = listeners.get(key) ?? new Set();
+  keyListeners.add(listener);
+  listeners.set(key, keyListeners);
   return () => {
-    others.delete(heart);
-    if (others.size === 0 && hearts.get(key) === others) hearts.delete(key);
+    keyListeners.delete(listener);
+    if (keyListeners.size === 0 && listeners.get(key) === keyListeners) listeners.delete(key);
   };
 }
 
 /** Takes a node's heartbeats. */
-export function takeBeats(node: string, beats: Named<Beat>): void {
+export function publishHeartbeats(node: string, beats: Named<Beat>): void {
   for (const [backend, beat] of Object.entries(beats)) {
-    for (const heart of hearts.get(`${node} ${backend}`) ?? []) heart(beat);
+    for (const listener of listeners.get(`${node} ${backend}`) ?? []) listener(beat);
   }
 }

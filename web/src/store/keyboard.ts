@@ -1,7 +1,7 @@
 // The keyboard. Keys that are typed into a field, or with a modifier, are not ours.
 
 /** What keys do. */
-export interface Keys {
+export interface KeyActions {
   filter(): void;
   move(by: number): void;
   /** The tab of this number, 0 = all nodes. */
@@ -11,20 +11,20 @@ export interface Keys {
 }
 
 /** Listens from now on; the result ends it. */
-export function listen(keys: Keys): () => void {
-  const pressed = (event: KeyboardEvent) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || typing(event.target))
+export function listenForKeys(keys: KeyActions): () => void {
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isTextInput(event.target))
       return;
-    const action = actionOf(event.key, keys);
+    const action = actionForKey(event.key, keys);
     if (!action) return;
     event.preventDefault();
     action();
   };
-  addEventListener("keydown", pressed);
-  return () => removeEventListener("keydown", pressed);
+  addEventListener("keydown", onKeyDown);
+  return () => removeEventListener("keydown", onKeyDown);
 }
 
-function actionOf(key: string, keys: Keys): (() => void) | undefined {
+function actionForKey(key: string, keys: KeyActions): (() => void) | undefined {
   if (/^[1-9]$/.test(key)) return () => keys.tab(Number(key) - 1);
   switch (key) {
     case "/":
@@ -42,6 +42,6 @@ function actionOf(key: string, keys: Keys): (() => void) | undefined {
   }
 }
 
-function typing(target: EventTarget | null): boolean {
+function isTextInput(target: EventTarget | null): boolean {
   return target instanceof Element && target.closest("input, select, textarea, dialog") !== null;
 }

@@ -3,46 +3,46 @@
 import { createMemo, createSignal, onCleanup, type Accessor } from "solid-js";
 import { now } from "./clock";
 
-const IDLE_MS = 30_000;
+const IDLE_TIMEOUT_MS = 30_000;
 
 /** Event handlers for the list's element, and whether it is frozen. */
-export interface Freeze {
+export interface OrderFreeze {
   readonly frozen: Accessor<boolean>;
   attach(element: HTMLElement): void;
 }
 
 /** A freeze of one list. */
-export function createFreeze(): Freeze {
-  const [until, setUntil] = createSignal(0);
-  let touched = 0;
+export function createOrderFreeze(): OrderFreeze {
+  const [frozenUntil, setFrozenUntil] = createSignal(0);
+  let touchedAt = 0;
   const touch = () => {
     // Once a second is often enough.
-    if (Date.now() - touched < 1000) return;
-    touched = Date.now();
-    setUntil(now() + IDLE_MS);
+    if (Date.now() - touchedAt < 1000) return;
+    touchedAt = Date.now();
+    setFrozenUntil(now() + IDLE_TIMEOUT_MS);
   };
-  const leave = () => {
-    touched = 0;
-    setUntil(0);
+  const release = () => {
+    touchedAt = 0;
+    setFrozenUntil(0);
   };
   const attach = (element: HTMLElement) => {
-    const pointer = (event: PointerEvent) => {
+    const pointerMoved = (event: PointerEvent) => {
       if (event.pointerType === "mouse") touch();
     };
-    const left = () => {
-      if (!element.contains(document.activeElement)) leave();
+    const pointerLeft = () => {
+      if (!element.contains(document.activeElement)) release();
     };
     const focusLeft = (event: FocusEvent) => {
-      if (!(event.relatedTarget instanceof Node && element.contains(event.relatedTarget))) leave();
+      if (!(event.relatedTarget instanceof Node && element.contains(event.relatedTarget))) release();
     };
-    element.addEventListener("pointermove", pointer);
-    element.addEventListener("pointerleave", left);
+    element.addEventListener("pointermove", pointerMoved);
+    element.addEventListener("pointerleave", pointerLeft);
     element.addEventListener("focusin", touch);
     element.addEventListener("keydown", touch);
     element.addEventListener("focusout", focusLeft);
-    onCleanup(leave);
+    onCleanup(release);
   };
   // Ends by itself: the clock ticks.
-  const frozen = createMemo(() => until() > now());
+  const frozen = createMemo(() => frozenUntil() > now());
   return { frozen, attach };
 }

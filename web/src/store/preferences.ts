@@ -5,9 +5,12 @@ import type { Zone } from "../lib/format";
 /** The colours; `system` follows the machine. */
 export type Theme = "system" | "dark" | "light";
 
-const reduced = matchMedia("(prefers-reduced-motion: reduce)");
+const reducedMotionQuery = matchMedia("(prefers-reduced-motion: reduce)");
 
-function remembered<T extends string>(key: string, allowed: readonly T[]): [Accessor<T>, (value: T) => void] {
+function persistedSignal<T extends string>(
+  key: string,
+  allowed: readonly T[],
+): [Accessor<T>, (value: T) => void] {
   const name = `maglev.${key}`;
   const [value, setValue] = createSignal<T>(read(name, allowed));
   return [
@@ -38,19 +41,19 @@ function write(name: string, value: string) {
   }
 }
 
-export const [theme, setTheme] = remembered<Theme>("theme", ["system", "dark", "light"]);
-export const [zone, setZone] = remembered<Zone>("zone", ["utc", "local"]);
-export const [motion, setMotion] = remembered<"running" | "paused">("motion", ["running", "paused"]);
+export const [theme, setTheme] = persistedSignal<Theme>("theme", ["system", "dark", "light"]);
+export const [zone, setZone] = persistedSignal<Zone>("zone", ["utc", "local"]);
+export const [motion, setMotion] = persistedSignal<"running" | "paused">("motion", ["running", "paused"]);
 
-const [still, setStill] = createSignal(reduced.matches);
-reduced.addEventListener("change", (event) => setStill(event.matches));
+const [reducedMotion, setReducedMotion] = createSignal(reducedMotionQuery.matches);
+reducedMotionQuery.addEventListener("change", (event) => setReducedMotion(event.matches));
 
 /** Whether the person asked their system for reduced motion. */
-export { still };
+export { reducedMotion };
 
 /** Whether anything may move: flashes and heartbeats. */
-export function moves(): boolean {
-  return !still() && motion() === "running";
+export function animationsEnabled(): boolean {
+  return !reducedMotion() && motion() === "running";
 }
 
 /** The tab that was open last, `""` for all nodes. */

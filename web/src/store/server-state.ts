@@ -1,35 +1,40 @@
 // What is known now, as signals. The follower keeps it; here it becomes visible.
 import { batch, createSignal } from "solid-js";
-import { append, NO_LINES } from "../lib/log-buffer";
+import { appendLines, EMPTY_LOG } from "../lib/log-buffer";
 import { browser } from "../sync/browser";
 import type { FrontendPage, NodeState, Summary, Version } from "../sync/contract";
-import type { Standing } from "../sync/document";
+import type { DocumentStatus } from "../sync/document";
 import { Follower } from "../sync/follower";
 import type { Connection } from "../sync/stream";
-import { takeBeats } from "./heartbeats";
+import { publishHeartbeats } from "./heartbeats";
 import { now, serverTime, setServerTime, startClock } from "./clock";
 
 /** A document as the page shows it. */
-export interface Shown<T> {
+export interface DocumentState<T> {
   readonly value: T | undefined;
-  readonly standing: Standing;
+  readonly status: DocumentStatus;
   readonly error: string;
 }
 
-const LOADING = { value: undefined, standing: "loading", error: "" } as const;
-const same = <T>(a: Shown<T>, b: Shown<T>) =>
-  a.value === b.value && a.standing === b.standing && a.error === b.error;
+const LOADING = { value: undefined, status: "loading", error: "" } as const;
+const isSameState = <T>(a: DocumentState<T>, b: DocumentState<T>) =>
+  a.value === b.value && a.status === b.status && a.error === b.error;
 
-const [summary, setSummary] = createSignal<Shown<Summary>>(LOADING, { equals: same });
-const [node, setNode] = createSignal<Shown<NodeState>>(LOADING, { equals: same });
-const [pages, setPages] = createSignal<ReadonlyMap<string, Shown<FrontendPage>>>(new Map());
-const [tail, setTail] = createSignal(NO_LINES);
+const [summary, setSummary] = createSignal<DocumentState<Summary>>(LOADING, { equals: isSameState });
+const [node, setNode] = createSignal<DocumentState<NodeState>>(LOADING, { equals: isSameState });
+const [frontendPages, setFrontendPages] = createSignal<ReadonlyMap<string, DocumentState<FrontendPage>>>(
+  new Map(),
+);
+const [log, setLog] = createSignal(EMPTY_LOG);
 const [connection, setConnection] = createSignal<Connection>("connecting");
-const [lostAt, setLostAt] = createSignal(0);
-const [heardAt, setHeardAt] = createSignal(now());
-const [served, setServed] = createSignal("");
+const [disconnectedAt, setDisconnectedAt] = createSignal(0);
+const [lastContactAt, setLastContactAt] = createSignal(now());
+const [serverVersion, setServerVersion] = createSignal("");
 const [version, setVersion] = createSignal<Version>();
-const [watched, setWatched] = createSignal<{ readonly asked: number; readonly watched: number }>();
+const [heartbeatCoverage, setHeartbeatCoverage] = createSignal<{
+  readonly asked: number;
+  readonly watched: number;
+}>();
 
 export {
   /** All nodes. */
@@ -37,65 +42,65 @@ export {
   /** The node whose tab is open. */
   node,
   /** The opened frontends. */
-  pages,
+  frontendPages,
   /** The lines of the log. */
-  tail,
+  log,
   /** How the connection is. */
   connection,
   /** Since when it is broken, by the server's clock. */
-  lostAt,
+  disconnectedAt,
   /** When the server was last heard, by its clock. */
-  heardAt,
+  lastContactAt,
   /** The version that the stream comes from; another than the page's own after an upgrade. */
-  served,
+  serverVersion,
   /** The server. */
   version,
   /** How many of the asked-for heartbeats come. */
-  watched,
+  heartbeatCoverage,
 };
 
 /** The follower of this page. */
 export const follower = new Follower(browser, {
-  together: batch,
-  changed: () => batch(publish),
-  log: (name, epoch, lines) => setTail((before) => append(before, name, epoch, lines)),
-  beats: takeBeats,
+  batch: batch,
+  documentsChanged: () => batch(publish),
+  logLines: (name, epoch, lines) => setLog((before) => appendLines(before, name, epoch, lines)),
+  heartbeats: publishHeartbeats,
   hello(hello) {
-    setServed(hello.version);
-    setWatched(hello.beats);
-    if (!version()) void learnVersion();
+    setServerVersion(hello.version);
+    setHeartbeatCoverage(hello.beats);
+    if (!version()) void loadVersion();
   },
-  clock: setServerTime,
-  heard: () => setHeardAt(serverTime()),
+  serverTime: setServerTime,
+  contacted: () => setLastContactAt(serverTime()),
   connection(next) {
-    if (next === "lost") setLostAt(now());
+    if (next === "lost") setDisconnectedAt(now());
     setConnection(next);
   },
 });
 
-let published = new Map<string, Shown<FrontendPage>>();
+let publishedPages = new Map<string, DocumentState<FrontendPage>>();
 
 function publish(): void {
-  const shown = <T>(document: Shown<T>): Shown<T> => {
-    const { value, standing, error } = document;
-    return { value, standing, error };
+  const snapshot = <T>(document: DocumentState<T>): DocumentState<T> => {
+    const { value, status, error } = document;
+    return { value, status, error };
   };
-  setSummary(shown(follower.summary));
-  setNode(follower.node ? shown(follower.node) : LOADING);
-  const next = new Map<string, Shown<FrontendPage>>();
-  let changed = follower.pages.size !== published.size;
+  setSummary(snapshot(follower.summary));
+  setNode(follower.node ? snapshot(follower.node) : LOADING);
+  const next = new Map<string, DocumentState<FrontendPage>>();
+  let changed = follower.pages.size !== publishedPages.size;
   for (const [name, document] of follower.pages) {
-    const before = published.get(name);
-    const page = before && same(before, document) ? before : shown(document);
+    const before = publishedPages.get(name);
+    const page = before && isSameState(before, document) ? before : snapshot(document);
     changed ||= page !== before;
     next.set(name, page);
   }
   if (!changed) return;
-  published = next;
-  setPages(next);
+  publishedPages = next;
+  setFrontendPages(next);
 }
 
-async function learnVersion(): Promise<void> {
+async function loadVersion(): Promise<void> {
   try {
     setVersion((await browser.get("api/version")) as Version);
   } catch {
@@ -104,10 +109,10 @@ async function learnVersion(): Promise<void> {
 }
 
 /** Begins; the result ends it. */
-export function startLive(): () => void {
+export function startSync(): () => void {
   const stop = startClock(
-    () => follower.watch(),
-    () => follower.renew(),
+    () => follower.checkLiveness(),
+    () => follower.reopen(),
   );
   return () => {
     stop();

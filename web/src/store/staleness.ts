@@ -1,14 +1,14 @@
 // Whether what the page shows may be old.
 import { now } from "./clock";
-import { connection, heardAt, lostAt, summary } from "./server-state";
+import { connection, lastContactAt, disconnectedAt, summary } from "./server-state";
 
 // A tick comes every 15 s; a break that heals at once is not worth a word.
-const SILENT_MS = 20_000;
-const LOST_MS = 2000;
+const SILENCE_MS = 20_000;
+const DISCONNECTED_MS = 2000;
 
 /** Whether to say that the page is not live. */
 export function isStale(): boolean {
   if (!summary().value) return false;
-  if (connection() === "lost") return now() - lostAt() >= LOST_MS;
-  return now() - heardAt() >= SILENT_MS;
+  if (connection() === "lost") return now() - disconnectedAt() >= DISCONNECTED_MS;
+  return now() - lastContactAt() >= SILENCE_MS;
 }

@@ -1,18 +1,18 @@
 // Which hearts are on screen. Heartbeats are asked for these only, and for none while there are more than fifty:
 // then they would be flicker, and a load for the agents.
 import { createSignal } from "solid-js";
-import { moves } from "./preferences";
+import { animationsEnabled } from "./preferences";
 
 /** More rows than these have no heartbeats. */
-export const MOST_HEARTS = 50;
-const SETTLE_MS = 300;
+export const MAX_HEARTBEATS = 50;
+const UPDATE_DELAY_MS = 300;
 
-const frontends = new WeakMap<Element, string>();
+const frontendByElement = new WeakMap<Element, string>();
 const visible = new Set<Element>();
-const [seen, setSeen] = createSignal<readonly string[]>([]);
-const [many, setMany] = createSignal(false);
+const [visibleFrontends, setVisibleFrontends] = createSignal<readonly string[]>([]);
+const [tooManyHeartbeats, setTooManyHeartbeats] = createSignal(false);
 const [hidden, setHidden] = createSignal(document.visibilityState === "hidden");
-let settling: ReturnType<typeof setTimeout> | undefined;
+let pendingUpdate: ReturnType<typeof setTimeout> | undefined;
 
 document.addEventListener("visibilitychange", () => setHidden(document.visibilityState === "hidden"));
 
@@ -21,42 +21,42 @@ const observer = new IntersectionObserver((entries) => {
     if (isIntersecting) visible.add(target);
     else visible.delete(target);
   }
-  settle();
+  scheduleUpdate();
 });
 
 // Scrolling passes many rows: only where it comes to rest counts.
-function settle(): void {
-  clearTimeout(settling);
-  settling = setTimeout(() => {
-    const names = new Set([...visible].flatMap((element) => frontends.get(element) ?? []));
-    setMany(visible.size > MOST_HEARTS);
-    setSeen((before) => {
+function scheduleUpdate(): void {
+  clearTimeout(pendingUpdate);
+  pendingUpdate = setTimeout(() => {
+    const names = new Set([...visible].flatMap((element) => frontendByElement.get(element) ?? []));
+    setTooManyHeartbeats(visible.size > MAX_HEARTBEATS);
+    setVisibleFrontends((before) => {
       const now = [...names].sort();
       return before.join() === now.join() ? before : now;
     });
-  }, SETTLE_MS);
+  }, UPDATE_DELAY_MS);
 }
 
 /** Watches a heart of one of `frontend`'s backends; the result ends it. */
-export function watchHeart(element: Element, frontend: string): () => void {
-  frontends.set(element, frontend);
+export function observeHeartbeat(element: Element, frontend: string): () => void {
+  frontendByElement.set(element, frontend);
   observer.observe(element);
   return () => {
     observer.unobserve(element);
     visible.delete(element);
-    settle();
+    scheduleUpdate();
   };
 }
 
 /** Whether hearts beat: not when they are too many, paused, unwanted or unseen. */
-export function hearts(): boolean {
-  return moves() && !many() && !hidden();
+export function heartbeatsEnabled(): boolean {
+  return animationsEnabled() && !tooManyHeartbeats() && !hidden();
 }
 
 /** Whether hearts stand still because there are too many. */
-export { many as tooManyHearts };
+export { tooManyHeartbeats };
 
 /** The frontends whose backends' heartbeats are to be asked for. */
-export function beating(): readonly string[] {
-  return hearts() ? seen() : [];
+export function heartbeatFrontends(): readonly string[] {
+  return heartbeatsEnabled() ? visibleFrontends() : [];
 }

@@ -14,22 +14,25 @@ const STATES = ["up", "down", "standby", "paused", "unknown", "disabled"];
 const EVENTS = ["event-add", "event-remove", "event-weight"];
 const GROUNDS = ["surface", "surface-raised", "surface-hover"];
 const PAIRS: [string, string][] = [
-  ...["text", "text-dim", "accent", ...STATES].flatMap((of) =>
-    GROUNDS.map((on): [string, string] => [of, on]),
+  ...["text", "text-dim", "accent", ...STATES].flatMap((foreground) =>
+    GROUNDS.map((background): [string, string] => [foreground, background]),
   ),
-  ...["text", "text-dim", ...STATES].map((of): [string, string] => [of, "hatch"]),
-  ...EVENTS.map((of): [string, string] => [of, "surface"]),
-  ...["text", "text-dim", "down", "up", "standby"].map((of): [string, string] => [of, "down-surface"]),
+  ...["text", "text-dim", ...STATES].map((foreground): [string, string] => [foreground, "hatch"]),
+  ...EVENTS.map((foreground): [string, string] => [foreground, "surface"]),
+  ...["text", "text-dim", "down", "up", "standby"].map((foreground): [string, string] => [
+    foreground,
+    "down-surface",
+  ]),
   ["standby", "standby-surface"],
   ["text", "standby-surface"],
   ["accent", "accent-surface"],
   ["text", "accent-surface"],
-  ...["text", "text-dim", ...STATES].map((of): [string, string] => [of, "flash"]),
+  ...["text", "text-dim", ...STATES].map((foreground): [string, string] => [foreground, "flash"]),
 ];
 
 describe.each(["light", "dark"] as const)("in the %s theme", (theme) => {
-  it.each(PAIRS)("%s is legible on %s", (of, on) => {
-    expect(contrast(color(of, theme), color(on, theme))).toBeGreaterThanOrEqual(4.5);
+  it.each(PAIRS)("%s is legible on %s", (foreground, background) => {
+    expect(contrast(color(foreground, theme), color(background, theme))).toBeGreaterThanOrEqual(4.5);
   });
 
   it("shapes, bars and lines stand out from the ground", () => {

@@ -1,8 +1,8 @@
 // What goes to the server, and what comes of its answers.
 import { describe, expect, it } from "vitest";
-import { Admin, NotDone, type SignedIn } from "./admin";
+import { Admin, AdminError, type AdminSession } from "./admin";
 
-const ada: SignedIn = { who: "ada", csrf: "secret", ends: 0 };
+const ada: AdminSession = { who: "ada", csrf: "secret", ends: 0 };
 const pause = { field: "admin_state", backend: "shop/web-1", state: "Paused" } as const;
 
 /** A server with one answer, and what was sent to it. */
@@ -29,7 +29,7 @@ describe("a change", () => {
   it("is not done when the server says so, for the reason that it gives", async () => {
     const { admin } = server(409, '{"reason":"OwnedByOther","message":"it belongs to kubectl"}');
     const no = await admin.change(ada, pause, "", false).catch((error: unknown) => error);
-    expect(no).toBeInstanceOf(NotDone);
+    expect(no).toBeInstanceOf(AdminError);
     expect(no).toMatchObject({ status: 409, reason: "OwnedByOther", message: "it belongs to kubectl" });
   });
 

@@ -2,10 +2,10 @@
 // browser's business; no password and no token is kept here.
 
 /** How people are known to the server. */
-export type Mode = "basic" | "token";
+export type AdminMode = "basic" | "token";
 
 /** Somebody who is signed in. */
-export interface SignedIn {
+export interface AdminSession {
   readonly who: string;
   readonly csrf: string;
   /** When it is over at the latest, in seconds of Unix time. */
@@ -14,12 +14,12 @@ export interface SignedIn {
 
 /** What the server says of the person at the page. */
 export interface Session {
-  readonly mode: Mode;
-  readonly signed_in?: SignedIn;
+  readonly mode: AdminMode;
+  readonly signed_in?: AdminSession;
 }
 
 /** What a person types in. */
-export type Typed = { readonly user: string; readonly password: string } | { readonly token: string };
+export type Credentials = { readonly user: string; readonly password: string } | { readonly token: string };
 
 /** A wanted state of a Backend. */
 export type AdminState = "Enabled" | "Paused" | "Disabled";
@@ -47,7 +47,7 @@ export interface Preview {
 }
 
 /** What was changed, and who has it. */
-export interface Changed {
+export interface ChangeResult {
   readonly change: string;
   readonly old: string;
   readonly new: string;
@@ -62,7 +62,7 @@ export interface Changed {
 }
 
 /** The server's no. */
-export class NotDone extends Error {
+export class AdminError extends Error {
   constructor(
     readonly status: number,
     readonly reason: string,
@@ -73,63 +73,63 @@ export class NotDone extends Error {
 }
 
 /** Sends something; a browser's `fetch`. */
-export type Send = (path: string, init: RequestInit) => Promise<Response>;
+export type Fetch = (path: string, init: RequestInit) => Promise<Response>;
 
 /** The server's side. */
 export class Admin {
-  constructor(private readonly send: Send) {}
+  constructor(private readonly fetch: Fetch) {}
 
   /** Who is signed in. */
   session(): Promise<Session> {
-    return this.#ask("session", {}) as Promise<Session>;
+    return this.#request("session", {}) as Promise<Session>;
   }
 
   /** Signs in. */
-  signIn(typed: Typed): Promise<SignedIn> {
-    return this.#post("sign-in", typed, "") as Promise<SignedIn>;
+  signIn(credentials: Credentials): Promise<AdminSession> {
+    return this.#post("sign-in", credentials, "") as Promise<AdminSession>;
   }
 
   /** Signs out. */
-  async signOut({ csrf }: SignedIn): Promise<void> {
+  async signOut({ csrf }: AdminSession): Promise<void> {
     await this.#post("sign-out", {}, csrf);
   }
 
   /** What a change would touch. */
-  preview({ csrf }: SignedIn, change: Change): Promise<Preview> {
+  preview({ csrf }: AdminSession, change: Change): Promise<Preview> {
     return this.#post("preview", change, csrf) as Promise<Preview>;
   }
 
   /** Makes it. */
-  change({ csrf }: SignedIn, change: Change, reason: string, force: boolean): Promise<Changed> {
-    return this.#post("change", { change, reason, force }, csrf) as Promise<Changed>;
+  change({ csrf }: AdminSession, change: Change, reason: string, force: boolean): Promise<ChangeResult> {
+    return this.#post("change", { change, reason, force }, csrf) as Promise<ChangeResult>;
   }
 
   #post(path: string, body: unknown, csrf: string): Promise<unknown> {
     const headers = { "content-type": "application/json", "x-maglev-csrf": csrf };
-    return this.#ask(path, { method: "POST", headers, body: JSON.stringify(body) });
+    return this.#request(path, { method: "POST", headers, body: JSON.stringify(body) });
   }
 
-  async #ask(path: string, init: RequestInit): Promise<unknown> {
-    const answer = await this.send(`../admin/${path}`, {
+  async #request(path: string, init: RequestInit): Promise<unknown> {
+    const response = await this.fetch(`../admin/${path}`, {
       cache: "no-store",
       credentials: "same-origin",
       redirect: "error",
       ...init,
     });
-    const text = await answer.text();
-    if (answer.ok) return JSON.parse(text) as unknown;
-    throw refusal(answer.status, text);
+    const text = await response.text();
+    if (response.ok) return JSON.parse(text) as unknown;
+    throw errorFrom(response.status, text);
   }
 }
 
 // What stands before the server may say no as well, in its own words.
-function refusal(status: number, text: string): NotDone {
+function errorFrom(status: number, text: string): AdminError {
   try {
     const { reason, message } = JSON.parse(text) as { reason?: unknown; message?: unknown };
     if (typeof reason === "string" && typeof message === "string")
-      return new NotDone(status, reason, message);
+      return new AdminError(status, reason, message);
   } catch {
     // Not ours.
   }
-  return new NotDone(status, "Refused", `the server answered ${status}`);
+  return new AdminError(status, "Refused", `the server answered ${status}`);
 }

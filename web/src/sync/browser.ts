@@ -1,6 +1,6 @@
 // The outside as a browser has it: EventSource, fetch, timers. URLs are relative to the page's directory.
 import { EVENTS, type Message } from "./message";
-import { Refused, type Ports } from "./ports";
+import { HttpError, type Ports } from "./ports";
 
 /** The ports of a browser. */
 export const browser: Ports = {
@@ -12,13 +12,13 @@ export const browser: Ports = {
         listener.message({ event, data: value } as Message, lastEventId);
       });
     }
-    source.addEventListener("error", () => listener.lost(source.readyState === EventSource.CLOSED));
+    source.addEventListener("error", () => listener.disconnected(source.readyState === EventSource.CLOSED));
     return source;
   },
 
   async get(path) {
     const answer = await fetch(path, { cache: "no-store", headers: { accept: "application/json" } });
-    if (!answer.ok) throw new Refused(answer.status, `${path}: ${answer.status} ${answer.statusText}`);
+    if (!answer.ok) throw new HttpError(answer.status, `${path}: ${answer.status} ${answer.statusText}`);
     return (await answer.json()) as unknown;
   },
 

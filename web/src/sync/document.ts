@@ -5,21 +5,21 @@
 //   start ─▶ loading ──fetched──▶ older than hello? ──no──▶ live ──message──▶ live
 //               ▲                        │ yes: after 250 ms, 500 ms, … 2 s, five times
 //               └────────────────────────┘
-import { olderThanHello } from "../lib/ordering";
+import { isOlderThanHello } from "../lib/ordering";
 import { merge } from "../lib/merge";
 import type { AsOfs } from "./contract";
 import type { Message } from "./message";
 import { isPast, type MessageId } from "./message-id";
-import { Refused, type Ports } from "./ports";
+import { HttpError, type Ports } from "./ports";
 
 /** How one kind of document is fetched and changed. */
-export interface Kind<T> {
+export interface DocumentKind<T> {
   /** Where it is. */
   readonly path: string;
   /** How far it is, per node. */
   asOf(value: T): AsOfs;
   /** The value after a message; the same value if that does not concern it. */
-  apply(value: T, message: Message, fetched: AsOfs): T;
+  apply(value: T, message: Message, fetchedAsOf: AsOfs): T;
   /** Whether a node reports, where the document says so itself. */
   reporting?(value: T, node: string): boolean;
   /** Whether nothing is missing that only a fetch can bring. */
@@ -27,7 +27,7 @@ export interface Kind<T> {
 }
 
 /** What a document depends on. */
-export interface Surroundings {
+export interface DocumentContext {
   readonly ports: Ports;
   /** Where the stream began. */
   hello(): AsOfs;
@@ -36,31 +36,31 @@ export interface Surroundings {
 }
 
 /** What is known of a document. */
-export type Standing = "loading" | "live" | "missing" | "failing";
+export type DocumentStatus = "loading" | "live" | "missing" | "failing";
 
-const FIRST_RETRY_MS = 250;
-const LAST_RETRY_MS = 2000;
-const MOST_TRIES = 5;
-const REFETCH_MS = 5000;
+const MIN_RETRY_MS = 250;
+const MAX_RETRY_MS = 2000;
+const MAX_ATTEMPTS = 5;
+const MIN_REFETCH_INTERVAL_MS = 5000;
 
 /** A document. */
 export class Document<T> {
   value: T | undefined;
-  standing: Standing = "loading";
+  status: DocumentStatus = "loading";
   /** Whether a fetch was ever begun. */
   started = false;
   /** What the last failed fetch said. */
   error = "";
-  #waiting: [Message, MessageId | undefined][] | undefined = [];
-  #fetched: AsOfs = {};
-  #last: MessageId | undefined;
+  #buffered: [Message, MessageId | undefined][] | undefined = [];
+  #fetchedAsOf: AsOfs = {};
+  #lastId: MessageId | undefined;
   #cancel: (() => void) | undefined;
-  #round = 0;
-  #refetched = -Infinity;
+  #fetchId = 0;
+  #refetchedAt = -Infinity;
 
   constructor(
-    private readonly kind: Kind<T>,
-    private readonly around: Surroundings,
+    private readonly kind: DocumentKind<T>,
+    private readonly context: DocumentContext,
     private readonly changed: () => void,
   ) {}
 
@@ -68,92 +68,92 @@ export class Document<T> {
   start(): void {
     this.stop();
     this.started = true;
-    this.#waiting ??= [];
-    void this.#fetch(this.#round, 1);
+    this.#buffered ??= [];
+    void this.#fetch(this.#fetchId, 1);
   }
 
   /** Whether a fetch is under way. */
   get fetching(): boolean {
-    return this.started && this.#waiting !== undefined;
+    return this.started && this.#buffered !== undefined;
   }
 
   /** Gives up what is under way. */
   stop(): void {
-    this.#round += 1;
+    this.#fetchId += 1;
     this.#cancel?.();
     this.#cancel = undefined;
   }
 
   /** Takes a message of the stream. */
-  take(message: Message, id: MessageId | undefined): void {
-    if (isPast(id, this.#last)) return;
-    if (id) this.#last = id;
-    if (this.#waiting) {
-      this.#waiting.push([message, id]);
+  receive(message: Message, id: MessageId | undefined): void {
+    if (isPast(id, this.#lastId)) return;
+    if (id) this.#lastId = id;
+    if (this.#buffered) {
+      this.#buffered.push([message, id]);
       return;
     }
-    this.#apply(message);
-    this.#complete();
+    this.#applyMessage(message);
+    this.#refetchIfIncomplete();
   }
 
-  async #fetch(round: number, attempt: number): Promise<void> {
+  async #fetch(fetchId: number, attempt: number): Promise<void> {
     let value: T;
     try {
-      value = (await this.around.ports.get(this.kind.path)) as T;
+      value = (await this.context.ports.get(this.kind.path)) as T;
     } catch (error) {
-      if (round === this.#round) this.#failed(error, round, attempt);
+      if (fetchId === this.#fetchId) this.#fetchFailed(error, fetchId, attempt);
       return;
     }
     // Not within the above: a mistake in showing it is no failure to fetch it.
-    if (round === this.#round) this.#arrived(value, round, attempt);
+    if (fetchId === this.#fetchId) this.#fetchSucceeded(value, fetchId, attempt);
   }
 
-  #arrived(value: T, round: number, attempt: number): void {
+  #fetchSucceeded(value: T, fetchId: number, attempt: number): void {
     const asOf = this.kind.asOf(value);
-    const older = olderThanHello(
+    const older = isOlderThanHello(
       asOf,
-      this.around.hello(),
-      (node) => this.kind.reporting?.(value, node) ?? this.around.reporting(node),
+      this.context.hello(),
+      (node) => this.kind.reporting?.(value, node) ?? this.context.reporting(node),
     );
-    if (older && attempt < MOST_TRIES) {
-      this.#again(round, attempt);
+    if (older && attempt < MAX_ATTEMPTS) {
+      this.#retry(fetchId, attempt);
       return;
     }
     this.value = merge(this.value, value);
-    this.#fetched = asOf;
-    this.standing = "live";
-    const waiting = this.#waiting ?? [];
-    this.#waiting = undefined;
-    for (const [message] of waiting) this.#apply(message);
+    this.#fetchedAsOf = asOf;
+    this.status = "live";
+    const buffered = this.#buffered ?? [];
+    this.#buffered = undefined;
+    for (const [message] of buffered) this.#applyMessage(message);
     this.changed();
-    this.#complete();
+    this.#refetchIfIncomplete();
   }
 
-  #failed(error: unknown, round: number, attempt: number): void {
+  #fetchFailed(error: unknown, fetchId: number, attempt: number): void {
     this.error = error instanceof Error ? error.message : String(error);
-    this.standing = error instanceof Refused && error.status === 404 ? "missing" : "failing";
+    this.status = error instanceof HttpError && error.status === 404 ? "missing" : "failing";
     this.changed();
-    this.#again(round, attempt);
+    this.#retry(fetchId, attempt);
   }
 
-  #again(round: number, attempt: number): void {
-    const delay = Math.min(FIRST_RETRY_MS * 2 ** (attempt - 1), LAST_RETRY_MS);
-    this.#cancel = this.around.ports.after(delay, () => void this.#fetch(round, attempt + 1));
+  #retry(fetchId: number, attempt: number): void {
+    const delay = Math.min(MIN_RETRY_MS * 2 ** (attempt - 1), MAX_RETRY_MS);
+    this.#cancel = this.context.ports.after(delay, () => void this.#fetch(fetchId, attempt + 1));
   }
 
-  #apply(message: Message): void {
+  #applyMessage(message: Message): void {
     if (this.value === undefined) return;
-    const next = this.kind.apply(this.value, message, this.#fetched);
+    const next = this.kind.apply(this.value, message, this.#fetchedAsOf);
     if (next === this.value) return;
     this.value = next;
     this.changed();
   }
 
-  #complete(): void {
+  #refetchIfIncomplete(): void {
     if (this.value === undefined || (this.kind.isComplete?.(this.value) ?? true)) return;
-    const now = this.around.ports.now();
-    if (now - this.#refetched < REFETCH_MS) return;
-    this.#refetched = now;
+    const now = this.context.ports.now();
+    if (now - this.#refetchedAt < MIN_REFETCH_INTERVAL_MS) return;
+    this.#refetchedAt = now;
     this.start();
   }
 }

@@ -1,7 +1,7 @@
 // A server and a clock for tests: streams that say what the test says, fetches that wait to be answered, time that
 // passes when the test lets it.
 import type { Message } from "./message";
-import { Refused, type Listener, type Ports } from "./ports";
+import { HttpError, type Listener, type Ports } from "./ports";
 
 /** A stream that was opened. */
 export interface FakeStream {
@@ -12,8 +12,8 @@ export interface FakeStream {
 
 interface Fetch {
   readonly path: string;
-  readonly answer: (value: unknown) => void;
-  readonly refuse: (error: unknown) => void;
+  readonly respond: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 /** The server and the clock. */
@@ -30,13 +30,13 @@ export class FakeServer implements Ports {
   }
 
   get(path: string): Promise<unknown> {
-    return new Promise((answer, refuse) => this.#fetches.push({ path, answer, refuse }));
+    return new Promise((respond, reject) => this.#fetches.push({ path, respond, reject }));
   }
 
   after(milliseconds: number, run: () => void): () => void {
     const timer = { at: this.#now + milliseconds, run };
     this.#timers.push(timer);
-    return () => (this.#timers = this.#timers.filter((other) => other !== timer));
+    return () => (this.#timers = this.#timers.filter((pending) => pending !== timer));
   }
 
   now(): number {
@@ -56,24 +56,24 @@ export class FakeServer implements Ports {
   }
 
   /** The paths that wait for an answer. */
-  get asked(): string[] {
+  get pendingPaths(): string[] {
     return this.#fetches.map(({ path }) => path);
   }
 
   /** Answers the oldest fetch of a path. */
   async answer(path: string, value: unknown): Promise<void> {
-    this.#take(path).answer(structuredClone(value));
-    await settled();
+    this.#takeFetch(path).respond(structuredClone(value));
+    await flushPromises();
   }
 
   /** Refuses it with a status. */
   async refuse(path: string, status: number): Promise<void> {
-    this.#take(path).refuse(new Refused(status, `${path}: ${status}`));
-    await settled();
+    this.#takeFetch(path).reject(new HttpError(status, `${path}: ${status}`));
+    await flushPromises();
   }
 
   /** Lets time pass. */
-  async pass(milliseconds: number): Promise<void> {
+  async advance(milliseconds: number): Promise<void> {
     const end = this.#now + milliseconds;
     for (;;) {
       const next = this.#timers.filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
@@ -81,20 +81,21 @@ export class FakeServer implements Ports {
       this.#timers = this.#timers.filter((timer) => timer !== next);
       this.#now = Math.max(this.#now, next.at);
       next.run();
-      await settled();
+      await flushPromises();
     }
     this.#now = end;
   }
 
-  #take(path: string): Fetch {
-    const fetch = this.#fetches.find((of) => of.path === path);
-    if (!fetch) throw new Error(`${path} was not asked for, but ${this.asked.join(", ") || "nothing"}`);
-    this.#fetches = this.#fetches.filter((other) => other !== fetch);
+  #takeFetch(path: string): Fetch {
+    const fetch = this.#fetches.find((pending) => pending.path === path);
+    if (!fetch)
+      throw new Error(`${path} was not asked for, but ${this.pendingPaths.join(", ") || "nothing"}`);
+    this.#fetches = this.#fetches.filter((candidate) => candidate !== fetch);
     return fetch;
   }
 }
 
 // Lets what hangs on a promise run.
-async function settled(): Promise<void> {
+async function flushPromises(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await Promise.resolve();
 }

@@ -4,7 +4,7 @@ import type { AsOfs } from "./contract";
 import type { Message } from "./message";
 import { FakeServer } from "./fake-server";
 import { BATCH_MS, Follower } from "./follower";
-import { NOTHING } from "./subscription";
+import { EMPTY_SUBSCRIPTION } from "./subscription";
 
 const NOW = "2026-11-25T03:08:02.123Z";
 const at = (seq: number, epoch = "e") => ({ epoch, seq });
@@ -21,9 +21,9 @@ const patch = (up: number, as_of?: AsOfs): Message => ({
   event: "summary",
   data: { ...(as_of ? { as_of } : {}), patch: { rows: { "shop/web": { up } } } },
 });
-const nodePatch = (seq: number | undefined, of: unknown): Message => ({
+const nodePatch = (seq: number | undefined, patch2: unknown): Message => ({
   event: "node",
-  data: { node: "node-a", ...(seq === undefined ? {} : { as_of: at(seq) }), patch: of },
+  data: { node: "node-a", ...(seq === undefined ? {} : { as_of: at(seq) }), patch: patch2 },
 });
 
 describe("following the server", () => {
@@ -31,33 +31,33 @@ describe("following the server", () => {
   let follower: Follower;
   let logged: number;
   const up = () => follower.summary.value?.rows["shop/web"]?.up;
-  const batch = () => server.pass(BATCH_MS);
+  const batch = () => server.advance(BATCH_MS);
 
   beforeEach(() => {
     server = new FakeServer();
     logged = 0;
     follower = new Follower(server, {
-      together: (run) => run(),
-      changed: () => undefined,
-      log: (_, __, lines) => (logged += lines.length),
-      beats: () => undefined,
+      batch: (run) => run(),
+      documentsChanged: () => undefined,
+      logLines: (_, __, lines) => (logged += lines.length),
+      heartbeats: () => undefined,
       hello: () => undefined,
-      clock: () => undefined,
-      heard: () => undefined,
+      serverTime: () => undefined,
+      contacted: () => undefined,
       connection: () => undefined,
     });
-    follower.show(NOTHING);
+    follower.subscribe(EMPTY_SUBSCRIPTION);
   });
 
-  async function begin(seq = 10) {
+  async function loadSummary(seq = 10) {
     server.send(hello(seq), "r-1");
     await server.answer("api/summary", summary(seq, 3));
   }
 
   it("fetches only after hello, so that nothing between the two is lost", () => {
-    expect(server.asked).toEqual([]);
+    expect(server.pendingPaths).toEqual([]);
     server.send(hello(10), "r-1");
-    expect(server.asked).toEqual(["api/summary"]);
+    expect(server.pendingPaths).toEqual(["api/summary"]);
   });
 
   it("keeps messages that come while it fetches, and applies those that the document lacks", async () => {
@@ -87,7 +87,7 @@ describe("following the server", () => {
   });
 
   it("applies several messages of one number, for the fence is where the document was fetched", async () => {
-    await begin();
+    await loadSummary();
     server.send(patch(2, { "node-a": at(11) }), "r-2");
     server.send(patch(1, { "node-a": at(11) }), "r-3");
     await batch();
@@ -98,9 +98,9 @@ describe("following the server", () => {
     server.send(hello(10), "r-1");
     await server.answer("api/summary", summary(9, 3));
     expect(up()).toBeUndefined();
-    await server.pass(249);
-    expect(server.asked).toEqual([]);
-    await server.pass(1);
+    await server.advance(249);
+    expect(server.pendingPaths).toEqual([]);
+    await server.advance(1);
     await server.answer("api/summary", summary(10, 4));
     expect(up()).toBe(4);
   });
@@ -108,7 +108,7 @@ describe("following the server", () => {
   it("fetches again while the document is of another epoch", async () => {
     server.send(hello(10), "r-1");
     await server.answer("api/summary", summary(99, 3, "old"));
-    await server.pass(250);
+    await server.advance(250);
     await server.answer("api/summary", summary(10, 4));
     expect(up()).toBe(4);
   });
@@ -118,29 +118,29 @@ describe("following the server", () => {
     for (let attempt = 1; attempt < 5; attempt++) {
       await server.answer("api/summary", summary(9, 3));
       expect(up()).toBeUndefined();
-      await server.pass(2000);
+      await server.advance(2000);
     }
     await server.answer("api/summary", summary(9, 3));
     expect(up()).toBe(3);
   });
 
   it("does not wait for a node that does not report", async () => {
-    await begin();
-    follower.renew();
+    await loadSummary();
+    follower.reopen();
     server.send(hello(50), "r-9");
     const silent = { ...summary(10, 3), nodes: { "node-a": { reporting: false } } };
     await server.answer("api/summary", silent);
-    expect(follower.summary.standing).toBe("live");
+    expect(follower.summary.status).toBe("live");
     expect(follower.summary.value?.nodes["node-a"]?.reporting).toBe(false);
-    expect(server.asked).toEqual([]);
+    expect(server.pendingPaths).toEqual([]);
   });
 
   it("on resync fetches everything again and shows the old state meanwhile", async () => {
-    await begin();
+    await loadSummary();
     const untouched = follower.summary.value?.rows["shop/api"];
     server.send({ event: "resync", data: { reason: "too-old" } }, "r-2");
     expect(up()).toBe(3);
-    expect(server.asked).toEqual(["api/summary"]);
+    expect(server.pendingPaths).toEqual(["api/summary"]);
     await server.answer("api/summary", summary(20, 2));
     expect(up()).toBe(2);
     // What did not change is the very same value, so nothing of it flashes.
@@ -148,31 +148,31 @@ describe("following the server", () => {
   });
 
   it("fetches once when another replica begins with a resync", async () => {
-    await begin();
+    await loadSummary();
     server.send(hello(10), "r-2");
     server.send({ event: "resync", data: { reason: "other-replica" } }, "r-2");
-    expect(server.asked).toEqual(["api/summary"]);
+    expect(server.pendingPaths).toEqual(["api/summary"]);
     await server.answer("api/summary", summary(10, 2));
     expect(up()).toBe(2);
-    expect(server.asked).toEqual([]);
+    expect(server.pendingPaths).toEqual([]);
   });
 
   it("does not fetch again when the browser came back with its last id", async () => {
-    await begin();
-    server.stream.listener.lost(false);
+    await loadSummary();
+    server.stream.listener.disconnected(false);
     server.send(hello(15, true), "r-1");
-    expect(server.asked).toEqual([]);
+    expect(server.pendingPaths).toEqual([]);
     server.send(patch(1, { "node-a": at(14) }), "r-2");
     await batch();
     expect(up()).toBe(1);
   });
 
   it("fetches only what is new when something else is shown", async () => {
-    await begin();
-    follower.show({ ...NOTHING, node: "node-a" });
-    expect(server.asked).toEqual([]);
+    await loadSummary();
+    follower.subscribe({ ...EMPTY_SUBSCRIPTION, node: "node-a" });
+    expect(server.pendingPaths).toEqual([]);
     server.send(hello(10, true), "r-1");
-    expect(server.asked).toEqual(["api/state/node-a"]);
+    expect(server.pendingPaths).toEqual(["api/state/node-a"]);
     await server.answer("api/state/node-a", { as_of: at(10), frontends: { "shop/web": { state: "up" } } });
     server.send(nodePatch(11, { frontends: { "shop/web": { state: "down" } } }), "r-2");
     await batch();
@@ -180,55 +180,55 @@ describe("following the server", () => {
   });
 
   it("does not begin a fetch again that is under way when yet something else is shown", async () => {
-    await begin();
-    follower.show({ ...NOTHING, node: "node-a" });
+    await loadSummary();
+    follower.subscribe({ ...EMPTY_SUBSCRIPTION, node: "node-a" });
     server.send(hello(10, true), "r-1");
-    follower.show({ ...NOTHING, node: "node-a", open: ["shop/web"] });
+    follower.subscribe({ ...EMPTY_SUBSCRIPTION, node: "node-a", open: ["shop/web"] });
     server.send(hello(10, true), "r-1");
-    expect(server.asked).toEqual(["api/state/node-a", "api/frontend/shop/web"]);
+    expect(server.pendingPaths).toEqual(["api/state/node-a", "api/frontend/shop/web"]);
   });
 
   it("skips what the second stream replays of what the first one brought", async () => {
-    await begin();
+    await loadSummary();
     const first = server.stream;
-    follower.show({ ...NOTHING, node: "node-a" });
+    follower.subscribe({ ...EMPTY_SUBSCRIPTION, node: "node-a" });
     server.send(patch(2, { "node-a": at(11) }), "r-2", first);
     server.send(patch(1, { "node-a": at(12) }), "r-3", first);
     await batch();
     server.send(hello(12, true), "r-1");
-    const seen: (number | undefined)[] = [];
+    const upCounts: (number | undefined)[] = [];
     server.send(patch(2, { "node-a": at(11) }), "r-2");
     await batch();
-    seen.push(up());
+    upCounts.push(up());
     server.send(patch(1, { "node-a": at(12) }), "r-3");
     server.send(patch(0, { "node-a": at(13) }), "r-4");
     await batch();
-    seen.push(up());
-    expect(seen).toEqual([1, 0]);
+    upCounts.push(up());
+    expect(upCounts).toEqual([1, 0]);
   });
 
   it("says of a document that there is none, and keeps asking", async () => {
-    await begin();
-    follower.show({ ...NOTHING, open: ["shop/gone"] });
+    await loadSummary();
+    follower.subscribe({ ...EMPTY_SUBSCRIPTION, open: ["shop/gone"] });
     server.send(hello(10, true), "r-1");
     await server.refuse("api/frontend/shop/gone", 404);
-    expect(follower.pages.get("shop/gone")?.standing).toBe("missing");
-    await server.pass(2000);
-    expect(server.asked).toEqual(["api/frontend/shop/gone"]);
+    expect(follower.pages.get("shop/gone")?.status).toBe("missing");
+    await server.advance(2000);
+    expect(server.pendingPaths).toEqual(["api/frontend/shop/gone"]);
   });
 
   it("tries again when a fetch fails", async () => {
     server.send(hello(10), "r-1");
     await server.refuse("api/summary", 503);
-    expect(follower.summary.standing).toBe("failing");
-    await server.pass(250);
+    expect(follower.summary.status).toBe("failing");
+    await server.advance(250);
     await server.answer("api/summary", summary(10, 3));
-    expect(follower.summary.standing).toBe("live");
+    expect(follower.summary.status).toBe("live");
     expect(up()).toBe(3);
   });
 
   it("hands on lines of the log without any document", async () => {
-    await begin();
+    await loadSummary();
     const line = { time: NOW, level: "info", name: "x", attributes: [], seq: 1 } as const;
     server.send({ event: "log", data: { node: "node-a", epoch: "e", lines: [line, line] } }, "r-2");
     await batch();
@@ -254,16 +254,16 @@ describe("an opened frontend", () => {
     server = new FakeServer();
     const nothing = () => undefined;
     follower = new Follower(server, {
-      together: (run) => run(),
-      changed: nothing,
-      log: nothing,
-      beats: nothing,
+      batch: (run) => run(),
+      documentsChanged: nothing,
+      logLines: nothing,
+      heartbeats: nothing,
       hello: nothing,
-      clock: nothing,
-      heard: nothing,
+      serverTime: nothing,
+      contacted: nothing,
       connection: nothing,
     });
-    follower.show({ ...NOTHING, open: ["shop/web"] });
+    follower.subscribe({ ...EMPTY_SUBSCRIPTION, open: ["shop/web"] });
     server.send(hello(10), "r-1");
     await server.answer("api/summary", summary(10, 3));
     await server.answer("api/frontend/shop/web", {
@@ -275,14 +275,16 @@ describe("an opened frontend", () => {
 
   async function send(message: Message, number: number) {
     server.send(message, `r-${number}`);
-    await server.pass(BATCH_MS);
+    await server.advance(BATCH_MS);
   }
 
   it("takes its own part of a message and nothing of other frontends", async () => {
-    const other = { "shop/api": { state: "down" } };
-    const mine = { "shop/web": { pools: { primary: { members: { "shop/web-1": { effective: 0 } } } } } };
+    const otherFrontend = { "shop/api": { state: "down" } };
+    const ownFrontend = {
+      "shop/web": { pools: { primary: { members: { "shop/web-1": { effective: 0 } } } } },
+    };
     const backends = { "shop/web-1": { state: "down" }, "shop/api-1": { state: "down" } };
-    await send(nodePatch(11, { frontends: { ...other, ...mine }, backends }), 2);
+    await send(nodePatch(11, { frontends: { ...otherFrontend, ...ownFrontend }, backends }), 2);
     const node = page()?.nodes["node-a"];
     expect(Object.keys(node?.frontends ?? {})).toEqual(["shop/web"]);
     expect(node?.frontends["shop/web"]?.pools["primary"]?.members["shop/web-1"]?.effective).toBe(0);
@@ -304,14 +306,14 @@ describe("an opened frontend", () => {
   it("takes a new member with its backend", async () => {
     await send(nodePatch(11, cut("shop/web-1", "shop/web-2")), 2);
     expect(Object.keys(page()?.nodes["node-a"]?.backends ?? {})).toEqual(["shop/web-1", "shop/web-2"]);
-    expect(server.asked).toEqual([]);
+    expect(server.pendingPaths).toEqual([]);
   });
 
   it("takes no part of a backend for the whole, and fetches itself again for it", async () => {
     const frontends = { "shop/web": { pools: { primary: { members: members("shop/web-2") } } } };
     await send(nodePatch(11, { frontends, backends: { "shop/web-2": { state: "down" } } }), 2);
     expect(page()?.nodes["node-a"]?.backends["shop/web-2"]).toBeUndefined();
-    expect(server.asked).toEqual(["api/frontend/shop/web"]);
+    expect(server.pendingPaths).toEqual(["api/frontend/shop/web"]);
   });
 
   it("fetches itself again when a member's backend was not told", async () => {
@@ -321,7 +323,7 @@ describe("an opened frontend", () => {
       }),
       2,
     );
-    expect(server.asked).toEqual(["api/frontend/shop/web"]);
+    expect(server.pendingPaths).toEqual(["api/frontend/shop/web"]);
   });
 
   it("replaces objects as a whole, and drops those that are gone", async () => {
@@ -335,10 +337,10 @@ describe("an opened frontend", () => {
   });
 
   it("is forgotten when it is closed", async () => {
-    follower.show(NOTHING);
+    follower.subscribe(EMPTY_SUBSCRIPTION);
     server.send(hello(10, true), "r-1");
     expect(follower.pages.size).toBe(0);
     await send(nodePatch(11, { frontends: { "shop/web": { state: "down" } } }), 2);
-    expect(server.asked).toEqual([]);
+    expect(server.pendingPaths).toEqual([]);
   });
 });

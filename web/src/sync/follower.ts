@@ -2,32 +2,32 @@
 // so that a burst is one repaint.
 import type { AsOfs, FrontendPage, Named, NodeState, Summary } from "./contract";
 import type { Beat, Hello, Line, Message } from "./message";
-import { Document, type Kind, type Surroundings } from "./document";
+import { Document, type DocumentKind, type DocumentContext } from "./document";
 import { nodeKind, pageKind, summaryKind } from "./kinds";
 import type { MessageId } from "./message-id";
 import type { Ports } from "./ports";
 import { Stream, type Connection } from "./stream";
-import type { Wanted } from "./subscription";
+import type { Subscription } from "./subscription";
 
 /** Messages of this long are applied together. */
 export const BATCH_MS = 50;
 
 /** Who shows it. */
-export interface Viewer {
+export interface FollowerObserver {
   /** Runs something that may change much, to be shown once at its end. */
-  together(run: () => void): void;
+  batch(run: () => void): void;
   /** Documents changed. */
-  changed(): void;
+  documentsChanged(): void;
   /** Lines of a node's log. */
-  log(node: string, epoch: string, lines: readonly Line[]): void;
+  logLines(node: string, epoch: string, lines: readonly Line[]): void;
   /** Heartbeats of a node's backends. */
-  beats(node: string, beats: Named<Beat>): void;
+  heartbeats(node: string, beats: Named<Beat>): void;
   /** A stream began. */
   hello(hello: Hello): void;
   /** The server's clock. */
-  clock(now: string): void;
+  serverTime(now: string): void;
   /** Something was heard. */
-  heard(): void;
+  contacted(): void;
   /** The connection is another one. */
   connection(connection: Connection): void;
 }
@@ -40,32 +40,32 @@ export class Follower {
   /** The opened frontends. */
   readonly pages = new Map<string, Document<FrontendPage>>();
   readonly #stream: Stream;
-  readonly #around: Surroundings;
+  readonly #context: DocumentContext;
   #nodeName: string | null = null;
-  #hello: AsOfs | undefined;
+  #helloAsOf: AsOfs | undefined;
   #queue: [Message, MessageId | undefined][] = [];
   #scheduled = false;
 
   constructor(
     private readonly ports: Ports,
-    private readonly viewer: Viewer,
+    private readonly observer: FollowerObserver,
   ) {
-    this.#around = {
+    this.#context = {
       ports,
-      hello: () => this.#hello ?? {},
+      hello: () => this.#helloAsOf ?? {},
       // A node that nobody knows yet is waited for.
       reporting: (node) => this.summary.value?.nodes[node]?.reporting ?? true,
     };
     this.summary = this.#document(summaryKind);
     this.#stream = new Stream(ports, {
-      hello: (hello) => this.#begin(hello),
+      hello: (hello) => this.#handleHello(hello),
       resync: () => {
         this.#flush();
         // It follows a hello that is no continuation: what that has begun to fetch is not fetched twice.
         for (const document of this.#documents()) if (!document.fetching) document.start();
       },
-      message: (message, id) => this.#take(message, id),
-      connection: (connection) => viewer.connection(connection),
+      message: (message, id) => this.#enqueue(message, id),
+      connection: (connection) => observer.connection(connection),
     });
   }
 
@@ -73,33 +73,33 @@ export class Follower {
    * Shows something else. A document that it adds keeps messages from now on, and is fetched when the stream with its
    * messages has begun: then nothing between the two is lost.
    */
-  show(wanted: Wanted): void {
+  subscribe(subscription: Subscription): void {
     this.#flush();
-    if (wanted.node !== this.#nodeName) {
+    if (subscription.node !== this.#nodeName) {
       this.node?.stop();
-      this.#nodeName = wanted.node;
-      this.node = wanted.node === null ? undefined : this.#document(nodeKind(wanted.node));
+      this.#nodeName = subscription.node;
+      this.node = subscription.node === null ? undefined : this.#document(nodeKind(subscription.node));
     }
     for (const [frontend, page] of this.pages) {
-      if (wanted.open.includes(frontend)) continue;
+      if (subscription.open.includes(frontend)) continue;
       page.stop();
       this.pages.delete(frontend);
     }
-    for (const frontend of wanted.open) {
+    for (const frontend of subscription.open) {
       if (!this.pages.has(frontend)) this.pages.set(frontend, this.#document(pageKind(frontend)));
     }
-    this.#stream.show(wanted);
-    this.viewer.changed();
+    this.#stream.subscribe(subscription);
+    this.observer.documentsChanged();
   }
 
   /** To be called now and then. */
-  watch(): void {
-    this.#stream.watch();
+  checkLiveness(): void {
+    this.#stream.checkLiveness();
   }
 
   /** The machine slept: nothing is known of what was missed. */
-  renew(): void {
-    this.#stream.renew();
+  reopen(): void {
+    this.#stream.reopen();
   }
 
   /** Ends everything. */
@@ -112,24 +112,24 @@ export class Follower {
     return [this.summary, ...(this.node ? [this.node] : []), ...this.pages.values()];
   }
 
-  #document<T>(kind: Kind<T>): Document<T> {
-    return new Document(kind, this.#around, () => this.viewer.changed());
+  #document<T>(kind: DocumentKind<T>): Document<T> {
+    return new Document(kind, this.#context, () => this.observer.documentsChanged());
   }
 
-  #begin(hello: Hello): void {
+  #handleHello(hello: Hello): void {
     this.#flush();
-    this.#hello = hello.nodes;
-    this.viewer.heard();
-    this.viewer.hello(hello);
-    this.viewer.clock(hello.now);
+    this.#helloAsOf = hello.nodes;
+    this.observer.contacted();
+    this.observer.hello(hello);
+    this.observer.serverTime(hello.now);
     for (const document of this.#documents()) {
       if (!hello.resumed || !document.started) document.start();
     }
   }
 
-  #take(message: Message, id: MessageId | undefined): void {
+  #enqueue(message: Message, id: MessageId | undefined): void {
     if (message.event === "beats") {
-      this.viewer.beats(message.data.node, message.data.beats);
+      this.observer.heartbeats(message.data.node, message.data.beats);
       return;
     }
     this.#queue.push([message, id]);
@@ -143,19 +143,19 @@ export class Follower {
     const queue = this.#queue;
     this.#queue = [];
     if (queue.length === 0) return;
-    this.viewer.heard();
-    this.viewer.together(() => {
-      for (const [message, id] of queue) this.#hand(message, id);
+    this.observer.contacted();
+    this.observer.batch(() => {
+      for (const [message, id] of queue) this.#dispatch(message, id);
     });
   }
 
-  #hand(message: Message, id: MessageId | undefined): void {
+  #dispatch(message: Message, id: MessageId | undefined): void {
     if (message.event === "log") {
-      this.viewer.log(message.data.node, message.data.epoch, message.data.lines);
+      this.observer.logLines(message.data.node, message.data.epoch, message.data.lines);
     } else if (message.event === "tick") {
-      this.viewer.clock(message.data.now);
+      this.observer.serverTime(message.data.now);
     } else {
-      for (const document of this.#documents()) document.take(message, id);
+      for (const document of this.#documents()) document.receive(message, id);
     }
   }
 }

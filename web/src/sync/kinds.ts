@@ -1,5 +1,5 @@
 // The three documents, and what each takes from a message.
-import { covered } from "../lib/ordering";
+import { isCovered } from "../lib/ordering";
 import { merge } from "../lib/merge";
 import { applyPatch, isRecord } from "../lib/patch";
 import type {
@@ -14,31 +14,32 @@ import type {
   Summary,
 } from "./contract";
 import type { Message } from "./message";
-import type { Kind } from "./document";
+import type { DocumentKind } from "./document";
 
 /** All nodes. */
-export const summaryKind: Kind<Summary> = {
+export const summaryKind: DocumentKind<Summary> = {
   path: "api/summary",
   asOf: (summary) => summary.as_of,
   reporting: (summary, node) => summary.nodes[node]?.reporting ?? true,
   apply(summary, message, fetched) {
-    if (message.event !== "summary" || covered(message.data.as_of, fetched)) return summary;
+    if (message.event !== "summary" || isCovered(message.data.as_of, fetched)) return summary;
     return applyPatch(summary, message.data.patch);
   },
 };
 
 /** One node, whole. */
-export function nodeKind(node: string): Kind<NodeState> {
+export function nodeKind(node: string): DocumentKind<NodeState> {
   return {
     path: `api/state/${encodeURIComponent(node)}`,
     asOf: (state) => ({ [node]: state.as_of }),
     apply(state, message, fetched) {
       if (message.event === "object") {
-        const own = message.data.key === `MaglevNode ${node}` || message.data.key === configKey(state);
-        return own ? withObject(state, message) : state;
+        const isOwnObject =
+          message.data.key === `MaglevNode ${node}` || message.data.key === configKey(state);
+        return isOwnObject ? replaceObject(state, message) : state;
       }
       if (message.event !== "node" || message.data.node !== node) return state;
-      if (coveredNode(node, message.data.as_of, fetched)) return state;
+      if (isNodeCovered(node, message.data.as_of, fetched)) return state;
       return applyPatch(state, message.data.patch);
     },
     // Another config than before is not told of when nothing of it changes.
@@ -55,22 +56,24 @@ function configKey({ settings }: NodeState): string | undefined {
 }
 
 /** One frontend on every node, with what Kubernetes has of it and of all it refers to. */
-export function pageKind(frontend: string): Kind<FrontendPage> {
+export function pageKind(frontend: string): DocumentKind<FrontendPage> {
   return {
     path: `api/frontend/${frontend.split("/").map(encodeURIComponent).join("/")}`,
     asOf: (page) => page.as_of,
     apply(page, message, fetched) {
       if (message.event === "object")
-        return concerns(frontend, page, message.data.key) ? withObject(page, message) : page;
-      if (message.event !== "node" || coveredNode(message.data.node, message.data.as_of, fetched))
+        return isConcerned(frontend, page, message.data.key) ? replaceObject(page, message) : page;
+      if (message.event !== "node" || isNodeCovered(message.data.node, message.data.as_of, fetched))
         return page;
       const { node, patch } = message.data;
-      const cut = isRecord(patch) ? applyCut(frontend, page.nodes[node] ?? EMPTY, patch) : EMPTY;
-      return cut === (page.nodes[node] ?? EMPTY) ? page : { ...page, nodes: { ...page.nodes, [node]: cut } };
+      const applied = isRecord(patch) ? applyCut(frontend, page.nodes[node] ?? EMPTY, patch) : EMPTY;
+      return applied === (page.nodes[node] ?? EMPTY)
+        ? page
+        : { ...page, nodes: { ...page.nodes, [node]: applied } };
     },
     isComplete: (page) =>
       Object.values(page.nodes).every((cut) =>
-        members(cut, frontend).every(
+        poolMembers(cut, frontend).every(
           ([backend, { address }]) => address === undefined || backend in cut.backends,
         ),
       ),
@@ -79,52 +82,55 @@ export function pageKind(frontend: string): Kind<FrontendPage> {
 
 const EMPTY: NodeCut = { frontends: {}, backends: {}, health_checks: {} };
 
-function coveredNode(node: string, at: AsOf | undefined, fetched: AsOfs): boolean {
-  return covered(at && { [node]: at }, fetched);
+function isNodeCovered(node: string, at: AsOf | undefined, fetched: AsOfs): boolean {
+  return isCovered(at && { [node]: at }, fetched);
 }
 
 // Takes the frontend, its backends and their checks out of a patch that may hold more.
 function applyCut(frontend: string, cut: NodeCut, patch: Record<string, unknown>): NodeCut {
-  const frontends = applyPatch(cut.frontends, only(patch["frontends"], [frontend]));
-  const used = members({ ...cut, frontends }, frontend).map(([backend]) => backend);
-  const backends = applyPatch(cut.backends, whole(cut.backends, only(patch["backends"], used)));
+  const frontends = applyPatch(cut.frontends, pickKeys(patch["frontends"], [frontend]));
+  const used = poolMembers({ ...cut, frontends }, frontend).map(([backend]) => backend);
+  const backends = applyPatch(cut.backends, ofKnownBackends(cut.backends, pickKeys(patch["backends"], used)));
   const checks = used.map((backend) => backends[backend]?.check ?? "");
-  const health_checks = applyPatch(cut.health_checks, only(patch["health_checks"], checks));
+  const health_checks = applyPatch(cut.health_checks, pickKeys(patch["health_checks"], checks));
   const same =
     frontends === cut.frontends && backends === cut.backends && health_checks === cut.health_checks;
   return same ? cut : { frontends, backends, health_checks };
 }
 
-function only(patch: unknown, keys: readonly string[]): Record<string, unknown> {
-  const taken: Record<string, unknown> = {};
-  if (isRecord(patch)) for (const key of keys) if (key in patch) taken[key] = patch[key];
-  return taken;
+function pickKeys(patch: unknown, keys: readonly string[]): Record<string, unknown> {
+  const picked: Record<string, unknown> = {};
+  if (isRecord(patch)) for (const key of keys) if (key in patch) picked[key] = patch[key];
+  return picked;
 }
 
 // The patch of a backend that was of no concern before holds only what changed of it: then it is fetched.
-function whole(known: Named<BackendDetail>, patch: Record<string, unknown>): Record<string, unknown> {
-  const told = Object.entries(patch).filter(
-    ([name, of]) => name in known || (isRecord(of) && "history" in of),
+function ofKnownBackends(
+  knownBackends: Named<BackendDetail>,
+  patch: Record<string, unknown>,
+): Record<string, unknown> {
+  const applicable = Object.entries(patch).filter(
+    ([name, detail]) => name in knownBackends || (isRecord(detail) && "history" in detail),
   );
-  return Object.fromEntries(told);
+  return Object.fromEntries(applicable);
 }
 
-function members(cut: NodeCut, frontend: string) {
+function poolMembers(cut: NodeCut, frontend: string) {
   return Object.values(cut.frontends[frontend]?.pools ?? {}).flatMap((pool) => Object.entries(pool.members));
 }
 
-function withObject<T extends { readonly objects: Named<ObjectInfo> }>(
+function replaceObject<T extends { readonly objects: Named<ObjectInfo> }>(
   page: T,
   { data: { key, object } }: Extract<Message, { event: "object" }>,
 ): T {
-  const { [key]: old, ...others } = page.objects;
-  return { ...page, objects: object ? { ...others, [key]: merge(old, object) } : others };
+  const { [key]: old, ...otherObjects } = page.objects;
+  return { ...page, objects: object ? { ...otherObjects, [key]: merge(old, object) } : otherObjects };
 }
 
-function concerns(frontend: string, page: FrontendPage, key: string): boolean {
+function isConcerned(frontend: string, page: FrontendPage, key: string): boolean {
   if (key in page.objects || key === `Frontend ${frontend}`) return true;
   return Object.values(page.nodes).some((cut) =>
-    members(cut, frontend).some(
+    poolMembers(cut, frontend).some(
       ([backend]) =>
         key === `Backend ${backend}` || key === `HealthCheck ${cut.backends[backend]?.check ?? ""}`,
     ),

@@ -3,7 +3,7 @@
 import type { Message } from "./message";
 
 /** An answer with a status that is not a success. */
-export class Refused extends Error {
+export class HttpError extends Error {
   constructor(
     readonly status: number,
     message: string,
@@ -22,7 +22,7 @@ export interface Listener {
   /** One message, with its id if it has one. */
   message(message: Message, id: string): void;
   /** The connection broke; `closed` if nobody tries again by itself. */
-  lost(closed: boolean): void;
+  disconnected(closed: boolean): void;
 }
 
 /** The outside. */

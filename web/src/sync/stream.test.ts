@@ -2,8 +2,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Hello, Message } from "./message";
 import { FakeServer } from "./fake-server";
-import { SILENT_AFTER_MS, Stream, type Connection } from "./stream";
-import { NOTHING, streamUrl } from "./subscription";
+import { SILENCE_TIMEOUT_MS, Stream, type Connection } from "./stream";
+import { EMPTY_SUBSCRIPTION, streamUrl } from "./subscription";
 
 const hello = (resumed = false): Message => ({
   event: "hello",
@@ -14,110 +14,112 @@ const tick: Message = { event: "tick", data: { now: "2026-11-25T03:08:02.123Z" }
 describe("the stream", () => {
   let server: FakeServer;
   let stream: Stream;
-  let heard: string[];
+  let received: string[];
   let connections: Connection[];
 
   beforeEach(() => {
     server = new FakeServer();
-    heard = [];
+    received = [];
     connections = [];
     stream = new Stream(server, {
-      hello: ({ resumed }) => heard.push(resumed ? "continued" : "fresh"),
-      resync: () => heard.push("resync"),
-      message: (message, id) => heard.push(`${message.event} ${id?.number ?? ""}`),
+      hello: ({ resumed }) => received.push(resumed ? "continued" : "fresh"),
+      resync: () => received.push("resync"),
+      message: (message, id) => received.push(`${message.event} ${id?.number ?? ""}`),
       connection: (connection) => connections.push(connection),
     });
-    stream.show(NOTHING);
+    stream.subscribe(EMPTY_SUBSCRIPTION);
   });
 
   it("opens once for what is shown, and begins afresh", () => {
-    stream.show({ ...NOTHING });
+    stream.subscribe({ ...EMPTY_SUBSCRIPTION });
     expect(server.streams.map(({ url }) => url)).toEqual(["api/events"]);
     server.send(hello(), "r-5");
-    expect(heard).toEqual(["fresh"]);
+    expect(received).toEqual(["fresh"]);
     expect(connections).toEqual(["live"]);
   });
 
   it("says everything that the server has to know in its address", () => {
-    const wanted = {
+    const subscription = {
       node: "node-a",
       open: ["shop/web", "shop/api"],
       log: "all",
       beats: ["shop/web"],
       debug: true,
     };
-    expect(streamUrl(wanted, "r-7")).toBe(
+    expect(streamUrl(subscription, "r-7")).toBe(
       "api/events?node=node-a&open=shop%2Fapi,shop%2Fweb&log=all&beats=shop%2Fweb&debug=1&since=r-7",
     );
-    expect(streamUrl({ ...wanted, open: ["shop/api", "shop/web"] }, "r-7")).toBe(streamUrl(wanted, "r-7"));
-    expect(streamUrl({ ...wanted, node: null }, undefined)).not.toContain("beats");
+    expect(streamUrl({ ...subscription, open: ["shop/api", "shop/web"] }, "r-7")).toBe(
+      streamUrl(subscription, "r-7"),
+    );
+    expect(streamUrl({ ...subscription, node: null }, undefined)).not.toContain("beats");
   });
 
   it("goes over to a second stream at its hello, from the last id on", () => {
     server.send(hello(), "r-5");
     server.send(tick, "r-8");
-    stream.show({ ...NOTHING, node: "node-a" });
+    stream.subscribe({ ...EMPTY_SUBSCRIPTION, node: "node-a" });
     const [first, second] = server.streams;
     expect(second?.url).toBe("api/events?node=node-a&since=r-8");
     expect(first?.closed).toBe(false);
     server.send(tick, "r-9", first);
     server.send(hello(true), "r-8", second);
     expect(first?.closed).toBe(true);
-    expect(heard).toEqual(["fresh", "tick 8", "tick 9", "continued"]);
+    expect(received).toEqual(["fresh", "tick 8", "tick 9", "continued"]);
   });
 
   it("drops a second stream when something else again is shown before it began", () => {
     server.send(hello(), "r-5");
-    stream.show({ ...NOTHING, node: "node-a" });
-    stream.show({ ...NOTHING, node: "node-b" });
+    stream.subscribe({ ...EMPTY_SUBSCRIPTION, node: "node-a" });
+    stream.subscribe({ ...EMPTY_SUBSCRIPTION, node: "node-b" });
     expect(server.streams.map(({ closed }) => closed)).toEqual([false, true, false]);
   });
 
   it("leaves the browser to come back by itself, and says that the connection is lost", () => {
     server.send(hello(), "r-5");
-    server.stream.listener.lost(false);
+    server.stream.listener.disconnected(false);
     expect(connections).toEqual(["live", "lost"]);
     expect(server.streams).toHaveLength(1);
     server.send(hello(true), "r-5");
     expect(connections).toEqual(["live", "lost", "live"]);
-    expect(heard).toEqual(["fresh", "continued"]);
+    expect(received).toEqual(["fresh", "continued"]);
   });
 
   it("comes back itself when the browser gives up, from the last id on, ever more slowly", async () => {
     server.send(hello(), "r-5");
-    server.stream.listener.lost(true);
-    await server.pass(999);
+    server.stream.listener.disconnected(true);
+    await server.advance(999);
     expect(server.streams).toHaveLength(1);
-    await server.pass(1);
+    await server.advance(1);
     expect(server.stream.url).toBe("api/events?since=r-5");
-    server.stream.listener.lost(true);
-    await server.pass(1999);
+    server.stream.listener.disconnected(true);
+    await server.advance(1999);
     expect(server.streams).toHaveLength(2);
-    await server.pass(1);
+    await server.advance(1);
     expect(server.streams).toHaveLength(3);
     server.send(hello(true), "r-6");
     expect(connections).toEqual(["live", "lost", "live"]);
-    expect(heard).toEqual(["fresh", "continued"]);
+    expect(received).toEqual(["fresh", "continued"]);
   });
 
   it("begins afresh when nothing was heard for too long", async () => {
     server.send(hello(), "r-5");
-    await server.pass(SILENT_AFTER_MS);
-    stream.watch();
+    await server.advance(SILENCE_TIMEOUT_MS);
+    stream.checkLiveness();
     expect(server.streams).toHaveLength(1);
-    await server.pass(1);
-    stream.watch();
+    await server.advance(1);
+    stream.checkLiveness();
     expect(server.streams.map(({ url, closed }) => [url, closed])).toEqual([
       ["api/events", true],
       ["api/events", false],
     ]);
     server.send(hello(), "r-9");
-    expect(heard).toEqual(["fresh", "fresh"]);
+    expect(received).toEqual(["fresh", "fresh"]);
   });
 
   it("begins afresh after sleep", () => {
     server.send(hello(), "r-5");
-    stream.renew();
+    stream.reopen();
     expect(server.stream.url).toBe("api/events");
     expect(server.streams[0]?.closed).toBe(true);
   });
@@ -125,6 +127,6 @@ describe("the stream", () => {
   it("hands on that everything is to be fetched again", () => {
     server.send(hello(), "r-5");
     server.send({ event: "resync", data: { reason: "too-old" } }, "r-6");
-    expect(heard).toEqual(["fresh", "resync"]);
+    expect(received).toEqual(["fresh", "resync"]);
   });
 });

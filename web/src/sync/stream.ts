@@ -6,17 +6,17 @@
 import type { Hello, Message } from "./message";
 import { parseId, type MessageId } from "./message-id";
 import type { Ports, Source } from "./ports";
-import { NOTHING, streamUrl, type Wanted } from "./subscription";
+import { EMPTY_SUBSCRIPTION, streamUrl, type Subscription } from "./subscription";
 
 /** A `tick` comes every 15 s: who heard nothing for this long hears nothing any more. */
-export const SILENT_AFTER_MS = 35_000;
-const REOPEN_MS = [1000, 2000, 5000, 10_000] as const;
+export const SILENCE_TIMEOUT_MS = 35_000;
+const REOPEN_DELAYS_MS = [1000, 2000, 5000, 10_000] as const;
 
 /** How the connection is. */
 export type Connection = "connecting" | "live" | "lost";
 
 /** Who hears the stream. */
-export interface Hearer {
+export interface StreamHandler {
   /** A stream began; unless it is `resumed`, it is not the continuation of what was heard before. */
   hello(hello: Hello): void;
   /** Everything is to be fetched again. */
@@ -29,37 +29,37 @@ export interface Hearer {
 
 /** The stream. */
 export class Stream {
-  #wanted: Wanted = NOTHING;
+  #subscription: Subscription = EMPTY_SUBSCRIPTION;
   #source: Source | undefined;
   #successor: Source | undefined;
   #lastId: string | undefined;
-  #heard: number;
+  #lastMessageAt: number;
   #failures = 0;
   #cancel: (() => void) | undefined;
   #connection: Connection = "connecting";
 
   constructor(
     private readonly ports: Ports,
-    private readonly hearer: Hearer,
+    private readonly handler: StreamHandler,
   ) {
-    this.#heard = ports.now();
+    this.#lastMessageAt = ports.now();
   }
 
   /** Shows something else; the first call opens the stream. */
-  show(wanted: Wanted): void {
-    const begun = this.#source !== undefined || this.#cancel !== undefined;
-    if (begun && streamUrl(wanted, undefined) === streamUrl(this.#wanted, undefined)) return;
-    this.#wanted = wanted;
+  subscribe(subscription: Subscription): void {
+    const started = this.#source !== undefined || this.#cancel !== undefined;
+    if (started && streamUrl(subscription, undefined) === streamUrl(this.#subscription, undefined)) return;
+    this.#subscription = subscription;
     this.#open(this.#lastId);
   }
 
   /** To be called now and then: opens a fresh stream if this one is dead. */
-  watch(): void {
-    if (this.ports.now() - this.#heard > SILENT_AFTER_MS) this.renew();
+  checkLiveness(): void {
+    if (this.ports.now() - this.#lastMessageAt > SILENCE_TIMEOUT_MS) this.reopen();
   }
 
   /** Opens a fresh stream: what was missed is not known. */
-  renew(): void {
+  reopen(): void {
     this.#lastId = undefined;
     this.#open(undefined);
   }
@@ -77,56 +77,56 @@ export class Stream {
     this.#cancel = undefined;
     this.#successor?.close();
     if (since === undefined) this.#source?.close();
-    this.#heard = this.ports.now();
-    const mine = () => source === this.#successor || source === this.#source;
-    const source: Source = this.ports.open(streamUrl(this.#wanted, since), {
+    this.#lastMessageAt = this.ports.now();
+    const isCurrent = () => source === this.#successor || source === this.#source;
+    const source: Source = this.ports.open(streamUrl(this.#subscription, since), {
       message: (message, id) => {
-        if (!mine()) return;
-        if (message.event === "hello") this.#begun(source, message.data);
-        this.#hear(message, id);
+        if (!isCurrent()) return;
+        if (message.event === "hello") this.#opened(source, message.data);
+        this.#receive(message, id);
       },
-      lost: (closed) => {
-        if (mine()) this.#lost(source, closed);
+      disconnected: (closed) => {
+        if (isCurrent()) this.#disconnected(source, closed);
       },
     });
     if (since === undefined) this.#source = source;
     this.#successor = since === undefined ? undefined : source;
   }
 
-  #begun(source: Source, hello: Hello): void {
+  #opened(source: Source, hello: Hello): void {
     if (source === this.#successor) {
       this.#source?.close();
       this.#source = source;
       this.#successor = undefined;
     }
     this.#failures = 0;
-    this.#become("live");
-    this.hearer.hello(hello);
+    this.#setConnection("live");
+    this.handler.hello(hello);
   }
 
-  #hear(message: Message, id: string): void {
-    this.#heard = this.ports.now();
+  #receive(message: Message, id: string): void {
+    this.#lastMessageAt = this.ports.now();
     // The first stream's ids are behind those of its successor only until that one's hello.
     if (id) this.#lastId = id;
-    if (message.event === "resync") this.hearer.resync();
-    else if (message.event !== "hello") this.hearer.message(message, parseId(id));
+    if (message.event === "resync") this.handler.resync();
+    else if (message.event !== "hello") this.handler.message(message, parseId(id));
   }
 
-  #lost(source: Source, closed: boolean): void {
-    if (source === this.#source || this.#source === undefined) this.#become("lost");
+  #disconnected(source: Source, closed: boolean): void {
+    if (source === this.#source || this.#source === undefined) this.#setConnection("lost");
     if (!closed) return;
     source.close();
     if (source === this.#source) this.#source = undefined;
     if (source === this.#successor) this.#successor = undefined;
-    const delay = REOPEN_MS[Math.min(this.#failures, REOPEN_MS.length - 1)] ?? 0;
+    const delay = REOPEN_DELAYS_MS[Math.min(this.#failures, REOPEN_DELAYS_MS.length - 1)] ?? 0;
     this.#failures += 1;
     this.#cancel?.();
     this.#cancel = this.ports.after(delay, () => this.#open(this.#lastId));
   }
 
-  #become(connection: Connection): void {
+  #setConnection(connection: Connection): void {
     if (connection === this.#connection) return;
     this.#connection = connection;
-    this.hearer.connection(connection);
+    this.handler.connection(connection);
   }
 }

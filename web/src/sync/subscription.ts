@@ -1,7 +1,7 @@
 // What a page wants to hear, which stands in the URL of its stream.
 
 /** What is shown, beyond the summary. */
-export interface Wanted {
+export interface Subscription {
   /** The node whose tab is open. */
   readonly node: string | null;
   /** Opened frontends. */
@@ -15,18 +15,18 @@ export interface Wanted {
 }
 
 /** Nothing beyond the summary. */
-export const NOTHING: Wanted = { node: null, open: [], log: null, beats: [], debug: false };
+export const EMPTY_SUBSCRIPTION: Subscription = { node: null, open: [], log: null, beats: [], debug: false };
 
 /** The URL of the stream; the same for what differs in order only. */
-export function streamUrl(wanted: Wanted, since: string | undefined): string {
+export function streamUrl(subscription: Subscription, since: string | undefined): string {
   const parameters: [string, string][] = [];
   const list = (names: readonly string[]) => [...names].sort().map(encodeURIComponent).join(",");
-  if (wanted.node !== null) parameters.push(["node", encodeURIComponent(wanted.node)]);
-  if (wanted.open.length > 0) parameters.push(["open", list(wanted.open)]);
-  if (wanted.log !== null) parameters.push(["log", encodeURIComponent(wanted.log)]);
-  if (wanted.node !== null && wanted.beats.length > 0) {
-    parameters.push(["beats", list(wanted.beats)]);
-    if (wanted.debug) parameters.push(["debug", "1"]);
+  if (subscription.node !== null) parameters.push(["node", encodeURIComponent(subscription.node)]);
+  if (subscription.open.length > 0) parameters.push(["open", list(subscription.open)]);
+  if (subscription.log !== null) parameters.push(["log", encodeURIComponent(subscription.log)]);
+  if (subscription.node !== null && subscription.beats.length > 0) {
+    parameters.push(["beats", list(subscription.beats)]);
+    if (subscription.debug) parameters.push(["debug", "1"]);
   }
   if (since !== undefined) parameters.push(["since", encodeURIComponent(since)]);
   const query = parameters.map(([key, value]) => `${key}=${value}`).join("&");

@@ -60,7 +60,7 @@ afterAll(async () => {
 });
 
 const reporting = (page: Page) => page.locator(".reporting").innerText();
-const wellAgain = (page: Page) => page.locator(".well").waitFor(UNTIL);
+const wellAgain = (page: Page) => page.locator(".all-up").waitFor(UNTIL);
 
 describe("all nodes of a cluster", () => {
   it("say in one sentence that all is well, with a tab and a state for each", async () => {

@@ -99,14 +99,14 @@ describe("a node's tab on a cluster", () => {
 
   it("beats with each probe, and nothing moves by it", async () => {
     const page = await open();
-    await page.locator(".heart svg").first().waitFor(UNTIL);
+    await page.locator(".heartbeat svg").first().waitFor(UNTIL);
     await watchHearts(page);
     await expect.poll(async () => (await sawHearts(page)).swaps, UNTIL).toBeGreaterThan(20);
     const { swaps, shifted, sizes } = await sawHearts(page);
     expect(shifted).toEqual([]);
     expect(sizes).toHaveLength(1);
     say(`${swaps} swaps, nothing shifted, every heart ${sizes[0] ?? ""}`);
-    expect(await page.locator(".heart").first().getAttribute("aria-hidden")).toBe("true");
+    expect(await page.locator(".heartbeat").first().getAttribute("aria-hidden")).toBe("true");
     await page.context().close();
   });
 

@@ -45,7 +45,7 @@ export async function watchHearts(page: Page): Promise<void> {
     };
     new MutationObserver((changes) => {
       for (const { target } of changes) {
-        const heart = (target instanceof Element ? target : target.parentElement)?.closest(".heart");
+        const heart = (target instanceof Element ? target : target.parentElement)?.closest(".heartbeat");
         if (!heart) continue;
         seen.swaps += 1;
         note(heart);
@@ -55,7 +55,7 @@ export async function watchHearts(page: Page): Promise<void> {
       characterData: true,
       subtree: true,
     });
-    document.querySelectorAll(".heart").forEach(note);
+    document.querySelectorAll(".heartbeat").forEach(note);
     // `layout-shift` is an entry of Chromium's that the types do not know.
     interface Shift extends PerformanceEntry {
       readonly sources: readonly { readonly node: Node | null }[];

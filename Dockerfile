@@ -1,18 +1,18 @@
 # syntax=docker/dockerfile:1
-# One image with every program; `command` of the pod says which one runs.
+# One image with all programs. The pod's `command` selects the program.
 #   docker build -t maglev .
 #   docker buildx build --platform linux/amd64,linux/arm64 -t registry.example/maglev --push .
-# The page is in the checkout (web/dist), so nothing here needs Node; no step needs protoc.
+# The dashboard's page is in the checkout (web/dist), so the build needs no Node. It needs no protoc either.
 
-# As in rust-toolchain.toml, which stays outside: it would make rustup fetch components that a build does not need.
+# Same version as rust-toolchain.toml, which is not copied: it would make rustup install components that are not needed.
 ARG RUST_VERSION=1.95.0
 
-# The builder runs on the machine's own architecture, whatever it builds for: nothing is emulated.
+# The builder runs on the host's architecture and cross-compiles, so nothing is emulated.
 FROM --platform=$BUILDPLATFORM rust:${RUST_VERSION}-trixie AS build
 ARG TARGETARCH
 WORKDIR /src
 
-# The C compiler is for ring alone, and links. Debian has one for each architecture under its GNU name.
+# The C compiler builds ring and links. Debian has a cross compiler for each architecture, named by its GNU triplet.
 ENV CC_x86_64_unknown_linux_gnu=x86_64-linux-gnu-gcc \
     CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=x86_64-linux-gnu-gcc \
     CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc \
@@ -32,13 +32,14 @@ RUN set -eu; \
     rustup target add "$target"; \
     echo "$target" > /target
 
-# What .dockerignore lets through.
+# .dockerignore excludes everything that the build does not need.
 COPY . .
 
-# What `--version` says.
+# Shown by `--version`.
 ARG MAGLEV_COMMIT=unknown
 ARG MAGLEV_BUILD_DATE=unknown
-# Dependencies are built once: registry and target directory outlive a build. One build at a time uses them.
+# Cache mounts keep the registry and the target directory between builds, so dependencies are built once. Builds share
+# them one at a time.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
     set -eu; \
@@ -49,9 +50,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
       cp "target/$target/release/$program" /out/; \
     done
 
-# glibc and nothing else: no shell, no package manager. The certificates of public authorities are in the programs.
+# glibc only: no shell, no package manager. The root certificates of public CAs are compiled into the programs.
 FROM gcr.io/distroless/cc-debian13:nonroot
 COPY --from=build /out/ /usr/local/bin/
-# The chart runs the agent as root, for VPP's sockets are root's, and all else as this user.
+# The chart runs the agent as root, because VPP's sockets belong to root, and all other programs as this user.
 USER 65532:65532
 CMD ["maglevd", "--help"]

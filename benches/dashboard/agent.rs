@@ -4,32 +4,30 @@ use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::anyhow;
 use jiff::Timestamp;
-use maglev::{
-    model::{
-        actual::LbDump,
-        counters::StatsSnapshot,
-        event::{Event, Events, Level},
-    },
-    rpc::server::Sources,
-    telemetry::{Bus, BusOptions},
+use maglev_model::{
+    actual::LbDump,
+    counters::StatsSnapshot,
+    event::{Event, Events, Level},
 };
+use maglev_rpc::server::Sources;
+use maglev_telemetry::{Bus, BusOptions};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::rpc;
+use maglev_benches::rpc;
 
 /// An agent, running.
-pub(crate) struct Agent {
-    pub(crate) events: Events,
-    pub(crate) dumps: watch::Sender<Option<Arc<LbDump>>>,
-    pub(crate) counters: watch::Sender<Option<Arc<StatsSnapshot>>>,
+pub struct Agent {
+    pub events: Events,
+    pub dumps: watch::Sender<Option<Arc<LbDump>>>,
+    pub counters: watch::Sender<Option<Arc<StatsSnapshot>>>,
     address: SocketAddr,
     shutdown: CancellationToken,
     tasks: [JoinHandle<()>; 2],
 }
 
 impl Agent {
-    pub(crate) async fn start(node: &str) -> anyhow::Result<Self> {
+    pub async fn start(node: &str) -> anyhow::Result<Self> {
         let bus = Bus::new(BusOptions { log_level: Level::Info, clock: Timestamp::now, epoch: 1 });
         let (dumps, counters) = (watch::Sender::default(), watch::Sender::default());
         let sources = Sources { dumps: dumps.subscribe(), counters: counters.subscribe(), ..rpc::sources(&bus) };
@@ -40,16 +38,16 @@ impl Agent {
         Ok(Self { events, dumps, counters, address, shutdown, tasks })
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Tells of an event with this text, which changes nothing.
-    pub(crate) fn emit(&self, reason: String) {
+    pub fn emit(&self, reason: String) {
         self.events.emit(Event::VppDisconnect { reason });
     }
 
-    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+    pub async fn stop(self) -> anyhow::Result<()> {
         self.shutdown.cancel();
         for task in self.tasks {
             task.await?;
@@ -59,7 +57,7 @@ impl Agent {
 }
 
 /// What maglev-frontend makes of such an event.
-pub(crate) fn message(reason: &str) -> String {
+pub fn message(reason: &str) -> String {
     let now = Timestamp::now();
     let attributes = format!(r#"[["reason","{reason}"]]"#);
     let line = format!(

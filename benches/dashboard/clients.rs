@@ -12,7 +12,7 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 
-use crate::counting::{self, Counting};
+use maglev_benches::counting::{self, Counting};
 
 /// The argument that makes a process one of clients.
 const ASKED: &str = "--read";
@@ -23,7 +23,7 @@ const DIGITS: usize = 19;
 const SMALL: u32 = 4096;
 
 /// The text of an event that happens now, of so many bytes.
-pub(crate) fn text(bytes: usize) -> String {
+pub fn text(bytes: usize) -> String {
     let mut text = format!("@{:019}", now());
     text.extend(std::iter::repeat_n('x', bytes.saturating_sub(text.len())));
     text
@@ -37,41 +37,41 @@ fn now() -> u64 {
 
 /// What all clients together have counted; latencies in milliseconds.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Counted {
-    pub(crate) delivered: u64,
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
-    pub(crate) max: f64,
+pub struct Counted {
+    pub delivered: u64,
+    pub p50: f64,
+    pub p99: f64,
+    pub max: f64,
 }
 
 /// The process of the clients.
-pub(crate) struct Clients(Counting);
+pub struct Clients(Counting);
 
 impl Clients {
     /// Starts `count` that read and `slow` that do not, and waits until each has the head of its answer.
-    pub(crate) async fn start(address: SocketAddr, path: &str, count: usize, slow: usize) -> anyhow::Result<Self> {
+    pub async fn start(address: SocketAddr, path: &str, count: usize, slow: usize) -> anyhow::Result<Self> {
         let (address, count, slow) = (address.to_string(), count.to_string(), slow.to_string());
         Ok(Self(Counting::start(&[ASKED, &address, path, &count, &slow]).await?))
     }
 
     /// Counts from now on.
-    pub(crate) async fn begin(&mut self) -> anyhow::Result<()> {
+    pub async fn begin(&mut self) -> anyhow::Result<()> {
         self.counted().await.map(drop)
     }
 
     /// What they have counted since the last time.
-    pub(crate) async fn counted(&mut self) -> anyhow::Result<Counted> {
+    pub async fn counted(&mut self) -> anyhow::Result<Counted> {
         let [delivered, p50, p99, max] = self.0.numbers::<f64, 4>().await?;
         Ok(Counted { delivered: delivered as u64, p50, p99, max })
     }
 
-    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+    pub async fn stop(self) -> anyhow::Result<()> {
         self.0.stop().await
     }
 }
 
 /// Is that process, if the arguments say so.
-pub(crate) fn read_if_asked(arguments: &[String]) -> Option<anyhow::Result<()>> {
+pub fn read_if_asked(arguments: &[String]) -> Option<anyhow::Result<()>> {
     let [asked, address, path, count, slow] = arguments else { return None };
     (asked == ASKED).then(|| counting::run(read(address.parse()?, path, count.parse()?, slow.parse()?)))
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use maglev::model::{
+use maglev_model::{
     actual::{Actual, ActualAs, ActualConf, ActualEncap, ActualVip, LbDump, VppVip},
     change::Change,
     config::{Frontend, Target},
@@ -13,23 +13,21 @@ use maglev::model::{
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    agent::Agent,
-    large_node::{BACKENDS, LargeNode, moves},
-};
+use crate::agent::Agent;
+use maglev_benches::large_node::{BACKENDS, LargeNode, moves};
 
-pub(crate) const NODES: usize = 10;
+pub const NODES: usize = 10;
 /// On each node.
-pub(crate) const TRANSITIONS_PER_SECOND: u32 = 10;
+pub const TRANSITIONS_PER_SECOND: u32 = 10;
 
 /// The agents; nothing happens while it does not live.
-pub(crate) struct Fleet {
-    pub(crate) agents: Vec<Agent>,
+pub struct Fleet {
+    pub agents: Vec<Agent>,
     objects: LargeNode,
 }
 
 impl Fleet {
-    pub(crate) async fn start() -> anyhow::Result<Self> {
+    pub async fn start() -> anyhow::Result<Self> {
         let objects = LargeNode::new()?;
         let actual = Actual { vips: objects.frontends.iter().map(vip).collect(), weightless: false };
         let conf = ActualConf {
@@ -53,7 +51,7 @@ impl Fleet {
     }
 
     /// Transitions on every node, and packets to every VIP, until the end.
-    pub(crate) async fn live(&self, end: CancellationToken) {
+    pub async fn live(&self, end: CancellationToken) {
         let mut ticks = interval(Duration::from_secs(1) / TRANSITIONS_PER_SECOND);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         for turn in 0_u32.. {
@@ -86,7 +84,7 @@ impl Fleet {
         StatsSnapshot { version: "26.10".to_owned(), pid: 1, counters: Some(counters), ..StatsSnapshot::default() }
     }
 
-    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+    pub async fn stop(self) -> anyhow::Result<()> {
         for agent in self.agents {
             agent.stop().await?;
         }

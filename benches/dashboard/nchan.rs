@@ -18,7 +18,7 @@ use crate::server::{Server, free_address};
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 
 /// Tries to install Debian's where none is. `Err` is why there is none, for people.
-pub(crate) fn install() -> Result<(), String> {
+pub fn install() -> Result<(), String> {
     if Path::new(MODULE).exists() {
         return Ok(());
     }
@@ -36,14 +36,14 @@ pub(crate) fn install() -> Result<(), String> {
 }
 
 /// nginx, and a connection to publish on.
-pub(crate) struct Nchan {
+pub struct Nchan {
     server: Server,
     publisher: Mutex<TcpStream>,
     _directory: tempfile::TempDir,
 }
 
 impl Nchan {
-    pub(crate) async fn start() -> anyhow::Result<Self> {
+    pub async fn start() -> anyhow::Result<Self> {
         let (directory, address) = (tempfile::tempdir()?, free_address()?);
         let file = directory.path().join("nginx.conf");
         std::fs::write(&file, config(directory.path(), address))?;
@@ -55,12 +55,12 @@ impl Nchan {
         Ok(Self { server, publisher, _directory: directory })
     }
 
-    pub(crate) fn server(&self) -> &Server {
+    pub fn server(&self) -> &Server {
         &self.server
     }
 
     /// Sends a message to all who subscribe.
-    pub(crate) async fn publish(&self, message: &str) -> anyhow::Result<()> {
+    pub async fn publish(&self, message: &str) -> anyhow::Result<()> {
         let mut stream = self.publisher.lock().await;
         let head = format!("POST /publish HTTP/1.1\r\nHost: bench\r\nContent-Length: {}\r\n\r\n", message.len());
         stream.write_all((head + message).as_bytes()).await?;

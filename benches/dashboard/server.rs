@@ -16,20 +16,20 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::usage;
+use maglev_benches::usage;
 
 /// How long a server may take until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// Lets this process and those that it starts have as many sockets as may be.
-pub(crate) fn raise_limit() -> anyhow::Result<()> {
+pub fn raise_limit() -> anyhow::Result<()> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
     Ok(())
 }
 
 /// A server that ends with this value.
-pub(crate) struct Server {
+pub struct Server {
     child: Child,
     address: SocketAddr,
     path: String,
@@ -38,17 +38,17 @@ pub(crate) struct Server {
 
 /// What it has used so far, with its own children.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Usage {
-    pub(crate) cpu: Duration,
+pub struct Usage {
+    pub cpu: Duration,
     /// Resident memory now, in MiB.
-    pub(crate) memory: f64,
+    pub memory: f64,
 }
 
 impl Server {
     /// maglev-frontend in front of these agents, once it knows them all.
-    pub(crate) async fn dashboard(agents: &[SocketAddr]) -> anyhow::Result<Self> {
+    pub async fn dashboard(agents: &[SocketAddr]) -> anyhow::Result<Self> {
         let (address, metrics) = (free_address()?, free_address()?);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_maglev-frontend"));
+        let mut command = Command::new(maglev_testkit::binary("maglev-frontend"));
         let servers = agents.iter().map(|agent| ("--server", *agent));
         for (flag, of) in servers.chain([("--http-addr", address), ("--metrics-addr", metrics)]) {
             command.arg(flag).arg(of.to_string());
@@ -61,27 +61,22 @@ impl Server {
     }
 
     /// Any other program that listens there.
-    pub(crate) fn start(
-        mut command: Command,
-        address: SocketAddr,
-        path: &str,
-        metrics: SocketAddr,
-    ) -> anyhow::Result<Self> {
+    pub fn start(mut command: Command, address: SocketAddr, path: &str, metrics: SocketAddr) -> anyhow::Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
         Ok(Self { child, address, path: path.to_owned(), metrics })
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub(crate) fn path(&self) -> &str {
+    pub fn path(&self) -> &str {
         &self.path
     }
 
     /// Waits until an answer has this text in it.
-    pub(crate) async fn until_answers(&self, address: SocketAddr, path: &str, text: &str) -> anyhow::Result<()> {
+    pub async fn until_answers(&self, address: SocketAddr, path: &str, text: &str) -> anyhow::Result<()> {
         let begin = Instant::now();
         loop {
             let answer = get(address, path).await.unwrap_or_default();
@@ -94,7 +89,7 @@ impl Server {
     }
 
     /// How many clients maglev-frontend has disconnected.
-    pub(crate) async fn dropped(&self) -> anyhow::Result<usize> {
+    pub async fn dropped(&self) -> anyhow::Result<usize> {
         let text = get(self.metrics, "/metrics").await?;
         let name = "maglev_dashboard_clients_dropped_total ";
         let value = text.lines().find_map(|line| line.strip_prefix(name)).context("no such metric")?;
@@ -102,7 +97,7 @@ impl Server {
     }
 
     /// What it and its children have used.
-    pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
+    pub fn usage(&self) -> anyhow::Result<Usage> {
         let own = self.child.id().to_string();
         let mut sum = Usage { cpu: Duration::ZERO, memory: 0.0 };
         for process in fs::read_dir("/proc")? {
@@ -143,6 +138,6 @@ async fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
 }
 
 /// An address that nobody listens on.
-pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
+pub fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }

@@ -34,21 +34,21 @@ use crate::process::Child;
 const ROLE: &str = "--serve-backends";
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
 /// The name in the server's certificate.
-pub(crate) const NAME: &str = "backends.example";
+pub const NAME: &str = "backends.example";
 
 /// The address of backend `number`.
-pub(crate) fn address(number: u32) -> Ipv4Addr {
+pub fn address(number: u32) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 1, 0, 1)) + number)
 }
 
 /// A running server.
-pub(crate) struct Backends {
+pub struct Backends {
     /// In plain text.
-    pub(crate) port: u16,
+    pub port: u16,
     /// Over TLS.
-    pub(crate) tls_port: u16,
+    pub tls_port: u16,
     /// The certificate of who vouches for the server, PEM.
-    pub(crate) authority: String,
+    pub authority: String,
     input: ChildStdin,
     output: std::io::BufReader<ChildStdout>,
     _process: Child,
@@ -56,7 +56,7 @@ pub(crate) struct Backends {
 
 impl Backends {
     /// Starts it on the core `core`; `directory` is for its files.
-    pub(crate) fn start(directory: &Path, core: usize) -> anyhow::Result<Self> {
+    pub fn start(directory: &Path, core: usize) -> anyhow::Result<Self> {
         let mut authority = rcgen::CertificateParams::new(vec![])?;
         authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         // OpenSSL takes a certificate with the name of its issuer for one that vouches for itself.
@@ -78,7 +78,7 @@ impl Backends {
     }
 
     /// How many requests it has answered.
-    pub(crate) fn answered(&mut self) -> anyhow::Result<u64> {
+    pub fn answered(&mut self) -> anyhow::Result<u64> {
         self.input.write_all(b"\n")?;
         number(&mut self.output)
     }
@@ -91,7 +91,7 @@ fn number(output: &mut impl std::io::BufRead) -> anyhow::Result<u64> {
 }
 
 /// If this process is to be the server, runs it to its end.
-pub(crate) fn serve_if_asked(arguments: &[String]) -> Option<anyhow::Result<()>> {
+pub fn serve_if_asked(arguments: &[String]) -> Option<anyhow::Result<()>> {
     let [role, directory] = arguments else { return None };
     (role == ROLE).then(|| serve(Path::new(directory)))
 }

@@ -16,7 +16,7 @@ use crate::{
 
 /// The version of the HAProxy that is there; tries to install Debian's where none is. `Err` is why there is none,
 /// for people.
-pub(crate) fn version() -> Result<String, String> {
+pub fn version() -> Result<String, String> {
     if let Some(version) = installed() {
         return Ok(version);
     }
@@ -41,7 +41,7 @@ fn installed() -> Option<String> {
 }
 
 /// Starts it with one thread on the core `core`.
-pub(crate) fn start(objects: &Objects, directory: &Path, core: usize) -> anyhow::Result<Child> {
+pub fn start(objects: &Objects, directory: &Path, core: usize) -> anyhow::Result<Child> {
     let file = directory.join("haproxy.cfg");
     std::fs::write(&file, config(objects, directory))?;
     let checked = Command::new("haproxy").arg("-c").arg("-f").arg(&file).output()?;

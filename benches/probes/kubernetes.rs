@@ -22,23 +22,21 @@ use tokio::net::TcpListener;
 use crate::backends::{self, address};
 
 /// The Node that maglevd runs on.
-pub(crate) const NODE: &str = "bench";
+pub const NODE: &str = "bench";
 
 /// How the backends are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scheme {
+pub enum Scheme {
     Http,
     Https,
 }
 
-/// The objects.
 #[derive(Clone, Debug)]
-pub(crate) struct Objects {
-    pub(crate) backends: u32,
-    pub(crate) scheme: Scheme,
-    pub(crate) port: u16,
-    /// PEM.
-    pub(crate) authority: String,
+pub struct Objects {
+    pub backends: u32,
+    pub scheme: Scheme,
+    pub port: u16,
+    pub authority: String,
 }
 
 #[derive(Deserialize)]
@@ -47,10 +45,7 @@ struct Asked {
 }
 
 /// Serves `objects` until it is dropped, and writes a kubeconfig that leads to it.
-pub(crate) async fn serve(
-    objects: Objects,
-    directory: &FilePath,
-) -> anyhow::Result<(PathBuf, tokio::task::AbortHandle)> {
+pub async fn serve(objects: Objects, directory: &FilePath) -> anyhow::Result<(PathBuf, tokio::task::AbortHandle)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let at = listener.local_addr()?;
     let router = Router::new()

@@ -3,7 +3,7 @@
 use std::{path::Path, process::Stdio};
 
 use anyhow::Context as _;
-use maglev::sandbox::vpp_simulator::{Simulator, SimulatorOptions};
+use maglev_vpp_simulator::{Simulator, SimulatorOptions};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -16,8 +16,8 @@ use crate::{
 };
 
 /// A running maglevd.
-pub(crate) struct Maglevd {
-    pub(crate) process: Child,
+pub struct Maglevd {
+    pub process: Child,
     metrics: String,
     kubernetes: AbortHandle,
     _vpp: Simulator,
@@ -31,12 +31,12 @@ impl Drop for Maglevd {
 
 impl Maglevd {
     /// Starts it on the core `core`.
-    pub(crate) async fn start(objects: Objects, directory: &Path, core: usize) -> anyhow::Result<Self> {
+    pub async fn start(objects: Objects, directory: &Path, core: usize) -> anyhow::Result<Self> {
         let (kubeconfig, kubernetes) = kubernetes::serve(objects, directory).await?;
         let vpp = Simulator::start(SimulatorOptions::new(directory.join("api.sock"))).await?;
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let metrics = format!("127.0.0.1:{port}");
-        let mut command = Child::command_on(core, env!("CARGO_BIN_EXE_maglevd"));
+        let mut command = Child::command_on(core, maglev_testkit::binary("maglevd"));
         command
             .env_clear()
             .args(["--allow-loopback", "--log-level=warn", "--node-name", NODE, "--metrics-addr", &metrics])
@@ -49,7 +49,7 @@ impl Maglevd {
     }
 
     /// Its metrics.
-    pub(crate) async fn metrics(&self) -> anyhow::Result<Metrics> {
+    pub async fn metrics(&self) -> anyhow::Result<Metrics> {
         let mut stream = TcpStream::connect(&self.metrics).await.context("its metrics are not served")?;
         stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
         let mut text = String::new();
@@ -60,16 +60,16 @@ impl Maglevd {
 
 /// Metrics in text.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Metrics(String);
+pub struct Metrics(String);
 
 impl Metrics {
     /// The sum over all series of `name`, whatever their labels.
-    pub(crate) fn sum(&self, name: &str) -> f64 {
+    pub fn sum(&self, name: &str) -> f64 {
         self.series(name).map(|(_, value)| value).sum()
     }
 
     /// The sum over the series of `name` that have `label`.
-    pub(crate) fn sum_with(&self, name: &str, label: &str) -> f64 {
+    pub fn sum_with(&self, name: &str, label: &str) -> f64 {
         self.series(name).filter(|(labels, _)| labels.contains(label)).map(|(_, value)| value).sum()
     }
 
@@ -82,7 +82,7 @@ impl Metrics {
 
     /// The bucket of the histogram `name` that holds the share `quantile` of what came since `before`: its
     /// upper bound, in seconds.
-    pub(crate) fn quantile_since(&self, before: &Self, name: &str, quantile: f64) -> f64 {
+    pub fn quantile_since(&self, before: &Self, name: &str, quantile: f64) -> f64 {
         let buckets = |metrics: &Self| -> Vec<(f64, f64)> {
             let bound = |labels: &str| labels.split_once("le=\"")?.1.split_once('"')?.0.parse().ok();
             metrics.series(&format!("{name}_bucket")).filter_map(|(labels, n)| Some((bound(labels)?, n))).collect()

@@ -9,10 +9,10 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::usage;
+use maglev_benches::usage;
 
 /// A process that ends with this value.
-pub(crate) struct Child(process::Child);
+pub struct Child(process::Child);
 
 impl Drop for Child {
     fn drop(&mut self) {
@@ -23,36 +23,36 @@ impl Drop for Child {
 
 /// What a process has used so far.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Usage {
+pub struct Usage {
     /// Of all its threads.
-    pub(crate) cpu: Duration,
+    pub cpu: Duration,
     /// Resident memory now, in MiB.
-    pub(crate) memory: f64,
+    pub memory: f64,
 }
 
 impl Child {
     /// A command that runs `program` on the core `core` alone.
-    pub(crate) fn command_on(core: usize, program: impl AsRef<OsStr>) -> Command {
+    pub fn command_on(core: usize, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("taskset");
         command.arg("-c").arg(core.to_string()).arg(program);
         command
     }
 
-    pub(crate) fn spawn(mut command: Command) -> anyhow::Result<Self> {
+    pub fn spawn(mut command: Command) -> anyhow::Result<Self> {
         let child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
         Ok(Self(child))
     }
 
-    pub(crate) fn take_input(&mut self) -> Option<ChildStdin> {
+    pub fn take_input(&mut self) -> Option<ChildStdin> {
         self.0.stdin.take()
     }
 
-    pub(crate) fn take_output(&mut self) -> Option<ChildStdout> {
+    pub fn take_output(&mut self) -> Option<ChildStdout> {
         self.0.stdout.take()
     }
 
     /// What it has used; an error where it has ended.
-    pub(crate) fn usage(&mut self) -> anyhow::Result<Usage> {
+    pub fn usage(&mut self) -> anyhow::Result<Usage> {
         if let Some(status) = self.0.try_wait()? {
             anyhow::bail!("it has ended: {status}");
         }

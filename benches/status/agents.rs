@@ -5,16 +5,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use maglev::controller::digest::Digest;
-use maglev::controller::{AgentLinks, LinkNews};
-use maglev::index::{Index, IndexOptions, Meta, Object, Stored};
-use maglev::model::Name;
-use maglev::model::change::{Change, Fold as _, Report, VppInfo};
-use maglev::model::config::{Config, Frontend, Kind, Revision};
-use maglev::model::event::{FrontendState, ProgramResult};
-use maglev::model::fingerprint::Fingerprint;
-use maglev::model::health::{BackendHealth, BackendState, ProbeCode, Transition};
-use maglev::model::view::{StateSince, View};
+use maglev_controller::digest::Digest;
+use maglev_controller::{AgentLinks, LinkNews};
+use maglev_index::{Index, IndexOptions, Meta, Object, Stored};
+use maglev_model::Name;
+use maglev_model::change::{Change, Fold as _, Report, VppInfo};
+use maglev_model::config::{Config, Frontend, Kind, Revision};
+use maglev_model::event::{FrontendState, ProgramResult};
+use maglev_model::fingerprint::Fingerprint;
+use maglev_model::health::{BackendHealth, BackendState, ProbeCode, Transition};
+use maglev_model::view::{StateSince, View};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -27,7 +27,7 @@ const EVERY: Duration = Duration::from_secs(5);
 
 /// All agents of the cluster.
 #[derive(Clone)]
-pub(crate) struct Agents(Arc<Inner>);
+pub struct Agents(Arc<Inner>);
 
 struct Inner {
     runtime: Handle,
@@ -48,7 +48,7 @@ impl AgentLinks for Agents {
 
 impl Agents {
     /// Agents of these nodes, which run on `runtime`.
-    pub(crate) fn new(nodes: Vec<String>, runtime: Handle) -> Self {
+    pub fn new(nodes: Vec<String>, runtime: Handle) -> Self {
         Self(Arc::new(Inner {
             runtime,
             nodes: nodes.into_iter().map(Into::into).collect(),
@@ -60,7 +60,7 @@ impl Agents {
     }
 
     /// They see the objects as they are stored now.
-    pub(crate) fn follow_specs(&self, objects: &Objects) {
+    pub fn follow_specs(&self, objects: &Objects) {
         let (mut index, config_rx) = Index::new(IndexOptions::default());
         fn of<S: serde::de::DeserializeOwned>(name: &str, kept: &Kept) -> Stored<S> {
             let revision = Revision { uid: kept.uid.as_str().into(), generation: kept.generation };
@@ -99,7 +99,7 @@ impl Agents {
     }
 
     /// Every agent is there and has everything programmed and up.
-    pub(crate) fn all_programmed(&self) {
+    pub fn all_programmed(&self) {
         let agents = self.clone();
         self.0.runtime.spawn(async move {
             let view = agents.view(ProgramResult::Programmed, true);
@@ -134,7 +134,7 @@ impl Agents {
 
     /// Everything of every agent changes its state every 5 s, each agent at its own moment, until the token is
     /// cancelled.
-    pub(crate) fn flap(&self) -> CancellationToken {
+    pub fn flap(&self) -> CancellationToken {
         let end = CancellationToken::new();
         self.0.changes.store(0, Ordering::Relaxed);
         *self.0.began.lock().unwrap() = Instant::now();
@@ -170,13 +170,13 @@ impl Agents {
     }
 
     /// Changes a second since flapping began.
-    pub(crate) fn rate(&self) -> u64 {
+    pub fn rate(&self) -> u64 {
         let seconds = self.0.began.lock().unwrap().elapsed().as_secs().max(1);
         self.0.changes.load(Ordering::Relaxed) / seconds
     }
 
     /// Everything of every agent is up, once and for all.
-    pub(crate) fn all_up(&self) {
+    pub fn all_up(&self) {
         let agents = self.clone();
         self.0.runtime.spawn(async move {
             for node in &agents.0.nodes {
@@ -186,7 +186,7 @@ impl Agents {
     }
 
     /// Every agent has programmed the Frontend of this number as it is now.
-    pub(crate) fn report_one(&self, number: usize) {
+    pub fn report_one(&self, number: usize) {
         let agents = self.clone();
         self.0.runtime.spawn(async move {
             let config = agents.config();
@@ -199,7 +199,7 @@ impl Agents {
     }
 
     /// Every agent ends and begins anew, one after the other: nothing is known, it warms up, it knows.
-    pub(crate) async fn restart_all(&self) {
+    pub async fn restart_all(&self) {
         let [nothing, warms_up, knows] =
             [View::default(), self.view(ProgramResult::Pending, false), self.view(ProgramResult::Programmed, true)];
         for node in &self.0.nodes {

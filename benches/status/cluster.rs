@@ -1,7 +1,7 @@
 //! A control plane full of objects, and what is stored in it, followed by a watch of its own.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,10 +12,10 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::ApiResource;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt as _};
-use maglev::crd::{self, Backend, Condition, Frontend, HealthCheck};
-use maglev::sandbox::assets::Assets;
-use maglev::sandbox::control_plane::{ControlPlane, Options};
-use maglev::sandbox::processes::Processes;
+use maglev_crd::{self as crd, Backend, Condition, Frontend, HealthCheck};
+use maglev_sandbox::assets::Assets;
+use maglev_sandbox::control_plane::{ControlPlane, Options};
+use maglev_sandbox::processes::Processes;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -26,8 +26,8 @@ use super::agents::Agents;
 const AT_ONCE: usize = 32;
 
 /// Starts a control plane with our CRDs.
-pub(crate) async fn start(dir: &Path) -> (ControlPlane, Processes) {
-    let assets = Assets::of_checkout(&PathBuf::from(env!("CARGO_MANIFEST_DIR"))).await.unwrap();
+pub async fn start(dir: &Path) -> (ControlPlane, Processes) {
+    let assets = Assets::of_checkout(&maglev_testkit::checkout().to_owned()).await.unwrap();
     let processes = Processes::start().unwrap();
     let plane = ControlPlane::start(dir, &processes, Options::new(assets)).await.unwrap();
     let crds: Api<CustomResourceDefinition> = Api::all(plane.client().await.unwrap());
@@ -39,24 +39,24 @@ pub(crate) async fn start(dir: &Path) -> (ControlPlane, Processes) {
 
 /// What is stored of one object.
 #[derive(Clone, Debug)]
-pub(crate) struct Kept {
-    pub(crate) uid: String,
-    pub(crate) generation: i64,
-    pub(crate) created: String,
-    pub(crate) spec: Value,
+pub struct Kept {
+    pub uid: String,
+    pub generation: i64,
+    pub created: String,
+    pub spec: Value,
     conditions: Vec<Condition>,
     state: Option<String>,
 }
 
 /// All Frontends and Backends as they are stored, and when their statuses were written.
 #[derive(Clone)]
-pub(crate) struct Objects {
+pub struct Objects {
     client: Client,
-    pub(crate) nodes: Vec<String>,
+    pub nodes: Vec<String>,
     kept: Arc<Mutex<BTreeMap<(&'static str, String), Kept>>>,
     writes: Arc<Mutex<Vec<Instant>>>,
     /// Ends the watches.
-    pub(crate) end: CancellationToken,
+    pub end: CancellationToken,
 }
 
 async fn apply(client: &Client, resource: &ApiResource, namespace: Option<&str>, object: Value) {
@@ -77,7 +77,7 @@ async fn apply(client: &Client, resource: &ApiResource, namespace: Option<&str>,
 }
 
 /// Makes the objects, and follows them.
-pub(crate) async fn fill(client: &Client, nodes: usize, frontends: usize) -> Objects {
+pub async fn fill(client: &Client, nodes: usize, frontends: usize) -> Objects {
     use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
     let of = |name: &str| json!({ "metadata": { "name": name } });
     apply(client, &ApiResource::erase::<ServiceAccount>(&()), Some("default"), of("default")).await;
@@ -151,18 +151,18 @@ impl Objects {
     }
 
     /// Every object of a kind, in order.
-    pub(crate) fn kept(&self, kind: &str) -> Vec<(String, Kept)> {
+    pub fn kept(&self, kind: &str) -> Vec<(String, Kept)> {
         let kept = self.kept.lock().unwrap();
         kept.iter().filter(|(key, _)| key.0 == kind).map(|(key, kept)| (key.1.clone(), kept.clone())).collect()
     }
 
     /// How many statuses were written so far.
-    pub(crate) fn writes(&self) -> usize {
+    pub fn writes(&self) -> usize {
         self.writes.lock().unwrap().len()
     }
 
     /// How many statuses were written in each whole second since the write of this number.
-    pub(crate) fn writes_per_second(&self, since: usize) -> Vec<usize> {
+    pub fn writes_per_second(&self, since: usize) -> Vec<usize> {
         let writes = self.writes.lock().unwrap();
         let Some(first) = writes.get(since) else { return Vec::new() };
         let seconds = first.elapsed().as_secs();
@@ -174,16 +174,16 @@ impl Objects {
     }
 
     /// Objects whose conditions are not those of one that is programmed and up everywhere.
-    pub(crate) fn wrong(&self) -> usize {
+    pub fn wrong(&self) -> usize {
         self.kept.lock().unwrap().iter().filter(|(key, kept)| !kept.is_right(key.0)).count()
     }
 
-    pub(crate) fn all_right(&self) -> bool {
+    pub fn all_right(&self) -> bool {
         self.wrong() == 0
     }
 
     /// Waits, and says how far it is if that takes too long.
-    pub(crate) async fn until(&self, what: &str, seconds: u64, holds: impl Fn(&Self) -> bool) {
+    pub async fn until(&self, what: &str, seconds: u64, holds: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(seconds);
         while !holds(self) {
             assert!(Instant::now() < deadline, "not within {seconds} s: {what}; {} are wrong", self.wrong());
@@ -192,7 +192,7 @@ impl Objects {
     }
 
     /// Waits until nothing was written for 3 s.
-    pub(crate) async fn until_quiet(&self) {
+    pub async fn until_quiet(&self) {
         loop {
             let last = self.writes.lock().unwrap().last().copied();
             match last {
@@ -203,7 +203,7 @@ impl Objects {
     }
 
     /// Edits one Frontend, and says after how long its new generation has its conditions.
-    pub(crate) async fn edit_one(&self, agents: &Agents) -> Duration {
+    pub async fn edit_one(&self, agents: &Agents) -> Duration {
         let began = Instant::now();
         let resource = ApiResource::erase::<Frontend>(&());
         apply(&self.client, &resource, Some("default"), frontend(0, 50)).await;

@@ -6,23 +6,23 @@ use crate::workload::Workload;
 
 /// One round: both of them, one after the other.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Round {
+pub struct Round {
     /// Our agent's pass.
-    pub(crate) ours: Duration,
+    pub ours: Duration,
     /// Our agent, from its start to the end of its first pass.
-    pub(crate) whole: Duration,
+    pub whole: Duration,
     /// The raw socket.
-    pub(crate) raw: Duration,
+    pub raw: Duration,
 }
 
 /// All rounds on one VPP.
-pub(crate) struct Figures {
+pub struct Figures {
     operations: f64,
     rounds: Vec<Round>,
 }
 
 /// Prints what is measured.
-pub(crate) fn head(workload: &Workload, window: usize, rounds: usize) {
+pub fn head(workload: &Workload, window: usize, rounds: usize) {
     println!("full sync, {}", workload.describe());
     println!("  ours   the agent, from vpp-lb-sync-start to vpp-lb-sync-done (its dumps are not in it)");
     println!("  raw    the same frames, encoded before, {window} in flight, first byte to last answer");
@@ -31,16 +31,16 @@ pub(crate) fn head(workload: &Workload, window: usize, rounds: usize) {
 }
 
 impl Figures {
-    pub(crate) fn new(operations: u32) -> Self {
+    pub fn new(operations: u32) -> Self {
         Self { operations: f64::from(operations), rounds: Vec::new() }
     }
 
-    pub(crate) fn add(&mut self, round: Round) {
+    pub fn add(&mut self, round: Round) {
         self.rounds.push(round);
     }
 
     /// Prints them; `goal` is the ratio to be reached, `None` where it is information only.
-    pub(crate) fn print(&self, label: &str, goal: Option<f64>) {
+    pub fn print(&self, label: &str, goal: Option<f64>) {
         let rate = |took: Duration| self.operations / took.as_secs_f64();
         let ours = Spread::of(self.rounds.iter().map(|round| rate(round.ours)));
         let raw = Spread::of(self.rounds.iter().map(|round| rate(round.raw)));
@@ -58,7 +58,7 @@ impl Figures {
 
 /// The middle of many values, and how far they lie apart.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Spread {
+pub struct Spread {
     lower: f64,
     median: f64,
     upper: f64,
@@ -66,7 +66,7 @@ pub(crate) struct Spread {
 
 impl Spread {
     /// Of these values.
-    pub(crate) fn of(values: impl Iterator<Item = f64>) -> Self {
+    pub fn of(values: impl Iterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
         let quarter = |quarters: usize| values.get((values.len() * quarters / 4).min(values.len().saturating_sub(1)));
@@ -74,13 +74,12 @@ impl Spread {
         Self { lower, median, upper }
     }
 
-    /// The middle.
-    pub(crate) fn median(self) -> f64 {
+    pub fn median(self) -> f64 {
         self.median
     }
 
     /// Rounded to so many digits.
-    pub(crate) fn text(self, digits: usize) -> String {
+    pub fn text(self, digits: usize) -> String {
         let Self { lower, median, upper } = self;
         format!("{median:.digits$} ({lower:.digits$}-{upper:.digits$})")
     }

@@ -20,13 +20,11 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use maglev::{
-    agent::{Agent, AgentOptions, VppConnect},
-    model::{
-        config::Config,
-        event::{Event, EventSink, Events, Scope},
-        health::{BackendState, HealthSnapshot},
-    },
+use maglev_agent::{Agent, AgentOptions, VppConnect};
+use maglev_model::{
+    config::Config,
+    event::{Event, EventSink, Events, Scope},
+    health::{BackendState, HealthSnapshot},
 };
 use tokio::{
     sync::watch,
@@ -46,7 +44,6 @@ const VIPS: u16 = 1000;
 const FLIPS: usize = 600;
 /// What 99 of 100 should stay below.
 const GOAL: Duration = Duration::from_millis(5);
-/// For anything.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Backends that flip in turn; no VIP has two of them.
 const IN_TURN: usize = 50;
@@ -98,12 +95,12 @@ struct Settled {
     sink: Arc<Sink>,
     told: watch::Receiver<Told>,
     stop: CancellationToken,
-    agent: JoinHandle<Result<(), maglev::agent::AgentError>>,
+    agent: JoinHandle<Result<(), maglev_agent::AgentError>>,
     _scratch: tempfile::TempDir,
 }
 
 /// Prints what the lines mean.
-pub(crate) fn head() {
+pub fn head() {
     println!();
     println!("from a backend's transition to the bytes of its requests, {VIPS} VIPs x 16 application servers; ms");
     println!(
@@ -113,7 +110,7 @@ pub(crate) fn head() {
 }
 
 /// Measures on `vpp`, which has none of the VIPs, and prints a line for each kind of transition.
-pub(crate) async fn measure(label: &str, vpp: &mut Vpp, interrupted: &CancellationToken) -> anyhow::Result<()> {
+pub async fn measure(label: &str, vpp: &mut Vpp, interrupted: &CancellationToken) -> anyhow::Result<()> {
     let workload = Workload::shared(VIPS)?;
     vpp.clear().await?;
     let mut settled = Settled::start(vpp, &workload).await?;

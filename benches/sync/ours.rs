@@ -7,10 +7,8 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use maglev::{
-    agent::{Agent, AgentOptions, VppConnect},
-    model::event::{Event, EventSink, Events, Scope, SyncCounts},
-};
+use maglev_agent::{Agent, AgentOptions, VppConnect};
+use maglev_model::event::{Event, EventSink, Events, Scope, SyncCounts};
 use tokio::{
     sync::{Notify, watch},
     time::timeout,
@@ -24,11 +22,11 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// A full sync.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pass {
+pub struct Pass {
     /// From the beginning of the first pass to its end.
-    pub(crate) took: Duration,
+    pub took: Duration,
     /// From the start of the agent: connecting and reading what VPP has are in it.
-    pub(crate) whole: Duration,
+    pub whole: Duration,
 }
 
 /// Drops the events once it has looked at them.
@@ -76,7 +74,7 @@ impl EventSink for Clock {
 
 /// Starts an agent on the VPP at `socket`, which has none of the VIPs, and stops it after its first
 /// pass.
-pub(crate) async fn sync(socket: &Path, workload: &Workload) -> anyhow::Result<Pass> {
+pub async fn sync(socket: &Path, workload: &Workload) -> anyhow::Result<Pass> {
     // The agent's own files must not lie beside a real VPP's socket.
     let scratch = tempfile::tempdir()?;
     let clock = Arc::new(Clock::default());

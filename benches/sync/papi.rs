@@ -1,20 +1,15 @@
 //! Our agent beside `vpp-papi`, VPP's own Python client, whose calls wait for their answers.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
+use maglev_testkit::python::{PAPI, interpreter, run};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    figures::Spread,
-    ours,
-    python::{PAPI, interpreter, run},
-    vpp::Vpp,
-    workload::Workload,
-};
+use crate::{figures::Spread, ours, vpp::Vpp, workload::Workload};
 
 /// How many VIPs, and how many rounds: `vpp-papi` takes about 17 s for 1,000.
 const SIZES: [(u16, usize); 2] = [(100, 5), (1000, 2)];
@@ -24,7 +19,7 @@ const GOAL: f64 = 3.0;
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// Prints what the lines mean.
-pub(crate) fn head() {
+pub fn head() {
     println!();
     println!("full sync beside vpp-papi (PyPI), whose calls are made one after the other");
     println!("  requests/s, median (quartiles); both in turns, on a VPP without VIPs each time");
@@ -32,7 +27,7 @@ pub(crate) fn head() {
 }
 
 /// Measures on `vpp` and prints a line for each size.
-pub(crate) async fn measure(label: &str, vpp: &mut Vpp, interrupted: &CancellationToken) -> anyhow::Result<()> {
+pub async fn measure(label: &str, vpp: &mut Vpp, interrupted: &CancellationToken) -> anyhow::Result<()> {
     let python = interpreter(&PAPI).await?;
     println!("{label}");
     for (vips, rounds) in SIZES {
@@ -72,7 +67,7 @@ pub(crate) async fn measure(label: &str, vpp: &mut Vpp, interrupted: &Cancellati
 }
 
 async fn sync(python: &Path, socket: &Path, workload: &Path) -> anyhow::Result<Duration> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let root = maglev_testkit::checkout().to_owned();
     let (script, api) = (root.join("benches/sync/full_sync.py"), root.join("tests/wire/data/api"));
     let (done, text) = run(python, &[&script, socket, &api, workload], LIMIT).await?;
     ensure!(done, "vpp-papi failed: {text}");

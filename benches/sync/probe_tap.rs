@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::Context as _;
 use bytes::BytesMut;
-use maglev::vpp::{
+use maglev_vpp::{
     frame,
     messages::{self, Signature, lb::LbAsSetWeight},
 };
@@ -33,14 +33,14 @@ struct Requests {
 }
 
 /// For one agent, which connects once. Its threads end when the agent or VPP hangs up.
-pub(crate) struct ProbeTap {
+pub struct ProbeTap {
     socket: PathBuf,
     expected: Expected,
 }
 
 impl ProbeTap {
     /// Listens at `socket` for an agent whose VPP is at `vpp`.
-    pub(crate) async fn start(socket: &Path, vpp: &Path) -> anyhow::Result<Self> {
+    pub async fn start(socket: &Path, vpp: &Path) -> anyhow::Result<Self> {
         let path = vpp.to_owned();
         let table = spawn_blocking(move || raw::connect(&path)).await??.1.table;
         let id = raw::id_of(&table, Signature::of::<LbAsSetWeight>())?;
@@ -59,13 +59,13 @@ impl ProbeTap {
     }
 
     /// Where the agent connects to.
-    pub(crate) fn socket(&self) -> &Path {
+    pub fn socket(&self) -> &Path {
         &self.socket
     }
 
     /// When each of the next `count` requests that set the weight of `server` is there, in their order;
     /// told with the last.
-    pub(crate) fn expect(&self, server: IpAddr, count: usize) -> oneshot::Receiver<Vec<Instant>> {
+    pub fn expect(&self, server: IpAddr, count: usize) -> oneshot::Receiver<Vec<Instant>> {
         let (tell, told) = oneshot::channel();
         let requests = Requests { server, count, came: Vec::with_capacity(count), tell };
         *self.expected.lock().unwrap_or_else(PoisonError::into_inner) = Some(requests);

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::BytesMut;
-use maglev::vpp::{
+use maglev_vpp::{
     codec::Text,
     frame,
     messages::{
@@ -30,9 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const CLIENT_INDEX: usize = frame::HEADER + 2;
 const CONTEXT: usize = CLIENT_INDEX + 4;
 
-/// Requests, encoded.
 #[derive(Clone)]
-pub(crate) struct Frames {
+pub struct Frames {
     bytes: Arc<[u8]>,
     /// Where each begins, and the end of the last.
     bounds: Arc<[usize]>,
@@ -40,7 +39,7 @@ pub(crate) struct Frames {
 
 impl Frames {
     /// The frames by which an agent changes the VPP at `socket`, in the order in which it sends them.
-    pub(crate) async fn recorded(socket: &Path, workload: &Workload) -> anyhow::Result<Self> {
+    pub async fn recorded(socket: &Path, workload: &Workload) -> anyhow::Result<Self> {
         let bodies = tap::record(socket, workload).await?;
         let path = socket.to_owned();
         let greeting = spawn_blocking(move || connect(&path)).await??.1;
@@ -60,7 +59,7 @@ impl Frames {
 
     /// Sends them to the VPP at `socket`, which has none of the VIPs; from the first byte of the first
     /// request to the last byte of the last answer.
-    pub(crate) async fn replay(&self, socket: &Path, window: usize) -> anyhow::Result<Duration> {
+    pub async fn replay(&self, socket: &Path, window: usize) -> anyhow::Result<Duration> {
         let (frames, path) = (self.clone(), socket.to_owned());
         spawn_blocking(move || {
             let (mut stream, greeting) = connect(&path)?;
@@ -128,7 +127,7 @@ impl Frames {
     }
 }
 
-pub(crate) fn connect(socket: &Path) -> anyhow::Result<(UnixStream, SockclntCreateReply)> {
+pub fn connect(socket: &Path) -> anyhow::Result<(UnixStream, SockclntCreateReply)> {
     let mut stream = UnixStream::connect(socket).with_context(|| socket.display().to_string())?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
@@ -149,7 +148,7 @@ pub(crate) fn connect(socket: &Path) -> anyhow::Result<(UnixStream, SockclntCrea
     }
 }
 
-pub(crate) fn id_of(table: &MessageTable, message: Signature) -> anyhow::Result<u16> {
+pub fn id_of(table: &MessageTable, message: Signature) -> anyhow::Result<u16> {
     let name = message.table_name();
     let entry = table.0.iter().find(|entry| entry.name.as_str() == name);
     Ok(entry.with_context(|| format!("VPP does not speak {name}"))?.id)

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use maglev::sandbox::vpp_simulator::{Recompute, Simulator, SimulatorOptions};
+use maglev_vpp_simulator::{Recompute, Simulator, SimulatorOptions};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     process::{Child, ChildStdin, ChildStdout, Command},
@@ -22,7 +22,7 @@ const ROLE: &str = "--simulate-vpp";
 const READY: &str = "ready";
 
 /// The process.
-pub(crate) struct Simulated {
+pub struct Simulated {
     directory: tempfile::TempDir,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -31,7 +31,7 @@ pub(crate) struct Simulated {
 
 impl Simulated {
     /// Starts it; its socket takes connections.
-    pub(crate) async fn start(recompute: Recompute) -> anyhow::Result<Self> {
+    pub async fn start(recompute: Recompute) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let mut process = Command::new(std::env::current_exe()?)
             .args([ROLE, word(recompute)])
@@ -48,12 +48,12 @@ impl Simulated {
     }
 
     /// Its API socket.
-    pub(crate) fn socket(&self) -> PathBuf {
+    pub fn socket(&self) -> PathBuf {
         self.directory.path().join("api.sock")
     }
 
     /// Starts VPP anew, in the same process.
-    pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.input.write_all(b"restart\n").await?;
         self.ready().await
     }
@@ -67,7 +67,7 @@ impl Simulated {
 }
 
 /// Is the simulator if the arguments say so.
-pub(crate) fn serve_if_asked(arguments: &[String]) -> Option<anyhow::Result<()>> {
+pub fn serve_if_asked(arguments: &[String]) -> Option<anyhow::Result<()>> {
     match arguments {
         [role, recompute, socket] if role == ROLE => Some(serve(recompute, Path::new(socket))),
         _ => None,

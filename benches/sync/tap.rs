@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
-use maglev::vpp::frame;
+use maglev_vpp::frame;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
     net::{
@@ -16,7 +16,7 @@ use tokio::{
 use crate::{ours, workload::Workload};
 
 /// The bodies of all frames that an agent sends to the VPP at `socket` until its first pass is over.
-pub(crate) async fn record(socket: &Path, workload: &Workload) -> anyhow::Result<Vec<Bytes>> {
+pub async fn record(socket: &Path, workload: &Workload) -> anyhow::Result<Vec<Bytes>> {
     let directory = tempfile::tempdir()?;
     let between = directory.path().join("tap.sock");
     let listener = UnixListener::bind(&between)?;

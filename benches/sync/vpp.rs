@@ -5,12 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use futures::future::try_join_all;
-use maglev::{
-    agent::AgentLock,
-    model::{actual::ActualConf, event::Events},
-    sandbox::vpp_simulator::Recompute,
-    vpp::{lb::Lb, session::SessionOptions},
-};
+use maglev_agent::AgentLock;
+use maglev_model::{actual::ActualConf, event::Events};
+use maglev_vpp::{lb::Lb, session::SessionOptions};
+use maglev_vpp_simulator::Recompute;
 
 use crate::{
     simulated::Simulated,
@@ -18,7 +16,7 @@ use crate::{
 };
 
 /// See the file's head.
-pub(crate) struct Vpp {
+pub struct Vpp {
     socket: PathBuf,
     kind: Kind,
 }
@@ -35,13 +33,13 @@ enum Kind {
 
 impl Vpp {
     /// Starts a simulator.
-    pub(crate) async fn simulated(recompute: Recompute) -> anyhow::Result<Self> {
+    pub async fn simulated(recompute: Recompute) -> anyhow::Result<Self> {
         let simulated = Simulated::start(recompute).await?;
         Ok(Self { socket: simulated.socket(), kind: Kind::Simulated(Box::new(simulated)) })
     }
 
     /// The VPP that listens on `socket`, unless it is in use.
-    pub(crate) async fn at(socket: PathBuf) -> anyhow::Result<Self> {
+    pub async fn at(socket: PathBuf) -> anyhow::Result<Self> {
         let _lock = AgentLock::try_take(&socket, "the benchmark of maglev")?;
         let lb = connect(&socket).await?;
         let conf = lb.conf().await?;
@@ -52,12 +50,12 @@ impl Vpp {
     }
 
     /// Its API socket.
-    pub(crate) fn socket(&self) -> &Path {
+    pub fn socket(&self) -> &Path {
         &self.socket
     }
 
     /// Takes care that none of the VIPs is there: a simulator starts anew, a real VPP's are removed.
-    pub(crate) async fn clear(&mut self) -> anyhow::Result<()> {
+    pub async fn clear(&mut self) -> anyhow::Result<()> {
         match &mut self.kind {
             Kind::Simulated(simulated) => simulated.restart().await,
             Kind::Real { .. } => remove_all(&connect(&self.socket).await?).await,
@@ -65,7 +63,7 @@ impl Vpp {
     }
 
     /// The VIPs that are there.
-    pub(crate) async fn state(&self) -> anyhow::Result<State> {
+    pub async fn state(&self) -> anyhow::Result<State> {
         let mut vips = connect(&self.socket).await?.read().await?.vips;
         vips.retain(|vip, _| is_benchs(vip));
         // VPP gives out another one each time.
@@ -74,7 +72,7 @@ impl Vpp {
     }
 
     /// Leaves it as it was found.
-    pub(crate) async fn leave(self) -> anyhow::Result<()> {
+    pub async fn leave(self) -> anyhow::Result<()> {
         if let Kind::Real { conf, .. } = &self.kind {
             let lb = connect(&self.socket).await?;
             remove_all(&lb).await?;

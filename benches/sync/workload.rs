@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use maglev::model::{
+use maglev_model::{
     Name,
     actual::{ActualVip, VppVip},
     config::{
@@ -25,36 +25,34 @@ const DOCUMENTED: u16 = 250;
 const TABLE: u16 = 8192;
 
 /// The VIPs of a VPP, without what differs from run to run.
-pub(crate) type State = BTreeMap<VppVip, ActualVip>;
+pub type State = BTreeMap<VppVip, ActualVip>;
 
 /// A backend that several VIPs use.
-pub(crate) struct Server {
-    /// Its name.
-    pub(crate) backend: Name,
-    /// Its address.
-    pub(crate) address: Ipv4Addr,
+pub struct Server {
+    pub backend: Name,
+    pub address: Ipv4Addr,
 }
 
 /// What is synced.
-pub(crate) struct Workload {
+pub struct Workload {
     /// What the agent is to follow; of every VIP it holds that it [`is_benchs`].
-    pub(crate) config: Config,
+    pub config: Config,
     /// All backends are up.
-    pub(crate) health: HealthSnapshot,
+    pub health: HealthSnapshot,
     /// The backends that are shared, if any: the first by all VIPs, each other by 15 of them.
-    pub(crate) shared: Vec<Server>,
+    pub shared: Vec<Server>,
     vips: u16,
 }
 
 impl Workload {
     /// So many VIPs (at most 4,000), each with backends of its own.
-    pub(crate) fn new(vips: u16) -> anyhow::Result<Self> {
+    pub fn new(vips: u16) -> anyhow::Result<Self> {
         Self::of(vips, false, |vip, server| vip * SERVERS + server)
     }
 
     /// So many VIPs and one backend more. All VIPs use the first; each uses 15 of the others, so
     /// that each of these has 15 users. Neighbours have no user in common (for 1,000 VIPs).
-    pub(crate) fn shared(vips: u16) -> anyhow::Result<Self> {
+    pub fn shared(vips: u16) -> anyhow::Result<Self> {
         Self::of(vips, true, |vip, server| if server == 0 { 0 } else { 1 + (vip + 63 * server) % vips })
     }
 
@@ -115,7 +113,7 @@ impl Workload {
     }
 
     /// For a client that is not ours.
-    pub(crate) fn to_json(&self) -> String {
+    pub fn to_json(&self) -> String {
         let vips: BTreeMap<String, Vec<String>> = self
             .config
             .frontends
@@ -132,8 +130,7 @@ impl Workload {
         serde_json::json!({"table": TABLE, "weight": Weight::DEFAULT.get(), "vips": vips}).to_string()
     }
 
-    /// In words.
-    pub(crate) fn describe(&self) -> String {
+    pub fn describe(&self) -> String {
         format!(
             "{} VIPs x {SERVERS} application servers, table {TABLE}, weight {}: {} requests",
             self.vips,
@@ -143,12 +140,12 @@ impl Workload {
     }
 
     /// Requests that change VPP.
-    pub(crate) fn operations(&self) -> u32 {
+    pub fn operations(&self) -> u32 {
         u32::from(self.vips) + u32::from(self.vips) * u32::from(SERVERS)
     }
 
     /// Whether `state` is what was wanted, to the last bucket.
-    pub(crate) fn check(&self, state: &State) -> anyhow::Result<()> {
+    pub fn check(&self, state: &State) -> anyhow::Result<()> {
         ensure!(state.len() == usize::from(self.vips), "VPP has {} of the VIPs", state.len());
         for (vip, have) in state {
             let weights = have.ases.values().map(|of| of.weight);
@@ -162,7 +159,7 @@ impl Workload {
 }
 
 /// Whether a VIP may be one of ours: on a real VPP nothing else is touched.
-pub(crate) fn is_benchs(vip: &VppVip) -> bool {
+pub fn is_benchs(vip: &VppVip) -> bool {
     let IpAddr::V4(address) = vip.address else { return false };
     matches!(address.octets(), [203, 0, 113, _] | [198, 51, 100, _] | [198, 18 | 19, ..])
 }

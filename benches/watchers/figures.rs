@@ -10,27 +10,27 @@ const MAX_GROWTH: f64 = 256.0;
 const MAX_RATIO: f64 = 2.0;
 
 /// What was measured in a while.
-pub(crate) struct Phase {
-    pub(crate) took: Duration,
-    pub(crate) emitted: u64,
-    pub(crate) lateness: Lateness,
+pub struct Phase {
+    pub took: Duration,
+    pub emitted: u64,
+    pub lateness: Lateness,
     /// CPU of the whole process, and of the server's thread.
-    pub(crate) process: Duration,
-    pub(crate) server: Duration,
+    pub process: Duration,
+    pub server: Duration,
     /// The most that was resident, in MiB.
-    pub(crate) resident: f64,
-    pub(crate) counted: Option<Counted>,
+    pub resident: f64,
+    pub counted: Option<Counted>,
 }
 
 /// Both, and what was resident before the watchers came.
-pub(crate) struct Figures {
-    pub(crate) without: Phase,
-    pub(crate) with: Phase,
-    pub(crate) before: f64,
+pub struct Figures {
+    pub without: Phase,
+    pub with: Phase,
+    pub before: f64,
 }
 
 impl Figures {
-    pub(crate) fn print(&self) {
+    pub fn print(&self) {
         let Self { without, with, before } = self;
         for (label, phase) in [("without", without), ("with", with)] {
             let rate = phase.emitted as f64 / phase.took.as_secs_f64();

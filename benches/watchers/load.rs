@@ -9,7 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use maglev::model::{
+use maglev_model::{
     Name,
     change::Change,
     event::{Event, Events},
@@ -18,15 +18,15 @@ use maglev::model::{
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) const PER_SECOND: u64 = 20_000;
+pub const PER_SECOND: u64 = 20_000;
 const BACKENDS: u64 = 1000;
 const TICK: Duration = Duration::from_millis(1);
 
 /// Makes it happen until the end.
-pub(crate) struct Load(Arc<AtomicU64>);
+pub struct Load(Arc<AtomicU64>);
 
 impl Load {
-    pub(crate) fn start(events: Events, shutdown: CancellationToken) -> Self {
+    pub fn start(events: Events, shutdown: CancellationToken) -> Self {
         let emitted = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&emitted);
         tokio::spawn(shutdown.run_until_cancelled_owned(async move {
@@ -45,7 +45,7 @@ impl Load {
     }
 
     /// How much has happened so far.
-    pub(crate) fn emitted(&self) -> u64 {
+    pub fn emitted(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }

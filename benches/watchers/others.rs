@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 use bytes::{Buf as _, Bytes};
-use maglev::rpc::{client::AgentClient, proto};
+use maglev_rpc::{client::AgentClient, proto};
 use prost::{
     Message as _,
     encoding::{WireType, decode_key, decode_varint, skip_field},
@@ -22,22 +22,22 @@ use tonic::{
     transport::Channel,
 };
 
-use crate::counting::{self, Counting};
+use maglev_benches::counting::{self, Counting};
 
 /// The argument that makes a process one of watchers.
 const ASKED: &str = "--watch";
 
 /// What all watchers together have counted.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counted {
-    pub(crate) messages: u64,
-    pub(crate) bytes: u64,
-    pub(crate) events: u64,
-    pub(crate) lost: u64,
+pub struct Counted {
+    pub messages: u64,
+    pub bytes: u64,
+    pub events: u64,
+    pub lost: u64,
 }
 
 impl Counted {
-    pub(crate) fn since(&self, before: &Self) -> Self {
+    pub fn since(&self, before: &Self) -> Self {
         Self {
             messages: self.messages - before.messages,
             bytes: self.bytes - before.bytes,
@@ -48,27 +48,27 @@ impl Counted {
 }
 
 /// The process of the watchers.
-pub(crate) struct Watchers(Counting);
+pub struct Watchers(Counting);
 
 impl Watchers {
     /// Starts `count` of them and waits until each has its first message.
-    pub(crate) async fn start(address: SocketAddr, count: usize) -> anyhow::Result<Self> {
+    pub async fn start(address: SocketAddr, count: usize) -> anyhow::Result<Self> {
         Ok(Self(Counting::start(&[ASKED, &address.to_string(), &count.to_string()]).await?))
     }
 
     /// What they have counted by now.
-    pub(crate) async fn counted(&mut self) -> anyhow::Result<Counted> {
+    pub async fn counted(&mut self) -> anyhow::Result<Counted> {
         let [messages, bytes, events, lost] = self.0.numbers().await?;
         Ok(Counted { messages, bytes, events, lost })
     }
 
-    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+    pub async fn stop(self) -> anyhow::Result<()> {
         self.0.stop().await
     }
 }
 
 /// Is that process, if the arguments say so.
-pub(crate) fn watch_if_asked(arguments: &[String]) -> Option<anyhow::Result<()>> {
+pub fn watch_if_asked(arguments: &[String]) -> Option<anyhow::Result<()>> {
     let [asked, address, count] = arguments else { return None };
     (asked == ASKED).then(|| counting::run(watch(address, count.parse()?)))
 }

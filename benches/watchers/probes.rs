@@ -3,14 +3,12 @@
 use std::{net::TcpListener, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use maglev::{
-    health::{HealthOptions, Metrics, ProbeThread},
-    model::{
-        Name,
-        config::{AdminState, Backend, Check, Config, HealthCheck, Listed, NodeConfig, Probe, Revision},
-        event::Events,
-        health::HealthSnapshot,
-    },
+use maglev_health::{HealthOptions, Metrics, ProbeThread};
+use maglev_model::{
+    Name,
+    config::{AdminState, Backend, Check, Config, HealthCheck, Listed, NodeConfig, Probe, Revision},
+    event::Events,
+    health::HealthSnapshot,
 };
 use prometheus::Registry;
 use tokio::sync::watch;
@@ -23,7 +21,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 const PRECISION: f64 = 1.05;
 
 /// The health checker on its thread.
-pub(crate) struct Probes {
+pub struct Probes {
     registry: Registry,
     thread: thread::JoinHandle<()>,
     _config_tx: watch::Sender<Option<Config>>,
@@ -32,10 +30,10 @@ pub(crate) struct Probes {
 
 /// How late probes began: how many up to each bound, in seconds.
 #[derive(Clone, Debug)]
-pub(crate) struct Lateness(Vec<(f64, u64)>);
+pub struct Lateness(Vec<(f64, u64)>);
 
 impl Probes {
-    pub(crate) fn start(events: Events, shutdown: CancellationToken) -> anyhow::Result<Self> {
+    pub fn start(events: Events, shutdown: CancellationToken) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let port = listener.local_addr()?.port();
         // Ends with the process.
@@ -51,7 +49,7 @@ impl Probes {
     }
 
     /// Of all probes so far.
-    pub(crate) fn lateness(&self) -> Lateness {
+    pub fn lateness(&self) -> Lateness {
         let families = self.registry.gather();
         let family = families.iter().find(|family| family.name() == "maglev_probe_start_delay_seconds");
         let buckets = family.map(|family| family.get_metric()[0].get_histogram().get_bucket().to_vec());
@@ -59,24 +57,24 @@ impl Probes {
         Lateness(buckets.unwrap_or_default().iter().map(bound).collect())
     }
 
-    pub(crate) fn stop(self) -> anyhow::Result<()> {
+    pub fn stop(self) -> anyhow::Result<()> {
         self.thread.join().map_err(|_| anyhow!("the health checker panicked"))
     }
 }
 
 impl Lateness {
     /// Of what came after `before`.
-    pub(crate) fn since(&self, before: &Self) -> Self {
+    pub fn since(&self, before: &Self) -> Self {
         Self(self.0.iter().zip(&before.0).map(|((bound, now), (_, before))| (*bound, now - before)).collect())
     }
 
     /// How many probes began.
-    pub(crate) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.0.last().map_or(0, |(_, count)| *count)
     }
 
     /// What this share of them stayed below, in milliseconds, as exact as the bounds.
-    pub(crate) fn percentile(&self, share: f64) -> f64 {
+    pub fn percentile(&self, share: f64) -> f64 {
         let wanted = self.count() as f64 * share;
         let bound = self.0.iter().find(|(_, count)| *count as f64 >= wanted);
         bound.map_or(f64::NAN, |(bound, _)| bound * 1000.0)

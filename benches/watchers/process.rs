@@ -2,20 +2,20 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use crate::usage;
+use maglev_benches::usage;
 
 /// Resident memory, in MiB.
-pub(crate) fn resident() -> anyhow::Result<f64> {
+pub fn resident() -> anyhow::Result<f64> {
     usage::resident(Path::new("/proc/self"))
 }
 
 /// The time that all threads together were on a core.
-pub(crate) fn cpu() -> anyhow::Result<Duration> {
+pub fn cpu() -> anyhow::Result<Duration> {
     usage::cpu(Path::new("/proc/self"))
 }
 
 /// The time that threads of this name were on a core; none while there is none.
-pub(crate) fn cpu_of_thread(name: &str) -> anyhow::Result<Duration> {
+pub fn cpu_of_thread(name: &str) -> anyhow::Result<Duration> {
     let mut sum = Duration::ZERO;
     for thread in fs::read_dir("/proc/self/task")? {
         let thread = thread?.path();

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use maglev::cli::{self, Build};
+use maglev_cli::{self as cli, Build};
 
 fn main() -> anyhow::Result<ExitCode> {
     let args = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();

@@ -8,13 +8,11 @@ use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
 use jiff::Timestamp;
 use k8s_openapi::api::events::v1::Event;
 use kube::{Api, Client, ResourceExt, api::ListParams};
-use maglev::{
-    crd::{self, AdminState},
-    dashboard::{AdminMode, AdminOptions, Build, Dashboard, DashboardOptions},
-    fleet::{Fleet, FleetOptions, Source},
-    k8s::{ClientOptions, UserClients, operator_action::MANAGER},
-    model::view::View,
-};
+use maglev_crd::{self as crd, AdminState};
+use maglev_dashboard::{AdminMode, AdminOptions, Build, Dashboard, DashboardOptions};
+use maglev_fleet::{Fleet, FleetOptions, Source};
+use maglev_kube::{ClientOptions, UserClients, operator_action::MANAGER};
+use maglev_model::view::View;
 use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::process::Command;

@@ -1,10 +1,10 @@
 //! The real maglevd against a real API server, a simulated VPP and live backends: what it keeps when
 //! the API server is away, lies or forgets.
 
-pub(crate) mod node;
+pub mod node;
 
 use self::node::{Node, VIP};
-use maglev::sandbox::demo_backend::Mode;
+use maglev_sandbox::demo_backend::Mode;
 
 use crate::harness::{eventually, root};
 

@@ -1,7 +1,7 @@
 //! Certificates that HealthChecks refer to, read with the rights that the chart gives the agent.
 
-use maglev::model::Name;
-use maglev::model::config::{Authorities, Check, ClientCertificate, Probe};
+use maglev_model::Name;
+use maglev_model::config::{Authorities, Check, ClientCertificate, Probe};
 
 use super::harness::{Cluster, cluster, eventually};
 use super::maglevd::install_agent_role;

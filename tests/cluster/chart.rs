@@ -8,7 +8,7 @@ mod release;
 mod render;
 mod rights;
 
-use maglev::sandbox::assets::Tool;
+use maglev_sandbox::assets::Tool;
 
 use super::harness::{Cluster, run};
 
@@ -19,7 +19,7 @@ async fn helm(cluster: &Cluster, args: &[&str]) -> Result<String, String> {
     if output.status.success() { Ok(stdout) } else { Err(stdout + &stderr) }
 }
 
-pub(super) async fn template(cluster: &Cluster, release: &str, more: &[&str]) -> Result<String, String> {
+pub async fn template(cluster: &Cluster, release: &str, more: &[&str]) -> Result<String, String> {
     let args = ["template", release, "charts/maglev", "--namespace", "maglev-system"];
     helm(cluster, &[&args, more].concat()).await
 }

@@ -2,9 +2,9 @@
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ListParams, ObjectMeta, PostParams};
-use maglev::sandbox::assets::Assets;
-use maglev::sandbox::control_plane::{ControlPlane, Options};
-use maglev::sandbox::processes::Processes;
+use maglev_sandbox::assets::Assets;
+use maglev_sandbox::control_plane::{ControlPlane, Options};
+use maglev_sandbox::processes::Processes;
 
 use super::harness::{cluster, eventually, own_control_plane, root};
 

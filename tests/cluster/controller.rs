@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::Api;
-use maglev::controller::{Controller, ControllerMetrics, ControllerOptions};
-use maglev::k8s::lease::Standing;
-use maglev::k8s::{Delays, LeaseLoop, LeaseOptions};
-use maglev::sandbox::assets::Tool;
+use maglev_controller::{Controller, ControllerMetrics, ControllerOptions};
+use maglev_kube::lease::Standing;
+use maglev_kube::{Delays, LeaseLoop, LeaseOptions};
+use maglev_sandbox::assets::Tool;
 use tokio::sync::{Mutex, MutexGuard, OnceCell, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -282,9 +282,9 @@ async fn clocks_that_differ_neither_keep_a_lease_for_ever_nor_take_one_that_is_r
 
 #[tokio::test]
 async fn a_write_from_a_stale_version_is_refused() {
-    use maglev::k8s::status_writer::Written;
-    use maglev::k8s::{StatusWriter, StoredStatus, WriteError};
-    use maglev::model::{Name, config::Kind};
+    use maglev_kube::status_writer::Written;
+    use maglev_kube::{StatusWriter, StoredStatus, WriteError};
+    use maglev_model::{Name, config::Kind};
 
     let cluster = plane().await;
     let namespace = cluster.namespace("stale").await;
@@ -304,7 +304,7 @@ async fn a_write_from_a_stale_version_is_refused() {
     let task = tokio::spawn(lease.run(lead, end.clone()));
     let writer = writers_rx.recv().await.unwrap();
 
-    let frontends: Api<maglev::crd::Frontend> = Api::namespaced(client, &namespace);
+    let frontends: Api<maglev_crd::Frontend> = Api::namespaced(client, &namespace);
     let seen = frontends.get("web").await.unwrap().metadata;
     let from = StoredStatus {
         uid: seen.uid.unwrap().into(),

@@ -4,7 +4,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
-use maglev::crd::{Frontend, FrontendSpec, HealthCheck, HealthCheckSpec, MaglevNode, MaglevNodeSpec, Weight};
+use maglev_crd::{Frontend, FrontendSpec, HealthCheck, HealthCheckSpec, MaglevNode, MaglevNodeSpec, Weight};
 use serde_json::{Value, json};
 
 use super::harness::{cluster, committed_crds};

@@ -212,7 +212,7 @@ impl Admin {
         }
         let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let (http, metrics, dir) = (free(), free(), dir.display().to_string());
-        let mut process = Command::new(env!("CARGO_BIN_EXE_maglev-frontend"));
+        let mut process = Command::new(maglev_testkit::binary("maglev-frontend"));
         process.args(["--namespace=default", "--admin-mode=basic", "--http-addr", &http, "--metrics-addr", &metrics]);
         process.args([format!("--admin-credentials-dir={dir}"), format!("--admin-key-file={dir}/key")]);
         process.arg("--kubeconfig").arg(sandbox.dir.join("kubeconfig"));

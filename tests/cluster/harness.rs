@@ -16,35 +16,35 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, ResourceExt};
-use maglev::sandbox::assets::{Assets, Tool};
-use maglev::sandbox::control_plane::{ControlPlane, Credentials, Options};
-use maglev::sandbox::processes::Processes;
+use maglev_sandbox::assets::{Assets, Tool};
+use maglev_sandbox::control_plane::{ControlPlane, Credentials, Options};
+use maglev_sandbox::processes::Processes;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 /// How long a test waits for any condition.
-pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(30);
 
 static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
 
 /// A running control plane with our CRDs.
-pub(crate) struct Cluster {
+pub struct Cluster {
     plane: ControlPlane,
     dir: PathBuf,
 }
 
 /// The shared control plane; the first caller starts it. It ends with the test process, however that ends.
-pub(crate) async fn cluster() -> &'static Cluster {
+pub async fn cluster() -> &'static Cluster {
     CLUSTER.get_or_init(|| start("shared", false)).await
 }
 
 /// A control plane for one test alone. It ends when dropped.
-pub(crate) async fn own_control_plane(name: &str, controllers: bool) -> Cluster {
+pub async fn own_control_plane(name: &str, controllers: bool) -> Cluster {
     start(name, controllers).await
 }
 
 /// The same with controllers and without our CRDs: a cluster as a person has it who is about to install the chart.
-pub(crate) async fn empty_control_plane(name: &str) -> Cluster {
+pub async fn empty_control_plane(name: &str) -> Cluster {
     bare(name, true).await
 }
 
@@ -63,13 +63,12 @@ async fn bare(name: &str, controllers: bool) -> Cluster {
     Cluster { plane, dir }
 }
 
-/// The checkout.
-pub(crate) fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+pub fn root() -> PathBuf {
+    maglev_testkit::checkout().to_owned()
 }
 
 /// A directory for this process under `target/`; those of earlier runs are removed.
-pub(crate) fn scratch(name: &str) -> PathBuf {
+pub fn scratch(name: &str) -> PathBuf {
     let parent = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster");
     for old in fs::read_dir(&parent).into_iter().flatten().flatten() {
         let file_name = old.file_name();
@@ -85,22 +84,22 @@ pub(crate) fn scratch(name: &str) -> PathBuf {
 
 impl Cluster {
     /// The control plane itself.
-    pub(crate) fn plane(&self) -> &ControlPlane {
+    pub fn plane(&self) -> &ControlPlane {
         &self.plane
     }
 
     /// A directory for the files of this cluster's tests.
-    pub(crate) fn dir(&self) -> &Path {
+    pub fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// An administrator's client, made in the calling test's runtime.
-    pub(crate) async fn client(&self) -> Client {
+    pub async fn client(&self) -> Client {
         self.plane.client().await.unwrap()
     }
 
     /// A new namespace named after the test.
-    pub(crate) async fn namespace(&self, test: &str) -> String {
+    pub async fn namespace(&self, test: &str) -> String {
         let namespaces: Api<Namespace> = Api::all(self.client().await);
         let metadata = ObjectMeta { generate_name: Some(format!("{test}-")), ..ObjectMeta::default() };
         let wanted = Namespace { metadata, ..Namespace::default() };
@@ -108,7 +107,7 @@ impl Cluster {
     }
 
     /// Makes a ServiceAccount; what it may do is up to the test.
-    pub(crate) async fn service_account(&self, namespace: &str, name: &str) {
+    pub async fn service_account(&self, namespace: &str, name: &str) {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await, namespace);
         let metadata = ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() };
         let wanted = ServiceAccount { metadata, ..ServiceAccount::default() };
@@ -116,7 +115,7 @@ impl Cluster {
     }
 
     /// A kubeconfig file with the ServiceAccount's own token, as its pods would have it.
-    pub(crate) async fn kubeconfig_as(&self, namespace: &str, service_account: &str) -> PathBuf {
+    pub async fn kubeconfig_as(&self, namespace: &str, service_account: &str) -> PathBuf {
         let token = self.plane.issue_token(namespace, service_account).await.unwrap();
         let path = self.dir.join(format!("{namespace}-{service_account}.kubeconfig"));
         self.plane.write_kubeconfig(&path, namespace, &Credentials::Token(token)).unwrap();
@@ -124,19 +123,19 @@ impl Cluster {
     }
 
     /// A client that is this ServiceAccount.
-    pub(crate) async fn client_as(&self, namespace: &str, service_account: &str) -> Client {
+    pub async fn client_as(&self, namespace: &str, service_account: &str) -> Client {
         let config = Kubeconfig::read_from(self.kubeconfig_as(namespace, service_account).await).unwrap();
         let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
         Client::try_from(config).unwrap()
     }
 
     /// Runs kubectl as administrator; `stdin` is what `-f -` reads.
-    pub(crate) async fn kubectl_with(&self, args: &[&str], stdin: &str) -> Output {
+    pub async fn kubectl_with(&self, args: &[&str], stdin: &str) -> Output {
         run(self.tool(Tool::Kubectl).args(args), stdin).await
     }
 
     /// Runs kubectl as administrator and returns what it printed; it must succeed.
-    pub(crate) async fn kubectl(&self, args: &[&str]) -> String {
+    pub async fn kubectl(&self, args: &[&str]) -> String {
         let output = self.kubectl_with(args, "").await;
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "kubectl {args:?}: {stderr}");
@@ -144,14 +143,14 @@ impl Cluster {
     }
 
     /// Applies manifests. `Err` is what kubectl printed on stderr.
-    pub(crate) async fn apply(&self, namespace: &str, manifests: &str) -> Result<String, String> {
+    pub async fn apply(&self, namespace: &str, manifests: &str) -> Result<String, String> {
         let output = self.kubectl_with(&["apply", "--server-side", "-n", namespace, "-f", "-"], manifests).await;
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         if output.status.success() { Ok(String::from_utf8(output.stdout).unwrap() + &stderr) } else { Err(stderr) }
     }
 
     /// One of the control plane's tools with its kubeconfig set, everything else of the user's own setup left out.
-    pub(crate) fn tool(&self, tool: Tool) -> tokio::process::Command {
+    pub fn tool(&self, tool: Tool) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(self.plane.assets().path(tool));
         command.env("KUBECONFIG", self.plane.kubeconfig()).env("HOME", &self.dir).current_dir(root());
         command.kill_on_drop(true);
@@ -174,14 +173,14 @@ impl Cluster {
 }
 
 /// Deletes cluster-scoped objects that a test made, where they are still there.
-pub(crate) async fn cluster_scoped(cluster: &Cluster, kinds: &[&str], names: &[&str]) {
+pub async fn cluster_scoped(cluster: &Cluster, kinds: &[&str], names: &[&str]) {
     let kinds = kinds.join(",");
     let args = [&["delete", &kinds, "--ignore-not-found", "--wait=false"], names].concat();
     cluster.kubectl(&args).await;
 }
 
 /// The CRDs committed in `crds/`.
-pub(crate) fn committed_crds() -> Vec<CustomResourceDefinition> {
+pub fn committed_crds() -> Vec<CustomResourceDefinition> {
     let mut files: Vec<_> =
         fs::read_dir(root().join("crds")).into_iter().flatten().map(|e| e.unwrap().path()).collect();
     files.sort();
@@ -198,7 +197,7 @@ fn is_established(crd: &CustomResourceDefinition) -> bool {
 }
 
 /// Runs a command to its end with `stdin` as its input, bounded by twice [`LIMIT`].
-pub(crate) async fn run(command: &mut tokio::process::Command, stdin: &str) -> Output {
+pub async fn run(command: &mut tokio::process::Command, stdin: &str) -> Output {
     use std::process::Stdio;
     use tokio::io::AsyncWriteExt;
 
@@ -214,7 +213,7 @@ pub(crate) async fn run(command: &mut tokio::process::Command, stdin: &str) -> O
 }
 
 /// Asks until there is an answer; fails the test after [`LIMIT`].
-pub(crate) async fn eventually<T>(what: &str, mut question: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn eventually<T>(what: &str, mut question: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + LIMIT;
     loop {
         if let Some(answer) = question().await {

@@ -23,7 +23,7 @@ async fn maglevc(sandbox: &Sandbox, program: &Path, args: &[&str], stdin: &str) 
 
 /// What it printed; it must succeed.
 async fn printed(sandbox: &Sandbox, args: &[&str]) -> String {
-    let output = maglevc(sandbox, Path::new(env!("CARGO_BIN_EXE_maglevc")), args, "").await;
+    let output = maglevc(sandbox, &maglev_testkit::binary("maglevc"), args, "").await;
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -36,7 +36,7 @@ async fn settled(sandbox: &Sandbox) {
         (&["status"], "Everything is up"),
     ] {
         eventually(&format!("{words:?} says {wanted}"), async || {
-            let output = maglevc(sandbox, Path::new(env!("CARGO_BIN_EXE_maglevc")), words, "").await;
+            let output = maglevc(sandbox, &maglev_testkit::binary("maglevc"), words, "").await;
             let text = String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
             text.contains(wanted).then_some(())
         })
@@ -73,7 +73,7 @@ async fn as_kubectls_plugin(sandbox: &Sandbox) {
     assert!(text.starts_with("Everything is up"), "{text}{}", String::from_utf8_lossy(&output.stderr));
 
     let completing = sandbox.dir.join("bin/kubectl_complete-maglev");
-    symlink(env!("CARGO_BIN_EXE_maglevc"), &completing).unwrap();
+    symlink(maglev_testkit::binary("maglevc"), &completing).unwrap();
     let output = maglevc(sandbox, &completing, &["show", "vpp", ""], "").await;
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "info\twhich VPP each node has\nlb\tits load balancer\n:4\n");
     fs::remove_file(completing).unwrap();
@@ -81,7 +81,7 @@ async fn as_kubectls_plugin(sandbox: &Sandbox) {
 
 /// The first line that fails ends it, and is named.
 async fn lines_of_standard_input(sandbox: &Sandbox) {
-    let program = Path::new(env!("CARGO_BIN_EXE_maglevc"));
+    let program = &maglev_testkit::binary("maglevc");
     let lines = "# a comment\nshow healthchecks --output json\n\nshow nonsense\nstatus\n";
     let output = maglevc(sandbox, program, &[], lines).await;
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -100,7 +100,8 @@ async fn names_for_the_users_own_shell(sandbox: &Sandbox) {
     let found = printed(sandbox, &["complete", "--", "show", "nodes", "--node", ""]).await;
     assert_eq!(found, "node-a\nnode-b\n");
     // As bash does it.
-    let program = env!("CARGO_BIN_EXE_maglevc");
+    let program = maglev_testkit::binary("maglevc");
+    let program = program.display();
     let script = format!(
         "source <({program} completion bash); COMP_WORDS=({program} show backend spare-); COMP_CWORD=3; _maglevc; echo \"${{COMPREPLY[*]}}\""
     );

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
-use maglev::model::{Name, event::ProgramResult};
-use maglev::rpc::client::{AgentClient, Watch, WatchRequest};
-use maglev::sandbox::assets::Tool;
-use maglev::sandbox::vpp_simulator::{Simulator, SimulatorOptions};
+use maglev_model::{Name, event::ProgramResult};
+use maglev_rpc::client::{AgentClient, Watch, WatchRequest};
+use maglev_sandbox::assets::Tool;
+use maglev_vpp_simulator::{Simulator, SimulatorOptions};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
@@ -21,7 +21,7 @@ struct Maglevd {
 impl Maglevd {
     fn start(dir: &Path, run: &str, node: &str, kubeconfig: &Path, [metrics, grpc]: [u16; 2]) -> Self {
         let log = dir.join(format!("{run}.log"));
-        let child = Command::new(env!("CARGO_BIN_EXE_maglevd"))
+        let child = Command::new(maglev_testkit::binary("maglevd"))
             .env_clear()
             .env("NODE_NAME", node)
             .env("KUBECONFIG", kubeconfig)
@@ -59,7 +59,7 @@ impl Maglevd {
 }
 
 /// An answer of the program's HTTP server, headers included; empty while it does not answer.
-pub(crate) async fn ask(port: u16, path: &str) -> String {
+pub async fn ask(port: u16, path: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let exchange = async {
         let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
@@ -72,7 +72,7 @@ pub(crate) async fn ask(port: u16, path: &str) -> String {
 }
 
 /// Makes the agent's ServiceAccount with the role that the chart gives it; `set` is what values it is given.
-pub(super) async fn install_agent_role(cluster: &Cluster, namespace: &str, set: &str) {
+pub async fn install_agent_role(cluster: &Cluster, namespace: &str, set: &str) {
     let args = ["template", "maglev", "charts/maglev", "--namespace", namespace, "--set", "crds.install=false"];
     let only = ["--show-only", "templates/agent/rbac.yaml", "--show-only", "templates/agent/serviceaccount.yaml"];
     let output = run(cluster.tool(Tool::Helm).args(args).args(["--set", set]).args(only), "").await;
@@ -197,7 +197,7 @@ async fn what_is_applied_with_kubectl_reaches_vpp_and_stays_when_the_program_end
 #[tokio::test]
 async fn help_and_version_say_what_can_be_set_and_what_this_is() {
     let ask = async |args: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_maglevd"));
+        let mut command = Command::new(maglev_testkit::binary("maglevd"));
         let output = command.env_clear().args(args).output().await.unwrap();
         (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
     };

@@ -6,7 +6,8 @@ use std::{
     fs,
 };
 
-use maglev::{rpc::client::AgentClient, sandbox::demo_backend::Mode};
+use maglev_rpc::client::AgentClient;
+use maglev_sandbox::demo_backend::Mode;
 use regex::Regex;
 use tonic::transport::Endpoint;
 
@@ -36,7 +37,6 @@ struct Sample {
 #[derive(Debug)]
 struct Scrape {
     text: String,
-    /// By metric.
     types: BTreeMap<String, String>,
     samples: Vec<Sample>,
 }
@@ -116,7 +116,7 @@ async fn judge(text: &str) {
 }
 
 /// Everything that some program serves is in the page, as it is served, and to Prometheus' taste.
-pub(crate) async fn are_documented(text: &str) {
+pub async fn are_documented(text: &str) {
     let served = Scrape::parse(text.to_owned()).rows();
     let documented = rows_of(&page());
     let missing: Vec<&Row> = served.difference(&documented).collect();

@@ -10,7 +10,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, LogParams};
-use maglev::sandbox::node::Node as SandboxNode;
+use maglev_sandbox::node::Node as SandboxNode;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -63,7 +63,7 @@ async fn a_pod_gets_its_environment_arguments_and_host_paths_and_its_log_can_be_
     node.run("web", container, json!({"restartPolicy": "Never", "volumes": volumes})).await;
     node.condition("web", "Ready", "True").await;
 
-    let mut follow = node.cluster.tool(maglev::sandbox::assets::Tool::Kubectl);
+    let mut follow = node.cluster.tool(maglev_sandbox::assets::Tool::Kubectl);
     let follow = follow.args(["logs", "-f", "web", "-n", &node.namespace]).stdout(std::process::Stdio::piped()).spawn();
     let vpp = node.on_node("/run/vpp");
     let args = node.line("web", "args ").await;

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
-use maglev::crd::{Backend, Frontend};
-use maglev::k8s::operator_action::{MANAGER, last_writer, perform};
-use maglev::k8s::{ActionError, OperatorAction, Outcome, whoami};
-use maglev::model::Name;
-use maglev::model::by_hand::HandChange;
-use maglev::model::config::AdminState;
-use maglev::model::vip::Weight;
+use maglev_crd::{Backend, Frontend};
+use maglev_kube::operator_action::{MANAGER, last_writer, perform};
+use maglev_kube::{ActionError, OperatorAction, Outcome, whoami};
+use maglev_model::Name;
+use maglev_model::by_hand::HandChange;
+use maglev_model::config::AdminState;
+use maglev_model::vip::Weight;
 use serde_json::json;
 
 use super::harness::{Cluster, cluster};
@@ -63,11 +63,11 @@ impl World {
     /// Every member with its weight, in the order of the object.
     async fn pools(&self) -> String {
         let pools = self.frontend().await.spec.pools;
-        let member = |of: &maglev::crd::PoolBackend| match of.weight {
+        let member = |of: &maglev_crd::PoolBackend| match of.weight {
             Some(weight) => format!("{}={}", of.name, weight.get()),
             None => of.name.clone(),
         };
-        let pool = |of: &maglev::crd::Pool| {
+        let pool = |of: &maglev_crd::Pool| {
             format!("{}: {}", of.name, of.backends.iter().map(member).collect::<Vec<_>>().join(" "))
         };
         pools.iter().map(pool).collect::<Vec<_>>().join("; ")
@@ -147,7 +147,7 @@ async fn who_why_and_when_stand_in_annotations_and_in_an_event() {
     let world = World::new("account").await;
     world.perform(&world.admin(AdminState::Paused)).await.unwrap();
     let backend = world.backend().await;
-    assert_eq!(backend.spec.admin_state, Some(maglev::crd::AdminState::Paused));
+    assert_eq!(backend.spec.admin_state, Some(maglev_crd::AdminState::Paused));
     let notes = backend.annotations();
     let object = format!("{}/a", world.namespace);
     assert_eq!(
@@ -184,7 +184,7 @@ async fn what_would_leave_a_frontend_unserved_is_refused_unless_forced() {
     assert_eq!(world.backend().await.spec.admin_state, None);
     wanted.force = true;
     perform(&world.client, &wanted, &|_| left.to_vec()).await.unwrap();
-    assert_eq!(world.backend().await.spec.admin_state, Some(maglev::crd::AdminState::Disabled));
+    assert_eq!(world.backend().await.spec.admin_state, Some(maglev_crd::AdminState::Disabled));
 }
 
 #[tokio::test]

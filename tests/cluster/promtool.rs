@@ -16,7 +16,7 @@ use super::harness::run;
 static PROMTOOL: OnceCell<PathBuf> = OnceCell::const_new();
 
 /// Runs `promtool` with `stdin` as its input.
-pub(crate) async fn promtool(args: &[&str], stdin: &str) -> Output {
+pub async fn promtool(args: &[&str], stdin: &str) -> Output {
     let program = PROMTOOL.get_or_init(find).await;
     run(Command::new(program).args(args), stdin).await
 }
@@ -30,7 +30,7 @@ async fn find() -> PathBuf {
     if let Some(found) = on_path {
         return found;
     }
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the directory is in the target directory");
+    let target = maglev_testkit::target_directory();
     let unpacked = target.join("promtool");
     let program = unpacked.join("usr/bin/promtool");
     if !program.is_file() {

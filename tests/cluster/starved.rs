@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use maglev::sandbox::demo_backend::Mode;
+use maglev_sandbox::demo_backend::Mode;
 use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep};
 

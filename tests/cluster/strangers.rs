@@ -1,21 +1,17 @@
 //! What programs that nobody here wrote say of a running sandbox: `promtool` of every `/metrics`, Python's gRPC of every
 //! call to an agent.
 
-#[path = "../wire/python.rs"]
-#[allow(dead_code, reason = "the other tests use the rest")]
-mod python;
-
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use serde_json::Value as Json;
 use tokio::process::Command;
 
-use self::python::{GRPC, interpreter};
 use super::{
     harness::{eventually, root, run},
     metrics::are_documented,
     up::Sandbox,
 };
+use maglev_testkit::python::{GRPC, interpreter};
 
 /// One of our pods, by its component, and its address.
 struct Pod {
@@ -62,7 +58,7 @@ async fn call_all(pods: &[Pod]) {
     let script = root().join("tests/wire/rpc/every_call.py");
     let address = format!("{}:9090", agent.address);
     let args = [script.as_path(), Path::new(&address), Path::new("default/web")];
-    let (succeeded, text) = python::run(&python, &args, Duration::from_secs(120)).await.unwrap();
+    let (succeeded, text) = maglev_testkit::python::run(&python, &args, Duration::from_secs(120)).await.unwrap();
     assert!(succeeded, "{text}");
     let said: Json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     let services: Vec<_> = said["services"].as_array().unwrap().iter().filter_map(Json::as_str).collect();
@@ -87,7 +83,7 @@ async fn call_all(pods: &[Pod]) {
 }
 
 /// Asks them all.
-pub(super) async fn judge(sandbox: &Sandbox) {
+pub async fn judge(sandbox: &Sandbox) {
     let pods = pods(sandbox).await;
     judge_metrics(&pods).await;
     call_all(&pods).await;

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use maglev::model::actual::{ActualVip, VppVip};
-use maglev::model::event::Events;
-use maglev::sandbox::assets::{Assets, Tool};
-use maglev::sandbox::demo_backend::PORT;
-use maglev::vpp::lb::Lb;
-use maglev::vpp::session::SessionOptions;
+use maglev_model::actual::{ActualVip, VppVip};
+use maglev_model::event::Events;
+use maglev_sandbox::assets::{Assets, Tool};
+use maglev_sandbox::demo_backend::PORT;
+use maglev_vpp::lb::Lb;
+use maglev_vpp::session::SessionOptions;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -29,21 +29,21 @@ use super::harness::{LIMIT, eventually, root, run, scratch};
 const UP_WITHIN: Duration = Duration::from_secs(240);
 
 /// A running sandbox; it ends when dropped.
-pub(crate) struct Sandbox {
-    pub(crate) dir: PathBuf,
+pub struct Sandbox {
+    pub dir: PathBuf,
     child: Child,
     _alone: Flock<File>,
 }
 
 impl Sandbox {
-    pub(crate) async fn up(name: &str, more: &[&str]) -> Self {
+    pub async fn up(name: &str, more: &[&str]) -> Self {
         // Built before anything is timed.
         Assets::of_checkout(&root()).await.unwrap();
         let alone = alone().await;
         let dir = scratch(name).join("sandbox");
         fs::create_dir_all(&dir).unwrap();
         let log = File::create(dir.with_extension("log")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_maglev-sandbox"));
+        let mut command = Command::new(maglev_testkit::binary("maglev-sandbox"));
         command.args(["up", "--dir"]).arg(&dir).args(more);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).kill_on_drop(true);
         let child = command.spawn().unwrap();
@@ -62,39 +62,39 @@ impl Sandbox {
     }
 
     /// What it printed, and the ends of the agents' logs.
-    pub(crate) fn output(&self) -> String {
+    pub fn output(&self) -> String {
         fs::read_to_string(self.dir.with_extension("log")).unwrap_or_default()
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap());
         kill(pid, signal).unwrap();
     }
 
-    pub(crate) async fn ended(&mut self) -> std::process::ExitStatus {
+    pub async fn ended(&mut self) -> std::process::ExitStatus {
         tokio::time::timeout(2 * LIMIT, self.child.wait()).await.expect("it ends").unwrap()
     }
 
-    pub(crate) async fn tool(&self, tool: &str, args: &[&str]) -> Output {
+    pub async fn tool(&self, tool: &str, args: &[&str]) -> Output {
         let mut command = Command::new(self.dir.join("bin").join(tool));
         command.args(args).env("KUBECONFIG", self.dir.join("kubeconfig")).env("HOME", &self.dir).current_dir(root());
         run(command.kill_on_drop(true), "").await
     }
 
-    pub(crate) async fn kubectl(&self, args: &[&str]) -> String {
+    pub async fn kubectl(&self, args: &[&str]) -> String {
         let output = self.tool(Tool::Kubectl.file_name(), args).await;
         assert!(output.status.success(), "kubectl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    pub(crate) async fn backend(&self, name: &str, mode: &str) {
+    pub async fn backend(&self, name: &str, mode: &str) {
         let dir = self.dir.display().to_string();
         let output = self.tool("maglev-sandbox", &["backend", name, mode, "--dir", &dir]).await;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// The agents' pods, one per node.
-    pub(crate) async fn agents(&self) -> Vec<String> {
+    pub async fn agents(&self) -> Vec<String> {
         let names = self.kubectl(&["get", "pods", "-l", "app.kubernetes.io/component=maglevd", "-o", "name"]).await;
         names.lines().map(ToOwned::to_owned).collect()
     }
@@ -242,7 +242,7 @@ async fn a_sandbox_that_cannot_be_is_refused_in_one_sentence() {
         (&["--nodes", "0"], "0 is not in 1..=16"),
         (&["--binaries", Path::new("/usr").to_str().unwrap()], "no maglevd in /usr"),
     ] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_maglev-sandbox"));
+        let mut command = Command::new(maglev_testkit::binary("maglev-sandbox"));
         let output = run(command.args(["up", "--dir", &dir]).args(args), "").await;
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && stderr.contains(wanted), "{args:?}: {stderr}");

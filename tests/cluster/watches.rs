@@ -12,11 +12,11 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Node;
 use kube::Client;
 use kube::api::{Api, ObjectMeta, PostParams};
-use maglev::k8s::{Delays, WatchOptions, Watches};
-use maglev::model::Name;
-use maglev::model::config::Config;
-use maglev::model::event::{Event, EventSink, Events, Level};
-use maglev::telemetry::{LogFormat, LogGuard, LogOptions};
+use maglev_kube::{Delays, WatchOptions, Watches};
+use maglev_model::Name;
+use maglev_model::config::Config;
+use maglev_model::event::{Event, EventSink, Events, Level};
+use maglev_telemetry::{LogFormat, LogGuard, LogOptions};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard, OnceCell, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -41,8 +41,8 @@ const DELAYS: Delays = Delays {
 };
 
 /// The watches of an agent, as they run in maglevd.
-pub(super) struct Agent {
-    pub(super) config_rx: watch::Receiver<Option<Config>>,
+pub struct Agent {
+    pub config_rx: watch::Receiver<Option<Config>>,
     events: Arc<Collected>,
     _shutdown: DropGuard,
 }
@@ -64,7 +64,7 @@ impl EventSink for Collected {
 
 impl Agent {
     /// Starts the watches of an agent on the Node `node`.
-    pub(super) fn start(client: Client, node: &str) -> Self {
+    pub fn start(client: Client, node: &str) -> Self {
         let delays = DELAYS;
         let events = Arc::new(Collected::default());
         let options = WatchOptions { node_name: node.into(), allow_loopback: false, icmp_missing: None, delays };
@@ -87,11 +87,11 @@ impl Agent {
         eventually(&format!("the backends are {wanted:?}"), is_so).await;
     }
 
-    pub(super) fn told(&self, what: &str) -> bool {
+    pub fn told(&self, what: &str) -> bool {
         self.events.0.lock().unwrap().iter().any(|event| event.contains(what))
     }
 
-    pub(super) async fn until_told(&self, what: &str) {
+    pub async fn until_told(&self, what: &str) {
         eventually(what, async || self.told(what).then_some(())).await;
     }
 }
@@ -120,7 +120,7 @@ impl Log {
     fn capture() -> Self {
         let text = Arc::new(Mutex::new(Vec::new()));
         let options = LogOptions { format: LogFormat::Text, level: Level::Info };
-        let (subscriber, guard) = maglev::telemetry::log::subscriber(options, Box::new(Sink(text.clone()))).unwrap();
+        let (subscriber, guard) = maglev_telemetry::log::subscriber(options, Box::new(Sink(text.clone()))).unwrap();
         Self { text, guard, _default: tracing::subscriber::set_default(subscriber) }
     }
 
@@ -141,7 +141,7 @@ fn backend(name: &str, address: &str) -> String {
 }
 
 /// A namespace, and a Node of the same name.
-pub(super) async fn place(cluster: &Cluster, test: &str) -> String {
+pub async fn place(cluster: &Cluster, test: &str) -> String {
     let name = cluster.namespace(test).await;
     let nodes: Api<Node> = Api::all(cluster.client().await);
     let metadata = ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() };

@@ -2,7 +2,7 @@
 
 mod chaos;
 mod counts;
-pub(crate) mod fixture;
+pub mod fixture;
 mod flushes;
 mod followed;
 mod follows;

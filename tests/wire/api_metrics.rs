@@ -6,20 +6,18 @@ use std::{
     time::Duration,
 };
 
-use maglev::{
-    model::event::{Event, EventSink, Events},
-    sandbox::vpp_simulator::{Simulator, SimulatorOptions},
-    vpp::{
-        Error, Metrics,
-        lb::Lb,
-        messages::{
-            lb::LbVipDump,
-            memclnt::{ControlPing, ControlPingReply},
-            vlib::{CliInband, CliInbandReply},
-        },
-        session::SessionOptions,
+use maglev_model::event::{Event, EventSink, Events};
+use maglev_vpp::{
+    Error, Metrics,
+    lb::Lb,
+    messages::{
+        lb::LbVipDump,
+        memclnt::{ControlPing, ControlPingReply},
+        vlib::{CliInband, CliInbandReply},
     },
+    session::SessionOptions,
 };
+use maglev_vpp_simulator::{Simulator, SimulatorOptions};
 use prometheus::Registry;
 
 use crate::fake_vpp::{CLIENT_INDEX, FakeVpp, options};

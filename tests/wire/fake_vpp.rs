@@ -4,53 +4,51 @@
 use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
-use maglev::{
-    model::event::Events,
-    vpp::{
-        codec::Text,
-        frame,
-        messages::{
-            self, Envelope, Head, KNOWN, Message,
-            memclnt::{
-                MessageTable, SOCKCLNT_CREATE, SOCKCLNT_CREATE_REPLY, SockclntCreate, SockclntCreateReply, TableEntry,
-            },
+use maglev_model::event::Events;
+use maglev_vpp::{
+    codec::Text,
+    frame,
+    messages::{
+        self, Envelope, Head, KNOWN, Message,
+        memclnt::{
+            MessageTable, SOCKCLNT_CREATE, SOCKCLNT_CREATE_REPLY, SockclntCreate, SockclntCreateReply, TableEntry,
         },
-        session::{Session, SessionOptions},
     },
+    session::{Session, SessionOptions},
 };
 use tokio::{
     io::AsyncWriteExt,
     net::{UnixListener, UnixStream},
 };
 
-pub(crate) const CLIENT_INDEX: u32 = 0x8000_0001;
+pub const CLIENT_INDEX: u32 = 0x8000_0001;
 
 /// A socket in a directory of its own.
-pub(crate) struct FakeVpp {
+pub struct FakeVpp {
     listener: UnixListener,
     path: PathBuf,
     _dir: tempfile::TempDir,
 }
 
 impl FakeVpp {
-    pub(crate) fn listen() -> Self {
+    pub fn listen() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("api.sock");
         Self { listener: UnixListener::bind(&path).unwrap(), path, _dir: dir }
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Takes a connection, and nothing more.
-    pub(crate) async fn accept(&self) -> Peer {
+    pub async fn accept(&self) -> Peer {
         let (stream, _) = self.listener.accept().await.unwrap();
         Peer { stream, input: BytesMut::new() }
     }
 
     /// A session whose handshake is answered with `table`, and the far end of it.
-    pub(crate) async fn session_with(&self, table: MessageTable, options: SessionOptions) -> (Session, Peer) {
+    pub async fn session_with(&self, table: MessageTable, options: SessionOptions) -> (Session, Peer) {
         let (session, peer) = tokio::join!(Session::connect(&self.path, options), async {
             let mut peer = self.accept().await;
             peer.shake_hands(table).await;
@@ -59,42 +57,41 @@ impl FakeVpp {
         (session.unwrap(), peer)
     }
 
-    pub(crate) async fn session(&self, options: SessionOptions) -> (Session, Peer) {
+    pub async fn session(&self, options: SessionOptions) -> (Session, Peer) {
         self.session_with(full_table(), options).await
     }
 }
 
 /// Options with the usual deadline and nobody listening to events.
-pub(crate) fn options() -> SessionOptions {
+pub fn options() -> SessionOptions {
     SessionOptions::new("wire-test", Events::discard())
 }
 
 /// The id that [`full_table`] gives to `M`.
-pub(crate) fn id_of<M: Message>() -> u16 {
+pub fn id_of<M: Message>() -> u16 {
     let index = KNOWN.iter().position(|known| known.name == M::NAME).unwrap();
     u16::try_from(index).unwrap() + 100
 }
 
 /// All messages that are known, under ids of its own.
-pub(crate) fn full_table() -> MessageTable {
+pub fn full_table() -> MessageTable {
     let entry = |(known, id): (&messages::Signature, u16)| TableEntry { id, name: Text::new(&known.table_name()) };
     MessageTable(KNOWN.iter().zip(100..).map(entry).collect())
 }
 
-/// One connection.
-pub(crate) struct Peer {
+pub struct Peer {
     stream: UnixStream,
     input: BytesMut,
 }
 
 impl Peer {
     /// The body of the next frame; `None` at the end.
-    pub(crate) async fn body(&mut self) -> Option<Bytes> {
+    pub async fn body(&mut self) -> Option<Bytes> {
         frame::read(&mut self.stream, &mut self.input).await.unwrap()
     }
 
     /// The next frame, which must be an `M`, as [`full_table`] numbers it.
-    pub(crate) async fn request<M: Message>(&mut self) -> (u32, M) {
+    pub async fn request<M: Message>(&mut self) -> (u32, M) {
         let body = self.body().await.unwrap_or_else(|| panic!("the connection ended instead of {}", M::NAME));
         assert_eq!(messages::id(&body), Some(id_of::<M>()), "{}", M::NAME);
         let (envelope, message) = messages::decode::<M>(&body).unwrap();
@@ -103,33 +100,33 @@ impl Peer {
     }
 
     /// Bytes that have arrived and that no frame was taken from.
-    pub(crate) fn unread(&self) -> usize {
+    pub fn unread(&self) -> usize {
         self.input.len()
     }
 
     /// Answers `context` with `message`, as [`full_table`] numbers it.
-    pub(crate) async fn reply<M: Message>(&mut self, context: u32, message: &M) {
+    pub async fn reply<M: Message>(&mut self, context: u32, message: &M) {
         let mut out = BytesMut::new();
         messages::encode(Envelope { id: id_of::<M>(), client_index: 0, context }, message, &mut out);
         self.send(&out).await;
     }
 
-    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+    pub async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }
 
     /// Sends what the other end may refuse to read.
-    pub(crate) async fn send_or_fail(&mut self, bytes: &[u8]) {
+    pub async fn send_or_fail(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
     }
 
     /// Sends a frame with this body.
-    pub(crate) async fn send_body(&mut self, body: &[u8]) {
+    pub async fn send_body(&mut self, body: &[u8]) {
         self.send(&framed(body)).await;
     }
 
     /// Reads `sockclnt_create` and answers with `table`.
-    pub(crate) async fn shake_hands(&mut self, table: MessageTable) -> SockclntCreate {
+    pub async fn shake_hands(&mut self, table: MessageTable) -> SockclntCreate {
         let body = self.body().await.unwrap();
         assert_eq!(messages::id(&body), Some(SOCKCLNT_CREATE));
         let (envelope, create) = messages::decode::<SockclntCreate>(&body).unwrap();
@@ -143,7 +140,7 @@ impl Peer {
 }
 
 /// A frame with this body, with VPP's stray pointer in the header.
-pub(crate) fn framed(body: &[u8]) -> Vec<u8> {
+pub fn framed(body: &[u8]) -> Vec<u8> {
     let mut out = BytesMut::new();
     frame::put(&mut out, |to| to.put(body));
     out[..8].copy_from_slice(&[0xc0, 0xd4, 4, 0x30, 1, 0, 0, 0]);
@@ -151,6 +148,6 @@ pub(crate) fn framed(body: &[u8]) -> Vec<u8> {
 }
 
 /// The context of a request.
-pub(crate) fn context_of(body: &[u8]) -> u32 {
+pub fn context_of(body: &[u8]) -> u32 {
     messages::peek(body, Head::Request).unwrap().context
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::LazyLock, time::Duration};
 
-use maglev::vpp::{
+use maglev_vpp::{
     CloseReason, Error,
     frame::{FrameError, MAX_BODY},
     messages::{

@@ -3,14 +3,12 @@
 
 use std::{net::IpAddr, num::NonZeroU16, time::Duration};
 
-use maglev::{
-    model::{
-        actual::{ActualConf, ActualEncap, VppVip},
-        vip::{Dscp, Encap, Protocol, Service, TableLength, VipKey, Weight},
-    },
-    sandbox::vpp_simulator::{Simulator, SimulatorOptions},
-    vpp::{Error, codec::Text, lb::Lb},
+use maglev_model::{
+    actual::{ActualConf, ActualEncap, VppVip},
+    vip::{Dscp, Encap, Protocol, Service, TableLength, VipKey, Weight},
 };
+use maglev_vpp::{Error, codec::Text, lb::Lb};
+use maglev_vpp_simulator::{Simulator, SimulatorOptions};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -19,11 +17,11 @@ use crate::{
     recordings::{Recording, body, vpp_26_10},
 };
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Answers requests as the exchanges of these labels were answered, and checks that each request is
 /// the recorded one.
-pub(crate) async fn replay(peer: &mut Peer, recording: &Recording, labels: &[&str]) {
+pub async fn replay(peer: &mut Peer, recording: &Recording, labels: &[&str]) {
     for label in labels {
         let exchange = recording.exchange(label);
         let mut context = 0;
@@ -41,14 +39,14 @@ pub(crate) async fn replay(peer: &mut Peer, recording: &Recording, labels: &[&st
     }
 }
 
-pub(crate) fn with_context(reply: &Value, context: u32) -> Vec<u8> {
+pub fn with_context(reply: &Value, context: u32) -> Vec<u8> {
     let mut reply = body(reply);
     reply[2..6].copy_from_slice(&context.to_be_bytes());
     reply
 }
 
 /// A VPP that answers as recorded, and the agent's handle to it.
-pub(crate) async fn connect(vpp: &FakeVpp, recording: &Recording) -> (Lb, Peer) {
+pub async fn connect(vpp: &FakeVpp, recording: &Recording) -> (Lb, Peer) {
     let (lb, peer) = tokio::join!(Lb::connect(vpp.path(), options()), async {
         let mut peer = vpp.accept().await;
         peer.shake_hands(recording.greeting.table.clone()).await;
@@ -58,16 +56,16 @@ pub(crate) async fn connect(vpp: &FakeVpp, recording: &Recording) -> (Lb, Peer) 
     (lb.unwrap(), peer)
 }
 
-pub(crate) fn tcp(address: &str, port: u16) -> VipKey {
+pub fn tcp(address: &str, port: u16) -> VipKey {
     let port = NonZeroU16::new(port).unwrap();
     VipKey { address: ip(address), service: Service::Port { protocol: Protocol::Tcp, port } }
 }
 
-pub(crate) fn all_ports(address: &str) -> VipKey {
+pub fn all_ports(address: &str) -> VipKey {
     VipKey { address: ip(address), service: Service::AllPorts }
 }
 
-pub(crate) fn ip(text: &str) -> IpAddr {
+pub fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 

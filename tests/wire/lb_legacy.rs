@@ -2,17 +2,15 @@
 
 use std::num::NonZeroU16;
 
-use maglev::{
-    model::{
-        actual::{Actual, ActualConf, ActualEncap, VppVip},
-        vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
-    },
-    sandbox::vpp_simulator::{Release, Simulator, SimulatorOptions},
-    vpp::{
-        Error,
-        lb::{ConfMemory, Lb},
-    },
+use maglev_model::{
+    actual::{Actual, ActualConf, ActualEncap, VppVip},
+    vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
 };
+use maglev_vpp::{
+    Error,
+    lb::{ConfMemory, Lb},
+};
+use maglev_vpp_simulator::{Release, Simulator, SimulatorOptions};
 use tokio::time::timeout;
 
 use crate::{

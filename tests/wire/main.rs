@@ -15,7 +15,6 @@ mod lb;
 mod lb_legacy;
 mod netns;
 mod probes;
-mod python;
 mod raw_client;
 mod recordings;
 mod rpc;

@@ -20,7 +20,7 @@ const INSIDE: &str = "MAGLEV_TEST_NETNS";
 /// as a command that drops a capability.
 ///
 /// Where this machine gives nobody namespaces, the test says so and is not run.
-pub(crate) fn inside(name: &str, through: &[&str]) -> bool {
+pub fn inside(name: &str, through: &[&str]) -> bool {
     if env::var(INSIDE).is_ok_and(|inside| inside == name) {
         return true;
     }
@@ -56,13 +56,13 @@ fn unshare() -> Option<Vec<&'static str>> {
 }
 
 /// Runs `ip` with `args`.
-pub(crate) fn ip(args: &str) {
+pub fn ip(args: &str) {
     let output = Command::new("ip").args(args.split(' ')).output().unwrap();
     assert!(output.status.success(), "ip {args}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Sets a sysctl of this namespace.
-pub(crate) fn sysctl(name: &str, value: &str) {
+pub fn sysctl(name: &str, value: &str) {
     let path = format!("/proc/sys/{}", name.replace('.', "/"));
     std::fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
 }
@@ -70,16 +70,16 @@ pub(crate) fn sysctl(name: &str, value: &str) {
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Another network namespace, kept by a thread that lives in it.
-pub(crate) struct Other {
+pub struct Other {
     /// What stands for it among the files.
-    pub(crate) path: String,
+    pub path: String,
     thread: String,
     jobs: mpsc::Sender<Job>,
 }
 
 impl Other {
     /// Makes one whose loopback is up.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let (jobs, jobs_rx) = mpsc::channel::<Job>();
         let (made_tx, made_rx) = mpsc::channel();
         std::thread::spawn(move || {
@@ -93,7 +93,7 @@ impl Other {
     }
 
     /// Does something in it.
-    pub(crate) fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+    pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let (done_tx, done_rx) = mpsc::channel();
         self.jobs.send(Box::new(move || done_tx.send(job()).unwrap())).unwrap();
         done_rx.recv().unwrap()
@@ -101,7 +101,7 @@ impl Other {
 
     /// Makes one that is linked to this namespace: `near`, which has 10.9.0.1/24, leads to `far` in it, which has the
     /// addresses from 10.9.0.11 to 10.9.0.20. Nothing is sent on the link that nobody asked for.
-    pub(crate) fn linked() -> Self {
+    pub fn linked() -> Self {
         let other = Self::new();
         let silence = || sysctl("net.ipv6.conf.all.disable_ipv6", "1");
         silence();
@@ -124,7 +124,7 @@ impl Other {
     }
 
     /// How many packets have come in through `far`.
-    pub(crate) fn packets(&self) -> u64 {
+    pub fn packets(&self) -> u64 {
         let table = self.run(|| std::fs::read_to_string("/proc/thread-self/net/dev").unwrap());
         let line = table.lines().find_map(|line| line.trim().strip_prefix("far:")).expect("the link is there");
         // Bytes, then packets.
@@ -132,7 +132,7 @@ impl Other {
     }
 
     /// A server on all its addresses that takes each connection, counts it, and answers nothing.
-    pub(crate) fn server(&self) -> (u16, Arc<AtomicUsize>) {
+    pub fn server(&self) -> (u16, Arc<AtomicUsize>) {
         let count = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&count);
         let listener = self.run(|| TcpListener::bind("0.0.0.0:0").unwrap());

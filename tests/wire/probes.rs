@@ -17,10 +17,8 @@ mod traffic;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use maglev::{
-    health::{Network, Outcome, Prober, Target},
-    model::{config::HealthCheck, health::ProbeCode},
-};
+use maglev_health::{Network, Outcome, Prober, Target};
+use maglev_model::{config::HealthCheck, health::ProbeCode};
 use tokio::time::timeout;
 
 /// No probe or condition takes longer.

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, path::Path, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use maglev::vpp::{
+use maglev_vpp::{
     codec::Text,
     frame,
     messages::{
@@ -15,21 +15,21 @@ use maglev::vpp::{
 use tokio::{io::AsyncWriteExt, net::UnixStream, time::timeout};
 
 /// How long a test waits for what must come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection that has been greeted.
-pub(crate) struct RawClient {
+pub struct RawClient {
     stream: UnixStream,
     inbox: BytesMut,
     ids: HashMap<String, u16>,
     /// Our client index.
-    pub(crate) index: u32,
+    pub index: u32,
     context: u32,
 }
 
 impl RawClient {
     /// Connects and shakes hands.
-    pub(crate) async fn connect(socket: &Path) -> Self {
+    pub async fn connect(socket: &Path) -> Self {
         let stream = UnixStream::connect(socket).await.expect("the socket takes connections");
         let mut client = Self { stream, inbox: BytesMut::new(), ids: HashMap::new(), index: 0, context: 0 };
         let mut out = BytesMut::new();
@@ -44,17 +44,17 @@ impl RawClient {
     }
 
     /// The message table: id by `<name>_<crc>`.
-    pub(crate) fn ids(&self) -> &HashMap<String, u16> {
+    pub fn ids(&self) -> &HashMap<String, u16> {
         &self.ids
     }
 
     /// The id of `M`.
-    pub(crate) fn id<M: Message>(&self) -> u16 {
+    pub fn id<M: Message>(&self) -> u16 {
         self.ids[&Signature::of::<M>().table_name()]
     }
 
     /// Appends `request` to `out` as a frame and returns its context.
-    pub(crate) fn encode<M: Message>(&mut self, request: &M, out: &mut BytesMut) -> u32 {
+    pub fn encode<M: Message>(&mut self, request: &M, out: &mut BytesMut) -> u32 {
         self.context += 1;
         let envelope = Envelope { id: self.id::<M>(), client_index: self.index, context: self.context };
         messages::encode(envelope, request, out);
@@ -62,12 +62,12 @@ impl RawClient {
     }
 
     /// Sends bytes as they are.
-    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
+    pub async fn send_bytes(&mut self, bytes: &[u8]) {
         timeout(PATIENCE, self.stream.write_all(bytes)).await.expect("the server reads").expect("it is there");
     }
 
     /// Sends a request without waiting for the answer.
-    pub(crate) async fn send<M: Message>(&mut self, request: &M) -> u32 {
+    pub async fn send<M: Message>(&mut self, request: &M) -> u32 {
         let mut out = BytesMut::new();
         let context = self.encode(request, &mut out);
         self.send_bytes(&out).await;
@@ -75,19 +75,19 @@ impl RawClient {
     }
 
     /// The next frame's body; `None` when the server has closed.
-    pub(crate) async fn body(&mut self) -> Option<Bytes> {
+    pub async fn body(&mut self) -> Option<Bytes> {
         let read = frame::read(&mut self.stream, &mut self.inbox);
         timeout(PATIENCE, read).await.expect("something comes within 30 s").unwrap_or(None)
     }
 
     /// The next frame, which is an `M`.
-    pub(crate) async fn next<M: Message>(&mut self) -> (Envelope, M) {
+    pub async fn next<M: Message>(&mut self) -> (Envelope, M) {
         let body = self.body().await.expect("the server has not closed");
         messages::decode(&body).unwrap_or_else(|error| panic!("{} expected: {error}", M::NAME))
     }
 
     /// Sends a request and returns its reply.
-    pub(crate) async fn call<R: Request>(&mut self, request: R) -> R::Reply {
+    pub async fn call<R: Request>(&mut self, request: R) -> R::Reply {
         let context = self.send(&request).await;
         let (envelope, reply) = self.next::<R::Reply>().await;
         assert_eq!((envelope.id, envelope.context), (self.id::<R::Reply>(), context));
@@ -95,7 +95,7 @@ impl RawClient {
     }
 
     /// Sends a dump and a ping, and returns what comes before the ping's reply.
-    pub(crate) async fn dump<D: Dump>(&mut self, request: D) -> Vec<D::Details> {
+    pub async fn dump<D: Dump>(&mut self, request: D) -> Vec<D::Details> {
         self.send(&request).await;
         self.send(&ControlPing {}).await;
         let mut details = Vec::new();

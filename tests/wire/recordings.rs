@@ -4,7 +4,7 @@
 use std::{collections::HashMap, net::IpAddr};
 
 use bytes::BytesMut;
-use maglev::vpp::{
+use maglev_vpp::{
     codec::{Prefix, Text},
     frame,
     messages::{
@@ -21,13 +21,13 @@ use maglev::vpp::{
 use serde_json::{Value, json};
 
 /// A recording, and the message table of its handshake.
-pub(crate) struct Recording {
-    pub(crate) json: Value,
-    pub(crate) greeting: SockclntCreateReply,
+pub struct Recording {
+    pub json: Value,
+    pub greeting: SockclntCreateReply,
     ids: HashMap<String, u16>,
 }
 
-pub(crate) fn load(text: &str) -> Recording {
+pub fn load(text: &str) -> Recording {
     let json: Value = serde_json::from_str(text).unwrap();
     let body = body(&json["handshake"]["reply"]);
     assert_eq!(messages::id(&body), Some(SOCKCLNT_CREATE_REPLY));
@@ -36,22 +36,22 @@ pub(crate) fn load(text: &str) -> Recording {
     Recording { json, greeting, ids }
 }
 
-pub(crate) fn vpp_26_10() -> Recording {
+pub fn vpp_26_10() -> Recording {
     load(include_str!("data/lb-26.10.json"))
 }
 
-pub(crate) fn vpp_26_06() -> Recording {
+pub fn vpp_26_06() -> Recording {
     load(include_str!("data/lb-26.06.json"))
 }
 
-pub(crate) fn bytes(hex: &Value) -> Vec<u8> {
+pub fn bytes(hex: &Value) -> Vec<u8> {
     let hex = hex.as_str().unwrap();
     let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
     (0..hex.len()).step_by(2).map(byte).collect()
 }
 
 /// The body of a recorded frame, whose header is checked.
-pub(crate) fn body(hex: &Value) -> Vec<u8> {
+pub fn body(hex: &Value) -> Vec<u8> {
     let mut frame = BytesMut::from(&bytes(hex)[..]);
     let body = frame::parse(&mut frame).unwrap().expect("a recorded frame is complete");
     assert!(frame.is_empty(), "a recorded frame ends with its body");
@@ -59,12 +59,12 @@ pub(crate) fn body(hex: &Value) -> Vec<u8> {
 }
 
 impl Recording {
-    pub(crate) fn exchanges(&self) -> &[Value] {
+    pub fn exchanges(&self) -> &[Value] {
         self.json["exchanges"].as_array().unwrap()
     }
 
     /// The exchange of this label.
-    pub(crate) fn exchange(&self, label: &str) -> &Value {
+    pub fn exchange(&self, label: &str) -> &Value {
         self.exchanges().iter().find(|exchange| exchange["label"] == label).unwrap_or_else(|| panic!("no {label}"))
     }
 

@@ -10,18 +10,16 @@ use std::{
 };
 
 use bytes::BytesMut;
-use maglev::{
-    model::event::{Event, EventSink, Events},
-    vpp::{
-        CloseReason, Error,
-        messages::{
-            self, Envelope, Message,
-            lb::{LbConfGet, LbFlushVip, LbFlushVipReply, LbVipDetails, LbVipDump, WireVip},
-            memclnt::{ControlPing, ControlPingReply, SOCKCLNT_CREATE_REPLY, SockclntCreateReply, SockclntDelete},
-            vlib::{CliInband, CliInbandReply},
-        },
-        session::{Session, SessionOptions},
+use maglev_model::event::{Event, EventSink, Events};
+use maglev_vpp::{
+    CloseReason, Error,
+    messages::{
+        self, Envelope, Message,
+        lb::{LbConfGet, LbFlushVip, LbFlushVipReply, LbVipDetails, LbVipDump, WireVip},
+        memclnt::{ControlPing, ControlPingReply, SOCKCLNT_CREATE_REPLY, SockclntCreateReply, SockclntDelete},
+        vlib::{CliInband, CliInbandReply},
     },
+    session::{Session, SessionOptions},
 };
 use tokio::time::timeout;
 
@@ -273,7 +271,7 @@ async fn a_message_of_another_crc_is_named_and_never_sent() {
     let mut table = full_table();
     for entry in &mut table.0 {
         if entry.name.as_str().starts_with("lb_conf_get_5") {
-            entry.name = maglev::vpp::codec::Text::new("lb_conf_get_deadbeef");
+            entry.name = maglev_vpp::codec::Text::new("lb_conf_get_deadbeef");
         }
     }
     table.0.retain(|entry| !entry.name.as_str().starts_with("lb_flush_vip_reply_"));

@@ -3,22 +3,20 @@
 use std::{net::IpAddr, time::Duration};
 
 use bytes::BytesMut;
-use maglev::{
-    model::actual::VppVip,
-    sandbox::vpp_simulator::{Prefix, Recompute, Refusal, Simulator, SimulatorOptions, VipSettings, Write, Written},
-    vpp::{
-        codec,
-        messages::{
-            Message,
-            lb::{
-                LbAddDelAs, LbAddDelAsV2, LbAddDelVip, LbAddDelVipV2, LbAddDelVipV2Reply, LbAsSetWeight, LbAsV2Dump,
-                LbConf, LbConfGet, LbVipDump, WireVip,
-            },
-            memclnt::{ControlPing, ControlPingReply, SockclntDelete},
-            vlib::CliInband,
+use maglev_model::actual::VppVip;
+use maglev_vpp::{
+    codec,
+    messages::{
+        Message,
+        lb::{
+            LbAddDelAs, LbAddDelAsV2, LbAddDelVip, LbAddDelVipV2, LbAddDelVipV2Reply, LbAsSetWeight, LbAsV2Dump,
+            LbConf, LbConfGet, LbVipDump, WireVip,
         },
+        memclnt::{ControlPing, ControlPingReply, SockclntDelete},
+        vlib::CliInband,
     },
 };
+use maglev_vpp_simulator::{Prefix, Recompute, Refusal, Simulator, SimulatorOptions, VipSettings, Write, Written};
 use tempfile::TempDir;
 use tokio::time::timeout;
 

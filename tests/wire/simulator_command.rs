@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Stdio};
 
-use maglev::vpp::messages::{
+use maglev_vpp::messages::{
     lb::{LbConf, LbConfGet},
     memclnt::ControlPing,
 };
@@ -21,7 +21,7 @@ use crate::raw_client::{PATIENCE, RawClient};
 type Output = Lines<BufReader<ChildStdout>>;
 
 fn start(socket: &Path) -> (Child, Output) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_maglev-sandbox"));
+    let mut command = Command::new(maglev_testkit::binary("maglev-sandbox"));
     command.args(["vpp", "--api-socket"]).arg(socket).stdout(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use maglev::{
-    sandbox::vpp_simulator::{Simulator, SimulatorOptions},
-    vpp::messages::memclnt::ControlPing,
-};
+use maglev_vpp::messages::memclnt::ControlPing;
+use maglev_vpp_simulator::{Simulator, SimulatorOptions};
 use proptest::prelude::*;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -1,18 +1,18 @@
 //! The simulated VPP against `vpp-papi`, VPP's own Python client: nothing of ours is on the other side.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
-use maglev::sandbox::vpp_simulator::{Release, Simulator, SimulatorOptions};
+use maglev_vpp_simulator::{Release, Simulator, SimulatorOptions};
 
-use crate::python::{PAPI, interpreter, run};
+use maglev_testkit::python::{PAPI, interpreter, run};
 
-pub(crate) const REPLAY: Duration = Duration::from_secs(120);
+pub const REPLAY: Duration = Duration::from_secs(120);
 
-pub(crate) fn papi_directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire/papi")
+pub fn papi_directory() -> PathBuf {
+    maglev_testkit::checkout().join("tests/wire/papi")
 }
 
 #[tokio::test]

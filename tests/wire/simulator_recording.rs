@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use maglev::{
-    sandbox::vpp_simulator::{Release, Simulator, SimulatorOptions},
-    vpp::messages::{
-        self, Message,
-        ip::IpRouteLookupV2Reply,
-        lb::{LbAsDetails, LbAsV2Details},
-        memclnt::{ControlPingReply, SockclntCreateReply},
-    },
+use maglev_vpp::messages::{
+    self, Message,
+    ip::IpRouteLookupV2Reply,
+    lb::{LbAsDetails, LbAsV2Details},
+    memclnt::{ControlPingReply, SockclntCreateReply},
 };
+use maglev_vpp_simulator::{Release, Simulator, SimulatorOptions};
 use serde::Deserialize;
 
 use crate::raw_client::RawClient;

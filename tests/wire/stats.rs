@@ -8,7 +8,7 @@ mod simulated;
 
 use std::collections::BTreeMap;
 
-use maglev::vpp::stats::{Counter, StatsError, Value, View};
+use maglev_vpp::stats::{Counter, StatsError, Value, View};
 use serde_json::{Value as Json, json};
 
 /// A value as `vpp_papi` prints it, which is how the expectations were written down.

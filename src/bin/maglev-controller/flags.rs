@@ -3,16 +3,14 @@
 use std::{net::IpAddr, net::SocketAddr, path::PathBuf, sync::LazyLock, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use maglev::{
-    fleet::check::Check,
-    model::event::Level,
-    telemetry::{LogFormat, log::parse_level},
-};
+use maglev_fleet::check::Check;
+use maglev_model::event::Level;
+use maglev_telemetry::{LogFormat, log::parse_level};
 
 /// The version of this package.
-pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The commit that this was built from; whoever builds a release sets `MAGLEV_COMMIT` for the compiler.
-pub(crate) const COMMIT: &str = match option_env!("MAGLEV_COMMIT") {
+pub const COMMIT: &str = match option_env!("MAGLEV_COMMIT") {
     Some(commit) => commit,
     None => "unknown",
 };
@@ -37,29 +35,29 @@ Example: what helm test runs in the cluster, for the release maglev in the names
 /// Folds what the agents report into the status of Frontends, Backends and the other resources.
 #[derive(Debug, Parser)]
 #[command(name = "maglev-controller", version = LONG_VERSION.as_str(), after_help = EXAMPLE)]
-pub(crate) struct Flags {
+pub struct Flags {
     #[command(subcommand)]
-    pub(crate) command: Option<Command>,
+    pub command: Option<Command>,
 
     /// The namespace of the agents' pods and of the Lease
     #[arg(long, env = "MAGLEV_CONTROLLER_NAMESPACE", value_name = "NAME", default_value = "default")]
-    pub(crate) namespace: String,
+    pub namespace: String,
 
     /// The name of the Lease that replicas share
     #[arg(long, env = "MAGLEV_CONTROLLER_LEASE", value_name = "NAME", default_value = "maglev-controller")]
-    pub(crate) lease: String,
+    pub lease: String,
 
     /// What this replica calls itself in the Lease and in Kubernetes Events [default: POD_NAME, else HOSTNAME]
     #[arg(long, env = "MAGLEV_CONTROLLER_IDENTITY", value_name = "NAME")]
-    pub(crate) identity: Option<String>,
+    pub identity: Option<String>,
 
     /// How a line of the log looks: text or json
     #[arg(long, env = "MAGLEV_CONTROLLER_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
-    pub(crate) log_format: LogFormat,
+    pub log_format: LogFormat,
 
     /// The least level that is logged: debug, info, warn or error
     #[arg(long, env = "MAGLEV_CONTROLLER_LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = parse_level)]
-    pub(crate) log_level: Level,
+    pub log_level: Level,
 
     /// Where /metrics, /healthz and /readyz are served [default: port 9093 of POD_IP, else of 127.0.0.1]
     #[arg(long, env = "MAGLEV_CONTROLLER_METRICS_ADDR", value_name = "ADDRESS:PORT")]
@@ -75,16 +73,16 @@ pub(crate) struct Flags {
 
     /// Let Frontends and Backends have loopback addresses, as in the sandbox; as on the agents
     #[arg(long, env = "MAGLEV_CONTROLLER_ALLOW_LOOPBACK")]
-    pub(crate) allow_loopback: bool,
+    pub allow_loopback: bool,
 
     /// The kubeconfig to use; without it KUBECONFIG, ~/.kube/config and the pod's own ServiceAccount are tried
     #[arg(long, env = "MAGLEV_CONTROLLER_KUBECONFIG", value_name = "PATH")]
-    pub(crate) kubeconfig: Option<PathBuf>,
+    pub kubeconfig: Option<PathBuf>,
 }
 
 /// What to do instead of being the controller.
 #[derive(Clone, Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Print the CustomResourceDefinitions that fit this build, as YAML
     #[command(after_help = CRDS_EXAMPLE)]
     Crds,
@@ -100,7 +98,7 @@ pub(crate) enum Command {
 
 /// What is asked, and how patiently.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct CheckArguments {
+pub struct CheckArguments {
     /// The namespace of the release
     #[arg(long, env = "MAGLEV_CONTROLLER_NAMESPACE", value_name = "NAME", default_value = "default")]
     namespace: String,
@@ -116,7 +114,7 @@ pub(crate) struct CheckArguments {
 
 impl CheckArguments {
     /// What to check.
-    pub(crate) fn check(&self) -> Check {
+    pub fn check(&self) -> Check {
         let within = Duration::from_secs(self.within.into());
         Check { namespace: self.namespace.clone(), release: self.release.clone(), within }
     }
@@ -124,14 +122,14 @@ impl CheckArguments {
 
 impl Flags {
     /// What this replica calls itself, different for each process.
-    pub(crate) fn identity(&self) -> String {
+    pub fn identity(&self) -> String {
         let host = || std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
         let name = self.identity.clone().or_else(|| self.pod_name.clone()).or_else(host);
         format!("{}_{:08x}", name.unwrap_or_else(|| "maglev-controller".to_owned()), fastrand::u32(..))
     }
 
     /// Where the three endpoints are served.
-    pub(crate) fn metrics_addr(&self) -> SocketAddr {
+    pub fn metrics_addr(&self) -> SocketAddr {
         self.metrics_addr.unwrap_or_else(|| (self.pod_ip, 9093).into())
     }
 }

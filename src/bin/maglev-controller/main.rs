@@ -6,12 +6,10 @@ mod parts;
 use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser as _;
-use maglev::{
-    crd,
-    fleet::check::Check,
-    k8s::{ClientOptions, client},
-    telemetry::{self, LogOptions},
-};
+use maglev_crd as crd;
+use maglev_fleet::check::Check;
+use maglev_kube::{ClientOptions, client};
+use maglev_telemetry::{self as telemetry, LogOptions};
 use prometheus::Registry;
 
 use flags::{COMMIT, Command, Flags, VERSION};

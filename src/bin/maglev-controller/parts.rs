@@ -4,12 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::anyhow;
 use futures::FutureExt as _;
-use maglev::{
-    controller::{Controller, ControllerMetrics, ControllerOptions, FleetLinks, Progress, WaitsFor},
-    fleet::FleetOptions,
-    k8s::{ClientOptions, CrdCheck, Delays, LeaseLoop, LeaseOptions, client, lease::Standing},
-    telemetry::HttpServer,
-};
+use maglev_controller::{Controller, ControllerMetrics, ControllerOptions, FleetLinks, Progress, WaitsFor};
+use maglev_fleet::FleetOptions;
+use maglev_kube::{ClientOptions, CrdCheck, Delays, LeaseLoop, LeaseOptions, client, lease::Standing};
+use maglev_telemetry::HttpServer;
 use prometheus::Registry;
 use tokio::{
     runtime::Handle,
@@ -27,7 +25,7 @@ const END_LIMIT: Duration = Duration::from_secs(8);
 type Faults = watch::Receiver<Option<Arc<[String]>>>;
 
 /// Runs until a signal, or until a part ends by itself.
-pub(crate) async fn run(flags: Flags, registry: Registry, leases: &Handle) -> anyhow::Result<()> {
+pub async fn run(flags: Flags, registry: Registry, leases: &Handle) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let shutdown = CancellationToken::new();
     let mut parts = start(&flags, registry, leases, &shutdown).await?;

@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use kube::Client;
-use maglev::{
-    dashboard::{self, AdminOptions},
-    k8s::{ClientOptions, UserClients},
-};
+use maglev_dashboard::{self as dashboard, AdminOptions};
+use maglev_kube::{ClientOptions, UserClients};
 
 use crate::flags::{AdminMode, Flags};
 
 /// Where Kubernetes is asked.
-pub(crate) async fn options(
+pub async fn options(
     flags: &Flags,
     client: &Client,
     kubernetes: ClientOptions,
@@ -30,7 +28,7 @@ pub(crate) async fn options(
 }
 
 /// Where it is not.
-pub(crate) fn without_kubernetes(flags: &Flags) -> anyhow::Result<Option<AdminOptions>> {
+pub fn without_kubernetes(flags: &Flags) -> anyhow::Result<Option<AdminOptions>> {
     if flags.admin_mode != AdminMode::Off {
         bail!("changes are written to the API server: --admin-mode needs --server to be left out");
     }

@@ -3,10 +3,8 @@
 use std::{net::IpAddr, net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, ValueEnum};
-use maglev::{
-    model::event::Level,
-    telemetry::{LogFormat, build::LONG_VERSION, log::parse_level, server::parse_address},
-};
+use maglev_model::event::Level;
+use maglev_telemetry::{LogFormat, build::LONG_VERSION, log::parse_level, server::parse_address};
 
 const EXAMPLE: &str = "\
 Example: in front of two agents on this machine, without Kubernetes
@@ -17,7 +15,7 @@ Then open http://127.0.0.1:8080/view/. It shows; with --admin-mode it lets peopl
 /// A live page of all load-balancer nodes: finds the maglevd pods of its namespace and follows each.
 #[derive(Debug, Parser)]
 #[command(name = "maglev-frontend", version = LONG_VERSION.as_str(), after_help = EXAMPLE)]
-pub(crate) struct Flags {
+pub struct Flags {
     /// Where the page is served, once for each address [default: port 8080 of POD_IP, else of 127.0.0.1]
     #[arg(
         long,
@@ -38,7 +36,7 @@ pub(crate) struct Flags {
 
     /// The namespace to look for maglevd pods in [default: that of the pod, or of the kubeconfig's context]
     #[arg(long, env = "MAGLEV_FRONTEND_NAMESPACE", value_name = "NAMESPACE")]
-    pub(crate) namespace: Option<String>,
+    pub namespace: Option<String>,
 
     /// An agent's gRPC, once for each; then Kubernetes is not asked, and conditions are not shown
     #[arg(
@@ -49,12 +47,12 @@ pub(crate) struct Flags {
         value_parser = parse_address,
         conflicts_with = "namespace"
     )]
-    pub(crate) server: Vec<SocketAddr>,
+    pub server: Vec<SocketAddr>,
 
     /// Who may change things: off, nobody; basic, one user with a password; token, who has a Kubernetes token, with
     /// which the change is made
     #[arg(long, env = "MAGLEV_FRONTEND_ADMIN_MODE", value_name = "MODE", default_value = "off")]
-    pub(crate) admin_mode: AdminMode,
+    pub admin_mode: AdminMode,
 
     /// With --admin-mode=basic: a directory with the files username and password; changed ones hold at once
     #[arg(
@@ -63,7 +61,7 @@ pub(crate) struct Flags {
         value_name = "PATH",
         required_if_eq("admin_mode", "basic")
     )]
-    pub(crate) admin_credentials_dir: Option<PathBuf>,
+    pub admin_credentials_dir: Option<PathBuf>,
 
     /// A file with at least 32 random bytes, the same for all replicas, that cookies are sealed with
     #[arg(
@@ -72,24 +70,24 @@ pub(crate) struct Flags {
         value_name = "PATH",
         required_if_eq_any([("admin_mode", "basic"), ("admin_mode", "token")])
     )]
-    pub(crate) admin_key_file: Option<PathBuf>,
+    pub admin_key_file: Option<PathBuf>,
 
     /// How a line of the log looks: text or json
     #[arg(long, env = "MAGLEV_FRONTEND_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
-    pub(crate) log_format: LogFormat,
+    pub log_format: LogFormat,
 
     /// The least level that is logged: debug, info, warn or error
     #[arg(long, env = "MAGLEV_FRONTEND_LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = parse_level)]
-    pub(crate) log_level: Level,
+    pub log_level: Level,
 
     /// The kubeconfig to use; without it KUBECONFIG, ~/.kube/config and the pod's own ServiceAccount are tried
     #[arg(long, env = "MAGLEV_FRONTEND_KUBECONFIG", value_name = "PATH")]
-    pub(crate) kubeconfig: Option<PathBuf>,
+    pub kubeconfig: Option<PathBuf>,
 }
 
 /// Who may change things. What each means stands at the flag: help of single values would make `--help` twice as long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum AdminMode {
+pub enum AdminMode {
     Off,
     Basic,
     Token,
@@ -97,12 +95,12 @@ pub(crate) enum AdminMode {
 
 impl Flags {
     /// Where the page is served.
-    pub(crate) fn http_addrs(&self) -> Vec<SocketAddr> {
+    pub fn http_addrs(&self) -> Vec<SocketAddr> {
         if self.http_addr.is_empty() { vec![(self.pod_ip, 8080).into()] } else { self.http_addr.clone() }
     }
 
     /// Where the three endpoints are served.
-    pub(crate) fn metrics_addr(&self) -> SocketAddr {
+    pub fn metrics_addr(&self) -> SocketAddr {
         self.metrics_addr.unwrap_or_else(|| (self.pod_ip, 9092).into())
     }
 }

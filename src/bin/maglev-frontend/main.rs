@@ -7,8 +7,8 @@ mod parts;
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser as _;
-use maglev::telemetry::{
-    self, LogOptions,
+use maglev_telemetry::{
+    self as telemetry, LogOptions,
     build::{COMMIT, VERSION},
 };
 use prometheus::Registry;

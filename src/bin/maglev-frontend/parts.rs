@@ -2,15 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use maglev::{
-    dashboard::{Build, Dashboard, DashboardOptions},
-    fleet::{Fleet, FleetOptions, Source},
-    k8s::{ClientOptions, Delays, client, objects::ObjectsWatch},
-    model::view::View,
-    telemetry::{
-        HttpServer, Parts, Probe,
-        build::{BUILD_DATE, COMMIT, VERSION},
-    },
+use maglev_dashboard::{Build, Dashboard, DashboardOptions};
+use maglev_fleet::{Fleet, FleetOptions, Source};
+use maglev_kube::{ClientOptions, Delays, client, objects::ObjectsWatch};
+use maglev_model::view::View;
+use maglev_telemetry::{
+    HttpServer, Parts, Probe,
+    build::{BUILD_DATE, COMMIT, VERSION},
 };
 use prometheus::Registry;
 
@@ -20,7 +18,7 @@ use crate::{admin, flags::Flags};
 const PING: Duration = Duration::from_secs(15);
 
 /// Runs until a signal, or until a part ends by itself.
-pub(crate) async fn run(flags: Flags, registry: Registry) -> anyhow::Result<()> {
+pub async fn run(flags: Flags, registry: Registry) -> anyhow::Result<()> {
     let mut parts = Parts::new()?;
     start(&flags, registry, &mut parts).await?;
     Ok(parts.run("maglev-frontend").await?)

@@ -4,10 +4,8 @@ use std::{net::IpAddr, net::SocketAddr, path::PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use maglev::{
-    model::event::Level,
-    telemetry::{LogFormat, build::LONG_VERSION, log::parse_level, server::parse_address},
-};
+use maglev_model::event::Level;
+use maglev_telemetry::{LogFormat, build::LONG_VERSION, log::parse_level, server::parse_address};
 
 const EXAMPLE: &str = "\
 Example: beside a VPP on this machine and a cluster that kubectl reaches
@@ -27,9 +25,9 @@ Examples:
 /// Probes the backends of this node's frontends and programs the node's VPP.
 #[derive(Debug, Parser)]
 #[command(name = "maglevd", version = LONG_VERSION.as_str(), after_help = EXAMPLE)]
-pub(crate) struct Flags {
+pub struct Flags {
     #[command(subcommand)]
-    pub(crate) command: Option<Command>,
+    pub command: Option<Command>,
 
     /// The Kubernetes Node that this runs on; without it NODE_NAME is taken
     #[arg(long, global = true, env = "MAGLEVD_NODE_NAME", value_name = "NAME")]
@@ -43,23 +41,23 @@ pub(crate) struct Flags {
         value_name = "PATH",
         default_value = "/run/vpp/api.sock"
     )]
-    pub(crate) vpp_api_socket: PathBuf,
+    pub vpp_api_socket: PathBuf,
 
     /// VPP's stats socket
     #[arg(long, env = "MAGLEVD_VPP_STATS_SOCKET", value_name = "PATH", default_value = "/run/vpp/stats.sock")]
-    pub(crate) vpp_stats_socket: PathBuf,
+    pub vpp_stats_socket: PathBuf,
 
     /// The network namespace that probes are sent from: a name of `ip netns` or a path [default: its own]
     #[arg(long, global = true, env = "MAGLEVD_PROBE_NETWORK_NAMESPACE", value_name = "NAME")]
-    pub(crate) probe_network_namespace: Option<String>,
+    pub probe_network_namespace: Option<String>,
 
     /// How a line of the log looks: text or json
     #[arg(long, global = true, env = "MAGLEVD_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
-    pub(crate) log_format: LogFormat,
+    pub log_format: LogFormat,
 
     /// The least level that is logged: debug (every probe and message), info, warn or error
     #[arg(long, global = true, env = "MAGLEVD_LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = parse_level)]
-    pub(crate) log_level: Level,
+    pub log_level: Level,
 
     /// Where /metrics, /healthz and /readyz are served [default: port 9091 of POD_IP, else of 127.0.0.1]
     #[arg(long, env = "MAGLEVD_METRICS_ADDR", value_name = "ADDRESS:PORT")]
@@ -81,16 +79,16 @@ pub(crate) struct Flags {
 
     /// Let Frontends and Backends have loopback addresses, as in the sandbox
     #[arg(long, env = "MAGLEVD_ALLOW_LOOPBACK")]
-    pub(crate) allow_loopback: bool,
+    pub allow_loopback: bool,
 
     /// The kubeconfig to use; without it KUBECONFIG, ~/.kube/config and the pod's own ServiceAccount are tried
     #[arg(long, global = true, env = "MAGLEVD_KUBECONFIG", value_name = "PATH")]
-    pub(crate) kubeconfig: Option<PathBuf>,
+    pub kubeconfig: Option<PathBuf>,
 }
 
 /// What to do instead of being the agent.
 #[derive(Clone, Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Remove everything that maglevd put into this node's VPP, and exit
     ///
     /// For a node that serves no more and where no agent runs: while one does, nothing is removed and the error
@@ -111,20 +109,20 @@ pub(crate) enum Command {
 
 /// What is probed, and how.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct ProbeArguments {
+pub struct ProbeArguments {
     /// A file with the manifest of a HealthCheck, or - for standard input
-    pub(crate) manifest: PathBuf,
+    pub manifest: PathBuf,
 
     /// The backend's address
-    pub(crate) address: IpAddr,
+    pub address: IpAddr,
 
     /// Which HealthCheck, where the manifest has several
     #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<String>,
+    pub name: Option<String>,
 
     /// The address to send from, as probe.ipv4SourceAddress and probe.ipv6SourceAddress of a LoadBalancerConfig
     #[arg(long, value_name = "ADDRESS")]
-    pub(crate) source: Option<IpAddr>,
+    pub source: Option<IpAddr>,
 }
 
 impl Flags {
@@ -132,18 +130,18 @@ impl Flags {
     ///
     /// # Errors
     /// If neither flag nor environment has it: it is never guessed from the host's name.
-    pub(crate) fn node_name(&self) -> anyhow::Result<String> {
+    pub fn node_name(&self) -> anyhow::Result<String> {
         let named = self.node_name.clone().or_else(|| std::env::var("NODE_NAME").ok()).filter(|name| !name.is_empty());
         named.context("this node's name is not known: give --node-name, MAGLEVD_NODE_NAME or NODE_NAME")
     }
 
     /// Where the three endpoints are served.
-    pub(crate) fn metrics_addr(&self) -> SocketAddr {
+    pub fn metrics_addr(&self) -> SocketAddr {
         self.metrics_addr.unwrap_or_else(|| (self.pod_ip, 9091).into())
     }
 
     /// Where gRPC is served.
-    pub(crate) fn grpc_addrs(&self) -> Vec<SocketAddr> {
+    pub fn grpc_addrs(&self) -> Vec<SocketAddr> {
         if self.grpc_addr.is_empty() { vec![(self.pod_ip, 9090).into()] } else { self.grpc_addr.clone() }
     }
 }

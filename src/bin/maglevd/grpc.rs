@@ -4,17 +4,15 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
-use maglev::{
-    agent::{Agent, HoldId, Publication, SyncRefused},
-    health::ProbeBook,
-    rpc::{
-        Server, ServerOptions,
-        server::{Identity, Metrics, Sources, SyncRefusal},
-    },
-    telemetry::{
-        Snapshot, Subscriber,
-        build::{BUILD_DATE, COMMIT, VERSION},
-    },
+use maglev_agent::{Agent, HoldId, Publication, SyncRefused};
+use maglev_health::ProbeBook;
+use maglev_rpc::{
+    Server, ServerOptions,
+    server::{Identity, Metrics, Sources, SyncRefusal},
+};
+use maglev_telemetry::{
+    Snapshot, Subscriber,
+    build::{BUILD_DATE, COMMIT, VERSION},
 };
 use prometheus::Registry;
 use tokio::sync::watch;
@@ -22,16 +20,16 @@ use tokio::sync::watch;
 use crate::flags::Flags;
 
 /// The other parts.
-pub(crate) struct Inputs<'a> {
-    pub(crate) follow: Subscriber,
-    pub(crate) snapshots: watch::Receiver<Snapshot>,
-    pub(crate) counters: watch::Receiver<Publication>,
-    pub(crate) book: ProbeBook,
-    pub(crate) agent: &'a Agent,
+pub struct Inputs<'a> {
+    pub follow: Subscriber,
+    pub snapshots: watch::Receiver<Snapshot>,
+    pub counters: watch::Receiver<Publication>,
+    pub book: ProbeBook,
+    pub agent: &'a Agent,
 }
 
 /// The server, not started yet.
-pub(crate) fn server(
+pub fn server(
     flags: &Flags,
     node: String,
     inputs: Inputs<'_>,

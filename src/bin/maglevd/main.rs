@@ -10,8 +10,8 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Parser as _;
 use jiff::Timestamp;
-use maglev::telemetry::{
-    self, Bus, BusOptions, LogOptions,
+use maglev_telemetry::{
+    self as telemetry, Bus, BusOptions, LogOptions,
     build::{COMMIT, VERSION},
 };
 use prometheus::Registry;

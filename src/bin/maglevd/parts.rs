@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use maglev::{
-    agent::{Agent, AgentOptions, VppConnect, VppMetrics},
-    health::{HealthOptions, NetworkNamespace, ProbeThread},
-    k8s::{ClientOptions, Delays, WatchOptions, Watches, client},
-    model::event::Events,
-    telemetry::{
-        HttpServer, Parts, Snapshot, Subscriber,
-        build::{COMMIT, VERSION},
-    },
+use maglev_agent::{Agent, AgentOptions, VppConnect, VppMetrics};
+use maglev_health::{HealthOptions, NetworkNamespace, ProbeThread};
+use maglev_kube::{ClientOptions, Delays, WatchOptions, Watches, client};
+use maglev_model::event::Events;
+use maglev_telemetry::{
+    HttpServer, Parts, Snapshot, Subscriber,
+    build::{COMMIT, VERSION},
 };
 use prometheus::Registry;
 use tokio::sync::watch;
@@ -18,15 +16,15 @@ use tokio::sync::watch;
 use crate::{flags::Flags, grpc};
 
 /// How the parts tell what they do.
-pub(crate) struct Telemetry {
-    pub(crate) events: Events,
-    pub(crate) follow: Subscriber,
-    pub(crate) snapshots: watch::Receiver<Snapshot>,
-    pub(crate) registry: Registry,
+pub struct Telemetry {
+    pub events: Events,
+    pub follow: Subscriber,
+    pub snapshots: watch::Receiver<Snapshot>,
+    pub registry: Registry,
 }
 
 /// Runs until a signal, or until a part ends by itself; VPP stays as it is either way.
-pub(crate) async fn run(flags: Flags, telemetry: Telemetry) -> anyhow::Result<()> {
+pub async fn run(flags: Flags, telemetry: Telemetry) -> anyhow::Result<()> {
     let mut parts = Parts::new()?;
     start(&flags, telemetry, &mut parts).await?;
     Ok(parts.run("maglevd").await?)

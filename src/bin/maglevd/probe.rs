@@ -10,18 +10,16 @@ use std::{
 };
 
 use anyhow::Context as _;
-use maglev::{
-    health::{Network, NetworkNamespace, Outcome, ProbeThread, Target, consequence},
-    index::{Held, Holder, Manifest},
-    k8s::{ClientOptions, client, read_certificates},
-    model::config::HealthCheck,
-    telemetry::build::VERSION,
-};
+use maglev_health::{Network, NetworkNamespace, Outcome, ProbeThread, Target, consequence};
+use maglev_index::{Held, Holder, Manifest};
+use maglev_kube::{ClientOptions, client, read_certificates};
+use maglev_model::config::HealthCheck;
+use maglev_telemetry::build::VERSION;
 
 use crate::flags::{Flags, ProbeArguments};
 
 /// Runs the probe and says how it went.
-pub(crate) async fn run(flags: &Flags, arguments: &ProbeArguments) -> anyhow::Result<ExitCode> {
+pub async fn run(flags: &Flags, arguments: &ProbeArguments) -> anyhow::Result<ExitCode> {
     let manifest = Manifest::read(&text(&arguments.manifest)?, arguments.name.as_deref())?;
     let thread = ProbeThread::start(flags.probe_network_namespace.as_deref().map(NetworkNamespace::from))?;
     let icmp_missing = thread.icmp_missing().map(str::to_owned);

@@ -1,14 +1,12 @@
 //! `maglevd withdraw`: empties a node's VPP of what is ours.
 
-use maglev::{
-    agent::{AgentOptions, VppConnect, Withdrawn, withdraw},
-    model::event::Events,
-};
+use maglev_agent::{AgentOptions, VppConnect, Withdrawn, withdraw};
+use maglev_model::event::Events;
 
 use crate::flags::Flags;
 
 /// Runs until all is gone, or says why not.
-pub(crate) async fn run(flags: &Flags, events: Events) -> anyhow::Result<()> {
+pub async fn run(flags: &Flags, events: Events) -> anyhow::Result<()> {
     // The name is only for the lock's holder: without one it works as well.
     let node_name = flags.node_name().unwrap_or_else(|_| "(not named)".to_owned());
     let options = AgentOptions::new(node_name, &flags.vpp_api_socket);

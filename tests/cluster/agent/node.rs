@@ -9,13 +9,9 @@ use std::{
     time::Duration,
 };
 
-use maglev::{
-    model::vip::{Protocol, Service, VipKey},
-    sandbox::{
-        demo_backend::{DemoBackends, DemoOptions, Mode},
-        vpp_simulator::{Simulator, SimulatorOptions},
-    },
-};
+use maglev_model::vip::{Protocol, Service, VipKey};
+use maglev_sandbox::demo_backend::{DemoBackends, DemoOptions, Mode};
+use maglev_vpp_simulator::{Simulator, SimulatorOptions};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -26,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::harness::{Cluster, LIMIT, eventually, own_control_plane};
 
 /// The Frontend's VIP: 203.0.113.80 TCP 80.
-pub(crate) const VIP: VipKey = VipKey {
+pub const VIP: VipKey = VipKey {
     address: IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 80)),
     service: Service::Port { protocol: Protocol::Tcp, port: std::num::NonZeroU16::new(80).expect("80 is not 0") },
 };
@@ -63,9 +59,9 @@ spec: {address: 203.0.113.80, protocol: TCP, port: 80, pools: [{name: primary, b
 "#;
 
 /// One node.
-pub(crate) struct Node {
-    pub(crate) cluster: Cluster,
-    pub(crate) simulator: Simulator,
+pub struct Node {
+    pub cluster: Cluster,
+    pub simulator: Simulator,
     backends: DemoBackends,
     dir: PathBuf,
     number: u8,
@@ -76,7 +72,7 @@ pub(crate) struct Node {
 impl Node {
     /// Everything but maglevd. `times` is what the HealthCheck says of its times; `number` keeps the
     /// tests' ports apart.
-    pub(crate) async fn start(test: &str, number: u8, times: &str) -> Self {
+    pub async fn start(test: &str, number: u8, times: &str) -> Self {
         let cluster = own_control_plane(&format!("maglevd-{test}"), false).await;
         let dir = cluster.dir().to_owned();
         let port = 18080 + u16::from(number);
@@ -95,10 +91,10 @@ impl Node {
         Self { cluster, simulator, backends, dir, number, maglevd: None, _end: end.drop_guard() }
     }
 
-    pub(crate) async fn start_maglevd(&mut self) {
+    pub async fn start_maglevd(&mut self) {
         let test = self.node_name();
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_maglevd"))
+        let child = Command::new(maglev_testkit::binary("maglevd"))
             .args(["--node-name", &test, "--allow-loopback", "--metrics-addr", &self.metrics()])
             .args(["--grpc-addr", &self.grpc()])
             .arg("--vpp-api-socket")
@@ -116,7 +112,7 @@ impl Node {
     }
 
     /// Ends maglevd as Kubernetes does; it has to end well.
-    pub(crate) async fn stop_maglevd(&mut self) {
+    pub async fn stop_maglevd(&mut self) {
         self.signal(Signal::SIGTERM);
         let mut child = self.maglevd.take().expect("maglevd runs");
         let status = tokio::time::timeout(LIMIT, child.wait()).await.expect("it ends").unwrap();
@@ -124,7 +120,7 @@ impl Node {
     }
 
     /// Sends maglevd a signal.
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let id = self.maglevd.as_ref().and_then(Child::id).expect("maglevd runs");
         kill(Pid::from_raw(id.try_into().unwrap()), signal).unwrap();
     }
@@ -139,7 +135,7 @@ impl Node {
     }
 
     /// Where its gRPC listens.
-    pub(crate) fn grpc(&self) -> String {
+    pub fn grpc(&self) -> String {
         format!("127.0.3.10:{}", 19190 + u16::from(self.number))
     }
 
@@ -148,32 +144,32 @@ impl Node {
     }
 
     /// Everything maglevd has logged, restarts included.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap()
     }
 
     /// In how many lines of the log `text` stands.
-    pub(crate) fn log_count(&self, text: &str) -> usize {
+    pub fn log_count(&self, text: &str) -> usize {
         self.log().lines().filter(|line| line.contains(text)).count()
     }
 
     /// How a backend is to behave from now on.
-    pub(crate) fn backend(&self, name: &str, mode: Mode) {
+    pub fn backend(&self, name: &str, mode: Mode) {
         self.backends.set_mode(name, mode).unwrap();
     }
 
     /// How many requests each backend has answered.
-    pub(crate) fn answered(&self) -> Vec<u64> {
+    pub fn answered(&self) -> Vec<u64> {
         ["one", "two"].iter().map(|name| self.backends.answered(name).unwrap()).collect()
     }
 
     /// How often VPP's state was read.
-    pub(crate) fn reads(&self) -> u64 {
+    pub fn reads(&self) -> u64 {
         self.simulator.requests().get("lb_as_v2_dump").copied().unwrap_or(0)
     }
 
     /// What `path` answers with 200; `Err` is any other answer.
-    pub(crate) async fn ask(&self, path: &str) -> Result<String, String> {
+    pub async fn ask(&self, path: &str) -> Result<String, String> {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut stream = tokio::net::TcpStream::connect(self.metrics()).await.map_err(|err| err.to_string())?;
         stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.unwrap();
@@ -188,23 +184,23 @@ impl Node {
     }
 
     /// What `/readyz` says.
-    pub(crate) async fn ready(&self) -> Result<(), String> {
+    pub async fn ready(&self) -> Result<(), String> {
         self.ask("/readyz").await.map(drop)
     }
 
-    pub(crate) async fn until_ready(&self) {
+    pub async fn until_ready(&self) {
         eventually("maglevd is ready", async || self.ready().await.ok()).await;
     }
 
     /// Waits until VPP has exactly these weights.
-    pub(crate) async fn until_weights(&self, weights: &[(&str, u8)]) {
+    pub async fn until_weights(&self, weights: &[(&str, u8)]) {
         let wanted: BTreeMap<IpAddr, u8> =
             weights.iter().map(|(address, weight)| (address.parse().unwrap(), *weight)).collect();
         self.until(&format!("{wanted:?}"), |node| node.simulator.snapshot().weights(VIP) == wanted).await;
     }
 
     /// Waits until `holds`; shows the log if it does not.
-    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+    pub async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let waited = tokio::time::timeout(LIMIT, async {
             while !holds(self) {
                 tokio::time::sleep(Duration::from_millis(20)).await;

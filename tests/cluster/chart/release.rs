@@ -6,11 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use maglev::sandbox::assets::Tool;
-use maglev::sandbox::demo_backend::{DemoBackends, DemoOptions};
-use maglev::sandbox::node::{Node, NodeOptions};
-use maglev::sandbox::processes::Processes;
-use maglev::sandbox::vpp_simulator::{Mark, Simulator, SimulatorOptions, Written};
+use maglev_sandbox::assets::Tool;
+use maglev_sandbox::demo_backend::{DemoBackends, DemoOptions};
+use maglev_sandbox::node::{Node, NodeOptions};
+use maglev_sandbox::processes::Processes;
+use maglev_vpp_simulator::{Mark, Simulator, SimulatorOptions, Written};
 use tokio::process::Command;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -18,13 +18,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::super::harness::{Cluster, cluster_scoped, empty_control_plane, eventually, root};
 
 /// Where the release is.
-pub(super) const NAMESPACE: &str = "maglev-system";
+pub const NAMESPACE: &str = "maglev-system";
 /// How long helm may take to wait for agents that warm up one after the other, on a busy machine.
-pub(super) const HELM_WITHIN: Duration = Duration::from_secs(240);
+pub const HELM_WITHIN: Duration = Duration::from_secs(240);
 
 /// What only a sandbox needs: everything is on loopback, 127.0.0.1 is common to all nodes, and nobody has half a minute
 /// between two nodes.
-pub(super) const VALUES: &str = "
+pub const VALUES: &str = "
 allowLoopback: true
 agent: {grpc: {portForward: false}, minReadySeconds: 1}
 dashboard: {portForward: false}
@@ -32,11 +32,11 @@ tests: {within: 20}
 ";
 
 /// The control plane, two nodes, their VPPs, and backends that answer.
-pub(super) struct Site {
-    pub(super) cluster: MutexGuard<'static, Cluster>,
-    pub(super) dir: PathBuf,
+pub struct Site {
+    pub cluster: MutexGuard<'static, Cluster>,
+    pub dir: PathBuf,
     /// One per node.
-    pub(super) vpps: Vec<Simulator>,
+    pub vpps: Vec<Simulator>,
     /// On the same nodes, at `/run/broken`: VPPs that take no VIP.
     _broken: Vec<Simulator>,
     names: Vec<String>,
@@ -59,7 +59,7 @@ async fn vpp(directory: &Path) -> Simulator {
 
 impl Site {
     /// Nodes `number` and the next one, which must be no other test's; backends at 127.0.`number`.1 to .3, port 8080.
-    pub(super) async fn start(number: u8) -> Self {
+    pub async fn start(number: u8) -> Self {
         let cluster = plane().await;
         let dir = cluster.dir().join(format!("site-{number}"));
         fs::create_dir_all(&dir).unwrap();
@@ -73,7 +73,7 @@ impl Site {
             let name = format!("lb-{number}");
             let mut options =
                 NodeOptions::new(cluster.plane(), cluster.dir(), &processes, &name, number).await.unwrap();
-            options.binaries = Path::new(env!("CARGO_BIN_EXE_maglevd")).parent().unwrap().to_owned();
+            options.binaries = maglev_testkit::binary("maglevd").parent().unwrap().to_owned();
             vpps.push(vpp(&options.root.join("run/vpp")).await);
             broken.push(vpp(&options.root.join("run/broken")).await);
             nodes.push(Node::start(options, end.clone()).await.unwrap());
@@ -84,7 +84,7 @@ impl Site {
     }
 
     /// Takes the nodes away again.
-    pub(super) async fn stop(self) {
+    pub async fn stop(self) {
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
         cluster_scoped(&self.cluster, &["node"], &names).await;
         drop(self.end);
@@ -95,18 +95,19 @@ impl Site {
 
     /// A command with the tools' and our own programs on its PATH, an administrator's kubeconfig, and nothing of the
     /// user's.
-    pub(super) fn command(&self, program: &str) -> Command {
+    pub fn command(&self, program: &str) -> Command {
         let tools = self.cluster.plane().assets().path(Tool::Helm).parent().unwrap().to_owned();
-        let ours = Path::new(env!("CARGO_BIN_EXE_maglevc")).parent().unwrap();
+        let maglevc = maglev_testkit::binary("maglevc");
+        let programs = maglevc.parent().unwrap();
         let mut command = Command::new(program);
-        command.env_clear().env("PATH", format!("{}:{}:/usr/bin:/bin", tools.display(), ours.display()));
+        command.env_clear().env("PATH", format!("{}:{}:/usr/bin:/bin", tools.display(), programs.display()));
         command.env("KUBECONFIG", self.cluster.plane().kubeconfig()).env("HOME", &self.dir).current_dir(root());
         command.kill_on_drop(true);
         command
     }
 
     /// Runs helm for the release; what it printed, `Err` where it failed.
-    pub(super) async fn helm(&self, args: &[&str]) -> Result<String, String> {
+    pub async fn helm(&self, args: &[&str]) -> Result<String, String> {
         let mut command = self.command("helm");
         let output = tokio::time::timeout(HELM_WITHIN, command.args(args).args(["-n", NAMESPACE]).output()).await;
         let output = output.expect("helm ends").unwrap();
@@ -115,13 +116,13 @@ impl Site {
     }
 
     /// `helm install` or `helm upgrade` of a chart with the sandbox's values.
-    pub(super) async fn release(&self, verb: &str, chart: &Path, more: &[&str]) -> String {
+    pub async fn release(&self, verb: &str, chart: &Path, more: &[&str]) -> String {
         let (chart, values) = (chart.display().to_string(), self.dir.join("values.yaml").display().to_string());
         self.helm(&[&[verb, "maglev", &chart, "-f", &values], more].concat()).await.unwrap()
     }
 
     /// The agents' pods: node to (pod, uid).
-    pub(super) async fn agents(&self) -> BTreeMap<String, (String, String)> {
+    pub async fn agents(&self) -> BTreeMap<String, (String, String)> {
         let fields = "{range .items[*]}{.spec.nodeName} {.metadata.name} {.metadata.uid}{\"\\n\"}{end}";
         let output = format!("jsonpath={fields}");
         let component = "app.kubernetes.io/component=maglevd";
@@ -133,17 +134,17 @@ impl Site {
         listed.lines().map(pod).collect()
     }
 
-    pub(super) fn marks(&self) -> Vec<Mark> {
+    pub fn marks(&self) -> Vec<Mark> {
         self.vpps.iter().map(Simulator::mark).collect()
     }
 
     /// What was written to any VPP since.
-    pub(super) fn writes_since(&self, marks: &[Mark]) -> Vec<Written> {
+    pub fn writes_since(&self, marks: &[Mark]) -> Vec<Written> {
         self.vpps.iter().zip(marks).flat_map(|(vpp, mark)| vpp.writes_since(*mark)).collect()
     }
 
     /// Every object of the cluster but Kubernetes' Events, as `Kind namespace/name`.
-    pub(super) async fn inventory(&self) -> BTreeSet<String> {
+    pub async fn inventory(&self) -> BTreeSet<String> {
         let kinds = self.cluster.kubectl(&["api-resources", "--verbs=list", "-o", "name"]).await;
         let kinds = kinds.lines().filter(|kind| !kind.starts_with("events") && *kind != "componentstatuses");
         let kinds = kinds.collect::<Vec<_>>().join(",");
@@ -155,13 +156,13 @@ impl Site {
     }
 
     /// Waits until a condition of an object of the namespace `shop` holds.
-    pub(super) async fn wait(&self, object: &str, condition: &str) {
+    pub async fn wait(&self, object: &str, condition: &str) {
         let condition = format!("--for=condition={condition}");
         self.cluster.kubectl(&["wait", &condition, object, "-n", "shop", "--timeout=50s"]).await;
     }
 
     /// Waits until every VPP has the VIP with both servers at their weights.
-    pub(super) async fn serves(&self) {
+    pub async fn serves(&self) {
         let weights = |vpp: &Simulator| -> Vec<u8> {
             let vips = vpp.snapshot().vips;
             vips.values().flat_map(|vip| vip.ases.values().map(|server| server.weight).collect::<Vec<_>>()).collect()

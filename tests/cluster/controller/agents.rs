@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use kube::api::Api;
-use maglev::controller::digest::Digest;
-use maglev::controller::{AgentLinks, LinkNews};
-use maglev::crd::{self, FrontendStatus};
-use maglev::model::Name;
-use maglev::model::change::{Change, Fold as _, Report, VppInfo};
-use maglev::model::event::{FrontendState, ProgramResult};
-use maglev::model::view::View;
+use maglev_controller::digest::Digest;
+use maglev_controller::{AgentLinks, LinkNews};
+use maglev_crd::{self as crd, FrontendStatus};
+use maglev_model::Name;
+use maglev_model::change::{Change, Fold as _, Report, VppInfo};
+use maglev_model::event::{FrontendState, ProgramResult};
+use maglev_model::view::View;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +19,7 @@ use crate::harness::Cluster;
 
 /// What they have said so far, and who listens.
 #[derive(Clone, Default)]
-pub(super) struct Agents(Arc<Mutex<Told>>);
+pub struct Agents(Arc<Mutex<Told>>);
 
 #[derive(Default)]
 struct Told {
@@ -67,7 +67,7 @@ impl Agents {
     }
 
     /// An agent answers that knows nothing yet but its VPP.
-    pub(super) fn answer(&self, node: &str) {
+    pub fn answer(&self, node: &str) {
         let mut digest = Digest::default();
         digest.reset(&View::default());
         self.tell(node, &LinkNews::Reset(node.into(), digest));
@@ -77,25 +77,25 @@ impl Agents {
     }
 
     /// An agent does not answer any more.
-    pub(super) fn lose(&self, node: &str, why: &str) {
+    pub fn lose(&self, node: &str, why: &str) {
         self.tell(node, &LinkNews::Link(node.into(), Err(why.into())));
     }
 
     /// An agent has it programmed, and it takes traffic.
-    pub(super) fn report(&self, node: &str, (name, report): &(Name, Report)) {
+    pub fn report(&self, node: &str, (name, report): &(Name, Report)) {
         self.change(node, Change::Report(name.clone(), report.clone()));
         self.change(node, Change::Frontend(name.clone(), FrontendState::Up, None));
     }
 
     /// An agent could not program it.
-    pub(super) fn fail(&self, node: &str, (name, report): &(Name, Report), reason: &str) {
+    pub fn fail(&self, node: &str, (name, report): &(Name, Report), reason: &str) {
         let report = Report { result: ProgramResult::Failed, reason: reason.into(), ..report.clone() };
         self.change(node, Change::Report(name.clone(), report));
     }
 }
 
 /// A Frontend's status as it is stored.
-pub(super) async fn status(cluster: &Cluster, namespace: &str, name: &str) -> FrontendStatus {
+pub async fn status(cluster: &Cluster, namespace: &str, name: &str) -> FrontendStatus {
     let frontends: Api<crd::Frontend> = Api::namespaced(cluster.client().await, namespace);
     frontends.get(name).await.unwrap().status.unwrap_or_default()
 }

@@ -1,9 +1,9 @@
 //! The program as a process: what it says of itself, missing CRDs, and a leader that is paused.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use maglev::k8s::crd_check::INSTALL;
+use maglev_kube::crd_check::INSTALL;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
@@ -13,19 +13,21 @@ use crate::harness::{LIMIT, eventually};
 use crate::maglevd::ask;
 use crate::metrics::are_documented;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_maglev-controller");
+fn program() -> PathBuf {
+    maglev_testkit::binary("maglev-controller")
+}
 
 struct Process {
     child: Child,
     port: u16,
-    log: std::path::PathBuf,
+    log: PathBuf,
 }
 
 impl Process {
     fn start(dir: &Path, name: &str, namespace: &str, kubeconfig: &Path) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = dir.join(format!("{name}.log"));
-        let child = Command::new(PROGRAM)
+        let child = Command::new(program())
             .env_clear()
             .env("KUBECONFIG", kubeconfig)
             .env("MAGLEV_CONTROLLER_NAMESPACE", namespace)
@@ -122,7 +124,7 @@ async fn a_missing_crd_is_said_with_the_command_that_installs_it() {
     assert!(ready.contains(INSTALL), "{ready}");
 
     // The very command, with this program and the kubectl of the control plane.
-    let printed = Command::new(PROGRAM).env_clear().arg("crds").output().await.unwrap();
+    let printed = Command::new(program()).env_clear().arg("crds").output().await.unwrap();
     let manifests = String::from_utf8(printed.stdout).unwrap();
     assert!(INSTALL.starts_with("maglev-controller crds | kubectl "), "{INSTALL}");
     let args: Vec<&str> = INSTALL.split("kubectl ").last().unwrap().split(' ').collect();
@@ -135,7 +137,7 @@ async fn a_missing_crd_is_said_with_the_command_that_installs_it() {
 #[tokio::test]
 async fn help_and_version_say_what_can_be_set_and_what_this_is() {
     let ask = async |args: &[&str]| {
-        let output = Command::new(PROGRAM).env_clear().args(args).output().await.unwrap();
+        let output = Command::new(program()).env_clear().args(args).output().await.unwrap();
         (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
     };
     let (code, help) = ask(&["--help"]).await;

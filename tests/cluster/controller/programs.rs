@@ -2,18 +2,18 @@
 
 use jiff::Timestamp;
 use kube::api::{Api, ListParams, ObjectMeta};
-use maglev::crd::{Backend, Frontend};
-use maglev::index::{Index, IndexOptions, Meta, Object, Stored};
-use maglev::model::Name;
-use maglev::model::change::Report;
-use maglev::model::config::{Kind, Revision};
-use maglev::model::event::ProgramResult;
-use maglev::model::fingerprint::Fingerprint;
+use maglev_crd::{Backend, Frontend};
+use maglev_index::{Index, IndexOptions, Meta, Object, Stored};
+use maglev_model::Name;
+use maglev_model::change::Report;
+use maglev_model::config::{Kind, Revision};
+use maglev_model::event::ProgramResult;
+use maglev_model::fingerprint::Fingerprint;
 
 use crate::harness::Cluster;
 
 /// The report of an agent that has programmed the Frontend as it is stored now.
-pub(super) async fn program(cluster: &Cluster, namespace: &str, name: &str) -> (Name, Report) {
+pub async fn program(cluster: &Cluster, namespace: &str, name: &str) -> (Name, Report) {
     let client = cluster.client().await;
     let frontend = Api::<Frontend>::namespaced(client.clone(), namespace).get(name).await.unwrap();
     let backends = Api::<Backend>::namespaced(client, namespace).list(&ListParams::default()).await.unwrap();

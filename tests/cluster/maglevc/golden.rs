@@ -2,7 +2,6 @@
 //! to run are replaced by words. `make golden` writes it.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use regex::Regex;
 
@@ -62,7 +61,7 @@ const BY_HAND: [&str; 9] = [
 ];
 
 /// Plays it all through.
-pub(super) async fn every_command(sandbox: &Sandbox) {
+pub async fn every_command(sandbox: &Sandbox) {
     let mut page = String::new();
     for line in ALL_IS_WELL.iter().chain(&WRONG).chain(&BY_HAND) {
         if line.starts_with("show frontend ") {
@@ -91,7 +90,7 @@ pub(super) async fn every_command(sandbox: &Sandbox) {
         printed(sandbox, &["set", "backend", backend, "enable"]).await;
     }
     eventually("all is well again", async || {
-        let output = maglevc(sandbox, Path::new(env!("CARGO_BIN_EXE_maglevc")), &["status"], "").await;
+        let output = maglevc(sandbox, &maglev_testkit::binary("maglevc"), &["status"], "").await;
         String::from_utf8_lossy(&output.stdout).starts_with("Everything is up").then_some(())
     })
     .await;
@@ -138,7 +137,7 @@ async fn fail(sandbox: &Sandbox, backend: &str, page: &mut String) {
 async fn type_in(sandbox: &Sandbox, line: &str, page: &mut String) {
     let words = split(line);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let output = maglevc(sandbox, Path::new(env!("CARGO_BIN_EXE_maglevc")), &words, "").await;
+    let output = maglevc(sandbox, &maglev_testkit::binary("maglevc"), &words, "").await;
     let _ = writeln!(page, "$ maglevc {line}");
     page.push_str(&steady(line, &String::from_utf8(output.stdout).unwrap()));
     for error in String::from_utf8(output.stderr).unwrap().lines() {

@@ -1,7 +1,7 @@
 //! The shell, driven from a terminal.
 
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 
 use super::super::harness::eventually;
 use super::super::up::Sandbox;
@@ -12,12 +12,12 @@ const CTRL_C: &str = "\u{3}";
 const CTRL_D: &str = "\u{4}";
 const UP: &str = "\u{1b}[A";
 
-fn program() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_maglevc"))
+fn program() -> PathBuf {
+    maglev_testkit::binary("maglevc")
 }
 
-pub(super) async fn helps_completes_and_survives(sandbox: &Sandbox) {
-    let mut terminal = Terminal::start(sandbox, program(), "", &[]);
+pub async fn helps_completes_and_survives(sandbox: &Sandbox) {
+    let mut terminal = Terminal::start(sandbox, &program(), "", &[]);
     terminal.expect(PROMPT).await;
 
     // Words may be shortened.
@@ -98,12 +98,12 @@ async fn an_agent_that_comes_back_is_found_again(sandbox: &Sandbox, terminal: &m
     }
 }
 
-pub(super) async fn colours_are_for_eyes(sandbox: &Sandbox) {
-    let mut coloured = Terminal::start(sandbox, program(), "status", &[]);
+pub async fn colours_are_for_eyes(sandbox: &Sandbox) {
+    let mut coloured = Terminal::start(sandbox, &program(), "status", &[]);
     coloured.expect("Everything is up").await;
     assert_eq!(coloured.ended().await, Some(0));
     assert!(coloured.raw().contains("\u{1b}[32m"), "{:?}", coloured.raw());
-    let mut plain = Terminal::start(sandbox, program(), "status", &[("NO_COLOR", "1")]);
+    let mut plain = Terminal::start(sandbox, &program(), "status", &[("NO_COLOR", "1")]);
     plain.expect("Everything is up").await;
     assert_eq!(plain.ended().await, Some(0));
     assert!(!plain.raw().contains('\u{1b}'), "{:?}", plain.raw());

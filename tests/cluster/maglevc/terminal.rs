@@ -11,7 +11,7 @@ use super::super::harness::{LIMIT, eventually};
 use super::super::up::Sandbox;
 
 /// A person at a terminal.
-pub(super) struct Terminal {
+pub struct Terminal {
     child: Child,
     keys: ChildStdin,
     screen: Arc<Mutex<Vec<u8>>>,
@@ -21,7 +21,7 @@ pub(super) struct Terminal {
 
 impl Terminal {
     /// Starts the program with these arguments.
-    pub(super) fn start(sandbox: &Sandbox, program: &Path, args: &str, environment: &[(&str, &str)]) -> Self {
+    pub fn start(sandbox: &Sandbox, program: &Path, args: &str, environment: &[(&str, &str)]) -> Self {
         // Without `exec` a shell stands between, which hears of Ctrl-C as well.
         let mut command = Command::new("script");
         command.args(["--quiet", "--flush", "--return", "--command"]).arg(format!("exec {} {args}", program.display()));
@@ -43,13 +43,13 @@ impl Terminal {
     }
 
     /// Types these keys.
-    pub(super) async fn keys(&mut self, keys: &str) {
+    pub async fn keys(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).await.unwrap();
         self.keys.flush().await.unwrap();
     }
 
     /// Waits until `text` appears after what was waited for before, and returns what came up to it.
-    pub(super) async fn expect(&mut self, text: &str) -> String {
+    pub async fn expect(&mut self, text: &str) -> String {
         let (screen, seen) = (Arc::clone(&self.screen), self.seen);
         let found = tokio::time::timeout(LIMIT, async {
             loop {
@@ -71,12 +71,12 @@ impl Terminal {
     }
 
     /// Everything printed, escapes and all.
-    pub(super) fn raw(&self) -> String {
+    pub fn raw(&self) -> String {
         String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned()
     }
 
     /// Its exit status, once it has ended by itself.
-    pub(super) async fn ended(&mut self) -> Option<i32> {
+    pub async fn ended(&mut self) -> Option<i32> {
         eventually("the program ends", async || self.child.try_wait().unwrap()).await.code()
     }
 }

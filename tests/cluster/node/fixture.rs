@@ -7,8 +7,8 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, Pod};
 use kube::Client;
 use kube::api::{Api, ObjectMeta, PostParams};
-use maglev::sandbox::node::{Node, NodeOptions, Timings};
-use maglev::sandbox::processes::Processes;
+use maglev_sandbox::node::{Node, NodeOptions, Timings};
+use maglev_sandbox::processes::Processes;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -18,13 +18,13 @@ use crate::harness::{Cluster, cluster, eventually};
 const ESRCH: i32 = 3;
 
 /// A running node, a namespace, and what a pod needs to be accepted there.
-pub(super) struct Fixture {
-    pub(super) cluster: &'static Cluster,
-    pub(super) namespace: String,
-    pub(super) client: Client,
-    pub(super) node: Node,
-    pub(super) options: NodeOptions,
-    pub(super) shutdown: CancellationToken,
+pub struct Fixture {
+    pub cluster: &'static Cluster,
+    pub namespace: String,
+    pub client: Client,
+    pub node: Node,
+    pub options: NodeOptions,
+    pub shutdown: CancellationToken,
 }
 
 /// A kubelet's rules at a quicker pace.
@@ -39,7 +39,7 @@ fn quick() -> Timings {
 }
 
 /// `number` must differ from test to test: it chooses the node's name and addresses.
-pub(super) async fn fixture(test: &str, number: u8) -> Fixture {
+pub async fn fixture(test: &str, number: u8) -> Fixture {
     let cluster = cluster().await;
     let namespace = cluster.namespace(test).await;
     cluster.service_account(&namespace, "default").await;
@@ -58,7 +58,7 @@ pub(super) async fn fixture(test: &str, number: u8) -> Fixture {
     Fixture { cluster, namespace, client, node, options, shutdown }
 }
 
-pub(super) async fn config_map(client: &Client, namespace: &str, name: &str, data: &[(&str, &str)]) {
+pub async fn config_map(client: &Client, namespace: &str, name: &str, data: &[(&str, &str)]) {
     let metadata = ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() };
     let data = data.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let map = ConfigMap { metadata, data: Some(data), ..ConfigMap::default() };
@@ -67,24 +67,24 @@ pub(super) async fn config_map(client: &Client, namespace: &str, name: &str, dat
 }
 
 impl Fixture {
-    pub(super) fn pods(&self) -> Api<Pod> {
+    pub fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
     /// Makes a binary out of a shell script.
-    pub(super) fn binary(&self, name: &str, script: &str) {
+    pub fn binary(&self, name: &str, script: &str) {
         let path = self.options.binaries.join(name);
         std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// The real place of a path on the node.
-    pub(super) fn on_node(&self, path: &str) -> PathBuf {
+    pub fn on_node(&self, path: &str) -> PathBuf {
         self.options.root.join(path.trim_start_matches('/'))
     }
 
     /// Binds a pod to the node; `container` and `spec` are laid over the usual ones.
-    pub(super) async fn run(&self, name: &str, container: Value, spec: Value) {
+    pub async fn run(&self, name: &str, container: Value, spec: Value) {
         let mut all = json!({"name": "main", "image": "none", "command": ["/usr/bin/main"]});
         overlay(&mut all, container);
         let mut pod = json!({"nodeName": self.options.name, "terminationGracePeriodSeconds": 1, "containers": [all]});
@@ -94,12 +94,7 @@ impl Fixture {
     }
 
     /// The pod's one container once it is as wanted.
-    pub(super) async fn container(
-        &self,
-        pod: &str,
-        what: &str,
-        wanted: impl Fn(&ContainerStatus) -> bool,
-    ) -> ContainerStatus {
+    pub async fn container(&self, pod: &str, what: &str, wanted: impl Fn(&ContainerStatus) -> bool) -> ContainerStatus {
         let question = async || {
             let status = self.pods().get(pod).await.unwrap().status?.container_statuses?.pop()?;
             wanted(&status).then_some(status)
@@ -108,7 +103,7 @@ impl Fixture {
     }
 
     /// Waits for a condition of the pod.
-    pub(super) async fn condition(&self, pod: &str, kind: &str, status: &str) {
+    pub async fn condition(&self, pod: &str, kind: &str, status: &str) {
         let question = async || {
             let conditions = self.pods().get(pod).await.unwrap().status?.conditions?;
             conditions.iter().any(|c| c.type_ == kind && c.status == status).then_some(())
@@ -117,13 +112,13 @@ impl Fixture {
     }
 
     /// The pod's address once it has one.
-    pub(super) async fn address(&self, pod: &str) -> std::net::IpAddr {
+    pub async fn address(&self, pod: &str) -> std::net::IpAddr {
         let question = async || self.pods().get(pod).await.unwrap().status?.pod_ip?.parse().ok();
         eventually(&format!("{pod} has an address"), question).await
     }
 
     /// Waits until the pod's log holds a line that begins with `start`, and returns the rest of that line.
-    pub(super) async fn line(&self, pod: &str, start: &str) -> String {
+    pub async fn line(&self, pod: &str, start: &str) -> String {
         let question = async || {
             let log = self.pods().logs(pod, &kube::api::LogParams::default()).await.ok()?;
             log.lines().find_map(|line| line.strip_prefix(start).map(str::to_owned))
@@ -132,17 +127,17 @@ impl Fixture {
     }
 
     /// Runs kubectl in the test's namespace.
-    pub(super) async fn kubectl(&self, args: &[&str]) -> String {
+    pub async fn kubectl(&self, args: &[&str]) -> String {
         self.cluster.kubectl(&[args, &["-n", &self.namespace]].concat()).await
     }
 
-    pub(super) async fn is_gone(&self, pod: &str) {
+    pub async fn is_gone(&self, pod: &str) {
         eventually(&format!("{pod} is gone"), async || self.pods().get_opt(pod).await.unwrap().is_none().then_some(()))
             .await;
     }
 
     /// Stops the node and waits for its end.
-    pub(super) async fn stop(self) {
+    pub async fn stop(self) {
         self.shutdown.cancel();
         self.node.stopped().await;
     }
@@ -155,7 +150,7 @@ fn overlay(base: &mut Value, over: Value) {
 
 /// Whether a process still runs: one that waits to be reaped (Z) or is being reaped (X) does not. Only the system's word that there is no
 /// such process counts as an end; any other error would be taken for one.
-pub(super) fn runs(pid: &str) -> bool {
+pub fn runs(pid: &str) -> bool {
     match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
         Ok(stat) => ![") Z ", ") X "].iter().any(|over| stat.contains(over)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH) => false,

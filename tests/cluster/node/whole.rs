@@ -7,8 +7,8 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams, PostParams};
-use maglev::sandbox::node::{Node, NodeOptions};
-use maglev::sandbox::processes::Processes;
+use maglev_sandbox::node::{Node, NodeOptions};
+use maglev_sandbox::processes::Processes;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 

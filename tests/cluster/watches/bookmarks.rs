@@ -9,7 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::{Router, routing::get};
 use kube::{Client, Config};
-use maglev::model::config::Kind;
+use maglev_model::config::Kind;
 use serde_json::{Value, json};
 
 use super::everyone::Watcher;
@@ -92,7 +92,7 @@ async fn bookmarks_alone_carry_a_watch_on_without_a_new_list() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
-    maglev::k8s::client::install_tls_provider();
+    maglev_kube::client::install_tls_provider();
     let watchers = Watcher::all(&Client::try_from(config).unwrap(), "node");
     for watcher in &watchers {
         watcher.until_sees(Kind::Backend, "shop", &["late"]).await;

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use futures::StreamExt;
 use kube::Client;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
-use maglev::crd;
-use maglev::k8s::objects::{ObjectKind, ObjectsWatch};
-use maglev::k8s::{ClusterWatch, KindNews};
-use maglev::model::Name;
-use maglev::model::config::Kind;
+use maglev_crd as crd;
+use maglev_kube::objects::{ObjectKind, ObjectsWatch};
+use maglev_kube::{ClusterWatch, KindNews};
+use maglev_model::Name;
+use maglev_model::config::Kind;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::line::Line;
@@ -21,7 +21,7 @@ use crate::harness::{Cluster, cluster, eventually, own_control_plane};
 type Names = Box<dyn Fn(Kind, &str) -> BTreeSet<String>>;
 
 /// Somebody who watches.
-pub(super) struct Watcher {
+pub struct Watcher {
     who: &'static str,
     names: Names,
     _end: Option<DropGuard>,
@@ -33,7 +33,7 @@ fn own<'a>(names: impl Iterator<Item = &'a Name>, namespace: &str) -> BTreeSet<S
 
 impl Watcher {
     /// The agent, the controller and the dashboard, each watching through `client`.
-    pub(super) fn all(client: &Client, place: &str) -> [Self; 3] {
+    pub fn all(client: &Client, place: &str) -> [Self; 3] {
         [Self::agent(client.clone(), place), Self::controller(client.clone(), place), Self::dashboard(client.clone())]
     }
 
@@ -86,7 +86,7 @@ impl Watcher {
     }
 
     /// Waits until these are the objects there are.
-    pub(super) async fn until_sees(&self, kind: Kind, namespace: &str, wanted: &[&str]) {
+    pub async fn until_sees(&self, kind: Kind, namespace: &str, wanted: &[&str]) {
         let wanted: BTreeSet<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
         let sees = async || ((self.names)(kind, namespace) == wanted).then_some(());
         eventually(&format!("{} sees {wanted:?}", self.who), sees).await;

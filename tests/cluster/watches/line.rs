@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// A way to the API server that can be cut, while it goes on for everybody else.
-pub(super) struct Line {
+pub struct Line {
     port: u16,
     server: std::net::SocketAddr,
     task: Option<JoinHandle<()>>,
@@ -16,7 +16,7 @@ pub(super) struct Line {
 
 impl Line {
     /// A line to the server that `config` names, joined.
-    pub(super) async fn new(config: &Config) -> Self {
+    pub async fn new(config: &Config) -> Self {
         let authority = config.cluster_url.authority().unwrap();
         let server = (std::net::Ipv4Addr::LOCALHOST, authority.port_u16().unwrap()).into();
         let mut line = Self { port: 0, server, task: None, silenced: watch::Sender::new(0) };
@@ -25,7 +25,7 @@ impl Line {
     }
 
     /// Lets connections through, on the same port as ever.
-    pub(super) async fn join(&mut self) {
+    pub async fn join(&mut self) {
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await.unwrap();
         self.port = listener.local_addr().unwrap().port();
         let (server, silenced) = (self.server, self.silenced.clone());
@@ -47,7 +47,7 @@ impl Line {
     }
 
     /// Ends every connection and takes no new ones.
-    pub(super) async fn cut(&mut self) {
+    pub async fn cut(&mut self) {
         if let Some(task) = self.task.take() {
             task.abort();
             let _ = task.await;
@@ -55,12 +55,12 @@ impl Line {
     }
 
     /// Lets nothing more through on the connections that there are, without ending them. New ones work.
-    pub(super) fn silence(&self) {
+    pub fn silence(&self) {
         self.silenced.send_modify(|times| *times += 1);
     }
 
     /// Where its near end is, on 127.0.0.1.
-    pub(super) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port
     }
 }

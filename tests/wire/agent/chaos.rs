@@ -13,16 +13,14 @@ use std::{
 };
 
 use fastrand::Rng;
-use maglev::{
-    model::{
-        actual::VppVip,
-        config::{AdminState, Backend, Config, Frontend, NodeConfig, Pool, SyncConf, Target},
-        event::Event,
-        health::BackendState,
-        vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
-    },
-    sandbox::vpp_simulator::{Mark, Prefix, Write},
+use maglev_model::{
+    actual::VppVip,
+    config::{AdminState, Backend, Config, Frontend, NodeConfig, Pool, SyncConf, Target},
+    event::Event,
+    health::BackendState,
+    vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
 };
+use maglev_vpp_simulator::{Mark, Prefix, Write};
 
 use super::{
     fixture::{Node, backend, config, frontend, ip, node, pool},

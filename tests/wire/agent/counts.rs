@@ -6,17 +6,15 @@ use std::{
     time::Duration,
 };
 
-use maglev::{
-    agent::{Agent, AgentOptions, Publication, VppConnect, VppMetrics},
-    model::{
-        config::Config,
-        counters::{StatsSnapshot, VipCounters},
-        event::{Event, EventSink, Events},
-        health::{BackendHealth, BackendState, HealthSnapshot},
-        vip::VipKey,
-    },
-    sandbox::vpp_simulator::{Prefix, Simulator, SimulatorOptions, Traffic, VipSettings},
+use maglev_agent::{Agent, AgentOptions, Publication, VppConnect, VppMetrics};
+use maglev_model::{
+    config::Config,
+    counters::{StatsSnapshot, VipCounters},
+    event::{Event, EventSink, Events},
+    health::{BackendHealth, BackendState, HealthSnapshot},
+    vip::VipKey,
 };
+use maglev_vpp_simulator::{Prefix, Simulator, SimulatorOptions, Traffic, VipSettings};
 use prometheus::{Registry, TextEncoder};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};

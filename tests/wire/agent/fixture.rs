@@ -9,39 +9,39 @@ use std::{
 };
 
 use imbl::OrdMap;
-use maglev::{
-    agent::{Agent, AgentError, AgentHandle, AgentOptions, AgentStatus, HoldId, Metrics, SyncRefused, VppConnect},
-    model::{
-        Name,
-        change::Change,
-        config::{
-            AdminState, Backend, Check, Config, Frontend, HealthCheck, Listed, Member, NodeConfig, OnBackendDown, Pool,
-            Probe, Revision, Standing, SyncConf, Target,
-        },
-        event::{Event, EventSink, Events},
-        health::{BackendHealth, BackendState, HealthSnapshot},
-        vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
-    },
-    sandbox::vpp_simulator::{Mark, Release, Simulator, SimulatorOptions},
+use maglev_agent::{
+    Agent, AgentError, AgentHandle, AgentOptions, AgentStatus, HoldId, Metrics, SyncRefused, VppConnect,
 };
+use maglev_model::{
+    Name,
+    change::Change,
+    config::{
+        AdminState, Backend, Check, Config, Frontend, HealthCheck, Listed, Member, NodeConfig, OnBackendDown, Pool,
+        Probe, Revision, Standing, SyncConf, Target,
+    },
+    event::{Event, EventSink, Events},
+    health::{BackendHealth, BackendState, HealthSnapshot},
+    vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
+};
+use maglev_vpp_simulator::{Mark, Release, Simulator, SimulatorOptions};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) fn name(text: &str) -> Name {
+pub fn name(text: &str) -> Name {
     Name::namespaced("default", text)
 }
 
-pub(crate) fn ip(text: &str) -> IpAddr {
+pub fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
 /// TCP port 80 of an address.
-pub(crate) fn vip(address: &str) -> VipKey {
+pub fn vip(address: &str) -> VipKey {
     VipKey { address: ip(address), service: Service::Port { protocol: Protocol::Tcp, port: 80.try_into().unwrap() } }
 }
 
 /// A probed Backend.
-pub(crate) fn backend(text: &str, address: &str) -> Backend {
+pub fn backend(text: &str, address: &str) -> Backend {
     let check = HealthCheck {
         name: name("check"),
         revision: Revision::default(),
@@ -63,7 +63,7 @@ pub(crate) fn backend(text: &str, address: &str) -> Backend {
 }
 
 /// A pool whose members all have weight 10.
-pub(crate) fn pool(text: &str, members: &[&Backend]) -> Pool {
+pub fn pool(text: &str, members: &[&Backend]) -> Pool {
     let member = |backend: &&Backend| Member {
         backend: backend.name.clone(),
         weight: Weight::DEFAULT,
@@ -73,7 +73,7 @@ pub(crate) fn pool(text: &str, members: &[&Backend]) -> Pool {
 }
 
 /// A served Frontend with GRE to IPv4 backends.
-pub(crate) fn frontend(text: &str, vip: VipKey, pools: Vec<Pool>) -> Frontend {
+pub fn frontend(text: &str, vip: VipKey, pools: Vec<Pool>) -> Frontend {
     Frontend {
         name: name(text),
         revision: Revision { uid: text.into(), generation: 1 },
@@ -88,12 +88,12 @@ pub(crate) fn frontend(text: &str, vip: VipKey, pools: Vec<Pool>) -> Frontend {
 }
 
 /// No warm-up: what is known is written at once.
-pub(crate) fn node() -> NodeConfig {
+pub fn node() -> NodeConfig {
     let sync = SyncConf { startup_min_delay: Duration::ZERO, startup_max_delay: Duration::ZERO, ..SyncConf::default() };
     NodeConfig { internal_ipv4: Some([192, 0, 2, 254].into()), sync, ..NodeConfig::default() }
 }
 
-pub(crate) fn config(frontends: impl IntoIterator<Item = Frontend>, node: NodeConfig) -> Config {
+pub fn config(frontends: impl IntoIterator<Item = Frontend>, node: NodeConfig) -> Config {
     let mut config = Config::new(Listed::when(|_| true).unwrap(), Arc::new(node));
     for frontend in frontends {
         config.frontends.insert(frontend.name.clone(), Arc::new(frontend));
@@ -129,7 +129,7 @@ impl EventSink for Collector {
 }
 
 /// A running agent.
-pub(crate) struct Running {
+pub struct Running {
     stop: CancellationToken,
     task: JoinHandle<Result<(), AgentError>>,
     status: watch::Receiver<AgentStatus>,
@@ -138,35 +138,34 @@ pub(crate) struct Running {
 
 impl Running {
     /// Stops it as a SIGTERM would.
-    pub(crate) async fn stop(self) {
+    pub async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap().unwrap();
     }
 }
 
-/// One node.
-pub(crate) struct Node {
-    pub(crate) simulator: Simulator,
+pub struct Node {
+    pub simulator: Simulator,
     start: Mark,
-    pub(crate) socket: PathBuf,
+    pub socket: PathBuf,
     /// How long an agent that is started waits for an answer.
-    pub(super) deadline: Duration,
+    pub deadline: Duration,
     _directory: tempfile::TempDir,
     config_tx: watch::Sender<Option<Config>>,
     health_tx: watch::Sender<HealthSnapshot>,
     events: Arc<Collector>,
-    pub(super) metrics: Metrics,
+    pub metrics: Metrics,
     running: Option<Running>,
 }
 
 impl Node {
     /// A node whose VPP runs and whose agent does not yet.
-    pub(crate) async fn new() -> Self {
+    pub async fn new() -> Self {
         Self::of(Release::default()).await
     }
 
     /// The same with a VPP of that release.
-    pub(crate) async fn of(release: Release) -> Self {
+    pub async fn of(release: Release) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("run/vpp/api.sock");
         let options = SimulatorOptions { release, ..SimulatorOptions::new(&socket) };
@@ -186,12 +185,12 @@ impl Node {
     }
 
     /// A node whose agent follows `config`, every probed backend of which is up.
-    pub(crate) async fn following(config: Config) -> Self {
+    pub async fn following(config: Config) -> Self {
         Self::of_following(Release::default(), config).await
     }
 
     /// The same with a VPP of that release.
-    pub(crate) async fn of_following(release: Release, config: Config) -> Self {
+    pub async fn of_following(release: Release, config: Config) -> Self {
         let mut node = Self::of(release).await;
         node.set_config(config);
         node.all_up();
@@ -199,7 +198,7 @@ impl Node {
         node
     }
 
-    pub(crate) fn start_agent(&mut self) {
+    pub fn start_agent(&mut self) {
         let events = Events::new(self.events.clone());
         let metrics = self.metrics.clone();
         let agent = Agent::new(
@@ -215,41 +214,41 @@ impl Node {
     }
 
     /// Stops the agent as a SIGTERM would.
-    pub(crate) async fn stop_agent(&mut self) {
+    pub async fn stop_agent(&mut self) {
         self.take_agent().stop().await;
     }
 
     /// Asks the agent to sync now, ending a hold.
-    pub(crate) async fn sync_now(&self, accept: Option<&str>) -> Result<(), SyncRefused> {
+    pub async fn sync_now(&self, accept: Option<&str>) -> Result<(), SyncRefused> {
         let handle = self.running.as_ref().expect("the agent runs").handle.clone();
         handle.sync_now(accept.map(HoldId::from)).await
     }
 
     /// Where the agent's events go.
-    pub(crate) fn events(&self) -> Events {
+    pub fn events(&self) -> Events {
         Events::new(self.events.clone())
     }
 
     /// Has all that the agent tells from now on go to this bus as well.
-    pub(super) fn tell(&self, bus: Events) {
+    pub fn tell(&self, bus: Events) {
         assert!(self.events.bus.set(bus).is_ok(), "there is one bus");
     }
 
     /// Takes the running agent out, so that another can be started beside it.
-    pub(crate) fn take_agent(&mut self) -> Running {
+    pub fn take_agent(&mut self) -> Running {
         self.running.take().expect("the agent runs")
     }
 
-    pub(crate) fn set_config(&self, config: Config) {
+    pub fn set_config(&self, config: Config) {
         self.config_tx.send_replace(Some(config));
     }
 
     /// What the API server cannot tell any more.
-    pub(crate) fn config(&self) -> Config {
+    pub fn config(&self) -> Config {
         self.config_tx.borrow().clone().expect("the test has set one")
     }
 
-    pub(crate) fn edit(&self, text: &str, change: impl FnOnce(&mut Frontend)) {
+    pub fn edit(&self, text: &str, change: impl FnOnce(&mut Frontend)) {
         let mut config = self.config();
         let mut frontend = (**config.frontends.get(&name(text)).expect("the test made it")).clone();
         frontend.revision.generation += 1;
@@ -258,7 +257,7 @@ impl Node {
         self.set_config(config);
     }
 
-    pub(crate) fn edit_node(&self, change: impl FnOnce(&mut NodeConfig)) {
+    pub fn edit_node(&self, change: impl FnOnce(&mut NodeConfig)) {
         let mut config = self.config();
         let mut node = (*config.node).clone();
         change(&mut node);
@@ -266,14 +265,14 @@ impl Node {
         self.set_config(config);
     }
 
-    pub(crate) fn remove(&self, text: &str) {
+    pub fn remove(&self, text: &str) {
         let mut config = self.config();
         config.frontends.remove(&name(text)).expect("the test made it");
         self.set_config(config);
     }
 
     /// Every probed backend is up.
-    pub(crate) fn all_up(&self) {
+    pub fn all_up(&self) {
         let config = self.config();
         let members = config.frontends.values().flat_map(|frontend| &frontend.pools).flat_map(|pool| &pool.members);
         for member in members {
@@ -283,7 +282,7 @@ impl Node {
         }
     }
 
-    pub(crate) fn set_state(&self, backend: &Backend, state: BackendState) {
+    pub fn set_state(&self, backend: &Backend, state: BackendState) {
         let known = BackendHealth {
             address: backend.address,
             state,
@@ -297,7 +296,7 @@ impl Node {
     }
 
     /// Health is what `snapshot_rx` says from now on.
-    pub(crate) fn follow_health(&self, mut snapshot_rx: watch::Receiver<HealthSnapshot>) {
+    pub fn follow_health(&self, mut snapshot_rx: watch::Receiver<HealthSnapshot>) {
         let health_tx = self.health_tx.clone();
         tokio::spawn(async move {
             loop {
@@ -310,32 +309,32 @@ impl Node {
     }
 
     /// Where the configuration comes from.
-    pub(crate) fn config_rx(&self) -> watch::Receiver<Option<Config>> {
+    pub fn config_rx(&self) -> watch::Receiver<Option<Config>> {
         self.config_tx.subscribe()
     }
 
     /// As when the process was started anew: nothing is known.
-    pub(crate) fn forget_health(&self) {
+    pub fn forget_health(&self) {
         self.health_tx.send_modify(|health| health.backends = OrdMap::new());
     }
 
     /// How much was written since the node was made, by whomever.
-    pub(crate) fn all_writes(&self) -> usize {
+    pub fn all_writes(&self) -> usize {
         self.simulator.writes_since(self.start).len()
     }
 
-    pub(crate) fn weights(&self, vip: VipKey) -> BTreeMap<IpAddr, u8> {
+    pub fn weights(&self, vip: VipKey) -> BTreeMap<IpAddr, u8> {
         self.simulator.snapshot().weights(vip)
     }
 
     /// Waits until VPP has exactly these weights for `vip`.
-    pub(crate) async fn until_weights(&self, vip: VipKey, weights: &[(&str, u8)]) {
+    pub async fn until_weights(&self, vip: VipKey, weights: &[(&str, u8)]) {
         let weights: BTreeMap<IpAddr, u8> = weights.iter().map(|(address, weight)| (ip(address), *weight)).collect();
         self.until(&format!("{vip} has {weights:?}"), |node| node.weights(vip) == weights).await;
     }
 
     /// Waits, for 30 s at most, until `holds`.
-    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+    pub async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let waited = tokio::time::timeout(Duration::from_secs(30), async {
             while !holds(self) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -347,13 +346,13 @@ impl Node {
     }
 
     /// Waits until the last word about every Frontend is that it is programmed.
-    pub(crate) async fn until_programmed(&self) {
+    pub async fn until_programmed(&self) {
         let frontends = self.config().frontends;
         self.until("all are programmed", |node| frontends.keys().all(|name| node.is_programmed(name))).await;
     }
 
     /// Waits until the last word about this Frontend is that it is programmed.
-    pub(crate) async fn until_one_programmed(&self, text: &str) {
+    pub async fn until_one_programmed(&self, text: &str) {
         self.until("it is programmed", |node| node.is_programmed(&name(text))).await;
     }
 
@@ -363,31 +362,31 @@ impl Node {
         last.is_some_and(|line| line.contains("result=Programmed"))
     }
 
-    pub(crate) async fn until_ready(&self) {
+    pub async fn until_ready(&self) {
         self.until("the agent is ready", |node| node.ready().is_ok()).await;
     }
 
     /// How far the agent is.
-    pub(crate) fn status(&self) -> AgentStatus {
+    pub fn status(&self) -> AgentStatus {
         *self.running.as_ref().expect("the agent runs").status.borrow()
     }
 
-    pub(crate) fn ready(&self) -> Result<(), String> {
+    pub fn ready(&self) -> Result<(), String> {
         self.running.as_ref().expect("the agent runs").status.borrow().ready()
     }
 
     /// Every event so far.
-    pub(crate) fn told(&self) -> Vec<Event> {
+    pub fn told(&self) -> Vec<Event> {
         self.events.told.lock().unwrap().clone()
     }
 
     /// Every event so far, as the log prints it.
-    pub(crate) fn log(&self) -> Vec<String> {
+    pub fn log(&self) -> Vec<String> {
         self.events.told.lock().unwrap().iter().map(line).collect()
     }
 
     /// The lines of what was changed in VPP, in order.
-    pub(crate) fn changes(&self) -> Vec<String> {
+    pub fn changes(&self) -> Vec<String> {
         let kinds = ["vip-added", "vip-removed", "vip-recreate", "as-added", "as-removed", "as-weight-updated"];
         let is_change = |line: &String| {
             line.strip_prefix("vpp-lb-sync-")
@@ -397,7 +396,7 @@ impl Node {
     }
 
     /// Forgets the events so far.
-    pub(crate) fn clear_log(&self) {
+    pub fn clear_log(&self) {
         self.events.told.lock().unwrap().clear();
     }
 }

@@ -2,10 +2,8 @@
 
 use std::net::IpAddr;
 
-use maglev::{
-    model::health::BackendState::{Down, Up},
-    sandbox::vpp_simulator::{Mark, Write},
-};
+use maglev_model::health::BackendState::{Down, Up};
+use maglev_vpp_simulator::{Mark, Write};
 
 use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
 

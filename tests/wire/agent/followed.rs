@@ -4,20 +4,18 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
-use maglev::{
-    model::{
-        actual::VppVip,
-        change::Fold as _,
-        event::Level,
-        view::{View, VppView},
-    },
-    rpc::{
-        Server, ServerOptions,
-        client::{AgentClient, WatchRequest},
-        server::{Identity, Metrics, Sources},
-    },
-    telemetry::{AsOf, Bus, BusOptions, Snapshot},
+use maglev_model::{
+    actual::VppVip,
+    change::Fold as _,
+    event::Level,
+    view::{View, VppView},
 };
+use maglev_rpc::{
+    Server, ServerOptions,
+    client::{AgentClient, WatchRequest},
+    server::{Identity, Metrics, Sources},
+};
+use maglev_telemetry::{AsOf, Bus, BusOptions, Snapshot};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +28,7 @@ const EPOCH: u64 = 1;
 type Told = (u32, u16, bool, u32, BTreeMap<IpAddr, u8>);
 
 /// The bus, the server, and the mirror of who follows.
-pub(super) struct Follower {
+pub struct Follower {
     snapshots: watch::Receiver<Snapshot>,
     mirror: watch::Receiver<(View, AsOf)>,
     shutdown: CancellationToken,
@@ -39,7 +37,7 @@ pub(super) struct Follower {
 
 impl Follower {
     /// Follows the agent that will start on `node`.
-    pub(super) async fn of(node: &Node) -> Self {
+    pub async fn of(node: &Node) -> Self {
         let bus = Bus::new(BusOptions { log_level: Level::Info, clock: Timestamp::now, epoch: EPOCH });
         node.tell(bus.events());
         let snapshots = bus.snapshots();
@@ -73,7 +71,7 @@ impl Follower {
     }
 
     /// Waits until who follows sees in VPP what VPP has, and is where the agent is.
-    pub(super) async fn until_it_shows(&self, node: &Node) {
+    pub async fn until_it_shows(&self, node: &Node) {
         let in_vpp: BTreeMap<VppVip, Told> = node
             .simulator
             .snapshot()
@@ -100,7 +98,7 @@ impl Follower {
         }
     }
 
-    pub(super) async fn stop(self) {
+    pub async fn stop(self) {
         self.shutdown.cancel();
         for task in self.tasks {
             tokio::time::timeout(LIMIT, task).await.expect("it ends").unwrap();

@@ -1,14 +1,12 @@
 //! VPP follows the configuration and the backends' health, and every change is told once.
 
-use maglev::{
-    model::{
-        config::{AdminState, Check, OnBackendDown, Standing, Target},
-        health::BackendState::{Down, Up},
-        problem::{Problem, Reason},
-        vip::{Encap, TableLength, Weight},
-    },
-    sandbox::vpp_simulator::Write,
+use maglev_model::{
+    config::{AdminState, Check, OnBackendDown, Standing, Target},
+    health::BackendState::{Down, Up},
+    problem::{Problem, Reason},
+    vip::{Encap, TableLength, Weight},
 };
+use maglev_vpp_simulator::Write;
 
 use super::fixture::{Node, backend, config, frontend, node, pool, vip};
 
@@ -121,7 +119,7 @@ async fn encap_affinity_and_table_length_recreate_that_vip_and_no_other() {
     let node = Node::following(config([web, other], node())).await;
     node.until_programmed().await;
     let untouched = node.simulator.snapshot().vips[&vip("203.0.113.2").into()].clone();
-    type Edit = fn(&mut maglev::model::config::Frontend);
+    type Edit = fn(&mut maglev_model::config::Frontend);
     let edits: [(&str, Edit); 3] = [
         ("encap", |web| web.encap = Some(Encap::Nat4(8080.try_into().unwrap()))),
         ("session-affinity", |web| web.sticky = true),

@@ -2,15 +2,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use maglev::{
-    agent::SyncRefused,
-    model::{
-        config::{Config, ForeignVips, NodeConfig, SyncConf},
-        health::BackendState::Down,
-        vip::{Encap, VipKey},
-    },
-    sandbox::vpp_simulator::{Prefix, VipSettings},
+use maglev_agent::SyncRefused;
+use maglev_model::{
+    config::{Config, ForeignVips, NodeConfig, SyncConf},
+    health::BackendState::Down,
+    vip::{Encap, VipKey},
 };
+use maglev_vpp_simulator::{Prefix, VipSettings};
 
 use super::fixture::{Node, backend, config, frontend, ip, name, node, pool, vip};
 
@@ -184,7 +182,7 @@ async fn what_vpp_would_refuse_beside_a_held_vip_waits_for_it() {
 }
 
 fn vip_81() -> VipKey {
-    use maglev::model::vip::{Protocol, Service};
+    use maglev_model::vip::{Protocol, Service};
     VipKey { service: Service::Port { protocol: Protocol::Tcp, port: 81.try_into().unwrap() }, ..key(1) }
 }
 

@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use maglev::{
-    model::{
-        actual::VppVip,
-        config::{ForeignVips, NodeConfig, Standing, SyncConf},
-        health::BackendState::Down,
-        problem::{Problem, Reason},
-        vip::Encap,
-    },
-    sandbox::vpp_simulator::{Prefix, VipSettings},
+use maglev_model::{
+    actual::VppVip,
+    config::{ForeignVips, NodeConfig, Standing, SyncConf},
+    health::BackendState::Down,
+    problem::{Problem, Reason},
+    vip::Encap,
 };
+use maglev_vpp_simulator::{Prefix, VipSettings};
 
 use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
 
@@ -110,7 +108,7 @@ async fn warm_up_waits_for_the_backends_and_then_for_the_longest_delay() {
     };
     let mut node = Node::new().await;
     node.set_config(config([known, unknown], NodeConfig { sync, ..self::node() }));
-    node.set_state(&a, maglev::model::health::BackendState::Up);
+    node.set_state(&a, maglev_model::health::BackendState::Up);
     node.start_agent();
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 10)]).await;
     assert!(!node.simulator.snapshot().vips.contains_key(&vip("203.0.113.2").into()), "b is not known yet");
@@ -149,7 +147,7 @@ async fn no_vip_is_removed_while_some_frontends_claim_cannot_be_read() {
     config.frontends.remove(&super::fixture::name("web"));
     config.claims_unknown = true;
     node.set_config(config.clone());
-    node.edit("other", |other| other.pools[0].members[0].weight = maglev::model::vip::Weight::new(20).unwrap());
+    node.edit("other", |other| other.pools[0].members[0].weight = maglev_model::vip::Weight::new(20).unwrap());
     node.until_weights(vip("203.0.113.2"), &[("192.0.2.1", 20)]).await;
     node.until_programmed().await;
     assert_eq!(node.simulator.snapshot().vips.len(), 2);

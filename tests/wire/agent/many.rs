@@ -3,16 +3,14 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use maglev::{
-    model::{
-        Name,
-        config::{Backend, Config, NodeConfig, SyncConf},
-        event::{Event, FrontendState, Scope},
-        health::BackendState::{Down, Up},
-        vip::VipKey,
-    },
-    sandbox::vpp_simulator::{Mark, Write},
+use maglev_model::{
+    Name,
+    config::{Backend, Config, NodeConfig, SyncConf},
+    event::{Event, FrontendState, Scope},
+    health::BackendState::{Down, Up},
+    vip::VipKey,
 };
+use maglev_vpp_simulator::{Mark, Write};
 use tokio::task::yield_now;
 
 use super::fixture::{Node, backend, config, frontend, name, node, pool, vip};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use maglev::model::{
+use maglev_model::{
     event::{Event, Scope},
     health::BackendState::{Down, Up},
     vip::TableLength,

@@ -2,15 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use maglev::{
-    model::{
-        actual::VppVip,
-        config::{AdminState, Frontend, OnBackendDown},
-        health::BackendState::{Down, Up},
-        vip::{Encap, Service, TableLength, VipKey, Weight},
-    },
-    sandbox::vpp_simulator::{Release, Write},
+use maglev_model::{
+    actual::VppVip,
+    config::{AdminState, Frontend, OnBackendDown},
+    health::BackendState::{Down, Up},
+    vip::{Encap, Service, TableLength, VipKey, Weight},
 };
+use maglev_vpp_simulator::{Release, Write};
 
 use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
 
@@ -35,8 +33,8 @@ fn all_kinds() -> Vec<Frontend> {
     vec![web, sticky, to_ipv6, ipv6, from_ipv6, all, nat]
 }
 
-fn both_sources() -> maglev::model::config::NodeConfig {
-    maglev::model::config::NodeConfig { internal_ipv6: Some("2001:db8::254".parse().unwrap()), ..node() }
+fn both_sources() -> maglev_model::config::NodeConfig {
+    maglev_model::config::NodeConfig { internal_ipv6: Some("2001:db8::254".parse().unwrap()), ..node() }
 }
 
 /// A pass over everything from a fresh read, to its end.
@@ -59,7 +57,7 @@ async fn both_plugins_reach_the_desired_state_and_a_second_pass_writes_nothing()
         assert_eq!(snapshot.vips.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>());
         for (id, frontend) in &wanted {
             let (settings, ases) = (snapshot.vips[id].settings, &snapshot.vips[id].ases);
-            let encap = maglev::model::actual::ActualEncap::from(frontend.encap.unwrap());
+            let encap = maglev_model::actual::ActualEncap::from(frontend.encap.unwrap());
             assert_eq!(
                 (settings.encap, settings.table_length, settings.src_ip_sticky, settings.target_port),
                 (encap.kind, frontend.table_length.get().into(), frontend.sticky, encap.target_port)
@@ -131,7 +129,7 @@ async fn without_weights_only_what_is_to_be_cut_is_flushed() {
     node.set_state(&a, Up);
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 1)]).await;
     let with = |state| {
-        let stopped = maglev::model::config::Backend { admin_state: state, ..a.clone() };
+        let stopped = maglev_model::config::Backend { admin_state: state, ..a.clone() };
         node.edit("web", |web| web.pools = vec![pool("primary", &[&stopped])]);
     };
     with(AdminState::Paused);
@@ -203,7 +201,7 @@ async fn drift_of_the_old_plugin_is_repaired() {
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 1)]).await;
     for edit in [
         |web: &mut Frontend| web.sticky = true,
-        |web: &mut Frontend| web.encap = Some(Encap::L3dsr(maglev::model::vip::Dscp::new(7).unwrap())),
+        |web: &mut Frontend| web.encap = Some(Encap::L3dsr(maglev_model::vip::Dscp::new(7).unwrap())),
     ] {
         node.clear_log();
         node.edit("web", edit);

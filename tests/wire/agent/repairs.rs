@@ -6,13 +6,11 @@ use std::{
     time::Duration,
 };
 
-use maglev::{
-    model::{
-        config::Config,
-        vip::{Encap, TableLength},
-    },
-    sandbox::vpp_simulator::{Prefix, VipSettings, Write},
+use maglev_model::{
+    config::Config,
+    vip::{Encap, TableLength},
 };
+use maglev_vpp_simulator::{Prefix, VipSettings, Write};
 
 use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
 
@@ -51,7 +49,7 @@ fn remake(node: &Node, settings: VipSettings) {
     });
 }
 
-fn vips_written(node: &Node, mark: maglev::sandbox::vpp_simulator::Mark) -> usize {
+fn vips_written(node: &Node, mark: maglev_vpp_simulator::Mark) -> usize {
     let writes = node.simulator.writes_since(mark);
     writes.iter().filter(|written| matches!(written.write, Write::AddVip(..) | Write::RemoveVip(_))).count()
 }
@@ -151,7 +149,7 @@ async fn what_a_recreate_does_not_mend_is_left_alone_until_the_spec_changes() {
         .await;
     assert_eq!(vips_written(&node, mark), 2, "still once");
     // Its weights follow all the same, and another spec is tried.
-    node.set_state(&backend("a", "192.0.2.1"), maglev::model::health::BackendState::Down);
+    node.set_state(&backend("a", "192.0.2.1"), maglev_model::health::BackendState::Down);
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 0)]).await;
     node.edit("web", |web| web.table_length = TableLength::new(2048).unwrap());
     node.until("it is tried", |node| node.log().iter().any(|line| line.starts_with("vpp-lb-sync-vip-recreate "))).await;

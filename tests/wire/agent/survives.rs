@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use maglev::model::{config::Config, health::BackendState::Down, vip::VipKey};
+use maglev_model::{config::Config, health::BackendState::Down, vip::VipKey};
 
 use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
 
@@ -62,7 +62,7 @@ async fn a_restarted_vpp_is_filled_again_and_owes_no_flush() {
         .simulator
         .writes_since(mark)
         .into_iter()
-        .filter(|written| matches!(written.write, maglev::sandbox::vpp_simulator::Write::SetWeight { .. }));
+        .filter(|written| matches!(written.write, maglev_vpp_simulator::Write::SetWeight { .. }));
     assert_eq!(flushes.count(), 0, "weights come with the servers");
     assert!(node.log().iter().any(|line| line.starts_with("vpp-disconnect")));
 }
@@ -72,7 +72,7 @@ async fn a_vpp_that_hangs_is_given_up_and_found_again() {
     let node = Node::following(many()).await;
     until_all(&node).await;
     node.simulator.hang(Duration::from_secs(60));
-    node.edit("f01", |f01| f01.pools[0].members[0].weight = maglev::model::vip::Weight::new(77).unwrap());
+    node.edit("f01", |f01| f01.pools[0].members[0].weight = maglev_model::vip::Weight::new(77).unwrap());
     node.until("the session was given up", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect")))
         .await;
     node.simulator.wake();

@@ -2,14 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use maglev::{
-    agent::{Gate, SyncRefused},
-    model::{
-        config::{Config, NodeConfig, SyncConf},
-        health::BackendState::Up,
-    },
-    sandbox::vpp_simulator::{Prefix, VipSettings},
+use maglev_agent::{Gate, SyncRefused};
+use maglev_model::{
+    config::{Config, NodeConfig, SyncConf},
+    health::BackendState::Up,
 };
+use maglev_vpp_simulator::{Prefix, VipSettings};
 
 use super::fixture::{Node, backend, config, frontend, node, pool, vip};
 

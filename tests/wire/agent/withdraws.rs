@@ -2,16 +2,14 @@
 
 use std::{path::Path, time::Duration};
 
-use maglev::{
-    agent::{AgentOptions, VppConnect, WithdrawError, Withdrawn, withdraw},
-    sandbox::vpp_simulator::{Prefix, VipSettings, Write},
-};
+use maglev_agent::{AgentOptions, VppConnect, WithdrawError, Withdrawn, withdraw};
+use maglev_vpp_simulator::{Prefix, VipSettings, Write};
 
 use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
 
 /// Runs `maglevd withdraw` itself; returns whether it succeeded, and its log.
 async fn run(socket: &Path) -> (bool, String) {
-    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_maglevd"));
+    let mut command = tokio::process::Command::new(maglev_testkit::binary("maglevd"));
     command.arg("withdraw").arg("--vpp-api-socket").arg(socket).env("MAGLEVD_NODE_NAME", "node-a");
     let output = command.kill_on_drop(true).output().await.unwrap();
     let text = [output.stdout, output.stderr].concat();

@@ -13,10 +13,8 @@ use std::{
 };
 
 use jiff::Timestamp;
-use maglev::{
-    dashboard::{AdminMode, AdminOptions},
-    k8s::client::install_tls_provider,
-};
+use maglev_dashboard::{AdminMode, AdminOptions};
+use maglev_kube::client::install_tls_provider;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};

@@ -10,38 +10,30 @@ use tokio::{
 
 use super::site::within;
 
-/// An answer.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub struct Answer {
+    pub status: u16,
     /// By their names in lower case.
-    pub(super) headers: BTreeMap<String, String>,
-    pub(super) body: Vec<u8>,
+    pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
 }
 
 impl Answer {
-    pub(super) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&self.body)))
     }
 
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 }
 
-/// Asks once.
-pub(super) async fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
+pub async fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
     answer(Connection::open(address, path, headers).await).await
 }
 
 /// Sends a body once.
-pub(super) async fn send(
-    address: SocketAddr,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &str,
-) -> Answer {
+pub async fn send(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     answer(Connection::send(address, method, path, headers, body).await).await
 }
 
@@ -103,24 +95,24 @@ impl Connection {
 
 /// A message of the stream.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Message {
-    pub(super) event: String,
-    pub(super) id: Option<String>,
-    pub(super) data: Value,
+pub struct Message {
+    pub event: String,
+    pub id: Option<String>,
+    pub data: Value,
 }
 
 /// An open stream.
-pub(super) struct Stream {
+pub struct Stream {
     connection: Connection,
-    pub(super) headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, String>,
     /// Everything that came, as it came.
-    pub(super) seen: String,
+    pub seen: String,
     /// What was not taken yet.
     rest: String,
 }
 
 impl Stream {
-    pub(super) async fn open(address: SocketAddr, query: &str, headers: &[(&str, &str)]) -> Self {
+    pub async fn open(address: SocketAddr, query: &str, headers: &[(&str, &str)]) -> Self {
         let mut connection = Connection::open(address, &format!("/view/api/events{query}"), headers).await;
         let (status, headers) = connection.head().await;
         assert_eq!((status, headers.get("transfer-encoding").map(String::as_str)), (200, Some("chunked")));
@@ -142,7 +134,7 @@ impl Stream {
     }
 
     /// The next message; `None` at the end. Comments and `retry` are no messages.
-    pub(super) async fn next(&mut self) -> Option<Message> {
+    pub async fn next(&mut self) -> Option<Message> {
         loop {
             let block = self.block().await?;
             let field = |name: &str| {
@@ -157,7 +149,7 @@ impl Stream {
     }
 
     /// The next message that is so.
-    pub(super) async fn until(&mut self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
+    pub async fn until(&mut self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
         within(async {
             loop {
                 let message = self.next().await.unwrap_or_else(|| panic!("it ended before: {what}\n{}", self.seen));

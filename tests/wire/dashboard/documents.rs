@@ -1,6 +1,6 @@
 //! The documents, and that replicas are interchangeable.
 
-use maglev::model::health::BackendState;
+use maglev_model::health::BackendState;
 use serde_json::{Value, json};
 
 use super::{

@@ -4,46 +4,43 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
-use maglev::{
-    dashboard::{Build, Dashboard, DashboardOptions},
-    fleet::{Fleet, FleetHandle, FleetOptions, Source},
-    model::{
-        Name,
-        change::{Change, ConfigDelta},
-        config::{Backend, Check, Frontend, Member, OnBackendDown, Pool, Revision, Standing, Target},
-        event::{Event, Events, FrontendState, Level},
-        health::{BackendHealth, BackendState, Transition},
-        view::View,
-        vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
-    },
-    rpc::{
-        Server, ServerOptions,
-        server::{Identity, Metrics, Sources},
-    },
-    telemetry::{Bus, BusOptions},
+use maglev_dashboard::{Build, Dashboard, DashboardOptions};
+use maglev_fleet::{Fleet, FleetHandle, FleetOptions, Source};
+use maglev_model::{
+    Name,
+    change::{Change, ConfigDelta},
+    config::{Backend, Check, Frontend, Member, OnBackendDown, Pool, Revision, Standing, Target},
+    event::{Event, Events, FrontendState, Level},
+    health::{BackendHealth, BackendState, Transition},
+    view::View,
+    vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
 };
+use maglev_rpc::{
+    Server, ServerOptions,
+    server::{Identity, Metrics, Sources},
+};
+use maglev_telemetry::{Bus, BusOptions};
 use prometheus::{Registry, TextEncoder};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-pub(super) const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(30);
 /// Often enough for a test to see several.
-pub(super) const PING: Duration = Duration::from_millis(100);
+pub const PING: Duration = Duration::from_millis(100);
 
-pub(super) async fn within<F: IntoFuture>(future: F) -> F::Output {
+pub async fn within<F: IntoFuture>(future: F) -> F::Output {
     tokio::time::timeout(LIMIT, future).await.expect("it takes less than the limit")
 }
 
-/// A node.
-pub(super) struct Node {
-    pub(super) events: Events,
+pub struct Node {
+    pub events: Events,
     address: SocketAddr,
     shutdown: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Node {
-    pub(super) async fn start(name: &str, epoch: u64) -> Self {
+    pub async fn start(name: &str, epoch: u64) -> Self {
         let bus = Bus::new(BusOptions { log_level: Level::Info, clock: Timestamp::now, epoch });
         let sources = Sources {
             events: bus.subscriber(),
@@ -70,7 +67,7 @@ impl Node {
     }
 
     /// shop/web with two backends, of which both are up.
-    pub(super) fn configure(&self) {
+    pub fn configure(&self) {
         let backends = [backend("web-1", 1), backend("web-2", 2)];
         let delta = ConfigDelta {
             backends: backends.iter().map(|of| (of.name.clone(), Some(Arc::clone(of)))).collect(),
@@ -85,7 +82,7 @@ impl Node {
     }
 
     /// A backend came from one state into another.
-    pub(super) fn health(&self, name: &Name, from: BackendState, to: BackendState) {
+    pub fn health(&self, name: &Name, from: BackendState, to: BackendState) {
         let at = Timestamp::now();
         let health = BackendHealth {
             address: if name.name() == "web-1" { [10, 0, 0, 1] } else { [10, 0, 0, 2] }.into(),
@@ -98,7 +95,7 @@ impl Node {
         self.events.emit_change(event, Change::Health(name.clone(), Some(health)));
     }
 
-    pub(super) async fn stop(self) {
+    pub async fn stop(self) {
         self.shutdown.cancel();
         for task in self.tasks {
             within(task).await.expect("it does not panic");
@@ -106,16 +103,16 @@ impl Node {
     }
 }
 
-pub(super) fn web() -> Name {
+pub fn web() -> Name {
     Name::namespaced("shop", "web")
 }
 
-pub(super) fn web_1() -> Name {
+pub fn web_1() -> Name {
     Name::namespaced("shop", "web-1")
 }
 
 fn backend(name: &str, last: u8) -> Arc<Backend> {
-    let check = maglev::model::config::HealthCheck {
+    let check = maglev_model::config::HealthCheck {
         name: Name::namespaced("shop", "check"),
         revision: Revision::default(),
         interval: Duration::from_secs(2),
@@ -124,7 +121,7 @@ fn backend(name: &str, last: u8) -> Arc<Backend> {
         timeout: Duration::from_secs(1),
         rise: 2,
         fall: 3,
-        probe: maglev::model::config::Probe::Icmp,
+        probe: maglev_model::config::Probe::Icmp,
     };
     Arc::new(Backend {
         name: Name::namespaced("shop", name),
@@ -156,20 +153,20 @@ fn frontend(backends: &[Arc<Backend>]) -> Arc<Frontend> {
 }
 
 /// A dashboard that runs.
-pub(super) struct Site {
-    pub(super) address: SocketAddr,
-    pub(super) fleet: FleetHandle,
+pub struct Site {
+    pub address: SocketAddr,
+    pub fleet: FleetHandle,
     registry: Registry,
     shutdown: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Site {
-    pub(super) async fn start(nodes: &[&Node], replica: u64) -> Self {
+    pub async fn start(nodes: &[&Node], replica: u64) -> Self {
         Self::start_with(nodes, replica, |_| {}).await
     }
 
-    pub(super) async fn start_with(nodes: &[&Node], replica: u64, change: impl FnOnce(&mut DashboardOptions)) -> Self {
+    pub async fn start_with(nodes: &[&Node], replica: u64, change: impl FnOnce(&mut DashboardOptions)) -> Self {
         let addresses = nodes.iter().map(|node| node.address).collect();
         let fleet = Fleet::<View>::new(Source::Addresses(addresses), FleetOptions::default());
         let (handle, registry, shutdown) = (fleet.handle(), Registry::new(), CancellationToken::new());
@@ -191,14 +188,14 @@ impl Site {
     }
 
     /// The value of one of its metrics.
-    pub(super) fn metric(&self, name: &str) -> f64 {
+    pub fn metric(&self, name: &str) -> f64 {
         let text = TextEncoder::new().encode_to_string(&self.registry.gather()).expect("valid metrics");
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
         value.unwrap_or_else(|| panic!("no {name} in\n{text}"))
     }
 
     /// Waits until one of its metrics is so.
-    pub(super) async fn until_metric(&self, name: &str, wanted: impl Fn(f64) -> bool) {
+    pub async fn until_metric(&self, name: &str, wanted: impl Fn(f64) -> bool) {
         within(async {
             while !wanted(self.metric(name)) {
                 tokio::task::yield_now().await;
@@ -207,7 +204,7 @@ impl Site {
         .await;
     }
 
-    pub(super) async fn stop(self) {
+    pub async fn stop(self) {
         self.shutdown.cancel();
         for task in self.tasks {
             within(task).await.expect("it does not panic");

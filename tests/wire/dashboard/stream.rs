@@ -1,6 +1,6 @@
 //! Server-Sent Events on the wire.
 
-use maglev::model::{
+use maglev_model::{
     event::Event,
     health::{BackendState, ProbeCode},
 };
@@ -148,7 +148,7 @@ async fn a_page_that_is_gone_leaves_nothing_behind() {
         let mut wanted = false;
         node.events.emit_probe(|| {
             wanted = true;
-            let backend = maglev::model::Name::namespaced("shop", backend);
+            let backend = maglev_model::Name::namespaced("shop", backend);
             let duration = std::time::Duration::from_millis(1);
             Event::ProbeDone { backend, kind: "HTTP", code: ProbeCode::L7Ok, duration }
         });
@@ -182,7 +182,7 @@ async fn heartbeats_come_without_an_id_and_only_of_what_is_shown() {
     let beat = async {
         loop {
             for backend in ["web-1", "other"] {
-                let backend = maglev::model::Name::namespaced("shop", backend);
+                let backend = maglev_model::Name::namespaced("shop", backend);
                 node.events.emit_probe(|| Event::ProbeStart { backend, kind: "HTTP" });
             }
             tokio::task::yield_now().await;

@@ -14,7 +14,7 @@ use super::{
 
 /// Runs it with `manifest` on standard input; the exit code and what it prints.
 async fn maglevd_probe(manifest: String, arguments: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_maglevd"));
+    let mut command = Command::new(maglev_testkit::binary("maglevd"));
     command.env_clear().args(["probe", "-"]).args(arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let run = move || {

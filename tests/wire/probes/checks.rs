@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU16, time::Duration};
 
-use maglev::model::{
+use maglev_model::{
     config::{Authorities, ClientCertificate, HealthCheck, Http, HttpMethod, Probe, Revision, StatusRange, Tls},
     name::Name,
 };
@@ -25,20 +25,20 @@ fn port_of(port: u16) -> NonZeroU16 {
     NonZeroU16::new(port).expect("a listener's port is not 0")
 }
 
-pub(super) fn tcp(port: u16) -> HealthCheck {
+pub fn tcp(port: u16) -> HealthCheck {
     check(Probe::Tcp { port: port_of(port), tls: None })
 }
 
-pub(super) fn icmp() -> HealthCheck {
+pub fn icmp() -> HealthCheck {
     check(Probe::Icmp)
 }
 
-pub(super) fn grpc(port: u16, service: &str) -> HealthCheck {
+pub fn grpc(port: u16, service: &str) -> HealthCheck {
     check(Probe::Grpc { port: port_of(port), service: service.into(), tls: None })
 }
 
 /// `GET /`, any status from 200 to 399.
-pub(super) fn http(port: u16) -> HealthCheck {
+pub fn http(port: u16) -> HealthCheck {
     let http = Http {
         path: "/".into(),
         host: None,
@@ -50,12 +50,12 @@ pub(super) fn http(port: u16) -> HealthCheck {
     check(Probe::Http { port: port_of(port), http, tls: None })
 }
 
-pub(super) fn https(port: u16, server_name: &str) -> HealthCheck {
+pub fn https(port: u16, server_name: &str) -> HealthCheck {
     tls(http(port), server_name)
 }
 
 /// The same over TLS.
-pub(super) fn tls(check: HealthCheck, server_name: &str) -> HealthCheck {
+pub fn tls(check: HealthCheck, server_name: &str) -> HealthCheck {
     with_tls(check, |tls| {
         let server_name = Some(server_name.into());
         *tls = Some(Tls { server_name, insecure_skip_verify: false, authorities: None, client: None });
@@ -63,7 +63,7 @@ pub(super) fn tls(check: HealthCheck, server_name: &str) -> HealthCheck {
 }
 
 /// The same with the certificates of a HealthCheck's references.
-pub(super) fn certified(
+pub fn certified(
     check: HealthCheck,
     authorities: Option<Authorities>,
     client: Option<ClientCertificate>,
@@ -74,11 +74,11 @@ pub(super) fn certified(
     })
 }
 
-pub(super) fn without_server_name(check: HealthCheck) -> HealthCheck {
+pub fn without_server_name(check: HealthCheck) -> HealthCheck {
     with_tls(check, |tls| tls.as_mut().unwrap().server_name = None)
 }
 
-pub(super) fn insecure(check: HealthCheck) -> HealthCheck {
+pub fn insecure(check: HealthCheck) -> HealthCheck {
     with_tls(check, |tls| tls.as_mut().unwrap().insecure_skip_verify = true)
 }
 
@@ -90,7 +90,7 @@ fn with_tls(mut check: HealthCheck, change: impl FnOnce(&mut Option<Tls>)) -> He
     check
 }
 
-pub(super) fn with_http(mut check: HealthCheck, change: impl FnOnce(&mut Http)) -> HealthCheck {
+pub fn with_http(mut check: HealthCheck, change: impl FnOnce(&mut Http)) -> HealthCheck {
     match &mut check.probe {
         Probe::Http { http, .. } => change(http),
         other => panic!("{} is not HTTP", other.type_name()),
@@ -98,11 +98,11 @@ pub(super) fn with_http(mut check: HealthCheck, change: impl FnOnce(&mut Http)) 
     check
 }
 
-pub(super) fn with_body(check: HealthCheck, expected: &str) -> HealthCheck {
+pub fn with_body(check: HealthCheck, expected: &str) -> HealthCheck {
     with_http(check, |http| http.expected_body = Some(expected.into()))
 }
 
 /// Only this status is expected.
-pub(super) fn only(check: HealthCheck, status: u16) -> HealthCheck {
+pub fn only(check: HealthCheck, status: u16) -> HealthCheck {
     with_http(check, |http| http.expected_statuses = vec![StatusRange { from: status, to: status }])
 }

@@ -3,12 +3,10 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use futures::future::join_all;
-use maglev::{
-    health::Network,
-    model::{
-        config::HealthCheck,
-        health::ProbeCode::{self, *},
-    },
+use maglev_health::Network;
+use maglev_model::{
+    config::HealthCheck,
+    health::ProbeCode::{self, *},
 };
 
 use super::{

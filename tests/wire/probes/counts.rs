@@ -6,14 +6,12 @@ use std::{
     time::Duration,
 };
 
-use maglev::{
-    health::{HealthOptions, ProbeThread},
-    model::{
-        Name,
-        config::{AdminState, Backend, Check, Config, HealthCheck, Listed, NodeConfig, Revision},
-        event::{Event, EventSink, Events},
-        health::{BackendState, ProbeCode},
-    },
+use maglev_health::{HealthOptions, ProbeThread};
+use maglev_model::{
+    Name,
+    config::{AdminState, Backend, Check, Config, HealthCheck, Listed, NodeConfig, Revision},
+    event::{Event, EventSink, Events},
+    health::{BackendState, ProbeCode},
 };
 use prometheus::{Registry, TextEncoder};
 use tokio::{sync::watch, time::timeout};

@@ -1,9 +1,7 @@
 //! gRPC probes: what they ask, and what they make of the answers.
 
-use maglev::{
-    health::Network,
-    model::health::ProbeCode::{self, *},
-};
+use maglev_health::Network;
+use maglev_model::health::ProbeCode::{self, *};
 
 use super::{
     checks::{self, grpc},

@@ -15,10 +15,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use super::servers::{Talk, talk};
 
-pub(super) type Answer = Response<BoxBody<Bytes, Infallible>>;
+pub type Answer = Response<BoxBody<Bytes, Infallible>>;
 
 /// Answers every request with what `answer` makes of its body; `None` never answers.
-pub(super) fn talks_http2(answer: impl Fn(&[u8]) -> Option<Answer> + Send + Sync + 'static) -> Talk {
+pub fn talks_http2(answer: impl Fn(&[u8]) -> Option<Answer> + Send + Sync + 'static) -> Talk {
     let answer = Arc::new(answer);
     talk(move |stream, seen| {
         let answer = Arc::clone(&answer);
@@ -46,7 +46,7 @@ pub(super) fn talks_http2(answer: impl Fn(&[u8]) -> Option<Answer> + Send + Sync
 }
 
 /// A response with these parts; trailers where there are any.
-pub(super) fn response(status: u16, headers: &[(&str, &str)], body: &[u8], trailers: &[(&str, &str)]) -> Answer {
+pub fn response(status: u16, headers: &[(&str, &str)], body: &[u8], trailers: &[(&str, &str)]) -> Answer {
     let mut frames = vec![];
     if !body.is_empty() {
         frames.push(Ok(Frame::data(Bytes::copy_from_slice(body))));
@@ -68,7 +68,7 @@ fn map(headers: &[(&str, &str)]) -> HeaderMap {
 }
 
 /// A gRPC response as servers send it: a message, then the status.
-pub(super) fn grpc(message: &[u8], status: &str) -> Answer {
+pub fn grpc(message: &[u8], status: &str) -> Answer {
     let mut frame = vec![0];
     frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
     frame.extend(message);
@@ -76,14 +76,14 @@ pub(super) fn grpc(message: &[u8], status: &str) -> Answer {
 }
 
 /// A gRPC error as servers send it: a head and nothing more.
-pub(super) fn grpc_error(status: &str, message: &str) -> Answer {
+pub fn grpc_error(status: &str, message: &str) -> Answer {
     let headers = [("content-type", "application/grpc"), ("grpc-status", status), ("grpc-message", message)];
     response(200, &headers, &[], &[])
 }
 
 /// A health service that knows the server as a whole and `shop.v1.Cart`, both serving, and `shop.v1.Pay`,
 /// which is not.
-pub(super) fn health_service() -> Talk {
+pub fn health_service() -> Talk {
     let named = |name: &[u8]| {
         let length = u8::try_from(name.len()).unwrap();
         [&[0, 0, 0, 0, length + 2, 0x0a, length], name].concat()

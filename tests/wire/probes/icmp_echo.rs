@@ -9,12 +9,10 @@ use std::{
 };
 
 use futures::future::join_all;
-use maglev::{
-    health::{Network, Outcome, ProbeThread, Prober, Target},
-    model::{
-        config::HealthCheck,
-        health::ProbeCode::{self, *},
-    },
+use maglev_health::{Network, Outcome, ProbeThread, Prober, Target};
+use maglev_model::{
+    config::HealthCheck,
+    health::ProbeCode::{self, *},
 };
 use socket2::{Domain, Protocol, Socket, Type};
 

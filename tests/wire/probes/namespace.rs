@@ -2,10 +2,8 @@
 
 use std::{net::TcpListener, process::Command, sync::Arc};
 
-use maglev::{
-    health::{Network, Outcome, ProbeThread, Prober, Target},
-    model::{config::HealthCheck, health::ProbeCode::*},
-};
+use maglev_health::{Network, Outcome, ProbeThread, Prober, Target};
+use maglev_model::{config::HealthCheck, health::ProbeCode::*};
 
 use super::checks::{icmp, tcp};
 use crate::netns;
@@ -41,7 +39,7 @@ fn a_backend_that_is_only_in_a_namespace_is_reached_from_there() {
 /// Runs maglevd, which is to end by itself, and returns what it said.
 fn maglevd_ends(namespace: &str) -> String {
     let args = ["--node-name=a", "--vpp-api-socket=/nonexistent/api.sock", "--probe-network-namespace", namespace];
-    let output = Command::new(env!("CARGO_BIN_EXE_maglevd")).env_clear().args(args).output().unwrap();
+    let output = Command::new(maglev_testkit::binary("maglevd")).env_clear().args(args).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     let errors: Vec<_> = said.lines().filter(|line| line.contains(" ERROR ")).collect();

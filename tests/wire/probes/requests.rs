@@ -2,10 +2,8 @@
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
-use maglev::{
-    health::{Network, Outcome, Prober, Target},
-    model::{config::HttpMethod, health::ProbeCode::*},
-};
+use maglev_health::{Network, Outcome, Prober, Target};
+use maglev_model::{config::HttpMethod, health::ProbeCode::*};
 
 use super::{
     checks::{self, http, only, tcp},

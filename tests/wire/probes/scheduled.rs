@@ -2,14 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use maglev::{
-    health::{HealthOptions, ProbeThread},
-    model::{
-        config::{Backend, Check, Config, HealthCheck, Listed, NodeConfig, Revision},
-        event::Events,
-        health::{BackendState, ProbeCode::*},
-        name::Name,
-    },
+use maglev_health::{HealthOptions, ProbeThread};
+use maglev_model::{
+    config::{Backend, Check, Config, HealthCheck, Listed, NodeConfig, Revision},
+    event::Events,
+    health::{BackendState, ProbeCode::*},
+    name::Name,
 };
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +25,7 @@ async fn a_backend_goes_up_and_down_with_its_server() {
         name: name.clone(),
         revision: Revision::default(),
         address: server.address.ip(),
-        admin_state: maglev::model::config::AdminState::Enabled,
+        admin_state: maglev_model::config::AdminState::Enabled,
         check: Check::Probe(Arc::new(check)),
     };
     let listed = Listed::when(|_| true).unwrap();

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use maglev::model::config::{Authorities, ClientCertificate};
+use maglev_model::config::{Authorities, ClientCertificate};
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::ring,
@@ -25,8 +25,8 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 /// A running server.
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
+pub struct Server {
+    pub address: SocketAddr,
     seen: Arc<Seen>,
     ended_rx: watch::Receiver<Option<End>>,
     _tasks: JoinSet<()>,
@@ -37,35 +37,35 @@ pub(super) struct Server {
 type End = (SocketAddr, Option<io::ErrorKind>);
 
 #[derive(Default)]
-pub(super) struct Seen {
+pub struct Seen {
     connections: Mutex<usize>,
     requests: Mutex<Vec<String>>,
     names: Mutex<Vec<Option<String>>>,
 }
 
 impl Seen {
-    pub(super) fn note_request(&self, request: String) {
+    pub fn note_request(&self, request: String) {
         self.requests.lock().unwrap().push(request);
     }
 }
 
 impl Server {
-    pub(super) fn connections(&self) -> usize {
+    pub fn connections(&self) -> usize {
         *self.seen.connections.lock().unwrap()
     }
 
     /// The requests' heads, as received.
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub fn requests(&self) -> Vec<String> {
         self.seen.requests.lock().unwrap().clone()
     }
 
     /// The names that clients asked for in their handshakes.
-    pub(super) fn names(&self) -> Vec<Option<String>> {
+    pub fn names(&self) -> Vec<Option<String>> {
         self.seen.names.lock().unwrap().clone()
     }
 
     /// How the first connection ended.
-    pub(super) async fn first_end(&self) -> End {
+    pub async fn first_end(&self) -> End {
         let mut ended_rx = self.ended_rx.clone();
         let end = timeout(super::LIMIT, ended_rx.wait_for(Option::is_some)).await.expect("it ends").unwrap();
         end.expect("waited for")
@@ -73,12 +73,12 @@ impl Server {
 }
 
 /// What is done with a connection, plain or TLS.
-pub(super) type Talk = Arc<dyn Fn(Box<dyn Stream>, Arc<Seen>) -> BoxFuture<'static, io::Result<()>> + Send + Sync>;
+pub type Talk = Arc<dyn Fn(Box<dyn Stream>, Arc<Seen>) -> BoxFuture<'static, io::Result<()>> + Send + Sync>;
 
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-pub(super) fn talk<F>(talk: impl Fn(Box<dyn Stream>, Arc<Seen>) -> F + Send + Sync + 'static) -> Talk
+pub fn talk<F>(talk: impl Fn(Box<dyn Stream>, Arc<Seen>) -> F + Send + Sync + 'static) -> Talk
 where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {
@@ -110,19 +110,19 @@ where
 }
 
 /// A server in plain text.
-pub(super) async fn plain(talk: Talk) -> Server {
+pub async fn plain(talk: Talk) -> Server {
     serve(move |stream, seen| talk(Box::new(stream), seen)).await
 }
 
 /// A port that nobody listens on.
-pub(super) fn closed() -> Server {
+pub fn closed() -> Server {
     let address = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (_, ended_rx) = watch::channel(None);
     Server { address, seen: Arc::default(), ended_rx, _tasks: JoinSet::new(), _held: vec![] }
 }
 
 /// A listener whose queue is full: the kernel drops every further SYN.
-pub(super) async fn black_hole() -> Server {
+pub async fn black_hole() -> Server {
     let socket = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     let listener = socket();
     listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -143,12 +143,12 @@ pub(super) async fn black_hole() -> Server {
 }
 
 /// Accepts, and never says a word.
-pub(super) async fn silent() -> Server {
+pub async fn silent() -> Server {
     plain(holds()).await
 }
 
 /// Resets the connection once it is spoken to.
-pub(super) async fn resets() -> Server {
+pub async fn resets() -> Server {
     serve(|mut stream, _| async move {
         stream.read_u8().await?;
         stream.set_zero_linger()
@@ -157,17 +157,17 @@ pub(super) async fn resets() -> Server {
 }
 
 /// Reads until the connection ends, and notes how it did.
-pub(super) async fn watches() -> Server {
+pub async fn watches() -> Server {
     plain(talk(|mut stream, _| async move { stream.read_to_end(&mut Vec::new()).await.map(drop) })).await
 }
 
 /// Reads a request, sends `response` and closes.
-pub(super) async fn answers(response: &[u8]) -> Server {
+pub async fn answers(response: &[u8]) -> Server {
     plain(sends(response)).await
 }
 
 /// Reads a request, sends `response` and then nothing more, without closing.
-pub(super) async fn stalls(response: &[u8]) -> Server {
+pub async fn stalls(response: &[u8]) -> Server {
     let response = response.to_vec();
     plain(talk(move |mut stream, seen| {
         let response = response.clone();
@@ -181,7 +181,7 @@ pub(super) async fn stalls(response: &[u8]) -> Server {
 }
 
 /// Reads a request, sends `response` and then more and more of it.
-pub(super) async fn floods(response: &[u8]) -> Server {
+pub async fn floods(response: &[u8]) -> Server {
     let response = response.to_vec();
     plain(talk(move |mut stream, seen| {
         let response = response.clone();
@@ -197,7 +197,7 @@ pub(super) async fn floods(response: &[u8]) -> Server {
 }
 
 /// Reads a request, sends `head` and then one header after the other, slowly and without end.
-pub(super) async fn drips(head: &[u8]) -> Server {
+pub async fn drips(head: &[u8]) -> Server {
     let head = head.to_vec();
     plain(talk(move |mut stream, seen| {
         let head = head.clone();
@@ -215,7 +215,7 @@ pub(super) async fn drips(head: &[u8]) -> Server {
 }
 
 /// For a TLS server: does nothing once the handshake is done.
-pub(super) fn holds() -> Talk {
+pub fn holds() -> Talk {
     talk(|stream, _| async move {
         let _held = stream;
         std::future::pending().await
@@ -223,7 +223,7 @@ pub(super) fn holds() -> Talk {
 }
 
 /// For a TLS server: as [`answers`].
-pub(super) fn sends(response: &[u8]) -> Talk {
+pub fn sends(response: &[u8]) -> Talk {
     let response = response.to_vec();
     talk(move |mut stream, seen| {
         let response = response.clone();
@@ -252,12 +252,12 @@ async fn read_head(stream: &mut Box<dyn Stream>, seen: &Seen) -> io::Result<()> 
 }
 
 /// A certificate authority that nobody else knows.
-pub(super) struct Authority {
+pub struct Authority {
     issuer: rcgen::CertifiedIssuer<'static, rcgen::KeyPair>,
 }
 
 impl Authority {
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = rcgen::CertificateParams::new(vec![]).unwrap();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let key = rcgen::KeyPair::generate().unwrap();
@@ -265,19 +265,19 @@ impl Authority {
     }
 
     /// A store that trusts it alone.
-    pub(super) fn roots(&self) -> RootCertStore {
+    pub fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
         roots
     }
 
     /// A TLS server with a certificate for `name`, which talks HTTP/1.1.
-    pub(super) async fn server(&self, name: &str, talk: Talk) -> Server {
+    pub async fn server(&self, name: &str, talk: Talk) -> Server {
         self.server_of(name, &[b"http/1.1"], talk).await
     }
 
     /// A TLS server with a certificate for `name`, which talks one of `protocols`.
-    pub(super) async fn server_of(&self, name: &str, protocols: &[&[u8]], talk: Talk) -> Server {
+    pub async fn server_of(&self, name: &str, protocols: &[&[u8]], talk: Talk) -> Server {
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -286,7 +286,7 @@ impl Authority {
     }
 
     /// The same over this version of TLS, for clients that present a certificate of this authority.
-    pub(super) async fn server_for_clients(
+    pub async fn server_for_clients(
         &self,
         version: &'static rustls::SupportedProtocolVersion,
         (name, protocol): (&str, &[u8]),
@@ -334,17 +334,17 @@ impl Authority {
     }
 
     /// Its certificate as PEM.
-    pub(super) fn pem(&self) -> String {
+    pub fn pem(&self) -> String {
         self.issuer.pem()
     }
 
     /// What a HealthCheck that trusts it alone has.
-    pub(super) fn authorities(&self) -> Authorities {
+    pub fn authorities(&self) -> Authorities {
         Authorities { certificates: [self.issuer.der().to_vec()].into() }
     }
 
     /// A certificate for a client.
-    pub(super) fn client(&self) -> ClientCertificate {
+    pub fn client(&self) -> ClientCertificate {
         let (certificate, key) = self.certify("prober.example");
         ClientCertificate { chain: [certificate.to_vec()].into(), key: key.into() }
     }

@@ -1,9 +1,7 @@
 //! Which name a probe asks for over TLS, whom it trusts, and which HTTP the server then chooses.
 
-use maglev::{
-    health::Network,
-    model::{config::Authorities, health::ProbeCode::*},
-};
+use maglev_health::Network;
+use maglev_model::{config::Authorities, health::ProbeCode::*};
 
 use super::{
     checks::{self, http, https, tcp, tls},

@@ -9,13 +9,11 @@ use std::{
     time::Duration,
 };
 
-use maglev::{
-    health::{HealthOptions, ProbeThread},
-    model::{
-        config::{AdminState, Backend, Check, Config, HealthCheck},
-        health::{BackendState, HealthSnapshot},
-        vip::VipKey,
-    },
+use maglev_health::{HealthOptions, ProbeThread};
+use maglev_model::{
+    config::{AdminState, Backend, Check, Config, HealthCheck},
+    health::{BackendState, HealthSnapshot},
+    vip::VipKey,
 };
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -52,7 +50,7 @@ struct Probing {
 }
 
 impl Probing {
-    fn start(config_rx: watch::Receiver<Option<Config>>, events: maglev::model::event::Events) -> Self {
+    fn start(config_rx: watch::Receiver<Option<Config>>, events: maglev_model::event::Events) -> Self {
         let stop = CancellationToken::new();
         let options = HealthOptions::new("1.2.3", 7);
         let thread = ProbeThread::start(None).unwrap();
@@ -96,7 +94,7 @@ fn a_paused_or_disabled_backend_gets_no_packet() {
                 config.as_mut().unwrap().backends.insert(probed.name.clone(), Arc::new(backend));
             });
         };
-        let probing = Probing::start(config_tx.subscribe(), maglev::model::event::Events::discard());
+        let probing = Probing::start(config_tx.subscribe(), maglev_model::event::Events::discard());
         for (admin_state, state) in
             [(AdminState::Paused, BackendState::Paused), (AdminState::Disabled, BackendState::Disabled)]
         {

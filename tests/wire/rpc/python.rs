@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 use serde_json::{Value as Json, json};
 
 use super::world::World;
-use crate::python::{GRPC, interpreter, run};
+use maglev_testkit::python::{GRPC, interpreter, run};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -32,7 +32,7 @@ impl Calls {
 
 async fn every_call(world: &World) -> (Json, Calls) {
     let python = interpreter(&GRPC).await.unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire/rpc/every_call.py");
+    let script = maglev_testkit::checkout().join("tests/wire/rpc/every_call.py");
     let address = world.address.to_string();
     let (succeeded, text) =
         run(&python, &[&script, Path::new(&address), Path::new("default/tcp")], LIMIT).await.unwrap();

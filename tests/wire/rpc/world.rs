@@ -10,35 +10,33 @@ use std::{
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
-use maglev::{
-    agent::{Agent, AgentHandle, AgentOptions, HoldId, SyncRefused, VppConnect},
-    health::{HealthOptions, ProbeThread},
-    model::{
-        Name,
-        change::{Change, ConfigDelta},
-        config::{
-            AdminState, Backend, Check, Config, Frontend, HealthCheck, Listed, Member, NodeConfig, OnBackendDown, Pool,
-            Probe, Revision, Standing, SyncConf, Target,
-        },
-        event::{Level, ProgramResult},
-        vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
+use maglev_agent::{Agent, AgentHandle, AgentOptions, HoldId, SyncRefused, VppConnect};
+use maglev_health::{HealthOptions, ProbeThread};
+use maglev_model::{
+    Name,
+    change::{Change, ConfigDelta},
+    config::{
+        AdminState, Backend, Check, Config, Frontend, HealthCheck, Listed, Member, NodeConfig, OnBackendDown, Pool,
+        Probe, Revision, Standing, SyncConf, Target,
     },
-    rpc::{
-        Server, ServerOptions,
-        client::AgentClient,
-        server::{Identity, Metrics, Sources, SyncNow, SyncRefusal},
-    },
-    sandbox::vpp_simulator::{Simulator, SimulatorOptions, Traffic},
-    telemetry::{Bus, BusOptions},
+    event::{Level, ProgramResult},
+    vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
 };
+use maglev_rpc::{
+    Server, ServerOptions,
+    client::AgentClient,
+    server::{Identity, Metrics, Sources, SyncNow, SyncRefusal},
+};
+use maglev_telemetry::{Bus, BusOptions};
+use maglev_vpp_simulator::{Simulator, SimulatorOptions, Traffic};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-pub(super) struct World {
-    pub(super) address: SocketAddr,
-    pub(super) simulator: Simulator,
+pub struct World {
+    pub address: SocketAddr,
+    pub simulator: Simulator,
     ready: watch::Receiver<Result<(), String>>,
     shutdown: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
@@ -48,7 +46,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) async fn start() -> Self {
+    pub async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (api, stats) = (directory.path().join("api.sock"), directory.path().join("stats.sock"));
         let traffic = Traffic { existing: 900, first: 100, untracked: 0, packet_bytes: 100 };
@@ -94,14 +92,14 @@ impl World {
     }
 
     /// Waits until the agent is ready, or is not any more.
-    pub(super) async fn until_ready(&self, is: bool) {
+    pub async fn until_ready(&self, is: bool) {
         let mut ready = self.ready.clone();
         let waited = tokio::time::timeout(LIMIT, ready.wait_for(|ready| ready.is_ok() == is)).await;
         assert!(waited.is_ok(), "ready: {:?}", self.ready.borrow());
     }
 
     /// Waits until its Frontend was read back from VPP, and its counters as well.
-    pub(super) async fn until_programmed(&self) {
+    pub async fn until_programmed(&self) {
         let endpoint = AgentClient::endpoint(format!("http://{}", self.address)).unwrap();
         let (client, name) = (AgentClient::new(endpoint.connect_lazy()), Name::namespaced("default", "web"));
         let programmed = async || {
@@ -118,7 +116,7 @@ impl World {
         waited.await.expect("it is programmed within the limit");
     }
 
-    pub(super) async fn stop(self) {
+    pub async fn stop(self) {
         self.shutdown.cancel();
         for task in self.tasks {
             tokio::time::timeout(LIMIT, task).await.expect("it ends").unwrap();

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use maglev::vpp::stats::{Figures, Segment, StatsError, words};
+use maglev_vpp::stats::{Figures, Segment, StatsError, words};
 use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},

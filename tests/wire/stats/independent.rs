@@ -2,14 +2,13 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use maglev::{sandbox::vpp_simulator::Traffic, vpp::stats::StatsClient};
+use maglev_testkit::python::{PAPI, interpreter, run};
+use maglev_vpp::stats::StatsClient;
+use maglev_vpp_simulator::Traffic;
 use serde_json::Value as Json;
 
 use super::{everything, simulated::Vpp};
-use crate::{
-    python::{PAPI, interpreter, run},
-    simulator_papi::{REPLAY, papi_directory},
-};
+use crate::simulator_papi::{REPLAY, papi_directory};
 
 const EXISTING: &str = "packet from existing sessions";
 

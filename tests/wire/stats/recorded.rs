@@ -2,20 +2,20 @@
 
 use std::{collections::BTreeMap, io::Read};
 
-use maglev::vpp::stats::{Segment, words};
+use maglev_vpp::stats::{Segment, words};
 use serde_json::Value as Json;
 
 use super::{everything, plain};
 
 /// The recorded segment.
-pub(super) fn segment() -> Vec<u8> {
+pub fn segment() -> Vec<u8> {
     let mut bytes = Vec::new();
     let packed = include_bytes!("../data/stats-26.10.bin.zst");
     ruzstd::decoding::StreamingDecoder::new(&packed[..]).unwrap().read_to_end(&mut bytes).unwrap();
     bytes
 }
 
-pub(super) fn expected() -> BTreeMap<String, Json> {
+pub fn expected() -> BTreeMap<String, Json> {
     serde_json::from_str(include_str!("../data/stats-26.10.expected.json")).unwrap()
 }
 

@@ -2,11 +2,9 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use maglev::{
-    model::actual::VppVip,
-    sandbox::vpp_simulator::{Prefix, Simulator, SimulatorOptions, Traffic, VipSettings, vip::identity},
-    vpp::stats::{StatsClient, StatsError},
-};
+use maglev_model::actual::VppVip;
+use maglev_vpp::stats::{StatsClient, StatsError};
+use maglev_vpp_simulator::{Prefix, Simulator, SimulatorOptions, Traffic, VipSettings, vip::identity};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
@@ -18,13 +16,13 @@ const KINDS: [&str; 4] =
     ["packet from existing sessions", "first session packet", "untracked packet", "no server configured"];
 
 /// A simulated VPP with a stats socket.
-pub(super) struct Vpp {
-    pub(super) simulator: Simulator,
-    pub(super) directory: TempDir,
+pub struct Vpp {
+    pub simulator: Simulator,
+    pub directory: TempDir,
 }
 
 impl Vpp {
-    pub(super) async fn start() -> Self {
+    pub async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join("run").join(name);
         let options =
@@ -33,7 +31,7 @@ impl Vpp {
     }
 
     /// Adds a VIP with one server of weight 1; returns it and its index.
-    pub(super) fn add(&self, last: u8) -> (VppVip, u32) {
+    pub fn add(&self, last: u8) -> (VppVip, u32) {
         let (prefix, vip) = named(last);
         let index = self.simulator.edit(|lb| {
             let index = lb.add_vip(prefix, 6, 80, VipSettings::default()).unwrap();
@@ -44,7 +42,7 @@ impl Vpp {
     }
 
     /// The VIP that [`Self::add`] adds.
-    pub(super) fn vip(&self, last: u8) -> VppVip {
+    pub fn vip(&self, last: u8) -> VppVip {
         named(last).1
     }
 

@@ -1,0 +1,63 @@
+//! VPP's global LB settings: what they should be, given what they are.
+
+use maglev_model::{
+    actual::ActualConf,
+    config::NodeConfig,
+    vip::{Encap, Family},
+};
+
+/// The settings that VPP should have. What the LoadBalancerConfig does not say stays as VPP has it;
+/// only a source address that VPP has not set becomes the node's own.
+pub fn wanted(node: &NodeConfig, have: &ActualConf) -> ActualConf {
+    ActualConf {
+        ipv4_source: node.vpp.ipv4_source.or(have.ipv4()).or(node.internal_ipv4).unwrap_or(have.ipv4_source),
+        ipv6_source: node.vpp.ipv6_source.or(have.ipv6()).or(node.internal_ipv6).unwrap_or(have.ipv6_source),
+        sticky_buckets_per_core: node.vpp.sticky_buckets_per_core.unwrap_or(have.sticky_buckets_per_core),
+        flow_timeout: node.vpp.flow_timeout.unwrap_or(have.flow_timeout),
+    }
+}
+
+/// Whether VPP can send what `encap` makes: GRE needs a source address of the backends' family.
+pub fn has_source(conf: &ActualConf, encap: Encap) -> bool {
+    match (encap, encap.backend_family()) {
+        (Encap::L3dsr(_) | Encap::Nat4(_) | Encap::Nat6(_), _) => true,
+        (_, Family::V4) => conf.ipv4().is_some(),
+        (_, Family::V6) => conf.ipv6().is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+    use maglev_model::config::VppConf;
+
+    fn unset() -> ActualConf {
+        ActualConf {
+            ipv4_source: Ipv4Addr::BROADCAST,
+            ipv6_source: Ipv6Addr::from_bits(u128::MAX),
+            sticky_buckets_per_core: 1024,
+            flow_timeout: 40,
+        }
+    }
+
+    #[test]
+    fn an_unset_source_becomes_the_nodes_and_all_else_stays() {
+        let node = NodeConfig { internal_ipv4: Some(Ipv4Addr::new(192, 0, 2, 1)), ..NodeConfig::default() };
+        let conf = wanted(&node, &unset());
+        assert_eq!(conf, ActualConf { ipv4_source: Ipv4Addr::new(192, 0, 2, 1), ..unset() });
+        assert!(has_source(&conf, Encap::Gre4) && !has_source(&conf, Encap::Gre6));
+        let set_by_hand = ActualConf { ipv4_source: Ipv4Addr::new(192, 0, 2, 9), ..unset() };
+        assert_eq!(wanted(&node, &set_by_hand), set_by_hand);
+    }
+
+    #[test]
+    fn what_the_load_balancer_config_says_wins() {
+        let vpp =
+            VppConf { ipv4_source: Some(Ipv4Addr::new(192, 0, 2, 2)), flow_timeout: Some(60), ..VppConf::default() };
+        let node = NodeConfig { internal_ipv4: Some(Ipv4Addr::new(192, 0, 2, 1)), vpp, ..NodeConfig::default() };
+        let want = ActualConf { ipv4_source: Ipv4Addr::new(192, 0, 2, 2), flow_timeout: 60, ..unset() };
+        assert_eq!(wanted(&node, &unset()), want);
+    }
+}

@@ -1,0 +1,278 @@
+//! The way to VPP: the lock, connecting again and again, and the session while there is one.
+
+use std::{
+    collections::BTreeSet, fs::File, net::IpAddr, os::unix::fs::MetadataExt, path::PathBuf, sync::Arc, time::Duration,
+};
+
+use futures::future::BoxFuture;
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    AgentError, AgentOptions,
+    brain::Brain,
+    connection::{Connection, Happened},
+    dataplane::{Connect, Dataplane, DataplaneError, Ended},
+    lock::{AgentLock, LockError},
+    slice::Slice,
+};
+use maglev_model::{
+    actual::Actual,
+    change::{Change, VppInfo},
+    event::{Event as ModelEvent, Events},
+};
+
+/// Between two tries to connect: doubling, with jitter.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
+/// For an answer of VPP; doubles after a session that expired, until one has had a complete dump.
+const LONGEST_DEADLINE: Duration = Duration::from_secs(60);
+/// A failed try to connect is a warning so often, else a debug event.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+type Connecting = BoxFuture<'static, Result<Arc<dyn Dataplane>, DataplaneError>>;
+
+/// The way to VPP.
+pub struct Link {
+    connect: Arc<dyn Connect>,
+    events: Events,
+    socket: PathBuf,
+    who: String,
+    lock: Option<AgentLock>,
+    lock_told: bool,
+    /// Held open, to see when the directory was deleted under us.
+    directory: Option<File>,
+    state: State,
+    retry_delay: Duration,
+    first_deadline: Duration,
+    deadline: Duration,
+    warned: Option<Instant>,
+    /// The process that the last session was with.
+    last_pid: Option<u32>,
+}
+
+enum State {
+    Waiting(Instant),
+    Connecting(Connecting),
+    Up(Box<Connection>),
+}
+
+/// What happened on the way to VPP.
+pub enum Event {
+    /// It is time to try again.
+    Retry,
+    /// A try ended.
+    Connected(Result<Arc<dyn Dataplane>, DataplaneError>),
+    /// Something in the session.
+    Session(Happened),
+}
+
+impl Link {
+    pub fn new(connect: Arc<dyn Connect>, events: Events, options: &AgentOptions) -> Self {
+        Self {
+            connect,
+            events,
+            socket: options.api_socket.clone(),
+            who: format!("maglevd of node {}, process {}", options.node_name, std::process::id()),
+            lock: None,
+            lock_told: false,
+            directory: None,
+            state: State::Waiting(Instant::now()),
+            retry_delay: FIRST_RETRY,
+            first_deadline: options.deadline,
+            deadline: options.deadline,
+            warned: None,
+            last_pid: None,
+        }
+    }
+
+    pub fn is_locked(&self) -> bool {
+        self.lock.is_some()
+    }
+
+    pub fn is_synced(&self) -> bool {
+        self.session().is_some_and(Connection::synced)
+    }
+
+    pub fn actual(&self) -> Option<&Actual> {
+        self.session().and_then(Connection::actual)
+    }
+
+    fn session(&self) -> Option<&Connection> {
+        match &self.state {
+            State::Up(connection) => Some(connection),
+            _ => None,
+        }
+    }
+
+    fn session_mut(&mut self) -> Option<&mut Connection> {
+        match &mut self.state {
+            State::Up(connection) => Some(connection),
+            _ => None,
+        }
+    }
+
+    pub fn touch(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
+        if let Some(session) = self.session_mut() {
+            session.touch(addresses);
+        }
+    }
+
+    pub fn forget_verdicts(&mut self, addresses: &BTreeSet<IpAddr>) {
+        if let Some(session) = self.session_mut() {
+            session.forget_verdicts(addresses);
+        }
+    }
+
+    pub fn gate_opened(&mut self) {
+        if let Some(session) = self.session_mut() {
+            session.gate_opened();
+        }
+    }
+
+    pub fn request_pass(&mut self) {
+        if let Some(session) = self.session_mut() {
+            session.request_pass();
+        }
+    }
+
+    pub fn pump(&mut self, brain: &mut Brain, now: Instant, slice: &mut Slice) {
+        if let Some(session) = self.session_mut() {
+            session.pump(brain, now, slice);
+        }
+    }
+
+    /// When the session has something to do.
+    pub fn next_timer(&self) -> Option<Instant> {
+        self.session().map(Connection::next_timer)
+    }
+
+    /// Waits for the next thing to happen. Safe to drop at any time.
+    pub async fn wait(&mut self) -> Event {
+        match &mut self.state {
+            State::Waiting(until) => {
+                sleep_until(*until).await;
+                Event::Retry
+            }
+            State::Connecting(connecting) => Event::Connected(connecting.await),
+            State::Up(connection) => Event::Session(connection.wait().await),
+        }
+    }
+
+    pub async fn handle(&mut self, event: Event, brain: &mut Brain) -> Result<(), AgentError> {
+        let now = Instant::now();
+        match event {
+            Event::Retry => self.try_connect(now)?,
+            Event::Connected(Ok(dataplane)) => self.connected(dataplane, brain, now),
+            Event::Connected(Err(error)) => self.failed(&error.to_string(), now),
+            Event::Session(Happened::Closed(ended)) => {
+                brain.dump.send_replace(None);
+                self.lost(&ended, now);
+            }
+            Event::Session(happened) => self.in_session(happened, brain, now).await,
+        }
+        Ok(())
+    }
+
+    async fn in_session(&mut self, happened: Happened, brain: &mut Brain, now: Instant) {
+        let Some(session) = self.session_mut() else { return };
+        match happened {
+            Happened::Read(answer) => session.read(brain, answer, now).await,
+            Happened::Job(done) => session.job_done(brain, *done, now),
+            Happened::Pong => session.pong(),
+            Happened::Closed(_) => {}
+        }
+        if session.has_read() {
+            self.deadline = self.first_deadline;
+            self.retry_delay = FIRST_RETRY;
+        }
+    }
+
+    fn try_connect(&mut self, now: Instant) -> Result<(), AgentError> {
+        self.check_directory()?;
+        if self.lock.is_none() {
+            match AgentLock::try_take(&self.socket, &self.who) {
+                Ok(lock) => self.lock = Some(lock),
+                Err(error) => {
+                    self.not_locked(&error, now);
+                    return Ok(());
+                }
+            }
+        }
+        self.state = State::Connecting(self.connect.connect(self.deadline));
+        Ok(())
+    }
+
+    fn not_locked(&mut self, error: &LockError, now: Instant) {
+        match error {
+            LockError::Held { .. } => {
+                if !std::mem::replace(&mut self.lock_told, true) {
+                    tracing::warn!("waiting: {error}");
+                }
+                self.state = State::Waiting(now + Duration::from_secs(1));
+            }
+            LockError::Io { source, .. } => self.failed(&format!("{error}: {source}"), now),
+        }
+    }
+
+    /// A mounted directory that was deleted and made anew elsewhere would never show VPP again.
+    fn check_directory(&mut self) -> Result<(), AgentError> {
+        let Some(path) = self.socket.parent() else { return Ok(()) };
+        let deleted = |directory: &File| directory.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
+        if self.directory.as_ref().is_some_and(deleted) {
+            return Err(AgentError::SocketDirectoryDeleted(path.to_owned()));
+        }
+        if self.directory.is_none() {
+            self.directory = File::open(path).ok();
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, error: &str, now: Instant) {
+        let warn = self.warned.is_none_or(|at| now.duration_since(at) >= WARN_EVERY);
+        if warn {
+            self.warned = Some(now);
+        }
+        self.events.emit(ModelEvent::VppConnectFailed { err: error.to_owned(), warn });
+        self.wait_to_retry(now);
+    }
+
+    fn wait_to_retry(&mut self, now: Instant) {
+        self.state = State::Waiting(now + self.retry_delay.mul_f64(0.8 + 0.4 * fastrand::f64()));
+        self.retry_delay = (self.retry_delay * 2).min(LONGEST_RETRY);
+    }
+
+    fn connected(&mut self, dataplane: Arc<dyn Dataplane>, brain: &mut Brain, now: Instant) {
+        let info = dataplane.info().clone();
+        let same_process = self.last_pid.replace(info.pid).is_none_or(|last| last == info.pid);
+        if !same_process {
+            brain.flushes.void();
+        }
+        brain.recreates.connected(same_process);
+        self.warned = None;
+        let told = VppInfo {
+            version: info.version.clone(),
+            build_date: info.build_date.clone(),
+            pid: info.pid,
+            capabilities: info.capabilities.clone(),
+        };
+        let event = ModelEvent::VppConnect {
+            version: info.version,
+            build_date: info.build_date,
+            pid: info.pid,
+            api: info.api,
+            stats: info.stats,
+            capabilities: info.capabilities,
+        };
+        self.events.emit_change(event, Change::VppConnected(Arc::new(told)));
+        self.state = State::Up(Box::new(Connection::new(dataplane, now)));
+    }
+
+    fn lost(&mut self, ended: &Ended, now: Instant) {
+        if ended.expired {
+            self.deadline = (self.deadline * 2).min(LONGEST_DEADLINE);
+        }
+        let event = ModelEvent::VppDisconnect { reason: ended.reason.clone() };
+        self.events.emit_change(event, Change::VppDisconnected);
+        self.wait_to_retry(now);
+    }
+}

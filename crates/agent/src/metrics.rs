@@ -1,0 +1,122 @@
+//! What the agent counts: what it did to VPP, and what went wrong.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
+
+use maglev_model::{event::Scope, plan::Step};
+
+/// The steps, and what else of a pass VPP can refuse.
+const STEPS: [&str; 7] = ["read", "set-conf", "add-vip", "remove-vip", "add-as", "remove-as", "set-weight"];
+
+/// A change of VPP, as the event `vpp-lb-sync-<kind>` tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Synced {
+    VipAdded,
+    VipRemoved,
+    VipRecreate,
+    AsAdded,
+    AsRemoved,
+    AsWeightUpdated,
+}
+
+impl Synced {
+    const ALL: [Self; 6] =
+        [Self::VipAdded, Self::VipRemoved, Self::VipRecreate, Self::AsAdded, Self::AsRemoved, Self::AsWeightUpdated];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::VipAdded => "vip-added",
+            Self::VipRemoved => "vip-removed",
+            Self::VipRecreate => "vip-recreate",
+            Self::AsAdded => "as-added",
+            Self::AsRemoved => "as-removed",
+            Self::AsWeightUpdated => "as-weight-updated",
+        }
+    }
+}
+
+impl From<&Step> for Synced {
+    fn from(step: &Step) -> Self {
+        match step {
+            Step::AddVip { .. } => Self::VipAdded,
+            Step::RemoveVip { .. } => Self::VipRemoved,
+            Step::AddAs { .. } => Self::AsAdded,
+            Step::RemoveAs { .. } => Self::AsRemoved,
+            Step::SetWeight { .. } => Self::AsWeightUpdated,
+        }
+    }
+}
+
+/// The agent's metrics. A clone counts into the same series.
+#[derive(Clone)]
+pub struct Metrics {
+    synced: IntCounterVec,
+    /// By scope, then by place in [`Synced::ALL`].
+    counters: Arc<[[IntCounter; Synced::ALL.len()]; 2]>,
+    duration: HistogramVec,
+    errors: IntCounterVec,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        const VALID: &str = "names and labels are valid";
+        let opts = Opts::new("maglev_vpp_lbsync_total", "Changes made to VPP's lb plugin.");
+        let synced = IntCounterVec::new(opts, &["scope", "kind"]).expect(VALID);
+        let of = |scope| Synced::ALL.map(|kind| synced.with_label_values(&[scope, kind.as_str()]));
+        let counters = Arc::new(SCOPES.map(of));
+        let help = "How long passes over everything, and work on one address, took.";
+        let opts = HistogramOpts::new("maglev_vpp_lbsync_duration_seconds", help);
+        // From one request to a full sync of thousands of VIPs.
+        let opts = opts.buckets(vec![0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]);
+        let duration = HistogramVec::new(opts, &["scope"]).expect(VALID);
+        for scope in SCOPES {
+            duration.with_label_values(&[scope]);
+        }
+        let opts = Opts::new("maglev_vpp_lbsync_errors_total", "Steps that VPP refused or did not answer.");
+        let errors = IntCounterVec::new(opts, &["step"]).expect(VALID);
+        for step in STEPS {
+            errors.with_label_values(&[step]);
+        }
+        Self { synced, counters, duration, errors }
+    }
+}
+
+const SCOPES: [&str; 2] = ["all", "address"];
+
+fn place(scope: Scope) -> usize {
+    match scope {
+        Scope::All => 0,
+        Scope::Address(_) => 1,
+    }
+}
+
+impl Metrics {
+    /// Makes the metrics part of `registry`.
+    ///
+    /// # Errors
+    /// One of the names is taken.
+    pub fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
+        registry.register(Box::new(self.synced.clone()))?;
+        registry.register(Box::new(self.duration.clone()))?;
+        registry.register(Box::new(self.errors.clone()))
+    }
+
+    pub(crate) fn synced(&self, scope: Scope, kind: Synced) {
+        self.counters[place(scope)][kind as usize].inc();
+    }
+
+    pub(crate) fn done(&self, scope: Scope, duration: Duration) {
+        self.duration.with_label_values(&[SCOPES[place(scope)]]).observe(duration.as_secs_f64());
+    }
+
+    pub(crate) fn error(&self, step: &'static str) {
+        self.errors.with_label_values(&[step]).inc();
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}

@@ -1,0 +1,175 @@
+//! Which VIPs in VPP are ours: a small file beside the API socket, so that it lives exactly as long
+//! as VPP's state can, and a restarted agent still knows what it may remove.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::IpAddr,
+    num::NonZeroU16,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use maglev_model::{
+    Name,
+    vip::{Protocol, Service, VipKey},
+};
+
+/// The VIPs that we put into VPP, each with its Frontend's name; kept in step with a file.
+#[derive(Debug)]
+pub struct Ours {
+    path: PathBuf,
+    vips: BTreeMap<VipKey, Name>,
+    /// The file does not have all changes yet.
+    stale: bool,
+}
+
+/// Why the list of our VIPs cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {verb} {}", .path.display())]
+pub struct OursError {
+    verb: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    address: IpAddr,
+    protocol: String,
+    port: u16,
+    frontend: String,
+}
+
+impl Ours {
+    /// Reads the file beside `api_socket`. One that cannot be read is as if empty, with a warning:
+    /// then nothing is ours, and nothing is removed that should not be.
+    pub fn beside(api_socket: &Path) -> Self {
+        Self::read_beside(api_socket).unwrap_or_else(|OursError { path, source: error, .. }| {
+            tracing::warn!(path = %path.display(), %error, "cannot read which VIPs are ours: none are, until they are wanted again");
+            Self { path, vips: BTreeMap::new(), stale: false }
+        })
+    }
+
+    /// Reads the file beside `api_socket`; one that is not there is empty.
+    pub fn read_beside(api_socket: &Path) -> Result<Self, OursError> {
+        let path = api_socket.with_file_name("maglevd.vips.json");
+        match read(&path) {
+            Ok(vips) => Ok(Self { path, vips, stale: false }),
+            Err(source) => Err(OursError { verb: "read", path, source }),
+        }
+    }
+
+    pub fn vips(&self) -> &BTreeMap<VipKey, Name> {
+        &self.vips
+    }
+
+    /// `vip` is `frontend`'s from now on.
+    pub fn claim(&mut self, vip: VipKey, frontend: &Name) {
+        if self.vips.get(&vip) != Some(frontend) {
+            self.vips.insert(vip, frontend.clone());
+            self.stale = true;
+        }
+    }
+
+    /// `vip` is gone from VPP and wanted no more.
+    pub fn release(&mut self, vip: &VipKey) {
+        self.stale |= self.vips.remove(vip).is_some();
+    }
+
+    /// Writes the file if anything changed. It has to be called before a VIP that was claimed is
+    /// added, so that no crash leaves a VIP that nobody knows to be ours.
+    pub fn save(&mut self) {
+        if let Err(OursError { path, source: error, .. }) = self.try_save() {
+            tracing::warn!(path = %path.display(), %error, "cannot write which VIPs are ours");
+        }
+    }
+
+    /// Writes the file if anything changed, or says why that failed.
+    pub fn try_save(&mut self) -> Result<(), OursError> {
+        if self.stale {
+            let failed = |source| OursError { verb: "write", path: self.path.clone(), source };
+            write(&self.path, &self.vips).map_err(failed)?;
+            self.stale = false;
+        }
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> io::Result<BTreeMap<VipKey, Name>> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error),
+    };
+    let entries: Vec<Entry> = serde_json::from_slice(&bytes)?;
+    entries.into_iter().map(Entry::parse).collect::<Option<_>>().ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Writes beside the file and renames, so that a crash leaves the old one or the new one.
+fn write(path: &Path, vips: &BTreeMap<VipKey, Name>) -> io::Result<()> {
+    let entries: Vec<Entry> = vips.iter().map(|(vip, frontend)| Entry::of(vip, frontend)).collect();
+    let beside = path.with_extension("json.new");
+    fs::write(&beside, serde_json::to_vec(&entries)?)?;
+    fs::rename(&beside, path)
+}
+
+impl Entry {
+    fn of(vip: &VipKey, frontend: &Name) -> Self {
+        Self {
+            address: vip.address,
+            protocol: vip.service.protocol().to_owned(),
+            port: vip.service.port(),
+            frontend: frontend.to_string(),
+        }
+    }
+
+    fn parse(self) -> Option<(VipKey, Name)> {
+        let port = NonZeroU16::new(self.port);
+        let service = match (self.protocol.as_str(), port) {
+            ("any", None) => Service::AllPorts,
+            ("tcp", Some(port)) => Service::Port { protocol: Protocol::Tcp, port },
+            ("udp", Some(port)) => Service::Port { protocol: Protocol::Udp, port },
+            _ => return None,
+        };
+        let (namespace, name) = self.frontend.split_once('/')?;
+        Some((VipKey { address: self.address, service }, Name::namespaced(namespace, name)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vip(address: &str) -> VipKey {
+        let port = NonZeroU16::new(53).unwrap();
+        VipKey { address: address.parse().unwrap(), service: Service::Port { protocol: Protocol::Udp, port } }
+    }
+
+    #[test]
+    fn what_was_claimed_is_known_after_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("api.sock");
+        let mut ours = Ours::beside(&socket);
+        ours.claim(vip("203.0.113.1"), &Name::namespaced("shop", "dns"));
+        ours.claim(vip("2001:db8::1"), &Name::namespaced("shop", "dns6"));
+        ours.release(&vip("2001:db8::1"));
+        ours.save();
+        assert_eq!(
+            Ours::beside(&socket).vips(),
+            &BTreeMap::from([(vip("203.0.113.1"), Name::namespaced("shop", "dns"))])
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_makes_nothing_ours() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("api.sock");
+        for broken in ["", "[{}]", r#"[{"address":"203.0.113.1","protocol":"icmp","port":0,"frontend":"a/b"}]"#] {
+            fs::write(directory.path().join("maglevd.vips.json"), broken).unwrap();
+            assert!(Ours::beside(&socket).vips().is_empty(), "{broken}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! However configuration and health change, the world shows what would be found by looking anew.
+
+use std::{sync::Arc, time::Duration};
+
+use fastrand::Rng;
+
+use super::*;
+use maglev_model::{
+    config::{AdminState, Backend, Check, HealthCheck, Listed, Member, OnBackendDown, Pool, Probe, Revision, Target},
+    health::{BackendHealth, BackendState},
+    vip::{Protocol, Service, TableLength, Weight},
+    weights::effective,
+};
+
+const BACKENDS: u8 = 5;
+const FRONTENDS: u8 = 6;
+
+fn backend_name(n: u8) -> Name {
+    Name::namespaced("shop", &format!("b{n}"))
+}
+
+fn server(n: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, n])
+}
+
+/// Two Frontends on each address.
+fn vip(n: u8) -> VipKey {
+    let port = u16::from(80 + n % 2).try_into().unwrap();
+    VipKey { address: IpAddr::from([203, 0, 113, n / 2]), service: Service::Port { protocol: Protocol::Tcp, port } }
+}
+
+fn any_member(random: &mut Rng) -> Member {
+    let n = random.u8(0..BACKENDS);
+    let probe = Probe::Tcp { port: 80.try_into().unwrap(), tls: None };
+    let second = Duration::from_secs(1);
+    let check = HealthCheck {
+        name: Name::namespaced("shop", "check"),
+        revision: Revision::default(),
+        interval: second,
+        fast_interval: second,
+        down_interval: second,
+        timeout: second,
+        rise: 2,
+        fall: 3,
+        probe,
+    };
+    let target = match random.u8(0..8) {
+        0 => Target::Unreadable { address: Some(server(n)) },
+        kind => Target::Backend(Arc::new(Backend {
+            name: backend_name(n),
+            revision: Revision::default(),
+            address: server(n),
+            admin_state: if kind == 1 { AdminState::Paused } else { AdminState::Enabled },
+            check: if kind == 2 { Check::None } else { Check::Probe(Arc::new(check)) },
+        })),
+    };
+    Member { backend: backend_name(n), weight: Weight::clamped(random.u8(0..3) * 10), target }
+}
+
+fn any_frontend(random: &mut Rng, n: u8) -> Frontend {
+    let mut pool = |name: &str| {
+        let members = (0..random.u8(0..4)).map(|_| any_member(random)).collect();
+        Pool { name: name.into(), members }
+    };
+    Frontend {
+        pools: vec![pool("primary"), pool("standby")],
+        name: Name::namespaced("shop", &format!("f{n}")),
+        revision: Revision::default(),
+        // Now and then it moves.
+        vip: vip(random.u8(n..n + 2)),
+        standing: Standing::Serving,
+        encap: None,
+        sticky: false,
+        on_backend_down: OnBackendDown::Flush,
+        table_length: TableLength::DEFAULT,
+    }
+}
+
+fn any_health(random: &mut Rng, n: u8) -> BackendHealth {
+    let state = random.choice([BackendState::Unknown, BackendState::Up, BackendState::Down]).unwrap();
+    // An address that is not the Backend's (any more) tells nothing.
+    let address = server(if random.u8(0..5) == 0 { BACKENDS } else { n });
+    BackendHealth { address, state, ever_known: random.bool(), in_doubt: false, history: Arc::default() }
+}
+
+/// What is found by looking at everything anew.
+fn views_anew(config: &Config, health: &HealthSnapshot) -> BTreeMap<IpAddr, Vec<(Name, Effective)>> {
+    let mut views: BTreeMap<IpAddr, Vec<(Name, Effective)>> = BTreeMap::new();
+    for frontend in config.frontends.values() {
+        let of = effective(&frontend.pools, health, |_| None);
+        views.entry(frontend.vip.address).or_default().push((frontend.name.clone(), of));
+    }
+    views
+}
+
+fn views(world: &World) -> BTreeMap<IpAddr, Vec<(Name, Effective)>> {
+    let views =
+        |address| world.views(address, None).into_iter().map(|view| (view.frontend.name.clone(), view.effective));
+    world.addresses().map(|address| (address, views(address).collect())).collect()
+}
+
+#[test]
+fn whatever_changes_the_world_shows_it_and_names_every_address_that_it_concerns() {
+    let mut random = Rng::with_seed(20_261_124);
+    let mut world = World::default();
+    let mut config = Config::new(Listed::when(|_| true).unwrap(), Arc::new(NodeConfig::default()));
+    let mut health = HealthSnapshot::default();
+    world.set_config(config.clone());
+    for step in 0..3000 {
+        let before = views(&world);
+        let n = random.u8(0..FRONTENDS);
+        let concerned = match random.u8(0..8) {
+            0 => {
+                config.frontends.remove(&Name::namespaced("shop", &format!("f{n}")));
+                world.set_config(config.clone())
+            }
+            1 | 2 => {
+                let frontend = any_frontend(&mut random, n);
+                config.frontends.insert(frontend.name.clone(), Arc::new(frontend));
+                world.set_config(config.clone())
+            }
+            3 => {
+                health.backends.remove(&backend_name(random.u8(0..BACKENDS)));
+                world.set_health(health.clone())
+            }
+            4 => {
+                health.suspect_v4 = random.bool();
+                world.set_health(health.clone())
+            }
+            _ => {
+                let n = random.u8(0..BACKENDS);
+                health.backends.insert(backend_name(n), any_health(&mut random, n));
+                world.set_health(health.clone())
+            }
+        };
+        let after = views(&world);
+        assert_eq!(after, views_anew(&config, &health), "step {step}");
+        let all = before.keys().chain(after.keys());
+        let differ = all.filter(|address| before.get(address) != after.get(address)).copied();
+        let untold: Vec<IpAddr> = differ.filter(|address| !concerned.addresses.contains(address)).collect();
+        assert!(untold.is_empty() || concerned.everything, "step {step}: {untold:?} changed, told was {concerned:?}");
+    }
+}

@@ -1,0 +1,106 @@
+//! How an event looks.
+
+use std::fmt::Write as _;
+
+use serde::{Serialize, Serializer};
+
+use crate::{flags::Output, output::Time, paint::Tone};
+use maglev_model::event::Level;
+use maglev_rpc::client::Line;
+
+/// An event of a node.
+#[derive(Serialize)]
+pub struct Shown<'l> {
+    time: Time,
+    level: &'static str,
+    node: &'l str,
+    event: &'l str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    #[serde(serialize_with = "in_order")]
+    attributes: &'l [(std::sync::Arc<str>, String)],
+    #[serde(skip)]
+    tone: Tone,
+}
+
+/// As in the agent's log, where the order says something.
+fn in_order<S: Serializer>(pairs: &[(std::sync::Arc<str>, String)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().map(|(key, value)| (key, value)))
+}
+
+impl<'l> Shown<'l> {
+    pub fn new(node: &'l str, line: &'l Line) -> Self {
+        let (level, tone) = match line.level {
+            Level::Debug => ("debug", Tone::Faint),
+            Level::Info => ("info", Tone::Plain),
+            Level::Warn => ("warn", Tone::Warn),
+            Level::Error => ("error", Tone::Bad),
+        };
+        let (time, event) = (Time(line.time), &*line.name);
+        Self { time, level, node, event, seq: line.seq, attributes: &line.attributes, tone }
+    }
+
+    /// One line; as YAML one document.
+    pub fn text(&self, output: Output) -> anyhow::Result<String> {
+        Ok(match output {
+            Output::Table | Output::Wide => self.words(),
+            Output::Json => serde_json::to_string(self)? + "\n",
+            Output::Yaml => format!("---\n{}", serde_saphyr::to_string(self)?),
+        })
+    }
+
+    fn words(&self) -> String {
+        let level = self.tone.paint(&self.level.to_uppercase());
+        let time = Tone::Faint.paint(&format!("{:.3}", self.time.0));
+        let mut text = format!("{time} {level} {} {}", self.node, Tone::Strong.paint(self.event));
+        for (key, value) in self.attributes {
+            let quoted = value.is_empty() || value.contains(|c: char| c.is_whitespace() || c == '"' || c == '=');
+            let _ = if quoted { write!(text, " {key}={value:?}") } else { write!(text, " {key}={value}") };
+        }
+        text.push('\n');
+        text
+    }
+}
+
+/// Something about the stream itself; in JSON and YAML a comment cannot stand, so it is an object of its own.
+pub fn remark(node: &str, text: &str, output: Output) -> String {
+    match output {
+        Output::Table | Output::Wide => format!("{}\n", Tone::Warn.paint(&format!("{node}: {text}"))),
+        Output::Json => format!("{}\n", serde_json::json!({ "node": node, "remark": text })),
+        Output::Yaml => format!(
+            "---\n{}",
+            serde_saphyr::to_string(&serde_json::json!({ "node": node, "remark": text })).unwrap_or_default()
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_looks_as_in_the_log_with_its_node() {
+        let attributes = [("name", "shop/web 1"), ("from", "up"), ("to", ""), ("flush", "true")];
+        let line = Line {
+            seq: Some(7),
+            time: "2026-11-23T02:00:00.123456Z".parse().unwrap(),
+            level: Level::Info,
+            name: "backend-transition".into(),
+            attributes: attributes.map(|(key, value)| (key.into(), value.into())).to_vec(),
+            change: None,
+        };
+        let shown = Shown::new("node-a", &line);
+        let text = shown.text(Output::Table).unwrap();
+        let plain = anstream::adapter::strip_str(&text).to_string();
+        let wanted =
+            "2026-11-23T02:00:00.123Z INFO node-a backend-transition name=\"shop/web 1\" from=up to=\"\" flush=true\n";
+        assert_eq!(plain, wanted);
+        let json = shown.text(Output::Json).unwrap();
+        assert!(
+            json.ends_with(
+                "\"attributes\":{\"name\":\"shop/web 1\",\"from\":\"up\",\"to\":\"\",\"flush\":\"true\"}}\n"
+            ),
+            "{json}"
+        );
+    }
+}

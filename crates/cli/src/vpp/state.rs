@@ -1,0 +1,215 @@
+//! `show vpp lb state`: the VIPs and servers that the VPPs have.
+//!
+//! What is the same on several nodes is one row that says on how many; where nodes differ there is a row for each.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::failures;
+use crate::{
+    across::Share,
+    ask::Answers,
+    output::{Answer, Cell, Page, Table},
+};
+use maglev_model::actual::{ActualConf, ActualEncap, ActualVip, LbDump, VppVip};
+
+/// What the VPPs have.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    vips: Vec<Vip>,
+    settings: Vec<Settings>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    failed: BTreeMap<Arc<str>, String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Vip {
+    prefix: String,
+    protocol: String,
+    port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encap: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sticky: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table_length: Option<u16>,
+    on_nodes: Share,
+    application_servers: Vec<Server>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Server {
+    address: String,
+    weight: u8,
+    /// The least and the most that a node has.
+    buckets: (u32, u32),
+    on_nodes: Share,
+}
+
+#[derive(PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Settings {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ipv4_source_address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ipv6_source_address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sticky_buckets_per_core: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flow_timeout_seconds: Option<u32>,
+    nodes: Vec<Arc<str>>,
+}
+
+impl State {
+    pub fn of(answers: Answers<LbDump>) -> Self {
+        let (mut dumps, mut failed) = (BTreeMap::new(), BTreeMap::new());
+        for (node, answer) in answers {
+            match answer {
+                Ok(dump) => drop(dumps.insert(node, dump)),
+                Err(error) => drop(failed.insert(node, error)),
+            }
+        }
+        let vips: BTreeSet<&VppVip> = dumps.values().flat_map(|dump| dump.actual.vips.keys()).collect();
+        let vips = vips.into_iter().flat_map(|vip| Vip::all(vip, &dumps)).collect();
+        let mut settings: Vec<Settings> = Vec::new();
+        for (node, dump) in &dumps {
+            let of = Settings::of(&dump.conf);
+            match settings.iter_mut().find(|known| known.same(&of)) {
+                Some(known) => known.nodes.push(Arc::clone(node)),
+                None => settings.push(Settings { nodes: vec![Arc::clone(node)], ..of }),
+            }
+        }
+        Self { vips, settings, failed }
+    }
+}
+
+impl Vip {
+    /// One for each way that nodes have it.
+    fn all(vip: &VppVip, dumps: &BTreeMap<Arc<str>, LbDump>) -> Vec<Self> {
+        type Shape = (Option<&'static str>, Option<bool>, Option<u16>);
+        let mut shapes: BTreeMap<Shape, Vec<&ActualVip>> = BTreeMap::new();
+        for of in dumps.values().filter_map(|dump| dump.actual.vips.get(vip)) {
+            let shape = (of.encap.map(ActualEncap::as_str), of.sticky, of.table_length);
+            shapes.entry(shape).or_default().push(of);
+        }
+        let one = |((encap, sticky, table_length), on): (Shape, Vec<&ActualVip>)| Self {
+            prefix: format!("{}/{}", vip.address, vip.length),
+            protocol: vip.protocol_text().to_string(),
+            port: vip.port,
+            encap,
+            sticky,
+            table_length,
+            on_nodes: Share { of: on.len(), all: dumps.len() },
+            application_servers: Server::all(&on, dumps.len()),
+        };
+        shapes.into_iter().map(one).collect()
+    }
+}
+
+impl Server {
+    fn all(on: &[&ActualVip], all: usize) -> Vec<Self> {
+        let mut servers: BTreeMap<(IpAddr, u8), Vec<u32>> = BTreeMap::new();
+        for (address, of) in on.iter().flat_map(|vip| &vip.ases) {
+            servers.entry((*address, of.weight)).or_default().push(of.buckets);
+        }
+        let one = |((address, weight), buckets): ((IpAddr, u8), Vec<u32>)| Self {
+            address: address.to_string(),
+            weight,
+            buckets: (buckets.iter().copied().min().unwrap_or(0), buckets.iter().copied().max().unwrap_or(0)),
+            on_nodes: Share { of: buckets.len(), all },
+        };
+        servers.into_iter().map(one).collect()
+    }
+}
+
+impl Settings {
+    fn of(conf: &ActualConf) -> Self {
+        let known = |number: u32| (number != ActualConf::UNKNOWN).then_some(number);
+        Self {
+            ipv4_source_address: conf.ipv4().map(|address| address.to_string()),
+            ipv6_source_address: conf.ipv6().map(|address| address.to_string()),
+            sticky_buckets_per_core: known(conf.sticky_buckets_per_core),
+            flow_timeout_seconds: known(conf.flow_timeout),
+            nodes: Vec::new(),
+        }
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        let key = |of: &Self| {
+            let sources = (of.ipv4_source_address.clone(), of.ipv6_source_address.clone());
+            (sources, of.sticky_buckets_per_core, of.flow_timeout_seconds)
+        };
+        key(self) == key(other)
+    }
+}
+
+impl Answer for State {
+    fn page(&self, wide: bool, _: Timestamp) -> Page {
+        let mut head = vec!["VIP", "PROTO", "PORT", "ENCAP", "NODES", "SERVER", "WEIGHT", "BUCKETS", "ON"];
+        if wide {
+            head.extend(["STICKY", "TABLE"]);
+        }
+        let mut table = Table::new(head);
+        let text = |text: Option<String>| text.map_or_else(Cell::none, Cell::from);
+        for vip in &self.vips {
+            let mut first = vec![
+                Cell::from(vip.prefix.clone()),
+                vip.protocol.clone().into(),
+                if vip.port == 0 { "all".into() } else { vip.port.to_string().into() },
+                text(vip.encap.map(str::to_owned)),
+                vip.on_nodes.cell(),
+            ];
+            let more =
+                [text(vip.sticky.map(|sticky| sticky.to_string())), text(vip.table_length.map(|of| of.to_string()))];
+            for server in &vip.application_servers {
+                let buckets = match server.buckets {
+                    (least, most) if least == most => most.to_string(),
+                    (least, most) => format!("{least}-{most}"),
+                };
+                let repeated = vec![Cell::default(); first.len()];
+                let mut row = std::mem::replace(&mut first, repeated);
+                row.extend([server.address.clone().into(), server.weight.to_string().into(), buckets.into()]);
+                row.push(server.on_nodes.cell());
+                row.extend(wide.then(|| more.clone()).into_iter().flatten());
+                table.row(row);
+            }
+            if vip.application_servers.is_empty() {
+                first.extend([Cell::none(), Cell::none(), Cell::none(), Cell::none()]);
+                first.extend(wide.then_some(more).into_iter().flatten());
+                table.row(first);
+            }
+        }
+        let mut page = Page::default();
+        page.table(&table, "no VIPs");
+        page.gap();
+        page.table(&self.settings_table(), "no VPP has answered");
+        failures(&mut page, &self.failed);
+        page
+    }
+}
+
+impl State {
+    fn settings_table(&self) -> Table {
+        let mut table = Table::new(["IPV4-SOURCE", "IPV6-SOURCE", "STICKY-BUCKETS", "FLOW-TIMEOUT", "NODES"]);
+        let text = |text: Option<String>| text.map_or_else(Cell::none, Cell::from);
+        for of in &self.settings {
+            table.row([
+                text(of.ipv4_source_address.clone()),
+                text(of.ipv6_source_address.clone()),
+                text(of.sticky_buckets_per_core.map(|of| of.to_string())),
+                text(of.flow_timeout_seconds.map(|of| format!("{of}s"))),
+                of.nodes.iter().map(|node| &**node).collect::<Vec<_>>().join(" ").into(),
+            ]);
+        }
+        table
+    }
+}

@@ -1,0 +1,63 @@
+//! What a person types: the custom resources of the group `maglev.vpp.io`, one kind per file.
+//!
+//! These types decode strictly: a stored value that this version's schema would not accept (an
+//! unknown word, a number out of range, an address that is not canonical) is an error, so that
+//! `index` treats the object as unreadable and never acts on half of it. Unknown fields are
+//! ignored: they belong to a newer version. Rules that need several fields of one object are CEL in
+//! the schema; rules over several objects are in `index`.
+//!
+//! `crds/*.yaml` is generated from here ([`all`], [`yaml`]) by `make crds`.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+mod address;
+mod backend;
+mod condition;
+mod duration;
+mod error;
+mod frontend;
+mod health_check;
+mod load_balancer_config;
+mod maglev_node;
+mod number;
+mod reference;
+mod schema;
+mod status_range;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use address::{Address, Ipv4Source, Ipv6Source};
+pub use backend::{AdminState, Backend, BackendSpec, BackendState, BackendStatus};
+pub use condition::Condition;
+pub use duration::Duration;
+pub use error::ValueError;
+pub use frontend::{
+    Encap, EncapType, Frontend, FrontendSpec, FrontendStatus, L3dsr, Nat, OnBackendDown, Pool, PoolBackend, Protocol,
+    SessionAffinity,
+};
+pub use health_check::{
+    CheckType, Grpc, Header, HealthCheck, HealthCheckSpec, HealthCheckStatus, Http, HttpMethod, Interval, Timeout, Tls,
+};
+pub use load_balancer_config::{
+    ForeignVips, LoadBalancerConfig, LoadBalancerConfigSpec, LoadBalancerConfigStatus, Probe, Sync, Vpp,
+};
+pub use maglev_node::{Capability, FailingFrontend, MaglevNode, MaglevNodeSpec, MaglevNodeStatus, NodeVpp};
+pub use number::{Count, Dscp, Int, Port, PowerOfTwo, TableLength, Weight};
+pub use reference::{CaCertificateKind, CaCertificateRef, LocalRef};
+pub use schema::yaml;
+pub use status_range::StatusRange;
+
+/// The API group.
+pub const GROUP: &str = "maglev.vpp.io";
+/// The version that is served and stored.
+pub const VERSION: &str = "v1alpha1";
+
+/// Every CustomResourceDefinition, ready to be applied.
+pub fn all() -> Vec<CustomResourceDefinition> {
+    [HealthCheck::crd(), Backend::crd(), Frontend::crd(), LoadBalancerConfig::crd(), MaglevNode::crd()]
+        .into_iter()
+        .map(schema::finish)
+        .collect()
+}

@@ -1,0 +1,245 @@
+//! The generated files, the schemas as a whole, and what they make of good and bad manifests.
+//! `tests/cluster` asks the same of a real API server.
+
+use std::{collections::BTreeSet, env, fs, path::Path};
+
+use kube::{
+    CustomResourceExt,
+    core::{Resource, cel, object::HasSpec},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use super::*;
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// Reads one kind from JSON, writes it again, with the defaults, and asks its rules about it.
+fn check<K>(object: &Value, was: Option<&Value>) -> Result<(), Refusal>
+where
+    K: CustomResourceExt + Resource + HasSpec + Serialize + DeserializeOwned,
+{
+    let read = |object: &Value| serde_json::from_value::<K>(object.clone());
+    let object = read(object).map_err(|error| Refusal { by: "type", message: error.to_string() })?;
+    let answer = match was {
+        Some(was) => cel::validate_cel_update(&object, &read(was).expect("what was there is good")),
+        None => cel::validate_cel(&object),
+    };
+    answer.map_err(|errors| Refusal { by: "rule", message: errors.to_string() })
+}
+
+/// An object is not good.
+struct Refusal {
+    /// What found it: `type` or `rule`.
+    by: &'static str,
+    message: String,
+}
+
+fn check_any(object: &Value, was: Option<&Value>) -> Result<(), Refusal> {
+    match object["kind"].as_str().unwrap() {
+        "HealthCheck" => check::<HealthCheck>(object, was),
+        "Backend" => check::<Backend>(object, was),
+        "Frontend" => check::<Frontend>(object, was),
+        "LoadBalancerConfig" => check::<LoadBalancerConfig>(object, was),
+        other => panic!("{other} is no kind that people write"),
+    }
+}
+
+/// Every object of `examples/`, with its file's name.
+fn examples() -> Vec<(String, Value)> {
+    let mut objects = Vec::new();
+    for entry in fs::read_dir(root().join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        let file = path.file_name().unwrap().to_string_lossy().into_owned();
+        let documents: Vec<Value> = serde_saphyr::from_multiple(&fs::read_to_string(&path).unwrap()).unwrap();
+        objects.extend(documents.into_iter().map(|object| (file.clone(), object)));
+    }
+    objects
+}
+
+/// What `make crds` writes (with `UPDATE_CRDS` set): the files that people apply, and the chart's copies of them.
+#[test]
+fn generated_files_are_current() {
+    for directory in ["crds", "charts/maglev/files/crds"].map(|path| root().join(path)) {
+        let mut names = BTreeSet::new();
+        for crd in all() {
+            let name = format!("{}.yaml", crd.spec.names.plural);
+            let (path, wanted) = (directory.join(&name), yaml(&crd).unwrap());
+            if env::var_os("UPDATE_CRDS").is_some() {
+                fs::create_dir_all(&directory).unwrap();
+                fs::write(&path, &wanted).unwrap();
+            }
+            let found = fs::read_to_string(&path).unwrap_or_default();
+            assert!(found == wanted, "{} is not current: run make crds", path.display());
+            names.insert(name);
+        }
+        let entries = fs::read_dir(&directory).unwrap();
+        let found: BTreeSet<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        assert_eq!(found, names, "files in {}", directory.display());
+    }
+}
+
+#[test]
+fn the_yaml_reads_back_as_the_same_definition() {
+    for crd in all() {
+        let text = yaml(&crd).unwrap();
+        let read: Value = serde_saphyr::from_str(&text).unwrap();
+        let read: CustomResourceDefinition = serde_json::from_value(read).unwrap();
+        assert_eq!(read, crd);
+    }
+}
+
+/// Calls `visit` with the path and the schema of every property below `schema`.
+fn walk(path: &str, schema: &Value, visit: &mut impl FnMut(&str, &Value)) {
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        visit(&path, property);
+        walk(&path, property, visit);
+    }
+    for key in ["items", "additionalProperties"] {
+        if schema[key].is_object() {
+            walk(&format!("{path}[]"), &schema[key], visit);
+        }
+    }
+}
+
+fn for_each_property(mut visit: impl FnMut(&str, &Value)) {
+    for crd in all() {
+        let schema = serde_json::to_value(&crd.spec.versions[0].schema).unwrap();
+        walk(&crd.spec.names.kind, &schema["openAPIV3Schema"], &mut visit);
+    }
+}
+
+#[test]
+fn every_field_is_explained_and_of_a_form_that_kubernetes_takes_without_a_warning() {
+    let mut seen = 0;
+    for_each_property(|path, property| {
+        seen += 1;
+        let text = property["description"].as_str().unwrap_or_default();
+        assert!(text.len() > 5, "{path} has no description");
+        assert!(property.get("nullable").is_none(), "{path} is nullable");
+        assert!(!property["enum"].as_array().is_some_and(|values| values.contains(&Value::Null)), "{path}");
+        if let Some(format) = property["format"].as_str() {
+            assert!(["int32", "int64", "date-time"].contains(&format), "{path}: {format}");
+        }
+        if property["type"] == "array" {
+            assert!(property["x-kubernetes-list-type"].is_string(), "{path} does not say how it merges");
+            assert!(property["maxItems"].is_number(), "{path} is not bounded");
+        }
+        if property["type"] == "string" && path.contains(".spec.") {
+            assert!(property["maxLength"].is_number() || property["enum"].is_array(), "{path} is not bounded");
+        }
+    });
+    assert!(seen > 100, "{seen}");
+}
+
+#[test]
+fn what_people_change_at_night_has_no_schema_default() {
+    let mut seen = 0;
+    for_each_property(|path, property| {
+        if path == "Backend.spec.adminState" || path == "Frontend.spec.pools[].backends[].weight" {
+            assert!(property.get("default").is_none(), "{path}");
+            seen += 1;
+        }
+    });
+    assert_eq!(seen, 2);
+}
+
+#[test]
+fn an_object_that_was_stored_without_defaults_reads_as_with_them() {
+    let check: HealthCheckSpec = serde_json::from_value(json!({ "type": "HTTP", "port": 80, "http": {} })).unwrap();
+    let wanted = json!({
+        "type": "HTTP", "port": 80, "interval": "2s", "timeout": "1s", "rise": 2, "fall": 3,
+        "http": { "path": "/", "method": "GET", "expectedStatuses": ["200-399"] },
+    });
+    assert_eq!(serde_json::to_value(&check).unwrap(), wanted);
+    assert_eq!(check.http, Some(Http::default()), "an absent block means its defaults");
+
+    let frontend: FrontendSpec = serde_json::from_value(json!({ "address": "203.0.113.1", "pools": [] })).unwrap();
+    let wanted = json!({
+        "address": "203.0.113.1", "encap": { "type": "GRE" }, "sessionAffinity": "None", "onBackendDown": "Flush",
+        "tableLength": 8192, "pools": [],
+    });
+    assert_eq!(serde_json::to_value(&frontend).unwrap(), wanted);
+
+    let config: LoadBalancerConfigSpec = serde_json::from_value(json!({})).unwrap();
+    let wanted = json!({
+        "vpp": {},
+        "sync": {
+            "interval": "30s", "startupMinDelay": "5s", "startupMaxDelay": "30s", "foreignVIPs": "Keep",
+            "massRemovalHold": "5m",
+        },
+        "probe": { "transitionHistory": 5, "failOpen": true },
+    });
+    assert_eq!(serde_json::to_value(&config).unwrap(), wanted);
+}
+
+#[test]
+fn fields_of_a_newer_version_are_ignored_and_its_values_are_not() {
+    let read = |spec: Value| serde_json::from_value::<BackendSpec>(spec);
+    assert!(read(json!({ "address": "192.0.2.1", "slowStart": "30s" })).is_ok());
+    assert!(read(json!({ "address": "192.0.2.1", "adminState": "Draining" })).is_err());
+}
+
+#[test]
+fn the_value_of_a_header_is_not_shown() {
+    let header = Header { name: "Authorization".into(), value: "Bearer secret".into() };
+    assert!(!format!("{header:?}").contains("secret"));
+}
+
+#[test]
+fn the_examples_are_good_and_their_references_resolve() {
+    let objects = examples();
+    let names = |kind: &str| -> BTreeSet<&str> {
+        objects
+            .iter()
+            .filter(|(_, o)| o["kind"] == kind)
+            .map(|(_, o)| o["metadata"]["name"].as_str().unwrap())
+            .collect()
+    };
+    let (backends, checks) = (names("Backend"), names("HealthCheck"));
+    for (file, object) in &objects {
+        let name = format!("{file}: {} {}", object["kind"], object["metadata"]["name"]);
+        check_any(object, None).unwrap_or_else(|refusal| panic!("{name}: {}", refusal.message));
+        if let Some(check) = object["spec"]["healthCheckRef"]["name"].as_str() {
+            assert!(checks.contains(check), "{name} names {check}");
+        }
+        for pool in object["spec"]["pools"].as_array().into_iter().flatten() {
+            for backend in pool["backends"].as_array().unwrap() {
+                assert!(backends.contains(backend["name"].as_str().unwrap()), "{name} names {backend}");
+            }
+        }
+    }
+    assert!(objects.len() > 15, "{}", objects.len());
+}
+
+/// One entry of `tests/bad_manifests.yaml`.
+#[derive(Deserialize)]
+struct Mistake {
+    mistake: String,
+    kind: String,
+    spec: Value,
+    was: Option<Value>,
+    by: String,
+}
+
+#[test]
+fn every_mistake_that_types_and_rules_can_find_is_found_by_them() {
+    let mistakes: Vec<Mistake> = serde_saphyr::from_str(include_str!("../../../tests/bad_manifests.yaml")).unwrap();
+    assert!(mistakes.len() >= 30);
+    for Mistake { mistake, kind, spec, was, by } in mistakes {
+        let object = |spec: &Value| {
+            json!({
+                "apiVersion": format!("{GROUP}/{VERSION}"), "kind": kind, "metadata": { "name": "bad" }, "spec": spec,
+            })
+        };
+        let refusal = check_any(&object(&spec), was.as_ref().map(object).as_ref()).err();
+        let (found, message) = refusal.map_or(("schema", String::new()), |refusal| (refusal.by, refusal.message));
+        assert_eq!(found, by, "{mistake}: {message}");
+    }
+}

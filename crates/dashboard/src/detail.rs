@@ -1,0 +1,170 @@
+//! One node's documents, made of its inputs.
+
+mod frontend;
+mod head;
+
+use std::collections::BTreeMap;
+
+pub use self::{frontend::frontend, head::head};
+use super::{
+    document::{
+        BackendDetail, Foreign, HealthCheckDetail, NodeDocument, PastTransition, Place, ProblemDetail, Settings, Time,
+        Vip, VppConfDetail, VppPanel,
+    },
+    inputs::Inputs,
+};
+use maglev_model::{
+    Name,
+    actual::{ActualConf, VppVip},
+    config::{AdminState, Check, ForeignVips, Kind},
+    health::{ProbeCode, Transition},
+    view::View,
+};
+
+/// The node, whole.
+pub fn node(inputs: &Inputs, now: Time) -> NodeDocument {
+    let view = inputs.view();
+    let frontends = view.frontends.keys().filter_map(|name| Some((name.to_string(), frontend(inputs, name)?)));
+    let backends = view.backends.keys().filter_map(|name| Some((name.to_string(), backend(view, name)?)));
+    let checks = view.health_checks.keys().filter_map(|name| Some((name.to_string(), health_check(view, name)?)));
+    NodeDocument {
+        node: Some(inputs.state.node.clone()),
+        as_of: inputs.as_of().map(Place),
+        now: Some(now),
+        frontends: frontends.collect(),
+        backends: backends.collect(),
+        health_checks: checks.collect(),
+        ..rest(inputs)
+    }
+}
+
+/// What of a node is neither a frontend, a backend nor a health check: small, so compared as a whole.
+pub fn rest(inputs: &Inputs) -> NodeDocument {
+    let view = inputs.view();
+    let foreign = view.vpp.iter().flat_map(|vpp| vpp.foreign.iter());
+    NodeDocument {
+        node: None,
+        as_of: None,
+        now: None,
+        frontends: BTreeMap::new(),
+        backends: BTreeMap::new(),
+        health_checks: BTreeMap::new(),
+        vpp: vpp(inputs),
+        foreign: foreign.map(|vip| (vip.to_string(), foreign_vip(vip))).collect(),
+        settings: settings(view),
+        claims_unknown: view.claims_unknown,
+    }
+}
+
+/// A backend; `None` where the node does not know it.
+pub fn backend(view: &View, name: &Name) -> Option<BackendDetail> {
+    let backend = view.backends.get(name)?;
+    let health = view.health_of(backend);
+    let last = health.and_then(|health| health.history.last());
+    let (check, check_type) = match &backend.check {
+        Check::Probe(check) => (Some(check.name.to_string()), Some(check.probe.type_name())),
+        Check::None | Check::Missing(_) | Check::NotSupported(_) => (None, None),
+    };
+    let history = health.iter().flat_map(|health| health.history.iter());
+    let past = |of: &Transition| PastTransition {
+        from: of.from.as_str(),
+        to: of.to.as_str(),
+        at: Time(of.at),
+        code: of.code.map(ProbeCode::as_str),
+    };
+    let mut problems = problems(view, Kind::Backend, name);
+    if let Check::Missing(problem) | Check::NotSupported(problem) = &backend.check {
+        let problem = ProblemDetail::from(problem);
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+    Some(BackendDetail {
+        address: backend.address.to_string(),
+        admin_state: match backend.admin_state {
+            AdminState::Enabled => "Enabled",
+            AdminState::Paused => "Paused",
+            AdminState::Disabled => "Disabled",
+        },
+        state: view.backend_state(backend).as_str(),
+        since: last.map(|last| Time(last.at)),
+        code: last.and_then(|last| last.code).map(ProbeCode::as_str),
+        check,
+        check_type,
+        in_doubt: health.is_some_and(|health| health.in_doubt),
+        history: history.map(past).collect(),
+        generation: backend.revision.generation,
+        problems,
+    })
+}
+
+/// A health check; `None` where the node does not know it.
+pub fn health_check(view: &View, name: &Name) -> Option<HealthCheckDetail> {
+    let check = view.health_checks.get(name)?;
+    let ms = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    Some(HealthCheckDetail {
+        kind: check.probe.type_name(),
+        interval_ms: ms(check.interval),
+        fast_interval_ms: ms(check.fast_interval),
+        down_interval_ms: ms(check.down_interval),
+        timeout_ms: ms(check.timeout),
+        rise: check.rise,
+        fall: check.fall,
+        generation: check.revision.generation,
+        problems: problems(view, Kind::HealthCheck, name),
+    })
+}
+
+pub fn problems(view: &View, kind: Kind, name: &Name) -> Vec<ProblemDetail> {
+    view.problems_of(kind, name).into_iter().flat_map(|of| of.problems.iter()).map(ProblemDetail::from).collect()
+}
+
+fn vpp(inputs: &Inputs) -> Option<VppPanel> {
+    let vpp = inputs.view().vpp.as_ref()?;
+    let traffic = inputs.traffic.as_ref();
+    let boot_time = traffic.and_then(|of| jiff::Timestamp::from_second(i64::try_from(of.boot_time).ok()?).ok());
+    Some(VppPanel {
+        version: vpp.info.version.clone(),
+        build_date: vpp.info.build_date.clone(),
+        pid: vpp.info.pid,
+        capabilities: vpp.info.capabilities.clone(),
+        since: Time(vpp.since),
+        boot_time: boot_time.map(Time),
+        heartbeat: traffic.map(|of| of.heartbeat),
+        weights: !vpp.weightless,
+        conf: vpp.conf.as_ref().map(conf),
+        vips: vpp.vips.len(),
+        application_servers: vpp.vips.values().map(|vip| vip.servers.len()).sum(),
+        dump_at: inputs.state.dump.as_ref().map(|dump| Time(dump.at)),
+        counters_at: traffic.map(|of| Time(of.read_at)),
+    })
+}
+
+fn conf(conf: &ActualConf) -> VppConfDetail {
+    let told = |number: u32| (number != ActualConf::UNKNOWN).then_some(number);
+    VppConfDetail {
+        ipv4_source: conf.ipv4().map(|address| address.to_string()),
+        ipv6_source: conf.ipv6().map(|address| address.to_string()),
+        sticky_buckets_per_core: told(conf.sticky_buckets_per_core),
+        flow_timeout_s: told(conf.flow_timeout),
+    }
+}
+
+fn foreign_vip(vip: &VppVip) -> Foreign {
+    let protocol = vip.protocol_text().to_string();
+    Foreign { vip: Vip { address: vip.address.to_string(), protocol, port: vip.port }, length: vip.length }
+}
+
+fn settings(view: &View) -> Option<Settings> {
+    let node = view.node.as_ref()?;
+    Some(Settings {
+        load_balancer_config: node.load_balancer_config.as_ref().map(Name::to_string),
+        sync_interval_s: node.sync.interval.as_secs(),
+        foreign_vips: match node.sync.foreign_vips {
+            ForeignVips::Keep => "Keep",
+            ForeignVips::Remove => "Remove",
+        },
+        mass_removal_hold_s: node.sync.mass_removal_hold.as_secs(),
+        fail_open: node.probe.fail_open,
+    })
+}

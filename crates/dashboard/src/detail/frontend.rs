@@ -1,0 +1,147 @@
+//! A frontend on one node.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::problems;
+use crate::{
+    document::{FrontendDetail, InVpp, Member, PoolDetail, ProblemDetail, ReportDetail, Time},
+    inputs::Inputs,
+};
+use maglev_model::{
+    Name,
+    actual::{ActualEncap, VppVip},
+    change::{Report, VipState},
+    config::{Frontend, Kind, OnBackendDown, Standing},
+    event::FrontendState,
+    health::ProbeCode,
+    weights::{Condition, Effective, Entry, WantAs, WantWeight},
+};
+
+/// A frontend; `None` where the node does not know it.
+pub fn frontend(inputs: &Inputs, name: &Name) -> Option<FrontendDetail> {
+    let view = inputs.view();
+    let frontend = view.frontends.get(name)?;
+    let effective = view.effective(frontend);
+    let state = view.states.get(name);
+    let vip = VppVip::from(frontend.vip);
+    // The VIP of one that is withdrawn is somebody else's.
+    let is_ours = inputs.owner(&vip) == Some(name);
+    let in_vpp = view.vpp.as_ref().and_then(|vpp| vpp.vips.get(&vip)).filter(|_| is_ours);
+    Some(FrontendDetail {
+        vip: frontend.vip.into(),
+        state: state_word(view.frontend_state(name), &effective),
+        since: state.map(|state| Time(state.since)),
+        code: state.and_then(|state| state.code).map(ProbeCode::as_str),
+        active_pool: effective.active_pool.and_then(|pool| Some(Arc::clone(&frontend.pools.get(pool)?.name))),
+        standing: standing(frontend).0,
+        problems: all_problems(inputs, frontend),
+        encap: frontend.encap.map(|encap| encap.to_string()),
+        sticky: frontend.sticky,
+        on_backend_down: match frontend.on_backend_down {
+            OnBackendDown::Flush => "Flush",
+            OnBackendDown::Keep => "Keep",
+        },
+        table_length: frontend.table_length.get(),
+        uid: Arc::clone(&frontend.revision.uid),
+        generation: frontend.revision.generation,
+        report: view.reports.get(name).map(report),
+        in_vpp: in_vpp.map(as_vpp_has_it),
+        pools: pools(inputs, frontend, &effective),
+        counters: inputs.traffic.as_ref().filter(|_| is_ours).and_then(|traffic| traffic.vips.get(&vip)).copied(),
+    })
+}
+
+/// The state as people read it: up by another pool than the first is to stand by.
+fn state_word(state: FrontendState, effective: &Effective) -> &'static str {
+    match (state, effective.active_pool) {
+        (FrontendState::Up, Some(1..)) => "standby",
+        (state, _) => state.as_str(),
+    }
+}
+
+/// What the agents do about it, and why.
+fn standing(frontend: &Frontend) -> (&'static str, Option<ProblemDetail>) {
+    match &frontend.standing {
+        Standing::Serving => ("serving", None),
+        Standing::Held(problem) => ("held", Some(problem.into())),
+        Standing::Withdrawn(problem) => ("withdrawn", Some(problem.into())),
+    }
+}
+
+fn all_problems(inputs: &Inputs, frontend: &Frontend) -> Vec<ProblemDetail> {
+    let mut all: Vec<_> = standing(frontend).1.into_iter().collect();
+    for problem in problems(inputs.view(), Kind::Frontend, &frontend.name) {
+        if !all.contains(&problem) {
+            all.push(problem);
+        }
+    }
+    all
+}
+
+fn report(report: &Report) -> ReportDetail {
+    ReportDetail {
+        result: report.result.as_str(),
+        reason: (!report.reason.is_empty()).then(|| Arc::clone(&report.reason)),
+        generation: report.generation,
+        fingerprint: format!("{:?}", report.fingerprint),
+    }
+}
+
+fn as_vpp_has_it(vip: &VipState) -> InVpp {
+    InVpp {
+        encap: vip.encap.map(ActualEncap::as_str),
+        sticky: vip.sticky,
+        table_length: vip.table_length,
+        servers: vip.servers.len(),
+    }
+}
+
+/// A frontend's pools, each with its members' weights.
+fn pools(inputs: &Inputs, frontend: &Frontend, effective: &Effective) -> BTreeMap<Arc<str>, PoolDetail> {
+    let (view, vip) = (inputs.view(), VppVip::from(frontend.vip));
+    let entries = effective.entries(&frontend.pools, |address| view.weight_in_vpp(&vip, address));
+    let mut pools = BTreeMap::<_, PoolDetail>::new();
+    for (order, pool) in frontend.pools.iter().enumerate() {
+        let active = effective.active_pool == Some(order);
+        pools.insert(Arc::clone(&pool.name), PoolDetail { order, active, members: BTreeMap::new() });
+    }
+    for entry in entries {
+        if let Some(pool) = pools.get_mut(&entry.pool.name) {
+            let member = member(inputs, frontend, &entry, pool.members.len());
+            pool.members.insert(entry.member.backend.to_string(), member);
+        }
+    }
+    pools
+}
+
+fn member(inputs: &Inputs, frontend: &Frontend, entry: &Entry<'_>, order: usize) -> Member {
+    let (view, vip, address) = (inputs.view(), VppVip::from(frontend.vip), entry.member.target.address());
+    // The VIP of one that is withdrawn is somebody else's.
+    let ours = address.filter(|_| inputs.owner(&vip) == Some(&frontend.name));
+    let in_vpp = ours.and_then(|address| view.vpp.as_ref()?.vips.get(&vip)?.servers.get(&address).copied());
+    Member {
+        order,
+        address: address.map(|address| address.to_string()),
+        weight: entry.member.weight.get(),
+        effective: entry.effective.unwrap_or(0),
+        in_vpp,
+        buckets: ours.and_then(|address| inputs.dumped(&vip, address)).map(|of| of.buckets),
+        condition: condition(Condition::of(&entry.member.target, &view.health)),
+        kept: matches!(entry.want, Some(WantAs { weight: WantWeight::Keep { .. }, .. })),
+    }
+}
+
+/// The word for why a weight is what it is.
+fn condition(condition: Condition) -> &'static str {
+    match condition {
+        Condition::Up => "up",
+        Condition::Down => "down",
+        Condition::Suspect => "suspect",
+        Condition::NeverKnown => "never-known",
+        Condition::Unknown => "unknown",
+        Condition::CheckMissing => "check-missing",
+        Condition::Unreadable => "unreadable",
+        Condition::Paused => "paused",
+        Condition::Disabled => "disabled",
+    }
+}

@@ -1,0 +1,88 @@
+//! One object as Kubernetes has it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::Time;
+use maglev_kube::objects::{Object, ObjectKey};
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ObjectInfo {
+    kind: &'static str,
+    name: String,
+    uid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<Time>,
+    generation: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observed_generation: Option<i64>,
+    conditions: BTreeMap<String, ConditionDetail>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed: Option<Changed>,
+    annotations: BTreeMap<String, String>,
+    kubectl: [String; 2],
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ConditionDetail {
+    status: String,
+    reason: String,
+    message: String,
+    since: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation: Option<i64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Changed {
+    by: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<Time>,
+    operation: String,
+}
+
+impl ObjectInfo {
+    pub fn new(key: &ObjectKey, object: &Object) -> Self {
+        let conditions = object.conditions.iter().map(|condition| {
+            let detail = ConditionDetail {
+                status: condition.status.clone(),
+                reason: condition.reason.clone(),
+                message: condition.message.clone(),
+                since: Time(condition.since),
+                generation: condition.observed_generation,
+            };
+            (condition.type_.clone(), detail)
+        });
+        let changed = object.changed.as_ref().map(|changed| Changed {
+            by: changed.by.clone(),
+            at: changed.at.map(Time),
+            operation: changed.operation.clone(),
+        });
+        Self {
+            kind: key.kind.as_str(),
+            name: key.name.to_string(),
+            uid: object.uid.clone(),
+            created: object.created.map(Time),
+            generation: object.generation,
+            observed_generation: object.observed_generation,
+            conditions: conditions.collect(),
+            changed,
+            annotations: object.annotations.clone(),
+            kubectl: kubectl(key),
+        }
+    }
+}
+
+/// Full names, so that no other kind of the same short name is meant.
+fn kubectl(key: &ObjectKey) -> [String; 2] {
+    let (resource, name) = (key.kind.resource(), key.name.name());
+    let scope = match key.name.namespace() {
+        "" => String::new(),
+        namespace => format!("--namespace {namespace} "),
+    };
+    [
+        format!("kubectl {scope}get {resource} {name} --output yaml"),
+        format!("kubectl {scope}describe {resource} {name}"),
+    ]
+}

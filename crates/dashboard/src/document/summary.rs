@@ -1,0 +1,179 @@
+//! All nodes at a glance.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer, ser::SerializeSeq as _};
+
+use super::{Places, ProblemDetail, Time, Vip};
+use maglev_fleet::survey::Flag;
+use maglev_kube::agent_pods::SELECTOR;
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    pub(crate) as_of: Places,
+    pub(crate) now: Time,
+    pub(crate) controller: &'static str,
+    pub(crate) kubernetes: &'static str,
+    pub(crate) looked_for: LookedFor,
+    pub(crate) totals: Totals,
+    pub(crate) strip: Strip,
+    pub(crate) nodes: BTreeMap<Arc<str>, Arc<NodeHead>>,
+    pub(crate) rows: BTreeMap<String, Arc<Row>>,
+    pub(crate) problems: BTreeMap<String, Arc<ObjectProblems>>,
+    pub(crate) transitions: BTreeMap<String, Arc<TransitionDetail>>,
+}
+
+/// Where agents are looked for, for who finds none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LookedFor {
+    pub(crate) namespace: String,
+    pub(crate) selector: String,
+    pub(crate) command: String,
+}
+
+/// Over reporting nodes, each object once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    pub(crate) vips: usize,
+    pub(crate) backends: usize,
+    pub(crate) nodes: usize,
+    pub(crate) reporting: usize,
+}
+
+/// What is wrong, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Strip {
+    pub(crate) down: usize,
+    pub(crate) dropping: usize,
+    pub(crate) silent: usize,
+    pub(crate) standby: usize,
+    pub(crate) disagree: usize,
+    pub(crate) rejected: usize,
+    pub(crate) sync: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags(u8);
+
+impl Flags {
+    pub fn has(self, flag: Flag) -> bool {
+        self.0 & (1 << flag as u8) != 0
+    }
+}
+
+impl FromIterator<Flag> for Flags {
+    fn from_iter<I: IntoIterator<Item = Flag>>(flags: I) -> Self {
+        Self(flags.into_iter().fold(0, |all, flag| all | 1 << flag as u8))
+    }
+}
+
+impl Serialize for Flags {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut words = serializer.serialize_seq(None)?;
+        for flag in Flag::ALL.into_iter().filter(|flag| self.has(*flag)) {
+            words.serialize_element(flag.as_str())?;
+        }
+        words.end()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NodeHead {
+    pub(crate) pod: String,
+    pub(crate) address: String,
+    pub(crate) link: &'static str,
+    pub(crate) reporting: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_seen: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) commit: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) build_date: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) started: Option<Time>,
+    pub(crate) ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) not_ready: Option<String>,
+    pub(crate) vpp: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) vpp_version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) vpp_since: Option<Time>,
+    pub(crate) suspect: Vec<&'static str>,
+    pub(crate) holds: BTreeMap<Arc<str>, HoldDetail>,
+    pub(crate) failed_steps: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sync_error: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_pass: Option<Time>,
+    pub(crate) foreign: usize,
+    pub(crate) rate: f64,
+    pub(crate) frontends: usize,
+    pub(crate) backends: usize,
+    pub(crate) flags: Flags,
+}
+
+/// Removals that wait.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HoldDetail {
+    pub(crate) removals: u32,
+    pub(crate) until: Time,
+}
+
+/// A frontend over all nodes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    pub(crate) vip: Vip,
+    pub(crate) state: &'static str,
+    pub(crate) rank: u8,
+    pub(crate) flags: Flags,
+    pub(crate) cells: BTreeMap<Arc<str>, String>,
+    pub(crate) up: usize,
+    pub(crate) total: usize,
+    pub(crate) rate: f64,
+    pub(crate) dropping: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) since: Option<Time>,
+    pub(crate) reason: String,
+}
+
+/// An object with problems.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ObjectProblems {
+    pub(crate) kind: &'static str,
+    pub(crate) name: String,
+    pub(crate) nodes: Vec<Arc<str>>,
+    pub(crate) problems: Vec<ProblemDetail>,
+    pub(crate) held: bool,
+}
+
+/// One change of one object, folded over nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TransitionDetail {
+    pub(crate) kind: &'static str,
+    pub(crate) name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) from: Option<&'static str>,
+    pub(crate) to: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) code: Option<&'static str>,
+    pub(crate) at: Time,
+    pub(crate) nodes: Vec<Arc<str>>,
+}
+
+impl LookedFor {
+    /// The agents' pods of one namespace, or of all.
+    pub fn new(namespace: Option<&str>) -> Self {
+        let scope = namespace.map_or("--all-namespaces".to_owned(), |namespace| format!("--namespace {namespace}"));
+        Self {
+            namespace: namespace.unwrap_or_default().to_owned(),
+            selector: SELECTOR.to_owned(),
+            command: format!("kubectl {scope} get pods --selector {SELECTOR} --output wide"),
+        }
+    }
+}

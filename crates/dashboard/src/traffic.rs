@@ -1,0 +1,127 @@
+//! Rates, from two readings of an agent's counters.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::document::{Count, Counters, Rate, RouteDetail};
+use maglev_fleet::CountersRead;
+use maglev_model::{
+    actual::VppVip,
+    counters::{RouteCounters, VipCounters, VipPackets},
+};
+
+/// What goes through one node's VPP.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Traffic {
+    pub(crate) read_at: Timestamp,
+    pub(crate) boot_time: u64,
+    pub(crate) heartbeat: u64,
+    pub(crate) vips: BTreeMap<VppVip, Counters>,
+}
+
+impl Traffic {
+    /// What `now` says, with rates since `before`. Without an earlier reading of the same VPP, rates are 0.
+    pub fn between(before: Option<&CountersRead>, now: &CountersRead) -> Option<Self> {
+        let counters = now.stats.counters.as_ref()?;
+        let before = before.filter(|before| before.stats.pid == now.stats.pid);
+        let seconds = before.map_or(0.0, |before| now.at.duration_since(before.at).as_secs_f64());
+        let old = before.and_then(|before| before.stats.counters.as_ref());
+        let old = old.filter(|old| old.boot_time == counters.boot_time);
+        let vips = counters.vips.iter().map(|(vip, now)| {
+            let before = old.and_then(|old| old.vips.get(vip));
+            (*vip, counters_of(now, before, Rate::over(seconds)))
+        });
+        Some(Self {
+            read_at: now.at,
+            boot_time: counters.boot_time,
+            heartbeat: counters.heartbeat,
+            vips: vips.collect(),
+        })
+    }
+
+    /// Packets per second, all VIPs together.
+    pub fn rate(&self) -> f64 {
+        self.vips.values().map(Counters::rate).sum()
+    }
+}
+
+fn counters_of(now: &VipCounters, before: Option<&VipCounters>, rate: Rate) -> Counters {
+    let packets = now.packets.map(|packets| {
+        let before = before.and_then(|before| before.packets);
+        move |of: fn(&VipPackets) -> u64| rate.count(of(&packets), before.as_ref().map(of))
+    });
+    let packets = |of: fn(&VipPackets) -> u64| packets.as_ref().map(|packets| packets(of));
+    let route = now.route.map(|route| {
+        let before = before.and_then(|before| before.route);
+        let count = |of: fn(&RouteCounters) -> u64| rate.count(of(&route), before.as_ref().map(of));
+        RouteDetail { packets: count(|of| of.packets), bytes: count(|of| of.bytes) }
+    });
+    Counters {
+        existing: packets(|of| of.existing),
+        first: packets(|of| of.first),
+        untracked: packets(|of| of.untracked),
+        no_server: packets(|of| of.no_server),
+        route,
+    }
+}
+
+impl Counters {
+    /// Packets to the VIP per second, whatever became of them.
+    pub fn rate(&self) -> f64 {
+        [self.existing, self.first, self.untracked, self.no_server].iter().flatten().map(|count| count.rate).sum()
+    }
+
+    /// Packets per second that are dropped, for there is no server.
+    pub fn dropping(&self) -> f64 {
+        self.no_server.map_or(0.0, |count| count.rate)
+    }
+}
+
+impl Rate {
+    fn count(self, now: u64, before: Option<u64>) -> Count {
+        // A VIP's counters begin anew when it is added again.
+        let grown = before.map_or(0, |before| now.saturating_sub(before));
+        Count { total: now, rate: self.of(grown) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use maglev_model::counters::{self, StatsSnapshot};
+
+    fn vip() -> VppVip {
+        VppVip { address: [203, 0, 113, 1].into(), length: 32, protocol: 6, port: 80 }
+    }
+
+    fn read(second: i64, boot_time: u64, first: u64, no_server: u64) -> CountersRead {
+        let packets = Some(VipPackets { first, no_server, ..VipPackets::default() });
+        let vips = [(vip(), VipCounters { packets, route: None })].into();
+        let counters = Some(counters::Counters { boot_time, heartbeat: 1, vips });
+        let stats = Arc::new(StatsSnapshot { counters, ..StatsSnapshot::default() });
+        CountersRead { at: Timestamp::from_second(second).expect("a time"), stats }
+    }
+
+    #[test]
+    fn rates_are_what_grew_over_the_time_between() {
+        let traffic = Traffic::between(Some(&read(0, 9, 100, 7)), &read(4, 9, 300, 7)).expect("there are counters");
+        let of = &traffic.vips[&vip()];
+        assert_eq!(of.first, Some(Count { total: 300, rate: 50.0 }));
+        assert_eq!((of.dropping(), traffic.rate()), (0.0, 50.0));
+        let traffic = Traffic::between(Some(&read(0, 9, 100, 7)), &read(4, 9, 100, 8)).expect("there are counters");
+        assert_eq!(traffic.vips[&vip()].dropping(), 0.3);
+    }
+
+    #[test]
+    fn what_began_anew_has_no_rate_yet() {
+        for before in [None, Some(read(0, 8, 100, 0)), Some(read(0, 9, 400, 0)), Some(read(4, 9, 100, 0))] {
+            let traffic = Traffic::between(before.as_ref(), &read(4, 9, 300, 0)).expect("there are counters");
+            assert_eq!(traffic.vips[&vip()].first, Some(Count { total: 300, rate: 0.0 }), "{before:?}");
+        }
+        let gone = CountersRead { stats: Arc::default(), ..read(0, 9, 1, 1) };
+        assert_eq!(Traffic::between(None, &gone), None);
+    }
+}

@@ -1,0 +1,99 @@
+//! The links as Prometheus sees them: made from what is known when somebody asks, so series of a node that is gone are
+//! gone.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use prometheus::{
+    IntCounterVec, IntGaugeVec, Opts,
+    core::{Collector, Desc},
+    proto::MetricFamily,
+};
+
+use super::{
+    mirror::Mirror,
+    store::{Cell, Store, Tally},
+};
+
+const STATES: [&str; 3] = ["connecting", "connected", "unreachable"];
+
+pub struct LinkMetrics<M> {
+    store: Arc<Store<M>>,
+    /// Empty: for its descriptions.
+    shape: Families,
+}
+
+impl<M: Mirror> LinkMetrics<M> {
+    pub fn new(store: Arc<Store<M>>) -> prometheus::Result<Self> {
+        Ok(Self { store, shape: Families::new()? })
+    }
+}
+
+impl<M: Mirror> Collector for LinkMetrics<M> {
+    fn desc(&self) -> Vec<&Desc> {
+        self.shape.all().flat_map(Collector::desc).collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let Ok(families) = Families::new() else { return Vec::new() };
+        let cells: Vec<_> =
+            self.store.cells().iter().map(|(node, cell)| (Arc::clone(node), Arc::clone(cell))).collect();
+        for (node, cell) in &cells {
+            families.fill(node, cell);
+        }
+        families.all().flat_map(Collector::collect).collect()
+    }
+}
+
+/// Which of a link's counters it is.
+type CounterOf = fn(&Tally) -> &AtomicU64;
+
+struct Families {
+    state: IntGaugeVec,
+    counters: [(IntCounterVec, CounterOf); 5],
+}
+
+impl Families {
+    fn new() -> prometheus::Result<Self> {
+        let counter = |name, help| IntCounterVec::new(Opts::new(name, help), &["node"]);
+        let state = Opts::new("maglev_agent_link_state", "1 for the state that the link to a node's agent is in.");
+        Ok(Self {
+            state: IntGaugeVec::new(state, &["node", "state"])?,
+            counters: [
+                (counter("maglev_agent_link_connects_total", "Sessions opened with an agent.")?, |of| &of.connects),
+                (counter("maglev_agent_link_failures_total", "Sessions that ended or did not begin.")?, |of| {
+                    &of.failures
+                }),
+                (counter("maglev_agent_link_lines_total", "Events followed.")?, |of| &of.lines),
+                (
+                    counter("maglev_agent_link_resyncs_total", "Whole states fetched because something was missed.")?,
+                    |of| &of.resyncs,
+                ),
+                (
+                    counter(
+                        "maglev_agent_link_differences_total",
+                        "Comparisons in which the mirror differed from the agent's state. Not 0: a fault.",
+                    )?,
+                    |of| &of.differences,
+                ),
+            ],
+        })
+    }
+
+    fn fill<M: Mirror>(&self, node: &str, cell: &Cell<M>) {
+        let now = cell.state().link.as_str();
+        for state in STATES {
+            self.state.with_label_values(&[node, state]).set((state == now).into());
+        }
+        for (counter, of) in &self.counters {
+            counter.with_label_values(&[node]).inc_by(of(&cell.tally).load(Ordering::Relaxed));
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &dyn Collector> {
+        let counters = self.counters.iter().map(|(counter, _)| counter as &dyn Collector);
+        std::iter::once(&self.state as &dyn Collector).chain(counters)
+    }
+}

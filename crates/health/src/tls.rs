@@ -1,0 +1,170 @@
+//! TLS for probes: ring explicitly, one configuration per HealthCheck, and no resumption, so that
+//! every probe looks at the certificate.
+
+mod secured;
+
+use std::{io, net::IpAddr, sync::Arc};
+
+use futures::TryFutureExt;
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    client::{
+        Resumption,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
+};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use maglev_model::{
+    config::{Authorities, Tls},
+    health::ProbeCode,
+};
+
+pub use self::secured::Secured;
+use super::{prober::Outcome, progress::Progress};
+
+/// HTTP/1.1 in ALPN.
+pub const HTTP_1: &[u8] = b"http/1.1";
+/// HTTP/2 in ALPN.
+pub const HTTP_2: &[u8] = b"h2";
+
+/// The authorities that browsers trust.
+pub fn well_known_roots() -> RootCertStore {
+    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
+}
+
+/// The TLS of one HealthCheck.
+pub struct TlsClient {
+    connector: TlsConnector,
+    /// The name sent and looked for; `None` = the backend's address.
+    name: Option<ServerName<'static>>,
+}
+
+impl std::fmt::Debug for TlsClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TlsClient").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl TlsClient {
+    /// Made ready from `tls`; `host` is the name if `tls` has none.
+    ///
+    /// # Errors
+    /// A sentence for people, where the name is not one that a certificate can have.
+    pub fn new(tls: &Tls, host: Option<&str>, alpn: &[&[u8]], roots: &Arc<RootCertStore>) -> Result<Self, String> {
+        let name = match tls.server_name.as_deref().or(host) {
+            None => None,
+            Some(name) => Some(
+                ServerName::try_from(name.to_owned())
+                    .map_err(|_| format!("{name:?} is neither a DNS name nor an address"))?,
+            ),
+        };
+        let provider = Arc::new(ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("TLS cannot be set up: {error}"))?;
+        let builder = if tls.insecure_skip_verify {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+        } else {
+            let own = tls.authorities.as_ref().map(trusting).transpose()?;
+            builder.with_root_certificates(own.unwrap_or_else(|| Arc::clone(roots)))
+        };
+        let mut config = match &tls.client {
+            None => builder.with_no_client_auth(),
+            Some(client) => {
+                let chain = client.chain.iter().map(|one| CertificateDer::from(one.clone())).collect();
+                let key = PrivateKeyDer::try_from(client.key.to_vec());
+                let key = key.map_err(|error| format!("the key of the client certificate: {error}"))?;
+                let certified = builder.with_client_auth_cert(chain, key);
+                certified.map_err(|error| format!("the client certificate: {error}"))?
+            }
+        };
+        config.resumption = Resumption::disabled();
+        config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+        Ok(Self { connector: Arc::new(config).into(), name })
+    }
+
+    /// Does the handshake: the one layer that TLS itself can fail in.
+    ///
+    /// # Errors
+    /// `L6RSP`.
+    pub async fn handshake(
+        &self,
+        stream: TcpStream,
+        address: IpAddr,
+        progress: &Progress<'_>,
+    ) -> Result<TlsStream<TcpStream>, Outcome> {
+        progress.enter(ProbeCode::L6Timeout);
+        // A handshake is several small writes; waiting for acknowledgements would only slow it down.
+        let _ = stream.set_nodelay(true);
+        let name = self.name.clone().unwrap_or_else(|| ServerName::from(address));
+        let named = progress.is_told().then(|| name.to_str().into_owned());
+        let stream = self.connector.connect(name, stream).map_err(|error| failed(&error)).await?;
+        progress.tell(|| describe(stream.get_ref().1, named.as_deref().unwrap_or_default()));
+        Ok(stream)
+    }
+}
+
+/// A finished handshake in words.
+fn describe(session: &ClientConnection, name: &str) -> String {
+    let version = session.protocol_version().and_then(|version| version.as_str()).unwrap_or("TLS");
+    let alpn = session.alpn_protocol().map_or("none".into(), String::from_utf8_lossy);
+    let chain = session.peer_certificates().map_or(0, <[_]>::len);
+    format!("TLS handshake done for {name}: {version}, {chain} certificates, protocol (ALPN): {alpn}")
+}
+
+/// A store that trusts `authorities` alone.
+fn trusting(authorities: &Authorities) -> Result<Arc<RootCertStore>, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in authorities.certificates.iter() {
+        let certificate = CertificateDer::from(certificate.as_slice());
+        roots.add(certificate.into_owned()).map_err(|error| format!("a CA certificate: {error}"))?;
+    }
+    Ok(Arc::new(roots))
+}
+
+fn failed(error: &io::Error) -> Outcome {
+    Outcome::answer(ProbeCode::L6Response, format!("TLS handshake failed: {error}"))
+}
+
+/// Accepts any certificate, and whoever presents it: `insecureSkipVerify`.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

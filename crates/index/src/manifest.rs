@@ -1,0 +1,228 @@
+//! A HealthCheck out of a manifest, resolved as the agent would resolve it if it were applied. Called by
+//! `maglevd probe`; no API server is asked.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use serde::Deserialize as _;
+use serde_json::Value;
+
+use super::{HOLDER_KEYS, Held, Holder, HolderKind, Index, IndexOptions, Meta, NodeObject, Object, Stored, Unreadable};
+use maglev_crd::HealthCheckSpec;
+use maglev_model::{
+    Name,
+    config::{HealthCheck, Kind, Revision},
+    problem::Problem,
+};
+
+/// The namespace of an object whose manifest names none.
+const NAMESPACE: &str = "default";
+
+/// Why there is no HealthCheck to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// It is no YAML.
+    #[error("cannot read the manifest: {0}")]
+    Syntax(String),
+    /// There is no such object in it.
+    #[error("the manifest has no HealthCheck{}", named(.0.as_deref()))]
+    None(Option<String>),
+    /// There are several.
+    #[error("the manifest has several HealthChecks, choose one by its name: {}", .0.join(", "))]
+    Several(Vec<String>),
+    /// The agent would not probe by it.
+    #[error("{}", .0.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>().join("; "))]
+    Rejected(Vec<Problem>),
+}
+
+fn named(name: Option<&str>) -> String {
+    name.map_or_else(String::new, |name| format!(" {name:?}"))
+}
+
+/// One HealthCheck of a manifest, and the Secrets and ConfigMaps that stand beside it.
+pub struct Manifest {
+    name: Name,
+    check: Stored<HealthCheckSpec>,
+    held: BTreeMap<Holder, Held>,
+}
+
+impl Manifest {
+    /// Reads YAML or JSON, one or several documents or a list; `name` chooses among several HealthChecks.
+    ///
+    /// # Errors
+    /// It is no YAML, or has not one such HealthCheck.
+    pub fn read(text: &str, name: Option<&str>) -> Result<Self, ManifestError> {
+        let documents: Vec<Value> =
+            serde_saphyr::from_multiple(text).map_err(|error| ManifestError::Syntax(error.to_string()))?;
+        let objects: Vec<Value> = documents.into_iter().flat_map(items).collect();
+        let wanted = |object: &&Value| {
+            let own = object.pointer("/metadata/name").and_then(Value::as_str);
+            kind(object) == "HealthCheck" && name.is_none_or(|name| own == Some(name))
+        };
+        let found: Vec<&Value> = objects.iter().filter(wanted).collect();
+        let check = match found[..] {
+            [check] => check,
+            [] => return Err(ManifestError::None(name.map(str::to_owned))),
+            _ => {
+                return Err(ManifestError::Several(
+                    found.into_iter().map(|check| name_of(check).name().to_owned()).collect(),
+                ));
+            }
+        };
+        let spec = check.get("spec").cloned().unwrap_or_default();
+        let decoded = HealthCheckSpec::deserialize(&spec);
+        let meta = Meta {
+            name: name_of(check),
+            revision: Revision { uid: "manifest".into(), generation: 1 },
+            created: Timestamp::UNIX_EPOCH,
+        };
+        let spec = decoded.map_err(|error| Unreadable { spec, error: error.to_string() });
+        let held = objects.iter().filter_map(held).collect();
+        Ok(Self { name: meta.name.clone(), check: Stored { meta, spec }, held })
+    }
+
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// The HealthCheck, with the certificates that it refers to: those of the manifest, and what `read` says of
+    /// others.
+    ///
+    /// # Errors
+    /// The agent would not probe by it, and why.
+    pub async fn resolve(
+        self,
+        icmp_missing: Option<String>,
+        read: impl AsyncFn(&Holder) -> Held,
+    ) -> Result<Arc<HealthCheck>, ManifestError> {
+        let node_name = "node";
+        let options = IndexOptions { node_name: Some(node_name.to_owned()), icmp_missing, ..IndexOptions::default() };
+        let (mut index, config_rx) = Index::new(options);
+        let mut batch = index.batch();
+        for kind in Kind::ALL {
+            batch.reset(kind, vec![]);
+        }
+        let (labels, addresses) = (BTreeMap::new(), vec![]);
+        batch.apply(Object::Node(NodeObject { name: node_name.to_owned(), labels, addresses }));
+        batch.apply(Object::HealthCheck(self.check));
+        batch.publish();
+        for holder in index.certificates_wanted() {
+            let held = match self.held.get(&holder) {
+                Some(held) => held.clone(),
+                None => read(&holder).await,
+            };
+            let mut batch = index.batch();
+            batch.apply_certificates(&holder, held);
+            batch.publish();
+        }
+        let problems = index.problems(Kind::HealthCheck, &self.name);
+        let config = config_rx.borrow().clone();
+        let check = config.and_then(|config| config.health_checks.get(&self.name).cloned());
+        check.filter(|_| problems.is_empty()).ok_or_else(|| ManifestError::Rejected(problems.to_vec()))
+    }
+}
+
+/// The objects of a document, which may be a list of them.
+fn items(document: Value) -> Vec<Value> {
+    match document.get("items").and_then(Value::as_array) {
+        Some(items) => items.clone(),
+        None if document.is_null() => vec![],
+        None => vec![document],
+    }
+}
+
+fn kind(object: &Value) -> &str {
+    object.get("kind").and_then(Value::as_str).unwrap_or_default()
+}
+
+fn name_of(object: &Value) -> Name {
+    let text = |key: &str| object.pointer(key).and_then(Value::as_str);
+    Name::namespaced(text("/metadata/namespace").unwrap_or(NAMESPACE), text("/metadata/name").unwrap_or_default())
+}
+
+/// The Secret or ConfigMap that `object` is, if it is one.
+fn held(object: &Value) -> Option<(Holder, Held)> {
+    let kind = match kind(object) {
+        "Secret" => HolderKind::Secret,
+        "ConfigMap" => HolderKind::ConfigMap,
+        _ => return None,
+    };
+    let value = |key: &str| {
+        let of = |map: &str| object.get(map).and_then(|map| map.get(key)).cloned();
+        let plain = match kind {
+            HolderKind::Secret => of("stringData"),
+            HolderKind::ConfigMap => of("data"),
+        };
+        let encoded = match kind {
+            HolderKind::Secret => of("data"),
+            HolderKind::ConfigMap => of("binaryData"),
+        };
+        match (plain, encoded) {
+            (Some(Value::String(plain)), _) => Some(plain.into_bytes()),
+            (_, Some(encoded)) => k8s_openapi::ByteString::deserialize(encoded).ok().map(|bytes| bytes.0),
+            _ => None,
+        }
+    };
+    let data = HOLDER_KEYS.into_iter().filter_map(|key| Some((key.to_owned(), value(key)?))).collect();
+    Some((Holder { kind, name: name_of(object) }, Held::Found(data)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use maglev_model::{config::Probe, problem::Reason};
+
+    const CHECK: &str = "
+apiVersion: maglev.vpp.io/v1alpha1
+kind: HealthCheck
+metadata: {name: web}
+spec: {type: HTTPS, port: 443, http: {host: a.example}, tls: {caCertificateRef: {name: ca}}}
+";
+
+    async fn resolved(text: &str, name: Option<&str>) -> Result<Arc<HealthCheck>, String> {
+        let missing = async |holder: &Holder| {
+            assert_eq!(holder.name.as_str(), "default/ca");
+            Held::Missing
+        };
+        let manifest = Manifest::read(text, name).map_err(|error| error.to_string())?;
+        manifest.resolve(None, missing).await.map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_check_is_resolved_with_what_stands_beside_it() {
+        let certified = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap().cert.pem();
+        let map = json!({"kind": "ConfigMap", "metadata": {"name": "ca"}, "data": {"ca.crt": certified}});
+        for text in [format!("{CHECK}---\n{map}"), format!("{map}\n---\n{CHECK}\n---\n")] {
+            let check = resolved(&text, None).await.unwrap();
+            let Probe::Http { tls: Some(tls), .. } = &check.probe else { panic!("{:?}", check.probe) };
+            assert_eq!(tls.authorities.as_ref().unwrap().certificates.len(), 1);
+        }
+        let error = resolved(CHECK, None).await.unwrap_err();
+        assert!(error.contains("ConfigMap default/ca, which does not exist"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn one_of_several_is_chosen_by_its_name() {
+        let tcp = |name: &str| json!({"kind": "HealthCheck", "metadata": {"name": name, "namespace": "shop"}, "spec": {"type": "TCP", "port": 1}});
+        let list = json!({"kind": "List", "items": [tcp("a"), {"kind": "Pod"}, tcp("b")]}).to_string();
+        assert_eq!(resolved(&list, Some("b")).await.unwrap().name.as_str(), "shop/b");
+        for (name, says) in [(None, "choose one by its name: a, b"), (Some("c"), "has no HealthCheck \"c\"")] {
+            let error = resolved(&list, name).await.unwrap_err();
+            assert!(error.contains(says), "{error}");
+        }
+        assert!(resolved("{", None).await.unwrap_err().contains("cannot read the manifest"));
+        assert!(resolved("", None).await.unwrap_err().contains("has no HealthCheck"));
+    }
+
+    #[tokio::test]
+    async fn what_the_agent_would_reject_is_told_in_its_words() {
+        let invalid = CHECK.replace("443", "70000");
+        assert!(resolved(&invalid, None).await.unwrap_err().contains("spec.port cannot be read"));
+        let icmp = "{kind: HealthCheck, metadata: {name: ping}, spec: {type: ICMP}}";
+        let unable = Manifest::read(icmp, None).unwrap().resolve(Some("no".into()), async |_| Held::Missing).await;
+        let Err(ManifestError::Rejected(problems)) = unable else { panic!("it cannot be probed") };
+        assert_eq!(problems[0].reason, Reason::MissingCapability);
+    }
+}

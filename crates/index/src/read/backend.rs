@@ -1,0 +1,37 @@
+//! Reads a Backend.
+
+use super::{Invalid, Unreadable, probe, raw_address, refuse_loopback, unreadable};
+use crate::backends::BackendRead;
+use maglev_crd::{Address, AdminState, BackendSpec, LocalRef};
+use maglev_model::{Name, config::Kind};
+
+/// Reads the Backend `name`.
+pub fn backend(name: &Name, spec: Result<&BackendSpec, &Unreadable>, allow_loopback: bool) -> BackendRead {
+    match spec {
+        Err(found) => {
+            let fields: [(_, super::Probe); 3] = [
+                ("address", probe::<Address>),
+                ("healthCheckRef", probe::<LocalRef>),
+                ("adminState", probe::<AdminState>),
+            ];
+            let outcome = "until it is corrected it stays in VPP as it is, and is not probed";
+            let problem = unreadable(Kind::Backend, name, found, &fields, outcome);
+            BackendRead::Unreadable { problem, address: raw_address(&found.spec) }
+        }
+        Ok(spec) => {
+            let address = spec.address.get();
+            match refuse_loopback(address, allow_loopback) {
+                Err(invalid) => refused(name, invalid, address),
+                Ok(()) => BackendRead::Readable {
+                    address,
+                    check: spec.health_check_ref.as_ref().map(|check| name.sibling(&check.name)),
+                    admin_state: spec.admin_state.unwrap_or_default().into(),
+                },
+            }
+        }
+    }
+}
+
+fn refused(name: &Name, invalid: Invalid, address: std::net::IpAddr) -> BackendRead {
+    BackendRead::Unreadable { problem: invalid.problem(Kind::Backend, name), address: Some(address) }
+}

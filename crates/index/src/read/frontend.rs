@@ -1,0 +1,139 @@
+//! Reads a Frontend; of one that does not decode, its claim and its encap.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Invalid, Unreadable, field, probe, raw_address, refuse_loopback, unreadable};
+use crate::{
+    claims::{ClaimedEncap, EncapType},
+    frontends::{Body, FrontendRead},
+    members::{Entry, Wants},
+};
+use maglev_crd::{
+    Address, Encap, EncapType as Type, FrontendSpec, OnBackendDown, Pool, Port, Protocol, SessionAffinity, TableLength,
+};
+use maglev_model::{
+    Name,
+    config::Kind,
+    problem::Problem,
+    vip::{Service, Weight},
+};
+
+/// What happens to a Frontend that cannot be read.
+const HELD: &str = "until it is corrected its VIP stays in VPP as it is";
+
+/// Reads the Frontend `name`.
+pub fn frontend(name: &Name, spec: Result<&FrontendSpec, &Unreadable>, allow_loopback: bool) -> FrontendRead {
+    let spec = match spec {
+        Ok(spec) => spec,
+        Err(found) => return raw(name, found),
+    };
+    let service = service(spec.protocol, spec.port);
+    let body = match wants(name, spec) {
+        Err(invalid) => Body::Unreadable { problem: held(name, invalid), encap: claimed_encap(&spec.encap) },
+        Ok(wants) => {
+            let refused = refuse_loopback(spec.address.get(), allow_loopback).err();
+            Body::Readable { wants, refused: refused.map(|invalid| held(name, invalid)) }
+        }
+    };
+    FrontendRead { address: Some(spec.address.get()), service, body }
+}
+
+fn held(name: &Name, mut invalid: Invalid) -> Problem {
+    invalid.what = format!("{}; {HELD}", invalid.what);
+    invalid.problem(Kind::Frontend, name)
+}
+
+/// Protocol and port go together.
+fn service(protocol: Option<Protocol>, port: Option<Port>) -> Option<Service> {
+    match (protocol, port) {
+        (None, None) => Some(Service::AllPorts),
+        (Some(protocol), Some(port)) => Some(Service::Port { protocol: protocol.into(), port: port.into() }),
+        _ => None,
+    }
+}
+
+fn wants(name: &Name, spec: &FrontendSpec) -> Result<Wants, Invalid> {
+    if spec.protocol.is_some() != spec.port.is_some() {
+        return Err(Invalid::new("spec.port", "and spec.protocol go together: one is set, the other is absent"));
+    }
+    let encap = encap(&spec.encap)?;
+    if matches!(encap, EncapType::Nat(_)) && spec.port.is_none() {
+        return Err(Invalid::new("spec.port", "is absent, but encap type NAT needs protocol and port"));
+    }
+    let table_length = maglev_model::vip::TableLength::new(spec.table_length.get())
+        .ok_or_else(|| Invalid::new("spec.tableLength", "is not a power of two from 256 to 32768"))?;
+    Ok(Wants {
+        encap,
+        pools: spec.pools.iter().map(|pool| (pool.name.as_str().into(), entries(name, pool))).collect(),
+        sticky: spec.session_affinity == SessionAffinity::ClientIP,
+        on_backend_down: spec.on_backend_down.into(),
+        table_length,
+    })
+}
+
+fn entries(name: &Name, pool: &Pool) -> Vec<Entry> {
+    pool.backends
+        .iter()
+        .map(|entry| Entry {
+            backend: name.sibling(&entry.name),
+            weight: entry.weight.map_or(Weight::DEFAULT, Into::into),
+        })
+        .collect()
+}
+
+fn encap(encap: &Encap) -> Result<EncapType, Invalid> {
+    match (encap.encap_type, &encap.l3dsr, &encap.nat) {
+        (Type::Gre, ..) => Ok(EncapType::Gre),
+        (Type::L3dsr, Some(l3dsr), _) => Ok(EncapType::L3dsr(l3dsr.dscp.into())),
+        (Type::L3dsr, None, _) => {
+            Err(Invalid::new("spec.encap.l3dsr", "is absent, but encap type L3DSR needs l3dsr.dscp"))
+        }
+        (Type::Nat, _, Some(nat)) => Ok(EncapType::Nat(nat.target_port.into())),
+        (Type::Nat, _, None) => {
+            Err(Invalid::new("spec.encap.nat", "is absent, but encap type NAT needs nat.targetPort"))
+        }
+    }
+}
+
+fn claimed_encap(spec: &Encap) -> ClaimedEncap {
+    encap(spec).map_or(ClaimedEncap::Unknown, |encap| ClaimedEncap::Known(encap, None))
+}
+
+/// Of a Frontend that does not decode, field by field what can be read.
+fn raw(name: &Name, found: &Unreadable) -> FrontendRead {
+    let spec = &found.spec;
+    let address = raw_address(spec);
+    let service = raw_service(spec).filter(|_| spec.is_object());
+    let fields: [(_, super::Probe); 8] = [
+        ("address", probe::<Address>),
+        ("protocol", probe::<Protocol>),
+        ("port", probe::<Port>),
+        ("encap", probe::<Encap>),
+        ("sessionAffinity", probe::<SessionAffinity>),
+        ("onBackendDown", probe::<OnBackendDown>),
+        ("tableLength", probe::<TableLength>),
+        ("pools", probe::<Vec<Pool>>),
+    ];
+    let outcome = if address.is_some() && service.is_some() {
+        HELD
+    } else {
+        "it cannot be told which VIP it claims, so until it is corrected no VIP is removed that no other Frontend \
+         claims"
+    };
+    let problem = unreadable(Kind::Frontend, name, found, &fields, outcome);
+    FrontendRead { address, service, body: Body::Unreadable { problem, encap: raw_encap(spec) } }
+}
+
+fn raw_service(spec: &Value) -> Option<Service> {
+    let protocol = field(spec, "protocol").map(Protocol::deserialize).transpose().ok()?;
+    let port = field(spec, "port").map(Port::deserialize).transpose().ok()?;
+    service(protocol, port)
+}
+
+fn raw_encap(spec: &Value) -> ClaimedEncap {
+    match field(spec, "encap").map(Encap::deserialize).transpose() {
+        Ok(encap) => claimed_encap(&encap.unwrap_or_default()),
+        Err(_) => ClaimedEncap::Unknown,
+    }
+}

@@ -1,0 +1,179 @@
+//! Reads a HealthCheck.
+
+use regex::Regex;
+use serde_json::Value;
+
+use super::{Invalid, Unreadable, probe, unreadable};
+use crate::{
+    certificates::{CertificateRefs, Holder, HolderKind},
+    health_checks::CheckRead,
+};
+use maglev_crd::{self as crd, CaCertificateKind, CheckType, Count, Grpc, HealthCheckSpec, Interval, Port, Timeout};
+use maglev_model::{
+    Name,
+    config::{HealthCheck, Http, Kind, Probe, Revision, Tls},
+    problem::{Problem, Reason},
+};
+
+/// Reads the HealthCheck `name`; `icmp_missing` says what this node lacks for probing by ICMP.
+pub fn health_check(
+    name: &Name,
+    revision: &Revision,
+    spec: Result<&HealthCheckSpec, &Unreadable>,
+    icmp_missing: Option<&str>,
+) -> CheckRead {
+    const OUTCOME: &str = "until it is corrected its backends are not probed and keep their weights";
+    match spec {
+        Err(found) => {
+            let fields: [(_, super::Probe); 11] = [
+                ("type", probe::<CheckType>),
+                ("port", probe::<Port>),
+                ("interval", probe::<Interval>),
+                ("fastInterval", probe::<Interval>),
+                ("downInterval", probe::<Interval>),
+                ("timeout", probe::<Timeout>),
+                ("rise", probe::<Count>),
+                ("fall", probe::<Count>),
+                ("http", probe_http),
+                ("tls", probe::<crd::Tls>),
+                ("grpc", probe::<Grpc>),
+            ];
+            let problem = unreadable(Kind::HealthCheck, name, found, &fields, OUTCOME);
+            CheckRead { check: Err(problem), refs: CertificateRefs::default(), not_supported: None }
+        }
+        Ok(spec) => match what_one_probe_does(spec) {
+            Ok(probe) => {
+                let not_supported = beyond_this_node(name, spec, icmp_missing);
+                CheckRead { check: Ok(resolved(name, revision, spec, probe)), refs: refs(name, spec), not_supported }
+            }
+            Err(mut invalid) => {
+                invalid.what = format!("{}; {OUTCOME}", invalid.what);
+                let check = Err(invalid.problem(Kind::HealthCheck, name));
+                CheckRead { check, refs: CertificateRefs::default(), not_supported: None }
+            }
+        },
+    }
+}
+
+/// Tries to decode `spec.http` without ever showing a header's value: it may be a secret.
+fn probe_http(value: &Value) -> Result<(), serde_json::Error> {
+    let mut rest = value.clone();
+    let headers = rest.as_object_mut().and_then(|http| http.remove("headers")).unwrap_or_default();
+    probe::<crd::Http>(&rest)?;
+    probe::<Option<Vec<crd::Header>>>(&headers)
+        .map_err(|_| serde::de::Error::custom("headers has an entry without a text as name and a text as value"))
+}
+
+fn resolved(name: &Name, revision: &Revision, spec: &HealthCheckSpec, probe: Probe) -> HealthCheck {
+    HealthCheck {
+        name: name.clone(),
+        revision: revision.clone(),
+        interval: spec.interval.get(),
+        fast_interval: spec.fast_interval.unwrap_or(spec.interval).get(),
+        down_interval: spec.down_interval.unwrap_or(spec.interval).get(),
+        timeout: spec.timeout.get(),
+        rise: spec.rise.into(),
+        fall: spec.fall.into(),
+        probe,
+    }
+}
+
+/// What the schema allows and this node cannot do.
+fn beyond_this_node(name: &Name, spec: &HealthCheckSpec, icmp_missing: Option<&str>) -> Option<Problem> {
+    const FIELD: &str = "spec.type";
+    let missing = icmp_missing.filter(|_| spec.check_type == CheckType::Icmp)?;
+    let message = format!(
+        "HealthCheck {name}: {FIELD} is ICMP, which maglevd cannot send on this node: {missing}; until then the \
+         health of its backends is unknown there"
+    );
+    Some(Problem::new(Reason::MissingCapability, FIELD, message))
+}
+
+/// The certificates that it refers to, in its own namespace.
+fn refs(name: &Name, spec: &HealthCheckSpec) -> CertificateRefs {
+    let Some(tls) = &spec.tls else { return CertificateRefs::default() };
+    let holder = |kind, of: &str| Holder { kind, name: Name::namespaced(name.namespace(), of) };
+    let authorities = tls.ca_certificate_ref.as_ref().map(|found| {
+        let kind = match found.kind {
+            CaCertificateKind::ConfigMap => HolderKind::ConfigMap,
+            CaCertificateKind::Secret => HolderKind::Secret,
+        };
+        holder(kind, &found.name)
+    });
+    let client = tls.client_certificate_ref.as_ref().map(|found| holder(HolderKind::Secret, &found.name));
+    CertificateRefs { authorities, client }
+}
+
+fn what_one_probe_does(spec: &HealthCheckSpec) -> Result<Probe, Invalid> {
+    let port = || {
+        let absent =
+            || Invalid::new("spec.port", format!("is absent, but type {} needs one", spec.check_type.as_str()));
+        spec.port.map(Into::into).ok_or_else(absent)
+    };
+    let host = spec.http.as_ref().and_then(|http| http.host.as_deref());
+    let tls = spec.tls.as_ref().map(|given| tls(given, host)).transpose();
+    match spec.check_type {
+        CheckType::Icmp => Ok(Probe::Icmp),
+        CheckType::Tcp => Ok(Probe::Tcp { port: port()?, tls: tls? }),
+        CheckType::Http => Ok(Probe::Http { port: port()?, http: http(spec.http.as_ref())?, tls: None }),
+        CheckType::Https => {
+            let tls = match tls? {
+                Some(tls) => tls,
+                None => self::tls(&crd::Tls::default(), host)?,
+            };
+            Ok(Probe::Http { port: port()?, http: http(spec.http.as_ref())?, tls: Some(tls) })
+        }
+        CheckType::Grpc => {
+            let service = spec.grpc.as_ref().and_then(|grpc| grpc.service.clone()).unwrap_or_default();
+            Ok(Probe::Grpc { port: port()?, service, tls: tls? })
+        }
+    }
+}
+
+fn tls(spec: &crd::Tls, host: Option<&str>) -> Result<Tls, Invalid> {
+    let server_name = spec.server_name.as_deref().or(host).map(str::to_owned);
+    if server_name.is_none() && !spec.insecure_skip_verify {
+        let what = "is absent, and so is spec.http.host: TLS needs the name that the certificate must have, or \
+                    tls.insecureSkipVerify: true";
+        return Err(Invalid::new("spec.tls.serverName", what));
+    }
+    Ok(Tls { server_name, insecure_skip_verify: spec.insecure_skip_verify, authorities: None, client: None })
+}
+
+/// The request; checked so far that a prober can always build it.
+fn http(spec: Option<&crd::Http>) -> Result<Http, Invalid> {
+    let spec = spec.cloned().unwrap_or_default();
+    if !spec.path.starts_with('/') || spec.path.parse::<http::uri::PathAndQuery>().is_err() {
+        let what = format!("is {:?}, which is not a path that starts with / and has no space", spec.path);
+        return Err(Invalid::new("spec.http.path", what));
+    }
+    if let Some(host) = &spec.host
+        && http::HeaderValue::from_str(host).is_err()
+    {
+        return Err(Invalid::new("spec.http.host", format!("is {host:?}, which is not a host name")));
+    }
+    if spec.expected_statuses.is_empty() {
+        return Err(Invalid::new("spec.http.expectedStatuses", "is empty; it needs a status such as 200 or 200-399"));
+    }
+    if let Some(Err(error)) = spec.expected_body.as_deref().map(Regex::new) {
+        let error: String = error.to_string().chars().take(super::LONGEST_ERROR).collect();
+        return Err(Invalid::new("spec.http.expectedBody", format!("is not a regular expression: {error}")));
+    }
+    // The value of a header may be a secret: it is never shown.
+    if let Some(bad) = spec.headers.iter().find(|header| !is_sendable(header)) {
+        let what = format!("has an entry {:?} that is not an HTTP header", bad.name);
+        return Err(Invalid::new("spec.http.headers", what));
+    }
+    Ok(Http {
+        path: spec.path,
+        host: spec.host,
+        method: spec.method.into(),
+        expected_statuses: spec.expected_statuses.into_iter().map(Into::into).collect(),
+        expected_body: spec.expected_body,
+        headers: spec.headers.into_iter().map(|header| (header.name, header.value)).collect(),
+    })
+}
+
+fn is_sendable(header: &crd::Header) -> bool {
+    http::HeaderName::from_bytes(header.name.as_bytes()).is_ok() && http::HeaderValue::from_str(&header.value).is_ok()
+}

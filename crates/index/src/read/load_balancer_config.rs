@@ -1,0 +1,82 @@
+//! Reads a LoadBalancerConfig; of one that does not decode, block by block what can be read.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::{Unreadable, field, probe, unreadable};
+use crate::node::NodeRead;
+use maglev_crd::{Ipv4Source, Ipv6Source, LoadBalancerConfigSpec, PowerOfTwo, Probe, Sync, Vpp};
+use maglev_model::{
+    Name,
+    config::{Kind, ProbeConf, SyncConf, VppConf},
+};
+
+/// Reads the LoadBalancerConfig `name`.
+pub fn load_balancer_config(name: &Name, spec: Result<&LoadBalancerConfigSpec, &Unreadable>) -> NodeRead {
+    match spec {
+        Ok(spec) => NodeRead {
+            selector: Some(spec.node_selector.clone().unwrap_or_default()),
+            vpp: vpp(&spec.vpp),
+            sync: sync(&spec.sync),
+            probe: probing(&spec.probe),
+            problems: Vec::new(),
+        },
+        Err(found) => raw(name, found),
+    }
+}
+
+fn raw(name: &Name, found: &Unreadable) -> NodeRead {
+    let fields: [(_, super::Probe); 4] = [
+        ("nodeSelector", probe::<BTreeMap<String, String>>),
+        ("vpp", probe::<Vpp>),
+        ("sync", probe::<Sync>),
+        ("probe", probe::<Probe>),
+    ];
+    let outcome = "until it is corrected the blocks of it that can be read hold, VPP keeps what it has, and for the rest \
+                   the defaults hold";
+    let problems = vec![unreadable(Kind::LoadBalancerConfig, name, found, &fields, outcome)];
+    let selector = match field(&found.spec, "nodeSelector").map(BTreeMap::deserialize).transpose() {
+        Ok(selector) => found.spec.is_object().then(|| selector.unwrap_or_default()),
+        Err(_) => None,
+    };
+    NodeRead {
+        selector,
+        vpp: vpp(&block(found, "vpp")),
+        sync: sync(&block(found, "sync")),
+        probe: probing(&block(found, "probe")),
+        problems,
+    }
+}
+
+fn block<T: DeserializeOwned + Default>(found: &Unreadable, name: &str) -> T {
+    field(&found.spec, name).and_then(|block| T::deserialize(block).ok()).unwrap_or_default()
+}
+
+fn vpp(spec: &Vpp) -> VppConf {
+    VppConf {
+        ipv4_source: spec.ipv4_source_address.map(Ipv4Source::get),
+        ipv6_source: spec.ipv6_source_address.map(Ipv6Source::get),
+        sticky_buckets_per_core: spec.sticky_buckets_per_core.map(PowerOfTwo::get),
+        flow_timeout: spec.flow_timeout.and_then(|timeout| u32::try_from(timeout.get().as_secs()).ok()),
+    }
+}
+
+fn sync(spec: &Sync) -> SyncConf {
+    SyncConf {
+        interval: spec.interval.get(),
+        startup_min_delay: spec.startup_min_delay.get(),
+        startup_max_delay: spec.startup_max_delay.get(),
+        foreign_vips: spec.foreign_vips.into(),
+        mass_removal_hold: spec.mass_removal_hold.get(),
+    }
+}
+
+fn probing(spec: &Probe) -> ProbeConf {
+    ProbeConf {
+        ipv4_source: spec.ipv4_source_address.map(Ipv4Source::get),
+        ipv6_source: spec.ipv6_source_address.map(Ipv6Source::get),
+        transition_history: usize::try_from(spec.transition_history.get()).unwrap_or_default(),
+        fail_open: spec.fail_open,
+    }
+}

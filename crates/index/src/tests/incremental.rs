@@ -1,0 +1,154 @@
+//! One change costs the object and what refers to it; what stays equal keeps its `Arc`.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::world::{World, at, check, frontend, name, object, probed, tcp, vip, with};
+use crate::{Object, Work};
+use maglev_model::config::{Check, Kind, Target};
+
+/// 30 Frontends with their own Backend and HealthCheck each; `v0` to `v9` share an address.
+fn many() -> Vec<Object> {
+    (0..30)
+        .flat_map(|i| {
+            let address = if i < 10 { "203.0.113.1".to_owned() } else { format!("203.0.113.{i}") };
+            [
+                tcp(&format!("shop/c{i}")),
+                probed(&format!("shop/b{i}"), &format!("10.0.0.{}", i + 1), &format!("c{i}")),
+                frontend(&format!("shop/v{i}"), 1, &vip(&address, 80 + i, &[&format!("b{i}")])),
+            ]
+        })
+        .collect()
+}
+
+/// What `act` costs.
+fn cost(world: &mut World, act: impl FnOnce(&mut World)) -> Work {
+    let before = world.index.work();
+    act(world);
+    let after = world.index.work();
+    Work {
+        health_checks: after.health_checks - before.health_checks,
+        backends: after.backends - before.backends,
+        frontends: after.frontends - before.frontends,
+        addresses: after.addresses - before.addresses,
+        claims: after.claims - before.claims,
+        nodes: after.nodes - before.nodes,
+        published: after.published - before.published,
+    }
+}
+
+#[test]
+fn a_changed_backend_costs_itself_and_the_frontends_that_name_it() {
+    let mut world = World::of(many());
+    let cost = cost(&mut world, |world| {
+        world.apply(probed("shop/b3", "10.0.9.9", "c3"));
+    });
+    assert_eq!(cost, Work { backends: 1, frontends: 1, published: 1, ..Work::default() });
+}
+
+#[test]
+fn a_changed_health_check_costs_what_refers_to_it() {
+    let mut world = World::of(many());
+    let cost = cost(&mut world, |world| {
+        world.apply(check("shop/c3", &json!({"type": "TCP", "port": 81})));
+    });
+    assert_eq!(cost, Work { health_checks: 1, backends: 1, frontends: 1, published: 1, ..Work::default() });
+}
+
+#[test]
+fn a_changed_frontend_that_claims_the_same_looks_at_no_other() {
+    let mut world = World::of(many());
+    let cost = cost(&mut world, |world| {
+        let spec = with(vip("203.0.113.1", 83, &["b3", "b4"]), "tableLength", 256.into());
+        world.apply(object(Kind::Frontend, "shop/v3", 1, 2, &spec));
+    });
+    assert_eq!(cost, Work { frontends: 1, published: 1, ..Work::default() });
+    assert_eq!(world.member_names("shop/v3"), ["shop/b3", "shop/b4"]);
+}
+
+#[test]
+fn a_changed_claim_or_encap_costs_the_claims_on_that_address() {
+    let mut world = World::of(many());
+    let new = cost(&mut world, |world| {
+        world.apply(frontend("shop/new", 2, &vip("203.0.113.1", 8080, &["b3"])));
+    });
+    assert_eq!(new, Work { frontends: 1, addresses: 1, claims: 11, published: 1, ..Work::default() });
+    let family = cost(&mut world, |world| {
+        world.apply(probed("shop/b20", "2001:db8::20", "c20"));
+    });
+    assert_eq!(family, Work { backends: 1, frontends: 1, addresses: 1, claims: 1, published: 1, ..Work::default() });
+}
+
+#[test]
+fn the_same_again_costs_and_publishes_nothing() {
+    let mut world = World::of(many());
+    let before = world.config();
+    let all = cost(&mut world, |world| {
+        for object in many() {
+            assert!(world.apply(object).is_empty());
+        }
+        assert!(world.list_all(many()).is_empty());
+    });
+    assert_eq!(all, Work::default());
+    let after = world.config();
+    for (name, frontend) in &before.frontends {
+        assert!(Arc::ptr_eq(frontend, &after.frontends[name]));
+    }
+}
+
+#[test]
+fn what_stays_equal_keeps_its_arc() {
+    let mut world = World::of(many());
+    let before = world.config();
+    world.apply(probed("shop/b3", "10.0.9.9", "c3"));
+    let after = world.config();
+    let changed = |kept: usize| format!("{kept} kept");
+    let kept = before.frontends.iter().filter(|(name, old)| Arc::ptr_eq(old, &after.frontends[*name])).count();
+    assert_eq!(changed(kept), "29 kept");
+    let kept = before.backends.iter().filter(|(name, old)| Arc::ptr_eq(old, &after.backends[*name])).count();
+    assert_eq!(changed(kept), "29 kept");
+    let kept = before.health_checks.iter().filter(|(name, old)| Arc::ptr_eq(old, &after.health_checks[*name])).count();
+    assert_eq!(changed(kept), "30 kept");
+    assert!(Arc::ptr_eq(&before.node, &after.node));
+}
+
+#[test]
+fn one_object_is_shared_by_all_that_refer_to_it() {
+    let world = World::of(many());
+    let config = world.config();
+    let Target::Backend(member) = &world.members("shop/v3")[0].target else { panic!("b3 is readable") };
+    assert!(Arc::ptr_eq(member, &config.backends[&name("shop/b3")]));
+    let Check::Probe(check) = &member.check else { panic!("c3 is usable") };
+    assert!(Arc::ptr_eq(check, &config.health_checks[&name("shop/c3")]));
+}
+
+#[test]
+fn a_new_generation_of_the_same_is_published_with_its_revision() {
+    let mut world = World::of(vec![at("shop/a", "10.0.0.1"), frontend("shop/web", 1, &vip("203.0.113.1", 80, &["a"]))]);
+    let spec = json!({"address": "10.0.0.1"});
+    world.apply(object(Kind::Backend, "shop/a", 0, 2, &spec));
+    assert_eq!(world.backend("shop/a").revision.generation, 2);
+    let Target::Backend(member) = &world.members("shop/web")[0].target else { panic!("a is readable") };
+    assert_eq!(member.revision.generation, 2);
+}
+
+#[test]
+fn a_check_that_nobody_can_use_is_still_published_when_it_changes() {
+    let icmp = |interval: &str| check("shop/c", &json!({"type": "ICMP", "interval": interval}));
+    let mut world = World::of(vec![icmp("2s")]);
+    world.apply(icmp("3s"));
+    assert_eq!(world.config().health_checks[&name("shop/c")].interval.as_secs(), 3);
+}
+
+#[test]
+fn references_that_are_given_up_cost_nothing_any_more() {
+    let mut world = World::of(many());
+    world.apply(frontend("shop/v3", 1, &vip("203.0.113.1", 83, &["b4"])));
+    world.apply(at("shop/b5", "10.0.0.6"));
+    let given_up = cost(&mut world, |world| {
+        world.apply(probed("shop/b3", "10.0.9.9", "c3"));
+        world.apply(check("shop/c5", &json!({"type": "TCP", "port": 81})));
+    });
+    assert_eq!(given_up, Work { health_checks: 1, backends: 1, published: 2, ..Work::default() });
+}

@@ -1,0 +1,160 @@
+//! Which LoadBalancerConfig a node uses.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::world::{World, lb_config, name, node};
+use crate::{NodeObject, Object};
+use maglev_model::{
+    Name,
+    config::{Kind, NodeConfig},
+    problem::Reason,
+};
+
+fn every_node() -> Value {
+    json!({"sync": {"interval": "7s"}})
+}
+
+fn selecting(value: &str) -> Value {
+    json!({"nodeSelector": {"role": value}, "vpp": {"flowTimeout": "40s"}})
+}
+
+fn used(world: &World) -> Option<String> {
+    world.node_config().load_balancer_config.map(|name| name.as_str().to_owned())
+}
+
+#[test]
+fn without_any_config_the_defaults_hold_and_the_node_gives_its_addresses() {
+    let world = World::of(vec![]);
+    let wanted = NodeConfig {
+        internal_ipv4: Some("192.0.2.7".parse().unwrap()),
+        internal_ipv6: Some("2001:db8::7".parse().unwrap()),
+        ..NodeConfig::default()
+    };
+    assert_eq!(world.node_config(), wanted);
+}
+
+#[test]
+fn every_setting_arrives() {
+    let spec = json!({
+        "vpp": {
+            "ipv4SourceAddress": "192.0.2.1", "ipv6SourceAddress": "2001:db8::1",
+            "stickyBucketsPerCore": 1024, "flowTimeout": "1m30s",
+        },
+        "sync": {
+            "interval": "10s", "startupMinDelay": "0s", "startupMaxDelay": "1m", "foreignVIPs": "Remove",
+            "massRemovalHold": "0s",
+        },
+        "probe": {
+            "ipv4SourceAddress": "192.0.2.2", "ipv6SourceAddress": "2001:db8::2", "transitionHistory": 9,
+            "failOpen": false,
+        },
+    });
+    let world = World::of(vec![lb_config("all", 1, &spec)]);
+    let config = world.node_config();
+    assert_eq!(used(&world).as_deref(), Some("all"));
+    assert_eq!(config.vpp.ipv4_source, Some("192.0.2.1".parse().unwrap()));
+    assert_eq!(config.vpp.ipv6_source, Some("2001:db8::1".parse().unwrap()));
+    assert_eq!((config.vpp.sticky_buckets_per_core, config.vpp.flow_timeout), (Some(1024), Some(90)));
+    assert_eq!(config.sync.interval, Duration::from_secs(10));
+    assert_eq!(
+        (config.sync.startup_min_delay, config.sync.startup_max_delay),
+        (Duration::ZERO, Duration::from_mins(1))
+    );
+    assert_eq!(config.sync.foreign_vips, maglev_model::config::ForeignVips::Remove);
+    assert_eq!(config.sync.mass_removal_hold, Duration::ZERO);
+    assert_eq!(config.probe.ipv4_source, Some("192.0.2.2".parse().unwrap()));
+    assert_eq!(config.probe.ipv6_source, Some("2001:db8::2".parse().unwrap()));
+    assert_eq!((config.probe.transition_history, config.probe.fail_open), (9, false));
+}
+
+#[test]
+fn of_those_that_match_the_oldest_is_used_and_the_others_are_conflicted() {
+    let mut world = World::of(vec![
+        lb_config("oldest", 1, &selecting("other")),
+        lb_config("old", 2, &selecting("lb")),
+        lb_config("new", 3, &every_node()),
+    ]);
+    assert_eq!(used(&world).as_deref(), Some("old"));
+    assert_eq!(world.node_config().vpp.flow_timeout, Some(40));
+    assert_eq!(world.problems(Kind::LoadBalancerConfig, "oldest"), []);
+    let conflicted = (Reason::Conflicted, "spec.nodeSelector".to_owned());
+    assert_eq!(world.reasons(Kind::LoadBalancerConfig, "new"), [conflicted]);
+
+    world.delete(Kind::LoadBalancerConfig, "old");
+    assert_eq!(used(&world).as_deref(), Some("new"));
+    assert_eq!(world.problems(Kind::LoadBalancerConfig, "new"), []);
+
+    world.apply(node("role", "other"));
+    assert_eq!(used(&world).as_deref(), Some("oldest"));
+    assert_eq!(world.reasons(Kind::LoadBalancerConfig, "new").len(), 1);
+}
+
+#[test]
+fn a_config_that_does_not_decode_keeps_its_place_with_what_can_be_read() {
+    let broken = json!({
+        "nodeSelector": {"role": "lb"}, "vpp": {"flowTimeout": "40s"}, "sync": {"interval": "soon"},
+    });
+    let mut world = World::of(vec![lb_config("old", 1, &broken), lb_config("new", 2, &every_node())]);
+    assert_eq!(used(&world).as_deref(), Some("old"));
+    assert_eq!(world.node_config().vpp.flow_timeout, Some(40));
+    assert_eq!(world.node_config().sync.interval, Duration::from_secs(30));
+    let unreadable = (Reason::Unreadable, "spec.sync".to_owned());
+    assert_eq!(world.reasons(Kind::LoadBalancerConfig, "old"), [unreadable]);
+
+    world.apply(lb_config("old", 1, &json!({"nodeSelector": 7})));
+    assert_eq!(used(&world).as_deref(), Some("new"));
+}
+
+#[test]
+fn another_node_changes_nothing_and_a_deleted_one_stays_as_last_seen() {
+    let mut world = World::of(vec![lb_config("lb", 1, &selecting("lb"))]);
+    let stranger = NodeObject { name: "node-b".to_owned(), labels: [].into(), addresses: vec![] };
+    world.apply(Object::Node(stranger));
+    world.delete(Kind::Node, super::world::NODE);
+    world.index.reset(Kind::Node, vec![]);
+    assert_eq!(used(&world).as_deref(), Some("lb"));
+    assert_eq!(world.node_config().internal_ipv4, Some("192.0.2.7".parse().unwrap()));
+}
+
+#[test]
+fn there_is_no_configuration_before_the_own_node_was_seen() {
+    let mut world = World::unlisted(false);
+    for kind in Kind::ALL {
+        assert!(world.index.awaited().any(|awaited| awaited == kind));
+        world.index.reset(kind, vec![]);
+    }
+    assert_eq!(world.index.awaited().collect::<Vec<_>>(), [Kind::Node]);
+    assert!(world.config_rx.borrow().is_none());
+    world.apply(node("role", "lb"));
+    assert_eq!(world.index.awaited().count(), 0);
+    assert!(world.config_rx.borrow().is_some());
+    assert_eq!(world.problems(Kind::Node, "node-a"), []);
+    assert!(!world.config().backends.contains_key(&name("shop/a")));
+}
+
+#[test]
+fn without_a_node_of_its_own_it_tells_of_any_which_config_that_uses() {
+    let (mut index, config_rx) = crate::Index::new(crate::IndexOptions::default());
+    for kind in Kind::ALL {
+        index.reset(kind, vec![]);
+    }
+    assert!(config_rx.borrow().is_some());
+    index.apply(lb_config("old", 1, &selecting("lb")));
+    index.apply(lb_config("new", 2, &every_node()));
+    let labelled = |role: &str| NodeObject {
+        name: "any".to_owned(),
+        labels: [("role".to_owned(), role.to_owned())].into(),
+        addresses: vec![],
+    };
+    let chosen = |index: &crate::Index, role: &str| {
+        let (node, text) = (labelled(role), |name: &Name| name.as_str().to_owned());
+        let chosen = index.chosen_for(&node);
+        (chosen.used.map(text), chosen.in_vain.into_iter().map(text).collect::<Vec<_>>())
+    };
+    assert_eq!(chosen(&index, "lb"), (Some("old".to_owned()), vec!["new".to_owned()]));
+    assert_eq!(chosen(&index, "web"), (Some("new".to_owned()), vec![]));
+    // Whether a node uses it is no problem of the object here.
+    assert_eq!(index.problems(Kind::LoadBalancerConfig, &name("new")), []);
+}

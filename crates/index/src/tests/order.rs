@@ -1,0 +1,312 @@
+//! Equal objects give an equal configuration and equal problems, in whatever order they came; and
+//! whatever they are, VPP can have what serves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::{prelude::*, sample::select, strategy::Union};
+use serde_json::{Value, json};
+
+use super::world::{World, name, node, object};
+use crate::{Changes, Object};
+use maglev_model::{
+    Name,
+    config::{Config, Kind, Standing},
+    problem::Problem,
+    vip::{Encap, Service},
+};
+
+/// Everything that can be stored: few names, so that versions, addresses and references collide.
+fn slots() -> Vec<(Kind, &'static str)> {
+    let mut slots = Vec::new();
+    slots.extend(["a/c0", "a/c1", "b/c0"].map(|name| (Kind::HealthCheck, name)));
+    slots.extend(["a/b0", "a/b1", "a/b2", "b/b0", "b/b1"].map(|name| (Kind::Backend, name)));
+    slots.extend(["a/f0", "a/f1", "a/f2", "a/f3", "b/f0", "b/f1"].map(|name| (Kind::Frontend, name)));
+    slots.extend(["l0", "l1", "l2"].map(|name| (Kind::LoadBalancerConfig, name)));
+    slots
+}
+
+fn check_spec() -> impl Strategy<Value = Value> {
+    select(vec![
+        json!({"type": "TCP", "port": 80}),
+        json!({"type": "TCP", "port": 81}),
+        json!({"type": "ICMP"}),
+        json!({"type": "TCP"}),
+        json!({"type": "TCP", "port": 80, "interval": "1y"}),
+        json!({"type": "TCP", "port": 1, "tls": {"serverName": "a", "caCertificateRef": {"name": "ca"}}}),
+    ])
+}
+
+fn backend_spec() -> impl Strategy<Value = Value> {
+    let address = select(vec!["10.0.0.1", "10.0.0.2", "10.0.0.3", "2001:db8::1", "2001:db8::2"]);
+    let check = select(vec![None, Some("c0"), Some("c1"), Some("c9")]);
+    let whole = (address, check, select(vec!["Enabled", "Paused", "Disabled"])).prop_map(|(address, check, admin)| {
+        json!({"address": address, "healthCheckRef": check.map(|name| json!({"name": name})), "adminState": admin})
+    });
+    let broken = select(vec![
+        json!({"address": "10.0.0.1", "adminState": "Asleep"}),
+        json!({"address": "127.0.0.1"}),
+        json!({"address": 5}),
+        Value::Null,
+    ]);
+    prop_oneof![6 => whole, 1 => broken]
+}
+
+fn encap() -> impl Strategy<Value = Value> {
+    select(vec![
+        json!({}),
+        json!({}),
+        json!({"type": "NAT", "nat": {"targetPort": 8080}}),
+        json!({"type": "L3DSR", "l3dsr": {"dscp": 7}}),
+    ])
+}
+
+/// Mostly on one address, so that claims collide.
+fn frontend_spec() -> impl Strategy<Value = Value> {
+    let address = prop_oneof![5 => Just("203.0.113.1"), 1 => Just("203.0.113.2"), 1 => Just("2001:db8:f::1")];
+    let service = prop_oneof![
+        4 => Just((json!("TCP"), json!(80))),
+        4 => Just((json!("TCP"), json!(443))),
+        4 => Just((json!("UDP"), json!(80))),
+        1 => Just((Value::Null, Value::Null)),
+    ];
+    let pools = prop::collection::vec(prop::collection::btree_set(select(vec!["b0", "b1", "b2", "b9"]), 0..3), 1..3);
+    let whole = (address, service, encap(), pools).prop_map(|(address, (protocol, port), encap, pools)| {
+        let entries = |names: BTreeSet<&str>| names.into_iter().map(|name| json!({"name": name})).collect::<Vec<_>>();
+        let pools: Vec<Value> = pools
+            .into_iter()
+            .enumerate()
+            .map(|(i, names)| json!({"name": format!("p{i}"), "backends": entries(names)}))
+            .collect();
+        json!({
+            "address": address, "protocol": protocol, "port": port, "encap": encap, "tableLength": 256, "pools": pools,
+        })
+    });
+    let flaw = select(vec![
+        ("tableLength", json!(1000)),
+        ("pools", json!([{"name": "p0", "backends": [{"name": "b0", "weight": 200}]}])),
+        ("pools", json!([{"name": "p0", "backends": [{"name": "b0", "weight": 100}]}])),
+        ("encap", json!({"type": "NAT"})),
+        ("encap", json!({"type": "VXLAN"})),
+        ("port", Value::Null),
+        ("port", json!(0)),
+        ("address", json!("127.0.0.9")),
+        ("address", json!("web.example")),
+    ]);
+    (whole, prop::option::weighted(0.2, flaw)).prop_map(|(mut spec, flaw)| {
+        if let Some((field, value)) = flaw {
+            spec[field] = value;
+        }
+        spec
+    })
+}
+
+fn lb_config_spec() -> impl Strategy<Value = Value> {
+    select(vec![
+        json!({}),
+        json!({"nodeSelector": {"role": "lb"}, "vpp": {"flowTimeout": "40s"}}),
+        json!({"nodeSelector": {"role": "web"}, "sync": {"interval": "9s"}}),
+        json!({"nodeSelector": {"role": "lb"}, "sync": {"interval": "soon"}}),
+        json!({"nodeSelector": 7}),
+    ])
+}
+
+/// Some version of what can be in `slot`.
+fn version((kind, name): (Kind, &'static str)) -> BoxedStrategy<Object> {
+    let spec = match kind {
+        Kind::HealthCheck => check_spec().boxed(),
+        Kind::Backend => backend_spec().boxed(),
+        Kind::Frontend => frontend_spec().boxed(),
+        _ => lb_config_spec().boxed(),
+    };
+    (0..3_i64, 1..3_i64, spec)
+        .prop_map(move |(created, generation, spec)| object(kind, name, created, generation, &spec))
+        .boxed()
+}
+
+fn any_version() -> impl Strategy<Value = Object> {
+    Union::new(slots().into_iter().map(version))
+}
+
+fn any_node() -> impl Strategy<Value = Object> {
+    select(vec!["lb", "web", "none"]).prop_map(|role| node("role", role))
+}
+
+/// One thing that a watch tells.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a few dozen of them live at a time")]
+enum Step {
+    Apply(Object),
+    Delete(Kind, Name),
+    Reset(Kind, Vec<Object>),
+    Publish,
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let list = (select(Kind::ALL.to_vec()), prop::collection::vec(any_version(), 0..6));
+    prop_oneof![
+        6 => any_version().prop_map(Step::Apply),
+        1 => any_node().prop_map(Step::Apply),
+        2 => select(slots()).prop_map(|(kind, of)| Step::Delete(kind, name(of))),
+        1 => list.prop_map(|(kind, objects)| {
+            Step::Reset(kind, objects.into_iter().filter(|object| object.kind() == kind).collect())
+        }),
+        3 => Just(Step::Publish),
+    ]
+}
+
+/// What is stored in the end.
+fn world_at_the_end() -> impl Strategy<Value = Vec<Object>> {
+    let slots: Vec<_> =
+        slots().into_iter().map(|slot| prop_oneof![1 => Just(None), 4 => version(slot).prop_map(Some)]).collect();
+    (slots, any_node()).prop_map(|(slots, node)| slots.into_iter().flatten().chain([node]).collect())
+}
+
+/// Steps that end in exactly `objects`, from anywhere: kinds in `relisted` by a list, the others one
+/// by one.
+fn finish(objects: &[Object], relisted: &BTreeSet<Kind>) -> Vec<Step> {
+    let of = |kind| objects.iter().filter(move |object| object.kind() == kind).cloned();
+    let mut steps: Vec<Step> = relisted.iter().map(|kind| Step::Reset(*kind, of(*kind).collect())).collect();
+    let left = |kind: &Kind| !relisted.contains(kind);
+    steps.extend(objects.iter().filter(|object| left(&object.kind())).cloned().map(Step::Apply));
+    let stored: BTreeSet<(Kind, Name)> = objects.iter().map(|object| (object.kind(), object.name())).collect();
+    let gone = slots().into_iter().map(|(kind, of)| (kind, name(of))).filter(|slot| !stored.contains(slot));
+    steps.extend(gone.filter(|(kind, _)| left(kind)).map(|(kind, name)| Step::Delete(kind, name)));
+    steps
+}
+
+prop_compose! {
+    /// Objects, and a history that ends in them.
+    fn history()(
+        objects in world_at_the_end(),
+        before in prop::collection::vec(any_step(), 0..25),
+        relisted in prop::collection::btree_set(select(Kind::ALL.to_vec()), 0..5),
+    )(
+        first_lists in Just(Kind::ALL.map(|kind| Step::Reset(kind, vec![])).to_vec()).prop_shuffle(),
+        last in Just(finish(&objects, &relisted)).prop_shuffle(),
+        cut in 0..=before.len(),
+        publishing in prop::collection::vec(any::<bool>(), 40),
+        objects in Just(objects),
+        before in Just(before),
+    ) -> (Vec<Object>, Vec<Step>) {
+        let mut steps = before[..cut].to_vec();
+        steps.extend(first_lists);
+        steps.extend(before[cut..].iter().cloned());
+        for (step, publish) in last.into_iter().zip(publishing.into_iter().cycle()) {
+            steps.push(step);
+            if publish {
+                steps.push(Step::Publish);
+            }
+        }
+        (objects, steps)
+    }
+}
+
+/// All that a configuration holds, as a value.
+fn contents(config: &Config) -> impl PartialEq + std::fmt::Debug + use<> {
+    let Config { frontends, backends, health_checks, node, claims_unknown } = config.clone();
+    (frontends, backends, health_checks, node, claims_unknown)
+}
+
+fn all_problems(world: &World) -> Vec<(Kind, &'static str, Vec<Problem>)> {
+    slots().into_iter().map(|(kind, name)| (kind, name, world.problems(kind, name))).collect()
+}
+
+/// What is stored after `step`. A Node that is gone stays as last seen.
+fn store(stored: &mut BTreeMap<(Kind, Name), Object>, step: &Step) {
+    match step {
+        Step::Apply(object) => drop(stored.insert((object.kind(), object.name()), object.clone())),
+        Step::Delete(kind, name) => drop(stored.remove(&(*kind, name.clone()))),
+        Step::Reset(kind, objects) => {
+            stored.retain(|(of, _), _| of != kind || *kind == Kind::Node);
+            stored.extend(objects.iter().map(|object| ((*kind, object.name()), object.clone())));
+        }
+        Step::Publish => {}
+    }
+}
+
+/// Replays `steps`; returns the problems that were told and have not vanished since.
+fn replay(world: &mut World, steps: Vec<Step>) -> BTreeSet<(Kind, Name, Problem)> {
+    let mut told = BTreeSet::new();
+    apply_all(world, steps, |changes| {
+        for gone in changes.vanished {
+            assert!(told.remove(&(gone.kind, gone.name, gone.problem)), "only what was told can vanish");
+        }
+        told.extend(changes.appeared.into_iter().map(|new| (new.kind, new.name, new.problem)));
+    });
+    told
+}
+
+fn apply_all(world: &mut World, steps: Vec<Step>, mut tell: impl FnMut(Changes)) {
+    let mut batch = world.index.batch();
+    for step in steps {
+        match step {
+            Step::Apply(object) => batch.apply(object),
+            Step::Delete(kind, name) => batch.delete(kind, &name),
+            Step::Reset(kind, objects) => batch.reset(kind, objects),
+            Step::Publish => {
+                tell(batch.publish());
+                batch = world.index.batch();
+            }
+        }
+    }
+    tell(batch.publish());
+}
+
+/// What VPP takes: one claim once, all ports or single ones, one encap per address; and one
+/// namespace per address.
+fn assert_vpp_can_have_it(config: &Config) {
+    let mut on_address: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for frontend in config.frontends.values() {
+        if !matches!(frontend.standing, Standing::Withdrawn(_)) {
+            on_address.entry(frontend.vip.address).or_default().push(frontend.clone());
+        }
+    }
+    for frontends in on_address.values() {
+        let services: BTreeSet<Service> = frontends.iter().map(|frontend| frontend.vip.service).collect();
+        assert_eq!(services.len(), frontends.len(), "one claim, one Frontend: {frontends:?}");
+        assert!(services.len() == 1 || !services.contains(&Service::AllPorts), "{frontends:?}");
+        let namespaces: BTreeSet<&str> = frontends.iter().map(|frontend| frontend.name.namespace()).collect();
+        assert_eq!(namespaces.len(), 1, "{frontends:?}");
+        let serving = frontends.iter().filter(|frontend| frontend.standing == Standing::Serving);
+        let encaps: BTreeSet<Encap> = serving.filter_map(|frontend| frontend.encap).collect();
+        assert!(encaps.len() <= 1, "{frontends:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_step_leads_where_a_fresh_list_would(
+        objects in world_at_the_end(),
+        steps in prop::collection::vec(any_step(), 1..12),
+    ) {
+        let mut stored: BTreeMap<(Kind, Name), Object> =
+            objects.iter().map(|object| ((object.kind(), object.name()), object.clone())).collect();
+        let mut world = World::of(objects);
+        for step in steps {
+            store(&mut stored, &step);
+            apply_all(&mut world, vec![step], |_| {});
+            let fresh = World::of(stored.values().cloned().collect());
+            prop_assert_eq!(contents(&fresh.config()), contents(&world.config()));
+            prop_assert_eq!(all_problems(&fresh), all_problems(&world));
+            assert_vpp_can_have_it(&world.config());
+        }
+    }
+
+    #[test]
+    fn any_history_that_ends_in_the_same_objects_ends_in_the_same_configuration((objects, steps) in history()) {
+        let at_once = World::of(objects);
+        let mut one_by_one = World::unlisted(false);
+        let told = replay(&mut one_by_one, steps);
+
+        prop_assert_eq!(contents(&at_once.config()), contents(&one_by_one.config()));
+        prop_assert_eq!(all_problems(&at_once), all_problems(&one_by_one));
+        let standing: BTreeSet<_> = all_problems(&at_once)
+            .into_iter()
+            .flat_map(|(kind, of, problems)| problems.into_iter().map(move |problem| (kind, name(of), problem)))
+            .collect();
+        prop_assert_eq!(told, standing, "what was told is what there is");
+        assert_vpp_can_have_it(&at_once.config());
+    }
+}

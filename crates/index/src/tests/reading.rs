@@ -1,0 +1,132 @@
+//! What of one object is taken over, and what is refused by its field.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::world::{World, at, check, frontend, name, vip, with, without};
+use maglev_model::{
+    config::{Check, HttpMethod, Kind, Probe, StatusRange},
+    problem::Reason,
+    vip::Encap,
+};
+
+fn probe(spec: &Value) -> Probe {
+    let world = World::of(vec![check("shop/c", spec)]);
+    assert_eq!(world.problems(Kind::HealthCheck, "shop/c"), [], "{spec}");
+    world.config().health_checks[&name("shop/c")].probe.clone()
+}
+
+#[test]
+fn absent_fields_of_a_health_check_have_their_defaults() {
+    let world = World::of(vec![check("shop/c", &json!({"type": "HTTP", "port": 8080, "interval": "3s"}))]);
+    let check = world.config().health_checks[&name("shop/c")].clone();
+    let seconds = Duration::from_secs;
+    assert_eq!((check.interval, check.fast_interval, check.down_interval), (seconds(3), seconds(3), seconds(3)));
+    assert_eq!((check.timeout, check.rise, check.fall), (seconds(1), 2, 3));
+    let Probe::Http { port, http, tls: None } = &check.probe else { panic!("{:?}", check.probe) };
+    assert_eq!((port.get(), http.path.as_str(), &http.host, http.method), (8080, "/", &None, HttpMethod::Get));
+    assert_eq!(http.expected_statuses, [StatusRange { from: 200, to: 399 }]);
+}
+
+#[test]
+fn the_name_in_the_certificate_is_the_host_unless_said_otherwise() {
+    let name_of =
+        |tls: Value| match probe(&json!({"type": "HTTPS", "port": 443, "http": {"host": "web.example"}, "tls": tls})) {
+            Probe::Http { tls: Some(tls), .. } => tls.server_name,
+            other => panic!("{other:?}"),
+        };
+    assert_eq!(name_of(Value::Null).as_deref(), Some("web.example"));
+    assert_eq!(name_of(json!({})).as_deref(), Some("web.example"));
+    assert_eq!(name_of(json!({"serverName": "a.example"})).as_deref(), Some("a.example"));
+    assert!(matches!(probe(&json!({"type": "TCP", "port": 1})), Probe::Tcp { tls: None, .. }));
+    let tls = json!({"type": "TCP", "port": 1, "tls": {"insecureSkipVerify": true}});
+    assert!(matches!(probe(&tls), Probe::Tcp { tls: Some(_), .. }));
+}
+
+#[test]
+fn a_health_check_that_could_not_be_probed_is_refused_by_its_field() {
+    let http = |field: &str, value: Value| json!({"type": "HTTP", "port": 80, "http": {field: value}});
+    let secret = json!([{"name": "X-Key", "value": "s3cret\r\nX: y"}]);
+    let typed_secret = json!([{"name": "X-Key", "value": 5_318_008}]);
+    for (spec, reason, field) in [
+        (json!({"type": "TCP"}), Reason::Invalid, "spec.port"),
+        (json!({"type": "TCP", "port": 70000}), Reason::Unreadable, "spec.port"),
+        (json!({"type": "SMTP", "port": 25}), Reason::Unreadable, "spec.type"),
+        (json!({"type": "TCP", "port": 1, "interval": "1y"}), Reason::Unreadable, "spec.interval"),
+        (json!({"type": "TCP", "port": 1, "timeout": "2h"}), Reason::Unreadable, "spec.timeout"),
+        (json!({"type": "TCP", "port": 1, "rise": 0}), Reason::Unreadable, "spec.rise"),
+        (json!({"type": "HTTPS", "port": 443}), Reason::Invalid, "spec.tls.serverName"),
+        (http("path", json!("no slash")), Reason::Invalid, "spec.http.path"),
+        (http("host", json!("a\nb")), Reason::Invalid, "spec.http.host"),
+        (http("expectedBody", json!("(")), Reason::Invalid, "spec.http.expectedBody"),
+        (http("expectedStatuses", json!([])), Reason::Invalid, "spec.http.expectedStatuses"),
+        (http("expectedStatuses", json!(["2xx"])), Reason::Unreadable, "spec.http"),
+        (http("headers", secret), Reason::Invalid, "spec.http.headers"),
+        (http("headers", typed_secret), Reason::Unreadable, "spec.http"),
+        (json!({"port": 80}), Reason::Unreadable, ""),
+    ] {
+        let world = World::of(vec![check("shop/c", &spec), super::world::probed("shop/a", "10.0.0.1", "c")]);
+        assert_eq!(world.reasons(Kind::HealthCheck, "shop/c"), [(reason, field.to_owned())], "{spec}");
+        assert!(matches!(world.check_of("shop/a"), Check::Missing(_)), "{spec}");
+        let message = &world.problems(Kind::HealthCheck, "shop/c")[0].message;
+        assert!(message.contains("HealthCheck shop/c") && message.contains(field), "{message}");
+        assert!(!message.contains("s3cret") && !message.contains("5318008"), "{message}");
+        assert!(message.len() <= 1024, "{message}");
+    }
+}
+
+#[test]
+fn the_settings_of_a_frontend_arrive() {
+    let spec = json!({
+        "address": "203.0.113.1", "protocol": "UDP", "port": 53, "encap": {"type": "L3DSR", "l3dsr": {"dscp": 7}},
+        "sessionAffinity": "ClientIP", "onBackendDown": "Keep", "tableLength": 256,
+        "pools": [{"name": "primary", "backends": [{"name": "a", "weight": 0}]}],
+    });
+    let world = World::of(vec![at("shop/a", "10.0.0.1"), frontend("shop/web", 1, &spec)]);
+    let web = world.frontend("shop/web");
+    assert_eq!(web.vip.to_string(), "203.0.113.1 udp 53");
+    assert_eq!(web.encap.map(|encap| encap.to_string()).as_deref(), Some("l3dsr dscp 7"));
+    assert_eq!((web.sticky, web.table_length.get()), (true, 256));
+    assert_eq!(web.on_backend_down, maglev_model::config::OnBackendDown::Keep);
+    assert_eq!((&*web.pools[0].name, web.pools[0].members[0].weight.get()), ("primary", 0));
+
+    let nat = with(vip("203.0.113.1", 80, &["a"]), "encap", json!({"type": "NAT", "nat": {"targetPort": 8080}}));
+    let world = World::of(vec![at("shop/a", "10.0.0.1"), frontend("shop/web", 1, &nat)]);
+    assert_eq!(world.frontend("shop/web").encap, Some(Encap::Nat4(8080.try_into().unwrap())));
+}
+
+#[test]
+fn a_frontend_that_vpp_could_not_have_is_held_by_its_field() {
+    let good = || vip("203.0.113.1", 80, &["a"]);
+    let pools = |entry: Value| with(good(), "pools", json!([{"name": "primary", "backends": [entry]}]));
+    let nat = || json!({"type": "NAT", "nat": {"targetPort": 1}});
+    let nat_on_all = without(without(with(good(), "encap", nat()), "port"), "protocol");
+    for (spec, reason, field) in [
+        (with(good(), "encap", json!({"type": "NAT"})), Reason::Invalid, "spec.encap.nat"),
+        (with(good(), "encap", json!({"type": "L3DSR"})), Reason::Invalid, "spec.encap.l3dsr"),
+        (with(good(), "encap", json!({"type": "VXLAN"})), Reason::Unreadable, "spec.encap"),
+        (with(good(), "encap", json!({"type": "L3DSR", "l3dsr": {"dscp": 64}})), Reason::Unreadable, "spec.encap"),
+        (nat_on_all, Reason::Invalid, "spec.port"),
+        (pools(json!({"name": "a", "weight": 200})), Reason::Unreadable, "spec.pools"),
+        (pools(json!({"name": "a", "weight": -1})), Reason::Unreadable, "spec.pools"),
+        (pools(json!({})), Reason::Unreadable, "spec.pools"),
+        (with(good(), "tableLength", json!(65536)), Reason::Unreadable, "spec.tableLength"),
+        (with(good(), "onBackendDown", json!("Explode")), Reason::Unreadable, "spec.onBackendDown"),
+        (with(good(), "sessionAffinity", json!("Cookie")), Reason::Unreadable, "spec.sessionAffinity"),
+        (without(good(), "pools"), Reason::Unreadable, ""),
+    ] {
+        let world = World::of(vec![at("shop/a", "10.0.0.1"), frontend("shop/web", 1, &spec)]);
+        assert_eq!(world.standing("shop/web"), format!("held {reason} {field}"), "{spec}");
+        let message = &world.problems(Kind::Frontend, "shop/web")[0].message;
+        assert!(message.contains("Frontend shop/web") && message.contains(field), "{message}");
+    }
+}
+
+#[test]
+fn a_spelling_that_is_not_canonical_still_gives_the_claim() {
+    let spec = with(vip("2001:DB8::0001", 80, &["a"]), "tableLength", 256.into());
+    let world = World::of(vec![frontend("shop/web", 1, &spec)]);
+    assert_eq!(world.frontend("shop/web").vip.to_string(), "2001:db8::1 tcp 80");
+    assert_eq!(world.standing("shop/web"), "held Unreadable spec.address");
+}

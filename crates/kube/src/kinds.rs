@@ -1,0 +1,71 @@
+//! The watched kinds as the API server names them. Used within `k8s` only.
+
+use std::time::Duration;
+
+use kube::{api::ObjectMeta, core::ApiResource, runtime::watcher};
+
+use maglev_crd::{Backend, Frontend, HealthCheck, LoadBalancerConfig};
+use maglev_model::{Name, config::Kind};
+
+/// Group, version and plural of `kind`.
+pub fn resource(kind: Kind) -> ApiResource {
+    match kind {
+        Kind::HealthCheck => ApiResource::erase::<HealthCheck>(&()),
+        Kind::Backend => ApiResource::erase::<Backend>(&()),
+        Kind::Frontend => ApiResource::erase::<Frontend>(&()),
+        Kind::LoadBalancerConfig => ApiResource::erase::<LoadBalancerConfig>(&()),
+        Kind::Node => ApiResource::erase::<k8s_openapi::api::core::v1::Node>(&()),
+    }
+}
+
+/// The CustomResourceDefinition of `kind`; `None` for what Kubernetes itself serves.
+pub fn crd_name(kind: Kind) -> Option<String> {
+    let resource = resource(kind);
+    (kind != Kind::Node).then(|| format!("{}.{}", resource.plural, resource.group))
+}
+
+/// What of `kind` is watched: everything, but of the Nodes only `node_name` where one is given. A watch ends after
+/// `lasting`, in whole seconds.
+pub fn watch_config(kind: Kind, node_name: Option<&str>, lasting: Duration) -> watcher::Config {
+    match (kind, node_name) {
+        (Kind::Node, Some(node_name)) => watch_all(lasting).fields(&format!("metadata.name={node_name}")),
+        _ => watch_all(lasting),
+    }
+}
+
+/// Everything is watched, and each watch ends after `lasting`, in whole seconds.
+pub fn watch_all(lasting: Duration) -> watcher::Config {
+    // A list in pages and then a watch, not a streaming list: kube skips what does not decode in
+    // the latter, and a list from etcd is never older than what was seen before.
+    let seconds = u32::try_from(lasting.as_secs()).unwrap_or(u32::MAX).max(1);
+    watcher::Config::default().timeout(seconds)
+}
+
+/// `namespace/name`, or the bare name of a cluster-scoped object.
+pub fn name_of(meta: &ObjectMeta) -> Name {
+    let name = meta.name.as_deref().unwrap_or_default();
+    match meta.namespace.as_deref() {
+        Some(namespace) => Name::namespaced(namespace, name),
+        None => Name::cluster(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LASTING: Duration = Duration::from_secs(170);
+
+    #[test]
+    fn our_kinds_have_a_crd_and_nodes_have_none() {
+        let names: Vec<_> = Kind::ALL.into_iter().map(crd_name).collect();
+        let ours = ["healthchecks", "backends", "frontends", "loadbalancerconfigs"];
+        let ours = ours.map(|plural| Some(format!("{plural}.maglev.vpp.io")));
+        assert_eq!(names[..4], ours);
+        assert_eq!(names[4], None);
+        let config = watch_config(Kind::Node, Some("node-a"), LASTING);
+        assert_eq!(config.field_selector.as_deref(), Some("metadata.name=node-a"));
+        assert_eq!(watch_config(Kind::Backend, Some("node-a"), LASTING).field_selector, None);
+        assert_eq!(watch_config(Kind::Node, None, LASTING).field_selector, None);
+    }
+}

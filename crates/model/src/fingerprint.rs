@@ -1,0 +1,118 @@
+//! A short value that two programs compare to know that they resolved a Frontend alike.
+
+use std::{fmt, net::IpAddr};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    config::{AdminState, Frontend, OnBackendDown, Target},
+    vip::{Encap, Service},
+};
+
+/// SHA-256 over everything that a Frontend's programming depends on: VIP, encap with its family and parameter,
+/// affinity, table length, `onBackendDown`, and the pools with each member's name, address, weight and admin state.
+/// Health is no part of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint {
+    /// See [`Fingerprint::VERSION`].
+    pub version: u32,
+    /// The hash.
+    pub hash: [u8; 32],
+}
+
+impl Fingerprint {
+    /// The version of what goes in, and in which order. Fingerprints of different versions tell nothing.
+    pub const VERSION: u32 = 1;
+
+    /// Whether both are of the same; `None` where their versions differ and they tell nothing.
+    pub fn agrees(&self, other: &Self) -> Option<bool> {
+        (self.version == other.version).then_some(self.hash == other.hash)
+    }
+
+    /// The fingerprint of `frontend`.
+    pub fn of(frontend: &Frontend) -> Self {
+        let mut hash = Hasher(Sha256::new());
+        hash.address(Some(frontend.vip.address));
+        match frontend.vip.service {
+            Service::AllPorts => hash.numbers([255, 0]),
+            Service::Port { protocol, port } => hash.numbers([protocol.number().into(), port.get().into()]),
+        }
+        hash.numbers(encap(frontend.encap));
+        let keeps = frontend.on_backend_down == OnBackendDown::Keep;
+        hash.numbers([frontend.sticky.into(), keeps.into(), frontend.table_length.get().into()]);
+        hash.numbers([length(frontend.pools.len())]);
+        for pool in &frontend.pools {
+            hash.text(&pool.name);
+            hash.numbers([length(pool.members.len())]);
+            for member in &pool.members {
+                hash.text(member.backend.as_str());
+                hash.address(member.target.address());
+                hash.numbers([member.weight.get().into(), admin_state(&member.target)]);
+            }
+        }
+        Self { version: Self::VERSION, hash: hash.0.finalize().into() }
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.version)?;
+        self.hash.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Takes values one after the other, each so that where it ends is plain.
+struct Hasher(Sha256);
+
+impl Hasher {
+    fn numbers<const N: usize>(&mut self, numbers: [u32; N]) {
+        for number in numbers {
+            self.0.update(number.to_be_bytes());
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.numbers([length(text.len())]);
+        self.0.update(text);
+    }
+
+    fn address(&mut self, address: Option<IpAddr>) {
+        match address {
+            None => self.numbers([0]),
+            Some(IpAddr::V4(address)) => {
+                self.numbers([4]);
+                self.0.update(address.octets());
+            }
+            Some(IpAddr::V6(address)) => {
+                self.numbers([6]);
+                self.0.update(address.octets());
+            }
+        }
+    }
+}
+
+fn length(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+fn encap(encap: Option<Encap>) -> [u32; 2] {
+    match encap {
+        None => [0, 0],
+        Some(Encap::Gre4) => [1, 0],
+        Some(Encap::Gre6) => [2, 0],
+        Some(Encap::L3dsr(dscp)) => [3, dscp.get().into()],
+        Some(Encap::Nat4(port)) => [4, port.get().into()],
+        Some(Encap::Nat6(port)) => [5, port.get().into()],
+    }
+}
+
+fn admin_state(target: &Target) -> u32 {
+    match target {
+        Target::Unreadable { .. } => 0,
+        Target::Backend(backend) => match backend.admin_state {
+            AdminState::Enabled => 1,
+            AdminState::Paused => 2,
+            AdminState::Disabled => 3,
+        },
+    }
+}

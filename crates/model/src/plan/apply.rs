@@ -1,0 +1,40 @@
+//! What a step that VPP acknowledged does to the picture we have of it.
+
+use std::collections::BTreeMap;
+
+use super::Step;
+use crate::actual::{Actual, ActualAs, ActualEncap, ActualVip, VppVip};
+
+impl Actual {
+    /// Follows a step that VPP answered with 0. Bucket counts are VPP's to tell: they stay as last
+    /// dumped. A step about a VIP that is not in the picture changes nothing.
+    pub fn apply(&mut self, step: &Step) {
+        match step {
+            Step::AddVip { vip, encap, sticky, table_length } => {
+                let vip = VppVip::from(*vip);
+                let encap = Some(ActualEncap::from(*encap));
+                let (sticky, table_length) = (Some(*sticky), Some(table_length.get()));
+                self.vips
+                    .insert(vip, ActualVip { encap, sticky, table_length, pool_index: None, ases: BTreeMap::new() });
+            }
+            Step::RemoveVip { vip, .. } => {
+                self.vips.remove(vip);
+            }
+            Step::AddAs { vip, address, weight, .. } => {
+                if let Some(vip) = self.vips.get_mut(&(*vip).into()) {
+                    vip.ases.insert(*address, ActualAs { weight: weight.get(), buckets: 0 });
+                }
+            }
+            Step::RemoveAs { vip, address, .. } => {
+                if let Some(vip) = self.vips.get_mut(vip) {
+                    vip.ases.remove(address);
+                }
+            }
+            Step::SetWeight { vip, address, to, .. } => {
+                if let Some(of) = self.vips.get_mut(&(*vip).into()).and_then(|vip| vip.ases.get_mut(address)) {
+                    of.weight = to.get();
+                }
+            }
+        }
+    }
+}

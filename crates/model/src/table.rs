@@ -1,0 +1,170 @@
+//! The new-flow (Maglev) table of a VIP: which application server each bucket points at.
+//!
+//! VPP computes this table itself; the same rule is kept here so that the simulator counts buckets
+//! as VPP does and so that the effect of a change can be shown before it is made. It follows the
+//! `lb` plugin of VPP 26.10, and recorded bucket counts check it.
+//!
+//! The table depends on the set of addresses and weights alone, not on the order they were added
+//! in, so every node with the same set sends a new flow to the same application server.
+
+use std::net::IpAddr;
+
+use xxhash_rust::xxh64::xxh64;
+
+/// What [`fill`] puts into a bucket that points at nobody: there is no weight above 0.
+pub const NOBODY: u32 = u32::MAX;
+
+/// The seed of VPP's `clib_xxhash`.
+const HASH_SEED: u64 = 0x9e37_79b9_7f4a_7c13;
+
+/// An entry's walk over the buckets: it takes the first free one of `last`, `last + skip`, ….
+struct Walk {
+    server: u32,
+    last: u32,
+    skip: u32,
+}
+
+impl Walk {
+    fn new(server: u32, words: [u64; 2], replica: u8, mask: u32) -> Self {
+        let word = words[0] ^ words[1] ^ u64::from(replica);
+        let hash = xxh64(&word.to_le_bytes(), HASH_SEED);
+        let low = hash as u32;
+        let high = (hash >> 32) as u32;
+        // An odd step reaches every bucket, because their number is a power of two.
+        Self { server, last: high & mask, skip: (low | 1) & mask }
+    }
+}
+
+/// The table of `length` buckets for `servers` (address and weight): for each bucket the position
+/// in `servers` of the one it points at, or [`NOBODY`] if no weight is above 0.
+///
+/// A server of weight *w* has *w* entries; all entries take turns until every bucket is taken. If
+/// the weights sum to more than `length`, the last entries get no bucket.
+///
+/// `length` is a power of two; any other length, 0 included, gives an empty table (VPP refuses
+/// those with −70).
+pub fn fill(length: u32, servers: &[(IpAddr, u8)]) -> Vec<u32> {
+    if !length.is_power_of_two() {
+        return Vec::new();
+    }
+    let mut table = vec![NOBODY; length as usize];
+    let mut walks = walks(length - 1, servers);
+    let mut free = table.len();
+    if walks.is_empty() {
+        return table;
+    }
+    loop {
+        for walk in &mut walks {
+            if free == 0 {
+                return table;
+            }
+            while table[walk.last as usize] != NOBODY {
+                walk.last = walk.last.wrapping_add(walk.skip) & (length - 1);
+            }
+            table[walk.last as usize] = walk.server;
+            free -= 1;
+        }
+    }
+}
+
+/// How many of `length` buckets [`fill`] gives to each of `servers`, in their order.
+pub fn shares(length: u32, servers: &[(IpAddr, u8)]) -> Vec<u32> {
+    let mut counts = vec![0; servers.len()];
+    for server in fill(length, servers) {
+        if let Some(count) = counts.get_mut(server as usize) {
+            *count += 1;
+        }
+    }
+    counts
+}
+
+/// One walk for each entry, in VPP's order: by replica, then by the bytes of the address.
+fn walks(mask: u32, servers: &[(IpAddr, u8)]) -> Vec<Walk> {
+    let mut sorted: Vec<_> =
+        servers.iter().zip(0u32..).map(|(&(address, weight), server)| (octets(address), weight, server)).collect();
+    sorted.sort_unstable();
+    let heaviest = sorted.iter().map(|&(_, weight, _)| weight).max().unwrap_or(0);
+    let replicas = (0..heaviest).flat_map(|replica| sorted.iter().map(move |server| (replica, server)));
+    replicas
+        .filter(|(replica, (_, weight, _))| replica < weight)
+        .map(|(replica, &(octets, _, server))| Walk::new(server, words(octets), replica, mask))
+        .collect()
+}
+
+/// The address as VPP's `ip46_address_t`: IPv4 in the last four of 16 bytes, the others 0.
+fn octets(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V6(address) => address.octets(),
+        IpAddr::V4(address) => u128::from(address.to_bits()).to_be_bytes(),
+    }
+}
+
+/// The two words VPP reads the address as: in the byte order of the machine, as VPP does.
+fn words(octets: [u8; 16]) -> [u64; 2] {
+    let (high, low) = octets.split_at(8);
+    [high, low].map(|half| u64::from_ne_bytes(half.try_into().expect("half of 16 bytes is 8 bytes")))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn server(address: &str, weight: u8) -> (IpAddr, u8) {
+        (address.parse().unwrap(), weight)
+    }
+
+    #[test]
+    fn shares_are_those_a_real_vpp_reported() {
+        let v4 = |a, b, c, d| {
+            [server("192.0.2.10", a), server("192.0.2.11", b), server("192.0.2.12", c), server("192.0.2.13", d)]
+        };
+        assert_eq!(shares(1024, &v4(100, 25, 0, 200)), [317, 91, 0, 616]);
+        // Without 192.0.2.11, then with it again at 75 and without 192.0.2.12.
+        assert_eq!(shares(1024, &v4(100, 0, 0, 200)), [362, 0, 0, 662]);
+        assert_eq!(shares(1024, &v4(100, 75, 0, 200)), [300, 225, 0, 499]);
+        assert_eq!(shares(1024, &[server("2001:db8::10", 100), server("2001:db8::11", 10)]), [924, 100]);
+        assert_eq!(shares(65536, &[server("192.0.2.53", 100)]), [65536]);
+    }
+
+    #[test]
+    fn a_table_without_weight_points_at_nobody() {
+        assert_eq!(fill(4, &[]), [NOBODY; 4]);
+        assert_eq!(fill(4, &[server("192.0.2.1", 0)]), [NOBODY; 4]);
+        assert_eq!(shares(4, &[server("192.0.2.1", 0)]), [0]);
+    }
+
+    #[test]
+    fn a_length_that_is_no_power_of_two_gives_no_table() {
+        for length in [0, 3, 1000] {
+            assert_eq!(fill(length, &[server("192.0.2.1", 1)]), [0u32; 0], "{length}");
+        }
+        assert_eq!(fill(1, &[server("192.0.2.1", 1)]), [0]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_bucket_is_taken_whatever_the_order_of_the_servers(
+            weights in prop::collection::btree_map(any::<u32>(), 0u8..=100, 1..12),
+            v6 in any::<bool>(),
+            exponent in 0u32..=11,
+            rotation in any::<prop::sample::Index>(),
+        ) {
+            let address = |bits: u32| -> IpAddr {
+                if v6 { std::net::Ipv6Addr::from_bits(u128::from(bits) << 64 | 1).into() }
+                else { std::net::Ipv4Addr::from_bits(bits).into() }
+            };
+            let servers: Vec<_> = weights.iter().map(|(&bits, &weight)| (address(bits), weight)).collect();
+            let mut turned = servers.clone();
+            turned.rotate_left(rotation.index(servers.len()));
+            let named = |servers: &[(IpAddr, u8)]| -> Vec<Option<IpAddr>> {
+                fill(1 << exponent, servers).into_iter().map(|at| servers.get(at as usize).map(|s| s.0)).collect()
+            };
+            prop_assert_eq!(named(&servers), named(&turned));
+            let taken: u32 = shares(1 << exponent, &servers).into_iter().sum();
+            let anybody = servers.iter().any(|&(_, weight)| weight > 0);
+            prop_assert_eq!(taken, if anybody { 1 << exponent } else { 0 });
+        }
+    }
+}

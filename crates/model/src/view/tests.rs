@@ -1,0 +1,206 @@
+use std::num::NonZeroU16;
+
+use super::*;
+use crate::{
+    actual::{ActualAs, ActualVip},
+    config::{Backend, Check, Member, OnBackendDown, Pool, Revision, Target},
+    event::ProgramResult,
+    fingerprint::Fingerprint,
+    health::{BackendHealth, BackendState},
+    problem::{Problem, Reason},
+    vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
+};
+
+fn name(name: &str) -> Name {
+    Name::namespaced("shop", name)
+}
+
+fn address(last: u8) -> IpAddr {
+    [10, 0, 0, last].into()
+}
+
+fn backend(of: &str, last: u8) -> Arc<Backend> {
+    let revision = Revision::default();
+    Arc::new(Backend {
+        name: name(of),
+        revision,
+        address: address(last),
+        admin_state: Default::default(),
+        check: Check::None,
+    })
+}
+
+fn frontend(pools: &[&[&Arc<Backend>]]) -> Arc<Frontend> {
+    let port = NonZeroU16::new(80).expect("80 is not 0");
+    let member = |backend: &&Arc<Backend>| Member {
+        backend: backend.name.clone(),
+        weight: Weight::new(10).expect("10 is a weight"),
+        target: Target::Backend(Arc::clone(backend)),
+    };
+    let pool = |(index, members): (usize, &&[&Arc<Backend>])| Pool {
+        name: format!("pool-{index}").into(),
+        members: members.iter().map(member).collect(),
+    };
+    Arc::new(Frontend {
+        name: name("web"),
+        revision: Revision { uid: "u".into(), generation: 3 },
+        vip: VipKey { address: address(1), service: Service::Port { protocol: Protocol::Tcp, port } },
+        standing: Standing::Serving,
+        pools: pools.iter().enumerate().map(pool).collect(),
+        encap: Some(Encap::Gre4),
+        sticky: false,
+        on_backend_down: OnBackendDown::Flush,
+        table_length: TableLength::new(8192).expect("a power of two"),
+    })
+}
+
+fn config(frontend: &Arc<Frontend>) -> Change {
+    let delta = ConfigDelta { frontends: vec![(name("web"), Some(Arc::clone(frontend)))], ..ConfigDelta::default() };
+    Change::Config(Arc::new(delta))
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).expect("a valid time")
+}
+
+fn view(changes: impl IntoIterator<Item = Change>) -> View {
+    let mut view = View::default();
+    for (second, change) in (1..).zip(changes) {
+        view.apply(&change, at(second));
+    }
+    view
+}
+
+fn connected(weight: u8) -> [Change; 2] {
+    let frontend = frontend(&[]);
+    let ases = [(address(7), ActualAs { weight, buckets: 5 })].into();
+    let vip = ActualVip { encap: None, sticky: None, table_length: None, pool_index: Some(1), ases };
+    let actual = Actual { vips: [(frontend.vip.into(), vip)].into(), weightless: false };
+    let conf = ActualConf {
+        ipv4_source: std::net::Ipv4Addr::BROADCAST,
+        ipv6_source: std::net::Ipv6Addr::from_bits(u128::MAX),
+        sticky_buckets_per_core: 1024,
+        flow_timeout: 40,
+    };
+    [Change::VppConnected(Arc::default()), Change::VppState(conf, Arc::new(actual))]
+}
+
+#[test]
+fn effective_weights_follow_health_and_what_vpp_has() {
+    let (primary, standby) = (backend("primary", 7), backend("standby", 8));
+    let check = Problem::new(Reason::HealthCheckNotFound, "", "");
+    let probed = Arc::new(Backend { check: Check::Missing(check), ..(*primary).clone() });
+    let of = frontend(&[&[&probed], &[&standby]]);
+    let weights = |view: &View| {
+        let effective = view.effective(&of);
+        let vip = VppVip::from(of.vip);
+        let weights = effective.ases.iter().map(|(of, want)| want.weight.effective(view.weight_in_vpp(&vip, *of)));
+        (effective.active_pool, weights.collect::<Vec<_>>())
+    };
+    // Nothing is known of the first backend: whether its pool is active is for VPP to say.
+    let before = view([config(&of)]);
+    assert_eq!(weights(&before), (Some(1), vec![0, 10]));
+    let after = view([config(&of)].into_iter().chain(connected(4)));
+    assert_eq!(weights(&after), (Some(0), vec![4, 0]));
+}
+
+#[test]
+fn a_session_ends_with_all_that_is_known_about_vpp() {
+    let held = Hold { id: "h".into(), removals: 6, until: at(99) };
+    let mut view = view(connected(4).into_iter().chain([Change::Held(held)]));
+    assert_eq!(view.vpp.as_ref().map(|vpp| (vpp.since, vpp.vips.len())), Some((at(1), 1)));
+    view.apply(&Change::VppDisconnected, at(9));
+    assert_eq!(view.vpp, None);
+    // What comes late is for a session that is over.
+    view.apply(&Change::Vip(frontend(&[]).vip.into(), Some(VipState::default())), at(9));
+    assert_eq!(view.vpp, None);
+    assert_eq!(view.holds.len(), 1, "holds are the agent's own");
+    view.apply(&Change::Released("h".into()), at(10));
+    assert!(view.holds.is_empty());
+}
+
+#[test]
+fn steps_set_and_take_away_what_vpp_has() {
+    let vip = VppVip::from(frontend(&[]).vip);
+    let mut view = view(connected(4));
+    view.apply(&Change::Server(vip, address(8), Some(10)), at(3));
+    view.apply(&Change::Server(vip, address(7), None), at(3));
+    view.apply(&Change::Foreign(vip), at(3));
+    assert_eq!((view.weight_in_vpp(&vip, address(7)), view.weight_in_vpp(&vip, address(8))), (None, Some(10)));
+    view.apply(&Change::Vip(vip, None), at(4));
+    let vpp = view.vpp.expect("the session goes on");
+    assert!(vpp.vips.is_empty() && vpp.foreign.is_empty());
+}
+
+#[test]
+fn states_reports_and_health_last_until_their_owner_takes_them_back() {
+    let report = Report {
+        uid: "u".into(),
+        generation: 3,
+        fingerprint: Fingerprint::of(&frontend(&[])),
+        result: ProgramResult::Programmed,
+        reason: "".into(),
+    };
+    let health = BackendHealth {
+        address: address(7),
+        state: BackendState::Up,
+        ever_known: true,
+        in_doubt: false,
+        history: [].into(),
+    };
+    let mut view = view([
+        Change::Frontend(name("web"), FrontendState::Up, Some(ProbeCode::L7Ok)),
+        Change::Report(name("web"), report),
+        Change::Health(name("a"), Some(health)),
+        Change::Suspect(Family::V6, true),
+    ]);
+    assert_eq!(view.states[&name("web")].since, at(1));
+    assert!(view.health.suspect_v6 && !view.health.suspect_v4);
+    view.apply(&Change::Forget(name("web")), at(9));
+    view.apply(&Change::Health(name("a"), None), at(9));
+    view.apply(&Change::Suspect(Family::V6, false), at(9));
+    assert_eq!(view, View::default());
+}
+
+#[test]
+fn problems_stand_until_there_are_none() {
+    let object = (Kind::Frontend, name("web"));
+    let of = |problems: Vec<Problem>| {
+        let problems = Problems { generation: 3, problems: problems.into() };
+        Change::Config(Arc::new(ConfigDelta { problems: vec![(object.clone(), problems)], ..ConfigDelta::default() }))
+    };
+    let mut view = view([of(vec![Problem::new(Reason::NoBackends, "spec.pools", "no backend resolves")])]);
+    assert_eq!(view.problems_of(Kind::Frontend, &name("web")).map(|of| of.problems.len()), Some(1));
+    view.apply(&of(Vec::new()), at(2));
+    assert_eq!(view.problems_of(Kind::Frontend, &name("web")), None);
+}
+
+#[test]
+fn a_fingerprint_tells_every_property_apart_and_nothing_of_health() {
+    let (a, b) = (backend("a", 7), backend("b", 8));
+    let of = frontend(&[&[&a], &[&b]]);
+    let mut others = vec![frontend(&[&[&a, &b]]), frontend(&[&[&a]]), frontend(&[&[&b], &[&a]])];
+    let mut with = |change: fn(&mut Frontend)| {
+        let mut other = (*of).clone();
+        change(&mut other);
+        others.push(Arc::new(other));
+    };
+    with(|of| of.encap = Some(Encap::Gre6));
+    with(|of| of.encap = None);
+    with(|of| of.sticky = true);
+    with(|of| of.on_backend_down = OnBackendDown::Keep);
+    with(|of| of.table_length = TableLength::new(1024).expect("a power of two"));
+    with(|of| of.vip.service = Service::AllPorts);
+    with(|of| of.pools[0].members[0].weight = Weight::ZERO);
+    with(|of| of.pools[0].members[0].target = Target::Unreadable { address: None });
+    with(|of| of.pools[0].name = "other".into());
+    let prints: std::collections::HashSet<_> = others.iter().map(|other| Fingerprint::of(other)).collect();
+    assert_eq!(prints.len(), others.len());
+    assert!(!prints.contains(&Fingerprint::of(&of)));
+    let mut revised = (*of).clone();
+    revised.revision.generation += 1;
+    assert_eq!(Fingerprint::of(&revised).agrees(&Fingerprint::of(&of)), Some(true));
+    assert_eq!(Fingerprint::of(&others[0]).agrees(&Fingerprint::of(&of)), Some(false));
+    let later = Fingerprint { version: Fingerprint::VERSION + 1, ..Fingerprint::of(&of) };
+    assert_eq!(later.agrees(&Fingerprint::of(&of)), None);
+}

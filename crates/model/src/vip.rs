@@ -1,0 +1,257 @@
+//! What identifies a VIP and what it may carry: checked types, so that no plan can hold port 0,
+//! table length 65536 or weight 200.
+
+use std::{fmt, net::IpAddr, num::NonZeroU16};
+
+/// A protocol that a VIP can be limited to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protocol {
+    /// IP protocol 6.
+    Tcp,
+    /// IP protocol 17.
+    Udp,
+}
+
+impl Protocol {
+    /// The IP protocol number.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+
+    /// `tcp` or `udp`, as events and metrics print it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+/// Which traffic to an address a VIP takes.
+///
+/// VPP allows either one all-port VIP or any number of per-port VIPs on an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Service {
+    /// Every protocol and port (VPP: protocol 255, port 0).
+    AllPorts,
+    /// One port of one protocol.
+    Port {
+        /// The protocol.
+        protocol: Protocol,
+        /// The port, never 0: VPP would turn that into an all-port VIP.
+        port: NonZeroU16,
+    },
+}
+
+impl Service {
+    /// `tcp`, `udp` or `any`.
+    pub fn protocol(self) -> &'static str {
+        match self {
+            Self::AllPorts => "any",
+            Self::Port { protocol, .. } => protocol.as_str(),
+        }
+    }
+
+    /// The port; 0 for all ports.
+    pub fn port(self) -> u16 {
+        match self {
+            Self::AllPorts => 0,
+            Self::Port { port, .. } => port.get(),
+        }
+    }
+}
+
+/// A VIP's identity: the address and the traffic it takes. Ordered by address, IPv4 first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VipKey {
+    /// The address that clients use; always a whole host (/32 or /128).
+    pub address: IpAddr,
+    /// The traffic to it that this VIP takes.
+    pub service: Service,
+}
+
+impl fmt::Display for VipKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.address, self.service.protocol(), self.service.port())
+    }
+}
+
+/// An IP family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The family of `address`.
+    pub fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
+    /// `ipv4` or `ipv6`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V4 => "ipv4",
+            Self::V6 => "ipv6",
+        }
+    }
+}
+
+/// A DSCP code point for L3DSR, 0–63.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Dscp(u8);
+
+impl Dscp {
+    /// `Some` for 0–63.
+    pub fn new(value: u8) -> Option<Self> {
+        (value < 64).then_some(Self(value))
+    }
+
+    /// The code point.
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+/// How packets reach the backends (VPP `lb_encap_type`). The family in the name is that of the
+/// **backends**; a VIP of the other family is legal for GRE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Encap {
+    /// GRE to IPv4 backends.
+    Gre4,
+    /// GRE to IPv6 backends.
+    Gre6,
+    /// Layer 3 direct server return: the VIP is told by the DSCP bits. IPv4 only.
+    L3dsr(Dscp),
+    /// NAT to this port of IPv4 backends.
+    Nat4(NonZeroU16),
+    /// NAT to this port of IPv6 backends.
+    Nat6(NonZeroU16),
+}
+
+impl Encap {
+    /// The family its backends must have.
+    pub fn backend_family(self) -> Family {
+        match self {
+            Self::Gre4 | Self::L3dsr(_) | Self::Nat4(_) => Family::V4,
+            Self::Gre6 | Self::Nat6(_) => Family::V6,
+        }
+    }
+
+    /// The word events print: `gre4`, `gre6`, `l3dsr`, `nat4` or `nat6`, as VPP's CLI spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gre4 => "gre4",
+            Self::Gre6 => "gre6",
+            Self::L3dsr(_) => "l3dsr",
+            Self::Nat4(_) => "nat4",
+            Self::Nat6(_) => "nat6",
+        }
+    }
+}
+
+impl fmt::Display for Encap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::L3dsr(dscp) => write!(f, "l3dsr dscp {}", dscp.get()),
+            Self::Nat4(port) => write!(f, "nat4 port {port}"),
+            Self::Nat6(port) => write!(f, "nat6 port {port}"),
+            other => f.write_str(other.as_str()),
+        }
+    }
+}
+
+/// A backend's share of new flows relative to its pool, 0–100. 0 takes no new flow.
+///
+/// VPP takes any byte, but more than 100 only makes the table coarser.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Weight(u8);
+
+impl Weight {
+    /// No new flows.
+    pub const ZERO: Self = Self(0);
+    /// What a pool member has that names no weight.
+    pub const DEFAULT: Self = Self(10);
+    /// What an application server counts as where VPP has no weights: any other would do as well,
+    /// because all are equal there.
+    pub const PRESENT: Self = Self(1);
+
+    /// `Some` for 0–100.
+    pub fn new(value: u8) -> Option<Self> {
+        (value <= 100).then_some(Self(value))
+    }
+
+    /// The nearest weight to one that VPP reports, which may be any byte.
+    pub fn clamped(value: u8) -> Self {
+        Self(value.min(100))
+    }
+
+    /// The number.
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl fmt::Display for Weight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The number of buckets in a VIP's new-flow table: a power of two, 256–32768.
+///
+/// VPP dumps the length in 16 bits, so 65536 would read back as 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TableLength(u16);
+
+impl TableLength {
+    /// What a frontend has that names no length.
+    pub const DEFAULT: Self = Self(8192);
+
+    /// `Some` for a power of two from 256 to 32768.
+    pub fn new(value: u32) -> Option<Self> {
+        let value = u16::try_from(value).ok()?;
+        ((256..=32768).contains(&value) && value.is_power_of_two()).then_some(Self(value))
+    }
+
+    /// The number of buckets.
+    pub fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Display for TableLength {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checked_numbers_refuse_what_vpp_would_misread() {
+        assert_eq!(Weight::new(100).map(Weight::get), Some(100));
+        assert_eq!(Weight::new(101), None);
+        assert_eq!(TableLength::new(32768).map(TableLength::get), Some(32768));
+        for bad in [0, 128, 1000, 65536] {
+            assert_eq!(TableLength::new(bad), None, "{bad}");
+        }
+        assert_eq!(Dscp::new(64), None);
+    }
+
+    #[test]
+    fn vips_are_ordered_by_address_ipv4_first() {
+        let key = |address: &str| VipKey { address: address.parse().unwrap(), service: Service::AllPorts };
+        let mut keys = [key("2001:db8::1"), key("203.0.113.10"), key("203.0.113.9")];
+        keys.sort();
+        assert_eq!(keys, [key("203.0.113.9"), key("203.0.113.10"), key("2001:db8::1")]);
+    }
+}

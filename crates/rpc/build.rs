@@ -1,0 +1,42 @@
+//! Makes Rust of `proto/`: messages and client, the server beside them, and the descriptors that reflection serves.
+//! No step needs protoc.
+
+use std::{env, error::Error, fs, path::Path, path::PathBuf};
+
+use prost::Message as _;
+use protox::Compiler;
+
+const INCLUDE: &str = "../../proto";
+const FILE: &str = "maglev/v1/maglev.proto";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed={INCLUDE}");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let mut compiler = Compiler::new([INCLUDE])?;
+    compiler.include_imports(true).include_source_info(true).open_file(FILE)?;
+    let descriptors = compiler.file_descriptor_set();
+    fs::write(out.join("maglev.v1.descriptors"), descriptors.encode_to_vec())?;
+
+    tonic_prost_build::configure()
+        .build_server(false)
+        .build_transport(false)
+        .out_dir(&out)
+        .compile_fds(descriptors.clone())?;
+
+    // The server answers with the same messages, but for events: those are encoded once for all watchers.
+    let server = out.join("server");
+    fs::create_dir_all(&server)?;
+    tonic_prost_build::configure()
+        .build_client(false)
+        .build_transport(false)
+        .extern_path(".maglev.v1", "crate::proto")
+        .extern_path(".maglev.v1.WatchEventsResponse", "crate::encoded::Encoded")
+        .out_dir(&server)
+        .compile_fds(descriptors)?;
+    check_written(&server.join("maglev.v1.rs"))
+}
+
+/// A service without messages of its own is written nowhere else.
+fn check_written(path: &Path) -> Result<(), Box<dyn Error>> {
+    if path.exists() { Ok(()) } else { Err(format!("{} was not made", path.display()).into()) }
+}

@@ -1,0 +1,101 @@
+//! What an event does to the state.
+
+use std::sync::Arc;
+
+use super::{
+    Malformed,
+    enums::{code, read_code},
+    scalar::{number, read_address},
+    vpp::{lb_state, read_id, read_lb_state, read_vip, vip},
+};
+use crate::proto::{self, change::Kind};
+use maglev_model::{
+    change::{Change, ConfigDelta},
+    health::BackendHealth,
+    name::Name,
+};
+
+impl From<&Change> for proto::Change {
+    fn from(change: &Change) -> Self {
+        Self { kind: Some(change.into()) }
+    }
+}
+
+impl From<&Change> for Kind {
+    fn from(change: &Change) -> Self {
+        match change {
+            Change::Config(delta) => Self::Config((&**delta).into()),
+            Change::Health(name, health) => {
+                Self::Health(proto::HealthChange { name: name.to_string(), health: health.as_ref().map(Into::into) })
+            }
+            Change::Suspect(family, active) => {
+                Self::Suspect(proto::SuspectChange { family: proto::Family::from(*family).into(), active: *active })
+            }
+            Change::Frontend(name, state, of) => Self::Frontend(proto::FrontendChange {
+                name: name.to_string(),
+                state: proto::FrontendState::from(*state).into(),
+                code: code(*of),
+            }),
+            Change::Report(name, report) => {
+                Self::Report(proto::ReportChange { name: name.to_string(), report: Some(report.into()) })
+            }
+            Change::Forget(name) => Self::Forget(name.to_string()),
+            Change::VppConnected(info) => Self::VppConnected((&**info).into()),
+            Change::VppDisconnected => Self::VppDisconnected(proto::VppDisconnected {}),
+            Change::VppState(conf, actual) => Self::VppState(lb_state(*conf, actual)),
+            Change::VppConf(conf) => Self::VppConf((*conf).into()),
+            Change::Vip(id, Some(state)) => Self::Vip(vip(*id, state)),
+            Change::Vip(id, None) => Self::VipGone((*id).into()),
+            Change::Server(id, address, weight) => Self::Server(proto::ServerChange {
+                vip: Some((*id).into()),
+                address: address.to_string(),
+                weight: weight.map(Into::into),
+            }),
+            Change::Foreign(id) => Self::Foreign((*id).into()),
+            Change::Held(hold) => Self::Held(hold.into()),
+            Change::Released(id) => Self::Released(id.to_string()),
+            Change::Synced(failed) => Self::Synced(*failed),
+            Change::SyncFailed(error) => Self::SyncFailed(error.to_string()),
+        }
+    }
+}
+
+impl TryFrom<Kind> for Change {
+    type Error = Malformed;
+
+    fn try_from(kind: Kind) -> Result<Self, Malformed> {
+        Ok(match kind {
+            Kind::Config(delta) => Self::Config(Arc::new(ConfigDelta::try_from(delta)?)),
+            Kind::Health(of) => {
+                Self::Health(Name::from(&*of.name), of.health.map(BackendHealth::try_from).transpose()?)
+            }
+            Kind::Suspect(of) => Self::Suspect(of.family().try_into()?, of.active),
+            Kind::Frontend(of) => Self::Frontend(Name::from(&*of.name), of.state().try_into()?, read_code(of.code())),
+            Kind::Report(of) => {
+                Self::Report(Name::from(&*of.name), of.report.ok_or(Malformed::missing("report"))?.try_into()?)
+            }
+            Kind::Forget(name) => Self::Forget(Name::from(&*name)),
+            Kind::VppConnected(info) => Self::VppConnected(Arc::new(info.into())),
+            Kind::VppDisconnected(proto::VppDisconnected {}) => Self::VppDisconnected,
+            Kind::VppState(state) => {
+                let (conf, actual) = read_lb_state(state)?;
+                Self::VppState(conf, Arc::new(actual))
+            }
+            Kind::VppConf(conf) => Self::VppConf(conf.try_into()?),
+            Kind::Vip(of) => {
+                let (id, state) = read_vip(of)?;
+                Self::Vip(id, Some(state))
+            }
+            Kind::VipGone(id) => Self::Vip(id.try_into()?, None),
+            Kind::Server(of) => {
+                let weight = of.weight.map(|weight| number(weight, "weight")).transpose()?;
+                Self::Server(read_id(of.vip)?, read_address(&of.address, "address")?, weight)
+            }
+            Kind::Foreign(id) => Self::Foreign(id.try_into()?),
+            Kind::Held(hold) => Self::Held(hold.try_into()?),
+            Kind::Released(id) => Self::Released(id.into()),
+            Kind::Synced(failed) => Self::Synced(failed),
+            Kind::SyncFailed(error) => Self::SyncFailed(error.into()),
+        })
+    }
+}

@@ -1,0 +1,97 @@
+//! Enumerations. A value that this build does not know is malformed, unless there is a word for "not known".
+
+use super::Malformed;
+use crate::proto;
+use maglev_model::{
+    config::{AdminState, HttpMethod, Kind},
+    event::{FrontendState, Level, ProgramResult},
+    health::{BackendState, ProbeCode},
+    problem::Reason,
+    vip::Family,
+};
+
+macro_rules! same_names {
+    ($model:ident, $proto:ident, $field:literal, [$($variant:ident = $other:ident),* $(,)?]) => {
+        impl From<$model> for proto::$proto {
+            fn from(value: $model) -> Self {
+                match value {
+                    $($model::$variant => Self::$other,)*
+                }
+            }
+        }
+
+        impl TryFrom<proto::$proto> for $model {
+            type Error = Malformed;
+
+            fn try_from(value: proto::$proto) -> Result<Self, Malformed> {
+                match value {
+                    $(proto::$proto::$other => Ok(Self::$variant),)*
+                    proto::$proto::Unspecified => Err(Malformed::missing($field)),
+                }
+            }
+        }
+    };
+}
+
+same_names!(AdminState, AdminState, "admin_state", [Enabled = Enabled, Paused = Paused, Disabled = Disabled]);
+same_names!(HttpMethod, HttpMethod, "method", [Get = Get, Head = Head]);
+same_names!(
+    Kind,
+    Kind,
+    "kind",
+    [
+        HealthCheck = HealthCheck,
+        Backend = Backend,
+        Frontend = Frontend,
+        LoadBalancerConfig = LoadBalancerConfig,
+        Node = Node,
+    ]
+);
+same_names!(FrontendState, FrontendState, "state", [Unknown = Unknown, Up = Up, Down = Down]);
+same_names!(
+    ProgramResult,
+    ProgramResult,
+    "result",
+    [Pending = Pending, Programmed = Programmed, Held = Held, Failed = Failed]
+);
+same_names!(
+    BackendState,
+    BackendState,
+    "state",
+    [Unknown = Unknown, Up = Up, Down = Down, Paused = Paused, Disabled = Disabled]
+);
+same_names!(
+    ProbeCode,
+    ProbeCode,
+    "code",
+    [
+        L4Ok = L4ok,
+        L4Timeout = L4tout,
+        L4Connection = L4con,
+        L6Ok = L6ok,
+        L6Timeout = L6tout,
+        L6Response = L6rsp,
+        L7Ok = L7ok,
+        L7Timeout = L7tout,
+        L7Response = L7rsp,
+        L7Status = L7sts,
+    ]
+);
+same_names!(Family, Family, "family", [V4 = Ipv4, V6 = Ipv6]);
+same_names!(Level, Level, "level", [Debug = Debug, Info = Info, Warn = Warn, Error = Error]);
+
+/// 0 where there is none.
+pub fn code(code: Option<ProbeCode>) -> i32 {
+    code.map_or(proto::ProbeCode::Unspecified, proto::ProbeCode::from).into()
+}
+
+/// None also for a code that this build does not know.
+pub fn read_code(code: proto::ProbeCode) -> Option<ProbeCode> {
+    code.try_into().ok()
+}
+
+/// The reason of that word; a word that this build does not know counts as `Invalid`, and the message beside it says
+/// what it is.
+pub fn read_reason(word: &str) -> Reason {
+    Reason::of_word(word).unwrap_or(Reason::Invalid)
+}

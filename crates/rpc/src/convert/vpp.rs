@@ -1,0 +1,237 @@
+//! What VPP has, and what it has counted.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
+
+use super::{
+    Malformed,
+    scalar::{number, read_address, read_address_of, read_time, time},
+};
+use crate::proto;
+use maglev_model::{
+    actual::{Actual, ActualAs, ActualConf, ActualEncap, ActualVip, LbDump, VppVip},
+    change::{Hold, VipState, VppInfo},
+    counters::{Counters, RouteCounters, StatsSnapshot, VipCounters, VipPackets},
+};
+
+impl From<&VppInfo> for proto::VppInfo {
+    fn from(VppInfo { version, build_date, pid, capabilities }: &VppInfo) -> Self {
+        let (version, build_date, capabilities) = (version.clone(), build_date.clone(), capabilities.clone());
+        Self { version, build_date, pid: *pid, capabilities }
+    }
+}
+
+impl From<proto::VppInfo> for VppInfo {
+    fn from(proto::VppInfo { version, build_date, pid, capabilities }: proto::VppInfo) -> Self {
+        Self { version, build_date, pid, capabilities }
+    }
+}
+
+impl From<VppVip> for proto::VipId {
+    fn from(VppVip { address, length, protocol, port }: VppVip) -> Self {
+        Self {
+            address: address.to_string(),
+            prefix_length: length.into(),
+            protocol: protocol.into(),
+            port: port.into(),
+        }
+    }
+}
+
+impl TryFrom<proto::VipId> for VppVip {
+    type Error = Malformed;
+
+    fn try_from(id: proto::VipId) -> Result<Self, Malformed> {
+        Ok(Self {
+            address: read_address(&id.address, "address")?,
+            length: number(id.prefix_length, "prefix_length")?,
+            protocol: number(id.protocol, "protocol")?,
+            port: number(id.port, "port")?,
+        })
+    }
+}
+
+pub fn read_id(id: Option<proto::VipId>) -> Result<VppVip, Malformed> {
+    id.ok_or(Malformed::missing("vip"))?.try_into()
+}
+
+impl From<ActualEncap> for proto::LbEncap {
+    fn from(ActualEncap { kind, dscp, target_port }: ActualEncap) -> Self {
+        Self { kind, dscp: dscp.into(), target_port: target_port.into() }
+    }
+}
+
+impl TryFrom<proto::LbEncap> for ActualEncap {
+    type Error = Malformed;
+
+    fn try_from(encap: proto::LbEncap) -> Result<Self, Malformed> {
+        let (dscp, target_port) = (number(encap.dscp, "dscp")?, number(encap.target_port, "target_port")?);
+        Ok(Self { kind: encap.kind, dscp, target_port })
+    }
+}
+
+impl From<ActualConf> for proto::LbConf {
+    fn from(conf: ActualConf) -> Self {
+        let ActualConf { ipv4_source, ipv6_source, sticky_buckets_per_core, flow_timeout } = conf;
+        let (ipv4_source, ipv6_source) = (ipv4_source.to_string(), ipv6_source.to_string());
+        Self { ipv4_source, ipv6_source, sticky_buckets_per_core, flow_timeout }
+    }
+}
+
+impl TryFrom<proto::LbConf> for ActualConf {
+    type Error = Malformed;
+
+    fn try_from(conf: proto::LbConf) -> Result<Self, Malformed> {
+        let (v4, v6) = ("ipv4_source", "ipv6_source");
+        Ok(Self {
+            ipv4_source: read_address_of::<Ipv4Addr>(&conf.ipv4_source, v4)?.ok_or(Malformed::missing(v4))?,
+            ipv6_source: read_address_of::<Ipv6Addr>(&conf.ipv6_source, v6)?.ok_or(Malformed::missing(v6))?,
+            sticky_buckets_per_core: conf.sticky_buckets_per_core,
+            flow_timeout: conf.flow_timeout,
+        })
+    }
+}
+
+/// A VIP as it was read, buckets included.
+fn dumped((vip, of): (&VppVip, &ActualVip)) -> proto::LbVip {
+    let ActualVip { encap, sticky, table_length, pool_index, ases } = of;
+    let server = |(address, of): (&IpAddr, &ActualAs)| proto::LbServer {
+        address: address.to_string(),
+        weight: of.weight.into(),
+        buckets: Some(of.buckets),
+    };
+    proto::LbVip {
+        id: Some((*vip).into()),
+        encap: encap.map(Into::into),
+        sticky: *sticky,
+        table_length: table_length.map(Into::into),
+        pool_index: *pool_index,
+        servers: ases.iter().map(server).collect(),
+    }
+}
+
+/// A VIP as the steps since the last reading left it.
+pub fn vip(vip: VppVip, of: &VipState) -> proto::LbVip {
+    let VipState { encap, sticky, table_length, servers } = of;
+    let server = |(address, weight): (&IpAddr, &u8)| proto::LbServer {
+        address: address.to_string(),
+        weight: (*weight).into(),
+        buckets: None,
+    };
+    proto::LbVip {
+        id: Some(vip.into()),
+        encap: encap.map(Into::into),
+        sticky: *sticky,
+        table_length: table_length.map(Into::into),
+        pool_index: None,
+        servers: servers.iter().map(server).collect(),
+    }
+}
+
+pub fn read_vip(vip: proto::LbVip) -> Result<(VppVip, VipState), Malformed> {
+    let (id, of) = read_dumped(vip)?;
+    Ok((id, VipState::from(&of)))
+}
+
+fn read_dumped(vip: proto::LbVip) -> Result<(VppVip, ActualVip), Malformed> {
+    let server = |of: proto::LbServer| {
+        let (weight, buckets) = (number(of.weight, "weight")?, of.buckets.unwrap_or(0));
+        Ok((read_address(&of.address, "address")?, ActualAs { weight, buckets }))
+    };
+    let of = ActualVip {
+        encap: vip.encap.map(ActualEncap::try_from).transpose()?,
+        sticky: vip.sticky,
+        table_length: vip.table_length.map(|length| number(length, "table_length")).transpose()?,
+        pool_index: vip.pool_index,
+        ases: vip.servers.into_iter().map(server).collect::<Result<_, Malformed>>()?,
+    };
+    Ok((read_id(vip.id)?, of))
+}
+
+pub fn lb_state(conf: ActualConf, actual: &Actual) -> proto::LbState {
+    let Actual { vips, weightless } = actual;
+    proto::LbState { conf: Some(conf.into()), vips: vips.iter().map(dumped).collect(), weightless: *weightless }
+}
+
+pub fn read_lb_state(state: proto::LbState) -> Result<(ActualConf, Actual), Malformed> {
+    let vips = state.vips.into_iter().map(read_dumped).collect::<Result<BTreeMap<_, _>, _>>()?;
+    let conf = state.conf.ok_or(Malformed::missing("conf"))?.try_into()?;
+    Ok((conf, Actual { vips, weightless: state.weightless }))
+}
+
+impl From<&LbDump> for proto::GetVppLbStateResponse {
+    fn from(LbDump { at, conf, actual }: &LbDump) -> Self {
+        Self { read_at: Some(time(*at)), state: Some(lb_state(*conf, actual)) }
+    }
+}
+
+pub fn read_dump(dump: proto::GetVppLbStateResponse) -> Result<LbDump, Malformed> {
+    let at = read_time(dump.read_at, "read_at")?;
+    let (conf, actual) = read_lb_state(dump.state.ok_or(Malformed::missing("state"))?)?;
+    Ok(LbDump { at, conf, actual })
+}
+
+impl From<&Hold> for proto::Hold {
+    fn from(Hold { id, removals, until }: &Hold) -> Self {
+        Self { id: id.to_string(), removals: *removals, until: Some(time(*until)) }
+    }
+}
+
+impl TryFrom<proto::Hold> for Hold {
+    type Error = Malformed;
+
+    fn try_from(hold: proto::Hold) -> Result<Self, Malformed> {
+        Ok(Self { id: hold.id.into(), removals: hold.removals, until: read_time(hold.until, "until")? })
+    }
+}
+
+impl From<&StatsSnapshot> for proto::GetVppLbCountersResponse {
+    fn from(snapshot: &StatsSnapshot) -> Self {
+        let StatsSnapshot { version, build_date, pid, counters } = snapshot;
+        let info = proto::VppInfo {
+            version: version.clone(),
+            build_date: build_date.clone(),
+            pid: *pid,
+            capabilities: String::new(),
+        };
+        Self { info: Some(info), counters: counters.as_ref().map(proto::LbCounters::from) }
+    }
+}
+
+impl From<&Counters> for proto::LbCounters {
+    fn from(Counters { boot_time, heartbeat, vips }: &Counters) -> Self {
+        let vip = |(vip, of): (&VppVip, &VipCounters)| proto::VipCounters {
+            id: Some((*vip).into()),
+            packets: of.packets.map(|VipPackets { existing, first, untracked, no_server }| proto::VipPackets {
+                existing,
+                first,
+                untracked,
+                no_server,
+            }),
+            route: of.route.map(|RouteCounters { packets, bytes }| proto::RouteCounters { packets, bytes }),
+        };
+        Self { boot_time: *boot_time, heartbeat: *heartbeat, vips: vips.iter().map(vip).collect() }
+    }
+}
+
+pub fn read_counters(response: proto::GetVppLbCountersResponse) -> Result<Arc<StatsSnapshot>, Malformed> {
+    let proto::VppInfo { version, build_date, pid, capabilities: _ } = response.info.unwrap_or_default();
+    let vip = |of: proto::VipCounters| {
+        let packets = of.packets.map(|proto::VipPackets { existing, first, untracked, no_server }| VipPackets {
+            existing,
+            first,
+            untracked,
+            no_server,
+        });
+        let route = of.route.map(|proto::RouteCounters { packets, bytes }| RouteCounters { packets, bytes });
+        Ok((read_id(of.id)?, VipCounters { packets, route }))
+    };
+    let counters = response.counters.map(|proto::LbCounters { boot_time, heartbeat, vips }| {
+        let vips = vips.into_iter().map(vip).collect::<Result<_, Malformed>>()?;
+        Ok(Counters { boot_time, heartbeat, vips })
+    });
+    Ok(Arc::new(StatsSnapshot { version, build_date, pid, counters: counters.transpose()? }))
+}

@@ -1,0 +1,3 @@
+//! Conversion of arbitrary states to messages and back.
+
+mod round_trip;

@@ -1,0 +1,284 @@
+use std::{collections::BTreeMap, num::NonZeroU16, sync::Arc};
+
+use prometheus::{Registry, TextEncoder};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::{Bus, BusOptions};
+use maglev_model::{
+    Name,
+    actual::VppVip,
+    change::{Change, ConfigDelta, Hold, Problems, Report, VipState, VppInfo},
+    config::{AdminState, Backend, Check, Frontend, Kind, Member, OnBackendDown, Pool, Revision, Standing, Target},
+    event::{Event, Events, FrontendState, Level, ProgramResult},
+    fingerprint::Fingerprint,
+    health::{BackendHealth, BackendState, ProbeCode},
+    problem::{Problem, Reason},
+    vip::{Encap, Family, Protocol, Service, TableLength, VipKey, Weight},
+};
+
+const STARTED: i64 = 1_000_000;
+
+/// What `tell` leads to, as a scrape ten seconds later has it: comments left out.
+async fn scraped(tell: impl FnOnce(&Events)) -> Vec<String> {
+    let clock = || Timestamp::from_second(STARTED).expect("a time");
+    let bus = Bus::new(BusOptions { log_level: Level::Error, clock, epoch: 1 });
+    let later = || Timestamp::from_second(STARTED + 10).expect("a time");
+    let metrics = ViewMetrics::new(bus.snapshots(), bus.transitions(), later).expect("names are valid");
+    let registry = Registry::new();
+    registry.register(Box::new(metrics)).expect("a fresh registry");
+    tell(&bus.events());
+    let shutdown = CancellationToken::new();
+    shutdown.cancel();
+    bus.run(shutdown).await;
+    let text = TextEncoder::new().encode_to_string(&registry.gather()).expect("metrics are text");
+    text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+fn name(of: &str) -> Name {
+    Name::namespaced("shop", of)
+}
+
+fn backend(of: &str, last: u8, admin_state: AdminState) -> Arc<Backend> {
+    let (name, revision, address) = (name(of), Revision::default(), [10, 0, 0, last].into());
+    Arc::new(Backend { name, revision, address, admin_state, check: Check::None })
+}
+
+/// A pool's name, and its entries with their weights.
+type NamedPool<'a> = (&'a str, &'a [(&'a Arc<Backend>, u8)]);
+
+fn frontend(of: &str, pools: &[NamedPool<'_>]) -> Arc<Frontend> {
+    let member = |(backend, weight): &(&Arc<Backend>, u8)| Member {
+        backend: backend.name.clone(),
+        weight: Weight::new(*weight).expect("a weight"),
+        target: Target::Backend(Arc::clone(backend)),
+    };
+    let pool =
+        |(name, members): &NamedPool<'_>| Pool { name: (*name).into(), members: members.iter().map(member).collect() };
+    let service = Service::Port { protocol: Protocol::Tcp, port: NonZeroU16::MIN };
+    Arc::new(Frontend {
+        name: name(of),
+        revision: Revision::default(),
+        vip: VipKey { address: [10, 0, 0, 100].into(), service },
+        standing: Standing::Serving,
+        pools: pools.iter().map(pool).collect(),
+        encap: Some(Encap::Gre4),
+        sticky: false,
+        on_backend_down: OnBackendDown::Flush,
+        table_length: TableLength::DEFAULT,
+    })
+}
+
+fn configure(events: &Events, backends: &[&Arc<Backend>], frontends: &[&Arc<Frontend>]) {
+    let delta = ConfigDelta {
+        backends: backends.iter().map(|of| (of.name.clone(), Some(Arc::clone(of)))).collect(),
+        frontends: frontends.iter().map(|of| (of.name.clone(), Some(Arc::clone(of)))).collect(),
+        ..ConfigDelta::default()
+    };
+    events.change(Change::Config(Arc::new(delta)));
+}
+
+/// A backend's state changes, as the health room tells it.
+fn moves(events: &Events, backend: &Backend, from: BackendState, to: BackendState) {
+    let health = BackendHealth {
+        address: backend.address,
+        state: to,
+        ever_known: true,
+        in_doubt: false,
+        history: Arc::default(),
+    };
+    let event = Event::BackendTransition { name: backend.name.clone(), from, to, code: Some(ProbeCode::L4Ok) };
+    events.emit_change(event, Change::Health(backend.name.clone(), Some(health)));
+}
+
+fn with<'a>(series: &'a [String], start: &str) -> Vec<&'a str> {
+    series.iter().filter(|line| line.starts_with(start)).map(String::as_str).collect()
+}
+
+#[tokio::test]
+async fn an_agent_that_knows_nothing_says_only_what_holds_of_nothing() {
+    let nothing = scraped(|_| {}).await;
+    assert_eq!(
+        nothing,
+        [
+            r#"maglev_probe_path_suspect{family="ipv4"} 0"#,
+            r#"maglev_probe_path_suspect{family="ipv6"} 0"#,
+            "maglev_vpp_lbsync_held_removals 0",
+            "maglev_vpp_lbsync_holds 0",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_backend_is_in_one_state_and_its_changes_are_counted() {
+    use BackendState::{Down, Unknown, Up};
+    let (a, b) = (backend("a", 1, AdminState::Enabled), backend("b", 2, AdminState::Paused));
+    let series = scraped(|events| {
+        configure(events, &[&a, &b], &[]);
+        moves(events, &a, Unknown, Up);
+        for _ in 0..3 {
+            moves(events, &a, Up, Down);
+            moves(events, &a, Down, Up);
+        }
+        moves(events, &a, Up, Down);
+    })
+    .await;
+    assert_eq!(
+        with(&series, "maglev_backend_"),
+        [
+            r#"maglev_backend_enabled{backend="shop/a"} 1"#,
+            r#"maglev_backend_enabled{backend="shop/b"} 0"#,
+            r#"maglev_backend_state{backend="shop/a",state="disabled"} 0"#,
+            r#"maglev_backend_state{backend="shop/a",state="down"} 1"#,
+            r#"maglev_backend_state{backend="shop/a",state="paused"} 0"#,
+            r#"maglev_backend_state{backend="shop/a",state="unknown"} 0"#,
+            r#"maglev_backend_state{backend="shop/a",state="up"} 0"#,
+            r#"maglev_backend_state{backend="shop/b",state="disabled"} 0"#,
+            r#"maglev_backend_state{backend="shop/b",state="down"} 0"#,
+            r#"maglev_backend_state{backend="shop/b",state="paused"} 0"#,
+            r#"maglev_backend_state{backend="shop/b",state="unknown"} 1"#,
+            r#"maglev_backend_state{backend="shop/b",state="up"} 0"#,
+            r#"maglev_backend_transitions_total{backend="shop/a",from="down",to="up"} 3"#,
+            r#"maglev_backend_transitions_total{backend="shop/a",from="unknown",to="up"} 1"#,
+            r#"maglev_backend_transitions_total{backend="shop/a",from="up",to="down"} 4"#,
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_backend_that_was_gone_begins_to_count_anew() {
+    use BackendState::{Down, Unknown, Up};
+    let a = backend("a", 1, AdminState::Enabled);
+    let gone = |events: &Events| {
+        configure(events, &[&a], &[]);
+        moves(events, &a, Unknown, Up);
+        let delta = ConfigDelta { backends: vec![(name("a"), None)], ..ConfigDelta::default() };
+        events.change(Change::Config(Arc::new(delta)));
+        // The health room has not heard of it yet.
+        moves(events, &a, Up, Down);
+    };
+    assert_eq!(with(&scraped(gone).await, "maglev_backend_"), [""; 0]);
+    let back = scraped(|events| {
+        gone(events);
+        events.change(Change::Health(name("a"), None));
+        configure(events, &[&a], &[]);
+        moves(events, &a, Unknown, Down);
+    })
+    .await;
+    let counted = r#"maglev_backend_transitions_total{backend="shop/a",from="unknown",to="down"} 1"#;
+    assert_eq!(with(&back, "maglev_backend_transitions_total"), [counted]);
+}
+
+#[tokio::test]
+async fn a_state_that_belongs_to_another_address_counts_as_unknown() {
+    let (old, new) = (backend("a", 1, AdminState::Enabled), backend("a", 2, AdminState::Enabled));
+    let series = scraped(|events| {
+        configure(events, &[&old], &[]);
+        moves(events, &old, BackendState::Unknown, BackendState::Up);
+        configure(events, &[&new], &[]);
+    })
+    .await;
+    assert_eq!(
+        with(&series, r#"maglev_backend_state{backend="shop/a",state="up"}"#).join(""),
+        r#"maglev_backend_state{backend="shop/a",state="up"} 0"#
+    );
+    assert!(series.contains(&r#"maglev_backend_state{backend="shop/a",state="unknown"} 1"#.to_owned()), "{series:#?}");
+}
+
+#[tokio::test]
+async fn a_frontend_has_its_state_its_result_and_the_weights_of_each_pool() {
+    let (a, b) = (backend("a", 1, AdminState::Enabled), backend("b", 2, AdminState::Enabled));
+    let web = frontend("web", &[("first", &[(&a, 10)]), ("second", &[(&a, 20), (&b, 30)])]);
+    let report = Report {
+        uid: "u".into(),
+        generation: 1,
+        fingerprint: Fingerprint::of(&web),
+        result: ProgramResult::Held,
+        reason: "".into(),
+    };
+    let told = |events: &Events| {
+        configure(events, &[&a, &b], &[&web]);
+        events.change(Change::Frontend(name("web"), FrontendState::Up, None));
+        events.change(Change::Report(name("web"), report.clone()));
+    };
+    let weight = |metric: &str, pool: &str, backend: &str, weight: u8| {
+        format!(
+            r#"maglev_frontend_pool_backend_{metric}{{frontend="shop/web",pool="{pool}",backend="shop/{backend}"}} {weight}"#
+        )
+    };
+    assert_eq!(
+        with(&scraped(told).await, "maglev_frontend_"),
+        [
+            &*weight("effective_weight", "first", "a", 10),
+            &*weight("effective_weight", "second", "a", 0),
+            &*weight("effective_weight", "second", "b", 0),
+            &*weight("weight", "first", "a", 10),
+            &*weight("weight", "second", "a", 20),
+            &*weight("weight", "second", "b", 30),
+            r#"maglev_frontend_programmed{frontend="shop/web",result="Failed"} 0"#,
+            r#"maglev_frontend_programmed{frontend="shop/web",result="Held"} 1"#,
+            r#"maglev_frontend_programmed{frontend="shop/web",result="Pending"} 0"#,
+            r#"maglev_frontend_programmed{frontend="shop/web",result="Programmed"} 0"#,
+            r#"maglev_frontend_state{frontend="shop/web",state="down"} 0"#,
+            r#"maglev_frontend_state{frontend="shop/web",state="unknown"} 0"#,
+            r#"maglev_frontend_state{frontend="shop/web",state="up"} 1"#,
+        ]
+    );
+    let gone = scraped(|events| {
+        told(events);
+        let delta = ConfigDelta { frontends: vec![(name("web"), None)], ..ConfigDelta::default() };
+        events.change(Change::Config(Arc::new(delta)));
+    })
+    .await;
+    assert_eq!(with(&gone, "maglev_frontend_"), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_is_wrong_or_held_on_the_node_is_a_number() {
+    let problem = |reason| Problem::new(reason, "spec", "it is odd");
+    let problems = |problems: &[Reason]| Problems {
+        generation: 1,
+        problems: problems.iter().map(|reason| problem(*reason)).collect(),
+    };
+    let vip = VppVip { address: [10, 0, 0, 7].into(), length: 32, protocol: 6, port: 80 };
+    let series = scraped(|events| {
+        let delta = ConfigDelta {
+            problems: vec![
+                ((Kind::Frontend, name("a")), problems(&[Reason::BackendNotFound, Reason::NoBackends])),
+                ((Kind::Frontend, name("b")), problems(&[Reason::BackendNotFound])),
+            ],
+            ..ConfigDelta::default()
+        };
+        events.change(Change::Config(Arc::new(delta)));
+        events.change(Change::Suspect(Family::V6, true));
+        events.change(Change::VppConnected(Arc::new(VppInfo::default())));
+        let state = VipState { servers: Arc::new(BTreeMap::new()), ..VipState::default() };
+        events.change(Change::Vip(vip, Some(state)));
+        events.change(Change::Foreign(vip));
+        events.change(Change::Held(Hold { id: "1".into(), removals: 5, until: Timestamp::MAX }));
+        events.change(Change::Held(Hold { id: "2".into(), removals: 7, until: Timestamp::MAX }));
+        events.change(Change::Synced(3));
+    })
+    .await;
+    assert_eq!(
+        series,
+        [
+            r#"maglev_config_problems{kind="Frontend",reason="BackendNotFound"} 2"#,
+            r#"maglev_config_problems{kind="Frontend",reason="NoBackends"} 1"#,
+            r#"maglev_probe_path_suspect{family="ipv4"} 0"#,
+            r#"maglev_probe_path_suspect{family="ipv6"} 1"#,
+            "maglev_vpp_connected_seconds 10",
+            "maglev_vpp_foreign_vips 1",
+            "maglev_vpp_lbsync_held_removals 12",
+            "maglev_vpp_lbsync_holds 2",
+            "maglev_vpp_lbsync_last_pass_failed_steps 3",
+            "maglev_vpp_lbsync_last_pass_timestamp_seconds 1000000",
+        ]
+    );
+    let disconnected = scraped(|events| {
+        events.change(Change::VppConnected(Arc::new(VppInfo::default())));
+        events.change(Change::VppDisconnected);
+    })
+    .await;
+    assert_eq!(with(&disconnected, "maglev_vpp_connected"), [""; 0]);
+}

@@ -1,0 +1,265 @@
+//! Reading `show lb vips verbose`: the only place where VPP tells a VIP's affinity and pool index, and up
+//! to 26.06 the only one that tells the rest right; and `show lb`, for the sources there.
+//!
+//! ```text
+//!  ip4-gre4 [1] 198.51.100.1/32 src_ip_sticky
+//!   new_size:1024
+//!   protocol:6 port:80
+//!   counters:
+//!     …
+//!   #as:1
+//!     192.0.2.10 weight:100 buckets:317 flows:0 dpo:18 used      (from 26.10 on)
+//!     192.0.2.11 512 buckets   0 flows  dpo:17  removed          (up to 26.06)
+//! ```
+//!
+//! Text is no interface: what does not read as expected is left out, VIP by VIP, and is unknown then.
+//! Nothing here fails.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use maglev_model::actual::{ActualEncap, VppVip};
+
+pub const SHOW_VIPS: &str = "show lb vips verbose";
+
+/// The command that tells the sources of encapsulation.
+pub const SHOW_LB: &str = "show lb";
+
+/// A VIP as the command shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CliVip {
+    pub vip: VppVip,
+    /// Its index in VPP's pool.
+    pub pool_index: u32,
+    /// It was deleted and waits for garbage collection.
+    pub removed: bool,
+    /// Its encapsulation; `None` where it is not known, or not its DSCP.
+    pub encap: Option<ActualEncap>,
+    /// `src_ip_sticky`; `None` where the line holds words that are not known.
+    pub sticky: Option<bool>,
+    /// Buckets in the new-flow table.
+    pub table_length: Option<u32>,
+    /// Its application servers; `None` where they could not all be read.
+    pub ases: Option<Vec<CliAs>>,
+}
+
+/// An application server as the command shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CliAs {
+    pub address: IpAddr,
+    /// Its weight; `None` up to 26.06, where there are none.
+    pub weight: Option<u8>,
+    /// Buckets that point at it.
+    pub buckets: u32,
+    /// It was removed and waits for garbage collection.
+    pub removed: bool,
+}
+
+/// The VIPs in the output of [`SHOW_VIPS`], in VPP's order; what cannot be read is left out.
+pub fn parse_vips(text: &str) -> Vec<CliVip> {
+    let lines: Vec<&str> = text.lines().collect();
+    let starts: Vec<usize> = (0..lines.len()).filter(|line| is_head(lines[*line])).collect();
+    let ends = starts.iter().skip(1).copied().chain([lines.len()]);
+    starts.iter().zip(ends).filter_map(|(start, end)| block(&lines[*start..end])).collect()
+}
+
+/// The sources of encapsulation as [`SHOW_LB`] tells them; `None` where it does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CliSources {
+    /// All ones = unset.
+    pub ipv4: Option<Ipv4Addr>,
+    /// All ones = unset.
+    pub ipv6: Option<Ipv6Addr>,
+}
+
+/// Reads the output of [`SHOW_LB`].
+pub fn parse_sources(text: &str) -> CliSources {
+    let after = |key: &str| text.split_whitespace().skip_while(|word| *word != key).nth(1);
+    CliSources {
+        ipv4: after("ip4-src-address:").and_then(|address| address.parse().ok()),
+        ipv6: after("ip6-src-address:").and_then(|address| address.parse().ok()),
+    }
+}
+
+fn is_head(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    words.next().is_some_and(|kind| kind.starts_with("ip4-") || kind.starts_with("ip6-"))
+        && words.next().is_some_and(|index| index.starts_with('['))
+}
+
+fn block(lines: &[&str]) -> Option<CliVip> {
+    let (head, body) = lines.split_first()?;
+    let mut words = head.split_whitespace();
+    let kind = words.next()?;
+    let pool_index = words.next()?.strip_prefix('[')?.strip_suffix(']')?.parse().ok()?;
+    let (address, length) = words.next()?.split_once('/')?;
+    let flags: Vec<&str> = words.collect();
+    let known = flags.iter().all(|flag| matches!(*flag, "src_ip_sticky" | "removed"));
+    let (protocol, port) = match body.iter().map(|line| line.trim()).find(|line| line.starts_with("protocol:")) {
+        Some(line) => (field(line, "protocol:")?, field(line, "port:")?),
+        None => (255, 0),
+    };
+    Some(CliVip {
+        vip: VppVip { address: address.parse().ok()?, length: length.parse().ok()?, protocol, port },
+        pool_index,
+        removed: flags.contains(&"removed"),
+        encap: encap(kind, body),
+        sticky: known.then(|| flags.contains(&"src_ip_sticky")),
+        table_length: body.iter().find_map(|line| field(line, "new_size:")),
+        ases: ases(body),
+    })
+}
+
+/// From the type of the VIP (`ip4-gre6`). The port of NAT is left untold: which byte order it is
+/// printed in is not known of every release.
+fn encap(kind: &str, body: &[&str]) -> Option<ActualEncap> {
+    let (kind, dscp) = match kind.split_once('-')?.1 {
+        "gre4" => (0, 0),
+        "gre6" => (1, 0),
+        "l3dsr" => (2, body.iter().find_map(|line| field(line, "dscp:"))?),
+        "nat4" => (3, 0),
+        "nat6" => (4, 0),
+        _ => return None,
+    };
+    Some(ActualEncap { kind, dscp, target_port: 0 })
+}
+
+fn ases(body: &[&str]) -> Option<Vec<CliAs>> {
+    let start = body.iter().position(|line| line.trim().starts_with("#as:"))?;
+    let count: usize = field(body[start], "#as:")?;
+    let lines = body[start + 1..].iter().filter(|line| !line.trim().is_empty());
+    let ases = lines.map(|line| application_server(line)).collect::<Option<Vec<_>>>()?;
+    (ases.len() == count).then_some(ases)
+}
+
+fn application_server(line: &str) -> Option<CliAs> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let address = words.first()?.parse().ok()?;
+    let buckets = match field(line, "buckets:") {
+        Some(buckets) => buckets,
+        None => words.get(1).filter(|_| words.get(2) == Some(&"buckets"))?.parse().ok()?,
+    };
+    let removed = match *words.last()? {
+        "used" => false,
+        "removed" => true,
+        _ => return None,
+    };
+    Some(CliAs { address, weight: field(line, "weight:"), buckets, removed })
+}
+
+/// The value of the word that begins with `key`.
+fn field<T: std::str::FromStr>(line: &str, key: &str) -> Option<T> {
+    line.split_whitespace().find_map(|word| word.strip_prefix(key))?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NEW: &str = " ip4-gre4 [1] 198.51.100.1/32
+  new_size:1024
+  protocol:6 port:80
+  counters:
+    no server configured: 0
+  #as:2
+    192.0.2.10 weight:100 buckets:317 flows:0 dpo:18 used
+    192.0.2.11 weight:25 buckets:0 flows:0 dpo:19 removed
+
+ ip6-gre6 [4] 2001:db8:1::1/128 src_ip_sticky
+  new_size:2048
+  counters:
+    no server configured: 0
+  #as:1
+    2001:db8::10 weight:100 buckets:924 flows:0 dpo:22 used
+
+ ip4-nat4 [8] 198.51.100.4/32 removed
+  new_size:1024
+  protocol:6 port:80
+  type:clusterip port:20480 target_port:8080  counters:
+    no server configured: 0
+  #as:0
+";
+
+    const OLD: &str = " ip4-gre4 [3] 198.51.100.1/32 src_ip_sticky removed
+  new_size:1024
+  protocol:6 port:443
+  #as:2
+    192.0.2.12 1024 buckets   0 flows  dpo:18 used
+    192.0.2.13 0 buckets   0 flows  dpo:17  removed
+";
+
+    fn vip(address: &str, length: u8, protocol: u8, port: u16) -> VppVip {
+        VppVip { address: address.parse().unwrap(), length, protocol, port }
+    }
+
+    #[test]
+    fn affinity_pool_index_and_servers_are_read() {
+        let vips = parse_vips(NEW);
+        let got: Vec<_> =
+            vips.iter().map(|of| (of.vip, of.pool_index, of.sticky, of.removed, of.table_length)).collect();
+        let want = [
+            (vip("198.51.100.1", 32, 6, 80), 1, Some(false), false, Some(1024)),
+            (vip("2001:db8:1::1", 128, 255, 0), 4, Some(true), false, Some(2048)),
+            (vip("198.51.100.4", 32, 6, 80), 8, Some(false), true, Some(1024)),
+        ];
+        assert_eq!(got, want);
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(
+            vips[0].ases.as_deref().unwrap(),
+            [
+                CliAs { address: address("192.0.2.10"), weight: Some(100), buckets: 317, removed: false },
+                CliAs { address: address("192.0.2.11"), weight: Some(25), buckets: 0, removed: true },
+            ]
+        );
+        assert_eq!(vips[2].ases.as_deref(), Some(&[][..]));
+        let kinds: Vec<_> = vips.iter().map(|of| of.encap.map(|encap| (encap.kind, encap.target_port))).collect();
+        assert_eq!(kinds, [Some((0, 0)), Some((1, 0)), Some((3, 0))]);
+        let marked = NEW.replace("ip4-gre4", "ip4-l3dsr").replace("protocol:6 port:80", "dscp:7\n  protocol:6 port:80");
+        assert_eq!(parse_vips(&marked)[0].encap, Some(ActualEncap { kind: 2, dscp: 7, target_port: 0 }));
+        assert_eq!(parse_vips(&NEW.replace("ip4-gre4", "ip4-l3dsr"))[0].encap, None, "its DSCP is not told");
+        assert_eq!(parse_vips(&NEW.replace("ip4-gre4", "ip4-new"))[0].encap, None);
+    }
+
+    #[test]
+    fn the_sources_are_read() {
+        let text = "lb_main ip4-src-address: 192.0.2.254 \n ip6-src-address: 2001:db8::254 \n #vips: 2\n #ass: 1\n";
+        let sources = parse_sources(text);
+        assert_eq!(sources.ipv4, Some(Ipv4Addr::new(192, 0, 2, 254)));
+        assert_eq!(sources.ipv6.map(|address| address.to_string()).as_deref(), Some("2001:db8::254"));
+        assert_eq!(parse_sources("show lb: unknown input"), CliSources::default());
+    }
+
+    #[test]
+    fn the_old_plugin_s_text_is_read_too() {
+        let vips = parse_vips(OLD);
+        assert_eq!((vips[0].sticky, vips[0].removed, vips[0].pool_index), (Some(true), true, 3));
+        let ases = vips[0].ases.as_deref().unwrap();
+        assert_eq!(
+            ases.iter().map(|of| (of.weight, of.buckets, of.removed)).collect::<Vec<_>>(),
+            [(None, 1024, false), (None, 0, true)]
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_unknown_and_spoils_nothing_else() {
+        let text =
+            NEW.replace("/32\n  new_size", "/32 brand_new_word\n  new_size").replace("weight:25 buckets:0", "???");
+        let vips = parse_vips(&text);
+        assert_eq!(vips.len(), 3);
+        assert_eq!((vips[0].sticky, vips[0].pool_index, &vips[0].ases), (None, 1, &None));
+        assert_eq!(vips[1].sticky, Some(true));
+        assert_eq!(parse_vips(&NEW.replace("protocol:6 port:80", "protocol:tcp port:80")).len(), 1);
+        assert_eq!(parse_vips("show lb vips: unknown input"), []);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_fail(cut in 0usize..700, noise in ".{0,60}", at in 0usize..700) {
+            let mut text = NEW.to_owned();
+            text.insert_str(at.min(NEW.len()), &noise);
+            let vips = parse_vips(&text[..text.floor_char_boundary(cut)]);
+            prop_assert!(vips.len() <= 3 + noise.len());
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The segment's memory, mapped read-only: the only unsafe code of the client.
+//!
+//! A mapping faults (SIGBUS) where its file has been made shorter. VPP seals the file against that
+//! (`F_SEAL_SHRINK`, always but with huge pages) and never shortens it. Only what the file holds is
+//! mapped, and where there is no such seal its size is looked at before each read: what remains is
+//! that somebody shortens an unsealed file during the microseconds of a read.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    ptr::{NonNull, null_mut},
+    slice,
+    sync::atomic::AtomicU64,
+};
+
+use rustix::{
+    fs::{SealFlags, fcntl_get_seals, fstat},
+    io::Errno,
+    mm::{MapFlags, ProtFlags, mmap, munmap},
+};
+
+use super::error::StatsError;
+
+/// Far more than any VPP has (its default is 32 MiB): it keeps a wrong file from being mapped.
+const LARGEST: usize = 1 << 36;
+
+/// A mapped segment.
+#[derive(Debug)]
+pub struct Mapping {
+    start: NonNull<AtomicU64>,
+    length: usize,
+    /// The file, if it may be shortened.
+    watched: Option<OwnedFd>,
+}
+
+// SAFETY: the memory belongs to the value alone, is never written through it, and is read by atomic loads only.
+#[expect(unsafe_code)]
+unsafe impl Send for Mapping {}
+// SAFETY: as above; shared references allow nothing but atomic loads.
+#[expect(unsafe_code)]
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps all of the file.
+    pub fn new(file: &OwnedFd) -> Result<Self, StatsError> {
+        let failed = |error: Errno| StatsError::Map(error.into());
+        let length = size(file).map_err(StatsError::Map)?;
+        let sealed = fcntl_get_seals(file).is_ok_and(|seals| seals.contains(SealFlags::SHRINK));
+        let watched = if sealed { None } else { Some(file.try_clone().map_err(StatsError::Map)?) };
+        // SAFETY: a new mapping at an address of the kernel's choice, so it overlaps nothing of ours; length > 0.
+        #[expect(unsafe_code)]
+        let start = unsafe { mmap(null_mut(), length, ProtFlags::READ, MapFlags::SHARED, file.as_fd(), 0) };
+        let start = NonNull::new(start.map_err(failed)?.cast()).ok_or_else(|| failed(Errno::NOMEM))?;
+        Ok(Self { start, length, watched })
+    }
+
+    /// The memory. VPP writes to it at any time, hence atomic; it may only be loaded from, relaxed,
+    /// which is what Rust allows on read-only memory.
+    pub fn words(&self) -> Result<&[AtomicU64], StatsError> {
+        if let Some(file) = &self.watched
+            && size(file).map_err(StatsError::Map)? < self.length
+        {
+            return Err(StatsError::Map(io::Error::other("its file was made shorter")));
+        }
+        // SAFETY: `start` is page-aligned and maps `length` readable bytes until `drop`; the file holds
+        // that much (sealed, or checked above); any bits are a valid AtomicU64, and all writers are in another process.
+        #[expect(unsafe_code)]
+        Ok(unsafe { slice::from_raw_parts(self.start.as_ptr(), self.length / size_of::<AtomicU64>()) })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: exactly what was mapped, and no reference outlives `self`. It cannot fail then.
+        #[expect(unsafe_code)]
+        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.length) };
+    }
+}
+
+fn size(file: &OwnedFd) -> io::Result<usize> {
+    let size = fstat(file)?.st_size;
+    let fits = usize::try_from(size).ok().filter(|size| (1..=LARGEST).contains(size));
+    fits.ok_or_else(|| io::Error::other(format!("a file of {size} bytes is no stats segment")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use rustix::fs::{MemfdFlags, fcntl_add_seals, ftruncate, memfd_create};
+
+    use super::*;
+
+    fn file(length: u64) -> OwnedFd {
+        let file = memfd_create("mapping", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+        ftruncate(&file, length).unwrap();
+        file
+    }
+
+    #[test]
+    fn what_is_written_to_the_file_is_seen() {
+        let file = file(8192 + 5);
+        fcntl_add_seals(&file, SealFlags::SHRINK).unwrap();
+        let mapping = Mapping::new(&file).unwrap();
+        assert!(mapping.watched.is_none());
+        rustix::io::pwrite(&file, &7u64.to_ne_bytes(), 8184).unwrap();
+        let words = mapping.words().unwrap();
+        assert_eq!((words.len(), words[1023].load(Ordering::Relaxed)), (1024, 7));
+    }
+
+    #[test]
+    fn a_file_that_was_made_shorter_is_an_error_and_no_fault() {
+        let file = file(8192);
+        let mapping = Mapping::new(&file).unwrap();
+        assert!(mapping.words().is_ok());
+        ftruncate(&file, 4096).unwrap();
+        assert_eq!(mapping.words().unwrap_err().reason(), "MapFailed");
+    }
+
+    #[test]
+    fn an_empty_file_is_refused() {
+        assert_eq!(Mapping::new(&file(0)).unwrap_err().reason(), "MapFailed");
+    }
+}

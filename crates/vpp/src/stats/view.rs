@@ -1,0 +1,288 @@
+//! What stands in a segment: the directory and its vectors, each access checked.
+//!
+//! An address in the segment is VPP's; less the base it is an offset. A vector is an array whose
+//! number of elements is the `u32` that stands 8 bytes before the first. A directory entry has 144
+//! bytes: `u32` type, 4 bytes of padding, a `u64` or two `u32`, and a name of at most 127 bytes.
+
+use std::{
+    iter::once,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use super::error::StatsError;
+
+/// Bytes of a directory entry.
+const ENTRY: usize = 144;
+/// Where the name begins in it, and how long it is.
+const NAME: usize = 16;
+const NAME_SPACE: usize = 128;
+const WORD: usize = size_of::<u64>();
+
+type Result<T> = std::result::Result<T, StatsError>;
+
+/// One combined counter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counter {
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+/// What an entry of the directory stands for. Vectors of counters are by thread, then by index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// One number: a scalar, or a gauge.
+    Scalar(u64),
+    Simple(Vec<Vec<u64>>),
+    Combined(Vec<Vec<Counter>>),
+    /// Names; `None` where an index is not in use.
+    Names(Vec<Option<String>>),
+    /// A link to one simple counter: its value on each thread.
+    SimpleColumn(Vec<u64>),
+    /// A link to one combined counter.
+    CombinedColumn(Vec<Counter>),
+    /// An entry without a value.
+    Empty,
+    /// A type of VPP's that is not known here.
+    Unknown(u32),
+}
+
+/// An entry of the directory.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    index: usize,
+    kind: u32,
+    value: u64,
+}
+
+/// The segment during one read.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    words: &'a [AtomicU64],
+    base: u64,
+    directory: Vector,
+}
+
+/// Where a vector lies; all of it is in the segment.
+#[derive(Clone, Copy, Debug)]
+struct Vector {
+    /// The offset of its first element; a multiple of 8.
+    offset: usize,
+    length: usize,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(words: &'a [AtomicU64], base: u64, directory: u64) -> Result<Self> {
+        let nothing = Vector { offset: 0, length: 0 };
+        let mut view = Self { words, base, directory: nothing };
+        view.directory = view.vector("the directory", directory, ENTRY)?;
+        Ok(view)
+    }
+
+    /// The number of entries in the directory.
+    pub fn len(&self) -> usize {
+        self.directory.length
+    }
+
+    /// Whether the directory has no entries.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All entries with their names. An entry that is not in use has no name.
+    pub fn entries(&self) -> impl Iterator<Item = (String, Entry)> {
+        (0..self.directory.length).filter_map(|index| {
+            let name = self.name(self.directory.offset + index * ENTRY + NAME, NAME_SPACE);
+            Some((name, self.entry(index)?)).filter(|(name, _)| !name.is_empty())
+        })
+    }
+
+    /// The first entry of each of these names, in one walk through the directory.
+    pub fn find<const N: usize>(&self, names: [&str; N]) -> [Option<Entry>; N] {
+        let mut found = [None; N];
+        for index in 0..self.directory.length {
+            let at = self.directory.offset + index * ENTRY + NAME;
+            let mut open = names.iter().zip(&mut found).filter(|(_, found)| found.is_none());
+            if let Some((_, found)) = open.find(|(name, _)| self.is_named(at, name)) {
+                *found = self.entry(index);
+            }
+        }
+        found
+    }
+
+    fn is_named(&self, at: usize, name: &str) -> bool {
+        let mut bytes = name.bytes().chain(once(0)).enumerate();
+        name.len() < NAME_SPACE && bytes.all(|(index, byte)| self.byte(at + index) == Some(byte))
+    }
+
+    fn entry(&self, index: usize) -> Option<Entry> {
+        let at = self.directory.offset + index.checked_mul(ENTRY)?;
+        let within = index < self.directory.length;
+        within.then_some(Entry { index, kind: self.half(at)?, value: self.word(at + WORD)? })
+    }
+
+    /// The value of an entry.
+    ///
+    /// # Errors
+    /// [`StatsError::OutOfBounds`] and [`StatsError::BadLink`] for a segment that is not sound.
+    pub fn value(&self, entry: Entry) -> Result<Value> {
+        Ok(match entry.kind {
+            1 | 9 => Value::Scalar(entry.value),
+            2 => Value::Simple(self.threads(entry, self.words.len(), |at| self.word(at))?),
+            3 => Value::Combined(self.threads(entry, self.words.len() / 2, |at| self.counter(at))?),
+            4 => Value::Names(self.strings(entry)?),
+            5 => Value::Empty,
+            6 => self.link(entry)?,
+            other => Value::Unknown(other),
+        })
+    }
+
+    /// The number of a scalar.
+    ///
+    /// # Errors
+    /// [`StatsError::WrongType`], which names it as `name`, if it is none.
+    pub fn scalar(&self, entry: Entry, name: &'static str) -> Result<u64> {
+        match entry.kind {
+            1 | 9 => Ok(entry.value),
+            _ => Err(StatsError::WrongType(name)),
+        }
+    }
+
+    /// The simple counters of an entry, each the sum over all threads.
+    ///
+    /// # Errors
+    /// As [`Self::value`]; [`StatsError::WrongType`] if they are none.
+    pub fn simple_sums(&self, entry: Entry, name: &'static str) -> Result<Vec<u64>> {
+        match self.value(entry)? {
+            Value::Simple(threads) => Ok(sums(threads, u64::wrapping_add)),
+            _ => Err(StatsError::WrongType(name)),
+        }
+    }
+
+    /// The combined counters of an entry, each the sum over all threads.
+    ///
+    /// # Errors
+    /// As [`Self::value`]; [`StatsError::WrongType`] if they are none.
+    pub fn combined_sums(&self, entry: Entry, name: &'static str) -> Result<Vec<Counter>> {
+        let add = |one: Counter, other: Counter| Counter {
+            packets: one.packets.wrapping_add(other.packets),
+            bytes: one.bytes.wrapping_add(other.bytes),
+        };
+        match self.value(entry)? {
+            Value::Combined(threads) => Ok(sums(threads, add)),
+            _ => Err(StatsError::WrongType(name)),
+        }
+    }
+
+    /// All vectors of all threads. `left` elements fit into the segment: more of them means that
+    /// vectors overlap, and that there is no end to what could be copied.
+    fn threads<T>(&self, entry: Entry, mut left: usize, get: impl Fn(usize) -> Option<T>) -> Result<Vec<Vec<T>>> {
+        let size = size_of::<T>();
+        let copy = |vector: Vector| {
+            let counters = (0..vector.length).map_while(|index| get(vector.offset + index * size));
+            counters.collect()
+        };
+        let threads = self.vector("a vector of threads", entry.value, WORD)?;
+        let mut all = Vec::new();
+        for vector in self.pointers(threads) {
+            let vector = self.vector("a vector of counters", vector, size)?;
+            // Empty ones take room as well: their header.
+            left = left.checked_sub(vector.length.max(1)).ok_or_else(|| self.out("counters", entry.value))?;
+            all.push(copy(vector));
+        }
+        Ok(all)
+    }
+
+    fn strings(&self, entry: Entry) -> Result<Vec<Option<String>>> {
+        let mut left = self.words.len() * WORD;
+        let mut all = Vec::new();
+        for pointer in self.pointers(self.vector("a vector of names", entry.value, WORD)?) {
+            if pointer == 0 {
+                all.push(None);
+                continue;
+            }
+            let vector = self.vector("a name", pointer, 1)?;
+            left = left.checked_sub(vector.length + WORD).ok_or_else(|| self.out("names", entry.value))?;
+            all.push(Some(self.name(vector.offset, vector.length)));
+        }
+        Ok(all)
+    }
+
+    /// A link names another entry by its index, and one counter of that on every thread.
+    fn link(&self, entry: Entry) -> Result<Value> {
+        let (target, column) = (entry.value as u32 as usize, (entry.value >> 32) as usize);
+        let target = self.entry(target).ok_or(StatsError::BadLink(entry.index))?;
+        let threads = || self.vector("a vector of threads", target.value, WORD);
+        match target.kind {
+            2 => Ok(Value::SimpleColumn(self.column(threads()?, column, |at| self.word(at))?)),
+            3 => Ok(Value::CombinedColumn(self.column(threads()?, column, |at| self.counter(at))?)),
+            _ => Err(StatsError::BadLink(entry.index)),
+        }
+    }
+
+    fn column<T>(&self, threads: Vector, column: usize, get: impl Fn(usize) -> Option<T>) -> Result<Vec<T>> {
+        let size = size_of::<T>();
+        self.pointers(threads)
+            .map(|pointer| {
+                let vector = self.vector("a vector of counters", pointer, size)?;
+                let found = (column < vector.length).then(|| get(vector.offset + column * size)).flatten();
+                found.ok_or_else(|| self.out("a linked counter", pointer))
+            })
+            .collect()
+    }
+
+    fn pointers(&self, vector: Vector) -> impl Iterator<Item = u64> {
+        (0..vector.length).map_while(move |index| self.word(vector.offset + index * WORD))
+    }
+
+    /// The vector at one of VPP's addresses; none at all is an empty one.
+    fn vector(&self, what: &'static str, pointer: u64, element: usize) -> Result<Vector> {
+        if pointer == 0 {
+            return Ok(Vector { offset: 0, length: 0 });
+        }
+        let found = || {
+            let offset = usize::try_from(pointer.checked_sub(self.base)?).ok()?;
+            let length = self.half(offset.checked_sub(WORD)?)? as usize;
+            let end = offset.checked_add(length.checked_mul(element)?)?;
+            (offset.is_multiple_of(WORD) && end <= self.words.len() * WORD).then_some(Vector { offset, length })
+        };
+        found().ok_or_else(|| self.out(what, pointer))
+    }
+
+    fn out(&self, what: &'static str, pointer: u64) -> StatsError {
+        StatsError::OutOfBounds { what, at: pointer.wrapping_sub(self.base) }
+    }
+
+    fn word(&self, at: usize) -> Option<u64> {
+        self.words.get(at / WORD).map(|word| word.load(Ordering::Relaxed))
+    }
+
+    /// The `u32` at the beginning of a word.
+    fn half(&self, at: usize) -> Option<u32> {
+        let [a, b, c, d, ..] = self.word(at)?.to_ne_bytes();
+        Some(u32::from_ne_bytes([a, b, c, d]))
+    }
+
+    fn byte(&self, at: usize) -> Option<u8> {
+        Some(self.word(at)?.to_ne_bytes()[at % WORD])
+    }
+
+    fn counter(&self, at: usize) -> Option<Counter> {
+        Some(Counter { packets: self.word(at)?, bytes: self.word(at + WORD)? })
+    }
+
+    /// Up to `space` bytes of text, to the first NUL.
+    fn name(&self, at: usize, space: usize) -> String {
+        let bytes = (at..at + space).map_while(|at| self.byte(at).filter(|byte| *byte != 0));
+        String::from_utf8_lossy(&bytes.collect::<Vec<_>>()).into_owned()
+    }
+}
+
+fn sums<T: Copy + Default>(threads: Vec<Vec<T>>, add: impl Fn(T, T) -> T) -> Vec<T> {
+    let mut sums = vec![T::default(); threads.iter().map(Vec::len).max().unwrap_or(0)];
+    for thread in threads {
+        for (sum, value) in sums.iter_mut().zip(thread) {
+            *sum = add(*sum, value);
+        }
+    }
+    sums
+}

@@ -1,0 +1,124 @@
+//! From a container's spec to the process to start: which binary, with which arguments and environment, all paths rewritten.
+
+use std::path::{Path, PathBuf};
+
+use k8s_openapi::api::core::v1::Container;
+use serde_json::json;
+
+use super::{
+    config_error::ConfigError,
+    container::Slot,
+    environment,
+    expansion::expand,
+    pod::RunningPod,
+    probe::{Prober, Purpose},
+    volumes::{Mounts, write_file},
+};
+use crate::processes::Launch;
+
+/// What images usually set.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Everything needed to start the process and to probe it.
+#[derive(Debug)]
+pub struct Prepared {
+    binary: PathBuf,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    pub probers: Vec<Prober>,
+}
+
+/// Understands the container's spec.
+///
+/// # Errors
+/// Whatever keeps the container waiting.
+pub async fn prepare(pod: &RunningPod, mounts: &Mounts, spec: &Container, slot: Slot) -> Result<Prepared, ConfigError> {
+    if matches!(slot, Slot::Init(_)) && spec.restart_policy.is_some() {
+        return Err(ConfigError::Unsupported { what: "init containers with a restartPolicy (sidecars)".to_owned() });
+    }
+    let environment = environment::resolve(pod, spec).await?;
+    let paths = mounts.path_map(spec)?;
+    let word = |text: &String| paths.rewrite(&expand(text, |name| environment.get(name).cloned()));
+    let command: Vec<&String> = spec.command.iter().flatten().collect();
+    let (program, rest) = command.split_first().ok_or(ConfigError::NoCommand)?;
+    let binary = find_binary(&pod.node.binaries, program)?;
+    let args = rest.iter().copied().chain(spec.args.iter().flatten()).map(word).collect();
+    let mut env = default_env(pod, mounts, spec)?;
+    env.extend(environment.iter().map(|(name, value)| (name.clone(), paths.rewrite(value))));
+    Ok(Prepared { binary, args, env, probers: probers(pod, spec)? })
+}
+
+impl Prepared {
+    /// The process, writing into the pipe `log`.
+    pub fn launch(&self, pod: &RunningPod, container: &str, log: &Path) -> Launch {
+        let name = format!("{}/{}/{container}", pod.namespace(), pod.name());
+        let mut launch = Launch::new(name, &self.binary, log).args(&self.args).clear_env().dir(pod.dir());
+        for (name, value) in &self.env {
+            launch = launch.env(name, value);
+        }
+        launch
+    }
+}
+
+/// The path's last part names one of our binaries, wherever an image would have it.
+fn find_binary(binaries: &Path, program: &str) -> Result<PathBuf, ConfigError> {
+    let name = Path::new(program).file_name().unwrap_or_default();
+    let binary = binaries.join(name);
+    if name.is_empty() || !binary.is_file() {
+        return Err(ConfigError::NoBinary { name: program.to_owned(), dir: binaries.to_owned() });
+    }
+    Ok(binary)
+}
+
+/// What a container has without asking; its spec's variables come after these and win.
+fn default_env(pod: &RunningPod, mounts: &Mounts, spec: &Container) -> Result<Vec<(String, String)>, ConfigError> {
+    let hostname = if pod.host_network() { pod.node.name.clone() } else { pod.name() };
+    let mut env = vec![("PATH".to_owned(), PATH.to_owned()), ("HOSTNAME".to_owned(), hostname)];
+    if let Some(token) = mounts.token_file(spec) {
+        let kubeconfig = write_kubeconfig(pod, &token)?;
+        env.push(("KUBECONFIG".to_owned(), kubeconfig.to_string_lossy().into_owned()));
+    }
+    Ok(env)
+}
+
+/// Stands for the in-cluster configuration, whose paths are fixed: the token is read from its file again and again, so that renewal works.
+fn write_kubeconfig(pod: &RunningPod, token: &Path) -> Result<PathBuf, ConfigError> {
+    let authority = k8s_openapi::ByteString(pod.node.authority_pem.clone().into_bytes());
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "sandbox", "cluster": {"server": pod.node.server, "certificate-authority-data": authority}}],
+        "users": [{"name": "pod", "user": {"tokenFile": token}}],
+        "contexts": [{"name": "pod", "context": {"cluster": "sandbox", "user": "pod", "namespace": pod.namespace()}}],
+        "current-context": "pod",
+    });
+    let path = pod.dir().join("kubeconfig");
+    write_file(&path, config.to_string().as_bytes())?;
+    Ok(path)
+}
+
+fn probers(pod: &RunningPod, spec: &Container) -> Result<Vec<Prober>, ConfigError> {
+    let all = [
+        (Purpose::Startup, &spec.startup_probe),
+        (Purpose::Readiness, &spec.readiness_probe),
+        (Purpose::Liveness, &spec.liveness_probe),
+    ];
+    let wanted = all.into_iter().filter_map(|(purpose, probe)| Some((purpose, probe.as_ref()?)));
+    wanted.map(|(purpose, probe)| Prober::new(purpose, probe, spec, pod.ip_addr())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_names_a_binary_by_its_last_part_and_nothing_else_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("maglevd"), "").unwrap();
+        assert_eq!(find_binary(dir.path(), "/usr/local/bin/maglevd").unwrap(), dir.path().join("maglevd"));
+        assert_eq!(find_binary(dir.path(), "maglevd").unwrap(), dir.path().join("maglevd"));
+        for program in ["/bin/sh", "", "/", ".."] {
+            assert_eq!(find_binary(dir.path(), program).unwrap_err().reason(), "ErrImagePull", "{program}");
+        }
+    }
+}

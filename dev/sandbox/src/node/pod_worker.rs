@@ -1,0 +1,286 @@
+//! One pod from its arrival on the node until it is gone. Run by `pods`.
+//!
+//! ```text
+//!  pods ──latest object──► PodWorker ──stop──► containers ──board──► PodWorker ──status──► API server
+//! ```
+
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+
+use futures::{FutureExt, future::BoxFuture};
+use k8s_openapi::api::core::v1::{
+    Container, ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus,
+};
+use k8s_openapi::jiff::Timestamp;
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, Preconditions},
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    container::{ContainerRun, Slot, StopRx, next_stop, waiting},
+    context::Context,
+    pod::RunningPod,
+    registry::Entry,
+    status::{Containers, RestartPolicy, StatusWriter},
+    status_patch::StatusPatch,
+    volumes,
+};
+
+/// How long a pod whose object has vanished (`kubectl delete --force`) may take to end.
+const GONE_GRACE: Duration = Duration::from_secs(2);
+
+/// The pod's latest object; `None` when it no longer exists.
+pub type ObjectRx = watch::Receiver<Option<Arc<Pod>>>;
+
+/// Runs one pod.
+pub struct PodWorker {
+    pub node: Arc<Context>,
+    pub object: Arc<Pod>,
+    pub object_rx: ObjectRx,
+}
+
+impl PodWorker {
+    /// Runs the pod until its object is gone or, at `shutdown`, until its processes are.
+    pub fn run(mut self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
+        async move {
+            if !is_over(&self.object) && !self.must_end() {
+                self.live(&shutdown).await;
+            }
+            tokio::select! {
+                // The pod may run again on a node of this name, with its own files.
+                () = shutdown.cancelled() => return,
+                () = self.delete() => {}
+            }
+            self.clean_up();
+        }
+        .boxed()
+    }
+
+    fn must_end(&self) -> bool {
+        self.object_rx.borrow().as_ref().is_none_or(|pod| pod.metadata.deletion_timestamp.is_some())
+    }
+
+    fn api(&self) -> Api<Pod> {
+        Api::namespaced(self.node.client.clone(), &self.object.namespace().unwrap_or_default())
+    }
+
+    async fn live(&mut self, shutdown: &CancellationToken) {
+        let host_network = self.object.spec.as_ref().and_then(|spec| spec.host_network).unwrap_or(false);
+        let Some(ip) = (if host_network { Some(self.node.address) } else { self.pod_address() }) else {
+            tracing::error!(pod = self.object.name_any(), "no pod address is left on the node: the pod stays pending");
+            return;
+        };
+        let pod = Arc::new(RunningPod { node: Arc::clone(&self.node), object: Arc::clone(&self.object), ip });
+        let containers = first_statuses(&pod);
+        let logs = containers.init.iter().chain(&containers.main);
+        let logs = logs.map(|status| (status.name.clone(), Arc::default())).collect();
+        let entry = Arc::new(Entry { uid: pod.uid(), ip, logs });
+        self.node.registry.insert(&pod.namespace(), &pod.name(), Arc::clone(&entry));
+        self.supervise(&pod, entry, containers, shutdown).await;
+        if !host_network {
+            self.node.addresses.release(ip);
+        }
+    }
+
+    /// A pod that ran here before keeps its address if it can.
+    fn pod_address(&self) -> Option<Ipv4Addr> {
+        let before = self.object.status.as_ref().and_then(|status| status.pod_ip.as_ref());
+        self.node.addresses.take(before.and_then(|ip| ip.parse().ok()))
+    }
+
+    /// Runs the containers, tells their states, and passes on requests to stop.
+    async fn supervise(
+        &mut self,
+        pod: &Arc<RunningPod>,
+        entry: Arc<Entry>,
+        containers: Containers,
+        shutdown: &CancellationToken,
+    ) {
+        let board = Arc::new(watch::Sender::new(containers));
+        let mut board_rx = board.subscribe();
+        let (stop_tx, stop_rx) = watch::channel(None);
+        let (status_tx, status_rx) = watch::channel(None);
+        let patching = StatusPatch::of(pod, status_rx).run();
+        let patching = tokio::spawn(patching);
+        let mut writer = StatusWriter::continuing(self.object.status.as_ref());
+        let mut tell = |containers: &Containers, ending: bool| {
+            status_tx.send_replace(Some(writer.status(pod, containers, ending, Timestamp::now())));
+        };
+        let running = run_containers(Arc::clone(pod), entry, Arc::clone(&board), stop_rx);
+        tokio::pin!(running);
+        tell(&board.borrow(), false);
+        loop {
+            tokio::select! {
+                () = &mut running => break,
+                _ = board_rx.changed() => tell(&board_rx.borrow_and_update().clone(), stop_tx.borrow().is_some()),
+                grace = asked_to_end(&mut self.object_rx) => shorten(&stop_tx, grace),
+                () = shutdown.cancelled(), if stop_tx.borrow().is_none() => shorten(&stop_tx, self.node.timings.stop_within),
+            }
+        }
+        tell(&board.borrow(), stop_tx.borrow().is_some());
+        drop(status_tx);
+        let abort = patching.abort_handle();
+        tokio::select! {
+            _ = patching => {}
+            () = shutdown.cancelled() => abort.abort(),
+            _ = self.object_rx.wait_for(Option::is_none) => abort.abort(),
+        }
+    }
+
+    /// Waits until the pod shall go, then removes its object: only the node knows that nothing runs any more.
+    async fn delete(&mut self) {
+        let retry = self.node.timings.retry;
+        let leaving = |pod: &Option<Arc<Pod>>| pod.as_ref().is_none_or(|pod| pod.metadata.deletion_timestamp.is_some());
+        if self.object_rx.wait_for(leaving).await.map_or(true, |pod| pod.is_none()) {
+            return;
+        }
+        // Before the object, so that who sees that it is gone finds its files gone too.
+        self.clean_up();
+        let uid = self.object.uid();
+        let preconditions = Some(Preconditions { uid, resource_version: None });
+        let now = DeleteParams { grace_period_seconds: Some(0), preconditions, ..DeleteParams::default() };
+        loop {
+            match self.api().delete(&self.object.name_any(), &now).await {
+                Ok(_) => return,
+                // Gone already, or another pod has its name now.
+                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return,
+                Err(error) => tracing::warn!(pod = self.object.name_any(), %error, "could not remove an ended pod"),
+            }
+            tokio::time::sleep(retry).await;
+        }
+    }
+
+    fn clean_up(&self) {
+        let uid = self.object.uid().unwrap_or_default();
+        let namespace = self.object.namespace().unwrap_or_default();
+        self.node.registry.remove(&namespace, &self.object.name_any(), &uid);
+        let dir = self.node.root.join("pods").join(&uid);
+        match std::fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(dir = %dir.display(), %error, "could not remove an ended pod's directory");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether nothing of the pod will ever run again.
+fn is_over(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// Waits for the next change of the object that asks the pod to end, and returns the grace it gives.
+async fn asked_to_end(object_rx: &mut ObjectRx) -> Duration {
+    loop {
+        if object_rx.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        let object = object_rx.borrow_and_update();
+        let Some(pod) = object.as_ref() else { return GONE_GRACE };
+        if pod.metadata.deletion_timestamp.is_some() {
+            let seconds = pod.metadata.deletion_grace_period_seconds.unwrap_or(30);
+            return Duration::from_secs(seconds.try_into().unwrap_or(0));
+        }
+    }
+}
+
+/// A stop can only be brought forward: later changes of a pod that ends already repeat its grace.
+fn shorten(stop_tx: &watch::Sender<Option<Duration>>, grace: Duration) {
+    stop_tx.send_if_modified(|stop| {
+        let sooner = stop.is_none_or(|before| grace < before);
+        if sooner {
+            *stop = Some(grace);
+        }
+        sooner
+    });
+}
+
+/// Makes the volumes, then runs the init containers one after the other and the main ones side by side.
+async fn run_containers(
+    pod: Arc<RunningPod>,
+    entry: Arc<Entry>,
+    board: Arc<watch::Sender<Containers>>,
+    mut stop_rx: StopRx,
+) {
+    let (mounts, renewal) = loop {
+        let error = match volumes::prepare(&pod).await {
+            Ok(ready) => break ready,
+            Err(error) => error,
+        };
+        board.send_modify(|containers| {
+            for status in containers.init.iter_mut().chain(&mut containers.main) {
+                status.state = Some(waiting(error.reason(), error.to_string()));
+            }
+        });
+        tokio::select! {
+            _ = next_stop(&mut stop_rx, None) => return,
+            () = tokio::time::sleep(pod.node.timings.retry) => {}
+        }
+    };
+    let mounts = Arc::new(mounts);
+    let policy = RestartPolicy::of(pod.spec());
+    let container = |spec: &Container, slot: Slot, policy| {
+        let status = slot.of(&mut board.borrow().clone()).clone();
+        let logs = Arc::clone(&entry.logs[&spec.name]);
+        let (pod, mounts) = (Arc::clone(&pod), Arc::clone(&mounts));
+        let (board, stop_rx, spec) = (Arc::clone(&board), stop_rx.clone(), spec.clone());
+        ContainerRun { pod, mounts, spec, slot, policy, logs, board, stop_rx, status }.run()
+    };
+    let all = async {
+        for (index, spec) in pod.spec().init_containers.iter().flatten().enumerate() {
+            if container(spec, Slot::Init(index), policy.of_init()).await != Some(0) {
+                return;
+            }
+        }
+        let main = pod.spec().containers.iter().enumerate();
+        futures::future::join_all(main.map(|(index, spec)| container(spec, Slot::Main(index), policy))).await;
+    };
+    tokio::select! {
+        () = all => {}
+        () = renewal.keep_fresh(&pod) => {}
+    }
+}
+
+/// Every container waits at first. One that a former life of this node ran has died with it: it counts as restarted.
+fn first_statuses(pod: &RunningPod) -> Containers {
+    let before = pod.object.status.as_ref();
+    let list = |specs: &[Container], old: fn(&PodStatus) -> Option<&Vec<ContainerStatus>>| {
+        let old = before.and_then(old);
+        let find = |name: &str| old?.iter().find(|status| status.name == name && status.container_id.is_some());
+        specs.iter().map(|spec| first_status(spec, find(&spec.name))).collect()
+    };
+    Containers {
+        init: list(pod.spec().init_containers.as_deref().unwrap_or_default(), |s| s.init_container_statuses.as_ref()),
+        main: list(&pod.spec().containers, |s| s.container_statuses.as_ref()),
+    }
+}
+
+fn first_status(spec: &Container, before: Option<&ContainerStatus>) -> ContainerStatus {
+    let image = spec.image.clone().unwrap_or_default();
+    ContainerStatus {
+        name: spec.name.clone(),
+        image_id: image.clone(),
+        image,
+        state: Some(waiting("ContainerCreating", String::new())),
+        started: Some(false),
+        restart_count: before.map_or(0, |status| status.restart_count + 1),
+        last_state: before.map(lost),
+        ..ContainerStatus::default()
+    }
+}
+
+/// How a container ended that nobody saw ending, in a kubelet's words.
+fn lost(status: &ContainerStatus) -> ContainerState {
+    let ended = status.state.as_ref().and_then(|state| state.terminated.clone());
+    let terminated = ended.unwrap_or_else(|| ContainerStateTerminated {
+        container_id: status.container_id.clone(),
+        exit_code: 137,
+        reason: Some("ContainerStatusUnknown".to_owned()),
+        message: Some("the container ended with the node that ran it".to_owned()),
+        ..ContainerStateTerminated::default()
+    });
+    ContainerState { terminated: Some(terminated), ..ContainerState::default() }
+}

@@ -1,0 +1,97 @@
+//! The pods bound to the node: watches them and runs a [`PodWorker`] for each.
+//!
+//! The API server may be away: pods run on, and what changed meanwhile arrives with the next list.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, ResourceExt,
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, Event, watcher},
+    },
+};
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{context::Context, pod_worker::PodWorker};
+
+/// The watch and the workers it feeds.
+pub struct Pods {
+    node: Arc<Context>,
+    /// By uid; a worker that has ended stays until its object is gone.
+    workers: HashMap<String, watch::Sender<Option<Arc<Pod>>>>,
+    /// What a list has brought so far.
+    listed: Vec<Arc<Pod>>,
+    tasks: TaskTracker,
+}
+
+impl Pods {
+    pub fn new(node: Arc<Context>) -> Self {
+        Self { node, workers: HashMap::new(), listed: Vec::new(), tasks: TaskTracker::new() }
+    }
+
+    /// Runs the node's pods until `shutdown`, and returns once none of their processes is left.
+    pub fn run(mut self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
+        async move {
+            let bound = watcher::Config::default().fields(&format!("spec.nodeName={}", self.node.name));
+            let mut events = watcher(Api::<Pod>::all(self.node.client.clone()), bound).default_backoff().boxed();
+            loop {
+                tokio::select! {
+                    () = shutdown.cancelled() => break,
+                    event = events.next() => match event {
+                        Some(Ok(event)) => self.heed(event, &shutdown),
+                        Some(Err(error)) => tracing::debug!(node = self.node.name, %error, "the watch of pods is broken"),
+                        None => break,
+                    }
+                }
+            }
+            self.tasks.close();
+            self.tasks.wait().await;
+        }
+        .boxed()
+    }
+
+    fn heed(&mut self, event: Event<Pod>, shutdown: &CancellationToken) {
+        match event {
+            Event::Init => self.listed.clear(),
+            Event::InitApply(pod) => self.listed.push(Arc::new(pod)),
+            Event::InitDone => self.replace(shutdown),
+            Event::Apply(pod) => self.apply(Arc::new(pod), shutdown),
+            Event::Delete(pod) => self.remove(&pod.uid().unwrap_or_default()),
+        }
+    }
+
+    fn replace(&mut self, shutdown: &CancellationToken) {
+        let mut listed = std::mem::take(&mut self.listed);
+        let uids: HashSet<String> = listed.iter().filter_map(|pod| pod.uid()).collect();
+        let gone: Vec<String> = self.workers.keys().filter(|uid| !uids.contains(*uid)).cloned().collect();
+        gone.iter().for_each(|uid| self.remove(uid));
+        // Pods that have an address already come first, so that no newcomer takes it.
+        listed.sort_by_key(|pod| pod.status.as_ref().is_none_or(|status| status.pod_ip.is_none()));
+        listed.into_iter().for_each(|pod| self.apply(pod, shutdown));
+    }
+
+    fn apply(&mut self, pod: Arc<Pod>, shutdown: &CancellationToken) {
+        let uid = pod.uid().unwrap_or_default();
+        if let Some(worker) = self.workers.get(&uid) {
+            worker.send_replace(Some(pod));
+            return;
+        }
+        let (object_tx, object_rx) = watch::channel(Some(Arc::clone(&pod)));
+        self.workers.insert(uid, object_tx);
+        let worker = PodWorker { node: Arc::clone(&self.node), object: pod, object_rx };
+        self.tasks.spawn(worker.run(shutdown.clone()));
+    }
+
+    fn remove(&mut self, uid: &str) {
+        if let Some(worker) = self.workers.remove(uid) {
+            worker.send_replace(None);
+        }
+    }
+}

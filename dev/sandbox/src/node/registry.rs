@@ -1,0 +1,74 @@
+//! The pods on the node as its HTTPS server sees them: addresses and logs.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::Ipv4Addr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::log_file::LogFile;
+
+/// Pods by namespace and name.
+#[derive(Debug, Default)]
+pub struct Registry {
+    pods: Mutex<HashMap<(String, String), Arc<Entry>>>,
+}
+
+#[derive(Debug)]
+pub struct Entry {
+    pub uid: String,
+    pub ip: Ipv4Addr,
+    pub logs: BTreeMap<String, Arc<ContainerLogs>>,
+}
+
+/// The logs of one container: of its present or last run, and of the run before that.
+#[derive(Debug, Default)]
+pub struct ContainerLogs {
+    runs: Mutex<Runs>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Runs {
+    current: Option<Arc<LogFile>>,
+    previous: Option<Arc<LogFile>>,
+}
+
+impl Registry {
+    pub fn insert(&self, namespace: &str, name: &str, entry: Arc<Entry>) {
+        self.lock().insert((namespace.to_owned(), name.to_owned()), entry);
+    }
+
+    /// Forgets the pod, unless another one has taken its name.
+    pub fn remove(&self, namespace: &str, name: &str, uid: &str) {
+        let key = (namespace.to_owned(), name.to_owned());
+        let mut pods = self.lock();
+        if pods.get(&key).is_some_and(|entry| entry.uid == uid) {
+            pods.remove(&key);
+        }
+    }
+
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<Entry>> {
+        self.lock().get(&(namespace.to_owned(), name.to_owned())).cloned()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Arc<Entry>>> {
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ContainerLogs {
+    /// A new run begins: what was current is now previous, and the one before that is returned, to be deleted.
+    pub fn begin(&self, log: Arc<LogFile>) -> Option<Arc<LogFile>> {
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = runs.current.replace(log);
+        std::mem::replace(&mut runs.previous, ended)
+    }
+
+    pub fn current(&self) -> Option<Arc<LogFile>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).current.clone()
+    }
+
+    pub fn previous(&self) -> Option<Arc<LogFile>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).previous.clone()
+    }
+}

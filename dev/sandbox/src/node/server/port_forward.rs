@@ -1,0 +1,203 @@
+//! `/portForward/NAMESPACE/POD?port=…` over WebSocket `v4.channel.k8s.io`.
+//!
+//! Every message begins with a channel: of the n-th port asked for, 2n carries its bytes and 2n + 1 its error. The node begins each channel
+//! with the port as two little-endian bytes. `kubectl port-forward` asks for SPDY/3.1 here, which is not spoken.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    extract::{
+        Path, RawQuery, State, WebSocketUpgrade,
+        ws::{Message, WebSocket, rejection::WebSocketUpgradeRejection},
+    },
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::{BufMut, Bytes, BytesMut};
+use futures::{SinkExt, StreamExt, stream::SplitStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::mpsc,
+    task::JoinSet,
+};
+
+use crate::node::context::Context;
+
+const PROTOCOL: &str = "v4.channel.k8s.io";
+/// More ports cannot be numbered in a channel's byte.
+const MAX_PORTS: usize = 127;
+/// Messages on their way between the WebSocket and one port.
+const QUEUE: usize = 16;
+/// Bytes of one message at most.
+const CHUNK: usize = 32 * 1024;
+
+type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+
+/// The form of the path that kubelets also know.
+pub async fn answer_with_uid(
+    node: State<Arc<Context>>,
+    Path((namespace, pod, _uid)): Path<(String, String, String)>,
+    query: RawQuery,
+    headers: HeaderMap,
+    upgrade: Upgrade,
+) -> Response {
+    answer(node, Path((namespace, pod)), query, headers, upgrade).await
+}
+
+/// Connects each port to the pod's address until both sides are done.
+pub async fn answer(
+    State(node): State<Arc<Context>>,
+    Path((namespace, pod)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    upgrade: Upgrade,
+) -> Response {
+    let refuse = |status, text: String| (status, text).into_response();
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => return refuse(StatusCode::BAD_REQUEST, why_not(&headers, &rejection)),
+    };
+    let Some(entry) = node.registry.get(&namespace, &pod) else {
+        let text = format!("pod \"{namespace}/{pod}\" does not run on node {}\n", node.name);
+        return refuse(StatusCode::NOT_FOUND, text);
+    };
+    let ports = match ports(query.as_deref().unwrap_or_default()) {
+        Ok(ports) => ports,
+        Err(text) => return refuse(StatusCode::BAD_REQUEST, text),
+    };
+    let targets = ports.into_iter().map(|port| SocketAddr::from((entry.ip, port))).collect();
+    let upgrade = upgrade.protocols([PROTOCOL]);
+    if upgrade.selected_protocol().is_none() {
+        return refuse(StatusCode::BAD_REQUEST, format!("the sandbox's node speaks {PROTOCOL} and nothing else\n"));
+    }
+    upgrade.on_upgrade(|socket| forward(socket, targets))
+}
+
+fn why_not(headers: &HeaderMap, rejection: &WebSocketUpgradeRejection) -> String {
+    match headers.get(header::UPGRADE).map(|value| value.to_str().unwrap_or_default()) {
+        Some(wanted) if !wanted.eq_ignore_ascii_case("websocket") => format!(
+            "the sandbox's node forwards ports over WebSocket ({PROTOCOL}) only, not over {wanted}, which kubectl port-forward needs; \
+             every port of a pod is reachable without it at the pod's IP on this machine\n"
+        ),
+        _ => format!("port-forward needs a WebSocket: {rejection}\n"),
+    }
+}
+
+/// `port=1&port=2` or `port=1,2`.
+fn ports(query: &str) -> Result<Vec<u16>, String> {
+    let decoded = query.replace("%2C", ",").replace("%2c", ",");
+    let values = decoded.split('&').filter_map(|pair| pair.strip_prefix("port=")).flat_map(|list| list.split(','));
+    let parse = |text: &str| match text.parse() {
+        Ok(0) | Err(_) => Err(format!("{text:?} is not a port from 1 to 65535\n")),
+        Ok(port) => Ok(port),
+    };
+    let ports = values.map(parse).collect::<Result<Vec<u16>, _>>()?;
+    match ports.len() {
+        0 => Err("no port to forward: the query has no port=…\n".to_owned()),
+        1..=MAX_PORTS => Ok(ports),
+        count => Err(format!("{count} ports to forward, at most {MAX_PORTS} are possible\n")),
+    }
+}
+
+async fn forward(socket: WebSocket, targets: Vec<SocketAddr>) {
+    let (mut sink, stream) = socket.split();
+    let (out_tx, mut out_rx) = mpsc::channel::<Bytes>(QUEUE);
+    let mut inputs = Vec::new();
+    let mut ports = JoinSet::new();
+    for (channel, target) in (0..).step_by(2).zip(targets) {
+        let (in_tx, in_rx) = mpsc::channel(QUEUE);
+        inputs.push(in_tx);
+        ports.spawn(serve_port(channel, target, out_tx.clone(), in_rx));
+    }
+    // Once every port is done, no sender is left and the writing ends.
+    drop(out_tx);
+    let reading = read(stream, inputs);
+    let writing = async {
+        while let Some(message) = out_rx.recv().await {
+            if sink.send(Message::Binary(message)).await.is_err() {
+                return;
+            }
+        }
+        let _ = sink.send(Message::Close(None)).await;
+    };
+    tokio::select! {
+        () = reading => {}
+        () = writing => {}
+    }
+}
+
+/// Hands each message to its port until the client closes.
+async fn read(mut stream: SplitStream<WebSocket>, inputs: Vec<mpsc::Sender<Bytes>>) {
+    while let Some(Ok(message)) = stream.next().await {
+        let mut bytes = match message {
+            Message::Binary(bytes) if !bytes.is_empty() => bytes,
+            Message::Close(_) => return,
+            _ => continue,
+        };
+        let channel = usize::from(bytes.split_to(1)[0]);
+        let Some(input) = inputs.get(channel / 2).filter(|_| channel.is_multiple_of(2)) else { continue };
+        if !bytes.is_empty() {
+            // A port that is done takes nothing more, which the client hears on its own.
+            let _ = input.send(bytes).await;
+        }
+    }
+}
+
+async fn serve_port(channel: u8, target: SocketAddr, out_tx: mpsc::Sender<Bytes>, mut in_rx: mpsc::Receiver<Bytes>) {
+    for begin in [channel, channel + 1] {
+        let _ = out_tx.send(framed(begin, &target.port().to_le_bytes())).await;
+    }
+    let stream = match TcpStream::connect(target).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            let text = format!("could not connect to port {} of the pod ({target}): {error}", target.port());
+            let _ = out_tx.send(framed(channel + 1, text.as_bytes())).await;
+            return;
+        }
+    };
+    let (mut from_pod, mut to_pod) = stream.into_split();
+    let sending = async {
+        while let Some(bytes) = in_rx.recv().await {
+            if to_pod.write_all(&bytes).await.is_err() {
+                break;
+            }
+        }
+        // The protocol cannot close one direction: what the pod still says is waited for.
+        std::future::pending::<()>().await;
+    };
+    let receiving = async {
+        let mut buffer = vec![0; CHUNK];
+        while let Ok(count @ 1..) = from_pod.read(&mut buffer).await {
+            if out_tx.send(framed(channel, &buffer[..count])).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = sending => {}
+        () = receiving => {}
+    }
+}
+
+fn framed(channel: u8, bytes: &[u8]) -> Bytes {
+    let mut message = BytesMut::with_capacity(bytes.len() + 1);
+    message.put_u8(channel);
+    message.put_slice(bytes);
+    message.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_come_repeated_or_in_a_list() {
+        assert_eq!(ports("port=80"), Ok(vec![80]));
+        assert_eq!(ports("port=80&x=1&port=443"), Ok(vec![80, 443]));
+        assert_eq!(ports("port=80%2C443"), Ok(vec![80, 443]));
+        for bad in ["", "port=", "port=0", "port=65536", "port=http", "ports=80"] {
+            assert!(ports(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! A pod's volumes as plain directories: hostPath under the node's root, emptyDir and written files under the pod's directory.
+//!
+//! ServiceAccount tokens are written again before they expire. A process of a pod gets no mount namespace; `path_map` rewrites the paths
+//! it is told.
+
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use k8s_openapi::api::{
+    authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec},
+    core::v1::{
+        ConfigMapProjection, Container, DownwardAPIProjection, HostPathVolumeSource, KeyToPath, ProjectedVolumeSource,
+        SecretProjection, ServiceAccount, ServiceAccountTokenProjection, Volume, VolumeProjection,
+    },
+};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::PostParams;
+
+use super::{
+    config_error::ConfigError,
+    path_map::PathMap,
+    pod::{Data, RunningPod, present},
+};
+
+/// Where a pod's own credentials are mounted in a cluster.
+const SERVICE_ACCOUNT_MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// Where each volume of a pod really is.
+#[derive(Debug, Default)]
+pub struct Mounts {
+    real: BTreeMap<String, PathBuf>,
+}
+
+/// The volumes whose files the node keeps up to date.
+#[derive(Debug, Default)]
+pub struct Renewal {
+    projected: Vec<Projected>,
+}
+
+/// A volume of files that the node writes.
+#[derive(Debug)]
+struct Projected {
+    dir: PathBuf,
+    sources: Vec<VolumeProjection>,
+    /// When its token must be replaced.
+    renew_at: Option<Timestamp>,
+}
+
+/// Makes every volume of the pod.
+///
+/// # Errors
+/// When something it refers to is missing, or it is of a kind that the sandbox does not have.
+pub async fn prepare(pod: &RunningPod) -> Result<(Mounts, Renewal), ConfigError> {
+    let (mut mounts, mut renewal) = (Mounts::default(), Renewal::default());
+    make_dir(&pod.dir())?;
+    for volume in pod.spec().volumes.iter().flatten() {
+        let real = match &volume.host_path {
+            Some(source) => host_path(pod, source)?,
+            None => renewal.own_dir(pod, volume).await?,
+        };
+        mounts.real.insert(volume.name.clone(), real);
+    }
+    Ok((mounts, renewal))
+}
+
+impl Mounts {
+    /// How paths of a container are rewritten.
+    ///
+    /// # Errors
+    /// When a mount names no volume, or its sub-path is not there.
+    pub fn path_map(&self, container: &Container) -> Result<PathMap, ConfigError> {
+        let mut map = PathMap::default();
+        for mount in container.volume_mounts.iter().flatten() {
+            let volume =
+                self.real.get(&mount.name).ok_or_else(|| ConfigError::NoVolume { name: mount.name.clone() })?;
+            let real = match mount.sub_path.as_deref() {
+                None | Some("") => volume.clone(),
+                Some(inside) => volume.join(inside),
+            };
+            map.mount(&mount.mount_path, &real.to_string_lossy());
+        }
+        Ok(map)
+    }
+
+    /// The token file of the pod's ServiceAccount, if the container is given one.
+    pub fn token_file(&self, container: &Container) -> Option<PathBuf> {
+        let mut mounts = container.volume_mounts.iter().flatten();
+        let mount = mounts.find(|mount| mount.mount_path.trim_end_matches('/') == SERVICE_ACCOUNT_MOUNT)?;
+        Some(self.real.get(&mount.name)?.join("token"))
+    }
+}
+
+impl Renewal {
+    async fn own_dir(&mut self, pod: &RunningPod, volume: &Volume) -> Result<PathBuf, ConfigError> {
+        let dir = pod.dir().join("volumes").join(&volume.name);
+        make_dir(&dir)?;
+        if volume.empty_dir.is_none() {
+            let sources = projections(volume)?;
+            let mut projected = Projected { dir: dir.clone(), sources, renew_at: None };
+            projected.write(pod).await?;
+            self.projected.push(projected);
+        }
+        Ok(dir)
+    }
+
+    /// Replaces tokens before they expire; never returns.
+    pub async fn keep_fresh(mut self, pod: &RunningPod) {
+        loop {
+            let Some(next) = self.projected.iter_mut().filter(|p| p.renew_at.is_some()).min_by_key(|p| p.renew_at)
+            else {
+                return std::future::pending().await;
+            };
+            let wait = next.renew_at.map_or(0.0, |at| at.duration_since(Timestamp::now()).as_secs_f64());
+            tokio::time::sleep(Duration::try_from_secs_f64(wait).unwrap_or_default()).await;
+            if let Err(error) = next.write(pod).await {
+                tracing::warn!(pod = pod.name(), %error, "could not renew a ServiceAccount token");
+                tokio::time::sleep(pod.node.timings.retry).await;
+            }
+        }
+    }
+}
+
+impl Projected {
+    async fn write(&mut self, pod: &RunningPod) -> Result<(), ConfigError> {
+        for source in &self.sources {
+            if let Some(wanted) = &source.service_account_token {
+                self.renew_at = Some(write_token(pod, &self.dir, wanted).await?);
+            } else if let Some(map) = &source.config_map {
+                let data = pod.config_map(&map.name, map.optional).await?;
+                write_data(&self.dir, data, map.items.as_deref(), map.optional)?;
+            } else if let Some(secret) = &source.secret {
+                let data = pod.secret(&secret.name, secret.optional).await?;
+                write_data(&self.dir, data, secret.items.as_deref(), secret.optional)?;
+            } else if let Some(fields) = &source.downward_api {
+                write_fields(pod, &self.dir, fields)?;
+            } else {
+                return Err(ConfigError::Unsupported { what: "a projected clusterTrustBundle".to_owned() });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sees every volume of files as a projected one.
+fn projections(volume: &Volume) -> Result<Vec<VolumeProjection>, ConfigError> {
+    if let Some(ProjectedVolumeSource { sources, .. }) = &volume.projected {
+        return Ok(sources.clone().unwrap_or_default());
+    }
+    let mut one = VolumeProjection::default();
+    if let Some(map) = &volume.config_map {
+        let (name, items, optional) = (map.name.clone(), map.items.clone(), map.optional);
+        one.config_map = Some(ConfigMapProjection { name, items, optional });
+    } else if let Some(secret) = &volume.secret {
+        let (items, optional) = (secret.items.clone(), secret.optional);
+        let name = secret.secret_name.clone().unwrap_or_default();
+        one.secret = Some(SecretProjection { name, items, optional });
+    } else if let Some(fields) = &volume.downward_api {
+        one.downward_api = Some(DownwardAPIProjection { items: fields.items.clone() });
+    } else {
+        return Err(ConfigError::Unsupported { what: format!("volumes of the kind of {:?}", volume.name) });
+    }
+    Ok(vec![one])
+}
+
+fn host_path(pod: &RunningPod, source: &HostPathVolumeSource) -> Result<PathBuf, ConfigError> {
+    let real = pod.node.root.join(source.path.trim_start_matches('/'));
+    let kind = source.type_.as_deref().unwrap_or_default();
+    let found = match kind {
+        "Directory" => real.is_dir(),
+        "File" => real.is_file(),
+        "Socket" | "CharDevice" | "BlockDevice" => real.exists(),
+        "FileOrCreate" if real.exists() => true,
+        "FileOrCreate" => write_file(&real, &[]).map(|()| true)?,
+        // Without a type a kubelet checks nothing and the runtime makes the directory.
+        _ if real.exists() => true,
+        _ => make_dir(&real).map(|()| true)?,
+    };
+    if found {
+        return Ok(real);
+    }
+    Err(ConfigError::HostPath { path: source.path.clone(), kind: kind.to_owned(), real })
+}
+
+/// Writes a new token and returns when to replace it: after 80 % of its life, as a kubelet does.
+async fn write_token(
+    pod: &RunningPod,
+    dir: &Path,
+    wanted: &ServiceAccountTokenProjection,
+) -> Result<Timestamp, ConfigError> {
+    let account = pod.spec().service_account_name.clone().unwrap_or_else(|| "default".to_owned());
+    let bound = BoundObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Pod".to_owned()),
+        name: Some(pod.name()),
+        uid: Some(pod.uid()),
+    };
+    let spec = TokenRequestSpec {
+        audiences: wanted.audience.iter().cloned().collect(),
+        bound_object_ref: Some(bound),
+        expiration_seconds: wanted.expiration_seconds,
+    };
+    let request = TokenRequest { spec, ..TokenRequest::default() };
+    let what = || format!("get a token of ServiceAccount {account:?}");
+    let answer = pod.api::<ServiceAccount>().create_token_request(&account, &PostParams::default(), &request).await;
+    let answer = answer.map_err(|source| ConfigError::Api { what: what(), source: Box::new(source) })?;
+    let status = answer.status.ok_or_else(|| ConfigError::Missing { what: what() })?;
+    write_file(&dir.join(&wanted.path), status.token.as_bytes())?;
+    let now = Timestamp::now();
+    let life = status.expiration_timestamp.0.duration_since(now);
+    Ok(now + life * 4 / 5)
+}
+
+fn write_data(
+    dir: &Path,
+    data: Option<Data>,
+    items: Option<&[KeyToPath]>,
+    optional: Option<bool>,
+) -> Result<(), ConfigError> {
+    let Some(data) = data else { return Ok(()) };
+    let Some(items) = items else {
+        return data.iter().try_for_each(|(key, value)| write_file(&dir.join(key), value));
+    };
+    for item in items {
+        let value = present(data.get(&item.key), optional, || format!("key {:?}", item.key))?;
+        if let Some(value) = value {
+            write_file(&dir.join(&item.path), value)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_fields(pod: &RunningPod, dir: &Path, fields: &DownwardAPIProjection) -> Result<(), ConfigError> {
+    for item in fields.items.iter().flatten() {
+        let Some(field) = &item.field_ref else {
+            return Err(ConfigError::Unsupported { what: "a file from resourceFieldRef".to_owned() });
+        };
+        write_file(&dir.join(&item.path), pod.field(&field.field_path)?.as_bytes())?;
+    }
+    Ok(())
+}
+
+pub fn make_dir(path: &Path) -> Result<(), ConfigError> {
+    std::fs::create_dir_all(path).map_err(|source| ConfigError::File { path: path.to_owned(), source })
+}
+
+/// Writes a file for its owner only, all at once: a reader sees the old content or the new.
+pub fn write_file(path: &Path, content: &[u8]) -> Result<(), ConfigError> {
+    let fail = |source| ConfigError::File { path: path.to_owned(), source };
+    let dir = path.parent().expect("files are written into directories");
+    let mut hidden = std::ffi::OsString::from(".new-");
+    hidden.push(path.file_name().unwrap_or_default());
+    let new = dir.join(hidden);
+    let write = || {
+        std::fs::create_dir_all(dir)?;
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600).open(&new)?.write_all(content)?;
+        std::fs::rename(&new, path)
+    };
+    write().map_err(fail)
+}

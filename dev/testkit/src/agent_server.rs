@@ -1,0 +1,113 @@
+//! The gRPC server of an agent without the agent: the real event bus and server; the test sets everything else.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use futures::FutureExt as _;
+use jiff::Timestamp;
+use prometheus::{Registry, TextEncoder};
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::within;
+use maglev_model::{
+    actual::LbDump,
+    counters::StatsSnapshot,
+    event::{Events, Level},
+};
+use maglev_rpc::{
+    Server, ServerOptions,
+    client::AgentClient,
+    server::{Identity, Metrics, Sources},
+};
+use maglev_telemetry::{Bus, BusLimits, BusOptions, Snapshot};
+
+/// Little of everything, so that all of it runs out.
+pub const FEW: BusLimits = BusLimits { batch: 8, behind: 4, ring: 64 };
+
+pub struct AgentServer {
+    pub events: Events,
+    pub snapshots: watch::Receiver<Snapshot>,
+    pub dump: watch::Sender<Option<Arc<LbDump>>>,
+    pub counters: watch::Sender<Option<Arc<StatsSnapshot>>>,
+    ready: watch::Sender<Result<(), String>>,
+    metrics: Metrics,
+    pub address: SocketAddr,
+    shutdown: CancellationToken,
+    bus: JoinHandle<()>,
+    server: JoinHandle<()>,
+}
+
+impl AgentServer {
+    pub async fn start(epoch: u64, limits: BusLimits) -> Self {
+        Self::start_with(epoch, limits, |_, _| {}).await
+    }
+
+    pub async fn start_with(
+        epoch: u64,
+        limits: BusLimits,
+        change: impl FnOnce(&mut ServerOptions, &mut Sources),
+    ) -> Self {
+        let options = BusOptions { log_level: Level::Info, clock: Timestamp::now, epoch };
+        let bus = Bus::with_limits(options, limits);
+        let (dump, counters) = (watch::Sender::default(), watch::Sender::default());
+        let ready = watch::Sender::new(Err("waiting for VPP".to_owned()));
+        let mut sources = Sources {
+            events: bus.subscriber(),
+            snapshots: bus.snapshots(),
+            dumps: dump.subscribe(),
+            counters: counters.subscribe(),
+            ready: ready.subscribe(),
+            probing: Arc::new(|_| None),
+            sync: Arc::new(|_| async { Ok(()) }.boxed()),
+        };
+        let mut options = ServerOptions::new(vec![([127, 0, 0, 1], 0).into()], identity());
+        change(&mut options, &mut sources);
+        let (events, snapshots, metrics) = (bus.events(), bus.snapshots(), Metrics::default());
+        let server = Server::new(options, sources, metrics.clone());
+        let (mut bound, shutdown) = (server.bound(), CancellationToken::new());
+        let bus = tokio::spawn(bus.run(shutdown.clone()));
+        let server = tokio::spawn(server.run(shutdown.clone()));
+        let address = within(bound.wait_for(|bound| !bound.is_empty())).await.expect("the server runs")[0];
+        Self { events, snapshots, dump, counters, ready, metrics, address, shutdown, bus, server }
+    }
+
+    /// A client over a connection of its own.
+    pub async fn client(&self) -> AgentClient {
+        let endpoint = AgentClient::endpoint(format!("http://{}", self.address)).expect("it is a URI");
+        AgentClient::new(within(endpoint.connect()).await.expect("it listens"))
+    }
+
+    /// Waits until everything up to this number is in the state.
+    pub async fn settled(&self, seq: u64) -> Snapshot {
+        let mut snapshots = self.snapshots.clone();
+        within(snapshots.wait_for(|snapshot| snapshot.as_of.seq >= seq)).await.expect("the bus runs").clone()
+    }
+
+    pub fn set_ready(&self, ready: Result<(), &str>) {
+        // What it was before is of no interest.
+        let _ = self.ready.send_replace(ready.map_err(str::to_owned));
+    }
+
+    /// The server's metrics as Prometheus reads them.
+    pub fn metrics(&self) -> String {
+        let registry = Registry::new();
+        self.metrics.register(&registry).expect("a fresh registry");
+        TextEncoder::new().encode_to_string(&registry.gather()).expect("valid metrics")
+    }
+
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        within(self.bus).await.expect("it does not panic");
+        within(self.server).await.expect("it does not panic");
+    }
+}
+
+pub fn identity() -> Identity {
+    Identity {
+        node: "node-a".into(),
+        version: "1.2.3".into(),
+        commit: "abc".into(),
+        build_date: "2026-11-25".into(),
+        started: Timestamp::from_second(1_790_000_000).expect("a valid time"),
+    }
+}

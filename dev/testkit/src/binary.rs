@@ -1,0 +1,50 @@
+//! The programs of this workspace, for tests that start them.
+//!
+//! Cargo gives `CARGO_BIN_EXE_*` only to tests in the package of a binary. The tests are packages of their own, so the
+//! programs are built here, once per test process: a stale program would test yesterday's code. When nothing changed,
+//! the build is a check of timestamps.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::LazyLock,
+};
+
+use crate::paths::{checkout, profile_directory};
+
+static BINARIES: LazyLock<PathBuf> = LazyLock::new(build);
+
+/// The path of a program of this workspace, up to date and built with the profile of the running test.
+///
+/// # Panics
+/// If the workspace does not build, or has no such program.
+pub fn binary(name: &str) -> PathBuf {
+    let path = BINARIES.join(name);
+    assert!(path.is_file(), "{} does not exist: no package of this workspace has a binary {name}", path.display());
+    path
+}
+
+fn build() -> PathBuf {
+    let directory = profile_directory();
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let profile = profile(&directory);
+    let mut command = Command::new(cargo);
+    command.current_dir(checkout()).args([
+        "build",
+        "--quiet",
+        "--locked",
+        "--workspace",
+        "--bins",
+        "--profile",
+        &profile,
+    ]);
+    let status = command.status().expect("cargo can be started");
+    assert!(status.success(), "the programs of this workspace do not build ({status})");
+    directory
+}
+
+/// The profile's name: that of the directory, except for Cargo's `dev`, which is built into `debug`.
+fn profile(directory: &Path) -> String {
+    let name = directory.file_name().expect("a profile's directory has a name").to_string_lossy();
+    if name == "debug" { "dev".to_owned() } else { name.into_owned() }
+}

@@ -1,0 +1,427 @@
+//! Arbitrary states and changes: a world that goes on by chance, one change at a time. For tests of any room.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    num::NonZeroU16,
+    sync::Arc,
+    time::Duration,
+};
+
+use fastrand::Rng;
+use imbl::OrdMap;
+use jiff::Timestamp;
+
+use maglev_model::{
+    actual::{Actual, ActualAs, ActualConf, ActualEncap, ActualVip, VppVip},
+    change::{Change, ConfigDelta, Hold, Problems, Report, VipState, VppInfo},
+    config::{
+        AdminState, Backend, Check, Config, ForeignVips, Frontend, HealthCheck, Http, HttpMethod, Kind, Listed, Member,
+        NodeConfig, OnBackendDown, Pool, Probe, ProbeConf, Revision, Standing, StatusRange, SyncConf, Target, Tls,
+        VppConf,
+    },
+    event::{Event, FrontendState, ProgramResult},
+    fingerprint::Fingerprint,
+    health::{BackendHealth, BackendState, ProbeCode, Transition},
+    name::Name,
+    problem::{Problem, Reason},
+    vip::{Dscp, Encap, Family, Protocol, Service, TableLength, VipKey, Weight},
+};
+
+/// Few names, so that changes meet.
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+
+pub struct World {
+    rng: Rng,
+    config: Config,
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        let listed = Listed::when(|_| true).expect("everything is said to be listed");
+        Self { rng: Rng::with_seed(seed), config: Config::new(listed, Arc::default()) }
+    }
+
+    /// The next thing that happens, and the event that people are told, if any.
+    pub fn next(&mut self) -> (Option<Event>, Change) {
+        let change = self.change();
+        let event = Event::VppDisconnect { reason: format!("{:?}", self.rng.u16(..)) };
+        (self.rng.bool().then_some(event), change)
+    }
+
+    pub fn change(&mut self) -> Change {
+        match self.rng.u8(..24) {
+            0..6 => Change::Config(Arc::new(self.delta())),
+            6..8 => Change::Health(self.name(), self.some(Self::health)),
+            8 => Change::Suspect(if self.rng.bool() { Family::V4 } else { Family::V6 }, self.rng.bool()),
+            9..11 => Change::Frontend(self.name(), self.state(), self.some(Self::code)),
+            11..13 => Change::Report(self.name(), self.report()),
+            13 => Change::Forget(self.name()),
+            14 => Change::VppConnected(Arc::new(self.vpp_info())),
+            15 => {
+                if self.rng.u8(..4) == 0 {
+                    Change::VppDisconnected
+                } else {
+                    Change::VppConf(self.conf())
+                }
+            }
+            16 => Change::VppState(self.conf(), Arc::new(self.actual())),
+            17 => Change::Vip(self.vip(), self.some(|world| VipState::from(&world.actual_vip()))),
+            18..20 => Change::Server(self.vip(), self.address(), self.some(|world| world.rng.u8(..))),
+            20 => Change::Foreign(self.vip()),
+            21 => Change::Held(Hold { id: self.text(), removals: self.rng.u32(..), until: self.time() }),
+            22 => Change::Released(self.text()),
+            _ if self.rng.bool() => Change::Synced(self.rng.u32(..9)),
+            _ => Change::SyncFailed(self.text()),
+        }
+    }
+
+    fn some<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        (self.rng.u8(..3) > 0).then(|| make(self))
+    }
+
+    fn name(&mut self) -> Name {
+        Name::namespaced("shop", NAMES[self.rng.usize(..NAMES.len())])
+    }
+
+    fn text(&mut self) -> Arc<str> {
+        ["", "one", "two words", "drei \u{1f6a6}"][self.rng.usize(..4)].into()
+    }
+
+    fn time(&mut self) -> Timestamp {
+        Timestamp::from_nanosecond(i128::from(self.rng.i64(..)) / 8).expect("a few centuries around 1970")
+    }
+
+    fn address(&mut self) -> IpAddr {
+        let last = self.rng.u8(..4);
+        if self.rng.bool() {
+            self.v4(last).into()
+        } else {
+            Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(last)).into()
+        }
+    }
+
+    fn v4(&self, last: u8) -> Ipv4Addr {
+        [10, 0, 0, last].into()
+    }
+
+    fn duration(&mut self) -> Duration {
+        Duration::from_nanos(self.rng.u64(..10_000_000_000))
+    }
+
+    fn port(&mut self) -> NonZeroU16 {
+        NonZeroU16::new(self.rng.u16(1..)).expect("it is not 0")
+    }
+
+    fn revision(&mut self) -> Revision {
+        Revision { uid: self.text(), generation: self.rng.i64(..) }
+    }
+
+    fn problem(&mut self) -> Problem {
+        let reason = Reason::ALL[self.rng.usize(..Reason::ALL.len())];
+        Problem::new(reason, self.text().to_string(), self.text().to_string())
+    }
+
+    fn code(&mut self) -> ProbeCode {
+        use ProbeCode as P;
+        let all = [
+            P::L4Ok,
+            P::L4Timeout,
+            P::L4Connection,
+            P::L6Ok,
+            P::L6Timeout,
+            P::L6Response,
+            P::L7Ok,
+            P::L7Timeout,
+            P::L7Response,
+            P::L7Status,
+        ];
+        all[self.rng.usize(..all.len())]
+    }
+
+    fn backend_state(&mut self) -> BackendState {
+        use BackendState as S;
+        [S::Unknown, S::Up, S::Down, S::Paused, S::Disabled][self.rng.usize(..5)]
+    }
+
+    fn state(&mut self) -> FrontendState {
+        [FrontendState::Unknown, FrontendState::Up, FrontendState::Down][self.rng.usize(..3)]
+    }
+
+    fn health(&mut self) -> BackendHealth {
+        let transition = |world: &mut Self| Transition {
+            from: world.backend_state(),
+            to: world.backend_state(),
+            at: world.time(),
+            code: world.some(Self::code),
+        };
+        BackendHealth {
+            address: self.address(),
+            state: self.backend_state(),
+            ever_known: self.rng.bool(),
+            in_doubt: self.rng.bool(),
+            history: (0..self.rng.u8(..3)).map(|_| transition(self)).collect(),
+        }
+    }
+
+    fn report(&mut self) -> Report {
+        use ProgramResult as R;
+        Report {
+            uid: self.text(),
+            generation: self.rng.i64(..),
+            fingerprint: Fingerprint { version: self.rng.u32(..), hash: std::array::from_fn(|_| self.rng.u8(..)) },
+            result: [R::Pending, R::Programmed, R::Held, R::Failed][self.rng.usize(..4)],
+            reason: self.text(),
+        }
+    }
+}
+
+/// What VPP has.
+impl World {
+    fn vpp_info(&mut self) -> VppInfo {
+        let (version, build_date) = (self.text().to_string(), self.text().to_string());
+        VppInfo { version, build_date, pid: self.rng.u32(..), capabilities: self.text().to_string() }
+    }
+
+    fn vip(&mut self) -> VppVip {
+        let (length, protocol) = (self.rng.u8(..129), [6, 17, 255][self.rng.usize(..3)]);
+        VppVip { address: self.address(), length: length / 64 * 32, protocol, port: self.rng.u16(..2) }
+    }
+
+    pub fn conf(&mut self) -> ActualConf {
+        ActualConf {
+            ipv4_source: self.v4(9),
+            ipv6_source: Ipv6Addr::from_bits(self.rng.u128(..)),
+            sticky_buckets_per_core: self.rng.u32(..),
+            flow_timeout: ActualConf::UNKNOWN,
+        }
+    }
+
+    pub fn actual(&mut self) -> Actual {
+        let vips = (0..self.rng.u8(..5)).map(|_| (self.vip(), self.actual_vip())).collect();
+        Actual { vips, weightless: self.rng.bool() }
+    }
+
+    fn actual_vip(&mut self) -> ActualVip {
+        let encap = |world: &mut Self| ActualEncap {
+            kind: world.rng.u32(..),
+            dscp: world.rng.u8(..),
+            target_port: world.rng.u16(..),
+        };
+        let server = |world: &mut Self| ActualAs { weight: world.rng.u8(..), buckets: world.rng.u32(..) };
+        ActualVip {
+            encap: self.some(encap),
+            sticky: self.some(|world| world.rng.bool()),
+            table_length: self.some(|world| world.rng.u16(..)),
+            pool_index: self.some(|world| world.rng.u32(..)),
+            ases: (0..self.rng.u8(..4)).map(|_| (self.address(), server(self))).collect(),
+        }
+    }
+}
+
+impl World {
+    /// Changes some objects and resolves again what refers to them, as the index does.
+    fn delta(&mut self) -> ConfigDelta {
+        let old = self.config.clone();
+        for name in NAMES.map(|name| Name::namespaced("shop", name)) {
+            match self.rng.u8(..9) {
+                0 => {
+                    let check = self.some(|world| world.check(&name));
+                    set(&mut self.config.health_checks, &name, check);
+                }
+                1..3 => {
+                    let backend = self.some(|world| world.backend(&name));
+                    set(&mut self.config.backends, &name, backend);
+                }
+                3..5 => {
+                    let frontend = self.some(|world| world.frontend(&name));
+                    set(&mut self.config.frontends, &name, frontend);
+                }
+                _ => {}
+            }
+        }
+        self.resolve();
+        if self.rng.u8(..4) == 0 {
+            self.config.node = Arc::new(self.node());
+            self.config.claims_unknown = self.rng.bool();
+        }
+        let mut delta = ConfigDelta::between(Some(&old), &self.config);
+        if self.rng.bool() {
+            let problems = (0..self.rng.u8(..3)).map(|_| self.problem()).collect();
+            let kind = Kind::ALL[self.rng.usize(..Kind::ALL.len())];
+            delta.problems.push(((kind, self.name()), Problems { generation: self.rng.i64(..), problems }));
+        }
+        delta
+    }
+
+    fn resolve(&mut self) {
+        let Config { health_checks, backends, frontends, .. } = &mut self.config;
+        *backends = change_all(backends, |backend: &mut Backend| {
+            if let Check::Probe(check) = &backend.check {
+                let missing = || Check::Missing(Problem::new(Reason::HealthCheckNotFound, "", ""));
+                backend.check = health_checks.get(&check.name).cloned().map_or_else(missing, Check::Probe);
+            }
+        });
+        *frontends = change_all(frontends, |frontend: &mut Frontend| {
+            for member in frontend.pools.iter_mut().flat_map(|pool| &mut pool.members) {
+                if let Target::Backend(backend) = &member.target {
+                    let unreadable = Target::Unreadable { address: None };
+                    member.target = backends.get(&backend.name).cloned().map_or(unreadable, Target::Backend);
+                }
+            }
+        });
+    }
+
+    pub fn check(&mut self, name: &Name) -> Arc<HealthCheck> {
+        Arc::new(HealthCheck {
+            name: name.clone(),
+            revision: self.revision(),
+            interval: self.duration(),
+            fast_interval: self.duration(),
+            down_interval: self.duration(),
+            timeout: self.duration(),
+            rise: self.rng.u8(..),
+            fall: self.rng.u8(..),
+            probe: self.probe(),
+        })
+    }
+
+    fn probe(&mut self) -> Probe {
+        let tls = |world: &mut Self| Tls {
+            server_name: world.some(|world| world.text().to_string()),
+            insecure_skip_verify: world.rng.bool(),
+            // Certificates and keys never leave an agent.
+            authorities: None,
+            client: None,
+        };
+        match self.rng.u8(..4) {
+            0 => Probe::Icmp,
+            1 => Probe::Tcp { port: self.port(), tls: self.some(tls) },
+            2 => Probe::Grpc { port: self.port(), service: self.text().to_string(), tls: self.some(tls) },
+            _ => {
+                let http = Http {
+                    path: "/".into(),
+                    host: self.some(|world| world.text().to_string()),
+                    method: if self.rng.bool() { HttpMethod::Get } else { HttpMethod::Head },
+                    expected_statuses: vec![StatusRange { from: self.rng.u16(..), to: self.rng.u16(..) }],
+                    expected_body: self.some(|world| world.text().to_string()),
+                    // Values are not sent, and so are empty here.
+                    headers: vec![("X-Probe".into(), String::new()), ("X-Other".into(), String::new())],
+                };
+                Probe::Http { port: self.port(), http, tls: self.some(tls) }
+            }
+        }
+    }
+
+    fn backend(&mut self, name: &Name) -> Arc<Backend> {
+        let check = match self.rng.u8(..4) {
+            0 => Check::Missing(self.problem()),
+            1 => Check::NotSupported(self.problem()),
+            _ => self.listed_check().map_or(Check::None, Check::Probe),
+        };
+        use AdminState::{Disabled, Enabled, Paused};
+        Arc::new(Backend {
+            name: name.clone(),
+            revision: self.revision(),
+            address: self.address(),
+            admin_state: [Enabled, Paused, Disabled][self.rng.usize(..3)],
+            check,
+        })
+    }
+
+    fn listed_check(&mut self) -> Option<Arc<HealthCheck>> {
+        let name = self.name();
+        self.config.health_checks.get(&name).cloned()
+    }
+
+    fn frontend(&mut self, name: &Name) -> Arc<Frontend> {
+        let standing = match self.rng.u8(..4) {
+            0 => Standing::Held(self.problem()),
+            1 => Standing::Withdrawn(self.problem()),
+            _ => Standing::Serving,
+        };
+        let pool = |world: &mut Self| Pool {
+            name: world.text(),
+            members: (0..world.rng.u8(..4)).map(|_| world.member()).collect(),
+        };
+        let service = match self.rng.u8(..3) {
+            0 => Service::AllPorts,
+            1 => Service::Port { protocol: Protocol::Tcp, port: self.port() },
+            _ => Service::Port { protocol: Protocol::Udp, port: self.port() },
+        };
+        Arc::new(Frontend {
+            name: name.clone(),
+            revision: self.revision(),
+            vip: VipKey { address: self.address(), service },
+            standing,
+            pools: (0..self.rng.u8(..3)).map(|_| pool(self)).collect(),
+            encap: self.some(Self::encap),
+            sticky: self.rng.bool(),
+            on_backend_down: if self.rng.bool() { OnBackendDown::Flush } else { OnBackendDown::Keep },
+            table_length: TableLength::new(256 << self.rng.u32(..8)).expect("a power of two in the range"),
+        })
+    }
+
+    fn encap(&mut self) -> Encap {
+        match self.rng.u8(..5) {
+            0 => Encap::Gre4,
+            1 => Encap::Gre6,
+            2 => Encap::L3dsr(Dscp::new(self.rng.u8(..64)).expect("it is below 64")),
+            3 => Encap::Nat4(self.port()),
+            _ => Encap::Nat6(self.port()),
+        }
+    }
+
+    fn member(&mut self) -> Member {
+        let weight = Weight::clamped(self.rng.u8(..));
+        let backend = self.name();
+        let target = match self.config.backends.get(&backend).cloned().filter(|_| self.rng.u8(..4) > 0) {
+            Some(backend) => Target::Backend(backend),
+            None => Target::Unreadable { address: self.some(Self::address) },
+        };
+        Member { backend, weight, target }
+    }
+
+    fn node(&mut self) -> NodeConfig {
+        let v6 = Some(Ipv6Addr::LOCALHOST);
+        NodeConfig {
+            load_balancer_config: self.some(|_| Name::cluster("edge")),
+            internal_ipv4: self.some(|world| world.v4(1)),
+            internal_ipv6: v6.filter(|_| self.rng.bool()),
+            vpp: VppConf {
+                ipv4_source: self.some(|world| world.v4(2)),
+                ipv6_source: v6.filter(|_| self.rng.bool()),
+                sticky_buckets_per_core: self.some(|world| world.rng.u32(..)),
+                flow_timeout: self.some(|world| world.rng.u32(..)),
+            },
+            sync: SyncConf {
+                interval: self.duration(),
+                startup_min_delay: self.duration(),
+                startup_max_delay: self.duration(),
+                foreign_vips: if self.rng.bool() { ForeignVips::Keep } else { ForeignVips::Remove },
+                mass_removal_hold: self.duration(),
+            },
+            probe: ProbeConf {
+                ipv4_source: self.some(|world| world.v4(3)),
+                ipv6_source: v6.filter(|_| self.rng.bool()),
+                transition_history: self.rng.usize(..),
+                fail_open: self.rng.bool(),
+            },
+        }
+    }
+}
+
+fn set<T>(objects: &mut OrdMap<Name, Arc<T>>, name: &Name, object: Option<Arc<T>>) {
+    match object {
+        Some(object) => objects.insert(name.clone(), object),
+        None => objects.remove(name),
+    };
+}
+
+fn change_all<T: Clone>(objects: &OrdMap<Name, Arc<T>>, change: impl Fn(&mut T)) -> OrdMap<Name, Arc<T>> {
+    let changed = |(name, object): (&Name, &Arc<T>)| {
+        let mut object = (**object).clone();
+        change(&mut object);
+        (name.clone(), Arc::new(object))
+    };
+    objects.iter().map(changed).collect()
+}

@@ -1,0 +1,119 @@
+//! The texts of `show lb` and `show lb vips [verbose]`, letter by letter as VPP prints them.
+//!
+//! Called by `dispatch` for `cli_inband`. Any other command gets VPP's complaint. Flow counts
+//! are 0: no packet ever meets a simulated VPP, but see `traffic`.
+
+use std::fmt::Write as _;
+
+use super::{
+    lb::Lb,
+    options::Release,
+    vip::{Server, Vip, VipType},
+};
+
+const COUNTERS: [&str; 4] =
+    ["packet from existing sessions", "first session packet", "untracked packet", "no server configured"];
+
+/// What VPP answers to `command`.
+pub fn answer(lb: &mut Lb, command: &str) -> String {
+    let words: Vec<_> = command.split_whitespace().collect();
+    match words.as_slice() {
+        ["show", "lb"] => show_lb(lb),
+        ["show", "lb", "vips", rest @ ..] => {
+            lb.settle();
+            show_vips(lb, rest.first() == Some(&"verbose"))
+        }
+        // This command is done before VPP looks at what else was said.
+        ["show", "lb", rest @ ..] => show_lb(lb) + &unknown("", rest),
+        ["show", rest @ ..] => unknown("show", rest),
+        rest => unknown("", rest),
+    }
+}
+
+/// The same text with a word more in the line that begins a VIP.
+pub fn garble(text: &str) -> String {
+    text.replace("/32", "/32 rearranged").replace("/128", "/128 rearranged")
+}
+
+fn unknown(parent: &str, rest: &[&str]) -> String {
+    let colon = if parent.is_empty() { "" } else { ": " };
+    format!("{parent}{colon}unknown input `{}'\n", rest.join(" "))
+}
+
+fn show_lb(lb: &Lb) -> String {
+    let conf = lb.conf();
+    format!(
+        "lb_main ip4-src-address: {} \n ip6-src-address: {} \n #vips: {}\n #ass: {}\n",
+        conf.ipv4_source,
+        conf.ipv6_source,
+        // VPP counts its placeholder among the VIPs, but not among the servers.
+        lb.vips.len() + 1,
+        lb.servers.len(),
+    )
+}
+
+fn show_vips(lb: &Lb, verbose: bool) -> String {
+    let mut text = String::new();
+    for (index, vip) in lb.vips.iter() {
+        if verbose { detail(&mut text, lb, index, vip) } else { brief(&mut text, vip) }
+            .expect("writing to a string cannot fail");
+    }
+    text
+}
+
+fn brief(text: &mut String, vip: &Vip) -> std::fmt::Result {
+    let (kind, prefix, length) = (vip.kind.as_str(), vip.prefix, vip.settings.table_length);
+    write!(text, "{kind} {prefix} new_size:{length} #as:{}{}", vip.servers.len(), removed(vip))?;
+    if vip.id.port != 0 {
+        write!(text, "  protocol:{} port:{} ", vip.id.protocol, vip.id.port)?;
+    }
+    match vip.kind {
+        VipType::Ip4L3dsr => write!(text, "  dscp:{}", vip.argument())?,
+        VipType::Ip4Nat4 | VipType::Ip6Nat6 => write!(text, " {}", nat(vip))?,
+        _ => {}
+    }
+    writeln!(text)
+}
+
+fn detail(text: &mut String, lb: &Lb, index: u32, vip: &Vip) -> std::fmt::Result {
+    let sticky = if vip.settings.src_ip_sticky { " src_ip_sticky" } else { "" };
+    writeln!(text, " {} [{index}] {}{sticky}{}", vip.kind.as_str(), vip.prefix, removed(vip))?;
+    writeln!(text, "  new_size:{}", vip.settings.table_length)?;
+    if vip.id.port != 0 {
+        writeln!(text, "  protocol:{} port:{}", vip.id.protocol, vip.id.port)?;
+    }
+    match vip.kind {
+        VipType::Ip4L3dsr => writeln!(text, "  dscp:{}", vip.argument())?,
+        // VPP forgets the end of this line.
+        VipType::Ip4Nat4 | VipType::Ip6Nat6 => write!(text, "  {}", nat(vip))?,
+        _ => {}
+    }
+    writeln!(text, "  counters:")?;
+    for (counter, packets) in COUNTERS.iter().zip(vip.counters.packets) {
+        writeln!(text, "    {counter}: {packets}")?;
+    }
+    writeln!(text, "  #as:{}", vip.servers.len())?;
+    for (_, &slot) in vip.servers.iter() {
+        server(text, lb.release, lb.servers.get(slot).expect("a VIP's server is in the pool"))?;
+    }
+    writeln!(text)
+}
+
+/// The service of a NAT VIP. VPP swaps the bytes of a port that is in host order already.
+fn nat(vip: &Vip) -> String {
+    let kind = if vip.argument() == 0 { "clusterip" } else { "nodeport" };
+    format!("type:{kind} port:{} target_port:{}", vip.id.port.swap_bytes(), vip.target_port())
+}
+
+fn server(text: &mut String, release: Release, server: &Server) -> std::fmt::Result {
+    let Server { address, weight, buckets, dpo, .. } = server;
+    let used = if server.used { "used" } else { " removed" };
+    match release {
+        Release::V26_10 => writeln!(text, "    {address} weight:{weight} buckets:{buckets} flows:0 dpo:{dpo} {used}"),
+        Release::V26_06 => writeln!(text, "    {address} {buckets} buckets   0 flows  dpo:{dpo} {used}"),
+    }
+}
+
+fn removed(vip: &Vip) -> &'static str {
+    if vip.used { "" } else { " removed" }
+}

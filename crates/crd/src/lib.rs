@@ -8,6 +8,8 @@
 //!
 //! `crds/*.yaml` is generated from here ([`all`], [`yaml`]) by `make crds`.
 
+#![warn(missing_docs)]
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 

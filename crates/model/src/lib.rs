@@ -3,6 +3,8 @@
 //! Nothing here talks to Kubernetes, VPP or the network, reads a clock or draws a random number:
 //! what a function needs to know is handed to it, so every rule can be tested with plain values.
 
+#![warn(missing_docs)]
+
 pub mod actual;
 pub mod by_hand;
 pub mod change;

@@ -9,6 +9,8 @@
 //! `proto/maglev/v1/maglev.proto` is the contract; the build makes `proto` of it. `convert` goes between messages and
 //! the model, both ways. Events are encoded once per level for all watchers.
 
+#![warn(missing_docs)]
+
 mod convert;
 mod encoded;
 #[cfg(test)]

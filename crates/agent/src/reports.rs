@@ -9,7 +9,7 @@ use maglev_model::{
     event::{Event, Events, FrontendState, ProgramResult},
     fingerprint::Fingerprint,
     health::{HealthSnapshot, ProbeCode, Transition},
-    weights::{Condition, Effective},
+    weights::{ActivePool, Condition, Effective},
 };
 
 /// The last word about each Frontend.
@@ -18,6 +18,7 @@ pub struct Reports {
     events: Events,
     of: HashMap<Name, Report>,
     states: HashMap<Name, FrontendState>,
+    active_pools: HashMap<Name, ActivePool>,
 }
 
 #[derive(Debug)]
@@ -31,7 +32,7 @@ struct Report {
 impl Reports {
     /// Reports that are told to `events`.
     pub fn new(events: Events) -> Self {
-        Self { events, of: HashMap::new(), states: HashMap::new() }
+        Self { events, of: HashMap::new(), states: HashMap::new(), active_pools: HashMap::new() }
     }
 
     /// Says how far the node is with `frontend`; told if that is news.
@@ -98,9 +99,17 @@ impl Reports {
         }
     }
 
+    /// Publishes the pool that takes the Frontend's traffic, if it changed.
+    pub fn set_active_pool(&mut self, name: &Name, pool: ActivePool) {
+        if self.active_pools.insert(name.clone(), pool) != Some(pool) {
+            self.events.change(Change::ActivePool(name.clone(), pool));
+        }
+    }
+
     /// The Frontend is no more.
     pub fn forget(&mut self, name: &Name) {
         let reported = self.of.remove(name).is_some();
+        let reported = self.active_pools.remove(name).is_some() || reported;
         if self.states.remove(name).is_some() || reported {
             self.events.change(Change::Forget(name.clone()));
         }

@@ -19,6 +19,7 @@ use super::{
     plan::Step,
     problem::Problem,
     vip::Family,
+    weights::ActivePool,
 };
 
 /// A change of an agent's state.
@@ -32,6 +33,8 @@ pub enum Change {
     Suspect(Family, bool),
     /// A Frontend's state, and the code of the backend that moved it.
     Frontend(Name, FrontendState, Option<ProbeCode>),
+    /// A Frontend's active pool on this node.
+    ActivePool(Name, ActivePool),
     /// How far the node is with a Frontend.
     Report(Name, Report),
     /// The agent has nothing to say about a Frontend any more: forget its state and its report.

@@ -19,7 +19,7 @@ use super::{
     health::{BackendHealth, BackendState, HealthSnapshot, ProbeCode},
     name::Name,
     vip::Family,
-    weights::{Effective, effective},
+    weights::{ActivePool, Effective, effective},
 };
 
 /// One agent's state.
@@ -41,6 +41,9 @@ pub struct View {
     pub health: HealthSnapshot,
     /// The Frontends' states; one without an entry is unknown.
     pub states: OrdMap<Name, StateSince>,
+    /// The Frontends' active pools as reported; no entry before the first report, and none from an agent of an older
+    /// release.
+    pub active_pools: OrdMap<Name, ActivePool>,
     /// How far the node is with each Frontend.
     pub reports: OrdMap<Name, Report>,
     /// VPP, while there is a session with it.
@@ -192,11 +195,13 @@ impl Fold for View {
             Change::Frontend(name, state, code) => {
                 self.states.insert(name.clone(), StateSince { state: *state, since: at, code: *code });
             }
+            Change::ActivePool(name, pool) => drop(self.active_pools.insert(name.clone(), *pool)),
             Change::Report(name, report) => {
                 self.reports.insert(name.clone(), report.clone());
             }
             Change::Forget(name) => {
                 self.states.remove(name);
+                self.active_pools.remove(name);
                 self.reports.remove(name);
             }
             Change::VppConnected(info) => self.vpp = Some(VppView::new(Arc::clone(info), at)),

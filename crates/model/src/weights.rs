@@ -160,6 +160,21 @@ pub struct Effective {
     pub keep_unclaimed: bool,
 }
 
+/// The pool of a Frontend that takes its traffic on one node, as the node's agent reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ActivePool {
+    /// No pool has a backend that takes traffic.
+    None,
+    /// The index of the pool in `spec.pools`.
+    Index(u32),
+}
+
+impl From<Option<usize>> for ActivePool {
+    fn from(pool: Option<usize>) -> Self {
+        pool.and_then(|index| u32::try_from(index).ok()).map_or(Self::None, Self::Index)
+    }
+}
+
 impl Effective {
     /// Whether any weight above 0 is in effect once VPP follows.
     pub fn serves(&self, vpp: impl Fn(IpAddr) -> Option<u8>) -> bool {

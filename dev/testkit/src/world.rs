@@ -25,6 +25,7 @@ use maglev_model::{
     name::Name,
     problem::{Problem, Reason},
     vip::{Dscp, Encap, Family, Protocol, Service, TableLength, VipKey, Weight},
+    weights::ActivePool,
 };
 
 /// Few names, so that changes meet.
@@ -49,7 +50,7 @@ impl World {
     }
 
     pub fn change(&mut self) -> Change {
-        match self.rng.u8(..24) {
+        match self.rng.u8(..25) {
             0..6 => Change::Config(Arc::new(self.delta())),
             6..8 => Change::Health(self.name(), self.some(Self::health)),
             8 => Change::Suspect(if self.rng.bool() { Family::V4 } else { Family::V6 }, self.rng.bool()),
@@ -70,6 +71,7 @@ impl World {
             20 => Change::Foreign(self.vip()),
             21 => Change::Held(Hold { id: self.text(), removals: self.rng.u32(..), until: self.time() }),
             22 => Change::Released(self.text()),
+            23 => Change::ActivePool(self.name(), self.active_pool()),
             _ if self.rng.bool() => Change::Synced(self.rng.u32(..9)),
             _ => Change::SyncFailed(self.text()),
         }
@@ -141,6 +143,10 @@ impl World {
     fn backend_state(&mut self) -> BackendState {
         use BackendState as S;
         [S::Unknown, S::Up, S::Down, S::Paused, S::Disabled][self.rng.usize(..5)]
+    }
+
+    fn active_pool(&mut self) -> ActivePool {
+        if self.rng.bool() { ActivePool::None } else { ActivePool::Index(self.rng.u32(..3)) }
     }
 
     fn state(&mut self) -> FrontendState {

@@ -171,7 +171,7 @@ impl TryFrom<proto::GetFrontendResponse> for FrontendDetail {
         let weights = weights.collect();
         let (name, active_pool) = (Name::from(&*status.name), status.active_pool);
         let problems = status.problems.take().unwrap_or_default().into();
-        let FrontendParts { frontend, state, report } = frontend_parts(&resolver, status)?;
+        let FrontendParts { frontend, state, active_pool: _, report } = frontend_parts(&resolver, status)?;
         Ok(Self {
             name,
             frontend,

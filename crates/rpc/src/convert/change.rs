@@ -36,6 +36,9 @@ impl From<&Change> for Kind {
                 state: proto::FrontendState::from(*state).into(),
                 code: code(*of),
             }),
+            Change::ActivePool(name, pool) => {
+                Self::ActivePool(proto::ActivePoolChange { name: name.to_string(), pool: Some((*pool).into()) })
+            }
             Change::Report(name, report) => {
                 Self::Report(proto::ReportChange { name: name.to_string(), report: Some(report.into()) })
             }
@@ -71,6 +74,9 @@ impl TryFrom<Kind> for Change {
             }
             Kind::Suspect(of) => Self::Suspect(of.family().try_into()?, of.active),
             Kind::Frontend(of) => Self::Frontend(Name::from(&*of.name), of.state().try_into()?, read_code(of.code())),
+            Kind::ActivePool(change) => {
+                Self::ActivePool(Name::from(&*change.name), change.pool.ok_or(Malformed::missing("pool"))?.into())
+            }
             Kind::Report(of) => {
                 Self::Report(Name::from(&*of.name), of.report.ok_or(Malformed::missing("report"))?.try_into()?)
             }

@@ -19,6 +19,7 @@ use maglev_model::{
     health::BackendHealth,
     name::Name,
     view::{StateSince, SyncView, View, VppView},
+    weights::ActivePool,
 };
 
 /// A state as GetState answers it.
@@ -50,7 +51,8 @@ pub fn backend_names(view: &View) -> BTreeSet<&Name> {
 
 /// Frontends that there is something to say about.
 pub fn frontend_names(view: &View) -> BTreeSet<&Name> {
-    view.frontends.keys().chain(view.states.keys()).chain(view.reports.keys()).collect()
+    let reported = view.states.keys().chain(view.active_pools.keys()).chain(view.reports.keys());
+    view.frontends.keys().chain(reported).collect()
 }
 
 /// What the state has of a Backend.
@@ -78,6 +80,22 @@ pub fn frontend_status(view: &View, name: &Name) -> proto::FrontendStatus {
         code: code(state.and_then(|of| of.code)),
         active_pool: active_pool.flatten(),
         problems: None,
+        reported_pool: view.active_pools.get(name).map(|pool| (*pool).into()),
+    }
+}
+
+impl From<ActivePool> for proto::ActivePool {
+    fn from(pool: ActivePool) -> Self {
+        match pool {
+            ActivePool::None => Self { index: None },
+            ActivePool::Index(index) => Self { index: Some(index) },
+        }
+    }
+}
+
+impl From<proto::ActivePool> for ActivePool {
+    fn from(pool: proto::ActivePool) -> Self {
+        pool.index.map_or(Self::None, Self::Index)
     }
 }
 
@@ -142,9 +160,10 @@ fn read_backend(view: &mut View, resolver: &mut Resolver, of: proto::BackendStat
 
 fn read_frontend(view: &mut View, resolver: &Resolver, of: proto::FrontendStatus) -> Result<(), Malformed> {
     let name = Name::from(&*of.name);
-    let FrontendParts { frontend, state, report } = frontend_parts(resolver, of)?;
+    let FrontendParts { frontend, state, active_pool, report } = frontend_parts(resolver, of)?;
     let _ = frontend.and_then(|frontend| view.frontends.insert(name.clone(), frontend));
     let _ = state.and_then(|state| view.states.insert(name.clone(), state));
+    let _ = active_pool.and_then(|pool| view.active_pools.insert(name.clone(), pool));
     let _ = report.and_then(|report| view.reports.insert(name, report));
     Ok(())
 }
@@ -153,6 +172,7 @@ fn read_frontend(view: &mut View, resolver: &Resolver, of: proto::FrontendStatus
 pub struct FrontendParts {
     pub frontend: Option<Arc<Frontend>>,
     pub state: Option<StateSince>,
+    pub active_pool: Option<ActivePool>,
     pub report: Option<Report>,
 }
 
@@ -167,7 +187,8 @@ pub fn frontend_parts(resolver: &Resolver, of: proto::FrontendStatus) -> Result<
         }),
     };
     let frontend = of.frontend.map(|frontend| resolver.frontend(frontend)).transpose()?;
-    Ok(FrontendParts { frontend, state, report: of.report.map(Report::try_from).transpose()? })
+    let active_pool = of.reported_pool.map(ActivePool::from);
+    Ok(FrontendParts { frontend, state, active_pool, report: of.report.map(Report::try_from).transpose()? })
 }
 
 impl TryFrom<proto::Vpp> for VppView {

@@ -1,21 +1,31 @@
-// Three rungs of tests: folds and the following of the stream against values, the page in a browser against a mock, and
-// against a cluster, which hack/web/sandbox-check starts. What is measured is no test.
+// Three kinds of tests: `unit` tests plain functions and the sync of documents, `browser` the page against a mock,
+// `sandbox` the page of a cluster that hack/web/sandbox-check has started. `measure` prints figures and asserts nothing.
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
-const BROWSER_MS = 60_000;
-const CLUSTER_MS = 120_000;
+// A test waits up to 60 s for a condition, and for several of them one after another.
+const BROWSER_MS = 180_000;
+const CLUSTER_MS = 360_000;
 const MEASURE_MS = 300_000;
+
+// Vitest's own order depends on earlier runs. A failure that depends on the order of files must be repeatable.
+class SortedByName extends BaseSequencer {
+  override sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    return Promise.resolve([...files].sort((a, b) => (a.moduleId < b.moduleId ? -1 : 1)));
+  }
+}
 
 export default defineConfig({
   test: {
+    sequence: { sequencer: SortedByName },
     projects: [
-      { test: { name: "folds", include: ["src/**/*.test.ts"] } },
+      { test: { name: "unit", include: ["src/**/*.test.ts"] } },
       { test: { name: "measure", include: ["tests/measure.ts"], testTimeout: MEASURE_MS } },
       {
         test: {
-          name: "page",
+          name: "browser",
           include: ["tests/*.test.ts"],
-          // One browser for all; what it measures is not to share the processor.
+          // One browser at a time: two would compete for the processor.
           fileParallelism: false,
           testTimeout: BROWSER_MS,
           hookTimeout: BROWSER_MS,
@@ -25,7 +35,7 @@ export default defineConfig({
         test: {
           name: "sandbox",
           include: ["tests/sandbox/*.test.ts"],
-          // One cluster for all.
+          // All files share one cluster.
           fileParallelism: false,
           testTimeout: CLUSTER_MS,
           hookTimeout: CLUSTER_MS,

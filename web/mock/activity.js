@@ -6,7 +6,7 @@ import { count, probe, setBackend } from "./actions.js";
  * @param {{ flap?: boolean, tickMs?: number }} [options] flap: backends come and go by themselves
  * @returns {() => void} ends it
  */
-export function live(broker, { flap = false, tickMs = 15_000 } = {}) {
+export function simulateActivity(broker, { flap = false, tickMs = 15_000 } = {}) {
   const { world } = broker;
   const big = world.frontends.size > 100;
   let phase = false;

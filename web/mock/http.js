@@ -25,7 +25,7 @@ const TYPES = {
 };
 
 /** A server of one fleet. */
-export class Mock {
+export class MockHttp {
   /** Answers 503 to everything while it is true. */
   unavailable = false;
   /** Milliseconds before documents are answered. */
@@ -61,12 +61,12 @@ export class Mock {
   }
 
   /** Breaks every stream, as a proxy or a restart does. */
-  cut() {
+  breakStreams() {
     for (const client of [...this.broker.clients]) client.close();
   }
 
   close() {
-    this.cut();
+    this.breakStreams();
     this.server.closeAllConnections();
     return new Promise((resolve) => this.server.close(resolve));
   }

@@ -2,8 +2,8 @@
 //   npm run build && npm run mock -- incident --flap --port 8080
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { Mock } from "./http.js";
-import { live } from "./activity.js";
+import { MockHttp } from "./http.js";
+import { simulateActivity } from "./activity.js";
 import { SCENES } from "./scenes.js";
 
 const { values, positionals } = parseArgs({
@@ -17,6 +17,6 @@ if (!make) {
   process.exit(1);
 }
 const broker = make();
-const mock = new Mock(broker, fileURLToPath(new URL("../dist", import.meta.url)));
-live(broker, { flap: values.flap });
+const mock = new MockHttp(broker, fileURLToPath(new URL("../dist", import.meta.url)));
+simulateActivity(broker, { flap: values.flap });
 console.log(`${scene}: ${await mock.listen(Number(values.port))}`);

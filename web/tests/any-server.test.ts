@@ -1,33 +1,27 @@
-// What holds of the page on any server: run against the mock, or with MAGLEV_DASHBOARD_URL against a real one.
+// Properties of the page on any server: the mock, or the server that MAGLEV_DASHBOARD_URL names.
 import axe from "axe-core";
 import type { AxeResults } from "axe-core";
-import type { Browser, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { launch, PHONE, sideways, visit } from "./browser.js";
+import { horizontalOverflow, PHONE, settled, UNTIL, useBrowser, visit } from "./browser.js";
 import { startMockServer, type MockServer } from "./mock-server.js";
 
-const UNTIL = { timeout: 30_000 };
-
-let browser: Browser;
 let mock: MockServer | undefined;
 let url: string;
 
 beforeAll(async () => {
-  browser = await launch();
-  const given = process.env["MAGLEV_DASHBOARD_URL"];
-  if (given === undefined) mock = await startMockServer("incident", { simulate: true });
-  url = given ?? mock?.url ?? "";
+  const serverUrl = process.env["MAGLEV_DASHBOARD_URL"];
+  if (serverUrl === undefined) mock = await startMockServer("incident", { simulate: true });
+  url = serverUrl ?? mock?.url ?? "";
 });
 
-afterAll(async () => {
-  await browser.close();
-  await mock?.close();
-});
+afterAll(() => mock?.close());
+useBrowser();
 
 const firstRow = (page: Page) => page.locator(".rows .row-open").first();
 
-/** Serious and critical issues, as lines to read. */
-async function issues(page: Page): Promise<string[]> {
+/** Serious and critical violations, one line each. */
+async function violations(page: Page): Promise<string[]> {
   await page.evaluate(axe.source);
   const results = await page.evaluate<AxeResults>(() => (window as unknown as { axe: typeof axe }).axe.run());
   return results.violations
@@ -44,20 +38,20 @@ async function firstNode(page: Page): Promise<string> {
 }
 
 describe("the page on any server", () => {
-  it("shows rows, keeps to its policy and makes no mistake", async () => {
-    const { page, complaints } = await visit(browser, url);
+  it("shows rows without a script error or a violation of its Content-Security-Policy", async () => {
+    const { page, errors } = await visit(url);
     await firstRow(page).waitFor(UNTIL);
+    await settled(page);
     expect(await page.title()).toContain("maglev");
     expect(await page.locator(".reporting").innerText()).toMatch(/\d+ of \d+ nodes reporting/);
     expect(await page.locator("h1").innerText()).toMatch(/^maglev v\S+/);
-    // One region speaks, politely; two would talk at once.
+    // Only one live region, and a polite one: two would interrupt each other.
     expect(await page.locator("[aria-live], [role=status], [role=alert], [role=log]").count()).toBe(1);
-    expect(complaints).toEqual([]);
-    await page.context().close();
+    expect(errors).toEqual([]);
   });
 
-  it("opens a frontend in place, has an address for it, and the back button closes it", async () => {
-    const { page, complaints } = await visit(browser, url);
+  it("opens a frontend in place at an address of its own, and the back button closes it", async () => {
+    const { page, errors } = await visit(url);
     const name = await firstRow(page).innerText();
     await firstRow(page).click();
     await page.locator(".details .pools").waitFor(UNTIL);
@@ -67,21 +61,19 @@ describe("the page on any server", () => {
     await page.locator(".details").waitFor({ state: "detached", ...UNTIL });
     await page.goForward();
     await page.locator(".details .pools").waitFor(UNTIL);
-    expect(complaints).toEqual([]);
-    await page.context().close();
+    expect(errors).toEqual([]);
   });
 
-  it("leads from an address straight to the opened frontend", async () => {
-    const { page: first } = await visit(browser, url);
+  it("opens a frontend directly from its address", async () => {
+    const { page: first } = await visit(url);
     const name = (await firstRow(first).innerText()).trim();
     await first.context().close();
-    const { page } = await visit(browser, `${url}#/frontend/${name}`);
+    const { page } = await visit(`${url}#/frontend/${name}`);
     await page.locator(`[data-name="${name}"] .details .pools`).waitFor(UNTIL);
-    await page.context().close();
   });
 
   it("has a tab per node with its frontends, events and VPP, and remembers the choice", async () => {
-    const { page, complaints } = await visit(browser, url);
+    const { page, errors } = await visit(url);
     await firstRow(page).waitFor(UNTIL);
     const node = await firstNode(page);
     await page.keyboard.press("2");
@@ -94,53 +86,50 @@ describe("the page on any server", () => {
     await page.locator(".node-title").waitFor(UNTIL);
     expect(page.url()).toContain(`#/node/${node}`);
     await page.goBack().catch(() => undefined);
-    expect(complaints).toEqual([]);
-    await page.context().close();
+    expect(errors).toEqual([]);
   });
 
-  it("filters by words, and says when nothing matches", async () => {
-    const { page } = await visit(browser, url);
+  it("filters by words, and shows when nothing matches", async () => {
+    const { page } = await visit(url);
     const name = (await firstRow(page).innerText()).trim();
     await page.keyboard.press("/");
     await page.keyboard.type(name);
-    await expect.poll(() => page.locator(".rows .row-open").count(), UNTIL).toBeGreaterThan(0);
-    for (const text of await page.locator(".rows .row-open").allInnerTexts()) expect(text).toContain(name);
+    const rowNames = () => page.locator(".rows .row-open").allInnerTexts();
+    await expect.poll(async () => (await rowNames()).every((text) => text.includes(name)), UNTIL).toBe(true);
+    expect(await page.locator(".rows .row-open").count()).toBeGreaterThan(0);
     await page.keyboard.type(" no-such-thing");
-    await page.getByText("Nothing matches.").waitFor(UNTIL);
+    await page.getByText("No frontend matches the filter.").waitFor(UNTIL);
     await page.keyboard.press("Escape");
     await expect.poll(() => page.locator(".rows .row-open").count(), UNTIL).toBeGreaterThan(0);
-    await page.context().close();
   });
 
   describe.each(["dark", "light"] as const)("in %s", (colorScheme) => {
-    it.each(["#/", "open", "#/node/"])("axe finds nothing serious at %s", async (where) => {
-      const { page } = await visit(browser, url, { colorScheme });
+    it.each(["#/", "open", "#/node/"])("has no serious axe violation at %s", async (view) => {
+      const { page } = await visit(url, { colorScheme });
       await firstRow(page).waitFor(UNTIL);
-      if (where === "open") {
+      if (view === "open") {
         await firstRow(page).click();
         await page.locator(".details .pools").waitFor(UNTIL);
-      } else if (where === "#/node/") {
+      } else if (view === "#/node/") {
         await page.goto(`${url}#/node/${await firstNode(page)}`);
         await page.locator(".card").first().waitFor(UNTIL);
       }
-      expect(await issues(page)).toEqual([]);
-      await page.context().close();
+      expect(await violations(page)).toEqual([]);
     });
 
-    it("axe finds nothing serious on a phone, which scrolls in one direction only", async () => {
-      const { page } = await visit(browser, url, { ...PHONE, colorScheme });
+    it("has no serious axe violation and no horizontal scrolling on a phone", async () => {
+      const { page } = await visit(url, { ...PHONE, colorScheme });
       await firstRow(page).waitFor(UNTIL);
-      expect(await sideways(page)).toBe(0);
+      expect(await horizontalOverflow(page)).toBe(0);
       await firstRow(page).click();
       await page.locator(".details .pools").waitFor(UNTIL);
-      expect(await sideways(page)).toBe(0);
-      expect(await issues(page)).toEqual([]);
+      expect(await horizontalOverflow(page)).toBe(0);
+      expect(await violations(page)).toEqual([]);
       await page.goto(`${url}#/node/${await firstNode(page)}`);
       await page.locator(".card").first().waitFor(UNTIL);
       expect(await page.locator(".tabs select").inputValue()).toBe(await firstNode(page));
-      expect(await sideways(page)).toBe(0);
-      expect(await issues(page)).toEqual([]);
-      await page.context().close();
+      expect(await horizontalOverflow(page)).toBe(0);
+      expect(await violations(page)).toEqual([]);
     });
   });
 });

@@ -1,50 +1,98 @@
-// A browser for the tests: Debian's Chromium, headless, and what went wrong in it.
-import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
+// Debian's Chromium, headless, for the tests, and what pages in it requested and reported.
+import { chromium, type Browser, type BrowserContextOptions, type Page, type Request } from "playwright-core";
+import { afterAll, afterEach, beforeAll, expect } from "vitest";
 
 const EXECUTABLE = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
 
-/** Starts it. */
-export function launch(): Promise<Browser> {
-  return chromium.launch({
-    executablePath: EXECUTABLE,
-    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+/** Time limit for any single condition of a page. */
+export const UNTIL = { timeout: 60_000 };
+
+let browser: Browser | undefined;
+const pendingRequests = new WeakMap<Page, Set<string>>();
+
+/** Registers the hooks of a test file: one browser for all its tests; every test's pages are closed, passed or failed. */
+export function useBrowser(): void {
+  beforeAll(async () => {
+    browser = await chromium.launch({
+      executablePath: EXECUTABLE,
+      args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+      timeout: UNTIL.timeout,
+    });
   });
+  afterEach(async () => {
+    await Promise.all((browser?.contexts() ?? []).map((context) => context.close()));
+  });
+  afterAll(() => browser?.close());
 }
 
-/** A page, and all that it complained of. */
+/** A page and its errors. */
 export interface Visit {
   readonly page: Page;
-  /** Errors of scripts, and what the Content-Security-Policy blocked. */
-  readonly complaints: string[];
+  /** Errors of scripts, and violations of the Content-Security-Policy. */
+  readonly errors: string[];
 }
 
 /** Opens a page in a profile of its own. */
-export async function visit(
-  browser: Browser,
-  url: string,
-  options: BrowserContextOptions = {},
-): Promise<Visit> {
+export async function visit(url: string, options: BrowserContextOptions = {}): Promise<Visit> {
+  if (!browser) throw new Error("no browser: call useBrowser() in the test file");
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
+  context.setDefaultTimeout(UNTIL.timeout);
   const page = await context.newPage();
-  const complaints: string[] = [];
-  page.on("pageerror", (error) => complaints.push(error.message));
+  const errors: string[] = [];
+  page.on("pageerror", (error) => errors.push(error.message));
   page.on("console", (message) => {
-    // That a stream broke is told in the console, and is no mistake of the page.
+    // The console reports broken connections, which are no errors of the page.
     const network = /Failed to load resource|net::ERR_/.test(message.text());
-    if (message.type() === "error" && !network) complaints.push(message.text());
+    if (message.type() === "error" && !network) errors.push(message.text());
   });
+  trackRequests(page);
   await page.goto(url);
-  return { page, complaints };
+  return { page, errors };
 }
 
-/** The addresses that the page asks for from now on, without their directory. */
-export function requests(page: Page): string[] {
-  const asked: string[] = [];
+// Counts a document as pending from its request to the end of its body. The stream never ends, so it is left out.
+function trackRequests(page: Page): void {
+  const pending = new Set<string>();
+  pendingRequests.set(page, pending);
+  const numbers = new WeakMap<Request, string>();
+  let next = 0;
   page.on("request", (request) => {
-    const [, path] = request.url().split("/view/api/");
-    if (path !== undefined) asked.push(path);
+    const path = apiPath(request);
+    if (path === undefined || path.startsWith("events")) return;
+    const key = `${path} #${++next}`;
+    numbers.set(request, key);
+    pending.add(key);
   });
-  return asked;
+  const ended = (request: Request) => pending.delete(numbers.get(request) ?? "");
+  page.on("requestfinished", ended);
+  page.on("requestfailed", ended);
+}
+
+function apiPath(request: Request): string | undefined {
+  return request.url().split("/view/api/")[1];
+}
+
+/**
+ * Waits until the page has all documents that it shows: none is being fetched or waits for a retry, and no request is
+ * pending. A test that counts requests or changes takes its baseline after this.
+ */
+export async function settled(page: Page): Promise<void> {
+  await expect
+    .poll(async () => {
+      const loading = await page.locator("main").getAttribute("aria-busy");
+      return { loading, pending: [...(pendingRequests.get(page) ?? [])] };
+    }, UNTIL)
+    .toEqual({ loading: "false", pending: [] });
+}
+
+/** Records the paths that the page requests from now on, relative to its API. */
+export function recordRequests(page: Page): string[] {
+  const paths: string[] = [];
+  page.on("request", (request) => {
+    const path = apiPath(request);
+    if (path !== undefined) paths.push(path);
+  });
+  return paths;
 }
 
 /** A telephone. */
@@ -55,7 +103,7 @@ export const PHONE: BrowserContextOptions = {
   isMobile: true,
 };
 
-/** How far the page can be scrolled sideways, in pixels. */
-export function sideways(page: Page): Promise<number> {
+/** The distance by which the page can be scrolled sideways, in pixels. */
+export function horizontalOverflow(page: Page): Promise<number> {
   return page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 }

@@ -1,33 +1,27 @@
-// What a person does with the page: keys, switches, commands to copy.
-import type { Browser, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { launch, visit } from "./browser.js";
+// Interaction with the page: keys, switches, commands to copy.
+import type { Page } from "playwright-core";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { settled, UNTIL, useBrowser, visit } from "./browser.js";
 import { startMockServer, type MockServer } from "./mock-server.js";
 
-const UNTIL = { timeout: 30_000 };
-
-let browser: Browser;
 let server: MockServer;
 let page: Page;
-beforeAll(async () => (browser = await launch()));
-afterAll(() => browser.close());
+useBrowser();
 beforeEach(async () => {
   server = await startMockServer("incident");
-  ({ page } = await visit(browser, server.url, {
+  ({ page } = await visit(server.url, {
     permissions: ["clipboard-read", "clipboard-write"],
     timezoneId: "Asia/Tokyo",
   }));
   await page.locator(".rows .row-open").first().waitFor(UNTIL);
+  await settled(page);
 });
-afterEach(async () => {
-  await page.context().close();
-  await server.close();
-});
+afterEach(() => server.close());
 
 const focused = () => page.evaluate(() => document.activeElement?.textContent ?? "");
 
 describe("the keyboard", () => {
-  it("walks the rows, opens and closes them", async () => {
+  it("moves through the rows, opens and closes them", async () => {
     await page.keyboard.press("j");
     await expect.poll(focused, UNTIL).toBe("shop/web");
     await page.keyboard.press("j");
@@ -40,7 +34,7 @@ describe("the keyboard", () => {
     await page.locator(".details").waitFor({ state: "detached", ...UNTIL });
   });
 
-  it("filters, leaves the filter, and types into it what are keys elsewhere", async () => {
+  it("filters, leaves the filter, and types shortcut keys into it as text", async () => {
     await page.keyboard.press("/");
     await page.keyboard.type("jp?2");
     expect(await page.locator("#filter").inputValue()).toBe("jp?2");
@@ -51,28 +45,28 @@ describe("the keyboard", () => {
     await expect.poll(focused, UNTIL).toBe("shop/web");
   });
 
-  it("goes to the tabs", async () => {
+  it("opens tabs", async () => {
     await page.keyboard.press("4");
     await page.locator(".node-title", { hasText: "node-c" }).waitFor(UNTIL);
     await page.keyboard.press("1");
     await page.locator(".table").waitFor(UNTIL);
   });
 
-  it("shows the help and closes it", async () => {
+  it("shows and closes the help", async () => {
     await page.keyboard.press("?");
     await page.getByRole("dialog").waitFor(UNTIL);
     await page.keyboard.press("Escape");
     await page.getByRole("dialog").waitFor({ state: "detached", ...UNTIL });
   });
 
-  it("pauses what moves, and says so", async () => {
+  it("pauses motion, and shows that it is paused", async () => {
     await page.keyboard.press("p");
     expect(await page.getByRole("button", { name: "paused" }).getAttribute("aria-pressed")).toBe("true");
   });
 });
 
 describe("the switches", () => {
-  it("turn times from UTC to local and are remembered", async () => {
+  it("change times from UTC to local and are remembered", async () => {
     const time = page.locator(".transitions time").first();
     const utc = await time.innerText();
     await page.getByRole("button", { name: /^UTC/ }).click();
@@ -83,10 +77,10 @@ describe("the switches", () => {
     await page.getByRole("button", { name: /^local/ }).waitFor(UNTIL);
   });
 
-  it("turn the colours and are remembered", async () => {
+  it("change the colour scheme and are remembered", async () => {
     const scheme = () => page.evaluate(() => getComputedStyle(document.documentElement).colorScheme);
     expect(await scheme()).toBe("light dark");
-    const button = page.getByRole("button", { name: /colours: switch$/ });
+    const button = page.getByRole("button", { name: /colours: change$/ });
     await button.click();
     expect(await scheme()).toBe("dark");
     await button.click();
@@ -98,7 +92,7 @@ describe("the switches", () => {
 });
 
 describe("commands", () => {
-  it("are copied as they stand there", async () => {
+  it("are copied as shown", async () => {
     await page.locator(".rows .row-open").first().click();
     const command = page.locator(".details .command").first();
     await command.getByRole("button").click(UNTIL);
@@ -109,10 +103,10 @@ describe("commands", () => {
   });
 });
 
-describe("a fleet that is not there yet", () => {
-  it("is described by where it was looked for", async () => {
-    const none = await startMockServer("empty");
-    const { page: first } = await visit(browser, none.url);
+describe("an empty fleet", () => {
+  it("shows the namespace and selector of the discovery", async () => {
+    const empty = await startMockServer("empty");
+    const { page: first } = await visit(empty.url);
     await first.getByText("No maglevd found yet.").waitFor(UNTIL);
     expect(await first.locator(".first-run").innerText()).toMatch(
       /app\.kubernetes\.io\/component=maglevd[^]*namespace maglev-system/,
@@ -120,15 +114,13 @@ describe("a fleet that is not there yet", () => {
     expect(await first.locator(".first-run .command code").innerText()).toContain(
       "kubectl --namespace maglev-system get pods",
     );
-    await first.context().close();
-    await none.close();
+    await empty.close();
   });
 
-  it("without frontends says how many nodes wait for one", async () => {
-    const none = await startMockServer("no-frontends");
-    const { page: first } = await visit(browser, none.url);
+  it("without frontends shows the number of ready nodes", async () => {
+    const empty = await startMockServer("no-frontends");
+    const { page: first } = await visit(empty.url);
     await first.getByText("2 nodes ready to serve.").waitFor(UNTIL);
-    await first.context().close();
-    await none.close();
+    await empty.close();
   });
 });

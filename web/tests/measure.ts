@@ -1,20 +1,20 @@
-// Measures what the page costs at full size, and prints it: hack/web/measure. Against a mock, or with
-// MAGLEV_DASHBOARD_URL against a real server.
+// Measures the page at full size and prints the figures (hack/web/measure), on the mock or on the server that
+// MAGLEV_DASHBOARD_URL names.
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
-import type { Browser, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { it } from "vitest";
 import { setBackend } from "../mock/actions.js";
-import { launch, visit } from "./browser.js";
+import { UNTIL, useBrowser, visit } from "./browser.js";
 import { DIST, startMockServer, type MockServer } from "./mock-server.js";
 
-// In the names of a hundred frontends, and in the end of ten.
+// A prefix of the names of ten frontends; its own prefixes match up to all of them.
 const WORD = "service-043";
 const ROUNDS = 5;
-const UNTIL = { timeout: 60_000 };
 
-it("measures", async () => {
-  const browser = await launch();
+useBrowser();
+
+it("prints the figures of the page", async () => {
   const serverUrl = process.env["MAGLEV_DASHBOARD_URL"];
   const mock = serverUrl === undefined ? await startMockServer("big", { simulate: true }) : undefined;
   const url = serverUrl ?? mock?.url ?? "";
@@ -26,21 +26,21 @@ it("measures", async () => {
   const summary = await (await fetch(`${url}api/summary`)).arrayBuffer();
   report("summary, not compressed", `${(summary.byteLength / 1e6).toFixed(2)} MB`);
 
-  report("All nodes opened, to its first row (goal: 2 s)", await timeToOpen(browser, url, ALL));
-  const { page } = await visit(browser, url);
+  report("All nodes opened, to its first row (goal: 2 s)", await timeToOpen(url, ALL));
+  const { page } = await visit(url);
   await page.locator(ALL).first().waitFor(UNTIL);
   const nodes = await page
     .locator(".tabs option")
     .evaluateAll((options) => options.map((option) => (option as HTMLOptionElement).value));
   const node = nodes[1] ?? "";
   const tab = new URL(`#/node/${node}`, url).href;
-  report("a node's tab opened, to its first card (goal: 2 s)", await timeToOpen(browser, tab, CARD));
+  report("a node's tab opened, to its first card (goal: 2 s)", await timeToOpen(tab, CARD));
   report("a node's tab chosen, to its first card (goal: 2 s)", await timeToSwitch(page, nodes.slice(1)));
 
   await page.goto(url);
   await page.locator(ALL).first().waitFor(UNTIL);
   report("All nodes: filter keystroke to repaint (goal: 100 ms)", summarize(await keystrokes(page)));
-  report("the same, processor time of the page's thread", await processorTime(page));
+  report("processor time of the page's thread per keystroke", await processorTime(page));
   await page.goto(tab);
   await page.locator(CARD).first().waitFor(UNTIL);
   report("a node's tab: filter keystroke to repaint (goal: 100 ms)", summarize(await keystrokes(page)));
@@ -50,7 +50,6 @@ it("measures", async () => {
   const stop = mock ? flapBackends(mock) : () => undefined;
   report("tasks over 50 ms in 10 s, 10 transitions/s on 10 nodes", await page.evaluate(longTasks));
   stop();
-  await browser.close();
   await mock?.close();
 });
 
@@ -61,11 +60,11 @@ function kilobytes(file: string): string {
   return `${(gzipSync(readFileSync(`${DIST}/${file}`)).length / 1000).toFixed(1)} kB`;
 }
 
-// From the start of a navigation, in a profile of its own, until the first line was painted.
-async function timeToOpen(browser: Browser, url: string, line: string): Promise<string> {
+// From the start of a navigation in a new profile until the first line is painted.
+async function timeToOpen(url: string, line: string): Promise<string> {
   const times: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    const { page } = await visit(browser, "about:blank");
+    const { page } = await visit("about:blank");
     await page.goto(url, { waitUntil: "commit" });
     await page.locator(line).first().waitFor(UNTIL);
     times.push(await page.evaluate(() => performance.now()));
@@ -74,7 +73,7 @@ async function timeToOpen(browser: Browser, url: string, line: string): Promise<
   return summarize(times);
 }
 
-// From the choice of a node that was not shown yet until its first card was painted.
+// From the choice of a node that was not shown before until its first card is painted.
 async function timeToSwitch(page: Page, nodes: string[]): Promise<string> {
   const times: number[] = [];
   for (const node of nodes.slice(0, ROUNDS)) {
@@ -110,7 +109,7 @@ function flapBackends(mock: MockServer): () => void {
   };
 }
 
-// In the page: from a key's input event until what it changed was painted.
+// In the page: from the input event of a key until its effect is painted.
 async function keystrokeToPaint(text: string): Promise<number> {
   const input = document.querySelector("#filter") as HTMLInputElement;
   await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 30)));
@@ -121,7 +120,7 @@ async function keystrokeToPaint(text: string): Promise<number> {
   return performance.now() - start;
 }
 
-// A keystroke's work without the time in which others had the processor.
+// Processor time of a keystroke, without the time in which other processes ran.
 async function processorTime(page: Page): Promise<string> {
   const session = await page.context().newCDPSession(page);
   await session.send("Performance.enable", { timeDomain: "threadTicks" });

@@ -1,27 +1,24 @@
-// The page follows what happens.
-import type { Browser, BrowserContextOptions, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+// Live updates of the page.
+import type { BrowserContextOptions, Page } from "playwright-core";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { count, loseVpp, probe, setBackend, setProblems, silence } from "../mock/actions.js";
-import { launch, visit } from "./browser.js";
+import { settled, UNTIL, useBrowser, visit } from "./browser.js";
 import { flashes, recordFlashes } from "./flashes.js";
 import { startMockServer, type MockServer } from "./mock-server.js";
 
-const UNTIL = { timeout: 30_000 };
-
-let browser: Browser;
 let server: MockServer;
-beforeAll(async () => (browser = await launch()));
-afterAll(() => browser.close());
 beforeEach(async () => (server = await startMockServer("healthy")));
 afterEach(() => server.close());
+useBrowser();
 
 const row = (page: Page, name: string) => page.locator(`[data-name="${name}"] .table-row`);
 const names = (page: Page) => page.locator(".rows .row-open").allInnerTexts();
 
 async function open(hash = "", options: BrowserContextOptions = {}): Promise<Page> {
-  const { page } = await visit(browser, "about:blank", options);
+  const { page } = await visit("about:blank", options);
   await recordFlashes(page);
   await page.goto(`${server.url}${hash}`);
+  await settled(page);
   return page;
 }
 
@@ -30,7 +27,7 @@ function fail(frontend: string, count: number): void {
 }
 
 describe("all nodes", () => {
-  it("says in one sentence that all is well, and counts when it is not", async () => {
+  it("shows one sentence while everything is up, and counts of problems otherwise", async () => {
     const page = await open();
     await page.getByText("Everything is up: 6 VIPs, 14 backends on 2 nodes").waitFor(UNTIL);
     fail("shop/api", 2);
@@ -40,10 +37,9 @@ describe("all nodes", () => {
     expect(await page.title()).toBe("2 VIPs down · maglev");
     await expect.poll(() => page.locator("[aria-live=polite]").innerText(), UNTIL).toContain("VIPs down");
     expect(await row(page, "shop/web").innerText()).toContain("all backends L4TOUT");
-    await page.context().close();
   });
 
-  it("puts what is wrong first", async () => {
+  it("puts rows with problems first", async () => {
     const page = await open();
     await row(page, "shop/web").waitFor(UNTIL);
     fail("shop/api", 2);
@@ -52,10 +48,9 @@ describe("all nodes", () => {
     await expect
       .poll(() => names(page), UNTIL)
       .toEqual(["shop/web", "shop/web-plain", "shop/api", "blog/www", "dns/resolver", "lab/everything"]);
-    await page.context().close();
   });
 
-  it("moves nothing under the pointer, and catches up when it leaves", async () => {
+  it("holds its order under the pointer, and updates it when the pointer leaves", async () => {
     const page = await open();
     await row(page, "blog/www").hover();
     await page.mouse.move(300, 250);
@@ -63,13 +58,12 @@ describe("all nodes", () => {
     fail("shop/web", 4);
     await expect.poll(() => row(page, "shop/web").innerText(), UNTIL).toContain("down");
     expect(await names(page)).toEqual(before);
-    await page.getByText("order held while you are here").waitFor(UNTIL);
+    await page.getByText("order held while the pointer or focus is here").waitFor(UNTIL);
     await page.mouse.move(10, 10);
     await expect.poll(async () => (await names(page))[0], UNTIL).toBe("shop/web");
-    await page.context().close();
   });
 
-  it("moves nothing while a row has the focus", async () => {
+  it("holds its order while a row has the focus", async () => {
     const page = await open();
     await row(page, "blog/www").waitFor(UNTIL);
     await page.keyboard.press("j");
@@ -77,26 +71,23 @@ describe("all nodes", () => {
     fail("shop/web", 4);
     await expect.poll(() => row(page, "shop/web").innerText(), UNTIL).toContain("down");
     expect(await names(page)).toEqual(before);
-    await page.context().close();
   });
 
-  it("flashes what changed and nothing else, not at first, and not for who wants no motion", async () => {
+  it("flashes only what changed, not at first, and not with reduced motion", async () => {
     const page = await open();
-    const still = await open("", { reducedMotion: "reduce" });
+    const reduced = await open("", { reducedMotion: "reduce" });
     await row(page, "blog/www").waitFor(UNTIL);
-    await row(still, "blog/www").waitFor(UNTIL);
+    await row(reduced, "blog/www").waitFor(UNTIL);
     expect(await flashes(page)).toEqual([]);
     fail("blog/www", 1);
     await expect.poll(() => flashes(page), UNTIL).toContain("blog/www");
     const rows = (await flashes(page)).filter((name) => name.includes("/"));
     expect(new Set(rows)).toEqual(new Set(["blog/www"]));
-    await expect.poll(() => row(still, "blog/www").innerText(), UNTIL).toContain("2/3");
-    expect(await flashes(still)).toEqual([]);
-    await page.context().close();
-    await still.context().close();
+    await expect.poll(() => row(reduced, "blog/www").innerText(), UNTIL).toContain("2/3");
+    expect(await flashes(reduced)).toEqual([]);
   });
 
-  it("filters by a count, and keeps the filter in its address", async () => {
+  it("filters by a count, and keeps the filter in the address", async () => {
     const page = await open();
     await row(page, "shop/web").waitFor(UNTIL);
     fail("shop/web", 4);
@@ -107,10 +98,9 @@ describe("all nodes", () => {
     expect(await tile.getAttribute("aria-pressed")).toBe("true");
     await tile.click();
     await expect.poll(async () => (await names(page)).length, UNTIL).toBe(6);
-    await page.context().close();
   });
 
-  it("says which node is silent, since when and why, and leaves it out of the totals", async () => {
+  it("shows a silent node with its age and error, and excludes it from the totals", async () => {
     const page = await open();
     await row(page, "shop/web").waitFor(UNTIL);
     silence(server.broker, "node-b", true);
@@ -123,10 +113,9 @@ describe("all nodes", () => {
     expect(await page.locator(".attention code").first().innerText()).toBe(
       "kubectl --namespace maglev-system logs maglevd-bx7k2",
     );
-    await page.context().close();
   });
 
-  it("draws traffic by the clock, however often rates change", async () => {
+  it("samples traffic at a fixed interval, however often rates change", async () => {
     const page = await open("#/frontend/shop/web");
     await page.locator(".details .numbers").waitFor(UNTIL);
     for (let round = 0; round < 30; round++) count(server.broker);
@@ -134,29 +123,26 @@ describe("all nodes", () => {
     await expect.poll(line, UNTIL).toMatch(/^M.*L/);
     // Two samples five seconds apart, or few more on a busy machine; thirty would be one per change.
     expect((await line())?.split("L").length).toBeLessThan(10);
-    await page.context().close();
   });
 
-  it("says where nodes differ", async () => {
+  it("names the nodes that differ", async () => {
     const page = await open("#/frontend/blog/www");
     await page.locator(".details .pools").waitFor(UNTIL);
     setBackend(server.broker, "blog/www-2", "down", { nodes: ["node-b"] });
     const line = page.locator(".pools tr", { hasText: "blog/www-2" });
     await expect.poll(() => line.innerText(), UNTIL).toMatch(/up[^]*down[^]*on node-b/);
-    await page.context().close();
   });
 
-  it("shows what is wrong with objects that have no row", async () => {
+  it("shows problems of objects that have no row", async () => {
     const page = await open();
     await row(page, "shop/web").waitFor(UNTIL);
     setProblems(server.broker, "HealthCheck dns/icmp", [
       { reason: "TypeNotSupported", field: "spec.type", message: "this build does not probe ICMP" },
     ]);
     await expect.poll(() => page.locator(".attention").innerText(), UNTIL).toContain("TypeNotSupported");
-    await page.context().close();
   });
 
-  it("lists what happened once, however many nodes saw it", async () => {
+  it("lists a transition once for all nodes", async () => {
     const page = await open();
     await row(page, "shop/web").waitFor(UNTIL);
     setBackend(server.broker, "blog/www-2", "down", { code: "L7STS" });
@@ -166,12 +152,11 @@ describe("all nodes", () => {
     expect((await line.innerText()).replace(/\s+/g, " ")).toMatch(
       /backend blog\/www-2 up → down L7STS 2 of 2 nodes/,
     );
-    await page.context().close();
   });
 });
 
 describe("a backend's page", () => {
-  it("is led to by an address, tells every node's state, and follows it", async () => {
+  it("opens from its address, shows the state on every node, and follows it", async () => {
     const page = await open("#/backend/shop/web-1");
     await expect.poll(() => page.locator(".backend-page .node-cells tbody tr").count(), UNTIL).toBe(2);
     expect(await page.locator(".users").innerText()).toMatch(/shop\/web[^]*shop\/web-plain/);
@@ -182,12 +167,11 @@ describe("a backend's page", () => {
     await expect
       .poll(() => page.locator(".backend-page .node-cells tbody tr").nth(1).innerText(), UNTIL)
       .toContain("down");
-    await page.context().close();
   });
 });
 
 describe("a node's tab", () => {
-  it("has a card per frontend that follows, with the buckets' bar", async () => {
+  it("has a live card per frontend with a bar of buckets", async () => {
     const page = await open("#/node/node-a");
     const card = page.locator('[data-name="shop/api"]');
     await card.locator(".pools").waitFor(UNTIL);
@@ -199,7 +183,6 @@ describe("a node's tab", () => {
     );
     await expect.poll(() => flashes(page), UNTIL).toContain("shop/api");
     expect(await flashes(page)).not.toContain("blog/www");
-    await page.context().close();
   });
 
   it("does not flash for traffic", async () => {
@@ -209,27 +192,25 @@ describe("a node's tab", () => {
     for (let round = 0; round < 3; round++) count(server.broker);
     await expect.poll(() => rate.innerText(), UNTIL).not.toBe(before);
     expect(await flashes(page)).toEqual([]);
-    await page.context().close();
   });
 
-  it("beats for the backends on screen, until it is paused", async () => {
+  it("shows heartbeats of the backends on screen until motion is paused", async () => {
     const page = await open("#/node/node-a");
     await page.locator(".card .pools").first().waitFor(UNTIL);
-    const asked = () => [...server.broker.clients].flatMap((client) => client.filter.beats);
-    await expect.poll(() => asked().length, UNTIL).toBeGreaterThan(0);
+    const subscribed = () => [...server.broker.clients].flatMap((client) => client.filter.beats);
+    await expect.poll(() => subscribed().length, UNTIL).toBeGreaterThan(0);
     const beats = setInterval(() => probe(server.broker, "done"), 100);
     await page.locator(".heartbeat svg").first().waitFor(UNTIL);
     clearInterval(beats);
     expect(await page.locator(".heartbeat").first().getAttribute("aria-hidden")).toBe("true");
     await page.keyboard.press("p");
-    await expect.poll(() => asked(), UNTIL).toEqual([]);
+    await expect.poll(() => subscribed(), UNTIL).toEqual([]);
     expect(await page.locator(".heartbeat svg").count()).toBe(0);
-    await page.context().close();
   });
 
-  it("has no hearts above fifty rows on screen, and says why", async () => {
+  it("shows no heartbeats above fifty rows on screen, and gives the reason", async () => {
     const wide = await startMockServer("wide");
-    const { page } = await visit(browser, `${wide.url}#/node/node-a`, {
+    const { page } = await visit(`${wide.url}#/node/node-a`, {
       viewport: { width: 1440, height: 3000 },
     });
     await page.getByText("no heartbeats: more than 50 rows on screen").waitFor(UNTIL);
@@ -237,41 +218,37 @@ describe("a node's tab", () => {
     await expect
       .poll(() => [...wide.broker.clients].flatMap(({ filter }) => filter.beats), UNTIL)
       .toEqual([]);
-    await page.context().close();
     await wide.close();
   });
 
-  it("has no hearts for who wants no motion", async () => {
+  it("shows no heartbeats with reduced motion", async () => {
     const page = await open("#/node/node-a", { reducedMotion: "reduce" });
     await page
       .locator(".heartbeat")
       .first()
       .waitFor({ state: "attached", ...UNTIL });
-    // What is sent after the beats has come, so they would have, too.
+    // The heartbeats would arrive before this line.
     probe(server.broker, "done");
     server.broker.log("node-a", [{ level: "info", name: "config-applied", attributes: [["name", "after"]] }]);
     await page.locator(".event", { hasText: "after" }).waitFor(UNTIL);
     expect([...server.broker.clients].flatMap(({ filter }) => filter.beats)).toEqual([]);
     expect(await page.locator(".heartbeat svg").count()).toBe(0);
-    await page.context().close();
   });
 
-  it("says that VPP is lost", async () => {
+  it("shows that VPP is lost", async () => {
     const page = await open("#/node/node-a");
     await page.locator(".vpp dl").first().waitFor(UNTIL);
     loseVpp(server.broker, "node-a", true);
     await expect.poll(() => page.locator(".vpp").innerText(), UNTIL).toContain("not connected");
     expect(await page.locator(".node-title").innerText()).toContain("VPP lost");
-    await page.context().close();
   });
 
-  it("says of a node that goes away that it is gone", async () => {
+  it("shows that a node was removed", async () => {
     const page = await open("#/node/node-b");
     await page.locator(".card").first().waitFor(UNTIL);
     server.broker.change([...server.broker.world.frontends.keys()], ["node-b"], () => {
       server.broker.world.nodes.delete("node-b");
     });
     await page.getByText("No node node-b.").waitFor(UNTIL);
-    await page.context().close();
   });
 });

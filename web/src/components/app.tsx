@@ -5,7 +5,7 @@ import { loadSession } from "../store/admin";
 import { moveFocus } from "../store/cursor";
 import { listenForKeys } from "../store/keyboard";
 import { loadBackendIndex } from "../store/backend-index";
-import { startSync, summary } from "../store/server-state";
+import { loading, startSync, summary } from "../store/server-state";
 import { openTab, route } from "../store/location";
 import { theme } from "../store/preferences";
 import { startSamples } from "../store/rate-samples";
@@ -67,7 +67,7 @@ export function App(): JSX.Element {
     <div class="page" classList={{ "page-stale": isStale(), "page-node": route().node !== null }}>
       <Header />
       <Banner />
-      <main>
+      <main aria-busy={loading() ? "true" : "false"}>
         <Show when={route().node} keyed fallback={<AllNodes />}>
           {(node) => <NodeTab name={node} />}
         </Show>

@@ -25,6 +25,7 @@ const [node, setNode] = createSignal<DocumentState<NodeState>>(LOADING, { equals
 const [frontendPages, setFrontendPages] = createSignal<ReadonlyMap<string, DocumentState<FrontendPage>>>(
   new Map(),
 );
+const [loading, setLoading] = createSignal(true);
 const [log, setLog] = createSignal(EMPTY_LOG);
 const [connection, setConnection] = createSignal<Connection>("connecting");
 const [disconnectedAt, setDisconnectedAt] = createSignal(0);
@@ -43,6 +44,8 @@ export {
   node,
   /** The opened frontends. */
   frontendPages,
+  /** True while a document that the page shows is being fetched. */
+  loading,
   /** The lines of the log. */
   log,
   /** How the connection is. */
@@ -87,6 +90,7 @@ function publish(): void {
   };
   setSummary(snapshot(follower.summary));
   setNode(follower.node ? snapshot(follower.node) : LOADING);
+  setLoading(follower.loading);
   const next = new Map<string, DocumentState<FrontendPage>>();
   let changed = follower.pages.size !== publishedPages.size;
   for (const [name, document] of follower.pages) {

@@ -70,11 +70,17 @@ export class Document<T> {
     this.started = true;
     this.#buffered ??= [];
     void this.#fetch(this.#fetchId, 1);
+    this.changed();
   }
 
-  /** Whether a fetch is under way. */
+  /** True from the start of a fetch until its value is taken over. */
   get fetching(): boolean {
     return this.started && this.#buffered !== undefined;
+  }
+
+  /** True while the document waits for its value, and the last fetch has not failed. */
+  get loading(): boolean {
+    return this.#buffered !== undefined && (this.status === "loading" || this.status === "live");
   }
 
   /** Gives up what is under way. */

@@ -102,6 +102,11 @@ export class Follower {
     this.#stream.reopen();
   }
 
+  /** True while a document is being fetched for the first time or again. */
+  get loading(): boolean {
+    return this.#documents().some((document) => document.loading);
+  }
+
   /** Ends everything. */
   close(): void {
     this.#stream.close();

@@ -1,6 +1,6 @@
-// What holds of the page on any server holds on a cluster's: axe in both colours and on a phone, the keyboard, filters.
-import { cluster } from "./cluster.js";
+// The tests that hold on any server, on a cluster's: axe in both colours and on a phone, the keyboard, filters.
+import { prepareCluster } from "./fixture.js";
 
-const [replica] = await cluster.dashboards();
-process.env["MAGLEV_DASHBOARD_URL"] = `http://${replica?.address ?? ""}/view/`;
+const { address } = await prepareCluster();
+process.env["MAGLEV_DASHBOARD_URL"] = `http://${address}/view/`;
 await import("../any-server.test.js");

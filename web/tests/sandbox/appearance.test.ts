@@ -1,25 +1,19 @@
 // The page of a cluster in both colours and on a narrow screen.
-import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { launch, PHONE, sideways, visit } from "../browser.js";
-import { begin, cluster, UNTIL } from "./cluster.js";
-import { picture } from "./page.js";
+import type { Page } from "playwright-core";
+import { beforeEach, describe, expect, it } from "vitest";
+import { horizontalOverflow, PHONE, useBrowser, visit } from "../browser.js";
+import { cluster, UNTIL } from "./cluster.js";
+import { useCluster } from "./fixture.js";
+import { screenshot } from "./page.js";
 
-let browser: Browser;
-let url: string;
-beforeAll(async () => {
-  browser = await launch();
-  const replica = await begin();
-  url = `http://${replica.address}/view/`;
-  // Something to see.
-  await cluster.backends(["spare-1", "spare-2"], "fail");
-});
-afterAll(async () => {
-  await cluster.backends(["spare-1", "spare-2"], "ok");
-  await browser.close();
-});
+const replica = useCluster();
+useBrowser();
+const url = () => `http://${replica().address}/view/`;
 
-const background = (page: Page) =>
+// A problem to show.
+beforeEach(() => cluster.backends(["spare-1", "spare-2"], "fail"));
+
+const brightness = (page: Page) =>
   page.evaluate(() => {
     const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
     if (!canvas) return 0;
@@ -30,29 +24,27 @@ const background = (page: Page) =>
   });
 
 describe("a cluster's page", () => {
-  it("is dark or light as the system wishes", async () => {
+  it("is dark or light as the system prefers", async () => {
     for (const colorScheme of ["dark", "light"] as const) {
-      const { page } = await visit(browser, url, { colorScheme });
+      const { page } = await visit(url(), { colorScheme });
       await page.getByRole("button", { name: "1 on standby" }).waitFor(UNTIL);
-      const brightness = await background(page);
-      if (colorScheme === "dark") expect(brightness).toBeLessThan(64);
-      else expect(brightness).toBeGreaterThan(192);
-      await picture(page, `frontends-${colorScheme}`);
+      if (colorScheme === "dark") expect(await brightness(page)).toBeLessThan(64);
+      else expect(await brightness(page)).toBeGreaterThan(192);
+      await screenshot(page, `frontends-${colorScheme}`);
       await page.context().close();
     }
   });
 
-  it("needs no sideways scrolling on a phone, on any tab", async () => {
-    const { page } = await visit(browser, url, { ...PHONE, colorScheme: "light" });
+  it("needs no horizontal scrolling on a phone, on any tab", async () => {
+    const { page } = await visit(url(), { ...PHONE, colorScheme: "light" });
     await page.getByRole("button", { name: "1 on standby" }).waitFor(UNTIL);
-    expect(await sideways(page)).toBe(0);
-    await picture(page, "phone");
+    expect(await horizontalOverflow(page)).toBe(0);
+    await screenshot(page, "phone");
     await page.locator(".rows .row-open").first().click();
     await page.locator(".details .pools").waitFor(UNTIL);
-    expect(await sideways(page)).toBe(0);
+    expect(await horizontalOverflow(page)).toBe(0);
     await page.locator(".tabs select").selectOption("node-b");
     await page.locator(".card").first().waitFor(UNTIL);
-    expect(await sideways(page)).toBe(0);
-    await page.context().close();
+    expect(await horizontalOverflow(page)).toBe(0);
   });
 });

@@ -1,59 +1,58 @@
-// What stands between a browser and the dashboard's replicas in a cluster: takes them in turn, and notes what is asked.
-// It breaks connections on demand, and it can be told that the page lies under a prefix.
-import {
-  createServer,
-  request as ask,
-  type IncomingMessage,
-  type Server,
-  type ServerResponse,
-} from "node:http";
+// A proxy between the browser and the dashboard's replicas: balances them round-robin, records requests and streams,
+// breaks connections on demand, and can serve the page under a prefix.
+import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 
-/** One stream that went through. */
-export interface Through {
+/** A stream that passed the proxy. */
+export interface ProxiedStream {
   readonly query: string;
   readonly replica: string;
   readonly client: Socket;
-  /** How many messages of each kind it has brought. */
+  /** Number of messages by event. */
   readonly messages: Map<string, number>;
-  /** What its `hello` says, once it is there. */
+  /** The field of its `hello`; `undefined` before. */
   resumed?: boolean;
   open: boolean;
 }
 
-/** How a prefix is passed on. */
-export interface GateOptions {
-  /** Where the site is, as browsers see it: `/lb/prod`. */
+/** Forwarding of a path prefix. */
+export interface ProxyOptions {
+  /** Path of the site as browsers see it: `/lb/prod`. */
   readonly prefix?: string;
-  /** Whether the prefix is taken off before a replica sees it. */
+  /** Removes the prefix before the request reaches a replica. */
   readonly strip?: boolean;
 }
 
-/** The gate. */
-export class Gate {
-  /** `host:port` of every replica; taken in turn, those that refuse are passed over. */
+/** The proxy. */
+export class Proxy {
+  /** `host:port` of every replica, in turn; a replica that refuses the connection is skipped. */
   replicas: readonly string[];
-  /** Breaks every connection at once while it is true. */
-  refuses = false;
-  /** Paths of documents that were asked for, without their directory. */
-  readonly asked: string[] = [];
-  /** The streams, in their order. */
-  readonly streams: Through[] = [];
+  /** Breaks every new connection while it is true. */
+  refusing = false;
+  /** Paths of requested documents, relative to the API. */
+  readonly requested: string[] = [];
+  /** All streams, oldest first. */
+  readonly streams: ProxiedStream[] = [];
   readonly #server: Server;
   #turn = 0;
 
   constructor(
     replicas: readonly string[],
-    private readonly options: GateOptions = {},
+    private readonly options: ProxyOptions = {},
   ) {
     this.replicas = replicas;
-    this.#server = createServer((from, to) => {
-      if (this.refuses) to.destroy();
-      else this.#pass(from, to, this.replicas.length);
+    this.#server = createServer((incoming, outgoing) => {
+      if (this.refusing) {
+        outgoing.destroy();
+        return;
+      }
+      const path = apiPath(incoming);
+      if (path !== undefined && !path.startsWith("events")) this.requested.push(path);
+      this.#forward(incoming, outgoing, this.replicas.length);
     });
   }
 
-  /** Listens; the page's URL. */
+  /** Listens and returns the page's URL. */
   async listen(): Promise<string> {
     await new Promise<void>((done) => this.#server.listen(0, "127.0.0.1", done));
     const { port } = this.#server.address() as AddressInfo;
@@ -61,12 +60,12 @@ export class Gate {
   }
 
   /** Breaks every stream. */
-  cut(): void {
-    for (const stream of this.open()) stream.client.destroy();
+  breakStreams(): void {
+    for (const stream of this.openStreams()) stream.client.destroy();
   }
 
-  /** Streams that are open now. */
-  open(): Through[] {
+  /** The streams that are open now. */
+  openStreams(): ProxiedStream[] {
     return this.streams.filter(({ open }) => open);
   }
 
@@ -75,68 +74,69 @@ export class Gate {
     await new Promise((done) => this.#server.close(done));
   }
 
-  #pass(from: IncomingMessage, to: ServerResponse, tries: number): void {
+  #forward(incoming: IncomingMessage, outgoing: ServerResponse, attempts: number): void {
     const { prefix = "", strip = false } = this.options;
-    const url = from.url ?? "/";
+    const url = incoming.url ?? "/";
     if (!url.startsWith(prefix)) {
-      to.writeHead(404).end();
+      outgoing.writeHead(404).end();
       return;
     }
     const replica = this.replicas[this.#turn++ % this.replicas.length];
-    if (replica === undefined || tries === 0) {
-      to.writeHead(502).end();
+    if (replica === undefined || attempts === 0) {
+      outgoing.writeHead(502).end();
       return;
     }
     const [host, port] = replica.split(":");
     const path = strip ? url.slice(prefix.length) || "/" : url;
-    const onward = ask({ host, port, path, method: from.method, headers: from.headers }, (answer) => {
-      this.#note(url, replica, answer, to);
-      to.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(to);
-      answer.on("close", () => answer.complete || to.destroy());
+    const { method, headers } = incoming;
+    const upstream = request({ host, port, path, method, headers }, (response) => {
+      this.#recordStream(apiPath(incoming), replica, response, outgoing);
+      outgoing.writeHead(response.statusCode ?? 502, response.headers);
+      response.pipe(outgoing);
+      response.on("close", () => response.complete || outgoing.destroy());
     });
-    // Nobody is there: the next one is asked. What breaks later breaks for the browser, too.
-    onward.on("error", () => (to.headersSent ? to.destroy() : this.#pass(from, to, tries - 1)));
-    to.on("close", () => onward.destroy());
-    onward.end();
+    // Before any response the next replica is tried. After that the failure reaches the browser.
+    upstream.on("error", () =>
+      outgoing.headersSent ? outgoing.destroy() : this.#forward(incoming, outgoing, attempts - 1),
+    );
+    outgoing.on("close", () => upstream.destroy());
+    upstream.end();
   }
 
-  #note(url: string, replica: string, answer: IncomingMessage, to: ServerResponse): void {
-    const path = url.split("/view/api/")[1];
-    if (path === undefined) return;
-    if (!path.startsWith("events")) {
-      this.asked.push(path);
-      return;
-    }
-    const client = to.socket;
-    if (!client) return;
-    const stream: Through = {
-      query: path.slice("events".length),
-      replica,
-      client,
-      messages: new Map(),
-      open: true,
-    };
+  #recordStream(
+    path: string | undefined,
+    replica: string,
+    response: IncomingMessage,
+    outgoing: ServerResponse,
+  ): void {
+    const client = outgoing.socket;
+    if (!path?.startsWith("events") || !client) return;
+    const query = path.slice("events".length);
+    const stream: ProxiedStream = { query, replica, client, messages: new Map(), open: true };
     this.streams.push(stream);
-    to.on("close", () => (stream.open = false));
+    outgoing.on("close", () => (stream.open = false));
     let rest = "";
-    answer.setEncoding("utf8");
-    answer.on("data", (text: string) => {
+    response.setEncoding("utf8");
+    response.on("data", (text: string) => {
       const blocks = (rest + text).split("\n\n");
       rest = blocks.pop() ?? "";
-      for (const block of blocks) read(stream, block);
+      for (const block of blocks) recordMessage(stream, block);
     });
   }
 }
 
-function read(stream: Through, block: string): void {
+function apiPath({ url = "/" }: IncomingMessage): string | undefined {
+  return url.split("/view/api/")[1];
+}
+
+function recordMessage(stream: ProxiedStream, block: string): void {
   const event = /^event: (.*)$/m.exec(block)?.[1];
   if (event === undefined) return;
   stream.messages.set(event, (stream.messages.get(event) ?? 0) + 1);
   if (event === "hello") stream.resumed = block.includes('"resumed":true');
 }
 
-/** How many messages of a kind came on these streams. */
-export function count(streams: readonly Through[], event: string): number {
+/** The number of messages of an event on these streams. */
+export function countMessages(streams: readonly ProxiedStream[], event: string): number {
   return streams.reduce((sum, { messages }) => sum + (messages.get(event) ?? 0), 0);
 }

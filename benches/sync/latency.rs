@@ -20,7 +20,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use maglev_agent::{Agent, AgentOptions, VppConnect};
+use maglev_agent::{Agent, AgentOptions, VppConnector};
 use maglev_model::{
     config::Config,
     event::{Event, EventSink, Events, Scope},
@@ -198,7 +198,7 @@ impl Settled {
         let health_tx = watch::Sender::new(workload.health.clone());
         let agent = Agent::new(
             AgentOptions::new("bench", scratch.path().join("api.sock")),
-            Arc::new(VppConnect::new(tap.socket(), events.clone())),
+            VppConnector::new(tap.socket(), events.clone()),
             config_tx.subscribe(),
             health_tx.subscribe(),
             events,

@@ -7,7 +7,7 @@
 //! (table 8192, weight 10) are 1,700 requests, and VPP computes a table for 1,600 of them.
 //!
 //! ```text
-//!  ours: Config ─▶ Agent ─▶ VppConnect ─┐
+//!  ours: Config ─▶ Agent ─▶ VppConnector ─┐
 //!                                       ├─▶ API socket ─▶ another process: a VPP, simulated or real
 //!  raw:  ours' frames, recorded before ─┘
 //! ```

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use maglev_agent::{Agent, AgentOptions, VppConnect};
+use maglev_agent::{Agent, AgentOptions, VppConnector};
 use maglev_model::event::{Event, EventSink, Events, Scope, SyncCounts};
 use tokio::{
     sync::{Notify, watch},
@@ -84,7 +84,7 @@ pub async fn sync(socket: &Path, workload: &Workload) -> anyhow::Result<Pass> {
     let start = Instant::now();
     let agent = Agent::new(
         AgentOptions::new("bench", scratch.path().join("api.sock")),
-        Arc::new(VppConnect::new(socket, events.clone())),
+        VppConnector::new(socket, events.clone()),
         config_tx.subscribe(),
         health_tx.subscribe(),
         events,

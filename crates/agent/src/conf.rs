@@ -8,7 +8,7 @@ use maglev_model::{
 
 /// The settings that VPP should have. What the LoadBalancerConfig does not say stays as VPP has it;
 /// only a source address that VPP has not set becomes the node's own.
-pub fn wanted(node: &NodeConfig, have: &ActualConf) -> ActualConf {
+pub fn desired_conf(node: &NodeConfig, have: &ActualConf) -> ActualConf {
     ActualConf {
         ipv4_source: node.vpp.ipv4_source.or(have.ipv4()).or(node.internal_ipv4).unwrap_or(have.ipv4_source),
         ipv6_source: node.vpp.ipv6_source.or(have.ipv6()).or(node.internal_ipv6).unwrap_or(have.ipv6_source),
@@ -45,11 +45,11 @@ mod tests {
     #[test]
     fn an_unset_source_becomes_the_nodes_and_all_else_stays() {
         let node = NodeConfig { internal_ipv4: Some(Ipv4Addr::new(192, 0, 2, 1)), ..NodeConfig::default() };
-        let conf = wanted(&node, &unset());
+        let conf = desired_conf(&node, &unset());
         assert_eq!(conf, ActualConf { ipv4_source: Ipv4Addr::new(192, 0, 2, 1), ..unset() });
         assert!(has_source(&conf, Encap::Gre4) && !has_source(&conf, Encap::Gre6));
         let set_by_hand = ActualConf { ipv4_source: Ipv4Addr::new(192, 0, 2, 9), ..unset() };
-        assert_eq!(wanted(&node, &set_by_hand), set_by_hand);
+        assert_eq!(desired_conf(&node, &set_by_hand), set_by_hand);
     }
 
     #[test]
@@ -58,6 +58,6 @@ mod tests {
             VppConf { ipv4_source: Some(Ipv4Addr::new(192, 0, 2, 2)), flow_timeout: Some(60), ..VppConf::default() };
         let node = NodeConfig { internal_ipv4: Some(Ipv4Addr::new(192, 0, 2, 1)), vpp, ..NodeConfig::default() };
         let want = ActualConf { ipv4_source: Ipv4Addr::new(192, 0, 2, 2), flow_timeout: 60, ..unset() };
-        assert_eq!(wanted(&node, &unset()), want);
+        assert_eq!(desired_conf(&node, &unset()), want);
     }
 }

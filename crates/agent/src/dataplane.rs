@@ -1,78 +1,242 @@
-//! What the agent needs of a data plane: implemented by the VPP client, and by fakes that fail on
-//! demand in tests.
+//! The data plane: VPP's lb plugin over its API socket.
+//!
+//! ```text
+//!  VppConnector ──connect──▶ Dataplane ── Lb ──────── VPP's API socket
+//!                                      └─ Publisher ─ VPP's stats socket
+//! ```
 
-use std::{sync::Arc, time::Duration};
-
-use futures::future::BoxFuture;
-
-use maglev_model::{
-    actual::{Actual, ActualConf},
-    plan::Step,
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
-/// What a data plane says of itself when it is connected.
+use futures::future::{BoxFuture, FutureExt};
+
+use prometheus::Registry;
+use tokio::sync::watch;
+
+use super::stats::{Publication, PublicationSender, Publisher};
+use maglev_model::{
+    actual::{Actual, ActualConf},
+    event::Events,
+    plan::Step,
+};
+use maglev_vpp::{
+    self as vpp,
+    error::Error,
+    lb::{ConfMemory, Lb},
+    session::SessionOptions,
+};
+
+/// Client name in `show api clients`.
+const CLIENT_NAME: &str = "maglevd";
+
+/// Interval between readings of the counters.
+const STATS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Properties of the connected VPP.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DataplaneInfo {
     pub version: String,
-    /// When that was built.
     pub build_date: String,
-    /// The process; another one has lost the state that this one had.
+    /// Process id. A new process has lost the state of the previous one.
     pub pid: u32,
     /// The API socket.
     pub api: String,
-    /// The stats socket; empty where it is not used.
+    /// The stats socket; empty if unused.
     pub stats: String,
-    /// What it can do, in words for the log.
+    /// Supported features, for the log.
     pub capabilities: String,
 }
 
-/// Why a request to the data plane failed.
+/// Failure of a request to VPP.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DataplaneError {
-    /// It answered with an error: the picture we have of it may be wrong.
+    /// VPP replied with an error, so the cached state may be wrong.
     #[error("{0}")]
     Refused(String),
-    /// It did not answer this one, but a later one: what became of it is not known.
+    /// VPP replied to a later request but not to this one; the result is unknown.
     #[error("{0}")]
     Swallowed(String),
-    /// The session is over.
+    /// The session ended.
     #[error("{0}")]
     Closed(String),
 }
 
-/// Why a session is over.
+/// End of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
+pub struct SessionEnd {
     pub reason: String,
-    /// An answer did not come within the deadline: VPP's main thread may be busy, so the next
-    /// session is given more time.
+    /// A reply missed its deadline. VPP's main thread may be busy, so the next session gets a longer deadline.
     pub expired: bool,
 }
 
-/// The answer to a request.
-pub type Answer<T> = BoxFuture<'static, Result<T, DataplaneError>>;
+/// A reply to come.
+pub type ReplyFuture<T> = BoxFuture<'static, Result<T, DataplaneError>>;
 
-/// A connected data plane. Every method sends its request before it returns; requests are carried
-/// out in the order in which they were sent.
-pub trait Dataplane: Send + Sync {
-    /// What it says of itself.
-    fn info(&self) -> &DataplaneInfo;
-    /// Reads the global settings.
-    fn conf(&self) -> Answer<ActualConf>;
-    /// Writes the global settings.
-    fn set_conf(&self, conf: ActualConf) -> Answer<()>;
-    /// Reads all VIPs and application servers, as of one moment between two steps.
-    fn read(&self) -> Answer<Actual>;
-    /// Carries out a step.
-    fn step(&self, step: &Step) -> Answer<()>;
-    /// Asks for a sign of life.
-    fn ping(&self) -> Answer<()>;
-    /// Resolves, with the reason, when the session is over.
-    fn closed(&self) -> BoxFuture<'static, Ended>;
+/// Connects to one VPP and publishes the counters of the connected VPP.
+#[derive(Clone, Debug)]
+pub struct VppConnector {
+    api_socket: PathBuf,
+    events: Events,
+    stats_socket: Option<PathBuf>,
+    stats_interval: Duration,
+    publication_tx: Arc<PublicationSender>,
+    memory: ConfMemory,
+    messages: vpp::Metrics,
 }
 
-/// Makes connections to a data plane.
-pub trait Connect: Send + Sync {
-    /// Connects; every request then has `deadline` from the last answer seen.
-    fn connect(&self, deadline: Duration) -> Answer<Arc<dyn Dataplane>>;
+impl VppConnector {
+    /// A connector to the VPP that listens on `api_socket`.
+    pub fn new(api_socket: &Path, events: Events) -> Self {
+        Self {
+            api_socket: api_socket.to_owned(),
+            events,
+            stats_socket: None,
+            stats_interval: STATS_INTERVAL,
+            publication_tx: Arc::default(),
+            memory: ConfMemory::default(),
+            messages: vpp::Metrics::default(),
+        }
+    }
+
+    /// Also reads the counters, from the stats socket at `path`. If the stats socket is unavailable, VPP is
+    /// programmed all the same, and opening the socket is retried with each reading.
+    pub fn with_stats(mut self, path: &Path) -> Self {
+        self.stats_socket = Some(path.to_owned());
+        self
+    }
+
+    /// Sets the interval between readings of the counters. Default: 5 s.
+    pub fn with_stats_interval(mut self, interval: Duration) -> Self {
+        self.stats_interval = interval;
+        self
+    }
+
+    /// Registers the metrics of the API sessions.
+    ///
+    /// # Errors
+    /// A metric name is already registered.
+    pub fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
+        self.messages.register(registry)
+    }
+
+    /// The counters of the connected VPP; `None` without a session.
+    pub fn stats(&self) -> watch::Receiver<Publication> {
+        self.publication_tx.subscribe()
+    }
+
+    /// Connects. Each reply must arrive within `deadline` of the previous one.
+    pub fn connect(&self, deadline: Duration) -> ReplyFuture<Arc<Dataplane>> {
+        let (path, stats_socket) = (self.api_socket.clone(), self.stats_socket.clone());
+        let (publication_tx, interval) = (Arc::clone(&self.publication_tx), self.stats_interval);
+        let (events, metrics) = (self.events.clone(), self.messages.clone());
+        let options = SessionOptions { deadline, metrics, ..SessionOptions::new(CLIENT_NAME, events) };
+        let memory = self.memory.clone();
+        async move {
+            let lb = Lb::connect_again(&path, options, memory).await.map_err(|error| convert(&error))?;
+            let publisher = Publisher::start(lb.clone(), stats_socket, interval, publication_tx).await;
+            let info = DataplaneInfo {
+                version: lb.info().version.clone(),
+                build_date: lb.info().build_date.clone(),
+                pid: lb.info().pid,
+                api: path.display().to_string(),
+                stats: publisher.socket(),
+                capabilities: lb.info().capabilities.to_string(),
+            };
+            Ok(Arc::new(Dataplane { lb, info, publisher }))
+        }
+        .boxed()
+    }
+}
+
+/// A connected VPP. Every method sends its request before it returns; VPP executes requests in the order in which
+/// they were sent.
+pub struct Dataplane {
+    lb: Lb,
+    info: DataplaneInfo,
+    /// Ends its publication when it is dropped with the session.
+    publisher: Publisher,
+}
+
+impl Dataplane {
+    pub fn info(&self) -> &DataplaneInfo {
+        &self.info
+    }
+
+    /// Reads the global settings.
+    pub fn conf(&self) -> ReplyFuture<ActualConf> {
+        reply(self.lb.conf())
+    }
+
+    /// Writes the global settings.
+    pub fn set_conf(&self, conf: ActualConf) -> ReplyFuture<()> {
+        reply(self.lb.set_conf(conf))
+    }
+
+    /// Reads all VIPs and application servers, as of one moment between two steps.
+    pub fn read(&self) -> ReplyFuture<Actual> {
+        let (read, indexes) = (self.lb.read(), self.publisher.indexes());
+        reply(async move {
+            let actual = read.await?;
+            indexes.update(&actual);
+            Ok(actual)
+        })
+    }
+
+    /// Executes a step.
+    pub fn step(&self, step: &Step) -> ReplyFuture<()> {
+        match step {
+            Step::AddVip { vip, encap, sticky, table_length } => {
+                reply(self.lb.add_vip(*vip, *encap, *sticky, *table_length))
+            }
+            Step::RemoveVip { vip, .. } => reply(self.lb.remove_vip(*vip)),
+            // The flush drops flows still pinned to an earlier incarnation of the server; a new server has none.
+            Step::AddAs { vip, address, weight, .. } => reply(self.lb.add_as((*vip).into(), *address, *weight, true)),
+            Step::RemoveAs { vip, address, flush, .. } => reply(self.lb.remove_as(*vip, *address, *flush)),
+            Step::SetWeight { vip, address, to, flush, .. } => {
+                reply(self.lb.set_weight((*vip).into(), *address, *to, *flush))
+            }
+        }
+    }
+
+    /// Checks that VPP responds.
+    pub fn ping(&self) -> ReplyFuture<()> {
+        reply(self.lb.ping())
+    }
+
+    /// Resolves when the session has ended.
+    pub fn closed(&self) -> BoxFuture<'static, SessionEnd> {
+        let closed = self.lb.closed();
+        async move {
+            let reason = closed.await;
+            SessionEnd { expired: reason.is_deadline(), reason: reason.to_string() }
+        }
+        .boxed()
+    }
+}
+
+fn reply<T>(reply: impl Future<Output = Result<T, Error>> + Send + 'static) -> ReplyFuture<T> {
+    reply.map(|result| result.map_err(|error| convert(&error))).boxed()
+}
+
+fn convert(error: &Error) -> DataplaneError {
+    let text = chain(error);
+    match error {
+        Error::Closed { .. } | Error::Malformed { .. } => DataplaneError::Closed(text),
+        Error::Swallowed { .. } | Error::QueueFull { .. } => DataplaneError::Swallowed(text),
+        _ => DataplaneError::Refused(text),
+    }
+}
+
+/// An error and its sources, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

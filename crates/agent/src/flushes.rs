@@ -44,7 +44,7 @@ impl Flushes {
             let was = std::mem::replace(&mut seen.condition, of.condition);
             if !of.condition.flushes(on_backend_down) {
                 seen.owed = false;
-            } else if was != of.condition && owes(was, vpp(*address)) {
+            } else if was != of.condition && needs_flush(was, vpp(*address)) {
                 seen.owed = true;
             }
         }
@@ -57,7 +57,7 @@ impl Flushes {
     }
 
     /// VPP answered 0 to `step`.
-    pub fn paid_by(&mut self, step: &Step) {
+    pub fn mark_flushed(&mut self, step: &Step) {
         let paid = match step {
             Step::SetWeight { vip, address, flush: true, .. } | Step::AddAs { vip, address, .. } => {
                 Some((*vip, *address))
@@ -72,7 +72,7 @@ impl Flushes {
     }
 
     /// VPP restarted: its flows are gone.
-    pub fn void(&mut self) {
+    pub fn clear(&mut self) {
         for seen in self.0.values_mut().flat_map(BTreeMap::values_mut) {
             seen.owed = false;
         }
@@ -87,7 +87,7 @@ impl Flushes {
 /// Whether coming into a condition that flushes owes a flush: from a known condition always (VPP may
 /// hold pins even at weight 0), from an unknown one only where VPP still gave it flows. What VPP does
 /// not have has no pins.
-fn owes(was: Condition, in_vpp: Option<u8>) -> bool {
+fn needs_flush(was: Condition, in_vpp: Option<u8>) -> bool {
     in_vpp.is_some_and(|weight| was.is_known() || weight > 0)
 }
 
@@ -154,13 +154,13 @@ mod tests {
         observe(&mut flushes, Condition::Down, Some(10), OnBackendDown::Flush);
         let backend = Name::namespaced("default", "b");
         let step = Step::SetWeight { vip: vip(), address: SERVER, backend, from: 10, to: Weight::ZERO, flush: true };
-        flushes.paid_by(&step);
+        flushes.mark_flushed(&step);
         assert!(flushes.due(vip().address).is_empty());
         observe(&mut flushes, Condition::Down, Some(0), OnBackendDown::Flush);
         assert!(flushes.due(vip().address).is_empty(), "a repair does not flush again");
         observe(&mut flushes, Condition::Disabled, Some(0), OnBackendDown::Flush);
         assert!(!flushes.due(vip().address).is_empty());
-        flushes.void();
+        flushes.clear();
         assert!(flushes.due(vip().address).is_empty());
     }
 }

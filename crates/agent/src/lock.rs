@@ -41,7 +41,7 @@ impl AgentLock {
     /// # Errors
     /// [`LockError::Held`] while another process has it; [`LockError::Io`] where the file cannot be
     /// made, as when the socket's directory is missing.
-    pub fn try_take(api_socket: &Path, who: &str) -> Result<Self, LockError> {
+    pub fn try_take(api_socket: &Path, holder: &str) -> Result<Self, LockError> {
         let path = api_socket.with_file_name("maglevd.lock");
         let fail = |source: io::Error| LockError::Io { path: path.clone(), source };
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(fail)?;
@@ -54,7 +54,7 @@ impl AgentLock {
             }
             Err((_, errno)) => return Err(fail(errno.into())),
         };
-        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{who}")).map_err(fail)?;
+        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{holder}")).map_err(fail)?;
         Ok(Self { _file: file })
     }
 }

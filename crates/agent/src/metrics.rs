@@ -11,7 +11,7 @@ const STEPS: [&str; 7] = ["read", "set-conf", "add-vip", "remove-vip", "add-as",
 
 /// A change of VPP, as the event `vpp-lb-sync-<kind>` tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Synced {
+pub(crate) enum SyncedChange {
     VipAdded,
     VipRemoved,
     VipRecreate,
@@ -20,7 +20,7 @@ pub(crate) enum Synced {
     AsWeightUpdated,
 }
 
-impl Synced {
+impl SyncedChange {
     const ALL: [Self; 6] =
         [Self::VipAdded, Self::VipRemoved, Self::VipRecreate, Self::AsAdded, Self::AsRemoved, Self::AsWeightUpdated];
 
@@ -36,7 +36,7 @@ impl Synced {
     }
 }
 
-impl From<&Step> for Synced {
+impl From<&Step> for SyncedChange {
     fn from(step: &Step) -> Self {
         match step {
             Step::AddVip { .. } => Self::VipAdded,
@@ -52,8 +52,8 @@ impl From<&Step> for Synced {
 #[derive(Clone)]
 pub struct Metrics {
     synced: IntCounterVec,
-    /// By scope, then by place in [`Synced::ALL`].
-    counters: Arc<[[IntCounter; Synced::ALL.len()]; 2]>,
+    /// By scope, then by place in [`SyncedChange::ALL`].
+    counters: Arc<[[IntCounter; SyncedChange::ALL.len()]; 2]>,
     duration: HistogramVec,
     errors: IntCounterVec,
 }
@@ -63,7 +63,7 @@ impl Default for Metrics {
         const VALID: &str = "names and labels are valid";
         let opts = Opts::new("maglev_vpp_lbsync_total", "Changes made to VPP's lb plugin.");
         let synced = IntCounterVec::new(opts, &["scope", "kind"]).expect(VALID);
-        let of = |scope| Synced::ALL.map(|kind| synced.with_label_values(&[scope, kind.as_str()]));
+        let of = |scope| SyncedChange::ALL.map(|kind| synced.with_label_values(&[scope, kind.as_str()]));
         let counters = Arc::new(SCOPES.map(of));
         let help = "How long passes over everything, and work on one address, took.";
         let opts = HistogramOpts::new("maglev_vpp_lbsync_duration_seconds", help);
@@ -102,7 +102,7 @@ impl Metrics {
         registry.register(Box::new(self.errors.clone()))
     }
 
-    pub(crate) fn synced(&self, scope: Scope, kind: Synced) {
+    pub(crate) fn synced(&self, scope: Scope, kind: SyncedChange) {
         self.counters[place(scope)][kind as usize].inc();
     }
 

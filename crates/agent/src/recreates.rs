@@ -22,7 +22,7 @@ pub struct Recreates {
 
 impl Recreates {
     /// Asks for the turn of `address`; if it is another's, it comes up again later.
-    pub fn may_start(&mut self, address: IpAddr) -> bool {
+    pub fn try_start(&mut self, address: IpAddr) -> bool {
         let free = self.current.is_none();
         if free {
             self.current = Some(address);
@@ -34,12 +34,12 @@ impl Recreates {
     }
 
     /// `vip` was recreated because of `why`; what it is now has to be read.
-    pub fn finished(&mut self, vip: VipKey, why: Mismatch) {
+    pub fn record_finished(&mut self, vip: VipKey, why: Mismatch) {
         self.done.insert(vip, why);
     }
 
     /// These addresses were read back: the turn is free, and who waited for it is due.
-    pub fn read_back(&mut self, addresses: &BTreeSet<IpAddr>) {
+    pub fn verified(&mut self, addresses: &BTreeSet<IpAddr>) {
         if self.current.is_some_and(|address| addresses.contains(&address)) {
             self.current = None;
         }
@@ -99,12 +99,12 @@ mod tests {
     fn one_address_at_a_time_until_it_was_read_back() {
         let (a, b) = (vip("203.0.113.1").address, vip("203.0.113.2").address);
         let mut recreates = Recreates::default();
-        assert!(recreates.may_start(a));
-        assert!(!recreates.may_start(b));
+        assert!(recreates.try_start(a));
+        assert!(!recreates.try_start(b));
         assert_eq!(recreates.next(), None);
-        recreates.read_back(&BTreeSet::from([a]));
+        recreates.verified(&BTreeSet::from([a]));
         assert_eq!(recreates.next(), Some(b));
-        assert!(recreates.may_start(b));
+        assert!(recreates.try_start(b));
     }
 
     #[test]
@@ -112,7 +112,7 @@ mod tests {
         let vip = vip("203.0.113.1");
         let mut recreates = Recreates::default();
         assert!(!recreates.is_ineffective(vip, Some(Mismatch::Encap)), "never tried");
-        recreates.finished(vip, Mismatch::Encap);
+        recreates.record_finished(vip, Mismatch::Encap);
         assert!(recreates.is_ineffective(vip, Some(Mismatch::Encap)));
         assert!(recreates.is_ineffective(vip, Some(Mismatch::Encap)), "and stays so");
         assert!(!recreates.is_ineffective(vip, Some(Mismatch::TableLength)), "another reason");
@@ -124,11 +124,11 @@ mod tests {
     fn a_new_session_with_the_same_vpp_remembers_and_one_with_another_does_not() {
         let vip = vip("203.0.113.1");
         let mut recreates = Recreates::default();
-        assert!(recreates.may_start(vip.address));
-        recreates.finished(vip, Mismatch::Encap);
+        assert!(recreates.try_start(vip.address));
+        recreates.record_finished(vip, Mismatch::Encap);
         recreates.connected(true);
         assert!(recreates.is_ineffective(vip, Some(Mismatch::Encap)));
-        assert!(recreates.may_start(vip.address), "nobody else's turn");
+        assert!(recreates.try_start(vip.address), "nobody else's turn");
         recreates.connected(false);
         assert!(!recreates.is_ineffective(vip, Some(Mismatch::Encap)));
     }
@@ -137,7 +137,7 @@ mod tests {
     fn a_recreate_that_worked_may_be_repeated_when_somebody_meddles_again() {
         let vip = vip("203.0.113.1");
         let mut recreates = Recreates::default();
-        recreates.finished(vip, Mismatch::Encap);
+        recreates.record_finished(vip, Mismatch::Encap);
         assert!(!recreates.is_ineffective(vip, None));
         assert!(!recreates.is_ineffective(vip, Some(Mismatch::Encap)));
     }

@@ -30,7 +30,7 @@ use maglev_vpp::lb::Lb;
 pub type Publication = Option<Arc<StatsSnapshot>>;
 
 /// Where it is published.
-pub type Published = watch::Sender<Publication>;
+pub type PublicationSender = watch::Sender<Publication>;
 
 /// VPP's VIPs with their indexes in its pool, as last read.
 type Indexes = BTreeMap<VppVip, Option<u32>>;
@@ -38,7 +38,7 @@ type Indexes = BTreeMap<VppVip, Option<u32>>;
 /// Publishes for one session, until it is dropped.
 pub struct Publisher {
     ended: CancellationToken,
-    published: Arc<Published>,
+    published: Arc<PublicationSender>,
     indexes: PoolIndexes,
     /// The stats socket if it was opened.
     opened: Option<PathBuf>,
@@ -50,7 +50,7 @@ pub struct PoolIndexes(Arc<watch::Sender<Indexes>>);
 
 impl PoolIndexes {
     /// VPP was read.
-    pub fn take(&self, actual: &Actual) {
+    pub fn update(&self, actual: &Actual) {
         let now: Indexes = actual.vips.iter().map(|(vip, of)| (*vip, of.pool_index)).collect();
         self.0.send_if_modified(|indexes| std::mem::replace(indexes, now) != *indexes);
     }
@@ -58,7 +58,7 @@ impl PoolIndexes {
 
 impl Publisher {
     /// Opens the stats segment and begins to read it.
-    pub async fn start(lb: Lb, socket: Option<PathBuf>, every: Duration, published: Arc<Published>) -> Self {
+    pub async fn start(lb: Lb, socket: Option<PathBuf>, every: Duration, published: Arc<PublicationSender>) -> Self {
         let (ended, indexes) = (CancellationToken::new(), Arc::new(watch::Sender::default()));
         let mut reader = Reader::new(lb, socket.clone(), indexes.subscribe(), Arc::clone(&published), ended.clone());
         reader.open().await;

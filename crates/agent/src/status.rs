@@ -1,11 +1,10 @@
 //! How far the agent is, and its sign of life.
 
+use super::warmup::Gate;
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
-
-pub use super::warmup::Gate;
 
 /// How far the agent is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,10 +43,10 @@ impl AgentStatus {
 
 /// When the agent's loop last came back to its `select`.
 #[derive(Debug, Default)]
-pub struct Beat(AtomicU64);
+pub struct Watchdog(AtomicU64);
 
-impl Beat {
-    pub(crate) fn now(&self) {
+impl Watchdog {
+    pub(crate) fn feed(&self) {
         self.0.store(seconds(), Ordering::Relaxed);
     }
 
@@ -56,7 +55,7 @@ impl Beat {
     ///
     /// # Errors
     /// How long ago it was.
-    pub fn alive(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), String> {
         let last = self.0.load(Ordering::Relaxed);
         let ago = Duration::from_secs(seconds().saturating_sub(last));
         if last == 0 || ago <= Duration::from_secs(60) {

@@ -10,11 +10,11 @@ use tokio::time::Instant;
 
 use super::{
     AgentOptions,
-    brain::Brain,
-    dataplane::{Connect, DataplaneError},
-    job::{self, Order},
+    dataplane::{DataplaneError, VppConnector},
     lock::{AgentLock, LockError},
-    ours::{Ours, OursError},
+    owned_vips::{OwnedVips, OwnedVipsError},
+    plan_job::{self, RequestCounter},
+    state::AgentState,
 };
 use maglev_model::{
     actual::VppVip,
@@ -44,7 +44,7 @@ pub enum WithdrawError {
     Lock(#[source] LockError),
     /// It is not known what is ours.
     #[error("cannot tell which VIPs are ours")]
-    Ours(#[source] OursError),
+    Ours(#[source] OwnedVipsError),
     /// VPP cannot be reached or read, or was lost on the way.
     #[error("cannot talk to VPP")]
     Vpp(#[source] DataplaneError),
@@ -57,7 +57,7 @@ pub enum WithdrawError {
     },
     /// It is done, but the list of ours could not be emptied.
     #[error("everything is removed, but the list of our VIPs cannot be emptied")]
-    Save(#[source] OursError),
+    Save(#[source] OwnedVipsError),
 }
 
 impl WithdrawError {
@@ -86,37 +86,37 @@ impl WithdrawError {
 /// [`WithdrawError`]; a running agent is left alone.
 pub async fn withdraw(
     options: &AgentOptions,
-    connect: &dyn Connect,
+    connector: &VppConnector,
     events: Events,
 ) -> Result<Withdrawn, WithdrawError> {
-    let who = format!("maglevd withdraw on node {}, process {}", options.node_name, std::process::id());
-    let _lock = AgentLock::try_take(&options.api_socket, &who).map_err(WithdrawError::Lock)?;
-    let ours = Ours::read_beside(&options.api_socket).map_err(WithdrawError::Ours)?;
-    let dataplane = connect.connect(options.deadline).await.map_err(WithdrawError::Vpp)?;
+    let holder = format!("maglevd withdraw on node {}, process {}", options.node_name, std::process::id());
+    let _lock = AgentLock::try_take(&options.api_socket, &holder).map_err(WithdrawError::Lock)?;
+    let ours = OwnedVips::load(&options.api_socket).map_err(WithdrawError::Ours)?;
+    let dataplane = connector.connect(options.deadline).await.map_err(WithdrawError::Vpp)?;
     let actual = dataplane.read().await.map_err(WithdrawError::Vpp)?;
 
-    let mut brain = Brain::new(events, ours, options);
-    let listed = brain.ours().len();
-    brain.prune_ours(|key| actual.vips.contains_key(&VppVip::from(*key)));
-    let addresses: BTreeSet<IpAddr> = brain.ours().keys().map(|key| key.address).collect();
-    let absent = listed - brain.ours().len();
+    let mut state = AgentState::new(events, ours, options);
+    let listed = state.owned_vips().len();
+    state.prune_owned_vips(|key| actual.vips.contains_key(&VppVip::from(*key)));
+    let addresses: BTreeSet<IpAddr> = state.owned_vips().keys().map(|key| key.address).collect();
+    let absent = listed - state.owned_vips().len();
 
     let mut tally = Tally { withdrawn: Withdrawn { absent, ..Withdrawn::default() }, ..Tally::default() };
     let started = Instant::now();
-    let policy = RemovalPolicy { ours: brain.ours(), foreign: ForeignVips::Keep, claims_unknown: false };
+    let policy = RemovalPolicy { ours: state.owned_vips(), foreign: ForeignVips::Keep, claims_unknown: false };
     let plan = |address| plan_address(address, &Desired::new(), &actual, &DueFlushes::new(), policy);
     let plans: Vec<_> = addresses.into_iter().map(|address| (address, plan(address))).collect();
-    let start = |(address, plan)| job::start(Arc::clone(&dataplane), Order::default(), address, plan);
+    let start = |(address, plan)| plan_job::start(Arc::clone(&dataplane), RequestCounter::default(), address, plan);
     let mut jobs = stream::iter(plans).map(start).buffered(AT_ONCE);
     while let Some(done) = jobs.next().await
         && tally.lost.is_none()
     {
-        tally.count(&mut brain, &done.outcomes);
+        tally.count(&mut state, &done.outcomes);
     }
     drop(jobs);
     let Tally { withdrawn, steps, failed, lost } = tally;
-    brain.events.emit(Event::SyncDone { scope: Scope::All, counts: withdrawn.counts, duration: started.elapsed() });
-    let saved = brain.try_save_ours();
+    state.events.emit(Event::SyncDone { scope: Scope::All, counts: withdrawn.counts, duration: started.elapsed() });
+    let saved = state.try_save_owned_vips();
     if let Some(error) = lost {
         return Err(WithdrawError::Vpp(error));
     }
@@ -136,19 +136,19 @@ struct Tally {
 }
 
 impl Tally {
-    fn count(&mut self, brain: &mut Brain, outcomes: &[job::Outcome]) {
-        for job::Outcome { step, answer, .. } in outcomes {
+    fn count(&mut self, state: &mut AgentState, outcomes: &[plan_job::StepOutcome]) {
+        for plan_job::StepOutcome { step, answer, .. } in outcomes {
             self.steps += 1;
             match answer {
                 Ok(()) => {
                     self.withdrawn.counts.count(step);
-                    brain.tell(Scope::All, step);
-                    brain.settle(step);
+                    state.publish_step(Scope::All, step);
+                    state.forget_removed(step);
                 }
                 Err(error @ DataplaneError::Closed(_)) => self.lost = Some(error.clone()),
                 Err(error) => {
                     self.failed += 1;
-                    brain.step_failed(step, &error.to_string());
+                    state.step_failed(step, &error.to_string());
                 }
             }
         }

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use maglev_agent::{Agent, AgentOptions, VppConnect, VppMetrics};
+use maglev_agent::{Agent, AgentOptions, VppConnector, VppMetrics};
+use maglev_build_info::{COMMIT, VERSION};
 use maglev_health::{HealthOptions, NetworkNamespace, ProbeThread};
 use maglev_kube::{ClientOptions, Delays, WatchOptions, Watches, client};
 use maglev_model::event::Events;
-use maglev_telemetry::{
-    HttpServer, Parts, Snapshot, Subscriber,
-    build::{COMMIT, VERSION},
-};
+use maglev_telemetry::{HttpServer, Parts, Snapshot, Subscriber};
 use prometheus::Registry;
 use tokio::sync::watch;
 
@@ -50,21 +48,21 @@ async fn start(flags: &Flags, telemetry: Telemetry, parts: &mut Parts) -> anyhow
 
     let options = HealthOptions::new(VERSION, fastrand::u64(..));
     options.metrics.register(&registry)?;
-    options.book.register(&registry)?;
-    let book = options.book.clone();
+    options.last_probes.register(&registry)?;
+    let last_probes = options.last_probes.clone();
     let (health_rx, health) = probes.run(options, config_rx.clone(), events.clone(), stop.clone())?;
 
-    let connect = Arc::new(VppConnect::new(api, events.clone()).with_stats(&flags.vpp_stats_socket));
+    let connect = VppConnector::new(api, events.clone()).with_stats(&flags.vpp_stats_socket);
     let counters = connect.stats();
     connect.register(&registry)?;
     registry.register(Box::new(VppMetrics::new(connect.stats(), config_rx.clone(), now)))?;
     let options = AgentOptions::new(node_name.clone(), api);
     options.metrics.register(&registry)?;
     let agent = Agent::new(options, connect, config_rx, health_rx, events);
-    let sources = grpc::Inputs { follow, snapshots, counters, book, agent: &agent };
+    let sources = grpc::Inputs { follow, snapshots, counters, last_probes, agent: &agent };
     let grpc = grpc::server(flags, node_name, sources, &registry)?.start(stop.clone())?;
-    let (status_rx, beat) = (agent.status(), agent.beat());
-    let (live, ready) = (Arc::new(move || beat.alive()), Arc::new(move || status_rx.borrow().ready()));
+    let (status_rx, watchdog) = (agent.status(), agent.watchdog());
+    let (live, ready) = (Arc::new(move || watchdog.check()), Arc::new(move || status_rx.borrow().ready()));
     let server = HttpServer::new(flags.metrics_addr(), registry, live, ready);
 
     let (watches, server, agent) = (watches.run(stop.clone()), server.run(stop.clone()), agent.run(stop.clone()));

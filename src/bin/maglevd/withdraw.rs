@@ -1,6 +1,6 @@
 //! `maglevd withdraw`: empties a node's VPP of what is ours.
 
-use maglev_agent::{AgentOptions, VppConnect, Withdrawn, withdraw};
+use maglev_agent::{AgentOptions, VppConnector, Withdrawn, withdraw};
 use maglev_model::event::Events;
 
 use crate::flags::Flags;
@@ -10,7 +10,7 @@ pub async fn run(flags: &Flags, events: Events) -> anyhow::Result<()> {
     // The name is only for the lock's holder: without one it works as well.
     let node_name = flags.node_name().unwrap_or_else(|_| "(not named)".to_owned());
     let options = AgentOptions::new(node_name, &flags.vpp_api_socket);
-    let connect = VppConnect::new(&flags.vpp_api_socket, events.clone());
+    let connect = VppConnector::new(&flags.vpp_api_socket, events.clone());
     let Withdrawn { counts, absent } = withdraw(&options, &connect, events).await?;
     let (vips, servers) = (counts.vip_removed, counts.as_removed);
     tracing::info!(vips, application_servers = servers, absent, "maglevd-withdrawn");

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use maglev_agent::{Agent, AgentOptions, Publication, VppConnect, VppMetrics};
+use maglev_agent::{Agent, AgentOptions, Publication, VppConnector, VppMetrics};
 use maglev_model::{
     config::Config,
     counters::{StatsSnapshot, VipCounters},
@@ -67,13 +67,13 @@ impl World {
         let (config_tx, _health_tx) = (watch::Sender::new(Some(one_frontend())), watch::Sender::new(all_up()));
         let connections = Arc::new(Connections::default());
         let events = Events::new(connections.clone());
-        let connect = VppConnect::new(&api, events.clone()).with_stats(&stats_socket);
-        let connect = connect.stats_every(Duration::from_millis(50));
+        let connect = VppConnector::new(&api, events.clone()).with_stats(&stats_socket);
+        let connect = connect.with_stats_interval(Duration::from_millis(50));
         let (published_rx, registry) = (connect.stats(), Registry::new());
         let metrics = VppMetrics::new(connect.stats(), config_tx.subscribe(), || u64::MAX / 4);
         registry.register(Box::new(metrics)).unwrap();
         let options = AgentOptions { deadline: Duration::from_secs(5), ..AgentOptions::new("node-a", &api) };
-        let agent = Agent::new(options, Arc::new(connect), config_tx.subscribe(), _health_tx.subscribe(), events);
+        let agent = Agent::new(options, connect, config_tx.subscribe(), _health_tx.subscribe(), events);
         let stop = CancellationToken::new();
         tokio::spawn(agent.run(stop.clone()));
         let _stop = stop.drop_guard();

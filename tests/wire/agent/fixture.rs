@@ -10,7 +10,7 @@ use std::{
 
 use imbl::OrdMap;
 use maglev_agent::{
-    Agent, AgentError, AgentHandle, AgentOptions, AgentStatus, HoldId, Metrics, SyncRefused, VppConnect,
+    Agent, AgentError, AgentHandle, AgentOptions, AgentStatus, HoldId, Metrics, SyncRefused, VppConnector,
 };
 use maglev_model::{
     Name,
@@ -203,7 +203,7 @@ impl Node {
         let metrics = self.metrics.clone();
         let agent = Agent::new(
             AgentOptions { deadline: self.deadline, metrics, ..AgentOptions::new("node-a", &self.socket) },
-            Arc::new(VppConnect::new(&self.socket, events.clone())),
+            VppConnector::new(&self.socket, events.clone()),
             self.config_tx.subscribe(),
             self.health_tx.subscribe(),
             events,

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use maglev_agent::{AgentOptions, VppConnect, WithdrawError, Withdrawn, withdraw};
+use maglev_agent::{AgentOptions, VppConnector, WithdrawError, Withdrawn, withdraw};
 use maglev_vpp_simulator::{Prefix, VipSettings, Write};
 
 use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
@@ -68,7 +68,7 @@ fn options(node: &Node) -> AgentOptions {
 async fn what_could_not_be_removed_is_said_and_still_ours() {
     let mut node = seven().await;
     node.stop_agent().await;
-    let connect = VppConnect::new(&node.socket, node.events());
+    let connect = VppConnector::new(&node.socket, node.events());
     node.simulator.swallow_next_reply("lb_add_del_vip_v2");
     let error = withdraw(&options(&node), &connect, node.events()).await.unwrap_err();
     assert!(matches!(error, WithdrawError::Incomplete { failed: 1, steps: 18 }), "{error}");
@@ -83,7 +83,7 @@ async fn without_a_vpp_or_a_readable_list_it_says_so() {
     let mut node = seven().await;
     node.stop_agent().await;
     node.simulator.stop().await.unwrap();
-    let connect = VppConnect::new(&node.socket, node.events());
+    let connect = VppConnector::new(&node.socket, node.events());
     let error = withdraw(&options(&node), &connect, node.events()).await.unwrap_err();
     assert_eq!(error.reason(), "VppUnreachable");
     node.simulator.start_again().await.unwrap();

@@ -10,7 +10,7 @@ use std::{
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
-use maglev_agent::{Agent, AgentHandle, AgentOptions, HoldId, SyncRefused, VppConnect};
+use maglev_agent::{Agent, AgentHandle, AgentOptions, HoldId, SyncRefused, VppConnector};
 use maglev_health::{HealthOptions, ProbeThread};
 use maglev_model::{
     Name,
@@ -60,13 +60,13 @@ impl World {
         events.change(Change::Config(Arc::new(ConfigDelta::between(None, &config))));
         let (_config_tx, config_rx) = watch::channel(Some(config));
         let options = HealthOptions::new("1.2.3", 7);
-        let book = options.book.clone();
+        let last_probes = options.last_probes.clone();
         let (health_rx, health) = ProbeThread::start(None)
             .unwrap()
             .run(options, config_rx.clone(), events.clone(), shutdown.clone())
             .unwrap();
-        let connect = VppConnect::new(&api, events.clone()).with_stats(&stats);
-        let connect = Arc::new(connect.stats_every(Duration::from_millis(50)));
+        let connect = VppConnector::new(&api, events.clone()).with_stats(&stats);
+        let connect = connect.with_stats_interval(Duration::from_millis(50));
         let counters = connect.stats();
         let agent = Agent::new(AgentOptions::new("node-a", &api), connect, config_rx, health_rx, events);
         let ready = agent.readiness();
@@ -76,7 +76,7 @@ impl World {
             dumps: agent.dumps(),
             counters,
             ready: agent.readiness(),
-            probing: Arc::new(move |name| book.get(name)),
+            probing: Arc::new(move |name| last_probes.get(name)),
             sync: sync(agent.handle()),
         };
         let options = ServerOptions::new(vec![([127, 0, 0, 1], 0).into()], identity());

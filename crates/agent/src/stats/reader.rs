@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Indexes, Published};
+use super::{Indexes, PublicationSender};
 use maglev_model::{
     actual::VppVip,
     counters::{Counters, StatsSnapshot, VipCounters},
@@ -42,7 +42,7 @@ pub struct Reader {
     /// Of the VIPs whose route has been looked up.
     places: BTreeMap<VppVip, Place>,
     readings: u64,
-    published: Arc<Published>,
+    published: Arc<PublicationSender>,
     ended: CancellationToken,
     /// The session's log has been told that the counters cannot be read.
     told: bool,
@@ -53,7 +53,7 @@ impl Reader {
         lb: Lb,
         socket: Option<PathBuf>,
         indexes_rx: watch::Receiver<Indexes>,
-        published: Arc<Published>,
+        published: Arc<PublicationSender>,
         ended: CancellationToken,
     ) -> Self {
         let (client, places) = (None, BTreeMap::new());

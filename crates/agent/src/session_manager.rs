@@ -9,16 +9,16 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     AgentError, AgentOptions,
-    brain::Brain,
-    connection::{Connection, Happened},
-    dataplane::{Connect, Dataplane, DataplaneError, Ended},
+    dataplane::{Dataplane, DataplaneError, SessionEnd, VppConnector},
     lock::{AgentLock, LockError},
-    slice::Slice,
+    state::AgentState,
+    state::TurnBudget,
+    sync_session::{SessionEvent, SyncSession},
 };
 use maglev_model::{
     actual::Actual,
     change::{Change, VppInfo},
-    event::{Event as ModelEvent, Events},
+    event::{Event, Events},
 };
 
 /// Between two tries to connect: doubling, with jitter.
@@ -29,19 +29,19 @@ const LONGEST_DEADLINE: Duration = Duration::from_secs(60);
 /// A failed try to connect is a warning so often, else a debug event.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-type Connecting = BoxFuture<'static, Result<Arc<dyn Dataplane>, DataplaneError>>;
+type Connecting = BoxFuture<'static, Result<Arc<Dataplane>, DataplaneError>>;
 
 /// The way to VPP.
-pub struct Link {
-    connect: Arc<dyn Connect>,
+pub struct SessionManager {
+    connector: VppConnector,
     events: Events,
     socket: PathBuf,
-    who: String,
+    holder: String,
     lock: Option<AgentLock>,
     lock_told: bool,
     /// Held open, to see when the directory was deleted under us.
     directory: Option<File>,
-    state: State,
+    phase: Phase,
     retry_delay: Duration,
     first_deadline: Duration,
     deadline: Duration,
@@ -50,33 +50,33 @@ pub struct Link {
     last_pid: Option<u32>,
 }
 
-enum State {
+enum Phase {
     Waiting(Instant),
     Connecting(Connecting),
-    Up(Box<Connection>),
+    Up(Box<SyncSession>),
 }
 
-/// What happened on the way to VPP.
-pub enum Event {
+/// What event on the way to VPP.
+pub enum ManagerEvent {
     /// It is time to try again.
     Retry,
     /// A try ended.
-    Connected(Result<Arc<dyn Dataplane>, DataplaneError>),
+    Connected(Result<Arc<Dataplane>, DataplaneError>),
     /// Something in the session.
-    Session(Happened),
+    Session(SessionEvent),
 }
 
-impl Link {
-    pub fn new(connect: Arc<dyn Connect>, events: Events, options: &AgentOptions) -> Self {
+impl SessionManager {
+    pub fn new(connector: VppConnector, events: Events, options: &AgentOptions) -> Self {
         Self {
-            connect,
+            connector,
             events,
             socket: options.api_socket.clone(),
-            who: format!("maglevd of node {}, process {}", options.node_name, std::process::id()),
+            holder: format!("maglevd of node {}, process {}", options.node_name, std::process::id()),
             lock: None,
             lock_told: false,
             directory: None,
-            state: State::Waiting(Instant::now()),
+            phase: Phase::Waiting(Instant::now()),
             retry_delay: FIRST_RETRY,
             first_deadline: options.deadline,
             deadline: options.deadline,
@@ -90,36 +90,36 @@ impl Link {
     }
 
     pub fn is_synced(&self) -> bool {
-        self.session().is_some_and(Connection::synced)
+        self.session().is_some_and(SyncSession::synced)
     }
 
     pub fn actual(&self) -> Option<&Actual> {
-        self.session().and_then(Connection::actual)
+        self.session().and_then(SyncSession::actual)
     }
 
-    fn session(&self) -> Option<&Connection> {
-        match &self.state {
-            State::Up(connection) => Some(connection),
+    fn session(&self) -> Option<&SyncSession> {
+        match &self.phase {
+            Phase::Up(session) => Some(session),
             _ => None,
         }
     }
 
-    fn session_mut(&mut self) -> Option<&mut Connection> {
-        match &mut self.state {
-            State::Up(connection) => Some(connection),
+    fn session_mut(&mut self) -> Option<&mut SyncSession> {
+        match &mut self.phase {
+            Phase::Up(session) => Some(session),
             _ => None,
         }
     }
 
-    pub fn touch(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
+    pub fn enqueue(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
         if let Some(session) = self.session_mut() {
-            session.touch(addresses);
+            session.enqueue(addresses);
         }
     }
 
-    pub fn forget_verdicts(&mut self, addresses: &BTreeSet<IpAddr>) {
+    pub fn forget_failures(&mut self, addresses: &BTreeSet<IpAddr>) {
         if let Some(session) = self.session_mut() {
-            session.forget_verdicts(addresses);
+            session.forget_failures(addresses);
         }
     }
 
@@ -135,53 +135,53 @@ impl Link {
         }
     }
 
-    pub fn pump(&mut self, brain: &mut Brain, now: Instant, slice: &mut Slice) {
+    pub fn pump(&mut self, state: &mut AgentState, now: Instant, budget: &mut TurnBudget) {
         if let Some(session) = self.session_mut() {
-            session.pump(brain, now, slice);
+            session.pump(state, now, budget);
         }
     }
 
     /// When the session has something to do.
     pub fn next_timer(&self) -> Option<Instant> {
-        self.session().map(Connection::next_timer)
+        self.session().map(SyncSession::next_timer)
     }
 
     /// Waits for the next thing to happen. Safe to drop at any time.
-    pub async fn wait(&mut self) -> Event {
-        match &mut self.state {
-            State::Waiting(until) => {
+    pub async fn wait(&mut self) -> ManagerEvent {
+        match &mut self.phase {
+            Phase::Waiting(until) => {
                 sleep_until(*until).await;
-                Event::Retry
+                ManagerEvent::Retry
             }
-            State::Connecting(connecting) => Event::Connected(connecting.await),
-            State::Up(connection) => Event::Session(connection.wait().await),
+            Phase::Connecting(connecting) => ManagerEvent::Connected(connecting.await),
+            Phase::Up(session) => ManagerEvent::Session(session.wait().await),
         }
     }
 
-    pub async fn handle(&mut self, event: Event, brain: &mut Brain) -> Result<(), AgentError> {
+    pub async fn handle(&mut self, event: ManagerEvent, state: &mut AgentState) -> Result<(), AgentError> {
         let now = Instant::now();
         match event {
-            Event::Retry => self.try_connect(now)?,
-            Event::Connected(Ok(dataplane)) => self.connected(dataplane, brain, now),
-            Event::Connected(Err(error)) => self.failed(&error.to_string(), now),
-            Event::Session(Happened::Closed(ended)) => {
-                brain.dump.send_replace(None);
+            ManagerEvent::Retry => self.try_connect(now)?,
+            ManagerEvent::Connected(Ok(dataplane)) => self.connected(dataplane, state, now),
+            ManagerEvent::Connected(Err(error)) => self.failed(&error.to_string(), now),
+            ManagerEvent::Session(SessionEvent::Closed(ended)) => {
+                state.dump.send_replace(None);
                 self.lost(&ended, now);
             }
-            Event::Session(happened) => self.in_session(happened, brain, now).await,
+            ManagerEvent::Session(event) => self.in_session(event, state, now).await,
         }
         Ok(())
     }
 
-    async fn in_session(&mut self, happened: Happened, brain: &mut Brain, now: Instant) {
+    async fn in_session(&mut self, event: SessionEvent, state: &mut AgentState, now: Instant) {
         let Some(session) = self.session_mut() else { return };
-        match happened {
-            Happened::Read(answer) => session.read(brain, answer, now).await,
-            Happened::Job(done) => session.job_done(brain, *done, now),
-            Happened::Pong => session.pong(),
-            Happened::Closed(_) => {}
+        match event {
+            SessionEvent::Dump(answer) => session.dump_received(state, answer, now).await,
+            SessionEvent::JobFinished(done) => session.job_finished(state, *done, now),
+            SessionEvent::Pong => session.pong(),
+            SessionEvent::Closed(_) => {}
         }
-        if session.has_read() {
+        if session.has_dump() {
             self.deadline = self.first_deadline;
             self.retry_delay = FIRST_RETRY;
         }
@@ -190,7 +190,7 @@ impl Link {
     fn try_connect(&mut self, now: Instant) -> Result<(), AgentError> {
         self.check_directory()?;
         if self.lock.is_none() {
-            match AgentLock::try_take(&self.socket, &self.who) {
+            match AgentLock::try_take(&self.socket, &self.holder) {
                 Ok(lock) => self.lock = Some(lock),
                 Err(error) => {
                     self.not_locked(&error, now);
@@ -198,7 +198,7 @@ impl Link {
                 }
             }
         }
-        self.state = State::Connecting(self.connect.connect(self.deadline));
+        self.phase = Phase::Connecting(self.connector.connect(self.deadline));
         Ok(())
     }
 
@@ -208,7 +208,7 @@ impl Link {
                 if !std::mem::replace(&mut self.lock_told, true) {
                     tracing::warn!("waiting: {error}");
                 }
-                self.state = State::Waiting(now + Duration::from_secs(1));
+                self.phase = Phase::Waiting(now + Duration::from_secs(1));
             }
             LockError::Io { source, .. } => self.failed(&format!("{error}: {source}"), now),
         }
@@ -232,22 +232,22 @@ impl Link {
         if warn {
             self.warned = Some(now);
         }
-        self.events.emit(ModelEvent::VppConnectFailed { err: error.to_owned(), warn });
+        self.events.emit(Event::VppConnectFailed { err: error.to_owned(), warn });
         self.wait_to_retry(now);
     }
 
     fn wait_to_retry(&mut self, now: Instant) {
-        self.state = State::Waiting(now + self.retry_delay.mul_f64(0.8 + 0.4 * fastrand::f64()));
+        self.phase = Phase::Waiting(now + self.retry_delay.mul_f64(0.8 + 0.4 * fastrand::f64()));
         self.retry_delay = (self.retry_delay * 2).min(LONGEST_RETRY);
     }
 
-    fn connected(&mut self, dataplane: Arc<dyn Dataplane>, brain: &mut Brain, now: Instant) {
+    fn connected(&mut self, dataplane: Arc<Dataplane>, state: &mut AgentState, now: Instant) {
         let info = dataplane.info().clone();
         let same_process = self.last_pid.replace(info.pid).is_none_or(|last| last == info.pid);
         if !same_process {
-            brain.flushes.void();
+            state.flushes.clear();
         }
-        brain.recreates.connected(same_process);
+        state.recreates.connected(same_process);
         self.warned = None;
         let told = VppInfo {
             version: info.version.clone(),
@@ -255,7 +255,7 @@ impl Link {
             pid: info.pid,
             capabilities: info.capabilities.clone(),
         };
-        let event = ModelEvent::VppConnect {
+        let event = Event::VppConnect {
             version: info.version,
             build_date: info.build_date,
             pid: info.pid,
@@ -264,14 +264,14 @@ impl Link {
             capabilities: info.capabilities,
         };
         self.events.emit_change(event, Change::VppConnected(Arc::new(told)));
-        self.state = State::Up(Box::new(Connection::new(dataplane, now)));
+        self.phase = Phase::Up(Box::new(SyncSession::new(dataplane, now)));
     }
 
-    fn lost(&mut self, ended: &Ended, now: Instant) {
+    fn lost(&mut self, ended: &SessionEnd, now: Instant) {
         if ended.expired {
             self.deadline = (self.deadline * 2).min(LONGEST_DEADLINE);
         }
-        let event = ModelEvent::VppDisconnect { reason: ended.reason.clone() };
+        let event = Event::VppDisconnect { reason: ended.reason.clone() };
         self.events.emit_change(event, Change::VppDisconnected);
         self.wait_to_retry(now);
     }

@@ -18,7 +18,7 @@ use maglev_model::{
 
 /// The VIPs that we put into VPP, each with its Frontend's name; kept in step with a file.
 #[derive(Debug)]
-pub struct Ours {
+pub struct OwnedVips {
     path: PathBuf,
     vips: BTreeMap<VipKey, Name>,
     /// The file does not have all changes yet.
@@ -28,7 +28,7 @@ pub struct Ours {
 /// Why the list of our VIPs cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {verb} {}", .path.display())]
-pub struct OursError {
+pub struct OwnedVipsError {
     verb: &'static str,
     path: PathBuf,
     #[source]
@@ -43,22 +43,22 @@ struct Entry {
     frontend: String,
 }
 
-impl Ours {
+impl OwnedVips {
     /// Reads the file beside `api_socket`. One that cannot be read is as if empty, with a warning:
     /// then nothing is ours, and nothing is removed that should not be.
-    pub fn beside(api_socket: &Path) -> Self {
-        Self::read_beside(api_socket).unwrap_or_else(|OursError { path, source: error, .. }| {
+    pub fn load_or_empty(api_socket: &Path) -> Self {
+        Self::load(api_socket).unwrap_or_else(|OwnedVipsError { path, source: error, .. }| {
             tracing::warn!(path = %path.display(), %error, "cannot read which VIPs are ours: none are, until they are wanted again");
             Self { path, vips: BTreeMap::new(), stale: false }
         })
     }
 
     /// Reads the file beside `api_socket`; one that is not there is empty.
-    pub fn read_beside(api_socket: &Path) -> Result<Self, OursError> {
+    pub fn load(api_socket: &Path) -> Result<Self, OwnedVipsError> {
         let path = api_socket.with_file_name("maglevd.vips.json");
         match read(&path) {
             Ok(vips) => Ok(Self { path, vips, stale: false }),
-            Err(source) => Err(OursError { verb: "read", path, source }),
+            Err(source) => Err(OwnedVipsError { verb: "read", path, source }),
         }
     }
 
@@ -82,15 +82,15 @@ impl Ours {
     /// Writes the file if anything changed. It has to be called before a VIP that was claimed is
     /// added, so that no crash leaves a VIP that nobody knows to be ours.
     pub fn save(&mut self) {
-        if let Err(OursError { path, source: error, .. }) = self.try_save() {
+        if let Err(OwnedVipsError { path, source: error, .. }) = self.try_save() {
             tracing::warn!(path = %path.display(), %error, "cannot write which VIPs are ours");
         }
     }
 
     /// Writes the file if anything changed, or says why that failed.
-    pub fn try_save(&mut self) -> Result<(), OursError> {
+    pub fn try_save(&mut self) -> Result<(), OwnedVipsError> {
         if self.stale {
-            let failed = |source| OursError { verb: "write", path: self.path.clone(), source };
+            let failed = |source| OwnedVipsError { verb: "write", path: self.path.clone(), source };
             write(&self.path, &self.vips).map_err(failed)?;
             self.stale = false;
         }
@@ -110,14 +110,14 @@ fn read(path: &Path) -> io::Result<BTreeMap<VipKey, Name>> {
 
 /// Writes beside the file and renames, so that a crash leaves the old one or the new one.
 fn write(path: &Path, vips: &BTreeMap<VipKey, Name>) -> io::Result<()> {
-    let entries: Vec<Entry> = vips.iter().map(|(vip, frontend)| Entry::of(vip, frontend)).collect();
+    let entries: Vec<Entry> = vips.iter().map(|(vip, frontend)| Entry::new(vip, frontend)).collect();
     let beside = path.with_extension("json.new");
     fs::write(&beside, serde_json::to_vec(&entries)?)?;
     fs::rename(&beside, path)
 }
 
 impl Entry {
-    fn of(vip: &VipKey, frontend: &Name) -> Self {
+    fn new(vip: &VipKey, frontend: &Name) -> Self {
         Self {
             address: vip.address,
             protocol: vip.service.protocol().to_owned(),
@@ -152,13 +152,13 @@ mod tests {
     fn what_was_claimed_is_known_after_a_restart() {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("api.sock");
-        let mut ours = Ours::beside(&socket);
+        let mut ours = OwnedVips::load_or_empty(&socket);
         ours.claim(vip("203.0.113.1"), &Name::namespaced("shop", "dns"));
         ours.claim(vip("2001:db8::1"), &Name::namespaced("shop", "dns6"));
         ours.release(&vip("2001:db8::1"));
         ours.save();
         assert_eq!(
-            Ours::beside(&socket).vips(),
+            OwnedVips::load_or_empty(&socket).vips(),
             &BTreeMap::from([(vip("203.0.113.1"), Name::namespaced("shop", "dns"))])
         );
     }
@@ -169,7 +169,7 @@ mod tests {
         let socket = directory.path().join("api.sock");
         for broken in ["", "[{}]", r#"[{"address":"203.0.113.1","protocol":"icmp","port":0,"frontend":"a/b"}]"#] {
             fs::write(directory.path().join("maglevd.vips.json"), broken).unwrap();
-            assert!(Ours::beside(&socket).vips().is_empty(), "{broken}");
+            assert!(OwnedVips::load_or_empty(&socket).vips().is_empty(), "{broken}");
         }
     }
 }

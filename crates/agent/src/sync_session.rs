@@ -1,15 +1,14 @@
-//! One session with VPP: the picture of what it has, what is under way, and what is to be done.
+//! One session with VPP: the cached of what it has, what is under way, and what is to be done.
 //!
-//! Everything here ends with the session. The picture is VPP's last dump plus each step that it
+//! Everything here ends with the session. The cached is VPP's last dump plus each step that it
 //! acknowledged since; requests are numbered, so that a dump is never mistaken for newer or older
 //! than a step.
 
-mod outcomes;
 mod pass;
 mod planning;
+mod replies;
 mod retries;
-mod turns;
-mod unread;
+mod work_queue;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,12 +25,12 @@ use futures::{
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use self::{pass::Pass, retries::Retries, turns::Turns};
+use self::{pass::Pass, retries::RetrySchedule, work_queue::WorkQueue};
 use super::{
-    brain::Brain,
-    dataplane::{Answer, Dataplane, DataplaneError, Ended},
-    job::{JobDone, Order},
-    slice::Slice,
+    dataplane::{Dataplane, DataplaneError, ReplyFuture, SessionEnd},
+    plan_job::{FinishedJob, RequestCounter},
+    state::AgentState,
+    state::TurnBudget,
     warmup::Gate,
 };
 use maglev_model::{
@@ -52,25 +51,25 @@ const READ_AGAIN: Duration = Duration::from_secs(1);
 const PING_EVERY: Duration = Duration::from_secs(10);
 
 /// A session with VPP.
-pub struct Connection {
-    dataplane: Arc<dyn Dataplane>,
-    closed: BoxFuture<'static, Ended>,
-    order: Order,
-    picture: Option<Picture>,
-    reading: Option<Reading>,
+pub struct SyncSession {
+    dataplane: Arc<Dataplane>,
+    closed: BoxFuture<'static, SessionEnd>,
+    counter: RequestCounter,
+    cached: Option<CachedVppState>,
+    pending_dump: Option<PendingDump>,
     /// The next read, and whether it is for everything.
-    read_due: Option<Depth>,
-    jobs: FuturesUnordered<BoxFuture<'static, JobDone>>,
-    turns: Turns,
+    dump_due: Option<DumpReason>,
+    jobs: FuturesUnordered<BoxFuture<'static, FinishedJob>>,
+    queue: WorkQueue,
     /// Addresses written since they were last read, each with its last step's number.
     unverified: BTreeMap<IpAddr, u64>,
     pass: Option<Pass>,
     /// Addresses with a VIP whose backends are not all known yet, during the warm-up.
     warming: BTreeSet<IpAddr>,
-    retries: Retries,
-    foreign_told: BTreeSet<VppVip>,
-    unread_told: BTreeSet<&'static str>,
-    ping: Option<Answer<()>>,
+    retries: RetrySchedule,
+    reported_foreign: BTreeSet<VppVip>,
+    reported_unreadable: BTreeSet<&'static str>,
+    ping: Option<ReplyFuture<()>>,
     next_ping: Instant,
     next_pass: Instant,
     verify_at: Option<Instant>,
@@ -81,24 +80,24 @@ pub struct Connection {
 }
 
 /// What VPP has.
-pub struct Picture {
+pub struct CachedVppState {
     conf: ActualConf,
     actual: Actual,
     /// The read's number: steps with a lower one are in it.
     number: u64,
 }
 
-struct Reading {
+struct PendingDump {
     answer: BoxFuture<'static, Result<(Arc<LbDump>, Actual), DataplaneError>>,
     number: u64,
-    depth: Depth,
+    reason: DumpReason,
     /// Steps acknowledged meanwhile that were sent after the read.
     since: Vec<Step>,
 }
 
 /// What a read is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Depth {
+enum DumpReason {
     /// For the addresses that were written.
     Verify,
     /// For a full pass.
@@ -106,35 +105,35 @@ enum Depth {
 }
 
 /// What happened in a session.
-pub enum Happened {
+pub enum SessionEvent {
     /// It is over.
-    Closed(Ended),
+    Closed(SessionEnd),
     /// A read was answered.
-    Read(Result<(Arc<LbDump>, Actual), DataplaneError>),
+    Dump(Result<(Arc<LbDump>, Actual), DataplaneError>),
     /// A plan was answered.
-    Job(Box<JobDone>),
+    JobFinished(Box<FinishedJob>),
     /// VPP is alive.
     Pong,
 }
 
-impl Connection {
+impl SyncSession {
     /// A fresh session: everything is read first.
-    pub fn new(dataplane: Arc<dyn Dataplane>, now: Instant) -> Self {
+    pub fn new(dataplane: Arc<Dataplane>, now: Instant) -> Self {
         Self {
             closed: dataplane.closed(),
             dataplane,
-            order: Order::default(),
-            picture: None,
-            reading: None,
-            read_due: Some(Depth::Pass),
+            counter: RequestCounter::default(),
+            cached: None,
+            pending_dump: None,
+            dump_due: Some(DumpReason::Pass),
             jobs: FuturesUnordered::new(),
-            turns: Turns::default(),
+            queue: WorkQueue::default(),
             unverified: BTreeMap::new(),
             pass: None,
             warming: BTreeSet::new(),
-            retries: Retries::default(),
-            foreign_told: BTreeSet::new(),
-            unread_told: BTreeSet::new(),
+            retries: RetrySchedule::default(),
+            reported_foreign: BTreeSet::new(),
+            reported_unreadable: BTreeSet::new(),
             ping: None,
             next_ping: now + PING_EVERY,
             next_pass: now,
@@ -146,7 +145,7 @@ impl Connection {
 
     /// What VPP has, once it was read.
     pub fn actual(&self) -> Option<&Actual> {
-        self.picture.as_ref().map(|picture| &picture.actual)
+        self.cached.as_ref().map(|cached| &cached.actual)
     }
 
     /// Whether a pass has ended in which not every step failed.
@@ -155,25 +154,25 @@ impl Connection {
     }
 
     /// Whether the session has had a complete dump.
-    pub fn has_read(&self) -> bool {
-        self.picture.is_some()
+    pub fn has_dump(&self) -> bool {
+        self.cached.is_some()
     }
 
     /// An event touched these addresses.
-    pub fn touch(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
+    pub fn enqueue(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
         for address in addresses {
-            self.turns.touch(address);
+            self.queue.enqueue(address);
         }
     }
 
     /// A Frontend changed: what was found out about its VIP under the old spec counts no more.
-    pub fn forget_verdicts(&mut self, addresses: &BTreeSet<IpAddr>) {
+    pub fn forget_failures(&mut self, addresses: &BTreeSet<IpAddr>) {
         self.retries.forget(addresses);
     }
 
     /// Everything is to be read and planned again, VPP's own settings first.
     pub fn request_pass(&mut self) {
-        self.read_due = Some(Depth::Pass);
+        self.dump_due = Some(DumpReason::Pass);
     }
 
     /// More may be written than before: what was synced so far is not all.
@@ -183,14 +182,14 @@ impl Connection {
     }
 
     /// Waits for the next thing to happen. Safe to drop at any time.
-    pub async fn wait(&mut self) -> Happened {
-        let reading = OptionFuture::from(self.reading.as_mut().map(|reading| &mut reading.answer));
+    pub async fn wait(&mut self) -> SessionEvent {
+        let pending_dump = OptionFuture::from(self.pending_dump.as_mut().map(|pending_dump| &mut pending_dump.answer));
         let ping = OptionFuture::from(self.ping.as_mut());
         tokio::select! {
-            ended = &mut self.closed => Happened::Closed(ended),
-            Some(job) = self.jobs.next(), if !self.jobs.is_empty() => Happened::Job(Box::new(job)),
-            Some(read) = reading => Happened::Read(read),
-            Some(_) = ping => Happened::Pong,
+            ended = &mut self.closed => SessionEvent::Closed(ended),
+            Some(job) = self.jobs.next(), if !self.jobs.is_empty() => SessionEvent::JobFinished(Box::new(job)),
+            Some(read) = pending_dump => SessionEvent::Dump(read),
+            Some(_) = ping => SessionEvent::Pong,
         }
     }
 
@@ -204,7 +203,7 @@ impl Connection {
     }
 
     /// Looks at the timers.
-    fn tick(&mut self, brain: &Brain, now: Instant) {
+    fn tick(&mut self, state: &AgentState, now: Instant) {
         if now >= self.next_ping {
             self.next_ping = now + PING_EVERY;
             if self.ping.is_none() {
@@ -212,15 +211,15 @@ impl Connection {
             }
         }
         if now >= self.next_pass {
-            self.next_pass = now + brain.sync_interval();
+            self.next_pass = now + state.sync_interval();
             self.request_pass();
         }
         if self.verify_at.is_some_and(|at| now >= at) {
             self.verify_at = None;
-            self.read_due = self.read_due.max(Some(Depth::Verify));
+            self.dump_due = self.dump_due.max(Some(DumpReason::Verify));
         }
-        let due = self.retries.due(now);
-        self.touch(due);
+        let due = self.retries.take_due(now);
+        self.enqueue(due);
     }
 
     /// The ping was answered.
@@ -228,45 +227,45 @@ impl Connection {
         self.ping = None;
     }
 
-    /// Starts what can be started now, as much of it as `slice` allows.
-    pub fn pump(&mut self, brain: &mut Brain, now: Instant, slice: &mut Slice) {
-        self.tick(brain, now);
-        self.start_reading(brain);
-        if self.picture.is_none() || !self.conf_settled || brain.gate(now) == Gate::Closed {
+    /// Starts what can be started now, as much of it as `budget` allows.
+    pub fn pump(&mut self, state: &mut AgentState, now: Instant, budget: &mut TurnBudget) {
+        self.tick(state, now);
+        self.start_dump(state);
+        if self.cached.is_none() || !self.conf_settled || state.gate(now) == Gate::Closed {
             return;
         }
-        self.touch(brain.recreates.next());
-        while slice.has_room()
-            && let Some(address) = self.turns.next()
+        self.enqueue(state.recreates.next());
+        while budget.has_remaining()
+            && let Some(address) = self.queue.next()
         {
-            self.start(brain, now, address, Cause::Event, slice);
+            self.plan_and_send(state, now, address, Cause::Event, budget);
         }
-        while slice.has_room()
-            && self.turns.steps() < WINDOW
+        while budget.has_remaining()
+            && self.queue.steps() < WINDOW
             && let Some(address) = self.pass.as_mut().and_then(Pass::next)
         {
-            if self.turns.is_busy(address) {
-                self.turns.touch(address);
+            if self.queue.is_in_flight(address) {
+                self.queue.enqueue(address);
             } else {
-                self.start(brain, now, address, Cause::Pass, slice);
+                self.plan_and_send(state, now, address, Cause::Pass, budget);
             }
         }
-        self.finish_pass(brain, now);
-        if self.synced && self.warming.is_empty() && !self.turns.is_awaited() {
-            brain.warmup.finish();
+        self.finish_pass(state, now);
+        if self.synced && self.warming.is_empty() && !self.queue.has_waiting() {
+            state.warmup.finish();
         }
-        brain.save_ours();
+        state.save_owned_vips();
     }
 
-    fn start_reading(&mut self, brain: &Brain) {
-        if self.reading.is_some() || self.pass.is_some() {
+    fn start_dump(&mut self, state: &AgentState) {
+        if self.pending_dump.is_some() || self.pass.is_some() {
             return;
         }
-        if let Some(depth) = self.read_due.take() {
-            let number = self.order.next();
+        if let Some(reason) = self.dump_due.take() {
+            let number = self.counter.next();
             let (conf, actual) = (self.dataplane.conf(), self.dataplane.read());
             // In a task of its own: to take thousands of servers apart must not keep a transition waiting.
-            let clock = brain.clock;
+            let clock = state.clock;
             let read = tokio::spawn(async move {
                 let (conf, actual) = (conf.await?, actual.await?);
                 let dump = Arc::new(LbDump { at: clock(), conf, actual: actual.clone() });
@@ -275,60 +274,60 @@ impl Connection {
             let read = AbortOnDropHandle::new(read);
             let lost = |error: tokio::task::JoinError| Err(DataplaneError::Swallowed(format!("read: {error}")));
             let answer = async move { read.await.unwrap_or_else(lost) }.boxed();
-            self.reading = Some(Reading { answer, number, depth, since: Vec::new() });
+            self.pending_dump = Some(PendingDump { answer, number, reason, since: Vec::new() });
         }
     }
 
     /// A read was answered.
-    pub async fn read(
+    pub async fn dump_received(
         &mut self,
-        brain: &mut Brain,
+        state: &mut AgentState,
         answer: Result<(Arc<LbDump>, Actual), DataplaneError>,
         now: Instant,
     ) {
-        let Some(reading) = self.reading.take() else { return };
+        let Some(pending_dump) = self.pending_dump.take() else { return };
         let (dump, mut actual) = match answer {
             Ok(read) => read,
             // The session is over, which is told apart.
             Err(DataplaneError::Closed(_)) => return,
             // Read again, but not in a hurry: the same may be swallowed every time.
             Err(error) => {
-                brain.sync_error(None, "read", &error.to_string());
-                match reading.depth {
-                    Depth::Pass => self.next_pass = now + READ_AGAIN,
-                    Depth::Verify => self.verify_at = Some(now + READ_AGAIN),
+                state.sync_error(None, "read", &error.to_string());
+                match pending_dump.reason {
+                    DumpReason::Pass => self.next_pass = now + READ_AGAIN,
+                    DumpReason::Verify => self.verify_at = Some(now + READ_AGAIN),
                 }
                 return;
             }
         };
         let conf = dump.conf;
-        brain.dump.send_replace(Some(dump));
-        for step in &reading.since {
+        state.dump.send_replace(Some(dump));
+        for step in &pending_dump.since {
             actual.apply(step);
         }
-        let before = self.picture.replace(Picture { conf, actual, number: reading.number });
-        self.tell_state(brain, before.as_ref());
-        self.tell_unread(brain);
-        self.push_conf(brain, now).await;
-        let read = self.take_verified(brain, reading.number);
-        match reading.depth {
-            Depth::Pass => self.begin_pass(brain, now),
+        let before = self.cached.replace(CachedVppState { conf, actual, number: pending_dump.number });
+        self.publish_vpp_state(state, before.as_ref());
+        self.warn_unreadable(state);
+        self.write_conf(state, now).await;
+        let read = self.take_verified(state, pending_dump.number);
+        match pending_dump.reason {
+            DumpReason::Pass => self.begin_pass(state, now),
             // What failed waits for its retry.
-            Depth::Verify => {
-                let rest = read.into_iter().filter(|address| !self.retries.waits(*address)).collect::<Vec<_>>();
-                self.touch(rest);
+            DumpReason::Verify => {
+                let rest = read.into_iter().filter(|address| !self.retries.is_waiting(*address)).collect::<Vec<_>>();
+                self.enqueue(rest);
             }
         }
     }
 
     /// The addresses that were written before the read `number`, and are at rest.
-    fn take_verified(&mut self, brain: &mut Brain, number: u64) -> BTreeSet<IpAddr> {
+    fn take_verified(&mut self, state: &mut AgentState, number: u64) -> BTreeSet<IpAddr> {
         let (verified, rest) = std::mem::take(&mut self.unverified)
             .into_iter()
-            .partition(|(address, last)| *last < number && !self.turns.is_busy(*address));
+            .partition(|(address, last)| *last < number && !self.queue.is_in_flight(*address));
         self.unverified = rest;
         let verified = BTreeMap::into_keys(verified).collect();
-        brain.recreates.read_back(&verified);
+        state.recreates.verified(&verified);
         verified
     }
 }

@@ -93,51 +93,51 @@ fn views_anew(config: &Config, health: &HealthSnapshot) -> BTreeMap<IpAddr, Vec<
     views
 }
 
-fn views(world: &World) -> BTreeMap<IpAddr, Vec<(Name, Effective)>> {
+fn views(inputs: &Inputs) -> BTreeMap<IpAddr, Vec<(Name, Effective)>> {
     let views =
-        |address| world.views(address, None).into_iter().map(|view| (view.frontend.name.clone(), view.effective));
-    world.addresses().map(|address| (address, views(address).collect())).collect()
+        |address| inputs.views(address, None).into_iter().map(|view| (view.frontend.name.clone(), view.effective));
+    inputs.addresses().map(|address| (address, views(address).collect())).collect()
 }
 
 #[test]
 fn whatever_changes_the_world_shows_it_and_names_every_address_that_it_concerns() {
     let mut random = Rng::with_seed(20_261_124);
-    let mut world = World::default();
+    let mut inputs = Inputs::default();
     let mut config = Config::new(Listed::when(|_| true).unwrap(), Arc::new(NodeConfig::default()));
     let mut health = HealthSnapshot::default();
-    world.set_config(config.clone());
+    inputs.set_config(config.clone());
     for step in 0..3000 {
-        let before = views(&world);
+        let before = views(&inputs);
         let n = random.u8(0..FRONTENDS);
-        let concerned = match random.u8(0..8) {
+        let affected = match random.u8(0..8) {
             0 => {
                 config.frontends.remove(&Name::namespaced("shop", &format!("f{n}")));
-                world.set_config(config.clone())
+                inputs.set_config(config.clone())
             }
             1 | 2 => {
                 let frontend = any_frontend(&mut random, n);
                 config.frontends.insert(frontend.name.clone(), Arc::new(frontend));
-                world.set_config(config.clone())
+                inputs.set_config(config.clone())
             }
             3 => {
                 health.backends.remove(&backend_name(random.u8(0..BACKENDS)));
-                world.set_health(health.clone())
+                inputs.set_health(health.clone())
             }
             4 => {
                 health.suspect_v4 = random.bool();
-                world.set_health(health.clone())
+                inputs.set_health(health.clone())
             }
             _ => {
                 let n = random.u8(0..BACKENDS);
                 health.backends.insert(backend_name(n), any_health(&mut random, n));
-                world.set_health(health.clone())
+                inputs.set_health(health.clone())
             }
         };
-        let after = views(&world);
+        let after = views(&inputs);
         assert_eq!(after, views_anew(&config, &health), "step {step}");
         let all = before.keys().chain(after.keys());
         let differ = all.filter(|address| before.get(address) != after.get(address)).copied();
-        let untold: Vec<IpAddr> = differ.filter(|address| !concerned.addresses.contains(address)).collect();
-        assert!(untold.is_empty() || concerned.everything, "step {step}: {untold:?} changed, told was {concerned:?}");
+        let untold: Vec<IpAddr> = differ.filter(|address| !affected.addresses.contains(address)).collect();
+        assert!(untold.is_empty() || affected.everything, "step {step}: {untold:?} changed, told was {affected:?}");
     }
 }

@@ -13,14 +13,13 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     AgentOptions,
     flushes::Flushes,
+    inputs::{Affected, Inputs, VipView, vpp_weights},
+    mass_removal_guard::{HeldRemovals, MassRemovalGuard, Totals},
     metrics::Metrics,
-    ours::{Ours, OursError},
+    owned_vips::{OwnedVips, OwnedVipsError},
     recreates::Recreates,
-    removals::{Held, Removals, Totals},
     reports::Reports,
-    slice::Slice,
     warmup::{Gate, Warmup},
-    world::{Concerned, VipView, World, vpp_weights},
 };
 use maglev_model::{
     Name,
@@ -36,7 +35,7 @@ use maglev_model::{
 
 /// What a plan has to leave as it is for now.
 #[derive(Debug)]
-pub struct Withheld {
+pub struct Deferred {
     /// VIPs with servers that are held.
     pub servers_of: BTreeSet<VipKey>,
     /// VIPs that cannot be added or recreated beside one that is held.
@@ -44,63 +43,63 @@ pub struct Withheld {
 }
 
 /// Everything the agent knows that is not a session's.
-pub struct Brain {
+pub struct AgentState {
     pub events: Events,
-    pub world: World,
+    pub inputs: Inputs,
     pub flushes: Flushes,
     pub reports: Reports,
     pub warmup: Warmup,
-    pub removals: Removals,
+    pub mass_removals: MassRemovalGuard,
     pub recreates: Recreates,
     /// What VPP had when it was last read, for others to see; `None` without a session.
     pub dump: watch::Sender<Option<Arc<LbDump>>>,
     pub clock: fn() -> Timestamp,
     pub metrics: Metrics,
-    ours: Ours,
+    owned_vips: OwnedVips,
     /// Backends' names for events about application servers that no Frontend names any more.
-    labels: HashMap<VipKey, BTreeMap<IpAddr, Name>>,
+    backend_names: HashMap<VipKey, BTreeMap<IpAddr, Name>>,
     /// Addresses whose Frontends' states may have changed since they were last told.
-    untold: BTreeSet<IpAddr>,
+    unpublished_states: BTreeSet<IpAddr>,
 }
 
-impl Brain {
-    pub fn new(events: Events, ours: Ours, options: &AgentOptions) -> Self {
+impl AgentState {
+    pub fn new(events: Events, ours: OwnedVips, options: &AgentOptions) -> Self {
         Self {
             reports: Reports::new(events.clone()),
             events,
-            world: World::default(),
+            inputs: Inputs::default(),
             flushes: Flushes::default(),
             warmup: Warmup::default(),
-            removals: Removals::new(fastrand::Rng::new()),
+            mass_removals: MassRemovalGuard::new(fastrand::Rng::new()),
             recreates: Recreates::default(),
             dump: watch::Sender::default(),
             clock: options.clock,
             metrics: options.metrics.clone(),
-            ours,
-            labels: HashMap::new(),
-            untold: BTreeSet::new(),
+            owned_vips: ours,
+            backend_names: HashMap::new(),
+            unpublished_states: BTreeSet::new(),
         }
     }
 
     /// This node's sync settings; the defaults before anything is listed.
     pub fn sync_conf(&self) -> SyncConf {
-        self.world.node().map(|node| node.sync.clone()).unwrap_or_default()
+        self.inputs.node().map(|node| node.sync.clone()).unwrap_or_default()
     }
 
     /// Between two passes.
     pub fn sync_interval(&self) -> Duration {
-        self.world.node().map_or_else(|| SyncConf::default().interval, |node| node.sync.interval)
+        self.inputs.node().map_or_else(|| SyncConf::default().interval, |node| node.sync.interval)
     }
 
     /// What may be written now.
     pub fn gate(&self, now: Instant) -> Gate {
-        self.world.node().map_or(Gate::Closed, |node| self.warmup.gate(now, &node.sync))
+        self.inputs.node().map_or(Gate::Closed, |node| self.warmup.gate(now, &node.sync))
     }
 
     /// Forgets what belonged to Frontends that are no more.
-    pub fn forget(&mut self, concerned: &Concerned) {
-        let config = self.world.config();
-        for (name, vip) in &concerned.removed {
+    pub fn forget(&mut self, affected: &Affected) {
+        let config = self.inputs.config();
+        for (name, vip) in &affected.removed {
             if config.is_none_or(|config| !config.frontends.contains_key(name)) {
                 self.reports.forget(name);
             }
@@ -109,23 +108,23 @@ impl Brain {
     }
 
     /// The states of the Frontends concerned may have changed. Each is told when its address is planned,
-    /// or else by [`Self::tell_states`].
-    pub fn states_changed(&mut self, concerned: &Concerned) {
-        self.untold.extend(&concerned.addresses);
-        if concerned.everything {
-            self.untold.extend(self.world.addresses());
+    /// or else by [`Self::publish_states`].
+    pub fn states_changed(&mut self, affected: &Affected) {
+        self.unpublished_states.extend(&affected.addresses);
+        if affected.everything {
+            self.unpublished_states.extend(self.inputs.addresses());
         }
     }
 
-    /// Tells the states of some Frontends that are left, as many as `slice` allows; `actual` is what VPP
+    /// Tells the states of some Frontends that are left, as many as `budget` allows; `actual` is what VPP
     /// has.
-    pub fn tell_states(&mut self, slice: &mut Slice, actual: Option<&Actual>) {
-        while slice.has_room()
-            && let Some(address) = self.untold.pop_first()
+    pub fn publish_states(&mut self, budget: &mut TurnBudget, actual: Option<&Actual>) {
+        while budget.has_remaining()
+            && let Some(address) = self.unpublished_states.pop_first()
         {
-            let views = self.world.views(address, actual);
-            self.tell_states_of(&views, actual);
-            slice.take(views.len());
+            let views = self.inputs.views(address, actual);
+            self.publish_frontend_states(&views, actual);
+            budget.spend(views.len());
         }
     }
 
@@ -135,60 +134,66 @@ impl Brain {
             let vpp = actual.weights(frontend.vip.into());
             self.flushes.observe(frontend.vip, &effective.ases, frontend.on_backend_down, vpp);
         }
-        self.untold.remove(&address);
-        self.tell_states_of(views, Some(actual));
+        self.unpublished_states.remove(&address);
+        self.publish_frontend_states(views, Some(actual));
     }
 
-    fn tell_states_of(&mut self, views: &[VipView], actual: Option<&Actual>) {
+    fn publish_frontend_states(&mut self, views: &[VipView], actual: Option<&Actual>) {
         for VipView { frontend, effective } in views {
             let vpp = vpp_weights(actual, frontend.vip);
-            self.reports.set_state(frontend, effective, self.world.health(), vpp);
+            self.reports.set_state(frontend, effective, self.inputs.health(), vpp);
         }
     }
 
     /// Which VIPs may go that nobody wants.
     pub fn removal_policy(&self) -> RemovalPolicy<'_> {
-        let config = self.world.config();
+        let config = self.inputs.config();
         RemovalPolicy {
-            ours: self.ours.vips(),
+            ours: self.owned_vips.vips(),
             foreign: config.map_or(ForeignVips::Keep, |config| config.node.sync.foreign_vips),
             claims_unknown: config.is_none_or(|config| config.claims_unknown),
         }
     }
 
     /// Takes out of the plan what may not go yet.
-    pub fn withhold(&mut self, plan: &mut AddressPlan, address: IpAddr, actual: &Actual, now: Instant) -> Withheld {
+    pub fn defer_removals(
+        &mut self,
+        plan: &mut AddressPlan,
+        address: IpAddr,
+        actual: &Actual,
+        now: Instant,
+    ) -> Deferred {
         let hold_for = self.sync_conf().mass_removal_hold;
         let mut asked = plan.removals();
-        asked.retain(|removal| removal.server.is_some() || self.is_ours(&removal.vip));
-        let (ours, world) = (&self.ours, &self.world);
-        let totals = || totals(actual, |vip| is_ours(ours, world, vip));
-        let removals = self.removals.ask(now, address, &asked, hold_for, totals);
+        asked.retain(|removal| removal.server.is_some() || self.is_owned(&removal.vip));
+        let (ours, inputs) = (&self.owned_vips, &self.inputs);
+        let totals = || totals(actual, |vip| is_owned(ours, inputs, vip));
+        let removals = self.mass_removals.check(now, address, &asked, hold_for, totals);
         let blocked = plan.withhold(&removals, actual);
         let servers = removals.iter().filter(|removal| removal.server.is_some());
-        Withheld { servers_of: servers.filter_map(|removal| removal.vip.key()).collect(), blocked }
+        Deferred { servers_of: servers.filter_map(|removal| removal.vip.key()).collect(), blocked }
     }
 
-    fn is_ours(&self, vip: &VppVip) -> bool {
-        is_ours(&self.ours, &self.world, vip)
+    fn is_owned(&self, vip: &VppVip) -> bool {
+        is_owned(&self.owned_vips, &self.inputs, vip)
     }
 
     /// The addresses from which something may go now that waited.
     pub fn removals_due(&mut self, now: Instant) -> BTreeSet<IpAddr> {
         let hold_for = self.sync_conf().mass_removal_hold;
-        self.removals.tick(now, hold_for)
+        self.mass_removals.tick(now, hold_for)
     }
 
     /// Tells of removals that are held, and of holds that have ended.
-    pub fn tell_held(&mut self, now: Instant) {
-        for Held { id, removals, until } in self.removals.untold() {
+    pub fn publish_holds(&mut self, now: Instant) {
+        for HeldRemovals { id, removals, until } in self.mass_removals.take_new_holds() {
             let left = SignedDuration::try_from(until.saturating_duration_since(now)).unwrap_or(SignedDuration::MAX);
             let until = (self.clock)().checked_add(left).unwrap_or(Timestamp::MAX);
             let removals = u32::try_from(removals).unwrap_or(u32::MAX);
             let event = Event::SyncHeld { hold: id.to_string(), removals, until: format!("{until:.0}") };
             self.events.emit_change(event, Change::Held(Hold { id: id.as_str().into(), removals, until }));
         }
-        for id in self.removals.ended() {
+        for id in self.mass_removals.take_ended_holds() {
             let event = Event::SyncReleased { hold: id.to_string() };
             self.events.emit_change(event, Change::Released(id.as_str().into()));
         }
@@ -196,7 +201,7 @@ impl Brain {
 
     /// Whether no Frontend claims `vip` and it is not ours.
     pub fn is_foreign(&self, vip: &VppVip) -> bool {
-        let claimed = vip.key().is_some_and(|key| self.world.claimants(&key).next().is_some());
+        let claimed = vip.key().is_some_and(|key| self.inputs.claimants(&key).next().is_some());
         !claimed && self.removal_policy().is_foreign(vip)
     }
 
@@ -204,43 +209,44 @@ impl Brain {
     pub fn claim(&mut self, desired: &Desired) {
         for (vip, wanted) in desired {
             if matches!(wanted.want, Want::Exactly(_)) {
-                self.ours.claim(*vip, &wanted.frontend);
+                self.owned_vips.claim(*vip, &wanted.frontend);
             }
         }
     }
 
     /// The VIPs of such Frontends will be made to be as wanted.
-    pub fn claim_where(&mut self, wanted: impl Fn(&World, &Frontend) -> bool) {
-        for frontend in self.world.frontends().filter(|frontend| wanted(&self.world, frontend)) {
-            self.ours.claim(frontend.vip, &frontend.name);
+    pub fn claim_where(&mut self, wanted: impl Fn(&Inputs, &Frontend) -> bool) {
+        for frontend in self.inputs.frontends().filter(|frontend| wanted(&self.inputs, frontend)) {
+            self.owned_vips.claim(frontend.vip, &frontend.name);
         }
     }
 
     /// Forgets ours that are neither in VPP nor claimed.
-    pub fn prune_ours(&mut self, in_vpp: impl Fn(&VipKey) -> bool) {
-        let claimed = |key: &VipKey| self.world.claimants(key).next().is_some();
-        let gone: Vec<VipKey> = self.ours.vips().keys().filter(|key| !in_vpp(key) && !claimed(key)).copied().collect();
+    pub fn prune_owned_vips(&mut self, in_vpp: impl Fn(&VipKey) -> bool) {
+        let claimed = |key: &VipKey| self.inputs.claimants(key).next().is_some();
+        let gone: Vec<VipKey> =
+            self.owned_vips.vips().keys().filter(|key| !in_vpp(key) && !claimed(key)).copied().collect();
         for key in gone {
-            self.ours.release(&key);
+            self.owned_vips.release(&key);
         }
     }
 
-    pub fn ours(&self) -> &BTreeMap<VipKey, Name> {
-        self.ours.vips()
+    pub fn owned_vips(&self) -> &BTreeMap<VipKey, Name> {
+        self.owned_vips.vips()
     }
 
     /// Writes the file of ours if it changed, or says why that failed.
-    pub fn try_save_ours(&mut self) -> Result<(), OursError> {
-        self.ours.try_save()
+    pub fn try_save_owned_vips(&mut self) -> Result<(), OwnedVipsError> {
+        self.owned_vips.try_save()
     }
 
     /// Writes the file of ours if it changed.
-    pub fn save_ours(&mut self) {
-        self.ours.save();
+    pub fn save_owned_vips(&mut self) {
+        self.owned_vips.save();
     }
 
     /// Remembers backends' names for later events.
-    pub fn label(&mut self, desired: &Desired) {
+    pub fn remember_backend_names(&mut self, desired: &Desired) {
         for (vip, wanted) in desired {
             let ases = match &wanted.want {
                 Want::Exactly(want) => &want.ases,
@@ -249,28 +255,29 @@ impl Brain {
             if ases.is_empty() {
                 continue;
             }
-            let labels = self.labels.entry(*vip).or_default();
-            let known =
-                |((address, of), label): ((&IpAddr, &WantAs), (&IpAddr, &Name))| (address, &of.backend) == label;
-            if labels.len() != ases.len() || !ases.iter().zip(&*labels).all(known) {
-                labels.extend(ases.iter().map(|(address, of)| (*address, of.backend.clone())));
+            let backend_names = self.backend_names.entry(*vip).or_default();
+            let known = |((address, of), backend_name): ((&IpAddr, &WantAs), (&IpAddr, &Name))| {
+                (address, &of.backend) == backend_name
+            };
+            if backend_names.len() != ases.len() || !ases.iter().zip(&*backend_names).all(known) {
+                backend_names.extend(ases.iter().map(|(address, of)| (*address, of.backend.clone())));
             }
         }
     }
 
     /// A VIP as events name it.
     pub fn vip_ref(&self, vip: VppVip) -> VipRef {
-        let frontend = vip.key().and_then(|key| self.ours.vips().get(&key).cloned());
+        let frontend = vip.key().and_then(|key| self.owned_vips.vips().get(&key).cloned());
         VipRef { frontend, vip }
     }
 
     fn as_ref(&self, vip: VppVip, address: IpAddr, backend: Option<&Name>) -> AsRef {
-        let label = vip.key().and_then(|key| self.labels.get(&key)?.get(&address));
-        AsRef { vip: self.vip_ref(vip), backend: backend.or(label).cloned(), address }
+        let backend_name = vip.key().and_then(|key| self.backend_names.get(&key)?.get(&address));
+        AsRef { vip: self.vip_ref(vip), backend: backend.or(backend_name).cloned(), address }
     }
 
     /// Tells of a step that VPP carried out.
-    pub fn tell(&self, scope: Scope, step: &Step) {
+    pub fn publish_step(&self, scope: Scope, step: &Step) {
         self.metrics.synced(scope, step.into());
         let event = match step {
             Step::AddVip { vip, encap, .. } => {
@@ -298,24 +305,24 @@ impl Brain {
     }
 
     /// Forgets what a step made obsolete, once it was told.
-    pub fn settle(&mut self, step: &Step) {
+    pub fn forget_removed(&mut self, step: &Step) {
         match step {
             Step::RemoveVip { vip, .. } => {
                 if let Some(key) = vip.key().filter(|key| !self.claims(key)) {
-                    self.ours.release(&key);
+                    self.owned_vips.release(&key);
                 }
             }
             // Its removal just before may have been the first half of a recreate.
             Step::AddAs { vip, address, backend, .. } => {
-                self.labels.entry(*vip).or_default().insert(*address, backend.clone());
+                self.backend_names.entry(*vip).or_default().insert(*address, backend.clone());
             }
             Step::RemoveAs { vip, address, .. } => {
                 if let Some(key) = vip.key()
-                    && let Some(labels) = self.labels.get_mut(&key)
+                    && let Some(backend_names) = self.backend_names.get_mut(&key)
                 {
-                    labels.remove(address);
-                    if labels.is_empty() {
-                        self.labels.remove(&key);
+                    backend_names.remove(address);
+                    if backend_names.is_empty() {
+                        self.backend_names.remove(&key);
                     }
                 }
             }
@@ -324,13 +331,13 @@ impl Brain {
     }
 
     fn claims(&self, key: &VipKey) -> bool {
-        self.world.claimants(key).any(|frontend| !matches!(frontend.standing, Standing::Withdrawn(_)))
+        self.inputs.claimants(key).any(|frontend| !matches!(frontend.standing, Standing::Withdrawn(_)))
     }
 
     /// A step failed: it is told, and so is its Frontend's report.
     pub fn step_failed(&mut self, step: &Step, error: &str) {
         let vip = self.vip_ref(step.vip());
-        let frontend = vip.frontend.as_ref().and_then(|name| self.world.config()?.frontends.get(name)).cloned();
+        let frontend = vip.frontend.as_ref().and_then(|name| self.inputs.config()?.frontends.get(name)).cloned();
         if let Some(frontend) = frontend {
             self.reports.set(&frontend, ProgramResult::Failed, error);
         }
@@ -349,14 +356,44 @@ impl Brain {
     }
 }
 
+/// Frontends per turn. Each takes some microseconds, and so does one iteration of the agent's loop.
+const FRONTENDS_PER_TURN: usize = 32;
+
+/// Remaining work of one turn of the agent's loop. Between two turns the agent reads its inputs and the session's
+/// task sends the planned steps: the first step for a backend that a thousand VIPs use does not wait for the last
+/// plan, and VPP works while the other addresses are planned.
+#[derive(Debug)]
+pub struct TurnBudget(usize);
+
+impl TurnBudget {
+    pub fn new() -> Self {
+        Self(FRONTENDS_PER_TURN)
+    }
+
+    /// True while another address may be planned. An address is never split, however many Frontends it has.
+    pub fn has_remaining(&self) -> bool {
+        self.0 > 0
+    }
+
+    /// Subtracts the Frontends of one processed address.
+    pub fn spend(&mut self, frontends: usize) {
+        self.0 = self.0.saturating_sub(frontends.max(1));
+    }
+
+    /// True once any work was done.
+    pub fn is_used(&self) -> bool {
+        self.0 < FRONTENDS_PER_TURN
+    }
+}
+
 /// Whether `vip` is remembered as ours, or a Frontend's.
-fn is_ours(ours: &Ours, world: &World, vip: &VppVip) -> bool {
-    vip.key().is_some_and(|key| ours.vips().contains_key(&key) || world.claimants(&key).next().is_some())
+fn is_owned(ours: &OwnedVips, inputs: &Inputs, vip: &VppVip) -> bool {
+    vip.key().is_some_and(|key| ours.vips().contains_key(&key) || inputs.claimants(&key).next().is_some())
 }
 
 /// How much of what VPP has is ours.
-fn totals(actual: &Actual, is_ours: impl Fn(&VppVip) -> bool) -> Totals {
-    let ours = actual.vips.iter().filter(|(vip, _)| is_ours(vip));
+fn totals(actual: &Actual, is_owned: impl Fn(&VppVip) -> bool) -> Totals {
+    let ours = actual.vips.iter().filter(|(vip, _)| is_owned(vip));
     ours.fold(Totals { vips: 0, servers: 0 }, |totals, (_, vip)| Totals {
         vips: totals.vips + 1,
         servers: totals.servers + vip.ases.len(),

@@ -23,7 +23,7 @@ use maglev_model::{
 
 /// What a change concerns.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Concerned {
+pub struct Affected {
     /// Addresses whose VIPs have to be planned again.
     pub addresses: BTreeSet<IpAddr>,
     /// Frontends that are no more, with their VIPs.
@@ -56,14 +56,14 @@ struct Claimant {
 
 /// The configuration and the health, indexed by whom a change concerns.
 #[derive(Debug, Default)]
-pub struct World {
+pub struct Inputs {
     config: Option<Config>,
     health: HealthSnapshot,
     by_address: BTreeMap<IpAddr, BTreeMap<Name, Claimant>>,
     backends: Backends,
 }
 
-impl World {
+impl Inputs {
     /// The configuration, once everything is listed.
     pub fn config(&self) -> Option<&Config> {
         self.config.as_ref()
@@ -85,38 +85,38 @@ impl World {
     }
 
     /// Takes a new configuration; work is proportional to what changed.
-    pub fn set_config(&mut self, new: Config) -> Concerned {
-        let mut concerned = Concerned::default();
+    pub fn set_config(&mut self, new: Config) -> Affected {
+        let mut affected = Affected::default();
         match self.config.take() {
             None => {
-                concerned.everything = true;
+                affected.everything = true;
                 for frontend in new.frontends.values() {
-                    self.add(frontend, &mut concerned);
+                    self.add(frontend, &mut affected);
                 }
             }
             Some(old) => {
-                concerned.everything = old.node != new.node || old.claims_unknown != new.claims_unknown;
+                affected.everything = old.node != new.node || old.claims_unknown != new.claims_unknown;
                 for change in old.frontends.diff(&new.frontends) {
                     match change {
-                        DiffItem::Add(_, frontend) => self.add(frontend, &mut concerned),
-                        DiffItem::Remove(_, frontend) => self.remove(frontend, &mut concerned, true),
+                        DiffItem::Add(_, frontend) => self.add(frontend, &mut affected),
+                        DiffItem::Remove(_, frontend) => self.remove(frontend, &mut affected, true),
                         DiffItem::Update { old: (_, old), new: (_, new) } => {
-                            self.remove(old, &mut concerned, old.vip != new.vip);
-                            self.add(new, &mut concerned);
+                            self.remove(old, &mut affected, old.vip != new.vip);
+                            self.add(new, &mut affected);
                         }
                     }
                 }
             }
         }
         self.config = Some(new);
-        concerned
+        affected
     }
 
-    /// Takes a new picture of the backends' health; work is proportional to what changed.
-    pub fn set_health(&mut self, new: HealthSnapshot) -> Concerned {
-        let mut concerned = Concerned {
+    /// Takes a new cached of the backends' health; work is proportional to what changed.
+    pub fn set_health(&mut self, new: HealthSnapshot) -> Affected {
+        let mut affected = Affected {
             everything: (self.health.suspect_v4, self.health.suspect_v6) != (new.suspect_v4, new.suspect_v6),
-            ..Concerned::default()
+            ..Affected::default()
         };
         for change in self.health.backends.diff(&new.backends) {
             let (name, health) = match change {
@@ -124,10 +124,10 @@ impl World {
                 DiffItem::Remove(name, _) => (name, None),
             };
             let users = self.backends.set_health(name, health);
-            concerned.addresses.extend(users.map(|(address, _)| *address));
+            affected.addresses.extend(users.map(|(address, _)| *address));
         }
         self.health = new;
-        concerned
+        affected
     }
 
     /// Every Frontend, by address.
@@ -137,21 +137,21 @@ impl World {
 
     /// The Frontends that claim `vip`, withdrawn ones included.
     pub fn claimants(&self, vip: &VipKey) -> impl Iterator<Item = &Arc<Frontend>> {
-        let frontends = self.on(vip.address).map(|claimant| &claimant.frontend);
+        let frontends = self.claimants_on(vip.address).map(|claimant| &claimant.frontend);
         frontends.filter(move |frontend| frontend.vip == *vip)
     }
 
     /// The Frontends of `address` and their weights, VPP being as in `actual`.
     pub fn views(&self, address: IpAddr, actual: Option<&Actual>) -> Vec<VipView> {
-        self.on(address).map(|claimant| self.view(claimant, actual)).collect()
+        self.claimants_on(address).map(|claimant| self.view(claimant, actual)).collect()
     }
 
     /// Whether every backend of `frontend` has been known since the start.
-    pub fn knows_all_of(&self, frontend: &Frontend) -> bool {
+    pub fn all_backends_known(&self, frontend: &Frontend) -> bool {
         members(frontend).all(|member| Condition::of(&member.target, &self.health) != Condition::NeverKnown)
     }
 
-    fn on(&self, address: IpAddr) -> impl Iterator<Item = &Claimant> {
+    fn claimants_on(&self, address: IpAddr) -> impl Iterator<Item = &Claimant> {
         self.by_address.get(&address).into_iter().flat_map(BTreeMap::values)
     }
 
@@ -169,19 +169,19 @@ impl World {
         view
     }
 
-    fn add(&mut self, frontend: &Arc<Frontend>, concerned: &mut Concerned) {
+    fn add(&mut self, frontend: &Arc<Frontend>, affected: &mut Affected) {
         let (address, name) = (frontend.vip.address, &frontend.name);
-        concerned.addresses.insert(address);
+        affected.addresses.insert(address);
         let place = |member: &Member| self.backends.add(&member.backend, (address, name.clone()), &self.health);
         let backends = members(frontend).map(place).collect();
         let claimant = Claimant { frontend: Arc::clone(frontend), backends };
         self.by_address.entry(address).or_default().insert(name.clone(), claimant);
     }
 
-    fn remove(&mut self, frontend: &Frontend, concerned: &mut Concerned, gone: bool) {
-        concerned.addresses.insert(frontend.vip.address);
+    fn remove(&mut self, frontend: &Frontend, affected: &mut Affected, gone: bool) {
+        affected.addresses.insert(frontend.vip.address);
         if gone {
-            concerned.removed.push((frontend.name.clone(), frontend.vip));
+            affected.removed.push((frontend.name.clone(), frontend.vip));
         }
         if let Some(frontends) = self.by_address.get_mut(&frontend.vip.address) {
             frontends.remove(&frontend.name);

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 const FIRST: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
-pub struct Retries(BTreeMap<IpAddr, Retry>);
+pub struct RetrySchedule(BTreeMap<IpAddr, Retry>);
 
 #[derive(Debug)]
 struct Retry {
@@ -19,15 +19,15 @@ struct Retry {
     at: Option<Instant>,
 }
 
-impl Retries {
+impl RetrySchedule {
     /// A step for `address` failed.
-    pub fn failed(&mut self, address: IpAddr, now: Instant, longest: Duration) {
+    pub fn record_failure(&mut self, address: IpAddr, now: Instant, longest: Duration) {
         let delay = self.0.get(&address).map_or(FIRST, |retry| retry.delay * 2).min(longest.max(FIRST));
         self.0.insert(address, Retry { delay, at: Some(now + delay) });
     }
 
     /// Every step for `address` went well.
-    pub fn succeeded(&mut self, address: IpAddr) {
+    pub fn record_success(&mut self, address: IpAddr) {
         self.0.remove(&address);
     }
 
@@ -37,7 +37,7 @@ impl Retries {
     }
 
     /// Whether `address` waits for its retry.
-    pub fn waits(&self, address: IpAddr) -> bool {
+    pub fn is_waiting(&self, address: IpAddr) -> bool {
         self.0.get(&address).is_some_and(|retry| retry.at.is_some())
     }
 
@@ -52,7 +52,7 @@ impl Retries {
     }
 
     /// Takes the retries that are due.
-    pub fn due(&mut self, now: Instant) -> Vec<IpAddr> {
+    pub fn take_due(&mut self, now: Instant) -> Vec<IpAddr> {
         let mut due = Vec::new();
         for (address, retry) in &mut self.0 {
             if retry.at.is_some_and(|at| at <= now) {
@@ -73,18 +73,18 @@ mod tests {
         let address = "203.0.113.1".parse().unwrap();
         let longest = Duration::from_secs(5);
         let mut now = Instant::now();
-        let mut retries = Retries::default();
+        let mut retries = RetrySchedule::default();
         for seconds in [1, 2, 4, 5, 5] {
-            retries.failed(address, now, longest);
-            assert!(retries.waits(address));
+            retries.record_failure(address, now, longest);
+            assert!(retries.is_waiting(address));
             assert_eq!(retries.next(), Some(now + Duration::from_secs(seconds)));
-            assert!(retries.due(now).is_empty(), "not yet");
+            assert!(retries.take_due(now).is_empty(), "not yet");
             now += Duration::from_secs(seconds);
-            assert_eq!(retries.due(now), [address]);
-            assert!(!retries.waits(address) && retries.is_failing(address));
+            assert_eq!(retries.take_due(now), [address]);
+            assert!(!retries.is_waiting(address) && retries.is_failing(address));
         }
-        retries.succeeded(address);
-        retries.failed(address, now, longest);
+        retries.record_success(address);
+        retries.record_failure(address, now, longest);
         assert_eq!(retries.next(), Some(now + FIRST));
     }
 }

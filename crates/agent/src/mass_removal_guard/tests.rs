@@ -24,7 +24,7 @@ fn server(vip_number: u8, number: u8) -> Removal {
 
 /// A node on which every VIP has an address of its own, and VPP does what it is told at once.
 struct Node {
-    removals: Removals,
+    guard: MassRemovalGuard,
     start: Instant,
     now: Instant,
     vips: BTreeSet<u8>,
@@ -36,17 +36,17 @@ struct Node {
 impl Node {
     fn new(vips: u8) -> Self {
         let start = Instant::now();
-        let removals = Removals::new(fastrand::Rng::with_seed(7));
+        let guard = MassRemovalGuard::new(fastrand::Rng::with_seed(7));
         let vips: BTreeSet<u8> = (1..=vips).collect();
-        Self { removals, start, now: start, wanted: vips.clone(), vips, went: BTreeMap::new() }
+        Self { guard, start, now: start, wanted: vips.clone(), vips, went: BTreeMap::new() }
     }
 
     fn plan(&mut self, number: u8) {
         let gone = self.vips.contains(&number) && !self.wanted.contains(&number);
         let asked = if gone { BTreeSet::from([vip(number)]) } else { BTreeSet::new() };
         let totals = Totals { vips: self.vips.len(), servers: 0 };
-        let withheld = self.removals.ask(self.now, vip(number).vip.address, &asked, HOLD, || totals);
-        if gone && withheld.is_empty() {
+        let deferred = self.guard.check(self.now, vip(number).vip.address, &asked, HOLD, || totals);
+        if gone && deferred.is_empty() {
             self.vips.remove(&number);
             self.went.insert(number, self.now - self.start);
         }
@@ -74,18 +74,18 @@ impl Node {
 
     /// Lets time pass, stopping where the removals want to.
     fn pass(&mut self, time: Duration) {
-        self.removals.rest();
+        self.guard.forget_totals();
         let end = self.now + time;
-        while let Some(next) = self.removals.next().filter(|next| *next <= end) {
+        while let Some(next) = self.guard.next_timer().filter(|next| *next <= end) {
             self.now = self.now.max(next);
-            let due = self.removals.tick(self.now, HOLD);
+            let due = self.guard.tick(self.now, HOLD);
             self.replan(&due);
         }
         self.now = end;
     }
 
     fn held(&mut self) -> Vec<usize> {
-        self.removals.untold().into_iter().map(|held| held.removals).collect()
+        self.guard.take_new_holds().into_iter().map(|held| held.removals).collect()
     }
 }
 
@@ -97,7 +97,7 @@ fn one_of_few_goes_after_two_quiet_seconds() {
     assert!(node.went.is_empty());
     node.pass(Duration::from_millis(1));
     assert_eq!(node.went, BTreeMap::from([(1, seconds(2))]));
-    assert_eq!((node.held(), node.removals.next()), (Vec::new(), None));
+    assert_eq!((node.held(), node.guard.next_timer()), (Vec::new(), None));
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn all_four_of_four_go_but_five_of_five_are_held() {
     node.delete(1..=5);
     node.pass(seconds(3));
     assert_eq!((node.went.len(), node.held()), (0, vec![5]));
-    assert_eq!(node.held(), Vec::<usize>::new(), "told once");
+    assert_eq!(node.held(), Vec::<usize>::new(), "published once");
     node.pass(HOLD);
     assert_eq!(node.went.len(), 5);
 }
@@ -138,13 +138,13 @@ fn a_slow_prune_is_held_once_it_is_above_half_under_one_id() {
         node.pass(seconds(3));
     }
     assert_eq!(node.went.len(), 5);
-    let held = node.removals.untold();
+    let held = node.guard.take_new_holds();
     assert_eq!(held.iter().map(|held| held.removals).collect::<Vec<_>>(), [5]);
-    assert_eq!(node.removals.accept(&"00".into()), None);
-    let due = node.removals.accept(&held[0].id).unwrap();
+    assert_eq!(node.guard.accept(&"00".into()), None);
+    let due = node.guard.accept(&held[0].id).unwrap();
     assert_eq!(due.len(), 5);
     node.replan(&due);
-    assert_eq!((node.vips.len(), node.removals.next()), (0, None));
+    assert_eq!((node.vips.len(), node.guard.next_timer()), (0, None));
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn what_comes_back_is_neither_removed_nor_counted() {
         node.restore(number);
     }
     node.pass(HOLD * 2);
-    assert_eq!((node.went.len(), node.removals.next()), (0, None), "while they were held");
+    assert_eq!((node.went.len(), node.guard.next_timer()), (0, None), "while they were held");
 }
 
 #[test]
@@ -182,38 +182,38 @@ fn a_vpp_that_lost_them_needs_no_removal() {
     let mut node = Node::new(8);
     node.delete(1..=8);
     node.pass(seconds(3));
-    node.removals.read(|removal| *removal == vip(3));
-    let held = node.removals.holds.iter().map(|hold| hold.removals.len()).collect::<Vec<_>>();
+    node.guard.retain_present(|removal| *removal == vip(3));
+    let held = node.guard.holds.iter().map(|hold| hold.removals.len()).collect::<Vec<_>>();
     assert_eq!(held, [1]);
-    node.removals.read(|_| false);
-    assert_eq!(node.removals.next(), None);
+    node.guard.retain_present(|_| false);
+    assert_eq!(node.guard.next_timer(), None);
 }
 
 #[test]
 fn servers_go_at_once_up_to_half_and_are_counted_apart_from_vips() {
-    let mut removals = Removals::new(fastrand::Rng::with_seed(7));
+    let mut guard = MassRemovalGuard::new(fastrand::Rng::with_seed(7));
     let now = Instant::now();
     let totals = || Totals { vips: 4, servers: 16 };
-    let mut withheld = Vec::new();
+    let mut deferred = Vec::new();
     for number in 1..=4 {
         let asked: BTreeSet<Removal> = (1..=3).map(|last| server(number, last)).collect();
-        withheld.push(removals.ask(now, vip(number).vip.address, &asked, HOLD, totals).len());
+        deferred.push(guard.check(now, vip(number).vip.address, &asked, HOLD, totals).len());
     }
-    assert_eq!(withheld, [0, 0, 3, 3]);
-    assert_eq!(removals.untold().iter().map(|held| held.removals).collect::<Vec<_>>(), [6]);
+    assert_eq!(deferred, [0, 0, 3, 3]);
+    assert_eq!(guard.take_new_holds().iter().map(|held| held.removals).collect::<Vec<_>>(), [6]);
     let gone = BTreeSet::from([vip(9)]);
-    assert_eq!(removals.ask(now, vip(9).vip.address, &gone, HOLD, totals), gone, "it waits for others");
-    removals.tick(now + seconds(2), HOLD);
-    assert!(removals.ask(now + seconds(2), vip(9).vip.address, &gone, HOLD, totals).is_empty());
+    assert_eq!(guard.check(now, vip(9).vip.address, &gone, HOLD, totals), gone, "it waits for others");
+    guard.tick(now + seconds(2), HOLD);
+    assert!(guard.check(now + seconds(2), vip(9).vip.address, &gone, HOLD, totals).is_empty());
 }
 
 #[test]
 fn without_a_hold_time_nothing_is_held() {
-    let mut removals = Removals::new(fastrand::Rng::with_seed(7));
+    let mut guard = MassRemovalGuard::new(fastrand::Rng::with_seed(7));
     let asked: BTreeSet<Removal> = (1..=9).map(|last| server(1, last)).collect();
     let totals = || Totals { vips: 1, servers: 9 };
-    let withheld = removals.ask(Instant::now(), vip(1).vip.address, &asked, Duration::ZERO, totals);
-    assert!(withheld.is_empty() && removals.untold().is_empty());
+    let deferred = guard.check(Instant::now(), vip(1).vip.address, &asked, Duration::ZERO, totals);
+    assert!(deferred.is_empty() && guard.take_new_holds().is_empty());
 }
 
 #[derive(Clone, Debug)]

@@ -43,9 +43,9 @@ pub struct Totals {
     pub servers: usize,
 }
 
-/// Removals that are held.
+/// MassRemovalGuard that are held.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldRemovals {
     pub id: HoldId,
     /// How many removals are in it.
     pub removals: usize,
@@ -55,7 +55,7 @@ pub struct Held {
 
 /// What was asked to go, and how far that is.
 #[derive(Debug, Default)]
-pub struct Removals {
+pub struct MassRemovalGuard {
     vips: Count,
     servers: Count,
     batch: Option<Batch>,
@@ -91,24 +91,24 @@ struct Hold {
     began: Instant,
     until: Instant,
     removals: BTreeSet<Removal>,
-    told: bool,
+    published: bool,
 }
 
 /// What was asked for of one kind, over the last 60 s.
 #[derive(Debug, Default)]
-struct Count(VecDeque<Asked>);
+struct Count(VecDeque<CountedRemoval>);
 
 #[derive(Debug)]
-struct Asked {
+struct CountedRemoval {
     at: Instant,
     removal: Removal,
     /// How many of ours there were then.
-    of: usize,
+    total: usize,
 }
 
 impl Count {
-    fn add(&mut self, at: Instant, removals: &BTreeSet<Removal>, of: usize) {
-        self.0.extend(removals.iter().map(|removal| Asked { at, removal: *removal, of }));
+    fn add(&mut self, at: Instant, removals: &BTreeSet<Removal>, total: usize) {
+        self.0.extend(removals.iter().map(|removal| CountedRemoval { at, removal: *removal, total }));
     }
 
     /// Whether what was asked for is above half of what there was at the start of it.
@@ -116,8 +116,8 @@ impl Count {
         while self.0.front().is_some_and(|first| first.at + COUNTED <= now) {
             self.0.pop_front();
         }
-        let of = self.0.front().map_or(0, |first| first.of);
-        self.0.len() >= AT_LEAST && self.0.len() * 2 > of
+        let total = self.0.front().map_or(0, |first| first.total);
+        self.0.len() >= AT_LEAST && self.0.len() * 2 > total
     }
 
     fn forget(&mut self, removals: &BTreeSet<Removal>) {
@@ -127,14 +127,14 @@ impl Count {
     }
 }
 
-impl Removals {
+impl MassRemovalGuard {
     /// The ids of holds come from `random`.
     pub fn new(random: fastrand::Rng) -> Self {
         Self { random, ..Self::default() }
     }
 
     /// `asked` is all that is to go from `address` now. Returns what of it may not go yet.
-    pub fn ask(
+    pub fn check(
         &mut self,
         now: Instant,
         address: IpAddr,
@@ -143,11 +143,11 @@ impl Removals {
         totals: impl FnOnce() -> Totals,
     ) -> BTreeSet<Removal> {
         self.forget(|removal| removal.vip.address == address && !asked.contains(removal));
-        let new: BTreeSet<Removal> = asked.iter().filter(|removal| !self.knows(removal)).copied().collect();
+        let new: BTreeSet<Removal> = asked.iter().filter(|removal| !self.contains(removal)).copied().collect();
         if !new.is_empty() {
             let totals = *self.measured.get_or_insert_with(totals);
-            let (servers, vips): (BTreeSet<_>, BTreeSet<_>) = new.iter().partition(|of| of.server.is_some());
-            self.await_others(now, vips, totals);
+            let (servers, vips): (BTreeSet<_>, BTreeSet<_>) = new.iter().partition(|removal| removal.server.is_some());
+            self.add_to_batch(now, vips, totals);
             self.servers.add(now, &servers, totals.servers);
             if !servers.is_empty() {
                 let mass = self.servers.is_mass(now);
@@ -157,7 +157,7 @@ impl Removals {
         asked.difference(&self.granted).copied().collect()
     }
 
-    fn knows(&self, removal: &Removal) -> bool {
+    fn contains(&self, removal: &Removal) -> bool {
         self.granted.contains(removal)
             || self.batch.as_ref().is_some_and(|batch| batch.removals.contains(removal))
             || self.holds.iter().any(|hold| hold.removals.contains(removal))
@@ -165,11 +165,11 @@ impl Removals {
 
     /// Nothing is left to be planned: the next one who asks has all that is ours counted anew. Counting
     /// takes a while, so it is done once for all addresses that are planned in a row.
-    pub fn rest(&mut self) {
+    pub fn forget_totals(&mut self) {
         self.measured = None;
     }
 
-    fn await_others(&mut self, now: Instant, vips: BTreeSet<Removal>, totals: Totals) {
+    fn add_to_batch(&mut self, now: Instant, vips: BTreeSet<Removal>, totals: Totals) {
         if vips.is_empty() {
             return;
         }
@@ -189,11 +189,11 @@ impl Removals {
         match self.holds.last_mut().filter(|hold| now < hold.began + COUNTED) {
             Some(hold) => {
                 hold.removals.extend(removals);
-                (hold.until, hold.told) = (until, false);
+                (hold.until, hold.published) = (until, false);
             }
             None => {
                 let id = HoldId::from(format!("{:08x}", self.random.u32(..)).as_str());
-                self.holds.push(Hold { id, began: now, until, removals, told: false });
+                self.holds.push(Hold { id, began: now, until, removals, published: false });
             }
         }
     }
@@ -216,7 +216,7 @@ impl Removals {
     }
 
     /// VPP was read: what is not there need not go.
-    pub fn read(&mut self, in_vpp: impl Fn(&Removal) -> bool) {
+    pub fn retain_present(&mut self, in_vpp: impl Fn(&Removal) -> bool) {
         self.forget(|removal| !in_vpp(removal));
     }
 
@@ -241,7 +241,7 @@ impl Removals {
     }
 
     /// When [`Self::tick`] has something to do.
-    pub fn next(&self) -> Option<Instant> {
+    pub fn next_timer(&self) -> Option<Instant> {
         self.batch.iter().map(Batch::due).chain(self.holds.iter().map(|hold| hold.until)).min()
     }
 
@@ -256,20 +256,20 @@ impl Removals {
     }
 
     /// The holds that were told of and have ended since they were last asked for.
-    pub fn ended(&mut self) -> Vec<HoldId> {
+    pub fn take_ended_holds(&mut self) -> Vec<HoldId> {
         let announced = &mut self.announced;
         self.ended.extract_if(.., |_| true).filter(|id| announced.remove(id)).collect()
     }
 
     /// The holds that are new or have grown since they were last asked for.
-    pub fn untold(&mut self) -> Vec<Held> {
-        let mut untold = Vec::new();
-        for hold in self.holds.iter_mut().filter(|hold| !hold.told) {
-            hold.told = true;
+    pub fn take_new_holds(&mut self) -> Vec<HeldRemovals> {
+        let mut new_holds = Vec::new();
+        for hold in self.holds.iter_mut().filter(|hold| !hold.published) {
+            hold.published = true;
             self.announced.insert(hold.id.clone());
-            untold.push(Held { id: hold.id.clone(), removals: hold.removals.len(), until: hold.until });
+            new_holds.push(HeldRemovals { id: hold.id.clone(), removals: hold.removals.len(), until: hold.until });
         }
-        untold
+        new_holds
     }
 }
 

@@ -1,0 +1,112 @@
+//! What VPP answered: the cached follows, what is owed is paid, and every change is told.
+
+use tokio::time::Instant;
+
+use super::{DumpReason, PING_EVERY, SyncSession, VERIFY_AFTER};
+use crate::{
+    dataplane::DataplaneError,
+    inputs::in_vpp,
+    metrics::SyncedChange,
+    plan_job::{FinishedJob, StepOutcome},
+    state::AgentState,
+};
+use maglev_model::{
+    change::{Change, VipState},
+    desired::Mismatch,
+    event::{Event, Scope, SyncCounts},
+    plan::Step,
+    vip::VipKey,
+};
+
+impl SyncSession {
+    /// A plan was answered.
+    pub fn job_finished(&mut self, state: &mut AgentState, done: FinishedJob, now: Instant) {
+        let FinishedJob { address, started, recreates, outcomes } = done;
+        self.queue.end(address);
+        let on_pass = self.pass.as_ref().is_some_and(|pass| pass.is_running(address));
+        let scope = if on_pass { Scope::All } else { Scope::Address(address) };
+        self.next_ping = now + PING_EVERY;
+        let recreated = |step: &Step| step.vip().key().is_some_and(|key| recreates.contains_key(&key));
+        let mut counts = SyncCounts::default();
+        let mut failed = 0;
+        for StepOutcome { number, step, answer } in &outcomes {
+            match answer {
+                Ok(()) => {
+                    counts.count(step);
+                    self.apply_to_cache(*number, step);
+                    state.flushes.mark_flushed(step);
+                    if !recreated(step) {
+                        state.publish_step(scope, step);
+                    }
+                    state.forget_removed(step);
+                }
+                Err(DataplaneError::Closed(_)) => failed += 1,
+                Err(error) => {
+                    failed += 1;
+                    state.step_failed(step, &error.to_string());
+                    self.dump_due = self.dump_due.max(Some(DumpReason::Verify));
+                }
+            }
+        }
+        if failed > 0 {
+            self.retries.record_failure(address, now, state.sync_interval());
+        } else {
+            self.retries.record_success(address);
+        }
+        for (vip, why) in &recreates {
+            self.publish_recreate(state, scope, (*vip, *why), &outcomes);
+            state.recreates.record_finished(*vip, *why);
+            self.dump_due = self.dump_due.max(Some(DumpReason::Verify));
+        }
+        if let Some(StepOutcome { number, .. }) = outcomes.last() {
+            self.unverified.insert(address, *number);
+            self.verify_at.get_or_insert(now + VERIFY_AFTER);
+        }
+        let sent = u32::try_from(outcomes.len()).unwrap_or(u32::MAX);
+        match &mut self.pass {
+            Some(pass) if on_pass => pass.ended(address, counts, sent, failed),
+            _ => {
+                let duration = now.duration_since(started);
+                state.metrics.done(scope, duration);
+                state.events.emit(Event::SyncDone { scope, counts, duration });
+            }
+        }
+    }
+
+    /// Keeps the cached, and one that is being read, in step with what VPP did.
+    fn apply_to_cache(&mut self, number: u64, step: &Step) {
+        if let Some(cached) = self.cached.as_mut().filter(|cached| number > cached.number) {
+            cached.actual.apply(step);
+        }
+        if let Some(pending_dump) = self.pending_dump.as_mut().filter(|pending_dump| number > pending_dump.number) {
+            pending_dump.since.push(step.clone());
+        }
+    }
+
+    /// A recreate is told as one event, with all that the VIP has afterwards. Where the VIP could not be added again
+    /// it is told as what it was: a removal.
+    fn publish_recreate(
+        &self,
+        state: &AgentState,
+        scope: Scope,
+        (vip, why): (VipKey, Mismatch),
+        outcomes: &[StepOutcome],
+    ) {
+        let done = |outcome: &&StepOutcome| outcome.answer.is_ok() && outcome.step.vip() == vip.into();
+        let added = outcomes.iter().filter(done).find_map(|outcome| match &outcome.step {
+            Step::AddVip { encap, .. } => Some(encap),
+            _ => None,
+        });
+        match added {
+            Some(encap) => {
+                let (encap, reason, of) = (encap.as_str(), why.to_string(), state.vip_ref(vip.into()));
+                let vip_state = in_vpp(self.actual(), vip).map(VipState::from);
+                state.metrics.synced(scope, SyncedChange::VipRecreate);
+                state
+                    .events
+                    .emit_change(Event::VipRecreate { vip: of, encap, reason }, Change::Vip(vip.into(), vip_state));
+            }
+            None => outcomes.iter().filter(done).for_each(|outcome| state.publish_step(scope, &outcome.step)),
+        }
+    }
+}

@@ -10,42 +10,51 @@ ARGS ?=
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench lint fmt crds golden kube web build clean ci
+.PHONY: help demo test check soak bench lint audit fmt crds golden kube web build clean ci
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: kube ## a cluster on this machine with two load-balancer nodes (ARGS=--flap: backends come and go); Ctrl-C ends it
-	$(CARGO) build --locked --release --bins
-	@exec target/release/maglev-sandbox up --dir $(DIR) $(ARGS)
+demo: ## a cluster on this machine with two load-balancer nodes (ARGS=--flap: backends come and go); Ctrl-C ends it
+	@hack/demo/build
+	@exec target/demo/maglev-sandbox up --dir $(DIR) $(ARGS)
 
-# MAGLEV_DASHBOARD_URL=URL: what holds of the page on any server is tested against that one.
-test: kube ## every test, against a real control plane, and those of the page in a browser (ARGS=filter: of the former only)
-	$(CARGO) test --locked $(ARGS)
+# MAGLEV_DASHBOARD_URL=URL: the tests of the page that hold for any server run against that one.
+test: kube ## every test: unit tests, a real control plane, the page in a browser (ARGS=filter: Rust tests only)
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) test --locked --workspace $(ARGS)
 	$(if $(ARGS),,hack/web/check)
 	$(if $(ARGS),,hack/web/sandbox-check)
 
+check: ## after an edit: formatting, language, clippy and unit tests of the crates that differ from HEAD (ARGS=BASE)
+	@hack/lint/check $(ARGS)
+
 soak: kube ## the tests that take minutes: a starved agent, a blocked probe path
-	$(CARGO) test --locked --test wire --test cluster -- --ignored --nocapture --test-threads=1 soak_
+	$(CARGO) test --locked -p maglev-tests-wire -p maglev-tests-cluster -- --ignored --nocapture --test-threads=1 soak_
 
 bench: ## the benchmarks (MAGLEV_BENCH_API_SOCKET=PATH: against another VPP)
-	$(CARGO) bench --benches -- $(ARGS)
+	$(CARGO) bench --locked -p maglev-benches --benches -- $(ARGS)
 
-lint: ## formatting, clippy without warnings, no second TLS provider in the tree
+lint: ## formatting, language, clippy and docs without warnings, dependencies (licences, bans, sources, unused)
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --all-targets -- -D warnings
-	@tree=$$($(CARGO) tree --locked --all-features -e normal,build,dev --prefix none) && ! grep '^aws-lc' <<<"$$tree" \
-		|| { echo "TLS is ring alone (two providers make rustls panic), but aws-lc is in the tree" >&2; exit 1; }
+	hack/lint/language
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
+	"$$(hack/lint/tool cargo-machete 0.9.2)" --skip-target-dir
+	"$$(hack/lint/tool cargo-deny 0.20.2)" --locked check bans licenses sources
+
+audit: ## known vulnerabilities and yanked versions of dependencies (reads RustSec's database from the network)
+	"$$(hack/lint/tool cargo-deny 0.20.2)" --locked check advisories
 
 fmt: ## format the sources
 	$(CARGO) fmt --all
 
-crds: ## write crds/ and the chart's copies from src/crd
-	UPDATE_CRDS=1 $(CARGO) test --lib crd::
+crds: ## write crds/ and the chart's copies from crates/crd
+	UPDATE_CRDS=1 $(CARGO) test --locked -p maglev-crd --lib
 
 golden: kube ## write what the golden tests expect (the chart, docs/); review the difference
-	UPDATE_GOLDEN=1 $(CARGO) test --lib cli::grammar::markdown
-	UPDATE_GOLDEN=1 $(CARGO) test --test cluster --test readme -- chart::render:: maglevc:: flags::
+	UPDATE_GOLDEN=1 $(CARGO) test --locked -p maglev-cli --lib grammar::markdown
+	UPDATE_GOLDEN=1 $(CARGO) test --locked -p maglev-tests-cluster -p maglev-tests-docs -- chart::render:: maglevc:: flags::
 
 kube: ## the control plane's binaries, built once into a cache (MAGLEV_KUBE_ASSETS=DIR: take these)
 	@hack/kube/build >/dev/null
@@ -53,8 +62,8 @@ kube: ## the control plane's binaries, built once into a cache (MAGLEV_KUBE_ASSE
 web: ## build the dashboard's page into web/dist, which is tracked
 	cd web && npm ci --silent && npm run --silent build -- --logLevel warn
 
-build: ## all binaries, for release
-	$(CARGO) build --locked --release --bins
+build: ## the programs, for release
+	$(CARGO) build --locked --release -p maglev -p maglev-sandbox --bins
 
 clean: ## remove what was built here and the demo's files; the cache of the control plane stays
 	$(CARGO) clean

@@ -7,12 +7,12 @@ mod process;
 mod programs;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::Api;
 use maglev_controller::{Controller, ControllerMetrics, ControllerOptions};
-use maglev_kube::lease::Standing;
+use maglev_kube::lease::LeaderState;
 use maglev_kube::{Delays, LeaseLoop, LeaseOptions};
 use maglev_sandbox::assets::Tool;
 use tokio::sync::{Mutex, MutexGuard, OnceCell, watch};
@@ -84,7 +84,7 @@ spec:
 
 /// A replica of the controller that may lead.
 struct Replica {
-    standing: watch::Receiver<Standing>,
+    standing: watch::Receiver<LeaderState>,
     end: Option<DropGuard>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -112,7 +112,7 @@ impl Replica {
     }
 
     async fn until_leads(&self) {
-        eventually("it leads", async || (*self.standing.borrow() == Standing::Leads).then_some(())).await;
+        eventually("it leads", async || (*self.standing.borrow() == LeaderState::Leads).then_some(())).await;
     }
 
     /// Ends it as SIGTERM does.
@@ -230,7 +230,7 @@ async fn one_of_two_replicas_leads_and_the_other_takes_over() {
     first.until_leads().await;
     let second = Replica::start(&cluster, &namespace, "second", &agents).await;
     eventually("the second knows whom it follows", async || {
-        (*second.standing.borrow() == Standing::Follows("first".to_owned())).then_some(())
+        (*second.standing.borrow() == LeaderState::Follows("first".to_owned())).then_some(())
     })
     .await;
     first.stop().await;
@@ -246,7 +246,11 @@ async fn one_of_two_replicas_leads_and_the_other_takes_over() {
     cluster.kubectl(&["delete", "mfe/web", "mbe/one", "-n", &namespace]).await;
 }
 
-/// What another replica says, by a clock of its own.
+const HOUR: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+/// The duration of the Lease of [`renew`].
+const OTHER_DURATION: Duration = Duration::from_secs(4);
+
+/// Renews the Lease as another replica, with `at` as the time of its clock.
 async fn renew(cluster: &Cluster, namespace: &str, at: jiff::Timestamp) {
     let lease = format!(
         "
@@ -259,30 +263,50 @@ spec: {{holderIdentity: other, leaseDurationSeconds: 4, renewTime: \"{at:.6}\"}}
     cluster.apply(namespace, &lease).await.unwrap();
 }
 
-#[tokio::test]
-async fn clocks_that_differ_neither_keep_a_lease_for_ever_nor_take_one_that_is_renewed() {
-    let cluster = plane().await;
-    let namespace = install_role(&cluster, "skew").await;
-    let hour = jiff::SignedDuration::from_hours(1);
-    renew(&cluster, &namespace, jiff::Timestamp::now() - hour).await;
-    let replica = Replica::start(&cluster, &namespace, "first", &Agents::default()).await;
-    let follows = || *replica.standing.borrow() == Standing::Follows("other".to_owned());
-    eventually("it follows", async || follows().then_some(())).await;
-    // Twice as long as the Lease lasts, each time an hour late by our clock.
-    for _ in 0..8 {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        renew(&cluster, &namespace, jiff::Timestamp::now() - hour).await;
+/// Starts a replica that follows a holder whose clock is an hour late, and renews the Lease for twice its duration.
+/// `None` if this machine stalled for longer than the Lease lasts: then the replica rightly took it.
+async fn follow_a_late_clock(cluster: &Cluster, attempt: u32) -> Option<(Replica, String)> {
+    let namespace = install_role(cluster, &format!("skew-{attempt}")).await;
+    let renew_late = async || renew(cluster, &namespace, jiff::Timestamp::now() - HOUR).await;
+    renew_late().await;
+    let replica = Replica::start(cluster, &namespace, "first", &Agents::default()).await;
+    let follows = || *replica.standing.borrow() == LeaderState::Follows("other".to_owned());
+    let start = Instant::now();
+    eventually("the replica follows", async || follows().then_some(())).await;
+    let mut last_renewal = start;
+    while start.elapsed() < 2 * OTHER_DURATION {
+        let renewal = Instant::now();
+        renew_late().await;
+        if last_renewal.elapsed() >= OTHER_DURATION {
+            replica.stop().await;
+            return None;
+        }
         assert!(follows(), "{:?}", *replica.standing.borrow());
+        last_renewal = renewal;
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    // Then one that says it was renewed in an hour's time, and nothing any more.
-    renew(&cluster, &namespace, jiff::Timestamp::now() + hour).await;
+    Some((replica, namespace))
+}
+
+#[tokio::test]
+async fn clock_skew_neither_keeps_an_expired_lease_nor_takes_a_renewed_one() {
+    let cluster = plane().await;
+    let mut attempt = 0;
+    let (replica, namespace) = loop {
+        attempt += 1;
+        if let Some(followed) = follow_a_late_clock(&cluster, attempt).await {
+            break followed;
+        }
+    };
+    // The last renewal claims to be from the future: it expires by the replica's own clock.
+    renew(&cluster, &namespace, jiff::Timestamp::now() + HOUR).await;
     replica.until_leads().await;
     replica.stop().await;
 }
 
 #[tokio::test]
 async fn a_write_from_a_stale_version_is_refused() {
-    use maglev_kube::status_writer::Written;
+    use maglev_kube::status_writer::StatusKind;
     use maglev_kube::{StatusWriter, StoredStatus, WriteError};
     use maglev_model::{Name, config::Kind};
 
@@ -312,7 +336,7 @@ async fn a_write_from_a_stale_version_is_refused() {
         version: seen.resource_version.unwrap(),
         status: serde_json::Value::Null,
     };
-    let key = (Written::Kind(Kind::Frontend), &Name::namespaced(&namespace, "web"));
+    let key = (StatusKind::Kind(Kind::Frontend), &Name::namespaced(&namespace, "web"));
     let written = writer.write(key, &from, &serde_json::json!({ "activePool": "primary" })).await.unwrap();
     assert_ne!(written.version, from.version);
     let again = writer.write(key, &from, &serde_json::json!({ "activePool": "other" })).await;

@@ -203,7 +203,7 @@ async fn silence_beyond_the_deadline_ends_the_session() {
     assert_eq!(in_time(peer.body()).await, None, "the socket is closed");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_idle_session_has_no_deadline_and_each_answer_starts_it_anew() {
     let vpp = FakeVpp::listen();
     let deadline = Duration::from_secs(2);

@@ -43,8 +43,13 @@ fn build() -> PathBuf {
     directory
 }
 
-/// The profile's name: that of the directory, except for Cargo's `dev`, which is built into `debug`.
+/// The profile's name: that of its directory, except for `dev`, which is built into `debug`, and `bench`, which is built
+/// into `release`. Cargo passes `--bench` to benchmarks.
 fn profile(directory: &Path) -> String {
     let name = directory.file_name().expect("a profile's directory has a name").to_string_lossy();
-    if name == "debug" { "dev".to_owned() } else { name.into_owned() }
+    match &*name {
+        "debug" => "dev".to_owned(),
+        "release" if std::env::args().any(|argument| argument == "--bench") => "bench".to_owned(),
+        _ => name.into_owned(),
+    }
 }

@@ -97,11 +97,7 @@ async fn chaos() {
         node.simulator.heal();
         settle(&node, &world).await;
         follower.until_it_shows(&node).await;
-        let (told, written) = (told(&node), written(&node, mark, &recreated(&node)));
-        for (what, count) in &told {
-            let found = written.get(what).copied().unwrap_or_default();
-            assert!(*count <= found, "round {round}: {what} was told {count} times and done {found} times");
-        }
+        assert_no_event_without_a_write(&node, mark, round);
         // With no reply lost, VPP's journal and the events are the same.
         let mark = begin(&node);
         for _ in 0..STEPS {
@@ -110,13 +106,25 @@ async fn chaos() {
         }
         settle(&node, &world).await;
         follower.until_it_shows(&node).await;
-        if !node.log().iter().any(|line| line.starts_with("vpp-disconnect")) {
-            assert_eq!(self::told(&node), self::written(&node, mark, &recreated(&node)), "round {round}");
+        // A session that timed out on a busy machine may have lost replies.
+        if node.log().iter().any(|line| line.starts_with("vpp-disconnect")) {
+            assert_no_event_without_a_write(&node, mark, round);
+        } else {
+            assert_eq!(told(&node), written(&node, mark, &recreated(&node)), "round {round}");
         }
         assert_eq!(node.simulator.connections(), 1);
     }
     node.stop_agent().await;
     follower.stop().await;
+}
+
+/// Every change that an event reports is in VPP's journal at least as often.
+fn assert_no_event_without_a_write(node: &Node, mark: Mark, round: usize) {
+    let written = written(node, mark, &recreated(node));
+    for (change, reported) in &told(node) {
+        let done = written.get(change).copied().unwrap_or_default();
+        assert!(*reported <= done, "round {round}: {change} was reported {reported} times and done {done} times");
+    }
 }
 
 fn begin(node: &Node) -> Mark {

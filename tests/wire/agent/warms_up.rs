@@ -11,6 +11,9 @@ use maglev_vpp_simulator::{Prefix, VipSettings};
 
 use super::fixture::{Node, backend, config, frontend, node, pool, vip};
 
+/// Longer than any step takes on a busy machine.
+const LIMIT: Duration = Duration::from_secs(30);
+
 /// A Frontend whose backend is known, and one whose is not.
 fn known_and_unknown(least: Duration, longest: Duration) -> Config {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
@@ -55,23 +58,23 @@ async fn no_relist_edit_or_reconnect_starts_the_clock_again() {
     let mut node = Node::new().await;
     node.set_config(known_and_unknown(Duration::from_secs(1), longest));
     node.set_state(&backend("a", "192.0.2.1"), Up);
+    let start = Instant::now();
     node.start_agent();
     node.until("it is listed", |node| node.status().listed).await;
     let listed = Instant::now();
     let mut disturbed = 0u8;
     // Whatever happens all the time: a clock that any of it started again would never run out.
     while node.status().gate != Gate::Open {
-        let since = listed.elapsed();
-        assert!(since < longest + Duration::from_secs(20), "the clock was started again");
+        assert!(listed.elapsed() < longest + LIMIT, "the clock was started again");
         match disturbed % 3 {
             0 => node.set_config(node.config()),
             1 => node.edit("known", |known| known.sticky = !known.sticky),
             _ => node.simulator.restart().await.unwrap(),
         }
         disturbed = disturbed.wrapping_add(1);
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(disturbed > 6 && listed.elapsed() + Duration::from_millis(500) >= longest, "{disturbed}");
+    assert!(disturbed > 6 && start.elapsed() >= longest, "{disturbed}");
     node.until_weights(vip("203.0.113.2"), &[("192.0.2.2", 0)]).await;
     node.until_ready().await;
 }

@@ -1,4 +1,4 @@
-//! IP addresses as a person types them: one host, in the one canonical spelling.
+//! IP addresses in manifests: the address of one host in its canonical spelling.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -15,13 +15,13 @@ const LONGEST: usize = 39;
 
 /// The address of one host: canonical, and not unspecified, multicast, broadcast, link-local,
 /// IPv4-mapped or otherwise in `::/96`, which VPP's lb plugin takes for IPv4 (`ip46_address_is_ip4`).
-/// Loopback is accepted here; whether it may be used is up to `index`.
+/// Loopback addresses are accepted here; `index` decides if they may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Address(IpAddr);
 
 impl Address {
-    /// The address.
+    /// The checked address.
     pub fn get(self) -> IpAddr {
         self.0
     }
@@ -48,7 +48,7 @@ impl FromStr for Address {
     }
 }
 
-/// Whether `address` is an IPv4 address written as IPv6 in `::/96`. The loopback address is not.
+/// True for an IPv6 address in `::/96` (an embedded IPv4 address), except for the loopback address.
 fn is_compatible(address: Ipv6Addr) -> bool {
     address.to_bits() >> 32 == 0 && !address.is_loopback()
 }
@@ -91,7 +91,7 @@ impl JsonSchema for Address {
     }
 }
 
-/// One spelling per address, so that two objects with the same address can be seen to have it.
+/// Requires the canonical spelling, so that equal addresses have equal texts.
 fn canonical_rule() -> serde_json::Value {
     serde_json::json!({
         "rule": "isIP(self) && ip.isCanonical(self)",
@@ -100,8 +100,8 @@ fn canonical_rule() -> serde_json::Value {
     })
 }
 
-/// Go's `IsGlobalUnicast` is everything but unspecified, loopback, multicast, broadcast and
-/// link-local.
+/// Requires the address of one host. Go's `IsGlobalUnicast` excludes unspecified, loopback, multicast,
+/// broadcast and link-local addresses.
 fn host_rule() -> serde_json::Value {
     serde_json::json!({
         "rule": "!isIP(self) || ip(self).isGlobalUnicast() || ip(self).isLoopback()",
@@ -109,7 +109,7 @@ fn host_rule() -> serde_json::Value {
     })
 }
 
-/// The rest of `::/96`: VPP's lb plugin tells IPv4 by 96 leading zero bits.
+/// Excludes the rest of `::/96`: VPP's lb plugin recognizes IPv4 by 96 leading zero bits.
 fn not_compatible_rule() -> serde_json::Value {
     serde_json::json!({
         "rule": "!isIP(self) || ip(self).isLoopback() || !cidr('::/96').containsIP(ip(self))",
@@ -126,7 +126,7 @@ macro_rules! source_address {
         pub struct $name($address);
 
         impl $name {
-            /// The address.
+            /// The checked address.
             pub fn get(self) -> $address {
                 self.0
             }
@@ -138,7 +138,7 @@ macro_rules! source_address {
             fn try_from(address: Address) -> Result<Self, Self::Error> {
                 match address.0 {
                     IpAddr::$variant(address) => Ok(Self(address)),
-                    other => Err(ValueError::Family { found: other, wanted: $text }),
+                    other => Err(ValueError::Family { found: other, allowed: $text }),
                 }
             }
         }
@@ -174,11 +174,11 @@ macro_rules! source_address {
 }
 
 source_address!(
-    /// An IPv4 address that packets are sent from.
+    /// An IPv4 source address.
     Ipv4Source, Ipv4Addr, V4, "4", "IPv4", "192.0.2.1"
 );
 source_address!(
-    /// An IPv6 address that packets are sent from.
+    /// An IPv6 source address.
     Ipv6Source, Ipv6Addr, V6, "6", "IPv6", "2001:db8::1"
 );
 
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_canonical_address_of_one_host_is_read() {
+    fn only_canonical_host_addresses_are_accepted() {
         for good in ["192.0.2.1", "127.0.2.1", "2001:db8::1", "::1", "10.0.0.255"] {
             assert_eq!(String::from(good.parse::<Address>().unwrap()), good);
         }
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_address_is_of_its_family() {
+    fn source_address_of_other_family_is_rejected() {
         let read = |text: &str| serde_json::from_value::<Ipv4Source>(text.into());
         assert_eq!(read("192.0.2.1").unwrap().get(), Ipv4Addr::new(192, 0, 2, 1));
         assert!(read("2001:db8::1").unwrap_err().to_string().contains("not an IPv4 address"));

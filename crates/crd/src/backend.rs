@@ -14,7 +14,7 @@ use super::{
 };
 use maglev_model as model;
 
-/// An application server: its address, how it is probed, and whether it may take traffic.
+/// Desired state of a Backend: the address of the application server, its health check and its admin state.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "maglev.vpp.io",
@@ -25,75 +25,77 @@ use maglev_model as model;
     category = "maglev",
     status = "BackendStatus",
     derive = "PartialEq",
-    doc = "An application server that Frontends of the same namespace send traffic to. A Frontend names it in one of its pools; any number of Frontends may share one.",
+    doc = "An application server that Frontends of the same namespace send traffic to. The pools of a Frontend refer to Backends by name; any number of Frontends may share a Backend.",
     printcolumn(
         name = "Address",
         type_ = "string",
         json_path = ".spec.address",
-        description = "Where packets are sent."
+        description = "Address of the application server."
     ),
     printcolumn(
         name = "State",
         type_ = "string",
         json_path = ".status.state",
-        description = "Up, Down, Unknown, Paused, Disabled, or Mixed where nodes disagree."
+        description = "Up, Down, Unknown, Paused, Disabled, or Mixed if nodes disagree."
     ),
     printcolumn(
         name = "Admin",
         type_ = "string",
         json_path = ".spec.adminState",
-        description = "What the operator wants; empty is Enabled."
+        description = "Admin state set by the operator; empty means Enabled."
     ),
     printcolumn(
         name = "Check",
         type_ = "string",
         json_path = ".spec.healthCheckRef.name",
-        description = "The HealthCheck; empty is always up."
+        description = "Name of the HealthCheck; empty means that the backend is always up."
     ),
     printcolumn(
         name = "Since",
         type_ = "date",
         json_path = ".status.since",
-        description = "For how long it has been in this state."
+        description = "Time since the last change of state."
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct BackendSpec {
-    /// The server's IPv4 or IPv6 address, such as 192.0.2.1 or 2001:db8::1. Not unspecified,
-    /// multicast, broadcast, link-local, IPv4-mapped or in ::/96; loopback addresses are for sandboxes
-    /// only.
+    /// IPv4 or IPv6 address of the application server, in canonical spelling, such as 192.0.2.1 or
+    /// 2001:db8::1. Required. Must not be unspecified, multicast, broadcast, link-local, IPv4-mapped
+    /// or in ::/96. Loopback addresses are for sandboxes only.
     ///
-    /// It may be changed: health is then unknown until the new address was probed.
+    /// May be changed; the health of the backend is then unknown until the new address has been
+    /// probed.
     pub address: Address,
 
-    /// The HealthCheck of this namespace that this backend is probed with. If absent, it is not
-    /// probed and always up.
+    /// Reference to the HealthCheck, in the namespace of the Backend, that probes the backend. If
+    /// absent, the backend is not probed and counts as always up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check_ref: Option<LocalRef>,
 
-    /// Whether the backend may take traffic. If absent, Enabled.
+    /// Admin state set by the operator. If absent, Enabled.
     ///
-    /// * Enabled: it takes traffic while it is up.
-    /// * Paused: it takes no new flows; flows that it has stay with it. It is not probed.
-    /// * Disabled: it takes no traffic; flows that it has move to other backends. It is not probed.
+    /// * Enabled: the backend takes traffic while it is up.
+    /// * Paused: the backend gets no new flows and keeps its existing flows. It is not probed.
+    /// * Disabled: the backend gets no traffic; its existing flows move to other backends. It is not
+    ///   probed.
     ///
-    /// There is no default in the schema, so a manifest that leaves it out does not own it, and no
-    /// GitOps tool undoes what was changed by hand at night.
+    /// The schema has no default for this field: a manifest without it does not own it, so GitOps
+    /// tools do not revert a change that an operator made by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "AdminState")]
     pub admin_state: Option<AdminState>,
 }
 
-/// Whether a backend may take traffic.
+/// The admin state of a backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum AdminState {
-    /// While it is up.
+    /// The backend takes traffic while it is up.
     #[default]
     Enabled,
-    /// No new flows.
+    /// The backend gets no new flows and keeps its existing flows.
     Paused,
-    /// None.
+    /// The backend gets no traffic; its existing flows move to other backends.
     Disabled,
 }
 
@@ -117,65 +119,69 @@ impl From<model::config::AdminState> for AdminState {
     }
 }
 
-/// What the controller found, over all nodes.
+/// Observed state of a Backend over all nodes, written by the controller.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("default" = condition::pending(&["Accepted", "ResolvedRefs", "Ready"])))]
 pub struct BackendStatus {
-    /// The metadata.generation that this status was decided for.
+    /// The metadata.generation that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Accepted: the spec makes sense. ResolvedRefs: the HealthCheck was found. Ready: both, whatever
-    /// its health.
+    /// Conditions of the Backend.
+    ///
+    /// * Accepted: the spec is valid.
+    /// * ResolvedRefs: the HealthCheck exists and is readable, or none is named.
+    /// * Ready: Accepted and ResolvedRefs are true. Does not depend on the health of the backend.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "condition::conditions")]
     pub conditions: Vec<Condition>,
 
-    /// What the nodes say: Up, Down, Unknown, Paused, Disabled, or Mixed where they disagree.
+    /// State of the backend as reported by the nodes: Up, Down, Unknown, Paused, Disabled, or Mixed
+    /// if nodes disagree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "BackendState")]
     pub state: Option<BackendState>,
 
-    /// Since when it has been in this state.
+    /// Time of the last change of state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub since: Option<Time>,
 
-    /// Nodes that have it up.
+    /// Number of nodes on which the backend is up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub nodes_up: Option<i32>,
 
-    /// Nodes that have it down.
+    /// Number of nodes on which the backend is down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub nodes_down: Option<i32>,
 
-    /// Nodes that do not know yet.
+    /// Number of nodes on which the state of the backend is not known yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub nodes_unknown: Option<i32>,
 
-    /// Nodes that report about it.
+    /// Number of nodes that report a state of the backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub nodes_reporting: Option<i32>,
 }
 
-/// What the nodes say of a backend.
+/// The state of a backend as reported by the nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum BackendState {
-    /// It answers.
+    /// Probes succeed, or the Backend names no HealthCheck.
     Up,
-    /// It does not.
+    /// Probes fail.
     Down,
-    /// Not probed yet, or not to be probed.
+    /// No probe has finished yet, or the backend cannot be probed.
     Unknown,
-    /// By `adminState`.
+    /// `adminState` is `Paused`.
     Paused,
-    /// By `adminState`.
+    /// `adminState` is `Disabled`.
     Disabled,
-    /// The nodes disagree.
+    /// Nodes report different states.
     Mixed,
 }

@@ -1,10 +1,10 @@
-//! The conditions of every status, and what they say before the controller has looked.
+//! The schema of conditions, and the default conditions before the controller has set any.
 
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-/// Conditions: a map by `type`, at most 12, with messages of at most 1 KiB.
+/// The schema of `status.conditions`: a map by `type` with at most 12 entries and messages of at most 1 KiB.
 pub fn conditions(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
@@ -17,33 +17,34 @@ pub fn conditions(_: &mut SchemaGenerator) -> Schema {
             "properties": {
                 "type": {
                     "type": "string",
-                    "description": "What this is about, such as Accepted or Ready.",
+                    "description": "Type of the condition, such as Accepted or Ready.",
                     "maxLength": 316,
                     "minLength": 1,
                 },
-                "status": { "type": "string", "description": "True, False or Unknown.", "enum": ["True", "False", "Unknown"] },
+                "status": { "type": "string", "description": "Status of the condition: True, False or Unknown.", "enum": ["True", "False", "Unknown"] },
                 "observedGeneration": {
                     "type": "integer",
                     "format": "int64",
                     "minimum": 0,
-                    "description": "The metadata.generation that this was decided for. If it is less than the object's, \
-                                    your last change has not been looked at yet.",
+                    "description": "The metadata.generation that this condition describes. If it is less than the \
+                                    metadata.generation of the object, the controller has not processed the last \
+                                    change yet.",
                 },
                 "lastTransitionTime": {
                     "type": "string",
                     "format": "date-time",
-                    "description": "When status last changed.",
+                    "description": "Time of the last change of status.",
                 },
                 "reason": {
                     "type": "string",
-                    "description": "One fixed word for why, such as BackendNotFound.",
+                    "description": "Reason of the status as one PascalCase word, such as BackendNotFound.",
                     "maxLength": 1024,
                     "minLength": 1,
                     "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
                 },
                 "message": {
                     "type": "string",
-                    "description": "A sentence for people: which object and field, what was found, what is allowed.",
+                    "description": "Human-readable explanation: the object and field, the value found, and the values allowed.",
                     "maxLength": 1024,
                 },
             },
@@ -51,8 +52,8 @@ pub fn conditions(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// A status that says nothing is known yet: every positive condition `Unknown`, reason `Pending`,
-/// as Gateway API does it, so that waiting for a condition never finds it missing.
+/// The default status of a new object: every condition of `types` is `Unknown` with reason `Pending`,
+/// as in Gateway API, so that `kubectl wait` finds the conditions from the start.
 pub fn pending(types: &[&str]) -> Value {
     let conditions: Vec<Value> = types
         .iter()

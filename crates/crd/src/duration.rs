@@ -1,4 +1,4 @@
-//! Durations as Gateway API writes them (GEP-2257): `500ms`, `2s`, `1m30s`, `1h`.
+//! Durations in the format of Gateway API (GEP-2257): `500ms`, `2s`, `1m30s`, `1h`.
 
 use std::{fmt, str::FromStr, time};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ValueError;
 
-/// Four numbers of five digits, each with its unit of up to two letters.
+/// Longest text in characters: four numbers of five digits, each with a unit of up to two letters.
 const LONGEST: usize = 28;
 
 /// A duration from `MIN` to `MAX` milliseconds, in steps of `STEP` milliseconds.
@@ -16,13 +16,13 @@ const LONGEST: usize = 28;
 pub struct Duration<const MIN: u64, const MAX: u64, const STEP: u64 = 1>(u64);
 
 impl<const MIN: u64, const MAX: u64, const STEP: u64> Duration<MIN, MAX, STEP> {
-    /// A duration written in the program; a bad one does not compile where this is a constant.
+    /// A duration literal. In a `const` context a value out of range is a compile error.
     pub const fn literal(milliseconds: u64) -> Self {
         assert!(milliseconds >= MIN && milliseconds <= MAX && milliseconds.is_multiple_of(STEP), "a duration in range");
         Self(milliseconds)
     }
 
-    /// The duration.
+    /// The checked duration.
     pub fn get(self) -> time::Duration {
         time::Duration::from_millis(self.0)
     }
@@ -32,17 +32,17 @@ impl<const MIN: u64, const MAX: u64, const STEP: u64> FromStr for Duration<MIN, 
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = parse(text).ok_or_else(|| ValueError::NotADuration(text.into()))?;
-        if !(MIN..=MAX).contains(&found) {
+        let milliseconds = parse(text).ok_or_else(|| ValueError::NotADuration(text.into()))?;
+        if !(MIN..=MAX).contains(&milliseconds) {
             return Err(ValueError::Range {
                 found: text.into(),
                 allowed: format!("from {} to {}", format(MIN), format(MAX)),
             });
         }
-        if !found.is_multiple_of(STEP) {
+        if !milliseconds.is_multiple_of(STEP) {
             return Err(ValueError::NotWholeSeconds(text.into()));
         }
-        Ok(Self(found))
+        Ok(Self(milliseconds))
     }
 }
 
@@ -82,8 +82,8 @@ impl<const MIN: u64, const MAX: u64, const STEP: u64> JsonSchema for Duration<MI
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        // One rule for spelling and range: CEL's duration() alone takes more (-1s, 1.5h, 1us), and
-        // fails with a message of its own on what it does not take.
+        // One rule for spelling and range: CEL's duration() alone accepts more (-1s, 1.5h, 1us), and
+        // its own errors would replace our message.
         let (min, max) = (format(MIN), format(MAX));
         let (units, example) = if STEP == 1 { ("h|m|s|ms", "500ms, 2s or 1m30s") } else { ("h|m|s", "40s or 1m30s") };
         json_schema!({
@@ -100,7 +100,7 @@ impl<const MIN: u64, const MAX: u64, const STEP: u64> JsonSchema for Duration<MI
     }
 }
 
-/// Milliseconds of `^([0-9]{1,5}(h|m|s|ms)){1,4}$`.
+/// Parses `^([0-9]{1,5}(h|m|s|ms)){1,4}$` into milliseconds.
 fn parse(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut sum = 0;
@@ -125,7 +125,7 @@ fn parse(text: &str) -> Option<u64> {
     None
 }
 
-/// The shortest spelling.
+/// Formats milliseconds in the shortest spelling.
 fn format(milliseconds: u64) -> String {
     if milliseconds == 0 {
         return "0s".into();
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read_and_written_as_gateway_api_does() {
+    fn durations_have_the_format_of_gateway_api() {
         for (text, milliseconds) in
             [("0s", 0), ("500ms", 500), ("2s", 2000), ("1m30s", 90_000), ("1h1m1s1ms", 3_661_001)]
         {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_out_of_range_names_the_range() {
+    fn error_of_duration_out_of_range_states_the_range() {
         type Interval = Duration<100, 3_600_000>;
         assert_eq!("90s".parse::<Interval>().unwrap().get(), time::Duration::from_secs(90));
         assert_eq!("10ms".parse::<Interval>().unwrap_err().to_string(), "10ms is not allowed: from 100ms to 1h");

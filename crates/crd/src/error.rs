@@ -1,47 +1,47 @@
-//! Why a value that somebody stored is none of this version's.
+//! Errors of values that do not decode.
 
 use std::net::IpAddr;
 
-/// A value that does not decode. It reaches people inside serde's error, which names the field.
+/// A value that does not decode. Wrapped in a serde error, which adds the path of the field.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ValueError {
-    /// A text is no IP address, or not in its canonical spelling.
+    /// A text is not an IP address, or not in canonical spelling.
     #[error(
         "{0:?} is not a canonical IP address: write it like 192.0.2.1 or 2001:db8::1, without zone, prefix length or leading zeros"
     )]
     NotCanonical(String),
-    /// An address names no single host.
+    /// An address is not the address of one host.
     #[error("{0} cannot be used: it is unspecified, multicast, broadcast, link-local, IPv4-mapped or in ::/96")]
     NotAHost(IpAddr),
-    /// An address is of the other family.
-    #[error("{found} is not an {wanted} address")]
+    /// An address has the wrong IP family.
+    #[error("{found} is not an {allowed} address")]
     Family {
-        /// What was found.
+        /// The stored address.
         found: IpAddr,
-        /// The family that is allowed.
-        wanted: &'static str,
+        /// The allowed family: `IPv4` or `IPv6`.
+        allowed: &'static str,
     },
-    /// A text is no duration as GEP-2257 has it.
+    /// A text is not a duration (GEP-2257).
     #[error("{0:?} is not a duration: write it like 500ms, 2s or 1m30s")]
     NotADuration(String),
-    /// A duration is not a multiple of the unit that is asked for.
+    /// A duration has a fraction of a second where only whole seconds are allowed.
     #[error("{0:?} is not allowed: whole seconds only")]
     NotWholeSeconds(String),
-    /// A number or duration is out of range, or not one of those that are allowed.
+    /// A number or duration is not one of the allowed values.
     #[error("{found} is not allowed: {allowed}")]
     Range {
-        /// What was found.
+        /// The stored value.
         found: String,
-        /// What is allowed.
+        /// The allowed values, such as `from 1 to 100`.
         allowed: String,
     },
-    /// A text is no HTTP status or range of them.
-    #[error("{0:?} is not an HTTP status (200) or a range of them from low to high (200-399), within 100-599")]
+    /// A text is not an HTTP status or a range of HTTP statuses.
+    #[error("{0:?} is not an HTTP status (200) or a range from low to high (200-399), within 100-599")]
     NotAStatusRange(String),
 }
 
 impl ValueError {
-    /// The fixed word for it.
+    /// The reason for conditions and metrics: always `Invalid`.
     pub fn reason(&self) -> &'static str {
         maglev_model::problem::Reason::Invalid.as_str()
     }

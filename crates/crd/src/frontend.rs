@@ -1,4 +1,4 @@
-//! Frontend: a virtual IP and who serves it.
+//! Frontend: a virtual IP and the pools of backends that serve it.
 
 #![expect(clippy::duplicated_attributes, reason = "every printer column has a type")]
 #![expect(unreachable_pub, reason = "KubeSchema copies each struct, with its visibility, into a function")]
@@ -15,7 +15,7 @@ use super::{
 };
 use maglev_model as model;
 
-/// A virtual IP address, the traffic to it, and the backends that serve it.
+/// Desired state of a Frontend: the virtual IP address, the traffic that it receives, and the backends that serve it.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "maglev.vpp.io",
@@ -26,48 +26,48 @@ use maglev_model as model;
     category = "maglev",
     status = "FrontendStatus",
     derive = "PartialEq",
-    doc = "A virtual IP address (VIP) whose traffic every load-balancer node spreads over backends with a Maglev table. A Frontend is its claim on address, protocol and port: these cannot be changed. The first pool that has a backend to take traffic serves it; the others stand by.",
+    doc = "A virtual IP address (VIP) whose traffic every load-balancer node spreads over backends with a Maglev table. address, protocol and port identify a Frontend and cannot be changed. The first pool with a backend that can take traffic is active; the other pools stand by.",
     printcolumn(
         name = "VIP",
         type_ = "string",
         json_path = ".spec.address",
-        description = "The address that clients use."
+        description = "Virtual IP address that clients connect to."
     ),
     printcolumn(
         name = "Proto",
         type_ = "string",
         json_path = ".spec.protocol",
-        description = "TCP or UDP; empty is every protocol."
+        description = "TCP or UDP; empty for all protocols."
     ),
     printcolumn(
         name = "Port",
         type_ = "integer",
         json_path = ".spec.port",
-        description = "The port; empty is every port."
+        description = "Port that clients connect to; empty for all ports."
     ),
     printcolumn(
         name = "Backends",
         type_ = "string",
         json_path = ".status.backendsSummary",
-        description = "Backends up, of all."
+        description = "Backends that are up / all backends."
     ),
     printcolumn(
         name = "Nodes",
         type_ = "string",
         json_path = ".status.nodesSummary",
-        description = "Nodes that have it programmed, of all."
+        description = "Nodes that have the Frontend programmed / all load-balancer nodes."
     ),
     printcolumn(
         name = "Programmed",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Programmed\")].status",
-        description = "Whether every node has it as it stands here."
+        description = "True if VPP on every node matches the spec."
     ),
     printcolumn(
         name = "Available",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Available\")].status",
-        description = "Whether every node has a backend to send traffic to."
+        description = "True if every node has a backend to send traffic to."
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
@@ -75,14 +75,14 @@ use maglev_model as model;
         type_ = "string",
         json_path = ".spec.encap.type",
         priority = 1,
-        description = "How packets reach the backends."
+        description = "Encapsulation of packets to the backends."
     ),
     printcolumn(
         name = "Reason",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
         priority = 1,
-        description = "Why it is ready or not."
+        description = "Reason of the condition Ready."
     )
 )]
 #[serde(rename_all = "camelCase")]
@@ -90,68 +90,71 @@ use maglev_model as model;
     validation = Rule::new("has(self.protocol) == has(self.port)")
         .message("protocol and port go together: set both, or neither for all traffic to the address").field_path(".port"),
     validation = Rule::new("has(self.protocol) == has(oldSelf.protocol) && (!has(self.protocol) || self.protocol == oldSelf.protocol)")
-        .message("protocol cannot be changed, added or removed: a Frontend is its claim on address, protocol and port; create another one").field_path(".protocol"),
+        .message("protocol cannot be changed, added or removed: address, protocol and port identify a Frontend; create another one").field_path(".protocol"),
     validation = Rule::new("has(self.port) == has(oldSelf.port) && (!has(self.port) || self.port == oldSelf.port)")
-        .message("port cannot be changed, added or removed: a Frontend is its claim on address, protocol and port; create another one").field_path(".port"),
+        .message("port cannot be changed, added or removed: address, protocol and port identify a Frontend; create another one").field_path(".port"),
     validation = Rule::new("self.encap.type != 'NAT' || has(self.port)")
         .message("encap type NAT needs protocol and port: only one port can be translated").reason(Reason::FieldValueRequired).field_path(".port"),
     validation = Rule::new("self.encap.type != 'L3DSR' || !isIP(self.address) || ip(self.address).family() == 4")
         .message("encap type L3DSR needs an IPv4 address").field_path(".encap")
 )]
 pub struct FrontendSpec {
-    /// The virtual IP address that clients use, such as 203.0.113.10 or 2001:db8::10. It cannot be
-    /// changed.
+    /// Virtual IP address that clients connect to, in canonical spelling, such as 203.0.113.10 or
+    /// 2001:db8::10. Required. Cannot be changed.
     ///
-    /// Not unspecified, multicast, broadcast, link-local, IPv4-mapped or in ::/96; loopback addresses
-    /// are for sandboxes only. The namespace of the oldest Frontend on an address owns that address.
+    /// Must not be unspecified, multicast, broadcast, link-local, IPv4-mapped or in ::/96. Loopback
+    /// addresses are for sandboxes only. The namespace of the oldest Frontend on an address owns the
+    /// address: Frontends of other namespaces on it are rejected.
     #[x_kube(validation = Rule::new("self == oldSelf")
-        .message("address cannot be changed: a Frontend is its claim on address, protocol and port; create another one"))]
+        .message("address cannot be changed: address, protocol and port identify a Frontend; create another one"))]
     pub address: Address,
 
-    /// TCP or UDP, together with port. If both are absent, all traffic to the address is taken,
-    /// and no other Frontend can be on it. It cannot be changed.
+    /// Protocol of the traffic: TCP or UDP. Set it together with port. If both are absent, the
+    /// Frontend receives all traffic to the address, and no other Frontend can use the address.
+    /// Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Protocol")]
     pub protocol: Option<Protocol>,
 
-    /// The port that clients use, together with protocol. It cannot be changed.
+    /// Port that clients connect to: 1 to 65535. Set it together with protocol. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<Port>,
 
-    /// What this is, for people.
+    /// Free-text description for operators, at most 1024 characters. No effect on traffic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub description: Option<String>,
 
-    /// How packets reach the backends. If absent, in a GRE tunnel. Frontends on the same address
-    /// need the same encap. Changing it cuts all flows.
+    /// Encapsulation of packets to the backends. Default: GRE. All Frontends on the same address
+    /// need the same encap. Changing it recreates the VIP, which cuts all flows.
     #[serde(default)]
     pub encap: Encap,
 
-    /// Whether flows stick to the client's address.
+    /// Session affinity.
     ///
-    /// * None (the default): each connection finds its backend by itself.
-    /// * ClientIP: all connections of one client go to the same backend.
+    /// * None (the default): the backend is chosen separately for each connection.
+    /// * ClientIP: all connections from one client address go to the same backend.
     ///
-    /// Changing it cuts all flows.
+    /// Changing it recreates the VIP, which cuts all flows.
     #[serde(default)]
     pub session_affinity: SessionAffinity,
 
-    /// What happens to flows of a backend that goes down.
+    /// Action on the existing flows of a backend that goes down.
     ///
-    /// * Flush (the default): they move to another backend.
-    /// * Keep: they stay, in the hope that it comes back.
+    /// * Flush (the default): the flows move to other backends.
+    /// * Keep: the flows stay with the backend and continue if it recovers.
     #[serde(default)]
     pub on_backend_down: OnBackendDown,
 
-    /// The number of buckets of the Maglev table that new flows are spread by: a power of two from
-    /// 256 to 32768. If absent, 8192. A larger table spreads more evenly and takes longer to change;
-    /// the weights of a pool should sum up to at most a sixteenth of it. Changing it cuts all flows.
+    /// Number of buckets of the Maglev table that assigns new flows to backends: a power of two from
+    /// 256 to 32768. Default: 8192. A larger table spreads flows more evenly and takes longer to
+    /// update. The sum of the weights of a pool should be at most a sixteenth of the table length.
+    /// Changing it recreates the VIP, which cuts all flows.
     #[serde(default = "table_length")]
     pub table_length: TableLength,
 
-    /// Groups of backends in order of priority, at least one and at most 8. The first one with a backend that is up and has a
-    /// weight above 0 takes all traffic; the others stand by.
+    /// Pools of backends in order of priority: 1 to 8. The first pool with a backend that is up and
+    /// has a weight above 0 takes all traffic; the other pools stand by.
     #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub pools: Vec<Pool>,
 }
@@ -160,7 +163,7 @@ fn table_length() -> TableLength {
     const { TableLength::literal(8192) }
 }
 
-/// A protocol that a Frontend can be limited to.
+/// The protocol of a Frontend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Protocol {
@@ -179,7 +182,7 @@ impl From<Protocol> for model::vip::Protocol {
     }
 }
 
-/// How packets reach the backends.
+/// Encapsulation of packets to the backends.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -193,77 +196,78 @@ impl From<Protocol> for model::vip::Protocol {
         .message("nat is only for encap type NAT").reason(Reason::FieldValueForbidden).field_path(".nat")
 )]
 pub struct Encap {
-    /// The way.
+    /// Type of encapsulation.
     ///
-    /// * GRE (the default): in a GRE tunnel, over IPv4 or IPv6 as the backends' addresses say. Answers go straight
-    ///   to the client.
-    /// * L3DSR: unchanged but for the destination and the DSCP bits, by which the backend knows the
-    ///   VIP. Answers go straight to the client. IPv4 only.
-    /// * NAT: with address and port translated. Answers come back through the load balancer.
+    /// * GRE (the default): packets travel in a GRE tunnel, over IPv4 or IPv6 according to the
+    ///   addresses of the backends. Responses go directly to the client.
+    /// * L3DSR: packets keep their contents except for the destination address and the DSCP bits,
+    ///   which identify the VIP to the backend. Responses go directly to the client. IPv4 only.
+    /// * NAT: destination address and port are translated. Responses return through the load
+    ///   balancer. Needs protocol and port.
     #[serde(rename = "type", default)]
     pub encap_type: EncapType,
 
-    /// The DSCP code point. Required for type L3DSR, and only for it.
+    /// Settings of type L3DSR. Required for type L3DSR, forbidden for other types.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub l3dsr: Option<L3dsr>,
 
-    /// The port on the backends. Required for type NAT, and only for it.
+    /// Settings of type NAT. Required for type NAT, forbidden for other types.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nat: Option<Nat>,
 }
 
-/// The way to the backends.
+/// The type of encapsulation (VPP `lb_encap_type`, without the family).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum EncapType {
-    /// A GRE tunnel.
+    /// GRE tunnel.
     #[default]
     Gre,
     /// Layer 3 direct server return.
     L3dsr,
-    /// Address translation.
+    /// Network address translation.
     Nat,
 }
 
-/// What L3DSR needs.
+/// Settings of encap type L3DSR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct L3dsr {
-    /// The DSCP code point by which the backends know this VIP: 0 to 63.
+    /// DSCP code point that identifies this VIP to the backends: 0 to 63. Required.
     pub dscp: Dscp,
 }
 
-/// What NAT needs.
+/// Settings of encap type NAT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Nat {
-    /// The port on the backends: 1 to 65535.
+    /// Port on the backends: 1 to 65535. Required.
     pub target_port: Port,
 }
 
-/// Whether flows stick to the client's address.
+/// Session affinity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum SessionAffinity {
-    /// No.
+    /// The backend is chosen separately for each connection.
     #[default]
     None,
-    /// Yes.
+    /// All connections from one client address go to the same backend.
     ClientIP,
 }
 
-/// What happens to flows of a backend that goes down.
+/// Action on the existing flows of a backend that goes down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum OnBackendDown {
-    /// They move.
+    /// The flows move to other backends.
     #[default]
     Flush,
-    /// They stay.
+    /// The flows stay with the backend.
     Keep,
 }
 
 impl From<OnBackendDown> for model::config::OnBackendDown {
-    fn from(what: OnBackendDown) -> Self {
-        match what {
+    fn from(action: OnBackendDown) -> Self {
+        match action {
             OnBackendDown::Flush => Self::Flush,
             OnBackendDown::Keep => Self::Keep,
         }
@@ -274,11 +278,13 @@ impl From<OnBackendDown> for model::config::OnBackendDown {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Pool {
-    /// Its name, once in the Frontend, such as primary.
+    /// Name of the pool, such as primary: lower-case letters, digits and hyphens, at most 63
+    /// characters. Must be unique within the Frontend. Required.
     #[schemars(schema_with = "text::label")]
     pub name: String,
 
-    /// Its backends, each once; at most 256. A backend may be in several pools.
+    /// Backends of the pool: at most 256, each listed once. A backend may be in several pools.
+    /// Required; may be empty.
     #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub backends: Vec<PoolBackend>,
 }
@@ -287,63 +293,69 @@ pub struct Pool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PoolBackend {
-    /// The name of a Backend of this namespace.
+    /// Name of a Backend in the namespace of the Frontend. Required.
     #[schemars(schema_with = "text::object_name")]
     pub name: String,
 
-    /// Its share of new flows relative to the others of the pool: 0 (none) to 100. If absent, 10.
+    /// Share of new flows relative to the other backends of the pool: 0 (no new flows) to 100. If
+    /// absent, 10.
     ///
-    /// There is no default in the schema, so a manifest that leaves it out does not own it, and no
-    /// GitOps tool undoes what was changed by hand at night.
+    /// The schema has no default for this field: a manifest without it does not own it, so GitOps
+    /// tools do not revert a change that an operator made by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<Weight>,
 }
 
-/// What the controller found, over all nodes.
+/// Observed state of a Frontend over all nodes, written by the controller.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("default" = condition::pending(&["Accepted", "ResolvedRefs", "Programmed", "Available", "Ready"])))]
 pub struct FrontendStatus {
-    /// The metadata.generation that this status was decided for.
+    /// The metadata.generation that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Accepted: the spec makes sense. ResolvedRefs: every backend was found. Programmed: VPP has
-    /// it on every node. Available: every node has a backend to send traffic to. Ready: all of
-    /// these but Available, and no Conflicted. Only when true: Conflicted, Degraded.
+    /// Conditions of the Frontend.
+    ///
+    /// * Accepted: the spec is valid.
+    /// * ResolvedRefs: every backend that the pools name exists and is readable.
+    /// * Programmed: VPP on every node matches the spec.
+    /// * Available: every node has a backend to send traffic to.
+    /// * Ready: Accepted, ResolvedRefs and Programmed are true and Conflicted is not.
+    /// * Conflicted, Degraded: present only while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "condition::conditions")]
     pub conditions: Vec<Condition>,
 
-    /// The pool that takes the traffic.
+    /// Name of the pool that takes traffic; absent if no pool does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_pool: Option<String>,
 
-    /// Backends that are up on every reporting node.
+    /// Number of backends that are up on every reporting node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub backends_up: Option<i32>,
 
-    /// Backends in all.
+    /// Number of backends in all pools.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub backends_total: Option<i32>,
 
-    /// Both, such as 3/4.
+    /// backendsUp and backendsTotal as one text, such as 3/4.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backends_summary: Option<String>,
 
-    /// Nodes that have it programmed as it stands here.
+    /// Number of nodes whose VPP matches the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub nodes_programmed: Option<i32>,
 
-    /// Nodes that should have it.
+    /// Number of nodes that should have the Frontend programmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub nodes_desired: Option<i32>,
 
-    /// Both, such as 10/10.
+    /// nodesProgrammed and nodesDesired as one text, such as 10/10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes_summary: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! HealthCheck: how backends are probed.
+//! HealthCheck: type, schedule and expected results of the probes of backends.
 
 #![expect(clippy::duplicated_attributes, reason = "every printer column has a type")]
 #![expect(unreachable_pub, reason = "KubeSchema copies each struct, with its visibility, into a function")]
@@ -17,7 +17,7 @@ use super::{
 };
 use maglev_model as model;
 
-/// How often, how and on which port backends are probed.
+/// Desired state of a HealthCheck: type, port and schedule of the probes.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "maglev.vpp.io",
@@ -28,14 +28,14 @@ use maglev_model as model;
     category = "maglev",
     status = "HealthCheckStatus",
     derive = "PartialEq",
-    doc = "How backends are probed. Backends of the same namespace name it in healthCheckRef; any number of them may share one. Every load-balancer node probes every backend by itself. Editing a HealthCheck restarts the probing and moves no traffic by itself.",
-    printcolumn(name = "Type", type_ = "string", json_path = ".spec.type", description = "What is probed."),
-    printcolumn(name = "Port", type_ = "integer", json_path = ".spec.port", description = "The port that is probed."),
+    doc = "Health check of backends. Backends of the same namespace refer to a HealthCheck in healthCheckRef; any number of Backends may share a HealthCheck. Each load-balancer node probes each backend independently. Editing a HealthCheck restarts the probes and does not move traffic by itself.",
+    printcolumn(name = "Type", type_ = "string", json_path = ".spec.type", description = "Type of the probes."),
+    printcolumn(name = "Port", type_ = "integer", json_path = ".spec.port", description = "Port that is probed."),
     printcolumn(
         name = "Interval",
         type_ = "string",
         json_path = ".spec.interval",
-        description = "From probe to probe while a backend is up."
+        description = "Time between the starts of two probes while a backend is up."
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -57,67 +57,73 @@ use maglev_model as model;
         .message("timeout (1s if absent) must not be longer than interval (2s if absent), since a probe never overlaps the next one").field_path(".timeout")
 )]
 pub struct HealthCheckSpec {
-    /// What one probe does, and what has to follow.
+    /// Type of the probes. Required.
     ///
-    /// * ICMP: an echo request; a reply.
-    /// * TCP: a connection to the port; with tls also a TLS handshake.
-    /// * HTTP, HTTPS: a request; one of the expected statuses, and the expected body if one is
-    ///   given.
-    /// * GRPC: grpc.health.v1.Health/Check; the answer SERVING.
+    /// * ICMP: sends an echo request. Succeeds if the backend replies.
+    /// * TCP: connects to the port. Succeeds if the connection, and with tls the TLS handshake, is
+    ///   established.
+    /// * HTTP, HTTPS: sends a request. Succeeds if the response has an expected status and, if
+    ///   http.expectedBody is set, an expected body.
+    /// * GRPC: calls grpc.health.v1.Health/Check. Succeeds if the response is SERVING.
     #[serde(rename = "type")]
     pub check_type: CheckType,
 
-    /// The port that is probed. Required, except for type ICMP, which has none. It need not be the
-    /// port that traffic goes to.
+    /// Port that is probed: 1 to 65535. Required, except for type ICMP, for which it is forbidden.
+    /// May differ from the port that receives traffic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<Port>,
 
-    /// From the start of one probe to the start of the next while the backend is up and its last
-    /// probes succeeded: 100ms to 1h. If absent, 2s.
+    /// Time between the starts of two probes while the backend is up and its recent probes succeeded:
+    /// 100ms to 1h. Default: 2s.
     #[serde(default = "interval")]
     pub interval: Interval,
 
-    /// The same while the last probes failed (or succeeded) but not yet often enough to change the
-    /// state: 100ms to 1h. A short one finds failures sooner. If absent, interval.
+    /// Time between the starts of two probes while the state is unknown or may be about to change:
+    /// recent probes contradict the state, but not yet often enough to change it. 100ms to 1h. A short
+    /// time detects failures sooner. If absent, interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fast_interval: Option<Interval>,
 
-    /// The same while the backend is down: 100ms to 1h. If absent, interval.
+    /// Time between the starts of two probes while the backend is down: 100ms to 1h. If absent,
+    /// interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub down_interval: Option<Interval>,
 
-    /// A probe that is not over after this time has failed: 10ms to 60s, and no longer than
-    /// interval. If absent, 1s.
+    /// Time limit of one probe; a probe that takes longer has failed: 10ms to 60s, and not longer
+    /// than interval. Default: 1s.
     #[serde(default = "timeout")]
     pub timeout: Timeout,
 
-    /// So many probes in a row must succeed before a backend that was down is up: 1 to 100. If
-    /// absent, 2.
+    /// Number of consecutive successful probes that bring a backend up that was down: 1 to 100.
+    /// Default: 2.
     #[serde(default = "rise")]
     pub rise: Count,
 
-    /// So many probes in a row must fail before a backend that was up is down: 1 to 100. If
-    /// absent, 3.
+    /// Number of consecutive failed probes that bring a backend down that was up: 1 to 100.
+    /// Default: 3.
     #[serde(default = "fall")]
     pub fall: Count,
 
-    /// The request of type HTTP or HTTPS. If absent, GET / and any status from 200 to 399.
+    /// Request and expected response of types HTTP and HTTPS. If absent, a GET request for / must
+    /// return a status from 200 to 399. Forbidden for other types.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<Http>,
 
-    /// TLS of type HTTPS; for types TCP and GRPC, use TLS. The certificate must be valid for
-    /// serverName (or http.host).
+    /// TLS settings of type HTTPS. For types TCP and GRPC, the presence of this field enables TLS.
+    /// Forbidden for other types. The certificate of the backend must be valid for serverName (or
+    /// http.host).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
 
-    /// The request of type GRPC. If absent, the health of the server as a whole.
+    /// Request of type GRPC. If absent, the probe checks the health of the server as a whole.
+    /// Forbidden for other types.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grpc: Option<Grpc>,
 }
 
-/// Between two probes.
+/// Time between the starts of two probes: 100ms to 1h.
 pub type Interval = Duration<100, 3_600_000>;
-/// Of one probe.
+/// Time limit of one probe: 10ms to 60s.
 pub type Timeout = Duration<10, 60_000>;
 
 fn interval() -> Interval {
@@ -136,24 +142,24 @@ fn fall() -> Count {
     const { Count::literal(3) }
 }
 
-/// What one probe does.
+/// The type of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum CheckType {
-    /// An echo request.
+    /// ICMP echo request.
     Icmp,
-    /// A connection.
+    /// TCP connection, optionally with a TLS handshake.
     Tcp,
-    /// A request in plain text.
+    /// HTTP request without TLS.
     Http,
-    /// A request over TLS.
+    /// HTTP request over TLS.
     Https,
-    /// `grpc.health.v1.Health/Check`.
+    /// Call of `grpc.health.v1.Health/Check`, optionally over TLS.
     Grpc,
 }
 
 impl CheckType {
-    /// The word in manifests.
+    /// The spelling in manifests.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Icmp => "ICMP",
@@ -165,7 +171,7 @@ impl CheckType {
     }
 }
 
-/// The request of an HTTP or HTTPS probe, and what is expected of the response.
+/// The request and the expected response of an HTTP or HTTPS probe.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -173,36 +179,39 @@ impl CheckType {
         .message("expectedBody needs method GET: a response to HEAD has no body").reason(Reason::FieldValueForbidden).field_path(".expectedBody")
 )]
 pub struct Http {
-    /// The path, with a query if needed, such as /healthz?full=1. If absent, /.
+    /// Path of the request, optionally with a query, such as /healthz?full=1: at most 1024
+    /// characters. Default: /.
     #[serde(default = "path")]
     #[schemars(schema_with = "text::path")]
     pub path: String,
 
-    /// The Host header, and with HTTPS the name that the certificate must have unless
-    /// tls.serverName says otherwise: a name or an IPv4 address, without port. If absent, the
-    /// backend's address and port.
+    /// Value of the Host header: a host name or an IPv4 address, without port. For type HTTPS also
+    /// the name that the certificate must be valid for, unless tls.serverName is set. If absent, the
+    /// address and port of the backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "text::host")]
     pub host: Option<String>,
 
-    /// GET (the default), or HEAD if the body is of no interest.
+    /// Method of the request: GET (the default) or HEAD. The response to HEAD has no body.
     #[serde(default)]
     pub method: HttpMethod,
 
-    /// The statuses that count as success: each a status such as "200" or a range such as
-    /// "200-399", which is the default. At most 16.
+    /// Statuses of the response that count as success: 1 to 16 entries, each a status such as "200"
+    /// or a range such as "200-399" within 100-599. Default: "200-399".
     #[serde(default = "expected_statuses")]
     #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "set"))]
     pub expected_statuses: Vec<StatusRange>,
 
-    /// A regular expression (RE2 syntax) that must match somewhere in the first 64 KiB of the body.
+    /// Regular expression (RE2 syntax, at most 1024 characters) that must match anywhere in the first
+    /// 64 KiB of the response body. Needs method GET. If absent, the body is not checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(validation = Rule::new("''.matches(self) || !''.matches(self)").message("must be a regular expression (RE2 syntax)"))]
     pub expected_body: Option<String>,
 
-    /// Further request headers, at most 16. Their values are never logged nor shown. Host, Content-Length,
-    /// Transfer-Encoding, Connection and User-Agent cannot be set (for Host, see host).
+    /// Additional request headers: at most 16. Their values are neither logged nor displayed. Host,
+    /// Content-Length, Transfer-Encoding, Connection and User-Agent are not allowed (for Host, use
+    /// host).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub headers: Vec<Header>,
@@ -229,14 +238,14 @@ impl Default for Http {
     }
 }
 
-/// An HTTP probe's method.
+/// The method of an HTTP probe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum HttpMethod {
-    /// With a body in the response.
+    /// `GET`; the response has a body.
     #[default]
     Get,
-    /// Without.
+    /// `HEAD`; the response has no body.
     Head,
 }
 
@@ -249,72 +258,76 @@ impl From<HttpMethod> for model::config::HttpMethod {
     }
 }
 
-/// A request header.
+/// An additional request header.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Header {
-    /// Its name, such as Authorization.
+    /// Name of the header, such as Authorization: at most 64 characters. Required.
     #[schemars(schema_with = "text::header_name")]
     pub name: String,
 
-    /// Its value: one line of printable characters.
+    /// Value of the header: one line of printable ASCII characters, at most 1024. Required.
     #[schemars(schema_with = "text::header_value")]
     pub value: String,
 }
 
-/// Without the value: it may be a secret.
+/// Omits the value, which may be a secret.
 impl std::fmt::Debug for Header {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Header").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-/// TLS of a probe.
+/// TLS settings of a probe.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Tls {
-    /// The name that is sent (SNI) and that the certificate must be valid for. If absent,
-    /// http.host.
+    /// Name sent in the TLS handshake (SNI), which the certificate of the backend must be valid for.
+    /// If absent, http.host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "text::host")]
     pub server_name: Option<String>,
 
-    /// Accept any certificate. The probe then tells that something answers, not who. If absent,
-    /// false.
+    /// True to accept any certificate. The probe then shows that a server responds, but not that it
+    /// is the right server. Default: false.
     #[serde(default)]
     pub insecure_skip_verify: bool,
 
-    /// The ConfigMap or Secret of this namespace whose key ca.crt has the CA certificates to trust
-    /// (PEM). If absent, the well-known public ones.
+    /// Reference to a ConfigMap or Secret in the namespace of the HealthCheck. Its key ca.crt holds
+    /// the trusted CA certificates (PEM). If absent, the well-known public CAs are trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_certificate_ref: Option<CaCertificateRef>,
 
-    /// The Secret of this namespace (type kubernetes.io/tls) with the certificate that the probe
-    /// presents. If absent, none.
+    /// Reference to a Secret (type kubernetes.io/tls) in the namespace of the HealthCheck with the
+    /// client certificate of the probe. If absent, the probe presents no certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_certificate_ref: Option<LocalRef>,
 }
 
-/// The request of a GRPC probe.
+/// The request of a gRPC probe.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Grpc {
-    /// The service to ask about, such as shop.v1.Cart. If absent, the server as a whole.
+    /// Full name of the service whose health is checked, such as shop.v1.Cart. If absent, the health
+    /// of the server as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "text::grpc_service")]
     pub service: Option<String>,
 }
 
-/// What the controller found.
+/// Observed state of a HealthCheck, written by the controller.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("default" = condition::pending(&["Accepted", "Ready"])))]
 pub struct HealthCheckStatus {
-    /// The metadata.generation that this status was decided for.
+    /// The metadata.generation that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Accepted: the spec makes sense. Ready: it is in use as it stands.
+    /// Conditions of the HealthCheck.
+    ///
+    /// * Accepted: the spec is valid.
+    /// * Ready: the agents use the spec as written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "condition::conditions")]
     pub conditions: Vec<Condition>,

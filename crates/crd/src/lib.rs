@@ -1,10 +1,12 @@
-//! What a person types: the custom resources of the group `maglev.vpp.io`, one kind per file.
+//! The custom resources of the group `maglev.vpp.io`, one kind per file.
 //!
-//! These types decode strictly: a stored value that this version's schema would not accept (an
-//! unknown word, a number out of range, an address that is not canonical) is an error, so that
-//! `index` treats the object as unreadable and never acts on half of it. Unknown fields are
-//! ignored: they belong to a newer version. Rules that need several fields of one object are CEL in
-//! the schema; rules over several objects are in `index`.
+//! The types decode strictly: a stored value that the schema of this version would not accept (an
+//! unknown enum value, a number out of range, an address that is not canonical) is an error, so that
+//! `index` treats the object as unreadable and never acts on half of its spec. Unknown fields are
+//! ignored, since a newer version may have added them. Rules over several fields of one object are
+//! CEL in the schema; rules over several objects are in `index`.
+//!
+//! The doc comments of the fields are the descriptions that `kubectl explain` prints.
 //!
 //! `crds/*.yaml` is generated from here ([`all`], [`yaml`]) by `make crds`.
 
@@ -53,10 +55,10 @@ pub use status_range::StatusRange;
 
 /// The API group.
 pub const GROUP: &str = "maglev.vpp.io";
-/// The version that is served and stored.
+/// The API version, both served and stored.
 pub const VERSION: &str = "v1alpha1";
 
-/// Every CustomResourceDefinition, ready to be applied.
+/// All CustomResourceDefinitions, ready to be applied.
 pub fn all() -> Vec<CustomResourceDefinition> {
     [HealthCheck::crd(), Backend::crd(), Frontend::crd(), LoadBalancerConfig::crd(), MaglevNode::crd()]
         .into_iter()

@@ -17,7 +17,7 @@ use super::{
 };
 use maglev_model as model;
 
-/// Settings of the load-balancer nodes that it selects.
+/// Desired state of a LoadBalancerConfig: a node selector and the settings of the selected nodes.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "maglev.vpp.io",
@@ -27,60 +27,67 @@ use maglev_model as model;
     category = "maglev",
     status = "LoadBalancerConfigStatus",
     derive = "PartialEq",
-    doc = "Settings of load-balancer nodes: VPP's own, how the agent keeps VPP in sync, how it probes. A node uses exactly one: of those whose nodeSelector matches its labels, the oldest. Without any, the defaults hold.",
-    printcolumn(name = "Nodes", type_ = "integer", json_path = ".status.nodes", description = "Nodes that use it."),
+    doc = "Settings of load-balancer nodes: global settings of VPP, synchronization of VPP, and probes. Each node uses exactly one LoadBalancerConfig: the oldest one whose nodeSelector matches the labels of the Node. If none matches, the node uses the defaults.",
+    printcolumn(
+        name = "Nodes",
+        type_ = "integer",
+        json_path = ".status.nodes",
+        description = "Number of nodes that use this LoadBalancerConfig."
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct LoadBalancerConfigSpec {
-    /// The labels that a node must have, all of them. If absent, every node.
+    /// Labels that a Node must have to be selected; all of them must match. At most 16. If absent,
+    /// every Node is selected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         extend("maxProperties" = 16),
         extend("additionalProperties" = text::label_value())
     )]
     #[x_kube(validation = Rule::new("self.all(key, key.matches(r'^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))")
-        .message("must have names of labels as keys, such as kubernetes.io/arch"))]
+        .message("must have label names as keys, such as kubernetes.io/arch"))]
     pub node_selector: Option<BTreeMap<String, String>>,
 
-    /// Global settings of VPP's load balancer. What is absent stays as VPP has it.
+    /// Global settings of the VPP load balancer. An absent setting keeps the value that VPP has.
     #[serde(default)]
     pub vpp: Vpp,
 
-    /// How the agent keeps VPP in sync.
+    /// Settings of the synchronization of VPP.
     #[serde(default)]
     pub sync: Sync,
 
-    /// How the agent probes.
+    /// Settings of the probes of backends.
     #[serde(default)]
     pub probe: Probe,
 }
 
-/// Global settings of VPP's load balancer.
+/// Global settings of the VPP load balancer (`lb_conf`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Vpp {
-    /// The address that tunnels to IPv4 backends start from. If absent, what VPP has; if VPP has
-    /// none, the node's InternalIP.
+    /// Source address of tunnels to IPv4 backends. If absent, the address configured in VPP; if VPP
+    /// has none, the IPv4 InternalIP of the Node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipv4_source_address: Option<Ipv4Source>,
 
-    /// The address that tunnels to IPv6 backends start from. If absent, what VPP has; if VPP has
-    /// none, the node's InternalIP.
+    /// Source address of tunnels to IPv6 backends. If absent, the address configured in VPP; if VPP
+    /// has none, the IPv6 InternalIP of the Node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipv6_source_address: Option<Ipv6Source>,
 
-    /// Buckets of the table of known flows, of each worker: a power of two. Changing it forgets all
-    /// known flows.
+    /// Number of buckets of the flow table (sticky table) of each VPP worker: a power of two from 1
+    /// to 16777216. If absent, the value that VPP has. Changing it forgets all flows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sticky_buckets_per_core: Option<PowerOfTwo<0, 24>>,
 
-    /// A flow that was idle for so long is forgotten: whole seconds, 1s to 24h.
+    /// Idle time after which VPP forgets a flow: 1s to 24h, in whole seconds. If absent, the value
+    /// that VPP has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow_timeout: Option<Duration<1000, 86_400_000, 1000>>,
 }
 
-/// How the agent keeps VPP in sync.
+/// Settings of the synchronization of VPP.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -88,29 +95,31 @@ pub struct Vpp {
         .message("startupMinDelay (5s if absent) must not be longer than startupMaxDelay (30s if absent)").field_path(".startupMinDelay")
 )]
 pub struct Sync {
-    /// From one comparison of everything in VPP with what it should be to the next: 1s to 1h. If
-    /// absent, 30s.
+    /// Time between two full comparisons of VPP with the desired state: 1s to 1h. Default: 30s. Also
+    /// the longest delay before a failed request to VPP is retried.
     #[serde(default = "interval")]
     pub interval: Duration<1000, 3_600_000>,
 
-    /// After a start of the agent, VPP is left alone for so long: 0s to 10m. If absent, 5s.
+    /// Time after a start of the agent during which VPP is not changed: 0s to 10m, not longer than
+    /// startupMaxDelay. Default: 5s.
     #[serde(default = "startup_min_delay")]
     pub startup_min_delay: Duration<0, 600_000>,
 
-    /// After a start of the agent, first results of probes are waited for so long: 0s to 10m. If absent,
-    /// 30s.
+    /// Longest time after a start of the agent to wait for the first probe results of backends: 0s
+    /// to 10m. Default: 30s.
     #[serde(default = "startup_max_delay")]
     pub startup_max_delay: Duration<0, 600_000>,
 
-    /// What happens to VIPs in VPP that no Frontend claims and that the agent did not make.
+    /// Action on foreign VIPs: VIPs in VPP that no Frontend claims and that the agent did not add.
     ///
-    /// * Keep (the default): they are reported and left alone.
-    /// * Remove: they are removed.
+    /// * Keep (the default): foreign VIPs are reported and left alone.
+    /// * Remove: foreign VIPs are removed.
     #[serde(default, rename = "foreignVIPs")]
     pub foreign_vips: ForeignVips,
 
-    /// A removal of more than half of what there is waits for so long, in case it is a mistake: 0s
-    /// (no hold) to 24h. If absent, 5m.
+    /// Time to hold back a mass removal, in case it is a mistake: 0s (no hold) to 24h. Default: 5m. A
+    /// mass removal takes at least 5 and more than half of the VIPs (or application servers)
+    /// of the agent out of VPP within 60s.
     #[serde(default = "mass_removal_hold")]
     pub mass_removal_hold: Duration<0, 86_400_000>,
 }
@@ -143,44 +152,44 @@ impl Default for Sync {
     }
 }
 
-/// What happens to VIPs that no Frontend claims and that the agent did not make.
+/// Action on VIPs that no Frontend claims and that the agent did not add.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum ForeignVips {
-    /// They stay.
+    /// Foreign VIPs are reported and left alone.
     #[default]
     Keep,
-    /// They go.
+    /// Foreign VIPs are removed.
     Remove,
 }
 
 impl From<ForeignVips> for model::config::ForeignVips {
-    fn from(what: ForeignVips) -> Self {
-        match what {
+    fn from(action: ForeignVips) -> Self {
+        match action {
             ForeignVips::Keep => Self::Keep,
             ForeignVips::Remove => Self::Remove,
         }
     }
 }
 
-/// How the agent probes.
+/// Settings of the probes of backends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Probe {
-    /// The address that probes of IPv4 backends come from. If absent, what the kernel chooses.
+    /// Source address of probes of IPv4 backends. If absent, the kernel chooses the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipv4_source_address: Option<Ipv4Source>,
 
-    /// The address that probes of IPv6 backends come from. If absent, what the kernel chooses.
+    /// Source address of probes of IPv6 backends. If absent, the kernel chooses the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipv6_source_address: Option<Ipv6Source>,
 
-    /// The last so many changes of state of each backend are kept, to be asked for: 1 to 100. If
-    /// absent, 5.
+    /// Number of state changes of each backend that the agent keeps for display: 1 to 100. Default: 5.
     #[serde(default = "transition_history")]
     pub transition_history: Int<1, 100>,
 
-    /// While every probe of a node fails at once, the probes themselves are suspected and traffic
-    /// is left as it is (true, the default). Set it to false to take backends out even then.
+    /// True (the default) to leave traffic unchanged while all probes of a node fail at once, which
+    /// points to a fault on the path of the probes rather than of the backends. Set it to false to
+    /// take backends out of service even then.
     #[serde(default = "fail_open")]
     pub fail_open: bool,
 }
@@ -204,22 +213,25 @@ impl Default for Probe {
     }
 }
 
-/// What the controller found.
+/// Observed state of a LoadBalancerConfig, written by the controller.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("default" = condition::pending(&["Accepted", "Ready"])))]
 pub struct LoadBalancerConfigStatus {
-    /// The metadata.generation that this status was decided for.
+    /// The metadata.generation that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Accepted: the spec makes sense. Ready: every node it selects uses it. Only when true:
-    /// Conflicted, for a node it selects uses an older one.
+    /// Conditions of the LoadBalancerConfig.
+    ///
+    /// * Accepted: the spec is valid.
+    /// * Ready: every selected node uses this LoadBalancerConfig.
+    /// * Conflicted: a selected node uses an older LoadBalancerConfig. Present only while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "condition::conditions")]
     pub conditions: Vec<Condition>,
 
-    /// Nodes that use it.
+    /// Number of nodes that use this LoadBalancerConfig.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub nodes: Option<i32>,

@@ -1,4 +1,4 @@
-//! MaglevNode: what the controller knows of a load-balancer node. Nobody types one.
+//! MaglevNode: the observed state of a load-balancer node. Written by the controller, not by users.
 
 #![expect(clippy::duplicated_attributes, reason = "every printer column has a type")]
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::condition::{self, Condition};
 
-/// Nothing: a MaglevNode is all status.
+/// The empty spec: a MaglevNode has only a status.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "maglev.vpp.io",
@@ -20,138 +20,143 @@ use super::condition::{self, Condition};
     no_spec,
     status = "MaglevNodeStatus",
     derive = "PartialEq",
-    doc = "A load-balancer node as the controller sees it: its agent, its VPP, and how much of what is wanted VPP has. Written by the controller alone; it bears the name of its Node and goes with it.",
-    printcolumn(name = "VPP", type_ = "string", json_path = ".status.vpp.version", description = "VPP's version."),
+    doc = "Observed state of a load-balancer node: the connection to its agent, its VPP, and the progress of programming Frontends. Written by the controller only. It has the name of its Node and is deleted with the Node.",
+    printcolumn(name = "VPP", type_ = "string", json_path = ".status.vpp.version", description = "Version of VPP."),
     printcolumn(
         name = "Connected",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"VPPConnected\")].status",
-        description = "Whether the agent has a connection to VPP."
+        description = "True if the agent is connected to VPP."
     ),
-    printcolumn(name = "VIPs", type_ = "integer", json_path = ".status.vips", description = "VIPs in VPP."),
+    printcolumn(name = "VIPs", type_ = "integer", json_path = ".status.vips", description = "Number of VIPs in VPP."),
     printcolumn(
         name = "Failed",
         type_ = "integer",
         json_path = ".status.frontendsFailed",
-        description = "Frontends that could not be programmed."
+        description = "Number of Frontends that could not be programmed."
     ),
     printcolumn(
         name = "Last-Sync",
         type_ = "date",
         json_path = ".status.lastSyncTime",
-        description = "When all of VPP was last compared."
+        description = "Time of the last full comparison of VPP with the desired state."
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct MaglevNodeSpec {}
 
-/// What the controller found.
+/// Observed state of a load-balancer node, written by the controller.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("default" = condition::pending(&["AgentConnected", "VPPConnected", "Ready"])))]
 pub struct MaglevNodeStatus {
-    /// The metadata.generation that this status was decided for.
+    /// The metadata.generation that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// AgentConnected: the controller hears from maglevd. VPPConnected: maglevd hears from VPP.
-    /// Ready: both. Only when true: ProbePathSuspect, RemovalHeld.
+    /// Conditions of the node.
+    ///
+    /// * AgentConnected: the controller is connected to maglevd.
+    /// * VPPConnected: maglevd is connected to VPP.
+    /// * Ready: AgentConnected and VPPConnected are true.
+    /// * ProbePathSuspect, RemovalHeld: present only while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "condition::conditions")]
     pub conditions: Vec<Condition>,
 
-    /// The node's VPP; absent while it is not connected.
+    /// VPP of the node; absent while the agent is not connected to VPP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vpp: Option<NodeVpp>,
 
-    /// What this VPP's load balancer can do: Weights.
+    /// Capabilities of the VPP load balancer: Weights (per-backend weights).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "set"))]
     pub capabilities: Vec<Capability>,
 
-    /// The LoadBalancerConfig that the node uses; absent for the defaults.
+    /// Name of the LoadBalancerConfig that the node uses; absent if the node uses the defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_balancer_config: Option<String>,
 
-    /// VIPs in VPP.
+    /// Number of VIPs in VPP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub vips: Option<i32>,
 
-    /// Application servers in VPP, over all VIPs.
+    /// Number of application servers in VPP, summed over all VIPs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub application_servers: Option<i32>,
 
-    /// Frontends that VPP has as they stand.
+    /// Number of Frontends that VPP matches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub frontends_programmed: Option<i32>,
 
-    /// Frontends that are left as VPP has them, for something about them is wrong.
+    /// Number of Frontends that are left unchanged in VPP because of a problem with their spec or
+    /// references.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub frontends_held: Option<i32>,
 
-    /// Frontends that could not be programmed.
+    /// Number of Frontends that could not be programmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub frontends_failed: Option<i32>,
 
-    /// The failed and held ones, at most 50.
+    /// Frontends that failed or are held: at most 50.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["namespace", "name"]))]
     pub failing_frontends: Vec<FailingFrontend>,
 
-    /// Whether there are more than failingFrontends names.
+    /// True if failingFrontends is incomplete because more than 50 Frontends failed or are held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truncated: Option<bool>,
 
-    /// When all of VPP was last compared with what it should be.
+    /// Time of the last full comparison of VPP with the desired state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub last_sync_time: Option<Time>,
 }
 
-/// A node's VPP.
+/// The VPP process of a node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeVpp {
-    /// Its version, such as 26.10.
+    /// Version of VPP, such as 26.10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
 
-    /// When it was built.
+    /// Build date of VPP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build_date: Option<String>,
 
-    /// Since when the agent has been connected to it.
+    /// Time at which the agent connected to VPP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub connected_since: Option<Time>,
 }
 
-/// What a VPP's load balancer can do.
+/// A capability of the VPP load balancer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Capability {
-    /// Application servers have weights.
+    /// Application servers have weights (VPP 26.10 and later).
     Weights,
 }
 
-/// A Frontend that is not programmed as it stands.
+/// A Frontend that VPP does not match.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FailingFrontend {
-    /// Its namespace.
+    /// Namespace of the Frontend.
     #[schemars(length(min = 1, max = 63))]
     pub namespace: String,
 
-    /// Its name.
+    /// Name of the Frontend.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
 
-    /// Why, in one fixed word.
+    /// Reason as one PascalCase word, such as NoSourceAddress.
     #[schemars(length(max = 64))]
     pub reason: String,
 }

@@ -1,5 +1,5 @@
-//! Numbers with a range, written to the schema as `int32` (unsigned formats draw warnings from the
-//! API server).
+//! Numbers with a range. The schema uses the format `int32`, since the API server warns about
+//! unsigned formats.
 
 use std::num::NonZeroU16;
 
@@ -14,23 +14,23 @@ use maglev_model as model;
 #[serde(try_from = "i64", into = "i64")]
 pub struct Int<const MIN: i32, const MAX: i32>(i32);
 
-/// A TCP or UDP port.
+/// A TCP or UDP port: 1 to 65535.
 pub type Port = Int<1, 65535>;
-/// A share of new flows relative to the pool.
+/// A share of new flows relative to the other backends of a pool: 0 to 100.
 pub type Weight = Int<0, 100>;
-/// Probes in a row.
+/// A number of consecutive probes: 1 to 100.
 pub type Count = Int<1, 100>;
-/// A DSCP code point.
+/// A DSCP code point: 0 to 63.
 pub type Dscp = Int<0, 63>;
 
 impl<const MIN: i32, const MAX: i32> Int<MIN, MAX> {
-    /// A number written in the program; a bad one does not compile where this is a constant.
+    /// A number literal. In a `const` context a value that is not allowed is a compile error.
     pub const fn literal(value: i32) -> Self {
         assert!(value >= MIN && value <= MAX, "a number in range");
         Self(value)
     }
 
-    /// The number.
+    /// The checked number.
     pub fn get(self) -> i32 {
         self.0
     }
@@ -91,22 +91,22 @@ impl From<Count> for u8 {
     }
 }
 
-/// A power of two from 2^`FROM` to 2^`TO`; the schema lists them all.
+/// A power of two from 2^`FROM` to 2^`TO`; the schema lists the allowed values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "i64", into = "i64")]
 pub struct PowerOfTwo<const FROM: u32, const TO: u32>(u32);
 
-/// The number of buckets of a VIP's new-flow table.
+/// The number of buckets of the new-flow table of a VIP: a power of two from 256 to 32768.
 pub type TableLength = PowerOfTwo<8, 15>;
 
 impl<const FROM: u32, const TO: u32> PowerOfTwo<FROM, TO> {
-    /// A number written in the program; a bad one does not compile where this is a constant.
+    /// A number literal. In a `const` context a value that is not allowed is a compile error.
     pub const fn literal(value: u32) -> Self {
         assert!(value.is_power_of_two() && value >= 1 << FROM && value <= 1 << TO, "a power of two in range");
         Self(value)
     }
 
-    /// The number.
+    /// The checked number.
     pub fn get(self) -> u32 {
         self.0
     }
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_out_of_range_names_the_range() {
+    fn error_of_number_out_of_range_states_the_range() {
         assert_eq!(from_value::<Weight>(json!(100)).unwrap().get(), 100);
         let error = from_value::<Weight>(json!(200)).unwrap_err();
         assert_eq!(error.to_string(), "200 is not allowed: from 0 to 100");
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_length_is_one_that_vpp_can_dump() {
+    fn table_length_fits_the_dump_of_vpp() {
         assert_eq!(from_value::<TableLength>(json!(32768)).unwrap().get(), 32768);
         for bad in [0, 128, 1000, 65536, -256] {
             assert!(from_value::<TableLength>(json!(bad)).is_err(), "{bad}");
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_of_the_schema_is_one_of_the_model() {
+    fn schema_values_convert_to_model_types() {
         for length in TableLength::allowed() {
             assert_eq!(u32::from(model::vip::TableLength::from(TableLength::literal(length)).get()), length);
         }

@@ -5,33 +5,33 @@ use serde::{Deserialize, Serialize};
 
 use super::text;
 
-/// An object of the same namespace.
+/// A reference to an object in the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LocalRef {
-    /// Its name.
+    /// Name of the object. Required.
     #[schemars(schema_with = "text::object_name")]
     pub name: String,
 }
 
-/// The kind of object that holds CA certificates.
+/// The kind of an object that holds CA certificates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CaCertificateKind {
-    /// A ConfigMap.
+    /// `ConfigMap`.
     #[default]
     ConfigMap,
-    /// A Secret.
+    /// `Secret`.
     Secret,
 }
 
-/// A ConfigMap or Secret of the same namespace with CA certificates under the key `ca.crt`.
+/// A reference to a ConfigMap or Secret in the same namespace whose key `ca.crt` holds CA certificates (PEM).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CaCertificateRef {
-    /// The kind of object: ConfigMap (the default) or Secret.
+    /// Kind of the object: ConfigMap (the default) or Secret.
     #[serde(default)]
     pub kind: CaCertificateKind,
-    /// Its name.
+    /// Name of the object. Required.
     #[schemars(schema_with = "text::object_name")]
     pub name: String,
 }

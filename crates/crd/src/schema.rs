@@ -1,10 +1,10 @@
-//! From derived schemas to CustomResourceDefinitions that the API server takes without a warning,
+//! Converts derived schemas to CustomResourceDefinitions that the API server accepts without warnings,
 //! and to YAML.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
 
-/// Takes out of a derived definition what is right for JSON Schema and wrong for Kubernetes.
+/// Removes the parts of a derived definition that are valid JSON Schema but not valid in Kubernetes.
 pub fn finish(crd: CustomResourceDefinition) -> CustomResourceDefinition {
     let mut value = serde_json::to_value(crd).expect("a definition is plain data");
     if let Some(versions) = value.pointer_mut("/spec/versions").and_then(Value::as_array_mut) {
@@ -15,11 +15,11 @@ pub fn finish(crd: CustomResourceDefinition) -> CustomResourceDefinition {
     serde_json::from_value(value).expect("a tidied schema is still one")
 }
 
-/// Walks one schema.
+/// Cleans up one schema, recursively.
 ///
-/// * `nullable`: without it no null is ever stored, so that CEL's `has()` means what it says: the API
-///   server drops nulls from what is created and refuses them in a server-side apply.
-/// * `description`: doc comments are wrapped for the editor; `kubectl explain` wraps for the
+/// * `nullable` is removed, so that no null is ever stored and CEL's `has()` is reliable: the API
+///   server drops nulls from created objects and rejects nulls in a server-side apply.
+/// * `description` loses the line breaks of the doc comment; `kubectl explain` wraps for the
 ///   terminal.
 fn tidy(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else { return };
@@ -39,20 +39,20 @@ fn tidy(schema: &mut Value) {
     }
 }
 
-/// Lines of one paragraph become one line; paragraphs and list items stay apart.
+/// Joins the lines of a paragraph or list item; keeps paragraphs and list items on separate lines.
 fn unwrap_lines(text: &str) -> String {
     let mut out = String::new();
     for line in text.lines().map(str::trim) {
-        let apart = line.is_empty() || line.starts_with("* ") || out.ends_with('\n') || out.is_empty();
+        let separate = line.is_empty() || line.starts_with("* ") || out.ends_with('\n') || out.is_empty();
         if !out.is_empty() {
-            out.push(if apart { '\n' } else { ' ' });
+            out.push(if separate { '\n' } else { ' ' });
         }
         out.push_str(line);
     }
     out
 }
 
-/// A definition as it stands in `crds/`.
+/// The YAML of a definition, as committed in `crds/`.
 ///
 /// # Errors
 /// If the definition cannot be written as YAML.
@@ -62,7 +62,8 @@ pub fn yaml(crd: &CustomResourceDefinition) -> Result<String, serde_saphyr::Seri
     serde_saphyr::to_string(&value)
 }
 
-/// `maximum` is a float in the definition's type; `63` reads better than `63.0`.
+/// Converts floats without a fraction to integers: `maximum` is a float in the Rust type, and `63` reads better than
+/// `63.0`.
 fn whole_numbers(value: &mut Value) {
     match value {
         Value::Number(number) => {
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paragraphs_and_list_items_stay_apart() {
+    fn paragraphs_and_list_items_stay_separate() {
         assert_eq!(unwrap_lines("One\ntwo.\n\nThree\n* a\n* b"), "One two.\n\nThree\n* a\n* b");
     }
 }

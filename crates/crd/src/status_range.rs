@@ -1,4 +1,4 @@
-//! HTTP statuses that a check expects: `200` or `200-399`.
+//! Ranges of expected HTTP statuses: `200` or `200-399`.
 
 use std::{fmt, str::FromStr};
 
@@ -12,14 +12,12 @@ use maglev_model as model;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StatusRange {
-    /// The first.
     from: u16,
-    /// The last.
     to: u16,
 }
 
 impl StatusRange {
-    /// What is expected where nothing is said: any success or redirect, as HAProxy does.
+    /// The default: any success or redirect, as in HAProxy.
     pub const DEFAULT: Self = Self { from: 200, to: 399 };
 }
 
@@ -78,7 +76,7 @@ impl JsonSchema for StatusRange {
         json_schema!({
             "type": "string",
             "maxLength": 7,
-            // Both have three digits, so they compare as texts.
+            // Both statuses have three digits, so a text comparison is correct.
             "x-kubernetes-validations": [{
                 "rule": "self.matches('^[1-5][0-9][0-9](-[1-5][0-9][0-9])?$') && \
                          (self.size() == 3 || self.substring(0, 3) <= self.substring(4))",
@@ -94,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_or_an_ascending_range_is_read() {
+    fn only_statuses_and_ascending_ranges_are_accepted() {
         for good in ["200", "200-399", "100-599"] {
             assert_eq!(good.parse::<StatusRange>().unwrap().to_string(), good);
         }

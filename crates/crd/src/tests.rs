@@ -1,5 +1,5 @@
-//! The generated files, the schemas as a whole, and what they make of good and bad manifests.
-//! `tests/cluster` asks the same of a real API server.
+//! Tests of the generated files, of all schemas, and of valid and invalid manifests.
+//! `tests/cluster` checks the same manifests against a real API server.
 
 use std::{collections::BTreeSet, env, fs, path::Path};
 
@@ -16,38 +16,38 @@ fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
-/// Reads one kind from JSON, writes it again, with the defaults, and asks its rules about it.
-fn check<K>(object: &Value, was: Option<&Value>) -> Result<(), Refusal>
+/// Decodes one object, which applies the defaults, and evaluates the CEL rules of its kind. With `old`, the transition
+/// rules of an update are evaluated, too.
+fn check<K>(object: &Value, old: Option<&Value>) -> Result<(), Rejection>
 where
     K: CustomResourceExt + Resource + HasSpec + Serialize + DeserializeOwned,
 {
     let read = |object: &Value| serde_json::from_value::<K>(object.clone());
-    let object = read(object).map_err(|error| Refusal { by: "type", message: error.to_string() })?;
-    let answer = match was {
-        Some(was) => cel::validate_cel_update(&object, &read(was).expect("what was there is good")),
+    let object = read(object).map_err(|error| Rejection { by: "type", message: error.to_string() })?;
+    let result = match old {
+        Some(old) => cel::validate_cel_update(&object, &read(old).expect("the old object is valid")),
         None => cel::validate_cel(&object),
     };
-    answer.map_err(|errors| Refusal { by: "rule", message: errors.to_string() })
+    result.map_err(|errors| Rejection { by: "rule", message: errors.to_string() })
 }
 
-/// An object is not good.
-struct Refusal {
-    /// What found it: `type` or `rule`.
+struct Rejection {
+    /// The rejecting part: `type` (decoding) or `rule` (CEL).
     by: &'static str,
     message: String,
 }
 
-fn check_any(object: &Value, was: Option<&Value>) -> Result<(), Refusal> {
+fn check_any(object: &Value, old: Option<&Value>) -> Result<(), Rejection> {
     match object["kind"].as_str().unwrap() {
-        "HealthCheck" => check::<HealthCheck>(object, was),
-        "Backend" => check::<Backend>(object, was),
-        "Frontend" => check::<Frontend>(object, was),
-        "LoadBalancerConfig" => check::<LoadBalancerConfig>(object, was),
-        other => panic!("{other} is no kind that people write"),
+        "HealthCheck" => check::<HealthCheck>(object, old),
+        "Backend" => check::<Backend>(object, old),
+        "Frontend" => check::<Frontend>(object, old),
+        "LoadBalancerConfig" => check::<LoadBalancerConfig>(object, old),
+        other => panic!("{other} is not a kind that users write"),
     }
 }
 
-/// Every object of `examples/`, with its file's name.
+/// All objects of `examples/`, with the names of their files.
 fn examples() -> Vec<(String, Value)> {
     let mut objects = Vec::new();
     for entry in fs::read_dir(root().join("examples")).unwrap() {
@@ -62,30 +62,30 @@ fn examples() -> Vec<(String, Value)> {
     objects
 }
 
-/// What `make crds` writes (with `UPDATE_CRDS` set): the files that people apply, and the chart's copies of them.
+/// Compares `crds/` and the copies in the chart with the types. With `UPDATE_CRDS` set (`make crds`), writes them first.
 #[test]
 fn generated_files_are_current() {
     for directory in ["crds", "charts/maglev/files/crds"].map(|path| root().join(path)) {
         let mut names = BTreeSet::new();
         for crd in all() {
             let name = format!("{}.yaml", crd.spec.names.plural);
-            let (path, wanted) = (directory.join(&name), yaml(&crd).unwrap());
+            let (path, expected) = (directory.join(&name), yaml(&crd).unwrap());
             if env::var_os("UPDATE_CRDS").is_some() {
                 fs::create_dir_all(&directory).unwrap();
-                fs::write(&path, &wanted).unwrap();
+                fs::write(&path, &expected).unwrap();
             }
-            let found = fs::read_to_string(&path).unwrap_or_default();
-            assert!(found == wanted, "{} is not current: run make crds", path.display());
+            let content = fs::read_to_string(&path).unwrap_or_default();
+            assert!(content == expected, "{} is not current: run make crds", path.display());
             names.insert(name);
         }
         let entries = fs::read_dir(&directory).unwrap();
-        let found: BTreeSet<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        assert_eq!(found, names, "files in {}", directory.display());
+        let files: BTreeSet<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        assert_eq!(files, names, "files in {}", directory.display());
     }
 }
 
 #[test]
-fn the_yaml_reads_back_as_the_same_definition() {
+fn yaml_round_trips() {
     for crd in all() {
         let text = yaml(&crd).unwrap();
         let read: Value = serde_saphyr::from_str(&text).unwrap();
@@ -116,10 +116,10 @@ fn for_each_property(mut visit: impl FnMut(&str, &Value)) {
 }
 
 #[test]
-fn every_field_is_explained_and_of_a_form_that_kubernetes_takes_without_a_warning() {
-    let mut seen = 0;
+fn every_field_has_a_description_and_a_form_without_api_server_warnings() {
+    let mut count = 0;
     for_each_property(|path, property| {
-        seen += 1;
+        count += 1;
         let text = property["description"].as_str().unwrap_or_default();
         assert!(text.len() > 5, "{path} has no description");
         assert!(property.get("nullable").is_none(), "{path} is nullable");
@@ -128,47 +128,47 @@ fn every_field_is_explained_and_of_a_form_that_kubernetes_takes_without_a_warnin
             assert!(["int32", "int64", "date-time"].contains(&format), "{path}: {format}");
         }
         if property["type"] == "array" {
-            assert!(property["x-kubernetes-list-type"].is_string(), "{path} does not say how it merges");
+            assert!(property["x-kubernetes-list-type"].is_string(), "{path} has no list type");
             assert!(property["maxItems"].is_number(), "{path} is not bounded");
         }
         if property["type"] == "string" && path.contains(".spec.") {
             assert!(property["maxLength"].is_number() || property["enum"].is_array(), "{path} is not bounded");
         }
     });
-    assert!(seen > 100, "{seen}");
+    assert!(count > 100, "{count}");
 }
 
 #[test]
-fn what_people_change_at_night_has_no_schema_default() {
-    let mut seen = 0;
+fn manually_changed_fields_have_no_schema_default() {
+    let mut count = 0;
     for_each_property(|path, property| {
         if path == "Backend.spec.adminState" || path == "Frontend.spec.pools[].backends[].weight" {
             assert!(property.get("default").is_none(), "{path}");
-            seen += 1;
+            count += 1;
         }
     });
-    assert_eq!(seen, 2);
+    assert_eq!(count, 2);
 }
 
 #[test]
-fn an_object_that_was_stored_without_defaults_reads_as_with_them() {
+fn absent_fields_decode_to_their_defaults() {
     let check: HealthCheckSpec = serde_json::from_value(json!({ "type": "HTTP", "port": 80, "http": {} })).unwrap();
-    let wanted = json!({
+    let expected = json!({
         "type": "HTTP", "port": 80, "interval": "2s", "timeout": "1s", "rise": 2, "fall": 3,
         "http": { "path": "/", "method": "GET", "expectedStatuses": ["200-399"] },
     });
-    assert_eq!(serde_json::to_value(&check).unwrap(), wanted);
-    assert_eq!(check.http, Some(Http::default()), "an absent block means its defaults");
+    assert_eq!(serde_json::to_value(&check).unwrap(), expected);
+    assert_eq!(check.http, Some(Http::default()), "an empty block means its defaults");
 
     let frontend: FrontendSpec = serde_json::from_value(json!({ "address": "203.0.113.1", "pools": [] })).unwrap();
-    let wanted = json!({
+    let expected = json!({
         "address": "203.0.113.1", "encap": { "type": "GRE" }, "sessionAffinity": "None", "onBackendDown": "Flush",
         "tableLength": 8192, "pools": [],
     });
-    assert_eq!(serde_json::to_value(&frontend).unwrap(), wanted);
+    assert_eq!(serde_json::to_value(&frontend).unwrap(), expected);
 
     let config: LoadBalancerConfigSpec = serde_json::from_value(json!({})).unwrap();
-    let wanted = json!({
+    let expected = json!({
         "vpp": {},
         "sync": {
             "interval": "30s", "startupMinDelay": "5s", "startupMaxDelay": "30s", "foreignVIPs": "Keep",
@@ -176,24 +176,24 @@ fn an_object_that_was_stored_without_defaults_reads_as_with_them() {
         },
         "probe": { "transitionHistory": 5, "failOpen": true },
     });
-    assert_eq!(serde_json::to_value(&config).unwrap(), wanted);
+    assert_eq!(serde_json::to_value(&config).unwrap(), expected);
 }
 
 #[test]
-fn fields_of_a_newer_version_are_ignored_and_its_values_are_not() {
+fn unknown_fields_are_ignored_and_unknown_values_are_rejected() {
     let read = |spec: Value| serde_json::from_value::<BackendSpec>(spec);
     assert!(read(json!({ "address": "192.0.2.1", "slowStart": "30s" })).is_ok());
     assert!(read(json!({ "address": "192.0.2.1", "adminState": "Draining" })).is_err());
 }
 
 #[test]
-fn the_value_of_a_header_is_not_shown() {
+fn debug_omits_header_values() {
     let header = Header { name: "Authorization".into(), value: "Bearer secret".into() };
     assert!(!format!("{header:?}").contains("secret"));
 }
 
 #[test]
-fn the_examples_are_good_and_their_references_resolve() {
+fn examples_are_valid_and_their_references_resolve() {
     let objects = examples();
     let names = |kind: &str| -> BTreeSet<&str> {
         objects
@@ -205,7 +205,7 @@ fn the_examples_are_good_and_their_references_resolve() {
     let (backends, checks) = (names("Backend"), names("HealthCheck"));
     for (file, object) in &objects {
         let name = format!("{file}: {} {}", object["kind"], object["metadata"]["name"]);
-        check_any(object, None).unwrap_or_else(|refusal| panic!("{name}: {}", refusal.message));
+        check_any(object, None).unwrap_or_else(|rejection| panic!("{name}: {}", rejection.message));
         if let Some(check) = object["spec"]["healthCheckRef"]["name"].as_str() {
             assert!(checks.contains(check), "{name} names {check}");
         }
@@ -229,7 +229,7 @@ struct Mistake {
 }
 
 #[test]
-fn every_mistake_that_types_and_rules_can_find_is_found_by_them() {
+fn bad_manifests_are_rejected_by_types_and_rules() {
     let mistakes: Vec<Mistake> = serde_saphyr::from_str(include_str!("../../../tests/bad_manifests.yaml")).unwrap();
     assert!(mistakes.len() >= 30);
     for Mistake { mistake, kind, spec, was, by } in mistakes {
@@ -238,8 +238,9 @@ fn every_mistake_that_types_and_rules_can_find_is_found_by_them() {
                 "apiVersion": format!("{GROUP}/{VERSION}"), "kind": kind, "metadata": { "name": "bad" }, "spec": spec,
             })
         };
-        let refusal = check_any(&object(&spec), was.as_ref().map(object).as_ref()).err();
-        let (found, message) = refusal.map_or(("schema", String::new()), |refusal| (refusal.by, refusal.message));
-        assert_eq!(found, by, "{mistake}: {message}");
+        let rejection = check_any(&object(&spec), was.as_ref().map(object).as_ref()).err();
+        let (rejected_by, message) =
+            rejection.map_or(("schema", String::new()), |rejection| (rejection.by, rejection.message));
+        assert_eq!(rejected_by, by, "{mistake}: {message}");
     }
 }

@@ -1,9 +1,9 @@
-//! Texts that follow a pattern. Each is a CEL rule with a message rather than a `pattern`, for
-//! which the API server would answer with nothing but the regular expression.
+//! Schemas of texts that follow a pattern. Each is a CEL rule with a message rather than a `pattern`,
+//! since the API server reports only the regular expression for a `pattern`.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-/// A text of at most `max` characters that matches `pattern`, or else `message`.
+/// A text of at most `max` characters that matches `pattern`; `message` is reported otherwise.
 fn text(max: u32, pattern: &str, message: &str) -> Schema {
     json_schema!({
         "type": "string",
@@ -12,7 +12,7 @@ fn text(max: u32, pattern: &str, message: &str) -> Schema {
     })
 }
 
-/// The name of an object, as Kubernetes wants it for most kinds (RFC 1123 subdomain).
+/// The name of an object, as Kubernetes requires for most kinds (RFC 1123 subdomain).
 pub fn object_name(_: &mut SchemaGenerator) -> Schema {
     text(
         253,
@@ -30,16 +30,16 @@ pub fn label(_: &mut SchemaGenerator) -> Schema {
     )
 }
 
-/// The value of a label of a Node.
+/// The value of a label.
 pub fn label_value() -> Schema {
     text(
         63,
         "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$",
-        "must be a label's value: letters, digits, hyphens, underscores and dots, or empty",
+        "must be a label value: letters, digits, hyphens, underscores and dots, or empty",
     )
 }
 
-/// A host name or IPv4 address; checked for its letters, not for whether it exists.
+/// A host name or IPv4 address. Only the spelling is checked.
 pub fn host(_: &mut SchemaGenerator) -> Schema {
     text(
         253,
@@ -48,16 +48,16 @@ pub fn host(_: &mut SchemaGenerator) -> Schema {
     )
 }
 
-/// A path with its query, as it stands in an HTTP request (RFC 3986).
+/// A path, optionally with a query, of an HTTP request (RFC 3986).
 pub fn path(_: &mut SchemaGenerator) -> Schema {
     text(
         1024,
         "^/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*$",
-        "must begin with / and hold only characters of a URL's path and query (percent-encode the others)",
+        "must begin with / and contain only characters allowed in the path and query of a URL (percent-encode others)",
     )
 }
 
-/// An HTTP token (RFC 9110) that is no header which the prober sets.
+/// The name of a header: an HTTP token (RFC 9110) other than the headers that the probe sets itself.
 pub fn header_name(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
@@ -65,24 +65,25 @@ pub fn header_name(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-validations": [
             {
                 "rule": "self.matches(r\"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$\")",
-                "message": "must be the name of a header: letters, digits, hyphens and the like, without blanks and colon",
+                "message": "must be the name of a header (an HTTP token): letters, digits, hyphens and similar characters, \
+                            without spaces and colons",
             },
             {
                 "rule": "!(self.lowerAscii() in ['host', 'content-length', 'transfer-encoding', 'connection', 'user-agent'])",
                 "message": "must not be Host, Content-Length, Transfer-Encoding, Connection or User-Agent: \
-                            the prober sets these (for Host, see http.host)",
+                            the probe sets these headers itself (for Host, use http.host)",
                 "reason": "FieldValueForbidden",
             },
         ],
     })
 }
 
-/// The value of a header: one line.
+/// The value of a header: one line of printable ASCII.
 pub fn header_value(_: &mut SchemaGenerator) -> Schema {
     text(
         1024,
         r"^([!-~]([\t -~]*[!-~])?)?$",
-        "must be one line of printable ASCII characters, without blanks at either end",
+        "must be one line of printable ASCII characters, without spaces at either end",
     )
 }
 

@@ -1,6 +1,5 @@
-//! Where the agents are: watches the maglevd pods. Called by `fleet`.
-//!
-//! As everywhere in this room, what is not known is unknown: while the pods cannot be listed, the last list stands.
+//! Addresses of the agents: watches the maglevd pods. Called by `fleet`. While the pods cannot be listed, the last list
+//! stays in force.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -13,44 +12,44 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Delays,
     kinds::name_of,
-    listing::{Listed, Listing},
-    release_pods::{has_ended, port},
+    pod::{has_ended, port},
+    reflector::{Listed, Reflector},
 };
 use maglev_model::Name;
 
-/// The labels of an agent's pod, whatever release it is of.
+/// Label selector of the agents' pods of all releases.
 pub const SELECTOR: &str = "app.kubernetes.io/name=maglev,app.kubernetes.io/component=maglevd";
-/// The name of the agent's gRPC port in its container.
+/// Name of the agent's gRPC port in its container.
 const PORT_NAME: &str = "grpc";
-/// That port where no container names it.
+/// The gRPC port if no container names one.
 const PORT: u16 = 9090;
 
-/// A pod of maglevd that is bound to a node and has an address.
+/// A maglevd pod that is scheduled, has not ended and has an IP address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentPod {
     pub name: Name,
     pub uid: Arc<str>,
-    /// The Node that it runs on.
+    /// The Node that the pod runs on.
     pub node: Arc<str>,
     pub ip: IpAddr,
-    /// The port of its gRPC.
+    /// The gRPC port.
     pub port: u16,
-    /// It is being deleted.
+    /// Set while the pod is being deleted.
     pub terminating: bool,
 }
 
 /// The watch before it runs.
-pub struct PodWatch(Listing<Pod, AgentPod>);
+pub struct PodWatch(Reflector<Pod, AgentPod>);
 
 impl PodWatch {
-    /// Watches the pods of `namespace`, or of all, and where they appear.
+    /// Watches the pods of `namespace`, or of all namespaces.
     pub fn new(client: Client, namespace: Option<&str>, delays: Delays) -> (Self, watch::Receiver<Listed<AgentPod>>) {
         let api = match namespace {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::all(client),
         };
-        let (listing, pods_rx) = Listing::new(api, "Pod", Some(SELECTOR), delays, agent_pod);
-        (Self(listing), pods_rx)
+        let (reflector, pods_rx) = Reflector::new(api, "Pod", Some(SELECTOR), delays, agent_pod);
+        (Self(reflector), pods_rx)
     }
 
     /// Watches until `shutdown`.
@@ -59,7 +58,7 @@ impl PodWatch {
     }
 }
 
-/// `None` for a pod that is nobody to talk to: it is not bound, has no address yet, or not any more, or has ended.
+/// `None` unless the pod is scheduled, has not ended and has an IP address.
 fn agent_pod(pod: &Pod) -> Option<AgentPod> {
     let (spec, status) = (pod.spec.as_ref()?, pod.status.as_ref()?);
     if has_ended(status.phase.as_deref()) {
@@ -87,12 +86,12 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_is_an_agent_once_it_has_node_and_address() {
+    fn pod_is_an_agent_once_it_has_a_node_and_an_address() {
         let container = json!({"name": "maglevd", "ports": [{"name": "grpc", "containerPort": 9999}]});
         let spec = json!({"nodeName": "node-a", "containers": [container]});
-        let found = agent_pod(&pod(&spec, &json!({"podIP": "10.0.0.1", "phase": "Running"}))).expect("an agent");
-        assert_eq!((found.name.as_str(), &*found.node, found.port), ("lb/maglevd-x", "node-a", 9999));
-        assert_eq!((found.ip, found.terminating), ([10, 0, 0, 1].into(), false));
+        let agent = agent_pod(&pod(&spec, &json!({"podIP": "10.0.0.1", "phase": "Running"}))).expect("an agent");
+        assert_eq!((agent.name.as_str(), &*agent.node, agent.port), ("lb/maglevd-x", "node-a", 9999));
+        assert_eq!((agent.ip, agent.terminating), ([10, 0, 0, 1].into(), false));
 
         assert_eq!(agent_pod(&pod(&spec, &json!({"phase": "Pending"}))), None);
         assert_eq!(agent_pod(&pod(&spec, &json!({"podIP": "10.0.0.1", "phase": "Failed"}))), None);

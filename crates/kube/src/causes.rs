@@ -1,5 +1,5 @@
-//! Tells of failures without repeating them: one warning per distinct cause per minute. Shared by
-//! the watches of all kinds, so an API server that is away is told of once, not once per kind.
+//! Rate-limits warnings: at most one per distinct cause per minute. Shared by the watches of all kinds, so an unreachable
+//! API server is logged once, not once per kind.
 
 use std::{
     collections::HashMap,
@@ -10,30 +10,30 @@ use std::{
 
 use tokio::time::Instant;
 
-/// How long a cause is not repeated.
+/// Time during which a cause is not logged again.
 const QUIET: Duration = Duration::from_mins(1);
-/// Causes remembered: more would mean that they carry something that always differs.
+/// Limit of remembered causes: more would mean that they contain something that always differs.
 const REMEMBERED: usize = 64;
 
-/// The causes told of within the last minute.
+/// The causes logged within the last minute.
 #[derive(Debug, Default)]
 pub struct Causes(Mutex<HashMap<String, Instant>>);
 
 impl Causes {
-    /// Whether `cause` should be told of now.
+    /// True if `cause` should be logged now.
     pub fn is_news(&self, cause: &str) -> bool {
         let now = Instant::now();
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.retain(|_, at| now.duration_since(*at) < QUIET);
-        if told.contains_key(cause) || told.len() >= REMEMBERED {
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.retain(|_, at| now.duration_since(*at) < QUIET);
+        if logged.contains_key(cause) || logged.len() >= REMEMBERED {
             return false;
         }
-        told.insert(cause.to_owned(), now);
+        logged.insert(cause.to_owned(), now);
         true
     }
 }
 
-/// An error with its sources; one that its parent repeats is left out.
+/// An error with its sources, without a source that its parent repeats.
 pub fn describe(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_cause_is_told_once_a_minute() {
+    async fn cause_is_logged_once_a_minute() {
         let causes = Causes::default();
         assert!(causes.is_news("refused") && causes.is_news("forbidden"));
         assert!(!causes.is_news("refused"));
@@ -61,9 +61,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn causes_that_always_differ_do_not_pile_up() {
+    async fn remembered_causes_are_limited() {
         let causes = Causes::default();
-        let told = (0..1000).filter(|n| causes.is_news(&n.to_string())).count();
-        assert_eq!(told, REMEMBERED);
+        let count = (0..1000).filter(|n| causes.is_news(&n.to_string())).count();
+        assert_eq!(count, REMEMBERED);
     }
 }

@@ -1,8 +1,8 @@
-//! Reads the Secrets and ConfigMaps that HealthChecks refer to for certificates, each by its name, and again now and
-//! then: rotated certificates take effect without a restart.
+//! Reads the Secrets and ConfigMaps that HealthChecks refer to for certificates, each by its name, and periodically, so
+//! that rotated certificates take effect without a restart.
 //!
-//! No list and no watch, for the agent's role names each object. What was read stays in force while
-//! the API server does not tell; that an object is gone, or forbidden, is an answer.
+//! No list and no watch, because the agent's role names each object. The last certificates stay in force while the API
+//! server does not answer; "not found" and "forbidden" are answers.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,33 +19,38 @@ use tokio::{
 };
 
 use super::{
+    Delays,
     causes::{Causes, describe},
-    kind_watch::Delays,
 };
 use maglev_index::{HOLDER_KEYS, Held, Holder, HolderKind};
 
-/// For one answer.
+/// Timeout of one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Read at once; each answer is small, but a burst is a burden on the API server.
-const AT_ONCE: usize = 8;
+/// Concurrent requests, to spare the API server bursts.
+const MAX_CONCURRENT: usize = 8;
 
-/// An object and what was read of it.
-pub type Read = (Holder, Held);
+/// An object, and the certificates in it.
+pub struct CertificatesRead {
+    pub holder: Holder,
+    pub held: Held,
+}
 
-/// Reads what is wanted, for ever or until nobody takes it.
+/// Reads the requested objects until the receiver is dropped.
 pub struct Certificates {
     client: Client,
     delays: Delays,
-    wanted_rx: watch::Receiver<BTreeSet<Holder>>,
-    reads: mpsc::Sender<Read>,
+    /// The objects to read.
+    holders_rx: watch::Receiver<BTreeSet<Holder>>,
+    reads: mpsc::Sender<CertificatesRead>,
     causes: Arc<Causes>,
-    /// When each is read next, and whether it was found the last time.
     due: BTreeMap<Holder, Due>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Due {
+    /// Time of the next read.
     at: Instant,
+    /// Set once the API server answered, even if with "not found".
     answered: bool,
 }
 
@@ -53,20 +58,20 @@ impl Certificates {
     pub fn new(
         client: Client,
         delays: Delays,
-        wanted_rx: watch::Receiver<BTreeSet<Holder>>,
-        reads: mpsc::Sender<Read>,
+        holders_rx: watch::Receiver<BTreeSet<Holder>>,
+        reads: mpsc::Sender<CertificatesRead>,
         causes: Arc<Causes>,
     ) -> Self {
-        Self { client, delays, wanted_rx, reads, causes, due: BTreeMap::new() }
+        Self { client, delays, holders_rx, reads, causes, due: BTreeMap::new() }
     }
 
     pub fn run(mut self) -> BoxFuture<'static, ()> {
         async move {
             loop {
-                self.take_wanted();
+                self.update_schedule();
                 let next = self.due.values().map(|due| due.at).min();
                 tokio::select! {
-                    changed = self.wanted_rx.changed() => if changed.is_err() { return },
+                    changed = self.holders_rx.changed() => if changed.is_err() { return },
                     () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
                         if self.read_due().await.is_none() {
                             return;
@@ -78,16 +83,16 @@ impl Certificates {
         .boxed()
     }
 
-    fn take_wanted(&mut self) {
-        let wanted = self.wanted_rx.borrow_and_update();
-        self.due.retain(|holder, _| wanted.contains(holder));
+    fn update_schedule(&mut self) {
+        let holders = self.holders_rx.borrow_and_update();
+        self.due.retain(|holder, _| holders.contains(holder));
         let now = Due { at: Instant::now(), answered: false };
-        for holder in wanted.iter() {
+        for holder in holders.iter() {
             self.due.entry(holder.clone()).or_insert(now);
         }
     }
 
-    /// Reads what is due. `None` when nobody takes it any more.
+    /// Reads the due objects. Returns `None` once the receiver is dropped.
     async fn read_due(&mut self) -> Option<()> {
         let now = Instant::now();
         let due: Vec<Holder> =
@@ -96,28 +101,29 @@ impl Certificates {
             let held = read_certificates(self.client.clone(), &holder).await;
             (holder, held)
         });
-        let read: Vec<_> = futures::stream::iter(reading).buffer_unordered(AT_ONCE).collect().await;
-        for (holder, held) in read {
+        let answers: Vec<_> = futures::stream::iter(reading).buffer_unordered(MAX_CONCURRENT).collect().await;
+        for (holder, held) in answers {
             let Some(due) = self.due.get_mut(&holder) else { continue };
             let wait = if matches!(held, Held::Found(_)) {
                 self.delays.certificates
             } else {
                 self.delays.certificates_missing
             };
-            // Spread, so that a cluster's agents do not ask all at once.
+            // Jitter, so that the agents of a cluster do not read all at once.
             due.at = Instant::now() + wait.mul_f64(0.8 + 0.4 * fastrand::f64());
-            if let Held::Failed(err) = &held {
-                if self.causes.is_news(err) {
-                    tracing::warn!(object = %holder, kept = due.answered, err, "certificates-unknown");
+            if let Held::Failed(error) = &held {
+                if self.causes.is_news(error) {
+                    let last_in_force = due.answered;
+                    tracing::warn!(object = %holder, last_in_force, error, "cannot read certificates");
                 }
-                // What is not known is what it was.
+                // The last certificates stay in force.
                 if due.answered {
                     continue;
                 }
             } else {
                 due.answered = true;
             }
-            self.reads.send((holder, held)).await.ok()?;
+            self.reads.send(CertificatesRead { holder, held }).await.ok()?;
         }
         Some(())
     }

@@ -9,38 +9,38 @@ use kube::{
 
 use super::Error;
 
-/// For a TCP connection and TLS handshake with the API server.
+/// Limit of the TCP connection and TLS handshake with the API server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Without a byte for so long, a connection is given up: a little more than the 175 s after which
-/// kube's watcher gives up a watch by itself, so it ends only answers that hang.
+/// A connection without a byte for this time is closed. A little more than the 175 s after which kube's watcher gives up
+/// a watch, so the limit ends only answers that hang.
 const READ_TIMEOUT: Duration = Duration::from_secs(180);
 
-/// Where the API server is.
+/// The address of the API server, and its credentials.
 #[derive(Clone, Debug, Default)]
 pub struct ClientOptions {
-    /// A kubeconfig to use; without it `KUBECONFIG`, `~/.kube/config` and the pod's ServiceAccount
-    /// are tried, in this order.
+    /// Path of a kubeconfig. Without it `KUBECONFIG`, `~/.kube/config` and the pod's ServiceAccount are tried, in this
+    /// order.
     pub kubeconfig: Option<PathBuf>,
-    /// The context of the kubeconfig; without it its current one.
+    /// Context of the kubeconfig; by default its current context.
     pub context: Option<String>,
 }
 
-/// A client, made without asking the API server anything.
+/// Creates a client without sending a request.
 ///
 /// # Errors
 /// If there is no usable configuration.
 pub async fn client(options: ClientOptions) -> Result<Client, Error> {
     let config = bounded(options).await?;
-    tracing::info!(url = %config.cluster_url, "kubernetes-client");
+    tracing::info!(url = %config.cluster_url, "kubernetes client configured");
     connect(config)
 }
 
-/// The configuration that leads there, with our limits.
+/// The client's configuration with this crate's timeouts.
 pub(crate) async fn bounded(options: ClientOptions) -> Result<Config, Error> {
     let mut config = config(options).await?;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = Some(READ_TIMEOUT);
-    // The time a pooled connection sat idle must not count against the next answer on it.
+    // The idle time of a pooled connection must not count towards the timeout of its next answer.
     config.reset_reader_on_write = true;
     Ok(config)
 }
@@ -64,10 +64,10 @@ async fn config(options: ClientOptions) -> Result<Config, Error> {
     Config::from_custom_kubeconfig(read.map_err(unreadable)?, &options).await.map_err(unreadable)
 }
 
-/// Makes ring the process's TLS provider; a second call changes nothing. rustls panics where it has
-/// to choose one of several, or finds none.
+/// Makes ring the TLS provider of the process; a second call changes nothing. rustls panics if it has to choose one of
+/// several providers, or has none.
 pub fn install_tls_provider() {
-    // An error says that there is one already: ours, for no other is in the build.
+    // An error means that a provider is installed already: ring, since the build has no other.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_kubeconfig_that_is_not_there_is_named() {
+    async fn missing_kubeconfig_is_named_in_the_error() {
         let options = ClientOptions { kubeconfig: Some("/nonexistent/kubeconfig".into()), context: None };
         let Err(error) = client(options).await else { panic!("there is no such file") };
         assert_eq!(error.to_string(), "cannot read the kubeconfig /nonexistent/kubeconfig");

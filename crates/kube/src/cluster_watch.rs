@@ -1,8 +1,8 @@
-//! Watches all that the controller decides from: our kinds with their status, the Nodes, the agents'
-//! pods and the MaglevNodes.
+//! Watches everything that the controller computes status from: the configuration's kinds with their status, the Nodes,
+//! the agents' pods and the MaglevNodes.
 //!
-//! Unlike [`Watches`](super::Watches) it feeds no index of its own: whoever folds status needs what is stored beside
-//! what follows from it. Called by `controller`.
+//! Unlike [`Watches`](super::Watches) this one feeds no index: the controller compares the computed status with the
+//! stored one. Called by `controller`.
 
 use std::sync::Arc;
 
@@ -15,43 +15,43 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    Delays,
     agent_pods::SELECTOR,
     causes::Causes,
-    guard::Raw,
-    kind_watch::{Delays, KindWatch, Update},
-    listing::{Listed, Listing},
-    release_pods::has_ended,
+    kind_watch::{KindWatch, KindWatchOptions, RawUpdate},
+    pod::has_ended,
+    raw_object::RawObject,
+    reflector::{Listed, Reflector},
 };
 use maglev_crd::MaglevNode;
 use maglev_index::{NodeObject, Object};
 use maglev_model::{Name, config::Kind};
 
-/// Updates that may wait for the controller: each can be a whole list.
+/// Capacity of the queue before the controller: each update can be a whole list.
 const QUEUE: usize = 16;
-/// The kinds that people write.
-const OURS: [Kind; 4] = [Kind::HealthCheck, Kind::Backend, Kind::Frontend, Kind::LoadBalancerConfig];
+/// The kinds that users write.
+const USER_KINDS: [Kind; 4] = [Kind::HealthCheck, Kind::Backend, Kind::Frontend, Kind::LoadBalancerConfig];
 
-/// What happened to the objects of one of our kinds. To be applied in the order of the fields.
+/// An update of one kind. To be applied in the order of the fields.
 #[derive(Debug)]
-pub struct KindNews {
+pub struct KindUpdate {
     pub kind: Kind,
-    /// `seen` is its first complete list.
+    /// True if `objects` is the first complete list of the kind.
     pub first: bool,
-    /// Objects that are gone.
-    pub gone: Vec<Name>,
-    /// Objects that are new or changed, be it in their status alone.
-    pub seen: Vec<Seen>,
+    pub deleted: Vec<Name>,
+    /// New and changed objects, including those of which only the status changed.
+    pub objects: Vec<ObservedObject>,
 }
 
-/// One object, and what is stored as its status.
+/// An object and its stored status.
 #[derive(Clone, Debug)]
-pub struct Seen {
-    /// The object as the index takes it.
+pub struct ObservedObject {
+    /// The object in the form that the index reads.
     pub object: Object,
     pub stored: StoredStatus,
 }
 
-/// A status as the API server has it.
+/// A status as stored by the API server.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StoredStatus {
     /// `metadata.uid` of the object.
@@ -60,13 +60,12 @@ pub struct StoredStatus {
     pub generation: i64,
     /// `metadata.resourceVersion` of the object.
     pub version: String,
-    /// The status; `null` where there is none.
+    /// `null` without a status.
     pub status: Value,
 }
 
 impl StoredStatus {
-    /// The status of an object.
-    pub(crate) fn of(raw: &Raw) -> Self {
+    pub(crate) fn from_raw(raw: &RawObject) -> Self {
         let revision = raw.revision();
         Self {
             uid: revision.uid,
@@ -76,34 +75,34 @@ impl StoredStatus {
         }
     }
 
-    /// Whether this was certainly stored before `other`. Since Kubernetes 1.35 the versions of one kind can be
-    /// compared as numbers; where they are none, nothing is certain, and a write from a stale version is refused.
+    /// True if this status was certainly stored before `other`. Since Kubernetes 1.35 the resourceVersions of one kind
+    /// compare as numbers; without numbers the answer is false, and a write from a stale version is refused.
     pub fn is_older_than(&self, other: &Self) -> bool {
-        let number = |of: &Self| of.version.parse::<u64>().ok();
-        self.uid == other.uid && number(self).zip(number(other)).is_some_and(|(this, that)| this < that)
+        let number = |status: &Self| status.version.parse::<u64>().ok();
+        self.uid == other.uid && number(self).zip(number(other)).is_some_and(|(own, others)| own < others)
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeSeen {
+pub struct ObservedNode {
     /// Name, labels and addresses.
     pub object: NodeObject,
     pub uid: Arc<str>,
-    /// Since when its condition Ready is not True; `None` where it is, or where nobody has said yet.
+    /// Time since which the condition Ready is not True; `None` if it is True or not set yet.
     pub not_ready_since: Option<Timestamp>,
 }
 
-/// An agent's pod that is bound to a Node and has not ended.
+/// An agent's pod that is scheduled and has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BoundPod {
     pub node: Arc<str>,
 }
 
-/// Where what is watched appears.
-pub struct ClusterNews {
-    /// Objects of our kinds.
-    pub kinds: mpsc::Receiver<KindNews>,
-    pub nodes: watch::Receiver<Listed<NodeSeen>>,
+/// Receivers of the watched state.
+pub struct ClusterReceivers {
+    /// Updates of the kinds that users write.
+    pub kinds: mpsc::Receiver<KindUpdate>,
+    pub nodes: watch::Receiver<Listed<ObservedNode>>,
     /// The agents' pods.
     pub pods: watch::Receiver<Listed<BoundPod>>,
     pub maglev_nodes: watch::Receiver<Listed<StoredStatus>>,
@@ -113,43 +112,44 @@ pub struct ClusterNews {
 pub struct ClusterWatch {
     client: Client,
     delays: Delays,
-    kinds: mpsc::Sender<KindNews>,
-    nodes: Listing<Raw, NodeSeen>,
-    pods: Listing<Raw, BoundPod>,
-    maglev_nodes: Listing<Raw, StoredStatus>,
+    kinds: mpsc::Sender<KindUpdate>,
+    nodes: Reflector<RawObject, ObservedNode>,
+    pods: Reflector<RawObject, BoundPod>,
+    maglev_nodes: Reflector<RawObject, StoredStatus>,
 }
 
 impl ClusterWatch {
-    /// Watches through `client`; the agents' pods in `namespace` alone.
-    pub fn new(client: Client, namespace: &str, delays: Delays) -> (Self, ClusterNews) {
+    /// Watches the agents' pods in `namespace`, and all other kinds in all namespaces.
+    pub fn new(client: Client, namespace: &str, delays: Delays) -> (Self, ClusterReceivers) {
         let (kinds, kinds_rx) = mpsc::channel(QUEUE);
         let everywhere = |resource| Api::all_with(client.clone(), &resource);
         let nodes = everywhere(ApiResource::erase::<Node>(&()));
-        let (nodes, nodes_rx) = Listing::new(nodes, "Node", None, delays, node);
+        let (nodes, nodes_rx) = Reflector::new(nodes, "Node", None, delays, node);
         let pods = Api::namespaced_with(client.clone(), namespace, &ApiResource::erase::<Pod>(&()));
-        let (pods, pods_rx) = Listing::new(pods, "Pod", Some(SELECTOR), delays, pod);
+        let (pods, pods_rx) = Reflector::new(pods, "Pod", Some(SELECTOR), delays, pod);
         let maglev_nodes = everywhere(ApiResource::erase::<MaglevNode>(&()));
-        let stored = |raw: &Raw| Some(StoredStatus::of(raw));
-        let (maglev_nodes, maglev_nodes_rx) = Listing::new(maglev_nodes, "MaglevNode", None, delays, stored);
-        let news = ClusterNews { kinds: kinds_rx, nodes: nodes_rx, pods: pods_rx, maglev_nodes: maglev_nodes_rx };
-        (Self { client, delays, kinds, nodes, pods, maglev_nodes }, news)
+        let stored = |raw: &RawObject| Some(StoredStatus::from_raw(raw));
+        let (maglev_nodes, maglev_nodes_rx) = Reflector::new(maglev_nodes, "MaglevNode", None, delays, stored);
+        let receivers =
+            ClusterReceivers { kinds: kinds_rx, nodes: nodes_rx, pods: pods_rx, maglev_nodes: maglev_nodes_rx };
+        (Self { client, delays, kinds, nodes, pods, maglev_nodes }, receivers)
     }
 
-    /// Watches until `shutdown`, or until nobody takes the news.
+    /// Watches until `shutdown`, or until the receiver of the kinds is dropped.
     pub fn run(self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
         async move {
             let (updates, updates_rx) = mpsc::channel(QUEUE);
             let causes = Arc::new(Causes::default());
             let watch = |kind| {
-                let of = (kind, None);
-                KindWatch::new(self.client.clone(), of, self.delays, Arc::clone(&causes), updates.clone()).run()
+                let options = KindWatchOptions { kind, node_name: None, delays: self.delays };
+                KindWatch::new(self.client.clone(), options, Arc::clone(&causes), updates.clone()).run()
             };
-            let watches = OURS.map(watch);
+            let watches = USER_KINDS.map(watch);
             drop(updates);
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 _ = join_all(watches) => {}
-                () = pass_on(updates_rx, self.kinds) => {}
+                () = forward(updates_rx, self.kinds) => {}
                 () = self.nodes.run(shutdown.clone()) => {}
                 () = self.pods.run(shutdown.clone()) => {}
                 () = self.maglev_nodes.run(shutdown.clone()) => {}
@@ -159,29 +159,30 @@ impl ClusterWatch {
     }
 }
 
-async fn pass_on(mut updates_rx: mpsc::Receiver<Update>, kinds: mpsc::Sender<KindNews>) {
-    while let Some(Update { kind, first, gone, objects, .. }) = updates_rx.recv().await {
-        let seen = objects.iter().map(|raw| Seen { object: raw.object(kind), stored: StoredStatus::of(raw) });
-        let news = KindNews { kind, first, gone, seen: seen.collect() };
-        if kinds.send(news).await.is_err() {
+async fn forward(mut updates_rx: mpsc::Receiver<RawUpdate>, kinds: mpsc::Sender<KindUpdate>) {
+    while let Some(RawUpdate { kind, first, deleted, objects, .. }) = updates_rx.recv().await {
+        let objects =
+            objects.iter().map(|raw| ObservedObject { object: raw.object(kind), stored: StoredStatus::from_raw(raw) });
+        let update = KindUpdate { kind, first, deleted, objects: objects.collect() };
+        if kinds.send(update).await.is_err() {
             return;
         }
     }
 }
 
-fn node(raw: &Raw) -> Option<NodeSeen> {
+fn node(raw: &RawObject) -> Option<ObservedNode> {
     let Object::Node(object) = raw.object(Kind::Node) else { return None };
     let conditions = raw.field("/status/conditions").and_then(Value::as_array);
-    let text = |of: &Value, key: &str| of.get(key).and_then(Value::as_str).map(str::to_owned);
-    let ready = conditions.into_iter().flatten().find(|of| text(of, "type").as_deref() == Some("Ready"));
-    let since = ready.filter(|of| text(of, "status").as_deref() != Some("True"));
-    // One that says nothing of when has been so for ever.
-    let not_ready_since = since
-        .map(|of| text(of, "lastTransitionTime").and_then(|text| text.parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH));
-    Some(NodeSeen { object, uid: raw.revision().uid, not_ready_since })
+    let text = |condition: &Value, key: &str| condition.get(key).and_then(Value::as_str).map(str::to_owned);
+    let ready = conditions.into_iter().flatten().find(|condition| text(condition, "type").as_deref() == Some("Ready"));
+    let not_ready = ready.filter(|condition| text(condition, "status").as_deref() != Some("True"));
+    // Without a valid time the Node counts as not ready forever.
+    let since = |condition: &Value| text(condition, "lastTransitionTime")?.parse().ok();
+    let not_ready_since = not_ready.map(|condition| since(condition).unwrap_or(Timestamp::UNIX_EPOCH));
+    Some(ObservedNode { object, uid: raw.revision().uid, not_ready_since })
 }
 
-fn pod(raw: &Raw) -> Option<BoundPod> {
+fn pod(raw: &RawObject) -> Option<BoundPod> {
     let text = |path: &str| raw.field(path).and_then(Value::as_str);
     if has_ended(text("/status/phase")) {
         return None;
@@ -195,12 +196,12 @@ mod tests {
 
     use super::*;
 
-    fn raw(value: Value) -> Raw {
+    fn raw(value: Value) -> RawObject {
         serde_json::from_value(value).expect("an object with metadata")
     }
 
     #[test]
-    fn a_node_is_not_ready_since_its_condition_says_so() {
+    fn node_is_not_ready_since_its_condition_changed() {
         let with = |conditions: Value| {
             let object = json!({"metadata": {"name": "a", "uid": "u"}, "status": {"conditions": conditions}});
             node(&raw(object)).expect("a Node").not_ready_since
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_counts_from_its_binding_until_it_has_ended() {
+    fn pod_counts_from_its_binding_until_it_has_ended() {
         let pod = |spec: Value, status: Value| {
             pod(&raw(json!({"metadata": {"name": "m", "namespace": "lb"}, "spec": spec, "status": status})))
         };
@@ -227,15 +228,15 @@ mod tests {
     }
 
     #[test]
-    fn only_versions_of_one_object_that_are_numbers_are_compared() {
-        let of = |uid: &str, version: &str| StoredStatus {
+    fn only_numeric_versions_of_one_object_are_compared() {
+        let status = |uid: &str, version: &str| StoredStatus {
             uid: uid.into(),
             version: version.into(),
             ..StoredStatus::default()
         };
-        assert!(of("u", "9").is_older_than(&of("u", "10")));
-        assert!(!of("u", "10").is_older_than(&of("u", "10")));
-        assert!(!of("v", "9").is_older_than(&of("u", "10")));
-        assert!(!of("u", "x").is_older_than(&of("u", "10")));
+        assert!(status("u", "9").is_older_than(&status("u", "10")));
+        assert!(!status("u", "10").is_older_than(&status("u", "10")));
+        assert!(!status("v", "9").is_older_than(&status("u", "10")));
+        assert!(!status("u", "x").is_older_than(&status("u", "10")));
     }
 }

@@ -1,4 +1,5 @@
-//! Looks whether the CustomResourceDefinitions are there and fit, and says the command that mends it.
+//! Checks periodically that the CustomResourceDefinitions are installed and usable; a fault names the command that
+//! repairs it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,16 +10,15 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::causes::{Causes, describe};
-use maglev_crd as crd;
 
-/// Between two looks.
+/// Interval between checks.
 const EVERY: Duration = Duration::from_secs(30);
-/// The same while something is wrong: whoever mends it is waiting.
+/// The interval while there is a fault: the operator who repairs it is waiting.
 const SOON: Duration = Duration::from_secs(3);
-/// For one answer.
+/// Timeout of one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What installs the definitions of this very build.
+/// The command that installs the definitions of this build.
 pub const INSTALL: &str = "maglev-controller crds | kubectl apply --server-side --force-conflicts -f -";
 
 /// The check before it runs.
@@ -29,20 +29,20 @@ pub struct CrdCheck {
 }
 
 impl CrdCheck {
-    /// A check through `client`, and what is wrong: `None` before the first look, empty where nothing is.
+    /// The receiver holds the faults: `None` before the first check, empty if there are none.
     pub fn new(client: Client) -> (Self, watch::Receiver<Option<Arc<[String]>>>) {
         let (faults, faults_rx) = watch::channel(None);
         (Self { crds: Api::all(client), faults, causes: Causes::default() }, faults_rx)
     }
 
-    /// Looks now and then until `shutdown`.
+    /// Checks periodically until `shutdown`.
     pub fn run(self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
         async move {
-            let looks = async {
+            let checks = async {
                 loop {
-                    let faults = self.look().await;
+                    let faults = self.check().await;
                     for fault in faults.iter().filter(|fault| self.causes.is_news(fault)) {
-                        tracing::error!(err = fault, "crd-unfit");
+                        tracing::error!(error = fault, "crd is unusable");
                     }
                     let wait = if faults.is_empty() { EVERY } else { SOON };
                     self.faults.send_replace(Some(faults.into()));
@@ -51,43 +51,45 @@ impl CrdCheck {
             };
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                () = looks => {}
+                () = checks => {}
             }
         }
         .boxed()
     }
 
-    async fn look(&self) -> Vec<String> {
+    async fn check(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        for name in crd::all().iter().map(ResourceExt::name_any) {
+        for name in maglev_crd::all().iter().map(ResourceExt::name_any) {
             match timeout(TIMEOUT, self.crds.get_opt(&name)).await {
-                Ok(Ok(found)) => faults.extend(fault(&name, found.as_ref())),
-                // What cannot be asked is not known to be wrong.
+                Ok(Ok(crd)) => faults.extend(fault(&name, crd.as_ref())),
+                // A CRD that cannot be read is not known to be at fault.
                 Ok(Err(error)) => self.warn(&name, &describe(&error)),
-                Err(_) => self.warn(&name, "no answer in time"),
+                Err(_) => self.warn(&name, &format!("no answer within {} s", TIMEOUT.as_secs())),
             }
         }
         faults
     }
 
-    fn warn(&self, name: &str, err: &str) {
-        if self.causes.is_news(err) {
-            tracing::warn!(name, err, "crd-unknown");
+    fn warn(&self, name: &str, error: &str) {
+        if self.causes.is_news(error) {
+            tracing::warn!(name, error, "cannot read crd");
         }
     }
 }
 
-/// What is wrong with the definition `name`, and what mends it.
-fn fault(name: &str, found: Option<&CustomResourceDefinition>) -> Option<String> {
-    let wrong = |what: &str| Some(format!("CustomResourceDefinition {name} {what}; install it with: {INSTALL}"));
-    let Some(found) = found.filter(|found| found.metadata.deletion_timestamp.is_none()) else {
-        return wrong("is missing");
+/// A sentence on the fault of the definition `name` and on its repair.
+fn fault(name: &str, crd: Option<&CustomResourceDefinition>) -> Option<String> {
+    let fault =
+        |predicate: &str| Some(format!("CustomResourceDefinition {name} {predicate}; install it with: {INSTALL}"));
+    let Some(crd) = crd.filter(|crd| crd.metadata.deletion_timestamp.is_none()) else {
+        return fault("is missing");
     };
-    let Some(version) = found.spec.versions.iter().find(|of| of.name == crd::VERSION && of.served) else {
-        return wrong(&format!("does not serve version {}", crd::VERSION));
+    let Some(version) = crd.spec.versions.iter().find(|version| version.name == maglev_crd::VERSION && version.served)
+    else {
+        return fault(&format!("does not serve version {}", maglev_crd::VERSION));
     };
-    if version.subresources.as_ref().and_then(|of| of.status.as_ref()).is_none() {
-        return wrong("has no status subresource, so no status can be written");
+    if version.subresources.as_ref().and_then(|subresources| subresources.status.as_ref()).is_none() {
+        return fault("has no status subresource, so no status can be written");
     }
     None
 }
@@ -99,23 +101,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_is_said_with_the_command_that_installs_it() {
-        for good in crd::all() {
+    fn fault_names_the_command_that_repairs_it() {
+        for good in maglev_crd::all() {
             let name = good.name_any();
             assert_eq!(fault(&name, Some(&good)), None);
-            let says = |found: Option<&CustomResourceDefinition>, what: &str| {
-                let said = fault(&name, found).expect("something is wrong");
-                assert!(said.contains(&name) && said.contains(what) && said.ends_with(INSTALL), "{said}");
+            let check = |crd: Option<&_>, predicate: &str| {
+                let text = fault(&name, crd).expect("there is a fault");
+                assert!(text.contains(&name) && text.contains(predicate) && text.ends_with(INSTALL), "{text}");
             };
-            says(None, "is missing");
+            check(None, "is missing");
             let mut bad = good.clone();
             bad.spec.versions[0].subresources = None;
-            says(Some(&bad), "no status subresource");
+            check(Some(&bad), "no status subresource");
             bad.spec.versions[0].served = false;
-            says(Some(&bad), "does not serve version v1alpha1");
-            let mut leaving = good.clone();
-            leaving.metadata.deletion_timestamp = Some(Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH));
-            says(Some(&leaving), "is missing");
+            check(Some(&bad), "does not serve version v1alpha1");
+            let mut terminating = good.clone();
+            terminating.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+            check(Some(&terminating), "is missing");
         }
     }
 }

@@ -1,9 +1,8 @@
-//! Asks whether a kind is really served, before objects that are gone are believed to be gone.
+//! Checks that a kind is really served before deletions of its objects are believed.
 //!
-//! Deleting a CustomResourceDefinition deletes every object of its kind, one by one, while a
-//! deletionTimestamp stands on it. Such deletions are no one's wish for the VIPs. So before objects
-//! that are gone count, their CRD is read: it has to be there, not on its way out, and still the
-//! one that was there when the kind was listed.
+//! Deleting a CustomResourceDefinition deletes every object of its kind, one by one, while the CRD has a
+//! deletionTimestamp. Nobody wanted those VIPs to go. So before deletions take effect, the CRD is read: it must exist,
+//! not be in deletion, and be the one (by uid) that existed when the kind was listed.
 
 use std::time::Duration;
 
@@ -13,23 +12,21 @@ use kube::{Api, Client};
 use super::{causes::describe, kinds};
 use maglev_model::config::Kind;
 
-/// For one answer; the objects that are gone wait meanwhile.
+/// Timeout of one read; deletions wait meanwhile.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the API server says of a CRD.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Crd {
-    /// It is there.
+pub enum CrdState {
     Present {
-        /// Its `metadata.uid`: a CRD that was deleted and created again is another.
+        /// `metadata.uid`: differs after the CRD was deleted and created again.
         uid: String,
     },
-    /// It is not there, or on its way out.
+    /// The CRD is missing or in deletion.
     Absent {
-        /// Which of both, for the log.
+        /// Predicate for the log, as in "is missing".
         why: &'static str,
     },
-    /// There is no answer.
+    /// The CRD could not be read.
     Unknown { error: String },
 }
 
@@ -40,7 +37,7 @@ pub struct CrdGuard {
 }
 
 impl CrdGuard {
-    /// The guard of `kind`; `None` for a kind that Kubernetes itself serves.
+    /// Returns `None` for a built-in kind.
     pub fn new(client: Client, kind: Kind) -> Option<Self> {
         let name = kinds::crd_name(kind)?;
         Some(Self { crds: Api::all(client), name })
@@ -51,16 +48,15 @@ impl CrdGuard {
         &self.name
     }
 
-    /// What the API server says now.
-    pub async fn ask(&self) -> Crd {
+    pub async fn read(&self) -> CrdState {
         match tokio::time::timeout(TIMEOUT, self.crds.get_metadata_opt(&self.name)).await {
-            Err(_) => Crd::Unknown { error: format!("no answer within {} s", TIMEOUT.as_secs()) },
-            Ok(Err(error)) => Crd::Unknown { error: describe(&error) },
-            Ok(Ok(None)) => Crd::Absent { why: "it is missing" },
+            Err(_) => CrdState::Unknown { error: format!("no answer within {} s", TIMEOUT.as_secs()) },
+            Ok(Err(error)) => CrdState::Unknown { error: describe(&error) },
+            Ok(Ok(None)) => CrdState::Absent { why: "is missing" },
             Ok(Ok(Some(crd))) if crd.metadata.deletion_timestamp.is_some() => {
-                Crd::Absent { why: "it is being deleted" }
+                CrdState::Absent { why: "is being deleted" }
             }
-            Ok(Ok(Some(crd))) => Crd::Present { uid: crd.metadata.uid.unwrap_or_default() },
+            Ok(Ok(Some(crd))) => CrdState::Present { uid: crd.metadata.uid.unwrap_or_default() },
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The watch of one kind: lists, watches, starts over, and hands on what may count. Run by
-//! `watches`, one for each kind.
+//! The watch of one kind: lists, watches, starts over, and delivers updates. Run by `watches` and `cluster_watch`, one for
+//! each kind.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc};
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use kube::{
@@ -14,155 +14,132 @@ use tokio::{
 };
 
 use super::{
+    Delays,
     causes::{Causes, describe},
-    crd_guard::{Crd, CrdGuard},
-    follow::is_expired,
-    guard::Raw,
+    crd_guard::{CrdGuard, CrdState},
     kinds,
-    ledger::{Change, Ledger},
+    object_tracker::{ObjectTracker, TrackerUpdate},
+    raw_object::RawObject,
     retry::Retry,
+    watch_loop::is_expired,
 };
 use maglev_model::{Name, config::Kind};
 
-/// What a watch hands on. To be applied in the order of the fields.
-pub struct Update {
+/// An update of one kind. To be applied in the order of the fields.
+pub struct RawUpdate {
     pub kind: Kind,
-    /// `objects` is the first complete list of the kind.
+    /// True if `objects` is the first complete list of the kind.
     pub first: bool,
-    pub gone: Vec<Name>,
-    pub objects: Vec<Raw>,
-    /// How many objects of the kind are there, all in all.
+    pub deleted: Vec<Name>,
+    pub objects: Vec<RawObject>,
+    /// Number of objects of the kind after this update.
     pub count: usize,
 }
 
-/// How long a watch waits for what.
-#[derive(Clone, Copy, Debug)]
-pub struct Delays {
-    /// After so long the API server is asked to end a watch, which is then taken up where it was.
-    /// A connection that silently died is noticed 5 s later: within three minutes.
-    pub watch: Duration,
-    /// Objects that are gone within so long of the first are judged together.
-    pub coalesce: Duration,
-    /// Before the first retry of a failed request; doubles with each further failure.
-    pub retry_min: Duration,
-    /// The longest delay before a retry.
-    pub retry_max: Duration,
-    /// Until a Secret or ConfigMap with certificates is read again.
-    pub certificates: Duration,
-    /// The same where it could not be used.
-    pub certificates_missing: Duration,
+pub struct KindWatchOptions<'a> {
+    pub kind: Kind,
+    /// Limits the watch of Nodes to this one.
+    pub node_name: Option<&'a str>,
+    pub delays: Delays,
 }
 
-impl Default for Delays {
-    fn default() -> Self {
-        Self {
-            watch: Duration::from_secs(170),
-            coalesce: Duration::from_millis(150),
-            retry_min: Duration::from_millis(500),
-            retry_max: Duration::from_secs(15),
-            certificates: Duration::from_mins(1),
-            certificates_missing: Duration::from_secs(10),
-        }
-    }
-}
-
-/// The watch of one kind.
+/// The watch of one kind before it runs.
 pub struct KindWatch {
     kind: Kind,
-    api: Api<Raw>,
+    api: Api<RawObject>,
     config: watcher::Config,
-    /// `None` for a kind that Kubernetes itself serves.
+    /// `None` for a built-in kind.
     guard: Option<CrdGuard>,
-    /// The CRD that stood when the kind was listed.
+    /// The CRD's `metadata.uid` when the kind was listed.
     crd_uid: Option<String>,
-    ledger: Ledger,
+    tracker: ObjectTracker,
     delays: Delays,
     stream_retry: Retry,
-    word_retry: Retry,
+    confirmation_retry: Retry,
     causes: Arc<Causes>,
-    updates: mpsc::Sender<Update>,
+    updates: mpsc::Sender<RawUpdate>,
 }
 
-/// Why a watch starts over.
-struct StartOver;
+/// Result of a watch that must be started over.
+struct Restart;
 
 impl KindWatch {
     pub fn new(
         client: Client,
-        (kind, node_name): (Kind, Option<&str>),
-        delays: Delays,
+        options: KindWatchOptions<'_>,
         causes: Arc<Causes>,
-        updates: mpsc::Sender<Update>,
+        updates: mpsc::Sender<RawUpdate>,
     ) -> Self {
+        let KindWatchOptions { kind, node_name, delays } = options;
         Self {
             kind,
             api: Api::all_with(client.clone(), &kinds::resource(kind)),
             config: kinds::watch_config(kind, node_name, delays.watch),
             guard: CrdGuard::new(client, kind),
             crd_uid: None,
-            ledger: Ledger::default(),
+            tracker: ObjectTracker::default(),
             delays,
             stream_retry: Retry::new(delays),
-            word_retry: Retry::new(delays),
+            confirmation_retry: Retry::new(delays),
             causes,
             updates,
         }
     }
 
-    /// Watches for ever, or until nobody takes updates any more.
+    /// Watches until the receiver of updates is dropped.
     pub fn run(mut self) -> BoxFuture<'static, ()> {
         async move {
             loop {
-                self.until_served().await;
-                let Some(StartOver) = self.watch().await else { return };
+                self.wait_until_served().await;
+                let Some(Restart) = self.watch().await else { return };
             }
         }
         .boxed()
     }
 
-    /// Waits until the CRD is there, and notes which one it is.
-    async fn until_served(&mut self) {
+    /// Waits until the CRD exists, and remembers its uid.
+    async fn wait_until_served(&mut self) {
         let Some(guard) = &self.guard else { return };
         loop {
-            match guard.ask().await {
-                Crd::Present { uid } => {
+            match guard.read().await {
+                CrdState::Present { uid } => {
                     self.crd_uid = Some(uid);
                     return;
                 }
-                Crd::Absent { why } => self.warn_not_served(why),
-                Crd::Unknown { error } => self.warn("crd-unknown", &error),
+                CrdState::Absent { why } => self.warn_not_served(why),
+                CrdState::Unknown { error } => self.warn("cannot read crd", &error),
             }
-            sleep(self.word_retry.next()).await;
+            sleep(self.confirmation_retry.next()).await;
         }
     }
 
-    /// Lists and watches; `None` when nobody takes updates any more.
-    async fn watch(&mut self) -> Option<StartOver> {
+    /// Lists and watches. Returns `None` once the receiver of updates is dropped.
+    async fn watch(&mut self) -> Option<Restart> {
         let mut events = pin!(watcher::watcher(self.api.clone(), self.config.clone()));
         let mut resume_at: Option<Instant> = None;
-        let mut word_at: Option<Instant> = None;
+        let mut confirm_at: Option<Instant> = None;
         loop {
             tokio::select! {
                 event = events.next(), if resume_at.is_none() => {
-                    resume_at = self.take(event?);
-                    // What came together is told together.
+                    resume_at = self.apply_event(event?);
+                    // Events that are ready together become one update.
                     while resume_at.is_none() && let Some(event) = events.next().now_or_never() {
-                        resume_at = self.take(event?);
+                        resume_at = self.apply_event(event?);
                     }
                 }
                 () = until(resume_at) => resume_at = None,
-                () = until(word_at) => {
-                    word_at = match self.seek_word().await? {
-                        Word::Heard => None,
-                        Word::AskAgain => Some(Instant::now() + self.word_retry.next()),
-                        Word::NotServed => return Some(StartOver),
+                () = until(confirm_at) => {
+                    confirm_at = match self.request_confirmation().await? {
+                        Confirmation::Served => None,
+                        Confirmation::Unavailable => Some(Instant::now() + self.confirmation_retry.next()),
+                        Confirmation::NotServed => return Some(Restart),
                     };
                 }
             }
-            if let Some(change) = self.ledger.ready() {
-                self.hand_on(change).await?;
+            if let Some(update) = self.tracker.take_ready() {
+                self.deliver(update).await?;
             }
-            word_at = match (self.ledger.needs_word(), word_at) {
+            confirm_at = match (self.tracker.needs_confirmation(), confirm_at) {
                 (false, _) => None,
                 (true, None) => Some(Instant::now() + self.delays.coalesce),
                 (true, at) => at,
@@ -170,17 +147,17 @@ impl KindWatch {
         }
     }
 
-    /// Books an event; the time to go on at after an error.
-    fn take(&mut self, event: watcher::Result<Event<Raw>>) -> Option<Instant> {
+    /// Applies a watch event. Returns when to retry after an error.
+    fn apply_event(&mut self, event: watcher::Result<Event<RawObject>>) -> Option<Instant> {
         match event {
-            Ok(Event::Init) => self.ledger.list_begins(),
-            Ok(Event::InitApply(object)) => self.ledger.list_has(object),
-            Ok(Event::InitDone) => self.ledger.list_ends(),
-            Ok(Event::Apply(object)) => self.ledger.applied(object),
-            Ok(Event::Delete(object)) => self.ledger.deleted(object.name()),
+            Ok(Event::Init) => self.tracker.begin_list(),
+            Ok(Event::InitApply(object)) => self.tracker.add_listed(object),
+            Ok(Event::InitDone) => self.tracker.complete_list(),
+            Ok(Event::Apply(object)) => self.tracker.apply(object),
+            Ok(Event::Delete(object)) => self.tracker.delete(object.name()),
             Err(error) => {
                 if !is_expired(&error) {
-                    self.warn("watch-failed", &describe(&error));
+                    self.warn("watch failed", &describe(&error));
                 }
                 return Some(Instant::now() + self.stream_retry.next());
             }
@@ -188,62 +165,65 @@ impl KindWatch {
         None
     }
 
-    /// Asks whether the kind is served, and acts on the answer. `None` when nobody takes updates.
-    async fn seek_word(&mut self) -> Option<Word> {
+    /// Reads the CRD and acts on its state. Returns `None` once the receiver of updates is dropped.
+    async fn request_confirmation(&mut self) -> Option<Confirmation> {
         let crd = match &self.guard {
-            Some(guard) => guard.ask().await,
-            None => Crd::Present { uid: String::new() },
+            Some(guard) => guard.read().await,
+            None => CrdState::Present { uid: String::new() },
         };
         match crd {
-            Crd::Present { uid } if self.guard.is_none() || self.crd_uid.as_ref() == Some(&uid) => {
-                let change = self.ledger.word_given();
-                self.hand_on(change).await?;
-                Some(Word::Heard)
+            CrdState::Present { uid } if self.guard.is_none() || self.crd_uid.as_ref() == Some(&uid) => {
+                let update = self.tracker.confirm();
+                self.deliver(update).await?;
+                Some(Confirmation::Served)
             }
-            Crd::Present { .. } => {
-                self.warn_not_served("it was deleted and created again");
-                self.ledger.not_served();
-                Some(Word::NotServed)
+            CrdState::Present { .. } => {
+                self.warn_not_served("was deleted and created again");
+                self.tracker.mark_not_served();
+                Some(Confirmation::NotServed)
             }
-            Crd::Absent { why } => {
+            CrdState::Absent { why } => {
                 self.warn_not_served(why);
-                self.ledger.not_served();
-                Some(Word::NotServed)
+                self.tracker.mark_not_served();
+                Some(Confirmation::NotServed)
             }
-            Crd::Unknown { error } => {
-                self.warn("crd-unknown", &error);
-                self.ledger.word_missing();
-                Some(Word::AskAgain)
+            CrdState::Unknown { error } => {
+                self.warn("cannot read crd", &error);
+                self.tracker.miss_confirmation();
+                Some(Confirmation::Unavailable)
             }
         }
     }
 
-    async fn hand_on(&self, change: Change) -> Option<()> {
-        let Change { first, gone, objects } = change;
-        let update = Update { kind: self.kind, first, gone, objects, count: self.ledger.known() };
-        self.updates.send(update).await.ok()
+    async fn deliver(&self, update: TrackerUpdate) -> Option<()> {
+        let TrackerUpdate { first, deleted, objects } = update;
+        let count = self.tracker.delivered_count();
+        self.updates.send(RawUpdate { kind: self.kind, first, deleted, objects, count }).await.ok()
     }
 
-    fn warn(&self, what: &'static str, err: &str) {
-        if self.causes.is_news(err) {
-            let (kind, gone) = (self.kind.as_str(), self.ledger.gone());
-            tracing::warn!(kind, kept = self.ledger.known(), gone, err, "{what}");
+    fn warn(&self, message: &'static str, error: &str) {
+        if self.causes.is_news(error) {
+            let (objects, pending_deletions) = (self.tracker.delivered_count(), self.tracker.pending_deletions());
+            tracing::warn!(kind = self.kind.as_str(), objects, pending_deletions, error, "{message}");
         }
     }
 
     fn warn_not_served(&self, why: &'static str) {
         let name = self.guard.as_ref().map_or("", CrdGuard::name);
-        self.warn("crd-not-served", &format!("CustomResourceDefinition {name}: {why}; its objects stay as last seen"));
+        let error = format!("CustomResourceDefinition {name} {why}; the last state of its objects stays in force");
+        self.warn("crd is not served", &error);
     }
 }
 
-enum Word {
-    Heard,
-    AskAgain,
+/// Result of a request to confirm that the kind is served.
+enum Confirmation {
+    Served,
     NotServed,
+    /// The API server did not answer.
+    Unavailable,
 }
 
-/// Waits until `at`; for ever without one.
+/// Waits until `at`, or forever without a time.
 async fn until(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,

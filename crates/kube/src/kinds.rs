@@ -1,4 +1,4 @@
-//! The watched kinds as the API server names them. Used within `k8s` only.
+//! API resources, CRD names and watch settings of the watched kinds.
 
 use std::time::Duration;
 
@@ -18,14 +18,14 @@ pub fn resource(kind: Kind) -> ApiResource {
     }
 }
 
-/// The CustomResourceDefinition of `kind`; `None` for what Kubernetes itself serves.
+/// Name of the CustomResourceDefinition of `kind`; `None` for a built-in kind.
 pub fn crd_name(kind: Kind) -> Option<String> {
     let resource = resource(kind);
     (kind != Kind::Node).then(|| format!("{}.{}", resource.plural, resource.group))
 }
 
-/// What of `kind` is watched: everything, but of the Nodes only `node_name` where one is given. A watch ends after
-/// `lasting`, in whole seconds.
+/// Watch settings of `kind`: all objects, but only the Node `node_name` if given. A watch ends after `lasting`, in whole
+/// seconds.
 pub fn watch_config(kind: Kind, node_name: Option<&str>, lasting: Duration) -> watcher::Config {
     match (kind, node_name) {
         (Kind::Node, Some(node_name)) => watch_all(lasting).fields(&format!("metadata.name={node_name}")),
@@ -57,11 +57,11 @@ mod tests {
     const LASTING: Duration = Duration::from_secs(170);
 
     #[test]
-    fn our_kinds_have_a_crd_and_nodes_have_none() {
+    fn maglev_kinds_have_a_crd_and_nodes_have_none() {
         let names: Vec<_> = Kind::ALL.into_iter().map(crd_name).collect();
-        let ours = ["healthchecks", "backends", "frontends", "loadbalancerconfigs"];
-        let ours = ours.map(|plural| Some(format!("{plural}.maglev.vpp.io")));
-        assert_eq!(names[..4], ours);
+        let plurals = ["healthchecks", "backends", "frontends", "loadbalancerconfigs"];
+        let crds = plurals.map(|plural| Some(format!("{plural}.maglev.vpp.io")));
+        assert_eq!(names[..4], crds);
         assert_eq!(names[4], None);
         let config = watch_config(Kind::Node, Some("node-a"), LASTING);
         assert_eq!(config.field_selector.as_deref(), Some("metadata.name=node-a"));

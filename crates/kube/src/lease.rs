@@ -1,10 +1,9 @@
-//! One leader among replicas, by a Lease.
+//! Leader election by a Lease.
 //!
-//! [`LeaseLoop`] alone makes a [`Leadership`], and only with one in hand is anything written. Its deadline is
-//! monotonic and counted from *before* the request that took or renewed the Lease left, so it ends before any other
-//! replica may take the Lease, whatever either clock says: a replica that was paused finds it past and writes nothing
-//! that it had not begun. How others judge a Lease is client-go's rule: it is free once the same record has stood for
-//! its duration on *their* clock.
+//! Only [`LeaseLoop`] creates a [`Leadership`], and every write requires one. Its deadline is monotonic and counted from
+//! *before* the request that acquired or renewed the Lease was sent, so it passes before another replica may acquire the
+//! Lease, whatever the clocks show: a replica that was paused finds the deadline passed and starts no write. Replicas
+//! judge a Lease by client-go's rule: it is free once the same record has stood for its duration on *their* clock.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,29 +25,27 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::causes::{Causes, describe};
 
-/// How long whoever leads may take to end once it has to; then it is dropped.
-const END_WITHIN: Duration = Duration::from_secs(3);
+/// Time for the leader's task to end after its cancellation; then the task is aborted.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Which Lease, and how it is held.
 #[derive(Clone, Debug)]
 pub struct LeaseOptions {
-    /// The Lease's namespace.
     pub namespace: String,
     pub name: String,
-    /// Who we are: different for every process that ever runs.
+    /// Identity of this replica; unique for every process that ever runs.
     pub identity: String,
-    /// Others wait so long after a renewal before they take it.
+    /// Validity of the Lease after a renewal (`leaseDurationSeconds`).
     pub duration: Duration,
-    /// So long before others may take it, we stop.
+    /// Safety margin: this replica steps down this long before another one may acquire the Lease.
     pub margin: Duration,
-    /// Between two renewals.
+    /// Interval between renewals.
     pub renew: Duration,
-    /// Between two looks at somebody else's, and before a failed renewal is tried again.
+    /// Interval between attempts to acquire the Lease, and delay before a failed renewal is retried.
     pub retry: Duration,
 }
 
 impl LeaseOptions {
-    /// The Lease `namespace/name` for `identity`: a leader that died is followed within 17 s.
+    /// The Lease `namespace/name` for `identity`. A leader that died is replaced within 17 s.
     pub fn new(namespace: &str, name: &str, identity: String) -> Self {
         Self {
             namespace: namespace.to_owned(),
@@ -62,68 +59,65 @@ impl LeaseOptions {
     }
 }
 
-/// Where the loop is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Standing {
-    /// Nobody could say yet who leads.
+pub enum LeaderState {
+    /// The Lease has not been read yet.
     #[default]
     Unknown,
-    /// Somebody else leads.
+    /// The holder's identity.
     Follows(String),
     Leads,
 }
 
-/// The right to write. Not `Clone`: it is the loop's to give, and its deadline is the loop's to move.
+/// The right to write. Not `Clone`: only the loop grants it and moves its deadline.
 #[derive(Debug)]
 pub struct Leadership {
-    until: watch::Receiver<Instant>,
+    deadline_rx: watch::Receiver<Instant>,
 }
 
 impl Leadership {
-    /// When it ends unless the Lease is renewed. Nothing may be sent at or after this moment.
-    pub fn until(&self) -> Instant {
-        *self.until.borrow()
+    /// End of the leadership unless the Lease is renewed. No request may be sent at or after this time.
+    pub fn deadline(&self) -> Instant {
+        *self.deadline_rx.borrow()
     }
 
-    /// Whether it holds now. To be asked just before each write.
+    /// To be checked just before each write.
     pub fn holds(&self) -> bool {
-        Instant::now() < self.until()
+        Instant::now() < self.deadline()
     }
 }
 
-/// What is done while we lead; to end soon once the token is cancelled.
-pub type Lead = Box<dyn FnMut(Arc<Leadership>, CancellationToken) -> BoxFuture<'static, ()> + Send>;
+/// Starts the leader's task, which must end soon after the token is cancelled.
+pub type LeaderTask = Box<dyn FnMut(Arc<Leadership>, CancellationToken) -> BoxFuture<'static, ()> + Send>;
 
 /// The loop before it runs.
 pub struct LeaseLoop {
     api: Api<Lease>,
     options: LeaseOptions,
-    standing: watch::Sender<Standing>,
-    /// Somebody else's record, and since when it has stood so.
+    state: watch::Sender<LeaderState>,
+    /// Another holder's record, and the time since which it is unchanged.
     observed: Option<(LeaseSpec, Instant)>,
     causes: Causes,
 }
 
-/// A Lease that is ours, and until when.
-struct Held {
+/// A Lease held by this replica.
+struct HeldLease {
     lease: Lease,
-    until: Instant,
+    deadline: Instant,
 }
 
 impl LeaseLoop {
-    /// A loop that asks through `client`.
     pub fn new(client: Client, options: LeaseOptions) -> Self {
         let api = Api::namespaced(client, &options.namespace);
-        Self { api, options, standing: watch::Sender::default(), observed: None, causes: Causes::default() }
+        Self { api, options, state: watch::Sender::default(), observed: None, causes: Causes::default() }
     }
 
-    /// Where the loop is.
-    pub fn standing(&self) -> watch::Receiver<Standing> {
-        self.standing.subscribe()
+    pub fn state(&self) -> watch::Receiver<LeaderState> {
+        self.state.subscribe()
     }
 
-    /// Leads whenever it can until `shutdown`; then gives the Lease back.
-    pub fn run(mut self, mut lead: Lead, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
+    /// Runs the leader's task whenever this replica holds the Lease, until `shutdown`; then releases the Lease.
+    pub fn run(mut self, mut lead: LeaderTask, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
         async move {
             loop {
                 let held = tokio::select! {
@@ -139,51 +133,51 @@ impl LeaseLoop {
         .boxed()
     }
 
-    /// Waits until the Lease is ours.
-    async fn acquire(&mut self) -> Held {
+    /// Waits until this replica holds the Lease.
+    async fn acquire(&mut self) -> HeldLease {
         loop {
-            let asked = Instant::now();
-            match timeout(self.options.retry * 2, self.try_acquire(asked)).await {
+            let sent = Instant::now();
+            match timeout(self.options.retry * 2, self.try_acquire(sent)).await {
                 Ok(Ok(Some(held))) => return held,
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) => self.warn(&describe(&error)),
                 Err(_) => self.warn("no answer in time"),
             }
-            sleep_until(asked + self.options.retry).await;
+            sleep_until(sent + self.options.retry).await;
         }
     }
 
-    async fn try_acquire(&mut self, asked: Instant) -> kube::Result<Option<Held>> {
+    async fn try_acquire(&mut self, sent: Instant) -> kube::Result<Option<HeldLease>> {
         let Some(lease) = self.api.get_opt(&self.options.name).await? else {
             let lease = self.api.create(&PostParams::default(), &self.record(None)).await;
-            return self.taken(asked, lease);
+            return self.acquired(sent, lease);
         };
         let spec = lease.spec.clone().unwrap_or_default();
         let holder = spec.holder_identity.clone().unwrap_or_default();
         if !holder.is_empty() && !self.has_expired(&spec) {
-            self.standing.send_if_modified(|standing| {
-                let now = Standing::Follows(holder.clone());
-                std::mem::replace(standing, now.clone()) != now
+            self.state.send_if_modified(|state| {
+                let new = LeaderState::Follows(holder.clone());
+                std::mem::replace(state, new.clone()) != new
             });
             return Ok(None);
         }
         let lease = self.api.replace(&self.options.name, &PostParams::default(), &self.record(Some(&lease))).await;
-        self.taken(asked, lease)
+        self.acquired(sent, lease)
     }
 
-    /// Another replica may have been faster: no error, but no Lease.
-    fn taken(&mut self, asked: Instant, lease: kube::Result<Lease>) -> kube::Result<Option<Held>> {
+    /// A conflict means that another replica was faster: no error, but no Lease.
+    fn acquired(&mut self, sent: Instant, lease: kube::Result<Lease>) -> kube::Result<Option<HeldLease>> {
         match lease {
             Ok(lease) => {
                 self.observed = None;
-                Ok(Some(Held { lease, until: asked + self.options.duration - self.options.margin }))
+                Ok(Some(HeldLease { lease, deadline: sent + self.options.duration - self.options.margin }))
             }
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Whether somebody else's record has stood for its whole duration on our clock.
+    /// True if another holder's record has been unchanged for its whole duration on the local clock.
     fn has_expired(&mut self, spec: &LeaseSpec) -> bool {
         let now = Instant::now();
         match &self.observed {
@@ -198,12 +192,12 @@ impl LeaseLoop {
         }
     }
 
-    /// The Lease with us as its holder, to replace `before`.
+    /// The Lease with this replica as its holder, to replace `before`.
     fn record(&self, before: Option<&Lease>) -> Lease {
         let now = MicroTime(Timestamp::now());
         let spec = before.and_then(|lease| lease.spec.clone()).unwrap_or_default();
-        let ours = spec.holder_identity.as_deref() == Some(&self.options.identity);
-        let transitions = spec.lease_transitions.unwrap_or(0) + i32::from(before.is_some() && !ours);
+        let is_own = spec.holder_identity.as_deref() == Some(&self.options.identity);
+        let transitions = spec.lease_transitions.unwrap_or(0) + i32::from(before.is_some() && !is_own);
         let metadata = before.map_or_else(
             || ObjectMeta { name: Some(self.options.name.clone()), ..ObjectMeta::default() },
             |lease| lease.metadata.clone(),
@@ -213,7 +207,7 @@ impl LeaseLoop {
             spec: Some(LeaseSpec {
                 holder_identity: Some(self.options.identity.clone()),
                 lease_duration_seconds: i32::try_from(self.options.duration.as_secs()).ok(),
-                acquire_time: spec.acquire_time.filter(|_| ours).or(Some(now.clone())),
+                acquire_time: spec.acquire_time.filter(|_| is_own).or(Some(now.clone())),
                 renew_time: Some(now),
                 lease_transitions: Some(transitions),
                 ..spec
@@ -222,64 +216,64 @@ impl LeaseLoop {
     }
 
     /// Leads until the Lease is lost or `shutdown`.
-    async fn hold(&mut self, held: Held, lead: &mut Lead, shutdown: &CancellationToken) {
-        let (until, until_rx) = watch::channel(held.until);
+    async fn hold(&mut self, held: HeldLease, lead: &mut LeaderTask, shutdown: &CancellationToken) {
+        let (deadline, deadline_rx) = watch::channel(held.deadline);
         let mut lease = held.lease;
-        self.standing.send_replace(Standing::Leads);
-        tracing::info!(lease = self.options.name, identity = self.options.identity, "lease-taken");
+        self.state.send_replace(LeaderState::Leads);
+        tracing::info!(lease = self.options.name, identity = self.options.identity, "lease acquired");
         let end = CancellationToken::new();
-        let term = lead(Arc::new(Leadership { until: until_rx }), end.clone());
-        let mut term = AbortOnDropHandle::new(tokio::spawn(term));
-        let asked = tokio::select! {
-            () = self.renew(&mut lease, &until) => false,
-            _ = &mut term => false,
+        let task = lead(Arc::new(Leadership { deadline_rx }), end.clone());
+        let mut task = AbortOnDropHandle::new(tokio::spawn(task));
+        let shutting_down = tokio::select! {
+            () = self.renew(&mut lease, &deadline) => false,
+            _ = &mut task => false,
             () = shutdown.cancelled() => true,
         };
-        if !asked {
-            // Nothing begins any more; what had begun may end.
-            until.send_replace(Instant::now());
+        if !shutting_down {
+            // No new write starts; running ones may finish.
+            deadline.send_replace(Instant::now());
         }
         end.cancel();
-        if !term.is_finished() {
-            let _ = timeout(END_WITHIN, &mut term).await;
+        if !task.is_finished() {
+            let _ = timeout(SHUTDOWN_TIMEOUT, &mut task).await;
         }
-        drop(term);
-        until.send_replace(Instant::now());
-        self.standing.send_replace(Standing::Unknown);
-        if asked {
+        drop(task);
+        deadline.send_replace(Instant::now());
+        self.state.send_replace(LeaderState::Unknown);
+        if shutting_down {
             self.release(&lease).await;
         } else {
-            tracing::warn!(lease = self.options.name, "lease-lost");
+            tracing::warn!(lease = self.options.name, "lease lost");
         }
     }
 
-    /// Renews the Lease for as long as that goes well.
-    async fn renew(&self, lease: &mut Lease, until: &watch::Sender<Instant>) {
+    /// Renews the Lease until a renewal fails for good.
+    async fn renew(&self, lease: &mut Lease, deadline_tx: &watch::Sender<Instant>) {
         let mut at = Instant::now() + self.options.renew;
         loop {
-            let deadline = *until.borrow();
+            let deadline = *deadline_tx.borrow();
             sleep_until(at.min(deadline)).await;
-            let asked = Instant::now();
-            // Late by so much: this process was paused, and somebody else may lead.
-            if asked >= deadline {
+            let sent = Instant::now();
+            // After the deadline: this process was paused, and another replica may lead.
+            if sent >= deadline {
                 return;
             }
             let record = self.record(Some(lease));
             let (name, params) = (&self.options.name, PostParams::default());
             let answer = timeout_at(deadline, self.api.replace(name, &params, &record)).await;
-            at = asked + self.options.retry;
+            at = sent + self.options.retry;
             match answer {
                 Ok(Ok(renewed)) => {
                     *lease = renewed;
-                    until.send_replace(asked + self.options.duration - self.options.margin);
-                    at = asked + self.options.renew;
+                    deadline_tx.send_replace(sent + self.options.duration - self.options.margin);
+                    at = sent + self.options.renew;
                 }
                 Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
-                    // Our own renewal may have gone through although its answer was lost.
+                    // An earlier renewal may have succeeded although its answer was lost.
                     match timeout_at(deadline, self.api.get_opt(name)).await {
-                        Ok(Ok(Some(found))) if self.is_ours(&found) => {
-                            *lease = found;
-                            at = asked;
+                        Ok(Ok(Some(current))) if self.holds(&current) => {
+                            *lease = current;
+                            at = sent;
                         }
                         Ok(Ok(_)) => return,
                         _ => {}
@@ -291,12 +285,12 @@ impl LeaseLoop {
         }
     }
 
-    fn is_ours(&self, lease: &Lease) -> bool {
+    fn holds(&self, lease: &Lease) -> bool {
         let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
         holder == Some(&self.options.identity)
     }
 
-    /// Gives the Lease back, so that the next one need not wait.
+    /// Releases the Lease, so that the next leader need not wait for its expiry.
     async fn release(&self, lease: &Lease) {
         let mut record = self.record(Some(lease));
         if let Some(spec) = &mut record.spec {
@@ -304,16 +298,16 @@ impl LeaseLoop {
             spec.lease_duration_seconds = Some(1);
         }
         let (name, params) = (&self.options.name, PostParams::default());
-        match timeout(END_WITHIN, self.api.replace(name, &params, &record)).await {
-            Ok(Ok(_)) => tracing::info!(lease = self.options.name, "lease-released"),
+        match timeout(SHUTDOWN_TIMEOUT, self.api.replace(name, &params, &record)).await {
+            Ok(Ok(_)) => tracing::info!(lease = self.options.name, "lease released"),
             Ok(Err(error)) => self.warn(&describe(&error)),
             Err(_) => self.warn("no answer in time"),
         }
     }
 
-    fn warn(&self, err: &str) {
-        if self.causes.is_news(err) {
-            tracing::warn!(lease = self.options.name, err, "lease-failed");
+    fn warn(&self, error: &str) {
+        if self.causes.is_news(error) {
+            tracing::warn!(lease = self.options.name, error, "lease request failed");
         }
     }
 }

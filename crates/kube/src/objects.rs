@@ -1,5 +1,5 @@
-//! What Kubernetes knows of our objects beside their specs: generations, conditions, and who changed them last.
-//! Watched for the dashboard, which shows it; nothing is decided from it.
+//! Metadata and conditions of the Maglev objects: generations, conditions, and the last writer. Watched for display in
+//! the dashboard; no decision depends on them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -19,16 +19,16 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Delays,
     causes::Causes,
-    follow::{Follower, follow},
     kinds::{name_of, watch_all},
+    watch_loop::{WatchHandler, WatchLoopOptions, watch_loop},
 };
 use maglev_crd as crd;
 use maglev_model::Name;
 
-/// Annotations that are ours.
-const OUR_PREFIX: &str = "maglev.vpp.io/";
+/// Prefix of the annotations that are shown.
+const ANNOTATION_PREFIX: &str = "maglev.vpp.io/";
 
-/// A kind of ours.
+/// A kind of the group maglev.vpp.io.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ObjectKind {
     Backend,
@@ -42,7 +42,7 @@ impl ObjectKind {
     pub const ALL: [Self; 5] =
         [Self::Backend, Self::Frontend, Self::HealthCheck, Self::LoadBalancerConfig, Self::MaglevNode];
 
-    /// Its name in manifests.
+    /// The kind's name in manifests.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Backend => "Backend",
@@ -53,7 +53,7 @@ impl ObjectKind {
         }
     }
 
-    /// Its full name on a command line.
+    /// The full resource name on a kubectl command line.
     pub fn resource(self) -> &'static str {
         match self {
             Self::Backend => "backends.maglev.vpp.io",
@@ -81,40 +81,39 @@ pub struct ObjectKey {
     pub name: Name,
 }
 
-/// What Kubernetes knows of an object.
+/// Metadata and conditions of an object.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Object {
     pub uid: String,
     pub created: Option<Timestamp>,
-    /// `metadata.generation`: what is wanted.
+    /// `metadata.generation`.
     pub generation: i64,
-    /// `status.observedGeneration`; `None` where no controller wrote one.
+    /// `status.observedGeneration`; `None` if no controller wrote it.
     pub observed_generation: Option<i64>,
     pub conditions: Vec<ObjectCondition>,
-    /// Who changed the spec last.
+    /// The last change of the spec.
     pub changed: Option<Changed>,
-    /// Our own annotations.
+    /// Annotations of the group maglev.vpp.io, without their prefix.
     pub annotations: BTreeMap<String, String>,
 }
 
 /// A condition of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectCondition {
-    /// What it is about.
     pub type_: String,
     /// `True`, `False` or `Unknown`.
     pub status: String,
-    /// Why, in a fixed word.
+    /// A fixed PascalCase word.
     pub reason: String,
-    /// Why, in a sentence.
+    /// A sentence.
     pub message: String,
-    /// Since when `status` is what it is.
+    /// Last transition of `status`.
     pub since: Timestamp,
-    /// The generation that it was decided for.
+    /// The generation that the condition was computed for.
     pub observed_generation: Option<i64>,
 }
 
-/// A change of an object's spec, as `metadata.managedFields` has it.
+/// A change of an object's spec, from `metadata.managedFields`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changed {
     /// The field manager.
@@ -124,12 +123,12 @@ pub struct Changed {
     pub operation: String,
 }
 
-/// All objects of ours. A clone is cheap.
+/// All Maglev objects. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Objects {
     /// By kind and name.
     pub objects: OrdMap<ObjectKey, Arc<Object>>,
-    /// Every kind had its first complete list.
+    /// Set once the first list of every kind is complete.
     pub listed: bool,
 }
 
@@ -141,21 +140,20 @@ pub struct ObjectsWatch {
 }
 
 impl ObjectsWatch {
-    /// The watches, and where the objects appear.
     pub fn new(client: Client, delays: Delays) -> (Self, watch::Receiver<Objects>) {
         let (objects, objects_rx) = watch::channel(Objects::default());
         (Self { client, delays, objects }, objects_rx)
     }
 
-    /// Watches until `shutdown`. A kind that cannot be listed stays as last seen and holds up no other.
+    /// Watches until `shutdown`. A kind that cannot be listed keeps its last state and does not block other kinds.
     pub fn run(self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
         async move {
             let (objects, causes) = (Arc::new(self.objects), Arc::new(Causes::default()));
-            let waiting = watch::Sender::new(ObjectKind::ALL.to_vec());
+            let unlisted = watch::Sender::new(ObjectKind::ALL.to_vec());
             let watches = ObjectKind::ALL.map(|kind| {
                 let api = Api::all_with(self.client.clone(), &kind.api_resource());
-                let (objects, causes, waiting) = (Arc::clone(&objects), Arc::clone(&causes), waiting.clone());
-                OneKind { kind, objects, waiting, incoming: None }.watch(api, self.delays, causes).boxed()
+                let (objects, causes, unlisted) = (Arc::clone(&objects), Arc::clone(&causes), unlisted.clone());
+                KindMirror { kind, objects, unlisted, incoming: None }.watch(api, self.delays, causes).boxed()
             });
             tokio::select! {
                 () = shutdown.cancelled() => {}
@@ -167,19 +165,19 @@ impl ObjectsWatch {
 }
 
 /// The watch of one kind.
-struct OneKind {
+struct KindMirror {
     kind: ObjectKind,
     objects: Arc<watch::Sender<Objects>>,
-    /// Kinds that were not listed yet.
-    waiting: watch::Sender<Vec<ObjectKind>>,
-    /// The list that is under way.
+    /// Kinds without a complete list.
+    unlisted: watch::Sender<Vec<ObjectKind>>,
+    /// The list in progress.
     incoming: Option<BTreeMap<Name, Arc<Object>>>,
 }
 
-impl OneKind {
+impl KindMirror {
     async fn watch(mut self, api: Api<DynamicObject>, delays: Delays, causes: Arc<Causes>) {
-        let named = (self.kind.as_str(), &*causes);
-        follow(api, watch_all(delays.watch), &mut self, delays, named).await;
+        let options = WatchLoopOptions { kind: self.kind.as_str(), delays, causes: &causes };
+        watch_loop(api, watch_all(delays.watch), &mut self, options).await;
     }
 
     fn set(&self, name: Name, object: Option<Arc<Object>>) {
@@ -190,20 +188,20 @@ impl OneKind {
         });
     }
 
-    fn listed(&mut self) {
+    fn complete_list(&mut self) {
         let listed = self.incoming.take().unwrap_or_default();
         let kind = self.kind;
-        self.waiting.send_modify(|waiting| waiting.retain(|other| *other != kind));
-        let all_listed = self.waiting.borrow().is_empty();
+        self.unlisted.send_modify(|unlisted| unlisted.retain(|other| *other != kind));
+        let all_listed = self.unlisted.borrow().is_empty();
         self.objects.send_modify(|all| {
-            let known = all.objects.keys().filter(|key| key.kind == kind);
-            let gone: Vec<_> = known.filter(|key| !listed.contains_key(&key.name)).cloned().collect();
-            for key in &gone {
+            let stored = all.objects.keys().filter(|key| key.kind == kind);
+            let missing: Vec<_> = stored.filter(|key| !listed.contains_key(&key.name)).cloned().collect();
+            for key in &missing {
                 all.objects.remove(key);
             }
             for (name, object) in listed {
                 let key = ObjectKey { kind, name };
-                // An equal one stays the same value, so that it is no difference to anybody.
+                // An equal object keeps its Arc, so that readers see no difference.
                 if all.objects.get(&key) != Some(&object) {
                     all.objects.insert(key, object);
                 }
@@ -213,13 +211,13 @@ impl OneKind {
     }
 }
 
-impl Follower<DynamicObject> for OneKind {
-    fn take(&mut self, event: Event<DynamicObject>) {
+impl WatchHandler<DynamicObject> for KindMirror {
+    fn handle(&mut self, event: Event<DynamicObject>) {
         let read = |object: &DynamicObject| (name_of(object.meta()), Arc::new(read(object)));
         match event {
             Event::Init => self.incoming = Some(BTreeMap::new()),
             Event::InitApply(object) => self.incoming.get_or_insert_default().extend([read(&object)]),
-            Event::InitDone => self.listed(),
+            Event::InitDone => self.complete_list(),
             Event::Apply(object) => {
                 let (name, object) = read(&object);
                 self.set(name, Some(object));
@@ -228,7 +226,7 @@ impl Follower<DynamicObject> for OneKind {
         }
     }
 
-    fn kept(&self) -> usize {
+    fn object_count(&self) -> usize {
         self.objects.borrow().objects.keys().filter(|key| key.kind == self.kind).count()
     }
 }
@@ -238,12 +236,12 @@ fn read(object: &DynamicObject) -> Object {
     let status = |pointer: &str| object.data.pointer(pointer);
     let conditions =
         status("/status/conditions").and_then(|conditions| Vec::<crd::Condition>::deserialize(conditions).ok());
-    let condition = |of: crd::Condition| {
-        let crd::Condition { type_, status, reason, message, last_transition_time, observed_generation } = of;
+    let condition = |condition: crd::Condition| {
+        let crd::Condition { type_, status, reason, message, last_transition_time, observed_generation } = condition;
         let since = moment(&last_transition_time).unwrap_or_default();
         ObjectCondition { type_, status, reason, message, since, observed_generation }
     };
-    let ours = |(key, value): (&String, &String)| Some((key.strip_prefix(OUR_PREFIX)?.to_owned(), value.clone()));
+    let own = |(key, value): (&String, &String)| Some((key.strip_prefix(ANNOTATION_PREFIX)?.to_owned(), value.clone()));
     Object {
         uid: meta.uid.clone().unwrap_or_default(),
         created: meta.creation_timestamp.as_ref().and_then(moment),
@@ -251,16 +249,16 @@ fn read(object: &DynamicObject) -> Object {
         observed_generation: status("/status/observedGeneration").and_then(serde_json::Value::as_i64),
         conditions: conditions.unwrap_or_default().into_iter().map(condition).collect(),
         changed: changed(object),
-        annotations: meta.annotations.iter().flatten().filter_map(ours).collect(),
+        annotations: meta.annotations.iter().flatten().filter_map(own).collect(),
     }
 }
 
-/// Kubernetes' types have a time of their own.
+/// Converts from the time type of k8s-openapi.
 fn moment(time: &Time) -> Option<Timestamp> {
     Timestamp::new(time.0.as_second(), time.0.subsec_nanosecond()).ok()
 }
 
-/// The newest manager of a field of the spec.
+/// The field manager that changed the spec last.
 fn changed(object: &DynamicObject) -> Option<Changed> {
     let entries = object.meta().managed_fields.iter().flatten();
     let of_spec = entries.filter(|entry| {
@@ -282,7 +280,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_tells_its_generations_conditions_and_who_changed_its_spec_last() {
+    fn generations_conditions_and_last_writer_are_read() {
         let entry = |manager: &str, time: &str, fields: serde_json::Value, subresource: &str| json!({"manager": manager, "operation": "Apply", "time": time, "fieldsV1": fields, "subresource": subresource});
         let spec = || json!({"f:spec": {"f:pools": {}}});
         let object = json!({
@@ -304,14 +302,14 @@ mod tests {
         let object: DynamicObject = serde_json::from_value(object).expect("an object");
         let read = read(&object);
         assert_eq!((read.generation, read.observed_generation), (7, Some(6)));
-        assert_eq!(read.conditions.iter().map(|of| of.type_.as_str()).collect::<Vec<_>>(), ["Ready"]);
+        assert_eq!(read.conditions.iter().map(|condition| condition.type_.as_str()).collect::<Vec<_>>(), ["Ready"]);
         assert_eq!(read.annotations, [("why".to_owned(), "a test".to_owned())].into());
         let at = "2026-11-23T02:00:00Z".parse().ok();
         assert_eq!(read.changed, Some(Changed { by: "kubectl".into(), at, operation: "Apply".into() }));
     }
 
     #[test]
-    fn an_object_that_nobody_wrote_a_status_for_says_so() {
+    fn object_without_a_readable_status_has_no_conditions() {
         let object = json!({"metadata": {"name": "node-a"}, "status": {"conditions": "odd"}});
         let object: DynamicObject = serde_json::from_value(object).expect("an object");
         assert_eq!(read(&object), Object::default());

@@ -1,4 +1,4 @@
-//! How long to wait after a failed request. Used by every watch of this room.
+//! Backoff after failed requests. Used by every watch of this crate.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::Delays;
 
-/// Delays that double with each failure, with jitter; a minute without a failure starts afresh.
+/// Delays that double with each failure, with jitter, and start over after a minute without a failure.
 pub struct Retry {
     delays: Delays,
     next: Duration,
@@ -26,7 +26,7 @@ impl Retry {
         self.last = Some(now);
         let delay = self.next;
         self.next = (delay * 2).min(self.delays.retry_max);
-        // Between half and all of it, so that a cluster's clients do not come back all at once.
+        // Between half and all of it, so that the clients of a cluster do not retry all at once.
         delay.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 }
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn delays_double_up_to_the_limit_and_start_afresh_after_a_quiet_minute() {
+    async fn delays_double_up_to_the_limit_and_reset_after_a_quiet_minute() {
         let delays = Delays::default();
         let mut retry = Retry::new(delays);
         let drawn: Vec<_> = (0..8).map(|_| retry.next()).collect();

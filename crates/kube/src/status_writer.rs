@@ -1,7 +1,7 @@
-//! Writes status, and the MaglevNodes, for whoever leads.
+//! Writes status and MaglevNodes on behalf of the leader.
 //!
-//! Server-side apply under one name, carrying the `resourceVersion` that the status was computed from: what changed in
-//! between refuses it, and so does an API server that heard of a later leader's write.
+//! Server-side apply by one field manager, with the `resourceVersion` that the status was computed from: the API server
+//! refuses the write if the object has changed since, for example by a later leader.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,37 +13,35 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Leadership, causes::describe, cluster_watch::StoredStatus, guard::Raw, kinds};
+use super::{Leadership, causes::describe, cluster_watch::StoredStatus, kinds, raw_object::RawObject};
 use maglev_crd::{self as crd, MaglevNode};
 use maglev_model::{Name, config::Kind};
 
-/// The name that owns what is written here.
+/// The field manager of every write.
 pub const FIELD_MANAGER: &str = "maglev-controller";
-/// For one write.
+/// Timeout of one write.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a write did not happen, or is not known to have happened.
+/// A write that failed, or may have failed.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// We do not lead (any more): nothing was sent.
-    #[error("the Lease is not ours any more")]
+    /// Nothing was sent.
+    #[error("this replica does not hold the Lease")]
     NotLeading,
-    /// The object changed since the status was computed: it is seen again soon.
-    #[error("the object has changed meanwhile")]
+    /// The watch delivers the changed object soon.
+    #[error("the object has changed since the status was computed")]
     Conflict,
-    /// There is no such object any more.
-    #[error("the object is gone")]
+    #[error("the object does not exist any more")]
     Gone,
-    /// There was no answer in time.
-    #[error("no answer in time")]
+    #[error("the API server did not answer in time")]
     Timeout,
-    /// The API server refused it, or cannot be reached.
+    /// The API server refused the write, or cannot be reached.
     #[error("{0}")]
     Refused(String),
 }
 
 impl WriteError {
-    /// The fixed word for metrics.
+    /// A fixed PascalCase word for metrics.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NotLeading => "NotLeading",
@@ -54,12 +52,7 @@ impl WriteError {
         }
     }
 
-    /// Whether trying again with the same may help.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Timeout | Self::Refused(_))
-    }
-
-    fn of(error: kube::Error) -> Self {
+    fn from_kube(error: kube::Error) -> Self {
         match error {
             kube::Error::Api(status) if status.code == 409 => Self::Conflict,
             kube::Error::Api(status) if status.code == 404 => Self::Gone,
@@ -68,15 +61,15 @@ impl WriteError {
     }
 }
 
-/// What has a status that we write.
+/// A kind with a status that the controller writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Written {
-    /// One of the kinds that people write.
+pub enum StatusKind {
+    /// A kind that users write.
     Kind(Kind),
     MaglevNode,
 }
 
-impl Written {
+impl StatusKind {
     /// The kind's name in manifests.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -93,7 +86,13 @@ impl Written {
     }
 }
 
-/// Writes through one client.
+/// The object to write.
+#[derive(Clone, Copy, Debug)]
+pub struct StatusObject<'a> {
+    pub kind: StatusKind,
+    pub name: &'a Name,
+}
+
 #[derive(Clone)]
 pub struct StatusWriter {
     client: Client,
@@ -101,22 +100,23 @@ pub struct StatusWriter {
 }
 
 impl StatusWriter {
-    /// A writer for as long as `leadership` holds.
+    /// Writes only while `leadership` holds.
     pub fn new(client: Client, leadership: Arc<Leadership>) -> Self {
         Self { client, leadership }
     }
 
-    /// Makes `status` that of the object `from` was seen of; returns what is stored then.
+    /// Writes the status of the object that `from` was read from. Returns the stored status.
     ///
     /// # Errors
-    /// [`WriteError`] says why it was not written.
+    /// See [`WriteError`].
     pub async fn write(
         &self,
-        (what, name): (Written, &Name),
+        object: StatusObject<'_>,
         from: &StoredStatus,
         status: &Value,
     ) -> Result<StoredStatus, WriteError> {
-        let resource = what.resource();
+        let StatusObject { kind, name } = object;
+        let resource = kind.resource();
         let mut metadata = json!({ "name": name.name(), "uid": &*from.uid, "resourceVersion": from.version });
         if !name.namespace().is_empty() {
             metadata["namespace"] = name.namespace().into();
@@ -127,15 +127,15 @@ impl StatusWriter {
         let api = self.api(name, &resource);
         let (params, patch) = (PatchParams::apply(FIELD_MANAGER).force(), Patch::Apply(&body));
         let written = self.send(api.patch_status(name.name(), &params, &patch)).await?;
-        Ok(StoredStatus::of(&written))
+        Ok(StoredStatus::from_raw(&written))
     }
 
-    /// Makes the MaglevNode of a Node, which goes with it.
+    /// Creates the MaglevNode of a Node. Its owner is the Node, which takes it along when deleted.
     ///
     /// # Errors
-    /// [`WriteError`] says why it was not made.
-    pub async fn make_maglev_node(&self, node: &str, node_uid: &str) -> Result<StoredStatus, WriteError> {
-        let (name, resource) = (Name::cluster(node), Written::MaglevNode.resource());
+    /// See [`WriteError`].
+    pub async fn create_maglev_node(&self, node: &str, node_uid: &str) -> Result<StoredStatus, WriteError> {
+        let (name, resource) = (Name::cluster(node), StatusKind::MaglevNode.resource());
         let owner = json!({ "apiVersion": "v1", "kind": "Node", "name": node, "uid": node_uid });
         let body = json!({
             "apiVersion": format!("{}/{}", crd::GROUP, crd::VERSION), "kind": resource.kind,
@@ -143,36 +143,36 @@ impl StatusWriter {
         });
         let api = self.api(&name, &resource);
         let (params, patch) = (PatchParams::apply(FIELD_MANAGER).force(), Patch::Apply(&body));
-        let made = self.send(api.patch(node, &params, &patch)).await?;
-        Ok(StoredStatus::of(&made))
+        let created = self.send(api.patch(node, &params, &patch)).await?;
+        Ok(StoredStatus::from_raw(&created))
     }
 
-    /// Removes the MaglevNode of a Node that has no agent any more.
+    /// Deletes the MaglevNode `stored` of a Node that has no agent any more.
     ///
     /// # Errors
-    /// [`WriteError`] says why it was not removed.
-    pub async fn remove_maglev_node(&self, node: &str, seen: &StoredStatus) -> Result<(), WriteError> {
-        let api = self.api(&Name::cluster(node), &Written::MaglevNode.resource());
-        let preconditions = Preconditions { uid: Some(seen.uid.to_string()), resource_version: None };
+    /// See [`WriteError`].
+    pub async fn delete_maglev_node(&self, node: &str, stored: &StoredStatus) -> Result<(), WriteError> {
+        let api = self.api(&Name::cluster(node), &StatusKind::MaglevNode.resource());
+        let preconditions = Preconditions { uid: Some(stored.uid.to_string()), resource_version: None };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         self.send(api.delete(node, &params)).await.map(drop)
     }
 
-    fn api(&self, name: &Name, resource: &ApiResource) -> Api<Raw> {
+    fn api(&self, name: &Name, resource: &ApiResource) -> Api<RawObject> {
         match name.namespace() {
             "" => Api::all_with(self.client.clone(), resource),
             namespace => Api::namespaced_with(self.client.clone(), namespace, resource),
         }
     }
 
-    /// Sends a request if we lead, and waits for its answer for no longer than we do.
+    /// Sends a request if this replica leads, and waits for the answer only as long as the leadership holds.
     async fn send<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<T, WriteError> {
         if !self.leadership.holds() {
             return Err(WriteError::NotLeading);
         }
-        let until = (Instant::now() + TIMEOUT).min(self.leadership.until());
-        match timeout_at(until, request).await {
-            Ok(answer) => answer.map_err(WriteError::of),
+        let deadline = (Instant::now() + TIMEOUT).min(self.leadership.deadline());
+        match timeout_at(deadline, request).await {
+            Ok(answer) => answer.map_err(WriteError::from_kube),
             Err(_) => Err(WriteError::Timeout),
         }
     }

@@ -1,19 +1,17 @@
-//! Clients that are somebody else: what they ask and write, the API server decides and audits as that user's.
+//! Clients with a user's token: the API server authorizes and audits each request as that user's.
 
 use kube::{Client, Config, config::AuthInfo};
 use secrecy::SecretString;
 
 use super::{ClientOptions, Error, client};
 
-/// Makes clients of the same API server, each with the token of a user and with nothing of our own identity.
+/// Creates clients of one API server that carry a user's token and nothing of this process's identity.
 #[derive(Clone, Debug)]
 pub struct UserClients {
     config: Config,
 }
 
 impl UserClients {
-    /// For the API server that `options` lead to.
-    ///
     /// # Errors
     /// If there is no usable configuration.
     pub async fn new(options: ClientOptions) -> Result<Self, Error> {
@@ -23,20 +21,20 @@ impl UserClients {
         Ok(Self { config })
     }
 
-    /// A client with this token. An empty one would be an anonymous user: that is the caller's to refuse.
+    /// A client with this token. An empty token would be the anonymous user: the caller must refuse it.
     ///
     /// # Errors
-    /// If the token cannot stand in a header.
-    pub fn of(&self, token: SecretString) -> Result<Client, Error> {
+    /// If the token is not a valid header value.
+    pub fn for_token(&self, token: SecretString) -> Result<Client, Error> {
         let mut config = self.config.clone();
         config.auth_info.token = Some(token);
         client::connect(config)
     }
 }
 
-/// With which HTTP status the API server said no; `None` where it did not answer.
-pub fn refusal_code(err: &kube::Error) -> Option<u16> {
-    match err {
+/// HTTP status of the API server's refusal; `None` if there was no answer.
+pub fn refusal_code(error: &kube::Error) -> Option<u16> {
+    match error {
         kube::Error::Api(status) => Some(status.code),
         _ => None,
     }

@@ -1,8 +1,7 @@
-//! Watches every kind that an agent needs, feeds the index and tells what changed.
+//! Watches every kind that an agent needs, feeds the index and emits an event for each change.
 //!
-//! One task holds the index and the watches of all kinds. Called by `bin/maglevd`; the receiver of
-//! the `Config` goes on to `health` and `agent`. It never ends by itself: whatever the API server
-//! does, the last `Config` stands.
+//! One task holds the index and the watches of all kinds. Called by `bin/maglevd`; the receiver of the `Config` goes to
+//! `health` and `agent`. Runs until shutdown: whatever the API server does, the last `Config` stays in force.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -12,14 +11,13 @@ use prometheus::{IntGaugeVec, Opts, Registry};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use super::kind_watch::Delays;
 use super::{
-    Error,
+    Delays, Error,
     causes::Causes,
-    certificates::{Certificates, Read},
-    kind_watch::{KindWatch, Update},
+    certificates::{Certificates, CertificatesRead},
+    kind_watch::{KindWatch, KindWatchOptions, RawUpdate},
 };
-use maglev_index::{Changes, Holder, Index, IndexOptions};
+use maglev_index::{Changes, Holder, Index, IndexOptions, ObjectProblem};
 use maglev_model::{
     Name,
     change::{Change, ConfigDelta, Problems},
@@ -27,19 +25,17 @@ use maglev_model::{
     event::{Event, Events},
 };
 
-/// Updates that may wait for the index: each can be a whole list.
+/// Capacity of the queue before the index: each update can be a whole list.
 const QUEUE: usize = 16;
 
-/// What the watches are told at their start.
 #[derive(Clone, Debug)]
 pub struct WatchOptions {
     /// The name of the agent's own Node.
     pub node_name: String,
-    /// Whether Frontends and Backends may have loopback addresses (`--allow-loopback`).
+    /// Allows loopback addresses in Frontends and Backends (`--allow-loopback`).
     pub allow_loopback: bool,
-    /// What this node lacks for probing by ICMP, as a sentence; `None` where it can.
+    /// A sentence on what this node lacks for ICMP probes; `None` if it lacks nothing.
     pub icmp_missing: Option<String>,
-    /// How long a watch waits for what.
     pub delays: Delays,
 }
 
@@ -52,14 +48,13 @@ pub struct Watches {
     objects: Option<IntGaugeVec>,
     config_rx: watch::Receiver<Option<Config>>,
     /// The configuration that mirrors have.
-    told: Option<Config>,
-    /// The objects with certificates that are to be read.
-    wanted_tx: watch::Sender<BTreeSet<Holder>>,
+    published: Option<Config>,
+    /// Secrets and ConfigMaps to read certificates from.
+    holders_tx: watch::Sender<BTreeSet<Holder>>,
 }
 
 impl Watches {
-    /// Watches through `client`, and where the configuration appears: `None` until every kind had
-    /// its first complete list.
+    /// The receiver holds `None` until the first list of every kind is complete.
     pub fn new(client: Client, options: WatchOptions, events: Events) -> (Self, watch::Receiver<Option<Config>>) {
         let index = IndexOptions {
             allow_loopback: options.allow_loopback,
@@ -74,8 +69,8 @@ impl Watches {
             events,
             objects: None,
             config_rx: config_rx.clone(),
-            told: None,
-            wanted_tx: watch::Sender::default(),
+            published: None,
+            holders_tx: watch::Sender::default(),
         };
         (watches, config_rx)
     }
@@ -83,11 +78,12 @@ impl Watches {
     /// Registers `maglev_config_objects{kind}`.
     ///
     /// # Errors
-    /// If the registry has it already.
+    /// If the metric is already registered.
     pub fn register(&mut self, registry: &Registry) -> Result<(), Error> {
         let name = "maglev_config_objects";
         let rejected = |source| Error::Metric { name, source };
-        let opts = Opts::new(name, "Objects of each watched kind, as last seen; absent before the first list.");
+        let opts =
+            Opts::new(name, "Number of objects of each watched kind, as last seen; absent before the first list.");
         let objects = IntGaugeVec::new(opts, &["kind"]).map_err(rejected)?;
         registry.register(Box::new(objects.clone())).map_err(rejected)?;
         self.objects = Some(objects);
@@ -100,13 +96,14 @@ impl Watches {
             let (updates, updates_rx) = mpsc::channel(QUEUE);
             let causes = Arc::new(Causes::default());
             let watches = Kind::ALL.map(|kind| {
-                let of = (kind, Some(self.options.node_name.as_str()));
-                KindWatch::new(self.client.clone(), of, self.options.delays, Arc::clone(&causes), updates.clone()).run()
+                let (node_name, delays) = (Some(self.options.node_name.as_str()), self.options.delays);
+                let options = KindWatchOptions { kind, node_name, delays };
+                KindWatch::new(self.client.clone(), options, Arc::clone(&causes), updates.clone()).run()
             });
             drop(updates);
             let (reads, reads_rx) = mpsc::channel(QUEUE);
-            let wanted_rx = self.wanted_tx.subscribe();
-            let certificates = Certificates::new(self.client.clone(), self.options.delays, wanted_rx, reads, causes);
+            let holders_rx = self.holders_tx.subscribe();
+            let certificates = Certificates::new(self.client.clone(), self.options.delays, holders_rx, reads, causes);
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 _ = join_all(watches) => {}
@@ -117,8 +114,12 @@ impl Watches {
         .boxed()
     }
 
-    /// Gives what was read to the index; what came together becomes one configuration.
-    async fn feed(&mut self, mut updates_rx: mpsc::Receiver<Update>, mut reads_rx: mpsc::Receiver<Read>) {
+    /// Feeds updates to the index; updates that arrive together become one configuration.
+    async fn feed(
+        &mut self,
+        mut updates_rx: mpsc::Receiver<RawUpdate>,
+        mut reads_rx: mpsc::Receiver<CertificatesRead>,
+    ) {
         let (mut updates, mut reads) = (Vec::with_capacity(QUEUE), Vec::with_capacity(QUEUE));
         loop {
             let received = tokio::select! {
@@ -129,11 +130,11 @@ impl Watches {
                 return;
             }
             let mut batch = self.index.batch();
-            for Update { kind, first, gone, objects, count } in updates.drain(..) {
+            for RawUpdate { kind, first, deleted, objects, count } in updates.drain(..) {
                 if let Some(gauge) = &self.objects {
                     gauge.with_label_values(&[kind.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));
                 }
-                for name in gone {
+                for name in deleted {
                     batch.delete(kind, &name);
                 }
                 if first {
@@ -142,16 +143,16 @@ impl Watches {
                     objects.iter().for_each(|raw| batch.apply(raw.object(kind)));
                 }
             }
-            for (holder, held) in reads.drain(..) {
+            for CertificatesRead { holder, held } in reads.drain(..) {
                 batch.apply_certificates(&holder, held);
             }
             let changes = batch.publish();
-            self.tell_change(&changes);
-            tell(&self.events, changes);
-            let wanted = self.index.certificates_wanted();
-            self.wanted_tx.send_if_modified(|before| {
-                let changed = *before != wanted;
-                *before = wanted;
+            self.emit_delta(&changes);
+            emit_events(&self.events, changes);
+            let holders = self.index.certificates_wanted();
+            self.holders_tx.send_if_modified(|before| {
+                let changed = *before != holders;
+                *before = holders;
                 changed
             });
         }
@@ -159,34 +160,34 @@ impl Watches {
 }
 
 impl Watches {
-    /// Changes what others mirror by what the new configuration differs from the last one told.
-    fn tell_change(&mut self, changes: &Changes) {
+    /// Emits the difference between the new configuration and the last one published, for mirrors.
+    fn emit_delta(&mut self, changes: &Changes) {
         let config = self.config_rx.borrow_and_update().clone();
         let Some(config) = config else { return };
-        let mut delta = ConfigDelta::between(self.told.as_ref(), &config);
-        let concerned: BTreeSet<(Kind, Name)> = changes.problems().map(|of| (of.kind, of.name.clone())).collect();
-        delta.problems = concerned
+        let mut delta = ConfigDelta::between(self.published.as_ref(), &config);
+        let affected: BTreeSet<(Kind, Name)> =
+            changes.problems().map(|problem| (problem.kind, problem.name.clone())).collect();
+        delta.problems = affected
             .into_iter()
             .map(|(kind, name)| {
-                let generation =
-                    changes.problems().filter(|of| of.kind == kind && of.name == name).map(|of| of.generation);
+                let of_object = changes.problems().filter(|problem| problem.kind == kind && problem.name == name);
                 let problems = Problems {
-                    generation: generation.last().unwrap_or(0),
+                    generation: of_object.map(|problem| problem.generation).last().unwrap_or(0),
                     problems: self.index.problems(kind, &name).into(),
                 };
                 ((kind, name), problems)
             })
             .collect();
-        self.told = Some(config);
+        self.published = Some(config);
         if !delta.is_empty() {
             self.events.change(Change::Config(Arc::new(delta)));
         }
     }
 }
 
-/// Tells what changed, in the order that `Changes` asks for.
-fn tell(events: &Events, changes: Changes) {
-    // A problem that is gone has no event of its own: its object is told of as applied, or removed.
+/// Emits events in the order that `Changes` documents.
+fn emit_events(events: &Events, changes: Changes) {
+    // A vanished problem has no event of its own: its object has one as applied or removed.
     let Changes { listed, removed, vanished: _, applied, appeared } = changes;
     for (kind, count) in listed {
         events.emit(Event::ConfigListed { kind, count });
@@ -197,12 +198,11 @@ fn tell(events: &Events, changes: Changes) {
     for (kind, name, generation) in applied {
         events.emit(Event::ConfigApplied { kind, name, generation });
     }
-    for found in appeared {
-        let problem = found.problem;
+    for ObjectProblem { kind, name, generation, problem } in appeared {
         events.emit(Event::ConfigRejected {
-            kind: found.kind,
-            name: found.name,
-            generation: found.generation,
+            kind,
+            name,
+            generation,
             field: problem.field,
             reason: problem.reason,
             message: problem.message,
@@ -215,7 +215,6 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use maglev_index::ObjectProblem;
     use maglev_model::{
         Name,
         event::EventSink,
@@ -238,11 +237,11 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_told_in_order_and_the_first_list_as_a_number() {
+    fn events_are_in_order_and_the_first_list_is_a_count() {
         let sink = Arc::new(Names::default());
         let (web, api) = (Name::namespaced("shop", "web"), Name::namespaced("shop", "api"));
         let problem = Problem::new(Reason::BackendNotFound, "spec.pools", "no such Backend");
-        tell(
+        emit_events(
             &Events::new(sink.clone()),
             Changes {
                 listed: vec![(Kind::Backend, 3)],
@@ -252,9 +251,9 @@ mod tests {
                 appeared: vec![ObjectProblem { kind: Kind::Frontend, name: web, generation: 2, problem }],
             },
         );
-        let told = sink.0.lock().expect("no test panics here");
+        let emitted = sink.0.lock().expect("no test panics here");
         assert_eq!(
-            *told,
+            *emitted,
             [
                 "config-applied kind=Backend count=3",
                 "config-removed kind=Frontend name=shop/api",

@@ -1,43 +1,43 @@
-//! The JSON patch of a change: the field, who, why and when.
+//! The JSON patch of a change: the field, and annotations with operator, reason and time.
 
 use jiff::Timestamp;
 use json_patch::Patch;
 use serde_json::{Value, json};
 
-use super::{OperatorAction, target::Target};
+use super::{ChangeRequest, target::ChangeTarget};
 
-/// The annotation that says what was changed by hand last.
-pub const WHAT: &str = "maglev.vpp.io/operator-action";
-/// Who did it.
+/// Annotation with the last operator change.
+pub const CHANGE: &str = "maglev.vpp.io/operator-action";
+/// Annotation with the operator's name.
 pub const BY: &str = "maglev.vpp.io/operator-action-by";
 pub const AT: &str = "maglev.vpp.io/operator-action-at";
 pub const REASON: &str = "maglev.vpp.io/operator-action-reason";
 
-/// Everything that the change writes, valid for the resourceVersion that was read only.
-pub fn patch(action: &OperatorAction, target: &Target, at: Timestamp) -> Patch {
+/// All operations of the change. Valid only for the resourceVersion that was read.
+pub fn patch(request: &ChangeRequest, target: &ChangeTarget, at: Timestamp) -> Patch {
     let mut operations = vec![
         add("/metadata/resourceVersion", json!(target.metadata.resource_version)),
         add(&target.pointer, target.value.clone()),
     ];
-    operations.extend(notes(action, target, at));
+    operations.extend(annotations(request, target, at));
     serde_json::from_value(Value::Array(operations)).expect("these are operations of a JSON patch")
 }
 
-fn notes(action: &OperatorAction, target: &Target, at: Timestamp) -> Vec<Value> {
-    let what = format!("{}: {} -> {}", action.change, target.old, target.new);
-    let there = target.metadata.annotations.as_ref();
+fn annotations(request: &ChangeRequest, target: &ChangeTarget, at: Timestamp) -> Vec<Value> {
+    let change = format!("{}: {} -> {}", request.change, target.old, target.new);
+    let existing = target.metadata.annotations.as_ref();
     let pointer = |key: &str| format!("/metadata/annotations/{}", key.replace('/', "~1"));
     let mut operations = Vec::new();
-    if there.is_none() {
+    if existing.is_none() {
         operations.push(add("/metadata/annotations", json!({})));
     }
-    operations.push(add(&pointer(WHAT), what.into()));
-    operations.push(add(&pointer(BY), action.by.clone().into()));
+    operations.push(add(&pointer(CHANGE), change.into()));
+    operations.push(add(&pointer(BY), request.by.clone().into()));
     operations.push(add(&pointer(AT), format!("{at:.0}").into()));
-    match &action.reason {
+    match &request.reason {
         Some(reason) => operations.push(add(&pointer(REASON), reason.clone().into())),
-        // The reason of an earlier change would be read as this one's.
-        None if there.is_some_and(|there| there.contains_key(REASON)) => {
+        // The reason of an earlier change must not be taken for the reason of this change.
+        None if existing.is_some_and(|existing| existing.contains_key(REASON)) => {
             operations.push(json!({"op": "remove", "path": pointer(REASON)}));
         }
         None => {}

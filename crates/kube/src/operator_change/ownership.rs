@@ -1,4 +1,4 @@
-//! Who wrote what of an object, as the API server keeps it in `metadata.managedFields`.
+//! Owners of fields and the last writer of an object, from `metadata.managedFields`.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
@@ -9,13 +9,13 @@ use super::{MANAGER, patch};
 /// A step of a field's path.
 #[derive(Clone, Copy, Debug)]
 pub enum Step<'a> {
-    /// A field by its name.
+    /// The field of this name.
     Field(&'a str),
-    /// The item of a list of type map whose `name` is this.
+    /// The item of a map-type list with this `name`.
     Item(&'a str),
 }
 
-/// The managers other than [`MANAGER`] that own the field at `path`, each as `kubectl (Apply)`.
+/// The managers other than [`MANAGER`] that own the field at `path`, each in the form `kubectl (Apply)`.
 pub fn owners(metadata: &ObjectMeta, path: &[Step<'_>]) -> Vec<String> {
     let mut owners: Vec<String> = entries(metadata).filter(|entry| owns(entry, path)).map(describe).collect();
     owners.sort();
@@ -43,35 +43,35 @@ fn owns(entry: &ManagedFieldsEntry, path: &[Step<'_>]) -> bool {
     end.is_some()
 }
 
-/// Whether the key of a list's item, such as `k:{"name":"web-1"}`, is about `name`.
+/// True if the key of a list's item, such as `k:{"name":"web-1"}`, has this `name`.
 fn names(key: &str, name: &str) -> bool {
     let key = key.strip_prefix("k:").and_then(|key| serde_json::from_str::<Value>(key).ok());
     key.is_some_and(|key| key.get("name").and_then(Value::as_str) == Some(name))
 }
 
-/// Who wrote an object last, its status apart.
+/// The last writer of an object, not counting its status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastWriter {
     /// The field manager.
     pub manager: String,
     pub at: Option<Timestamp>,
-    /// The person, where it was a change by hand.
+    /// The operator's name, for an operator change.
     pub by: Option<String>,
-    /// Why it was made, where that was said.
+    /// The operator's reason, if given.
     pub reason: Option<String>,
 }
 
-/// Who wrote the object last, its status apart; `None` where the API server does not tell.
+/// The last writer of an object, not counting its status; `None` without managed fields.
 pub fn last_writer(metadata: &ObjectMeta) -> Option<LastWriter> {
     let written = |entry: &&ManagedFieldsEntry| entry.subresource.as_deref().unwrap_or_default().is_empty();
     let last = entries(metadata).filter(written).max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
     let manager = last.manager.clone()?;
-    let note = |key: &str| metadata.annotations.as_ref().and_then(|notes| notes.get(key)).cloned();
-    let by_hand = manager == MANAGER;
+    let annotation = |key: &str| metadata.annotations.as_ref()?.get(key).cloned();
+    let is_operator = manager == MANAGER;
     Some(LastWriter {
         at: last.time.as_ref().and_then(|time| Timestamp::from_second(time.0.as_second()).ok()),
-        by: note(patch::BY).filter(|_| by_hand),
-        reason: note(patch::REASON).filter(|_| by_hand),
+        by: annotation(patch::BY).filter(|_| is_operator),
+        reason: annotation(patch::REASON).filter(|_| is_operator),
         manager,
     })
 }
@@ -97,12 +97,12 @@ mod tests {
     }
 
     fn metadata(entries: &[Value]) -> ObjectMeta {
-        let notes = json!({patch::BY: "ada", patch::REASON: "too hot"});
-        serde_json::from_value(json!({"managedFields": entries, "annotations": notes})).unwrap()
+        let annotations = json!({patch::BY: "ada", patch::REASON: "too hot"});
+        serde_json::from_value(json!({"managedFields": entries, "annotations": annotations})).unwrap()
     }
 
     #[test]
-    fn who_owns_a_weight_is_told_from_who_owns_the_member() {
+    fn owner_of_a_weight_differs_from_owner_of_its_member() {
         let member =
             json!({r#"k:{"name":"primary"}"#: {"f:backends": {r#"k:{"name":"web-1"}"#: {".": {}, "f:name": {}}}}});
         let weight = json!({r#"k:{"name":"primary"}"#: {"f:backends": {r#"k:{"name":"web-1"}"#: {"f:weight": {}}}}});
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_writer_is_not_the_one_of_the_status() {
+    fn status_writer_is_not_the_last_writer() {
         let early = entry("kubectl", "", "2026-11-23T00:00:00Z", &json!({}));
         let late = entry(MANAGER, "", "2026-11-23T00:01:00Z", &json!({}));
         let status = entry("maglev-controller", "status", "2026-11-23T00:02:00Z", &json!({}));
@@ -126,7 +126,11 @@ mod tests {
             (MANAGER, Some("ada"), Some("too hot"))
         );
         let writer = last_writer(&metadata(&[early, status])).unwrap();
-        assert_eq!((&*writer.manager, writer.by), ("kubectl", None), "the notes are of an older change by hand");
+        assert_eq!(
+            (&*writer.manager, writer.by),
+            ("kubectl", None),
+            "the annotations belong to an older operator change"
+        );
         assert_eq!(last_writer(&ObjectMeta::default()), None);
     }
 }

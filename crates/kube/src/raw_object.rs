@@ -1,8 +1,8 @@
-//! Takes every stored object as it is, whether or not this build can read it.
+//! Objects as raw JSON with metadata, readable by this build or not.
 //!
-//! A typed list fails as a whole for one object that serde cannot read, and a typed watch skips it,
-//! so that it looks deleted. Here the wire type is raw JSON with metadata, which always decodes;
-//! [`Raw::object`] then reads the spec and hands on what cannot be read beside its error.
+//! A typed list fails as a whole for one object that serde cannot read, and a typed watch skips the object, so that it
+//! looks deleted. Raw JSON always decodes; [`RawObject::object`] then reads the spec and keeps an unreadable one beside
+//! its error.
 
 use std::borrow::Cow;
 
@@ -24,18 +24,18 @@ use maglev_model::{
 
 /// An object as the API server stores it.
 #[derive(Clone, Debug)]
-pub(crate) struct Raw {
+pub(crate) struct RawObject {
     metadata: ObjectMeta,
     json: Value,
 }
 
-impl<'de> Deserialize<'de> for Raw {
+impl<'de> Deserialize<'de> for RawObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut json = Value::deserialize(deserializer)?;
         let Some(metadata) = json.get_mut("metadata").and_then(Value::as_object_mut) else {
             return Err(D::Error::custom("an object without metadata"));
         };
-        // Often larger than all the rest, and of no use here.
+        // Often larger than the rest of the object, and not needed here.
         metadata.remove("managedFields");
         let text = |key: &str| metadata.get(key).and_then(Value::as_str).map(str::to_owned);
         let metadata = ObjectMeta {
@@ -50,7 +50,7 @@ impl<'de> Deserialize<'de> for Raw {
     }
 }
 
-impl Resource for Raw {
+impl Resource for RawObject {
     type DynamicType = ApiResource;
     type Scope = DynamicResourceScope;
 
@@ -79,7 +79,7 @@ impl Resource for Raw {
     }
 }
 
-impl Raw {
+impl RawObject {
     /// `namespace/name`, or the bare name of a cluster-scoped object.
     pub(crate) fn name(&self) -> Name {
         name_of(&self.metadata)
@@ -102,13 +102,13 @@ impl Raw {
         }
     }
 
-    /// Which version of which object this is: equal only for the same bytes in etcd.
-    pub(crate) fn version(&self) -> Version {
+    /// Equal only for the same bytes in etcd.
+    pub(crate) fn version(&self) -> ObjectVersion {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        Version { uid: text(&self.metadata.uid), resource_version: text(&self.metadata.resource_version) }
+        ObjectVersion { uid: text(&self.metadata.uid), resource_version: text(&self.metadata.resource_version) }
     }
 
-    /// The object as the index takes it.
+    /// The object in the form that the index reads.
     pub(crate) fn object(&self, kind: Kind) -> Object {
         match kind {
             Kind::HealthCheck => Object::HealthCheck(self.stored()),
@@ -123,15 +123,15 @@ impl Raw {
         let spec = self.json.get("spec").unwrap_or(&Value::Null);
         let spec =
             S::deserialize(spec).map_err(|err| Unreadable { error: explain::<S>(spec, &err), spec: spec.clone() });
-        Stored { meta: self.meta_of_interest(), spec }
+        Stored { meta: self.index_meta(), spec }
     }
 
-    fn meta_of_interest(&self) -> Meta {
+    fn index_meta(&self) -> Meta {
         let created = self.json.pointer("/metadata/creationTimestamp").and_then(Value::as_str);
         Meta {
             name: self.name(),
             revision: self.revision(),
-            // The oldest wins a conflict, so one without an age must not.
+            // The oldest object wins a conflict, so an object without an age must count as the newest.
             created: created.and_then(|text| text.parse().ok()).unwrap_or(Timestamp::MAX),
         }
     }
@@ -152,22 +152,24 @@ impl Raw {
     }
 }
 
-/// Which version of which object something is.
+/// Uid and resourceVersion.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Version {
+pub(crate) struct ObjectVersion {
     uid: String,
     resource_version: String,
 }
 
-/// Says why `spec` cannot be read, without showing an HTTP header's value: those may be secrets,
-/// and serde quotes what it did not expect.
+/// Explains why `spec` cannot be read. Never contains the value of an HTTP header, which may be secret: serde quotes
+/// values that it did not expect.
 fn explain<S: DeserializeOwned>(spec: &Value, error: &serde_json::Error) -> String {
     let mut without = spec.clone();
     let headers = without.get_mut("http").and_then(Value::as_object_mut).and_then(|http| http.remove("headers"));
     match (headers, S::deserialize(&without)) {
         (None, _) => error.to_string(),
         (Some(_), Err(other)) => other.to_string(),
-        (Some(_), Ok(_)) => "spec.http.headers: not a list of names and values (which are not shown here)".into(),
+        (Some(_), Ok(_)) => {
+            "spec.http.headers: not a list of objects with name and value (values are not shown)".into()
+        }
     }
 }
 
@@ -177,7 +179,7 @@ mod tests {
 
     use super::*;
 
-    fn raw(json: Value) -> Raw {
+    fn raw(json: Value) -> RawObject {
         serde_json::from_value(json).expect("an object with metadata")
     }
 
@@ -189,18 +191,18 @@ mod tests {
     }
 
     #[test]
-    fn a_readable_object_is_read() {
+    fn readable_object_decodes() {
         let raw = raw(json!({"metadata": metadata(), "spec": {"address": "10.0.0.7"}}));
         let Object::Backend(stored) = raw.object(Kind::Backend) else { panic!("it is a Backend") };
         assert_eq!(stored.meta.name.as_str(), "shop/web-1");
         assert_eq!((&*stored.meta.revision.uid, stored.meta.revision.generation), ("u-1", 3));
         assert_eq!(stored.meta.created, "2026-11-23T02:00:00Z".parse().expect("a time"));
         assert!(stored.spec.is_ok(), "{:?}", stored.spec);
-        assert_eq!(raw.version(), Version { uid: "u-1".into(), resource_version: "42".into() });
+        assert_eq!(raw.version(), ObjectVersion { uid: "u-1".into(), resource_version: "42".into() });
     }
 
     #[test]
-    fn whatever_does_not_decode_arrives_with_its_raw_spec() {
+    fn undecodable_object_keeps_its_raw_spec() {
         for spec in [json!({"address": ["10.0.0.7"]}), json!("text"), json!(7), json!([]), Value::Null] {
             let raw = raw(json!({"metadata": metadata(), "spec": spec}));
             let Object::Backend(stored) = raw.object(Kind::Backend) else { panic!("it is a Backend") };
@@ -215,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_list_survives_one_object_that_does_not_decode() {
+    fn list_survives_one_undecodable_object() {
         let list = json!({
             "apiVersion": "maglev.vpp.io/v1alpha1", "kind": "BackendList", "metadata": {"resourceVersion": "7"},
             "items": [
@@ -223,7 +225,7 @@ mod tests {
                 {"metadata": {"name": "b", "namespace": "x"}, "spec": {"address": "10.0.0.7"}},
             ],
         });
-        let list: kube::core::ObjectList<Raw> = serde_json::from_value(list).expect("the list decodes");
+        let list: kube::core::ObjectList<RawObject> = serde_json::from_value(list).expect("the list decodes");
         let readable: Vec<_> = list
             .items
             .iter()
@@ -233,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_value_of_a_header_is_never_shown() {
+    fn header_values_are_never_shown() {
         let spec = |header: Value| json!({"type": "HTTP", "port": 80, "http": {"headers": [header]}});
         for header in [json!({"name": "X-Key", "value": 31_337}), json!("secret-31337")] {
             let raw = raw(json!({"metadata": metadata(), "spec": spec(header)}));
@@ -244,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_gives_its_labels_and_internal_addresses() {
+    fn node_has_labels_and_internal_addresses() {
         let raw = raw(json!({
             "metadata": {"name": "node-a", "labels": {"role": "lb"}},
             "status": {"addresses": [

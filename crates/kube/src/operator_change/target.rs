@@ -1,0 +1,234 @@
+//! The object and the field that a change is about, as read from the API server.
+
+use std::fmt;
+
+use json_patch::Patch as JsonPatch;
+use k8s_openapi::{
+    NamespaceResourceScope, api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::{
+    Api, Client, Resource,
+    api::{Patch, PatchParams},
+    runtime::events::{Event, EventType, Recorder, Reporter},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::{
+    ChangeError, ChangeRequest, MANAGER, list,
+    ownership::{self, Step},
+};
+use maglev_crd::{self as crd, AdminState, Frontend};
+use maglev_model::{Name, operator_change::OperatorChange, vip::Weight};
+
+pub struct ChangeTarget {
+    change: OperatorChange,
+    /// The object's metadata as read.
+    pub metadata: ObjectMeta,
+    /// `metadata.generation` as read.
+    pub generation: i64,
+    /// JSON pointer of the field.
+    pub pointer: String,
+    /// The new value.
+    pub value: Value,
+    /// The current value, human-readable.
+    pub old: String,
+    /// The new value, human-readable.
+    pub new: String,
+    /// True if the field has the new value already.
+    is_set: bool,
+}
+
+/// Values of a field.
+struct FieldValues<T> {
+    /// `None` if the object does not set the field.
+    old: Option<T>,
+    default: T,
+    new: T,
+}
+
+/// An object after a write.
+pub struct WrittenObject {
+    pub generation: i64,
+    reference: ObjectReference,
+}
+
+/// Kind of the changed object.
+pub fn kind(change: &OperatorChange) -> &'static str {
+    match change {
+        OperatorChange::AdminState { .. } => "Backend",
+        OperatorChange::Weight { .. } => "Frontend",
+    }
+}
+
+impl ChangeTarget {
+    pub async fn read(client: &Client, change: &OperatorChange) -> Result<Self, ChangeError> {
+        match change {
+            OperatorChange::AdminState { state, .. } => {
+                let backend: crd::Backend = read(client, change).await?;
+                let (old, new) = (backend.spec.admin_state, AdminState::from(*state));
+                let format = |state: AdminState| format!("{state:?}");
+                let pointer = "/spec/adminState".to_owned();
+                let values = FieldValues { old, default: AdminState::Enabled, new };
+                Ok(Self::new(change, backend.metadata, pointer, values, format))
+            }
+            OperatorChange::Weight { pool, backend, weight, .. } => {
+                let frontend: Frontend = read(client, change).await?;
+                let (pool, member) = find_member(&frontend, change.object(), pool, backend)?;
+                let pointer = format!("/spec/pools/{pool}/backends/{member}/weight");
+                let old = frontend.spec.pools[pool].backends[member].weight.map(Weight::from);
+                let (old, default) = (old.map(Weight::get), Weight::DEFAULT.get());
+                let values = FieldValues { old, default, new: weight.get() };
+                Ok(Self::new(change, frontend.metadata, pointer, values, |weight| weight.to_string()))
+            }
+        }
+    }
+
+    fn new<T: PartialEq + Serialize + Copy>(
+        change: &OperatorChange,
+        metadata: ObjectMeta,
+        pointer: String,
+        values: FieldValues<T>,
+        format: impl Fn(T) -> String,
+    ) -> Self {
+        let FieldValues { old, default, new } = values;
+        let old_text = old.map_or_else(|| format!("{} (not set)", format(default)), &format);
+        Self {
+            change: change.clone(),
+            generation: metadata.generation.unwrap_or(0),
+            metadata,
+            pointer,
+            value: serde_json::to_value(new).expect("strings and numbers serialize"),
+            old: old_text,
+            new: format(new),
+            is_set: old == Some(new),
+        }
+    }
+
+    /// True if the field has the new value already.
+    pub fn is_set(&self) -> bool {
+        self.is_set
+    }
+
+    /// Other field managers that own the field.
+    pub fn owners(&self) -> Vec<String> {
+        let path: &[Step<'_>] = match &self.change {
+            OperatorChange::AdminState { .. } => &[Step::Field("spec"), Step::Field("adminState")],
+            OperatorChange::Weight { pool, backend, .. } => &[
+                Step::Field("spec"),
+                Step::Field("pools"),
+                Step::Item(pool),
+                Step::Field("backends"),
+                Step::Item(backend),
+                Step::Field("weight"),
+            ],
+        };
+        ownership::owners(&self.metadata, path)
+    }
+
+    /// Applies the patch. Returns `None` if the object has changed since it was read.
+    pub async fn write(&self, client: &Client, patch: &JsonPatch) -> Result<Option<WrittenObject>, ChangeError> {
+        match &self.change {
+            OperatorChange::AdminState { .. } => self.write_as::<crd::Backend>(client, patch).await,
+            OperatorChange::Weight { .. } => self.write_as::<Frontend>(client, patch).await,
+        }
+    }
+
+    async fn write_as<T: Object>(
+        &self,
+        client: &Client,
+        patch: &JsonPatch,
+    ) -> Result<Option<WrittenObject>, ChangeError> {
+        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+        let (change, name) = (&self.change, self.change.object());
+        match api::<T>(client, name).patch(name.name(), &params, &Patch::<T>::Json(patch.clone())).await {
+            Ok(object) => {
+                let generation = object.meta().generation.unwrap_or(0);
+                Ok(Some(WrittenObject { generation, reference: object.object_ref(&()) }))
+            }
+            Err(kube::Error::Api(status)) if status.is_conflict() => Ok(None),
+            // A removed item makes the patch invalid before the API server checks its resourceVersion.
+            Err(kube::Error::Api(status))
+                if status.is_invalid() && !self.is_current(&read::<T>(client, change).await?) =>
+            {
+                Ok(None)
+            }
+            Err(source) => Err(failed("change", change, source)),
+        }
+    }
+
+    fn is_current<T: Object>(&self, now: &T) -> bool {
+        now.meta().resource_version == self.metadata.resource_version
+    }
+
+    /// Writes a Kubernetes Event about the change.
+    pub async fn publish(
+        &self,
+        client: &Client,
+        request: &ChangeRequest,
+        written: &WrittenObject,
+    ) -> Result<(), kube::Error> {
+        let reporter = Reporter { controller: MANAGER.into(), instance: None };
+        let suffix = request.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+        let (reason, action) = match &self.change {
+            OperatorChange::AdminState { .. } => ("AdminStateChanged", "SetAdminState"),
+            OperatorChange::Weight { .. } => ("WeightChanged", "SetWeight"),
+        };
+        let mut note = format!("{} set {} from {} to {}{suffix}", request.by, self.change, self.old, self.new);
+        note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
+        let event = Event {
+            type_: EventType::Normal,
+            reason: reason.into(),
+            note: Some(note),
+            action: action.into(),
+            secondary: None,
+        };
+        Recorder::new(client.clone(), reporter).publish(&event, &written.reference).await
+    }
+}
+
+/// Longest note that the API server accepts in an Event, in bytes.
+const MAX_NOTE_BYTES: usize = 1024;
+
+/// A namespaced Maglev object.
+trait Object:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Serialize + fmt::Debug
+{
+}
+impl Object for crd::Backend {}
+impl Object for Frontend {}
+
+fn api<T: Object>(client: &Client, name: &Name) -> Api<T> {
+    Api::namespaced(client.clone(), name.namespace())
+}
+
+async fn read<T: Object>(client: &Client, change: &OperatorChange) -> Result<T, ChangeError> {
+    let (kind, name) = (kind(change), change.object());
+    let object = api::<T>(client, name).get_opt(name.name()).await;
+    let object = object.map_err(|source| failed("read", change, source))?;
+    object.ok_or_else(|| ChangeError::NotFound { kind, name: name.clone() })
+}
+
+fn failed(step: &'static str, change: &OperatorChange, source: kube::Error) -> ChangeError {
+    ChangeError::Api { step, kind: kind(change), name: change.object().clone(), source: Box::new(source) }
+}
+
+/// Indexes of the pool and of its member.
+fn find_member(frontend: &Frontend, name: &Name, pool: &str, backend: &str) -> Result<(usize, usize), ChangeError> {
+    let pools = &frontend.spec.pools;
+    let missing = |place: String, part: &'static str, requested: &str, existing: Vec<&str>| ChangeError::NoSuchPart {
+        frontend: name.clone(),
+        place,
+        part,
+        requested: requested.to_owned(),
+        existing: if existing.is_empty() { "none".to_owned() } else { list(&existing) },
+    };
+    let index = pools.iter().position(|entry| entry.name == pool);
+    let names = || pools.iter().map(|entry| &*entry.name).collect();
+    let index = index.ok_or_else(|| missing("spec.pools".into(), "pool", pool, names()))?;
+    let members = &pools[index].backends;
+    let member = members.iter().position(|entry| entry.name == backend);
+    let names = || members.iter().map(|entry| &*entry.name).collect();
+    let member = member.ok_or_else(|| missing(format!("pool {pool}"), "backend", backend, names()))?;
+    Ok((index, member))
+}

@@ -1,11 +1,11 @@
-// What the linter holds us to: types used as declared, reactivity used as Solid needs it, and nothing that the
-// Content-Security-Policy would block on the page.
+// Lint rules: types used as declared, reactivity used as Solid requires, and nothing that the Content-Security-Policy
+// blocks on the page.
 import js from "@eslint/js";
 import solid from "eslint-plugin-solid/configs/typescript";
 import { defineConfig } from "eslint/config";
 import ts from "typescript-eslint";
 
-// The plugin's types are of an older ESLint; what it exports is a configuration all the same.
+// The types of the plugin are for an older ESLint; its export is a valid configuration.
 const reactivity = /** @type {import("eslint").Linter.Config} */ (/** @type {unknown} */ (solid));
 
 export default defineConfig(
@@ -28,14 +28,14 @@ export default defineConfig(
         },
         {
           selector: "JSXAttribute[name.name='innerHTML']",
-          message: "what an object is called is text, never markup",
+          message: "names of objects are text, never markup",
         },
       ],
     },
   },
   {
     rules: {
-      // The compiler knows better what is defined.
+      // TypeScript checks for undefined names.
       "no-undef": "off",
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
       "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],

@@ -1,12 +1,12 @@
-// How the page is built: one script, one style sheet, file names that stay, so that `dist` changes only where the
-// sources do. URLs are relative: the page works under any path prefix.
+// Build of the page: one script, one style sheet and stable file names, so that `dist` changes only with the sources.
+// URLs are relative, so the page works under any path prefix.
 import { defineConfig } from "vite";
 import solid from "vite-plugin-solid";
 
 export default defineConfig({
   base: "./",
   plugins: [solid()],
-  // `npm run dev` has the page only; what it asks for comes from a dashboard: `npm run mock`, or a port-forward.
+  // `npm run dev` serves only the page. Requests to the API go to a dashboard: `npm run mock`, or a port-forward.
   server: { proxy: { "/api": { target: "http://127.0.0.1:8080", rewrite: (path) => `/view${path}` } } },
   build: {
     target: "es2022",

@@ -1,4 +1,4 @@
-// What may happen to the fleet, each as one call: what the nodes find changes, and everybody is told.
+// Changes of the fleet, one function each. Clients receive the result.
 import { frontendState } from "./documents.js";
 
 /**
@@ -9,7 +9,7 @@ import { frontendState } from "./documents.js";
 const MAX_TRANSITIONS = 20;
 
 /**
- * A backend comes into a state on some nodes.
+ * Sets the state of a backend on some nodes.
  * @param {Broker} broker
  * @param {string} backend
  * @param {BackendState} to
@@ -90,13 +90,13 @@ function recordTransition(broker, kind, name, from, to, at, code, nodes) {
 function logLines(broker, backend, from, to, code, users, moved) {
   const { world } = broker;
   /** @type {[string, string][]} */
-  const code2 = code === undefined ? [] : [["code", code]];
+  const codeAttributes = code === undefined ? [] : [["code", code]];
   /** @param {string} name @param {[string, string][]} attributes */
   const line = (name, ...attributes) => ({ level: /** @type {const} */ ("info"), name, attributes });
   return [
-    line("backend-transition", ["name", backend], ["from", from], ["to", to], ...code2),
+    line("backend-transition", ["name", backend], ["from", from], ["to", to], ...codeAttributes),
     ...[...moved].map(([name, [before, now]]) =>
-      line("frontend-transition", ["name", name], ["from", before], ["to", now], ...code2),
+      line("frontend-transition", ["name", name], ["from", before], ["to", now], ...codeAttributes),
     ),
     ...users.map((frontend) => {
       const { vip } = world.spec(frontend);
@@ -127,7 +127,7 @@ function logLines(broker, backend, from, to, code, users, moved) {
 }
 
 /**
- * A node is not heard of any more, or again.
+ * Makes a node silent, or lets it report again.
  * @param {Broker} broker
  * @param {string} name
  * @param {boolean} silent
@@ -147,7 +147,7 @@ export function silence(broker, name, silent) {
 }
 
 /**
- * A node loses its VPP, or finds it again.
+ * Makes a node lose its VPP, or reconnect to it.
  * @param {Broker} broker
  * @param {string} name
  * @param {boolean} lost
@@ -164,7 +164,7 @@ export function loseVpp(broker, name, lost) {
 }
 
 /**
- * An object has problems, or none.
+ * Sets the problems of an object.
  * @param {Broker} broker
  * @param {string} key
  * @param {import("../src/sync/contract").Problem[]} problems
@@ -200,9 +200,9 @@ export function setProblems(broker, key, problems, held = false) {
 }
 
 /**
- * Five seconds of traffic: counters move on every node that reports.
+ * Adds five seconds of traffic on every node that reports.
  * @param {Broker} broker
- * @param {number} [fraction] the part of the frontends whose rate changes
+ * @param {number} [fraction] the fraction of frontends whose rate changes
  */
 export function count(broker, fraction = 1) {
   const { world } = broker;
@@ -227,7 +227,7 @@ export function count(broker, fraction = 1) {
 }
 
 /**
- * A round of probes on every node.
+ * Sends a round of probes on every node.
  * @param {Broker} broker
  * @param {"start" | "done"} phase
  */
@@ -239,7 +239,7 @@ export function probe(broker, phase) {
       ![...broker.clients].some(({ filter }) => filter.node === name && filter.beats.length > 0)
     )
       continue;
-    /** @type {Record<string, import("../src/sync/message").Beat>} */
+    /** @type {Record<string, import("../src/sync/contract").Beat>} */
     const beats = {};
     for (const [backend, { state, code }] of node.health) {
       if (state === "paused" || state === "disabled" || world.random() < 0.3) continue;

@@ -1,10 +1,10 @@
-// Lets time pass in a fleet: probes, counters, ticks, and backends that come and go.
+// Simulates activity in a fleet: probes, counters, ticks, and optionally backends that change state.
 import { count, probe, setBackend } from "./actions.js";
 
 /**
  * @param {import("./broker.js").Broker} broker
- * @param {{ flap?: boolean, tickMs?: number }} [options] flap: backends come and go by themselves
- * @returns {() => void} ends it
+ * @param {{ flap?: boolean, tickMs?: number }} [options] flap: backends change state at random
+ * @returns {() => void} stops it
  */
 export function simulateActivity(broker, { flap = false, tickMs = 15_000 } = {}) {
   const { world } = broker;

@@ -1,4 +1,4 @@
-// What the clients are sent: a ring of numbered messages, and per client the part that it filter for.
+// Messages to the clients: a ring of numbered messages, and the part of each that a client subscribed to.
 import { difference } from "./merge-patch.js";
 import * as brief from "./summary-parts.js";
 import * as documents from "./documents.js";
@@ -6,7 +6,7 @@ import * as documents from "./documents.js";
 /**
  * @typedef {import("./fleet-model.js").World} World
  * @typedef {import("../src/sync/contract").Summary} Summary
- * @typedef {import("../src/sync/message").Line} Line
+ * @typedef {import("../src/sync/contract").Line} Line
  * @typedef {import("../src/sync/contract").AsOf} AsOf
  * @typedef {{ node: string | null, open: string[], log: string | null, beats: string[], since: string | null }} ClientFilter
  * @typedef {{ filter: ClientFilter, write: (text: string) => void, close: () => void }} Client
@@ -16,7 +16,6 @@ import * as documents from "./documents.js";
 const RING_MS = 30_000;
 const MAX_RING_LENGTH = 2000;
 
-/** The broker. */
 export class Broker {
   replica = Math.floor(Math.random() * 2 ** 52).toString(16);
   version = "0.3.0";
@@ -27,7 +26,7 @@ export class Broker {
   clients = new Set();
   /** @type {Record<string, import("../src/sync/contract").Transition>} */
   transitions = {};
-  /** @type {Record<string, import("../src/sync/contract").Transition>} the same as the clients have it */
+  /** @type {Record<string, import("../src/sync/contract").Transition>} as last sent to the clients */
   publishedTransitions = {};
   /** @type {Record<string, import("../src/sync/contract").NodeHead>} */
   nodeHeads = {};
@@ -110,15 +109,15 @@ export class Broker {
 
   /** @param {string[]} backends */
   #checks(backends) {
-    return [...new Set(backends.flatMap((problems2) => this.world.backends.get(problems2)?.check ?? []))];
+    return [...new Set(backends.flatMap((backend) => this.world.backends.get(backend)?.check ?? []))];
   }
 
   /**
-   * Changes the world and tells the clients what came of it.
-   * @param {string[]} frontends that may look different now
-   * @param {string[]} nodes on which
+   * Changes the fleet and sends the differences to the clients.
+   * @param {string[]} frontends that can differ afterwards
+   * @param {string[]} nodes on which they can differ
    * @param {() => void} change
-   * @param {{ numbered?: boolean }} [options] numbered: links and counters have no number of an agent's
+   * @param {{ numbered?: boolean }} [options] numbered: false for links and counters, which have no number
    */
   change(frontends, nodes, change, { numbered = true } = {}) {
     const before = new Map(nodes.map((name) => [name, this.#cut(name, frontends)]));
@@ -140,7 +139,7 @@ export class Broker {
         return ownBeats && { node: name, ...(as_of ? { as_of } : {}), patch: ownBeats };
       });
     }
-    this.#tellSummary(frontends, nodes, numbered);
+    this.#publishSummary(frontends, nodes, numbered);
   }
 
   /**
@@ -172,7 +171,7 @@ export class Broker {
    * @param {string[]} nodes
    * @param {boolean} numbered
    */
-  #tellSummary(frontends, nodes, numbered) {
+  #publishSummary(frontends, nodes, numbered) {
     const old = {
       nodes: this.nodeHeads,
       rows: this.frontendRows,
@@ -253,7 +252,7 @@ export class Broker {
   }
 
   /**
-   * Lines of a node's log.
+   * Sends log lines of a node.
    * @param {string} name
    * @param {Omit<Line, "time" | "seq">[]} lines
    */
@@ -269,7 +268,7 @@ export class Broker {
 
   /**
    * @param {string} node
-   * @param {Record<string, import("../src/sync/message").Beat>} beats
+   * @param {Record<string, import("../src/sync/contract").Beat>} beats
    */
   beats(node, beats) {
     for (const { filter, write } of this.clients) {
@@ -295,11 +294,11 @@ export class Broker {
 
   /**
    * @param {string} event
-   * @param {(filter: ClientFilter) => unknown} current what a client gets, or nothing
+   * @param {(filter: ClientFilter) => unknown} resolve the data for a client; falsy = no message
    */
-  #push(event, current) {
+  #push(event, resolve) {
     this.number += 1;
-    const entry = { number: this.number, at: Date.now(), event, for: current };
+    const entry = { number: this.number, at: Date.now(), event, for: resolve };
     this.ring.push(entry);
     while (this.ring.length > MAX_RING_LENGTH || (this.ring[0] && Date.now() - this.ring[0].at > RING_MS))
       this.ring.shift();
@@ -345,7 +344,7 @@ export class Broker {
  * @template T
  * @param {Record<string, T>} current
  * @param {string[]} keys
- * @param {(key: string) => T | false} value false: it is gone
+ * @param {(key: string) => T | false} value false: removed
  */
 function replaceKeys(current, keys, value) {
   const next = new Map(Object.entries(current));
@@ -359,11 +358,11 @@ function replaceKeys(current, keys, value) {
 
 /**
  * @template T
- * @param {Record<string, T>} patch2
+ * @param {Record<string, T>} record
  * @param {string[]} keys
  */
-function pickExisting(patch2, keys) {
-  return Object.fromEntries(keys.flatMap((key) => (patch2[key] === undefined ? [] : [[key, patch2[key]]])));
+function pickExisting(record, keys) {
+  return Object.fromEntries(keys.flatMap((key) => (record[key] === undefined ? [] : [[key, record[key]]])));
 }
 
 /**

@@ -1,4 +1,4 @@
-// The documents of the contract, worked out from the fleet in memory by the rules that the agents have.
+// The documents of the contract, computed from the fleet in memory by the rules of the agents.
 
 /**
  * @typedef {import("./fleet-model.js").World} World
@@ -12,7 +12,7 @@
 const TABLE_LENGTH = 8192;
 
 /**
- * The pool that serves on a node: the first with a backend that is up and has weight.
+ * The index of the active pool on a node: the first with a backend that is up and has weight; -1 = none.
  * @param {World} world
  * @param {NodeModel} node
  * @param {string} frontend
@@ -59,11 +59,11 @@ export function frontendDetail(world, node, frontend) {
   const sum = up.reduce((sum, { weight }) => sum + weight, 0);
   for (const [order, { name, members }] of spec.pools.entries()) {
     /** @type {Record<string, import("../src/sync/contract").Member>} */
-    const members2 = {};
+    const details = {};
     for (const [index, { backend, weight }] of members.entries()) {
       const state = node.health.get(backend)?.state ?? "unknown";
       const effective = order === active && state === "up" ? weight : 0;
-      members2[backend] = {
+      details[backend] = {
         order: index,
         address: world.backends.get(backend)?.address ?? "",
         weight,
@@ -75,7 +75,7 @@ export function frontendDetail(world, node, frontend) {
         kept: false,
       };
     }
-    pools[name] = { order, active: order === active, members: members2 };
+    pools[name] = { order, active: order === active, members: details };
   }
   const rate = node.rates.get(frontend) ?? 0;
   const total = node.packets.get(frontend) ?? 0;
@@ -235,7 +235,7 @@ export function vppPanel(world, node) {
  * @returns {ObjectInfo}
  */
 export function objectInfo(world, kind, name) {
-  const [name2 = "", namespace] = name.split("/").reverse();
+  const [objectName = "", namespace] = name.split("/").reverse();
   const resource = RESOURCES[kind];
   const namespaceFlag = namespace === undefined ? "" : `--namespace ${namespace} `;
   const spec = kind === "Frontend" ? world.spec(name) : undefined;
@@ -249,7 +249,7 @@ export function objectInfo(world, kind, name) {
     conditions[type] = {
       status: bad ? "False" : "True",
       reason: bad ? (problems[0]?.reason ?? "") : type,
-      message: bad ? (problems[0]?.message ?? "") : `${kind} ${name} is as wanted`,
+      message: bad ? (problems[0]?.message ?? "") : `${kind} ${name} is as desired`,
       since: created,
       generation,
     };
@@ -269,8 +269,8 @@ export function objectInfo(world, kind, name) {
     },
     annotations: {},
     kubectl: [
-      `kubectl ${namespaceFlag}get ${resource}.maglev.vpp.io ${name2} --output yaml`,
-      `kubectl ${namespaceFlag}describe ${resource}.maglev.vpp.io ${name2}`,
+      `kubectl ${namespaceFlag}get ${resource}.maglev.vpp.io ${objectName} --output yaml`,
+      `kubectl ${namespaceFlag}describe ${resource}.maglev.vpp.io ${objectName}`,
     ],
   };
 }

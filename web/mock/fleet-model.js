@@ -1,5 +1,4 @@
-// A fleet that exists in memory only: what is configured, and what each node found and did. What the page is sent is
-// worked out in documents.js.
+// A fleet in memory: its configuration, and the state of each node. documents.js computes the documents from it.
 import { randomFrom } from "./random.js";
 
 /**
@@ -21,7 +20,6 @@ import { randomFrom } from "./random.js";
  * }} NodeModel
  */
 
-/** The fleet. */
 export class World {
   /** @type {Map<string, FrontendSpec>} */
   frontends = new Map();

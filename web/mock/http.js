@@ -1,5 +1,4 @@
-// The contract over HTTP: the page under /view/ with the headers that the real server sends, its documents, its
-// stream.
+// The server of the contract: the page under /view/ with the headers of the real server, its documents, its stream.
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
@@ -24,16 +23,15 @@ const TYPES = {
   ".md": "text/markdown; charset=utf-8",
 };
 
-/** A server of one fleet. */
 export class MockHttp {
-  /** Answers 503 to everything while it is true. */
+  /** Responds 503 to every request while it is true. */
   unavailable = false;
-  /** Milliseconds before documents are answered. */
+  /** Delay of documents, in milliseconds. */
   delay = 0;
 
   /**
    * @param {Broker} broker
-   * @param {string} dist where the built page is
+   * @param {string} dist directory of the built page
    */
   constructor(broker, dist) {
     this.broker = broker;
@@ -49,7 +47,7 @@ export class MockHttp {
 
   /**
    * @param {number} [port]
-   * @returns {Promise<string>} the page's address
+   * @returns {Promise<string>} the URL of the page
    */
   listen(port = 0) {
     return new Promise((resolve) => {

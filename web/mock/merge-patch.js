@@ -1,9 +1,9 @@
-// The JSON merge patch that leads from one document to another.
+// Computes JSON merge patches.
 
 /**
  * @param {unknown} from
  * @param {unknown} to
- * @returns {unknown} `undefined` where nothing differs
+ * @returns {unknown} the patch from `from` to `to`; `undefined` = equal
  */
 export function difference(from, to) {
   if (!isRecord(from) || !isRecord(to)) {

@@ -1,4 +1,4 @@
-// Numbers that look random and are the same in every run.
+// Deterministic pseudo-random numbers.
 
 /** @param {number} seed mulberry32 */
 export function randomFrom(seed) {

@@ -1,4 +1,4 @@
-// Fleets to look at: small ones in every state that the page has a design for, and one at full size.
+// Scenes: small fleets in every state that the page has a design for, and one at full size.
 import { setBackend, silence, setProblems, loseVpp } from "./actions.js";
 import { Broker } from "./broker.js";
 import { minutesAgo, World } from "./fleet-model.js";
@@ -6,7 +6,7 @@ import { minutesAgo, World } from "./fleet-model.js";
 /** @type {Record<string, () => Broker>} */
 export const SCENES = { small, healthy, incident, empty, "no-frontends": noFrontends, wide, big };
 
-/** A person's first fleet: two nodes, a handful of frontends, one of them on its standby pool. */
+/** A small first fleet: two nodes, a few frontends, one of them on its standby pool. */
 function small() {
   const broker = healthy(["node-a", "node-b"]);
   setBackend(broker, "shop/api-1", "down", { code: "L7STS" });
@@ -48,7 +48,7 @@ function healthy(nodes = ["node-a", "node-b"]) {
   return new Broker(world);
 }
 
-/** An incident: a VIP down, a node silent, one that lost VPP, a rejected object, a hold, nodes that disagree. */
+/** An incident: a VIP down, a silent node, a lost VPP, a rejected object, a hold, nodes that disagree. */
 function incident() {
   const nodes = "abcdefghij".split("").map((letter) => `node-${letter}`);
   const broker = healthy(nodes);
@@ -91,12 +91,12 @@ function incident() {
   return broker;
 }
 
-/** Nobody is there yet. */
+/** No agents. */
 function empty() {
   return new Broker(new World());
 }
 
-/** Agents, and nothing to serve. */
+/** Agents without frontends. */
 function noFrontends() {
   const world = new World();
   world.addNode("node-a");
@@ -104,7 +104,7 @@ function noFrontends() {
   return new Broker(world);
 }
 
-/** One frontend with more backends than there may be hearts. */
+/** One frontend with more backends than heartbeats are shown for. */
 function wide() {
   const world = new World();
   world.addNode("node-a");

@@ -1,4 +1,4 @@
-// Serves the built page over a fleet that exists in memory only, to look at the page without a cluster:
+// Serves the built page on a fleet in memory, to use the page without a cluster:
 //   npm run build && npm run mock -- incident --flap --port 8080
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -13,7 +13,7 @@ const { values, positionals } = parseArgs({
 const scene = positionals[0] ?? "small";
 const make = SCENES[scene];
 if (!make) {
-  console.error(`no scene ${scene}; there are ${Object.keys(SCENES).join(", ")}`);
+  console.error(`no scene ${scene}; available: ${Object.keys(SCENES).join(", ")}`);
   process.exit(1);
 }
 const broker = make();

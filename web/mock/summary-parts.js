@@ -1,4 +1,4 @@
-// The fleet in brief, as the summary has it: a row per frontend, a head per node.
+// The parts of the summary: a row per frontend, a head per node.
 import { frontendState, round } from "./documents.js";
 
 /**

@@ -1,4 +1,4 @@
-// Where the page begins.
+// Entry point of the page.
 import { render } from "solid-js/web";
 import "./style/tokens.css";
 import "./style/base.css";

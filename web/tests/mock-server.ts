@@ -22,7 +22,7 @@ export async function startMockServer(
   { simulate = false, tickMs = 15_000 } = {},
 ): Promise<MockServer> {
   const make = SCENES[scene];
-  if (!make) throw new Error(`no scene ${scene}; there are ${Object.keys(SCENES).join(", ")}`);
+  if (!make) throw new Error(`no scene ${scene}; available: ${Object.keys(SCENES).join(", ")}`);
   const broker = make();
   const http = new MockHttp(broker, DIST);
   const stop = simulate ? simulateActivity(broker, { tickMs }) : () => undefined;

@@ -1,10 +1,9 @@
-// The dialog of whoever changes things: first who it is, then what.
+// The dialog of operator changes: first the sign-in form, then the change.
 import { Show, type JSX } from "solid-js";
 import { closeAdmin, adminSession, changeTarget, type ChangeTarget } from "../store/admin";
 import { ChangeForm } from "./change-form";
 import { SignInForm } from "./sign-in";
 
-/** The dialog. */
 export function AdminDialog(): JSX.Element {
   const backendTarget = (): ChangeTarget | undefined => {
     const target = changeTarget();
@@ -14,13 +13,13 @@ export function AdminDialog(): JSX.Element {
     <Show when={changeTarget()}>
       <dialog
         class="help admin"
-        aria-label="Change by hand"
+        aria-label="Operator change"
         ref={(dialog) => queueMicrotask(() => dialog.showModal())}
         onClose={closeAdmin}
       >
         <Show when={adminSession()} fallback={<SignInForm />}>
           {(session) => (
-            <Show when={backendTarget()} fallback={<p>You are signed in as {session().who}.</p>}>
+            <Show when={backendTarget()} fallback={<p>Signed in as {session().who}.</p>}>
               {(target) => <ChangeForm subject={target()} />}
             </Show>
           )}

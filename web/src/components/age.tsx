@@ -1,10 +1,10 @@
-// How long ago something was; the exact time in the tooltip. All ages tick together.
+// Ages and times, with the exact time in the tooltip. All ages tick together.
 import { Show, type JSX } from "solid-js";
 import { formatAge, timeOfDay, fullTime } from "../lib/format";
 import { now } from "../store/clock";
 import { zone } from "../store/preferences";
 
-/** The age of what began at `since`, or `–`. */
+/** The age of what started at `since`, or `–`. */
 export function Age(props: { readonly since: string | undefined }): JSX.Element {
   return (
     <Show when={props.since} fallback={<span class="dim">–</span>}>

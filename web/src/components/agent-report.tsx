@@ -1,11 +1,10 @@
-// What nodes say: once where they agree; where they differ, each value with who says so.
+// A value as reported by the agents: once if they agree, otherwise each value with its nodes.
 import { For, type JSX } from "solid-js";
 import type { ReportedValues as Values } from "../lib/pools";
 import { Flash } from "./flash";
 
 const MAX_NAMED_NODES = 3;
 
-/** The values; `of` shows one. */
 export function AgentReport<T>(props: {
   readonly values: Values<T>;
   readonly render: (value: T) => JSX.Element;

@@ -1,4 +1,4 @@
-// The first tab: is anything wrong?
+// The tab of all nodes.
 import { Show, type JSX } from "solid-js";
 import type { Summary } from "../sync/contract";
 import { summary } from "../store/server-state";
@@ -11,7 +11,6 @@ import { FrontendTable } from "./frontend-table";
 import { ProblemCounts } from "./problem-counts";
 import { Transitions } from "./transitions";
 
-/** The tab. */
 export function AllNodes(): JSX.Element {
   return (
     <Show when={summary().value} fallback={<LoadingPage document={summary()} />}>

@@ -1,4 +1,4 @@
-// The page: head, banner, and the tab.
+// The page: header, banner, and the open tab.
 import { createEffect, createMemo, createSignal, on, onCleanup, onMount, Show, type JSX } from "solid-js";
 import { announcement, pageIcon, pageTitle } from "../lib/problem-counts";
 import { loadSession } from "../store/admin";
@@ -19,7 +19,6 @@ import { Header, tabs, togglePause } from "./header";
 import { Help, openHelp } from "./help";
 import { NodeTab } from "./node-tab";
 
-/** The page. */
 export function App(): JSX.Element {
   const [announced, setAnnounced] = createSignal("");
   onMount(() => {
@@ -56,7 +55,7 @@ export function App(): JSX.Element {
       },
     ),
   );
-  // What no count says: that none of them is to be trusted, and that they are again.
+  // No count shows that all of them are stale.
   createEffect(
     on(isStale, (stale, before) => {
       if (before !== undefined && stale !== before)

@@ -1,5 +1,5 @@
-// What is wrong that is no frontend's: nodes that are silent or lost VPP, removals that wait, suspect probe paths, and
-// objects with problems. Above the table, because it concerns many rows of it.
+// Problems that no frontend's row shows: silent nodes, lost VPPs, held removals, suspect probe paths, and objects with
+// problems. Above the table, since each concerns many rows.
 import { createMemo, createSignal, For, Show, type JSX } from "solid-js";
 import { matchingNodes, matchingProblems, searchTerms } from "../lib/filter";
 import { nodeProblems } from "../lib/node-problems";
@@ -14,14 +14,14 @@ import { Shape } from "./shape";
 
 const MAX_OBJECTS = 5;
 
-/** The list; nothing where nothing is wrong. */
+/** The list; empty if there are no problems. */
 export function Attention(props: { readonly summary: Summary }): JSX.Element {
   const description = () => searchTerms(route().query);
   const nodes = createMemo(() => matchingNodes(props.summary.nodes, description(), route().flag));
   const objects = createMemo(() =>
     matchingProblems(props.summary.problems, props.summary.rows, description(), route().flag),
   );
-  // All of them where somebody asks for them, else the first few.
+  // All objects if the filter asks for them, otherwise the first few.
   const shownObjects = () => (route().flag === "rejected" ? objects() : objects().slice(0, MAX_OBJECTS));
   return (
     <Show when={nodes().length + objects().length > 0}>
@@ -35,7 +35,7 @@ export function Attention(props: { readonly summary: Summary }): JSX.Element {
         </For>
         <Show when={objects().length > shownObjects().length}>
           <p class="dim more">
-            and {objects().length - shownObjects().length} more objects with problems: choose “rejected” above
+            {objects().length - shownObjects().length} more objects with problems: select “rejected” above
           </p>
         </Show>
       </section>
@@ -122,7 +122,7 @@ function ObjectProblemItem(props: { readonly subject: ObjectProblems }): JSX.Ele
   );
 }
 
-// One line that says it all, and what one needs to go on when it is opened.
+// One line, and commands and details when it is opened.
 function ProblemItem(props: {
   readonly shape: DisplayState;
   readonly label: string;

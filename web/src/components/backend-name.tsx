@@ -1,9 +1,8 @@
-// A backend's colour beside its name, and its name as a link to its page.
+// A backend's name with its colour, as a link to its page.
 import type { JSX } from "solid-js";
 import { backendHue } from "../lib/backend-color";
 import { backendLink } from "../store/location";
 
-/** Colour and link. */
 export function BackendName(props: { readonly name: string }): JSX.Element {
   return (
     <span class="backend-name">

@@ -1,4 +1,4 @@
-// One backend: its state on every node, its timeline, who uses it, and what Kubernetes says.
+// The page of one backend: its state on every node, its timeline, its frontends, and its Kubernetes object.
 import { createMemo, For, Show, type JSX } from "solid-js";
 import { backendHue } from "../lib/backend-color";
 import { byName } from "../lib/row-order";
@@ -15,13 +15,12 @@ import { ObjectBlock } from "./object-block";
 import { StateLabel } from "./shape";
 import { Timeline } from "./timeline";
 
-/** The page. */
 export function BackendPage(props: { readonly name: string; readonly summary: Summary }): JSX.Element {
   const users = createMemo(() => backendIndex().users.get(props.name) ?? [], [], {
     equals: (a, b) => a.join() === b.join(),
   });
   const loadedPages = () => [...frontendPages().values()].flatMap(({ value }) => value ?? []);
-  // Every frontend that uses it tells the same of it.
+  // All frontends that use the backend have the same details of it.
   const details = createMemo(() => {
     const nodes: Record<string, BackendDetail> = {};
     for (const page of loadedPages()) {
@@ -53,7 +52,7 @@ export function BackendPage(props: { readonly name: string; readonly summary: Su
         when={users().length > 0}
         fallback={
           <div class="details">
-            <p class="dim">No frontend uses it, so no node is shown here.</p>
+            <p class="dim">No frontend uses this backend, so there is no state to show.</p>
             <ObjectBlock
               kind="Backend"
               name={props.name}
@@ -146,7 +145,7 @@ function BackendRow(props: {
           <StateLabel state={props.detail.state} />
         </Flash>{" "}
         <span class="dim">
-          {props.detail.code} {props.detail.in_doubt ? "in doubt: the probe path was suspect" : ""}
+          {props.detail.code} {props.detail.in_doubt ? "in doubt: the probe path is suspect" : ""}
           {props.silent ? " not reporting" : ""}
         </span>
       </td>

@@ -1,4 +1,4 @@
-// What a person must know before trusting the page: that it is not live, or that a newer page is served.
+// Warnings about the page itself: it is not live, or a newer version is available.
 import { Match, Show, Switch, type JSX } from "solid-js";
 import { formatAge, timeOfDay } from "../lib/format";
 import { isStale } from "../store/staleness";
@@ -6,7 +6,7 @@ import { connection, lastContactAt, serverVersion, summary, version } from "../s
 import { now } from "../store/clock";
 import { zone } from "../store/preferences";
 
-/** The banner; nothing when all is well. */
+/** The banner; empty if there is no warning. */
 export function Banner(): JSX.Element {
   const kubernetes = () => summary().value?.kubernetes;
   const newerVersion = () =>
@@ -15,18 +15,17 @@ export function Banner(): JSX.Element {
     <Switch>
       <Match when={isStale()}>
         <p class="banner critical">
-          <strong>Not live.</strong>{" "}
-          {connection() === "lost" ? "The connection is lost" : "Nothing was heard"} for{" "}
-          {formatAge(lastContactAt(), now())}. This is the state of {timeOfDay(lastContactAt(), zone())}; it
-          may have changed. Connecting again…
+          <strong>Not live.</strong> {connection() === "lost" ? "Disconnected" : "No message received"} for{" "}
+          {formatAge(lastContactAt(), now())}. The page shows the state at{" "}
+          {timeOfDay(lastContactAt(), zone())}, which may have changed. Reconnecting…
         </p>
       </Match>
       <Match when={summary().value && summary().status !== "live"}>
-        <p class="banner">Fetching the state again… {summary().error}</p>
+        <p class="banner">Loading the present state… {summary().error}</p>
       </Match>
       <Match when={newerVersion()}>
         <p class="banner">
-          A newer version of this page is served ({serverVersion()}).{" "}
+          A newer version of this page is available ({serverVersion()}).{" "}
           <button type="button" class="small" onClick={() => location.reload()}>
             reload
           </button>
@@ -34,15 +33,15 @@ export function Banner(): JSX.Element {
       </Match>
       <Match when={kubernetes() === "unavailable"}>
         <p class="banner warning">
-          <strong>The API server is away.</strong> Nodes are live; conditions and generations are the last
-          known.
+          <strong>The API server is unreachable.</strong> Nodes are live; conditions and generations may be
+          outdated.
         </p>
       </Match>
     </Switch>
   );
 }
 
-/** Speaks what became wrong. */
+/** Announces changes to screen readers. */
 export function Announcer(props: { readonly text: string }): JSX.Element {
   return (
     <div class="visually-hidden" role="status" aria-live="polite">

@@ -1,4 +1,4 @@
-// How a VIP's buckets are shared out: a bar with every backend in its own colour.
+// A bar of a VIP's buckets by backend, each in its own colour.
 import { createMemo, For, Show, type JSX } from "solid-js";
 import { backendHue } from "../lib/backend-color";
 import { bucketShares } from "../lib/bucket-shares";
@@ -6,7 +6,6 @@ import type { FrontendDetail } from "../sync/contract";
 
 const WIDTH = 1000;
 
-/** The bar, or a line that says why there is none. */
 export function BucketBar(props: { readonly frontend: FrontendDetail }): JSX.Element {
   const shares = createMemo(() => bucketShares(props.frontend));
   const percent = (part: number) => `${(part * 100).toFixed(part < 0.1 ? 1 : 0)} %`;

@@ -1,8 +1,8 @@
-// Opens the dialog in which a Backend is paused, enabled, disabled or given another weight.
+// The button that opens the dialog of operator changes.
 import { Show, type JSX } from "solid-js";
 import { mode, openAdmin, type ChangeTarget } from "../store/admin";
 
-/** The button; nothing where nothing can be changed. */
+/** The button; empty if operator changes are off. */
 export function ChangeButton(props: ChangeTarget): JSX.Element {
   return (
     <Show when={mode()}>

@@ -1,4 +1,4 @@
-// A change by hand: what, whom it touches, why; and then what came of it.
+// The form of an operator change: change, preview, reason; then the result.
 import { createEffect, createSignal, For, on, Show, type JSX } from "solid-js";
 import {
   previewMessage,
@@ -9,17 +9,17 @@ import {
   parseWeight,
   changeSummary,
 } from "../lib/operator-change";
-import { AdminError, type AdminState, type Change, type ChangeResult, type Preview } from "../sync/admin";
+import { AdminError } from "../sync/admin";
+import type { AdminState, Change, ChangeResult, Preview } from "../sync/contract";
 import { admin, adminSession, errorMessage, type ChangeTarget } from "../store/admin";
 
 const STATES: readonly AdminState[] = ["Enabled", "Paused", "Disabled"];
 
-// What the server refuses unless forced.
+// Errors of the server that force overrides.
 const FORCIBLE: readonly string[] = ["OwnedByOther", "WouldLeaveUnserved", "NoAgentAnswers"];
 
 type Choice = AdminState | "weight";
 
-/** The form. */
 export function ChangeForm(props: { readonly subject: ChangeTarget }): JSX.Element {
   const [choice, setChoice] = createSignal<Choice>();
   const [weight, setWeight] = createSignal("");
@@ -43,7 +43,7 @@ export function ChangeForm(props: { readonly subject: ChangeTarget }): JSX.Eleme
       setForcible(false);
       const session = adminSession();
       if (!requested || !session) return;
-      // Another one may be chosen before the answer comes.
+      // The choice can change before the response arrives.
       const requestId = ++latestRequest;
       admin
         .preview(session, requested)
@@ -80,7 +80,7 @@ export function ChangeForm(props: { readonly subject: ChangeTarget }): JSX.Eleme
       </h2>
       <Show when={!result()} fallback={<Result changed={result() as ChangeResult} />}>
         <fieldset disabled={submitting()}>
-          <legend>What</legend>
+          <legend>Change</legend>
           <For each={STATES}>
             {(state) => (
               <label class="choice">
@@ -112,11 +112,11 @@ export function ChangeForm(props: { readonly subject: ChangeTarget }): JSX.Eleme
           <Show when={preview()}>{(response) => previewMessage(response()).text}</Show>
         </p>
         <label>
-          Why{" "}
+          Reason{" "}
           <input
             value={reason()}
             maxlength="200"
-            placeholder="stands in an annotation and an Event"
+            placeholder="recorded in an annotation and an Event"
             onInput={(event) => setReason(event.currentTarget.value)}
           />
         </label>
@@ -127,14 +127,14 @@ export function ChangeForm(props: { readonly subject: ChangeTarget }): JSX.Eleme
               checked={force()}
               onChange={(event) => setForce(event.currentTarget.checked)}
             />
-            do it all the same
+            apply anyway
           </label>
         </Show>
         <p class="is-down" role="alert">
           {errorText()}
         </p>
         <button type="submit" disabled={submitting() || !preview() || (needsForce() && !force())}>
-          {submitting() ? "waiting for every node…" : "make the change"}
+          {submitting() ? "waiting for every node…" : "apply change"}
         </button>
       </Show>
     </form>
@@ -165,7 +165,7 @@ function Result(props: { readonly changed: ChangeResult }): JSX.Element {
         <For each={warnings(props.changed)}>{(text) => <li class="is-standby">{text}</li>}</For>
       </ul>
       <Show when={props.changed.written}>
-        <p class="dim">recorded for {props.changed.by}</p>
+        <p class="dim">recorded as a change by {props.changed.by}</p>
       </Show>
     </div>
   );

@@ -1,9 +1,9 @@
-// A command, ready to copy. Without a secure context there is no clipboard interface: then by way of a selection.
+// A command with a button to copy it. Without a secure context there is no clipboard API, so the text is selected and
+// copied.
 import { createSignal, onCleanup, type JSX } from "solid-js";
 
 const FEEDBACK_MS = 1500;
 
-/** A command with its button. */
 export function Command(props: { readonly text: string; readonly label?: string }): JSX.Element {
   let code!: HTMLElement;
   const [feedback, setFeedback] = createSignal("");

@@ -1,4 +1,5 @@
-// The events as the agents log them: a tail that follows, stops when one scrolls up and says how much is new.
+// The panel of the agents' events. It follows the newest line, and stops and counts new lines when the reader scrolls
+// up.
 import { createEffect, createMemo, createSignal, For, on, Show, type JSX } from "solid-js";
 import { searchTerms } from "../lib/filter";
 import { filterLines, lineKind, type LogLine } from "../lib/log-buffer";
@@ -7,11 +8,10 @@ import { motion } from "../store/preferences";
 import { logScope, showProbes, setLogScope, setShowProbes } from "../store/subscription";
 import { Clock } from "./age";
 
-// More lines than these nobody scrolls through; the log has them all.
+// More lines than these are not scrolled through; `kubectl logs` has all of them.
 const MAX_SHOWN = 400;
 const NEAR_END_PX = 24;
 
-/** The panel on a node's tab. */
 export function EventsPanel(props: { readonly node: string }): JSX.Element {
   let box!: HTMLOListElement;
   const [text, setText] = createSignal("");
@@ -23,7 +23,7 @@ export function EventsPanel(props: { readonly node: string }): JSX.Element {
     filterLines(log(), logScope() === "node" ? props.node : null, searchTerms(text())),
   );
   const filterKey = () => `${logScope()} ${text()}`;
-  // While the tail does not follow, what is shown stays: lines that come are counted, not shown.
+  // While the panel does not follow, the shown lines stay and new lines are only counted.
   const shown = createMemo<{ filterKey: string; lines: readonly LogLine[] }>(
     (before) =>
       moving() || before.filterKey !== filterKey()
@@ -52,7 +52,7 @@ export function EventsPanel(props: { readonly node: string }): JSX.Element {
     <section class="panel events" aria-label="Events">
       <header>
         <h2>Events</h2>
-        <span class="choice" role="group" aria-label="Whose events">
+        <span class="choice" role="group" aria-label="Scope of events">
           <button
             type="button"
             class="small"
@@ -74,7 +74,7 @@ export function EventsPanel(props: { readonly node: string }): JSX.Element {
           type="button"
           class="small"
           aria-pressed={showProbes()}
-          title="Also the probes of the backends on screen"
+          title="Include probes of the backends on screen"
           onClick={() => setShowProbes(!showProbes())}
         >
           probes
@@ -99,10 +99,7 @@ export function EventsPanel(props: { readonly node: string }): JSX.Element {
         aria-label="Events, newest last"
         onScroll={scrolled}
       >
-        <For
-          each={shown().lines}
-          fallback={<li class="dim none">Nothing happened since this page was opened.</li>}
-        >
+        <For each={shown().lines} fallback={<li class="dim none">No events since this page was opened.</li>}>
           {(line) => <EventItem logLine={line} showNode={logScope() === "all"} />}
         </For>
       </ol>

@@ -1,14 +1,14 @@
-// The box to filter rows by words.
+// The text field that filters rows.
 import { createEffect, type JSX } from "solid-js";
 import { route, setQuery } from "../store/location";
 
-/** The id by which `/` finds the box. */
+/** Element id, for the key `/`. */
 export const FILTER_ID = "filter";
 
-/** The box; `hint` says what it looks at. */
+/** The field. `hint` names the searched values. */
 export function FilterBox(props: { readonly hint: string }): JSX.Element {
   let input!: HTMLInputElement;
-  // The address may change it, too.
+  // Navigation changes the query, too.
   createEffect(() => {
     if (input.value !== route().query) input.value = route().query;
   });

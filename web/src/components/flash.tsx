@@ -1,19 +1,19 @@
-// A value that shows for one second that it changed: a fade of the background by the Web Animations API. Not when it
-// first appears, and not at all for who asked for reduced motion or pressed pause.
+// Flashes a value for one second after it changed, by the Web Animations API: not when it first appears, and not with
+// reduced motion or while paused.
 import { createEffect, type JSX } from "solid-js";
 import { animationsEnabled } from "../store/preferences";
 
 const FADE_MS = 1000;
 const UNSET = Symbol("not shown yet");
 
-/** Wraps what is shown for `value`; flashes when `value` is another one. */
+/** Wraps the element that shows `value`. */
 export function Flash(props: {
   readonly value: unknown;
   readonly class?: string;
   readonly children: JSX.Element;
 }): JSX.Element {
   let element!: HTMLSpanElement;
-  // What the value hangs on may change without it, so it is compared.
+  // The effect also runs if the value is computed anew without a change.
   let previous: unknown = UNSET;
   createEffect(() => {
     const value = props.value;

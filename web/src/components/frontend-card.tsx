@@ -1,4 +1,4 @@
-// A frontend on a node's tab: one line, or opened with its buckets, pools, traffic and what Kubernetes says.
+// A frontend on a node's tab: one line, or opened with its buckets, pools, traffic and Kubernetes objects.
 import { Show, type JSX } from "solid-js";
 import { formatPacketRate } from "../lib/format";
 import { programSummary, programStatus } from "../lib/program-status";
@@ -24,11 +24,10 @@ interface CardProps {
   readonly name: string;
   readonly frontend: FrontendDetail;
   readonly open: boolean;
-  /** Always open: there is nothing to open or close. */
+  /** Always open; cannot be closed. */
   readonly fixed: boolean;
 }
 
-/** The card. */
 export function FrontendCard(props: CardProps): JSX.Element {
   return (
     <article
@@ -73,7 +72,7 @@ function Title(props: CardProps): JSX.Element {
         </button>
       </Show>
       <span class="mono card-vip">{formatVip(props.frontend.vip)}</span>
-      <span class="dim card-encap">{props.frontend.encap ?? "encap as VPP has it"}</span>
+      <span class="dim card-encap">{props.frontend.encap ?? "encap kept as in VPP"}</span>
       <BucketBar frontend={props.frontend} />
       <span class="card-rate">{formatPacketRate(toSample(props.frontend.counters).rate)}</span>
       <span class="card-since dim">
@@ -97,12 +96,7 @@ function Body(props: CardProps): JSX.Element {
   return (
     <div class="card-body">
       <Facts frontend={props.frontend} />
-      <PoolTable
-        node={props.state.node}
-        name={props.name}
-        frontend={props.frontend}
-        backends={props.state.backends}
-      />
+      <PoolTable frontend={props.name} nodes={cut()} heartbeatNode={props.state.node} />
       <div class="card-more">
         <Traffic counters={props.frontend.counters} samples={frontendSamples(props.name, "node")} />
         <Timeline lanes={lanes()} />
@@ -129,11 +123,11 @@ function Facts(props: { readonly frontend: FrontendDetail }): JSX.Element {
         <span class="is-rejected">{frontend().standing}</span>
       </Show>
       <span>{frontend().table_length} buckets</span>
-      <span>{frontend().sticky ? "sticks to the client" : "no client affinity"}</span>
+      <span>{frontend().sticky ? "client affinity" : "no client affinity"}</span>
       <span>
         {frontend().on_backend_down === "Flush"
-          ? "flushes flows of a down backend"
-          : "keeps flows of a down backend"}
+          ? "flushes flows of down backends"
+          : "keeps flows of down backends"}
       </span>
       <Show when={!frontend().in_vpp}>
         <span class="is-standby">not in VPP</span>

@@ -1,5 +1,5 @@
-// A frontend opened in the table of all nodes: what each node says, its pools over the nodes, traffic, timeline, and
-// what Kubernetes says.
+// An opened frontend in the table of all nodes: its state by node, its pools, traffic, timeline and Kubernetes
+// objects.
 import { createMemo, Show, type JSX } from "solid-js";
 import { byName } from "../lib/row-order";
 import { programSummary } from "../lib/program-status";
@@ -8,14 +8,13 @@ import type { FrontendPage, Named, NodeCut, Summary } from "../sync/contract";
 import { frontendPages } from "../store/server-state";
 import { frontendSamples } from "../store/rate-samples";
 import { LoadingLine } from "./placeholders";
-import { FoldedPools } from "./folded-pools";
 import { NodeTable } from "./node-table";
 import { ObjectBlock } from "./object-block";
+import { PoolTable } from "./pool-table";
 import { ReferencedObjects } from "./referenced-objects";
 import { Timeline, type Lane } from "./timeline";
 import { Traffic } from "./traffic";
 
-/** The opened row. */
 export function FrontendDetails(props: { readonly name: string; readonly summary: Summary }): JSX.Element {
   const page = () => frontendPages().get(props.name);
   return (
@@ -37,7 +36,7 @@ function LoadedDetails(props: {
   readonly page: FrontendPage;
   readonly summary: Summary;
 }): JSX.Element {
-  // Only who reports is counted; a node that does not is still listed.
+  // Only reporting nodes are counted; the others are still listed.
   const reporting = createMemo(() => {
     const cuts: Record<string, NodeCut> = {};
     for (const [node, cut] of Object.entries(props.page.nodes)) {
@@ -53,7 +52,7 @@ function LoadedDetails(props: {
     <>
       <div class="details-main">
         <NodeTable name={props.name} page={props.page} summary={props.summary} />
-        <FoldedPools frontend={props.name} nodes={reporting()} />
+        <PoolTable frontend={props.name} nodes={reporting()} />
       </div>
       <div class="details-side">
         <Traffic counters={counters()} samples={frontendSamples(props.name, "all")} />

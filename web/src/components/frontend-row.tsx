@@ -1,4 +1,4 @@
-// One frontend in the table of all nodes: what is wrong, where, since when and why, in one line.
+// The row of a frontend in the table of all nodes.
 import { Show, type JSX } from "solid-js";
 import { fullTime, formatPacketRate } from "../lib/format";
 import { formatVip } from "../lib/vip";
@@ -10,7 +10,7 @@ import { StateCells } from "./state-cells";
 import { Flash } from "./flash";
 import { Shape } from "./shape";
 
-/** The line. Its columns are those of `.table-row`. */
+/** The row. Its columns are those of `.table-row`. */
 export function FrontendRow(props: {
   readonly name: string;
   readonly index: number;
@@ -75,7 +75,7 @@ function RateCell(props: { readonly row: Row }): JSX.Element {
     <Show when={props.row.dropping > 0} fallback={formatPacketRate(props.row.rate)}>
       <span
         class="is-dropping"
-        title={`${formatPacketRate(props.row.rate)} in all, as of ${fullTime(Date.now(), zone())}`}
+        title={`${formatPacketRate(props.row.rate)} in total at ${fullTime(Date.now(), zone())}`}
       >
         <Shape state="dropping" /> {formatPacketRate(props.row.dropping)} dropped
       </span>
@@ -83,7 +83,7 @@ function RateCell(props: { readonly row: Row }): JSX.Element {
   );
 }
 
-// Clicks on links, buttons and selected text are not meant for the row.
+// Clicks on links, buttons and selected text do not toggle the row.
 function isInteractive(event: MouseEvent): boolean {
   const target = event.target instanceof Element ? event.target : null;
   return target?.closest("a,button,input,code") != null || (getSelection()?.toString() ?? "") !== "";

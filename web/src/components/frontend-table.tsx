@@ -1,4 +1,5 @@
-// The table of all frontends: problems first, in an order that freezes under pointer and focus; rows open in place.
+// The table of all frontends: problems first, with an order that is frozen under the pointer and the focus. Rows open
+// in place.
 import { createMemo, createEffect, on, Show, type JSX } from "solid-js";
 import { matchingRows, searchTerms } from "../lib/filter";
 import { stableOrder, sortRows } from "../lib/row-order";
@@ -13,7 +14,6 @@ import { FrontendRow } from "./frontend-row";
 import { NothingMatches } from "./placeholders";
 import { VirtualList } from "./virtual-list";
 
-/** The table. */
 export function FrontendTable(props: { readonly summary: Summary }): JSX.Element {
   const freeze = createOrderFreeze();
   const filterKey = () => `${route().query} ${route().flag ?? ""}`;
@@ -26,7 +26,7 @@ export function FrontendTable(props: { readonly summary: Summary }): JSX.Element
     );
     return sortRows(props.summary.rows, names);
   });
-  // What the person filters by wins over the freeze.
+  // A new filter has precedence over the freeze.
   const shown = createMemo<{ filterKey: string; names: readonly string[] }>(
     (before) => ({
       filterKey: filterKey(),
@@ -40,7 +40,7 @@ export function FrontendTable(props: { readonly summary: Summary }): JSX.Element
   const widths = createMemo(() => columnWidths(props.summary.rows), undefined, { equals: equalWidths });
   const nodes = createMemo(() => Math.min(Math.max(Object.keys(props.summary.nodes).length, 3), 16));
 
-  // An address that opens a frontend leads to its row.
+  // An address that opens a frontend scrolls to its row.
   createEffect(
     on(
       () => route().open.at(-1),
@@ -86,7 +86,7 @@ export function FrontendTable(props: { readonly summary: Summary }): JSX.Element
             <span role="columnheader" class="col-reason">
               Reason
               <Show when={orderHeld()}>
-                <span class="hint"> · order held while you are here</span>
+                <span class="hint"> · order held while the pointer or focus is here</span>
               </Show>
             </span>
           </div>
@@ -120,12 +120,12 @@ export function FrontendTable(props: { readonly summary: Summary }): JSX.Element
   );
 }
 
-// Deleted while somebody looks at it: the row stays until the order may change.
+// A deleted frontend keeps its row until the order is no longer frozen.
 function DeletedRow(props: { readonly name: string }): JSX.Element {
   return (
     <div class="table-row deleted" role="row">
       <span class="col-name dim" role="cell">
-        {props.name} is deleted
+        {props.name} was deleted
       </span>
     </div>
   );

@@ -1,4 +1,4 @@
-// The head of the page: version, tabs, how many nodes report and how old that is, and the switches.
+// The header of the page: version, tabs, number of reporting nodes, time of the last contact, and switches.
 import { For, Show, type JSX } from "solid-js";
 import { fullTime } from "../lib/format";
 import { byName } from "../lib/row-order";
@@ -11,7 +11,7 @@ import { LastContact } from "./last-contact";
 import { openHelp } from "./help";
 import { Shape } from "./shape";
 
-// More nodes than these are chosen from a list.
+// Above this number nodes are chosen from a list.
 const MAX_TABS = 12;
 
 const THEMES: readonly [Theme, string][] = [
@@ -20,7 +20,6 @@ const THEMES: readonly [Theme, string][] = [
   ["light", "light"],
 ];
 
-/** The head. */
 export function Header(): JSX.Element {
   return (
     <header class="header">
@@ -57,7 +56,7 @@ function Switches(): JSX.Element {
             <button
               type="button"
               class="small"
-              title="To change things by hand"
+              title="Sign in to make operator changes"
               onClick={() => openAdmin("sign-in")}
             >
               sign in
@@ -80,7 +79,7 @@ function Switches(): JSX.Element {
       <button
         type="button"
         class="small"
-        title="Times in UTC or in local time"
+        title="Show times in UTC or in local time"
         aria-label={zone() === "utc" ? "UTC: switch to local time" : "local time: switch to UTC"}
         onClick={() => setZone(zone() === "utc" ? "local" : "utc")}
       >
@@ -89,8 +88,8 @@ function Switches(): JSX.Element {
       <button
         type="button"
         class="small"
-        title="Colours: as the system, dark, or light"
-        aria-label={`${THEMES.find(([session]) => session === theme())?.[1] ?? ""} colours: switch`}
+        title="Colour scheme: system, dark or light"
+        aria-label={`${THEMES.find(([session]) => session === theme())?.[1] ?? ""} colours: change`}
         onClick={() => setTheme(next()[0])}
       >
         {THEMES.find(([serverInfo]) => serverInfo === theme())?.[1]}
@@ -98,20 +97,20 @@ function Switches(): JSX.Element {
       <button
         type="button"
         class="small"
-        title="Stops heartbeats, flashes and the tail of events. States stay live."
+        title="Pause heartbeats, flashes and the events panel. States stay live."
         aria-pressed={motion() === "paused"}
         onClick={togglePause}
       >
         {motion() === "paused" ? "paused" : "pause"}
       </button>
-      <button type="button" class="small" aria-label="Keys and meanings (?)" onClick={openHelp}>
+      <button type="button" class="small" aria-label="Help: keys and states (?)" onClick={openHelp}>
         ?
       </button>
     </div>
   );
 }
 
-/** Pauses what moves, or lets it go on. */
+/** Pauses or resumes motion. */
 export function togglePause(): void {
   setMotion(motion() === "paused" ? "running" : "paused");
 }
@@ -173,7 +172,7 @@ function TabLink(props: { readonly node: string | null }): JSX.Element {
 
 function nodeState(node: string) {
   const head = summary().value?.nodes[node];
-  return head ? nodeDisplayState(head) : ({ state: "unknown", label: "gone" } as const);
+  return head ? nodeDisplayState(head) : ({ state: "unknown", label: "unknown" } as const);
 }
 
 function versionLabel(): string {

@@ -1,14 +1,14 @@
-// The heart of a backend: shows that probes are sent (·) and answered (a heart). Its box never changes its size, and
-// it says nothing to a screen reader: state and age do.
+// The heartbeat of a backend: a dot when a probe is sent, a heart when its response has arrived. The element has a
+// fixed size, and is hidden from screen readers, which have state and age.
 import { createEffect, createSignal, onCleanup, onMount, Show, untrack, type JSX } from "solid-js";
-import type { Beat } from "../sync/message";
+import type { Beat } from "../sync/contract";
 import { subscribeHeartbeats } from "../store/heartbeats";
 import { heartbeatsEnabled, observeHeartbeat } from "../store/visibility";
 
-// Of a probe that is answered at once only the answer is told: that it was sent is shown for so long.
+// A probe that is answered at once produces only the answer. The dot is then shown for this time.
 const MIN_SENT_MS = 200;
 
-/** The heart of one backend of one frontend on a node. */
+/** The heartbeat of one backend of one frontend on a node. */
 export function ProbeHeartbeat(props: {
   readonly node: string;
   readonly frontend: string;

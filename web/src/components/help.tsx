@@ -1,45 +1,45 @@
-// Keys, and what shapes and words mean.
+// The help: keys, and the meanings of shapes and states.
 import { createSignal, For, Show, type JSX } from "solid-js";
 import type { DisplayState } from "../lib/display-state";
 import { StateLabel } from "./shape";
 
 const KEYS = [
   ["/", "filter"],
-  ["j  k", "next, previous row"],
+  ["j  k", "next and previous row"],
   ["Enter", "open or close the row"],
   ["1 – 9", "tabs: all nodes, then the nodes in order"],
-  ["p", "pause heartbeats, flashes and the tail of events; states stay live"],
-  ["Esc", "leave the filter or this help"],
+  ["p", "pause heartbeats, flashes and the events panel; states stay live"],
+  ["Esc", "leave the filter, or close this help"],
   ["?", "this help"],
 ] as const;
 
 const STATES: readonly [DisplayState, string][] = [
-  ["up", "serves"],
-  ["down", "serves nobody: users notice"],
-  ["standby", "serves from another pool than the first"],
-  ["unknown", "no probe has answered yet"],
-  ["paused", "takes no new flows"],
-  ["disabled", "takes no flows"],
+  ["up", "serves traffic"],
+  ["down", "serves no traffic: users are affected"],
+  ["standby", "serves traffic from another pool than the first"],
+  ["unknown", "no probe result yet"],
+  ["paused", "accepts no new flows"],
+  ["disabled", "has no flows"],
   ["mixed", "nodes differ"],
-  ["stale", "hatched: not heard of, the last that was known"],
-  ["waiting", "not there yet"],
-  ["rejected", "refused, held or failed"],
+  ["stale", "hatched: not reporting, last known state"],
+  ["waiting", "not ready yet"],
+  ["rejected", "rejected, held or failed"],
 ];
 
 const [isOpen, setIsOpen] = createSignal(false);
 
-/** Shows the help. */
+/** Opens the help. */
 export function openHelp(): void {
   setIsOpen(true);
 }
 
-/** The help, as a dialog. */
+/** The help as a dialog. */
 export function Help(): JSX.Element {
   return (
     <Show when={isOpen()}>
       <dialog
         class="help"
-        aria-label="Keys and meanings"
+        aria-label="Keys and states"
         ref={(dialog) => queueMicrotask(() => dialog.showModal())}
         onClose={() => setIsOpen(false)}
         onClick={(event) => {
@@ -74,8 +74,8 @@ export function Help(): JSX.Element {
             </For>
           </dl>
           <p class="dim">
-            Red is what hurts users now, amber what will. Numbers flash for a second when they change. A row's
-            order stays while you point at the table.
+            Red: users are affected now. Amber: they will be at the next failure. Values flash for a second
+            when they change. The order of rows is held while you point at the table.
           </p>
           <button type="submit">close</button>
         </form>

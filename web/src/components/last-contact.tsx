@@ -1,4 +1,4 @@
-// How old what is shown is: since the server was last heard.
+// The time since the last message of the server.
 import type { JSX } from "solid-js";
 import { formatAge } from "../lib/format";
 import { now } from "../store/clock";

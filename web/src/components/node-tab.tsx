@@ -18,12 +18,11 @@ import { VirtualList } from "./virtual-list";
 import { StateLabel } from "./shape";
 import { VppBlock } from "./vpp-block";
 
-// With so many cards or fewer all are open; on a phone they would be a long way to the events below.
+// Up to this number all cards are open. On a phone fewer, since the events are below the cards.
 const MAX_OPEN_CARDS = 12;
 const MAX_OPEN_CARDS_PHONE = 2;
 const phoneQuery = matchMedia("(max-width: 720px)");
 
-/** The tab. */
 export function NodeTab(props: { readonly name: string }): JSX.Element {
   const head = () => summary().value?.nodes[props.name];
   return (
@@ -129,13 +128,13 @@ function CollapsibleCards(props: {
   );
 }
 
-// How many are in which state; each is a filter, for among a thousand none is seen by scrolling.
+// Counts of frontends by state. Each is a filter, since a thousand cards are too many to scroll through.
 function StateFilters(props: { readonly state: NodeState }): JSX.Element {
   const counts = createMemo(() =>
     groupByValue(Object.entries(props.state.frontends).map(([name, { state }]) => [name, state])),
   );
   return (
-    <div class="choice tallies" role="group" aria-label="Frontends by state; each filters">
+    <div class="choice tallies" role="group" aria-label="Filter frontends by state">
       <For each={counts()}>
         {({ value, nodes }) => (
           <button
@@ -157,7 +156,7 @@ function UnknownNode(props: { readonly name: string }): JSX.Element {
     <div class="empty">
       <p class="empty-title">No node {props.name}.</p>
       <p>
-        No maglevd of that node is known. <a href="#/">All nodes</a>
+        No maglevd reports from a node of this name. <a href="#/">All nodes</a>
       </p>
     </div>
   );

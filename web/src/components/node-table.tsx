@@ -1,5 +1,4 @@
-// An opened frontend's cells, one line per node: what that node says of it, and how far the node is. Of many nodes that
-// are alike one stands for all.
+// The state of an opened frontend by node. One row stands for many nodes with an identical state.
 import { createMemo, createSignal, For, Show, type JSX } from "solid-js";
 import { groupNodes } from "../lib/node-groups";
 import { plural, formatPacketRate } from "../lib/format";
@@ -12,7 +11,6 @@ import { Age } from "./age";
 import { Flash } from "./flash";
 import { StateLabel } from "./shape";
 
-/** The lines. */
 export function NodeTable(props: {
   readonly name: string;
   readonly page: FrontendPage;
@@ -35,7 +33,7 @@ export function NodeTable(props: {
             Up
           </th>
           <th scope="col">Pool</th>
-          <th scope="col">Program</th>
+          <th scope="col">Programmed</th>
           <th scope="col" class="number">
             Rate
           </th>
@@ -48,7 +46,8 @@ export function NodeTable(props: {
         <Show when={groups().identical.length > 0}>
           <tr>
             <td colSpan={7}>
-              {plural(groups().identical.length, "node")} alike, {groups().distinct.length} not{" "}
+              {plural(groups().identical.length, "node")} with identical state, {groups().distinct.length}{" "}
+              different{" "}
               <button
                 type="button"
                 class="small"
@@ -103,7 +102,7 @@ function MissingFrontendRow(props: { readonly node: string }): JSX.Element {
     <tr>
       <th scope="row">{props.node}</th>
       <td colSpan={6} class="dim">
-        does not have it
+        does not have this frontend
       </td>
     </tr>
   );
@@ -147,7 +146,7 @@ function NodeRow(props: {
         </Flash>
       </td>
       <td data-label="Pool">{props.frontend.active_pool ?? "none"}</td>
-      <td data-label="Program">
+      <td data-label="Programmed">
         <span classList={{ "is-rejected": programFailed(props.frontend) }}>
           {programStatus(props.frontend)}
         </span>

@@ -1,4 +1,4 @@
-// The head of a node's tab: what the agent is, how it is, and what is wrong with it.
+// The header of a node's tab: the agent, its state, and its problems.
 import { createMemo, For, Show, type JSX } from "solid-js";
 import { acceptRemovalsCommand, podCommands } from "../lib/commands";
 import { fullTime, formatPacketRate } from "../lib/format";
@@ -10,7 +10,6 @@ import { Age } from "./age";
 import { Command } from "./command";
 import { Shape } from "./shape";
 
-/** The head. */
 export function NodeTitle(props: { readonly name: string; readonly head: NodeHead }): JSX.Element {
   const problems = createMemo(() => nodeProblems(props.head));
   const state = () => nodeDisplayState(props.head);
@@ -60,7 +59,7 @@ export function NodeTitle(props: { readonly name: string; readonly head: NodeHea
           {(hold) => (
             <Command
               text={acceptRemovalsCommand(props.name, hold)}
-              label={`command that ends hold ${hold}`}
+              label={`command that accepts the removals of hold ${hold}`}
             />
           )}
         </For>

@@ -1,5 +1,4 @@
-// What Kubernetes says of an object: conditions, generations, who changed it last and when, and the commands that
-// show it.
+// A Kubernetes object: conditions, generations, last change, and the commands that show it.
 import { createMemo, For, Show, type JSX } from "solid-js";
 import { describeCommands } from "../lib/commands";
 import type { Condition, Kind, ObjectInfo, Problem } from "../sync/contract";
@@ -8,10 +7,10 @@ import { Age } from "./age";
 import { Command } from "./command";
 import { Shape } from "./shape";
 
-// Conditions that are bad when they are true.
+// Conditions for which True is a problem.
 const NEGATIVE = new Set(["Conflicted", "Degraded", "ProbePathSuspect", "RemovalHeld"]);
 
-/** An object's block. `programmed` says how far the nodes are with its generation. */
+/** The block of an object. `programmed` is the progress of the nodes with its generation. */
 export function ObjectBlock(props: {
   readonly kind: Kind;
   readonly name: string;
@@ -48,7 +47,9 @@ export function ObjectBlock(props: {
             <Show
               when={info().observed_generation !== undefined}
               fallback={
-                <p class="dim">No controller has written a status: what nodes say is all there is.</p>
+                <p class="dim">
+                  No controller has written a status. Only the state that nodes report is available.
+                </p>
               }
             >
               <Conditions conditions={info().conditions} generation={info().generation} />
@@ -70,7 +71,7 @@ export function ObjectBlock(props: {
   );
 }
 
-/** What is wrong with an object. */
+/** The problems of an object. */
 export function Problems(props: { readonly problems: readonly Problem[] }): JSX.Element {
   return (
     <For each={props.problems}>
@@ -87,7 +88,7 @@ export function Problems(props: { readonly problems: readonly Problem[] }): JSX.
   );
 }
 
-// Those that are as they should be in one line; every other has its own, with its message.
+// Conditions without a problem are on one line; each of the others has a line with its message.
 function Conditions(props: {
   readonly conditions: ObjectInfo["conditions"];
   readonly generation: number;

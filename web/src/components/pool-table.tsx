@@ -1,29 +1,36 @@
-// A frontend's pools on one node, with the heart of every backend.
-import { For, Show, type JSX } from "solid-js";
-import { conditionTooltip, conditionState, conditionLabel } from "../lib/condition";
-import { inOrder } from "../lib/pools";
-import type { BackendDetail, FrontendDetail, Member, Named, PoolDetail } from "../sync/contract";
+// The table of a frontend's pools, over all nodes or on one. The table of one node also has the backends' heartbeats,
+// and weights that VPP does not have yet.
+import { createMemo, For, Show, type JSX } from "solid-js";
+import { conditionLabel, conditionState, conditionTooltip } from "../lib/condition";
+import { summarizePools, type MemberSummary, type PoolSummary } from "../lib/pools";
+import type { Named, NodeCut } from "../sync/contract";
 import { Age } from "./age";
+import { AgentReport } from "./agent-report";
+import { BackendName } from "./backend-name";
 import { ChangeButton } from "./change-button";
 import { Flash } from "./flash";
 import { ProbeHeartbeat } from "./heartbeat";
 import { StateLabel } from "./shape";
-import { BackendName } from "./backend-name";
 
-/** The table. */
-export function PoolTable(props: {
-  readonly node: string;
-  readonly name: string;
-  readonly frontend: FrontendDetail;
-  readonly backends: Named<BackendDetail>;
-}): JSX.Element {
+interface TableProps {
+  readonly frontend: string;
+  /** The reporting nodes. */
+  readonly nodes: Named<NodeCut>;
+  /** The only node of `nodes`, to show its heartbeats. */
+  readonly heartbeatNode?: string;
+}
+
+export function PoolTable(props: TableProps): JSX.Element {
+  const pools = createMemo(() => summarizePools(props.frontend, props.nodes));
   return (
-    <table class="plain pools with-heartbeats">
+    <table class="plain pools" classList={{ "with-heartbeats": props.heartbeatNode !== undefined }}>
       <thead>
         <tr>
-          <th scope="col">
-            <span class="visually-hidden">Heartbeat</span>
-          </th>
+          <Show when={props.heartbeatNode}>
+            <th scope="col">
+              <span class="visually-hidden">Heartbeat</span>
+            </th>
+          </Show>
           <th scope="col">Backend</th>
           <th scope="col">Address</th>
           <th scope="col">State</th>
@@ -41,18 +48,10 @@ export function PoolTable(props: {
           </th>
         </tr>
       </thead>
-      <For each={inOrder(props.frontend.pools).map(([name]) => name)}>
-        {(pool) => (
-          <Show when={props.frontend.pools[pool]}>
-            {(pool2) => (
-              <PoolBody
-                node={props.node}
-                frontend={props.name}
-                name={pool}
-                pool={pool2()}
-                backends={props.backends}
-              />
-            )}
+      <For each={pools().map(({ name }) => name)}>
+        {(name) => (
+          <Show when={pools().find((pool) => pool.name === name)}>
+            {(pool) => <PoolBody {...props} pool={pool()} />}
           </Show>
         )}
       </For>
@@ -60,34 +59,31 @@ export function PoolTable(props: {
   );
 }
 
-function PoolBody(props: {
-  readonly node: string;
-  readonly frontend: string;
-  readonly name: string;
-  readonly pool: PoolDetail;
-  readonly backends: Named<BackendDetail>;
-}): JSX.Element {
+function PoolBody(props: TableProps & { readonly pool: PoolSummary }): JSX.Element {
+  const activity = () => {
+    const { active } = props.pool;
+    if (active.length === 0) return "not active";
+    return active.length === Object.keys(props.nodes).length ? "active" : `active on ${active.join(", ")}`;
+  };
   return (
     <tbody>
       <tr class="pool-head">
-        <th colSpan={8} scope="rowgroup">
-          pool <span class="strong">{props.name}</span>{" "}
-          <Flash value={props.pool.active} class="dim">
-            {props.pool.active ? "active" : "not active"}
+        <th colSpan={props.heartbeatNode === undefined ? 7 : 8} scope="rowgroup">
+          pool <span class="strong">{props.pool.name}</span>{" "}
+          <Flash value={activity()} class="dim">
+            {activity()}
           </Flash>
         </th>
       </tr>
-      <For each={inOrder(props.pool.members).map(([backend]) => backend)}>
+      <For each={props.pool.members.map(({ backend }) => backend)}>
         {(backend) => (
-          <Show when={props.pool.members[backend]}>
+          <Show when={props.pool.members.find((member) => member.backend === backend)}>
             {(member) => (
               <MemberRow
-                node={props.node}
                 frontend={props.frontend}
-                pool={props.name}
-                name={backend}
+                pool={props.pool.name}
                 member={member()}
-                detail={props.backends[backend]}
+                heartbeatNode={props.heartbeatNode}
               />
             )}
           </Show>
@@ -98,79 +94,73 @@ function PoolBody(props: {
 }
 
 function MemberRow(props: {
-  readonly node: string;
   readonly frontend: string;
   readonly pool: string;
-  readonly name: string;
-  readonly member: Member;
-  readonly detail: BackendDetail | undefined;
+  readonly member: MemberSummary;
+  readonly heartbeatNode: string | undefined;
 }): JSX.Element {
-  const condition = () => props.member.condition;
   return (
     <tr>
-      <td class="heartbeat-cell">
-        <ProbeHeartbeat node={props.node} frontend={props.frontend} backend={props.name} />
-      </td>
+      <Show when={props.heartbeatNode}>
+        {(node) => (
+          <td class="heartbeat-cell">
+            <ProbeHeartbeat node={node()} frontend={props.frontend} backend={props.member.backend} />
+          </td>
+        )}
+      </Show>
       <th scope="row" data-label="Backend">
-        <BackendName name={props.name} />
+        <BackendName name={props.member.backend} />
         <ChangeButton
-          backend={props.name}
-          member={{ frontend: props.frontend, pool: props.pool, weight: props.member.weight }}
+          backend={props.member.backend}
+          member={{ frontend: props.frontend, pool: props.pool, weight: props.member.weight[0]?.value }}
         />
       </th>
       <td class="mono" data-label="Address">
-        {props.member.address ?? "unknown"}
+        {props.member.address || "unknown"}
       </td>
       <td data-label="State">
-        <Flash value={condition()} class="pad">
-          <span title={conditionTooltip(condition())}>
-            <StateLabel state={conditionState(condition())} label={conditionLabel(condition())} />
-          </span>
-        </Flash>
-        <Show when={props.detail?.code}>
+        <AgentReport
+          values={props.member.condition}
+          render={(condition) => (
+            <span title={conditionTooltip(condition)}>
+              <StateLabel state={conditionState(condition)} label={conditionLabel(condition)} />
+            </span>
+          )}
+        />
+        <Show when={props.member.code}>
           {" "}
-          <span class="dim">{props.detail?.code}</span>
+          <span class="dim">{props.member.code}</span>
         </Show>
       </td>
       <td class="number" data-label="Weight">
-        <Flash value={props.member.weight} class="pad">
-          {props.member.weight}
-        </Flash>
+        <AgentReport values={props.member.weight} render={(weight) => weight} />
       </td>
       <td class="number" data-label="Effective">
-        <Flash value={props.member.effective} class="pad">
-          {props.member.effective}
-        </Flash>
-        <Difference member={props.member} />
+        <AgentReport values={props.member.effective} render={(weight) => weight} />
+        <Show when={props.member.weightKept}>
+          <span
+            class="dim"
+            title="The agent keeps the weight that VPP has until the backend's state is known"
+          >
+            {" "}
+            kept
+          </span>
+        </Show>
+        <Show when={props.heartbeatNode !== undefined && props.member.pendingInVpp[0]}>
+          {(pending) => (
+            <span class="is-standby" title="VPP still has another weight">
+              {" "}
+              VPP {pending().value ?? "none"}
+            </span>
+          )}
+        </Show>
       </td>
       <td class="number" data-label="Buckets">
-        <Flash value={props.member.buckets} class="pad">
-          {props.member.buckets ?? "–"}
-        </Flash>
+        <AgentReport values={props.member.buckets} render={(buckets) => buckets} />
       </td>
       <td class="number" data-label="Since">
-        <Age since={props.detail?.since} />
+        <Age since={props.member.since} />
       </td>
     </tr>
-  );
-}
-
-// What VPP has, where that is not what is in effect.
-function Difference(props: { readonly member: Member }): JSX.Element {
-  return (
-    <>
-      <Show when={props.member.kept}>
-        <span class="dim" title="kept as VPP has it: nothing is known well enough to change it">
-          {" "}
-          kept
-        </span>
-      </Show>
-      <Show when={props.member.in_vpp !== props.member.effective}>
-        <span class="is-standby" title="VPP has not followed yet">
-          {" "}
-          VPP {props.member.in_vpp ?? "none"}
-        </span>
-      </Show>
-    </>
   );
 }

@@ -1,4 +1,4 @@
-// What is wrong, counted; each count filters. When nothing is, one sentence.
+// Counts of problems, each of which is a filter. One sentence replaces them while everything is up.
 import { For, Show, type JSX } from "solid-js";
 import { formatPacketRate } from "../lib/format";
 import { isHealthy, COUNTS, healthySummary, type ProblemCount } from "../lib/problem-counts";
@@ -8,16 +8,15 @@ import { Flash } from "./flash";
 import { LastContact } from "./last-contact";
 import { Shape } from "./shape";
 
-/** The strip. */
 export function ProblemCounts(props: { readonly summary: Summary }): JSX.Element {
-  // A filter that is on stays visible when its count goes to zero.
+  // An active filter stays visible when its count becomes zero.
   const showSummary = () => isHealthy(props.summary) && route().flag === null;
   const traffic = () => Object.values(props.summary.nodes).reduce((sum, { rate }) => sum + rate, 0);
   return (
     <Show
       when={showSummary()}
       fallback={
-        <div class="problem-counts" role="group" aria-label="What is wrong; each count filters">
+        <div class="problem-counts" role="group" aria-label="Problems: select a count to filter">
           <For each={COUNTS}>{(count) => <Tile count={count} value={props.summary.strip[count.flag]} />}</For>
         </div>
       }

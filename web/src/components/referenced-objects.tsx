@@ -1,11 +1,11 @@
-// What an opened frontend refers to: its Backends and their HealthChecks, closed until somebody wants to know.
+// The objects that an opened frontend references: its Backends and their HealthChecks.
 import { For, Show, type JSX } from "solid-js";
 import { byName } from "../lib/row-order";
 import { plural } from "../lib/format";
 import type { Named, ObjectInfo } from "../sync/contract";
 import { ObjectBlock } from "./object-block";
 
-/** The objects, all but one. */
+/** The objects except one. */
 export function ReferencedObjects(props: {
   readonly objects: Named<ObjectInfo>;
   readonly except: string;

@@ -1,8 +1,8 @@
-// The shape of a state. Drawn, not typed: a glyph of the font may be missing, or come as an emoji.
+// The shapes of states. Drawn instead of typed: a font can lack a glyph or show it as an emoji.
 import type { JSX } from "solid-js";
 import type { DisplayState } from "../lib/display-state";
 
-/** The outlines, twelve by twelve. */
+/** The outlines, 12 by 12. */
 export const PATHS: Record<DisplayState, string> = {
   up: "M6 1.5 11 10.5H1Z",
   down: "M6 10.5 1 1.5H11Z",
@@ -18,7 +18,9 @@ export const PATHS: Record<DisplayState, string> = {
   rejected: "M6 .8A5.2 5.2 0 1 1 6 11.2 5.2 5.2 0 0 1 6 .8Z M5.2 2.8v4h1.6v-4Z M5.2 7.8v1.6h1.6V7.8Z",
 };
 
-/** Twelve by twelve pixels in the colour of the state; says nothing to a screen reader, for the word stands beside. */
+/**
+ * The shape, 12 by 12 pixels in the colour of the state. Hidden from screen readers, since a label is beside it.
+ */
 export function Shape(props: { readonly state: DisplayState }): JSX.Element {
   return (
     <svg class={`shape is-${props.state}`} viewBox="0 0 12 12" aria-hidden="true">
@@ -27,7 +29,7 @@ export function Shape(props: { readonly state: DisplayState }): JSX.Element {
   );
 }
 
-/** Shape and word together. */
+/** A shape with its label. */
 export function StateLabel(props: {
   readonly state: DisplayState;
   readonly label?: string | undefined;

@@ -1,8 +1,7 @@
-// Who are you? A password or a token goes to the server and is forgotten here.
+// The sign-in form. A password or token is sent to the server and not stored.
 import { createSignal, Show, type JSX } from "solid-js";
 import { mode, signIn, errorMessage } from "../store/admin";
 
-/** The form. */
 export function SignInForm(): JSX.Element {
   const [errorText, setError] = createSignal("");
   const [submitting, setSubmitting] = createSignal(false);
@@ -34,7 +33,7 @@ export function SignInForm(): JSX.Element {
         void submit(event.currentTarget);
       }}
     >
-      <h2>Sign in to change things</h2>
+      <h2>Sign in to make changes</h2>
       <Show
         when={mode() === "token"}
         fallback={
@@ -52,8 +51,8 @@ export function SignInForm(): JSX.Element {
           Kubernetes token <input name="token" type="password" autocomplete="off" required autofocus />
         </label>
         <p class="dim">
-          Changes are made with your own rights: <code>kubectl create token NAME --duration=1h</code> gives
-          one.
+          Changes are made with the permissions of the token. To create one, run{" "}
+          <code>kubectl create token NAME --duration=1h</code>.
         </p>
       </Show>
       <p class="is-down" role="alert">

@@ -1,16 +1,15 @@
-// A frontend's cells, one per node: shape and colour of its state there, the word in the tooltip, and in words beside
-// them what is not alike. Above sixteen nodes counts take their place.
+// The cells of a frontend's row, one per node: shape and colour of the state, with the label in the tooltip. Counts
+// replace them above sixteen nodes.
 import { createMemo, For, Show, type JSX } from "solid-js";
 import { parseCells, countStates, type Cell } from "../lib/cells";
 import type { Named, NodeHead } from "../sync/contract";
 import { PATHS, Shape } from "./shape";
 
 const MAX_CELLS = 16;
-// One drawing for all cells of a row: a thousand rows are scrolled through, and every element costs.
+// One drawing for all cells of a row, since every element costs while a thousand rows are scrolled.
 const CELL = 17;
 const SIZE = 12;
 
-/** The cells of one row. */
 export function StateCells(props: {
   readonly cells: Named<string>;
   readonly nodes: Named<NodeHead>;
@@ -35,7 +34,7 @@ export function StateCells(props: {
   );
 }
 
-// A node that does not report is hatched, its last state faint upon it.
+// A node that does not report is hatched, with its last state faint on top.
 function CellPath(props: { readonly cell: Cell; readonly x: number }): JSX.Element {
   return (
     <>

@@ -1,5 +1,5 @@
-// When backends were in which state, as lanes over the last minutes. Up is a thin line and down a full bar, so that
-// colour is not all there is to see.
+// The states of backends over time, one lane each. Up is a thin line and down a full bar, so that colour is not the
+// only difference.
 import { createMemo, createSignal, For, type JSX } from "solid-js";
 import { timeOfDay } from "../lib/format";
 import { segments, type Segment } from "../lib/timeline";
@@ -18,19 +18,18 @@ const STEP_MS = 5000;
 
 const [timeSpan, setTimeSpan] = createSignal<(typeof SPANS)[number]>(SPANS[0]);
 
-/** One lane: a backend and what is known of it on the nodes in question. */
+/** A backend and its details on one or more nodes. */
 export interface Lane {
   readonly name: string;
   readonly details: readonly BackendDetail[];
 }
 
-/** The lanes. */
 export function Timeline(props: { readonly lanes: readonly Lane[] }): JSX.Element {
   return (
     <section class="block timeline" aria-label="Timeline of transitions">
       <h4>
         Timeline
-        <span class="choice" role="group" aria-label="Span of time">
+        <span class="choice" role="group" aria-label="Time span">
           <For each={SPANS}>
             {(option) => (
               <button
@@ -55,7 +54,7 @@ export function Timeline(props: { readonly lanes: readonly Lane[] }): JSX.Elemen
 }
 
 function LaneRow(props: { readonly lane: Lane }): JSX.Element {
-  // Moves in steps: a lane that is drawn anew every second would be work for nothing.
+  // Advances in steps: redrawing every second would be wasted work.
   const end = createMemo(() => Math.ceil(now() / STEP_MS) * STEP_MS);
   const laneSegments = createMemo(() => segments(props.lane.details, end() - timeSpan()[1], end()));
   const x = (at: number) => ((at - (end() - timeSpan()[1])) / timeSpan()[1]) * WIDTH;
@@ -72,7 +71,7 @@ function LaneRow(props: { readonly lane: Lane }): JSX.Element {
         viewBox={`0 0 ${WIDTH} ${LANE_HEIGHT}`}
         preserveAspectRatio="none"
         role="img"
-        aria-label={description() || "nothing known"}
+        aria-label={description() || "no known state"}
       >
         <For each={laneSegments()}>
           {(segment) => (

@@ -1,4 +1,4 @@
-// A frontend's traffic: packets per second by what VPP did with them, and the last five minutes as lines.
+// A frontend's traffic: packets per second by VPP's handling, and a chart of the last five minutes.
 import { createMemo, For, Show, type JSX } from "solid-js";
 import { formatBitRate, formatPacketRate, compactNumber } from "../lib/format";
 import { PACKET_KINDS, linePath, type Sample } from "../lib/traffic";
@@ -7,7 +7,6 @@ import type { Counters } from "../sync/contract";
 const WIDTH = 300;
 const HEIGHT = 40;
 
-/** Numbers and lines. */
 export function Traffic(props: {
   readonly counters: Counters | undefined;
   readonly samples: readonly Sample[];
@@ -15,10 +14,7 @@ export function Traffic(props: {
   return (
     <section class="block traffic" aria-label="Traffic">
       <h4>Traffic</h4>
-      <Show
-        when={props.counters}
-        fallback={<p class="dim">VPP does not say which counters are this VIP's.</p>}
-      >
+      <Show when={props.counters} fallback={<p class="dim">VPP does not report counters for this VIP.</p>}>
         {(counters) => (
           <>
             <RateChart samples={props.samples} />
@@ -44,7 +40,7 @@ export function Traffic(props: {
                 </For>
                 <Show when={counters().route}>
                   {(route) => (
-                    <tr title="what took the route to the VIP's address, which all VIPs of that address share">
+                    <tr title="packets on the route to the VIP's address, shared by all VIPs of that address">
                       <th scope="row">route</th>
                       <td>{formatPacketRate(route().packets.rate)}</td>
                       <td class="dim">{formatBitRate(route().bytes.rate)}</td>
@@ -86,7 +82,7 @@ function RateChart(props: { readonly samples: readonly Sample[] }): JSX.Element 
       </svg>
       <figcaption class="dim">
         <span>5 min ago</span>
-        <span>{props.samples.length < 2 ? "collecting" : `top ${formatPacketRate(maxRate())}`}</span>
+        <span>{props.samples.length < 2 ? "collecting" : `max ${formatPacketRate(maxRate())}`}</span>
         <span>now</span>
       </figcaption>
     </figure>

@@ -1,4 +1,4 @@
-// The last transitions of all nodes, newest first, folded: one line for what happened on many nodes.
+// The latest transitions of all nodes, newest first, one line for a transition on many nodes.
 import { createMemo, For, Show, type JSX } from "solid-js";
 import { newestTransitions } from "../lib/transitions";
 import type { Summary, Transition } from "../sync/contract";
@@ -7,14 +7,13 @@ import type { DisplayState } from "../lib/display-state";
 import { Age, Clock } from "./age";
 import { StateLabel } from "./shape";
 
-/** The list. */
 export function Transitions(props: { readonly summary: Summary }): JSX.Element {
   const ids = createMemo(() => newestTransitions(props.summary.transitions));
   return (
-    <section class="panel transitions" aria-label="Last transitions">
-      <h2>Last transitions</h2>
+    <section class="panel transitions" aria-label="Latest transitions">
+      <h2>Latest transitions</h2>
       <Show when={ids().length > 0} fallback={<p class="dim none">None since the agents started.</p>}>
-        <ol tabindex="0" aria-label="Last transitions, newest first">
+        <ol tabindex="0" aria-label="Latest transitions, newest first">
           <For each={ids()}>
             {(id) => (
               <Show when={props.summary.transitions[id]}>

@@ -1,5 +1,5 @@
-// A long list of which only the rows on screen are in the page. Closed rows are all of one height, which is measured;
-// opened ones are measured one by one. The list lies in whatever scrolls around it.
+// A long list that renders only the rows near the screen. Closed rows have one height, which is measured; opened rows
+// are measured individually. Works in any scrolling ancestor.
 import {
   createEffect,
   createMemo,
@@ -23,11 +23,11 @@ const MAX_ATTEMPTS = 5;
 /** A row of the list. */
 export interface RowPosition {
   readonly name: string;
-  /** Its number in the whole list, from 0. */
+  /** Index in the whole list. */
   readonly index: Accessor<number>;
 }
 
-/** The list. `children` makes one row; its element must have a fixed height unless `isOpen`. */
+/** The list. `children` renders one row, which must have the common height unless `isOpen`. */
 export function VirtualList(props: {
   readonly names: readonly string[];
   readonly isOpen: (name: string) => boolean;
@@ -97,7 +97,8 @@ export function VirtualList(props: {
   createEffect(on(() => props.names, updateViewport));
 
   const findRow = (name: string) => list.querySelector<HTMLElement>(`[data-name="${CSS.escape(name)}"]`);
-  // A row that is far away is scrolled to first, by where it should be; what is opened on the way may put that off.
+  // Scrolls near a row that is not rendered, by its estimated offset. Rows that open on the way can require more
+  // attempts.
   const reveal = (name: string, attempts = MAX_ATTEMPTS) => {
     const index = indexes().get(name);
     if (index === undefined || !list.isConnected) return;
@@ -107,7 +108,7 @@ export function VirtualList(props: {
       const row = findRow(name);
       if (row) {
         row.querySelector<HTMLElement>("[data-focus]")?.focus({ preventScroll: true });
-        // Its head: an opened row may be higher than the screen.
+        // Its header, since an opened row can be higher than the screen.
         const head = row.querySelector(".table-row, .card-title") ?? row;
         head.scrollIntoView({ block: "nearest" });
       } else if (attempts > 1) reveal(name, attempts - 1);

@@ -1,4 +1,4 @@
-// VPP on a node, and how the agent keeps it.
+// VPP on a node, and the agent's configuration for it.
 import { For, Show, type JSX } from "solid-js";
 import { fullTime, plural } from "../lib/format";
 import { formatVip } from "../lib/vip";
@@ -8,7 +8,6 @@ import { Age } from "./age";
 import { ObjectBlock } from "./object-block";
 import { StateLabel } from "./shape";
 
-/** The block. */
 export function VppBlock(props: { readonly head: NodeHead; readonly state: NodeState }): JSX.Element {
   const settings = () => props.state.settings;
   return (
@@ -25,7 +24,7 @@ export function VppBlock(props: { readonly head: NodeHead; readonly state: NodeS
         {(vpp) => <Connected vpp={vpp()} />}
       </Show>
       <dl>
-        <dt>Last pass</dt>
+        <dt>Last sync pass</dt>
         <dd>
           <Age since={props.head.last_pass} /> ago
           <Show when={props.head.failed_steps > 0}>
@@ -39,7 +38,7 @@ export function VppBlock(props: { readonly head: NodeHead; readonly state: NodeS
         <Show when={settings()}>{(settings) => <Settings settings={settings()} />}</Show>
         <Show when={props.state.claims_unknown}>
           <dt>Claims</dt>
-          <dd class="is-rejected">some Frontend's claim is unreadable: nothing is removed</dd>
+          <dd class="is-rejected">the claim of a Frontend cannot be read, so no VIP is removed</dd>
         </Show>
         <Show when={Object.keys(props.state.foreign).length > 0}>
           <dt>Foreign VIPs</dt>
@@ -67,8 +66,8 @@ function Settings(props: { readonly settings: NonNullable<NodeState["settings"]>
       <dd>{props.settings.load_balancer_config ?? "defaults"}</dd>
       <dt>Sync</dt>
       <dd>
-        every {props.settings.sync_interval_s} s, foreign VIPs: {props.settings.foreign_vips}, mass removals
-        held {props.settings.mass_removal_hold_s} s
+        every {props.settings.sync_interval_s} s; foreign VIPs: {props.settings.foreign_vips}; mass removals
+        held for {props.settings.mass_removal_hold_s} s
       </dd>
       <dt>Fail open</dt>
       <dd>{props.settings.fail_open ? "yes" : "no"}</dd>
@@ -105,18 +104,18 @@ function Connected(props: { readonly vpp: VppPanel }): JSX.Element {
       <Show when={props.vpp.boot_time}>
         {(boot) => (
           <>
-            <dt>Booted</dt>
+            <dt>Started</dt>
             <dd title={fullTime(Date.parse(boot()), zone())}>
               <Age since={boot()} /> ago
             </dd>
           </>
         )}
       </Show>
-      <dt>Has</dt>
+      <dt>Contains</dt>
       <dd>
         {plural(props.vpp.vips, "VIP")}, {plural(props.vpp.application_servers, "application server")}
       </dd>
-      <dt>Sources</dt>
+      <dt>Source addresses</dt>
       <dd class="mono">
         {conf()?.ipv4_source ?? "unset"}
         <br />
@@ -124,10 +123,10 @@ function Connected(props: { readonly vpp: VppPanel }): JSX.Element {
       </dd>
       <dt>Sticky table</dt>
       <dd>
-        {conf()?.sticky_buckets_per_core ?? "unknown"} buckets per core, flows forgotten after{" "}
+        {conf()?.sticky_buckets_per_core ?? "unknown"} buckets per core, flow timeout{" "}
         {conf()?.flow_timeout_s ?? "unknown"} s
       </dd>
-      <dt>Read</dt>
+      <dt>Last read</dt>
       <dd>
         state <Age since={props.vpp.dump_at} /> ago, counters <Age since={props.vpp.counters_at} /> ago
       </dd>

@@ -1,10 +1,10 @@
-// One colour per backend, the same in every view, on every node and after every reload: it follows from the name
-// alone. Numbered names get neighbouring colours, so web-1 and web-2 differ.
+// The colour of a backend: the same in every view, on every node and after every reload, since it depends on the name
+// only. Numbered names get adjacent colours, so web-1 and web-2 differ.
 
-/** How many `--hue-N` the tokens have. */
+/** Number of `--hue-N` tokens. */
 export const HUES = 10;
 
-/** The index of the backend's `--hue-N`. */
+/** Index of the backend's `--hue-N` token. */
 export function backendHue(backend: string): number {
   const numbered = /^(.*?)(\d{1,6})$/.exec(backend);
   const stem = numbered?.[1] ?? backend;

@@ -1,4 +1,4 @@
-// Who uses which backend, and which node is asked for it.
+// The index of backends, and the node that it is loaded from.
 import { describe, expect, it } from "vitest";
 import type { FrontendDetail, NodeHead } from "../sync/contract";
 import { bestNode, buildBackendIndex } from "./backend-index";
@@ -8,7 +8,7 @@ const frontend = (...pools: Record<string, { address?: string }>[]) =>
     pools: Object.fromEntries(pools.map((members, order) => [`p${order}`, { members }])),
   }) as unknown as FrontendDetail;
 
-describe("who uses which backend", () => {
+describe("the backend index", () => {
   const members = buildBackendIndex({
     frontends: {
       "shop/web": frontend({ "shop/A": { address: "2001:DB8::1" } }, { "shop/b": {} }),
@@ -16,22 +16,22 @@ describe("who uses which backend", () => {
     },
   });
 
-  it("is told for every pool, each frontend once, in order", () => {
+  it("lists the frontends of every pool once each, in order", () => {
     expect(members.users.get("shop/b")).toEqual(["blog/www", "shop/web"]);
     expect(members.users.get("shop/A")).toEqual(["shop/web"]);
     expect(members.users.get("shop/none")).toBeUndefined();
   });
 
-  it("is looked through by name and address in lower case", () => {
+  it("has search texts of names and addresses in lower case", () => {
     expect(members.searchTexts.get("shop/web")).toContain("shop/a");
     expect(members.searchTexts.get("shop/web")).toContain("2001:db8::1");
   });
 });
 
-describe("the node to ask", () => {
+describe("the node to load from", () => {
   const head = (reporting: boolean, frontends: number) => ({ reporting, frontends }) as NodeHead;
 
-  it("reports and knows most", () => {
+  it("reports and has the most frontends", () => {
     expect(bestNode({ a: head(false, 9), b: head(true, 1), c: head(true, 3), d: head(true, 3) })).toBe("c");
     expect(bestNode({ a: head(false, 9) })).toBeUndefined();
   });

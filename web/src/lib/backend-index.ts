@@ -1,19 +1,17 @@
-// Who uses which backend, taken out of one node's state: rows do not say it.
+// Index from backends to frontends, built from one node's state since rows do not list backends.
 import type { Named, NodeHead, NodeState } from "../sync/contract";
 import { byName } from "./row-order";
 
-/** Frontends with their backends. */
 export interface BackendIndex {
   /** The frontends that use a backend, in order. */
   readonly users: ReadonlyMap<string, readonly string[]>;
-  /** What is looked through for words: a frontend's backends and their addresses, in lower case. */
+  /** The text to search by frontend: its backends and their addresses, in lower case. */
   readonly searchTexts: ReadonlyMap<string, string>;
 }
 
-/** Nothing is known. */
 export const EMPTY_BACKEND_INDEX: BackendIndex = { users: new Map(), searchTexts: new Map() };
 
-/** The members of a node's frontends; a frontend is used by all nodes alike. */
+/** Builds the index. Every node has the same members. */
 export function buildBackendIndex(state: Pick<NodeState, "frontends">): BackendIndex {
   const users = new Map<string, string[]>();
   const searchTexts = new Map<string, string>();
@@ -33,7 +31,7 @@ export function buildBackendIndex(state: Pick<NodeState, "frontends">): BackendI
   return { users, searchTexts };
 }
 
-/** The node to ask: of those that report, the one that knows most; `undefined` where none does. */
+/** The reporting node with the most frontends; `undefined` if no node reports. */
 export function bestNode(nodes: Named<NodeHead>): string | undefined {
   const reporting = Object.keys(nodes).filter((name) => nodes[name]?.reporting);
   const frontendCount = (name: string) => nodes[name]?.frontends ?? 0;

@@ -1,24 +1,27 @@
-// How a VIP's buckets are shared out among its backends: the bar of a card.
+// Shares of a VIP's buckets by backend, for the bar of a card.
 import type { FrontendDetail } from "../sync/contract";
 import { inOrder } from "./pools";
 
-/** One backend's part of the bar. */
+/** One backend's share. */
 export interface BucketShare {
   readonly backend: string;
   readonly buckets: number;
-  /** Of all buckets, 0 to 1. */
+  /** Fraction of all buckets, 0 to 1. */
   readonly fraction: number;
-  /** Where it begins, 0 to 1. */
+  /** Position of the share in the bar, 0 to 1. */
   readonly start: number;
 }
 
-/** The parts in the order of the pools; a backend in two pools has one. Empty where VPP has not told, or has none. */
+/**
+ * The shares in the order of the pools; a backend in two pools has one. Empty if VPP has not reported buckets, or has
+ * none.
+ */
 export function bucketShares(frontend: FrontendDetail): BucketShare[] {
   const buckets = new Map<string, number>();
   const seenAddresses = new Set<string>();
   for (const [, pool] of inOrder(frontend.pools)) {
     for (const [backend, member] of inOrder(pool.members)) {
-      // One address is one server in VPP, whatever it is called.
+      // VPP has one server per address.
       const address = member.address ?? backend;
       if (member.buckets === undefined || member.buckets === 0 || seenAddresses.has(address)) continue;
       seenAddresses.add(address);

@@ -1,10 +1,10 @@
-// Which frontends of a node's tab are shown.
+// Filter of the frontends on a node's tab.
 import type { FrontendDetail, NodeState } from "../sync/contract";
 import { formatVip } from "./vip";
 
 const texts = new WeakMap<FrontendDetail, string>();
 
-/** Those of `names` whose text holds every word. */
+/** The names whose text contains every term. */
 export function matchingFrontends(
   state: NodeState,
   names: readonly string[],

@@ -1,4 +1,4 @@
-// What a cell looks like and says, and how cells are counted.
+// Parsing and counting of cells.
 import { describe, expect, it } from "vitest";
 import type { NodeHead } from "../sync/contract";
 import { parseCells, countStates } from "./cells";
@@ -18,14 +18,14 @@ describe("the cells of a row", () => {
     ["up Failed", "rejected", "up, Failed"],
     ["up Held", "rejected", "up, Held"],
     ["withdrawn", "rejected", "withdrawn"],
-    // That users notice is worse than why.
+    // An outage has precedence over its reason.
     ["down Failed", "down", "down, Failed"],
     ["down Pending", "down", "down, Pending"],
-  ])("%j looks like %s and says %j", (cell, state, label) => {
+  ])("%j has state %s and label %j", (cell, state, label) => {
     expect(parseCells({ a: cell }, nodes({ a: true }))).toEqual([{ node: "a", state, stale: false, label }]);
   });
 
-  it("are in the order of the nodes, and hatched where a node does not report or is gone", () => {
+  it("are in the order of the nodes, and stale if a node does not report or is gone", () => {
     const cells = parseCells({ b: "up", a: "up", c: "down" }, nodes({ a: true, b: false }));
     expect(cells.map(({ node, stale }) => [node, stale])).toEqual([
       ["a", false],
@@ -35,7 +35,7 @@ describe("the cells of a row", () => {
     expect(cells[1]?.label).toBe("up, not reporting");
   });
 
-  it("are counted, most first, the silent ones apart", () => {
+  it("are counted, most frequent first, with stale ones apart", () => {
     const cells = parseCells(
       { a: "up", b: "up", c: "down", d: "up" },
       nodes({ a: true, b: true, c: true, d: false }),

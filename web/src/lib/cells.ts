@@ -1,15 +1,15 @@
-// A frontend's cells: per node its state and how far the node is with it, in one word each.
+// The cells of a frontend's row: its state on each node, and the progress of programming.
 import type { Named, NodeHead } from "../sync/contract";
 import type { DisplayState } from "./display-state";
 
-/** A cell taken apart. */
+/** A parsed cell. */
 export interface Cell {
   readonly node: string;
-  /** The shape and colour. */
+  /** Shape and colour. */
   readonly state: DisplayState;
-  /** Does not report: drawn hatched, and left out of counts. */
+  /** The node does not report: drawn hatched, and excluded from counts. */
   readonly stale: boolean;
-  /** What it says, "down, Failed". */
+  /** Text: "down, Failed". */
   readonly label: string;
 }
 
@@ -38,7 +38,7 @@ function cellState(cell: string): DisplayState {
   return state === "up" || state === "down" || state === "standby" ? state : "unknown";
 }
 
-/** How many cells say the same, most first: "8 up · 1 down · 1 silent". */
+/** Counts cells by state, most frequent first: "8 up · 1 down · 1 silent". */
 export function countStates(cells: readonly Cell[]): { label: string; state: DisplayState; count: number }[] {
   const counts = new Map<string, { label: string; state: DisplayState; count: number }>();
   for (const { state, stale } of cells) {

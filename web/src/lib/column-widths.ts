@@ -1,5 +1,5 @@
-// How wide the columns of names and addresses must be: the longest decides, so that neither is cut and no column
-// moves from row to row.
+// Widths of the columns of names and addresses. The longest text decides, so that none is cut and columns align across
+// rows.
 import { formatVip } from "./vip";
 import type { Vip } from "../sync/contract";
 
@@ -7,7 +7,7 @@ const MIN_NAME = 14;
 const MAX_NAME = 44;
 const MIN_VIP = 18;
 
-/** Characters of the name and of the address. */
+/** Widths in characters. */
 export interface Widths {
   readonly name: number;
   readonly vip: number;
@@ -25,12 +25,11 @@ export function columnWidths(frontends: Readonly<Record<string, { readonly vip: 
   return { name: Math.min(name, MAX_NAME), vip };
 }
 
-/** Whether nothing has to be laid out anew. */
 export function equalWidths(a: Widths, b: Widths): boolean {
   return a.name === b.name && a.vip === b.vip;
 }
 
-/** Hands them to the style sheet. */
+/** Passes the widths to the style sheet. */
 export function applyWidths(element: HTMLElement, { name, vip }: Widths): void {
   element.style.setProperty("--chars-name", String(name));
   element.style.setProperty("--chars-vip", String(vip));

@@ -1,5 +1,5 @@
-// The kubectl commands that show an object, where the server has none ready. Full names, so that no other group's
-// kind of the same name is meant.
+// kubectl commands for objects, where the server supplies none. Resources have their full names, which other API
+// groups cannot share.
 import type { Kind } from "../sync/contract";
 
 const RESOURCES: Record<Kind, string> = {
@@ -11,19 +11,19 @@ const RESOURCES: Record<Kind, string> = {
   Node: "nodes",
 };
 
-/** The command that describes an object. */
+/** Commands that describe an object. */
 export function describeCommands(kind: Kind, name: string): string[] {
   const slash = name.indexOf("/");
   const namespaceFlag = slash < 0 ? "" : `--namespace ${name.slice(0, slash)} `;
   return [`kubectl ${namespaceFlag}describe ${RESOURCES[kind]} ${name.slice(slash + 1)}`];
 }
 
-/** The command that ends a hold of removals: they go now. */
+/** The command that ends a hold and lets its removals proceed. */
 export function acceptRemovalsCommand(node: string, hold: string): string {
   return `maglevc sync vpp lb state accept-removals ${hold} --node ${node}`;
 }
 
-/** The commands about an agent's pod, `namespace/name`. */
+/** Commands for an agent's pod, `namespace/name`. */
 export function podCommands(pod: string): string[] {
   const [namespace, name] = pod.split("/", 2);
   if (!namespace || !name) return [];

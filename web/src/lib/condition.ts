@@ -1,8 +1,8 @@
-// Why a backend's weight is what it is, as shape and words.
+// The reason of a backend's weight, as state and text.
 import type { Member } from "../sync/contract";
 import type { DisplayState } from "./display-state";
 
-/** The shape of a condition. */
+/** The display state of a condition. */
 export function conditionState(condition: string): DisplayState {
   switch (condition) {
     case "up":
@@ -21,7 +21,7 @@ const LABELS: Partial<Record<string, string>> & Record<Member["condition"], stri
   up: "up",
   down: "down",
   suspect: "in doubt",
-  "never-known": "not known yet",
+  "never-known": "no result yet",
   unknown: "unknown",
   "check-missing": "no check",
   unreadable: "unreadable",
@@ -30,20 +30,20 @@ const LABELS: Partial<Record<string, string>> & Record<Member["condition"], stri
 };
 
 const TOOLTIPS: Partial<Record<Member["condition"], string>> = {
-  suspect: "Its probes fail, and so did all others on the same path: nothing is known, the weight is kept",
-  "never-known": "No probe has answered since the agent started: the weight is kept",
-  "check-missing": "Its HealthCheck is missing or unreadable: not probed, the weight is kept",
-  unreadable: "The Backend does not decode: it stays as VPP has it",
-  paused: "No new flows; those it has stay. Not probed",
-  disabled: "No flows at all. Not probed",
+  suspect: "All probes on the same path fail, so the state is unknown and the weight is kept",
+  "never-known": "No probe has finished since the agent started; the weight is kept",
+  "check-missing": "The HealthCheck is missing or invalid; the backend is not probed and the weight is kept",
+  unreadable: "The Backend cannot be decoded; VPP keeps its configuration",
+  paused: "No new flows; existing flows continue. Not probed",
+  disabled: "No flows. Not probed",
 };
 
-/** The words for a condition. */
+/** The label of a condition. */
 export function conditionLabel(condition: string): string {
   return LABELS[condition] ?? condition;
 }
 
-/** What it means, for the tooltip. */
+/** The tooltip of a condition. */
 export function conditionTooltip(condition: string): string {
   return TOOLTIPS[condition as Member["condition"]] ?? "";
 }

@@ -1,4 +1,4 @@
-// Small folds that make words, colours and commands.
+// Functions that make labels, colours and commands.
 import { describe, expect, it } from "vitest";
 import type { FrontendDetail, NodeCut, Transition } from "../sync/contract";
 import { describeCommands, podCommands } from "./commands";
@@ -18,7 +18,7 @@ describe("a VIP", () => {
     expect(formatVip(vip)).toBe(text);
   });
 
-  it("is never cut: the longest decides the column", () => {
+  it("is never cut: the longest address sets the width of the column", () => {
     const address = "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff";
     const { vip } = columnWidths({ a: { vip: { address, protocol: "tcp", port: 65535 } } });
     expect(vip).toBe(`[${address}]:65535 TCP`.length);
@@ -26,7 +26,7 @@ describe("a VIP", () => {
 });
 
 describe("a backend's colour", () => {
-  it("follows from its name alone, and numbered neighbours differ", () => {
+  it("depends on its name only, and differs between adjacent numbers", () => {
     expect(backendHue("shop/web-1")).toBe(backendHue("shop/web-1"));
     const hues = Array.from({ length: HUES }, (_, index) => backendHue(`shop/web-${index}`));
     expect(new Set(hues).size).toBe(HUES);
@@ -38,7 +38,7 @@ describe("a backend's colour", () => {
 });
 
 describe("commands", () => {
-  it("name the whole resource, so that no other group's kind is meant", () => {
+  it("use full resource names", () => {
     expect(describeCommands("Frontend", "shop/web")).toEqual([
       "kubectl --namespace shop describe frontends.maglev.vpp.io web",
     ]);
@@ -47,14 +47,14 @@ describe("commands", () => {
     ]);
   });
 
-  it("about a pod are none where there is no pod", () => {
+  it("are empty without a pod", () => {
     expect(podCommands("")).toEqual([]);
     expect(podCommands("maglev/maglevd-x")[0]).toBe("kubectl --namespace maglev logs maglevd-x");
   });
 });
 
 describe("conditions of a member", () => {
-  it("have a word and a shape, even one that this page does not know", () => {
+  it("have a label and a state, even if unknown to this page", () => {
     expect([conditionLabel("suspect"), conditionState("suspect")]).toEqual(["in doubt", "unknown"]);
     expect([conditionLabel("new-in-2030"), conditionState("new-in-2030")]).toEqual([
       "new-in-2030",
@@ -64,8 +64,8 @@ describe("conditions of a member", () => {
   });
 });
 
-describe("how far nodes are", () => {
-  it("is said once for those that are equally far", () => {
+describe("the progress of nodes", () => {
+  it("groups nodes with equal progress", () => {
     const cut = (report: FrontendDetail["report"]): NodeCut => ({
       frontends: { "shop/web": { report } as unknown as FrontendDetail },
       backends: {},
@@ -79,8 +79,8 @@ describe("how far nodes are", () => {
   });
 });
 
-describe("the last transitions", () => {
-  it("are the twenty newest, a frontend's before its backend's of the same moment", () => {
+describe("the latest transitions", () => {
+  it("are the twenty newest, a frontend's before its backend's of the same time", () => {
     const at = (second: number) => `2026-11-25T03:08:${String(second).padStart(2, "0")}.000Z`;
     const transition = (kind: Transition["kind"], second: number): Transition => ({
       kind,

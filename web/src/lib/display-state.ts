@@ -1,4 +1,4 @@
-// The words for what state something is in. Each has one shape and one colour, everywhere.
+// Display states. Each has one shape and one colour everywhere on the page.
 import type { Row } from "../sync/contract";
 
 /** A state as the page shows it. */
@@ -8,20 +8,20 @@ export type DisplayState =
   | "unknown"
   | "paused"
   | "disabled"
-  /** Served, but by another pool than the first. */
+  /** Served by another pool than the first. */
   | "standby"
   /** Nodes differ. */
   | "mixed"
-  /** Not heard of; what is shown is the last that was. */
+  /** Not reporting; the last known state is shown. */
   | "stale"
-  /** Not there yet. */
+  /** Not ready yet. */
   | "waiting"
   /** Packets are being dropped. */
   | "dropping"
-  /** An object is refused, held, or failed. */
+  /** An object is rejected, held, or failed. */
   | "rejected";
 
-/** The shape of a row's state. */
+/** The display state of a row. */
 export function rowDisplayState(state: Row["state"]): DisplayState {
   return state === "withdrawn" ? "rejected" : state;
 }

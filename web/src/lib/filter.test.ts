@@ -1,4 +1,4 @@
-// What the filter finds.
+// Filtering of rows, nodes and objects.
 import { describe, expect, it } from "vitest";
 import type { NodeHead, ObjectProblems, Row } from "../sync/contract";
 import { matchingRows, matchingNodes, matchingProblems, searchTerms } from "./filter";
@@ -42,16 +42,16 @@ describe("the filter", () => {
     ["held", ["blog/www"]],
     ["udp", ["blog/www"]],
     ["nothing", []],
-  ])("%j finds %j", (query, names) => {
+  ])("%j matches %j", (query, names) => {
     expect(matches(query)).toEqual(names);
   });
 
-  it("keeps what a count of the strip counts", () => {
+  it("selects the rows of a count", () => {
     expect(matchingRows(rows, [], "down")).toEqual(["shop/api"]);
     expect(matchingRows(rows, searchTerms("web"), "down")).toEqual([]);
   });
 
-  it("sees a row that changed", () => {
+  it("matches the new text of a changed row", () => {
     expect(matchingRows({ "shop/web": row({ state: "standby" }) }, ["standby"], null)).toEqual(["shop/web"]);
   });
 });
@@ -65,13 +65,13 @@ describe("what needs attention", () => {
     "node-a": head({}),
   };
 
-  it("is nodes with a flag or a suspect probe path, in order", () => {
+  it("includes nodes with a flag or a suspect probe path, in order", () => {
     expect(matchingNodes(nodes, [], null)).toEqual(["node-b", "node-c"]);
     expect(matchingNodes(nodes, [], "silent")).toEqual(["node-c"]);
     expect(matchingNodes(nodes, ["refused"], null)).toEqual(["node-c"]);
   });
 
-  it("is objects with problems that no row tells of", () => {
+  it("includes objects with problems that no row shows", () => {
     const withProblem = (kind: ObjectProblems["kind"], name: string): ObjectProblems => ({
       kind,
       name,

@@ -1,12 +1,12 @@
-// Which rows are shown: those whose text holds every word, and that the chosen count of the strip counts.
+// Filters of rows, nodes and objects: by search terms, and by the selected count.
 import type { Flag, Named, NodeHead, ObjectProblems, Row } from "../sync/contract";
 
-/** The words of a query, in lower case. */
+/** The terms of a query, in lower case. */
 export function searchTerms(query: string): string[] {
   return query.toLowerCase().split(/\s+/).filter(Boolean);
 }
 
-// What a row says in words, once per row: rows are replaced when they change, so the text is never stale.
+// Search text of a row, computed once: a changed row is a new object.
 const texts = new WeakMap<Row, string>();
 
 function rowText(name: string, row: Row): string {
@@ -31,7 +31,7 @@ function rowText(name: string, row: Row): string {
   return text;
 }
 
-/** The names of the rows to show; `backends` is the text of a frontend's backends, where it is known. */
+/** The names of the matching rows. `backends` has the search text of a frontend's backends, if loaded. */
 export function matchingRows(
   rows: Named<Row>,
   terms: readonly string[],
@@ -52,7 +52,7 @@ export function matchingRows(
   return names;
 }
 
-/** The nodes that need attention, or that the filter asks for. */
+/** The nodes that need attention and match the filter. */
 export function matchingNodes(nodes: Named<NodeHead>, terms: readonly string[], flag: Flag | null): string[] {
   return Object.keys(nodes)
     .filter((name) => {
@@ -69,7 +69,7 @@ export function matchingNodes(nodes: Named<NodeHead>, terms: readonly string[], 
     .sort();
 }
 
-/** The objects with problems that no row tells of: a Frontend's are the reason in its row. */
+/** The objects with problems that no row shows. A Frontend's problems are the reason in its row. */
 export function matchingProblems(
   problems: Named<ObjectProblems>,
   rows: Named<Row>,

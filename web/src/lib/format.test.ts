@@ -1,4 +1,4 @@
-// Ages, numbers and times at the edges where they change their unit.
+// Ages, numbers and times at the boundaries of their units.
 import { describe, expect, it } from "vitest";
 import {
   formatAge,
@@ -44,26 +44,26 @@ describe("numbers", () => {
     expect(compactNumber(value)).toBe(text);
   });
 
-  it("of packets and bits carry their unit", () => {
+  it("of packets and bits have a unit", () => {
     expect(formatPacketRate(310)).toBe("310 pps");
     expect(formatPacketRate(1234)).toBe("1.2 kpps");
     expect(formatBitRate(125)).toBe("1.0 kbit/s");
   });
 
-  it("are counted in words", () => {
+  it("have a noun in singular or plural", () => {
     expect(plural(1, "node")).toBe("1 node");
     expect(plural(1000, "backend")).toBe("1,000 backends");
   });
 });
 
 describe("times", () => {
-  it("are told in UTC", () => {
+  it("are formatted in UTC", () => {
     const at = Date.parse("2026-11-25T03:08:02.123Z");
     expect(timeOfDay(at, "utc")).toBe("03:08:02");
     expect(fullTime(at, "utc")).toBe("2026-11-25 03:08:02.123 UTC");
   });
 
-  it("that are none are unknown, for a build may not know its date", () => {
+  it("are unknown if invalid, since a build can lack its date", () => {
     const none = Date.parse("unknown");
     expect([formatAge(none, 0), timeOfDay(none, "utc"), fullTime(none, "local")]).toEqual([
       "unknown",
@@ -72,7 +72,7 @@ describe("times", () => {
     ]);
   });
 
-  it("are told in local time with their distance from UTC", () => {
+  it("are formatted in local time with the offset from UTC", () => {
     const at = Date.parse("2026-11-25T03:08:02.123Z");
     const local = new Date(at);
     const two = (part: number) => String(part).padStart(2, "0");

@@ -1,9 +1,9 @@
-// Numbers, ages and times as people read them. Plain functions; the clock is handed in.
+// Formatting of numbers, ages and times. The clock is a parameter.
 
-// What a build that was not told its date says, and what any other text that is no time becomes.
+// For an invalid time, such as the date of a build that lacks one.
 const UNKNOWN = "unknown";
 
-/** Short age of what began at `since`: `42 s`, `3 m`, `5 h`, `9 d`. Both in milliseconds since the epoch. */
+/** Short age: `42 s`, `3 m`, `5 h`, `9 d`. Both times in milliseconds since the epoch. */
 export function formatAge(since: number, now: number): string {
   if (Number.isNaN(since)) return UNKNOWN;
   const seconds = Math.max(0, Math.floor((now - since) / 1000));
@@ -36,14 +36,14 @@ export function formatBitRate(bytesPerSecond: number): string {
 }
 
 function scale(value: number): [number, string] {
-  // 999.95 would print as 1000.0: the next letter begins where rounding does.
+  // 999.95 would round to 1000.0, hence the thresholds.
   if (value >= 999_950_000) return [value / 1e9, "G"];
   if (value >= 999_950) return [value / 1e6, "M"];
   if (value >= 999.5) return [value / 1e3, "k"];
   return [value, ""];
 }
 
-/** Which clock times are told in. */
+/** Time zone of formatted times. */
 export type Zone = "utc" | "local";
 
 /** Time of day, `14:02:11`. */
@@ -61,7 +61,7 @@ export function fullTime(at: number, zone: Zone): string {
 function timeParts(at: number, zone: Zone) {
   if (Number.isNaN(at)) return { date: UNKNOWN, time: UNKNOWN, millisecond: "", offset: "" };
   const date = new Date(at);
-  // Local time is UTC moved by the offset and read as UTC, so that both take the same road.
+  // Local time is UTC shifted by the offset, so that one code path serves both.
   const minutes = zone === "utc" ? 0 : -date.getTimezoneOffset();
   const iso = new Date(at + minutes * 60_000).toISOString();
   const sign = minutes < 0 ? "−" : "+";
@@ -70,7 +70,7 @@ function timeParts(at: number, zone: Zone) {
   return { date: iso.slice(0, 10), time: iso.slice(11, 19), millisecond: iso.slice(20, 23), offset };
 }
 
-/** `1 node`, `2 nodes`; for words that take an s. */
+/** `1 node`, `2 nodes`; for nouns with a plural in s. */
 export function plural(count: number, noun: string): string {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }

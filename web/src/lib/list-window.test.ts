@@ -1,11 +1,11 @@
-// Which rows of a long list are in the page.
+// The window of a long list.
 import { describe, expect, it } from "vitest";
 import { rowOffset, visibleWindow } from "./list-window";
 
 const none = new Map<number, number>();
 
 describe("the window of a long list", () => {
-  it("is the rows on screen and a few more", () => {
+  it("has the rows on screen and a margin", () => {
     expect(visibleWindow(1000, 28, none, 2800, 3640, 280)).toEqual({
       first: 90,
       end: 141,
@@ -14,15 +14,15 @@ describe("the window of a long list", () => {
     });
   });
 
-  it("is all of a short list", () => {
+  it("has all rows of a short list", () => {
     expect(visibleWindow(3, 28, none, 0, 900, 400)).toEqual({ first: 0, end: 3, above: 0, below: 0 });
   });
 
-  it("is nothing of an empty one", () => {
+  it("is empty for an empty list", () => {
     expect(visibleWindow(0, 28, none, 0, 900, 400)).toEqual({ first: 0, end: 0, above: 0, below: 0 });
   });
 
-  it("counts opened rows by their own height", () => {
+  it("uses the heights of opened rows", () => {
     const tall = new Map([
       [2, 528],
       [5, 128],
@@ -34,7 +34,7 @@ describe("the window of a long list", () => {
     expect(visibleWindow(100, 28, tall, 300, 590, 0)).toMatchObject({ first: 2, end: 4, above: 56 });
   });
 
-  it("never loses or repeats a pixel", () => {
+  it("adds up to the full height at any position", () => {
     const tall = new Map([
       [3, 300],
       [40, 77],

@@ -1,17 +1,17 @@
-// Which of many rows are on screen, so that only those are in the page.
+// The window of a long list: only its rows near the screen are rendered.
 
-/** What is in the page, and how much space the rest takes, in pixels. */
+/** The rendered rows, and the heights of the rest in pixels. */
 export interface ListWindow {
   readonly first: number;
-  /** The first that is not. */
+  /** Exclusive. */
   readonly end: number;
   readonly above: number;
   readonly below: number;
 }
 
 /**
- * The rows between `top` and `bottom`, pixels from the top of the list, and `spare` pixels more on both sides.
- * Every row is `height` high but those in `tall`, which is by index.
+ * The window from `top` to `bottom`, in pixels from the top of the list, with `margin` pixels more on both sides.
+ * Every row is `height` high except those in `rowHeights`, by index.
  */
 export function visibleWindow(
   count: number,
@@ -29,7 +29,7 @@ export function visibleWindow(
   return { first, end, above, below };
 }
 
-/** Where a row begins. */
+/** Offset of a row from the top of the list. */
 export function rowOffset(
   index: number,
   height: number,
@@ -40,7 +40,7 @@ export function rowOffset(
   return offset;
 }
 
-// The row at a distance from the top: walks the exceptions, counts what lies between.
+// Index of the row at an offset. Walks the exceptions and divides the distances between them.
 function indexAt(
   count: number,
   height: number,

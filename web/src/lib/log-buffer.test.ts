@@ -1,6 +1,6 @@
-// The tail of the log: each line once, the newest kept.
+// The buffer of log lines.
 import { describe, expect, it } from "vitest";
-import type { Line } from "../sync/message";
+import type { Line } from "../sync/contract";
 import { appendLines, filterLines, lineKind, MAX_LOG_LINES, EMPTY_LOG } from "./log-buffer";
 
 const line = (seq: number | undefined, name: string, more: Partial<Line> = {}): Line => ({
@@ -12,8 +12,8 @@ const line = (seq: number | undefined, name: string, more: Partial<Line> = {}): 
   ...more,
 });
 
-describe("the tail of the log", () => {
-  it("has each line once, however often it is sent", () => {
+describe("the log buffer", () => {
+  it("has each line once, even if it is sent again", () => {
     const once = appendLines(EMPTY_LOG, "node-a", "e", [line(1, "x"), line(2, "y")]);
     expect(
       appendLines(once, "node-a", "e", [line(2, "y"), line(3, "z")]).lines.map((entry) => entry.line.seq),
@@ -21,7 +21,7 @@ describe("the tail of the log", () => {
     expect(appendLines(once, "node-a", "e", [line(1, "x")])).toBe(once);
   });
 
-  it("takes the same number of another node or epoch for another line", () => {
+  it("keeps lines of equal number from different nodes and epochs", () => {
     const once = appendLines(EMPTY_LOG, "node-a", "e", [line(1, "x")]);
     const twice = appendLines(appendLines(once, "node-b", "e", [line(1, "x")]), "node-a", "f", [
       line(1, "x"),
@@ -29,7 +29,7 @@ describe("the tail of the log", () => {
     expect(twice.lines).toHaveLength(3);
   });
 
-  it("takes every probe, for they have no numbers", () => {
+  it("keeps every probe, since probes have no number", () => {
     const once = appendLines(EMPTY_LOG, "node-a", "e", [
       line(undefined, "probe-done"),
       line(undefined, "probe-done"),
@@ -37,7 +37,7 @@ describe("the tail of the log", () => {
     expect(appendLines(once, "node-a", "e", [line(undefined, "probe-done")]).lines).toHaveLength(3);
   });
 
-  it("forgets the oldest, and still counts them", () => {
+  it("drops the oldest lines, and still counts them", () => {
     const lines = Array.from({ length: MAX_LOG_LINES + 5 }, (_, index) => line(index, "x"));
     const log = appendLines(EMPTY_LOG, "node-a", "e", lines);
     expect(log.lines).toHaveLength(MAX_LOG_LINES);
@@ -45,7 +45,7 @@ describe("the tail of the log", () => {
     expect(log.count).toBe(MAX_LOG_LINES + 5);
   });
 
-  it("is chosen by node and by every word", () => {
+  it("is filtered by node and by all terms", () => {
     let log = appendLines(EMPTY_LOG, "node-a", "e", [
       line(1, "backend-transition"),
       line(2, "vpp-connect", { attributes: [] }),
@@ -57,7 +57,7 @@ describe("the tail of the log", () => {
     expect(filterLines(log, null, [])).toBe(log.lines);
   });
 
-  it("tells kinds apart", () => {
+  it("classifies lines", () => {
     expect(lineKind(line(1, "vpp-lb-sync-vip-added"))).toBe("add");
     expect(lineKind(line(1, "vpp-lb-sync-as-removed"))).toBe("remove");
     expect(lineKind(line(1, "vpp-lb-sync-as-weight-updated"))).toBe("weight");

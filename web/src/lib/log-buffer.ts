@@ -1,31 +1,28 @@
-// The lines of the agents' logs that the page keeps: the newest of them, each once, in the order they came.
-import type { AsOf, Named } from "../sync/contract";
-import type { Line } from "../sync/message";
+// Buffer of the agents' log lines: the newest ones, each once, in order of arrival.
+import type { AsOf, Line, Named } from "../sync/contract";
 
-/** A line and where it is from. */
+/** A line and its node. */
 export interface LogLine {
   readonly node: string;
   readonly line: Line;
-  /** All of it in one string, for the text filter. */
+  /** The whole line as text in lower case, for the filter. */
   readonly text: string;
 }
 
-/** The lines kept. */
 export interface LogBuffer {
   readonly lines: readonly LogLine[];
-  /** How many came in all; what `lines` lacks of them is forgotten. */
+  /** Number of received lines, including dropped ones. */
   readonly count: number;
-  /** The last number that came of each node: lines come in order, and again when a stream is resumed. */
+  /** Last received number by node. Lines arrive in order, and again after a resumed stream. */
   readonly lastReceived: Named<AsOf>;
 }
 
-/** So many are kept. */
+/** Capacity of the buffer. */
 export const MAX_LOG_LINES = 2000;
 
-/** Nothing came yet. */
 export const EMPTY_LOG: LogBuffer = { lines: [], count: 0, lastReceived: {} };
 
-/** The tail with further lines of one node; lines that came before are left out. */
+/** Appends lines of one node. Lines that were received before are ignored. */
 export function appendLines(log: LogBuffer, node: string, epoch: string, lines: readonly Line[]): LogBuffer {
   const lastReceived = log.lastReceived[node];
   let seq = lastReceived?.epoch === epoch ? lastReceived.seq : -1;
@@ -47,7 +44,7 @@ export function appendLines(log: LogBuffer, node: string, epoch: string, lines: 
   };
 }
 
-/** The lines of a node, or of all, that hold every word. */
+/** The lines of a node, or of all nodes, that contain every term. */
 export function filterLines(
   log: LogBuffer,
   node: string | null,
@@ -59,10 +56,9 @@ export function filterLines(
   );
 }
 
-/** What a line is about, for its colour. */
+/** Class of a line, which sets its colour. */
 export type LineKind = "add" | "remove" | "weight" | "problem" | "transition" | "other";
 
-/** The kind of a line. */
 export function lineKind(line: Line): LineKind {
   if (line.level === "warn" || line.level === "error") return "problem";
   if (line.name.endsWith("-added") || line.name.endsWith("-recreate")) return "add";

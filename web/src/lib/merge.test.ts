@@ -1,15 +1,15 @@
-// That what is equal keeps its identity.
+// Identity of unchanged parts.
 import { describe, expect, it } from "vitest";
 import { merge } from "./merge";
 
 describe("a refetched document", () => {
   const old = { rows: { a: { up: 1, flags: ["x"] }, b: { up: 2, flags: [] } }, list: [{ n: 1 }, { n: 2 }] };
 
-  it("that is the same is the old one", () => {
+  it("is the old object if it is equal", () => {
     expect(merge(old, structuredClone(old))).toBe(old);
   });
 
-  it("differs only where it differs", () => {
+  it("replaces only the parts that differ", () => {
     const next = structuredClone(old);
     next.rows.a.up = 9;
     next.list.push({ n: 3 });
@@ -21,11 +21,11 @@ describe("a refetched document", () => {
     expect(merged.rows).not.toBe(old.rows);
   });
 
-  it("loses what is gone", () => {
+  it("drops removed keys", () => {
     expect(merge<unknown>({ a: 1, b: 2 }, { a: 1 })).toEqual({ a: 1 });
   });
 
-  it("may change its kind", () => {
+  it("can change its type", () => {
     expect(merge<unknown>({ a: [1] }, { a: { b: 1 } })).toEqual({ a: { b: 1 } });
     expect(merge<unknown>(undefined, { a: 1 })).toEqual({ a: 1 });
   });

@@ -1,5 +1,5 @@
-// Takes a new picture of something and keeps every part of the old one that is equal, so that who compares by
-// identity sees exactly what changed: a refetch of the same state flashes nothing and repaints nothing.
+// Merges a new version of a value into the old one: equal parts keep their identity. Comparing by identity then yields
+// exactly the changes, and a refetch of the same state neither flashes nor repaints.
 import { isRecord } from "./patch";
 
 /** `next`, with every part that equals its counterpart in `old` replaced by that counterpart. */

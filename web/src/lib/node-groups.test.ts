@@ -1,4 +1,4 @@
-// Which nodes have a line of their own.
+// Grouping of nodes with an identical state.
 import { describe, expect, it } from "vitest";
 import type { FrontendDetail, NodeCut, NodeHead } from "../sync/contract";
 import { groupNodes, MAX_NODE_ROWS } from "./node-groups";
@@ -21,13 +21,13 @@ const nodes = (count: number) => {
   return { names, cuts, heads };
 };
 
-describe("the lines of many nodes", () => {
-  it("are each node's own while they are few", () => {
+describe("the groups of many nodes", () => {
+  it("list each node separately while there are few", () => {
     const { names, cuts, heads } = nodes(MAX_NODE_ROWS);
     expect(groupNodes("shop/web", names, cuts, heads)).toEqual({ distinct: names, identical: [] });
   });
 
-  it("name who differs: by a backend's state, by silence, by not having it", () => {
+  it("separate nodes that differ: by a backend's state, by silence, by lacking the frontend", () => {
     const { names, cuts, heads } = nodes(40);
     const none: NodeCut = { frontends: {}, backends: {}, health_checks: {} };
     const differing = { ...cuts, n03: cut("down"), n09: none };

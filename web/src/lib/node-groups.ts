@@ -1,18 +1,18 @@
-// Many nodes that say the same of a frontend are one line; those that differ are named.
+// Groups nodes on which a frontend has an identical state; the others are listed one by one.
 import type { Named, NodeCut, NodeHead } from "../sync/contract";
 import { groupByValue } from "./pools";
 import { programStatus } from "./program-status";
 
-/** Up to so many nodes each has its line. */
+/** Up to this number every node has a row of its own. */
 export const MAX_NODE_ROWS = 16;
 
-/** Nodes with a line of their own, and those that say what most say. */
+/** Nodes with a row of their own, and the largest group of identical ones. */
 export interface NodeGroups {
   readonly distinct: readonly string[];
   readonly identical: readonly string[];
 }
 
-/** Sorts the nodes of `names`, which are in order. */
+/** Groups the nodes of `names`, keeping their order. */
 export function groupNodes(
   frontend: string,
   names: readonly string[],
@@ -27,7 +27,7 @@ export function groupNodes(
 
 function fingerprint(frontend: string, cut: NodeCut | undefined, head: NodeHead | undefined): string {
   const detail = cut?.frontends[frontend];
-  if (!cut || !detail) return "does not have it";
+  if (!cut || !detail) return "missing";
   const states = Object.values(detail.pools).flatMap(({ members }) =>
     Object.keys(members).map((backend) => `${backend} ${cut.backends[backend]?.state ?? ""}`),
   );

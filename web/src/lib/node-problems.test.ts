@@ -1,4 +1,4 @@
-// What is wrong with a node, the worst first.
+// Problems of a node, the worst first.
 import { describe, expect, it } from "vitest";
 import type { NodeHead } from "../sync/contract";
 import { nodeDisplayState, nodeProblems } from "./node-problems";
@@ -20,13 +20,13 @@ const healthy: NodeHead = {
   flags: [],
 };
 
-describe("what is wrong with a node", () => {
-  it("is nothing when it is well", () => {
+describe("the problems of a node", () => {
+  it("are none if it is healthy", () => {
     expect(nodeProblems(healthy)).toEqual([]);
     expect(nodeDisplayState(healthy)).toEqual({ state: "up", label: "reporting" });
   });
 
-  it("is that it is silent, with why and since when, before anything it said last", () => {
+  it("are only that it is silent, with reason and age", () => {
     const head: NodeHead = {
       ...healthy,
       link: "unreachable",
@@ -35,11 +35,13 @@ describe("what is wrong with a node", () => {
       last_seen: "2026",
       vpp: "lost",
     };
-    expect(nodeProblems(head)).toEqual([{ shape: "stale", label: "silent", reason: "refused", since: "2026" }]);
+    expect(nodeProblems(head)).toEqual([
+      { shape: "stale", label: "silent", reason: "refused", since: "2026" },
+    ]);
     expect(nodeDisplayState(head).label).toBe("silent");
   });
 
-  it("is that VPP is lost, which hurts", () => {
+  it("include a lost VPP, which is an outage", () => {
     expect(nodeDisplayState({ ...healthy, vpp: "lost", ready: false, not_ready: "waiting for VPP" })).toEqual(
       {
         state: "down",
@@ -48,14 +50,14 @@ describe("what is wrong with a node", () => {
     );
   });
 
-  it("is that it is not ready", () => {
+  it("include that it is not ready", () => {
     expect(nodeProblems({ ...healthy, ready: false, not_ready: "warming up" })[0]).toMatchObject({
       label: "not ready",
       reason: "warming up",
     });
   });
 
-  it("is all that it says, the worst first", () => {
+  it("are listed with the worst first", () => {
     const head: NodeHead = {
       ...healthy,
       vpp: "lost",

@@ -1,9 +1,8 @@
-// What is wrong with a node, the worst first.
+// Problems of a node, the worst first.
 import type { NodeHead } from "../sync/contract";
 import { plural } from "./format";
 import type { DisplayState } from "./display-state";
 
-/** One thing that is wrong. */
 export interface NodeProblem {
   readonly shape: DisplayState;
   readonly label: string;
@@ -11,7 +10,7 @@ export interface NodeProblem {
   readonly since: string | undefined;
 }
 
-/** All that is wrong; none for a node that is well. */
+/** All problems of a node; empty if it is healthy. */
 export function nodeProblems(head: NodeHead): NodeProblem[] {
   const problems: NodeProblem[] = [];
   const add = (shape: DisplayState, label: string, reason = "", since?: string) =>
@@ -20,19 +19,19 @@ export function nodeProblems(head: NodeHead): NodeProblem[] {
   else if (head.vpp === "lost") add("down", "VPP lost", head.not_ready);
   else if (!head.ready) add("waiting", "not ready", head.not_ready);
   for (const family of head.suspect) {
-    add("unknown", `probe path suspect (${family})`, "every probe fails at once: weights are kept");
+    add("unknown", `probe path suspect (${family})`, "all probes fail at once; weights are kept");
   }
   for (const { removals, until } of Object.values(head.holds)) {
     add("rejected", `${plural(removals, "removal")} held`, `until ${until.slice(11, 19)} UTC`);
   }
   if (head.failed_steps > 0) {
-    add("rejected", `${plural(head.failed_steps, "step")} failed`, "in the last pass");
+    add("rejected", `${plural(head.failed_steps, "step")} failed`, "in the last sync pass");
   }
   if (head.sync_error !== undefined) add("rejected", "sync error", head.sync_error);
   return problems;
 }
 
-/** A node's state for the dot of its tab. */
+/** The state of a node, for the shape on its tab. */
 export function nodeDisplayState(head: NodeHead): { state: DisplayState; label: string } {
   const [worst] = nodeProblems(head);
   if (worst) return { state: worst.shape, label: worst.label };

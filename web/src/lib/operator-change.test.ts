@@ -1,6 +1,6 @@
-// The words around a change by hand.
+// Texts of an operator change.
 import { describe, expect, it } from "vitest";
-import type { ChangeResult } from "../sync/admin";
+import type { ChangeResult } from "../sync/contract";
 import { previewMessage, progressSummary, warnings, parseWeight, changeSummary } from "./operator-change";
 
 const changed: ChangeResult = {
@@ -17,32 +17,32 @@ const changed: ChangeResult = {
 };
 const preview = { change: "", touches: ["shop/api", "shop/web"], leaves_unserved: [], nodes: 2 };
 
-describe("the confirmation", () => {
-  it("names the Frontends that it touches", () => {
-    expect(previewMessage(preview)).toEqual({ text: "It touches shop/api, shop/web.", requiresForce: false });
-    expect(previewMessage({ ...preview, touches: [] }).text).toBe("It touches no Frontend.");
+describe("the preview", () => {
+  it("names the affected Frontends", () => {
+    expect(previewMessage(preview)).toEqual({ text: "Affects shop/api, shop/web.", requiresForce: false });
+    expect(previewMessage({ ...preview, touches: [] }).text).toBe("Affects no Frontend.");
   });
 
-  it("says first whom it leaves without traffic", () => {
+  it("starts with the Frontends that lose all traffic", () => {
     const { text, requiresForce } = previewMessage({ ...preview, leaves_unserved: ["shop/web"] });
-    expect(text).toBe("It leaves shop/web without any effective weight. It touches shop/api as well.");
+    expect(text).toBe("Leaves shop/web without any effective weight. Also affects shop/api.");
     expect(requiresForce).toBe(true);
   });
 
-  it("does not take silence for safety", () => {
+  it("requires force if no node responds", () => {
     expect(previewMessage({ ...preview, touches: [], nodes: 0 }).requiresForce).toBe(true);
   });
 });
 
 describe("the result", () => {
-  it("says from what to what, and who has it", () => {
+  it("has the old and the new value, and the progress", () => {
     expect(changeSummary(changed)).toBe("adminState of Backend shop/web-1: Enabled (not set) → Paused");
     expect(progressSummary(changed)).toBe("in effect on 10/10 nodes after 0.8 s");
     expect(warnings(changed)).toEqual([]);
   });
 
-  it("says what was not written, whose it was, and who waits", () => {
-    expect(changeSummary({ ...changed, written: false })).toContain("is Paused already: nothing was written");
+  it("has what was not written, the former owner, and the pending nodes", () => {
+    expect(changeSummary({ ...changed, written: false })).toContain("is already Paused; nothing was written");
     const late = {
       ...changed,
       taken_from: ["kubectl"],
@@ -50,15 +50,15 @@ describe("the result", () => {
       pending: { "node-a": "silent" },
     };
     expect(warnings(late)).toEqual([
-      "taken from kubectl, which may put it back",
-      "its Kubernetes Event could not be written: 403",
+      "taken over from kubectl, which may revert it",
+      "the Kubernetes Event could not be written: 403",
       "node-a: silent",
     ]);
   });
 });
 
 describe("a weight", () => {
-  it("is a whole number from 0 to 100", () => {
+  it("is an integer from 0 to 100", () => {
     expect(["0", "7", "100"].map(parseWeight)).toEqual([0, 7, 100]);
     for (const text of ["", "101", "-1", "1.5", "1e1", " 1", "x"])
       expect(parseWeight(text), text).toBeUndefined();

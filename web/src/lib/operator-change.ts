@@ -1,65 +1,64 @@
-// A change by hand, in words: what it would touch, and what came of it.
-import type { AdminState, ChangeResult, Preview } from "../sync/admin";
+// Texts of an operator change: its preview and its result.
+import type { AdminState, ChangeResult, Preview } from "../sync/contract";
 
-/** What a person reads before making a change. */
+/** The text of a preview. */
 export interface PreviewMessage {
   readonly text: string;
-  /** Whether it is refused unless forced. */
+  /** The server refuses the change without force. */
   readonly requiresForce: boolean;
 }
 
-/** The verb for a wanted state. */
+/** The label of the change to a state. */
 export function actionLabel(state: AdminState): string {
   return { Enabled: "Enable", Paused: "Pause", Disabled: "Disable" }[state];
 }
 
-/** What it does to flows. */
+/** The effect of a state on flows. */
 export function flowEffect(state: AdminState): string {
   return {
-    Enabled: "takes traffic as its health allows",
-    Paused: "no new flows; those that it has stay",
-    Disabled: "no flows: those that it has are flushed",
+    Enabled: "receives traffic according to its health",
+    Paused: "no new flows; existing flows continue",
+    Disabled: "no flows; existing flows are flushed",
   }[state];
 }
 
-/** Names the Frontends that a change touches. */
 export function previewMessage({ touches, leaves_unserved, nodes }: Preview): PreviewMessage {
   if (nodes === 0)
-    return { text: "No agent answers: nobody knows what this would touch.", requiresForce: true };
+    return { text: "No agent responds, so the affected Frontends are unknown.", requiresForce: true };
   if (leaves_unserved.length > 0) {
     const alsoAffected = touches.filter((name) => !leaves_unserved.includes(name));
-    const suffix = alsoAffected.length > 0 ? ` It touches ${alsoAffected.join(", ")} as well.` : "";
+    const suffix = alsoAffected.length > 0 ? ` Also affects ${alsoAffected.join(", ")}.` : "";
     return {
-      text: `It leaves ${leaves_unserved.join(", ")} without any effective weight.${suffix}`,
+      text: `Leaves ${leaves_unserved.join(", ")} without any effective weight.${suffix}`,
       requiresForce: true,
     };
   }
-  if (touches.length === 0) return { text: "It touches no Frontend.", requiresForce: false };
-  return { text: `It touches ${touches.join(", ")}.`, requiresForce: false };
+  if (touches.length === 0) return { text: "Affects no Frontend.", requiresForce: false };
+  return { text: `Affects ${touches.join(", ")}.`, requiresForce: false };
 }
 
-/** From what to what. */
+/** The old and the new value. */
 export function changeSummary(changed: ChangeResult): string {
   return changed.written
     ? `${changed.change}: ${changed.old} → ${changed.new}`
-    : `${changed.change} is ${changed.new} already: nothing was written`;
+    : `${changed.change} is already ${changed.new}; nothing was written`;
 }
 
-/** Who has it. */
+/** The progress on the nodes. */
 export function progressSummary({ in_effect_on, nodes, seconds }: ChangeResult): string {
   return `in effect on ${in_effect_on}/${nodes} nodes after ${seconds.toFixed(1)} s`;
 }
 
-/** What else is to be told. */
+/** Further remarks on the result. */
 export function warnings({ taken_from, event_failed, pending }: ChangeResult): string[] {
   return [
-    ...(taken_from.length > 0 ? [`taken from ${taken_from.join(", ")}, which may put it back`] : []),
-    ...(event_failed === undefined ? [] : [`its Kubernetes Event could not be written: ${event_failed}`]),
+    ...(taken_from.length > 0 ? [`taken over from ${taken_from.join(", ")}, which may revert it`] : []),
+    ...(event_failed === undefined ? [] : [`the Kubernetes Event could not be written: ${event_failed}`]),
     ...Object.entries(pending).map(([node, reason]) => `${node}: ${reason}`),
   ];
 }
 
-/** The weight that was typed; `undefined` where it is none. */
+/** Parses a weight; `undefined` if it is invalid. */
 export function parseWeight(text: string): number | undefined {
   return /^\d{1,3}$/.test(text) && Number(text) <= 100 ? Number(text) : undefined;
 }

@@ -1,8 +1,9 @@
-// Which messages a fetched document has in it already, and whether it was fetched too early. An agent's numbers are
-// compared within one epoch; an epoch is only ever equal to another or not.
+// Compares positions in the agents' events. Numbers are comparable within one epoch only; epochs have no order.
 import type { AsOf, AsOfs } from "../sync/contract";
 
-/** Whether a document lacks something that happened before the stream began: it must be fetched again. */
+/**
+ * True if a document was fetched too early and lacks events from before the stream. It must be fetched again.
+ */
 export function isOlderThanHello(
   document: AsOfs,
   hello: AsOfs,
@@ -15,7 +16,7 @@ export function isOlderThanHello(
   });
 }
 
-/** Whether all that a message tells is in the document already. */
+/** True if the document includes all of a message. */
 export function isCovered(message: AsOfs | undefined, fetched: AsOfs): boolean {
   if (!message) return false;
   const entries = Object.entries(message);

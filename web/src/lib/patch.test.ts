@@ -1,9 +1,9 @@
-// Merge patches: the RFC's examples, and what they must not touch.
+// Merge patches: the examples of the RFC, and the identity of unchanged parts.
 import { describe, expect, it } from "vitest";
 import { applyPatch } from "./patch";
 
 describe("a merge patch", () => {
-  // The examples of RFC 7396, appendix A.
+  // RFC 7396, appendix A.
   it.each([
     [{ a: "b" }, { a: "c" }, { a: "c" }],
     [{ a: "b" }, { b: "c" }, { a: "b", b: "c" }],
@@ -23,18 +23,18 @@ describe("a merge patch", () => {
     [{ e: null }, { a: 1 }, { e: null, a: 1 }],
     [[1, 2], { a: "b", c: null }, { a: "b" }],
     [{}, { a: { bb: { ccc: null } } }, { a: { bb: {} } }],
-  ])("of %j by %j gives %j", (target, patch, result) => {
+  ])("of %j by %j yields %j", (target, patch, result) => {
     expect(applyPatch<unknown>(target, patch)).toEqual(result);
   });
 
-  it("leaves the old value as it was", () => {
+  it("does not modify the old value", () => {
     const old = { rows: { a: { up: 1 }, b: { up: 2 } } };
     const next = applyPatch(old, { rows: { a: { up: 3 }, b: null } });
     expect(old).toEqual({ rows: { a: { up: 1 }, b: { up: 2 } } });
     expect(next).toEqual({ rows: { a: { up: 3 } } });
   });
 
-  it("keeps the identity of what it does not name", () => {
+  it("keeps the identity of parts that it does not name", () => {
     const old = { rows: { a: { up: 1 }, b: { up: 2 } }, nodes: {} };
     const next = applyPatch(old, { rows: { a: { up: 3 } } });
     expect(next.rows.b).toBe(old.rows.b);
@@ -42,7 +42,7 @@ describe("a merge patch", () => {
     expect(next.rows.a).not.toBe(old.rows.a);
   });
 
-  it("that says what is there already changes nothing at all", () => {
+  it("without a difference returns the same object", () => {
     const old = { row: { up: 1, flags: ["down"] } };
     expect(applyPatch(old, { row: { up: 1, flags: ["down"] }, gone: null })).toBe(old);
   });

@@ -1,7 +1,6 @@
-// JSON merge patches (RFC 7396), applied without touching the old value: parts that a patch does not name keep their
-// identity, and so does everything when the patch sets what is there already.
+// JSON merge patches (RFC 7396) that do not modify the old value. Parts without a change keep their identity.
 
-/** `target` with `patch` applied. */
+/** Returns `target` with `patch` applied. */
 export function applyPatch<T>(target: T, patch: unknown): T;
 export function applyPatch(target: unknown, patch: unknown): unknown {
   if (!isRecord(patch)) return patch;
@@ -20,14 +19,14 @@ export function applyPatch(target: unknown, patch: unknown): unknown {
   return result;
 }
 
-// Lists are replaced as a whole; one that says the same again is no change.
+// Lists are replaced as a whole; an equal list is no change.
 function isUnchanged(next: unknown, old: unknown): boolean {
   if (Object.is(next, old)) return true;
   if (!Array.isArray(next) || !Array.isArray(old)) return false;
   return JSON.stringify(next) === JSON.stringify(old);
 }
 
-/** Whether `value` is an object with keys. */
+/** True if `value` is an object with keys. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

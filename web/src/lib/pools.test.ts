@@ -1,4 +1,4 @@
-// Pools over nodes, and how buckets are shared.
+// Pools over several nodes, and shares of buckets.
 import { describe, expect, it } from "vitest";
 import type { FrontendDetail, Member, NodeCut } from "../sync/contract";
 import { summarizePools, groupByValue } from "./pools";
@@ -28,8 +28,8 @@ const cut = (members: Record<string, Member>, active = true): NodeCut => ({
   health_checks: {},
 });
 
-describe("pools over nodes", () => {
-  it("say once what all nodes say", () => {
+describe("pools over several nodes", () => {
+  it("have one value where all nodes agree", () => {
     const [pool] = summarizePools("shop/web", {
       "node-a": cut({ "shop/a": member(0) }),
       "node-b": cut({ "shop/a": member(0) }),
@@ -38,7 +38,7 @@ describe("pools over nodes", () => {
     expect(pool?.members[0]?.effective).toEqual([{ value: 10, nodes: ["node-a", "node-b"] }]);
   });
 
-  it("name the nodes that differ, most first", () => {
+  it("name the nodes that differ, most frequent value first", () => {
     const down = member(0, { condition: "down", effective: 0 });
     const [pool] = summarizePools("shop/web", {
       "node-a": cut({ "shop/a": down }),
@@ -52,7 +52,7 @@ describe("pools over nodes", () => {
     expect(pool?.members[0]?.condition.map(({ value }) => value)).toEqual(["up", "down"]);
   });
 
-  it("take a node without VPP for one that says nothing of buckets", () => {
+  it("ignore a node without VPP in the buckets", () => {
     const { buckets, ...without } = member(0);
     const [pool] = summarizePools("shop/web", {
       "node-a": cut({ "shop/a": without }),
@@ -68,7 +68,7 @@ describe("pools over nodes", () => {
     expect(pool?.members.map(({ backend }) => backend)).toEqual(["shop/z", "shop/a"]);
   });
 
-  it("fold equal values into one", () => {
+  it("group equal values", () => {
     expect(
       groupByValue([
         ["a", 1],
@@ -93,7 +93,7 @@ describe("bucket shares", () => {
       ),
     }) as unknown as FrontendDetail;
 
-  it("add up to the whole bar, each beginning where the other ends", () => {
+  it("fill the whole bar without gaps", () => {
     const parts = bucketShares(
       frontend({ p: { a: member(0, { buckets: 300 }), b: member(1, { buckets: 100 }) } }),
     );
@@ -103,13 +103,13 @@ describe("bucket shares", () => {
     ]);
   });
 
-  it("count a backend of two pools once, for it is one server in VPP", () => {
+  it("count a backend of two pools once, since it is one server in VPP", () => {
     const same = member(0, { buckets: 100 });
     const parts = bucketShares(frontend({ p: { a: same, b: member(1, { buckets: 100 }) }, q: { a: same } }));
     expect(parts.map(({ fraction }) => fraction)).toEqual([0.5, 0.5]);
   });
 
-  it("are none where no server has buckets", () => {
+  it("are empty if no server has buckets", () => {
     expect(bucketShares(frontend({ p: { a: member(0, { buckets: 0 }) } }))).toEqual([]);
   });
 });

@@ -1,34 +1,36 @@
-// A frontend's pools over all nodes: what all say alike is said once, and what differs is said with its nodes.
+// Summarizes a frontend's pools over several nodes: one value where nodes agree, otherwise each value with its nodes.
 import type { Member, Named, NodeCut, PoolDetail } from "../sync/contract";
 import { byName } from "./row-order";
 
-/** Values, each with the nodes that say so, most nodes first. */
+/** Values with the nodes that report them, most frequent first. */
 export type ReportedValues<T> = readonly { readonly value: T; readonly nodes: readonly string[] }[];
 
-/** A member of a pool over all nodes. */
+/** A member of a pool over several nodes. */
 export interface MemberSummary {
   readonly backend: string;
   readonly address: string;
   readonly state: ReportedValues<string>;
   readonly weight: ReportedValues<number>;
   readonly effective: ReportedValues<number>;
+  /** Weights in VPP, on nodes where they differ from the effective weight; `undefined`: not in VPP. */
+  readonly pendingInVpp: ReportedValues<number | undefined>;
   readonly buckets: ReportedValues<number>;
   readonly condition: ReportedValues<string>;
-  readonly unchangedInVpp: boolean;
-  /** When it came into its state, on the node where that was last. */
+  readonly weightKept: boolean;
+  /** Time of the latest transition on any node. */
   readonly since: string | undefined;
   readonly code: string | undefined;
 }
 
-/** A pool over all nodes. */
+/** A pool over several nodes. */
 export interface PoolSummary {
   readonly name: string;
-  /** Nodes on which it is active. */
+  /** Nodes on which the pool is active. */
   readonly active: readonly string[];
   readonly members: readonly MemberSummary[];
 }
 
-/** What the nodes say, folded. */
+/** Groups nodes by the value that they report. */
 export function groupByValue<T>(values: readonly (readonly [string, T])[]): ReportedValues<T> {
   const nodes = new Map<T, string[]>();
   for (const [node, value] of values) {
@@ -41,12 +43,12 @@ export function groupByValue<T>(values: readonly (readonly [string, T])[]): Repo
     .sort((a, b) => b.nodes.length - a.nodes.length);
 }
 
-/** In the order that a pool or member stands at. */
+/** The entries of pools or members by their `order`. */
 export function inOrder<T extends { readonly order: number }>(named: Named<T>): [string, T][] {
   return Object.entries(named).sort(([a, x], [b, y]) => x.order - y.order || byName(a, b));
 }
 
-/** The pools of `frontend` over the nodes in `cuts`. */
+/** Summarizes the pools of `frontend` over the nodes in `cuts`. */
 export function summarizePools(frontend: string, cuts: Named<NodeCut>): PoolSummary[] {
   const pools = new Map<string, { order: number; perNode: [string, PoolDetail][] }>();
   for (const node of Object.keys(cuts).sort()) {
@@ -100,12 +102,17 @@ function summarizeMember(
     state: groupByValue(details.map(([node, { state }]) => [node, state])),
     weight: each(({ weight }) => weight),
     effective: each(({ effective }) => effective),
-    // A node without VPP has none to tell of, which is no difference.
+    pendingInVpp: groupByValue(
+      perNode.flatMap(([node, { in_vpp, effective }]) =>
+        in_vpp === effective ? [] : [[node, in_vpp] as const],
+      ),
+    ),
+    // A node without VPP reports no buckets, which is not a difference.
     buckets: groupByValue(
       perNode.flatMap(([node, { buckets }]) => (buckets === undefined ? [] : [[node, buckets] as const])),
     ),
     condition: each(({ condition }) => condition),
-    unchangedInVpp: perNode.some(([, { kept }]) => kept),
+    weightKept: perNode.some(([, { kept }]) => kept),
     since: newest?.since,
     code: newest?.code,
   };

@@ -1,4 +1,4 @@
-// What the page says in one sentence, aloud, and in its title.
+// The summary sentence, announcements, and the title of the page.
 import { describe, expect, it } from "vitest";
 import type { Strip, Summary } from "../sync/contract";
 import { isHealthy, announcement, pageIcon, pageTitle, healthySummary } from "./problem-counts";
@@ -10,8 +10,8 @@ const summary = (strip: Partial<Strip>, totals: Partial<Summary["totals"]> = {})
     totals: { vips: 42, backends: 128, nodes: 10, reporting: 10, ...totals },
   }) as Summary;
 
-describe("the sentence", () => {
-  it("says that all is well only when every count is zero and every node reports", () => {
+describe("the summary sentence", () => {
+  it("is shown only if every count is zero and every node reports", () => {
     expect(isHealthy(summary({}))).toBe(true);
     expect(isHealthy(summary({ sync: 1 }))).toBe(false);
     expect(isHealthy(summary({}, { reporting: 9 }))).toBe(false);
@@ -19,29 +19,29 @@ describe("the sentence", () => {
     expect(healthySummary(summary({}))).toBe("Everything is up: 42 VIPs, 128 backends on 10 nodes");
   });
 
-  it("does not call nothing up", () => {
+  it("does not say up if there are no frontends", () => {
     expect(healthySummary(summary({}, { vips: 0 }))).toBe("No frontends yet on 10 nodes");
   });
 });
 
-describe("what is spoken", () => {
-  it("is what changed, in words", () => {
+describe("the announcement", () => {
+  it("lists the counts that changed", () => {
     expect(announcement(zero, { ...zero, down: 1, sync: 2 })).toBe("1 VIP down, 2 sync errors");
     expect(announcement({ ...zero, down: 2 }, { ...zero, down: 1 })).toBe("1 VIP down");
   });
 
-  it("is nothing at first and where nothing changed", () => {
+  it("is empty at first and without a change", () => {
     expect(announcement(undefined, { ...zero, down: 1 })).toBe("");
     expect(announcement({ ...zero, down: 1 }, { ...zero, down: 1 })).toBe("");
   });
 
-  it("says when all is over", () => {
+  it("reports that everything is up again", () => {
     expect(announcement({ ...zero, down: 1 }, zero)).toBe("Everything is up");
   });
 });
 
 describe("the title and the icon", () => {
-  it("tell the worst, or that the page is not live", () => {
+  it("show the worst count, or that the page is not live", () => {
     expect(pageTitle(undefined, true)).toBe("maglev");
     expect(pageTitle(summary({}), true)).toBe("maglev");
     expect(pageTitle(summary({ standby: 3, down: 2 }), true)).toBe("2 VIPs down · maglev");

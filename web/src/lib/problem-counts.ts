@@ -1,74 +1,73 @@
-// What the page says in one sentence: that all is well, or, for those who listen, what just became wrong.
+// The counts of problems: their labels, the sentence that replaces them while everything is up, announcements to
+// screen readers, and the title and icon of the page.
 import type { Flag, Strip, Summary } from "../sync/contract";
 import { plural } from "./format";
 import type { DisplayState } from "./display-state";
 
-/** One count of the strip. */
 export interface ProblemCount {
   readonly flag: Flag;
   readonly shape: DisplayState;
-  /** `critical`: users notice now; `warning`: the next failure is noticed. */
+  /** `critical`: users are affected now; `warning`: they are at the next failure. */
   readonly severity: "critical" | "warning";
-  /** The words after the number. */
+  /** The text after the number. */
   readonly label: (count: number) => string;
-  /** What it counts, in full. */
   readonly tooltip: string;
 }
 
-/** The strip, in order. */
+/** All counts in their order. */
 export const COUNTS: readonly ProblemCount[] = [
   {
     flag: "down",
     shape: "down",
     severity: "critical",
     label: (count) => (count === 1 ? "VIP down" : "VIPs down"),
-    tooltip: "VIPs that are down on some reporting node",
+    tooltip: "VIPs that are down on at least one reporting node",
   },
   {
     flag: "dropping",
     shape: "dropping",
     severity: "critical",
     label: () => "dropping",
-    tooltip: "VIPs whose packets are dropped now: no server configured",
+    tooltip: "VIPs whose packets are being dropped because no server is available",
   },
   {
     flag: "silent",
     shape: "stale",
     severity: "warning",
     label: (count) => (count === 1 ? "node silent" : "nodes silent"),
-    tooltip: "Nodes that do not report, or that lost VPP",
+    tooltip: "Nodes that do not report, or have lost VPP",
   },
   {
     flag: "standby",
     shape: "standby",
     severity: "warning",
     label: () => "on standby",
-    tooltip: "VIPs whose active pool is not the first, or that hang on their last backend",
+    tooltip: "VIPs served by another pool than the first, or by their last backend",
   },
   {
     flag: "disagree",
     shape: "mixed",
     severity: "warning",
     label: (count) => (count === 1 ? "disagrees" : "disagree"),
-    tooltip: "VIPs about which nodes disagree for more than 10 s",
+    tooltip: "VIPs on which nodes have disagreed for more than 10 s",
   },
   {
     flag: "rejected",
     shape: "rejected",
     severity: "warning",
     label: () => "rejected",
-    tooltip: "Objects rejected, held or conflicted, and removals that are held",
+    tooltip: "Objects that are rejected, held or in conflict, and removals that are held",
   },
   {
     flag: "sync",
     shape: "rejected",
     severity: "warning",
     label: (count) => (count === 1 ? "sync error" : "sync errors"),
-    tooltip: "VIPs that a node failed to program, and nodes whose last pass failed",
+    tooltip: "VIPs that a node failed to program, and nodes whose last sync pass failed",
   },
 ];
 
-/** Whether nothing is wrong and every node says so. */
+/** True if no count is above zero and every node reports. */
 export function isHealthy(summary: Summary): boolean {
   const { nodes, reporting } = summary.totals;
   return nodes > 0 && nodes === reporting && COUNTS.every(({ flag }) => summary.strip[flag] === 0);
@@ -81,7 +80,7 @@ export function healthySummary({ totals }: Summary): string {
   return `Everything is up: ${plural(vips, "VIP")}, ${plural(backends, "backend")} on ${plural(nodes, "node")}`;
 }
 
-/** What to say aloud when the counts go from `before` to `now`; `""` = nothing. */
+/** The announcement of a change from `before` to `now`; `""` = none. */
 export function announcement(before: Strip | undefined, now: Strip): string {
   if (!before) return "";
   const changed = COUNTS.filter(({ flag }) => before[flag] !== now[flag]);
@@ -90,14 +89,14 @@ export function announcement(before: Strip | undefined, now: Strip): string {
   return changed.map(({ flag, label }) => `${now[flag]} ${label(now[flag])}`).join(", ");
 }
 
-/** The page's icon: as bad as the worst count. */
+/** The icon for the worst count. */
 export function pageIcon(summary: Summary | undefined, live: boolean): string {
   if (!summary || !live) return "icon-unknown.svg";
   const [worst] = COUNTS.filter(({ flag }) => summary.strip[flag] > 0);
   return worst ? `icon-${worst.severity}.svg` : "icon.svg";
 }
 
-/** The page's title: what is wrong comes first, for tabs are narrow. */
+/** The title of the page. The problem comes first, since tabs of a browser are narrow. */
 export function pageTitle(summary: Summary | undefined, live: boolean): string {
   if (!summary) return "maglev";
   if (!live) return "not live · maglev";

@@ -1,15 +1,15 @@
-// How far the nodes are with a frontend, in words.
+// Progress of programming a frontend, as text.
 import type { FrontendDetail, Named, NodeCut } from "../sync/contract";
 import { groupByValue } from "./pools";
 
-/** How far one node is: "programmed 7", "Failed VppRefused", "not told yet". */
+/** Progress on one node: "programmed 7", "Failed VppRefused", "not reported yet". */
 export function programStatus({ report }: FrontendDetail): string {
-  if (!report) return "not told yet";
+  if (!report) return "not reported yet";
   if (report.result === "Programmed") return `programmed ${report.generation}`;
   return report.reason ? `${report.result} ${report.reason}` : report.result;
 }
 
-/** The same over several nodes: "programmed 7 on 9 nodes, Failed VppRefused on node-c". */
+/** Progress over several nodes: "programmed 7 on 9 nodes, Failed VppRefused on node-c". */
 export function programSummary(frontend: string, cuts: Named<NodeCut>): string {
   const statuses = Object.entries(cuts).flatMap(([node, cut]) => {
     const detail = cut.frontends[frontend];

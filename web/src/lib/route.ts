@@ -1,35 +1,35 @@
-// Where in the page one is, as the hash of its address:
+// Routes of the page, as the hash of its address:
 //   #/                                   all nodes
-//   #/frontend/NS/NAME                   all nodes, with this frontend's row opened
+//   #/frontend/NS/NAME                   all nodes, with this frontend's row open
 //   #/backend/NS/NAME                    one backend on all nodes
 //   #/node/NODE                          a node's tab
 //   #/node/NODE/frontend/NS/NAME         a node's tab, at this frontend's card
-// A query follows: q = words to filter by, show = a count of the strip, also = further opened frontends.
+// followed by a query: q = words of the filter, show = a count of problems, also = further opened frontends.
 import type { Flag } from "../sync/contract";
 
-/** A place in the page. */
+/** A view of the page. */
 export interface Route {
   /** The node whose tab is shown; `null` = all nodes. */
   readonly node: string | null;
   /** The backend whose page is shown. */
   readonly backend: string | null;
-  /** Opened frontends, the one opened last at the end. */
+  /** Opened frontends, the latest last. */
   readonly open: readonly string[];
-  /** The words that rows must contain. */
+  /** Words that rows must contain. */
   readonly query: string;
-  /** The count of the strip that filters, if one does. */
+  /** The count that filters, if any. */
   readonly flag: Flag | null;
 }
 
-/** How many rows may be opened at once; the stream carries no more. */
+/** Maximum of opened rows, which is the limit of the stream. */
 export const MAX_OPEN = 20;
 
 const FLAGS: readonly Flag[] = ["down", "dropping", "silent", "standby", "disagree", "rejected", "sync"];
 
-/** The first tab, nothing opened, nothing filtered. */
+/** The tab of all nodes, nothing opened, no filter. */
 export const HOME: Route = { node: null, backend: null, open: [], query: "", flag: null };
 
-/** Reads a hash; what it does not know it leaves out. */
+/** Parses a hash. Unknown parts are ignored. */
 export function parseRoute(hash: string): Route {
   const [path = "", search = ""] = hash.replace(/^#/, "").split("?", 2);
   const segments = path.split("/").filter(Boolean).map(decode);
@@ -48,7 +48,7 @@ export function parseRoute(hash: string): Route {
   };
 }
 
-/** The hash of a place; `parseRoute` gives it back. */
+/** Formats a route as a hash that `parseRoute` accepts. */
 export function formatRoute(route: Route): string {
   const segments: string[] = [];
   if (route.node !== null) segments.push("node", route.node);
@@ -63,7 +63,7 @@ export function formatRoute(route: Route): string {
   return `#/${segments.map(encodeURIComponent).join("/")}${search}`;
 }
 
-/** The place after opening `frontend`, or closing it if it is open. */
+/** The route after opening `frontend`, or closing it if it is open. */
 export function toggleFrontend(route: Route, frontend: string): Route {
   const otherFrontends = route.open.filter((name) => name !== frontend);
   const open =

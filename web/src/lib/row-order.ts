@@ -1,8 +1,8 @@
-// The order of rows: what is wrong first, then by name as the server orders. While somebody points at the table or
-// is in it with the keyboard, nothing moves: rows stay where they are, even those that do not belong there any more.
+// The order of rows: problems first, then by name. While the pointer or the focus is in the table the order is frozen:
+// rows keep their place, even those that no longer match.
 import type { Named, Row } from "../sync/contract";
 
-/** Names by code unit, as the server orders them. */
+/** Compares names by code unit, like the server. */
 export function byName(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
@@ -13,7 +13,7 @@ export function sortRows(rows: Named<Row>, names: readonly string[]): string[] {
   return [...names].sort((a, b) => rank(b) - rank(a) || byName(a, b));
 }
 
-/** The order to show: `wanted`, or while frozen what is shown now with newcomers at its end. */
+/** The order to show: `desired`, or while frozen the shown order with new rows appended. */
 export function stableOrder(
   shown: readonly string[],
   desired: readonly string[],

@@ -11,7 +11,7 @@ const detail = (history: Past[], state = "up", since?: string) =>
   ({ history, state, ...(since === undefined ? {} : { since }) }) as unknown as BackendDetail;
 
 describe("a timeline", () => {
-  it("of one node has a segment per state, cut to the span", () => {
+  it("of one node has a segment per state, clipped to the time span", () => {
     const backend = detail([past("unknown", "up", -60), past("up", "down", -5), past("down", "up", -2)]);
     expect(segments([backend], T - 15 * minute, T)).toEqual([
       { state: "up", from: T - 15 * minute, to: T - 5 * minute },
@@ -20,12 +20,12 @@ describe("a timeline", () => {
     ]);
   });
 
-  it("begins with the oldest transition told, for what was before may have been anything", () => {
+  it("starts at the oldest known transition", () => {
     const backend = detail([past("down", "up", -5)]);
     expect(segments([backend], T - 15 * minute, T)).toEqual([{ state: "up", from: T - 5 * minute, to: T }]);
   });
 
-  it("without history is the state since it is so", () => {
+  it("without history shows the present state since its start", () => {
     expect(segments([detail([], "paused", at(-3))], T - 15 * minute, T)).toEqual([
       { state: "paused", from: T - 3 * minute, to: T },
     ]);
@@ -42,7 +42,7 @@ describe("a timeline", () => {
     ]);
   });
 
-  it("of nothing is empty", () => {
+  it("of no node is empty", () => {
     expect(segments([], T - 15 * minute, T)).toEqual([]);
   });
 });

@@ -1,8 +1,8 @@
-// A backend's last transitions as segments of time, on one node or over several.
+// A backend's latest transitions as segments of time, on one node or over several.
 import type { BackendDetail } from "../sync/contract";
 import type { DisplayState } from "./display-state";
 
-/** A stretch of time in one state; `mixed` where nodes differ. Milliseconds since the epoch. */
+/** A period in one state; `mixed` where nodes differ. Times in milliseconds since the epoch. */
 export interface Segment {
   readonly state: DisplayState;
   readonly from: number;
@@ -10,8 +10,8 @@ export interface Segment {
 }
 
 /**
- * What is known of the time from `start` to `now`. Before the oldest transition told nothing is: since when it was as
- * it was then, nobody says.
+ * The segments from `start` to `now`. The time before the oldest known transition is left out, since the start of that
+ * state is unknown.
  */
 export function segments(nodes: readonly BackendDetail[], start: number, now: number): Segment[] {
   const lanes = nodes.map((detail) => lane(detail, start, now));

@@ -1,4 +1,4 @@
-// Rates, their sums and their lines.
+// Rates, their sums and their charts.
 import { describe, expect, it } from "vitest";
 import type { Counters } from "../sync/contract";
 import { RateHistories, MAX_SAMPLES, linePath, toSample, sumCounters } from "./traffic";
@@ -13,24 +13,24 @@ const counters = (existing: number, no_server: number): Counters => ({
 });
 
 describe("traffic", () => {
-  it("of a VIP is all its packets, and apart what is dropped", () => {
+  it("of a VIP is the sum of all packets, with dropped ones apart", () => {
     expect(toSample(counters(10, 4))).toEqual({ rate: 17, dropping: 4 });
     expect(toSample(undefined)).toEqual({ rate: 0, dropping: 0 });
   });
 
-  it("of several nodes adds up, without the routes, which VIPs share", () => {
+  it("of several nodes is summed, without the routes, which VIPs share", () => {
     const sum = sumCounters([counters(10, 0), undefined, counters(5, 3)]);
     expect(sum).toMatchObject({ existing: { total: 150, rate: 15 }, no_server: { total: 30, rate: 3 } });
     expect(sum).not.toHaveProperty("route");
     expect(sumCounters([undefined])).toBeUndefined();
   });
 
-  it("that VPP does not tell is not told, rather than none", () => {
+  it("leaves out counters that VPP does not report", () => {
     expect(sumCounters([{ first: count(2) }, {}])).toEqual({ first: count(2) });
     expect(toSample({ first: count(2) })).toEqual({ rate: 2, dropping: 0 });
   });
 
-  it("is kept for five minutes, and forgotten with the VIP", () => {
+  it("is kept for five minutes, and dropped with the VIP", () => {
     const histories = new RateHistories();
     for (let index = 0; index < MAX_SAMPLES + 3; index++)
       histories.record([["a", { rate: index, dropping: 0 }]]);
@@ -40,7 +40,7 @@ describe("traffic", () => {
     expect(histories.get("a")).toEqual([]);
   });
 
-  it("is drawn with the newest at the right edge and the highest at the top", () => {
+  it("is drawn with the newest sample at the right edge and the highest at the top", () => {
     expect(linePath([0, 10, 5], 10, 590, 40)).toBe("M570.0 40.0L580.0 0.0L590.0 20.0");
     expect(linePath([1], 10, 590, 40)).toBe("");
   });

@@ -1,34 +1,34 @@
-// Rates over the last five minutes, kept by the page: the server tells only the newest reading.
+// Rates of the last five minutes. The page keeps them, since the server sends only the newest reading.
 import type { Counters } from "../sync/contract";
 
-/** One sample this often. */
 export const SAMPLE_INTERVAL_MS = 5000;
 
-/** So many are kept: five minutes. */
+/** Five minutes. */
 export const MAX_SAMPLES = 60;
 
-/** Packets per second at one moment: all that came, and what was dropped of it for want of a server. */
+/** Packets per second at one time: in total, and dropped for lack of a server. */
 export interface Sample {
   readonly rate: number;
   readonly dropping: number;
 }
 
-/** The kinds of packets, in the order they are shown: counter, word, what it means. */
+/** The kinds of packets in their order: counter, label, tooltip. */
 export const PACKET_KINDS = [
-  ["existing", "known flows", "packets of flows that have a server already"],
+  ["existing", "known flows", "packets of flows with an assigned server"],
   ["first", "new flows", "first packets of their flows"],
-  ["untracked", "untracked", "forwarded, but not remembered: the sticky table had no room"],
+  ["untracked", "untracked", "forwarded without an entry in the sticky table, which was full"],
   ["no_server", "dropped", "dropped: no server has a weight above 0"],
 ] as const;
 
-/** The sample of a VIP's counters. */
 export function toSample(counters: Counters | undefined): Sample {
   if (!counters) return { rate: 0, dropping: 0 };
   const rate = PACKET_KINDS.reduce((sum, [kind]) => sum + (counters[kind]?.rate ?? 0), 0);
   return { rate, dropping: counters.no_server?.rate ?? 0 };
 }
 
-/** The counters of several nodes, added up; without the routes, which VIPs share. `undefined` where none tells. */
+/**
+ * The sum of several nodes' counters, without routes, which VIPs share. `undefined` if no node has counters.
+ */
 export function sumCounters(counters: readonly (Counters | undefined)[]): Counters | undefined {
   const available = counters.filter((counter) => counter !== undefined);
   if (available.length === 0) return undefined;
@@ -48,7 +48,7 @@ export function sumCounters(counters: readonly (Counters | undefined)[]): Counte
 export class RateHistories {
   readonly #samples = new Map<string, Sample[]>();
 
-  /** Takes one sample of each; who is not among them is forgotten. */
+  /** Adds one sample of each VIP. VIPs without a sample are dropped. */
   record(now: Iterable<readonly [string, Sample]>): void {
     const named = new Map(now);
     for (const name of this.#samples.keys()) if (!named.has(name)) this.#samples.delete(name);
@@ -60,13 +60,16 @@ export class RateHistories {
     }
   }
 
-  /** The samples of one, oldest first. */
+  /** The samples of a VIP, oldest first. */
   get(name: string): readonly Sample[] {
     return this.#samples.get(name) ?? [];
   }
 }
 
-/** The path of a line through `values` in a box of `width` by `height`, newest at the right edge; `""` below two. */
+/**
+ * The SVG path of a line through `values` in a box of `width` by `height`, newest at the right edge; `""` for fewer
+ * than two.
+ */
 export function linePath(values: readonly number[], max: number, width: number, height: number): string {
   if (values.length < 2) return "";
   const step = width / (MAX_SAMPLES - 1);

@@ -1,11 +1,10 @@
-// The last transitions in the order they are shown.
+// The order of the latest transitions.
 import type { Named, Transition } from "../sync/contract";
 import { byName } from "./row-order";
 
-/** So many are shown. */
 export const MAX_TRANSITIONS = 20;
 
-/** Their ids, newest first; of two at the same time the frontend's before its backend's. */
+/** The ids, newest first. Of two at the same time a frontend's comes before its backend's. */
 export function newestTransitions(transitions: Named<Transition>): string[] {
   const at = (id: string) => transitions[id]?.at ?? "";
   const kind = (id: string) => (transitions[id]?.kind === "Frontend" ? 0 : 1);

@@ -1,4 +1,4 @@
-// A VIP as people write it.
+// Formatting of VIPs.
 import type { Vip } from "../sync/contract";
 
 /** `203.0.113.10:443 TCP`, `[2001:db8::80]:80 TCP`, `203.0.113.99 any`. */

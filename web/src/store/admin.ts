@@ -1,18 +1,18 @@
-// Who is signed in at this page, and which change is being made. Nothing of it is remembered: the browser keeps the
-// cookie, and a reload asks the server.
+// Sign-in and the operator change in progress. Nothing is stored: the browser keeps the cookie, and a reload asks the
+// server.
 import { createEffect, createSignal } from "solid-js";
-import { Admin, AdminError, type AdminMode, type AdminSession, type Credentials } from "../sync/admin";
+import { Admin, AdminError } from "../sync/admin";
+import type { AdminMode, AdminSession, Credentials } from "../sync/contract";
 import { version } from "./server-state";
 
-/** What a change is about. */
+/** The Backend that a change is about. */
 export interface ChangeTarget {
   /** The Backend, `namespace/name`. */
   readonly backend: string;
-  /** Its place in a pool, where it was chosen there: then its weight can be set, too. */
+  /** Its membership in a pool, if it was chosen in one: then its weight can be changed, too. */
   readonly member?: { readonly frontend: string; readonly pool: string; readonly weight: number | undefined };
 }
 
-/** The server's side. */
 export const admin = new Admin((path, init) => fetch(path, init));
 
 const [mode, setMode] = createSignal<AdminMode>();
@@ -20,11 +20,11 @@ const [adminSession, setAdminSession] = createSignal<AdminSession>();
 const [changeTarget, openAdmin] = createSignal<ChangeTarget | "sign-in">();
 
 export {
-  /** How people are known; `undefined` where nothing can be changed. */
+  /** The mode of sign-in; `undefined` if operator changes are off. */
   mode,
-  /** Who is. */
+  /** The session of the signed-in user. */
   adminSession,
-  /** What the dialog is about; `undefined` while it is closed. */
+  /** The target of the dialog; `undefined` while it is closed. */
   changeTarget,
   /** Opens the dialog. */
   openAdmin,
@@ -35,7 +35,7 @@ export function closeAdmin(): void {
   openAdmin(undefined);
 }
 
-/** Asks who is signed in, once it is known that somebody can be. */
+/** Loads the session once the server is known to allow operator changes. */
 export function loadSession(): void {
   createEffect(() => {
     if (version()?.admin) void refresh();
@@ -48,23 +48,23 @@ async function refresh(): Promise<void> {
     setMode(session.mode);
     setAdminSession(session.signed_in);
   } catch {
-    // Then nothing is offered; the next load of the page asks again.
+    // Changes are not offered until the next load of the page.
   }
 }
 
-/** Signs in; rejects with the server's words. */
+/** Signs in. Rejects with the server's message. */
 export async function signIn(typed: Credentials): Promise<void> {
   setAdminSession(await admin.signIn(typed));
 }
 
-/** Signs out. What the server says of it does not matter: without the cookie's other half the page can do nothing. */
+/** Signs out. The server's response is ignored: without the CSRF token the page can change nothing. */
 export async function signOut(): Promise<void> {
   const endedSession = adminSession();
   setAdminSession(undefined);
   if (endedSession) await admin.signOut(endedSession).catch(() => undefined);
 }
 
-/** Why something was not done; who is signed in no more is asked to sign in. */
+/** The message of an error. An expired session returns to the sign-in form. */
 export function errorMessage(error: unknown): string {
   if (error instanceof AdminError && error.reason === "NotSignedIn") setAdminSession(undefined);
   return error instanceof Error ? error.message : String(error);

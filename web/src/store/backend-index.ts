@@ -1,4 +1,4 @@
-// Who uses which backend, learnt when somebody wants to know it: who filters, or opens a backend's page.
+// The frontends of each backend, loaded when the filter or a backend's page needs them.
 import { createEffect, createSignal, untrack } from "solid-js";
 import { bestNode, buildBackendIndex, EMPTY_BACKEND_INDEX } from "../lib/backend-index";
 import { browser } from "../sync/browser";
@@ -13,10 +13,10 @@ const [backendIndex, setBackendIndex] = createSignal(EMPTY_BACKEND_INDEX);
 let loadedAt = -Infinity;
 let loading = false;
 
-/** What is known of it. */
+/** The loaded index. */
 export { backendIndex };
 
-/** Learns it while it is wanted, and anew when it is old. */
+/** Loads the index while it is needed, and reloads it when it is old. */
 export function loadBackendIndex(): void {
   createEffect(() => {
     const needed = route().node === null && (route().query !== "" || route().backend !== null);
@@ -32,7 +32,7 @@ async function load(node: string): Promise<void> {
     const state = (await browser.get(`api/state/${encodeURIComponent(node)}`)) as NodeState;
     setBackendIndex(buildBackendIndex(state));
   } catch {
-    // Asked again when it would be old; until then rows are found by what they say themselves.
+    // Retried at the next reload. Until then rows are found by their own text.
   }
   loadedAt = untrack(now);
   loading = false;

@@ -1,40 +1,43 @@
-// One timer for every age on the page: `now()` moves once a second, by this machine's clock corrected by the server's.
+// One timer for all ages on the page. `now()` advances once a second, by the local clock corrected by the server's.
 import { createSignal } from "solid-js";
 
-/** A tick that late means that nothing ran meanwhile: the machine slept, or the tab was frozen. */
+/** A later tick means that nothing ran meanwhile: the machine slept, or the tab was frozen. */
 export const SLEEP_GAP_MS = 10_000;
 
 const [now, setNow] = createSignal(Date.now());
 let serverOffsetMs = 0;
 
-/** The server's time at the last tick, milliseconds since the epoch. */
+/** The server's time at the last tick, in milliseconds since the epoch. */
 export { now };
 
-/** The server's time, not only at ticks. */
+/** The server's present time. */
 export function serverTime(): number {
   return Date.now() + serverOffsetMs;
 }
 
-/** Takes what the server says the time is. Less than a second is the way it came. */
+/** Corrects the clock. A difference below one second is latency. */
 export function setServerTime(time: string): void {
   const offset = Date.parse(time) - Date.now();
   serverOffsetMs = Math.abs(offset) < 1000 ? 0 : offset;
   setNow(serverTime());
 }
 
-/** Starts the timer. `slept` is called after a gap that no timer explains, `ticked` every second. */
+/**
+ * Starts the timer: calls `onTick` every second, and `onSleep` after a gap that only sleep explains. The result stops
+ * it.
+ */
 export function startClock(onTick: () => void, onSleep: () => void): () => void {
   let last = Date.now();
   const tick = () => {
     const current = Date.now();
-    // A hidden tab may tick once a minute only, and is not asleep: its stream goes on, and the stream watches itself.
+    // A hidden tab can tick once a minute without being asleep. Its stream continues and detects its own failure.
     const hidden = document.visibilityState === "hidden";
     if (!hidden && Math.abs(current - last - 1000) > SLEEP_GAP_MS) onSleep();
     last = current;
     setNow(serverTime());
     onTick();
   };
-  // Whoever comes back to a tab that ticked slowly did not sleep meanwhile.
+  // A tab that becomes visible again did not sleep.
   const visibilityChanged = () => {
     last = Date.now();
   };

@@ -1,6 +1,6 @@
-// The list that j and k walk through: the one on screen says what is in it and how a row is brought into sight.
+// Keyboard navigation in the list on screen.
 
-/** A list that can be walked. */
+/** A list with keyboard navigation. */
 export interface NavigableList {
   names(): readonly string[];
   /** Scrolls to a row and focuses it. */
@@ -9,12 +9,12 @@ export interface NavigableList {
 
 let activeList: NavigableList | undefined;
 
-/** The list on screen; `undefined` when it goes. */
+/** Sets the list on screen; `undefined` when it is removed. */
 export function setCursor(next: NavigableList | undefined): void {
   activeList = next;
 }
 
-/** Moves the focus by so many rows; from outside of the list to its first one. */
+/** Moves the focus by `by` rows; from outside of the list, to its first row. */
 export function moveFocus(by: number): void {
   if (!activeList) return;
   const rowNames = activeList.names();
@@ -25,7 +25,7 @@ export function moveFocus(by: number): void {
   if (name !== undefined) activeList.reveal(name);
 }
 
-/** Brings a row into sight. */
+/** Scrolls to a row and focuses it. */
 export function revealRow(name: string): void {
   activeList?.reveal(name);
 }

@@ -1,13 +1,12 @@
-// Heartbeats on their way to the hearts on screen. Not a signal: four times a second for two hundred backends is too
-// much to go through the page, and nothing else hangs on it.
-import type { Named } from "../sync/contract";
-import type { Beat } from "../sync/message";
+// Distribution of heartbeats to the elements on screen. Not a signal: four updates a second for two hundred backends
+// would be too expensive, and nothing else depends on them.
+import type { Beat, Named } from "../sync/contract";
 
 type HeartbeatListener = (beat: Beat) => void;
 
 const listeners = new Map<string, Set<HeartbeatListener>>();
 
-/** Shows the heartbeats of a backend from now on; the result ends it. */
+/** Calls `listener` for every heartbeat of a backend. The result unsubscribes. */
 export function subscribeHeartbeats(node: string, backend: string, listener: HeartbeatListener): () => void {
   const key = `${node} ${backend}`;
   const keyListeners = listeners.get(key) ?? new Set();
@@ -19,7 +18,7 @@ export function subscribeHeartbeats(node: string, backend: string, listener: Hea
   };
 }
 
-/** Takes a node's heartbeats. */
+/** Publishes heartbeats of a node. */
 export function publishHeartbeats(node: string, beats: Named<Beat>): void {
   for (const [backend, beat] of Object.entries(beats)) {
     for (const listener of listeners.get(`${node} ${backend}`) ?? []) listener(beat);

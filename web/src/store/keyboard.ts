@@ -1,16 +1,15 @@
-// The keyboard. Keys that are typed into a field, or with a modifier, are not ours.
+// Keyboard shortcuts. Keys in a text field, or with a modifier, are ignored.
 
-/** What keys do. */
 export interface KeyActions {
   filter(): void;
   move(by: number): void;
-  /** The tab of this number, 0 = all nodes. */
+  /** Opens a tab by number, 0 = all nodes. */
   tab(index: number): void;
   pause(): void;
   help(): void;
 }
 
-/** Listens from now on; the result ends it. */
+/** Starts to listen. The result stops it. */
 export function listenForKeys(keys: KeyActions): () => void {
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isTextInput(event.target))

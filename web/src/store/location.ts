@@ -1,4 +1,4 @@
-// Where in the page one is, and how one gets elsewhere. The address bar is the one place that knows.
+// The route of the page, stored in the address bar, and navigation.
 import { createSignal } from "solid-js";
 import { formatRoute, HOME, parseRoute, toggleFrontend, type Route } from "../lib/route";
 import type { Flag } from "../sync/contract";
@@ -9,7 +9,7 @@ let pendingWrite: ReturnType<typeof setTimeout> | undefined;
 
 const [route, setRoute] = createSignal<Route>(initialRoute());
 
-/** Where one is. */
+/** The present route. */
 export { route };
 
 addEventListener("popstate", () => {
@@ -17,7 +17,7 @@ addEventListener("popstate", () => {
   setRoute(parseRoute(location.hash));
 });
 
-// An address without a hash leads to the tab that was open last.
+// An address without a hash opens the tab that was open last.
 function initialRoute(): Route {
   const tab = lastTab();
   if (location.hash || !tab) return parseRoute(location.hash);
@@ -26,7 +26,7 @@ function initialRoute(): Route {
   return initial;
 }
 
-/** Goes to a place; the back button leads back from it. */
+/** Opens a route as a new entry of the browser's history. */
 export function navigate(target: Route): void {
   const hash = formatRoute(target);
   if (hash === formatRoute(route())) return;
@@ -35,8 +35,8 @@ export function navigate(target: Route): void {
   setRoute(target);
 }
 
-// Typing and filtering make no steps for the back button; the address follows when the typing ends, for browsers
-// allow but so many changes.
+// Typing and filtering add no entries to the history. The address is written after a pause, since browsers limit the
+// rate of changes.
 function amendRoute(target: Route): void {
   setRoute(target);
   clearTimeout(pendingWrite);
@@ -60,27 +60,27 @@ export function toggleFrontendRow(frontend: string): void {
   navigate(toggleFrontend(route(), frontend));
 }
 
-/** Filters by words. */
+/** Sets the words of the filter. */
 export function setQuery(query: string): void {
   amendRoute({ ...route(), query });
 }
 
-/** Filters by a count of the strip, or no more if it is the one that filters. */
+/** Filters by a count, or removes that filter. */
 export function toggleFlagFilter(flag: Flag): void {
   amendRoute({ ...route(), flag: route().flag === flag ? null : flag });
 }
 
-/** The address of a frontend's row, for links that can be copied. */
+/** Link to a frontend. */
 export function frontendLink(frontend: string, node: string | null): string {
   return formatRoute({ ...HOME, node, open: [frontend] });
 }
 
-/** The address of a backend's page. */
+/** Link to a backend's page. */
 export function backendLink(backend: string): string {
   return formatRoute({ ...HOME, backend });
 }
 
-/** The address of a node's tab. */
+/** Link to a node's tab. */
 export function nodeLink(node: string): string {
   return formatRoute({ ...HOME, node });
 }

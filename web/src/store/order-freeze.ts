@@ -1,22 +1,21 @@
-// Whether the order of a list may change: not under a pointer that somebody moves, nor under the focus of somebody
-// who types. A pointer that was left lying on a wall's screen freezes nothing.
+// Freezing of a list's order while the pointer moves over it or it has the focus, so that rows do not move away. A
+// pointer that rests on a wall-mounted screen freezes nothing.
 import { createMemo, createSignal, onCleanup, type Accessor } from "solid-js";
 import { now } from "./clock";
 
 const IDLE_TIMEOUT_MS = 30_000;
 
-/** Event handlers for the list's element, and whether it is frozen. */
 export interface OrderFreeze {
   readonly frozen: Accessor<boolean>;
   attach(element: HTMLElement): void;
 }
 
-/** A freeze of one list. */
+/** Creates the freeze of one list. */
 export function createOrderFreeze(): OrderFreeze {
   const [frozenUntil, setFrozenUntil] = createSignal(0);
   let touchedAt = 0;
   const touch = () => {
-    // Once a second is often enough.
+    // At most once a second.
     if (Date.now() - touchedAt < 1000) return;
     touchedAt = Date.now();
     setFrozenUntil(now() + IDLE_TIMEOUT_MS);
@@ -42,7 +41,7 @@ export function createOrderFreeze(): OrderFreeze {
     element.addEventListener("focusout", focusLeft);
     onCleanup(release);
   };
-  // Ends by itself: the clock ticks.
+  // Expires as the clock ticks.
   const frozen = createMemo(() => frozenUntil() > now());
   return { frozen, attach };
 }

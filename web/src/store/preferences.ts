@@ -1,8 +1,8 @@
-// What the person chose, remembered on this machine: theme, clock, pause, and the tab to begin with.
+// Preferences, stored in the browser: theme, time zone, motion, and the tab to start with.
 import { createSignal, type Accessor } from "solid-js";
 import type { Zone } from "../lib/format";
 
-/** The colours; `system` follows the machine. */
+/** Colour scheme; `system` follows the operating system. */
 export type Theme = "system" | "dark" | "light";
 
 const reducedMotionQuery = matchMedia("(prefers-reduced-motion: reduce)");
@@ -22,7 +22,7 @@ function persistedSignal<T extends string>(
   ];
 }
 
-// Storage may be forbidden; then a choice lasts as long as the page.
+// Storage can be forbidden. Then a preference lasts until the page is closed.
 function read<T extends string>(name: string, allowed: readonly T[]): T {
   const first = allowed[0] as T;
   try {
@@ -37,7 +37,7 @@ function write(name: string, value: string) {
   try {
     localStorage.setItem(name, value);
   } catch {
-    // As above.
+    // Storage is forbidden, see above.
   }
 }
 
@@ -48,10 +48,10 @@ export const [motion, setMotion] = persistedSignal<"running" | "paused">("motion
 const [reducedMotion, setReducedMotion] = createSignal(reducedMotionQuery.matches);
 reducedMotionQuery.addEventListener("change", (event) => setReducedMotion(event.matches));
 
-/** Whether the person asked their system for reduced motion. */
+/** True if the operating system asks for reduced motion. */
 export { reducedMotion };
 
-/** Whether anything may move: flashes and heartbeats. */
+/** True if flashes and heartbeats may be shown. */
 export function animationsEnabled(): boolean {
   return !reducedMotion() && motion() === "running";
 }
@@ -65,7 +65,7 @@ export function lastTab(): string {
   }
 }
 
-/** Remembers it. */
+/** Stores the tab. */
 export function rememberTab(node: string) {
   write("maglev.tab", node);
 }

@@ -1,4 +1,4 @@
-// Samples the rates of what is on the page every five seconds.
+// Samples of the rates on the page, taken every five seconds.
 import { createEffect, createMemo, createSignal, on } from "solid-js";
 import { RateHistories, SAMPLE_INTERVAL_MS, toSample, type Sample } from "../lib/traffic";
 import { node, summary } from "./server-state";
@@ -8,7 +8,7 @@ const nodeHistories = new RateHistories();
 const [sampleCount, setSampleCount] = createSignal(0);
 let sampledNode: string | undefined;
 
-/** Starts sampling, with what is there first; the result ends it. */
+/** Starts sampling, with a first sample as soon as the documents are loaded. The result stops it. */
 export function startSamples(): () => void {
   const documentsLoaded = createMemo(() => `${summary().value !== undefined} ${node().value?.node ?? ""}`);
   createEffect(on(documentsLoaded, takeSamples));
@@ -20,7 +20,7 @@ function takeSamples(): void {
   const rows = Object.entries(summary().value?.rows ?? {});
   allNodesHistories.record(rows.map(([name, { rate, dropping }]) => [name, { rate, dropping }]));
   const state = node().value;
-  // The samples of another tab are of no use here.
+  // Samples of another node's tab are dropped.
   if (state?.node !== sampledNode) nodeHistories.record([]);
   sampledNode = state?.node;
   const frontends = Object.entries(state?.frontends ?? {});
@@ -28,7 +28,7 @@ function takeSamples(): void {
   setSampleCount((count) => count + 1);
 }
 
-/** The samples of a frontend: on one node's tab, or over all nodes. */
+/** The samples of a frontend, on the node of the open tab or over all nodes. */
 export function frontendSamples(frontend: string, scope: "node" | "all"): readonly Sample[] {
   sampleCount();
   return [...(scope === "node" ? nodeHistories : allNodesHistories).get(frontend)];

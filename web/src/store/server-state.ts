@@ -1,4 +1,4 @@
-// What is known now, as signals. The follower keeps it; here it becomes visible.
+// The server's state as signals, updated by the follower.
 import { batch, createSignal } from "solid-js";
 import { appendLines, EMPTY_LOG } from "../lib/log-buffer";
 import { browser } from "../sync/browser";
@@ -46,23 +46,22 @@ export {
   frontendPages,
   /** True while a document that the page shows is being fetched. */
   loading,
-  /** The lines of the log. */
+  /** The log. */
   log,
-  /** How the connection is. */
+  /** State of the connection. */
   connection,
-  /** Since when it is broken, by the server's clock. */
+  /** Start of the present disconnection, by the server's clock. */
   disconnectedAt,
-  /** When the server was last heard, by its clock. */
+  /** Time of the last message, by the server's clock. */
   lastContactAt,
-  /** The version that the stream comes from; another than the page's own after an upgrade. */
+  /** Version of the server of the present stream, which differs from the page's after an upgrade. */
   serverVersion,
-  /** The server. */
+  /** The server that the page was loaded from. */
   version,
-  /** How many of the asked-for heartbeats come. */
+  /** Number of requested and of delivered heartbeats. */
   heartbeatCoverage,
 };
 
-/** The follower of this page. */
 export const follower = new Follower(browser, {
   batch: batch,
   documentsChanged: () => batch(publish),
@@ -108,11 +107,11 @@ async function loadVersion(): Promise<void> {
   try {
     setVersion((await browser.get("api/version")) as Version);
   } catch {
-    // The next hello asks again.
+    // Retried after the next hello.
   }
 }
 
-/** Begins; the result ends it. */
+/** Starts the sync. The result stops it. */
 export function startSync(): () => void {
   const stop = startClock(
     () => follower.checkLiveness(),

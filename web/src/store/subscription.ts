@@ -1,4 +1,4 @@
-// What the page asks the stream for, from where one is and what is on screen.
+// The subscription of the page, derived from the route and from what is on screen.
 import { createEffect, createMemo, createSignal } from "solid-js";
 import { MAX_OPEN } from "../lib/route";
 import type { Subscription } from "../sync/subscription";
@@ -7,13 +7,13 @@ import { backendIndex } from "./backend-index";
 import { route } from "./location";
 import { heartbeatFrontends } from "./visibility";
 
-/** Whose log the events panel shows: the tab's node, or all. */
+/** Scope of the events panel: the tab's node, or all nodes. */
 export const [logScope, setLogScope] = createSignal<"node" | "all">("node");
 
-/** Whether it shows probes, too. */
+/** True if the events panel includes probes. */
 export const [showProbes, setShowProbes] = createSignal(false);
 
-/** Cards open on a node's tab whatever the address says: there are few, so all are. */
+/** Cards on a node's tab that are always open because there are few. */
 export const [openCards, setOpenCards] = createSignal<readonly string[]>([]);
 
 function openFrontends(): readonly string[] {
@@ -23,7 +23,7 @@ function openFrontends(): readonly string[] {
   return [...new Set([...open, ...openCards()])].slice(0, MAX_OPEN);
 }
 
-/** Keeps the stream at what the page shows. */
+/** Keeps the stream at the present subscription. */
 export function startSubscription(): void {
   const open = createMemo(openFrontends, [], { equals: (a, b) => a.join() === b.join() });
   createEffect(() => {
@@ -31,7 +31,7 @@ export function startSubscription(): void {
     const subscription: Subscription = {
       node,
       open: open(),
-      // Of all nodes and on every tab: who comes to a node sees what happened while the page was open.
+      // Of all nodes on every tab, so that a node's tab shows what happened while the page was open.
       log: "all",
       beats: node === null ? [] : heartbeatFrontends(),
       debug: showProbes(),

@@ -1,9 +1,9 @@
-// Which hearts are on screen. Heartbeats are asked for these only, and for none while there are more than fifty:
-// then they would be flicker, and a load for the agents.
+// Visibility of heartbeats. Only those on screen are subscribed to, and none while there are more than fifty: they
+// would flicker and load the agents.
 import { createSignal } from "solid-js";
 import { animationsEnabled } from "./preferences";
 
-/** More rows than these have no heartbeats. */
+/** Above this number of rows on screen no heartbeats are shown. */
 export const MAX_HEARTBEATS = 50;
 const UPDATE_DELAY_MS = 300;
 
@@ -24,7 +24,7 @@ const observer = new IntersectionObserver((entries) => {
   scheduleUpdate();
 });
 
-// Scrolling passes many rows: only where it comes to rest counts.
+// Waits until scrolling stops.
 function scheduleUpdate(): void {
   clearTimeout(pendingUpdate);
   pendingUpdate = setTimeout(() => {
@@ -37,7 +37,7 @@ function scheduleUpdate(): void {
   }, UPDATE_DELAY_MS);
 }
 
-/** Watches a heart of one of `frontend`'s backends; the result ends it. */
+/** Observes a heartbeat of one of the frontend's backends. The result stops it. */
 export function observeHeartbeat(element: Element, frontend: string): () => void {
   frontendByElement.set(element, frontend);
   observer.observe(element);
@@ -48,15 +48,15 @@ export function observeHeartbeat(element: Element, frontend: string): () => void
   };
 }
 
-/** Whether hearts beat: not when they are too many, paused, unwanted or unseen. */
+/** True if heartbeats are shown: motion is on, the page is visible, and there are not too many. */
 export function heartbeatsEnabled(): boolean {
   return animationsEnabled() && !tooManyHeartbeats() && !hidden();
 }
 
-/** Whether hearts stand still because there are too many. */
+/** True if there are too many rows for heartbeats. */
 export { tooManyHeartbeats };
 
-/** The frontends whose backends' heartbeats are to be asked for. */
+/** Frontends whose backends' heartbeats are subscribed to. */
 export function heartbeatFrontends(): readonly string[] {
   return heartbeatsEnabled() ? visibleFrontends() : [];
 }

@@ -1,5 +1,5 @@
-// Contrast of every colour that carries words, on every surface that it is used on, in both themes, computed from
-// tokens.css by WCAG's formula.
+// Contrast of every text colour on every surface that it is used on, in both themes, computed from tokens.css by the
+// formula of WCAG.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 
@@ -35,7 +35,7 @@ describe.each(["light", "dark"] as const)("in the %s theme", (theme) => {
     expect(contrast(color(foreground, theme), color(background, theme))).toBeGreaterThanOrEqual(4.5);
   });
 
-  it("shapes, bars and lines stand out from the ground", () => {
+  it("has shapes, bars and lines that stand out from the surface", () => {
     for (let index = 0; index < 10; index++) {
       expect(contrast(color(`hue-${index}`, theme), color("surface", theme))).toBeGreaterThanOrEqual(3);
     }

@@ -1,11 +1,11 @@
-// What goes to the server, and what comes of its answers.
+// Requests of operator changes, and the handling of responses.
 import { describe, expect, it } from "vitest";
-import { Admin, AdminError, type AdminSession } from "./admin";
+import { Admin, AdminError } from "./admin";
+import type { AdminSession } from "./contract";
 
 const ada: AdminSession = { who: "ada", csrf: "secret", ends: 0 };
 const pause = { field: "admin_state", backend: "shop/web-1", state: "Paused" } as const;
 
-/** A server with one answer, and what was sent to it. */
 function server(status: number, body: string) {
   const sent: { path: string; init: RequestInit }[] = [];
   const admin = new Admin((path, init) => {
@@ -15,8 +15,8 @@ function server(status: number, body: string) {
   return { admin, sent };
 }
 
-describe("a change", () => {
-  it("is JSON with the CSRF header, below the page's own prefix", async () => {
+describe("an operator change", () => {
+  it("is sent as JSON with the CSRF header, relative to the page", async () => {
     const { admin, sent } = server(200, '{"old":"Enabled","new":"Paused"}');
     const changed = await admin.change(ada, pause, "disk", true);
     expect(changed.new).toBe("Paused");
@@ -26,14 +26,14 @@ describe("a change", () => {
     expect(JSON.parse(sent[0]?.init.body as string)).toEqual({ change: pause, reason: "disk", force: true });
   });
 
-  it("is not done when the server says so, for the reason that it gives", async () => {
+  it("fails with the reason that the server gives", async () => {
     const { admin } = server(409, '{"reason":"OwnedByOther","message":"it belongs to kubectl"}');
     const no = await admin.change(ada, pause, "", false).catch((error: unknown) => error);
     expect(no).toBeInstanceOf(AdminError);
     expect(no).toMatchObject({ status: 409, reason: "OwnedByOther", message: "it belongs to kubectl" });
   });
 
-  it("is not done when something before the server says so", async () => {
+  it("fails with the status if something in front of the server responds", async () => {
     const { admin } = server(504, "<html>Gateway Time-out</html>");
     const no = await admin.change(ada, pause, "", false).catch((error: unknown) => error);
     expect(no).toMatchObject({ status: 504, reason: "Refused", message: "the server answered 504" });
@@ -41,7 +41,7 @@ describe("a change", () => {
 });
 
 describe("signing in", () => {
-  it("puts what was typed into the body and nowhere else", async () => {
+  it("sends credentials in the body only", async () => {
     const { admin, sent } = server(200, '{"who":"ada","csrf":"x","ends":1}');
     expect((await admin.signIn({ token: "a token" })).who).toBe("ada");
     expect(sent[0]?.path).toBe("../admin/sign-in");

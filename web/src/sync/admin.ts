@@ -1,67 +1,9 @@
-// Changes by hand, as the server takes them: under ../admin/, JSON only, with the CSRF header. The cookie is the
-// browser's business; no password and no token is kept here.
+// The client of the server's admin API under ../admin/: JSON only, with the CSRF header. The session cookie is left to
+// the browser; passwords and tokens are not stored.
 
-/** How people are known to the server. */
-export type AdminMode = "basic" | "token";
+import type { AdminSession, Change, ChangeResult, Credentials, Preview, Session } from "./contract";
 
-/** Somebody who is signed in. */
-export interface AdminSession {
-  readonly who: string;
-  readonly csrf: string;
-  /** When it is over at the latest, in seconds of Unix time. */
-  readonly ends: number;
-}
-
-/** What the server says of the person at the page. */
-export interface Session {
-  readonly mode: AdminMode;
-  readonly signed_in?: AdminSession;
-}
-
-/** What a person types in. */
-export type Credentials = { readonly user: string; readonly password: string } | { readonly token: string };
-
-/** A wanted state of a Backend. */
-export type AdminState = "Enabled" | "Paused" | "Disabled";
-
-/** A change. */
-export type Change =
-  | { readonly field: "admin_state"; readonly backend: string; readonly state: AdminState }
-  | {
-      readonly field: "weight";
-      readonly frontend: string;
-      readonly pool: string;
-      readonly backend: string;
-      readonly weight: number;
-    };
-
-/** What a change would touch. */
-export interface Preview {
-  readonly change: string;
-  /** The Frontends whose weights may move. */
-  readonly touches: readonly string[];
-  /** Those of them that would be left without any effective weight on some node. */
-  readonly leaves_unserved: readonly string[];
-  /** How many nodes were asked. */
-  readonly nodes: number;
-}
-
-/** What was changed, and who has it. */
-export interface ChangeResult {
-  readonly change: string;
-  readonly old: string;
-  readonly new: string;
-  readonly written: boolean;
-  readonly by: string;
-  readonly taken_from: readonly string[];
-  readonly event_failed?: string;
-  readonly in_effect_on: number;
-  readonly nodes: number;
-  readonly seconds: number;
-  readonly pending: Readonly<Record<string, string>>;
-}
-
-/** The server's no. */
+/** An error response. */
 export class AdminError extends Error {
   constructor(
     readonly status: number,
@@ -72,14 +14,14 @@ export class AdminError extends Error {
   }
 }
 
-/** Sends something; a browser's `fetch`. */
+/** The type of `fetch`. */
 export type Fetch = (path: string, init: RequestInit) => Promise<Response>;
 
-/** The server's side. */
+/** The client of the admin API. */
 export class Admin {
   constructor(private readonly fetch: Fetch) {}
 
-  /** Who is signed in. */
+  /** Returns the present session. */
   session(): Promise<Session> {
     return this.#request("session", {}) as Promise<Session>;
   }
@@ -94,12 +36,12 @@ export class Admin {
     await this.#post("sign-out", {}, csrf);
   }
 
-  /** What a change would touch. */
+  /** Returns the expected effect of a change. */
   preview({ csrf }: AdminSession, change: Change): Promise<Preview> {
     return this.#post("preview", change, csrf) as Promise<Preview>;
   }
 
-  /** Makes it. */
+  /** Makes a change. */
   change({ csrf }: AdminSession, change: Change, reason: string, force: boolean): Promise<ChangeResult> {
     return this.#post("change", { change, reason, force }, csrf) as Promise<ChangeResult>;
   }
@@ -122,14 +64,14 @@ export class Admin {
   }
 }
 
-// What stands before the server may say no as well, in its own words.
+// A proxy in front of the server can respond with an error of its own format.
 function errorFrom(status: number, text: string): AdminError {
   try {
     const { reason, message } = JSON.parse(text) as { reason?: unknown; message?: unknown };
     if (typeof reason === "string" && typeof message === "string")
       return new AdminError(status, reason, message);
   } catch {
-    // Not ours.
+    // Not a response of the dashboard.
   }
   return new AdminError(status, "Refused", `the server answered ${status}`);
 }

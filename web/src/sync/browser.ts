@@ -1,8 +1,18 @@
-// The outside as a browser has it: EventSource, fetch, timers. URLs are relative to the page's directory.
-import { EVENTS, type Message } from "./message";
+// The ports of a browser: EventSource, fetch and timers. URLs are relative to the page's directory.
+import type { Message } from "./contract";
 import { HttpError, type Ports } from "./ports";
 
-/** The ports of a browser. */
+const EVENTS = [
+  "hello",
+  "summary",
+  "node",
+  "object",
+  "log",
+  "beats",
+  "tick",
+  "resync",
+] as const satisfies readonly Message["event"][];
+
 export const browser: Ports = {
   open(url, listener) {
     const source = new EventSource(url);

@@ -1,33 +1,33 @@
-// What the server sends: three documents, and the messages that change them. The server computes everything; the
-// page shows it. What is not known is absent; times are RFC 3339 in UTC.
+// The documents that the server serves. The server computes everything; the page only shows it. Unknown values are
+// absent; times are RFC 3339 in UTC.
 
 /** An RFC 3339 time. */
 export type Time = string;
 
-/** How far a document or a message is along one agent's numbered events. */
+/** A position in one agent's numbered events. */
 export interface AsOf {
   readonly epoch: string;
   readonly seq: number;
 }
 
-/** The same per node. */
+/** Positions by node. */
 export type AsOfs = Readonly<Record<string, AsOf>>;
 
-/** Something keyed by name. */
+/** Values by name. */
 export type Named<T> = Readonly<Record<string, T>>;
 
 /** A JSON merge patch (RFC 7396). */
 export type Patch = unknown;
 
-/** What the first tab shows. */
+/** The document of all nodes. */
 export interface Summary {
   readonly as_of: AsOfs;
   /** The server's clock. */
   readonly now: Time;
-  /** Absent: nobody wrote a status, so conditions say nothing. */
+  /** Absent: no controller writes statuses, so conditions mean nothing. */
   readonly controller: "present" | "absent";
   readonly kubernetes: "watching" | "unavailable" | "none";
-  /** Where agents were looked for, and the command that shows them. */
+  /** Namespace and selector of the discovery of agents, and a command that lists their pods. */
   readonly looked_for: { readonly namespace: string; readonly selector: string; readonly command: string };
   readonly totals: {
     readonly vips: number;
@@ -42,7 +42,7 @@ export interface Summary {
   readonly transitions: Named<Transition>;
 }
 
-/** Counts of what is wrong; 0 = nothing. */
+/** Counts of problems; 0 = none. */
 export interface Strip {
   readonly down: number;
   readonly dropping: number;
@@ -53,15 +53,15 @@ export interface Strip {
   readonly sync: number;
 }
 
-/** A count that filters. */
+/** A count that can be used as a filter. */
 export type Flag = keyof Strip;
 
-/** One node, in brief. */
+/** Summary of one node. */
 export interface NodeHead {
   readonly pod: string;
   readonly address: string;
   readonly link: "connecting" | "connected" | "unreachable";
-  /** Counted in totals and rows; otherwise what is shown is its last state. */
+  /** Nodes that do not report are excluded from totals and rows; their values are the last known. */
   readonly reporting: boolean;
   readonly error?: string;
   readonly last_seen?: Time;
@@ -74,9 +74,9 @@ export interface NodeHead {
   readonly vpp: "connected" | "lost" | "unknown";
   readonly vpp_version?: string;
   readonly vpp_since?: Time;
-  /** Families whose probe path is suspect. */
+  /** Address families whose probe path is suspect. */
   readonly suspect: readonly ("ipv4" | "ipv6")[];
-  /** Removals that wait, by id. */
+  /** Held removals by id. */
   readonly holds: Named<Hold>;
   readonly failed_steps: number;
   readonly sync_error?: string;
@@ -88,26 +88,26 @@ export interface NodeHead {
   readonly flags: readonly Flag[];
 }
 
-/** Removals that wait. */
+/** Removals that are held. */
 export interface Hold {
   readonly removals: number;
   readonly until: Time;
 }
 
-/** Standby: up, but the active pool is not the first. */
+/** `standby`: up, with another active pool than the first. */
 export type FrontendState = "up" | "down" | "unknown" | "standby";
 
-/** One frontend over all nodes. */
+/** Summary of one frontend over all nodes. */
 export interface Row {
   readonly vip: Vip;
-  /** Withdrawn: another Frontend has the better claim. */
+  /** `withdrawn`: another Frontend has precedence for the VIP. */
   readonly state: FrontendState | "withdrawn";
-  /** The higher, the further up. */
+  /** Sort key, highest first. */
   readonly rank: number;
   readonly flags: readonly Flag[];
-  /** State and, unless Programmed, how far the node is: "up", "down Failed", "withdrawn". */
+  /** State by node, with the programming result unless it is Programmed: "up", "down Failed", "withdrawn". */
   readonly cells: Named<string>;
-  /** Backends that are up on every reporting node. */
+  /** Number of backends that are up on every reporting node. */
   readonly up: number;
   readonly total: number;
   readonly rate: number;
@@ -116,34 +116,33 @@ export interface Row {
   readonly reason: string;
 }
 
-/** any/0 = all ports. */
+/** Protocol `any` and port 0: all ports. */
 export interface Vip {
   readonly address: string;
   readonly protocol: string;
   readonly port: number;
 }
 
-/** An object with problems, on any reporting node. */
+/** An object with problems on any reporting node. */
 export interface ObjectProblems {
   readonly kind: Kind;
   readonly name: string;
   readonly nodes: readonly string[];
   readonly problems: readonly Problem[];
-  /** Left as VPP has it. */
+  /** VPP keeps the object's present configuration. */
   readonly held: boolean;
 }
 
-/** What is wrong with an object. */
+/** A problem of an object. */
 export interface Problem {
   readonly reason: string;
   readonly field: string;
   readonly message: string;
 }
 
-/** A kind of object. */
 export type Kind = "HealthCheck" | "Backend" | "Frontend" | "LoadBalancerConfig" | "MaglevNode" | "Node";
 
-/** A change of one object's state, folded over nodes. */
+/** A state transition of one object, merged over nodes. */
 export interface Transition {
   readonly kind: "Backend" | "Frontend";
   readonly name: string;
@@ -154,7 +153,7 @@ export interface Transition {
   readonly nodes: readonly string[];
 }
 
-/** All of one node. */
+/** The document of one node. */
 export interface NodeState {
   readonly node: string;
   readonly as_of: AsOf;
@@ -165,7 +164,7 @@ export interface NodeState {
   /** Absent while VPP is not connected. */
   readonly vpp?: VppPanel;
   readonly foreign: Named<Vip & { readonly length: number }>;
-  /** Absent while the agent has not read its configuration. */
+  /** Absent until the agent has read its configuration. */
   readonly settings?: {
     readonly load_balancer_config?: string;
     readonly sync_interval_s: number;
@@ -174,7 +173,7 @@ export interface NodeState {
     readonly fail_open: boolean;
   };
   readonly claims_unknown: boolean;
-  /** What Kubernetes has of its MaglevNode, and of the LoadBalancerConfig that it uses. */
+  /** The node's MaglevNode, and the LoadBalancerConfig that it uses. */
   readonly objects: Named<ObjectInfo>;
 }
 
@@ -184,7 +183,7 @@ export interface FrontendDetail {
   readonly state: FrontendState;
   readonly since?: Time;
   readonly code?: string;
-  /** Absent = none serves. */
+  /** Absent: no pool is active. */
   readonly active_pool?: string;
   readonly standing: "serving" | "held" | "withdrawn";
   readonly problems: readonly Problem[];
@@ -196,7 +195,7 @@ export interface FrontendDetail {
   readonly uid: string;
   readonly generation: number;
   readonly report?: Report;
-  /** Absent: VPP has no such VIP. */
+  /** Absent: VPP does not have the VIP. */
   readonly in_vpp?: {
     readonly encap?: string;
     readonly sticky?: boolean;
@@ -207,7 +206,7 @@ export interface FrontendDetail {
   readonly counters?: Counters;
 }
 
-/** How far a node is with a frontend. */
+/** Progress of programming a frontend on one node. */
 export interface Report {
   readonly result: "Pending" | "Programmed" | "Held" | "Failed";
   readonly reason?: string;
@@ -230,7 +229,7 @@ export interface Member {
   readonly effective: number;
   readonly in_vpp?: number;
   readonly buckets?: number;
-  /** Why the weight is what it is. */
+  /** Reason of the weight. */
   readonly condition:
     | "up"
     | "down"
@@ -241,11 +240,10 @@ export interface Member {
     | "unreadable"
     | "paused"
     | "disabled";
-  /** The weight stays as VPP has it. */
+  /** The weight is kept as VPP has it. */
   readonly kept: boolean;
 }
 
-/** A backend's state on one node. */
 export type BackendState = "up" | "down" | "unknown" | "paused" | "disabled";
 
 /** A backend on one node. */
@@ -273,7 +271,7 @@ export interface Past {
   readonly code?: string;
 }
 
-/** A health check as a node resolved it. */
+/** A health check as the node resolved it. */
 export interface HealthCheckDetail {
   readonly type: string;
   readonly interval_ms: number;
@@ -308,26 +306,26 @@ export interface VppPanel {
   readonly counters_at?: Time;
 }
 
-/** What VPP counts of a VIP; absent where it does not say. */
+/** VPP's counters of a VIP; a counter is absent if VPP does not report it. */
 export interface Counters {
   readonly existing?: Count;
   readonly first?: Count;
   readonly untracked?: Count;
   readonly no_server?: Count;
-  /** Of the prefix, shared by VIPs of one address. */
+  /** Counters of the prefix's route, which VIPs of one address share. */
   readonly route?: { readonly packets: Count; readonly bytes: Count };
 }
 
-/** Since VPP added the VIP, and per second between the last two readings. */
+/** Total since VPP added the VIP, and rate per second between the last two readings. */
 export interface Count {
   readonly total: number;
   readonly rate: number;
 }
 
-/** A node's state, cut down to one frontend. */
+/** The part of a node's state that concerns one frontend. */
 export type NodeCut = Pick<NodeState, "frontends" | "backends" | "health_checks">;
 
-/** An opened frontend. */
+/** The document of one frontend on all nodes. */
 export interface FrontendPage {
   readonly as_of: AsOfs;
   readonly now: Time;
@@ -335,14 +333,14 @@ export interface FrontendPage {
   readonly objects: Named<ObjectInfo>;
 }
 
-/** What Kubernetes has of an object. */
+/** A Kubernetes object. */
 export interface ObjectInfo {
   readonly kind: Kind;
   readonly name: string;
   readonly uid: string;
   readonly created: Time;
   readonly generation: number;
-  /** Absent = no controller wrote it. */
+  /** Absent: no controller has written a status. */
   readonly observed_generation?: number;
   readonly conditions: Named<Condition>;
   readonly changed?: { readonly by: string; readonly at: Time; readonly operation: "Apply" | "Update" };
@@ -359,7 +357,7 @@ export interface Condition {
   readonly generation?: number;
 }
 
-/** The server itself. */
+/** The server. */
 export interface Version {
   readonly version: string;
   readonly commit: string;
@@ -367,4 +365,109 @@ export interface Version {
   readonly started: Time;
   readonly replica: string;
   readonly admin: boolean;
+}
+
+/** The first message of a stream. */
+export interface Hello {
+  /** Missed messages follow, so documents need not be refetched. */
+  readonly resumed: boolean;
+  readonly replica: string;
+  readonly now: Time;
+  readonly nodes: AsOfs;
+  readonly version: string;
+  readonly beats?: { readonly asked: number; readonly watched: number };
+}
+
+/** A line of an agent's log. */
+export interface Line {
+  readonly seq?: number;
+  readonly time: Time;
+  readonly level: "debug" | "info" | "warn" | "error";
+  readonly name: string;
+  readonly attributes: readonly (readonly [string, string])[];
+}
+
+/** The latest event of a backend's probe. */
+export interface Beat {
+  readonly phase: "start" | "done";
+  readonly code?: string;
+  readonly ok?: boolean;
+  readonly ms?: number;
+}
+
+/** A message of the stream. */
+export type Message =
+  | { readonly event: "hello"; readonly data: Hello }
+  | { readonly event: "summary"; readonly data: { readonly as_of?: AsOfs; readonly patch: Patch } }
+  | {
+      readonly event: "node";
+      readonly data: { readonly node: string; readonly as_of?: AsOf; readonly patch: Patch };
+    }
+  | { readonly event: "object"; readonly data: { readonly key: string; readonly object?: ObjectInfo } }
+  | {
+      readonly event: "log";
+      readonly data: { readonly node: string; readonly epoch: string; readonly lines: readonly Line[] };
+    }
+  | { readonly event: "beats"; readonly data: { readonly node: string; readonly beats: Named<Beat> } }
+  | { readonly event: "tick"; readonly data: { readonly now: Time } }
+  | { readonly event: "resync"; readonly data: { readonly reason: string } };
+
+/** How users sign in. */
+export type AdminMode = "basic" | "token";
+
+/** A session of a signed-in user. */
+export interface AdminSession {
+  readonly who: string;
+  readonly csrf: string;
+  /** Expiry, in seconds since the epoch. */
+  readonly ends: number;
+}
+
+/** The state of sign-in for this page. */
+export interface Session {
+  readonly mode: AdminMode;
+  readonly signed_in?: AdminSession;
+}
+
+/** Credentials of either mode. */
+export type Credentials = { readonly user: string; readonly password: string } | { readonly token: string };
+
+/** Desired state of a Backend. */
+export type AdminState = "Enabled" | "Paused" | "Disabled";
+
+/** An operator change. */
+export type Change =
+  | { readonly field: "admin_state"; readonly backend: string; readonly state: AdminState }
+  | {
+      readonly field: "weight";
+      readonly frontend: string;
+      readonly pool: string;
+      readonly backend: string;
+      readonly weight: number;
+    };
+
+/** The expected effect of a change. */
+export interface Preview {
+  readonly change: string;
+  /** Frontends whose weights can change. */
+  readonly touches: readonly string[];
+  /** The subset of `touches` that would be left without any effective weight on some node. */
+  readonly leaves_unserved: readonly string[];
+  /** Number of nodes that responded. */
+  readonly nodes: number;
+}
+
+/** The result of a change, and its progress on the nodes. */
+export interface ChangeResult {
+  readonly change: string;
+  readonly old: string;
+  readonly new: string;
+  readonly written: boolean;
+  readonly by: string;
+  readonly taken_from: readonly string[];
+  readonly event_failed?: string;
+  readonly in_effect_on: number;
+  readonly nodes: number;
+  readonly seconds: number;
+  readonly pending: Readonly<Record<string, string>>;
 }

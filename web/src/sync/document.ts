@@ -1,41 +1,38 @@
-// One document and its life: fetched when a stream begins, changed by messages from then on, fetched again when the
-// stream says so. Messages that come while a fetch is under way wait, and those that the fetched document has in it
-// already are skipped.
+// A document of the server: fetched when a stream starts, then updated by messages, and refetched on a resync. Messages
+// are buffered during a fetch; those that the fetched document includes are skipped.
 //
 //   start ─▶ loading ──fetched──▶ older than hello? ──no──▶ live ──message──▶ live
-//               ▲                        │ yes: after 250 ms, 500 ms, … 2 s, five times
+//               ▲                        │ yes: after 250 ms, 500 ms, … 2 s, five attempts
 //               └────────────────────────┘
 import { isOlderThanHello } from "../lib/ordering";
 import { merge } from "../lib/merge";
-import type { AsOfs } from "./contract";
-import type { Message } from "./message";
+import type { AsOfs, Message } from "./contract";
 import { isPast, type MessageId } from "./message-id";
 import { HttpError, type Ports } from "./ports";
 
-/** How one kind of document is fetched and changed. */
+/** Fetching and updating of one kind of document. */
 export interface DocumentKind<T> {
-  /** Where it is. */
   readonly path: string;
-  /** How far it is, per node. */
+  /** The positions of the document by node. */
   asOf(value: T): AsOfs;
-  /** The value after a message; the same value if that does not concern it. */
+  /** Applies a message. Returns the same value if the message does not concern the document. */
   apply(value: T, message: Message, fetchedAsOf: AsOfs): T;
-  /** Whether a node reports, where the document says so itself. */
+  /** True if the node reports, according to the document itself. */
   reporting?(value: T, node: string): boolean;
-  /** Whether nothing is missing that only a fetch can bring. */
+  /** False if a part is missing that only a fetch can supply. */
   isComplete?(value: T): boolean;
 }
 
-/** What a document depends on. */
+/** State that is shared by all documents. */
 export interface DocumentContext {
   readonly ports: Ports;
-  /** Where the stream began. */
+  /** The positions at the start of the stream. */
   hello(): AsOfs;
-  /** Whether a node reports; one that does not will not catch up with its hello. */
+  /** False for a node that does not report: it does not catch up with its position in the hello. */
   reporting(node: string): boolean;
 }
 
-/** What is known of a document. */
+/** State of a document: `missing` after a 404, `failing` after any other error. */
 export type DocumentStatus = "loading" | "live" | "missing" | "failing";
 
 const MIN_RETRY_MS = 250;
@@ -43,13 +40,12 @@ const MAX_RETRY_MS = 2000;
 const MAX_ATTEMPTS = 5;
 const MIN_REFETCH_INTERVAL_MS = 5000;
 
-/** A document. */
 export class Document<T> {
   value: T | undefined;
   status: DocumentStatus = "loading";
-  /** Whether a fetch was ever begun. */
+  /** Set once a fetch has been started. */
   started = false;
-  /** What the last failed fetch said. */
+  /** Message of the last failed fetch. */
   error = "";
   #buffered: [Message, MessageId | undefined][] | undefined = [];
   #fetchedAsOf: AsOfs = {};
@@ -64,7 +60,7 @@ export class Document<T> {
     private readonly changed: () => void,
   ) {}
 
-  /** Fetches the document, anew if it is there already; until it is there messages wait. */
+  /** Fetches the document, or fetches it again. Messages are buffered until the value arrives. */
   start(): void {
     this.stop();
     this.started = true;
@@ -73,24 +69,24 @@ export class Document<T> {
     this.changed();
   }
 
-  /** True from the start of a fetch until its value is taken over. */
+  /** True from the start of a fetch until its value is in place. */
   get fetching(): boolean {
     return this.started && this.#buffered !== undefined;
   }
 
-  /** True while the document waits for its value, and the last fetch has not failed. */
+  /** True while the value is awaited and the last fetch has not failed. */
   get loading(): boolean {
     return this.#buffered !== undefined && (this.status === "loading" || this.status === "live");
   }
 
-  /** Gives up what is under way. */
+  /** Cancels the fetch or the retry in progress. */
   stop(): void {
     this.#fetchId += 1;
     this.#cancel?.();
     this.#cancel = undefined;
   }
 
-  /** Takes a message of the stream. */
+  /** Applies or buffers a message of the stream. */
   receive(message: Message, id: MessageId | undefined): void {
     if (isPast(id, this.#lastId)) return;
     if (id) this.#lastId = id;
@@ -110,7 +106,7 @@ export class Document<T> {
       if (fetchId === this.#fetchId) this.#fetchFailed(error, fetchId, attempt);
       return;
     }
-    // Not within the above: a mistake in showing it is no failure to fetch it.
+    // Outside of the try block: an error in showing the value is not a failed fetch.
     if (fetchId === this.#fetchId) this.#fetchSucceeded(value, fetchId, attempt);
   }
 

@@ -1,9 +1,7 @@
-// A server and a clock for tests: streams that say what the test says, fetches that wait to be answered, time that
-// passes when the test lets it.
-import type { Message } from "./message";
+// A server and a clock for tests: the test sends messages, responds to fetches, and advances the time.
+import type { Message } from "./contract";
 import { HttpError, type Listener, type Ports } from "./ports";
 
-/** A stream that was opened. */
 export interface FakeStream {
   readonly url: string;
   readonly listener: Listener;
@@ -16,7 +14,6 @@ interface Fetch {
   readonly reject: (error: unknown) => void;
 }
 
-/** The server and the clock. */
 export class FakeServer implements Ports {
   readonly streams: FakeStream[] = [];
   #fetches: Fetch[] = [];
@@ -55,24 +52,24 @@ export class FakeServer implements Ports {
     if (!stream.closed) stream.listener.message(message, id);
   }
 
-  /** The paths that wait for an answer. */
+  /** Paths of fetches without a response. */
   get pendingPaths(): string[] {
     return this.#fetches.map(({ path }) => path);
   }
 
-  /** Answers the oldest fetch of a path. */
+  /** Responds to the oldest fetch of a path. */
   async answer(path: string, value: unknown): Promise<void> {
     this.#takeFetch(path).respond(structuredClone(value));
     await flushPromises();
   }
 
-  /** Refuses it with a status. */
+  /** Responds to it with an error status. */
   async refuse(path: string, status: number): Promise<void> {
     this.#takeFetch(path).reject(new HttpError(status, `${path}: ${status}`));
     await flushPromises();
   }
 
-  /** Lets time pass. */
+  /** Advances the clock and runs the timers that are due. */
   async advance(milliseconds: number): Promise<void> {
     const end = this.#now + milliseconds;
     for (;;) {
@@ -95,7 +92,7 @@ export class FakeServer implements Ports {
   }
 }
 
-// Lets what hangs on a promise run.
+// Runs pending promise callbacks.
 async function flushPromises(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await Promise.resolve();
 }

@@ -1,7 +1,6 @@
-// Following the server: buffer, fetch, fence, refetch.
+// Synchronization of documents: buffering, fetching, ordering, refetching.
 import { beforeEach, describe, expect, it } from "vitest";
-import type { AsOfs } from "./contract";
-import type { Message } from "./message";
+import type { AsOfs, Message } from "./contract";
 import { FakeServer } from "./fake-server";
 import { BATCH_MS, Follower } from "./follower";
 import { EMPTY_SUBSCRIPTION } from "./subscription";
@@ -21,12 +20,12 @@ const patch = (up: number, as_of?: AsOfs): Message => ({
   event: "summary",
   data: { ...(as_of ? { as_of } : {}), patch: { rows: { "shop/web": { up } } } },
 });
-const nodePatch = (seq: number | undefined, patch2: unknown): Message => ({
+const nodePatch = (seq: number | undefined, change: unknown): Message => ({
   event: "node",
-  data: { node: "node-a", ...(seq === undefined ? {} : { as_of: at(seq) }), patch: patch2 },
+  data: { node: "node-a", ...(seq === undefined ? {} : { as_of: at(seq) }), patch: change },
 });
 
-describe("following the server", () => {
+describe("the follower", () => {
   let server: FakeServer;
   let follower: Follower;
   let logged: number;
@@ -54,13 +53,13 @@ describe("following the server", () => {
     await server.answer("api/summary", summary(seq, 3));
   }
 
-  it("fetches only after hello, so that nothing between the two is lost", () => {
+  it("fetches only after hello, so that no message is lost", () => {
     expect(server.pendingPaths).toEqual([]);
     server.send(hello(10), "r-1");
     expect(server.pendingPaths).toEqual(["api/summary"]);
   });
 
-  it("keeps messages that come while it fetches, and applies those that the document lacks", async () => {
+  it("buffers messages during a fetch, and applies those that are newer than the document", async () => {
     server.send(hello(10), "r-1");
     server.send(patch(2, { "node-a": at(11) }), "r-2");
     server.send(patch(1, { "node-a": at(12) }), "r-3");
@@ -70,7 +69,7 @@ describe("following the server", () => {
     expect(up()).toBe(1);
   });
 
-  it("skips messages that the document has in it already", async () => {
+  it("skips messages that the document includes", async () => {
     server.send(hello(10), "r-1");
     server.send(patch(2, { "node-a": at(11) }), "r-2");
     await batch();
@@ -78,7 +77,7 @@ describe("following the server", () => {
     expect(up()).toBe(5);
   });
 
-  it("applies messages without numbers always: counters and buckets have none", async () => {
+  it("always applies messages without a position, such as counters and buckets", async () => {
     server.send(hello(10), "r-1");
     server.send(patch(7), "r-2");
     await batch();
@@ -86,7 +85,7 @@ describe("following the server", () => {
     expect(up()).toBe(7);
   });
 
-  it("applies several messages of one number, for the fence is where the document was fetched", async () => {
+  it("applies several messages of one position after the fetched one", async () => {
     await loadSummary();
     server.send(patch(2, { "node-a": at(11) }), "r-2");
     server.send(patch(1, { "node-a": at(11) }), "r-3");
@@ -94,7 +93,7 @@ describe("following the server", () => {
     expect(up()).toBe(1);
   });
 
-  it("fetches again while the document is older than hello, then takes the newer one", async () => {
+  it("retries while the document is older than hello", async () => {
     server.send(hello(10), "r-1");
     await server.answer("api/summary", summary(9, 3));
     expect(up()).toBeUndefined();
@@ -105,7 +104,7 @@ describe("following the server", () => {
     expect(up()).toBe(4);
   });
 
-  it("fetches again while the document is of another epoch", async () => {
+  it("retries while the document is of another epoch", async () => {
     server.send(hello(10), "r-1");
     await server.answer("api/summary", summary(99, 3, "old"));
     await server.advance(250);
@@ -113,7 +112,7 @@ describe("following the server", () => {
     expect(up()).toBe(4);
   });
 
-  it("takes after five tries what it got", async () => {
+  it("accepts an old document after five attempts", async () => {
     server.send(hello(10), "r-1");
     for (let attempt = 1; attempt < 5; attempt++) {
       await server.answer("api/summary", summary(9, 3));
@@ -135,7 +134,7 @@ describe("following the server", () => {
     expect(server.pendingPaths).toEqual([]);
   });
 
-  it("on resync fetches everything again and shows the old state meanwhile", async () => {
+  it("refetches everything on resync and keeps the old state meanwhile", async () => {
     await loadSummary();
     const untouched = follower.summary.value?.rows["shop/api"];
     server.send({ event: "resync", data: { reason: "too-old" } }, "r-2");
@@ -143,11 +142,11 @@ describe("following the server", () => {
     expect(server.pendingPaths).toEqual(["api/summary"]);
     await server.answer("api/summary", summary(20, 2));
     expect(up()).toBe(2);
-    // What did not change is the very same value, so nothing of it flashes.
+    // Unchanged parts keep their identity and do not flash.
     expect(follower.summary.value?.rows["shop/api"]).toBe(untouched);
   });
 
-  it("fetches once when another replica begins with a resync", async () => {
+  it("fetches once when another replica sends a resync", async () => {
     await loadSummary();
     server.send(hello(10), "r-2");
     server.send({ event: "resync", data: { reason: "other-replica" } }, "r-2");
@@ -157,7 +156,7 @@ describe("following the server", () => {
     expect(server.pendingPaths).toEqual([]);
   });
 
-  it("does not fetch again when the browser came back with its last id", async () => {
+  it("does not refetch after a resumed reconnect", async () => {
     await loadSummary();
     server.stream.listener.disconnected(false);
     server.send(hello(15, true), "r-1");
@@ -167,7 +166,7 @@ describe("following the server", () => {
     expect(up()).toBe(1);
   });
 
-  it("fetches only what is new when something else is shown", async () => {
+  it("fetches only what a new subscription adds", async () => {
     await loadSummary();
     follower.subscribe({ ...EMPTY_SUBSCRIPTION, node: "node-a" });
     expect(server.pendingPaths).toEqual([]);
@@ -179,7 +178,7 @@ describe("following the server", () => {
     expect(follower.node?.value?.frontends["shop/web"]?.state).toBe("down");
   });
 
-  it("does not begin a fetch again that is under way when yet something else is shown", async () => {
+  it("does not restart a fetch in progress when the subscription changes again", async () => {
     await loadSummary();
     follower.subscribe({ ...EMPTY_SUBSCRIPTION, node: "node-a" });
     server.send(hello(10, true), "r-1");
@@ -188,7 +187,7 @@ describe("following the server", () => {
     expect(server.pendingPaths).toEqual(["api/state/node-a", "api/frontend/shop/web"]);
   });
 
-  it("skips what the second stream replays of what the first one brought", async () => {
+  it("skips messages that the second stream replays", async () => {
     await loadSummary();
     const first = server.stream;
     follower.subscribe({ ...EMPTY_SUBSCRIPTION, node: "node-a" });
@@ -207,7 +206,7 @@ describe("following the server", () => {
     expect(upCounts).toEqual([1, 0]);
   });
 
-  it("says of a document that there is none, and keeps asking", async () => {
+  it("marks a document as missing after a 404, and retries", async () => {
     await loadSummary();
     follower.subscribe({ ...EMPTY_SUBSCRIPTION, open: ["shop/gone"] });
     server.send(hello(10, true), "r-1");
@@ -217,7 +216,7 @@ describe("following the server", () => {
     expect(server.pendingPaths).toEqual(["api/frontend/shop/gone"]);
   });
 
-  it("tries again when a fetch fails", async () => {
+  it("retries after a failed fetch", async () => {
     server.send(hello(10), "r-1");
     await server.refuse("api/summary", 503);
     expect(follower.summary.status).toBe("failing");
@@ -227,7 +226,7 @@ describe("following the server", () => {
     expect(up()).toBe(3);
   });
 
-  it("hands on lines of the log without any document", async () => {
+  it("passes on log lines without any document", async () => {
     await loadSummary();
     const line = { time: NOW, level: "info", name: "x", attributes: [], seq: 1 } as const;
     server.send({ event: "log", data: { node: "node-a", epoch: "e", lines: [line, line] } }, "r-2");
@@ -236,7 +235,7 @@ describe("following the server", () => {
   });
 });
 
-describe("an opened frontend", () => {
+describe("a frontend page", () => {
   let server: FakeServer;
   let follower: Follower;
   const page = () => follower.pages.get("shop/web")?.value;
@@ -278,7 +277,7 @@ describe("an opened frontend", () => {
     await server.advance(BATCH_MS);
   }
 
-  it("takes its own part of a message and nothing of other frontends", async () => {
+  it("applies only the part of a message that concerns its frontend", async () => {
     const otherFrontend = { "shop/api": { state: "down" } };
     const ownFrontend = {
       "shop/web": { pools: { primary: { members: { "shop/web-1": { effective: 0 } } } } },
@@ -291,32 +290,32 @@ describe("an opened frontend", () => {
     expect(node?.backends).toEqual({ "shop/web-1": { state: "down", check: "shop/http", history: [] } });
   });
 
-  it("is untouched by what is not about it", async () => {
+  it("is unchanged by messages about other objects", async () => {
     const before = page();
     await send(nodePatch(11, { frontends: { "shop/api": { state: "down" } } }), 2);
     await send({ event: "object", data: { key: "Backend shop/api-1", object: {} as never } }, 3);
     expect(page()).toBe(before);
   });
 
-  it("takes a node that comes to have it", async () => {
+  it("adds a node that starts to have the frontend", async () => {
     await send({ event: "node", data: { node: "node-b", patch: cut("shop/web-1") } }, 2);
     expect(page()?.nodes["node-b"]?.backends["shop/web-1"]?.state).toBe("up");
   });
 
-  it("takes a new member with its backend", async () => {
+  it("adds a new member with its backend", async () => {
     await send(nodePatch(11, cut("shop/web-1", "shop/web-2")), 2);
     expect(Object.keys(page()?.nodes["node-a"]?.backends ?? {})).toEqual(["shop/web-1", "shop/web-2"]);
     expect(server.pendingPaths).toEqual([]);
   });
 
-  it("takes no part of a backend for the whole, and fetches itself again for it", async () => {
+  it("refetches instead of using an incomplete backend", async () => {
     const frontends = { "shop/web": { pools: { primary: { members: members("shop/web-2") } } } };
     await send(nodePatch(11, { frontends, backends: { "shop/web-2": { state: "down" } } }), 2);
     expect(page()?.nodes["node-a"]?.backends["shop/web-2"]).toBeUndefined();
     expect(server.pendingPaths).toEqual(["api/frontend/shop/web"]);
   });
 
-  it("fetches itself again when a member's backend was not told", async () => {
+  it("refetches when the backend of a member is missing", async () => {
     await send(
       nodePatch(11, {
         frontends: { "shop/web": { pools: { primary: { members: members("shop/api-1") } } } },
@@ -326,7 +325,7 @@ describe("an opened frontend", () => {
     expect(server.pendingPaths).toEqual(["api/frontend/shop/web"]);
   });
 
-  it("replaces objects as a whole, and drops those that are gone", async () => {
+  it("replaces objects as a whole, and removes deleted ones", async () => {
     const object = { generation: 2, conditions: {} } as never;
     await send({ event: "object", data: { key: "Frontend shop/web", object } }, 2);
     expect(page()?.objects["Frontend shop/web"]).toEqual({ generation: 2, conditions: {} });
@@ -336,7 +335,7 @@ describe("an opened frontend", () => {
     expect(Object.keys(page()?.objects ?? {})).toEqual(["Backend shop/web-1", "HealthCheck shop/http"]);
   });
 
-  it("is forgotten when it is closed", async () => {
+  it("is dropped when it is closed", async () => {
     follower.subscribe(EMPTY_SUBSCRIPTION);
     server.send(hello(10, true), "r-1");
     expect(follower.pages.size).toBe(0);

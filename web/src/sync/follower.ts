@@ -1,7 +1,6 @@
-// Follows the server: the documents that the page shows, kept as the stream says. Messages are handed on in batches,
-// so that a burst is one repaint.
-import type { AsOfs, FrontendPage, Named, NodeState, Summary } from "./contract";
-import type { Beat, Hello, Line, Message } from "./message";
+// Keeps the documents of the page in sync with the server. Messages are applied in batches, so that a burst causes one
+// repaint.
+import type { AsOfs, Beat, FrontendPage, Hello, Line, Message, Named, NodeState, Summary } from "./contract";
 import { Document, type DocumentKind, type DocumentContext } from "./document";
 import { nodeKind, pageKind, summaryKind } from "./kinds";
 import type { MessageId } from "./message-id";
@@ -9,30 +8,29 @@ import type { Ports } from "./ports";
 import { Stream, type Connection } from "./stream";
 import type { Subscription } from "./subscription";
 
-/** Messages of this long are applied together. */
+/** Messages within this time are applied together. */
 export const BATCH_MS = 50;
 
-/** Who shows it. */
+/** Receiver of updates. */
 export interface FollowerObserver {
-  /** Runs something that may change much, to be shown once at its end. */
+  /** Runs `run`, which may change many documents, and shows the result once. */
   batch(run: () => void): void;
-  /** Documents changed. */
+  /** Called after any document changed. */
   documentsChanged(): void;
-  /** Lines of a node's log. */
+  /** Log lines of a node. */
   logLines(node: string, epoch: string, lines: readonly Line[]): void;
   /** Heartbeats of a node's backends. */
   heartbeats(node: string, beats: Named<Beat>): void;
-  /** A stream began. */
+  /** Called when a stream starts. */
   hello(hello: Hello): void;
-  /** The server's clock. */
+  /** The server's clock, RFC 3339. */
   serverTime(now: string): void;
-  /** Something was heard. */
+  /** Called after every message and hello. */
   contacted(): void;
-  /** The connection is another one. */
+  /** The new state of the connection. */
   connection(connection: Connection): void;
 }
 
-/** The follower. */
 export class Follower {
   readonly summary: Document<Summary>;
   /** The node whose tab is open. */
@@ -53,7 +51,7 @@ export class Follower {
     this.#context = {
       ports,
       hello: () => this.#helloAsOf ?? {},
-      // A node that nobody knows yet is waited for.
+      // A node that the summary does not have yet is waited for.
       reporting: (node) => this.summary.value?.nodes[node]?.reporting ?? true,
     };
     this.summary = this.#document(summaryKind);
@@ -61,7 +59,7 @@ export class Follower {
       hello: (hello) => this.#handleHello(hello),
       resync: () => {
         this.#flush();
-        // It follows a hello that is no continuation: what that has begun to fetch is not fetched twice.
+        // Follows a hello that is not a continuation: fetches that the hello has started are not repeated.
         for (const document of this.#documents()) if (!document.fetching) document.start();
       },
       message: (message, id) => this.#enqueue(message, id),
@@ -70,8 +68,8 @@ export class Follower {
   }
 
   /**
-   * Shows something else. A document that it adds keeps messages from now on, and is fetched when the stream with its
-   * messages has begun: then nothing between the two is lost.
+   * Changes what is shown. A new document buffers messages from now on and is fetched once the stream with its
+   * messages has started, so that no message is lost.
    */
   subscribe(subscription: Subscription): void {
     this.#flush();
@@ -92,22 +90,22 @@ export class Follower {
     this.observer.documentsChanged();
   }
 
-  /** To be called now and then. */
+  /** Reopens a dead stream. Must be called regularly. */
   checkLiveness(): void {
     this.#stream.checkLiveness();
   }
 
-  /** The machine slept: nothing is known of what was missed. */
+  /** Opens a fresh stream and refetches everything, as after sleep. */
   reopen(): void {
     this.#stream.reopen();
   }
 
-  /** True while a document is being fetched for the first time or again. */
+  /** True while a document is being fetched, for the first time or again. */
   get loading(): boolean {
     return this.#documents().some((document) => document.loading);
   }
 
-  /** Ends everything. */
+  /** Closes the stream and cancels all fetches. */
   close(): void {
     this.#stream.close();
     for (const document of this.#documents()) document.stop();

@@ -1,4 +1,4 @@
-// The three documents, and what each takes from a message.
+// The three kinds of documents, and the messages that apply to them.
 import { isCovered } from "../lib/ordering";
 import { merge } from "../lib/merge";
 import { applyPatch, isRecord } from "../lib/patch";
@@ -7,16 +7,16 @@ import type {
   AsOfs,
   BackendDetail,
   FrontendPage,
+  Message,
   Named,
   NodeCut,
   NodeState,
   ObjectInfo,
   Summary,
 } from "./contract";
-import type { Message } from "./message";
 import type { DocumentKind } from "./document";
 
-/** All nodes. */
+/** The summary of all nodes. */
 export const summaryKind: DocumentKind<Summary> = {
   path: "api/summary",
   asOf: (summary) => summary.as_of,
@@ -27,7 +27,7 @@ export const summaryKind: DocumentKind<Summary> = {
   },
 };
 
-/** One node, whole. */
+/** The whole state of one node. */
 export function nodeKind(node: string): DocumentKind<NodeState> {
   return {
     path: `api/state/${encodeURIComponent(node)}`,
@@ -42,7 +42,7 @@ export function nodeKind(node: string): DocumentKind<NodeState> {
       if (isNodeCovered(node, message.data.as_of, fetched)) return state;
       return applyPatch(state, message.data.patch);
     },
-    // Another config than before is not told of when nothing of it changes.
+    // A change to another LoadBalancerConfig sends no object message unless that object changes.
     isComplete: (state) => {
       const key = configKey(state);
       return key === undefined || Object.keys(state.objects).length === 0 || key in state.objects;
@@ -55,7 +55,7 @@ function configKey({ settings }: NodeState): string | undefined {
   return name === undefined ? undefined : `LoadBalancerConfig ${name}`;
 }
 
-/** One frontend on every node, with what Kubernetes has of it and of all it refers to. */
+/** One frontend on every node, with its Kubernetes objects and those that it references. */
 export function pageKind(frontend: string): DocumentKind<FrontendPage> {
   return {
     path: `api/frontend/${frontend.split("/").map(encodeURIComponent).join("/")}`,
@@ -86,7 +86,7 @@ function isNodeCovered(node: string, at: AsOf | undefined, fetched: AsOfs): bool
   return isCovered(at && { [node]: at }, fetched);
 }
 
-// Takes the frontend, its backends and their checks out of a patch that may hold more.
+// Applies the part of a patch that concerns the frontend, its backends and their checks.
 function applyCut(frontend: string, cut: NodeCut, patch: Record<string, unknown>): NodeCut {
   const frontends = applyPatch(cut.frontends, pickKeys(patch["frontends"], [frontend]));
   const used = poolMembers({ ...cut, frontends }, frontend).map(([backend]) => backend);
@@ -104,7 +104,7 @@ function pickKeys(patch: unknown, keys: readonly string[]): Record<string, unkno
   return picked;
 }
 
-// The patch of a backend that was of no concern before holds only what changed of it: then it is fetched.
+// The patch of a backend that the page did not have is incomplete. Such a backend is fetched.
 function ofKnownBackends(
   knownBackends: Named<BackendDetail>,
   patch: Record<string, unknown>,

@@ -1,19 +1,19 @@
-// The id of a message: which replica sent it, and its number there. Numbers of one replica only grow.
+// Message ids: the sending replica, and a number that increases within the replica.
 
-/** `<replica>-<number>`, taken apart. */
+/** The parts of `<replica>-<number>`. */
 export interface MessageId {
   readonly replica: string;
   readonly number: number;
 }
 
-/** Takes an id apart; `undefined` for a message without one. */
+/** Parses an id. `undefined` for a message without one. */
 export function parseId(id: string): MessageId | undefined {
   const dash = id.lastIndexOf("-");
   const number = Number(id.slice(dash + 1));
   return dash > 0 && Number.isInteger(number) ? { replica: id.slice(0, dash), number } : undefined;
 }
 
-/** Whether a message with `id` was taken before one with `last` was. */
+/** True if `id` is not newer than `last`. */
 export function isPast(id: MessageId | undefined, last: MessageId | undefined): boolean {
   return id !== undefined && last !== undefined && id.replica === last.replica && id.number <= last.number;
 }

@@ -1,8 +1,8 @@
-// What the live part of the page needs of the outside: a stream, fetches, time. Handed in, so that tests can play
-// the server and the clock.
-import type { Message } from "./message";
+// External dependencies of the sync: a stream, fetches and time. Passed in, so that tests can replace the server and
+// the clock.
+import type { Message } from "./contract";
 
-/** An answer with a status that is not a success. */
+/** A response with an error status. */
 export class HttpError extends Error {
   constructor(
     readonly status: number,
@@ -17,21 +17,20 @@ export interface Source {
   close(): void;
 }
 
-/** Who hears a stream. */
+/** Receiver of a stream. */
 export interface Listener {
-  /** One message, with its id if it has one. */
+  /** A message, with its id or `""`. */
   message(message: Message, id: string): void;
-  /** The connection broke; `closed` if nobody tries again by itself. */
+  /** The connection broke; `closed` if the stream does not reconnect by itself. */
   disconnected(closed: boolean): void;
 }
 
-/** The outside. */
 export interface Ports {
   /** Opens a stream. */
   open(url: string, listener: Listener): Source;
-  /** Fetches a document; rejects with `Refused`, or with what the network says. */
+  /** Fetches a document. Rejects with `HttpError`, or with the error of the network. */
   get(path: string): Promise<unknown>;
-  /** Runs something later; the result cancels it. */
+  /** Calls `run` later. The result cancels the call. */
   after(milliseconds: number, run: () => void): () => void;
   /** Milliseconds since the epoch. */
   now(): number;

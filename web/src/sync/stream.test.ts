@@ -1,6 +1,6 @@
-// The one stream, whatever becomes of the connection.
+// The stream through failures of the connection.
 import { beforeEach, describe, expect, it } from "vitest";
-import type { Hello, Message } from "./message";
+import type { Hello, Message } from "./contract";
 import { FakeServer } from "./fake-server";
 import { SILENCE_TIMEOUT_MS, Stream, type Connection } from "./stream";
 import { EMPTY_SUBSCRIPTION, streamUrl } from "./subscription";
@@ -30,7 +30,7 @@ describe("the stream", () => {
     stream.subscribe(EMPTY_SUBSCRIPTION);
   });
 
-  it("opens once for what is shown, and begins afresh", () => {
+  it("opens once per subscription, and starts fresh", () => {
     stream.subscribe({ ...EMPTY_SUBSCRIPTION });
     expect(server.streams.map(({ url }) => url)).toEqual(["api/events"]);
     server.send(hello(), "r-5");
@@ -38,7 +38,7 @@ describe("the stream", () => {
     expect(connections).toEqual(["live"]);
   });
 
-  it("says everything that the server has to know in its address", () => {
+  it("encodes the whole subscription in its URL", () => {
     const subscription = {
       node: "node-a",
       open: ["shop/web", "shop/api"],
@@ -55,7 +55,7 @@ describe("the stream", () => {
     expect(streamUrl({ ...subscription, node: null }, undefined)).not.toContain("beats");
   });
 
-  it("goes over to a second stream at its hello, from the last id on", () => {
+  it("switches to a second stream at its hello, from the last id on", () => {
     server.send(hello(), "r-5");
     server.send(tick, "r-8");
     stream.subscribe({ ...EMPTY_SUBSCRIPTION, node: "node-a" });
@@ -68,14 +68,14 @@ describe("the stream", () => {
     expect(received).toEqual(["fresh", "tick 8", "tick 9", "continued"]);
   });
 
-  it("drops a second stream when something else again is shown before it began", () => {
+  it("drops a second stream if the subscription changes before its hello", () => {
     server.send(hello(), "r-5");
     stream.subscribe({ ...EMPTY_SUBSCRIPTION, node: "node-a" });
     stream.subscribe({ ...EMPTY_SUBSCRIPTION, node: "node-b" });
     expect(server.streams.map(({ closed }) => closed)).toEqual([false, true, false]);
   });
 
-  it("leaves the browser to come back by itself, and says that the connection is lost", () => {
+  it("lets the browser reconnect, and reports the connection as lost", () => {
     server.send(hello(), "r-5");
     server.stream.listener.disconnected(false);
     expect(connections).toEqual(["live", "lost"]);
@@ -85,7 +85,7 @@ describe("the stream", () => {
     expect(received).toEqual(["fresh", "continued"]);
   });
 
-  it("comes back itself when the browser gives up, from the last id on, ever more slowly", async () => {
+  it("reopens with growing delays after the browser gives up, from the last id on", async () => {
     server.send(hello(), "r-5");
     server.stream.listener.disconnected(true);
     await server.advance(999);
@@ -102,7 +102,7 @@ describe("the stream", () => {
     expect(received).toEqual(["fresh", "continued"]);
   });
 
-  it("begins afresh when nothing was heard for too long", async () => {
+  it("starts fresh after too long a silence", async () => {
     server.send(hello(), "r-5");
     await server.advance(SILENCE_TIMEOUT_MS);
     stream.checkLiveness();
@@ -117,14 +117,14 @@ describe("the stream", () => {
     expect(received).toEqual(["fresh", "fresh"]);
   });
 
-  it("begins afresh after sleep", () => {
+  it("starts fresh after sleep", () => {
     server.send(hello(), "r-5");
     stream.reopen();
     expect(server.stream.url).toBe("api/events");
     expect(server.streams[0]?.closed).toBe(true);
   });
 
-  it("hands on that everything is to be fetched again", () => {
+  it("passes on a resync", () => {
     server.send(hello(), "r-5");
     server.send({ event: "resync", data: { reason: "too-old" } }, "r-6");
     expect(received).toEqual(["fresh", "resync"]);

@@ -1,33 +1,32 @@
-// The one stream of the page, whatever becomes of the connection. It is opened anew when something else is to be
-// shown, when the connection is closed for good, when nothing was heard for too long, and after sleep.
+// The stream of the page. Reopened when the subscription changes, when the browser gives up on the connection, after too
+// long a silence, and after sleep.
 //
-//   connecting ──hello──▶ live ──broken──▶ lost ──hello──▶ live
-//                           │ other parameters: a second stream with `since`; at its hello the first one is closed
-import type { Hello, Message } from "./message";
+//   connecting ──hello──▶ live ──break──▶ lost ──hello──▶ live
+//                           │ new subscription: a second stream with `since`; at its hello the first one is closed
+import type { Hello, Message } from "./contract";
 import { parseId, type MessageId } from "./message-id";
 import type { Ports, Source } from "./ports";
 import { EMPTY_SUBSCRIPTION, streamUrl, type Subscription } from "./subscription";
 
-/** A `tick` comes every 15 s: who heard nothing for this long hears nothing any more. */
+/** A `tick` comes every 15 s, so a stream that is silent for this long is dead. */
 export const SILENCE_TIMEOUT_MS = 35_000;
 const REOPEN_DELAYS_MS = [1000, 2000, 5000, 10_000] as const;
 
-/** How the connection is. */
+/** State of the connection. */
 export type Connection = "connecting" | "live" | "lost";
 
-/** Who hears the stream. */
+/** Receiver of the stream. */
 export interface StreamHandler {
-  /** A stream began; unless it is `resumed`, it is not the continuation of what was heard before. */
+  /** A stream started. Unless `resumed`, it does not continue the previous one. */
   hello(hello: Hello): void;
-  /** Everything is to be fetched again. */
+  /** All documents must be refetched. */
   resync(): void;
   /** Any other message. */
   message(message: Message, id: MessageId | undefined): void;
-  /** The connection is another one. */
+  /** The new state of the connection. */
   connection(connection: Connection): void;
 }
 
-/** The stream. */
 export class Stream {
   #subscription: Subscription = EMPTY_SUBSCRIPTION;
   #source: Source | undefined;
@@ -45,7 +44,7 @@ export class Stream {
     this.#lastMessageAt = ports.now();
   }
 
-  /** Shows something else; the first call opens the stream. */
+  /** Changes the subscription. The first call opens the stream. */
   subscribe(subscription: Subscription): void {
     const started = this.#source !== undefined || this.#cancel !== undefined;
     if (started && streamUrl(subscription, undefined) === streamUrl(this.#subscription, undefined)) return;
@@ -53,18 +52,18 @@ export class Stream {
     this.#open(this.#lastId);
   }
 
-  /** To be called now and then: opens a fresh stream if this one is dead. */
+  /** Opens a fresh stream if the present one is dead. Must be called regularly. */
   checkLiveness(): void {
     if (this.ports.now() - this.#lastMessageAt > SILENCE_TIMEOUT_MS) this.reopen();
   }
 
-  /** Opens a fresh stream: what was missed is not known. */
+  /** Opens a fresh stream, without a replay of missed messages. */
   reopen(): void {
     this.#lastId = undefined;
     this.#open(undefined);
   }
 
-  /** Ends everything. */
+  /** Closes the stream. */
   close(): void {
     this.#cancel?.();
     this.#source?.close();
@@ -106,7 +105,7 @@ export class Stream {
 
   #receive(message: Message, id: string): void {
     this.#lastMessageAt = this.ports.now();
-    // The first stream's ids are behind those of its successor only until that one's hello.
+    // Until the successor's hello, only the first stream sends ids.
     if (id) this.#lastId = id;
     if (message.event === "resync") this.handler.resync();
     else if (message.event !== "hello") this.handler.message(message, parseId(id));

@@ -1,23 +1,23 @@
-// What a page wants to hear, which stands in the URL of its stream.
+// The subscription of a page, which is encoded in the URL of its stream.
 
-/** What is shown, beyond the summary. */
+/** Subscribed data beyond the summary. */
 export interface Subscription {
   /** The node whose tab is open. */
   readonly node: string | null;
   /** Opened frontends. */
   readonly open: readonly string[];
-  /** Whose log is shown: `"all"`, a node, or nobody's. */
+  /** `"all"`, a node, or `null` for no log. */
   readonly log: string | null;
   /** Frontends on screen whose backends' heartbeats are shown; needs `node`. */
   readonly beats: readonly string[];
-  /** Whether the log shows the probes of those backends, too. */
+  /** Includes the probes of those backends in the log. */
   readonly debug: boolean;
 }
 
-/** Nothing beyond the summary. */
+/** The summary only. */
 export const EMPTY_SUBSCRIPTION: Subscription = { node: null, open: [], log: null, beats: [], debug: false };
 
-/** The URL of the stream; the same for what differs in order only. */
+/** The URL of the stream. Independent of the order of names. */
 export function streamUrl(subscription: Subscription, since: string | undefined): string {
   const parameters: [string, string][] = [];
   const list = (names: readonly string[]) => [...names].sort().map(encodeURIComponent).join(",");

@@ -43,7 +43,7 @@ impl ProbeTap {
     pub async fn start(socket: &Path, vpp: &Path) -> anyhow::Result<Self> {
         let path = vpp.to_owned();
         let table = spawn_blocking(move || raw::connect(&path)).await??.1.table;
-        let id = raw::id_of(&table, Signature::of::<LbAsSetWeight>())?;
+        let id = raw::id_of(&table, Signature::new::<LbAsSetWeight>())?;
         let listener = UnixListener::bind(socket)?;
         let to_vpp = UnixStream::connect(vpp).with_context(|| vpp.display().to_string())?;
         let expected = Expected::default();

@@ -44,8 +44,8 @@ impl Frames {
         let path = socket.to_owned();
         let greeting = spawn_blocking(move || connect(&path)).await??.1;
         let ids = [
-            id_of(&greeting.table, Signature::of::<LbAddDelVipV2>())?,
-            id_of(&greeting.table, Signature::of::<LbAddDelAsV2>())?,
+            id_of(&greeting.table, Signature::new::<LbAddDelVipV2>())?,
+            id_of(&greeting.table, Signature::new::<LbAddDelAsV2>())?,
         ];
         let (mut bytes, mut bounds) = (BytesMut::new(), vec![0]);
         for body in bodies.iter().filter(|body| messages::id(body).is_some_and(|id| ids.contains(&id))) {

@@ -9,7 +9,7 @@ use maglev_vpp::{
     codec::Text,
     frame,
     messages::{
-        self, Envelope, Head, KNOWN, Message,
+        self, Envelope, HeaderKind, KNOWN_MESSAGES, Message,
         memclnt::{
             MessageTable, SOCKCLNT_CREATE, SOCKCLNT_CREATE_REPLY, SockclntCreate, SockclntCreateReply, TableEntry,
         },
@@ -69,14 +69,14 @@ pub fn options() -> SessionOptions {
 
 /// The id that [`full_table`] gives to `M`.
 pub fn id_of<M: Message>() -> u16 {
-    let index = KNOWN.iter().position(|known| known.name == M::NAME).unwrap();
+    let index = KNOWN_MESSAGES.iter().position(|known| known.name == M::NAME).unwrap();
     u16::try_from(index).unwrap() + 100
 }
 
 /// All messages that are known, under ids of its own.
 pub fn full_table() -> MessageTable {
     let entry = |(known, id): (&messages::Signature, u16)| TableEntry { id, name: Text::new(&known.table_name()) };
-    MessageTable(KNOWN.iter().zip(100..).map(entry).collect())
+    MessageTable(KNOWN_MESSAGES.iter().zip(100..).map(entry).collect())
 }
 
 pub struct Peer {
@@ -149,5 +149,5 @@ pub fn framed(body: &[u8]) -> Vec<u8> {
 
 /// The context of a request.
 pub fn context_of(body: &[u8]) -> u32 {
-    messages::peek(body, Head::Request).unwrap().context
+    messages::peek(body, HeaderKind::Request).unwrap().context
 }

@@ -183,7 +183,7 @@ proptest! {
         }
         // No such bytes are a table of our messages, so at best a session opens that can do nothing.
         if let Ok(session) = RUNTIME.block_on(greeted_with(&bytes)) {
-            assert!(!session.speaks::<CliInband>());
+            assert!(!session.supports::<CliInband>());
         }
     }
 }

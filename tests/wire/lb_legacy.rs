@@ -8,7 +8,7 @@ use maglev_model::{
 };
 use maglev_vpp::{
     Error,
-    lb::{ConfMemory, Lb},
+    lb::{ConfCache, Lb},
 };
 use maglev_vpp_simulator::{Release, Simulator, SimulatorOptions};
 use tokio::time::timeout;
@@ -157,8 +157,8 @@ async fn settings_that_vpp_does_not_tell_are_remembered_while_it_lives() {
     let simulated =
         SimulatorOptions { release: Release::V26_06, ..SimulatorOptions::new(directory.path().join("api.sock")) };
     let vpp = Simulator::start(simulated).await.unwrap();
-    let memory = ConfMemory::default();
-    let lb = Lb::connect_again(vpp.api_socket(), options(), memory.clone()).await.unwrap();
+    let conf_cache = ConfCache::default();
+    let lb = Lb::connect_with_cache(vpp.api_socket(), options(), conf_cache.clone()).await.unwrap();
     let fresh = lb.conf().await.unwrap();
     assert_eq!((fresh.ipv4(), fresh.ipv6()), (None, None));
     assert_eq!((fresh.sticky_buckets_per_core, fresh.flow_timeout), (ActualConf::UNKNOWN, ActualConf::UNKNOWN));
@@ -166,7 +166,7 @@ async fn settings_that_vpp_does_not_tell_are_remembered_while_it_lives() {
     lb.set_conf(wanted).await.unwrap();
     assert_eq!(vpp.snapshot().conf.sticky_buckets_per_core, 1024, "the unknown stays as it is");
     assert_eq!(vpp.snapshot().conf.flow_timeout, 77);
-    let again = Lb::connect_again(vpp.api_socket(), options(), memory).await.unwrap();
+    let again = Lb::connect_with_cache(vpp.api_socket(), options(), conf_cache).await.unwrap();
     assert_eq!(again.conf().await.unwrap(), wanted);
     let stranger = Lb::connect(vpp.api_socket(), options()).await.unwrap();
     assert_eq!(stranger.conf().await.unwrap(), ActualConf { flow_timeout: ActualConf::UNKNOWN, ..wanted });

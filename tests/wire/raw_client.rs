@@ -50,7 +50,7 @@ impl RawClient {
 
     /// The id of `M`.
     pub fn id<M: Message>(&self) -> u16 {
-        self.ids[&Signature::of::<M>().table_name()]
+        self.ids[&Signature::new::<M>().table_name()]
     }
 
     /// Appends `request` to `out` as a frame and returns its context.

@@ -8,7 +8,7 @@ use maglev_vpp::{
     codec::{Prefix, Text},
     frame,
     messages::{
-        self, Envelope, KNOWN, Message,
+        self, Envelope, KNOWN_MESSAGES, Message,
         ip::{FIB_PATH, IpRouteLookupV2, IpRouteLookupV2Reply},
         lb::*,
         memclnt::{
@@ -272,7 +272,7 @@ impl Recording {
 
     /// Known messages that the recorded VPP does not speak.
     fn missing(&self) -> Vec<&'static str> {
-        let absent = KNOWN.iter().filter(|known| !self.ids.contains_key(&known.table_name()));
+        let absent = KNOWN_MESSAGES.iter().filter(|known| !self.ids.contains_key(&known.table_name()));
         absent.map(|known| known.name).collect()
     }
 }

@@ -1,5 +1,5 @@
-//! Reading `show lb vips verbose`: the only place where VPP tells a VIP's affinity and pool index, and up
-//! to 26.06 the only one that tells the rest right; and `show lb`, for the sources there.
+//! Parser of `show lb vips verbose`, the only source of a VIP's affinity and pool index and, up to 26.06, the only
+//! correct source of the rest; and of `show lb`, for the source addresses up to 26.06.
 //!
 //! ```text
 //!  ip4-gre4 [1] 198.51.100.1/32 src_ip_sticky
@@ -12,8 +12,8 @@
 //!     192.0.2.11 512 buckets   0 flows  dpo:17  removed          (up to 26.06)
 //! ```
 //!
-//! Text is no interface: what does not read as expected is left out, VIP by VIP, and is unknown then.
-//! Nothing here fails.
+//! The text is not a stable interface: a value that cannot be parsed is left out and thus unknown, VIP by VIP. No
+//! function here returns an error.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -21,40 +21,40 @@ use maglev_model::actual::{ActualEncap, VppVip};
 
 pub const SHOW_VIPS: &str = "show lb vips verbose";
 
-/// The command that tells the sources of encapsulation.
+/// The command that prints the source addresses of encapsulation.
 pub const SHOW_LB: &str = "show lb";
 
-/// A VIP as the command shows it.
+/// A VIP in the output of [`SHOW_VIPS`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CliVip {
     pub vip: VppVip,
-    /// Its index in VPP's pool.
+    /// Index in VPP's pool.
     pub pool_index: u32,
-    /// It was deleted and waits for garbage collection.
+    /// The VIP was deleted and waits for garbage collection.
     pub removed: bool,
-    /// Its encapsulation; `None` where it is not known, or not its DSCP.
+    /// `None` if the encapsulation, or its DSCP, is unknown.
     pub encap: Option<ActualEncap>,
-    /// `src_ip_sticky`; `None` where the line holds words that are not known.
+    /// `src_ip_sticky`; `None` if the line has unknown flags.
     pub sticky: Option<bool>,
     /// Buckets in the new-flow table.
     pub table_length: Option<u32>,
-    /// Its application servers; `None` where they could not all be read.
+    /// `None` unless all application servers could be parsed.
     pub ases: Option<Vec<CliAs>>,
 }
 
-/// An application server as the command shows it.
+/// An application server in the output of [`SHOW_VIPS`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CliAs {
     pub address: IpAddr,
-    /// Its weight; `None` up to 26.06, where there are none.
+    /// `None` up to 26.06, which has no weights.
     pub weight: Option<u8>,
-    /// Buckets that point at it.
+    /// Number of buckets that point at the server.
     pub buckets: u32,
-    /// It was removed and waits for garbage collection.
+    /// The server was removed and waits for garbage collection.
     pub removed: bool,
 }
 
-/// The VIPs in the output of [`SHOW_VIPS`], in VPP's order; what cannot be read is left out.
+/// Parses the output of [`SHOW_VIPS`]. The VIPs are in VPP's order; unparsable VIPs are left out.
 pub fn parse_vips(text: &str) -> Vec<CliVip> {
     let lines: Vec<&str> = text.lines().collect();
     let starts: Vec<usize> = (0..lines.len()).filter(|line| is_head(lines[*line])).collect();
@@ -62,7 +62,7 @@ pub fn parse_vips(text: &str) -> Vec<CliVip> {
     starts.iter().zip(ends).filter_map(|(start, end)| block(&lines[*start..end])).collect()
 }
 
-/// The sources of encapsulation as [`SHOW_LB`] tells them; `None` where it does not.
+/// The source addresses in the output of [`SHOW_LB`]; `None` if absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CliSources {
     /// All ones = unset.
@@ -71,7 +71,7 @@ pub struct CliSources {
     pub ipv6: Option<Ipv6Addr>,
 }
 
-/// Reads the output of [`SHOW_LB`].
+/// Parses the output of [`SHOW_LB`].
 pub fn parse_sources(text: &str) -> CliSources {
     let after = |key: &str| text.split_whitespace().skip_while(|word| *word != key).nth(1);
     CliSources {
@@ -93,7 +93,7 @@ fn block(lines: &[&str]) -> Option<CliVip> {
     let pool_index = words.next()?.strip_prefix('[')?.strip_suffix(']')?.parse().ok()?;
     let (address, length) = words.next()?.split_once('/')?;
     let flags: Vec<&str> = words.collect();
-    let known = flags.iter().all(|flag| matches!(*flag, "src_ip_sticky" | "removed"));
+    let all_known = flags.iter().all(|flag| matches!(*flag, "src_ip_sticky" | "removed"));
     let (protocol, port) = match body.iter().map(|line| line.trim()).find(|line| line.starts_with("protocol:")) {
         Some(line) => (field(line, "protocol:")?, field(line, "port:")?),
         None => (255, 0),
@@ -103,14 +103,14 @@ fn block(lines: &[&str]) -> Option<CliVip> {
         pool_index,
         removed: flags.contains(&"removed"),
         encap: encap(kind, body),
-        sticky: known.then(|| flags.contains(&"src_ip_sticky")),
+        sticky: all_known.then(|| flags.contains(&"src_ip_sticky")),
         table_length: body.iter().find_map(|line| field(line, "new_size:")),
         ases: ases(body),
     })
 }
 
-/// From the type of the VIP (`ip4-gre6`). The port of NAT is left untold: which byte order it is
-/// printed in is not known of every release.
+/// Parses the type of the VIP (`ip4-gre6`). The NAT port is left out: its byte order in the text is not known for every
+/// release.
 fn encap(kind: &str, body: &[&str]) -> Option<ActualEncap> {
     let (kind, dscp) = match kind.split_once('-')?.1 {
         "gre4" => (0, 0),
@@ -194,10 +194,10 @@ mod tests {
     }
 
     #[test]
-    fn affinity_pool_index_and_servers_are_read() {
+    fn affinity_pool_index_and_servers_are_parsed() {
         let vips = parse_vips(NEW);
         let got: Vec<_> =
-            vips.iter().map(|of| (of.vip, of.pool_index, of.sticky, of.removed, of.table_length)).collect();
+            vips.iter().map(|vip| (vip.vip, vip.pool_index, vip.sticky, vip.removed, vip.table_length)).collect();
         let want = [
             (vip("198.51.100.1", 32, 6, 80), 1, Some(false), false, Some(1024)),
             (vip("2001:db8:1::1", 128, 255, 0), 4, Some(true), false, Some(2048)),
@@ -213,16 +213,16 @@ mod tests {
             ]
         );
         assert_eq!(vips[2].ases.as_deref(), Some(&[][..]));
-        let kinds: Vec<_> = vips.iter().map(|of| of.encap.map(|encap| (encap.kind, encap.target_port))).collect();
+        let kinds: Vec<_> = vips.iter().map(|vip| vip.encap.map(|encap| (encap.kind, encap.target_port))).collect();
         assert_eq!(kinds, [Some((0, 0)), Some((1, 0)), Some((3, 0))]);
         let marked = NEW.replace("ip4-gre4", "ip4-l3dsr").replace("protocol:6 port:80", "dscp:7\n  protocol:6 port:80");
         assert_eq!(parse_vips(&marked)[0].encap, Some(ActualEncap { kind: 2, dscp: 7, target_port: 0 }));
-        assert_eq!(parse_vips(&NEW.replace("ip4-gre4", "ip4-l3dsr"))[0].encap, None, "its DSCP is not told");
+        assert_eq!(parse_vips(&NEW.replace("ip4-gre4", "ip4-l3dsr"))[0].encap, None, "the DSCP is missing");
         assert_eq!(parse_vips(&NEW.replace("ip4-gre4", "ip4-new"))[0].encap, None);
     }
 
     #[test]
-    fn the_sources_are_read() {
+    fn source_addresses_are_parsed() {
         let text = "lb_main ip4-src-address: 192.0.2.254 \n ip6-src-address: 2001:db8::254 \n #vips: 2\n #ass: 1\n";
         let sources = parse_sources(text);
         assert_eq!(sources.ipv4, Some(Ipv4Addr::new(192, 0, 2, 254)));
@@ -231,18 +231,18 @@ mod tests {
     }
 
     #[test]
-    fn the_old_plugin_s_text_is_read_too() {
+    fn text_of_the_legacy_plugin_is_parsed() {
         let vips = parse_vips(OLD);
         assert_eq!((vips[0].sticky, vips[0].removed, vips[0].pool_index), (Some(true), true, 3));
         let ases = vips[0].ases.as_deref().unwrap();
         assert_eq!(
-            ases.iter().map(|of| (of.weight, of.buckets, of.removed)).collect::<Vec<_>>(),
+            ases.iter().map(|server| (server.weight, server.buckets, server.removed)).collect::<Vec<_>>(),
             [(None, 1024, false), (None, 0, true)]
         );
     }
 
     #[test]
-    fn what_is_not_understood_is_unknown_and_spoils_nothing_else() {
+    fn unparsable_values_are_unknown_and_others_are_kept() {
         let text =
             NEW.replace("/32\n  new_size", "/32 brand_new_word\n  new_size").replace("weight:25 buckets:0", "???");
         let vips = parse_vips(&text);
@@ -255,7 +255,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_fail(cut in 0usize..700, noise in ".{0,60}", at in 0usize..700) {
+        fn any_text_is_parsed_without_a_panic(cut in 0usize..700, noise in ".{0,60}", at in 0usize..700) {
             let mut text = NEW.to_owned();
             text.insert_str(at.min(NEW.len()), &noise);
             let vips = parse_vips(&text[..text.floor_char_boundary(cut)]);

@@ -1,32 +1,32 @@
-//! The values that messages are made of, on the wire: packed and big-endian.
+//! Field types of messages on the wire: packed and big-endian.
 //!
-//! [`Wire`] is implemented here for every kind of field that VPP's `.api` files use, both ways. Every
-//! read is checked against what is left, and a count or length from the wire is checked before
-//! anything is allocated for it. Used by [`messages`](super::messages) only.
+//! [`Wire`] is implemented here, in both directions, for every field type in VPP's `.api` files. Every read is checked
+//! against the remaining bytes, and a count or length from the wire is checked before memory is allocated for it. Used
+//! by [`messages`](super::messages) only.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bytes::{BufMut, BytesMut};
 
-/// Why bytes are not the message they should be.
+/// Failure to decode a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
-    /// The message ends too early.
-    #[error("{needed} bytes needed where {left} are left")]
+    /// The message is too short.
+    #[error("message too short: the next field needs {needed} bytes, {left} are left")]
     Short {
-        /// Bytes the next field takes.
+        /// Size of the next field in bytes.
         needed: usize,
-        /// Bytes there are.
+        /// Remaining bytes.
         left: usize,
     },
-    /// The message goes on after its last field.
-    #[error("{left} bytes after the last field")]
+    /// The message is too long.
+    #[error("message too long: {left} bytes follow the last field")]
     Trailing {
-        /// Bytes too many.
+        /// Excess bytes.
         left: usize,
     },
-    /// An address family that does not exist.
-    #[error("address family {0} is neither 0 (IPv4) nor 1 (IPv6)")]
+    /// An invalid address family.
+    #[error("address family {0} is invalid: 0 (IPv4) or 1 (IPv6) expected")]
     Family(u8),
 }
 
@@ -40,7 +40,7 @@ impl<'a> Writer<'a> {
         Self(out)
     }
 
-    /// Appends bytes as they are.
+    /// Appends raw bytes.
     pub fn put(&mut self, bytes: &[u8]) {
         self.0.put_slice(bytes);
     }
@@ -51,7 +51,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Takes fields off the front of a message.
+/// Reads fields from the front of a message.
 #[derive(Clone, Debug)]
 pub struct Reader<'a>(&'a [u8]);
 
@@ -64,7 +64,7 @@ impl<'a> Reader<'a> {
     /// The next `count` bytes.
     ///
     /// # Errors
-    /// When fewer are left.
+    /// Fewer bytes are left.
     pub fn take(&mut self, count: usize) -> Result<&'a [u8], CodecError> {
         let Some((taken, rest)) = self.0.split_at_checked(count) else {
             return Err(CodecError::Short { needed: count, left: self.0.len() });
@@ -76,7 +76,7 @@ impl<'a> Reader<'a> {
     /// The next `N` bytes as an array.
     ///
     /// # Errors
-    /// When fewer are left.
+    /// Fewer bytes are left.
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], CodecError> {
         let Some((taken, rest)) = self.0.split_first_chunk::<N>() else {
             return Err(CodecError::Short { needed: N, left: self.0.len() });
@@ -85,17 +85,17 @@ impl<'a> Reader<'a> {
         Ok(*taken)
     }
 
-    /// Ends the reading.
+    /// Checks that all bytes were read.
     ///
     /// # Errors
-    /// When bytes are left: VPP drops a request of the wrong size, so a message that goes on is
-    /// not the one it claims to be.
+    /// Bytes are left. VPP drops a request of the wrong size, so a message with excess bytes is not the message that its id
+    /// claims.
     pub fn finish(self) -> Result<(), CodecError> {
         if self.0.is_empty() { Ok(()) } else { Err(CodecError::Trailing { left: self.0.len() }) }
     }
 }
 
-/// A kind of field.
+/// A field type.
 pub trait Wire: Sized {
     /// Appends the field.
     fn put(&self, to: &mut Writer<'_>);
@@ -103,7 +103,7 @@ pub trait Wire: Sized {
     /// Reads the field.
     ///
     /// # Errors
-    /// When the bytes left do not hold one.
+    /// The remaining bytes do not hold the field.
     fn get(from: &mut Reader<'_>) -> Result<Self, CodecError>;
 }
 
@@ -179,20 +179,20 @@ impl Wire for IpAddr {
     }
 }
 
-/// `vl_api_prefix_t` and `vl_api_address_with_prefix_t`. The length is as the wire has it: plugins up
-/// to 26.06 count an IPv4 prefix from 96.
+/// `vl_api_prefix_t` and `vl_api_address_with_prefix_t`. The length is the value on the wire: plugins up to 26.06 count
+/// an IPv4 prefix from 96.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefix {
     pub address: IpAddr,
-    /// Its leading bits that count.
+    /// Number of significant leading bits.
     pub length: u8,
 }
 
 impl Prefix {
-    /// The all-zero prefix, which dumps take for "everything".
+    /// The all-zero prefix, which matches everything in dumps.
     pub const ZERO: Self = Self { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), length: 0 };
 
-    /// The prefix of just this address.
+    /// The prefix of a single address.
     pub fn host(address: IpAddr) -> Self {
         Self { address, length: if address.is_ipv4() { 32 } else { 128 } }
     }
@@ -214,7 +214,7 @@ impl Wire for Prefix {
 pub struct Text<const N: usize>(String);
 
 impl<const N: usize> Text<N> {
-    /// `text`, cut where it would not leave room for a closing NUL.
+    /// `text`, truncated to leave room for the closing NUL.
     pub fn new(text: &str) -> Self {
         Self(text[..text.floor_char_boundary(N.saturating_sub(1))].to_owned())
     }
@@ -242,7 +242,7 @@ impl<const N: usize> Wire for Text<N> {
 /// `string name[]`: a `u32` length, then the text.
 impl Wire for String {
     fn put(&self, to: &mut Writer<'_>) {
-        u32::try_from(self.len()).expect("texts we write are short").put(to);
+        u32::try_from(self.len()).expect("written texts are short").put(to);
         to.put(self.as_bytes());
     }
 
@@ -270,16 +270,16 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv4_address_takes_the_first_four_of_sixteen_bytes() {
+    fn ipv4_address_uses_the_first_four_of_sixteen_bytes() {
         let address: IpAddr = "192.0.2.10".parse().unwrap();
         assert_eq!(bytes(&address), [0, 192, 0, 2, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         let stray = [0, 192, 0, 2, 10, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9];
-        assert_eq!(back::<IpAddr>(&stray), Ok(address), "what follows an IPv4 address means nothing");
+        assert_eq!(back::<IpAddr>(&stray), Ok(address), "bytes after an IPv4 address are ignored");
         assert_eq!(back::<IpAddr>(&[2; 17]), Err(CodecError::Family(2)));
     }
 
     #[test]
-    fn a_length_beyond_the_message_is_an_error_and_allocates_nothing() {
+    fn length_beyond_the_message_is_an_error_and_allocates_nothing() {
         assert_eq!(
             back::<String>(&[255, 255, 255, 255, b'a']),
             Err(CodecError::Short { needed: 0xffff_ffff, left: 1 })
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn fixed_text_is_padded_and_cut_between_characters() {
+    fn fixed_text_is_padded_and_truncated_between_characters() {
         assert_eq!(bytes(&Text::<4>::new("ab")), b"ab\0\0");
         assert_eq!(bytes(&Text::<4>::new("abcd")), b"abc\0");
         assert_eq!(bytes(&Text::<4>::new("aßß")), "aß\0".as_bytes());

@@ -1,21 +1,20 @@
 //! The names of VPP's API return values, as `src/vnet/error.h` assigns them.
 //!
-//! People search VPP's source for these names, so errors print them beside the number. Numbers that
-//! mean different things in different releases are left out, and so are those of features far from
-//! ours (BFD, LISP, DNS, sessions).
+//! Errors include these names because operators search VPP's source for them. Numbers whose meaning differs between
+//! releases are left out, and so are those of unrelated features (BFD, LISP, DNS, sessions).
 
-/// An address and port, prefix or VIP that does not exist.
+/// The VIP, prefix or application server does not exist.
 pub const NO_SUCH_ENTRY: i32 = -6;
-/// A table length or bucket count that is no power of two.
+/// The table length or number of buckets is not a power of two.
 pub const INVALID_MEMORY_SIZE: i32 = -70;
-/// A second encapsulation on a prefix.
+/// The prefix has another encapsulation.
 pub const INVALID_ARGUMENT: i32 = -73;
-/// The VIP or application server exists already, or an all-port VIP is beside a per-port one.
+/// The VIP or application server exists, or an all-port VIP would share its prefix with a per-port VIP.
 pub const VALUE_EXIST: i32 = -81;
-/// An address whose family does not go with the encapsulation.
+/// The address family does not match the encapsulation.
 pub const INVALID_ADDRESS_FAMILY: i32 = -97;
 
-/// VPP's name of a return value; `UNKNOWN` for one that is not in the table.
+/// VPP's name of a return value; `UNKNOWN` if it is not in the table.
 pub fn name(retval: i32) -> &'static str {
     NAMES.iter().find(|(number, _)| *number == retval).map_or("UNKNOWN", |(_, name)| name)
 }
@@ -108,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_lb_plugin_answers_has_a_name() {
+    fn return_values_of_the_lb_plugin_have_names() {
         let names = [-6, -70, -73, -81, -97].map(name);
         assert_eq!(
             names,
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn no_number_stands_twice() {
+    fn numbers_are_unique() {
         let mut numbers: Vec<i32> = NAMES.iter().map(|(number, _)| *number).collect();
         numbers.sort_unstable();
         numbers.dedup();

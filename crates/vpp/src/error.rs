@@ -1,4 +1,4 @@
-//! What can go wrong between us and VPP, and whether trying again can help.
+//! Errors of the API session.
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
@@ -6,105 +6,88 @@ use super::{
     codec::CodecError,
     errno,
     frame::{FrameError, ReadError},
-    session::Missing,
+    session::MissingMessage,
 };
 
-/// Why VPP did not do what was asked.
+/// Failure of a request to VPP.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// Nothing answers at the socket.
+    /// The connection to the API socket failed.
     #[error("cannot connect to {}", path.display())]
     Connect {
         /// The API socket.
         path: PathBuf,
-        /// What the kernel said.
         #[source]
         source: Arc<io::Error>,
     },
-    /// What answers at the socket does not open a session.
+    /// The handshake failed.
     #[error("cannot open a session on {}", path.display())]
     Handshake {
         /// The API socket.
         path: PathBuf,
-        /// What went wrong.
         #[source]
         source: HandshakeError,
     },
-    /// This VPP does not speak messages that are needed.
-    #[error("this VPP lacks what is needed ({}): {}", hint, list(missing))]
+    /// VPP lacks required API messages.
+    #[error("this VPP lacks required API messages ({}): {}", hint, list(missing))]
     Missing {
-        /// What may be wrong.
+        /// Possible cause.
         hint: &'static str,
-        missing: Vec<Missing>,
+        missing: Vec<MissingMessage>,
     },
-    /// VPP answered that it did not do it.
-    #[error("{message}: VPP answered {name} ({retval})")]
+    /// VPP replied with an error.
+    #[error("{message}: VPP returned {name} ({retval})")]
     Refused {
         message: &'static str,
-        /// VPP's number, never 0.
+        /// VPP's return value, never 0.
         retval: i32,
-        /// VPP's name for it.
+        /// VPP's name of the return value.
         name: &'static str,
     },
-    /// VPP answered a later request but not this one: it dropped it. The session goes on.
-    #[error("{message}: VPP gave no answer although it answered a later request")]
+    /// VPP replied to a later request but not to this one: it dropped the request. The session continues.
+    #[error("{message}: VPP sent no reply, although it replied to a later request")]
     Swallowed { message: &'static str },
-    /// The answer is not the message that it claims to be. The session is closed.
-    #[error("{message}: the answer cannot be read")]
+    /// The reply cannot be decoded. The session is closed.
+    #[error("{message}: cannot decode VPP's reply")]
     Malformed {
-        /// The answer's message.
+        /// Name of the reply.
         message: &'static str,
-        /// What is wrong with it.
         #[source]
         source: CodecError,
     },
-    /// More requests wait for the socket than may.
-    #[error("{message}: {limit} requests are waiting already")]
+    /// The request queue is full.
+    #[error("{message}: the request queue is full ({limit} requests)")]
     QueueFull {
         message: &'static str,
-        /// How many may wait.
+        /// Limit of queued requests.
         limit: usize,
     },
-    /// The session ended before the answer; VPP may or may not have done it.
+    /// The session ended before the reply. VPP may have executed the request.
     #[error("{message}: the session is closed")]
     Closed {
         message: &'static str,
-        /// Why it ended.
         #[source]
         reason: CloseReason,
     },
 }
 
 impl Error {
-    /// VPP refused `message` with `retval`.
+    /// The error for a reply with `retval` to `message`.
     pub fn refused(message: &'static str, retval: i32) -> Self {
         Self::Refused { message, retval, name: errno::name(retval) }
     }
 
-    /// VPP's number, where VPP refused.
+    /// VPP's return value; `None` if VPP did not reply with an error.
     pub fn retval(&self) -> Option<i32> {
         if let Self::Refused { retval, .. } = self { Some(*retval) } else { None }
     }
 
-    /// Whether the session is gone, so that everything known about VPP is void.
+    /// True if the session ended, so all cached state of VPP is invalid.
     pub fn is_closed(&self) -> bool {
         matches!(self, Self::Closed { .. } | Self::Malformed { .. })
     }
 
-    /// Whether the same may succeed later without anybody changing anything.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Connect { .. }
-            | Self::Handshake { .. }
-            | Self::Swallowed { .. }
-            | Self::QueueFull { .. }
-            | Self::Closed { .. } => true,
-            Self::Refused { name, .. } => matches!(*name, "IN_PROGRESS" | "EAGAIN" | "BUSY"),
-            Self::Missing { .. } | Self::Malformed { .. } => false,
-        }
-    }
-
-    /// A fixed word for metrics, events and conditions.
+    /// A fixed PascalCase word for metrics, events and conditions.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Connect { .. } => "ConnectFailed",
@@ -119,30 +102,30 @@ impl Error {
     }
 }
 
-fn list(missing: &[Missing]) -> String {
+fn list(missing: &[MissingMessage]) -> String {
     missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Why no session was opened.
+/// Failure of the handshake.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HandshakeError {
     /// The socket failed.
     #[error("the socket failed")]
     Io(#[source] Arc<io::Error>),
-    /// VPP closed the connection instead of answering.
-    #[error("the connection was closed instead of an answer")]
+    /// VPP closed the connection without a reply.
+    #[error("VPP closed the connection without a reply")]
     Ended,
-    /// Nothing came in time.
-    #[error("no answer within {0:?}")]
+    /// No reply arrived in time.
+    #[error("no reply within {0:?}")]
     Deadline(Duration),
-    /// What came is no frame.
+    /// The received bytes are not a valid frame.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// What came is not the answer that it claims to be.
-    #[error("the message table cannot be read")]
+    /// The reply cannot be decoded.
+    #[error("cannot decode VPP's message table")]
     Malformed(#[from] CodecError),
-    /// VPP does not take us.
-    #[error("VPP refused with {0}")]
+    /// VPP refused the client.
+    #[error("VPP refused the client with {0}")]
     Refused(i32),
 }
 
@@ -161,43 +144,38 @@ impl From<ReadError> for HandshakeError {
     }
 }
 
-/// Why a session ended.
+/// Reason for the end of a session.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CloseReason {
-    /// We closed it.
-    #[error("closed by us")]
+    /// Closed locally.
+    #[error("closed by this client")]
     Local,
-    /// VPP closed the connection or died.
+    /// VPP closed the connection or crashed.
     #[error("VPP closed the connection")]
     Eof,
     /// The socket failed.
     #[error("the socket failed: {0}")]
     Io(Arc<io::Error>),
-    /// VPP answered nothing for this long although requests were in flight.
-    #[error("no answer for {0:?}")]
+    /// VPP sent nothing for this long although requests were in flight.
+    #[error("no reply for {0:?}")]
     Deadline(Duration),
-    /// What came is no frame, so the stream cannot be followed any further.
+    /// The received bytes are not a valid frame, so the stream cannot be parsed any further.
     #[error("{0}")]
     Frame(FrameError),
-    /// An answer is not the message that it claims to be.
-    #[error("{message} cannot be read: {error}")]
-    Malformed {
-        message: &'static str,
-        /// What is wrong with it.
-        error: CodecError,
-    },
-    /// A dump does not end.
-    #[error("more than {limit} {message}")]
+    /// A reply cannot be decoded.
+    #[error("cannot decode {message}: {error}")]
+    Malformed { message: &'static str, error: CodecError },
+    /// A dump exceeds the limit.
+    #[error("a dump exceeds the limit of {limit} {message} messages")]
     Endless {
-        /// The message that came again and again.
+        /// Name of the repeated message.
         message: &'static str,
-        /// How many are taken.
         limit: usize,
     },
 }
 
 impl CloseReason {
-    /// Whether VPP was silent for too long, so that the next session should be more patient.
+    /// True if VPP exceeded the deadline, so the next session should allow more time.
     pub fn is_deadline(&self) -> bool {
         matches!(self, Self::Deadline(_))
     }

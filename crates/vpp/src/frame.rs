@@ -1,48 +1,47 @@
 //! Frames of VPP's API socket: a 16-byte header, then a body.
 //!
-//! The header, big-endian: `u64` that means nothing (replies carry a stray pointer there), `u32`
-//! length of the body, `u32` that VPP uses for itself. Reading goes check, then parse: a length is
-//! compared with [`MAX_BODY`] before anything is allocated for it. Called by the session and by the
-//! simulator; what a body means is for [`messages`](super::messages).
+//! The header, big-endian: `u64` without meaning (replies have a stray pointer), `u32` length of the body, `u32`
+//! internal to VPP. Reading first checks, then parses: a length is compared with [`MAX_BODY`] before memory is
+//! allocated for it. Used by the session and by the simulator; the body is parsed by [`messages`](super::messages).
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::codec::Writer;
 
-/// Bytes of a header.
+/// Size of a header in bytes.
 pub const HEADER: usize = 16;
 
-/// The longest body that is taken. The longest known is the CLI's text of all VIPs, about 75 bytes for
-/// each application server: a real VPP with 56,000, most of them removed and not collected yet, sent
-/// more than 4 MiB. Room is made as bytes arrive, not for what a header promises.
+/// Limit of the length of a body. The longest body in practice is the CLI's text of all VIPs, about 75 bytes for each
+/// application server: a real VPP with 56,000 servers, most of them removed and not collected yet, sent more than
+/// 4 MiB. Memory is reserved as bytes arrive, not for the length in a header.
 pub const MAX_BODY: usize = 64 << 20;
 
-/// Room made for one read from a socket.
+/// Bytes reserved for one read from a socket.
 const READ_CHUNK: usize = 64 << 10;
 
-/// What is wrong with a frame. The stream cannot be followed beyond it.
+/// An invalid frame. The stream cannot be parsed beyond it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// The header names a length beyond [`MAX_BODY`].
-    #[error("a frame of {length} bytes, where {MAX_BODY} are the most")]
+    /// The length in the header exceeds [`MAX_BODY`].
+    #[error("frame of {length} bytes exceeds the limit of {MAX_BODY}")]
     TooLong {
-        /// The length named.
+        /// Length in the header.
         length: u32,
     },
-    /// The body cannot even hold a message id.
-    #[error("a frame of {length} bytes, too short for a message id")]
+    /// The body is too short for a message id.
+    #[error("frame of {length} bytes is too short for a message id")]
     TooShort {
-        /// The length named.
+        /// Length in the header.
         length: u32,
     },
 }
 
-/// Looks at the header at the start of `buffer`: `Some(length of the whole frame)` once the frame is
-/// complete, `None` while more bytes are needed.
+/// Checks the header at the start of `buffer`. Returns the length of the whole frame once it is complete, `None` while
+/// more bytes are needed.
 ///
 /// # Errors
-/// When the length in the header is one that no message has.
+/// The length in the header is invalid.
 pub fn check(buffer: &[u8]) -> Result<Option<usize>, FrameError> {
     let Some(mut field) = buffer.get(8..12) else { return Ok(None) };
     let length = field.get_u32();
@@ -56,7 +55,7 @@ pub fn check(buffer: &[u8]) -> Result<Option<usize>, FrameError> {
     Ok((buffer.len() >= whole).then_some(whole))
 }
 
-/// Takes the body of the first frame out of `buffer`; `None` while it is not complete.
+/// Removes the first frame from `buffer` and returns its body; `None` while the frame is incomplete.
 ///
 /// # Errors
 /// As [`check`].
@@ -67,39 +66,39 @@ pub fn parse(buffer: &mut BytesMut) -> Result<Option<Bytes>, FrameError> {
     Ok(Some(frame.freeze()))
 }
 
-/// Appends a frame to `out` whose body is what `body` writes.
+/// Appends a frame to `out`. `body` writes its body.
 pub fn put(out: &mut BytesMut, body: impl FnOnce(&mut Writer<'_>)) {
     let start = out.len();
     out.put_bytes(0, HEADER);
     body(&mut Writer::new(out));
-    let length = u32::try_from(out.len() - start - HEADER).expect("messages we write are short");
+    let length = u32::try_from(out.len() - start - HEADER).expect("written messages are short");
     out[start + 8..start + 12].copy_from_slice(&length.to_be_bytes());
 }
 
-/// Makes room in `buffer` for another read. It grows with what arrives, not with what a header
-/// promises.
+/// Reserves room in `buffer` for another read. The buffer grows with the received bytes, not with the length in a
+/// header.
 pub fn make_room(buffer: &mut BytesMut) {
     if buffer.capacity() - buffer.len() < READ_CHUNK / 16 {
         buffer.reserve(READ_CHUNK);
     }
 }
 
-/// Why [`read`] got no frame.
+/// Failure of [`read`].
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The socket failed, or ended within a frame.
+    /// The socket failed, or the stream ended within a frame.
     #[error("the socket failed")]
     Io(#[from] std::io::Error),
-    /// What arrived is no frame.
+    /// The received bytes are not a valid frame.
     #[error(transparent)]
     Frame(#[from] FrameError),
 }
 
-/// Reads one frame's body; `None` when the stream ends between two frames. Bytes read beyond the
-/// frame stay in `buffer` for the next call. May be cancelled without losing bytes.
+/// Reads one frame and returns its body; `None` if the stream ends between two frames. Further bytes stay in `buffer`
+/// for the next call. Cancel safe.
 ///
 /// # Errors
-/// When the socket fails or ends within a frame, or the header is not one.
+/// The socket failed, the stream ended within a frame, or the header is invalid.
 pub async fn read<R: AsyncRead + Unpin>(reader: &mut R, buffer: &mut BytesMut) -> Result<Option<Bytes>, ReadError> {
     loop {
         if let Some(body) = parse(buffer)? {
@@ -122,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_is_taken_only_once_it_is_complete() {
+    fn incomplete_frame_is_not_parsed() {
         let mut whole = BytesMut::new();
         put(&mut whole, |body| body.put(&[0, 15, 7]));
         assert_eq!(&whole[..], b"\0\0\0\0\0\0\0\0\0\0\0\x03\0\0\0\0\0\x0f\x07");
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_length_is_refused_before_anything_is_allocated() {
+    fn hostile_length_is_refused_before_memory_is_allocated() {
         let header = |length: u32| [&[0u8; 8][..], &length.to_be_bytes(), &[0; 4]].concat();
         let most = u32::try_from(MAX_BODY).unwrap();
         assert_eq!(check(&header(u32::MAX)), Err(FrameError::TooLong { length: u32::MAX }));

@@ -1,11 +1,10 @@
-//! What the agent asks of VPP's lb plugin, in the model's types.
+//! Operations of VPP's lb plugin, in the model's types.
 //!
-//! Each operation is queued when it is called; its future is the answer. So a caller issues many and
-//! then waits, and VPP does them in the order of the calls. What VPP makes of them is decided in the
-//! model, not here.
+//! Each operation is queued when it is called; its future resolves to the reply. So a caller issues many operations and
+//! then waits, and VPP executes them in the order of the calls. The desired state is decided elsewhere.
 //!
-//! Plugins differ: see [`Plugin`]. Whatever an older one needs is in `legacy`, chosen by [`Plugin`], so
-//! that outside this room only its lack of weights is noticed ([`Actual::weightless`]).
+//! Plugins differ: see [`Plugin`]. The code for older plugins is in `legacy`, selected by [`Plugin`], so that outside of
+//! this crate only the missing weights are visible ([`Actual::weightless`]).
 
 mod legacy;
 mod plugin;
@@ -16,7 +15,7 @@ use std::{fmt, net::IpAddr, path::Path};
 
 use futures::future::Either;
 
-pub use self::{legacy::ConfMemory, plugin::Plugin, read::merge};
+pub use self::{legacy::ConfCache, plugin::Plugin, read::merge};
 use super::{
     cli, errno,
     error::{CloseReason, Error},
@@ -30,14 +29,14 @@ use super::{
         vlib::CliInband,
         vpe::ShowVersion,
     },
-    session::{Missing, Session, SessionOptions},
+    session::{MissingMessage, Session, SessionOptions},
 };
 use maglev_model::{
     actual::{Actual, ActualConf, ActualEncap, VppVip},
     vip::{Encap, TableLength, VipKey, Weight},
 };
 
-/// What this VPP can do.
+/// Optional features of this VPP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// Application servers have weights.
@@ -50,49 +49,51 @@ impl fmt::Display for Capabilities {
     }
 }
 
-/// Which VPP this is.
+/// Properties of this VPP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VppInfo {
-    /// Such as `26.10-rc0~374-gb575ec2c56d`.
+    /// For example `26.10-rc0~374-gb575ec2c56d`.
     pub version: String,
-    /// Such as `2026-11-22T22:48:06`.
+    /// For example `2026-11-22T22:48:06`.
     pub build_date: String,
     /// VPP's process id, in VPP's PID namespace.
     pub pid: u32,
-    /// What it can do.
     pub capabilities: Capabilities,
-    /// What this build knows and this VPP does not speak.
-    pub missing: Vec<Missing>,
+    /// Known messages that this VPP lacks.
+    pub missing: Vec<MissingMessage>,
 }
 
-/// A session with a VPP whose lb plugin can be driven. A clone is a handle to the same session.
+/// A session with a VPP that has a usable lb plugin. Clones share the session.
 #[derive(Clone, Debug)]
 pub struct Lb {
     session: Session,
     info: VppInfo,
     plugin: Plugin,
-    memory: ConfMemory,
+    conf_cache: ConfCache,
 }
 
 impl Lb {
-    /// Connects to the API socket at `path`, with nothing known of an earlier session.
+    /// Connects to the API socket at `path`, with an empty cache of settings.
     ///
     /// # Errors
-    /// As [`Session::connect`]; [`Error::Missing`] naming the lb messages that are not there.
+    /// As [`Session::connect`]; [`Error::Missing`] with the lb messages that VPP lacks.
     pub async fn connect(path: &Path, options: SessionOptions) -> Result<Self, Error> {
-        Self::connect_again(path, options, ConfMemory::default()).await
+        Self::connect_with_cache(path, options, ConfCache::default()).await
     }
 
-    /// The same, with the `memory` of earlier sessions. What VPP lacks is told in one warning; what can
-    /// work without it does.
+    /// Connects with the `conf_cache` of earlier sessions. The messages that VPP lacks are logged in one warning.
     ///
     /// # Errors
     /// As [`Self::connect`].
-    pub async fn connect_again(path: &Path, options: SessionOptions, memory: ConfMemory) -> Result<Self, Error> {
+    pub async fn connect_with_cache(
+        path: &Path,
+        options: SessionOptions,
+        conf_cache: ConfCache,
+    ) -> Result<Self, Error> {
         let session = Session::connect(path, options).await?;
         let (version, ping) = (session.call(&ShowVersion {}), session.call(&ControlPing {}));
         let (version, ping) = (version.await?, ping.await?);
-        let plugin = Plugin::of(session.missing());
+        let plugin = Plugin::detect(session.missing());
         plugin.check(session.missing())?;
         let info = VppInfo {
             version: version.version.as_str().to_owned(),
@@ -103,48 +104,48 @@ impl Lb {
         };
         if !info.missing.is_empty() {
             let missing: Vec<String> = info.missing.iter().map(ToString::to_string).collect();
-            tracing::warn!("VPP {} does not speak all that is known here: {}", info.version, missing.join(", "));
+            tracing::warn!(version = info.version, missing = missing.join(", "), "VPP lacks known API messages");
         }
-        Ok(Self { session, info, plugin, memory })
+        Ok(Self { session, info, plugin, conf_cache })
     }
 
-    /// Which VPP this is.
+    /// Properties of this VPP.
     pub fn info(&self) -> &VppInfo {
         &self.info
     }
 
-    /// The session, for what is not about the lb plugin.
+    /// The session, for requests to other parts of VPP.
     pub fn session(&self) -> &Session {
         &self.session
     }
 
-    /// A future that resolves once the session has ended, with why.
+    /// A future that resolves to the reason when the session has ended.
     pub fn closed(&self) -> impl Future<Output = CloseReason> + Send + use<> {
         self.session.closed()
     }
 
-    /// Asks VPP for a sign of life.
+    /// Checks that VPP responds.
     pub fn ping(&self) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        self.done(&ControlPing {})
+        self.execute(&ControlPing {})
     }
 
-    /// The plugin's global settings. An old plugin tells its sources only; the numbers are those that
-    /// were last set, or [`ActualConf::UNKNOWN`].
+    /// Reads the plugin's global settings. A legacy plugin reports its source addresses only; the other values are those
+    /// last set, or [`ActualConf::UNKNOWN`].
     pub fn conf(&self) -> impl Future<Output = Result<ActualConf, Error>> + Send + use<> {
         match self.plugin {
             Plugin::Weighted => Either::Left(self.conf_get()),
-            Plugin::Legacy => Either::Right(self.conf_shown()),
+            Plugin::Legacy => Either::Right(self.conf_from_cli()),
         }
     }
 
-    fn conf_shown(&self) -> impl Future<Output = Result<ActualConf, Error>> + Send + use<> {
-        let text = self.shown(cli::SHOW_LB);
-        let (memory, pid) = (self.memory.clone(), self.info.pid);
-        async move { Ok(memory.conf(pid, cli::parse_sources(&text.await?))) }
+    fn conf_from_cli(&self) -> impl Future<Output = Result<ActualConf, Error>> + Send + use<> {
+        let text = self.cli_output(cli::SHOW_LB);
+        let (conf_cache, pid) = (self.conf_cache.clone(), self.info.pid);
+        async move { Ok(conf_cache.conf(pid, cli::parse_sources(&text.await?))) }
     }
 
-    /// What the CLI prints; nothing where VPP does not let us ask.
-    fn shown(&self, command: &str) -> impl Future<Output = Result<String, Error>> + Send + use<> {
+    /// The output of a CLI command; empty if VPP refuses CLI commands.
+    fn cli_output(&self, command: &str) -> impl Future<Output = Result<String, Error>> + Send + use<> {
         let reply = self.session.call(&CliInband { cmd: command.to_owned() });
         async move {
             match reply.await {
@@ -168,25 +169,24 @@ impl Lb {
         }
     }
 
-    /// Sets the plugin's global settings, all of them. Another number of buckets drops every worker's
-    /// sticky table.
+    /// Writes all global settings of the plugin. A changed number of buckets drops the sticky table of every worker.
     pub fn set_conf(&self, conf: ActualConf) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        let done = self.done(&LbConf {
+        let done = self.execute(&LbConf {
             ip4_src_address: conf.ipv4_source,
             ip6_src_address: conf.ipv6_source,
             sticky_buckets_per_core: conf.sticky_buckets_per_core,
             flow_timeout: conf.flow_timeout,
         });
-        let (memory, pid) = (self.memory.clone(), self.info.pid);
+        let (conf_cache, pid) = (self.conf_cache.clone(), self.info.pid);
         async move {
             done.await?;
-            memory.keep(pid, conf);
+            conf_cache.record(pid, conf);
             Ok(())
         }
     }
 
-    /// All that VPP has, read at one place in the order of the calls. Affinity and pool index are
-    /// `None` where the CLI's text does not tell them. Of an old plugin, the text is all there is.
+    /// Reads all VIPs and application servers, at one position in the order of the calls. Affinity and pool index are `None`
+    /// if the CLI's text lacks them. From a legacy plugin, only the text is read.
     pub fn read(&self) -> impl Future<Output = Result<Actual, Error>> + Send + use<> {
         match self.plugin {
             Plugin::Weighted => Either::Left(self.read_dumps()),
@@ -194,7 +194,7 @@ impl Lb {
         }
     }
 
-    /// Text that VPP does not give is an error here: it must not pass for a VPP that has nothing.
+    /// Unavailable text is an error here: otherwise it would look like a VPP without VIPs.
     fn read_text(&self) -> impl Future<Output = Result<Actual, Error>> + Send + use<> {
         let reply = self.session.call(&CliInband { cmd: cli::SHOW_VIPS.to_owned() });
         async move { Ok(legacy::actual(cli::parse_vips(&reply.await?.reply))) }
@@ -203,7 +203,7 @@ impl Lb {
     fn read_dumps(&self) -> impl Future<Output = Result<Actual, Error>> + Send + use<> {
         let vips = self.session.dump(&LbVipDump::ALL);
         let ases = self.session.dump(&LbAsV2Dump { vip: WireVip::ZERO });
-        let text = self.shown(cli::SHOW_VIPS);
+        let text = self.cli_output(cli::SHOW_VIPS);
         async move {
             let (vips, ases) = (vips.await?, ases.await?);
             Ok(merge(&vips, &ases, &cli::parse_vips(&text.await?)))
@@ -219,7 +219,7 @@ impl Lb {
         table_length: TableLength,
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let encap = ActualEncap::from(encap);
-        self.done(&LbAddDelVipV2 {
+        self.execute(&LbAddDelVipV2 {
             vip: self.vip(key.into()),
             encap: self.encap(encap.kind),
             dscp: encap.dscp,
@@ -232,24 +232,24 @@ impl Lb {
         })
     }
 
-    /// Removes a VIP. Its application servers should have been removed before, with flush.
+    /// Removes a VIP. Remove its application servers first, with flush.
     pub fn remove_vip(&self, vip: VppVip) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        self.done(&LbAddDelVipV2 {
+        self.execute(&LbAddDelVipV2 {
             vip: self.vip(vip),
             encap: 0,
             dscp: 0,
             srv_type: SRV_CLUSTERIP,
             target_port: 0,
             node_port: 0,
-            // VPP has no use for it here, but takes a 0 for an add that exhausts its memory.
+            // Unused by VPP in a removal, but 0 is treated as in an add, which exhausts VPP's memory.
             new_flows_table_length: TableLength::DEFAULT.get().into(),
             src_ip_sticky: false,
             is_del: true,
         })
     }
 
-    /// Adds an application server. `flush` forgets the flows pinned to an earlier life of it. An old
-    /// plugin takes neither weight nor flush here.
+    /// Adds an application server. `flush` drops flows pinned to an earlier incarnation of the server. A legacy plugin
+    /// supports neither weight nor flush here.
     pub fn add_as(
         &self,
         vip: VppVip,
@@ -259,7 +259,7 @@ impl Lb {
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let (vip, weight) = (self.vip(vip), weight.get());
         match self.plugin {
-            Plugin::Weighted => Either::Left(self.done(&LbAddDelAsV2 {
+            Plugin::Weighted => Either::Left(self.execute(&LbAddDelAsV2 {
                 vip,
                 as_address: address,
                 weight,
@@ -267,13 +267,13 @@ impl Lb {
                 is_flush: flush,
             })),
             Plugin::Legacy => {
-                Either::Right(self.done(&LbAddDelAs { vip, as_address: address, is_del: false, is_flush: false }))
+                Either::Right(self.execute(&LbAddDelAs { vip, as_address: address, is_del: false, is_flush: false }))
             }
         }
     }
 
-    /// Removes an application server. `flush` forgets the flows pinned to it. With an old plugin one
-    /// that is gone already is a success: removing is how flows are flushed there.
+    /// Removes an application server. `flush` drops the flows pinned to it. With a legacy plugin, removing an absent server
+    /// is a success: flows are flushed by a removal there.
     pub fn remove_as(
         &self,
         vip: VppVip,
@@ -282,7 +282,7 @@ impl Lb {
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let vip = self.vip(vip);
         match self.plugin {
-            Plugin::Weighted => Either::Left(self.done(&LbAddDelAsV2 {
+            Plugin::Weighted => Either::Left(self.execute(&LbAddDelAsV2 {
                 vip,
                 as_address: address,
                 weight: 0,
@@ -290,7 +290,7 @@ impl Lb {
                 is_flush: flush,
             })),
             Plugin::Legacy => {
-                let done = self.done(&LbAddDelAs { vip, as_address: address, is_del: true, is_flush: flush });
+                let done = self.execute(&LbAddDelAs { vip, as_address: address, is_del: true, is_flush: flush });
                 Either::Right(async move {
                     match done.await {
                         Err(error) if error.retval() == Some(errno::NO_SUCH_ENTRY) => Ok(()),
@@ -301,8 +301,7 @@ impl Lb {
         }
     }
 
-    /// Sets the weight of a live application server. `flush` forgets the flows pinned to it. No old
-    /// plugin has this message.
+    /// Sets the weight of a live application server. `flush` drops the flows pinned to it. Legacy plugins lack this message.
     pub fn set_weight(
         &self,
         vip: VppVip,
@@ -311,7 +310,7 @@ impl Lb {
         flush: bool,
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let weight = weight.get();
-        self.done(&LbAsSetWeight { vip: vip.into(), as_address: address, weight, is_flush: flush })
+        self.execute(&LbAsSetWeight { vip: vip.into(), as_address: address, weight, is_flush: flush })
     }
 
     fn vip(&self, vip: VppVip) -> WireVip {
@@ -328,7 +327,7 @@ impl Lb {
         }
     }
 
-    fn done<R: Request>(&self, request: &R) -> impl Future<Output = Result<(), Error>> + Send + use<R> {
+    fn execute<R: Request>(&self, request: &R) -> impl Future<Output = Result<(), Error>> + Send + use<R> {
         let reply = self.session.call(request);
         async move { reply.await.map(drop) }
     }

@@ -2,13 +2,12 @@
 //!
 //! ```text
 //!   agent ── lb (typed operations) ── session (one socket, many in flight) ── frame ── VPP's api.sock
-//!             └── cli (text VPP has no message for)   └── messages ── codec
+//!             └── cli (state without an API message)  └── messages ── codec
 //!         stats (counters in shared memory) ── VPP's stats.sock
 //! ```
 //!
-//! The simulator in `sandbox` speaks the same [`messages`] from the other side, so all of them
-//! encode and decode both ways. Nothing here decides what VPP should have: that is the agent's.
-
+//! The VPP simulator uses the same [`messages`] from the other side, so every message encodes and decodes. The desired
+//! state of VPP is decided by the agent, not here.
 pub mod cli;
 pub mod codec;
 pub mod errno;

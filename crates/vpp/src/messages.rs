@@ -1,11 +1,11 @@
-//! The messages we exchange with VPP: their names, CRCs and fields, as VPP's `.api` files define them.
+//! The messages exchanged with VPP: names, CRCs and fields as defined in VPP's `.api` files.
 //!
-//! One file per VPP module. Every message encodes and decodes, because the simulator in `sandbox` is
-//! the other end of the same types. What the session and the simulator add around the fields is the
-//! head: the id that VPP's message table assigns, our client index and the context.
+//! One file per VPP module. Every message encodes and decodes, because the VPP simulator uses the same types from the
+//! other side. The session and the simulator add the header before the fields: the id from VPP's message table, the
+//! client index and the context.
 //!
-//! VPP drops a message of the wrong size without an answer, and `.api` defaults are not wire
-//! defaults: so every field is always there and always filled in.
+//! VPP drops a message of the wrong size without a reply, and `.api` defaults do not apply on the wire: so every field
+//! is always present and filled in.
 
 use bytes::BytesMut;
 
@@ -14,7 +14,7 @@ use super::{
     frame,
 };
 
-/// A message with `$name`, `$crc` and the fields in the order of the wire.
+/// Defines a message with `$name`, `$crc` and the fields in the order of the wire.
 macro_rules! message {
     (
         $(#[$doc:meta])*
@@ -31,7 +31,7 @@ macro_rules! message {
         impl $crate::messages::Message for $type {
             const NAME: &'static str = $name;
             const CRC: u32 = $crc;
-            const HEAD: $crate::messages::Head = $crate::messages::Head::$head;
+            const HEADER_KIND: $crate::messages::HeaderKind = $crate::messages::HeaderKind::$head;
 
             #[allow(unused_variables, reason = "some messages have no fields")]
             fn encode(&self, to: &mut $crate::codec::Writer<'_>) {
@@ -47,20 +47,20 @@ macro_rules! message {
         }
 
         #[cfg(test)]
-        impl $crate::messages::sample::Sample for $type {
+        impl $crate::messages::round_trip::Sample for $type {
             #[allow(unused_variables, reason = "some messages have no fields")]
             fn sample(random: &mut fastrand::Rng) -> Self {
-                Self { $($field: $crate::messages::sample::Sample::sample(random),)* }
+                Self { $($field: $crate::messages::round_trip::Sample::sample(random),)* }
             }
         }
     };
 }
 
-/// A request, and the reply that has nothing but a return value.
+/// Defines the reply of `$request` with nothing but a return value.
 macro_rules! autoreply {
     ($request:ident => $type:ident = $name:literal) => {
         message! {
-            #[doc = concat!("Whether VPP did what `", stringify!($request), "` asked for.")]
+            #[doc = concat!("The reply to [`", stringify!($request), "`].")]
             Reply $type = $name 0xe8d4_e804 {
                 /// 0, or a negative number of [`errno`](crate::errno).
                 retval: i32,
@@ -70,7 +70,7 @@ macro_rules! autoreply {
     };
 }
 
-/// A request and its reply, which has a `retval`.
+/// Connects a request with its reply, which has a `retval`.
 macro_rules! answered {
     ($request:ident => $reply:ident) => {
         impl $crate::messages::Request for $request {
@@ -89,13 +89,13 @@ pub mod ip;
 pub mod lb;
 pub mod memclnt;
 #[cfg(test)]
-mod sample;
+mod round_trip;
 pub mod vlib;
 pub mod vpe;
 
-/// What stands between a message's id and its fields.
+/// Header fields between a message's id and its own fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Head {
+pub enum HeaderKind {
     /// `client_index`, `context`: requests (and `sockclnt_create_reply`).
     Request,
     /// `context`: replies and details (and `sockclnt_create`).
@@ -105,45 +105,45 @@ pub enum Head {
 /// A message of VPP's API.
 pub trait Message: Sized + Send + 'static {
     const NAME: &'static str;
-    /// The checksum of its definition. VPP's table lists `<name>_<crc as 8 hex digits>`.
+    /// Checksum of the definition. VPP's table lists `<name>_<crc as 8 hex digits>`.
     const CRC: u32;
-    /// What precedes its fields.
-    const HEAD: Head;
+    /// The header before the fields.
+    const HEADER_KIND: HeaderKind;
 
     /// Appends the fields.
     fn encode(&self, to: &mut Writer<'_>);
 
-    /// Reads the fields.
+    /// Decodes the fields.
     ///
     /// # Errors
-    /// When the bytes end early or a value does not exist.
+    /// The message is too short or has an invalid value.
     fn decode(from: &mut Reader<'_>) -> Result<Self, CodecError>;
 }
 
-/// A message that VPP answers with one reply.
+/// A message to which VPP sends one reply.
 pub trait Request: Message {
     type Reply: Reply;
 }
 
-/// A message that answers a [`Request`].
+/// The reply to a [`Request`].
 pub trait Reply: Message {
-    /// 0, or why VPP did not do it (see [`errno`](super::errno)).
+    /// 0, or an error number (see [`errno`](super::errno)).
     fn retval(&self) -> i32;
 }
 
-/// A message that VPP answers with any number of details, and with no word about the last.
+/// A message to which VPP sends any number of details, without an end marker.
 pub trait Dump: Message {
     type Details: Message;
 }
 
-/// The id, and what [`Head`] says follows it.
+/// The header of a message: the id and the fields of its [`HeaderKind`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Envelope {
     /// From VPP's message table.
     pub id: u16,
-    /// From `sockclnt_create_reply`; 0 where the head has none.
+    /// From `sockclnt_create_reply`; 0 if the header has none.
     pub client_index: u32,
-    /// Chosen by the client; a reply repeats it.
+    /// Chosen by the client and repeated in the reply.
     pub context: u32,
 }
 
@@ -151,7 +151,7 @@ pub struct Envelope {
 pub fn encode<M: Message>(envelope: Envelope, message: &M, out: &mut BytesMut) {
     frame::put(out, |to| {
         envelope.id.put(to);
-        if M::HEAD == Head::Request {
+        if M::HEADER_KIND == HeaderKind::Request {
             envelope.client_index.put(to);
         }
         envelope.context.put(to);
@@ -159,22 +159,22 @@ pub fn encode<M: Message>(envelope: Envelope, message: &M, out: &mut BytesMut) {
     });
 }
 
-/// Reads a frame's body as an `M`, whose id the caller has recognised.
+/// Decodes a frame's body as an `M`. The caller has checked the id.
 ///
 /// # Errors
-/// When the body is shorter or longer than the message, or holds a value that does not exist.
+/// The body is shorter or longer than the message, or has an invalid value.
 pub fn decode<M: Message>(body: &[u8]) -> Result<(Envelope, M), CodecError> {
     let mut from = Reader::new(body);
-    let envelope = head(&mut from, M::HEAD)?;
+    let envelope = head(&mut from, M::HEADER_KIND)?;
     let message = M::decode(&mut from)?;
     from.finish()?;
     Ok((envelope, message))
 }
 
-/// The `retval` of a [`Reply`]'s body: VPP's replies have it first.
+/// The `retval` in the body of a [`Reply`]: the first field in all of VPP's replies.
 pub fn retval(body: &[u8]) -> Option<i32> {
     let mut from = Reader::new(body);
-    head(&mut from, Head::Reply).and_then(|_| Wire::get(&mut from)).ok()
+    head(&mut from, HeaderKind::Reply).and_then(|_| Wire::get(&mut from)).ok()
 }
 
 /// The message id of a frame's body.
@@ -182,17 +182,17 @@ pub fn id(body: &[u8]) -> Option<u16> {
     body.first_chunk().map(|id| u16::from_be_bytes(*id))
 }
 
-/// Reads only what precedes the fields.
+/// Decodes the header only.
 ///
 /// # Errors
-/// When the body ends within it.
-pub fn peek(body: &[u8], head_of: Head) -> Result<Envelope, CodecError> {
+/// The body ends within the header.
+pub fn peek(body: &[u8], head_of: HeaderKind) -> Result<Envelope, CodecError> {
     head(&mut Reader::new(body), head_of)
 }
 
-fn head(from: &mut Reader<'_>, head: Head) -> Result<Envelope, CodecError> {
+fn head(from: &mut Reader<'_>, head: HeaderKind) -> Result<Envelope, CodecError> {
     let id = Wire::get(from)?;
-    let client_index = if head == Head::Request { Wire::get(from)? } else { 0 };
+    let client_index = if head == HeaderKind::Request { Wire::get(from)? } else { 0 };
     Ok(Envelope { id, client_index, context: Wire::get(from)? })
 }
 
@@ -204,42 +204,42 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// That of `M`.
-    pub const fn of<M: Message>() -> Self {
+    /// The signature of `M`.
+    pub const fn new<M: Message>() -> Self {
         Self { name: M::NAME, crc: M::CRC }
     }
 
-    /// As VPP's message table spells it.
+    /// The entry in VPP's message table.
     pub fn table_name(&self) -> String {
         format!("{}_{:08x}", self.name, self.crc)
     }
 }
 
-/// A message of [`KNOWN`].
+/// A message of [`KNOWN_MESSAGES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownMessage {
     pub name: &'static str,
-    /// Where it stands in [`KNOWN`].
-    pub place: usize,
+    /// Position in [`KNOWN_MESSAGES`].
+    pub index: usize,
 }
 
-impl Known {
-    /// `M`. That it is known is found out by the compiler.
-    pub const fn of<M: Message>() -> Self {
-        const { Self { name: M::NAME, place: place(M::NAME) } }
+impl KnownMessage {
+    /// The entry of `M`. An unknown message is a compile error.
+    pub const fn new<M: Message>() -> Self {
+        const { Self { name: M::NAME, index: index(M::NAME) } }
     }
 }
 
-const fn place(name: &str) -> usize {
-    let mut place = 0;
-    while place < KNOWN.len() {
-        if same(KNOWN[place].name.as_bytes(), name.as_bytes()) {
-            return place;
+const fn index(name: &str) -> usize {
+    let mut index = 0;
+    while index < KNOWN_MESSAGES.len() {
+        if same(KNOWN_MESSAGES[index].name.as_bytes(), name.as_bytes()) {
+            return index;
         }
-        place += 1;
+        index += 1;
     }
-    assert!(place < KNOWN.len(), "every message is in the list of those known");
-    place
+    assert!(index < KNOWN_MESSAGES.len(), "every message is in KNOWN_MESSAGES");
+    index
 }
 
 const fn same(a: &[u8], b: &[u8]) -> bool {
@@ -258,11 +258,11 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
 
 macro_rules! known {
     ($($type:ty,)*) => {
-        /// Every message that is known here.
-        pub const KNOWN: &[Signature] = &[$(Signature::of::<$type>(),)*];
+        /// All messages that this client knows.
+        pub const KNOWN_MESSAGES: &[Signature] = &[$(Signature::new::<$type>(),)*];
 
         #[cfg(test)]
-        fn every_message(check: &mut impl sample::Check) {
+        fn every_message(check: &mut impl round_trip::Check) {
             $(check.check::<$type>();)*
         }
     };
@@ -311,7 +311,7 @@ mod tests {
         ip::IpRouteLookupV2Reply,
         lb::{LbAddDelAsV2Reply, LbConfGetReply},
         memclnt::ControlPingReply,
-        sample::Sample,
+        round_trip::Sample,
         vlib::CliInbandReply,
         vpe::ShowVersionReply,
         *,
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn the_retval_of_a_reply_is_found_without_its_type() {
+    fn retval_is_decoded_without_the_reply_type() {
         let random = &mut fastrand::Rng::with_seed(1);
         retval_of::<ControlPingReply>(random);
         retval_of::<ShowVersionReply>(random);
@@ -337,14 +337,14 @@ mod tests {
     }
 
     #[test]
-    fn a_message_stands_where_its_place_says() {
+    fn known_message_index_matches_the_list() {
         let places = [
-            Known::of::<memclnt::ControlPing>(),
-            Known::of::<memclnt::SockclntCreate>(),
-            Known::of::<lb::LbAsV2Details>(),
+            KnownMessage::new::<memclnt::ControlPing>(),
+            KnownMessage::new::<memclnt::SockclntCreate>(),
+            KnownMessage::new::<lb::LbAsV2Details>(),
         ];
         for known in places {
-            assert_eq!(KNOWN[known.place].name, known.name);
+            assert_eq!(KNOWN_MESSAGES[known.index].name, known.name);
         }
     }
 }

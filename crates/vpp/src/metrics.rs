@@ -1,28 +1,28 @@
-//! What sessions with VPP count: messages, by name, direction and what became of them.
+//! Metrics of sessions with VPP: messages by name, direction and outcome.
 //!
-//! Every counter is made beforehand and found by the message's place in [`KNOWN`], so that a message
-//! costs one atomic increment.
+//! All counters are created in advance and indexed by the message's position in [`KNOWN_MESSAGES`], so that counting a
+//! message costs one atomic increment.
 
 use std::{fmt, sync::Arc};
 
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
-use super::messages::{KNOWN, Known};
+use super::messages::{KNOWN_MESSAGES, KnownMessage};
 
-/// What became of a message.
+/// Outcome of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// Sent; or received, with `retval` 0 if it has one.
+pub(crate) enum MessageOutcome {
+    /// Sent; or received, with `retval` 0 if the message has one.
     Ok,
-    /// A request that never left: its session ended, or too many were waiting.
+    /// A request that was not sent: its session ended, or the queue was full.
     Unsent,
-    /// A reply that says why VPP did not do it.
+    /// A reply with an error.
     Refused,
-    /// A reply that did not come: VPP dropped the request, or the session ended first.
+    /// A reply that did not arrive: VPP dropped the request, or the session ended first.
     Unanswered,
 }
 
-impl Fate {
+impl MessageOutcome {
     const COUNT: usize = 4;
 
     fn as_str(self) -> &'static str {
@@ -35,58 +35,58 @@ impl Fate {
     }
 }
 
-type Counters = [Option<IntCounter>; Fate::COUNT];
+type Counters = [Option<IntCounter>; MessageOutcome::COUNT];
 
-/// The metrics of all sessions that are given a clone of it.
+/// The metrics of sessions. Clones share the counters.
 #[derive(Clone)]
 pub struct Metrics {
     messages: IntCounterVec,
-    /// By place in [`KNOWN`]; a message has those that can happen to it.
+    /// Indexed by position in [`KNOWN_MESSAGES`]. A message has counters only for its possible outcomes.
     counters: Arc<[Counters]>,
     ignored: IntCounter,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        let help = "Messages exchanged with VPP, by what became of them.";
+        let help = "Messages exchanged with VPP, by outcome.";
         let opts = Opts::new("maglev_vpp_api_total", help);
         let messages = IntCounterVec::new(opts, &["msg", "direction", "result"]).expect("names and labels are valid");
-        let counters = KNOWN.iter().map(|known| counters(&messages, known.name)).collect();
-        let ignored = IntCounter::new("maglev_vpp_api_ignored_total", "Messages from VPP that answered nothing.")
+        let counters = KNOWN_MESSAGES.iter().map(|known| counters(&messages, known.name)).collect();
+        let ignored = IntCounter::new("maglev_vpp_api_ignored_total", "Messages from VPP that matched no request.")
             .expect("the name is valid");
         Self { messages, counters, ignored }
     }
 }
 
-/// VPP's convention says by a message's name which way it goes.
+/// By VPP's naming convention, the suffix of a message determines its direction.
 fn counters(messages: &IntCounterVec, name: &str) -> Counters {
-    let (direction, fates): (_, &[Fate]) = if name.ends_with("_reply") {
-        ("recv", &[Fate::Ok, Fate::Refused, Fate::Unanswered])
+    let (direction, outcomes): (_, &[MessageOutcome]) = if name.ends_with("_reply") {
+        ("recv", &[MessageOutcome::Ok, MessageOutcome::Refused, MessageOutcome::Unanswered])
     } else if name.ends_with("_details") {
-        ("recv", &[Fate::Ok])
+        ("recv", &[MessageOutcome::Ok])
     } else {
-        ("send", &[Fate::Ok, Fate::Unsent])
+        ("send", &[MessageOutcome::Ok, MessageOutcome::Unsent])
     };
     let mut counters = Counters::default();
-    for fate in fates {
-        counters[*fate as usize] = Some(messages.with_label_values(&[name, direction, fate.as_str()]));
+    for outcome in outcomes {
+        counters[*outcome as usize] = Some(messages.with_label_values(&[name, direction, outcome.as_str()]));
     }
     counters
 }
 
 impl Metrics {
-    /// Makes the metrics part of `registry`.
+    /// Registers the metrics.
     ///
     /// # Errors
-    /// One of the names is taken.
+    /// A metric name is already registered.
     pub fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
         registry.register(Box::new(self.messages.clone()))?;
         registry.register(Box::new(self.ignored.clone()))
     }
 
-    pub(crate) fn count(&self, message: Known, fate: Fate) {
-        let counter = self.counters.get(message.place).and_then(|of| of[fate as usize].as_ref());
-        debug_assert!(counter.is_some(), "{} has no counter for {fate:?}", message.name);
+    pub(crate) fn count(&self, message: KnownMessage, outcome: MessageOutcome) {
+        let counter = self.counters.get(message.index).and_then(|counters| counters[outcome as usize].as_ref());
+        debug_assert!(counter.is_some(), "{} has no counter for {outcome:?}", message.name);
         if let Some(counter) = counter {
             counter.inc();
         }

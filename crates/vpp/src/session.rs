@@ -7,20 +7,20 @@
 //! ```
 //!
 //! * **Owner**: one task owns the socket; a [`Session`] is a cheap handle to its queue.
-//! * **Start**: [`Session::connect`] shakes hands and looks up every message by name *and* CRC.
-//! * **Order**: a call is queued when it is made, not when its future is first polled. VPP answers in
-//!   order, so an answer to a later request means that VPP dropped the earlier one: that call alone
-//!   fails. A window bounds what is in flight. It holds a request for each of a thousand VIPs, so that
-//!   the work for one need not wait for VPP's answer about another.
-//! * **Deadline**: runs from the last answer seen, because VPP's main thread may be busy with what
-//!   was asked before. One that expires ends the session.
-//! * **End**: by [`CloseReason`]; every call still open fails with it. A session never comes back:
-//!   who owns it connects anew. Dropping the last handle closes it.
+//! * **Start**: [`Session::connect`] performs the handshake and looks up every message by name *and* CRC.
+//! * **Order**: a call is queued when it is made, not when its future is first polled. VPP replies in
+//!   order, so a reply to a later request means that VPP dropped the earlier request: only that call
+//!   fails. A window limits the requests in flight. It holds a request for each of a thousand VIPs, so
+//!   that a request for one VIP need not wait for VPP's reply about another.
+//! * **Deadline**: starts with the last reply, because VPP's main thread may be busy with earlier
+//!   requests. An expired deadline ends the session.
+//! * **End**: with a [`CloseReason`]; every outstanding call fails with it. A session does not reconnect: its
+//!   owner must open a new one. Dropping the last handle closes the session.
 
-mod shared;
-mod table;
+mod id_table;
+mod message_observer;
+mod request_queue;
 mod task;
-mod witness;
 
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
@@ -32,19 +32,19 @@ use tokio::{
     time::timeout,
 };
 
-pub use self::table::Missing;
+pub use self::id_table::MissingMessage;
 use self::{
-    shared::{Answer, Expected, Shared, Ticket},
-    table::Table,
+    id_table::IdTable,
+    message_observer::MessageObserver,
+    request_queue::{ExpectedMessage, ExpectedReply, RawReply, RequestQueue},
     task::Task,
-    witness::Witness,
 };
 use super::{
     codec::Text,
     error::{CloseReason, Error, HandshakeError},
     frame,
     messages::{
-        self, Dump, Envelope, Head, Known, Message, Reply, Request,
+        self, Dump, Envelope, HeaderKind, KnownMessage, Message, Reply, Request,
         memclnt::{
             ControlPing, ControlPingReply, SOCKCLNT_CREATE, SOCKCLNT_CREATE_REPLY, SockclntCreate, SockclntCreateReply,
             SockclntDelete,
@@ -54,25 +54,24 @@ use super::{
 };
 use maglev_model::event::Events;
 
-/// How a session behaves.
+/// Options of a session.
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
-    /// Our name in VPP's `show api clients`.
+    /// Client name in VPP's `show api clients`.
     pub client_name: String,
-    /// How long VPP may be silent while it owes an answer; also the longest handshake.
+    /// Time without any reply after which a session with outstanding requests ends; also the timeout of the handshake.
     pub deadline: Duration,
-    /// Requests in flight at once, at least 1.
+    /// Limit of requests in flight, at least 1.
     pub window: usize,
-    /// Requests that may wait for the window; further calls fail with [`Error::QueueFull`].
+    /// Limit of requests waiting for the window; further calls fail with [`Error::QueueFull`].
     pub queue: usize,
-    /// Where `vpp-api-send` and `vpp-api-recv` go.
+    /// Receives `vpp-api-send` and `vpp-api-recv`.
     pub events: Events,
-    /// Where messages are counted.
     pub metrics: Metrics,
 }
 
 impl SessionOptions {
-    /// What maglevd uses: 10 s, 1,024 in flight.
+    /// The options of maglevd: a deadline of 10 s, 1,024 requests in flight.
     pub fn new(client_name: &str, events: Events) -> Self {
         Self {
             client_name: client_name.to_owned(),
@@ -85,19 +84,19 @@ impl SessionOptions {
     }
 }
 
-/// A handle to a session. A clone is cheap; the last one dropped closes the session.
+/// A handle to a session; cheap to clone. Dropping the last handle closes the session.
 #[derive(Clone)]
 pub struct Session(Arc<Handle>);
 
 struct Handle {
-    shared: Arc<Shared>,
-    table: Table,
+    queue: Arc<RequestQueue>,
+    table: IdTable,
     client_index: u32,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.close(CloseReason::Local);
+        self.queue.close(CloseReason::Local);
     }
 }
 
@@ -108,56 +107,56 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// Connects to the API socket at `path` and starts the task that owns the session. Needs a tokio
-    /// runtime with I/O and time.
+    /// Connects to the API socket at `path` and starts the task that owns the session. Requires a Tokio runtime with I/O and
+    /// time.
     ///
     /// # Errors
-    /// [`Error::Connect`] and [`Error::Handshake`]. Messages that this VPP lacks are no error here:
-    /// see [`Session::missing`].
+    /// [`Error::Connect`] and [`Error::Handshake`]. Messages that this VPP lacks are not an error: see
+    /// [`Session::missing`].
     pub async fn connect(path: &Path, options: SessionOptions) -> Result<Self, Error> {
         let mut stream = UnixStream::connect(path)
             .await
             .map_err(|source| Error::Connect { path: path.to_owned(), source: Arc::new(source) })?;
         let mut input = BytesMut::new();
-        let witness = Witness { events: options.events.clone(), metrics: options.metrics.clone() };
-        let greeting = shake_hands(&mut stream, &mut input, &options.client_name, &witness);
-        let greeting = timeout(options.deadline, greeting)
+        let observer = MessageObserver { events: options.events.clone(), metrics: options.metrics.clone() };
+        let registration = handshake(&mut stream, &mut input, &options.client_name, &observer);
+        let registration = timeout(options.deadline, registration)
             .await
             .unwrap_or(Err(HandshakeError::Deadline(options.deadline)))
             .inspect_err(|error| {
                 if !matches!(error, HandshakeError::Refused(_)) {
-                    witness.unanswered(Known::of::<SockclntCreateReply>());
+                    observer.unanswered(KnownMessage::new::<SockclntCreateReply>());
                 }
             })
             .map_err(|source| Error::Handshake { path: path.to_owned(), source })?;
-        let table = Table::new(&greeting.table);
-        let shared = Arc::new(Shared::new(options.queue, witness));
-        let farewell = farewell(&table, greeting.index);
-        tokio::spawn(Task::new(stream, input, farewell, Arc::clone(&shared), &options).run());
-        Ok(Self(Arc::new(Handle { shared, table, client_index: greeting.index })))
+        let table = IdTable::new(&registration.table);
+        let queue = Arc::new(RequestQueue::new(options.queue, observer));
+        let unregister = unregister(&table, registration.index);
+        tokio::spawn(Task::new(stream, input, unregister, Arc::clone(&queue), &options).run());
+        Ok(Self(Arc::new(Handle { queue, table, client_index: registration.index })))
     }
 
-    /// Messages known here that this VPP lacks, or defines otherwise.
-    pub fn missing(&self) -> &[Missing] {
+    /// Known messages that this VPP lacks or defines differently.
+    pub fn missing(&self) -> &[MissingMessage] {
         self.0.table.missing()
     }
 
-    /// Whether this VPP speaks `M` as it is known here.
-    pub fn speaks<M: Message>(&self) -> bool {
+    /// True if this VPP has the message `M` with the expected CRC.
+    pub fn supports<M: Message>(&self) -> bool {
         self.0.table.id::<M>().is_ok()
     }
 
-    /// Queues `request` now; the future is its answer.
+    /// Queues `request` immediately; the future resolves to its reply.
     ///
-    /// The future fails with [`Error::Refused`] when VPP answers with a `retval` other than 0, with
-    /// [`Error::Swallowed`] when VPP answers a later request first, with [`Error::Missing`] when this
-    /// VPP does not speak the message, and with [`Error::Closed`] when the session ends.
+    /// The future fails with [`Error::Refused`] if VPP replies with a `retval` other than 0, with [`Error::Swallowed`] if
+    /// VPP replies to a later request first, with [`Error::Missing`] if this VPP lacks the message, and with
+    /// [`Error::Closed`] if the session ends.
     pub fn call<R: Request>(&self, request: &R) -> impl Future<Output = Result<R::Reply, Error>> + Send + use<R> {
-        let answer = self.enqueue_call(request);
-        let shared = Arc::clone(&self.0.shared);
+        let reply_rx = self.enqueue_call(request);
+        let queue = Arc::clone(&self.0.queue);
         async move {
-            let answer = received(R::NAME, answer).await?;
-            let reply: R::Reply = decode(&shared, &answer.reply)?;
+            let raw = receive(R::NAME, reply_rx).await?;
+            let reply: R::Reply = decode(&queue, &raw.reply)?;
             match reply.retval() {
                 0 => Ok(reply),
                 retval => Err(Error::refused(R::NAME, retval)),
@@ -165,103 +164,106 @@ impl Session {
         }
     }
 
-    /// Queues a dump now, and a ping whose answer marks its end; the future is all details, in VPP's
-    /// order. Fails as [`Session::call`] does.
+    /// Queues a dump immediately, and a ping whose reply marks its end; the future resolves to all details, in VPP's order.
+    /// Fails as [`Session::call`] does.
     pub fn dump<D: Dump>(&self, request: &D) -> impl Future<Output = Result<Vec<D::Details>, Error>> + Send + use<D> {
-        let answer = self.enqueue_dump(request);
-        let shared = Arc::clone(&self.0.shared);
+        let reply_rx = self.enqueue_dump(request);
+        let queue = Arc::clone(&self.0.queue);
         async move {
-            let answer = received(D::NAME, answer).await?;
-            let _: ControlPingReply = decode(&shared, &answer.reply)?;
-            answer.details.iter().map(|body| decode(&shared, body)).collect()
+            let raw = receive(D::NAME, reply_rx).await?;
+            let _: ControlPingReply = decode(&queue, &raw.reply)?;
+            raw.details.iter().map(|body| decode(&queue, body)).collect()
         }
     }
 
-    fn enqueue_call<R: Request>(&self, request: &R) -> Result<oneshot::Receiver<Result<Answer, Error>>, Error> {
+    fn enqueue_call<R: Request>(&self, request: &R) -> Result<oneshot::Receiver<Result<RawReply, Error>>, Error> {
         let id = self.0.table.id::<R>()?;
-        let reply = self.expected::<R::Reply>()?;
-        self.0.shared.enqueue(Ticket { request: Known::of::<R>(), reply, details: None }, |context, out| {
-            messages::encode(self.envelope(id, context), request, out);
-        })
+        let reply = self.expected_message::<R::Reply>()?;
+        self.0.queue.enqueue(
+            ExpectedReply { request: KnownMessage::new::<R>(), reply, details: None },
+            |context, out| {
+                messages::encode(self.envelope(id, context), request, out);
+            },
+        )
     }
 
-    fn enqueue_dump<D: Dump>(&self, request: &D) -> Result<oneshot::Receiver<Result<Answer, Error>>, Error> {
+    fn enqueue_dump<D: Dump>(&self, request: &D) -> Result<oneshot::Receiver<Result<RawReply, Error>>, Error> {
         let (id, ping) = (self.0.table.id::<D>()?, self.0.table.id::<ControlPing>()?);
-        let details = Some(self.expected::<D::Details>()?);
-        let reply = self.expected::<ControlPingReply>()?;
-        self.0.shared.enqueue(Ticket { request: Known::of::<D>(), reply, details }, |context, out| {
+        let details = Some(self.expected_message::<D::Details>()?);
+        let reply = self.expected_message::<ControlPingReply>()?;
+        self.0.queue.enqueue(ExpectedReply { request: KnownMessage::new::<D>(), reply, details }, |context, out| {
             messages::encode(self.envelope(id, context), request, out);
             messages::encode(self.envelope(ping, context), &ControlPing {}, out);
         })
     }
 
-    fn expected<M: Message>(&self) -> Result<Expected, Error> {
-        debug_assert_eq!(M::HEAD, Head::Reply, "answers are found by their context");
-        Ok(Expected { message: Known::of::<M>(), id: self.0.table.id::<M>()? })
+    fn expected_message<M: Message>(&self) -> Result<ExpectedMessage, Error> {
+        debug_assert_eq!(M::HEADER_KIND, HeaderKind::Reply, "replies are matched by their context");
+        Ok(ExpectedMessage { message: KnownMessage::new::<M>(), id: self.0.table.id::<M>()? })
     }
 
     fn envelope(&self, id: u16, context: u32) -> Envelope {
         Envelope { id, client_index: self.0.client_index, context }
     }
 
-    /// A future that resolves once the session has ended, with why. It does not keep it open.
+    /// A future that resolves to the reason when the session has ended. The future does not keep the session open.
     pub fn closed(&self) -> impl Future<Output = CloseReason> + Send + use<> {
-        let mut closed_rx = self.0.shared.closed.subscribe();
+        let mut closed_rx = self.0.queue.closed.subscribe();
         async move { wait_closed(&mut closed_rx).await }
     }
 
-    /// Why the session has ended, if it has.
+    /// The reason for the end of the session; `None` while it is open.
     pub fn close_reason(&self) -> Option<CloseReason> {
-        self.0.shared.closed.borrow().clone()
+        self.0.queue.closed.borrow().clone()
     }
 
-    /// Ends the session now; calls still open fail.
+    /// Ends the session now; outstanding calls fail.
     pub fn close(&self) {
-        self.0.shared.close(CloseReason::Local);
+        self.0.queue.close(CloseReason::Local);
     }
 
-    /// Frames that answered nothing we asked for and were left out.
+    /// Number of received frames that matched no request.
     pub fn ignored(&self) -> u64 {
-        self.0.shared.ignored()
+        self.0.queue.ignored()
     }
 }
 
 async fn wait_closed(closed_rx: &mut watch::Receiver<Option<CloseReason>>) -> CloseReason {
     match closed_rx.wait_for(Option::is_some).await {
         Ok(reason) => reason.clone().unwrap_or(CloseReason::Local),
-        // The task is gone, and with it the runtime.
+        // The task was dropped with the runtime.
         Err(_) => CloseReason::Local,
     }
 }
 
-async fn received(
+async fn receive(
     message: &'static str,
-    answer: Result<oneshot::Receiver<Result<Answer, Error>>, Error>,
-) -> Result<Answer, Error> {
-    // The sender is dropped unused only when the runtime, and the task with it, is torn down.
-    answer?.await.unwrap_or(Err(Error::Closed { message, reason: CloseReason::Local }))
+    reply_rx: Result<oneshot::Receiver<Result<RawReply, Error>>, Error>,
+) -> Result<RawReply, Error> {
+    // The sender is dropped unused only if the runtime, and with it the task, is shut down.
+    reply_rx?.await.unwrap_or(Err(Error::Closed { message, reason: CloseReason::Local }))
 }
 
-fn decode<M: Message>(shared: &Shared, body: &[u8]) -> Result<M, Error> {
+fn decode<M: Message>(queue: &RequestQueue, body: &[u8]) -> Result<M, Error> {
     match messages::decode::<M>(body) {
         Ok((_, message)) => Ok(message),
         Err(error) => {
-            shared.close(CloseReason::Malformed { message: M::NAME, error: error.clone() });
+            queue.close(CloseReason::Malformed { message: M::NAME, error: error.clone() });
             Err(Error::Malformed { message: M::NAME, source: error })
         }
     }
 }
 
-async fn shake_hands(
+async fn handshake(
     stream: &mut UnixStream,
     input: &mut BytesMut,
     client_name: &str,
-    witness: &Witness,
+    observer: &MessageObserver,
 ) -> Result<SockclntCreateReply, HandshakeError> {
     let mut out = BytesMut::new();
     let envelope = Envelope { id: SOCKCLNT_CREATE, client_index: 0, context: 0 };
     messages::encode(envelope, &SockclntCreate { name: Text::new(client_name) }, &mut out);
-    witness.sent(Known::of::<SockclntCreate>());
+    observer.sent(KnownMessage::new::<SockclntCreate>());
     stream.write_all(&out).await?;
     loop {
         let body = frame::read(stream, input).await?.ok_or(HandshakeError::Ended)?;
@@ -269,13 +271,13 @@ async fn shake_hands(
             continue;
         }
         let (_, reply) = messages::decode::<SockclntCreateReply>(&body)?;
-        witness.received(Known::of::<SockclntCreateReply>(), Some(reply.response));
+        observer.received(KnownMessage::new::<SockclntCreateReply>(), Some(reply.response));
         return if reply.response == 0 { Ok(reply) } else { Err(HandshakeError::Refused(reply.response)) };
     }
 }
 
-/// The frame that tells VPP we leave; empty where it has none.
-fn farewell(table: &Table, client_index: u32) -> BytesMut {
+/// The frame that unregisters the client; empty if this VPP lacks the message.
+fn unregister(table: &IdTable, client_index: u32) -> BytesMut {
     let mut out = BytesMut::new();
     if let Ok(id) = table.id::<SockclntDelete>() {
         let envelope = Envelope { id, client_index, context: 0 };

@@ -21,7 +21,7 @@ macro_rules! numbered {
         })*
 
         /// All of them in 26.10.
-        const V26_10: &[(Signature, u16)] = &[$((Signature::of::<$type>(), $id),)*];
+        const V26_10: &[(Signature, u16)] = &[$((Signature::new::<$type>(), $id),)*];
     };
 }
 
@@ -93,7 +93,7 @@ const V26_06: &[(Signature, u16, u16)] = &[
 ];
 
 const fn old<M: Numbered>(id: u16) -> (Signature, u16, u16) {
-    (Signature::of::<M>(), id, M::ID)
+    (Signature::new::<M>(), id, M::ID)
 }
 
 /// The id in 26.10 of the message that a client of `release` calls `id`; `None` if there is none.

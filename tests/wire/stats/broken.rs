@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use maglev_vpp::stats::{Figures, Segment, StatsError, words};
+use maglev_vpp::stats::{StatsReading, Segment, StatsError, words};
 use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
@@ -86,7 +86,7 @@ impl Damage {
 /// What the agent does with a segment and, `all` of it, more; returns how many values there are.
 fn read(words: &[AtomicU64], all: bool) -> Result<usize, StatsError> {
     Segment::new(words).read(|view| {
-        Figures::copy(view)?;
+        StatsReading::copy(view)?;
         if !all {
             return Ok(0);
         }

@@ -1,7 +1,7 @@
-//! The lb plugin up to 26.06: the same messages read differently, and no dump that tells the truth.
+//! The lb plugin up to 26.06: same messages, different layout; its dumps are incomplete, so the CLI's text is read.
 //!
-//! Pure: [`Lb`](super::Lb) sends what is encoded here and hands over the texts that VPP printed. The
-//! rules were measured on a real 26.06: an IPv4 prefix `/32` sent as it is makes a VIP `::/32`.
+//! Pure: [`Lb`](super::Lb) sends the values encoded here and passes the texts that VPP printed. The rules were measured
+//! on a real 26.06: an IPv4 prefix `/32` sent as it is becomes a VIP `::/32`.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
@@ -17,7 +17,7 @@ use maglev_model::{
     vip::Weight,
 };
 
-/// The VIP as the plugin reads it: prefix lengths count from the 96 bits before an IPv4 address.
+/// The VIP in the plugin's layout: prefix lengths include the 96 bits before an IPv4 address.
 pub fn vip(vip: VppVip) -> WireVip {
     let mut wire = WireVip::from(vip);
     if wire.prefix.address.is_ipv4() {
@@ -26,19 +26,20 @@ pub fn vip(vip: VppVip) -> WireVip {
     wire
 }
 
-/// The encap as the plugin reads it: in little-endian, whatever the API's description says.
+/// The encap in the plugin's byte order: little-endian, contrary to the API's description.
 pub fn encap(encap: u32) -> u32 {
     encap.swap_bytes()
 }
 
-/// What VPP has, from the text of `show lb vips verbose`. Deleted VIPs and removed application servers
-/// wait for garbage collection and are left out. So is a VIP whose application servers cannot all be
-/// read: adding it again is refused and harms nothing, while a guess could take its servers away.
+/// VPP's state, from the text of `show lb vips verbose`. Deleted VIPs and removed application servers wait for garbage
+/// collection and are left out. So is a VIP with unparsable application servers: adding the VIP again is refused
+/// without harm, while a guess could remove its servers.
 pub fn actual(shown: Vec<CliVip>) -> Actual {
     let live = shown.into_iter().filter(|vip| !vip.removed);
     let vips = live.filter_map(|shown| {
-        let live = shown.ases?.into_iter().filter(|of| !of.removed);
-        let ases = live.map(|of| (of.address, ActualAs { weight: Weight::PRESENT.get(), buckets: of.buckets }));
+        let live = shown.ases?.into_iter().filter(|server| !server.removed);
+        let ases =
+            live.map(|server| (server.address, ActualAs { weight: Weight::PRESENT.get(), buckets: server.buckets }));
         let vip = ActualVip {
             encap: shown.encap,
             sticky: shown.sticky,
@@ -51,30 +52,30 @@ pub fn actual(shown: Vec<CliVip>) -> Actual {
     Actual { vips: vips.collect(), weightless: true }
 }
 
-/// What was last set in a VPP that cannot be asked for it. Whoever connects keeps it from one session
-/// to the next, so that a VPP is not told the same again; a new process knows nothing and tells it once.
+/// The global settings last written to a VPP that cannot report them. Kept across sessions, so that equal settings are
+/// not written again; a new agent process starts empty and writes them once.
 #[derive(Clone, Debug, Default)]
-pub struct ConfMemory(Arc<Mutex<Option<(u32, ActualConf)>>>);
+pub struct ConfCache(Arc<Mutex<Option<(u32, ActualConf)>>>);
 
-impl ConfMemory {
-    /// The VPP of process `pid` took `conf`.
-    pub(crate) fn keep(&self, pid: u32, conf: ActualConf) {
+impl ConfCache {
+    /// Records settings written to the VPP with process id `pid`.
+    pub(crate) fn record(&self, pid: u32, conf: ActualConf) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((pid, conf));
     }
 
-    /// The settings of the VPP of process `pid`, whose text shows `sources`. What was set counts while
-    /// VPP still has the sources that were set with it: process ids repeat in containers.
+    /// The settings of the VPP with process id `pid`, whose text shows `sources`. Recorded settings are valid while VPP has
+    /// the source addresses written with them: process ids repeat in containers.
     pub(crate) fn conf(&self, pid: u32, sources: CliSources) -> ActualConf {
-        let kept = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let recorded = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let CliSources { ipv4, ipv6 } = sources;
-        let told = kept.filter(|(of, _)| *of == pid).map(|(_, conf)| conf).filter(|conf| {
+        let conf = recorded.filter(|(recorded_pid, _)| *recorded_pid == pid).map(|(_, conf)| conf).filter(|conf| {
             ipv4.is_none_or(|shown| shown == conf.ipv4_source) && ipv6.is_none_or(|shown| shown == conf.ipv6_source)
         });
         ActualConf {
-            ipv4_source: ipv4.or(told.map(|told| told.ipv4_source)).unwrap_or(Ipv4Addr::BROADCAST),
-            ipv6_source: ipv6.or(told.map(|told| told.ipv6_source)).unwrap_or(Ipv6Addr::from_bits(u128::MAX)),
-            sticky_buckets_per_core: told.map_or(ActualConf::UNKNOWN, |told| told.sticky_buckets_per_core),
-            flow_timeout: told.map_or(ActualConf::UNKNOWN, |told| told.flow_timeout),
+            ipv4_source: ipv4.or(conf.map(|conf| conf.ipv4_source)).unwrap_or(Ipv4Addr::BROADCAST),
+            ipv6_source: ipv6.or(conf.map(|conf| conf.ipv6_source)).unwrap_or(Ipv6Addr::from_bits(u128::MAX)),
+            sticky_buckets_per_core: conf.map_or(ActualConf::UNKNOWN, |conf| conf.sticky_buckets_per_core),
+            flow_timeout: conf.map_or(ActualConf::UNKNOWN, |conf| conf.flow_timeout),
         }
     }
 }
@@ -85,7 +86,7 @@ mod tests {
     use crate::cli;
 
     #[test]
-    fn ipv4_lengths_count_from_96_and_encap_is_swapped() {
+    fn ipv4_lengths_include_96_bits_and_encap_is_byte_swapped() {
         let sent = |address: &str, length| {
             vip(VppVip { address: address.parse().unwrap(), length, protocol: 6, port: 80 }).prefix.length
         };
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vip_whose_servers_cannot_be_read_is_left_out() {
+    fn vip_with_unparsable_servers_is_left_out() {
         let text = " ip4-gre4 [1] 198.51.100.1/32
   new_size:1024
   #as:2
@@ -112,12 +113,12 @@ mod tests {
 ";
         let actual = actual(cli::parse_vips(text));
         assert!(actual.weightless);
-        let ases: Vec<_> = actual.vips.iter().map(|(vip, of)| (vip.to_string(), of.ases.len())).collect();
+        let ases: Vec<_> = actual.vips.iter().map(|(vip, state)| (vip.to_string(), state.ases.len())).collect();
         assert_eq!(ases, [("198.51.100.1/32 any 0".to_owned(), 1)]);
     }
 
     #[test]
-    fn what_was_set_counts_for_that_vpp_while_it_has_those_sources() {
+    fn cached_conf_is_valid_for_the_same_process_and_sources() {
         let sources = |last| CliSources { ipv4: Some(Ipv4Addr::new(192, 0, 2, last)), ipv6: None };
         let set = ActualConf {
             ipv4_source: Ipv4Addr::new(192, 0, 2, 1),
@@ -125,15 +126,15 @@ mod tests {
             sticky_buckets_per_core: 2048,
             flow_timeout: 60,
         };
-        let memory = ConfMemory::default();
+        let conf_cache = ConfCache::default();
         let unknown = (ActualConf::UNKNOWN, ActualConf::UNKNOWN);
         let numbers = |conf: ActualConf| (conf.sticky_buckets_per_core, conf.flow_timeout);
-        assert_eq!(numbers(memory.conf(7, sources(1))), unknown);
-        memory.keep(7, set);
-        assert_eq!(memory.clone().conf(7, sources(1)), set, "a clone is the same memory");
-        assert_eq!(numbers(memory.conf(8, sources(1))), unknown, "another process");
-        let restarted = memory.conf(7, sources(255));
-        assert_eq!((numbers(restarted), restarted.ipv6()), (unknown, None), "the same id again");
-        assert_eq!(memory.conf(7, CliSources::default()), set, "text that does not tell changes nothing");
+        assert_eq!(numbers(conf_cache.conf(7, sources(1))), unknown);
+        conf_cache.record(7, set);
+        assert_eq!(conf_cache.clone().conf(7, sources(1)), set, "clones share the cache");
+        assert_eq!(numbers(conf_cache.conf(8, sources(1))), unknown, "another process");
+        let restarted = conf_cache.conf(7, sources(255));
+        assert_eq!((numbers(restarted), restarted.ipv6()), (unknown, None), "the process id was reused");
+        assert_eq!(conf_cache.conf(7, CliSources::default()), set, "text without sources changes nothing");
     }
 }

@@ -1,4 +1,4 @@
-//! Which lb plugin a VPP has, told by its message table, and whether that can be driven.
+//! Detection of VPP's lb plugin from the message table, and the check that it is usable.
 
 use crate::{
     error::Error,
@@ -11,96 +11,98 @@ use crate::{
         },
         vlib::{CliInband, CliInbandReply},
     },
-    session::Missing,
+    session::MissingMessage,
 };
 
-/// Which lb plugin VPP has. Told apart by the presence of `lb_conf_get`: the CRCs of the older
-/// messages did not change although their meaning did.
+/// Generation of VPP's lb plugin, detected by the presence of `lb_conf_get`: the CRCs of the older messages did not
+/// change although their meaning did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plugin {
-    /// 26.10 and later: weights, and dumps that tell the truth.
+    /// 26.10 and later: weights, and complete dumps.
     Weighted,
-    /// Up to 26.06: no weights, other encodings of the same messages, and only the CLI's text tells
-    /// what VPP has.
+    /// Up to 26.06: no weights, other encodings of the same messages, and a complete state only in the CLI's text.
     Legacy,
 }
 
 impl Plugin {
     /// The plugin of a VPP that lacks `missing`.
-    pub(crate) fn of(missing: &[Missing]) -> Self {
-        let absent = |name: &str| missing.iter().any(|of| matches!(of, Missing::Absent(known) if known.name == name));
+    pub(crate) fn detect(missing: &[MissingMessage]) -> Self {
+        let absent = |name: &str| {
+            missing.iter().any(|message| matches!(message, MissingMessage::Absent(known) if known.name == name))
+        };
         if absent(LbConfGet::NAME) && !absent(LbAddDelVipV2::NAME) { Self::Legacy } else { Self::Weighted }
     }
 
-    /// What cannot be done without.
-    fn needed(self) -> &'static [Signature] {
+    /// The required messages.
+    fn required(self) -> &'static [Signature] {
         match self {
             Self::Weighted => WEIGHTED,
             Self::Legacy => LEGACY,
         }
     }
 
-    /// Refuses a VPP that lacks what is needed.
-    pub(crate) fn check(self, missing: &[Missing]) -> Result<(), Error> {
-        let is_needed = |of: &&Missing| self.needed().iter().any(|needed| needed.name == of.name());
-        let missing: Vec<Missing> = missing.iter().filter(is_needed).cloned().collect();
+    /// Fails if VPP lacks required messages.
+    pub(crate) fn check(self, missing: &[MissingMessage]) -> Result<(), Error> {
+        let is_required =
+            |message: &&MissingMessage| self.required().iter().any(|required| required.name == message.name());
+        let missing: Vec<MissingMessage> = missing.iter().filter(is_required).cloned().collect();
         if missing.is_empty() { Ok(()) } else { Err(Error::Missing { hint: "is lb_plugin.so loaded?", missing }) }
     }
 }
 
 const WEIGHTED: &[Signature] = &[
-    Signature::of::<LbConf>(),
-    Signature::of::<LbConfReply>(),
-    Signature::of::<LbConfGet>(),
-    Signature::of::<LbConfGetReply>(),
-    Signature::of::<LbAddDelVipV2>(),
-    Signature::of::<LbAddDelVipV2Reply>(),
-    Signature::of::<LbAddDelAsV2>(),
-    Signature::of::<LbAddDelAsV2Reply>(),
-    Signature::of::<LbAsSetWeight>(),
-    Signature::of::<LbAsSetWeightReply>(),
-    Signature::of::<LbVipDump>(),
-    Signature::of::<LbVipDetails>(),
-    Signature::of::<LbAsV2Dump>(),
-    Signature::of::<LbAsV2Details>(),
+    Signature::new::<LbConf>(),
+    Signature::new::<LbConfReply>(),
+    Signature::new::<LbConfGet>(),
+    Signature::new::<LbConfGetReply>(),
+    Signature::new::<LbAddDelVipV2>(),
+    Signature::new::<LbAddDelVipV2Reply>(),
+    Signature::new::<LbAddDelAsV2>(),
+    Signature::new::<LbAddDelAsV2Reply>(),
+    Signature::new::<LbAsSetWeight>(),
+    Signature::new::<LbAsSetWeightReply>(),
+    Signature::new::<LbVipDump>(),
+    Signature::new::<LbVipDetails>(),
+    Signature::new::<LbAsV2Dump>(),
+    Signature::new::<LbAsV2Details>(),
 ];
 
 const LEGACY: &[Signature] = &[
-    Signature::of::<LbConf>(),
-    Signature::of::<LbConfReply>(),
-    Signature::of::<LbAddDelVipV2>(),
-    Signature::of::<LbAddDelVipV2Reply>(),
-    Signature::of::<LbAddDelAs>(),
-    Signature::of::<LbAddDelAsReply>(),
-    Signature::of::<CliInband>(),
-    Signature::of::<CliInbandReply>(),
+    Signature::new::<LbConf>(),
+    Signature::new::<LbConfReply>(),
+    Signature::new::<LbAddDelVipV2>(),
+    Signature::new::<LbAddDelVipV2Reply>(),
+    Signature::new::<LbAddDelAs>(),
+    Signature::new::<LbAddDelAsReply>(),
+    Signature::new::<CliInband>(),
+    Signature::new::<CliInbandReply>(),
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn absent(names: &[Signature]) -> Vec<Missing> {
-        names.iter().copied().map(Missing::Absent).collect()
+    fn absent(names: &[Signature]) -> Vec<MissingMessage> {
+        names.iter().copied().map(MissingMessage::Absent).collect()
     }
 
     #[test]
-    fn the_plugin_is_told_by_lb_conf_get() {
-        assert_eq!(Plugin::of(&[]), Plugin::Weighted);
-        let legacy = absent(&[Signature::of::<LbConfGet>(), Signature::of::<LbAddDelAsV2>()]);
-        assert_eq!(Plugin::of(&legacy), Plugin::Legacy);
-        assert_eq!(Plugin::of(&absent(WEIGHTED)), Plugin::Weighted);
+    fn plugin_is_detected_by_lb_conf_get() {
+        assert_eq!(Plugin::detect(&[]), Plugin::Weighted);
+        let legacy = absent(&[Signature::new::<LbConfGet>(), Signature::new::<LbAddDelAsV2>()]);
+        assert_eq!(Plugin::detect(&legacy), Plugin::Legacy);
+        assert_eq!(Plugin::detect(&absent(WEIGHTED)), Plugin::Weighted);
     }
 
     #[test]
-    fn only_what_is_needed_is_insisted_on() {
+    fn only_required_messages_are_checked() {
         let error = Plugin::Weighted.check(&absent(WEIGHTED)).unwrap_err();
         assert_eq!(error.reason(), "MessagesMissing");
         assert!(error.to_string().contains("is lb_plugin.so loaded?"), "{error}");
-        assert!(error.to_string().contains("lb_as_v2_dump is not there"), "{error}");
-        let text = absent(&[Signature::of::<CliInband>()]);
+        assert!(error.to_string().contains("lb_as_v2_dump is absent"), "{error}");
+        let text = absent(&[Signature::new::<CliInband>()]);
         assert!(Plugin::Weighted.check(&text).is_ok());
-        assert!(Plugin::Legacy.check(&text).is_err(), "the text is all that an old plugin tells");
-        assert!(Plugin::Legacy.check(&absent(&[Signature::of::<LbVipDump>()])).is_ok());
+        assert!(Plugin::Legacy.check(&text).is_err(), "the text is the only source of a legacy plugin");
+        assert!(Plugin::Legacy.check(&absent(&[Signature::new::<LbVipDump>()])).is_ok());
     }
 }

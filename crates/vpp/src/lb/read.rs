@@ -1,4 +1,4 @@
-//! What VPP has, put together from two dumps and the CLI's text, as plugins from 26.10 on report it.
+//! VPP's state, merged from two dumps and the CLI's text, as plugins from 26.10 on report it.
 
 use std::collections::BTreeMap;
 
@@ -8,32 +8,32 @@ use crate::{
 };
 use maglev_model::actual::{Actual, ActualAs, ActualEncap, ActualVip, VppVip};
 
-/// Puts the answers together. Removed application servers and those of VIPs that are not listed
-/// are ghosts that wait for garbage collection: they are left out. So are removed VIPs in `shown`,
-/// which is the CLI's text.
-pub fn merge(vips: &[LbVipDetails], ases: &[LbAsV2Details], shown: &[CliVip]) -> Actual {
-    let mut actual: BTreeMap<VppVip, ActualVip> = vips.iter().map(|of| (of.vip.into(), vip(of))).collect();
-    for of in shown.iter().filter(|of| !of.removed) {
-        if let Some(vip) = actual.get_mut(&of.vip) {
-            vip.sticky = of.sticky;
-            vip.pool_index = Some(of.pool_index);
+/// Merges the replies; `cli_vips` is the parsed CLI text. Removed application servers, and servers of VIPs that are not
+/// listed, wait for garbage collection and are left out. So are removed VIPs in `cli_vips`.
+pub fn merge(vips: &[LbVipDetails], ases: &[LbAsV2Details], cli_vips: &[CliVip]) -> Actual {
+    let mut actual: BTreeMap<VppVip, ActualVip> =
+        vips.iter().map(|details| (details.vip.into(), vip(details))).collect();
+    for cli_vip in cli_vips.iter().filter(|cli_vip| !cli_vip.removed) {
+        if let Some(vip) = actual.get_mut(&cli_vip.vip) {
+            vip.sticky = cli_vip.sticky;
+            vip.pool_index = Some(cli_vip.pool_index);
         }
     }
-    for of in ases.iter().filter(|of| of.flags & AS_USED != 0) {
-        if let Some(vip) = actual.get_mut(&of.vip.into()) {
-            vip.ases.insert(of.app_srv, ActualAs { weight: of.weight, buckets: of.num_buckets });
+    for server in ases.iter().filter(|server| server.flags & AS_USED != 0) {
+        if let Some(vip) = actual.get_mut(&server.vip.into()) {
+            vip.ases.insert(server.app_srv, ActualAs { weight: server.weight, buckets: server.num_buckets });
         }
     }
     Actual { vips: actual, weightless: false }
 }
 
-fn vip(of: &LbVipDetails) -> ActualVip {
-    let encap = ActualEncap { kind: of.encap, dscp: of.dscp, target_port: of.target_port.swap_bytes() };
+fn vip(details: &LbVipDetails) -> ActualVip {
+    let encap = ActualEncap { kind: details.encap, dscp: details.dscp, target_port: details.target_port.swap_bytes() };
     ActualVip {
         encap: Some(encap),
         sticky: None,
-        // 65536 reads 0, which is not what anybody wants either.
-        table_length: Some(of.flow_table_length),
+        // 65536 is reported as 0, which is never a desired length either.
+        table_length: Some(details.flow_table_length),
         pool_index: None,
         ases: BTreeMap::new(),
     }
@@ -62,26 +62,27 @@ mod tests {
     }
 
     #[test]
-    fn ghosts_are_left_out_and_the_port_is_swapped_back() {
-        let (web, gone) = (wire("198.51.100.1", 80), wire("198.51.100.2", 80));
+    fn removed_servers_are_left_out_and_the_port_is_byte_swapped() {
+        let (web, removed) = (wire("198.51.100.1", 80), wire("198.51.100.2", 80));
         let ases = [
             server(web, "192.0.2.10", AS_USED, 10),
             server(web, "192.0.2.11", 0, 20),
             server(web, "192.0.2.12", 0, 5),
             server(web, "192.0.2.12", AS_USED, 0),
-            server(gone, "192.0.2.13", AS_USED, 30),
+            server(removed, "192.0.2.13", AS_USED, 30),
         ];
         let actual = merge(&[details(web)], &ases, &[]);
         assert_eq!(actual.vips.len(), 1);
         let vip = &actual.vips[&web.into()];
         assert_eq!(vip.encap, Some(ActualEncap { kind: 3, dscp: 0, target_port: 8080 }));
         assert_eq!((vip.table_length, vip.sticky, vip.pool_index), (Some(1024), None, None));
-        let ases: Vec<_> = vip.ases.iter().map(|(address, of)| (address.to_string(), of.weight, of.buckets)).collect();
+        let ases: Vec<_> =
+            vip.ases.iter().map(|(address, server)| (address.to_string(), server.weight, server.buckets)).collect();
         assert_eq!(ases, [("192.0.2.10".to_owned(), 10, 7), ("192.0.2.12".to_owned(), 0, 7)]);
     }
 
     #[test]
-    fn affinity_and_index_come_from_the_text_of_the_live_vip() {
+    fn affinity_and_pool_index_come_from_the_text_of_the_live_vip() {
         let web = wire("198.51.100.1", 80);
         let text = [
             shown(web, 1, true, Some(false)),

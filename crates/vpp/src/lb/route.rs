@@ -1,4 +1,4 @@
-//! The route to a VIP's prefix, whose counters are in the stats segment.
+//! Lookup of the route to a VIP's prefix, whose counters are in the stats segment.
 
 use std::net::IpAddr;
 
@@ -6,8 +6,7 @@ use super::Lb;
 use crate::{codec::Prefix, errno, error::Error, messages::ip::IpRouteLookupV2};
 
 impl Lb {
-    /// The index, among the counters of routes, of the route to exactly this prefix; `None` if there
-    /// is no such route.
+    /// The stats index of the route to exactly this prefix; `None` if there is no such route.
     pub fn route_stats_index(
         &self,
         address: IpAddr,
@@ -16,7 +15,7 @@ impl Lb {
         let reply = self.session.call(&IpRouteLookupV2 { table_id: 0, exact: 1, prefix: Prefix { address, length } });
         async move {
             match reply.await {
-                Ok(found) => Ok(Some(found.route.stats_index)),
+                Ok(reply) => Ok(Some(reply.route.stats_index)),
                 Err(error) if error.retval() == Some(errno::NO_SUCH_ENTRY) => Ok(None),
                 Err(error) => Err(error),
             }

@@ -1,41 +1,41 @@
-//! `ip.api`: looking up the route of a VIP, which names its counters in the stats segment.
+//! `ip.api`: the lookup of a VIP's route, which has the index of its counters in the stats segment.
 
 use crate::codec::{CodecError, Prefix, Reader, Wire, Writer};
 
 message! {
-    /// Asks for a route.
+    /// Looks up a route.
     Request IpRouteLookupV2 = "ip_route_lookup_v2" 0x710d_6471 {
-        /// The FIB's table id; 0 = the default one.
+        /// Table id of the FIB; 0 = the default one.
         table_id: u32,
-        /// 1 = exactly this prefix, 0 = the longest that covers it.
+        /// 1 = exactly this prefix, 0 = the longest match.
         exact: u8,
         prefix: Prefix,
     }
 }
 
 message! {
-    /// The answer to [`IpRouteLookupV2`].
+    /// The reply to [`IpRouteLookupV2`].
     Reply IpRouteLookupV2Reply = "ip_route_lookup_v2_reply" 0x84cc_9e03 {
-        /// 0 if there is one.
+        /// 0 if the route exists.
         retval: i32,
         route: Route,
     }
 }
 answered!(IpRouteLookupV2 => IpRouteLookupV2Reply);
 
-/// Bytes of a `vl_api_fib_path_t`, the 16 labels of its stack included.
+/// Size of a `vl_api_fib_path_t` in bytes, including the 16 labels of its stack.
 pub const FIB_PATH: usize = 167;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// The FIB's table id.
+    /// Table id of the FIB.
     pub table_id: u32,
-    /// The index of its counters in `/net/route/to`.
+    /// Index of the route's counters in `/net/route/to`.
     pub stats_index: u32,
     pub prefix: Prefix,
-    /// Who added it (VPP `fib_source_t`).
+    /// The source of the route (VPP `fib_source_t`).
     pub source: u8,
-    /// Its paths, [`FIB_PATH`] bytes each, at most 255: nothing here looks into them.
+    /// The paths, [`FIB_PATH`] bytes each, at most 255; not parsed.
     pub paths: Vec<u8>,
 }
 

@@ -1,8 +1,7 @@
 //! `lb.api`: the load balancer plugin.
 //!
-//! `lb_conf_get`, `lb_add_del_as_v2`, `lb_as_set_weight` and `lb_as_v2_dump` exist from 26.10 on. The
-//! others kept their CRC although their meaning changed: older plugins read prefixes and encap
-//! differently.
+//! `lb_conf_get`, `lb_add_del_as_v2`, `lb_as_set_weight` and `lb_as_v2_dump` exist from 26.10 on. The older messages kept
+//! their CRC although their meaning changed: older plugins decode prefixes and encap differently.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -21,25 +20,24 @@ pub const ENCAP_NAT4: u32 = 3;
 /// `lb_encap_type`: NAT to IPv6 backends.
 pub const ENCAP_NAT6: u32 = 4;
 
-/// `lb_srv_type`: the only one we use (NAT to a port of the backend).
+/// `lb_srv_type`: the only one used here (NAT to a port of the backend).
 pub const SRV_CLUSTERIP: u32 = 0;
 
-/// Bit of `flags`: the application server is live. Without it, it was removed and waits for
-/// garbage collection.
+/// Bit of `flags`: the application server is live. If unset, the server was removed and waits for garbage collection.
 pub const AS_USED: u8 = 1;
 
-/// How a VIP is named (`vl_api_lb_vip_t`, and the same three fields in every request).
+/// The key of a VIP (`vl_api_lb_vip_t`, and the same three fields in every request).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WireVip {
     pub prefix: Prefix,
     /// 6, 17, or 255 for all.
     pub protocol: u8,
-    /// 0 for all. A VIP of port 0 has protocol 255, whatever is sent.
+    /// 0 for all. A VIP with port 0 has protocol 255, whatever was sent.
     pub port: u16,
 }
 
 impl WireVip {
-    /// What [`LbAsDump`] and [`LbAsV2Dump`] take for "everything".
+    /// Selects all VIPs in [`LbAsDump`] and [`LbAsV2Dump`].
     pub const ZERO: Self = Self { prefix: Prefix::ZERO, protocol: 0, port: 0 };
 }
 
@@ -74,21 +72,21 @@ message! {
         ip4_src_address: Ipv4Addr,
         /// Source of IPv6 encapsulation.
         ip6_src_address: Ipv6Addr,
-        /// Buckets of each worker's sticky table, a power of two; all ones = as it is.
+        /// Buckets of each worker's sticky table, a power of two; all ones = unchanged.
         sticky_buckets_per_core: u32,
-        /// Seconds; all ones = as it is.
+        /// Seconds; all ones = unchanged.
         flow_timeout: u32,
     }
 }
 autoreply!(LbConf => LbConfReply = "lb_conf_reply");
 
 message! {
-    /// Asks for the plugin's global settings.
+    /// Reads the plugin's global settings.
     Request LbConfGet = "lb_conf_get" 0x5107_7d14 {}
 }
 
 message! {
-    /// The answer to [`LbConfGet`].
+    /// The reply to [`LbConfGet`].
     Reply LbConfGetReply = "lb_conf_get_reply" 0x9234_27ac {
         retval: i32,
         /// All ones = unset.
@@ -103,7 +101,7 @@ message! {
 answered!(LbConfGet => LbConfGetReply);
 
 message! {
-    /// Adds or removes a VIP, without a word about affinity.
+    /// Adds or removes a VIP; no affinity.
     Request LbAddDelVip = "lb_add_del_vip" 0x6fa5_69c7 {
         vip: WireVip,
         encap: u32,
@@ -115,7 +113,7 @@ message! {
         target_port: u16,
         /// The node's port, for NAT of type nodeport.
         node_port: u16,
-        /// Buckets of the new-flow table, a power of two; 0 is taken and fatal.
+        /// Buckets of the new-flow table, a power of two; 0 is accepted and fatal.
         new_flows_table_length: u32,
         is_del: bool,
     }
@@ -135,7 +133,7 @@ message! {
         target_port: u16,
         /// The node's port, for NAT of type nodeport.
         node_port: u16,
-        /// Buckets of the new-flow table, a power of two; 0 is taken and fatal.
+        /// Buckets of the new-flow table, a power of two; 0 is accepted and fatal.
         new_flows_table_length: u32,
         /// Flows stick to the client's address.
         src_ip_sticky: bool,
@@ -145,7 +143,7 @@ message! {
 autoreply!(LbAddDelVipV2 => LbAddDelVipV2Reply = "lb_add_del_vip_v2_reply");
 
 message! {
-    /// Adds or removes an application server, without a word about weight.
+    /// Adds or removes an application server; no weight.
     Request LbAddDelAs = "lb_add_del_as" 0x35d7_2500 {
         vip: WireVip,
         /// The application server.
@@ -187,7 +185,7 @@ message! {
 autoreply!(LbAsSetWeight => LbAsSetWeightReply = "lb_as_set_weight_reply");
 
 message! {
-    /// Forgets all flows of a VIP. Never sent: VPP flushes another VIP where this one is unknown.
+    /// Drops all flows of a VIP. Never sent: for an unknown VIP, VPP flushes another VIP.
     Request LbFlushVip = "lb_flush_vip" 0x1063_f819 {
         vip: WireVip,
     }
@@ -195,7 +193,7 @@ message! {
 autoreply!(LbFlushVip => LbFlushVipReply = "lb_flush_vip_reply");
 
 message! {
-    /// Lists the VIPs: all of them, whatever it asks for.
+    /// Lists all VIPs; the filter is ignored.
     Request LbVipDump = "lb_vip_dump" 0x5611_0cb7 {
         /// Ignored by VPP.
         prefix: Prefix,
@@ -211,7 +209,7 @@ message! {
 }
 
 impl LbVipDump {
-    /// All VIPs, in the words VPP's own client uses.
+    /// All VIPs, with the same values as VPP's own client.
     pub const ALL: Self = Self { prefix: Prefix::ZERO, matcher_le: 0, matcher_ge: 0, protocol: 255, port: 0 };
 }
 
@@ -222,11 +220,11 @@ message! {
         encap: u32,
         /// The code point, for L3DSR.
         dscp: u8,
-        /// The code point in the highest byte: never compare it.
+        /// The code point in the highest byte; must not be compared.
         srv_type: u32,
-        /// The backends' port, for NAT, **byte-swapped**: 8080 reads 36895.
+        /// The backends' port, for NAT, **byte-swapped**: 8080 is reported as 36895.
         target_port: u16,
-        /// Buckets of the new-flow table: 65536 reads 0 (up to 26.06: always 0).
+        /// Buckets of the new-flow table; 65536 is reported as 0 (up to 26.06: always 0).
         flow_table_length: u16,
     }
 }
@@ -249,7 +247,7 @@ message! {
         vip: WireVip,
         app_srv: IpAddr,
         flags: u8,
-        /// When it was last added or removed, in VPP's clock.
+        /// Time of the last addition or removal, in VPP's clock.
         in_use_since: u32,
     }
 }
@@ -272,10 +270,10 @@ message! {
         vip: WireVip,
         app_srv: IpAddr,
         flags: u8,
-        /// When it was last added or removed, in VPP's clock.
+        /// Time of the last addition or removal, in VPP's clock.
         in_use_since: u32,
         weight: u8,
-        /// Buckets of the new-flow table that point at it.
+        /// Buckets of the new-flow table that point at the server.
         num_buckets: u32,
     }
 }

@@ -1,7 +1,7 @@
 //! `memclnt.api`: opening and closing a connection, and the ping.
 //!
-//! `sockclnt_create` and its reply are the two messages whose ids are fixed, because the reply is
-//! what carries the ids of all others.
+//! `sockclnt_create` and its reply are the two messages with fixed ids, because the reply carries the ids of all other
+//! messages.
 
 use super::Reply;
 use crate::codec::{CodecError, Reader, Text, Wire, Writer};
@@ -14,19 +14,19 @@ pub const SOCKCLNT_CREATE_REPLY: u16 = 16;
 message! {
     /// Opens a connection.
     Reply SockclntCreate = "sockclnt_create" 0x455f_b9c4 {
-        /// Who connects; VPP shows it in `show api clients`.
+        /// Name of the client, shown in `show api clients`.
         name: Text<64>,
     }
 }
 
 message! {
-    /// The answer to [`SockclntCreate`].
+    /// The reply to [`SockclntCreate`].
     Request SockclntCreateReply = "sockclnt_create_reply" 0x3516_6268 {
-        /// 0 if VPP takes the connection.
+        /// 0 if VPP accepts the connection.
         response: i32,
-        /// The `client_index` of every request from now on.
+        /// The `client_index` of every further request.
         index: u32,
-        /// All messages that this VPP speaks.
+        /// All messages of this VPP.
         table: MessageTable,
     }
 }
@@ -72,9 +72,9 @@ message! {
 }
 
 message! {
-    /// The answer to [`SockclntDelete`]; VPP may close without it.
+    /// The reply to [`SockclntDelete`]; VPP may close the connection without it.
     Reply SockclntDeleteReply = "sockclnt_delete_reply" 0x8f38_b1ee {
-        /// 0 if the connection was known.
+        /// 0 if the client index exists.
         response: i32,
     }
 }
@@ -90,12 +90,12 @@ impl Reply for SockclntDeleteReply {
 }
 
 message! {
-    /// Asks for nothing but an answer. As VPP answers in order, it also marks the end of a dump.
+    /// Requests a reply only. As VPP replies in order, the reply also marks the end of a dump.
     Request ControlPing = "control_ping" 0x5107_7d14 {}
 }
 
 message! {
-    /// The answer to [`ControlPing`].
+    /// The reply to [`ControlPing`].
     Reply ControlPingReply = "control_ping_reply" 0xf6b0_b8ca {
         retval: i32,
         /// The connection's `client_index`.

@@ -1,4 +1,4 @@
-//! `vlib.api`: VPP's command line, for what has no message.
+//! `vlib.api`: VPP's command line, for state without an API message.
 
 message! {
     /// Runs a command of VPP's command line.
@@ -8,11 +8,11 @@ message! {
 }
 
 message! {
-    /// The answer to [`CliInband`].
+    /// The reply to [`CliInband`].
     Reply CliInbandReply = "cli_inband_reply" 0x0587_9051 {
         /// 0 if the command ran.
         retval: i32,
-        /// What it printed.
+        /// Output of the command.
         reply: String,
     }
 }

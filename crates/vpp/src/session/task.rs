@@ -1,5 +1,5 @@
-//! The task that owns a session's socket: it writes what is queued, many frames at a time, and hands
-//! each answer to whoever waits for its context.
+//! The task that owns a session's socket: it writes queued requests, many frames at a time, and routes each reply to the
+//! request with its context.
 
 use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
@@ -13,31 +13,30 @@ use tokio::{
 
 use super::{
     SessionOptions,
-    shared::{Expected, Shared, Waiter},
+    request_queue::{ExpectedMessage, PendingRequest, RequestQueue},
 };
 use crate::{
     error::{CloseReason, Error},
     frame,
     messages::{
-        self, Head, Known,
+        self, HeaderKind, KnownMessage,
         memclnt::{ControlPing, SockclntDelete},
     },
 };
 
-/// Details of one dump that are taken: some 4,000 VIPs with 256 application servers each.
+/// Limit of details of one dump: some 4,000 VIPs with 256 application servers each.
 const MAX_DETAILS: usize = 1 << 20;
 
-/// See the file's head.
 pub struct Task {
     stream: UnixStream,
     input: BytesMut,
     output: BytesMut,
-    /// In the order they were sent; contexts are consecutive.
-    in_flight: VecDeque<Waiter>,
-    /// When the last answer came, or the first request of those in flight was sent.
+    /// In the order of sending; contexts are consecutive.
+    in_flight: VecDeque<PendingRequest>,
+    /// Time of the last reply, or of sending the first request in flight.
     progress: Instant,
-    farewell: BytesMut,
-    shared: Arc<Shared>,
+    unregister: BytesMut,
+    queue: Arc<RequestQueue>,
     window: usize,
     deadline: Duration,
 }
@@ -46,8 +45,8 @@ impl Task {
     pub fn new(
         stream: UnixStream,
         input: BytesMut,
-        farewell: BytesMut,
-        shared: Arc<Shared>,
+        unregister: BytesMut,
+        queue: Arc<RequestQueue>,
         options: &SessionOptions,
     ) -> Self {
         Self {
@@ -56,29 +55,29 @@ impl Task {
             output: BytesMut::new(),
             in_flight: VecDeque::new(),
             progress: Instant::now(),
-            farewell,
-            shared,
+            unregister,
+            queue,
             window: options.window.max(1),
             deadline: options.deadline,
         }
     }
 
-    /// Serves until the session ends, then fails what is left.
+    /// Serves the session until it ends, then fails the outstanding requests.
     pub async fn run(mut self) {
         let reason = self.serve().await;
-        if matches!(reason, CloseReason::Local) && self.output.is_empty() && !self.farewell.is_empty() {
-            // Best effort: VPP notices the closed socket as well.
-            if self.stream.try_write(&self.farewell).is_ok() {
-                self.shared.witness.sent(Known::of::<SockclntDelete>());
+        if matches!(reason, CloseReason::Local) && self.output.is_empty() && !self.unregister.is_empty() {
+            // Best effort: VPP also detects the closed socket.
+            if self.stream.try_write(&self.unregister).is_ok() {
+                self.queue.observer.sent(KnownMessage::new::<SockclntDelete>());
             }
         }
-        let Self { stream, shared, in_flight, .. } = self;
+        let Self { stream, queue, in_flight, .. } = self;
         drop(stream);
-        shared.finish(reason, in_flight);
+        queue.finish(reason, in_flight);
     }
 
     async fn serve(&mut self) -> CloseReason {
-        // Bytes that came together with the handshake's.
+        // Bytes received together with the handshake.
         if let Err(reason) = self.dispatch_all() {
             return reason;
         }
@@ -94,15 +93,15 @@ impl Task {
                 ready = self.stream.ready(interest) => if let Err(error) = ready {
                     return error.into();
                 },
-                () = self.shared.wake.notified() => {}
-                // It rings at some earlier answer's deadline: the next step looks at the last one's.
+                () = self.queue.wake.notified() => {}
+                // The timer may expire for an earlier reply; the next step checks the deadline of the last one.
                 () = &mut timer, if !self.in_flight.is_empty() => timer.as_mut().reset(self.progress + self.deadline),
             }
             coop::consume_budget().await;
         }
     }
 
-    /// One round without waiting: read, then send what the window allows.
+    /// One round without waiting: reads, then sends as many requests as the window allows.
     fn step(&mut self) -> Result<(), CloseReason> {
         self.read()?;
         if !self.in_flight.is_empty() && self.progress.elapsed() >= self.deadline {
@@ -115,15 +114,15 @@ impl Task {
     fn take(&mut self) -> Result<(), CloseReason> {
         let idle = self.in_flight.is_empty();
         let before = self.in_flight.len();
-        let count = self.shared.take(self.window - before, &mut self.in_flight, &mut self.output)?;
+        let count = self.queue.take(self.window - before, &mut self.in_flight, &mut self.output)?;
         if count > 0 && idle {
             self.progress = Instant::now();
         }
-        for waiter in self.in_flight.range(before..) {
-            self.shared.witness.sent(waiter.ticket.request);
-            // Its answer has no end of its own.
-            if waiter.ticket.details.is_some() {
-                self.shared.witness.sent(Known::of::<ControlPing>());
+        for pending in self.in_flight.range(before..) {
+            self.queue.observer.sent(pending.expected.request);
+            // The reply to a dump has no end marker of its own.
+            if pending.expected.details.is_some() {
+                self.queue.observer.sent(KnownMessage::new::<ControlPing>());
             }
         }
         Ok(())
@@ -140,7 +139,7 @@ impl Task {
         Ok(())
     }
 
-    /// One read, and all frames that it completes. What is left in the socket makes it ready again.
+    /// Reads once, and dispatches all complete frames. Unread bytes make the socket ready again.
     fn read(&mut self) -> Result<(), CloseReason> {
         frame::make_room(&mut self.input);
         match self.stream.try_read_buf(&mut self.input) {
@@ -158,41 +157,41 @@ impl Task {
         Ok(())
     }
 
-    /// Hands one frame to the request it answers; one that answers none is counted.
+    /// Routes one frame to its request; a frame that matches no request is counted.
     fn dispatch(&mut self, body: Bytes) -> Result<(), CloseReason> {
-        let Some((index, last)) = self.find(&body) else {
-            self.shared.ignore(messages::id(&body).unwrap_or_default());
+        let Some((index, last)) = self.find_request(&body) else {
+            self.queue.ignore(messages::id(&body).unwrap_or_default());
             return Ok(());
         };
         self.progress = Instant::now();
-        for dropped in self.in_flight.drain(..index) {
-            self.shared.witness.unanswered(dropped.ticket.reply.message);
-            let message = dropped.ticket.request.name;
-            dropped.fail(Error::Swallowed { message });
+        for swallowed in self.in_flight.drain(..index) {
+            self.queue.observer.unanswered(swallowed.expected.reply.message);
+            let message = swallowed.expected.request.name;
+            swallowed.fail(Error::Swallowed { message });
         }
-        if last && let Some(waiter) = self.in_flight.pop_front() {
-            self.shared.witness.received(waiter.ticket.reply.message, messages::retval(&body));
-            waiter.answer(body);
-        } else if let Some(waiter) = self.in_flight.front_mut() {
-            let Some(Expected { message, .. }) = waiter.ticket.details else { return Ok(()) };
-            self.shared.witness.received(message, None);
-            if waiter.details.len() == MAX_DETAILS {
+        if last && let Some(pending) = self.in_flight.pop_front() {
+            self.queue.observer.received(pending.expected.reply.message, messages::retval(&body));
+            pending.complete(body);
+        } else if let Some(pending) = self.in_flight.front_mut() {
+            let Some(ExpectedMessage { message, .. }) = pending.expected.details else { return Ok(()) };
+            self.queue.observer.received(message, None);
+            if pending.details.len() == MAX_DETAILS {
                 return Err(CloseReason::Endless { message: message.name, limit: MAX_DETAILS });
             }
-            waiter.details.push(body);
+            pending.details.push(body);
         }
         Ok(())
     }
 
-    /// Which request in flight the frame answers, and whether that is the end of the answer.
-    fn find(&self, body: &[u8]) -> Option<(usize, bool)> {
-        let envelope = messages::peek(body, Head::Reply).ok()?;
-        // Contexts are consecutive, so the distance is the index; of a late answer it is huge.
+    /// Index of the request in flight that the frame replies to, and true if the frame completes the reply.
+    fn find_request(&self, body: &[u8]) -> Option<(usize, bool)> {
+        let envelope = messages::peek(body, HeaderKind::Reply).ok()?;
+        // Contexts are consecutive, so the distance is the index; the distance of a late reply is huge.
         let distance = envelope.context.wrapping_sub(self.in_flight.front()?.context);
         let index = usize::try_from(distance).ok()?;
-        let ticket = self.in_flight.get(index)?.ticket;
-        let last = ticket.reply.id == envelope.id;
-        let detail = ticket.details.is_some_and(|details| details.id == envelope.id);
+        let expected = self.in_flight.get(index)?.expected;
+        let last = expected.reply.id == envelope.id;
+        let detail = expected.details.is_some_and(|details| details.id == envelope.id);
         (last || detail).then_some((index, last))
     }
 }

@@ -1,11 +1,11 @@
-//! Why the stats segment could not be read.
+//! Errors of the stats segment.
 
 use std::{io, path::PathBuf};
 
-/// Why the stats segment could not be opened or read.
+/// Failure to open or read the stats segment.
 #[derive(Debug, thiserror::Error)]
 pub enum StatsError {
-    /// The stats socket does not take us.
+    /// The connection to the stats socket failed.
     #[error("cannot connect to the stats socket {}", path.display())]
     Connect {
         path: PathBuf,
@@ -15,41 +15,33 @@ pub enum StatsError {
     /// The stats socket sent no file descriptor.
     #[error("the stats socket {} sent no file descriptor", path.display())]
     NoDescriptor { path: PathBuf },
-    /// The descriptor cannot be mapped, or its file has shrunk since.
+    /// The descriptor cannot be mapped, or its file was truncated.
     #[error("cannot map the stats segment")]
     Map(#[source] io::Error),
-    /// A layout that we do not know.
-    #[error("the stats segment has layout version {0}, not 2")]
+    /// An unsupported layout version.
+    #[error("the stats segment has layout version {0}, expected 2")]
     Version(u64),
-    /// VPP was changing the segment each time we looked.
-    #[error("vpp keeps changing the stats segment")]
+    /// VPP was changing the segment during every attempt.
+    #[error("VPP was changing the stats segment during every attempt to read it")]
     Busy,
-    /// Something points out of the segment, or is larger than it.
-    #[error("{what} at {at:#x} does not lie within the stats segment")]
+    /// An offset or length exceeds the segment.
+    #[error("{item} at {at:#x} is outside of the stats segment")]
     OutOfBounds {
-        /// What was to be read.
-        what: &'static str,
-        /// Its offset, or its address less the segment's base.
+        /// The item to read.
+        item: &'static str,
+        /// Offset of the item, or its address relative to the segment's base.
         at: u64,
     },
-    /// A link in the directory leads to no counter.
+    /// A link in the directory has no target.
     #[error("entry {0} of the stats directory links to no counter")]
     BadLink(usize),
-    /// The counter of this name is of another type than it should be.
-    #[error("{0:?} is not the type of counter that it should be")]
+    /// A counter has an unexpected type.
+    #[error("counter {0:?} has an unexpected type")]
     WrongType(&'static str),
 }
 
 impl StatsError {
-    /// Whether the same segment may be read later.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Connect { .. } | Self::NoDescriptor { .. } | Self::Busy => true,
-            Self::Map(_) | Self::Version(_) | Self::OutOfBounds { .. } | Self::BadLink(_) | Self::WrongType(_) => false,
-        }
-    }
-
-    /// A fixed word for metrics and logs.
+    /// A fixed PascalCase word for metrics and logs.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Connect { .. } => "ConnectFailed",

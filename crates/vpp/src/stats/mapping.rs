@@ -1,9 +1,9 @@
 //! The segment's memory, mapped read-only: the only unsafe code of the client.
 //!
-//! A mapping faults (SIGBUS) where its file has been made shorter. VPP seals the file against that
-//! (`F_SEAL_SHRINK`, always but with huge pages) and never shortens it. Only what the file holds is
-//! mapped, and where there is no such seal its size is looked at before each read: what remains is
-//! that somebody shortens an unsealed file during the microseconds of a read.
+//! Access to a mapping beyond the end of a truncated file faults (SIGBUS). VPP seals the file against truncation
+//! (`F_SEAL_SHRINK`, always except with huge pages) and never truncates it. Only the file's size is mapped, and without
+//! the seal, the size is checked before each read. The remaining risk: another process truncates an unsealed file during
+//! the microseconds of a read.
 
 use std::{
     io,
@@ -21,7 +21,7 @@ use rustix::{
 
 use super::error::StatsError;
 
-/// Far more than any VPP has (its default is 32 MiB): it keeps a wrong file from being mapped.
+/// Limit of the size; far more than any VPP uses (the default is 32 MiB). Keeps a wrong file from being mapped.
 const LARGEST: usize = 1 << 36;
 
 /// A mapped segment.
@@ -29,7 +29,7 @@ const LARGEST: usize = 1 << 36;
 pub struct Mapping {
     start: NonNull<AtomicU64>,
     length: usize,
-    /// The file, if it may be shortened.
+    /// The file, if it is not sealed against truncation.
     watched: Option<OwnedFd>,
 }
 
@@ -41,7 +41,7 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps all of the file.
+    /// Maps the whole file.
     pub fn new(file: &OwnedFd) -> Result<Self, StatsError> {
         let failed = |error: Errno| StatsError::Map(error.into());
         let length = size(file).map_err(StatsError::Map)?;
@@ -54,13 +54,13 @@ impl Mapping {
         Ok(Self { start, length, watched })
     }
 
-    /// The memory. VPP writes to it at any time, hence atomic; it may only be loaded from, relaxed,
-    /// which is what Rust allows on read-only memory.
+    /// The memory. VPP may write to it at any time, hence the atomics. Only relaxed loads are allowed, which Rust permits on
+    /// read-only memory.
     pub fn words(&self) -> Result<&[AtomicU64], StatsError> {
         if let Some(file) = &self.watched
             && size(file).map_err(StatsError::Map)? < self.length
         {
-            return Err(StatsError::Map(io::Error::other("its file was made shorter")));
+            return Err(StatsError::Map(io::Error::other("the file was truncated")));
         }
         // SAFETY: `start` is page-aligned and maps `length` readable bytes until `drop`; the file holds
         // that much (sealed, or checked above); any bits are a valid AtomicU64, and all writers are in another process.

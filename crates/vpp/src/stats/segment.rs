@@ -4,8 +4,8 @@
 //!   0 version (2)   8 base   16 epoch   24 in_progress   32 directory vector
 //! ```
 //!
-//! VPP sets `in_progress`, changes the directory or a vector's place, counts `epoch` up and clears
-//! `in_progress`. Counters themselves are counted up at any time, each by one store.
+//! VPP sets `in_progress`, changes the directory or moves a vector, increments `epoch` and clears `in_progress`. Counters
+//! are incremented at any time, each by one store.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -16,38 +16,38 @@ const BASE: usize = 1;
 const EPOCH: usize = 2;
 const IN_PROGRESS: usize = 3;
 const DIRECTORY: usize = 4;
-/// Words of the header.
+/// Length of the header in words.
 const HEADER: usize = 5;
 
-/// How often a read is tried again. A change takes VPP microseconds, and they are rare.
+/// Limit of attempts per read. A change takes VPP microseconds, and changes are rare.
 const ATTEMPTS: usize = 200;
 
-/// A segment in memory, which somebody else may be writing to.
+/// A segment in memory that another process may be writing to.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment<'a> {
     words: &'a [AtomicU64],
 }
 
-/// The words of a segment that was stored in a file. What does not fill a word is left out.
+/// The words of a segment stored in a file. Trailing bytes that do not fill a word are left out.
 pub fn words(bytes: &[u8]) -> Vec<AtomicU64> {
     let (chunks, _) = bytes.as_chunks();
     chunks.iter().map(|chunk| u64::from_ne_bytes(*chunk).into()).collect()
 }
 
 impl<'a> Segment<'a> {
-    /// A segment in `words`, of which only loads are made.
+    /// A segment in `words`; the memory is only loaded from.
     pub fn new(words: &'a [AtomicU64]) -> Self {
         Self { words }
     }
 
-    /// Has `copy` take what it wants from one consistent view. It is called again if VPP changed
-    /// the segment meanwhile, whatever it returned.
+    /// Calls `copy` with a view and returns its result. `copy` is called again, whatever it returned, if VPP changed the
+    /// segment meanwhile.
     ///
     /// # Errors
-    /// [`StatsError::Busy`] if VPP never leaves the segment alone; [`StatsError::Version`],
-    /// [`StatsError::OutOfBounds`] for the header; what `copy` returned.
+    /// [`StatsError::Busy`] if VPP changes the segment during every attempt; [`StatsError::Version`] and
+    /// [`StatsError::OutOfBounds`] for the header; any error of `copy`.
     pub fn read<T>(&self, mut copy: impl FnMut(&View<'_>) -> Result<T, StatsError>) -> Result<T, StatsError> {
-        let header = self.words.get(..HEADER).ok_or(StatsError::OutOfBounds { what: "the header", at: 0 })?;
+        let header = self.words.get(..HEADER).ok_or(StatsError::OutOfBounds { item: "the header", at: 0 })?;
         let load = |word: usize| header[word].load(Ordering::Relaxed);
         match load(VERSION) {
             2 => {}
@@ -56,7 +56,7 @@ impl<'a> Segment<'a> {
         for _ in 0..ATTEMPTS {
             let epoch = load(EPOCH);
             if load(IN_PROGRESS) == 0 {
-                // Acquire loads are not for read-only memory; fences make these as good.
+                // Acquire loads are not allowed on read-only memory; fences have the same effect.
                 fence(Ordering::Acquire);
                 let copied = View::new(self.words, load(BASE), load(DIRECTORY)).and_then(|view| copy(&view));
                 fence(Ordering::Acquire);
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_made_during_a_change_is_made_again() {
+    fn copy_made_during_a_change_is_repeated() {
         let words = empty();
         let mut copies = 0;
         let copied = Segment::new(&words).read(|view| {
@@ -95,15 +95,15 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_never_ends_is_given_up() {
+    fn endless_change_is_an_error() {
         let words = empty();
         words[IN_PROGRESS].store(1, Ordering::Relaxed);
         let error = Segment::new(&words).read(|_| Ok(())).unwrap_err();
-        assert!(error.is_transient() && error.reason() == "Busy", "{error}");
+        assert!(error.reason() == "Busy", "{error}");
     }
 
     #[test]
-    fn another_version_and_a_lone_header_are_errors() {
+    fn unsupported_version_and_truncated_header_are_errors() {
         let words = empty();
         words[VERSION].store(3, Ordering::Relaxed);
         let read = |words: &[AtomicU64]| Segment::new(words).read(|_| Ok(())).unwrap_err().reason();

@@ -1,4 +1,4 @@
-//! The stats socket: VPP sends the segment's file descriptor to whoever connects, and closes.
+//! The stats socket: VPP sends the segment's file descriptor to each client and closes the connection.
 
 use std::{
     io::{self, IoSliceMut},
@@ -15,8 +15,7 @@ use rustix::net::{
 
 use super::error::StatsError;
 
-/// Fetches the segment's descriptor. Blocks for `limit` at most, once for the connection and once
-/// for the message.
+/// Receives the segment's descriptor. Blocks for `limit` at most, once for the connection and once for the message.
 pub fn receive(path: &Path, limit: Duration) -> Result<OwnedFd, StatsError> {
     let failed = |source: io::Error| StatsError::Connect { path: path.to_owned(), source };
     let socket = connected(path, limit).map_err(failed)?;
@@ -34,7 +33,7 @@ pub fn receive(path: &Path, limit: Duration) -> Result<OwnedFd, StatsError> {
 
 fn connected(path: &Path, limit: Duration) -> io::Result<OwnedFd> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    // The latter is what bounds `connect` to a socket whose backlog is full.
+    // The send timeout limits `connect` to a socket with a full backlog.
     for which in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
         sockopt::set_socket_timeout(&socket, which, Some(limit))?;
     }

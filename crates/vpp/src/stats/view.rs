@@ -1,8 +1,8 @@
-//! What stands in a segment: the directory and its vectors, each access checked.
+//! The content of a segment: the directory and its vectors, with checked access.
 //!
-//! An address in the segment is VPP's; less the base it is an offset. A vector is an array whose
-//! number of elements is the `u32` that stands 8 bytes before the first. A directory entry has 144
-//! bytes: `u32` type, 4 bytes of padding, a `u64` or two `u32`, and a name of at most 127 bytes.
+//! An address in the segment is VPP's; minus the base it is an offset. A vector is an array whose number of elements is
+//! the `u32` located 8 bytes before the first element. A directory entry has 144 bytes: `u32` type, 4 bytes of padding, a
+//! `u64` or two `u32`, and a name of at most 127 bytes.
 
 use std::{
     iter::once,
@@ -11,38 +11,38 @@ use std::{
 
 use super::error::StatsError;
 
-/// Bytes of a directory entry.
+/// Size of a directory entry in bytes.
 const ENTRY: usize = 144;
-/// Where the name begins in it, and how long it is.
+/// Offset of the name in an entry, and the size of the name.
 const NAME: usize = 16;
 const NAME_SPACE: usize = 128;
 const WORD: usize = size_of::<u64>();
 
 type Result<T> = std::result::Result<T, StatsError>;
 
-/// One combined counter.
+/// A combined counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counter {
     pub packets: u64,
     pub bytes: u64,
 }
 
-/// What an entry of the directory stands for. Vectors of counters are by thread, then by index.
+/// The value of a directory entry. Vectors of counters are indexed by thread, then by index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// One number: a scalar, or a gauge.
+    /// A scalar or a gauge.
     Scalar(u64),
     Simple(Vec<Vec<u64>>),
     Combined(Vec<Vec<Counter>>),
-    /// Names; `None` where an index is not in use.
+    /// Names; `None` for an unused index.
     Names(Vec<Option<String>>),
-    /// A link to one simple counter: its value on each thread.
+    /// A link to one simple counter: its values by thread.
     SimpleColumn(Vec<u64>),
-    /// A link to one combined counter.
+    /// A link to one combined counter: its values by thread.
     CombinedColumn(Vec<Counter>),
     /// An entry without a value.
     Empty,
-    /// A type of VPP's that is not known here.
+    /// An unknown type.
     Unknown(u32),
 }
 
@@ -62,18 +62,18 @@ pub struct View<'a> {
     directory: Vector,
 }
 
-/// Where a vector lies; all of it is in the segment.
+/// Location of a vector, which lies completely within the segment.
 #[derive(Clone, Copy, Debug)]
 struct Vector {
-    /// The offset of its first element; a multiple of 8.
+    /// Offset of the first element in bytes; a multiple of 8.
     offset: usize,
     length: usize,
 }
 
 impl<'a> View<'a> {
     pub(crate) fn new(words: &'a [AtomicU64], base: u64, directory: u64) -> Result<Self> {
-        let nothing = Vector { offset: 0, length: 0 };
-        let mut view = Self { words, base, directory: nothing };
+        let empty = Vector { offset: 0, length: 0 };
+        let mut view = Self { words, base, directory: empty };
         view.directory = view.vector("the directory", directory, ENTRY)?;
         Ok(view)
     }
@@ -83,12 +83,11 @@ impl<'a> View<'a> {
         self.directory.length
     }
 
-    /// Whether the directory has no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All entries with their names. An entry that is not in use has no name.
+    /// All entries with their names. Unused entries are skipped.
     pub fn entries(&self) -> impl Iterator<Item = (String, Entry)> {
         (0..self.directory.length).filter_map(|index| {
             let name = self.name(self.directory.offset + index * ENTRY + NAME, NAME_SPACE);
@@ -96,17 +95,17 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The first entry of each of these names, in one walk through the directory.
+    /// The first entry with each of these names, found in one scan of the directory.
     pub fn find<const N: usize>(&self, names: [&str; N]) -> [Option<Entry>; N] {
-        let mut found = [None; N];
+        let mut entries = [None; N];
         for index in 0..self.directory.length {
             let at = self.directory.offset + index * ENTRY + NAME;
-            let mut open = names.iter().zip(&mut found).filter(|(_, found)| found.is_none());
-            if let Some((_, found)) = open.find(|(name, _)| self.is_named(at, name)) {
-                *found = self.entry(index);
+            let mut open = names.iter().zip(&mut entries).filter(|(_, entry)| entry.is_none());
+            if let Some((_, entry)) = open.find(|(name, _)| self.is_named(at, name)) {
+                *entry = self.entry(index);
             }
         }
-        found
+        entries
     }
 
     fn is_named(&self, at: usize, name: &str) -> bool {
@@ -123,7 +122,7 @@ impl<'a> View<'a> {
     /// The value of an entry.
     ///
     /// # Errors
-    /// [`StatsError::OutOfBounds`] and [`StatsError::BadLink`] for a segment that is not sound.
+    /// [`StatsError::OutOfBounds`] and [`StatsError::BadLink`] if the segment is corrupt.
     pub fn value(&self, entry: Entry) -> Result<Value> {
         Ok(match entry.kind {
             1 | 9 => Value::Scalar(entry.value),
@@ -136,10 +135,10 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The number of a scalar.
+    /// The value of a scalar.
     ///
     /// # Errors
-    /// [`StatsError::WrongType`], which names it as `name`, if it is none.
+    /// [`StatsError::WrongType`] for `name` if the entry is not a scalar.
     pub fn scalar(&self, entry: Entry, name: &'static str) -> Result<u64> {
         match entry.kind {
             1 | 9 => Ok(entry.value),
@@ -150,7 +149,7 @@ impl<'a> View<'a> {
     /// The simple counters of an entry, each the sum over all threads.
     ///
     /// # Errors
-    /// As [`Self::value`]; [`StatsError::WrongType`] if they are none.
+    /// As [`Self::value`]; [`StatsError::WrongType`] for other types.
     pub fn simple_sums(&self, entry: Entry, name: &'static str) -> Result<Vec<u64>> {
         match self.value(entry)? {
             Value::Simple(threads) => Ok(sums(threads, u64::wrapping_add)),
@@ -161,7 +160,7 @@ impl<'a> View<'a> {
     /// The combined counters of an entry, each the sum over all threads.
     ///
     /// # Errors
-    /// As [`Self::value`]; [`StatsError::WrongType`] if they are none.
+    /// As [`Self::value`]; [`StatsError::WrongType`] for other types.
     pub fn combined_sums(&self, entry: Entry, name: &'static str) -> Result<Vec<Counter>> {
         let add = |one: Counter, other: Counter| Counter {
             packets: one.packets.wrapping_add(other.packets),
@@ -173,8 +172,8 @@ impl<'a> View<'a> {
         }
     }
 
-    /// All vectors of all threads. `left` elements fit into the segment: more of them means that
-    /// vectors overlap, and that there is no end to what could be copied.
+    /// The vectors of all threads. The segment holds `left` elements at most: if the vectors have more, they overlap, and the
+    /// amount to copy would be unlimited.
     fn threads<T>(&self, entry: Entry, mut left: usize, get: impl Fn(usize) -> Option<T>) -> Result<Vec<Vec<T>>> {
         let size = size_of::<T>();
         let copy = |vector: Vector| {
@@ -185,7 +184,7 @@ impl<'a> View<'a> {
         let mut all = Vec::new();
         for vector in self.pointers(threads) {
             let vector = self.vector("a vector of counters", vector, size)?;
-            // Empty ones take room as well: their header.
+            // Empty vectors take space as well: their header.
             left = left.checked_sub(vector.length.max(1)).ok_or_else(|| self.out("counters", entry.value))?;
             all.push(copy(vector));
         }
@@ -207,7 +206,7 @@ impl<'a> View<'a> {
         Ok(all)
     }
 
-    /// A link names another entry by its index, and one counter of that on every thread.
+    /// Resolves a link: the index of another entry, and a column of that entry's vectors.
     fn link(&self, entry: Entry) -> Result<Value> {
         let (target, column) = (entry.value as u32 as usize, (entry.value >> 32) as usize);
         let target = self.entry(target).ok_or(StatsError::BadLink(entry.index))?;
@@ -224,8 +223,8 @@ impl<'a> View<'a> {
         self.pointers(threads)
             .map(|pointer| {
                 let vector = self.vector("a vector of counters", pointer, size)?;
-                let found = (column < vector.length).then(|| get(vector.offset + column * size)).flatten();
-                found.ok_or_else(|| self.out("a linked counter", pointer))
+                let counter = (column < vector.length).then(|| get(vector.offset + column * size)).flatten();
+                counter.ok_or_else(|| self.out("a linked counter", pointer))
             })
             .collect()
     }
@@ -234,29 +233,29 @@ impl<'a> View<'a> {
         (0..vector.length).map_while(move |index| self.word(vector.offset + index * WORD))
     }
 
-    /// The vector at one of VPP's addresses; none at all is an empty one.
-    fn vector(&self, what: &'static str, pointer: u64, element: usize) -> Result<Vector> {
+    /// The vector at an address of VPP; the null pointer is an empty vector.
+    fn vector(&self, item: &'static str, pointer: u64, element: usize) -> Result<Vector> {
         if pointer == 0 {
             return Ok(Vector { offset: 0, length: 0 });
         }
-        let found = || {
+        let locate = || {
             let offset = usize::try_from(pointer.checked_sub(self.base)?).ok()?;
             let length = self.half(offset.checked_sub(WORD)?)? as usize;
             let end = offset.checked_add(length.checked_mul(element)?)?;
             (offset.is_multiple_of(WORD) && end <= self.words.len() * WORD).then_some(Vector { offset, length })
         };
-        found().ok_or_else(|| self.out(what, pointer))
+        locate().ok_or_else(|| self.out(item, pointer))
     }
 
-    fn out(&self, what: &'static str, pointer: u64) -> StatsError {
-        StatsError::OutOfBounds { what, at: pointer.wrapping_sub(self.base) }
+    fn out(&self, item: &'static str, pointer: u64) -> StatsError {
+        StatsError::OutOfBounds { item, at: pointer.wrapping_sub(self.base) }
     }
 
     fn word(&self, at: usize) -> Option<u64> {
         self.words.get(at / WORD).map(|word| word.load(Ordering::Relaxed))
     }
 
-    /// The `u32` at the beginning of a word.
+    /// The `u32` at the start of a word.
     fn half(&self, at: usize) -> Option<u32> {
         let [a, b, c, d, ..] = self.word(at)?.to_ne_bytes();
         Some(u32::from_ne_bytes([a, b, c, d]))
@@ -270,7 +269,7 @@ impl<'a> View<'a> {
         Some(Counter { packets: self.word(at)?, bytes: self.word(at + WORD)? })
     }
 
-    /// Up to `space` bytes of text, to the first NUL.
+    /// Text of up to `space` bytes, up to the first NUL.
     fn name(&self, at: usize, space: usize) -> String {
         let bytes = (at..at + space).map_while(|at| self.byte(at).filter(|byte| *byte != 0));
         String::from_utf8_lossy(&bytes.collect::<Vec<_>>()).into_owned()

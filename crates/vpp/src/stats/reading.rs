@@ -1,4 +1,4 @@
-//! The counters that the agent reads, out of the thousands that VPP has.
+//! The counters that the agent reads, out of thousands in the segment.
 
 use super::{Counter, Entry, StatsClient, StatsError, View};
 use maglev_model::counters::{RouteCounters, VipPackets};
@@ -6,25 +6,25 @@ use maglev_model::counters::{RouteCounters, VipPackets};
 const BOOT_TIME: &str = "/sys/boottime";
 const HEARTBEAT: &str = "/sys/heartbeat";
 const ROUTES: &str = "/net/route/to";
-/// The plugin's, in its own order. Their names have no leading slash.
+/// Counters of the lb plugin, in its order. The names have no leading slash.
 const VIPS: [&str; 4] =
     ["packet from existing sessions", "first session packet", "untracked packet", "no server configured"];
 
-/// One consistent reading.
+/// One consistent reading of the counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// When VPP started, in Unix seconds.
+pub struct StatsReading {
+    /// Start time of VPP in Unix seconds.
     pub boot_time: u64,
-    /// How often VPP has brought its own figures up to date.
+    /// Number of times that VPP has updated its statistics.
     pub heartbeat: u64,
-    /// Each kind of packets by the VIP's index in VPP's pool; empty before the first VIP.
+    /// For each kind of packets: counters indexed by the VIP's index in VPP's pool; empty before the first VIP.
     vips: [Vec<u64>; 4],
-    /// By the route's stats index.
+    /// Indexed by the stats index of the route.
     routes: Vec<Counter>,
 }
 
-impl Figures {
-    /// Reads them.
+impl StatsReading {
+    /// Reads the counters.
     ///
     /// # Errors
     /// As [`StatsClient::read`]; [`StatsError::WrongType`] for a counter of another type.
@@ -32,7 +32,7 @@ impl Figures {
         client.read(Self::copy)
     }
 
-    /// Copies them out of a segment. A counter that is not there is 0, or of no length.
+    /// Copies the counters out of a segment. An absent scalar is 0; an absent vector is empty.
     ///
     /// # Errors
     /// As [`View::simple_sums`].
@@ -40,20 +40,20 @@ impl Figures {
         let [boot_time, heartbeat, routes, vips @ ..]: [Option<Entry>; 7] =
             view.find([BOOT_TIME, HEARTBEAT, ROUTES, VIPS[0], VIPS[1], VIPS[2], VIPS[3]]);
         let scalar = |entry: Option<Entry>, name| entry.map_or(Ok(0), |entry| view.scalar(entry, name));
-        let mut figures = Self {
+        let mut reading = Self {
             boot_time: scalar(boot_time, BOOT_TIME)?,
             heartbeat: scalar(heartbeat, HEARTBEAT)?,
             ..Self::default()
         };
         if let Some(routes) = routes {
-            figures.routes = view.combined_sums(routes, ROUTES)?;
+            reading.routes = view.combined_sums(routes, ROUTES)?;
         }
-        for ((kind, entry), name) in figures.vips.iter_mut().zip(vips).zip(VIPS) {
+        for ((kind, entry), name) in reading.vips.iter_mut().zip(vips).zip(VIPS) {
             if let Some(entry) = entry {
                 *kind = view.simple_sums(entry, name)?;
             }
         }
-        Ok(figures)
+        Ok(reading)
     }
 
     /// The packets of the VIP with this index in VPP's pool.
@@ -63,7 +63,7 @@ impl Figures {
         Some(VipPackets { existing: existing?, first: first?, untracked: untracked?, no_server: no_server? })
     }
 
-    /// What took the route with this stats index.
+    /// The traffic on the route with this stats index.
     pub fn route(&self, stats_index: u32) -> Option<RouteCounters> {
         let Counter { packets, bytes } = *self.routes.get(stats_index as usize)?;
         Some(RouteCounters { packets, bytes })

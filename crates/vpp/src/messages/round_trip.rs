@@ -1,11 +1,11 @@
-//! Random messages, and the round trip of every one of them.
+//! Random messages, and the round trip of each message.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
 
 use super::{
-    Envelope, Head, Message, decode, encode, every_message,
+    Envelope, HeaderKind, Message, decode, encode, every_message,
     ip::{FIB_PATH, Route},
     lb::WireVip,
     memclnt::{MessageTable, TableEntry},
@@ -16,12 +16,12 @@ use crate::{
 };
 use bytes::BytesMut;
 
-/// A value drawn at random.
+/// Creates a random value.
 pub trait Sample {
     fn sample(random: &mut fastrand::Rng) -> Self;
 }
 
-/// Something done to every known message.
+/// A check of every known message.
 pub trait Check {
     fn check<M: Message + Sample + PartialEq + std::fmt::Debug>(&mut self);
 }
@@ -115,8 +115,8 @@ impl Check for RoundTrip {
         let mut out = BytesMut::new();
         encode(envelope, &message, &mut out);
         let body = frame::parse(&mut out).unwrap().unwrap();
-        assert!(out.is_empty(), "{}: the frame's length is the body's", M::NAME);
-        if M::HEAD == Head::Reply {
+        assert!(out.is_empty(), "{}: the frame has no other bytes", M::NAME);
+        if M::HEADER_KIND == HeaderKind::Reply {
             envelope.client_index = 0;
         }
         assert_eq!(decode::<M>(&body), Ok((envelope, message)), "{}", M::NAME);
@@ -144,12 +144,12 @@ impl Check for AnyBytes {
 
 proptest! {
     #[test]
-    fn every_message_survives_the_round_trip_and_no_other_length_is_taken(seed: u64) {
+    fn messages_survive_the_round_trip_and_other_lengths_are_refused(seed: u64) {
         every_message(&mut RoundTrip(fastrand::Rng::with_seed(seed)));
     }
 
     #[test]
-    fn any_bytes_are_a_message_or_an_error(bytes in prop::collection::vec(prop_oneof![Just(0), Just(1), any::<u8>()], 0..120)) {
+    fn any_bytes_decode_to_a_message_or_an_error(bytes in prop::collection::vec(prop_oneof![Just(0), Just(1), any::<u8>()], 0..120)) {
         every_message(&mut AnyBytes(bytes));
     }
 }

@@ -1,4 +1,4 @@
-//! What the handles and the task of a session share: the queue of encoded requests.
+//! The queue of encoded requests, shared by the handles and the task of a session.
 
 use std::{
     collections::VecDeque,
@@ -11,89 +11,88 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{Notify, oneshot, watch};
 
-use super::witness::Witness;
+use super::message_observer::MessageObserver;
 use crate::{
     error::{CloseReason, Error},
-    messages::Known,
+    messages::KnownMessage,
 };
 
-/// The bodies of the frames that answered a request.
+/// The bodies of the frames that reply to a request.
 #[derive(Debug)]
-pub struct Answer {
+pub struct RawReply {
     pub reply: Bytes,
     pub details: Vec<Bytes>,
 }
 
-/// A message that VPP is to send, by the id it has here.
+/// A message that VPP is expected to send, with its id on this session.
 #[derive(Clone, Copy, Debug)]
-pub struct Expected {
-    pub message: Known,
+pub struct ExpectedMessage {
+    pub message: KnownMessage,
     pub id: u16,
 }
 
-/// What a request is called and what answers it.
+/// A request and the messages that reply to it.
 #[derive(Clone, Copy, Debug)]
-pub struct Ticket {
-    pub request: Known,
-    /// The last frame of the answer.
-    pub reply: Expected,
-    /// Frames that may come before it.
-    pub details: Option<Expected>,
+pub struct ExpectedReply {
+    pub request: KnownMessage,
+    /// The last message of the reply.
+    pub reply: ExpectedMessage,
+    /// The messages that may precede it.
+    pub details: Option<ExpectedMessage>,
 }
 
-/// A request that waits for the window or for its answer.
+/// A request that waits for the window or for its reply.
 #[derive(Debug)]
-pub struct Waiter {
+pub struct PendingRequest {
     pub context: u32,
-    pub ticket: Ticket,
+    pub expected: ExpectedReply,
     pub details: Vec<Bytes>,
-    /// Bytes of its frames.
+    /// Size of the request's frames in bytes.
     pub bytes: usize,
-    answer: oneshot::Sender<Result<Answer, Error>>,
+    reply_tx: oneshot::Sender<Result<RawReply, Error>>,
 }
 
-impl Waiter {
-    pub fn answer(self, reply: Bytes) {
-        // Nobody waits for an answer whose future was dropped; VPP did it all the same.
-        let _ = self.answer.send(Ok(Answer { reply, details: self.details }));
+impl PendingRequest {
+    pub fn complete(self, reply: Bytes) {
+        // The future of the call may have been dropped; VPP executed the request all the same.
+        let _ = self.reply_tx.send(Ok(RawReply { reply, details: self.details }));
     }
 
     pub fn fail(self, error: Error) {
-        let _ = self.answer.send(Err(error));
+        let _ = self.reply_tx.send(Err(error));
     }
 }
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// The frames of all that wait, one after the other.
+    /// The frames of all waiting requests, concatenated.
     frames: BytesMut,
-    waiting: VecDeque<Waiter>,
+    waiting: VecDeque<PendingRequest>,
     last_context: u32,
-    /// Nothing is taken any more.
+    /// Set once no more requests are accepted.
     closed: Option<CloseReason>,
 }
 
-/// See the file's head.
 #[derive(Debug)]
-pub struct Shared {
+pub struct RequestQueue {
     queue: Mutex<Queue>,
     limit: usize,
-    /// Told when the queue is no longer empty, or is closed.
+    /// Notified when the queue becomes non-empty or is closed.
     pub wake: Notify,
     /// `Some` once the task has ended.
     pub closed: watch::Sender<Option<CloseReason>>,
-    pub witness: Witness,
+    pub observer: MessageObserver,
     ignored: AtomicU64,
 }
 
-impl Shared {
-    pub fn new(limit: usize, witness: Witness) -> Self {
+impl RequestQueue {
+    pub fn new(limit: usize, observer: MessageObserver) -> Self {
         Self {
             queue: Mutex::default(),
             limit,
             wake: Notify::new(),
             closed: watch::Sender::new(None),
-            witness,
+            observer,
             ignored: AtomicU64::new(0),
         }
     }
@@ -103,19 +102,19 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues the frames that `write` appends for the context it is given.
+    /// Queues the frames that `write` appends for the given context.
     pub fn enqueue(
         &self,
-        ticket: Ticket,
+        expected: ExpectedReply,
         write: impl FnOnce(u32, &mut BytesMut),
-    ) -> Result<oneshot::Receiver<Result<Answer, Error>>, Error> {
-        let (mut queue, message) = (self.queue(), ticket.request.name);
+    ) -> Result<oneshot::Receiver<Result<RawReply, Error>>, Error> {
+        let (mut queue, message) = (self.queue(), expected.request.name);
         if let Some(reason) = &queue.closed {
-            self.witness.unsent(ticket.request);
+            self.observer.unsent(expected.request);
             return Err(Error::Closed { message, reason: reason.clone() });
         }
         if queue.waiting.len() >= self.limit {
-            self.witness.unsent(ticket.request);
+            self.observer.unsent(expected.request);
             return Err(Error::QueueFull { message, limit: self.limit });
         }
         let context = queue.last_context.wrapping_add(1);
@@ -123,22 +122,22 @@ impl Shared {
         let before = queue.frames.len();
         write(context, &mut queue.frames);
         let bytes = queue.frames.len() - before;
-        let (answer, answer_rx) = oneshot::channel();
-        queue.waiting.push_back(Waiter { context, ticket, details: Vec::new(), bytes, answer });
-        // With more than one waiting, the task has been told or looks again when the window opens.
+        let (reply_tx, reply_rx) = oneshot::channel();
+        queue.waiting.push_back(PendingRequest { context, expected, details: Vec::new(), bytes, reply_tx });
+        // With more than one request waiting, the task was already notified, or takes them when the window opens.
         let first = queue.waiting.len() == 1;
         drop(queue);
         if first {
             self.wake.notify_one();
         }
-        Ok(answer_rx)
+        Ok(reply_rx)
     }
 
     /// Moves up to `room` requests from the queue to `in_flight`, and their frames to `out`.
     pub fn take(
         &self,
         room: usize,
-        in_flight: &mut VecDeque<Waiter>,
+        in_flight: &mut VecDeque<PendingRequest>,
         out: &mut BytesMut,
     ) -> Result<usize, CloseReason> {
         let mut queue = self.queue();
@@ -146,7 +145,7 @@ impl Shared {
             return Err(reason.clone());
         }
         let count = room.min(queue.waiting.len());
-        let bytes = queue.waiting.iter().take(count).map(|waiter| waiter.bytes).sum();
+        let bytes = queue.waiting.iter().take(count).map(|pending| pending.bytes).sum();
         let frames = queue.frames.split_to(bytes);
         in_flight.extend(queue.waiting.drain(..count));
         drop(queue);
@@ -158,33 +157,33 @@ impl Shared {
         Ok(count)
     }
 
-    /// Takes no more requests; the task ends for `reason`, unless there was one before.
+    /// Accepts no more requests; the task ends with `reason`, unless the queue was closed before.
     pub fn close(&self, reason: CloseReason) {
         self.queue().closed.get_or_insert(reason);
         self.wake.notify_one();
     }
 
-    /// Fails everything that waits, and tells who asked that the session has ended.
-    pub fn finish(&self, reason: CloseReason, in_flight: VecDeque<Waiter>) {
+    /// Fails all outstanding requests, and publishes the end of the session.
+    pub fn finish(&self, reason: CloseReason, in_flight: VecDeque<PendingRequest>) {
         let mut queue = self.queue();
         let reason = queue.closed.get_or_insert(reason).clone();
         let waiting = std::mem::take(&mut queue.waiting);
         queue.frames = BytesMut::new();
         drop(queue);
-        in_flight.iter().for_each(|waiter| self.witness.unanswered(waiter.ticket.reply.message));
-        waiting.iter().for_each(|waiter| self.witness.unsent(waiter.ticket.request));
-        for waiter in in_flight.into_iter().chain(waiting) {
-            let message = waiter.ticket.request.name;
-            waiter.fail(Error::Closed { message, reason: reason.clone() });
+        in_flight.iter().for_each(|pending| self.observer.unanswered(pending.expected.reply.message));
+        waiting.iter().for_each(|pending| self.observer.unsent(pending.expected.request));
+        for pending in in_flight.into_iter().chain(waiting) {
+            let message = pending.expected.request.name;
+            pending.fail(Error::Closed { message, reason: reason.clone() });
         }
         self.closed.send_replace(Some(reason));
     }
 
-    /// Counts a frame that answers nothing.
+    /// Counts a frame that matches no request.
     pub fn ignore(&self, id: u16) {
         self.ignored.fetch_add(1, Ordering::Relaxed);
-        self.witness.metrics.ignore();
-        tracing::debug!(id, "a frame from VPP that answers nothing");
+        self.observer.metrics.ignore();
+        tracing::debug!(id, "frame from VPP matches no request");
     }
 
     pub fn ignored(&self) -> u64 {

@@ -1,26 +1,26 @@
-//! Which id this VPP gives to each message we know, by name and CRC.
+//! The ids that this VPP assigns to the known messages, looked up by name and CRC.
 
 use std::{collections::HashMap, fmt};
 
 use crate::{
     error::Error,
-    messages::{KNOWN, Message, Signature, memclnt::MessageTable},
+    messages::{KNOWN_MESSAGES, Message, Signature, memclnt::MessageTable},
 };
 
-/// A message that cannot be used with this VPP.
+/// A known message that this VPP lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Missing {
-    /// VPP does not have it.
+pub enum MissingMessage {
+    /// VPP has no message of that name.
     Absent(Signature),
-    /// VPP has a message of that name whose fields are others.
+    /// VPP has a message of that name with other fields.
     Incompatible {
-        /// As it is known here.
+        /// The expected name and CRC.
         known: Signature,
-        found: u32,
+        offered_crc: u32,
     },
 }
 
-impl Missing {
+impl MissingMessage {
     /// The message's name.
     pub fn name(&self) -> &'static str {
         match self {
@@ -29,29 +29,29 @@ impl Missing {
     }
 }
 
-impl fmt::Display for Missing {
+impl fmt::Display for MissingMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Absent(known) => write!(f, "{} is not there", known.name),
-            Self::Incompatible { known: Signature { name, crc }, found } => {
-                write!(f, "{name} has CRC {found:08x}, where {crc:08x} is known")
+            Self::Absent(known) => write!(f, "{} is absent", known.name),
+            Self::Incompatible { known: Signature { name, crc }, offered_crc } => {
+                write!(f, "{name} has CRC {offered_crc:08x}, expected {crc:08x}")
             }
         }
     }
 }
 
-/// The messages we know and this VPP speaks.
+/// Ids of the known messages that this VPP supports.
 #[derive(Debug)]
-pub struct Table {
+pub struct IdTable {
     ids: HashMap<&'static str, u16>,
-    missing: Vec<Missing>,
+    missing: Vec<MissingMessage>,
 }
 
-impl Table {
+impl IdTable {
     pub fn new(offered: &MessageTable) -> Self {
         let offered: HashMap<&str, u16> = offered.0.iter().map(|entry| (entry.name.as_str(), entry.id)).collect();
         let (mut ids, mut missing) = (HashMap::new(), Vec::new());
-        for known in KNOWN {
+        for known in KNOWN_MESSAGES {
             match offered.get(known.table_name().as_str()) {
                 Some(id) => {
                     ids.insert(known.name, *id);
@@ -62,20 +62,20 @@ impl Table {
         Self { ids, missing }
     }
 
-    pub fn missing(&self) -> &[Missing] {
+    pub fn missing(&self) -> &[MissingMessage] {
         &self.missing
     }
 
     /// The id of `M`.
     pub fn id<M: Message>(&self) -> Result<u16, Error> {
         self.ids.get(M::NAME).copied().ok_or_else(|| Error::Missing {
-            hint: "another release, or a plugin that is not loaded",
+            hint: "unsupported release, or plugin not loaded",
             missing: self.missing.iter().filter(|missing| missing.name() == M::NAME).cloned().collect(),
         })
     }
 }
 
-fn explain(known: &Signature, offered: &HashMap<&str, u16>) -> Missing {
+fn explain(known: &Signature, offered: &HashMap<&str, u16>) -> MissingMessage {
     let crc = |offered: &&str| {
         let (name, crc) = offered.rsplit_once('_')?;
         if name != known.name || crc.len() != 8 {
@@ -84,8 +84,8 @@ fn explain(known: &Signature, offered: &HashMap<&str, u16>) -> Missing {
         u32::from_str_radix(crc, 16).ok()
     };
     match offered.keys().find_map(crc) {
-        Some(found) => Missing::Incompatible { known: *known, found },
-        None => Missing::Absent(*known),
+        Some(offered_crc) => MissingMessage::Incompatible { known: *known, offered_crc },
+        None => MissingMessage::Absent(*known),
     }
 }
 
@@ -97,20 +97,20 @@ mod tests {
         messages::{lb, memclnt::TableEntry},
     };
 
-    fn table(names: &[&str]) -> Table {
+    fn table(names: &[&str]) -> IdTable {
         let entry = |(id, name): (usize, &&str)| TableEntry { id: u16::try_from(id).unwrap(), name: Text::new(name) };
-        Table::new(&MessageTable(names.iter().enumerate().map(entry).collect()))
+        IdTable::new(&MessageTable(names.iter().enumerate().map(entry).collect()))
     }
 
     #[test]
-    fn a_message_is_found_by_name_and_crc() {
+    fn message_is_looked_up_by_name_and_crc() {
         let table = table(&["lb_conf_reply_e8d4e804", "lb_conf_56cd3261", "lb_conf_get_00000001", "lb_as_dump_xyz"]);
         assert_eq!(table.id::<lb::LbConf>().unwrap(), 1);
         assert_eq!(table.id::<lb::LbConfReply>().unwrap(), 0);
         let error = table.id::<lb::LbConfGet>().unwrap_err().to_string();
-        assert!(error.ends_with("lb_conf_get has CRC 00000001, where 51077d14 is known"), "{error}");
+        assert!(error.ends_with("lb_conf_get has CRC 00000001, expected 51077d14"), "{error}");
         let error = table.id::<lb::LbAsDump>().unwrap_err().to_string();
-        assert!(error.ends_with("lb_as_dump is not there"), "{error}");
-        assert_eq!(table.missing().len(), KNOWN.len() - 2);
+        assert!(error.ends_with("lb_as_dump is absent"), "{error}");
+        assert_eq!(table.missing().len(), KNOWN_MESSAGES.len() - 2);
     }
 }

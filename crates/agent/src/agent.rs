@@ -23,8 +23,8 @@ use super::{
 };
 use maglev_model::{actual::LbDump, config::Config, event::Events, health::HealthSnapshot};
 
-/// One `kubectl apply` of many objects is one pass: changes of the configuration wait so long for
-/// others.
+/// Delay between a change of the configuration and its use, so that one `kubectl apply` of many objects causes one
+/// turn.
 const COALESCE: Duration = Duration::from_millis(250);
 
 pub struct Agent {
@@ -36,11 +36,11 @@ pub struct Agent {
     status: watch::Sender<AgentStatus>,
     ready: watch::Sender<Result<(), String>>,
     watchdog: Arc<Watchdog>,
-    /// When the configuration that has changed is taken.
+    /// Time at which the changed configuration is taken.
     config_due: Option<Instant>,
     gate: Gate,
     handle: AgentHandle,
-    requests_rx: mpsc::Receiver<handle::Request>,
+    requests_rx: mpsc::Receiver<handle::SyncRequest>,
 }
 
 enum Wake {
@@ -48,13 +48,13 @@ enum Wake {
     Config,
     Health,
     Session(ManagerEvent),
-    Request(handle::Request),
-    /// The next slice, or a timer: each turn looks at them.
+    Request(handle::SyncRequest),
+    /// More work, or a timer. Every turn processes the timers.
     Turn,
 }
 
 impl Agent {
-    /// An agent that reaches its data plane through `connect`.
+    /// An agent that connects to VPP through `connector`.
     pub fn new(
         options: AgentOptions,
         connector: VppConnector,
@@ -62,13 +62,13 @@ impl Agent {
         mut health_rx: watch::Receiver<HealthSnapshot>,
         events: Events,
     ) -> Self {
-        // What was known before counts too.
+        // The initial value counts as a change.
         health_rx.mark_changed();
-        let ours = OwnedVips::load_or_empty(&options.api_socket);
+        let owned_vips = OwnedVips::load_or_empty(&options.api_socket);
         let (handle, requests_rx) = handle::channel();
         Self {
             sessions: SessionManager::new(connector, events.clone(), &options),
-            state: AgentState::new(events, ours, &options),
+            state: AgentState::new(events, owned_vips, &options),
             options,
             config_rx,
             health_rx,
@@ -82,36 +82,35 @@ impl Agent {
         }
     }
 
-    /// How far the agent is, for `/readyz`.
+    /// The agent's status, for `/readyz`.
     pub fn status(&self) -> watch::Receiver<AgentStatus> {
         self.status.subscribe()
     }
 
-    /// Whether the node does its job, or what it waits for: [`AgentStatus::ready`], told when it changes.
+    /// [`AgentStatus::ready`], updated when it changes.
     pub fn readiness(&self) -> watch::Receiver<Result<(), String>> {
         self.ready.subscribe()
     }
 
-    /// The sign of life of the agent's loop, for `/healthz`.
+    /// The watchdog of the agent's loop, for `/healthz`.
     pub fn watchdog(&self) -> Arc<Watchdog> {
         Arc::clone(&self.watchdog)
     }
 
-    /// What VPP had when it was last read; `None` while there is no session. Read after each change and with each
-    /// pass.
+    /// The latest dump of VPP; `None` without a session. Updated after each change and with each pass.
     pub fn dumps(&self) -> watch::Receiver<Option<Arc<LbDump>>> {
         self.state.dump.subscribe()
     }
 
-    /// A way to ask for something while the agent runs.
+    /// A handle for requests to the running agent.
     pub fn handle(&self) -> AgentHandle {
         self.handle.clone()
     }
 
-    /// Runs until `shutdown`; VPP then keeps what it has.
+    /// Runs until `shutdown`; VPP keeps its state.
     ///
     /// # Errors
-    /// [`AgentError`], where only a new start of the process can help.
+    /// [`AgentError`], if only a restart of the process can help.
     pub fn run(mut self, shutdown: CancellationToken) -> BoxFuture<'static, Result<(), AgentError>> {
         async move {
             loop {
@@ -127,7 +126,7 @@ impl Agent {
                 self.state.publish_holds(now);
                 self.publish_status();
                 if worked {
-                    // What was planned is sent by the session's task, which may wait for this one's thread.
+                    // The session's task sends the planned steps; it may be waiting for this thread.
                     yield_now().await;
                 }
                 match self.wait(&shutdown, worked).await {
@@ -135,7 +134,7 @@ impl Agent {
                     Wake::Config => self.config_due = self.config_due.or(Some(Instant::now() + COALESCE)),
                     Wake::Health => self.take_health(),
                     Wake::Session(event) => self.sessions.handle(event, &mut self.state).await?,
-                    Wake::Request(request) => self.answer(request),
+                    Wake::Request(request) => self.handle_request(request),
                     Wake::Turn => {}
                 }
             }
@@ -143,8 +142,8 @@ impl Agent {
         .boxed()
     }
 
-    /// Does a slice of what is to be done: plans first, and states only of addresses that cannot be
-    /// planned now. Returns whether there was anything, so that there may be more.
+    /// Does the work of one turn: plans first, then Frontend states of addresses that cannot be planned now. Returns
+    /// true if any work was done, so there may be more.
     fn work(&mut self, now: Instant) -> bool {
         let mut budget = TurnBudget::new();
         self.sessions.pump(&mut self.state, now, &mut budget);
@@ -157,7 +156,7 @@ impl Agent {
 
     async fn wait(&mut self, shutdown: &CancellationToken, worked: bool) -> Wake {
         let now = Instant::now();
-        // At least every few seconds, so that the beat is seen.
+        // At least every few seconds, to feed the watchdog.
         let mut timer = now + Duration::from_secs(5);
         let warm = self.state.warmup.next(now, &self.state.sync_conf());
         for at in [self.config_due, warm, self.state.mass_removals.next_timer(), self.sessions.next_timer()]
@@ -169,7 +168,7 @@ impl Agent {
         tokio::select! {
             biased;
             () = shutdown.cancelled() => Wake::Stop,
-            // Before VPP's answers: there are many of them in a pass, and of these one in a few milliseconds.
+            // Before VPP's replies: a pass has many replies, but health changes arrive only every few milliseconds.
             Ok(()) = self.health_rx.changed() => Wake::Health,
             event = self.sessions.wait() => Wake::Session(event),
             Ok(()) = self.config_rx.changed() => Wake::Config,
@@ -180,10 +179,10 @@ impl Agent {
         }
     }
 
-    fn answer(&mut self, request: handle::Request) {
-        let answer = self.sync_now(request.accept.as_ref());
-        // Who asked may have gone.
-        let _ = request.answer.send(answer);
+    fn handle_request(&mut self, request: handle::SyncRequest) {
+        let reply = self.sync_now(request.accept.as_ref());
+        // The caller may have been dropped.
+        let _ = request.reply_tx.send(reply);
     }
 
     fn sync_now(&mut self, accept: Option<&HoldId>) -> Result<(), SyncRefused> {

@@ -1,4 +1,4 @@
-//! VPP's global LB settings: what they should be, given what they are.
+//! VPP's global LB settings: the desired values, given the current ones.
 
 use maglev_model::{
     actual::ActualConf,
@@ -6,8 +6,8 @@ use maglev_model::{
     vip::{Encap, Family},
 };
 
-/// The settings that VPP should have. What the LoadBalancerConfig does not say stays as VPP has it;
-/// only a source address that VPP has not set becomes the node's own.
+/// The desired settings. A setting that the LoadBalancerConfig does not specify keeps VPP's value, except that an unset
+/// source address defaults to the node's internal address.
 pub fn desired_conf(node: &NodeConfig, have: &ActualConf) -> ActualConf {
     ActualConf {
         ipv4_source: node.vpp.ipv4_source.or(have.ipv4()).or(node.internal_ipv4).unwrap_or(have.ipv4_source),
@@ -17,7 +17,7 @@ pub fn desired_conf(node: &NodeConfig, have: &ActualConf) -> ActualConf {
     }
 }
 
-/// Whether VPP can send what `encap` makes: GRE needs a source address of the backends' family.
+/// True if VPP has the source address that `encap` requires: GRE needs one of the backends' address family.
 pub fn has_source(conf: &ActualConf, encap: Encap) -> bool {
     match (encap, encap.backend_family()) {
         (Encap::L3dsr(_) | Encap::Nat4(_) | Encap::Nat6(_), _) => true,
@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unset_source_becomes_the_nodes_and_all_else_stays() {
+    fn unset_source_defaults_to_the_node_address_and_other_settings_are_kept() {
         let node = NodeConfig { internal_ipv4: Some(Ipv4Addr::new(192, 0, 2, 1)), ..NodeConfig::default() };
         let conf = desired_conf(&node, &unset());
         assert_eq!(conf, ActualConf { ipv4_source: Ipv4Addr::new(192, 0, 2, 1), ..unset() });
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_load_balancer_config_says_wins() {
+    fn load_balancer_config_has_precedence() {
         let vpp =
             VppConf { ipv4_source: Some(Ipv4Addr::new(192, 0, 2, 2)), flow_timeout: Some(60), ..VppConf::default() };
         let node = NodeConfig { internal_ipv4: Some(Ipv4Addr::new(192, 0, 2, 1)), vpp, ..NodeConfig::default() };

@@ -25,7 +25,7 @@ use maglev_model::{
 use maglev_vpp::{
     self as vpp,
     error::Error,
-    lb::{ConfMemory, Lb},
+    lb::{ConfCache, Lb},
     session::SessionOptions,
 };
 
@@ -83,7 +83,7 @@ pub struct VppConnector {
     stats_socket: Option<PathBuf>,
     stats_interval: Duration,
     publication_tx: Arc<PublicationSender>,
-    memory: ConfMemory,
+    conf_cache: ConfCache,
     messages: vpp::Metrics,
 }
 
@@ -96,7 +96,7 @@ impl VppConnector {
             stats_socket: None,
             stats_interval: STATS_INTERVAL,
             publication_tx: Arc::default(),
-            memory: ConfMemory::default(),
+            conf_cache: ConfCache::default(),
             messages: vpp::Metrics::default(),
         }
     }
@@ -133,9 +133,9 @@ impl VppConnector {
         let (publication_tx, interval) = (Arc::clone(&self.publication_tx), self.stats_interval);
         let (events, metrics) = (self.events.clone(), self.messages.clone());
         let options = SessionOptions { deadline, metrics, ..SessionOptions::new(CLIENT_NAME, events) };
-        let memory = self.memory.clone();
+        let conf_cache = self.conf_cache.clone();
         async move {
-            let lb = Lb::connect_again(&path, options, memory).await.map_err(|error| convert(&error))?;
+            let lb = Lb::connect_with_cache(&path, options, conf_cache).await.map_err(|error| convert(&error))?;
             let publisher = Publisher::start(lb.clone(), stats_socket, interval, publication_tx).await;
             let info = DataplaneInfo {
                 version: lb.info().version.clone(),

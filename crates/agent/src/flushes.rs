@@ -1,35 +1,35 @@
-//! Which flows still have to be flushed.
+//! Pending flushes of flows.
 //!
-//! A flush is an edge, which VPP's state does not show: it is owed when a backend comes into a
-//! condition that flushes, stays owed until VPP answered 0, and is void when VPP restarted.
+//! A flush is triggered by an edge, which VPP's state does not show: it becomes pending when a backend enters a
+//! condition that flushes, stays pending until VPP replied with 0, and is dropped when VPP restarted.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
 use maglev_model::{
     config::OnBackendDown,
-    plan::{DueFlushes, Step, keys_of},
+    plan::{DueFlushes, Step, keys_on_address},
     vip::VipKey,
-    weights::{Condition, WantAs},
+    weights::{BackendCondition, DesiredAs},
 };
 
-/// Conditions as last seen, and what is owed because of how they changed.
+/// The last observed condition of each application server, and the flushes that its changes made pending.
 #[derive(Debug, Default)]
-pub struct Flushes(BTreeMap<VipKey, BTreeMap<IpAddr, Seen>>);
+pub struct Flushes(BTreeMap<VipKey, BTreeMap<IpAddr, ServerState>>);
 
-/// An application server as last seen.
+/// The last observed state of an application server.
 #[derive(Debug)]
-struct Seen {
-    condition: Condition,
-    /// Flows pinned to it are still to be flushed.
-    owed: bool,
+struct ServerState {
+    condition: BackendCondition,
+    /// Flows pinned to the server still have to be flushed.
+    pending: bool,
 }
 
 impl Flushes {
-    /// Takes note of a VIP's conditions; `vpp` tells the weight that VPP has for an address.
+    /// Records the conditions of a VIP's application servers. `vpp` returns the weight of an address in VPP.
     pub fn observe(
         &mut self,
         vip: VipKey,
-        ases: &BTreeMap<IpAddr, WantAs>,
+        ases: &BTreeMap<IpAddr, DesiredAs>,
         on_backend_down: OnBackendDown,
         vpp: impl Fn(IpAddr) -> Option<u8>,
     ) {
@@ -37,57 +37,61 @@ impl Flushes {
         if !servers.keys().eq(ases.keys()) {
             servers.retain(|address, _| ases.contains_key(address));
             for address in ases.keys() {
-                servers.entry(*address).or_insert(Seen { condition: Condition::NeverKnown, owed: false });
+                let unknown = ServerState { condition: BackendCondition::NeverKnown, pending: false };
+                servers.entry(*address).or_insert(unknown);
             }
         }
-        for ((address, of), seen) in ases.iter().zip(servers.values_mut()) {
-            let was = std::mem::replace(&mut seen.condition, of.condition);
-            if !of.condition.flushes(on_backend_down) {
-                seen.owed = false;
-            } else if was != of.condition && needs_flush(was, vpp(*address)) {
-                seen.owed = true;
+        for ((address, desired), server) in ases.iter().zip(servers.values_mut()) {
+            let was = std::mem::replace(&mut server.condition, desired.condition);
+            if !desired.condition.flushes(on_backend_down) {
+                server.pending = false;
+            } else if was != desired.condition && needs_flush(was, vpp(*address)) {
+                server.pending = true;
             }
         }
     }
 
-    /// What is owed now by the VIPs of `address`.
+    /// The pending flushes of the VIPs of `address`.
     pub fn due(&self, address: IpAddr) -> DueFlushes {
-        let servers = self.0.range(keys_of(address)).flat_map(|(vip, servers)| servers.iter().map(|of| (*vip, of)));
-        servers.filter(|(_, (_, seen))| seen.owed).map(|(vip, (server, _))| (vip, *server)).collect()
+        let servers = self
+            .0
+            .range(keys_on_address(address))
+            .flat_map(|(vip, servers)| servers.iter().map(|server| (*vip, server)));
+        servers.filter(|(_, (_, state))| state.pending).map(|(vip, (server, _))| (vip, *server)).collect()
     }
 
-    /// VPP answered 0 to `step`.
+    /// Drops the pending flush that `step` executed. Call it when VPP replied with 0.
     pub fn mark_flushed(&mut self, step: &Step) {
-        let paid = match step {
+        let flushed = match step {
             Step::SetWeight { vip, address, flush: true, .. } | Step::AddAs { vip, address, .. } => {
                 Some((*vip, *address))
             }
             Step::RemoveAs { vip, address, .. } => vip.key().map(|key| (key, *address)),
             _ => None,
         };
-        let seen = paid.and_then(|(vip, address)| self.0.get_mut(&vip)?.get_mut(&address));
-        if let Some(seen) = seen {
-            seen.owed = false;
+        let server = flushed.and_then(|(vip, address)| self.0.get_mut(&vip)?.get_mut(&address));
+        if let Some(server) = server {
+            server.pending = false;
         }
     }
 
-    /// VPP restarted: its flows are gone.
+    /// Drops all pending flushes: a restarted VPP has no flows.
     pub fn clear(&mut self) {
-        for seen in self.0.values_mut().flat_map(BTreeMap::values_mut) {
-            seen.owed = false;
+        for server in self.0.values_mut().flat_map(BTreeMap::values_mut) {
+            server.pending = false;
         }
     }
 
-    /// The VIP is no Frontend's any more.
+    /// Drops the state of a VIP that no Frontend claims any more.
     pub fn forget(&mut self, vip: VipKey) {
         self.0.remove(&vip);
     }
 }
 
-/// Whether coming into a condition that flushes owes a flush: from a known condition always (VPP may
-/// hold pins even at weight 0), from an unknown one only where VPP still gave it flows. What VPP does
-/// not have has no pins.
-fn needs_flush(was: Condition, in_vpp: Option<u8>) -> bool {
+/// True if entering a condition that flushes requires a flush: always from a known condition (VPP may hold pinned flows
+/// even at weight 0), from an unknown condition only if VPP still sent new flows to the server. A server that VPP does
+/// not have has no pinned flows.
+fn needs_flush(was: BackendCondition, in_vpp: Option<u8>) -> bool {
     in_vpp.is_some_and(|weight| was.is_known() || weight > 0)
 }
 
@@ -97,7 +101,7 @@ mod tests {
     use maglev_model::{
         Name,
         vip::{Service, Weight},
-        weights::WantWeight,
+        weights::DesiredWeight,
     };
 
     const SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
@@ -106,8 +110,8 @@ mod tests {
         VipKey { address: "203.0.113.1".parse().unwrap(), service: Service::AllPorts }
     }
 
-    /// Lets the flushes see a row of conditions, VPP having the server at `weight`.
-    fn owed_after(conditions: &[Condition], weight: Option<u8>, on_down: OnBackendDown) -> bool {
+    /// Observes the conditions in sequence, with VPP having the server at `weight`.
+    fn is_pending_after(conditions: &[BackendCondition], weight: Option<u8>, on_down: OnBackendDown) -> bool {
         let mut flushes = Flushes::default();
         for condition in conditions {
             observe(&mut flushes, *condition, weight, on_down);
@@ -115,16 +119,20 @@ mod tests {
         !flushes.due(vip().address).is_empty()
     }
 
-    fn observe(flushes: &mut Flushes, condition: Condition, weight: Option<u8>, on_down: OnBackendDown) {
-        let of = WantAs { backend: Name::namespaced("default", "b"), condition, weight: WantWeight::Set(Weight::ZERO) };
-        flushes.observe(vip(), &BTreeMap::from([(SERVER, of)]), on_down, |_| weight);
+    fn observe(flushes: &mut Flushes, condition: BackendCondition, weight: Option<u8>, on_down: OnBackendDown) {
+        let desired = DesiredAs {
+            backend: Name::namespaced("default", "b"),
+            condition,
+            weight: DesiredWeight::Set(Weight::ZERO),
+        };
+        flushes.observe(vip(), &BTreeMap::from([(SERVER, desired)]), on_down, |_| weight);
     }
 
     #[test]
-    fn a_flush_is_owed_on_the_edges_of_the_table() {
-        use Condition::{CheckMissing, Disabled, Down, NeverKnown, Paused, Suspect, Unknown, Up};
+    fn flush_becomes_pending_on_the_edges_of_the_table() {
+        use BackendCondition::{CheckMissing, Disabled, Down, NeverKnown, Paused, Suspect, Unknown, Up};
         use OnBackendDown::{Flush, Keep};
-        for (conditions, weight, on_down, owed) in [
+        for (conditions, weight, on_down, pending) in [
             (&[Up, Down][..], Some(10), Flush, true),
             (&[Up, Down], Some(0), Flush, true),
             (&[Up, Down], Some(10), Keep, false),
@@ -143,22 +151,22 @@ mod tests {
             (&[Up, Down, Up], Some(10), Flush, false),
             (&[Up, Down, Down], Some(10), Flush, true),
         ] {
-            assert_eq!(owed_after(conditions, weight, on_down), owed, "{conditions:?} {weight:?} {on_down:?}");
+            assert_eq!(is_pending_after(conditions, weight, on_down), pending, "{conditions:?} {weight:?} {on_down:?}");
         }
     }
 
     #[test]
-    fn a_flush_is_paid_once_and_void_when_vpp_restarted() {
+    fn flush_is_sent_once_and_dropped_when_vpp_restarts() {
         let mut flushes = Flushes::default();
-        observe(&mut flushes, Condition::Up, Some(10), OnBackendDown::Flush);
-        observe(&mut flushes, Condition::Down, Some(10), OnBackendDown::Flush);
+        observe(&mut flushes, BackendCondition::Up, Some(10), OnBackendDown::Flush);
+        observe(&mut flushes, BackendCondition::Down, Some(10), OnBackendDown::Flush);
         let backend = Name::namespaced("default", "b");
         let step = Step::SetWeight { vip: vip(), address: SERVER, backend, from: 10, to: Weight::ZERO, flush: true };
         flushes.mark_flushed(&step);
         assert!(flushes.due(vip().address).is_empty());
-        observe(&mut flushes, Condition::Down, Some(0), OnBackendDown::Flush);
+        observe(&mut flushes, BackendCondition::Down, Some(0), OnBackendDown::Flush);
         assert!(flushes.due(vip().address).is_empty(), "a repair does not flush again");
-        observe(&mut flushes, Condition::Disabled, Some(0), OnBackendDown::Flush);
+        observe(&mut flushes, BackendCondition::Disabled, Some(0), OnBackendDown::Flush);
         assert!(!flushes.due(vip().address).is_empty());
         flushes.clear();
         assert!(flushes.due(vip().address).is_empty());

@@ -1,13 +1,13 @@
-//! Asking a running agent for something: "sync now", and with it the end of a removal hold.
+//! Requests to a running agent: "sync now", which may also end a removal hold.
 
 use std::{fmt, sync::Arc};
 
 use tokio::sync::{mpsc, oneshot};
 
-/// Requests that may wait for the agent.
-const WAITING: usize = 16;
+/// Limit of queued requests.
+const QUEUE_CAPACITY: usize = 16;
 
-/// The id of a removal hold, as `vpp-lb-sync-held` tells it.
+/// The id of a removal hold, as published by `vpp-lb-sync-held`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HoldId(Arc<str>);
 
@@ -29,27 +29,27 @@ impl fmt::Display for HoldId {
     }
 }
 
-/// Why the agent does not sync now.
+/// Reason for refusing a "sync now" request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SyncRefused {
-    /// Nothing may be written yet, by any path.
+    /// The warm-up does not allow writes yet.
     #[error(
         "the agent has just started and writes nothing yet: it waits for its first list, and startupMinDelay after it"
     )]
     WarmingUp,
-    /// There is no VPP to write to.
+    /// No session with VPP.
     #[error("VPP is not connected")]
     Disconnected,
-    /// No removals are held under that id (any more).
-    #[error("no removals are held as {0}")]
+    /// No hold has this id, or it has ended.
+    #[error("no removals are held under id {0}; the hold may have ended")]
     UnknownHold(HoldId),
-    /// The agent has ended, or has too much to do.
-    #[error("the agent does not take requests")]
+    /// The agent has ended, or its request queue is full.
+    #[error("the agent accepts no requests: it has ended, or its queue is full")]
     Unavailable,
 }
 
 impl SyncRefused {
-    /// A fixed word for it.
+    /// A fixed PascalCase word.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::WarmingUp => "WarmingUp",
@@ -58,40 +58,34 @@ impl SyncRefused {
             Self::Unavailable => "Unavailable",
         }
     }
-
-    /// Whether trying again may help.
-    pub fn is_transient(&self) -> bool {
-        !matches!(self, Self::UnknownHold(_))
-    }
 }
 
-/// A way to ask a running agent, for any number of callers.
+/// Sends requests to a running agent. Clones share the queue.
 #[derive(Clone, Debug)]
-pub struct AgentHandle(mpsc::Sender<Request>);
+pub struct AgentHandle(mpsc::Sender<SyncRequest>);
 
 impl AgentHandle {
-    /// Has everything read and planned again soon. `accept` ends that hold: its removals go now.
+    /// Starts a dump and a full pass. `accept` is a hold to end; its removals are executed now.
     ///
     /// # Errors
-    /// [`SyncRefused`]; then nothing was changed.
+    /// [`SyncRefused`]; nothing was changed.
     pub async fn sync_now(&self, accept: Option<HoldId>) -> Result<(), SyncRefused> {
-        let (answer, answered) = oneshot::channel();
-        self.0.try_send(Request { accept, answer }).map_err(|_| SyncRefused::Unavailable)?;
-        answered.await.unwrap_or(Err(SyncRefused::Unavailable))
+        let (reply_tx, reply_rx) = oneshot::channel();
+        self.0.try_send(SyncRequest { accept, reply_tx }).map_err(|_| SyncRefused::Unavailable)?;
+        reply_rx.await.unwrap_or(Err(SyncRefused::Unavailable))
     }
 }
 
-/// A "sync now".
+/// A "sync now" request.
 #[derive(Debug)]
-pub struct Request {
+pub struct SyncRequest {
     /// The hold to end.
     pub accept: Option<HoldId>,
-    /// Where the answer goes.
-    pub answer: oneshot::Sender<Result<(), SyncRefused>>,
+    pub reply_tx: oneshot::Sender<Result<(), SyncRefused>>,
 }
 
-/// A handle and the agent's end of it.
-pub fn channel() -> (AgentHandle, mpsc::Receiver<Request>) {
-    let (sender, requests_rx) = mpsc::channel(WAITING);
+/// Creates a handle and the receiver of its requests.
+pub fn channel() -> (AgentHandle, mpsc::Receiver<SyncRequest>) {
+    let (sender, requests_rx) = mpsc::channel(QUEUE_CAPACITY);
     (AgentHandle(sender), requests_rx)
 }

@@ -1,5 +1,5 @@
-//! What the agent knows: the configuration, the backends' health, and who is concerned when one of
-//! them changes.
+//! The agent's inputs: the configuration and the health of the backends, indexed by address, so that a change yields
+//! the affected addresses.
 
 mod backends;
 
@@ -18,43 +18,43 @@ use maglev_model::{
     config::{Config, Frontend, Member, NodeConfig, Standing},
     health::HealthSnapshot,
     vip::VipKey,
-    weights::{Condition, Effective, effective_by},
+    weights::{BackendCondition, EffectiveWeights, effective_weights_by},
 };
 
-/// What a change concerns.
+/// The addresses and Frontends that a change affects.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Affected {
     /// Addresses whose VIPs have to be planned again.
     pub addresses: BTreeSet<IpAddr>,
-    /// Frontends that are no more, with their VIPs.
+    /// Deleted Frontends, with their VIPs.
     pub removed: Vec<(Name, VipKey)>,
-    /// Everything has to be planned again, VPP's own settings included.
+    /// Every address has to be planned again, and VPP's global settings have to be compared.
     pub everything: bool,
 }
 
-/// One Frontend of an address as it is now.
+/// A Frontend of an address, with its current effective weights.
 #[derive(Debug)]
 pub struct VipView {
     pub frontend: Arc<Frontend>,
-    /// Its effective weights; none where it is withdrawn.
-    pub effective: Effective,
+    /// The effective weights; empty if the Frontend is withdrawn.
+    pub effective: EffectiveWeights,
 }
 
 impl VipView {
-    /// Whether VPP's VIP is to follow it.
+    /// True if the VIP in VPP follows this Frontend.
     pub fn is_served(&self) -> bool {
         !matches!(self.frontend.standing, Standing::Withdrawn(_))
     }
 }
 
-/// A Frontend, and where its members' Backends are, pool by pool.
+/// A Frontend, and the slots of its members' Backends, pool by pool.
 #[derive(Debug)]
 struct Claimant {
     frontend: Arc<Frontend>,
     backends: Vec<usize>,
 }
 
-/// The configuration and the health, indexed by whom a change concerns.
+/// The configuration and the health of the backends, indexed by the objects that a change affects.
 #[derive(Debug, Default)]
 pub struct Inputs {
     config: Option<Config>,
@@ -64,7 +64,7 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// The configuration, once everything is listed.
+    /// The configuration; `None` before the first complete list.
     pub fn config(&self) -> Option<&Config> {
         self.config.as_ref()
     }
@@ -79,12 +79,12 @@ impl Inputs {
         &self.health
     }
 
-    /// Every address that some Frontend claims.
+    /// All addresses claimed by Frontends.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.by_address.keys().copied()
     }
 
-    /// Takes a new configuration; work is proportional to what changed.
+    /// Replaces the configuration. The work is proportional to the change.
     pub fn set_config(&mut self, new: Config) -> Affected {
         let mut affected = Affected::default();
         match self.config.take() {
@@ -112,7 +112,7 @@ impl Inputs {
         affected
     }
 
-    /// Takes a new cached of the backends' health; work is proportional to what changed.
+    /// Replaces the health of the backends. The work is proportional to the change.
     pub fn set_health(&mut self, new: HealthSnapshot) -> Affected {
         let mut affected = Affected {
             everything: (self.health.suspect_v4, self.health.suspect_v6) != (new.suspect_v4, new.suspect_v6),
@@ -130,7 +130,7 @@ impl Inputs {
         affected
     }
 
-    /// Every Frontend, by address.
+    /// All Frontends, ordered by address.
     pub fn frontends(&self) -> impl Iterator<Item = &Arc<Frontend>> {
         self.by_address.values().flat_map(BTreeMap::values).map(|claimant| &claimant.frontend)
     }
@@ -141,14 +141,15 @@ impl Inputs {
         frontends.filter(move |frontend| frontend.vip == *vip)
     }
 
-    /// The Frontends of `address` and their weights, VPP being as in `actual`.
+    /// The Frontends of `address` with their weights, given VPP's state `actual`.
     pub fn views(&self, address: IpAddr, actual: Option<&Actual>) -> Vec<VipView> {
         self.claimants_on(address).map(|claimant| self.view(claimant, actual)).collect()
     }
 
-    /// Whether every backend of `frontend` has been known since the start.
+    /// True if every backend of `frontend` has had a health state since the start.
     pub fn all_backends_known(&self, frontend: &Frontend) -> bool {
-        members(frontend).all(|member| Condition::of(&member.target, &self.health) != Condition::NeverKnown)
+        members(frontend)
+            .all(|member| BackendCondition::from_snapshot(&member.target, &self.health) != BackendCondition::NeverKnown)
     }
 
     fn claimants_on(&self, address: IpAddr) -> impl Iterator<Item = &Claimant> {
@@ -157,14 +158,14 @@ impl Inputs {
 
     fn view(&self, claimant: &Claimant, actual: Option<&Actual>) -> VipView {
         let Claimant { frontend, backends } = claimant;
-        let mut view = VipView { frontend: Arc::clone(frontend), effective: Effective::default() };
+        let mut view = VipView { frontend: Arc::clone(frontend), effective: EffectiveWeights::default() };
         if view.is_served() {
             let suspect = |family| self.health.suspect(family);
             let condition = |index: usize, member: &Member| {
-                let health = backends.get(index).and_then(|place| self.backends.health(*place));
-                Condition::of_known(&member.target, health, suspect)
+                let health = backends.get(index).and_then(|slot| self.backends.health(*slot));
+                BackendCondition::new(&member.target, health, suspect)
             };
-            view.effective = effective_by(&frontend.pools, condition, vpp_weights(actual, frontend.vip));
+            view.effective = effective_weights_by(&frontend.pools, condition, vpp_weights(actual, frontend.vip));
         }
         view
     }
@@ -172,15 +173,15 @@ impl Inputs {
     fn add(&mut self, frontend: &Arc<Frontend>, affected: &mut Affected) {
         let (address, name) = (frontend.vip.address, &frontend.name);
         affected.addresses.insert(address);
-        let place = |member: &Member| self.backends.add(&member.backend, (address, name.clone()), &self.health);
-        let backends = members(frontend).map(place).collect();
+        let slot = |member: &Member| self.backends.add(&member.backend, (address, name.clone()), &self.health);
+        let backends = members(frontend).map(slot).collect();
         let claimant = Claimant { frontend: Arc::clone(frontend), backends };
         self.by_address.entry(address).or_default().insert(name.clone(), claimant);
     }
 
-    fn remove(&mut self, frontend: &Frontend, affected: &mut Affected, gone: bool) {
+    fn remove(&mut self, frontend: &Frontend, affected: &mut Affected, removed: bool) {
         affected.addresses.insert(frontend.vip.address);
-        if gone {
+        if removed {
             affected.removed.push((frontend.name.clone(), frontend.vip));
         }
         if let Some(frontends) = self.by_address.get_mut(&frontend.vip.address) {
@@ -196,18 +197,18 @@ impl Inputs {
     }
 }
 
-/// The VIP as VPP has it.
+/// The state of a VIP in VPP.
 pub fn in_vpp(actual: Option<&Actual>, vip: VipKey) -> Option<&ActualVip> {
     actual?.vips.get(&VppVip::from(vip))
 }
 
-/// What tells the weight that VPP has for an application server of `vip`.
+/// A function that returns the weight of an application server of `vip` in VPP.
 pub fn vpp_weights(actual: Option<&Actual>, vip: VipKey) -> impl Fn(IpAddr) -> Option<u8> {
     let weights = actual.map(|actual| actual.weights(vip.into()));
     move |address| weights.as_ref()?(address)
 }
 
-/// The members through all pools.
+/// The members of all pools.
 fn members(frontend: &Frontend) -> impl Iterator<Item = &Member> {
     frontend.pools.iter().flat_map(|pool| &pool.members)
 }

@@ -1,4 +1,4 @@
-//! One agent per VPP: an flock beside the API socket.
+//! The lock that allows one agent per VPP: an flock beside the API socket.
 
 use std::{
     fs::{File, OpenOptions},
@@ -14,18 +14,18 @@ pub struct AgentLock {
     _file: Flock<File>,
 }
 
-/// Why the lock was not had.
+/// Failure to take the lock.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another process has it.
-    #[error("another agent drives this VPP: {} is locked by {holder}", .path.display())]
+    /// Another process holds the lock.
+    #[error("another agent manages this VPP: {} is locked by {holder}", .path.display())]
     Held {
         /// The lock file.
         path: PathBuf,
-        /// What the holder wrote into it.
+        /// The holder's description of itself, read from the lock file.
         holder: String,
     },
-    /// The file cannot be made or locked.
+    /// The file cannot be created or locked.
     #[error("cannot lock {}", .path.display())]
     Io {
         /// The lock file.
@@ -36,11 +36,11 @@ pub enum LockError {
 }
 
 impl AgentLock {
-    /// Tries to take the lock beside `api_socket`, naming the holder as `who`.
+    /// Tries to take the lock beside `api_socket`, and writes `holder` into the lock file.
     ///
     /// # Errors
-    /// [`LockError::Held`] while another process has it; [`LockError::Io`] where the file cannot be
-    /// made, as when the socket's directory is missing.
+    /// [`LockError::Held`] while another process holds the lock; [`LockError::Io`] if the file cannot be created, for
+    /// example because the socket's directory is missing.
     pub fn try_take(api_socket: &Path, holder: &str) -> Result<Self, LockError> {
         let path = api_socket.with_file_name("maglevd.lock");
         let fail = |source: io::Error| LockError::Io { path: path.clone(), source };
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_agent_is_told_who_has_the_lock() {
+    fn lock_error_names_the_holder() {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("api.sock");
         let first = AgentLock::try_take(&socket, "node-a, process 7").unwrap();

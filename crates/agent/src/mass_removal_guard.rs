@@ -1,19 +1,18 @@
-//! Mass removal: when what was asked to go may go.
+//! Mass removal guard: delays removals, and holds them if too many are requested at once.
 //!
 //! ```text
-//!  a VIP ──▶ waits until no other was asked for during 2 s (10 s at most) ─┐
+//!  a VIP ──▶ waits until no other was requested for 2 s (10 s at most) ────┐
 //!  a server of a VIP that stays ───────────────────────────────────────────┤
-//!                      above half of ours within 60 s, and at least 5? ◀───┘
-//!                         no ▶ goes        yes ▶ held, told, goes later
+//!                 more than half of the owned within 60 s, and at least 5? ◀┘
+//!                         no ▶ granted     yes ▶ held, published, granted later
 //! ```
 //!
-//! The planner asks for each address each time it plans it: what is asked for no more (the object
-//! came back, or it is gone) is forgotten. VIPs and servers are counted apart. Counts and holds are
-//! this process's: they outlive sessions with VPP, and an agent that was started anew counts anew,
-//! so it decides anew about whatever is still to be removed.
+//! The planner requests the removals of an address each time it plans the address: a removal that is no longer
+//! requested (the object came back, or the VIP is gone) is dropped. VIPs and servers are counted separately. Counts and
+//! holds belong to the process: they survive a new session with VPP, and a restarted agent counts and decides again.
 //!
-//! What does not come here: recreates, servers that are replaced, and foreign VIPs, which go only
-//! where somebody said `foreignVIPs: Remove`, and are not ours to count against.
+//! Not subject to the guard: recreates, replaced servers, and foreign VIPs, which are removed only with
+//! `foreignVIPs: Remove` and do not count as owned.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -26,20 +25,19 @@ use tokio::time::Instant;
 use super::handle::HoldId;
 use maglev_model::plan::Removal;
 
-/// VIP removals wait until no further one was asked for during this time,
+/// A VIP removal waits until no further VIP removal was requested for this time,
 const QUIET: Duration = Duration::from_secs(2);
-/// but so long at most.
+/// but at most this long.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// The time over which removals are counted.
-const COUNTED: Duration = Duration::from_secs(60);
-/// Fewer than this many are never held.
-const AT_LEAST: usize = 5;
+/// Period over which removals are counted.
+const COUNT_PERIOD: Duration = Duration::from_secs(60);
+/// Fewer removals than this are never held.
+const HELD_AT_LEAST: usize = 5;
 
-/// How many of ours VPP has.
+/// Number of owned VIPs in VPP, and of their application servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Totals {
     pub vips: usize,
-    /// Application servers of these.
     pub servers: usize,
 }
 
@@ -47,31 +45,31 @@ pub struct Totals {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldRemovals {
     pub id: HoldId,
-    /// How many removals are in it.
+    /// Number of held removals.
     pub removals: usize,
-    /// When they go.
+    /// Time at which the removals are granted.
     pub until: Instant,
 }
 
-/// What was asked to go, and how far that is.
+/// Requested removals, and their progress.
 #[derive(Debug, Default)]
 pub struct MassRemovalGuard {
     vips: Count,
     servers: Count,
     batch: Option<Batch>,
     holds: Vec<Hold>,
-    /// Holds that are no more.
+    /// Ended holds, until they are published.
     ended: Vec<HoldId>,
-    /// Holds that were told of.
+    /// Published holds.
     announced: BTreeSet<HoldId>,
-    /// May go, and has not been seen gone yet.
+    /// Granted removals that VPP has not confirmed yet.
     granted: BTreeSet<Removal>,
-    /// As counted for the first of the addresses that are planned now.
+    /// Totals as counted for the first of the addresses that are being planned.
     measured: Option<Totals>,
     random: fastrand::Rng,
 }
 
-/// VIPs that wait for others.
+/// VIP removals that wait for further requests.
 #[derive(Debug)]
 struct Batch {
     first: Instant,
@@ -94,7 +92,7 @@ struct Hold {
     published: bool,
 }
 
-/// What was asked for of one kind, over the last 60 s.
+/// Removals of one kind requested within the last 60 s.
 #[derive(Debug, Default)]
 struct Count(VecDeque<CountedRemoval>);
 
@@ -102,7 +100,7 @@ struct Count(VecDeque<CountedRemoval>);
 struct CountedRemoval {
     at: Instant,
     removal: Removal,
-    /// How many of ours there were then.
+    /// Number of owned objects of that kind at that time.
     total: usize,
 }
 
@@ -111,39 +109,39 @@ impl Count {
         self.0.extend(removals.iter().map(|removal| CountedRemoval { at, removal: *removal, total }));
     }
 
-    /// Whether what was asked for is above half of what there was at the start of it.
+    /// True if the counted removals exceed half of the total at the start of the period.
     fn is_mass(&mut self, now: Instant) -> bool {
-        while self.0.front().is_some_and(|first| first.at + COUNTED <= now) {
+        while self.0.front().is_some_and(|first| first.at + COUNT_PERIOD <= now) {
             self.0.pop_front();
         }
         let total = self.0.front().map_or(0, |first| first.total);
-        self.0.len() >= AT_LEAST && self.0.len() * 2 > total
+        self.0.len() >= HELD_AT_LEAST && self.0.len() * 2 > total
     }
 
     fn forget(&mut self, removals: &BTreeSet<Removal>) {
         if !removals.is_empty() {
-            self.0.retain(|asked| !removals.contains(&asked.removal));
+            self.0.retain(|requested| !removals.contains(&requested.removal));
         }
     }
 }
 
 impl MassRemovalGuard {
-    /// The ids of holds come from `random`.
+    /// A guard that draws the ids of holds from `random`.
     pub fn new(random: fastrand::Rng) -> Self {
         Self { random, ..Self::default() }
     }
 
-    /// `asked` is all that is to go from `address` now. Returns what of it may not go yet.
+    /// Returns the removals that must wait. `requested` is the complete set of removals for `address`.
     pub fn check(
         &mut self,
         now: Instant,
         address: IpAddr,
-        asked: &BTreeSet<Removal>,
+        requested: &BTreeSet<Removal>,
         hold_for: Duration,
         totals: impl FnOnce() -> Totals,
     ) -> BTreeSet<Removal> {
-        self.forget(|removal| removal.vip.address == address && !asked.contains(removal));
-        let new: BTreeSet<Removal> = asked.iter().filter(|removal| !self.contains(removal)).copied().collect();
+        self.forget(|removal| removal.vip.address == address && !requested.contains(removal));
+        let new: BTreeSet<Removal> = requested.iter().filter(|removal| !self.contains(removal)).copied().collect();
         if !new.is_empty() {
             let totals = *self.measured.get_or_insert_with(totals);
             let (servers, vips): (BTreeSet<_>, BTreeSet<_>) = new.iter().partition(|removal| removal.server.is_some());
@@ -154,7 +152,7 @@ impl MassRemovalGuard {
                 self.decide(now, servers, mass, hold_for);
             }
         }
-        asked.difference(&self.granted).copied().collect()
+        requested.difference(&self.granted).copied().collect()
     }
 
     fn contains(&self, removal: &Removal) -> bool {
@@ -163,8 +161,8 @@ impl MassRemovalGuard {
             || self.holds.iter().any(|hold| hold.removals.contains(removal))
     }
 
-    /// Nothing is left to be planned: the next one who asks has all that is ours counted anew. Counting
-    /// takes a while, so it is done once for all addresses that are planned in a row.
+    /// Called when no plan is pending; the next caller recounts the owned VIPs. Counting is slow, so the totals are kept for
+    /// all addresses planned in a row.
     pub fn forget_totals(&mut self) {
         self.measured = None;
     }
@@ -185,8 +183,8 @@ impl MassRemovalGuard {
             return;
         }
         let until = now + hold_for;
-        // What belongs to one prune is one hold, so that it can be accepted by one id.
-        match self.holds.last_mut().filter(|hold| now < hold.began + COUNTED) {
+        // The removals of one prune form one hold, so that one id accepts them all.
+        match self.holds.last_mut().filter(|hold| now < hold.began + COUNT_PERIOD) {
             Some(hold) => {
                 hold.removals.extend(removals);
                 (hold.until, hold.published) = (until, false);
@@ -198,7 +196,7 @@ impl MassRemovalGuard {
         }
     }
 
-    /// Forgets what is not asked for any more. What did not go counts as never asked for.
+    /// Drops removals that are no longer requested. Those that were not granted are not counted either.
     fn forget(&mut self, gone: impl Fn(&Removal) -> bool) {
         self.granted.retain(|removal| !gone(removal));
         let mut back = BTreeSet::new();
@@ -215,12 +213,12 @@ impl MassRemovalGuard {
         self.servers.forget(&back);
     }
 
-    /// VPP was read: what is not there need not go.
+    /// Drops removals of objects that VPP does not have.
     pub fn retain_present(&mut self, in_vpp: impl Fn(&Removal) -> bool) {
         self.forget(|removal| !in_vpp(removal));
     }
 
-    /// Looks at the clock. Returns the addresses from which something may go now.
+    /// Processes expired timers. Returns the addresses with newly granted removals.
     pub fn tick(&mut self, now: Instant, hold_for: Duration) -> BTreeSet<IpAddr> {
         let before = self.granted.len();
         let mut due = BTreeSet::new();
@@ -240,12 +238,12 @@ impl MassRemovalGuard {
         due
     }
 
-    /// When [`Self::tick`] has something to do.
+    /// Time at which [`Self::tick`] must be called.
     pub fn next_timer(&self) -> Option<Instant> {
         self.batch.iter().map(Batch::due).chain(self.holds.iter().map(|hold| hold.until)).min()
     }
 
-    /// Ends the hold: what is in it may go. Returns its addresses; `None` where there is no such hold.
+    /// Ends the hold and grants its removals. Returns their addresses; `None` if there is no such hold.
     pub fn accept(&mut self, id: &HoldId) -> Option<BTreeSet<IpAddr>> {
         let place = self.holds.iter().position(|hold| hold.id == *id)?;
         let hold = self.holds.remove(place);
@@ -255,13 +253,13 @@ impl MassRemovalGuard {
         Some(due)
     }
 
-    /// The holds that were told of and have ended since they were last asked for.
+    /// Published holds that have ended since the last call.
     pub fn take_ended_holds(&mut self) -> Vec<HoldId> {
         let announced = &mut self.announced;
         self.ended.extract_if(.., |_| true).filter(|id| announced.remove(id)).collect()
     }
 
-    /// The holds that are new or have grown since they were last asked for.
+    /// Holds that are new or have grown since the last call.
     pub fn take_new_holds(&mut self) -> Vec<HeldRemovals> {
         let mut new_holds = Vec::new();
         for hold in self.holds.iter_mut().filter(|hold| !hold.published) {

@@ -1,4 +1,4 @@
-//! What the agent counts: what it did to VPP, and what went wrong.
+//! Metrics of the agent: changes made to VPP, durations and errors.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -6,10 +6,10 @@ use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, R
 
 use maglev_model::{event::Scope, plan::Step};
 
-/// The steps, and what else of a pass VPP can refuse.
+/// Values of the `step` label: the steps, and the other requests of a pass.
 const STEPS: [&str; 7] = ["read", "set-conf", "add-vip", "remove-vip", "add-as", "remove-as", "set-weight"];
 
-/// A change of VPP, as the event `vpp-lb-sync-<kind>` tells it.
+/// A change made to VPP. The names are those of the events `vpp-lb-sync-<kind>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SyncedChange {
     VipAdded,
@@ -48,11 +48,11 @@ impl From<&Step> for SyncedChange {
     }
 }
 
-/// The agent's metrics. A clone counts into the same series.
+/// The agent's metrics. Clones share the series.
 #[derive(Clone)]
 pub struct Metrics {
     synced: IntCounterVec,
-    /// By scope, then by place in [`SyncedChange::ALL`].
+    /// Indexed by scope, then by position in [`SyncedChange::ALL`].
     counters: Arc<[[IntCounter; SyncedChange::ALL.len()]; 2]>,
     duration: HistogramVec,
     errors: IntCounterVec,
@@ -63,9 +63,9 @@ impl Default for Metrics {
         const VALID: &str = "names and labels are valid";
         let opts = Opts::new("maglev_vpp_lbsync_total", "Changes made to VPP's lb plugin.");
         let synced = IntCounterVec::new(opts, &["scope", "kind"]).expect(VALID);
-        let of = |scope| SyncedChange::ALL.map(|kind| synced.with_label_values(&[scope, kind.as_str()]));
-        let counters = Arc::new(SCOPES.map(of));
-        let help = "How long passes over everything, and work on one address, took.";
+        let for_scope = |scope| SyncedChange::ALL.map(|kind| synced.with_label_values(&[scope, kind.as_str()]));
+        let counters = Arc::new(SCOPES.map(for_scope));
+        let help = "Duration of full passes and of work on one address.";
         let opts = HistogramOpts::new("maglev_vpp_lbsync_duration_seconds", help);
         // From one request to a full sync of thousands of VIPs.
         let opts = opts.buckets(vec![0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]);
@@ -84,7 +84,7 @@ impl Default for Metrics {
 
 const SCOPES: [&str; 2] = ["all", "address"];
 
-fn place(scope: Scope) -> usize {
+fn scope_index(scope: Scope) -> usize {
     match scope {
         Scope::All => 0,
         Scope::Address(_) => 1,
@@ -92,10 +92,10 @@ fn place(scope: Scope) -> usize {
 }
 
 impl Metrics {
-    /// Makes the metrics part of `registry`.
+    /// Registers the metrics.
     ///
     /// # Errors
-    /// One of the names is taken.
+    /// A metric name is already registered.
     pub fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
         registry.register(Box::new(self.synced.clone()))?;
         registry.register(Box::new(self.duration.clone()))?;
@@ -103,11 +103,11 @@ impl Metrics {
     }
 
     pub(crate) fn synced(&self, scope: Scope, kind: SyncedChange) {
-        self.counters[place(scope)][kind as usize].inc();
+        self.counters[scope_index(scope)][kind as usize].inc();
     }
 
     pub(crate) fn done(&self, scope: Scope, duration: Duration) {
-        self.duration.with_label_values(&[SCOPES[place(scope)]]).observe(duration.as_secs_f64());
+        self.duration.with_label_values(&[SCOPES[scope_index(scope)]]).observe(duration.as_secs_f64());
     }
 
     pub(crate) fn error(&self, step: &'static str) {

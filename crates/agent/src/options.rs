@@ -6,24 +6,23 @@ use jiff::Timestamp;
 
 use super::metrics::Metrics;
 
-/// How an agent is set up.
+/// Options of an agent.
 #[derive(Clone, Debug)]
 pub struct AgentOptions {
-    /// The node's name, for the lock file.
+    /// Name of the node, written to the lock file.
     pub node_name: String,
-    /// VPP's API socket; the lock and the list of our VIPs lie beside it.
+    /// VPP's API socket. The lock and the file of owned VIPs are in the same directory.
     pub api_socket: PathBuf,
-    /// How long VPP may be silent while it owes an answer, before the session is given up. It doubles
-    /// for the next session, to 60 s at most, until one has had a complete dump.
+    /// Time without any reply after which a session with outstanding requests is given up. It doubles for the next
+    /// session, to 60 s at most, and is reset by the first complete dump.
     pub deadline: Duration,
-    /// Tells the time of day at which held removals go.
+    /// Clock for the time of day at which held removals are executed.
     pub clock: fn() -> Timestamp,
-    /// Counts what happens.
     pub metrics: Metrics,
 }
 
 impl AgentOptions {
-    /// What maglevd uses: 10 s and the machine's clock.
+    /// The options of maglevd: a deadline of 10 s and the system clock.
     pub fn new(node_name: impl Into<String>, api_socket: impl Into<PathBuf>) -> Self {
         let (node_name, api_socket) = (node_name.into(), api_socket.into());
         Self {
@@ -36,10 +35,10 @@ impl AgentOptions {
     }
 }
 
-/// Why an agent ended.
+/// Reason for the end of an agent.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// The directory of VPP's sockets was replaced: what is mounted here is not it any more.
-    #[error("{} was deleted; ending, so that the directory is mounted anew", .0.display())]
+    /// The directory of VPP's sockets was replaced, so the mounted directory is stale.
+    #[error("directory {} was deleted; exiting, so that the directory is mounted again", .0.display())]
     SocketDirectoryDeleted(PathBuf),
 }

@@ -1,5 +1,5 @@
-//! Which VIPs in VPP are ours: a small file beside the API socket, so that it lives exactly as long
-//! as VPP's state can, and a restarted agent still knows what it may remove.
+//! The VIPs in VPP that the agent owns, kept in a small file beside the API socket: the file lives exactly as long as
+//! VPP's state can, and a restarted agent still knows the VIPs that it may remove.
 
 use std::{
     collections::BTreeMap,
@@ -16,18 +16,18 @@ use maglev_model::{
     vip::{Protocol, Service, VipKey},
 };
 
-/// The VIPs that we put into VPP, each with its Frontend's name; kept in step with a file.
+/// The VIPs that the agent added to VPP, each with its Frontend's name. Kept in sync with the file.
 #[derive(Debug)]
 pub struct OwnedVips {
     path: PathBuf,
     vips: BTreeMap<VipKey, Name>,
-    /// The file does not have all changes yet.
+    /// The file lacks a change.
     stale: bool,
 }
 
-/// Why the list of our VIPs cannot be read or written.
+/// Failure to read or write the file of owned VIPs.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {verb} {}", .path.display())]
+#[error("cannot {verb} the list of owned VIPs in {}", .path.display())]
 pub struct OwnedVipsError {
     verb: &'static str,
     path: PathBuf,
@@ -44,16 +44,16 @@ struct Entry {
 }
 
 impl OwnedVips {
-    /// Reads the file beside `api_socket`. One that cannot be read is as if empty, with a warning:
-    /// then nothing is ours, and nothing is removed that should not be.
+    /// Reads the file beside `api_socket`. An unreadable file counts as empty, with a warning: no VIP is owned then, so
+    /// none is removed by mistake.
     pub fn load_or_empty(api_socket: &Path) -> Self {
         Self::load(api_socket).unwrap_or_else(|OwnedVipsError { path, source: error, .. }| {
-            tracing::warn!(path = %path.display(), %error, "cannot read which VIPs are ours: none are, until they are wanted again");
+            tracing::warn!(path = %path.display(), %error, "cannot read the list of owned VIPs; no VIP is owned until its Frontend is programmed");
             Self { path, vips: BTreeMap::new(), stale: false }
         })
     }
 
-    /// Reads the file beside `api_socket`; one that is not there is empty.
+    /// Reads the file beside `api_socket`; a missing file counts as empty.
     pub fn load(api_socket: &Path) -> Result<Self, OwnedVipsError> {
         let path = api_socket.with_file_name("maglevd.vips.json");
         match read(&path) {
@@ -66,7 +66,7 @@ impl OwnedVips {
         &self.vips
     }
 
-    /// `vip` is `frontend`'s from now on.
+    /// Records `vip` as owned, for `frontend`.
     pub fn claim(&mut self, vip: VipKey, frontend: &Name) {
         if self.vips.get(&vip) != Some(frontend) {
             self.vips.insert(vip, frontend.clone());
@@ -74,20 +74,20 @@ impl OwnedVips {
         }
     }
 
-    /// `vip` is gone from VPP and wanted no more.
+    /// Removes `vip` from the owned VIPs. It must be absent from VPP and not desired.
     pub fn release(&mut self, vip: &VipKey) {
         self.stale |= self.vips.remove(vip).is_some();
     }
 
-    /// Writes the file if anything changed. It has to be called before a VIP that was claimed is
-    /// added, so that no crash leaves a VIP that nobody knows to be ours.
+    /// Writes the file if it lacks a change; logs the error. Call it before a claimed VIP is added, so that no crash leaves
+    /// a VIP in VPP that is not recorded as owned.
     pub fn save(&mut self) {
         if let Err(OwnedVipsError { path, source: error, .. }) = self.try_save() {
-            tracing::warn!(path = %path.display(), %error, "cannot write which VIPs are ours");
+            tracing::warn!(path = %path.display(), %error, "cannot write the list of owned VIPs");
         }
     }
 
-    /// Writes the file if anything changed, or says why that failed.
+    /// Writes the file if it lacks a change; returns the error.
     pub fn try_save(&mut self) -> Result<(), OwnedVipsError> {
         if self.stale {
             let failed = |source| OwnedVipsError { verb: "write", path: self.path.clone(), source };
@@ -108,7 +108,7 @@ fn read(path: &Path) -> io::Result<BTreeMap<VipKey, Name>> {
     entries.into_iter().map(Entry::parse).collect::<Option<_>>().ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Writes beside the file and renames, so that a crash leaves the old one or the new one.
+/// Writes a new file and renames it, so that a crash leaves the old or the new content.
 fn write(path: &Path, vips: &BTreeMap<VipKey, Name>) -> io::Result<()> {
     let entries: Vec<Entry> = vips.iter().map(|(vip, frontend)| Entry::new(vip, frontend)).collect();
     let beside = path.with_extension("json.new");
@@ -149,14 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_claimed_is_known_after_a_restart() {
+    fn claimed_vips_survive_a_restart() {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("api.sock");
-        let mut ours = OwnedVips::load_or_empty(&socket);
-        ours.claim(vip("203.0.113.1"), &Name::namespaced("shop", "dns"));
-        ours.claim(vip("2001:db8::1"), &Name::namespaced("shop", "dns6"));
-        ours.release(&vip("2001:db8::1"));
-        ours.save();
+        let mut owned_vips = OwnedVips::load_or_empty(&socket);
+        owned_vips.claim(vip("203.0.113.1"), &Name::namespaced("shop", "dns"));
+        owned_vips.claim(vip("2001:db8::1"), &Name::namespaced("shop", "dns6"));
+        owned_vips.release(&vip("2001:db8::1"));
+        owned_vips.save();
         assert_eq!(
             OwnedVips::load_or_empty(&socket).vips(),
             &BTreeMap::from([(vip("203.0.113.1"), Name::namespaced("shop", "dns"))])
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_read_makes_nothing_ours() {
+    fn unreadable_file_means_no_owned_vips() {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("api.sock");
         for broken in ["", "[{}]", r#"[{"address":"203.0.113.1","protocol":"icmp","port":0,"frontend":"a/b"}]"#] {

@@ -1,4 +1,4 @@
-//! One address's plan on its way through VPP.
+//! Execution of one address's plan by VPP.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,40 +19,40 @@ use maglev_model::{
     vip::VipKey,
 };
 
-/// Numbers requests in the order in which they are sent, so that it can be told whether a dump
-/// already shows what a step did.
+/// Numbers requests in the order in which they are sent, so that a dump is known to include or to lack the effect of a
+/// step.
 #[derive(Clone, Debug, Default)]
 pub struct RequestCounter(Arc<AtomicU64>);
 
 impl RequestCounter {
-    /// The number of the request that is sent now.
+    /// The number of the next request.
     pub fn next(&self) -> u64 {
         self.0.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 
-/// A plan that VPP has answered.
+/// A plan whose steps have all been replied to.
 #[derive(Debug)]
 pub struct FinishedJob {
     pub address: IpAddr,
-    /// When the first step was sent.
+    /// Time at which the first step was sent.
     pub started: Instant,
-    /// The VIPs that the plan recreates, and why.
+    /// The VIPs that the plan recreates, with the mismatch that each recreate repairs.
     pub recreates: BTreeMap<VipKey, Mismatch>,
-    /// The steps that were sent, in order.
+    /// The steps sent, in order.
     pub outcomes: Vec<StepOutcome>,
 }
 
-/// What became of a step.
+/// A step and VPP's reply.
 #[derive(Debug)]
 pub struct StepOutcome {
     pub number: u64,
     pub step: Step,
-    pub answer: Result<(), DataplaneError>,
+    pub result: Result<(), DataplaneError>,
 }
 
-/// Sends the first phase of `plan` before it returns; the future is the rest: each phase at once, the
-/// next when it is answered. What depends on a step that failed is not sent.
+/// Sends the first phase of `plan` before it returns. The returned future sends each further phase when the previous
+/// phase has been replied to. Steps that depend on a failed step are not sent.
 pub fn start(
     dataplane: Arc<Dataplane>,
     counter: RequestCounter,
@@ -66,10 +66,10 @@ pub fn start(
     let mut phases = [removes, adds, changes].into_iter().filter(|phase| !phase.is_empty());
     let first = phases.next().map(|phase| job.send(phase)).unwrap_or_default();
     async move {
-        job.answered(first).await;
+        job.receive_replies(first).await;
         for phase in phases {
             let sent = job.send(phase);
-            job.answered(sent).await;
+            job.receive_replies(sent).await;
         }
         FinishedJob { address, started, recreates, outcomes: job.outcomes }
     }
@@ -78,16 +78,16 @@ pub fn start(
 struct Job {
     dataplane: Arc<Dataplane>,
     counter: RequestCounter,
-    /// VIPs whose later steps make no sense.
+    /// VIPs whose remaining steps are skipped.
     broken: BTreeSet<VppVip>,
     outcomes: Vec<StepOutcome>,
 }
 
-/// A step that was sent, with its number.
-type Sent = (u64, Step, ReplyFuture<()>);
+/// A sent step with its number.
+type SentStep = (u64, Step, ReplyFuture<()>);
 
 impl Job {
-    fn send(&self, phase: Vec<Step>) -> Vec<Sent> {
+    fn send(&self, phase: Vec<Step>) -> Vec<SentStep> {
         let steps = phase.into_iter().filter(|step| !self.broken.contains(&step.vip()));
         let send = |step: Step| {
             let number = self.counter.next();
@@ -97,18 +97,18 @@ impl Job {
         steps.map(send).collect()
     }
 
-    async fn answered(&mut self, sent: Vec<Sent>) {
-        for (number, step, answer) in sent {
-            let answer = answer.await;
-            if answer.is_err() {
-                self.broken.extend(dependants(&step));
+    async fn receive_replies(&mut self, sent: Vec<SentStep>) {
+        for (number, step, reply) in sent {
+            let result = reply.await;
+            if result.is_err() {
+                self.broken.extend(dependent_vip(&step));
             }
-            self.outcomes.push(StepOutcome { number, step, answer });
+            self.outcomes.push(StepOutcome { number, step, result });
         }
     }
 }
 
-/// The VIP whose later steps make no sense when `step` failed.
-fn dependants(step: &Step) -> Option<VppVip> {
+/// The VIP whose remaining steps must be skipped if `step` failed.
+fn dependent_vip(step: &Step) -> Option<VppVip> {
     matches!(step, Step::AddVip { .. } | Step::RemoveVip { .. }).then(|| step.vip())
 }

@@ -1,5 +1,6 @@
-//! Recreates cut flows: one address at a time, each verified before the next, never twice for one
-//! reason. What was found out outlives a session, as long as VPP itself lives.
+//! Recreates of VIPs. A recreate drops flows, so one address at a time is recreated, each is verified before the next,
+//! and a VIP is never recreated twice for the same mismatch. Results are kept across sessions, for the lifetime of the
+//! VPP process.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,18 +11,18 @@ use maglev_model::{desired::Mismatch, vip::VipKey};
 
 #[derive(Debug, Default)]
 pub struct Recreates {
-    /// The address that is being recreated, until it was read back.
+    /// The address being recreated, until it is verified.
     current: Option<IpAddr>,
-    /// Addresses that wait for their turn.
+    /// Addresses waiting to be recreated.
     waiting: BTreeSet<IpAddr>,
-    /// What was recreated and not read back equal yet.
+    /// Recreated VIPs that are not verified yet.
     done: BTreeMap<VipKey, Mismatch>,
-    /// What still differed after its recreate.
+    /// VIPs whose mismatch persisted after their recreate.
     ineffective: BTreeMap<VipKey, Mismatch>,
 }
 
 impl Recreates {
-    /// Asks for the turn of `address`; if it is another's, it comes up again later.
+    /// Returns true if `address` may be recreated now; else queues it.
     pub fn try_start(&mut self, address: IpAddr) -> bool {
         let free = self.current.is_none();
         if free {
@@ -33,43 +34,42 @@ impl Recreates {
         free
     }
 
-    /// `vip` was recreated because of `why`; what it is now has to be read.
-    pub fn record_finished(&mut self, vip: VipKey, why: Mismatch) {
-        self.done.insert(vip, why);
+    /// Records that `vip` was recreated to repair `mismatch`; the next dump verifies it.
+    pub fn record_finished(&mut self, vip: VipKey, mismatch: Mismatch) {
+        self.done.insert(vip, mismatch);
     }
 
-    /// These addresses were read back: the turn is free, and who waited for it is due.
+    /// Records that these addresses were verified, which allows the next recreate.
     pub fn verified(&mut self, addresses: &BTreeSet<IpAddr>) {
         if self.current.is_some_and(|address| addresses.contains(&address)) {
             self.current = None;
         }
     }
 
-    /// The next address whose turn it is.
+    /// Removes and returns the next queued address, if no recreate is in progress.
     pub fn next(&mut self) -> Option<IpAddr> {
         if self.current.is_none() { self.waiting.pop_first() } else { None }
     }
 
-    /// What was found when `vip` was compared with a fresh read. True where it was recreated for that
-    /// very reason before: doing it again would only cut flows again.
-    pub fn is_ineffective(&mut self, vip: VipKey, found: Option<Mismatch>) -> bool {
+    /// Records the comparison of `vip` with a fresh dump. Returns true if `vip` was already recreated for the same
+    /// mismatch: recreating it again would only drop flows again.
+    pub fn is_ineffective(&mut self, vip: VipKey, mismatch: Option<Mismatch>) -> bool {
         let done = self.done.remove(&vip);
-        match found {
+        match mismatch {
             None => {
                 self.ineffective.remove(&vip);
                 false
             }
-            Some(why) => {
-                if done == Some(why) {
-                    self.ineffective.insert(vip, why);
+            Some(mismatch) => {
+                if done == Some(mismatch) {
+                    self.ineffective.insert(vip, mismatch);
                 }
-                self.ineffective.get(&vip) == Some(&why)
+                self.ineffective.get(&vip) == Some(&mismatch)
             }
         }
     }
 
-    /// There is a new session: nothing is under way, and everything is read. Another VPP process may
-    /// do better than the last.
+    /// Records a new session: no recreate is in progress. Another VPP process may succeed where the previous one failed.
     pub fn connected(&mut self, same_process: bool) {
         self.current = None;
         self.waiting.clear();
@@ -79,7 +79,7 @@ impl Recreates {
         }
     }
 
-    /// Something about these addresses' Frontends changed.
+    /// Forgets the results for addresses whose Frontends have changed.
     pub fn forget(&mut self, addresses: &BTreeSet<IpAddr>) {
         self.done.retain(|vip, _| !addresses.contains(&vip.address));
         self.ineffective.retain(|vip, _| !addresses.contains(&vip.address));
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn one_address_at_a_time_until_it_was_read_back() {
+    fn one_address_is_recreated_at_a_time_until_verified() {
         let (a, b) = (vip("203.0.113.1").address, vip("203.0.113.2").address);
         let mut recreates = Recreates::default();
         assert!(recreates.try_start(a));
@@ -108,10 +108,10 @@ mod tests {
     }
 
     #[test]
-    fn what_still_differs_after_its_recreate_is_left_alone_until_the_spec_changes() {
+    fn ineffective_recreate_is_not_repeated_until_the_spec_changes() {
         let vip = vip("203.0.113.1");
         let mut recreates = Recreates::default();
-        assert!(!recreates.is_ineffective(vip, Some(Mismatch::Encap)), "never tried");
+        assert!(!recreates.is_ineffective(vip, Some(Mismatch::Encap)), "not recreated yet");
         recreates.record_finished(vip, Mismatch::Encap);
         assert!(recreates.is_ineffective(vip, Some(Mismatch::Encap)));
         assert!(recreates.is_ineffective(vip, Some(Mismatch::Encap)), "and stays so");
@@ -121,20 +121,20 @@ mod tests {
     }
 
     #[test]
-    fn a_new_session_with_the_same_vpp_remembers_and_one_with_another_does_not() {
+    fn results_survive_a_reconnect_but_not_a_vpp_restart() {
         let vip = vip("203.0.113.1");
         let mut recreates = Recreates::default();
         assert!(recreates.try_start(vip.address));
         recreates.record_finished(vip, Mismatch::Encap);
         recreates.connected(true);
         assert!(recreates.is_ineffective(vip, Some(Mismatch::Encap)));
-        assert!(recreates.try_start(vip.address), "nobody else's turn");
+        assert!(recreates.try_start(vip.address), "no recreate is in progress");
         recreates.connected(false);
         assert!(!recreates.is_ineffective(vip, Some(Mismatch::Encap)));
     }
 
     #[test]
-    fn a_recreate_that_worked_may_be_repeated_when_somebody_meddles_again() {
+    fn effective_recreate_may_be_repeated_after_new_drift() {
         let vip = vip("203.0.113.1");
         let mut recreates = Recreates::default();
         recreates.record_finished(vip, Mismatch::Encap);

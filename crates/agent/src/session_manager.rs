@@ -1,4 +1,4 @@
-//! The way to VPP: the lock, connecting again and again, and the session while there is one.
+//! Keeps a session with VPP: takes the lock, connects with backoff, and owns the current session.
 
 use std::{
     collections::BTreeSet, fs::File, net::IpAddr, os::unix::fs::MetadataExt, path::PathBuf, sync::Arc, time::Duration,
@@ -21,17 +21,17 @@ use maglev_model::{
     event::{Event, Events},
 };
 
-/// Between two tries to connect: doubling, with jitter.
+/// Delays between two attempts to connect: doubling, with jitter.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
-/// For an answer of VPP; doubles after a session that expired, until one has had a complete dump.
+/// Limit of the reply deadline, which doubles after a session that expired and is reset by the first complete dump.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(60);
-/// A failed try to connect is a warning so often, else a debug event.
+/// Interval between warnings about failed attempts to connect; the other failures are debug events.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
 type Connecting = BoxFuture<'static, Result<Arc<Dataplane>, DataplaneError>>;
 
-/// The way to VPP.
+/// Owns the lock and the session with VPP, and reconnects when the session ends.
 pub struct SessionManager {
     connector: VppConnector,
     events: Events,
@@ -39,14 +39,14 @@ pub struct SessionManager {
     holder: String,
     lock: Option<AgentLock>,
     lock_told: bool,
-    /// Held open, to see when the directory was deleted under us.
+    /// Held open to detect its deletion.
     directory: Option<File>,
     phase: Phase,
     retry_delay: Duration,
     first_deadline: Duration,
     deadline: Duration,
     warned: Option<Instant>,
-    /// The process that the last session was with.
+    /// Process id of the VPP of the last session.
     last_pid: Option<u32>,
 }
 
@@ -56,13 +56,13 @@ enum Phase {
     Up(Box<SyncSession>),
 }
 
-/// What event on the way to VPP.
+/// An event of the session manager.
 pub enum ManagerEvent {
-    /// It is time to try again.
+    /// The retry delay has passed.
     Retry,
-    /// A try ended.
+    /// The result of an attempt to connect.
     Connected(Result<Arc<Dataplane>, DataplaneError>),
-    /// Something in the session.
+    /// An event of the session.
     Session(SessionEvent),
 }
 
@@ -141,12 +141,12 @@ impl SessionManager {
         }
     }
 
-    /// When the session has something to do.
+    /// The session's next timer.
     pub fn next_timer(&self) -> Option<Instant> {
         self.session().map(SyncSession::next_timer)
     }
 
-    /// Waits for the next thing to happen. Safe to drop at any time.
+    /// Waits for the next event. Cancel safe.
     pub async fn wait(&mut self) -> ManagerEvent {
         match &mut self.phase {
             Phase::Waiting(until) => {
@@ -176,7 +176,7 @@ impl SessionManager {
     async fn in_session(&mut self, event: SessionEvent, state: &mut AgentState, now: Instant) {
         let Some(session) = self.session_mut() else { return };
         match event {
-            SessionEvent::Dump(answer) => session.dump_received(state, answer, now).await,
+            SessionEvent::Dump(reply) => session.dump_received(state, reply, now).await,
             SessionEvent::JobFinished(done) => session.job_finished(state, *done, now),
             SessionEvent::Pong => session.pong(),
             SessionEvent::Closed(_) => {}
@@ -206,7 +206,7 @@ impl SessionManager {
         match error {
             LockError::Held { .. } => {
                 if !std::mem::replace(&mut self.lock_told, true) {
-                    tracing::warn!("waiting: {error}");
+                    tracing::warn!(%error, "waiting for the lock of this VPP");
                 }
                 self.phase = Phase::Waiting(now + Duration::from_secs(1));
             }
@@ -214,7 +214,7 @@ impl SessionManager {
         }
     }
 
-    /// A mounted directory that was deleted and made anew elsewhere would never show VPP again.
+    /// Detects the deletion of the mounted directory: VPP would never appear in it again.
     fn check_directory(&mut self) -> Result<(), AgentError> {
         let Some(path) = self.socket.parent() else { return Ok(()) };
         let deleted = |directory: &File| directory.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
@@ -249,21 +249,13 @@ impl SessionManager {
         }
         state.recreates.connected(same_process);
         self.warned = None;
-        let told = VppInfo {
-            version: info.version.clone(),
-            build_date: info.build_date.clone(),
-            pid: info.pid,
-            capabilities: info.capabilities.clone(),
-        };
-        let event = Event::VppConnect {
+        let vpp_info = VppInfo {
             version: info.version,
             build_date: info.build_date,
             pid: info.pid,
-            api: info.api,
-            stats: info.stats,
             capabilities: info.capabilities,
         };
-        self.events.emit_change(event, Change::VppConnected(Arc::new(told)));
+        self.events.emit(Event::VppConnect { info: Arc::new(vpp_info), api: info.api, stats: info.stats });
         self.phase = Phase::Up(Box::new(SyncSession::new(dataplane, now)));
     }
 
@@ -271,8 +263,7 @@ impl SessionManager {
         if ended.expired {
             self.deadline = (self.deadline * 2).min(LONGEST_DEADLINE);
         }
-        let event = Event::VppDisconnect { reason: ended.reason.clone() };
-        self.events.emit_change(event, Change::VppDisconnected);
+        self.events.emit(Event::VppDisconnect { reason: ended.reason.clone() });
         self.wait_to_retry(now);
     }
 }

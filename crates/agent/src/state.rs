@@ -1,4 +1,4 @@
-//! What outlives a session with VPP: the world, what is owed and ours, and what was reported.
+//! State that survives reconnecting to VPP: inputs, pending flushes, owned VIPs, reports.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -24,25 +24,25 @@ use super::{
 use maglev_model::{
     Name,
     actual::{Actual, LbDump, VppVip},
-    change::{Change, Hold},
+    change::{Change, RemovalHold},
     config::{ForeignVips, Frontend, Standing, SyncConf},
-    desired::{Desired, Want},
-    event::{AsRef, Event, Events, ProgramResult, Scope, VipRef},
+    desired::{Desired, DesiredVip},
+    event::{Event, Events, ProgramResult, Scope, ServerRef, VipRef},
     plan::{AddressPlan, RemovalPolicy, Step},
     vip::VipKey,
-    weights::WantAs,
+    weights::DesiredAs,
 };
 
-/// What a plan has to leave as it is for now.
+/// Removals that a plan must not execute yet.
 #[derive(Debug)]
 pub struct Deferred {
-    /// VIPs with servers that are held.
+    /// VIPs with application servers whose removal is held.
     pub servers_of: BTreeSet<VipKey>,
-    /// VIPs that cannot be added or recreated beside one that is held.
+    /// VIPs that cannot be added or recreated while the removal of another VIP of their address is held.
     pub blocked: BTreeSet<VipKey>,
 }
 
-/// Everything the agent knows that is not a session's.
+/// All state that is independent of a session with VPP. Owned and updated by the agent's task.
 pub struct AgentState {
     pub events: Events,
     pub inputs: Inputs,
@@ -51,19 +51,19 @@ pub struct AgentState {
     pub warmup: Warmup,
     pub mass_removals: MassRemovalGuard,
     pub recreates: Recreates,
-    /// What VPP had when it was last read, for others to see; `None` without a session.
+    /// The latest dump of VPP, for other tasks; `None` without a session.
     pub dump: watch::Sender<Option<Arc<LbDump>>>,
     pub clock: fn() -> Timestamp,
     pub metrics: Metrics,
     owned_vips: OwnedVips,
-    /// Backends' names for events about application servers that no Frontend names any more.
+    /// Names of backends, for events about application servers that no Frontend references any more.
     backend_names: HashMap<VipKey, BTreeMap<IpAddr, Name>>,
-    /// Addresses whose Frontends' states may have changed since they were last told.
+    /// Addresses whose Frontends' states may have changed since they were last published.
     unpublished_states: BTreeSet<IpAddr>,
 }
 
 impl AgentState {
-    pub fn new(events: Events, ours: OwnedVips, options: &AgentOptions) -> Self {
+    pub fn new(events: Events, owned_vips: OwnedVips, options: &AgentOptions) -> Self {
         Self {
             reports: Reports::new(events.clone()),
             events,
@@ -75,28 +75,28 @@ impl AgentState {
             dump: watch::Sender::default(),
             clock: options.clock,
             metrics: options.metrics.clone(),
-            owned_vips: ours,
+            owned_vips,
             backend_names: HashMap::new(),
             unpublished_states: BTreeSet::new(),
         }
     }
 
-    /// This node's sync settings; the defaults before anything is listed.
+    /// This node's sync settings; the defaults before the first complete list.
     pub fn sync_conf(&self) -> SyncConf {
         self.inputs.node().map(|node| node.sync.clone()).unwrap_or_default()
     }
 
-    /// Between two passes.
+    /// Interval between two full passes.
     pub fn sync_interval(&self) -> Duration {
         self.inputs.node().map_or_else(|| SyncConf::default().interval, |node| node.sync.interval)
     }
 
-    /// What may be written now.
+    /// The writes that the warm-up currently allows.
     pub fn gate(&self, now: Instant) -> Gate {
         self.inputs.node().map_or(Gate::Closed, |node| self.warmup.gate(now, &node.sync))
     }
 
-    /// Forgets what belonged to Frontends that are no more.
+    /// Drops the state of deleted Frontends.
     pub fn forget(&mut self, affected: &Affected) {
         let config = self.inputs.config();
         for (name, vip) in &affected.removed {
@@ -107,8 +107,8 @@ impl AgentState {
         }
     }
 
-    /// The states of the Frontends concerned may have changed. Each is told when its address is planned,
-    /// or else by [`Self::publish_states`].
+    /// Marks the states of the affected Frontends for publication. Each is published when its address is planned, or
+    /// else by [`Self::publish_states`].
     pub fn states_changed(&mut self, affected: &Affected) {
         self.unpublished_states.extend(&affected.addresses);
         if affected.everything {
@@ -116,8 +116,7 @@ impl AgentState {
         }
     }
 
-    /// Tells the states of some Frontends that are left, as many as `budget` allows; `actual` is what VPP
-    /// has.
+    /// Publishes pending Frontend states, as many as `budget` allows. `actual` is VPP's state.
     pub fn publish_states(&mut self, budget: &mut TurnBudget, actual: Option<&Actual>) {
         while budget.has_remaining()
             && let Some(address) = self.unpublished_states.pop_first()
@@ -128,7 +127,7 @@ impl AgentState {
         }
     }
 
-    /// Takes note of the conditions on `address` and tells its Frontends' states.
+    /// Records the conditions of the backends on `address` and publishes the states of its Frontends.
     pub fn observe(&mut self, address: IpAddr, views: &[VipView], actual: &Actual) {
         for VipView { frontend, effective } in views.iter().filter(|view| view.is_served()) {
             let vpp = actual.weights(frontend.vip.into());
@@ -145,7 +144,7 @@ impl AgentState {
         }
     }
 
-    /// Which VIPs may go that nobody wants.
+    /// Rules for removing VIPs that no Frontend desires.
     pub fn removal_policy(&self) -> RemovalPolicy<'_> {
         let config = self.inputs.config();
         RemovalPolicy {
@@ -155,7 +154,7 @@ impl AgentState {
         }
     }
 
-    /// Takes out of the plan what may not go yet.
+    /// Takes removals that must wait out of the plan.
     pub fn defer_removals(
         &mut self,
         plan: &mut AddressPlan,
@@ -164,11 +163,11 @@ impl AgentState {
         now: Instant,
     ) -> Deferred {
         let hold_for = self.sync_conf().mass_removal_hold;
-        let mut asked = plan.removals();
-        asked.retain(|removal| removal.server.is_some() || self.is_owned(&removal.vip));
-        let (ours, inputs) = (&self.owned_vips, &self.inputs);
-        let totals = || totals(actual, |vip| is_owned(ours, inputs, vip));
-        let removals = self.mass_removals.check(now, address, &asked, hold_for, totals);
+        let mut requested = plan.removals();
+        requested.retain(|removal| removal.server.is_some() || self.is_owned(&removal.vip));
+        let (owned_vips, inputs) = (&self.owned_vips, &self.inputs);
+        let totals = || totals(actual, |vip| is_owned(owned_vips, inputs, vip));
+        let removals = self.mass_removals.check(now, address, &requested, hold_for, totals);
         let blocked = plan.withhold(&removals, actual);
         let servers = removals.iter().filter(|removal| removal.server.is_some());
         Deferred { servers_of: servers.filter_map(|removal| removal.vip.key()).collect(), blocked }
@@ -178,55 +177,53 @@ impl AgentState {
         is_owned(&self.owned_vips, &self.inputs, vip)
     }
 
-    /// The addresses from which something may go now that waited.
+    /// Addresses with removals that have become due.
     pub fn removals_due(&mut self, now: Instant) -> BTreeSet<IpAddr> {
         let hold_for = self.sync_conf().mass_removal_hold;
         self.mass_removals.tick(now, hold_for)
     }
 
-    /// Tells of removals that are held, and of holds that have ended.
+    /// Publishes new or grown holds, and holds that have ended.
     pub fn publish_holds(&mut self, now: Instant) {
         for HeldRemovals { id, removals, until } in self.mass_removals.take_new_holds() {
             let left = SignedDuration::try_from(until.saturating_duration_since(now)).unwrap_or(SignedDuration::MAX);
             let until = (self.clock)().checked_add(left).unwrap_or(Timestamp::MAX);
             let removals = u32::try_from(removals).unwrap_or(u32::MAX);
-            let event = Event::SyncHeld { hold: id.to_string(), removals, until: format!("{until:.0}") };
-            self.events.emit_change(event, Change::Held(Hold { id: id.as_str().into(), removals, until }));
+            self.events.emit(Event::SyncHeld { hold: RemovalHold { id: id.as_str().into(), removals, until } });
         }
         for id in self.mass_removals.take_ended_holds() {
-            let event = Event::SyncReleased { hold: id.to_string() };
-            self.events.emit_change(event, Change::Released(id.as_str().into()));
+            self.events.emit(Event::SyncReleased { hold: id.as_str().into() });
         }
     }
 
-    /// Whether no Frontend claims `vip` and it is not ours.
+    /// True if no Frontend claims `vip` and the agent does not own it.
     pub fn is_foreign(&self, vip: &VppVip) -> bool {
         let claimed = vip.key().is_some_and(|key| self.inputs.claimants(&key).next().is_some());
         !claimed && self.removal_policy().is_foreign(vip)
     }
 
-    /// What is made to be as wanted is ours, also where somebody else had put it there.
+    /// Marks every VIP that is programmed as owned, even if it existed before.
     pub fn claim(&mut self, desired: &Desired) {
-        for (vip, wanted) in desired {
-            if matches!(wanted.want, Want::Exactly(_)) {
-                self.owned_vips.claim(*vip, &wanted.frontend);
+        for (vip, entry) in desired {
+            if matches!(entry.want, DesiredVip::Exactly(_)) {
+                self.owned_vips.claim(*vip, &entry.frontend);
             }
         }
     }
 
-    /// The VIPs of such Frontends will be made to be as wanted.
-    pub fn claim_where(&mut self, wanted: impl Fn(&Inputs, &Frontend) -> bool) {
-        for frontend in self.inputs.frontends().filter(|frontend| wanted(&self.inputs, frontend)) {
+    /// Marks the VIPs of the matching Frontends as owned.
+    pub fn claim_where(&mut self, predicate: impl Fn(&Inputs, &Frontend) -> bool) {
+        for frontend in self.inputs.frontends().filter(|frontend| predicate(&self.inputs, frontend)) {
             self.owned_vips.claim(frontend.vip, &frontend.name);
         }
     }
 
-    /// Forgets ours that are neither in VPP nor claimed.
+    /// Drops owned VIPs that are neither in VPP nor claimed.
     pub fn prune_owned_vips(&mut self, in_vpp: impl Fn(&VipKey) -> bool) {
         let claimed = |key: &VipKey| self.inputs.claimants(key).next().is_some();
-        let gone: Vec<VipKey> =
+        let stale: Vec<VipKey> =
             self.owned_vips.vips().keys().filter(|key| !in_vpp(key) && !claimed(key)).copied().collect();
-        for key in gone {
+        for key in stale {
             self.owned_vips.release(&key);
         }
     }
@@ -235,76 +232,82 @@ impl AgentState {
         self.owned_vips.vips()
     }
 
-    /// Writes the file of ours if it changed, or says why that failed.
+    /// Writes the file of owned VIPs if it changed; returns the error.
     pub fn try_save_owned_vips(&mut self) -> Result<(), OwnedVipsError> {
         self.owned_vips.try_save()
     }
 
-    /// Writes the file of ours if it changed.
+    /// Writes the file of owned VIPs if it changed; logs the error.
     pub fn save_owned_vips(&mut self) {
         self.owned_vips.save();
     }
 
-    /// Remembers backends' names for later events.
+    /// Keeps the names of backends for later events.
     pub fn remember_backend_names(&mut self, desired: &Desired) {
-        for (vip, wanted) in desired {
-            let ases = match &wanted.want {
-                Want::Exactly(want) => &want.ases,
-                Want::Hold { weights, .. } => weights,
+        for (vip, entry) in desired {
+            let ases = match &entry.want {
+                DesiredVip::Exactly(want) => &want.ases,
+                DesiredVip::Hold { weights, .. } => weights,
             };
             if ases.is_empty() {
                 continue;
             }
             let backend_names = self.backend_names.entry(*vip).or_default();
-            let known = |((address, of), backend_name): ((&IpAddr, &WantAs), (&IpAddr, &Name))| {
-                (address, &of.backend) == backend_name
+            let same = |((address, server), backend_name): ((&IpAddr, &DesiredAs), (&IpAddr, &Name))| {
+                (address, &server.backend) == backend_name
             };
-            if backend_names.len() != ases.len() || !ases.iter().zip(&*backend_names).all(known) {
-                backend_names.extend(ases.iter().map(|(address, of)| (*address, of.backend.clone())));
+            if backend_names.len() != ases.len() || !ases.iter().zip(&*backend_names).all(same) {
+                backend_names.extend(ases.iter().map(|(address, server)| (*address, server.backend.clone())));
             }
         }
     }
 
-    /// A VIP as events name it.
+    /// A VIP with its Frontend's name, for events.
     pub fn vip_ref(&self, vip: VppVip) -> VipRef {
         let frontend = vip.key().and_then(|key| self.owned_vips.vips().get(&key).cloned());
         VipRef { frontend, vip }
     }
 
-    fn as_ref(&self, vip: VppVip, address: IpAddr, backend: Option<&Name>) -> AsRef {
+    fn server_ref(&self, vip: VppVip, address: IpAddr, backend: Option<&Name>) -> ServerRef {
         let backend_name = vip.key().and_then(|key| self.backend_names.get(&key)?.get(&address));
-        AsRef { vip: self.vip_ref(vip), backend: backend.or(backend_name).cloned(), address }
+        ServerRef { vip: self.vip_ref(vip), backend: backend.or(backend_name).cloned(), address }
     }
 
-    /// Tells of a step that VPP carried out.
+    /// Publishes a step that VPP executed.
     pub fn publish_step(&self, scope: Scope, step: &Step) {
         self.metrics.synced(scope, step.into());
         let event = match step {
-            Step::AddVip { vip, encap, .. } => {
-                Event::VipAdded { vip: self.vip_ref((*vip).into()), encap: encap.as_str() }
-            }
+            Step::AddVip { vip, encap, sticky, table_length } => Event::VipAdded {
+                vip: self.vip_ref((*vip).into()),
+                state: VipState {
+                    encap: Some((*encap).into()),
+                    sticky: Some(*sticky),
+                    table_length: Some(table_length.get()),
+                    servers: Arc::default(),
+                },
+            },
             Step::RemoveVip { vip, encap } => {
                 Event::VipRemoved { vip: self.vip_ref(*vip), encap: encap.map_or("unknown", |encap| encap.as_str()) }
             }
             Step::AddAs { vip, address, backend, weight } => Event::AsAdded {
-                of: self.as_ref((*vip).into(), *address, Some(backend)),
+                server: self.server_ref((*vip).into(), *address, Some(backend)),
                 weight: weight.get(),
                 flush: true,
             },
             Step::RemoveAs { vip, address, weight, flush } => {
-                Event::AsRemoved { of: self.as_ref(*vip, *address, None), weight: *weight, flush: *flush }
+                Event::AsRemoved { server: self.server_ref(*vip, *address, None), weight: *weight, flush: *flush }
             }
             Step::SetWeight { vip, address, backend, from, to, flush } => Event::AsWeightUpdated {
-                of: self.as_ref((*vip).into(), *address, Some(backend)),
+                server: self.server_ref((*vip).into(), *address, Some(backend)),
                 from: *from,
                 to: to.get(),
                 flush: *flush,
             },
         };
-        self.events.emit_change(event, step.into());
+        self.events.emit(event);
     }
 
-    /// Forgets what a step made obsolete, once it was told.
+    /// Drops state that an executed step made obsolete. Call it after [`Self::publish_step`].
     pub fn forget_removed(&mut self, step: &Step) {
         match step {
             Step::RemoveVip { vip, .. } => {
@@ -312,7 +315,7 @@ impl AgentState {
                     self.owned_vips.release(&key);
                 }
             }
-            // Its removal just before may have been the first half of a recreate.
+            // The preceding removal may have been the first half of a recreate.
             Step::AddAs { vip, address, backend, .. } => {
                 self.backend_names.entry(*vip).or_default().insert(*address, backend.clone());
             }
@@ -334,7 +337,7 @@ impl AgentState {
         self.inputs.claimants(key).any(|frontend| !matches!(frontend.standing, Standing::Withdrawn(_)))
     }
 
-    /// A step failed: it is told, and so is its Frontend's report.
+    /// Publishes a failed step, and reports its Frontend as failed.
     pub fn step_failed(&mut self, step: &Step, error: &str) {
         let vip = self.vip_ref(step.vip());
         let frontend = vip.frontend.as_ref().and_then(|name| self.inputs.config()?.frontends.get(name)).cloned();
@@ -344,15 +347,10 @@ impl AgentState {
         self.sync_error(Some(vip), step.name(), error);
     }
 
-    /// Something about syncing went wrong.
+    /// Publishes a sync error. Without `vip`, it becomes a condition of the node.
     pub fn sync_error(&self, vip: Option<VipRef>, step: &'static str, error: &str) {
         self.metrics.error(step);
-        let nodes_own = vip.is_none().then(|| Change::SyncFailed(format!("{step}: {error}").into()));
-        let event = Event::SyncError { vip, step, err: error.to_owned() };
-        match nodes_own {
-            Some(change) => self.events.emit_change(event, change),
-            None => self.events.emit(event),
-        }
+        self.events.emit(Event::SyncError { vip, step, error: error.to_owned() });
     }
 }
 
@@ -386,15 +384,15 @@ impl TurnBudget {
     }
 }
 
-/// Whether `vip` is remembered as ours, or a Frontend's.
-fn is_owned(ours: &OwnedVips, inputs: &Inputs, vip: &VppVip) -> bool {
-    vip.key().is_some_and(|key| ours.vips().contains_key(&key) || inputs.claimants(&key).next().is_some())
+/// True if `vip` is recorded as owned or claimed by a Frontend.
+fn is_owned(owned_vips: &OwnedVips, inputs: &Inputs, vip: &VppVip) -> bool {
+    vip.key().is_some_and(|key| owned_vips.vips().contains_key(&key) || inputs.claimants(&key).next().is_some())
 }
 
-/// How much of what VPP has is ours.
+/// Counts the owned VIPs in VPP, and their application servers.
 fn totals(actual: &Actual, is_owned: impl Fn(&VppVip) -> bool) -> Totals {
-    let ours = actual.vips.iter().filter(|(vip, _)| is_owned(vip));
-    ours.fold(Totals { vips: 0, servers: 0 }, |totals, (_, vip)| Totals {
+    let owned = actual.vips.iter().filter(|(vip, _)| is_owned(vip));
+    owned.fold(Totals { vips: 0, servers: 0 }, |totals, (_, vip)| Totals {
         vips: totals.vips + 1,
         servers: totals.servers + vip.ases.len(),
     })

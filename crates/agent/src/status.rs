@@ -1,4 +1,4 @@
-//! How far the agent is, and its sign of life.
+//! The agent's status and watchdog.
 
 use super::warmup::Gate;
 use std::{
@@ -6,42 +6,42 @@ use std::{
     time::Duration,
 };
 
-/// How far the agent is.
+/// Conditions of the agent's readiness.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AgentStatus {
-    /// Everything has been listed once.
+    /// The first complete list of every kind has arrived.
     pub listed: bool,
-    /// No other agent drives this VPP.
+    /// The agent holds the lock of this VPP.
     pub locked: bool,
-    /// VPP is connected and was read.
+    /// VPP is connected and the first dump has arrived.
     pub vpp_connected: bool,
-    /// What may be written.
+    /// The writes that the warm-up allows.
     pub gate: Gate,
-    /// A pass has ended, in this session, in which not every step failed.
+    /// In this session, a pass has ended in which at least one step succeeded.
     pub synced: bool,
 }
 
 impl AgentStatus {
-    /// Whether the node does its job.
+    /// `Ok` if the node is fully operational.
     ///
     /// # Errors
-    /// The first thing that is missing, in words.
+    /// The first unmet condition, as a human-readable message.
     pub fn ready(&self) -> Result<(), String> {
-        let missing = [
+        let conditions = [
             (self.listed, "waiting for the first complete list of every kind from the API server"),
             (self.locked, "waiting for another agent to release this VPP"),
             (self.vpp_connected, "waiting for VPP"),
             (self.gate == Gate::Open, "warming up"),
             (self.synced, "waiting for the first sync in which not every step fails"),
         ];
-        match missing.into_iter().find(|(holds, _)| !holds) {
-            Some((_, what)) => Err(what.to_owned()),
+        match conditions.into_iter().find(|(holds, _)| !holds) {
+            Some((_, message)) => Err(message.to_owned()),
             None => Ok(()),
         }
     }
 }
 
-/// When the agent's loop last came back to its `select`.
+/// Detects a stalled agent: records the time of the last iteration of its loop.
 #[derive(Debug, Default)]
 pub struct Watchdog(AtomicU64);
 
@@ -50,23 +50,23 @@ impl Watchdog {
         self.0.store(seconds(), Ordering::Relaxed);
     }
 
-    /// Whether the loop came back within the last 60 s. Waiting for VPP, the API server or the lock
-    /// is no stall.
+    /// `Ok` if the last iteration was at most 60 s ago. Waiting for VPP, the API server or the lock does not stall the
+    /// loop.
     ///
     /// # Errors
-    /// How long ago it was.
+    /// The time since the last iteration, as a human-readable message.
     pub fn check(&self) -> Result<(), String> {
         let last = self.0.load(Ordering::Relaxed);
         let ago = Duration::from_secs(seconds().saturating_sub(last));
         if last == 0 || ago <= Duration::from_secs(60) {
             Ok(())
         } else {
-            Err(format!("the agent's loop has not come back for {} s", ago.as_secs()))
+            Err(format!("the agent's loop has stalled for {} s", ago.as_secs()))
         }
     }
 }
 
-/// Monotonic seconds since the first question, starting at 1.
+/// Monotonic seconds since the first call, starting at 1.
 fn seconds() -> u64 {
     use std::{sync::LazyLock, time::Instant};
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);

@@ -1,8 +1,7 @@
-//! One session with VPP: the cached of what it has, what is under way, and what is to be done.
+//! One session with VPP: its cached state, the steps in flight, and the queue of work.
 //!
-//! Everything here ends with the session. The cached is VPP's last dump plus each step that it
-//! acknowledged since; requests are numbered, so that a dump is never mistaken for newer or older
-//! than a step.
+//! All of this ends with the session. The cached state is VPP's last dump plus each step acknowledged since. Requests
+//! are numbered, so that the order of a dump and a step is always known.
 
 mod pass;
 mod planning;
@@ -38,17 +37,17 @@ use maglev_model::{
     plan::Step,
 };
 
-/// Steps under way at once, so that work for an event never waits behind a long pass.
+/// Limit of steps in flight for a pass, so that work for an event never waits behind a long pass.
 const WINDOW: usize = 64;
 
-/// How long after the last step the verifying dump follows.
+/// Delay of the verifying dump after the last step.
 const VERIFY_AFTER: Duration = Duration::from_millis(500);
 
-/// How long after a read that failed the next one follows.
-const READ_AGAIN: Duration = Duration::from_secs(1);
+/// Delay before a failed dump is retried.
+const DUMP_RETRY: Duration = Duration::from_secs(1);
 
-/// How often VPP is asked for a sign of life.
-const PING_EVERY: Duration = Duration::from_secs(10);
+/// Interval between pings.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A session with VPP.
 pub struct SyncSession {
@@ -57,14 +56,14 @@ pub struct SyncSession {
     counter: RequestCounter,
     cached: Option<CachedVppState>,
     pending_dump: Option<PendingDump>,
-    /// The next read, and whether it is for everything.
+    /// The next dump to request.
     dump_due: Option<DumpReason>,
     jobs: FuturesUnordered<BoxFuture<'static, FinishedJob>>,
     queue: WorkQueue,
-    /// Addresses written since they were last read, each with its last step's number.
+    /// Addresses written since the last dump, each with the number of its last step.
     unverified: BTreeMap<IpAddr, u64>,
     pass: Option<Pass>,
-    /// Addresses with a VIP whose backends are not all known yet, during the warm-up.
+    /// During the warm-up: addresses with a VIP whose backends do not all have a health state yet.
     warming: BTreeSet<IpAddr>,
     retries: RetrySchedule,
     reported_foreign: BTreeSet<VppVip>,
@@ -73,51 +72,51 @@ pub struct SyncSession {
     next_ping: Instant,
     next_pass: Instant,
     verify_at: Option<Instant>,
-    /// VPP's own settings were compared with what they should be, and may be relied on.
+    /// Set once VPP's global settings were compared with the desired ones.
     conf_settled: bool,
-    /// A pass has ended in which not every step failed.
+    /// Set once a pass has ended in which at least one step succeeded.
     synced: bool,
 }
 
-/// What VPP has.
+/// VPP's state: the last dump, plus the steps acknowledged since.
 pub struct CachedVppState {
     conf: ActualConf,
     actual: Actual,
-    /// The read's number: steps with a lower one are in it.
+    /// Number of the dump request; the dump includes the effects of steps with lower numbers.
     number: u64,
 }
 
 struct PendingDump {
-    answer: BoxFuture<'static, Result<(Arc<LbDump>, Actual), DataplaneError>>,
+    reply: BoxFuture<'static, Result<(Arc<LbDump>, Actual), DataplaneError>>,
     number: u64,
     reason: DumpReason,
-    /// Steps acknowledged meanwhile that were sent after the read.
+    /// Steps sent after the dump request and acknowledged before its reply.
     since: Vec<Step>,
 }
 
-/// What a read is for.
+/// Purpose of a dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum DumpReason {
-    /// For the addresses that were written.
+    /// Verifies the written addresses.
     Verify,
-    /// For a full pass.
+    /// Starts a full pass.
     Pass,
 }
 
-/// What happened in a session.
+/// An event of a session.
 pub enum SessionEvent {
-    /// It is over.
+    /// The session ended.
     Closed(SessionEnd),
-    /// A read was answered.
+    /// The reply to a dump request.
     Dump(Result<(Arc<LbDump>, Actual), DataplaneError>),
-    /// A plan was answered.
+    /// VPP replied to all steps of a plan.
     JobFinished(Box<FinishedJob>),
-    /// VPP is alive.
+    /// VPP replied to a ping.
     Pong,
 }
 
 impl SyncSession {
-    /// A fresh session: everything is read first.
+    /// A new session. It starts with a dump.
     pub fn new(dataplane: Arc<Dataplane>, now: Instant) -> Self {
         Self {
             closed: dataplane.closed(),
@@ -135,7 +134,7 @@ impl SyncSession {
             reported_foreign: BTreeSet::new(),
             reported_unreadable: BTreeSet::new(),
             ping: None,
-            next_ping: now + PING_EVERY,
+            next_ping: now + PING_INTERVAL,
             next_pass: now,
             verify_at: None,
             conf_settled: false,
@@ -143,57 +142,57 @@ impl SyncSession {
         }
     }
 
-    /// What VPP has, once it was read.
+    /// VPP's LB state; `None` before the first dump.
     pub fn actual(&self) -> Option<&Actual> {
         self.cached.as_ref().map(|cached| &cached.actual)
     }
 
-    /// Whether a pass has ended in which not every step failed.
+    /// True once a pass has ended in which at least one step succeeded.
     pub fn synced(&self) -> bool {
         self.synced
     }
 
-    /// Whether the session has had a complete dump.
+    /// True once the session has received a complete dump.
     pub fn has_dump(&self) -> bool {
         self.cached.is_some()
     }
 
-    /// An event touched these addresses.
+    /// Queues addresses for planning.
     pub fn enqueue(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
         for address in addresses {
             self.queue.enqueue(address);
         }
     }
 
-    /// A Frontend changed: what was found out about its VIP under the old spec counts no more.
+    /// Forgets the failures of addresses whose Frontends have changed.
     pub fn forget_failures(&mut self, addresses: &BTreeSet<IpAddr>) {
         self.retries.forget(addresses);
     }
 
-    /// Everything is to be read and planned again, VPP's own settings first.
+    /// Requests a dump and a full pass, VPP's global settings first.
     pub fn request_pass(&mut self) {
         self.dump_due = Some(DumpReason::Pass);
     }
 
-    /// More may be written than before: what was synced so far is not all.
+    /// More writes are allowed than before, so the node is not in sync until the next pass.
     pub fn gate_opened(&mut self) {
         self.synced = false;
         self.request_pass();
     }
 
-    /// Waits for the next thing to happen. Safe to drop at any time.
+    /// Waits for the next event. Cancel safe.
     pub async fn wait(&mut self) -> SessionEvent {
-        let pending_dump = OptionFuture::from(self.pending_dump.as_mut().map(|pending_dump| &mut pending_dump.answer));
+        let dump = OptionFuture::from(self.pending_dump.as_mut().map(|pending_dump| &mut pending_dump.reply));
         let ping = OptionFuture::from(self.ping.as_mut());
         tokio::select! {
             ended = &mut self.closed => SessionEvent::Closed(ended),
             Some(job) = self.jobs.next(), if !self.jobs.is_empty() => SessionEvent::JobFinished(Box::new(job)),
-            Some(read) = pending_dump => SessionEvent::Dump(read),
+            Some(reply) = dump => SessionEvent::Dump(reply),
             Some(_) = ping => SessionEvent::Pong,
         }
     }
 
-    /// When [`Self::pump`] has something to do, whatever happens.
+    /// Time at which [`Self::pump`] must be called even without an event.
     pub fn next_timer(&self) -> Instant {
         let mut next = self.next_ping.min(self.next_pass);
         for at in [self.verify_at, self.retries.next()].into_iter().flatten() {
@@ -202,10 +201,10 @@ impl SyncSession {
         next
     }
 
-    /// Looks at the timers.
+    /// Processes expired timers.
     fn tick(&mut self, state: &AgentState, now: Instant) {
         if now >= self.next_ping {
-            self.next_ping = now + PING_EVERY;
+            self.next_ping = now + PING_INTERVAL;
             if self.ping.is_none() {
                 self.ping = Some(self.dataplane.ping());
             }
@@ -222,12 +221,12 @@ impl SyncSession {
         self.enqueue(due);
     }
 
-    /// The ping was answered.
+    /// Processes the reply to a ping.
     pub fn pong(&mut self) {
         self.ping = None;
     }
 
-    /// Starts what can be started now, as much of it as `budget` allows.
+    /// Starts the work that can be started now, as much as `budget` allows.
     pub fn pump(&mut self, state: &mut AgentState, now: Instant, budget: &mut TurnBudget) {
         self.tick(state, now);
         self.start_dump(state);
@@ -264,7 +263,7 @@ impl SyncSession {
         if let Some(reason) = self.dump_due.take() {
             let number = self.counter.next();
             let (conf, actual) = (self.dataplane.conf(), self.dataplane.read());
-            // In a task of its own: to take thousands of servers apart must not keep a transition waiting.
+            // In a separate task: parsing thousands of servers must not delay a health transition.
             let clock = state.clock;
             let read = tokio::spawn(async move {
                 let (conf, actual) = (conf.await?, actual.await?);
@@ -272,30 +271,30 @@ impl SyncSession {
                 Ok((dump, actual))
             });
             let read = AbortOnDropHandle::new(read);
-            let lost = |error: tokio::task::JoinError| Err(DataplaneError::Swallowed(format!("read: {error}")));
-            let answer = async move { read.await.unwrap_or_else(lost) }.boxed();
-            self.pending_dump = Some(PendingDump { answer, number, reason, since: Vec::new() });
+            let failed = |error: tokio::task::JoinError| Err(DataplaneError::Swallowed(format!("read: {error}")));
+            let reply = async move { read.await.unwrap_or_else(failed) }.boxed();
+            self.pending_dump = Some(PendingDump { reply, number, reason, since: Vec::new() });
         }
     }
 
-    /// A read was answered.
+    /// Processes the reply to a dump request: updates the cached state, then starts a pass or plans verified addresses.
     pub async fn dump_received(
         &mut self,
         state: &mut AgentState,
-        answer: Result<(Arc<LbDump>, Actual), DataplaneError>,
+        reply: Result<(Arc<LbDump>, Actual), DataplaneError>,
         now: Instant,
     ) {
         let Some(pending_dump) = self.pending_dump.take() else { return };
-        let (dump, mut actual) = match answer {
+        let (dump, mut actual) = match reply {
             Ok(read) => read,
-            // The session is over, which is told apart.
+            // The end of the session is a separate event.
             Err(DataplaneError::Closed(_)) => return,
-            // Read again, but not in a hurry: the same may be swallowed every time.
+            // Retried after a delay: the reply may be lost every time.
             Err(error) => {
                 state.sync_error(None, "read", &error.to_string());
                 match pending_dump.reason {
-                    DumpReason::Pass => self.next_pass = now + READ_AGAIN,
-                    DumpReason::Verify => self.verify_at = Some(now + READ_AGAIN),
+                    DumpReason::Pass => self.next_pass = now + DUMP_RETRY,
+                    DumpReason::Verify => self.verify_at = Some(now + DUMP_RETRY),
                 }
                 return;
             }
@@ -309,18 +308,19 @@ impl SyncSession {
         self.publish_vpp_state(state, before.as_ref());
         self.warn_unreadable(state);
         self.write_conf(state, now).await;
-        let read = self.take_verified(state, pending_dump.number);
+        let verified = self.take_verified(state, pending_dump.number);
         match pending_dump.reason {
             DumpReason::Pass => self.begin_pass(state, now),
-            // What failed waits for its retry.
+            // Failed addresses wait for their retry.
             DumpReason::Verify => {
-                let rest = read.into_iter().filter(|address| !self.retries.is_waiting(*address)).collect::<Vec<_>>();
-                self.enqueue(rest);
+                let verified =
+                    verified.into_iter().filter(|address| !self.retries.is_waiting(*address)).collect::<Vec<_>>();
+                self.enqueue(verified);
             }
         }
     }
 
-    /// The addresses that were written before the read `number`, and are at rest.
+    /// Removes and returns the addresses that were written before dump `number` and have no plan in flight.
     fn take_verified(&mut self, state: &mut AgentState, number: u64) -> BTreeSet<IpAddr> {
         let (verified, rest) = std::mem::take(&mut self.unverified)
             .into_iter()
@@ -332,11 +332,11 @@ impl SyncSession {
     }
 }
 
-/// Why an address is planned.
+/// Trigger of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// Something about it changed, a retry is due, or it was written and read back.
+    /// The address's configuration or health changed, a retry is due, or the address was verified.
     Event,
-    /// A pass over everything.
+    /// A full pass.
     Pass,
 }

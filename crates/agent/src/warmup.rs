@@ -1,4 +1,4 @@
-//! Restart neutrality: when a started agent may begin to write.
+//! Restart neutrality: a started agent delays its writes until the health of the backends is known.
 
 use std::time::Duration;
 
@@ -6,39 +6,39 @@ use tokio::time::Instant;
 
 use maglev_model::config::SyncConf;
 
-/// What may be written now.
+/// The writes that the warm-up allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Gate {
-    /// Nothing, by any path.
+    /// No writes.
     #[default]
     Closed,
-    /// VIPs all of whose backends are known.
+    /// Only VIPs whose backends all have a health state.
     KnownOnly,
-    /// Everything; backends that are still unknown keep VPP's weight.
+    /// All VIPs; backends without a health state keep VPP's weight.
     Open,
 }
 
-/// The clock of the warm-up. It starts with the first complete list of everything, is monotonic, and
-/// no relist, edit or reconnect starts it again.
+/// The timer of the warm-up. It starts with the first complete list of every kind, is monotonic, and is not restarted
+/// by a relist, an edit or a reconnect.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Warmup {
     listed: Option<Instant>,
-    /// Nothing waits any more.
+    /// The warm-up ended early.
     over: bool,
 }
 
 impl Warmup {
-    /// Everything is listed; only the first call counts.
+    /// Starts the timer; later calls have no effect.
     pub fn listed(&mut self, now: Instant) {
         self.listed.get_or_insert(now);
     }
 
-    /// Every VIP was released: there is nothing left to wait for.
+    /// Ends the warm-up: no VIP is waiting.
     pub fn finish(&mut self) {
         self.over = true;
     }
 
-    /// What may be written at `now`.
+    /// The writes allowed at `now`.
     pub fn gate(&self, now: Instant, conf: &SyncConf) -> Gate {
         match self.listed.map(|listed| now.duration_since(listed)) {
             Some(_) if self.over => Gate::Open,
@@ -48,7 +48,7 @@ impl Warmup {
         }
     }
 
-    /// When the gate opens further, if it does.
+    /// Time of the next change of the gate.
     pub fn next(&self, now: Instant, conf: &SyncConf) -> Option<Instant> {
         let listed = self.listed?;
         [conf.startup_min_delay, longest(conf)].into_iter().map(|delay| listed + delay).find(|at| *at > now)
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_gate_opens_in_two_steps_after_the_first_list() {
+    fn gate_opens_in_two_steps_after_the_first_list() {
         let conf = SyncConf::default();
         let start = Instant::now();
         let mut warmup = Warmup::default();
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_over_early_when_nothing_waits() {
+    fn warm_up_ends_early_if_no_vip_is_waiting() {
         let start = Instant::now();
         let mut warmup = Warmup::default();
         warmup.listed(start);
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn with_both_delays_zero_it_opens_with_the_first_list() {
+    fn zero_delays_open_the_gate_with_the_first_list() {
         let conf =
             SyncConf { startup_min_delay: Duration::ZERO, startup_max_delay: Duration::ZERO, ..SyncConf::default() };
         let start = Instant::now();

@@ -1,7 +1,7 @@
-//! Taking everything that is ours out of a node's VPP, where no agent runs any more.
+//! Withdrawal: removes all owned VIPs from the VPP of a node without a running agent.
 //!
-//! `maglevd withdraw` calls it. It needs no API server: what is ours says the file beside the API
-//! socket. A person asked for it by name, so nothing is held.
+//! Called by `maglevd withdraw`. It needs no API server: the owned VIPs are listed in the file beside the API socket.
+//! An operator requested the removal explicitly, so mass removals are not held.
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
@@ -24,66 +24,61 @@ use maglev_model::{
     plan::{DueFlushes, RemovalPolicy, plan_address},
 };
 
-/// Addresses under way at once.
-const AT_ONCE: usize = 8;
+/// Limit of addresses in flight.
+const CONCURRENCY: usize = 8;
 
-/// What was taken out.
+/// Result of a withdrawal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Withdrawn {
-    /// Removed from VPP.
+    /// Removals from VPP.
     pub counts: SyncCounts,
-    /// VIPs of the file that VPP did not have.
+    /// Owned VIPs that were absent from VPP.
     pub absent: usize,
 }
 
-/// Why not everything was taken out.
+/// Reason for an incomplete withdrawal.
 #[derive(Debug, thiserror::Error)]
 pub enum WithdrawError {
-    /// An agent runs, or the lock cannot be had.
-    #[error("not withdrawing")]
+    /// An agent is running, or the lock cannot be taken.
+    #[error("cannot withdraw: the agent's lock is not available; stop maglevd on this node first")]
     Lock(#[source] LockError),
-    /// It is not known what is ours.
-    #[error("cannot tell which VIPs are ours")]
-    Ours(#[source] OwnedVipsError),
-    /// VPP cannot be reached or read, or was lost on the way.
-    #[error("cannot talk to VPP")]
+    /// The file of owned VIPs is unreadable.
+    #[error("cannot withdraw: the owned VIPs are unknown")]
+    OwnedVips(#[source] OwnedVipsError),
+    /// VPP cannot be reached or read, or the session ended early.
+    #[error("cannot withdraw: no session with VPP")]
     Vpp(#[source] DataplaneError),
-    /// VPP refused steps, each of which was told.
-    #[error("VPP refused {failed} of {steps} steps; what is left is still remembered as ours")]
+    /// VPP refused steps. Each was published as an event.
+    #[error("VPP refused {failed} of {steps} steps; the remaining VIPs stay listed as owned, run withdraw again")]
     Incomplete {
         failed: usize,
-        /// All of them.
+        /// All steps.
         steps: usize,
     },
-    /// It is done, but the list of ours could not be emptied.
-    #[error("everything is removed, but the list of our VIPs cannot be emptied")]
+    /// All VIPs were removed, but the file of owned VIPs could not be written.
+    #[error("all owned VIPs were removed, but their list cannot be emptied")]
     Save(#[source] OwnedVipsError),
 }
 
 impl WithdrawError {
-    /// A fixed word for it.
+    /// A fixed PascalCase word.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Lock(LockError::Held { .. }) => "AgentRuns",
             Self::Lock(LockError::Io { .. }) => "LockFailed",
-            Self::Ours(_) => "OursUnreadable",
+            Self::OwnedVips(_) => "OwnedVipsUnreadable",
             Self::Vpp(_) => "VppUnreachable",
             Self::Incomplete { .. } => "VppRefused",
-            Self::Save(_) => "OursUnwritable",
+            Self::Save(_) => "OwnedVipsUnwritable",
         }
-    }
-
-    /// Whether trying again may help.
-    pub fn is_transient(&self) -> bool {
-        !matches!(self, Self::Ours(_))
     }
 }
 
-/// Removes every VIP that is ours, with its application servers and the flows pinned to them, and
-/// empties the list of ours. VIPs of others stay. Every step is told to `events`.
+/// Removes every owned VIP with its application servers and the flows pinned to them, and empties the list of owned
+/// VIPs. Foreign VIPs stay. Every step is published to `events`.
 ///
 /// # Errors
-/// [`WithdrawError`]; a running agent is left alone.
+/// [`WithdrawError`]; with a running agent, nothing is changed.
 pub async fn withdraw(
     options: &AgentOptions,
     connector: &VppConnector,
@@ -91,31 +86,32 @@ pub async fn withdraw(
 ) -> Result<Withdrawn, WithdrawError> {
     let holder = format!("maglevd withdraw on node {}, process {}", options.node_name, std::process::id());
     let _lock = AgentLock::try_take(&options.api_socket, &holder).map_err(WithdrawError::Lock)?;
-    let ours = OwnedVips::load(&options.api_socket).map_err(WithdrawError::Ours)?;
+    let owned_vips = OwnedVips::load(&options.api_socket).map_err(WithdrawError::OwnedVips)?;
     let dataplane = connector.connect(options.deadline).await.map_err(WithdrawError::Vpp)?;
     let actual = dataplane.read().await.map_err(WithdrawError::Vpp)?;
 
-    let mut state = AgentState::new(events, ours, options);
+    let mut state = AgentState::new(events, owned_vips, options);
     let listed = state.owned_vips().len();
     state.prune_owned_vips(|key| actual.vips.contains_key(&VppVip::from(*key)));
     let addresses: BTreeSet<IpAddr> = state.owned_vips().keys().map(|key| key.address).collect();
     let absent = listed - state.owned_vips().len();
 
-    let mut tally = Tally { withdrawn: Withdrawn { absent, ..Withdrawn::default() }, ..Tally::default() };
+    let mut progress = Progress { withdrawn: Withdrawn { absent, ..Withdrawn::default() }, ..Progress::default() };
     let started = Instant::now();
     let policy = RemovalPolicy { ours: state.owned_vips(), foreign: ForeignVips::Keep, claims_unknown: false };
     let plan = |address| plan_address(address, &Desired::new(), &actual, &DueFlushes::new(), policy);
     let plans: Vec<_> = addresses.into_iter().map(|address| (address, plan(address))).collect();
     let start = |(address, plan)| plan_job::start(Arc::clone(&dataplane), RequestCounter::default(), address, plan);
-    let mut jobs = stream::iter(plans).map(start).buffered(AT_ONCE);
+    let mut jobs = stream::iter(plans).map(start).buffered(CONCURRENCY);
     while let Some(done) = jobs.next().await
-        && tally.lost.is_none()
+        && progress.lost.is_none()
     {
-        tally.count(&mut state, &done.outcomes);
+        progress.count(&mut state, &done.outcomes);
     }
     drop(jobs);
-    let Tally { withdrawn, steps, failed, lost } = tally;
-    state.events.emit(Event::SyncDone { scope: Scope::All, counts: withdrawn.counts, duration: started.elapsed() });
+    let Progress { withdrawn, steps, failed, lost } = progress;
+    let (counts, duration) = (withdrawn.counts, started.elapsed());
+    state.events.emit(Event::SyncDone { scope: Scope::All, counts, failed, duration });
     let saved = state.try_save_owned_vips();
     if let Some(error) = lost {
         return Err(WithdrawError::Vpp(error));
@@ -128,18 +124,18 @@ pub async fn withdraw(
 }
 
 #[derive(Default)]
-struct Tally {
+struct Progress {
     withdrawn: Withdrawn,
     steps: usize,
     failed: usize,
     lost: Option<DataplaneError>,
 }
 
-impl Tally {
+impl Progress {
     fn count(&mut self, state: &mut AgentState, outcomes: &[plan_job::StepOutcome]) {
-        for plan_job::StepOutcome { step, answer, .. } in outcomes {
+        for plan_job::StepOutcome { step, result, .. } in outcomes {
             self.steps += 1;
-            match answer {
+            match result {
                 Ok(()) => {
                     self.withdrawn.counts.count(step);
                     state.publish_step(Scope::All, step);

@@ -89,5 +89,5 @@ async fn without_a_vpp_or_a_readable_list_it_says_so() {
     node.simulator.start_again().await.unwrap();
     std::fs::write(node.socket.with_file_name("maglevd.vips.json"), "{").unwrap();
     let error = withdraw(&options(&node), &connect, node.events()).await.unwrap_err();
-    assert_eq!(error.reason(), "OursUnreadable");
+    assert_eq!(error.reason(), "OwnedVipsUnreadable");
 }

@@ -66,7 +66,7 @@ async fn a_client_that_nobody_here_wrote_lists_the_services_and_makes_every_call
         assert!(code == "NOT_FOUND" && details.contains("default/nobody"), "{method}: {code} {details}");
     }
     let (code, details) = calls.refusal("SyncVppLbState", "no-such-hold");
-    assert_eq!((code, details), ("NOT_FOUND", "no removals are held as no-such-hold"));
+    assert_eq!((code, details), ("NOT_FOUND", "no removals are held under id no-such-hold; the hold may have ended"));
     world.stop().await;
 }
 

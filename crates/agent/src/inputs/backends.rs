@@ -1,5 +1,5 @@
-//! The Backends that Frontends name: each one's health and its users, in a place of its own. A plan
-//! that looked every member up by name would spend much of its time on it.
+//! The Backends referenced by Frontends: the health and the users of each, in a slab. A plan that looked up every member
+//! by name would spend much of its time on the lookups.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -13,66 +13,66 @@ use maglev_model::{
     health::{BackendHealth, HealthSnapshot},
 };
 
-/// A Frontend, with the address of its VIP.
+/// A Frontend that references a Backend, with the address of its VIP.
 pub type User = (IpAddr, Name);
 
 #[derive(Debug, Default)]
 pub struct Backends {
-    places: HashMap<Name, usize>,
-    of: Slab<Used>,
+    slots: HashMap<Name, usize>,
+    slab: Slab<BackendEntry>,
 }
 
 #[derive(Debug)]
-struct Used {
+struct BackendEntry {
     health: Option<BackendHealth>,
     users: BTreeSet<User>,
 }
 
 impl Backends {
-    /// `user` names `backend`. Returns its place, which it keeps as long as anybody names it.
+    /// Adds a user of `backend`. Returns the Backend's slot, which is stable while the Backend has users.
     pub fn add(&mut self, backend: &Name, user: User, health: &HealthSnapshot) -> usize {
-        let place = match self.places.get(backend) {
-            Some(place) => *place,
+        let slot = match self.slots.get(backend) {
+            Some(slot) => *slot,
             None => {
-                let unused = Used { health: health.backends.get(backend).cloned(), users: BTreeSet::new() };
-                let place = self.of.insert(unused);
-                self.places.insert(backend.clone(), place);
-                place
+                let entry = BackendEntry { health: health.backends.get(backend).cloned(), users: BTreeSet::new() };
+                let slot = self.slab.insert(entry);
+                self.slots.insert(backend.clone(), slot);
+                slot
             }
         };
-        if let Some(used) = self.of.get_mut(place) {
-            used.users.insert(user);
+        if let Some(entry) = self.slab.get_mut(slot) {
+            entry.users.insert(user);
         }
-        place
+        slot
     }
 
-    /// `user` names `backend` no more.
+    /// Removes a user of `backend`.
     pub fn remove(&mut self, backend: &Name, user: &User) {
-        let Some(place) = self.places.get(backend).copied() else { return };
-        let Some(used) = self.of.get_mut(place) else { return };
-        used.users.remove(user);
-        if used.users.is_empty() {
-            self.places.remove(backend);
-            self.of.remove(place);
+        let Some(slot) = self.slots.get(backend).copied() else { return };
+        let Some(entry) = self.slab.get_mut(slot) else { return };
+        entry.users.remove(user);
+        if entry.users.is_empty() {
+            self.slots.remove(backend);
+            self.slab.remove(slot);
         }
     }
 
-    /// The health of `backend` is another. Returns whom that concerns.
+    /// Replaces the health of `backend`. Returns its users.
     pub fn set_health(
         &mut self,
         backend: &Name,
         health: Option<&BackendHealth>,
     ) -> impl Iterator<Item = &User> + use<'_> {
-        let used = self.places.get(backend).and_then(|place| self.of.get_mut(*place));
-        let used = used.map(|used| {
-            used.health = health.cloned();
-            &used.users
+        let entry = self.slots.get(backend).and_then(|slot| self.slab.get_mut(*slot));
+        let entry = entry.map(|entry| {
+            entry.health = health.cloned();
+            &entry.users
         });
-        used.into_iter().flatten()
+        entry.into_iter().flatten()
     }
 
-    /// The health of the Backend in this place.
-    pub fn health(&self, place: usize) -> Option<&BackendHealth> {
-        self.of.get(place)?.health.as_ref()
+    /// The health of the Backend in `slot`.
+    pub fn health(&self, slot: usize) -> Option<&BackendHealth> {
+        self.slab.get(slot)?.health.as_ref()
     }
 }

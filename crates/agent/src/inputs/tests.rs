@@ -1,4 +1,4 @@
-//! However configuration and health change, the world shows what would be found by looking anew.
+//! After any sequence of changes, the index equals one that is computed from scratch.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,10 +6,12 @@ use fastrand::Rng;
 
 use super::*;
 use maglev_model::{
-    config::{AdminState, Backend, Check, HealthCheck, Listed, Member, OnBackendDown, Pool, Probe, Revision, Target},
+    config::{
+        AdminState, Backend, Check, HealthCheck, Listed, Member, MemberTarget, OnBackendDown, Pool, Probe, Revision,
+    },
     health::{BackendHealth, BackendState},
     vip::{Protocol, Service, TableLength, Weight},
-    weights::effective,
+    weights::effective_weights,
 };
 
 const BACKENDS: u8 = 5;
@@ -45,8 +47,8 @@ fn any_member(random: &mut Rng) -> Member {
         probe,
     };
     let target = match random.u8(0..8) {
-        0 => Target::Unreadable { address: Some(server(n)) },
-        kind => Target::Backend(Arc::new(Backend {
+        0 => MemberTarget::Unreadable { address: Some(server(n)) },
+        kind => MemberTarget::Backend(Arc::new(Backend {
             name: backend_name(n),
             revision: Revision::default(),
             address: server(n),
@@ -66,7 +68,7 @@ fn any_frontend(random: &mut Rng, n: u8) -> Frontend {
         pools: vec![pool("primary"), pool("standby")],
         name: Name::namespaced("shop", &format!("f{n}")),
         revision: Revision::default(),
-        // Now and then it moves.
+        // Sometimes the Frontend moves to another address.
         vip: vip(random.u8(n..n + 2)),
         standing: Standing::Serving,
         encap: None,
@@ -78,29 +80,29 @@ fn any_frontend(random: &mut Rng, n: u8) -> Frontend {
 
 fn any_health(random: &mut Rng, n: u8) -> BackendHealth {
     let state = random.choice([BackendState::Unknown, BackendState::Up, BackendState::Down]).unwrap();
-    // An address that is not the Backend's (any more) tells nothing.
+    // Health of an address that is not the Backend's current one is ignored.
     let address = server(if random.u8(0..5) == 0 { BACKENDS } else { n });
     BackendHealth { address, state, ever_known: random.bool(), in_doubt: false, history: Arc::default() }
 }
 
-/// What is found by looking at everything anew.
-fn views_anew(config: &Config, health: &HealthSnapshot) -> BTreeMap<IpAddr, Vec<(Name, Effective)>> {
-    let mut views: BTreeMap<IpAddr, Vec<(Name, Effective)>> = BTreeMap::new();
+/// The views as computed from scratch.
+fn views_anew(config: &Config, health: &HealthSnapshot) -> BTreeMap<IpAddr, Vec<(Name, EffectiveWeights)>> {
+    let mut views: BTreeMap<IpAddr, Vec<(Name, EffectiveWeights)>> = BTreeMap::new();
     for frontend in config.frontends.values() {
-        let of = effective(&frontend.pools, health, |_| None);
-        views.entry(frontend.vip.address).or_default().push((frontend.name.clone(), of));
+        let effective = effective_weights(&frontend.pools, health, |_| None);
+        views.entry(frontend.vip.address).or_default().push((frontend.name.clone(), effective));
     }
     views
 }
 
-fn views(inputs: &Inputs) -> BTreeMap<IpAddr, Vec<(Name, Effective)>> {
+fn views(inputs: &Inputs) -> BTreeMap<IpAddr, Vec<(Name, EffectiveWeights)>> {
     let views =
         |address| inputs.views(address, None).into_iter().map(|view| (view.frontend.name.clone(), view.effective));
     inputs.addresses().map(|address| (address, views(address).collect())).collect()
 }
 
 #[test]
-fn whatever_changes_the_world_shows_it_and_names_every_address_that_it_concerns() {
+fn every_change_is_reflected_and_all_affected_addresses_are_returned() {
     let mut random = Rng::with_seed(20_261_124);
     let mut inputs = Inputs::default();
     let mut config = Config::new(Listed::when(|_| true).unwrap(), Arc::new(NodeConfig::default()));
@@ -137,7 +139,10 @@ fn whatever_changes_the_world_shows_it_and_names_every_address_that_it_concerns(
         assert_eq!(after, views_anew(&config, &health), "step {step}");
         let all = before.keys().chain(after.keys());
         let differ = all.filter(|address| before.get(address) != after.get(address)).copied();
-        let untold: Vec<IpAddr> = differ.filter(|address| !affected.addresses.contains(address)).collect();
-        assert!(untold.is_empty() || affected.everything, "step {step}: {untold:?} changed, told was {affected:?}");
+        let missing: Vec<IpAddr> = differ.filter(|address| !affected.addresses.contains(address)).collect();
+        assert!(
+            missing.is_empty() || affected.everything,
+            "step {step}: {missing:?} changed, but the result was {affected:?}"
+        );
     }
 }

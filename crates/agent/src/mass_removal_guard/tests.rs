@@ -1,4 +1,4 @@
-//! The rule by example, and what holds whatever is asked.
+//! The rule by example, and its invariants as a property test.
 
 use std::collections::BTreeMap;
 
@@ -22,15 +22,15 @@ fn server(vip_number: u8, number: u8) -> Removal {
     Removal { server: Some(IpAddr::from([192, 0, 2, number])), ..vip(vip_number) }
 }
 
-/// A node on which every VIP has an address of its own, and VPP does what it is told at once.
+/// A node on which every VIP has its own address, and VPP executes steps at once.
 struct Node {
     guard: MassRemovalGuard,
     start: Instant,
     now: Instant,
     vips: BTreeSet<u8>,
-    wanted: BTreeSet<u8>,
-    /// When each VIP went.
-    went: BTreeMap<u8, Duration>,
+    desired: BTreeSet<u8>,
+    /// Time at which each VIP was removed.
+    removed_at: BTreeMap<u8, Duration>,
 }
 
 impl Node {
@@ -38,29 +38,29 @@ impl Node {
         let start = Instant::now();
         let guard = MassRemovalGuard::new(fastrand::Rng::with_seed(7));
         let vips: BTreeSet<u8> = (1..=vips).collect();
-        Self { guard, start, now: start, wanted: vips.clone(), vips, went: BTreeMap::new() }
+        Self { guard, start, now: start, desired: vips.clone(), vips, removed_at: BTreeMap::new() }
     }
 
     fn plan(&mut self, number: u8) {
-        let gone = self.vips.contains(&number) && !self.wanted.contains(&number);
-        let asked = if gone { BTreeSet::from([vip(number)]) } else { BTreeSet::new() };
+        let removed = self.vips.contains(&number) && !self.desired.contains(&number);
+        let requested = if removed { BTreeSet::from([vip(number)]) } else { BTreeSet::new() };
         let totals = Totals { vips: self.vips.len(), servers: 0 };
-        let deferred = self.guard.check(self.now, vip(number).vip.address, &asked, HOLD, || totals);
-        if gone && deferred.is_empty() {
+        let deferred = self.guard.check(self.now, vip(number).vip.address, &requested, HOLD, || totals);
+        if removed && deferred.is_empty() {
             self.vips.remove(&number);
-            self.went.insert(number, self.now - self.start);
+            self.removed_at.insert(number, self.now - self.start);
         }
     }
 
     fn delete(&mut self, numbers: impl IntoIterator<Item = u8>) {
         for number in numbers {
-            self.wanted.remove(&number);
+            self.desired.remove(&number);
             self.plan(number);
         }
     }
 
     fn restore(&mut self, number: u8) {
-        self.wanted.insert(number);
+        self.desired.insert(number);
         self.plan(number);
     }
 
@@ -72,7 +72,7 @@ impl Node {
         }
     }
 
-    /// Lets time pass, stopping where the removals want to.
+    /// Advances the time, stopping at the guard's timers.
     fn pass(&mut self, time: Duration) {
         self.guard.forget_totals();
         let end = self.now + time;
@@ -90,54 +90,54 @@ impl Node {
 }
 
 #[test]
-fn one_of_few_goes_after_two_quiet_seconds() {
+fn single_removal_is_granted_after_two_quiet_seconds() {
     let mut node = Node::new(2);
     node.delete([1]);
     node.pass(Duration::from_millis(1999));
-    assert!(node.went.is_empty());
+    assert!(node.removed_at.is_empty());
     node.pass(Duration::from_millis(1));
-    assert_eq!(node.went, BTreeMap::from([(1, seconds(2))]));
+    assert_eq!(node.removed_at, BTreeMap::from([(1, seconds(2))]));
     assert_eq!((node.held(), node.guard.next_timer()), (Vec::new(), None));
 }
 
 #[test]
-fn all_four_of_four_go_but_five_of_five_are_held() {
+fn four_of_four_are_granted_but_five_of_five_are_held() {
     let mut node = Node::new(4);
     node.delete(1..=4);
     node.pass(seconds(3));
-    assert_eq!(node.went.len(), 4);
+    assert_eq!(node.removed_at.len(), 4);
     let mut node = Node::new(5);
     node.delete(1..=5);
     node.pass(seconds(3));
-    assert_eq!((node.went.len(), node.held()), (0, vec![5]));
+    assert_eq!((node.removed_at.len(), node.held()), (0, vec![5]));
     assert_eq!(node.held(), Vec::<usize>::new(), "published once");
     node.pass(HOLD);
-    assert_eq!(node.went.len(), 5);
+    assert_eq!(node.removed_at.len(), 5);
 }
 
 #[test]
-fn half_goes_and_more_is_held_as_a_whole() {
+fn half_is_granted_and_more_is_held_as_a_whole() {
     let mut node = Node::new(20);
     node.delete(1..=10);
     node.pass(seconds(3));
-    assert_eq!(node.went.len(), 10);
+    assert_eq!(node.removed_at.len(), 10);
     node.delete([11]);
     node.pass(seconds(3));
-    assert_eq!((node.went.len(), node.held()), (10, vec![1]), "counted over 60 s against what was there at the start");
+    assert_eq!((node.removed_at.len(), node.held()), (10, vec![1]), "counted over 60 s against what was there at the start");
     node.pass(seconds(60));
     node.delete([12]);
     node.pass(seconds(3));
-    assert_eq!(node.went.len(), 11, "a later one stands for itself");
+    assert_eq!(node.removed_at.len(), 11, "a later one stands for itself");
 }
 
 #[test]
-fn a_slow_prune_is_held_once_it_is_above_half_under_one_id() {
+fn slow_prune_is_held_under_one_id_once_it_exceeds_half() {
     let mut node = Node::new(10);
     for number in 1..=10 {
         node.delete([number]);
         node.pass(seconds(3));
     }
-    assert_eq!(node.went.len(), 5);
+    assert_eq!(node.removed_at.len(), 5);
     let held = node.guard.take_new_holds();
     assert_eq!(held.iter().map(|held| held.removals).collect::<Vec<_>>(), [5]);
     assert_eq!(node.guard.accept(&"00".into()), None);
@@ -148,24 +148,24 @@ fn a_slow_prune_is_held_once_it_is_above_half_under_one_id() {
 }
 
 #[test]
-fn a_steady_stream_waits_ten_seconds_at_most() {
+fn steady_stream_of_removals_waits_ten_seconds_at_most() {
     let mut node = Node::new(100);
     for number in 1..=12 {
         node.delete([number]);
         node.pass(seconds(1));
     }
-    assert_eq!(node.went.values().next(), Some(&seconds(10)));
+    assert_eq!(node.removed_at.values().next(), Some(&seconds(10)));
 }
 
 #[test]
-fn what_comes_back_is_neither_removed_nor_counted() {
+fn restored_vips_are_neither_removed_nor_counted() {
     let mut node = Node::new(8);
     node.delete(1..=6);
     for number in 1..=5 {
         node.restore(number);
     }
     node.pass(seconds(3));
-    assert_eq!((node.went.len(), node.held()), (1, Vec::new()), "while they waited");
+    assert_eq!((node.removed_at.len(), node.held()), (1, Vec::new()), "while they waited");
     let mut node = Node::new(8);
     node.delete(1..=6);
     node.pass(seconds(3));
@@ -174,11 +174,11 @@ fn what_comes_back_is_neither_removed_nor_counted() {
         node.restore(number);
     }
     node.pass(HOLD * 2);
-    assert_eq!((node.went.len(), node.guard.next_timer()), (0, None), "while they were held");
+    assert_eq!((node.removed_at.len(), node.guard.next_timer()), (0, None), "while they were held");
 }
 
 #[test]
-fn a_vpp_that_lost_them_needs_no_removal() {
+fn vips_absent_from_vpp_need_no_removal() {
     let mut node = Node::new(8);
     node.delete(1..=8);
     node.pass(seconds(3));
@@ -190,29 +190,33 @@ fn a_vpp_that_lost_them_needs_no_removal() {
 }
 
 #[test]
-fn servers_go_at_once_up_to_half_and_are_counted_apart_from_vips() {
+fn servers_are_granted_at_once_up_to_half_and_counted_apart_from_vips() {
     let mut guard = MassRemovalGuard::new(fastrand::Rng::with_seed(7));
     let now = Instant::now();
     let totals = || Totals { vips: 4, servers: 16 };
     let mut deferred = Vec::new();
     for number in 1..=4 {
-        let asked: BTreeSet<Removal> = (1..=3).map(|last| server(number, last)).collect();
-        deferred.push(guard.check(now, vip(number).vip.address, &asked, HOLD, totals).len());
+        let requested: BTreeSet<Removal> = (1..=3).map(|last| server(number, last)).collect();
+        deferred.push(guard.check(now, vip(number).vip.address, &requested, HOLD, totals).len());
     }
     assert_eq!(deferred, [0, 0, 3, 3]);
     assert_eq!(guard.take_new_holds().iter().map(|held| held.removals).collect::<Vec<_>>(), [6]);
-    let gone = BTreeSet::from([vip(9)]);
-    assert_eq!(guard.check(now, vip(9).vip.address, &gone, HOLD, totals), gone, "it waits for others");
+    let removal = BTreeSet::from([vip(9)]);
+    assert_eq!(
+        guard.check(now, vip(9).vip.address, &removal, HOLD, totals),
+        removal,
+        "the VIP removal waits for others"
+    );
     guard.tick(now + seconds(2), HOLD);
-    assert!(guard.check(now + seconds(2), vip(9).vip.address, &gone, HOLD, totals).is_empty());
+    assert!(guard.check(now + seconds(2), vip(9).vip.address, &removal, HOLD, totals).is_empty());
 }
 
 #[test]
-fn without_a_hold_time_nothing_is_held() {
+fn zero_hold_time_holds_nothing() {
     let mut guard = MassRemovalGuard::new(fastrand::Rng::with_seed(7));
-    let asked: BTreeSet<Removal> = (1..=9).map(|last| server(1, last)).collect();
+    let requested: BTreeSet<Removal> = (1..=9).map(|last| server(1, last)).collect();
     let totals = || Totals { vips: 1, servers: 9 };
-    let deferred = guard.check(Instant::now(), vip(1).vip.address, &asked, Duration::ZERO, totals);
+    let deferred = guard.check(Instant::now(), vip(1).vip.address, &requested, Duration::ZERO, totals);
     assert!(deferred.is_empty() && guard.take_new_holds().is_empty());
 }
 
@@ -234,19 +238,19 @@ fn act() -> impl Strategy<Value = Act> {
 
 proptest! {
     #[test]
-    fn whatever_is_asked_half_stays_for_the_time_of_a_hold_and_all_goes_in_the_end(
+    fn at_least_half_stays_during_a_hold_and_all_is_granted_in_the_end(
         total in 1..=24u8,
         acts in prop::collection::vec(act(), 1..40),
     ) {
         let mut node = Node::new(total);
-        let mut asked: BTreeMap<u8, Duration> = BTreeMap::new();
+        let mut requested: BTreeMap<u8, Duration> = BTreeMap::new();
         for act in acts {
             let now = node.now - node.start;
             match act {
                 Act::Delete(numbers) => {
                     for number in numbers.into_iter().filter(|number| *number <= total) {
-                        if node.wanted.contains(&number) && node.vips.contains(&number) {
-                            asked.insert(number, now);
+                        if node.desired.contains(&number) && node.vips.contains(&number) {
+                            requested.insert(number, now);
                         }
                         node.delete([number]);
                     }
@@ -256,17 +260,17 @@ proptest! {
                 Act::Pass(millis) => node.pass(Duration::from_millis(millis)),
             }
         }
-        // Longest: a batch, a hold that grew during its first 60 s, and the batch that did it.
-        node.pass(HOLD + COUNTED + LONGEST_WAIT);
-        prop_assert!(node.vips.iter().all(|number| node.wanted.contains(number)), "all goes in the end");
-        let waited = |number: &u8| node.went[number] - asked[number];
-        for (number, went) in &node.went {
+        // The longest delay: a batch, a hold that grew during its first 60 s, and the batch that made it grow.
+        node.pass(HOLD + COUNT_PERIOD + LONGEST_WAIT);
+        prop_assert!(node.vips.iter().all(|number| node.desired.contains(number)), "all goes in the end");
+        let waited = |number: &u8| node.removed_at[number] - requested[number];
+        for (number, removed_at) in &node.removed_at {
             prop_assert!(waited(number) >= QUIET, "{number} went early");
-            let recent = node.went.iter().filter(|(other, at)| {
-                **at <= *went && asked[other] + COUNTED > *went && asked[other] <= *went && waited(other) < HOLD
+            let recent = node.removed_at.iter().filter(|(other, at)| {
+                **at <= *removed_at && requested[other] + COUNT_PERIOD > *removed_at && requested[other] <= *removed_at && waited(other) < HOLD
             });
-            let most = (AT_LEAST - 1).max(usize::from(total) / 2);
-            prop_assert!(recent.count() <= most, "too many went with {number}: {:?}", node.went);
+            let most = (HELD_AT_LEAST - 1).max(usize::from(total) / 2);
+            prop_assert!(recent.count() <= most, "too many went with {number}: {:?}", node.removed_at);
         }
     }
 }

@@ -1,5 +1,4 @@
-//! The metrics about VPP, made from the current snapshot when somebody asks: series of what is gone
-//! are gone.
+//! Metrics of VPP, built from the current snapshot with each scrape, so that series of removed objects disappear.
 
 use std::collections::BTreeMap;
 
@@ -20,26 +19,26 @@ use maglev_model::{
 
 const VIP: [&str; 4] = ["frontend", "prefix", "protocol", "port"];
 
-/// `maglev_vpp_connected`, `_info`, `_uptime_seconds`, and what each VIP's counters say.
+/// Collects `maglev_vpp_connected`, `_info`, `_uptime_seconds`, and the counters of each VIP.
 pub struct VppMetrics {
-    published_rx: watch::Receiver<Publication>,
+    publication_rx: watch::Receiver<Publication>,
     config_rx: watch::Receiver<Option<Config>>,
     now: fn() -> u64,
-    /// Empty: for its descriptions.
+    /// Empty; provides the descriptions.
     shape: Families,
 }
 
 impl VppMetrics {
-    /// Metrics of what is published; `config_rx` names the Frontends, `now` is in Unix seconds.
+    /// `config_rx` provides the names of the Frontends; `now` returns Unix seconds.
     pub fn new(
-        published_rx: watch::Receiver<Publication>,
+        publication_rx: watch::Receiver<Publication>,
         config_rx: watch::Receiver<Option<Config>>,
         now: fn() -> u64,
     ) -> Self {
-        Self { published_rx, config_rx, now, shape: Families::new() }
+        Self { publication_rx, config_rx, now, shape: Families::new() }
     }
 
-    /// The Frontend of each VIP: the one that serves it, if several claim it.
+    /// The Frontend of each VIP; if several claim a VIP, the one that serves it.
     fn frontends(&self) -> BTreeMap<VppVip, Name> {
         let config = self.config_rx.borrow().clone();
         let mut names = BTreeMap::new();
@@ -59,9 +58,9 @@ impl Collector for VppMetrics {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let families = Families::new();
-        let published = self.published_rx.borrow().clone();
-        families.connected.set(published.is_some().into());
-        if let Some(snapshot) = published {
+        let publication = self.publication_rx.borrow().clone();
+        families.connected.set(publication.is_some().into());
+        if let Some(snapshot) = publication {
             families.info.with_label_values(&[&snapshot.version, &snapshot.build_date]).set(1);
             if let Some(counters) = &snapshot.counters {
                 families.fill(counters, &self.frontends(), (self.now)());
@@ -74,7 +73,7 @@ impl Collector for VppMetrics {
 struct Families {
     connected: IntGauge,
     info: IntGaugeVec,
-    /// Without labels, but a vector: there is none while VPP's start is not known.
+    /// A vector without labels, so that the series is absent while VPP's start time is unknown.
     uptime: IntGaugeVec,
     packets: IntCounterVec,
     route_packets: IntCounterVec,
@@ -88,12 +87,13 @@ impl Families {
         let counters = |name, help, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels).expect(VALID);
         let [frontend, prefix, protocol, port] = VIP;
         Self {
-            connected: IntGauge::new("maglev_vpp_connected", "Whether there is a session with VPP.").expect(VALID),
-            info: gauges("maglev_vpp_info", "The VPP that is connected.", &["version", "build_date"]),
-            uptime: gauges("maglev_vpp_uptime_seconds", "How long VPP has been running.", &[]),
+            connected: IntGauge::new("maglev_vpp_connected", "1 while there is a session with VPP, else 0.")
+                .expect(VALID),
+            info: gauges("maglev_vpp_info", "Version of the connected VPP; always 1.", &["version", "build_date"]),
+            uptime: gauges("maglev_vpp_uptime_seconds", "Time since VPP started.", &[]),
             packets: counters(
                 "maglev_vpp_vip_packets_total",
-                "Packets to a VIP, by what VPP's lb plugin did with them.",
+                "Packets to a VIP, by how VPP's lb plugin handled them.",
                 &[frontend, prefix, protocol, port, "kind"],
             ),
             route_packets: counters(
@@ -118,19 +118,19 @@ impl Families {
             let uptime = now.saturating_sub(counters.boot_time);
             self.uptime.with_label_values::<&str>(&[]).set(i64::try_from(uptime).unwrap_or(i64::MAX));
         }
-        for (vip, of) in &counters.vips {
+        for (vip, vip_counters) in &counters.vips {
             // A foreign VIP has no Frontend.
-            self.fill_vip(*vip, of, frontends.get(vip).map(ToString::to_string).unwrap_or_default());
+            self.fill_vip(*vip, vip_counters, frontends.get(vip).map(ToString::to_string).unwrap_or_default());
         }
     }
 
-    fn fill_vip(&self, vip: VppVip, of: &VipCounters, frontend: String) {
+    fn fill_vip(&self, vip: VppVip, counters: &VipCounters, frontend: String) {
         let prefix = format!("{}/{}", vip.address, vip.length);
         let [protocol, port] = [vip.protocol_text().to_string(), vip.port.to_string()];
-        for (kind, packets) in of.packets.iter().flat_map(VipPackets::by_kind) {
+        for (kind, packets) in counters.packets.iter().flat_map(VipPackets::by_kind) {
             self.packets.with_label_values(&[&frontend, &prefix, &protocol, &port, kind]).inc_by(packets);
         }
-        if let Some(route) = of.route {
+        if let Some(route) = counters.route {
             let labels = [frontend, prefix, protocol, port];
             self.route_packets.with_label_values(&labels).inc_by(route.packets);
             self.route_bytes.with_label_values(&labels).inc_by(route.bytes);
@@ -148,23 +148,23 @@ mod tests {
     use maglev_model::counters::{RouteCounters, StatsSnapshot};
 
     #[test]
-    fn series_are_those_of_the_snapshot_and_go_with_it() {
-        let published = watch::Sender::new(None);
+    fn series_match_the_snapshot_and_disappear_with_it() {
+        let publication = watch::Sender::new(None);
         let registry = Registry::new();
         let config_rx = watch::Sender::new(None).subscribe();
-        registry.register(Box::new(VppMetrics::new(published.subscribe(), config_rx, || 1_000))).unwrap();
+        registry.register(Box::new(VppMetrics::new(publication.subscribe(), config_rx, || 1_000))).unwrap();
         let text = || TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         let samples = || text().lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(samples(), ["maglev_vpp_connected 0"]);
 
         let vip = VppVip { address: [192, 0, 2, 1].into(), length: 32, protocol: 6, port: 80 };
-        let of = VipCounters {
+        let vip_counters = VipCounters {
             packets: Some(VipPackets { existing: 5, first: 2, untracked: 0, no_server: 1 }),
             route: Some(RouteCounters { packets: 8, bytes: 512 }),
         };
-        let counters = Counters { boot_time: 900, heartbeat: 3, vips: [(vip, of)].into() };
+        let counters = Counters { boot_time: 900, heartbeat: 3, vips: [(vip, vip_counters)].into() };
         let snapshot = StatsSnapshot { version: "26.10".into(), counters: Some(counters), ..StatsSnapshot::default() };
-        published.send_replace(Some(Arc::new(snapshot)));
+        publication.send_replace(Some(Arc::new(snapshot)));
         let series = r#"frontend="",port="80",prefix="192.0.2.1/32",protocol="tcp""#;
         let kind =
             |kind: &str| format!(r#"{{frontend="",kind="{kind}",port="80",prefix="192.0.2.1/32",protocol="tcp"}}"#);
@@ -182,7 +182,7 @@ mod tests {
                 format!("maglev_vpp_vip_route_packets_total{{{series}}} 8"),
             ]
         );
-        published.send_replace(None);
+        publication.send_replace(None);
         assert_eq!(samples(), ["maglev_vpp_connected 0"]);
     }
 }

@@ -1,4 +1,4 @@
-//! The task that reads the counters during one session.
+//! The task that reads the counters of one session.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -16,48 +16,48 @@ use maglev_model::{
 };
 use maglev_vpp::{
     lb::Lb,
-    stats::{Figures, StatsClient, StatsError},
+    stats::{StatsReading, StatsClient, StatsError},
 };
 
-/// How long the stats socket may take.
-const OPEN_LIMIT: Duration = Duration::from_secs(2);
-/// Routes that are looked up at once, so that the agent's own requests do not wait behind them.
+/// Timeout for opening the stats socket.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Limit of concurrent route lookups, so that the agent's own requests do not wait behind them.
 const WINDOW: usize = 32;
-/// After so many readings all routes are looked up again: others may have replaced them.
+/// All routes are looked up again after this many readings: another client may have replaced them.
 const REFRESH: u64 = 12;
 
-/// Where a VIP's counters are.
+/// Indexes of a VIP's counters in the stats segment.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct CounterIndexes {
     pool_index: Option<u32>,
     route: Option<u32>,
 }
 
-/// Reads and publishes.
-pub struct Reader {
+/// Reads the counters and publishes them.
+pub struct StatsReader {
     lb: Lb,
     socket: Option<PathBuf>,
     client: Option<StatsClient>,
     indexes_rx: watch::Receiver<Indexes>,
-    /// Of the VIPs whose route has been looked up.
-    places: BTreeMap<VppVip, Place>,
+    /// Indexes of the VIPs whose route has been looked up.
+    counter_indexes: BTreeMap<VppVip, CounterIndexes>,
     readings: u64,
-    published: Arc<PublicationSender>,
+    publication_tx: Arc<PublicationSender>,
     ended: CancellationToken,
-    /// The session's log has been told that the counters cannot be read.
-    told: bool,
+    /// A failure was logged since the last successful reading.
+    warned: bool,
 }
 
-impl Reader {
+impl StatsReader {
     pub fn new(
         lb: Lb,
         socket: Option<PathBuf>,
         indexes_rx: watch::Receiver<Indexes>,
-        published: Arc<PublicationSender>,
+        publication_tx: Arc<PublicationSender>,
         ended: CancellationToken,
     ) -> Self {
-        let (client, places) = (None, BTreeMap::new());
-        Self { lb, socket, client, indexes_rx, places, readings: 0, published, ended, told: false }
+        let (client, counter_indexes) = (None, BTreeMap::new());
+        Self { lb, socket, client, indexes_rx, counter_indexes, readings: 0, publication_tx, ended, warned: false }
     }
 
     pub fn is_open(&self) -> bool {
@@ -67,16 +67,16 @@ impl Reader {
     /// Opens the segment if it is not open.
     pub async fn open(&mut self) {
         let Some(socket) = self.socket.clone().filter(|_| self.client.is_none()) else { return };
-        let opening = tokio::task::spawn_blocking(move || StatsClient::open(&socket, OPEN_LIMIT));
+        let opening = tokio::task::spawn_blocking(move || StatsClient::open(&socket, OPEN_TIMEOUT));
         match opening.await {
             Ok(Ok(client)) => self.client = Some(client),
-            Ok(Err(error)) => self.complain(&error),
-            // The runtime is going down.
+            Ok(Err(error)) => self.warn_once(&error),
+            // The runtime is shutting down.
             Err(_) => {}
         }
     }
 
-    /// Reads until the session is over.
+    /// Reads the counters until the session ends.
     pub async fn run(mut self, every: Duration) {
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -87,71 +87,72 @@ impl Reader {
                 _ = ticks.tick() => {
                     self.readings += 1;
                     if self.readings.is_multiple_of(REFRESH) {
-                        self.places.clear();
+                        self.counter_indexes.clear();
                     }
                 }
-                // So that a new VIP is counted at once, and one that is gone no more.
+                // Counts a new VIP at once, and stops counting a removed VIP.
                 Ok(()) = self.indexes_rx.changed() => {}
             }
-            if ended.run_until_cancelled(self.turn()).await.is_none() {
+            if ended.run_until_cancelled(self.read()).await.is_none() {
                 return;
             }
         }
     }
 
-    async fn turn(&mut self) {
+    async fn read(&mut self) {
         self.open().await;
-        self.find().await;
+        self.look_up_routes().await;
         let Some(client) = &self.client else { return };
-        match Figures::read(client) {
-            Ok(figures) => {
-                self.told = false;
-                self.publish(Some(self.counters(&figures)));
+        match StatsReading::read(client) {
+            Ok(reading) => {
+                self.warned = false;
+                self.publish(Some(self.counters(&reading)));
             }
-            // What is published stands until the next reading.
+            // The publication stays until the next reading.
             Err(StatsError::Busy) => {}
             Err(error) => {
-                self.complain(&error);
+                self.warn_once(&error);
                 self.client = None;
                 self.publish(None);
             }
         }
     }
 
-    /// Finds out where the counters of new VIPs are.
-    async fn find(&mut self) {
+    /// Looks up the indexes of new VIPs' counters.
+    async fn look_up_routes(&mut self) {
         let indexes = self.indexes_rx.borrow_and_update().clone();
-        self.places.retain(|vip, place| indexes.get(vip) == Some(&place.pool_index));
-        let new: Vec<_> = indexes.into_iter().filter(|(vip, _)| !self.places.contains_key(vip)).collect();
-        for some in new.chunks(WINDOW) {
-            let routes = join_all(some.iter().map(|(vip, _)| self.lb.route_stats_index(vip.address, vip.length))).await;
-            for ((vip, pool_index), route) in some.iter().zip(routes) {
-                // A lookup that failed is made again in the next turn.
+        self.counter_indexes.retain(|vip, place| indexes.get(vip) == Some(&place.pool_index));
+        let new: Vec<_> = indexes.into_iter().filter(|(vip, _)| !self.counter_indexes.contains_key(vip)).collect();
+        for chunk in new.chunks(WINDOW) {
+            let routes =
+                join_all(chunk.iter().map(|(vip, _)| self.lb.route_stats_index(vip.address, vip.length))).await;
+            for ((vip, pool_index), route) in chunk.iter().zip(routes) {
+                // A failed lookup is retried with the next reading.
                 if let Ok(route) = route {
-                    self.places.insert(*vip, Place { pool_index: *pool_index, route });
+                    self.counter_indexes.insert(*vip, CounterIndexes { pool_index: *pool_index, route });
                 }
             }
         }
     }
 
-    fn counters(&self, figures: &Figures) -> Counters {
-        let of = |place: &Place| VipCounters {
-            packets: place.pool_index.and_then(|index| figures.vip(index)),
-            route: place.route.and_then(|index| figures.route(index)),
+    fn counters(&self, reading: &StatsReading) -> Counters {
+        let vip_counters = |indexes: &CounterIndexes| VipCounters {
+            packets: indexes.pool_index.and_then(|index| reading.vip(index)),
+            route: indexes.route.and_then(|index| reading.route(index)),
         };
         Counters {
-            boot_time: figures.boot_time,
-            heartbeat: figures.heartbeat,
-            vips: self.places.iter().map(|(vip, place)| (*vip, of(place))).collect(),
+            boot_time: reading.boot_time,
+            heartbeat: reading.heartbeat,
+            vips: self.counter_indexes.iter().map(|(vip, indexes)| (*vip, vip_counters(indexes))).collect(),
         }
     }
 
-    /// Publishes, unless the session is over.
+    /// Publishes the counters, unless the session has ended.
     pub fn publish(&self, counters: Option<Counters>) {
         let info = self.lb.info();
         let (version, build_date) = (info.version.clone(), info.build_date.clone());
         let snapshot = Arc::new(StatsSnapshot { version, build_date, pid: info.pid, counters });
-        self.published.send_if_modified(|published| {
+        self.publication_tx.send_if_modified(|published| {
             let goes_on = !self.ended.is_cancelled();
             if goes_on {
                 *published = Some(snapshot);
@@ -160,10 +161,10 @@ impl Reader {
         });
     }
 
-    fn complain(&mut self, error: &StatsError) {
-        if !std::mem::replace(&mut self.told, true) {
+    fn warn_once(&mut self, error: &StatsError) {
+        if !std::mem::replace(&mut self.warned, true) {
             let cause = std::error::Error::source(error).map(ToString::to_string);
-            tracing::warn!(err = %error, cause, reason = error.reason(), "vpp-stats-unavailable");
+            tracing::warn!(%error, cause, reason = error.reason(), "vpp-stats-unavailable");
         }
     }
 }

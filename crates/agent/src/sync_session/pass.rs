@@ -1,4 +1,4 @@
-//! A pass over everything: planned address by address against a fresh dump.
+//! A full pass: every address is planned against a fresh dump.
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
@@ -13,19 +13,19 @@ use maglev_model::{
     vip::VipKey,
 };
 
-/// VIPs that one warning names.
+/// Limit of VIPs listed in one warning.
 const NAMED: usize = 5;
 
 type Unread = fn(&ActualVip) -> bool;
 
-/// The properties of which only a recreate mends a difference.
+/// Properties whose differences only a recreate can repair.
 const PROPERTIES: [(&str, Unread); 3] = [
     ("encap", |vip| vip.encap.is_none()),
     ("session-affinity", |vip| vip.sticky.is_none()),
     ("table-length", |vip| vip.table_length.is_none()),
 ];
 
-/// A pass under way.
+/// A pass in progress.
 #[derive(Debug)]
 pub struct Pass {
     waiting: BTreeSet<IpAddr>,
@@ -37,22 +37,22 @@ pub struct Pass {
 }
 
 impl Pass {
-    /// The next address, in numerical order, IPv4 first.
+    /// The next address to plan, in numerical order, IPv4 first.
     pub fn next(&mut self) -> Option<IpAddr> {
         self.waiting.pop_first()
     }
 
-    /// A plan for `address` is under way on the pass's account.
+    /// Counts the plan in flight for `address` as part of the pass.
     pub fn running(&mut self, address: IpAddr) {
         self.running.insert(address);
     }
 
-    /// Whether a plan for `address` is under way on the pass's account.
+    /// True if the plan in flight for `address` is part of the pass.
     pub fn is_running(&self, address: IpAddr) -> bool {
         self.running.contains(&address)
     }
 
-    /// That plan was answered.
+    /// Counts the result of a plan of the pass.
     pub fn ended(&mut self, address: IpAddr, counts: SyncCounts, sent: u32, failed: u32) {
         self.running.remove(&address);
         self.counts.add(counts);
@@ -66,7 +66,7 @@ impl Pass {
 }
 
 impl SyncSession {
-    /// Begins a pass over every address that VPP or a Frontend has.
+    /// Begins a pass over every address of a Frontend or of a VIP in VPP.
     pub fn begin_pass(&mut self, state: &mut AgentState, now: Instant) {
         if state.gate(now) == Gate::Closed {
             return;
@@ -74,15 +74,15 @@ impl SyncSession {
         let Some(cached) = &self.cached else { return };
         state.events.emit(Event::SyncStart { scope: Scope::All });
         let in_vpp = cached.actual.vips.keys();
-        let wanted: BTreeSet<IpAddr> = state.inputs.addresses().collect();
+        let desired: BTreeSet<IpAddr> = state.inputs.addresses().collect();
         for vip in in_vpp.clone().filter(|vip| state.is_foreign(vip)) {
             if self.reported_foreign.insert(*vip) {
-                state.events.emit_change(Event::ForeignVip { vip: *vip }, Change::Foreign(*vip));
+                state.events.emit(Event::ForeignVip { vip: *vip });
             }
         }
         state.mass_removals.retain_present(|removal| removal.is_in(&cached.actual));
         state.prune_owned_vips(|key: &VipKey| cached.actual.vips.contains_key(&(*key).into()));
-        let waiting = wanted.into_iter().chain(in_vpp.map(|vip| vip.address)).collect();
+        let waiting = desired.into_iter().chain(in_vpp.map(|vip| vip.address)).collect();
         self.pass = Some(Pass {
             waiting,
             running: BTreeSet::new(),
@@ -95,77 +95,67 @@ impl SyncSession {
         self.next_pass = now + state.sync_interval();
     }
 
-    /// Ends the pass once all its plans are answered.
+    /// Ends the pass once all its plans have finished.
     pub fn finish_pass(&mut self, state: &AgentState, now: Instant) {
         let Some(pass) = self.pass.take_if(|pass| pass.is_over()) else { return };
         let duration = now.duration_since(pass.started);
-        let event = Event::SyncDone { scope: Scope::All, counts: pass.counts, duration };
         state.metrics.done(Scope::All, duration);
-        state.events.emit_change(event, Change::Synced(pass.failed));
+        state.events.emit(Event::SyncDone { scope: Scope::All, counts: pass.counts, failed: pass.failed, duration });
         self.synced |= self.has_synced_address(state, &pass);
     }
 
-    /// Whether VPP took something, or had something as it should be. A pass sends nothing for an address that waits for
-    /// its retry, so that nothing was refused does not say it.
+    /// True if at least one address is in sync after this pass. Absence of errors is not enough: addresses in backoff are
+    /// skipped.
     fn has_synced_address(&self, state: &AgentState, pass: &Pass) -> bool {
-        let mut wanted = state.inputs.addresses().peekable();
-        let nothing_to_do = wanted.peek().is_none() && pass.failed == 0;
-        nothing_to_do || pass.failed < pass.sent || wanted.any(|address| !self.retries.is_failing(address))
+        let mut desired = state.inputs.addresses().peekable();
+        let nothing_to_do = desired.peek().is_none() && pass.failed == 0;
+        nothing_to_do || pass.failed < pass.sent || desired.any(|address| !self.retries.is_failing(address))
     }
 
-    /// Tells once per session what VPP has, and after that to mirrors when it is not what it was thought to be:
-    /// somebody else has changed it.
+    /// Publishes VPP's state: as an event with the first dump of a session, later only as a change for mirrors, if the
+    /// dump differs from the cached state because another client changed VPP.
     pub fn publish_vpp_state(&self, state: &AgentState, before: Option<&CachedVppState>) {
         let Some(cached) = &self.cached else { return };
-        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let change = || Change::VppState(cached.conf, Arc::new(cached.actual.clone()));
+        let actual = || Arc::new(cached.actual.clone());
         match before {
-            None => state.events.emit_change(
-                Event::VppLbState {
-                    vips: count(cached.actual.vips.len()),
-                    application_servers: count(cached.actual.vips.values().map(|vip| vip.ases.len()).sum()),
-                    sticky_buckets_per_core: cached.conf.sticky_buckets_per_core,
-                    flow_timeout: cached.conf.flow_timeout,
-                },
-                change(),
-            ),
-            Some(before) if before.conf != cached.conf || !before.actual.tells_the_same(&cached.actual) => {
-                state.events.change(change());
+            None => state.events.emit(Event::VppLbState { conf: cached.conf, actual: actual() }),
+            Some(before) if before.conf != cached.conf || !before.actual.is_equivalent(&cached.actual) => {
+                state.events.emit_change(Change::VppState(cached.conf, actual()));
             }
             Some(_) => {}
         }
     }
 
-    /// Makes VPP's own settings right, if they differ and may be written: pushing the same ones again
-    /// could drop every worker's sticky table.
+    /// Writes VPP's global settings, if they differ and writes are allowed. Writing equal settings could drop the sticky
+    /// table of every worker.
     pub async fn write_conf(&mut self, state: &AgentState, now: Instant) {
         let (Some(cached), Some(node)) = (&mut self.cached, state.inputs.node()) else { return };
         if state.gate(now) == Gate::Closed {
             return;
         }
         self.conf_settled = true;
-        let wanted = conf::desired_conf(node, &cached.conf);
-        if wanted == cached.conf {
+        let desired = conf::desired_conf(node, &cached.conf);
+        if desired == cached.conf {
             return;
         }
-        match self.dataplane.set_conf(wanted).await {
+        match self.dataplane.set_conf(desired).await {
             Ok(()) => {
-                cached.conf = wanted;
-                let ActualConf { ipv4_source, ipv6_source, sticky_buckets_per_core, flow_timeout } = wanted;
+                cached.conf = desired;
+                let ActualConf { ipv4_source, ipv6_source, sticky_buckets_per_core, flow_timeout } = desired;
                 let event = Event::VppLbConfSet {
                     ipv4_src: ipv4_source.to_string(),
                     ipv6_src: ipv6_source.to_string(),
                     sticky_buckets_per_core,
                     flow_timeout,
                 };
-                state.events.emit_change(event, Change::VppConf(wanted));
+                state.events.emit_change(event, Change::VppConf(desired));
             }
             Err(error) => state.sync_error(None, "set-conf", &error.to_string()),
         }
     }
 
-    /// Warns of properties that could not be read: they count as equal, so nothing is recreated for
-    /// them, and a difference would go unseen.
+    /// Warns once per session about properties of owned VIPs that VPP did not report. They count as equal, so a
+    /// difference is neither seen nor repaired.
     pub fn warn_unreadable(&mut self, state: &AgentState) {
         let Some(cached) = &self.cached else { return };
         for (property, unread) in PROPERTIES {
@@ -176,7 +166,7 @@ impl SyncSession {
                 .actual
                 .vips
                 .iter()
-                .filter(|(vip, of)| unread(of) && !state.is_foreign(vip))
+                .filter(|(vip, state_in_vpp)| unread(state_in_vpp) && !state.is_foreign(vip))
                 .map(|(vip, _)| vip.to_string())
                 .collect();
             if !vips.is_empty() {
@@ -186,7 +176,7 @@ impl SyncSession {
                     property,
                     count,
                     vips = some,
-                    "VPP did not tell a property of our VIPs: it counts as right"
+                    "VPP did not report a property of owned VIPs; it is assumed to be correct"
                 );
             }
         }

@@ -1,4 +1,4 @@
-//! One address: what its Frontends want, the plan, and how far the node is with each of them.
+//! Plans one address, and reports the state of each of its Frontends.
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
@@ -17,29 +17,29 @@ use crate::{
 use maglev_model::{
     actual::Actual,
     config::{Frontend, Standing},
-    desired::{Desired, LbVip, Want, Wanted, no_source_address, want},
+    desired::{Desired, DesiredEntry, DesiredVip, VipSpec, no_source_address, want},
     event::{Event, ProgramResult, Scope},
     plan::{AddressPlan, plan_address},
     problem::{Problem, Reason},
-    weights::{ActivePool, Condition},
+    weights::{ActivePool, BackendCondition},
 };
 
-/// A Frontend of the address that is planned.
-struct Claim {
+/// A Frontend of the planned address.
+struct AssessedFrontend {
     frontend: Arc<Frontend>,
     active_pool: ActivePool,
     assessment: Assessment,
 }
 
-/// Why a VIP is not programmed as its Frontend says, where the plan alone does not tell.
+/// Reason not to program a VIP that does not follow from the plan.
 enum Assessment {
-    /// It is, or the plan will see to it.
+    /// None: the VIP is in sync, or the plan changes it.
     Applicable,
-    /// Its backends are not all known yet.
+    /// Not all backends have a health state yet.
     WarmingUp,
-    /// The node cannot.
+    /// This node cannot program the VIP.
     Impossible(Problem),
-    /// Another Frontend has the better claim.
+    /// Another Frontend has precedence for the VIP.
     Withdrawn,
 }
 
@@ -59,13 +59,14 @@ impl SyncSession {
         state.observe(address, &views, &cached.actual);
         let gate = state.gate(now);
         let mut desired = Desired::new();
-        let claims: Vec<Claim> = views.into_iter().map(|view| assess(view, cached, gate, &mut desired)).collect();
+        let claims: Vec<AssessedFrontend> =
+            views.into_iter().map(|view| assess(view, cached, gate, &mut desired)).collect();
         if claims.iter().any(|claim| matches!(claim.assessment, Assessment::WarmingUp)) {
             self.warming.insert(address);
         } else {
             self.warming.remove(&address);
         }
-        // Until it was read back there is nothing to compare.
+        // An unverified address has no dump to compare with.
         if !self.unverified.contains_key(&address) {
             hold_ineffective(state, &cached.actual, &mut desired);
         }
@@ -78,7 +79,7 @@ impl SyncSession {
         let mut plan = plan_address(address, &desired, &cached.actual, &due, state.removal_policy());
         let deferred = state.defer_removals(&mut plan, address, &cached.actual, now);
         if plan.is_empty() && !self.unverified.contains_key(&address) {
-            // Read back as wanted, whatever an earlier step was answered.
+            // The dump matches the desired state, whatever VPP replied to an earlier step.
             self.retries.record_success(address);
         }
         self.report(state, address, &claims, &desired, &plan, &deferred);
@@ -99,9 +100,9 @@ impl SyncSession {
         self.jobs.push(plan_job::start(self.dataplane.clone(), self.counter.clone(), address, plan).boxed());
     }
 
-    /// Claims the VIPs that a pass is about to add, so that their list is written once and not once
-    /// for every address: that writing is most of the time which a big sync spends outside VPP. The
-    /// plan decides; what it adds beside these is claimed with it.
+    /// Marks the VIPs that a pass is about to add as owned, so that their file is written once and not once per address;
+    /// writing takes most of the time that a big sync spends outside VPP. VIPs that a plan adds beside these are marked
+    /// with the plan.
     pub fn claim_missing(&self, state: &mut AgentState, now: Instant) {
         let Some(cached) = &self.cached else { return };
         let gate = state.gate(now);
@@ -118,13 +119,13 @@ impl SyncSession {
         &self,
         state: &mut AgentState,
         address: IpAddr,
-        claims: &[Claim],
+        claims: &[AssessedFrontend],
         desired: &Desired,
         plan: &AddressPlan,
         deferred: &Deferred,
     ) {
         let Some(cached) = &self.cached else { return };
-        for Claim { frontend, active_pool, assessment } in claims {
+        for AssessedFrontend { frontend, active_pool, assessment } in claims {
             // Weights that wait for the warm-up are not in effect.
             if !matches!(assessment, Assessment::WarmingUp) {
                 state.reports.set_active_pool(&frontend.name, *active_pool);
@@ -132,21 +133,21 @@ impl SyncSession {
             let vip = frontend.vip.into();
             let planned = plan.steps().any(|step| step.vip() == vip);
             let there = cached.actual.vips.contains_key(&vip);
-            let want = desired.get(&frontend.vip).map(|wanted| &wanted.want);
+            let want = desired.get(&frontend.vip).map(|entry| &entry.want);
             let (result, reason) = match (assessment, want) {
                 (Assessment::WarmingUp, _) => (ProgramResult::Pending, "WarmingUp"),
                 (Assessment::Impossible(problem), _) => (ProgramResult::Failed, problem.reason.as_str()),
-                (Assessment::Withdrawn, _) => (ProgramResult::Failed, withdrawn(&frontend.standing)),
-                (_, Some(Want::Hold { problem, .. })) if problem.reason == Reason::RecreateIneffective => {
+                (Assessment::Withdrawn, _) => (ProgramResult::Failed, withdrawal_reason(&frontend.standing)),
+                (_, Some(DesiredVip::Hold { problem, .. })) if problem.reason == Reason::RecreateIneffective => {
                     (ProgramResult::Failed, problem.reason.as_str())
                 }
-                (_, Some(Want::Hold { problem, .. })) => (ProgramResult::Held, problem.reason.as_str()),
-                (_, Some(Want::Exactly(want))) if want.encap.is_none() && !there => {
+                (_, Some(DesiredVip::Hold { problem, .. })) => (ProgramResult::Held, problem.reason.as_str()),
+                (_, Some(DesiredVip::Exactly(want))) if want.encap.is_none() && !there => {
                     (ProgramResult::Failed, Reason::NoBackends.as_str())
                 }
                 _ if deferred.blocked.contains(&frontend.vip) => (ProgramResult::Pending, Reason::RemovalHeld.as_str()),
                 _ if deferred.servers_of.contains(&frontend.vip) => (ProgramResult::Held, Reason::RemovalHeld.as_str()),
-                // VPP's refusal was reported with its name; it stands until a retry went well.
+                // VPP's error was already reported; it stands until a retry succeeds.
                 _ if self.retries.is_failing(address) => continue,
                 _ if planned || self.unverified.contains_key(&address) => {
                     state.reports.set_pending(frontend);
@@ -162,51 +163,51 @@ impl SyncSession {
     }
 }
 
-/// Adds what the Frontend wants to `desired`, or a hold where this node cannot or must not follow it
-/// now.
-fn assess(view: VipView, cached: &CachedVppState, gate: Gate, desired: &mut Desired) -> Claim {
+/// Adds the VIP that the Frontend desires to `desired`, or a hold if this node cannot or must not program it now.
+fn assess(view: VipView, cached: &CachedVppState, gate: Gate, desired: &mut Desired) -> AssessedFrontend {
     let VipView { frontend, effective } = view;
     let active_pool = ActivePool::from(effective.active_pool);
     let Some(want) = want(&frontend, effective, &cached.actual) else {
-        return Claim { frontend, active_pool, assessment: Assessment::Withdrawn };
+        return AssessedFrontend { frontend, active_pool, assessment: Assessment::Withdrawn };
     };
-    let hold = |problem: Problem| Want::Hold { problem, weights: BTreeMap::new() };
+    let hold = |problem: Problem| DesiredVip::Hold { problem, weights: BTreeMap::new() };
     let (want, assessment) = match want {
-        Want::Exactly(LbVip { encap: Some(encap), .. }) if !conf::has_source(&cached.conf, encap) => {
+        DesiredVip::Exactly(VipSpec { encap: Some(encap), .. }) if !conf::has_source(&cached.conf, encap) => {
             let problem = no_source_address(&frontend.name, encap);
             (hold(problem.clone()), Assessment::Impossible(problem))
         }
-        Want::Exactly(LbVip { ases, .. })
-            if gate == Gate::KnownOnly && ases.values().any(|of| of.condition == Condition::NeverKnown) =>
+        DesiredVip::Exactly(VipSpec { ases, .. })
+            if gate == Gate::KnownOnly
+                && ases.values().any(|server| server.condition == BackendCondition::NeverKnown) =>
         {
             let problem = Problem::new(Reason::WarmingUp, "", "not all backends are known yet");
             (hold(problem), Assessment::WarmingUp)
         }
         want => (want, Assessment::Applicable),
     };
-    desired.insert(frontend.vip, Wanted { frontend: frontend.name.clone(), want });
-    Claim { frontend, active_pool, assessment }
+    desired.insert(frontend.vip, DesiredEntry { frontend: frontend.name.clone(), want });
+    AssessedFrontend { frontend, active_pool, assessment }
 }
 
-/// A VIP that a recreate did not mend is left alone.
+/// Holds VIPs whose last recreate did not repair the mismatch.
 fn hold_ineffective(state: &mut AgentState, actual: &Actual, desired: &mut Desired) {
-    for (key, Wanted { frontend, want }) in desired {
-        let (Want::Exactly(exactly), Some(have)) = (&mut *want, in_vpp(Some(actual), *key)) else { continue };
-        let found = exactly.mismatch(have);
-        if state.recreates.is_ineffective(*key, found)
-            && let Some(found) = found
+    for (key, DesiredEntry { frontend, want }) in desired {
+        let (DesiredVip::Exactly(exactly), Some(have)) = (&mut *want, in_vpp(Some(actual), *key)) else { continue };
+        let mismatch = exactly.mismatch(have);
+        if state.recreates.is_ineffective(*key, mismatch)
+            && let Some(mismatch) = mismatch
         {
             let problem = Problem::new(
                 Reason::RecreateIneffective,
                 "spec",
-                format!("VPP still reports another {found} after Frontend {frontend} was recreated"),
+                format!("VPP still reports another {mismatch} after Frontend {frontend} was recreated"),
             );
-            *want = Want::Hold { problem, weights: std::mem::take(&mut exactly.ases) };
+            *want = DesiredVip::Hold { problem, weights: std::mem::take(&mut exactly.ases) };
         }
     }
 }
 
-fn withdrawn(standing: &Standing) -> &'static str {
+fn withdrawal_reason(standing: &Standing) -> &'static str {
     match standing {
         Standing::Withdrawn(problem) | Standing::Held(problem) => problem.reason.as_str(),
         Standing::Serving => Reason::Conflicted.as_str(),

@@ -1,8 +1,8 @@
-//! What VPP answered: the cached follows, what is owed is paid, and every change is told.
+//! VPP's replies to steps: updates the cached state and pending flushes, and publishes every change.
 
 use tokio::time::Instant;
 
-use super::{DumpReason, PING_EVERY, SyncSession, VERIFY_AFTER};
+use super::{DumpReason, PING_INTERVAL, SyncSession, VERIFY_AFTER};
 use crate::{
     dataplane::DataplaneError,
     inputs::in_vpp,
@@ -18,19 +18,25 @@ use maglev_model::{
     vip::VipKey,
 };
 
+/// A VIP that was recreated to repair a mismatch.
+struct Recreate {
+    vip: VipKey,
+    mismatch: Mismatch,
+}
+
 impl SyncSession {
-    /// A plan was answered.
+    /// Processes the replies to the steps of one plan.
     pub fn job_finished(&mut self, state: &mut AgentState, done: FinishedJob, now: Instant) {
         let FinishedJob { address, started, recreates, outcomes } = done;
         self.queue.end(address);
         let on_pass = self.pass.as_ref().is_some_and(|pass| pass.is_running(address));
         let scope = if on_pass { Scope::All } else { Scope::Address(address) };
-        self.next_ping = now + PING_EVERY;
+        self.next_ping = now + PING_INTERVAL;
         let recreated = |step: &Step| step.vip().key().is_some_and(|key| recreates.contains_key(&key));
         let mut counts = SyncCounts::default();
         let mut failed = 0;
-        for StepOutcome { number, step, answer } in &outcomes {
-            match answer {
+        for StepOutcome { number, step, result } in &outcomes {
+            match result {
                 Ok(()) => {
                     counts.count(step);
                     self.apply_to_cache(*number, step);
@@ -53,9 +59,9 @@ impl SyncSession {
         } else {
             self.retries.record_success(address);
         }
-        for (vip, why) in &recreates {
-            self.publish_recreate(state, scope, (*vip, *why), &outcomes);
-            state.recreates.record_finished(*vip, *why);
+        for (vip, mismatch) in &recreates {
+            self.publish_recreate(state, scope, Recreate { vip: *vip, mismatch: *mismatch }, &outcomes);
+            state.recreates.record_finished(*vip, *mismatch);
             self.dump_due = self.dump_due.max(Some(DumpReason::Verify));
         }
         if let Some(StepOutcome { number, .. }) = outcomes.last() {
@@ -68,12 +74,12 @@ impl SyncSession {
             _ => {
                 let duration = now.duration_since(started);
                 state.metrics.done(scope, duration);
-                state.events.emit(Event::SyncDone { scope, counts, duration });
+                state.events.emit(Event::SyncDone { scope, counts, failed, duration });
             }
         }
     }
 
-    /// Keeps the cached, and one that is being read, in step with what VPP did.
+    /// Applies an executed step to the cached state, or keeps it for the pending dump.
     fn apply_to_cache(&mut self, number: u64, step: &Step) {
         if let Some(cached) = self.cached.as_mut().filter(|cached| number > cached.number) {
             cached.actual.apply(step);
@@ -83,30 +89,26 @@ impl SyncSession {
         }
     }
 
-    /// A recreate is told as one event, with all that the VIP has afterwards. Where the VIP could not be added again
-    /// it is told as what it was: a removal.
-    fn publish_recreate(
-        &self,
-        state: &AgentState,
-        scope: Scope,
-        (vip, why): (VipKey, Mismatch),
-        outcomes: &[StepOutcome],
-    ) {
-        let done = |outcome: &&StepOutcome| outcome.answer.is_ok() && outcome.step.vip() == vip.into();
-        let added = outcomes.iter().filter(done).find_map(|outcome| match &outcome.step {
+    /// Publishes a recreate as one event, with the resulting state of the VIP. If the VIP could not be added again, the
+    /// executed steps are published instead.
+    fn publish_recreate(&self, state: &AgentState, scope: Scope, recreate: Recreate, outcomes: &[StepOutcome]) {
+        let Recreate { vip, mismatch } = recreate;
+        let executed = |outcome: &&StepOutcome| outcome.result.is_ok() && outcome.step.vip() == vip.into();
+        let added = outcomes.iter().filter(executed).find_map(|outcome| match &outcome.step {
             Step::AddVip { encap, .. } => Some(encap),
             _ => None,
         });
         match added {
             Some(encap) => {
-                let (encap, reason, of) = (encap.as_str(), why.to_string(), state.vip_ref(vip.into()));
+                let (encap, reason, vip_ref) = (encap.as_str(), mismatch.to_string(), state.vip_ref(vip.into()));
                 let vip_state = in_vpp(self.actual(), vip).map(VipState::from);
                 state.metrics.synced(scope, SyncedChange::VipRecreate);
-                state
-                    .events
-                    .emit_change(Event::VipRecreate { vip: of, encap, reason }, Change::Vip(vip.into(), vip_state));
+                state.events.emit_change(
+                    Event::VipRecreate { vip: vip_ref, encap, reason },
+                    Change::Vip(vip.into(), vip_state),
+                );
             }
-            None => outcomes.iter().filter(done).for_each(|outcome| state.publish_step(scope, &outcome.step)),
+            None => outcomes.iter().filter(executed).for_each(|outcome| state.publish_step(scope, &outcome.step)),
         }
     }
 }

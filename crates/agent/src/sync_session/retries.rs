@@ -1,4 +1,4 @@
-//! When an address whose step failed is tried again: after 1 s, doubling to the sync interval.
+//! Retries of addresses whose step failed: after 1 s, doubling up to the sync interval.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,38 +20,38 @@ struct Retry {
 }
 
 impl RetrySchedule {
-    /// A step for `address` failed.
+    /// Schedules a retry of `address`.
     pub fn record_failure(&mut self, address: IpAddr, now: Instant, longest: Duration) {
         let delay = self.0.get(&address).map_or(FIRST, |retry| retry.delay * 2).min(longest.max(FIRST));
         self.0.insert(address, Retry { delay, at: Some(now + delay) });
     }
 
-    /// Every step for `address` went well.
+    /// Ends the backoff of `address`.
     pub fn record_success(&mut self, address: IpAddr) {
         self.0.remove(&address);
     }
 
-    /// Something about these addresses changed, so that old failures say nothing.
+    /// Ends the backoff of addresses whose Frontends have changed.
     pub fn forget(&mut self, addresses: &BTreeSet<IpAddr>) {
         self.0.retain(|address, _| !addresses.contains(address));
     }
 
-    /// Whether `address` waits for its retry.
+    /// True while `address` waits for its retry.
     pub fn is_waiting(&self, address: IpAddr) -> bool {
         self.0.get(&address).is_some_and(|retry| retry.at.is_some())
     }
 
-    /// Whether the last try of `address` failed.
+    /// True if the last steps for `address` failed.
     pub fn is_failing(&self, address: IpAddr) -> bool {
         self.0.contains_key(&address)
     }
 
-    /// When the next retry is due.
+    /// Time of the next retry.
     pub fn next(&self) -> Option<Instant> {
         self.0.values().filter_map(|retry| retry.at).min()
     }
 
-    /// Takes the retries that are due.
+    /// Removes and returns the addresses whose retry is due.
     pub fn take_due(&mut self, now: Instant) -> Vec<IpAddr> {
         let mut due = Vec::new();
         for (address, retry) in &mut self.0 {
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_delay_doubles_to_the_sync_interval_and_starts_over_after_success() {
+    fn delay_doubles_up_to_the_sync_interval_and_resets_after_success() {
         let address = "203.0.113.1".parse().unwrap();
         let longest = Duration::from_secs(5);
         let mut now = Instant::now();

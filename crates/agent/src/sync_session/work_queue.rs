@@ -1,7 +1,7 @@
-//! Whose turn it is: the addresses that an event touched, and those with a plan under way.
+//! The queue of addresses to plan, and the addresses with a plan in flight.
 //!
-//! At most one plan of an address is under way. WorkQueue go round in the order of the addresses, so that
-//! one that is touched again and again keeps no other waiting.
+//! At most one plan per address is in flight. The queue is served round-robin in the order of the addresses, so an
+//! address that changes all the time does not starve another.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,22 +12,22 @@ use std::{
 #[derive(Debug, Default)]
 pub struct WorkQueue {
     waiting: BTreeSet<IpAddr>,
-    /// The last that had its turn in this round.
+    /// The last address served in this round.
     last: Option<IpAddr>,
     in_flight: BTreeMap<IpAddr, InFlight>,
-    /// Steps of all plans under way.
+    /// Steps of all plans in flight.
     steps: usize,
 }
 
 #[derive(Debug)]
 struct InFlight {
     steps: usize,
-    /// It was touched meanwhile, so it waits for a turn when the plan is answered.
+    /// The address was queued meanwhile; it waits until the plan has finished.
     touched: bool,
 }
 
 impl WorkQueue {
-    /// Something happened to `address`.
+    /// Queues `address` for planning.
     pub fn enqueue(&mut self, address: IpAddr) {
         match self.in_flight.get_mut(&address) {
             Some(in_flight) => in_flight.touched = true,
@@ -37,7 +37,7 @@ impl WorkQueue {
         }
     }
 
-    /// The next that was touched: numerically, IPv4 first, each once before any has its second turn.
+    /// The next address: in numerical order, IPv4 first, each once per round.
     pub fn next(&mut self) -> Option<IpAddr> {
         let later = self.last.and_then(|last| self.waiting.range((Bound::Excluded(last), Bound::Unbounded)).next());
         let next = later.or_else(|| self.waiting.first()).copied()?;
@@ -46,18 +46,18 @@ impl WorkQueue {
         Some(next)
     }
 
-    /// Whether an address that was touched waits for its turn.
+    /// True while an address is queued.
     pub fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// A plan of so many steps is under way for `address`.
+    /// Records a plan of `steps` steps in flight for `address`.
     pub fn begin(&mut self, address: IpAddr, steps: usize) {
         self.steps += steps;
         self.in_flight.insert(address, InFlight { steps, touched: false });
     }
 
-    /// The plan for `address` was answered.
+    /// Records the end of the plan for `address`.
     pub fn end(&mut self, address: IpAddr) {
         if let Some(InFlight { steps, touched }) = self.in_flight.remove(&address) {
             self.steps -= steps;
@@ -67,12 +67,12 @@ impl WorkQueue {
         }
     }
 
-    /// Whether a plan for `address` is under way.
+    /// True while a plan for `address` is in flight.
     pub fn is_in_flight(&self, address: IpAddr) -> bool {
         self.in_flight.contains_key(&address)
     }
 
-    /// Steps under way.
+    /// Number of steps in flight.
     pub fn steps(&self) -> usize {
         self.steps
     }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn turns_go_round_in_order_so_that_nobody_waits_for_who_is_touched_again_and_again() {
+    fn queue_is_round_robin_so_a_busy_address_does_not_starve_others() {
         let mut queue = WorkQueue::default();
         let v6: IpAddr = "2001:db8::1".parse().unwrap();
         for touched in [v6, address(10), address(9)] {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_touched_while_its_plan_is_under_way_has_its_turn_afterwards() {
+    fn address_queued_during_its_plan_is_served_afterwards() {
         let mut queue = WorkQueue::default();
         queue.begin(address(1), 17);
         queue.begin(address(2), 3);

@@ -13,15 +13,13 @@ use std::{
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client};
+use maglev_net::{LogThrottle, error_chain};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{
-    Delays,
-    causes::{Causes, describe},
-};
+use super::Delays;
 use maglev_index::{HOLDER_KEYS, Held, Holder, HolderKind};
 
 /// Timeout of one request.
@@ -42,7 +40,7 @@ pub struct Certificates {
     /// The objects to read.
     holders_rx: watch::Receiver<BTreeSet<Holder>>,
     reads: mpsc::Sender<CertificatesRead>,
-    causes: Arc<Causes>,
+    throttle: Arc<LogThrottle>,
     due: BTreeMap<Holder, Due>,
 }
 
@@ -60,9 +58,9 @@ impl Certificates {
         delays: Delays,
         holders_rx: watch::Receiver<BTreeSet<Holder>>,
         reads: mpsc::Sender<CertificatesRead>,
-        causes: Arc<Causes>,
+        throttle: Arc<LogThrottle>,
     ) -> Self {
-        Self { client, delays, holders_rx, reads, causes, due: BTreeMap::new() }
+        Self { client, delays, holders_rx, reads, throttle, due: BTreeMap::new() }
     }
 
     pub fn run(mut self) -> BoxFuture<'static, ()> {
@@ -112,7 +110,7 @@ impl Certificates {
             // Jitter, so that the agents of a cluster do not read all at once.
             due.at = Instant::now() + wait.mul_f64(0.8 + 0.4 * fastrand::f64());
             if let Held::Failed(error) = &held {
-                if self.causes.is_news(error) {
+                if self.throttle.admit(error).is_some() {
                     let last_in_force = due.answered;
                     tracing::warn!(object = %holder, last_in_force, error, "cannot read certificates");
                 }
@@ -162,6 +160,6 @@ fn held(answer: Result<Option<BTreeMap<String, Vec<u8>>>, kube::Error>) -> Held 
         }
         Ok(None) => Held::Missing,
         Err(kube::Error::Api(status)) if status.code == 403 => Held::Forbidden,
-        Err(error) => Held::Failed(describe(&error)),
+        Err(error) => Held::Failed(error_chain(&error)),
     }
 }

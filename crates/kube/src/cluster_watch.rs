@@ -10,6 +10,7 @@ use futures::{FutureExt as _, future::BoxFuture, future::join_all};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{Api, Client, core::ApiResource};
+use maglev_net::LogThrottle;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Delays,
     agent_pods::SELECTOR,
-    causes::Causes,
     kind_watch::{KindWatch, KindWatchOptions, RawUpdate},
     pod::has_ended,
     raw_object::RawObject,
@@ -139,10 +139,10 @@ impl ClusterWatch {
     pub fn run(self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
         async move {
             let (updates, updates_rx) = mpsc::channel(QUEUE);
-            let causes = Arc::new(Causes::default());
+            let throttle = Arc::new(LogThrottle::default());
             let watch = |kind| {
                 let options = KindWatchOptions { kind, node_name: None, delays: self.delays };
-                KindWatch::new(self.client.clone(), options, Arc::clone(&causes), updates.clone()).run()
+                KindWatch::new(self.client.clone(), options, Arc::clone(&throttle), updates.clone()).run()
             };
             let watches = USER_KINDS.map(watch);
             drop(updates);

@@ -6,10 +6,9 @@ use std::{sync::Arc, time::Duration};
 use futures::{FutureExt as _, future::BoxFuture};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, Client, ResourceExt};
+use maglev_net::{LogThrottle, error_chain};
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
-
-use super::causes::{Causes, describe};
 
 /// Interval between checks.
 const EVERY: Duration = Duration::from_secs(30);
@@ -25,14 +24,14 @@ pub const INSTALL: &str = "maglev-controller crds | kubectl apply --server-side 
 pub struct CrdCheck {
     crds: Api<CustomResourceDefinition>,
     faults: watch::Sender<Option<Arc<[String]>>>,
-    causes: Causes,
+    throttle: LogThrottle,
 }
 
 impl CrdCheck {
     /// The receiver holds the faults: `None` before the first check, empty if there are none.
     pub fn new(client: Client) -> (Self, watch::Receiver<Option<Arc<[String]>>>) {
         let (faults, faults_rx) = watch::channel(None);
-        (Self { crds: Api::all(client), faults, causes: Causes::default() }, faults_rx)
+        (Self { crds: Api::all(client), faults, throttle: LogThrottle::default() }, faults_rx)
     }
 
     /// Checks periodically until `shutdown`.
@@ -41,7 +40,7 @@ impl CrdCheck {
             let checks = async {
                 loop {
                     let faults = self.check().await;
-                    for fault in faults.iter().filter(|fault| self.causes.is_news(fault)) {
+                    for fault in faults.iter().filter(|fault| self.throttle.admit(fault).is_some()) {
                         tracing::error!(error = fault, "crd is unusable");
                     }
                     let wait = if faults.is_empty() { EVERY } else { SOON };
@@ -63,7 +62,7 @@ impl CrdCheck {
             match timeout(TIMEOUT, self.crds.get_opt(&name)).await {
                 Ok(Ok(crd)) => faults.extend(fault(&name, crd.as_ref())),
                 // A CRD that cannot be read is not known to be at fault.
-                Ok(Err(error)) => self.warn(&name, &describe(&error)),
+                Ok(Err(error)) => self.warn(&name, &error_chain(&error)),
                 Err(_) => self.warn(&name, &format!("no answer within {} s", TIMEOUT.as_secs())),
             }
         }
@@ -71,7 +70,7 @@ impl CrdCheck {
     }
 
     fn warn(&self, name: &str, error: &str) {
-        if self.causes.is_news(error) {
+        if self.throttle.admit(error).is_some() {
             tracing::warn!(name, error, "cannot read crd");
         }
     }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, Client};
+use maglev_net::error_chain;
 
-use super::{causes::describe, kinds};
+use super::kinds;
 use maglev_model::config::Kind;
 
 /// Timeout of one read; deletions wait meanwhile.
@@ -51,7 +52,7 @@ impl CrdGuard {
     pub async fn read(&self) -> CrdState {
         match tokio::time::timeout(TIMEOUT, self.crds.get_metadata_opt(&self.name)).await {
             Err(_) => CrdState::Unknown { error: format!("no answer within {} s", TIMEOUT.as_secs()) },
-            Ok(Err(error)) => CrdState::Unknown { error: describe(&error) },
+            Ok(Err(error)) => CrdState::Unknown { error: error_chain(&error) },
             Ok(Ok(None)) => CrdState::Absent { why: "is missing" },
             Ok(Ok(Some(crd))) if crd.metadata.deletion_timestamp.is_some() => {
                 CrdState::Absent { why: "is being deleted" }

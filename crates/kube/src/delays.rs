@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use maglev_net::Backoff;
+
 #[derive(Clone, Copy, Debug)]
 pub struct Delays {
     /// Requested duration of one watch; the next one resumes where it ended. A connection that died silently is
@@ -29,5 +31,13 @@ impl Default for Delays {
             certificates: Duration::from_mins(1),
             certificates_missing: Duration::from_secs(10),
         }
+    }
+}
+
+impl Delays {
+    /// Delays between failed requests, with jitter. They start over after a minute without a failure.
+    pub fn backoff(&self) -> Backoff {
+        let pause = self.retry_max + Duration::from_mins(1);
+        Backoff::new(self.retry_min, self.retry_max).with_jitter().reset_after(pause)
     }
 }

@@ -7,11 +7,11 @@ use kube::{
     Client,
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
+use maglev_net::error_chain;
 use tokio::time::timeout;
 
 use super::{
     Leadership,
-    causes::describe,
     status_writer::{FIELD_MANAGER, StatusKind, WriteError},
 };
 use maglev_model::Name;
@@ -76,7 +76,7 @@ impl EventRecorder {
         let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
         match timeout(TIMEOUT, recorder.publish(&event, &regarding)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(WriteError::Refused(describe(&error))),
+            Ok(Err(error)) => Err(WriteError::Refused(error_chain(&error))),
             Err(_) => Err(WriteError::Timeout),
         }
     }

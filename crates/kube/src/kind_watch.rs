@@ -8,19 +8,18 @@ use kube::{
     Api, Client,
     runtime::watcher::{self, Event},
 };
+use maglev_net::{Backoff, LogThrottle, error_chain, sleep_until_some};
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep},
 };
 
 use super::{
     Delays,
-    causes::{Causes, describe},
     crd_guard::{CrdGuard, CrdState},
     kinds,
     object_tracker::{ObjectTracker, TrackerUpdate},
     raw_object::RawObject,
-    retry::Retry,
     watch_loop::is_expired,
 };
 use maglev_model::{Name, config::Kind};
@@ -54,9 +53,9 @@ pub struct KindWatch {
     crd_uid: Option<String>,
     tracker: ObjectTracker,
     delays: Delays,
-    stream_retry: Retry,
-    confirmation_retry: Retry,
-    causes: Arc<Causes>,
+    stream_retry: Backoff,
+    confirmation_retry: Backoff,
+    throttle: Arc<LogThrottle>,
     updates: mpsc::Sender<RawUpdate>,
 }
 
@@ -67,7 +66,7 @@ impl KindWatch {
     pub fn new(
         client: Client,
         options: KindWatchOptions<'_>,
-        causes: Arc<Causes>,
+        throttle: Arc<LogThrottle>,
         updates: mpsc::Sender<RawUpdate>,
     ) -> Self {
         let KindWatchOptions { kind, node_name, delays } = options;
@@ -79,9 +78,9 @@ impl KindWatch {
             crd_uid: None,
             tracker: ObjectTracker::default(),
             delays,
-            stream_retry: Retry::new(delays),
-            confirmation_retry: Retry::new(delays),
-            causes,
+            stream_retry: delays.backoff(),
+            confirmation_retry: delays.backoff(),
+            throttle,
             updates,
         }
     }
@@ -109,7 +108,7 @@ impl KindWatch {
                 CrdState::Absent { why } => self.warn_not_served(why),
                 CrdState::Unknown { error } => self.warn("cannot read crd", &error),
             }
-            sleep(self.confirmation_retry.next()).await;
+            sleep(self.confirmation_retry.next_delay()).await;
         }
     }
 
@@ -127,11 +126,11 @@ impl KindWatch {
                         resume_at = self.apply_event(event?);
                     }
                 }
-                () = until(resume_at) => resume_at = None,
-                () = until(confirm_at) => {
+                () = sleep_until_some(resume_at) => resume_at = None,
+                () = sleep_until_some(confirm_at) => {
                     confirm_at = match self.request_confirmation().await? {
                         Confirmation::Served => None,
-                        Confirmation::Unavailable => Some(Instant::now() + self.confirmation_retry.next()),
+                        Confirmation::Unavailable => Some(Instant::now() + self.confirmation_retry.next_delay()),
                         Confirmation::NotServed => return Some(Restart),
                     };
                 }
@@ -157,9 +156,9 @@ impl KindWatch {
             Ok(Event::Delete(object)) => self.tracker.delete(object.name()),
             Err(error) => {
                 if !is_expired(&error) {
-                    self.warn("watch failed", &describe(&error));
+                    self.warn("watch failed", &error_chain(&error));
                 }
-                return Some(Instant::now() + self.stream_retry.next());
+                return Some(Instant::now() + self.stream_retry.next_delay());
             }
         }
         None
@@ -202,7 +201,7 @@ impl KindWatch {
     }
 
     fn warn(&self, message: &'static str, error: &str) {
-        if self.causes.is_news(error) {
+        if self.throttle.admit(error).is_some() {
             let (objects, pending_deletions) = (self.tracker.delivered_count(), self.tracker.pending_deletions());
             tracing::warn!(kind = self.kind.as_str(), objects, pending_deletions, error, "{message}");
         }
@@ -221,12 +220,4 @@ enum Confirmation {
     NotServed,
     /// The API server did not answer.
     Unavailable,
-}
-
-/// Waits until `at`, or forever without a time.
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
-        None => std::future::pending().await,
-    }
 }

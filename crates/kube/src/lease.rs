@@ -17,13 +17,12 @@ use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
 };
+use maglev_net::{LogThrottle, error_chain};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-
-use super::causes::{Causes, describe};
 
 /// Time for the leader's task to end after its cancellation; then the task is aborted.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
@@ -97,7 +96,7 @@ pub struct LeaseLoop {
     state: watch::Sender<LeaderState>,
     /// Another holder's record, and the time since which it is unchanged.
     observed: Option<(LeaseSpec, Instant)>,
-    causes: Causes,
+    throttle: LogThrottle,
 }
 
 /// A Lease held by this replica.
@@ -109,7 +108,7 @@ struct HeldLease {
 impl LeaseLoop {
     pub fn new(client: Client, options: LeaseOptions) -> Self {
         let api = Api::namespaced(client, &options.namespace);
-        Self { api, options, state: watch::Sender::default(), observed: None, causes: Causes::default() }
+        Self { api, options, state: watch::Sender::default(), observed: None, throttle: LogThrottle::default() }
     }
 
     pub fn state(&self) -> watch::Receiver<LeaderState> {
@@ -140,7 +139,7 @@ impl LeaseLoop {
             match timeout(self.options.retry * 2, self.try_acquire(sent)).await {
                 Ok(Ok(Some(held))) => return held,
                 Ok(Ok(None)) => {}
-                Ok(Err(error)) => self.warn(&describe(&error)),
+                Ok(Err(error)) => self.warn(&error_chain(&error)),
                 Err(_) => self.warn("no answer in time"),
             }
             sleep_until(sent + self.options.retry).await;
@@ -279,7 +278,7 @@ impl LeaseLoop {
                         _ => {}
                     }
                 }
-                Ok(Err(error)) => self.warn(&describe(&error)),
+                Ok(Err(error)) => self.warn(&error_chain(&error)),
                 Err(_) => return,
             }
         }
@@ -300,13 +299,13 @@ impl LeaseLoop {
         let (name, params) = (&self.options.name, PostParams::default());
         match timeout(SHUTDOWN_TIMEOUT, self.api.replace(name, &params, &record)).await {
             Ok(Ok(_)) => tracing::info!(lease = self.options.name, "lease released"),
-            Ok(Err(error)) => self.warn(&describe(&error)),
+            Ok(Err(error)) => self.warn(&error_chain(&error)),
             Err(_) => self.warn("no answer in time"),
         }
     }
 
     fn warn(&self, error: &str) {
-        if self.causes.is_news(error) {
+        if self.throttle.admit(error).is_some() {
             tracing::warn!(lease = self.options.name, error, "lease request failed");
         }
     }

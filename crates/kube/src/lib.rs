@@ -26,7 +26,6 @@ pub mod release_pods;
 pub mod status_writer;
 pub mod watches;
 
-mod causes;
 mod certificates;
 mod crd_guard;
 mod delays;
@@ -37,13 +36,11 @@ mod object_tracker;
 mod pod;
 mod raw_object;
 mod reflector;
-mod retry;
 mod user_clients;
 mod watch_loop;
 mod whoami;
 
 pub use agent_pods::{AgentPod, PodWatch, SELECTOR};
-pub use causes::describe;
 pub use certificates::read_certificates;
 pub use client::ClientOptions;
 pub use cluster_watch::{ClusterReceivers, ClusterWatch, KindUpdate, ObservedNode, ObservedObject, StoredStatus};

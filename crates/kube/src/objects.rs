@@ -12,13 +12,13 @@ use kube::{
     core::{ApiResource, DynamicObject},
     runtime::watcher::Event,
 };
+use maglev_net::LogThrottle;
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Delays,
-    causes::Causes,
     kinds::{name_of, watch_all},
     watch_loop::{WatchHandler, WatchLoopOptions, watch_loop},
 };
@@ -148,12 +148,12 @@ impl ObjectsWatch {
     /// Watches until `shutdown`. A kind that cannot be listed keeps its last state and does not block other kinds.
     pub fn run(self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
         async move {
-            let (objects, causes) = (Arc::new(self.objects), Arc::new(Causes::default()));
+            let (objects, throttle) = (Arc::new(self.objects), Arc::new(LogThrottle::default()));
             let unlisted = watch::Sender::new(ObjectKind::ALL.to_vec());
             let watches = ObjectKind::ALL.map(|kind| {
                 let api = Api::all_with(self.client.clone(), &kind.api_resource());
-                let (objects, causes, unlisted) = (Arc::clone(&objects), Arc::clone(&causes), unlisted.clone());
-                KindMirror { kind, objects, unlisted, incoming: None }.watch(api, self.delays, causes).boxed()
+                let (objects, throttle, unlisted) = (Arc::clone(&objects), Arc::clone(&throttle), unlisted.clone());
+                KindMirror { kind, objects, unlisted, incoming: None }.watch(api, self.delays, throttle).boxed()
             });
             tokio::select! {
                 () = shutdown.cancelled() => {}
@@ -175,8 +175,8 @@ struct KindMirror {
 }
 
 impl KindMirror {
-    async fn watch(mut self, api: Api<DynamicObject>, delays: Delays, causes: Arc<Causes>) {
-        let options = WatchLoopOptions { kind: self.kind.as_str(), delays, causes: &causes };
+    async fn watch(mut self, api: Api<DynamicObject>, delays: Delays, throttle: Arc<LogThrottle>) {
+        let options = WatchLoopOptions { kind: self.kind.as_str(), delays, throttle: &throttle };
         watch_loop(api, watch_all(delays.watch), &mut self, options).await;
     }
 

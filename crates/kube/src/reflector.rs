@@ -10,13 +10,13 @@ use kube::{
     Api, Resource,
     runtime::watcher::{self, Event},
 };
+use maglev_net::LogThrottle;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Delays,
-    causes::Causes,
     kinds::{name_of, watch_all},
     watch_loop::{WatchHandler, WatchLoopOptions, watch_loop},
 };
@@ -69,10 +69,10 @@ where
     pub fn run(self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
         let Self { api, kind, config, delays, mut store } = self;
         async move {
-            let causes = Causes::default();
+            let throttle = LogThrottle::default();
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                () = watch_loop(api, config, &mut store, WatchLoopOptions { kind, delays, causes: &causes }) => {}
+                () = watch_loop(api, config, &mut store, WatchLoopOptions { kind, delays, throttle: &throttle }) => {}
             }
         }
         .boxed()

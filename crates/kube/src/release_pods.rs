@@ -5,11 +5,9 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, ResourceExt as _, api::ListParams};
+use maglev_net::error_chain;
 
-use super::{
-    causes::describe,
-    pod::{has_ended, port},
-};
+use super::pod::{has_ended, port};
 
 /// The label that names the program of a pod.
 const COMPONENT: &str = "app.kubernetes.io/component";
@@ -39,7 +37,7 @@ pub struct ReleasePod {
 pub async fn release_pods(client: &Client, namespace: &str, release: &str) -> Result<Vec<ReleasePod>, String> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let labels = format!("app.kubernetes.io/name=maglev,app.kubernetes.io/instance={release}");
-    let listed = pods.list(&ListParams::default().labels(&labels)).await.map_err(|error| describe(&error))?;
+    let listed = pods.list(&ListParams::default().labels(&labels)).await.map_err(|error| error_chain(&error))?;
     let mut pods: Vec<_> = listed.items.iter().filter_map(release_pod).collect();
     pods.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(pods)

@@ -10,10 +10,11 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, Preconditions},
     core::ApiResource,
 };
+use maglev_net::error_chain;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Leadership, causes::describe, cluster_watch::StoredStatus, kinds, raw_object::RawObject};
+use super::{Leadership, cluster_watch::StoredStatus, kinds, raw_object::RawObject};
 use maglev_crd::{self as crd, MaglevNode};
 use maglev_model::{Name, config::Kind};
 
@@ -56,7 +57,7 @@ impl WriteError {
         match error {
             kube::Error::Api(status) if status.code == 409 => Self::Conflict,
             kube::Error::Api(status) if status.code == 404 => Self::Gone,
-            error => Self::Refused(describe(&error)),
+            error => Self::Refused(error_chain(&error)),
         }
     }
 }

@@ -8,14 +8,11 @@ use kube::{
     Api, Resource,
     runtime::watcher::{self, Event},
 };
+use maglev_net::{LogThrottle, error_chain};
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
-use super::{
-    Delays,
-    causes::{Causes, describe},
-    retry::Retry,
-};
+use super::Delays;
 
 /// Receiver of watch events.
 pub trait WatchHandler<K> {
@@ -30,7 +27,7 @@ pub trait WatchHandler<K> {
 pub struct WatchLoopOptions<'a> {
     pub kind: &'a str,
     pub delays: Delays,
-    pub causes: &'a Causes,
+    pub throttle: &'a LogThrottle,
 }
 
 /// Passes every event to `handler`, and logs failures.
@@ -42,18 +39,18 @@ pub async fn watch_loop<K>(
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let WatchLoopOptions { kind, delays, causes } = options;
+    let WatchLoopOptions { kind, delays, throttle } = options;
     let mut events = pin!(watcher::watcher(api, config));
-    let mut retry = Retry::new(delays);
+    let mut retry = delays.backoff();
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => handler.handle(event),
             Err(error) => {
-                let text = describe(&error);
-                if !is_expired(&error) && causes.is_news(&text) {
+                let text = error_chain(&error);
+                if !is_expired(&error) && throttle.admit(&text).is_some() {
                     tracing::warn!(kind, objects = handler.object_count(), error = text, "watch failed");
                 }
-                sleep(retry.next()).await;
+                sleep(retry.next_delay()).await;
             }
         }
     }

@@ -7,13 +7,13 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures::{FutureExt as _, future::BoxFuture, future::join_all};
 use kube::Client;
+use maglev_net::LogThrottle;
 use prometheus::{IntGaugeVec, Opts, Registry};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Delays, Error,
-    causes::Causes,
     certificates::{Certificates, CertificatesRead},
     kind_watch::{KindWatch, KindWatchOptions, RawUpdate},
 };
@@ -94,16 +94,16 @@ impl Watches {
     pub fn run(mut self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
         async move {
             let (updates, updates_rx) = mpsc::channel(QUEUE);
-            let causes = Arc::new(Causes::default());
+            let throttle = Arc::new(LogThrottle::default());
             let watches = Kind::ALL.map(|kind| {
                 let (node_name, delays) = (Some(self.options.node_name.as_str()), self.options.delays);
                 let options = KindWatchOptions { kind, node_name, delays };
-                KindWatch::new(self.client.clone(), options, Arc::clone(&causes), updates.clone()).run()
+                KindWatch::new(self.client.clone(), options, Arc::clone(&throttle), updates.clone()).run()
             });
             drop(updates);
             let (reads, reads_rx) = mpsc::channel(QUEUE);
             let holders_rx = self.holders_tx.subscribe();
-            let certificates = Certificates::new(self.client.clone(), self.options.delays, holders_rx, reads, causes);
+            let certificates = Certificates::new(self.client.clone(), self.options.delays, holders_rx, reads, throttle);
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 _ = join_all(watches) => {}
@@ -180,7 +180,7 @@ impl Watches {
             .collect();
         self.published = Some(config);
         if !delta.is_empty() {
-            self.events.change(Change::Config(Arc::new(delta)));
+            self.events.emit_change(Change::Config(Arc::new(delta)));
         }
     }
 }

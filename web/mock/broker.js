@@ -382,11 +382,11 @@ function filterForClient(filter, node, patch, used) {
 }
 
 /**
- * @param {unknown} of
+ * @param {unknown} value
  * @param {(key: string) => boolean} isWanted
  */
-function pickMatching(of, isWanted) {
-  if (typeof of !== "object" || of === null) return undefined;
-  const entries = Object.entries(of).filter(([key]) => isWanted(key));
+function pickMatching(value, isWanted) {
+  if (typeof value !== "object" || value === null) return undefined;
+  const entries = Object.entries(value).filter(([key]) => isWanted(key));
   return entries.length > 0 ? Object.fromEntries(entries) : undefined;
 }

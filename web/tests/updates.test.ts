@@ -121,7 +121,7 @@ describe("all nodes", () => {
     for (let round = 0; round < 30; round++) count(server.broker);
     const line = () => page.locator(".line-rate").getAttribute("d");
     await expect.poll(line, UNTIL).toMatch(/^M.*L/);
-    // Two samples five seconds apart, or few more on a busy machine; thirty would be one per change.
+    // Two samples five seconds apart, or a few more on a busy machine; thirty would be one per change.
     expect((await line())?.split("L").length).toBeLessThan(10);
   });
 

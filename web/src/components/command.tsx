@@ -10,8 +10,8 @@ export function Command(props: { readonly text: string; readonly label?: string 
   let timer: ReturnType<typeof setTimeout> | undefined;
   onCleanup(() => clearTimeout(timer));
 
-  const showFeedback = (word: string) => {
-    setFeedback(word);
+  const showFeedback = (text: string) => {
+    setFeedback(text);
     clearTimeout(timer);
     timer = setTimeout(() => setFeedback(""), FEEDBACK_MS);
   };

@@ -19,7 +19,7 @@ describe("the summary sentence", () => {
     expect(healthySummary(summary({}))).toBe("Everything is up: 42 VIPs, 128 backends on 10 nodes");
   });
 
-  it("does not say up if there are no frontends", () => {
+  it("does not claim that everything is up without frontends", () => {
     expect(healthySummary(summary({}, { vips: 0 }))).toBe("No frontends yet on 10 nodes");
   });
 });

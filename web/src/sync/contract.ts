@@ -412,7 +412,7 @@ export type Message =
   | { readonly event: "tick"; readonly data: { readonly now: Time } }
   | { readonly event: "resync"; readonly data: { readonly reason: string } };
 
-/** How users sign in. */
+/** Mode of sign-in. */
 export type AdminMode = "basic" | "token";
 
 /** A session of a signed-in user. */

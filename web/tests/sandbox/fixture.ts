@@ -1,4 +1,4 @@
-// What all tests of a cluster share: its objects, and that every test leaves the cluster as it found it.
+// The fixture of all tests of a cluster: common objects, and the restoration of the cluster after every test.
 import { afterAll, afterEach, beforeAll } from "vitest";
 import { cluster, type KubernetesObject, type Pod } from "./cluster.js";
 import { restore, takeSnapshot, type Snapshot } from "./snapshot.js";

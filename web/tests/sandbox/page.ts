@@ -103,7 +103,7 @@ export async function watchText(element: Locator, text: string): Promise<void> {
   }, text);
 }
 
-/** That time in milliseconds since the epoch; `undefined` before. */
+/** The time that `watchText` recorded, in milliseconds since the epoch; `undefined` before. */
 export function textShownAt(page: Page): Promise<number | undefined> {
   return page.evaluate(() => (window as unknown as { textShownAt?: number }).textShownAt);
 }

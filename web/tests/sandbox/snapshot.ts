@@ -11,7 +11,7 @@ interface StoredObject extends KubernetesObject {
   readonly spec: unknown;
 }
 
-/** What a test found. */
+/** The state before a test. */
 export interface Snapshot {
   readonly objects: ReadonlyMap<string, StoredObject>;
   readonly nodeLabels: ReadonlyMap<string, Readonly<Record<string, string>>>;
@@ -99,7 +99,7 @@ function differences(before: Snapshot, now: Snapshot): Undo[] {
   }
   for (const [key, object] of before.objects) {
     const current = now.objects.get(key);
-    if (!current) undo.push([`${key} was deleted`, () => cluster.put(manifestOf(object))]);
+    if (!current) undo.push([`${key} was deleted`, () => cluster.put(toManifest(object))]);
     else if (!isDeepStrictEqual(current.spec, object.spec))
       undo.push([`spec of ${key} was changed`, () => replaceSpec(object)]);
   }
@@ -125,18 +125,18 @@ function keyFor({ kind, metadata: { name, namespace } }: StoredObject): string {
   return `${kind} ${namespace === undefined ? name : `${namespace}/${name}`}`;
 }
 
-function manifestOf({ apiVersion, kind, metadata: { name, namespace }, spec }: StoredObject): object {
+function toManifest({ apiVersion, kind, metadata: { name, namespace }, spec }: StoredObject): object {
   return { apiVersion, kind, metadata: { name, ...(namespace === undefined ? {} : { namespace }) }, spec };
 }
 
 function replaceSpec({ kind, metadata: { name, namespace }, spec }: StoredObject): Promise<string> {
   const patch = JSON.stringify([{ op: "replace", path: "/spec", value: spec }]);
-  const where = namespace === undefined ? [] : ["--namespace", namespace];
+  const namespaceFlag = namespace === undefined ? [] : ["--namespace", namespace];
   return cluster.kubectl(
     "patch",
     `${kind.toLowerCase()}.maglev.vpp.io`,
     name,
-    ...where,
+    ...namespaceFlag,
     "--type=json",
     "-p",
     patch,

@@ -24,7 +24,7 @@ export function VppBlock(props: { readonly head: NodeHead; readonly state: NodeS
         {(vpp) => <Connected vpp={vpp()} />}
       </Show>
       <dl>
-        <dt>Last sync pass</dt>
+        <dt>Last sync</dt>
         <dd>
           <Age since={props.head.last_pass} /> ago
           <Show when={props.head.failed_steps > 0}>

@@ -20,7 +20,10 @@ const near = createServer((request, response) => {
   response.writeHead(refused ? 503 : 200).end();
 });
 beforeAll(() => new Promise<void>((done) => near.listen(8080, NEAR, done)));
-afterAll(() => new Promise((done) => near.close(done)));
+afterAll(() => {
+  near.close();
+  near.closeAllConnections();
+});
 
 const replica = useCluster(
   // A source address of its own makes the node's probes recognizable.

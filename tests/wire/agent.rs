@@ -1,17 +1,17 @@
-//! The agent against a simulated VPP over a real socket: it follows, repairs, and survives.
+//! The agent against a simulated VPP over a real socket.
 
 mod chaos;
-mod counts;
+mod vpp_counters;
 pub mod fixture;
-mod flushes;
-mod followed;
-mod follows;
-mod holds;
-mod keeps;
-mod many;
+mod flush;
+mod mirror;
+mod configuration;
+mod mass_removal;
+mod unchanged_state;
+mod shared_backend;
 mod metrics;
-mod releases;
-mod repairs;
-mod survives;
-mod warms_up;
-mod withdraws;
+mod legacy_plugin;
+mod drift;
+mod vpp_failures;
+mod warm_up;
+mod withdraw;

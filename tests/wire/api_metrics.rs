@@ -1,4 +1,4 @@
-//! What a session counts of its messages, with a far end that a test plays, and beside the events.
+//! The message metrics of a session, compared with a scripted peer and with the events.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +25,7 @@ use crate::fake_vpp::{CLIENT_INDEX, FakeVpp, options};
 /// The series that are not 0, by message, direction and result.
 fn counts(registry: &Registry) -> BTreeMap<(String, String, String), u64> {
     let families = registry.gather();
-    let family = families.iter().find(|family| family.name() == "maglev_vpp_api_total").expect("it is registered");
+    let family = families.iter().find(|family| family.name() == "maglev_vpp_api_total").expect("the metric is registered");
     let label = |metric: &prometheus::proto::Metric, name: &str| {
         metric.get_label().iter().find(|label| label.name() == name).map(|label| label.value().to_owned()).unwrap()
     };
@@ -44,7 +44,7 @@ fn expected(counts: &[(&str, &str, &str, u64)]) -> BTreeMap<(String, String, Str
 }
 
 async fn in_time<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(30), future).await.expect("it happens in time")
+    tokio::time::timeout(Duration::from_secs(30), future).await.expect("no timeout")
 }
 
 fn cli() -> CliInband {
@@ -52,7 +52,7 @@ fn cli() -> CliInband {
 }
 
 #[tokio::test]
-async fn every_message_is_counted_by_what_became_of_it() {
+async fn messages_are_counted_by_outcome() {
     let (vpp, metrics, registry) = (FakeVpp::listen(), Metrics::default(), Registry::new());
     metrics.register(&registry).unwrap();
     let (session, mut peer) = vpp.session(SessionOptions { window: 5, queue: 6, metrics, ..options() }).await;
@@ -111,11 +111,11 @@ async fn every_message_is_counted_by_what_became_of_it() {
     assert_eq!(ignored.get_metric()[0].get_counter().get_value(), 1.0);
 }
 
-/// Counts the messages that events tell of.
+/// Counts the messages in events.
 #[derive(Default)]
-struct Told(Mutex<BTreeMap<(String, String, String), u64>>);
+struct MessageCounts(Mutex<BTreeMap<(String, String, String), u64>>);
 
-impl EventSink for Told {
+impl EventSink for MessageCounts {
     fn wants_probes(&self) -> bool {
         true
     }
@@ -131,21 +131,21 @@ impl EventSink for Told {
 }
 
 #[tokio::test]
-async fn with_a_vpp_that_refuses_nothing_counts_and_events_are_the_same() {
+async fn counts_and_events_agree_without_refusals() {
     let dir = tempfile::tempdir().unwrap();
     let simulator = Simulator::start(SimulatorOptions::new(dir.path().join("api.sock"))).await.unwrap();
-    let (told, metrics, registry) = (Arc::new(Told::default()), Metrics::default(), Registry::new());
+    let (published, metrics, registry) = (Arc::new(MessageCounts::default()), Metrics::default(), Registry::new());
     metrics.register(&registry).unwrap();
-    let events = Events::new(told.clone());
+    let events = Events::new(published.clone());
     let lb = Lb::connect(simulator.api_socket(), SessionOptions { metrics, ..SessionOptions::new("test", events) });
     let lb = in_time(lb).await.unwrap();
     for _ in 0..3 {
         in_time(lb.read()).await.unwrap();
         in_time(lb.conf()).await.unwrap();
     }
-    let told = told.0.lock().unwrap().clone();
-    assert_eq!(counts(&registry), told);
-    let sent = |msg: &str| told.get(&(msg.to_owned(), "send".to_owned(), "ok".to_owned())).copied();
+    let published = published.0.lock().unwrap().clone();
+    assert_eq!(counts(&registry), published);
+    let sent = |msg: &str| published.get(&(msg.to_owned(), "send".to_owned(), "ok".to_owned())).copied();
     // Each of the two dumps of a read ends with a ping, and so does the handshake.
     assert_eq!((sent("lb_vip_dump"), sent("control_ping")), (Some(3), Some(3 * 2 + 1)));
 }

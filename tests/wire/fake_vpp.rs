@@ -1,5 +1,5 @@
-//! The far end of a session, frame by frame in the hand of a test: it says what is recorded or what
-//! no VPP would say. The simulator in `sandbox` behaves like VPP; this one does not behave at all.
+//! A scripted peer for a session: it sends recorded or invalid frames. The simulator behaves like VPP; this peer has no
+//! behavior of its own.
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ use tokio::{
 
 pub const CLIENT_INDEX: u32 = 0x8000_0001;
 
-/// A socket in a directory of its own.
+/// A listening API socket in its own directory.
 pub struct FakeVpp {
     listener: UnixListener,
     path: PathBuf,
@@ -41,17 +41,17 @@ impl FakeVpp {
         &self.path
     }
 
-    /// Takes a connection, and nothing more.
+    /// Accepts a connection without a handshake.
     pub async fn accept(&self) -> Peer {
         let (stream, _) = self.listener.accept().await.unwrap();
         Peer { stream, input: BytesMut::new() }
     }
 
-    /// A session whose handshake is answered with `table`, and the far end of it.
+    /// A session whose handshake reply has `table`, and its peer.
     pub async fn session_with(&self, table: MessageTable, options: SessionOptions) -> (Session, Peer) {
         let (session, peer) = tokio::join!(Session::connect(&self.path, options), async {
             let mut peer = self.accept().await;
-            peer.shake_hands(table).await;
+            peer.handshake(table).await;
             peer
         });
         (session.unwrap(), peer)
@@ -62,20 +62,20 @@ impl FakeVpp {
     }
 }
 
-/// Options with the usual deadline and nobody listening to events.
+/// Options with the default deadline; events are discarded.
 pub fn options() -> SessionOptions {
     SessionOptions::new("wire-test", Events::discard())
 }
 
-/// The id that [`full_table`] gives to `M`.
+/// The id of `M` in [`full_table`].
 pub fn id_of<M: Message>() -> u16 {
-    let index = KNOWN_MESSAGES.iter().position(|known| known.name == M::NAME).unwrap();
+    let index = KNOWN_MESSAGES.iter().position(|message| message.name == M::NAME).unwrap();
     u16::try_from(index).unwrap() + 100
 }
 
-/// All messages that are known, under ids of its own.
+/// All known messages with ids of this peer.
 pub fn full_table() -> MessageTable {
-    let entry = |(known, id): (&messages::Signature, u16)| TableEntry { id, name: Text::new(&known.table_name()) };
+    let entry = |(message, id): (&messages::Signature, u16)| TableEntry { id, name: Text::new(&message.table_name()) };
     MessageTable(KNOWN_MESSAGES.iter().zip(100..).map(entry).collect())
 }
 
@@ -85,12 +85,12 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// The body of the next frame; `None` at the end.
+    /// The body of the next frame; `None` at the end of the stream.
     pub async fn body(&mut self) -> Option<Bytes> {
         frame::read(&mut self.stream, &mut self.input).await.unwrap()
     }
 
-    /// The next frame, which must be an `M`, as [`full_table`] numbers it.
+    /// The next frame, which must be an `M` with the id in [`full_table`].
     pub async fn request<M: Message>(&mut self) -> (u32, M) {
         let body = self.body().await.unwrap_or_else(|| panic!("the connection ended instead of {}", M::NAME));
         assert_eq!(messages::id(&body), Some(id_of::<M>()), "{}", M::NAME);
@@ -99,12 +99,12 @@ impl Peer {
         (envelope.context, message)
     }
 
-    /// Bytes that have arrived and that no frame was taken from.
+    /// Number of received bytes that are not part of a frame yet.
     pub fn unread(&self) -> usize {
         self.input.len()
     }
 
-    /// Answers `context` with `message`, as [`full_table`] numbers it.
+    /// Replies with `message` to `context`, with the id in [`full_table`].
     pub async fn reply<M: Message>(&mut self, context: u32, message: &M) {
         let mut out = BytesMut::new();
         messages::encode(Envelope { id: id_of::<M>(), client_index: 0, context }, message, &mut out);
@@ -115,7 +115,7 @@ impl Peer {
         self.stream.write_all(bytes).await.unwrap();
     }
 
-    /// Sends what the other end may refuse to read.
+    /// Sends bytes that the session may refuse to read.
     pub async fn send_or_fail(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
     }
@@ -125,8 +125,8 @@ impl Peer {
         self.send(&framed(body)).await;
     }
 
-    /// Reads `sockclnt_create` and answers with `table`.
-    pub async fn shake_hands(&mut self, table: MessageTable) -> SockclntCreate {
+    /// Reads `sockclnt_create` and replies with `table`.
+    pub async fn handshake(&mut self, table: MessageTable) -> SockclntCreate {
         let body = self.body().await.unwrap();
         assert_eq!(messages::id(&body), Some(SOCKCLNT_CREATE));
         let (envelope, create) = messages::decode::<SockclntCreate>(&body).unwrap();

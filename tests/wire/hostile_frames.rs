@@ -1,4 +1,4 @@
-//! What no VPP would send: the session closes or leaves it out, and never panics or hangs.
+//! Malformed input from VPP: the session ends or ignores it, and never panics or hangs.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -19,11 +19,11 @@ use crate::fake_vpp::{FakeVpp, framed, id_of, options};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// One for all cases: starting a runtime takes longer than a case does.
+/// Shared by all cases: starting a runtime takes longer than a case.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
-/// For what nothing but the deadline ends.
-fn hurried() -> SessionOptions {
+/// Options for sessions that only the deadline ends.
+fn short_deadline() -> SessionOptions {
     SessionOptions { deadline: Duration::from_millis(100), ..options() }
 }
 
@@ -31,7 +31,7 @@ fn call() -> CliInband {
     CliInband { cmd: "show lb".to_owned() }
 }
 
-/// What a call and a dump end with when `bytes` come, and then the end of the stream if `hang_up`.
+/// The results of a call and a dump after the peer sent `bytes`, and then closed the connection if `hang_up`.
 async fn outcome(bytes: Vec<u8>, options: SessionOptions, hang_up: bool) -> (Result<(), Error>, Result<(), Error>) {
     let vpp = FakeVpp::listen();
     let (session, mut peer) = vpp.session(options).await;
@@ -39,7 +39,7 @@ async fn outcome(bytes: Vec<u8>, options: SessionOptions, hang_up: bool) -> (Res
     peer.send_or_fail(&bytes).await;
     let peer = (!hang_up).then_some(peer);
     let both = async { (call.await.map(drop), dump.await.map(drop)) };
-    let outcome = timeout(PATIENCE, both).await.expect("calls end by themselves");
+    let outcome = timeout(PATIENCE, both).await.expect("calls end without help");
     drop(peer);
     outcome
 }
@@ -47,7 +47,7 @@ async fn outcome(bytes: Vec<u8>, options: SessionOptions, hang_up: bool) -> (Res
 async fn closed_by(bytes: Vec<u8>, options: SessionOptions) -> CloseReason {
     match outcome(bytes, options, false).await {
         (Err(Error::Closed { reason, .. }), Err(Error::Closed { .. })) => reason,
-        other => panic!("the session goes on: {other:?}"),
+        other => panic!("the session did not end: {other:?}"),
     }
 }
 
@@ -56,7 +56,7 @@ fn header(length: u32) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_length_that_no_frame_has_closes_the_session_at_once() {
+async fn invalid_frame_length_closes_the_session_at_once() {
     for length in [u32::MAX, u32::try_from(MAX_BODY).unwrap() + 1] {
         let reason = closed_by(header(length), options()).await;
         assert!(
@@ -71,18 +71,18 @@ async fn a_length_that_no_frame_has_closes_the_session_at_once() {
 }
 
 #[tokio::test]
-async fn a_frame_that_never_ends_meets_the_deadline_or_the_end_of_the_stream() {
-    let begun = [header(100), vec![7; 99]].concat();
-    assert!(closed_by(begun.clone(), hurried()).await.is_deadline());
-    assert!(closed_by(header(50)[..9].to_vec(), hurried()).await.is_deadline());
-    let (call, dump) = outcome(begun, options(), true).await;
+async fn incomplete_frame_ends_with_the_deadline_or_the_stream() {
+    let incomplete = [header(100), vec![7; 99]].concat();
+    assert!(closed_by(incomplete.clone(), short_deadline()).await.is_deadline());
+    assert!(closed_by(header(50)[..9].to_vec(), short_deadline()).await.is_deadline());
+    let (call, dump) = outcome(incomplete, options(), true).await;
     for ended in [call, dump] {
         assert!(matches!(ended, Err(Error::Closed { reason: CloseReason::Eof, .. })), "{ended:?}");
     }
 }
 
 #[tokio::test]
-async fn an_answer_of_the_wrong_size_closes_the_session() {
+async fn reply_of_the_wrong_size_closes_the_session() {
     let reply = id_of::<CliInbandReply>().to_be_bytes();
     for body in [
         &[0, 0, 0][..],
@@ -99,19 +99,19 @@ async fn an_answer_of_the_wrong_size_closes_the_session() {
     assert!(matches!(dump, Err(Error::Malformed { message: "lb_vip_details", .. })), "{dump:?}");
 }
 
-/// What a handshake answered with `bytes`, and then the end of the stream, ends with.
-async fn greeted_with(bytes: &[u8]) -> Result<Session, Error> {
+/// The result of a handshake after the peer sent `bytes` and closed the connection.
+async fn handshake_with(bytes: &[u8]) -> Result<Session, Error> {
     let vpp = FakeVpp::listen();
     let (session, ()) = tokio::join!(timeout(PATIENCE, Session::connect(vpp.path(), options())), async {
         let mut peer = vpp.accept().await;
         peer.body().await.expect("a session begins with a request");
         peer.send_or_fail(bytes).await;
     });
-    session.expect("a handshake ends by itself")
+    session.expect("the handshake ends without help")
 }
 
 #[tokio::test]
-async fn a_message_table_with_a_false_count_opens_no_session() {
+async fn message_table_with_a_wrong_count_fails_the_handshake() {
     let greeting = |count: u16, entries: usize| {
         let mut body = SOCKCLNT_CREATE_REPLY.to_be_bytes().to_vec();
         body.extend([0; 16]);
@@ -120,16 +120,16 @@ async fn a_message_table_with_a_false_count_opens_no_session() {
         framed(&body)
     };
     for (count, entries) in [(u16::MAX, 0), (u16::MAX, 66), (1, 65), (1, 67), (0, 1)] {
-        let error = greeted_with(&greeting(count, entries)).await.unwrap_err();
+        let error = handshake_with(&greeting(count, entries)).await.unwrap_err();
         assert!(format!("{error:?}").contains("Malformed"), "{count} {entries}: {error:?}");
     }
-    let session = greeted_with(&greeting(0, 0)).await.expect("an empty table is a table");
+    let session = handshake_with(&greeting(0, 0)).await.expect("an empty table is a table");
     let error = session.call(&call()).await.unwrap_err();
     assert_eq!(error.reason(), "MessagesMissing");
-    assert!(greeted_with(&header(u32::MAX)).await.is_err());
+    assert!(handshake_with(&header(u32::MAX)).await.is_err());
 }
 
-/// Bytes that look like frames: mostly ids, contexts and lengths that exist.
+/// Plausible frames: mostly with valid ids, contexts and lengths.
 fn frames() -> impl Strategy<Value = Vec<u8>> {
     let id = prop_oneof![
         Just(id_of::<CliInbandReply>()),
@@ -148,14 +148,14 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn check(bytes: Vec<u8>) {
-    // Either may succeed: some of these bytes are an answer. What counts is that both end.
+    // Both calls may succeed, since some of these bytes are a valid reply, but both must end.
     let (call, dump) = RUNTIME.block_on(outcome(bytes, options(), true));
     for error in [call.err(), dump.err()].into_iter().flatten() {
-        let known = matches!(
+        let is_expected = matches!(
             error,
             Error::Closed { .. } | Error::Malformed { .. } | Error::Refused { .. } | Error::Swallowed { .. }
         );
-        assert!(known, "{error:?}");
+        assert!(is_expected, "{error:?}");
     }
 }
 
@@ -163,17 +163,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn frames_of_any_content_are_survived(bytes in frames()) {
+    fn any_frames_are_handled(bytes in frames()) {
         check(bytes);
     }
 
     #[test]
-    fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_are_handled(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         check(bytes);
     }
 
     #[test]
-    fn any_greeting_is_survived(
+    fn any_handshake_reply_is_handled(
         bytes in prop_oneof![frames(), prop::collection::vec(any::<u8>(), 1..60)],
         fixed_id: bool,
     ) {
@@ -181,8 +181,8 @@ proptest! {
         if fixed_id && bytes.len() > 18 {
             bytes[16..18].copy_from_slice(&SOCKCLNT_CREATE_REPLY.to_be_bytes());
         }
-        // No such bytes are a table of our messages, so at best a session opens that can do nothing.
-        if let Ok(session) = RUNTIME.block_on(greeted_with(&bytes)) {
+        // Such bytes hold no valid message table, so at best a session without any message is opened.
+        if let Ok(session) = RUNTIME.block_on(handshake_with(&bytes)) {
             assert!(!session.supports::<CliInband>());
         }
     }

@@ -1,5 +1,5 @@
-//! The agent's operations: each sends the bytes that were recorded on a real VPP, and reading back the
-//! recorded dumps gives what that VPP had.
+//! The operations of the lb plugin: each sends the bytes recorded on a real VPP, and reading back the recorded dumps
+//! gives that VPP's state.
 
 use std::{net::IpAddr, num::NonZeroU16, time::Duration};
 
@@ -19,14 +19,14 @@ use crate::{
 
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Answers requests as the exchanges of these labels were answered, and checks that each request is
-/// the recorded one.
+/// Replies to requests as recorded in the exchanges with these labels, and checks that each request equals the recorded
+/// one.
 pub async fn replay(peer: &mut Peer, recording: &Recording, labels: &[&str]) {
     for label in labels {
         let exchange = recording.exchange(label);
         let mut context = 0;
         for recorded in exchange["request_frames"].as_array().unwrap() {
-            let request = timeout(PATIENCE, peer.body()).await.expect("a request comes in time").unwrap();
+            let request = timeout(PATIENCE, peer.body()).await.expect("no timeout").unwrap();
             context = context_of(&request);
             let mut recorded = body(recorded);
             recorded[2..6].copy_from_slice(&CLIENT_INDEX.to_be_bytes());
@@ -45,11 +45,11 @@ pub fn with_context(reply: &Value, context: u32) -> Vec<u8> {
     reply
 }
 
-/// A VPP that answers as recorded, and the agent's handle to it.
+/// A VPP that replies as recorded, and the client's handle.
 pub async fn connect(vpp: &FakeVpp, recording: &Recording) -> (Lb, Peer) {
     let (lb, peer) = tokio::join!(Lb::connect(vpp.path(), options()), async {
         let mut peer = vpp.accept().await;
-        peer.shake_hands(recording.greeting.table.clone()).await;
+        peer.handshake(recording.greeting.table.clone()).await;
         replay(&mut peer, recording, &["version", "ping"]).await;
         peer
     });
@@ -70,7 +70,7 @@ pub fn ip(text: &str) -> IpAddr {
 }
 
 #[tokio::test]
-async fn connecting_tells_which_vpp_it_is() {
+async fn connecting_reads_version_and_pid() {
     let (vpp, recording) = (FakeVpp::listen(), vpp_26_10());
     let (lb, _peer) = connect(&vpp, &recording).await;
     let info = lb.info();
@@ -82,7 +82,7 @@ async fn connecting_tells_which_vpp_it_is() {
 }
 
 #[tokio::test]
-async fn every_operation_sends_what_was_recorded() {
+async fn operations_send_the_recorded_bytes() {
     let (vpp, recording) = (FakeVpp::listen(), vpp_26_10());
     let (lb, mut peer) = connect(&vpp, &recording).await;
     let conf = ActualConf {
@@ -160,7 +160,7 @@ async fn every_operation_sends_what_was_recorded() {
 }
 
 #[tokio::test]
-async fn removals_differ_from_the_recorded_ones_only_where_vpp_does_not_look() {
+async fn removals_differ_from_the_recording_only_in_ignored_fields() {
     let (vpp, recording) = (FakeVpp::listen(), vpp_26_10());
     let (lb, mut peer) = connect(&vpp, &recording).await;
     let web = VppVip::from(tcp("198.51.100.1", 80));
@@ -183,7 +183,7 @@ async fn removals_differ_from_the_recorded_ones_only_where_vpp_does_not_look() {
 }
 
 #[tokio::test]
-async fn reading_back_gives_what_the_recorded_vpp_had() {
+async fn read_returns_the_recorded_state() {
     let (vpp, recording) = (FakeVpp::listen(), vpp_26_10());
     let (lb, mut peer) = connect(&vpp, &recording).await;
     let read = lb.read();
@@ -193,7 +193,7 @@ async fn reading_back_gives_what_the_recorded_vpp_had() {
     assert_eq!((actual.vips.len(), dumped), (9, 9));
     let web = &actual.vips[&tcp("198.51.100.1", 80).into()];
     assert_eq!((web.sticky, web.pool_index, web.table_length), (Some(false), Some(1), Some(1024)));
-    let ases: Vec<_> = web.ases.iter().map(|(address, of)| (address.to_string(), of.weight, of.buckets)).collect();
+    let ases: Vec<_> = web.ases.iter().map(|(address, server)| (address.to_string(), server.weight, server.buckets)).collect();
     let want = [("192.0.2.10", 100, 317), ("192.0.2.11", 25, 91), ("192.0.2.12", 0, 0), ("192.0.2.13", 200, 616)];
     assert_eq!(ases, want.map(|(address, weight, buckets)| (address.to_owned(), weight, buckets)));
     let nat = &actual.vips[&tcp("2001:db8:1::4", 80).into()];
@@ -205,7 +205,7 @@ async fn reading_back_gives_what_the_recorded_vpp_had() {
 }
 
 #[tokio::test]
-async fn ghosts_are_left_out_and_text_that_does_not_parse_stops_nothing() {
+async fn removed_servers_are_left_out_and_unparsable_text_is_ignored() {
     let (vpp, recording) = (FakeVpp::listen(), vpp_26_10());
     let (lb, mut peer) = connect(&vpp, &recording).await;
     let read = lb.read();
@@ -218,28 +218,28 @@ async fn ghosts_are_left_out_and_text_that_does_not_parse_stops_nothing() {
     let web = VppVip::from(tcp("198.51.100.1", 80));
     assert_eq!(addresses(web), ["192.0.2.10", "192.0.2.11", "192.0.2.13"], "192.0.2.12 was removed");
     let recreated = VppVip { protocol: 17, port: 53, ..web };
-    assert!(addresses(recreated).is_empty(), "what the VIP had before it was removed is a ghost");
+    assert!(addresses(recreated).is_empty(), "the servers of the removed VIP are not live");
     assert_eq!(actual.vips[&recreated].table_length, Some(2048));
     assert!(actual.vips.values().all(|vip| vip.sticky.is_none() && vip.pool_index.is_none()));
 }
 
 #[tokio::test]
-async fn a_missing_plugin_is_told_by_its_messages() {
+async fn missing_plugin_is_detected_by_its_messages() {
     let (new, vpp) = (vpp_26_10(), FakeVpp::listen());
     let (lb, ()) = tokio::join!(Lb::connect(vpp.path(), options()), async {
         let mut peer = vpp.accept().await;
         let mut table = new.greeting.table.clone();
         table.0.retain(|entry| !entry.name.as_str().starts_with("lb_"));
-        peer.shake_hands(table).await;
+        peer.handshake(table).await;
         replay(&mut peer, &new, &["version", "ping"]).await;
     });
     let error = lb.unwrap_err();
     assert_eq!(error.reason(), "MessagesMissing");
-    assert!(error.to_string().contains("lb_add_del_vip_v2 is not there"), "{error}");
+    assert!(error.to_string().contains("lb_add_del_vip_v2 is absent"), "{error}");
 }
 
 #[tokio::test]
-async fn what_is_lacking_is_known_and_the_rest_works_without_it() {
+async fn optional_messages_may_be_missing() {
     let (recording, vpp) = (vpp_26_10(), FakeVpp::listen());
     let (lb, mut peer) = tokio::join!(Lb::connect(vpp.path(), options()), async {
         let mut peer = vpp.accept().await;
@@ -250,14 +250,14 @@ async fn what_is_lacking_is_known_and_the_rest_works_without_it() {
                 entry.name = Text::new("ip_route_lookup_v2_00000001");
             }
         }
-        peer.shake_hands(table).await;
+        peer.handshake(table).await;
         replay(&mut peer, &recording, &["version", "ping"]).await;
         peer
     });
     let lb = lb.unwrap();
     let missing: Vec<String> = lb.info().missing.iter().map(ToString::to_string).collect();
     let want =
-        ["cli_inband is not there", "ip_route_lookup_v2 has CRC 00000001, where 710d6471 is known"].map(str::to_owned);
+        ["cli_inband is absent", "ip_route_lookup_v2 has CRC 00000001, expected 710d6471"].map(str::to_owned);
     assert_eq!(missing, want);
     let read = lb.read();
     replay(&mut peer, &recording, &["vip_dump", "as_dump_all"]).await;
@@ -267,14 +267,14 @@ async fn what_is_lacking_is_known_and_the_rest_works_without_it() {
 }
 
 #[tokio::test]
-async fn what_is_programmed_is_read_back_and_gone_once_removed() {
+async fn programmed_vips_are_read_back_until_removed() {
     let dir = tempfile::tempdir().unwrap();
     let vpp = Simulator::start(SimulatorOptions::new(dir.path().join("api.sock"))).await.unwrap();
     let lb = Lb::connect(vpp.api_socket(), options()).await.unwrap();
     let (key, length) = (tcp("203.0.113.1", 80), TableLength::new(256).unwrap());
     let encap = Encap::Nat4(NonZeroU16::new(8080).unwrap());
     let vip = VppVip::from(key);
-    // All are queued before the first is answered.
+    // All requests are queued before the first reply.
     let added = lb.add_vip(key, encap, true, length);
     let servers = ["192.0.2.1", "192.0.2.2"].map(|address| lb.add_as(vip, ip(address), Weight::DEFAULT, false));
     let weight = lb.set_weight(vip, ip("192.0.2.2"), Weight::ZERO, true);
@@ -289,7 +289,7 @@ async fn what_is_programmed_is_read_back_and_gone_once_removed() {
     let got = &actual.vips[&vip];
     assert_eq!((got.encap, got.sticky, got.table_length), (Some(encap.into()), Some(true), Some(256)));
     assert!(got.pool_index.is_some());
-    let servers: Vec<_> = got.ases.values().map(|of| (of.weight, of.buckets)).collect();
+    let servers: Vec<_> = got.ases.values().map(|server| (server.weight, server.buckets)).collect();
     assert_eq!(servers, [(10, 256), (0, 0)]);
 
     let removed = lb.remove_as(vip, ip("192.0.2.1"), true);

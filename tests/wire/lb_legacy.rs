@@ -1,4 +1,4 @@
-//! The agent's operations with the lb plugin up to 26.06: the recorded bytes, and reading back the text.
+//! The operations of the lb plugin up to 26.06: the recorded bytes, and parsing of the CLI text.
 
 use std::num::NonZeroU16;
 
@@ -32,21 +32,21 @@ async fn read(lb: &Lb, peer: &mut Peer, recording: &Recording, label: &str) -> A
 
 fn buckets(actual: &Actual, vip: VipKey) -> Vec<(String, u8, u32)> {
     let ases = &actual.vips[&vip.into()].ases;
-    ases.iter().map(|(address, of)| (address.to_string(), of.weight, of.buckets)).collect()
+    ases.iter().map(|(address, server)| (address.to_string(), server.weight, server.buckets)).collect()
 }
 
 #[tokio::test]
-async fn the_old_plugin_is_known_by_what_it_lacks() {
+async fn legacy_plugin_is_detected_by_missing_messages() {
     let (vpp, recording) = (FakeVpp::listen(), vpp_26_06());
     let (lb, _peer) = connect(&vpp, &recording).await;
     assert_eq!((lb.info().version.as_str(), lb.info().capabilities.weights), ("26.06-release", false));
     let missing = lb.info().missing.iter().map(ToString::to_string).filter(|text| !text.contains("_reply"));
     let want = ["lb_conf_get", "lb_add_del_as_v2", "lb_as_set_weight", "lb_as_v2_dump", "lb_as_v2_details"];
-    assert_eq!(missing.collect::<Vec<_>>(), want.map(|name| format!("{name} is not there")));
+    assert_eq!(missing.collect::<Vec<_>>(), want.map(|name| format!("{name} is absent")));
 }
 
 #[tokio::test]
-async fn every_operation_sends_what_was_recorded_and_the_text_is_read_back() {
+async fn operations_send_the_recorded_bytes_and_the_text_is_read_back() {
     let (vpp, recording) = (FakeVpp::listen(), vpp_26_06());
     let (lb, mut peer) = connect(&vpp, &recording).await;
     let conf = ActualConf {
@@ -66,7 +66,7 @@ async fn every_operation_sends_what_was_recorded_and_the_text_is_read_back() {
         lb.add_vip(dns(), Encap::Gre4, false, length),
         lb.add_vip(all_ports("198.51.100.4"), Encap::Gre4, false, length),
     ];
-    // Neither the weight nor the flush of an added server is in the old message.
+    // The legacy message has neither weight nor flush of an added server.
     let add_as = |vip: VipKey, address: &str| lb.add_as(vip.into(), ip(address), Weight::PRESENT, true);
     let ases = [
         add_as(web, "192.0.2.10"),
@@ -126,7 +126,7 @@ async fn every_operation_sends_what_was_recorded_and_the_text_is_read_back() {
     replay(&mut peer, &recording, &["legacy_as_del"]).await;
     removed.await.unwrap();
     let actual = read(&lb, &mut peer, &recording, "cli_vips2").await;
-    assert_eq!(buckets(&actual, web), [("192.0.2.10".to_owned(), 1, 1024)], "a ghost is left out");
+    assert_eq!(buckets(&actual, web), [("192.0.2.10".to_owned(), 1, 1024)], "the removed server is left out");
     let added = add_as(web, "192.0.2.11");
     replay(&mut peer, &recording, &["legacy_as_readd"]).await;
     added.await.unwrap();
@@ -135,9 +135,9 @@ async fn every_operation_sends_what_was_recorded_and_the_text_is_read_back() {
     let exchange = recording.exchange("legacy_vip_del");
     let request = timeout(PATIENCE, peer.body()).await.unwrap().unwrap().to_vec();
     let mut recorded = body(&exchange["request_frames"][0]);
-    // Client, context, and the table length, which VPP does not look at here.
-    for passing in [2..10, 44..48] {
-        recorded[passing.clone()].copy_from_slice(&request[passing]);
+    // Client, context, and the table length, which VPP ignores here.
+    for ignored in [2..10, 44..48] {
+        recorded[ignored.clone()].copy_from_slice(&request[ignored]);
     }
     assert_eq!(request, recorded);
     peer.send(&framed(&with_context(&exchange["reply_frames"][0], context_of(&request)))).await;
@@ -152,7 +152,7 @@ async fn every_operation_sends_what_was_recorded_and_the_text_is_read_back() {
 }
 
 #[tokio::test]
-async fn settings_that_vpp_does_not_tell_are_remembered_while_it_lives() {
+async fn settings_are_cached_for_the_lifetime_of_the_vpp_process() {
     let directory = tempfile::tempdir().unwrap();
     let simulated =
         SimulatorOptions { release: Release::V26_06, ..SimulatorOptions::new(directory.path().join("api.sock")) };
@@ -162,18 +162,18 @@ async fn settings_that_vpp_does_not_tell_are_remembered_while_it_lives() {
     let fresh = lb.conf().await.unwrap();
     assert_eq!((fresh.ipv4(), fresh.ipv6()), (None, None));
     assert_eq!((fresh.sticky_buckets_per_core, fresh.flow_timeout), (ActualConf::UNKNOWN, ActualConf::UNKNOWN));
-    let wanted = ActualConf { ipv4_source: "192.0.2.254".parse().unwrap(), flow_timeout: 77, ..fresh };
-    lb.set_conf(wanted).await.unwrap();
-    assert_eq!(vpp.snapshot().conf.sticky_buckets_per_core, 1024, "the unknown stays as it is");
+    let desired = ActualConf { ipv4_source: "192.0.2.254".parse().unwrap(), flow_timeout: 77, ..fresh };
+    lb.set_conf(desired).await.unwrap();
+    assert_eq!(vpp.snapshot().conf.sticky_buckets_per_core, 1024, "the unknown setting is unchanged");
     assert_eq!(vpp.snapshot().conf.flow_timeout, 77);
     let again = Lb::connect_with_cache(vpp.api_socket(), options(), conf_cache).await.unwrap();
-    assert_eq!(again.conf().await.unwrap(), wanted);
-    let stranger = Lb::connect(vpp.api_socket(), options()).await.unwrap();
-    assert_eq!(stranger.conf().await.unwrap(), ActualConf { flow_timeout: ActualConf::UNKNOWN, ..wanted });
+    assert_eq!(again.conf().await.unwrap(), desired);
+    let without_cache = Lb::connect(vpp.api_socket(), options()).await.unwrap();
+    assert_eq!(without_cache.conf().await.unwrap(), ActualConf { flow_timeout: ActualConf::UNKNOWN, ..desired });
 }
 
 #[tokio::test]
-async fn removing_what_is_gone_is_a_success_and_other_refusals_are_not() {
+async fn removing_an_absent_server_succeeds_and_other_refusals_fail() {
     let directory = tempfile::tempdir().unwrap();
     let simulated =
         SimulatorOptions { release: Release::V26_06, ..SimulatorOptions::new(directory.path().join("api.sock")) };

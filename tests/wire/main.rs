@@ -1,4 +1,4 @@
-//! Everything that crosses a wire, against real recordings and the simulator: one module per boundary.
+//! Tests of all wire protocols, against real recordings and the simulator: one module per protocol.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! A client that puts messages on an API socket one by one and reads what comes back: it shares the
-//! codec with the session, but none of its behaviour.
+//! A client that sends single messages to an API socket and reads the replies: it shares the codec with the session, but
+//! none of its behavior.
 
 use std::{collections::HashMap, path::Path, time::Duration};
 
@@ -14,23 +14,23 @@ use maglev_vpp::{
 };
 use tokio::{io::AsyncWriteExt, net::UnixStream, time::timeout};
 
-/// How long a test waits for what must come.
+/// Timeout of a test's waits.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A connection that has been greeted.
+/// A connection after the handshake.
 pub struct RawClient {
     stream: UnixStream,
     inbox: BytesMut,
     ids: HashMap<String, u16>,
-    /// Our client index.
+    /// The client index.
     pub index: u32,
     context: u32,
 }
 
 impl RawClient {
-    /// Connects and shakes hands.
+    /// Connects and performs the handshake.
     pub async fn connect(socket: &Path) -> Self {
-        let stream = UnixStream::connect(socket).await.expect("the socket takes connections");
+        let stream = UnixStream::connect(socket).await.expect("the socket accepts connections");
         let mut client = Self { stream, inbox: BytesMut::new(), ids: HashMap::new(), index: 0, context: 0 };
         let mut out = BytesMut::new();
         let envelope = Envelope { id: SOCKCLNT_CREATE, ..Envelope::default() };
@@ -61,12 +61,12 @@ impl RawClient {
         self.context
     }
 
-    /// Sends bytes as they are.
+    /// Sends raw bytes.
     pub async fn send_bytes(&mut self, bytes: &[u8]) {
-        timeout(PATIENCE, self.stream.write_all(bytes)).await.expect("the server reads").expect("it is there");
+        timeout(PATIENCE, self.stream.write_all(bytes)).await.expect("no timeout").expect("the server is connected");
     }
 
-    /// Sends a request without waiting for the answer.
+    /// Sends a request without waiting for the reply.
     pub async fn send<M: Message>(&mut self, request: &M) -> u32 {
         let mut out = BytesMut::new();
         let context = self.encode(request, &mut out);
@@ -74,13 +74,13 @@ impl RawClient {
         context
     }
 
-    /// The next frame's body; `None` when the server has closed.
+    /// The body of the next frame; `None` if the server closed the connection.
     pub async fn body(&mut self) -> Option<Bytes> {
         let read = frame::read(&mut self.stream, &mut self.inbox);
-        timeout(PATIENCE, read).await.expect("something comes within 30 s").unwrap_or(None)
+        timeout(PATIENCE, read).await.expect("no timeout").unwrap_or(None)
     }
 
-    /// The next frame, which is an `M`.
+    /// The next frame, which must be an `M`.
     pub async fn next<M: Message>(&mut self) -> (Envelope, M) {
         let body = self.body().await.expect("the server has not closed");
         messages::decode(&body).unwrap_or_else(|error| panic!("{} expected: {error}", M::NAME))
@@ -94,7 +94,7 @@ impl RawClient {
         reply
     }
 
-    /// Sends a dump and a ping, and returns what comes before the ping's reply.
+    /// Sends a dump and a ping, and returns the details before the ping's reply.
     pub async fn dump<D: Dump>(&mut self, request: D) -> Vec<D::Details> {
         self.send(&request).await;
         self.send(&ControlPing {}).await;

@@ -1,5 +1,5 @@
-//! Every exchange recorded on real VPPs: what we encode is what was sent, byte for byte, and what was
-//! answered decodes to what an independent client read.
+//! All exchanges recorded on real VPPs: requests encode to the recorded bytes, and replies decode to the values that an
+//! independent client read.
 
 use std::{collections::HashMap, net::IpAddr};
 
@@ -50,7 +50,7 @@ pub fn bytes(hex: &Value) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(byte).collect()
 }
 
-/// The body of a recorded frame, whose header is checked.
+/// The body of a recorded frame; the header is checked.
 pub fn body(hex: &Value) -> Vec<u8> {
     let mut frame = BytesMut::from(&bytes(hex)[..]);
     let body = frame::parse(&mut frame).unwrap().expect("a recorded frame is complete");
@@ -63,7 +63,7 @@ impl Recording {
         self.json["exchanges"].as_array().unwrap()
     }
 
-    /// The exchange of this label.
+    /// The exchange with this label.
     pub fn exchange(&self, label: &str) -> &Value {
         self.exchanges().iter().find(|exchange| exchange["label"] == label).unwrap_or_else(|| panic!("no {label}"))
     }
@@ -73,7 +73,7 @@ impl Recording {
         *self.ids.get(&name).unwrap_or_else(|| panic!("{name} is not in the recorded table"))
     }
 
-    /// The frame of `message` as it was sent.
+    /// The frame of `message` as sent.
     fn frame<M: Message>(&self, context: u32, message: &M) -> Vec<u8> {
         let mut out = BytesMut::new();
         let envelope = Envelope { id: self.id::<M>(), client_index: self.greeting.index, context };
@@ -88,7 +88,7 @@ impl Recording {
         (envelope.context, message)
     }
 
-    /// The frames that the arguments of `exchange` stand for.
+    /// The request frames for the arguments of `exchange`.
     fn requests(&self, exchange: &Value, context: u32) -> Vec<Vec<u8>> {
         let args = Args(&exchange["args"]);
         let call = exchange["call"].as_str().unwrap();
@@ -168,7 +168,7 @@ impl Recording {
         frames
     }
 
-    /// What was answered, in the words of the client that made the recording.
+    /// The replies, in the notation of the client that made the recording.
     fn replies(&self, exchange: &Value) -> Value {
         let frames = exchange["reply_frames"].as_array().unwrap();
         match exchange["call"].as_str().unwrap() {
@@ -241,7 +241,7 @@ impl Recording {
         details.iter().map(show).collect()
     }
 
-    /// Compares every exchange; how many there were.
+    /// Compares every exchange; returns their number.
     fn compare(&self) -> usize {
         for (exchange, context) in self.exchanges().iter().zip(1..) {
             let label = exchange["label"].as_str().unwrap();
@@ -249,7 +249,7 @@ impl Recording {
             assert_eq!(self.requests(exchange, context), sent, "the request of {label}");
             let mut decoded = exchange["decoded_reply"].clone();
             if exchange["call"] == "ip_route_lookup_v2" {
-                // Paths are counted, not looked into.
+                // Paths are counted, but not parsed.
                 decoded["route"].as_array_mut().unwrap().truncate(5);
             }
             assert_eq!(self.replies(exchange), decoded, "the reply of {label}");
@@ -257,7 +257,7 @@ impl Recording {
         self.exchanges().len()
     }
 
-    /// Compares the request that opens the connection.
+    /// Compares the handshake.
     fn compare_handshake(&self) {
         let mut out = BytesMut::new();
         let (envelope, create) = messages::decode::<SockclntCreate>(&body(&self.json["handshake"]["request"])).unwrap();
@@ -270,10 +270,10 @@ impl Recording {
         assert_eq!(out[16..], body(&self.json["handshake"]["reply"]), "the table encodes to the same bytes");
     }
 
-    /// Known messages that the recorded VPP does not speak.
+    /// Known messages that the recorded VPP lacks.
     fn missing(&self) -> Vec<&'static str> {
-        let absent = KNOWN_MESSAGES.iter().filter(|known| !self.ids.contains_key(&known.table_name()));
-        absent.map(|known| known.name).collect()
+        let absent = KNOWN_MESSAGES.iter().filter(|message| !self.ids.contains_key(&message.table_name()));
+        absent.map(|message| message.name).collect()
     }
 }
 
@@ -311,7 +311,7 @@ impl Args<'_> {
         self.text(name).parse().unwrap()
     }
 
-    /// `address/length`, or an object with the length as it was sent.
+    /// `address/length`, or an object with the length on the wire.
     fn prefix(&self, name: &str) -> Prefix {
         if let Some(text) = self.0[name].as_str() {
             let (address, length) = text.split_once('/').unwrap();
@@ -337,7 +337,7 @@ impl Args<'_> {
 }
 
 #[test]
-fn all_exchanges_with_vpp_26_10_encode_and_decode_as_recorded() {
+fn exchanges_with_vpp_26_10_encode_and_decode_as_recorded() {
     let recording = vpp_26_10();
     recording.compare_handshake();
     assert_eq!(recording.compare(), 65);
@@ -345,7 +345,7 @@ fn all_exchanges_with_vpp_26_10_encode_and_decode_as_recorded() {
 }
 
 #[test]
-fn all_exchanges_with_vpp_26_06_encode_and_decode_as_recorded() {
+fn exchanges_with_vpp_26_06_encode_and_decode_as_recorded() {
     let recording = vpp_26_06();
     recording.compare_handshake();
     assert_eq!(recording.compare(), 35);

@@ -1,4 +1,4 @@
-//! The session against a far end that a test plays frame by frame.
+//! Tests of the session against a scripted peer.
 
 use std::{
     path::Path,
@@ -25,7 +25,7 @@ use tokio::time::timeout;
 
 use crate::fake_vpp::{CLIENT_INDEX, FakeVpp, Peer, framed, full_table, id_of, options};
 
-/// How long a test waits for what must happen.
+/// Timeout of a test's waits.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
@@ -43,14 +43,14 @@ fn pong() -> ControlPingReply {
 }
 
 async fn in_time<F: Future>(future: F) -> F::Output {
-    timeout(PATIENCE, future).await.expect("it happens in time")
+    timeout(PATIENCE, future).await.expect("no timeout")
 }
 
 async fn text(call: impl Future<Output = Result<CliInbandReply, Error>>) -> Result<String, Error> {
     in_time(call).await.map(|reply| reply.reply)
 }
 
-/// Answers a `cli_inband` with what it asks for.
+/// Replies to a `cli_inband` with its own command.
 async fn echo_one(peer: &mut Peer) -> String {
     let (context, request) = in_time(peer.request::<CliInband>()).await;
     peer.reply(context, &echo(&request.cmd)).await;
@@ -58,28 +58,28 @@ async fn echo_one(peer: &mut Peer) -> String {
 }
 
 #[tokio::test]
-async fn calls_are_sent_in_the_order_they_are_made_and_many_are_in_flight() {
+async fn calls_are_sent_in_order_and_many_are_in_flight() {
     let vpp = FakeVpp::listen();
     let (session, mut peer) = vpp.session(options()).await;
     let calls: Vec<_> = (0..100).map(|number| session.call(&cli(number))).collect();
     let mut contexts = Vec::new();
     for number in 0..100 {
-        // Nothing is answered yet, and no future has been polled.
+        // No reply was sent yet, and no future has been polled.
         let (context, request) = in_time(peer.request::<CliInband>()).await;
         assert_eq!(request.cmd, number.to_string());
         contexts.push(context);
     }
     for (number, context) in contexts.into_iter().enumerate() {
-        peer.reply(context, &echo(format!("answer {number}"))).await;
+        peer.reply(context, &echo(format!("reply {number}"))).await;
     }
     for (number, call) in calls.into_iter().enumerate().rev() {
-        assert_eq!(text(call).await.unwrap(), format!("answer {number}"));
+        assert_eq!(text(call).await.unwrap(), format!("reply {number}"));
     }
     assert_eq!(session.ignored(), 0);
 }
 
 #[tokio::test]
-async fn no_more_is_in_flight_than_the_window_allows() {
+async fn requests_in_flight_are_limited_by_the_window() {
     let vpp = FakeVpp::listen();
     let (session, mut peer) = vpp.session(SessionOptions { window: 4, ..options() }).await;
     let calls: Vec<_> = (0..10).map(|number| session.call(&cli(number))).collect();
@@ -87,7 +87,7 @@ async fn no_more_is_in_flight_than_the_window_allows() {
     for _ in 0..4 {
         open.push_back(in_time(peer.request::<CliInband>()).await.0);
     }
-    assert_eq!(peer.unread(), 0, "all ten were queued at once, so a fifth would have come with the fourth");
+    assert_eq!(peer.unread(), 0, "all ten were queued at once, so a fifth request would have arrived with the fourth");
     for number in 4..10 {
         peer.reply(open.pop_front().unwrap(), &echo("done")).await;
         let (context, request) = in_time(peer.request::<CliInband>()).await;
@@ -103,7 +103,7 @@ async fn no_more_is_in_flight_than_the_window_allows() {
 }
 
 #[tokio::test]
-async fn a_full_queue_fails_the_call_and_nothing_else() {
+async fn full_queue_fails_only_the_call() {
     let vpp = FakeVpp::listen();
     let (session, mut peer) = vpp.session(SessionOptions { queue: 2, ..options() }).await;
     let (first, second, third) = (session.call(&cli(1)), session.call(&cli(2)), session.call(&cli(3)));
@@ -116,7 +116,7 @@ async fn a_full_queue_fails_the_call_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_request_that_vpp_drops_fails_alone() {
+async fn dropped_request_fails_alone() {
     let vpp = FakeVpp::listen();
     let (session, mut peer) = vpp.session(options()).await;
     let calls: Vec<_> = (0..4).map(|number| session.call(&cli(number))).collect();
@@ -127,13 +127,13 @@ async fn a_request_that_vpp_drops_fails_alone() {
     for number in [0, 3] {
         peer.reply(contexts[number], &echo(number)).await;
     }
-    // An answer that comes after all is late: nobody waits for it any more.
+    // A late reply matches no call any more.
     peer.reply(contexts[1], &echo("late")).await;
-    let mut answers = Vec::new();
+    let mut replies = Vec::new();
     for call in calls {
-        answers.push(text(call).await.map_err(|error| error.reason()));
+        replies.push(text(call).await.map_err(|error| error.reason()));
     }
-    assert_eq!(answers, [Ok("0".to_owned()), Err("NoAnswer"), Err("NoAnswer"), Ok("3".to_owned())]);
+    assert_eq!(replies, [Ok("0".to_owned()), Err("NoAnswer"), Err("NoAnswer"), Ok("3".to_owned())]);
     let next = session.call(&cli("next"));
     echo_one(&mut peer).await;
     assert_eq!(text(next).await.unwrap(), "next");
@@ -141,14 +141,14 @@ async fn a_request_that_vpp_drops_fails_alone() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_named_and_the_session_goes_on() {
+async fn refusal_is_reported_by_name_and_the_session_continues() {
     let vpp = FakeVpp::listen();
     let (session, mut peer) = vpp.session(options()).await;
     let call = session.call(&LbFlushVip { vip: WireVip::ZERO });
     let (context, _) = in_time(peer.request::<LbFlushVip>()).await;
     peer.reply(context, &LbFlushVipReply { retval: -81 }).await;
     let error = in_time(call).await.unwrap_err();
-    assert_eq!(error.to_string(), "lb_flush_vip: VPP answered VALUE_EXIST (-81)");
+    assert_eq!(error.to_string(), "lb_flush_vip: VPP returned VALUE_EXIST (-81)");
     assert_eq!((error.retval(), error.is_closed()), (Some(-81), false));
     let next = session.call(&cli("next"));
     echo_one(&mut peer).await;
@@ -156,7 +156,7 @@ async fn a_refusal_is_named_and_the_session_goes_on() {
 }
 
 #[tokio::test]
-async fn a_dump_is_everything_up_to_the_answer_to_its_ping() {
+async fn dump_ends_with_the_reply_to_its_ping() {
     let vpp = FakeVpp::listen();
     let (session, mut peer) = vpp.session(options()).await;
     let details = |table| LbVipDetails {
@@ -184,7 +184,7 @@ async fn a_dump_is_everything_up_to_the_answer_to_its_ping() {
 }
 
 #[tokio::test]
-async fn silence_beyond_the_deadline_ends_the_session() {
+async fn expired_deadline_ends_the_session() {
     let vpp = FakeVpp::listen();
     let deadline = Duration::from_millis(50);
     let (session, mut peer) = vpp.session(SessionOptions { deadline, ..options() }).await;
@@ -204,13 +204,13 @@ async fn silence_beyond_the_deadline_ends_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_session_has_no_deadline_and_each_answer_starts_it_anew() {
+async fn idle_session_has_no_deadline_and_each_reply_restarts_it() {
     let vpp = FakeVpp::listen();
     let deadline = Duration::from_secs(2);
     let (session, mut peer) = vpp.session(SessionOptions { deadline, ..options() }).await;
     let calls: Vec<_> = (0..5).map(|number| session.call(&cli(number))).collect();
     for _ in 0..5 {
-        // VPP is slow: together longer than the deadline.
+        // VPP is slow: the replies together take longer than the deadline.
         tokio::time::sleep(deadline / 4).await;
         echo_one(&mut peer).await;
     }
@@ -225,7 +225,7 @@ async fn an_idle_session_has_no_deadline_and_each_answer_starts_it_anew() {
 }
 
 #[tokio::test]
-async fn when_vpp_goes_away_every_call_fails_and_a_new_session_can_be_opened() {
+async fn calls_fail_when_vpp_closes_and_a_new_session_can_be_opened() {
     let vpp = FakeVpp::listen();
     let (session, mut peer) = vpp.session(options()).await;
     let calls: Vec<_> = (0..200).map(|number| session.call(&cli(number))).collect();
@@ -234,7 +234,7 @@ async fn when_vpp_goes_away_every_call_fails_and_a_new_session_can_be_opened() {
     let mut failed = 0;
     for call in calls {
         match text(call).await {
-            Ok(answer) => assert_eq!(answer, "0"),
+            Ok(reply) => assert_eq!(reply, "0"),
             Err(error) => {
                 assert!(matches!(error, Error::Closed { reason: CloseReason::Eof, .. }), "{error:?}");
                 failed += 1;
@@ -250,7 +250,7 @@ async fn when_vpp_goes_away_every_call_fails_and_a_new_session_can_be_opened() {
 }
 
 #[tokio::test]
-async fn the_last_handle_dropped_says_goodbye_and_closes_the_socket() {
+async fn dropping_the_last_handle_unregisters_and_closes_the_socket() {
     let vpp = FakeVpp::listen();
     let (session, mut peer) = vpp.session(options()).await;
     let other = session.clone();
@@ -266,7 +266,7 @@ async fn the_last_handle_dropped_says_goodbye_and_closes_the_socket() {
 }
 
 #[tokio::test]
-async fn a_message_of_another_crc_is_named_and_never_sent() {
+async fn message_with_another_crc_is_missing_and_never_sent() {
     let vpp = FakeVpp::listen();
     let mut table = full_table();
     for entry in &mut table.0 {
@@ -277,19 +277,19 @@ async fn a_message_of_another_crc_is_named_and_never_sent() {
     table.0.retain(|entry| !entry.name.as_str().starts_with("lb_flush_vip_reply_"));
     let (session, mut peer) = vpp.session_with(table, options()).await;
     let missing: Vec<String> = session.missing().iter().map(ToString::to_string).collect();
-    assert_eq!(missing, ["lb_conf_get has CRC deadbeef, where 51077d14 is known", "lb_flush_vip_reply is not there"]);
+    assert_eq!(missing, ["lb_conf_get has CRC deadbeef, expected 51077d14", "lb_flush_vip_reply is absent"]);
     assert!(session.supports::<ControlPing>() && !session.supports::<LbConfGet>());
     let error = in_time(session.call(&LbConfGet {})).await.unwrap_err().to_string();
     assert!(error.ends_with(&missing[0]), "{error}");
     let error = in_time(session.call(&LbFlushVip { vip: WireVip::ZERO })).await.unwrap_err().to_string();
     assert!(error.ends_with(&missing[1]), "{error}");
-    let call = session.call(&cli("the first that is sent"));
-    assert_eq!(echo_one(&mut peer).await, "the first that is sent");
+    let call = session.call(&cli("first request"));
+    assert_eq!(echo_one(&mut peer).await, "first request");
     text(call).await.unwrap();
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_read_ends_the_session() {
+async fn malformed_reply_ends_the_session() {
     let vpp = FakeVpp::listen();
     let (session, mut peer) = vpp.session(options()).await;
     let (bad, open) = (session.call(&cli(1)), session.call(&cli(2)));
@@ -301,36 +301,36 @@ async fn an_answer_that_cannot_be_read_ends_the_session() {
     assert!(matches!(text(open).await, Err(Error::Closed { reason: CloseReason::Malformed { .. }, .. })));
 }
 
-struct Collector {
-    wants: AtomicBool,
-    seen: Mutex<Vec<String>>,
+struct MessageCollector {
+    enabled: AtomicBool,
+    published: Mutex<Vec<String>>,
 }
 
-impl EventSink for Collector {
+impl EventSink for MessageCollector {
     fn wants_probes(&self) -> bool {
-        self.wants.load(Ordering::Relaxed)
+        self.enabled.load(Ordering::Relaxed)
     }
 
     fn publish(&self, event: Event) {
-        event.fields(&mut |_, value| self.seen.lock().unwrap().push(format!("{} {value}", event.name())));
+        event.fields(&mut |_, value| self.published.lock().unwrap().push(format!("{} {value}", event.name())));
     }
 }
 
 #[tokio::test]
-async fn messages_are_told_to_whoever_listens() {
+async fn messages_are_published_only_while_enabled() {
     let vpp = FakeVpp::listen();
-    let sink = Arc::new(Collector { wants: AtomicBool::new(true), seen: Mutex::default() });
+    let sink = Arc::new(MessageCollector { enabled: AtomicBool::new(true), published: Mutex::default() });
     let events = Events::new(Arc::clone(&sink) as Arc<dyn EventSink>);
     let (session, mut peer) = vpp.session(SessionOptions { events, ..options() }).await;
     let call = session.call(&cli("x"));
     echo_one(&mut peer).await;
     text(call).await.unwrap();
-    sink.wants.store(false, Ordering::Relaxed);
+    sink.enabled.store(false, Ordering::Relaxed);
     let call = session.call(&cli("y"));
     echo_one(&mut peer).await;
     text(call).await.unwrap();
     assert_eq!(
-        *sink.seen.lock().unwrap(),
+        *sink.published.lock().unwrap(),
         [
             "vpp-api-send sockclnt_create",
             "vpp-api-recv sockclnt_create_reply",
@@ -341,14 +341,14 @@ async fn messages_are_told_to_whoever_listens() {
 }
 
 #[tokio::test]
-async fn a_socket_without_vpp_is_told_from_a_vpp_that_does_not_answer() {
-    let nobody = Session::connect(Path::new("/nonexistent/api.sock"), options()).await.unwrap_err();
-    assert_eq!(nobody.to_string(), "cannot connect to /nonexistent/api.sock");
-    assert_eq!(nobody.reason(), "ConnectFailed");
+async fn connect_failure_and_handshake_failure_are_distinguished() {
+    let absent = Session::connect(Path::new("/nonexistent/api.sock"), options()).await.unwrap_err();
+    assert_eq!(absent.to_string(), "cannot connect to /nonexistent/api.sock");
+    assert_eq!(absent.reason(), "ConnectFailed");
 
     let vpp = FakeVpp::listen();
-    let hurried = SessionOptions { deadline: Duration::from_millis(50), ..options() };
-    let silent = in_time(Session::connect(vpp.path(), hurried)).await.unwrap_err();
+    let short_deadline = SessionOptions { deadline: Duration::from_millis(50), ..options() };
+    let silent = in_time(Session::connect(vpp.path(), short_deadline)).await.unwrap_err();
     assert!(format!("{silent:?}").contains("Deadline(50ms)"), "{silent:?}");
 
     let vpp = FakeVpp::listen();
@@ -370,7 +370,7 @@ async fn a_socket_without_vpp_is_told_from_a_vpp_that_does_not_answer() {
 }
 
 #[tokio::test]
-async fn frames_that_answer_nothing_are_counted_and_left_out() {
+async fn frames_without_a_matching_request_are_counted_and_ignored() {
     let vpp = FakeVpp::listen();
     let (session, mut peer) = vpp.session(options()).await;
     let call = session.call(&cli("x"));

@@ -1,4 +1,4 @@
-//! The simulated VPP over its socket: the plugin's memory, restarts, and faults on demand.
+//! The simulated VPP over its socket: the plugin's state, restarts, and injected faults.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -59,14 +59,14 @@ fn add_as(vip: VppVip, address: &str, weight: u8) -> LbAddDelAsV2 {
     LbAddDelAsV2 { vip: vip.into(), as_address: ip(address), weight, is_del: false, is_flush: false }
 }
 
-/// Address and liveness of each server that VPP dumps for all VIPs.
+/// Address and liveness of each server in a dump of all VIPs.
 async fn dumped(client: &mut RawClient) -> Vec<(String, bool)> {
     let details = client.dump(LbAsV2Dump { vip: WireVip::ZERO }).await;
     details.into_iter().map(|entry| (entry.app_srv.to_string(), entry.flags & 1 == 1)).collect()
 }
 
 #[tokio::test]
-async fn a_removed_server_is_a_ghost_until_it_is_collected_or_added_again() {
+async fn removed_server_is_listed_until_collected_or_added_again() {
     let (_directory, simulator) = start().await;
     let mut client = RawClient::connect(simulator.api_socket()).await;
     let vip = vip("203.0.113.1", 80);
@@ -75,26 +75,26 @@ async fn a_removed_server_is_a_ghost_until_it_is_collected_or_added_again() {
     client.call(add_as(vip, "192.0.2.2", 20)).await;
     let remove = LbAddDelAsV2 { is_del: true, ..add_as(vip, "192.0.2.1", 10) };
     assert_eq!(client.call(remove.clone()).await.retval, 0);
-    let ghost_and_live = [("192.0.2.1".to_owned(), false), ("192.0.2.2".to_owned(), true)];
-    assert_eq!(dumped(&mut client).await, ghost_and_live);
+    let removed_and_live = [("192.0.2.1".to_owned(), false), ("192.0.2.2".to_owned(), true)];
+    assert_eq!(dumped(&mut client).await, removed_and_live);
     let set_weight = LbAsSetWeight { vip: vip.into(), as_address: ip("192.0.2.1"), weight: 5, is_flush: false };
-    assert_eq!(client.call(set_weight).await.retval, -6, "a ghost has no weight to set");
-    assert_eq!(client.call(remove.clone()).await.retval, 0, "removing a ghost is fine with vpp");
+    assert_eq!(client.call(set_weight).await.retval, -6, "a removed server has no weight to set");
+    assert_eq!(client.call(remove.clone()).await.retval, 0, "vpp accepts the removal of a removed server");
 
-    assert_eq!(client.call(add_as(vip, "192.0.2.1", 30)).await.retval, 0, "it comes back in its old slot");
+    assert_eq!(client.call(add_as(vip, "192.0.2.1", 30)).await.retval, 0, "the server returns to its old slot");
     assert_eq!(simulator.snapshot().weights(vip), [(ip("192.0.2.1"), 30), (ip("192.0.2.2"), 20)].into());
     client.call(remove.clone()).await;
     simulator.advance(Duration::from_secs(9));
-    assert_eq!(dumped(&mut client).await, ghost_and_live, "too young to be collected");
+    assert_eq!(dumped(&mut client).await, removed_and_live, "not collected yet");
     simulator.advance(Duration::from_secs(60));
-    assert_eq!(dumped(&mut client).await, ghost_and_live, "vpp passes over a vip that was added within the last 60 s");
+    assert_eq!(dumped(&mut client).await, removed_and_live, "vpp skips a vip that was added within the last 60 s");
     simulator.advance(Duration::from_secs(61));
-    assert_eq!(dumped(&mut client).await, ghost_and_live[1..]);
-    assert_eq!(client.call(remove).await.retval, -6, "it is gone");
+    assert_eq!(dumped(&mut client).await, removed_and_live[1..]);
+    assert_eq!(client.call(remove).await.retval, -6, "the server was collected");
 }
 
 #[tokio::test]
-async fn a_deleted_vip_hides_but_its_servers_do_not_and_its_index_is_not_used_at_once() {
+async fn deleted_vip_is_hidden_but_its_servers_are_listed_and_its_index_is_reused_late() {
     let (_directory, simulator) = start().await;
     let mut client = RawClient::connect(simulator.api_socket()).await;
     let vip = vip("203.0.113.1", 80);
@@ -121,7 +121,7 @@ async fn a_deleted_vip_hides_but_its_servers_do_not_and_its_index_is_not_used_at
 }
 
 #[tokio::test]
-async fn refusals_have_vpps_numbers() {
+async fn refusals_have_the_numbers_of_vpp() {
     let (_directory, simulator) = start().await;
     let mut client = RawClient::connect(simulator.api_socket()).await;
     let (http, all) = (vip("203.0.113.1", 80), vip("203.0.113.1", 0));
@@ -136,7 +136,7 @@ async fn refusals_have_vpps_numbers() {
     let odd = LbAddDelVipV2 { new_flows_table_length: 1000, ..add_vip(vip("203.0.113.3", 80)) };
     assert_eq!(client.call(odd).await.retval, -70);
     assert_eq!(client.call(LbAddDelVipV2 { is_del: true, ..add_vip(all) }).await.retval, -6);
-    assert_eq!(client.call(add_as(http, "192.0.2.1", 255)).await.retval, 0, "vpp bounds no weight");
+    assert_eq!(client.call(add_as(http, "192.0.2.1", 255)).await.retval, 0, "vpp does not limit weights");
     assert_eq!(client.call(add_as(http, "192.0.2.1", 1)).await.retval, -81);
     assert_eq!(client.call(add_as(http, "2001:db8::1", 1)).await.retval, -97);
     assert_eq!(client.call(add_as(all, "192.0.2.1", 1)).await.retval, -6);
@@ -144,7 +144,7 @@ async fn refusals_have_vpps_numbers() {
 }
 
 #[tokio::test]
-async fn port_0_means_all_ports_and_host_bits_do_not_count() {
+async fn port_0_means_all_ports_and_host_bits_are_ignored() {
     let (_directory, simulator) = start().await;
     let mut client = RawClient::connect(simulator.api_socket()).await;
     client.call(add_vip(VppVip { protocol: 6, ..vip("203.0.113.1", 0) })).await;
@@ -155,11 +155,11 @@ async fn port_0_means_all_ports_and_host_bits_do_not_count() {
 }
 
 #[tokio::test]
-async fn messages_of_older_clients_work_too() {
+async fn messages_of_older_clients_are_supported() {
     let (_directory, simulator) = start().await;
     let mut client = RawClient::connect(simulator.api_socket()).await;
     let vip = vip("203.0.113.1", 80);
-    let old = LbAddDelVip {
+    let legacy = LbAddDelVip {
         vip: vip.into(),
         encap: 0,
         dscp: 0,
@@ -169,7 +169,7 @@ async fn messages_of_older_clients_work_too() {
         new_flows_table_length: 256,
         is_del: false,
     };
-    assert_eq!(client.call(old).await.retval, 0);
+    assert_eq!(client.call(legacy).await.retval, 0);
     let server = LbAddDelAs { vip: vip.into(), as_address: ip("192.0.2.1"), is_del: false, is_flush: false };
     assert_eq!(client.call(server).await.retval, 0);
     let snapshot = simulator.snapshot();
@@ -179,7 +179,7 @@ async fn messages_of_older_clients_work_too() {
 }
 
 #[tokio::test]
-async fn all_ones_in_lb_conf_keep_what_was_there() {
+async fn all_ones_in_lb_conf_keep_the_value() {
     let (_directory, simulator) = start().await;
     let mut client = RawClient::connect(simulator.api_socket()).await;
     let conf = |buckets, timeout| LbConf {
@@ -196,7 +196,7 @@ async fn all_ones_in_lb_conf_keep_what_was_there() {
 }
 
 #[tokio::test]
-async fn requests_in_one_write_are_answered_in_order() {
+async fn requests_in_one_write_are_replied_to_in_order() {
     let (_directory, simulator) = start().await;
     let mut client = RawClient::connect(simulator.api_socket()).await;
     let mut out = BytesMut::new();
@@ -206,7 +206,7 @@ async fn requests_in_one_write_are_answered_in_order() {
             _ => client.encode(&add_vip(vip("203.0.113.1", port)), &mut out),
         })
         .collect();
-    // Cut anywhere: frames do not arrive whole.
+    // Arbitrary cuts, so that frames arrive in parts.
     for part in out.chunks(977) {
         client.send_bytes(part).await;
     }
@@ -221,7 +221,7 @@ async fn requests_in_one_write_are_answered_in_order() {
 }
 
 #[tokio::test]
-async fn what_vpp_does_not_understand_gets_no_reply() {
+async fn malformed_requests_get_no_reply() {
     let (_directory, simulator) = start().await;
     let mut client = RawClient::connect(simulator.api_socket()).await;
     let mut out = BytesMut::new();
@@ -242,12 +242,12 @@ async fn what_vpp_does_not_understand_gets_no_reply() {
     assert_eq!(simulator.snapshot().vips.len(), 0);
     client.send_bytes(&other_client).await;
     let ping = client.send(&ControlPing {}).await;
-    assert_eq!(client.next::<ControlPingReply>().await.0.context, ping, "the first answer is the ping's");
-    assert_eq!(simulator.snapshot().vips.len(), 1, "a request in another client's name is carried out");
+    assert_eq!(client.next::<ControlPingReply>().await.0.context, ping, "the first reply is the ping's");
+    assert_eq!(simulator.snapshot().vips.len(), 1, "a request with the index of another client is executed");
 }
 
 #[tokio::test]
-async fn a_restart_closes_connections_loses_the_state_and_changes_the_pid() {
+async fn restart_closes_connections_loses_the_state_and_changes_the_pid() {
     let (_directory, simulator) = start().await;
     let mut client = RawClient::connect(simulator.api_socket()).await;
     client.call(add_vip(vip("203.0.113.1", 80))).await;
@@ -263,7 +263,7 @@ async fn a_restart_closes_connections_loses_the_state_and_changes_the_pid() {
 }
 
 #[tokio::test]
-async fn a_stopped_vpp_has_no_socket_and_can_be_started_again() {
+async fn stopped_simulator_has_no_socket_and_can_be_started_again() {
     let (_directory, simulator) = start().await;
     let mut client = RawClient::connect(simulator.api_socket()).await;
     simulator.stop().await.unwrap();
@@ -278,7 +278,7 @@ async fn a_stopped_vpp_has_no_socket_and_can_be_started_again() {
 }
 
 #[tokio::test]
-async fn it_dies_in_the_middle_of_a_sync_and_comes_back_empty() {
+async fn crash_during_a_sync_loses_the_state() {
     let (_directory, simulator) = start().await;
     let mut client = RawClient::connect(simulator.api_socket()).await;
     let mark = simulator.mark();
@@ -299,7 +299,7 @@ async fn it_dies_in_the_middle_of_a_sync_and_comes_back_empty() {
 }
 
 #[tokio::test]
-async fn a_table_of_no_buckets_kills_it_as_it_kills_vpp() {
+async fn table_length_0_crashes_the_simulator_like_vpp() {
     let (_directory, simulator) = start().await;
     let mut client = RawClient::connect(simulator.api_socket()).await;
     client.send(&LbAddDelVipV2 { new_flows_table_length: 0, ..add_vip(vip("203.0.113.1", 80)) }).await;
@@ -308,20 +308,20 @@ async fn a_table_of_no_buckets_kills_it_as_it_kills_vpp() {
 }
 
 #[tokio::test]
-async fn while_it_hangs_nothing_is_answered_and_then_everything() {
+async fn hanging_simulator_replies_after_it_wakes() {
     let (_directory, simulator) = start().await;
     let mut client = RawClient::connect(simulator.api_socket()).await;
     simulator.hang(Duration::from_secs(3600));
     client.send(&add_vip(vip("203.0.113.1", 80))).await;
     let greeting = RawClient::connect(simulator.api_socket());
     tokio::pin!(greeting);
-    let answered = tokio::select! {
+    let replied = tokio::select! {
         _ = &mut greeting => true,
         _ = client.body() => true,
         () = tokio::time::sleep(Duration::from_millis(200)) => false,
     };
-    assert!(!answered);
-    assert_eq!(simulator.snapshot().vips.len(), 0, "nothing is done meanwhile");
+    assert!(!replied);
+    assert_eq!(simulator.snapshot().vips.len(), 0, "no request is executed meanwhile");
     simulator.wake();
     let (_, reply) = client.next::<LbAddDelVipV2Reply>().await;
     assert_eq!(reply.retval, 0);
@@ -331,7 +331,7 @@ async fn while_it_hangs_nothing_is_answered_and_then_everything() {
 }
 
 #[tokio::test]
-async fn what_a_client_left_behind_is_carried_out() {
+async fn requests_of_a_disconnected_client_are_executed() {
     let (_directory, simulator) = start().await;
     let mut client = RawClient::connect(simulator.api_socket()).await;
     simulator.hang(Duration::from_secs(3600));
@@ -351,7 +351,7 @@ async fn what_a_client_left_behind_is_carried_out() {
 }
 
 #[tokio::test]
-async fn a_swallowed_reply_is_lost_though_the_request_was_carried_out() {
+async fn swallowed_reply_is_lost_but_the_request_is_executed() {
     let (_directory, simulator) = start().await;
     let mut client = RawClient::connect(simulator.api_socket()).await;
     simulator.swallow_next_reply(LbAddDelVipV2::NAME);
@@ -362,7 +362,7 @@ async fn a_swallowed_reply_is_lost_though_the_request_was_carried_out() {
 }
 
 #[tokio::test]
-async fn delayed_replies_come_late_and_in_order() {
+async fn delayed_replies_arrive_late_and_in_order() {
     let (_directory, simulator) = start().await;
     let mut client = RawClient::connect(simulator.api_socket()).await;
     let delay = Duration::from_millis(20);
@@ -374,7 +374,7 @@ async fn delayed_replies_come_late_and_in_order() {
 }
 
 #[tokio::test]
-async fn the_journal_tells_every_write_with_its_answer_and_reads_are_none() {
+async fn journal_lists_writes_with_their_replies_but_no_reads() {
     let (_directory, simulator) = start().await;
     let mut client = RawClient::connect(simulator.api_socket()).await;
     let vip = vip("203.0.113.1", 80);
@@ -393,11 +393,11 @@ async fn the_journal_tells_every_write_with_its_answer_and_reads_are_none() {
     assert_eq!(simulator.writes_since(mark), expected);
     assert_eq!((simulator.requests()["lb_add_del_as_v2"], simulator.requests()["lb_conf_get"]), (2, 1));
     simulator.restart().await.unwrap();
-    assert_eq!(simulator.writes_since(mark), expected, "a restart forgets state, not what was asked");
+    assert_eq!(simulator.writes_since(mark), expected, "a restart keeps the journal");
 }
 
 #[tokio::test]
-async fn a_test_can_change_the_state_behind_the_clients_back() {
+async fn state_can_be_edited_without_a_client() {
     let (_directory, simulator) = start().await;
     let mut client = RawClient::connect(simulator.api_socket()).await;
     let mark = simulator.mark();
@@ -413,7 +413,7 @@ async fn a_test_can_change_the_state_behind_the_clients_back() {
 }
 
 #[tokio::test]
-async fn clients_have_indexes_of_their_own_and_are_forgotten_when_they_leave() {
+async fn clients_have_distinct_indexes_and_are_removed_on_disconnect() {
     let (_directory, simulator) = start().await;
     let mut first = RawClient::connect(simulator.api_socket()).await;
     let second = RawClient::connect(simulator.api_socket()).await;
@@ -423,16 +423,16 @@ async fn clients_have_indexes_of_their_own_and_are_forgotten_when_they_leave() {
     first.call(SockclntDelete { index }).await;
     assert_eq!(first.body().await, None, "vpp closes the connection");
     drop(second);
-    let all_gone = async {
+    let all_disconnected = async {
         while simulator.connections() > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    timeout(PATIENCE, all_gone).await.unwrap();
+    timeout(PATIENCE, all_disconnected).await.unwrap();
 }
 
 #[tokio::test]
-async fn other_commands_get_vpps_complaint() {
+async fn unknown_commands_get_the_error_of_vpp() {
     let (_directory, simulator) = start().await;
     let mut client = RawClient::connect(simulator.api_socket()).await;
     let reply = client.call(CliInband { cmd: "show nothing at all".to_owned() }).await;

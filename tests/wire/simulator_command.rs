@@ -1,4 +1,4 @@
-//! `maglev-sandbox vpp` as people start it.
+//! The command `maglev-sandbox vpp`.
 
 use std::{path::Path, process::Stdio};
 
@@ -29,16 +29,16 @@ fn start(socket: &Path) -> (Child, Output) {
 }
 
 async fn line(output: &mut Output) -> String {
-    timeout(PATIENCE, output.next_line()).await.expect("a line within 30 s").unwrap().expect("it still runs")
+    timeout(PATIENCE, output.next_line()).await.expect("no timeout").unwrap().expect("the process is running")
 }
 
 fn send(child: &Child, signal: Signal) {
-    let pid = child.id().expect("it still runs");
+    let pid = child.id().expect("the process is running");
     kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal).unwrap();
 }
 
 #[tokio::test]
-async fn hangup_restarts_it_without_its_state_and_term_ends_it_without_its_socket() {
+async fn sighup_restarts_without_state_and_sigterm_removes_the_socket() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("not/there/yet/api.sock");
     let (mut child, mut output) = start(&socket);
@@ -62,13 +62,13 @@ async fn hangup_restarts_it_without_its_state_and_term_ends_it_without_its_socke
     assert_ne!(client.call(ControlPing {}).await.vpe_pid, pid);
 
     send(&child, Signal::SIGTERM);
-    let status = timeout(PATIENCE, child.wait()).await.expect("it ends").unwrap();
+    let status = timeout(PATIENCE, child.wait()).await.expect("no timeout").unwrap();
     assert!(status.success(), "{status}");
     assert!(!socket.exists());
 }
 
 #[tokio::test]
-async fn interrupt_ends_it_and_an_old_socket_is_replaced() {
+async fn sigint_ends_the_simulator_and_a_stale_socket_is_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("api.sock");
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
@@ -77,6 +77,6 @@ async fn interrupt_ends_it_and_an_old_socket_is_replaced() {
     line(&mut output).await;
     RawClient::connect(&socket).await;
     send(&child, Signal::SIGINT);
-    assert!(timeout(PATIENCE, child.wait()).await.expect("it ends").unwrap().success());
+    assert!(timeout(PATIENCE, child.wait()).await.expect("no timeout").unwrap().success());
     assert!(!socket.exists());
 }

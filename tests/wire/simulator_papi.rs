@@ -1,4 +1,4 @@
-//! The simulated VPP against `vpp-papi`, VPP's own Python client: nothing of ours is on the other side.
+//! The simulated VPP against `vpp-papi`, VPP's own Python client, which shares no code with this project.
 
 use std::{
     path::PathBuf,
@@ -16,7 +16,7 @@ pub fn papi_directory() -> PathBuf {
 }
 
 #[tokio::test]
-async fn an_independent_client_gets_the_answers_it_got_from_a_real_vpp() {
+async fn independent_client_gets_the_replies_of_a_real_vpp() {
     let python = interpreter(&PAPI).await.unwrap();
     let data = papi_directory().with_file_name("data");
     let (script, api) = (papi_directory().join("replay.py"), data.join("api"));

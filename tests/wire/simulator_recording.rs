@@ -1,4 +1,4 @@
-//! Recorded conversations with real VPPs, repeated with the simulator byte by byte.
+//! Recorded exchanges with real VPPs, replayed against the simulator byte by byte.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ struct Exchange {
     reply_frames: Vec<String>,
 }
 
-/// Each release, its recording, and how many exchanges and messages that must have at least.
+/// Each release, its recording, and the minimal numbers of exchanges and messages.
 fn recordings() -> [(Release, Recording, usize, usize); 2] {
     let parse = |text| serde_json::from_str(text).expect("the recording is json");
     [
@@ -57,8 +57,8 @@ fn body(hex: &str) -> Vec<u8> {
     bytes(hex)[16..].to_vec()
 }
 
-/// What of a reply must be the same with every VPP: everything but clocks, the process id and the
-/// paths of a route, which depend on the machine.
+/// The part of a reply that must be equal on every VPP: without clocks, the process id and the paths of a route, which
+/// depend on the machine.
 fn comparable(call: &str, body: &[u8]) -> Vec<u8> {
     let mut out = bytes::BytesMut::new();
     let id = u16::from_be_bytes([body[0], body[1]]);
@@ -86,7 +86,7 @@ fn comparable(call: &str, body: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn every_recorded_request_gets_the_recorded_reply() {
+async fn recorded_requests_get_the_recorded_replies() {
     for (release, recording, exchanges, _) in recordings() {
         assert_eq!(recording.exchanges.len(), exchanges);
         repeat(release, recording).await;
@@ -112,12 +112,12 @@ async fn repeat(release: Release, recording: Recording) {
             assert_eq!(got, want, "{}: reply {at}", exchange.label);
         }
     }
-    // Nothing is left over: the next frame answers the next request.
+    // No reply is left over: the next frame is the reply to the next request.
     client.call(messages::memclnt::ControlPing {}).await;
 }
 
 #[tokio::test]
-async fn every_message_has_the_id_and_crc_that_a_real_vpp_gave_it() {
+async fn messages_have_the_ids_and_crcs_of_a_real_vpp() {
     for (release, recording, _, messages) in recordings() {
         let (_directory, simulator) = start(release).await;
         let client = RawClient::connect(simulator.api_socket()).await;
@@ -128,6 +128,6 @@ async fn every_message_has_the_id_and_crc_that_a_real_vpp_gave_it() {
         for (name, id) in client.ids() {
             assert_eq!(recorded.get(name), Some(id), "{name}");
         }
-        assert_eq!(client.id::<ControlPingReply>(), 24, "{} is told by this id above", ControlPingReply::NAME);
+        assert_eq!(client.id::<ControlPingReply>(), 24, "`comparable` detects {} by this id", ControlPingReply::NAME);
     }
 }

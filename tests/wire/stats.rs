@@ -1,5 +1,5 @@
-//! The stats segment: a real VPP's, broken copies of it, and the simulator's, with an independent
-//! client on the other side.
+//! The stats segment: recorded from a real VPP, damaged copies, and the simulator's, read by this client and by an
+//! independent client.
 
 mod broken;
 mod independent;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use maglev_vpp::stats::{Counter, StatsError, Value, View};
 use serde_json::{Value as Json, json};
 
-/// A value as `vpp_papi` prints it, which is how the expectations were written down.
+/// A value in the notation of `vpp_papi`, which the expectations use.
 fn plain(value: Value) -> Json {
     let pair = |counter: Counter| json!([counter.packets, counter.bytes]);
     let pairs = |counters: Vec<Counter>| counters.into_iter().map(pair).collect::<Json>();
@@ -26,7 +26,7 @@ fn plain(value: Value) -> Json {
     }
 }
 
-/// The whole directory by name.
+/// All values of the directory by name.
 fn everything(view: &View<'_>) -> Result<BTreeMap<String, Json>, StatsError> {
     view.entries().map(|(name, entry)| Ok((name, plain(view.value(entry)?)))).collect()
 }

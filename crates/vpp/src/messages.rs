@@ -256,7 +256,7 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
     true
 }
 
-macro_rules! known {
+macro_rules! known_messages {
     ($($type:ty,)*) => {
         /// All messages that this client knows.
         pub const KNOWN_MESSAGES: &[Signature] = &[$(Signature::new::<$type>(),)*];
@@ -268,7 +268,7 @@ macro_rules! known {
     };
 }
 
-known! {
+known_messages! {
     memclnt::SockclntCreate,
     memclnt::SockclntCreateReply,
     memclnt::SockclntDelete,
@@ -338,13 +338,13 @@ mod tests {
 
     #[test]
     fn known_message_index_matches_the_list() {
-        let places = [
+        let messages = [
             KnownMessage::new::<memclnt::ControlPing>(),
             KnownMessage::new::<memclnt::SockclntCreate>(),
             KnownMessage::new::<lb::LbAsV2Details>(),
         ];
-        for known in places {
-            assert_eq!(KNOWN_MESSAGES[known.index].name, known.name);
+        for message in messages {
+            assert_eq!(KNOWN_MESSAGES[message.index].name, message.name);
         }
     }
 }

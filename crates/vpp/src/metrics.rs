@@ -51,7 +51,7 @@ impl Default for Metrics {
         let help = "Messages exchanged with VPP, by outcome.";
         let opts = Opts::new("maglev_vpp_api_total", help);
         let messages = IntCounterVec::new(opts, &["msg", "direction", "result"]).expect("names and labels are valid");
-        let counters = KNOWN_MESSAGES.iter().map(|known| counters(&messages, known.name)).collect();
+        let counters = KNOWN_MESSAGES.iter().map(|message| counters(&messages, message.name)).collect();
         let ignored = IntCounter::new("maglev_vpp_api_ignored_total", "Messages from VPP that matched no request.")
             .expect("the name is valid");
         Self { messages, counters, ignored }

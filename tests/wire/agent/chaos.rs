@@ -1,9 +1,8 @@
-//! Chaos: whatever happens, and in whatever order, the agent ends with exactly the desired state, has
-//! told what it did and nothing else, and leaves nothing behind. Who follows it over gRPC sees in the end
-//! what VPP has.
+//! Chaos test: after random faults and changes, the agent reaches exactly the desired state, has published its changes
+//! and nothing else, and leaks nothing. A gRPC client's mirror equals VPP's state in the end.
 //!
-//! The seed is fixed: what is asked for is the same in every run (when it meets what is under way is
-//! not). It has a process of its own, because it counts the descriptors of the process.
+//! The seed is fixed: the requested changes are the same in every run (their timing is not). The test runs in its own
+//! process, because it counts the descriptors of the process.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +14,7 @@ use std::{
 use fastrand::Rng;
 use maglev_model::{
     actual::VppVip,
-    config::{AdminState, Backend, Config, Frontend, NodeConfig, Pool, SyncConf, Target},
+    config::{AdminState, Backend, Config, Frontend, NodeConfig, Pool, SyncConf, MemberTarget},
     event::Event,
     health::BackendState,
     vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
@@ -24,7 +23,7 @@ use maglev_vpp_simulator::{Mark, Prefix, Write};
 
 use super::{
     fixture::{Node, backend, config, frontend, ip, node, pool},
-    followed::Follower,
+    mirror::Follower,
 };
 
 const SEED: u64 = 20_261_123;
@@ -34,7 +33,7 @@ const FRONTENDS: u8 = 11;
 const BACKENDS: u8 = 6;
 
 #[test]
-fn after_any_storm_vpp_is_as_wanted_all_is_told_and_nothing_is_left_behind() {
+fn desired_state_is_reached_and_nothing_leaks_after_random_faults() {
     let mut child = std::process::Command::new(std::env::current_exe().unwrap());
     child.args(["agent::chaos::in_a_process_of_its_own", "--exact", "--ignored", "--nocapture"]);
     let output = child.output().unwrap();
@@ -48,7 +47,7 @@ fn after_any_storm_vpp_is_as_wanted_all_is_told_and_nothing_is_left_behind() {
 fn in_a_process_of_its_own() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        // Whatever is made once and kept is made by a short life before the count.
+        // A first agent creates everything that is created once per process, before the count.
         let mut first = Node::following(config([], node())).await;
         first.until_ready().await;
         first.stop_agent().await;
@@ -67,7 +66,7 @@ fn open() -> (usize, usize) {
     (descriptors, tokio::runtime::Handle::current().metrics().num_alive_tasks())
 }
 
-/// Lets what ends by itself do so: no task may be left, and then `as_before` holds.
+/// Waits until no task is left and `as_before` holds.
 async fn until_as_before(as_before: impl Fn() -> bool) {
     let waited = tokio::time::timeout(Duration::from_secs(30), async {
         while open().1 > 0 || !as_before() {
@@ -83,34 +82,34 @@ async fn chaos() {
     let sync =
         SyncConf { interval: Duration::from_secs(2), mass_removal_hold: Duration::from_secs(2), ..conf.sync.clone() };
     let mut node = Node::new().await;
-    let mut world = World::default();
-    world.show(&node, NodeConfig { sync, ..conf });
-    let follower = Follower::of(&node).await;
+    let mut desired = DesiredState::default();
+    desired.start_with(&node, NodeConfig { sync, ..conf });
+    let follower = Follower::new(&node).await;
     node.start_agent();
     for round in 0..ROUNDS {
         let mark = begin(&node);
         for _ in 0..STEPS {
-            world.storm(&mut rng, &node).await;
+            desired.inject_fault(&mut rng, &node).await;
             tokio::time::sleep(Duration::from_millis(rng.u64(0..60))).await;
         }
         node.simulator.start_again().await.unwrap();
         node.simulator.heal();
-        settle(&node, &world).await;
-        follower.until_it_shows(&node).await;
+        settle(&node, &desired).await;
+        follower.until_in_sync(&node).await;
         assert_no_event_without_a_write(&node, mark, round);
         // With no reply lost, VPP's journal and the events are the same.
         let mark = begin(&node);
         for _ in 0..STEPS {
-            world.calm(&mut rng, &node);
+            desired.change_something(&mut rng, &node);
             tokio::time::sleep(Duration::from_millis(rng.u64(0..40))).await;
         }
-        settle(&node, &world).await;
-        follower.until_it_shows(&node).await;
+        settle(&node, &desired).await;
+        follower.until_in_sync(&node).await;
         // A session that timed out on a busy machine may have lost replies.
         if node.log().iter().any(|line| line.starts_with("vpp-disconnect")) {
             assert_no_event_without_a_write(&node, mark, round);
         } else {
-            assert_eq!(told(&node), written(&node, mark, &recreated(&node)), "round {round}");
+            assert_eq!(published(&node), written(&node, mark, &recreated(&node)), "round {round}");
         }
         assert_eq!(node.simulator.connections(), 1);
     }
@@ -121,7 +120,7 @@ async fn chaos() {
 /// Every change that an event reports is in VPP's journal at least as often.
 fn assert_no_event_without_a_write(node: &Node, mark: Mark, round: usize) {
     let written = written(node, mark, &recreated(node));
-    for (change, reported) in &told(node) {
+    for (change, reported) in &published(node) {
         let done = written.get(change).copied().unwrap_or_default();
         assert!(*reported <= done, "round {round}: {change} was reported {reported} times and done {done} times");
     }
@@ -132,18 +131,18 @@ fn begin(node: &Node) -> Mark {
     node.simulator.mark()
 }
 
-/// Waits until VPP is as wanted, and for two passes that find it so.
-async fn settle(node: &Node, world: &World) {
-    node.until("VPP is as wanted", |node| world.is_in(node)).await;
+/// Waits until VPP has the desired state, and for two further passes without a change.
+async fn settle(node: &Node, desired: &DesiredState) {
+    node.until("VPP has the desired state", |node| desired.is_in(node)).await;
     let passes = |node: &Node| node.log().iter().filter(|line| line.starts_with("vpp-lb-sync-done scope=all")).count();
     let before = passes(node);
     node.until("two passes went by", |node| passes(node) >= before + 2).await;
-    node.until("VPP is still as wanted", |node| world.is_in(node)).await;
+    node.until("VPP still has the desired state", |node| desired.is_in(node)).await;
 }
 
-/// What a test wants, and what it knows of the backends.
+/// The desired state of the test, and the state of the backends.
 #[derive(Default)]
-struct World {
+struct DesiredState {
     frontends: BTreeMap<u8, Frontend>,
     states: BTreeMap<u8, BackendState>,
     admin: BTreeMap<u8, AdminState>,
@@ -151,8 +150,8 @@ struct World {
     generation: i64,
 }
 
-impl World {
-    fn show(&mut self, node: &Node, conf: NodeConfig) {
+impl DesiredState {
+    fn start_with(&mut self, node: &Node, conf: NodeConfig) {
         self.conf = conf;
         for n in 1..=BACKENDS {
             self.states.insert(n, BackendState::Up);
@@ -162,19 +161,19 @@ impl World {
         node.set_config(self.config());
     }
 
-    /// The configuration, its members as the backends are now.
+    /// The configuration with the current states of the backends.
     fn config(&self) -> Config {
         let mut frontends: Vec<Frontend> = self.frontends.values().cloned().collect();
         for member in frontends.iter_mut().flat_map(|frontend| &mut frontend.pools).flat_map(|pool| &mut pool.members) {
-            if let Target::Backend(backend) = &mut member.target {
+            if let MemberTarget::Backend(backend) = &mut member.target {
                 Arc::make_mut(backend).admin_state = self.admin[&number(backend.address)];
             }
         }
         config(frontends, self.conf.clone())
     }
 
-    /// Anything may happen.
-    async fn storm(&mut self, rng: &mut Rng, node: &Node) {
+    /// Injects a random fault or change.
+    async fn inject_fault(&mut self, rng: &mut Rng, node: &Node) {
         let simulator = &node.simulator;
         match rng.u8(0..14) {
             0 => simulator.restart().await.unwrap(),
@@ -185,12 +184,12 @@ impl World {
             5 => simulator.hang(Duration::from_millis(rng.u64(50..1500))),
             6 => simulator.delay_replies(Duration::from_millis(rng.u64(0..30))),
             7 if !simulator.is_running().await => simulator.start_again().await.unwrap(),
-            _ => self.calm(rng, node),
+            _ => self.change_something(rng, node),
         }
     }
 
-    /// What happens to a healthy VPP.
-    fn calm(&mut self, rng: &mut Rng, node: &Node) {
+    /// Makes a random change that a healthy VPP follows.
+    fn change_something(&mut self, rng: &mut Rng, node: &Node) {
         self.generation += 1;
         match rng.u8(0..12) {
             0..=3 => {
@@ -211,7 +210,7 @@ impl World {
                 self.admin.insert(rng.u8(1..=BACKENDS), rng.choice(state).unwrap());
                 node.set_config(self.config());
             }
-            7 => self.meddle(rng, node),
+            7 => self.cause_drift(rng, node),
             _ => {
                 let n = rng.u8(1..=BACKENDS);
                 let state = rng.choice([BackendState::Up, BackendState::Up, BackendState::Down]).unwrap();
@@ -221,8 +220,8 @@ impl World {
         }
     }
 
-    /// Somebody's hand in VPP; what is not there is not changed.
-    fn meddle(&self, rng: &mut Rng, node: &Node) {
+    /// Drift by another client; absent objects are not changed.
+    fn cause_drift(&self, rng: &mut Rng, node: &Node) {
         let (key, address) = (key(rng.u8(1..=FRONTENDS)), server(rng.u8(1..=BACKENDS)).address);
         let Service::Port { port, .. } = key.service else { return };
         node.simulator.edit(|lb| {
@@ -234,7 +233,7 @@ impl World {
         });
     }
 
-    /// Whether VPP has what is wanted, all of it and nothing else.
+    /// True if VPP has exactly the desired state.
     fn is_in(&self, node: &Node) -> bool {
         let vips = node.simulator.snapshot().vips;
         let keys: BTreeSet<VppVip> = self.frontends.values().map(|frontend| frontend.vip.into()).collect();
@@ -246,7 +245,7 @@ impl World {
                     _ => (0, 0),
                 };
                 let weights: BTreeMap<IpAddr, u8> =
-                    have.ases.iter().map(|(address, of)| (*address, of.weight)).collect();
+                    have.ases.iter().map(|(address, server)| (*address, server.weight)).collect();
                 (have.settings.encap, have.settings.target_port) == (kind, port)
                     && have.settings.src_ip_sticky == frontend.sticky
                     && have.settings.table_length == u32::from(frontend.table_length.get())
@@ -254,7 +253,7 @@ impl World {
             })
     }
 
-    /// The first pool with somebody to serve serves.
+    /// The desired weights: the first pool with a serving member is active.
     fn weights(&self, frontend: &Frontend) -> BTreeMap<IpAddr, u8> {
         let up = |n: u8| self.states[&n] == BackendState::Up && self.admin[&n] == AdminState::Enabled;
         let mut active = true;
@@ -316,45 +315,45 @@ fn any_frontend(rng: &mut Rng, n: u8, generation: i64) -> Frontend {
     frontend
 }
 
-/// The VIPs that were recreated: that is told as one event, whatever became of their servers.
+/// The recreated VIPs: a recreate is published as one event, without events of the servers.
 fn recreated(node: &Node) -> BTreeSet<VppVip> {
-    let told = node.told();
-    told.iter()
+    let events = node.published();
+    events.iter()
         .filter_map(|event| if let Event::VipRecreate { vip, .. } = event { Some(vip.vip) } else { None })
         .collect()
 }
 
-type Deeds = BTreeMap<String, usize>;
+type ChangeCounts = BTreeMap<String, usize>;
 
-fn count(deeds: impl IntoIterator<Item = String>) -> Deeds {
-    deeds.into_iter().fold(Deeds::new(), |mut counts, deed| {
-        *counts.entry(deed).or_default() += 1;
+fn count(changes: impl IntoIterator<Item = String>) -> ChangeCounts {
+    changes.into_iter().fold(ChangeCounts::new(), |mut counts, change| {
+        *counts.entry(change).or_default() += 1;
         counts
     })
 }
 
-/// What the events tell.
-fn told(node: &Node) -> Deeds {
+/// The changes in the published events.
+fn published(node: &Node) -> ChangeCounts {
     let recreated = recreated(node);
-    count(node.told().iter().flat_map(|event| match event {
+    count(node.published().iter().flat_map(|event| match event {
         Event::VipAdded { vip, .. } => vec![format!("add {}", vip.vip)],
         Event::VipRemoved { vip, .. } => vec![format!("remove {}", vip.vip)],
         Event::VipRecreate { vip, .. } => vec![format!("add {}", vip.vip), format!("remove {}", vip.vip)],
-        Event::AsAdded { of, weight, .. } if !recreated.contains(&of.vip.vip) => {
-            vec![format!("add {} {} at {weight}", of.vip.vip, of.address)]
+        Event::AsAdded { server, weight, .. } if !recreated.contains(&server.vip.vip) => {
+            vec![format!("add {} {} at {weight}", server.vip.vip, server.address)]
         }
-        Event::AsRemoved { of, flush, .. } if !recreated.contains(&of.vip.vip) => {
-            vec![format!("remove {} {} flush {flush}", of.vip.vip, of.address)]
+        Event::AsRemoved { server, flush, .. } if !recreated.contains(&server.vip.vip) => {
+            vec![format!("remove {} {} flush {flush}", server.vip.vip, server.address)]
         }
-        Event::AsWeightUpdated { of, to, flush, .. } => {
-            vec![format!("weigh {} {} at {to} flush {flush}", of.vip.vip, of.address)]
+        Event::AsWeightUpdated { server, to, flush, .. } => {
+            vec![format!("weigh {} {} at {to} flush {flush}", server.vip.vip, server.address)]
         }
         _ => Vec::new(),
     }))
 }
 
-/// What VPP did, as it says.
-fn written(node: &Node, mark: Mark, recreated: &BTreeSet<VppVip>) -> Deeds {
+/// The changes in the simulator's journal.
+fn written(node: &Node, mark: Mark, recreated: &BTreeSet<VppVip>) -> ChangeCounts {
     let done = node.simulator.writes_since(mark).into_iter().filter(|written| written.retval == 0);
     count(done.filter_map(|written| match written.write {
         Write::AddVip(vip, _) => Some(format!("add {vip}")),

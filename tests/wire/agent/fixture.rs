@@ -1,4 +1,4 @@
-//! One node: a simulated VPP, an agent, and the two inputs that a test turns by hand.
+//! One node: a simulated VPP, an agent, and its two inputs, controlled by the test.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use maglev_model::{
     change::Change,
     config::{
         AdminState, Backend, Check, Config, Frontend, HealthCheck, Listed, Member, NodeConfig, OnBackendDown, Pool,
-        Probe, Revision, Standing, SyncConf, Target,
+        Probe, Revision, Standing, SyncConf, MemberTarget,
     },
     event::{Event, EventSink, Events},
     health::{BackendHealth, BackendState, HealthSnapshot},
@@ -67,7 +67,7 @@ pub fn pool(text: &str, members: &[&Backend]) -> Pool {
     let member = |backend: &&Backend| Member {
         backend: backend.name.clone(),
         weight: Weight::DEFAULT,
-        target: Target::Backend(Arc::new((*backend).clone())),
+        target: MemberTarget::Backend(Arc::new((*backend).clone())),
     };
     Pool { name: text.into(), members: members.iter().map(member).collect() }
 }
@@ -87,7 +87,7 @@ pub fn frontend(text: &str, vip: VipKey, pools: Vec<Pool>) -> Frontend {
     }
 }
 
-/// No warm-up: what is known is written at once.
+/// Settings without a warm-up.
 pub fn node() -> NodeConfig {
     let sync = SyncConf { startup_min_delay: Duration::ZERO, startup_max_delay: Duration::ZERO, ..SyncConf::default() };
     NodeConfig { internal_ipv4: Some([192, 0, 2, 254].into()), sync, ..NodeConfig::default() }
@@ -102,29 +102,24 @@ pub fn config(frontends: impl IntoIterator<Item = Frontend>, node: NodeConfig) -
 }
 
 #[derive(Default)]
-struct Collector {
-    told: Mutex<Vec<Event>>,
-    /// Where everything goes on to, changes of the state too.
+struct EventCollector {
+    published: Mutex<Vec<Event>>,
+    /// Receives all events and changes as well.
     bus: OnceLock<Events>,
 }
 
-impl EventSink for Collector {
+impl EventSink for EventCollector {
     fn wants_probes(&self) -> bool {
         false
     }
 
     fn publish(&self, event: Event) {
-        self.told.lock().unwrap().push(event.clone());
+        self.published.lock().unwrap().push(event.clone());
         self.bus.get().into_iter().for_each(|bus| bus.emit(event.clone()));
     }
 
-    fn publish_change(&self, event: Option<Event>, change: Change) {
-        self.told.lock().unwrap().extend(event.clone());
-        match (self.bus.get(), event) {
-            (Some(bus), Some(event)) => bus.emit_change(event, change),
-            (Some(bus), None) => bus.change(change),
-            (None, _) => {}
-        }
+    fn publish_change(&self, change: Change) {
+        self.bus.get().into_iter().for_each(|bus| bus.emit_change(change.clone()));
     }
 }
 
@@ -137,7 +132,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Stops it as a SIGTERM would.
+    /// Stops the agent as SIGTERM does.
     pub async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap().unwrap();
@@ -148,24 +143,24 @@ pub struct Node {
     pub simulator: Simulator,
     start: Mark,
     pub socket: PathBuf,
-    /// How long an agent that is started waits for an answer.
+    /// Reply deadline of agents to be started.
     pub deadline: Duration,
     _directory: tempfile::TempDir,
     config_tx: watch::Sender<Option<Config>>,
     health_tx: watch::Sender<HealthSnapshot>,
-    events: Arc<Collector>,
+    events: Arc<EventCollector>,
     pub metrics: Metrics,
     running: Option<Running>,
 }
 
 impl Node {
-    /// A node whose VPP runs and whose agent does not yet.
+    /// A node with a running VPP, without an agent.
     pub async fn new() -> Self {
-        Self::of(Release::default()).await
+        Self::with_release(Release::default()).await
     }
 
-    /// The same with a VPP of that release.
-    pub async fn of(release: Release) -> Self {
+    /// The same with a VPP of this release.
+    pub async fn with_release(release: Release) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("run/vpp/api.sock");
         let options = SimulatorOptions { release, ..SimulatorOptions::new(&socket) };
@@ -184,14 +179,14 @@ impl Node {
         }
     }
 
-    /// A node whose agent follows `config`, every probed backend of which is up.
+    /// A node with a running agent that has `config`; every probed backend is up.
     pub async fn following(config: Config) -> Self {
-        Self::of_following(Release::default(), config).await
+        Self::following_with_release(Release::default(), config).await
     }
 
-    /// The same with a VPP of that release.
-    pub async fn of_following(release: Release, config: Config) -> Self {
-        let mut node = Self::of(release).await;
+    /// The same with a VPP of this release.
+    pub async fn following_with_release(release: Release, config: Config) -> Self {
+        let mut node = Self::with_release(release).await;
         node.set_config(config);
         node.all_up();
         node.start_agent();
@@ -213,28 +208,28 @@ impl Node {
         self.running = Some(Running { stop, task, status, handle });
     }
 
-    /// Stops the agent as a SIGTERM would.
+    /// Stops the agent as SIGTERM does.
     pub async fn stop_agent(&mut self) {
         self.take_agent().stop().await;
     }
 
-    /// Asks the agent to sync now, ending a hold.
+    /// Requests a sync now, optionally ending a hold.
     pub async fn sync_now(&self, accept: Option<&str>) -> Result<(), SyncRefused> {
         let handle = self.running.as_ref().expect("the agent runs").handle.clone();
         handle.sync_now(accept.map(HoldId::from)).await
     }
 
-    /// Where the agent's events go.
+    /// The receiver of the agent's events.
     pub fn events(&self) -> Events {
         Events::new(self.events.clone())
     }
 
-    /// Has all that the agent tells from now on go to this bus as well.
-    pub fn tell(&self, bus: Events) {
+    /// Forwards all further events of the agent to this bus as well.
+    pub fn forward_events_to(&self, bus: Events) {
         assert!(self.events.bus.set(bus).is_ok(), "there is one bus");
     }
 
-    /// Takes the running agent out, so that another can be started beside it.
+    /// Removes the running agent from the node, so that another can be started beside it.
     pub fn take_agent(&mut self) -> Running {
         self.running.take().expect("the agent runs")
     }
@@ -243,7 +238,7 @@ impl Node {
         self.config_tx.send_replace(Some(config));
     }
 
-    /// What the API server cannot tell any more.
+    /// The current configuration.
     pub fn config(&self) -> Config {
         self.config_tx.borrow().clone().expect("the test has set one")
     }
@@ -271,19 +266,19 @@ impl Node {
         self.set_config(config);
     }
 
-    /// Every probed backend is up.
+    /// Sets every probed backend to up.
     pub fn all_up(&self) {
         let config = self.config();
         let members = config.frontends.values().flat_map(|frontend| &frontend.pools).flat_map(|pool| &pool.members);
         for member in members {
-            if let Target::Backend(backend) = &member.target {
+            if let MemberTarget::Backend(backend) = &member.target {
                 self.set_state(backend, BackendState::Up);
             }
         }
     }
 
     pub fn set_state(&self, backend: &Backend, state: BackendState) {
-        let known = BackendHealth {
+        let health_state = BackendHealth {
             address: backend.address,
             state,
             ever_known: true,
@@ -291,11 +286,11 @@ impl Node {
             history: Arc::default(),
         };
         self.health_tx.send_modify(|health| {
-            health.backends.insert(backend.name.clone(), known);
+            health.backends.insert(backend.name.clone(), health_state);
         });
     }
 
-    /// Health is what `snapshot_rx` says from now on.
+    /// Takes the health from `snapshot_rx` from now on.
     pub fn follow_health(&self, mut snapshot_rx: watch::Receiver<HealthSnapshot>) {
         let health_tx = self.health_tx.clone();
         tokio::spawn(async move {
@@ -308,17 +303,17 @@ impl Node {
         });
     }
 
-    /// Where the configuration comes from.
+    /// The configuration's receiver.
     pub fn config_rx(&self) -> watch::Receiver<Option<Config>> {
         self.config_tx.subscribe()
     }
 
-    /// As when the process was started anew: nothing is known.
+    /// Forgets all health states, as after a restart of the process.
     pub fn forget_health(&self) {
         self.health_tx.send_modify(|health| health.backends = OrdMap::new());
     }
 
-    /// How much was written since the node was made, by whomever.
+    /// Number of writes since the node was created, by any client.
     pub fn all_writes(&self) -> usize {
         self.simulator.writes_since(self.start).len()
     }
@@ -334,24 +329,24 @@ impl Node {
     }
 
     /// Waits, for 30 s at most, until `holds`.
-    pub async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+    pub async fn until(&self, condition: &str, holds: impl Fn(&Self) -> bool) {
         let waited = tokio::time::timeout(Duration::from_secs(30), async {
             while !holds(self) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
         if waited.await.is_err() {
-            panic!("waited in vain until {what}: {:#?}\n{:#?}", self.simulator.snapshot(), self.log());
+            panic!("timeout waiting until {condition}: {:#?}\n{:#?}", self.simulator.snapshot(), self.log());
         }
     }
 
-    /// Waits until the last word about every Frontend is that it is programmed.
+    /// Waits until the latest report on every Frontend is Programmed.
     pub async fn until_programmed(&self) {
         let frontends = self.config().frontends;
         self.until("all are programmed", |node| frontends.keys().all(|name| node.is_programmed(name))).await;
     }
 
-    /// Waits until the last word about this Frontend is that it is programmed.
+    /// Waits until the latest report on this Frontend is Programmed.
     pub async fn until_one_programmed(&self, text: &str) {
         self.until("it is programmed", |node| node.is_programmed(&name(text))).await;
     }
@@ -366,7 +361,7 @@ impl Node {
         self.until("the agent is ready", |node| node.ready().is_ok()).await;
     }
 
-    /// How far the agent is.
+    /// The agent's status.
     pub fn status(&self) -> AgentStatus {
         *self.running.as_ref().expect("the agent runs").status.borrow()
     }
@@ -375,17 +370,17 @@ impl Node {
         self.running.as_ref().expect("the agent runs").status.borrow().ready()
     }
 
-    /// Every event so far.
-    pub fn told(&self) -> Vec<Event> {
-        self.events.told.lock().unwrap().clone()
+    /// All events so far.
+    pub fn published(&self) -> Vec<Event> {
+        self.events.published.lock().unwrap().clone()
     }
 
-    /// Every event so far, as the log prints it.
+    /// All events so far, formatted as in the log.
     pub fn log(&self) -> Vec<String> {
-        self.events.told.lock().unwrap().iter().map(line).collect()
+        self.events.published.lock().unwrap().iter().map(line).collect()
     }
 
-    /// The lines of what was changed in VPP, in order.
+    /// The log lines of changes in VPP, in order.
     pub fn changes(&self) -> Vec<String> {
         let kinds = ["vip-added", "vip-removed", "vip-recreate", "as-added", "as-removed", "as-weight-updated"];
         let is_change = |line: &String| {
@@ -397,7 +392,7 @@ impl Node {
 
     /// Forgets the events so far.
     pub fn clear_log(&self) {
-        self.events.told.lock().unwrap().clear();
+        self.events.published.lock().unwrap().clear();
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the agent counts is what its events tell.
+//! The agent's metrics agree with its events.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use prometheus::Registry;
 
 use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
 
-/// The values of a metric's series, by the values of their labels; those that are 0 left out.
+/// The values of a metric's series by label values, without zeros.
 fn series(registry: &Registry, name: &str) -> BTreeMap<Vec<String>, u64> {
     let families = registry.gather();
-    let family = families.iter().find(|family| family.name() == name).unwrap_or_else(|| panic!("there is no {name}"));
+    let family = families.iter().find(|family| family.name() == name).unwrap_or_else(|| panic!("no metric {name}"));
     let value = |metric: &prometheus::proto::Metric| {
         let labels = metric.get_label().iter().map(|label| label.value().to_owned()).collect();
         let histogram = metric.get_histogram().get_sample_count();
@@ -23,13 +23,13 @@ fn series(registry: &Registry, name: &str) -> BTreeMap<Vec<String>, u64> {
     family.get_metric().iter().map(value).filter(|(_, value)| *value > 0).collect()
 }
 
-/// How many events there are of each kind that `key` gives a name.
-fn tally(events: &[Event], key: impl Fn(&Event) -> Option<String>) -> BTreeMap<String, u64> {
-    let mut tally = BTreeMap::new();
+/// Number of events by `key`.
+fn count_by(events: &[Event], key: impl Fn(&Event) -> Option<String>) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
     for key in events.iter().filter_map(key) {
-        *tally.entry(key).or_default() += 1;
+        *counts.entry(key).or_default() += 1;
     }
-    tally
+    counts
 }
 
 fn change(event: &Event) -> Option<String> {
@@ -52,17 +52,17 @@ fn error(event: &Event) -> Option<String> {
     }
 }
 
-/// The sums over `place`'s label.
-fn by_label(series: &BTreeMap<Vec<String>, u64>, place: usize) -> BTreeMap<String, u64> {
+/// The sums by the value of the label at `index`.
+fn by_label(series: &BTreeMap<Vec<String>, u64>, index: usize) -> BTreeMap<String, u64> {
     let mut sums = BTreeMap::new();
     for (labels, value) in series {
-        *sums.entry(labels[place].clone()).or_default() += value;
+        *sums.entry(labels[index].clone()).or_default() += value;
     }
     sums
 }
 
 #[tokio::test]
-async fn changes_passes_and_errors_are_counted_as_the_events_tell_them() {
+async fn changes_passes_and_errors_are_counted_as_published() {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a, &b])]);
     let other = frontend("other", vip("203.0.113.2"), vec![pool("primary", &[&b])]);
@@ -75,7 +75,7 @@ async fn changes_passes_and_errors_are_counted_as_the_events_tell_them() {
     node.edit("web", |web| web.table_length = TableLength::new(2048).unwrap());
     node.until("it is recreated", |node| node.changes().iter().any(|line| line.contains("-vip-recreate "))).await;
     node.until_programmed().await;
-    // Somebody else took it out, so that setting its weight is refused.
+    // Another client removed the server, so setting its weight is refused.
     node.simulator.edit(|lb| lb.remove_as(vip("203.0.113.1").into(), ip("192.0.2.1")).unwrap());
     node.set_state(&a, Up);
     node.until("it is refused", |node| node.log().iter().any(|line| line.starts_with("vpp-lb-sync-error "))).await;
@@ -84,18 +84,18 @@ async fn changes_passes_and_errors_are_counted_as_the_events_tell_them() {
     node.until("it is removed", |node| node.changes().iter().any(|line| line.contains("-vip-removed "))).await;
 
     node.until("all is counted", |node| {
-        let told = node.told();
+        let published = node.published();
         let changes = series(&registry, "maglev_vpp_lbsync_total");
-        by_label(&changes, 0) == tally(&told, change)
-            && by_label(&series(&registry, "maglev_vpp_lbsync_duration_seconds"), 0) == tally(&told, done)
-            && by_label(&series(&registry, "maglev_vpp_lbsync_errors_total"), 0) == tally(&told, error)
+        by_label(&changes, 0) == count_by(&published, change)
+            && by_label(&series(&registry, "maglev_vpp_lbsync_duration_seconds"), 0) == count_by(&published, done)
+            && by_label(&series(&registry, "maglev_vpp_lbsync_errors_total"), 0) == count_by(&published, error)
     })
     .await;
     let changes = series(&registry, "maglev_vpp_lbsync_total");
     let kinds: Vec<String> = by_label(&changes, 0).into_keys().collect();
     let all = ["as-added", "as-removed", "as-weight-updated", "vip-added", "vip-recreate", "vip-removed"];
     assert_eq!(kinds, all, "the labels are kind and scope");
-    // The first pass adds; what follows is about one address.
+    // The first pass adds the VIPs; later changes concern one address.
     assert_eq!(changes.get(&vec!["vip-added".to_owned(), "all".to_owned()]), Some(&2));
     assert_eq!(changes.get(&vec!["vip-recreate".to_owned(), "address".to_owned()]), Some(&1));
 }

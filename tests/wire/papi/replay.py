@@ -1,10 +1,9 @@
-"""Makes the calls of a recorded conversation again, with the independent client vpp-papi.
+"""Repeats the calls of a recording with the independent client vpp-papi.
 
 usage: replay.py SOCKET API_DIRECTORY RECORDING
 
-Each call is made with the recorded arguments; what comes back must be what the recorded VPP
-answered, but for values that differ from one VPP to the next. Prints each difference and, at the
-end, how many calls were made and how many differed.
+Each call is made with the recorded arguments; the reply must equal the reply of the recorded VPP, except for values
+that differ between VPP processes. Prints each difference and, at the end, the numbers of calls and of differences.
 """
 
 import ipaddress
@@ -14,15 +13,14 @@ import sys
 
 from vpp_papi import VPPApiClient, vpp_format
 
-# Fields that tell clocks and processes apart, not behaviour.
-PASSING = {"context", "client_index", "in_use_since", "vpe_pid"}
-# Answers of which only the return value and these fields are compared: paths of a route depend on
-# the machine's interfaces.
-ONLY = {"ip_route_lookup_v2": {"retval"}}
+# Fields that depend on the clock or the process, not on behavior.
+VOLATILE = {"context", "client_index", "in_use_since", "vpe_pid"}
+# Replies of which only these fields are compared: paths of a route depend on the machine's interfaces.
+COMPARED = {"ip_route_lookup_v2": {"retval"}}
 
 
 def prefix(value):
-    """A prefix as text. Released VPPs count the length of an IPv4 prefix from 96, which the client refuses."""
+    """A prefix as text. Released VPPs include 96 bits in the length of an IPv4 prefix, which the client refuses."""
     raw = value.address.un.ip6 if value.address.af else value.address.un.ip4
     return f"{ipaddress.ip_address(raw)}/{value.len}"
 
@@ -31,35 +29,35 @@ vpp_format.conversion_unpacker_table["vl_api_address_with_prefix_t"] = prefix
 
 
 def arguments(recorded):
-    """Recorded arguments as the client wants them."""
+    """Recorded arguments in the client's types."""
     swap = recorded.get("encap_sent_little_endian", False)
-    wanted = {name: argument(value) for name, value in recorded.items() if name != "encap_sent_little_endian"}
+    converted = {name: argument(value) for name, value in recorded.items() if name != "encap_sent_little_endian"}
     if swap:
-        wanted["encap"] = int.from_bytes(wanted["encap"].to_bytes(4, "little"), "big")
-    return wanted
+        converted["encap"] = int.from_bytes(converted["encap"].to_bytes(4, "little"), "big")
+    return converted
 
 
 def argument(value):
-    """A recorded argument as the client wants it."""
+    """A recorded argument in the type of the client."""
     if isinstance(value, dict) and set(value) == {"address", "len"}:
         return {"address": ipaddress.ip_address(value["address"]), "len": value["len"]}
     return value
 
 
-def rows(answer, call):
-    """An answer as plain values: one row, or one for each entry of a dump, in any order."""
-    entries = answer if isinstance(answer, list) else [answer]
-    only = ONLY.get(call)
-    kept = [
-        {key: value for key, value in entry.items() if key not in PASSING and (only is None or key in only)}
+def rows(reply, call):
+    """A reply as plain values: one row, or one for each entry of a dump, in any order."""
+    entries = reply if isinstance(reply, list) else [reply]
+    only = COMPARED.get(call)
+    compared = [
+        {key: value for key, value in entry.items() if key not in VOLATILE and (only is None or key in only)}
         for entry in entries
     ]
-    return sorted(json.dumps(entry, sort_keys=True) for entry in kept)
+    return sorted(json.dumps(entry, sort_keys=True) for entry in compared)
 
 
-def plain(answer):
-    """The client's named tuples as JSON has them."""
-    entries = answer if isinstance(answer, list) else [answer]
+def plain(reply):
+    """The client's named tuples as plain JSON."""
+    entries = reply if isinstance(reply, list) else [reply]
     fields = [{key: value for key, value in entry._asdict().items() if not key.startswith("_")} for entry in entries]
     return json.loads(json.dumps(fields, default=str))
 

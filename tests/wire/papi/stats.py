@@ -13,7 +13,7 @@ def main():
     client = VPPStats(sys.argv[1])
     client.connect()
     names = client.ls([".*"])
-    # Through the classes that the client makes of lists: json knows nothing of them.
+    # `default=list` converts the client's list classes, which json does not support.
     print(json.dumps(client.dump(names), default=list))
     client.disconnect()
 

@@ -15,22 +15,22 @@ use proptest::{
 use super::recorded::{expected, segment};
 
 const CASES: u32 = 12_000;
-/// Generous for a machine that is busy; an endless read would never end.
+/// Generous, for a busy machine; an endless read would never end.
 const LIMIT: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Debug)]
 enum Damage {
-    /// Only so many words are left.
+    /// Truncates the segment to this many words.
     Cut(usize),
-    /// So many words from here on are zero.
+    /// Zeroes this many words from this index on.
     Zero(usize, usize),
-    /// These bits of these words are turned.
+    /// Flips these bits of these words.
     Flip(Vec<(usize, u32)>),
-    /// A word is another word of the segment: a plausible pointer or length in the wrong place.
+    /// Overwrites a word with another word of the segment: a plausible pointer or length in the wrong position.
     Swap(usize, usize),
 }
 
-/// Words where damage matters: the header, and what the counters we read are made of.
+/// Words whose damage matters: the header, and the counters that the agent reads.
 fn vital(words: &[AtomicU64]) -> Vec<usize> {
     let load = |at: usize| words[at].load(Ordering::Relaxed);
     let word = |pointer: u64| usize::try_from((pointer - load(1)) / 8).unwrap();
@@ -41,7 +41,7 @@ fn vital(words: &[AtomicU64]) -> Vec<usize> {
     for entry in entries {
         let name: Vec<u8> =
             (2..18).flat_map(|at| load(entry + at).to_ne_bytes()).take_while(|byte| *byte != 0).collect();
-        if !names.iter().any(|known| known.as_bytes() == name) {
+        if !names.iter().any(|vital_name| vital_name.as_bytes() == name) {
             continue;
         }
         vital.extend([entry, entry + 1, entry + 2]);
@@ -54,17 +54,17 @@ fn vital(words: &[AtomicU64]) -> Vec<usize> {
 }
 
 fn damage(vital: Vec<usize>, used: usize) -> impl Strategy<Value = Damage> {
-    let place = prop_oneof![3 => prop::sample::select(vital), 1 => 0..used].boxed();
+    let index = prop_oneof![3 => prop::sample::select(vital), 1 => 0..used].boxed();
     prop_oneof![
         1 => (0..used).prop_map(Damage::Cut),
-        1 => (place.clone(), 1usize..64).prop_map(|(at, length)| Damage::Zero(at, length)),
-        4 => prop::collection::vec((place.clone(), 0u32..64), 1..6).prop_map(Damage::Flip),
-        2 => (place.clone(), 0..used).prop_map(|(to, from)| Damage::Swap(to, from)),
+        1 => (index.clone(), 1usize..64).prop_map(|(at, length)| Damage::Zero(at, length)),
+        4 => prop::collection::vec((index.clone(), 0u32..64), 1..6).prop_map(Damage::Flip),
+        2 => (index.clone(), 0..used).prop_map(|(to, from)| Damage::Swap(to, from)),
     ]
 }
 
 impl Damage {
-    /// Does it to `words` and returns how many are left, and what stood where it wrote.
+    /// Damages `words`. Returns the number of remaining words, and the previous content of changed words.
     fn apply(&self, words: &[AtomicU64]) -> (usize, Vec<(usize, u64)>) {
         let mut before = Vec::new();
         let mut put = |at: usize, word: u64| before.push((at, words[at].swap(word, Ordering::Relaxed)));
@@ -83,23 +83,23 @@ impl Damage {
     }
 }
 
-/// What the agent does with a segment and, `all` of it, more; returns how many values there are.
+/// Reads a segment as the agent does and, with `all`, more. Returns the number of values.
 fn read(words: &[AtomicU64], all: bool) -> Result<usize, StatsError> {
     Segment::new(words).read(|view| {
         StatsReading::copy(view)?;
         if !all {
             return Ok(0);
         }
-        // Every sixteenth: links and vectors of all kinds.
+        // Every sixteenth entry: links and vectors of all kinds.
         Ok(view.entries().step_by(16).filter(|(_, entry)| view.value(*entry).is_ok()).count())
     })
 }
 
 #[test]
-fn a_broken_segment_is_an_error_or_a_value_and_never_a_panic_or_a_hang() {
+fn damaged_segment_is_an_error_or_a_value_but_no_panic_or_hang() {
     let words = words(&segment());
     let used = words.iter().rposition(|word| word.load(Ordering::Relaxed) != 0).unwrap() + 1;
-    // What lies behind is empty; some of it, so that a length may be wrong and still within.
+    // The rest is empty. Part of it is kept, so that a wrong length may still be within the segment.
     let words = &words[..(used + used / 4).min(words.len())];
     let strategy = damage(vital(words), used);
     assert!(read(words, true).unwrap() > 100);
@@ -109,7 +109,7 @@ fn a_broken_segment_is_an_error_or_a_value_and_never_a_panic_or_a_hang() {
     let outcome = TestRunner::new(config).run(&strategy, |damage| {
         let (left, before) = damage.apply(words);
         let start = Instant::now();
-        // The whole directory takes long: for one case in twenty.
+        // Reading the whole directory is slow, so one case in twenty does.
         let cases = *errors.borrow() + *values.borrow();
         let result = read(&words[..left], cases % 20 == 0);
         let took = start.elapsed();

@@ -1,4 +1,4 @@
-//! A segment of a real VPP 26.10 after 5,000 packets, and what an independent client read from it.
+//! A segment of a real VPP 26.10 after 5,000 packets, and the values that an independent client read from it.
 
 use std::{collections::BTreeMap, io::Read};
 
@@ -20,7 +20,7 @@ pub fn expected() -> BTreeMap<String, Json> {
 }
 
 #[test]
-fn a_real_segment_reads_as_an_independent_client_read_it() {
+fn recorded_segment_has_the_values_of_an_independent_client() {
     let words = words(&segment());
     let expected = expected();
     let all = Segment::new(&words).read(everything).unwrap();
@@ -28,7 +28,7 @@ fn a_real_segment_reads_as_an_independent_client_read_it() {
     for (name, value) in &expected {
         assert_eq!(all.get(name), Some(value), "{name}");
     }
-    // Links, which the expectations have none of: the parts of a vector that is there as well.
+    // The expectations have no links: each links to one element of a vector that is listed as well.
     let memory = &all["/mem/stat segment"][0];
     for (part, index) in [("total", 0), ("used", 1), ("free", 2)] {
         assert_eq!(all[&format!("/mem/stat segment/{part}")], serde_json::json!([memory[index]]), "{part}");
@@ -36,7 +36,7 @@ fn a_real_segment_reads_as_an_independent_client_read_it() {
 }
 
 #[test]
-fn counters_are_found_by_name_and_summed_over_threads() {
+fn counters_are_looked_up_by_name_and_summed_over_threads() {
     let words = words(&segment());
     let names = ["untracked packet", "/net/route/to", "no such counter", "/sys/heartbeat"];
     Segment::new(&words)

@@ -1,4 +1,4 @@
-//! Our client against the simulator's segment.
+//! The client against the simulator's segment.
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
@@ -30,7 +30,7 @@ impl Vpp {
         Self { simulator: Simulator::start(options).await.unwrap(), directory }
     }
 
-    /// Adds a VIP with one server of weight 1; returns it and its index.
+    /// Adds a VIP with one server of weight 1; returns the VIP and its pool index.
     pub fn add(&self, last: u8) -> (VppVip, u32) {
         let (prefix, vip) = named(last);
         let index = self.simulator.edit(|lb| {
@@ -41,12 +41,12 @@ impl Vpp {
         (vip, index)
     }
 
-    /// The VIP that [`Self::add`] adds.
+    /// The VIP added by [`Self::add`].
     pub fn vip(&self, last: u8) -> VppVip {
         named(last).1
     }
 
-    /// Opens the segment as the agent does, off the runtime that serves it.
+    /// Opens the segment as the agent does, outside of the runtime that serves it.
     async fn client(&self) -> Result<StatsClient, StatsError> {
         let path = self.directory.path().join("run/stats.sock");
         tokio::task::spawn_blocking(move || StatsClient::open(&path, PATIENCE)).await.unwrap()
@@ -65,9 +65,9 @@ fn server() -> IpAddr {
 /// The four counters of a VIP.
 fn counters(client: &StatsClient, index: u32) -> Option<[u64; 4]> {
     let read = client.read(|view| {
-        let found = view.find(KINDS);
+        let entries = view.find(KINDS);
         let mut sums = [0; 4];
-        for (sum, entry) in sums.iter_mut().zip(found) {
+        for (sum, entry) in sums.iter_mut().zip(entries) {
             let Some(entry) = entry else { return Ok(None) };
             let Some(value) = view.simple_sums(entry, "a kind")?.get(index as usize).copied() else { return Ok(None) };
             *sum = value;
@@ -75,7 +75,7 @@ fn counters(client: &StatsClient, index: u32) -> Option<[u64; 4]> {
         Ok(Some(sums))
     });
     match read {
-        // The simulator was interrupted in the midst of a change, which takes a busy machine.
+        // The simulator was preempted during a change, which happens on a busy machine.
         Err(StatsError::Busy) => None,
         read => read.unwrap(),
     }
@@ -85,20 +85,20 @@ async fn entries(client: &StatsClient) -> usize {
     until("the directory is at rest", || client.read(|view| Ok(view.len())).ok()).await
 }
 
-async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+async fn until<T>(condition: &str, mut poll: impl FnMut() -> Option<T>) -> T {
     let waited = timeout(PATIENCE, async {
         loop {
-            if let Some(found) = look() {
-                return found;
+            if let Some(value) = poll() {
+                return value;
             }
             sleep(Duration::from_millis(10)).await;
         }
     });
-    waited.await.unwrap_or_else(|_| panic!("waited in vain until {what}"))
+    waited.await.unwrap_or_else(|_| panic!("timeout waiting until {condition}"))
 }
 
 #[tokio::test]
-async fn counters_come_with_the_first_vip_and_move_with_its_traffic() {
+async fn counters_appear_with_the_first_vip_and_follow_its_traffic() {
     let vpp = Vpp::start().await;
     let client = vpp.client().await.unwrap();
     let before = client.read(everything).unwrap();
@@ -108,7 +108,7 @@ async fn counters_come_with_the_first_vip_and_move_with_its_traffic() {
     let (vip, index) = vpp.add(1);
     vpp.simulator.set_traffic(vip, Traffic { existing: 70, first: 20, untracked: 10, packet_bytes: 64 });
     vpp.simulator.advance(Duration::from_secs(100));
-    let got = until("packets are counted", || counters(&client, index).filter(|of| of[0] >= 7000)).await;
+    let got = until("packets are counted", || counters(&client, index).filter(|kinds| kinds[0] >= 7000)).await;
     assert!((2000..2500).contains(&got[1]) && (1000..1250).contains(&got[2]) && got[3] == 0, "{got:?}");
     let route = client.read(|view| view.combined_sums(view.find(["/net/route/to"])[0].unwrap(), "/net/route/to"));
     let all = route.unwrap().into_iter().find(|route| route.packets > 0).unwrap();
@@ -116,25 +116,25 @@ async fn counters_come_with_the_first_vip_and_move_with_its_traffic() {
 
     vpp.simulator.edit(|lb| lb.set_weight(vip, server(), 0)).unwrap();
     vpp.simulator.advance(Duration::from_secs(100));
-    let after = until("packets find no server", || counters(&client, index).filter(|of| of[3] >= 10_000)).await;
+    let after = until("packets find no server", || counters(&client, index).filter(|kinds| kinds[3] >= 10_000)).await;
     assert!(after[0] < 8000, "none of them is counted as served: {after:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn vectors_that_grow_under_a_reader_never_show_it_half_of_a_change() {
+async fn growing_vectors_are_never_read_partially() {
     let vpp = Vpp::start().await;
     let client = vpp.client().await.unwrap();
     let empty = entries(&client).await;
     for last in 1..=60 {
         vpp.simulator.set_traffic(named(last).1, Traffic { existing: 1000, ..Traffic::default() });
         let (_, index) = vpp.add(last);
-        // Each look must be whole, whether the new VIP is in it already or not.
+        // Each reading must be complete, with or without the new VIP.
         until("the vip is counted", || {
             match client.read(everything) {
                 Ok(all) => assert!(all.contains_key("/net/route/to"), "{all:?}"),
                 Err(error) => assert_eq!(error.reason(), "Busy", "{error}"),
             }
-            counters(&client, index).filter(|of| of[0] > 0)
+            counters(&client, index).filter(|kinds| kinds[0] > 0)
         })
         .await;
     }
@@ -142,12 +142,12 @@ async fn vectors_that_grow_under_a_reader_never_show_it_half_of_a_change() {
 }
 
 #[tokio::test]
-async fn a_restart_gives_another_segment_and_the_old_one_stands_still() {
+async fn restart_creates_a_new_segment_and_the_old_one_stays_unchanged() {
     let vpp = Vpp::start().await;
     let old = vpp.client().await.unwrap();
     let (vip, index) = vpp.add(1);
     vpp.simulator.set_traffic(vip, Traffic { existing: 1000, ..Traffic::default() });
-    until("packets are counted", || counters(&old, index).filter(|of| of[0] > 0)).await;
+    until("packets are counted", || counters(&old, index).filter(|kinds| kinds[0] > 0)).await;
 
     vpp.simulator.stop().await.unwrap();
     let still: BTreeMap<String, Json> = old.read(everything).unwrap();
@@ -155,25 +155,25 @@ async fn a_restart_gives_another_segment_and_the_old_one_stands_still() {
     vpp.simulator.start_again().await.unwrap();
     let new = vpp.client().await.unwrap();
     assert_eq!(old.read(everything).unwrap(), still);
-    assert_eq!(counters(&new, index), None, "the new one knows no vip");
+    assert_eq!(counters(&new, index), None, "the new segment has no vip");
 }
 
 #[tokio::test]
-async fn a_vip_in_the_place_of_a_collected_one_counts_from_zero() {
+async fn vip_with_a_reused_index_counts_from_zero() {
     let vpp = Vpp::start().await;
     let client = vpp.client().await.unwrap();
     let (first, index) = vpp.add(1);
     vpp.simulator.set_traffic(first, Traffic { existing: 1000, ..Traffic::default() });
-    until("packets are counted", || counters(&client, index).filter(|of| of[0] > 0)).await;
+    until("packets are counted", || counters(&client, index).filter(|kinds| kinds[0] > 0)).await;
     vpp.simulator.edit(|lb| lb.remove_vip(named(1).0, 6, 80)).unwrap();
-    // The first collection takes the server, the second one the VIP.
+    // The first garbage collection removes the server, the second one the VIP.
     vpp.simulator.advance(Duration::from_secs(200));
     assert_eq!(vpp.add(2).1, index, "the index is used again");
-    until("the new vip counts nothing", || counters(&client, index).filter(|of| *of == [0; 4])).await;
+    until("the new vip counts nothing", || counters(&client, index).filter(|kinds| *kinds == [0; 4])).await;
 }
 
 #[tokio::test]
-async fn a_socket_that_sends_nothing_is_given_up() {
+async fn opening_a_silent_socket_times_out() {
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("stats.sock");

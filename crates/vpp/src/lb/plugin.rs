@@ -28,7 +28,7 @@ impl Plugin {
     /// The plugin of a VPP that lacks `missing`.
     pub(crate) fn detect(missing: &[MissingMessage]) -> Self {
         let absent = |name: &str| {
-            missing.iter().any(|message| matches!(message, MissingMessage::Absent(known) if known.name == name))
+            missing.iter().any(|message| matches!(message, MissingMessage::Absent(expected) if expected.name == name))
         };
         if absent(LbConfGet::NAME) && !absent(LbAddDelVipV2::NAME) { Self::Legacy } else { Self::Weighted }
     }

@@ -15,7 +15,7 @@ pub enum MissingMessage {
     /// VPP has a message of that name with other fields.
     Incompatible {
         /// The expected name and CRC.
-        known: Signature,
+        expected: Signature,
         offered_crc: u32,
     },
 }
@@ -24,7 +24,7 @@ impl MissingMessage {
     /// The message's name.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Absent(known) | Self::Incompatible { known, .. } => known.name,
+            Self::Absent(expected) | Self::Incompatible { expected, .. } => expected.name,
         }
     }
 }
@@ -32,8 +32,8 @@ impl MissingMessage {
 impl fmt::Display for MissingMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Absent(known) => write!(f, "{} is absent", known.name),
-            Self::Incompatible { known: Signature { name, crc }, offered_crc } => {
+            Self::Absent(expected) => write!(f, "{} is absent", expected.name),
+            Self::Incompatible { expected: Signature { name, crc }, offered_crc } => {
                 write!(f, "{name} has CRC {offered_crc:08x}, expected {crc:08x}")
             }
         }
@@ -51,12 +51,12 @@ impl IdTable {
     pub fn new(offered: &MessageTable) -> Self {
         let offered: HashMap<&str, u16> = offered.0.iter().map(|entry| (entry.name.as_str(), entry.id)).collect();
         let (mut ids, mut missing) = (HashMap::new(), Vec::new());
-        for known in KNOWN_MESSAGES {
-            match offered.get(known.table_name().as_str()) {
+        for expected in KNOWN_MESSAGES {
+            match offered.get(expected.table_name().as_str()) {
                 Some(id) => {
-                    ids.insert(known.name, *id);
+                    ids.insert(expected.name, *id);
                 }
-                None => missing.push(explain(known, &offered)),
+                None => missing.push(explain(expected, &offered)),
             }
         }
         Self { ids, missing }
@@ -75,17 +75,17 @@ impl IdTable {
     }
 }
 
-fn explain(known: &Signature, offered: &HashMap<&str, u16>) -> MissingMessage {
+fn explain(expected: &Signature, offered: &HashMap<&str, u16>) -> MissingMessage {
     let crc = |offered: &&str| {
         let (name, crc) = offered.rsplit_once('_')?;
-        if name != known.name || crc.len() != 8 {
+        if name != expected.name || crc.len() != 8 {
             return None;
         }
         u32::from_str_radix(crc, 16).ok()
     };
     match offered.keys().find_map(crc) {
-        Some(offered_crc) => MissingMessage::Incompatible { known: *known, offered_crc },
-        None => MissingMessage::Absent(*known),
+        Some(offered_crc) => MissingMessage::Incompatible { expected: *expected, offered_crc },
+        None => MissingMessage::Absent(*expected),
     }
 }
 

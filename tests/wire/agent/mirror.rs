@@ -1,4 +1,4 @@
-//! Somebody who follows an agent over gRPC: has every state event, in order, and in the end what VPP has.
+//! A gRPC client that mirrors an agent: it receives every state event in order, and its mirror equals VPP's state.
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use futures::FutureExt as _;
 use jiff::Timestamp;
 use maglev_model::{
     actual::VppVip,
-    change::Fold as _,
+    view::Fold as _,
     event::Level,
     view::{View, VppView},
 };
@@ -15,7 +15,7 @@ use maglev_rpc::{
     client::{AgentClient, WatchRequest},
     server::{Identity, Metrics, Sources},
 };
-use maglev_telemetry::{AsOf, Bus, BusOptions, Snapshot};
+use maglev_telemetry::{AsOf, Bus, BusOptions, ViewSnapshot};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -24,22 +24,23 @@ use super::fixture::Node;
 const LIMIT: Duration = Duration::from_secs(30);
 const EPOCH: u64 = 1;
 
-/// What both sides can say of a VIP: encap, port of the backends, affinity, table length, weights.
-type Told = (u32, u16, bool, u32, BTreeMap<IpAddr, u8>);
+/// The properties of a VIP that the simulator and the mirror share: encap, port of the backends, affinity, table length,
+/// weights.
+type VipProperties = (u32, u16, bool, u32, BTreeMap<IpAddr, u8>);
 
-/// The bus, the server, and the mirror of who follows.
+/// The bus, the server, and the client's mirror.
 pub struct Follower {
-    snapshots: watch::Receiver<Snapshot>,
+    snapshots: watch::Receiver<ViewSnapshot>,
     mirror: watch::Receiver<(View, AsOf)>,
     shutdown: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Follower {
-    /// Follows the agent that will start on `node`.
-    pub async fn of(node: &Node) -> Self {
+    /// Follows the agent that will be started on `node`.
+    pub async fn new(node: &Node) -> Self {
         let bus = Bus::new(BusOptions { log_level: Level::Info, clock: Timestamp::now, epoch: EPOCH });
-        node.tell(bus.events());
+        node.forward_events_to(bus.events());
         let snapshots = bus.snapshots();
         let sources = Sources {
             events: bus.subscriber(),
@@ -50,12 +51,12 @@ impl Follower {
             probing: Arc::new(|_| None),
             sync: Arc::new(|_| async { Ok(()) }.boxed()),
         };
-        let nothing = String::new;
+        let empty = String::new;
         let identity = Identity {
-            node: nothing(),
-            version: nothing(),
-            commit: nothing(),
-            build_date: nothing(),
+            node: empty(),
+            version: empty(),
+            commit: empty(),
+            build_date: empty(),
             started: Timestamp::UNIX_EPOCH,
         };
         let options = ServerOptions::new(vec![([127, 0, 0, 1], 0).into()], identity);
@@ -63,56 +64,56 @@ impl Follower {
         let (mut bound, shutdown) = (server.bound(), CancellationToken::new());
         let mut tasks = vec![tokio::spawn(bus.run(shutdown.clone())), tokio::spawn(server.run(shutdown.clone()))];
         let bound = tokio::time::timeout(LIMIT, bound.wait_for(|bound| !bound.is_empty())).await;
-        let address = bound.expect("it listens within the limit").unwrap()[0];
+        let address = bound.expect("no timeout").unwrap()[0];
         let channel = AgentClient::endpoint(format!("http://{address}")).unwrap().connect().await.unwrap();
         let (mirror_tx, mirror) = watch::channel((View::default(), AsOf { epoch: EPOCH, seq: 0 }));
         tasks.push(tokio::spawn(follow(AgentClient::new(channel), mirror_tx)));
         Self { snapshots, mirror, shutdown, tasks }
     }
 
-    /// Waits until who follows sees in VPP what VPP has, and is where the agent is.
-    pub async fn until_it_shows(&self, node: &Node) {
-        let in_vpp: BTreeMap<VppVip, Told> = node
+    /// Waits until the mirror equals VPP's state, and has caught up with the agent.
+    pub async fn until_in_sync(&self, node: &Node) {
+        let in_vpp: BTreeMap<VppVip, VipProperties> = node
             .simulator
             .snapshot()
             .vips
             .into_iter()
-            .map(|(vip, of)| {
-                let weights = of.ases.iter().map(|(address, of)| (*address, of.weight)).collect();
-                let settings = of.settings;
+            .map(|(vip, state)| {
+                let weights = state.ases.iter().map(|(address, server)| (*address, server.weight)).collect();
+                let settings = state.settings;
                 let length = settings.table_length;
                 (vip, (settings.encap, settings.target_port, settings.src_ip_sticky, length, weights))
             })
             .collect();
         let mut mirror = self.mirror.clone();
-        let shown = mirror.wait_for(|(view, _)| view.vpp.as_ref().and_then(shown) == Some(in_vpp.clone()));
-        if tokio::time::timeout(LIMIT, shown).await.is_err() {
-            panic!("VPP has {in_vpp:#?}, and who follows sees {:#?}", self.mirror.borrow().0.vpp);
+        let in_sync = mirror.wait_for(|(view, _)| view.vpp.as_ref().and_then(mirrored_vips) == Some(in_vpp.clone()));
+        if tokio::time::timeout(LIMIT, in_sync).await.is_err() {
+            panic!("VPP has {in_vpp:#?}, and the mirror has {:#?}", self.mirror.borrow().0.vpp);
         }
-        let agents = self.snapshots.borrow().clone();
-        let there = mirror.wait_for(|(_, as_of)| as_of.seq >= agents.as_of.seq);
-        let (view, as_of) = tokio::time::timeout(LIMIT, there).await.expect("the limit is enough").unwrap().clone();
-        // Where something happened meanwhile the two are of different moments.
-        if as_of == agents.as_of {
-            assert_eq!(view, agents.view);
+        let agent = self.snapshots.borrow().clone();
+        let caught_up = mirror.wait_for(|(_, as_of)| as_of.seq >= agent.as_of.seq);
+        let (view, as_of) = tokio::time::timeout(LIMIT, caught_up).await.expect("no timeout").unwrap().clone();
+        // If an event happened meanwhile, the two are of different moments.
+        if as_of == agent.as_of {
+            assert_eq!(view, agent.view);
         }
     }
 
     pub async fn stop(self) {
         self.shutdown.cancel();
         for task in self.tasks {
-            tokio::time::timeout(LIMIT, task).await.expect("it ends").unwrap();
+            tokio::time::timeout(LIMIT, task).await.expect("no timeout").unwrap();
         }
     }
 }
 
-/// Mirrors the agent until it ends. At debug every state event comes, so none may be missing.
+/// Mirrors the agent until it ends. At level debug all state events are sent, so none may be missing.
 async fn follow(client: AgentClient, mirror: watch::Sender<(View, AsOf)>) {
     let since = Some(mirror.borrow().1);
     let request = WatchRequest { level: Level::Debug, since, ..WatchRequest::default() };
     let mut watch = client.watch(request).await.unwrap();
     while let Some(followed) = watch.next().await.unwrap() {
-        assert_eq!((followed.dropped, followed.resync), (0, false), "nobody was slow");
+        assert_eq!((followed.dropped, followed.resync), (0, false), "no client was slow");
         mirror.send_modify(|(view, as_of)| {
             for line in followed.lines.iter().filter(|line| line.seq.is_some()) {
                 as_of.seq += 1;
@@ -124,14 +125,14 @@ async fn follow(client: AgentClient, mirror: watch::Sender<(View, AsOf)>) {
     }
 }
 
-/// What the mirror sees in VPP; `None` where something of it is not known.
-fn shown(vpp: &VppView) -> Option<BTreeMap<VppVip, Told>> {
+/// VPP's state in the mirror; `None` if a property is unknown.
+fn mirrored_vips(vpp: &VppView) -> Option<BTreeMap<VppVip, VipProperties>> {
     vpp.vips
         .iter()
-        .map(|(vip, of)| {
-            let encap = of.encap?;
-            let (sticky, length) = (of.sticky?, u32::from(of.table_length?));
-            Some((*vip, (encap.kind, encap.target_port, sticky, length, (*of.servers).clone())))
+        .map(|(vip, state)| {
+            let encap = state.encap?;
+            let (sticky, length) = (state.sticky?, u32::from(state.table_length?));
+            Some((*vip, (encap.kind, encap.target_port, sticky, length, (*state.servers).clone())))
         })
         .collect()
 }

@@ -1,4 +1,4 @@
-//! What the agent publishes of VPP's counters, from connecting to losing VPP.
+//! The counters of VPP that the agent publishes, from connecting to losing VPP.
 
 use std::{
     path::PathBuf,
@@ -23,7 +23,7 @@ use super::fixture::{backend, config, frontend, ip, name, node, pool, vip};
 
 const VIP: &str = "198.51.100.1";
 
-/// Remembers the stats socket that each connection was told of.
+/// Records the stats socket in each connection event.
 #[derive(Default)]
 struct Connections(Mutex<Vec<String>>);
 
@@ -40,11 +40,11 @@ impl EventSink for Connections {
 }
 
 /// A running agent and its VPP.
-struct World {
+struct Setup {
     simulator: Simulator,
     stats_socket: PathBuf,
     config_tx: watch::Sender<Option<Config>>,
-    published_rx: watch::Receiver<Publication>,
+    publication_rx: watch::Receiver<Publication>,
     registry: Registry,
     connections: Arc<Connections>,
     _stop: DropGuard,
@@ -52,8 +52,8 @@ struct World {
     _directory: tempfile::TempDir,
 }
 
-impl World {
-    /// `served` says whether VPP has a stats socket.
+impl Setup {
+    /// With `served`, VPP has a stats socket.
     async fn start(served: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (api, stats_socket) = (directory.path().join("api.sock"), directory.path().join("stats.sock"));
@@ -69,7 +69,7 @@ impl World {
         let events = Events::new(connections.clone());
         let connect = VppConnector::new(&api, events.clone()).with_stats(&stats_socket);
         let connect = connect.with_stats_interval(Duration::from_millis(50));
-        let (published_rx, registry) = (connect.stats(), Registry::new());
+        let (publication_rx, registry) = (connect.stats(), Registry::new());
         let metrics = VppMetrics::new(connect.stats(), config_tx.subscribe(), || u64::MAX / 4);
         registry.register(Box::new(metrics)).unwrap();
         let options = AgentOptions { deadline: Duration::from_secs(5), ..AgentOptions::new("node-a", &api) };
@@ -81,7 +81,7 @@ impl World {
             simulator,
             stats_socket,
             config_tx,
-            published_rx,
+            publication_rx,
             registry,
             connections,
             _stop,
@@ -90,19 +90,19 @@ impl World {
         }
     }
 
-    /// Waits, for 30 s at most, until the publication is so.
-    async fn until(&self, what: &str, mut holds: impl FnMut(Option<&StatsSnapshot>) -> bool) -> Publication {
-        let mut published_rx = self.published_rx.clone();
+    /// Waits, for 30 s at most, until the publication satisfies `holds`.
+    async fn until(&self, condition: &str, mut holds: impl FnMut(Option<&StatsSnapshot>) -> bool) -> Publication {
+        let mut publication_rx = self.publication_rx.clone();
         let waited = tokio::time::timeout(
             Duration::from_secs(30),
-            published_rx.wait_for(|published| holds(published.as_deref())),
+            publication_rx.wait_for(|published| holds(published.as_deref())),
         );
-        let Ok(found) = waited.await else { panic!("waited in vain until {what}: {:#?}", self.published_rx.borrow()) };
-        found.unwrap().clone()
+        let Ok(publication) = waited.await else { panic!("timeout waiting until {condition}: {:#?}", self.publication_rx.borrow()) };
+        publication.unwrap().clone()
     }
 
-    async fn until_counted(&self, key: VipKey, what: &str, holds: impl Fn(&VipCounters) -> bool) -> VipCounters {
-        let published = self.until(what, |published| counters(published, key).is_some_and(|of| holds(&of))).await;
+    async fn until_counted(&self, key: VipKey, condition: &str, holds: impl Fn(&VipCounters) -> bool) -> VipCounters {
+        let published = self.until(condition, |published| counters(published, key).is_some_and(|counters| holds(&counters))).await;
         counters(published.as_deref(), key).unwrap()
     }
 
@@ -121,7 +121,7 @@ fn one_frontend() -> Config {
 }
 
 fn all_up() -> HealthSnapshot {
-    let known = BackendHealth {
+    let up = BackendHealth {
         address: ip("192.0.2.10"),
         state: BackendState::Up,
         in_doubt: false,
@@ -129,7 +129,7 @@ fn all_up() -> HealthSnapshot {
         history: Arc::default(),
     };
     let mut health = HealthSnapshot::default();
-    health.backends.insert(name("a"), known);
+    health.backends.insert(name("a"), up);
     health
 }
 
@@ -137,19 +137,19 @@ fn counters(published: Option<&StatsSnapshot>, key: VipKey) -> Option<VipCounter
     published?.counters.as_ref()?.vips.get(&key.into()).copied()
 }
 
-fn moved(of: &VipCounters) -> bool {
-    of.packets.is_some_and(|packets| packets.existing > 90 && packets.first > 0) && of.route.is_some()
+fn have_increased(counters: &VipCounters) -> bool {
+    counters.packets.is_some_and(|packets| packets.existing > 90 && packets.first > 0) && counters.route.is_some()
 }
 
 #[tokio::test]
-async fn counters_of_vips_move_and_go_when_the_vip_goes() {
-    let world = World::start(true).await;
-    let of = world.until_counted(vip(VIP), "packets are counted", moved).await;
-    let (packets, route) = (of.packets.unwrap(), of.route.unwrap());
+async fn counters_of_vips_are_published_until_the_vip_is_removed() {
+    let setup = Setup::start(true).await;
+    let counters = setup.until_counted(vip(VIP), "packets are counted", have_increased).await;
+    let (packets, route) = (counters.packets.unwrap(), counters.route.unwrap());
     assert_eq!(packets.no_server, 0);
     assert_eq!(route.bytes, route.packets * 100);
-    assert_eq!(*world.connections.0.lock().unwrap(), [world.stats_socket.display().to_string()]);
-    let text = world.metrics();
+    assert_eq!(*setup.connections.0.lock().unwrap(), [setup.stats_socket.display().to_string()]);
+    let text = setup.metrics();
     let series = format!(r#"port="80",prefix="{VIP}/32",protocol="tcp"}}"#);
     let named = format!(r#"maglev_vpp_vip_packets_total{{frontend="default/web",kind="existing",{series} "#);
     assert!(text.contains(&named), "{text}");
@@ -157,60 +157,60 @@ async fn counters_of_vips_move_and_go_when_the_vip_goes() {
         assert!(text.contains(part), "no {part}: {text}");
     }
 
-    world.config_tx.send_replace(Some(config([], node())));
-    world.until("the vip is gone", |published| published.is_some() && counters(published, vip(VIP)).is_none()).await;
-    assert!(!world.metrics().contains(VIP), "{}", world.metrics());
+    setup.config_tx.send_replace(Some(config([], node())));
+    setup.until("the vip is gone", |published| published.is_some() && counters(published, vip(VIP)).is_none()).await;
+    assert!(!setup.metrics().contains(VIP), "{}", setup.metrics());
 }
 
 #[tokio::test]
-async fn a_vip_that_was_added_again_is_read_at_its_new_place() {
-    let world = World::start(true).await;
-    world.until_counted(vip(VIP), "packets are counted", moved).await;
-    let old = world.pool_index();
-    // Behind the agent's back; the old slot is not free before the collections, so the index is another.
+async fn counters_of_a_readded_vip_are_read_at_its_new_index() {
+    let setup = Setup::start(true).await;
+    setup.until_counted(vip(VIP), "packets are counted", have_increased).await;
+    let old = setup.pool_index();
+    // Drift: the old slot is not free before garbage collection, so the index differs.
     let prefix = Prefix::host(ip(VIP));
-    world.simulator.edit(|lb| {
+    setup.simulator.edit(|lb| {
         lb.remove_vip(prefix, 6, 80).unwrap();
         lb.add_vip(prefix, 6, 80, VipSettings::default()).unwrap();
     });
-    assert_ne!(world.pool_index(), old);
-    // A pass reads VPP again: a change of the node's settings asks for one.
+    assert_ne!(setup.pool_index(), old);
+    // A pass dumps VPP again; a change of the node's settings starts one.
     let mut node = node();
     node.sync.interval = Duration::from_secs(3600);
     let members = [&backend("a", "192.0.2.10")];
     let again = config([frontend("web", vip(VIP), vec![pool("main", &members)])], node);
-    world.config_tx.send_replace(Some(again));
-    // Nobody served it at first, which only the new counters know.
-    let dropped = |of: &VipCounters| of.packets.is_some_and(|packets| packets.no_server > 0);
-    world.until_counted(vip(VIP), "the new vip's counters are read", dropped).await;
+    setup.config_tx.send_replace(Some(again));
+    // The new VIP had no server at first, which only the new counters show.
+    let dropped = |counters: &VipCounters| counters.packets.is_some_and(|packets| packets.no_server > 0);
+    setup.until_counted(vip(VIP), "the new vip's counters are read", dropped).await;
 }
 
 #[tokio::test]
-async fn what_was_published_goes_with_vpp_and_comes_back_from_the_new_one() {
-    let world = World::start(true).await;
-    world.until_counted(vip(VIP), "packets are counted", moved).await;
-    let pid = world.simulator.pid();
-    world.simulator.stop().await.unwrap();
-    world.until("nothing is published", |published| published.is_none()).await;
-    assert!(world.metrics().contains("maglev_vpp_connected 0\n") && !world.metrics().contains(VIP));
+async fn publication_ends_with_the_session_and_restarts_with_the_next() {
+    let setup = Setup::start(true).await;
+    setup.until_counted(vip(VIP), "packets are counted", have_increased).await;
+    let pid = setup.simulator.pid();
+    setup.simulator.stop().await.unwrap();
+    setup.until("the publication ends", |published| published.is_none()).await;
+    assert!(setup.metrics().contains("maglev_vpp_connected 0\n") && !setup.metrics().contains(VIP));
 
-    world.simulator.start_again().await.unwrap();
-    world.until_counted(vip(VIP), "the new vpp's packets are counted", moved).await;
-    let published = world.published_rx.borrow().clone().unwrap();
+    setup.simulator.start_again().await.unwrap();
+    setup.until_counted(vip(VIP), "the new vpp's packets are counted", have_increased).await;
+    let published = setup.publication_rx.borrow().clone().unwrap();
     assert_ne!(published.pid, pid);
-    assert_eq!(world.connections.0.lock().unwrap().len(), 2, "the segment was opened once for each session");
+    assert_eq!(setup.connections.0.lock().unwrap().len(), 2, "the segment was opened once for each session");
 }
 
 #[tokio::test]
-async fn a_vpp_without_a_stats_socket_is_driven_all_the_same() {
-    let world = World::start(false).await;
-    world.until("the session is told", |published| published.is_some_and(|of| of.counters.is_none())).await;
+async fn vpp_without_a_stats_socket_is_programmed() {
+    let setup = Setup::start(false).await;
+    setup.until("the session is published", |published| published.is_some_and(|snapshot| snapshot.counters.is_none())).await;
     let has_vip = async {
-        while world.simulator.snapshot().vips.is_empty() {
+        while setup.simulator.snapshot().vips.is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(30), has_vip).await.expect("the vip is added");
-    assert_eq!(*world.connections.0.lock().unwrap(), [""]);
-    assert!(world.metrics().contains("maglev_vpp_connected 1\n") && !world.metrics().contains(VIP));
+    assert_eq!(*setup.connections.0.lock().unwrap(), [""]);
+    assert!(setup.metrics().contains("maglev_vpp_connected 1\n") && !setup.metrics().contains(VIP));
 }

@@ -1,4 +1,4 @@
-//! Mass removals: held, told, and let go by time or by a person; everything else goes on.
+//! Mass removals: held, published, and released by time or by an operator, without effect on other changes.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -41,7 +41,7 @@ fn remove(node: &Node, numbers: impl IntoIterator<Item = u8>) {
     node.set_config(config);
 }
 
-/// The holds that were told: id, removals, until.
+/// The published holds: id, removals, until.
 fn held(node: &Node) -> Vec<(String, u32, String)> {
     let log = node.log();
     let lines = log.iter().filter_map(|line| line.strip_prefix("vpp-lb-sync-held hold="));
@@ -58,7 +58,7 @@ fn vips(node: &Node) -> usize {
 }
 
 #[tokio::test]
-async fn a_bulk_delete_is_held_while_all_else_goes_on_and_a_person_can_end_it() {
+async fn bulk_deletion_is_held_without_blocking_other_changes_and_can_be_accepted() {
     let node = following(Duration::from_secs(300)).await;
     assert_eq!(node.sync_now(Some("0bad")).await, Err(SyncRefused::UnknownHold("0bad".into())));
     remove(&node, 1..=6);
@@ -68,7 +68,7 @@ async fn a_bulk_delete_is_held_while_all_else_goes_on_and_a_person_can_end_it() 
     let left = until.parse::<jiff::Timestamp>().unwrap().duration_since(jiff::Timestamp::now());
     assert!((280..=300).contains(&left.as_secs()), "{until}");
     assert_eq!(vips(&node), usize::from(VIPS));
-    // What stays still follows health, what is held forwards as before, and a new one comes.
+    // Remaining VIPs follow health, held VIPs forward unchanged, and a new VIP is added.
     node.set_state(&backend("b", "192.0.2.2"), Down);
     node.until_weights(key(7), &[("192.0.2.1", 10), ("192.0.2.2", 0)]).await;
     let mut more = node.config();
@@ -77,42 +77,42 @@ async fn a_bulk_delete_is_held_while_all_else_goes_on_and_a_person_can_end_it() 
     node.set_config(more);
     node.until_weights(key(9), &[("192.0.2.1", 10)]).await;
     node.until_weights(key(1), &[("192.0.2.1", 10), ("192.0.2.2", 10)]).await;
-    // One that comes back is not removed with the others.
+    // A restored Frontend is not removed with the others.
     let mut back = node.config();
     let second = many(Duration::ZERO).frontends[&name("f2")].clone();
     back.frontends.insert(second.name.clone(), second);
     node.set_config(back);
     node.until_one_programmed("f2").await;
     node.sync_now(Some(&id)).await.unwrap();
-    node.until("the others are gone", |node| vips(node) == usize::from(VIPS) + 1 - 5).await;
+    node.until("the others are removed", |node| vips(node) == usize::from(VIPS) + 1 - 5).await;
     node.until_weights(key(2), &[("192.0.2.1", 10), ("192.0.2.2", 0)]).await;
     assert_eq!(node.sync_now(Some(&id)).await, Err(SyncRefused::UnknownHold(id.as_str().into())), "it has ended");
-    assert_eq!(held(&node).len(), 1, "told once");
+    assert_eq!(held(&node).len(), 1, "published once");
 }
 
 #[tokio::test]
-async fn a_hold_ends_by_itself_and_outlives_a_session_with_vpp() {
+async fn hold_expires_and_survives_a_new_session() {
     let node = following(Duration::from_secs(10)).await;
     remove(&node, 1..=VIPS);
     node.until("it is held", |node| !held(node).is_empty()).await;
     let mark = node.simulator.mark();
     node.simulator.hang(Duration::from_secs(60));
     node.sync_now(None).await.unwrap();
-    node.until("the session was given up", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect")))
+    node.until("the session has ended", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect")))
         .await;
     node.simulator.wake();
     node.until("there is another", |node| node.log().iter().any(|line| line.starts_with("vpp-connect "))).await;
     assert_eq!((vips(&node), node.simulator.writes_since(mark).len()), (usize::from(VIPS), 0));
-    node.until("all are gone", |node| vips(node) == 0).await;
+    node.until("all VIPs are removed", |node| vips(node) == 0).await;
     assert_eq!(held(&node).len(), 1, "the hold stayed the same");
 }
 
 #[tokio::test]
-async fn a_prune_one_by_one_is_held_above_half() {
+async fn deletions_one_by_one_are_held_above_half() {
     let node = following(Duration::from_secs(300)).await;
     for n in 1..=4 {
         remove(&node, [n]);
-        node.until("it is gone", |node| vips(node) == usize::from(VIPS - n)).await;
+        node.until("the VIP is removed", |node| vips(node) == usize::from(VIPS - n)).await;
     }
     for n in 5..=VIPS {
         remove(&node, [n]);
@@ -124,7 +124,7 @@ async fn a_prune_one_by_one_is_held_above_half() {
 }
 
 #[tokio::test]
-async fn a_restarted_agent_counts_anew_and_holds_what_went_meanwhile() {
+async fn restarted_agent_counts_again_and_holds_deletions_of_its_downtime() {
     let mut node = following(Duration::from_secs(300)).await;
     node.stop_agent().await;
     remove(&node, 1..=5);
@@ -134,7 +134,7 @@ async fn a_restarted_agent_counts_anew_and_holds_what_went_meanwhile() {
 }
 
 #[tokio::test]
-async fn servers_are_held_above_half_and_the_frontend_says_so() {
+async fn server_removals_are_held_above_half_and_the_frontend_reports_held() {
     let servers: Vec<_> = (1..=8).map(|n| backend(&format!("s{n}"), &format!("192.0.2.{n}"))).collect();
     let all: Vec<_> = servers.iter().collect();
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &all)]);
@@ -150,8 +150,8 @@ async fn servers_are_held_above_half_and_the_frontend_says_so() {
     .await;
     node.edit("web", |web| web.pools = vec![pool("primary", &[&replaced[0], &replaced[1]])]);
     node.until("they are held", |node| held(node).iter().any(|held| held.1 == 6)).await;
-    let told = "frontend-programmed name=default/web generation=3 result=Held reason=RemovalHeld";
-    node.until("it is told", |node| node.log().iter().any(|line| line == told)).await;
+    let expected = "frontend-programmed name=default/web generation=3 result=Held reason=RemovalHeld";
+    node.until("the change is published", |node| node.log().iter().any(|line| line == expected)).await;
     node.set_state(&replaced[1], Down);
     node.until("health is followed", |node| node.weights(vip("203.0.113.1"))[&ip("192.0.2.102")] == 0).await;
     assert_eq!(node.weights(vip("203.0.113.1")).len(), 8);
@@ -161,7 +161,7 @@ async fn servers_are_held_above_half_and_the_frontend_says_so() {
 }
 
 #[tokio::test]
-async fn what_vpp_would_refuse_beside_a_held_vip_waits_for_it() {
+async fn vip_that_conflicts_with_a_held_vip_waits() {
     let node = following(Duration::from_secs(300)).await;
     let mut config = node.config();
     for n in 1..=VIPS {
@@ -173,12 +173,12 @@ async fn what_vpp_would_refuse_beside_a_held_vip_waits_for_it() {
     config.frontends.insert(other.name.clone(), std::sync::Arc::new(other.clone()));
     node.set_config(config);
     node.until("they are held", |node| held(node).iter().any(|held| held.1 == u32::from(VIPS))).await;
-    let told = "frontend-programmed name=default/other generation=1 result=Pending reason=RemovalHeld";
-    node.until("it waits", |node| node.log().iter().any(|line| line == told)).await;
+    let expected = "frontend-programmed name=default/other generation=1 result=Pending reason=RemovalHeld";
+    node.until("it waits", |node| node.log().iter().any(|line| line == expected)).await;
     node.sync_now(Some(&held(&node)[0].0)).await.unwrap();
     node.until_weights(other.vip, &[("192.0.2.1", 10)]).await;
     node.until_programmed().await;
-    assert!(!node.log().iter().any(|line| line.starts_with("vpp-lb-sync-error")), "VPP was asked nothing in vain");
+    assert!(!node.log().iter().any(|line| line.starts_with("vpp-lb-sync-error")), "no step was refused");
 }
 
 fn vip_81() -> VipKey {
@@ -187,7 +187,7 @@ fn vip_81() -> VipKey {
 }
 
 #[tokio::test]
-async fn foreign_vips_that_are_to_be_removed_are_neither_held_nor_counted() {
+async fn removed_foreign_vips_are_neither_held_nor_counted() {
     let mut node = Node::new().await;
     node.simulator.edit(|lb| {
         for n in 1..=20 {
@@ -200,9 +200,9 @@ async fn foreign_vips_that_are_to_be_removed_are_neither_held_nor_counted() {
     node.set_config(config);
     node.all_up();
     node.start_agent();
-    node.until("the others are gone", |node| vips(node) == usize::from(VIPS)).await;
+    node.until("the others are removed", |node| vips(node) == usize::from(VIPS)).await;
     node.until_programmed().await;
     remove(&node, 1..=2);
-    node.until("two of ours are gone", |node| vips(node) == usize::from(VIPS) - 2).await;
+    node.until("two owned VIPs are removed", |node| vips(node) == usize::from(VIPS) - 2).await;
     assert_eq!(held(&node), []);
 }

@@ -1,5 +1,5 @@
-//! A backend that many VIPs use: its transitions are planned and sent in slices, and every
-//! Frontend's state is told once, also where its VIP cannot be planned just then.
+//! A backend used by many VIPs: its transitions are planned and sent in turns, and every Frontend's state is published
+//! once, even if its VIP cannot be planned at that time.
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
@@ -44,90 +44,90 @@ fn is_everywhere(node: &Node, weight: u8) -> bool {
 
 type States = Vec<(FrontendState, FrontendState)>;
 
-/// What was told of each Frontend's state, in order.
-fn told(node: &Node) -> BTreeMap<Name, States> {
-    let mut told: BTreeMap<Name, States> = BTreeMap::new();
-    for event in node.told() {
+/// The published states of each Frontend, in order.
+fn published_states(node: &Node) -> BTreeMap<Name, States> {
+    let mut states: BTreeMap<Name, States> = BTreeMap::new();
+    for event in node.published() {
         if let Event::FrontendTransition { name, from, to, .. } = event {
-            told.entry(name).or_default().push((from, to));
+            states.entry(name).or_default().push((from, to));
         }
     }
-    told
+    states
 }
 
-/// Waits until exactly this was told of every Frontend.
-async fn until_told(node: &Node, states: &[(FrontendState, FrontendState)]) {
+/// Waits until exactly these states were published for every Frontend.
+async fn until_published(node: &Node, states: &[(FrontendState, FrontendState)]) {
     let all = (1..=VIPS).map(|n| (name(&format!("f{n}")), states.to_vec())).collect::<BTreeMap<_, _>>();
-    node.until("the states are told", |node| told(node) == all).await;
+    node.until("the states are published", |node| published_states(node) == all).await;
 }
 
 const FELL: (FrontendState, FrontendState) = (FrontendState::Up, FrontendState::Down);
 const ROSE: (FrontendState, FrontendState) = (FrontendState::Down, FrontendState::Up);
 
-/// The weights that VPP was asked to set for each VIP, and whether with a flush.
-fn set(node: &Node, mark: Mark) -> BTreeMap<IpAddr, Vec<(u8, bool)>> {
-    let mut set: BTreeMap<IpAddr, Vec<(u8, bool)>> = BTreeMap::new();
+/// The weights written for each VIP, with their flush flags.
+fn weights_set(node: &Node, mark: Mark) -> BTreeMap<IpAddr, Vec<(u8, bool)>> {
+    let mut weights: BTreeMap<IpAddr, Vec<(u8, bool)>> = BTreeMap::new();
     for written in node.simulator.writes_since(mark) {
         match written.write {
-            Write::SetWeight { vip, weight, flush, .. } => set.entry(vip.address).or_default().push((weight, flush)),
+            Write::SetWeight { vip, weight, flush, .. } => weights.entry(vip.address).or_default().push((weight, flush)),
             other => panic!("{other:?}"),
         }
     }
-    set
+    weights
 }
 
 fn everywhere(weights: &[(u8, bool)]) -> BTreeMap<IpAddr, Vec<(u8, bool)>> {
     (1..=VIPS).map(|n| (key(n).address, weights.to_vec())).collect()
 }
 
-/// Plans that were begun for single addresses.
+/// Number of plans for single addresses.
 fn plans(node: &Node) -> usize {
     let is_plan = |event: &&Event| matches!(event, Event::SyncStart { scope: Scope::Address(_) });
-    node.told().iter().filter(is_plan).count()
+    node.published().iter().filter(is_plan).count()
 }
 
 #[tokio::test]
-async fn the_first_requests_are_at_vpp_before_the_last_plans_are_made() {
+async fn first_steps_are_sent_before_the_last_address_is_planned() {
     let node = following().await;
     let mark = node.simulator.mark();
     node.set_state(&shared(), Down);
-    // One thread: each look comes after a turn of the agent, or after a few.
-    let mut looks = vec![0];
-    let mut when_the_first_was_there = None;
+    // On one thread, each sample is taken after one or a few turns of the agent.
+    let mut samples = vec![0];
+    let mut plans_at_first_write = None;
     while plans(&node) < usize::from(VIPS) {
         yield_now().await;
-        looks.push(plans(&node));
-        if when_the_first_was_there.is_none() && !node.simulator.writes_since(mark).is_empty() {
-            when_the_first_was_there = looks.last().copied();
+        samples.push(plans(&node));
+        if plans_at_first_write.is_none() && !node.simulator.writes_since(mark).is_empty() {
+            plans_at_first_write = samples.last().copied();
         }
     }
-    let largest = looks.windows(2).map(|looks| looks[1] - looks[0]).max().unwrap();
-    assert!(largest <= usize::from(VIPS) / 2, "{largest} plans without a look: {looks:?}");
-    let begun = when_the_first_was_there.expect("requests are sent meanwhile");
-    assert!(begun <= usize::from(VIPS) / 2, "the first came after {begun} plans: {looks:?}");
+    let largest = samples.windows(2).map(|samples| samples[1] - samples[0]).max().unwrap();
+    assert!(largest <= usize::from(VIPS) / 2, "{largest} plans between two samples: {samples:?}");
+    let plans_before = plans_at_first_write.expect("requests are sent meanwhile");
+    assert!(plans_before <= usize::from(VIPS) / 2, "the first write came after {plans_before} plans: {samples:?}");
     node.until("all follow", |node| is_everywhere(node, 0)).await;
-    assert_eq!(set(&node, mark), everywhere(&[(0, true)]));
+    assert_eq!(weights_set(&node, mark), everywhere(&[(0, true)]));
 }
 
 #[tokio::test]
-async fn every_vip_follows_and_every_state_is_told_once() {
+async fn every_vip_follows_and_every_state_is_published_once() {
     let node = following().await;
     let mark = node.simulator.mark();
     node.set_state(&shared(), Down);
     node.until("all follow", |node| is_everywhere(node, 0)).await;
-    until_told(&node, &[FELL]).await;
+    until_published(&node, &[FELL]).await;
     node.set_state(&shared(), Up);
     node.until("all follow", |node| is_everywhere(node, 10)).await;
-    until_told(&node, &[FELL, ROSE]).await;
+    until_published(&node, &[FELL, ROSE]).await;
     node.sync_now(None).await.unwrap();
     node.until("a pass went by", |node| node.log().iter().any(|line| line.starts_with("vpp-lb-sync-done scope=all")))
         .await;
-    until_told(&node, &[FELL, ROSE]).await;
-    assert_eq!(set(&node, mark), everywhere(&[(0, true), (10, false)]));
+    until_published(&node, &[FELL, ROSE]).await;
+    assert_eq!(weights_set(&node, mark), everywhere(&[(0, true), (10, false)]));
 }
 
 #[tokio::test]
-async fn states_are_told_while_plans_are_under_way_and_each_vip_is_planned_again_afterwards() {
+async fn states_are_published_during_plans_and_each_vip_is_planned_again_afterwards() {
     let mut node = Node::new().await;
     node.deadline = Duration::from_mins(1);
     node.set_config(many(self::node()));
@@ -139,33 +139,33 @@ async fn states_are_told_while_plans_are_under_way_and_each_vip_is_planned_again
     let mark = node.simulator.mark();
     node.simulator.hang(Duration::from_mins(1));
     node.set_state(&shared(), Down);
-    until_told(&node, &[FELL]).await;
+    until_published(&node, &[FELL]).await;
     node.set_state(&shared(), Up);
-    until_told(&node, &[FELL, ROSE]).await;
-    assert_eq!((plans(&node), node.changes()), (usize::from(VIPS), Vec::new()), "one plan each, and no answer");
+    until_published(&node, &[FELL, ROSE]).await;
+    assert_eq!((plans(&node), node.changes()), (usize::from(VIPS), Vec::new()), "one plan each, and no reply");
     node.simulator.wake();
-    node.until("all follow", |node| set(node, mark) == everywhere(&[(0, true), (10, false)])).await;
-    node.until("all is told", |node| node.changes().len() == 2 * usize::from(VIPS)).await;
-    until_told(&node, &[FELL, ROSE]).await;
+    node.until("all follow", |node| weights_set(node, mark) == everywhere(&[(0, true), (10, false)])).await;
+    node.until("all changes are published", |node| node.changes().len() == 2 * usize::from(VIPS)).await;
+    until_published(&node, &[FELL, ROSE]).await;
 }
 
 #[tokio::test]
-async fn states_are_told_while_vpp_is_away_and_not_again_when_it_is_back() {
+async fn states_are_published_without_vpp_and_not_again_after_reconnecting() {
     let node = following().await;
     node.simulator.stop().await.unwrap();
-    node.until("VPP is missed", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect"))).await;
+    node.until("the session has ended", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect"))).await;
     node.set_state(&shared(), Down);
-    until_told(&node, &[FELL]).await;
+    until_published(&node, &[FELL]).await;
     node.set_state(&shared(), Up);
-    until_told(&node, &[FELL, ROSE]).await;
+    until_published(&node, &[FELL, ROSE]).await;
     node.simulator.start_again().await.unwrap();
     node.until("all are there", |node| is_everywhere(node, 10)).await;
     node.until_ready().await;
-    until_told(&node, &[FELL, ROSE]).await;
+    until_published(&node, &[FELL, ROSE]).await;
 }
 
 #[tokio::test]
-async fn states_are_told_while_nothing_may_be_written() {
+async fn states_are_published_while_writes_are_not_allowed() {
     let sync = SyncConf {
         startup_min_delay: Duration::from_mins(10),
         startup_max_delay: Duration::from_mins(10),
@@ -174,8 +174,8 @@ async fn states_are_told_while_nothing_may_be_written() {
     let node = Node::following(many(NodeConfig { sync, ..node() })).await;
     node.until("VPP is read", |node| node.status().vpp_connected).await;
     let rose = (FrontendState::Unknown, FrontendState::Up);
-    until_told(&node, &[rose]).await;
+    until_published(&node, &[rose]).await;
     node.set_state(&shared(), Down);
-    until_told(&node, &[rose, FELL]).await;
+    until_published(&node, &[rose, FELL]).await;
     assert_eq!(node.all_writes(), 0);
 }

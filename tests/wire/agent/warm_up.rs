@@ -1,4 +1,4 @@
-//! Warm-up: when a started agent begins to write, phase by phase, and what does not start it again.
+//! Warm-up of a started agent: its phases, and events that do not restart it.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use super::fixture::{Node, backend, config, frontend, node, pool, vip};
 /// Longer than any step takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A Frontend whose backend is known, and one whose is not.
+/// A Frontend with a health state for its backend, and one without.
 fn known_and_unknown(least: Duration, longest: Duration) -> Config {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let known = frontend("known", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
@@ -24,7 +24,7 @@ fn known_and_unknown(least: Duration, longest: Duration) -> Config {
 }
 
 #[tokio::test]
-async fn until_the_shortest_delay_nothing_is_written_by_any_path() {
+async fn nothing_is_written_before_the_minimal_delay() {
     let least = Duration::from_secs(2);
     let mut node = Node::new().await;
     node.start_agent();
@@ -34,18 +34,18 @@ async fn until_the_shortest_delay_nothing_is_written_by_any_path() {
     node.set_config(known_and_unknown(least, Duration::from_secs(300)));
     node.set_state(&backend("a", "192.0.2.1"), Up);
     node.until("it is listed", |node| node.status().listed).await;
-    let asked = node.sync_now(None).await;
-    // A busy machine may have let the delay pass meanwhile.
-    assert!(asked == Err(SyncRefused::WarmingUp) || listed.elapsed() > least, "{asked:?}");
-    node.until("something is written", |node| node.all_writes() > 0).await;
+    let refused = node.sync_now(None).await;
+    // On a busy machine, the delay may have passed meanwhile.
+    assert!(refused == Err(SyncRefused::WarmingUp) || listed.elapsed() > least, "{refused:?}");
+    node.until("a write", |node| node.all_writes() > 0).await;
     assert!(listed.elapsed() >= least, "not before {least:?}");
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 10)]).await;
     assert_eq!(node.status().gate, Gate::KnownOnly);
-    let told = "frontend-programmed name=default/unknown generation=1 result=Pending reason=WarmingUp";
-    node.until("the other waits", |node| node.log().iter().any(|line| line == told)).await;
+    let pending = "frontend-programmed name=default/unknown generation=1 result=Pending reason=WarmingUp";
+    node.until("the other Frontend is pending", |node| node.log().iter().any(|line| line == pending)).await;
     assert_eq!(node.simulator.snapshot().vips.len(), 1);
     assert_eq!(node.ready(), Err("warming up".to_owned()));
-    // The last unknown backend becomes known: nothing is left to wait for, long before the end.
+    // The last unknown backend gets a health state: the warm-up ends long before the maximal delay.
     node.set_state(&backend("b", "192.0.2.2"), Up);
     node.until_weights(vip("203.0.113.2"), &[("192.0.2.2", 10)]).await;
     node.until_ready().await;
@@ -53,7 +53,7 @@ async fn until_the_shortest_delay_nothing_is_written_by_any_path() {
 }
 
 #[tokio::test]
-async fn no_relist_edit_or_reconnect_starts_the_clock_again() {
+async fn relist_edit_and_reconnect_do_not_restart_the_warm_up() {
     let longest = Duration::from_secs(6);
     let mut node = Node::new().await;
     node.set_config(known_and_unknown(Duration::from_secs(1), longest));
@@ -62,25 +62,25 @@ async fn no_relist_edit_or_reconnect_starts_the_clock_again() {
     node.start_agent();
     node.until("it is listed", |node| node.status().listed).await;
     let listed = Instant::now();
-    let mut disturbed = 0u8;
-    // Whatever happens all the time: a clock that any of it started again would never run out.
+    let mut disturbances = 0u8;
+    // A timer that any of these events restarted would never expire.
     while node.status().gate != Gate::Open {
-        assert!(listed.elapsed() < longest + LIMIT, "the clock was started again");
-        match disturbed % 3 {
+        assert!(listed.elapsed() < longest + LIMIT, "the warm-up was restarted");
+        match disturbances % 3 {
             0 => node.set_config(node.config()),
             1 => node.edit("known", |known| known.sticky = !known.sticky),
             _ => node.simulator.restart().await.unwrap(),
         }
-        disturbed = disturbed.wrapping_add(1);
+        disturbances = disturbances.wrapping_add(1);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(disturbed > 6 && start.elapsed() >= longest, "{disturbed}");
+    assert!(disturbances > 6 && start.elapsed() >= longest, "{disturbances}");
     node.until_weights(vip("203.0.113.2"), &[("192.0.2.2", 0)]).await;
     node.until_ready().await;
 }
 
 #[tokio::test]
-async fn at_the_longest_delay_an_unknown_backend_keeps_the_weight_that_vpp_has() {
+async fn unknown_backend_keeps_the_weight_of_vpp_after_the_maximal_delay() {
     let mut node = Node::following(known_and_unknown(Duration::ZERO, Duration::ZERO)).await;
     node.until_programmed().await;
     node.until_weights(vip("203.0.113.2"), &[("192.0.2.2", 10)]).await;
@@ -97,7 +97,7 @@ async fn at_the_longest_delay_an_unknown_backend_keeps_the_weight_that_vpp_has()
 }
 
 #[tokio::test]
-async fn with_both_delays_zero_the_first_list_is_synced_at_once_unknown_backends_at_0() {
+async fn zero_delays_sync_the_first_list_at_once_with_unknown_backends_at_0() {
     let mut node = Node::new().await;
     node.set_config(known_and_unknown(Duration::ZERO, Duration::ZERO));
     node.set_state(&backend("a", "192.0.2.1"), Up);
@@ -107,7 +107,7 @@ async fn with_both_delays_zero_the_first_list_is_synced_at_once_unknown_backends
     node.until_ready().await;
 }
 
-/// A node without warm-up, which compares every second.
+/// A node without warm-up, with a pass every second.
 fn at_once() -> NodeConfig {
     let (startup_min_delay, startup_max_delay) = (Duration::ZERO, Duration::ZERO);
     let interval = Duration::from_secs(1);
@@ -115,7 +115,7 @@ fn at_once() -> NodeConfig {
 }
 
 #[tokio::test]
-async fn an_agent_whose_every_step_is_refused_is_not_ready_until_vpp_takes_one() {
+async fn agent_is_not_ready_while_every_step_is_refused() {
     let mut node = Node::new().await;
     node.simulator.refuse_vips(true);
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&backend("a", "192.0.2.1")])]);
@@ -123,21 +123,21 @@ async fn an_agent_whose_every_step_is_refused_is_not_ready_until_vpp_takes_one()
     node.start_agent();
     let passes = |node: &Node| node.log().iter().filter(|line| line.starts_with("vpp-lb-sync-start scope=all")).count();
     let refusals = |node: &Node| node.log().iter().filter(|line| line.starts_with("vpp-lb-sync-error")).count();
-    // Between retries there are passes that send nothing: they prove nothing.
-    node.until("it has tried often", |node| passes(node) > 3 && refusals(node) > 3).await;
+    // Between retries, passes send nothing, which does not make the agent ready.
+    node.until("many steps were refused", |node| passes(node) > 3 && refusals(node) > 3).await;
     assert_eq!(node.ready(), Err("waiting for the first sync in which not every step fails".to_owned()));
     node.simulator.refuse_vips(false);
     node.until_ready().await;
 }
 
 #[tokio::test]
-async fn one_vip_that_is_refused_does_not_keep_an_agent_from_being_ready() {
+async fn one_refused_vip_does_not_prevent_readiness() {
     let mut node = Node::new().await;
     let taken = Prefix::host("203.0.113.2".parse().unwrap());
     node.simulator.edit(|lb| lb.add_vip(taken, 0, 0, VipSettings::default()).unwrap());
     let a = backend("a", "192.0.2.1");
-    let of = |name: &str, address: &str| frontend(name, vip(address), vec![pool("primary", &[&a])]);
-    node.set_config(config([of("web", "203.0.113.1"), of("other", "203.0.113.2")], at_once()));
+    let web = |name: &str, address: &str| frontend(name, vip(address), vec![pool("primary", &[&a])]);
+    node.set_config(config([web("web", "203.0.113.1"), web("other", "203.0.113.2")], at_once()));
     node.start_agent();
     node.until("one is refused", |node| node.log().iter().any(|line| line.starts_with("vpp-lb-sync-error"))).await;
     node.until_ready().await;

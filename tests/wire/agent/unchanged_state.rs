@@ -1,4 +1,4 @@
-//! What the agent leaves alone: foreign VIPs, held ones, and everything that a restart finds right.
+//! State that the agent must not change: foreign VIPs, held VIPs, and VIPs that are in sync after a restart.
 
 use std::time::Duration;
 
@@ -13,21 +13,21 @@ use maglev_vpp_simulator::{Prefix, VipSettings};
 
 use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
 
-fn by_hand() -> VppVip {
+fn foreign_vip() -> VppVip {
     VppVip { address: ip("198.51.100.7"), length: 32, protocol: 17, port: 53 }
 }
 
-fn put_by_hand(node: &Node) {
+fn add_foreign_vip(node: &Node) {
     node.simulator.edit(|lb| {
         lb.add_vip(Prefix::host(ip("198.51.100.7")), 17, 53, VipSettings::default()).unwrap();
-        lb.add_as(by_hand(), ip("192.0.2.77"), 100).unwrap();
+        lb.add_as(foreign_vip(), ip("192.0.2.77"), 100).unwrap();
     });
 }
 
 #[tokio::test]
-async fn a_foreign_vip_is_reported_once_and_kept_unless_told_otherwise() {
+async fn foreign_vip_is_reported_once_and_kept_by_default() {
     let mut node = Node::new().await;
-    put_by_hand(&node);
+    add_foreign_vip(&node);
     node.set_config(config([], self::node()));
     node.start_agent();
     node.until_ready().await;
@@ -36,20 +36,20 @@ async fn a_foreign_vip_is_reported_once_and_kept_unless_told_otherwise() {
         node.log().iter().filter(|line| line.starts_with("vpp-lb-sync-done scope=all")).count() >= 2
     })
     .await;
-    let told: Vec<String> = node.log().into_iter().filter(|line| line.starts_with("vpp-foreign-vip")).collect();
-    assert_eq!(told, ["vpp-foreign-vip vip=198.51.100.7/32 protocol=udp port=53"]);
-    assert!(node.simulator.snapshot().vips.contains_key(&by_hand()));
+    let events: Vec<String> = node.log().into_iter().filter(|line| line.starts_with("vpp-foreign-vip")).collect();
+    assert_eq!(events, ["vpp-foreign-vip vip=198.51.100.7/32 protocol=udp port=53"]);
+    assert!(node.simulator.snapshot().vips.contains_key(&foreign_vip()));
     node.edit_node(|conf| conf.sync.foreign_vips = ForeignVips::Remove);
     node.until("it is removed", |node| node.simulator.snapshot().vips.is_empty()).await;
 }
 
 #[tokio::test]
-async fn nothing_is_written_before_everything_is_listed() {
+async fn nothing_is_written_before_the_first_complete_list() {
     let mut node = Node::new().await;
-    put_by_hand(&node);
+    add_foreign_vip(&node);
     node.start_agent();
     node.until("VPP was read", |node| node.simulator.requests().contains_key("lb_as_v2_dump")).await;
-    node.until("VPP was told apart", |node| node.log().iter().any(|line| line.starts_with("vpp-lb-state vips=1 ")))
+    node.until("VPP was read", |node| node.log().iter().any(|line| line.starts_with("vpp-lb-state vips=1 ")))
         .await;
     let start = node.simulator.mark();
     let a = backend("a", "192.0.2.1");
@@ -61,7 +61,7 @@ async fn nothing_is_written_before_everything_is_listed() {
 }
 
 #[tokio::test]
-async fn a_restarted_agent_writes_nothing_into_a_world_that_is_right() {
+async fn restarted_agent_writes_nothing_if_vpp_is_in_sync() {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a, &b])]);
     let mut node = Node::following(config([web], node())).await;
@@ -78,7 +78,7 @@ async fn a_restarted_agent_writes_nothing_into_a_world_that_is_right() {
 }
 
 #[tokio::test]
-async fn an_unknown_backend_keeps_vpps_weight_until_its_first_probe() {
+async fn unknown_backend_keeps_the_weight_of_vpp_until_its_first_probe() {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a, &b])]);
     let mut node = Node::following(config([web], node())).await;
@@ -97,7 +97,7 @@ async fn an_unknown_backend_keeps_vpps_weight_until_its_first_probe() {
 }
 
 #[tokio::test]
-async fn warm_up_waits_for_the_backends_and_then_for_the_longest_delay() {
+async fn warm_up_waits_for_the_backends_up_to_the_maximal_delay() {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let known = frontend("known", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
     let unknown = frontend("unknown", vip("203.0.113.2"), vec![pool("primary", &[&b])]);
@@ -118,7 +118,7 @@ async fn warm_up_waits_for_the_backends_and_then_for_the_longest_delay() {
 }
 
 #[tokio::test]
-async fn a_held_frontend_stays_as_vpp_has_it_but_its_weights_follow_health() {
+async fn held_frontend_is_unchanged_but_its_weights_follow_health() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
     let node = Node::following(config([web], node())).await;
@@ -129,15 +129,15 @@ async fn a_held_frontend_stays_as_vpp_has_it_but_its_weights_follow_health() {
         web.pools = vec![pool("primary", &[&a, &six])];
         web.encap = Some(Encap::Gre6);
     });
-    let told = "frontend-programmed name=default/web generation=2 result=Held reason=MixedFamilies";
-    node.until("it is held", |node| node.log().iter().any(|line| line == told)).await;
+    let expected = "frontend-programmed name=default/web generation=2 result=Held reason=MixedFamilies";
+    node.until("it is held", |node| node.log().iter().any(|line| line == expected)).await;
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 10)]).await;
     node.set_state(&a, Down);
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 0)]).await;
 }
 
 #[tokio::test]
-async fn no_vip_is_removed_while_some_frontends_claim_cannot_be_read() {
+async fn no_vip_is_removed_while_a_claim_is_unreadable() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
     let other = frontend("other", vip("203.0.113.2"), vec![pool("primary", &[&a])]);
@@ -158,19 +158,19 @@ async fn no_vip_is_removed_while_some_frontends_claim_cannot_be_read() {
 }
 
 #[tokio::test]
-async fn without_a_source_address_nothing_of_the_frontend_changes_on_the_node() {
+async fn frontend_without_a_source_address_is_not_programmed() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
     let node = Node::following(config([web], NodeConfig { internal_ipv4: None, ..node() })).await;
-    let told = "frontend-programmed name=default/web generation=1 result=Failed reason=NoSourceAddress";
-    node.until("it failed", |node| node.log().iter().any(|line| line == told)).await;
+    let expected = "frontend-programmed name=default/web generation=1 result=Failed reason=NoSourceAddress";
+    node.until("it failed", |node| node.log().iter().any(|line| line == expected)).await;
     assert_eq!(node.all_writes(), 0);
     node.edit_node(|conf| conf.internal_ipv4 = Some([192, 0, 2, 254].into()));
     node.until_programmed().await;
 }
 
 #[tokio::test]
-async fn a_frontend_deleted_while_the_agent_was_away_is_removed_afterwards() {
+async fn frontend_deleted_during_downtime_is_removed() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
     let mut node = Node::following(config([web], node())).await;
@@ -179,12 +179,12 @@ async fn a_frontend_deleted_while_the_agent_was_away_is_removed_afterwards() {
     node.remove("web");
     node.start_agent();
     node.until("it is removed", |node| node.simulator.snapshot().vips.is_empty()).await;
-    let told = "vpp-lb-sync-vip-removed frontend=default/web ";
-    node.until("it is told", |node| node.changes().iter().any(|line| line.starts_with(told))).await;
+    let expected = "vpp-lb-sync-vip-removed frontend=default/web ";
+    node.until("the change is published", |node| node.changes().iter().any(|line| line.starts_with(expected))).await;
 }
 
 #[tokio::test]
-async fn a_second_agent_waits_for_the_first() {
+async fn second_agent_waits_for_the_lock() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
     let mut node = Node::following(config([web], node())).await;

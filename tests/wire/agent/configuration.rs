@@ -1,7 +1,7 @@
-//! VPP follows the configuration and the backends' health, and every change is told once.
+//! VPP follows the configuration and the health of the backends, and every change is published once.
 
 use maglev_model::{
-    config::{AdminState, Check, OnBackendDown, Standing, Target},
+    config::{AdminState, Check, OnBackendDown, Standing, MemberTarget},
     health::BackendState::{Down, Up},
     problem::{Problem, Reason},
     vip::{Encap, TableLength, Weight},
@@ -11,7 +11,7 @@ use maglev_vpp_simulator::Write;
 use super::fixture::{Node, backend, config, frontend, node, pool, vip};
 
 #[tokio::test]
-async fn a_frontend_appears_in_vpp_and_every_step_is_told() {
+async fn new_frontend_is_programmed_and_every_step_is_published() {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a]), pool("standby", &[&b])]);
     let node = Node::following(config([web], node())).await;
@@ -31,7 +31,7 @@ async fn a_frontend_appears_in_vpp_and_every_step_is_told() {
 }
 
 #[tokio::test]
-async fn a_failing_backend_hands_over_to_the_standby_pool_and_takes_back() {
+async fn standby_pool_takes_over_and_returns_the_traffic() {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a]), pool("standby", &[&b])]);
     let other = frontend("other", vip("203.0.113.2"), vec![pool("primary", &[&b])]);
@@ -44,7 +44,7 @@ async fn a_failing_backend_hands_over_to_the_standby_pool_and_takes_back() {
     node.set_state(&a, Up);
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 10), ("192.0.2.2", 0)]).await;
     let common = "vpp-lb-sync-as-weight-updated frontend=default/web vip=203.0.113.1 protocol=tcp port=80";
-    node.until("all is told", |node| node.changes().len() >= 4).await;
+    node.until("all changes are published", |node| node.changes().len() >= 4).await;
     assert_eq!(
         node.changes(),
         [
@@ -54,12 +54,12 @@ async fn a_failing_backend_hands_over_to_the_standby_pool_and_takes_back() {
             format!("{common} backend=default/b as=192.0.2.2 from=10 to=0 flush=false"),
         ]
     );
-    assert_eq!(node.simulator.writes_since(mark).len(), 4, "and nothing else was written");
-    assert!(!node.log().iter().any(|line| line.starts_with("frontend-programmed")), "health is not a new program");
+    assert_eq!(node.simulator.writes_since(mark).len(), 4, "no other write");
+    assert!(!node.log().iter().any(|line| line.starts_with("frontend-programmed")), "health does not cause a new report");
 }
 
 #[tokio::test]
-async fn a_backend_that_keeps_its_flows_is_not_flushed_when_it_goes_down() {
+async fn backend_with_keep_is_not_flushed_when_it_goes_down() {
     let a = backend("a", "192.0.2.1");
     let mut web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
     web.on_backend_down = OnBackendDown::Keep;
@@ -68,17 +68,17 @@ async fn a_backend_that_keeps_its_flows_is_not_flushed_when_it_goes_down() {
     let mark = node.simulator.mark();
     node.set_state(&a, Down);
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 0)]).await;
-    let flushed = node
+    let has_flushed = node
         .simulator
         .writes_since(mark)
         .iter()
         .any(|written| matches!(written.write, Write::SetWeight { flush, .. } if flush));
-    assert!(!flushed);
+    assert!(!has_flushed);
     assert!(node.log().iter().any(|line| line.starts_with("frontend-transition name=default/web from=up to=down")));
 }
 
 #[tokio::test]
-async fn a_disabled_backend_is_flushed_and_a_paused_one_is_not() {
+async fn disabled_backend_is_flushed_and_a_paused_one_is_not() {
     for (state, flushed) in [(AdminState::Disabled, true), (AdminState::Paused, false)] {
         let a = backend("a", "192.0.2.1");
         let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
@@ -89,12 +89,12 @@ async fn a_disabled_backend_is_flushed_and_a_paused_one_is_not() {
         node.edit("web", |web| web.pools = vec![pool("primary", &[&stopped])]);
         node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 0)]).await;
         let line = format!("as=192.0.2.1 from=10 to=0 flush={flushed}");
-        node.until("it is told", |node| node.changes().iter().any(|change| change.ends_with(&line))).await;
+        node.until("the change is published", |node| node.changes().iter().any(|change| change.ends_with(&line))).await;
     }
 }
 
 #[tokio::test]
-async fn a_changed_backend_address_comes_before_the_old_one_goes() {
+async fn new_backend_address_is_added_before_the_old_one_is_removed() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
     let node = Node::following(config([web], node())).await;
@@ -102,7 +102,7 @@ async fn a_changed_backend_address_comes_before_the_old_one_goes() {
     node.clear_log();
     let moved = backend("a", "192.0.2.9");
     node.edit("web", |web| web.pools = vec![pool("primary", &[&moved])]);
-    // State belongs to the address: the new one is unknown and gets nothing until it is probed.
+    // The health state belongs to the address: the new address is unknown and has weight 0 until it is probed.
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.9", 0)]).await;
     node.set_state(&moved, Up);
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.9", 10)]).await;
@@ -112,7 +112,7 @@ async fn a_changed_backend_address_comes_before_the_old_one_goes() {
 }
 
 #[tokio::test]
-async fn encap_affinity_and_table_length_recreate_that_vip_and_no_other() {
+async fn encap_affinity_and_table_length_recreate_only_that_vip() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
     let other = frontend("other", vip("203.0.113.2"), vec![pool("primary", &[&a])]);
@@ -130,7 +130,7 @@ async fn encap_affinity_and_table_length_recreate_that_vip_and_no_other() {
         node.edit("web", edit);
         node.until_one_programmed("web").await;
         let changes = node.changes();
-        assert_eq!(changes.len(), 1, "a recreate is told alone: {changes:?}");
+        assert_eq!(changes.len(), 1, "a recreate is one event: {changes:?}");
         assert!(
             changes[0].starts_with("vpp-lb-sync-vip-recreate frontend=default/web vip=203.0.113.1 "),
             "{changes:?}"
@@ -142,7 +142,7 @@ async fn encap_affinity_and_table_length_recreate_that_vip_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_deleted_frontend_leaves_vpp_servers_first() {
+async fn deleted_frontend_is_removed_servers_first() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
     let other = frontend("other", vip("203.0.113.2"), vec![pool("primary", &[&a])]);
@@ -150,7 +150,7 @@ async fn a_deleted_frontend_leaves_vpp_servers_first() {
     node.until_programmed().await;
     node.clear_log();
     node.remove("web");
-    node.until("the VIP is gone", |node| node.changes().len() >= 2).await;
+    node.until("the VIP is removed", |node| node.changes().len() >= 2).await;
     let common = "frontend=default/web vip=203.0.113.1 protocol=tcp port=80";
     assert_eq!(
         node.changes(),
@@ -163,7 +163,7 @@ async fn a_deleted_frontend_leaves_vpp_servers_first() {
 }
 
 #[tokio::test]
-async fn the_loser_of_a_conflict_is_withdrawn_and_says_why() {
+async fn loser_of_a_conflict_is_withdrawn_and_reported() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
     let node = Node::following(config([web], node())).await;
@@ -171,12 +171,12 @@ async fn the_loser_of_a_conflict_is_withdrawn_and_says_why() {
     let problem = Problem::new(Reason::Conflicted, "spec.address", "another Frontend is older");
     node.edit("web", |web| web.standing = Standing::Withdrawn(problem));
     node.until("it is withdrawn", |node| node.simulator.snapshot().vips.is_empty()).await;
-    let told = "frontend-programmed name=default/web generation=2 result=Failed reason=Conflicted";
-    node.until("it is told", |node| node.log().iter().any(|line| line == told)).await;
+    let expected = "frontend-programmed name=default/web generation=2 result=Failed reason=Conflicted";
+    node.until("the change is published", |node| node.log().iter().any(|line| line == expected)).await;
 }
 
 #[tokio::test]
-async fn a_missing_check_keeps_the_weight_and_a_frontend_without_backends_keeps_its_vip() {
+async fn missing_check_keeps_the_weight_and_a_frontend_without_backends_keeps_its_vip() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
     let node = Node::following(config([web], node())).await;
@@ -186,16 +186,16 @@ async fn a_missing_check_keeps_the_weight_and_a_frontend_without_backends_keeps_
     let mark = node.simulator.mark();
     node.edit("web", |web| web.pools = vec![pool("primary", &[&unchecked])]);
     node.until_programmed().await;
-    node.edit("web", |web| web.pools[0].members[0].target = Target::Unreadable { address: None });
+    node.edit("web", |web| web.pools[0].members[0].target = MemberTarget::Unreadable { address: None });
     node.until_programmed().await;
-    assert_eq!(node.simulator.writes_since(mark), [], "what is not known stays");
+    assert_eq!(node.simulator.writes_since(mark), [], "unknown properties are unchanged");
     node.edit("web", |web| (web.pools, web.encap) = (vec![pool("primary", &[])], None));
     node.until_weights(vip("203.0.113.1"), &[]).await;
     assert_eq!(node.simulator.snapshot().vips.len(), 1, "the VIP stays, empty");
 }
 
 #[tokio::test]
-async fn an_edited_weight_is_set() {
+async fn edited_weight_is_programmed() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
     let node = Node::following(config([web], node())).await;

@@ -1,4 +1,4 @@
-//! A flush is owed until VPP took it, paid once, and void when VPP restarted.
+//! Pending flushes: kept until VPP executed them, executed once, and dropped when VPP restarts.
 
 use std::net::IpAddr;
 
@@ -7,8 +7,8 @@ use maglev_vpp_simulator::{Mark, Write};
 
 use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
 
-/// The weights that were set, each with whether flows went and whether VPP answered 0.
-fn set(node: &Node, mark: Mark) -> Vec<(IpAddr, u8, bool, bool)> {
+/// The weights written, each with its flush flag, and true if VPP replied with 0.
+fn weights_set(node: &Node, mark: Mark) -> Vec<(IpAddr, u8, bool, bool)> {
     let writes = node.simulator.writes_since(mark).into_iter();
     let weights = writes.filter_map(|written| match written.write {
         Write::SetWeight { address, weight, flush, .. } => Some((address, weight, flush, written.retval == 0)),
@@ -18,30 +18,30 @@ fn set(node: &Node, mark: Mark) -> Vec<(IpAddr, u8, bool, bool)> {
 }
 
 #[tokio::test]
-async fn a_flush_that_vpp_refused_stays_owed_and_one_that_it_took_is_not_repeated() {
+async fn refused_flush_stays_pending_and_an_executed_one_is_not_repeated() {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a, &b])]);
     let node = Node::following(config([web], node())).await;
     node.until_programmed().await;
     node.until_ready().await;
-    // Somebody else took it out: the flush is refused, and the server comes back by itself, at 0 and
-    // with the flush that an added server gets.
+    // Another client removed the server: the flush is refused, and the agent adds the server again, at weight 0 and with
+    // the flush of an added server.
     node.simulator.edit(|lb| lb.remove_as(vip("203.0.113.1").into(), ip("192.0.2.1")).unwrap());
     let mark = node.simulator.mark();
     node.set_state(&a, Down);
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 0), ("192.0.2.2", 10)]).await;
     node.until_programmed().await;
-    assert_eq!(set(&node, mark), [(ip("192.0.2.1"), 0, true, false)]);
-    // Meddled with after it was paid: the weight is repaired, the flows are left alone.
+    assert_eq!(weights_set(&node, mark), [(ip("192.0.2.1"), 0, true, false)]);
+    // Drift after the flush: the weight is repaired, the flows are kept.
     node.simulator.edit(|lb| lb.set_weight(vip("203.0.113.1").into(), ip("192.0.2.1"), 50).unwrap());
     let mark = node.simulator.mark();
     node.sync_now(None).await.unwrap();
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 0), ("192.0.2.2", 10)]).await;
-    assert_eq!(set(&node, mark), [(ip("192.0.2.1"), 0, false, true)]);
+    assert_eq!(weights_set(&node, mark), [(ip("192.0.2.1"), 0, false, true)]);
 }
 
 #[tokio::test]
-async fn a_flush_is_paid_once_for_each_fall() {
+async fn flush_is_executed_once_for_each_failure() {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a, &b])]);
     let node = Node::following(config([web], node())).await;
@@ -54,17 +54,17 @@ async fn a_flush_is_paid_once_for_each_fall() {
         node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 10), ("192.0.2.2", 10)]).await;
     }
     let a = ip("192.0.2.1");
-    assert_eq!(set(&node, mark), [(a, 0, true, true), (a, 10, false, true), (a, 0, true, true), (a, 10, false, true)]);
+    assert_eq!(weights_set(&node, mark), [(a, 0, true, true), (a, 10, false, true), (a, 0, true, true), (a, 10, false, true)]);
 }
 
 #[tokio::test]
-async fn a_flush_that_was_owed_when_vpp_died_is_void_with_the_next_one() {
+async fn pending_flush_is_dropped_when_vpp_restarts() {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a, &b])]);
     let node = Node::following(config([web], node())).await;
     node.until_programmed().await;
     node.simulator.stop().await.unwrap();
-    node.until("VPP is missed", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect"))).await;
+    node.until("the session has ended", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect"))).await;
     let mark = node.simulator.mark();
     node.set_state(&a, Down);
     node.simulator.start_again().await.unwrap();
@@ -75,5 +75,5 @@ async fn a_flush_that_was_owed_when_vpp_died_is_void_with_the_next_one() {
         node.log().iter().filter(|line| line.starts_with("vpp-lb-sync-done scope=all")).count() >= 3
     })
     .await;
-    assert_eq!(set(&node, mark), [], "the weight came with the server, and there are no flows");
+    assert_eq!(weights_set(&node, mark), [], "the weight was set with the server, and there are no flows");
 }

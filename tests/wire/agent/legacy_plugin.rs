@@ -1,4 +1,4 @@
-//! VPPs without weights (up to 26.06): the same Frontends reach the same state, as far as that VPP can.
+//! VPPs without weights (up to 26.06): the same Frontends reach the same state, within the limits of that VPP.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,7 +14,7 @@ use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
 
 const COMMON: &str = "frontend=default/web vip=203.0.113.1 protocol=tcp port=80";
 
-/// One of each kind that VPPs tell apart.
+/// A Frontend of each kind that VPP distinguishes.
 fn all_kinds() -> Vec<Frontend> {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let six = backend("six", "2001:db8::1");
@@ -37,7 +37,7 @@ fn both_sources() -> maglev_model::config::NodeConfig {
     maglev_model::config::NodeConfig { internal_ipv6: Some("2001:db8::254".parse().unwrap()), ..node() }
 }
 
-/// A pass over everything from a fresh read, to its end.
+/// Runs a full pass from a fresh dump to its end.
 async fn another_pass(node: &Node) {
     node.clear_log();
     node.edit_node(|conf| conf.sync.interval += Duration::from_secs(1));
@@ -48,21 +48,21 @@ async fn another_pass(node: &Node) {
 #[tokio::test]
 async fn both_plugins_reach_the_desired_state_and_a_second_pass_writes_nothing() {
     for (release, capabilities) in [(Release::V26_10, "weights"), (Release::V26_06, "none")] {
-        let mut node = Node::of_following(release, config(all_kinds(), both_sources())).await;
+        let mut node = Node::following_with_release(release, config(all_kinds(), both_sources())).await;
         node.until_programmed().await;
-        let told = format!(" capabilities={capabilities}");
-        assert!(node.log().iter().any(|line| line.starts_with("vpp-connect ") && line.ends_with(&told)), "{told}");
+        let expected = format!(" capabilities={capabilities}");
+        assert!(node.log().iter().any(|line| line.starts_with("vpp-connect ") && line.ends_with(&expected)), "{expected}");
         let snapshot = node.simulator.snapshot();
-        let wanted: BTreeMap<VppVip, Frontend> = all_kinds().into_iter().map(|of| (of.vip.into(), of)).collect();
-        assert_eq!(snapshot.vips.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>());
-        for (id, frontend) in &wanted {
+        let desired: BTreeMap<VppVip, Frontend> = all_kinds().into_iter().map(|frontend| (frontend.vip.into(), frontend)).collect();
+        assert_eq!(snapshot.vips.keys().collect::<Vec<_>>(), desired.keys().collect::<Vec<_>>());
+        for (id, frontend) in &desired {
             let (settings, ases) = (snapshot.vips[id].settings, &snapshot.vips[id].ases);
             let encap = maglev_model::actual::ActualEncap::from(frontend.encap.unwrap());
             assert_eq!(
                 (settings.encap, settings.table_length, settings.src_ip_sticky, settings.target_port),
                 (encap.kind, frontend.table_length.get().into(), frontend.sticky, encap.target_port)
             );
-            let serving = ases.iter().filter(|(_, of)| of.buckets > 0).map(|(address, _)| *address);
+            let serving = ases.iter().filter(|(_, server)| server.buckets > 0).map(|(address, _)| *address);
             let members = frontend.pools[0].members.iter().filter_map(|member| member.target.address());
             assert_eq!(serving.collect::<Vec<_>>(), members.collect::<Vec<_>>(), "{id}");
         }
@@ -79,10 +79,10 @@ async fn both_plugins_reach_the_desired_state_and_a_second_pass_writes_nothing()
 }
 
 #[tokio::test]
-async fn without_weights_a_standby_comes_and_goes() {
+async fn without_weights_a_standby_is_added_and_removed() {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a]), pool("standby", &[&b])]);
-    let node = Node::of_following(Release::V26_06, config([web], node())).await;
+    let node = Node::following_with_release(Release::V26_06, config([web], node())).await;
     node.until_programmed().await;
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 1)]).await;
     node.clear_log();
@@ -91,9 +91,9 @@ async fn without_weights_a_standby_comes_and_goes() {
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.2", 1)]).await;
     node.set_state(&a, Up);
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 1)]).await;
-    node.until("all is told", |node| node.changes().len() >= 4).await;
-    let line = |what: &str, backend: &str, server: &str, flush: bool| {
-        format!("vpp-lb-sync-as-{what} {COMMON} backend=default/{backend} as={server} weight=1 flush={flush}")
+    node.until("all changes are published", |node| node.changes().len() >= 4).await;
+    let line = |change: &str, backend: &str, server: &str, flush: bool| {
+        format!("vpp-lb-sync-as-{change} {COMMON} backend=default/{backend} as={server} weight=1 flush={flush}")
     };
     assert_eq!(
         node.changes(),
@@ -105,12 +105,12 @@ async fn without_weights_a_standby_comes_and_goes() {
         ]
     );
     another_pass(&node).await;
-    assert_eq!(node.simulator.writes_since(mark).len(), 4, "and nothing else was written");
-    assert!(!node.log().iter().any(|line| line.starts_with("frontend-programmed")), "health is not a new program");
+    assert_eq!(node.simulator.writes_since(mark).len(), 4, "no other write");
+    assert!(!node.log().iter().any(|line| line.starts_with("frontend-programmed")), "health does not cause a new report");
 }
 
 #[tokio::test]
-async fn without_weights_only_what_is_to_be_cut_is_flushed() {
+async fn without_weights_only_disabled_and_failed_backends_are_flushed() {
     let flushed = |node: &Node, mark| {
         let writes = node.simulator.writes_since(mark);
         let flush = |write: &Write| matches!(write, Write::RemoveAs { flush: true, .. });
@@ -121,53 +121,53 @@ async fn without_weights_only_what_is_to_be_cut_is_flushed() {
         on_backend_down,
         ..frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])])
     };
-    let node = Node::of_following(Release::V26_06, config([web(OnBackendDown::Keep)], node())).await;
+    let node = Node::following_with_release(Release::V26_06, config([web(OnBackendDown::Keep)], node())).await;
     node.until_programmed().await;
     let mark = node.simulator.mark();
     node.set_state(&a, Down);
     node.until_weights(vip("203.0.113.1"), &[]).await;
     node.set_state(&a, Up);
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 1)]).await;
-    let with = |state| {
+    let set_admin_state = |state| {
         let stopped = maglev_model::config::Backend { admin_state: state, ..a.clone() };
         node.edit("web", |web| web.pools = vec![pool("primary", &[&stopped])]);
     };
-    with(AdminState::Paused);
+    set_admin_state(AdminState::Paused);
     node.until_weights(vip("203.0.113.1"), &[]).await;
-    assert_eq!(flushed(&node, mark), 0, "kept and paused flows go on");
-    with(AdminState::Disabled);
-    node.until("its flows are cut", |node| flushed(node, mark) == 1).await;
-    with(AdminState::Enabled);
+    assert_eq!(flushed(&node, mark), 0, "flows of kept and paused servers are not flushed");
+    set_admin_state(AdminState::Disabled);
+    node.until("its flows are flushed", |node| flushed(node, mark) == 1).await;
+    set_admin_state(AdminState::Enabled);
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 1)]).await;
     another_pass(&node).await;
     assert_eq!(flushed(&node, mark), 1);
 }
 
 #[tokio::test]
-async fn without_weights_unequal_ones_are_told_and_served_alike() {
+async fn without_weights_unequal_weights_are_reported_and_served_equally() {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let mut web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a, &b])]);
     web.pools[0].members[0].weight = Weight::new(55).unwrap();
-    let node = Node::of_following(Release::V26_06, config([web], node())).await;
+    let node = Node::following_with_release(Release::V26_06, config([web], node())).await;
     node.until_programmed().await;
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 1), ("192.0.2.2", 1)]).await;
-    let told = |node: &Node, generation: u8, reason: &str| {
+    let is_reported = |node: &Node, generation: u8, reason: &str| {
         let line = format!("frontend-programmed name=default/web generation={generation} result=Programmed{reason}");
         node.log().contains(&line)
     };
-    assert!(told(&node, 1, " reason=WeightsUnsupported"));
+    assert!(is_reported(&node, 1, " reason=WeightsUnsupported"));
     node.edit("web", |web| web.pools[0].members[0].weight = Weight::ZERO);
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.2", 1)]).await;
-    node.until("it is right now", |node| told(node, 2, "")).await;
+    node.until("the report is updated", |node| is_reported(node, 2, "")).await;
 }
 
 #[tokio::test]
-async fn what_the_old_plugin_does_not_tell_is_set_once_in_its_life() {
+async fn settings_that_the_legacy_plugin_cannot_report_are_written_once() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
     let mut conf = node();
     (conf.vpp.sticky_buckets_per_core, conf.vpp.flow_timeout) = (Some(2048), Some(60));
-    let node = Node::of_following(Release::V26_06, config([web], conf)).await;
+    let node = Node::following_with_release(Release::V26_06, config([web], conf)).await;
     node.until_programmed().await;
     let set = |node: &Node| node.log().iter().filter(|line| line.starts_with("vpp-lb-conf-set ")).count();
     assert_eq!(set(&node), 1);
@@ -180,17 +180,17 @@ async fn what_the_old_plugin_does_not_tell_is_set_once_in_its_life() {
     another_pass(&node).await;
     assert_eq!(node.simulator.writes_since(mark), []);
     node.simulator.restart().await.unwrap();
-    node.until("it is filled again", |node| {
+    node.until("VPP is programmed again", |node| {
         numbers(node) == (2048, 60) && !node.weights(vip("203.0.113.1")).is_empty()
     })
     .await;
 }
 
 #[tokio::test]
-async fn drift_of_the_old_plugin_is_repaired() {
+async fn drift_of_the_legacy_plugin_is_repaired() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
-    let node = Node::of_following(Release::V26_06, config([web], node())).await;
+    let node = Node::following_with_release(Release::V26_06, config([web], node())).await;
     node.until_programmed().await;
     let id = VppVip::from(vip("203.0.113.1"));
     node.simulator.edit(|lb| {

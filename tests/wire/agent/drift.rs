@@ -1,4 +1,4 @@
-//! Drift is mended, and a VIP is recreated only with certainty and never twice for one reason.
+//! Drift is repaired, but a VIP is recreated only for a certain mismatch and never twice for the same one.
 
 use std::{
     io,
@@ -32,7 +32,7 @@ async fn following() -> Node {
     node
 }
 
-/// Asks for a pass and waits until that and all it caused is over.
+/// Requests a pass and waits for its end.
 async fn pass(node: &Node) {
     let passes = |node: &Node| node.log().iter().filter(|line| line.starts_with("vpp-lb-sync-done scope=all")).count();
     let before = passes(node);
@@ -40,7 +40,7 @@ async fn pass(node: &Node) {
     node.until("a pass went by", |node| passes(node) > before).await;
 }
 
-/// Puts the VIP of web into VPP as somebody might by hand.
+/// Recreates the VIP of Frontend web with other settings, as drift.
 fn remake(node: &Node, settings: VipSettings) {
     let prefix = Prefix::host(ip("203.0.113.1"));
     node.simulator.edit(|lb| {
@@ -55,7 +55,7 @@ fn vips_written(node: &Node, mark: maglev_vpp_simulator::Mark) -> usize {
 }
 
 #[tokio::test]
-async fn a_vip_made_otherwise_by_hand_is_recreated_once() {
+async fn vip_with_other_settings_is_recreated_once() {
     let right = VipSettings { src_ip_sticky: true, ..VipSettings::default() };
     for (settings, reason) in [
         (VipSettings { encap: 3, target_port: 8080, ..right }, "encap"),
@@ -69,7 +69,7 @@ async fn a_vip_made_otherwise_by_hand_is_recreated_once() {
         let mark = node.simulator.mark();
         pass(&node).await;
         node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 10)]).await;
-        node.until("it is told", |node| !node.changes().is_empty()).await;
+        node.until("the change is published", |node| !node.changes().is_empty()).await;
         pass(&node).await;
         let changes = node.changes();
         assert!(changes.len() == 1 && changes[0].ends_with(&format!("reason={reason}")), "{changes:?}");
@@ -82,7 +82,7 @@ async fn a_vip_made_otherwise_by_hand_is_recreated_once() {
 }
 
 #[tokio::test]
-async fn a_vip_or_server_deleted_by_hand_comes_back_beside_its_ghost() {
+async fn deleted_vip_or_server_is_added_again_before_garbage_collection() {
     let node = following().await;
     node.simulator.edit(|lb| {
         lb.remove_vip(Prefix::host(ip("203.0.113.1")), 6, 80).unwrap();
@@ -93,14 +93,14 @@ async fn a_vip_or_server_deleted_by_hand_comes_back_beside_its_ghost() {
     for key in [vip("203.0.113.1"), vip("203.0.113.2")] {
         node.until_weights(key, &[("192.0.2.1", 10)]).await;
     }
-    node.until("it is told", |node| node.changes().len() == 3).await;
+    node.until("the change is published", |node| node.changes().len() == 3).await;
     let mark = node.simulator.mark();
     pass(&node).await;
-    assert_eq!(node.simulator.writes_since(mark), [], "ghosts are not taken for something");
+    assert_eq!(node.simulator.writes_since(mark), [], "removed objects are ignored");
 }
 
 #[tokio::test]
-async fn an_orphan_of_ours_is_removed_and_one_that_came_by_hand_again_too() {
+async fn owned_vip_without_a_frontend_is_removed() {
     let mut node = following().await;
     node.stop_agent().await;
     node.remove("other");
@@ -110,7 +110,7 @@ async fn an_orphan_of_ours_is_removed_and_one_that_came_by_hand_again_too() {
 }
 
 #[tokio::test]
-async fn a_vip_found_as_wanted_becomes_ours_without_a_write() {
+async fn vip_in_sync_becomes_owned_without_a_write() {
     let mut node = following().await;
     node.stop_agent().await;
     std::fs::remove_file(node.socket.with_file_name("maglevd.vips.json")).unwrap();
@@ -121,38 +121,38 @@ async fn a_vip_found_as_wanted_becomes_ours_without_a_write() {
     assert_eq!(node.simulator.writes_since(mark), []);
     node.remove("other");
     node.until("it is removed", |node| node.simulator.snapshot().vips.len() == 1).await;
-    node.until("it is told", |node| node.changes().len() == 2).await;
-    assert!(node.changes()[0].contains(" backend=default/a "), "also a restarted agent names it: {:?}", node.changes());
+    node.until("the change is published", |node| node.changes().len() == 2).await;
+    assert!(node.changes()[0].contains(" backend=default/a "), "a restarted agent names the backend: {:?}", node.changes());
 }
 
 #[tokio::test]
-async fn what_a_recreate_does_not_mend_is_left_alone_until_the_spec_changes() {
+async fn ineffective_recreate_is_not_repeated_until_the_spec_changes() {
     let node = following().await;
     node.simulator.forget_sticky(true);
     remake(&node, VipSettings::default());
     let mark = node.simulator.mark();
     pass(&node).await;
-    let told =
+    let report =
         |generation: u32, rest: &str| format!("frontend-programmed name=default/web generation={generation} {rest}");
-    let failed = told(1, "result=Failed reason=RecreateIneffective");
-    node.until("it is given up", |node| node.log().contains(&failed)).await;
+    let failed = report(1, "result=Failed reason=RecreateIneffective");
+    node.until("the mismatch is reported", |node| node.log().contains(&failed)).await;
     pass(&node).await;
     assert_eq!(vips_written(&node, mark), 2, "recreated once");
-    // Neither does a new session with the same VPP begin anew.
+    // A new session with the same VPP does not repeat it either.
     node.simulator.hang(Duration::from_secs(60));
     node.sync_now(None).await.unwrap();
-    node.until("the session was given up", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect")))
+    node.until("the session has ended", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect")))
         .await;
     node.clear_log();
     node.simulator.wake();
     node.until("a pass went by", |node| node.log().iter().any(|line| line.starts_with("vpp-lb-sync-done scope=all")))
         .await;
     assert_eq!(vips_written(&node, mark), 2, "still once");
-    // Its weights follow all the same, and another spec is tried.
+    // Its weights follow health all the same, and a new spec is tried.
     node.set_state(&backend("a", "192.0.2.1"), maglev_model::health::BackendState::Down);
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 0)]).await;
     node.edit("web", |web| web.table_length = TableLength::new(2048).unwrap());
-    node.until("it is tried", |node| node.log().iter().any(|line| line.starts_with("vpp-lb-sync-vip-recreate "))).await;
+    node.until("the recreate is published", |node| node.log().iter().any(|line| line.starts_with("vpp-lb-sync-vip-recreate "))).await;
     node.simulator.forget_sticky(false);
     node.edit("web", |web| web.encap = Some(Encap::Nat4(8080.try_into().unwrap())));
     node.until_one_programmed("web").await;
@@ -173,14 +173,14 @@ impl io::Write for Captured {
 }
 
 #[tokio::test]
-async fn a_cli_that_talks_otherwise_recreates_nothing_and_is_reported_once_per_connection() {
+async fn unparsable_cli_recreates_nothing_and_is_reported_once_per_session() {
     let captured = Captured::default();
     let writer = captured.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     let _here = tracing::subscriber::set_default(subscriber);
     let warnings = || {
         let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
-        let warnings = text.lines().filter(|line| line.contains("VPP did not tell")).map(str::to_owned);
+        let warnings = text.lines().filter(|line| line.contains("VPP did not report")).map(str::to_owned);
         warnings.collect::<Vec<_>>()
     };
     let node = following().await;
@@ -194,9 +194,9 @@ async fn a_cli_that_talks_otherwise_recreates_nothing_and_is_reported_once_per_c
     assert_eq!(node.simulator.writes_since(mark), []);
     node.simulator.hang(Duration::from_secs(60));
     node.sync_now(None).await.unwrap();
-    node.until("the session was given up", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect")))
+    node.until("the session has ended", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect")))
         .await;
     node.simulator.wake();
-    node.until("the next is told too", |_| warnings().len() == 2).await;
+    node.until("the next session warns too", |_| warnings().len() == 2).await;
     assert_eq!(node.simulator.writes_since(mark), []);
 }

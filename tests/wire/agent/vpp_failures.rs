@@ -1,5 +1,4 @@
-//! VPP dies, hangs, comes late, loses replies or is meddled with: the agent ends with exactly the
-//! desired state, by itself.
+//! VPP crashes, hangs, starts late, loses replies or drifts: the agent restores exactly the desired state, by itself.
 
 use std::time::Duration;
 
@@ -25,12 +24,12 @@ async fn until_all(node: &Node) {
         let weights = node.weights(key(n));
         weights.len() == 8 && weights.values().all(|weight| *weight == 10)
     };
-    node.until("all is there", |node| (1..=VIPS).all(|n| complete(node, n))).await;
+    node.until("all VIPs are complete", |node| (1..=VIPS).all(|n| complete(node, n))).await;
     assert_eq!(node.simulator.snapshot().vips.len(), usize::from(VIPS));
 }
 
 #[tokio::test]
-async fn vpp_killed_in_the_middle_of_a_sync_and_started_again_ends_complete() {
+async fn vpp_killed_during_a_sync_is_programmed_completely_after_its_restart() {
     for requests in [3, 30, 90] {
         let mut node = Node::new().await;
         node.set_config(many());
@@ -45,7 +44,7 @@ async fn vpp_killed_in_the_middle_of_a_sync_and_started_again_ends_complete() {
 }
 
 #[tokio::test]
-async fn a_restarted_vpp_is_filled_again_and_owes_no_flush() {
+async fn restarted_vpp_is_programmed_again_without_flushes() {
     let node = Node::following(many()).await;
     until_all(&node).await;
     node.until_programmed().await;
@@ -54,7 +53,7 @@ async fn a_restarted_vpp_is_filled_again_and_owes_no_flush() {
     node.clear_log();
     let mark = node.simulator.mark();
     node.simulator.restart().await.unwrap();
-    node.until("all is there again", |node| {
+    node.until("all VIPs are complete again", |node| {
         (1..=VIPS).all(|n| node.weights(key(n)).len() == 8 && node.weights(key(n))[&ip("192.0.2.1")] == 0)
     })
     .await;
@@ -68,12 +67,12 @@ async fn a_restarted_vpp_is_filled_again_and_owes_no_flush() {
 }
 
 #[tokio::test]
-async fn a_vpp_that_hangs_is_given_up_and_found_again() {
+async fn session_with_a_hanging_vpp_ends_and_is_reopened() {
     let node = Node::following(many()).await;
     until_all(&node).await;
     node.simulator.hang(Duration::from_secs(60));
     node.edit("f01", |f01| f01.pools[0].members[0].weight = maglev_model::vip::Weight::new(77).unwrap());
-    node.until("the session was given up", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect")))
+    node.until("the session has ended", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect")))
         .await;
     node.simulator.wake();
     node.until("the change arrived", |node| node.weights(key(1)).values().any(|weight| *weight == 77)).await;
@@ -81,19 +80,19 @@ async fn a_vpp_that_hangs_is_given_up_and_found_again() {
 }
 
 #[tokio::test]
-async fn a_vpp_started_after_the_agent_is_found() {
+async fn vpp_started_after_the_agent_is_programmed() {
     let mut node = Node::new().await;
     node.simulator.stop().await.unwrap();
     node.set_config(many());
     node.all_up();
     node.start_agent();
-    node.until("a try failed", |node| node.log().iter().any(|line| line.starts_with("vpp-connect-failed"))).await;
+    node.until("an attempt to connect failed", |node| node.log().iter().any(|line| line.starts_with("vpp-connect-failed"))).await;
     node.simulator.start_again().await.unwrap();
     until_all(&node).await;
 }
 
 #[tokio::test]
-async fn a_swallowed_reply_in_a_busy_pipeline_costs_that_step_alone() {
+async fn swallowed_reply_fails_only_its_step() {
     let mut node = Node::new().await;
     node.set_config(many());
     node.all_up();
@@ -101,13 +100,13 @@ async fn a_swallowed_reply_in_a_busy_pipeline_costs_that_step_alone() {
     node.start_agent();
     until_all(&node).await;
     node.until_programmed().await;
-    assert!(!node.log().iter().any(|line| line.starts_with("vpp-disconnect")), "the session went on");
+    assert!(!node.log().iter().any(|line| line.starts_with("vpp-disconnect")), "the session did not end");
     let errors = node.log().into_iter().filter(|line| line.starts_with("vpp-lb-sync-error")).count();
     assert_eq!(errors, 1);
 }
 
 #[tokio::test]
-async fn what_somebody_changed_by_hand_is_repaired() {
+async fn drift_is_repaired() {
     let mut config = many();
     let mut conf = node();
     conf.sync.interval = Duration::from_millis(500);
@@ -125,7 +124,7 @@ async fn what_somebody_changed_by_hand_is_repaired() {
 }
 
 #[tokio::test]
-async fn a_read_that_is_swallowed_is_repeated_without_hurry() {
+async fn swallowed_dump_is_retried_after_a_delay() {
     let mut node = Node::new().await;
     node.set_config(many());
     node.all_up();
@@ -134,5 +133,5 @@ async fn a_read_that_is_swallowed_is_repeated_without_hurry() {
     until_all(&node).await;
     let errors = node.log().into_iter().filter(|line| line.starts_with("vpp-lb-sync-error step=read "));
     assert_eq!(errors.count(), 1);
-    assert!(!node.log().iter().any(|line| line.starts_with("vpp-disconnect")), "the session went on");
+    assert!(!node.log().iter().any(|line| line.starts_with("vpp-disconnect")), "the session did not end");
 }

@@ -27,7 +27,7 @@ const AT_ONCE: usize = 32;
 
 /// Starts a control plane with our CRDs.
 pub async fn start(dir: &Path) -> (ControlPlane, Processes) {
-    let assets = Assets::of_checkout(&maglev_testkit::checkout().to_owned()).await.unwrap();
+    let assets = Assets::from_checkout(&maglev_testkit::checkout().to_owned()).await.unwrap();
     let processes = Processes::start().unwrap();
     let plane = ControlPlane::start(dir, &processes, Options::new(assets)).await.unwrap();
     let crds: Api<CustomResourceDefinition> = Api::all(plane.client().await.unwrap());
@@ -39,7 +39,7 @@ pub async fn start(dir: &Path) -> (ControlPlane, Processes) {
 
 /// What is stored of one object.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct StoredObject {
     pub uid: String,
     pub generation: i64,
     pub created: String,
@@ -53,7 +53,7 @@ pub struct Kept {
 pub struct Objects {
     client: Client,
     pub nodes: Vec<String>,
-    kept: Arc<Mutex<BTreeMap<(&'static str, String), Kept>>>,
+    stored: Arc<Mutex<BTreeMap<(&'static str, String), StoredObject>>>,
     writes: Arc<Mutex<Vec<Instant>>>,
     /// Ends the watches.
     pub end: CancellationToken,
@@ -100,12 +100,12 @@ pub async fn fill(client: &Client, nodes: usize, frontends: usize) -> Objects {
         apply(client, &ApiResource::erase::<Frontend>(&()), Some("default"), frontend(n, 10)).await;
     };
     stream::iter(0..frontends).map(make).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
-    let (kept, writes, end) = (Arc::default(), Arc::default(), CancellationToken::new());
-    let objects = Objects { client: client.clone(), nodes, kept, writes, end };
+    let (stored, writes, end) = (Arc::default(), Arc::default(), CancellationToken::new());
+    let objects = Objects { client: client.clone(), nodes, stored, writes, end };
     for resource in [ApiResource::erase::<Frontend>(&()), ApiResource::erase::<Backend>(&())] {
         tokio::spawn(objects.end.clone().run_until_cancelled_owned(objects.clone().follow(resource)));
     }
-    objects.until("everything is seen", 60, move |objects| objects.kept.lock().unwrap().len() == 2 * frontends).await;
+    objects.until("everything is seen", 60, move |objects| objects.stored.lock().unwrap().len() == 2 * frontends).await;
     objects
 }
 
@@ -125,9 +125,9 @@ impl Objects {
         let mut events = pin!(watcher(api, watcher::Config::default()));
         while let Some(event) = events.next().await {
             match event.unwrap() {
-                Event::InitApply(object) => drop(self.keep(kind, &object)),
+                Event::InitApply(object) => drop(self.store(kind, &object)),
                 Event::Apply(object) => {
-                    let before = self.keep(kind, &object);
+                    let before = self.store(kind, &object);
                     if before.is_some_and(|before| before.generation == object.metadata.generation.unwrap_or(0)) {
                         self.writes.lock().unwrap().push(Instant::now());
                     }
@@ -137,9 +137,9 @@ impl Objects {
         }
     }
 
-    fn keep(&self, kind: &'static str, object: &DynamicObject) -> Option<Kept> {
+    fn store(&self, kind: &'static str, object: &DynamicObject) -> Option<StoredObject> {
         let status = &object.data["status"];
-        let kept = Kept {
+        let stored = StoredObject {
             uid: object.uid().unwrap(),
             generation: object.metadata.generation.unwrap_or(0),
             created: object.metadata.creation_timestamp.as_ref().map(|time| time.0.to_string()).unwrap_or_default(),
@@ -147,13 +147,13 @@ impl Objects {
             conditions: serde_json::from_value(status["conditions"].clone()).unwrap_or_default(),
             state: status["state"].as_str().map(str::to_owned),
         };
-        self.kept.lock().unwrap().insert((kind, object.name_any()), kept)
+        self.stored.lock().unwrap().insert((kind, object.name_any()), stored)
     }
 
     /// Every object of a kind, in order.
-    pub fn kept(&self, kind: &str) -> Vec<(String, Kept)> {
-        let kept = self.kept.lock().unwrap();
-        kept.iter().filter(|(key, _)| key.0 == kind).map(|(key, kept)| (key.1.clone(), kept.clone())).collect()
+    pub fn stored(&self, kind: &str) -> Vec<(String, StoredObject)> {
+        let stored = self.stored.lock().unwrap();
+        stored.iter().filter(|(key, _)| key.0 == kind).map(|(key, stored)| (key.1.clone(), stored.clone())).collect()
     }
 
     /// How many statuses were written so far.
@@ -174,19 +174,19 @@ impl Objects {
     }
 
     /// Objects whose conditions are not those of one that is programmed and up everywhere.
-    pub fn wrong(&self) -> usize {
-        self.kept.lock().unwrap().iter().filter(|(key, kept)| !kept.is_right(key.0)).count()
+    pub fn mismatches(&self) -> usize {
+        self.stored.lock().unwrap().iter().filter(|(key, stored)| !stored.is_as_expected(key.0)).count()
     }
 
-    pub fn all_right(&self) -> bool {
-        self.wrong() == 0
+    pub fn all_as_expected(&self) -> bool {
+        self.mismatches() == 0
     }
 
     /// Waits, and says how far it is if that takes too long.
     pub async fn until(&self, what: &str, seconds: u64, holds: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(seconds);
         while !holds(self) {
-            assert!(Instant::now() < deadline, "not within {seconds} s: {what}; {} are wrong", self.wrong());
+            assert!(Instant::now() < deadline, "not within {seconds} s: {what}; {} are wrong", self.mismatches());
             sleep(Duration::from_millis(100)).await;
         }
     }
@@ -208,28 +208,28 @@ impl Objects {
         let resource = ApiResource::erase::<Frontend>(&());
         apply(&self.client, &resource, Some("default"), frontend(0, 50)).await;
         let key = ("Frontend", "f0000".to_owned());
-        let is_two = |objects: &Self| objects.kept.lock().unwrap()[&key].generation == 2;
+        let is_two = |objects: &Self| objects.stored.lock().unwrap()[&key].generation == 2;
         self.until("the edit is seen", 30, is_two).await;
         agents.follow_specs(self);
         // What an agent takes: 250 ms until it looks, half a second until it has read back.
         sleep(Duration::from_millis(750)).await;
         agents.report_one(0);
         let right = |objects: &Self| {
-            let kept = objects.kept.lock().unwrap()[&key].clone();
-            ["Accepted", "ResolvedRefs", "Programmed", "Ready"].iter().all(|kind| kept.is_true(kind))
+            let stored = objects.stored.lock().unwrap()[&key].clone();
+            ["Accepted", "ResolvedRefs", "Programmed", "Ready"].iter().all(|kind| stored.is_true(kind))
         };
         self.until("the edited Frontend's conditions are right", 120, right).await;
         began.elapsed()
     }
 }
 
-impl Kept {
+impl StoredObject {
     fn is_true(&self, kind: &str) -> bool {
         let of = self.conditions.iter().find(|of| of.type_ == kind);
         of.is_some_and(|of| of.status == "True" && of.observed_generation == Some(self.generation))
     }
 
-    fn is_right(&self, kind: &str) -> bool {
+    fn is_as_expected(&self, kind: &str) -> bool {
         let wanted: &[&str] = match kind {
             "Frontend" => &["Accepted", "ResolvedRefs", "Programmed", "Available", "Ready"],
             _ => &["Accepted", "ResolvedRefs", "Ready"],

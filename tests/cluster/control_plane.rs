@@ -61,7 +61,7 @@ async fn controllers_make_what_no_person_made() {
 
 #[tokio::test]
 async fn a_child_that_cannot_start_is_named_with_the_end_of_its_log() {
-    let real = Assets::of_checkout(&root()).await.unwrap();
+    let real = Assets::from_checkout(&root()).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let fake = dir.path().join("assets");
     std::fs::create_dir(&fake).unwrap();
@@ -76,5 +76,5 @@ async fn a_child_that_cannot_start_is_named_with_the_end_of_its_log() {
     let options = Options::new(Assets::in_dir(&fake).unwrap());
     let started = ControlPlane::start(&dir.path().join("plane"), &Processes::start().unwrap(), options).await;
     let err = started.unwrap_err().to_string();
-    assert!(err.contains("kube-apiserver ended with exit status") && err.contains("etcd-servers"), "{err}");
+    assert!(err.contains("kube-apiserver exited with exit status") && err.contains("etcd-servers"), "{err}");
 }

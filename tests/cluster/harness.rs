@@ -55,7 +55,7 @@ async fn start(name: &str, controllers: bool) -> Cluster {
 }
 
 async fn bare(name: &str, controllers: bool) -> Cluster {
-    let assets = Assets::of_checkout(&root()).await.unwrap();
+    let assets = Assets::from_checkout(&root()).await.unwrap();
     let dir = scratch(name);
     let options = Options { controllers, ..Options::new(assets) };
     let processes = Processes::start().unwrap();

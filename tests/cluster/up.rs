@@ -38,7 +38,7 @@ pub struct Sandbox {
 impl Sandbox {
     pub async fn up(name: &str, more: &[&str]) -> Self {
         // Built before anything is timed.
-        Assets::of_checkout(&root()).await.unwrap();
+        Assets::from_checkout(&root()).await.unwrap();
         let alone = alone().await;
         let dir = scratch(name).join("sandbox");
         fs::create_dir_all(&dir).unwrap();
@@ -237,10 +237,10 @@ async fn a_sandbox_that_cannot_be_is_refused_in_one_sentence() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().display().to_string();
     for (args, wanted) in [
-        (&["--vpp", "node-z=/run/vpp"][..], "--vpp names node \"node-z\": there is node-a, node-b"),
-        (&["--vpp", "node-a=/nowhere"], "there is no /nowhere/api.sock"),
+        (&["--vpp", "node-z=/run/vpp"][..], "--vpp: unknown node \"node-z\"; the nodes are node-a, node-b"),
+        (&["--vpp", "node-a=/nowhere"], "/nowhere/api.sock does not exist"),
         (&["--nodes", "0"], "0 is not in 1..=16"),
-        (&["--binaries", Path::new("/usr").to_str().unwrap()], "no maglevd in /usr"),
+        (&["--binaries", Path::new("/usr").to_str().unwrap()], "maglevd not found in /usr"),
     ] {
         let mut command = Command::new(maglev_testkit::binary("maglev-sandbox"));
         let output = run(command.args(["up", "--dir", &dir]).args(args), "").await;

@@ -1,6 +1,6 @@
-//! Where the control plane's binaries come from: a directory given by hand, or what `hack/kube/build` built.
+//! The control plane's binaries, from a given directory or from `hack/kube/build`.
 //!
-//! Called by the tests and by `up`. It knows neither versions nor the cache's layout; the script does.
+//! Used by the tests and by `up`. Versions and the layout of the cache are defined by the script.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -10,26 +10,18 @@ use super::SandboxError;
 /// One of the control plane's binaries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
-    /// The store of the API server.
     Etcd,
-    /// Installs the chart.
     Helm,
-    /// The API server.
     ApiServer,
-    /// The controllers: DaemonSets, namespaces, garbage collection, …
     ControllerManager,
-    /// Binds pods to nodes.
     Scheduler,
-    /// What people type.
     Kubectl,
 }
 
 impl Tool {
-    /// All of them.
     pub const ALL: [Self; 6] =
         [Self::Etcd, Self::Helm, Self::ApiServer, Self::ControllerManager, Self::Scheduler, Self::Kubectl];
 
-    /// The binary's file name.
     pub fn file_name(self) -> &'static str {
         match self {
             Self::Etcd => "etcd",
@@ -49,32 +41,30 @@ pub struct Assets {
 }
 
 impl Assets {
-    /// Takes the binaries from `dir`.
-    ///
     /// # Errors
-    /// [`SandboxError::Assets`] names the first binary that is missing.
+    /// [`SandboxError::Assets`] names the first missing binary.
     pub fn in_dir(dir: impl Into<PathBuf>) -> Result<Self, SandboxError> {
         let assets = Self { dir: dir.into() };
         match Tool::ALL.into_iter().find(|tool| !assets.path(*tool).is_file()) {
             None => Ok(assets),
-            Some(tool) => {
-                Err(SandboxError::Assets { why: format!("no {} in {}", tool.file_name(), assets.dir.display()) })
-            }
+            Some(tool) => Err(SandboxError::Assets {
+                reason: format!("{} not found in {}", tool.file_name(), assets.dir.display()),
+            }),
         }
     }
 
-    /// Runs `hack/kube/build` of the checkout at `root`: it takes `MAGLEV_KUBE_ASSETS`, else its cache, else builds for
-    /// about nine minutes, with its progress on our stderr.
+    /// Runs `hack/kube/build` of the checkout at `root`. The script uses `MAGLEV_KUBE_ASSETS`, else its cache, else builds
+    /// the binaries in about nine minutes, with progress on standard error.
     ///
     /// # Errors
-    /// [`SandboxError::Assets`] when the script is not there or fails.
-    pub async fn of_checkout(root: &Path) -> Result<Self, SandboxError> {
+    /// [`SandboxError::Assets`] if the script is missing or fails.
+    pub async fn from_checkout(root: &Path) -> Result<Self, SandboxError> {
         let script = root.join("hack/kube/build");
         let built = tokio::process::Command::new(&script).stdin(Stdio::null()).stderr(Stdio::inherit()).output().await;
-        let built =
-            built.map_err(|err| SandboxError::Assets { why: format!("cannot run {}: {err}", script.display()) })?;
+        let built = built
+            .map_err(|error| SandboxError::Assets { reason: format!("cannot run {}: {error}", script.display()) })?;
         if !built.status.success() {
-            return Err(SandboxError::Assets { why: format!("{} ended with {}", script.display(), built.status) });
+            return Err(SandboxError::Assets { reason: format!("{} ended with {}", script.display(), built.status) });
         }
         Self::in_dir(String::from_utf8_lossy(&built.stdout).trim())
     }
@@ -83,7 +73,6 @@ impl Assets {
         &self.dir
     }
 
-    /// The path of one binary.
     pub fn path(&self, tool: Tool) -> PathBuf {
         self.dir.join(tool.file_name())
     }
@@ -94,11 +83,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_without_all_binaries_is_refused_by_name() {
+    fn missing_binary_is_named() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("etcd"), "").unwrap();
         let err = Assets::in_dir(dir.path()).unwrap_err();
-        assert!(err.to_string().contains("no helm in"), "{err}");
+        assert!(err.to_string().contains("helm not found in"), "{err}");
         assert!(err.to_string().contains("make kube"), "{err}");
     }
 }

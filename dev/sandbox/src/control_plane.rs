@@ -1,7 +1,7 @@
-//! A real Kubernetes control plane as child processes on loopback: etcd, kube-apiserver and, where pods must be made
-//! and scheduled, kube-controller-manager and kube-scheduler. RBAC is on.
+//! A Kubernetes control plane as child processes on loopback: etcd, kube-apiserver and, if pods are to be created and
+//! scheduled, kube-controller-manager and kube-scheduler. RBAC is enabled.
 //!
-//! Called by `up` and by the tests. It makes no Node and runs no pod; `node` does.
+//! Used by `up` and by the tests. Nodes and pods are the task of `node`.
 //!
 //! ```text
 //! DIR/pki/         authority, keys, certificates        DIR/etcd/   etcd's data
@@ -33,29 +33,27 @@ use super::processes::{Process, Processes};
 use command::Layout;
 use port::Ports;
 
-/// How often the ports may be taken by somebody else between choosing and using them.
+/// Number of starts: another process can take a port after it was chosen.
 const PORT_ATTEMPTS: u32 = 4;
-/// How often a readiness question is repeated.
+/// Interval of readiness checks.
 const POLL: Duration = Duration::from_millis(50);
-/// How long a token of [`ControlPlane::issue_token`] is good for, in seconds: 30 days.
+/// Lifetime of a token of [`ControlPlane::issue_token`] in seconds: 30 days.
 const TOKEN_SECONDS: i64 = 30 * 24 * 3600;
 
-/// What to start, and how patient to be.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where the binaries are.
     pub assets: Assets,
-    /// Also run the controller manager and the scheduler: without them no pod is made or bound, no namespace is
-    /// finalised and no ServiceAccount `default` appears.
+    /// Also run the controller manager and the scheduler: without them no pod is created or bound, no namespace is
+    /// finalized and no ServiceAccount `default` is created.
     pub controllers: bool,
-    /// How long each step of the start may take (an idle machine needs 4 s, a busy one far more).
+    /// Time limit for each step of the start (4 s on an idle machine, far more on a busy one).
     pub ready_within: Duration,
-    /// How long a child may take to end by itself before it is killed. Nothing is lost by a kill: etcd holds the state.
+    /// Time between SIGTERM and SIGKILL for a child. A kill loses nothing: etcd holds the state.
     pub stop_within: Duration,
 }
 
 impl Options {
-    /// etcd and the API server only, with generous limits.
+    /// etcd and the API server only, with long time limits.
     pub fn new(assets: Assets) -> Self {
         let (ready_within, stop_within) = (Duration::from_secs(120), Duration::from_secs(5));
         Self { assets, controllers: false, ready_within, stop_within }
@@ -68,7 +66,7 @@ impl Options {
     }
 }
 
-/// A running control plane. Dropping it kills its children; [`ControlPlane::stop`] ends them in order.
+/// A running control plane. Dropping it kills its children; [`ControlPlane::stop`] stops them in order.
 #[derive(Debug)]
 pub struct ControlPlane {
     layout: Layout,
@@ -76,23 +74,22 @@ pub struct ControlPlane {
     options: Options,
     processes: Processes,
     admin: Kubeconfig,
-    // Declared in the order in which they are to end when dropped.
+    // Fields are dropped, and with them the children, in the order of declaration.
     controllers: Vec<Process>,
     api_server: Mutex<Option<Process>>,
     etcd: Process,
 }
 
 impl ControlPlane {
-    /// Starts everything under `dir` and returns once the API server says it is ready (and, with controllers, once they
-    /// work).
+    /// Starts all children, with files in `dir`. Returns once the API server is ready and the controllers, if any, work.
     ///
     /// # Errors
-    /// When a child ends or is not ready in time; the error shows the end of its log.
+    /// A child exited or was not ready in time; the error contains the end of its log.
     pub async fn start(dir: &Path, processes: &Processes, options: Options) -> Result<Self, SandboxError> {
         let mut attempt = 1;
         loop {
             match Self::try_start(dir, processes.clone(), options.clone()).await {
-                Err(err) if err.is_port_taken() && attempt < PORT_ATTEMPTS => attempt += 1,
+                Err(error) if error.is_port_taken() && attempt < PORT_ATTEMPTS => attempt += 1,
                 started => return started,
             }
         }
@@ -121,27 +118,27 @@ impl ControlPlane {
         for launch in [self.layout.controller_manager(), self.layout.scheduler()] {
             self.controllers.push(self.processes.spawn(launch).await?);
         }
-        // The first sign of work that anybody needs: without it no pod is admitted.
+        // Sign of a working controller manager: no pod is admitted without this ServiceAccount.
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await?, "default");
-        let made = async || match accounts.get_opt("default").await {
+        let created = async || match accounts.get_opt("default").await {
             Ok(Some(_)) => Ok(()),
-            Ok(None) => Err("no ServiceAccount default/default yet".to_owned()),
-            Err(err) => Err(err.to_string()),
+            Ok(None) => Err("ServiceAccount default/default does not exist yet".to_owned()),
+            Err(error) => Err(error.to_string()),
         };
-        self.until(&self.controllers[0], made).await?;
+        self.until(&self.controllers[0], created).await?;
         Ok(self)
     }
 
-    /// Asks `question` until it answers `Ok`, `child` or etcd ends, or the time is over.
-    async fn until(&self, child: &Process, question: impl AsyncFn() -> Result<(), String>) -> Result<(), SandboxError> {
+    /// Repeats `check` until success, exit of `child` or etcd, or timeout.
+    async fn until(&self, child: &Process, check: impl AsyncFn() -> Result<(), String>) -> Result<(), SandboxError> {
         let within = self.options.ready_within;
         let deadline = Instant::now() + within;
         loop {
-            // etcd first: when it is gone, the others end for that reason.
-            if let Some(err) = self.etcd.exit_error().or_else(|| child.exit_error()) {
-                return Err(err);
+            // etcd first: without etcd the other children exit as well.
+            if let Some(error) = self.etcd.exit_error().or_else(|| child.exit_error()) {
+                return Err(error);
             }
-            let Err(last) = question().await else { return Ok(()) };
+            let Err(last) = check().await else { return Ok(()) };
             if Instant::now() >= deadline {
                 let (name, log) = (child.name().to_owned(), child.log().to_owned());
                 return Err(SandboxError::NotReady { name, within, last, log, tail: child.log_tail() });
@@ -150,10 +147,10 @@ impl ControlPlane {
         }
     }
 
-    /// Starts the API server, on the ports and data it had before; nothing happens when it runs.
+    /// Starts the API server unless it runs, with the same ports and data as before.
     ///
     /// # Errors
-    /// When it ends or is not ready in time.
+    /// The API server exited or was not ready in time.
     pub async fn start_api_server(&self) -> Result<(), SandboxError> {
         let mut slot = self.api_server.lock().await;
         if slot.as_ref().is_some_and(|running| running.exited().is_none()) {
@@ -163,21 +160,21 @@ impl ControlPlane {
         let client = self.client().await?;
         let ready = async || {
             let request = http::Request::get("/readyz").body(Vec::new()).expect("a constant request is well-formed");
-            client.request_text(request).await.map(|_| ()).map_err(|err| err.to_string())
+            client.request_text(request).await.map(|_| ()).map_err(|error| error.to_string())
         };
         self.until(&child, ready).await?;
         *slot = Some(child);
         Ok(())
     }
 
-    /// Ends the API server alone, as in an outage. etcd keeps the data.
+    /// Stops the API server only, as in an outage. etcd keeps the data.
     pub async fn stop_api_server(&self) {
         if let Some(child) = self.api_server.lock().await.take() {
             child.stop(self.options.stop_within).await;
         }
     }
 
-    /// Ends every child: controllers, then the API server, then etcd (an API server without etcd takes minutes).
+    /// Stops controllers, then the API server, then etcd (without etcd, an API server takes minutes to stop).
     pub async fn stop(self) {
         for child in &self.controllers {
             child.signal(nix::sys::signal::Signal::SIGTERM);
@@ -189,14 +186,13 @@ impl ControlPlane {
         self.etcd.stop(self.options.stop_within).await;
     }
 
-    /// Waits until one of the children ends by itself and returns that as an error. An API server stopped by
-    /// [`ControlPlane::stop_api_server`] does not count.
+    /// Waits for the exit of a child and returns it as an error. [`ControlPlane::stop_api_server`] does not count.
     pub async fn failed(&self) -> SandboxError {
         loop {
             let api_server = self.api_server.lock().await.as_ref().and_then(Process::exit_error);
             let controller = self.controllers.iter().find_map(Process::exit_error);
-            if let Some(err) = self.etcd.exit_error().or(api_server).or(controller) {
-                return err;
+            if let Some(error) = self.etcd.exit_error().or(api_server).or(controller) {
+                return error;
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
@@ -212,12 +208,11 @@ impl ControlPlane {
         self.layout.server()
     }
 
-    /// The one authority that signs and is trusted by everything here; nodes get their certificates from it.
+    /// The certificate authority of the cluster; it signs the certificates of nodes as well.
     pub fn authority(&self) -> &Authority {
         &self.authority
     }
 
-    /// Where the binaries are.
     pub fn assets(&self) -> &Assets {
         &self.options.assets
     }
@@ -225,7 +220,7 @@ impl ControlPlane {
     /// The administrator's client configuration.
     ///
     /// # Errors
-    /// When the kubeconfig cannot be understood.
+    /// The kubeconfig is invalid.
     pub async fn config(&self) -> Result<kube::Config, SandboxError> {
         let config = kube::Config::from_custom_kubeconfig(self.admin.clone(), &KubeConfigOptions::default()).await;
         config.map_err(|source| SandboxError::Kubeconfig {
@@ -235,32 +230,32 @@ impl ControlPlane {
         })
     }
 
-    /// A new client for an administrator. It belongs to the runtime it is made in, so each test makes its own.
+    /// A new client for an administrator. A client belongs to the runtime that it was created in, so tests do not share one.
     ///
     /// # Errors
-    /// When the kubeconfig cannot be understood.
+    /// The kubeconfig is invalid.
     pub async fn client(&self) -> Result<kube::Client, SandboxError> {
         let config = self.config().await?;
-        kube::Client::try_from(config).map_err(SandboxError::api("make a client for the API server"))
+        kube::Client::try_from(config).map_err(SandboxError::api("create a client for the API server"))
     }
 
-    /// A token of a ServiceAccount, as its pods would get it.
+    /// A token of a ServiceAccount, like the tokens of its pods.
     ///
     /// # Errors
-    /// When there is no such ServiceAccount.
+    /// The ServiceAccount does not exist.
     pub async fn issue_token(&self, namespace: &str, service_account: &str) -> Result<String, SandboxError> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await?, namespace);
         let spec = TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() };
-        let wanted = TokenRequest { spec, ..TokenRequest::default() };
-        let issued = accounts.create_token_request(service_account, &PostParams::default(), &wanted).await;
+        let request = TokenRequest { spec, ..TokenRequest::default() };
+        let issued = accounts.create_token_request(service_account, &PostParams::default(), &request).await;
         let issued = issued.map_err(SandboxError::api(format!("issue a token of {namespace}/{service_account}")))?;
         Ok(issued.status.map(|status| status.token).unwrap_or_default())
     }
 
-    /// Writes a kubeconfig for this API server to `path` (readable by its owner only). `namespace` is the default one.
+    /// Writes a kubeconfig for this API server to `path`, readable by its owner only, with `namespace` as the default.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// The file cannot be written.
     pub fn write_kubeconfig(
         &self,
         path: &Path,

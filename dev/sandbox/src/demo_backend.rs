@@ -1,7 +1,7 @@
-//! The sandbox's backends: live HTTP servers on loopback addresses whose health can be toggled.
+//! The sandbox's backends: HTTP servers on loopback addresses with switchable behaviour.
 //!
-//! `maglev-sandbox up` starts them ([`DemoBackends::start`]); `maglev-sandbox backend NAME MODE --dir DIR` ([`BackendArgs`]) and tests
-//! change how they behave. They know nothing of Kubernetes: the `Backend` objects that point at them are in `examples/`.
+//! `maglev-sandbox up` starts the servers ([`DemoBackends::start`]); `maglev-sandbox backend NAME MODE --dir DIR`
+//! ([`BackendArgs`]) and tests change their behaviour. The `Backend` objects with their addresses are in `examples/`.
 //!
 //! ```text
 //!  maglev-sandbox backend ──line──► DIR/backends.sock ─► control ─┐
@@ -30,29 +30,28 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use control::BackendArgs;
 pub use flap::Flap;
 
-/// The port every demo backend listens on.
+/// The port of the demo backends.
 pub const PORT: u16 = 8080;
 
-/// How a backend behaves towards the next request.
+/// Behaviour of a backend for the next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
-    /// Answers 200 with its name.
+    /// Responds with 200 and its name.
     Ok,
-    /// Answers 503.
+    /// Responds with 503.
     Fail,
-    /// Answers 200, but only after three seconds.
+    /// Responds with 200 after three seconds.
     Slow,
-    /// Accepts the connection and never answers.
+    /// Accepts connections and never responds.
     Hang,
-    /// Closes its port: connections are refused.
+    /// Closes its port, so that connections are refused.
     Refuse,
 }
 
 impl Mode {
-    /// All modes, in the order help and errors name them.
+    /// All modes, in the order of help texts.
     pub const ALL: [Self; 5] = [Self::Ok, Self::Fail, Self::Slow, Self::Hang, Self::Refuse];
 
-    /// The word typed for it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -74,65 +73,44 @@ impl fmt::Display for Mode {
     }
 }
 
-/// What can go wrong with the demo backends, on the serving and on the asking side.
+/// Errors of the demo backends and of the command that controls them.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoBackendError {
-    /// A backend's address cannot be listened on.
-    #[error("could not listen on {address} for backend {name}")]
+    #[error("cannot listen on {address} for backend {name}")]
     Listen {
-        /// The backend.
         name: String,
-        /// Where it should listen.
         address: SocketAddr,
-        /// What the system said.
         #[source]
         source: std::io::Error,
     },
-    /// The control socket cannot be made.
-    #[error("could not make the control socket {}", path.display())]
+    #[error("cannot create the control socket {}", path.display())]
     Control {
-        /// The socket.
         path: PathBuf,
-        /// What the system said.
         #[source]
         source: std::io::Error,
     },
-    /// Another sandbox serves this directory.
     #[error("a sandbox is already running in {}", dir.display())]
-    AlreadyRunning {
-        /// The sandbox's directory.
-        dir: PathBuf,
-    },
-    /// Nobody answers in this directory.
+    AlreadyRunning { dir: PathBuf },
     #[error("no sandbox is running in {}: start one with `maglev-sandbox up --dir {}`", dir.display(), dir.display())]
-    NotRunning {
-        /// The directory that was asked for.
-        dir: PathBuf,
-    },
-    /// The sandbox was there, but the conversation broke off.
-    #[error("lost the sandbox in {} while asking it", dir.display())]
+    NotRunning { dir: PathBuf },
+    /// The connection to the sandbox broke.
+    #[error("lost the connection to the sandbox in {}", dir.display())]
     Lost {
-        /// The sandbox's directory.
         dir: PathBuf,
-        /// What the system said.
         #[source]
         source: std::io::Error,
     },
-    /// No backend of that name.
-    #[error("no backend {name:?} in the sandbox: it has {known}")]
+    #[error("no backend {name:?} in the sandbox; existing: {existing}")]
     Unknown {
-        /// What was typed.
         name: String,
-        /// The names there are, with commas.
-        known: String,
+        /// Comma-separated names.
+        existing: String,
     },
-    /// The sandbox refused the request.
     #[error("{0}")]
     Refused(String),
 }
 
 impl DemoBackendError {
-    /// A fixed word for the kind of error.
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Listen { .. } => "ListenFailed",
@@ -144,23 +122,17 @@ impl DemoBackendError {
             Self::Refused(_) => "Refused",
         }
     }
-
-    /// Whether the same call may succeed later without anyone changing anything.
-    pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Lost { .. })
-    }
 }
 
-/// Which backends to run and how.
 #[derive(Clone, Debug)]
 pub struct DemoOptions {
-    /// The sandbox's directory; the control socket `backends.sock` is made in it.
+    /// The sandbox's directory, with the control socket `backends.sock`.
     pub dir: PathBuf,
-    /// Name and address of each backend; port 0 takes a free one.
+    /// Name and address of each backend; port 0 selects a free port.
     pub backends: Vec<(String, SocketAddr)>,
-    /// How long a slow backend takes to answer.
+    /// Response time of a slow backend.
     pub slow: Duration,
-    /// Let backends come and go at random.
+    /// Random failures.
     pub flap: Option<Flap>,
 }
 
@@ -174,17 +146,16 @@ impl DemoOptions {
     }
 }
 
-/// One backend: where it listens, how it behaves, what it has done.
 #[derive(Debug)]
 struct DemoBackend {
     name: String,
     address: SocketAddr,
     slow: Duration,
     mode: watch::Sender<Mode>,
-    answered: AtomicU64,
+    responses: AtomicU64,
 }
 
-/// The running backends; a clone refers to the same ones.
+/// The running backends. Clones share them.
 #[derive(Clone, Debug)]
 pub struct DemoBackends {
     backends: Arc<[Arc<DemoBackend>]>,
@@ -192,10 +163,10 @@ pub struct DemoBackends {
 }
 
 impl DemoBackends {
-    /// Listens on every address and on the control socket, and serves until `shutdown`.
+    /// Listens on all addresses and on the control socket, and serves until `shutdown`.
     ///
     /// # Errors
-    /// [`DemoBackendError::Listen`], [`DemoBackendError::Control`] or [`DemoBackendError::AlreadyRunning`]; nothing is left running then.
+    /// [`DemoBackendError::Listen`], [`DemoBackendError::Control`] or [`DemoBackendError::AlreadyRunning`]. No task runs then.
     pub async fn start(options: DemoOptions, shutdown: CancellationToken) -> Result<Self, DemoBackendError> {
         let control = control::Control::bind(&options.dir).await?;
         let mut bound = Vec::with_capacity(options.backends.len());
@@ -215,18 +186,18 @@ impl DemoBackends {
         Ok(this)
     }
 
-    /// Returns once everything has ended, after the shutdown given to [`DemoBackends::start`].
+    /// Waits for the end of all tasks, after the shutdown passed to [`DemoBackends::start`].
     pub async fn stopped(&self) {
         self.tasks.wait().await;
     }
 
-    /// Name, address and present mode of every backend, in their order.
+    /// Name, address and current mode of all backends, in order.
     pub fn list(&self) -> Vec<(String, SocketAddr, Mode)> {
         self.backends.iter().map(|b| (b.name.clone(), b.address, *b.mode.borrow())).collect()
     }
 
-    /// Changes how a backend behaves and returns how it did before. Requests already waiting for an answer are not affected, except that
-    /// [`Mode::Refuse`] breaks every connection.
+    /// Changes the mode of a backend and returns the previous mode. Pending requests are not affected, except that
+    /// [`Mode::Refuse`] closes all connections.
     ///
     /// # Errors
     /// [`DemoBackendError::Unknown`].
@@ -234,32 +205,32 @@ impl DemoBackends {
         Ok(self.find(name)?.mode.send_replace(mode))
     }
 
-    /// How many requests the backend has answered, with whatever status.
+    /// Number of responses so far, with any status.
     ///
     /// # Errors
     /// [`DemoBackendError::Unknown`].
-    pub fn answered(&self, name: &str) -> Result<u64, DemoBackendError> {
-        Ok(self.find(name)?.answered.load(Ordering::Relaxed))
+    pub fn responses(&self, name: &str) -> Result<u64, DemoBackendError> {
+        Ok(self.find(name)?.responses.load(Ordering::Relaxed))
     }
 
     fn find(&self, name: &str) -> Result<&DemoBackend, DemoBackendError> {
         self.backends.iter().map(Arc::as_ref).find(|b| b.name == name).ok_or_else(|| DemoBackendError::Unknown {
             name: name.to_owned(),
-            known: self.backends.iter().map(|b| b.name.as_str()).collect::<Vec<_>>().join(", "),
+            existing: self.backends.iter().map(|b| b.name.as_str()).collect::<Vec<_>>().join(", "),
         })
     }
 }
 
 async fn listen(
     name: String,
-    wanted: SocketAddr,
+    requested: SocketAddr,
     slow: Duration,
 ) -> Result<(Arc<DemoBackend>, TcpListener), DemoBackendError> {
-    let fail = |source| DemoBackendError::Listen { name: name.clone(), address: wanted, source };
-    let listener = TcpListener::bind(wanted).await.map_err(fail)?;
+    let fail = |source| DemoBackendError::Listen { name: name.clone(), address: requested, source };
+    let listener = TcpListener::bind(requested).await.map_err(fail)?;
     let address = listener.local_addr().map_err(fail)?;
     let mode = watch::Sender::new(Mode::Ok);
-    Ok((Arc::new(DemoBackend { name, address, slow, mode, answered: AtomicU64::new(0) }), listener))
+    Ok((Arc::new(DemoBackend { name, address, slow, mode, responses: AtomicU64::new(0) }), listener))
 }
 
 #[cfg(test)]

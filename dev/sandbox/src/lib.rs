@@ -1,7 +1,7 @@
-//! A cluster on one machine: what `make demo` runs and what the tests stand on.
+//! A cluster on one machine, for `make demo` and the tests.
 //!
-//! Kubernetes is real, down to RBAC and the scheduler; only what cannot be had on one plain machine is stood in for
-//! (the kubelet, VPP, the backends), and that truthfully. Nothing outside the sandbox and the tests calls this room.
+//! The control plane is Kubernetes itself, including RBAC and the scheduler. Simulated are the parts that one machine
+//! cannot provide: the kubelet, VPP and the backends. Only tests depend on this crate.
 
 pub mod assets;
 pub mod control_plane;

@@ -1,4 +1,4 @@
-//! `maglev-sandbox`: a cluster on one machine, or parts of one.
+//! `maglev-sandbox`: a demo cluster on one machine, or parts of such a cluster.
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -8,11 +8,11 @@ use maglev_sandbox::up::{self, UpArgs};
 use maglev_sandbox::vpp_command::{self, VppArgs};
 
 const EXAMPLE: &str = "\
-Example: a cluster until Ctrl-C, and a backend that fails, from another terminal
+Example: a cluster that runs until Ctrl-C and, from another terminal, a failing backend
   maglev-sandbox up --dir .demo
   maglev-sandbox backend web-1 fail --dir .demo";
 
-/// A cluster on one machine, or parts of one
+/// Runs a demo cluster on one machine, or parts of such a cluster
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLE)]
 struct Arguments {
@@ -24,13 +24,13 @@ struct Arguments {
 enum Command {
     Up(UpArgs),
     Vpp(VppArgs),
-    /// Show how a sandbox's backends behave, or change it
+    /// Show or change the behaviour of a sandbox's backends
     Backend(BackendArgs),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // One sentence, whatever RUST_BACKTRACE says: it is for the person at the terminal.
+    // A single line, regardless of RUST_BACKTRACE.
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => {

@@ -1,7 +1,7 @@
-//! One node of the sandbox: stands for a kubelet and a container runtime.
+//! One node of the sandbox: replaces a kubelet and a container runtime.
 //!
-//! `up` and tests start it ([`Node::start`]); it registers itself, runs the pods bound to it as local processes of our own binaries, and
-//! serves their logs and ports to the API server. It pulls no images, isolates nothing, and schedules nothing.
+//! Started by `up` and tests ([`Node::start`]). Registers a Node, runs the pods bound to it as local processes of the
+//! project's binaries, and serves their logs and ports to the API server. There are no images and no isolation.
 //!
 //! ```text
 //!  API server ──pods──► pods ──► pod_worker ──► container ──► launch ──► process
@@ -11,13 +11,13 @@
 //!      └─ logs, port-forward ── server ── registry ◄── log_file ◄── output
 //! ```
 //!
-//! | a kubelet has | here |
+//! | kubelet | sandbox |
 //! |---|---|
-//! | images | the last part of `command[0]` names a binary in one directory |
+//! | images | the last component of `command[0]` is the name of a binary in one directory |
 //! | mounts | paths under a mount are rewritten in args and env |
-//! | pod network | a loopback address per pod, the node's own with hostNetwork |
+//! | pod network | a loopback address per pod; the node's address with hostNetwork |
 //! | in-cluster credentials | a kubeconfig with the pod's token, in `KUBECONFIG` |
-//! | exec, attach, sidecars, exec and gRPC probes, hooks, resource limits | nothing |
+//! | exec, attach, sidecars, exec and gRPC probes, hooks, resource limits | not supported |
 
 mod addresses;
 mod config_error;
@@ -63,41 +63,38 @@ use registration::Registration;
 use registry::Registry;
 use server::Server;
 
-/// Everything a node needs.
 #[derive(Clone)]
 pub struct NodeOptions {
-    /// The Node object's name.
+    /// Name of the Node object.
     pub name: String,
-    /// Its InternalIP, 127.0.1.N; N also chooses its pods' range 127.1.N.0/24, so it must differ from node to node.
+    /// InternalIP 127.0.1.N. Pods get addresses of 127.1.N.0/24, so N must be unique.
     pub address: Ipv4Addr,
-    /// The directory that stands for the node's `/`; pods' own directories are in `pods/` under it.
+    /// The directory that represents the node's `/`, with the pods' directories in `pods/`.
     pub root: PathBuf,
-    /// Where the containers' logs go: `NAMESPACE_POD_UID/CONTAINER/RUN.log`, the last two runs of each. They stay when the pod is gone.
+    /// Directory of the containers' logs `NAMESPACE_POD_UID/CONTAINER/RUN.log`: the last two runs, kept after the pod's end.
     pub logs: PathBuf,
-    /// Where the binaries are that containers may run.
+    /// Directory of the binaries that containers can run.
     pub binaries: PathBuf,
-    /// A client with an administrator's rights.
+    /// An administrator's client.
     pub client: kube::Client,
-    /// The API server's URL, for the pods.
+    /// URL of the API server, for the pods.
     pub server: String,
-    /// The authority that signs everything, in PEM.
+    /// The certificate authority, in PEM.
     pub authority_pem: String,
-    /// The node's own certificate and key as a server.
+    /// The node's server certificate and key.
     pub serving: Issued,
-    /// The certificate with which the API server talks to nodes; no other client is served.
+    /// The client certificate of the API server, the only accepted client.
     pub api_server_certificate_pem: String,
-    /// Spawns the pods' processes.
     pub processes: Processes,
-    /// A kubelet's timings, or quicker ones.
     pub timings: Timings,
 }
 
 impl NodeOptions {
-    /// The `number`-th node (from 1) of the control plane under `dir`, named `name`: address 127.0.1.`number`, root `dir/nodes/NAME`, logs
-    /// in `dir/logs/pods`, binaries from the directory of the running executable.
+    /// Options for the node `name` of the control plane in `dir`: address 127.0.1.`number` (from 1), root `dir/nodes/NAME`,
+    /// logs in `dir/logs/pods`, binaries from the directory of the running executable.
     ///
     /// # Errors
-    /// When the certificates cannot be made or read, or the executable's directory is unknown.
+    /// The certificates cannot be issued or read, or the path of the executable is unknown.
     pub async fn new(
         plane: &ControlPlane,
         dir: &std::path::Path,
@@ -128,7 +125,7 @@ impl NodeOptions {
 
     fn context(self) -> Context {
         Context {
-            addresses: PodAddresses::of_node(self.address),
+            addresses: PodAddresses::for_node(self.address),
             registry: Registry::default(),
             name: self.name,
             address: self.address,
@@ -153,10 +150,10 @@ pub struct Node {
 }
 
 impl Node {
-    /// Registers the node and runs it until `shutdown`. When this returns, the Node object is there and Ready.
+    /// Registers the node and runs it until `shutdown`. Returns once the Node object exists and is Ready.
     ///
     /// # Errors
-    /// When the node's directories, its certificate or its address cannot be used, or the API server does not accept it.
+    /// A directory, certificate or address cannot be used, or the API server rejects the node.
     pub async fn start(options: NodeOptions, shutdown: CancellationToken) -> Result<Self, SandboxError> {
         for dir in [&options.root, &options.logs] {
             std::fs::create_dir_all(dir).map_err(SandboxError::file("create", dir))?;
@@ -164,10 +161,10 @@ impl Node {
         let server = Server::bind(&options).await?;
         let endpoint = server.address()?;
         let context = Arc::new(options.context());
-        let asked = || format!("register node {}", context.name);
-        let version = context.client.apiserver_version().await.map_err(SandboxError::api(asked()))?;
+        let action = || format!("register node {}", context.name);
+        let version = context.client.apiserver_version().await.map_err(SandboxError::api(action()))?;
         let registration = Registration::new(Arc::clone(&context), endpoint, &version.git_version);
-        registration.refresh().await.map_err(SandboxError::api(asked()))?;
+        registration.refresh().await.map_err(SandboxError::api(action()))?;
         let this = Self { name: context.name.clone(), endpoint, tasks: TaskTracker::new() };
         this.tasks.spawn(registration.run(shutdown.clone()));
         this.tasks.spawn(server.run(Arc::clone(&context), shutdown.clone()));
@@ -176,18 +173,18 @@ impl Node {
         Ok(this)
     }
 
-    /// The Node object's name.
+    /// Name of the Node object.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where its HTTPS server listens.
+    /// Address of the HTTPS server.
     pub fn endpoint(&self) -> SocketAddr {
         self.endpoint
     }
 
-    /// Returns once the node has ended after the shutdown given to [`Node::start`]: no process of a pod is left then. Takes at most
-    /// [`Timings::stop_within`] and a little.
+    /// Waits for the end of the node, after the shutdown passed to [`Node::start`]. No process of a pod is left then. Takes
+    /// little more than [`Timings::stop_within`].
     pub async fn stopped(&self) {
         self.tasks.wait().await;
     }

@@ -1,12 +1,11 @@
 //! Child processes that never outlive the sandbox.
 //!
-//! Called by `control_plane`, by `node` (which runs pods) and by `up`. It does not restart anything and decides no
-//! order of stopping; that is its callers' business.
+//! Used by `control_plane`, `node` (for pods) and `up`, which decide on restarts and the order of stopping.
 //!
-//! Every child asks the kernel for SIGKILL when its parent dies. The kernel means the parent *thread*, so one thread,
-//! which lives as long as there is a [`Processes`] or a [`Process`], spawns them all. Each child leads a process group
-//! of its own: Ctrl-C in a terminal reaches only the sandbox, which then stops its children in order, and what a child
-//! leaves behind in its group ends with it.
+//! The kernel sends SIGKILL to every child when its parent dies (`PR_SET_PDEATHSIG`). The parent is the *thread* that
+//! spawned the child, so one thread spawns all children and lives as long as any [`Processes`] or [`Process`]. Each child
+//! leads its own process group: Ctrl-C in a terminal reaches only the sandbox, which stops its children in order, and
+//! processes left in the group of a child end with the child.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -25,10 +24,10 @@ use tokio::sync::{oneshot, watch};
 
 use super::SandboxError;
 
-/// How much of a log's end is shown in an error, in bytes.
+/// Size of the end of a log that is included in errors, in bytes.
 const TAIL: u64 = 4096;
 
-/// What to run.
+/// A program to run, with arguments and environment.
 #[derive(Debug, Clone)]
 pub struct Launch {
     name: String,
@@ -41,7 +40,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Runs `program`; its stdout and stderr are appended to the file `log`, whose directory is created.
+    /// Runs `program`. Appends its stdout and stderr to the file `log`, whose directory is created.
     pub fn new(name: impl Into<String>, program: impl Into<PathBuf>, log: impl Into<PathBuf>) -> Self {
         Self {
             name: name.into(),
@@ -54,31 +53,27 @@ impl Launch {
         }
     }
 
-    /// Adds one argument.
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.args.push(arg.as_ref().to_owned());
         self
     }
 
-    /// Adds several arguments.
     pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
-    /// Sets one environment variable.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
-    /// Starts from an empty environment instead of the sandbox's own.
+    /// Starts with an empty environment instead of the sandbox's.
     pub fn clear_env(mut self) -> Self {
         self.clear_env = true;
         self
     }
 
-    /// Sets the working directory.
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
         self
@@ -103,17 +98,17 @@ impl Launch {
     }
 }
 
-/// Makes the child end when the thread that spawns it ends.
+/// Has the kernel kill the child when the thread that spawns it ends.
 #[expect(unsafe_code, reason = "std offers no other way to run code between fork and exec")]
 fn end_with_parent(command: &mut Command) {
     let parent = Pid::this();
     let set = move || {
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-        // The parent may have died before the signal was asked for.
+        // The parent may have died before this call.
         if Pid::parent() == parent { Ok(()) } else { Err(io::Error::from(Errno::ESRCH)) }
     };
-    // SAFETY: between fork and exec the closure makes two system calls (prctl, getppid) and touches no memory but its
-    // own copy of a pid: both are async-signal-safe.
+    // SAFETY: between fork and exec the closure makes two system calls (prctl, getppid), both async-signal-safe, and
+    // accesses no memory except its copy of a process ID.
     unsafe {
         command.pre_exec(set);
     }
@@ -121,28 +116,28 @@ fn end_with_parent(command: &mut Command) {
 
 struct Request {
     launch: Launch,
-    answer: oneshot::Sender<io::Result<Child>>,
+    response: oneshot::Sender<io::Result<Child>>,
 }
 
-/// The thread that spawns every child. Clones share it; once the last clone and the last [`Process`] are gone it ends,
-/// and with it any child that is left.
+/// The thread that spawns all children. Shared by clones; ends after the last clone and the last [`Process`] are dropped,
+/// and with it any remaining child.
 #[derive(Debug, Clone)]
 pub struct Processes {
     requests: mpsc::Sender<Request>,
 }
 
 impl Processes {
-    /// Starts the spawning thread.
+    /// Starts the thread.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// The system cannot create a thread.
     pub fn start() -> Result<Self, SandboxError> {
-        let (requests, todo) = mpsc::channel::<Request>();
+        let (requests, request_rx) = mpsc::channel::<Request>();
         let spawn_all = move || {
-            for Request { launch, answer } in todo {
+            for Request { launch, response } in request_rx {
                 let child = launch.command().and_then(|mut command| command.spawn());
-                if let Err(Ok(mut orphan)) = answer.send(child) {
-                    // Nobody waits for it any more.
+                if let Err(Ok(mut orphan)) = response.send(child) {
+                    // The caller has been dropped.
                     let _ = orphan.kill();
                     let _ = orphan.wait();
                 }
@@ -159,12 +154,12 @@ impl Processes {
     /// Starts one child.
     ///
     /// # Errors
-    /// When the binary cannot be executed or the log file cannot be opened.
+    /// The binary cannot be executed, or the log file cannot be opened.
     pub async fn spawn(&self, launch: Launch) -> Result<Process, SandboxError> {
         let (name, program, log) = (launch.name.clone(), launch.program.clone(), launch.log.clone());
-        let (answer, child) = oneshot::channel();
+        let (response, child) = oneshot::channel();
         let stopping = |name: &str| SandboxError::Stopping { name: name.to_owned() };
-        self.requests.send(Request { launch, answer }).map_err(|_| stopping(&name))?;
+        self.requests.send(Request { launch, response }).map_err(|_| stopping(&name))?;
         let child = child.await.map_err(|_| stopping(&name))?;
         let child = child.map_err(|source| SandboxError::Spawn { name: name.clone(), program, source })?;
         Ok(Process::watch(name, log, child, self.clone()))
@@ -180,8 +175,7 @@ pub struct Process {
     exit_rx: watch::Receiver<Option<ExitStatus>>,
 }
 
-/// The child's process group, which may be signalled only until the child is reaped: after that the number may belong
-/// to somebody else.
+/// The child's process group. Not signalled after the child has been reaped, when the ID can belong to another group.
 #[derive(Debug)]
 struct Group {
     leader: Pid,
@@ -192,12 +186,12 @@ impl Group {
     fn signal(&self, signal: Signal) {
         let reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
         if !*reaped {
-            // The only failure possible is that nobody is left to signal.
+            // Fails only if the group is empty.
             let _ = killpg(self.leader, signal);
         }
     }
 
-    /// Waits for the leader, ends what is left of its group, and only then gives its number back.
+    /// Waits for the leader, kills the rest of its group and only then reaps the leader, which frees the ID.
     fn reap(&self, child: &mut Child) -> io::Result<ExitStatus> {
         while let Err(Errno::EINTR) = waitid(Id::Pid(self.leader), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {}
         let mut reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
@@ -209,7 +203,7 @@ impl Group {
 }
 
 impl Process {
-    fn watch(name: String, log: PathBuf, mut child: Child, keep: Processes) -> Self {
+    fn watch(name: String, log: PathBuf, mut child: Child, processes: Processes) -> Self {
         let leader = Pid::from_raw(i32::try_from(child.id()).expect("process ids fit in pid_t"));
         let group = Arc::new(Group { leader, reaped: Mutex::new(false) });
         let (exit_tx, exit_rx) = watch::channel(None);
@@ -217,45 +211,44 @@ impl Process {
         std::thread::spawn(move || {
             let status = reaper.reap(&mut child);
             exit_tx.send_replace(status.ok());
-            drop(keep);
+            drop(processes);
         });
         Self { name, log, group, exit_rx }
     }
 
-    /// The child's name in the sandbox.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The child's process id; valid while [`Process::exited`] is `None`.
+    /// The child's process ID; valid while [`Process::exited`] is `None`.
     pub fn pid(&self) -> u32 {
         self.group.leader.as_raw().unsigned_abs()
     }
 
-    /// The file that gets its stdout and stderr.
+    /// The file with stdout and stderr.
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// How it ended; `None` while it runs.
+    /// The exit status; `None` while the child runs.
     pub fn exited(&self) -> Option<ExitStatus> {
         *self.exit_rx.borrow()
     }
 
-    /// Waits until it has ended.
+    /// Waits for the exit.
     pub async fn wait(&self) -> ExitStatus {
         let mut exit_rx = self.exit_rx.clone();
         let ended = exit_rx.wait_for(Option::is_some).await.ok().and_then(|status| *status);
-        // Without a status the system would not say how it ended.
+        // Missing if waiting for the child failed.
         ended.unwrap_or_default()
     }
 
-    /// Sends a signal to the child and its group; nothing happens when it has ended.
+    /// Sends a signal to the child and its group, unless the child has exited.
     pub fn signal(&self, signal: Signal) {
         self.group.signal(signal);
     }
 
-    /// Asks it to stop (SIGTERM) and kills it when it still runs after `grace`. Returns how it ended.
+    /// Sends SIGTERM, and SIGKILL after `grace`. Returns the exit status.
     pub async fn stop(&self, grace: Duration) -> ExitStatus {
         self.signal(Signal::SIGTERM);
         if let Ok(status) = tokio::time::timeout(grace, self.wait()).await {
@@ -265,12 +258,12 @@ impl Process {
         self.wait().await
     }
 
-    /// The last lines it printed.
+    /// The last lines of the log.
     pub fn log_tail(&self) -> String {
-        log_tail(&self.log).unwrap_or_else(|err| format!("(cannot read it: {err})"))
+        log_tail(&self.log).unwrap_or_else(|error| format!("(cannot read the log: {error})"))
     }
 
-    /// The error that says that it ended, with the end of its log; `None` while it runs.
+    /// The exit as an error, with the end of the log; `None` while the child runs.
     pub fn exit_error(&self) -> Option<SandboxError> {
         let status = self.exited()?.to_string();
         Some(SandboxError::Exited { name: self.name.clone(), status, log: self.log.clone(), tail: self.log_tail() })
@@ -283,16 +276,16 @@ impl Drop for Process {
     }
 }
 
-/// The last lines of a file, at most [`TAIL`] bytes, starting at a line.
+/// The last lines of a file, at most [`TAIL`] bytes.
 fn log_tail(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let size = file.metadata()?.len();
-    let from = size.saturating_sub(TAIL);
-    file.seek(SeekFrom::Start(from))?;
+    let start = size.saturating_sub(TAIL);
+    file.seek(SeekFrom::Start(start))?;
     let mut bytes = Vec::new();
     file.take(TAIL).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
-    let whole = if from == 0 { &text } else { text.split_once('\n').map_or(text.as_ref(), |(_, rest)| rest) };
+    let whole = if start == 0 { &text } else { text.split_once('\n').map_or(text.as_ref(), |(_, rest)| rest) };
     Ok(whole.trim_end().to_owned())
 }
 
@@ -313,12 +306,12 @@ mod tests {
     }
 
     fn runs(pid: &str) -> bool {
-        // A zombie of somebody else's no longer runs.
+        // Zombies do not count.
         fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
     }
 
     #[tokio::test]
-    async fn a_child_that_ends_tells_how_and_what_it_printed() {
+    async fn exit_status_and_output_are_available() {
         let dir = tempfile::tempdir().unwrap();
         let processes = Processes::start().unwrap();
         let child = processes.spawn(shell(dir.path(), "echo out; echo err >&2; exit 7")).await.unwrap();
@@ -328,7 +321,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_child_that_ignores_the_request_to_stop_is_killed() {
+    async fn child_that_ignores_sigterm_is_killed() {
         let dir = tempfile::tempdir().unwrap();
         let processes = Processes::start().unwrap();
         let child =
@@ -339,7 +332,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_child_left_behind_ends_with_it() {
+    async fn grandchildren_end_with_the_child() {
         let dir = tempfile::tempdir().unwrap();
         let processes = Processes::start().unwrap();
         let child = processes.spawn(shell(dir.path(), "sleep 1000 & echo $!")).await.unwrap();
@@ -349,7 +342,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn dropping_the_handle_ends_the_child() {
+    async fn dropping_the_handle_kills_the_child() {
         let dir = tempfile::tempdir().unwrap();
         let processes = Processes::start().unwrap();
         let child = processes.spawn(shell(dir.path(), "exec sleep 1000")).await.unwrap();
@@ -360,16 +353,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_binary_that_is_not_there_is_named() {
+    async fn missing_binary_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let processes = Processes::start().unwrap();
         let launch = Launch::new("ghost", "/nowhere/ghost", dir.path().join("ghost.log"));
-        let err = processes.spawn(launch).await.unwrap_err();
-        assert_eq!(err.to_string(), "cannot start ghost (/nowhere/ghost)");
+        let error = processes.spawn(launch).await.unwrap_err();
+        assert_eq!(error.to_string(), "cannot start ghost (/nowhere/ghost)");
     }
 
     #[tokio::test]
-    async fn the_environment_can_start_empty() {
+    async fn environment_can_be_cleared() {
         let dir = tempfile::tempdir().unwrap();
         let processes = Processes::start().unwrap();
         let child =

@@ -1,4 +1,4 @@
-//! `maglev-sandbox vpp`: one simulated VPP alone, until a signal ends it.
+//! `maglev-sandbox vpp`: runs one simulated VPP until a signal arrives.
 
 use std::{io::Write as _, path::PathBuf};
 
@@ -8,56 +8,55 @@ use tokio::signal::unix::{SignalKind, signal};
 use maglev_vpp_simulator::{Release, Simulator, SimulatorError, SimulatorOptions, Traffic};
 
 const EXAMPLE: &str = "\
-Example: a VPP with some traffic to every VIP, and an agent that drives it
+Example: a VPP with traffic to every VIP, and an agent that programs it
   maglev-sandbox vpp --api-socket /tmp/vpp/api.sock --stats-socket /tmp/vpp/stats.sock --traffic 1000
   maglevd --node-name node-a --vpp-api-socket /tmp/vpp/api.sock --vpp-stats-socket /tmp/vpp/stats.sock";
 
 /// Run one simulated VPP with the lb plugin
 ///
-/// It speaks VPP's binary API on a real Unix socket and holds VIPs and application servers as VPP
-/// does. It forwards no packets: with --traffic, the counters of its stats segment move as if it did.
+/// The simulator implements VPP's binary API on a Unix socket and keeps VIPs and application servers as VPP does. It
+/// forwards no packets; with --traffic, the counters in its stats segment increase as if it did.
 ///
-/// SIGHUP restarts it as VPP would restart: all connections are closed, all state is lost, the process id it reports
-/// changes. SIGTERM and SIGINT end it and remove the socket.
+/// SIGHUP simulates a restart of VPP: all connections are closed, all state is lost, and the reported process ID changes.
+/// SIGTERM and SIGINT stop the simulator and remove the socket.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLE)]
 pub struct VppArgs {
-    /// Where to make the API socket; missing directories are made, an old socket is replaced
+    /// Path of the API socket; directories are created, an existing socket is replaced
     #[arg(long, value_name = "PATH")]
     pub api_socket: PathBuf,
 
-    /// Where to make the stats socket; without it there is none
+    /// Path of the stats socket [default: no stats socket]
     #[arg(long, value_name = "PATH")]
     pub stats_socket: Option<PathBuf>,
 
-    /// How many packets, of 100 bytes, seem to come to each VIP
+    /// Simulated traffic to each VIP, in packets of 100 bytes
     #[arg(long, value_name = "PACKETS-PER-SECOND", default_value = "0")]
     pub traffic: u32,
 
-    /// The VPP release to be
+    /// VPP release to simulate
     #[arg(long, value_enum, default_value = "26.10")]
     pub release: Release,
 }
 
-/// Why `maglev-sandbox vpp` ended with an error.
+/// Errors of `maglev-sandbox vpp`.
 #[derive(Debug, thiserror::Error)]
 pub enum VppCommandError {
     /// The simulator could not be started or stopped.
-    #[error("the simulated vpp failed")]
+    #[error("the simulated VPP failed")]
     Simulator(#[from] SimulatorError),
-    /// Signals cannot be received, or standard output is closed.
-    #[error("cannot set up the command")]
+    /// Failed to register signal handlers or to write to standard output.
+    #[error("cannot register signal handlers or write to standard output")]
     Io(#[from] std::io::Error),
-    /// A request that kills a real VPP as well: a VIP with a table of 0 buckets, or one of more
-    /// memory than there is.
-    #[error("the simulated vpp died of a request, as vpp would")]
+    /// A request that crashes a real VPP, too: a VIP whose table has 0 buckets or does not fit into memory.
+    #[error("the simulated VPP crashed on a request, as VPP would")]
     Died,
 }
 
-/// Runs it until a signal comes.
+/// Runs the simulator until SIGINT or SIGTERM.
 ///
 /// # Errors
-/// When the socket cannot be made, or VPP dies of a request.
+/// The socket cannot be created, or a request crashes the simulated VPP.
 pub async fn run(args: VppArgs) -> Result<(), VppCommandError> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -69,12 +68,12 @@ pub async fn run(args: VppArgs) -> Result<(), VppCommandError> {
         ..SimulatorOptions::new(args.api_socket)
     };
     let simulator = Simulator::start(options).await?;
-    say(&simulator, "listening")?;
+    print(&simulator, "listening")?;
     loop {
         tokio::select! {
             _ = hangup.recv() => {
                 simulator.restart().await?;
-                say(&simulator, "restarted, listening")?;
+                print(&simulator, "restarted, listening")?;
             }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
@@ -84,15 +83,15 @@ pub async fn run(args: VppArgs) -> Result<(), VppCommandError> {
     Ok(simulator.stop().await?)
 }
 
-/// Nine of ten packets belong to a flow that is known already.
+/// Nine of ten packets belong to an existing flow.
 fn traffic(rate: u32) -> Traffic {
     Traffic { existing: rate - rate / 10, first: rate / 10, untracked: 0, packet_bytes: 100 }
 }
 
-fn say(simulator: &Simulator, what: &str) -> std::io::Result<()> {
+fn print(simulator: &Simulator, state: &str) -> std::io::Result<()> {
     writeln!(
         std::io::stdout(),
-        "simulated vpp (pid {}) {what} on {}",
+        "simulated vpp (pid {}) {state} on {}",
         simulator.pid(),
         simulator.api_socket().display()
     )

@@ -160,7 +160,7 @@ impl Node {
 
     /// How many requests each backend has answered.
     pub fn answered(&self) -> Vec<u64> {
-        ["one", "two"].iter().map(|name| self.backends.answered(name).unwrap()).collect()
+        ["one", "two"].iter().map(|name| self.backends.responses(name).unwrap()).collect()
     }
 
     /// How often VPP's state was read.

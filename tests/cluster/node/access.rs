@@ -143,7 +143,7 @@ async fn ports_of_a_pod_are_forwarded_both_ways_and_a_closed_one_says_so() {
     let closed = TcpListener::bind((ip, 0)).await.unwrap().local_addr().unwrap().port();
     let mut forward = node.pods().portforward("web", &[closed]).await.unwrap();
     let error = forward.take_error(closed).unwrap().await.unwrap();
-    assert!(error.starts_with(&format!("could not connect to port {closed} of the pod")), "{error}");
+    assert!(error.starts_with(&format!("cannot connect to port {closed} of the pod")), "{error}");
     kubectl_says_why_it_cannot_forward(&node, first).await;
     servers.iter().for_each(tokio::task::JoinHandle::abort);
     node.stop().await;

@@ -1,4 +1,4 @@
-//! The command line of each child, and where its files lie.
+//! The command lines of the children, and the paths of their files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,13 @@ use super::kubeconfig::{self, Credentials};
 use super::pki::{self, Authority, Subject};
 use super::port::Ports;
 
-/// Service addresses; nothing routes to them here.
+/// Service addresses; the sandbox does not route them.
 const SERVICE_RANGE: &str = "10.96.0.0/16";
 /// The address of the Service `kubernetes`: the first of [`SERVICE_RANGE`].
 const FIRST_SERVICE: &str = "10.96.0.1";
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
-/// Everything a command line needs to know.
+/// Paths, ports and binaries of the children.
 #[derive(Debug)]
 pub struct Layout {
     dir: PathBuf,
@@ -25,7 +25,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Creates the directories. What an earlier try left of etcd's data goes: nobody could use it with new keys.
+    /// Creates the directories, and removes etcd's data of an earlier attempt, which is useless with new keys.
     pub fn new(dir: &Path, assets: Assets, ports: Ports) -> Result<Self, SandboxError> {
         fs::create_dir_all(dir).map_err(SandboxError::file("create", dir))?;
         let dir = dir.canonicalize().map_err(SandboxError::file("resolve", dir))?;
@@ -57,7 +57,7 @@ impl Layout {
         self.pki().join(name).display().to_string()
     }
 
-    fn kubeconfig_of(&self, name: &str) -> PathBuf {
+    fn kubeconfig_for(&self, name: &str) -> PathBuf {
         self.pki().join(format!("{name}.kubeconfig"))
     }
 
@@ -66,20 +66,20 @@ impl Layout {
         Launch::new(name, self.assets.path(tool), self.dir.join(format!("logs/{name}.log"))).dir(&self.dir)
     }
 
-    /// Certificates, keys and kubeconfigs of all children and of the administrator.
+    /// Writes certificates, keys and kubeconfigs of all children and of the administrator.
     pub fn issue_all(&self, authority: &Authority) -> Result<(), SandboxError> {
         let pki = self.pki();
         let server = Subject::user("kube-apiserver").name("localhost").name("127.0.0.1").name(FIRST_SERVICE);
         let server = server.name("kubernetes.default.svc");
         authority.issue_files(&pki, "apiserver", &server)?;
-        let to_kubelets = Subject::user("kube-apiserver-kubelet-client").group("system:masters");
-        authority.issue_files(&pki, "apiserver-kubelet-client", &to_kubelets)?;
+        let kubelet_client = Subject::user("kube-apiserver-kubelet-client").group("system:masters");
+        authority.issue_files(&pki, "apiserver-kubelet-client", &kubelet_client)?;
         pki::write_token_keys(&pki)?;
         let admin = Subject::user("sandbox-admin").group("system:masters");
         self.issue_kubeconfig(authority, &self.admin_kubeconfig(), &admin)?;
         for name in ["kube-controller-manager", "kube-scheduler"] {
             let user = Subject::user(format!("system:{name}"));
-            self.issue_kubeconfig(authority, &self.kubeconfig_of(name), &user)?;
+            self.issue_kubeconfig(authority, &self.kubeconfig_for(name), &user)?;
         }
         Ok(())
     }
@@ -100,7 +100,7 @@ impl Layout {
             format!("--listen-peer-urls={peer}"),
             format!("--initial-advertise-peer-urls={peer}"),
             format!("--initial-cluster=sandbox={peer}"),
-            // A machine that loses power loses a sandbox; that is no reason to wait for the disk at each write.
+            // A sandbox need not survive a power failure, and fsync is slow.
             "--unsafe-no-fsync".to_owned(),
             "--log-level=warn".to_owned(),
         ])
@@ -130,7 +130,7 @@ impl Layout {
     }
 
     pub fn controller_manager(&self) -> Launch {
-        let kubeconfig = self.kubeconfig_of("kube-controller-manager");
+        let kubeconfig = self.kubeconfig_for("kube-controller-manager");
         self.launch(Tool::ControllerManager).args([
             format!("--kubeconfig={}", kubeconfig.display()),
             format!("--service-account-private-key-file={}", self.pki_file("service-account.key")),
@@ -142,7 +142,7 @@ impl Layout {
     }
 
     pub fn scheduler(&self) -> Launch {
-        let kubeconfig = self.kubeconfig_of("kube-scheduler");
+        let kubeconfig = self.kubeconfig_for("kube-scheduler");
         self.launch(Tool::Scheduler).args([
             format!("--kubeconfig={}", kubeconfig.display()),
             "--leader-elect=false".to_owned(),

@@ -1,4 +1,4 @@
-//! Writing kubeconfig files. Everything is in the file itself, so it can be copied.
+//! Writes kubeconfig files, self-contained so that they can be copied.
 
 use std::path::Path;
 
@@ -8,19 +8,17 @@ use serde_json::{Value, json};
 use super::SandboxError;
 use super::pki::{self, Issued};
 
-/// How a person or process says who it is.
 #[derive(Debug, Clone)]
 pub enum Credentials {
-    /// A client certificate.
     Certificate(Issued),
-    /// A bearer token, as a ServiceAccount has it.
+    /// A bearer token, such as that of a ServiceAccount.
     Token(String),
 }
 
 /// Writes a kubeconfig with one cluster, one user and one context, all named `sandbox`.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// The file cannot be written.
 pub fn write(
     path: &Path,
     server: &str,

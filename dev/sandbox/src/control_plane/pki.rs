@@ -1,5 +1,5 @@
-//! The sandbox's own certificate authority. One authority signs servers and clients alike; it is made anew at each
-//! start and trusted by nothing outside the sandbox.
+//! The sandbox's certificate authority, for servers and clients. Created at each start and not trusted outside the
+//! sandbox.
 
 use std::fs;
 use std::io::Write;
@@ -13,29 +13,27 @@ use rcgen::{
 
 use super::SandboxError;
 
-/// Whom a certificate names. Kubernetes reads the common name as the user and the organisation as a group.
+/// The subject of a certificate. Kubernetes uses the common name as user and the organization as group.
 #[derive(Debug, Clone, Default)]
 pub struct Subject {
     pub common_name: String,
-    /// Group, if any.
+    /// The group.
     pub organization: Option<String>,
-    /// Addresses and DNS names a server answers under; empty for a client.
+    /// Addresses and DNS names of a server; empty for a client.
     pub names: Vec<String>,
 }
 
 impl Subject {
-    /// A user without a group.
     pub fn user(common_name: impl Into<String>) -> Self {
         Self { common_name: common_name.into(), ..Self::default() }
     }
 
-    /// Puts the user into a group.
     pub fn group(mut self, organization: impl Into<String>) -> Self {
         self.organization = Some(organization.into());
         self
     }
 
-    /// Makes it a server under this address or DNS name as well.
+    /// Adds an address or DNS name of a server.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.names.push(name.into());
         self
@@ -56,7 +54,7 @@ impl Subject {
 #[derive(Clone)]
 pub struct Issued {
     pub certificate_pem: String,
-    /// Its private key (PKCS #8).
+    /// The private key (PKCS #8).
     pub key_pem: String,
 }
 
@@ -78,7 +76,7 @@ impl std::fmt::Debug for Authority {
 }
 
 impl Authority {
-    /// Makes the authority and writes `ca.crt` into `dir`; its key stays in memory.
+    /// Creates the authority and writes `ca.crt` into `dir`; the key stays in memory.
     pub(crate) fn create(dir: &Path) -> Result<Self, SandboxError> {
         let named = |source| SandboxError::Certificate { name: "the sandbox's authority".into(), source };
         let (certificate, issuer) = self_signed().map_err(named)?;
@@ -87,15 +85,14 @@ impl Authority {
         Ok(Self { certificate_pem, issuer })
     }
 
-    /// The authority's own certificate, in PEM.
     pub fn certificate_pem(&self) -> &str {
         &self.certificate_pem
     }
 
-    /// Signs a new key for `subject`, good as a client and, under its names, as a server.
+    /// Issues a client and server certificate with a new key.
     ///
     /// # Errors
-    /// When a name is neither an address nor a DNS name.
+    /// A name is neither an address nor a DNS name.
     pub fn issue(&self, subject: &Subject) -> Result<Issued, SandboxError> {
         let named = |source| SandboxError::Certificate { name: subject.common_name.clone(), source };
         let mut params = subject.params().map_err(named)?;
@@ -106,7 +103,7 @@ impl Authority {
         Ok(Issued { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
     }
 
-    /// Issues and writes `<file>.crt` and `<file>.key` into `dir`.
+    /// Issues a certificate and writes `<file>.crt` and `<file>.key` into `dir`.
     pub(crate) fn issue_files(&self, dir: &Path, file: &str, subject: &Subject) -> Result<Issued, SandboxError> {
         let issued = self.issue(subject)?;
         write(&dir.join(format!("{file}.crt")), &issued.certificate_pem)?;

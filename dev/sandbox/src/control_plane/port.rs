@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use super::SandboxError;
 
-/// Below what Linux hands out for outgoing connections (32768–60999): a port stays free while its owner restarts.
+/// Below the range of outgoing connections on Linux (32768–60999), so that a port stays free while its owner restarts.
 const FROM: u16 = 20_000;
 const TO: u16 = 29_999;
 const TRIES: u32 = 1_000;
@@ -18,13 +18,13 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Three ports nobody listens on now. Another process may take one before we do: the caller then tries again.
+    /// Chooses three free ports. Another process can take one before its first use; callers retry.
     pub fn choose() -> Result<Self, SandboxError> {
-        // Held until all are chosen, so that they differ.
-        let (held_client, etcd_client) = free()?;
-        let (held_peer, etcd_peer) = free()?;
-        let (_held_api, api_server) = free()?;
-        drop((held_client, held_peer));
+        // Listeners stay open until all ports are chosen, so that the ports differ.
+        let (client_listener, etcd_client) = free()?;
+        let (peer_listener, etcd_peer) = free()?;
+        let (_api_listener, api_server) = free()?;
+        drop((client_listener, peer_listener));
         Ok(Self { etcd_client, etcd_peer, api_server })
     }
 }
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ports_differ_and_are_outside_of_what_connections_use() {
+    fn ports_are_distinct_and_outside_the_ephemeral_range() {
         let Ports { etcd_client, etcd_peer, api_server } = Ports::choose().unwrap();
         assert!(etcd_client != etcd_peer && etcd_peer != api_server && api_server != etcd_client);
         assert!([etcd_client, etcd_peer, api_server].iter().all(|port| (FROM..=TO).contains(port)));

@@ -1,7 +1,7 @@
-//! Toggling backends from outside: the socket `DIR/backends.sock` and the command that talks to it.
+//! The control socket `DIR/backends.sock`, and the command that uses it.
 //!
-//! One line each way, then the connection ends: `NAME MODE`, `NAME` or an empty line is answered by `ok TEXT` or `error TEXT`; `\n` within
-//! TEXT travels as `\t`.
+//! A connection has one request and one response, each a line: `NAME MODE`, `NAME` or an empty line, then `ok TEXT` or
+//! `error TEXT`. Line breaks in TEXT are sent as tabs.
 
 use std::{
     io,
@@ -18,37 +18,37 @@ use tokio_util::sync::CancellationToken;
 
 use super::{DemoBackendError, DemoBackends, Mode};
 
-/// Longest line either side reads, in bytes.
+/// Maximum length of a line in bytes.
 const MAX_LINE: u64 = 4096;
-/// How long either side waits for the other's line.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time limit for reading a line.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 const EXAMPLE: &str = "\
-Example: what all of them do, and then one that fails until it is told otherwise
+Example: list the backends, let one fail, and let it recover
   maglev-sandbox backend --dir .demo
   maglev-sandbox backend web-1 fail --dir .demo
   maglev-sandbox backend web-1 ok --dir .demo";
 
-/// `maglev-sandbox backend [NAME [MODE]] --dir DIR`: shows how backends behave, or changes it.
+/// Arguments of `maglev-sandbox backend [NAME [MODE]] --dir DIR`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub struct BackendArgs {
-    /// The backend, such as web-1; without it, all are listed.
+    /// Name of the backend, such as web-1; omit to list all.
     name: Option<String>,
-    /// How it shall behave from now on; without it, the present mode is shown.
+    /// New behaviour; omit to show the current one.
     #[arg(value_enum)]
     mode: Option<Mode>,
-    /// The directory given to `maglev-sandbox up`.
+    /// Directory that was given to `maglev-sandbox up`.
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
 }
 
 impl BackendArgs {
-    /// Asks the sandbox running in the directory and returns the text to print, such as `web-1: ok → fail`.
+    /// Sends the request to the sandbox in the directory and returns the text to print, such as `web-1: ok → fail`.
     ///
     /// # Errors
-    /// [`DemoBackendError::NotRunning`], [`DemoBackendError::Lost`], or [`DemoBackendError::Refused`] with the sandbox's own words, which
-    /// for an unknown name list the known ones.
+    /// [`DemoBackendError::NotRunning`], [`DemoBackendError::Lost`], or [`DemoBackendError::Refused`] with the sandbox's
+    /// error message.
     pub async fn run(&self) -> Result<String, DemoBackendError> {
         let name = self.name.as_deref().unwrap_or_default();
         let mode = self.mode.map_or("", Mode::as_str);
@@ -57,9 +57,9 @@ impl BackendArgs {
             .await
             .map_err(|_| DemoBackendError::NotRunning { dir: self.dir.clone() })?;
         let request = format!("{name} {mode}\n");
-        let answer = tokio::time::timeout(PATIENCE, ask(stream, &request));
-        let answer = answer.await.map_err(|late| lost(late.into()))?.map_err(lost)?;
-        match answer.split_once(' ') {
+        let response = tokio::time::timeout(TIMEOUT, send(stream, &request));
+        let response = response.await.map_err(|late| lost(late.into()))?.map_err(lost)?;
+        match response.split_once(' ') {
             Some(("ok", text)) => Ok(text.replace('\t', "\n")),
             Some(("error", text)) => Err(DemoBackendError::Refused(text.to_owned())),
             _ => Err(lost(io::ErrorKind::InvalidData.into())),
@@ -67,7 +67,7 @@ impl BackendArgs {
     }
 }
 
-async fn ask(mut stream: UnixStream, request: &str) -> io::Result<String> {
+async fn send(mut stream: UnixStream, request: &str) -> io::Result<String> {
     stream.write_all(request.as_bytes()).await?;
     read_line(&mut stream).await
 }
@@ -83,14 +83,14 @@ fn socket_path(dir: &Path) -> PathBuf {
     dir.join("backends.sock")
 }
 
-/// The listening side.
+/// The server of the control socket.
 pub struct Control {
     path: PathBuf,
     listener: UnixListener,
 }
 
 impl Control {
-    /// Makes the socket; one left behind by a dead sandbox is replaced, a live one is not.
+    /// Creates the socket. Replaces the socket of a dead sandbox, but not of a running one.
     pub async fn bind(dir: &Path) -> Result<Self, DemoBackendError> {
         let path = socket_path(dir);
         if UnixStream::connect(&path).await.is_ok() {
@@ -105,7 +105,7 @@ impl Control {
         Ok(Self { path, listener })
     }
 
-    /// Answers one request after the other until `shutdown`, then removes the socket.
+    /// Handles requests one by one until `shutdown`, then removes the socket.
     pub fn run(self, backends: DemoBackends, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
         async move {
             loop {
@@ -114,8 +114,8 @@ impl Control {
                     accepted = self.listener.accept() => accepted,
                 };
                 let Ok((stream, _)) = accepted else { continue };
-                // A client that is silent or gone has lost nothing but its own answer.
-                let _ = tokio::time::timeout(PATIENCE, answer(&backends, stream)).await;
+                // Errors concern this client only.
+                let _ = tokio::time::timeout(TIMEOUT, respond(&backends, stream)).await;
             }
             let _ = std::fs::remove_file(&self.path);
         }
@@ -123,16 +123,16 @@ impl Control {
     }
 }
 
-async fn answer(backends: &DemoBackends, mut stream: UnixStream) -> io::Result<()> {
+async fn respond(backends: &DemoBackends, mut stream: UnixStream) -> io::Result<()> {
     let request = read_line(&mut stream).await?;
-    let answer = match decide(backends, &request) {
+    let response = match handle_request(backends, &request) {
         Ok(text) => format!("ok {}\n", text.replace('\n', "\t")),
         Err(error) => format!("error {error}\n"),
     };
-    stream.write_all(answer.as_bytes()).await
+    stream.write_all(response.as_bytes()).await
 }
 
-fn decide(backends: &DemoBackends, request: &str) -> Result<String, DemoBackendError> {
+fn handle_request(backends: &DemoBackends, request: &str) -> Result<String, DemoBackendError> {
     let mut words = request.split_whitespace();
     match (words.next(), words.next()) {
         (None, _) => Ok(show(backends, |_| true)),
@@ -141,15 +141,15 @@ fn decide(backends: &DemoBackends, request: &str) -> Result<String, DemoBackendE
             Ok(show(backends, |candidate| candidate == name))
         }
         (Some(name), Some(mode)) => {
-            let to = Mode::parse(mode).ok_or_else(|| DemoBackendError::Refused(format!("no mode {mode:?}")))?;
+            let to = Mode::parse(mode).ok_or_else(|| DemoBackendError::Refused(format!("unknown mode {mode:?}")))?;
             let from = backends.set_mode(name, to)?;
-            tracing::info!(backend = name, %from, %to, "demo backend toggled");
+            tracing::info!(backend = name, %from, %to, "demo backend mode changed");
             Ok(format!("{name}: {from} → {to}"))
         }
     }
 }
 
-fn show(backends: &DemoBackends, wanted: impl Fn(&str) -> bool) -> String {
+fn show(backends: &DemoBackends, select: impl Fn(&str) -> bool) -> String {
     let line = |(name, address, mode)| format!("{name} {address}: {mode}");
-    backends.list().into_iter().filter(|(name, ..)| wanted(name)).map(line).collect::<Vec<_>>().join("\n")
+    backends.list().into_iter().filter(|(name, ..)| select(name)).map(line).collect::<Vec<_>>().join("\n")
 }

@@ -1,4 +1,4 @@
-//! `--flap`: backends come and go at random, but never all at once, and repeatably for one seed.
+//! `--flap`: lets backends fail and recover at random, never all of them, and reproducibly for one seed.
 
 use std::time::Duration;
 
@@ -7,21 +7,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::{DemoBackends, Mode};
 
-/// How wildly backends come and go.
 #[derive(Clone, Debug)]
 pub struct Flap {
-    /// The same seed makes the same choices.
+    /// Equal seeds make equal choices.
     pub seed: u64,
-    /// Shortest and longest pause between two changes.
+    /// Minimum and maximum pause between two changes.
     pub pause: (Duration, Duration),
-    /// How many backends may be away at the same time.
-    pub max_away: usize,
+    /// Maximum number of failing backends.
+    pub max_failing: usize,
 }
 
 impl Flap {
-    /// A change every 3 to 10 seconds, at most three backends away.
+    /// A change every 3 to 10 seconds, at most three failing backends.
     pub const fn standard(seed: u64) -> Self {
-        Self { seed, pause: (Duration::from_secs(3), Duration::from_secs(10)), max_away: 3 }
+        Self { seed, pause: (Duration::from_secs(3), Duration::from_secs(10)), max_failing: 3 }
     }
 
     /// Changes one backend after the other until `shutdown`.
@@ -39,22 +38,23 @@ impl Flap {
                 let Some((index, to)) = self.choose(&modes, &mut random) else { continue };
                 let backend = &backends.backends[index];
                 let from = backend.mode.send_replace(to);
-                tracing::info!(backend = backend.name, %from, %to, "demo backend flaps");
+                tracing::info!(backend = backend.name, %from, %to, "demo backend flapped");
             }
         }
         .boxed()
     }
 
-    /// The next change: one that is away returns, or one that is well goes.
+    /// Chooses the next change: a failing backend recovers, or a healthy backend fails.
     fn choose(&self, modes: &[Mode], random: &mut fastrand::Rng) -> Option<(usize, Mode)> {
-        let which = |well: bool| (0..modes.len()).filter(|i| (modes[*i] == Mode::Ok) == well).collect::<Vec<_>>();
-        let (well, away) = (which(true), which(false));
-        let may_go = !well.is_empty() && away.len() < self.max_away;
-        if may_go && (away.is_empty() || random.bool()) {
+        let select =
+            |healthy: bool| (0..modes.len()).filter(|i| (modes[*i] == Mode::Ok) == healthy).collect::<Vec<_>>();
+        let (healthy, failing) = (select(true), select(false));
+        let may_fail = !healthy.is_empty() && failing.len() < self.max_failing;
+        if may_fail && (failing.is_empty() || random.bool()) {
             let mode = random.choice([Mode::Fail, Mode::Slow, Mode::Hang, Mode::Refuse])?;
-            return Some((random.choice(well)?, mode));
+            return Some((random.choice(healthy)?, mode));
         }
-        Some((random.choice(away)?, Mode::Ok))
+        Some((random.choice(failing)?, Mode::Ok))
     }
 }
 
@@ -63,32 +63,32 @@ mod tests {
     use super::*;
 
     fn history(seed: u64, steps: usize) -> Vec<Vec<Mode>> {
-        let flap = Flap { max_away: 2, ..Flap::standard(seed) };
+        let flap = Flap { max_failing: 2, ..Flap::standard(seed) };
         let mut random = fastrand::Rng::with_seed(seed);
         let mut modes = vec![Mode::Ok; 6];
-        let mut seen = Vec::new();
+        let mut history = Vec::new();
         for _ in 0..steps {
             let (index, mode) = flap.choose(&modes, &mut random).unwrap();
             modes[index] = mode;
-            seen.push(modes.clone());
+            history.push(modes.clone());
         }
-        seen
+        history
     }
 
     #[test]
-    fn never_more_backends_are_away_than_allowed_and_every_backend_takes_part() {
-        let seen = history(7, 500);
-        let away = |modes: &Vec<Mode>| modes.iter().filter(|mode| **mode != Mode::Ok).count();
-        assert_eq!(seen.iter().map(away).max(), Some(2));
+    fn failing_backends_are_limited_and_all_backends_take_part() {
+        let history = history(7, 500);
+        let failing = |modes: &Vec<Mode>| modes.iter().filter(|mode| **mode != Mode::Ok).count();
+        assert_eq!(history.iter().map(failing).max(), Some(2));
         for index in 0..6 {
             for mode in Mode::ALL {
-                assert!(seen.iter().any(|modes| modes[index] == mode), "backend {index} is never {mode}");
+                assert!(history.iter().any(|modes| modes[index] == mode), "backend {index} is never {mode}");
             }
         }
     }
 
     #[test]
-    fn one_seed_repeats_and_another_differs() {
+    fn choices_depend_on_the_seed_only() {
         assert_eq!(history(7, 50), history(7, 50));
         assert_ne!(history(7, 50), history(8, 50));
     }

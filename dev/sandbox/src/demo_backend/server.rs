@@ -1,4 +1,4 @@
-//! One backend's HTTP server: answers as its mode says. Started by [`super::DemoBackends`].
+//! The HTTP server of one backend, which responds according to its mode. Started by [`super::DemoBackends`].
 
 use std::{convert::Infallible, sync::Arc, sync::atomic::Ordering, time::Duration};
 
@@ -16,19 +16,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::{DemoBackend, Mode};
 
-/// Connections served at once; more wait in the listener's queue.
+/// Maximum number of connections; further ones wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 4096;
-/// How long to wait before asking for the port again when it cannot be had.
-const REBIND_PAUSE: Duration = Duration::from_millis(200);
+/// Pause before binding the port again, or accepting again, after an error.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// A backend and the listener it starts with.
 pub struct Server {
     pub backend: Arc<DemoBackend>,
     pub listener: TcpListener,
 }
 
 impl Server {
-    /// Accepts and answers until `shutdown`, which also breaks open connections.
+    /// Serves until `shutdown`, which also closes open connections.
     pub fn run(self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
         async move {
             tokio::select! {
@@ -55,10 +54,10 @@ impl Server {
             tokio::select! {
                 _ = mode.changed() => {}
                 stream = accept(listener.as_ref()), if connections.len() < MAX_CONNECTIONS => {
-                    connections.spawn(converse(Arc::clone(&backend), stream));
+                    connections.spawn(serve_connection(Arc::clone(&backend), stream));
                 }
                 Some(_) = connections.join_next() => {}
-                () = tokio::time::sleep(REBIND_PAUSE), if listener.is_none() && !refusing => {}
+                () = tokio::time::sleep(RETRY_PAUSE), if listener.is_none() && !refusing => {}
             }
         }
     }
@@ -67,32 +66,32 @@ impl Server {
 async fn rebind(backend: &DemoBackend) -> Option<TcpListener> {
     TcpListener::bind(backend.address)
         .await
-        .inspect_err(|error| tracing::warn!(backend = backend.name, address = %backend.address, %error, "cannot listen again yet"))
+        .inspect_err(|error| tracing::warn!(backend = backend.name, address = %backend.address, %error, "cannot listen on the address of a demo backend"))
         .ok()
 }
 
-/// The next connection; never returns without a listener.
+/// Accepts the next connection; pending forever without a listener.
 async fn accept(listener: Option<&TcpListener>) -> TcpStream {
     let Some(listener) = listener else { return std::future::pending().await };
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return stream,
-            // Out of descriptors, or a connection that went away while it waited: neither is a reason to stop serving.
+            // Out of file descriptors, or the client has closed the connection.
             Err(error) => {
-                tracing::warn!(%error, "a demo backend could not accept a connection");
-                tokio::time::sleep(REBIND_PAUSE).await;
+                tracing::warn!(%error, "cannot accept a connection to a demo backend");
+                tokio::time::sleep(RETRY_PAUSE).await;
             }
         }
     }
 }
 
-async fn converse(backend: Arc<DemoBackend>, stream: TcpStream) {
-    let answer = service_fn(|request| {
+async fn serve_connection(backend: Arc<DemoBackend>, stream: TcpStream) {
+    let service = service_fn(|request| {
         let backend = Arc::clone(&backend);
         async move { Ok::<_, Infallible>(respond(&backend, &request).await) }
     });
-    // A client that goes away early is what health checkers do all day: not worth a word.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
+    // Health checkers often close connections early, so errors are not logged.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn respond(backend: &DemoBackend, request: &Request<Incoming>) -> Response<Full<Bytes>> {
@@ -101,7 +100,7 @@ async fn respond(backend: &DemoBackend, request: &Request<Incoming>) -> Response
         Mode::Hang => return std::future::pending().await,
         Mode::Fail => (StatusCode::SERVICE_UNAVAILABLE, format!("{} is failing\n", backend.name)),
         Mode::Ok | Mode::Slow | Mode::Refuse if !matches!(request.uri().path(), "/" | "/healthz") => {
-            (StatusCode::NOT_FOUND, "only / and /healthz are here\n".to_owned())
+            (StatusCode::NOT_FOUND, "the only paths are / and /healthz\n".to_owned())
         }
         Mode::Ok | Mode::Refuse => (StatusCode::OK, format!("{}\n", backend.name)),
         Mode::Slow => {
@@ -109,7 +108,7 @@ async fn respond(backend: &DemoBackend, request: &Request<Incoming>) -> Response
             (StatusCode::OK, format!("{}\n", backend.name))
         }
     };
-    backend.answered.fetch_add(1, Ordering::Relaxed);
+    backend.responses.fetch_add(1, Ordering::Relaxed);
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     response

@@ -53,7 +53,7 @@ fn args(words: &[&str]) -> BackendArgs {
 }
 
 #[tokio::test]
-async fn a_backend_answers_with_its_name_until_told_to_fail_and_again_afterwards() {
+async fn mode_fail_makes_a_backend_respond_503_until_mode_ok() {
     let demo = demo().await;
     assert_eq!(demo.get("web-1", "/healthz").await.unwrap(), (200, "web-1\n".to_owned()));
     assert_eq!(demo.get("web-2", "/").await.unwrap(), (200, "web-2\n".to_owned()));
@@ -63,11 +63,11 @@ async fn a_backend_answers_with_its_name_until_told_to_fail_and_again_afterwards
     assert_eq!(demo.get("web-2", "/healthz").await.unwrap().0, 200);
     assert_eq!(demo.command(&["web-1", "ok"]).await.unwrap(), "web-1: fail → ok");
     assert_eq!(demo.get("web-1", "/healthz").await.unwrap().0, 200);
-    assert_eq!((demo.backends.answered("web-1").unwrap(), demo.backends.answered("web-2").unwrap()), (3, 3));
+    assert_eq!((demo.backends.responses("web-1").unwrap(), demo.backends.responses("web-2").unwrap()), (3, 3));
 }
 
 #[tokio::test]
-async fn a_slow_backend_answers_late_and_a_hanging_one_not_at_all() {
+async fn slow_backend_responds_late_and_hanging_backend_never() {
     let demo = demo().await;
     demo.command(&["web-1", "slow"]).await.unwrap();
     let start = Instant::now();
@@ -76,11 +76,11 @@ async fn a_slow_backend_answers_late_and_a_hanging_one_not_at_all() {
     demo.command(&["web-1", "hang"]).await.unwrap();
     let waited = tokio::time::timeout(Duration::from_millis(500), demo.get("web-1", "/healthz")).await;
     assert!(waited.is_err(), "{waited:?}");
-    assert_eq!(demo.backends.answered("web-1").unwrap(), 1);
+    assert_eq!(demo.backends.responses("web-1").unwrap(), 1);
 }
 
 #[tokio::test]
-async fn a_refusing_backend_closes_its_port_and_opens_the_same_one_again() {
+async fn mode_refuse_closes_the_port_until_mode_ok() {
     let demo = demo().await;
     demo.command(&["web-1", "refuse"]).await.unwrap();
     until(|| async { demo.get("web-1", "/").await.is_err() }).await;
@@ -89,18 +89,18 @@ async fn a_refusing_backend_closes_its_port_and_opens_the_same_one_again() {
 }
 
 #[tokio::test]
-async fn the_command_lists_backends_and_names_the_known_ones_for_a_typing_mistake() {
+async fn command_lists_backends_and_names_them_for_an_unknown_name() {
     let demo = demo().await;
     let (one, two) = (demo.address("web-1"), demo.address("web-2"));
     demo.command(&["web-2", "hang"]).await.unwrap();
     assert_eq!(demo.command(&[]).await.unwrap(), format!("web-1 {one}: ok\nweb-2 {two}: hang"));
     assert_eq!(demo.command(&["web-2"]).await.unwrap(), format!("web-2 {two}: hang"));
     let error = demo.command(&["web-3", "fail"]).await.unwrap_err();
-    assert_eq!(error.to_string(), r#"no backend "web-3" in the sandbox: it has web-1, web-2"#);
+    assert_eq!(error.to_string(), r#"no backend "web-3" in the sandbox; existing: web-1, web-2"#);
 }
 
 #[tokio::test]
-async fn without_a_sandbox_the_command_says_so_and_a_second_sandbox_is_refused() {
+async fn command_requires_a_sandbox_and_a_directory_takes_only_one() {
     let empty = tempfile::tempdir().unwrap();
     let error = args(&["web-1", "fail", "--dir", empty.path().to_str().unwrap()]).run().await.unwrap_err();
     assert_eq!(error.reason(), "NotRunning");
@@ -111,7 +111,7 @@ async fn without_a_sandbox_the_command_says_so_and_a_second_sandbox_is_refused()
     demo.shutdown.cancel();
     demo.backends.stopped().await;
     assert_eq!(demo.command(&["web-1", "ok"]).await.unwrap_err().reason(), "NotRunning");
-    // Neither a socket left behind by a killed sandbox is in the way.
+    // The socket of a killed sandbox is replaced.
     drop(std::os::unix::net::UnixListener::bind(demo.dir.path().join("backends.sock")).unwrap());
     let third = DemoOptions { backends: Vec::new(), ..DemoOptions::standard(demo.dir.path()) };
     DemoBackends::start(third, CancellationToken::new()).await.unwrap();

@@ -1,4 +1,4 @@
-//! One container: started, probed, restarted with growing pauses, stopped. Run by `pod_worker`; tells its state on the pod's board.
+//! One container: start, probes, restarts with back-off, stop. Run by `pod_worker`, which receives the container's status.
 
 use std::{
     os::unix::process::ExitStatusExt,
@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use super::{
     config_error::ConfigError,
     launch::{self, Prepared},
-    log_file::{LAST_WORDS, LogFile},
+    log_file::{DRAIN_LIMIT, LogFile},
     pod::RunningPod,
     registry::ContainerLogs,
     restart_delay::RestartDelay,
@@ -30,7 +30,7 @@ use super::{
 };
 use crate::processes::Process;
 
-/// Which container of the pod.
+/// The index of a container in its pod.
 #[derive(Clone, Copy, Debug)]
 pub enum Slot {
     Init(usize),
@@ -38,7 +38,7 @@ pub enum Slot {
 }
 
 impl Slot {
-    pub fn of(self, containers: &mut Containers) -> &mut ContainerStatus {
+    pub fn status_mut(self, containers: &mut Containers) -> &mut ContainerStatus {
         match self {
             Self::Init(index) => &mut containers.init[index],
             Self::Main(index) => &mut containers.main[index],
@@ -46,20 +46,20 @@ impl Slot {
     }
 }
 
-/// A request to stop: `Some(grace)` once the container shall end. It may be shortened.
+/// Stop request: `Some(grace)` once the container has to stop. The grace period can be shortened.
 pub type StopRx = watch::Receiver<Option<Duration>>;
 
-/// Waits until a stop other than `seen` is asked for.
-pub async fn next_stop(stop_rx: &mut StopRx, seen: Option<Duration>) -> Duration {
-    let asked = stop_rx.wait_for(|stop| stop.is_some() && *stop != seen).await.ok().and_then(|stop| *stop);
-    match asked {
+/// Waits for a stop request other than `previous`.
+pub async fn next_stop(stop_rx: &mut StopRx, previous: Option<Duration>) -> Duration {
+    let request = stop_rx.wait_for(|stop| stop.is_some() && *stop != previous).await.ok().and_then(|stop| *stop);
+    match request {
         Some(grace) => grace,
-        // The worker, which holds the other end, is gone, and so is what would wait here.
+        // The worker has been dropped, and this future is about to be dropped, too.
         None => std::future::pending().await,
     }
 }
 
-/// A container from its first start to its last end.
+/// A container, over all its restarts.
 pub struct ContainerRun {
     pub pod: Arc<RunningPod>,
     pub mounts: Arc<Mounts>,
@@ -67,12 +67,12 @@ pub struct ContainerRun {
     pub slot: Slot,
     pub policy: RestartPolicy,
     pub logs: Arc<ContainerLogs>,
-    pub board: Arc<watch::Sender<Containers>>,
+    pub containers_tx: Arc<watch::Sender<Containers>>,
     pub stop_rx: StopRx,
     pub status: ContainerStatus,
 }
 
-/// How one run ended.
+/// The end of one run.
 struct Ended {
     ran: Duration,
     stopped: bool,
@@ -80,7 +80,7 @@ struct Ended {
 }
 
 impl ContainerRun {
-    /// Runs it until it has ended for good: the exit code, or `None` if it was stopped.
+    /// Runs the container until its final end. Returns the exit code, or `None` after a stop request.
     pub async fn run(mut self) -> Option<i32> {
         let timings = &self.pod.node.timings;
         let mut delay = RestartDelay::new(timings.restart_base, timings.restart_max);
@@ -91,7 +91,7 @@ impl ContainerRun {
             let ended = match self.run_once().await {
                 Ok(ended) => ended,
                 Err(error) => {
-                    self.wait_for_better(&error);
+                    self.report_error(&error);
                     let pause = self.pod.node.timings.retry;
                     if self.pause(pause).await {
                         return None;
@@ -100,7 +100,7 @@ impl ContainerRun {
                 }
             };
             let (code, last) = (ended.terminated.exit_code, ended.terminated);
-            self.show(ContainerState { terminated: Some(last.clone()), ..ContainerState::default() });
+            self.set_state(ContainerState { terminated: Some(last.clone()), ..ContainerState::default() });
             if ended.stopped || !self.policy.restarts(code) {
                 return (!ended.stopped).then_some(code);
             }
@@ -112,7 +112,7 @@ impl ContainerRun {
         }
     }
 
-    /// Waits before a restart; true when asked to stop instead.
+    /// Waits before a restart. Returns true on a stop request.
     async fn back_off(&mut self, last: &ContainerStateTerminated, pause: Duration) -> bool {
         if pause.is_zero() {
             return false;
@@ -126,22 +126,22 @@ impl ContainerRun {
             pod.namespace(),
             pod.uid()
         );
-        self.show(waiting("CrashLoopBackOff", message));
+        self.set_state(waiting("CrashLoopBackOff", message));
         let stopped = self.pause(pause).await;
         if stopped {
-            // Nothing waits any more: what is left is how it ended.
+            // No restart follows, so the state is that of the last run.
             self.status.last_state = before;
-            self.show(ended);
+            self.set_state(ended);
         }
         stopped
     }
 
-    fn wait_for_better(&mut self, error: &ConfigError) {
-        tracing::info!(pod = self.pod.name(), container = self.spec.name, %error, "a container cannot start yet");
-        self.show(waiting(error.reason(), error.to_string()));
+    fn report_error(&mut self, error: &ConfigError) {
+        tracing::info!(pod = self.pod.name(), container = self.spec.name, %error, "cannot start a container");
+        self.set_state(waiting(error.reason(), error.to_string()));
     }
 
-    /// Waits; true when asked to stop meanwhile.
+    /// Waits. Returns true on a stop request.
     async fn pause(&mut self, pause: Duration) -> bool {
         tokio::select! {
             _ = next_stop(&mut self.stop_rx, None) => true,
@@ -156,7 +156,7 @@ impl ContainerRun {
         let log = log.map_err(|source| ConfigError::File { path: dir, source })?;
         let (started, started_at) = (Instant::now(), Time(Timestamp::now()));
         let (process, copying) = self.start(&prepared, &log).await?;
-        if let Some(oldest) = self.logs.begin(Arc::clone(&log)) {
+        if let Some(oldest) = self.logs.rotate(Arc::clone(&log)) {
             oldest.delete();
         }
         self.status.container_id =
@@ -165,7 +165,7 @@ impl ContainerRun {
         let stopped = Supervision::new(self, prepared.probers).run(&process, running).await;
         let exit = process.wait().await;
         let abort = copying.abort_handle();
-        if tokio::time::timeout(LAST_WORDS, copying).await.is_err() {
+        if tokio::time::timeout(DRAIN_LIMIT, copying).await.is_err() {
             abort.abort();
             log.close();
         }
@@ -186,21 +186,20 @@ impl ContainerRun {
         Ok((process, tokio::spawn(Arc::clone(log).copy(receiver))))
     }
 
-    /// Shows a state in which the container does not run.
-    fn show(&mut self, state: ContainerState) {
+    /// Publishes a state of a container that does not run.
+    fn set_state(&mut self, state: ContainerState) {
         self.status.ready = false;
         self.status.started = Some(false);
         self.status.state = Some(state);
         self.publish();
     }
 
-    /// Puts the present status on the pod's board.
     pub fn publish(&self) {
-        self.board.send_modify(|containers| self.slot.of(containers).clone_from(&self.status));
+        self.containers_tx.send_modify(|containers| self.slot.status_mut(containers).clone_from(&self.status));
     }
 }
 
-/// The state of a container that waits for something.
+/// The state of a waiting container.
 pub fn waiting(reason: &str, message: String) -> ContainerState {
     let waiting =
         ContainerStateWaiting { reason: Some(reason.to_owned()), message: Some(message).filter(|m| !m.is_empty()) };
@@ -208,7 +207,7 @@ pub fn waiting(reason: &str, message: String) -> ContainerState {
 }
 
 fn terminated(exit: ExitStatus, started_at: Time, container_id: Option<String>) -> ContainerStateTerminated {
-    // As a shell and container runtimes count: 128 + signal.
+    // As in shells and container runtimes: 128 + signal.
     let exit_code = exit.code().or_else(|| exit.signal().map(|signal| 128 + signal)).unwrap_or(255);
     let reason = if exit_code == 0 { "Completed" } else { "Error" };
     ContainerStateTerminated {

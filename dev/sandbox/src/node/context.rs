@@ -1,20 +1,19 @@
-//! What all parts of one node share.
+//! State shared by all parts of one node.
 
 use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 
 use super::{addresses::PodAddresses, registry::Registry};
 use crate::processes::Processes;
 
-/// One node's surroundings.
 pub struct Context {
     pub name: String,
     pub address: Ipv4Addr,
-    /// Stands for the node's `/`.
+    /// Represents the node's `/`.
     pub root: PathBuf,
     pub logs: PathBuf,
     pub binaries: PathBuf,
     pub client: kube::Client,
-    /// The API server's URL and authority, for the pods' kubeconfigs.
+    /// URL of the API server, for the pods' kubeconfigs.
     pub server: String,
     pub authority_pem: String,
     pub processes: Processes,
@@ -23,18 +22,18 @@ pub struct Context {
     pub registry: Registry,
 }
 
-/// How long things take on a node; the defaults are a kubelet's.
+/// Intervals and limits of a node; the defaults are those of a kubelet.
 #[derive(Clone, Debug)]
 pub struct Timings {
-    /// Pause before a container's second restart; the first one is immediate, later ones double it.
+    /// Delay of a container's second restart. The first restart is immediate, later delays double.
     pub restart_base: Duration,
-    /// Longest pause before a restart.
+    /// Maximum delay of a restart.
     pub restart_max: Duration,
-    /// Pause before trying again what failed for a reason outside the container: a missing ConfigMap, the API server away.
+    /// Delay before a retry after an error outside the container: a missing ConfigMap, an unreachable API server.
     pub retry: Duration,
-    /// How often the node renews its Lease and looks at its Node object.
+    /// Interval of renewing the Lease and checking the Node object.
     pub heartbeat: Duration,
-    /// How long pods may take to end when the node itself is stopped.
+    /// Grace period of pods when the node stops.
     pub stop_within: Duration,
 }
 

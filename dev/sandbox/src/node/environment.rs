@@ -1,4 +1,4 @@
-//! A container's environment variables: literal, from the downward API, from ConfigMaps and Secrets, with `$(NAME)` expanded.
+//! A container's environment variables: literals, downward API, ConfigMaps and Secrets, with `$(NAME)` expanded.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +10,17 @@ use super::{
     pod::{Data, RunningPod, present},
 };
 
-/// The variables that the container's spec asks for, by name.
+/// The variables by name.
 pub type Environment = BTreeMap<String, String>;
 
-/// Evaluates `envFrom` and `env` in their order; a later variable wins, and a value sees the ones before it.
+/// Evaluates `envFrom` and `env` in order. Later variables override earlier ones and can refer to them.
 ///
 /// # Errors
-/// When something referred to is missing and not optional, or is not in the sandbox.
+/// A reference is missing and not optional, or of an unsupported kind.
 pub async fn resolve(pod: &RunningPod, container: &Container) -> Result<Environment, ConfigError> {
     let mut environment = Environment::new();
     for source in container.env_from.iter().flatten() {
-        environment.extend(from_whole(pod, source).await?);
+        environment.extend(from_object(pod, source).await?);
     }
     for variable in container.env.iter().flatten() {
         let value = match &variable.value_from {
@@ -37,7 +37,7 @@ pub async fn resolve(pod: &RunningPod, container: &Container) -> Result<Environm
     Ok(environment)
 }
 
-async fn from_whole(pod: &RunningPod, source: &EnvFromSource) -> Result<Environment, ConfigError> {
+async fn from_object(pod: &RunningPod, source: &EnvFromSource) -> Result<Environment, ConfigError> {
     let data = match (&source.config_map_ref, &source.secret_ref) {
         (Some(map), _) => pod.config_map(&map.name, map.optional).await?,
         (None, Some(secret)) => pod.secret(&secret.name, secret.optional).await?,
@@ -52,18 +52,18 @@ async fn from_source(pod: &RunningPod, source: &EnvVarSource) -> Result<Option<S
     if let Some(field) = &source.field_ref {
         return pod.field(&field.field_path).map(Some);
     }
-    if let Some(wanted) = &source.config_map_key_ref {
-        let data = pod.config_map(&wanted.name, wanted.optional).await?;
-        return key_of(data, "ConfigMap", &wanted.name, &wanted.key, wanted.optional);
+    if let Some(reference) = &source.config_map_key_ref {
+        let data = pod.config_map(&reference.name, reference.optional).await?;
+        return required_key(data, "ConfigMap", &reference.name, &reference.key, reference.optional);
     }
-    if let Some(wanted) = &source.secret_key_ref {
-        let data = pod.secret(&wanted.name, wanted.optional).await?;
-        return key_of(data, "Secret", &wanted.name, &wanted.key, wanted.optional);
+    if let Some(reference) = &source.secret_key_ref {
+        let data = pod.secret(&reference.name, reference.optional).await?;
+        return required_key(data, "Secret", &reference.name, &reference.key, reference.optional);
     }
     Err(ConfigError::Unsupported { what: "env from resourceFieldRef".to_owned() })
 }
 
-fn key_of(
+fn required_key(
     data: Option<Data>,
     kind: &str,
     name: &str,

@@ -1,7 +1,6 @@
-//! `$(NAME)` in a container's command, args and env values, by Kubernetes' rules.
+//! Expands `$(NAME)` in a container's command, args and env values, by the rules of Kubernetes.
 
-/// Replaces `$(NAME)` by what `lookup` knows. `$$` stands for one `$`; an unknown name, an unclosed bracket and any other `$` stay as
-/// they are.
+/// Replaces `$(NAME)` by the result of `lookup`, and `$$` by `$`. Unknown names, unclosed parentheses and other `$` are kept.
 pub fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -40,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn known_names_are_replaced_once_and_unknown_ones_stay() {
+    fn known_names_are_replaced_once() {
         assert_eq!(expanded("x$(A)y$(A)"), "x1y1");
         assert_eq!(expanded("$(LOOP)"), "$(A)");
         assert_eq!(expanded("[$(EMPTY)]"), "[]");
@@ -48,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_doubled_dollar_escapes_and_other_dollars_are_plain() {
+    fn double_dollar_is_an_escape() {
         assert_eq!(expanded("$$(A)"), "$(A)");
         assert_eq!(expanded("$$$(A)"), "$1");
         assert_eq!(expanded("$A ${A} $"), "$A ${A} $");

@@ -1,4 +1,4 @@
-//! From a container's spec to the process to start: which binary, with which arguments and environment, all paths rewritten.
+//! Turns a container's spec into a process to start: binary, arguments and environment, with paths rewritten.
 
 use std::path::{Path, PathBuf};
 
@@ -16,10 +16,10 @@ use super::{
 };
 use crate::processes::Launch;
 
-/// What images usually set.
+/// The usual value in images.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Everything needed to start the process and to probe it.
+/// Parameters for starting and probing the process.
 #[derive(Debug)]
 pub struct Prepared {
     binary: PathBuf,
@@ -28,10 +28,10 @@ pub struct Prepared {
     pub probers: Vec<Prober>,
 }
 
-/// Understands the container's spec.
+/// Evaluates the container's spec.
 ///
 /// # Errors
-/// Whatever keeps the container waiting.
+/// The reason of the container's waiting state.
 pub async fn prepare(pod: &RunningPod, mounts: &Mounts, spec: &Container, slot: Slot) -> Result<Prepared, ConfigError> {
     if matches!(slot, Slot::Init(_)) && spec.restart_policy.is_some() {
         return Err(ConfigError::Unsupported { what: "init containers with a restartPolicy (sidecars)".to_owned() });
@@ -49,7 +49,7 @@ pub async fn prepare(pod: &RunningPod, mounts: &Mounts, spec: &Container, slot: 
 }
 
 impl Prepared {
-    /// The process, writing into the pipe `log`.
+    /// The process, with the pipe `log` as its output.
     pub fn launch(&self, pod: &RunningPod, container: &str, log: &Path) -> Launch {
         let name = format!("{}/{}/{container}", pod.namespace(), pod.name());
         let mut launch = Launch::new(name, &self.binary, log).args(&self.args).clear_env().dir(pod.dir());
@@ -60,7 +60,7 @@ impl Prepared {
     }
 }
 
-/// The path's last part names one of our binaries, wherever an image would have it.
+/// The binary with the same file name as `program`, whose directory is that of an image.
 fn find_binary(binaries: &Path, program: &str) -> Result<PathBuf, ConfigError> {
     let name = Path::new(program).file_name().unwrap_or_default();
     let binary = binaries.join(name);
@@ -70,7 +70,7 @@ fn find_binary(binaries: &Path, program: &str) -> Result<PathBuf, ConfigError> {
     Ok(binary)
 }
 
-/// What a container has without asking; its spec's variables come after these and win.
+/// Variables of every container; the spec's variables override them.
 fn default_env(pod: &RunningPod, mounts: &Mounts, spec: &Container) -> Result<Vec<(String, String)>, ConfigError> {
     let hostname = if pod.host_network() { pod.node.name.clone() } else { pod.name() };
     let mut env = vec![("PATH".to_owned(), PATH.to_owned()), ("HOSTNAME".to_owned(), hostname)];
@@ -81,7 +81,7 @@ fn default_env(pod: &RunningPod, mounts: &Mounts, spec: &Container) -> Result<Ve
     Ok(env)
 }
 
-/// Stands for the in-cluster configuration, whose paths are fixed: the token is read from its file again and again, so that renewal works.
+/// Replaces the in-cluster configuration, whose paths are fixed. Refers to the token file, so that clients read renewed tokens.
 fn write_kubeconfig(pod: &RunningPod, token: &Path) -> Result<PathBuf, ConfigError> {
     let authority = k8s_openapi::ByteString(pod.node.authority_pem.clone().into_bytes());
     let config = json!({
@@ -103,8 +103,8 @@ fn probers(pod: &RunningPod, spec: &Container) -> Result<Vec<Prober>, ConfigErro
         (Purpose::Readiness, &spec.readiness_probe),
         (Purpose::Liveness, &spec.liveness_probe),
     ];
-    let wanted = all.into_iter().filter_map(|(purpose, probe)| Some((purpose, probe.as_ref()?)));
-    wanted.map(|(purpose, probe)| Prober::new(purpose, probe, spec, pod.ip_addr())).collect()
+    let probes = all.into_iter().filter_map(|(purpose, probe)| Some((purpose, probe.as_ref()?)));
+    probes.map(|(purpose, probe)| Prober::new(purpose, probe, spec, pod.ip_addr())).collect()
 }
 
 #[cfg(test)]
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_names_a_binary_by_its_last_part_and_nothing_else_runs() {
+    fn only_binaries_of_the_directory_can_run() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("maglevd"), "").unwrap();
         assert_eq!(find_binary(dir.path(), "/usr/local/bin/maglevd").unwrap(), dir.path().join("maglevd"));

@@ -1,7 +1,7 @@
-//! The log of one run of a container: written line by line with the time, read by any number of followers.
+//! The log of one run of a container: lines with timestamps, for any number of followers.
 //!
-//! A process writes into a named pipe; [`LogFile::copy`] turns what comes out into lines `TIME stdout F TEXT` (`P` for a part of a line
-//! that is too long), the format in which container runtimes keep logs.
+//! A process writes into a named pipe; [`LogFile::copy`] converts its output to lines `TIME stdout F TEXT` (`P` for a part
+//! of a line that is too long), the format of container runtimes.
 
 use std::{
     io,
@@ -20,34 +20,33 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-/// A longer line is kept in parts, as container runtimes do.
+/// Longer lines are split, as by container runtimes.
 const MAX_LINE: usize = 16 * 1024;
-/// A file of this size is put aside (and replaces the one put aside before), as a kubelet does.
+/// Size at which a file is rotated, keeping one older file, as by a kubelet.
 const MAX_FILE: u64 = 10 * 1024 * 1024;
-/// How much is read from a file at once.
+/// Size of a read.
 const CHUNK: usize = 64 * 1024;
-/// How long output may follow after the process has ended; only a grandchild can hold the pipe open then.
-pub const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Time limit for output after the exit of the process, when only a grandchild can hold the pipe open.
+pub const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 
-/// One run's log.
 #[derive(Debug)]
 pub struct LogFile {
     path: PathBuf,
     progress: watch::Sender<Progress>,
 }
 
-/// How far the writer is; changes wake the followers.
+/// The position of the writer; changes wake the followers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Progress {
-    /// Counts the files: a new one begins after [`MAX_FILE`].
+    /// Number of rotations.
     file: u64,
-    /// Bytes in the present file.
+    /// Bytes in the current file.
     length: u64,
-    /// Nothing more will come.
+    /// Set after the last line.
     closed: bool,
 }
 
-/// What to read of a log.
+/// The part of a log to read.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     pub follow: bool,
@@ -58,7 +57,7 @@ pub struct Selection {
 }
 
 impl LogFile {
-    /// Begins the log `dir/NUMBER.log`.
+    /// Creates the log `dir/NUMBER.log`.
     pub fn create(dir: &Path, number: i32) -> io::Result<Arc<Self>> {
         std::fs::create_dir_all(dir)?;
         let path = dir.join(format!("{number}.log"));
@@ -66,8 +65,8 @@ impl LogFile {
         Ok(Arc::new(Self { path, progress: watch::Sender::new(Progress::default()) }))
     }
 
-    /// Makes the pipe for a process to write into, and the end to read from. Reading must begin only once the process has opened it: a pipe
-    /// without a writer looks ended.
+    /// Creates the pipe for a process. Reading from the receiver must begin after the process has opened the pipe: a pipe
+    /// without a writer is at its end.
     pub fn pipe(&self) -> io::Result<(PathBuf, pipe::Receiver)> {
         let path = self.path.with_extension("pipe");
         let _ = std::fs::remove_file(&path);
@@ -76,26 +75,26 @@ impl LogFile {
         Ok((path, receiver))
     }
 
-    /// Writes what comes out of the pipe until it ends.
+    /// Copies the output of the pipe until its end.
     pub async fn copy(self: Arc<Self>, from: impl AsyncRead + Unpin) {
         if let Err(error) = self.try_copy(from).await {
-            tracing::warn!(log = %self.path.display(), %error, "could not write a container's log");
+            tracing::warn!(log = %self.path.display(), %error, "cannot write a container's log");
         }
         self.close();
     }
 
-    /// Tells followers that nothing more will come.
+    /// Ends the log for followers.
     pub fn close(&self) {
         self.progress.send_modify(|progress| progress.closed = true);
     }
 
-    /// Deletes the files; who reads them now may read on.
+    /// Deletes the files. Open readers are not affected.
     pub fn delete(&self) {
         let _ = std::fs::remove_file(&self.path);
-        let _ = std::fs::remove_file(self.aside());
+        let _ = std::fs::remove_file(self.rotated());
     }
 
-    fn aside(&self) -> PathBuf {
+    fn rotated(&self) -> PathBuf {
         self.path.with_extension("log.1")
     }
 
@@ -125,13 +124,13 @@ impl LogFile {
     }
 
     async fn next_file(&self) -> io::Result<File> {
-        tokio::fs::rename(&self.path, self.aside()).await?;
+        tokio::fs::rename(&self.path, self.rotated()).await?;
         let file = File::options().create(true).append(true).open(&self.path).await?;
         self.progress.send_modify(|progress| *progress = Progress { file: progress.file + 1, ..Progress::default() });
         Ok(file)
     }
 
-    /// The selected lines, as they come.
+    /// Streams the selected lines.
     pub fn read(self: Arc<Self>, selection: Selection) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
         let (chunk_tx, chunk_rx) = mpsc::channel(16);
         tokio::spawn(async move {
@@ -144,7 +143,7 @@ impl LogFile {
     }
 }
 
-/// Adds `chunk` to the unfinished `line` and hands out every line (or full part) that is complete.
+/// Appends `chunk` to the incomplete `line` and passes complete lines (or parts of [`MAX_LINE`]) to `complete`.
 fn split_lines(line: &mut Vec<u8>, chunk: &[u8], mut complete: impl FnMut(&[u8], bool)) {
     for byte in chunk {
         let whole = *byte == b'\n';
@@ -164,10 +163,9 @@ fn write_line(out: &mut Vec<u8>, text: &[u8], whole: bool) {
     out.push(b'\n');
 }
 
-/// One reader of a log.
 struct Reader {
     selection: Selection,
-    /// Bytes that may still be sent.
+    /// Remaining bytes to send.
     limit: Option<u64>,
     chunk_tx: mpsc::Sender<io::Result<Bytes>>,
 }
@@ -182,7 +180,7 @@ impl Reader {
         }
         let mut rest = BytesMut::new();
         loop {
-            // Looked at before reading: what is written meanwhile shows as a change.
+            // Before reading, so that concurrent writes count as changes.
             let progress = *progress_rx.borrow_and_update();
             if !self.read_to_end(&mut file, &mut rest).await? {
                 return Ok(());
@@ -201,7 +199,7 @@ impl Reader {
         }
     }
 
-    /// Sends everything up to the end of the file; false when the receiver is gone or the limit is reached.
+    /// Sends the rest of the file. Returns false if the receiver was dropped or the limit is reached.
     async fn read_to_end(&mut self, file: &mut File, rest: &mut BytesMut) -> io::Result<bool> {
         loop {
             rest.reserve(CHUNK);
@@ -222,7 +220,7 @@ impl Reader {
         }
     }
 
-    /// Turns a line of the file into what the reader asked for.
+    /// Appends the selected part of a line to `out`.
     fn select(&self, line: &[u8], out: &mut Vec<u8>) {
         let mut parts = line.splitn(4, |byte| *byte == b' ');
         let (Some(time), Some(_stream), Some(tag), Some(text)) =
@@ -240,15 +238,15 @@ impl Reader {
             out.extend_from_slice(time);
             out.push(b' ');
         }
-        // A part of a line goes without the line's end.
+        // Parts of a line have no line break.
         out.extend_from_slice(if tag == b"P" { &text[..text.len() - 1] } else { text });
     }
 }
 
-/// Puts the file's position at the beginning of its last `lines` lines.
+/// Seeks to the beginning of the last `lines` lines.
 async fn seek_to_tail(file: &mut File, lines: u64) -> io::Result<()> {
     let end = file.seek(io::SeekFrom::End(0)).await?;
-    let (mut at, mut seen) = (end, 0);
+    let (mut at, mut line_breaks) = (end, 0);
     let mut buffer = vec![0; CHUNK];
     while at > 0 {
         let size = at.min(CHUNK as u64);
@@ -257,9 +255,9 @@ async fn seek_to_tail(file: &mut File, lines: u64) -> io::Result<()> {
         file.seek(io::SeekFrom::Start(at)).await?;
         file.read_exact(chunk).await?;
         for (index, _) in chunk.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
-            // The line's end before the wanted lines: one more than there are wanted.
-            seen += 1;
-            if seen > lines {
+            // The last `lines` lines are preceded by one more line break.
+            line_breaks += 1;
+            if line_breaks > lines {
                 file.seek(io::SeekFrom::Start(at + index as u64 + 1)).await?;
                 return Ok(());
             }

@@ -1,14 +1,14 @@
-//! Volume mounts without mount namespaces: a path in args or env that lies under a mount is rewritten to where the volume really is.
+//! Volume mounts without mount namespaces: paths below a mount in args and env are replaced by the path of the volume.
 
 /// The mounts of one container.
 #[derive(Clone, Debug, Default)]
 pub struct PathMap {
-    /// Mount path without a slash at its end, and the real path; the longest mount path first.
+    /// Mount path without a trailing slash, and the real path; longest mount path first.
     mounts: Vec<(String, String)>,
 }
 
 impl PathMap {
-    /// Adds a mount. A mount at `/` is not possible without a namespace and is left out.
+    /// Adds a mount. Ignores a mount at `/`, which is impossible without a namespace.
     pub fn mount(&mut self, mount_path: &str, real: &str) {
         let mount_path = mount_path.trim_end_matches('/');
         if mount_path.is_empty() {
@@ -18,8 +18,8 @@ impl PathMap {
         self.mounts.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
     }
 
-    /// Rewrites every whole path in `text`: one that begins at the start of the text or after a character that cannot be part of a path
-    /// (or after `://`), and whose mounted part ends at a component's end.
+    /// Rewrites all whole paths in `text`: a path begins at the start of the text, after `://` or after a character that
+    /// cannot be part of a path, and its mounted part ends at the end of a component.
     pub fn rewrite(&self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
         let mut at = 0;
@@ -40,15 +40,15 @@ impl PathMap {
 
     fn mount_at(&self, text: &str, at: usize) -> Option<&(String, String)> {
         let (before, rest) = text.split_at(at);
-        let begins = before.ends_with("://") || !before.ends_with(|c: char| c == '/' || in_component(c));
-        let ends = |mount_path: &str| !rest[mount_path.len()..].starts_with(in_component);
-        (begins && rest.starts_with('/'))
-            .then(|| self.mounts.iter().find(|(path, _)| rest.starts_with(path.as_str()) && ends(path)))
+        let starts_path = before.ends_with("://") || !before.ends_with(|c: char| c == '/' || in_component(c));
+        let ends_component = |mount_path: &str| !rest[mount_path.len()..].starts_with(in_component);
+        (starts_path && rest.starts_with('/'))
+            .then(|| self.mounts.iter().find(|(path, _)| rest.starts_with(path.as_str()) && ends_component(path)))
             .flatten()
     }
 }
 
-/// Whether the character can stand within a path's component, as far as paths in flags and URLs go.
+/// True for characters within a path component, as far as paths in flags and URLs are concerned.
 fn in_component(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '~' | '+' | '%' | '@')
 }
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_paths_are_rewritten_wherever_they_stand_in_an_argument() {
+    fn whole_paths_are_rewritten_anywhere_in_an_argument() {
         for (text, expected) in [
             ("/run/vpp", "/srv/n/run/vpp"),
             ("/run/vpp/", "/srv/n/run/vpp/"),
@@ -82,14 +82,14 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_mounted_path_stays() {
+    fn similar_paths_are_not_rewritten() {
         for text in ["/runner", "/run-2/x", "/var/run/vpp", "http://host/run/vpp", "run/vpp", "/", "", "a/run"] {
             assert_eq!(map().rewrite(text), text);
         }
     }
 
     #[test]
-    fn what_was_written_is_not_rewritten_again() {
+    fn replacements_are_not_rewritten_again() {
         let mut map = PathMap::default();
         map.mount("/data", "/data/deeper");
         assert_eq!(map.rewrite("/data/x"), "/data/deeper/x");

@@ -1,4 +1,4 @@
-//! What the parts of one running pod share, and the answers of the downward API about it.
+//! State shared by the parts of one running pod, and the downward API.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use kube::{Api, Resource, ResourceExt};
 
 use super::{config_error::ConfigError, context::Context};
 
-/// A pod as it was when it arrived (its spec hardly changes afterwards), with what the node gave it.
+/// A pod as first received (its spec hardly changes), with the IP address that the node allocated.
 pub struct RunningPod {
     pub node: Arc<Context>,
     pub object: Arc<Pod>,
@@ -47,12 +47,12 @@ impl RunningPod {
         self.ip.into()
     }
 
-    /// The pod's own directory: volumes, kubeconfig.
+    /// The pod's directory with volumes and kubeconfig.
     pub fn dir(&self) -> PathBuf {
         self.node.root.join("pods").join(self.uid())
     }
 
-    /// Where the logs of one of its containers are.
+    /// The directory of a container's logs.
     pub fn log_dir(&self, container: &str) -> PathBuf {
         let pod = format!("{}_{}_{}", self.namespace(), self.name(), self.uid());
         self.node.logs.join(pod).join(container)
@@ -89,46 +89,46 @@ impl RunningPod {
         })
     }
 
-    /// The data of a ConfigMap; `None` when it is not there and may be missing.
+    /// The data of a ConfigMap; `None` if it is missing and optional.
     pub async fn config_map(&self, name: &str, optional: Option<bool>) -> Result<Option<Data>, ConfigError> {
-        let found = self.api::<ConfigMap>().get_opt(name).await;
-        let found = found.map_err(|source| reading("ConfigMap", name, source))?;
-        let found = present(found, optional, || format!("ConfigMap {name:?}"))?;
-        Ok(found.map(|map| {
+        let map = self.api::<ConfigMap>().get_opt(name).await;
+        let map = map.map_err(|source| read_error("ConfigMap", name, source))?;
+        let map = present(map, optional, || format!("ConfigMap {name:?}"))?;
+        Ok(map.map(|map| {
             let text = map.data.into_iter().flatten().map(|(key, value)| (key, value.into_bytes()));
             let binary = map.binary_data.into_iter().flatten().map(|(key, value)| (key, value.0));
             text.chain(binary).collect()
         }))
     }
 
-    /// The data of a Secret; `None` when it is not there and may be missing.
+    /// The data of a Secret; `None` if it is missing and optional.
     pub async fn secret(&self, name: &str, optional: Option<bool>) -> Result<Option<Data>, ConfigError> {
-        let found = self.api::<Secret>().get_opt(name).await.map_err(|source| reading("Secret", name, source))?;
-        let found = present(found, optional, || format!("Secret {name:?}"))?;
-        Ok(found.map(|secret| secret.data.into_iter().flatten().map(|(key, value)| (key, value.0)).collect()))
+        let secret = self.api::<Secret>().get_opt(name).await.map_err(|source| read_error("Secret", name, source))?;
+        let secret = present(secret, optional, || format!("Secret {name:?}"))?;
+        Ok(secret.map(|secret| secret.data.into_iter().flatten().map(|(key, value)| (key, value.0)).collect()))
     }
 }
 
-/// What a ConfigMap or Secret holds.
+/// The data of a ConfigMap or Secret.
 pub type Data = BTreeMap<String, Vec<u8>>;
 
-/// `None` is an error unless it is optional.
+/// Returns an error for a missing value unless it is optional.
 pub fn present<T>(
-    found: Option<T>,
+    value: Option<T>,
     optional: Option<bool>,
     what: impl FnOnce() -> String,
 ) -> Result<Option<T>, ConfigError> {
-    if found.is_none() && !optional.unwrap_or(false) {
+    if value.is_none() && !optional.unwrap_or(false) {
         return Err(ConfigError::Missing { what: what() });
     }
-    Ok(found)
+    Ok(value)
 }
 
-fn reading(kind: &str, name: &str, source: kube::Error) -> ConfigError {
+fn read_error(kind: &str, name: &str, source: kube::Error) -> ConfigError {
     ConfigError::Api { what: format!("read {kind} {name:?}"), source: Box::new(source) }
 }
 
-/// `metadata.labels['x']` into its two parts.
+/// Splits `metadata.labels['x']` into map and key.
 fn subscript(path: &str) -> Option<(&str, &str)> {
     let (map, key) = path.strip_suffix("']")?.split_once("['")?;
     Some((map, key))
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_in_brackets_is_told_from_a_whole_map() {
+    fn subscript_selects_one_key() {
         assert_eq!(subscript("metadata.labels['a.b/c']"), Some(("metadata.labels", "a.b/c")));
         assert_eq!(subscript("metadata.labels"), None);
         let map = BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), "say \"x\"".to_owned())]);

@@ -1,7 +1,7 @@
-//! One pod from its arrival on the node until it is gone. Run by `pods`.
+//! One pod, from binding to deletion. Run by `pods`.
 //!
 //! ```text
-//!  pods ──latest object──► PodWorker ──stop──► containers ──board──► PodWorker ──status──► API server
+//!  pods ──latest object──► PodWorker ──stop──► containers ──status──► PodWorker ──status──► API server
 //! ```
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
@@ -22,19 +22,18 @@ use super::{
     container::{ContainerRun, Slot, StopRx, next_stop, waiting},
     context::Context,
     pod::RunningPod,
-    registry::Entry,
+    registry::RegisteredPod,
     status::{Containers, RestartPolicy, StatusWriter},
     status_patch::StatusPatch,
     volumes,
 };
 
-/// How long a pod whose object has vanished (`kubectl delete --force`) may take to end.
-const GONE_GRACE: Duration = Duration::from_secs(2);
+/// Grace period of a pod whose object was deleted (`kubectl delete --force`).
+const DELETED_GRACE: Duration = Duration::from_secs(2);
 
-/// The pod's latest object; `None` when it no longer exists.
+/// The latest object of the pod; `None` after its deletion.
 pub type ObjectRx = watch::Receiver<Option<Arc<Pod>>>;
 
-/// Runs one pod.
 pub struct PodWorker {
     pub node: Arc<Context>,
     pub object: Arc<Pod>,
@@ -42,14 +41,14 @@ pub struct PodWorker {
 }
 
 impl PodWorker {
-    /// Runs the pod until its object is gone or, at `shutdown`, until its processes are.
+    /// Runs the pod until its object is deleted or, at `shutdown`, until its processes have exited.
     pub fn run(mut self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
         async move {
-            if !is_over(&self.object) && !self.must_end() {
-                self.live(&shutdown).await;
+            if !is_finished(&self.object) && !self.must_stop() {
+                self.run_pod(&shutdown).await;
             }
             tokio::select! {
-                // The pod may run again on a node of this name, with its own files.
+                // Files are kept: the pod can run again on a new node of the same name.
                 () = shutdown.cancelled() => return,
                 () = self.delete() => {}
             }
@@ -58,7 +57,7 @@ impl PodWorker {
         .boxed()
     }
 
-    fn must_end(&self) -> bool {
+    fn must_stop(&self) -> bool {
         self.object_rx.borrow().as_ref().is_none_or(|pod| pod.metadata.deletion_timestamp.is_some())
     }
 
@@ -66,17 +65,17 @@ impl PodWorker {
         Api::namespaced(self.node.client.clone(), &self.object.namespace().unwrap_or_default())
     }
 
-    async fn live(&mut self, shutdown: &CancellationToken) {
+    async fn run_pod(&mut self, shutdown: &CancellationToken) {
         let host_network = self.object.spec.as_ref().and_then(|spec| spec.host_network).unwrap_or(false);
         let Some(ip) = (if host_network { Some(self.node.address) } else { self.pod_address() }) else {
-            tracing::error!(pod = self.object.name_any(), "no pod address is left on the node: the pod stays pending");
+            tracing::error!(pod = self.object.name_any(), "no free pod address on the node, so the pod stays pending");
             return;
         };
         let pod = Arc::new(RunningPod { node: Arc::clone(&self.node), object: Arc::clone(&self.object), ip });
         let containers = first_statuses(&pod);
         let logs = containers.init.iter().chain(&containers.main);
         let logs = logs.map(|status| (status.name.clone(), Arc::default())).collect();
-        let entry = Arc::new(Entry { uid: pod.uid(), ip, logs });
+        let entry = Arc::new(RegisteredPod { uid: pod.uid(), ip, logs });
         self.node.registry.insert(&pod.namespace(), &pod.name(), Arc::clone(&entry));
         self.supervise(&pod, entry, containers, shutdown).await;
         if !host_network {
@@ -84,42 +83,42 @@ impl PodWorker {
         }
     }
 
-    /// A pod that ran here before keeps its address if it can.
+    /// Allocates an address, if possible the one in the pod's status.
     fn pod_address(&self) -> Option<Ipv4Addr> {
         let before = self.object.status.as_ref().and_then(|status| status.pod_ip.as_ref());
         self.node.addresses.take(before.and_then(|ip| ip.parse().ok()))
     }
 
-    /// Runs the containers, tells their states, and passes on requests to stop.
+    /// Runs the containers, publishes their status and forwards stop requests.
     async fn supervise(
         &mut self,
         pod: &Arc<RunningPod>,
-        entry: Arc<Entry>,
+        entry: Arc<RegisteredPod>,
         containers: Containers,
         shutdown: &CancellationToken,
     ) {
-        let board = Arc::new(watch::Sender::new(containers));
-        let mut board_rx = board.subscribe();
+        let containers_tx = Arc::new(watch::Sender::new(containers));
+        let mut containers_rx = containers_tx.subscribe();
         let (stop_tx, stop_rx) = watch::channel(None);
         let (status_tx, status_rx) = watch::channel(None);
-        let patching = StatusPatch::of(pod, status_rx).run();
+        let patching = StatusPatch::new(pod, status_rx).run();
         let patching = tokio::spawn(patching);
-        let mut writer = StatusWriter::continuing(self.object.status.as_ref());
-        let mut tell = |containers: &Containers, ending: bool| {
-            status_tx.send_replace(Some(writer.status(pod, containers, ending, Timestamp::now())));
+        let mut writer = StatusWriter::from_status(self.object.status.as_ref());
+        let mut publish = |containers: &Containers, terminating: bool| {
+            status_tx.send_replace(Some(writer.status(pod, containers, terminating, Timestamp::now())));
         };
-        let running = run_containers(Arc::clone(pod), entry, Arc::clone(&board), stop_rx);
+        let running = run_containers(Arc::clone(pod), entry, Arc::clone(&containers_tx), stop_rx);
         tokio::pin!(running);
-        tell(&board.borrow(), false);
+        publish(&containers_tx.borrow(), false);
         loop {
             tokio::select! {
                 () = &mut running => break,
-                _ = board_rx.changed() => tell(&board_rx.borrow_and_update().clone(), stop_tx.borrow().is_some()),
-                grace = asked_to_end(&mut self.object_rx) => shorten(&stop_tx, grace),
+                _ = containers_rx.changed() => publish(&containers_rx.borrow_and_update().clone(), stop_tx.borrow().is_some()),
+                grace = next_stop_request(&mut self.object_rx) => shorten(&stop_tx, grace),
                 () = shutdown.cancelled(), if stop_tx.borrow().is_none() => shorten(&stop_tx, self.node.timings.stop_within),
             }
         }
-        tell(&board.borrow(), stop_tx.borrow().is_some());
+        publish(&containers_tx.borrow(), stop_tx.borrow().is_some());
         drop(status_tx);
         let abort = patching.abort_handle();
         tokio::select! {
@@ -129,14 +128,15 @@ impl PodWorker {
         }
     }
 
-    /// Waits until the pod shall go, then removes its object: only the node knows that nothing runs any more.
+    /// Waits for the pod's deletion, then removes its object, which is the task of the node: no process runs any more.
     async fn delete(&mut self) {
         let retry = self.node.timings.retry;
-        let leaving = |pod: &Option<Arc<Pod>>| pod.as_ref().is_none_or(|pod| pod.metadata.deletion_timestamp.is_some());
-        if self.object_rx.wait_for(leaving).await.map_or(true, |pod| pod.is_none()) {
+        let deleting =
+            |pod: &Option<Arc<Pod>>| pod.as_ref().is_none_or(|pod| pod.metadata.deletion_timestamp.is_some());
+        if self.object_rx.wait_for(deleting).await.map_or(true, |pod| pod.is_none()) {
             return;
         }
-        // Before the object, so that who sees that it is gone finds its files gone too.
+        // Files first, so that they are gone once the object is.
         self.clean_up();
         let uid = self.object.uid();
         let preconditions = Some(Preconditions { uid, resource_version: None });
@@ -144,9 +144,9 @@ impl PodWorker {
         loop {
             match self.api().delete(&self.object.name_any(), &now).await {
                 Ok(_) => return,
-                // Gone already, or another pod has its name now.
+                // Already deleted, or replaced by another pod of the same name.
                 Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return,
-                Err(error) => tracing::warn!(pod = self.object.name_any(), %error, "could not remove an ended pod"),
+                Err(error) => tracing::warn!(pod = self.object.name_any(), %error, "cannot delete a stopped pod"),
             }
             tokio::time::sleep(retry).await;
         }
@@ -159,27 +159,27 @@ impl PodWorker {
         let dir = self.node.root.join("pods").join(&uid);
         match std::fs::remove_dir_all(&dir) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(dir = %dir.display(), %error, "could not remove an ended pod's directory");
+                tracing::warn!(dir = %dir.display(), %error, "cannot remove the directory of a stopped pod");
             }
             _ => {}
         }
     }
 }
 
-/// Whether nothing of the pod will ever run again.
-fn is_over(pod: &Pod) -> bool {
+/// True if no container of the pod will run again.
+fn is_finished(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     matches!(phase, Some("Succeeded" | "Failed"))
 }
 
-/// Waits for the next change of the object that asks the pod to end, and returns the grace it gives.
-async fn asked_to_end(object_rx: &mut ObjectRx) -> Duration {
+/// Waits for the next update with a deletion timestamp, or for the deletion. Returns the grace period.
+async fn next_stop_request(object_rx: &mut ObjectRx) -> Duration {
     loop {
         if object_rx.changed().await.is_err() {
             return std::future::pending().await;
         }
         let object = object_rx.borrow_and_update();
-        let Some(pod) = object.as_ref() else { return GONE_GRACE };
+        let Some(pod) = object.as_ref() else { return DELETED_GRACE };
         if pod.metadata.deletion_timestamp.is_some() {
             let seconds = pod.metadata.deletion_grace_period_seconds.unwrap_or(30);
             return Duration::from_secs(seconds.try_into().unwrap_or(0));
@@ -187,22 +187,22 @@ async fn asked_to_end(object_rx: &mut ObjectRx) -> Duration {
     }
 }
 
-/// A stop can only be brought forward: later changes of a pod that ends already repeat its grace.
+/// Requests a stop, or shortens the grace period of an earlier request. Updates of a terminating pod repeat its grace period.
 fn shorten(stop_tx: &watch::Sender<Option<Duration>>, grace: Duration) {
     stop_tx.send_if_modified(|stop| {
-        let sooner = stop.is_none_or(|before| grace < before);
-        if sooner {
+        let shorter = stop.is_none_or(|before| grace < before);
+        if shorter {
             *stop = Some(grace);
         }
-        sooner
+        shorter
     });
 }
 
-/// Makes the volumes, then runs the init containers one after the other and the main ones side by side.
+/// Creates the volumes, then runs the init containers one by one and the main containers concurrently.
 async fn run_containers(
     pod: Arc<RunningPod>,
-    entry: Arc<Entry>,
-    board: Arc<watch::Sender<Containers>>,
+    entry: Arc<RegisteredPod>,
+    containers_tx: Arc<watch::Sender<Containers>>,
     mut stop_rx: StopRx,
 ) {
     let (mounts, renewal) = loop {
@@ -210,7 +210,7 @@ async fn run_containers(
             Ok(ready) => break ready,
             Err(error) => error,
         };
-        board.send_modify(|containers| {
+        containers_tx.send_modify(|containers| {
             for status in containers.init.iter_mut().chain(&mut containers.main) {
                 status.state = Some(waiting(error.reason(), error.to_string()));
             }
@@ -221,17 +221,17 @@ async fn run_containers(
         }
     };
     let mounts = Arc::new(mounts);
-    let policy = RestartPolicy::of(pod.spec());
+    let policy = RestartPolicy::from_spec(pod.spec());
     let container = |spec: &Container, slot: Slot, policy| {
-        let status = slot.of(&mut board.borrow().clone()).clone();
+        let status = slot.status_mut(&mut containers_tx.borrow().clone()).clone();
         let logs = Arc::clone(&entry.logs[&spec.name]);
         let (pod, mounts) = (Arc::clone(&pod), Arc::clone(&mounts));
-        let (board, stop_rx, spec) = (Arc::clone(&board), stop_rx.clone(), spec.clone());
-        ContainerRun { pod, mounts, spec, slot, policy, logs, board, stop_rx, status }.run()
+        let (containers_tx, stop_rx, spec) = (Arc::clone(&containers_tx), stop_rx.clone(), spec.clone());
+        ContainerRun { pod, mounts, spec, slot, policy, logs, containers_tx, stop_rx, status }.run()
     };
     let all = async {
         for (index, spec) in pod.spec().init_containers.iter().flatten().enumerate() {
-            if container(spec, Slot::Init(index), policy.of_init()).await != Some(0) {
+            if container(spec, Slot::Init(index), policy.for_init()).await != Some(0) {
                 return;
             }
         }
@@ -240,11 +240,11 @@ async fn run_containers(
     };
     tokio::select! {
         () = all => {}
-        () = renewal.keep_fresh(&pod) => {}
+        () = renewal.run(&pod) => {}
     }
 }
 
-/// Every container waits at first. One that a former life of this node ran has died with it: it counts as restarted.
+/// The initial status of the containers. Containers of an earlier run of this node died with it and count as restarted.
 fn first_statuses(pod: &RunningPod) -> Containers {
     let before = pod.object.status.as_ref();
     let list = |specs: &[Container], old: fn(&PodStatus) -> Option<&Vec<ContainerStatus>>| {
@@ -272,14 +272,14 @@ fn first_status(spec: &Container, before: Option<&ContainerStatus>) -> Container
     }
 }
 
-/// How a container ended that nobody saw ending, in a kubelet's words.
+/// The last state of a container whose end was not observed, as reported by a kubelet.
 fn lost(status: &ContainerStatus) -> ContainerState {
     let ended = status.state.as_ref().and_then(|state| state.terminated.clone());
     let terminated = ended.unwrap_or_else(|| ContainerStateTerminated {
         container_id: status.container_id.clone(),
         exit_code: 137,
         reason: Some("ContainerStatusUnknown".to_owned()),
-        message: Some("the container ended with the node that ran it".to_owned()),
+        message: Some("the container ended when its node stopped".to_owned()),
         ..ContainerStateTerminated::default()
     });
     ContainerState { terminated: Some(terminated), ..ContainerState::default() }

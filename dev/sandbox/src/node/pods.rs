@@ -1,6 +1,6 @@
-//! The pods bound to the node: watches them and runs a [`PodWorker`] for each.
+//! Watches the pods bound to the node and runs a [`PodWorker`] for each.
 //!
-//! The API server may be away: pods run on, and what changed meanwhile arrives with the next list.
+//! While the API server is unreachable, pods keep running; changes arrive with the next list.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -21,12 +21,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{context::Context, pod_worker::PodWorker};
 
-/// The watch and the workers it feeds.
 pub struct Pods {
     node: Arc<Context>,
-    /// By uid; a worker that has ended stays until its object is gone.
+    /// By UID; kept until the object is deleted, even if the worker has ended.
     workers: HashMap<String, watch::Sender<Option<Arc<Pod>>>>,
-    /// What a list has brought so far.
+    /// The pods of the list in progress.
     listed: Vec<Arc<Pod>>,
     tasks: TaskTracker,
 }
@@ -36,7 +35,7 @@ impl Pods {
         Self { node, workers: HashMap::new(), listed: Vec::new(), tasks: TaskTracker::new() }
     }
 
-    /// Runs the node's pods until `shutdown`, and returns once none of their processes is left.
+    /// Runs the node's pods until `shutdown`, and returns after the exit of all their processes.
     pub fn run(mut self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
         async move {
             let bound = watcher::Config::default().fields(&format!("spec.nodeName={}", self.node.name));
@@ -45,8 +44,8 @@ impl Pods {
                 tokio::select! {
                     () = shutdown.cancelled() => break,
                     event = events.next() => match event {
-                        Some(Ok(event)) => self.heed(event, &shutdown),
-                        Some(Err(error)) => tracing::debug!(node = self.node.name, %error, "the watch of pods is broken"),
+                        Some(Ok(event)) => self.handle_event(event, &shutdown),
+                        Some(Err(error)) => tracing::debug!(node = self.node.name, %error, "watching pods failed"),
                         None => break,
                     }
                 }
@@ -57,7 +56,7 @@ impl Pods {
         .boxed()
     }
 
-    fn heed(&mut self, event: Event<Pod>, shutdown: &CancellationToken) {
+    fn handle_event(&mut self, event: Event<Pod>, shutdown: &CancellationToken) {
         match event {
             Event::Init => self.listed.clear(),
             Event::InitApply(pod) => self.listed.push(Arc::new(pod)),
@@ -70,9 +69,9 @@ impl Pods {
     fn replace(&mut self, shutdown: &CancellationToken) {
         let mut listed = std::mem::take(&mut self.listed);
         let uids: HashSet<String> = listed.iter().filter_map(|pod| pod.uid()).collect();
-        let gone: Vec<String> = self.workers.keys().filter(|uid| !uids.contains(*uid)).cloned().collect();
-        gone.iter().for_each(|uid| self.remove(uid));
-        // Pods that have an address already come first, so that no newcomer takes it.
+        let deleted: Vec<String> = self.workers.keys().filter(|uid| !uids.contains(*uid)).cloned().collect();
+        deleted.iter().for_each(|uid| self.remove(uid));
+        // Pods with an address first, so that no new pod takes it.
         listed.sort_by_key(|pod| pod.status.as_ref().is_none_or(|status| status.pod_ip.is_none()));
         listed.into_iter().for_each(|pod| self.apply(pod, shutdown));
     }

@@ -1,4 +1,4 @@
-//! Startup, readiness and liveness probes of a container: what to ask, how often, and when the answer counts.
+//! Startup, readiness and liveness probes of a container.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -18,45 +18,44 @@ use tokio::{net::TcpStream, sync::mpsc};
 
 use super::config_error::ConfigError;
 
-/// Which of a container's probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Until it succeeds once, the other two wait.
+    /// Delays the other probes until its first success.
     Startup,
-    /// Whether the container gets traffic.
+    /// Decides if the container gets traffic.
     Readiness,
-    /// Whether the container must be restarted.
+    /// Restarts the container on failure.
     Liveness,
 }
 
-/// A probe whose opinion changed.
+/// A change of a probe's result, after its threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct ProbeChange {
     pub purpose: Purpose,
     pub healthy: bool,
 }
 
-/// Counts equal results in a row.
+/// Counts consecutive equal results.
 #[derive(Debug)]
 struct Threshold {
     success: i32,
     failure: i32,
     last: bool,
     run: i32,
-    verdict: Option<bool>,
+    healthy: Option<bool>,
 }
 
 impl Threshold {
     const fn new(success: i32, failure: i32) -> Self {
-        Self { success, failure, last: false, run: 0, verdict: None }
+        Self { success, failure, last: false, run: 0, healthy: None }
     }
 
-    /// The new verdict, if this result changes it.
+    /// Returns the new state if this result changes it.
     fn record(&mut self, ok: bool) -> Option<bool> {
         self.run = if self.last == ok { self.run.saturating_add(1) } else { 1 };
         self.last = ok;
         let needed = if ok { self.success } else { self.failure };
-        (self.run >= needed && self.verdict != Some(ok)).then(|| *self.verdict.insert(ok))
+        (self.run >= needed && self.healthy != Some(ok)).then(|| *self.healthy.insert(ok))
     }
 }
 
@@ -66,7 +65,6 @@ enum Check {
     Http { address: SocketAddr, path: String, headers: Vec<(String, String)> },
 }
 
-/// One probe, ready to run.
 #[derive(Clone, Debug)]
 pub struct Prober {
     purpose: Purpose,
@@ -79,10 +77,10 @@ pub struct Prober {
 }
 
 impl Prober {
-    /// Understands a probe of `container`, whose pod has the address `ip`.
+    /// Creates a prober for `container`, whose pod has the address `ip`.
     ///
     /// # Errors
-    /// When the probe is of a kind that the sandbox does not have, or names a port that the container does not.
+    /// The kind of the probe is not supported, or the container has no port of the given name.
     pub fn new(purpose: Purpose, probe: &Probe, container: &Container, ip: IpAddr) -> Result<Self, ConfigError> {
         let seconds = |value: Option<i32>, default: u64| {
             Duration::from_secs(value.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(default))
@@ -98,22 +96,21 @@ impl Prober {
         })
     }
 
-    /// Whether it is of this purpose.
     pub fn is(&self, purpose: Purpose) -> bool {
         self.purpose == purpose
     }
 
-    /// Probes until nobody listens, and tells each change of opinion.
-    pub async fn run(self, verdict_tx: mpsc::Sender<Verdict>) {
+    /// Probes until the receiver is dropped, and sends all changes.
+    pub async fn run(self, change_tx: mpsc::Sender<ProbeChange>) {
         let mut threshold = Threshold::new(self.success, self.failure);
         tokio::time::sleep(self.initial_delay).await;
         let mut ticks = tokio::time::interval(self.period);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let ok = tokio::time::timeout(self.timeout, self.check.ask()).await.unwrap_or(false);
+            let ok = tokio::time::timeout(self.timeout, self.check.run()).await.unwrap_or(false);
             let Some(healthy) = threshold.record(ok) else { continue };
-            if verdict_tx.send(Verdict { purpose: self.purpose, healthy }).await.is_err() {
+            if change_tx.send(ProbeChange { purpose: self.purpose, healthy }).await.is_err() {
                 return;
             }
         }
@@ -145,7 +142,7 @@ impl Check {
         Ok(Self::Http { address, path, headers })
     }
 
-    async fn ask(&self) -> bool {
+    async fn run(&self) -> bool {
         match self {
             Self::Tcp(address) => TcpStream::connect(address).await.is_ok(),
             Self::Http { address, path, headers } => {
@@ -171,21 +168,21 @@ async fn get(
         request = request.header(name, value);
     }
     let request = request.body(Empty::<Bytes>::new())?;
-    // The connection is polled here, not spawned, so that it ends with the probe's time.
-    let answer = async { sender.send_request(request).await.map(|response| response.status()) };
-    tokio::pin!(answer, connection);
+    // Polled here instead of spawned, so that the connection ends with the probe's timeout.
+    let response = async { sender.send_request(request).await.map(|response| response.status()) };
+    tokio::pin!(response, connection);
     tokio::select! {
         biased;
-        status = &mut answer => Ok(status?),
-        // A short answer arrives whole: the connection has then ended before the answer is looked at again.
-        ended = &mut connection => { ended?; Ok(answer.await?) }
+        status = &mut response => Ok(status?),
+        // After a short response, the connection can end before the response is polled.
+        ended = &mut connection => { ended?; Ok(response.await?) }
     }
 }
 
 fn host_address(host: Option<&str>, ip: IpAddr) -> Result<IpAddr, ConfigError> {
     let Some(host) = host.filter(|host| !host.is_empty()) else { return Ok(ip) };
     host.parse()
-        .map_err(|_| ConfigError::Unsupported { what: format!("a probe of the host {host:?} (not an address)") })
+        .map_err(|_| ConfigError::Unsupported { what: format!("a probe of host {host:?}, which is not an address") })
 }
 
 fn port_number(port: &IntOrString, container: &Container) -> Result<u16, ConfigError> {
@@ -213,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_needs_its_number_of_equal_results_in_a_row_and_is_told_once() {
+    fn change_requires_consecutive_equal_results() {
         let (up, down) = (Some(true), Some(false));
         assert_eq!(changes(1, 3, &[true, true, false, false, false, false]), [up, None, None, None, down, None]);
         assert_eq!(changes(1, 3, &[false, false, true, false, false, false]), [None, None, up, None, None, down]);
@@ -235,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_may_be_a_number_or_a_name_of_the_container() {
+    fn port_can_be_a_number_or_a_name() {
         let ports = r#""name":"c","ports":[{"name":"metrics","containerPort":9091}]"#;
         let http = r#""readinessProbe":{"httpGet":{"path":"healthz","port":"metrics"}}"#;
         assert_eq!(check(&container(&format!("{{{ports},{http}}}"))).unwrap(), "http 127.1.2.3:9091/healthz");
@@ -246,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_arrives_in_one_piece_counts() {
+    async fn response_in_one_segment_is_read() {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -261,14 +258,14 @@ mod tests {
             }
         });
         let check = Check::Http { address, path: "/healthz".into(), headers: Vec::new() };
-        assert!(check.ask().await, "200 is well");
-        assert!(!check.ask().await, "503 is not");
+        assert!(check.run().await, "200 is a success");
+        assert!(!check.run().await, "503 is a failure");
         server.await.unwrap();
     }
 
     #[test]
-    fn what_the_sandbox_cannot_probe_is_named() {
+    fn unsupported_probe_is_named() {
         let exec = container(r#"{"name":"c","readinessProbe":{"exec":{"command":["true"]}}}"#);
-        assert_eq!(check(&exec).unwrap_err(), "the sandbox does not have a probe of kind exec");
+        assert_eq!(check(&exec).unwrap_err(), "the sandbox does not support a probe of kind exec");
     }
 }

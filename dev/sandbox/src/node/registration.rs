@@ -1,4 +1,4 @@
-//! The node's Node object and Lease: made at the start, kept true and fresh afterwards.
+//! Creates the Node object and Lease of the node, and keeps them up to date.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -23,14 +23,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 
-/// The namespace of all nodes' Leases; the API server makes it.
+/// The namespace of all nodes' Leases, created by the API server.
 const LEASE_NAMESPACE: &str = "kube-node-lease";
-/// How long a Lease counts after its last renewal.
+/// Duration of a Lease in seconds.
 const LEASE_SECONDS: i32 = 40;
-/// How old a heartbeat in the Node object may grow when nothing changes.
+/// Maximum age of the heartbeat in the Node object.
 const STATUS_AGE: Duration = Duration::from_secs(300);
 
-/// Keeps one node registered.
 pub struct Registration {
     node: Arc<Context>,
     endpoint: SocketAddr,
@@ -38,30 +37,30 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// `endpoint` is where the node's HTTPS server listens; `server_version` what the API server calls itself.
+    /// `endpoint` is the address of the node's HTTPS server, `server_version` the version of the API server.
     pub fn new(node: Arc<Context>, endpoint: SocketAddr, server_version: &str) -> Self {
         let release = server_version.split('+').next().unwrap_or_default();
         Self { node, endpoint, kubelet_version: format!("{release}+maglev-sandbox") }
     }
 
-    /// Makes or corrects the Node object and renews the Lease, once.
+    /// Creates or updates the Node object and renews the Lease, once.
     ///
     /// # Errors
-    /// What the API server answered.
+    /// The error of the API server.
     pub async fn refresh(&self) -> Result<(), kube::Error> {
         let nodes: Api<Node> = Api::all(self.node.client.clone());
-        let found = match nodes.get_opt(&self.node.name).await? {
-            Some(found) => found,
+        let node = match nodes.get_opt(&self.node.name).await? {
+            Some(node) => node,
             None => nodes.create(&PostParams::default(), &self.object()).await?,
         };
         let now = Timestamp::now();
-        if !self.is_true(&found, now) {
+        if !self.is_current(&node, now) {
             let patch = json!({"metadata": {"labels": labels(&self.node.name)}});
             nodes.patch(&self.node.name, &PatchParams::default(), &Patch::Merge(patch)).await?;
-            let patch = Patch::Strategic(json!({"status": self.status(found.status.as_ref(), now)}));
+            let patch = Patch::Strategic(json!({"status": self.status(node.status.as_ref(), now)}));
             nodes.patch_status(&self.node.name, &PatchParams::default(), &patch).await?;
         }
-        self.renew(found.uid().unwrap_or_default(), now).await
+        self.renew(node.uid().unwrap_or_default(), now).await
     }
 
     /// Refreshes at every heartbeat until `shutdown`.
@@ -114,15 +113,15 @@ impl Registration {
         Node { metadata, ..Node::default() }
     }
 
-    /// Whether the object says what is so, with a heartbeat that is not too old.
-    fn is_true(&self, found: &Node, now: Timestamp) -> bool {
-        let Some(status) = &found.status else { return false };
-        let wanted = self.status(None, now);
+    /// True if addresses and ports are correct and the heartbeat is recent.
+    fn is_current(&self, node: &Node, now: Timestamp) -> bool {
+        let Some(status) = &node.status else { return false };
+        let desired = self.status(None, now);
         let ready = status.conditions.iter().flatten().find(|c| c.type_ == "Ready" && c.status == "True");
         let fresh = ready
             .and_then(|c| c.last_heartbeat_time.as_ref())
-            .is_some_and(|beat| now.duration_since(beat.0).unsigned_abs() < STATUS_AGE);
-        fresh && status.addresses == wanted.addresses && status.daemon_endpoints == wanted.daemon_endpoints
+            .is_some_and(|heartbeat| now.duration_since(heartbeat.0).unsigned_abs() < STATUS_AGE);
+        fresh && status.addresses == desired.addresses && status.daemon_endpoints == desired.daemon_endpoints
     }
 
     fn status(&self, before: Option<&NodeStatus>, now: Timestamp) -> NodeStatus {
@@ -165,7 +164,7 @@ fn labels(name: &str) -> BTreeMap<String, String> {
     BTreeMap::from([label("hostname", name), label("os", "linux"), label("arch", go_architecture())])
 }
 
-/// Kubernetes uses Go's names.
+/// The architecture in Go's terms, as used by Kubernetes.
 fn go_architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -174,7 +173,7 @@ fn go_architecture() -> &'static str {
     }
 }
 
-/// What the machine has; every node of the sandbox has all of it.
+/// The resources of the machine, which all nodes of the sandbox share.
 fn capacity() -> BTreeMap<String, Quantity> {
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -187,14 +186,14 @@ fn capacity() -> BTreeMap<String, Quantity> {
     ])
 }
 
-/// The conditions now; one that has not changed keeps the time at which it last did.
+/// The current conditions. Unchanged conditions keep their transition time.
 fn conditions(before: Option<&NodeStatus>, now: Timestamp) -> Vec<NodeCondition> {
     let since = |kind: &str, status: &str| {
         let same = |c: &&NodeCondition| c.type_ == kind && c.status == status;
         before?.conditions.iter().flatten().find(same)?.last_transition_time.clone()
     };
     let all = [
-        ("Ready", "True", "KubeletReady", "the sandbox's node runs pods as local processes"),
+        ("Ready", "True", "KubeletReady", "this node of the sandbox runs pods as local processes"),
         ("MemoryPressure", "False", "KubeletHasSufficientMemory", "not measured in the sandbox"),
         ("DiskPressure", "False", "KubeletHasNoDiskPressure", "not measured in the sandbox"),
         ("PIDPressure", "False", "KubeletHasSufficientPID", "not measured in the sandbox"),

@@ -1,4 +1,4 @@
-//! The pods on the node as its HTTPS server sees them: addresses and logs.
+//! Addresses and logs of the node's pods, for its HTTPS server.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -11,17 +11,17 @@ use super::log_file::LogFile;
 /// Pods by namespace and name.
 #[derive(Debug, Default)]
 pub struct Registry {
-    pods: Mutex<HashMap<(String, String), Arc<Entry>>>,
+    pods: Mutex<HashMap<(String, String), Arc<RegisteredPod>>>,
 }
 
 #[derive(Debug)]
-pub struct Entry {
+pub struct RegisteredPod {
     pub uid: String,
     pub ip: Ipv4Addr,
     pub logs: BTreeMap<String, Arc<ContainerLogs>>,
 }
 
-/// The logs of one container: of its present or last run, and of the run before that.
+/// The logs of a container's last two runs.
 #[derive(Debug, Default)]
 pub struct ContainerLogs {
     runs: Mutex<Runs>,
@@ -34,11 +34,11 @@ struct Runs {
 }
 
 impl Registry {
-    pub fn insert(&self, namespace: &str, name: &str, entry: Arc<Entry>) {
+    pub fn insert(&self, namespace: &str, name: &str, entry: Arc<RegisteredPod>) {
         self.lock().insert((namespace.to_owned(), name.to_owned()), entry);
     }
 
-    /// Forgets the pod, unless another one has taken its name.
+    /// Removes the pod, unless the name belongs to another pod now.
     pub fn remove(&self, namespace: &str, name: &str, uid: &str) {
         let key = (namespace.to_owned(), name.to_owned());
         let mut pods = self.lock();
@@ -47,18 +47,18 @@ impl Registry {
         }
     }
 
-    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<Entry>> {
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<RegisteredPod>> {
         self.lock().get(&(namespace.to_owned(), name.to_owned())).cloned()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Arc<Entry>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Arc<RegisteredPod>>> {
         self.pods.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ContainerLogs {
-    /// A new run begins: what was current is now previous, and the one before that is returned, to be deleted.
-    pub fn begin(&self, log: Arc<LogFile>) -> Option<Arc<LogFile>> {
+    /// Sets the log of a new run. Returns the log of the run before the previous one, for deletion.
+    pub fn rotate(&self, log: Arc<LogFile>) -> Option<Arc<LogFile>> {
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = runs.current.replace(log);
         std::mem::replace(&mut runs.previous, ended)

@@ -1,8 +1,9 @@
-//! How long a container waits before it is started again: a kubelet's rule.
+//! The restart delay of a container, by the rule of a kubelet.
 
 use std::time::Duration;
 
-/// The first restart is immediate, the next ones wait `base`, twice that, … up to `max`. A run of at least twice `max` clears the slate.
+/// The first restart is immediate; later delays are `base`, twice `base`, … up to `max`. A run of at least twice `max` resets
+/// the delay.
 #[derive(Clone, Debug)]
 pub struct RestartDelay {
     base: Duration,
@@ -16,7 +17,7 @@ impl RestartDelay {
         Self { base, max, next: Duration::ZERO }
     }
 
-    /// The pause after a run that lasted `ran`.
+    /// The delay after a run of duration `ran`.
     pub fn after_run(&mut self, ran: Duration) -> Duration {
         if ran >= self.max * 2 {
             self.next = Duration::ZERO;
@@ -36,13 +37,13 @@ mod tests {
     }
 
     #[test]
-    fn waits_nothing_then_ten_seconds_doubling_to_five_minutes() {
+    fn delay_doubles_from_ten_seconds_to_five_minutes() {
         let mut delay = RestartDelay::new(Duration::from_secs(10), Duration::from_secs(300));
         assert_eq!(seconds(&mut delay, &[1; 9]), [0, 10, 20, 40, 80, 160, 300, 300, 300]);
     }
 
     #[test]
-    fn a_long_run_clears_the_slate_and_a_shorter_one_does_not() {
+    fn only_a_long_run_resets_the_delay() {
         let mut delay = RestartDelay::new(Duration::from_secs(10), Duration::from_secs(300));
         assert_eq!(seconds(&mut delay, &[1, 1, 599, 600, 1]), [0, 10, 20, 0, 10]);
     }

@@ -1,6 +1,6 @@
-//! The node's HTTPS server, which only the API server may ask: logs and port-forwards.
+//! The node's HTTPS server for logs and port-forwards.
 //!
-//! A client must show the one certificate that the API server has for this purpose.
+//! The only accepted client is the API server, identified by its client certificate.
 
 mod client_check;
 mod log_requests;
@@ -33,12 +33,11 @@ use tokio_util::sync::CancellationToken;
 use super::{NodeOptions, context::Context};
 use crate::SandboxError;
 
-/// How long a client may take for the TLS handshake.
+/// Time limit of the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Pause after a failed accept: there are no file descriptors left, most likely.
+/// Pause after a failed accept, most likely for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A bound server.
 pub struct Server {
     listener: TcpListener,
     tls: TlsAcceptor,
@@ -48,19 +47,18 @@ impl Server {
     /// Listens on a free port of the node's address.
     pub async fn bind(options: &NodeOptions) -> Result<Self, SandboxError> {
         let tls = tls_config(options)?;
-        let wanted = SocketAddr::from((options.address, 0));
-        let listener = TcpListener::bind(wanted).await;
-        let listener = listener.map_err(|source| SandboxError::Listen { address: wanted, source })?;
+        let address = SocketAddr::from((options.address, 0));
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.map_err(|source| SandboxError::Listen { address, source })?;
         Ok(Self { listener, tls: TlsAcceptor::from(Arc::new(tls)) })
     }
 
-    /// Where it listens.
     pub fn address(&self) -> Result<SocketAddr, SandboxError> {
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         self.listener.local_addr().map_err(|source| SandboxError::Listen { address: unknown, source })
     }
 
-    /// Serves until `shutdown`, which breaks open requests off.
+    /// Serves until `shutdown`, which aborts open requests.
     pub fn run(self, node: Arc<Context>, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
         async move {
             let router = router(node);
@@ -71,10 +69,10 @@ impl Server {
                     Some(_) = connections.join_next() => {}
                     accepted = self.listener.accept() => match accepted {
                         Ok((stream, _)) => {
-                            connections.spawn(converse(stream, self.tls.clone(), router.clone()));
+                            connections.spawn(serve_connection(stream, self.tls.clone(), router.clone()));
                         }
                         Err(error) => {
-                            tracing::warn!(%error, "the node's server could not accept a connection");
+                            tracing::warn!(%error, "cannot accept a connection to a node's server");
                             tokio::time::sleep(ACCEPT_PAUSE).await;
                         }
                     }
@@ -88,39 +86,41 @@ impl Server {
 fn router(node: Arc<Context>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok" }))
-        .route("/containerLogs/{namespace}/{pod}/{container}", get(log_requests::answer))
-        .route("/portForward/{namespace}/{pod}", any(port_forward::answer))
-        .route("/portForward/{namespace}/{pod}/{uid}", any(port_forward::answer_with_uid))
+        .route("/containerLogs/{namespace}/{pod}/{container}", get(log_requests::handle))
+        .route("/portForward/{namespace}/{pod}", any(port_forward::handle))
+        .route("/portForward/{namespace}/{pod}/{uid}", any(port_forward::handle_with_uid))
         .fallback(|uri: Uri| async move {
-            let text = format!("the sandbox's node has logs and port-forward, but not {}\n", uri.path());
+            let text =
+                format!("{} is not supported: the sandbox's node serves logs and port-forward only\n", uri.path());
             (StatusCode::NOT_IMPLEMENTED, text)
         })
         .with_state(node)
 }
 
-async fn converse(stream: TcpStream, tls: TlsAcceptor, router: Router) {
+async fn serve_connection(stream: TcpStream, tls: TlsAcceptor, router: Router) {
     let stream = match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return tracing::warn!(%error, "the node's server refused a client"),
+        Ok(Err(error)) => return tracing::warn!(%error, "a node's server rejected a client"),
         Err(_) => return,
     };
     let service = TowerToHyperService::new(router);
     let http = auto::Builder::new(TokioExecutor::new());
     if let Err(error) = http.serve_connection_with_upgrades(TokioIo::new(stream), service).await {
-        tracing::debug!(%error, "a connection to the node's server ended early");
+        tracing::debug!(%error, "a connection to a node's server broke");
     }
 }
 
 fn tls_config(options: &NodeOptions) -> Result<ServerConfig, SandboxError> {
     let name = format!("node {}", options.name);
-    let wrong = |source| SandboxError::Tls { name: name.clone(), source };
-    let pem = |error: rustls::pki_types::pem::Error| wrong(rustls::Error::General(error.to_string()));
+    let tls_error = |source| SandboxError::Tls { name: name.clone(), source };
+    let pem = |error: rustls::pki_types::pem::Error| tls_error(rustls::Error::General(error.to_string()));
     let certificate = |text: &str| CertificateDer::from_pem_slice(text.as_bytes()).map_err(pem);
     let key = PrivateKeyDer::from_pem_slice(options.serving.key_pem.as_bytes()).map_err(pem)?;
     let chain = vec![certificate(&options.serving.certificate_pem)?];
     let (authority, client) = (certificate(&options.authority_pem)?, certificate(&options.api_server_certificate_pem)?);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let check = client_check::ClientCheck::new(authority, client, &provider).map_err(wrong)?;
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(wrong)?;
-    config.with_client_cert_verifier(Arc::new(check)).with_single_cert(chain, key).map_err(wrong)
+    let check = client_check::ClientCheck::new(authority, client, &provider).map_err(tls_error)?;
+    let config =
+        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(tls_error)?;
+    config.with_client_cert_verifier(Arc::new(check)).with_single_cert(chain, key).map_err(tls_error)
 }

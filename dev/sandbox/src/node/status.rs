@@ -1,4 +1,4 @@
-//! A pod's status out of its containers' states, by a kubelet's rules. Pure.
+//! Computes a pod's status from the states of its containers, by the rules of a kubelet. Pure.
 
 use k8s_openapi::jiff::Timestamp;
 use k8s_openapi::{
@@ -15,7 +15,6 @@ pub struct Containers {
     pub main: Vec<ContainerStatus>,
 }
 
-/// Whether and when an ended container is started again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestartPolicy {
     Always,
@@ -24,7 +23,7 @@ pub enum RestartPolicy {
 }
 
 impl RestartPolicy {
-    pub fn of(spec: &k8s_openapi::api::core::v1::PodSpec) -> Self {
+    pub fn from_spec(spec: &k8s_openapi::api::core::v1::PodSpec) -> Self {
         match spec.restart_policy.as_deref() {
             Some("Never") => Self::Never,
             Some("OnFailure") => Self::OnFailure,
@@ -32,7 +31,7 @@ impl RestartPolicy {
         }
     }
 
-    /// Whether a container that ended with this code is started again.
+    /// True if a container with this exit code is restarted.
     pub fn restarts(self, exit_code: i32) -> bool {
         match self {
             Self::Always => true,
@@ -41,13 +40,12 @@ impl RestartPolicy {
         }
     }
 
-    /// The same for an init container, which need not run again once it has succeeded.
-    pub fn of_init(self) -> Self {
+    /// The policy of init containers, which are not restarted after success.
+    pub fn for_init(self) -> Self {
         if self == Self::Never { Self::Never } else { Self::OnFailure }
     }
 }
 
-/// What a pod's life is summed up to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Pending,
@@ -66,13 +64,13 @@ impl Phase {
         }
     }
 
-    /// The phase of a pod; `terminating` once its containers will not be started again.
-    pub fn of(containers: &Containers, policy: RestartPolicy, terminating: bool) -> Self {
+    /// The phase of a pod; `terminating` if its containers will not be restarted.
+    pub fn from_containers(containers: &Containers, policy: RestartPolicy, terminating: bool) -> Self {
         let restarts = |status: &ContainerStatus, policy: RestartPolicy| {
             exit_code(status).is_some_and(|code| !terminating && policy.restarts(code))
         };
         let init_failed =
-            |s: &&ContainerStatus| exit_code(s).is_some_and(|code| code != 0) && !restarts(s, policy.of_init());
+            |s: &&ContainerStatus| exit_code(s).is_some_and(|code| code != 0) && !restarts(s, policy.for_init());
         if containers.init.iter().find(init_failed).is_some() {
             return Self::Failed;
         }
@@ -94,7 +92,7 @@ fn is_waiting(status: &ContainerStatus) -> bool {
     status.state.as_ref().is_none_or(|state| state.waiting.is_some())
 }
 
-/// Builds statuses of one pod, keeping the times at which conditions changed.
+/// Builds the status of one pod, and keeps the transition times of its conditions.
 #[derive(Debug, Default)]
 pub struct StatusWriter {
     conditions: Vec<PodCondition>,
@@ -102,13 +100,12 @@ pub struct StatusWriter {
 }
 
 impl StatusWriter {
-    /// Goes on from what the pod object says already.
-    pub fn continuing(status: Option<&PodStatus>) -> Self {
+    /// Continues with the conditions of an existing status.
+    pub fn from_status(status: Option<&PodStatus>) -> Self {
         let conditions = status.and_then(|status| status.conditions.clone()).unwrap_or_default();
         Self { conditions, start_time: status.and_then(|status| status.start_time.clone()) }
     }
 
-    /// The pod's status now.
     pub fn status(
         &mut self,
         pod: &RunningPod,
@@ -116,7 +113,7 @@ impl StatusWriter {
         terminating: bool,
         now: Timestamp,
     ) -> PodStatus {
-        let phase = Phase::of(containers, RestartPolicy::of(pod.spec()), terminating);
+        let phase = Phase::from_containers(containers, RestartPolicy::from_spec(pod.spec()), terminating);
         let start_time = self.start_time.get_or_insert(Time(now)).clone();
         PodStatus {
             phase: Some(phase.as_str().to_owned()),
@@ -133,8 +130,9 @@ impl StatusWriter {
     }
 
     fn conditions(&mut self, containers: &Containers, phase: Phase, now: Timestamp) -> Vec<PodCondition> {
-        let over = matches!(phase, Phase::Succeeded | Phase::Failed);
-        let names = |wrong: Vec<&ContainerStatus>| wrong.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(" ");
+        let finished = matches!(phase, Phase::Succeeded | Phase::Failed);
+        let names =
+            |statuses: Vec<&ContainerStatus>| statuses.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(" ");
         let incomplete = names(containers.init.iter().filter(|s| exit_code(s) != Some(0)).collect());
         let unready = names(containers.main.iter().filter(|s| !s.ready).collect());
         let initialized = match incomplete.as_str() {
@@ -143,27 +141,27 @@ impl StatusWriter {
         };
         let ready = match unready.as_str() {
             _ if phase == Phase::Succeeded => Some(("PodCompleted", String::new())),
-            _ if over => Some(("PodFailed", String::new())),
+            _ if finished => Some(("PodFailed", String::new())),
             "" => None,
             list => Some(("ContainersNotReady", format!("containers with unready status: [{list}]"))),
         };
-        let wanted = [
+        let conditions = [
             ("PodScheduled", None),
-            ("PodReadyToStartContainers", over.then(|| ("PodCompleted", String::new()))),
+            ("PodReadyToStartContainers", finished.then(|| ("PodCompleted", String::new()))),
             ("Initialized", initialized),
             ("ContainersReady", ready.clone()),
             ("Ready", ready),
         ];
-        self.conditions = wanted.into_iter().map(|(kind, wrong)| self.condition(kind, wrong, now)).collect();
+        self.conditions = conditions.into_iter().map(|(kind, problem)| self.condition(kind, problem, now)).collect();
         self.conditions.clone()
     }
 
-    /// A condition that holds unless something is wrong; its time changes only with its status.
-    fn condition(&self, kind: &str, wrong: Option<(&str, String)>, now: Timestamp) -> PodCondition {
-        let status = if wrong.is_none() { "True" } else { "False" };
+    /// A condition that is true without a problem. Its transition time changes only with its status.
+    fn condition(&self, kind: &str, problem: Option<(&str, String)>, now: Timestamp) -> PodCondition {
+        let status = if problem.is_none() { "True" } else { "False" };
         let before = self.conditions.iter().find(|condition| condition.type_ == kind);
         let since = before.filter(|condition| condition.status == status).and_then(|c| c.last_transition_time.clone());
-        let (reason, message) = wrong.map(|(reason, message)| (reason.to_owned(), message)).unzip();
+        let (reason, message) = problem.map(|(reason, message)| (reason.to_owned(), message)).unzip();
         PodCondition {
             type_: kind.to_owned(),
             status: status.to_owned(),
@@ -206,18 +204,18 @@ mod tests {
     }
 
     fn phase(main: &[ContainerStatus], policy: RestartPolicy) -> Phase {
-        Phase::of(&Containers { init: Vec::new(), main: main.to_vec() }, policy, false)
+        Phase::from_containers(&Containers { init: Vec::new(), main: main.to_vec() }, policy, false)
     }
 
     #[test]
-    fn a_pod_is_pending_until_each_container_has_run() {
+    fn pod_is_pending_until_each_container_has_run() {
         assert_eq!(phase(&[waiting()], RestartPolicy::Always), Phase::Pending);
         assert_eq!(phase(&[running(), waiting()], RestartPolicy::Always), Phase::Pending);
         assert_eq!(phase(&[running(), crashed()], RestartPolicy::Always), Phase::Running);
     }
 
     #[test]
-    fn a_pod_is_over_only_when_nothing_will_be_started_again() {
+    fn pod_is_finished_once_no_container_will_be_restarted() {
         for (policy, code, expected) in [
             (RestartPolicy::Always, 0, Phase::Running),
             (RestartPolicy::OnFailure, 0, Phase::Succeeded),
@@ -228,14 +226,14 @@ mod tests {
             assert_eq!(phase(&[ended(code)], policy), expected, "{policy:?} {code}");
         }
         let containers = Containers { init: Vec::new(), main: vec![ended(143)] };
-        assert_eq!(Phase::of(&containers, RestartPolicy::Always, true), Phase::Failed);
+        assert_eq!(Phase::from_containers(&containers, RestartPolicy::Always, true), Phase::Failed);
         let containers = Containers { init: vec![ended(1)], main: vec![waiting()] };
-        assert_eq!(Phase::of(&containers, RestartPolicy::Never, false), Phase::Failed);
-        assert_eq!(Phase::of(&containers, RestartPolicy::Always, false), Phase::Pending);
+        assert_eq!(Phase::from_containers(&containers, RestartPolicy::Never, false), Phase::Failed);
+        assert_eq!(Phase::from_containers(&containers, RestartPolicy::Always, false), Phase::Pending);
     }
 
     #[test]
-    fn a_condition_keeps_its_time_until_its_status_changes() {
+    fn transition_time_changes_with_the_status() {
         let mut writer = StatusWriter::default();
         let at = |second| Timestamp::from_second(second).unwrap();
         let mut ready_at = |containers: &Containers, second| {

@@ -1,4 +1,4 @@
-//! Writes a pod's latest status to the API server, again and again until it has arrived.
+//! Writes a pod's latest status to the API server, with retries.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +13,6 @@ use tokio::sync::watch;
 
 use super::pod::RunningPod;
 
-/// Writes one pod's status.
 pub struct StatusPatch {
     api: Api<Pod>,
     name: String,
@@ -23,11 +22,11 @@ pub struct StatusPatch {
 }
 
 impl StatusPatch {
-    pub fn of(pod: &Arc<RunningPod>, status_rx: watch::Receiver<Option<PodStatus>>) -> Self {
+    pub fn new(pod: &Arc<RunningPod>, status_rx: watch::Receiver<Option<PodStatus>>) -> Self {
         Self { api: pod.api(), name: pod.name(), uid: pod.uid(), retry: pod.node.timings.retry, status_rx }
     }
 
-    /// Ends once the last status has been written after its sender is gone, or when the pod no longer exists.
+    /// Ends after writing the last status once the sender is dropped, or when the pod no longer exists.
     pub fn run(mut self) -> BoxFuture<'static, ()> {
         async move {
             while self.status_rx.changed().await.is_ok() {
@@ -39,20 +38,24 @@ impl StatusPatch {
         .boxed()
     }
 
-    async fn write_latest(&mut self) -> Result<(), Gone> {
+    async fn write_latest(&mut self) -> Result<(), PodDeleted> {
         loop {
             let Some(status) = self.status_rx.borrow_and_update().clone() else { return Ok(()) };
             let patch = Patch::Strategic(patch(&self.uid, &status));
             match self.api.patch_status(&self.name, &PatchParams::default(), &patch).await {
                 Ok(_) => return Ok(()),
-                // 409: another pod has the name now.
-                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return Err(Gone),
+                // 409: the name belongs to another pod.
+                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return Err(PodDeleted),
                 Err(kube::Error::Api(status)) if status.code == 422 => {
-                    tracing::error!(pod = self.name, error = status.message, "the API server refuses a pod's status");
+                    tracing::error!(
+                        pod = self.name,
+                        error = status.message,
+                        "the API server rejected the status of a pod"
+                    );
                     return Ok(());
                 }
                 Err(error) => {
-                    tracing::debug!(pod = self.name, %error, "could not write a pod's status; trying again");
+                    tracing::debug!(pod = self.name, %error, "cannot write the status of a pod, retrying");
                     tokio::time::sleep(self.retry).await;
                 }
             }
@@ -60,10 +63,10 @@ impl StatusPatch {
     }
 }
 
-struct Gone;
+struct PodDeleted;
 
-/// A strategic merge patch for exactly the pod with this uid. Conditions are merged by type, so others' stay; what one of ours no longer
-/// says must be cleared by name.
+/// A strategic merge patch for the pod with this UID. Conditions are merged by type, so conditions of other writers are kept;
+/// fields that a condition no longer has must be cleared explicitly.
 fn patch(uid: &str, status: &PodStatus) -> Value {
     let mut status = serde_json::to_value(status).expect("a status has a JSON form");
     for condition in status["conditions"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {

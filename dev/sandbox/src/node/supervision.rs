@@ -1,41 +1,41 @@
-//! A running container process: its probes, and its end when it is asked to stop or no longer alive.
+//! Supervises one process of a container: probes, stop requests, and failed liveness.
 
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateRunning};
+use maglev_net::sleep_until_some;
 use nix::sys::signal::Signal;
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
 use super::{
     container::{ContainerRun, next_stop},
-    probe::{Prober, Purpose, Verdict},
+    probe::{ProbeChange, Prober, Purpose},
 };
 use crate::processes::Process;
 
-/// Watches over one process of a container.
 pub struct Supervision<'a> {
     container: &'a mut ContainerRun,
-    /// Those not started yet.
+    /// Probers that have not been started yet.
     probers: Vec<Prober>,
     has_readiness: bool,
     probing: JoinSet<()>,
-    verdict_tx: mpsc::Sender<Verdict>,
-    verdict_rx: mpsc::Receiver<Verdict>,
-    /// When the process is killed, once it was asked to end.
+    change_tx: mpsc::Sender<ProbeChange>,
+    change_rx: mpsc::Receiver<ProbeChange>,
+    /// Time of SIGKILL, set after SIGTERM.
     deadline: Option<Instant>,
-    /// The stop that was obeyed last.
+    /// The last stop request.
     stop: Option<Duration>,
 }
 
 impl<'a> Supervision<'a> {
     pub fn new(container: &'a mut ContainerRun, probers: Vec<Prober>) -> Self {
         let has_readiness = probers.iter().any(|prober| prober.is(Purpose::Readiness));
-        let (verdict_tx, verdict_rx) = mpsc::channel(8);
+        let (change_tx, change_rx) = mpsc::channel(8);
         let probing = JoinSet::new();
-        Self { container, probers, has_readiness, probing, verdict_tx, verdict_rx, deadline: None, stop: None }
+        Self { container, probers, has_readiness, probing, change_tx, change_rx, deadline: None, stop: None }
     }
 
-    /// Returns when the process has ended: whether because it was asked to stop for good.
+    /// Waits for the exit of the process. Returns true after a stop request, when the container is not to be restarted.
     pub async fn run(mut self, process: &Process, running: ContainerStateRunning) -> bool {
         let status = &mut self.container.status;
         status.state = Some(ContainerState { running: Some(running), ..ContainerState::default() });
@@ -50,12 +50,12 @@ impl<'a> Supervision<'a> {
             let deadline = self.deadline;
             tokio::select! {
                 _ = process.wait() => return self.stop.is_some(),
-                Some(verdict) = self.verdict_rx.recv() => self.heed(verdict, process),
+                Some(change) = self.change_rx.recv() => self.handle_change(change, process),
                 grace = next_stop(&mut self.container.stop_rx, self.stop) => {
                     self.stop = Some(grace);
-                    self.ask_to_end(process, grace);
+                    self.terminate(process, grace);
                 }
-                () = until(deadline) => {
+                () = sleep_until_some(deadline) => {
                     process.signal(Signal::SIGKILL);
                     self.deadline = None;
                 }
@@ -63,19 +63,19 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    fn take(&mut self, which: impl Fn(&Prober) -> bool) -> Vec<Prober> {
-        let (taken, left) = std::mem::take(&mut self.probers).into_iter().partition(which);
-        self.probers = left;
+    fn take(&mut self, select: impl Fn(&Prober) -> bool) -> Vec<Prober> {
+        let (taken, remaining) = std::mem::take(&mut self.probers).into_iter().partition(select);
+        self.probers = remaining;
         taken
     }
 
     fn launch(&mut self, probers: Vec<Prober>) {
         for prober in probers {
-            self.probing.spawn(prober.run(self.verdict_tx.clone()));
+            self.probing.spawn(prober.run(self.change_tx.clone()));
         }
     }
 
-    /// The container counts as started: readiness and liveness are probed from now on.
+    /// Marks the container as started, and starts the readiness and liveness probes.
     fn started(&mut self) {
         self.container.status.started = Some(true);
         self.container.status.ready = !self.has_readiness;
@@ -83,16 +83,16 @@ impl<'a> Supervision<'a> {
         self.launch(rest);
     }
 
-    fn heed(&mut self, verdict: Verdict, process: &Process) {
-        match verdict {
-            Verdict { purpose: Purpose::Readiness, healthy } => self.container.status.ready = healthy,
-            Verdict { purpose: Purpose::Startup, healthy: true } => self.started(),
-            Verdict { purpose: Purpose::Liveness, healthy: true } => return,
-            Verdict { purpose: Purpose::Startup | Purpose::Liveness, healthy: false } => {
+    fn handle_change(&mut self, change: ProbeChange, process: &Process) {
+        match change {
+            ProbeChange { purpose: Purpose::Readiness, healthy } => self.container.status.ready = healthy,
+            ProbeChange { purpose: Purpose::Startup, healthy: true } => self.started(),
+            ProbeChange { purpose: Purpose::Liveness, healthy: true } => return,
+            ProbeChange { purpose: Purpose::Startup | Purpose::Liveness, healthy: false } => {
                 let name = &self.container.spec.name;
-                tracing::info!(container = name, purpose = ?verdict.purpose, "a probe failed: the container is restarted");
-                let grace = self.grace(verdict.purpose);
-                self.ask_to_end(process, grace);
+                tracing::info!(container = name, purpose = ?change.purpose, "a probe failed, restarting the container");
+                let grace = self.grace(change.purpose);
+                self.terminate(process, grace);
             }
         }
         self.container.publish();
@@ -106,17 +106,10 @@ impl<'a> Supervision<'a> {
         Duration::from_secs(seconds.try_into().unwrap_or(0))
     }
 
-    /// SIGTERM now and SIGKILL after `grace`; a shorter grace shortens an earlier one.
-    fn ask_to_end(&mut self, process: &Process, grace: Duration) {
+    /// Sends SIGTERM, and schedules SIGKILL after `grace` or at the earlier deadline of a previous call.
+    fn terminate(&mut self, process: &Process, grace: Duration) {
         process.signal(Signal::SIGTERM);
-        let wanted = Instant::now() + grace;
-        self.deadline = Some(self.deadline.map_or(wanted, |earlier| earlier.min(wanted)));
-    }
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
+        let deadline = Instant::now() + grace;
+        self.deadline = Some(self.deadline.map_or(deadline, |earlier| earlier.min(deadline)));
     }
 }

@@ -1,7 +1,6 @@
-//! A pod's volumes as plain directories: hostPath under the node's root, emptyDir and written files under the pod's directory.
+//! A pod's volumes as plain directories: hostPath below the node's root, all other volumes below the pod's directory.
 //!
-//! ServiceAccount tokens are written again before they expire. A process of a pod gets no mount namespace; `path_map` rewrites the paths
-//! it is told.
+//! ServiceAccount tokens are renewed before they expire. Processes have no mount namespace; `path_map` rewrites their paths.
 
 use std::{
     collections::BTreeMap,
@@ -27,41 +26,41 @@ use super::{
     pod::{Data, RunningPod, present},
 };
 
-/// Where a pod's own credentials are mounted in a cluster.
+/// The mount path of a pod's credentials.
 const SERVICE_ACCOUNT_MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// Where each volume of a pod really is.
+/// The real paths of a pod's volumes by name.
 #[derive(Debug, Default)]
 pub struct Mounts {
     real: BTreeMap<String, PathBuf>,
 }
 
-/// The volumes whose files the node keeps up to date.
+/// The volumes with files that the node renews.
 #[derive(Debug, Default)]
 pub struct Renewal {
     projected: Vec<Projected>,
 }
 
-/// A volume of files that the node writes.
+/// A volume with files that the node writes.
 #[derive(Debug)]
 struct Projected {
     dir: PathBuf,
     sources: Vec<VolumeProjection>,
-    /// When its token must be replaced.
+    /// Time of the token's renewal.
     renew_at: Option<Timestamp>,
 }
 
-/// Makes every volume of the pod.
+/// Creates all volumes of the pod.
 ///
 /// # Errors
-/// When something it refers to is missing, or it is of a kind that the sandbox does not have.
+/// A reference is missing, or the kind of a volume is not supported.
 pub async fn prepare(pod: &RunningPod) -> Result<(Mounts, Renewal), ConfigError> {
     let (mut mounts, mut renewal) = (Mounts::default(), Renewal::default());
     make_dir(&pod.dir())?;
     for volume in pod.spec().volumes.iter().flatten() {
         let real = match &volume.host_path {
             Some(source) => host_path(pod, source)?,
-            None => renewal.own_dir(pod, volume).await?,
+            None => renewal.create_dir(pod, volume).await?,
         };
         mounts.real.insert(volume.name.clone(), real);
     }
@@ -69,10 +68,10 @@ pub async fn prepare(pod: &RunningPod) -> Result<(Mounts, Renewal), ConfigError>
 }
 
 impl Mounts {
-    /// How paths of a container are rewritten.
+    /// The path rewriting of a container.
     ///
     /// # Errors
-    /// When a mount names no volume, or its sub-path is not there.
+    /// A mount refers to an unknown volume.
     pub fn path_map(&self, container: &Container) -> Result<PathMap, ConfigError> {
         let mut map = PathMap::default();
         for mount in container.volume_mounts.iter().flatten() {
@@ -87,7 +86,7 @@ impl Mounts {
         Ok(map)
     }
 
-    /// The token file of the pod's ServiceAccount, if the container is given one.
+    /// The file with the ServiceAccount token, if mounted into the container.
     pub fn token_file(&self, container: &Container) -> Option<PathBuf> {
         let mut mounts = container.volume_mounts.iter().flatten();
         let mount = mounts.find(|mount| mount.mount_path.trim_end_matches('/') == SERVICE_ACCOUNT_MOUNT)?;
@@ -96,7 +95,7 @@ impl Mounts {
 }
 
 impl Renewal {
-    async fn own_dir(&mut self, pod: &RunningPod, volume: &Volume) -> Result<PathBuf, ConfigError> {
+    async fn create_dir(&mut self, pod: &RunningPod, volume: &Volume) -> Result<PathBuf, ConfigError> {
         let dir = pod.dir().join("volumes").join(&volume.name);
         make_dir(&dir)?;
         if volume.empty_dir.is_none() {
@@ -108,8 +107,8 @@ impl Renewal {
         Ok(dir)
     }
 
-    /// Replaces tokens before they expire; never returns.
-    pub async fn keep_fresh(mut self, pod: &RunningPod) {
+    /// Renews tokens before they expire; never returns.
+    pub async fn run(mut self, pod: &RunningPod) {
         loop {
             let Some(next) = self.projected.iter_mut().filter(|p| p.renew_at.is_some()).min_by_key(|p| p.renew_at)
             else {
@@ -118,7 +117,7 @@ impl Renewal {
             let wait = next.renew_at.map_or(0.0, |at| at.duration_since(Timestamp::now()).as_secs_f64());
             tokio::time::sleep(Duration::try_from_secs_f64(wait).unwrap_or_default()).await;
             if let Err(error) = next.write(pod).await {
-                tracing::warn!(pod = pod.name(), %error, "could not renew a ServiceAccount token");
+                tracing::warn!(pod = pod.name(), %error, "cannot renew a ServiceAccount token");
                 tokio::time::sleep(pod.node.timings.retry).await;
             }
         }
@@ -128,8 +127,8 @@ impl Renewal {
 impl Projected {
     async fn write(&mut self, pod: &RunningPod) -> Result<(), ConfigError> {
         for source in &self.sources {
-            if let Some(wanted) = &source.service_account_token {
-                self.renew_at = Some(write_token(pod, &self.dir, wanted).await?);
+            if let Some(token) = &source.service_account_token {
+                self.renew_at = Some(write_token(pod, &self.dir, token).await?);
             } else if let Some(map) = &source.config_map {
                 let data = pod.config_map(&map.name, map.optional).await?;
                 write_data(&self.dir, data, map.items.as_deref(), map.optional)?;
@@ -146,51 +145,51 @@ impl Projected {
     }
 }
 
-/// Sees every volume of files as a projected one.
+/// The sources of a volume with files, as those of a projected volume.
 fn projections(volume: &Volume) -> Result<Vec<VolumeProjection>, ConfigError> {
     if let Some(ProjectedVolumeSource { sources, .. }) = &volume.projected {
         return Ok(sources.clone().unwrap_or_default());
     }
-    let mut one = VolumeProjection::default();
+    let mut source = VolumeProjection::default();
     if let Some(map) = &volume.config_map {
         let (name, items, optional) = (map.name.clone(), map.items.clone(), map.optional);
-        one.config_map = Some(ConfigMapProjection { name, items, optional });
+        source.config_map = Some(ConfigMapProjection { name, items, optional });
     } else if let Some(secret) = &volume.secret {
         let (items, optional) = (secret.items.clone(), secret.optional);
         let name = secret.secret_name.clone().unwrap_or_default();
-        one.secret = Some(SecretProjection { name, items, optional });
+        source.secret = Some(SecretProjection { name, items, optional });
     } else if let Some(fields) = &volume.downward_api {
-        one.downward_api = Some(DownwardAPIProjection { items: fields.items.clone() });
+        source.downward_api = Some(DownwardAPIProjection { items: fields.items.clone() });
     } else {
-        return Err(ConfigError::Unsupported { what: format!("volumes of the kind of {:?}", volume.name) });
+        return Err(ConfigError::Unsupported { what: format!("the kind of volume {:?}", volume.name) });
     }
-    Ok(vec![one])
+    Ok(vec![source])
 }
 
 fn host_path(pod: &RunningPod, source: &HostPathVolumeSource) -> Result<PathBuf, ConfigError> {
     let real = pod.node.root.join(source.path.trim_start_matches('/'));
     let kind = source.type_.as_deref().unwrap_or_default();
-    let found = match kind {
+    let matches_type = match kind {
         "Directory" => real.is_dir(),
         "File" => real.is_file(),
         "Socket" | "CharDevice" | "BlockDevice" => real.exists(),
         "FileOrCreate" if real.exists() => true,
         "FileOrCreate" => write_file(&real, &[]).map(|()| true)?,
-        // Without a type a kubelet checks nothing and the runtime makes the directory.
+        // Without a type, a kubelet checks nothing and the runtime creates the directory.
         _ if real.exists() => true,
         _ => make_dir(&real).map(|()| true)?,
     };
-    if found {
+    if matches_type {
         return Ok(real);
     }
     Err(ConfigError::HostPath { path: source.path.clone(), kind: kind.to_owned(), real })
 }
 
-/// Writes a new token and returns when to replace it: after 80 % of its life, as a kubelet does.
+/// Writes a new token. Returns the time of its renewal, after 80 % of its lifetime as in a kubelet.
 async fn write_token(
     pod: &RunningPod,
     dir: &Path,
-    wanted: &ServiceAccountTokenProjection,
+    projection: &ServiceAccountTokenProjection,
 ) -> Result<Timestamp, ConfigError> {
     let account = pod.spec().service_account_name.clone().unwrap_or_else(|| "default".to_owned());
     let bound = BoundObjectReference {
@@ -200,19 +199,19 @@ async fn write_token(
         uid: Some(pod.uid()),
     };
     let spec = TokenRequestSpec {
-        audiences: wanted.audience.iter().cloned().collect(),
+        audiences: projection.audience.iter().cloned().collect(),
         bound_object_ref: Some(bound),
-        expiration_seconds: wanted.expiration_seconds,
+        expiration_seconds: projection.expiration_seconds,
     };
     let request = TokenRequest { spec, ..TokenRequest::default() };
     let what = || format!("get a token of ServiceAccount {account:?}");
-    let answer = pod.api::<ServiceAccount>().create_token_request(&account, &PostParams::default(), &request).await;
-    let answer = answer.map_err(|source| ConfigError::Api { what: what(), source: Box::new(source) })?;
-    let status = answer.status.ok_or_else(|| ConfigError::Missing { what: what() })?;
-    write_file(&dir.join(&wanted.path), status.token.as_bytes())?;
+    let response = pod.api::<ServiceAccount>().create_token_request(&account, &PostParams::default(), &request).await;
+    let response = response.map_err(|source| ConfigError::Api { what: what(), source: Box::new(source) })?;
+    let status = response.status.ok_or_else(|| ConfigError::Missing { what: what() })?;
+    write_file(&dir.join(&projection.path), status.token.as_bytes())?;
     let now = Timestamp::now();
-    let life = status.expiration_timestamp.0.duration_since(now);
-    Ok(now + life * 4 / 5)
+    let lifetime = status.expiration_timestamp.0.duration_since(now);
+    Ok(now + lifetime * 4 / 5)
 }
 
 fn write_data(
@@ -248,7 +247,7 @@ pub fn make_dir(path: &Path) -> Result<(), ConfigError> {
     std::fs::create_dir_all(path).map_err(|source| ConfigError::File { path: path.to_owned(), source })
 }
 
-/// Writes a file for its owner only, all at once: a reader sees the old content or the new.
+/// Writes a file atomically, readable by its owner only.
 pub fn write_file(path: &Path, content: &[u8]) -> Result<(), ConfigError> {
     let fail = |source| ConfigError::File { path: path.to_owned(), source };
     let dir = path.parent().expect("files are written into directories");

@@ -1,4 +1,4 @@
-//! The sandbox's directory: one sandbox at a time, what an earlier one left is removed, and where things lie in it.
+//! The sandbox's directory: locking, removal of earlier files, and paths.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use super::nodes::NodeSpec;
 use crate::SandboxError;
 use crate::assets::{Assets, Tool};
 
-/// What a sandbox makes in its directory; nothing else there is touched.
-const OURS: [&str; 9] = ["backends.sock", "bin", "etcd", "helm", "kubeconfig", "logs", "nodes", "pki", "ready"];
-/// What the chart's pods run.
+/// The entries that a sandbox creates in its directory, and removes at its start. Other entries are not touched.
+const MANAGED: [&str; 9] = ["backends.sock", "bin", "etcd", "helm", "kubeconfig", "logs", "nodes", "pki", "ready"];
+/// The programs of the chart's pods.
 const PROGRAMS: [&str; 3] = ["maglevd", "maglev-controller", "maglev-frontend"];
-/// The longest path a Unix socket can have.
+/// Maximum length of the path of a Unix socket, in bytes.
 const SOCKET_PATH: usize = 107;
 
 /// The directory, locked.
@@ -24,15 +24,15 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Takes the directory for this process and removes what an earlier sandbox left in it.
+    /// Locks the directory and removes the files of an earlier sandbox.
     pub fn open(path: &Path, nodes: &[NodeSpec]) -> Result<Self, SandboxError> {
         fs::create_dir_all(path).map_err(SandboxError::file("create", path))?;
         let path = path.canonicalize().map_err(SandboxError::file("find", path))?;
         let lock = path.join("lock");
         let file = File::create(&lock).map_err(SandboxError::file("create", &lock))?;
-        let held = Flock::lock(file, FlockArg::LockExclusiveNonblock);
-        let _lock = held.map_err(|_| SandboxError::Usage {
-            what: format!("another sandbox is running in {}: stop it, or take another --dir", path.display()),
+        let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+        let _lock = locked.map_err(|_| SandboxError::Usage {
+            message: format!("another sandbox is running in {}: stop it, or use another --dir", path.display()),
         })?;
         let directory = Self { path, _lock };
         directory.check_length(nodes)?;
@@ -45,8 +45,8 @@ impl Directory {
         match nodes.iter().find(too_long) {
             None => Ok(()),
             Some(node) => Err(SandboxError::Usage {
-                what: format!(
-                    "--dir is too long: {} has more than the {SOCKET_PATH} bytes a socket's path may have",
+                message: format!(
+                    "--dir is too long: the path of a socket is limited to {SOCKET_PATH} bytes, but {} is longer",
                     self.socket(node, "stats.sock").display()
                 ),
             }),
@@ -54,11 +54,11 @@ impl Directory {
     }
 
     fn clean(&self) -> Result<(), SandboxError> {
-        for name in OURS {
+        for name in MANAGED {
             let path = self.path.join(name);
             let removed = match fs::symlink_metadata(&path) {
                 Err(_) => continue,
-                Ok(found) if found.is_dir() => fs::remove_dir_all(&path),
+                Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(&path),
                 Ok(_) => fs::remove_file(&path),
             };
             removed.map_err(SandboxError::file("remove", path))?;
@@ -71,7 +71,7 @@ impl Directory {
         &self.path
     }
 
-    /// What stands for the node's `/`.
+    /// The directory that represents the node's `/`.
     pub fn node_root(&self, node: &NodeSpec) -> PathBuf {
         self.path.join("nodes").join(&node.name)
     }
@@ -91,12 +91,12 @@ impl Directory {
         self.path.join(format!("logs/{name}.log"))
     }
 
-    /// Where the programs are that a person wants at hand.
+    /// The directory with programs for the user.
     pub fn bin(&self) -> PathBuf {
         self.path.join("bin")
     }
 
-    /// Puts kubectl, helm and our own programs into `DIR/bin`; maglevc also as kubectl's plugin.
+    /// Links kubectl, helm and the project's programs into `DIR/bin`, and maglevc as a kubectl plugin.
     pub fn link_programs(&self, assets: &Assets, binaries: &Path) -> Result<(), SandboxError> {
         let bin = self.bin();
         fs::create_dir_all(&bin).map_err(SandboxError::file("create", &bin))?;
@@ -108,7 +108,7 @@ impl Directory {
             (maglevc.clone(), "maglevc"),
             (maglevc, "kubectl-maglev"),
         ];
-        // Whoever built the agent alone does without the command line.
+        // Skips programs that have not been built.
         for (program, name) in programs.into_iter().filter(|(program, _)| program.exists()) {
             let link = bin.join(name);
             std::os::unix::fs::symlink(&program, &link).map_err(SandboxError::file("link", link))?;
@@ -116,29 +116,29 @@ impl Directory {
         Ok(())
     }
 
-    /// Says that all is up.
+    /// Creates the file `ready`.
     pub fn set_ready(&self) -> Result<(), SandboxError> {
         let path = self.path.join("ready");
         fs::write(&path, "").map_err(SandboxError::file("write", path))
     }
 
-    /// Takes that back.
+    /// Removes the file `ready`.
     pub fn unset_ready(&self) {
-        // It says nothing that matters once we are gone.
+        // A leftover file is removed at the next start.
         let _ = fs::remove_file(self.path.join("ready"));
     }
 }
 
-/// Where our own programs are: `given`, else beside this one.
-pub fn binaries(given: Option<&Path>) -> Result<PathBuf, SandboxError> {
+/// The directory of the project's programs: `flag`, else the directory of this program.
+pub fn binaries(flag: Option<&Path>) -> Result<PathBuf, SandboxError> {
     let own = std::env::current_exe().map_err(SandboxError::file("find", "this program"))?;
-    let dir = given.map_or_else(|| own.parent().unwrap_or(Path::new("/")).to_owned(), Path::to_owned);
+    let dir = flag.map_or_else(|| own.parent().unwrap_or(Path::new("/")).to_owned(), Path::to_owned);
     let dir = dir.canonicalize().map_err(SandboxError::file("find", dir))?;
     match PROGRAMS.iter().find(|program| !dir.join(program).is_file()) {
         None => Ok(dir),
         Some(program) => Err(SandboxError::Usage {
-            what: format!(
-                "no {program} in {}: build it with `cargo build --bins`, or say --binaries DIR",
+            message: format!(
+                "{program} not found in {}: build it with `cargo build --bins`, or set --binaries DIR",
                 dir.display()
             ),
         }),
@@ -150,20 +150,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_earlier_run_left_is_removed_and_nothing_else() {
+    fn only_files_of_an_earlier_run_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("nodes/node-a")).unwrap();
         for file in ["ready", "kubeconfig", "mine.txt"] {
             fs::write(dir.path().join(file), "").unwrap();
         }
         let directory = Directory::open(dir.path(), &NodeSpec::all(1)).unwrap();
-        let mut left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-        left.sort();
-        assert_eq!(left, ["lock", "mine.txt"]);
+        let mut remaining: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        remaining.sort();
+        assert_eq!(remaining, ["lock", "mine.txt"]);
     }
 
     #[test]
-    fn one_directory_takes_one_sandbox() {
+    fn directory_is_locked_by_its_sandbox() {
         let dir = tempfile::tempdir().unwrap();
         let first = Directory::open(dir.path(), &NodeSpec::all(1)).unwrap();
         let refused = Directory::open(dir.path(), &NodeSpec::all(1)).unwrap_err();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_whose_sockets_would_have_too_long_names_is_refused() {
+    fn directory_with_too_long_socket_paths_is_rejected() {
         let dir = tempfile::tempdir().unwrap();
         let refused = Directory::open(&dir.path().join("x".repeat(90)), &NodeSpec::all(1)).unwrap_err();
         assert!(refused.to_string().starts_with("--dir is too long"), "{refused}");

@@ -6,13 +6,13 @@ use std::path::Path;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::directory::Directory;
-use super::say;
+use super::output;
 use crate::SandboxError;
 use crate::control_plane::ControlPlane;
 use crate::node::{Node, NodeOptions};
 use crate::processes::Processes;
 
-/// Which node: `node-a` is number 1 on 127.0.1.1.
+/// Name and address of a node: `node-a` is number 1 on 127.0.1.1.
 #[derive(Clone, Debug)]
 pub struct NodeSpec {
     pub name: String,
@@ -32,7 +32,7 @@ impl NodeSpec {
     }
 }
 
-/// All nodes, running.
+/// All running nodes.
 #[derive(Debug)]
 pub struct Nodes {
     nodes: Vec<Node>,
@@ -50,7 +50,7 @@ impl Nodes {
         let shutdown = CancellationToken::new();
         let mut started = Self { nodes: Vec::new(), shutdown: shutdown.clone().drop_guard() };
         for spec in specs {
-            say::line(&format!("starting {} on {}…", spec.name, spec.address));
+            output::print(&format!("starting {} on {}…", spec.name, spec.address));
             let options = NodeOptions::new(plane, directory.path(), processes, &spec.name, spec.number).await?;
             let options = NodeOptions { binaries: binaries.to_owned(), ..options };
             started.nodes.push(Node::start(options, shutdown.clone()).await?);
@@ -58,7 +58,7 @@ impl Nodes {
         Ok(started)
     }
 
-    /// Ends every pod and then the nodes.
+    /// Stops all pods and nodes.
     pub async fn stop(self) {
         drop(self.shutdown);
         for node in &self.nodes {
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nodes_are_lettered_and_have_addresses_of_their_own() {
+    fn nodes_have_distinct_names_and_addresses() {
         let names: Vec<_> = NodeSpec::all(3).iter().map(|node| format!("{} {}", node.name, node.address)).collect();
         assert_eq!(names, ["node-a 127.0.1.1", "node-b 127.0.1.2", "node-c 127.0.1.3"]);
     }

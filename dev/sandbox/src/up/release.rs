@@ -1,4 +1,4 @@
-//! Installing the chart with real helm, applying the demo's manifests, and waiting until every pod is ready.
+//! Installs the chart with helm, applies the demo's manifests and waits until all pods are ready.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,26 +10,26 @@ use kube::api::ListParams;
 use tokio::time::Instant;
 
 use super::directory::Directory;
-use super::say;
+use super::output;
 use crate::SandboxError;
 use crate::assets::Tool;
 use crate::control_plane::ControlPlane;
 use crate::processes::{Launch, Processes};
 
-/// Release and objects are in the namespace that kubectl takes by itself, so that no command needs `-n`.
+/// The namespace of the release and of the objects: kubectl's default, so that commands need no `-n`.
 const NAMESPACE: &str = "default";
 const RELEASE: &str = "maglev";
 const DAEMON_SET: &str = "maglevd";
 const CONTROLLER: &str = "maglev-controller";
 const DASHBOARD: &str = "app.kubernetes.io/component=dashboard";
 const DASHBOARD_PORT: u16 = 8080;
-/// How long helm or kubectl may take.
+/// Time limit for helm and kubectl.
 const TOOL_WITHIN: Duration = Duration::from_secs(120);
-/// How long the agents may take from their installation until all are ready.
+/// Time limit for the readiness of all pods.
 const READY_WITHIN: Duration = Duration::from_secs(180);
 
-/// Installs the chart of `checkout`, applies its demo, and waits until `nodes` agents are ready. Returns the
-/// dashboard's URL.
+/// Installs the chart of `checkout`, applies its demo and waits until `nodes` agents are ready. Returns the URL of the
+/// dashboard.
 pub async fn install(
     directory: &Directory,
     checkout: &Path,
@@ -38,18 +38,17 @@ pub async fn install(
     nodes: usize,
 ) -> Result<String, SandboxError> {
     let tools = Tools { directory, plane, processes };
-    say::line("installing the chart with helm…");
+    output::print("installing the chart with helm…");
     let chart = checkout.join("charts/maglev").display().to_string();
-    // Everything here is on loopback, 127.0.0.1 is common to all nodes, and nobody needs to wait between two nodes of a
-    // demo.
+    // All addresses are loopback addresses, 127.0.0.1 is shared by all nodes, and a demo needs no pause between nodes.
     let values = "allowLoopback=true,agent.grpc.portForward=false,agent.minReadySeconds=0,dashboard.portForward=false";
     tools.run(Tool::Helm, &["install", RELEASE, &chart, "--namespace", NAMESPACE, "--set", values]).await?;
     tools.run(Tool::Kubectl, &["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]).await?;
-    // Before the agents are ready: what they find while they warm up, they need not wait for afterwards.
-    say::line("applying examples/demo.yaml…");
+    // Before the agents are ready, so that they read the objects while they warm up.
+    output::print("applying examples/demo.yaml…");
     let demo = checkout.join("examples/demo.yaml").display().to_string();
     tools.run(Tool::Kubectl, &["apply", "--namespace", NAMESPACE, "-f", &demo]).await?;
-    say::line("waiting for the agents, which warm up first…");
+    output::print("waiting for the agents to warm up…");
     agents_ready(plane, nodes).await?;
     controller_ready(plane).await?;
     dashboard_ready(plane).await
@@ -62,7 +61,7 @@ struct Tools<'a> {
 }
 
 impl Tools<'_> {
-    /// Runs a tool as administrator, without the caller's own helm or kubectl settings.
+    /// Runs a tool as administrator, without the caller's settings of helm and kubectl.
     async fn run(&self, tool: Tool, args: &[&str]) -> Result<(), SandboxError> {
         let name = tool.file_name();
         let launch = Launch::new(name, self.plane.assets().path(tool), self.directory.log(name)).args(args);
@@ -84,7 +83,7 @@ impl Tools<'_> {
     }
 }
 
-/// Waits until the dashboard is ready; its URL.
+/// Waits until the dashboard is ready. Returns its URL.
 async fn dashboard_ready(plane: &ControlPlane) -> Result<String, SandboxError> {
     let api: Api<Pod> = Api::namespaced(plane.client().await?, NAMESPACE);
     let mut url = String::new();
@@ -94,13 +93,13 @@ async fn dashboard_ready(plane: &ControlPlane) -> Result<String, SandboxError> {
         if let Some(ip) = pods.items.iter().find_map(ready_at) {
             url = format!("http://{ip}:{DASHBOARD_PORT}/view/");
         }
-        Ok((!url.is_empty(), format!("{} pods of the dashboard, none of them ready", pods.items.len())))
+        Ok((!url.is_empty(), format!("none of {} pods of the dashboard is ready", pods.items.len())))
     };
-    until("the dashboard's readiness (see the logs)", ready).await?;
+    until("the dashboard to become ready (see the logs)", ready).await?;
     Ok(url)
 }
 
-/// The address of a pod that is ready.
+/// The address of a ready pod.
 fn ready_at(pod: &Pod) -> Option<&str> {
     let status = pod.status.as_ref()?;
     let mut conditions = status.conditions.iter().flatten();
@@ -111,36 +110,37 @@ fn ready_at(pod: &Pod) -> Option<&str> {
 async fn agents_ready(plane: &ControlPlane, nodes: usize) -> Result<(), SandboxError> {
     let api: Api<DaemonSet> = Api::namespaced(plane.client().await?, NAMESPACE);
     let ready = async || {
-        let found = api.get(DAEMON_SET).await.map_err(SandboxError::api(format!("read the DaemonSet {DAEMON_SET}")))?;
-        let ready = found.status.map_or(0, |status| usize::try_from(status.number_ready).unwrap_or(0));
+        let daemon_set =
+            api.get(DAEMON_SET).await.map_err(SandboxError::api(format!("read the DaemonSet {DAEMON_SET}")))?;
+        let ready = daemon_set.status.map_or(0, |status| usize::try_from(status.number_ready).unwrap_or(0));
         Ok((ready >= nodes, format!("{ready} of {nodes} agents are ready")))
     };
-    until("every agent's readiness (see the logs)", ready).await
+    until("all agents to become ready (see the logs)", ready).await
 }
 
 async fn controller_ready(plane: &ControlPlane) -> Result<(), SandboxError> {
     let api: Api<Deployment> = Api::namespaced(plane.client().await?, NAMESPACE);
     let ready = async || {
-        let found =
+        let deployment =
             api.get(CONTROLLER).await.map_err(SandboxError::api(format!("read the Deployment {CONTROLLER}")))?;
-        let wanted = found.spec.and_then(|spec| spec.replicas).unwrap_or(1);
-        let ready = found.status.and_then(|status| status.ready_replicas).unwrap_or(0);
-        Ok((ready >= wanted, format!("{ready} of {wanted} replicas of the controller are ready")))
+        let replicas = deployment.spec.and_then(|spec| spec.replicas).unwrap_or(1);
+        let ready = deployment.status.and_then(|status| status.ready_replicas).unwrap_or(0);
+        Ok((ready >= replicas, format!("{ready} of {replicas} replicas of the controller are ready")))
     };
-    until("the controller's readiness (see the logs)", ready).await
+    until("the controller to become ready (see the logs)", ready).await
 }
 
-/// Asks until the answer is yes, and says how far it is whenever that changes.
+/// Repeats `ready` until it returns true, and prints its progress text whenever it changes.
 async fn until(
     what: &str,
     mut ready: impl AsyncFnMut() -> Result<(bool, String), SandboxError>,
 ) -> Result<(), SandboxError> {
     let deadline = Instant::now() + READY_WITHIN;
-    let mut said = String::new();
+    let mut printed = String::new();
     loop {
         let (done, now) = ready().await?;
-        if now != said {
-            say::line(&now);
+        if now != printed {
+            output::print(&now);
         }
         if done {
             return Ok(());
@@ -148,7 +148,7 @@ async fn until(
         if Instant::now() >= deadline {
             return Err(SandboxError::Timeout { what: what.to_owned(), within: READY_WITHIN, last: now });
         }
-        said = now;
+        printed = now;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }

@@ -1,5 +1,5 @@
-//! The nodes' VPPs: a simulated one per node as a child process that is started again when it dies, as an init system
-//! would; or somebody's real one, whose directory is linked to where the node looks for it.
+//! The VPPs of the nodes: a simulated VPP per node, as a child process that is restarted after its exit, or a real VPP,
+//! whose directory is linked into the node's root.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,13 +16,13 @@ use super::nodes::NodeSpec;
 use crate::SandboxError;
 use crate::processes::{Launch, Process, Processes};
 
-/// How long a simulated VPP may take to listen.
+/// Time limit for a simulated VPP to listen.
 const READY_WITHIN: Duration = Duration::from_secs(30);
-/// How long it may take to end.
+/// Time between SIGTERM and SIGKILL.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
-/// Packets per second that seem to come to each VIP, so that there is something to see.
+/// Simulated traffic to each VIP, in packets per second.
 const TRAFFIC: &str = "100";
-/// How long after its death it is started again.
+/// Delay before a restart.
 const RESTART: Duration = Duration::from_secs(1);
 
 /// A real VPP for one node: `NODE=DIR`.
@@ -45,18 +45,18 @@ impl FromStr for RealVpp {
     }
 }
 
-/// Refuses a `--vpp` for a node that there will not be, or without a socket in it.
+/// Rejects a `--vpp` for an unknown node or without an API socket.
 pub fn check(real: &[RealVpp], nodes: &[NodeSpec]) -> Result<(), SandboxError> {
     for RealVpp { node, dir } in real {
         if !nodes.iter().any(|spec| spec.name == *node) {
             let names: Vec<_> = nodes.iter().map(|spec| spec.name.as_str()).collect();
             return Err(SandboxError::Usage {
-                what: format!("--vpp names node {node:?}: there is {}", names.join(", ")),
+                message: format!("--vpp: unknown node {node:?}; the nodes are {}", names.join(", ")),
             });
         }
         let socket = dir.join("api.sock");
         if !socket.exists() {
-            return Err(SandboxError::Usage { what: format!("--vpp {node}: there is no {}", socket.display()) });
+            return Err(SandboxError::Usage { message: format!("--vpp {node}: {} does not exist", socket.display()) });
         }
     }
     Ok(())
@@ -66,7 +66,7 @@ pub fn check(real: &[RealVpp], nodes: &[NodeSpec]) -> Result<(), SandboxError> {
 #[derive(Debug)]
 pub struct Vpps {
     shutdown: CancellationToken,
-    keepers: TaskTracker,
+    supervisors: TaskTracker,
 }
 
 impl Vpps {
@@ -76,26 +76,26 @@ impl Vpps {
         real: &[RealVpp],
         processes: &Processes,
     ) -> Result<Self, SandboxError> {
-        let vpps = Self { shutdown: CancellationToken::new(), keepers: TaskTracker::new() };
+        let vpps = Self { shutdown: CancellationToken::new(), supervisors: TaskTracker::new() };
         for node in nodes {
             let run_vpp = directory.run_vpp(node);
-            if let Some(found) = real.iter().find(|real| real.node == node.name) {
-                link(&found.dir, &run_vpp)?;
+            if let Some(real) = real.iter().find(|real| real.node == node.name) {
+                link(&real.dir, &run_vpp)?;
                 continue;
             }
             fs::create_dir_all(&run_vpp).map_err(SandboxError::file("create", &run_vpp))?;
-            let keeper = Keeper { launch: launch(directory, node)?, processes: processes.clone() };
-            let process = processes.spawn(keeper.launch.clone()).await?;
-            listens(&process, &directory.socket(node, "api.sock")).await?;
-            vpps.keepers.spawn(keeper.run(process, vpps.shutdown.clone()));
+            let supervisor = VppSupervisor { launch: launch(directory, node)?, processes: processes.clone() };
+            let process = processes.spawn(supervisor.launch.clone()).await?;
+            wait_until_listening(&process, &directory.socket(node, "api.sock")).await?;
+            vpps.supervisors.spawn(supervisor.run(process, vpps.shutdown.clone()));
         }
-        vpps.keepers.close();
+        vpps.supervisors.close();
         Ok(vpps)
     }
 
     pub async fn stop(self) {
         self.shutdown.cancel();
-        self.keepers.wait().await;
+        self.supervisors.wait().await;
     }
 }
 
@@ -115,29 +115,29 @@ fn launch(directory: &Directory, node: &NodeSpec) -> Result<Launch, SandboxError
     Ok(launch.arg("--stats-socket").arg(directory.socket(node, "stats.sock")))
 }
 
-async fn listens(process: &Process, socket: &Path) -> Result<(), SandboxError> {
+async fn wait_until_listening(process: &Process, socket: &Path) -> Result<(), SandboxError> {
     let deadline = Instant::now() + READY_WITHIN;
     loop {
-        let Err(err) = UnixStream::connect(socket).await else { return Ok(()) };
-        if let Some(err) = process.exit_error() {
-            return Err(err);
+        let Err(error) = UnixStream::connect(socket).await else { return Ok(()) };
+        if let Some(exited) = process.exit_error() {
+            return Err(exited);
         }
         if Instant::now() >= deadline {
             let (name, log) = (process.name().to_owned(), process.log().to_owned());
-            let (last, tail) = (err.to_string(), process.log_tail());
+            let (last, tail) = (error.to_string(), process.log_tail());
             return Err(SandboxError::NotReady { name, within: READY_WITHIN, last, log, tail });
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Starts one VPP again and again.
-struct Keeper {
+/// Restarts one VPP whenever it exits.
+struct VppSupervisor {
     launch: Launch,
     processes: Processes,
 }
 
-impl Keeper {
+impl VppSupervisor {
     async fn run(self, first: Process, shutdown: CancellationToken) {
         let mut running = Some(first);
         loop {
@@ -154,7 +154,7 @@ impl Keeper {
                 () = tokio::time::sleep(RESTART) => {}
                 () = shutdown.cancelled() => return,
             }
-            // A spawn that fails is tried again like a VPP that dies at once.
+            // A failed spawn is retried like an early exit.
             running = self.processes.spawn(self.launch.clone()).await.ok();
         }
     }
@@ -165,19 +165,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_real_vpp_is_written_as_node_and_directory() {
+    fn vpp_flag_is_parsed_as_node_and_directory() {
         let parsed: RealVpp = "node-a=/run/vpp".parse().unwrap();
         assert_eq!(parsed, RealVpp { node: "node-a".into(), dir: "/run/vpp".into() });
-        for wrong in ["node-a", "=/run/vpp", "node-a="] {
-            assert!(wrong.parse::<RealVpp>().is_err(), "{wrong}");
+        for invalid in ["node-a", "=/run/vpp", "node-a="] {
+            assert!(invalid.parse::<RealVpp>().is_err(), "{invalid}");
         }
     }
 
     #[test]
-    fn a_real_vpp_for_a_node_or_socket_that_is_not_there_is_refused() {
+    fn vpp_flag_with_unknown_node_or_missing_socket_is_rejected() {
         let nodes = NodeSpec::all(2);
         let refusal = |text: &str| check(&[text.parse().unwrap()], &nodes).unwrap_err().to_string();
-        assert_eq!(refusal("node-z=/run"), "--vpp names node \"node-z\": there is node-a, node-b");
-        assert_eq!(refusal("node-a=/nowhere"), "--vpp node-a: there is no /nowhere/api.sock");
+        assert_eq!(refusal("node-z=/run"), "--vpp: unknown node \"node-z\"; the nodes are node-a, node-b");
+        assert_eq!(refusal("node-a=/nowhere"), "--vpp node-a: /nowhere/api.sock does not exist");
     }
 }

@@ -15,7 +15,7 @@ async fn read(log: &Arc<LogFile>, selection: Selection) -> String {
 }
 
 #[tokio::test]
-async fn the_last_lines_or_the_first_bytes_can_be_asked_for() {
+async fn tail_lines_and_limit_bytes_select_parts() {
     let (_dir, log) = written(b"one\ntwo\nthree").await;
     assert_eq!(read(&log, Selection::default()).await, "one\ntwo\nthree\n");
     for (lines, expected) in
@@ -27,7 +27,7 @@ async fn the_last_lines_or_the_first_bytes_can_be_asked_for() {
 }
 
 #[tokio::test]
-async fn lines_carry_their_time_and_can_be_selected_by_it() {
+async fn timestamps_are_printed_and_select_lines() {
     let before = Timestamp::now();
     let (_dir, log) = written(b"one\n").await;
     let after = Timestamp::now();
@@ -41,14 +41,14 @@ async fn lines_carry_their_time_and_can_be_selected_by_it() {
 }
 
 #[tokio::test]
-async fn a_line_longer_than_the_limit_comes_out_whole() {
+async fn long_line_is_read_as_one_line() {
     let long = "x".repeat(MAX_LINE * 2 + 5);
     let (_dir, log) = written(format!("{long}\nend\n").as_bytes()).await;
     assert_eq!(read(&log, Selection::default()).await, format!("{long}\nend\n"));
 }
 
 #[tokio::test]
-async fn a_follower_gets_lines_as_they_come_across_files_and_ends_with_the_run() {
+async fn follower_survives_rotation_and_ends_with_the_run() {
     let dir = tempfile::tempdir().unwrap();
     let log = LogFile::create(dir.path(), 0).unwrap();
     let (mut process, pipe) = tokio::io::duplex(CHUNK);
@@ -75,14 +75,14 @@ async fn a_follower_gets_lines_as_they_come_across_files_and_ends_with_the_run()
     let ((), (size, tail)) = tokio::join!(feed, drain);
     copying.await.unwrap();
     assert!(tail.ends_with(b"\nlast\n") || tail == "last\n", "{tail:?}");
-    assert!(log.progress.borrow().file >= 2, "the log was never put aside");
+    assert!(log.progress.borrow().file >= 2, "the log was rotated");
     assert!(size <= (2 * MAX_FILE / 1000) * 1001 + 5, "{size}");
     let newest = read(&log, Selection { tail_lines: Some(1), ..Selection::default() }).await;
     assert_eq!(newest, "last\n");
 }
 
 #[tokio::test]
-async fn what_a_process_writes_into_the_pipe_is_read_to_its_end() {
+async fn output_of_a_process_is_read_from_the_pipe() {
     let dir = tempfile::tempdir().unwrap();
     let log = LogFile::create(dir.path(), 3).unwrap();
     let (path, receiver) = log.pipe().unwrap();

@@ -1,4 +1,4 @@
-//! Accepts one client: the API server, by the very certificate it was given to talk to kubelets.
+//! Accepts one client only: the API server, by its client certificate for kubelets.
 
 use std::sync::Arc;
 
@@ -13,30 +13,30 @@ use rustls::{
     },
 };
 
-/// The usual checks against the authority, and equality with the one certificate. That is stricter than looking at names, and needs no
-/// parsing of them.
+/// Verifies the certificate against the authority and compares it with the API server's, which is stricter than comparing
+/// names and needs no parsing.
 #[derive(Debug)]
 pub struct ClientCheck {
-    usual: Arc<dyn ClientCertVerifier>,
-    only: CertificateDer<'static>,
+    webpki: Arc<dyn ClientCertVerifier>,
+    accepted: CertificateDer<'static>,
 }
 
 impl ClientCheck {
     pub fn new(
         authority: CertificateDer<'static>,
-        only: CertificateDer<'static>,
+        accepted: CertificateDer<'static>,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
         roots.add(authority)?;
-        let usual = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
-        Ok(Self { usual: usual.map_err(|error| Error::General(error.to_string()))?, only })
+        let webpki = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
+        Ok(Self { webpki: webpki.map_err(|error| Error::General(error.to_string()))?, accepted })
     }
 }
 
 impl ClientCertVerifier for ClientCheck {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.usual.root_hint_subjects()
+        self.webpki.root_hint_subjects()
     }
 
     fn verify_client_cert(
@@ -45,8 +45,8 @@ impl ClientCertVerifier for ClientCheck {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self.usual.verify_client_cert(end_entity, intermediates, now)?;
-        if end_entity.as_ref() != self.only.as_ref() {
+        let verified = self.webpki.verify_client_cert(end_entity, intermediates, now)?;
+        if end_entity.as_ref() != self.accepted.as_ref() {
             return Err(CertificateError::ApplicationVerificationFailure.into());
         }
         Ok(verified)
@@ -58,7 +58,7 @@ impl ClientCertVerifier for ClientCheck {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual.verify_tls12_signature(message, cert, signature)
+        self.webpki.verify_tls12_signature(message, cert, signature)
     }
 
     fn verify_tls13_signature(
@@ -67,10 +67,10 @@ impl ClientCertVerifier for ClientCheck {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual.verify_tls13_signature(message, cert, signature)
+        self.webpki.verify_tls13_signature(message, cert, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.usual.supported_verify_schemes()
+        self.webpki.supported_verify_schemes()
     }
 }

@@ -1,4 +1,4 @@
-//! `GET /containerLogs/NAMESPACE/POD/CONTAINER`: what `kubectl logs` ends in.
+//! `GET /containerLogs/NAMESPACE/POD/CONTAINER`, the request of `kubectl logs`.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::node::{context::Context, log_file::Selection};
 
-/// The options of `kubectl logs`, by the names that the API server passes on.
+/// The options of `kubectl logs`, as forwarded by the API server.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LogOptions {
@@ -33,7 +33,7 @@ impl LogOptions {
     fn selection(&self, now: Timestamp) -> Selection {
         let seconds_ago = |seconds| now.checked_sub(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MIN);
         Selection {
-            // A log of the past does not grow.
+            // The log of an earlier run does not grow.
             follow: self.follow && !self.previous,
             timestamps: self.timestamps,
             tail_lines: self.tail_lines,
@@ -43,8 +43,8 @@ impl LogOptions {
     }
 }
 
-/// The log, as it grows if asked to follow; 404 for what is not here, 400 for a container that has no such log (yet).
-pub async fn answer(
+/// Streams a log. Responds with 404 if pod or container is unknown, with 400 if the container has no such log (yet).
+pub async fn handle(
     State(node): State<Arc<Context>>,
     Path((namespace, pod, container)): Path<(String, String, String)>,
     Query(options): Query<LogOptions>,

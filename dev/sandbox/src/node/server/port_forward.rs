@@ -1,7 +1,8 @@
 //! `/portForward/NAMESPACE/POD?port=…` over WebSocket `v4.channel.k8s.io`.
 //!
-//! Every message begins with a channel: of the n-th port asked for, 2n carries its bytes and 2n + 1 its error. The node begins each channel
-//! with the port as two little-endian bytes. `kubectl port-forward` asks for SPDY/3.1 here, which is not spoken.
+//! Every message begins with a channel: 2n carries the data of the n-th requested port, 2n + 1 its error. The first message
+//! on each channel is the port as two little-endian bytes. SPDY/3.1, which `kubectl port-forward` requests, is not
+//! supported.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -25,28 +26,28 @@ use tokio::{
 use crate::node::context::Context;
 
 const PROTOCOL: &str = "v4.channel.k8s.io";
-/// More ports cannot be numbered in a channel's byte.
+/// Limited by the number of channels, which are one byte.
 const MAX_PORTS: usize = 127;
-/// Messages on their way between the WebSocket and one port.
+/// Maximum number of messages queued between the WebSocket and one port.
 const QUEUE: usize = 16;
-/// Bytes of one message at most.
+/// Maximum size of a message in bytes.
 const CHUNK: usize = 32 * 1024;
 
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
-/// The form of the path that kubelets also know.
-pub async fn answer_with_uid(
+/// The form of the path with a UID, as supported by kubelets.
+pub async fn handle_with_uid(
     node: State<Arc<Context>>,
     Path((namespace, pod, _uid)): Path<(String, String, String)>,
     query: RawQuery,
     headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Response {
-    answer(node, Path((namespace, pod)), query, headers, upgrade).await
+    handle(node, Path((namespace, pod)), query, headers, upgrade).await
 }
 
-/// Connects each port to the pod's address until both sides are done.
-pub async fn answer(
+/// Connects each port to the pod's address until one side closes the connection.
+pub async fn handle(
     State(node): State<Arc<Context>>,
     Path((namespace, pod)): Path<(String, String)>,
     RawQuery(query): RawQuery,
@@ -56,7 +57,7 @@ pub async fn answer(
     let refuse = |status, text: String| (status, text).into_response();
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,
-        Err(rejection) => return refuse(StatusCode::BAD_REQUEST, why_not(&headers, &rejection)),
+        Err(rejection) => return refuse(StatusCode::BAD_REQUEST, rejection_text(&headers, &rejection)),
     };
     let Some(entry) = node.registry.get(&namespace, &pod) else {
         let text = format!("pod \"{namespace}/{pod}\" does not run on node {}\n", node.name);
@@ -69,16 +70,16 @@ pub async fn answer(
     let targets = ports.into_iter().map(|port| SocketAddr::from((entry.ip, port))).collect();
     let upgrade = upgrade.protocols([PROTOCOL]);
     if upgrade.selected_protocol().is_none() {
-        return refuse(StatusCode::BAD_REQUEST, format!("the sandbox's node speaks {PROTOCOL} and nothing else\n"));
+        return refuse(StatusCode::BAD_REQUEST, format!("the sandbox's node supports only the protocol {PROTOCOL}\n"));
     }
     upgrade.on_upgrade(|socket| forward(socket, targets))
 }
 
-fn why_not(headers: &HeaderMap, rejection: &WebSocketUpgradeRejection) -> String {
+fn rejection_text(headers: &HeaderMap, rejection: &WebSocketUpgradeRejection) -> String {
     match headers.get(header::UPGRADE).map(|value| value.to_str().unwrap_or_default()) {
-        Some(wanted) if !wanted.eq_ignore_ascii_case("websocket") => format!(
-            "the sandbox's node forwards ports over WebSocket ({PROTOCOL}) only, not over {wanted}, which kubectl port-forward needs; \
-             every port of a pod is reachable without it at the pod's IP on this machine\n"
+        Some(protocol) if !protocol.eq_ignore_ascii_case("websocket") => format!(
+            "the sandbox's node forwards ports over WebSocket ({PROTOCOL}) only, not over {protocol}, which kubectl port-forward requires; \
+             all ports of a pod are reachable at the pod's IP on this machine\n"
         ),
         _ => format!("port-forward needs a WebSocket: {rejection}\n"),
     }
@@ -96,7 +97,7 @@ fn ports(query: &str) -> Result<Vec<u16>, String> {
     match ports.len() {
         0 => Err("no port to forward: the query has no port=…\n".to_owned()),
         1..=MAX_PORTS => Ok(ports),
-        count => Err(format!("{count} ports to forward, at most {MAX_PORTS} are possible\n")),
+        count => Err(format!("{count} ports to forward, but at most {MAX_PORTS} are allowed\n")),
     }
 }
 
@@ -110,7 +111,7 @@ async fn forward(socket: WebSocket, targets: Vec<SocketAddr>) {
         inputs.push(in_tx);
         ports.spawn(serve_port(channel, target, out_tx.clone(), in_rx));
     }
-    // Once every port is done, no sender is left and the writing ends.
+    // Ends the writer once all ports have dropped their senders.
     drop(out_tx);
     let reading = read(stream, inputs);
     let writing = async {
@@ -127,7 +128,7 @@ async fn forward(socket: WebSocket, targets: Vec<SocketAddr>) {
     }
 }
 
-/// Hands each message to its port until the client closes.
+/// Forwards each message to its port until the client closes the connection.
 async fn read(mut stream: SplitStream<WebSocket>, inputs: Vec<mpsc::Sender<Bytes>>) {
     while let Some(Ok(message)) = stream.next().await {
         let mut bytes = match message {
@@ -138,7 +139,7 @@ async fn read(mut stream: SplitStream<WebSocket>, inputs: Vec<mpsc::Sender<Bytes
         let channel = usize::from(bytes.split_to(1)[0]);
         let Some(input) = inputs.get(channel / 2).filter(|_| channel.is_multiple_of(2)) else { continue };
         if !bytes.is_empty() {
-            // A port that is done takes nothing more, which the client hears on its own.
+            // Fails if the port is closed, which the client is notified of separately.
             let _ = input.send(bytes).await;
         }
     }
@@ -151,7 +152,7 @@ async fn serve_port(channel: u8, target: SocketAddr, out_tx: mpsc::Sender<Bytes>
     let stream = match TcpStream::connect(target).await {
         Ok(stream) => stream,
         Err(error) => {
-            let text = format!("could not connect to port {} of the pod ({target}): {error}", target.port());
+            let text = format!("cannot connect to port {} of the pod ({target}): {error}", target.port());
             let _ = out_tx.send(framed(channel + 1, text.as_bytes())).await;
             return;
         }
@@ -163,7 +164,7 @@ async fn serve_port(channel: u8, target: SocketAddr, out_tx: mpsc::Sender<Bytes>
                 break;
             }
         }
-        // The protocol cannot close one direction: what the pod still says is waited for.
+        // The protocol cannot close one direction, so wait for the rest of the pod's data.
         std::future::pending::<()>().await;
     };
     let receiving = async {
@@ -192,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_come_repeated_or_in_a_list() {
+    fn ports_can_be_repeated_or_a_list() {
         assert_eq!(ports("port=80"), Ok(vec![80]));
         assert_eq!(ports("port=80&x=1&port=443"), Ok(vec![80, 443]));
         assert_eq!(ports("port=80%2C443"), Ok(vec![80, 443]));

@@ -1,4 +1,4 @@
-//! What `up` prints: progress, and at the end what is running and what to try.
+//! Output of `up`: progress, and a summary with examples once the cluster is running.
 
 use std::io::Write as _;
 
@@ -7,15 +7,15 @@ use super::nodes::NodeSpec;
 use crate::control_plane::ControlPlane;
 use crate::demo_backend::DemoBackends;
 
-/// Prints one line, or several. A closed stdout is no reason to stop.
-pub fn line(text: &str) {
+/// Prints a text and a line break. Ignores a closed standard output.
+pub fn print(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = writeln!(stdout, "{text}");
     let _ = stdout.flush();
 }
 
-/// What is running, where the kubeconfig is, and three things to try.
-pub fn running(
+/// The parts of the cluster with their addresses and paths, and three examples.
+pub fn summary(
     directory: &Directory,
     nodes: &[NodeSpec],
     backends: &DemoBackends,
@@ -29,7 +29,7 @@ pub fn running(
         backends.list().into_iter().map(|(name, address, _)| format!("{name} ({address})")).collect();
     format!(
         "
-A cluster is running; Ctrl-C ends it.
+The cluster is running. Press Ctrl-C to stop it.
 
   dashboard    {dashboard}
   API server   {server}
@@ -39,17 +39,17 @@ A cluster is running; Ctrl-C ends it.
   logs         {dir}/logs/
   kubeconfig   {kubeconfig}
 
-Try, in another terminal:
+In another terminal:
 
   export KUBECONFIG={kubeconfig} PATH={bin}:$PATH
 
-  1. See what is there and whether anything is wrong, and follow an agent:
+  1. Show the objects and the overall state, and follow the log of the agents:
        kubectl get maglev -A
        maglevc status
        kubectl logs -f ds/maglevd
-  2. Fail a backend and see its weight go to 0; `ok` brings it back:
+  2. Let a backend fail, and see its weight become 0 (`ok` lets it recover):
        maglev-sandbox backend web-1 fail --dir {dir}
-  3. Give a backend more weight:
+  3. Increase the weight of a backend:
        maglevc set frontend web pool primary backend web-2 weight 50
 ",
         server = plane.server(),

@@ -84,10 +84,10 @@ function recordTransition(broker, kind, name, from, to, at, code, nodes) {
  * @param {string} to
  * @param {string | undefined} code
  * @param {string[]} users
- * @param {Map<string, [string, string]>} moved
+ * @param {Map<string, [string, string]>} changedFrontends
  * @returns {{ level: "info", name: string, attributes: [string, string][] }[]}
  */
-function logLines(broker, backend, from, to, code, users, moved) {
+function logLines(broker, backend, from, to, code, users, changedFrontends) {
   const { world } = broker;
   /** @type {[string, string][]} */
   const codeAttributes = code === undefined ? [] : [["code", code]];
@@ -95,7 +95,7 @@ function logLines(broker, backend, from, to, code, users, moved) {
   const line = (name, ...attributes) => ({ level: /** @type {const} */ ("info"), name, attributes });
   return [
     line("backend-transition", ["name", backend], ["from", from], ["to", to], ...codeAttributes),
-    ...[...moved].map(([name, [before, now]]) =>
+    ...[...changedFrontends].map(([name, [before, now]]) =>
       line("frontend-transition", ["name", name], ["from", before], ["to", now], ...codeAttributes),
     ),
     ...users.map((frontend) => {

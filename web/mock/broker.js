@@ -1,6 +1,6 @@
 // Messages to the clients: a ring of numbered messages, and the part of each that a client subscribed to.
 import { difference } from "./merge-patch.js";
-import * as brief from "./summary-parts.js";
+import * as parts from "./summary-parts.js";
 import * as documents from "./documents.js";
 
 /**
@@ -38,9 +38,9 @@ export class Broker {
   /** @param {World} world */
   constructor(world) {
     this.world = world;
-    for (const name of world.nodes.keys()) this.nodeHeads[name] = brief.nodeHead(world, name);
-    for (const name of world.frontends.keys()) this.frontendRows[name] = brief.row(world, name);
-    this.aggregates = this.#rest();
+    for (const name of world.nodes.keys()) this.nodeHeads[name] = parts.nodeHead(world, name);
+    for (const name of world.frontends.keys()) this.frontendRows[name] = parts.row(world, name);
+    this.aggregates = this.#aggregate();
   }
 
   /** @returns {import("../src/sync/contract").AsOfs} */
@@ -77,23 +77,23 @@ export class Broker {
   page(frontend) {
     /** @type {Record<string, import("../src/sync/contract").NodeCut>} */
     const nodes = {};
-    const backendsOf = this.#used(frontend);
+    const usedBackends = this.#used(frontend);
     for (const [name, node] of this.world.nodes) {
       nodes[name] = {
         frontends: { [frontend]: documents.frontendDetail(this.world, node, frontend) },
         backends: Object.fromEntries(
-          backendsOf.map((backend) => [backend, documents.backendDetail(this.world, node, backend)]),
+          usedBackends.map((backend) => [backend, documents.backendDetail(this.world, node, backend)]),
         ),
         health_checks: Object.fromEntries(
-          this.#checks(backendsOf).map((check) => [check, documents.healthCheckDetail()]),
+          this.#checks(usedBackends).map((check) => [check, documents.healthCheckDetail()]),
         ),
       };
     }
     /** @type {Record<string, import("../src/sync/contract").ObjectInfo>} */
     const objects = { [`Frontend ${frontend}`]: documents.objectInfo(this.world, "Frontend", frontend) };
-    for (const backend of backendsOf)
+    for (const backend of usedBackends)
       objects[`Backend ${backend}`] = documents.objectInfo(this.world, "Backend", backend);
-    for (const check of this.#checks(backendsOf))
+    for (const check of this.#checks(usedBackends))
       objects[`HealthCheck ${check}`] = documents.objectInfo(this.world, "HealthCheck", check);
     return { as_of: this.asOfs(), now: new Date().toISOString(), nodes, objects };
   }
@@ -130,13 +130,13 @@ export class Broker {
       if (patch === undefined) continue;
       const as_of = numbered ? { epoch: node.epoch, seq: node.seq } : undefined;
       this.#push("node", (filter) => {
-        const ownBeats = filterForClient(
+        const ownPatch = filterForClient(
           filter,
           name,
           /** @type {Record<string, unknown>} */ (patch),
           (frontend) => this.#used(frontend),
         );
-        return ownBeats && { node: name, ...(as_of ? { as_of } : {}), patch: ownBeats };
+        return ownPatch && { node: name, ...(as_of ? { as_of } : {}), patch: ownPatch };
       });
     }
     this.#publishSummary(frontends, nodes, numbered);
@@ -181,14 +181,14 @@ export class Broker {
     this.nodeHeads = replaceKeys(
       this.nodeHeads,
       nodes,
-      (name) => this.world.nodes.has(name) && brief.nodeHead(this.world, name),
+      (name) => this.world.nodes.has(name) && parts.nodeHead(this.world, name),
     );
     this.frontendRows = replaceKeys(
       this.frontendRows,
       frontends,
-      (name) => this.world.frontends.has(name) && brief.row(this.world, name),
+      (name) => this.world.frontends.has(name) && parts.row(this.world, name),
     );
-    this.aggregates = this.#rest();
+    this.aggregates = this.#aggregate();
     const part = {
       nodes: pickExisting(old.nodes, nodes),
       rows: pickExisting(old.rows, frontends),
@@ -215,17 +215,17 @@ export class Broker {
   }
 
   /** Totals and counts. */
-  #rest() {
+  #aggregate() {
     const heads = Object.values(this.nodeHeads);
     const rows = Object.values(this.frontendRows);
     /** @param {import("../src/sync/contract").Flag} flag */
     const count = (flag) => rows.filter((row) => row.flags.includes(flag)).length;
     /** @type {Record<string, import("../src/sync/contract").ObjectProblems>} */
     const problems = {};
-    for (const [key, { problems: resolve, held }] of this.world.problems) {
+    for (const [key, { problems: list, held }] of this.world.problems) {
       const [kind = "", name = ""] = key.split(" ");
       const nodes = [...this.world.nodes.keys()];
-      problems[key] = { kind: /** @type {"Frontend"} */ (kind), name, nodes, problems: resolve, held };
+      problems[key] = { kind: /** @type {"Frontend"} */ (kind), name, nodes, problems: list, held };
     }
     return {
       kubernetes: /** @type {"watching" | "unavailable"} */ (
@@ -274,9 +274,9 @@ export class Broker {
     for (const { filter, write } of this.clients) {
       if (filter.node !== node || filter.beats.length === 0) continue;
       const names = new Set(filter.beats.flatMap((frontend) => this.#used(frontend)));
-      const ownPatch = Object.fromEntries(Object.entries(beats).filter(([backend]) => names.has(backend)));
-      if (Object.keys(ownPatch).length > 0)
-        write(`event: beats\ndata: ${JSON.stringify({ node, beats: ownPatch })}\n\n`);
+      const ownBeats = Object.fromEntries(Object.entries(beats).filter(([backend]) => names.has(backend)));
+      if (Object.keys(ownBeats).length > 0)
+        write(`event: beats\ndata: ${JSON.stringify({ node, beats: ownBeats })}\n\n`);
     }
   }
 

@@ -46,7 +46,10 @@ export function Header(): JSX.Element {
 
 function Switches(): JSX.Element {
   const next = () =>
-    THEMES[(THEMES.findIndex(([option]) => option === theme()) + 1) % THEMES.length] ?? ["system", "auto"];
+    THEMES[(THEMES.findIndex(([candidate]) => candidate === theme()) + 1) % THEMES.length] ?? [
+      "system",
+      "auto",
+    ];
   return (
     <div class="switches">
       <Show when={mode()}>
@@ -63,12 +66,12 @@ function Switches(): JSX.Element {
             </button>
           }
         >
-          {(option) => (
+          {(session) => (
             <button
               type="button"
               class="small"
-              title={`signed in as ${option().who}`}
-              aria-label={`sign out ${option().who}`}
+              title={`signed in as ${session().who}`}
+              aria-label={`sign out ${session().who}`}
               onClick={() => void signOut()}
             >
               sign out
@@ -89,7 +92,7 @@ function Switches(): JSX.Element {
         type="button"
         class="small"
         title="Colour scheme: system, dark or light"
-        aria-label={`${THEMES.find(([session]) => session === theme())?.[1] ?? ""} colours: change`}
+        aria-label={`${THEMES.find(([candidate]) => candidate === theme())?.[1] ?? ""} colours: change`}
         onClick={() => setTheme(next()[0])}
       >
         {THEMES.find(([serverInfo]) => serverInfo === theme())?.[1]}

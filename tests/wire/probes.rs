@@ -17,22 +17,22 @@ mod traffic;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use maglev_health::{Network, Outcome, Prober, Target};
+use maglev_health::{NetworkProber, ProbeOutcome, Prober, ProbeTarget};
 use maglev_model::{config::HealthCheck, health::ProbeCode};
 use tokio::time::timeout;
 
 /// No probe or condition takes longer.
 const LIMIT: Duration = Duration::from_secs(30);
 
-async fn outcome(network: &Network, address: SocketAddr, check: HealthCheck) -> Outcome {
-    let target = Target { address: address.ip(), source: None, check: Arc::new(check) };
+async fn outcome(network: &NetworkProber, address: SocketAddr, check: HealthCheck) -> ProbeOutcome {
+    let target = ProbeTarget { address: address.ip(), source: None, check: Arc::new(check) };
     timeout(LIMIT, network.probe(target)).await.expect("a probe ends by its own timeout")
 }
 
-async fn probe(network: &Network, address: SocketAddr, check: HealthCheck) -> (ProbeCode, String) {
+async fn probe(network: &NetworkProber, address: SocketAddr, check: HealthCheck) -> (ProbeCode, String) {
     match outcome(network, address, check).await {
-        Outcome::Answer { code, detail } => (code, detail.into_owned()),
-        Outcome::NotProbed { detail } => panic!("not probed: {detail}"),
+        ProbeOutcome::Completed { code, detail } => (code, detail.into_owned()),
+        ProbeOutcome::NotProbed { detail } => panic!("not probed: {detail}"),
     }
 }
 

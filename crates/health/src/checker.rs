@@ -1,12 +1,11 @@
-//! The scheduling: one probe loop per backend, all on one thread, driven by what the configuration
-//! says now.
+//! The scheduling: one probe loop per backend, all on one thread, driven by the configuration.
 //!
-//! Everything happens in one place, between two waits: a configuration is applied, a result is
-//! counted, due probes start, a batch leaves. A probe that a change made meaningless is dropped
-//! there and then, so its result cannot arrive late.
+//! All work happens between two waits, in one place: a configuration is applied, a result is counted, due probes start,
+//! a batch is published. A probe that a change made meaningless is dropped in the same step, so that its result cannot
+//! arrive late.
 
 mod backend_loop;
-mod flight;
+mod probe_queue;
 mod reconcile;
 #[cfg(test)]
 mod tests;
@@ -31,66 +30,71 @@ use maglev_model::{
     name::Name,
     vip::Family,
 };
+use maglev_net::LogThrottle;
 
 use self::{
     backend_loop::BackendLoop,
-    flight::{Flights, Landed, Landing},
+    probe_queue::{FinishedProbe, ProbeQueue, QueueEvent},
 };
 use super::{
     HealthOptions,
-    complaint::Complaint,
-    lag::Lag,
-    prober::{Outcome, Prober, Target},
+    per_family::PerFamily,
+    prober::{ProbeOutcome, ProbeTarget, Prober},
     publisher::Publisher,
-    suspicion::{Cleared, Suspicion, Verdict},
+    starvation::StarvationMonitor,
+    suspicion::{FailureEffect, SuccessEffect, Suspicion},
 };
 
-/// The others of a family whose path became suspect are probed within this time.
+/// Once a path is suspect, all backends of its family are probed within this time.
 const SUSPECT_SPREAD: Duration = Duration::from_secs(1);
 
-/// Probes that begin at once; then the others have their turn.
+/// Probes started at once, before the queue is polled again.
 const BATCH: usize = 32;
 
-/// So many others of the family are asked when one falls alone.
-const WITNESSES: usize = 3;
+/// Backends of a family that are probed at once when one backend falls alone.
+const CONFIRMATION_PROBES: usize = 3;
 
-/// A probe that told nothing about its backend is repeated after this time, or earlier if its
-/// cadence says so.
+/// A probe without a usable result is repeated after this time, or earlier if the backend's interval is shorter.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Schedules the probes of every backend and publishes what they find.
+/// The probe path of one address family.
+#[derive(Debug, Default)]
+struct ProbePath {
+    suspicion: Suspicion,
+    /// The number of backends that are probed.
+    probed: usize,
+    /// The last time at which the path was suspect or in question: failures of probes that started before do not prove
+    /// that a backend is down.
+    suspect_until: Option<Instant>,
+}
+
+/// Schedules the probes of every backend and publishes their results.
 pub struct Checker<P> {
     prober: P,
     config_rx: watch::Receiver<Option<Config>>,
     events: Events,
     options: HealthOptions,
     rng: Rng,
-    /// The configuration in force; `None` before the first.
+    /// The configuration in force; `None` before the first one.
     config: Option<Config>,
     loops: HashMap<Name, BackendLoop>,
-    /// When the next probe of each loop starts that has none under way.
+    /// The start times of the next probes, of loops without a probe in flight.
     due: BTreeSet<(Instant, Name)>,
-    flights: Flights,
-    paths: [Suspicion; 2],
-    /// How many backends of each family are probed.
-    probed: [usize; 2],
-    /// When each path was last known to be suspect: probes that began before say nothing of a backend.
-    suspect_until: [Option<Instant>; 2],
+    queue: ProbeQueue,
+    paths: PerFamily<ProbePath>,
     publisher: Publisher,
-    lag: Lag,
-    starved: Complaint,
-    unable: Complaint,
-    limited: Complaint,
-    /// Probes that are due wait for others to end.
+    starvation: StarvationMonitor,
+    log_throttle: LogThrottle,
+    /// True while due probes wait because of `max_in_flight`.
     is_limited: bool,
 }
 
-/// Why the checker came back from its wait.
-enum Woken {
+/// The reason for the end of a wait.
+enum WakeReason {
     Shutdown,
     Config,
     ConfigClosed,
-    Landed(Landed),
+    Queue(QueueEvent),
     Timer,
 }
 
@@ -109,15 +113,11 @@ impl<P: Prober> Checker<P> {
             config: None,
             loops: HashMap::new(),
             due: BTreeSet::new(),
-            flights: Flights::default(),
-            paths: Default::default(),
-            probed: [0; 2],
-            suspect_until: [None; 2],
+            queue: ProbeQueue::default(),
+            paths: PerFamily::default(),
             publisher: Publisher::new(snapshot_tx, events.clone(), options.clock, 0),
-            lag: Lag::default(),
-            starved: Complaint::default(),
-            unable: Complaint::default(),
-            limited: Complaint::default(),
+            starvation: StarvationMonitor::default(),
+            log_throttle: LogThrottle::default(),
             is_limited: false,
             events,
             options,
@@ -126,49 +126,49 @@ impl<P: Prober> Checker<P> {
 
     /// Probes until `shutdown`.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut watching = true;
+        let mut config_open = true;
         self.take_config();
         loop {
             self.start_due();
             self.publisher.publish(Instant::now());
-            let woken = self.wait(watching, &shutdown).await;
-            match woken {
-                Woken::Shutdown => return,
-                Woken::Config => self.take_config(),
-                Woken::ConfigClosed => watching = false,
-                Woken::Landed(Landed::Probe(landing)) => self.land(landing, Instant::now()),
-                Woken::Landed(Landed::Pulse(wanted)) => self.beat(wanted, Instant::now()),
-                Woken::Landed(Landed::Dropped) | Woken::Timer => {}
+            let reason = self.wait(config_open, &shutdown).await;
+            match reason {
+                WakeReason::Shutdown => return,
+                WakeReason::Config => self.take_config(),
+                WakeReason::ConfigClosed => config_open = false,
+                WakeReason::Queue(QueueEvent::Finished(probe)) => self.finish(probe, Instant::now()),
+                WakeReason::Queue(QueueEvent::Tick(due)) => self.tick(due, Instant::now()),
+                WakeReason::Queue(QueueEvent::Aborted) | WakeReason::Timer => {}
             }
         }
     }
 
-    /// When there is something to do without anything happening.
-    fn wake(&self) -> Option<Instant> {
+    /// The time of the next probe or publication.
+    fn next_deadline(&self) -> Option<Instant> {
         let start = self.due.first().filter(|_| self.may_start()).map(|(due, _)| *due);
         [start, self.publisher.due()].into_iter().flatten().min()
     }
 
-    async fn wait(&mut self, watching: bool, shutdown: &CancellationToken) -> Woken {
-        let wake = self.wake();
-        // In this order: what a configuration ends must not be counted first, and an answer that is
-        // there must not lose against a clock.
+    async fn wait(&mut self, config_open: bool, shutdown: &CancellationToken) -> WakeReason {
+        let deadline = self.next_deadline();
+        // The order matters: a probe that a new configuration ends must not be counted first, and a finished probe must
+        // not lose against a timer.
         tokio::select! {
             biased;
-            () = shutdown.cancelled() => Woken::Shutdown,
-            changed = self.config_rx.changed(), if watching => {
-                if changed.is_ok() { Woken::Config } else { Woken::ConfigClosed }
+            () = shutdown.cancelled() => WakeReason::Shutdown,
+            changed = self.config_rx.changed(), if config_open => {
+                if changed.is_ok() { WakeReason::Config } else { WakeReason::ConfigClosed }
             }
-            landed = self.flights.next() => Woken::Landed(landed),
-            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Woken::Timer,
+            event = self.queue.next() => WakeReason::Queue(event),
+            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => WakeReason::Timer,
         }
     }
 
-    /// Notes how late the pulse came, as late as everything else that was to be done then.
-    fn beat(&mut self, wanted: Instant, now: Instant) {
-        self.lag.woke(wanted, now);
-        if self.flights.probes() > 0 {
-            self.flights.pulse(now + self.lag.pulse());
+    /// Records the delay of a tick, which is the delay of all other work in the queue.
+    fn tick(&mut self, due: Instant, now: Instant) {
+        self.starvation.record_tick(due, now);
+        if self.queue.probes() > 0 {
+            self.queue.schedule_tick(now + self.starvation.tick_interval());
         }
     }
 
@@ -180,12 +180,12 @@ impl<P: Prober> Checker<P> {
     }
 
     fn may_start(&self) -> bool {
-        self.flights.probes() < self.options.max_in_flight.max(1)
+        self.queue.probes() < self.options.max_in_flight.max(1)
     }
 
-    /// Begins what is due, some at a time: what is under way goes on between.
+    /// Starts due probes, a batch at a time, so that probes in flight make progress in between.
     fn start_due(&mut self) {
-        if !self.flights.has_room() {
+        if !self.queue.is_drained() {
             return;
         }
         let now = Instant::now();
@@ -195,7 +195,7 @@ impl<P: Prober> Checker<P> {
                 return;
             }
             if !self.may_start() {
-                self.wait_for_others(now);
+                self.report_limit();
                 return;
             }
             if let Some((due, name)) = self.due.pop_first() {
@@ -205,162 +205,164 @@ impl<P: Prober> Checker<P> {
         }
     }
 
-    /// As many probes as may be are under way: those that are due have their turn, the longest due
-    /// first, as others end.
-    fn wait_for_others(&mut self, now: Instant) {
+    /// Reports, once per episode, that `max_in_flight` probes are in flight. As they finish, due probes start, the
+    /// longest due first.
+    fn report_limit(&mut self) {
         if std::mem::replace(&mut self.is_limited, true) {
             return;
         }
         self.options.metrics.limited.inc();
-        if let Some(unsaid) = self.limited.raise(now) {
+        if let Some(suppressed) = self.log_throttle.admit("limited") {
             let limit = self.options.max_in_flight;
-            tracing::warn!(limit, unsaid, "probes wait: as many as this process may have are under way");
+            tracing::warn!(limit, suppressed, "due probes wait because the maximum number of probes is in flight");
         }
     }
 
     fn start_probe(&mut self, name: Name, now: Instant) {
-        let (Some(config), Some(of)) = (&self.config, self.loops.get_mut(&name)) else { return };
-        of.due = None;
-        let Some(check) = of.check().cloned() else { return };
+        let (Some(config), Some(backend_loop)) = (&self.config, self.loops.get_mut(&name)) else { return };
+        backend_loop.due = None;
+        let Some(check) = backend_loop.check().cloned() else { return };
         let kind = check.probe.type_name();
-        let source = config.node.probe.source(of.family());
+        let source = config.node.probe.source(backend_loop.family());
         self.events.emit_probe(|| Event::ProbeStart { backend: name.clone(), kind });
-        let probe = self.prober.probe(Target { address: of.backend.address, source, check });
-        of.flight = Some(self.flights.begin(name, probe, now, self.lag.mark(now)));
-        self.flights.pulse(now + self.lag.pulse());
+        let probe = self.prober.probe(ProbeTarget { address: backend_loop.backend.address, source, check });
+        backend_loop.in_flight = Some(self.queue.start(name, probe, now, self.starvation.sample(now)));
+        self.queue.schedule_tick(now + self.starvation.tick_interval());
     }
 
-    /// Takes a result in. One that was dropped never gets here, so it is the current probe's.
-    fn land(&mut self, landing: Landing, now: Instant) {
-        let Landing { name, elapsed, outcome } = landing;
-        let Some(of) = self.loops.get_mut(&name) else { return };
-        let (Some(flight), Some(check)) = (of.flight.take(), of.check().cloned()) else { return };
-        let cadence = |of: &BackendLoop| of.machine.cadence().of(&check);
+    /// Handles the result of a backend's current probe. Aborted probes never get here.
+    fn finish(&mut self, probe: FinishedProbe, now: Instant) {
+        let FinishedProbe { name, elapsed, outcome } = probe;
+        let Some(backend_loop) = self.loops.get_mut(&name) else { return };
+        let (Some(in_flight), Some(check)) = (backend_loop.in_flight.take(), backend_loop.check().cloned()) else {
+            return;
+        };
+        let interval = |backend_loop: &BackendLoop| backend_loop.machine.cadence().interval(&check);
         match outcome {
-            Outcome::NotProbed { detail } => {
+            ProbeOutcome::NotProbed { detail } => {
                 self.options.metrics.not_probed.inc();
-                if let Some(unsaid) = self.unable.raise(now) {
-                    tracing::warn!(backend = %name, %detail, unsaid, "this node could not send a probe; it is repeated");
+                if let Some(suppressed) = self.log_throttle.admit("not-probed") {
+                    tracing::warn!(backend = %name, %detail, suppressed, "this node cannot send a probe and retries");
                 }
-                let delay = cadence(of).min(RETRY);
+                let delay = interval(backend_loop).min(RETRY);
                 self.schedule(&name, now, delay, now);
             }
-            Outcome::Answer { code, .. }
-                if may_be_own_fault(code) && self.lag.spoiled(flight.mark, check.timeout, now) =>
+            ProbeOutcome::Completed { code, .. }
+                if may_be_starved(code) && self.starvation.is_starved(in_flight.sample, check.timeout, now) =>
             {
                 self.options.metrics.discarded.inc();
-                if let Some(unsaid) = self.starved.raise(now) {
-                    tracing::warn!(backend = %name, %code, unsaid, "a failed probe is discarded: this process got too little time");
+                if let Some(suppressed) = self.log_throttle.admit("starved") {
+                    tracing::warn!(
+                        backend = %name, %code, suppressed,
+                        "a failed probe is discarded because this process got too little CPU time"
+                    );
                 }
-                let delay = cadence(of).min(RETRY);
+                let delay = interval(backend_loop).min(RETRY);
                 self.schedule(&name, now, delay, now);
             }
-            Outcome::Answer { code, detail } => {
+            ProbeOutcome::Completed { code, detail } => {
                 let kind = check.probe.type_name();
-                if let Some(tally) = &of.tally {
-                    tally.duration.observe(elapsed.as_secs_f64());
-                    tally.counts.add(code);
+                if let Some(metrics) = &backend_loop.metrics {
+                    metrics.duration.observe(elapsed.as_secs_f64());
+                    metrics.counts.add(code);
                 }
                 tracing::trace!(backend = %name, %code, %detail, "probe");
                 self.events.emit_probe(|| Event::ProbeDone { backend: name.clone(), kind, code, duration: elapsed });
-                self.count(&name, code, flight.started, now);
-                if let Some(of) = self.loops.get(&name) {
+                self.count(&name, code, in_flight.started, now);
+                if let Some(backend_loop) = self.loops.get(&name) {
                     let started = (self.options.clock)() - SignedDuration::try_from(elapsed).unwrap_or_default();
                     let last = LastProbe { started, duration: elapsed, code, detail };
-                    self.options.book.note(&name, of.machine.counter(), last);
-                    let delay = cadence(of);
-                    self.schedule(&name, flight.started, delay, now);
+                    self.options.last_probes.record(&name, backend_loop.machine.counter(), last);
+                    let delay = interval(backend_loop);
+                    self.schedule(&name, in_flight.started, delay, now);
                 }
             }
         }
     }
 
-    /// Counts an answer, for its backend and for the path of its family.
+    /// Counts a result for its backend and for the path of its family.
     fn count(&mut self, name: &Name, code: ProbeCode, started: Instant, now: Instant) {
         let fail_open = self.config.as_ref().is_some_and(|config| config.node.probe.fail_open);
-        let Some(of) = self.loops.get_mut(name) else { return };
-        let family = of.family();
-        let path = &mut self.paths[index(family)];
-        let (mut verdict, mut cleared) = (Verdict::Missed, Cleared::Nothing);
+        let Some(backend_loop) = self.loops.get_mut(name) else { return };
+        let family = backend_loop.family();
+        let path = &mut self.paths[family];
+        let (mut failure, mut success) = (FailureEffect::None, SuccessEffect::None);
         if code.is_success() {
-            of.first_miss = None;
-            cleared = path.succeed();
+            backend_loop.failing_since = None;
+            success = path.suspicion.record_success();
         } else {
-            path.miss(name);
-            let since = *of.first_miss.get_or_insert(path.successes());
+            path.suspicion.record_failure(name);
+            let since = *backend_loop.failing_since.get_or_insert(path.suspicion.successes());
             if fail_open {
-                let others = self.probed[index(family)] > 1;
-                verdict = path.judge(of.machine.is_about_to_fall().then_some(since), others);
+                let falling_since = backend_loop.machine.is_about_to_fall().then_some(since);
+                failure = path.suspicion.assess(falling_since, path.probed > 1);
             }
         }
-        if cleared != Cleared::Nothing {
-            self.suspect_until[index(family)] = Some(now);
+        if success != SuccessEffect::None {
+            path.suspect_until = Some(now);
         }
-        let began_before = self.suspect_until[index(family)].is_some_and(|until| started < until);
-        of.observe(code.is_success(), path.is_doubtful() || began_before);
-        // The suspicion is told before the fall that it is about, and leaves in the same batch.
-        let (begins, ends) = (verdict == Verdict::Begins, cleared == Cleared::Suspicion);
+        let started_before = path.suspect_until.is_some_and(|until| started < until);
+        backend_loop.observe(code.is_success(), path.suspicion.may_be_at_fault() || started_before);
+        // The suspicion is published before the transition that it explains, in the same batch.
+        let (begins, ends) = (failure == FailureEffect::PathSuspect, success == SuccessEffect::SuspicionEnded);
         if begins || ends {
-            self.publisher.suspect(family, begins);
+            self.publisher.set_suspect(family, begins);
         }
-        self.publisher.note(name, &of.finding(Some(code)));
-        match (verdict, cleared) {
-            // Whether it is the path that fails, and then who is down in truth, is to be known soon.
-            (Verdict::Begins, _) | (_, Cleared::Suspicion) => self.probe_family(family, now),
-            (Verdict::Asks, _) => self.probe_soon(family, now, WITNESSES, |of| !of.is_in_doubt()),
-            (_, Cleared::Question) => self.probe_soon(family, now, usize::MAX, BackendLoop::is_in_doubt),
-            (Verdict::Missed, Cleared::Nothing) => {}
+        self.publisher.update(name, &backend_loop.health_update(Some(code)));
+        match (failure, success) {
+            // Soon shows if the path fails, and afterwards which backends are really down.
+            (FailureEffect::PathSuspect, _) | (_, SuccessEffect::SuspicionEnded) => self.probe_family(family, now),
+            (FailureEffect::ConfirmationNeeded, _) => {
+                self.probe_now(family, now, CONFIRMATION_PROBES, |peer| !peer.is_in_doubt());
+            }
+            (_, SuccessEffect::ConfirmationEnded) => self.probe_now(family, now, usize::MAX, BackendLoop::is_in_doubt),
+            (FailureEffect::None, SuccessEffect::None) => {}
         }
     }
 
-    /// Probes every backend of `family` soon, but not all at once.
+    /// Probes every backend of `family` within [`SUSPECT_SPREAD`].
     fn probe_family(&mut self, family: Family, now: Instant) {
         for name in self.waiting(family, usize::MAX, |_| true) {
             let soon = now + SUSPECT_SPREAD.mul_f64(self.rng.f64());
-            if self.loops.get(&name).and_then(|of| of.due).is_some_and(|due| due > soon) {
+            if self.loops.get(&name).and_then(|backend_loop| backend_loop.due).is_some_and(|due| due > soon) {
                 self.schedule_at(&name, soon);
             }
         }
     }
 
-    /// Probes at most so many backends of `family` at once: the next ones in turn of those that `which`
-    /// chooses. One that is being probed answers anyway.
-    fn probe_soon(&mut self, family: Family, now: Instant, most: usize, which: impl Fn(&BackendLoop) -> bool) {
-        for name in self.waiting(family, most, which) {
+    /// Probes at once up to `limit` backends of `family` that match `filter`, the next due first. Backends with a probe
+    /// in flight need no other probe.
+    fn probe_now(&mut self, family: Family, now: Instant, limit: usize, filter: impl Fn(&BackendLoop) -> bool) {
+        for name in self.waiting(family, limit, filter) {
             self.schedule_at(&name, now);
         }
     }
 
-    /// Who of `family` waits for its next probe, in turn.
-    fn waiting(&self, family: Family, most: usize, which: impl Fn(&BackendLoop) -> bool) -> Vec<Name> {
-        let wanted = |name: &Name| self.loops.get(name).is_some_and(|of| of.family() == family && which(of));
-        self.due.iter().map(|(_, name)| name).filter(|name| wanted(name)).take(most).cloned().collect()
+    /// Up to `limit` backends of `family` that match `filter` and wait for their next probe, the next due first.
+    fn waiting(&self, family: Family, limit: usize, filter: impl Fn(&BackendLoop) -> bool) -> Vec<Name> {
+        let matches = |name: &Name| {
+            self.loops.get(name).is_some_and(|backend_loop| backend_loop.family() == family && filter(backend_loop))
+        };
+        self.due.iter().map(|(_, name)| name).filter(|name| matches(name)).take(limit).cloned().collect()
     }
 
-    /// Has the next probe of `name` start `delay` ± 10 % after `from`, or now if that is past.
+    /// Schedules the next probe of `name` for `delay` ± 10 % after `from`, but not before `now`.
     fn schedule(&mut self, name: &Name, from: Instant, delay: Duration, now: Instant) {
         let jittered = delay.mul_f64(0.9 + 0.2 * self.rng.f64());
         self.schedule_at(name, (from + jittered).max(now));
     }
 
     fn schedule_at(&mut self, name: &Name, at: Instant) {
-        let Some(of) = self.loops.get_mut(name) else { return };
-        if let Some(due) = of.due.replace(at) {
+        let Some(backend_loop) = self.loops.get_mut(name) else { return };
+        if let Some(due) = backend_loop.due.replace(at) {
             self.due.remove(&(due, name.clone()));
         }
         self.due.insert((at, name.clone()));
     }
 }
 
-/// Whether a result can come from this process having got too little time. That a connection was
-/// refused is told by the other end, or by the path, however late it is heard.
-fn may_be_own_fault(code: ProbeCode) -> bool {
+/// True if starvation of this process can produce the result. A refused connection is reported by the other end or by
+/// the path, even if the report is handled late.
+fn may_be_starved(code: ProbeCode) -> bool {
     !code.is_success() && code != ProbeCode::L4Connection
-}
-
-fn index(family: Family) -> usize {
-    match family {
-        Family::V4 => 0,
-        Family::V6 => 1,
-    }
 }

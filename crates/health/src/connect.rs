@@ -1,4 +1,4 @@
-//! TCP connections for probes, and which errors are the node's own.
+//! TCP connections for probes. Tells errors of this node from errors of the backend.
 
 use std::{
     io,
@@ -14,30 +14,30 @@ use tokio::net::{TcpSocket, TcpStream};
 use maglev_model::health::ProbeCode;
 
 use super::{
-    prober::{Outcome, Target},
-    progress::Progress,
+    prober::{ProbeOutcome, ProbeTarget},
+    progress::ProbeProgress,
 };
 
-/// Connects to `port` of the target, from its source address if it names one.
+/// Connects to `port` of the target, from the target's source address if there is one.
 ///
 /// # Errors
-/// `L4CON` where the backend or the path refuses; `NotProbed` where this node could not try.
-pub async fn connect(target: &Target, port: u16, progress: &Progress<'_>) -> Result<TcpStream, Outcome> {
-    let socket = open(target).map_err(|error| Outcome::not_probed(format!("cannot open a socket: {error}")))?;
+/// `L4CON` if the backend or the path refuses; `NotProbed` if this node cannot try.
+pub async fn connect(target: &ProbeTarget, port: u16, progress: &ProbeProgress<'_>) -> Result<TcpStream, ProbeOutcome> {
+    let socket = open(target).map_err(|error| ProbeOutcome::not_probed(format!("cannot open a socket: {error}")))?;
     let address = SocketAddr::new(target.address, port);
-    progress.tell(|| match target.source {
+    progress.trace(|| match target.source {
         Some(source) => format!("connecting to {address} from {source}"),
         None => format!("connecting to {address}"),
     });
-    let stream = socket.connect(address).await.map_err(|error| refused("connect", &error))?;
-    progress.tell(|| match stream.local_addr() {
+    let stream = socket.connect(address).await.map_err(|error| failed("connect", &error))?;
+    progress.trace(|| match stream.local_addr() {
         Ok(local) => format!("connected, from {local}"),
         Err(_) => "connected".to_owned(),
     });
     Ok(stream)
 }
 
-fn open(target: &Target) -> io::Result<TcpSocket> {
+fn open(target: &ProbeTarget) -> io::Result<TcpSocket> {
     let socket = if target.address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     if let Some(source) = target.source {
         bind(&socket, source)?;
@@ -45,21 +45,21 @@ fn open(target: &Target) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-/// Binds to an address but to no port: the kernel then chooses a port per destination when it
-/// connects, and 14,700 connections do not exhaust them.
+/// Binds to an address without a port: the kernel then chooses a port per destination on connect. Otherwise some 14,700
+/// connections would exhaust the ports.
 fn bind(socket: &TcpSocket, source: IpAddr) -> io::Result<()> {
     match IpBindAddressNoPort.set(socket, &true) {
-        // Without the option, binding works all the same as long as there are ports.
+        // Without the option, binding works until the ports are exhausted.
         Ok(()) | Err(Errno::ENOPROTOOPT) => {}
         Err(error) => return Err(error.into()),
     }
     socket.bind(SocketAddr::new(source, 0))
 }
 
-/// What it means that this node could not `what`: `L4CON`, or nothing where it is its own fault.
-pub fn refused(what: &str, error: &io::Error) -> Outcome {
+/// The outcome of a failed `action`: `NotProbed` if the cause is this node, else `L4CON`.
+pub fn failed(action: &str, error: &io::Error) -> ProbeOutcome {
     let errno = error.raw_os_error().map(Errno::from_raw);
-    let own = matches!(
+    let is_local = matches!(
         errno,
         Some(
             Errno::EMFILE
@@ -71,9 +71,9 @@ pub fn refused(what: &str, error: &io::Error) -> Outcome {
                 | Errno::EADDRINUSE
         )
     );
-    if own {
-        Outcome::not_probed(format!("cannot {what} from this node: {error}"))
+    if is_local {
+        ProbeOutcome::not_probed(format!("cannot {action} from this node: {error}"))
     } else {
-        Outcome::answer(ProbeCode::L4Connection, format!("cannot {what}: {error}"))
+        ProbeOutcome::completed(ProbeCode::L4Connection, format!("cannot {action}: {error}"))
     }
 }

@@ -1,27 +1,27 @@
-//! How many probes this process has descriptors for.
+//! Limits the number of probes in flight by the process's limit of file descriptors.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// No more probes are under way at once, whatever the limit: each may hold some 20 KiB.
-const MOST: u64 = 8192;
+/// The maximum of probes in flight at any limit: each may hold some 20 KiB.
+const MAX_PROBES: u64 = 8192;
 
-/// Left to all the rest of the process.
+/// Descriptors left to the rest of the process.
 const RESERVE: u64 = 256;
 
-/// Raises the soft limit of descriptors to the hard one, as far as probes need it, and says how many
-/// probes may be under way at once.
-pub fn allowance() -> usize {
-    let wanted = MOST + RESERVE;
+/// Raises the soft limit of descriptors towards the hard limit, as far as probes need it. Returns the maximum number of
+/// probes in flight.
+pub fn raise_limit() -> usize {
+    let needed = MAX_PROBES + RESERVE;
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return probes(RESERVE) };
-    let limit = soft.max(wanted.min(hard));
+    let limit = soft.max(needed.min(hard));
     let raised = limit > soft && setrlimit(Resource::RLIMIT_NOFILE, limit, hard).is_ok();
     probes(if raised { limit } else { soft })
 }
 
-/// The probes that `limit` descriptors are enough for.
+/// The number of probes for which `limit` descriptors are enough.
 fn probes(limit: u64) -> usize {
-    // Of a small limit the rest of the process needs a share all the same.
-    let probes = limit.saturating_sub(RESERVE).max(limit / 4).clamp(1, MOST);
+    // A small limit is divided: the rest of the process needs descriptors, too.
+    let probes = limit.saturating_sub(RESERVE).max(limit / 4).clamp(1, MAX_PROBES);
     usize::try_from(probes).unwrap_or(usize::MAX)
 }
 
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn probes_leave_descriptors_to_the_rest_and_are_never_too_many() {
+    fn probes_leave_descriptors_to_the_process_and_have_a_maximum() {
         let table = [(0, 1), (1, 1), (64, 16), (256, 64), (1024, 768), (20_000, 8192), (u64::MAX, 8192)];
         for (limit, expected) in table {
             assert_eq!(probes(limit), expected, "{limit} descriptors");

@@ -1,11 +1,8 @@
-//! One HTTP request and what is made of its response, over HTTP/1.1 or HTTP/2. Used by the HTTP and
-//! gRPC probes.
+//! One HTTP request over HTTP/1.1 or HTTP/2, and the evaluation of its response. Used by the HTTP and gRPC probes.
 //!
-//! Nothing is spawned: a connection is driven by the probe that it belongs to and ends with it.
+//! Spawns no task: each probe drives its own connection, which ends together with the probe.
 
-use std::{
-    cell::RefCell, convert::Infallible, error::Error, fmt::Write as _, future::poll_fn, pin::pin, rc::Rc, task::Poll,
-};
+use std::{cell::RefCell, convert::Infallible, future::poll_fn, pin::pin, rc::Rc, task::Poll};
 
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
@@ -16,80 +13,80 @@ use hyper::{
     rt::Executor,
 };
 use hyper_util::rt::TokioIo;
+use maglev_net::error_chain;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use maglev_model::health::ProbeCode;
 
-use super::prober::Outcome;
+use super::prober::ProbeOutcome;
 
-/// The most of a response that is held at once, head or body: probes are many, and so are servers
-/// that send too much.
-const BUFFER: usize = 64 * 1024;
+/// Buffer size of one connection in bytes, for the head and for the body of a response. Bounds the memory of many probes
+/// of servers that send too much.
+const BUFFER_SIZE: usize = 64 * 1024;
 
-/// Sends `request` over HTTP/1.1; `judge` gets the response.
+/// Sends `request` over HTTP/1.1 and passes the response to `evaluate`.
 ///
 /// # Errors
-/// What `judge` says, or `L7RSP` where there is no response.
+/// The error of `evaluate`, or `L7RSP` without a response.
 pub async fn over_http1<S, B>(
     stream: S,
     request: Request<B>,
-    judge: impl AsyncFnOnce(Response<Incoming>) -> Result<Outcome, Outcome>,
-) -> Result<Outcome, Outcome>
+    evaluate: impl AsyncFnOnce(Response<Incoming>) -> Result<ProbeOutcome, ProbeOutcome>,
+) -> Result<ProbeOutcome, ProbeOutcome>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
     B: Body<Data = Bytes, Error = Infallible> + 'static,
 {
     let mut builder = http1::Builder::new();
     let (mut sender, connection) =
-        builder.max_buf_size(BUFFER).handshake(TokioIo::new(stream)).await.map_err(invalid)?;
-    let answer = async {
+        builder.max_buf_size(BUFFER_SIZE).handshake(TokioIo::new(stream)).await.map_err(invalid)?;
+    let exchange = async {
         let response = sender.send_request(request).await.map_err(invalid)?;
-        judge(response).await
+        evaluate(response).await
     };
-    // The connection only has to be driven: whatever ends it, the answer tells.
+    // The connection only has to be driven: its errors also end the exchange.
     let drive = async {
         let _ = connection.await;
         std::future::pending::<Infallible>().await
     };
     tokio::select! {
         biased;
-        answer = answer => answer,
+        outcome = exchange => outcome,
         never = drive => match never {},
     }
 }
 
-/// Sends `request`, whose URI is absolute, over HTTP/2 without asking first whether the other end
-/// speaks it; `judge` gets the response.
+/// Sends `request`, whose URI is absolute, over HTTP/2 with prior knowledge and passes the response to `evaluate`.
 ///
 /// # Errors
-/// What `judge` says, or `L7RSP` where there is no response.
+/// The error of `evaluate`, or `L7RSP` without a response.
 pub async fn over_http2<S, B>(
     stream: S,
     request: Request<B>,
-    judge: impl AsyncFnOnce(Response<Incoming>) -> Result<Outcome, Outcome>,
-) -> Result<Outcome, Outcome>
+    evaluate: impl AsyncFnOnce(Response<Incoming>) -> Result<ProbeOutcome, ProbeOutcome>,
+) -> Result<ProbeOutcome, ProbeOutcome>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
     B: Body<Data = Bytes, Error = Infallible> + Unpin + 'static,
 {
     let tasks = Tasks::default();
-    let window = u32::try_from(BUFFER).unwrap_or(u32::MAX);
+    let window = u32::try_from(BUFFER_SIZE).unwrap_or(u32::MAX);
     let mut builder = http2::Builder::new(tasks.clone());
     builder.initial_stream_window_size(window).initial_connection_window_size(window);
     let handshake = builder.handshake(TokioIo::new(stream));
     let (mut sender, connection) = handshake.await.map_err(invalid)?;
-    let answer = async {
+    let exchange = async {
         let response = sender.send_request(request).await.map_err(invalid)?;
-        judge(response).await
+        evaluate(response).await
     };
     tokio::select! {
         biased;
-        answer = answer => answer,
+        outcome = exchange => outcome,
         never = tasks.drive(connection) => match never {},
     }
 }
 
-/// What hyper's HTTP/2 connection wants to have spawned.
+/// The tasks that hyper's HTTP/2 connection spawns.
 #[derive(Clone, Default)]
 struct Tasks(Rc<RefCell<Vec<LocalBoxFuture<'static, ()>>>>);
 
@@ -100,7 +97,7 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for Tasks {
 }
 
 impl Tasks {
-    /// Drives `connection` and what it spawns, for ever: whatever ends them, the answer tells.
+    /// Drives `connection` and its tasks for ever: their errors also end the exchange.
     async fn drive<E>(&self, connection: impl Future<Output = Result<(), E>>) -> Infallible {
         let mut connection = pin!(connection.fuse());
         let mut running = FuturesUnordered::new();
@@ -119,14 +116,9 @@ impl Tasks {
     }
 }
 
-/// What was received is no HTTP response.
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-pub fn invalid(error: hyper::Error) -> Outcome {
-    let mut detail = format!("no valid HTTP response: {error}");
-    let mut source = error.source();
-    while let Some(error) = source {
-        let _ = write!(detail, ": {error}");
-        source = error.source();
-    }
-    Outcome::answer(ProbeCode::L7Response, detail)
+/// The outcome of a response that is not valid HTTP.
+#[expect(clippy::needless_pass_by_value, reason = "passed to map_err")]
+pub fn invalid(error: hyper::Error) -> ProbeOutcome {
+    let detail = format!("no valid HTTP response: {}", error_chain(&error));
+    ProbeOutcome::completed(ProbeCode::L7Response, detail)
 }

@@ -1,28 +1,28 @@
-//! Probes, one file per protocol, and their scheduling.
+//! Health checks: probes, one file per protocol, and their scheduling.
 //!
-//! [`ProbeThread::start`] is called once by the agent: an OS thread of its own, where nothing else
-//! runs, in the network namespace that probes leave from. [`ProbeThread::run`] then has a `checker`
-//! there; the snapshots that it publishes follow the configurations that it watches.
+//! The agent calls [`ProbeThread::start`] once: it starts an OS thread for probes only, in the network namespace that
+//! probes are sent from. [`ProbeThread::run`] then runs the `checker` there, which receives configurations and publishes
+//! health snapshots.
 //!
 //! ```text
 //!   watch<Option<Config>> ─▶ checker ─▶ watch<HealthSnapshot>
 //!                             │  ▲   └▶ Events (transitions, suspicion, probes)
-//!                      Target ▼  │ Outcome
+//!                 ProbeTarget ▼  │ ProbeOutcome
 //!                             Prober (network: ICMP, TCP, HTTP, HTTPS, gRPC)
 //! ```
 //!
-//! What a state means for weights is decided elsewhere (`model::weights`).
+//! The effect of a state on weights is decided in `model::weights`.
 
-mod book;
 mod checker;
-mod complaint;
 mod connect;
 mod descriptors;
 mod exchange;
-mod lag;
+mod last_probes;
 mod metrics;
 mod namespace;
 mod network;
+mod outcome_effect;
+mod per_family;
 mod probe_grpc;
 mod probe_http;
 mod probe_icmp;
@@ -30,9 +30,9 @@ mod probe_tcp;
 mod prober;
 mod progress;
 mod publisher;
+mod starvation;
 mod suspicion;
 mod tls;
-mod verdict;
 
 use std::{io, sync::mpsc, thread};
 
@@ -44,76 +44,70 @@ use maglev_model::{config::Config, event::Events, health::HealthSnapshot};
 
 use self::checker::Checker;
 pub use self::{
-    book::ProbeBook,
-    metrics::Metrics,
+    last_probes::LastProbes,
+    metrics::ProbeMetrics,
     namespace::NetworkNamespace,
-    network::Network,
-    prober::{Outcome, Prober, Target},
-    progress::Narrator,
-    verdict::consequence,
+    network::NetworkProber,
+    outcome_effect::describe_effect,
+    prober::{ProbeOutcome, ProbeTarget, Prober},
+    progress::ProbeTrace,
 };
 
-/// What [`start`] needs to know beside the configuration.
+/// Options of [`ProbeThread::run`] beside the configuration.
 #[derive(Clone, Debug)]
 pub struct HealthOptions {
-    /// Goes into `User-Agent: maglevd/<version>`.
+    /// Sent in `User-Agent: maglevd/<version>`.
     pub version: String,
-    /// Of the random numbers that jitter and stagger are drawn from.
+    /// The seed of the random numbers for jitter and stagger.
     pub seed: u64,
-    /// Tells the time of a transition.
+    /// The wall clock that stamps transitions and probes.
     pub clock: fn() -> Timestamp,
-    /// At most so many probes are under way at once; the others wait for their turn. Bounds sockets
-    /// and memory; at least 1.
+    /// The maximum number of probes in flight, at least 1; further probes wait. Bounds sockets and memory.
     pub max_in_flight: usize,
-    /// Counts what happens.
-    pub metrics: Metrics,
-    /// Where the last probe of each backend is noted.
-    pub book: ProbeBook,
+    pub metrics: ProbeMetrics,
+    /// Receives the last probe of each backend.
+    pub last_probes: LastProbes,
 }
 
 impl HealthOptions {
-    /// The system's clock, and as many probes at once as this process has descriptors for. Raises the
-    /// process's soft limit of descriptors to the hard one, as far as that is of use.
+    /// Options with the system's clock, and with as many probes in flight as this process has descriptors for. Raises
+    /// the process's soft limit of descriptors towards the hard limit, as far as probes need it.
     pub fn new(version: impl Into<String>, seed: u64) -> Self {
-        let (max_in_flight, metrics, book) = (descriptors::allowance(), Metrics::default(), ProbeBook::default());
-        Self { version: version.into(), seed, clock: Timestamp::now, max_in_flight, metrics, book }
+        Self {
+            version: version.into(),
+            seed,
+            clock: Timestamp::now,
+            max_in_flight: descriptors::raise_limit(),
+            metrics: ProbeMetrics::default(),
+            last_probes: LastProbes::default(),
+        }
     }
 }
 
-/// Why the health checker could not start.
+/// Errors at the start of health checking.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The thread's event loop could not be made.
-    #[error("cannot make the event loop of the probe thread")]
+    #[error("cannot create the Tokio runtime of the probe thread")]
     Runtime(#[source] io::Error),
-    /// The thread could not be made.
     #[error("cannot start the probe thread")]
     Thread(#[source] io::Error),
-    /// The thread ended before it could say what it may do.
+    /// The thread ended without a result.
     #[error("the probe thread ended at its start")]
     Ended,
-    /// There is no such namespace.
-    #[error("there is no network namespace {path} to probe from (it has to be there, and mounted here, at the start)")]
-    NoNamespace {
-        /// The file that stands for it.
-        path: String,
-    },
-    /// Entering a namespace needs a capability.
-    #[error("cannot enter the network namespace {path} to probe from: this needs the capability SYS_ADMIN")]
-    NamespaceForbidden {
-        /// The file that stands for it.
-        path: String,
-    },
-    /// It is some other file.
     #[error(
-        "{path} is no network namespace to probe from (a mount of /run/netns that does not follow the host's shows \
-         plain files: it needs the propagation HostToContainer)"
+        "there is no network namespace {path} to send probes from: it must exist, and be mounted in this container, \
+         before the agent starts"
+    )]
+    NoNamespace { path: String },
+    #[error("cannot enter the network namespace {path} to send probes from: this needs the capability SYS_ADMIN")]
+    NamespaceForbidden { path: String },
+    #[error(
+        "{path} is no network namespace to send probes from (a mount of /run/netns without the mount propagation \
+         HostToContainer shows plain files)"
     )]
     NotANamespace { path: String },
-    /// The kernel refuses for another reason.
-    #[error("cannot enter the network namespace {path} to probe from")]
+    #[error("cannot enter the network namespace {path} to send probes from")]
     Namespace {
-        /// The file that stands for it.
         path: String,
         #[source]
         source: io::Error,
@@ -121,7 +115,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// A fixed word for metrics and conditions.
+    /// A fixed PascalCase word for metrics and conditions.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Runtime(_) => "ProbeRuntime",
@@ -130,18 +124,11 @@ impl Error {
             Self::NoNamespace { .. } | Self::NotANamespace { .. } | Self::Namespace { .. } => "ProbeNetworkNamespace",
         }
     }
-
-    /// Whether it may pass by itself. A process that cannot start its threads, or probe from where it
-    /// should, should end instead.
-    pub fn is_transient(&self) -> bool {
-        false
-    }
 }
 
-/// What the thread does once it is told.
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The thread that probes are sent from, before it sends any.
+/// The thread that probes are sent from, before its job starts.
 #[derive(Debug)]
 pub struct ProbeThread {
     icmp: Result<(), String>,
@@ -150,17 +137,17 @@ pub struct ProbeThread {
 }
 
 impl ProbeThread {
-    /// Starts the thread, and has it enter `namespace`; without one it stays in the process's own.
+    /// Starts the thread in `namespace`, or in the process's own network namespace.
     ///
     /// # Errors
-    /// The operating system refuses a thread, or the namespace cannot be entered.
+    /// The thread cannot be started, or the namespace cannot be entered.
     pub fn start(namespace: Option<NetworkNamespace>) -> Result<Self, Error> {
         let (job_tx, job_rx) = mpsc::channel::<Job>();
         let (ready_tx, ready_rx) = mpsc::sync_channel(1);
         let body = move || {
             let entered = namespace.map_or(Ok(()), |namespace| namespace.enter());
-            // Nobody hears it if the caller is gone, and then there is no job either.
-            let _ = ready_tx.send(entered.map(|()| probe_icmp::permitted()));
+            // Fails only if the caller has dropped its end; then there is no job either.
+            let _ = ready_tx.send(entered.map(|()| probe_icmp::check_permission()));
             if let Ok(job) = job_rx.recv() {
                 job();
             }
@@ -170,18 +157,18 @@ impl ProbeThread {
         Ok(Self { icmp, job_tx, thread })
     }
 
-    /// Why the thread cannot probe by ICMP, if it cannot: what is missing.
+    /// The missing capability or setting, if the thread cannot send ICMP probes.
     pub fn icmp_missing(&self) -> Option<&str> {
         self.icmp.as_ref().err().map(String::as_str)
     }
 
-    /// Checks health until `shutdown`.
+    /// Runs health checks until `shutdown`.
     ///
-    /// Nothing is probed before `config_rx` has its first configuration. Should its sender go away, the
-    /// last one stays in force: what is not known is never empty.
+    /// Probing starts with the first configuration of `config_rx`. If the sender is dropped, the last configuration
+    /// stays in force.
     ///
     /// # Errors
-    /// The operating system refuses an event loop.
+    /// The Tokio runtime cannot be created.
     pub fn run(
         self,
         options: HealthOptions,
@@ -192,7 +179,7 @@ impl ProbeThread {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
         let (snapshot_tx, snapshot_rx) = watch::channel(HealthSnapshot::default());
         let job = move || {
-            let prober = Network::new(&options.version);
+            let prober = NetworkProber::new(&options.version);
             let checker = Checker::new(prober, options, config_rx, events, snapshot_tx);
             runtime.block_on(checker.run(shutdown));
         };
@@ -200,10 +187,10 @@ impl ProbeThread {
         Ok((snapshot_rx, self.thread))
     }
 
-    /// Runs `job` on the thread, within an event loop of its own, and waits for what it returns.
+    /// Runs `job` on the thread, in a new Tokio runtime, and waits for its result.
     ///
     /// # Errors
-    /// The operating system refuses an event loop, or the job panicked.
+    /// The Tokio runtime cannot be created, or the job panicked.
     pub fn block_on<T: Send + 'static>(self, job: impl AsyncFnOnce() -> T + Send + 'static) -> Result<T, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
         let (done_tx, done_rx) = mpsc::sync_channel(1);

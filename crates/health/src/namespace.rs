@@ -1,4 +1,4 @@
-//! The network namespace that probes are sent from, where it is not the process's own.
+//! The network namespace that probes are sent from, if it differs from the process's own.
 
 use std::{
     fs::File,
@@ -13,22 +13,21 @@ use nix::{
 
 use super::Error;
 
-/// Where `ip netns` keeps the named ones.
-const NAMED: &str = "/run/netns";
+/// The directory in which `ip netns` keeps named namespaces.
+const NAMED_DIRECTORY: &str = "/run/netns";
 
-/// A network namespace by its name, as `ip netns` shows it, or by a path with a slash.
+/// A network namespace: the name that `ip netns` shows, or a path, which contains a slash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkNamespace(PathBuf);
 
 impl From<&str> for NetworkNamespace {
     fn from(name: &str) -> Self {
-        // A path, even a relative one, stays as it is; `join` takes an absolute one for all of it.
-        Self(if name.contains('/') { PathBuf::from(name) } else { Path::new(NAMED).join(name) })
+        Self(if name.contains('/') { PathBuf::from(name) } else { Path::new(NAMED_DIRECTORY).join(name) })
     }
 }
 
 impl NetworkNamespace {
-    /// Moves the calling thread, and no other, into it.
+    /// Moves the calling thread, but no other thread, into the namespace.
     pub(crate) fn enter(&self) -> Result<(), Error> {
         let path = || self.0.display().to_string();
         let file = File::open(&self.0).map_err(|source| match source.kind() {
@@ -48,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_one_of_ip_netns_and_anything_with_a_slash_a_path() {
+    fn a_text_with_a_slash_is_a_path_and_any_other_a_name_of_ip_netns() {
         let path = |text: &str| NetworkNamespace::from(text).0;
         assert_eq!(path("dataplane"), Path::new("/run/netns/dataplane"));
         assert_eq!(path("/proc/7/ns/net"), Path::new("/proc/7/ns/net"));
@@ -56,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_namespace_is_told_from_what_is_not_there() {
+    fn a_missing_file_and_a_file_that_is_no_namespace_are_different_errors() {
         let error = |text: &str| NetworkNamespace::from(text).enter().unwrap_err();
         assert!(matches!(error("/nonexistent/ns"), Error::NoNamespace { path } if path == "/nonexistent/ns"));
         let file = tempfile::NamedTempFile::new().unwrap();

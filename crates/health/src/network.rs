@@ -1,4 +1,4 @@
-//! The prober that really sends something: prepares each HealthCheck once, and times every probe.
+//! The prober of production: prepares each HealthCheck once, and enforces the timeout of every probe.
 
 use std::{
     cell::RefCell,
@@ -21,117 +21,117 @@ use super::{
     probe_http::HttpProbe,
     probe_icmp::IcmpProbe,
     probe_tcp::TcpProbe,
-    prober::{Outcome, Prober, Target},
-    progress::{Narrator, Progress},
+    prober::{ProbeOutcome, ProbeTarget, Prober},
+    progress::{ProbeProgress, ProbeTrace},
     tls,
 };
 
-/// Probes over the network, from the thread that it is called on.
+/// Sends probes over the network, from the calling thread.
 #[derive(Debug)]
-pub struct Network {
+pub struct NetworkProber {
     user_agent: String,
     roots: Arc<RootCertStore>,
     icmp: Rc<IcmpProbe>,
-    prepared: RefCell<HashMap<*const HealthCheck, Entry>>,
+    prepared: RefCell<HashMap<*const HealthCheck, CachedProbe>>,
 }
 
-/// A HealthCheck made ready. The weak reference keeps the address from being used again, so the
-/// address tells one HealthCheck from another for as long as the entry lives.
+/// A prepared HealthCheck. The weak reference keeps the address of the HealthCheck from being reused, so the address
+/// identifies the HealthCheck while the entry exists.
 #[derive(Debug)]
-struct Entry {
-    of: Weak<HealthCheck>,
-    prepared: Rc<Prepared>,
+struct CachedProbe {
+    check: Weak<HealthCheck>,
+    prepared: Rc<PreparedProbe>,
 }
 
-/// What can be made once per HealthCheck: requests, regular expressions, TLS settings.
+/// The parts of a probe that are built once per HealthCheck: requests, regular expressions, TLS settings.
 #[derive(Debug)]
-enum Prepared {
+enum PreparedProbe {
     Icmp(Rc<IcmpProbe>),
     Tcp(TcpProbe),
     Http(Box<HttpProbe>),
     Grpc(Box<GrpcProbe>),
-    /// It cannot be sent, and why.
-    Impossible(String),
+    /// The probe cannot be sent, for this reason.
+    Invalid(String),
 }
 
-impl Network {
-    /// Trusts the well-known authorities, and calls itself `maglevd/<version>`.
+impl NetworkProber {
+    /// A prober that trusts the well-known authorities and has the user agent `maglevd/<version>`.
     pub fn new(version: &str) -> Self {
         Self::with_roots(version, tls::well_known_roots())
     }
 
-    /// Trusts `roots` only.
+    /// A prober that trusts only `roots`.
     pub fn with_roots(version: &str, roots: RootCertStore) -> Self {
         let user_agent = format!("maglevd/{version}");
         Self { user_agent, roots: Arc::new(roots), icmp: Rc::default(), prepared: RefCell::default() }
     }
 
-    fn prepared(&self, check: &Arc<HealthCheck>) -> Rc<Prepared> {
+    fn prepared(&self, check: &Arc<HealthCheck>) -> Rc<PreparedProbe> {
         let mut cache = self.prepared.borrow_mut();
         if let Some(entry) = cache.get(&Arc::as_ptr(check)) {
             return Rc::clone(&entry.prepared);
         }
-        cache.retain(|_, entry| entry.of.strong_count() > 0);
+        cache.retain(|_, entry| entry.check.strong_count() > 0);
         let prepared = Rc::new(self.prepare(check));
-        cache.insert(Arc::as_ptr(check), Entry { of: Arc::downgrade(check), prepared: Rc::clone(&prepared) });
+        cache.insert(Arc::as_ptr(check), CachedProbe { check: Arc::downgrade(check), prepared: Rc::clone(&prepared) });
         prepared
     }
 
-    fn prepare(&self, check: &HealthCheck) -> Prepared {
+    fn prepare(&self, check: &HealthCheck) -> PreparedProbe {
         match &check.probe {
-            Probe::Tcp { port, tls } => TcpProbe::new(*port, tls.as_ref(), &self.roots).map(Prepared::Tcp),
+            Probe::Tcp { port, tls } => TcpProbe::new(*port, tls.as_ref(), &self.roots).map(PreparedProbe::Tcp),
             Probe::Http { port, http, tls } => HttpProbe::new(*port, http, tls.as_ref(), &self.roots, &self.user_agent)
-                .map(|http| Prepared::Http(Box::new(http))),
+                .map(|http| PreparedProbe::Http(Box::new(http))),
             Probe::Grpc { port, service, tls } => {
                 GrpcProbe::new(*port, service, tls.as_ref(), &self.roots, &self.user_agent)
-                    .map(|grpc| Prepared::Grpc(Box::new(grpc)))
+                    .map(|grpc| PreparedProbe::Grpc(Box::new(grpc)))
             }
-            Probe::Icmp => Ok(Prepared::Icmp(Rc::clone(&self.icmp))),
+            Probe::Icmp => Ok(PreparedProbe::Icmp(Rc::clone(&self.icmp))),
         }
-        .unwrap_or_else(Prepared::Impossible)
+        .unwrap_or_else(PreparedProbe::Invalid)
     }
 }
 
-impl Prober for Network {
-    fn probe(&self, target: Target) -> LocalBoxFuture<'static, Outcome> {
+impl Prober for NetworkProber {
+    fn probe(&self, target: ProbeTarget) -> LocalBoxFuture<'static, ProbeOutcome> {
         let prepared = self.prepared(&target.check);
-        async move { prepared.run_in_time(&target, None).await }.boxed_local()
+        async move { prepared.run_with_timeout(&target, None).await }.boxed_local()
     }
 }
 
-impl Network {
-    /// Sends one probe and has `narrator` told of each step.
-    pub async fn explain(&self, target: Target, narrator: &Narrator) -> Outcome {
-        self.prepared(&target.check).run_in_time(&target, Some(narrator)).await
+impl NetworkProber {
+    /// Sends one probe and reports each step to `trace`.
+    pub async fn probe_with_trace(&self, target: ProbeTarget, trace: &ProbeTrace) -> ProbeOutcome {
+        self.prepared(&target.check).run_with_timeout(&target, Some(trace)).await
     }
 }
 
-impl Prepared {
-    async fn run_in_time(&self, target: &Target, narrator: Option<&Narrator>) -> Outcome {
-        let progress = Progress::new(narrator);
+impl PreparedProbe {
+    async fn run_with_timeout(&self, target: &ProbeTarget, trace: Option<&ProbeTrace>) -> ProbeOutcome {
+        let progress = ProbeProgress::new(trace);
         match timeout(target.check.timeout, self.run(target, &progress)).await {
             Ok(Ok(outcome) | Err(outcome)) => outcome,
             Err(_) => timed_out(progress.timeout_code(), target),
         }
     }
 
-    async fn run(&self, target: &Target, progress: &Progress<'_>) -> Result<Outcome, Outcome> {
+    async fn run(&self, target: &ProbeTarget, progress: &ProbeProgress<'_>) -> Result<ProbeOutcome, ProbeOutcome> {
         match self {
             Self::Icmp(icmp) => icmp.run(target, progress).await,
             Self::Tcp(tcp) => tcp.run(target, progress).await,
             Self::Http(http) => http.run(target, progress).await,
             Self::Grpc(grpc) => grpc.run(target, progress).await,
-            Self::Impossible(why) => Err(Outcome::not_probed(why.clone())),
+            Self::Invalid(reason) => Err(ProbeOutcome::not_probed(reason.clone())),
         }
     }
 }
 
-fn timed_out(code: ProbeCode, target: &Target) -> Outcome {
+fn timed_out(code: ProbeCode, target: &ProbeTarget) -> ProbeOutcome {
     let missing = match code {
         ProbeCode::L4Timeout if target.check.probe == Probe::Icmp => "no echo reply",
         ProbeCode::L4Timeout => "no connection",
         ProbeCode::L6Timeout => "TLS handshake not finished",
         _ => "no complete response",
     };
-    Outcome::answer(code, format!("{missing} within {:?}", target.check.timeout))
+    ProbeOutcome::completed(code, format!("{missing} within {:?}", target.check.timeout))
 }

@@ -1,6 +1,4 @@
-//! gRPC: one call of `grpc.health.v1.Health/Check`, in plain text (HTTP/2 by prior knowledge) or over TLS.
-//!
-//! The protocol's two messages have one field each, so they are written and read here by hand.
+//! The gRPC probe: one call of `grpc.health.v1.Health/Check`, in plain text (HTTP/2 with prior knowledge) or over TLS.
 
 mod message;
 
@@ -21,23 +19,23 @@ use maglev_model::{config::Tls, health::ProbeCode};
 use super::{
     connect::connect,
     exchange::{invalid, over_http2},
-    prober::{Outcome, Target},
-    progress::Progress,
-    tls::{HTTP_2, Secured, TlsClient},
+    prober::{ProbeOutcome, ProbeTarget},
+    progress::ProbeProgress,
+    tls::{FaultTrackingStream, HTTP_2, TlsClient},
 };
 
 const PATH: &str = "/grpc.health.v1.Health/Check";
 const GRPC: &str = "application/grpc";
 
-/// The most of a response's body that is read: the message has at most a dozen bytes.
+/// The maximum size of a response's body; the expected message has about a dozen bytes.
 const RESPONSE_LIMIT: usize = 4096;
 
-/// A gRPC check, made ready.
+/// A prepared gRPC check.
 #[derive(Debug)]
 pub struct GrpcProbe {
     port: NonZeroU16,
     tls: Option<TlsClient>,
-    /// The name in the URI; `None` = the backend's address and port.
+    /// The authority of the URI; `None` for the backend's address and port.
     authority: Option<Authority>,
     user_agent: HeaderValue,
     service: String,
@@ -45,10 +43,10 @@ pub struct GrpcProbe {
 }
 
 impl GrpcProbe {
-    /// Made ready from its HealthCheck.
+    /// Prepares the probe of a HealthCheck.
     ///
     /// # Errors
-    /// A sentence for people, where no such probe can be sent.
+    /// Human-readable message if the probe cannot be sent.
     pub fn new(
         port: NonZeroU16,
         service: &str,
@@ -68,31 +66,32 @@ impl GrpcProbe {
         })
     }
 
-    /// Sends one probe: `L7OK`, unless it fails on the way.
+    /// Sends one probe. `Ok` is `L7OK`.
     ///
     /// # Errors
-    /// How it failed.
-    pub async fn run(&self, target: &Target, progress: &Progress<'_>) -> Result<Outcome, Outcome> {
+    /// The outcome of a failed probe.
+    pub async fn run(&self, target: &ProbeTarget, progress: &ProbeProgress<'_>) -> Result<ProbeOutcome, ProbeOutcome> {
         let stream = connect(target, self.port.get(), progress).await?;
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let request = self.request(SocketAddr::new(target.address, self.port.get()), scheme);
-        let request = request.map_err(|error| Outcome::not_probed(format!("no request can be made: {error}")))?;
-        let judge = async |response| judge(response, progress).await;
+        let request =
+            request.map_err(|error| ProbeOutcome::not_probed(format!("cannot build the request: {error}")))?;
+        let evaluate = async |response| evaluate(response, progress).await;
         let sent = || format!("sent grpc.health.v1.Health/Check for service {:?}, over HTTP/2", self.service);
         match &self.tls {
             None => {
-                // Reset when done, not closed: nothing lingers, here or there.
+                // The connection ends with a reset: no socket stays in TIME_WAIT on either side.
                 let _ = stream.set_zero_linger();
                 progress.enter(ProbeCode::L7Timeout);
-                progress.tell(sent);
-                over_http2(stream, request, judge).await
+                progress.trace(sent);
+                over_http2(stream, request, evaluate).await
             }
             Some(tls) => {
                 let stream = tls.handshake(stream, target.address, progress).await?;
                 progress.enter(ProbeCode::L7Timeout);
-                progress.tell(sent);
-                let (stream, fault) = Secured::new(stream);
-                fault.blame(over_http2(stream, request, judge).await)
+                progress.trace(sent);
+                let (stream, fault) = FaultTrackingStream::new(stream);
+                fault.attribute(over_http2(stream, request, evaluate).await)
             }
         }
     }
@@ -111,43 +110,46 @@ impl GrpcProbe {
     }
 }
 
-async fn judge(response: http::Response<Incoming>, progress: &Progress<'_>) -> Result<Outcome, Outcome> {
+async fn evaluate(
+    response: http::Response<Incoming>,
+    progress: &ProbeProgress<'_>,
+) -> Result<ProbeOutcome, ProbeOutcome> {
     let (head, body) = response.into_parts();
-    progress.tell(|| format!("received HTTP status {}", head.status.as_u16()));
+    progress.trace(|| format!("received HTTP status {}", head.status.as_u16()));
     if head.status != StatusCode::OK {
         let detail = format!("HTTP status {}, expected 200", head.status.as_u16());
-        return Err(Outcome::answer(ProbeCode::L7Status, detail));
+        return Err(ProbeOutcome::completed(ProbeCode::L7Status, detail));
     }
     let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !content_type.starts_with(GRPC) {
-        return Err(no_grpc(&format!("content-type {content_type:?}")));
+        return Err(invalid_response(&format!("content-type {content_type:?}")));
     }
-    // An error may come as a head alone.
-    if let Some(status) = GrpcStatus::of(&head.headers)? {
+    // An error may arrive as headers without a body.
+    if let Some(status) = GrpcStatus::from_headers(&head.headers)? {
         status.check()?;
     }
     let (data, trailers) = read(body).await?;
-    match GrpcStatus::of(&trailers)? {
+    match GrpcStatus::from_headers(&trailers)? {
         Some(status) => status.check()?,
-        None => return Err(no_grpc("no grpc-status at its end")),
+        None => return Err(invalid_response("no grpc-status in the trailers")),
     }
-    let serving = message::serving_status(&data).map_err(no_grpc)?;
-    progress.tell(|| format!("received serving status {}", message::name(serving)));
+    let serving = message::serving_status(&data).map_err(invalid_response)?;
+    progress.trace(|| format!("received serving status {}", message::name(serving)));
     let detail = format!("serving status {}", message::name(serving));
     if serving == message::SERVING {
-        Ok(Outcome::answer(ProbeCode::L7Ok, detail))
+        Ok(ProbeOutcome::completed(ProbeCode::L7Ok, detail))
     } else {
-        Err(Outcome::answer(ProbeCode::L7Status, format!("{detail}, expected SERVING")))
+        Err(ProbeOutcome::completed(ProbeCode::L7Status, format!("{detail}, expected SERVING")))
     }
 }
 
-/// The whole body with the trailers behind it.
-async fn read(mut body: Incoming) -> Result<(Vec<u8>, HeaderMap), Outcome> {
+/// Reads the whole body and the trailers.
+async fn read(mut body: Incoming) -> Result<(Vec<u8>, HeaderMap), ProbeOutcome> {
     let (mut data, mut trailers) = (Vec::new(), HeaderMap::new());
     while let Some(frame) = body.frame().await {
         match frame.map_err(invalid)?.into_data() {
             Ok(more) if data.len() + more.len() > RESPONSE_LIMIT => {
-                return Err(no_grpc("more than a health response"));
+                return Err(invalid_response("the body is larger than a health response"));
             }
             Ok(more) => data.extend_from_slice(&more),
             Err(frame) => trailers.extend(frame.into_trailers().unwrap_or_default()),
@@ -163,16 +165,15 @@ struct GrpcStatus {
 }
 
 impl GrpcStatus {
-    /// The status in `headers`, if it is there.
-    fn of(headers: &HeaderMap) -> Result<Option<Self>, Outcome> {
+    fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, ProbeOutcome> {
         let Some(code) = headers.get("grpc-status") else { return Ok(None) };
         let text = code.to_str().unwrap_or_default();
-        let code = text.parse().map_err(|_| no_grpc(&format!("grpc-status {text:?}")))?;
+        let code = text.parse().map_err(|_| invalid_response(&format!("grpc-status {text:?}")))?;
         let message = headers.get("grpc-message").and_then(|text| text.to_str().ok()).unwrap_or_default();
         Ok(Some(Self { code, message: message.chars().take(200).collect() }))
     }
 
-    fn check(&self) -> Result<(), Outcome> {
+    fn check(&self) -> Result<(), ProbeOutcome> {
         if self.code == 0 {
             return Ok(());
         }
@@ -183,17 +184,17 @@ impl GrpcStatus {
         if !self.message.is_empty() {
             detail = format!("{detail}: {:?}", self.message);
         }
-        Err(Outcome::answer(ProbeCode::L7Status, format!("{detail}, expected 0 (OK)")))
+        Err(ProbeOutcome::completed(ProbeCode::L7Status, format!("{detail}, expected 0 (OK)")))
     }
 }
 
-/// The statuses that servers answer a health check with.
+/// The names of statuses that are usual for health checks.
 fn status_name(code: u16) -> Option<&'static str> {
     Some(match code {
         1 => "CANCELLED",
         2 => "UNKNOWN",
         4 => "DEADLINE_EXCEEDED",
-        5 => "NOT_FOUND: no such service",
+        5 => "NOT_FOUND: unknown service",
         7 => "PERMISSION_DENIED",
         8 => "RESOURCE_EXHAUSTED",
         12 => "UNIMPLEMENTED: no health service",
@@ -204,7 +205,7 @@ fn status_name(code: u16) -> Option<&'static str> {
     })
 }
 
-/// What was received is no answer of the health service.
-fn no_grpc(what: &str) -> Outcome {
-    Outcome::answer(ProbeCode::L7Response, format!("no valid gRPC health response: {what}"))
+/// The outcome of a response that is not from the health service.
+fn invalid_response(fault: &str) -> ProbeOutcome {
+    ProbeOutcome::completed(ProbeCode::L7Response, format!("no valid gRPC health response: {fault}"))
 }

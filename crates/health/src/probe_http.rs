@@ -1,8 +1,7 @@
-//! HTTP/1.1 in plain text; over TLS for HTTPS, and there HTTP/2 where the server prefers it (ALPN). One
-//! request, then the status and perhaps the first of the body.
+//! The HTTP probe: HTTP/1.1 in plain text or, for HTTPS, over TLS, where the server may choose HTTP/2 (ALPN). Sends one
+//! request and evaluates the status and, if `expectedBody` is set, the beginning of the body.
 //!
-//! Redirects are not followed; the body is not read unless something is expected of it. No sentence
-//! made here holds a header's value.
+//! Redirects are not followed. No text built here contains the value of a header.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -29,32 +28,32 @@ use maglev_model::{
 use super::{
     connect::connect,
     exchange::{invalid, over_http1, over_http2},
-    prober::{Outcome, Target},
-    progress::Progress,
-    tls::{HTTP_1, HTTP_2, Secured, TlsClient},
+    prober::{ProbeOutcome, ProbeTarget},
+    progress::ProbeProgress,
+    tls::{FaultTrackingStream, HTTP_1, HTTP_2, TlsClient},
 };
 
-/// How much of a body `expectedBody` looks at.
+/// The part of a body, in bytes, in which `expectedBody` is searched.
 const BODY_LIMIT: usize = 64 * 1024;
 
-/// An HTTP or HTTPS check, made ready.
+/// A prepared HTTP or HTTPS check.
 #[derive(Debug)]
 pub struct HttpProbe {
     port: NonZeroU16,
     tls: Option<TlsClient>,
     method: Method,
     path: PathAndQuery,
-    /// All but `Host` where that follows from the backend's address.
+    /// All headers, except `Host` if that is derived from the backend's address.
     headers: HeaderMap,
     expected_statuses: Vec<StatusRange>,
     expected_body: Option<Regex>,
 }
 
 impl HttpProbe {
-    /// Made ready from its HealthCheck.
+    /// Prepares the probe of a HealthCheck.
     ///
     /// # Errors
-    /// A sentence for people, where no such probe can be sent.
+    /// Human-readable message if the probe cannot be sent.
     pub fn new(
         port: NonZeroU16,
         http: &Http,
@@ -78,54 +77,54 @@ impl HttpProbe {
         })
     }
 
-    /// Sends one probe: `L7OK`, unless it fails on the way.
+    /// Sends one probe. `Ok` is `L7OK`.
     ///
     /// # Errors
-    /// How it failed.
-    pub async fn run(&self, target: &Target, progress: &Progress<'_>) -> Result<Outcome, Outcome> {
+    /// The outcome of a failed probe.
+    pub async fn run(&self, target: &ProbeTarget, progress: &ProbeProgress<'_>) -> Result<ProbeOutcome, ProbeOutcome> {
         let stream = connect(target, self.port.get(), progress).await?;
-        let judge = async |response| self.judge(response, progress).await;
+        let evaluate = async |response| self.evaluate(response, progress).await;
         let Some(tls) = &self.tls else {
-            // Reset when done, not closed: nothing lingers, here or there.
+            // The connection ends with a reset: no socket stays in TIME_WAIT on either side.
             let _ = stream.set_zero_linger();
             progress.enter(ProbeCode::L7Timeout);
             let request = self.request_http1(target.address)?;
-            progress.tell(|| self.describe(&request, "HTTP/1.1"));
-            return over_http1(stream, request, judge).await;
+            progress.trace(|| self.describe(&request, "HTTP/1.1"));
+            return over_http1(stream, request, evaluate).await;
         };
         let stream = tls.handshake(stream, target.address, progress).await?;
         progress.enter(ProbeCode::L7Timeout);
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP_2);
-        let (stream, fault) = Secured::new(stream);
-        let ended = if is_http2 {
+        let (stream, fault) = FaultTrackingStream::new(stream);
+        let result = if is_http2 {
             let request = self.request_http2(target.address)?;
-            progress.tell(|| self.describe(&request, "HTTP/2"));
-            over_http2(stream, request, judge).await
+            progress.trace(|| self.describe(&request, "HTTP/2"));
+            over_http2(stream, request, evaluate).await
         } else {
             let request = self.request_http1(target.address)?;
-            progress.tell(|| self.describe(&request, "HTTP/1.1"));
-            over_http1(stream, request, judge).await
+            progress.trace(|| self.describe(&request, "HTTP/1.1"));
+            over_http1(stream, request, evaluate).await
         };
-        fault.blame(ended)
+        fault.attribute(result)
     }
 
-    /// As HTTP/1.1 has it: the path, and who is meant in `Host`.
-    fn request_http1(&self, address: IpAddr) -> Result<Request<Empty<Bytes>>, Outcome> {
+    /// The request in the form of HTTP/1.1: the URI is the path, the header `Host` is set.
+    fn request_http1(&self, address: IpAddr) -> Result<Request<Empty<Bytes>>, ProbeOutcome> {
         let mut request = self.request(self.path.clone().into());
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         if !request.headers().contains_key(HOST) {
-            let host = HeaderValue::try_from(self.own_authority(address)).map_err(impossible)?;
+            let host = HeaderValue::try_from(self.own_authority(address)).map_err(invalid_request)?;
             request.headers_mut().insert(HOST, host);
         }
         Ok(request)
     }
 
-    /// As HTTP/2 has it: who is meant is part of the URI.
-    fn request_http2(&self, address: IpAddr) -> Result<Request<Empty<Bytes>>, Outcome> {
+    /// The request in the form of HTTP/2: the URI contains the authority, there is no header `Host`.
+    fn request_http2(&self, address: IpAddr) -> Result<Request<Empty<Bytes>>, ProbeOutcome> {
         let host = self.headers.get(HOST).and_then(|host| host.to_str().ok());
         let authority = host.map_or_else(|| self.own_authority(address), str::to_owned);
         let uri = Uri::builder().scheme("https").authority(authority).path_and_query(self.path.clone());
-        let mut request = self.request(uri.build().map_err(impossible)?);
+        let mut request = self.request(uri.build().map_err(invalid_request)?);
         request.headers_mut().remove(HOST);
         Ok(request)
     }
@@ -143,7 +142,7 @@ impl HttpProbe {
         authority(address, self.port.get(), if self.tls.is_some() { 443 } else { 80 })
     }
 
-    /// The request in words; of the headers only the names, for the values may be secrets.
+    /// The request as text, with the names of the headers only, because the values may be secrets.
     fn describe(&self, request: &Request<Empty<Bytes>>, version: &str) -> String {
         let names: Vec<_> = request.headers().keys().map(HeaderName::as_str).collect();
         let host = request.uri().authority().map(ToString::to_string);
@@ -151,27 +150,31 @@ impl HttpProbe {
         format!("sent {} {} to host {host} over {version}, with headers {}", self.method, self.path, names.join(", "))
     }
 
-    async fn judge(&self, response: http::Response<Incoming>, progress: &Progress<'_>) -> Result<Outcome, Outcome> {
+    async fn evaluate(
+        &self,
+        response: http::Response<Incoming>,
+        progress: &ProbeProgress<'_>,
+    ) -> Result<ProbeOutcome, ProbeOutcome> {
         let status = response.status().as_u16();
-        progress.tell(|| format!("received status {status} over {:?}", response.version()));
+        progress.trace(|| format!("received status {status} over {:?}", response.version()));
         if !self.expected_statuses.iter().any(|range| (range.from..=range.to).contains(&status)) {
             let expected = ranges(&self.expected_statuses);
-            return Err(Outcome::answer(ProbeCode::L7Status, format!("status {status}, expected {expected}")));
+            return Err(ProbeOutcome::completed(ProbeCode::L7Status, format!("status {status}, expected {expected}")));
         }
         if let Some(expected) = &self.expected_body {
             let body = beginning(response.into_body()).await?;
-            progress.tell(|| format!("read {} bytes of the body", body.len()));
+            progress.trace(|| format!("read {} bytes of the body", body.len()));
             if !expected.is_match(&body) {
                 let detail = format!("status {status}, expectedBody not found in the first {} bytes", body.len());
-                return Err(Outcome::answer(ProbeCode::L7Response, detail));
+                return Err(ProbeOutcome::completed(ProbeCode::L7Response, detail));
             }
         }
-        Ok(Outcome::answer(ProbeCode::L7Ok, format!("status {status}")))
+        Ok(ProbeOutcome::completed(ProbeCode::L7Ok, format!("status {status}")))
     }
 }
 
-/// Reads the first [`BODY_LIMIT`] bytes, or all if there are fewer.
-async fn beginning(mut body: Incoming) -> Result<Vec<u8>, Outcome> {
+/// Reads up to the first [`BODY_LIMIT`] bytes.
+async fn beginning(mut body: Incoming) -> Result<Vec<u8>, ProbeOutcome> {
     let mut read = Vec::new();
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.map_err(invalid)?.into_data() {
@@ -188,7 +191,7 @@ async fn beginning(mut body: Incoming) -> Result<Vec<u8>, Outcome> {
 fn headers(http: &Http, user_agent: &str) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     let mut add = |name: HeaderName, value: &str| {
-        // The error names the header alone: its value may be a secret.
+        // The error contains only the header's name, because the value may be a secret.
         let value = HeaderValue::from_str(value).map_err(|_| format!("header {name}: the value is not valid"))?;
         headers.insert(name, value);
         Ok::<_, String>(())
@@ -203,7 +206,7 @@ fn headers(http: &Http, user_agent: &str) -> Result<HeaderMap, String> {
     Ok(headers)
 }
 
-/// `address[:port]` with IPv6 in brackets, as RFC 9110 wants it in `Host`.
+/// `address[:port]` with IPv6 addresses in brackets, the form of `Host` in RFC 9110.
 fn authority(address: IpAddr, port: u16, default_port: u16) -> String {
     match address {
         _ if port != default_port => SocketAddr::new(address, port).to_string(),
@@ -212,7 +215,7 @@ fn authority(address: IpAddr, port: u16, default_port: u16) -> String {
     }
 }
 
-/// The host of `host[:port]`, brackets of an IPv6 address removed.
+/// The host of `host[:port]`, without the brackets of an IPv6 address.
 fn without_port(host: &str) -> &str {
     if let Some((inside, _)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         return inside;
@@ -230,10 +233,9 @@ fn ranges(ranges: &[StatusRange]) -> String {
     ranges.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
-/// It cannot be put into a request; what was read from the HealthCheck is checked so far that this
-/// does not happen.
-fn impossible(error: impl std::fmt::Display) -> Outcome {
-    Outcome::not_probed(format!("no request can be made: {error}"))
+/// The outcome of a request that cannot be built. The checks of the HealthCheck's fields prevent this.
+fn invalid_request(error: impl std::fmt::Display) -> ProbeOutcome {
+    ProbeOutcome::not_probed(format!("cannot build the request: {error}"))
 }
 
 #[cfg(test)]
@@ -241,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_host_header_names_the_address_and_a_port_that_is_not_the_default() {
+    fn the_host_header_contains_the_address_and_any_other_port_than_the_default() {
         let table = [
             ("192.0.2.1", 80, 80, "192.0.2.1"),
             ("192.0.2.1", 8080, 80, "192.0.2.1:8080"),
@@ -254,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hosts_port_is_no_part_of_the_name_in_a_certificate() {
+    fn the_port_of_a_host_is_not_part_of_the_certificates_name() {
         let table = [
             ("web.example", "web.example"),
             ("web.example:8443", "web.example"),

@@ -1,5 +1,5 @@
-//! ICMP: an echo request, and the reply to it. All probes of a family share one socket: an
-//! unprivileged one where `net.ipv4.ping_group_range` allows it, else a raw one.
+//! The ICMP probe: an echo request and its reply. All probes of a family share one socket, which is unprivileged if
+//! `net.ipv4.ping_group_range` allows that, else raw.
 
 mod echo_socket;
 mod packet;
@@ -10,82 +10,79 @@ use maglev_model::{health::ProbeCode, vip::Family};
 
 use self::echo_socket::{EchoSocket, is_missing_capability};
 use super::{
-    connect::refused,
-    prober::{Outcome, Target},
-    progress::Progress,
+    connect::failed,
+    per_family::PerFamily,
+    prober::{ProbeOutcome, ProbeTarget},
+    progress::ProbeProgress,
 };
 
-/// What both kinds of sockets need.
-const NEEDS: &str =
-    "this needs the capability NET_RAW, or a sysctl net.ipv4.ping_group_range that has a group of this process";
+/// The requirement of both kinds of sockets.
+const REQUIREMENT: &str =
+    "this needs the capability NET_RAW, or a group of this process in the sysctl net.ipv4.ping_group_range";
 
-/// Sends echoes, with one socket per family.
+/// Sends echo requests through one socket per family.
 #[derive(Debug, Default)]
 pub struct IcmpProbe {
-    v4: RefCell<Option<Shared>>,
-    v6: RefCell<Option<Shared>>,
+    sockets: PerFamily<RefCell<Option<SharedSocket>>>,
 }
 
-/// A socket and the source address that it was asked to have.
+/// A socket and its configured source address.
 #[derive(Debug)]
-struct Shared {
+struct SharedSocket {
     source: Option<IpAddr>,
     socket: Rc<EchoSocket>,
 }
 
 impl IcmpProbe {
-    /// Sends one probe: `L4OK`, unless it fails on the way.
+    /// Sends one probe. `Ok` is `L4OK`.
     ///
     /// # Errors
-    /// How it failed.
-    pub async fn run(&self, target: &Target, progress: &Progress<'_>) -> Result<Outcome, Outcome> {
-        let family = Family::of(target.address);
+    /// The outcome of a failed probe.
+    pub async fn run(&self, target: &ProbeTarget, progress: &ProbeProgress<'_>) -> Result<ProbeOutcome, ProbeOutcome> {
+        let family = Family::from_address(target.address);
         let socket = self.socket(family, target.source).map_err(|error| {
-            let why = if is_missing_capability(&error) { format!(": {NEEDS}") } else { String::new() };
-            Outcome::not_probed(format!("cannot open a socket for ICMP: {error}{why}"))
+            let hint = if is_missing_capability(&error) { format!(": {REQUIREMENT}") } else { String::new() };
+            ProbeOutcome::not_probed(format!("cannot open a socket for ICMP: {error}{hint}"))
         })?;
-        let awaited = socket.expect(target.address);
-        let mut awaited = awaited.ok_or_else(|| Outcome::not_probed("all sequence numbers of ICMP are in use"))?;
-        socket.send(&awaited, target.address).await.map_err(|error| refused("send an echo request", &error))?;
-        progress.tell(|| {
-            let echo = awaited.echo();
+        let expected = socket.expect(target.address);
+        let mut expected =
+            expected.ok_or_else(|| ProbeOutcome::not_probed("all sequence numbers of ICMP are in use"))?;
+        socket.send(&expected, target.address).await.map_err(|error| failed("send an echo request", &error))?;
+        progress.trace(|| {
+            let echo = expected.echo();
             format!("sent an echo request to {}, id {} sequence {}", target.address, echo.id, echo.sequence)
         });
-        if awaited.reply().await {
-            Ok(Outcome::answer(ProbeCode::L4Ok, "echo reply"))
+        if expected.reply().await {
+            Ok(ProbeOutcome::completed(ProbeCode::L4Ok, "echo reply"))
         } else {
-            Err(Outcome::not_probed("the socket for ICMP broke"))
+            Err(ProbeOutcome::not_probed("the socket for ICMP failed"))
         }
     }
 
     fn socket(&self, family: Family, source: Option<IpAddr>) -> io::Result<Rc<EchoSocket>> {
-        let shared = match family {
-            Family::V4 => &self.v4,
-            Family::V6 => &self.v6,
-        };
-        let mut shared = shared.borrow_mut();
+        let mut shared = self.sockets[family].borrow_mut();
         if let Some(shared) = &*shared
             && shared.source == source
-            && !shared.socket.is_broken()
+            && !shared.socket.has_failed()
         {
             return Ok(Rc::clone(&shared.socket));
         }
         let socket = Rc::new(EchoSocket::open(family, source)?);
-        *shared = Some(Shared { source, socket: Rc::clone(&socket) });
+        *shared = Some(SharedSocket { source, socket: Rc::clone(&socket) });
         Ok(socket)
     }
 }
 
-/// Whether this thread may probe by ICMP, in its network namespace and with its capabilities.
+/// Checks that this thread can send ICMP probes in its network namespace and with its capabilities.
 ///
 /// # Errors
-/// A sentence for people: what is missing.
-pub fn permitted() -> Result<(), String> {
+/// Human-readable message that names the missing capability or setting.
+pub fn check_permission() -> Result<(), String> {
     for family in [Family::V4, Family::V6] {
-        match echo_socket::may_open(family) {
-            Err(error) if is_missing_capability(&error) => return Err(NEEDS.to_owned()),
+        match echo_socket::try_open(family) {
+            Err(error) if is_missing_capability(&error) => return Err(REQUIREMENT.to_owned()),
             Ok(()) => return Ok(()),
-            // Such as a kernel without that family.
+            // For example, a kernel without that family.
             Err(_) => {}
         }
     }

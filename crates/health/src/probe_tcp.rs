@@ -1,4 +1,4 @@
-//! TCP: the connection alone, or a TLS handshake over it.
+//! The TCP probe: a connection and, if configured, a TLS handshake.
 
 use std::{num::NonZeroU16, sync::Arc};
 
@@ -10,12 +10,12 @@ use maglev_model::{config::Tls, health::ProbeCode};
 
 use super::{
     connect::connect,
-    prober::{Outcome, Target},
-    progress::Progress,
+    prober::{ProbeOutcome, ProbeTarget},
+    progress::ProbeProgress,
     tls::TlsClient,
 };
 
-/// A TCP check, made ready.
+/// A prepared TCP check.
 #[derive(Debug)]
 pub struct TcpProbe {
     port: NonZeroU16,
@@ -23,29 +23,29 @@ pub struct TcpProbe {
 }
 
 impl TcpProbe {
-    /// Made ready from its HealthCheck.
+    /// Prepares the probe of a HealthCheck.
     ///
     /// # Errors
-    /// A sentence for people, where no such probe can be sent.
+    /// Human-readable message if the probe cannot be sent.
     pub fn new(port: NonZeroU16, tls: Option<&Tls>, roots: &Arc<RootCertStore>) -> Result<Self, String> {
         Ok(Self { port, tls: tls.map(|tls| TlsClient::new(tls, None, &[], roots)).transpose()? })
     }
 
-    /// Sends one probe: `L4OK` or `L6OK`, unless it fails on the way.
+    /// Sends one probe. `Ok` is `L4OK` or `L6OK`.
     ///
     /// # Errors
-    /// How it failed.
-    pub async fn run(&self, target: &Target, progress: &Progress<'_>) -> Result<Outcome, Outcome> {
+    /// The outcome of a failed probe.
+    pub async fn run(&self, target: &ProbeTarget, progress: &ProbeProgress<'_>) -> Result<ProbeOutcome, ProbeOutcome> {
         let stream = connect(target, self.port.get(), progress).await?;
         let Some(tls) = &self.tls else {
-            // Reset, not closed: nothing lingers, here or there. That it cannot be set costs a port
-            // for a minute and says nothing about the backend.
+            // The connection ends with a reset: no socket stays in TIME_WAIT on either side. If the option cannot be
+            // set, a port stays in use for a minute, which is no failure of the backend.
             let _ = stream.set_zero_linger();
-            return Ok(Outcome::answer(ProbeCode::L4Ok, "connected"));
+            return Ok(ProbeOutcome::completed(ProbeCode::L4Ok, "connected"));
         };
         let mut stream = tls.handshake(stream, target.address, progress).await?;
-        // Says goodbye if the socket takes it at once, which it does.
+        // Sends `close_notify` if the socket accepts it at once, which is the usual case.
         let _ = stream.shutdown().now_or_never();
-        Ok(Outcome::answer(ProbeCode::L6Ok, "TLS handshake done"))
+        Ok(ProbeOutcome::completed(ProbeCode::L6Ok, "TLS handshake done"))
     }
 }

@@ -1,4 +1,4 @@
-//! The seam between scheduling and the network: who probes, what, and how it ended.
+//! The interface between the scheduling and the network: the target of a probe, its outcome and the [`Prober`] trait.
 
 use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
@@ -6,48 +6,46 @@ use futures::future::LocalBoxFuture;
 
 use maglev_model::{config::HealthCheck, health::ProbeCode};
 
-/// What one probe is sent to.
+/// The destination and the settings of one probe.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct ProbeTarget {
     /// The backend's address.
     pub address: IpAddr,
-    /// The address to send from; `None` = the kernel's choice.
+    /// The source address; `None` lets the kernel choose.
     pub source: Option<IpAddr>,
-    /// What to do, and for how long at most.
+    /// The protocol, its parameters and the timeout.
     pub check: Arc<HealthCheck>,
 }
 
-/// How one probe ended.
+/// The result of one probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It tells something about the backend.
-    Answer {
+pub enum ProbeOutcome {
+    /// A success or a failure of the backend, or of the path to it.
+    Completed {
         code: ProbeCode,
-        /// A sentence for people. Never holds the value of a header.
+        /// Human-readable explanation. Never contains the value of a header.
         detail: Cow<'static, str>,
     },
-    /// This node could not probe (no descriptor or port left, source address missing): it says
-    /// nothing about the backend and never brings it down.
+    /// This node could not probe: no free descriptor or port, source address missing. Never brings a backend down.
     NotProbed {
-        /// A sentence for people.
+        /// Human-readable explanation.
         detail: Cow<'static, str>,
     },
 }
 
-impl Outcome {
-    /// A result with its explanation.
-    pub fn answer(code: ProbeCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::Answer { code, detail: detail.into() }
+impl ProbeOutcome {
+    pub fn completed(code: ProbeCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::Completed { code, detail: detail.into() }
     }
 
-    /// The node could not probe.
     pub fn not_probed(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::NotProbed { detail: detail.into() }
     }
 }
 
-/// Sends probes. The real one is [`Network`](super::Network); tests of the scheduling bring their own.
+/// Sends probes. [`NetworkProber`](super::NetworkProber) is the production implementation; tests of the scheduling
+/// use a scripted one.
 pub trait Prober {
-    /// Sends one probe, which ends within the check's timeout. Dropping the future ends it at once.
-    fn probe(&self, target: Target) -> LocalBoxFuture<'static, Outcome>;
+    /// Sends one probe, which ends within the timeout of the HealthCheck. Dropping the future ends the probe at once.
+    fn probe(&self, target: ProbeTarget) -> LocalBoxFuture<'static, ProbeOutcome>;
 }

@@ -1,50 +1,47 @@
-//! How far one probe is: which code it has if its time is up now, and, for who wants to watch it, each
-//! step in words.
+//! The progress of one probe: the code that a timeout has in the current step, and an optional trace of all steps.
 
 use std::{cell::Cell, fmt};
 
 use maglev_model::health::ProbeCode;
 
-/// Takes each step of a probe as a sentence, when it happens. Never the value of a header.
-pub type Narrator = dyn Fn(String);
+/// Receives each step of a probe as one line of text, at the time of the step. Lines never contain the value of a
+/// header.
+pub type ProbeTrace = dyn Fn(String);
 
-/// How far one probe is.
-pub struct Progress<'a> {
+pub struct ProbeProgress<'a> {
     timeout_code: Cell<ProbeCode>,
-    narrator: Option<&'a Narrator>,
+    trace: Option<&'a ProbeTrace>,
 }
 
-impl<'a> Progress<'a> {
-    /// A probe that is about to begin.
-    pub fn new(narrator: Option<&'a Narrator>) -> Self {
-        Self { timeout_code: Cell::new(ProbeCode::L4Timeout), narrator }
+impl<'a> ProbeProgress<'a> {
+    /// Starts with the code of a connection timeout.
+    pub fn new(trace: Option<&'a ProbeTrace>) -> Self {
+        Self { timeout_code: Cell::new(ProbeCode::L4Timeout), trace }
     }
 
-    /// The probe goes on with what times out as `code`.
+    /// Begins a step in which a timeout has `code`.
     pub fn enter(&self, code: ProbeCode) {
         self.timeout_code.set(code);
     }
 
-    /// The code if the time is up now.
     pub fn timeout_code(&self) -> ProbeCode {
         self.timeout_code.get()
     }
 
-    /// Whether anybody listens.
-    pub fn is_told(&self) -> bool {
-        self.narrator.is_some()
+    pub fn is_traced(&self) -> bool {
+        self.trace.is_some()
     }
 
-    /// Tells of a step, if anybody listens; `what` is made only then.
-    pub fn tell(&self, what: impl FnOnce() -> String) {
-        if let Some(narrator) = self.narrator {
-            narrator(what());
+    /// Adds a line to the trace, if there is one; `line` is built only then.
+    pub fn trace(&self, line: impl FnOnce() -> String) {
+        if let Some(trace) = self.trace {
+            trace(line());
         }
     }
 }
 
-impl fmt::Debug for Progress<'_> {
+impl fmt::Debug for ProbeProgress<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Progress").field("timeout_code", &self.timeout_code).finish_non_exhaustive()
+        f.debug_struct("ProbeProgress").field("timeout_code", &self.timeout_code).finish_non_exhaustive()
     }
 }

@@ -1,5 +1,4 @@
-//! What the checker knows, as others see it: keeps the snapshot, tells of transitions, and publishes
-//! in batches.
+//! Keeps the health snapshot, emits an event for each transition and publishes changes in batches.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -14,26 +13,25 @@ use maglev_model::{
     vip::Family,
 };
 
-/// How long a change waits for others to leave with it.
+/// The time that a change waits for further changes before the batch is published.
 const BATCH: Duration = Duration::from_millis(5);
 
-/// The snapshot in the making.
 pub struct Publisher {
     snapshot: HealthSnapshot,
     snapshot_tx: watch::Sender<HealthSnapshot>,
     events: Events,
     clock: fn() -> Timestamp,
-    history: usize,
+    history_limit: usize,
     due: Option<Instant>,
 }
 
-/// What is known about a backend now.
-pub struct Finding {
+/// The current health of one backend.
+pub struct HealthUpdate {
     pub(crate) address: IpAddr,
     pub(crate) state: BackendState,
     pub(crate) ever_known: bool,
     pub(crate) in_doubt: bool,
-    /// The probe's code, where a probe decided it.
+    /// The code of the probe that caused the update, if a probe did.
     pub(crate) code: Option<ProbeCode>,
 }
 
@@ -42,78 +40,76 @@ impl Publisher {
         snapshot_tx: watch::Sender<HealthSnapshot>,
         events: Events,
         clock: fn() -> Timestamp,
-        history: usize,
+        history_limit: usize,
     ) -> Self {
-        Self { snapshot: HealthSnapshot::default(), snapshot_tx, events, clock, history, due: None }
+        Self { snapshot: HealthSnapshot::default(), snapshot_tx, events, clock, history_limit, due: None }
     }
 
-    /// When the next batch is to leave; `None` while nothing has changed.
+    /// The time of the next publication; `None` while nothing has changed.
     pub fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// Notes what is known about `name`, and tells of it if the state changed.
-    pub fn note(&mut self, name: &Name, finding: &Finding) {
-        let Finding { address, state, ever_known, in_doubt, code } = *finding;
-        let known = self.snapshot.backends.get(name);
-        let same = |known: &BackendHealth| {
-            (known.address, known.state, known.ever_known, known.in_doubt) == (address, state, ever_known, in_doubt)
+    /// Applies `update` to the snapshot, and emits a transition if the state changed.
+    pub fn update(&mut self, name: &Name, update: &HealthUpdate) {
+        let HealthUpdate { address, state, ever_known, in_doubt, code } = *update;
+        let old = self.snapshot.backends.get(name);
+        let is_same = |old: &BackendHealth| {
+            (old.address, old.state, old.ever_known, old.in_doubt) == (address, state, ever_known, in_doubt)
         };
-        if known.is_some_and(same) {
+        if old.is_some_and(is_same) {
             return;
         }
-        let from = known.map_or(BackendState::Unknown, |known| known.state);
-        let mut history = known.map_or_else(|| Arc::from([]), |known| Arc::clone(&known.history));
+        let from = old.map_or(BackendState::Unknown, |old| old.state);
+        let mut history = old.map_or_else(|| Arc::from([]), |old| Arc::clone(&old.history));
         if from != state {
             let transition = Transition { from, to: state, at: (self.clock)(), code };
-            history = last(self.history, history.iter().copied().chain([transition]));
+            history = newest(self.history_limit, history.iter().copied().chain([transition]));
         }
         let health = BackendHealth { address, state, ever_known, in_doubt, history };
         self.snapshot.backends.insert(name.clone(), health.clone());
-        let change = Change::Health(name.clone(), Some(health));
         if from == state {
-            self.events.change(change);
+            self.events.emit_change(Change::Health(name.clone(), Some(health)));
         } else {
-            self.events.emit_change(Event::BackendTransition { name: name.clone(), from, to: state, code }, change);
+            self.events.emit(Event::BackendTransition { name: name.clone(), from, code, health });
         }
-        self.changed();
+        self.schedule();
     }
 
-    /// Forgets a backend that is gone.
     pub fn remove(&mut self, name: &Name) {
         if self.snapshot.backends.remove(name).is_some() {
-            self.events.change(Change::Health(name.clone(), None));
-            self.changed();
+            self.events.emit_change(Change::Health(name.clone(), None));
+            self.schedule();
         }
     }
 
-    /// Tells that the probe path of `family` is, or is no longer, suspect.
-    pub fn suspect(&mut self, family: Family, active: bool) {
+    /// Publishes that the probe path of `family` is suspect, or no longer is.
+    pub fn set_suspect(&mut self, family: Family, active: bool) {
         match family {
             Family::V4 => self.snapshot.suspect_v4 = active,
             Family::V6 => self.snapshot.suspect_v6 = active,
         }
-        self.events.emit_change(Event::ProbePathSuspect { family, active }, Change::Suspect(family, active));
-        self.changed();
+        self.events.emit(Event::ProbePathSuspect { family, active });
+        self.schedule();
     }
 
-    /// Keeps `limit` transitions per backend from now on.
+    /// Sets the number of transitions to keep per backend, and shortens longer histories.
     pub fn limit_history(&mut self, limit: usize) {
-        if limit < self.history {
+        if limit < self.history_limit {
             let shortened = |(name, backend): (&Name, &BackendHealth)| {
-                let history = last(limit, backend.history.iter().copied());
+                let history = newest(limit, backend.history.iter().copied());
                 (name.clone(), BackendHealth { history, ..backend.clone() })
             };
             self.snapshot.backends = self.snapshot.backends.iter().map(shortened).collect();
             for (name, health) in &self.snapshot.backends {
-                self.events.change(Change::Health(name.clone(), Some(health.clone())));
+                self.events.emit_change(Change::Health(name.clone(), Some(health.clone())));
             }
-            self.changed();
+            self.schedule();
         }
-        self.history = limit;
+        self.history_limit = limit;
     }
 
-    /// Publishes what has changed, if its time has come.
+    /// Publishes the snapshot if a batch is due.
     pub fn publish(&mut self, now: Instant) {
         if self.due.is_some_and(|due| due <= now) {
             self.due = None;
@@ -121,13 +117,13 @@ impl Publisher {
         }
     }
 
-    fn changed(&mut self) {
+    fn schedule(&mut self) {
         self.due.get_or_insert_with(|| Instant::now() + BATCH);
     }
 }
 
-/// The last `limit` of `transitions`.
-fn last(limit: usize, transitions: impl Iterator<Item = Transition>) -> Arc<[Transition]> {
+/// The newest `limit` transitions.
+fn newest(limit: usize, transitions: impl Iterator<Item = Transition>) -> Arc<[Transition]> {
     let all: Vec<_> = transitions.collect();
     all[all.len().saturating_sub(limit)..].into()
 }

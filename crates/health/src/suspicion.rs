@@ -1,119 +1,118 @@
-//! When failing probes say more about the path they take than about the backends: the rule of one
-//! family. Pure; the checker feeds it results and acts on what it says.
+//! Decides if failing probes of one address family are caused by the probe path rather than by the backends. Pure: the
+//! checker records results here and acts on the returned effects.
 
 use std::collections::HashSet;
 
 use maglev_model::name::Name;
 
-/// A count of the family's successes, by which a backend remembers when its misses began.
+/// The number of successful probes of the family so far. A backend stores this number when its failures begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Successes(u64);
+pub struct SuccessCount(u64);
 
-/// What is known about one family's probe path.
+/// The state of one family's probe path.
 #[derive(Debug, Default)]
 pub struct Suspicion {
-    successes: Successes,
-    /// The backends that missed since the family's last success.
-    missed: HashSet<Name>,
-    stage: Stage,
+    successes: SuccessCount,
+    /// The backends that failed since the family's last success.
+    failed: HashSet<Name>,
+    state: PathState,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stage {
-    /// Nothing speaks against the path.
+enum PathState {
     #[default]
     Clear,
-    /// One backend fell alone while nothing succeeded: others are asked whether it is the path.
-    Asking,
-    /// The path is suspect.
+    /// One backend is about to fall and no probe has succeeded meanwhile: probes of other backends decide if the path
+    /// is at fault.
+    Confirming,
     Suspect,
 }
 
-/// What it means that a backend missed.
+/// The consequence of a failed probe for the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It missed, and that is all.
-    Missed,
-    /// Others have to be probed before it is known whether it is the backend or the path.
-    Asks,
+pub enum FailureEffect {
+    /// The path's state stays.
+    None,
+    /// Other backends have to be probed to tell a failed backend from a failed path.
+    ConfirmationNeeded,
     /// The path is suspect from now on.
-    Begins,
+    PathSuspect,
 }
 
-/// What a success ended.
+/// The consequence of a successful probe for the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cleared {
-    /// Nothing: the path was clear.
-    Nothing,
-    /// The question whether it is the path.
-    Question,
-    Suspicion,
+pub enum SuccessEffect {
+    /// The path was clear already.
+    None,
+    ConfirmationEnded,
+    SuspicionEnded,
 }
 
 impl Suspicion {
-    /// Whether the path is suspect.
-    pub fn is_active(&self) -> bool {
-        self.stage == Stage::Suspect
+    pub fn is_suspect(&self) -> bool {
+        self.state == PathState::Suspect
     }
 
-    /// Whether what falls now may fall because of the path.
-    pub fn is_doubtful(&self) -> bool {
-        self.stage != Stage::Clear
+    /// True unless the path is clear: a backend that falls now may fall because of the path.
+    pub fn may_be_at_fault(&self) -> bool {
+        self.state != PathState::Clear
     }
 
-    /// The count, for a backend whose misses begin.
-    pub fn successes(&self) -> Successes {
+    pub fn successes(&self) -> SuccessCount {
         self.successes
     }
 
-    /// A probe of the family succeeded.
-    pub fn succeed(&mut self) -> Cleared {
+    /// Records a successful probe of any backend of the family.
+    pub fn record_success(&mut self) -> SuccessEffect {
         self.successes.0 += 1;
-        self.missed.clear();
-        match std::mem::take(&mut self.stage) {
-            Stage::Clear => Cleared::Nothing,
-            Stage::Asking => Cleared::Question,
-            Stage::Suspect => Cleared::Suspicion,
+        self.failed.clear();
+        match std::mem::take(&mut self.state) {
+            PathState::Clear => SuccessEffect::None,
+            PathState::Confirming => SuccessEffect::ConfirmationEnded,
+            PathState::Suspect => SuccessEffect::SuspicionEnded,
         }
     }
 
-    /// `name` missed, whatever that means.
-    pub fn miss(&mut self, name: &Name) {
-        if !self.missed.contains(name) {
-            self.missed.insert(name.clone());
+    /// Records a failed probe of `backend`. [`assess`](Self::assess) then decides about the path.
+    pub fn record_failure(&mut self, backend: &Name) {
+        if !self.failed.contains(backend) {
+            self.failed.insert(backend.clone());
         }
     }
 
-    /// What `name` missed no longer counts: it is gone, or is probed otherwise.
-    pub fn forget(&mut self, name: &Name) {
-        self.missed.remove(name);
+    /// Discards the failures of `backend`, which was removed or is probed in another way now.
+    pub fn forget(&mut self, backend: &Name) {
+        self.failed.remove(backend);
     }
 
-    /// What the last miss means. `falling` is where the successes stood at the first miss of a backend
-    /// that is about to fall; `others` tells whether another backend of the family is probed.
+    /// The effect of the last failure. `falling_since` is the family's success count at the first failure of a backend
+    /// that is about to fall; `has_peers` is true if another backend of the family is probed.
     ///
-    /// The suspicion begins with a backend about to fall since whose first miss no probe of the family
-    /// has succeeded and at least two backends have missed. Misses are counted since the family's last
-    /// success, which is at or before that: a backend with `fall: 1`, or one still unknown, falls with
-    /// its first miss. Where the others are probed so rarely that none was since, they are asked first.
-    pub fn judge(&mut self, falling: Option<Successes>, others: bool) -> Verdict {
-        let falls_unseen = falling == Some(self.successes);
-        match self.stage {
-            Stage::Clear | Stage::Asking if self.missed.len() >= 2 && (falls_unseen || self.is_doubtful()) => {
-                self.stage = Stage::Suspect;
-                Verdict::Begins
+    /// The path becomes suspect once a backend is about to fall, no probe of the family has succeeded since that
+    /// backend's first failure, and at least two backends have failed. Failures are counted since the family's last
+    /// success, which is not later than that first failure: a backend with `fall: 1`, or in state unknown, falls with
+    /// its first failure. If the peers are probed so rarely that none of them was probed since, they are probed first
+    /// to confirm.
+    pub fn assess(&mut self, falling_since: Option<SuccessCount>, has_peers: bool) -> FailureEffect {
+        let falls_without_success = falling_since == Some(self.successes);
+        match self.state {
+            PathState::Clear | PathState::Confirming
+                if self.failed.len() >= 2 && (falls_without_success || self.may_be_at_fault()) =>
+            {
+                self.state = PathState::Suspect;
+                FailureEffect::PathSuspect
             }
-            Stage::Clear if falls_unseen && others => {
-                self.stage = Stage::Asking;
-                Verdict::Asks
+            PathState::Clear if falls_without_success && has_peers => {
+                self.state = PathState::Confirming;
+                FailureEffect::ConfirmationNeeded
             }
-            _ => Verdict::Missed,
+            _ => FailureEffect::None,
         }
     }
 
-    /// Ends doubts and suspicion, if there are any. True if the path was suspect.
-    pub fn end(&mut self) -> bool {
-        std::mem::take(&mut self.stage) == Stage::Suspect
+    /// Makes the path clear. Returns true if the path was suspect.
+    pub fn clear(&mut self) -> bool {
+        std::mem::take(&mut self.state) == PathState::Suspect
     }
 }
 
@@ -126,62 +125,62 @@ mod tests {
     }
 
     #[test]
-    fn two_that_missed_and_none_that_succeeded_make_the_path_suspect() {
+    fn two_failed_backends_and_no_success_make_the_path_suspect() {
         let mut path = Suspicion::default();
         let since = Some(path.successes());
-        path.miss(&name("a"));
-        path.miss(&name("b"));
-        assert_eq!(path.judge(None, true), Verdict::Missed, "nobody is about to fall");
-        assert_eq!(path.judge(since, true), Verdict::Begins);
-        assert_eq!(path.judge(since, true), Verdict::Missed, "it begins once");
-        assert!(path.is_active() && path.is_doubtful());
-        assert_eq!(path.succeed(), Cleared::Suspicion);
-        assert_eq!(path.succeed(), Cleared::Nothing, "it ends once");
+        path.record_failure(&name("a"));
+        path.record_failure(&name("b"));
+        assert_eq!(path.assess(None, true), FailureEffect::None, "no backend is about to fall");
+        assert_eq!(path.assess(since, true), FailureEffect::PathSuspect);
+        assert_eq!(path.assess(since, true), FailureEffect::None, "the suspicion begins once");
+        assert!(path.is_suspect() && path.may_be_at_fault());
+        assert_eq!(path.record_success(), SuccessEffect::SuspicionEnded);
+        assert_eq!(path.record_success(), SuccessEffect::None, "the suspicion ends once");
     }
 
     #[test]
-    fn one_that_falls_alone_has_others_asked_and_they_decide() {
+    fn a_backend_that_falls_alone_needs_confirmation_by_its_peers() {
         let mut path = Suspicion::default();
-        path.miss(&name("a"));
-        path.miss(&name("a"));
-        assert_eq!(path.judge(Some(path.successes()), true), Verdict::Asks);
-        assert!(path.is_doubtful() && !path.is_active());
-        assert_eq!(path.judge(Some(path.successes()), true), Verdict::Missed, "they are asked once");
-        path.miss(&name("b"));
-        assert_eq!(path.judge(None, true), Verdict::Begins, "one more is enough");
+        path.record_failure(&name("a"));
+        path.record_failure(&name("a"));
+        assert_eq!(path.assess(Some(path.successes()), true), FailureEffect::ConfirmationNeeded);
+        assert!(path.may_be_at_fault() && !path.is_suspect());
+        assert_eq!(path.assess(Some(path.successes()), true), FailureEffect::None, "confirmation is requested once");
+        path.record_failure(&name("b"));
+        assert_eq!(path.assess(None, true), FailureEffect::PathSuspect, "a second failed backend is enough");
 
-        assert_eq!(path.succeed(), Cleared::Suspicion);
-        path.miss(&name("a"));
-        assert_eq!(path.judge(Some(path.successes()), true), Verdict::Asks);
-        assert_eq!(path.succeed(), Cleared::Question);
-        assert!(!path.is_doubtful());
+        assert_eq!(path.record_success(), SuccessEffect::SuspicionEnded);
+        path.record_failure(&name("a"));
+        assert_eq!(path.assess(Some(path.successes()), true), FailureEffect::ConfirmationNeeded);
+        assert_eq!(path.record_success(), SuccessEffect::ConfirmationEnded);
+        assert!(!path.may_be_at_fault());
     }
 
     #[test]
-    fn one_that_has_nobody_beside_it_falls() {
+    fn a_backend_without_peers_falls_without_confirmation() {
         let mut path = Suspicion::default();
-        path.miss(&name("a"));
-        assert_eq!(path.judge(Some(path.successes()), false), Verdict::Missed);
-        assert!(!path.is_doubtful());
+        path.record_failure(&name("a"));
+        assert_eq!(path.assess(Some(path.successes()), false), FailureEffect::None);
+        assert!(!path.may_be_at_fault());
     }
 
     #[test]
-    fn a_success_since_the_first_miss_clears_the_path() {
+    fn a_success_since_the_first_failure_clears_the_path() {
         let mut path = Suspicion::default();
         let since = Some(path.successes());
-        path.miss(&name("a"));
-        path.succeed();
-        path.miss(&name("a"));
-        path.miss(&name("b"));
-        assert_eq!(path.judge(since, true), Verdict::Missed);
+        path.record_failure(&name("a"));
+        path.record_success();
+        path.record_failure(&name("a"));
+        path.record_failure(&name("b"));
+        assert_eq!(path.assess(since, true), FailureEffect::None);
     }
 
     #[test]
-    fn a_backend_that_is_gone_no_longer_counts() {
+    fn a_removed_backend_does_not_count() {
         let mut path = Suspicion::default();
-        path.miss(&name("a"));
-        path.miss(&name("b"));
+        path.record_failure(&name("a"));
+        path.record_failure(&name("b"));
         path.forget(&name("a"));
-        assert_ne!(path.judge(Some(path.successes()), true), Verdict::Begins);
+        assert_ne!(path.assess(Some(path.successes()), true), FailureEffect::PathSuspect);
     }
 }

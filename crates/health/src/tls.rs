@@ -1,7 +1,7 @@
-//! TLS for probes: ring explicitly, one configuration per HealthCheck, and no resumption, so that
-//! every probe looks at the certificate.
+//! TLS for probes: the crypto provider `ring`, one configuration per HealthCheck, and no session resumption, so that
+//! every probe verifies the certificate.
 
-mod secured;
+mod fault_tracking;
 
 use std::{io, net::IpAddr, sync::Arc};
 
@@ -23,23 +23,23 @@ use maglev_model::{
     health::ProbeCode,
 };
 
-pub use self::secured::Secured;
-use super::{prober::Outcome, progress::Progress};
+pub use self::fault_tracking::FaultTrackingStream;
+use super::{prober::ProbeOutcome, progress::ProbeProgress};
 
-/// HTTP/1.1 in ALPN.
+/// The ALPN name of HTTP/1.1.
 pub const HTTP_1: &[u8] = b"http/1.1";
-/// HTTP/2 in ALPN.
+/// The ALPN name of HTTP/2.
 pub const HTTP_2: &[u8] = b"h2";
 
-/// The authorities that browsers trust.
+/// The certificate authorities that browsers trust.
 pub fn well_known_roots() -> RootCertStore {
     RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
 }
 
-/// The TLS of one HealthCheck.
+/// The TLS settings of one HealthCheck.
 pub struct TlsClient {
     connector: TlsConnector,
-    /// The name sent and looked for; `None` = the backend's address.
+    /// The name in SNI and expected in the certificate; `None` for the backend's address.
     name: Option<ServerName<'static>>,
 }
 
@@ -50,36 +50,37 @@ impl std::fmt::Debug for TlsClient {
 }
 
 impl TlsClient {
-    /// Made ready from `tls`; `host` is the name if `tls` has none.
+    /// Prepares a client; `host` is the server name if `tls` has none.
     ///
     /// # Errors
-    /// A sentence for people, where the name is not one that a certificate can have.
+    /// Human-readable message if the server name is invalid or a certificate cannot be used.
     pub fn new(tls: &Tls, host: Option<&str>, alpn: &[&[u8]], roots: &Arc<RootCertStore>) -> Result<Self, String> {
         let name = match tls.server_name.as_deref().or(host) {
             None => None,
             Some(name) => Some(
                 ServerName::try_from(name.to_owned())
-                    .map_err(|_| format!("{name:?} is neither a DNS name nor an address"))?,
+                    .map_err(|_| format!("server name {name:?} is neither a DNS name nor an IP address"))?,
             ),
         };
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .map_err(|error| format!("TLS cannot be set up: {error}"))?;
+            .map_err(|error| format!("cannot set up TLS: {error}"))?;
         let builder = if tls.insecure_skip_verify {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
         } else {
-            let own = tls.authorities.as_ref().map(trusting).transpose()?;
-            builder.with_root_certificates(own.unwrap_or_else(|| Arc::clone(roots)))
+            let authorities = tls.authorities.as_ref().map(root_store).transpose()?;
+            builder.with_root_certificates(authorities.unwrap_or_else(|| Arc::clone(roots)))
         };
         let mut config = match &tls.client {
             None => builder.with_no_client_auth(),
             Some(client) => {
-                let chain = client.chain.iter().map(|one| CertificateDer::from(one.clone())).collect();
+                let chain = client.chain.iter().map(|certificate| CertificateDer::from(certificate.clone())).collect();
                 let key = PrivateKeyDer::try_from(client.key.to_vec());
-                let key = key.map_err(|error| format!("the key of the client certificate: {error}"))?;
+                let key =
+                    key.map_err(|error| format!("cannot use the private key of the client certificate: {error}"))?;
                 let certified = builder.with_client_auth_cert(chain, key);
-                certified.map_err(|error| format!("the client certificate: {error}"))?
+                certified.map_err(|error| format!("cannot use the client certificate: {error}"))?
             }
         };
         config.resumption = Resumption::disabled();
@@ -87,7 +88,7 @@ impl TlsClient {
         Ok(Self { connector: Arc::new(config).into(), name })
     }
 
-    /// Does the handshake: the one layer that TLS itself can fail in.
+    /// Performs the handshake, in which a timeout is `L6TOUT`.
     ///
     /// # Errors
     /// `L6RSP`.
@@ -95,20 +96,20 @@ impl TlsClient {
         &self,
         stream: TcpStream,
         address: IpAddr,
-        progress: &Progress<'_>,
-    ) -> Result<TlsStream<TcpStream>, Outcome> {
+        progress: &ProbeProgress<'_>,
+    ) -> Result<TlsStream<TcpStream>, ProbeOutcome> {
         progress.enter(ProbeCode::L6Timeout);
-        // A handshake is several small writes; waiting for acknowledgements would only slow it down.
+        // Nagle's algorithm would delay the small writes of a handshake.
         let _ = stream.set_nodelay(true);
         let name = self.name.clone().unwrap_or_else(|| ServerName::from(address));
-        let named = progress.is_told().then(|| name.to_str().into_owned());
+        let named = progress.is_traced().then(|| name.to_str().into_owned());
         let stream = self.connector.connect(name, stream).map_err(|error| failed(&error)).await?;
-        progress.tell(|| describe(stream.get_ref().1, named.as_deref().unwrap_or_default()));
+        progress.trace(|| describe(stream.get_ref().1, named.as_deref().unwrap_or_default()));
         Ok(stream)
     }
 }
 
-/// A finished handshake in words.
+/// A finished handshake as text.
 fn describe(session: &ClientConnection, name: &str) -> String {
     let version = session.protocol_version().and_then(|version| version.as_str()).unwrap_or("TLS");
     let alpn = session.alpn_protocol().map_or("none".into(), String::from_utf8_lossy);
@@ -116,21 +117,21 @@ fn describe(session: &ClientConnection, name: &str) -> String {
     format!("TLS handshake done for {name}: {version}, {chain} certificates, protocol (ALPN): {alpn}")
 }
 
-/// A store that trusts `authorities` alone.
-fn trusting(authorities: &Authorities) -> Result<Arc<RootCertStore>, String> {
+/// A store that contains only `authorities`.
+fn root_store(authorities: &Authorities) -> Result<Arc<RootCertStore>, String> {
     let mut roots = RootCertStore::empty();
     for certificate in authorities.certificates.iter() {
         let certificate = CertificateDer::from(certificate.as_slice());
-        roots.add(certificate.into_owned()).map_err(|error| format!("a CA certificate: {error}"))?;
+        roots.add(certificate.into_owned()).map_err(|error| format!("cannot use a CA certificate: {error}"))?;
     }
     Ok(Arc::new(roots))
 }
 
-fn failed(error: &io::Error) -> Outcome {
-    Outcome::answer(ProbeCode::L6Response, format!("TLS handshake failed: {error}"))
+fn failed(error: &io::Error) -> ProbeOutcome {
+    ProbeOutcome::completed(ProbeCode::L6Response, format!("TLS handshake failed: {error}"))
 }
 
-/// Accepts any certificate, and whoever presents it: `insecureSkipVerify`.
+/// Accepts any certificate and any signature: `insecureSkipVerify`.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

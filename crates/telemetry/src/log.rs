@@ -1,10 +1,9 @@
-//! Sets up the log: a `tracing` subscriber that prints events and diagnostics alike.
+//! The log: a `tracing` subscriber that prints events and diagnostics in one format.
 //!
-//! An event reaches the subscriber as one `tracing` event of the target [`EVENTS`], made by the bus,
-//! whose single field hands its text over as it is: attribute names and order are `model::event`'s.
-//! Everything else that the rooms tell through `tracing` becomes a line of the same shape. Only our
-//! own targets obey the log level; libraries are heard from `warn` on, and the Kubernetes client not
-//! at all, because it prints requests and repeats what `k8s` tells once a minute.
+//! The bus sends each event as a `tracing` event of the target `maglev::event`, with the complete line in a single
+//! field: names and order of attributes come from `model::event`. Any other `tracing` event becomes a line of the same
+//! format. The log level applies to the targets of this project; libraries are logged from `warn`, and the Kubernetes
+//! client not at all, because it prints requests and repeats errors that `maglev_kube` logs once a minute.
 
 use std::{fmt, io::Write, str::FromStr, time::Duration};
 
@@ -24,21 +23,21 @@ use tracing_subscriber::{
 
 use maglev_model::event::{Event, Level, Value};
 
-use super::{Error, line::Line, writer::LineWriter};
+use super::{Error, log_line::LogLine, writer::LineWriter};
 
 /// The `tracing` target of events.
 pub(crate) const EVENTS: &str = "maglev::event";
 
-/// How long the end of the program waits for the log to be written.
+/// The time that the end of the program waits for the log to be written.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
-/// How a line looks.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// `2026-11-23T02:00:00.123Z INFO vpp-connect version=26.10 pid=7`.
     #[default]
     Text,
-    /// One JSON object a line: `time`, `level`, `msg`, then the attributes.
+    /// One JSON object per line: `time`, `level`, `msg`, then the attributes.
     Json,
 }
 
@@ -54,10 +53,10 @@ impl FromStr for LogFormat {
     }
 }
 
-/// Reads a log level: `debug`, `info`, `warn` or `error`.
+/// Parses a log level: `debug`, `info`, `warn` or `error`.
 ///
 /// # Errors
-/// A sentence that names what was found and what is allowed.
+/// Human-readable message with the text found and the values allowed.
 pub fn parse_level(text: &str) -> Result<Level, String> {
     match text.to_ascii_lowercase().as_str() {
         "debug" => Ok(Level::Debug),
@@ -68,16 +67,14 @@ pub fn parse_level(text: &str) -> Result<Level, String> {
     }
 }
 
-/// What the log prints, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct LogOptions {
-    /// Text or JSON.
     pub format: LogFormat,
-    /// The least level that is printed; `Debug` also asks for the probe lane.
+    /// The minimum level. `Debug` includes the probe lane.
     pub level: Level,
 }
 
-/// Keeps the log; when it goes, all lines so far are written out (for at most 2 s).
+/// Flushes the log when dropped, for at most 2 s.
 #[must_use = "dropping the guard at once loses the end of the log"]
 pub struct LogGuard(LineWriter);
 
@@ -87,20 +84,20 @@ impl Drop for LogGuard {
     }
 }
 
-/// Sets up the log of this process, written to stdout.
+/// Sets up the log of this process, on stdout.
 ///
 /// # Errors
-/// If it is set up already, or its thread does not start.
+/// The log is set up already, or the writer thread cannot be started.
 pub fn init(options: LogOptions) -> Result<LogGuard, Error> {
     let (subscriber, guard) = subscriber(options, Box::new(std::io::stdout()))?;
     subscriber.try_init().map_err(Error::Log)?;
     Ok(guard)
 }
 
-/// A subscriber that writes to `out`; what [`init`] makes the process's own.
+/// A subscriber that writes to `out`. [`init`] installs it globally.
 ///
 /// # Errors
-/// If its thread does not start.
+/// The writer thread cannot be started.
 pub fn subscriber(
     options: LogOptions,
     out: Box<dyn Write + Send>,
@@ -126,29 +123,29 @@ fn targets(level: Level) -> Targets {
         .with_target("kube_runtime", LevelFilter::OFF)
 }
 
-/// Hands an event to the log.
-pub(crate) fn tell(time: Timestamp, event: &Event) {
-    // The level of a `tracing` event is part of its callsite, hence four of them.
-    macro_rules! tell {
+/// Logs an event.
+pub(crate) fn log_event(time: Timestamp, event: &Event) {
+    // The level of a `tracing` event is part of its callsite, hence four callsites.
+    macro_rules! log_at {
         ($level:ident) => {
-            tracing::event!(target: EVENTS, tracing::Level::$level, event = %AsLine(time, event))
+            tracing::event!(target: EVENTS, tracing::Level::$level, event = %EventLine(time, event))
         };
     }
     match event.level() {
-        Level::Debug => tell!(DEBUG),
-        Level::Info => tell!(INFO),
-        Level::Warn => tell!(WARN),
-        Level::Error => tell!(ERROR),
+        Level::Debug => log_at!(DEBUG),
+        Level::Info => log_at!(INFO),
+        Level::Warn => log_at!(WARN),
+        Level::Error => log_at!(ERROR),
     }
 }
 
-/// Prints an event as its whole line: `{}` as text, `{:#}` as JSON.
-struct AsLine<'a>(Timestamp, &'a Event);
+/// Formats an event as its complete line: `{}` as text, `{:#}` as JSON.
+struct EventLine<'a>(Timestamp, &'a Event);
 
-impl fmt::Display for AsLine<'_> {
+impl fmt::Display for EventLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let format = if f.alternate() { LogFormat::Json } else { LogFormat::Text };
-        f.write_str(&Line::of_event(format, self.0, self.1))
+        f.write_str(&LogLine::for_event(format, self.0, self.1))
     }
 }
 
@@ -160,9 +157,9 @@ struct LogLayer {
 impl<S: Subscriber> Layer<S> for LogLayer {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
         let line = if event.metadata().target() == EVENTS {
-            let mut taken = TakeLine { format: self.format, line: String::new() };
-            event.record(&mut taken);
-            taken.line
+            let mut visitor = EventLineVisitor { format: self.format, line: String::new() };
+            event.record(&mut visitor);
+            visitor.line
         } else {
             diagnostic(self.format, Timestamp::now(), event)
         };
@@ -170,13 +167,13 @@ impl<S: Subscriber> Layer<S> for LogLayer {
     }
 }
 
-/// Takes the line that [`AsLine`] prints.
-struct TakeLine {
+/// Reads the line of an [`EventLine`].
+struct EventLineVisitor {
     format: LogFormat,
     line: String,
 }
 
-impl Visit for TakeLine {
+impl Visit for EventLineVisitor {
     fn record_debug(&mut self, _: &Field, value: &dyn fmt::Debug) {
         self.line = match self.format {
             LogFormat::Text => format!("{value:?}"),
@@ -185,12 +182,12 @@ impl Visit for TakeLine {
     }
 }
 
-/// The line of a free-form diagnostic: its message, then its fields.
+/// The line of a diagnostic: its message, then its fields.
 fn diagnostic(format: LogFormat, time: Timestamp, event: &tracing::Event<'_>) -> String {
-    let mut message = Message(None);
+    let mut message = MessageVisitor(None);
     event.record(&mut message);
     let message = message.0.unwrap_or_else(|| event.metadata().target().to_owned());
-    let mut attributes = Attributes(Line::new(format, time, level_of(event.metadata()), &message));
+    let mut attributes = AttributeVisitor(LogLine::new(format, time, level_of(event.metadata()), &message));
     event.record(&mut attributes);
     attributes.0.finish()
 }
@@ -204,9 +201,9 @@ fn level_of(metadata: &Metadata<'_>) -> Level {
     }
 }
 
-struct Message(Option<String>);
+struct MessageVisitor(Option<String>);
 
-impl Visit for Message {
+impl Visit for MessageVisitor {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
             self.0 = Some(format!("{value:?}"));
@@ -220,9 +217,9 @@ impl Visit for Message {
     }
 }
 
-struct Attributes(Line);
+struct AttributeVisitor(LogLine);
 
-impl Attributes {
+impl AttributeVisitor {
     fn add(&mut self, field: &Field, value: &Value<'_>) {
         if field.name() != "message" {
             self.0.attribute(field.name(), value);
@@ -230,7 +227,7 @@ impl Attributes {
     }
 }
 
-impl Visit for Attributes {
+impl Visit for AttributeVisitor {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.add(field, &format!("{value:?}").into());
     }
@@ -259,13 +256,7 @@ impl Visit for Attributes {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        let mut text = value.to_string();
-        let mut source = value.source();
-        while let Some(error) = source {
-            text = format!("{text}: {error}");
-            source = error.source();
-        }
-        self.add(field, &text.into());
+        self.add(field, &maglev_net::error_chain(value).into());
     }
 }
 

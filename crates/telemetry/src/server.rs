@@ -1,5 +1,4 @@
-//! `/metrics`, `/healthz` and `/readyz`. Made and run by the binaries; knows nothing of what the
-//! answers mean.
+//! The HTTP server of `/metrics`, `/healthz` and `/readyz`. The binaries provide the checks and run the server.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -8,7 +7,6 @@ use std::{
 };
 
 use axum::{Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get};
-use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures::{FutureExt as _, future::BoxFuture};
 use prometheus::{Registry, TextEncoder};
 use tokio::{
@@ -17,52 +15,52 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Answers whether all is well, or a sentence that says what is not.
-pub type Probe = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+/// The check behind `/healthz` or `/readyz`; the error is a human-readable reason.
+pub type EndpointCheck = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
-/// The server of the three endpoints.
 pub struct HttpServer {
     address: SocketAddr,
-    answers: Answers,
+    state: EndpointState,
     bound: watch::Sender<Option<SocketAddr>>,
 }
 
 #[derive(Clone)]
-struct Answers {
+struct EndpointState {
     registry: Registry,
     scrape: Arc<Mutex<()>>,
-    live: Probe,
-    ready: Probe,
+    live: EndpointCheck,
+    ready: EndpointCheck,
 }
 
 impl HttpServer {
-    /// A server for `address` that answers `/healthz` from `live` and `/readyz` from `ready`.
-    pub fn new(address: SocketAddr, registry: Registry, live: Probe, ready: Probe) -> Self {
+    /// A server for `address`; `live` is the check of `/healthz` and `ready` the check of `/readyz`.
+    pub fn new(address: SocketAddr, registry: Registry, live: EndpointCheck, ready: EndpointCheck) -> Self {
         Self {
             address,
-            answers: Answers { registry, scrape: Arc::default(), live, ready },
+            state: EndpointState { registry, scrape: Arc::default(), live, ready },
             bound: watch::Sender::new(None),
         }
     }
 
-    /// Where it listens, once it does; differs from the address asked for only by a port 0.
+    /// The address of the listening socket; `None` before it listens. Differs from the configured address if that has
+    /// port 0.
     pub fn bound(&self) -> watch::Receiver<Option<SocketAddr>> {
         self.bound.subscribe()
     }
 
-    /// Serves until `shutdown`. A port in use is an error in the log and a retry.
+    /// Serves until `shutdown`. If the port is in use, logs an error and retries.
     pub fn run(self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
         async move {
             let stop = shutdown.clone();
             let serve = async {
                 let listener = self.listen().await;
-                let router = router(self.answers);
+                let router = router(self.state);
                 let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
-                if let Err(err) = served.await {
-                    tracing::error!(address = %self.address, %err, "metrics-server-failed");
+                if let Err(error) = served.await {
+                    tracing::error!(address = %self.address, %error, "the metrics server failed");
                 }
             };
-            // A request that does not end must not hold up the end of the program.
+            // A request that does not end must not delay the end of the program.
             tokio::select! {
                 () = serve => {}
                 () = async { shutdown.cancelled().await; tokio::time::sleep(Duration::from_secs(1)).await } => {}
@@ -72,29 +70,17 @@ impl HttpServer {
     }
 
     async fn listen(&self) -> TcpListener {
-        let mut delays = delays();
-        loop {
-            match TcpListener::bind(self.address).await {
-                Ok(listener) => {
-                    self.bound.send_replace(listener.local_addr().ok());
-                    return listener;
-                }
-                Err(err) => {
-                    let delay = delays.next().unwrap_or(MAX_DELAY);
-                    let retry_s = delay.as_secs_f64();
-                    tracing::error!(address = %self.address, %err, retry_s, "metrics-listen-failed");
-                    tokio::time::sleep(delay).await;
-                }
-            }
-        }
+        let listener = maglev_net::bind(self.address, "metrics-listen-failed").await;
+        self.bound.send_replace(listener.local_addr().ok());
+        listener
     }
 }
 
-/// Reads an address and its port. An IPv6 address needs no brackets: a manifest that puts a pod's address before
-/// `:9090` does not know its family.
+/// Parses `ADDRESS:PORT`. An IPv6 address needs no brackets, because a manifest that puts a pod's address before `:9090`
+/// does not know the address family.
 ///
 /// # Errors
-/// What was found and what is allowed.
+/// Human-readable message with the text found and the format allowed.
 pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
     let parts = || {
         let (address, port) = text.rsplit_once(':')?;
@@ -103,40 +89,31 @@ pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().ok().or_else(parts).ok_or_else(|| format!("found {text:?}, allowed is ADDRESS:PORT"))
 }
 
-const MAX_DELAY: Duration = Duration::from_secs(30);
-
-fn delays() -> impl Iterator<Item = Duration> {
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(500))
-        .with_max_delay(MAX_DELAY)
-        .without_max_times()
-        .build()
-}
-
-fn router(answers: Answers) -> Router {
+fn router(state: EndpointState) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
-        .route("/healthz", get(|State(answers): State<Answers>| async move { probe(&answers.live) }))
-        .route("/readyz", get(|State(answers): State<Answers>| async move { probe(&answers.ready) }))
-        .with_state(answers)
+        .route("/healthz", get(|State(state): State<EndpointState>| async move { probe(&state.live) }))
+        .route("/readyz", get(|State(state): State<EndpointState>| async move { probe(&state.ready) }))
+        .with_state(state)
 }
 
-/// With many objects a scrape computes for a while: beside the tasks, and one scrape at a time.
-async fn metrics(State(Answers { registry, scrape, .. }): State<Answers>) -> axum::response::Response {
-    let turn = scrape.lock_owned().await;
+/// A scrape of many objects takes CPU time: it runs on a blocking thread, and only one at a time.
+async fn metrics(State(EndpointState { registry, scrape, .. }): State<EndpointState>) -> axum::response::Response {
+    let guard = scrape.lock_owned().await;
     let text = tokio::task::spawn_blocking(move || {
-        let _turn = turn;
+        let _guard = guard;
         TextEncoder::new().encode_to_string(&registry.gather())
     });
-    let failed = |err: &dyn std::error::Error| (StatusCode::INTERNAL_SERVER_ERROR, format!("{err}\n")).into_response();
+    let failed =
+        |error: &dyn std::error::Error| (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response();
     match text.await {
         Ok(Ok(text)) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
-        Ok(Err(err)) => failed(&err),
-        Err(err) => failed(&err),
+        Ok(Err(error)) => failed(&error),
+        Err(error) => failed(&error),
     }
 }
 
-fn probe(probe: &Probe) -> axum::response::Response {
+fn probe(probe: &EndpointCheck) -> axum::response::Response {
     match probe() {
         Ok(()) => (StatusCode::OK, "ok\n").into_response(),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
@@ -151,47 +128,47 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(30);
 
-    async fn ask(address: SocketAddr, path: &str) -> String {
-        let mut stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
+    async fn get(address: SocketAddr, path: &str) -> String {
+        let mut stream = tokio::net::TcpStream::connect(address).await.expect("the server listens");
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("it answers");
-        answer
+        stream.write_all(request.as_bytes()).await.expect("the server reads");
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.expect("the server responds");
+        response
     }
 
     async fn bound(mut bound_rx: watch::Receiver<Option<SocketAddr>>) -> SocketAddr {
         let address = *tokio::time::timeout(LIMIT, bound_rx.wait_for(Option::is_some))
             .await
-            .expect("it listens within the limit")
-            .expect("the server lives");
-        address.expect("waited for")
+            .expect("the server listens within the limit")
+            .expect("the server runs");
+        address.expect("the address is set")
     }
 
     #[tokio::test]
-    async fn the_endpoints_answer_what_they_are_told() {
+    async fn endpoints_return_metrics_and_the_results_of_the_checks() {
         let registry = Registry::new();
         crate::register_build_info(&registry, "1.2.3", "abc").expect("a fresh registry");
-        let not_ready: Probe = Arc::new(|| Err("waiting for VPP".into()));
+        let not_ready: EndpointCheck = Arc::new(|| Err("waiting for VPP".into()));
         let server = HttpServer::new(([127, 0, 0, 1], 0).into(), registry, Arc::new(|| Ok(())), not_ready);
         let (bound_rx, shutdown) = (server.bound(), CancellationToken::new());
         let task = tokio::spawn(server.run(shutdown.clone()));
         let address = bound(bound_rx).await;
 
-        assert!(ask(address, "/healthz").await.starts_with("HTTP/1.1 200"));
-        let answer = ask(address, "/readyz").await;
-        assert!(answer.starts_with("HTTP/1.1 503") && answer.ends_with("waiting for VPP\n"), "{answer}");
-        let answer = ask(address, "/metrics").await;
-        assert!(answer.contains("maglev_build_info{commit=\"abc\",version=\"1.2.3\"} 1"), "{answer}");
+        assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
+        let response = get(address, "/readyz").await;
+        assert!(response.starts_with("HTTP/1.1 503") && response.ends_with("waiting for VPP\n"), "{response}");
+        let response = get(address, "/metrics").await;
+        assert!(response.contains("maglev_build_info{commit=\"abc\",version=\"1.2.3\"} 1"), "{response}");
         shutdown.cancel();
-        tokio::time::timeout(LIMIT, task).await.expect("it ends").expect("it does not panic");
+        tokio::time::timeout(LIMIT, task).await.expect("the server ends").expect("the server does not panic");
     }
 
     #[tokio::test]
-    async fn a_port_in_use_is_tried_again() {
+    async fn binding_to_a_port_in_use_is_retried() {
         let occupant = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = occupant.local_addr().expect("it is bound");
-        let ok: Probe = Arc::new(|| Ok(()));
+        let address = occupant.local_addr().expect("the listener is bound");
+        let ok: EndpointCheck = Arc::new(|| Ok(()));
         let server = HttpServer::new(address, Registry::new(), Arc::clone(&ok), ok);
         let (bound_rx, shutdown) = (server.bound(), CancellationToken::new());
         let task = tokio::spawn(server.run(shutdown.clone()));
@@ -200,6 +177,6 @@ mod tests {
         drop(occupant);
         assert_eq!(bound(bound_rx).await, address);
         shutdown.cancel();
-        tokio::time::timeout(LIMIT, task).await.expect("it ends").expect("it does not panic");
+        tokio::time::timeout(LIMIT, task).await.expect("the server ends").expect("the server does not panic");
     }
 }

@@ -1,9 +1,9 @@
-//! What the state of the agent says as metrics: a series per object, made when somebody asks and from the objects
-//! that there are, so that series of removed ones are gone.
+//! Metrics of the agent's state: a series per object, built for each scrape from the current objects, so that removed
+//! objects have no series.
 //!
-//! A scrape takes copies of what the bus publishes, and computes on them: nobody else waits for it.
+//! A scrape works on copies of the published state and blocks no other task.
 
-mod family;
+mod family_builder;
 mod node;
 mod objects;
 #[cfg(test)]
@@ -16,25 +16,27 @@ use prometheus::{
 };
 use tokio::sync::watch;
 
-use super::bus::{Snapshot, Transitions};
+use super::bus::{Transitions, ViewSnapshot};
 
-/// The metrics of everything in a [`View`](maglev_model::view::View).
+/// The metrics of all objects in a [`View`](maglev_model::view::View).
 pub struct ViewMetrics {
-    snapshots_rx: watch::Receiver<Snapshot>,
+    snapshots_rx: watch::Receiver<ViewSnapshot>,
     transitions_rx: watch::Receiver<Transitions>,
     clock: fn() -> Timestamp,
     descriptions: Vec<Desc>,
 }
 
 impl ViewMetrics {
-    /// Metrics of what is published.
     pub fn new(
-        snapshots_rx: watch::Receiver<Snapshot>,
+        snapshots_rx: watch::Receiver<ViewSnapshot>,
         transitions_rx: watch::Receiver<Transitions>,
         clock: fn() -> Timestamp,
     ) -> prometheus::Result<Self> {
-        let descriptions =
-            objects::SHAPES.iter().chain(node::SHAPES).map(family::Shape::describe).collect::<Result<_, _>>()?;
+        let descriptions = objects::SPECS
+            .iter()
+            .chain(node::SPECS)
+            .map(family_builder::MetricSpec::describe)
+            .collect::<Result<_, _>>()?;
         Ok(Self { snapshots_rx, transitions_rx, clock, descriptions })
     }
 }

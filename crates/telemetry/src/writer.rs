@@ -1,8 +1,7 @@
-//! The thread that writes the log, so that a reader of our output that stalls never stalls the
-//! program. Used by `log` alone.
+//! The thread that writes the log, so that a stalled reader of the output never stalls the program. Used by `log`.
 //!
-//! Up to [`CAPACITY`] lines wait; what comes while they do is dropped, counted, and told by a line
-//! of its own as soon as there is room.
+//! Up to [`CAPACITY`] lines are queued. Lines beyond are dropped and counted; a line with their number follows as soon as
+//! there is room.
 
 use std::{
     io::{self, Write},
@@ -18,9 +17,9 @@ use jiff::Timestamp;
 
 use maglev_model::event::{Level, Value};
 
-use super::{line::Line, log::LogFormat};
+use super::{log::LogFormat, log_line::LogLine};
 
-/// Lines that may wait: more than one full sync of 1,000 VIPs with 16 application servers each.
+/// The maximum of queued lines: more than a full sync of 1,000 VIPs with 16 application servers each logs.
 const CAPACITY: usize = 65_536;
 
 enum Item {
@@ -28,7 +27,7 @@ enum Item {
     Flush(SyncSender<()>),
 }
 
-/// Takes lines; a clone shares the thread.
+/// The sender of lines to the writer thread. Clones share the thread.
 #[derive(Clone)]
 pub struct LineWriter {
     lines: SyncSender<Item>,
@@ -36,7 +35,7 @@ pub struct LineWriter {
 }
 
 impl LineWriter {
-    /// Starts the thread that writes to `out`. It ends when the last clone is gone.
+    /// Starts the thread that writes to `out`. The thread ends when the last clone is dropped.
     pub fn start(out: Box<dyn Write + Send>, format: LogFormat) -> io::Result<Self> {
         Self::with_capacity(out, format, CAPACITY)
     }
@@ -49,17 +48,17 @@ impl LineWriter {
         Ok(Self { lines, lost })
     }
 
-    /// Takes a line. Never blocks.
+    /// Queues a line. Never blocks.
     pub fn write(&self, line: String) {
         if self.lines.try_send(Item::Line(line)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Waits until all lines taken so far are written, at most for `limit`; whether they are.
+    /// Waits at most `limit` until all queued lines are written. Returns false on timeout.
     pub fn flush(&self, limit: Duration) -> bool {
         let (done, done_rx) = mpsc::sync_channel(1);
-        // Where the queue is full the reader has stalled, and waiting for it would not end.
+        // A full queue means a stalled reader: waiting would not end.
         self.lines.try_send(Item::Flush(done)).is_ok() && done_rx.recv_timeout(limit).is_ok()
     }
 }
@@ -72,7 +71,7 @@ struct Writer {
 
 impl Writer {
     fn run(mut self, lines_rx: &Receiver<Item>) {
-        // Written out whenever the queue is empty: a busy time costs one write for many lines.
+        // Written whenever the queue is empty, so that a burst costs one write for many lines.
         let mut pending = Vec::with_capacity(64 * 1024);
         loop {
             match lines_rx.recv_timeout(if pending.is_empty() { Duration::MAX } else { Duration::ZERO }) {
@@ -98,11 +97,16 @@ impl Writer {
     fn write_out(&mut self, pending: &mut Vec<u8>) {
         let lost = self.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            let mut line = Line::new(self.format, Timestamp::now(), Level::Warn, "log-lines-lost");
+            let mut line = LogLine::new(
+                self.format,
+                Timestamp::now(),
+                Level::Warn,
+                "log lines were lost because the output stalled",
+            );
             line.attribute("count", &Value::Int(i64::try_from(lost).unwrap_or(i64::MAX)));
             pending.extend_from_slice(line.finish().as_bytes());
         }
-        // There is nobody left to tell of a closed output.
+        // A closed output cannot be reported anywhere.
         let _ = self.out.write_all(pending).and_then(|()| self.out.flush());
         pending.clear();
     }
@@ -114,23 +118,23 @@ pub mod tests {
 
     use super::*;
 
-    /// An output that a test can read, and hold up by keeping the guard.
+    /// An output that a test can read, and block while it holds the guard.
     #[derive(Clone, Default)]
     pub struct Output(Arc<Mutex<Vec<u8>>>);
 
     impl Output {
         pub fn text(&self) -> String {
-            String::from_utf8(self.hold().clone()).expect("the log is UTF-8")
+            String::from_utf8(self.lock().clone()).expect("the log is UTF-8")
         }
 
-        fn hold(&self) -> MutexGuard<'_, Vec<u8>> {
+        fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
             self.0.lock().expect("no writer panics")
         }
     }
 
     impl Write for Output {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.hold().extend_from_slice(bytes);
+            self.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -140,22 +144,22 @@ pub mod tests {
     }
 
     #[test]
-    fn a_reader_that_stalls_loses_lines_and_is_told_how_many() {
+    fn a_stalled_output_loses_lines_and_logs_their_number() {
         let output = Output::default();
         let writer =
             LineWriter::with_capacity(Box::new(output.clone()), LogFormat::Text, 4).expect("the thread starts");
         writer.write("first\n".into());
         assert!(writer.flush(Duration::from_secs(30)));
-        let stalled = output.hold();
+        let stalled = output.lock();
         for n in 0..100 {
             writer.write(format!("line {n}\n"));
         }
-        assert!(!writer.flush(Duration::from_millis(1)), "the output is held up");
+        assert!(!writer.flush(Duration::from_millis(1)), "the output is blocked");
         drop(stalled);
-        // The queue was full a moment ago: a flush is refused until the thread has taken from it.
+        // The queue was full a moment ago: a flush fails until the thread has taken a line.
         let deadline = std::time::Instant::now() + Duration::from_secs(30);
         while !writer.flush(Duration::from_secs(1)) {
-            assert!(std::time::Instant::now() < deadline, "the writer never came back");
+            assert!(std::time::Instant::now() < deadline, "the writer never resumed");
             std::thread::yield_now();
         }
         writer.write("last\n".into());
@@ -163,13 +167,13 @@ pub mod tests {
 
         let text = output.text();
         let written = text.lines().filter(|line| line.starts_with("line ")).count();
-        let told: usize = text
+        let lost: usize = text
             .lines()
-            .filter_map(|line| line.split_once("WARN log-lines-lost count="))
+            .filter_map(|line| line.split_once("WARN \"log lines were lost because the output stalled\" count="))
             .map(|(_, count)| count.parse::<usize>().expect("a number"))
             .sum();
-        assert!(told > 0 && written > 0);
-        assert_eq!(written + told, 100);
+        assert!(lost > 0 && written > 0);
+        assert_eq!(written + lost, 100);
         assert!(text.starts_with("first\n") && text.contains("last\n"));
     }
 }

@@ -17,20 +17,20 @@ use maglev_model::{
 use maglev_rpc::{
     Server, ServerOptions,
     client::AgentClient,
-    server::{Identity, Metrics, Sources},
+    server::{GrpcMetrics, Identity, Sources},
 };
-use maglev_telemetry::{Bus, BusLimits, BusOptions, Snapshot};
+use maglev_telemetry::{Bus, BusLimits, BusOptions, ViewSnapshot};
 
 /// Little of everything, so that all of it runs out.
-pub const FEW: BusLimits = BusLimits { batch: 8, behind: 4, ring: 64 };
+pub const FEW: BusLimits = BusLimits { batch_events: 8, queued_batches: 4, retained_events: 64 };
 
 pub struct AgentServer {
     pub events: Events,
-    pub snapshots: watch::Receiver<Snapshot>,
+    pub snapshots: watch::Receiver<ViewSnapshot>,
     pub dump: watch::Sender<Option<Arc<LbDump>>>,
     pub counters: watch::Sender<Option<Arc<StatsSnapshot>>>,
     ready: watch::Sender<Result<(), String>>,
-    metrics: Metrics,
+    metrics: GrpcMetrics,
     pub address: SocketAddr,
     shutdown: CancellationToken,
     bus: JoinHandle<()>,
@@ -62,7 +62,7 @@ impl AgentServer {
         };
         let mut options = ServerOptions::new(vec![([127, 0, 0, 1], 0).into()], identity());
         change(&mut options, &mut sources);
-        let (events, snapshots, metrics) = (bus.events(), bus.snapshots(), Metrics::default());
+        let (events, snapshots, metrics) = (bus.events(), bus.snapshots(), GrpcMetrics::default());
         let server = Server::new(options, sources, metrics.clone());
         let (mut bound, shutdown) = (server.bound(), CancellationToken::new());
         let bus = tokio::spawn(bus.run(shutdown.clone()));
@@ -78,7 +78,7 @@ impl AgentServer {
     }
 
     /// Waits until everything up to this number is in the state.
-    pub async fn settled(&self, seq: u64) -> Snapshot {
+    pub async fn settled(&self, seq: u64) -> ViewSnapshot {
         let mut snapshots = self.snapshots.clone();
         within(snapshots.wait_for(|snapshot| snapshot.as_of.seq >= seq)).await.expect("the bus runs").clone()
     }

@@ -2,14 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use maglev_build_info::{BUILD_DATE, COMMIT, VERSION};
 use maglev_dashboard::{Build, Dashboard, DashboardOptions};
 use maglev_fleet::{Fleet, FleetOptions, Source};
 use maglev_kube::{ClientOptions, Delays, client, objects::ObjectsWatch};
 use maglev_model::view::View;
-use maglev_telemetry::{
-    HttpServer, Parts, Probe,
-    build::{BUILD_DATE, COMMIT, VERSION},
-};
+use maglev_telemetry::{EndpointCheck, HttpServer, TaskGroup};
 use prometheus::Registry;
 
 use crate::{admin, flags::Flags};
@@ -19,12 +17,12 @@ const PING: Duration = Duration::from_secs(15);
 
 /// Runs until a signal, or until a part ends by itself.
 pub async fn run(flags: Flags, registry: Registry) -> anyhow::Result<()> {
-    let mut parts = Parts::new()?;
+    let mut parts = TaskGroup::new()?;
     start(&flags, registry, &mut parts).await?;
     Ok(parts.run("maglev-frontend").await?)
 }
 
-async fn start(flags: &Flags, registry: Registry, parts: &mut Parts) -> anyhow::Result<()> {
+async fn start(flags: &Flags, registry: Registry, parts: &mut TaskGroup) -> anyhow::Result<()> {
     let stop = parts.shutdown();
     tracing::info!(version = VERSION, commit = COMMIT, "maglev-frontend-start");
     let (source, namespace, objects_rx, admin) = if flags.server.is_empty() {
@@ -54,7 +52,7 @@ async fn start(flags: &Flags, registry: Registry, parts: &mut Parts) -> anyhow::
     };
     let dashboard = Dashboard::new(fleet.handle(), objects_rx, options, &registry)?;
     // What is listed first takes a moment; until then a page would say that there is no node.
-    let ready: Probe = Arc::new(move || match *discovered.borrow() {
+    let ready: EndpointCheck = Arc::new(move || match *discovered.borrow() {
         true => Ok(()),
         false => Err("waiting for the first list of pods".to_owned()),
     });

@@ -5,15 +5,13 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use jiff::Timestamp;
 use maglev_agent::{Agent, HoldId, Publication, SyncRefused};
-use maglev_health::ProbeBook;
+use maglev_build_info::{BUILD_DATE, COMMIT, VERSION};
+use maglev_health::LastProbes;
 use maglev_rpc::{
     Server, ServerOptions,
-    server::{Identity, Metrics, Sources, SyncRefusal},
+    server::{GrpcMetrics, Identity, Sources, SyncRefusal},
 };
-use maglev_telemetry::{
-    Snapshot, Subscriber,
-    build::{BUILD_DATE, COMMIT, VERSION},
-};
+use maglev_telemetry::{Subscriber, ViewSnapshot};
 use prometheus::Registry;
 use tokio::sync::watch;
 
@@ -22,9 +20,9 @@ use crate::flags::Flags;
 /// The other parts.
 pub struct Inputs<'a> {
     pub follow: Subscriber,
-    pub snapshots: watch::Receiver<Snapshot>,
+    pub snapshots: watch::Receiver<ViewSnapshot>,
     pub counters: watch::Receiver<Publication>,
-    pub book: ProbeBook,
+    pub last_probes: LastProbes,
     pub agent: &'a Agent,
 }
 
@@ -37,7 +35,7 @@ pub fn server(
 ) -> Result<Server, prometheus::Error> {
     let (version, commit, build_date) = (VERSION.into(), COMMIT.into(), BUILD_DATE.into());
     let identity = Identity { node, version, commit, build_date, started: Timestamp::now() };
-    let Inputs { follow, snapshots, counters, book, agent } = inputs;
+    let Inputs { follow, snapshots, counters, last_probes, agent } = inputs;
     let handle = agent.handle();
     let sources = Sources {
         events: follow,
@@ -45,13 +43,13 @@ pub fn server(
         dumps: agent.dumps(),
         counters,
         ready: agent.readiness(),
-        probing: Arc::new(move |name| book.get(name)),
+        probing: Arc::new(move |name| last_probes.get(name)),
         sync: Arc::new(move |hold| {
             let (handle, hold) = (handle.clone(), hold.as_deref().map(HoldId::from));
             async move { handle.sync_now(hold).await.map_err(|refused| refusal(&refused)) }.boxed()
         }),
     };
-    let metrics = Metrics::default();
+    let metrics = GrpcMetrics::default();
     metrics.register(registry)?;
     Ok(Server::new(ServerOptions::new(flags.grpc_addrs(), identity), sources, metrics))
 }

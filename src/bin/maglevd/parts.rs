@@ -7,7 +7,7 @@ use maglev_build_info::{COMMIT, VERSION};
 use maglev_health::{HealthOptions, NetworkNamespace, ProbeThread};
 use maglev_kube::{ClientOptions, Delays, WatchOptions, Watches, client};
 use maglev_model::event::Events;
-use maglev_telemetry::{HttpServer, Parts, Snapshot, Subscriber};
+use maglev_telemetry::{HttpServer, Subscriber, TaskGroup, ViewSnapshot};
 use prometheus::Registry;
 use tokio::sync::watch;
 
@@ -17,18 +17,18 @@ use crate::{flags::Flags, grpc};
 pub struct Telemetry {
     pub events: Events,
     pub follow: Subscriber,
-    pub snapshots: watch::Receiver<Snapshot>,
+    pub snapshots: watch::Receiver<ViewSnapshot>,
     pub registry: Registry,
 }
 
 /// Runs until a signal, or until a part ends by itself; VPP stays as it is either way.
 pub async fn run(flags: Flags, telemetry: Telemetry) -> anyhow::Result<()> {
-    let mut parts = Parts::new()?;
+    let mut parts = TaskGroup::new()?;
     start(&flags, telemetry, &mut parts).await?;
     Ok(parts.run("maglevd").await?)
 }
 
-async fn start(flags: &Flags, telemetry: Telemetry, parts: &mut Parts) -> anyhow::Result<()> {
+async fn start(flags: &Flags, telemetry: Telemetry, parts: &mut TaskGroup) -> anyhow::Result<()> {
     let stop = parts.shutdown();
     let Telemetry { events, follow, snapshots, registry } = telemetry;
     let node_name = flags.node_name()?;

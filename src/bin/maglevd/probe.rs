@@ -10,11 +10,11 @@ use std::{
 };
 
 use anyhow::Context as _;
-use maglev_health::{Network, NetworkNamespace, Outcome, ProbeThread, Target, consequence};
+use maglev_build_info::VERSION;
+use maglev_health::{NetworkNamespace, NetworkProber, ProbeOutcome, ProbeTarget, ProbeThread, describe_effect};
 use maglev_index::{Held, Holder, Manifest};
 use maglev_kube::{ClientOptions, client, read_certificates};
 use maglev_model::config::HealthCheck;
-use maglev_telemetry::build::VERSION;
 
 use crate::flags::{Flags, ProbeArguments};
 
@@ -25,25 +25,25 @@ pub async fn run(flags: &Flags, arguments: &ProbeArguments) -> anyhow::Result<Ex
     let icmp_missing = thread.icmp_missing().map(str::to_owned);
     let check = manifest.resolve(icmp_missing, async |holder| read(flags, holder).await).await?;
     println!("{}", describe(&check));
-    let target = Target { address: arguments.address, source: arguments.source, check: Arc::clone(&check) };
+    let target = ProbeTarget { address: arguments.address, source: arguments.source, check: Arc::clone(&check) };
     let probe = async move || {
         let begin = Instant::now();
-        let narrator = move |step| println!("{:>9}  {step}", milliseconds(begin.elapsed()));
-        let outcome = Network::new(VERSION).explain(target, &narrator).await;
+        let trace = move |step| println!("{:>9}  {step}", milliseconds(begin.elapsed()));
+        let outcome = NetworkProber::new(VERSION).probe_with_trace(target, &trace).await;
         (outcome, begin.elapsed())
     };
     let (outcome, took) = tokio::task::spawn_blocking(|| thread.block_on(probe)).await??;
     let succeeded = match &outcome {
-        Outcome::Answer { code, detail } => {
+        ProbeOutcome::Completed { code, detail } => {
             println!("{:>9}  {code}: {detail}", milliseconds(took));
             code.is_success()
         }
-        Outcome::NotProbed { detail } => {
+        ProbeOutcome::NotProbed { detail } => {
             println!("{:>9}  not probed: {detail}", milliseconds(took));
             false
         }
     };
-    println!("{}", consequence(&outcome, &check));
+    println!("{}", describe_effect(&outcome, &check));
     Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

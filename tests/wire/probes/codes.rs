@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use futures::future::join_all;
-use maglev_health::Network;
+use maglev_health::NetworkProber;
 use maglev_model::{
     config::HealthCheck,
     health::ProbeCode::{self, *},
@@ -237,7 +237,7 @@ fn over_http2(status: u16, body: &'static [u8]) -> Talk {
 #[tokio::test]
 async fn every_way_to_fail_has_its_code() {
     let authority = Authority::new();
-    let network = Network::with_roots("1.2.3", authority.roots());
+    let network = NetworkProber::with_roots("1.2.3", authority.roots());
     // All at once: those that time out need to be waited for together only.
     let cases = cases(&authority).await.into_iter().chain(grpc_cases(&authority).await);
     let seen = join_all(cases.map(async |case| {

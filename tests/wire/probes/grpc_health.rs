@@ -1,6 +1,6 @@
 //! gRPC probes: what they ask, and what they make of the answers.
 
-use maglev_health::Network;
+use maglev_health::NetworkProber;
 use maglev_model::health::ProbeCode::{self, *};
 
 use super::{
@@ -12,13 +12,13 @@ use super::{
 
 #[tokio::test]
 async fn a_service_is_asked_for_by_its_name_and_the_server_by_none() {
-    let network = Network::new("1.2.3");
+    let network = NetworkProber::new("1.2.3");
     let server = servers::plain(health_service()).await;
     let table = [
         ("", L7Ok, "serving status SERVING"),
         ("shop.v1.Cart", L7Ok, "serving status SERVING"),
         ("shop.v1.Pay", L7Status, "serving status NOT_SERVING, expected SERVING"),
-        ("shop.v1.Lost", L7Status, "gRPC status 5 (NOT_FOUND: no such service): \"unknown service\""),
+        ("shop.v1.Lost", L7Status, "gRPC status 5 (NOT_FOUND: unknown service): \"unknown service\""),
     ];
     for (service, code, detail) in table {
         let (got, text) = probe(&network, server.address, grpc(server.address.port(), service)).await;
@@ -36,7 +36,7 @@ async fn a_service_is_asked_for_by_its_name_and_the_server_by_none() {
 #[tokio::test]
 async fn over_tls_the_certificates_name_is_who_is_asked() {
     let authority = Authority::new();
-    let network = Network::with_roots("1.2.3", authority.roots());
+    let network = NetworkProber::with_roots("1.2.3", authority.roots());
     let server = authority.server_of("grpc.example", &[b"h2"], health_service()).await;
     let port = server.address.port();
     let check = || checks::tls(grpc(port, ""), "grpc.example");
@@ -71,9 +71,9 @@ async fn an_answer_that_is_none_of_the_health_service_has_its_code() {
             "no grpc-status",
         ),
         ("a message too short", || http2::grpc(&[8], "0"), L7Response, "cut short"),
-        ("a message too long", || http2::grpc(&[0; 5000], "0"), L7Response, "more than a health response"),
+        ("a message too long", || http2::grpc(&[0; 5000], "0"), L7Response, "larger than a health response"),
     ];
-    let network = Network::new("1.2.3");
+    let network = NetworkProber::new("1.2.3");
     for (about, answer, code, detail) in table {
         let server = servers::plain(talks_http2(move |_| Some(answer()))).await;
         let (got, text) = probe(&network, server.address, grpc(server.address.port(), "")).await;

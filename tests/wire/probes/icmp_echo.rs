@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures::future::join_all;
-use maglev_health::{Network, Outcome, ProbeThread, Prober, Target};
+use maglev_health::{NetworkProber, ProbeOutcome, ProbeThread, Prober, ProbeTarget};
 use maglev_model::{
     config::HealthCheck,
     health::ProbeCode::{self, *},
@@ -39,7 +39,7 @@ fn sockets() -> (usize, usize) {
 
 /// One row for each way in which it can end; `kind` tells the sockets in use.
 async fn every_code(expected_sockets: (usize, usize)) {
-    let network = Network::new("1.2.3");
+    let network = NetworkProber::new("1.2.3");
     let table: [(&str, ProbeCode, &str); 6] = [
         ("127.0.0.1", L4Ok, "echo reply"),
         ("::1", L4Ok, "echo reply"),
@@ -59,14 +59,14 @@ async fn every_code(expected_sockets: (usize, usize)) {
     assert_eq!(many.await, [L4Ok; 500]);
     assert_eq!(sockets(), expected_sockets);
 
-    let from = |source: &str| Target {
+    let from = |source: &str| ProbeTarget {
         address: "127.0.0.1".parse().unwrap(),
         source: Some(source.parse().unwrap()),
         check: Arc::new(icmp()),
     };
-    assert_eq!(network.probe(from("127.0.0.9")).await, Outcome::answer(L4Ok, "echo reply"));
+    assert_eq!(network.probe(from("127.0.0.9")).await, ProbeOutcome::completed(L4Ok, "echo reply"));
     let outcome = network.probe(from("192.0.2.55")).await;
-    assert!(matches!(outcome, Outcome::NotProbed { .. }), "an address that this node lacks: {outcome:?}");
+    assert!(matches!(outcome, ProbeOutcome::NotProbed { .. }), "an address that this node lacks: {outcome:?}");
 }
 
 fn lay_out() {
@@ -107,9 +107,9 @@ fn where_neither_socket_may_be_opened_it_is_said_what_is_missing() {
         let missing = thread.icmp_missing().expect("neither kind is allowed");
         assert!(missing.contains("NET_RAW") && missing.contains("net.ipv4.ping_group_range"), "{missing}");
         in_runtime(async {
-            let network = Network::new("1.2.3");
+            let network = NetworkProber::new("1.2.3");
             for address in ["127.0.0.1", "::1"] {
-                let Outcome::NotProbed { detail } = outcome(&network, at(address), brief()).await else {
+                let ProbeOutcome::NotProbed { detail } = outcome(&network, at(address), brief()).await else {
                     panic!("it was probed")
                 };
                 assert!(detail.contains("NET_RAW"), "{detail}");
@@ -164,7 +164,7 @@ fn only_the_reply_to_this_very_echo_counts() {
         for (about, elsewhere, change, code) in table {
             let answered = answer(elsewhere, change);
             in_runtime(async {
-                let (got, text) = probe(&Network::new("1.2.3"), at("127.0.0.1"), brief()).await;
+                let (got, text) = probe(&NetworkProber::new("1.2.3"), at("127.0.0.1"), brief()).await;
                 assert_eq!(got, code, "{about}, group range {range}: {text}");
             });
             answered.join().unwrap();

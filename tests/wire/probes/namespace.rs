@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, process::Command, sync::Arc};
 
-use maglev_health::{Network, Outcome, ProbeThread, Prober, Target};
+use maglev_health::{NetworkProber, ProbeOutcome, ProbeThread, Prober, ProbeTarget};
 use maglev_model::{config::HealthCheck, health::ProbeCode::*};
 
 use super::checks::{icmp, tcp};
@@ -11,10 +11,10 @@ use crate::netns;
 /// An address that is nowhere but in the other namespace.
 const ADDRESS: &str = "192.0.2.7";
 
-fn probe_from(namespace: Option<&str>, check: HealthCheck) -> Outcome {
+fn probe_from(namespace: Option<&str>, check: HealthCheck) -> ProbeOutcome {
     let thread = ProbeThread::start(namespace.map(Into::into)).unwrap();
-    let target = Target { address: ADDRESS.parse().unwrap(), source: None, check: Arc::new(check) };
-    thread.block_on(async move || Network::new("1.2.3").probe(target).await).unwrap()
+    let target = ProbeTarget { address: ADDRESS.parse().unwrap(), source: None, check: Arc::new(check) };
+    thread.block_on(async move || NetworkProber::new("1.2.3").probe(target).await).unwrap()
 }
 
 #[test]
@@ -28,11 +28,11 @@ fn a_backend_that_is_only_in_a_namespace_is_reached_from_there() {
         TcpListener::bind((ADDRESS, 0)).unwrap()
     });
     let port = listener.local_addr().unwrap().port();
-    let Outcome::Answer { code, detail } = probe_from(None, tcp(port)) else { panic!("not probed") };
+    let ProbeOutcome::Completed { code, detail } = probe_from(None, tcp(port)) else { panic!("not probed") };
     assert_eq!(code, L4Connection, "{detail}");
-    assert_eq!(probe_from(Some(&other.path), tcp(port)), Outcome::answer(L4Ok, "connected"));
-    assert_eq!(probe_from(Some(&other.path), icmp()), Outcome::answer(L4Ok, "echo reply"));
-    let Outcome::Answer { code, .. } = probe_from(None, tcp(port)) else { panic!("not probed") };
+    assert_eq!(probe_from(Some(&other.path), tcp(port)), ProbeOutcome::completed(L4Ok, "connected"));
+    assert_eq!(probe_from(Some(&other.path), icmp()), ProbeOutcome::completed(L4Ok, "echo reply"));
+    let ProbeOutcome::Completed { code, .. } = probe_from(None, tcp(port)) else { panic!("not probed") };
     assert_eq!(code, L4Connection, "this process is where it was");
 }
 
@@ -58,7 +58,7 @@ fn maglevd_ends_with_what_is_missing_where_it_cannot_enter_its_namespace() {
     if netns::inside(test, &["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]) {
         let said = maglevd_ends("/proc/self/ns/net");
         let missing =
-            "cannot enter the network namespace /proc/self/ns/net to probe from: this needs the capability SYS_ADMIN";
+            "cannot enter the network namespace /proc/self/ns/net to send probes from: this needs the capability SYS_ADMIN";
         assert!(said.contains(missing), "{said}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
-use maglev_health::{Network, Outcome, Prober, Target};
+use maglev_health::{NetworkProber, ProbeOutcome, Prober, ProbeTarget};
 use maglev_model::{config::HttpMethod, health::ProbeCode::*};
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
 
 #[tokio::test]
 async fn a_request_says_what_the_health_check_says_and_nothing_follows_a_redirect() {
-    let network = Network::new("1.2.3");
+    let network = NetworkProber::new("1.2.3");
     let elsewhere = servers::silent().await;
     let response = format!("HTTP/1.1 302 Found\r\nlocation: http://{}/\r\n\r\n", elsewhere.address);
     let server = servers::answers(response.as_bytes()).await;
@@ -47,7 +47,7 @@ async fn a_request_says_what_the_health_check_says_and_nothing_follows_a_redirec
 #[tokio::test]
 async fn a_body_counts_as_far_as_its_first_64_kib_and_is_read_no_further() {
     const LIMIT: usize = 64 * 1024;
-    let network = Network::new("1.2.3");
+    let network = NetworkProber::new("1.2.3");
     let with = |before: usize| [b"HTTP/1.1 200 OK\r\n\r\n", "x".repeat(before).as_bytes(), b"needle"].concat();
     let table = [
         (with(0), "needle", L7Ok),
@@ -77,29 +77,29 @@ async fn a_body_counts_as_far_as_its_first_64_kib_and_is_read_no_further() {
 
 #[tokio::test]
 async fn a_probe_leaves_from_its_source_address_and_ends_with_a_reset() {
-    let network = Network::new("1.2.3");
+    let network = NetworkProber::new("1.2.3");
     let server = servers::watches().await;
     let check = Arc::new(tcp(server.address.port()));
     let source: IpAddr = "127.0.0.9".parse().unwrap();
-    let target = Target { address: server.address.ip(), source: Some(source), check: Arc::clone(&check) };
-    assert_eq!(network.probe(target).await, Outcome::answer(L4Ok, "connected"));
+    let target = ProbeTarget { address: server.address.ip(), source: Some(source), check: Arc::clone(&check) };
+    assert_eq!(network.probe(target).await, ProbeOutcome::completed(L4Ok, "connected"));
     let (peer, end) = server.first_end().await;
     assert_eq!(peer.ip(), source);
     assert_eq!(end, Some(std::io::ErrorKind::ConnectionReset));
 
     let elsewhere = Some("192.0.2.55".parse().unwrap());
-    let target = Target { address: server.address.ip(), source: elsewhere, check };
+    let target = ProbeTarget { address: server.address.ip(), source: elsewhere, check };
     let outcome = network.probe(target).await;
-    assert!(matches!(outcome, Outcome::NotProbed { .. }), "an address that this node lacks: {outcome:?}");
+    assert!(matches!(outcome, ProbeOutcome::NotProbed { .. }), "an address that this node lacks: {outcome:?}");
 }
 
 #[tokio::test]
 async fn a_probe_that_cannot_be_sent_says_nothing_about_the_backend_nor_the_value_of_a_header() {
-    let network = Network::new("1.2.3");
+    let network = NetworkProber::new("1.2.3");
     let server = servers::silent().await;
     let port = server.address.port();
     let secret = checks::with_http(http(port), |http| http.headers = vec![("X-Token".into(), "s3cret\n".into())]);
-    let Outcome::NotProbed { detail } = outcome(&network, server.address, secret).await else { panic!("it was sent") };
+    let ProbeOutcome::NotProbed { detail } = outcome(&network, server.address, secret).await else { panic!("it was sent") };
     assert!(detail.contains("x-token") && !detail.contains("s3cret"), "{detail}");
     assert_eq!(server.connections(), 0);
 }

@@ -1,6 +1,6 @@
 //! Which name a probe asks for over TLS, whom it trusts, and which HTTP the server then chooses.
 
-use maglev_health::Network;
+use maglev_health::NetworkProber;
 use maglev_model::{config::Authorities, health::ProbeCode::*};
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
 async fn tls_sends_its_name_and_trusts_only_whom_it_should() {
     const OK: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
     let authority = Authority::new();
-    let trusting = Network::with_roots("1.2.3", authority.roots());
+    let trusting = NetworkProber::with_roots("1.2.3", authority.roots());
     let server = authority.server("web.example", servers::sends(OK)).await;
     let port = server.address.port();
     assert_eq!(probe(&trusting, server.address, https(port, "web.example")).await.0, L7Ok);
@@ -27,7 +27,7 @@ async fn tls_sends_its_name_and_trusts_only_whom_it_should() {
     let name = || Some("web.example".to_owned());
     assert_eq!(server.names(), [name(), name(), None]);
 
-    let wary = Network::new("1.2.3");
+    let wary = NetworkProber::new("1.2.3");
     let (code, detail) = probe(&wary, server.address, https(port, "web.example")).await;
     assert_eq!(code, L6Response, "{detail}");
     let anyone = checks::insecure(https(port, "api.example"));
@@ -38,7 +38,7 @@ async fn tls_sends_its_name_and_trusts_only_whom_it_should() {
 async fn the_server_chooses_between_http_2_and_http_1() {
     const OK: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
     let authority = Authority::new();
-    let network = Network::with_roots("1.2.3", authority.roots());
+    let network = NetworkProber::with_roots("1.2.3", authority.roots());
     let ok = || talks_http2(|_| Some(response(200, &[], b"", &[])));
 
     let new = authority.server_of("web.example", &[b"h2", b"http/1.1"], ok()).await;
@@ -77,7 +77,7 @@ async fn the_server_chooses_between_http_2_and_http_1() {
 async fn a_health_check_trusts_its_own_authorities_and_no_others() {
     const OK: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
     let (own, other) = (Authority::new(), Authority::new());
-    let network = Network::with_roots("1.2.3", other.roots());
+    let network = NetworkProber::with_roots("1.2.3", other.roots());
     let server = own.server("web.example", servers::sends(OK)).await;
     let check = || https(server.address.port(), "web.example");
     let (code, detail) = probe(&network, server.address, check()).await;
@@ -98,7 +98,7 @@ async fn a_health_check_trusts_its_own_authorities_and_no_others() {
 async fn a_certificate_is_presented_where_one_is_asked_for_and_its_refusal_is_of_the_tls_layer() {
     let authority = Authority::new();
     let stranger = Authority::new().client();
-    let network = Network::with_roots("1.2.3", authority.roots());
+    let network = NetworkProber::with_roots("1.2.3", authority.roots());
     let ok = || talks_http2(|_| Some(response(200, &[], b"", &[])));
     let http1 = || servers::sends(b"HTTP/1.1 200 OK\r\n\r\n");
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {

@@ -17,7 +17,7 @@ use maglev_model::{
     change::{Change, ConfigDelta},
     config::{
         AdminState, Backend, Check, Config, Frontend, HealthCheck, Listed, Member, NodeConfig, OnBackendDown, Pool,
-        Probe, Revision, Standing, SyncConf, Target,
+        Probe, Revision, Standing, SyncConf, MemberTarget,
     },
     event::{Level, ProgramResult},
     vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
@@ -25,7 +25,7 @@ use maglev_model::{
 use maglev_rpc::{
     Server, ServerOptions,
     client::AgentClient,
-    server::{Identity, Metrics, Sources, SyncNow, SyncRefusal},
+    server::{GrpcMetrics, Identity, Sources, SyncNow, SyncRefusal},
 };
 use maglev_telemetry::{Bus, BusOptions};
 use maglev_vpp_simulator::{Simulator, SimulatorOptions, Traffic};
@@ -57,7 +57,7 @@ impl World {
 
         let bus = Bus::new(BusOptions { log_level: Level::Info, clock: Timestamp::now, epoch: fastrand::u64(..) });
         let (events, shutdown) = (bus.events(), CancellationToken::new());
-        events.change(Change::Config(Arc::new(ConfigDelta::between(None, &config))));
+        events.emit_change(Change::Config(Arc::new(ConfigDelta::between(None, &config))));
         let (_config_tx, config_rx) = watch::channel(Some(config));
         let options = HealthOptions::new("1.2.3", 7);
         let last_probes = options.last_probes.clone();
@@ -80,7 +80,7 @@ impl World {
             sync: sync(agent.handle()),
         };
         let options = ServerOptions::new(vec![([127, 0, 0, 1], 0).into()], identity());
-        let server = Server::new(options, sources, Metrics::default());
+        let server = Server::new(options, sources, GrpcMetrics::default());
         let mut bound = server.bound();
         let threads = vec![health, server.start(shutdown.clone()).unwrap()];
         let agent = agent.run(shutdown.clone()).map(|ended| ended.unwrap());
@@ -183,7 +183,7 @@ fn config(listens: SocketAddr) -> Config {
     let member = |backend: &Arc<Backend>| Member {
         backend: backend.name.clone(),
         weight: Weight::DEFAULT,
-        target: Target::Backend(Arc::clone(backend)),
+        target: MemberTarget::Backend(Arc::clone(backend)),
     };
     let service = Service::Port { protocol: Protocol::Tcp, port: 80.try_into().unwrap() };
     let frontend = Frontend {

@@ -1,21 +1,21 @@
-//! What a new configuration means for the loops: only what differs from the last one is touched.
+//! Applies a new configuration to the loops. Only loops whose backend differs from the last configuration are touched.
 
 use std::{sync::Arc, time::Duration};
 
 use imbl::{OrdMap, ordmap::DiffItem};
 use tokio::time::Instant;
 
-use crate::Prober;
+use crate::{Prober, per_family::PerFamily};
 use maglev_model::{
     config::{Backend, Config},
     name::Name,
     vip::Family,
 };
 
-use super::{BackendLoop, Checker, index};
+use super::{BackendLoop, Checker};
 
-/// Loops that start together after the first configuration are spread at this distance. One alone
-/// starts at once.
+/// The distance between first probes of loops that start together, after the first configuration. A single loop starts
+/// at once.
 const SPREAD: Duration = Duration::from_millis(1);
 
 impl<P: Prober> Checker<P> {
@@ -24,7 +24,7 @@ impl<P: Prober> Checker<P> {
         let old = self.config.take();
         self.publisher.limit_history(config.node.probe.transition_history);
         if let Some(shortest) = config.health_checks.values().map(|check| check.timeout).min() {
-            self.lag.watch(shortest);
+            self.starvation.set_shortest_timeout(shortest);
         }
         let none = OrdMap::new();
         let before = old.as_ref().map_or(&none, |old| &old.backends);
@@ -43,87 +43,90 @@ impl<P: Prober> Checker<P> {
 
     fn add(&mut self, name: &Name, backend: &Arc<Backend>, starting: &mut Vec<Name>) {
         let mut added = BackendLoop::new(Arc::clone(backend));
-        self.publisher.note(name, &added.finding(None));
+        self.publisher.update(name, &added.health_update(None));
         if let Some(check) = added.check() {
-            added.tally = Some(self.options.metrics.track(name, check.probe.type_name()));
+            added.metrics = Some(self.options.metrics.track(name, check.probe.type_name()));
             starting.push(name.clone());
         }
         self.loops.insert(name.clone(), added);
     }
 
     fn update(&mut self, name: &Name, backend: &Arc<Backend>, starting: &mut Vec<Name>) {
-        let Some(of) = self.loops.get_mut(name) else { return };
-        let family = of.family();
-        if !of.adopt(Arc::clone(backend)) {
+        let Some(updated) = self.loops.get_mut(name) else { return };
+        let family = updated.family();
+        if !updated.replace_backend(Arc::clone(backend)) {
             return;
         }
-        if let Some(due) = of.due.take() {
+        if let Some(due) = updated.due.take() {
             self.due.remove(&(due, name.clone()));
         }
-        of.tally = of.check().map(|check| self.options.metrics.track(name, check.probe.type_name()));
-        if of.tally.is_some() {
+        updated.metrics = updated.check().map(|check| self.options.metrics.track(name, check.probe.type_name()));
+        if updated.metrics.is_some() {
             starting.push(name.clone());
         }
-        self.publisher.note(name, &of.finding(None));
-        self.options.book.forget(name);
-        self.paths[index(family)].forget(name);
+        self.publisher.update(name, &updated.health_update(None));
+        self.options.last_probes.remove(name);
+        self.paths[family].suspicion.forget(name);
     }
 
     fn remove(&mut self, name: &Name) {
-        let Some(gone) = self.loops.remove(name) else { return };
-        if let Some(due) = gone.due {
+        let Some(removed) = self.loops.remove(name) else { return };
+        if let Some(due) = removed.due {
             self.due.remove(&(due, name.clone()));
         }
-        self.paths[index(gone.family())].forget(name);
-        self.options.book.forget(name);
+        self.paths[removed.family()].suspicion.forget(name);
+        self.options.last_probes.remove(name);
         self.publisher.remove(name);
-        self.options.metrics.forget(name);
+        self.options.metrics.remove(name);
     }
 
-    /// Has the loops start one after the other, evenly: after an agent's start over all of
-    /// min(interval, `startupMinDelay`), later as soon as their number allows.
+    /// Spreads the first probes of `starting` evenly: after the agent's start over min(interval, `startupMinDelay`),
+    /// later over [`SPREAD`] per loop at most.
     fn stagger(&mut self, starting: &[Name], first: bool, startup_min_delay: Duration) {
         let now = Instant::now();
         let count = u32::try_from(starting.len()).unwrap_or(u32::MAX);
-        for (place, name) in (0u32..).zip(starting) {
+        for (position, name) in (0u32..).zip(starting) {
             let Some(check) = self.loops.get(name).and_then(BackendLoop::check) else { continue };
             let mut window = check.interval.min(startup_min_delay);
             if !first {
                 window = window.min(SPREAD * count);
             }
-            let share = (f64::from(place) + self.rng.f64()) / f64::from(count);
-            self.schedule_at(name, now + window.mul_f64(share));
+            let fraction = (f64::from(position) + self.rng.f64()) / f64::from(count);
+            self.schedule_at(name, now + window.mul_f64(fraction));
         }
     }
 
-    /// Ends a suspicion that is no longer wanted, or that no probe is left to end.
+    /// Ends suspicions that are disabled now, or that no probe is left to end.
     fn review_suspicions(&mut self, fail_open: bool) {
-        self.probed = [0; 2];
-        let mut certain = [0; 2];
-        for of in self.loops.values().filter(|of| of.check().is_some()) {
-            self.probed[index(of.family())] += 1;
-            certain[index(of.family())] += usize::from(!of.is_in_doubt());
+        let (mut probed, mut certain) = (PerFamily::<usize>::default(), PerFamily::<usize>::default());
+        for backend_loop in self.loops.values().filter(|backend_loop| backend_loop.check().is_some()) {
+            probed[backend_loop.family()] += 1;
+            certain[backend_loop.family()] += usize::from(!backend_loop.is_in_doubt());
         }
         for family in [Family::V4, Family::V6] {
-            let (path, of) = (&mut self.paths[index(family)], index(family));
-            // Of those that one asks whether it is the path, nobody is left.
-            let unasked = path.is_doubtful() && !path.is_active() && certain[of] == 0;
-            if path.is_doubtful() && (!fail_open || self.probed[of] == 0 || unasked) {
-                if path.end() {
-                    self.publisher.suspect(family, false);
+            let path = &mut self.paths[family];
+            path.probed = probed[family];
+            if !path.suspicion.may_be_at_fault() {
+                continue;
+            }
+            // No backend is left for a confirmation probe.
+            let unconfirmable = !path.suspicion.is_suspect() && certain[family] == 0;
+            if !fail_open || path.probed == 0 || unconfirmable {
+                if path.suspicion.clear() {
+                    self.publisher.set_suspect(family, false);
                 }
-                if !fail_open || unasked {
-                    self.believe(family);
+                if !fail_open || unconfirmable {
+                    self.clear_doubts(family);
                 }
             }
         }
     }
 
-    /// Nobody in `family` is in doubt any more: down is down.
-    fn believe(&mut self, family: Family) {
-        for (name, of) in self.loops.iter_mut().filter(|(_, of)| of.family() == family) {
-            of.believe();
-            self.publisher.note(name, &of.finding(None));
+    /// Accepts the state down of every backend of `family` that is in doubt.
+    fn clear_doubts(&mut self, family: Family) {
+        for (name, backend_loop) in self.loops.iter_mut().filter(|(_, backend_loop)| backend_loop.family() == family) {
+            backend_loop.clear_doubt();
+            self.publisher.update(name, &backend_loop.health_update(None));
         }
     }
 }

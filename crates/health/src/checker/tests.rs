@@ -1,9 +1,9 @@
-//! The scheduling against a scripted prober, in virtual time: no socket, no real waiting, and the
-//! same seed gives the same run.
+//! Tests of the scheduling with a scripted prober in virtual time: without sockets and real waiting, and the same seed
+//! gives the same run.
 
 mod cadence;
 mod changes;
-mod counters;
+mod fixture;
+mod health_metric;
 mod starvation;
 mod suspicion;
-mod world;

@@ -1,4 +1,4 @@
-//! One socket for all echoes of a family, and who waits for which reply.
+//! The socket for all echoes of a family, and the table of expected replies.
 
 use std::{
     collections::HashMap,
@@ -15,17 +15,17 @@ use maglev_model::vip::Family;
 
 use super::packet::{self, Echo};
 
-/// For the replies of some thousand probes that come while this thread does something else; the
-/// kernel gives as much of it as `net.core.rmem_max` allows.
+/// Receive buffer in bytes: enough for the replies to some thousand probes that arrive while this thread is busy. The
+/// kernel limits the size to `net.core.rmem_max`.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
-/// A socket and the task that reads it, which ends with it.
+/// A socket and the task that reads from the socket. Dropping ends both.
 #[derive(Debug)]
 pub struct EchoSocket {
     family: Family,
     id: u16,
     socket: Arc<UdpSocket>,
-    pending: Arc<Mutex<Pending>>,
+    pending: Arc<Mutex<PendingEchoes>>,
     reader: Reader,
 }
 
@@ -38,35 +38,35 @@ impl Drop for Reader {
     }
 }
 
-/// Who waits, by sequence number.
+/// The expected replies, by sequence number.
 #[derive(Debug, Default)]
-struct Pending {
-    last: u16,
-    waiting: HashMap<u16, Waiting>,
+struct PendingEchoes {
+    last_sequence: u16,
+    echoes: HashMap<u16, PendingEcho>,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct PendingEcho {
     from: IpAddr,
     nonce: u64,
     reply_tx: oneshot::Sender<()>,
 }
 
-/// A reply that is waited for; dropped, it is no longer.
+/// An expected reply. Dropping removes the entry from the table.
 #[derive(Debug)]
-pub struct Awaited {
+pub struct ExpectedEcho {
     echo: Echo,
-    pending: Arc<Mutex<Pending>>,
+    pending: Arc<Mutex<PendingEchoes>>,
     reply_rx: oneshot::Receiver<()>,
 }
 
-impl Drop for Awaited {
+impl Drop for ExpectedEcho {
     fn drop(&mut self) {
         let Echo { sequence, nonce, .. } = self.echo;
         let mut pending = lock(&self.pending);
-        // The reply may have come, and the number be another's.
-        if pending.waiting.get(&sequence).is_some_and(|waiting| waiting.nonce == nonce) {
-            pending.waiting.remove(&sequence);
+        // After the reply, the sequence number may have been given to another echo.
+        if pending.echoes.get(&sequence).is_some_and(|pending| pending.nonce == nonce) {
+            pending.echoes.remove(&sequence);
         }
     }
 }
@@ -75,94 +75,96 @@ impl EchoSocket {
     /// Opens a socket that sends from `source`, or from the address that the kernel chooses.
     ///
     /// # Errors
-    /// Those of the kernel: for one that may open neither kind see [`is_missing_capability`].
+    /// The kernel's error. [`is_missing_capability`] tells if the process may open neither kind of socket.
     pub fn open(family: Family, source: Option<IpAddr>) -> io::Result<Self> {
-        let (socket, raw) = either_kind(family)?;
+        let (socket, raw) = open_either_kind(family)?;
         let source = source.unwrap_or(match family {
             Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
             Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
         });
         socket.bind(&SocketAddr::new(source, 0).into())?;
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
-        // A datagram socket is bound to its id, as if that were a port.
+        // The kernel treats the id of a datagram socket as its port.
         let id = match socket.local_addr()?.as_socket() {
             Some(bound) if !raw => bound.port(),
             _ => fastrand::u16(..),
         };
         if raw {
-            // It would get everybody's ICMP. What arrived before is sorted out as any other.
-            socket.attach_filter(&only_replies(family, id))?;
+            // Without a filter, a raw socket receives all ICMP messages of the host. Messages that arrived before are
+            // discarded by `read`.
+            socket.attach_filter(&reply_filter(family, id))?;
         }
-        // Not UDP, but a datagram socket of another protocol, where ports are 0.
+        // Not UDP, but a datagram socket of another protocol, whose addresses have port 0.
         let socket = Arc::new(UdpSocket::from_std(socket.into())?);
-        let pending = Arc::new(Mutex::new(Pending { last: fastrand::u16(..), ..Pending::default() }));
+        let pending =
+            Arc::new(Mutex::new(PendingEchoes { last_sequence: fastrand::u16(..), ..PendingEchoes::default() }));
         let with_ip_header = raw && family == Family::V4;
         let reader = read(Arc::clone(&socket), Arc::clone(&pending), (family, with_ip_header), id);
         Ok(Self { family, id, socket, pending, reader: Reader(tokio::spawn(reader)) })
     }
 
-    /// Whether the socket can no longer be read.
-    pub fn is_broken(&self) -> bool {
+    /// True once the socket can no longer be read.
+    pub fn has_failed(&self) -> bool {
         self.reader.0.is_finished()
     }
 
-    /// Prepares for the reply of `from` to an echo that is sent next. `None` where as many as there are
-    /// sequence numbers are under way.
-    pub fn expect(&self, from: IpAddr) -> Option<Awaited> {
+    /// Reserves a sequence number for an echo to `from` and registers the expected reply. `None` if all sequence numbers
+    /// are in use.
+    pub fn expect(&self, from: IpAddr) -> Option<ExpectedEcho> {
         let (reply_tx, reply_rx) = oneshot::channel();
         let nonce = fastrand::u64(..);
         let mut pending = lock(&self.pending);
-        if pending.waiting.len() > usize::from(u16::MAX) {
+        if pending.echoes.len() > usize::from(u16::MAX) {
             return None;
         }
-        let mut sequence = pending.last.wrapping_add(1);
-        while pending.waiting.contains_key(&sequence) {
+        let mut sequence = pending.last_sequence.wrapping_add(1);
+        while pending.echoes.contains_key(&sequence) {
             sequence = sequence.wrapping_add(1);
         }
-        pending.last = sequence;
-        pending.waiting.insert(sequence, Waiting { from, nonce, reply_tx });
+        pending.last_sequence = sequence;
+        pending.echoes.insert(sequence, PendingEcho { from, nonce, reply_tx });
         let echo = Echo { id: self.id, sequence, nonce };
-        Some(Awaited { echo, pending: Arc::clone(&self.pending), reply_rx })
+        Some(ExpectedEcho { echo, pending: Arc::clone(&self.pending), reply_rx })
     }
 
-    /// Sends the echo that `awaited` waits for.
+    /// Sends the echo request for `expected`.
     ///
     /// # Errors
-    /// Those of the kernel, such as a missing route.
-    pub async fn send(&self, awaited: &Awaited, to: IpAddr) -> io::Result<()> {
-        let packet = packet::request(self.family, awaited.echo);
+    /// The kernel's error, such as a missing route.
+    pub async fn send(&self, expected: &ExpectedEcho, to: IpAddr) -> io::Result<()> {
+        let packet = packet::request(self.family, expected.echo);
         self.socket.send_to(&packet, SocketAddr::new(to, 0)).await.map(drop)
     }
 }
 
-impl Awaited {
+impl ExpectedEcho {
     pub fn echo(&self) -> Echo {
         self.echo
     }
 
-    /// Waits for the reply. False where the socket broke.
+    /// Waits for the reply. Returns false if the socket failed.
     pub async fn reply(&mut self) -> bool {
         (&mut self.reply_rx).await.is_ok()
     }
 }
 
-/// Whether this process may not open such a socket: `net.ipv4.ping_group_range` leaves it out, or it
+/// True for an error of opening a socket that means: `net.ipv4.ping_group_range` excludes this process, and the process
 /// lacks `CAP_NET_RAW`.
 pub fn is_missing_capability(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::EACCES | Errno::EPERM | Errno::EPROTONOSUPPORT))
 }
 
-/// Whether a socket of `family` can be opened.
+/// Opens and closes a socket of `family`.
 ///
 /// # Errors
 /// See [`EchoSocket::open`].
-pub fn may_open(family: Family) -> io::Result<()> {
-    either_kind(family).map(drop)
+pub fn try_open(family: Family) -> io::Result<()> {
+    open_either_kind(family).map(drop)
 }
 
-/// An unprivileged socket, else a raw one; and whether it is raw.
-fn either_kind(family: Family) -> io::Result<(Socket, bool)> {
+/// Opens an unprivileged socket or else a raw one. The flag is true for a raw socket.
+fn open_either_kind(family: Family) -> io::Result<(Socket, bool)> {
     match open(family, Type::DGRAM) {
         Err(error) if is_missing_capability(&error) => Ok((open(family, Type::RAW)?, true)),
         opened => Ok((opened?, false)),
@@ -177,15 +179,15 @@ fn open(family: Family, kind: Type) -> io::Result<Socket> {
     Socket::new(domain, kind.nonblocking().cloexec(), Some(protocol))
 }
 
-/// A classic BPF program that lets echo replies with `id` pass and nothing else.
-fn only_replies(family: Family, id: u16) -> [SockFilter; 7] {
+/// A classic BPF program that accepts only echo replies with `id`.
+fn reply_filter(family: Family, id: u16) -> [SockFilter; 7] {
     const LOAD_X_HEADER_LENGTH: u16 = 0xb1;
     const LOAD_X: u16 = 0x01;
     const LOAD_BYTE_AT_X: u16 = 0x50;
     const LOAD_HALF_AT_X: u16 = 0x48;
     const JUMP_IF_EQUAL: u16 = 0x15;
     const RETURN: u16 = 0x06;
-    // A raw socket of IPv4 sees the IP header, one of IPv6 does not.
+    // A raw IPv4 socket receives the IP header, a raw IPv6 socket does not.
     let to_message = match family {
         Family::V4 => SockFilter::new(LOAD_X_HEADER_LENGTH, 0, 0, 0),
         Family::V6 => SockFilter::new(LOAD_X, 0, 0, 0),
@@ -201,8 +203,8 @@ fn only_replies(family: Family, id: u16) -> [SockFilter; 7] {
     ]
 }
 
-/// Gives each reply to who waits for it, until the socket breaks: then nobody waits any longer.
-async fn read(socket: Arc<UdpSocket>, pending: Arc<Mutex<Pending>>, (family, header): (Family, bool), id: u16) {
+/// Delivers each reply to its [`ExpectedEcho`], until the socket fails: then all expected replies end.
+async fn read(socket: Arc<UdpSocket>, pending: Arc<Mutex<PendingEchoes>>, (family, header): (Family, bool), id: u16) {
     let mut packet = [0; 256];
     let error = loop {
         let (length, from) = match socket.recv_from(&mut packet).await {
@@ -213,19 +215,19 @@ async fn read(socket: Arc<UdpSocket>, pending: Arc<Mutex<Pending>>, (family, hea
             continue;
         };
         let mut pending = lock(&pending);
-        let is_it = |waiting: &Waiting| (waiting.from, waiting.nonce) == (from.ip(), echo.nonce);
-        if pending.waiting.get(&echo.sequence).is_some_and(is_it)
-            && let Some(waiting) = pending.waiting.remove(&echo.sequence)
+        let matches = |expected: &PendingEcho| (expected.from, expected.nonce) == (from.ip(), echo.nonce);
+        if pending.echoes.get(&echo.sequence).is_some_and(matches)
+            && let Some(expected) = pending.echoes.remove(&echo.sequence)
         {
-            // One that waits no longer is not interested.
-            let _ = waiting.reply_tx.send(());
+            // Fails if the probe has ended meanwhile.
+            let _ = expected.reply_tx.send(());
         }
     };
-    tracing::warn!(family = family.as_str(), %error, "the socket for ICMP broke; it is opened anew");
-    lock(&pending).waiting.clear();
+    tracing::warn!(family = family.as_str(), %error, "the socket for ICMP failed and is reopened");
+    lock(&pending).echoes.clear();
 }
 
 /// Nothing can panic while it is locked.
-fn lock(pending: &Mutex<Pending>) -> MutexGuard<'_, Pending> {
+fn lock(pending: &Mutex<PendingEchoes>) -> MutexGuard<'_, PendingEchoes> {
     pending.lock().unwrap_or_else(PoisonError::into_inner)
 }

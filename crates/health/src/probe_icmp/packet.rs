@@ -1,22 +1,22 @@
-//! ICMP echo messages as bytes (RFC 792, RFC 4443).
+//! Encodes and decodes ICMP echo messages (RFC 792, RFC 4443).
 
 use maglev_model::vip::Family;
 
-/// A header of 8 bytes, then the nonce.
+/// Message size in bytes: a header of 8 bytes and the nonce.
 pub const LENGTH: usize = 16;
 
-/// What tells one echo from every other.
+/// The fields that identify an echo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Echo {
-    /// Of the socket; a datagram socket's is set and looked at by the kernel.
+    /// The same for all echoes of a socket. The kernel sets and checks the id of a datagram socket.
     pub(crate) id: u16,
-    /// Of the probe, among those under way.
+    /// Unique among the probes in flight.
     pub(crate) sequence: u16,
-    /// Of the probe, among all that had its sequence number.
+    /// Random; distinguishes probes that had the same sequence number.
     pub(crate) nonce: u64,
 }
 
-/// The types of request and reply.
+/// The message types of request and reply.
 pub const fn types(family: Family) -> (u8, u8) {
     match family {
         Family::V4 => (8, 0),
@@ -24,7 +24,7 @@ pub const fn types(family: Family) -> (u8, u8) {
     }
 }
 
-/// An echo request. The kernel writes the checksum of ICMPv6.
+/// An echo request. The kernel fills in the checksum of ICMPv6.
 pub fn request(family: Family, echo: Echo) -> [u8; LENGTH] {
     message(types(family).0, family, echo)
 }
@@ -42,13 +42,13 @@ fn message(kind: u8, family: Family, echo: Echo) -> [u8; LENGTH] {
     packet
 }
 
-/// The echo that `packet` replies to, if it is such a reply and whole. `with_ip_header`: it begins
-/// with the header of IPv4, as raw sockets have it.
+/// The echo that `packet` replies to; `None` unless `packet` is a complete, valid echo reply. Packets of raw IPv4 sockets
+/// begin with an IP header (`with_ip_header`).
 pub fn reply(family: Family, with_ip_header: bool, packet: &[u8]) -> Option<Echo> {
     let message = if with_ip_header { packet.get(usize::from(packet.first()? & 0xf) * 4..)? } else { packet };
     let message: &[u8; LENGTH] = message.try_into().ok()?;
-    let whole = family == Family::V6 || sum(message) == 0xffff;
-    if message[..2] != [types(family).1, 0] || !whole {
+    let is_intact = family == Family::V6 || sum(message) == 0xffff;
+    if message[..2] != [types(family).1, 0] || !is_intact {
         return None;
     }
     let word = |at: usize| u16::from_be_bytes([message[at], message[at + 1]]);
@@ -61,7 +61,7 @@ fn sum(bytes: &[u8; LENGTH]) -> u16 {
     let words = bytes.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
     let sum: u32 = words.sum();
     let folded = (sum & 0xffff) + (sum >> 16);
-    u16::try_from((folded & 0xffff) + (folded >> 16)).expect("twice folded, it has 16 bits")
+    u16::try_from((folded & 0xffff) + (folded >> 16)).expect("a sum folded twice has 16 bits")
 }
 
 #[cfg(test)]
@@ -73,7 +73,7 @@ mod tests {
     const ECHO: Echo = Echo { id: 0x1234, sequence: 0xfffe, nonce: 0x0102_0304_0506_0708 };
 
     #[test]
-    fn requests_are_as_the_rfcs_draw_them() {
+    fn requests_have_the_layout_of_the_rfcs() {
         let words = [0x0800u32, 0x1234, 0xfffe, 0x0102, 0x0304, 0x0506, 0x0708].into_iter().sum::<u32>();
         let checksum = !u16::try_from((words & 0xffff) + (words >> 16)).unwrap();
         let [high, low] = checksum.to_be_bytes();
@@ -85,11 +85,11 @@ mod tests {
     }
 
     #[test]
-    fn only_a_whole_reply_is_read() {
+    fn only_a_complete_reply_is_decoded() {
         for family in [Family::V4, Family::V6] {
             let packet = message(types(family).1, family, ECHO);
             assert_eq!(reply(family, false, &packet), Some(ECHO));
-            assert_eq!(reply(family, false, &request(family, ECHO)), None, "the request itself, seen on loopback");
+            assert_eq!(reply(family, false, &request(family, ECHO)), None, "the request itself, received on loopback");
             assert_eq!(reply(family, false, &packet[..15]), None);
             assert_eq!(reply(family, false, &[&packet[..], &[0]].concat()), None);
         }
@@ -103,7 +103,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_comes_is_answered(packet in prop::collection::vec(any::<u8>(), 0..80), header: bool) {
+        fn arbitrary_bytes_never_panic(packet in prop::collection::vec(any::<u8>(), 0..80), header: bool) {
             for family in [Family::V4, Family::V6] {
                 let _ = reply(family, header, &packet);
             }

@@ -1,5 +1,4 @@
-//! How often each Backend came from one state into another: counted as the events pass, for the history that
-//! a state has with it is short.
+//! Counts the state transitions of each Backend from the events; the history in a Backend's health is too short for that.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,22 +6,22 @@ use imbl::OrdMap;
 
 use maglev_model::{Name, change::Change, event::Event, health::BackendState};
 
-/// Transitions since the agent's start, of each Backend that had one. A clone is cheap.
+/// The transitions of each Backend since the agent's start. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Transitions(OrdMap<Name, Arc<Counts>>);
+pub(crate) struct Transitions(OrdMap<Name, Arc<TransitionCounts>>);
 
-/// By state before and state after.
-type Counts = BTreeMap<(BackendState, BackendState), u64>;
+/// The number of transitions by old and new state.
+type TransitionCounts = BTreeMap<(BackendState, BackendState), u64>;
 
 impl Transitions {
-    /// Counts what happened, and forgets a Backend that is no more.
+    /// Counts a transition, or removes the counts of a removed Backend.
     pub(crate) fn count(&mut self, event: Option<&Event>, change: Option<&Change>) {
         match (event, change) {
-            (Some(Event::BackendTransition { name, from, to, .. }), _) => {
-                let of = self.0.entry(name.clone()).or_default();
-                *Arc::make_mut(of).entry((*from, *to)).or_default() += 1;
+            (Some(Event::BackendTransition { name, from, health, .. }), _) => {
+                let counts = self.0.entry(name.clone()).or_default();
+                *Arc::make_mut(counts).entry((*from, health.state)).or_default() += 1;
             }
-            // The health room tells nothing more of it before a Backend of that name is there again.
+            // No further transition follows until a Backend of that name is added again.
             (_, Some(Change::Health(name, None))) => {
                 self.0.remove(name);
             }
@@ -30,8 +29,8 @@ impl Transitions {
         }
     }
 
-    /// Those of one Backend: from, to, and how often.
-    pub(crate) fn of(&self, name: &Name) -> impl Iterator<Item = (BackendState, BackendState, u64)> {
-        self.0.get(name).into_iter().flat_map(|of| of.iter().map(|(&(from, to), &count)| (from, to, count)))
+    /// The transitions of one Backend: old state, new state and count.
+    pub(crate) fn for_backend(&self, name: &Name) -> impl Iterator<Item = (BackendState, BackendState, u64)> {
+        self.0.get(name).into_iter().flat_map(|counts| counts.iter().map(|(&(from, to), &count)| (from, to, count)))
     }
 }

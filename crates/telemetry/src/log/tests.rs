@@ -7,13 +7,13 @@ use crate::writer::tests::Output;
 use maglev_model::{
     Name,
     config::Kind,
-    event::{AsRef, Event, VipRef},
+    event::{Event, ServerRef, VipRef},
     problem::Reason,
     vip::{Protocol, Service, VipKey},
 };
 
-fn tell(event: &Event) {
-    super::tell("2026-11-23T02:00:00.123456Z".parse().expect("a valid time"), event);
+fn log(event: &Event) {
+    super::log_event("2026-11-23T02:00:00.123456Z".parse().expect("a valid time"), event);
 }
 
 fn weight_updated() -> Event {
@@ -25,7 +25,7 @@ fn weight_updated() -> Event {
     let vip = VipRef { frontend: Some(Name::namespaced("default", "web")), vip: vip.into() };
     let address = "10.0.0.7".parse().expect("an address");
     Event::AsWeightUpdated {
-        of: AsRef { vip, backend: Some(Name::namespaced("default", "web-1")), address },
+        server: ServerRef { vip, backend: Some(Name::namespaced("default", "web-1")), address },
         from: 10,
         to: 0,
         flush: true,
@@ -43,20 +43,20 @@ fn rejected() -> Event {
     }
 }
 
-/// Everything that `act` makes the log print.
-fn printed(options: LogOptions, act: impl FnOnce()) -> String {
+/// The output of the log while `action` runs.
+fn logged(options: LogOptions, action: impl FnOnce()) -> String {
     let output = Output::default();
     let (subscriber, guard) = subscriber(options, Box::new(output.clone())).expect("the thread starts");
-    with_default(subscriber, act);
+    with_default(subscriber, action);
     drop(guard);
     output.text()
 }
 
 #[test]
-fn events_print_as_documented_in_text() {
-    let text = printed(LogOptions { format: LogFormat::Text, level: Level::Info }, || {
-        tell(&weight_updated());
-        tell(&rejected());
+fn events_have_the_documented_text_format() {
+    let text = logged(LogOptions { format: LogFormat::Text, level: Level::Info }, || {
+        log(&weight_updated());
+        log(&rejected());
     });
     assert_eq!(
         text,
@@ -68,8 +68,8 @@ fn events_print_as_documented_in_text() {
 }
 
 #[test]
-fn events_print_as_one_json_object_a_line() {
-    let text = printed(LogOptions { format: LogFormat::Json, level: Level::Info }, || tell(&weight_updated()));
+fn events_are_one_json_object_per_line() {
+    let text = logged(LogOptions { format: LogFormat::Json, level: Level::Info }, || log(&weight_updated()));
     assert_eq!(
         text,
         "{\"time\":\"2026-11-23T02:00:00.123Z\",\"level\":\"INFO\",\"msg\":\"vpp-lb-sync-as-weight-updated\",\
@@ -79,52 +79,52 @@ fn events_print_as_one_json_object_a_line() {
 }
 
 #[test]
-fn diagnostics_print_in_the_same_shape_with_real_types() {
-    let say = || {
+fn diagnostics_have_the_same_format_and_keep_types() {
+    let action = || {
         let error = std::io::Error::other("refused");
         tracing::warn!(
             kind = "Backend",
             tries = 3_u64,
             ok = false,
-            err = &error as &dyn std::error::Error,
+            error = &error as &dyn std::error::Error,
             "watch failed"
         );
     };
-    let text = printed(LogOptions { format: LogFormat::Text, level: Level::Info }, say);
+    let text = logged(LogOptions { format: LogFormat::Text, level: Level::Info }, action);
     let (_, text) = text.split_once(' ').expect("a time");
-    assert_eq!(text, "WARN \"watch failed\" kind=Backend tries=3 ok=false err=refused\n");
+    assert_eq!(text, "WARN \"watch failed\" kind=Backend tries=3 ok=false error=refused\n");
 
-    let json = printed(LogOptions { format: LogFormat::Json, level: Level::Info }, say);
+    let json = logged(LogOptions { format: LogFormat::Json, level: Level::Info }, action);
     let json: serde_json::Value = serde_json::from_str(&json).expect("valid JSON");
     assert_eq!(json["msg"], "watch failed");
-    assert_eq!((&json["tries"], &json["ok"], &json["err"]), (&3.into(), &false.into(), &"refused".into()));
+    assert_eq!((&json["tries"], &json["ok"], &json["error"]), (&3.into(), &false.into(), &"refused".into()));
 }
 
 #[test]
-fn the_level_filters_events_and_diagnostics_alike() {
-    let say = || {
-        tell(&Event::VppApiSend { msg: "lb_vip_dump" });
-        tell(&weight_updated());
+fn the_log_level_filters_events_and_diagnostics() {
+    let action = || {
+        log(&Event::VppApiSend { msg: "lb_vip_dump" });
+        log(&weight_updated());
         tracing::debug!("a detail");
-        tracing::info!(target: "hyper", "a library chats");
+        tracing::info!(target: "hyper", "a message of a library");
         tracing::error!(target: "kube_client::client", "Authorization: Bearer secret");
     };
     let names = |text: String| -> Vec<String> {
         text.lines().filter_map(|line| line.split(' ').nth(2)).map(str::to_owned).collect()
     };
     assert_eq!(
-        names(printed(LogOptions { format: LogFormat::Text, level: Level::Debug }, say)),
+        names(logged(LogOptions { format: LogFormat::Text, level: Level::Debug }, action)),
         ["vpp-api-send", "vpp-lb-sync-as-weight-updated", "\"a"]
     );
     assert_eq!(
-        names(printed(LogOptions { format: LogFormat::Text, level: Level::Info }, say)),
+        names(logged(LogOptions { format: LogFormat::Text, level: Level::Info }, action)),
         ["vpp-lb-sync-as-weight-updated"]
     );
-    assert_eq!(printed(LogOptions { format: LogFormat::Text, level: Level::Warn }, say), "");
+    assert_eq!(logged(LogOptions { format: LogFormat::Text, level: Level::Warn }, action), "");
 }
 
 #[test]
-fn a_wrong_format_or_level_is_answered_with_what_is_allowed() {
+fn the_error_of_an_invalid_format_or_level_names_the_allowed_values() {
     assert_eq!("yaml".parse::<LogFormat>(), Err("found \"yaml\", allowed are text and json".into()));
     assert_eq!(parse_level("loud"), Err("found \"loud\", allowed are debug, info, warn and error".into()));
     assert_eq!(parse_level("INFO"), Ok(Level::Info));

@@ -1,50 +1,52 @@
-//! The series of the node as a whole: VPP, syncing, what is held and what is wrong.
+//! The series of the node as a whole: VPP, syncing, holds and problems.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use prometheus::proto::MetricFamily;
 
-use super::family::{Family, Shape};
-use maglev_model::{config::Kind, problem::Reason, view::View, vip::Family as IpFamily};
+use super::family_builder::{FamilyBuilder, MetricSpec};
+use maglev_model::{config::Kind, problem::Reason, view::View, vip::Family};
 
-pub const SHAPES: &[Shape] =
+pub const SPECS: &[MetricSpec] =
     &[CONFIG_PROBLEMS, PATH_SUSPECT, CONNECTED_SECONDS, FOREIGN_VIPS, HOLDS, HELD_REMOVALS, LAST_PASS, FAILED_STEPS];
 
-const CONFIG_PROBLEMS: Shape = Shape::gauge(
+const CONFIG_PROBLEMS: MetricSpec = MetricSpec::gauge(
     "maglev_config_problems",
     &["kind", "reason"],
-    "Problems of objects, by kind of the object and reason; none where there is no such problem.",
+    "Current problems of objects, by kind and reason; absent if there are none.",
 );
-const PATH_SUSPECT: Shape = Shape::gauge(
+const PATH_SUSPECT: MetricSpec = MetricSpec::gauge(
     "maglev_probe_path_suspect",
     &["family"],
-    "Whether it is the path of the probes that fails, so that weights of backends that are down are kept.",
+    "1 while every probe of a family fails at the same time: the probe path is suspected, and weights are kept.",
 );
-const CONNECTED_SECONDS: Shape =
-    Shape::gauge("maglev_vpp_connected_seconds", &[], "How long the session with VPP has lasted; none without one.");
-const FOREIGN_VIPS: Shape =
-    Shape::gauge("maglev_vpp_foreign_vips", &[], "VIPs of VPP that no Frontend claims and that maglevd did not add.");
-const HOLDS: Shape =
-    Shape::gauge("maglev_vpp_lbsync_holds", &[], "Holds of removals, because there were many at once.");
-const HELD_REMOVALS: Shape =
-    Shape::gauge("maglev_vpp_lbsync_held_removals", &[], "VIPs and application servers whose removal is held.");
-const LAST_PASS: Shape = Shape::gauge(
+const CONNECTED_SECONDS: MetricSpec =
+    MetricSpec::gauge("maglev_vpp_connected_seconds", &[], "Age of the session with VPP; absent without a session.");
+const FOREIGN_VIPS: MetricSpec = MetricSpec::gauge(
+    "maglev_vpp_foreign_vips",
+    &[],
+    "VIPs in VPP that belong to no Frontend and were not added by maglevd.",
+);
+const HOLDS: MetricSpec = MetricSpec::gauge(
+    "maglev_vpp_lbsync_holds",
+    &[],
+    "Holds of removals, made because many removals were due at once.",
+);
+const HELD_REMOVALS: MetricSpec =
+    MetricSpec::gauge("maglev_vpp_lbsync_held_removals", &[], "VIPs and application servers whose removal is held.");
+const LAST_PASS: MetricSpec = MetricSpec::gauge(
     "maglev_vpp_lbsync_last_pass_timestamp_seconds",
     &[],
-    "When the last pass over everything ended, in Unix time; none before the first.",
+    "Unix time at the end of the last full sync; absent before the first.",
 );
-const FAILED_STEPS: Shape = Shape::gauge(
-    "maglev_vpp_lbsync_last_pass_failed_steps",
-    &[],
-    "Steps that failed in the last pass over everything.",
-);
+const FAILED_STEPS: MetricSpec =
+    MetricSpec::gauge("maglev_vpp_lbsync_last_pass_failed_steps", &[], "Failed steps of the last full sync.");
 
-/// All of them.
 pub fn families(view: &View, now: Timestamp) -> Vec<MetricFamily> {
-    let suspect = |family: IpFamily| u8::from(view.health.suspect(family)).into();
-    let mut path = Family::of(&PATH_SUSPECT);
-    for family in [IpFamily::V4, IpFamily::V6] {
+    let suspect = |family: Family| u8::from(view.health.suspect(family)).into();
+    let mut path = FamilyBuilder::new(&PATH_SUSPECT);
+    for family in [Family::V4, Family::V6] {
         path.add([family.as_str()], suspect(family));
     }
     let vpp = view.vpp.as_ref();
@@ -58,8 +60,8 @@ pub fn families(view: &View, now: Timestamp) -> Vec<MetricFamily> {
         (&LAST_PASS, last_pass.map(|at| at.as_duration().as_secs_f64())),
         (&FAILED_STEPS, last_pass.map(|_| view.sync.failed_steps.into())),
     ];
-    let single = single.into_iter().map(|(shape, value)| {
-        let mut family = Family::of(shape);
+    let single = single.into_iter().map(|(spec, value)| {
+        let mut family = FamilyBuilder::new(spec);
         if let Some(value) = value {
             family.add([], value);
         }
@@ -68,14 +70,14 @@ pub fn families(view: &View, now: Timestamp) -> Vec<MetricFamily> {
     [path, problems(view)].into_iter().chain(single).map(MetricFamily::from).collect()
 }
 
-fn problems(view: &View) -> Family {
+fn problems(view: &View) -> FamilyBuilder {
     let mut counts: BTreeMap<(Kind, Reason), u32> = BTreeMap::new();
-    for ((kind, _), of) in &view.problems {
-        for problem in of.problems.iter() {
+    for ((kind, _), object) in &view.problems {
+        for problem in object.problems.iter() {
             *counts.entry((*kind, problem.reason)).or_default() += 1;
         }
     }
-    let mut family = Family::of(&CONFIG_PROBLEMS);
+    let mut family = FamilyBuilder::new(&CONFIG_PROBLEMS);
     for ((kind, reason), count) in counts {
         family.add([kind.as_str(), reason.as_str()], count.into());
     }

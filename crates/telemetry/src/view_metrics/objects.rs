@@ -2,7 +2,7 @@
 
 use prometheus::proto::MetricFamily;
 
-use super::family::{Family, Shape};
+use super::family_builder::{FamilyBuilder, MetricSpec};
 use crate::bus::Transitions;
 use maglev_model::{
     actual::VppVip,
@@ -12,7 +12,7 @@ use maglev_model::{
     view::View,
 };
 
-pub const SHAPES: &[Shape] = &[
+pub const SPECS: &[MetricSpec] = &[
     BACKEND_STATE,
     BACKEND_ENABLED,
     BACKEND_TRANSITIONS,
@@ -22,71 +22,70 @@ pub const SHAPES: &[Shape] = &[
     EFFECTIVE_WEIGHT,
 ];
 
-const BACKEND_STATE: Shape = Shape::gauge(
+const BACKEND_STATE: MetricSpec = MetricSpec::gauge(
     "maglev_backend_state",
     &["backend", "state"],
-    "The state of a Backend on this node: 1 for the one it is in, 0 for the others.",
+    "State of a Backend on this node: 1 for the current state, 0 for all other states.",
 );
-const BACKEND_ENABLED: Shape = Shape::gauge(
+const BACKEND_ENABLED: MetricSpec = MetricSpec::gauge(
     "maglev_backend_enabled",
     &["backend"],
-    "Whether a Backend may take traffic: 0 while its adminState is Paused or Disabled.",
+    "0 while the adminState of a Backend is Paused or Disabled, else 1.",
 );
-const BACKEND_TRANSITIONS: Shape = Shape::counter(
+const BACKEND_TRANSITIONS: MetricSpec = MetricSpec::counter(
     "maglev_backend_transitions_total",
     &["backend", "from", "to"],
-    "Changes of a Backend's state on this node.",
+    "State changes of a Backend on this node.",
 );
-const FRONTEND_STATE: Shape = Shape::gauge(
+const FRONTEND_STATE: MetricSpec = MetricSpec::gauge(
     "maglev_frontend_state",
     &["frontend", "state"],
-    "The state of a Frontend on this node: 1 for the one it is in, 0 for the others.",
+    "State of a Frontend on this node: 1 for the current state, 0 for all other states.",
 );
-const FRONTEND_PROGRAMMED: Shape = Shape::gauge(
+const FRONTEND_PROGRAMMED: MetricSpec = MetricSpec::gauge(
     "maglev_frontend_programmed",
     &["frontend", "result"],
-    "How far this node is with a Frontend: 1 for the result it last had, 0 for the others.",
+    "Last result of programming a Frontend into VPP: 1 for that result, 0 for all other results.",
 );
-const WEIGHT: Shape = Shape::gauge(
+const WEIGHT: MetricSpec = MetricSpec::gauge(
     "maglev_frontend_pool_backend_weight",
     &["frontend", "pool", "backend"],
-    "The weight that a Frontend gives to a Backend of a pool.",
+    "Weight of a Backend in a pool, from the Frontend's spec.",
 );
-const EFFECTIVE_WEIGHT: Shape = Shape::gauge(
+const EFFECTIVE_WEIGHT: MetricSpec = MetricSpec::gauge(
     "maglev_frontend_pool_backend_effective_weight",
     &["frontend", "pool", "backend"],
-    "The weight that a Backend of a pool has in VPP once that follows: 0 where it takes no new flows.",
+    "Desired weight in VPP of a Backend in a pool: 0 outside the active pool and if it takes no new flows.",
 );
 
-/// What is known of each Backend.
 pub fn backends(view: &View, transitions: &Transitions) -> Vec<MetricFamily> {
-    let [mut state, mut enabled, mut moved] = [&BACKEND_STATE, &BACKEND_ENABLED, &BACKEND_TRANSITIONS].map(Family::of);
-    let states = by_word(BackendState::ALL.map(|state| (state, state.as_str())));
+    let [mut state, mut enabled, mut transitioned] =
+        [&BACKEND_STATE, &BACKEND_ENABLED, &BACKEND_TRANSITIONS].map(FamilyBuilder::new);
+    let states = sorted_by_name(BackendState::ALL.map(|state| (state, state.as_str())));
     for (name, backend) in &view.backends {
         let name = name.as_str();
         state.add_states(
             name,
             states,
-            Some(view.health_of(backend).map_or(BackendState::Unknown, |health| health.state)),
+            Some(view.backend_health(backend).map_or(BackendState::Unknown, |health| health.state)),
         );
         enabled.add([name], f64::from(u8::from(backend.admin_state == AdminState::Enabled)));
-        for (from, to, count) in transitions.of(&backend.name) {
-            moved.add([name, from.as_str(), to.as_str()], count as f64);
+        for (from, to, count) in transitions.for_backend(&backend.name) {
+            transitioned.add([name, from.as_str(), to.as_str()], count as f64);
         }
     }
-    [state, enabled, moved].map(MetricFamily::from).into()
+    [state, enabled, transitioned].map(MetricFamily::from).into()
 }
 
-/// What is known of each Frontend.
 pub fn frontends(view: &View) -> Vec<MetricFamily> {
-    let [mut state, mut programmed] = [&FRONTEND_STATE, &FRONTEND_PROGRAMMED].map(Family::of);
-    let [mut weight, mut effective] = [&WEIGHT, &EFFECTIVE_WEIGHT].map(Family::of);
-    let states = by_word(FrontendState::ALL.map(|state| (state, state.as_str())));
-    let results = by_word(ProgramResult::ALL.map(|result| (result, result.as_str())));
+    let [mut state, mut programmed] = [&FRONTEND_STATE, &FRONTEND_PROGRAMMED].map(FamilyBuilder::new);
+    let [mut weight, mut effective] = [&WEIGHT, &EFFECTIVE_WEIGHT].map(FamilyBuilder::new);
+    let states = sorted_by_name(FrontendState::ALL.map(|state| (state, state.as_str())));
+    let results = sorted_by_name(ProgramResult::ALL.map(|result| (result, result.as_str())));
     for (name, frontend) in &view.frontends {
         state.add_states(name.as_str(), states, Some(view.frontend_state(name)));
         programmed.add_states(name.as_str(), results, view.reports.get(name).map(|report| report.result));
-        let (weights, vip) = (view.effective(frontend), VppVip::from(frontend.vip));
+        let (weights, vip) = (view.effective_weights(frontend), VppVip::from(frontend.vip));
         let entries = weights.entries(&frontend.pools, |address| view.weight_in_vpp(&vip, address));
         for entry in entries {
             let labels = [name.as_str(), &*entry.pool.name, entry.member.backend.as_str()];
@@ -99,8 +98,8 @@ pub fn frontends(view: &View) -> Vec<MetricFamily> {
     [state, programmed, weight, effective].map(MetricFamily::from).into()
 }
 
-/// In the order of the series that they make, so that nobody has to sort those.
-fn by_word<T: Copy, const N: usize>(mut all: [(T, &'static str); N]) -> [(T, &'static str); N] {
-    all.sort_by_key(|(_, word)| *word);
+/// Sorts states by name, so that their series need no sorting.
+fn sorted_by_name<T: Copy, const N: usize>(mut all: [(T, &'static str); N]) -> [(T, &'static str); N] {
+    all.sort_by_key(|(_, name)| *name);
     all
 }

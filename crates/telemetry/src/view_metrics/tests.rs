@@ -8,8 +8,10 @@ use crate::{Bus, BusOptions};
 use maglev_model::{
     Name,
     actual::VppVip,
-    change::{Change, ConfigDelta, Hold, Problems, Report, VipState, VppInfo},
-    config::{AdminState, Backend, Check, Frontend, Kind, Member, OnBackendDown, Pool, Revision, Standing, Target},
+    change::{Change, ConfigDelta, Problems, RemovalHold, Report, VipState, VppInfo},
+    config::{
+        AdminState, Backend, Check, Frontend, Kind, Member, MemberTarget, OnBackendDown, Pool, Revision, Standing,
+    },
     event::{Event, Events, FrontendState, Level, ProgramResult},
     fingerprint::Fingerprint,
     health::{BackendHealth, BackendState, ProbeCode},
@@ -19,15 +21,15 @@ use maglev_model::{
 
 const STARTED: i64 = 1_000_000;
 
-/// What `tell` leads to, as a scrape ten seconds later has it: comments left out.
-async fn scraped(tell: impl FnOnce(&Events)) -> Vec<String> {
+/// The series of a scrape ten seconds after `emit`, without comments.
+async fn scraped(emit: impl FnOnce(&Events)) -> Vec<String> {
     let clock = || Timestamp::from_second(STARTED).expect("a time");
     let bus = Bus::new(BusOptions { log_level: Level::Error, clock, epoch: 1 });
     let later = || Timestamp::from_second(STARTED + 10).expect("a time");
     let metrics = ViewMetrics::new(bus.snapshots(), bus.transitions(), later).expect("names are valid");
     let registry = Registry::new();
     registry.register(Box::new(metrics)).expect("a fresh registry");
-    tell(&bus.events());
+    emit(&bus.events());
     let shutdown = CancellationToken::new();
     shutdown.cancel();
     bus.run(shutdown).await;
@@ -35,29 +37,29 @@ async fn scraped(tell: impl FnOnce(&Events)) -> Vec<String> {
     text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
 }
 
-fn name(of: &str) -> Name {
-    Name::namespaced("shop", of)
+fn name(name: &str) -> Name {
+    Name::namespaced("shop", name)
 }
 
-fn backend(of: &str, last: u8, admin_state: AdminState) -> Arc<Backend> {
-    let (name, revision, address) = (name(of), Revision::default(), [10, 0, 0, last].into());
+fn backend(id: &str, last: u8, admin_state: AdminState) -> Arc<Backend> {
+    let (name, revision, address) = (name(id), Revision::default(), [10, 0, 0, last].into());
     Arc::new(Backend { name, revision, address, admin_state, check: Check::None })
 }
 
-/// A pool's name, and its entries with their weights.
+/// The name of a pool and its backends with their weights.
 type NamedPool<'a> = (&'a str, &'a [(&'a Arc<Backend>, u8)]);
 
-fn frontend(of: &str, pools: &[NamedPool<'_>]) -> Arc<Frontend> {
+fn frontend(id: &str, pools: &[NamedPool<'_>]) -> Arc<Frontend> {
     let member = |(backend, weight): &(&Arc<Backend>, u8)| Member {
         backend: backend.name.clone(),
         weight: Weight::new(*weight).expect("a weight"),
-        target: Target::Backend(Arc::clone(backend)),
+        target: MemberTarget::Backend(Arc::clone(backend)),
     };
     let pool =
         |(name, members): &NamedPool<'_>| Pool { name: (*name).into(), members: members.iter().map(member).collect() };
     let service = Service::Port { protocol: Protocol::Tcp, port: NonZeroU16::MIN };
     Arc::new(Frontend {
-        name: name(of),
+        name: name(id),
         revision: Revision::default(),
         vip: VipKey { address: [10, 0, 0, 100].into(), service },
         standing: Standing::Serving,
@@ -71,15 +73,15 @@ fn frontend(of: &str, pools: &[NamedPool<'_>]) -> Arc<Frontend> {
 
 fn configure(events: &Events, backends: &[&Arc<Backend>], frontends: &[&Arc<Frontend>]) {
     let delta = ConfigDelta {
-        backends: backends.iter().map(|of| (of.name.clone(), Some(Arc::clone(of)))).collect(),
-        frontends: frontends.iter().map(|of| (of.name.clone(), Some(Arc::clone(of)))).collect(),
+        backends: backends.iter().map(|backend| (backend.name.clone(), Some(Arc::clone(backend)))).collect(),
+        frontends: frontends.iter().map(|frontend| (frontend.name.clone(), Some(Arc::clone(frontend)))).collect(),
         ..ConfigDelta::default()
     };
-    events.change(Change::Config(Arc::new(delta)));
+    events.emit_change(Change::Config(Arc::new(delta)));
 }
 
 /// A backend's state changes, as the health room tells it.
-fn moves(events: &Events, backend: &Backend, from: BackendState, to: BackendState) {
+fn transition(events: &Events, backend: &Backend, from: BackendState, to: BackendState) {
     let health = BackendHealth {
         address: backend.address,
         state: to,
@@ -87,8 +89,7 @@ fn moves(events: &Events, backend: &Backend, from: BackendState, to: BackendStat
         in_doubt: false,
         history: Arc::default(),
     };
-    let event = Event::BackendTransition { name: backend.name.clone(), from, to, code: Some(ProbeCode::L4Ok) };
-    events.emit_change(event, Change::Health(backend.name.clone(), Some(health)));
+    events.emit(Event::BackendTransition { name: backend.name.clone(), from, code: Some(ProbeCode::L4Ok), health });
 }
 
 fn with<'a>(series: &'a [String], start: &str) -> Vec<&'a str> {
@@ -96,10 +97,10 @@ fn with<'a>(series: &'a [String], start: &str) -> Vec<&'a str> {
 }
 
 #[tokio::test]
-async fn an_agent_that_knows_nothing_says_only_what_holds_of_nothing() {
-    let nothing = scraped(|_| {}).await;
+async fn an_empty_view_has_only_series_that_need_no_object() {
+    let series = scraped(|_| {}).await;
     assert_eq!(
-        nothing,
+        series,
         [
             r#"maglev_probe_path_suspect{family="ipv4"} 0"#,
             r#"maglev_probe_path_suspect{family="ipv6"} 0"#,
@@ -110,17 +111,17 @@ async fn an_agent_that_knows_nothing_says_only_what_holds_of_nothing() {
 }
 
 #[tokio::test]
-async fn a_backend_is_in_one_state_and_its_changes_are_counted() {
+async fn a_backend_has_one_state_and_counts_of_its_transitions() {
     use BackendState::{Down, Unknown, Up};
     let (a, b) = (backend("a", 1, AdminState::Enabled), backend("b", 2, AdminState::Paused));
     let series = scraped(|events| {
         configure(events, &[&a, &b], &[]);
-        moves(events, &a, Unknown, Up);
+        transition(events, &a, Unknown, Up);
         for _ in 0..3 {
-            moves(events, &a, Up, Down);
-            moves(events, &a, Down, Up);
+            transition(events, &a, Up, Down);
+            transition(events, &a, Down, Up);
         }
-        moves(events, &a, Up, Down);
+        transition(events, &a, Up, Down);
     })
     .await;
     assert_eq!(
@@ -146,35 +147,35 @@ async fn a_backend_is_in_one_state_and_its_changes_are_counted() {
 }
 
 #[tokio::test]
-async fn a_backend_that_was_gone_begins_to_count_anew() {
+async fn a_backend_added_again_starts_at_zero_transitions() {
     use BackendState::{Down, Unknown, Up};
     let a = backend("a", 1, AdminState::Enabled);
-    let gone = |events: &Events| {
+    let remove = |events: &Events| {
         configure(events, &[&a], &[]);
-        moves(events, &a, Unknown, Up);
+        transition(events, &a, Unknown, Up);
         let delta = ConfigDelta { backends: vec![(name("a"), None)], ..ConfigDelta::default() };
-        events.change(Change::Config(Arc::new(delta)));
-        // The health room has not heard of it yet.
-        moves(events, &a, Up, Down);
+        events.emit_change(Change::Config(Arc::new(delta)));
+        // The health checker has not applied the removal yet.
+        transition(events, &a, Up, Down);
     };
-    assert_eq!(with(&scraped(gone).await, "maglev_backend_"), [""; 0]);
-    let back = scraped(|events| {
-        gone(events);
-        events.change(Change::Health(name("a"), None));
+    assert_eq!(with(&scraped(remove).await, "maglev_backend_"), [""; 0]);
+    let series = scraped(|events| {
+        remove(events);
+        events.emit_change(Change::Health(name("a"), None));
         configure(events, &[&a], &[]);
-        moves(events, &a, Unknown, Down);
+        transition(events, &a, Unknown, Down);
     })
     .await;
     let counted = r#"maglev_backend_transitions_total{backend="shop/a",from="unknown",to="down"} 1"#;
-    assert_eq!(with(&back, "maglev_backend_transitions_total"), [counted]);
+    assert_eq!(with(&series, "maglev_backend_transitions_total"), [counted]);
 }
 
 #[tokio::test]
-async fn a_state_that_belongs_to_another_address_counts_as_unknown() {
+async fn the_state_of_another_address_counts_as_unknown() {
     let (old, new) = (backend("a", 1, AdminState::Enabled), backend("a", 2, AdminState::Enabled));
     let series = scraped(|events| {
         configure(events, &[&old], &[]);
-        moves(events, &old, BackendState::Unknown, BackendState::Up);
+        transition(events, &old, BackendState::Unknown, BackendState::Up);
         configure(events, &[&new], &[]);
     })
     .await;
@@ -186,20 +187,20 @@ async fn a_state_that_belongs_to_another_address_counts_as_unknown() {
 }
 
 #[tokio::test]
-async fn a_frontend_has_its_state_its_result_and_the_weights_of_each_pool() {
+async fn a_frontend_has_state_result_and_weights_until_it_is_removed() {
     let (a, b) = (backend("a", 1, AdminState::Enabled), backend("b", 2, AdminState::Enabled));
     let web = frontend("web", &[("first", &[(&a, 10)]), ("second", &[(&a, 20), (&b, 30)])]);
     let report = Report {
         uid: "u".into(),
         generation: 1,
-        fingerprint: Fingerprint::of(&web),
+        fingerprint: Fingerprint::new(&web),
         result: ProgramResult::Held,
         reason: "".into(),
     };
-    let told = |events: &Events| {
+    let emit = |events: &Events| {
         configure(events, &[&a, &b], &[&web]);
-        events.change(Change::Frontend(name("web"), FrontendState::Up, None));
-        events.change(Change::Report(name("web"), report.clone()));
+        events.emit_change(Change::Frontend(name("web"), FrontendState::Up, None));
+        events.emit_change(Change::Report(name("web"), report.clone()));
     };
     let weight = |metric: &str, pool: &str, backend: &str, weight: u8| {
         format!(
@@ -207,7 +208,7 @@ async fn a_frontend_has_its_state_its_result_and_the_weights_of_each_pool() {
         )
     };
     assert_eq!(
-        with(&scraped(told).await, "maglev_frontend_"),
+        with(&scraped(emit).await, "maglev_frontend_"),
         [
             &*weight("effective_weight", "first", "a", 10),
             &*weight("effective_weight", "second", "a", 0),
@@ -224,17 +225,17 @@ async fn a_frontend_has_its_state_its_result_and_the_weights_of_each_pool() {
             r#"maglev_frontend_state{frontend="shop/web",state="up"} 1"#,
         ]
     );
-    let gone = scraped(|events| {
-        told(events);
+    let removed = scraped(|events| {
+        emit(events);
         let delta = ConfigDelta { frontends: vec![(name("web"), None)], ..ConfigDelta::default() };
-        events.change(Change::Config(Arc::new(delta)));
+        events.emit_change(Change::Config(Arc::new(delta)));
     })
     .await;
-    assert_eq!(with(&gone, "maglev_frontend_"), [""; 0]);
+    assert_eq!(with(&removed, "maglev_frontend_"), [""; 0]);
 }
 
 #[tokio::test]
-async fn what_is_wrong_or_held_on_the_node_is_a_number() {
+async fn problems_holds_and_foreign_vips_are_counted() {
     let problem = |reason| Problem::new(reason, "spec", "it is odd");
     let problems = |problems: &[Reason]| Problems {
         generation: 1,
@@ -249,15 +250,15 @@ async fn what_is_wrong_or_held_on_the_node_is_a_number() {
             ],
             ..ConfigDelta::default()
         };
-        events.change(Change::Config(Arc::new(delta)));
-        events.change(Change::Suspect(Family::V6, true));
-        events.change(Change::VppConnected(Arc::new(VppInfo::default())));
+        events.emit_change(Change::Config(Arc::new(delta)));
+        events.emit_change(Change::Suspect(Family::V6, true));
+        events.emit_change(Change::VppConnected(Arc::new(VppInfo::default())));
         let state = VipState { servers: Arc::new(BTreeMap::new()), ..VipState::default() };
-        events.change(Change::Vip(vip, Some(state)));
-        events.change(Change::Foreign(vip));
-        events.change(Change::Held(Hold { id: "1".into(), removals: 5, until: Timestamp::MAX }));
-        events.change(Change::Held(Hold { id: "2".into(), removals: 7, until: Timestamp::MAX }));
-        events.change(Change::Synced(3));
+        events.emit_change(Change::Vip(vip, Some(state)));
+        events.emit_change(Change::Foreign(vip));
+        events.emit_change(Change::Held(RemovalHold { id: "1".into(), removals: 5, until: Timestamp::MAX }));
+        events.emit_change(Change::Held(RemovalHold { id: "2".into(), removals: 7, until: Timestamp::MAX }));
+        events.emit_change(Change::Synced(3));
     })
     .await;
     assert_eq!(
@@ -276,8 +277,8 @@ async fn what_is_wrong_or_held_on_the_node_is_a_number() {
         ]
     );
     let disconnected = scraped(|events| {
-        events.change(Change::VppConnected(Arc::new(VppInfo::default())));
-        events.change(Change::VppDisconnected);
+        events.emit_change(Change::VppConnected(Arc::new(VppInfo::default())));
+        events.emit_change(Change::VppDisconnected);
     })
     .await;
     assert_eq!(with(&disconnected, "maglev_vpp_connected"), [""; 0]);

@@ -1,4 +1,4 @@
-//! A checker, a prober that answers by script, and what they did.
+//! A checker with a scripted prober, and records of its probes and events.
 
 use std::{
     cell::RefCell,
@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{HealthOptions, Outcome, Prober, Target, checker::Checker};
+use crate::{HealthOptions, ProbeOutcome, ProbeTarget, Prober, checker::Checker};
 use maglev_model::{
     config::{AdminState, Backend, Check, Config, HealthCheck, Listed, NodeConfig, Probe, Revision},
     event::{Event, EventSink, Events},
@@ -29,67 +29,72 @@ use maglev_model::{
 pub const MS: Duration = Duration::from_millis(1);
 pub const SEC: Duration = Duration::from_secs(1);
 
-/// How the prober answers for an address.
+/// The outcome of all probes to an address, and the time after which they end.
 #[derive(Clone)]
-pub struct Answer {
+pub struct ScriptedOutcome {
     pub(crate) after: Duration,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: ProbeOutcome,
 }
 
-pub fn succeeds() -> Answer {
-    Answer { after: MS, outcome: Outcome::answer(ProbeCode::L7Ok, "fine") }
+pub fn succeeds() -> ScriptedOutcome {
+    ScriptedOutcome { after: MS, outcome: ProbeOutcome::completed(ProbeCode::L7Ok, "fine") }
 }
 
-pub fn refuses() -> Answer {
-    Answer { after: MS, outcome: Outcome::answer(ProbeCode::L4Connection, "refused") }
+pub fn refuses() -> ScriptedOutcome {
+    ScriptedOutcome { after: MS, outcome: ProbeOutcome::completed(ProbeCode::L4Connection, "refused") }
 }
 
-/// Nothing answers: the probe ends by its own timeout.
-pub fn hangs() -> Answer {
-    Answer { after: Duration::MAX, outcome: Outcome::answer(ProbeCode::L4Timeout, "too late") }
+/// The backend does not answer: the probe ends by its own timeout.
+pub fn hangs() -> ScriptedOutcome {
+    ScriptedOutcome { after: Duration::MAX, outcome: ProbeOutcome::completed(ProbeCode::L4Timeout, "too late") }
 }
 
-/// One probe that was started.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Start {
+pub struct StartedProbe {
     pub(crate) at: Duration,
     pub(crate) address: IpAddr,
     pub(crate) source: Option<IpAddr>,
-    /// Probes under way then, this one included; to all addresses, and to this one.
-    pub(crate) under_way: (usize, usize),
+    pub(crate) in_flight: InFlight,
+}
+
+/// Probes in flight at the start of a probe, which is included.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct InFlight {
+    pub(crate) total: usize,
+    pub(crate) to_address: usize,
 }
 
 #[derive(Default)]
 struct Script {
-    answers: HashMap<IpAddr, Answer>,
-    starts: Vec<Start>,
-    under_way: HashMap<IpAddr, usize>,
+    answers: HashMap<IpAddr, ScriptedOutcome>,
+    starts: Vec<StartedProbe>,
+    in_flight: HashMap<IpAddr, usize>,
 }
 
 #[derive(Clone)]
-pub struct Fake {
+pub struct ScriptedProber {
     script: Rc<RefCell<Script>>,
     epoch: Instant,
 }
 
-/// Notes that a probe is over, however it ended.
-struct UnderWay(Fake, IpAddr);
+/// Decrements the count of probes in flight when a probe ends or is aborted.
+struct InFlightGuard(ScriptedProber, IpAddr);
 
-impl Drop for UnderWay {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        *self.0.script.borrow_mut().under_way.entry(self.1).or_default() -= 1;
+        *self.0.script.borrow_mut().in_flight.entry(self.1).or_default() -= 1;
     }
 }
 
-impl Prober for Fake {
-    fn probe(&self, target: Target) -> LocalBoxFuture<'static, Outcome> {
+impl Prober for ScriptedProber {
+    fn probe(&self, target: ProbeTarget) -> LocalBoxFuture<'static, ProbeOutcome> {
         let mut script = self.script.borrow_mut();
         let address = target.address;
-        *script.under_way.entry(address).or_default() += 1;
-        let under_way = (script.under_way.values().sum(), script.under_way[&address]);
-        script.starts.push(Start { at: self.epoch.elapsed(), address, source: target.source, under_way });
-        let Answer { after, outcome } = script.answers.get(&address).cloned().unwrap_or_else(succeeds);
-        let guard = UnderWay(self.clone(), address);
+        *script.in_flight.entry(address).or_default() += 1;
+        let in_flight = InFlight { total: script.in_flight.values().sum(), to_address: script.in_flight[&address] };
+        script.starts.push(StartedProbe { at: self.epoch.elapsed(), address, source: target.source, in_flight });
+        let ScriptedOutcome { after, outcome } = script.answers.get(&address).cloned().unwrap_or_else(succeeds);
+        let guard = InFlightGuard(self.clone(), address);
         async move {
             let _guard = guard;
             let _ = timeout(target.check.timeout, sleep(after)).await;
@@ -99,10 +104,28 @@ impl Prober for Fake {
     }
 }
 
-#[derive(Default)]
-struct Collected(Mutex<Vec<Event>>);
+/// An emitted event; transitions without the details of the health.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EmittedEvent {
+    Transition { name: Name, from: BackendState, to: BackendState, code: Option<ProbeCode> },
+    Other(Event),
+}
 
-impl EventSink for Collected {
+impl From<&Event> for EmittedEvent {
+    fn from(event: &Event) -> Self {
+        match event.clone() {
+            Event::BackendTransition { name, from, code, health } => {
+                Self::Transition { name, from, to: health.state, code }
+            }
+            event => Self::Other(event),
+        }
+    }
+}
+
+#[derive(Default)]
+struct EventCollector(Mutex<Vec<Event>>);
+
+impl EventSink for EventCollector {
     fn wants_probes(&self) -> bool {
         true
     }
@@ -112,18 +135,18 @@ impl EventSink for Collected {
     }
 }
 
-pub struct World {
+pub struct CheckerFixture {
     pub(crate) config: Config,
     pub(crate) snapshot_rx: watch::Receiver<HealthSnapshot>,
     pub(crate) options: HealthOptions,
     config_tx: watch::Sender<Option<Config>>,
-    fake: Fake,
-    events: Arc<Collected>,
+    prober: ScriptedProber,
+    events: Arc<EventCollector>,
     _shutdown: DropGuard,
 }
 
-impl World {
-    /// A checker for `backends`, started now. Must run inside a `LocalSet`.
+impl CheckerFixture {
+    /// Starts a checker for `backends`. Must run inside a `LocalSet`.
     pub fn start(backends: impl IntoIterator<Item = Backend>) -> Self {
         Self::start_with(HealthOptions::new("test", 7), backends, |_| {})
     }
@@ -139,28 +162,29 @@ impl World {
         config.backends = backends.into_iter().map(|backend| (backend.name.clone(), Arc::new(backend))).collect();
         let (config_tx, config_rx) = watch::channel(None);
         let (snapshot_tx, snapshot_rx) = watch::channel(HealthSnapshot::default());
-        let fake = Fake { script: Rc::default(), epoch: Instant::now() };
-        let events = Arc::new(Collected::default());
-        let checker = Checker::new(fake.clone(), options.clone(), config_rx, Events::new(events.clone()), snapshot_tx);
+        let prober = ScriptedProber { script: Rc::default(), epoch: Instant::now() };
+        let events = Arc::new(EventCollector::default());
+        let checker =
+            Checker::new(prober.clone(), options.clone(), config_rx, Events::new(events.clone()), snapshot_tx);
         let shutdown = CancellationToken::new();
         tokio::task::spawn_local(checker.run(shutdown.clone()));
-        let world = Self { config, snapshot_rx, options, config_tx, fake, events, _shutdown: shutdown.drop_guard() };
-        script(&world);
-        world.apply();
-        world
+        let fixture =
+            Self { config, snapshot_rx, options, config_tx, prober, events, _shutdown: shutdown.drop_guard() };
+        script(&fixture);
+        fixture.apply();
+        fixture
     }
 
     fn apply(&self) {
         self.config_tx.send_replace(Some(self.config.clone()));
     }
 
-    /// Changes the configuration, as the index would.
+    /// Changes the configuration.
     pub fn edit(&mut self, change: impl FnOnce(&mut Config)) {
         change(&mut self.config);
         self.apply();
     }
 
-    /// Changes one backend.
     pub fn edit_backend(&mut self, number: u8, change: impl FnOnce(&mut Backend)) {
         self.edit(|config| {
             let mut backend = Backend::clone(&config.backends[&name(number)]);
@@ -169,55 +193,59 @@ impl World {
         });
     }
 
-    /// Has probes to backend `number` answered so from now on.
-    pub fn answer(&self, number: u8, answer: Answer) {
+    /// Sets the outcome of future probes to backend `number`.
+    pub fn answer(&self, number: u8, answer: ScriptedOutcome) {
         self.answer_at(address(number), answer);
     }
 
-    pub fn answer_at(&self, address: IpAddr, answer: Answer) {
-        self.fake.script.borrow_mut().answers.insert(address, answer);
+    pub fn answer_at(&self, address: IpAddr, answer: ScriptedOutcome) {
+        self.prober.script.borrow_mut().answers.insert(address, answer);
     }
 
-    /// Waits for what the snapshot is to show.
-    pub async fn until(&mut self, wanted: impl FnMut(&HealthSnapshot) -> bool) -> HealthSnapshot {
+    /// Waits for a snapshot that matches `condition`.
+    pub async fn until(&mut self, condition: impl FnMut(&HealthSnapshot) -> bool) -> HealthSnapshot {
         let limit = Duration::from_hours(2);
-        timeout(limit, self.snapshot_rx.wait_for(wanted)).await.expect("it happens in time").unwrap().clone()
+        timeout(limit, self.snapshot_rx.wait_for(condition))
+            .await
+            .expect("the condition holds in time")
+            .unwrap()
+            .clone()
     }
 
-    /// Waits for a state of backend `number`.
+    /// Waits for `state` of backend `number`.
     pub async fn until_state(&mut self, number: u8, state: BackendState) -> BackendHealth {
         let snapshot = self.until(|snapshot| state_in(snapshot, number) == Some(state)).await;
         snapshot.backends[&name(number)].clone()
     }
 
-    pub fn starts(&self) -> Vec<Start> {
-        self.fake.script.borrow().starts.clone()
+    pub fn starts(&self) -> Vec<StartedProbe> {
+        self.prober.script.borrow().starts.clone()
     }
 
-    /// When probes to backend `number` started.
+    /// Start times of the probes to backend `number`.
     pub fn starts_of(&self, number: u8) -> Vec<Duration> {
         self.starts().iter().filter(|start| start.address == address(number)).map(|start| start.at).collect()
     }
 
-    /// Time since the start.
+    /// Time since the start of the fixture.
     pub fn now(&self) -> Duration {
-        self.fake.epoch.elapsed()
+        self.prober.epoch.elapsed()
     }
 
-    /// Probes under way now.
-    pub fn under_way(&self) -> usize {
-        self.fake.script.borrow().under_way.values().sum()
+    /// The number of probes in flight.
+    pub fn in_flight(&self) -> usize {
+        self.prober.script.borrow().in_flight.values().sum()
     }
 
-    /// Everything told, but for the single probes.
-    pub fn told(&self) -> Vec<Event> {
+    /// All events, except those of single probes.
+    pub fn events(&self) -> Vec<EmittedEvent> {
         let events = self.events.0.lock().unwrap();
-        let probe = |event: &&Event| !matches!(event, Event::ProbeStart { .. } | Event::ProbeDone { .. });
-        events.iter().filter(probe).cloned().collect()
+        let is_probe = |event: &Event| matches!(event, Event::ProbeStart { .. } | Event::ProbeDone { .. });
+        events.iter().filter(|event| !is_probe(event)).map(EmittedEvent::from).collect()
     }
 
-    /// Everything told about single probes.
-    pub fn told_of_probes(&self) -> Vec<Event> {
+    /// All events of single probes.
+    pub fn probe_events(&self) -> Vec<Event> {
         let events = self.events.0.lock().unwrap();
         let probe = |event: &&Event| matches!(event, Event::ProbeStart { .. } | Event::ProbeDone { .. });
         events.iter().filter(probe).cloned().collect()
@@ -236,7 +264,7 @@ pub fn address(number: u8) -> IpAddr {
     Ipv4Addr::new(192, 0, 2, number).into()
 }
 
-/// Interval 2 s (1 s between, 4 s at 0), timeout 1 s, rise 2, fall 3.
+/// Interval 2 s (fast 1 s, down 4 s), timeout 1 s, rise 2, fall 3.
 pub fn check() -> HealthCheck {
     HealthCheck {
         name: Name::namespaced("shop", "http"),
@@ -261,16 +289,16 @@ pub fn backend(number: u8, check: &HealthCheck) -> Backend {
     }
 }
 
-pub fn transition(number: u8, from: BackendState, to: BackendState, code: Option<ProbeCode>) -> Event {
-    Event::BackendTransition { name: name(number), from, to, code }
+pub fn transition(number: u8, from: BackendState, to: BackendState, code: Option<ProbeCode>) -> EmittedEvent {
+    EmittedEvent::Transition { name: name(number), from, to, code }
 }
 
-/// The distances between one start and the next.
+/// Times between consecutive starts.
 pub fn gaps(starts: &[Duration]) -> Vec<Duration> {
     starts.windows(2).map(|pair| pair[1] - pair[0]).collect()
 }
 
-/// Whether `gap` is `delay` ± 10 %, give or take what a timer of whole milliseconds adds.
+/// True if `gap` is `delay` ± 10 %, with a tolerance for timers of whole milliseconds.
 pub fn is_about(gap: Duration, delay: Duration) -> bool {
     (delay.mul_f64(0.9)..=delay.mul_f64(1.1) + 3 * MS).contains(&gap)
 }

@@ -1,4 +1,4 @@
-//! `maglev_probe_total`: one counter per backend and code, made into series when somebody asks.
+//! `maglev_probe_total`: one counter per backend and code. Series are built for each scrape.
 
 use std::{
     collections::BTreeMap,
@@ -17,61 +17,60 @@ use prometheus::{
 use maglev_model::{health::ProbeCode, name::Name};
 
 const NAME: &str = "maglev_probe_total";
-const HELP: &str = "Probes that counted, by backend, type and code.";
+const HELP: &str = "Counted probes, by backend, type, result and HAProxy's check code.";
 
-/// The counts of all backends. A clone has the same ones.
+/// The counts of all backends. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Totals {
+pub struct ProbeTotals {
     desc: Desc,
-    /// Locked when a loop begins or ends and when somebody asks, never for a probe.
-    backends: Arc<Mutex<BTreeMap<Name, Arc<Counts>>>>,
+    /// Locked when a loop starts or ends and for a scrape, never for a probe.
+    backends: Arc<Mutex<BTreeMap<Name, Arc<ProbeCounts>>>>,
 }
 
-/// The counts of one backend.
+/// The counts of one backend's probes.
 #[derive(Debug)]
-pub struct Counts {
+pub struct ProbeCounts {
     kind: &'static str,
     by_code: [AtomicU64; ProbeCode::ALL.len()],
 }
 
-impl Counts {
-    /// Counts a probe.
+impl ProbeCounts {
     pub(crate) fn add(&self, code: ProbeCode) {
         self.by_code[code as usize].fetch_add(1, Relaxed);
     }
 }
 
-impl Totals {
+impl ProbeTotals {
     pub fn new() -> Self {
         let labels = ["backend", "type", "result", "code"].map(str::to_owned).to_vec();
         let desc = Opts::new(NAME, HELP).variable_labels(labels).describe();
         Self { desc: desc.expect("name and labels are valid"), backends: Arc::default() }
     }
 
-    /// The counts of `backend`, begun anew where they are of another type.
-    pub fn track(&self, backend: &Name, kind: &'static str) -> Arc<Counts> {
+    /// The counts of `backend`, which start at 0 if the last ones were of another type.
+    pub fn track(&self, backend: &Name, kind: &'static str) -> Arc<ProbeCounts> {
         let mut backends = self.lock();
         match backends.get(backend) {
             Some(counts) if counts.kind == kind => Arc::clone(counts),
             _ => {
-                let counts = Arc::new(Counts { kind, by_code: Default::default() });
+                let counts = Arc::new(ProbeCounts { kind, by_code: Default::default() });
                 backends.insert(backend.clone(), Arc::clone(&counts));
                 counts
             }
         }
     }
 
-    pub fn forget(&self, backend: &Name) {
+    pub fn remove(&self, backend: &Name) {
         self.lock().remove(backend);
     }
 
     /// Nothing can panic while it is locked.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Name, Arc<Counts>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Name, Arc<ProbeCounts>>> {
         self.backends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Collector for Totals {
+impl Collector for ProbeTotals {
     fn desc(&self) -> Vec<&Desc> {
         vec![&self.desc]
     }
@@ -98,7 +97,7 @@ impl Collector for Totals {
 }
 
 fn metric(backend: &Name, kind: &str, code: ProbeCode, count: u64) -> Metric {
-    // In the order of their names, as the series of other metrics have it.
+    // Ordered by name, like the labels of all other metrics.
     let labels = [("backend", backend.as_str()), ("code", code.as_str()), ("result", code.result()), ("type", kind)];
     let label = |(name, value): (&str, &str)| {
         let mut pair = LabelPair::default();
@@ -121,15 +120,15 @@ mod tests {
 
     use super::*;
 
-    fn shown(registry: &Registry) -> Vec<String> {
+    fn series(registry: &Registry) -> Vec<String> {
         let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         text.lines().filter(|line| line.starts_with(NAME)).map(str::to_owned).collect()
     }
 
     #[test]
-    fn series_are_those_that_counted_of_backends_that_are_there() {
+    fn only_nonzero_counts_of_existing_backends_have_series() {
         let registry = Registry::new();
-        let totals = Totals::new();
+        let totals = ProbeTotals::new();
         registry.register(Box::new(totals.clone())).unwrap();
         let (web, api) = (Name::namespaced("shop", "web"), Name::namespaced("shop", "api"));
         let counts = totals.track(&web, "HTTP");
@@ -137,17 +136,17 @@ mod tests {
         for code in [ProbeCode::L7Ok, ProbeCode::L7Status, ProbeCode::L7Ok] {
             counts.add(code);
         }
-        let of_web = [
+        let web_series = [
             r#"maglev_probe_total{backend="shop/web",code="L7OK",result="success",type="HTTP"} 2"#,
             r#"maglev_probe_total{backend="shop/web",code="L7STS",result="failure",type="HTTP"} 1"#,
         ];
-        let of_api = r#"maglev_probe_total{backend="shop/api",code="L4TOUT",result="failure",type="TCP"} 1"#;
-        assert_eq!(shown(&registry), [of_api, of_web[0], of_web[1]]);
-        totals.forget(&api);
-        assert_eq!(shown(&registry), of_web);
+        let api_series = r#"maglev_probe_total{backend="shop/api",code="L4TOUT",result="failure",type="TCP"} 1"#;
+        assert_eq!(series(&registry), [api_series, web_series[0], web_series[1]]);
+        totals.remove(&api);
+        assert_eq!(series(&registry), web_series);
         totals.track(&web, "HTTP").add(ProbeCode::L7Ok);
-        assert!(shown(&registry)[0].ends_with(" 3"), "the same type counts on");
+        assert!(series(&registry)[0].ends_with(" 3"), "the counts of the same type go on");
         totals.track(&web, "TCP");
-        assert_eq!(shown(&registry), [""; 0]);
+        assert_eq!(series(&registry), [""; 0]);
     }
 }

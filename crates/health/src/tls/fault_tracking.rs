@@ -1,5 +1,5 @@
-//! A TLS connection that remembers whether TLS itself failed after the handshake: with TLS 1.3 a server
-//! refuses a client's certificate only then.
+//! A TLS connection that records failures of TLS after the handshake: with TLS 1.3, a server rejects a client certificate
+//! only then.
 
 use std::{
     cell::RefCell,
@@ -15,26 +15,25 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use crate::prober::Outcome;
+use crate::prober::ProbeOutcome;
 use maglev_model::health::ProbeCode;
 
-pub struct Secured {
+pub struct FaultTrackingStream {
     stream: TlsStream<TcpStream>,
-    fault: Fault,
+    fault: TlsFault,
 }
 
-/// Why TLS failed, once it did.
+/// The first failure of TLS, if any. Shared with the connection.
 #[derive(Clone, Default)]
-pub struct Fault(Rc<RefCell<Option<String>>>);
+pub struct TlsFault(Rc<RefCell<Option<String>>>);
 
-impl Secured {
-    /// The connection, and where it is told that TLS failed.
-    pub fn new(stream: TlsStream<TcpStream>) -> (Self, Fault) {
-        let fault = Fault::default();
+impl FaultTrackingStream {
+    pub fn new(stream: TlsStream<TcpStream>) -> (Self, TlsFault) {
+        let fault = TlsFault::default();
         (Self { stream, fault: fault.clone() }, fault)
     }
 
-    fn note<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn record_fault<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if let Poll::Ready(Err(error)) = &polled
             && let Some(tls) = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>())
         {
@@ -44,38 +43,38 @@ impl Secured {
     }
 }
 
-impl Fault {
-    /// How the probe ended: of an exchange that has no response, TLS is the layer that failed if it did.
-    pub fn blame(&self, ended: Result<Outcome, Outcome>) -> Result<Outcome, Outcome> {
-        ended.map_err(|outcome| match (&*self.0.borrow(), &outcome) {
-            (Some(fault), Outcome::Answer { code: ProbeCode::L7Response, .. }) => {
-                Outcome::answer(ProbeCode::L6Response, format!("TLS failed after the handshake: {fault}"))
+impl TlsFault {
+    /// Changes the outcome of an exchange without a response to `L6RSP` if TLS failed.
+    pub fn attribute(&self, result: Result<ProbeOutcome, ProbeOutcome>) -> Result<ProbeOutcome, ProbeOutcome> {
+        result.map_err(|outcome| match (&*self.0.borrow(), &outcome) {
+            (Some(fault), ProbeOutcome::Completed { code: ProbeCode::L7Response, .. }) => {
+                ProbeOutcome::completed(ProbeCode::L6Response, format!("TLS failed after the handshake: {fault}"))
             }
             _ => outcome,
         })
     }
 }
 
-impl AsyncRead for Secured {
+impl AsyncRead for FaultTrackingStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.note(polled)
+        self.record_fault(polled)
     }
 }
 
-impl AsyncWrite for Secured {
+impl AsyncWrite for FaultTrackingStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.note(polled)
+        self.record_fault(polled)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_flush(cx);
-        self.note(polled)
+        self.record_fault(polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.note(polled)
+        self.record_fault(polled)
     }
 }

@@ -1,7 +1,6 @@
-//! One line of the log, in either format. Called by `log` alone; writes nothing anywhere.
+//! Formats one line of the log as text or JSON. Used by `log` and `writer`; performs no output.
 //!
-//! Both formats share one rule of quoting, which is JSON's, so a quoted value of a text line can be
-//! read by any JSON parser.
+//! Both formats quote values by the rules of JSON, so that any JSON parser can read a quoted value of a text line.
 
 use std::fmt::Write as _;
 
@@ -11,38 +10,37 @@ use maglev_model::event::{Event, Level, Value};
 
 use super::log::LogFormat;
 
-/// A line as it is being built.
-pub struct Line {
+/// A builder of one line.
+pub struct LogLine {
     format: LogFormat,
     text: String,
 }
 
-impl Line {
-    /// A line that says when, how much it matters and what; `message` is an event's name, or the
-    /// sentence of a diagnostic.
+impl LogLine {
+    /// Starts a line. `message` is the name of an event, or the message of a diagnostic.
     pub fn new(format: LogFormat, time: Timestamp, level: Level, message: &str) -> Self {
         let mut line = Self { format, text: String::with_capacity(160) };
         match format {
             LogFormat::Text => {
-                line.write(format_args!("{time:.3} {} ", level_word(level)));
+                line.write(format_args!("{time:.3} {} ", level_name(level)));
                 line.bare_or_quoted(message);
             }
             LogFormat::Json => {
-                line.write(format_args!("{{\"time\":\"{time:.3}\",\"level\":\"{}\",\"msg\":", level_word(level)));
+                line.write(format_args!("{{\"time\":\"{time:.3}\",\"level\":\"{}\",\"msg\":", level_name(level)));
                 quote(&mut line.text, message);
             }
         }
         line
     }
 
-    /// A line of an event.
-    pub fn of_event(format: LogFormat, time: Timestamp, event: &Event) -> String {
+    /// The complete line of an event.
+    pub fn for_event(format: LogFormat, time: Timestamp, event: &Event) -> String {
         let mut line = Self::new(format, time, event.level(), event.name());
         event.fields(&mut |key, value| line.attribute(key, &value));
         line.finish()
     }
 
-    /// Adds an attribute; the order of calls is the order on the line.
+    /// Appends an attribute.
     pub fn attribute(&mut self, key: &str, value: &Value<'_>) {
         match self.format {
             LogFormat::Text => {
@@ -58,7 +56,7 @@ impl Line {
                 self.text.push(':');
                 match value {
                     Value::Text(text) => quote(&mut self.text, text),
-                    // JSON has no word for these.
+                    // JSON has no representation of infinities and NaN.
                     Value::Float(number) if !number.is_finite() => self.text.push_str("null"),
                     other => self.write(format_args!("{other}")),
                 }
@@ -66,7 +64,7 @@ impl Line {
         }
     }
 
-    /// The line, with its end.
+    /// The line with a line break.
     pub fn finish(mut self) -> String {
         if self.format == LogFormat::Json {
             self.text.push('}');
@@ -85,13 +83,12 @@ impl Line {
     }
 
     fn write(&mut self, arguments: std::fmt::Arguments<'_>) {
-        // A String takes all that is written to it.
+        // Writing to a String never fails.
         let _ = self.text.write_fmt(arguments);
     }
 }
 
-/// The word that both formats print.
-fn level_word(level: Level) -> &'static str {
+fn level_name(level: Level) -> &'static str {
     match level {
         Level::Debug => "DEBUG",
         Level::Info => "INFO",
@@ -100,8 +97,8 @@ fn level_word(level: Level) -> &'static str {
     }
 }
 
-/// Appends `text` as a JSON string. Every control character is escaped, C1 included, so that a value
-/// can neither forge a second line nor command a terminal.
+/// Appends `text` as a JSON string. Escapes every control character, including C1, so that a value can neither forge a
+/// second line nor control a terminal.
 fn quote(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
@@ -129,8 +126,8 @@ mod tests {
     }
 
     #[test]
-    fn text_quotes_only_what_needs_it() {
-        let mut line = Line::new(LogFormat::Text, at(), Level::Warn, "vpp-connect-failed");
+    fn text_quotes_a_value_only_if_necessary() {
+        let mut line = LogLine::new(LogFormat::Text, at(), Level::Warn, "vpp-connect-failed");
         for value in ["plain", "", "two words", "a\"b", "line\nbreak\u{1b}[31m", "back\\slash", "k=v"] {
             line.attribute("v", &value.into());
         }
@@ -145,8 +142,8 @@ mod tests {
     }
 
     #[test]
-    fn json_has_real_types_and_keeps_the_order() {
-        let mut line = Line::new(LogFormat::Json, at(), Level::Info, "a \"b\"");
+    fn json_keeps_types_and_order_of_attributes() {
+        let mut line = LogLine::new(LogFormat::Json, at(), Level::Info, "a \"b\"");
         line.attribute("text", &"x\u{9b}\ty".into());
         line.attribute("n", &Value::Int(7));
         line.attribute("ms", &Value::Float(0.25));

@@ -1,20 +1,19 @@
-//! A metric and its series, put together without the locks and maps of the library's own vectors: a scrape makes
-//! them once and throws them away.
+//! Builds a metric and its series for one scrape, without the locks and maps of the prometheus crate's vectors.
 
 use prometheus::{
     core::Desc,
     proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType},
 };
 
-/// What a metric is called, and what it means.
-pub(crate) struct Shape {
+/// Name, type, labels and help of a metric.
+pub(crate) struct MetricSpec {
     pub name: &'static str,
     pub kind: MetricType,
     pub labels: &'static [&'static str],
     pub help: &'static str,
 }
 
-impl Shape {
+impl MetricSpec {
     pub(crate) const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Self {
         Self { name, kind: MetricType::GAUGE, labels, help }
     }
@@ -29,28 +28,28 @@ impl Shape {
     }
 }
 
-/// A metric in the making.
-pub(crate) struct Family {
-    shape: &'static Shape,
+/// A metric with the series added so far.
+pub(crate) struct FamilyBuilder {
+    spec: &'static MetricSpec,
     series: Vec<Metric>,
 }
 
-impl Family {
-    pub(crate) fn of(shape: &'static Shape) -> Self {
-        Self { shape, series: Vec::new() }
+impl FamilyBuilder {
+    pub(crate) fn new(spec: &'static MetricSpec) -> Self {
+        Self { spec, series: Vec::new() }
     }
 
-    /// Adds a series; `labels` are the values of the shape's labels.
+    /// Adds a series; `labels` are the values of the metric's labels.
     pub(crate) fn add<const N: usize>(&mut self, labels: [&str; N], value: f64) {
-        debug_assert_eq!(N, self.shape.labels.len(), "{}", self.shape.name);
+        debug_assert_eq!(N, self.spec.labels.len(), "{}", self.spec.name);
         let pair = |(name, value): (&&str, &str)| {
             let mut pair = LabelPair::default();
             pair.set_name((*name).to_owned());
             pair.set_value(value.to_owned());
             pair
         };
-        let mut series = Metric::from_label(self.shape.labels.iter().zip(labels).map(pair).collect());
-        match self.shape.kind {
+        let mut series = Metric::from_label(self.spec.labels.iter().zip(labels).map(pair).collect());
+        match self.spec.kind {
             MetricType::COUNTER => {
                 let mut counter = Counter::default();
                 counter.set_value(value);
@@ -65,26 +64,26 @@ impl Family {
         self.series.push(series);
     }
 
-    /// One series for each of `all`: 1 for the one that is `now`, else 0.
+    /// Adds one series for each state in `all`, with the value 1 for `current` and 0 for all other states.
     pub(crate) fn add_states<T: Copy + PartialEq, const N: usize>(
         &mut self,
         name: &str,
         all: [(T, &'static str); N],
-        now: Option<T>,
+        current: Option<T>,
     ) {
         for (state, text) in all {
-            self.add([name, text], f64::from(u8::from(now == Some(state))));
+            self.add([name, text], f64::from(u8::from(current == Some(state))));
         }
     }
 }
 
-impl From<Family> for MetricFamily {
-    fn from(made: Family) -> Self {
+impl From<FamilyBuilder> for MetricFamily {
+    fn from(builder: FamilyBuilder) -> Self {
         let mut family = Self::default();
-        family.set_name(made.shape.name.to_owned());
-        family.set_help(made.shape.help.to_owned());
-        family.set_field_type(made.shape.kind);
-        family.set_metric(made.series);
+        family.set_name(builder.spec.name.to_owned());
+        family.set_help(builder.spec.help.to_owned());
+        family.set_field_type(builder.spec.kind);
+        family.set_metric(builder.series);
         family
     }
 }

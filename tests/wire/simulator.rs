@@ -16,7 +16,7 @@ use maglev_vpp::{
         vlib::CliInband,
     },
 };
-use maglev_vpp_simulator::{Prefix, Recompute, Refusal, Simulator, SimulatorOptions, VipSettings, Write, Written};
+use maglev_vpp_simulator::{Prefix, Recompute, Refusal, Simulator, SimulatorOptions, VipSettings, Write, RecordedWrite};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -387,8 +387,8 @@ async fn journal_lists_writes_with_their_replies_but_no_reads() {
     client.call(LbAddDelAsV2 { is_del: true, is_flush: true, ..add_as(vip, "192.0.2.2", 0) }).await;
     let address = ip("192.0.2.2");
     let expected = [
-        Written { write: Write::AddAs(vip, ip("192.0.2.1"), 10), retval: 0 },
-        Written { write: Write::RemoveAs { vip, address, flush: true }, retval: -6 },
+        RecordedWrite { write: Write::AddAs(vip, ip("192.0.2.1"), 10), retval: 0 },
+        RecordedWrite { write: Write::RemoveAs { vip, address, flush: true }, retval: -6 },
     ];
     assert_eq!(simulator.writes_since(mark), expected);
     assert_eq!((simulator.requests()["lb_add_del_as_v2"], simulator.requests()["lb_conf_get"]), (2, 1));

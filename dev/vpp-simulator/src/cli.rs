@@ -1,7 +1,7 @@
-//! The texts of `show lb` and `show lb vips [verbose]`, letter by letter as VPP prints them.
+//! The output of `show lb` and `show lb vips [verbose]`, identical to that of VPP.
 //!
-//! Called by `dispatch` for `cli_inband`. Any other command gets VPP's complaint. Flow counts
-//! are 0: no packet ever meets a simulated VPP, but see `traffic`.
+//! Called by `dispatch` for `cli_inband`. Other commands get VPP's error message. Flow counts are 0, since a simulated VPP
+//! receives no packets (but see `traffic`).
 
 use std::fmt::Write as _;
 
@@ -14,8 +14,8 @@ use super::{
 const COUNTERS: [&str; 4] =
     ["packet from existing sessions", "first session packet", "untracked packet", "no server configured"];
 
-/// What VPP answers to `command`.
-pub fn answer(lb: &mut Lb, command: &str) -> String {
+/// The output of `command`.
+pub fn output(lb: &mut Lb, command: &str) -> String {
     let words: Vec<_> = command.split_whitespace().collect();
     match words.as_slice() {
         ["show", "lb"] => show_lb(lb),
@@ -23,14 +23,14 @@ pub fn answer(lb: &mut Lb, command: &str) -> String {
             lb.settle();
             show_vips(lb, rest.first() == Some(&"verbose"))
         }
-        // This command is done before VPP looks at what else was said.
+        // VPP executes this command before it parses the rest of the line.
         ["show", "lb", rest @ ..] => show_lb(lb) + &unknown("", rest),
         ["show", rest @ ..] => unknown("show", rest),
         rest => unknown("", rest),
     }
 }
 
-/// The same text with a word more in the line that begins a VIP.
+/// The same text with one more word in the first line of each VIP.
 pub fn garble(text: &str) -> String {
     text.replace("/32", "/32 rearranged").replace("/128", "/128 rearranged")
 }
@@ -46,7 +46,7 @@ fn show_lb(lb: &Lb) -> String {
         "lb_main ip4-src-address: {} \n ip6-src-address: {} \n #vips: {}\n #ass: {}\n",
         conf.ipv4_source,
         conf.ipv6_source,
-        // VPP counts its placeholder among the VIPs, but not among the servers.
+        // VPP counts its placeholder as a VIP, but not as a server.
         lb.vips.len() + 1,
         lb.servers.len(),
     )
@@ -84,7 +84,7 @@ fn detail(text: &mut String, lb: &Lb, index: u32, vip: &Vip) -> std::fmt::Result
     }
     match vip.kind {
         VipType::Ip4L3dsr => writeln!(text, "  dscp:{}", vip.argument())?,
-        // VPP forgets the end of this line.
+        // VPP omits the end of this line.
         VipType::Ip4Nat4 | VipType::Ip6Nat6 => write!(text, "  {}", nat(vip))?,
         _ => {}
     }
@@ -99,7 +99,7 @@ fn detail(text: &mut String, lb: &Lb, index: u32, vip: &Vip) -> std::fmt::Result
     writeln!(text)
 }
 
-/// The service of a NAT VIP. VPP swaps the bytes of a port that is in host order already.
+/// The service of a NAT VIP. VPP swaps the bytes of a port that is already in host order.
 fn nat(vip: &Vip) -> String {
     let kind = if vip.argument() == 0 { "clusterip" } else { "nodeport" };
     format!("type:{kind} port:{} target_port:{}", vip.id.port.swap_bytes(), vip.target_port())

@@ -1,8 +1,7 @@
-//! One request in, its replies out: what VPP's main thread does with a message.
+//! Handles one request and returns its replies, like VPP's main thread.
 //!
-//! Called by `server` for each frame. The rules of the socket are kept here: a request of unknown
-//! id or wrong size gets no answer, and neither does one that names another client's index, though
-//! it is carried out.
+//! Called by `server` for each frame. Implements the rules of the socket: a request with an unknown ID or a wrong size gets no
+//! reply. A request with the client index of another client gets no reply either, but is executed.
 
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use super::{
     options::Release,
     prefix::Prefix,
     requests,
-    vpp::World,
+    vpp::SimulatorState,
 };
 use maglev_vpp::{
     codec::{self, CodecError, Text},
@@ -39,45 +38,42 @@ const NO_SUCH_FIB: i32 = -3;
 const SOURCE_RR: u8 = 18;
 const PATH_DROP: u32 = 2;
 
-/// What becomes of VPP and the connection after a request.
+/// The state of VPP and of the connection after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// Both live on.
-    GoOn,
-    /// The connection is closed.
+pub enum ConnectionAction {
+    Keep,
     Close,
     Die,
 }
 
-/// One request's turn.
-pub struct Turn<'a> {
-    pub world: &'a mut World,
+/// The context of one request.
+pub struct RequestContext<'a> {
+    pub world: &'a mut SimulatorState,
     client: u32,
     out: &'a mut BytesMut,
-    pub fate: Fate,
+    pub fate: ConnectionAction,
 }
 
-/// Carries out the request in `body` of the connection whose client index is `client` and appends
-/// the replies to `out`.
-pub fn dispatch(world: &mut World, client: u32, body: &[u8], out: &mut BytesMut) -> Fate {
-    let Some(id) = body.first_chunk::<2>().map(|id| u16::from_be_bytes(*id)) else { return Fate::GoOn };
-    let Some(id) = ids::known(world.vpp.release, id) else { return Fate::GoOn };
-    let mut turn = Turn { world, client, out, fate: Fate::GoOn };
-    // An error is a request of the wrong size or with an impossible value: VPP says nothing.
-    match turn.route(id, body) {
-        Ok(()) => turn.fate,
+/// Executes the request `body` from the connection with the client index `client`, and appends the replies to `out`.
+pub fn dispatch(world: &mut SimulatorState, client: u32, body: &[u8], out: &mut BytesMut) -> ConnectionAction {
+    let Some(id) = body.first_chunk::<2>().map(|id| u16::from_be_bytes(*id)) else { return ConnectionAction::Keep };
+    let Some(id) = ids::id_in_26_10(world.vpp.release, id) else { return ConnectionAction::Keep };
+    let mut context = RequestContext { world, client, out, fate: ConnectionAction::Keep };
+    // A wrong size or an invalid value. VPP sends no reply.
+    match context.route(id, body) {
+        Ok(()) => context.fate,
         Err(reason) => {
-            tracing::debug!(id, %reason, "simulated vpp ignores a request");
-            Fate::GoOn
+            tracing::debug!(id, %reason, "the simulated VPP ignored an invalid request");
+            ConnectionAction::Keep
         }
     }
 }
 
-impl Turn<'_> {
+impl RequestContext<'_> {
     fn route(&mut self, id: u16, body: &[u8]) -> Result<(), CodecError> {
         match id {
-            SockclntCreate::ID => self.greet(body),
-            SockclntDelete::ID => self.call(body, Self::goodbye),
+            SockclntCreate::ID => self.create_client(body),
+            SockclntDelete::ID => self.call(body, Self::delete_client),
             ControlPing::ID => self.call(body, Self::ping),
             ShowVersion::ID => self.call(body, Self::version),
             CliInband::ID => self.call(body, Self::cli),
@@ -97,20 +93,18 @@ impl Turn<'_> {
         }
     }
 
-    /// The VPP that it is.
     pub fn release(&self) -> Release {
         self.world.vpp.release
     }
 
-    /// The plugin's state.
     pub fn lb(&mut self) -> &mut Lb {
         &mut self.world.vpp.lb
     }
 
-    /// The number that stands for `refusal`. VPP dies of one.
+    /// The error number of `refusal`. One kind of refusal crashes VPP.
     pub fn refused(&mut self, refusal: Refusal) -> i32 {
         if refusal == Refusal::Fatal {
-            self.fate = Fate::Die;
+            self.fate = ConnectionAction::Die;
         }
         refusal.retval()
     }
@@ -153,10 +147,10 @@ impl Turn<'_> {
         );
     }
 
-    fn greet(&mut self, body: &[u8]) -> Result<(), CodecError> {
+    fn create_client(&mut self, body: &[u8]) -> Result<(), CodecError> {
         let (envelope, request) = messages::decode::<SockclntCreate>(body)?;
         self.world.journal.count(SockclntCreate::NAME);
-        tracing::debug!(client = request.name.as_str(), "simulated vpp has a new client");
+        tracing::debug!(client = request.name.as_str(), "new client of the simulated VPP");
         let reply = SockclntCreateReply {
             response: 0,
             index: self.client,
@@ -168,23 +162,23 @@ impl Turn<'_> {
         Ok(())
     }
 
-    fn goodbye(&mut self, _: &SockclntDelete) -> SockclntDeleteReply {
-        self.fate = Fate::Close;
-        // 1 is what a real VPP says here, not an error.
+    fn delete_client(&mut self, _: &SockclntDelete) -> SockclntDeleteReply {
+        self.fate = ConnectionAction::Close;
+        // The value 1 is not an error, but that of a real VPP.
         SockclntDeleteReply { response: 1 }
     }
 
     fn ping(&mut self, _: &ControlPing) -> ControlPingReply {
         let client_index = match self.release() {
             Release::V26_10 => self.client,
-            // As recorded, and nobody needs it.
+            // As recorded; not used by clients.
             Release::V26_06 => 0,
         };
         ControlPingReply { retval: 0, client_index, vpe_pid: self.world.vpp.pid }
     }
 
     fn cli(&mut self, request: &CliInband) -> CliInbandReply {
-        let text = cli::answer(self.lb(), &request.cmd);
+        let text = cli::output(self.lb(), &request.cmd);
         let garbled = self.world.faults.garbled_cli;
         CliInbandReply { retval: 0, reply: if garbled { cli::garble(&text) } else { text } }
     }
@@ -213,27 +207,27 @@ impl Turn<'_> {
             return nothing(NO_SUCH_FIB);
         }
         let prefix = Prefix::new(asked.address, asked.length);
-        let found = prefix.and_then(|prefix| self.lb().fib.lookup(prefix, request.exact != 0));
-        found.map_or_else(
+        let fib_route = prefix.and_then(|prefix| self.lb().fib.lookup(prefix, request.exact != 0));
+        fib_route.map_or_else(
             || nothing(errno::NO_SUCH_ENTRY),
-            |found| IpRouteLookupV2Reply { retval: 0, route: route(found) },
+            |fib_route| IpRouteLookupV2Reply { retval: 0, route: route(fib_route) },
         )
     }
 }
 
-/// A route as VPP describes it. Its one path drops: a simulated VPP has no interfaces.
-fn route(found: FibRoute) -> Route {
+/// A route in VPP's format. Its only path drops packets: a simulated VPP has no interfaces.
+fn route(fib_route: FibRoute) -> Route {
     let mut path = Vec::with_capacity(FIB_PATH);
     path.extend_from_slice(&u32::MAX.to_be_bytes()); // no interface
     path.extend_from_slice(&[0; 8]); // table id, reverse path id
     path.extend_from_slice(&[1, 0]); // weight, preference
     path.extend_from_slice(&PATH_DROP.to_be_bytes());
     path.resize(FIB_PATH, 0);
-    let prefix = codec::Prefix { address: found.prefix.address(), length: found.prefix.length() };
-    Route { table_id: 0, stats_index: found.stats_index, prefix, source: SOURCE_RR, paths: path }
+    let prefix = codec::Prefix { address: fib_route.prefix.address(), length: fib_route.prefix.length() };
+    Route { table_id: 0, stats_index: fib_route.stats_index, prefix, source: SOURCE_RR, paths: path }
 }
 
-/// The time since VPP's start as its dumps print it.
+/// The time since VPP's start as printed in its dumps.
 pub fn seconds(time: Duration) -> u32 {
     u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
 }

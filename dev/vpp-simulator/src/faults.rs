@@ -1,31 +1,30 @@
-//! What goes wrong on demand: slow and lost replies, answers that mislead, sudden death. (`server` knows how to hang.)
+//! Injected faults: slow and lost replies, misleading data, crashes. (Hanging is implemented in `server`.)
 
 use std::{collections::BTreeMap, time::Duration};
 
-/// The faults that are in force.
 #[derive(Debug, Default)]
 pub struct Faults {
-    /// How long each reply is held back.
+    /// Delay of each reply.
     pub delay: Duration,
-    /// The CLI's text is not as any VPP prints it.
+    /// The CLI prints an unknown format.
     pub garbled_cli: bool,
-    /// VIPs are added as if not asked to be sticky.
+    /// New VIPs are not sticky.
     pub forget_sticky: bool,
-    /// No VIP is added.
+    /// New VIPs are rejected.
     pub refuse_vips: bool,
-    /// How many more replies to each request are lost.
+    /// Number of replies to lose, by request.
     swallow: BTreeMap<String, u32>,
-    /// How many more requests it lives.
+    /// Number of requests until the crash.
     requests_left: Option<u64>,
 }
 
 impl Faults {
-    /// The next reply to a request of this name is lost.
+    /// Loses the next reply to a request of this name.
     pub fn swallow_next(&mut self, request: &str) {
         *self.swallow.entry(request.to_owned()).or_default() += 1;
     }
 
-    /// Whether the reply to this request is to be lost.
+    /// Returns true if the reply to this request is lost.
     pub fn swallows(&mut self, request: &str) -> bool {
         let Some(left) = self.swallow.get_mut(request) else { return false };
         *left -= 1;
@@ -35,12 +34,12 @@ impl Faults {
         true
     }
 
-    /// It dies when it was sent `requests` more.
+    /// Crashes VPP on the `requests`-th request from now.
     pub fn die_after(&mut self, requests: u64) {
         self.requests_left = Some(requests);
     }
 
-    /// Counts a request; true if it is the one to die of.
+    /// Counts a request. Returns true if VPP crashes on this request.
     pub fn kills(&mut self) -> bool {
         let Some(left) = &mut self.requests_left else { return false };
         *left = left.saturating_sub(1);

@@ -1,7 +1,7 @@
-//! The routes that the `lb` plugin makes VPP install: one for each VIP prefix and one for each
-//! application server. `ip_route_lookup_v2` and the `dpo:` of the CLI read them.
+//! The routes that the `lb` plugin installs: one per VIP prefix and one per application server. Used by `ip_route_lookup_v2`
+//! and for `dpo:` in the CLI.
 //!
-//! There are no interfaces and no other routes: an address nobody asked for meets the default route.
+//! There are no interfaces and no other routes: other addresses match the default route.
 
 use std::{
     collections::BTreeMap,
@@ -10,25 +10,25 @@ use std::{
 
 use super::prefix::Prefix;
 
-/// Load-balance objects below this one belong to the routes that VPP has from the start.
+/// Load-balance objects below this index belong to routes that exist at VPP's start.
 const FIRST_INDEX: u32 = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
-    /// The prefix that matched.
+    /// The matching prefix.
     pub prefix: Prefix,
-    /// VPP's load-balance object, which is also the index of the route's counters.
+    /// Index of VPP's load-balance object and of the route's counters.
     pub stats_index: u32,
 }
 
 /// The routes of table 0.
 #[derive(Clone, Debug)]
 pub(crate) struct Fib {
-    /// For each prefix its index and the number of those who need it.
+    /// Index and reference count of each prefix.
     routes: BTreeMap<Prefix, (u32, u32)>,
     free: Vec<u32>,
     next: u32,
-    /// Packets and bytes that took each route, by its index.
+    /// Packets and bytes of each route, by index.
     counters: BTreeMap<u32, (u64, u64)>,
 }
 
@@ -37,7 +37,7 @@ impl Fib {
         Self { routes: BTreeMap::new(), free: Vec::new(), next: FIRST_INDEX, counters: BTreeMap::new() }
     }
 
-    /// One more needs the route to `prefix`; returns its index.
+    /// Adds a reference to the route to `prefix`. Returns its index.
     pub(crate) fn acquire(&mut self, prefix: Prefix) -> u32 {
         let (free, next, counters) = (&mut self.free, &mut self.next, &mut self.counters);
         let route = self.routes.entry(prefix).or_insert_with(|| {
@@ -45,7 +45,7 @@ impl Fib {
                 *next += 1;
                 *next - 1
             });
-            // An index that is used again begins at 0.
+            // Counters of a reused index start at 0.
             counters.insert(index, (0, 0));
             (index, 0)
         });
@@ -53,7 +53,7 @@ impl Fib {
         route.0
     }
 
-    /// One of those who need the route to `prefix` is gone.
+    /// Drops a reference to the route to `prefix`.
     pub(crate) fn release(&mut self, prefix: Prefix) {
         let Some(route) = self.routes.get_mut(&prefix) else { return };
         route.1 -= 1;
@@ -63,7 +63,7 @@ impl Fib {
         }
     }
 
-    /// Packets took the route to exactly `prefix`.
+    /// Counts packets on the route to exactly `prefix`.
     pub(crate) fn count(&mut self, prefix: Prefix, packets: u64, bytes: u64) {
         if let Some((index, _)) = self.routes.get(&prefix) {
             let (all_packets, all_bytes) = self.counters.entry(*index).or_default();
@@ -71,19 +71,20 @@ impl Fib {
         }
     }
 
-    /// What took each route that there is or was, by its index.
+    /// The counters of all current and former routes, by index.
     pub(crate) fn counters(&self) -> &BTreeMap<u32, (u64, u64)> {
         &self.counters
     }
 
-    /// The route to exactly `prefix`, or else the longest one that covers it. A default route is
-    /// always there.
+    /// The route to exactly `prefix`, or else the longest match. A default route always exists.
     pub(crate) fn lookup(&self, prefix: Prefix, exact: bool) -> Option<Route> {
         let covers = |route: &&Prefix| route.covers(prefix);
         let longest = self.routes.keys().filter(covers).max_by_key(|route| route.length());
-        let found = longest
-            .map_or_else(|| default_route(prefix), |found| Route { prefix: *found, stats_index: self.routes[found].0 });
-        (!exact || found.prefix == prefix).then_some(found)
+        let route = longest.map_or_else(
+            || default_route(prefix),
+            |prefix| Route { prefix: *prefix, stats_index: self.routes[prefix].0 },
+        );
+        (!exact || route.prefix == prefix).then_some(route)
     }
 }
 
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_route_lives_until_its_last_user_is_gone() {
+    fn shared_route_lives_until_its_last_reference_is_released() {
         let mut fib = Fib::new();
         let host = prefix("192.0.2.10", 32);
         assert_eq!((fib.acquire(host), fib.acquire(host)), (10, 10));
@@ -117,13 +118,13 @@ mod tests {
     }
 
     #[test]
-    fn a_lookup_that_is_not_exact_finds_the_longest_cover() {
+    fn inexact_lookup_finds_the_longest_match() {
         let mut fib = Fib::new();
         fib.acquire(prefix("192.0.2.0", 24));
         fib.acquire(prefix("192.0.0.0", 16));
-        let found = |address, exact| fib.lookup(prefix(address, 32), exact).map(|route| route.prefix);
-        assert_eq!(found("192.0.2.1", false), Some(prefix("192.0.2.0", 24)));
-        assert_eq!(found("198.51.100.1", false), Some(prefix("0.0.0.0", 0)));
-        assert_eq!(found("192.0.2.1", true), None);
+        let lookup = |address, exact| fib.lookup(prefix(address, 32), exact).map(|route| route.prefix);
+        assert_eq!(lookup("192.0.2.1", false), Some(prefix("192.0.2.0", 24)));
+        assert_eq!(lookup("198.51.100.1", false), Some(prefix("0.0.0.0", 0)));
+        assert_eq!(lookup("192.0.2.1", true), None);
     }
 }

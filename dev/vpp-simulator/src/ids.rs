@@ -1,7 +1,8 @@
-//! The messages a simulated VPP speaks and their ids.
+//! The messages of a simulated VPP and their IDs.
 //!
-//! The ids are those that real VPPs with their default plugins gave out, so recorded requests can be
-//! sent as they are. Inside, a message goes by its id of 26.10, whatever the release. What is not here is not in the message table, as with a VPP without that plugin.
+//! The IDs are those of real VPPs with their default plugins, so that recorded requests can be replayed. Internally, messages
+//! are identified by their IDs of 26.10 in all releases. Messages not listed are missing from the message table, as in a VPP
+//! without the plugin.
 
 use super::options::Release;
 use maglev_vpp::{
@@ -9,7 +10,7 @@ use maglev_vpp::{
     messages::{Message, Signature, ip, lb, memclnt, memclnt::TableEntry, vlib, vpe},
 };
 
-/// A message with its id in 26.10.
+/// A message with its ID in 26.10.
 pub trait Numbered: Message {
     const ID: u16;
 }
@@ -20,7 +21,7 @@ macro_rules! numbered {
             const ID: u16 = $id;
         })*
 
-        /// All of them in 26.10.
+        /// All messages of 26.10.
         const V26_10: &[(Signature, u16)] = &[$((Signature::new::<$type>(), $id),)*];
     };
 }
@@ -62,7 +63,7 @@ numbered! {
     vpe::ShowVersionReply = 863,
 }
 
-/// Those of 26.06 with their ids there, and in 26.10.
+/// The messages of 26.06: ID in that release, ID in 26.10.
 const V26_06: &[(Signature, u16, u16)] = &[
     old::<memclnt::SockclntCreate>(15),
     old::<memclnt::SockclntCreateReply>(16),
@@ -96,26 +97,26 @@ const fn old<M: Numbered>(id: u16) -> (Signature, u16, u16) {
     (Signature::new::<M>(), id, M::ID)
 }
 
-/// The id in 26.10 of the message that a client of `release` calls `id`; `None` if there is none.
-pub fn known(release: Release, id: u16) -> Option<u16> {
+/// The ID in 26.10 of the message with the ID `id` in `release`; `None` if unknown.
+pub fn id_in_26_10(release: Release, id: u16) -> Option<u16> {
     match release {
         Release::V26_10 => Some(id),
         Release::V26_06 => V26_06.iter().find(|(_, old, _)| *old == id).map(|(.., new)| *new),
     }
 }
 
-/// The id of `M` in `release`, which speaks it.
+/// The ID of `M` in `release`, which must have the message.
 pub fn id<M: Numbered>(release: Release) -> u16 {
     match release {
         Release::V26_10 => M::ID,
         Release::V26_06 => {
-            let found = V26_06.iter().find(|(.., new)| *new == M::ID).map(|(_, old, _)| *old);
-            found.expect("what answers a message of a release is in that release")
+            let id = V26_06.iter().find(|(.., new)| *new == M::ID).map(|(_, old, _)| *old);
+            id.expect("replies exist in the release of their request")
         }
     }
 }
 
-/// The table that `sockclnt_create_reply` carries.
+/// The message table in `sockclnt_create_reply`.
 pub fn table(release: Release) -> Vec<TableEntry> {
     let messages: Vec<(Signature, u16)> = match release {
         Release::V26_10 => V26_10.to_vec(),

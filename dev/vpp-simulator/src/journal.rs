@@ -1,6 +1,6 @@
-//! What was asked of a simulated VPP: a count for each message, and every write with its answer.
+//! The requests received by a simulated VPP: a count per message, and all writes with their results.
 //!
-//! Counts and writes survive a restart of the simulated VPP, because a test asks about its agent.
+//! Survives restarts of the simulated VPP.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -10,55 +10,50 @@ use std::{
 use super::vip::VipSettings;
 use maglev_model::actual::{ActualConf, VppVip};
 
-/// Older writes are forgotten (they are still counted).
-const REMEMBERED_WRITES: usize = 100_000;
+/// Older writes are dropped, but still counted.
+const MAX_WRITES: usize = 100_000;
 
-/// A request that changes VPP's state, or would if it were not refused.
+/// A request that changes VPP's state unless rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
     Conf(ActualConf),
     AddVip(VppVip, VipSettings),
     RemoveVip(VppVip),
-    /// `lb_add_del_as_v2`, adding with this weight.
+    /// `lb_add_del_as_v2`, add.
     AddAs(VppVip, IpAddr, u8),
     RemoveAs {
         vip: VppVip,
-        /// The application server.
         address: IpAddr,
-        /// Whether its pinned flows go too.
+        /// True if pinned flows are flushed.
         flush: bool,
     },
     SetWeight {
         vip: VppVip,
-        /// The application server.
         address: IpAddr,
-        /// The new weight.
         weight: u8,
-        /// Whether its pinned flows go.
+        /// True if pinned flows are flushed.
         flush: bool,
     },
     FlushVip(VppVip),
 }
 
-/// A [`Write`] and what VPP answered.
+/// A [`Write`] and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
-    /// What was asked.
+pub struct RecordedWrite {
     pub write: Write,
     /// 0, or VPP's error number.
     pub retval: i32,
 }
 
-/// A place in the journal.
+/// A position in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark(u64);
 
-/// The journal of one simulator.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     requests: BTreeMap<&'static str, u64>,
-    writes: VecDeque<Written>,
-    forgotten: u64,
+    writes: VecDeque<RecordedWrite>,
+    dropped: u64,
 }
 
 impl Journal {
@@ -66,12 +61,12 @@ impl Journal {
         *self.requests.entry(message).or_default() += 1;
     }
 
-    pub(crate) fn wrote(&mut self, write: Write, retval: i32) {
-        if self.writes.len() == REMEMBERED_WRITES {
+    pub(crate) fn record(&mut self, write: Write, retval: i32) {
+        if self.writes.len() == MAX_WRITES {
             self.writes.pop_front();
-            self.forgotten += 1;
+            self.dropped += 1;
         }
-        self.writes.push_back(Written { write, retval });
+        self.writes.push_back(RecordedWrite { write, retval });
     }
 
     pub(crate) fn requests(&self) -> BTreeMap<&'static str, u64> {
@@ -79,11 +74,11 @@ impl Journal {
     }
 
     pub(crate) fn mark(&self) -> Mark {
-        Mark(self.forgotten + self.writes.len() as u64)
+        Mark(self.dropped + self.writes.len() as u64)
     }
 
-    pub(crate) fn writes_since(&self, mark: Mark) -> Vec<Written> {
-        let skipped = usize::try_from(mark.0.saturating_sub(self.forgotten)).unwrap_or(usize::MAX);
+    pub(crate) fn writes_since(&self, mark: Mark) -> Vec<RecordedWrite> {
+        let skipped = usize::try_from(mark.0.saturating_sub(self.dropped)).unwrap_or(usize::MAX);
         self.writes.iter().skip(skipped).cloned().collect()
     }
 }
@@ -93,18 +88,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_keeps_its_place_when_old_writes_are_forgotten() {
+    fn mark_stays_valid_after_old_writes_are_dropped() {
         let mut journal = Journal::default();
         let flush = |bits: u32| {
             let address = std::net::Ipv4Addr::from_bits(bits).into();
             Write::FlushVip(VppVip { address, length: 32, protocol: 255, port: 0 })
         };
-        for bits in 0..REMEMBERED_WRITES as u32 {
-            journal.wrote(flush(bits), 0);
+        for bits in 0..MAX_WRITES as u32 {
+            journal.record(flush(bits), 0);
         }
         let mark = journal.mark();
         assert_eq!(journal.writes_since(mark), []);
-        journal.wrote(flush(7), -6);
-        assert_eq!(journal.writes_since(mark), [Written { write: flush(7), retval: -6 }]);
+        journal.record(flush(7), -6);
+        assert_eq!(journal.writes_since(mark), [RecordedWrite { write: flush(7), retval: -6 }]);
     }
 }

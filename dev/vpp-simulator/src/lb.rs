@@ -1,9 +1,8 @@
-//! The state of the `lb` plugin and what its operations do to it. Pure: the time is handed in.
+//! The state of the `lb` plugin and its operations. Pure: the time is a parameter.
 //!
-//! The rules are those of VPP as recorded or as read in its source. Releases differ in weights and in
-//! when garbage is collected. Where VPP itself would
-//! die, [`Refusal::Fatal`] says so. `dispatch` calls it for the binary API, `cli` prints it, tests
-//! edit it behind the agent's back.
+//! The rules are those of VPP, as recorded or from its source. Releases differ in weights and in garbage collection.
+//! [`Refusal::Fatal`] marks operations that crash VPP. Used by `dispatch` for the binary API and by `cli`; tests change the
+//! state directly.
 
 mod garbage;
 
@@ -26,34 +25,34 @@ use maglev_model::{
     table,
 };
 
-/// Above this VPP has no memory for a new-flow table (8 bytes a bucket).
+/// Limit above which VPP has no memory for a new-flow table (8 bytes per bucket).
 const LONGEST_TABLE: u32 = 1 << 24;
 
-/// Why the plugin did not do what it was asked.
+/// Reasons for rejecting a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Nothing by that name, or it was removed.
+    /// No such entry, or a removed one.
     #[error("no such entry")]
     NoSuchEntry,
-    /// A size that is no power of two.
+    /// A size that is not a power of two.
     #[error("invalid memory size")]
     InvalidMemorySize,
-    /// Another encapsulation on the same prefix, or a prefix that is none.
+    /// A conflicting encapsulation on the same prefix, or an invalid prefix.
     #[error("invalid argument")]
     InvalidArgument,
-    /// It is there already, or something that excludes it.
+    /// The entry exists, or conflicts with another.
     #[error("value exists")]
     ValueExist,
-    /// The family does not go with the encapsulation.
+    /// The address family does not match the encapsulation.
     #[error("invalid address family")]
     InvalidAddressFamily,
-    /// VPP does not survive this.
+    /// VPP crashes.
     #[error("vpp ran out of memory")]
     Fatal,
 }
 
 impl Refusal {
-    /// VPP's number for it (`vnet/error.h`).
+    /// The error number (`vnet/error.h`).
     pub fn retval(self) -> i32 {
         match self {
             Self::NoSuchEntry => -6,
@@ -66,7 +65,6 @@ impl Refusal {
     }
 }
 
-/// The plugin's state.
 #[derive(Clone, Debug)]
 pub struct Lb {
     pub(crate) release: Release,
@@ -74,12 +72,11 @@ pub struct Lb {
     pub(crate) vips: Pool<Vip>,
     pub(crate) servers: Pool<Server>,
     pub(crate) fib: Fib,
-    /// What comes to the VIPs.
+    /// Simulated traffic to the VIPs.
     pub(crate) flows: Flows,
     /// Index of each VIP that is not deleted.
     live: BTreeMap<VppVip, u32>,
-    /// For NAT, the servers and ports whose packets are translated back. Whose VIP that is for, VPP
-    /// does not tell apart.
+    /// For NAT, the servers and ports whose packets are translated back. VPP does not store the VIP with them.
     mappings: BTreeSet<(IpAddr, u16)>,
     crashed: bool,
     now: Duration,
@@ -89,7 +86,7 @@ pub struct Lb {
 }
 
 impl Lb {
-    /// The plugin of a VPP that has just started.
+    /// The state at VPP's start.
     pub fn new(release: Release, collection: GarbageCollection, recompute: Recompute) -> Self {
         Self {
             release,
@@ -99,7 +96,7 @@ impl Lb {
                 sticky_buckets_per_core: 1024,
                 flow_timeout: 40,
             },
-            // Index 0 of both pools is VPP's placeholder for "nobody".
+            // Index 0 of both pools is VPP's placeholder for `none`.
             vips: Pool::new(1),
             servers: Pool::new(1),
             fib: Fib::new(),
@@ -114,7 +111,7 @@ impl Lb {
         }
     }
 
-    /// Lets the time since VPP's start become `now`, with the collections that fall due until then.
+    /// Advances the time since VPP's start to `now`, with the garbage collections due until then.
     pub fn advance_to(&mut self, now: Duration) {
         while self.release == Release::V26_10 && self.next_collection <= now {
             self.collect_garbage(self.next_collection);
@@ -139,12 +136,11 @@ impl Lb {
         Ok(())
     }
 
-    /// The global settings.
     pub fn conf(&self) -> ActualConf {
         self.conf
     }
 
-    /// `lb_add_del_vip_v2` with `is_del` clear; returns the new VIP's index in the pool.
+    /// `lb_add_del_vip_v2` with `is_del` unset. Returns the index of the new VIP in the pool.
     pub fn add_vip(&mut self, prefix: Prefix, protocol: u8, port: u16, settings: VipSettings) -> Result<u32, Refusal> {
         let id = identity(prefix, protocol, port);
         let kind = VipType::new(prefix.address().is_ipv4(), settings.encap);
@@ -162,7 +158,7 @@ impl Lb {
         Ok(index)
     }
 
-    /// Whether a VIP of `kind` may stand beside the others on its prefix.
+    /// Checks for conflicts between a VIP of `kind` and other VIPs on its prefix.
     fn check_neighbours(&self, id: VppVip, kind: Option<VipType>) -> Result<(), Refusal> {
         let first = VppVip { protocol: 0, port: 0, ..id };
         let last = VppVip { protocol: 255, port: u16::MAX, ..id };
@@ -178,8 +174,7 @@ impl Lb {
         if neighbours.any(|(_, &index)| differs(index)) { Err(Refusal::InvalidArgument) } else { Ok(()) }
     }
 
-    /// `lb_add_del_vip_v2` with `is_del` set. Its servers are removed with it; all of them stay in
-    /// the pools until they are collected.
+    /// `lb_add_del_vip_v2` with `is_del` set. Removes the servers as well; all stay in the pools until garbage collection.
     pub fn remove_vip(&mut self, prefix: Prefix, protocol: u8, port: u16) -> Result<(), Refusal> {
         let index = self.live.remove(&identity(prefix, protocol, port)).ok_or(Refusal::NoSuchEntry)?;
         self.collect_servers(index, self.now);
@@ -194,11 +189,11 @@ impl Lb {
         Ok(())
     }
 
-    /// `lb_add_del_as_v2` with `is_del` clear. A removed server comes back in its old slot.
+    /// `lb_add_del_as_v2` with `is_del` unset. A removed server is restored in its old slot.
     pub fn add_as(&mut self, vip: VppVip, address: IpAddr, weight: u8) -> Result<(), Refusal> {
         let index = self.live_index(vip)?;
         if let Some(slot) = self.find_server(index, address) {
-            let server = self.servers.get_mut(slot).expect("a found server is in the pool");
+            let server = self.servers.get_mut(slot).expect("the index of a server is in the pool");
             if server.used {
                 return Err(Refusal::ValueExist);
             }
@@ -228,7 +223,7 @@ impl Lb {
         Ok(())
     }
 
-    /// `lb_add_del_as_v2` with `is_del` set. Removing a removed one again is fine with VPP.
+    /// `lb_add_del_as_v2` with `is_del` set. VPP accepts the removal of a removed server.
     pub fn remove_as(&mut self, vip: VppVip, address: IpAddr) -> Result<(), Refusal> {
         let index = self.live_index(vip)?;
         let slot = self.find_server(index, address).ok_or(Refusal::NoSuchEntry)?;
@@ -240,11 +235,11 @@ impl Lb {
         Ok(())
     }
 
-    /// `lb_as_set_weight`. VPP bounds no weight.
+    /// `lb_as_set_weight`. VPP does not limit weights.
     pub fn set_weight(&mut self, vip: VppVip, address: IpAddr, weight: u8) -> Result<(), Refusal> {
         let index = self.live_index(vip)?;
         let slot = self.find_server(index, address).ok_or(Refusal::NoSuchEntry)?;
-        let server = self.servers.get_mut(slot).expect("a found server is in the pool");
+        let server = self.servers.get_mut(slot).expect("the index of a server is in the pool");
         if !server.used {
             return Err(Refusal::NoSuchEntry);
         }
@@ -264,7 +259,7 @@ impl Lb {
         slots.into_iter().find(|&slot| self.servers.get(slot).is_some_and(|server| server.address == address))
     }
 
-    /// A VIP's servers or weights changed: its table is computed now or when somebody looks.
+    /// Computes the table of a changed VIP now, or marks it as stale.
     fn changed(&mut self, vip: u32) {
         match self.recompute {
             Recompute::Eager => self.fill_table(vip),
@@ -272,7 +267,7 @@ impl Lb {
         }
     }
 
-    /// Computes the tables that were put off. Whoever reads bucket counts calls this first.
+    /// Computes stale tables. Must be called before bucket counts are read.
     pub fn settle(&mut self) {
         let stale: Vec<_> = self.vips.iter().filter(|(_, vip)| vip.stale).map(|(index, _)| index).collect();
         for vip in stale {
@@ -295,13 +290,13 @@ impl Lb {
         }
     }
 
-    /// Whether VPP died of something that no answer tells of.
+    /// True if VPP crashed without a reply that reports the crash.
     pub(crate) fn has_crashed(&self) -> bool {
         self.crashed
     }
 }
 
-/// VPP's `is_pow2`, for which 0 passes.
+/// VPP's `is_pow2`, which accepts 0.
 fn passes_for_power_of_two(value: u32) -> bool {
     value & value.wrapping_sub(1) == 0
 }

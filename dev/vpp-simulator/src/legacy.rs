@@ -1,4 +1,4 @@
-//! How the lb plugin up to 26.06 reads prefixes and what its dumps say, as recorded.
+//! Prefixes and dumps of the lb plugin up to 26.06, as recorded.
 //!
 //! Called by `requests` for that release.
 
@@ -11,8 +11,8 @@ use maglev_vpp::{
     messages::lb::{LbVipDetails, WireVip},
 };
 
-/// The prefix that the plugin understands: an IPv4 address stands in the last 32 of 128 bits and the
-/// length counts all of them, so `198.51.100.9/32` is `::/32`. `None` if the length is too much.
+/// The prefix as the plugin interprets it: an IPv4 address is in the last 32 of 128 bits, and the length counts all 128 bits,
+/// so `198.51.100.9/32` is `::/32`. `None` if the length is out of range.
 pub fn prefix(sent: codec::Prefix) -> Option<Prefix> {
     let address = match sent.address {
         IpAddr::V4(address) => Ipv6Addr::from_bits(address.to_bits().into()),
@@ -25,29 +25,29 @@ pub fn prefix(sent: codec::Prefix) -> Option<Prefix> {
     }
 }
 
-/// A VIP as dumps name it: with the length that was sent and without its protocol.
+/// A VIP as identified in dumps: with the length as sent, and without protocol.
 pub fn vip(id: VppVip) -> WireVip {
     let (address, length) = match id.address {
         IpAddr::V4(address) => (address.into(), id.length + 96),
-        // What has only zeros before the last 32 bits passes for IPv4.
+        // Addresses with only zeros before the last 32 bits count as IPv4.
         IpAddr::V6(address) => (low_bits(address).map_or(address.into(), IpAddr::V4), id.length),
     };
     WireVip { prefix: codec::Prefix { address, length }, protocol: 0, port: id.port }
 }
 
-/// A VIP as it is dumped: with its internal type for an encap and no table length.
-pub fn vip_details(of: &Vip) -> LbVipDetails {
+/// A dumped VIP: the internal type in place of the encap, and no table length.
+pub fn vip_details(vip_entry: &Vip) -> LbVipDetails {
     LbVipDetails {
-        vip: vip(of.id),
-        encap: of.kind.number(),
-        dscp: of.argument(),
-        srv_type: u32::from(of.argument()) << 24,
-        target_port: of.target_port().swap_bytes(),
+        vip: vip(vip_entry.id),
+        encap: vip_entry.kind.number(),
+        dscp: vip_entry.argument(),
+        srv_type: u32::from(vip_entry.argument()) << 24,
+        target_port: vip_entry.target_port().swap_bytes(),
         flow_table_length: 0,
     }
 }
 
-/// The last 32 bits as an IPv4 address, where all before them are zero.
+/// The last 32 bits as an IPv4 address, if all other bits are zero.
 fn low_bits(address: Ipv6Addr) -> Option<Ipv4Addr> {
     u32::try_from(address.to_bits()).ok().map(Ipv4Addr::from_bits)
 }

@@ -1,6 +1,5 @@
-//! A VPP with the `lb` plugin, as far as its binary API shows: a real Unix socket that speaks the
-//! real protocol, with the plugin's state, error codes, bucket counts, ghosts and oddities, and
-//! without packets.
+//! A simulated VPP with the `lb` plugin, as far as the binary API shows: a real Unix socket with the real protocol, and the
+//! plugin's state, error codes, bucket counts, delayed garbage collection and quirks. It forwards no packets.
 //!
 //! ```text
 //!  client ── socket ── server ── dispatch ── requests ── lb (state)      ── model::table
@@ -9,12 +8,11 @@
 //!  client ── stats socket ── stats (segment) ── traffic ── lb
 //! ```
 //!
-//! Tests hold a [`Simulator`]: they make it hang, lose replies, die or restart, change its state
-//! behind the agent's back, and look at what it holds and what was asked of it. `maglev-sandbox vpp`
-//! runs one alone. Recordings of a real VPP 26.10 and of a 26.06, which it can be too
-//! ([`Release`]), are the measure of it (`tests/wire/simulator_recording.rs`).
+//! Tests use a [`Simulator`] to make VPP hang, lose replies, crash or restart, to change its state without the agent, and to
+//! inspect its state and the requests received. `maglev-sandbox vpp` runs one simulator. Recordings of VPP 26.10 and 26.06
+//! ([`Release`]) define its behaviour (`tests/wire/simulator_recording.rs`).
 //!
-//! It speaks only the messages that we use; see `ids`.
+//! Only the messages that the agent uses are implemented; see `ids`.
 
 mod cli;
 mod dispatch;
@@ -48,12 +46,12 @@ use tokio::{sync::Mutex, time::Instant};
 use self::{
     faults::Faults,
     server::{Run, Shared},
-    vpp::World,
+    vpp::SimulatorState,
 };
 use maglev_model::actual::VppVip;
 
 pub use self::{
-    journal::{Mark, Write, Written},
+    journal::{Mark, RecordedWrite, Write},
     lb::{Lb, Refusal},
     options::{GarbageCollection, Recompute, Release, SimulatorOptions},
     prefix::Prefix,
@@ -62,37 +60,21 @@ pub use self::{
     vip::VipSettings,
 };
 
-/// What can go wrong with a simulator itself.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulatorError {
-    /// The API socket, or the stats socket, cannot be made or removed.
-    #[error("cannot serve the api socket {} or its stats socket", path.display())]
+    /// Failed to create or remove the API socket or the stats socket.
+    #[error("cannot create or remove the API socket {} or its stats socket", path.display())]
     Socket {
-        /// The API socket.
         path: PathBuf,
         #[source]
         source: io::Error,
     },
 }
 
-impl SimulatorError {
-    /// A fixed word for it.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Socket { .. } => "SocketFailed",
-        }
-    }
-
-    /// Whether trying again may help.
-    pub fn is_transient(&self) -> bool {
-        false
-    }
-}
-
 /// A simulated VPP.
 ///
-/// It serves until it is stopped, dies, or is dropped, and can be started again each time. What it
-/// was asked ([`Self::requests`], [`Self::writes_since`]) survives that; its state does not.
+/// Serves until stopped, dropped or crashed, and can be restarted. The journal ([`Self::requests`], [`Self::writes_since`])
+/// survives a restart; the state does not.
 #[derive(Debug)]
 pub struct Simulator {
     options: SimulatorOptions,
@@ -101,12 +83,12 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Starts a VPP; when this returns, its socket takes connections.
+    /// Starts VPP. Returns once its socket accepts connections.
     ///
     /// # Errors
-    /// When the socket cannot be made.
+    /// The socket cannot be created.
     pub async fn start(options: SimulatorOptions) -> Result<Self, SimulatorError> {
-        let shared = Arc::new(Shared::new(World::new(&options)));
+        let shared = Arc::new(Shared::new(SimulatorState::new(&options)));
         let simulator = Self { options, shared, run: Mutex::new(None) };
         let run = simulator.serve()?;
         *simulator.run.lock().await = Some(run);
@@ -127,25 +109,23 @@ impl Simulator {
         server::remove_file(self.api_socket())
     }
 
-    /// The API socket.
     pub fn api_socket(&self) -> &Path {
         &self.options.api_socket
     }
 
-    /// Stops VPP and starts it anew: connections are closed, state and faults are gone, the process
-    /// id is another.
+    /// Restarts VPP: connections are closed, state and faults are lost, the process ID changes.
     ///
     /// # Errors
-    /// When the socket cannot be made.
+    /// The socket cannot be created.
     pub async fn restart(&self) -> Result<(), SimulatorError> {
         self.stop().await?;
         self.start_again().await
     }
 
-    /// Stops VPP in good order: connections are closed, the socket file is removed.
+    /// Stops VPP: connections are closed, the socket file is removed.
     ///
     /// # Errors
-    /// When the socket file cannot be removed.
+    /// The socket file cannot be removed.
     pub async fn stop(&self) -> Result<(), SimulatorError> {
         if let Some(run) = self.run.lock().await.take() {
             run.ended.cancel();
@@ -154,10 +134,10 @@ impl Simulator {
         self.remove_sockets().map_err(|source| self.socket_failed(source))
     }
 
-    /// Starts a VPP that was stopped or has died. One that runs is left alone.
+    /// Starts VPP after a stop or crash. Does nothing if VPP runs.
     ///
     /// # Errors
-    /// When the socket cannot be made.
+    /// The socket cannot be created.
     pub async fn start_again(&self) -> Result<(), SimulatorError> {
         let mut run = self.run.lock().await;
         if let Some(old) = run.take() {
@@ -173,13 +153,13 @@ impl Simulator {
         Ok(())
     }
 
-    /// Whether VPP runs: it was not stopped and did not die.
+    /// True unless VPP was stopped or has crashed.
     pub async fn is_running(&self) -> bool {
         self.run.lock().await.as_ref().is_some_and(|run| !run.ended.is_cancelled())
     }
 
-    /// Returns when VPP is dead or stopped and its connections are closed. As after a crash, the
-    /// socket file is still there if it died.
+    /// Waits until VPP is stopped or crashed and its connections are closed. After a crash the socket file is still there, as
+    /// with a real VPP.
     pub async fn wait_until_dead(&self) {
         let run = self.run.lock().await.clone();
         if let Some(run) = run {
@@ -187,8 +167,8 @@ impl Simulator {
         }
     }
 
-    /// For `duration`, VPP takes connections but answers nothing, not even the handshake. Then it
-    /// does what it was asked meanwhile, as a VPP does whose main thread was busy.
+    /// For `duration`, VPP accepts connections but sends nothing, not even the handshake. Then it handles the requests received
+    /// meanwhile, like a VPP whose main thread was busy.
     pub fn hang(&self, duration: Duration) {
         self.shared.hang.send_replace(Some(Instant::now() + duration));
     }
@@ -198,88 +178,86 @@ impl Simulator {
         self.shared.hang.send_replace(None);
     }
 
-    /// Holds back each reply for `delay` from now on; zero ends it.
+    /// Delays each reply by `delay` from now on; zero disables the delay.
     pub fn delay_replies(&self, delay: Duration) {
         self.shared.world().faults.delay = delay;
     }
 
-    /// From now on the CLI prints the lines of VIPs in words that nobody knows, as another VPP might.
+    /// Makes the CLI print lines of VIPs in an unknown format from now on.
     pub fn garble_cli(&self, garbled: bool) {
         self.shared.world().faults.garbled_cli = garbled;
     }
 
-    /// From now on a VIP that is added never sticks to the source address, whatever was asked.
+    /// Makes new VIPs non-sticky from now on, regardless of the request.
     pub fn forget_sticky(&self, forget: bool) {
         self.shared.world().faults.forget_sticky = forget;
     }
 
-    /// From now on no VIP is added, whatever is asked.
+    /// Rejects all new VIPs from now on.
     pub fn refuse_vips(&self, refuse: bool) {
         self.shared.world().faults.refuse_vips = refuse;
     }
 
-    /// The next request of this name (`lb_add_del_vip_v2`) is carried out, but not answered.
+    /// Executes the next request of this name (such as `lb_add_del_vip_v2`) without sending its reply.
     pub fn swallow_next_reply(&self, request: &str) {
         self.shared.world().faults.swallow_next(request);
     }
 
-    /// Ends every fault that is in force or waits for its request.
+    /// Clears all faults.
     pub fn heal(&self) {
         self.shared.world().faults = Faults::default();
         self.wake();
     }
 
-    /// VPP dies of the `requests`th request from now, without answering it. [`Self::start_again`]
-    /// brings it back.
+    /// Crashes VPP on the `requests`-th request from now, without a reply. [`Self::start_again`] restarts it.
     pub fn kill_after(&self, requests: u64) {
         self.shared.world().faults.die_after(requests);
     }
 
-    /// Lets VPP's clock jump ahead, so that garbage falls due.
+    /// Advances VPP's clock, such as for garbage collection.
     pub fn advance(&self, by: Duration) {
         self.shared.world().vpp.advance(by);
     }
 
-    /// From now on and until VPP ends, `traffic` comes to `vip`, also if it is added only later.
+    /// Simulates `traffic` to `vip` until VPP stops, also if the VIP is added later.
     pub fn set_traffic(&self, vip: impl Into<VppVip>, traffic: Traffic) {
         self.edit(|lb| lb.set_traffic(vip, traffic));
     }
 
-    /// The process id that VPP answers to `control_ping`.
+    /// The process ID in replies to `control_ping`.
     pub fn pid(&self) -> u32 {
         self.shared.world().vpp.pid
     }
 
-    /// The number of open connections.
+    /// Number of open connections.
     pub fn connections(&self) -> usize {
         self.shared.world().vpp.connections()
     }
 
-    /// What VPP holds now.
+    /// The current state of VPP.
     pub fn snapshot(&self) -> Snapshot {
-        self.edit(Snapshot::of)
+        self.edit(Snapshot::new)
     }
 
-    /// Changes VPP's state behind the backs of its clients; the journal does not show it.
+    /// Changes VPP's state without a client; not recorded in the journal.
     pub fn edit<T>(&self, change: impl FnOnce(&mut Lb) -> T) -> T {
         let mut world = self.shared.world();
         world.vpp.catch_up();
         change(&mut world.vpp.lb)
     }
 
-    /// How often each message was received, since the first start.
+    /// Number of requests per message since the first start.
     pub fn requests(&self) -> BTreeMap<&'static str, u64> {
         self.shared.world().journal.requests()
     }
 
-    /// Now, for [`Self::writes_since`].
+    /// The current position, for [`Self::writes_since`].
     pub fn mark(&self) -> Mark {
         self.shared.world().journal.mark()
     }
 
-    /// The writes that were asked for since `mark`, in order, refused ones among them. The last
-    /// 100,000 are remembered.
-    pub fn writes_since(&self, mark: Mark) -> Vec<Written> {
+    /// The writes since `mark` in order, including rejected ones. Limited to the last 100,000.
+    pub fn writes_since(&self, mark: Mark) -> Vec<RecordedWrite> {
         self.shared.world().journal.writes_since(mark)
     }
 }
@@ -288,7 +266,7 @@ impl Drop for Simulator {
     fn drop(&mut self) {
         if let Some(run) = self.run.get_mut().take() {
             run.ended.cancel();
-            // Nobody is left to be told that it failed.
+            // Errors cannot be reported from `drop`.
             let _ = self.remove_sockets();
         }
     }

@@ -1,4 +1,4 @@
-//! What a test or the command line can choose about a simulated VPP.
+//! Options of a simulated VPP, for tests and the command line.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -6,64 +6,61 @@ use clap::ValueEnum;
 
 use super::traffic::Traffic;
 
-/// The VPP to be.
+/// Simulated releases of VPP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Release {
     /// The lb plugin with weights.
     #[default]
     #[value(name = "26.10")]
     V26_10,
-    /// The last lb plugin without weights: it reads prefixes and encap in its own way, its dumps tell
-    /// little, and it collects garbage only when it is called.
+    /// The last release of the lb plugin without weights: different layout of prefixes and encap, incomplete dumps, and
+    /// garbage collection only on request.
     #[value(name = "26.06")]
     V26_06,
 }
 
-/// When a change to a VIP's application servers computes its new-flow table.
+/// Time at which a changed VIP's new-flow table is computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Recompute {
-    /// With each change, before it is answered, as VPP does: this is what bounds a big sync.
+    /// On each change, before the reply, like VPP. Limits the speed of large syncs.
     #[default]
     Eager,
-    /// When bucket counts are read: for tests that load much and measure something else.
+    /// When bucket counts are read, for tests and benchmarks that do not measure it.
     Lazy,
 }
 
-/// When removed application servers and deleted VIPs leave VPP's memory.
+/// Garbage collection of removed application servers and deleted VIPs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GarbageCollection {
-    /// From one collection to the next, and for how long a VIP is not looked at again.
+    /// Interval of the periodic collection, and minimum interval per VIP.
     pub interval: Duration,
-    /// How long ago an application server must have been removed.
+    /// Minimum time since the removal of an application server.
     pub minimum_age: Duration,
 }
 
 impl Default for GarbageCollection {
-    /// VPP's: every 60 s, what was removed more than 10 s ago.
+    /// The values of VPP: every 60 s, 10 s after the removal.
     fn default() -> Self {
         Self { interval: Duration::from_secs(60), minimum_age: Duration::from_secs(10) }
     }
 }
 
-/// What [`super::Simulator::start`] needs to know.
+/// Options of [`super::Simulator::start`].
 #[derive(Clone, Debug)]
 pub struct SimulatorOptions {
-    /// The API socket. Its parent directories are made, an old socket file is replaced.
+    /// The API socket. Directories are created, an existing socket file is replaced.
     pub api_socket: PathBuf,
-    /// The stats socket, likewise; without it there is none.
+    /// The stats socket; `None` disables it.
     pub stats_socket: Option<PathBuf>,
-    /// What comes to each VIP that [`super::Simulator::set_traffic`] says nothing of.
+    /// Traffic to each VIP without a call of [`super::Simulator::set_traffic`].
     pub traffic: Traffic,
-    /// The VPP to be.
     pub release: Release,
-    /// When removed things leave memory.
     pub garbage_collection: GarbageCollection,
-    /// When tables are computed.
     pub recompute: Recompute,
 }
 
 impl SimulatorOptions {
-    /// A VPP 26.10 at `api_socket` that behaves as the real one, or as the [`Release`] that is put in.
+    /// VPP 26.10 at `api_socket`, with the defaults of a real VPP.
     pub fn new(api_socket: impl Into<PathBuf>) -> Self {
         Self {
             api_socket: api_socket.into(),

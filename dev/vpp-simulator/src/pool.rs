@@ -1,8 +1,7 @@
-//! Numbered slots as VPP's `pool_t` hands them out: the slot freed last is taken first.
+//! Numbered slots like VPP's `pool_t`: the last freed slot is reused first.
 //!
-//! Used for VIPs and application servers, whose indexes people and counters see.
+//! Used for VIPs and application servers, whose indexes are visible in dumps and counters.
 
-/// A pool of `T`.
 #[derive(Clone, Debug)]
 pub(crate) struct Pool<T> {
     slots: Vec<Option<T>>,
@@ -11,12 +10,12 @@ pub(crate) struct Pool<T> {
 }
 
 impl<T> Pool<T> {
-    /// An empty pool whose first `reserved` indexes belong to VPP's own placeholders.
+    /// An empty pool. The first `reserved` indexes are VPP's placeholders.
     pub(crate) fn new(reserved: u32) -> Self {
         Self { slots: Vec::new(), free: Vec::new(), reserved }
     }
 
-    /// Stores `value` and returns its index.
+    /// Stores `value`. Returns its index.
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         if let Some(index) = self.free.pop() {
             self.slots[(index - self.reserved) as usize] = Some(value);
@@ -26,34 +25,30 @@ impl<T> Pool<T> {
         self.reserved + u32::try_from(self.slots.len() - 1).expect("a pool holds fewer than 2^32 slots")
     }
 
-    /// Frees the slot of `index`.
     pub(crate) fn remove(&mut self, index: u32) -> Option<T> {
         let value = self.slots.get_mut(index.checked_sub(self.reserved)? as usize)?.take()?;
         self.free.push(index);
         Some(value)
     }
 
-    /// What is in the slot of `index`.
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
         self.slots.get(index.checked_sub(self.reserved)? as usize)?.as_ref()
     }
 
-    /// The same to change.
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         self.slots.get_mut(index.checked_sub(self.reserved)? as usize)?.as_mut()
     }
 
-    /// All of them by index.
+    /// All values with their indexes.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         (self.reserved..).zip(&self.slots).filter_map(|(index, slot)| Some((index, slot.as_ref()?)))
     }
 
-    /// The same to change.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
         (self.reserved..).zip(&mut self.slots).filter_map(|(index, slot)| Some((index, slot.as_mut()?)))
     }
 
-    /// The number of slots in use, placeholders left out.
+    /// Number of used slots without placeholders.
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
@@ -64,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_slot_freed_last_is_taken_first_and_reserved_indexes_never() {
+    fn last_freed_slot_is_reused_first_and_reserved_indexes_never() {
         let mut pool = Pool::new(1);
         assert_eq!([pool.insert('a'), pool.insert('b'), pool.insert('c')], [1, 2, 3]);
         assert_eq!(pool.remove(0), None);

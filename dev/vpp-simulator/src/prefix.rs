@@ -1,11 +1,11 @@
-//! An IP prefix without host bits, as VPP normalises every prefix it is sent.
+//! An IP prefix without host bits, as VPP normalizes prefixes.
 
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-/// An IP prefix. Ordered by address, IPv4 first.
+/// An IP prefix, ordered by address with IPv4 first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Prefix {
     address: IpAddr,
@@ -13,7 +13,7 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// `None` if `length` is more than the family has bits. Host bits are cleared.
+    /// Clears host bits. `None` if `length` exceeds the number of bits of the family.
     pub fn new(address: IpAddr, length: u8) -> Option<Self> {
         let address = match address {
             IpAddr::V4(address) => {
@@ -28,22 +28,22 @@ impl Prefix {
         Some(Self { address, length })
     }
 
-    /// The prefix of `address` alone.
+    /// The prefix with only `address`.
     pub fn host(address: IpAddr) -> Self {
         Self { address, length: if address.is_ipv4() { 32 } else { 128 } }
     }
 
-    /// Its first address.
+    /// The first address.
     pub fn address(self) -> IpAddr {
         self.address
     }
 
-    /// The number of leading bits that count.
+    /// Number of leading bits.
     pub fn length(self) -> u8 {
         self.length
     }
 
-    /// Whether every address of `other` is in it.
+    /// True if `other` is within this prefix.
     pub fn covers(self, other: Self) -> bool {
         self.length <= other.length && Self::new(other.address, self.length) == Some(self)
     }
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn host_bits_are_cleared_and_long_lengths_refused() {
+    fn host_bits_are_cleared_and_long_lengths_rejected() {
         let prefix = |address: &str, length| Prefix::new(address.parse().unwrap(), length).map(|p| p.to_string());
         assert_eq!(prefix("192.0.2.77", 24).as_deref(), Some("192.0.2.0/24"));
         assert_eq!(prefix("192.0.2.77", 0).as_deref(), Some("0.0.0.0/0"));

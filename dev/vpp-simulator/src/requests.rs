@@ -1,11 +1,11 @@
-//! The `lb` plugin's messages: from the wire to [`Lb`](super::lb::Lb) and back, with VPP's oddities.
+//! The messages of the `lb` plugin: decoding, calls of [`Lb`](super::lb::Lb), replies, and VPP's quirks.
 //!
-//! Called by `dispatch`; every write goes into the journal with its answer.
+//! Called by `dispatch`. All writes are recorded in the journal with their results.
 
 use std::net::IpAddr;
 
 use super::{
-    dispatch::{Turn, seconds},
+    dispatch::{RequestContext, seconds},
     journal::Write,
     lb::Refusal,
     legacy,
@@ -21,24 +21,24 @@ use maglev_vpp::messages::lb::{
     WireVip,
 };
 
-/// What a server added by `lb_add_del_as`, which names no weight, gets where there are weights.
+/// Weight of a server added by `lb_add_del_as`, which has no weight, in releases with weights.
 const WEIGHT_OF_V1: u8 = 100;
-/// What it counts as where there are none.
+/// Weight in releases without weights.
 const WEIGHT_OF_ALL: u8 = 1;
 
-pub fn conf(turn: &mut Turn<'_>, request: &LbConf) -> LbConfReply {
+pub fn conf(context: &mut RequestContext<'_>, request: &LbConf) -> LbConfReply {
     let conf = ActualConf {
         ipv4_source: request.ip4_src_address,
         ipv6_source: request.ip6_src_address,
         sticky_buckets_per_core: request.sticky_buckets_per_core,
         flow_timeout: request.flow_timeout,
     };
-    let result = turn.lb().set_conf(conf);
-    LbConfReply { retval: wrote(turn, Write::Conf(conf), result) }
+    let result = context.lb().set_conf(conf);
+    LbConfReply { retval: record(context, Write::Conf(conf), result) }
 }
 
-pub fn conf_get(turn: &mut Turn<'_>, _: &LbConfGet) -> LbConfGetReply {
-    let conf = turn.lb().conf();
+pub fn conf_get(context: &mut RequestContext<'_>, _: &LbConfGet) -> LbConfGetReply {
+    let conf = context.lb().conf();
     LbConfGetReply {
         retval: 0,
         ip4_src_address: conf.ipv4_source,
@@ -48,88 +48,94 @@ pub fn conf_get(turn: &mut Turn<'_>, _: &LbConfGet) -> LbConfGetReply {
     }
 }
 
-pub fn vip(turn: &mut Turn<'_>, request: &LbAddDelVip) -> LbAddDelVipReply {
+pub fn vip(context: &mut RequestContext<'_>, request: &LbAddDelVip) -> LbAddDelVipReply {
     let settings = VipSettings {
-        encap: encap(turn, request.encap),
+        encap: encap(context, request.encap),
         dscp: request.dscp,
         srv_type: low_byte(request.srv_type),
         target_port: request.target_port,
         table_length: request.new_flows_table_length,
         src_ip_sticky: false,
     };
-    LbAddDelVipReply { retval: add_del_vip(turn, request.vip, settings, request.is_del) }
+    LbAddDelVipReply { retval: add_del_vip(context, request.vip, settings, request.is_del) }
 }
 
-pub fn vip_v2(turn: &mut Turn<'_>, request: &LbAddDelVipV2) -> LbAddDelVipV2Reply {
+pub fn vip_v2(context: &mut RequestContext<'_>, request: &LbAddDelVipV2) -> LbAddDelVipV2Reply {
     let settings = VipSettings {
-        encap: encap(turn, request.encap),
+        encap: encap(context, request.encap),
         dscp: request.dscp,
         srv_type: low_byte(request.srv_type),
         target_port: request.target_port,
         table_length: request.new_flows_table_length,
         src_ip_sticky: request.src_ip_sticky,
     };
-    LbAddDelVipV2Reply { retval: add_del_vip(turn, request.vip, settings, request.is_del) }
+    LbAddDelVipV2Reply { retval: add_del_vip(context, request.vip, settings, request.is_del) }
 }
 
-fn add_del_vip(turn: &mut Turn<'_>, vip: WireVip, settings: VipSettings, is_del: bool) -> i32 {
-    let Some(prefix) = prefix(turn.release(), vip) else { return turn.refused(Refusal::InvalidArgument) };
+fn add_del_vip(context: &mut RequestContext<'_>, vip: WireVip, settings: VipSettings, is_del: bool) -> i32 {
+    let Some(prefix) = prefix(context.release(), vip) else { return context.refused(Refusal::InvalidArgument) };
     let id = identity(prefix, vip.protocol, vip.port);
     if is_del {
-        let result = turn.lb().remove_vip(prefix, vip.protocol, vip.port);
-        wrote(turn, Write::RemoveVip(id), result)
-    } else if turn.world.faults.refuse_vips {
-        wrote(turn, Write::AddVip(id, settings), Err::<(), _>(Refusal::InvalidArgument))
+        let result = context.lb().remove_vip(prefix, vip.protocol, vip.port);
+        record(context, Write::RemoveVip(id), result)
+    } else if context.world.faults.refuse_vips {
+        record(context, Write::AddVip(id, settings), Err::<(), _>(Refusal::InvalidArgument))
     } else {
-        let sticky = settings.src_ip_sticky && !turn.world.faults.forget_sticky;
+        let sticky = settings.src_ip_sticky && !context.world.faults.forget_sticky;
         let made = VipSettings { src_ip_sticky: sticky, ..settings };
-        let result = turn.lb().add_vip(prefix, vip.protocol, vip.port, made);
-        wrote(turn, Write::AddVip(id, settings), result)
+        let result = context.lb().add_vip(prefix, vip.protocol, vip.port, made);
+        record(context, Write::AddVip(id, settings), result)
     }
 }
 
-pub fn server(turn: &mut Turn<'_>, request: &LbAddDelAs) -> LbAddDelAsReply {
+pub fn server(context: &mut RequestContext<'_>, request: &LbAddDelAs) -> LbAddDelAsReply {
     let LbAddDelAs { vip, as_address, is_del, is_flush } = *request;
-    let weight = match turn.release() {
+    let weight = match context.release() {
         Release::V26_10 => WEIGHT_OF_V1,
         Release::V26_06 => WEIGHT_OF_ALL,
     };
-    LbAddDelAsReply { retval: add_del_as(turn, vip, as_address, weight, is_del.then_some(is_flush)) }
+    LbAddDelAsReply { retval: add_del_as(context, vip, as_address, weight, is_del.then_some(is_flush)) }
 }
 
-pub fn server_v2(turn: &mut Turn<'_>, request: &LbAddDelAsV2) -> LbAddDelAsV2Reply {
+pub fn server_v2(context: &mut RequestContext<'_>, request: &LbAddDelAsV2) -> LbAddDelAsV2Reply {
     let LbAddDelAsV2 { vip, as_address, weight, is_del, is_flush } = *request;
-    LbAddDelAsV2Reply { retval: add_del_as(turn, vip, as_address, weight, is_del.then_some(is_flush)) }
+    LbAddDelAsV2Reply { retval: add_del_as(context, vip, as_address, weight, is_del.then_some(is_flush)) }
 }
 
-/// Adds the server, or removes it with or without its flows.
-fn add_del_as(turn: &mut Turn<'_>, vip: WireVip, address: IpAddr, weight: u8, remove: Option<bool>) -> i32 {
-    let vip = named(turn.release(), vip);
+/// Adds or removes a server; `remove` is the flush flag of a removal.
+fn add_del_as(
+    context: &mut RequestContext<'_>,
+    vip: WireVip,
+    address: IpAddr,
+    weight: u8,
+    remove: Option<bool>,
+) -> i32 {
+    let vip = named(context.release(), vip);
     if let Some(flush) = remove {
-        let result = turn.lb().remove_as(vip, address);
-        wrote(turn, Write::RemoveAs { vip, address, flush }, result)
+        let result = context.lb().remove_as(vip, address);
+        record(context, Write::RemoveAs { vip, address, flush }, result)
     } else {
-        let result = turn.lb().add_as(vip, address, weight);
-        wrote(turn, Write::AddAs(vip, address, weight), result)
+        let result = context.lb().add_as(vip, address, weight);
+        record(context, Write::AddAs(vip, address, weight), result)
     }
 }
 
-pub fn weight(turn: &mut Turn<'_>, request: &LbAsSetWeight) -> LbAsSetWeightReply {
+pub fn weight(context: &mut RequestContext<'_>, request: &LbAsSetWeight) -> LbAsSetWeightReply {
     let LbAsSetWeight { vip, as_address: address, weight, is_flush: flush } = *request;
-    let vip = named(turn.release(), vip);
-    let result = turn.lb().set_weight(vip, address, weight);
-    LbAsSetWeightReply { retval: wrote(turn, Write::SetWeight { vip, address, weight, flush }, result) }
+    let vip = named(context.release(), vip);
+    let result = context.lb().set_weight(vip, address, weight);
+    LbAsSetWeightReply { retval: record(context, Write::SetWeight { vip, address, weight, flush }, result) }
 }
 
-/// VPP flushes some VIP or other, whatever was asked, and is content.
-pub fn flush(turn: &mut Turn<'_>, request: &LbFlushVip) -> LbFlushVipReply {
-    LbFlushVipReply { retval: wrote(turn, Write::FlushVip(named(turn.release(), request.vip)), Ok(())) }
+/// VPP flushes an unrelated VIP and always succeeds.
+pub fn flush(context: &mut RequestContext<'_>, request: &LbFlushVip) -> LbFlushVipReply {
+    LbFlushVipReply { retval: record(context, Write::FlushVip(named(context.release(), request.vip)), Ok(())) }
 }
 
-/// All VIPs that are not deleted, whatever was asked; up to 26.06 deleted ones too.
-pub fn vips(turn: &mut Turn<'_>, _: &LbVipDump) -> Vec<LbVipDetails> {
-    let release = turn.release();
-    let vips = turn.lb().vips.iter().map(|(_, vip)| vip);
+/// All VIPs that are not deleted, regardless of the request; up to 26.06 deleted VIPs, too.
+pub fn vips(context: &mut RequestContext<'_>, _: &LbVipDump) -> Vec<LbVipDetails> {
+    let release = context.release();
+    let vips = context.lb().vips.iter().map(|(_, vip)| vip);
     match release {
         Release::V26_10 => vips.filter(|vip| vip.used).map(vip_details).collect(),
         Release::V26_06 => vips.map(legacy::vip_details).collect(),
@@ -141,7 +147,7 @@ fn vip_details(vip: &Vip) -> LbVipDetails {
         vip: vip.id.into(),
         encap: vip.kind.encap(),
         dscp: vip.argument(),
-        // VPP swaps the bytes of what is only one byte, and of a port that is swapped already.
+        // VPP swaps the bytes of a one-byte value, and of a port that is already swapped.
         srv_type: u32::from(vip.argument()) << 24,
         target_port: vip.target_port().swap_bytes(),
         // Only 16 bits of the length are sent.
@@ -149,9 +155,9 @@ fn vip_details(vip: &Vip) -> LbVipDetails {
     }
 }
 
-pub fn servers(turn: &mut Turn<'_>, request: &LbAsDump) -> Vec<LbAsDetails> {
-    let release = turn.release();
-    each_server(turn, request.vip, |vip, server| LbAsDetails {
+pub fn servers(context: &mut RequestContext<'_>, request: &LbAsDump) -> Vec<LbAsDetails> {
+    let release = context.release();
+    each_server(context, request.vip, |vip, server| LbAsDetails {
         vip: match release {
             Release::V26_10 => vip.id.into(),
             Release::V26_06 => legacy::vip(vip.id),
@@ -162,9 +168,9 @@ pub fn servers(turn: &mut Turn<'_>, request: &LbAsDump) -> Vec<LbAsDetails> {
     })
 }
 
-pub fn servers_v2(turn: &mut Turn<'_>, request: &LbAsV2Dump) -> Vec<LbAsV2Details> {
-    turn.lb().settle();
-    each_server(turn, request.vip, |vip, server| LbAsV2Details {
+pub fn servers_v2(context: &mut RequestContext<'_>, request: &LbAsV2Dump) -> Vec<LbAsV2Details> {
+    context.lb().settle();
+    each_server(context, request.vip, |vip, server| LbAsV2Details {
         vip: vip.id.into(),
         app_srv: server.address,
         flags: flags(server),
@@ -174,25 +180,24 @@ pub fn servers_v2(turn: &mut Turn<'_>, request: &LbAsV2Dump) -> Vec<LbAsV2Detail
     })
 }
 
-/// What `details` makes of each server of the VIPs that `asked` stands for, removed servers and
-/// servers of deleted VIPs among them.
-fn each_server<D>(turn: &mut Turn<'_>, asked: WireVip, details: impl Fn(&Vip, &Server) -> D) -> Vec<D> {
-    let release = turn.release();
-    let lb = turn.lb();
-    let wanted = |vip: &Vip| matches_filter(release, asked, vip);
-    let vips = lb.vips.iter().map(|(_, vip)| vip).filter(|vip| wanted(vip));
+/// The `details` of all servers of the VIPs that match `filter`, including removed servers and servers of deleted VIPs.
+fn each_server<D>(context: &mut RequestContext<'_>, filter: WireVip, details: impl Fn(&Vip, &Server) -> D) -> Vec<D> {
+    let release = context.release();
+    let lb = context.lb();
+    let matches = |vip: &Vip| matches_filter(release, filter, vip);
+    let vips = lb.vips.iter().map(|(_, vip)| vip).filter(|vip| matches(vip));
     let servers = vips.flat_map(|vip| vip.servers.iter().map(move |(_, &slot)| (vip, slot)));
     servers.filter_map(|(vip, slot)| Some(details(vip, lb.servers.get(slot)?))).collect()
 }
 
-/// The filter of the dumps of servers: the zero prefix stands for everything, and an IPv4 prefix
-/// matches nothing. Up to 26.06 any prefix does, and the port does not count.
-fn matches_filter(release: Release, asked: WireVip, vip: &Vip) -> bool {
-    let everything = asked.prefix.address.is_unspecified() && asked.prefix.length == 0;
+/// The filter of server dumps: the zero prefix matches everything, an IPv4 prefix matches nothing. Up to 26.06 all prefixes
+/// are supported and the port is ignored.
+fn matches_filter(release: Release, filter: WireVip, vip: &Vip) -> bool {
+    let everything = filter.prefix.address.is_unspecified() && filter.prefix.length == 0;
     everything
         || match release {
-            Release::V26_10 => asked.prefix.address.is_ipv6() && named(release, asked) == vip.id,
-            Release::V26_06 => legacy::prefix(asked.prefix) == Some(vip.prefix),
+            Release::V26_10 => filter.prefix.address.is_ipv6() && named(release, filter) == vip.id,
+            Release::V26_06 => legacy::prefix(filter.prefix) == Some(vip.prefix),
         }
 }
 
@@ -200,10 +205,10 @@ fn flags(server: &Server) -> u8 {
     if server.used { AS_USED } else { 0 }
 }
 
-/// Notes a write with its answer.
-fn wrote<T>(turn: &mut Turn<'_>, write: Write, result: Result<T, Refusal>) -> i32 {
-    let retval = result.map_or_else(|refusal| turn.refused(refusal), |_| 0);
-    turn.world.journal.wrote(write, retval);
+/// Records a write with its result.
+fn record<T>(context: &mut RequestContext<'_>, write: Write, result: Result<T, Refusal>) -> i32 {
+    let retval = result.map_or_else(|refusal| context.refused(refusal), |_| 0);
+    context.world.journal.record(write, retval);
     retval
 }
 
@@ -214,20 +219,20 @@ fn prefix(release: Release, vip: WireVip) -> Option<Prefix> {
     }
 }
 
-/// Up to 26.06 the encap is compared without a byte swap, so it has to be sent in little-endian.
-fn encap(turn: &Turn<'_>, sent: u32) -> u32 {
-    match turn.release() {
+/// Up to 26.06 the encap is compared without a byte swap, so that clients must send it in little-endian.
+fn encap(context: &RequestContext<'_>, sent: u32) -> u32 {
+    match context.release() {
         Release::V26_10 => sent,
         Release::V26_06 => sent.swap_bytes(),
     }
 }
 
-/// The VIP that a request means. One with an impossible prefix is left as it is: there is none.
+/// The VIP of a request. An invalid prefix is kept, and matches no VIP.
 fn named(release: Release, vip: WireVip) -> VppVip {
     prefix(release, vip).map_or_else(|| vip.into(), |prefix| identity(prefix, vip.protocol, vip.port))
 }
 
-/// VPP keeps the service type in one byte.
+/// VPP stores the service type in one byte.
 fn low_byte(value: u32) -> u8 {
     value.to_be_bytes()[3]
 }

@@ -1,8 +1,7 @@
-//! The API socket: accepts clients, reads frames, hands them to `dispatch` one at a time, writes the
-//! replies.
+//! The API socket: accepts clients, reads frames, passes them to `dispatch` one at a time, and writes the replies.
 //!
-//! Replies to one client go out in the order of its requests. As with VPP, a request that has
-//! arrived is carried out even if its client has left since.
+//! Replies to one client keep the order of its requests. Like in VPP, received requests are executed even if the client has
+//! closed the connection since.
 
 use std::{
     io,
@@ -21,34 +20,34 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    dispatch::{Fate, dispatch},
+    dispatch::{ConnectionAction, dispatch},
     stats::StatsServer,
-    vpp::World,
+    vpp::SimulatorState,
 };
 use maglev_vpp::frame::{self, ReadError};
 
-/// Replies that have gathered are sent when they are this many bytes.
+/// Size in bytes at which buffered replies are sent.
 const FLUSH: usize = 64 << 10;
 
-/// What the simulator's handle and its connections share.
+/// State shared by the simulator's handle and its connections.
 #[derive(Debug)]
 pub struct Shared {
-    world: Mutex<World>,
-    /// Until when VPP hangs.
+    world: Mutex<SimulatorState>,
+    /// End of the hang.
     pub hang: watch::Sender<Option<Instant>>,
 }
 
 impl Shared {
-    pub fn new(world: World) -> Self {
+    pub fn new(world: SimulatorState) -> Self {
         Self { world: Mutex::new(world), hang: watch::Sender::new(None) }
     }
 
-    /// The state. A test that failed while it held the lock must not hide behind another failure.
-    pub fn world(&self) -> MutexGuard<'_, World> {
+    /// The state. Ignores poisoning, so that a failed test does not cause further failures.
+    pub fn world(&self) -> MutexGuard<'_, SimulatorState> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns when VPP does not hang (any more).
+    /// Waits for the end of the hang.
     pub async fn awake(&self) {
         let mut hang_rx = self.hang.subscribe();
         loop {
@@ -56,14 +55,14 @@ impl Shared {
             let Some(until) = until.filter(|until| *until > Instant::now()) else { return };
             tokio::select! {
                 () = sleep_until(until) => {}
-                // The sender is in `self`, so it cannot be gone.
+                // `self` holds the sender, so the channel is open.
                 _ = hang_rx.changed() => {}
             }
         }
     }
 }
 
-/// One run of VPP's socket. It ends when `ended` is cancelled, by its owner or by VPP's death.
+/// One run of VPP's sockets. Ends when `ended` is cancelled, by the owner or by a crash.
 #[derive(Debug)]
 pub struct Run {
     pub ended: CancellationToken,
@@ -71,7 +70,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Binds the socket, whose directory is made and whose old file is replaced, and serves it.
+    /// Binds the socket, after creating its directory and removing an old file, and serves it.
     pub fn start(socket: &Path, stats: Option<&Path>, shared: Arc<Shared>) -> io::Result<Self> {
         if let Some(directory) = socket.parent() {
             std::fs::create_dir_all(directory)?;
@@ -79,7 +78,7 @@ impl Run {
         remove_file(socket)?;
         let (ended, tasks) = (CancellationToken::new(), TaskTracker::new());
         if let Some(path) = stats {
-            // First, so that who reaches the API socket finds this one as well.
+            // Before the API socket, so that both sockets exist once that one does.
             tasks.spawn(StatsServer::bind(path)?.run(Arc::clone(&shared), ended.clone()));
         }
         let listener = UnixListener::bind(socket)?;
@@ -87,7 +86,7 @@ impl Run {
         Ok(Self { ended, tasks })
     }
 
-    /// Returns when it has ended and every connection is closed.
+    /// Waits for the end of the run and of all connections.
     pub async fn finished(&self) {
         self.ended.cancelled().await;
         self.tasks.close();
@@ -95,7 +94,7 @@ impl Run {
     }
 }
 
-/// Removes the file if it is there.
+/// Removes a file, if it exists.
 pub fn remove_file(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -114,8 +113,8 @@ async fn accept(listener: UnixListener, shared: Arc<Shared>, ended: Cancellation
                 tasks.spawn(serve(stream, Arc::clone(&shared), ended.clone()));
             }
             Err(error) => {
-                // Out of file descriptors, most likely: it may pass.
-                tracing::warn!(%error, "simulated vpp cannot accept a client");
+                // Out of file descriptors, most likely, which can be temporary.
+                tracing::warn!(%error, "cannot accept a client of the simulated VPP");
                 sleep(Duration::from_millis(100)).await;
             }
         }
@@ -124,16 +123,16 @@ async fn accept(listener: UnixListener, shared: Arc<Shared>, ended: Cancellation
 
 async fn serve(stream: UnixStream, shared: Arc<Shared>, ended: CancellationToken) {
     let client = shared.world().vpp.connect();
-    if let Some(Err(reason)) = ended.run_until_cancelled(converse(stream, &shared, client, &ended)).await {
-        tracing::debug!(client, %reason, "simulated vpp drops a client");
+    if let Some(Err(reason)) = ended.run_until_cancelled(serve_client(stream, &shared, client, &ended)).await {
+        tracing::debug!(client, %reason, "the simulated VPP closed the connection of a client");
     }
     if !ended.is_cancelled() {
         shared.world().vpp.disconnect(client);
     }
 }
 
-/// Answers one client until it leaves or is no longer to be understood.
-async fn converse(
+/// Serves one client until it disconnects or sends an invalid frame.
+async fn serve_client(
     mut stream: UnixStream,
     shared: &Shared,
     client: u32,
@@ -144,10 +143,10 @@ async fn converse(
         let mut next = Some(body);
         while let Some(body) = next {
             shared.awake().await;
-            match turn(shared, client, &body, &mut outbox, ended) {
-                (Fate::GoOn, delay) => send(&mut stream, &mut outbox, delay).await?,
-                (Fate::Close, _) => return Ok(stream.write_all(&outbox).await?),
-                (Fate::Die, _) => return Ok(()),
+            match handle_request(shared, client, &body, &mut outbox, ended) {
+                (ConnectionAction::Keep, delay) => send(&mut stream, &mut outbox, delay).await?,
+                (ConnectionAction::Close, _) => return Ok(stream.write_all(&outbox).await?),
+                (ConnectionAction::Die, _) => return Ok(()),
             }
             next = frame::parse(&mut inbox)?;
         }
@@ -156,7 +155,7 @@ async fn converse(
     Ok(())
 }
 
-/// Sends what has gathered, if it is enough or has to wait.
+/// Sends buffered replies if there are enough of them, or if they are delayed.
 async fn send(stream: &mut UnixStream, outbox: &mut BytesMut, delay: Duration) -> io::Result<()> {
     if !delay.is_zero() {
         sleep(delay).await;
@@ -166,8 +165,7 @@ async fn send(stream: &mut UnixStream, outbox: &mut BytesMut, delay: Duration) -
     flush(stream, outbox).await
 }
 
-/// Sends what has gathered. A client that has left gets no replies, but the requests it left behind
-/// are carried out.
+/// Sends buffered replies. Pending requests of a client that has disconnected are still executed.
 async fn flush(stream: &mut UnixStream, outbox: &mut BytesMut) -> io::Result<()> {
     let written = stream.write_all_buf(outbox).await;
     outbox.clear();
@@ -177,25 +175,25 @@ async fn flush(stream: &mut UnixStream, outbox: &mut BytesMut) -> io::Result<()>
     }
 }
 
-/// One request under the lock; also says how long its reply is to be held back.
-fn turn(
+/// Handles one request under the lock. Also returns the delay of its reply.
+fn handle_request(
     shared: &Shared,
     client: u32,
     body: &Bytes,
     outbox: &mut BytesMut,
     ended: &CancellationToken,
-) -> (Fate, Duration) {
+) -> (ConnectionAction, Duration) {
     let mut world = shared.world();
-    // Another connection's request may have killed VPP while this one waited for the lock.
+    // A request of another connection may have crashed VPP while this one waited for the lock.
     if ended.is_cancelled() {
-        return (Fate::Die, Duration::ZERO);
+        return (ConnectionAction::Die, Duration::ZERO);
     }
     world.vpp.catch_up();
     let mut fate = dispatch(&mut world, client, body, outbox);
     if world.faults.kills() || world.vpp.lb.has_crashed() {
-        fate = Fate::Die;
+        fate = ConnectionAction::Die;
     }
-    if fate == Fate::Die {
+    if fate == ConnectionAction::Die {
         ended.cancel();
     }
     (fate, world.faults.delay)

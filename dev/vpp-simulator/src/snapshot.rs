@@ -1,4 +1,4 @@
-//! What a simulated VPP holds at one moment, for tests to compare with what they expect.
+//! The state of a simulated VPP at one moment, for comparisons in tests.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,9 +11,8 @@ use maglev_model::actual::{ActualConf, VppVip};
 /// The whole state of the plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The global settings.
     pub conf: ActualConf,
-    /// The VIPs that are not deleted.
+    /// VIPs that are not deleted.
     pub vips: BTreeMap<VppVip, VipSnapshot>,
     /// Deleted VIPs that are still in the pool.
     pub deleted_vips: usize,
@@ -21,34 +20,32 @@ pub struct Snapshot {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VipSnapshot {
-    /// Its index in VPP's pool.
+    /// Index in VPP's pool.
     pub pool_index: u32,
-    /// What it was asked to be.
     pub settings: VipSettings,
-    /// Its live application servers.
+    /// Live application servers.
     pub ases: BTreeMap<IpAddr, AsSnapshot>,
-    /// Removed application servers that are not collected yet.
+    /// Removed application servers that have not been collected.
     pub ghosts: BTreeSet<IpAddr>,
 }
 
-/// One live application server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AsSnapshot {
     pub weight: u8,
-    /// The buckets that point at it.
+    /// Number of buckets.
     pub buckets: u32,
 }
 
 impl Snapshot {
-    pub(crate) fn of(lb: &mut Lb) -> Self {
+    pub(crate) fn new(lb: &mut Lb) -> Self {
         lb.settle();
         let deleted_vips = lb.vips.iter().filter(|(_, vip)| !vip.used).count();
         let live = lb.vips.iter().filter(|(_, vip)| vip.used);
-        let vips = live.map(|(index, vip)| (vip.id, VipSnapshot::of(lb, index))).collect();
+        let vips = live.map(|(index, vip)| (vip.id, VipSnapshot::new(lb, index))).collect();
         Self { conf: lb.conf(), vips, deleted_vips }
     }
 
-    /// The weight of each live application server of `vip`; empty if there is no such VIP.
+    /// The weight of each live application server of `vip`; empty for an unknown VIP.
     pub fn weights(&self, vip: impl Into<VppVip>) -> BTreeMap<IpAddr, u8> {
         let ases = self.vips.get(&vip.into()).into_iter().flat_map(|vip| &vip.ases);
         ases.map(|(&address, server)| (address, server.weight)).collect()
@@ -56,7 +53,7 @@ impl Snapshot {
 }
 
 impl VipSnapshot {
-    fn of(lb: &Lb, index: u32) -> Self {
+    fn new(lb: &Lb, index: u32) -> Self {
         let vip = lb.vips.get(index).expect("the index comes from the pool");
         let servers: Vec<_> = vip.servers.iter().filter_map(|(_, &slot)| lb.servers.get(slot)).collect();
         let (live, ghosts): (Vec<_>, Vec<_>) = servers.into_iter().partition(|server| server.used);

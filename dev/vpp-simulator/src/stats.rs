@@ -1,13 +1,13 @@
-//! The stats segment: a memory file that the stats socket hands out, laid out as VPP lays it out.
+//! The stats segment: a memory file that clients receive from the stats socket, in the layout of VPP.
 //!
 //! ```text
 //!  client ── stats.sock ── serve ──┐ the descriptor
-//!               every 100 ms: World ── Figures ── image ── Publisher ── memory file
+//!               every 100 ms: SimulatorState ── Figures ── image ── Publisher ── memory file
 //! ```
 //!
-//! Each run of VPP has a memory file of its own, and the old one stays as it was for those who hold
-//! it. Counters are written one by one, in place; where a vector has to grow, everything is laid out
-//! anew between `in_progress` and the next epoch, as when VPP moves a vector.
+//! Each run of VPP has its own memory file; clients of an earlier run keep the old one unchanged. Counters are updated in
+//! place, one by one. If a vector has to grow, the whole segment is rewritten between `in_progress` and the next epoch, as
+//! when VPP moves a vector.
 
 mod image;
 mod publisher;
@@ -35,26 +35,26 @@ use tokio_util::sync::CancellationToken;
 use self::publisher::Publisher;
 use super::{server::Shared, vpp::Vpp};
 
-/// How often the segment is brought up to date.
+/// Interval of updates of the segment.
 const EVERY: Duration = Duration::from_millis(100);
-/// How often VPP's own figures are: its heartbeat.
+/// Interval of VPP's own values, the heartbeat.
 const HEARTBEAT: u64 = 10;
-/// How many clients may wait to be accepted.
+/// Length of the queue of clients to accept.
 const BACKLOG: i32 = 16;
 
-/// What the segment shows.
+/// The content of the segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Figures {
     boot_time: u64,
     heartbeat: u64,
-    /// Each VIP's four counters by its index in the pool.
+    /// The four counters of each VIP, by index in the pool.
     vips: BTreeMap<u32, [u64; 4]>,
-    /// Packets and bytes by the index of the route.
+    /// Packets and bytes, by index of the route.
     routes: BTreeMap<u32, (u64, u64)>,
 }
 
 impl Figures {
-    fn of(vpp: &mut Vpp) -> Self {
+    fn new(vpp: &mut Vpp) -> Self {
         vpp.catch_up();
         Self {
             boot_time: vpp.boot_time,
@@ -65,7 +65,7 @@ impl Figures {
     }
 }
 
-/// One run's stats socket and segment.
+/// The stats socket and segment of one run.
 #[derive(Debug)]
 pub struct StatsServer {
     listener: UnixListener,
@@ -73,7 +73,7 @@ pub struct StatsServer {
 }
 
 impl StatsServer {
-    /// Binds the socket, whose directory is made and whose old file is replaced.
+    /// Binds the socket, after creating its directory and removing an old file.
     pub fn bind(path: &Path) -> io::Result<Self> {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory)?;
@@ -83,12 +83,11 @@ impl StatsServer {
         let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
         bind(&socket, &SocketAddrUnix::new(path)?)?;
         listen(&socket, BACKLOG)?;
-        // It does for sockets of the other kind as well, since nothing is read from them.
+        // Accepts other socket types as well, since nothing is read from clients.
         let listener = UnixListener::from_std(socket.into())?;
         Ok(Self { listener, publisher: Publisher::new()? })
     }
 
-    /// Serves until `ended`.
     pub async fn run(mut self, shared: Arc<Shared>, ended: CancellationToken) {
         let mut ticks = interval(EVERY);
         loop {
@@ -98,9 +97,9 @@ impl StatsServer {
                 accepted = self.listener.accept() => {
                     shared.awake().await;
                     self.publish(&shared);
-                    // A client that leaves at once, or one too many: the next may fare better.
-                    if let Err(error) = accepted.and_then(|(client, _)| hand_out(&client, self.publisher.file())) {
-                        tracing::debug!(%error, "simulated vpp cannot hand out its stats segment");
+                    // The client disconnected, or there are too many clients.
+                    if let Err(error) = accepted.and_then(|(client, _)| send_segment(&client, self.publisher.file())) {
+                        tracing::debug!(%error, "cannot send the stats segment of the simulated VPP");
                     }
                 }
             }
@@ -108,14 +107,14 @@ impl StatsServer {
     }
 
     fn publish(&mut self, shared: &Shared) {
-        let figures = Figures::of(&mut shared.world().vpp);
+        let figures = Figures::new(&mut shared.world().vpp);
         if let Err(error) = self.publisher.publish(&figures) {
-            tracing::warn!(%error, "simulated vpp cannot write its stats segment");
+            tracing::warn!(%error, "cannot write the stats segment of the simulated VPP");
         }
     }
 }
 
-fn hand_out(client: &UnixStream, file: &OwnedFd) -> io::Result<()> {
+fn send_segment(client: &UnixStream, file: &OwnedFd) -> io::Result<()> {
     let descriptors = [file.as_fd()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);

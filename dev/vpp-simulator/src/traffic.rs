@@ -1,27 +1,26 @@
-//! Traffic that nobody sends: the counters of VIPs and of the routes to them move as if packets came.
+//! Simulated traffic: the counters of VIPs and routes increase without packets.
 //!
-//! How many come is set for each VIP, in packets per second by kind. As with VPP, a packet to a VIP
-//! without any server of weight > 0 finds no server and counts as that alone.
+//! The traffic to each VIP is set in packets per second by kind. Like in VPP, a packet to a VIP without a server of weight > 0
+//! counts as `no server` only.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{lb::Lb, vip::Vip};
 use maglev_model::actual::VppVip;
 
-/// Counting is put off until this much time has come together, so that a storm of requests does not
-/// walk through all VIPs for each of them.
+/// Minimum time between two updates of the counters, so that frequent requests do not iterate over all VIPs each time.
 const STEP: Duration = Duration::from_millis(10);
 
-/// What comes to one VIP.
+/// The traffic to one VIP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Packets of known flows, a second.
+    /// Packets of existing flows per second.
     pub existing: u32,
-    /// First packets of flows, a second.
+    /// First packets of flows per second.
     pub first: u32,
-    /// Packets that the sticky table has no room for, a second.
+    /// Packets that do not fit into the sticky table per second.
     pub untracked: u32,
-    /// Bytes of each packet.
+    /// Bytes per packet.
     pub packet_bytes: u32,
 }
 
@@ -29,14 +28,14 @@ pub struct Traffic {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counters {
     pub packets: [u64; 4],
-    /// Parts of packets that are still to come: packets per second times nanoseconds.
+    /// Fractions of packets: packets per second times nanoseconds.
     rest: [u128; 3],
 }
 
-/// What comes to whom, and until when it was counted.
+/// The traffic by VIP, and the time of the last update.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Flows {
-    /// To VIPs that are not named in `to`.
+    /// Traffic to VIPs not listed in `to`.
     default: Traffic,
     to: BTreeMap<VppVip, Traffic>,
     counted: Duration,
@@ -47,18 +46,18 @@ impl Flows {
         Self { default, ..Self::default() }
     }
 
-    fn of(&self, vip: &Vip) -> Traffic {
+    fn for_vip(&self, vip: &Vip) -> Traffic {
         self.to.get(&vip.id).copied().unwrap_or(self.default)
     }
 }
 
 impl Lb {
-    /// From now on, `traffic` comes to `vip`, also if it is added only later.
+    /// Sets the traffic to `vip`, also if it is added later.
     pub fn set_traffic(&mut self, vip: impl Into<VppVip>, traffic: Traffic) {
         self.flows.to.insert(vip.into(), traffic);
     }
 
-    /// Counts what came until `now`.
+    /// Updates the counters until `now`.
     pub(crate) fn count_traffic(&mut self, now: Duration) {
         let passed = now.saturating_sub(self.flows.counted);
         if passed < STEP {
@@ -69,7 +68,7 @@ impl Lb {
             return;
         }
         for (_, vip) in self.vips.iter_mut().filter(|(_, vip)| vip.used) {
-            let traffic = self.flows.of(vip);
+            let traffic = self.flows.for_vip(vip);
             let weighs = |slot: u32| self.servers.get(slot).is_some_and(|server| server.used && server.weight > 0);
             let served = vip.servers.iter().any(|(_, &slot)| weighs(slot));
             let packets = vip.counters.add(traffic, passed, served);
@@ -79,7 +78,7 @@ impl Lb {
 }
 
 impl Counters {
-    /// Returns how many packets came.
+    /// Returns the number of packets.
     fn add(&mut self, traffic: Traffic, passed: Duration, served: bool) -> u64 {
         let rates = [traffic.existing, traffic.first, traffic.untracked];
         let mut all = 0;
@@ -104,14 +103,14 @@ mod tests {
     };
 
     #[test]
-    fn packets_are_counted_by_kind_and_without_a_server_as_that() {
+    fn packets_are_counted_by_kind_or_as_no_server() {
         let mut lb = Lb::new(Release::default(), GarbageCollection::default(), Recompute::Lazy);
         let prefix = Prefix::host([192, 0, 2, 1].into());
         let (id, server) = (identity(prefix, 6, 80), [192, 0, 2, 9].into());
         let index = lb.add_vip(prefix, 6, 80, VipSettings::default()).unwrap();
         lb.add_as(id, server, 1).unwrap();
         lb.set_traffic(id, Traffic { existing: 3, first: 2, untracked: 1, packet_bytes: 100 });
-        // 0.5 s at a time: half a packet is not lost.
+        // Steps of 0.5 s: half packets are not lost.
         for half in 1..=4 {
             lb.advance_to(Duration::from_millis(500 * half));
         }

@@ -1,39 +1,38 @@
-//! A VIP of the simulated plugin and what it was asked to be.
+//! A VIP of the simulated plugin and its settings.
 
 use std::time::Duration;
 
 use super::{pool::Pool, prefix::Prefix, traffic::Counters};
 use maglev_model::actual::VppVip;
 
-/// The identity that VPP gives a VIP: port 0 means all ports, whatever the protocol. No protocol is
-/// refused.
+/// The identity of a VIP in VPP: port 0 means all ports for any protocol. All protocols are accepted.
 pub fn identity(prefix: Prefix, protocol: u8, port: u16) -> VppVip {
     let protocol = if port == 0 { 255 } else { protocol };
     VppVip { address: prefix.address(), length: prefix.length(), protocol, port }
 }
 
-/// VPP's own kind of a VIP (`lb_vip_type_t`): the family of its prefix with its encapsulation.
+/// VPP's type of a VIP (`lb_vip_type_t`): address family and encapsulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VipType {
-    /// IPv6 to IPv6 backends by GRE.
+    /// IPv6, GRE to IPv6 backends.
     Ip6Gre6,
-    /// IPv6 to IPv4 backends by GRE.
+    /// IPv6, GRE to IPv4 backends.
     Ip6Gre4,
-    /// IPv4 to IPv6 backends by GRE.
+    /// IPv4, GRE to IPv6 backends.
     Ip4Gre6,
-    /// IPv4 to IPv4 backends by GRE.
+    /// IPv4, GRE to IPv4 backends.
     Ip4Gre4,
     /// IPv4, layer 3 direct server return.
     Ip4L3dsr,
-    /// IPv4 to IPv4 backends by NAT.
+    /// IPv4, NAT to IPv4 backends.
     Ip4Nat4,
-    /// IPv6 to IPv6 backends by NAT.
+    /// IPv6, NAT to IPv6 backends.
     Ip6Nat6,
 }
 
 impl VipType {
-    /// `None` where VPP refuses the encapsulation for its family: IPv4 only. For an IPv6 prefix all
-    /// that it does not know ends as GRE to IPv6, the first type of its enum.
+    /// `None` if VPP rejects the encapsulation, which it does for IPv4 only. Unknown encapsulations of an IPv6 prefix become GRE
+    /// to IPv6, the first value of the enum.
     pub fn new(ipv4: bool, encap: u32) -> Option<Self> {
         match (ipv4, encap) {
             (true, 0) => Some(Self::Ip4Gre4),
@@ -58,7 +57,7 @@ impl VipType {
         }
     }
 
-    /// The number of VPP's own enum, which dumps up to 26.06 give for the encap.
+    /// The value of VPP's enum, which is the encap in dumps up to 26.06.
     pub fn number(self) -> u32 {
         match self {
             Self::Ip6Gre6 => 0,
@@ -71,17 +70,17 @@ impl VipType {
         }
     }
 
-    /// Whether its application servers are IPv4.
+    /// True if application servers are IPv4.
     pub fn has_ipv4_servers(self) -> bool {
         matches!(self, Self::Ip4Gre4 | Self::Ip6Gre4 | Self::Ip4L3dsr | Self::Ip4Nat4)
     }
 
-    /// Whether addresses are translated, for which each of its application servers has a mapping.
+    /// True if addresses are translated, which requires a mapping per application server.
     pub fn is_nat(self) -> bool {
         matches!(self, Self::Ip4Nat4 | Self::Ip6Nat6)
     }
 
-    /// As VPP's CLI prints it.
+    /// The text of VPP's CLI.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ip6Gre6 => "ip6-gre6",
@@ -95,19 +94,19 @@ impl VipType {
     }
 }
 
-/// The settings of a VIP as sent (`lb_add_del_vip_v2`), unchecked.
+/// The settings of a VIP as received (`lb_add_del_vip_v2`), unchecked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VipSettings {
     pub encap: u32,
-    /// The code point; read with L3DSR only.
+    /// DSCP; used with L3DSR only.
     pub dscp: u8,
-    /// 0 cluster IP, 1 node port; read with NAT only.
+    /// 0 cluster IP, 1 node port; used with NAT only.
     pub srv_type: u8,
-    /// The port of the backends, in host order; read with NAT only.
+    /// Port of the backends in host order; used with NAT only.
     pub target_port: u16,
-    /// Buckets of the new-flow table.
+    /// Number of buckets of the new-flow table.
     pub table_length: u32,
-    /// Whether flows are told apart by their source address alone.
+    /// True if flows are identified by source address only.
     pub src_ip_sticky: bool,
 }
 
@@ -118,7 +117,7 @@ impl Default for VipSettings {
     }
 }
 
-/// A VIP in VPP's pool. It stays there for a while after it was deleted.
+/// A VIP in VPP's pool, where it stays for some time after its deletion.
 #[derive(Clone, Debug)]
 pub struct Vip {
     pub(crate) id: VppVip,
@@ -127,13 +126,13 @@ pub struct Vip {
     pub(crate) settings: VipSettings,
     /// Cleared when the VIP is deleted.
     pub(crate) used: bool,
-    /// Indexes of its application servers in the plugin's pool, live and removed ones.
+    /// Indexes of its application servers in the plugin's pool, live and removed.
     pub(crate) servers: Pool<u32>,
-    /// Whether the bucket counts of its servers are out of date.
+    /// True if the bucket counts of the servers are stale.
     pub(crate) stale: bool,
-    /// When its servers were last looked at for garbage, or when it was added.
+    /// Time of the last garbage collection, or of the addition.
     pub(crate) collected_at: Duration,
-    /// What came to it.
+    /// Traffic counters.
     pub(crate) counters: Counters,
 }
 
@@ -152,7 +151,7 @@ impl Vip {
         }
     }
 
-    /// The byte that VPP keeps DSCP or service type in: the two share their place.
+    /// The byte with DSCP or service type, which share a field in VPP.
     pub(crate) fn argument(&self) -> u8 {
         match self.kind {
             VipType::Ip4L3dsr => self.settings.dscp & 0x3f,
@@ -161,22 +160,22 @@ impl Vip {
         }
     }
 
-    /// The port of its backends in host order; 0 without NAT.
+    /// Port of the backends in host order; 0 without NAT.
     pub(crate) fn target_port(&self) -> u16 {
         if self.kind.is_nat() { self.settings.target_port } else { 0 }
     }
 }
 
-/// An application server in VPP's pool. It stays there for a while after it was removed.
+/// An application server in VPP's pool, where it stays for some time after its removal.
 #[derive(Clone, Debug)]
 pub struct Server {
     pub(crate) address: std::net::IpAddr,
     pub(crate) weight: u8,
-    /// Cleared when it is removed, set again when it is added again.
+    /// Cleared on removal, set when added again.
     pub(crate) used: bool,
-    /// When it was last removed, by VPP's clock; 0 if never.
+    /// Time of the last removal by VPP's clock; 0 if never removed.
     pub(crate) removed_at: Duration,
     pub(crate) buckets: u32,
-    /// The load-balance object of the route to it.
+    /// Load-balance object of the route to the server.
     pub(crate) dpo: u32,
 }

@@ -1,4 +1,4 @@
-//! What a simulator knows: the VPP that runs at the moment, the faults in force and the journal.
+//! The state of a simulator: the current VPP, the active faults and the journal.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,20 +13,20 @@ use super::{
     traffic::Flows,
 };
 
-/// The bit that VPP sets in the index of a client that came by the socket.
+/// The bit that VPP sets in the index of clients on the socket.
 const SOCKET_CLIENT: u32 = 1 << 31;
 
-/// One run of VPP, from start to end.
+/// One run of VPP.
 #[derive(Debug)]
 pub struct Vpp {
     pub release: Release,
     pub lb: Lb,
-    /// Its process id, or what it says is one: no two runs have the same.
+    /// Process ID, unique per run.
     pub pid: u32,
     booted: Instant,
-    /// When that was, in Unix seconds.
+    /// Start time in Unix seconds.
     pub boot_time: u64,
-    /// How much later it is than the clock says.
+    /// Offset added to the clock.
     ahead: Duration,
     clients: Pool<()>,
 }
@@ -47,53 +47,52 @@ impl Vpp {
         }
     }
 
-    /// A connection was accepted; returns its client index.
+    /// Registers a connection. Returns its client index.
     pub fn connect(&mut self) -> u32 {
         SOCKET_CLIENT | self.clients.insert(())
     }
 
-    /// The connection of this client index is closed.
+    /// Unregisters the connection with this client index.
     pub fn disconnect(&mut self, client: u32) {
         self.clients.remove(client & !SOCKET_CLIENT);
     }
 
-    /// The number of open connections.
     pub fn connections(&self) -> usize {
         self.clients.len()
     }
 
-    /// Does what fell due since it was last looked at.
+    /// Executes the work that is due.
     pub fn catch_up(&mut self) {
         self.lb.advance_to(self.uptime());
     }
 
-    /// The time since its start.
+    /// The time since the start.
     pub fn uptime(&self) -> Duration {
         self.booted.elapsed() + self.ahead
     }
 
-    /// Lets it be `by` later.
+    /// Advances the clock.
     pub fn advance(&mut self, by: Duration) {
         self.ahead += by;
         self.catch_up();
     }
 }
 
-/// All of a simulator's state; one lock holds it.
+/// All state of a simulator, protected by one lock.
 #[derive(Debug)]
-pub struct World {
+pub struct SimulatorState {
     pub vpp: Vpp,
     pub faults: Faults,
     pub journal: Journal,
     run: u32,
 }
 
-impl World {
+impl SimulatorState {
     pub fn new(options: &SimulatorOptions) -> Self {
         Self { vpp: Vpp::new(options, 0), faults: Faults::default(), journal: Journal::default(), run: 0 }
     }
 
-    /// VPP starts anew: nothing is left of its state and faults. The journal goes on.
+    /// Restarts VPP: clears state and faults, keeps the journal.
     pub fn reboot(&mut self, options: &SimulatorOptions) {
         self.run += 1;
         self.vpp = Vpp::new(options, self.run);

@@ -10,7 +10,7 @@ use maglev_sandbox::assets::Tool;
 use maglev_sandbox::demo_backend::{DemoBackends, DemoOptions};
 use maglev_sandbox::node::{Node, NodeOptions};
 use maglev_sandbox::processes::Processes;
-use maglev_vpp_simulator::{Mark, Simulator, SimulatorOptions, Written};
+use maglev_vpp_simulator::{Mark, Simulator, SimulatorOptions, RecordedWrite};
 use tokio::process::Command;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -139,7 +139,7 @@ impl Site {
     }
 
     /// What was written to any VPP since.
-    pub fn writes_since(&self, marks: &[Mark]) -> Vec<Written> {
+    pub fn writes_since(&self, marks: &[Mark]) -> Vec<RecordedWrite> {
         self.vpps.iter().zip(marks).flat_map(|(vpp, mark)| vpp.writes_since(*mark)).collect()
     }
 

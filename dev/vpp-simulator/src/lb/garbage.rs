@@ -1,16 +1,15 @@
-//! When removed application servers and deleted VIPs leave VPP's memory.
+//! Garbage collection of removed application servers and deleted VIPs.
 //!
-//! VPP looks at a VIP's servers when one of them is added or removed, and at all VIPs at fixed times
-//! (`lb-gc-process`), but not twice at the same VIP within the interval. So a removed server may stay
-//! for twice the interval.
-//! Up to 26.06 there are no fixed times: a deleted VIP stays for ever.
+//! VPP collects the servers of a VIP when one of them is added or removed, and those of all VIPs periodically
+//! (`lb-gc-process`), but each VIP at most once per interval. A removed server can stay for up to two intervals.
+//! Up to 26.06 there is no periodic collection: deleted VIPs stay forever.
 
 use std::time::Duration;
 
 use super::{Lb, Prefix};
 
 impl Lb {
-    /// A fixed time has come: all servers that are due go, then the deleted VIPs that have none.
+    /// Periodic collection: removes all servers that are due, then deleted VIPs without servers.
     pub(crate) fn collect_garbage(&mut self, at: Duration) {
         for index in self.vips.iter().map(|(index, _)| index).collect::<Vec<_>>() {
             self.collect_servers(index, at);
@@ -20,9 +19,9 @@ impl Lb {
         }
     }
 
-    /// Looks at the servers of one VIP, unless that was done less than the interval ago.
+    /// Collects the servers of one VIP, unless that was done within the interval.
     pub(crate) fn collect_servers(&mut self, index: u32, at: Duration) {
-        let vip = self.vips.get_mut(index).expect("a VIP that is looked at is in the pool");
+        let vip = self.vips.get_mut(index).expect("the index of a VIP is in the pool");
         if at <= vip.collected_at + self.collection.interval {
             return;
         }
@@ -37,8 +36,8 @@ impl Lb {
         }
     }
 
-    /// Forgets one server. VPP does not survive that where its NAT mapping is gone: another VIP, or
-    /// an earlier life of this one, had the same server and port, and took the mapping with it.
+    /// Removes one server. VPP crashes if its NAT mapping is gone: another VIP, or an earlier incarnation of this one, had the same
+    /// server and port, and removed the mapping.
     fn collect(&mut self, index: u32, place: u32, slot: u32) {
         let server = self.servers.remove(slot).expect("a server that is due is in the pool");
         let vip = self.vips.get_mut(index).expect("a VIP outlives its servers");

@@ -1,4 +1,4 @@
-//! Any sequence of operations leaves the plugin's state sound, however its tables are computed.
+//! The state stays consistent under any sequence of operations, for both ways of computing tables.
 
 use std::net::Ipv4Addr;
 
@@ -18,7 +18,7 @@ enum Operation {
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
-    // Few of each, so that operations meet.
+    // Few values of each kind, so that operations interact.
     let (vip, port, server, weight) = (0u8..2, prop::sample::select(vec![0u16, 80, 443]), 0u8..4, 0u8..=20);
     prop_oneof![
         2 => (vip.clone(), port.clone()).prop_map(|(vip, port)| Operation::AddVip(vip, port)),
@@ -69,7 +69,7 @@ fn sound(snapshot: &Snapshot) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Adds the VIP `last` with one server, as the measured runs did.
+/// Adds the VIP `last` with one server, as in the recorded runs.
 fn add(lb: &mut Lb, last: u8, settings: VipSettings) -> VppVip {
     lb.add_vip(Prefix::host(host(1, last)), 6, 80, settings).unwrap();
     lb.add_as(id(last, 80), host(2, 10), 10).unwrap();
@@ -85,7 +85,7 @@ fn at(lb: &mut Lb, seconds: u64) {
 }
 
 #[test]
-fn garbage_goes_when_a_real_vpp_was_seen_to_collect_it() {
+fn garbage_is_collected_at_the_recorded_times() {
     let mut lb = Lb::new(Release::V26_10, GarbageCollection::default(), Recompute::Eager);
     at(&mut lb, 3);
     let kept = add(&mut lb, 1, VipSettings::default());
@@ -107,7 +107,7 @@ fn garbage_goes_when_a_real_vpp_was_seen_to_collect_it() {
 }
 
 #[test]
-fn vpp_dies_when_the_second_of_two_nat_vips_with_one_server_and_port_is_collected() {
+fn vpp_crashes_on_collecting_the_second_nat_vip_with_the_same_server_and_port() {
     for (port, dies) in [(8080, true), (8081, false)] {
         let mut lb = Lb::new(Release::V26_10, GarbageCollection::default(), Recompute::Eager);
         for vip in [add(&mut lb, 1, nat(8080)), add(&mut lb, 2, nat(port))] {
@@ -121,7 +121,7 @@ fn vpp_dies_when_the_second_of_two_nat_vips_with_one_server_and_port_is_collecte
 }
 
 #[test]
-fn vpp_dies_of_a_nat_vip_that_was_recreated_before_it_was_collected() {
+fn vpp_crashes_on_a_nat_vip_recreated_before_its_collection() {
     let mut lb = Lb::new(Release::V26_10, GarbageCollection::default(), Recompute::Eager);
     for _ in 0..2 {
         let vip = add(&mut lb, 1, nat(8080));
@@ -132,14 +132,14 @@ fn vpp_dies_of_a_nat_vip_that_was_recreated_before_it_was_collected() {
 }
 
 #[test]
-fn vpp_dies_of_a_server_of_a_nat_vip_of_all_ports() {
+fn vpp_crashes_on_a_server_of_an_all_ports_nat_vip() {
     let mut lb = Lb::new(Release::V26_10, GarbageCollection::default(), Recompute::Eager);
     lb.add_vip(Prefix::host(host(1, 1)), 6, 0, nat(8080)).unwrap();
     assert_eq!(lb.add_as(id(1, 0), host(2, 10), 10), Err(Refusal::Fatal));
 }
 
 #[test]
-fn protocols_other_than_tcp_and_udp_have_ports_too() {
+fn other_protocols_have_ports_as_well() {
     let mut lb = Lb::new(Release::V26_10, GarbageCollection::default(), Recompute::Eager);
     let prefix = Prefix::host(host(1, 1));
     let mut added = |protocol, port| lb.add_vip(prefix, protocol, port, VipSettings::default());
@@ -156,21 +156,21 @@ fn an_encap_that_does_not_go_with_ipv6_becomes_gre() {
 
 proptest! {
     #[test]
-    fn tables_computed_at_once_or_when_read_are_the_same_and_always_full(
+    fn eager_and_lazy_tables_are_equal_and_full(
         operations in prop::collection::vec(operation(), 0..60),
     ) {
         let mut eager = Lb::new(Release::V26_10, GarbageCollection::default(), Recompute::Eager);
         let mut lazy = Lb::new(Release::V26_10, GarbageCollection::default(), Recompute::Lazy);
         for operation in &operations {
             prop_assert_eq!(apply(&mut eager, operation), apply(&mut lazy, operation));
-            let snapshot = Snapshot::of(&mut eager);
+            let snapshot = Snapshot::new(&mut eager);
             sound(&snapshot)?;
         }
-        prop_assert_eq!(Snapshot::of(&mut eager), Snapshot::of(&mut lazy));
+        prop_assert_eq!(Snapshot::new(&mut eager), Snapshot::new(&mut lazy));
     }
 
     #[test]
-    fn what_is_removed_leaves_nothing_behind(operations in prop::collection::vec(operation(), 0..60)) {
+    fn removal_leaves_no_state_behind(operations in prop::collection::vec(operation(), 0..60)) {
         let mut lb = Lb::new(Release::V26_10, GarbageCollection::default(), Recompute::Lazy);
         for operation in &operations {
             let _ = apply(&mut lb, operation);
@@ -178,7 +178,7 @@ proptest! {
         for (vip, port) in [(0, 0), (0, 80), (0, 443), (1, 0), (1, 80), (1, 443)] {
             let _ = apply(&mut lb, &Operation::RemoveVip(vip, port));
         }
-        // A VIP that was looked at just before is passed over once.
+        // The first call skips a VIP that was collected within the interval.
         lb.advance_to(lb.now + Duration::from_secs(10 + 2 * 60));
         prop_assert_eq!((lb.vips.len(), lb.servers.len()), (0, 0));
         let route = lb.fib.lookup(Prefix::host(host(2, 0)), true);

@@ -1,19 +1,19 @@
-//! The segment's words for given figures: header, vectors, directory. Pure.
+//! The words of the segment for given values: header, vectors, directory. Pure.
 
 use super::Figures;
 
-/// Bytes of the memory file: VPP's default.
+/// Size of the memory file in bytes: VPP's default.
 pub const SIZE: usize = 32 << 20;
-/// Words of the header.
+/// Size of the header in words.
 pub const EPOCH: usize = 2;
 pub const IN_PROGRESS: usize = 3;
 const DIRECTORY: usize = 4;
 const HEADER: usize = 8;
-/// Where VPP would have it in its own memory.
+/// Base address in VPP's memory.
 const BASE: u64 = 0x7fe1_0900_1000;
-/// What VPP's vectors have in the upper half of the word before their elements.
+/// Upper half of the word before the elements of VPP's vectors.
 const VECTOR: u64 = 0x8608 << 32;
-/// Words of a directory entry.
+/// Size of a directory entry in words.
 const ENTRY: usize = 18;
 /// The main thread and one worker.
 const THREADS: u64 = 2;
@@ -21,17 +21,17 @@ const THREADS: u64 = 2;
 const LB_COUNTERS: [&str; 4] =
     ["packet from existing sessions", "first session packet", "untracked packet", "no server configured"];
 
-/// The lengths of the vectors. They never shrink.
+/// The lengths of the vectors, which never shrink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
-    /// Of VIP counters; 0 before the first VIP, when there are no such counters.
+    /// Length of VIP counters; 0 before the first VIP, when there are no such counters.
     vips: usize,
-    /// Of route counters; 0 before anything was laid out.
+    /// Length of route counters; 0 before the first layout.
     routes: usize,
 }
 
 impl Layout {
-    /// With room for all of `figures`.
+    /// The layout with room for all of `figures`.
     pub fn grown(self, figures: &Figures) -> Self {
         let room =
             |last: Option<&u32>, least: usize| last.map_or(least, |last| (*last as usize + 2).next_power_of_two());
@@ -42,7 +42,7 @@ impl Layout {
     }
 }
 
-/// All words of a segment up to its last one in use.
+/// The words of a segment up to the last used one.
 #[derive(Debug, Default)]
 pub struct Image {
     pub layout: Layout,
@@ -73,7 +73,7 @@ impl Image {
         self.words.get(EPOCH).copied().unwrap_or(0)
     }
 
-    /// What a VPP has among thousands of others, and the plugin's own at the end.
+    /// Some of the entries of a real VPP, then those of the plugin.
     fn entries(&mut self, figures: &Figures) -> Vec<Entry> {
         let memory = self.simple(&[vec![SIZE as u64, SIZE as u64 / 8, SIZE as u64 / 8 * 7, 0, 0, 0, 0]]);
         let rates = self.simple(&[vec![0, 0], vec![0, 0]]);
@@ -130,7 +130,7 @@ impl Image {
         self.threads(threads, 1)
     }
 
-    /// A vector of vectors, the elements of which have `size` words.
+    /// A vector of vectors with elements of `size` words.
     fn threads(&mut self, threads: &[Vec<u64>], size: usize) -> u64 {
         let outer = self.vector(threads.len(), threads.len());
         for (index, thread) in threads.iter().enumerate() {
@@ -144,7 +144,7 @@ impl Image {
     fn names(&mut self, names: &[&str]) -> u64 {
         let outer = self.vector(names.len(), names.len());
         for (index, name) in names.iter().enumerate() {
-            // VPP counts the NUL at the end.
+            // VPP includes the terminating NUL.
             let words = name.len() / 8 + 1;
             let inner = self.vector(name.len() + 1, words);
             put_text(&mut self.words[inner..][..words], name);
@@ -153,8 +153,7 @@ impl Image {
         address(outer)
     }
 
-    /// Room for a vector of `length` elements and `words` words; returns where they begin, on a
-    /// multiple of 16 bytes.
+    /// Allocates a vector of `length` elements and `words` words. Returns its start, which is a multiple of 16 bytes.
     fn vector(&mut self, length: usize, words: usize) -> usize {
         if self.words.len().is_multiple_of(2) {
             self.words.push(0);
@@ -166,7 +165,7 @@ impl Image {
     }
 }
 
-/// A third is counted by the main thread, the rest by the worker.
+/// One third of the count for the main thread, the rest for the worker.
 fn shares(count: u64) -> [u64; 2] {
     [count / 3, count - count / 3]
 }

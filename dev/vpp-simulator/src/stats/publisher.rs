@@ -12,7 +12,7 @@ use super::{
     image::{EPOCH, IN_PROGRESS, Image, SIZE},
 };
 
-/// A memory file and what stands in it.
+/// A memory file and its content.
 #[derive(Debug)]
 pub struct Publisher {
     file: OwnedFd,
@@ -23,7 +23,7 @@ impl Publisher {
     pub fn new() -> io::Result<Self> {
         let file = memfd_create("stat segment", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&file, SIZE as u64)?;
-        // As VPP does, so that clients need not fear for their mappings.
+        // As in VPP: clients can rely on the size of their mappings.
         fcntl_add_seals(&file, SealFlags::SHRINK)?;
         Ok(Self { file, image: Image::default() })
     }
@@ -32,7 +32,7 @@ impl Publisher {
         &self.file
     }
 
-    /// Brings the segment up to date.
+    /// Updates the segment.
     pub fn publish(&mut self, figures: &Figures) -> io::Result<()> {
         let layout = self.image.layout.grown(figures);
         if layout == self.image.layout {
@@ -43,8 +43,7 @@ impl Publisher {
             return Err(io::Error::other("it has grown beyond its memory"));
         }
         self.put(IN_PROGRESS, 1)?;
-        // All but the first words, which a reader looks at before anything else: they come last, the
-        // epoch before the sign that it is over.
+        // All words except the first ones, which readers check first. Those are written last, the epoch before the end marker.
         let bytes: Vec<u8> = next.words[IN_PROGRESS + 1..].iter().flat_map(|word| word.to_ne_bytes()).collect();
         self.write(&bytes, IN_PROGRESS + 1)?;
         for index in 0..=EPOCH {
@@ -55,7 +54,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Writes what differs, word by word, as the threads of VPP count.
+    /// Writes changed words one by one, like the threads of VPP.
     fn update(&mut self, next: Image) -> io::Result<()> {
         for (index, (old, new)) in self.image.words.iter().zip(&next.words).enumerate() {
             if old != new {

@@ -222,21 +222,10 @@ fn reply<T>(reply: impl Future<Output = Result<T, Error>> + Send + 'static) -> R
 }
 
 fn convert(error: &Error) -> DataplaneError {
-    let text = chain(error);
+    let text = maglev_net::error_chain(error);
     match error {
         Error::Closed { .. } | Error::Malformed { .. } => DataplaneError::Closed(text),
         Error::Swallowed { .. } | Error::QueueFull { .. } => DataplaneError::Swallowed(text),
         _ => DataplaneError::Refused(text),
     }
-}
-
-/// An error and its sources, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -197,15 +197,15 @@ impl MassRemovalGuard {
     }
 
     /// Drops removals that are no longer requested. Those that were not granted are not counted either.
-    fn forget(&mut self, gone: impl Fn(&Removal) -> bool) {
-        self.granted.retain(|removal| !gone(removal));
+    fn forget(&mut self, is_obsolete: impl Fn(&Removal) -> bool) {
+        self.granted.retain(|removal| !is_obsolete(removal));
         let mut back = BTreeSet::new();
         if let Some(batch) = &mut self.batch {
-            back.extend(batch.removals.extract_if(.., |removal| gone(removal)));
+            back.extend(batch.removals.extract_if(.., |removal| is_obsolete(removal)));
         }
         self.batch.take_if(|batch| batch.removals.is_empty());
         for hold in &mut self.holds {
-            back.extend(hold.removals.extract_if(.., |removal| gone(removal)));
+            back.extend(hold.removals.extract_if(.., |removal| is_obsolete(removal)));
         }
         let empty = self.holds.extract_if(.., |hold| hold.removals.is_empty());
         self.ended.extend(empty.map(|hold| hold.id));

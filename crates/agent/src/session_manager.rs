@@ -17,17 +17,16 @@ use super::{
 };
 use maglev_model::{
     actual::Actual,
-    change::{Change, VppInfo},
+    change::VppInfo,
     event::{Event, Events},
 };
+use maglev_net::{Backoff, LogThrottle};
 
 /// Delays between two attempts to connect: doubling, with jitter.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
 /// Limit of the reply deadline, which doubles after a session that expired and is reset by the first complete dump.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(60);
-/// Interval between warnings about failed attempts to connect; the other failures are debug events.
-const WARN_EVERY: Duration = Duration::from_secs(60);
 
 type Connecting = BoxFuture<'static, Result<Arc<Dataplane>, DataplaneError>>;
 
@@ -38,14 +37,14 @@ pub struct SessionManager {
     socket: PathBuf,
     holder: String,
     lock: Option<AgentLock>,
-    lock_told: bool,
+    lock_logged: bool,
     /// Held open to detect its deletion.
     directory: Option<File>,
     phase: Phase,
-    retry_delay: Duration,
+    backoff: Backoff,
     first_deadline: Duration,
     deadline: Duration,
-    warned: Option<Instant>,
+    log_throttle: LogThrottle,
     /// Process id of the VPP of the last session.
     last_pid: Option<u32>,
 }
@@ -74,13 +73,13 @@ impl SessionManager {
             socket: options.api_socket.clone(),
             holder: format!("maglevd of node {}, process {}", options.node_name, std::process::id()),
             lock: None,
-            lock_told: false,
+            lock_logged: false,
             directory: None,
             phase: Phase::Waiting(Instant::now()),
-            retry_delay: FIRST_RETRY,
+            backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY).with_jitter(),
             first_deadline: options.deadline,
             deadline: options.deadline,
-            warned: None,
+            log_throttle: LogThrottle::default(),
             last_pid: None,
         }
     }
@@ -163,10 +162,10 @@ impl SessionManager {
         match event {
             ManagerEvent::Retry => self.try_connect(now)?,
             ManagerEvent::Connected(Ok(dataplane)) => self.connected(dataplane, state, now),
-            ManagerEvent::Connected(Err(error)) => self.failed(&error.to_string(), now),
+            ManagerEvent::Connected(Err(error)) => self.connect_failed(&error.to_string(), now),
             ManagerEvent::Session(SessionEvent::Closed(ended)) => {
                 state.dump.send_replace(None);
-                self.lost(&ended, now);
+                self.session_ended(&ended, now);
             }
             ManagerEvent::Session(event) => self.in_session(event, state, now).await,
         }
@@ -183,7 +182,7 @@ impl SessionManager {
         }
         if session.has_dump() {
             self.deadline = self.first_deadline;
-            self.retry_delay = FIRST_RETRY;
+            self.backoff.reset();
         }
     }
 
@@ -193,7 +192,7 @@ impl SessionManager {
             match AgentLock::try_take(&self.socket, &self.holder) {
                 Ok(lock) => self.lock = Some(lock),
                 Err(error) => {
-                    self.not_locked(&error, now);
+                    self.lock_failed(&error, now);
                     return Ok(());
                 }
             }
@@ -202,15 +201,15 @@ impl SessionManager {
         Ok(())
     }
 
-    fn not_locked(&mut self, error: &LockError, now: Instant) {
+    fn lock_failed(&mut self, error: &LockError, now: Instant) {
         match error {
             LockError::Held { .. } => {
-                if !std::mem::replace(&mut self.lock_told, true) {
+                if !std::mem::replace(&mut self.lock_logged, true) {
                     tracing::warn!(%error, "waiting for the lock of this VPP");
                 }
                 self.phase = Phase::Waiting(now + Duration::from_secs(1));
             }
-            LockError::Io { source, .. } => self.failed(&format!("{error}: {source}"), now),
+            LockError::Io { source, .. } => self.connect_failed(&format!("{error}: {source}"), now),
         }
     }
 
@@ -227,18 +226,14 @@ impl SessionManager {
         Ok(())
     }
 
-    fn failed(&mut self, error: &str, now: Instant) {
-        let warn = self.warned.is_none_or(|at| now.duration_since(at) >= WARN_EVERY);
-        if warn {
-            self.warned = Some(now);
-        }
-        self.events.emit(Event::VppConnectFailed { err: error.to_owned(), warn });
+    fn connect_failed(&mut self, error: &str, now: Instant) {
+        let warn = self.log_throttle.admit("connect").is_some();
+        self.events.emit(Event::VppConnectFailed { error: error.to_owned(), warn });
         self.wait_to_retry(now);
     }
 
     fn wait_to_retry(&mut self, now: Instant) {
-        self.phase = Phase::Waiting(now + self.retry_delay.mul_f64(0.8 + 0.4 * fastrand::f64()));
-        self.retry_delay = (self.retry_delay * 2).min(LONGEST_RETRY);
+        self.phase = Phase::Waiting(now + self.backoff.next_delay());
     }
 
     fn connected(&mut self, dataplane: Arc<Dataplane>, state: &mut AgentState, now: Instant) {
@@ -248,7 +243,7 @@ impl SessionManager {
             state.flushes.clear();
         }
         state.recreates.connected(same_process);
-        self.warned = None;
+        self.log_throttle.reset();
         let vpp_info = VppInfo {
             version: info.version,
             build_date: info.build_date,
@@ -259,7 +254,7 @@ impl SessionManager {
         self.phase = Phase::Up(Box::new(SyncSession::new(dataplane, now)));
     }
 
-    fn lost(&mut self, ended: &SessionEnd, now: Instant) {
+    fn session_ended(&mut self, ended: &SessionEnd, now: Instant) {
         if ended.expired {
             self.deadline = (self.deadline * 2).min(LONGEST_DEADLINE);
         }

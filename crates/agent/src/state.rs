@@ -24,7 +24,7 @@ use super::{
 use maglev_model::{
     Name,
     actual::{Actual, LbDump, VppVip},
-    change::{Change, RemovalHold},
+    change::{RemovalHold, VipState},
     config::{ForeignVips, Frontend, Standing, SyncConf},
     desired::{Desired, DesiredVip},
     event::{Event, Events, ProgramResult, Scope, ServerRef, VipRef},
@@ -148,7 +148,7 @@ impl AgentState {
     pub fn removal_policy(&self) -> RemovalPolicy<'_> {
         let config = self.inputs.config();
         RemovalPolicy {
-            ours: self.owned_vips.vips(),
+            owned_vips: self.owned_vips.vips(),
             foreign: config.map_or(ForeignVips::Keep, |config| config.node.sync.foreign_vips),
             claims_unknown: config.is_none_or(|config| config.claims_unknown),
         }
@@ -205,7 +205,7 @@ impl AgentState {
     /// Marks every VIP that is programmed as owned, even if it existed before.
     pub fn claim(&mut self, desired: &Desired) {
         for (vip, entry) in desired {
-            if matches!(entry.want, DesiredVip::Exactly(_)) {
+            if matches!(entry.vip, DesiredVip::Exactly(_)) {
                 self.owned_vips.claim(*vip, &entry.frontend);
             }
         }
@@ -245,8 +245,8 @@ impl AgentState {
     /// Keeps the names of backends for later events.
     pub fn remember_backend_names(&mut self, desired: &Desired) {
         for (vip, entry) in desired {
-            let ases = match &entry.want {
-                DesiredVip::Exactly(want) => &want.ases,
+            let ases = match &entry.vip {
+                DesiredVip::Exactly(spec) => &spec.ases,
                 DesiredVip::Hold { weights, .. } => weights,
             };
             if ases.is_empty() {

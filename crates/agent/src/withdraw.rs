@@ -51,9 +51,9 @@ pub enum WithdrawError {
     /// VPP refused steps. Each was published as an event.
     #[error("VPP refused {failed} of {steps} steps; the remaining VIPs stay listed as owned, run withdraw again")]
     Incomplete {
-        failed: usize,
+        failed: u32,
         /// All steps.
-        steps: usize,
+        steps: u32,
     },
     /// All VIPs were removed, but the file of owned VIPs could not be written.
     #[error("all owned VIPs were removed, but their list cannot be emptied")]
@@ -98,7 +98,7 @@ pub async fn withdraw(
 
     let mut progress = Progress { withdrawn: Withdrawn { absent, ..Withdrawn::default() }, ..Progress::default() };
     let started = Instant::now();
-    let policy = RemovalPolicy { ours: state.owned_vips(), foreign: ForeignVips::Keep, claims_unknown: false };
+    let policy = RemovalPolicy { owned_vips: state.owned_vips(), foreign: ForeignVips::Keep, claims_unknown: false };
     let plan = |address| plan_address(address, &Desired::new(), &actual, &DueFlushes::new(), policy);
     let plans: Vec<_> = addresses.into_iter().map(|address| (address, plan(address))).collect();
     let start = |(address, plan)| plan_job::start(Arc::clone(&dataplane), RequestCounter::default(), address, plan);
@@ -126,8 +126,8 @@ pub async fn withdraw(
 #[derive(Default)]
 struct Progress {
     withdrawn: Withdrawn,
-    steps: usize,
-    failed: usize,
+    steps: u32,
+    failed: u32,
     lost: Option<DataplaneError>,
 }
 

@@ -57,9 +57,9 @@ pub struct CliAs {
 /// Parses the output of [`SHOW_VIPS`]. The VIPs are in VPP's order; unparsable VIPs are left out.
 pub fn parse_vips(text: &str) -> Vec<CliVip> {
     let lines: Vec<&str> = text.lines().collect();
-    let starts: Vec<usize> = (0..lines.len()).filter(|line| is_head(lines[*line])).collect();
+    let starts: Vec<usize> = (0..lines.len()).filter(|line| is_header(lines[*line])).collect();
     let ends = starts.iter().skip(1).copied().chain([lines.len()]);
-    starts.iter().zip(ends).filter_map(|(start, end)| block(&lines[*start..end])).collect()
+    starts.iter().zip(ends).filter_map(|(start, end)| parse_vip(&lines[*start..end])).collect()
 }
 
 /// The source addresses in the output of [`SHOW_LB`]; `None` if absent.
@@ -80,15 +80,15 @@ pub fn parse_sources(text: &str) -> CliSources {
     }
 }
 
-fn is_head(line: &str) -> bool {
+fn is_header(line: &str) -> bool {
     let mut words = line.split_whitespace();
     words.next().is_some_and(|kind| kind.starts_with("ip4-") || kind.starts_with("ip6-"))
         && words.next().is_some_and(|index| index.starts_with('['))
 }
 
-fn block(lines: &[&str]) -> Option<CliVip> {
-    let (head, body) = lines.split_first()?;
-    let mut words = head.split_whitespace();
+fn parse_vip(lines: &[&str]) -> Option<CliVip> {
+    let (header, body) = lines.split_first()?;
+    let mut words = header.split_whitespace();
     let kind = words.next()?;
     let pool_index = words.next()?.strip_prefix('[')?.strip_suffix(']')?.parse().ok()?;
     let (address, length) = words.next()?.split_once('/')?;

@@ -263,7 +263,7 @@ mod tests {
         out.to_vec()
     }
 
-    fn back<W: Wire>(bytes: &[u8]) -> Result<W, CodecError> {
+    fn decode<W: Wire>(bytes: &[u8]) -> Result<W, CodecError> {
         let mut reader = Reader::new(bytes);
         let value = W::get(&mut reader)?;
         reader.finish().map(|()| value)
@@ -274,19 +274,19 @@ mod tests {
         let address: IpAddr = "192.0.2.10".parse().unwrap();
         assert_eq!(bytes(&address), [0, 192, 0, 2, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         let stray = [0, 192, 0, 2, 10, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9];
-        assert_eq!(back::<IpAddr>(&stray), Ok(address), "bytes after an IPv4 address are ignored");
-        assert_eq!(back::<IpAddr>(&[2; 17]), Err(CodecError::Family(2)));
+        assert_eq!(decode::<IpAddr>(&stray), Ok(address), "bytes after an IPv4 address are ignored");
+        assert_eq!(decode::<IpAddr>(&[2; 17]), Err(CodecError::Family(2)));
     }
 
     #[test]
     fn length_beyond_the_message_is_an_error_and_allocates_nothing() {
         assert_eq!(
-            back::<String>(&[255, 255, 255, 255, b'a']),
+            decode::<String>(&[255, 255, 255, 255, b'a']),
             Err(CodecError::Short { needed: 0xffff_ffff, left: 1 })
         );
-        assert_eq!(back::<String>(&[0, 0, 0, 1, b'a']), Ok("a".to_owned()));
-        assert_eq!(back::<u32>(&[0, 0, 0]), Err(CodecError::Short { needed: 4, left: 3 }));
-        assert_eq!(back::<u8>(&[0, 0]), Err(CodecError::Trailing { left: 1 }));
+        assert_eq!(decode::<String>(&[0, 0, 0, 1, b'a']), Ok("a".to_owned()));
+        assert_eq!(decode::<u32>(&[0, 0, 0]), Err(CodecError::Short { needed: 4, left: 3 }));
+        assert_eq!(decode::<u8>(&[0, 0]), Err(CodecError::Trailing { left: 1 }));
     }
 
     #[test]
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(bytes(&Text::<4>::new("ab")), b"ab\0\0");
         assert_eq!(bytes(&Text::<4>::new("abcd")), b"abc\0");
         assert_eq!(bytes(&Text::<4>::new("aßß")), "aß\0".as_bytes());
-        assert_eq!(back::<Text<4>>(b"abcd").unwrap().as_str(), "abcd");
-        assert_eq!(back::<Text<4>>(b"\xffb\0d").unwrap().as_str(), "\u{fffd}b");
+        assert_eq!(decode::<Text<4>>(b"abcd").unwrap().as_str(), "abcd");
+        assert_eq!(decode::<Text<4>>(b"\xffb\0d").unwrap().as_str(), "\u{fffd}b");
     }
 }

@@ -18,7 +18,7 @@ use super::{
 macro_rules! message {
     (
         $(#[$doc:meta])*
-        $head:ident $type:ident = $name:literal $crc:literal {
+        $header:ident $type:ident = $name:literal $crc:literal {
             $($(#[$field_doc:meta])* $field:ident: $kind:ty,)*
         }
     ) => {
@@ -31,7 +31,7 @@ macro_rules! message {
         impl $crate::messages::Message for $type {
             const NAME: &'static str = $name;
             const CRC: u32 = $crc;
-            const HEADER_KIND: $crate::messages::HeaderKind = $crate::messages::HeaderKind::$head;
+            const HEADER_KIND: $crate::messages::HeaderKind = $crate::messages::HeaderKind::$header;
 
             #[allow(unused_variables, reason = "some messages have no fields")]
             fn encode(&self, to: &mut $crate::codec::Writer<'_>) {
@@ -165,7 +165,7 @@ pub fn encode<M: Message>(envelope: Envelope, message: &M, out: &mut BytesMut) {
 /// The body is shorter or longer than the message, or has an invalid value.
 pub fn decode<M: Message>(body: &[u8]) -> Result<(Envelope, M), CodecError> {
     let mut from = Reader::new(body);
-    let envelope = head(&mut from, M::HEADER_KIND)?;
+    let envelope = header(&mut from, M::HEADER_KIND)?;
     let message = M::decode(&mut from)?;
     from.finish()?;
     Ok((envelope, message))
@@ -174,7 +174,7 @@ pub fn decode<M: Message>(body: &[u8]) -> Result<(Envelope, M), CodecError> {
 /// The `retval` in the body of a [`Reply`]: the first field in all of VPP's replies.
 pub fn retval(body: &[u8]) -> Option<i32> {
     let mut from = Reader::new(body);
-    head(&mut from, HeaderKind::Reply).and_then(|_| Wire::get(&mut from)).ok()
+    header(&mut from, HeaderKind::Reply).and_then(|_| Wire::get(&mut from)).ok()
 }
 
 /// The message id of a frame's body.
@@ -186,13 +186,13 @@ pub fn id(body: &[u8]) -> Option<u16> {
 ///
 /// # Errors
 /// The body ends within the header.
-pub fn peek(body: &[u8], head_of: HeaderKind) -> Result<Envelope, CodecError> {
-    head(&mut Reader::new(body), head_of)
+pub fn peek(body: &[u8], kind: HeaderKind) -> Result<Envelope, CodecError> {
+    header(&mut Reader::new(body), kind)
 }
 
-fn head(from: &mut Reader<'_>, head: HeaderKind) -> Result<Envelope, CodecError> {
+fn header(from: &mut Reader<'_>, kind: HeaderKind) -> Result<Envelope, CodecError> {
     let id = Wire::get(from)?;
-    let client_index = if head == HeaderKind::Request { Wire::get(from)? } else { 0 };
+    let client_index = if kind == HeaderKind::Request { Wire::get(from)? } else { 0 };
     Ok(Envelope { id, client_index, context: Wire::get(from)? })
 }
 

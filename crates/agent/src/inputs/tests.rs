@@ -86,7 +86,7 @@ fn any_health(random: &mut Rng, n: u8) -> BackendHealth {
 }
 
 /// The views as computed from scratch.
-fn views_anew(config: &Config, health: &HealthSnapshot) -> BTreeMap<IpAddr, Vec<(Name, EffectiveWeights)>> {
+fn views_from_scratch(config: &Config, health: &HealthSnapshot) -> BTreeMap<IpAddr, Vec<(Name, EffectiveWeights)>> {
     let mut views: BTreeMap<IpAddr, Vec<(Name, EffectiveWeights)>> = BTreeMap::new();
     for frontend in config.frontends.values() {
         let effective = effective_weights(&frontend.pools, health, |_| None);
@@ -136,7 +136,7 @@ fn every_change_is_reflected_and_all_affected_addresses_are_returned() {
             }
         };
         let after = views(&inputs);
-        assert_eq!(after, views_anew(&config, &health), "step {step}");
+        assert_eq!(after, views_from_scratch(&config, &health), "step {step}");
         let all = before.keys().chain(after.keys());
         let differ = all.filter(|address| before.get(address) != after.get(address)).copied();
         let missing: Vec<IpAddr> = differ.filter(|address| !affected.addresses.contains(address)).collect();

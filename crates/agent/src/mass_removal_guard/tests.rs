@@ -123,7 +123,11 @@ fn half_is_granted_and_more_is_held_as_a_whole() {
     assert_eq!(node.removed_at.len(), 10);
     node.delete([11]);
     node.pass(seconds(3));
-    assert_eq!((node.removed_at.len(), node.held()), (10, vec![1]), "counted over 60 s against what was there at the start");
+    assert_eq!(
+        (node.removed_at.len(), node.held()),
+        (10, vec![1]),
+        "counted over 60 s against what was there at the start"
+    );
     node.pass(seconds(60));
     node.delete([12]);
     node.pass(seconds(3));

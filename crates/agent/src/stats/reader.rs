@@ -16,7 +16,7 @@ use maglev_model::{
 };
 use maglev_vpp::{
     lb::Lb,
-    stats::{StatsReading, StatsClient, StatsError},
+    stats::{StatsClient, StatsError, StatsReading},
 };
 
 /// Timeout for opening the stats socket.
@@ -77,8 +77,8 @@ impl StatsReader {
     }
 
     /// Reads the counters until the session ends.
-    pub async fn run(mut self, every: Duration) {
-        let mut ticks = interval(every);
+    pub async fn run(mut self, period: Duration) {
+        let mut ticks = interval(period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let ended = self.ended.clone();
         loop {
@@ -121,7 +121,7 @@ impl StatsReader {
     /// Looks up the indexes of new VIPs' counters.
     async fn look_up_routes(&mut self) {
         let indexes = self.indexes_rx.borrow_and_update().clone();
-        self.counter_indexes.retain(|vip, place| indexes.get(vip) == Some(&place.pool_index));
+        self.counter_indexes.retain(|vip, counter_indexes| indexes.get(vip) == Some(&counter_indexes.pool_index));
         let new: Vec<_> = indexes.into_iter().filter(|(vip, _)| !self.counter_indexes.contains_key(vip)).collect();
         for chunk in new.chunks(WINDOW) {
             let routes =
@@ -153,11 +153,11 @@ impl StatsReader {
         let (version, build_date) = (info.version.clone(), info.build_date.clone());
         let snapshot = Arc::new(StatsSnapshot { version, build_date, pid: info.pid, counters });
         self.publication_tx.send_if_modified(|published| {
-            let goes_on = !self.ended.is_cancelled();
-            if goes_on {
+            let is_open = !self.ended.is_cancelled();
+            if is_open {
                 *published = Some(snapshot);
             }
-            goes_on
+            is_open
         });
     }
 

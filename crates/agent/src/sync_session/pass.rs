@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{CachedVppState, SyncSession};
 use crate::{conf, state::AgentState, warmup::Gate};
 use maglev_model::{
-    actual::{ActualConf, ActualVip},
+    actual::ActualVip,
     change::Change,
     event::{Event, Scope, SyncCounts},
     vip::VipKey,
@@ -43,7 +43,7 @@ impl Pass {
     }
 
     /// Counts the plan in flight for `address` as part of the pass.
-    pub fn running(&mut self, address: IpAddr) {
+    pub fn record_running(&mut self, address: IpAddr) {
         self.running.insert(address);
     }
 
@@ -53,7 +53,7 @@ impl Pass {
     }
 
     /// Counts the result of a plan of the pass.
-    pub fn ended(&mut self, address: IpAddr, counts: SyncCounts, sent: u32, failed: u32) {
+    pub fn record_finished(&mut self, address: IpAddr, counts: SyncCounts, sent: u32, failed: u32) {
         self.running.remove(&address);
         self.counts.add(counts);
         self.sent += sent;
@@ -141,14 +141,7 @@ impl SyncSession {
         match self.dataplane.set_conf(desired).await {
             Ok(()) => {
                 cached.conf = desired;
-                let ActualConf { ipv4_source, ipv6_source, sticky_buckets_per_core, flow_timeout } = desired;
-                let event = Event::VppLbConfSet {
-                    ipv4_src: ipv4_source.to_string(),
-                    ipv6_src: ipv6_source.to_string(),
-                    sticky_buckets_per_core,
-                    flow_timeout,
-                };
-                state.events.emit_change(event, Change::VppConf(desired));
+                state.events.emit(Event::VppLbConfSet { conf: desired });
             }
             Err(error) => state.sync_error(None, "set-conf", &error.to_string()),
         }

@@ -17,7 +17,7 @@ use crate::{
 use maglev_model::{
     actual::Actual,
     config::{Frontend, Standing},
-    desired::{Desired, DesiredEntry, DesiredVip, VipSpec, no_source_address, want},
+    desired::{Desired, DesiredEntry, DesiredVip, VipSpec, desired_vip, no_source_address},
     event::{Event, ProgramResult, Scope},
     plan::{AddressPlan, plan_address},
     problem::{Problem, Reason},
@@ -92,7 +92,7 @@ impl SyncSession {
         if cause == Cause::Pass
             && let Some(pass) = &mut self.pass
         {
-            pass.running(address);
+            pass.record_running(address);
         } else {
             state.events.emit(Event::SyncStart { scope: Scope::Address(address) });
         }
@@ -133,8 +133,8 @@ impl SyncSession {
             let vip = frontend.vip.into();
             let planned = plan.steps().any(|step| step.vip() == vip);
             let there = cached.actual.vips.contains_key(&vip);
-            let want = desired.get(&frontend.vip).map(|entry| &entry.want);
-            let (result, reason) = match (assessment, want) {
+            let desired_vip = desired.get(&frontend.vip).map(|entry| &entry.vip);
+            let (result, reason) = match (assessment, desired_vip) {
                 (Assessment::WarmingUp, _) => (ProgramResult::Pending, "WarmingUp"),
                 (Assessment::Impossible(problem), _) => (ProgramResult::Failed, problem.reason.as_str()),
                 (Assessment::Withdrawn, _) => (ProgramResult::Failed, withdrawal_reason(&frontend.standing)),
@@ -142,7 +142,7 @@ impl SyncSession {
                     (ProgramResult::Failed, problem.reason.as_str())
                 }
                 (_, Some(DesiredVip::Hold { problem, .. })) => (ProgramResult::Held, problem.reason.as_str()),
-                (_, Some(DesiredVip::Exactly(want))) if want.encap.is_none() && !there => {
+                (_, Some(DesiredVip::Exactly(spec))) if spec.encap.is_none() && !there => {
                     (ProgramResult::Failed, Reason::NoBackends.as_str())
                 }
                 _ if deferred.blocked.contains(&frontend.vip) => (ProgramResult::Pending, Reason::RemovalHeld.as_str()),
@@ -167,11 +167,11 @@ impl SyncSession {
 fn assess(view: VipView, cached: &CachedVppState, gate: Gate, desired: &mut Desired) -> AssessedFrontend {
     let VipView { frontend, effective } = view;
     let active_pool = ActivePool::from(effective.active_pool);
-    let Some(want) = want(&frontend, effective, &cached.actual) else {
+    let Some(vip) = desired_vip(&frontend, effective, &cached.actual) else {
         return AssessedFrontend { frontend, active_pool, assessment: Assessment::Withdrawn };
     };
     let hold = |problem: Problem| DesiredVip::Hold { problem, weights: BTreeMap::new() };
-    let (want, assessment) = match want {
+    let (vip, assessment) = match vip {
         DesiredVip::Exactly(VipSpec { encap: Some(encap), .. }) if !conf::has_source(&cached.conf, encap) => {
             let problem = no_source_address(&frontend.name, encap);
             (hold(problem.clone()), Assessment::Impossible(problem))
@@ -183,16 +183,16 @@ fn assess(view: VipView, cached: &CachedVppState, gate: Gate, desired: &mut Desi
             let problem = Problem::new(Reason::WarmingUp, "", "not all backends are known yet");
             (hold(problem), Assessment::WarmingUp)
         }
-        want => (want, Assessment::Applicable),
+        vip => (vip, Assessment::Applicable),
     };
-    desired.insert(frontend.vip, DesiredEntry { frontend: frontend.name.clone(), want });
+    desired.insert(frontend.vip, DesiredEntry { frontend: frontend.name.clone(), vip });
     AssessedFrontend { frontend, active_pool, assessment }
 }
 
 /// Holds VIPs whose last recreate did not repair the mismatch.
 fn hold_ineffective(state: &mut AgentState, actual: &Actual, desired: &mut Desired) {
-    for (key, DesiredEntry { frontend, want }) in desired {
-        let (DesiredVip::Exactly(exactly), Some(have)) = (&mut *want, in_vpp(Some(actual), *key)) else { continue };
+    for (key, DesiredEntry { frontend, vip }) in desired {
+        let (DesiredVip::Exactly(exactly), Some(have)) = (&mut *vip, in_vpp(Some(actual), *key)) else { continue };
         let mismatch = exactly.mismatch(have);
         if state.recreates.is_ineffective(*key, mismatch)
             && let Some(mismatch) = mismatch
@@ -202,7 +202,7 @@ fn hold_ineffective(state: &mut AgentState, actual: &Actual, desired: &mut Desir
                 "spec",
                 format!("VPP still reports another {mismatch} after Frontend {frontend} was recreated"),
             );
-            *want = DesiredVip::Hold { problem, weights: std::mem::take(&mut exactly.ases) };
+            *vip = DesiredVip::Hold { problem, weights: std::mem::take(&mut exactly.ases) };
         }
     }
 }

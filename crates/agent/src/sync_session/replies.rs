@@ -11,7 +11,7 @@ use crate::{
     state::AgentState,
 };
 use maglev_model::{
-    change::{Change, VipState},
+    change::VipState,
     desired::Mismatch,
     event::{Event, Scope, SyncCounts},
     plan::Step,
@@ -19,6 +19,7 @@ use maglev_model::{
 };
 
 /// A VIP that was recreated to repair a mismatch.
+#[derive(Clone, Copy)]
 struct Recreate {
     vip: VipKey,
     mismatch: Mismatch,
@@ -70,7 +71,7 @@ impl SyncSession {
         }
         let sent = u32::try_from(outcomes.len()).unwrap_or(u32::MAX);
         match &mut self.pass {
-            Some(pass) if on_pass => pass.ended(address, counts, sent, failed),
+            Some(pass) if on_pass => pass.record_finished(address, counts, sent, failed),
             _ => {
                 let duration = now.duration_since(started);
                 state.metrics.done(scope, duration);
@@ -100,13 +101,13 @@ impl SyncSession {
         });
         match added {
             Some(encap) => {
-                let (encap, reason, vip_ref) = (encap.as_str(), mismatch.to_string(), state.vip_ref(vip.into()));
-                let vip_state = in_vpp(self.actual(), vip).map(VipState::from);
                 state.metrics.synced(scope, SyncedChange::VipRecreate);
-                state.events.emit_change(
-                    Event::VipRecreate { vip: vip_ref, encap, reason },
-                    Change::Vip(vip.into(), vip_state),
-                );
+                state.events.emit(Event::VipRecreate {
+                    vip: state.vip_ref(vip.into()),
+                    encap: encap.as_str(),
+                    reason: mismatch.to_string(),
+                    state: in_vpp(self.actual(), vip).map(VipState::from),
+                });
             }
             None => outcomes.iter().filter(executed).for_each(|outcome| state.publish_step(scope, &outcome.step)),
         }

@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(queue.next(), None);
         queue.enqueue(address(10));
         queue.enqueue(address(2));
-        assert_eq!(queue.next(), Some(address(2)), "after a rest it begins anew");
+        assert_eq!(queue.next(), Some(address(2)), "after the queue was empty, a new round begins");
     }
 
     #[test]

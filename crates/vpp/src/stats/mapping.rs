@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_to_the_file_is_seen() {
+    fn writes_to_the_file_are_visible() {
         let file = file(8192 + 5);
         fcntl_add_seals(&file, SealFlags::SHRINK).unwrap();
         let mapping = Mapping::new(&file).unwrap();
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_made_shorter_is_an_error_and_no_fault() {
+    fn truncated_file_is_an_error_and_no_fault() {
         let file = file(8192);
         let mapping = Mapping::new(&file).unwrap();
         assert!(mapping.words().is_ok());
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_is_refused() {
+    fn empty_file_is_refused() {
         assert_eq!(Mapping::new(&file(0)).unwrap_err().reason(), "MapFailed");
     }
 }

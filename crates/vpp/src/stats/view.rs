@@ -185,7 +185,7 @@ impl<'a> View<'a> {
         for vector in self.pointers(threads) {
             let vector = self.vector("a vector of counters", vector, size)?;
             // Empty vectors take space as well: their header.
-            left = left.checked_sub(vector.length.max(1)).ok_or_else(|| self.out("counters", entry.value))?;
+            left = left.checked_sub(vector.length.max(1)).ok_or_else(|| self.out_of_bounds("counters", entry.value))?;
             all.push(copy(vector));
         }
         Ok(all)
@@ -200,7 +200,7 @@ impl<'a> View<'a> {
                 continue;
             }
             let vector = self.vector("a name", pointer, 1)?;
-            left = left.checked_sub(vector.length + WORD).ok_or_else(|| self.out("names", entry.value))?;
+            left = left.checked_sub(vector.length + WORD).ok_or_else(|| self.out_of_bounds("names", entry.value))?;
             all.push(Some(self.name(vector.offset, vector.length)));
         }
         Ok(all)
@@ -224,7 +224,7 @@ impl<'a> View<'a> {
             .map(|pointer| {
                 let vector = self.vector("a vector of counters", pointer, size)?;
                 let counter = (column < vector.length).then(|| get(vector.offset + column * size)).flatten();
-                counter.ok_or_else(|| self.out("a linked counter", pointer))
+                counter.ok_or_else(|| self.out_of_bounds("a linked counter", pointer))
             })
             .collect()
     }
@@ -244,10 +244,10 @@ impl<'a> View<'a> {
             let end = offset.checked_add(length.checked_mul(element)?)?;
             (offset.is_multiple_of(WORD) && end <= self.words.len() * WORD).then_some(Vector { offset, length })
         };
-        locate().ok_or_else(|| self.out(item, pointer))
+        locate().ok_or_else(|| self.out_of_bounds(item, pointer))
     }
 
-    fn out(&self, item: &'static str, pointer: u64) -> StatsError {
+    fn out_of_bounds(&self, item: &'static str, pointer: u64) -> StatsError {
         StatsError::OutOfBounds { item, at: pointer.wrapping_sub(self.base) }
     }
 

@@ -1,13 +1,21 @@
 //! `docs/events.md` and the lines of log that pages print, against `model::event`.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+    time::Duration,
+};
 
+use jiff::Timestamp;
 use maglev_model::{
     Name,
-    actual::VppVip,
+    actual::{ActualConf, VppVip},
+    change::{RemovalHold, Report, VipState, VppInfo},
     config::Kind,
-    event::{AsRef, Event, FrontendState, Level, ProgramResult, Scope, SyncCounts, VipRef},
-    health::{BackendState, ProbeCode},
+    event::{Event, FrontendState, Level, ProgramResult, Scope, ServerRef, SyncCounts, VipRef},
+    fingerprint::Fingerprint,
+    health::{BackendHealth, BackendState, ProbeCode},
     problem::Reason,
     vip::Family,
 };
@@ -22,45 +30,48 @@ fn samples() -> Vec<Event> {
     let address = "203.0.113.10".parse().unwrap();
     let prefix = VppVip { address, length: 32, protocol: 6, port: 80 };
     let vip = || VipRef { frontend: Some(name()), vip: prefix };
-    let of = || AsRef { vip: vip(), backend: Some(name()), address };
+    let server = || ServerRef { vip: vip(), backend: Some(name()), address };
     let (scope, duration) = (Scope::All, Duration::ZERO);
     let changed = SyncCounts { vip_added: 1, ..SyncCounts::default() };
     let (kind, code, generation) = (Kind::Frontend, ProbeCode::L4Ok, 1);
-    let (buckets, timeout) = (1024, 40);
+    let conf = ActualConf {
+        ipv4_source: Ipv4Addr::LOCALHOST,
+        ipv6_source: Ipv6Addr::LOCALHOST,
+        sticky_buckets_per_core: 1024,
+        flow_timeout: 40,
+    };
+    let (hold, until) = (Arc::<str>::from("1"), Timestamp::UNIX_EPOCH);
+    let (uid, fingerprint) = ("u".into(), Fingerprint { version: Fingerprint::VERSION, hash: [0; 32] });
+    let report = Report { uid, generation, fingerprint, result: ProgramResult::Programmed, reason: "text".into() };
+    let health = BackendHealth {
+        address,
+        state: BackendState::Down,
+        ever_known: true,
+        in_doubt: false,
+        history: Arc::default(),
+    };
     vec![
-        Event::VppConnect {
-            version: text(),
-            build_date: text(),
-            pid: 1,
-            api: text(),
-            stats: text(),
-            capabilities: text(),
-        },
-        Event::VppConnectFailed { err: text(), warn: false },
-        Event::VppConnectFailed { err: text(), warn: true },
+        Event::VppConnect { info: Arc::new(VppInfo::default()), api: text(), stats: text() },
+        Event::VppConnectFailed { error: text(), warn: false },
+        Event::VppConnectFailed { error: text(), warn: true },
         Event::VppDisconnect { reason: text() },
-        Event::VppLbState { vips: 0, application_servers: 0, sticky_buckets_per_core: buckets, flow_timeout: timeout },
-        Event::VppLbConfSet {
-            ipv4_src: text(),
-            ipv6_src: text(),
-            sticky_buckets_per_core: buckets,
-            flow_timeout: timeout,
-        },
+        Event::VppLbState { conf, actual: Arc::default() },
+        Event::VppLbConfSet { conf },
         Event::SyncStart { scope },
-        Event::SyncDone { scope, counts: SyncCounts::default(), duration },
-        Event::SyncDone { scope, counts: changed, duration },
-        Event::VipAdded { vip: vip(), encap: "gre4" },
+        Event::SyncDone { scope, counts: SyncCounts::default(), failed: 0, duration },
+        Event::SyncDone { scope, counts: changed, failed: 0, duration },
+        Event::VipAdded { vip: vip(), state: VipState::default() },
         Event::VipRemoved { vip: vip(), encap: "gre4" },
-        Event::VipRecreate { vip: vip(), encap: "gre4", reason: text() },
-        Event::AsAdded { of: of(), weight: 10, flush: true },
-        Event::AsRemoved { of: of(), weight: 10, flush: true },
-        Event::AsWeightUpdated { of: of(), from: 10, to: 0, flush: true },
-        Event::SyncError { vip: Some(vip()), step: "add-vip", err: text() },
-        Event::SyncHeld { hold: text(), removals: 6, until: text() },
-        Event::SyncReleased { hold: text() },
+        Event::VipRecreate { vip: vip(), encap: "gre4", reason: text(), state: None },
+        Event::AsAdded { server: server(), weight: 10, flush: true },
+        Event::AsRemoved { server: server(), weight: 10, flush: true },
+        Event::AsWeightUpdated { server: server(), from: 10, to: 0, flush: true },
+        Event::SyncError { vip: Some(vip()), step: "add-vip", error: text() },
+        Event::SyncHeld { hold: RemovalHold { id: Arc::clone(&hold), removals: 6, until } },
+        Event::SyncReleased { hold },
         Event::ForeignVip { vip: prefix },
         Event::ProbePathSuspect { family: Family::V4, active: true },
-        Event::BackendTransition { name: name(), from: BackendState::Up, to: BackendState::Down, code: Some(code) },
+        Event::BackendTransition { name: name(), from: BackendState::Up, code: Some(code), health },
         Event::FrontendTransition { name: name(), from: FrontendState::Up, to: FrontendState::Down, code: Some(code) },
         Event::ProbeStart { backend: name(), kind: "HTTP" },
         Event::ProbeDone { backend: name(), kind: "HTTP", code, duration },
@@ -77,7 +88,7 @@ fn samples() -> Vec<Event> {
             reason: Reason::Invalid,
             message: text(),
         },
-        Event::FrontendProgrammed { name: name(), generation, result: ProgramResult::Programmed, reason: text() },
+        Event::FrontendProgrammed { name: name(), report },
     ]
 }
 

@@ -1,4 +1,4 @@
-//! What VPP has, as its own dumps report it: numbers unchecked, because nobody promised them.
+//! The load-balancer state of VPP, as reported by its dumps. The values are not validated.
 
 use std::{
     collections::BTreeMap,
@@ -10,26 +10,26 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    event::Value,
+    value::Value,
     vip::{Protocol, Service, VipKey},
 };
 
-/// A VIP's identity in VPP.
+/// The identity of a VIP in VPP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VppVip {
-    /// The prefix's address.
+    /// The address of the prefix.
     pub address: IpAddr,
-    /// The prefix's length: 32 or 128 where it is a host.
+    /// The length of the prefix; 32 or 128 for a host.
     pub length: u8,
-    /// The IP protocol; 255 for all of them.
+    /// The IP protocol; 255 for all protocols.
     pub protocol: u8,
-    /// The port; 0 with protocol 255.
+    /// The port; 0 for all ports (with protocol 255).
     pub port: u16,
 }
 
 impl VppVip {
-    /// The key of the same VIP if it is one that a Frontend could claim: a host prefix, and all
-    /// ports or a port of TCP or UDP. Anything else is foreign.
+    /// The key of the VIP if a Frontend can claim it: a host prefix with either all ports, or one port of TCP or UDP.
+    /// `None` for any other VIP, which is foreign.
     pub fn key(&self) -> Option<VipKey> {
         if !self.is_host() {
             return None;
@@ -43,12 +43,12 @@ impl VppVip {
         Some(VipKey { address: self.address, service })
     }
 
-    /// Whether the prefix is one host's.
+    /// True if the prefix is a host address.
     pub fn is_host(&self) -> bool {
         self.length == if self.address.is_ipv4() { 32 } else { 128 }
     }
 
-    /// `tcp`, `udp`, `any`, or the number.
+    /// The protocol in events: `tcp`, `udp`, `any`, or the number of another protocol.
     pub fn protocol_text(&self) -> Value<'static> {
         match self.protocol {
             6 => "tcp".into(),
@@ -76,19 +76,19 @@ impl fmt::Display for VppVip {
     }
 }
 
-/// How VPP encapsulates for a VIP, as dumped (VPP `lb_encap_type` and its parameter).
+/// The encapsulation of a VIP as dumped (VPP `lb_encap_type` and its parameter).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ActualEncap {
-    /// GRE4 0, GRE6 1, L3DSR 2, NAT4 3, NAT6 4.
+    /// The type: 0 GRE4, 1 GRE6, 2 L3DSR, 3 NAT4, 4 NAT6.
     pub kind: u32,
-    /// The code point; meaningful for L3DSR.
+    /// The DSCP code point; used by L3DSR only.
     pub dscp: u8,
-    /// The port, in host order; meaningful for NAT. 0 where VPP did not tell it.
+    /// The port on the backends in host byte order; used by NAT only. 0 if VPP did not report it.
     pub target_port: u16,
 }
 
 impl ActualEncap {
-    /// The word that events print, as VPP's CLI spells it.
+    /// The spelling in events, which is that of VPP's CLI; `unknown` for an unknown type.
     pub fn as_str(self) -> &'static str {
         match self.kind {
             0 => "gre4",
@@ -101,57 +101,55 @@ impl ActualEncap {
     }
 }
 
-/// One VIP in VPP.
+/// A VIP in VPP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActualVip {
-    /// Encapsulation; `None` where it could not be read.
+    /// Encapsulation; `None` if it could not be read.
     pub encap: Option<ActualEncap>,
-    /// `src_ip_sticky`; `None` where it could not be read (only the CLI text has it).
+    /// Session affinity by client address (`src_ip_sticky`); `None` if it could not be read (only the CLI text has it).
     pub sticky: Option<bool>,
-    /// Buckets in the new-flow table; `None` where it could not be read.
+    /// Number of buckets in the new-flow table; `None` if it could not be read.
     pub table_length: Option<u16>,
-    /// Index in VPP's VIP pool, which the packet counters go by; `None` where it could not be read.
+    /// Index in VPP's VIP pool, which is also the index of the packet counters; `None` if it could not be read.
     pub pool_index: Option<u32>,
-    /// Its live application servers (removed ones are left out).
+    /// Live application servers by address. Removed application servers, which VPP keeps for a while, are left out.
     pub ases: BTreeMap<IpAddr, ActualAs>,
 }
 
-/// One live application server of a VIP in VPP.
+/// A live application server of a VIP in VPP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActualAs {
-    /// Its weight.
+    /// The weight, any byte. [`Weight::PRESENT`](super::vip::Weight::PRESENT) if VPP has no weights.
     pub weight: u8,
-    /// Buckets of the new-flow table that point at it.
+    /// Number of buckets of the new-flow table that point at the application server.
     pub buckets: u32,
 }
 
-/// VPP's LB state: the last dump and each step that VPP acknowledged since.
+/// The load-balancer state of VPP: the last dump, updated with each step that VPP has acknowledged since.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Actual {
-    /// By identity.
+    /// The VIPs by identity.
     pub vips: BTreeMap<VppVip, ActualVip>,
-    /// This VPP has no weights (up to 26.06): an application server that is there has
-    /// [`Weight::PRESENT`](super::vip::Weight::PRESENT), one that is not has none, which is weight 0.
+    /// True if this VPP has no weights (releases up to 26.06). A present application server then has
+    /// [`Weight::PRESENT`](super::vip::Weight::PRESENT), and an absent one counts as weight 0.
     pub weightless: bool,
 }
 
 impl Actual {
-    /// The weight of an application server; `None` where nothing is known of it. Without weights,
-    /// what a VIP does not have is at 0.
+    /// The weight of an application server; `None` if VPP does not have the VIP or the application server. Without
+    /// weights, an absent application server of an existing VIP has weight 0.
     pub fn weight(&self, vip: &VppVip, address: IpAddr) -> Option<u8> {
         self.weights(*vip)(address)
     }
 
-    /// The same for many application servers of one VIP.
+    /// [`Self::weight`] as a function of the address, for many application servers of one VIP.
     pub fn weights(&self, vip: VppVip) -> impl Fn(IpAddr) -> Option<u8> {
         let vip = self.vips.get(&vip);
-        move |address| vip?.ases.get(&address).map(|of| of.weight).or(self.weightless.then_some(0))
+        move |address| vip?.ases.get(&address).map(|server| server.weight).or(self.weightless.then_some(0))
     }
-}
 
-impl Actual {
-    /// Whether both say the same but for buckets and indexes, which change by themselves.
-    pub fn tells_the_same(&self, other: &Self) -> bool {
+    /// True if both states are equal except for bucket counts and pool indexes, which VPP changes by itself.
+    pub fn is_equivalent(&self, other: &Self) -> bool {
         let same_server = |(a, b): ((&IpAddr, &ActualAs), (&IpAddr, &ActualAs))| (a.0, a.1.weight) == (b.0, b.1.weight);
         let same_vip = |((key_a, a), (key_b, b)): ((&VppVip, &ActualVip), (&VppVip, &ActualVip))| {
             (key_a, a.encap, a.sticky, a.table_length, a.ases.len())
@@ -163,41 +161,41 @@ impl Actual {
     }
 }
 
-/// VPP's global settings of the LB plugin (`lb_conf_get`).
+/// The global settings of VPP's lb plugin (`lb_conf_get`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActualConf {
-    /// Source of IPv4 encapsulation; all ones = unset.
+    /// Source address of IPv4 encapsulation; all ones if unset.
     pub ipv4_source: Ipv4Addr,
-    /// Source of IPv6 encapsulation; all ones = unset.
+    /// Source address of IPv6 encapsulation; all ones if unset.
     pub ipv6_source: Ipv6Addr,
-    /// Buckets of each worker's sticky table; [`Self::UNKNOWN`] where VPP cannot be asked.
+    /// Number of buckets in the sticky table of each worker; [`Self::UNKNOWN`] if VPP does not report it.
     pub sticky_buckets_per_core: u32,
-    /// Seconds after which an idle flow is forgotten; [`Self::UNKNOWN`] where VPP cannot be asked.
+    /// Idle time in seconds after which a flow is forgotten; [`Self::UNKNOWN`] if VPP does not report it.
     pub flow_timeout: u32,
 }
 
 impl ActualConf {
-    /// A number that VPP does not tell (up to 26.06). VPP reads the same as "leave it as it is".
+    /// A number that VPP does not report (releases up to 26.06). In a request, VPP takes it as "do not change".
     pub const UNKNOWN: u32 = u32::MAX;
 
-    /// The IPv4 source, unless it is unset.
+    /// The IPv4 source address; `None` if unset.
     pub fn ipv4(&self) -> Option<Ipv4Addr> {
         (self.ipv4_source != Ipv4Addr::BROADCAST).then_some(self.ipv4_source)
     }
 
-    /// The IPv6 source, unless it is unset.
+    /// The IPv6 source address; `None` if unset.
     pub fn ipv6(&self) -> Option<Ipv6Addr> {
         (self.ipv6_source != Ipv6Addr::from_bits(u128::MAX)).then_some(self.ipv6_source)
     }
 }
 
-/// One reading of everything that VPP has, for who wants to see more than the steps tell: buckets.
+/// A complete dump of VPP's load-balancer state. Includes the bucket counts, which acknowledged steps do not update.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LbDump {
-    /// When it was read.
+    /// Time of the dump.
     pub at: Timestamp,
-    /// VPP's settings.
+    /// The global settings.
     pub conf: ActualConf,
-    /// What it had.
+    /// The VIPs and their application servers.
     pub actual: Actual,
 }

@@ -1,8 +1,8 @@
-//! What an event does to the state that others mirror.
+//! Changes of an agent's state.
 //!
-//! An event says what a person reads; the [`Change`] beside it says what follows from it. The bus folds changes into
-//! a [`View`], and so does everyone who follows an agent over the network: snapshot, then changes, gives the same
-//! value everywhere. A change sets, it never adds up, so applying one twice does no harm.
+//! The bus applies each change to its `View`, and so does every client that mirrors the agent over the network: the
+//! snapshot plus all later changes gives the same view everywhere. A change sets values and never increments them, so
+//! applying it twice is harmless.
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
@@ -12,11 +12,10 @@ use jiff::Timestamp;
 use super::{
     actual::{Actual, ActualConf, ActualEncap, ActualVip, VppVip},
     config::{Backend, Config, Frontend, HealthCheck, Kind, NodeConfig},
-    event::{FrontendState, ProgramResult},
     fingerprint::Fingerprint,
+    frontend_status::{FrontendState, ProgramResult},
     health::{BackendHealth, ProbeCode},
     name::Name,
-    plan::Step,
     problem::Problem,
     vip::Family,
     weights::ActivePool,
@@ -25,72 +24,72 @@ use super::{
 /// A change of an agent's state.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// The resolved configuration.
+    /// A change of the resolved configuration.
     Config(Arc<ConfigDelta>),
-    /// A backend's health; `None` once it is not probed any more.
+    /// The health of a Backend; `None` if the agent no longer tracks the Backend.
     Health(Name, Option<BackendHealth>),
-    /// Whether the probe path of a family is suspect.
+    /// The probe path of a family is suspect (`true`), or no longer is.
     Suspect(Family, bool),
-    /// A Frontend's state, and the code of the backend that moved it.
+    /// The state of a Frontend, and the probe code of the Backend that caused it.
     Frontend(Name, FrontendState, Option<ProbeCode>),
-    /// A Frontend's active pool on this node.
+    /// The active pool of a Frontend on this node.
     ActivePool(Name, ActivePool),
-    /// How far the node is with a Frontend.
+    /// The progress of programming a Frontend.
     Report(Name, Report),
-    /// The agent has nothing to say about a Frontend any more: forget its state and its report.
+    /// The agent no longer tracks a Frontend: its state, report and active pool are dropped.
     Forget(Name),
     /// A session with VPP was opened.
     VppConnected(Arc<VppInfo>),
-    /// It is over, and with it everything known about VPP.
+    /// The session with VPP ended: the state of VPP is dropped.
     VppDisconnected,
-    /// All that VPP has, as read.
+    /// The complete state of VPP as read by a dump.
     VppState(ActualConf, Arc<Actual>),
-    /// VPP's own settings.
+    /// The global settings of VPP.
     VppConf(ActualConf),
-    /// A VIP of VPP; `None` once it is not there any more.
+    /// A VIP in VPP; `None` if it was removed.
     Vip(VppVip, Option<VipState>),
-    /// An application server of a VIP and its weight; `None` once it is not there any more.
+    /// The weight of an application server of a VIP; `None` if it was removed.
     Server(VppVip, IpAddr, Option<u8>),
-    /// A VIP of VPP that no Frontend claims and that is not ours.
+    /// A VIP in VPP that no Frontend claims and that the agent does not own.
     Foreign(VppVip),
-    /// Removals wait.
-    Held(Hold),
-    /// The hold of this id has ended.
+    /// A mass removal is held back.
+    Held(RemovalHold),
+    /// The hold with this ID ended.
     Released(Arc<str>),
-    /// A pass over everything has ended, in which so many steps failed.
+    /// A full sync ended. The number of its failed steps.
     Synced(u32),
-    /// Something of the node's own, not of one VIP, went wrong while syncing.
+    /// A sync error of the node as a whole rather than of one VIP.
     SyncFailed(Arc<str>),
 }
 
-/// What differs between two configurations. What is `None` is gone.
+/// The difference between two configurations. `None` stands for a deleted object.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConfigDelta {
-    /// HealthChecks.
+    /// Changed HealthChecks.
     pub health_checks: Vec<(Name, Option<Arc<HealthCheck>>)>,
-    /// Backends.
+    /// Changed Backends.
     pub backends: Vec<(Name, Option<Arc<Backend>>)>,
-    /// Frontends.
+    /// Changed Frontends.
     pub frontends: Vec<(Name, Option<Arc<Frontend>>)>,
-    /// The node's settings, where they changed.
+    /// The settings of the node; `None` if unchanged.
     pub node: Option<Arc<NodeConfig>>,
-    /// Whether some Frontend's claim is unreadable, where that changed.
+    /// The new value of [`Config::claims_unknown`]; `None` if unchanged.
     pub claims_unknown: Option<bool>,
-    /// Objects whose problems changed, with all that they have now.
+    /// All current problems of each object whose problems changed.
     pub problems: Vec<((Kind, Name), Problems)>,
 }
 
-/// What is wrong with one object.
+/// The problems of one object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
-    /// The object's `metadata.generation` when this was found.
+    /// The `metadata.generation` of the object that has the problems.
     pub generation: i64,
-    /// In order; empty where nothing is wrong.
+    /// The problems in a stable order; empty if the object has none.
     pub problems: Arc<[Problem]>,
 }
 
 impl ConfigDelta {
-    /// What leads from `old` to `new`, problems apart; work is proportional to what differs.
+    /// The difference from `old` to `new`, without problems. Takes time proportional to the number of differences.
     pub fn between(old: Option<&Config>, new: &Config) -> Self {
         let frontends = differing(old.map(|old| &old.frontends), &new.frontends);
         let backends = differing(old.map(|old| &old.backends), &new.backends);
@@ -107,7 +106,7 @@ impl ConfigDelta {
         }
     }
 
-    /// Whether nothing differs.
+    /// True if the configurations are equal.
     pub fn is_empty(&self) -> bool {
         let Self { health_checks, backends, frontends, node, claims_unknown, problems } = self;
         health_checks.is_empty()
@@ -134,86 +133,62 @@ fn differing<T: PartialEq>(old: Option<&Objects<T>>, new: &Objects<T>) -> Vec<(N
     old.diff(new).map(item).collect()
 }
 
-/// How far a node is with a Frontend, and which version of it that is about.
+/// The progress of programming one version of a Frontend on a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// `metadata.uid` of the Frontend.
+    /// The `metadata.uid` of the Frontend.
     pub uid: Arc<str>,
-    /// Its `metadata.generation`.
+    /// The `metadata.generation` of the Frontend.
     pub generation: i64,
-    /// What it resolved to.
+    /// The fingerprint of the resolved Frontend.
     pub fingerprint: Fingerprint,
-    /// How far the node is.
+    /// The progress.
     pub result: ProgramResult,
-    /// Why, in a fixed word or in VPP's; empty where there is nothing to say.
+    /// A [`Reason`](super::problem::Reason), or the error text of VPP; empty if there is none.
     pub reason: Arc<str>,
 }
 
-/// The VPP that an agent is connected to.
+/// The VPP process that an agent is connected to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VppInfo {
-    /// Its version.
+    /// The version of VPP.
     pub version: String,
-    /// When that was built.
+    /// The build date of VPP.
     pub build_date: String,
-    /// Its process.
+    /// The process ID of VPP.
     pub pid: u32,
-    /// What it can do, in words.
+    /// The capabilities of the lb plugin: `weights` or `none`.
     pub capabilities: String,
 }
 
-/// A VIP as VPP has it; its buckets and counters are not part of it.
+/// The state of a VIP in VPP, without buckets and counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VipState {
-    /// Encapsulation; `None` where it could not be read.
+    /// Encapsulation; `None` if it could not be read.
     pub encap: Option<ActualEncap>,
-    /// Whether flows stick to the client's address; `None` where it could not be read.
+    /// Session affinity by client address; `None` if it could not be read.
     pub sticky: Option<bool>,
-    /// Buckets in the new-flow table; `None` where it could not be read.
+    /// Number of buckets in the new-flow table; `None` if it could not be read.
     pub table_length: Option<u16>,
-    /// The weights of its application servers.
+    /// The weights of the application servers.
     pub servers: Arc<BTreeMap<IpAddr, u8>>,
 }
 
 impl From<&ActualVip> for VipState {
     fn from(vip: &ActualVip) -> Self {
-        let servers = vip.ases.iter().map(|(address, of)| (*address, of.weight)).collect();
+        let servers = vip.ases.iter().map(|(address, server)| (*address, server.weight)).collect();
         let ActualVip { encap, sticky, table_length, .. } = vip;
         Self { encap: *encap, sticky: *sticky, table_length: *table_length, servers: Arc::new(servers) }
     }
 }
 
-impl From<&Step> for Change {
-    /// What a step that VPP carried out comes to.
-    fn from(step: &Step) -> Self {
-        match step {
-            Step::AddVip { vip, encap, sticky, table_length } => {
-                let (encap, sticky, table_length) = (Some((*encap).into()), Some(*sticky), Some(table_length.get()));
-                Self::Vip((*vip).into(), Some(VipState { encap, sticky, table_length, servers: Arc::default() }))
-            }
-            Step::RemoveVip { vip, .. } => Self::Vip(*vip, None),
-            Step::AddAs { vip, address, weight, .. } => Self::Server((*vip).into(), *address, Some(weight.get())),
-            Step::RemoveAs { vip, address, .. } => Self::Server(*vip, *address, None),
-            Step::SetWeight { vip, address, to, .. } => Self::Server((*vip).into(), *address, Some(to.get())),
-        }
-    }
-}
-
-/// Removals that wait because there were many at once.
+/// A mass removal that is held back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hold {
-    /// What ends it early.
+pub struct RemovalHold {
+    /// The ID that accepts the removals early (`maglevc sync vpp lb state accept-removals ID`).
     pub id: Arc<str>,
-    /// How many wait.
+    /// Number of removals held back.
     pub removals: u32,
-    /// When they go.
+    /// Time at which the removals are carried out.
     pub until: Timestamp,
-}
-
-/// A mirror of an agent's state, or a part of it: a snapshot first, then every change in order.
-pub trait Fold {
-    /// Starts anew from a snapshot.
-    fn reset(&mut self, view: &super::view::View);
-    /// Takes a change that happened at `at`.
-    fn apply(&mut self, change: &Change, at: Timestamp);
 }

@@ -1,11 +1,11 @@
-//! The resolved configuration of one node: what the custom resources say, references followed,
-//! rules over several objects decided. Made by `index`, read by `health` and `agent`.
+//! The resolved configuration of one node: the custom resources with references resolved and rules over several
+//! objects applied. Built by `index`, read by `health` and `agent`.
 
 mod certificate;
 mod health_check;
 mod node;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use imbl::OrdMap;
 
@@ -20,7 +20,7 @@ use super::{
     vip::{Encap, TableLength, VipKey, Weight},
 };
 
-/// The kinds that an agent watches.
+/// A kind of object that an agent watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// `healthchecks.maglev.vpp.io`.
@@ -31,7 +31,7 @@ pub enum Kind {
     Frontend,
     /// `loadbalancerconfigs.maglev.vpp.io`.
     LoadBalancerConfig,
-    /// The agent's own Node.
+    /// The Node that the agent runs on.
     Node,
 }
 
@@ -39,7 +39,7 @@ impl Kind {
     /// Every watched kind.
     pub const ALL: [Self; 5] = [Self::HealthCheck, Self::Backend, Self::Frontend, Self::LoadBalancerConfig, Self::Node];
 
-    /// The kind's name in manifests.
+    /// The spelling in manifests.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::HealthCheck => "HealthCheck",
@@ -51,37 +51,37 @@ impl Kind {
     }
 }
 
-/// Proof that every watched kind has had its first complete list. Without one there is no
-/// [`Config`], and without a `Config` nothing is written to VPP.
+/// Proof that the first complete list of every watched kind was received. It is required to create a [`Config`], and
+/// without a `Config` nothing is written to VPP.
 #[derive(Clone, Copy, Debug)]
 pub struct Listed(());
 
 impl Listed {
-    /// `Some` once `listed` holds for every kind.
+    /// Returns the proof if `listed` is true for every kind.
     pub fn when(listed: impl Fn(Kind) -> bool) -> Option<Self> {
         Kind::ALL.into_iter().all(listed).then_some(Self(()))
     }
 }
 
-/// Everything a node needs to know, as of one moment. A clone is cheap; what changed between two
-/// snapshots is the `diff` of their maps.
+/// A snapshot of the resolved configuration of a node. Cheap to clone; `diff` of the maps gives the changes between two
+/// snapshots.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Every Frontend whose claim is known, withdrawn and held ones included.
+    /// All Frontends with a readable claim, including withdrawn and held ones.
     pub frontends: OrdMap<Name, Arc<Frontend>>,
-    /// Every readable Backend, used by a Frontend or not.
+    /// All readable Backends, including unused ones.
     pub backends: OrdMap<Name, Arc<Backend>>,
-    /// Every readable HealthCheck, used or not.
+    /// All readable HealthChecks, including unused ones.
     pub health_checks: OrdMap<Name, Arc<HealthCheck>>,
-    /// What the LoadBalancerConfig and the Node say about this node.
+    /// The settings of the node.
     pub node: Arc<NodeConfig>,
-    /// Some stored Frontend is so broken that not even its claim can be read: no VIP that no
-    /// readable Frontend claims may be removed meanwhile.
+    /// True while the claim of some stored Frontend is unreadable. Unclaimed VIPs must not be removed then, since one of
+    /// them may belong to that Frontend.
     pub claims_unknown: bool,
 }
 
 impl Config {
-    /// An empty configuration, to be filled by the index.
+    /// Creates an empty configuration, to be filled by the index.
     pub fn new(_: Listed, node: Arc<NodeConfig>) -> Self {
         Self {
             frontends: OrdMap::new(),
@@ -93,7 +93,7 @@ impl Config {
     }
 }
 
-/// Which version of which object something was resolved from.
+/// The identity and version of the object that a value was resolved from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Revision {
     /// `metadata.uid`.
@@ -102,32 +102,33 @@ pub struct Revision {
     pub generation: i64,
 }
 
-/// A Frontend, resolved.
+/// A resolved Frontend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frontend {
     /// `namespace/name`.
     pub name: Name,
-    /// The object it was resolved from.
+    /// Identity and version of the object.
     pub revision: Revision,
-    /// Its claim.
+    /// The claimed VIP.
     pub vip: VipKey,
-    /// What the agents do about it.
+    /// The treatment of the Frontend by the agents.
     pub standing: Standing,
-    /// Pools in order of priority; empty where the object does not decode.
+    /// Pools in order of priority; empty if the object does not decode.
     pub pools: Vec<Pool>,
-    /// `None` while no backend resolves (or the object does not decode): encap as VPP has it.
+    /// Encapsulation. `None` if no backend resolves or the object does not decode: VPP then keeps the encapsulation
+    /// that it has.
     pub encap: Option<Encap>,
-    /// Flows stick to the client's address (`sessionAffinity: ClientIP`; VPP `src_ip_sticky`).
+    /// Session affinity by client address (`sessionAffinity: ClientIP`; VPP `src_ip_sticky`).
     pub sticky: bool,
-    /// Whether flows pinned to a backend that goes down are flushed.
+    /// The action on flows pinned to a backend that goes down.
     pub on_backend_down: OnBackendDown,
-    /// Buckets in its new-flow table.
+    /// Number of buckets in the new-flow table.
     pub table_length: TableLength,
 }
 
 impl Frontend {
-    /// Whether some pool gives its backends shares that differ, which needs a VPP with weights. A
-    /// weight of 0 is a share that every VPP can give.
+    /// True if the backends of some pool have different weights above 0, which needs a VPP with weights. Weight 0 works
+    /// with every VPP.
     pub fn has_unequal_weights(&self) -> bool {
         self.pools.iter().any(|pool| {
             let mut shares = pool.members.iter().map(|member| member.weight).filter(|weight| *weight > Weight::ZERO);
@@ -136,52 +137,52 @@ impl Frontend {
     }
 }
 
-/// What the agents do about a Frontend.
+/// The treatment of a Frontend by the agents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// VPP is made to match it.
+    /// VPP is programmed to match the Frontend.
     Serving,
-    /// The VIP stays as VPP has it; only weights of backends that resolve follow health.
+    /// The VIP stays as VPP has it, because of a problem. Only the weights of resolved backends follow health.
     Held(Problem),
-    /// The VIP is removed: another Frontend has a better claim.
+    /// The VIP is removed, because another Frontend has precedence.
     Withdrawn(Problem),
 }
 
 /// A pool of a Frontend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
-    /// Its name within the Frontend.
+    /// The name, unique within the Frontend.
     pub name: Arc<str>,
-    /// Its members, less those that were dropped (Backend missing, address a duplicate).
+    /// The members, without dropped ones (Backend missing, or address duplicate).
     pub members: Vec<Member>,
 }
 
-/// A pool's entry for one backend.
+/// A backend in a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// The Backend's name.
+    /// The name of the Backend.
     pub backend: Name,
-    /// The weight it has when it is up and its pool active.
+    /// The weight while the backend is up and the pool active.
     pub weight: Weight,
-    /// What the name resolved to.
-    pub target: Target,
+    /// The resolved Backend.
+    pub target: MemberTarget,
 }
 
-/// What a member's name resolved to.
+/// The object that the name of a member resolved to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum MemberTarget {
     /// A readable Backend.
     Backend(Arc<Backend>),
-    /// A stored Backend that does not decode: its AS stays as VPP has it. Without an address, any
-    /// AS of the VIP that no other member claims might be it.
+    /// A stored Backend that does not decode. Its application server stays as VPP has it. Without an address, any
+    /// application server of the VIP that no other member claims may be this one.
     Unreadable {
-        /// The address, where at least that could be read.
+        /// The address; `None` if it is unreadable, too.
         address: Option<IpAddr>,
     },
 }
 
-impl Target {
-    /// The address, if it is known.
+impl MemberTarget {
+    /// The address of the backend; `None` if it is unreadable.
     pub fn address(&self) -> Option<IpAddr> {
         match self {
             Self::Backend(backend) => Some(backend.address),
@@ -190,52 +191,85 @@ impl Target {
     }
 }
 
-/// What happens to flows pinned to a backend that goes down.
+/// The action on flows pinned to a backend that goes down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OnBackendDown {
-    /// They are flushed, so that they move to a backend that is up.
+    /// The flows are flushed and move to a backend that is up.
     #[default]
     Flush,
-    /// They are kept.
+    /// The flows stay with the backend.
     Keep,
 }
 
-/// A Backend, resolved.
+impl OnBackendDown {
+    /// The spelling in manifests.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Flush => "Flush",
+            Self::Keep => "Keep",
+        }
+    }
+}
+
+impl fmt::Display for OnBackendDown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A resolved Backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backend {
     /// `namespace/name`.
     pub name: Name,
-    /// The object it was resolved from.
+    /// Identity and version of the object.
     pub revision: Revision,
-    /// The application server's address.
+    /// The address of the application server.
     pub address: IpAddr,
-    /// What the operator wants of it.
+    /// The admin state set by the operator.
     pub admin_state: AdminState,
-    /// How its health is found out.
+    /// The resolved health check.
     pub check: Check,
 }
 
-/// What the operator wants of a backend.
+/// The admin state of a backend, set by the operator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AdminState {
-    /// It takes traffic when it is up.
+    /// The backend takes traffic while it is up.
     #[default]
     Enabled,
-    /// No new flows; pinned ones stay. Not probed.
+    /// The backend gets no new flows; pinned flows stay. It is not probed.
     Paused,
-    /// No flows at all: pinned ones are flushed. Not probed.
+    /// The backend gets no traffic; pinned flows are flushed. It is not probed.
     Disabled,
 }
 
-/// How a backend's health is found out.
+impl AdminState {
+    /// The spelling in manifests.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "Enabled",
+            Self::Paused => "Paused",
+            Self::Disabled => "Disabled",
+        }
+    }
+}
+
+impl fmt::Display for AdminState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The resolved health check of a backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Check {
-    /// No HealthCheck is named: always up.
+    /// The Backend names no HealthCheck: always up.
     None,
-    /// Probed.
+    /// The backend is probed.
     Probe(Arc<HealthCheck>),
     /// The HealthCheck is missing or does not decode: not probed, weight kept, never flushed.
     Missing(Problem),
-    /// This build cannot do such a check: not probed, unknown.
+    /// The agent does not support the type of the probe: not probed, state unknown.
     NotSupported(Problem),
 }

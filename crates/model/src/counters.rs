@@ -1,58 +1,58 @@
-//! What VPP counts, as it was at one moment. VPP counts from its own start, so every number may
-//! begin at 0 again; a VIP's do whenever it is added.
+//! A snapshot of VPP's counters. VPP counts from its own start, so every counter may restart at 0; the counters of a
+//! VIP restart whenever the VIP is added.
 
 use std::collections::BTreeMap;
 
 use super::actual::VppVip;
 
-/// What is known about the VPP that the agent is connected to. Gone when the session is.
+/// The VPP that the agent is connected to, and its counters. Exists only while the session does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatsSnapshot {
-    /// VPP's version.
+    /// The version of VPP.
     pub version: String,
-    /// When that was built.
+    /// The build date of VPP.
     pub build_date: String,
-    /// The process.
+    /// The process ID of VPP.
     pub pid: u32,
-    /// Its counters; `None` while they cannot be read.
+    /// The counters; `None` while they cannot be read.
     pub counters: Option<Counters>,
 }
 
-/// One reading of VPP's counters.
+/// A reading of VPP's counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// When VPP started, in Unix seconds.
+    /// The start of VPP in Unix seconds.
     pub boot_time: u64,
-    /// How often VPP has brought its own figures up to date: it grows every few seconds.
+    /// The number of times that VPP has updated its statistics. Grows every few seconds.
     pub heartbeat: u64,
-    /// The VIPs that VPP had when it was last asked.
+    /// The counters of the VIPs in the last dump.
     pub vips: BTreeMap<VppVip, VipCounters>,
 }
 
 /// The counters of one VIP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VipCounters {
-    /// Packets by what became of them; `None` where VPP does not say which counters are this VIP's.
+    /// Packets by outcome; `None` if VPP does not report the index of the VIP's counters.
     pub packets: Option<VipPackets>,
-    /// What took the route to the VIP's prefix, which VIPs of one address share; `None` if there is none.
+    /// Traffic on the route to the prefix of the VIP, which all VIPs of an address share; `None` without a route.
     pub route: Option<RouteCounters>,
 }
 
-/// Packets to a VIP.
+/// Packets to a VIP by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VipPackets {
-    /// Of flows with a server already.
+    /// Packets of flows that already had an application server.
     pub existing: u64,
-    /// The first of their flows.
+    /// First packets of new flows.
     pub first: u64,
-    /// Forwarded, but not remembered: the sticky table had no room.
+    /// Packets that were forwarded without tracking their flow, because the sticky table was full.
     pub untracked: u64,
-    /// Dropped: no server has a weight above 0.
+    /// Packets that were dropped, because no application server has a weight above 0.
     pub no_server: u64,
 }
 
 impl VipPackets {
-    /// Each with the word that metrics use for it.
+    /// Each counter with its label value in metrics.
     pub fn by_kind(&self) -> [(&'static str, u64); 4] {
         [
             ("existing", self.existing),
@@ -63,11 +63,11 @@ impl VipPackets {
     }
 }
 
-/// What took a route.
+/// The traffic on a route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RouteCounters {
-    /// Packets.
+    /// Number of packets.
     pub packets: u64,
-    /// Their bytes.
+    /// Number of bytes.
     pub bytes: u64,
 }

@@ -1,4 +1,4 @@
-//! What VPP should have for one VIP, and how that compares with what it has.
+//! The desired state of VIPs in VPP, and its comparison with the actual state.
 
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
@@ -8,61 +8,60 @@ use super::{
     name::Name,
     problem::{Problem, Reason},
     vip::{Dscp, Encap, Family, TableLength, VipKey},
-    weights::{Effective, WantAs},
+    weights::{DesiredAs, EffectiveWeights},
 };
 
-/// What VPP should have for a VIP.
+/// The desired state of a VIP in VPP.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Want {
-    /// Exactly this.
-    Exactly(LbVip),
-    /// What it has: nothing is added, removed or recreated.
+pub enum DesiredVip {
+    /// VPP is to match the spec exactly.
+    Exactly(VipSpec),
+    /// The VIP is left as VPP has it: nothing is added, removed or recreated.
     Hold {
-        /// Why.
+        /// The reason for the hold.
         problem: Problem,
-        /// Weights that still follow health, for application servers that VPP has. (Without weights
-        /// one that VPP does not have is at weight 0, so there they come and go.)
-        weights: BTreeMap<IpAddr, WantAs>,
+        /// Weights of application servers that VPP has; these still follow health. (Without weights, absence is
+        /// weight 0, so application servers are added and removed here.)
+        weights: BTreeMap<IpAddr, DesiredAs>,
     },
 }
 
-/// A VIP as it should be.
+/// The exact desired state of a VIP.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LbVip {
-    /// Encapsulation; `None` while no backend resolves: as VPP has it, and a VIP that is not there
-    /// is not added.
+pub struct VipSpec {
+    /// Encapsulation. `None` while no backend resolves: an existing VIP keeps its encapsulation, and a missing VIP is
+    /// not added.
     pub encap: Option<Encap>,
-    /// Flows stick to the client's address.
+    /// Session affinity by client address.
     pub sticky: bool,
-    /// Buckets in the new-flow table.
+    /// Number of buckets in the new-flow table.
     pub table_length: TableLength,
-    /// Application servers.
-    pub ases: BTreeMap<IpAddr, WantAs>,
-    /// Application servers that nobody claims stay: one of them may be an unreadable Backend's.
+    /// Application servers by address.
+    pub ases: BTreeMap<IpAddr, DesiredAs>,
+    /// True to keep application servers that are not in `ases`: one of them may belong to an unreadable Backend.
     pub keep_unclaimed: bool,
 }
 
-/// What is wanted of one VIP, and by whom.
+/// The desired state of a VIP and the Frontend that it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct DesiredEntry {
     /// The Frontend.
     pub frontend: Name,
-    /// What it wants.
-    pub want: Want,
+    /// The desired state.
+    pub vip: DesiredVip,
 }
 
-/// What VPP should have, as far as Frontends say.
-pub type Desired = BTreeMap<VipKey, Wanted>;
+/// The desired state of all VIPs of Frontends.
+pub type Desired = BTreeMap<VipKey, DesiredEntry>;
 
-/// What `frontend` wants, `effective` being its weights now; `None` for a withdrawn one.
-/// `actual` is what VPP has; where that has no weights, what is wanted has none either, but the
-/// effective weights stay as the Frontend says.
-pub fn want(frontend: &Frontend, effective: Effective, actual: &Actual) -> Option<Want> {
-    let Effective { ases, keep_unclaimed, .. } = effective;
-    let want = match &frontend.standing {
+/// The desired state of the VIP of `frontend` with the current effective weights; `None` for a withdrawn Frontend.
+/// `actual` is the state of VPP: if VPP has no weights, the result has none either.
+pub fn desired_vip(frontend: &Frontend, effective: EffectiveWeights, actual: &Actual) -> Option<DesiredVip> {
+    let EffectiveWeights { ases, keep_unclaimed, .. } = effective;
+    let desired = match &frontend.standing {
         Standing::Withdrawn(_) => return None,
-        Standing::Held(problem) => Want::Hold { problem: problem.clone(), weights: ases },
-        Standing::Serving => Want::Exactly(LbVip {
+        Standing::Held(problem) => DesiredVip::Hold { problem: problem.clone(), weights: ases },
+        Standing::Serving => DesiredVip::Exactly(VipSpec {
             encap: frontend.encap,
             sticky: frontend.sticky,
             table_length: frontend.table_length,
@@ -71,13 +70,13 @@ pub fn want(frontend: &Frontend, effective: Effective, actual: &Actual) -> Optio
         }),
     };
     if actual.weightless {
-        return Some(want.without_weights(actual.vips.contains_key(&frontend.vip.into())));
+        return Some(desired.without_weights(actual.vips.contains_key(&frontend.vip.into())));
     }
-    Some(want)
+    Some(desired)
 }
 
-impl Want {
-    /// The same for a VPP without weights; `vip_exists` there.
+impl DesiredVip {
+    /// Converts the desired state for a VPP without weights. `vip_exists` is true if VPP has the VIP.
     pub fn without_weights(self, vip_exists: bool) -> Self {
         match self {
             Self::Exactly(vip) => Self::Exactly(vip.without_weights(vip_exists)),
@@ -85,15 +84,15 @@ impl Want {
         }
     }
 
-    /// The same, but leaving the VIP itself alone for `problem`; weights still follow health.
+    /// Converts to a hold because of `problem`; weights still follow health.
     pub fn hold(self, problem: Problem) -> Self {
         match self {
-            Self::Exactly(LbVip { ases, .. }) => Self::Hold { problem, weights: ases },
+            Self::Exactly(VipSpec { ases, .. }) => Self::Hold { problem, weights: ases },
             held @ Self::Hold { .. } => held,
         }
     }
 
-    /// The problem of a VIP that is held.
+    /// The reason for a hold; `None` if the VIP is not held.
     pub fn problem(&self) -> Option<&Problem> {
         match self {
             Self::Hold { problem, .. } => Some(problem),
@@ -102,14 +101,14 @@ impl Want {
     }
 }
 
-/// A property that cannot be changed on a live VIP.
+/// A property of a VIP that differs from the desired state and cannot be changed without recreating the VIP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mismatch {
-    /// Encapsulation differs.
+    /// Encapsulation.
     Encap,
-    /// Session affinity differs.
+    /// Session affinity.
     Affinity,
-    /// The table's length differs.
+    /// Length of the new-flow table.
     TableLength,
 }
 
@@ -123,23 +122,23 @@ impl fmt::Display for Mismatch {
     }
 }
 
-fn without_weights(ases: BTreeMap<IpAddr, WantAs>, vip_exists: bool) -> BTreeMap<IpAddr, WantAs> {
-    let presence = |of: WantAs| WantAs { weight: of.weight.without_weights(vip_exists), ..of };
-    ases.into_iter().map(|(address, of)| (address, presence(of))).collect()
+fn without_weights(ases: BTreeMap<IpAddr, DesiredAs>, vip_exists: bool) -> BTreeMap<IpAddr, DesiredAs> {
+    let presence = |server: DesiredAs| DesiredAs { weight: server.weight.without_weights(vip_exists), ..server };
+    ases.into_iter().map(|(address, server)| (address, presence(server))).collect()
 }
 
-impl LbVip {
-    /// The same for a VPP without weights; `vip_exists` there.
+impl VipSpec {
+    /// Converts the spec for a VPP without weights. `vip_exists` is true if VPP has the VIP.
     pub fn without_weights(self, vip_exists: bool) -> Self {
         Self { ases: without_weights(self.ases, vip_exists), ..self }
     }
 
-    /// The first property that only a recreate can mend. What VPP did not tell counts as equal:
-    /// a recreate cuts flows, so it needs certainty.
-    pub fn mismatch(&self, have: &ActualVip) -> Option<Mismatch> {
-        let encap = self.encap.zip(have.encap).is_some_and(|(want, have)| !same_encap(want, have));
-        let affinity = have.sticky.is_some_and(|have| have != self.sticky);
-        let length = have.table_length.is_some_and(|have| have != self.table_length.get());
+    /// The first property that makes a recreate necessary. A property that VPP did not report counts as equal: a
+    /// recreate cuts flows, so it requires certainty.
+    pub fn mismatch(&self, actual: &ActualVip) -> Option<Mismatch> {
+        let encap = self.encap.zip(actual.encap).is_some_and(|(desired, actual)| !same_encap(desired, actual));
+        let affinity = actual.sticky.is_some_and(|sticky| sticky != self.sticky);
+        let length = actual.table_length.is_some_and(|length| length != self.table_length.get());
         if encap {
             Some(Mismatch::Encap)
         } else if affinity {
@@ -153,7 +152,7 @@ impl LbVip {
 }
 
 impl From<Encap> for ActualEncap {
-    /// VPP's numbers for an encap (`lb_encap_type`).
+    /// The numbers of VPP's `lb_encap_type`.
     fn from(encap: Encap) -> Self {
         let (kind, dscp, target_port) = match encap {
             Encap::Gre4 => (0, 0, 0),
@@ -166,15 +165,15 @@ impl From<Encap> for ActualEncap {
     }
 }
 
-/// An encapsulation that VPP reports and that no Frontend could ask for.
+/// An encapsulation reported by VPP that does not exist in Frontends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("VPP reports encap {} with dscp {} and target port {}, which no Frontend can ask for", .0.kind, .0.dscp, .0.target_port)]
-pub struct NotOurEncap(ActualEncap);
+#[error("VPP reports encap type {} with DSCP {} and target port {}, which no Frontend can have", .0.kind, .0.dscp, .0.target_port)]
+pub struct UnknownEncap(ActualEncap);
 
 impl TryFrom<ActualEncap> for Encap {
-    type Error = NotOurEncap;
+    type Error = UnknownEncap;
 
-    fn try_from(encap: ActualEncap) -> Result<Self, NotOurEncap> {
+    fn try_from(encap: ActualEncap) -> Result<Self, UnknownEncap> {
         let port = std::num::NonZeroU16::new(encap.target_port);
         match encap.kind {
             0 => Some(Self::Gre4),
@@ -184,29 +183,29 @@ impl TryFrom<ActualEncap> for Encap {
             4 => port.map(Self::Nat6),
             _ => None,
         }
-        .ok_or(NotOurEncap(encap))
+        .ok_or(UnknownEncap(encap))
     }
 }
 
-fn same_encap(want: Encap, have: ActualEncap) -> bool {
-    let want = ActualEncap::from(want);
-    want.kind == have.kind
-        && match want.kind {
-            2 => want.dscp == have.dscp,
-            // 0, which nobody can want, stands for "not told".
-            3 | 4 => have.target_port == 0 || want.target_port == have.target_port,
+fn same_encap(desired: Encap, actual: ActualEncap) -> bool {
+    let desired = ActualEncap::from(desired);
+    desired.kind == actual.kind
+        && match desired.kind {
+            2 => desired.dscp == actual.dscp,
+            // 0, which is not a valid port, means that VPP did not report the port.
+            3 | 4 => actual.target_port == 0 || desired.target_port == actual.target_port,
             _ => true,
         }
 }
 
-/// Why a node cannot program a VIP: it has no address to send encapsulated packets from.
+/// The problem of a node without a source address for the encapsulated packets of a VIP.
 pub fn no_source_address(frontend: &Name, encap: Encap) -> Problem {
     Problem::new(
         Reason::NoSourceAddress,
         "spec.encap",
         format!(
-            "Frontend {frontend} needs {encap}, but this node has no source address of that family: set spec.vpp.{} \
-             in its LoadBalancerConfig, or give the Node an InternalIP of the family",
+            "Frontend {frontend} needs {encap}, but this node has no source address of that IP family: set spec.vpp.{} \
+             in its LoadBalancerConfig, or add an InternalIP of the family to the Node",
             match encap.backend_family() {
                 Family::V4 => "ipv4SourceAddress",
                 Family::V6 => "ipv6SourceAddress",

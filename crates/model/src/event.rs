@@ -1,83 +1,88 @@
-//! Everything that happens, as typed events, and the handle through which rooms tell of it.
+//! The events of an agent: what they are called, their levels and attributes, and the handle that publishes them.
 //!
-//! A name, a level and the order of attributes stand once, here; the log, the gRPC stream and the
-//! dashboard all print the same words.
+//! Names, levels and the order of attributes are defined once, here, and documented in `docs/events.md`; the log, the
+//! gRPC stream and the dashboard print the same texts. An event that changes the agent's state carries the
+//! [`Change`](crate::change::Change) itself ([`Event::change`]), so that event and change cannot contradict each other.
 
+mod change;
 mod fields;
 mod objects;
 mod sink;
-mod value;
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 pub use self::{
-    fields::Visit,
-    objects::VisitObject,
+    fields::FieldVisitor,
+    objects::ObjectVisitor,
     sink::{EventSink, Events},
-    value::Value,
 };
 use super::{
-    actual::VppVip,
+    actual::{Actual, ActualConf, VppVip},
+    change::{RemovalHold, Report, VipState, VppInfo},
     config::Kind,
-    health::{BackendState, ProbeCode},
+    health::{BackendHealth, BackendState, ProbeCode},
     name::Name,
     plan::Step,
     problem::Reason,
     vip::Family,
 };
+pub use super::{
+    frontend_status::{FrontendState, ProgramResult},
+    value::Value,
+};
 
-/// How much an event matters.
+/// The severity of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// For the person who looks closely: every probe, every message.
+    /// Details for troubleshooting: every probe and every message.
     Debug,
-    /// Something changed.
+    /// A change of state.
     Info,
-    /// Something is wrong.
+    /// A fault or a problem with an object.
     Warn,
-    /// A part of the program cannot do its job.
+    /// A part of the program cannot work.
     Error,
 }
 
-/// How an event travels.
+/// The delivery class of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
-    /// Numbered, stored for replay, always built: what a mirror of the state is made of.
+    /// Numbered and kept for replay. Mirrors of the agent's state are built from this lane.
     State,
-    /// Only for who is watching at that moment; the first to be dropped.
+    /// Delivered only to current subscribers; dropped first under overload.
     Probe,
 }
 
-/// A VIP as events name it.
+/// A VIP as named by events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VipRef {
-    /// The Frontend; `None` where it is no longer known.
+    /// The Frontend; `None` if it was deleted.
     pub frontend: Option<Name>,
-    /// The VIP.
+    /// The identity of the VIP in VPP.
     pub vip: VppVip,
 }
 
-/// An application server of a VIP as events name it.
+/// An application server of a VIP as named by events.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AsRef {
+pub struct ServerRef {
     /// The VIP.
     pub vip: VipRef,
-    /// The Backend; `None` where it is no longer known.
+    /// The Backend; `None` if it was deleted.
     pub backend: Option<Name>,
-    /// The application server's address.
+    /// The address of the application server.
     pub address: IpAddr,
 }
 
-/// Which part of VPP a pass was about.
+/// The part of VPP that a sync covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Everything.
+    /// All VIPs (a full sync).
     All,
-    /// One address.
+    /// The VIPs on one address.
     Address(IpAddr),
 }
 
-/// What a pass changed.
+/// The number of changes of each kind that a sync made in VPP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SyncCounts {
     /// VIPs added.
@@ -93,12 +98,12 @@ pub struct SyncCounts {
 }
 
 impl SyncCounts {
-    /// Whether anything changed.
+    /// True if the sync changed anything.
     pub fn any(self) -> bool {
         self != Self::default()
     }
 
-    /// Counts a step that VPP carried out.
+    /// Counts a step that VPP executed.
     pub fn count(&mut self, step: &Step) {
         match step {
             Step::AddVip { .. } => self.vip_added += 1,
@@ -109,7 +114,7 @@ impl SyncCounts {
         }
     }
 
-    /// Adds what another part of the same pass changed.
+    /// Adds the counts of another part of the same sync.
     pub fn add(&mut self, other: Self) {
         self.vip_added += other.vip_added;
         self.vip_removed += other.vip_removed;
@@ -119,126 +124,73 @@ impl SyncCounts {
     }
 }
 
-/// A Frontend's state on this node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum FrontendState {
-    /// No backend is in a known state yet.
-    #[default]
-    Unknown,
-    /// Some backend has an effective weight above 0.
-    Up,
-    /// None has.
-    Down,
-}
-
-impl FrontendState {
-    /// Every state.
-    pub const ALL: [Self; 3] = [Self::Unknown, Self::Up, Self::Down];
-
-    /// The word that events print.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Up => "up",
-            Self::Down => "down",
-        }
-    }
-}
-
-/// How far a node is with a Frontend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ProgramResult {
-    /// Not there yet.
-    Pending,
-    /// Read back from VPP as wanted.
-    Programmed,
-    /// Left as VPP has it.
-    Held,
-    /// VPP refused, or something that the node needs is missing.
-    Failed,
-}
-
-impl ProgramResult {
-    /// Every result.
-    pub const ALL: [Self; 4] = [Self::Pending, Self::Programmed, Self::Held, Self::Failed];
-
-    /// The word that status and events print.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "Pending",
-            Self::Programmed => "Programmed",
-            Self::Held => "Held",
-            Self::Failed => "Failed",
-        }
-    }
-}
-
-/// Something that happened.
+/// An event of an agent.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "the fields are the attributes that docs/events.md explains")]
+#[expect(missing_docs, reason = "docs/events.md explains the fields: they are the attributes")]
 pub enum Event {
     /// A session with VPP was opened.
-    VppConnect { version: String, build_date: String, pid: u32, api: String, stats: String, capabilities: String },
-    /// A try to open one failed; a warning once a minute (`warn`).
-    VppConnectFailed { err: String, warn: bool },
-    /// The session is over, and with it everything known about VPP.
+    VppConnect { info: Arc<VppInfo>, api: String, stats: String },
+    /// An attempt to open a session failed. `warn` is set at most once a minute.
+    VppConnectFailed { error: String, warn: bool },
+    /// The session with VPP ended.
     VppDisconnect { reason: String },
-    /// What VPP had when a session first read it.
-    VppLbState { vips: u32, application_servers: u32, sticky_buckets_per_core: u32, flow_timeout: u32 },
-    /// VPP's own settings were changed to these.
-    VppLbConfSet { ipv4_src: String, ipv6_src: String, sticky_buckets_per_core: u32, flow_timeout: u32 },
-    /// A pass begins.
+    /// The state of VPP was read for the first time in a session.
+    VppLbState { conf: ActualConf, actual: Arc<Actual> },
+    /// The global settings of VPP were written.
+    VppLbConfSet { conf: ActualConf },
+    /// A sync started.
     SyncStart { scope: Scope },
-    /// It ended, having changed so much.
-    SyncDone { scope: Scope, counts: SyncCounts, duration: Duration },
-    /// VPP has a VIP more.
-    VipAdded { vip: VipRef, encap: &'static str },
-    /// VPP has a VIP less.
+    /// A sync ended. `failed` is the number of failed steps.
+    SyncDone { scope: Scope, counts: SyncCounts, failed: u32, duration: Duration },
+    /// A VIP was added to VPP.
+    VipAdded { vip: VipRef, state: VipState },
+    /// A VIP was removed from VPP.
     VipRemoved { vip: VipRef, encap: &'static str },
-    /// A VIP was removed and added again, because of `reason`; its servers too.
-    VipRecreate { vip: VipRef, encap: &'static str, reason: String },
-    /// A VIP has an application server more.
-    AsAdded { of: AsRef, weight: u8, flush: bool },
-    /// A VIP has an application server less.
-    AsRemoved { of: AsRef, weight: u8, flush: bool },
-    /// An application server's weight was set, or its flows were flushed.
-    AsWeightUpdated { of: AsRef, from: u8, to: u8, flush: bool },
-    /// VPP refused a step, or did not answer it; it is tried again.
-    SyncError { vip: Option<VipRef>, step: &'static str, err: String },
-    /// Too many removals at once: they wait until `until`.
-    SyncHeld { hold: String, removals: u32, until: String },
-    /// The hold has ended: its removals go now, or are not asked for any more.
-    SyncReleased { hold: String },
-    /// VPP has a VIP that nobody here put there.
+    /// A VIP was removed and added again because of `reason`, together with its application servers. `state` is the
+    /// result; `None` if the VIP has been removed since.
+    VipRecreate { vip: VipRef, encap: &'static str, reason: String, state: Option<VipState> },
+    /// An application server was added to a VIP.
+    AsAdded { server: ServerRef, weight: u8, flush: bool },
+    /// An application server was removed from a VIP. `weight` is its previous weight.
+    AsRemoved { server: ServerRef, weight: u8, flush: bool },
+    /// The weight of an application server was set, or its flows were flushed.
+    AsWeightUpdated { server: ServerRef, from: u8, to: u8, flush: bool },
+    /// VPP rejected a step or did not reply; the step is retried. Without `vip`, the error concerns the whole node.
+    SyncError { vip: Option<VipRef>, step: &'static str, error: String },
+    /// A mass removal is held back.
+    SyncHeld { hold: RemovalHold },
+    /// A hold ended: its removals are carried out now, or are no longer needed.
+    SyncReleased { hold: Arc<str> },
+    /// VPP has a VIP that no Frontend claims and that the agent did not add.
     ForeignVip { vip: VppVip },
-    /// It is the path of the probes that fails (`active`), or it works again.
+    /// All probes of an IP family fail at once (`active`), or this condition ended.
     ProbePathSuspect { family: Family, active: bool },
-    /// A Backend came into another state, by a probe with `code` or by its operator.
-    BackendTransition { name: Name, from: BackendState, to: BackendState, code: Option<ProbeCode> },
-    /// A Frontend came into another state; `code` is that of the Backend that moved it.
+    /// The state of a Backend changed to `health.state`, by a probe with `code` or by an operator.
+    BackendTransition { name: Name, from: BackendState, code: Option<ProbeCode>, health: BackendHealth },
+    /// The state of a Frontend changed. `code` is the probe result of the Backend that caused the change.
     FrontendTransition { name: Name, from: FrontendState, to: FrontendState, code: Option<ProbeCode> },
-    /// A probe begins.
+    /// A probe was started.
     ProbeStart { backend: Name, kind: &'static str },
-    /// It was answered, or its time was up.
+    /// A probe finished or timed out.
     ProbeDone { backend: Name, kind: &'static str, code: ProbeCode, duration: Duration },
-    /// A request to VPP.
+    /// A request to VPP was queued.
     VppApiSend { msg: &'static str },
-    /// VPP's answer.
+    /// A message from VPP was received.
     VppApiRecv { msg: &'static str },
-    /// An object is in effect as of this generation.
+    /// A new or changed object took effect.
     ConfigApplied { kind: Kind, name: Name, generation: i64 },
-    /// The first list of a kind is in effect.
+    /// The first complete list of a kind took effect.
     ConfigListed { kind: Kind, count: u32 },
-    /// An object is gone.
+    /// An object was deleted.
     ConfigRemoved { kind: Kind, name: Name },
-    /// Something is wrong with an object; `message` says what and what happens meanwhile.
+    /// An object has a problem. `message` describes the problem and its consequences.
     ConfigRejected { kind: Kind, name: Name, generation: i64, field: String, reason: Reason, message: String },
-    /// How far the node is with a Frontend.
-    FrontendProgrammed { name: Name, generation: i64, result: ProgramResult, reason: String },
+    /// The progress of programming a Frontend changed.
+    FrontendProgrammed { name: Name, report: Report },
 }
 
 impl Event {
-    /// The event's name.
+    /// The name of the event, in kebab-case.
     pub fn name(&self) -> &'static str {
         match self {
             Self::VppConnect { .. } => "vpp-connect",
@@ -272,7 +224,7 @@ impl Event {
         }
     }
 
-    /// How much it matters.
+    /// The severity of the event.
     pub fn level(&self) -> Level {
         match self {
             Self::VppConnectFailed { warn: true, .. }
@@ -294,7 +246,7 @@ impl Event {
         }
     }
 
-    /// How it travels.
+    /// The delivery class of the event.
     pub fn lane(&self) -> Lane {
         match self {
             Self::ProbeStart { .. } | Self::ProbeDone { .. } | Self::VppApiSend { .. } | Self::VppApiRecv { .. } => {

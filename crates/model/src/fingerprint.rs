@@ -1,36 +1,35 @@
-//! A short value that two programs compare to know that they resolved a Frontend alike.
+//! A hash that two programs compare to check that they resolved a Frontend to the same result.
 
 use std::{fmt, net::IpAddr};
 
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    config::{AdminState, Frontend, OnBackendDown, Target},
+    config::{AdminState, Frontend, MemberTarget, OnBackendDown},
     vip::{Encap, Service},
 };
 
-/// SHA-256 over everything that a Frontend's programming depends on: VIP, encap with its family and parameter,
-/// affinity, table length, `onBackendDown`, and the pools with each member's name, address, weight and admin state.
-/// Health is no part of it.
+/// SHA-256 over all inputs of programming a Frontend: VIP, encap with family and parameter, affinity, table length,
+/// `onBackendDown`, and the pools with the name, address, weight and admin state of each member. Health is not included.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint {
-    /// See [`Fingerprint::VERSION`].
+    /// The version of the format; see [`Fingerprint::VERSION`].
     pub version: u32,
-    /// The hash.
+    /// The SHA-256 hash.
     pub hash: [u8; 32],
 }
 
 impl Fingerprint {
-    /// The version of what goes in, and in which order. Fingerprints of different versions tell nothing.
+    /// The current version of the hashed fields and their order. Fingerprints of different versions are not comparable.
     pub const VERSION: u32 = 1;
 
-    /// Whether both are of the same; `None` where their versions differ and they tell nothing.
+    /// True if both fingerprints are equal; `None` if their versions differ, so that they are not comparable.
     pub fn agrees(&self, other: &Self) -> Option<bool> {
         (self.version == other.version).then_some(self.hash == other.hash)
     }
 
-    /// The fingerprint of `frontend`.
-    pub fn of(frontend: &Frontend) -> Self {
+    /// Computes the fingerprint of `frontend`.
+    pub fn new(frontend: &Frontend) -> Self {
         let mut hash = Hasher(Sha256::new());
         hash.address(Some(frontend.vip.address));
         match frontend.vip.service {
@@ -61,7 +60,8 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// Takes values one after the other, each so that where it ends is plain.
+/// Hashes a sequence of values. Each value is fixed in length or preceded by its length, so that different sequences
+/// never hash the same bytes.
 struct Hasher(Sha256);
 
 impl Hasher {
@@ -106,10 +106,10 @@ fn encap(encap: Option<Encap>) -> [u32; 2] {
     }
 }
 
-fn admin_state(target: &Target) -> u32 {
+fn admin_state(target: &MemberTarget) -> u32 {
     match target {
-        Target::Unreadable { .. } => 0,
-        Target::Backend(backend) => match backend.admin_state {
+        MemberTarget::Unreadable { .. } => 0,
+        MemberTarget::Backend(backend) => match backend.admin_state {
             AdminState::Enabled => 1,
             AdminState::Paused => 2,
             AdminState::Disabled => 3,

@@ -1,5 +1,5 @@
-//! A backend's health as everybody sees it: states, probe codes and the snapshot that the health
-//! room publishes. The counter that decides a state is in [`machine`].
+//! The health of backends: states, probe codes and the snapshot that the health checker publishes. [`machine`] has the
+//! counter that determines a state.
 
 pub mod machine;
 
@@ -10,19 +10,19 @@ use jiff::Timestamp;
 
 use super::{name::Name, vip::Family};
 
-/// A backend's state.
+/// The state of a backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum BackendState {
-    /// No probe has answered yet, or none is possible.
+    /// No probe has finished yet, or the backend cannot be probed.
     #[default]
     Unknown,
-    /// It takes traffic.
+    /// Probes succeed, or the Backend names no HealthCheck: the backend takes traffic.
     Up,
-    /// Its probes fail.
+    /// Probes fail.
     Down,
-    /// The operator wants no new flows on it; not probed.
+    /// The admin state is `Paused`: no new flows, not probed.
     Paused,
-    /// The operator wants no flows on it; not probed.
+    /// The admin state is `Disabled`: no flows, not probed.
     Disabled,
 }
 
@@ -30,7 +30,7 @@ impl BackendState {
     /// Every state.
     pub const ALL: [Self; 5] = [Self::Unknown, Self::Up, Self::Down, Self::Paused, Self::Disabled];
 
-    /// The word that events and metrics print.
+    /// The spelling in events and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -48,33 +48,33 @@ impl fmt::Display for BackendState {
     }
 }
 
-/// The result of a probe, in HAProxy's words: layer, then what happened there.
+/// The result of a probe, named as in HAProxy: layer and outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ProbeCode {
-    /// The connection (or echo) succeeded and nothing more was asked.
+    /// The connection or echo succeeded, and the probe requires nothing more.
     L4Ok,
-    /// Nothing answered in time.
+    /// Timeout while connecting or waiting for the echo reply.
     L4Timeout,
-    /// The connection was refused, reset or unreachable.
+    /// The connection was refused or reset, or the host is unreachable.
     L4Connection,
-    /// The TLS handshake succeeded and nothing more was asked.
+    /// The TLS handshake succeeded, and the probe requires nothing more.
     L6Ok,
-    /// The TLS handshake did not end in time.
+    /// Timeout during the TLS handshake.
     L6Timeout,
     /// The TLS handshake failed.
     L6Response,
     /// The response was as expected.
     L7Ok,
-    /// The response did not come in time.
+    /// Timeout while waiting for the response.
     L7Timeout,
-    /// The response was not valid for the protocol, or its body not as expected.
+    /// The response violated the protocol, or its body did not match.
     L7Response,
-    /// The response's status was not as expected.
+    /// The status of the response was not an expected one.
     L7Status,
 }
 
 impl ProbeCode {
-    /// All of them, in their order: `ALL[code as usize]` is `code`.
+    /// Every code in order: `ALL[code as usize]` is `code`.
     pub const ALL: [Self; 10] = [
         Self::L4Ok,
         Self::L4Timeout,
@@ -88,12 +88,12 @@ impl ProbeCode {
         Self::L7Status,
     ];
 
-    /// The word for events and metrics: `success` or `failure`.
+    /// The result in events and metrics: `success` or `failure`.
     pub fn result(self) -> &'static str {
         if self.is_success() { "success" } else { "failure" }
     }
 
-    /// HAProxy's spelling.
+    /// The spelling of HAProxy.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::L4Ok => "L4OK",
@@ -109,7 +109,7 @@ impl ProbeCode {
         }
     }
 
-    /// Whether the probe succeeded.
+    /// True if the probe succeeded.
     pub fn is_success(self) -> bool {
         matches!(self, Self::L4Ok | Self::L6Ok | Self::L7Ok)
     }
@@ -121,51 +121,51 @@ impl fmt::Display for ProbeCode {
     }
 }
 
-/// One change of state.
+/// A change of state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transition {
     /// The state before.
     pub from: BackendState,
     /// The state after.
     pub to: BackendState,
-    /// When.
+    /// Time of the change.
     pub at: Timestamp,
-    /// The probe's code, where a probe decided it.
+    /// The code of the probe that caused the change; `None` if no probe did.
     pub code: Option<ProbeCode>,
 }
 
-/// A backend's health at one moment.
+/// A snapshot of the health of a backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackendHealth {
-    /// The address that was probed: the state belongs to it. Where it differs from the Backend's
-    /// current address, the state is unknown.
+    /// The probed address. The state applies to this address only: if the Backend has another one by now, its state is
+    /// unknown.
     pub address: IpAddr,
     /// The state.
     pub state: BackendState,
-    /// Whether this address has ever been in a known state since the agent started. Until then
-    /// VPP's weight is kept, so that a restart moves nothing. False also while its HealthCheck is
-    /// missing or not supported: the weight is kept then as well.
+    /// True once this address has been in a known state since the agent started. Until then the weight in VPP is kept, so
+    /// that a restart moves no traffic. Also false while the HealthCheck is missing or not supported, since the weight
+    /// is kept then as well.
     pub ever_known: bool,
-    /// It went down while the probe path was suspect, and no probe of its own has failed since the
-    /// path works again: its weight is kept until one does, or until it is up.
+    /// True if the backend went down while the probe path was suspect, and no probe of it has failed since the path works
+    /// again. The weight is kept until a probe fails or the backend is up.
     pub in_doubt: bool,
     /// The last transitions, oldest first; at most `ProbeConf::transition_history`.
     pub history: Arc<[Transition]>,
 }
 
-/// The health of all backends at one moment. A clone is cheap.
+/// A snapshot of the health of all backends. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HealthSnapshot {
-    /// By Backend; one without an entry is unknown.
+    /// The health by Backend. A Backend without an entry is unknown.
     pub backends: OrdMap<Name, BackendHealth>,
-    /// The IPv4 probe path is suspect: weights of what is down there are kept.
+    /// True while the IPv4 probe path is suspect: the weights of IPv4 backends that are down are kept.
     pub suspect_v4: bool,
-    /// The IPv6 probe path is suspect.
+    /// True while the IPv6 probe path is suspect: the weights of IPv6 backends that are down are kept.
     pub suspect_v6: bool,
 }
 
 impl HealthSnapshot {
-    /// Whether the probe path of `family` is suspect.
+    /// True if the probe path of `family` is suspect.
     pub fn suspect(&self, family: Family) -> bool {
         match family {
             Family::V4 => self.suspect_v4,
@@ -174,27 +174,27 @@ impl HealthSnapshot {
     }
 }
 
-/// How the probing of one backend goes.
+/// The progress of the probes of one backend.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Probing {
-    /// HAProxy's counter (see [`machine::Machine`]); `None` while the state is unknown.
+    /// The rise/fall counter (see [`machine::Machine`]); `None` while the state is unknown.
     pub counter: Option<u16>,
-    /// Probes answered, or given up, since the backend is probed.
+    /// Number of finished or timed-out probes since the agent began to probe the backend.
     pub probes: u64,
-    /// The last of them.
+    /// The last finished or timed-out probe.
     pub last: Option<LastProbe>,
 }
 
-/// A probe that was answered, or given up.
+/// A probe that finished or timed out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastProbe {
-    /// When it began.
+    /// Start of the probe.
     pub started: Timestamp,
-    /// How long it took.
+    /// Duration of the probe.
     pub duration: Duration,
-    /// How it ended.
+    /// Result of the probe.
     pub code: ProbeCode,
-    /// What happened, in words; may be empty.
+    /// Human-readable description of the result; may be empty.
     pub detail: Cow<'static, str>,
 }
 
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_is_at_its_place() {
+    fn codes_are_indexed_by_discriminant() {
         for code in ProbeCode::ALL {
             assert_eq!(ProbeCode::ALL[code as usize], code);
         }

@@ -1,23 +1,26 @@
-//! Plain types and decisions that every room shares.
+//! Types and decisions shared by all crates.
 //!
-//! Nothing here talks to Kubernetes, VPP or the network, reads a clock or draws a random number:
-//! what a function needs to know is handed to it, so every rule can be tested with plain values.
+//! Pure: no access to Kubernetes, VPP or the network, no clock and no randomness. All inputs are parameters, so each
+//! rule can be tested with plain values.
 
 #![warn(missing_docs)]
 
 pub mod actual;
-pub mod by_hand;
 pub mod change;
 pub mod config;
 pub mod counters;
 pub mod desired;
 pub mod event;
 pub mod fingerprint;
+pub mod frontend_status;
 pub mod health;
 pub mod name;
+pub mod operator_change;
 pub mod plan;
+pub mod probe_mode;
 pub mod problem;
 pub mod table;
+pub mod value;
 pub mod view;
 pub mod vip;
 pub mod weights;

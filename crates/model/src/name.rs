@@ -1,11 +1,10 @@
-//! The name of a namespaced object: `namespace/name`, cheap to clone and to compare.
+//! Names of objects: `namespace/name`, cheap to clone and to compare.
 
 use std::{fmt, sync::Arc};
 
-/// `namespace/name` of a custom resource, or a bare `name` of a cluster-scoped one.
+/// The name of an object: `namespace/name`, or `name` for a cluster-scoped object.
 ///
-/// Interned: a clone shares the text. Ordered by that text, which is the order of every list we
-/// print or send.
+/// A clone shares the text. Names are ordered by their text; all printed and sent lists are in this order.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(Arc<str>);
 
@@ -42,7 +41,7 @@ impl Name {
 }
 
 impl From<&str> for Name {
-    /// The name that this text is, as [`Name::as_str`] gives it.
+    /// Parses a name in the format of [`Name::as_str`].
     fn from(text: &str) -> Self {
         Self(text.into())
     }
@@ -65,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_splits_into_namespace_and_name() {
+    fn name_splits_into_namespace_and_name() {
         let name = Name::namespaced("shop", "web");
         assert_eq!((name.namespace(), name.name(), name.as_str()), ("shop", "web", "shop/web"));
         let name = Name::cluster("default");

@@ -1,8 +1,8 @@
-//! From desired and actual to the steps that lead from one to the other.
+//! Plans: the steps from the actual state of VPP to the desired state.
 //!
-//! The unit is the address: VPP's rules about encaps and all-port VIPs hold per prefix, so all VIPs
-//! that go are removed before any is added. A plan is a value: applying it to the actual state
-//! gives the desired one, and planning again gives nothing.
+//! A plan covers one address: VPP's rules about encaps and all-port VIPs apply per prefix, so obsolete VIPs are removed
+//! before any VIP is added. A plan is a value: applying it to the actual state gives the desired state, and planning
+//! again gives an empty plan.
 
 mod apply;
 mod removals;
@@ -19,10 +19,10 @@ pub use self::removals::Removal;
 use super::{
     actual::{Actual, ActualAs, ActualEncap, ActualVip, VppVip},
     config::ForeignVips,
-    desired::{Desired, LbVip, Mismatch, Want, Wanted},
+    desired::{Desired, DesiredVip, Mismatch, VipSpec},
     name::Name,
     vip::{Encap, TableLength, VipKey, Weight},
-    weights::{WantAs, WantWeight},
+    weights::{DesiredAs, DesiredWeight},
 };
 
 /// One request to VPP.
@@ -32,62 +32,62 @@ pub enum Step {
     AddVip {
         /// The VIP.
         vip: VipKey,
-        /// Its encapsulation.
+        /// The encapsulation.
         encap: Encap,
-        /// Flows stick to the client's address.
+        /// Session affinity by client address.
         sticky: bool,
-        /// Buckets in its new-flow table.
+        /// Number of buckets in the new-flow table.
         table_length: TableLength,
     },
-    /// Removes a VIP, whose application servers are gone already.
+    /// Removes a VIP that has no application servers any more.
     RemoveVip {
-        /// The VIP, which may be a foreign one.
+        /// The VIP; may be foreign.
         vip: VppVip,
         /// The encapsulation that VPP reported.
         encap: Option<ActualEncap>,
     },
-    /// Adds an application server; old pins of a revived one are dropped.
+    /// Adds an application server. If VPP still has it as removed, flows pinned to it earlier are flushed.
     AddAs {
         /// The VIP.
         vip: VipKey,
-        /// The application server.
+        /// The address of the application server.
         address: IpAddr,
         /// The Backend.
         backend: Name,
-        /// Its weight.
+        /// The weight.
         weight: Weight,
     },
     /// Removes an application server.
     RemoveAs {
-        /// The VIP, which may be a foreign one.
+        /// The VIP; may be foreign.
         vip: VppVip,
-        /// The application server.
+        /// The address of the application server.
         address: IpAddr,
-        /// The weight it had.
+        /// The weight that VPP has.
         weight: u8,
-        /// Whether to flush the flows pinned to it. Without it they go on where they are until they
-        /// end: that is weight 0 for a VPP without weights.
+        /// True to flush the flows pinned to the application server. Otherwise they stay until they end, which is the
+        /// equivalent of weight 0 for a VPP without weights.
         flush: bool,
     },
-    /// Sets a weight.
+    /// Sets the weight of an application server.
     SetWeight {
         /// The VIP.
         vip: VipKey,
-        /// The application server.
+        /// The address of the application server.
         address: IpAddr,
         /// The Backend.
         backend: Name,
         /// The weight that VPP has.
         from: u8,
-        /// The weight it is to have.
+        /// The new weight.
         to: Weight,
-        /// Whether to flush the flows pinned to it.
+        /// True to flush the flows pinned to the application server.
         flush: bool,
     },
 }
 
 impl Step {
-    /// The step's name in events and errors.
+    /// The name of the step in events and errors.
     pub fn name(&self) -> &'static str {
         match self {
             Self::AddVip { .. } => "add-vip",
@@ -98,7 +98,7 @@ impl Step {
         }
     }
 
-    /// The VIP it is about.
+    /// The VIP that the step changes.
     pub fn vip(&self) -> VppVip {
         match self {
             Self::AddVip { vip, .. } | Self::AddAs { vip, .. } | Self::SetWeight { vip, .. } => (*vip).into(),
@@ -107,58 +107,58 @@ impl Step {
     }
 }
 
-/// Flows pinned to these application servers still have to be flushed. A flush is an edge: it
-/// cannot be seen in VPP's state, so it is an input.
+/// Application servers whose pinned flows still have to be flushed. A flush leaves no trace in the state of VPP, so
+/// pending flushes are an input of the plan.
 pub type DueFlushes = BTreeSet<(VipKey, IpAddr)>;
 
-/// Which VIPs may be removed that no Frontend wants.
+/// The rule for VIPs in VPP that no Frontend claims.
 #[derive(Clone, Copy, Debug)]
 pub struct RemovalPolicy<'a> {
-    /// VIPs that we put there.
-    pub ours: &'a BTreeMap<VipKey, Name>,
-    /// What to do about the others.
+    /// VIPs that the agent added, with their Frontends.
+    pub owned_vips: &'a BTreeMap<VipKey, Name>,
+    /// The action on all other VIPs.
     pub foreign: ForeignVips,
-    /// Some Frontend's claim is not readable: nothing is removed that might be its VIP.
+    /// True while the claim of some Frontend is unreadable: no VIP is removed then, since it may be claimed.
     pub claims_unknown: bool,
 }
 
 impl RemovalPolicy<'_> {
-    /// Whether `vip`, which no Frontend wants, is to be removed.
+    /// True if `vip`, which no Frontend claims, is to be removed.
     pub fn removes(&self, vip: &VppVip) -> bool {
         !self.claims_unknown && (self.foreign == ForeignVips::Remove || !self.is_foreign(vip))
     }
 
-    /// Whether somebody else put `vip` there.
+    /// True if the agent did not add `vip`.
     pub fn is_foreign(&self, vip: &VppVip) -> bool {
-        vip.key().is_none_or(|key| !self.ours.contains_key(&key))
+        vip.key().is_none_or(|key| !self.owned_vips.contains_key(&key))
     }
 }
 
-/// The steps for one address, in the order of their phases: each phase is sent at once, and the next
-/// one when VPP answered.
+/// The steps for one address in three phases. The steps of a phase are sent at once; the next phase starts after VPP
+/// has replied to all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressPlan {
-    /// VIPs that go, each after its application servers.
+    /// First phase: removals of VIPs, each preceded by the removals of its application servers.
     pub removes: Vec<Step>,
-    /// VIPs that come.
+    /// Second phase: added VIPs.
     pub adds: Vec<Step>,
-    /// Application servers and weights of VIPs that are there. What adds capacity comes before what
-    /// takes it away, so that no table is empty in between.
+    /// Third phase: application servers and weights. Steps that add capacity precede steps that take capacity away, so
+    /// that no new-flow table is empty in between.
     pub changes: Vec<Step>,
-    /// VIPs that are among the removes and the adds, and why.
+    /// VIPs that are both removed and added, with the reason.
     pub recreates: BTreeMap<VipKey, Mismatch>,
-    /// Application servers among the changes that go because their weight is 0, for a VPP without
-    /// weights: they are still wanted.
+    /// Application servers that `changes` removes only because their weight is 0, for a VPP without weights. They are
+    /// still desired.
     pub resting: BTreeSet<(VppVip, IpAddr)>,
 }
 
 impl AddressPlan {
-    /// Whether nothing is to be done.
+    /// True if the plan has no steps.
     pub fn is_empty(&self) -> bool {
         self.removes.is_empty() && self.adds.is_empty() && self.changes.is_empty()
     }
 
-    /// Every step in order.
+    /// All steps in order.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.removes.iter().chain(&self.adds).chain(&self.changes)
     }
@@ -169,7 +169,7 @@ impl AddressPlan {
     }
 }
 
-/// Plans one address: `desired` and `actual` may hold other addresses too, which are left alone.
+/// Plans one address. Other addresses in `desired` and `actual` are ignored.
 pub fn plan_address(
     address: IpAddr,
     desired: &Desired,
@@ -178,102 +178,109 @@ pub fn plan_address(
     policy: RemovalPolicy<'_>,
 ) -> AddressPlan {
     let mut plan = AddressPlan::default();
-    for (vip, have) in actual.vips.range(vips_of(address)) {
-        match vip.key().and_then(|key| Some((key, desired.get(&key)?))) {
-            Some((key, Wanted { want: Want::Exactly(want), .. })) => match (want.mismatch(have), want.encap) {
-                (Some(why), Some(encap)) => plan.recreate(key, want, encap, have, why),
-                (Some(why), None) => plan.recreate_as_is(key, want, have, why),
-                (None, _) => plan.change(key, want, have, due),
+    for (vip, actual_vip) in actual.vips.range(vips_on_address(address)) {
+        match vip.key().and_then(|key| Some((key, &desired.get(&key)?.vip))) {
+            Some((key, DesiredVip::Exactly(spec))) => match (spec.mismatch(actual_vip), spec.encap) {
+                (Some(mismatch), Some(encap)) => plan.recreate(key, spec, encap, actual_vip, mismatch),
+                (Some(mismatch), None) => plan.recreate_with_actual_encap(key, spec, actual_vip, mismatch),
+                (None, _) => plan.change(key, spec, actual_vip, due),
             },
-            Some((key, Wanted { want: Want::Hold { weights, .. }, .. })) => plan.reweigh(key, weights, have, due),
-            None if policy.removes(vip) => plan.remove(*vip, have),
+            Some((key, DesiredVip::Hold { weights, .. })) => plan.set_weights(key, weights, actual_vip, due),
+            None if policy.removes(vip) => plan.remove(*vip, actual_vip),
             None => {}
         }
     }
-    for (key, wanted) in desired.range(keys_of(address)) {
-        if let Want::Exactly(want @ LbVip { encap: Some(encap), .. }) = &wanted.want
+    for (key, entry) in desired.range(keys_on_address(address)) {
+        if let DesiredVip::Exactly(spec @ VipSpec { encap: Some(encap), .. }) = &entry.vip
             && !actual.vips.contains_key(&VppVip::from(*key))
         {
-            plan.add(*key, want, *encap);
+            plan.add(*key, spec, *encap);
         }
     }
     plan
 }
 
-/// Every address that `desired` or `actual` has a VIP on, in order.
+/// All addresses with a VIP in `desired` or `actual`, in order.
 pub fn addresses(desired: &Desired, actual: &Actual) -> BTreeSet<IpAddr> {
     desired.keys().map(|key| key.address).chain(actual.vips.keys().map(|vip| vip.address)).collect()
 }
 
-/// The range of all VIPs in VPP whose prefix has this address.
-pub fn vips_of(address: IpAddr) -> RangeInclusive<VppVip> {
+/// The range of all VIPs in VPP whose prefix has `address`.
+pub fn vips_on_address(address: IpAddr) -> RangeInclusive<VppVip> {
     let least = VppVip { address, length: 0, protocol: 0, port: 0 };
     least..=VppVip { address, length: u8::MAX, protocol: u8::MAX, port: u16::MAX }
 }
 
-/// The range of all keys on this address.
-pub fn keys_of(address: IpAddr) -> RangeInclusive<VipKey> {
+/// The range of all VIP keys on `address`.
+pub fn keys_on_address(address: IpAddr) -> RangeInclusive<VipKey> {
     use super::vip::{Protocol, Service};
     let last = Service::Port { protocol: Protocol::Udp, port: std::num::NonZeroU16::MAX };
     VipKey { address, service: Service::AllPorts }..=VipKey { address, service: last }
 }
 
 impl AddressPlan {
-    fn remove(&mut self, vip: VppVip, have: &ActualVip) {
-        self.removes.extend(have.ases.iter().map(|(address, of)| remove_as(vip, *address, *of)));
-        self.removes.push(Step::RemoveVip { vip, encap: have.encap });
+    fn remove(&mut self, vip: VppVip, actual: &ActualVip) {
+        self.removes.extend(actual.ases.iter().map(|(address, server)| remove_as(vip, *address, *server)));
+        self.removes.push(Step::RemoveVip { vip, encap: actual.encap });
     }
 
-    fn add(&mut self, vip: VipKey, want: &LbVip, encap: Encap) {
-        let LbVip { sticky, table_length, .. } = *want;
+    fn add(&mut self, vip: VipKey, spec: &VipSpec, encap: Encap) {
+        let VipSpec { sticky, table_length, .. } = *spec;
         self.adds.push(Step::AddVip { vip, encap, sticky, table_length });
-        self.changes.extend(want.ases.iter().filter_map(|(address, of)| add_as(vip, *address, of, None)));
+        self.changes.extend(spec.ases.iter().filter_map(|(address, server)| add_as(vip, *address, server, None)));
     }
 
-    fn recreate(&mut self, vip: VipKey, want: &LbVip, encap: Encap, have: &ActualVip, why: Mismatch) {
-        self.remove(vip.into(), have);
-        let LbVip { sticky, table_length, .. } = *want;
+    fn recreate(&mut self, vip: VipKey, spec: &VipSpec, encap: Encap, actual: &ActualVip, mismatch: Mismatch) {
+        self.remove(vip.into(), actual);
+        let VipSpec { sticky, table_length, .. } = *spec;
         self.adds.push(Step::AddVip { vip, encap, sticky, table_length });
-        let kept = |address: &IpAddr| have.ases.get(address).map(|of| of.weight);
-        let ases = want.ases.iter().filter_map(|(address, of)| add_as(vip, *address, of, kept(address)));
+        let old_weight = |address: &IpAddr| actual.ases.get(address).map(|server| server.weight);
+        let ases = spec.ases.iter().filter_map(|(address, server)| add_as(vip, *address, server, old_weight(address)));
         self.changes.extend(ases);
-        self.recreates.insert(vip, why);
+        self.recreates.insert(vip, mismatch);
     }
 
-    /// A recreate while no backend resolves needs VPP's own encap; one that VPP made and we cannot
-    /// name is left as it is.
-    fn recreate_as_is(&mut self, vip: VipKey, want: &LbVip, have: &ActualVip, why: Mismatch) {
-        if let Some(encap) = have.encap.and_then(|encap| Encap::try_from(encap).ok()) {
-            self.recreate(vip, want, encap, have, why);
+    /// Recreates a VIP none of whose backends resolves, with the encap that VPP reports. A VIP whose encap does not
+    /// exist in Frontends is left as it is.
+    fn recreate_with_actual_encap(&mut self, vip: VipKey, spec: &VipSpec, actual: &ActualVip, mismatch: Mismatch) {
+        if let Some(encap) = actual.encap.and_then(|encap| Encap::try_from(encap).ok()) {
+            self.recreate(vip, spec, encap, actual, mismatch);
         }
     }
 
-    fn change(&mut self, vip: VipKey, want: &LbVip, have: &ActualVip, due: &DueFlushes) {
-        // Mostly VPP has the same servers, and only weights change.
-        let same_servers = want.ases.keys().eq(have.ases.keys());
+    fn change(&mut self, vip: VipKey, spec: &VipSpec, actual: &ActualVip, due: &DueFlushes) {
+        // The common case: VPP has the same servers, and only weights change.
+        let same_servers = spec.ases.keys().eq(actual.ases.keys());
         if !same_servers {
-            let weighted = |of: &WantAs| !matches!(of.weight, WantWeight::Presence(_));
-            let missing = want.ases.iter().filter(|(address, of)| weighted(of) && !have.ases.contains_key(address));
-            self.changes.extend(missing.filter_map(|(address, of)| add_as(vip, *address, of, None)));
+            let weighted = |server: &DesiredAs| !matches!(server.weight, DesiredWeight::Presence(_));
+            let is_missing = |address: &IpAddr| !actual.ases.contains_key(address);
+            let missing = spec.ases.iter().filter(|(address, server)| weighted(server) && is_missing(address));
+            self.changes.extend(missing.filter_map(|(address, server)| add_as(vip, *address, server, None)));
         }
-        self.reweigh(vip, &want.ases, have, due);
-        if !same_servers && !want.keep_unclaimed {
-            let gone = have.ases.iter().filter(|(address, _)| !want.ases.contains_key(address));
-            self.changes.extend(gone.map(|(address, of)| remove_as(vip.into(), *address, *of)));
+        self.set_weights(vip, &spec.ases, actual, due);
+        if !same_servers && !spec.keep_unclaimed {
+            let obsolete = actual.ases.iter().filter(|(address, _)| !spec.ases.contains_key(address));
+            self.changes.extend(obsolete.map(|(address, server)| remove_as(vip.into(), *address, *server)));
         }
     }
 
-    /// Weights of application servers that VPP has, or their presence where it has no weights: what goes
-    /// up first, then the rest.
-    fn reweigh(&mut self, vip: VipKey, want: &BTreeMap<IpAddr, WantAs>, have: &ActualVip, due: &DueFlushes) {
-        let mut in_vpp = have.ases.iter().peekable();
-        let steps = want.iter().filter_map(|(address, of)| {
+    /// Sets the weights of application servers that VPP has; without weights in VPP, adds and removes application servers
+    /// instead. Increases precede decreases.
+    fn set_weights(
+        &mut self,
+        vip: VipKey,
+        desired: &BTreeMap<IpAddr, DesiredAs>,
+        actual: &ActualVip,
+        due: &DueFlushes,
+    ) {
+        let mut in_vpp = actual.ases.iter().peekable();
+        let steps = desired.iter().filter_map(|(address, server)| {
             while in_vpp.next_if(|(before, _)| *before < address).is_some() {}
-            let have = in_vpp.next_if(|(same, _)| *same == address).map(|(_, have)| have);
+            let actual = in_vpp.next_if(|(same, _)| *same == address).map(|(_, actual)| actual);
             let flush = due.contains(&(vip, *address));
-            match of.weight {
-                WantWeight::Presence(present) => set_presence(vip, *address, of, present, have, flush),
-                _ => set_weight(vip, *address, of, *have?, flush),
+            match server.weight {
+                DesiredWeight::Presence(present) => set_presence(vip, *address, server, present, actual, flush),
+                _ => set_weight(vip, *address, server, *actual?, flush),
             }
         });
         let (raised, lowered): (Vec<_>, Vec<_>) = steps.partition(|step| match step {
@@ -289,51 +296,44 @@ impl AddressPlan {
     }
 }
 
-fn remove_as(vip: VppVip, address: IpAddr, have: ActualAs) -> Step {
-    Step::RemoveAs { vip, address, weight: have.weight, flush: true }
+fn remove_as(vip: VppVip, address: IpAddr, actual: ActualAs) -> Step {
+    Step::RemoveAs { vip, address, weight: actual.weight, flush: true }
 }
 
-/// `kept` is the weight of the same application server in a VIP that is being recreated.
-fn add_as(vip: VipKey, address: IpAddr, want: &WantAs, kept: Option<u8>) -> Option<Step> {
-    let weight = match want.weight {
-        WantWeight::Set(weight) => weight,
-        WantWeight::Keep { if_absent } => match kept {
-            Some(kept) => Weight::clamped(kept),
+/// Adds an application server. `old_weight` is its weight in a VIP that is being recreated.
+fn add_as(vip: VipKey, address: IpAddr, desired: &DesiredAs, old_weight: Option<u8>) -> Option<Step> {
+    let weight = match desired.weight {
+        DesiredWeight::Set(weight) => weight,
+        DesiredWeight::Keep { if_absent } => match old_weight {
+            Some(weight) => Weight::clamped(weight),
             None => if_absent?,
         },
-        WantWeight::Presence(present) => present.then_some(Weight::PRESENT)?,
+        DesiredWeight::Presence(present) => present.then_some(Weight::PRESENT)?,
     };
-    Some(Step::AddAs { vip, address, backend: want.backend.clone(), weight })
+    Some(Step::AddAs { vip, address, backend: desired.backend.clone(), weight })
 }
 
-/// What makes an application server come or go where VPP has no weights. One that went earlier may
-/// still hold flows, so a flush is sent even then; VPP's "no such entry" is a success for it.
+/// Adds or removes an application server in a VPP without weights. A server that was removed earlier may still hold
+/// flows, so a due flush is sent even then; VPP's "no such entry" counts as success for it.
 fn set_presence(
     vip: VipKey,
     address: IpAddr,
-    want: &WantAs,
+    desired: &DesiredAs,
     present: bool,
-    have: Option<&ActualAs>,
+    actual: Option<&ActualAs>,
     flush: bool,
 ) -> Option<Step> {
     let remove = |weight| Step::RemoveAs { vip: vip.into(), address, weight, flush };
-    match (present, have) {
-        (true, None) => add_as(vip, address, want, None),
-        (false, Some(have)) => Some(remove(have.weight)),
+    match (present, actual) {
+        (true, None) => add_as(vip, address, desired, None),
+        (false, Some(actual)) => Some(remove(actual.weight)),
         (false, None) => flush.then(|| remove(0)),
         (true, Some(_)) => None,
     }
 }
 
-fn set_weight(vip: VipKey, address: IpAddr, want: &WantAs, have: ActualAs, flush: bool) -> Option<Step> {
-    let WantWeight::Set(to) = want.weight else { return None };
-    let from = have.weight;
-    (from != to.get() || flush).then(|| Step::SetWeight {
-        vip,
-        address,
-        backend: want.backend.clone(),
-        from,
-        to,
-        flush,
-    })
+fn set_weight(vip: VipKey, address: IpAddr, desired: &DesiredAs, actual: ActualAs, flush: bool) -> Option<Step> {
+    let DesiredWeight::Set(to) = desired.weight else { return None };
+    let (backend, from) = (desired.backend.clone(), actual.weight);
+    (from != to.get() || flush).then_some(Step::SetWeight { vip, address, backend, from, to, flush })
 }

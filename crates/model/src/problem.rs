@@ -1,19 +1,19 @@
-//! What is wrong with an object, for the person who wrote it.
+//! Problems of objects, reported to the author of the object.
 
 use std::fmt;
 
-/// The fixed PascalCase word of a problem: a condition's reason and a metric's label.
+/// The reason of a problem: one PascalCase word, used as reason of conditions and as label of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
-    /// Another namespace's Frontend on this address is older, so it owns the address.
+    /// A Frontend of another namespace on this address is older, so its namespace owns the address.
     AddressOwnedByOtherNamespace,
-    /// An older Frontend of the same namespace has this claim, encap or port use on the address.
+    /// An older Frontend of the same namespace conflicts with this one in protocol and port or in encap.
     Conflicted,
     /// A pool names a Backend that does not exist.
     BackendNotFound,
     /// A stored Backend does not decode.
     BackendUnreadable,
-    /// A second Backend with the same address in one Frontend.
+    /// A Backend with the same address precedes this one in the pool.
     DuplicateAddress,
     /// The referenced HealthCheck does not exist.
     HealthCheckNotFound,
@@ -23,35 +23,35 @@ pub enum Reason {
     CertificateNotFound,
     /// A HealthCheck refers to a Secret or ConfigMap that the agent may not read.
     CertificateForbidden,
-    /// A HealthCheck refers to a Secret or ConfigMap in which there is no certificate that can be used.
+    /// A HealthCheck refers to a Secret or ConfigMap without a usable certificate.
     CertificateUnreadable,
-    /// A HealthCheck refers to a Secret or ConfigMap that has not been read (yet).
+    /// A HealthCheck refers to a Secret or ConfigMap that has not been read yet.
     CertificateUnknown,
     /// This node lacks the capability that the probe needs.
     MissingCapability,
-    /// Backends of both IP families in one Frontend.
+    /// The Frontend has backends of both IP families.
     MixedFamilies,
-    /// The encap cannot carry to backends of that family.
+    /// The encap does not support backends of that IP family.
     EncapFamilyMismatch,
     /// No backend of the Frontend resolves.
     NoBackends,
-    /// The node has no source address of the family that the encap needs.
+    /// The node has no source address of the IP family that the encap needs.
     NoSourceAddress,
-    /// The sum of a pool's weights is too large for the table.
+    /// The sum of the weights of a pool is too large for the table length.
     WeightsTooLarge,
-    /// A pool's weights differ, but this node's VPP has none: its backends get equal shares.
+    /// The weights of a pool differ, but VPP on this node does not support weights: its backends get equal shares.
     WeightsUnsupported,
     /// The stored object does not decode.
     Unreadable,
     /// A field has a value that is not allowed.
     Invalid,
-    /// A recreated VIP still reads back as it was.
+    /// A recreated VIP still has its old properties when read back.
     RecreateIneffective,
-    /// VPP refused a step.
+    /// VPP rejected a step.
     VppRefused,
-    /// The agent has just started and does not know all backends yet.
+    /// The agent has just started and does not know the health of all backends yet.
     WarmingUp,
-    /// Many removals were asked for at once: they are held.
+    /// A mass removal is held back.
     RemovalHeld,
 }
 
@@ -84,12 +84,12 @@ impl Reason {
         Self::RemovalHeld,
     ];
 
-    /// The reason of that word.
-    pub fn of_word(word: &str) -> Option<Self> {
+    /// Parses the spelling of [`Reason::as_str`]; `None` for an unknown reason.
+    pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == word)
     }
 
-    /// The word.
+    /// The spelling in conditions and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AddressOwnedByOtherNamespace => "AddressOwnedByOtherNamespace",
@@ -126,20 +126,20 @@ impl fmt::Display for Reason {
     }
 }
 
-/// One problem of one object.
+/// A problem of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Problem {
-    /// The fixed word.
+    /// The reason.
     pub reason: Reason,
-    /// The path of the field that has to change, as `kubectl explain` spells it, such as
-    /// `spec.pools[primary].backends[web-1]`; empty where it is the whole object.
+    /// The path of the field to change, in the notation of `kubectl explain`, such as
+    /// `spec.pools[primary].backends[web-1]`; empty for the whole object.
     pub field: String,
-    /// A sentence that names object, field, what was found and what is allowed.
+    /// Human-readable message with the object, the field, the value found and the values allowed.
     pub message: String,
 }
 
 impl Problem {
-    /// A problem of `field`.
+    /// Creates a problem of `field`.
     pub fn new(reason: Reason, field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { reason, field: field.into(), message: message.into() }
     }

@@ -1,30 +1,30 @@
-//! The new-flow (Maglev) table of a VIP: which application server each bucket points at.
+//! The new-flow (Maglev) table of a VIP, which maps each bucket to an application server.
 //!
-//! VPP computes this table itself; the same rule is kept here so that the simulator counts buckets
-//! as VPP does and so that the effect of a change can be shown before it is made. It follows the
-//! `lb` plugin of VPP 26.10, and recorded bucket counts check it.
+//! VPP computes this table itself. The algorithm of the `lb` plugin of VPP 26.10 is reimplemented here, so that the
+//! simulator has the same bucket counts as VPP and the effect of a change can be shown before it is made. Tests compare
+//! it with recorded bucket counts.
 //!
-//! The table depends on the set of addresses and weights alone, not on the order they were added
-//! in, so every node with the same set sends a new flow to the same application server.
+//! The table depends only on the set of addresses and weights, not on the order in which servers were added, so all nodes
+//! with the same set send a new flow to the same application server.
 
 use std::net::IpAddr;
 
 use xxhash_rust::xxh64::xxh64;
 
-/// What [`fill`] puts into a bucket that points at nobody: there is no weight above 0.
-pub const NOBODY: u32 = u32::MAX;
+/// The content of a bucket without an application server: no weight is above 0.
+pub const NO_SERVER: u32 = u32::MAX;
 
 /// The seed of VPP's `clib_xxhash`.
 const HASH_SEED: u64 = 0x9e37_79b9_7f4a_7c13;
 
-/// An entry's walk over the buckets: it takes the first free one of `last`, `last + skip`, ….
-struct Walk {
+/// The order in which an entry claims buckets: the first free one of `last`, `last + skip`, ….
+struct Permutation {
     server: u32,
     last: u32,
     skip: u32,
 }
 
-impl Walk {
+impl Permutation {
     fn new(server: u32, words: [u64; 2], replica: u8, mask: u32) -> Self {
         let word = words[0] ^ words[1] ^ u64::from(replica);
         let hash = xxh64(&word.to_le_bytes(), HASH_SEED);
@@ -35,39 +35,38 @@ impl Walk {
     }
 }
 
-/// The table of `length` buckets for `servers` (address and weight): for each bucket the position
-/// in `servers` of the one it points at, or [`NOBODY`] if no weight is above 0.
+/// Computes the table of `length` buckets for `servers` (address and weight). Each bucket holds an index into `servers`,
+/// or [`NO_SERVER`] if no weight is above 0.
 ///
-/// A server of weight *w* has *w* entries; all entries take turns until every bucket is taken. If
-/// the weights sum to more than `length`, the last entries get no bucket.
+/// A server of weight *w* has *w* entries, which take turns until every bucket is taken. If the weights sum to more than
+/// `length`, the last entries get no bucket.
 ///
-/// `length` is a power of two; any other length, 0 included, gives an empty table (VPP refuses
-/// those with −70).
+/// `length` must be a power of two; any other length, including 0, gives an empty table (VPP rejects it with −70).
 pub fn fill(length: u32, servers: &[(IpAddr, u8)]) -> Vec<u32> {
     if !length.is_power_of_two() {
         return Vec::new();
     }
-    let mut table = vec![NOBODY; length as usize];
-    let mut walks = walks(length - 1, servers);
+    let mut table = vec![NO_SERVER; length as usize];
+    let mut permutations = permutations(length - 1, servers);
     let mut free = table.len();
-    if walks.is_empty() {
+    if permutations.is_empty() {
         return table;
     }
     loop {
-        for walk in &mut walks {
+        for permutation in &mut permutations {
             if free == 0 {
                 return table;
             }
-            while table[walk.last as usize] != NOBODY {
-                walk.last = walk.last.wrapping_add(walk.skip) & (length - 1);
+            while table[permutation.last as usize] != NO_SERVER {
+                permutation.last = permutation.last.wrapping_add(permutation.skip) & (length - 1);
             }
-            table[walk.last as usize] = walk.server;
+            table[permutation.last as usize] = permutation.server;
             free -= 1;
         }
     }
 }
 
-/// How many of `length` buckets [`fill`] gives to each of `servers`, in their order.
+/// The number of buckets that [`fill`] assigns to each of `servers`, in the order of `servers`.
 pub fn shares(length: u32, servers: &[(IpAddr, u8)]) -> Vec<u32> {
     let mut counts = vec![0; servers.len()];
     for server in fill(length, servers) {
@@ -78,8 +77,8 @@ pub fn shares(length: u32, servers: &[(IpAddr, u8)]) -> Vec<u32> {
     counts
 }
 
-/// One walk for each entry, in VPP's order: by replica, then by the bytes of the address.
-fn walks(mask: u32, servers: &[(IpAddr, u8)]) -> Vec<Walk> {
+/// The permutations of all entries in VPP's order: by replica, then by the bytes of the address.
+fn permutations(mask: u32, servers: &[(IpAddr, u8)]) -> Vec<Permutation> {
     let mut sorted: Vec<_> =
         servers.iter().zip(0u32..).map(|(&(address, weight), server)| (octets(address), weight, server)).collect();
     sorted.sort_unstable();
@@ -87,11 +86,11 @@ fn walks(mask: u32, servers: &[(IpAddr, u8)]) -> Vec<Walk> {
     let replicas = (0..heaviest).flat_map(|replica| sorted.iter().map(move |server| (replica, server)));
     replicas
         .filter(|(replica, (_, weight, _))| replica < weight)
-        .map(|(replica, &(octets, _, server))| Walk::new(server, words(octets), replica, mask))
+        .map(|(replica, &(octets, _, server))| Permutation::new(server, words(octets), replica, mask))
         .collect()
 }
 
-/// The address as VPP's `ip46_address_t`: IPv4 in the last four of 16 bytes, the others 0.
+/// The address as VPP's `ip46_address_t`: an IPv4 address is in the last four of 16 bytes, the others are 0.
 fn octets(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V6(address) => address.octets(),
@@ -99,7 +98,7 @@ fn octets(address: IpAddr) -> [u8; 16] {
     }
 }
 
-/// The two words VPP reads the address as: in the byte order of the machine, as VPP does.
+/// The address as two 64-bit words in the byte order of the machine, as VPP reads it.
 fn words(octets: [u8; 16]) -> [u64; 2] {
     let (high, low) = octets.split_at(8);
     [high, low].map(|half| u64::from_ne_bytes(half.try_into().expect("half of 16 bytes is 8 bytes")))
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_those_a_real_vpp_reported() {
+    fn shares_match_recorded_bucket_counts_of_vpp() {
         let v4 = |a, b, c, d| {
             [server("192.0.2.10", a), server("192.0.2.11", b), server("192.0.2.12", c), server("192.0.2.13", d)]
         };
@@ -129,14 +128,14 @@ mod tests {
     }
 
     #[test]
-    fn a_table_without_weight_points_at_nobody() {
-        assert_eq!(fill(4, &[]), [NOBODY; 4]);
-        assert_eq!(fill(4, &[server("192.0.2.1", 0)]), [NOBODY; 4]);
+    fn table_without_weight_has_no_server() {
+        assert_eq!(fill(4, &[]), [NO_SERVER; 4]);
+        assert_eq!(fill(4, &[server("192.0.2.1", 0)]), [NO_SERVER; 4]);
         assert_eq!(shares(4, &[server("192.0.2.1", 0)]), [0]);
     }
 
     #[test]
-    fn a_length_that_is_no_power_of_two_gives_no_table() {
+    fn length_that_is_not_a_power_of_two_gives_an_empty_table() {
         for length in [0, 3, 1000] {
             assert_eq!(fill(length, &[server("192.0.2.1", 1)]), [0u32; 0], "{length}");
         }
@@ -145,7 +144,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_bucket_is_taken_whatever_the_order_of_the_servers(
+        fn table_is_full_and_independent_of_server_order(
             weights in prop::collection::btree_map(any::<u32>(), 0u8..=100, 1..12),
             v6 in any::<bool>(),
             exponent in 0u32..=11,
@@ -156,15 +155,15 @@ mod tests {
                 else { std::net::Ipv4Addr::from_bits(bits).into() }
             };
             let servers: Vec<_> = weights.iter().map(|(&bits, &weight)| (address(bits), weight)).collect();
-            let mut turned = servers.clone();
-            turned.rotate_left(rotation.index(servers.len()));
+            let mut rotated = servers.clone();
+            rotated.rotate_left(rotation.index(servers.len()));
             let named = |servers: &[(IpAddr, u8)]| -> Vec<Option<IpAddr>> {
                 fill(1 << exponent, servers).into_iter().map(|at| servers.get(at as usize).map(|s| s.0)).collect()
             };
-            prop_assert_eq!(named(&servers), named(&turned));
+            prop_assert_eq!(named(&servers), named(&rotated));
             let taken: u32 = shares(1 << exponent, &servers).into_iter().sum();
-            let anybody = servers.iter().any(|&(_, weight)| weight > 0);
-            prop_assert_eq!(taken, if anybody { 1 << exponent } else { 0 });
+            let has_weight = servers.iter().any(|&(_, weight)| weight > 0);
+            prop_assert_eq!(taken, if has_weight { 1 << exponent } else { 0 });
         }
     }
 }

@@ -1,7 +1,7 @@
-//! One agent's state at one moment, as everybody outside of the agent sees it: the sum of its changes.
+//! The published state of one agent: a snapshot, updated with each change.
 //!
-//! The bus keeps one and hands out copies; a copy shares its maps, so it costs microseconds. Whoever follows an
-//! agent keeps another and folds the same changes into it.
+//! The bus owns the view of its agent and hands out copies, which share their maps and cost microseconds. Clients that
+//! mirror the agent apply the same changes to their own copy.
 
 #[cfg(test)]
 mod tests;
@@ -13,129 +13,121 @@ use jiff::Timestamp;
 
 use super::{
     actual::{Actual, ActualConf, VppVip},
-    change::{Change, ConfigDelta, Fold, Hold, Problems, Report, VipState, VppInfo},
-    config::{AdminState, Backend, Check, Frontend, HealthCheck, Kind, NodeConfig, Standing},
-    event::FrontendState,
+    change::{Change, ConfigDelta, Problems, RemovalHold, Report, VipState, VppInfo},
+    config::{Backend, Frontend, HealthCheck, Kind, NodeConfig, Standing},
+    frontend_status::FrontendState,
     health::{BackendHealth, BackendState, HealthSnapshot, ProbeCode},
     name::Name,
     vip::Family,
-    weights::{ActivePool, Effective, effective},
+    weights::{ActivePool, EffectiveWeights, effective_weights},
 };
 
-/// One agent's state.
+/// The published state of one agent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
-    /// Every HealthCheck that is readable.
+    /// All readable HealthChecks.
     pub health_checks: OrdMap<Name, Arc<HealthCheck>>,
-    /// Every Backend that is readable.
+    /// All readable Backends.
     pub backends: OrdMap<Name, Arc<Backend>>,
-    /// Every Frontend whose claim is known.
+    /// All Frontends with a readable claim.
     pub frontends: OrdMap<Name, Arc<Frontend>>,
-    /// The node's settings; `None` before everything was listed.
+    /// The settings of the node; `None` before the first complete lists of all kinds.
     pub node: Option<Arc<NodeConfig>>,
-    /// Some Frontend's claim is unreadable: nothing is removed meanwhile.
+    /// True while the claim of some Frontend is unreadable, so that unclaimed VIPs are not removed.
     pub claims_unknown: bool,
-    /// Objects with problems.
+    /// The problems of objects; no entry for objects without problems.
     pub problems: OrdMap<(Kind, Name), Problems>,
-    /// The backends' health.
+    /// The health of the Backends.
     pub health: HealthSnapshot,
-    /// The Frontends' states; one without an entry is unknown.
+    /// The states of the Frontends. A Frontend without an entry is unknown.
     pub states: OrdMap<Name, StateSince>,
     /// The Frontends' active pools as reported; no entry before the first report, and none from an agent of an older
     /// release.
     pub active_pools: OrdMap<Name, ActivePool>,
-    /// How far the node is with each Frontend.
+    /// The progress of programming each Frontend.
     pub reports: OrdMap<Name, Report>,
-    /// VPP, while there is a session with it.
+    /// The state of VPP; `None` while the agent is not connected to VPP.
     pub vpp: Option<VppView>,
-    /// Removals that wait, by the hold's id.
-    pub holds: OrdMap<Arc<str>, Hold>,
-    /// How syncing goes.
+    /// Held mass removals by hold ID.
+    pub holds: OrdMap<Arc<str>, RemovalHold>,
+    /// The progress of full syncs.
     pub sync: SyncView,
 }
 
-/// A Frontend's state.
+/// The state of a Frontend and the time of its last change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateSince {
     /// The state.
     pub state: FrontendState,
-    /// Since when.
+    /// Time of the last change of state.
     pub since: Timestamp,
-    /// The code of the backend that moved it.
+    /// The probe code of the Backend that caused the state.
     pub code: Option<ProbeCode>,
 }
 
-/// VPP as an agent has it.
+/// The state of the VPP that an agent is connected to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VppView {
-    /// Which VPP it is.
+    /// Version and process of VPP.
     pub info: Arc<VppInfo>,
-    /// Since when there is a session.
+    /// Start of the session.
     pub since: Timestamp,
-    /// Its own settings; `None` until they were read.
+    /// The global settings; `None` before the first dump.
     pub conf: Option<ActualConf>,
-    /// Its VIPs.
+    /// The VIPs.
     pub vips: OrdMap<VppVip, VipState>,
-    /// It has no weights (up to 26.06).
+    /// True if this VPP has no weights (releases up to 26.06).
     pub weightless: bool,
-    /// VIPs that no Frontend claims and that are not ours.
+    /// VIPs that no Frontend claims and that the agent does not own.
     pub foreign: OrdSet<VppVip>,
 }
 
-/// How syncing goes.
+/// The progress of full syncs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SyncView {
-    /// When the last pass over everything ended.
+    /// End of the last full sync.
     pub last_pass: Option<Timestamp>,
-    /// How many steps failed in it.
+    /// Number of failed steps in the last full sync.
     pub failed_steps: u32,
-    /// What went wrong since, where that was not about one VIP.
+    /// The last error since then that concerns the node as a whole rather than one VIP.
     pub error: Option<Arc<str>>,
 }
 
 impl View {
-    /// The weight that VPP has for a server of `vip`; `None` where nothing is known of it.
+    /// The weight that VPP has for an application server of `vip`; `None` if VPP does not have the VIP or the application
+    /// server.
     pub fn weight_in_vpp(&self, vip: &VppVip, address: IpAddr) -> Option<u8> {
         let vpp = self.vpp.as_ref()?;
         let vip = vpp.vips.get(vip)?;
         vip.servers.get(&address).copied().or(vpp.weightless.then_some(0))
     }
 
-    /// The weights that `frontend`'s servers are to have now. See [`effective`].
-    pub fn effective(&self, frontend: &Frontend) -> Effective {
+    /// The effective weights of `frontend`. See [`effective_weights`].
+    pub fn effective_weights(&self, frontend: &Frontend) -> EffectiveWeights {
         if matches!(frontend.standing, Standing::Withdrawn(_)) {
-            return Effective::default();
+            return EffectiveWeights::default();
         }
         let vip = VppVip::from(frontend.vip);
-        effective(&frontend.pools, &self.health, |address| self.weight_in_vpp(&vip, address))
+        effective_weights(&frontend.pools, &self.health, |address| self.weight_in_vpp(&vip, address))
     }
 
-    /// A Frontend's state now.
+    /// The current state of a Frontend.
     pub fn frontend_state(&self, name: &Name) -> FrontendState {
-        self.states.get(name).map_or(FrontendState::Unknown, |of| of.state)
+        self.states.get(name).map_or(FrontendState::Unknown, |entry| entry.state)
     }
 
-    /// What probing knows of a backend. The state belongs to the address: that of another one says nothing.
-    pub fn health_of(&self, backend: &Backend) -> Option<&BackendHealth> {
+    /// The health of a Backend; `None` if its current address has not been probed.
+    pub fn backend_health(&self, backend: &Backend) -> Option<&BackendHealth> {
         self.health.backends.get(&backend.name).filter(|health| health.address == backend.address)
     }
 
-    /// A backend's state as people read it: what its operator wants goes before what probes say.
+    /// The state of a Backend. The admin state takes precedence over the probes.
     pub fn backend_state(&self, backend: &Backend) -> BackendState {
-        match (backend.admin_state, &backend.check) {
-            (AdminState::Paused, _) => BackendState::Paused,
-            (AdminState::Disabled, _) => BackendState::Disabled,
-            (AdminState::Enabled, Check::None) => BackendState::Up,
-            (AdminState::Enabled, _) => match self.health_of(backend).map(|health| health.state) {
-                Some(state @ (BackendState::Up | BackendState::Down)) => state,
-                // Paused or Disabled here means that probing has not caught up yet.
-                _ => BackendState::Unknown,
-            },
-        }
+        backend.probe_mode().state(self.backend_health(backend).map(|health| health.state))
     }
 
-    /// The problems of an object; none for one that is unknown.
-    pub fn problems_of(&self, kind: Kind, name: &Name) -> Option<&Problems> {
+    /// The problems of an object; `None` if the object has none.
+    pub fn object_problems(&self, kind: Kind, name: &Name) -> Option<&Problems> {
         self.problems.get(&(kind, name.clone()))
     }
 
@@ -159,7 +151,7 @@ impl View {
         let Some(vpp) = &mut self.vpp else { return };
         vpp.conf = Some(conf);
         vpp.weightless = actual.weightless;
-        vpp.vips = actual.vips.iter().map(|(vip, of)| (*vip, VipState::from(of))).collect();
+        vpp.vips = actual.vips.iter().map(|(key, vip)| (*key, VipState::from(vip))).collect();
         vpp.foreign = vpp.foreign.iter().filter(|vip| actual.vips.contains_key(vip)).copied().collect();
     }
 
@@ -172,13 +164,21 @@ impl View {
     }
 
     fn set_server(&mut self, vip: VppVip, address: IpAddr, weight: Option<u8>) {
-        let Some(of) = self.vpp.as_mut().and_then(|vpp| vpp.vips.get_mut(&vip)) else { return };
-        let servers: &mut BTreeMap<IpAddr, u8> = Arc::make_mut(&mut of.servers);
+        let Some(state) = self.vpp.as_mut().and_then(|vpp| vpp.vips.get_mut(&vip)) else { return };
+        let servers: &mut BTreeMap<IpAddr, u8> = Arc::make_mut(&mut state.servers);
         match weight {
             Some(weight) => servers.insert(address, weight),
             None => servers.remove(&address),
         };
     }
+}
+
+/// A mirror of an agent's state, or of a part of it: built from a snapshot, then updated with every change in order.
+pub trait Fold {
+    /// Replaces the state with that of a snapshot.
+    fn reset(&mut self, view: &View);
+    /// Applies a change that happened at `at`.
+    fn apply(&mut self, change: &Change, at: Timestamp);
 }
 
 impl Fold for View {
@@ -195,7 +195,9 @@ impl Fold for View {
             Change::Frontend(name, state, code) => {
                 self.states.insert(name.clone(), StateSince { state: *state, since: at, code: *code });
             }
-            Change::ActivePool(name, pool) => drop(self.active_pools.insert(name.clone(), *pool)),
+            Change::ActivePool(name, pool) => {
+                self.active_pools.insert(name.clone(), *pool);
+            }
             Change::Report(name, report) => {
                 self.reports.insert(name.clone(), report.clone());
             }

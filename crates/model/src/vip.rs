@@ -1,9 +1,9 @@
-//! What identifies a VIP and what it may carry: checked types, so that no plan can hold port 0,
-//! table length 65536 or weight 200.
+//! The identity and the properties of a VIP, as checked types: a plan cannot contain port 0, table length 65536 or weight
+//! 200.
 
 use std::{fmt, net::IpAddr, num::NonZeroU16};
 
-/// A protocol that a VIP can be limited to.
+/// The protocol of a VIP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {
     /// IP protocol 6.
@@ -21,7 +21,7 @@ impl Protocol {
         }
     }
 
-    /// `tcp` or `udp`, as events and metrics print it.
+    /// The spelling in events and metrics: `tcp` or `udp`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
@@ -30,24 +30,24 @@ impl Protocol {
     }
 }
 
-/// Which traffic to an address a VIP takes.
+/// The traffic to an address that a VIP receives.
 ///
 /// VPP allows either one all-port VIP or any number of per-port VIPs on an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Service {
-    /// Every protocol and port (VPP: protocol 255, port 0).
+    /// All protocols and ports (VPP: protocol 255, port 0).
     AllPorts,
     /// One port of one protocol.
     Port {
         /// The protocol.
         protocol: Protocol,
-        /// The port, never 0: VPP would turn that into an all-port VIP.
+        /// The port; never 0, which VPP would take as an all-port VIP.
         port: NonZeroU16,
     },
 }
 
 impl Service {
-    /// `tcp`, `udp` or `any`.
+    /// The protocol in events and metrics: `tcp`, `udp` or `any`.
     pub fn protocol(self) -> &'static str {
         match self {
             Self::AllPorts => "any",
@@ -55,7 +55,7 @@ impl Service {
         }
     }
 
-    /// The port; 0 for all ports.
+    /// The port in events and metrics; 0 for all ports.
     pub fn port(self) -> u16 {
         match self {
             Self::AllPorts => 0,
@@ -64,12 +64,12 @@ impl Service {
     }
 }
 
-/// A VIP's identity: the address and the traffic it takes. Ordered by address, IPv4 first.
+/// The identity of a VIP: its address and the traffic that it receives. Ordered by address, IPv4 first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VipKey {
-    /// The address that clients use; always a whole host (/32 or /128).
+    /// The address that clients connect to; always a host address (/32 or /128).
     pub address: IpAddr,
-    /// The traffic to it that this VIP takes.
+    /// The traffic to the address that the VIP receives.
     pub service: Service,
 }
 
@@ -90,11 +90,11 @@ pub enum Family {
 
 impl Family {
     /// The family of `address`.
-    pub fn of(address: IpAddr) -> Self {
+    pub fn from_address(address: IpAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 
-    /// `ipv4` or `ipv6`.
+    /// The spelling in events and metrics: `ipv4` or `ipv6`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::V4 => "ipv4",
@@ -103,12 +103,12 @@ impl Family {
     }
 }
 
-/// A DSCP code point for L3DSR, 0–63.
+/// A DSCP code point of L3DSR, 0–63.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Dscp(u8);
 
 impl Dscp {
-    /// `Some` for 0–63.
+    /// Returns the code point if `value` is 0–63.
     pub fn new(value: u8) -> Option<Self> {
         (value < 64).then_some(Self(value))
     }
@@ -119,24 +119,24 @@ impl Dscp {
     }
 }
 
-/// How packets reach the backends (VPP `lb_encap_type`). The family in the name is that of the
-/// **backends**; a VIP of the other family is legal for GRE.
+/// The encapsulation of packets to the backends (VPP `lb_encap_type`). The family in the name is that of the **backends**;
+/// for GRE, the VIP may have the other family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Encap {
     /// GRE to IPv4 backends.
     Gre4,
     /// GRE to IPv6 backends.
     Gre6,
-    /// Layer 3 direct server return: the VIP is told by the DSCP bits. IPv4 only.
+    /// Layer 3 direct server return: the DSCP bits identify the VIP. IPv4 only.
     L3dsr(Dscp),
-    /// NAT to this port of IPv4 backends.
+    /// NAT to the given port of IPv4 backends.
     Nat4(NonZeroU16),
-    /// NAT to this port of IPv6 backends.
+    /// NAT to the given port of IPv6 backends.
     Nat6(NonZeroU16),
 }
 
 impl Encap {
-    /// The family its backends must have.
+    /// The IP family that the backends must have.
     pub fn backend_family(self) -> Family {
         match self {
             Self::Gre4 | Self::L3dsr(_) | Self::Nat4(_) => Family::V4,
@@ -144,7 +144,7 @@ impl Encap {
         }
     }
 
-    /// The word events print: `gre4`, `gre6`, `l3dsr`, `nat4` or `nat6`, as VPP's CLI spells it.
+    /// The spelling in events, which is that of VPP's CLI: `gre4`, `gre6`, `l3dsr`, `nat4` or `nat6`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Gre4 => "gre4",
@@ -167,27 +167,27 @@ impl fmt::Display for Encap {
     }
 }
 
-/// A backend's share of new flows relative to its pool, 0–100. 0 takes no new flow.
+/// A share of new flows relative to the other backends of the pool, 0–100. Weight 0 gets no new flows.
 ///
-/// VPP takes any byte, but more than 100 only makes the table coarser.
+/// VPP accepts any byte, but weights above 100 only make the new-flow table coarser.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Weight(u8);
 
 impl Weight {
     /// No new flows.
     pub const ZERO: Self = Self(0);
-    /// What a pool member has that names no weight.
+    /// The default weight of a pool member.
     pub const DEFAULT: Self = Self(10);
-    /// What an application server counts as where VPP has no weights: any other would do as well,
-    /// because all are equal there.
+    /// The weight of each present application server in a VPP without weights. The value is arbitrary, since all weights
+    /// are equal there.
     pub const PRESENT: Self = Self(1);
 
-    /// `Some` for 0–100.
+    /// Returns the weight if `value` is 0–100.
     pub fn new(value: u8) -> Option<Self> {
         (value <= 100).then_some(Self(value))
     }
 
-    /// The nearest weight to one that VPP reports, which may be any byte.
+    /// The allowed weight that is nearest to a weight reported by VPP, which may be any byte.
     pub fn clamped(value: u8) -> Self {
         Self(value.min(100))
     }
@@ -204,17 +204,17 @@ impl fmt::Display for Weight {
     }
 }
 
-/// The number of buckets in a VIP's new-flow table: a power of two, 256–32768.
+/// The number of buckets in the new-flow table of a VIP: a power of two, 256–32768.
 ///
 /// VPP dumps the length in 16 bits, so 65536 would read back as 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TableLength(u16);
 
 impl TableLength {
-    /// What a frontend has that names no length.
+    /// The default length.
     pub const DEFAULT: Self = Self(8192);
 
-    /// `Some` for a power of two from 256 to 32768.
+    /// Returns the length if `value` is a power of two from 256 to 32768.
     pub fn new(value: u32) -> Option<Self> {
         let value = u16::try_from(value).ok()?;
         ((256..=32768).contains(&value) && value.is_power_of_two()).then_some(Self(value))

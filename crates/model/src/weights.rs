@@ -1,96 +1,93 @@
-//! The effective-weight rule: which weight each application server of a Frontend has now.
+//! The effective weights of a Frontend's application servers.
 //!
-//! One pure function, used by sync and by everything that shows weights. The *active pool* is the
-//! first with a member that has a weight and is up (or kept at more than 0). A weight is *kept*
-//! where nothing is known well enough to change it: it stays as VPP reports it.
+//! One pure function, used by the sync and by all displays of weights. The *active pool* is the first pool with a member
+//! that has a weight above 0 and is up (or whose weight is kept at more than 0). A weight is *kept*, that is, stays as
+//! VPP reports it, while the health of the backend is not known well enough to change it.
 
 mod entries;
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-pub use self::entries::Entry;
+pub use self::entries::PoolEntry;
 
 use super::{
-    config::{AdminState, Backend, Check, Member, OnBackendDown, Pool, Target},
+    config::{Backend, Member, MemberTarget, OnBackendDown, Pool},
     health::{BackendHealth, BackendState, HealthSnapshot},
     name::Name,
+    probe_mode::ProbeMode,
     vip::{Family, Weight},
 };
 
-/// What the rule needs to know about one backend.
+/// The condition of a backend, which determines its effective weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Condition {
-    /// It takes traffic.
+pub enum BackendCondition {
+    /// Probes succeed, or the Backend names no HealthCheck.
     Up,
-    /// Its probes fail.
+    /// Probes fail.
     Down,
-    /// Its probes fail or failed, and so did every other on the same path: nothing is known.
+    /// Probes fail or failed, together with all other probes on the same path: the health is not known.
     Suspect,
-    /// Not known since the agent started, or not knowable by this build.
+    /// The health has not been known since the agent started, or the agent does not support the type of the probe.
     NeverKnown,
-    /// Not known just now, but it was before: after a pause, or at a new address.
+    /// The health is not known now, but was known before: after a pause, or at a new address.
     Unknown,
-    /// Its HealthCheck is missing or unreadable.
+    /// The HealthCheck is missing or unreadable.
     CheckMissing,
-    /// The Backend itself is unreadable.
+    /// The Backend is unreadable.
     Unreadable,
-    /// No new flows wanted.
+    /// The admin state is `Paused`: no new flows.
     Paused,
-    /// No flows wanted.
+    /// The admin state is `Disabled`: no flows.
     Disabled,
 }
 
-impl Condition {
-    /// The condition of what a member's name resolved to.
-    pub fn of(target: &Target, health: &HealthSnapshot) -> Self {
-        let known = match target {
-            Target::Backend(backend) => health.backends.get(&backend.name),
-            Target::Unreadable { .. } => None,
+impl BackendCondition {
+    /// The condition of a pool member, with the health from a snapshot.
+    pub fn from_snapshot(target: &MemberTarget, health: &HealthSnapshot) -> Self {
+        let backend_health = match target {
+            MemberTarget::Backend(backend) => health.backends.get(&backend.name),
+            MemberTarget::Unreadable { .. } => None,
         };
-        Self::of_known(target, known, |family| health.suspect(family))
+        Self::new(target, backend_health, |family| health.suspect(family))
     }
 
-    /// The same where the health of that Backend is at hand; `suspect` tells whether a family's probe path
-    /// is.
-    pub fn of_known(target: &Target, health: Option<&BackendHealth>, suspect: impl Fn(Family) -> bool) -> Self {
+    /// The condition of a pool member with the given health. `suspect` returns true if the probe path of a family is
+    /// suspect.
+    pub fn new(target: &MemberTarget, health: Option<&BackendHealth>, suspect: impl Fn(Family) -> bool) -> Self {
         match target {
-            Target::Unreadable { .. } => Self::Unreadable,
-            Target::Backend(backend) => Self::of_backend(backend, health, suspect),
+            MemberTarget::Unreadable { .. } => Self::Unreadable,
+            MemberTarget::Backend(backend) => Self::for_backend(backend, health, suspect),
         }
     }
 
-    fn of_backend(backend: &Backend, health: Option<&BackendHealth>, suspect: impl Fn(Family) -> bool) -> Self {
-        match (backend.admin_state, &backend.check) {
-            (AdminState::Paused, _) => Self::Paused,
-            (AdminState::Disabled, _) => Self::Disabled,
-            (AdminState::Enabled, Check::None) => Self::Up,
-            (AdminState::Enabled, Check::Missing(_)) => Self::CheckMissing,
-            // Decided from the specs alone, so that an old and a restarted agent agree.
-            (AdminState::Enabled, Check::NotSupported(_)) => Self::NeverKnown,
-            (AdminState::Enabled, Check::Probe(_)) => {
-                let known = health.filter(|known| known.address == backend.address);
-                Self::of_probed(known, suspect(Family::of(backend.address)))
+    fn for_backend(backend: &Backend, health: Option<&BackendHealth>, suspect: impl Fn(Family) -> bool) -> Self {
+        let mode = backend.probe_mode();
+        let health = health.filter(|health| health.address == backend.address);
+        match mode.state(health.map(|health| health.state)) {
+            BackendState::Paused => Self::Paused,
+            BackendState::Disabled => Self::Disabled,
+            BackendState::Up => Self::Up,
+            BackendState::Down => {
+                let suspect = suspect(Family::from_address(backend.address));
+                let in_doubt = health.is_some_and(|health| health.in_doubt);
+                if suspect || in_doubt { Self::Suspect } else { Self::Down }
             }
+            BackendState::Unknown => match mode {
+                ProbeMode::CheckMissing => Self::CheckMissing,
+                // Decided from the specs alone, so that an old and a restarted agent agree.
+                ProbeMode::CheckNotSupported => Self::NeverKnown,
+                _ if health.is_some_and(|health| health.ever_known) => Self::Unknown,
+                _ => Self::NeverKnown,
+            },
         }
     }
 
-    fn of_probed(health: Option<&BackendHealth>, suspect: bool) -> Self {
-        match health {
-            Some(BackendHealth { state: BackendState::Up, .. }) => Self::Up,
-            Some(BackendHealth { state: BackendState::Down, in_doubt, .. }) if suspect || *in_doubt => Self::Suspect,
-            Some(BackendHealth { state: BackendState::Down, .. }) => Self::Down,
-            // Paused or Disabled here means that probing has not caught up with the Backend yet.
-            Some(BackendHealth { ever_known: true, .. }) => Self::Unknown,
-            _ => Self::NeverKnown,
-        }
-    }
-
-    /// Whether it is a state that somebody decided: by probing or by the operator.
+    /// True if the state was determined by probes or set by the operator.
     pub fn is_known(self) -> bool {
         matches!(self, Self::Up | Self::Down | Self::Paused | Self::Disabled)
     }
 
-    /// Whether flows pinned to the backend are to be flushed when it comes into this condition.
+    /// True if flows pinned to the backend are flushed when it enters this condition.
     pub fn flushes(self, on_backend_down: OnBackendDown) -> bool {
         match self {
             Self::Disabled => true,
@@ -100,23 +97,23 @@ impl Condition {
     }
 }
 
-/// The weight that an application server is to have.
+/// The desired weight of an application server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum WantWeight {
-    /// This one.
+pub enum DesiredWeight {
+    /// The given weight.
     Set(Weight),
-    /// The one that VPP has, whatever it is.
+    /// The weight that VPP has.
     Keep {
-        /// The weight to add it with where VPP does not have it; `None` = do not add it.
+        /// The weight with which to add the application server if VPP does not have it; `None` to not add it.
         if_absent: Option<Weight>,
     },
-    /// VPP has no weights: it is to be there, or not.
+    /// Present (`true`) or absent, for a VPP without weights.
     Presence(bool),
 }
 
-impl WantWeight {
-    /// The same for a VPP without weights: 0 is absence and anything else presence. What is kept stays
-    /// as it is in a VIP that VPP has (`vip_exists`), for absence is a weight there.
+impl DesiredWeight {
+    /// Converts the weight for a VPP without weights: 0 becomes absent, any other weight present. A kept weight stays
+    /// kept. `vip_exists` is true if VPP has the VIP; absence is then a weight, which is kept as well.
     pub fn without_weights(self, vip_exists: bool) -> Self {
         match self {
             Self::Set(weight) => Self::Presence(weight > Weight::ZERO),
@@ -128,7 +125,7 @@ impl WantWeight {
         }
     }
 
-    /// The number that is in effect once VPP follows, `vpp` being what it reports now.
+    /// The weight that will be in effect in VPP. `vpp` is the weight that VPP reports now.
     pub fn effective(self, vpp: Option<u8>) -> u8 {
         match self {
             Self::Set(weight) => weight.get(),
@@ -138,25 +135,25 @@ impl WantWeight {
     }
 }
 
-/// An application server that a Frontend wants, and its weight.
+/// A desired application server and its weight.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WantAs {
+pub struct DesiredAs {
     /// The Backend.
     pub backend: Name,
-    /// Its condition now.
-    pub condition: Condition,
-    /// The weight it is to have.
-    pub weight: WantWeight,
+    /// The current condition of the backend.
+    pub condition: BackendCondition,
+    /// The desired weight.
+    pub weight: DesiredWeight,
 }
 
 /// The effective weights of one Frontend.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Effective {
-    /// The active pool's index; `None` where no pool is active.
+pub struct EffectiveWeights {
+    /// The index of the active pool; `None` if no pool is active.
     pub active_pool: Option<usize>,
-    /// By address; members whose address is not known are left out.
-    pub ases: BTreeMap<IpAddr, WantAs>,
-    /// Some member's address is not known: an application server that nobody claims may be it.
+    /// The application servers by address. Members with an unreadable address are left out.
+    pub ases: BTreeMap<IpAddr, DesiredAs>,
+    /// True if the address of some member is unreadable: any application server that no member claims may be this member.
     pub keep_unclaimed: bool,
 }
 
@@ -175,43 +172,51 @@ impl From<Option<usize>> for ActivePool {
     }
 }
 
-impl Effective {
-    /// Whether any weight above 0 is in effect once VPP follows.
+impl EffectiveWeights {
+    /// True if at least one weight above 0 will be in effect in VPP. `vpp` returns the weight that VPP reports now.
     pub fn serves(&self, vpp: impl Fn(IpAddr) -> Option<u8>) -> bool {
-        self.ases.iter().any(|(address, of)| of.weight.effective(vpp(*address)) > 0)
+        self.ases.iter().any(|(address, server)| server.weight.effective(vpp(*address)) > 0)
     }
 }
 
-/// Decides the weights of a Frontend's application servers; `vpp` tells the weight that VPP has for
-/// an address of this VIP, if it has it.
-pub fn effective(pools: &[Pool], health: &HealthSnapshot, vpp: impl Fn(IpAddr) -> Option<u8>) -> Effective {
-    effective_by(pools, |_, member| Condition::of(&member.target, health), vpp)
+/// Computes the effective weights of a Frontend. `vpp` returns the weight that VPP has for an address of the VIP; `None`
+/// if VPP does not have the application server.
+pub fn effective_weights(
+    pools: &[Pool],
+    health: &HealthSnapshot,
+    vpp: impl Fn(IpAddr) -> Option<u8>,
+) -> EffectiveWeights {
+    effective_weights_by(pools, |_, member| BackendCondition::from_snapshot(&member.target, health), vpp)
 }
 
-/// The same where `condition` tells that of a member; it is asked with the member's index, counted
-/// through all pools.
-pub fn effective_by(
+/// Computes the effective weights of a Frontend with conditions from `condition`, which is called with the index of the
+/// member, counted over all pools.
+pub fn effective_weights_by(
     pools: &[Pool],
-    condition: impl Fn(usize, &Member) -> Condition,
+    condition: impl Fn(usize, &Member) -> BackendCondition,
     vpp: impl Fn(IpAddr) -> Option<u8>,
-) -> Effective {
-    let serves = |member: &Member, condition: Condition| {
+) -> EffectiveWeights {
+    let serves = |member: &Member, condition: BackendCondition| {
         member.weight > Weight::ZERO && {
             let vpp = || member.target.address().and_then(&vpp);
             match condition {
-                Condition::Up => true,
-                Condition::Suspect => vpp().is_none_or(|weight| weight > 0),
-                Condition::NeverKnown | Condition::CheckMissing | Condition::Unreadable => {
+                BackendCondition::Up => true,
+                BackendCondition::Suspect => vpp().is_none_or(|weight| weight > 0),
+                BackendCondition::NeverKnown | BackendCondition::CheckMissing | BackendCondition::Unreadable => {
                     vpp().is_some_and(|weight| weight > 0)
                 }
-                Condition::Down | Condition::Unknown | Condition::Paused | Condition::Disabled => false,
+                BackendCondition::Down
+                | BackendCondition::Unknown
+                | BackendCondition::Paused
+                | BackendCondition::Disabled => false,
             }
         }
     };
-    let members = pools.iter().enumerate().flat_map(|(pool, of)| of.members.iter().map(move |member| (pool, member)));
+    let indexed = pools.iter().enumerate();
+    let members = indexed.flat_map(|(index, pool)| pool.members.iter().map(move |member| (index, member)));
     let members = members.enumerate().map(|(index, (pool, member))| (pool, member, condition(index, member)));
     let active_pool = members.clone().find(|(_, member, condition)| serves(member, *condition)).map(|(pool, ..)| pool);
-    let mut result = Effective { active_pool, ..Effective::default() };
+    let mut result = EffectiveWeights { active_pool, ..EffectiveWeights::default() };
     for (pool, member, condition) in members {
         let Some(address) = member.target.address() else {
             result.keep_unclaimed = true;
@@ -219,21 +224,25 @@ pub fn effective_by(
         };
         let active = active_pool == Some(pool);
         if active || !result.ases.contains_key(&address) {
-            result.ases.insert(address, want(member, active, condition));
+            result.ases.insert(address, desired_as(member, active, condition));
         }
     }
     result
 }
 
-/// The row of the rule's table for one member of the active pool, or of another.
-fn want(member: &Member, active: bool, condition: Condition) -> WantAs {
+/// The desired weight of one member. `active` is true for members of the active pool.
+fn desired_as(member: &Member, active: bool, condition: BackendCondition) -> DesiredAs {
     let if_up = if active { member.weight } else { Weight::ZERO };
     let weight = match condition {
-        Condition::Up => WantWeight::Set(if_up),
-        Condition::Down | Condition::Unknown | Condition::Paused | Condition::Disabled => WantWeight::Set(Weight::ZERO),
-        Condition::NeverKnown | Condition::CheckMissing => WantWeight::Keep { if_absent: Some(Weight::ZERO) },
-        Condition::Suspect => WantWeight::Keep { if_absent: Some(if_up) },
-        Condition::Unreadable => WantWeight::Keep { if_absent: None },
+        BackendCondition::Up => DesiredWeight::Set(if_up),
+        BackendCondition::Down | BackendCondition::Unknown | BackendCondition::Paused | BackendCondition::Disabled => {
+            DesiredWeight::Set(Weight::ZERO)
+        }
+        BackendCondition::NeverKnown | BackendCondition::CheckMissing => {
+            DesiredWeight::Keep { if_absent: Some(Weight::ZERO) }
+        }
+        BackendCondition::Suspect => DesiredWeight::Keep { if_absent: Some(if_up) },
+        BackendCondition::Unreadable => DesiredWeight::Keep { if_absent: None },
     };
-    WantAs { backend: member.backend.clone(), condition, weight }
+    DesiredAs { backend: member.backend.clone(), condition, weight }
 }

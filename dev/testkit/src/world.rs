@@ -13,13 +13,13 @@ use jiff::Timestamp;
 
 use maglev_model::{
     actual::{Actual, ActualAs, ActualConf, ActualEncap, ActualVip, VppVip},
-    change::{Change, ConfigDelta, Hold, Problems, Report, VipState, VppInfo},
+    change::{Change, ConfigDelta, RemovalHold, Problems, Report, VipState, VppInfo},
     config::{
         AdminState, Backend, Check, Config, ForeignVips, Frontend, HealthCheck, Http, HttpMethod, Kind, Listed, Member,
-        NodeConfig, OnBackendDown, Pool, Probe, ProbeConf, Revision, Standing, StatusRange, SyncConf, Target, Tls,
+        NodeConfig, OnBackendDown, Pool, Probe, ProbeConf, Revision, Standing, StatusRange, SyncConf, MemberTarget, Tls,
         VppConf,
     },
-    event::{Event, FrontendState, ProgramResult},
+    event::{Event, Events, FrontendState, ProgramResult},
     fingerprint::Fingerprint,
     health::{BackendHealth, BackendState, ProbeCode, Transition},
     name::Name,
@@ -42,11 +42,30 @@ impl World {
         Self { rng: Rng::with_seed(seed), config: Config::new(listed, Arc::default()) }
     }
 
-    /// The next thing that happens, and the event that people are told, if any.
-    pub fn next(&mut self) -> (Option<Event>, Change) {
+    /// Emits a random change, with an event if there is one for it.
+    pub fn emit_next(&mut self, events: &Events) {
         let change = self.change();
-        let event = Event::VppDisconnect { reason: format!("{:?}", self.rng.u16(..)) };
-        (self.rng.bool().then_some(event), change)
+        match self.event(&change) {
+            Some(event) => events.emit(event),
+            None => events.emit_change(change),
+        }
+    }
+
+    /// An event that carries `change`; `None` for changes without an event.
+    fn event(&mut self, change: &Change) -> Option<Event> {
+        let event = match change.clone() {
+            Change::Suspect(family, active) => Event::ProbePathSuspect { family, active },
+            Change::Frontend(name, to, code) => Event::FrontendTransition { name, from: self.state(), to, code },
+            Change::Report(name, report) => Event::FrontendProgrammed { name, report },
+            Change::VppConnected(info) => Event::VppConnect { info, api: String::new(), stats: String::new() },
+            Change::VppDisconnected => Event::VppDisconnect { reason: format!("{:?}", self.rng.u16(..)) },
+            Change::VppState(conf, actual) => Event::VppLbState { conf, actual },
+            Change::Foreign(vip) => Event::ForeignVip { vip },
+            Change::Held(hold) => Event::SyncHeld { hold },
+            Change::Released(hold) => Event::SyncReleased { hold },
+            _ => return None,
+        };
+        Some(event)
     }
 
     pub fn change(&mut self) -> Change {
@@ -69,7 +88,7 @@ impl World {
             17 => Change::Vip(self.vip(), self.some(|world| VipState::from(&world.actual_vip()))),
             18..20 => Change::Server(self.vip(), self.address(), self.some(|world| world.rng.u8(..))),
             20 => Change::Foreign(self.vip()),
-            21 => Change::Held(Hold { id: self.text(), removals: self.rng.u32(..), until: self.time() }),
+            21 => Change::Held(RemovalHold { id: self.text(), removals: self.rng.u32(..), until: self.time() }),
             22 => Change::Released(self.text()),
             23 => Change::ActivePool(self.name(), self.active_pool()),
             _ if self.rng.bool() => Change::Synced(self.rng.u32(..9)),
@@ -269,9 +288,9 @@ impl World {
         });
         *frontends = change_all(frontends, |frontend: &mut Frontend| {
             for member in frontend.pools.iter_mut().flat_map(|pool| &mut pool.members) {
-                if let Target::Backend(backend) = &member.target {
-                    let unreadable = Target::Unreadable { address: None };
-                    member.target = backends.get(&backend.name).cloned().map_or(unreadable, Target::Backend);
+                if let MemberTarget::Backend(backend) = &member.target {
+                    let unreadable = MemberTarget::Unreadable { address: None };
+                    member.target = backends.get(&backend.name).cloned().map_or(unreadable, MemberTarget::Backend);
                 }
             }
         });
@@ -381,8 +400,8 @@ impl World {
         let weight = Weight::clamped(self.rng.u8(..));
         let backend = self.name();
         let target = match self.config.backends.get(&backend).cloned().filter(|_| self.rng.u8(..4) > 0) {
-            Some(backend) => Target::Backend(backend),
-            None => Target::Unreadable { address: self.some(Self::address) },
+            Some(backend) => MemberTarget::Backend(backend),
+            None => MemberTarget::Unreadable { address: self.some(Self::address) },
         };
         Member { backend, weight, target }
     }

@@ -1,12 +1,11 @@
-//! Certificates that a probe over TLS uses, as they were read from Secrets and ConfigMaps: known to be
-//! well-formed.
+//! Certificates of TLS probes, read from Secrets and ConfigMaps. Checked to be well-formed.
 
 use std::{fmt, sync::Arc};
 
-/// The authorities that a probe trusts. Never empty.
+/// The certificate authorities that a probe trusts. Never empty.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Authorities {
-    /// Certificates as DER (X.509).
+    /// X.509 certificates (DER).
     pub certificates: Arc<[Vec<u8>]>,
 }
 
@@ -16,16 +15,16 @@ impl fmt::Debug for Authorities {
     }
 }
 
-/// What a probe presents itself with: a certificate and the key that belongs to it.
+/// The client certificate of a probe, with its private key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
-    /// The certificate, then those that lead to an authority; DER (X.509).
+    /// The certificate, followed by its chain to a certificate authority: X.509 (DER).
     pub chain: Arc<[Vec<u8>]>,
-    /// The private key as DER (PKCS #8, PKCS #1 or SEC 1).
+    /// The private key: PKCS #8, PKCS #1 or SEC 1 (DER).
     pub key: Arc<[u8]>,
 }
 
-/// Without the key: it is a secret.
+/// Omits the private key.
 impl fmt::Debug for ClientCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientCertificate").field("chain", &self.chain.len()).finish_non_exhaustive()

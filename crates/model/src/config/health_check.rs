@@ -1,4 +1,4 @@
-//! A HealthCheck, resolved: how often a backend is probed, and what one probe does.
+//! A resolved HealthCheck: the schedule and the type of probes.
 
 use std::{num::NonZeroU16, time::Duration};
 
@@ -8,31 +8,32 @@ use super::{
 };
 use crate::name::Name;
 
-/// A HealthCheck, resolved: absent fields have their defaults.
+/// A resolved HealthCheck. Absent fields have their defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
     /// `namespace/name`.
     pub name: Name,
-    /// The object it was resolved from. Not part of what a probe does: see [`HealthCheck::same_probe`].
+    /// Identity and version of the object. Ignored by [`HealthCheck::same_probe`].
     pub revision: Revision,
-    /// From start to start of two probes while the counter is at the top.
+    /// Time between the starts of two probes while the counter is at its maximum (see
+    /// [`Machine`](crate::health::machine::Machine)), 100 ms to 1 h.
     pub interval: Duration,
-    /// The same while the counter is neither at the top nor at 0.
+    /// Time between the starts of two probes while the counter is neither at its maximum nor at 0, 100 ms to 1 h.
     pub fast_interval: Duration,
-    /// The same while the counter is at 0.
+    /// Time between the starts of two probes while the counter is at 0, 100 ms to 1 h.
     pub down_interval: Duration,
-    /// For the whole of one probe.
+    /// Time limit of one probe, 10 ms to 60 s.
     pub timeout: Duration,
-    /// Successes in a row that bring a backend up, 1–100.
+    /// Consecutive successes that bring a backend up, 1–100.
     pub rise: u8,
-    /// Failures in a row that bring a backend down, 1–100.
+    /// Consecutive failures that bring a backend down, 1–100.
     pub fall: u8,
-    /// What one probe does.
+    /// The type of the probes with its settings.
     pub probe: Probe,
 }
 
 impl HealthCheck {
-    /// Whether `other` leads to the same probing, whatever its object's generation.
+    /// True if `other` leads to the same probes. Name and revision are ignored.
     pub fn same_probe(&self, other: &Self) -> bool {
         let Self { name: _, revision: _, interval, fast_interval, down_interval, timeout, rise, fall, probe } = self;
         (interval, fast_interval, down_interval, timeout, rise, fall, probe)
@@ -48,40 +49,40 @@ impl HealthCheck {
     }
 }
 
-/// What one probe does.
+/// The type of a probe with its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// An ICMP echo.
+    /// An ICMP echo request.
     Icmp,
     /// A TCP connection, optionally with a TLS handshake.
     Tcp {
         /// The port to connect to.
         port: NonZeroU16,
-        /// TLS over it.
+        /// The TLS settings; `None` without TLS.
         tls: Option<Tls>,
     },
-    /// An HTTP request, over TLS for HTTPS.
+    /// An HTTP request.
     Http {
         /// The port to connect to.
         port: NonZeroU16,
-        /// The request and what is expected of the response.
+        /// The request and the expected response.
         http: Http,
-        /// `Some` for HTTPS.
+        /// The TLS settings; `Some` for HTTPS.
         tls: Option<Tls>,
     },
-    /// `grpc.health.v1.Health/Check`.
+    /// A call of `grpc.health.v1.Health/Check`.
     Grpc {
         /// The port to connect to.
         port: NonZeroU16,
-        /// The service name asked for; empty for the server as a whole.
+        /// The name of the checked service; empty for the server as a whole.
         service: String,
-        /// TLS over it.
+        /// The TLS settings; `None` without TLS.
         tls: Option<Tls>,
     },
 }
 
 impl Probe {
-    /// The TLS that it uses, if it does.
+    /// The TLS settings; `None` without TLS.
     pub fn tls_mut(&mut self) -> Option<&mut Tls> {
         match self {
             Self::Icmp => None,
@@ -89,7 +90,7 @@ impl Probe {
         }
     }
 
-    /// The type as manifests and metrics spell it.
+    /// The spelling of the type in manifests and metrics.
     pub fn type_name(&self) -> &'static str {
         match self {
             Self::Icmp => "ICMP",
@@ -101,24 +102,24 @@ impl Probe {
     }
 }
 
-/// An HTTP probe's request, and what is expected of the response.
+/// The request and the expected response of an HTTP probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http {
     /// Path and query.
     pub path: String,
-    /// The `Host` header; `None` = the backend's address and port.
+    /// Value of the `Host` header; `None` for the address and port of the backend.
     pub host: Option<String>,
     /// The method.
     pub method: HttpMethod,
     /// Statuses that count as success; never empty.
     pub expected_statuses: Vec<StatusRange>,
-    /// A regular expression that the first 64 KiB of the body must match. Known to compile.
+    /// Regular expression that must match anywhere in the first 64 KiB of the body. Checked to compile.
     pub expected_body: Option<String>,
-    /// Further headers, in the order of the manifest.
+    /// Names and values of additional headers, in the order of the manifest.
     pub headers: Vec<(String, String)>,
 }
 
-/// An HTTP probe's method.
+/// The method of an HTTP probe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HttpMethod {
     /// `GET`.
@@ -131,21 +132,21 @@ pub enum HttpMethod {
 /// An inclusive range of HTTP statuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatusRange {
-    /// The first.
+    /// The first status, 100–599.
     pub from: u16,
-    /// The last.
+    /// The last status, 100–599.
     pub to: u16,
 }
 
-/// TLS of a probe.
+/// The TLS settings of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// The name sent as SNI and looked for in the certificate.
+    /// The name sent as SNI, which the certificate must be valid for.
     pub server_name: Option<String>,
-    /// Accept any certificate.
+    /// True to accept any certificate.
     pub insecure_skip_verify: bool,
-    /// Whom to trust; `None` = the well-known authorities.
+    /// The trusted certificate authorities; `None` for the well-known public ones.
     pub authorities: Option<Authorities>,
-    /// What to present where the server asks for it.
+    /// The client certificate, presented if the server requests one.
     pub client: Option<ClientCertificate>,
 }

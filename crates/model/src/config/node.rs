@@ -1,54 +1,55 @@
-//! One node's settings: what its LoadBalancerConfig and its Node object say.
+//! The settings of one node, from its LoadBalancerConfig and its Node object.
 
 use std::{
+    fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
 };
 
 use crate::{name::Name, vip::Family};
 
-/// What the LoadBalancerConfig and the Node object say about this node.
+/// The settings of a node, from its LoadBalancerConfig and its Node object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeConfig {
-    /// The LoadBalancerConfig in use; `None` = the defaults.
+    /// The LoadBalancerConfig in use; `None` for the defaults.
     pub load_balancer_config: Option<Name>,
-    /// The Node's first InternalIP of IPv4.
+    /// The first IPv4 InternalIP of the Node.
     pub internal_ipv4: Option<Ipv4Addr>,
-    /// The Node's first InternalIP of IPv6.
+    /// The first IPv6 InternalIP of the Node.
     pub internal_ipv6: Option<Ipv6Addr>,
-    /// VPP's global settings.
+    /// The global settings of VPP.
     pub vpp: VppConf,
-    /// How the agent syncs.
+    /// The settings of the synchronization of VPP.
     pub sync: SyncConf,
-    /// How the agent probes.
+    /// The settings of probes.
     pub probe: ProbeConf,
 }
 
-/// VPP's `lb_conf`; what is `None` keeps what VPP has.
+/// The desired global settings of VPP (`lb_conf`). `None` keeps the value that VPP has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VppConf {
-    /// Source of IPv4 encapsulation.
+    /// Source address of IPv4 encapsulation.
     pub ipv4_source: Option<Ipv4Addr>,
-    /// Source of IPv6 encapsulation.
+    /// Source address of IPv6 encapsulation.
     pub ipv6_source: Option<Ipv6Addr>,
-    /// Buckets of each worker's sticky table; a power of two.
+    /// Number of buckets in the sticky table of each worker; a power of two, 1–2^24.
     pub sticky_buckets_per_core: Option<u32>,
-    /// Seconds after which an idle flow is forgotten.
+    /// Idle time in seconds after which a flow is forgotten, 1–86,400.
     pub flow_timeout: Option<u32>,
 }
 
-/// How the agent syncs.
+/// The settings of the synchronization of VPP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncConf {
-    /// Between two full passes; also the longest delay between retries of a failed step.
+    /// Time between two full syncs; also the longest delay before a failed step is retried. 1 s to 1 h.
     pub interval: Duration,
-    /// After the first list, nothing is written for so long.
+    /// Time after the first list during which nothing is written. 0 to 10 min.
     pub startup_min_delay: Duration,
-    /// After the first list and so long, backends still unknown are waited for no more.
+    /// Longest time after the first list to wait for the first probe results. 0 to 10 min.
     pub startup_max_delay: Duration,
-    /// What is done with VIPs that no Frontend claims and that are not ours.
+    /// The action on foreign VIPs.
     pub foreign_vips: ForeignVips,
-    /// How long a mass removal is held.
+    /// Time to hold back a mass removal. 0 (no hold) to 24 h.
     pub mass_removal_hold: Duration,
 }
 
@@ -64,26 +65,42 @@ impl Default for SyncConf {
     }
 }
 
-/// What is done with VIPs that no Frontend claims and that are not ours.
+/// The action on foreign VIPs: VIPs that no Frontend claims and that the agent does not own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForeignVips {
-    /// Reported and kept.
+    /// Foreign VIPs are reported and left alone.
     #[default]
     Keep,
-    /// Removed.
+    /// Foreign VIPs are removed.
     Remove,
 }
 
-/// How the agent probes.
+impl ForeignVips {
+    /// The spelling in manifests.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "Keep",
+            Self::Remove => "Remove",
+        }
+    }
+}
+
+impl fmt::Display for ForeignVips {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The settings of probes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeConf {
-    /// Source address of IPv4 probes; `None` = the kernel's choice.
+    /// Source address of IPv4 probes; `None` to let the kernel choose.
     pub ipv4_source: Option<Ipv4Addr>,
-    /// Source address of IPv6 probes; `None` = the kernel's choice.
+    /// Source address of IPv6 probes; `None` to let the kernel choose.
     pub ipv6_source: Option<Ipv6Addr>,
-    /// Transitions kept per backend.
+    /// Number of transitions kept per backend, 1–100.
     pub transition_history: usize,
-    /// Whether weights are kept while the probe path itself is suspect.
+    /// True to keep weights while the probe path itself is suspect.
     pub fail_open: bool,
 }
 

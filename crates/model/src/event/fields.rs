@@ -1,39 +1,45 @@
-//! Every event's attributes, in the documented order.
+//! The attributes of each event, in the order of `docs/events.md`.
 
 use std::time::Duration;
 
-use super::{AsRef, Event, Scope, Value, VipRef};
-use crate::{actual::ActualConf, config::Kind, health::ProbeCode, name::Name};
+use super::{Event, Scope, ServerRef, Value, VipRef};
+use crate::{
+    actual::{ActualConf, ActualEncap},
+    config::Kind,
+    health::ProbeCode,
+    name::Name,
+};
 
-/// Takes each attribute in order.
-pub type Visit<'v> = dyn FnMut(&'static str, Value<'_>) + 'v;
+/// Called with the key and the value of each attribute, in order.
+pub type FieldVisitor<'v> = dyn FnMut(&'static str, Value<'_>) + 'v;
 
 impl Event {
-    /// Hands every attribute to `visit`, in the documented order. One that is not known is left out.
-    pub fn fields(&self, visit: &mut Visit<'_>) {
+    /// Calls `visit` with each attribute, in the documented order. Attributes with unknown values are omitted.
+    pub fn fields(&self, visit: &mut FieldVisitor<'_>) {
         match self {
-            Self::VppConnect { version, build_date, pid, api, stats, capabilities } => {
-                visit("version", version.as_str().into());
-                visit("build-date", build_date.as_str().into());
-                visit("pid", (*pid).into());
+            Self::VppConnect { info, api, stats } => {
+                visit("version", info.version.as_str().into());
+                visit("build-date", info.build_date.as_str().into());
+                visit("pid", info.pid.into());
                 visit("api", api.as_str().into());
                 visit("stats", stats.as_str().into());
-                visit("capabilities", capabilities.as_str().into());
+                visit("capabilities", info.capabilities.as_str().into());
             }
-            Self::VppConnectFailed { err, .. } => visit("err", err.as_str().into()),
+            Self::VppConnectFailed { error, .. } => visit("err", error.as_str().into()),
             Self::VppDisconnect { reason } => visit("reason", reason.as_str().into()),
-            Self::VppLbState { vips, application_servers, sticky_buckets_per_core, flow_timeout } => {
-                visit("vips", (*vips).into());
-                visit("application-servers", (*application_servers).into());
-                numbers(visit, *sticky_buckets_per_core, *flow_timeout);
+            Self::VppLbState { conf, actual } => {
+                let servers = actual.vips.values().map(|vip| vip.ases.len()).sum();
+                visit("vips", count(actual.vips.len()));
+                visit("application-servers", count(servers));
+                known_numbers(visit, conf);
             }
-            Self::VppLbConfSet { ipv4_src, ipv6_src, sticky_buckets_per_core, flow_timeout } => {
-                visit("ipv4-src", ipv4_src.as_str().into());
-                visit("ipv6-src", ipv6_src.as_str().into());
-                numbers(visit, *sticky_buckets_per_core, *flow_timeout);
+            Self::VppLbConfSet { conf } => {
+                visit("ipv4-src", conf.ipv4_source.to_string().into());
+                visit("ipv6-src", conf.ipv6_source.to_string().into());
+                known_numbers(visit, conf);
             }
             Self::SyncStart { scope } => scope.fields(visit),
-            Self::SyncDone { scope, counts, duration } => {
+            Self::SyncDone { scope, counts, duration, .. } => {
                 scope.fields(visit);
                 visit("vip-added", counts.vip_added.into());
                 visit("vip-removed", counts.vip_removed.into());
@@ -42,39 +48,43 @@ impl Event {
                 visit("as-weight-updated", counts.as_weight_updated.into());
                 visit("duration-ms", milliseconds(*duration));
             }
-            Self::VipAdded { vip, encap } | Self::VipRemoved { vip, encap } => {
+            Self::VipAdded { vip, state } => {
+                vip.fields(visit);
+                visit("encap", state.encap.map_or("unknown", ActualEncap::as_str).into());
+            }
+            Self::VipRemoved { vip, encap } => {
                 vip.fields(visit);
                 visit("encap", (*encap).into());
             }
-            Self::VipRecreate { vip, encap, reason } => {
+            Self::VipRecreate { vip, encap, reason, .. } => {
                 vip.fields(visit);
                 visit("encap", (*encap).into());
                 visit("reason", reason.as_str().into());
             }
-            Self::AsAdded { of, weight, flush } | Self::AsRemoved { of, weight, flush } => {
-                of.fields(visit);
+            Self::AsAdded { server, weight, flush } | Self::AsRemoved { server, weight, flush } => {
+                server.fields(visit);
                 visit("weight", (*weight).into());
                 visit("flush", (*flush).into());
             }
-            Self::AsWeightUpdated { of, from, to, flush } => {
-                of.fields(visit);
+            Self::AsWeightUpdated { server, from, to, flush } => {
+                server.fields(visit);
                 visit("from", (*from).into());
                 visit("to", (*to).into());
                 visit("flush", (*flush).into());
             }
-            Self::SyncError { vip, step, err } => {
+            Self::SyncError { vip, step, error } => {
                 if let Some(vip) = vip {
                     vip.name_and_address(visit);
                 }
                 visit("step", (*step).into());
-                visit("err", err.as_str().into());
+                visit("err", error.as_str().into());
             }
-            Self::SyncHeld { hold, removals, until } => {
-                visit("hold", hold.as_str().into());
-                visit("removals", (*removals).into());
-                visit("until", until.as_str().into());
+            Self::SyncHeld { hold } => {
+                visit("hold", (&*hold.id).into());
+                visit("removals", hold.removals.into());
+                visit("until", format!("{:.0}", hold.until).into());
             }
-            Self::SyncReleased { hold } => visit("hold", hold.as_str().into()),
+            Self::SyncReleased { hold } => visit("hold", (&**hold).into()),
             Self::ForeignVip { vip } => {
                 visit("vip", format!("{}/{}", vip.address, vip.length).into());
                 visit("protocol", vip.protocol_text());
@@ -84,8 +94,8 @@ impl Event {
                 visit("family", family.as_str().into());
                 visit("active", (*active).into());
             }
-            Self::BackendTransition { name, from, to, code } => {
-                transition(visit, name, from.as_str(), to.as_str(), *code);
+            Self::BackendTransition { name, from, code, health } => {
+                transition(visit, name, from.as_str(), health.state.as_str(), *code);
             }
             Self::FrontendTransition { name, from, to, code } => {
                 transition(visit, name, from.as_str(), to.as_str(), *code);
@@ -118,12 +128,12 @@ impl Event {
                 visit("reason", reason.as_str().into());
                 visit("message", message.as_str().into());
             }
-            Self::FrontendProgrammed { name, generation, result, reason } => {
+            Self::FrontendProgrammed { name, report } => {
                 visit("name", name.as_str().into());
-                visit("generation", (*generation).into());
-                visit("result", result.as_str().into());
-                if !reason.is_empty() {
-                    visit("reason", reason.as_str().into());
+                visit("generation", report.generation.into());
+                visit("result", report.result.as_str().into());
+                if !report.reason.is_empty() {
+                    visit("reason", (&*report.reason).into());
                 }
             }
         }
@@ -131,7 +141,7 @@ impl Event {
 }
 
 impl Scope {
-    fn fields(self, visit: &mut Visit<'_>) {
+    fn fields(self, visit: &mut FieldVisitor<'_>) {
         match self {
             Self::All => visit("scope", "all".into()),
             Self::Address(address) => visit("scope", address.into()),
@@ -140,7 +150,7 @@ impl Scope {
 }
 
 impl VipRef {
-    fn name_and_address(&self, visit: &mut Visit<'_>) {
+    fn name_and_address(&self, visit: &mut FieldVisitor<'_>) {
         if let Some(frontend) = &self.frontend {
             visit("frontend", frontend.as_str().into());
         }
@@ -150,15 +160,15 @@ impl VipRef {
         }
     }
 
-    fn fields(&self, visit: &mut Visit<'_>) {
+    fn fields(&self, visit: &mut FieldVisitor<'_>) {
         self.name_and_address(visit);
         visit("protocol", self.vip.protocol_text());
         visit("port", self.vip.port.into());
     }
 }
 
-impl AsRef {
-    fn fields(&self, visit: &mut Visit<'_>) {
+impl ServerRef {
+    fn fields(&self, visit: &mut FieldVisitor<'_>) {
         self.vip.fields(visit);
         if let Some(backend) = &self.backend {
             visit("backend", backend.as_str().into());
@@ -167,7 +177,13 @@ impl AsRef {
     }
 }
 
-fn transition(visit: &mut Visit<'_>, name: &Name, from: &'static str, to: &'static str, code: Option<ProbeCode>) {
+fn transition(
+    visit: &mut FieldVisitor<'_>,
+    name: &Name,
+    from: &'static str,
+    to: &'static str,
+    code: Option<ProbeCode>,
+) {
     visit("name", name.as_str().into());
     visit("from", from.into());
     visit("to", to.into());
@@ -176,18 +192,23 @@ fn transition(visit: &mut Visit<'_>, name: &Name, from: &'static str, to: &'stat
     }
 }
 
-/// VPP's global numbers, as far as it tells them.
-fn numbers(visit: &mut Visit<'_>, sticky_buckets_per_core: u32, flow_timeout: u32) {
-    for (key, number) in [("sticky-buckets-per-core", sticky_buckets_per_core), ("flow-timeout", flow_timeout)] {
+/// Visits the global numbers that VPP reports; releases up to 26.06 do not report them.
+fn known_numbers(visit: &mut FieldVisitor<'_>, conf: &ActualConf) {
+    let numbers = [("sticky-buckets-per-core", conf.sticky_buckets_per_core), ("flow-timeout", conf.flow_timeout)];
+    for (key, number) in numbers {
         if number != ActualConf::UNKNOWN {
             visit(key, number.into());
         }
     }
 }
 
-fn object(visit: &mut Visit<'_>, kind: Kind, name: &Name) {
+fn object(visit: &mut FieldVisitor<'_>, kind: Kind, name: &Name) {
     visit("kind", kind.as_str().into());
     visit("name", name.as_str().into());
+}
+
+fn count(number: usize) -> Value<'static> {
+    Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
 fn milliseconds(duration: Duration) -> Value<'static> {

@@ -1,21 +1,21 @@
-//! Which Backend or Frontend an event is about.
+//! The objects that an event or a change concerns.
 
-use super::{AsRef, Event, VipRef};
+use super::{Event, ServerRef, VipRef};
 use crate::{change::Change, config::Kind, name::Name};
 
-/// Takes each object.
-pub type VisitObject<'v> = dyn FnMut(Kind, &Name) + 'v;
+/// Called with the kind and the name of each object.
+pub type ObjectVisitor<'v> = dyn FnMut(Kind, &Name) + 'v;
 
 impl Event {
-    /// Hands every object that it names to `visit`.
-    pub fn objects(&self, visit: &mut VisitObject<'_>) {
+    /// Calls `visit` with each object that the event names.
+    pub fn objects(&self, visit: &mut ObjectVisitor<'_>) {
         match self {
             Self::VipAdded { vip, .. } | Self::VipRemoved { vip, .. } | Self::VipRecreate { vip, .. } => {
                 vip.objects(visit);
             }
             Self::SyncError { vip, .. } => vip.iter().for_each(|vip| vip.objects(visit)),
-            Self::AsAdded { of, .. } | Self::AsRemoved { of, .. } | Self::AsWeightUpdated { of, .. } => {
-                of.objects(visit);
+            Self::AsAdded { server, .. } | Self::AsRemoved { server, .. } | Self::AsWeightUpdated { server, .. } => {
+                server.objects(visit);
             }
             Self::BackendTransition { name, .. }
             | Self::ProbeStart { backend: name, .. }
@@ -45,8 +45,8 @@ impl Event {
 }
 
 impl Change {
-    /// Hands the object that it is about to `visit`, where it is about one alone.
-    pub fn objects(&self, visit: &mut VisitObject<'_>) {
+    /// Calls `visit` with the object that the change concerns, if there is exactly one.
+    pub fn objects(&self, visit: &mut ObjectVisitor<'_>) {
         match self {
             Self::Health(name, _) => visit(Kind::Backend, name),
             Self::Frontend(name, ..) | Self::Report(name, _) | Self::Forget(name) => visit(Kind::Frontend, name),
@@ -56,13 +56,13 @@ impl Change {
 }
 
 impl VipRef {
-    fn objects(&self, visit: &mut VisitObject<'_>) {
+    fn objects(&self, visit: &mut ObjectVisitor<'_>) {
         self.frontend.iter().for_each(|name| visit(Kind::Frontend, name));
     }
 }
 
-impl AsRef {
-    fn objects(&self, visit: &mut VisitObject<'_>) {
+impl ServerRef {
+    fn objects(&self, visit: &mut ObjectVisitor<'_>) {
         self.vip.objects(visit);
         self.backend.iter().for_each(|name| visit(Kind::Backend, name));
     }

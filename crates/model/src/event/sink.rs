@@ -1,56 +1,49 @@
-//! The handle through which rooms tell of events, and where they go.
+//! The handle that publishes events, and the trait of their receiver.
 
 use std::{fmt, sync::Arc};
 
 use super::Event;
 use crate::change::Change;
 
-/// Where events go; made by `telemetry`, or by a test that collects them.
+/// The receiver of events: the bus of `telemetry`, or a collector in tests.
 pub trait EventSink: Send + Sync {
-    /// Whether anybody listens to the probe lane now: one atomic load.
+    /// True while the probe lane has a subscriber. Costs one atomic load.
     fn wants_probes(&self) -> bool;
-    /// Takes an event. Never blocks.
+    /// Receives an event, and with it the change that it carries ([`Event::change`]). Never blocks.
     fn publish(&self, event: Event);
-    /// Takes a change of state, and the event that tells people of it, if any. Never blocks.
-    fn publish_change(&self, event: Option<Event>, change: Change) {
+    /// Receives a change without an event. Ignored by default. Never blocks.
+    fn publish_change(&self, change: Change) {
         drop(change);
-        if let Some(event) = event {
-            self.publish(event);
-        }
     }
 }
 
-/// The handle through which a room tells what happens. A clone is cheap.
+/// Handle that publishes events and changes. Cheap to clone.
 #[derive(Clone)]
 pub struct Events(Arc<dyn EventSink>);
 
 impl Events {
-    /// A handle that publishes to `sink`.
+    /// Creates a handle that publishes to `sink`.
     pub fn new(sink: Arc<dyn EventSink>) -> Self {
         Self(sink)
     }
 
-    /// A handle whose events nobody sees, for tools and tests.
+    /// Creates a handle that discards all events, for tools and tests.
     pub fn discard() -> Self {
         Self(Arc::new(Discard))
     }
 
-    /// Tells of something that changes nothing that others mirror: always built, whoever listens.
+    /// Publishes an event, and with it the change that it carries ([`Event::change`]).
     pub fn emit(&self, event: Event) {
         self.0.publish(event);
     }
 
-    /// Tells of a change of state: always built, whoever listens.
-    pub fn emit_change(&self, event: Event, change: Change) {
-        self.0.publish_change(Some(event), change);
+    /// Publishes a change without an event, to mirrors only: another event already covers its cause, or the change is
+    /// of no interest to operators.
+    pub fn emit_change(&self, change: Change) {
+        self.0.publish_change(change);
     }
 
-    /// Changes what others mirror without telling people: they are told of its cause, or need not know.
-    pub fn change(&self, change: Change) {
-        self.0.publish_change(None, change);
-    }
-
-    /// Tells of something on the probe lane; `event` is not built when nobody listens.
+    /// Publishes an event on the probe lane. `event` is not called while the lane has no subscriber.
     pub fn emit_probe(&self, event: impl FnOnce() -> Event) {
         if self.0.wants_probes() {
             self.0.publish(event());

@@ -1,17 +1,17 @@
-//! The counter that decides whether a backend is up (HAProxy's rise and fall).
+//! The rise/fall counter that determines if a backend is up, as in HAProxy.
 //!
-//! Pure: the health room feeds it results and asks it for the state and the cadence. It knows
-//! nothing of time, addresses or what an operator wants.
+//! Pure: the health checker passes in probe results and reads the state and the cadence. Time, addresses and admin
+//! states are not part of the counter.
 
 use std::time::Duration;
 
 use super::BackendState;
 use crate::config::HealthCheck;
 
-/// HAProxy's counter: 0 … rise + fall − 1, up when it is at least `rise`.
+/// HAProxy's rise/fall counter: 0 … rise + fall − 1. The backend is up while the counter is at least `rise`.
 ///
-/// Reaching `rise` snaps it to the top, so a fresh recovery still needs `fall` misses; falling below
-/// `rise` snaps it to 0. Without a count the state is unknown, and one result resolves it.
+/// A counter that reaches `rise` jumps to its maximum, so that `fall` failures are needed to bring the backend down again;
+/// a counter that drops below `rise` jumps to 0. Without a count the state is unknown, and the first result determines it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Machine {
     rise: u16,
@@ -19,20 +19,20 @@ pub struct Machine {
     counter: Option<u16>,
 }
 
-/// How soon the next probe is due.
+/// The interval of the HealthCheck that applies to the next probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cadence {
-    /// The counter is at the top: `interval`.
+    /// `interval`: the counter is at its maximum.
     Steady,
-    /// The counter is at 0: `downInterval`.
+    /// `downInterval`: the counter is at 0.
     Down,
-    /// Anything between, or unknown: `fastInterval`.
+    /// `fastInterval`: the counter is between 0 and its maximum, or the state is unknown.
     Fast,
 }
 
 impl Cadence {
-    /// The delay from start to start, before jitter.
-    pub fn of(self, check: &HealthCheck) -> Duration {
+    /// The time between the starts of two probes, without jitter.
+    pub fn interval(self, check: &HealthCheck) -> Duration {
         match self {
             Self::Steady => check.interval,
             Self::Down => check.down_interval,
@@ -42,12 +42,12 @@ impl Cadence {
 }
 
 impl Machine {
-    /// An unknown state, with `rise` successes to come up and `fall` misses to go down. 0 counts as 1.
+    /// Creates a counter in state unknown, with `rise` successes to come up and `fall` failures to go down. 0 counts as 1.
     pub fn new(rise: u8, fall: u8) -> Self {
         Self { rise: u16::from(rise.max(1)), fall: u16::from(fall.max(1)), counter: None }
     }
 
-    /// Unknown, up or down.
+    /// The state: unknown, up or down.
     pub fn state(&self) -> BackendState {
         match self.counter {
             None => BackendState::Unknown,
@@ -61,7 +61,7 @@ impl Machine {
         self.counter
     }
 
-    /// Counts one result.
+    /// Counts the result of a probe.
     pub fn observe(&mut self, success: bool) {
         let top = self.top();
         self.counter = Some(match (self.counter, success) {
@@ -74,22 +74,22 @@ impl Machine {
         });
     }
 
-    /// Whether one more miss would bring it down, from up or from unknown.
+    /// True if one more failure would change the state from up or unknown to down.
     pub fn is_about_to_fall(&self) -> bool {
         self.counter.is_none_or(|counter| counter == self.rise)
     }
 
-    /// Forgets the state, as after a change of address or a re-enable.
+    /// Resets the state to unknown, as after a change of address or a re-enable.
     pub fn reset(&mut self) {
         self.counter = None;
     }
 
-    /// Up without a probe, as where no HealthCheck is named.
+    /// Sets the state to up without a probe, as for a Backend without a HealthCheck.
     pub fn bring_up(&mut self) {
         self.counter = Some(self.top());
     }
 
-    /// The same state under other thresholds: at the top if up, at 0 if down.
+    /// A counter with the same state and other thresholds: at its maximum if up, at 0 if down.
     pub fn with_thresholds(self, rise: u8, fall: u8) -> Self {
         let mut changed = Self::new(rise, fall);
         changed.counter = match self.state() {
@@ -100,7 +100,7 @@ impl Machine {
         changed
     }
 
-    /// How soon the next probe is due.
+    /// The interval that applies to the next probe.
     pub fn cadence(&self) -> Cadence {
         match self.counter {
             Some(0) => Cadence::Down,
@@ -129,28 +129,28 @@ mod tests {
     }
 
     #[test]
-    fn results_lead_to_the_states_and_cadences_that_haproxy_has() {
+    fn states_and_cadences_match_haproxy() {
         use BackendState::{Down, Unknown, Up};
         use Cadence::{Fast, Steady};
         let table = [
-            // An unknown state resolves in one probe, either way.
+            // One probe resolves an unknown state.
             (2, 3, "", Unknown, Fast),
             (2, 3, "+", Up, Steady),
             (2, 3, "-", Down, Cadence::Down),
-            // `fall` misses in a row bring it down; a success between them starts over.
+            // `fall` consecutive failures bring the backend down; a success in between restarts the count.
             (2, 3, "+--", Up, Fast),
             (2, 3, "+---", Down, Cadence::Down),
             (2, 3, "+--+--", Up, Fast),
             (2, 3, "+--+", Up, Steady),
-            // `rise` successes in a row bring it up.
+            // `rise` consecutive successes bring the backend up.
             (2, 3, "-+", Down, Fast),
             (2, 3, "-+-+", Down, Fast),
             (2, 3, "-+-", Down, Cadence::Down),
             (2, 3, "-++", Up, Steady),
-            // A fresh recovery still needs `fall` misses.
+            // After a recovery, `fall` failures are needed.
             (2, 3, "-++--", Up, Fast),
             (2, 3, "-++---", Down, Cadence::Down),
-            // The smallest thresholds never leave the ends.
+            // With the smallest thresholds the counter is always at 0 or its maximum.
             (1, 1, "+", Up, Steady),
             (1, 1, "+-", Down, Cadence::Down),
             (1, 1, "+-+", Up, Steady),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn changed_thresholds_keep_the_state_and_forget_how_far_it_was() {
+    fn changed_thresholds_keep_the_state_and_reset_the_progress() {
         let wobbling = replay(2, 3, "+--").with_thresholds(5, 2);
         assert_eq!((wobbling.state(), wobbling.cadence()), (BackendState::Up, Cadence::Steady));
         let recovering = replay(3, 3, "-++").with_thresholds(1, 1);
@@ -191,7 +191,7 @@ mod tests {
         prop::collection::vec(step, 0..200)
     }
 
-    /// The same rules, told by looking back over the results since the last change of state.
+    /// The same rules, implemented by a replay of the results since the last change of state.
     struct Naive {
         rise: usize,
         fall: usize,
@@ -200,8 +200,9 @@ mod tests {
     }
 
     impl Naive {
-        fn run_of(&self, result: bool) -> usize {
-            self.since.iter().rev().take_while(|&&seen| seen == result).count()
+        /// The number of last results that equal `result`.
+        fn run_length(&self, result: bool) -> usize {
+            self.since.iter().rev().take_while(|&&last| last == result).count()
         }
 
         fn enter(&mut self, state: BackendState) {
@@ -222,8 +223,8 @@ mod tests {
                     match self.state {
                         BackendState::Unknown if result => self.enter(BackendState::Up),
                         BackendState::Unknown => self.enter(BackendState::Down),
-                        BackendState::Up if self.run_of(false) == self.fall => self.enter(BackendState::Down),
-                        BackendState::Down if self.run_of(true) == self.rise => self.enter(BackendState::Up),
+                        BackendState::Up if self.run_length(false) == self.fall => self.enter(BackendState::Down),
+                        BackendState::Down if self.run_length(true) == self.rise => self.enter(BackendState::Up),
                         _ => {}
                     }
                 }
@@ -241,7 +242,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_counter_agrees_with_a_replay_of_the_results(rise in 1u8..5, fall in 1u8..5, steps in steps()) {
+        fn counter_agrees_with_replay(rise in 1u8..5, fall in 1u8..5, steps in steps()) {
             let mut machine = Machine::new(rise, fall);
             let mut naive = Naive { rise: rise.into(), fall: fall.into(), state: BackendState::Unknown, since: vec![] };
             for step in &steps {

@@ -1,4 +1,4 @@
-//! What a step that VPP acknowledged does to the picture we have of it.
+//! Updates the cached state of VPP with steps that VPP acknowledged.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,7 @@ use super::Step;
 use crate::actual::{Actual, ActualAs, ActualEncap, ActualVip, VppVip};
 
 impl Actual {
-    /// Follows a step that VPP answered with 0. Bucket counts are VPP's to tell: they stay as last
-    /// dumped. A step about a VIP that is not in the picture changes nothing.
+    /// Applies a step that VPP acknowledged. Bucket counts stay as last dumped. A step on an unknown VIP has no effect.
     pub fn apply(&mut self, step: &Step) {
         match step {
             Step::AddVip { vip, encap, sticky, table_length } => {
@@ -31,8 +30,8 @@ impl Actual {
                 }
             }
             Step::SetWeight { vip, address, to, .. } => {
-                if let Some(of) = self.vips.get_mut(&(*vip).into()).and_then(|vip| vip.ases.get_mut(address)) {
-                    of.weight = to.get();
+                if let Some(server) = self.vips.get_mut(&(*vip).into()).and_then(|vip| vip.ases.get_mut(address)) {
+                    server.weight = to.get();
                 }
             }
         }

@@ -1,6 +1,6 @@
-//! What a plan takes out of VPP for good, and a plan without some of that.
+//! The permanent removals of a plan, and plans without some of them.
 //!
-//! Called by the agent, whose rule about mass removals decides what may go and when.
+//! Called by the agent, which holds back mass removals.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,17 +13,17 @@ use crate::{
     vip::VipKey,
 };
 
-/// Something that a plan takes out of VPP for good.
+/// A permanent removal of a VIP or an application server from VPP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Removal {
-    /// The VIP, or that of the application server.
+    /// The VIP.
     pub vip: VppVip,
-    /// An application server that leaves a VIP that stays; `None` = the VIP, with all of its own.
+    /// The removed application server; `None` if the VIP is removed with all its application servers.
     pub server: Option<IpAddr>,
 }
 
 impl Removal {
-    /// Whether it is still there to be removed.
+    /// True if VPP still has the VIP or the application server.
     pub fn is_in(&self, actual: &Actual) -> bool {
         let vip = actual.vips.get(&self.vip);
         vip.is_some_and(|vip| self.server.is_none_or(|server| vip.ases.contains_key(&server)))
@@ -31,10 +31,9 @@ impl Removal {
 }
 
 impl AddressPlan {
-    /// What the plan takes out for good. A VIP that is recreated comes back, so it does not count,
-    /// and neither do its servers. Where a VIP gets at least as many servers as it loses, they are
-    /// replaced (a Backend's address was edited) and do not count either. Nor do those that only rest at
-    /// weight 0.
+    /// The permanent removals of the plan. The following do not count: recreated VIPs and their servers; servers that are
+    /// replaced, that is, the VIP gains at least as many servers as it loses (the address of a Backend was edited); and
+    /// servers that only rest at weight 0.
     pub fn removals(&self) -> BTreeSet<Removal> {
         let recreated = |vip: &VppVip| vip.key().is_some_and(|key| self.recreates.contains_key(&key));
         let vips = self.removes.iter().filter_map(|step| match step {
@@ -60,8 +59,8 @@ impl AddressPlan {
         removals
     }
 
-    /// Leaves `withheld` in VPP. A VIP that VPP would refuse beside one that stays is left as it is
-    /// too, until that has gone: these are returned.
+    /// Takes the `withheld` removals out of the plan. Adds that VPP would reject beside a VIP that stays are taken out as
+    /// well, until that VIP is removed; their VIPs are returned.
     pub fn withhold(&mut self, withheld: &BTreeSet<Removal>, actual: &Actual) -> BTreeSet<VipKey> {
         let stays = |vip: &VppVip| withheld.contains(&Removal { vip: *vip, server: None });
         self.removes.retain(|step| !stays(&step.vip()));
@@ -69,7 +68,8 @@ impl AddressPlan {
             Step::RemoveAs { vip, address, .. } => !withheld.contains(&Removal { vip: *vip, server: Some(*address) }),
             _ => true,
         });
-        let staying: Vec<VppVip> = withheld.iter().filter(|of| of.server.is_none()).map(|of| of.vip).collect();
+        let vips = withheld.iter().filter(|removal| removal.server.is_none());
+        let staying: Vec<VppVip> = vips.map(|removal| removal.vip).collect();
         let blocked: BTreeSet<VipKey> =
             self.adds.iter().filter_map(|step| blocked_by(step, &staying, actual)).collect();
         for vip in &blocked {
@@ -83,16 +83,16 @@ impl AddressPlan {
     }
 }
 
-/// The VIP of an add that VPP refuses while one of `staying` is on its address: an all-port VIP
-/// stands alone, and all VIPs of an address have one kind of encapsulation.
+/// The VIP of an add that VPP rejects while one of `staying` is on its address: an all-port VIP excludes other VIPs, and
+/// all VIPs of an address have the same type of encapsulation.
 fn blocked_by(step: &Step, staying: &[VppVip], actual: &Actual) -> Option<VipKey> {
     let Step::AddVip { vip, encap, .. } = step else { return None };
     let added = VppVip::from(*vip);
     let kind = ActualEncap::from(*encap).kind;
     let excludes = |other: &VppVip| {
-        let encap = actual.vips.get(other).and_then(|of| of.encap);
-        let alone = added.port == 0 || other.port == 0;
-        other.address == added.address && (alone || encap.is_some_and(|of| of.kind != kind))
+        let encap = actual.vips.get(other).and_then(|vip| vip.encap);
+        let all_ports = added.port == 0 || other.port == 0;
+        other.address == added.address && (all_ports || encap.is_some_and(|encap| encap.kind != kind))
     };
     staying.iter().any(excludes).then_some(*vip)
 }
@@ -135,12 +135,12 @@ mod tests {
         Step::RemoveVip { vip: vip.into(), encap: Some(Encap::Gre4.into()) }
     }
 
-    fn gone(vip: VipKey) -> Removal {
+    fn vip_removal(vip: VipKey) -> Removal {
         Removal { vip: vip.into(), server: None }
     }
 
     #[test]
-    fn a_vip_counts_with_its_servers_and_a_recreated_one_not_at_all() {
+    fn removed_vip_counts_once_and_recreated_vip_does_not_count() {
         let plan = AddressPlan {
             resting: BTreeSet::new(),
             removes: vec![remove_as(port(80), 1), remove_vip(port(80)), remove_as(port(81), 1), remove_vip(port(81))],
@@ -148,22 +148,22 @@ mod tests {
             changes: vec![add_as(port(81), 1)],
             recreates: BTreeMap::from([(port(81), Mismatch::Affinity)]),
         };
-        assert_eq!(plan.removals(), BTreeSet::from([gone(port(80))]));
+        assert_eq!(plan.removals(), BTreeSet::from([vip_removal(port(80))]));
     }
 
     #[test]
-    fn servers_that_are_replaced_do_not_count() {
+    fn replaced_servers_do_not_count() {
         let mut plan = AddressPlan { changes: vec![add_as(port(80), 2), remove_as(port(80), 1)], ..Default::default() };
         assert_eq!(plan.removals(), BTreeSet::new());
         plan.changes.push(remove_as(port(80), 3));
-        let of = |last| Removal { vip: port(80).into(), server: Some(server(last)) };
-        assert_eq!(plan.removals(), BTreeSet::from([of(1), of(3)]));
-        assert!(plan.withhold(&BTreeSet::from([of(3)]), &Actual::default()).is_empty());
+        let server_removal = |last| Removal { vip: port(80).into(), server: Some(server(last)) };
+        assert_eq!(plan.removals(), BTreeSet::from([server_removal(1), server_removal(3)]));
+        assert!(plan.withhold(&BTreeSet::from([server_removal(3)]), &Actual::default()).is_empty());
         assert_eq!(plan.changes, [add_as(port(80), 2), remove_as(port(80), 1)]);
     }
 
     #[test]
-    fn what_vpp_would_refuse_beside_a_vip_that_stays_waits_for_it() {
+    fn adds_that_conflict_with_a_withheld_vip_are_withheld() {
         let mut actual = Actual::default();
         for step in [add_vip(port(80), Encap::Gre4), add_vip(port(82), Encap::Gre4)] {
             actual.apply(&step);
@@ -178,7 +178,7 @@ mod tests {
         let mut plan = all.clone();
         assert!(plan.withhold(&BTreeSet::new(), &actual).is_empty());
         assert_eq!(plan, all);
-        assert_eq!(plan.withhold(&BTreeSet::from([gone(port(80))]), &actual), BTreeSet::from([port(82)]));
+        assert_eq!(plan.withhold(&BTreeSet::from([vip_removal(port(80))]), &actual), BTreeSet::from([port(82)]));
         let rest = AddressPlan {
             adds: vec![add_vip(port(81), Encap::Gre4)],
             changes: vec![add_as(port(81), 1)],
@@ -191,7 +191,7 @@ mod tests {
             adds: vec![add_vip(every, Encap::Gre4)],
             ..AddressPlan::default()
         };
-        assert_eq!(plan.withhold(&BTreeSet::from([gone(port(80))]), &actual), BTreeSet::from([every]));
+        assert_eq!(plan.withhold(&BTreeSet::from([vip_removal(port(80))]), &actual), BTreeSet::from([every]));
         assert!(plan.is_empty());
     }
 }

@@ -1,5 +1,5 @@
-//! Properties of plans: applied to the actual state they give the desired one; planned again there
-//! is nothing to do; and VPP's rules per prefix are never broken on the way.
+//! Properties of plans: a plan applied to the actual state gives the desired state; a second plan is empty; no step
+//! violates VPP's rules per prefix.
 
 mod weightless;
 
@@ -9,9 +9,10 @@ use proptest::{collection::btree_map, prelude::*};
 
 use super::*;
 use crate::{
+    desired::DesiredEntry,
     problem::{Problem, Reason},
     vip::{Protocol, Service},
-    weights::Condition,
+    weights::BackendCondition,
 };
 
 fn address(last: u8) -> IpAddr {
@@ -30,24 +31,24 @@ fn port(number: u16) -> Service {
     Service::Port { protocol: Protocol::Tcp, port: number.try_into().unwrap() }
 }
 
-fn want_as(weight: WantWeight) -> WantAs {
-    WantAs { backend: name("b"), condition: Condition::Up, weight }
+fn want_as(weight: DesiredWeight) -> DesiredAs {
+    DesiredAs { backend: name("b"), condition: BackendCondition::Up, weight }
 }
 
-fn weights() -> impl Strategy<Value = WantWeight> {
+fn weights() -> impl Strategy<Value = DesiredWeight> {
     prop_oneof![
-        4 => (0..=100_u8).prop_map(|weight| WantWeight::Set(Weight::new(weight).unwrap())),
-        1 => (0..=100_u8).prop_map(|weight| WantWeight::Keep { if_absent: Weight::new(weight) }),
-        1 => Just(WantWeight::Keep { if_absent: None }),
+        4 => (0..=100_u8).prop_map(|weight| DesiredWeight::Set(Weight::new(weight).unwrap())),
+        1 => (0..=100_u8).prop_map(|weight| DesiredWeight::Keep { if_absent: Weight::new(weight) }),
+        1 => Just(DesiredWeight::Keep { if_absent: None }),
     ]
 }
 
-fn ases() -> impl Strategy<Value = BTreeMap<IpAddr, WantAs>> {
+fn ases() -> impl Strategy<Value = BTreeMap<IpAddr, DesiredAs>> {
     btree_map((1..6_u8).prop_map(server), weights().prop_map(want_as), 0..5)
 }
 
-/// The encap of an address is one for all its VIPs, as the index sees to it.
-fn encap_of(address: IpAddr, salt: u8) -> Encap {
+/// The encap of all VIPs of an address; the index guarantees that they have the same.
+fn encap_for(address: IpAddr, salt: u8) -> Encap {
     let IpAddr::V4(v4) = address else { unreachable!("the generator makes IPv4 only") };
     if (v4.octets()[3] + salt).is_multiple_of(2) { Encap::Gre4 } else { Encap::Nat4(8080.try_into().unwrap()) }
 }
@@ -72,21 +73,21 @@ fn desired() -> impl Strategy<Value = Desired> {
     (0..6_u8).prop_flat_map(|salt| {
         let want = (any::<bool>(), any::<bool>(), ases(), any::<bool>(), 0..10_u8);
         btree_map(keys(salt), want, 0..7).prop_map(move |map| {
-            let wanted = |key: VipKey, (sticky, long, ases, keep_unclaimed, kind): (bool, bool, _, bool, u8)| {
+            let entry = |key: VipKey, (sticky, long, ases, keep_unclaimed, kind): (bool, bool, _, bool, u8)| {
                 let length = if long { 1024 } else { 256 };
                 let want = match kind {
-                    0 => Want::Hold { problem: Problem::new(Reason::MixedFamilies, "", ""), weights: ases },
-                    _ => Want::Exactly(LbVip {
-                        encap: (kind != 1).then(|| encap_of(key.address, salt)),
+                    0 => DesiredVip::Hold { problem: Problem::new(Reason::MixedFamilies, "", ""), weights: ases },
+                    _ => DesiredVip::Exactly(VipSpec {
+                        encap: (kind != 1).then(|| encap_for(key.address, salt)),
                         sticky,
                         table_length: TableLength::new(length).unwrap(),
                         ases,
                         keep_unclaimed,
                     }),
                 };
-                (key, Wanted { frontend: name("f"), want })
+                (key, DesiredEntry { frontend: name("f"), vip: want })
             };
-            map.into_iter().map(|(key, parts)| wanted(key, parts)).collect()
+            map.into_iter().map(|(key, parts)| entry(key, parts)).collect()
         })
     })
 }
@@ -98,7 +99,7 @@ fn actual() -> impl Strategy<Value = Actual> {
             let vip = |key: VipKey, (sticky, long, have): (Option<bool>, bool, BTreeMap<IpAddr, u8>)| {
                 let ases = have.into_iter().map(|(address, weight)| (address, ActualAs { weight, buckets: 0 }));
                 let vip = ActualVip {
-                    encap: Some(encap_of(key.address, salt).into()),
+                    encap: Some(encap_for(key.address, salt).into()),
                     sticky,
                     table_length: Some(if long { 1024 } else { 256 }),
                     pool_index: None,
@@ -111,11 +112,11 @@ fn actual() -> impl Strategy<Value = Actual> {
     })
 }
 
-/// Applies a step as VPP would, refusing what VPP refuses.
-fn obey(actual: &mut Actual, step: &Step) {
+/// Applies a step as VPP does; panics if VPP rejects it.
+fn execute(actual: &mut Actual, step: &Step) {
     match step {
         Step::AddVip { vip, encap, .. } => {
-            let others = actual.vips.range(vips_of(vip.address)).map(|(other, have)| (other.port, have.encap));
+            let others = actual.vips.range(vips_on_address(vip.address)).map(|(other, have)| (other.port, have.encap));
             for (other, have) in others {
                 assert!(other != vip.service.port(), "{step:?}: the VIP exists (-81)");
                 assert!(other != 0 && vip.service != Service::AllPorts, "{step:?}: all ports beside a port (-81)");
@@ -140,30 +141,30 @@ fn obey(actual: &mut Actual, step: &Step) {
 }
 
 fn assert_reached(desired: &Desired, before: &Actual, after: &Actual, policy: RemovalPolicy<'_>) {
-    for (key, wanted) in desired {
+    for (key, entry) in desired {
         let vip = VppVip::from(*key);
         let (had, have) = (before.vips.get(&vip), after.vips.get(&vip));
-        match &wanted.want {
-            Want::Hold { .. } => {
+        match &entry.vip {
+            DesiredVip::Hold { .. } => {
                 let servers = |vip: &ActualVip| vip.ases.keys().copied().collect::<Vec<_>>();
                 assert_eq!(had.map(servers), have.map(servers), "{key}: a held VIP keeps its servers");
             }
-            Want::Exactly(want) => {
+            DesiredVip::Exactly(want) => {
                 let Some(have) = have else {
                     assert_eq!(want.encap, None, "{key}: missing");
                     continue;
                 };
                 assert_eq!(want.mismatch(have), None, "{key}");
-                for (address, of) in &want.ases {
-                    match (of.weight, have.ases.get(address)) {
-                        (WantWeight::Presence(present), have) => assert_eq!(present, have.is_some()),
-                        (WantWeight::Set(weight), Some(have)) => assert_eq!(weight.get(), have.weight),
-                        (WantWeight::Keep { .. }, Some(have)) => {
+                for (address, server) in &want.ases {
+                    match (server.weight, have.ases.get(address)) {
+                        (DesiredWeight::Presence(present), have) => assert_eq!(present, have.is_some()),
+                        (DesiredWeight::Set(weight), Some(have)) => assert_eq!(weight.get(), have.weight),
+                        (DesiredWeight::Keep { .. }, Some(have)) => {
                             let had = had.and_then(|had| had.ases.get(address)).map(|had| Weight::clamped(had.weight));
                             assert!(had.is_none_or(|had| had == Weight::clamped(have.weight)), "{key} {address}");
                         }
-                        (WantWeight::Keep { if_absent: None }, None) => {}
-                        (other, None) => panic!("{key}: {address} is missing, wanted {other:?}"),
+                        (DesiredWeight::Keep { if_absent: None }, None) => {}
+                        (other, None) => panic!("{key}: {address} is missing, entry {other:?}"),
                     }
                 }
                 let unclaimed = have.ases.keys().any(|address| !want.ases.contains_key(address));
@@ -185,35 +186,34 @@ fn assert_reached(desired: &Desired, before: &Actual, after: &Actual, policy: Re
 
 proptest! {
     #[test]
-    fn a_plan_leads_to_the_desired_state_and_then_there_is_none(
+    fn plan_reaches_desired_state_and_second_plan_is_empty(
         desired in desired(),
         before in actual(),
-        ours in prop::collection::btree_set((0..6_u8).prop_flat_map(keys), 0..12),
+        owned_vips in prop::collection::btree_set((0..6_u8).prop_flat_map(keys), 0..12),
         remove_foreign in any::<bool>(),
         claims_unknown in prop::bool::weighted(0.1),
         flush in any::<prop::sample::Selector>(),
     ) {
-        let ours = ours.into_iter().map(|key| (key, name("old"))).collect();
+        let owned_vips = owned_vips.into_iter().map(|key| (key, name("old"))).collect();
         let foreign = if remove_foreign { ForeignVips::Remove } else { ForeignVips::Keep };
-        let policy = RemovalPolicy { ours: &ours, foreign, claims_unknown };
-        // What an address has that nobody removes and nobody wants would make VPP refuse: that is
-        // another test's business.
+        let policy = RemovalPolicy { owned_vips: &owned_vips, foreign, claims_unknown };
+        // A VIP that is neither desired nor removed makes VPP reject others on its address; not the subject of this test.
         let stuck = |vip: &VppVip| !vip.key().is_some_and(|key| desired.contains_key(&key)) && !policy.removes(vip);
-        let held = |vip: &VppVip| vip.key().and_then(|key| desired.get(&key)).is_some_and(|wanted| match &wanted.want {
-            Want::Hold { .. } => true,
-            Want::Exactly(want) => want.encap.is_none(),
+        let held = |vip: &VppVip| vip.key().and_then(|key| desired.get(&key)).is_some_and(|entry| match &entry.vip {
+            DesiredVip::Hold { .. } => true,
+            DesiredVip::Exactly(want) => want.encap.is_none(),
         });
         let blocked: BTreeSet<IpAddr> =
             before.vips.keys().filter(|vip| stuck(vip) || held(vip)).map(|vip| vip.address).collect();
         let desired: Desired = desired
             .iter()
             .filter(|(key, _)| !blocked.contains(&key.address) || before.vips.contains_key(&VppVip::from(**key)))
-            .map(|(key, wanted)| (*key, wanted.clone()))
+            .map(|(key, entry)| (*key, entry.clone()))
             .collect();
         let desired: Desired = desired
             .into_iter()
-            .filter(|(key, wanted)| {
-                let Want::Exactly(want) = &wanted.want else { return true };
+            .filter(|(key, entry)| {
+                let DesiredVip::Exactly(want) = &entry.vip else { return true };
                 let have = before.vips.get(&VppVip::from(*key));
                 !(blocked.contains(&key.address) && have.is_some_and(|have| want.mismatch(have).is_some()))
             })
@@ -228,7 +228,7 @@ proptest! {
         let mut after = before.clone();
         for address in addresses(&desired, &before) {
             for step in plan_address(address, &desired, &before, &due, policy).steps() {
-                obey(&mut after, step);
+                execute(&mut after, step);
             }
         }
         assert_reached(&desired, &before, &after, policy);
@@ -239,8 +239,8 @@ proptest! {
     }
 }
 
-fn exactly(ases: impl IntoIterator<Item = (IpAddr, WantWeight)>) -> Want {
-    Want::Exactly(LbVip {
+fn exactly(ases: impl IntoIterator<Item = (IpAddr, DesiredWeight)>) -> DesiredVip {
+    DesiredVip::Exactly(VipSpec {
         encap: Some(Encap::Gre4),
         sticky: false,
         table_length: TableLength::DEFAULT,
@@ -259,16 +259,16 @@ fn have(ases: impl IntoIterator<Item = (IpAddr, u8)>) -> ActualVip {
     }
 }
 
-fn set(weight: u8) -> WantWeight {
-    WantWeight::Set(Weight::new(weight).unwrap())
+fn set(weight: u8) -> DesiredWeight {
+    DesiredWeight::Set(Weight::new(weight).unwrap())
 }
 
-fn plan_one(want: Want, have: ActualVip, due: &DueFlushes) -> AddressPlan {
+fn plan_one(want: DesiredVip, have: ActualVip, due: &DueFlushes) -> AddressPlan {
     let key = VipKey { address: address(1), service: port(80) };
-    let desired = Desired::from([(key, Wanted { frontend: name("web"), want })]);
+    let desired = Desired::from([(key, DesiredEntry { frontend: name("web"), vip: want })]);
     let actual = Actual { vips: BTreeMap::from([(key.into(), have)]), ..Actual::default() };
-    let ours = BTreeMap::new();
-    let policy = RemovalPolicy { ours: &ours, foreign: ForeignVips::Keep, claims_unknown: false };
+    let owned_vips = BTreeMap::new();
+    let policy = RemovalPolicy { owned_vips: &owned_vips, foreign: ForeignVips::Keep, claims_unknown: false };
     plan_address(address(1), &desired, &actual, due, policy)
 }
 
@@ -277,13 +277,13 @@ fn names(plan: &AddressPlan) -> Vec<&'static str> {
 }
 
 #[test]
-fn a_replaced_server_comes_before_the_old_one_goes() {
+fn replacement_server_is_added_before_old_server_is_removed() {
     let plan = plan_one(exactly([(server(2), set(10))]), have([(server(1), 10)]), &DueFlushes::new());
     assert_eq!(names(&plan), ["add-as", "remove-as"]);
 }
 
 #[test]
-fn a_failover_raises_the_standby_before_it_lowers_the_primary() {
+fn failover_raises_standby_before_it_lowers_primary() {
     let want = exactly([(server(1), set(0)), (server(2), set(10))]);
     let plan = plan_one(want, have([(server(1), 10), (server(2), 0)]), &DueFlushes::new());
     let raised = plan.changes.iter().map(|step| match step {
@@ -294,7 +294,7 @@ fn a_failover_raises_the_standby_before_it_lowers_the_primary() {
 }
 
 #[test]
-fn a_due_flush_is_paid_even_where_the_weight_is_right() {
+fn due_flush_is_sent_if_the_weight_is_unchanged() {
     let key = VipKey { address: address(1), service: port(80) };
     let due = DueFlushes::from([(key, server(1))]);
     let plan = plan_one(exactly([(server(1), set(0))]), have([(server(1), 0)]), &due);
@@ -302,13 +302,13 @@ fn a_due_flush_is_paid_even_where_the_weight_is_right() {
 }
 
 #[test]
-fn a_property_that_was_not_read_is_no_reason_to_recreate() {
+fn unread_property_does_not_recreate() {
     let unread = ActualVip { sticky: None, encap: None, table_length: None, ..have([]) };
     assert!(plan_one(exactly([]), unread, &DueFlushes::new()).is_empty());
 }
 
 #[test]
-fn another_table_length_recreates_with_the_servers_flushed_and_added_again() {
+fn changed_table_length_recreates_vip_and_servers() {
     let shorter = ActualVip { table_length: Some(1024), ..have([(server(1), 10)]) };
     let plan = plan_one(exactly([(server(1), set(10))]), shorter, &DueFlushes::new());
     assert_eq!(names(&plan), ["remove-as", "remove-vip", "add-vip", "add-as"]);
@@ -316,20 +316,20 @@ fn another_table_length_recreates_with_the_servers_flushed_and_added_again() {
 }
 
 #[test]
-fn a_kept_weight_survives_a_recreate() {
+fn kept_weight_survives_recreate() {
     let shorter = ActualVip { table_length: Some(1024), ..have([(server(1), 37)]) };
-    let keep = WantWeight::Keep { if_absent: Some(Weight::ZERO) };
+    let keep = DesiredWeight::Keep { if_absent: Some(Weight::ZERO) };
     let plan = plan_one(exactly([(server(1), keep)]), shorter, &DueFlushes::new());
     assert!(matches!(&plan.changes[..], [Step::AddAs { weight, .. }] if weight.get() == 37), "{plan:?}");
 }
 
 #[test]
-fn no_vip_goes_while_some_claim_is_unknown() {
+fn no_vip_is_removed_while_claims_are_unknown() {
     let key = VipKey { address: address(1), service: port(80) };
-    let ours = BTreeMap::from([(key, name("web"))]);
+    let owned_vips = BTreeMap::from([(key, name("web"))]);
     let actual = Actual { vips: BTreeMap::from([(key.into(), have([]))]), ..Actual::default() };
     for (claims_unknown, steps) in [(true, vec![]), (false, vec!["remove-vip"])] {
-        let policy = RemovalPolicy { ours: &ours, foreign: ForeignVips::Remove, claims_unknown };
+        let policy = RemovalPolicy { owned_vips: &owned_vips, foreign: ForeignVips::Remove, claims_unknown };
         let plan = plan_address(address(1), &Desired::new(), &actual, &DueFlushes::new(), policy);
         assert_eq!(names(&plan), steps);
     }

@@ -3,7 +3,7 @@ use std::num::NonZeroU16;
 use super::*;
 use crate::{
     actual::{ActualAs, ActualVip},
-    config::{Backend, Check, Member, OnBackendDown, Pool, Revision, Target},
+    config::{Backend, Check, Member, MemberTarget, OnBackendDown, Pool, Revision},
     event::ProgramResult,
     fingerprint::Fingerprint,
     health::{BackendHealth, BackendState},
@@ -19,10 +19,10 @@ fn address(last: u8) -> IpAddr {
     [10, 0, 0, last].into()
 }
 
-fn backend(of: &str, last: u8) -> Arc<Backend> {
+fn backend(name_text: &str, last: u8) -> Arc<Backend> {
     let revision = Revision::default();
     Arc::new(Backend {
-        name: name(of),
+        name: name(name_text),
         revision,
         address: address(last),
         admin_state: Default::default(),
@@ -35,7 +35,7 @@ fn frontend(pools: &[&[&Arc<Backend>]]) -> Arc<Frontend> {
     let member = |backend: &&Arc<Backend>| Member {
         backend: backend.name.clone(),
         weight: Weight::new(10).expect("10 is a weight"),
-        target: Target::Backend(Arc::clone(backend)),
+        target: MemberTarget::Backend(Arc::clone(backend)),
     };
     let pool = |(index, members): (usize, &&[&Arc<Backend>])| Pool {
         name: format!("pool-{index}").into(),
@@ -86,32 +86,32 @@ fn connected(weight: u8) -> [Change; 2] {
 }
 
 #[test]
-fn effective_weights_follow_health_and_what_vpp_has() {
+fn effective_weights_follow_health_and_kept_weights() {
     let (primary, standby) = (backend("primary", 7), backend("standby", 8));
     let check = Problem::new(Reason::HealthCheckNotFound, "", "");
     let probed = Arc::new(Backend { check: Check::Missing(check), ..(*primary).clone() });
-    let of = frontend(&[&[&probed], &[&standby]]);
+    let web = frontend(&[&[&probed], &[&standby]]);
     let weights = |view: &View| {
-        let effective = view.effective(&of);
-        let vip = VppVip::from(of.vip);
-        let weights = effective.ases.iter().map(|(of, want)| want.weight.effective(view.weight_in_vpp(&vip, *of)));
+        let effective = view.effective_weights(&web);
+        let vip = VppVip::from(web.vip);
+        let weights = effective.ases.iter().map(|(address, server)| server.weight.effective(view.weight_in_vpp(&vip, *address)));
         (effective.active_pool, weights.collect::<Vec<_>>())
     };
-    // Nothing is known of the first backend: whether its pool is active is for VPP to say.
-    let before = view([config(&of)]);
+    // The health of the first backend is not known, so its pool is active if its weight in VPP is above 0.
+    let before = view([config(&web)]);
     assert_eq!(weights(&before), (Some(1), vec![0, 10]));
-    let after = view([config(&of)].into_iter().chain(connected(4)));
+    let after = view([config(&web)].into_iter().chain(connected(4)));
     assert_eq!(weights(&after), (Some(0), vec![4, 0]));
 }
 
 #[test]
-fn a_session_ends_with_all_that_is_known_about_vpp() {
-    let held = Hold { id: "h".into(), removals: 6, until: at(99) };
+fn disconnect_drops_the_state_of_vpp_and_keeps_holds() {
+    let held = RemovalHold { id: "h".into(), removals: 6, until: at(99) };
     let mut view = view(connected(4).into_iter().chain([Change::Held(held)]));
     assert_eq!(view.vpp.as_ref().map(|vpp| (vpp.since, vpp.vips.len())), Some((at(1), 1)));
     view.apply(&Change::VppDisconnected, at(9));
     assert_eq!(view.vpp, None);
-    // What comes late is for a session that is over.
+    // A late change of the session that ended.
     view.apply(&Change::Vip(frontend(&[]).vip.into(), Some(VipState::default())), at(9));
     assert_eq!(view.vpp, None);
     assert_eq!(view.holds.len(), 1, "holds are the agent's own");
@@ -120,7 +120,7 @@ fn a_session_ends_with_all_that_is_known_about_vpp() {
 }
 
 #[test]
-fn steps_set_and_take_away_what_vpp_has() {
+fn changes_add_and_remove_vips_and_servers() {
     let vip = VppVip::from(frontend(&[]).vip);
     let mut view = view(connected(4));
     view.apply(&Change::Server(vip, address(8), Some(10)), at(3));
@@ -133,11 +133,11 @@ fn steps_set_and_take_away_what_vpp_has() {
 }
 
 #[test]
-fn states_reports_and_health_last_until_their_owner_takes_them_back() {
+fn states_reports_and_health_are_dropped_on_request_only() {
     let report = Report {
         uid: "u".into(),
         generation: 3,
-        fingerprint: Fingerprint::of(&frontend(&[])),
+        fingerprint: Fingerprint::new(&frontend(&[])),
         result: ProgramResult::Programmed,
         reason: "".into(),
     };
@@ -163,44 +163,44 @@ fn states_reports_and_health_last_until_their_owner_takes_them_back() {
 }
 
 #[test]
-fn problems_stand_until_there_are_none() {
+fn problems_are_kept_until_there_are_none() {
     let object = (Kind::Frontend, name("web"));
-    let of = |problems: Vec<Problem>| {
+    let change = |problems: Vec<Problem>| {
         let problems = Problems { generation: 3, problems: problems.into() };
         Change::Config(Arc::new(ConfigDelta { problems: vec![(object.clone(), problems)], ..ConfigDelta::default() }))
     };
-    let mut view = view([of(vec![Problem::new(Reason::NoBackends, "spec.pools", "no backend resolves")])]);
-    assert_eq!(view.problems_of(Kind::Frontend, &name("web")).map(|of| of.problems.len()), Some(1));
-    view.apply(&of(Vec::new()), at(2));
-    assert_eq!(view.problems_of(Kind::Frontend, &name("web")), None);
+    let mut view = view([change(vec![Problem::new(Reason::NoBackends, "spec.pools", "no backend resolves")])]);
+    assert_eq!(view.object_problems(Kind::Frontend, &name("web")).map(|object| object.problems.len()), Some(1));
+    view.apply(&change(Vec::new()), at(2));
+    assert_eq!(view.object_problems(Kind::Frontend, &name("web")), None);
 }
 
 #[test]
-fn a_fingerprint_tells_every_property_apart_and_nothing_of_health() {
+fn fingerprint_covers_every_property_except_revision() {
     let (a, b) = (backend("a", 7), backend("b", 8));
-    let of = frontend(&[&[&a], &[&b]]);
+    let web = frontend(&[&[&a], &[&b]]);
     let mut others = vec![frontend(&[&[&a, &b]]), frontend(&[&[&a]]), frontend(&[&[&b], &[&a]])];
     let mut with = |change: fn(&mut Frontend)| {
-        let mut other = (*of).clone();
+        let mut other = (*web).clone();
         change(&mut other);
         others.push(Arc::new(other));
     };
-    with(|of| of.encap = Some(Encap::Gre6));
-    with(|of| of.encap = None);
-    with(|of| of.sticky = true);
-    with(|of| of.on_backend_down = OnBackendDown::Keep);
-    with(|of| of.table_length = TableLength::new(1024).expect("a power of two"));
-    with(|of| of.vip.service = Service::AllPorts);
-    with(|of| of.pools[0].members[0].weight = Weight::ZERO);
-    with(|of| of.pools[0].members[0].target = Target::Unreadable { address: None });
-    with(|of| of.pools[0].name = "other".into());
-    let prints: std::collections::HashSet<_> = others.iter().map(|other| Fingerprint::of(other)).collect();
+    with(|frontend| frontend.encap = Some(Encap::Gre6));
+    with(|frontend| frontend.encap = None);
+    with(|frontend| frontend.sticky = true);
+    with(|frontend| frontend.on_backend_down = OnBackendDown::Keep);
+    with(|frontend| frontend.table_length = TableLength::new(1024).expect("a power of two"));
+    with(|frontend| frontend.vip.service = Service::AllPorts);
+    with(|frontend| frontend.pools[0].members[0].weight = Weight::ZERO);
+    with(|frontend| frontend.pools[0].members[0].target = MemberTarget::Unreadable { address: None });
+    with(|frontend| frontend.pools[0].name = "other".into());
+    let prints: std::collections::HashSet<_> = others.iter().map(|other| Fingerprint::new(other)).collect();
     assert_eq!(prints.len(), others.len());
-    assert!(!prints.contains(&Fingerprint::of(&of)));
-    let mut revised = (*of).clone();
+    assert!(!prints.contains(&Fingerprint::new(&web)));
+    let mut revised = (*web).clone();
     revised.revision.generation += 1;
-    assert_eq!(Fingerprint::of(&revised).agrees(&Fingerprint::of(&of)), Some(true));
-    assert_eq!(Fingerprint::of(&others[0]).agrees(&Fingerprint::of(&of)), Some(false));
-    let later = Fingerprint { version: Fingerprint::VERSION + 1, ..Fingerprint::of(&of) };
-    assert_eq!(later.agrees(&Fingerprint::of(&of)), None);
+    assert_eq!(Fingerprint::new(&revised).agrees(&Fingerprint::new(&web)), Some(true));
+    assert_eq!(Fingerprint::new(&others[0]).agrees(&Fingerprint::new(&web)), Some(false));
+    let later = Fingerprint { version: Fingerprint::VERSION + 1, ..Fingerprint::new(&web) };
+    assert_eq!(later.agrees(&Fingerprint::new(&web)), None);
 }

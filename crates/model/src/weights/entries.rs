@@ -1,45 +1,46 @@
-//! Effective weights entry by entry, as people see them: pool by pool, as the Frontend lists them.
+//! Effective weights per pool entry, in the order of the spec of the Frontend, for display.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use super::{Effective, WantAs};
+use super::{DesiredAs, EffectiveWeights};
 use crate::config::{Member, Pool};
 
-/// A pool's entry for one backend, and what comes of it.
+/// A backend in a pool, with its effective weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry<'a> {
+pub struct PoolEntry<'a> {
     /// The pool.
     pub pool: &'a Pool,
-    /// The entry.
+    /// The member of the pool.
     pub member: &'a Member,
-    /// The pool is the active one.
+    /// True if the pool is active.
     pub active: bool,
-    /// What is wanted of VPP for it; `None` where nothing is, or another entry decides.
-    pub want: Option<&'a WantAs>,
-    /// The weight in effect once VPP follows; `None` where the backend's address is not known, and of a withdrawn
-    /// Frontend.
+    /// The desired application server; `None` if there is none, or if another entry determines its weight.
+    pub desired: Option<&'a DesiredAs>,
+    /// The weight that will be in effect in VPP; `None` if the address of the backend is unreadable or the Frontend is
+    /// withdrawn.
     pub effective: Option<u8>,
 }
 
-impl Effective {
-    /// The entries of `pools`, from which this was decided, in their order; `vpp` tells VPP's weights.
+impl EffectiveWeights {
+    /// The entries of `pools` in order. `pools` must be the pools that the weights were computed from; `vpp` returns the
+    /// weight that VPP reports.
     ///
-    /// One address is one application server: its weight is that of its entry in the active pool, or else of its
-    /// first entry. Its other entries have 0.
-    pub fn entries<'a>(&'a self, pools: &'a [Pool], vpp: impl Fn(IpAddr) -> Option<u8>) -> Vec<Entry<'a>> {
+    /// An address is one application server. Its weight is that of its entry in the active pool, otherwise that of its
+    /// first entry; its other entries have weight 0.
+    pub fn entries<'a>(&'a self, pools: &'a [Pool], vpp: impl Fn(IpAddr) -> Option<u8>) -> Vec<PoolEntry<'a>> {
         let active = self.active_pool.and_then(|index| pools.get(index)).into_iter().flat_map(|pool| &pool.members);
         let active: BTreeSet<IpAddr> = active.filter_map(|member| member.target.address()).collect();
-        let mut decided = BTreeSet::new();
+        let mut assigned = BTreeSet::new();
         let mut entries = Vec::new();
         for (index, pool) in pools.iter().enumerate() {
             let in_active = self.active_pool == Some(index);
             for member in &pool.members {
-                let known = member.target.address().and_then(|address| Some((address, self.ases.get(&address)?)));
-                let want =
-                    known.filter(|(address, _)| (in_active || !active.contains(address)) && decided.insert(*address));
-                let effective = want.map_or(0, |(address, want)| want.weight.effective(vpp(address)));
-                let (want, effective) = (want.map(|(_, want)| want), known.map(|_| effective));
-                entries.push(Entry { pool, member, active: in_active, want, effective });
+                let server = member.target.address().and_then(|address| Some((address, self.ases.get(&address)?)));
+                let desired =
+                    server.filter(|(address, _)| (in_active || !active.contains(address)) && assigned.insert(*address));
+                let effective = desired.map_or(0, |(address, desired)| desired.weight.effective(vpp(address)));
+                let (desired, effective) = (desired.map(|(_, desired)| desired), server.map(|_| effective));
+                entries.push(PoolEntry { pool, member, active: in_active, desired, effective });
             }
         }
         entries
@@ -52,11 +53,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::{AdminState, Backend, Check, Revision, Target},
+        config::{AdminState, Backend, Check, MemberTarget, Revision},
         health::HealthSnapshot,
         name::Name,
         vip::Weight,
-        weights::effective,
+        weights::effective_weights,
     };
 
     fn address(last: u8) -> IpAddr {
@@ -68,7 +69,7 @@ mod tests {
         let (name, revision) = (backend.clone(), Revision::default());
         let target = Backend { name, revision, address: address(last), admin_state, check: Check::None };
         let weight = Weight::new(weight).expect("a weight");
-        Member { backend, weight, target: Target::Backend(Arc::new(target)) }
+        Member { backend, weight, target: MemberTarget::Backend(Arc::new(target)) }
     }
 
     fn pool(name: &str, members: Vec<Member>) -> Pool {
@@ -76,12 +77,12 @@ mod tests {
     }
 
     fn weights(pools: &[Pool], vpp: impl Fn(IpAddr) -> Option<u8> + Copy) -> Vec<Option<u8>> {
-        let effective = effective(pools, &HealthSnapshot::default(), vpp);
+        let effective = effective_weights(pools, &HealthSnapshot::default(), vpp);
         effective.entries(pools, vpp).iter().map(|entry| entry.effective).collect()
     }
 
     #[test]
-    fn a_backend_of_two_pools_has_its_weight_in_the_active_one_only() {
+    fn backend_of_two_pools_has_weight_in_active_pool_only() {
         let up = |last, weight| member(last, weight, AdminState::Enabled);
         let standby = [pool("first", vec![up(1, 10), up(2, 20)]), pool("second", vec![up(2, 5), up(3, 7)])];
         assert_eq!(weights(&standby, |_| None), [Some(10), Some(20), Some(0), Some(0)]);
@@ -94,20 +95,20 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_weight_counts_once_and_an_unknown_address_has_none() {
+    fn kept_weight_counts_once_and_unreadable_address_has_no_weight() {
         let unreadable = |address| Member {
             backend: Name::cluster("odd"),
             weight: Weight::ZERO,
-            target: Target::Unreadable { address },
+            target: MemberTarget::Unreadable { address },
         };
         let pools = [
             pool("first", vec![unreadable(None), member(1, 3, AdminState::Enabled)]),
             pool("second", vec![unreadable(Some(address(9)))]),
             pool("third", vec![unreadable(Some(address(9)))]),
         ];
-        let vpp = |of| (of == address(9)).then_some(40);
+        let vpp = |server| (server == address(9)).then_some(40);
         assert_eq!(weights(&pools, vpp), [None, Some(3), Some(40), Some(0)]);
-        let withdrawn = Effective::default();
+        let withdrawn = EffectiveWeights::default();
         assert!(withdrawn.entries(&pools, vpp).iter().all(|entry| entry.effective.is_none()));
     }
 }

@@ -5,7 +5,7 @@ use imbl::OrdMap;
 use super::*;
 use crate::{
     change::{VipState, VppInfo},
-    config::{HealthCheck, Member, OnBackendDown, Probe, Revision},
+    config::{Check, HealthCheck, Member, OnBackendDown, Probe, Revision},
     health::BackendHealth,
     problem::{Problem, Reason},
     view::VppView,
@@ -16,17 +16,17 @@ fn name(name: &str) -> Name {
     Name::namespaced("shop", name)
 }
 
-fn backend(of: &str, last: u8) -> Arc<Backend> {
+fn backend(name_text: &str, last: u8) -> Arc<Backend> {
     let address = [10, 0, 0, last].into();
     let revision = Revision { uid: "u".into(), generation: 1 };
-    Arc::new(Backend { name: name(of), revision, address, admin_state: AdminState::Enabled, check: Check::None })
+    Arc::new(Backend { name: name(name_text), revision, address, admin_state: AdminState::Enabled, check: Check::None })
 }
 
-fn frontend(of: &str, pools: &[(&str, &[&Arc<Backend>])]) -> Arc<Frontend> {
+fn frontend(name_text: &str, pools: &[(&str, &[&Arc<Backend>])]) -> Arc<Frontend> {
     let member = |backend: &&Arc<Backend>| Member {
         backend: backend.name.clone(),
         weight: Weight::new(10).unwrap(),
-        target: Target::Backend(Arc::clone(backend)),
+        target: MemberTarget::Backend(Arc::clone(backend)),
     };
     let pool = |(name, members): &(&str, &[&Arc<Backend>])| Pool {
         name: (*name).into(),
@@ -34,9 +34,9 @@ fn frontend(of: &str, pools: &[(&str, &[&Arc<Backend>])]) -> Arc<Frontend> {
     };
     let service = Service::Port { protocol: Protocol::Tcp, port: NonZeroU16::new(80).unwrap() };
     Arc::new(Frontend {
-        name: name(of),
+        name: name(name_text),
         revision: Revision { uid: "u".into(), generation: 3 },
-        vip: VipKey { address: [10, 9, 0, u8::try_from(of.len()).unwrap()].into(), service },
+        vip: VipKey { address: [10, 9, 0, u8::try_from(name_text.len()).unwrap()].into(), service },
         standing: Standing::Serving,
         pools: pools.iter().map(pool).collect(),
         encap: Some(Encap::Gre4),
@@ -51,7 +51,7 @@ fn view(frontends: &[&Arc<Frontend>]) -> View {
     for frontend in frontends {
         view.frontends.insert(frontend.name.clone(), Arc::clone(frontend));
         for member in frontend.pools.iter().flat_map(|pool| &pool.members) {
-            let Target::Backend(backend) = &member.target else { continue };
+            let MemberTarget::Backend(backend) = &member.target else { continue };
             view.backends.insert(backend.name.clone(), Arc::clone(backend));
         }
     }
@@ -61,7 +61,7 @@ fn view(frontends: &[&Arc<Frontend>]) -> View {
 /// A VPP that has each server at `weight`.
 fn connect(view: &mut View, weight: u8) {
     let state = |frontend: &Arc<Frontend>| {
-        let servers = view.effective(frontend).ases.keys().map(|address| (*address, weight)).collect();
+        let servers = view.effective_weights(frontend).ases.keys().map(|address| (*address, weight)).collect();
         (VppVip::from(frontend.vip), VipState { servers: Arc::new(servers), ..VipState::default() })
     };
     let vips: OrdMap<VppVip, VipState> = view.frontends.values().map(state).collect();
@@ -90,17 +90,17 @@ fn check() -> HealthCheck {
     }
 }
 
-fn admin(backend: &str, state: AdminState) -> HandChange {
-    HandChange::AdminState { backend: name(backend), state }
+fn admin(backend: &str, state: AdminState) -> OperatorChange {
+    OperatorChange::AdminState { backend: name(backend), state }
 }
 
-fn weight(frontend: &str, pool: &str, backend: &str, weight: u8) -> HandChange {
+fn weight(frontend: &str, pool: &str, backend: &str, weight: u8) -> OperatorChange {
     let weight = Weight::new(weight).unwrap();
-    HandChange::Weight { frontend: name(frontend), pool: pool.into(), backend: backend.into(), weight }
+    OperatorChange::Weight { frontend: name(frontend), pool: pool.into(), backend: backend.into(), weight }
 }
 
 #[test]
-fn only_who_loses_the_last_server_is_named() {
+fn frontends_that_lose_their_last_server_are_unserved() {
     let (a, b) = (backend("a", 1), backend("b", 2));
     let (alone, two, spare) = (
         frontend("alone", &[("primary", &[&a])]),
@@ -109,52 +109,52 @@ fn only_who_loses_the_last_server_is_named() {
     );
     let view = view(&[&alone, &two, &spare]);
     for state in [AdminState::Paused, AdminState::Disabled] {
-        assert_eq!(admin("a", state).leaves_unserved(&view), [name("alone")]);
+        assert_eq!(admin("a", state).unserved_frontends(&view), [name("alone")]);
     }
-    assert!(admin("b", AdminState::Disabled).leaves_unserved(&view).is_empty());
-    assert!(admin("a", AdminState::Enabled).leaves_unserved(&view).is_empty());
-    assert_eq!(weight("alone", "primary", "a", 0).leaves_unserved(&view), [name("alone")]);
-    assert!(weight("alone", "primary", "a", 1).leaves_unserved(&view).is_empty());
-    assert!(weight("spare-pool", "primary", "a", 0).leaves_unserved(&view).is_empty(), "the next pool takes over");
+    assert!(admin("b", AdminState::Disabled).unserved_frontends(&view).is_empty());
+    assert!(admin("a", AdminState::Enabled).unserved_frontends(&view).is_empty());
+    assert_eq!(weight("alone", "primary", "a", 0).unserved_frontends(&view), [name("alone")]);
+    assert!(weight("alone", "primary", "a", 1).unserved_frontends(&view).is_empty());
+    assert!(weight("spare-pool", "primary", "a", 0).unserved_frontends(&view).is_empty(), "the next pool takes over");
 }
 
 #[test]
-fn who_has_nothing_left_already_is_not_held_against_the_change() {
+fn frontends_without_server_before_the_change_are_not_counted() {
     let off = Arc::new(Backend { admin_state: AdminState::Disabled, ..(*backend("a", 1)).clone() });
     let view = view(&[&frontend("alone", &[("primary", &[&off])])]);
-    assert!(admin("a", AdminState::Paused).leaves_unserved(&view).is_empty());
+    assert!(admin("a", AdminState::Paused).unserved_frontends(&view).is_empty());
 }
 
 #[test]
-fn a_withdrawn_frontend_has_nothing_to_lose() {
-    let of = frontend("alone", &[("primary", &[&backend("a", 1)])]);
+fn withdrawn_frontends_are_not_counted() {
+    let web = frontend("alone", &[("primary", &[&backend("a", 1)])]);
     let standing = Standing::Withdrawn(Problem::new(Reason::Conflicted, "", ""));
-    let view = view(&[&Arc::new(Frontend { standing, ..(*of).clone() })]);
-    assert!(admin("a", AdminState::Disabled).leaves_unserved(&view).is_empty());
+    let view = view(&[&Arc::new(Frontend { standing, ..(*web).clone() })]);
+    assert!(admin("a", AdminState::Disabled).unserved_frontends(&view).is_empty());
 }
 
 #[test]
-fn a_change_is_in_effect_once_seen_and_in_vpp() {
-    let of = frontend("web", &[("primary", &[&backend("a", 1)])]);
-    let mut view = view(&[&of]);
+fn change_is_pending_until_seen_and_in_vpp() {
+    let web = frontend("web", &[("primary", &[&backend("a", 1)])]);
+    let mut view = view(&[&web]);
     let change = weight("web", "primary", "a", 10);
-    assert_eq!(change.pending(&view, 4), Some("the agent has not seen it yet"));
+    assert_eq!(change.pending(&view, 4), Some("the agent has not seen the change yet"));
     assert_eq!(change.pending(&view, 3), Some("the agent is not connected to VPP"));
     connect(&mut view, 7);
     assert_eq!(change.pending(&view, 3), Some("VPP does not have the weights yet"));
     connect(&mut view, 10);
     assert_eq!(change.pending(&view, 3), None);
-    assert_eq!(weight("gone", "primary", "a", 10).pending(&view, 1), Some("the agent has not seen it yet"));
+    assert_eq!(weight("gone", "primary", "a", 10).pending(&view, 1), Some("the agent has not seen the change yet"));
 }
 
 #[test]
-fn an_enabled_backend_is_in_effect_once_it_was_probed() {
+fn enabled_backend_is_pending_until_probed() {
     let a = Arc::new(Backend { check: Check::Probe(Arc::new(check())), ..(*backend("a", 1)).clone() });
     let mut view = view(&[&frontend("web", &[("primary", &[&a])])]);
     let change = admin("a", AdminState::Enabled);
     for (state, pending) in [
-        (BackendState::Paused, Some("its health is not known yet")),
-        (BackendState::Unknown, Some("its health is not known yet")),
+        (BackendState::Paused, Some("the health of the backend is not known yet")),
+        (BackendState::Unknown, Some("the health of the backend is not known yet")),
         (BackendState::Down, None),
         (BackendState::Up, None),
     ] {

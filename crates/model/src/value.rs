@@ -1,15 +1,15 @@
-//! The value of an event's attribute.
+//! Values of event attributes.
 
 use std::{borrow::Cow, fmt, net::IpAddr};
 
-/// A value of an attribute.
+/// The value of an event attribute.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
     /// Text.
     Text(Cow<'a, str>),
     /// A whole number.
     Int(i64),
-    /// A truth value.
+    /// A Boolean.
     Bool(bool),
     /// A number with a fraction, such as milliseconds.
     Float(f64),

@@ -1,5 +1,4 @@
-//! Makes Rust of `proto/`: messages and client, the server beside them, and the descriptors that reflection serves.
-//! No step needs protoc.
+//! Generates Rust from `proto/`: messages and client, the server, and the descriptors for reflection. Without protoc.
 
 use std::{env, error::Error, fs, path::Path, path::PathBuf};
 
@@ -23,20 +22,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         .out_dir(&out)
         .compile_fds(descriptors.clone())?;
 
-    // The server answers with the same messages, but for events: those are encoded once for all watchers.
+    // The server uses the same messages, except for events, which are encoded once for all watchers.
     let server = out.join("server");
     fs::create_dir_all(&server)?;
     tonic_prost_build::configure()
         .build_client(false)
         .build_transport(false)
         .extern_path(".maglev.v1", "crate::proto")
-        .extern_path(".maglev.v1.WatchEventsResponse", "crate::encoded::Encoded")
+        .extern_path(".maglev.v1.WatchEventsResponse", "crate::encoded::EncodedResponse")
         .out_dir(&server)
         .compile_fds(descriptors)?;
     check_written(&server.join("maglev.v1.rs"))
 }
 
-/// A service without messages of its own is written nowhere else.
+/// Checks the output path: with all messages external, the service is the only output.
 fn check_written(path: &Path) -> Result<(), Box<dyn Error>> {
-    if path.exists() { Ok(()) } else { Err(format!("{} was not made", path.display()).into()) }
+    if path.exists() { Ok(()) } else { Err(format!("{} was not generated", path.display()).into()) }
 }

@@ -1,12 +1,12 @@
-//! Whether everything of a release answers, asked from where this runs: what `helm test` runs in the pod network, where
-//! controller, dashboard and Prometheus ask from.
+//! Checks that all pods of a release answer. `helm test` runs it in the pod network, from where controller, dashboard
+//! and Prometheus connect.
 //!
 //! ```text
-//! k8s::release_pods ─▶ Check ─┬▶ every pod: GET /readyz
-//!                             └▶ every agent: its gRPC
+//! kube::release_pods ─▶ Check ─┬▶ every pod: GET /readyz
+//!                              └▶ every agent: its gRPC
 //! ```
 //!
-//! Nothing is kept: it asks again until all is well or its time is over, and then says what it found.
+//! Stateless: repeats the requests until every pod answers or the time is over, and returns a report.
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
@@ -26,27 +26,25 @@ use tokio_util::task::AbortOnDropHandle;
 use maglev_kube::release_pods::{AGENT, ReleasePod, release_pods};
 use maglev_rpc::client::AgentClient;
 
-/// How long one answer may take.
-const ANSWER: Duration = Duration::from_secs(5);
-/// Between two rounds of questions.
+/// Timeout of one request.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Delay between two rounds.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Which release, and how long to be patient.
+/// The release to check.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// The release's namespace.
     pub namespace: String,
     pub release: String,
-    /// How long to ask again while something is missing.
+    /// Time limit of repeated rounds.
     pub within: Duration,
 }
 
-/// What was found: a line per pod, each well or not.
+/// Result of a round: for each pod its name, and a success or failure message.
 #[derive(Clone, Debug, Default)]
 pub struct Report(Vec<(String, Result<String, String>)>);
 
 impl Report {
-    /// Whether every line is well.
     pub fn is_fine(&self) -> bool {
         self.0.iter().all(|(_, answer)| answer.is_ok())
     }
@@ -54,19 +52,19 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|(who, answer)| match answer {
-            Ok(what) => writeln!(f, "ok      {who}: {what}"),
-            Err(what) => writeln!(f, "FAILED  {who}: {what}"),
+        self.0.iter().try_for_each(|(pod, answer)| match answer {
+            Ok(message) => writeln!(f, "ok      {pod}: {message}"),
+            Err(message) => writeln!(f, "FAILED  {pod}: {message}"),
         })
     }
 }
 
 impl Check {
-    /// Asks until everything is well, or for as long as it may.
+    /// Repeats rounds until every pod answers, or until the time limit.
     pub async fn run(&self, client: &Client) -> Report {
         let deadline = Instant::now() + self.within;
         loop {
-            let report = self.ask(client).await;
+            let report = self.run_round(client).await;
             if report.is_fine() || Instant::now() >= deadline {
                 return report;
             }
@@ -74,36 +72,42 @@ impl Check {
         }
     }
 
-    async fn ask(&self, client: &Client) -> Report {
-        let place = format!("release {} in namespace {}", self.release, self.namespace);
-        let pods = match timeout(ANSWER, release_pods(client, &self.namespace, &self.release)).await {
+    async fn run_round(&self, client: &Client) -> Report {
+        let subject = format!("release {} in namespace {}", self.release, self.namespace);
+        let pods = match timeout(TIMEOUT, release_pods(client, &self.namespace, &self.release)).await {
             Ok(Ok(pods)) => pods,
-            Ok(Err(err)) => return Report(vec![(place, Err(format!("its pods cannot be listed: {err}")))]),
-            Err(_) => return Report(vec![(place, Err(format!("no list of its pods within {} s", ANSWER.as_secs())))]),
+            Ok(Err(err)) => return Report(vec![(subject, Err(format!("cannot list its pods: {err}")))]),
+            Err(_) => {
+                return Report(vec![(
+                    subject,
+                    Err(format!("cannot list its pods: no answer within {} s", TIMEOUT.as_secs())),
+                )]);
+            }
         };
-        let asked = pods.iter().map(async |pod| (called(pod), ask(pod).await));
-        let mut report = Report(join_all(asked).await);
+        let checks = pods.iter().map(async |pod| (display_name(pod), check_pod(pod).await));
+        let mut report = Report(join_all(checks).await);
         if !pods.iter().any(|pod| pod.component == AGENT) {
-            let why = "there is no agent: does any Node have the labels of agent.nodeSelector?";
-            report.0.push((place, Err(why.to_owned())));
+            let error = "there is no agent pod: check that at least one Node has the labels in the chart value agent.nodeSelector";
+            report.0.push((subject, Err(error.to_owned())));
         }
         report
     }
 }
 
-fn called(pod: &ReleasePod) -> String {
+fn display_name(pod: &ReleasePod) -> String {
     let name = &pod.name;
-    pod.node.as_ref().map_or_else(|| format!("{name}, bound to no Node"), |node| format!("{name} on {node}"))
+    pod.node.as_ref().map_or_else(|| format!("{name}, not scheduled"), |node| format!("{name} on {node}"))
 }
 
-/// Whether a pod is ready, and an agent can be followed.
-async fn ask(pod: &ReleasePod) -> Result<String, String> {
-    let ip = pod.ip.ok_or("it has no address yet")?;
-    let within = |what: &str, port| format!("{what} on {ip} port {port}: no answer within {} s", ANSWER.as_secs());
+/// Checks `/readyz` of a pod, and the gRPC server of an agent.
+async fn check_pod(pod: &ReleasePod) -> Result<String, String> {
+    let ip = pod.ip.ok_or("the pod has no IP address yet")?;
+    let within =
+        |endpoint: &str, port| format!("{endpoint} on {ip} port {port}: no answer within {} s", TIMEOUT.as_secs());
     let (metrics, grpc) = (pod.metrics, pod.grpc.filter(|_| pod.component == AGENT));
-    timeout(ANSWER, readyz((ip, metrics).into())).await.map_err(|_| within("/readyz", metrics))??;
+    timeout(TIMEOUT, readyz((ip, metrics).into())).await.map_err(|_| within("/readyz", metrics))??;
     let Some(grpc) = grpc else { return Ok("ready".to_owned()) };
-    let version = timeout(ANSWER, version((ip, grpc).into())).await.map_err(|_| within("its gRPC", grpc))??;
+    let version = timeout(TIMEOUT, version((ip, grpc).into())).await.map_err(|_| within("gRPC", grpc))??;
     Ok(format!("ready, and maglevd {version} answers on port {grpc}"))
 }
 
@@ -122,7 +126,7 @@ async fn readyz(address: SocketAddr) -> Result<(), String> {
 
 async fn version(address: SocketAddr) -> Result<String, String> {
     let failed = |err: &dyn fmt::Display| {
-        format!("its gRPC on {address} does not answer ({err}): is the port open in the node's firewall?")
+        format!("gRPC on {address} does not answer ({err}); check that the node's firewall allows the port")
     };
     let endpoint = AgentClient::endpoint(format!("http://{address}")).map_err(|err| failed(&err))?;
     let channel = endpoint.connect().await.map_err(|err| failed(&err))?;
@@ -146,10 +150,10 @@ mod tests {
         }
     }
 
-    /// Answers every request with this.
+    /// Answers every request with `answer`.
     async fn serve(answer: &'static str) -> SocketAddr {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
+        let address = listener.local_addr().expect("the listener is bound");
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let _ = stream.read(&mut [0; 1024]).await;
@@ -160,30 +164,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_not_ready_says_why() {
+    async fn unready_pod_reports_the_reason() {
         let ready = serve("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n").await;
-        assert_eq!(ask(&pod(ready, "controller", None)).await, Ok("ready".to_owned()));
-        let waits = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 16\r\n\r\nwaiting for VPP\n";
-        let waits = serve(waits).await;
-        assert_eq!(ask(&pod(waits, AGENT, Some(1))).await, Err("not ready: waiting for VPP".to_owned()));
+        assert_eq!(check_pod(&pod(ready, "controller", None)).await, Ok("ready".to_owned()));
+        let unready = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 16\r\n\r\nwaiting for VPP\n";
+        let unready = serve(unready).await;
+        assert_eq!(check_pod(&pod(unready, AGENT, Some(1))).await, Err("not ready: waiting for VPP".to_owned()));
     }
 
     #[tokio::test]
-    async fn an_agent_whose_grpc_is_closed_fails_and_names_the_port() {
+    async fn closed_grpc_port_is_named_in_the_error() {
         let ready = serve("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n").await;
         let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = closed.local_addr().expect("it is bound").port();
+        let port = closed.local_addr().expect("the listener is bound").port();
         drop(closed);
-        let failed = ask(&pod(ready, AGENT, Some(port))).await.expect_err("nobody listens");
+        let failed = check_pod(&pod(ready, AGENT, Some(port))).await.expect_err("the port is closed");
         assert!(failed.contains(&format!("127.0.0.1:{port}")) && failed.contains("firewall"), "{failed}");
     }
 
     #[test]
-    fn one_line_that_is_not_well_is_enough() {
+    fn one_failed_line_fails_the_report() {
         let mut report = Report(vec![("a".to_owned(), Ok("ready".to_owned()))]);
         assert!(report.is_fine());
-        report.0.push(("b".to_owned(), Err("it has no address yet".to_owned())));
+        report.0.push(("b".to_owned(), Err("the pod has no IP address yet".to_owned())));
         assert!(!report.is_fine());
-        assert_eq!(report.to_string(), "ok      a: ready\nFAILED  b: it has no address yet\n");
+        assert_eq!(report.to_string(), "ok      a: ready\nFAILED  b: the pod has no IP address yet\n");
     }
 }

@@ -1,43 +1,35 @@
-//! Why a link does not stand.
-
-use std::error::Error as _;
+//! Errors of links.
 
 use super::target::ConnectError;
 use maglev_rpc::client::ClientError;
 
-/// What ended a link's session, or kept it from beginning.
+/// An error that ended a link's session, or kept it from starting.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no way to the agent.
     #[error("cannot connect")]
     Connect(#[source] ConnectError),
-    /// It answered with an error, or the connection broke.
+    /// The agent answered with an error, or the connection broke.
     #[error(transparent)]
     Answer(#[from] ClientError),
-    /// It did not answer in time.
-    #[error("no answer in time: {what}")]
+    #[error("no answer in time: {request}")]
     Late {
-        /// What was asked.
-        what: &'static str,
+        /// The gRPC method, or "connect".
+        request: &'static str,
     },
-    /// It ended its stream: it is ending.
+    /// The agent is shutting down.
     #[error("the agent ended the stream")]
     Ended,
-    /// Another run of the agent answers.
     #[error("the agent was restarted")]
     Restarted,
-    /// It is not the agent that was expected at this address.
-    #[error("expected the agent of {expected}, found that of {found}")]
+    #[error("expected the agent of node {expected} at this address, but it reports node {actual}")]
     OtherNode {
         /// The node that the pod is bound to.
         expected: String,
         /// The node that the agent names.
-        found: String,
+        actual: String,
     },
-    /// Another address is that node's already.
-    #[error("the agent of {node} is known at another address already")]
+    #[error("node {node} already has an agent at another address")]
     SecondAgent { node: String },
-    /// A metric is already registered.
     #[error("cannot register the metric {name}")]
     Metric {
         name: &'static str,
@@ -47,11 +39,11 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn late(what: &'static str) -> Self {
-        Self::Late { what }
+    pub(crate) fn late(request: &'static str) -> Self {
+        Self::Late { request }
     }
 
-    /// The fixed word for metrics and conditions.
+    /// A fixed PascalCase word for metrics and conditions.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Connect(_) => "ConnectFailed",
@@ -63,24 +55,5 @@ impl Error {
             Self::SecondAgent { .. } => "SecondAgent",
             Self::Metric { .. } => "MetricRejected",
         }
-    }
-
-    /// Whether trying again may help.
-    pub fn is_transient(&self) -> bool {
-        !matches!(self, Self::Metric { .. })
-    }
-
-    /// The whole sentence, causes included; one that its parent repeats is left out.
-    pub(crate) fn text(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = self.source();
-        while let Some(error) = source {
-            let more = error.to_string();
-            if !text.contains(&more) {
-                text = format!("{text}: {more}");
-            }
-            source = error.source();
-        }
-        text
     }
 }

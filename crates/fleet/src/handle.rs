@@ -1,18 +1,18 @@
-//! How everybody else looks at the fleet.
+//! Read access to the fleet's state.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use super::{
-    interest::ProbeGuard,
     mirror::Mirror,
+    probe_subscriptions::ProbeSubscription,
     store::{NodeState, Store},
     update::Updates,
 };
 use maglev_model::{Name, view::View};
 
-/// The fleet's state, for any number of readers.
+/// Reader of the fleet's state. Any number of clones may exist.
 #[derive(Debug)]
 pub struct FleetHandle<M = View>(pub(crate) Arc<Store<M>>);
 
@@ -40,20 +40,20 @@ impl<M: Mirror> FleetHandle<M> {
         Some(state)
     }
 
-    /// What happens from now on. To miss nothing, subscribe first and read the nodes then.
+    /// Subscribes to updates from now on. To miss nothing, subscribe first and read the nodes after that.
     pub fn subscribe(&self) -> Updates {
         Updates(self.0.subscribe())
     }
 
-    /// Whether it is known which nodes there are: true once the pods were listed for the first time.
+    /// True once the pods were listed for the first time, so that all nodes are known.
     pub fn discovered(&self) -> watch::Receiver<bool> {
         self.0.discovered.subscribe()
     }
 
-    /// Has the probes of these Backends of `node` followed while the guard lives; `None` where there is no such node.
-    /// They come as [`FleetUpdate::Probes`](super::FleetUpdate::Probes), together with those that others asked for,
-    /// at most [`MAX_WATCHED`](super::MAX_WATCHED) per node.
-    pub fn watch_probes(&self, node: &str, names: Vec<Name>) -> Option<ProbeGuard> {
-        Some(self.0.cell(node)?.interest.watch(names))
+    /// Follows the probes of these Backends of `node` until the subscription is dropped; `None` without such a node.
+    /// They arrive as [`FleetUpdate::Probes`](super::FleetUpdate::Probes), together with the probes of other
+    /// subscriptions, for at most [`MAX_PROBED_BACKENDS`](super::MAX_PROBED_BACKENDS) Backends per node.
+    pub fn watch_probes(&self, node: &str, names: Vec<Name>) -> Option<ProbeSubscription> {
+        Some(self.0.cell(node)?.subscriptions.watch(names))
     }
 }

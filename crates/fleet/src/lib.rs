@@ -1,24 +1,24 @@
-//! All agents at once: finds them, keeps one connection to each, and mirrors their states.
+//! Discovers all agents, keeps one connection to each, and mirrors their states.
 //!
 //! ```text
-//! API server ─▶ k8s::PodWatch ─▶ Fleet ─┬▶ link (one per node) ──gRPC──▶ maglevd
-//!                                       └▶ …     │ mirror, counters, what VPP has
-//!                                                ▼
-//!                        FleetHandle: nodes, updates ─▶ dashboard, controller, cli
+//! API server ─▶ kube::PodWatch ─▶ Fleet ─┬▶ link (one per node) ──gRPC──▶ maglevd
+//!                                        └▶ …     │ mirror, counters, VPP's state
+//!                                                 ▼
+//!                         FleetHandle: nodes, updates ─▶ dashboard, controller, cli
 //! ```
 //!
-//! A node whose pod is gone is gone; one whose agent does not answer stays with its last state and says so. Nothing
-//! here writes anything anywhere, but for `by_hand`, which has `k8s` make the change that a person asked for.
+//! A node is removed with its pod. A node whose agent does not answer keeps its last state, marked as unreachable. Only
+//! `operator_change` writes, through the crate `kube`.
 
-pub mod by_hand;
 pub mod check;
 mod error;
 mod handle;
-mod interest;
 mod link;
 mod metrics;
 mod mirror;
+pub mod operator_change;
 mod options;
+mod probe_subscriptions;
 mod store;
 pub mod survey;
 mod target;
@@ -37,11 +37,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use self::{
     error::Error,
     handle::FleetHandle,
-    interest::{MAX_WATCHED, ProbeGuard},
     mirror::{Loops, Mirror},
     options::{FleetOptions, Source, Timings},
-    store::{CountersRead, Link, NodeState},
-    target::{Connect, ConnectError, Direct, Target},
+    probe_subscriptions::{MAX_PROBED_BACKENDS, ProbeSubscription},
+    store::{CountersRead, LinkState, NodeState},
+    target::{AgentTarget, Connect, ConnectError, Direct},
     update::{FleetUpdate, FollowedLines, Update, Updates},
 };
 use maglev_kube::{AgentPod, Listed, PodWatch};
@@ -54,25 +54,24 @@ pub struct Fleet<M = View> {
     source: Source,
     options: FleetOptions,
     store: Arc<store::Store<M>>,
-    links: BTreeMap<Arc<str>, Running>,
+    links: BTreeMap<Arc<str>, RunningLink>,
     tasks: TaskTracker,
 }
 
-/// A link that runs.
-struct Running {
-    target: Target,
+/// A running link.
+struct RunningLink {
+    target: AgentTarget,
     end: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl<M: Mirror> Fleet<M> {
-    /// A fleet of what `source` finds.
     pub fn new(source: Source, options: FleetOptions) -> Self {
         let (store, tasks) = (Arc::new(store::Store::new()), TaskTracker::new());
         Self { source, options, store, links: BTreeMap::new(), tasks }
     }
 
-    /// A way to look at it, also while it runs.
+    /// Reader of the fleet's state, also while it runs.
     pub fn handle(&self) -> FleetHandle<M> {
         FleetHandle(Arc::clone(&self.store))
     }
@@ -80,7 +79,7 @@ impl<M: Mirror> Fleet<M> {
     /// Registers `maglev_agent_link_*`.
     ///
     /// # Errors
-    /// If the registry has them already.
+    /// If a metric is already registered.
     pub fn register(&self, registry: &Registry) -> Result<(), Error> {
         let name = "maglev_agent_link_state";
         let rejected = |source| Error::Metric { name, source };
@@ -97,14 +96,14 @@ impl<M: Mirror> Fleet<M> {
                     let follow = async {
                         tokio::select! {
                             () = shutdown.cancelled() => {}
-                            () = self.follow(pods_rx) => {}
+                            () = self.follow_pods(pods_rx) => {}
                         }
                     };
                     tokio::join!(pods.run(shutdown.clone()), follow);
                 }
                 Source::Addresses(addresses) => {
                     let targets = addresses.into_iter().map(|address| (address.to_string().into(), address.into()));
-                    self.set(targets.collect());
+                    self.set_targets(targets.collect());
                     shutdown.cancelled().await;
                 }
             }
@@ -118,19 +117,19 @@ impl<M: Mirror> Fleet<M> {
         .boxed()
     }
 
-    async fn follow(&mut self, mut pods_rx: watch::Receiver<Listed<AgentPod>>) {
+    async fn follow_pods(&mut self, mut pods_rx: watch::Receiver<Listed<AgentPod>>) {
         while pods_rx.changed().await.is_ok() {
             let pods = pods_rx.borrow_and_update().clone();
             if let Some(pods) = pods {
-                self.set(targets(&pods));
+                self.set_targets(targets(&pods));
             }
         }
     }
 
-    /// Makes the links those of `targets`.
-    fn set(&mut self, targets: BTreeMap<Arc<str>, Target>) {
-        let gone: Vec<_> = self.links.keys().filter(|node| !targets.contains_key(*node)).cloned().collect();
-        for node in gone {
+    /// Starts, replaces and ends links until they match `targets`.
+    fn set_targets(&mut self, targets: BTreeMap<Arc<str>, AgentTarget>) {
+        let removed: Vec<_> = self.links.keys().filter(|node| !targets.contains_key(*node)).cloned().collect();
+        for node in removed {
             if let Some(running) = self.links.remove(&node) {
                 running.end.cancel();
             }
@@ -145,20 +144,20 @@ impl<M: Mirror> Fleet<M> {
                 running.task
             });
             let (store, end) = (Arc::clone(&self.store), CancellationToken::new());
-            let link = link::Link::new(Arc::clone(&node), target.clone(), store, self.options.clone());
+            let link = link::AgentLink::new(Arc::clone(&node), target.clone(), store, self.options.clone());
             let task = self.tasks.spawn(link.run(before, end.clone()));
-            self.links.insert(node, Running { target, end, task });
+            self.links.insert(node, RunningLink { target, end, task });
         }
         self.store.discovered.send_replace(true);
     }
 }
 
-/// One agent for each node: the one that is not ending, else any.
-fn targets(pods: &OrdMap<Name, AgentPod>) -> BTreeMap<Arc<str>, Target> {
+/// One agent for each node, preferably one that is not terminating.
+fn targets(pods: &OrdMap<Name, AgentPod>) -> BTreeMap<Arc<str>, AgentTarget> {
     let mut chosen = BTreeMap::new();
-    let by_age = |terminating| pods.values().filter(move |pod| pod.terminating == terminating);
-    for pod in by_age(true).chain(by_age(false)) {
-        chosen.insert(Arc::clone(&pod.node), Target::from(pod));
+    let with_state = |terminating| pods.values().filter(move |pod| pod.terminating == terminating);
+    for pod in with_state(true).chain(with_state(false)) {
+        chosen.insert(Arc::clone(&pod.node), AgentTarget::from(pod));
     }
     chosen
 }

@@ -1,122 +1,117 @@
-//! The connection to one agent: opened again and again, and what runs while it stands.
+//! The connection to one agent: reconnects after failures, and runs the loops of each session.
 //!
 //! ```text
-//!           ┌─ follow: WatchEvents from info up, the whole state where something was missed ─▶ mirror
-//! session ──┼─ health, counters, dumps: questions asked now and then, as the mirror's loops say
-//!           └─ probes: a second stream, only while somebody wants it
+//!           ┌─ follower: WatchEvents from level info; the complete state after missed events ─▶ mirror
+//! session ──┼─ poller: health, counters and dumps, as the mirror's loops require
+//!           └─ probes: a second stream, only while there are subscriptions
 //! ```
 //!
-//! A session ends as a whole when its stream ends or the agent does not answer; what is known then stays, and is
-//! taken up where it was if the same run of the agent answers again.
+//! A session ends as a whole when its stream ends or the agent does not answer. The mirror then keeps its state, and
+//! resumes from it if the same run of the agent answers again.
 
 mod dumps;
-mod follow;
+mod follower;
+mod poller;
 mod probes;
-mod questions;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc};
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures::{FutureExt as _, future::BoxFuture};
+use maglev_net::{Backoff, error_chain};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::follow::Follow;
+use self::follower::Follower;
 use super::{
     Error, FleetOptions,
     mirror::Mirror,
-    store::{Cell, Link as State, Store, Tally},
-    target::Target,
+    store::{LinkCounters, LinkState, NodeCell, Store},
+    target::AgentTarget,
     update::FleetUpdate,
 };
 use maglev_rpc::client::{AgentClient, AgentVersion};
 use maglev_telemetry::AsOf;
 
 /// The link to one agent.
-pub struct Link<M> {
+pub struct AgentLink<M> {
     pub(crate) node: Arc<str>,
-    pub(crate) target: Target,
-    pub(crate) cell: Arc<Cell<M>>,
+    pub(crate) target: AgentTarget,
+    pub(crate) cell: Arc<NodeCell<M>>,
     pub(crate) store: Arc<Store<M>>,
     pub(crate) options: FleetOptions,
-    /// The last line that consumers were told.
-    pub(crate) told: Option<AsOf>,
+    /// Position of the last line that was published.
+    pub(crate) published: Option<AsOf>,
 }
 
-impl<M: Mirror> Link<M> {
-    pub fn new(node: Arc<str>, target: Target, store: Arc<Store<M>>, options: FleetOptions) -> Self {
+impl<M: Mirror> AgentLink<M> {
+    pub fn new(node: Arc<str>, target: AgentTarget, store: Arc<Store<M>>, options: FleetOptions) -> Self {
         let cell = store.add(&node, target.clone());
-        Self { node, target, cell, store, options, told: None }
+        Self { node, target, cell, store, options, published: None }
     }
 
-    /// Keeps the connection until `end`. It begins once `before`, the link to the node's last agent, has ended.
+    /// Keeps the connection until `end`. Starts once `before`, the link to the node's previous agent, has ended.
     pub fn run(mut self, before: Option<JoinHandle<()>>, end: CancellationToken) -> BoxFuture<'static, ()> {
         async move {
             if let Some(before) = before {
-                // It may have panicked, which is told where tasks are.
+                // The panic hook has logged a panic of that task.
                 let _ = before.await;
             }
-            self.told = self.cell.state().as_of;
+            self.published = self.cell.state().as_of;
             let ended = end.clone();
             tokio::select! {
                 () = ended.cancelled() => {}
-                () = self.keep() => {}
+                () = self.run_sessions() => {}
             }
         }
         .boxed()
     }
 
-    async fn keep(&mut self) {
+    async fn run_sessions(&mut self) {
         loop {
-            let mut delays = self.delays();
+            let mut backoff = self.backoff();
             loop {
                 let Err(error) = self.session().await;
-                let followed = self.reporting();
-                self.failed(&error);
-                if followed {
+                let was_reporting = self.reporting();
+                self.mark_failed(&error);
+                if was_reporting {
                     break;
                 }
-                tokio::time::sleep(delays.next().unwrap_or(self.options.timings.retry_max)).await;
+                tokio::time::sleep(backoff.next_delay()).await;
             }
-            // After a session that stood, at once but for a moment: restarts of agents are what ends most.
-            tokio::time::sleep(self.delays().next().unwrap_or_default()).await;
+            // After a working session only the shortest delay: most sessions end because the agent restarts.
+            tokio::time::sleep(self.backoff().next_delay()).await;
         }
     }
 
-    fn delays(&self) -> impl Iterator<Item = Duration> + use<M> {
+    fn backoff(&self) -> Backoff {
         let timings = self.options.timings;
-        ExponentialBuilder::default()
-            .with_min_delay(timings.retry_min)
-            .with_max_delay(timings.retry_max)
-            .without_max_times()
-            .with_jitter()
-            .build()
+        Backoff::new(timings.retry_min, timings.retry_max).with_jitter()
     }
 
     fn reporting(&self) -> bool {
         self.cell.state().reporting()
     }
 
-    fn failed(&self, error: &Error) {
-        let text = error.text();
-        Tally::count(&self.cell.tally.failures, 1);
+    fn mark_failed(&self, error: &Error) {
+        let text = error_chain(error);
+        LinkCounters::count(&self.cell.link_counters.failures, 1);
         let now = (self.options.clock)();
         {
             let mut state = self.cell.state();
-            // The first failure of several says since when.
+            // The first of several failures sets the time.
             let since = match &state.link {
-                State::Unreachable { since, .. } => *since,
+                LinkState::Unreachable { since, .. } => *since,
                 _ => {
-                    tracing::warn!(node = &*self.node, agent = %self.target, err = text, "agent-unreachable");
+                    tracing::warn!(node = &*self.node, agent = %self.target, error = text, "agent is unreachable");
                     now
                 }
             };
-            state.link = State::Unreachable { error: text.into(), since };
+            state.link = LinkState::Unreachable { error: text.into(), since };
         }
-        self.tell(FleetUpdate::Node(Arc::clone(&self.node)));
+        self.publish(FleetUpdate::Node(Arc::clone(&self.node)));
     }
 
-    /// Connects, and follows until that fails.
+    /// Connects, and runs all loops until one fails.
     async fn session(&mut self) -> Result<Infallible, Error> {
         let timings = self.options.timings;
         let open = async {
@@ -125,29 +120,29 @@ impl<M: Mirror> Link<M> {
             let version = client.version().await?;
             Ok::<_, Error>((client, version))
         };
-        let (client, version) = timeout(timings.answer, open).await.map_err(|_| Error::late("connecting"))??;
-        self.answered(version)?;
+        let (client, version) = timeout(timings.answer, open).await.map_err(|_| Error::late("connect"))??;
+        self.check_version(version)?;
         let (changed_tx, changed_rx) = watch::channel(None);
         let node = Arc::clone(&self.node);
         let (cell, store, options) = (Arc::clone(&self.cell), Arc::clone(&self.store), self.options.clone());
-        let questions = questions::Questions { node: Arc::clone(&node), cell, store, options, client: client.clone() };
-        let follow = Follow::open(self, client, changed_tx).await?;
+        let poller = poller::Poller { node: Arc::clone(&node), cell, store, options, client: client.clone() };
+        let follower = Follower::open(self, client, changed_tx).await?;
         let loops = M::LOOPS;
         tokio::select! {
-            error = follow.run() => Err(error),
-            error = questions.health(), if loops.health => Err(error),
-            never = questions.counters(), if loops.counters => match never {},
-            never = questions.dumps(changed_rx), if loops.dumps => match never {},
-            never = questions.probes() => match never {},
+            error = follower.run() => Err(error),
+            error = poller.poll_health(), if loops.health => Err(error),
+            never = poller.poll_counters(), if loops.counters => match never {},
+            never = poller.poll_dumps(changed_rx), if loops.dumps => match never {},
+            never = poller.follow_probes() => match never {},
         }
     }
 
-    /// Books what the agent says of itself.
-    fn answered(&mut self, version: AgentVersion) -> Result<(), Error> {
+    /// Checks that the agent is the expected one, and stores its version.
+    fn check_version(&mut self, version: AgentVersion) -> Result<(), Error> {
         match &self.target.node {
             Some(node) if **node != *version.node => {
-                let (expected, found) = (node.to_string(), version.node);
-                return Err(Error::OtherNode { expected, found });
+                let (expected, actual) = (node.to_string(), version.node);
+                return Err(Error::OtherNode { expected, actual });
             }
             Some(_) => {}
             None if *self.node != *version.node => {
@@ -159,16 +154,16 @@ impl<M: Mirror> Link<M> {
             }
             None => {}
         }
-        Tally::count(&self.cell.tally.connects, 1);
+        LinkCounters::count(&self.cell.link_counters.connects, 1);
         let mut state = self.cell.state();
         state.version = Some(Arc::new(version));
         state.last_seen = Some((self.options.clock)());
         drop(state);
-        self.tell(FleetUpdate::Node(Arc::clone(&self.node)));
+        self.publish(FleetUpdate::Node(Arc::clone(&self.node)));
         Ok(())
     }
 
-    fn tell(&self, update: FleetUpdate) {
-        self.store.tell(update);
+    fn publish(&self, update: FleetUpdate) {
+        self.store.publish(update);
     }
 }

@@ -1,5 +1,4 @@
-//! The links as Prometheus sees them: made from what is known when somebody asks, so series of a node that is gone are
-//! gone.
+//! Prometheus metrics of the links, collected from the current state, so the series of a removed node disappear.
 
 use std::sync::{
     Arc,
@@ -14,14 +13,14 @@ use prometheus::{
 
 use super::{
     mirror::Mirror,
-    store::{Cell, Store, Tally},
+    store::{LinkCounters, NodeCell, Store},
 };
 
 const STATES: [&str; 3] = ["connecting", "connected", "unreachable"];
 
 pub struct LinkMetrics<M> {
     store: Arc<Store<M>>,
-    /// Empty: for its descriptions.
+    /// Empty, for the descriptions.
     shape: Families,
 }
 
@@ -47,48 +46,50 @@ impl<M: Mirror> Collector for LinkMetrics<M> {
     }
 }
 
-/// Which of a link's counters it is.
-type CounterOf = fn(&Tally) -> &AtomicU64;
+/// Selects one of a link's counters.
+type Counter = fn(&LinkCounters) -> &AtomicU64;
 
 struct Families {
     state: IntGaugeVec,
-    counters: [(IntCounterVec, CounterOf); 5],
+    counters: [(IntCounterVec, Counter); 5],
 }
 
 impl Families {
     fn new() -> prometheus::Result<Self> {
         let counter = |name, help| IntCounterVec::new(Opts::new(name, help), &["node"]);
-        let state = Opts::new("maglev_agent_link_state", "1 for the state that the link to a node's agent is in.");
+        let state = Opts::new("maglev_agent_link_state", "1 for the current state of the link to a node's agent.");
         Ok(Self {
             state: IntGaugeVec::new(state, &["node", "state"])?,
             counters: [
-                (counter("maglev_agent_link_connects_total", "Sessions opened with an agent.")?, |of| &of.connects),
-                (counter("maglev_agent_link_failures_total", "Sessions that ended or did not begin.")?, |of| {
-                    &of.failures
+                (counter("maglev_agent_link_connects_total", "Sessions opened with an agent.")?, |counters| {
+                    &counters.connects
                 }),
-                (counter("maglev_agent_link_lines_total", "Events followed.")?, |of| &of.lines),
+                (counter("maglev_agent_link_failures_total", "Sessions that failed to start or ended.")?, |counters| {
+                    &counters.failures
+                }),
+                (counter("maglev_agent_link_lines_total", "Events followed.")?, |counters| &counters.lines),
                 (
-                    counter("maglev_agent_link_resyncs_total", "Whole states fetched because something was missed.")?,
-                    |of| &of.resyncs,
+                    counter("maglev_agent_link_resyncs_total", "Complete states fetched after missed events.")?,
+                    |counters| &counters.resyncs,
                 ),
                 (
                     counter(
                         "maglev_agent_link_differences_total",
-                        "Comparisons in which the mirror differed from the agent's state. Not 0: a fault.",
+                        "Comparisons in which the mirror differed from the agent's state. Any value but 0 indicates a bug.",
                     )?,
-                    |of| &of.differences,
+                    |counters| &counters.differences,
                 ),
             ],
         })
     }
 
-    fn fill<M: Mirror>(&self, node: &str, cell: &Cell<M>) {
+    fn fill<M: Mirror>(&self, node: &str, cell: &NodeCell<M>) {
         let now = cell.state().link.as_str();
         for state in STATES {
             self.state.with_label_values(&[node, state]).set((state == now).into());
         }
-        for (counter, of) in &self.counters {
-            counter.with_label_values(&[node]).inc_by(of(&cell.tally).load(Ordering::Relaxed));
+        for (counter, select) in &self.counters {
+            counter.with_label_values(&[node]).inc_by(select(&cell.link_counters).load(Ordering::Relaxed));
         }
     }
 

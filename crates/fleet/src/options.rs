@@ -1,4 +1,4 @@
-//! What a fleet is told at its start.
+//! Settings of a fleet.
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -8,19 +8,17 @@ use kube::Client;
 use super::target::{Connect, Direct};
 use maglev_kube::Delays;
 
-/// Where the agents are found.
+/// Discovery of the agents.
 #[derive(Clone)]
 pub enum Source {
-    /// Their pods, through the API server.
+    /// Watches the agents' pods.
     Pods {
-        /// The client to ask with.
         client: Client,
-        /// The namespace to look in; `None` = all.
+        /// `None` = all namespaces.
         namespace: Option<String>,
-        /// How long the watch waits for what.
         delays: Delays,
     },
-    /// These addresses, and no others.
+    /// A fixed list of addresses.
     Addresses(Vec<SocketAddr>),
 }
 
@@ -35,14 +33,11 @@ impl fmt::Debug for Source {
     }
 }
 
-/// How links behave.
 #[derive(Clone)]
 pub struct FleetOptions {
-    /// How an agent is reached.
     pub connector: Arc<dyn Connect>,
-    /// When a link does what.
     pub timings: Timings,
-    /// The clock for when somebody was last heard of.
+    /// Clock for the times in [`NodeState`](super::NodeState).
     pub clock: fn() -> Timestamp,
 }
 
@@ -52,25 +47,25 @@ impl Default for FleetOptions {
     }
 }
 
-/// When a link does what.
+/// Intervals and timeouts of links.
 #[derive(Clone, Copy, Debug)]
 pub struct Timings {
-    /// Between two questions whether the agent is well.
+    /// Interval of health requests.
     pub health: Duration,
-    /// Between two comparisons of the whole state. The first one of each link comes at a random moment of this time,
-    /// so that they spread.
+    /// Interval of comparisons of the complete state. The first one of each link is at a random time within the
+    /// interval, to spread the load.
     pub refresh: Duration,
-    /// Between two readings of the counters.
+    /// Interval of reading the counters.
     pub counters: Duration,
-    /// Between two readings of what VPP has, at the least.
+    /// Minimum interval of reading VPP's state.
     pub dumps: Duration,
-    /// Before the first try to connect again; doubles with each failure.
+    /// Delay before the first reconnect; doubles with each failure.
     pub retry_min: Duration,
-    /// The longest time before a try.
+    /// Upper limit of the delay before a reconnect.
     pub retry_max: Duration,
-    /// How long an answer may take, the whole state's apart.
+    /// Timeout of a request, except for the complete state and VPP's state.
     pub answer: Duration,
-    /// How long connecting may take, and the whole state.
+    /// Timeout of reading the complete state or VPP's state.
     pub state: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! The state of all nodes: written by their links, read by everybody through the handle.
+//! The state of all nodes. Written by the links, read through the handle.
 
 use std::{
     collections::BTreeMap,
@@ -12,27 +12,27 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::{broadcast, watch};
 
-use super::{interest::Interest, mirror::Mirror, target::Target, update::FleetUpdate};
+use super::{mirror::Mirror, probe_subscriptions::ProbeSubscriptions, target::AgentTarget, update::FleetUpdate};
 use maglev_model::{actual::LbDump, counters::StatsSnapshot, view::View};
 use maglev_rpc::client::AgentVersion;
 use maglev_telemetry::AsOf;
 
-/// Updates that a consumer may be behind before it loses some.
+/// Capacity of the update queue: a consumer further behind loses updates.
 const UPDATES: usize = 4096;
 
-/// How it stands with the connection to an agent.
+/// State of the connection to an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Link {
-    /// It was not tried yet, or the first answers are awaited.
+pub enum LinkState {
+    /// Before the first complete state or the first failure.
     Connecting,
-    /// The agent's state is known and followed.
+    /// The mirror is in sync and followed.
     Connected,
-    /// It failed; what is known is what was last seen.
+    /// The connection failed; the mirror keeps its last state.
     Unreachable { error: Arc<str>, since: Timestamp },
 }
 
-impl Link {
-    /// The word for it, in metrics too.
+impl LinkState {
+    /// Lower-case name, also used in metrics.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Connecting => "connecting",
@@ -45,41 +45,38 @@ impl Link {
 /// One reading of an agent's counters of VPP.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CountersRead {
-    /// When the answer came.
+    /// Time of the answer.
     pub at: Timestamp,
-    /// What it said.
     pub stats: Arc<StatsSnapshot>,
 }
 
-/// What is known of one node.
+/// The connection to one node's agent, and its latest reports.
 #[derive(Clone, Debug)]
 pub struct NodeState<M = View> {
-    /// Its name; while only an address is known, that.
+    /// Name of the node, or the agent's address until the name is known.
     pub node: Arc<str>,
-    /// Whom the link talks to.
-    pub target: Target,
-    /// How it stands with the connection.
-    pub link: Link,
-    /// What the agent said of itself; `None` until it did.
+    pub target: AgentTarget,
+    pub link: LinkState,
+    /// `None` until the agent has answered.
     pub version: Option<Arc<AgentVersion>>,
-    /// The mirror of its state.
+    /// The mirror of the agent's state.
     pub view: M,
-    /// The last event in it; `None` before the first state came.
+    /// Position of the mirror; `None` before the first complete state.
     pub as_of: Option<AsOf>,
-    /// What VPP had when it was last read; `None` where that is not known.
+    /// VPP's state at the last reading; `None` if unknown.
     pub dump: Option<Arc<LbDump>>,
-    /// VPP's counters; `None` where they are not known.
+    /// VPP's counters; `None` if unknown.
     pub counters: Option<Arc<CountersRead>>,
-    /// When we last heard from the agent, to a few seconds.
+    /// Time of the agent's last answer, to a few seconds.
     pub last_seen: Option<Timestamp>,
 }
 
 impl<M: Mirror> NodeState<M> {
-    pub(crate) fn new(node: Arc<str>, target: Target) -> Self {
+    pub(crate) fn new(node: Arc<str>, target: AgentTarget) -> Self {
         Self {
             node,
             target,
-            link: Link::Connecting,
+            link: LinkState::Connecting,
             version: None,
             view: M::default(),
             as_of: None,
@@ -89,22 +86,22 @@ impl<M: Mirror> NodeState<M> {
         }
     }
 
-    /// Whether what is known of the node is what is: only then it counts.
+    /// True if the mirror is in sync with the agent. Other mirrors are stale and excluded from totals.
     pub fn reporting(&self) -> bool {
-        self.link == Link::Connected && self.as_of.is_some()
+        self.link == LinkState::Connected && self.as_of.is_some()
     }
 }
 
-/// One node: its state, its numbers, and whose probes are wanted.
-pub(crate) struct Cell<M> {
+/// State, counters and probe subscriptions of one node.
+pub(crate) struct NodeCell<M> {
     pub state: Mutex<NodeState<M>>,
-    pub tally: Tally,
-    pub interest: Arc<Interest>,
+    pub link_counters: LinkCounters,
+    pub subscriptions: Arc<ProbeSubscriptions>,
 }
 
-/// What a link counts.
+/// Counters of a link.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct LinkCounters {
     pub connects: AtomicU64,
     pub failures: AtomicU64,
     pub lines: AtomicU64,
@@ -112,23 +109,23 @@ pub(crate) struct Tally {
     pub differences: AtomicU64,
 }
 
-impl Tally {
+impl LinkCounters {
     pub(crate) fn count(counter: &AtomicU64, by: u64) {
         counter.fetch_add(by, Ordering::Relaxed);
     }
 }
 
-impl<M: Mirror> Cell<M> {
+impl<M: Mirror> NodeCell<M> {
     pub(crate) fn state(&self) -> MutexGuard<'_, NodeState<M>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 pub(crate) struct Store<M> {
-    cells: Mutex<BTreeMap<Arc<str>, Arc<Cell<M>>>>,
+    cells: Mutex<BTreeMap<Arc<str>, Arc<NodeCell<M>>>>,
     /// `None` once the fleet has ended.
     updates: Mutex<Option<broadcast::Sender<FleetUpdate>>>,
-    /// Whether it is known which nodes there are.
+    /// True once all nodes are known.
     pub discovered: watch::Sender<bool>,
 }
 
@@ -141,37 +138,36 @@ impl<M: Mirror> Store<M> {
         }
     }
 
-    pub(crate) fn cells(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<Cell<M>>>> {
+    pub(crate) fn cells(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<NodeCell<M>>>> {
         self.cells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn cell(&self, node: &str) -> Option<Arc<Cell<M>>> {
+    pub(crate) fn cell(&self, node: &str) -> Option<Arc<NodeCell<M>>> {
         self.cells().get(node).cloned()
     }
 
-    /// The cell of `node`, whose agent is now `target`. What was known of the node stays.
-    pub(crate) fn add(&self, node: &Arc<str>, target: Target) -> Arc<Cell<M>> {
+    /// Adds `node`, or changes its target. The state of an existing node stays.
+    pub(crate) fn add(&self, node: &Arc<str>, target: AgentTarget) -> Arc<NodeCell<M>> {
         let cell = {
             let mut cells = self.cells();
             let cell = cells.entry(Arc::clone(node)).or_insert_with(|| {
                 let state = Mutex::new(NodeState::new(Arc::clone(node), target.clone()));
-                Arc::new(Cell { state, tally: Tally::default(), interest: Arc::default() })
+                Arc::new(NodeCell { state, link_counters: LinkCounters::default(), subscriptions: Arc::default() })
             });
             Arc::clone(cell)
         };
         cell.state().target = target;
-        self.tell(FleetUpdate::Node(Arc::clone(node)));
+        self.publish(FleetUpdate::Node(Arc::clone(node)));
         cell
     }
 
-    /// The node is gone, and with it all that was known of it.
     pub(crate) fn remove(&self, node: &Arc<str>) {
         if self.cells().remove(node).is_some() {
-            self.tell(FleetUpdate::Gone(Arc::clone(node)));
+            self.publish(FleetUpdate::Removed(Arc::clone(node)));
         }
     }
 
-    /// Gives a node that was only an address its name; `false` where another one has that already.
+    /// Renames a node known only by its address; `false` if another node has that name.
     pub(crate) fn rename(&self, from: &Arc<str>, to: &Arc<str>) -> bool {
         {
             let mut cells = self.cells();
@@ -182,14 +178,14 @@ impl<M: Mirror> Store<M> {
             cell.state().node = Arc::clone(to);
             cells.insert(Arc::clone(to), cell);
         }
-        self.tell(FleetUpdate::Gone(Arc::clone(from)));
-        self.tell(FleetUpdate::Node(Arc::clone(to)));
+        self.publish(FleetUpdate::Removed(Arc::clone(from)));
+        self.publish(FleetUpdate::Node(Arc::clone(to)));
         true
     }
 
-    pub(crate) fn tell(&self, update: FleetUpdate) {
+    pub(crate) fn publish(&self, update: FleetUpdate) {
         if let Some(updates) = &*self.updates.lock().unwrap_or_else(PoisonError::into_inner) {
-            // Nobody need be listening.
+            // An error means that there are no receivers.
             let _ = updates.send(update);
         }
     }
@@ -197,12 +193,12 @@ impl<M: Mirror> Store<M> {
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<FleetUpdate> {
         match &*self.updates.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(updates) => updates.subscribe(),
-            // The sender is dropped at once: the receiver says that nothing follows.
+            // The sender is dropped at once, so the receiver ends.
             None => broadcast::channel(1).1,
         }
     }
 
-    /// Nothing follows any more.
+    /// Ends all update receivers.
     pub(crate) fn close(&self) {
         *self.updates.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

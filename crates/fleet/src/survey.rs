@@ -1,7 +1,7 @@
-//! Is anything wrong? One look over all nodes, for whoever asks: the counts of the strip, and what they count.
+//! Problems over all nodes: the counts of the status strip, and the objects that they count.
 //!
-//! Pure: it reads the nodes' states and nothing else. What takes two looks (packets that are dropped *now*, a
-//! disagreement that lasts) the caller knows and hands in.
+//! Pure: reads only the nodes' states. Faults that need two observations (packets being dropped *now*, a disagreement
+//! that lasts) are passed in by the caller.
 
 mod facts;
 #[cfg(test)]
@@ -14,7 +14,7 @@ use std::{
 
 use jiff::Timestamp;
 
-pub use self::facts::{Facts, MemberFact, Word};
+pub use self::facts::{DisplayState, Facts, MemberFact};
 use super::NodeState;
 use maglev_model::{
     Name,
@@ -24,18 +24,18 @@ use maglev_model::{
     health::BackendState,
 };
 
-/// Something that is wrong.
+/// A kind of problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Flag {
-    /// A VIP is down on some reporting node.
+    /// A VIP is down on a reporting node.
     Down,
-    /// A VIP drops packets now, because it has no server.
+    /// A VIP drops packets now, because it has no application server.
     Dropping,
     /// A node does not report, or has lost VPP.
     Silent,
-    /// A VIP is served by another pool than its first, or hangs on its last backend, on some reporting node.
+    /// A VIP is served by a pool other than the first, or by its last backend, on a reporting node.
     Standby,
-    /// Nodes that report and have VPP say different things of a VIP, for longer than a change takes.
+    /// Reporting nodes with VPP differ about a VIP for longer than a change takes.
     Disagree,
     /// An object is rejected, held or in conflict; or removals are held.
     Rejected,
@@ -44,11 +44,11 @@ pub enum Flag {
 }
 
 impl Flag {
-    /// All of them, the worst first.
+    /// All flags, the worst first.
     pub const ALL: [Self; 7] =
         [Self::Down, Self::Dropping, Self::Silent, Self::Sync, Self::Disagree, Self::Rejected, Self::Standby];
 
-    /// The word for it, which is the name of its count in the strip.
+    /// Lower-case name, also of its count in the status strip.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Down => "down",
@@ -62,48 +62,46 @@ impl Flag {
     }
 }
 
-/// What takes more than one look.
-pub struct Lasting<'a> {
-    /// Whether this VIP of this node drops packets now.
+/// Faults that need more than one observation.
+pub struct SustainedFaults<'a> {
+    /// True if this VIP of this node drops packets now.
     pub dropping: &'a dyn Fn(&str, &VppVip) -> bool,
-    /// Whether nodes have disagreed about this Frontend for longer than a change takes.
+    /// True if nodes have differed about this Frontend for longer than a change takes.
     pub disagree: &'a dyn Fn(&Name) -> bool,
 }
 
-/// What a look found.
+/// Result of a survey.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
-    /// Every Frontend that some node knows.
+    /// All Frontends of all nodes.
     pub frontends: BTreeMap<Name, FrontendSurvey>,
-    /// Every node's flags.
+    /// Flags of every node.
     pub nodes: BTreeMap<Arc<str>, BTreeSet<Flag>>,
     /// Objects with problems, and Frontends that are held.
     pub rejected: BTreeSet<(Kind, Name)>,
     pub holds: usize,
-    /// Nodes that report.
+    /// Number of reporting nodes.
     pub reporting: usize,
 }
 
 /// One Frontend, over all nodes.
 #[derive(Clone, Debug)]
 pub struct FrontendSurvey {
-    /// Its state: the worst of those that reporting nodes say.
-    pub state: Word,
-    /// What is wrong with it.
+    /// The worst state on the reporting nodes.
+    pub state: DisplayState,
     pub flags: BTreeSet<Flag>,
-    /// Since when it is in that state.
+    /// Start of that state.
     pub since: Option<Timestamp>,
-    /// Its backends, and whether each is up on every reporting node.
+    /// Backends; true if up on every reporting node.
     pub backends: BTreeMap<Name, bool>,
-    /// What each node says that knows it.
+    /// Facts of each node that has the Frontend.
     pub nodes: BTreeMap<Arc<str>, Facts>,
 }
 
 impl Survey {
-    /// Looks at all nodes.
-    pub fn new(nodes: &[NodeState], lasting: &Lasting<'_>) -> Self {
+    pub fn new(nodes: &[NodeState], sustained: &SustainedFaults<'_>) -> Self {
         let names: BTreeSet<&Name> = nodes.iter().flat_map(|node| node.view.frontends.keys()).collect();
-        let frontends = names.into_iter().filter_map(|name| Some((name.clone(), frontend(nodes, name, lasting)?)));
+        let frontends = names.into_iter().filter_map(|name| Some((name.clone(), frontend(nodes, name, sustained)?)));
         let reporting = || nodes.iter().filter(|node| node.reporting());
         let mut rejected: BTreeSet<_> = reporting().flat_map(|node| node.view.problems.keys().cloned()).collect();
         for node in reporting() {
@@ -119,10 +117,10 @@ impl Survey {
         }
     }
 
-    /// How many are so.
+    /// Number of objects and nodes with this flag.
     pub fn count(&self, flag: Flag) -> usize {
-        let frontends = || self.frontends.values().filter(|of| of.flags.contains(&flag)).count();
-        let nodes = || self.nodes.values().filter(|of| of.contains(&flag)).count();
+        let frontends = || self.frontends.values().filter(|frontend| frontend.flags.contains(&flag)).count();
+        let nodes = || self.nodes.values().filter(|flags| flags.contains(&flag)).count();
         match flag {
             Flag::Rejected => self.rejected.len() + self.holds,
             Flag::Silent => nodes(),
@@ -131,66 +129,67 @@ impl Survey {
         }
     }
 
-    /// Whether nothing is wrong.
+    /// True if no flag is set.
     pub fn is_fine(&self) -> bool {
         Flag::ALL.into_iter().all(|flag| self.count(flag) == 0)
     }
 }
 
-/// What one node says of a Frontend, and what that counts for.
+/// One node's facts about a Frontend, and their weight.
 #[derive(Clone, Copy, Debug)]
-pub struct Said<'a> {
-    /// What it says.
+pub struct NodeReport<'a> {
     pub facts: &'a Facts,
-    /// Whether that is what is.
+    /// False for stale facts.
     pub reporting: bool,
-    /// The VIP drops packets there now.
+    /// Set while the VIP drops packets on the node.
     pub dropping: bool,
 }
 
-/// What several nodes say of one Frontend, put together.
+/// The reports of several nodes about one Frontend, combined.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Folded {
-    /// Some node reports. Without one, what was last seen is better than nothing, but no flag is set for it.
+pub struct FrontendSummary {
+    /// True if at least one node reports. Otherwise the last known facts are shown, without flags.
     pub reported: bool,
-    /// The worst state of those that count.
-    pub state: Word,
-    /// What is wrong.
+    /// The worst state on the counted nodes.
+    pub state: DisplayState,
     pub flags: BTreeSet<Flag>,
-    /// Since when it is in that state.
+    /// Start of that state.
     pub since: Option<Timestamp>,
-    /// The backends, and whether each is up on every node that counts.
+    /// Backends; true if up on every counted node.
     pub backends: BTreeMap<Name, bool>,
 }
 
-impl Folded {
-    /// Puts together what nodes say; `None` where none says anything.
-    pub fn of<'a>(said: &(impl Iterator<Item = Said<'a>> + Clone)) -> Option<Self> {
-        let reported = said.clone().any(|said| said.reporting);
-        let counted = || said.clone().filter(|said| said.reporting || !reported);
+impl FrontendSummary {
+    /// Combines reports; `None` without any.
+    pub fn from_reports<'a>(reports: &(impl Iterator<Item = NodeReport<'a>> + Clone)) -> Option<Self> {
+        let reported = reports.clone().any(|report| report.reporting);
+        let counted = || reports.clone().filter(|report| report.reporting || !reported);
         counted().next()?;
-        let words = counted().map(|said| said.facts.word());
-        let state = if reported { Word::worst(words) } else { Word::Unknown };
+        let states = counted().map(|report| report.facts.display_state());
+        let state = if reported { DisplayState::worst(states) } else { DisplayState::Unknown };
         let mut flags = BTreeSet::new();
-        for Said { facts: of, dropping, .. } in counted().filter(|_| reported) {
-            flags.extend(those([
-                (Flag::Down, !of.withdrawn && of.state == FrontendState::Down),
-                (Flag::Dropping, !of.withdrawn && dropping),
-                (Flag::Standby, of.standby_for.is_some() || of.last.is_some()),
-                (Flag::Rejected, of.problem.is_some() || of.result == ProgramResult::Held),
-                (Flag::Sync, !of.withdrawn && of.result == ProgramResult::Failed),
+        for NodeReport { facts, dropping, .. } in counted().filter(|_| reported) {
+            flags.extend(set_flags([
+                (Flag::Down, !facts.withdrawn && facts.state == FrontendState::Down),
+                (Flag::Dropping, !facts.withdrawn && dropping),
+                (Flag::Standby, facts.standby_for.is_some() || facts.last.is_some()),
+                (Flag::Rejected, facts.problem.is_some() || facts.result == ProgramResult::Held),
+                (Flag::Sync, !facts.withdrawn && facts.result == ProgramResult::Failed),
             ]));
         }
         let mut backends = BTreeMap::new();
-        for member in counted().flat_map(|said| &said.facts.members) {
+        for member in counted().flat_map(|report| &report.facts.members) {
             *backends.entry(member.backend.clone()).or_insert(true) &= member.state == BackendState::Up;
         }
-        let since = counted().filter(|said| said.facts.word() == state).filter_map(|said| said.facts.since).min();
+        let since = counted()
+            .filter(|report| report.facts.display_state() == state)
+            .filter_map(|report| report.facts.since)
+            .min();
         Some(Self { reported, state, flags, since, backends })
     }
 
-    /// The same where nodes disagree about it, for longer than a change takes.
-    pub fn disagreeing(mut self, disagree: bool) -> Self {
+    /// Sets the flag if nodes have differed for longer than a change takes.
+    pub fn with_disagreement(mut self, disagree: bool) -> Self {
         if disagree && self.reported {
             self.flags.insert(Flag::Disagree);
         }
@@ -198,52 +197,51 @@ impl Folded {
     }
 }
 
-/// Whether nodes that should say the same say different things: other states of a Backend, or other effective weights.
-/// One that withdraws the Frontend says nothing.
+/// True if nodes differ in the state or the effective weight of a Backend. Nodes that withdraw the Frontend are
+/// ignored.
 pub fn differ<'a>(facts: impl Iterator<Item = &'a Facts>) -> bool {
     let mut members = facts.filter(|facts| !facts.withdrawn).map(|facts| &facts.members);
-    let says = |member: &'a MemberFact| (&member.backend, member.state, member.effective);
-    members.next().is_some_and(|first| members.any(|other| !first.iter().map(says).eq(other.iter().map(says))))
+    let key = |member: &'a MemberFact| (&member.backend, member.state, member.effective);
+    members.next().is_some_and(|first| members.any(|other| !first.iter().map(key).eq(other.iter().map(key))))
 }
 
-/// The Frontends about which nodes that report and have VPP say different things at this moment.
+/// The Frontends about which reporting nodes with VPP differ at this moment.
 pub fn disagreeing(nodes: &[NodeState]) -> BTreeSet<Name> {
     let comparable: Vec<_> = nodes.iter().filter(|node| node.reporting() && node.view.vpp.is_some()).collect();
     let names: BTreeSet<&Name> = comparable.iter().flat_map(|node| node.view.frontends.keys()).collect();
     let differs = |name: &&Name| {
-        let facts: Vec<_> = comparable.iter().filter_map(|node| Facts::of(&node.view, name)).collect();
+        let facts: Vec<_> = comparable.iter().filter_map(|node| Facts::from_view(&node.view, name)).collect();
         differ(facts.iter())
     };
     names.into_iter().filter(differs).cloned().collect()
 }
 
-/// What is wrong with a node.
 pub fn node_flags(node: &NodeState) -> BTreeSet<Flag> {
     let (view, reporting) = (&node.view, node.reporting());
-    let found = [
+    let flags = [
         (Flag::Silent, !reporting || view.vpp.is_none()),
         (Flag::Sync, reporting && (view.sync.failed_steps > 0 || view.sync.error.is_some())),
         (Flag::Rejected, reporting && !view.holds.is_empty()),
     ];
-    those(found).collect()
+    set_flags(flags).collect()
 }
 
-/// The flags that are set.
-fn those<const N: usize>(found: [(Flag, bool); N]) -> impl Iterator<Item = Flag> {
-    found.into_iter().filter(|(_, is)| *is).map(|(flag, _)| flag)
+/// The flags whose condition is true.
+fn set_flags<const N: usize>(flags: [(Flag, bool); N]) -> impl Iterator<Item = Flag> {
+    flags.into_iter().filter(|(_, set)| *set).map(|(flag, _)| flag)
 }
 
-/// `None` where no node knows it.
-fn frontend(nodes: &[NodeState], name: &Name, lasting: &Lasting<'_>) -> Option<FrontendSurvey> {
-    let of = |node: &NodeState| Some((Arc::clone(&node.node), Facts::of(&node.view, name)?));
-    let facts: BTreeMap<Arc<str>, Facts> = nodes.iter().filter_map(of).collect();
-    let reports: BTreeSet<&str> = nodes.iter().filter(|node| node.reporting()).map(|node| &*node.node).collect();
-    let said = facts.iter().map(|(node, facts)| Said {
+/// `None` if no node has the Frontend.
+fn frontend(nodes: &[NodeState], name: &Name, sustained: &SustainedFaults<'_>) -> Option<FrontendSurvey> {
+    let facts = |node: &NodeState| Some((Arc::clone(&node.node), Facts::from_view(&node.view, name)?));
+    let facts: BTreeMap<Arc<str>, Facts> = nodes.iter().filter_map(facts).collect();
+    let reporting: BTreeSet<&str> = nodes.iter().filter(|node| node.reporting()).map(|node| &*node.node).collect();
+    let reports = facts.iter().map(|(node, facts)| NodeReport {
         facts,
-        reporting: reports.contains(&**node),
-        dropping: (lasting.dropping)(node, &facts.vip.into()),
+        reporting: reporting.contains(&**node),
+        dropping: (sustained.dropping)(node, &facts.vip.into()),
     });
-    let folded = Folded::of(&said)?.disagreeing((lasting.disagree)(name));
-    let Folded { state, flags, since, backends, .. } = folded;
+    let summary = FrontendSummary::from_reports(&reports)?.with_disagreement((sustained.disagree)(name));
+    let FrontendSummary { state, flags, since, backends, .. } = summary;
     Some(FrontendSurvey { state, flags, since, backends, nodes: facts })
 }

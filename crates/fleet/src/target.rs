@@ -1,4 +1,4 @@
-//! Whom a link talks to, and how it gets there.
+//! Address of an agent, and the way to connect to it.
 
 use std::{error::Error, fmt, net::SocketAddr, sync::Arc};
 
@@ -9,20 +9,20 @@ use maglev_kube::AgentPod;
 use maglev_model::Name;
 use maglev_rpc::client::AgentClient;
 
-/// An agent that one can talk to.
+/// An agent that a link connects to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// Its pod; `None` where only an address was given.
+pub struct AgentTarget {
+    /// `None` if only an address is known.
     pub pod: Option<Name>,
-    /// The pod's `metadata.uid`: another pod on the same node is another target.
+    /// `metadata.uid` of the pod: another pod on the same node is another target.
     pub uid: Arc<str>,
-    /// The Node that it should be on; `None` where only an address was given.
+    /// Name of the Node; `None` if only an address is known.
     pub node: Option<Arc<str>>,
-    /// Address and port of its gRPC.
+    /// Address and port of the gRPC server.
     pub address: SocketAddr,
 }
 
-impl From<&AgentPod> for Target {
+impl From<&AgentPod> for AgentTarget {
     fn from(pod: &AgentPod) -> Self {
         Self {
             pod: Some(pod.name.clone()),
@@ -33,13 +33,13 @@ impl From<&AgentPod> for Target {
     }
 }
 
-impl From<SocketAddr> for Target {
+impl From<SocketAddr> for AgentTarget {
     fn from(address: SocketAddr) -> Self {
         Self { pod: None, uid: "".into(), node: None, address }
     }
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for AgentTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.pod {
             Some(pod) => write!(f, "{pod} ({})", self.address),
@@ -48,21 +48,20 @@ impl fmt::Display for Target {
     }
 }
 
-/// Why a way to an agent could not be opened.
 pub type ConnectError = Box<dyn Error + Send + Sync>;
 
-/// Opens the way to an agent.
+/// Connects to agents.
 pub trait Connect: Send + Sync + 'static {
-    /// A channel to `target`, connected. The caller limits the time.
-    fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Channel, ConnectError>>;
+    /// Returns a connected channel. The caller limits the time.
+    fn connect<'a>(&'a self, target: &'a AgentTarget) -> BoxFuture<'a, Result<Channel, ConnectError>>;
 }
 
-/// Straight to the agent's address.
+/// Connects directly to the agent's address.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Direct;
 
 impl Connect for Direct {
-    fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Channel, ConnectError>> {
+    fn connect<'a>(&'a self, target: &'a AgentTarget) -> BoxFuture<'a, Result<Channel, ConnectError>> {
         async move { Ok(AgentClient::endpoint(format!("http://{}", target.address))?.connect().await?) }.boxed()
     }
 }

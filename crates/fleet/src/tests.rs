@@ -1,9 +1,9 @@
-//! Links to real servers with the real bus, through a connection that can be cut.
+//! Tests of links to real servers with the real event bus, through a connection that can be cut.
 
 mod following;
+mod forwarder;
 mod link;
-mod questions;
-mod road;
+mod polling;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -15,8 +15,8 @@ use maglev_kube::AgentPod;
 use maglev_model::Name;
 use maglev_testkit::within;
 
-/// Times for tests: whatever is asked now and then is asked often.
-fn quick() -> Timings {
+/// Short intervals.
+fn fast_timings() -> Timings {
     Timings {
         health: Duration::from_millis(50),
         refresh: Duration::from_secs(3600),
@@ -29,14 +29,14 @@ fn quick() -> Timings {
 }
 
 /// A fleet that runs until it is dropped.
-struct Running<M = View> {
+struct TestFleet<M = View> {
     handle: FleetHandle<M>,
     updates: Updates,
     task: JoinHandle<()>,
     end: DropGuard,
 }
 
-impl<M: Mirror> Running<M> {
+impl<M: Mirror> TestFleet<M> {
     fn start(addresses: &[SocketAddr], timings: Timings) -> Self {
         let options = FleetOptions { timings, ..FleetOptions::default() };
         let fleet = Fleet::new(Source::Addresses(addresses.to_vec()), options);
@@ -53,23 +53,28 @@ impl<M: Mirror> Running<M> {
         }
     }
 
-    /// Waits until `node` is so.
-    async fn until(&mut self, node: &str, what: &str, wanted: impl Fn(&NodeState<M>) -> bool) -> NodeState<M> {
+    /// Waits until `condition` holds for the state of `node`.
+    async fn until(
+        &mut self,
+        node: &str,
+        description: &str,
+        condition: impl Fn(&NodeState<M>) -> bool,
+    ) -> NodeState<M> {
         let waiting = async {
             loop {
-                if let Some(state) = self.handle.node(node).filter(|state| wanted(state)) {
+                if let Some(state) = self.handle.node(node).filter(|state| condition(state)) {
                     return state;
                 }
                 self.next().await;
             }
         };
-        let found = tokio::time::timeout(Duration::from_secs(30), waiting).await;
-        found.unwrap_or_else(|_| panic!("not within 30 s: {what}"))
+        let result = tokio::time::timeout(Duration::from_secs(30), waiting).await;
+        result.unwrap_or_else(|_| panic!("not within 30 s: {description}"))
     }
 
     async fn stop(self) {
         drop(self.end);
-        within(self.task).await.expect("it does not panic");
+        within(self.task).await.expect("the fleet does not panic");
     }
 }
 
@@ -80,7 +85,7 @@ fn pod(name: &str, node: &str, terminating: bool) -> (Name, AgentPod) {
 }
 
 #[test]
-fn each_node_has_one_agent_and_an_ending_one_only_while_there_is_no_other() {
+fn terminating_pod_is_used_only_if_the_node_has_no_other() {
     let pods =
         [pod("a", "node-a", true), pod("b", "node-b", true), pod("c", "node-b", false), pod("d", "node-b", true)];
     let chosen = targets(&pods.into_iter().collect());
@@ -89,24 +94,24 @@ fn each_node_has_one_agent_and_an_ending_one_only_while_there_is_no_other() {
 }
 
 #[tokio::test]
-async fn a_node_without_a_pod_is_gone_and_a_new_pod_goes_on_with_what_was_known() {
+async fn node_is_removed_with_its_pod_and_keeps_its_state_for_a_new_pod() {
     let mut fleet: Fleet = Fleet::new(Source::Addresses(Vec::new()), FleetOptions::default());
     let handle = fleet.handle();
-    let target = |name, node| BTreeMap::from([(Arc::from(node), Target::from(&pod(name, node, false).1))]);
-    fleet.set(target("a", "node-a"));
-    handle.0.cell("node-a").expect("it is there").state().as_of = Some(AsOf { epoch: 1, seq: 7 });
+    let target = |name, node| BTreeMap::from([(Arc::from(node), AgentTarget::from(&pod(name, node, false).1))]);
+    fleet.set_targets(target("a", "node-a"));
+    handle.0.cell("node-a").expect("the node exists").state().as_of = Some(AsOf { epoch: 1, seq: 7 });
     let mut updates = handle.subscribe();
-    fleet.set(target("b", "node-a"));
-    let state = handle.node("node-a").expect("it is there");
+    fleet.set_targets(target("b", "node-a"));
+    let state = handle.node("node-a").expect("the node exists");
     assert_eq!((state.as_of.map(|as_of| as_of.seq), &*state.target.uid), (Some(7), "lb/b"));
-    assert!(!state.reporting(), "nobody has answered");
-    fleet.set(target("c", "node-c"));
+    assert!(!state.reporting(), "no agent has answered");
+    fleet.set_targets(target("c", "node-c"));
     assert_eq!(handle.names(), ["node-c".into()]);
-    let told = std::iter::from_fn(|| updates.try_next()).map(|update| match update {
-        Update::Next(FleetUpdate::Gone(node)) => format!("gone {node}"),
+    let events = std::iter::from_fn(|| updates.try_next()).map(|update| match update {
+        Update::Next(FleetUpdate::Removed(node)) => format!("removed {node}"),
         Update::Next(FleetUpdate::Node(node)) => format!("node {node}"),
         other => format!("{other:?}"),
     });
-    let told: Vec<_> = told.filter(|told| !told.ends_with("node-b")).collect();
-    assert!(told.contains(&"gone node-a".to_owned()) && told.contains(&"node node-c".to_owned()), "{told:?}");
+    let events: Vec<_> = events.filter(|event| !event.ends_with("node-b")).collect();
+    assert!(events.contains(&"removed node-a".to_owned()) && events.contains(&"node node-c".to_owned()), "{events:?}");
 }

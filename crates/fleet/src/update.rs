@@ -1,4 +1,4 @@
-//! What a fleet tells those who follow it.
+//! Notifications for readers of the fleet.
 
 use std::sync::Arc;
 
@@ -7,41 +7,41 @@ use tokio::sync::broadcast;
 use maglev_rpc::client::Line;
 use maglev_telemetry::AsOf;
 
-/// Something about one node. It says what changed, not what is: that is for the handle to say, so that who missed ten
-/// of them and sees the eleventh is not worse off.
+/// A change of one node. Carries only which part changed, not the new state: a receiver that missed notifications reads
+/// the current state from the handle.
 #[derive(Clone, Debug)]
 pub enum FleetUpdate {
-    /// There is such a node; or its link, its pod, or what the agent says of itself changed.
+    /// The node was added, or its link, its pod or its agent's version changed.
     Node(Arc<str>),
-    /// The node is not there any more.
-    Gone(Arc<str>),
-    /// Its mirror was set anew from the agent's whole state.
+    Removed(Arc<str>),
+    /// The mirror was replaced with the agent's complete state.
     Reset(Arc<str>),
-    /// Its agent went on.
+    /// The agent reported events, and the mirror has applied their changes.
     Followed(Arc<FollowedLines>),
-    /// Lines of the probe lane, asked for by [`watch_probes`](super::FleetHandle::watch_probes).
+    /// Lines about probes, subscribed to by [`watch_probes`](super::FleetHandle::watch_probes).
     Probes(Arc<FollowedLines>),
-    /// What VPP has was read.
+    /// VPP's state was read.
     Dump(Arc<str>),
-    /// VPP's counters were read, or are not there any more.
+    /// VPP's counters were read, or are not available any more.
     Counters(Arc<str>),
 }
 
-/// What one agent told, in order.
+/// Lines from one agent, in order.
 #[derive(Clone, Debug)]
 pub struct FollowedLines {
     pub node: Arc<str>,
-    /// Where these lines led: the mirror is at least so far.
+    /// Position after these lines. The mirror has reached it.
     pub as_of: AsOf,
-    /// The lines. None is told twice, not even after a reconnect.
+    /// No line is delivered twice, not even after a reconnect.
     pub lines: Vec<Line>,
 }
 
 impl FleetUpdate {
-    /// The node that it is about.
     pub fn node(&self) -> &Arc<str> {
         match self {
-            Self::Node(node) | Self::Gone(node) | Self::Reset(node) | Self::Dump(node) | Self::Counters(node) => node,
+            Self::Node(node) | Self::Removed(node) | Self::Reset(node) | Self::Dump(node) | Self::Counters(node) => {
+                node
+            }
             Self::Followed(followed) | Self::Probes(followed) => &followed.node,
         }
     }
@@ -50,17 +50,16 @@ impl FleetUpdate {
 /// Updates for one consumer.
 pub struct Updates(pub(crate) broadcast::Receiver<FleetUpdate>);
 
-/// What [`Updates::next`] gives.
+/// Item of [`Updates`].
 #[derive(Clone, Debug)]
 pub enum Update {
-    /// The next one.
     Next(FleetUpdate),
-    /// So many were lost, for nobody took them: what is known of every node has to be read again.
+    /// Number of updates that were lost because the receiver was too slow. The state of every node must be read again.
     Lost(u64),
 }
 
 impl Updates {
-    /// The next update; `None` once the fleet has ended. Safe to drop at any time.
+    /// The next update; `None` once the fleet has ended. Cancel safe.
     pub async fn next(&mut self) -> Option<Update> {
         match self.0.recv().await {
             Ok(update) => Some(Update::Next(update)),
@@ -69,7 +68,7 @@ impl Updates {
         }
     }
 
-    /// The next update, if there is one already.
+    /// The next update, if one is available.
     pub fn try_next(&mut self) -> Option<Update> {
         match self.0.try_recv() {
             Ok(update) => Some(Update::Next(update)),

@@ -11,8 +11,8 @@ use super::Error;
 
 /// Limit of the TCP connection and TLS handshake with the API server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection without a byte for this time is closed. A little more than the 175 s after which kube's watcher gives up
-/// a watch, so the limit ends only answers that hang.
+/// A connection without a byte for this time is closed. A little more than the 175 s after which kube's watcher gives
+/// up a watch, so the limit ends only answers that hang.
 const READ_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// The address of the API server, and its credentials.

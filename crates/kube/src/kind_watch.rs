@@ -1,5 +1,5 @@
-//! The watch of one kind: lists, watches, starts over, and delivers updates. Run by `watches` and `cluster_watch`, one for
-//! each kind.
+//! The watch of one kind: lists, watches, starts over, and delivers updates. Run by `watches` and `cluster_watch`, one
+//! for each kind.
 
 use std::{pin::pin, sync::Arc};
 

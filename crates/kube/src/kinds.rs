@@ -24,8 +24,8 @@ pub fn crd_name(kind: Kind) -> Option<String> {
     (kind != Kind::Node).then(|| format!("{}.{}", resource.plural, resource.group))
 }
 
-/// Watch settings of `kind`: all objects, but only the Node `node_name` if given. A watch ends after `lasting`, in whole
-/// seconds.
+/// Watch settings of `kind`: all objects, but only the Node `node_name` if given. A watch ends after `lasting`, in
+/// whole seconds.
 pub fn watch_config(kind: Kind, node_name: Option<&str>, lasting: Duration) -> watcher::Config {
     match (kind, node_name) {
         (Kind::Node, Some(node_name)) => watch_all(lasting).fields(&format!("metadata.name={node_name}")),
@@ -33,10 +33,10 @@ pub fn watch_config(kind: Kind, node_name: Option<&str>, lasting: Duration) -> w
     }
 }
 
-/// Everything is watched, and each watch ends after `lasting`, in whole seconds.
+/// Watch settings for all objects. Each watch ends after `lasting`, in whole seconds.
 pub fn watch_all(lasting: Duration) -> watcher::Config {
-    // A list in pages and then a watch, not a streaming list: kube skips what does not decode in
-    // the latter, and a list from etcd is never older than what was seen before.
+    // A paged list followed by a watch, instead of a streaming list: kube skips undecodable objects in a streaming list,
+    // and a list from etcd is never older than the state before it.
     let seconds = u32::try_from(lasting.as_secs()).unwrap_or(u32::MAX).max(1);
     watcher::Config::default().timeout(seconds)
 }

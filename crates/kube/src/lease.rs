@@ -1,9 +1,11 @@
 //! Leader election by a Lease.
 //!
-//! Only [`LeaseLoop`] creates a [`Leadership`], and every write requires one. Its deadline is monotonic and counted from
-//! *before* the request that acquired or renewed the Lease was sent, so it passes before another replica may acquire the
-//! Lease, whatever the clocks show: a replica that was paused finds the deadline passed and starts no write. Replicas
-//! judge a Lease by client-go's rule: it is free once the same record has stood for its duration on *their* clock.
+//! Only [`LeaseLoop`] creates a [`Leadership`], and every write requires one. Its deadline is monotonic and counted
+//! from
+//! *before* the request that acquired or renewed the Lease was sent, so it passes before another replica may acquire
+//! the Lease, whatever the clocks show: a replica that was paused finds the deadline passed and starts no write.
+//! Replicas judge a Lease by client-go's rule: it is free once the same record has stood for its duration on *their*
+//! clock.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,7 +1,7 @@
-//! The client of an agent, in terms of the model. Used by `fleet` and `cli`.
+//! The client of an agent, in types of the model. Used by `fleet` and `cli`.
 //!
-//! A mirror without a gap: [`AgentClient::state`], then [`AgentClient::watch`] since its `as_of`; fold the change of
-//! each line whose number is above that, and fetch the state anew when [`Followed::resync`] says so.
+//! To keep a mirror without a gap, call [`AgentClient::state`], then [`AgentClient::watch`] since its `as_of`. Apply
+//! the change of each line whose number is above that, and fetch the state again if [`LineBatch::resync`] is set.
 
 mod detail;
 mod error;
@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status, transport::Channel};
 pub use self::{
     detail::{AgentVersion, BackendDetail, FrontendDetail, VppDetail},
     error::ClientError,
-    watch::{Followed, Watch, WatchRequest},
+    watch::{EventStream, LineBatch, WatchRequest},
 };
 pub use super::convert::Line;
 use super::{
@@ -23,31 +23,30 @@ use super::{
     proto::{self, maglev_client::MaglevClient},
 };
 use maglev_model::{Name, actual::LbDump, counters::StatsSnapshot};
-use maglev_telemetry::Snapshot;
+use maglev_telemetry::ViewSnapshot;
 
-/// Fits the state of a node with 10,000 backends more than ten times.
+/// Limit of a message in bytes: more than ten times the state of a node with 10,000 backends.
 pub const MESSAGE_LIMIT: usize = 64 << 20;
 
-/// How long an answer may take, streams apart.
+/// Timeout of a call, except for streams.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// The client of one agent. A clone shares the connection.
+/// The client of one agent. Clones share the connection.
 #[derive(Clone, Debug)]
 pub struct AgentClient(MaglevClient<Channel>);
 
-type Answer<T> = Result<Response<T>, Status>;
+type RpcResult<T> = Result<Response<T>, Status>;
 
 impl AgentClient {
-    /// A client over this channel, which may be to an address or through any other transport. Set keep-alive there:
-    /// [`AgentClient::endpoint`] does.
+    /// A client over any channel. The channel should have keep-alive, as [`AgentClient::endpoint`] sets it.
     pub fn new(channel: Channel) -> Self {
         Self(MaglevClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT))
     }
 
-    /// How to connect to an agent at `uri`: with keep-alive, so that a node that vanished is noticed.
+    /// Endpoint of an agent at `uri`, with keep-alive, so that a lost node is detected.
     ///
     /// # Errors
-    /// `uri` is none.
+    /// `uri` is not a valid URI.
     pub fn endpoint(uri: impl Into<String>) -> Result<tonic::transport::Endpoint, tonic::transport::Error> {
         Ok(tonic::transport::Endpoint::from_shared(uri.into())?
             .connect_timeout(Duration::from_secs(5))
@@ -57,89 +56,89 @@ impl AgentClient {
             .tcp_nodelay(true))
     }
 
-    /// Who the agent is, and whether it does its job.
+    /// The agent's identity and readiness.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn version(&self) -> Result<AgentVersion, ClientError> {
-        let answer = self.0.clone().get_version(request(proto::GetVersionRequest {})).await;
-        taken("GetVersion", answer, AgentVersion::try_from)
+        let response = self.0.clone().get_version(request(proto::GetVersionRequest {})).await;
+        read_response("GetVersion", response, AgentVersion::try_from)
     }
 
-    /// The agent's state, and which events are in it.
+    /// The agent's complete state and its position in the event stream.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn state(&self) -> Result<Snapshot, ClientError> {
-        let answer = self.0.clone().get_state(request(proto::GetStateRequest {})).await;
-        taken("GetState", answer, |answer| {
-            let as_of = answer.as_of.ok_or(Malformed::missing("as_of"))?.into();
-            let view = read_state(answer.state.ok_or(Malformed::missing("state"))?)?;
-            Ok(Snapshot { view, as_of })
+    pub async fn state(&self) -> Result<ViewSnapshot, ClientError> {
+        let response = self.0.clone().get_state(request(proto::GetStateRequest {})).await;
+        read_response("GetState", response, |state| {
+            let as_of = state.as_of.ok_or(Malformed::missing("as_of"))?.into();
+            let view = read_state(state.state.ok_or(Malformed::missing("state"))?)?;
+            Ok(ViewSnapshot { view, as_of })
         })
     }
 
-    /// Follows what happens.
+    /// Follows events.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn watch(&self, watch: WatchRequest) -> Result<Watch, ClientError> {
-        let answer = self.0.clone().watch_events(Request::new(watch.into())).await;
-        taken("WatchEvents", answer, |stream| Ok(Watch::new(stream)))
+    pub async fn watch(&self, watch: WatchRequest) -> Result<EventStream, ClientError> {
+        let response = self.0.clone().watch_events(Request::new(watch.into())).await;
+        read_response("WatchEvents", response, |stream| Ok(EventStream::new(stream)))
     }
 
-    /// What VPP's lb plugin had when it was last read, buckets included. `Unavailable` without VPP.
+    /// State of VPP's lb plugin at its last reading, including buckets. `Unavailable` without VPP.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn lb_state(&self) -> Result<LbDump, ClientError> {
-        let answer = self.0.clone().get_vpp_lb_state(request(proto::GetVppLbStateRequest {})).await;
-        taken("GetVppLbState", answer, read_dump)
+        let response = self.0.clone().get_vpp_lb_state(request(proto::GetVppLbStateRequest {})).await;
+        read_response("GetVppLbState", response, read_dump)
     }
 
-    /// What VPP has counted. `Unavailable` without VPP.
+    /// VPP's counters. `Unavailable` without VPP.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn lb_counters(&self) -> Result<Arc<StatsSnapshot>, ClientError> {
-        let answer = self.0.clone().get_vpp_lb_counters(request(proto::GetVppLbCountersRequest {})).await;
-        taken("GetVppLbCounters", answer, read_counters)
+        let response = self.0.clone().get_vpp_lb_counters(request(proto::GetVppLbCountersRequest {})).await;
+        read_response("GetVppLbCounters", response, read_counters)
     }
 
-    /// Which VPP the agent is connected to. `Unavailable` without VPP.
+    /// The VPP that the agent is connected to. `Unavailable` without VPP.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn vpp_info(&self) -> Result<VppDetail, ClientError> {
-        let answer = self.0.clone().get_vpp_info(request(proto::GetVppInfoRequest {})).await;
-        taken("GetVppInfo", answer, VppDetail::try_from)
+        let response = self.0.clone().get_vpp_info(request(proto::GetVppInfoRequest {})).await;
+        read_response("GetVppInfo", response, VppDetail::try_from)
     }
 
-    /// A Backend's health, and how its probing goes. `NotFound` for an unknown one.
+    /// A Backend's health and the progress of its probes. `NotFound` for an unknown name.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn backend(&self, name: &Name) -> Result<BackendDetail, ClientError> {
-        let asked = proto::GetBackendRequest { name: name.to_string() };
-        taken("GetBackend", self.0.clone().get_backend(request(asked)).await, BackendDetail::try_from)
+        let message = proto::GetBackendRequest { name: name.to_string() };
+        read_response("GetBackend", self.0.clone().get_backend(request(message)).await, BackendDetail::try_from)
     }
 
-    /// A Frontend's state, report and weights. `NotFound` for an unknown one.
+    /// A Frontend's state, report and weights. `NotFound` for an unknown name.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn frontend(&self, name: &Name) -> Result<FrontendDetail, ClientError> {
-        let asked = proto::GetFrontendRequest { name: name.to_string() };
-        taken("GetFrontend", self.0.clone().get_frontend(request(asked)).await, FrontendDetail::try_from)
+        let message = proto::GetFrontendRequest { name: name.to_string() };
+        read_response("GetFrontend", self.0.clone().get_frontend(request(message)).await, FrontendDetail::try_from)
     }
 
-    /// Has the agent read VPP and repair it now; `accept` is a hold to end.
+    /// Makes the agent read VPP and repair differences now. `accept` is the id of a removal hold to end.
     ///
     /// # Errors
     /// [`ClientError`], if the agent refuses.
     pub async fn sync_now(&self, accept: Option<&str>) -> Result<(), ClientError> {
-        let asked = proto::SyncVppLbStateRequest { accept_removals: accept.unwrap_or_default().to_owned() };
-        taken("SyncVppLbState", self.0.clone().sync_vpp_lb_state(request(asked)).await, |_| Ok(()))
+        let message = proto::SyncVppLbStateRequest { accept_removals: accept.unwrap_or_default().to_owned() };
+        read_response("SyncVppLbState", self.0.clone().sync_vpp_lb_state(request(message)).await, |_| Ok(()))
     }
 }
 
@@ -149,13 +148,13 @@ fn request<T>(message: T) -> Request<T> {
     request
 }
 
-fn taken<M, T>(
+fn read_response<M, T>(
     rpc: &'static str,
-    answer: Answer<M>,
+    response: RpcResult<M>,
     read: impl FnOnce(M) -> Result<T, Malformed>,
 ) -> Result<T, ClientError> {
-    match answer {
-        Ok(answer) => read(answer.into_inner()).map_err(|source| ClientError::Malformed { rpc, source }),
+    match response {
+        Ok(response) => read(response.into_inner()).map_err(|source| ClientError::Malformed { rpc, source }),
         Err(status) => Err(ClientError::status(rpc, status)),
     }
 }

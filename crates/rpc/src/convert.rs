@@ -1,8 +1,8 @@
-//! Between the model and its messages on the wire, both ways and without loss, but for the values of HTTP headers:
-//! those may be secret and are never sent, so they read back as empty.
+//! Conversion between the model and messages, both ways and without loss, except for the values of HTTP headers, which
+//! may be secret: they are never sent and read back as empty.
 //!
-//! Objects refer to others by name on the wire. What a Frontend or a Backend refers to is in the same message: among
-//! what is listed there, or in `referenced`. So a message is understood by itself, whatever the reader knows.
+//! In messages, objects refer to other objects by name. The objects that a Frontend or a Backend refers to are in the
+//! same message, listed or in `referenced`, so every message is self-contained.
 
 mod change;
 mod config;
@@ -18,7 +18,7 @@ mod vpp;
 
 pub use self::event::Line;
 pub(crate) use self::{
-    event::{Words, encode},
+    event::{Interner, encode},
     objects::Resolver,
     scalar::{read_time, time},
     state::{
@@ -28,22 +28,22 @@ pub(crate) use self::{
     vpp::{read_counters, read_dump},
 };
 
-/// A message that is not what an agent sends.
+/// A malformed field of a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field} is not valid: {found}")]
+#[error("field {field}: {problem}")]
 pub struct Malformed {
-    /// The field.
+    /// Name of the field.
     pub field: &'static str,
-    /// What was found.
-    pub found: String,
+    /// Human-readable problem, with the value found.
+    pub problem: String,
 }
 
 impl Malformed {
-    pub(crate) fn new(field: &'static str, found: impl Into<String>) -> Self {
-        Self { field, found: found.into() }
+    pub(crate) fn new(field: &'static str, value: impl std::fmt::Display) -> Self {
+        Self { field, problem: format!("invalid value {value}") }
     }
 
     pub(crate) fn missing(field: &'static str) -> Self {
-        Self::new(field, "nothing")
+        Self { field, problem: "missing".to_owned() }
     }
 }

@@ -1,4 +1,4 @@
-//! A message of events that is encoded already, because others get the same.
+//! An encoded `WatchEventsResponse`, shared between watchers.
 
 use bytes::{Buf, BufMut, Bytes};
 use prost::{
@@ -6,22 +6,22 @@ use prost::{
     encoding::{DecodeContext, WireType, skip_field},
 };
 
-/// A `WatchEventsResponse`: what this watcher alone is told, then what all are. Fields may stand anywhere in a message,
-/// so one after the other is a message as well.
+/// A `WatchEventsResponse` in two encoded parts: the fields of this watcher, then the fields shared by all watchers.
+/// The concatenation of encoded messages is a valid message.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Encoded {
+pub struct EncodedResponse {
     own: Bytes,
     shared: Bytes,
 }
 
-impl Encoded {
-    /// The message of both parts; the fields of each must be those that the other has not.
+impl EncodedResponse {
+    /// Each field must be set in only one of the parts.
     pub(crate) fn new(own: Bytes, shared: Bytes) -> Self {
         Self { own, shared }
     }
 }
 
-impl Message for Encoded {
+impl Message for EncodedResponse {
     fn encode_raw(&self, buf: &mut impl BufMut) {
         buf.put_slice(&self.own);
         buf.put_slice(&self.shared);
@@ -31,7 +31,7 @@ impl Message for Encoded {
         self.own.len() + self.shared.len()
     }
 
-    /// A server only sends these.
+    /// Skips all fields: a server only sends this message.
     fn merge_field(
         &mut self,
         tag: u32,

@@ -1,13 +1,13 @@
-//! The gRPC of an agent: what it tells of itself, and the client of that.
+//! The gRPC server of an agent, and its client.
 //!
 //! ```text
-//!  telemetry: Subscriber, Snapshot ─┐                   ┌─▶ client: View, Line ─▶ fleet, cli
-//!  what the binary hands over ──────┴▶ server ──gRPC───┤
-//!                                                       └─▶ anybody's client, by reflection
+//!  telemetry: events, snapshots ──┐                  ┌─▶ client: View, Line ─▶ fleet, cli
+//!  other sources from the binary ─┴▶ server ──gRPC──┤
+//!                                                    └─▶ third-party clients, by reflection
 //! ```
 //!
-//! `proto/maglev/v1/maglev.proto` is the contract; the build makes `proto` of it. `convert` goes between messages and
-//! the model, both ways. Events are encoded once per level for all watchers.
+//! `proto/maglev/v1/maglev.proto` is the contract; the build generates `proto` from it. `convert` maps between messages
+//! and the model, both ways. Events are encoded once per level for all watchers.
 
 #![warn(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! The messages of `proto/maglev/v1/maglev.proto`, the client and the descriptors, as the build makes them.
+//! Generated code: the messages of `proto/maglev/v1/maglev.proto`, the client and the descriptors.
 
 #![allow(
     missing_docs,
@@ -12,10 +12,10 @@
 
 include!(concat!(env!("OUT_DIR"), "/maglev.v1.rs"));
 
-/// The descriptors of the service and of all that it uses, for reflection.
+/// Descriptors of the service and its imports, for reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/maglev.v1.descriptors"));
 
-/// The service's end of it.
+/// The generated server.
 pub(crate) mod serving {
     include!(concat!(env!("OUT_DIR"), "/server/maglev.v1.rs"));
 }

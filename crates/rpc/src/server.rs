@@ -1,18 +1,17 @@
 //! Serves `maglev.v1.Maglev`, reflection and `grpc.health.v1`.
 //!
 //! ```text
-//!  address ─▶ Listener ─▶ connections (bounded) ─▶ Service ─▶ answers from the last Snapshot
+//!  address ─▶ Listener ─▶ connections (bounded) ─▶ Service ─▶ responses from the last snapshot
 //!  address ─▶ …                                       └──────▶ Watcher per stream ◀─ Subscription
 //! ```
 //!
-//! [`Server::start`] puts it on an OS thread of its own that yields to the others, so that any number of watchers
-//! takes neither the agent's time nor that of the probes. Nothing here waits for the agent but "sync now".
+//! [`Server::start`] runs the server on an OS thread of its own with low priority, so that no number of watchers slows
+//! down the agent or the probes. Only SyncVppLbState waits for the agent.
 
 mod health;
 mod listener;
 mod metrics;
 mod objects;
-mod rate;
 mod selection;
 mod service;
 mod sources;
@@ -27,33 +26,33 @@ use tonic::{service::Routes, transport};
 
 use self::{listener::Listener, service::Service};
 pub use self::{
-    metrics::Metrics,
+    metrics::GrpcMetrics,
     sources::{Identity, InspectProbing, Ready, Sources, SyncNow, SyncRefusal},
 };
 use super::{encoded, proto, proto::serving::maglev_server::MaglevServer};
 
-/// A request has at most 200 names of at most 500 bytes.
+/// Limit of a request in bytes: 200 names of at most 500 bytes fit.
 const REQUEST_LIMIT: usize = 256 << 10;
 
-/// How many streams and calls one connection may have under way.
+/// Limit of concurrent calls of one connection.
 const STREAMS_PER_CONNECTION: u32 = 128;
 
-/// How long connections have to end once the streams were ended.
-const END_LIMIT: Duration = Duration::from_secs(1);
+/// Time for connections to end at shutdown, after their streams.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How much its thread yields to others; of 0 (all are equal) to 19.
+/// Niceness of the server's thread, from 0 (normal priority) to 19 (lowest).
 const NICENESS: i32 = 5;
 
-/// How the server is set up.
+/// Settings of the server.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// Where it listens.
+    /// Addresses to listen on.
     pub addresses: Vec<SocketAddr>,
-    /// Who it says it is.
+    /// Identity of the agent, for GetVersion.
     pub identity: Identity,
-    /// Streams of events at once.
+    /// Limit of concurrent event streams.
     pub max_watchers: usize,
-    /// Connections at once, over all addresses.
+    /// Limit of concurrent connections, over all addresses.
     pub max_connections: usize,
 }
 
@@ -64,38 +63,38 @@ impl ServerOptions {
     }
 }
 
-/// The server.
+/// The server before it runs.
 pub struct Server {
     options: ServerOptions,
     sources: Sources,
-    metrics: Metrics,
+    metrics: GrpcMetrics,
     bound: watch::Sender<Vec<SocketAddr>>,
 }
 
 impl Server {
-    /// A server that answers from `sources` and counts into `metrics`.
-    pub fn new(options: ServerOptions, sources: Sources, metrics: Metrics) -> Self {
+    /// A server of the state in `sources`.
+    pub fn new(options: ServerOptions, sources: Sources, metrics: GrpcMetrics) -> Self {
         Self { options, sources, metrics, bound: watch::Sender::default() }
     }
 
-    /// Where it listens by now; differs from the addresses asked for only by ports that were 0.
+    /// The bound addresses, with the assigned ports in place of 0.
     pub fn bound(&self) -> watch::Receiver<Vec<SocketAddr>> {
         self.bound.subscribe()
     }
 
-    /// Runs it on a thread of its own until `shutdown`.
+    /// Runs on a thread of its own until `shutdown`.
     ///
     /// # Errors
-    /// The operating system refuses a thread or an event loop.
+    /// If the operating system refuses a thread or an event loop.
     pub fn start(self, shutdown: CancellationToken) -> io::Result<thread::JoinHandle<()>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("rpc".into()).spawn(move || {
-            yield_to_others();
+            lower_priority();
             runtime.block_on(self.run(shutdown));
         })
     }
 
-    /// Serves until `shutdown`; streams then end, without an error. A port in use is an error in the log and a retry.
+    /// Serves until `shutdown`; streams then end without an error. A port in use is logged and retried.
     pub fn run(self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
         async move {
             let Self { options, sources, metrics, bound } = self;
@@ -112,14 +111,14 @@ impl Server {
                 let listener = Listener::new(*address, Arc::clone(&slots), metrics.clone(), Arc::clone(&bound));
                 serve(listener, routes.clone(), shutdown.clone())
             }));
-            // A connection that does not end must not hold up the end of the program.
+            // A connection that does not end must not delay the end of the program.
             let end = async {
                 shutdown.cancelled().await;
-                tokio::time::sleep(END_LIMIT).await;
+                tokio::time::sleep(SHUTDOWN_TIMEOUT).await;
             };
             tokio::select! {
                 _ = serve => {}
-                () = health::follow(ready, reporter) => {}
+                () = health::publish_readiness(ready, reporter) => {}
                 () = end => {}
             }
         }
@@ -140,20 +139,20 @@ async fn serve(listener: Listener, routes: Routes, shutdown: CancellationToken) 
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .add_routes(routes)
         .serve_with_incoming_shutdown(connections, shutdown.cancelled_owned());
-    if let Err(err) = served.await {
-        tracing::error!(%address, %err, "grpc-server-failed");
+    if let Err(error) = served.await {
+        tracing::error!(%address, %error, "grpc server failed");
     }
 }
 
-/// The builder of reflection. Clients ask for either version of the protocol.
+/// The builder of reflection, whose protocol has two versions in use.
 fn reflection() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
-/// Lets the threads of agent and probes go first. Where that is refused, all are equal.
-fn yield_to_others() {
-    // Of the calling thread alone: so Linux counts niceness.
+/// Gives precedence to the threads of agent and probes. Ignored if the operating system refuses.
+fn lower_priority() {
+    // Linux applies niceness to the calling thread only.
     let _ = rustix::process::setpriority_process(None, NICENESS);
 }

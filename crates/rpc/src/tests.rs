@@ -1,3 +1,3 @@
-//! Conversion of arbitrary states to messages and back.
+//! Tests of the conversion of arbitrary states to messages and back.
 
 mod round_trip;

@@ -1,36 +1,36 @@
-//! The effective weights of a Frontend, written beside its members.
+//! Effective weights of a Frontend's members.
 
 use crate::proto;
-use maglev_model::{actual::VppVip, config::Frontend, view::View, weights::Condition};
+use maglev_model::{actual::VppVip, config::Frontend, view::View, weights::BackendCondition};
 
-/// The active pool and the Frontend with each member's weight now and why.
-pub fn weighed(view: &View, frontend: &Frontend) -> (Option<u32>, proto::Frontend) {
-    let (effective, vip) = (view.effective(frontend), VppVip::from(frontend.vip));
-    let mut told = proto::Frontend::from(frontend);
+/// The index of the active pool, and the Frontend with the effective weight and its reason for each member.
+pub fn frontend_with_weights(view: &View, frontend: &Frontend) -> (Option<u32>, proto::Frontend) {
+    let (effective, vip) = (view.effective_weights(frontend), VppVip::from(frontend.vip));
+    let mut message = proto::Frontend::from(frontend);
     let entries = effective.entries(&frontend.pools, |address| view.weight_in_vpp(&vip, address));
-    let members = told.pools.iter_mut().flat_map(|pool| &mut pool.members);
-    for (entry, told) in entries.into_iter().zip(members) {
+    let members = message.pools.iter_mut().flat_map(|pool| &mut pool.members);
+    for (entry, member) in entries.into_iter().zip(members) {
         if let Some(weight) = entry.effective {
-            told.effective_weight = Some(weight.into());
+            member.effective_weight = Some(weight.into());
             let standby = proto::WeightReason::Standby;
-            told.why = entry.want.map_or(standby, |want| why(want.condition, entry.active)).into();
+            member.why = entry.desired.map_or(standby, |desired| reason(desired.condition, entry.active)).into();
         }
     }
-    (effective.active_pool.and_then(|index| u32::try_from(index).ok()), told)
+    (effective.active_pool.and_then(|index| u32::try_from(index).ok()), message)
 }
 
-fn why(condition: Condition, in_active: bool) -> proto::WeightReason {
-    use proto::WeightReason as Why;
+fn reason(condition: BackendCondition, in_active: bool) -> proto::WeightReason {
+    use proto::WeightReason;
     match condition {
-        Condition::Up if in_active => Why::Up,
-        Condition::Up => Why::Standby,
-        Condition::Down => Why::Down,
-        Condition::Unknown => Why::Unknown,
-        Condition::Paused => Why::Paused,
-        Condition::Disabled => Why::Disabled,
-        Condition::NeverKnown => Why::KeptNeverKnown,
-        Condition::CheckMissing => Why::KeptCheckMissing,
-        Condition::Unreadable => Why::KeptUnreadable,
-        Condition::Suspect => Why::KeptSuspect,
+        BackendCondition::Up if in_active => WeightReason::Up,
+        BackendCondition::Up => WeightReason::Standby,
+        BackendCondition::Down => WeightReason::Down,
+        BackendCondition::Unknown => WeightReason::Unknown,
+        BackendCondition::Paused => WeightReason::Paused,
+        BackendCondition::Disabled => WeightReason::Disabled,
+        BackendCondition::NeverKnown => WeightReason::KeptNeverKnown,
+        BackendCondition::CheckMissing => WeightReason::KeptCheckMissing,
+        BackendCondition::Unreadable => WeightReason::KeptUnreadable,
+        BackendCondition::Suspect => WeightReason::KeptSuspect,
     }
 }

@@ -1,4 +1,4 @@
-//! Reading what VPP has, buckets included, after it changed: until a reading is newer than the change.
+//! Reads VPP's state, including buckets, after each change, until the reading is newer than the change.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -8,20 +8,20 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::questions::Questions;
+use super::poller::Poller;
 use crate::{mirror::Mirror, update::FleetUpdate};
 use maglev_model::actual::LbDump;
 
-/// Readings for one change. The agent reads VPP itself about half a second after it changed it; where it cannot, there
-/// is no use in asking for ever.
-const TRIES: usize = 10;
+/// Readings for one change. The agent reads VPP about half a second after its own change; if it cannot, further
+/// requests are useless.
+const MAX_READINGS: usize = 10;
 
-impl<M: Mirror> Questions<M> {
-    /// Reads once at the start and after each change, both clocks being the agent's.
-    pub async fn dumps(&self, mut changed_rx: watch::Receiver<Option<Timestamp>>) -> Infallible {
+impl<M: Mirror> Poller<M> {
+    /// Reads once at the start and after each change. Both times are by the agent's clock.
+    pub async fn poll_dumps(&self, mut changed_rx: watch::Receiver<Option<Timestamp>>) -> Infallible {
         self.read_dump().await;
         while changed_rx.changed().await.is_ok() {
-            for _ in 0..TRIES {
+            for _ in 0..MAX_READINGS {
                 sleep(self.options.timings.dumps).await;
                 let changed = *changed_rx.borrow_and_update();
                 let read = self.read_dump().await;
@@ -30,16 +30,16 @@ impl<M: Mirror> Questions<M> {
                 }
             }
         }
-        // Its sender lives as long as the session.
+        // The sender lives as long as the session.
         std::future::pending().await
     }
 
     async fn read_dump(&self) -> Option<Arc<LbDump>> {
         let answer = timeout(self.options.timings.state, self.client.lb_state()).await;
         let dump = answer.ok().and_then(Result::ok).map(Arc::new);
-        let was = std::mem::replace(&mut self.cell.state().dump, dump.clone());
-        if was.map(|was| was.at) != dump.as_ref().map(|dump| dump.at) {
-            self.tell(FleetUpdate::Dump);
+        let previous = std::mem::replace(&mut self.cell.state().dump, dump.clone());
+        if previous.map(|dump| dump.at) != dump.as_ref().map(|dump| dump.at) {
+            self.publish(FleetUpdate::Dump);
         }
         dump
     }

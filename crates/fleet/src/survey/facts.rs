@@ -1,4 +1,4 @@
-//! What one node says of one Frontend.
+//! Facts about one Frontend on one node.
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
@@ -7,31 +7,29 @@ use jiff::Timestamp;
 use maglev_model::{
     Name,
     actual::VppVip,
-    config::{Frontend, Kind, Standing, Target},
+    config::{Frontend, Kind, MemberTarget, Standing},
     event::{FrontendState, ProgramResult},
     health::{BackendState, ProbeCode},
     problem::Problem,
     view::View,
     vip::{VipKey, Weight},
-    weights::Effective,
+    weights::EffectiveWeights,
 };
 
-/// A Frontend's state as people read it. Ordered: the worst first.
+/// State of a Frontend for display. Ordered from worst to best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Word {
-    /// Nothing serves it.
+pub enum DisplayState {
+    /// No backend serves.
     Down,
-    /// Nothing is known yet.
     Unknown,
-    /// It is served, but not by its first pool.
+    /// Served by a pool other than the first.
     Standby,
-    /// It is served.
     Up,
-    /// Another Frontend has the better claim.
+    /// Another Frontend has the claim to the VIP.
     Withdrawn,
 }
 
-impl Word {
+impl DisplayState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Down => "down",
@@ -42,9 +40,9 @@ impl Word {
         }
     }
 
-    /// The worst of several; unknown of none.
-    pub fn worst(words: impl IntoIterator<Item = Self>) -> Self {
-        words.into_iter().min().unwrap_or(Self::Unknown)
+    /// The worst of several states; `Unknown` without any.
+    pub fn worst(states: impl IntoIterator<Item = Self>) -> Self {
+        states.into_iter().min().unwrap_or(Self::Unknown)
     }
 }
 
@@ -52,23 +50,23 @@ impl Word {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
     pub vip: VipKey,
-    /// Another Frontend has the better claim.
+    /// Set if another Frontend has the claim to the VIP.
     pub withdrawn: bool,
     pub state: FrontendState,
-    /// It is up by another pool than the first: the first one's name.
+    /// Name of the first pool, if another pool serves.
     pub standby_for: Option<Arc<str>>,
-    /// The pool that serves it.
+    /// Name of the pool that serves.
     pub active_pool: Option<Arc<str>>,
-    /// Since when it is in its state.
+    /// Start of the state.
     pub since: Option<Timestamp>,
-    /// Its backends, each once, in the order of pools and members.
+    /// Backends, each once, in the order of pools and members.
     pub members: Vec<MemberFact>,
-    /// The only one that takes traffic, where several are meant to.
+    /// The only backend with traffic, if several are configured for it.
     pub last: Option<Name>,
-    /// How far the node is with it.
+    /// Result of programming VPP.
     pub result: ProgramResult,
     pub result_reason: Arc<str>,
-    /// The first thing that is wrong with it.
+    /// The first problem.
     pub problem: Option<Problem>,
 }
 
@@ -77,17 +75,17 @@ pub struct Facts {
 pub struct MemberFact {
     pub backend: Name,
     pub state: BackendState,
-    /// The code of its last transition.
+    /// Code of the last transition.
     pub code: Option<ProbeCode>,
-    /// The weight that is in effect, or will be once VPP follows.
+    /// Effective weight, in effect once VPP is in sync.
     pub effective: u8,
 }
 
 impl Facts {
-    /// What the node says of `name`; `None` where it does not know it.
-    pub fn of(view: &View, name: &Name) -> Option<Self> {
+    /// `None` if the node does not have the Frontend.
+    pub fn from_view(view: &View, name: &Name) -> Option<Self> {
         let frontend = view.frontends.get(name)?;
-        let effective = view.effective(frontend);
+        let effective = view.effective_weights(frontend);
         let members = members(view, frontend, &effective);
         let (state, report) = (view.frontend_state(name), view.reports.get(name));
         let (withdrawn, own) = match &frontend.standing {
@@ -95,7 +93,8 @@ impl Facts {
             Standing::Held(problem) => (false, Some(problem)),
             Standing::Withdrawn(problem) => (true, Some(problem)),
         };
-        let problems = view.problems_of(Kind::Frontend, name).into_iter().flat_map(|of| of.problems.iter());
+        let problems =
+            view.object_problems(Kind::Frontend, name).into_iter().flat_map(|problems| problems.problems.iter());
         let pool = |index: usize| frontend.pools.get(index).map(|pool| Arc::clone(&pool.name));
         let standby = state == FrontendState::Up && effective.active_pool.is_some_and(|pool| pool > 0);
         Some(Self {
@@ -105,7 +104,7 @@ impl Facts {
             standby_for: if standby { pool(0) } else { None },
             active_pool: effective.active_pool.and_then(pool),
             since: view.states.get(name).map(|state| state.since),
-            last: last(frontend, &members),
+            last: last_serving(frontend, &members),
             members,
             result: report.map_or(ProgramResult::Pending, |report| report.result),
             result_reason: report.map(|report| Arc::clone(&report.reason)).unwrap_or_default(),
@@ -113,33 +112,32 @@ impl Facts {
         })
     }
 
-    /// Its state as people read it.
-    pub fn word(&self) -> Word {
+    pub fn display_state(&self) -> DisplayState {
         match (self.withdrawn, self.state, &self.standby_for) {
-            (true, ..) => Word::Withdrawn,
-            (false, FrontendState::Up, Some(_)) => Word::Standby,
-            (false, FrontendState::Up, None) => Word::Up,
-            (false, FrontendState::Down, _) => Word::Down,
-            (false, FrontendState::Unknown, _) => Word::Unknown,
+            (true, ..) => DisplayState::Withdrawn,
+            (false, FrontendState::Up, Some(_)) => DisplayState::Standby,
+            (false, FrontendState::Up, None) => DisplayState::Up,
+            (false, FrontendState::Down, _) => DisplayState::Down,
+            (false, FrontendState::Unknown, _) => DisplayState::Unknown,
         }
     }
 }
 
-/// Each backend once, with the weight of the application server that it is.
-fn members(view: &View, frontend: &Frontend, effective: &Effective) -> Vec<MemberFact> {
+/// Each backend once, with the weight of its application server.
+fn members(view: &View, frontend: &Frontend, effective: &EffectiveWeights) -> Vec<MemberFact> {
     let vip = VppVip::from(frontend.vip);
     let weight = |address: Option<IpAddr>| {
-        let wanted = address.and_then(|address| Some((address, effective.ases.get(&address)?.weight)));
-        wanted.map_or(0, |(address, weight)| weight.effective(view.weight_in_vpp(&vip, address)))
+        let server = address.and_then(|address| Some((address, effective.ases.get(&address)?.weight)));
+        server.map_or(0, |(address, weight)| weight.effective(view.weight_in_vpp(&vip, address)))
     };
-    let mut seen = BTreeSet::new();
+    let mut unique = BTreeSet::new();
     let members = frontend.pools.iter().flat_map(|pool| &pool.members);
-    let once = members.filter(|member| seen.insert(&member.backend));
+    let once = members.filter(|member| unique.insert(&member.backend));
     let fact = |member: &maglev_model::config::Member| {
         let (state, code) = match &member.target {
-            Target::Unreadable { .. } => (BackendState::Unknown, None),
-            Target::Backend(backend) => {
-                let last = view.health_of(backend).and_then(|health| health.history.last());
+            MemberTarget::Unreadable { .. } => (BackendState::Unknown, None),
+            MemberTarget::Backend(backend) => {
+                let last = view.backend_health(backend).and_then(|health| health.history.last());
                 (view.backend_state(backend), last.and_then(|last| last.code))
             }
         };
@@ -148,9 +146,9 @@ fn members(view: &View, frontend: &Frontend, effective: &Effective) -> Vec<Membe
     once.map(fact).collect()
 }
 
-/// The only backend that takes traffic, where more are meant to.
-fn last(frontend: &Frontend, members: &[MemberFact]) -> Option<Name> {
-    let meant: BTreeSet<&Name> = frontend
+/// The only backend with traffic, if several are configured for it.
+fn last_serving(frontend: &Frontend, members: &[MemberFact]) -> Option<Name> {
+    let configured: BTreeSet<&Name> = frontend
         .pools
         .iter()
         .flat_map(|pool| &pool.members)
@@ -159,5 +157,5 @@ fn last(frontend: &Frontend, members: &[MemberFact]) -> Option<Name> {
         .collect();
     let mut serving = members.iter().filter(|member| member.effective > 0);
     let (only, another) = (serving.next()?, serving.next());
-    (another.is_none() && meant.len() > 1).then(|| only.backend.clone())
+    (another.is_none() && configured.len() > 1).then(|| only.backend.clone())
 }

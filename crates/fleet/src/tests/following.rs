@@ -1,21 +1,21 @@
-//! Mirror and lines have no gap and nothing twice, whatever happens to agent and connection.
+//! The mirror has no gap and no line is delivered twice, whatever happens to agent and connection.
 
 use std::{collections::BTreeMap, sync::Mutex};
 
 use proptest::prelude::*;
 
-use super::{super::*, Running, quick, road::Road};
+use super::{super::*, TestFleet, fast_timings, forwarder::Forwarder};
 use maglev_telemetry::BusLimits;
 use maglev_testkit::World;
 use maglev_testkit::{AgentServer, agent_server::FEW};
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// So many changes.
+    /// This many changes.
     Change(u16),
-    /// The connection breaks, and so many changes follow at once.
+    /// The connection breaks, followed at once by this many changes.
     Cut(u16),
-    /// The agent starts anew.
+    /// The agent restarts.
     Restart,
 }
 
@@ -27,7 +27,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// An agent, the way to it, and what it told so far.
+/// An agent, and its last position.
 struct Subject {
     node: AgentServer,
     world: World,
@@ -42,69 +42,66 @@ impl Subject {
 
     fn change(&mut self, count: u16) {
         for _ in 0..count {
-            match self.world.next() {
-                (Some(event), change) => self.node.events.emit_change(event, change),
-                (None, change) => self.node.events.change(change),
-            }
+            self.world.emit_next(&self.node.events);
             self.end.seq += 1;
         }
     }
 }
 
-/// The numbers of all lines that a consumer got, by epoch, in the order they came in.
-type Told = Mutex<BTreeMap<u64, Vec<u64>>>;
+/// Sequence numbers of all lines that a consumer received, by epoch, in order of arrival.
+type ReceivedLines = Mutex<BTreeMap<u64, Vec<u64>>>;
 
-async fn collect(mut updates: Updates, told: &Told) {
+async fn collect(mut updates: Updates, received: &ReceivedLines) {
     while let Some(update) = updates.next().await {
         let Update::Next(update) = update else { panic!("updates were lost") };
         if let FleetUpdate::Followed(followed) = update {
             let seqs = followed.lines.iter().filter_map(|line| line.seq);
-            told.lock().expect("nobody panics here").entry(followed.as_of.epoch).or_default().extend(seqs);
+            received.lock().expect("not poisoned").entry(followed.as_of.epoch).or_default().extend(seqs);
         }
     }
 }
 
-/// Returns how often something was missed.
+/// Returns the number of missed events that required a complete state.
 async fn run(seed: u64, steps: Vec<Step>, limits: BusLimits) -> u64 {
     let mut subject = Subject::start(seed, 1, limits).await;
-    let road = Road::to(subject.node.address).await;
-    let mut fleet = Running::<View>::start(&[road.address], quick());
-    let told = Told::default();
-    let collecting = collect(fleet.handle.subscribe(), &told);
+    let forwarder = Forwarder::new(subject.node.address).await;
+    let mut fleet = TestFleet::<View>::start(&[forwarder.address], fast_timings());
+    let received = ReceivedLines::default();
+    let collecting = collect(fleet.handle.subscribe(), &received);
     let playing = async {
         let mut restarts = 1;
         for step in steps {
             match step {
                 Step::Change(count) => subject.change(count),
                 Step::Cut(count) => {
-                    road.cut();
+                    forwarder.cut();
                     subject.change(count);
                 }
                 Step::Restart => {
                     restarts += 1;
                     let next = Subject::start(seed, restarts, limits).await;
-                    road.lead(Some(next.node.address));
+                    forwarder.redirect(Some(next.node.address));
                     std::mem::replace(&mut subject, next).node.stop().await;
                     subject.change(3);
                 }
             }
             let end = subject.end;
-            let wanted = subject.node.settled(end.seq).await;
-            let is_there = |state: &NodeState| state.reporting() && state.as_of == Some(end);
-            let state = fleet.until("node-a", "the mirror is there", is_there).await;
-            assert_eq!(state.view, wanted.view);
+            let expected = subject.node.settled(end.seq).await;
+            let in_sync = |state: &NodeState| state.reporting() && state.as_of == Some(end);
+            let state = fleet.until("node-a", "the mirror is in sync", in_sync).await;
+            assert_eq!(state.view, expected.view);
         }
-        let cell = fleet.handle.0.cell("node-a").expect("it is there");
-        let resyncs = cell.tally.resyncs.load(std::sync::atomic::Ordering::Relaxed);
+        let cell = fleet.handle.0.cell("node-a").expect("the node exists");
+        let resyncs = cell.link_counters.resyncs.load(std::sync::atomic::Ordering::Relaxed);
         fleet.stop().await;
-        // A restart that is noticed by a fetched state is no resync.
+        // A restart that is detected by a fetched state is no resync.
         resyncs.saturating_sub(restarts)
     };
     let (missed, ()) = tokio::join!(playing, collecting);
-    for (epoch, seqs) in told.into_inner().expect("nobody panics here") {
-        assert!(seqs.is_sorted_by(|a, b| a < b), "something came twice in {epoch}: {seqs:?}");
+    for (epoch, seqs) in received.into_inner().expect("not poisoned") {
+        assert!(seqs.is_sorted_by(|a, b| a < b), "a line was delivered twice in {epoch}: {seqs:?}");
         let whole = seqs.last().zip(seqs.first()).is_none_or(|(last, first)| last - first + 1 == seqs.len() as u64);
-        assert!(whole || missed > 0, "something is missing in {epoch}: {seqs:?}");
+        assert!(whole || missed > 0, "a line is missing in {epoch}: {seqs:?}");
     }
     subject.node.stop().await;
     missed
@@ -118,14 +115,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 16, max_shrink_iters: 100, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_mirror_equals_the_state_after_anything(seed: u64, steps in prop::collection::vec(step(), 1..10)) {
+    fn mirror_equals_the_state_after_any_steps(seed: u64, steps in prop::collection::vec(step(), 1..10)) {
         runtime().block_on(run(seed, steps, FEW));
     }
 }
 
 #[test]
-fn a_connection_that_breaks_costs_no_line_and_brings_none_twice() {
+fn broken_connection_loses_and_repeats_no_line() {
     let steps = [Step::Change(5), Step::Cut(40), Step::Cut(0), Step::Change(9), Step::Cut(30)];
     let missed = runtime().block_on(run(7, steps.to_vec(), BusLimits::default()));
-    assert_eq!(missed, 0, "the agent keeps more than that");
+    assert_eq!(missed, 0, "the agent retains more events than that");
 }

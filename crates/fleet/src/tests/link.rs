@@ -1,11 +1,7 @@
-//! A link that does not stand: what is told of it and what stays.
+//! Tests of links that fail: the reported state, and the state that is kept.
 
-use super::{super::*, Running, quick, road::Road};
-use maglev_model::{
-    Name,
-    change::{Change, Fold},
-    event::FrontendState,
-};
+use super::{super::*, TestFleet, fast_timings, forwarder::Forwarder};
+use maglev_model::{Name, change::Change, event::FrontendState};
 use maglev_telemetry::BusLimits;
 use maglev_testkit::{AgentServer, within};
 
@@ -15,7 +11,7 @@ fn web() -> Name {
 
 async fn node(epoch: u64, state: FrontendState) -> AgentServer {
     let node = AgentServer::start(epoch, BusLimits::default()).await;
-    node.events.change(Change::Frontend(web(), state, None));
+    node.events.emit_change(Change::Frontend(web(), state, None));
     node.settled(1).await;
     node
 }
@@ -25,52 +21,59 @@ fn connected<M: Mirror>(state: &NodeState<M>) -> bool {
 }
 
 #[tokio::test]
-async fn an_agent_that_is_away_keeps_its_last_state_and_says_why() {
+async fn unreachable_agent_keeps_its_last_state_and_the_error() {
     let node = node(1, FrontendState::Up).await;
-    let road = Road::to(node.address).await;
-    let mut fleet = Running::<View>::start(&[road.address], quick());
-    let state = fleet.until("node-a", "it is connected", connected).await;
+    let forwarder = Forwarder::new(node.address).await;
+    let mut fleet = TestFleet::<View>::start(&[forwarder.address], fast_timings());
+    let state = fleet.until("node-a", "connected", connected).await;
     assert_eq!(state.view.frontend_state(&web()), FrontendState::Up);
-    assert_eq!(fleet.handle.names(), ["node-a".into()], "the address has got its name");
+    assert_eq!(fleet.handle.names(), ["node-a".into()], "the node is renamed from its address");
 
-    road.lead(None);
-    let away = |state: &NodeState| matches!(state.link, Link::Unreachable { .. });
-    let state = fleet.until("node-a", "it is away", away).await;
+    forwarder.redirect(None);
+    let unreachable = |state: &NodeState| matches!(state.link, LinkState::Unreachable { .. });
+    let state = fleet.until("node-a", "unreachable", unreachable).await;
     assert!(!state.reporting());
-    assert_eq!(state.view.frontend_state(&web()), FrontendState::Up, "the last state stands");
-    let Link::Unreachable { error, since } = state.link else { panic!("waited for") };
+    assert_eq!(state.view.frontend_state(&web()), FrontendState::Up, "the last state is kept");
+    let LinkState::Unreachable { error, since } = state.link else { panic!("the node is unreachable") };
     assert!(!error.is_empty());
     let failures = || {
-        fleet.handle.0.cell("node-a").expect("it is there").tally.failures.load(std::sync::atomic::Ordering::Relaxed)
+        fleet
+            .handle
+            .0
+            .cell("node-a")
+            .expect("the node exists")
+            .link_counters
+            .failures
+            .load(std::sync::atomic::Ordering::Relaxed)
     };
     let before = failures();
     let again = move |_: &NodeState| failures() > before + 1;
     let still = {
         let handle = fleet.handle.clone();
         within(async {
-            while !again(&handle.node("node-a").expect("it is there")) {
+            while !again(&handle.node("node-a").expect("the node exists")) {
                 tokio::task::yield_now().await;
             }
-            handle.node("node-a").expect("it is there")
+            handle.node("node-a").expect("the node exists")
         })
         .await
     };
-    assert!(matches!(still.link, Link::Unreachable { since: now, .. } if now == since), "since the first failure");
+    assert!(matches!(still.link, LinkState::Unreachable { since: now, .. } if now == since), "since the first failure");
 
-    road.lead(Some(node.address));
-    fleet.until("node-a", "it is back", connected).await;
+    forwarder.redirect(Some(node.address));
+    fleet.until("node-a", "connected again", connected).await;
     fleet.stop().await;
     node.stop().await;
 }
 
 #[tokio::test]
-async fn another_run_of_the_agent_replaces_the_mirror() {
+async fn restarted_agent_replaces_the_mirror() {
     let first = node(1, FrontendState::Up).await;
-    let road = Road::to(first.address).await;
-    let mut fleet = Running::<View>::start(&[road.address], quick());
-    fleet.until("node-a", "it is connected", connected).await;
+    let forwarder = Forwarder::new(first.address).await;
+    let mut fleet = TestFleet::<View>::start(&[forwarder.address], fast_timings());
+    fleet.until("node-a", "connected", connected).await;
     let second = node(2, FrontendState::Down).await;
-    road.lead(Some(second.address));
+    forwarder.redirect(Some(second.address));
     first.stop().await;
     let state = fleet
         .until("node-a", "the second run is followed", |state| {
@@ -84,42 +87,42 @@ async fn another_run_of_the_agent_replaces_the_mirror() {
 }
 
 #[tokio::test]
-async fn an_agent_of_another_node_is_not_taken_for_this_one() {
+async fn agent_of_another_node_is_refused() {
     let node = node(1, FrontendState::Up).await;
-    let target = Target {
+    let target = AgentTarget {
         pod: Some(Name::namespaced("lb", "maglevd-x")),
         uid: "u".into(),
         node: Some("node-b".into()),
         address: node.address,
     };
-    let options = FleetOptions { timings: quick(), ..FleetOptions::default() };
+    let options = FleetOptions { timings: fast_timings(), ..FleetOptions::default() };
     let mut fleet: Fleet = Fleet::new(Source::Addresses(Vec::new()), options);
-    fleet.set([("node-b".into(), target)].into());
+    fleet.set_targets([("node-b".into(), target)].into());
     let (handle, mut updates) = (fleet.handle(), fleet.handle().subscribe());
     let error = within(async {
         loop {
-            if let Some(Link::Unreachable { error, .. }) = handle.node("node-b").map(|state| state.link) {
+            if let Some(LinkState::Unreachable { error, .. }) = handle.node("node-b").map(|state| state.link) {
                 return error;
             }
             updates.next().await;
         }
     })
     .await;
-    assert_eq!(&*error, "expected the agent of node-b, found that of node-a");
+    assert_eq!(&*error, "expected the agent of node node-b at this address, but it reports node node-a");
     let end = CancellationToken::new();
     end.cancel();
     within(fleet.run(end)).await;
     node.stop().await;
 }
 
-/// A mirror that keeps nothing, and wants nothing but changes.
+/// A mirror that counts resets and changes, without loops.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Count {
     resets: u32,
     changes: u32,
 }
 
-impl Fold for Count {
+impl maglev_model::view::Fold for Count {
     fn reset(&mut self, _: &View) {
         self.resets += 1;
     }
@@ -134,33 +137,33 @@ impl Mirror for Count {
 }
 
 #[tokio::test]
-async fn a_mirror_of_its_own_is_followed_and_nothing_else_is_asked_for_it() {
+async fn mirror_without_loops_sends_no_periodic_requests() {
     let node = node(1, FrontendState::Up).await;
     node.dump.send_replace(None);
-    let mut fleet = Running::<Count>::start(&[node.address], quick());
-    fleet.until("node-a", "it is connected", connected).await;
-    node.events.change(Change::Frontend(web(), FrontendState::Down, None));
-    let state = fleet.until("node-a", "the change is there", |state| state.view.changes > 0).await;
+    let mut fleet = TestFleet::<Count>::start(&[node.address], fast_timings());
+    fleet.until("node-a", "connected", connected).await;
+    node.events.emit_change(Change::Frontend(web(), FrontendState::Down, None));
+    let state = fleet.until("node-a", "the change has arrived", |state| state.view.changes > 0).await;
     assert_eq!(state.view, Count { resets: 1, changes: 1 });
-    let asked = node.metrics();
-    assert!(asked.contains("GetState"), "{asked}");
+    let metrics = node.metrics();
+    assert!(metrics.contains("GetState"), "{metrics}");
     for call in ["GetVppLbState", "GetVppLbCounters"] {
-        assert!(!asked.contains(call), "{call} in\n{asked}");
+        assert!(!metrics.contains(call), "{call} in\n{metrics}");
     }
     fleet.stop().await;
     node.stop().await;
 }
 
 #[tokio::test]
-async fn the_state_of_each_link_is_a_metric_that_goes_with_its_node() {
+async fn link_metrics_are_removed_with_the_node() {
     let node = node(1, FrontendState::Up).await;
-    let options = FleetOptions { timings: quick(), ..FleetOptions::default() };
+    let options = FleetOptions { timings: fast_timings(), ..FleetOptions::default() };
     let mut fleet: Fleet = Fleet::new(Source::Addresses(Vec::new()), options);
     let registry = Registry::new();
-    fleet.register(&registry).expect("a fresh registry");
+    fleet.register(&registry).expect("the registry is empty");
     let text = || prometheus::TextEncoder::new().encode_to_string(&registry.gather()).expect("valid metrics");
-    let target = Target { pod: None, uid: "".into(), node: Some("node-a".into()), address: node.address };
-    fleet.set([("node-a".into(), target)].into());
+    let target = AgentTarget { pod: None, uid: "".into(), node: Some("node-a".into()), address: node.address };
+    fleet.set_targets([("node-a".into(), target)].into());
     let mut updates = fleet.handle().subscribe();
     let connected = "maglev_agent_link_state{node=\"node-a\",state=\"connected\"} 1";
     within(async {
@@ -170,7 +173,7 @@ async fn the_state_of_each_link_is_a_metric_that_goes_with_its_node() {
     })
     .await;
     assert!(text().contains("maglev_agent_link_connects_total{node=\"node-a\"} 1"), "{}", text());
-    fleet.set(BTreeMap::new());
+    fleet.set_targets(BTreeMap::new());
     assert!(!text().contains("node-a"), "{}", text());
     node.stop().await;
 }

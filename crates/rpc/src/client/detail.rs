@@ -1,4 +1,4 @@
-//! Answers about one thing.
+//! Details of an agent, a VPP, a Backend or a Frontend.
 
 use std::sync::Arc;
 
@@ -18,63 +18,60 @@ use maglev_model::{
 };
 use maglev_telemetry::AsOf;
 
-/// Who an agent is, and whether it does its job.
+/// Identity and readiness of an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentVersion {
-    /// The Kubernetes Node.
+    /// Name of the Kubernetes Node.
     pub node: String,
     /// The agent's version.
     pub version: String,
-    /// The commit that it was built from.
+    /// Commit of the build.
     pub commit: String,
-    /// When it was built; `unknown` where the builder did not say.
+    /// Date of the build; `unknown` if the build did not set it.
     pub build_date: String,
-    /// When this process started.
+    /// Start time of the process.
     pub started: Timestamp,
-    /// This run of the agent.
+    /// Identifies this run of the agent.
     pub epoch: u64,
-    /// Whether the node does its job.
-    ///
-    /// # Errors
-    /// What it waits for.
+    /// Readiness of the node; the error is a human-readable reason.
     pub ready: Result<(), String>,
 }
 
 impl TryFrom<proto::GetVersionResponse> for AgentVersion {
     type Error = Malformed;
 
-    fn try_from(of: proto::GetVersionResponse) -> Result<Self, Malformed> {
+    fn try_from(response: proto::GetVersionResponse) -> Result<Self, Malformed> {
         Ok(Self {
-            node: of.node,
-            version: of.version,
-            commit: of.commit,
-            build_date: of.build_date,
-            started: read_time(of.started, "started")?,
-            epoch: of.epoch,
-            ready: if of.ready { Ok(()) } else { Err(of.not_ready_reason) },
+            node: response.node,
+            version: response.version,
+            commit: response.commit,
+            build_date: response.build_date,
+            started: read_time(response.started, "started")?,
+            epoch: response.epoch,
+            ready: if response.ready { Ok(()) } else { Err(response.not_ready_reason) },
         })
     }
 }
 
-/// The VPP of a node.
+/// The VPP of a node, and the agent's session with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VppDetail {
-    /// Which one it is.
+    /// Version and process of VPP.
     pub info: VppInfo,
-    /// Since when the agent has a session with it.
+    /// Start of the agent's session.
     pub connected_since: Timestamp,
-    /// When it started; `None` while its counters cannot be read.
+    /// Start time of VPP; `None` while its counters cannot be read.
     pub started: Option<Timestamp>,
 }
 
 impl TryFrom<proto::GetVppInfoResponse> for VppDetail {
     type Error = Malformed;
 
-    fn try_from(of: proto::GetVppInfoResponse) -> Result<Self, Malformed> {
+    fn try_from(response: proto::GetVppInfoResponse) -> Result<Self, Malformed> {
         Ok(Self {
-            info: of.info.unwrap_or_default().into(),
-            connected_since: read_time(of.connected_since, "connected_since")?,
-            started: of.started.map(|started| read_time(Some(started), "started")).transpose()?,
+            info: response.info.unwrap_or_default().into(),
+            connected_since: read_time(response.connected_since, "connected_since")?,
+            started: response.started.map(|started| read_time(Some(started), "started")).transpose()?,
         })
     }
 }
@@ -82,36 +79,36 @@ impl TryFrom<proto::GetVppInfoResponse> for VppDetail {
 /// A Backend on one node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BackendDetail {
-    /// Its name.
+    /// `namespace/name`.
     pub name: Name,
-    /// What it says. `None` where it is gone or does not decode.
+    /// The resolved Backend; `None` if it was deleted or does not decode.
     pub backend: Option<Arc<Backend>>,
-    /// Its health; `None` is the state unknown.
+    /// Health; `None` means unknown.
     pub health: Option<BackendHealth>,
-    /// How its probing goes; `None` where it is not probed.
+    /// Progress of the probes; `None` if the backend is not probed.
     pub probing: Option<Probing>,
-    /// What is wrong with it.
+    /// Problems of the object.
     pub problems: Problems,
-    /// The Frontends that use it.
+    /// Frontends that use the Backend.
     pub frontends: Vec<Name>,
-    /// The moment that this is about.
+    /// Position of this state in the event stream.
     pub as_of: AsOf,
 }
 
 impl TryFrom<proto::GetBackendResponse> for BackendDetail {
     type Error = Malformed;
 
-    fn try_from(of: proto::GetBackendResponse) -> Result<Self, Malformed> {
-        let status = of.backend.ok_or(Malformed::missing("backend"))?;
-        let mut resolver = Resolver::new(of.referenced)?;
+    fn try_from(response: proto::GetBackendResponse) -> Result<Self, Malformed> {
+        let status = response.backend.ok_or(Malformed::missing("backend"))?;
+        let mut resolver = Resolver::new(response.referenced)?;
         Ok(Self {
             name: Name::from(&*status.name),
             backend: status.backend.map(|backend| resolver.backend(backend)).transpose()?,
             health: status.health.map(BackendHealth::try_from).transpose()?,
-            probing: of.probing.map(Probing::try_from).transpose()?,
+            probing: response.probing.map(Probing::try_from).transpose()?,
             problems: status.problems.unwrap_or_default().into(),
             frontends: status.frontends.iter().map(|name| Name::from(&**name)).collect(),
-            as_of: of.as_of.ok_or(Malformed::missing("as_of"))?.into(),
+            as_of: response.as_of.ok_or(Malformed::missing("as_of"))?.into(),
         })
     }
 }
@@ -119,49 +116,49 @@ impl TryFrom<proto::GetBackendResponse> for BackendDetail {
 /// A Frontend on one node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FrontendDetail {
-    /// Its name.
+    /// `namespace/name`.
     pub name: Name,
-    /// What it resolved to; `None` where it is gone or its claim cannot be read.
+    /// The resolved Frontend; `None` if it was deleted or its claim is unreadable.
     pub frontend: Option<Arc<Frontend>>,
-    /// Its state; `None` is unknown.
+    /// State; `None` means unknown.
     pub state: Option<StateSince>,
-    /// How far the node is with it.
+    /// Result of programming VPP.
     pub report: Option<Report>,
-    /// When VPP was last read, while it is programmed.
+    /// Time at which VPP was last read, while the Frontend is programmed.
     pub verified_at: Option<Timestamp>,
-    /// The index of the active pool.
+    /// Index of the active pool.
     pub active_pool: Option<usize>,
-    /// Every member of every pool, in order, and its weight now.
+    /// All members of all pools, in order, with their effective weights.
     pub weights: Vec<MemberWeight>,
-    /// What is wrong with it.
+    /// Problems of the object.
     pub problems: Problems,
-    /// The moment that this is about.
+    /// Position of this state in the event stream.
     pub as_of: AsOf,
 }
 
-/// A member of a pool and its weight now.
+/// A member of a pool and its effective weight.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberWeight {
-    /// The pool's index.
+    /// Index of the pool.
     pub pool: usize,
-    /// The Backend.
+    /// Name of the Backend.
     pub backend: Name,
-    /// The weight that is in effect once VPP follows; `None` where nothing is wanted of VPP.
+    /// The weight that is in effect once VPP is in sync; `None` if VPP is not to be programmed.
     pub effective: Option<u32>,
-    /// Why.
+    /// The reason for the weight.
     pub why: proto::WeightReason,
 }
 
 impl TryFrom<proto::GetFrontendResponse> for FrontendDetail {
     type Error = Malformed;
 
-    fn try_from(of: proto::GetFrontendResponse) -> Result<Self, Malformed> {
-        let mut status = of.frontend.ok_or(Malformed::missing("frontend"))?;
-        let resolver = Resolver::new(of.referenced)?;
+    fn try_from(response: proto::GetFrontendResponse) -> Result<Self, Malformed> {
+        let mut status = response.frontend.ok_or(Malformed::missing("frontend"))?;
+        let resolver = Resolver::new(response.referenced)?;
         let verified_at = status.report.as_mut().and_then(|report| report.verified_at.take());
         let pools = status.frontend.iter().flat_map(|frontend| &frontend.pools).enumerate();
-        let weights = pools.flat_map(|(pool, of)| {
-            of.members.iter().map(move |member| MemberWeight {
+        let weights = pools.flat_map(|(pool, entry)| {
+            entry.members.iter().map(move |member| MemberWeight {
                 pool,
                 backend: Name::from(&*member.backend),
                 effective: member.effective_weight,
@@ -181,7 +178,7 @@ impl TryFrom<proto::GetFrontendResponse> for FrontendDetail {
             active_pool: active_pool.and_then(|index| usize::try_from(index).ok()),
             weights,
             problems,
-            as_of: of.as_of.ok_or(Malformed::missing("as_of"))?.into(),
+            as_of: response.as_of.ok_or(Malformed::missing("as_of"))?.into(),
         })
     }
 }

@@ -1,26 +1,26 @@
-//! Why an agent could not be asked.
+//! Errors of calls.
 
 use tonic::{Code, Status};
 
 use crate::Malformed;
 
-/// Why an agent did not answer as wanted.
+/// Error of a call to an agent.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The agent refused, or could not be reached (`Unavailable`).
     #[error("{rpc}: {} ({})", .status.message(), .status.code())]
     Status {
-        /// What was asked.
+        /// Name of the call.
         rpc: &'static str,
-        /// The answer.
+        /// Status of the call.
         status: Box<Status>,
     },
-    /// What came is not what an agent sends; another version, perhaps.
-    #[error("{rpc} gave an answer that cannot be read")]
+    /// The response is malformed, for example because of an incompatible version.
+    #[error("{rpc} returned a malformed response")]
     Malformed {
-        /// What was asked.
+        /// Name of the call.
         rpc: &'static str,
-        /// What is wrong with it.
+        /// The malformed field.
         #[source]
         source: Malformed,
     },
@@ -31,7 +31,7 @@ impl ClientError {
         Self::Status { rpc, status: Box::new(status) }
     }
 
-    /// The gRPC code; `DataLoss` for what cannot be read.
+    /// The gRPC code; `DataLoss` for a malformed response.
     pub fn code(&self) -> Code {
         match self {
             Self::Status { status, .. } => status.code(),
@@ -39,7 +39,7 @@ impl ClientError {
         }
     }
 
-    /// A fixed word for it.
+    /// A fixed PascalCase word.
     pub fn reason(&self) -> &'static str {
         match self.code() {
             Code::Unavailable | Code::Unknown | Code::Cancelled => "Unavailable",
@@ -51,10 +51,5 @@ impl ClientError {
             Code::DataLoss => "Malformed",
             _ => "Refused",
         }
-    }
-
-    /// Whether trying again may help.
-    pub fn is_transient(&self) -> bool {
-        !matches!(self.code(), Code::NotFound | Code::InvalidArgument | Code::Unimplemented | Code::DataLoss)
     }
 }

@@ -1,30 +1,31 @@
-//! Following an agent's events.
+//! The stream of an agent's events.
 
 use tonic::Streaming;
 
 use super::ClientError;
 use crate::{
     Malformed,
-    convert::{Line, Words},
+    convert::{Interner, Line},
     proto,
 };
 use maglev_model::{Name, event::Level};
 use maglev_telemetry::AsOf;
 
-/// What to follow. The default is everything from info on, from now on.
+/// Selection of events. The default is all events from level info, from now on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchRequest {
-    /// The least level; changes of the state come at every level.
+    /// Minimum level; changes of the state are sent at every level.
     pub level: Level,
-    /// Everything. Without it only what `backend` and `frontend` say, which makes no mirror.
+    /// All events. Without it only the events selected by `backend` and `frontend`, which are not sufficient for a
+    /// mirror.
     pub log: bool,
-    /// What is about Backends.
+    /// Events about Backends.
     pub backend: bool,
-    /// What is about Frontends.
+    /// Events about Frontends.
     pub frontend: bool,
-    /// Only what is about these, at most 200; empty = all. Makes no mirror.
+    /// Only events about these objects, at most 200; empty = all. Not sufficient for a mirror.
     pub names: Vec<Name>,
-    /// Everything after this; `None` = from now on.
+    /// Start position; `None` = from now on.
     pub since: Option<AsOf>,
 }
 
@@ -50,34 +51,34 @@ impl From<WatchRequest> for proto::WatchEventsRequest {
 
 /// A stream of events.
 #[derive(Debug)]
-pub struct Watch {
+pub struct EventStream {
     stream: Streaming<proto::WatchEventsResponse>,
-    words: Words,
+    interner: Interner,
 }
 
-/// What happened since the last one of these.
+/// The next events of a stream.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Followed {
-    /// In order. Empty in the first, unless something was replayed: it says where the stream begins.
+pub struct LineBatch {
+    /// In order. The first batch has the start position, and lines only if events were replayed.
     pub lines: Vec<Line>,
-    /// Where the stream is after these.
+    /// Position of the stream after these lines.
     pub as_of: AsOf,
-    /// So many events were lost just before these, because the stream was read too slowly.
+    /// Number of events lost just before these, because the stream was read too slowly.
     pub dropped: u64,
-    /// Changes of the state are missing before these: fetch the state anew.
+    /// Changes before these lines are missing: fetch the state again.
     pub resync: bool,
 }
 
-impl Watch {
+impl EventStream {
     pub(crate) fn new(stream: Streaming<proto::WatchEventsResponse>) -> Self {
-        Self { stream, words: Words::default() }
+        Self { stream, interner: Interner::default() }
     }
 
-    /// The next events; `None` when the agent has ended the stream, because it ends itself. Safe to drop at any time.
+    /// The next events; `None` once the agent shuts down. Cancel safe.
     ///
     /// # Errors
-    /// [`ClientError`]; the stream is over then.
-    pub async fn next(&mut self) -> Result<Option<Followed>, ClientError> {
+    /// [`ClientError`]; the stream has ended.
+    pub async fn next(&mut self) -> Result<Option<LineBatch>, ClientError> {
         let rpc = "WatchEvents";
         match self.stream.message().await {
             Ok(Some(message)) => self.read(message).map(Some).map_err(|source| ClientError::Malformed { rpc, source }),
@@ -86,9 +87,9 @@ impl Watch {
         }
     }
 
-    fn read(&mut self, message: proto::WatchEventsResponse) -> Result<Followed, Malformed> {
-        Ok(Followed {
-            lines: message.events.into_iter().map(|event| self.words.line(event)).collect::<Result<_, _>>()?,
+    fn read(&mut self, message: proto::WatchEventsResponse) -> Result<LineBatch, Malformed> {
+        Ok(LineBatch {
+            lines: message.events.into_iter().map(|event| self.interner.line(event)).collect::<Result<_, _>>()?,
             as_of: message.as_of.ok_or(Malformed::missing("as_of"))?.into(),
             dropped: message.dropped,
             resync: message.resync_required,

@@ -1,4 +1,4 @@
-//! What an event does to the state.
+//! Changes of the state.
 
 use std::sync::Arc;
 
@@ -31,10 +31,10 @@ impl From<&Change> for Kind {
             Change::Suspect(family, active) => {
                 Self::Suspect(proto::SuspectChange { family: proto::Family::from(*family).into(), active: *active })
             }
-            Change::Frontend(name, state, of) => Self::Frontend(proto::FrontendChange {
+            Change::Frontend(name, state, probe_code) => Self::Frontend(proto::FrontendChange {
                 name: name.to_string(),
                 state: proto::FrontendState::from(*state).into(),
-                code: code(*of),
+                code: code(*probe_code),
             }),
             Change::ActivePool(name, pool) => {
                 Self::ActivePool(proto::ActivePoolChange { name: name.to_string(), pool: Some((*pool).into()) })
@@ -69,16 +69,18 @@ impl TryFrom<Kind> for Change {
     fn try_from(kind: Kind) -> Result<Self, Malformed> {
         Ok(match kind {
             Kind::Config(delta) => Self::Config(Arc::new(ConfigDelta::try_from(delta)?)),
-            Kind::Health(of) => {
-                Self::Health(Name::from(&*of.name), of.health.map(BackendHealth::try_from).transpose()?)
+            Kind::Health(change) => {
+                Self::Health(Name::from(&*change.name), change.health.map(BackendHealth::try_from).transpose()?)
             }
-            Kind::Suspect(of) => Self::Suspect(of.family().try_into()?, of.active),
-            Kind::Frontend(of) => Self::Frontend(Name::from(&*of.name), of.state().try_into()?, read_code(of.code())),
+            Kind::Suspect(change) => Self::Suspect(change.family().try_into()?, change.active),
+            Kind::Frontend(change) => {
+                Self::Frontend(Name::from(&*change.name), change.state().try_into()?, read_code(change.code()))
+            }
             Kind::ActivePool(change) => {
                 Self::ActivePool(Name::from(&*change.name), change.pool.ok_or(Malformed::missing("pool"))?.into())
             }
-            Kind::Report(of) => {
-                Self::Report(Name::from(&*of.name), of.report.ok_or(Malformed::missing("report"))?.try_into()?)
+            Kind::Report(change) => {
+                Self::Report(Name::from(&*change.name), change.report.ok_or(Malformed::missing("report"))?.try_into()?)
             }
             Kind::Forget(name) => Self::Forget(Name::from(&*name)),
             Kind::VppConnected(info) => Self::VppConnected(Arc::new(info.into())),
@@ -88,14 +90,14 @@ impl TryFrom<Kind> for Change {
                 Self::VppState(conf, Arc::new(actual))
             }
             Kind::VppConf(conf) => Self::VppConf(conf.try_into()?),
-            Kind::Vip(of) => {
-                let (id, state) = read_vip(of)?;
+            Kind::Vip(vip) => {
+                let (id, state) = read_vip(vip)?;
                 Self::Vip(id, Some(state))
             }
             Kind::VipGone(id) => Self::Vip(id.try_into()?, None),
-            Kind::Server(of) => {
-                let weight = of.weight.map(|weight| number(weight, "weight")).transpose()?;
-                Self::Server(read_id(of.vip)?, read_address(&of.address, "address")?, weight)
+            Kind::Server(change) => {
+                let weight = change.weight.map(|weight| number(weight, "weight")).transpose()?;
+                Self::Server(read_id(change.vip)?, read_address(&change.address, "address")?, weight)
             }
             Kind::Foreign(id) => Self::Foreign(id.try_into()?),
             Kind::Held(hold) => Self::Held(hold.try_into()?),

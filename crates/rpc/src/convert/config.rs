@@ -1,4 +1,4 @@
-//! What differs between two configurations, with all that it refers to.
+//! The difference between two configurations, with all objects that it refers to.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -9,12 +9,11 @@ use super::{Malformed, Resolver};
 use crate::proto;
 use maglev_model::{
     change::{ConfigDelta, Problems},
-    config::{Backend, Check, Frontend, HealthCheck, Kind, NodeConfig, Target},
+    config::{Backend, Check, Frontend, HealthCheck, Kind, MemberTarget, NodeConfig},
     name::Name,
 };
 
-/// Collects what listed objects refer to and what is not in the lists. In one configuration a name stands for one
-/// object.
+/// Collects the objects that listed objects refer to and that are not listed. Names are unique within a configuration.
 pub struct References<'a, C, B> {
     is_check_listed: C,
     is_backend_listed: B,
@@ -27,7 +26,7 @@ impl<'a, C: Fn(&Name) -> bool, B: Fn(&Name) -> bool> References<'a, C, B> {
         Self { is_check_listed, is_backend_listed, checks: BTreeMap::new(), backends: BTreeMap::new() }
     }
 
-    pub fn of_backend(&mut self, backend: &'a Backend) {
+    pub fn add_backend(&mut self, backend: &'a Backend) {
         if let Check::Probe(check) = &backend.check
             && !(self.is_check_listed)(&check.name)
         {
@@ -35,19 +34,19 @@ impl<'a, C: Fn(&Name) -> bool, B: Fn(&Name) -> bool> References<'a, C, B> {
         }
     }
 
-    pub fn of_frontend(&mut self, frontend: &'a Frontend) {
+    pub fn add_frontend(&mut self, frontend: &'a Frontend) {
         for member in frontend.pools.iter().flat_map(|pool| &pool.members) {
-            if let Target::Backend(backend) = &member.target
+            if let MemberTarget::Backend(backend) = &member.target
                 && !(self.is_backend_listed)(&backend.name)
                 && self.backends.insert(&backend.name, backend).is_none()
             {
-                self.of_backend(backend);
+                self.add_backend(backend);
             }
         }
     }
 
-    /// `None` where that is nothing.
-    pub fn collected(self) -> Option<proto::Referenced> {
+    /// The collected objects; `None` if there are none.
+    pub fn into_message(self) -> Option<proto::Referenced> {
         let Self { checks, backends, .. } = self;
         (!checks.is_empty() || !backends.is_empty()).then(|| proto::Referenced {
             health_checks: checks.into_values().map(Into::into).collect(),
@@ -62,19 +61,25 @@ impl From<&ConfigDelta> for proto::ConfigDelta {
         let (listed_checks, listed_backends) = (listed(health_checks), listed(backends));
         let mut references =
             References::new(|name| listed_checks.contains(name), |name| listed_backends.contains(name));
-        backends.iter().filter_map(|(_, backend)| backend.as_deref()).for_each(|of| references.of_backend(of));
-        frontends.iter().filter_map(|(_, frontend)| frontend.as_deref()).for_each(|of| references.of_frontend(of));
+        backends
+            .iter()
+            .filter_map(|(_, backend)| backend.as_deref())
+            .for_each(|backend| references.add_backend(backend));
+        frontends
+            .iter()
+            .filter_map(|(_, frontend)| frontend.as_deref())
+            .for_each(|frontend| references.add_frontend(frontend));
         Self {
-            referenced: references.collected(),
-            health_checks: there(health_checks),
-            backends: there(backends),
-            frontends: there(frontends),
+            referenced: references.into_message(),
+            health_checks: present(health_checks),
+            backends: present(backends),
+            frontends: present(frontends),
             node: node.as_deref().map(proto::NodeConfig::from),
             claims_unknown: *claims_unknown,
             problems: problems.iter().map(|(object, problems)| object_problems(object, problems)).collect(),
-            health_checks_gone: gone(health_checks),
-            backends_gone: gone(backends),
-            frontends_gone: gone(frontends),
+            health_checks_gone: removed(health_checks),
+            backends_gone: removed(backends),
+            frontends_gone: removed(frontends),
         }
     }
 }
@@ -85,11 +90,11 @@ fn listed<T>(changed: &Changed<T>) -> HashSet<&Name> {
     changed.iter().filter(|(_, object)| object.is_some()).map(|(name, _)| name).collect()
 }
 
-fn there<'a, T, P: From<&'a T>>(changed: &'a Changed<T>) -> Vec<P> {
+fn present<'a, T, P: From<&'a T>>(changed: &'a Changed<T>) -> Vec<P> {
     changed.iter().filter_map(|(_, object)| object.as_deref().map(P::from)).collect()
 }
 
-fn gone<T>(changed: &Changed<T>) -> Vec<String> {
+fn removed<T>(changed: &Changed<T>) -> Vec<String> {
     changed.iter().filter(|(_, object)| object.is_none()).map(|(name, _)| name.to_string()).collect()
 }
 
@@ -105,9 +110,9 @@ impl TryFrom<proto::ConfigDelta> for ConfigDelta {
         let frontends = delta.frontends.into_iter().map(|frontend| resolver.frontend(frontend));
         let frontends = frontends.collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
-            health_checks: changed(checks, |check| check.name.clone(), delta.health_checks_gone),
-            backends: changed(backends, |backend| backend.name.clone(), delta.backends_gone),
-            frontends: changed(frontends, |frontend| frontend.name.clone(), delta.frontends_gone),
+            health_checks: merge(checks, |check| check.name.clone(), delta.health_checks_gone),
+            backends: merge(backends, |backend| backend.name.clone(), delta.backends_gone),
+            frontends: merge(frontends, |frontend| frontend.name.clone(), delta.frontends_gone),
             node: delta.node.map(NodeConfig::try_from).transpose()?.map(Arc::new),
             claims_unknown: delta.claims_unknown,
             problems: delta.problems.into_iter().map(read_object_problems).collect::<Result<_, _>>()?,
@@ -115,11 +120,11 @@ impl TryFrom<proto::ConfigDelta> for ConfigDelta {
     }
 }
 
-/// What is there and what is gone, in the order of names.
-fn changed<T>(there: Vec<Arc<T>>, name: impl Fn(&T) -> Name, gone: Vec<String>) -> Vec<(Name, Option<Arc<T>>)> {
-    let gone = gone.into_iter().map(|name| (Name::from(&*name), None));
-    let mut changed: Vec<_> = there.into_iter().map(|object| (name(&object), Some(object))).chain(gone).collect();
-    changed.sort_by(|(one, _), (other, _)| one.cmp(other));
+/// Present and removed objects, sorted by name.
+fn merge<T>(present: Vec<Arc<T>>, name: impl Fn(&T) -> Name, removed: Vec<String>) -> Vec<(Name, Option<Arc<T>>)> {
+    let removed = removed.into_iter().map(|name| (Name::from(&*name), None));
+    let mut changed: Vec<_> = present.into_iter().map(|object| (name(&object), Some(object))).chain(removed).collect();
+    changed.sort_by(|(a, _), (b, _)| a.cmp(b));
     changed
 }
 
@@ -131,9 +136,9 @@ pub fn object_problems((kind, name): &(Kind, Name), problems: &Problems) -> prot
     }
 }
 
-pub fn read_object_problems(of: proto::ObjectProblems) -> Result<((Kind, Name), Problems), Malformed> {
-    let kind = of.kind().try_into()?;
-    Ok(((kind, Name::from(&*of.name)), of.problems.unwrap_or_default().into()))
+pub fn read_object_problems(message: proto::ObjectProblems) -> Result<((Kind, Name), Problems), Malformed> {
+    let kind = message.kind().try_into()?;
+    Ok(((kind, Name::from(&*message.name)), message.problems.unwrap_or_default().into()))
 }
 
 impl From<&Problems> for proto::Problems {

@@ -1,4 +1,4 @@
-//! Enumerations. A value that this build does not know is malformed, unless there is a word for "not known".
+//! Enumerations. An unknown value is malformed, unless the enumeration has a value for unknown.
 
 use super::Malformed;
 use crate::proto;
@@ -80,18 +80,17 @@ same_names!(
 same_names!(Family, Family, "family", [V4 = Ipv4, V6 = Ipv6]);
 same_names!(Level, Level, "level", [Debug = Debug, Info = Info, Warn = Warn, Error = Error]);
 
-/// 0 where there is none.
+/// 0 without a code.
 pub fn code(code: Option<ProbeCode>) -> i32 {
     code.map_or(proto::ProbeCode::Unspecified, proto::ProbeCode::from).into()
 }
 
-/// None also for a code that this build does not know.
+/// `None` also for a code that this build does not know.
 pub fn read_code(code: proto::ProbeCode) -> Option<ProbeCode> {
     code.try_into().ok()
 }
 
-/// The reason of that word; a word that this build does not know counts as `Invalid`, and the message beside it says
-/// what it is.
-pub fn read_reason(word: &str) -> Reason {
-    Reason::of_word(word).unwrap_or(Reason::Invalid)
+/// Parses a reason. An unknown one becomes `Invalid`; the problem's message has the details.
+pub fn read_reason(reason: &str) -> Reason {
+    Reason::parse(reason).unwrap_or(Reason::Invalid)
 }

@@ -1,4 +1,4 @@
-//! Events: out of the bus onto the wire, and from there into lines.
+//! Events of the bus to messages, and messages to lines.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -14,7 +14,7 @@ use maglev_model::{
 };
 use maglev_telemetry::{AsOf, Stamped};
 
-/// The message of these events: what a watcher gets for one batch.
+/// Encodes the message of one batch of events.
 pub fn encode<'a>(events: impl Iterator<Item = &'a Arc<Stamped>>, as_of: AsOf) -> Bytes {
     let message = proto::WatchEventsResponse {
         events: events.map(|stamped| (&**stamped).into()).collect(),
@@ -62,51 +62,55 @@ impl From<proto::AsOf> for AsOf {
     }
 }
 
-/// Something that happened on a node, as its log prints it, and what it does to the state.
+/// An event of a node in the form of its log, and its change of the state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
-    /// Its number; `None` for what is told only to who watches at that moment.
+    /// Sequence number; `None` for an event that is not retained.
     pub seq: Option<u64>,
-    /// When it happened, by the node's clock.
+    /// Time by the node's clock.
     pub time: Timestamp,
-    /// How much it matters.
+    /// Severity.
     pub level: Level,
-    /// The event's name; empty for a change that people are told of otherwise.
+    /// Name of the event; empty for a change without an event of its own.
     pub name: Arc<str>,
-    /// Its attributes, in the order of the log.
+    /// Attributes, in the order of the log.
     pub attributes: Vec<(Arc<str>, String)>,
-    /// What it does to the state.
+    /// Change of the state.
     pub change: Option<Change>,
 }
 
-/// Texts that come again and again: names of events and of attributes.
+/// Shares repeated texts: names of events and of attributes.
 #[derive(Debug, Default)]
-pub struct Words(HashSet<Arc<str>>);
+pub struct Interner(HashSet<Arc<str>>);
 
-impl Words {
-    /// More than there are; what a faulty server sends beyond that is not kept.
+impl Interner {
+    /// Above the number of names; further names, from a faulty server, are not kept.
     const LIMIT: usize = 1024;
 
-    fn take(&mut self, word: String) -> Arc<str> {
-        if let Some(known) = self.0.get(&*word) {
-            return Arc::clone(known);
+    fn intern(&mut self, text: String) -> Arc<str> {
+        if let Some(interned) = self.0.get(&*text) {
+            return Arc::clone(interned);
         }
-        let word = Arc::<str>::from(word);
+        let text = Arc::<str>::from(text);
         if self.0.len() < Self::LIMIT {
-            self.0.insert(Arc::clone(&word));
+            self.0.insert(Arc::clone(&text));
         }
-        word
+        text
     }
 
-    /// Reads an event. A change of a kind that this build does not know counts as none.
+    /// Reads an event. A change of an unknown kind is ignored.
     pub fn line(&mut self, event: proto::Event) -> Result<Line, Malformed> {
         let level = Level::try_from(event.level()).unwrap_or(Level::Info);
         Ok(Line {
             seq: event.seq,
             time: read_time(event.time, "time")?,
             level,
-            name: self.take(event.name),
-            attributes: event.attributes.into_iter().map(|of| (self.take(of.key), of.value)).collect(),
+            name: self.intern(event.name),
+            attributes: event
+                .attributes
+                .into_iter()
+                .map(|attribute| (self.intern(attribute.key), attribute.value))
+                .collect(),
             change: event.change.and_then(|change| change.kind).map(Change::try_from).transpose()?,
         })
     }

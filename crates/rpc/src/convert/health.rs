@@ -1,4 +1,4 @@
-//! Backends' health, and what the agent says about Frontends.
+//! Health of backends, and reports about Frontends.
 
 use super::{
     Malformed,
@@ -52,9 +52,9 @@ impl From<Transition> for proto::Transition {
 impl TryFrom<proto::Transition> for Transition {
     type Error = Malformed;
 
-    fn try_from(of: proto::Transition) -> Result<Self, Malformed> {
-        let (from, to) = (of.from().try_into()?, of.to().try_into()?);
-        Ok(Self { from, to, code: read_code(of.code()), at: read_time(of.at, "at")? })
+    fn try_from(transition: proto::Transition) -> Result<Self, Malformed> {
+        let (from, to) = (transition.from().try_into()?, transition.to().try_into()?);
+        Ok(Self { from, to, code: read_code(transition.code()), at: read_time(transition.at, "at")? })
     }
 }
 

@@ -1,8 +1,8 @@
-//! A node's settings.
+//! Settings of a node.
 
 use super::{
     Malformed,
-    scalar::{duration, read_address_of, read_duration, text},
+    scalar::{duration, read_duration, read_optional_address, text},
 };
 use crate::proto;
 use maglev_model::{
@@ -30,8 +30,8 @@ impl TryFrom<proto::NodeConfig> for NodeConfig {
     fn try_from(node: proto::NodeConfig) -> Result<Self, Malformed> {
         Ok(Self {
             load_balancer_config: node.load_balancer_config.as_deref().map(Name::from),
-            internal_ipv4: read_address_of(&node.internal_ipv4, "internal_ipv4")?,
-            internal_ipv6: read_address_of(&node.internal_ipv6, "internal_ipv6")?,
+            internal_ipv4: read_optional_address(&node.internal_ipv4, "internal_ipv4")?,
+            internal_ipv6: read_optional_address(&node.internal_ipv6, "internal_ipv6")?,
             vpp: node.vpp.ok_or(Malformed::missing("vpp"))?.try_into()?,
             sync: node.sync.ok_or(Malformed::missing("sync"))?.try_into()?,
             probe: node.probe.ok_or(Malformed::missing("probe"))?.try_into()?,
@@ -51,8 +51,8 @@ impl TryFrom<proto::VppConf> for VppConf {
 
     fn try_from(conf: proto::VppConf) -> Result<Self, Malformed> {
         Ok(Self {
-            ipv4_source: read_address_of(&conf.ipv4_source, "ipv4_source")?,
-            ipv6_source: read_address_of(&conf.ipv6_source, "ipv6_source")?,
+            ipv4_source: read_optional_address(&conf.ipv4_source, "ipv4_source")?,
+            ipv6_source: read_optional_address(&conf.ipv6_source, "ipv6_source")?,
             sticky_buckets_per_core: conf.sticky_buckets_per_core,
             flow_timeout: conf.flow_timeout,
         })
@@ -99,8 +99,8 @@ impl TryFrom<proto::ProbeConf> for ProbeConf {
 
     fn try_from(conf: proto::ProbeConf) -> Result<Self, Malformed> {
         Ok(Self {
-            ipv4_source: read_address_of(&conf.ipv4_source, "ipv4_source")?,
-            ipv6_source: read_address_of(&conf.ipv6_source, "ipv6_source")?,
+            ipv4_source: read_optional_address(&conf.ipv4_source, "ipv4_source")?,
+            ipv6_source: read_optional_address(&conf.ipv6_source, "ipv6_source")?,
             transition_history: usize::try_from(conf.transition_history).unwrap_or(usize::MAX),
             fail_open: conf.fail_open,
         })

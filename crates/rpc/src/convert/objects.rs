@@ -1,21 +1,21 @@
-//! Backends and Frontends, whose references are names on the wire.
+//! Backends and Frontends. References are names in messages.
 
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
     Malformed,
     enums::read_reason,
-    scalar::{number, port, read_address, read_address_of, text},
+    scalar::{number, port, read_address, read_optional_address, text},
 };
 use crate::proto::{self, backend as wire};
 use maglev_model::{
-    config::{Backend, Check, Frontend, HealthCheck, Member, OnBackendDown, Pool, Standing, Target},
+    config::{Backend, Check, Frontend, HealthCheck, Member, MemberTarget, OnBackendDown, Pool, Standing},
     name::Name,
     problem::Problem,
     vip::{Dscp, Encap, Protocol, Service, TableLength, VipKey, Weight},
 };
 
-/// What names in one message stand for.
+/// Resolves the names in one message.
 #[derive(Debug, Default)]
 pub struct Resolver {
     checks: HashMap<Name, Arc<HealthCheck>>,
@@ -23,7 +23,7 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// A resolver that knows what a message carries for this purpose alone.
+    /// A resolver with the referenced objects of a message.
     pub fn new(referenced: Option<proto::Referenced>) -> Result<Self, Malformed> {
         let mut resolver = Self::default();
         let proto::Referenced { health_checks, backends } = referenced.unwrap_or_default();
@@ -36,14 +36,14 @@ impl Resolver {
         Ok(resolver)
     }
 
-    /// Reads a HealthCheck; Backends read later can refer to it.
+    /// Reads a HealthCheck. Backends read afterwards can refer to it.
     pub fn health_check(&mut self, check: proto::HealthCheck) -> Result<Arc<HealthCheck>, Malformed> {
         let check = Arc::new(HealthCheck::try_from(check)?);
         self.checks.insert(check.name.clone(), Arc::clone(&check));
         Ok(check)
     }
 
-    /// Reads a Backend; Frontends read later can refer to it.
+    /// Reads a Backend. Frontends read afterwards can refer to it.
     pub fn backend(&mut self, backend: proto::Backend) -> Result<Arc<Backend>, Malformed> {
         let admin_state = backend.admin_state().try_into()?;
         let check = match backend.check {
@@ -66,7 +66,6 @@ impl Resolver {
         Ok(backend)
     }
 
-    /// Reads a Frontend.
     pub fn frontend(&self, frontend: proto::Frontend) -> Result<Arc<Frontend>, Malformed> {
         let problem = frontend.problem.clone().unwrap_or_default().into();
         let standing = match frontend.standing() {
@@ -101,8 +100,8 @@ impl Resolver {
     fn member(&self, member: proto::Member) -> Result<Member, Malformed> {
         let backend = Name::from(&*member.backend);
         let target = match (member.unreadable, self.backends.get(&backend)) {
-            (true, _) => Target::Unreadable { address: read_address_of(&member.address, "address")? },
-            (false, Some(backend)) => Target::Backend(Arc::clone(backend)),
+            (true, _) => MemberTarget::Unreadable { address: read_optional_address(&member.address, "address")? },
+            (false, Some(backend)) => MemberTarget::Backend(Arc::clone(backend)),
             (false, None) => return Err(Malformed::new("backend", member.backend)),
         };
         let weight = Weight::new(number(member.weight, "weight")?);
@@ -164,7 +163,7 @@ impl From<&Member> for proto::Member {
             backend: backend.to_string(),
             weight: weight.get().into(),
             address: text(target.address()),
-            unreadable: matches!(target, Target::Unreadable { .. }),
+            unreadable: matches!(target, MemberTarget::Unreadable { .. }),
             effective_weight: None,
             why: proto::WeightReason::Unspecified.into(),
         }
@@ -198,11 +197,11 @@ impl TryFrom<proto::Service> for Service {
     type Error = Malformed;
 
     fn try_from(service: proto::Service) -> Result<Self, Malformed> {
-        let of = |protocol| Ok(Self::Port { protocol, port: port(service.port, "port")? });
+        let with_port = |protocol| Ok(Self::Port { protocol, port: port(service.port, "port")? });
         match service.protocol() {
             proto::Protocol::Any => Ok(Self::AllPorts),
-            proto::Protocol::Tcp => of(Protocol::Tcp),
-            proto::Protocol::Udp => of(Protocol::Udp),
+            proto::Protocol::Tcp => with_port(Protocol::Tcp),
+            proto::Protocol::Udp => with_port(Protocol::Udp),
             proto::Protocol::Unspecified => Err(Malformed::missing("protocol")),
         }
     }
@@ -210,14 +209,14 @@ impl TryFrom<proto::Service> for Service {
 
 impl From<Encap> for proto::Encap {
     fn from(encap: Encap) -> Self {
-        let (of, parameter) = match encap {
+        let (encap_type, parameter) = match encap {
             Encap::Gre4 => (proto::EncapType::Gre4, 0),
             Encap::Gre6 => (proto::EncapType::Gre6, 0),
             Encap::L3dsr(dscp) => (proto::EncapType::L3dsr, dscp.get().into()),
             Encap::Nat4(port) => (proto::EncapType::Nat4, port.get().into()),
             Encap::Nat6(port) => (proto::EncapType::Nat6, port.get().into()),
         };
-        Self { r#type: of.into(), parameter }
+        Self { r#type: encap_type.into(), parameter }
     }
 }
 

@@ -59,10 +59,10 @@ impl TryFrom<proto::HealthCheck> for HealthCheck {
 
 impl From<&Probe> for wire::Probe {
     fn from(probe: &Probe) -> Self {
-        let of = |tls: &Option<Tls>| tls.as_ref().map(proto::Tls::from);
+        let convert_tls = |tls: &Option<Tls>| tls.as_ref().map(proto::Tls::from);
         match probe {
             Probe::Icmp => Self::Icmp(proto::IcmpProbe {}),
-            Probe::Tcp { port, tls } => Self::Tcp(proto::TcpProbe { port: port.get().into(), tls: of(tls) }),
+            Probe::Tcp { port, tls } => Self::Tcp(proto::TcpProbe { port: port.get().into(), tls: convert_tls(tls) }),
             Probe::Http { port, http, tls } => Self::Http(proto::HttpProbe {
                 port: port.get().into(),
                 path: http.path.clone(),
@@ -71,11 +71,13 @@ impl From<&Probe> for wire::Probe {
                 expected_statuses: http.expected_statuses.iter().map(|range| (*range).into()).collect(),
                 expected_body: http.expected_body.clone(),
                 header_names: http.headers.iter().map(|(name, _)| name.clone()).collect(),
-                tls: of(tls),
+                tls: convert_tls(tls),
             }),
-            Probe::Grpc { port, service, tls } => {
-                Self::Grpc(proto::GrpcProbe { port: port.get().into(), service: service.clone(), tls: of(tls) })
-            }
+            Probe::Grpc { port, service, tls } => Self::Grpc(proto::GrpcProbe {
+                port: port.get().into(),
+                service: service.clone(),
+                tls: convert_tls(tls),
+            }),
         }
     }
 }
@@ -95,16 +97,16 @@ impl TryFrom<wire::Probe> for Probe {
     }
 }
 
-fn read_http(of: proto::HttpProbe) -> Result<Probe, Malformed> {
+fn read_http(probe: proto::HttpProbe) -> Result<Probe, Malformed> {
     let http = Http {
-        method: of.method().try_into()?,
-        path: of.path,
-        host: of.host,
-        expected_statuses: of.expected_statuses.into_iter().map(StatusRange::try_from).collect::<Result<_, _>>()?,
-        expected_body: of.expected_body,
-        headers: of.header_names.into_iter().map(|name| (name, String::new())).collect(),
+        method: probe.method().try_into()?,
+        path: probe.path,
+        host: probe.host,
+        expected_statuses: probe.expected_statuses.into_iter().map(StatusRange::try_from).collect::<Result<_, _>>()?,
+        expected_body: probe.expected_body,
+        headers: probe.header_names.into_iter().map(|name| (name, String::new())).collect(),
     };
-    Ok(Probe::Http { port: port(of.port, "port")?, http, tls: of.tls.map(Tls::from) })
+    Ok(Probe::Http { port: port(probe.port, "port")?, http, tls: probe.tls.map(Tls::from) })
 }
 
 impl From<StatusRange> for proto::StatusRange {
@@ -121,7 +123,7 @@ impl TryFrom<proto::StatusRange> for StatusRange {
     }
 }
 
-/// Certificates and keys stay with the agent.
+/// Certificates and keys are never sent.
 impl From<&Tls> for proto::Tls {
     fn from(Tls { server_name, insecure_skip_verify, authorities: _, client: _ }: &Tls) -> Self {
         Self { server_name: server_name.clone(), insecure_skip_verify: *insecure_skip_verify }

@@ -9,7 +9,7 @@ use super::Malformed;
 const NANOSECONDS: i32 = 1_000_000_000;
 
 pub fn time(time: Timestamp) -> prost_types::Timestamp {
-    // jiff counts both parts down before 1970; on the wire nanoseconds always count up.
+    // Before 1970 both parts are negative in jiff; in messages nanoseconds are never negative.
     let (seconds, nanos) = (time.as_second(), time.subsec_nanosecond());
     match nanos < 0 {
         true => prost_types::Timestamp { seconds: seconds - 1, nanos: nanos + NANOSECONDS },
@@ -38,12 +38,12 @@ pub fn read_address(address: &str, field: &'static str) -> Result<IpAddr, Malfor
     address.parse().map_err(|_| Malformed::new(field, address))
 }
 
-/// An address of one family; empty is none.
-pub fn read_address_of<A: std::str::FromStr>(address: &str, field: &'static str) -> Result<Option<A>, Malformed> {
+/// An address of one family; empty = none.
+pub fn read_optional_address<A: std::str::FromStr>(address: &str, field: &'static str) -> Result<Option<A>, Malformed> {
     (!address.is_empty()).then(|| address.parse().map_err(|_| Malformed::new(field, address))).transpose()
 }
 
-/// Empty where there is none.
+/// Empty without an address.
 pub fn text(address: Option<impl ToString>) -> String {
     address.map(|address| address.to_string()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The whole state.
+//! The complete state.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -14,7 +14,7 @@ use super::{
 use crate::{proto, weights};
 use maglev_model::{
     actual::{ActualConf, VppVip},
-    change::{Hold, Report, VppInfo},
+    change::{RemovalHold, Report, VppInfo},
     config::{Frontend, NodeConfig},
     health::BackendHealth,
     name::Name,
@@ -22,14 +22,14 @@ use maglev_model::{
     weights::ActivePool,
 };
 
-/// A state as GetState answers it.
+/// The message of GetState.
 pub fn state(view: &View) -> proto::State {
     let mut references =
         References::new(|name| view.health_checks.contains_key(name), |name| view.backends.contains_key(name));
-    view.backends.values().for_each(|backend| references.of_backend(backend));
-    view.frontends.values().for_each(|frontend| references.of_frontend(frontend));
+    view.backends.values().for_each(|backend| references.add_backend(backend));
+    view.frontends.values().for_each(|frontend| references.add_frontend(frontend));
     proto::State {
-        referenced: references.collected(),
+        referenced: references.into_message(),
         health_checks: view.health_checks.values().map(|check| (&**check).into()).collect(),
         backends: backend_names(view).into_iter().map(|name| backend_status(view, name)).collect(),
         frontends: frontend_names(view).into_iter().map(|name| frontend_status(view, name)).collect(),
@@ -44,18 +44,18 @@ pub fn state(view: &View) -> proto::State {
     }
 }
 
-/// Backends that there is something to say about.
+/// Backends that exist or have health.
 pub fn backend_names(view: &View) -> BTreeSet<&Name> {
     view.backends.keys().chain(view.health.backends.keys()).collect()
 }
 
-/// Frontends that there is something to say about.
+/// Frontends that exist or have a state, an active pool or a report.
 pub fn frontend_names(view: &View) -> BTreeSet<&Name> {
     let reported = view.states.keys().chain(view.active_pools.keys()).chain(view.reports.keys());
     view.frontends.keys().chain(reported).collect()
 }
 
-/// What the state has of a Backend.
+/// The state of a Backend.
 pub fn backend_status(view: &View, name: &Name) -> proto::BackendStatus {
     proto::BackendStatus {
         name: name.to_string(),
@@ -66,18 +66,18 @@ pub fn backend_status(view: &View, name: &Name) -> proto::BackendStatus {
     }
 }
 
-/// What the state has of a Frontend, and the weights that follow from it.
+/// The state of a Frontend, with its effective weights.
 pub fn frontend_status(view: &View, name: &Name) -> proto::FrontendStatus {
     let frontend = view.frontends.get(name);
     let state = view.states.get(name);
-    let (active_pool, frontend) = frontend.map(|frontend| weights::weighed(view, frontend)).unzip();
+    let (active_pool, frontend) = frontend.map(|frontend| weights::frontend_with_weights(view, frontend)).unzip();
     proto::FrontendStatus {
         name: name.to_string(),
         frontend,
         report: view.reports.get(name).map(Into::into),
-        state: state.map_or(proto::FrontendState::Unspecified, |of| of.state.into()).into(),
-        since: state.map(|of| time(of.since)),
-        code: code(state.and_then(|of| of.code)),
+        state: state.map_or(proto::FrontendState::Unspecified, |state| state.state.into()).into(),
+        since: state.map(|state| time(state.since)),
+        code: code(state.and_then(|state| state.code)),
         active_pool: active_pool.flatten(),
         problems: None,
         reported_pool: view.active_pools.get(name).map(|pool| (*pool).into()),
@@ -103,7 +103,7 @@ impl From<&VppView> for proto::Vpp {
     fn from(VppView { info, since, conf, vips, weightless, foreign }: &VppView) -> Self {
         let lb = proto::LbState {
             conf: conf.map(Into::into),
-            vips: vips.iter().map(|(id, of)| vip(*id, of)).collect(),
+            vips: vips.iter().map(|(id, state)| vip(*id, state)).collect(),
             weightless: *weightless,
         };
         Self {
@@ -122,7 +122,7 @@ impl From<&SyncView> for proto::Sync {
     }
 }
 
-/// Reads what GetState answered.
+/// Reads the message of GetState.
 pub fn read_state(state: proto::State) -> Result<View, Malformed> {
     let mut view = View { claims_unknown: state.claims_unknown, ..View::default() };
     let mut resolver = Resolver::new(state.referenced)?;
@@ -141,26 +141,26 @@ pub fn read_state(state: proto::State) -> Result<View, Malformed> {
     view.health.suspect_v4 = state.suspect_ipv4;
     view.health.suspect_v6 = state.suspect_ipv6;
     view.vpp = state.vpp.map(VppView::try_from).transpose()?;
-    let hold = |hold: proto::Hold| Hold::try_from(hold).map(|hold| (Arc::clone(&hold.id), hold));
+    let hold = |hold: proto::Hold| RemovalHold::try_from(hold).map(|hold| (Arc::clone(&hold.id), hold));
     view.holds = state.holds.into_iter().map(hold).collect::<Result<_, _>>()?;
     view.sync = state.sync.unwrap_or_default().try_into()?;
     Ok(view)
 }
 
-fn read_backend(view: &mut View, resolver: &mut Resolver, of: proto::BackendStatus) -> Result<(), Malformed> {
-    let name = Name::from(&*of.name);
-    if let Some(backend) = of.backend {
+fn read_backend(view: &mut View, resolver: &mut Resolver, status: proto::BackendStatus) -> Result<(), Malformed> {
+    let name = Name::from(&*status.name);
+    if let Some(backend) = status.backend {
         view.backends.insert(name.clone(), resolver.backend(backend)?);
     }
-    if let Some(health) = of.health {
+    if let Some(health) = status.health {
         view.health.backends.insert(name, BackendHealth::try_from(health)?);
     }
     Ok(())
 }
 
-fn read_frontend(view: &mut View, resolver: &Resolver, of: proto::FrontendStatus) -> Result<(), Malformed> {
-    let name = Name::from(&*of.name);
-    let FrontendParts { frontend, state, active_pool, report } = frontend_parts(resolver, of)?;
+fn read_frontend(view: &mut View, resolver: &Resolver, status: proto::FrontendStatus) -> Result<(), Malformed> {
+    let name = Name::from(&*status.name);
+    let FrontendParts { frontend, state, active_pool, report } = frontend_parts(resolver, status)?;
     let _ = frontend.and_then(|frontend| view.frontends.insert(name.clone(), frontend));
     let _ = state.and_then(|state| view.states.insert(name.clone(), state));
     let _ = active_pool.and_then(|pool| view.active_pools.insert(name.clone(), pool));
@@ -168,7 +168,7 @@ fn read_frontend(view: &mut View, resolver: &Resolver, of: proto::FrontendStatus
     Ok(())
 }
 
-/// What is said of one Frontend, taken apart.
+/// The parts of a FrontendStatus.
 pub struct FrontendParts {
     pub frontend: Option<Arc<Frontend>>,
     pub state: Option<StateSince>,
@@ -176,19 +176,18 @@ pub struct FrontendParts {
     pub report: Option<Report>,
 }
 
-/// Takes apart what is said of one Frontend.
-pub fn frontend_parts(resolver: &Resolver, of: proto::FrontendStatus) -> Result<FrontendParts, Malformed> {
-    let state = match of.state() {
+pub fn frontend_parts(resolver: &Resolver, status: proto::FrontendStatus) -> Result<FrontendParts, Malformed> {
+    let state = match status.state() {
         proto::FrontendState::Unspecified => None,
         state => Some(StateSince {
             state: state.try_into()?,
-            since: read_time(of.since, "since")?,
-            code: read_code(of.code()),
+            since: read_time(status.since, "since")?,
+            code: read_code(status.code()),
         }),
     };
-    let frontend = of.frontend.map(|frontend| resolver.frontend(frontend)).transpose()?;
-    let active_pool = of.reported_pool.map(ActivePool::from);
-    Ok(FrontendParts { frontend, state, active_pool, report: of.report.map(Report::try_from).transpose()? })
+    let frontend = status.frontend.map(|frontend| resolver.frontend(frontend)).transpose()?;
+    let active_pool = status.reported_pool.map(ActivePool::from);
+    Ok(FrontendParts { frontend, state, active_pool, report: status.report.map(Report::try_from).transpose()? })
 }
 
 impl TryFrom<proto::Vpp> for VppView {

@@ -1,4 +1,4 @@
-//! What VPP has, and what it has counted.
+//! VPP's state and counters.
 
 use std::{
     collections::BTreeMap,
@@ -8,12 +8,12 @@ use std::{
 
 use super::{
     Malformed,
-    scalar::{number, read_address, read_address_of, read_time, time},
+    scalar::{number, read_address, read_optional_address, read_time, time},
 };
 use crate::proto;
 use maglev_model::{
     actual::{Actual, ActualAs, ActualConf, ActualEncap, ActualVip, LbDump, VppVip},
-    change::{Hold, VipState, VppInfo},
+    change::{RemovalHold, VipState, VppInfo},
     counters::{Counters, RouteCounters, StatsSnapshot, VipCounters, VipPackets},
 };
 
@@ -87,24 +87,24 @@ impl TryFrom<proto::LbConf> for ActualConf {
     fn try_from(conf: proto::LbConf) -> Result<Self, Malformed> {
         let (v4, v6) = ("ipv4_source", "ipv6_source");
         Ok(Self {
-            ipv4_source: read_address_of::<Ipv4Addr>(&conf.ipv4_source, v4)?.ok_or(Malformed::missing(v4))?,
-            ipv6_source: read_address_of::<Ipv6Addr>(&conf.ipv6_source, v6)?.ok_or(Malformed::missing(v6))?,
+            ipv4_source: read_optional_address::<Ipv4Addr>(&conf.ipv4_source, v4)?.ok_or(Malformed::missing(v4))?,
+            ipv6_source: read_optional_address::<Ipv6Addr>(&conf.ipv6_source, v6)?.ok_or(Malformed::missing(v6))?,
             sticky_buckets_per_core: conf.sticky_buckets_per_core,
             flow_timeout: conf.flow_timeout,
         })
     }
 }
 
-/// A VIP as it was read, buckets included.
-fn dumped((vip, of): (&VppVip, &ActualVip)) -> proto::LbVip {
-    let ActualVip { encap, sticky, table_length, pool_index, ases } = of;
-    let server = |(address, of): (&IpAddr, &ActualAs)| proto::LbServer {
+/// A VIP as read from VPP, including buckets.
+fn dumped_vip(vip: VppVip, actual: &ActualVip) -> proto::LbVip {
+    let ActualVip { encap, sticky, table_length, pool_index, ases } = actual;
+    let server = |(address, server): (&IpAddr, &ActualAs)| proto::LbServer {
         address: address.to_string(),
-        weight: of.weight.into(),
-        buckets: Some(of.buckets),
+        weight: server.weight.into(),
+        buckets: Some(server.buckets),
     };
     proto::LbVip {
-        id: Some((*vip).into()),
+        id: Some(vip.into()),
         encap: encap.map(Into::into),
         sticky: *sticky,
         table_length: table_length.map(Into::into),
@@ -113,9 +113,9 @@ fn dumped((vip, of): (&VppVip, &ActualVip)) -> proto::LbVip {
     }
 }
 
-/// A VIP as the steps since the last reading left it.
-pub fn vip(vip: VppVip, of: &VipState) -> proto::LbVip {
-    let VipState { encap, sticky, table_length, servers } = of;
+/// A VIP after the steps since the last dump.
+pub fn vip(vip: VppVip, state: &VipState) -> proto::LbVip {
+    let VipState { encap, sticky, table_length, servers } = state;
     let server = |(address, weight): (&IpAddr, &u8)| proto::LbServer {
         address: address.to_string(),
         weight: (*weight).into(),
@@ -132,32 +132,36 @@ pub fn vip(vip: VppVip, of: &VipState) -> proto::LbVip {
 }
 
 pub fn read_vip(vip: proto::LbVip) -> Result<(VppVip, VipState), Malformed> {
-    let (id, of) = read_dumped(vip)?;
-    Ok((id, VipState::from(&of)))
+    let (id, actual) = read_dumped_vip(vip)?;
+    Ok((id, VipState::from(&actual)))
 }
 
-fn read_dumped(vip: proto::LbVip) -> Result<(VppVip, ActualVip), Malformed> {
-    let server = |of: proto::LbServer| {
-        let (weight, buckets) = (number(of.weight, "weight")?, of.buckets.unwrap_or(0));
-        Ok((read_address(&of.address, "address")?, ActualAs { weight, buckets }))
+fn read_dumped_vip(vip: proto::LbVip) -> Result<(VppVip, ActualVip), Malformed> {
+    let server = |server: proto::LbServer| {
+        let (weight, buckets) = (number(server.weight, "weight")?, server.buckets.unwrap_or(0));
+        Ok((read_address(&server.address, "address")?, ActualAs { weight, buckets }))
     };
-    let of = ActualVip {
+    let actual = ActualVip {
         encap: vip.encap.map(ActualEncap::try_from).transpose()?,
         sticky: vip.sticky,
         table_length: vip.table_length.map(|length| number(length, "table_length")).transpose()?,
         pool_index: vip.pool_index,
         ases: vip.servers.into_iter().map(server).collect::<Result<_, Malformed>>()?,
     };
-    Ok((read_id(vip.id)?, of))
+    Ok((read_id(vip.id)?, actual))
 }
 
 pub fn lb_state(conf: ActualConf, actual: &Actual) -> proto::LbState {
     let Actual { vips, weightless } = actual;
-    proto::LbState { conf: Some(conf.into()), vips: vips.iter().map(dumped).collect(), weightless: *weightless }
+    proto::LbState {
+        conf: Some(conf.into()),
+        vips: vips.iter().map(|(vip, actual)| dumped_vip(*vip, actual)).collect(),
+        weightless: *weightless,
+    }
 }
 
 pub fn read_lb_state(state: proto::LbState) -> Result<(ActualConf, Actual), Malformed> {
-    let vips = state.vips.into_iter().map(read_dumped).collect::<Result<BTreeMap<_, _>, _>>()?;
+    let vips = state.vips.into_iter().map(read_dumped_vip).collect::<Result<BTreeMap<_, _>, _>>()?;
     let conf = state.conf.ok_or(Malformed::missing("conf"))?.try_into()?;
     Ok((conf, Actual { vips, weightless: state.weightless }))
 }
@@ -174,13 +178,13 @@ pub fn read_dump(dump: proto::GetVppLbStateResponse) -> Result<LbDump, Malformed
     Ok(LbDump { at, conf, actual })
 }
 
-impl From<&Hold> for proto::Hold {
-    fn from(Hold { id, removals, until }: &Hold) -> Self {
+impl From<&RemovalHold> for proto::Hold {
+    fn from(RemovalHold { id, removals, until }: &RemovalHold) -> Self {
         Self { id: id.to_string(), removals: *removals, until: Some(time(*until)) }
     }
 }
 
-impl TryFrom<proto::Hold> for Hold {
+impl TryFrom<proto::Hold> for RemovalHold {
     type Error = Malformed;
 
     fn try_from(hold: proto::Hold) -> Result<Self, Malformed> {
@@ -203,32 +207,28 @@ impl From<&StatsSnapshot> for proto::GetVppLbCountersResponse {
 
 impl From<&Counters> for proto::LbCounters {
     fn from(Counters { boot_time, heartbeat, vips }: &Counters) -> Self {
-        let vip = |(vip, of): (&VppVip, &VipCounters)| proto::VipCounters {
-            id: Some((*vip).into()),
-            packets: of.packets.map(|VipPackets { existing, first, untracked, no_server }| proto::VipPackets {
-                existing,
-                first,
-                untracked,
-                no_server,
-            }),
-            route: of.route.map(|RouteCounters { packets, bytes }| proto::RouteCounters { packets, bytes }),
-        };
+        let vip =
+            |(vip, counters): (&VppVip, &VipCounters)| proto::VipCounters {
+                id: Some((*vip).into()),
+                packets: counters.packets.map(|VipPackets { existing, first, untracked, no_server }| {
+                    proto::VipPackets { existing, first, untracked, no_server }
+                }),
+                route: counters.route.map(|RouteCounters { packets, bytes }| proto::RouteCounters { packets, bytes }),
+            };
         Self { boot_time: *boot_time, heartbeat: *heartbeat, vips: vips.iter().map(vip).collect() }
     }
 }
 
 pub fn read_counters(response: proto::GetVppLbCountersResponse) -> Result<Arc<StatsSnapshot>, Malformed> {
     let proto::VppInfo { version, build_date, pid, capabilities: _ } = response.info.unwrap_or_default();
-    let vip = |of: proto::VipCounters| {
-        let packets = of.packets.map(|proto::VipPackets { existing, first, untracked, no_server }| VipPackets {
-            existing,
-            first,
-            untracked,
-            no_server,
-        });
-        let route = of.route.map(|proto::RouteCounters { packets, bytes }| RouteCounters { packets, bytes });
-        Ok((read_id(of.id)?, VipCounters { packets, route }))
-    };
+    let vip =
+        |counters: proto::VipCounters| {
+            let packets = counters.packets.map(|proto::VipPackets { existing, first, untracked, no_server }| {
+                VipPackets { existing, first, untracked, no_server }
+            });
+            let route = counters.route.map(|proto::RouteCounters { packets, bytes }| RouteCounters { packets, bytes });
+            Ok((read_id(counters.id)?, VipCounters { packets, route }))
+        };
     let counters = response.counters.map(|proto::LbCounters { boot_time, heartbeat, vips }| {
         let vips = vips.into_iter().map(vip).collect::<Result<_, Malformed>>()?;
         Ok(Counters { boot_time, heartbeat, vips })

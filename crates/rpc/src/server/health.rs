@@ -1,12 +1,12 @@
-//! `grpc.health.v1`: serving follows readiness, for the server as a whole and for the service.
+//! `grpc.health.v1`: the status follows readiness, for the server as a whole and for the service.
 
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::Ready;
 use crate::proto::serving::maglev_server::SERVICE_NAME;
 
-/// Tells `reporter` whether the node is ready, whenever that changes. Never ends: what is last known stays.
-pub async fn follow(mut ready: Ready, reporter: HealthReporter) {
+/// Publishes each change of readiness. Never returns: the last status stays.
+pub async fn publish_readiness(mut ready: Ready, reporter: HealthReporter) {
     loop {
         let serving = ready.borrow_and_update().is_ok();
         let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };

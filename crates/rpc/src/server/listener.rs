@@ -1,4 +1,5 @@
-//! One address: listening, again and again where the port is in use, and connections, no more than there are slots.
+//! One address: binds, with retries while the port is in use, and accepts at most as many connections as there are
+//! slots.
 
 use std::{
     io,
@@ -9,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures::{Stream, stream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -18,17 +18,15 @@ use tokio::{
 };
 use tonic::transport::server::Connected;
 
-use super::Metrics;
+use super::GrpcMetrics;
 
-const MAX_DELAY: Duration = Duration::from_secs(30);
-/// After an accept that failed, as for want of descriptors.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// Delay after a failed accept, for example for lack of file descriptors.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// An address to listen at.
 pub struct Listener {
     address: SocketAddr,
     slots: Arc<Semaphore>,
-    metrics: Metrics,
+    metrics: GrpcMetrics,
     bound: Arc<watch::Sender<Vec<SocketAddr>>>,
 }
 
@@ -36,7 +34,7 @@ impl Listener {
     pub fn new(
         address: SocketAddr,
         slots: Arc<Semaphore>,
-        metrics: Metrics,
+        metrics: GrpcMetrics,
         bound: Arc<watch::Sender<Vec<SocketAddr>>>,
     ) -> Self {
         Self { address, slots, metrics, bound }
@@ -46,8 +44,7 @@ impl Listener {
         self.address
     }
 
-    /// Binds, trying until that works, and returns the connections that come. One for which there is no slot is
-    /// closed at once.
+    /// Binds, with retries, and returns the accepted connections. A connection without a slot is closed at once.
     pub async fn listen(self) -> impl Stream<Item = io::Result<Connection>> + Send {
         let socket = self.bind().await;
         stream::unfold((socket, self), async |(socket, this)| {
@@ -57,21 +54,9 @@ impl Listener {
     }
 
     async fn bind(&self) -> TcpListener {
-        let mut delays = delays();
-        loop {
-            match TcpListener::bind(self.address).await {
-                Ok(socket) => {
-                    self.bound.send_modify(|bound| bound.extend(socket.local_addr().ok()));
-                    return socket;
-                }
-                Err(err) => {
-                    let delay = delays.next().unwrap_or(MAX_DELAY);
-                    let retry_s = delay.as_secs_f64();
-                    tracing::error!(address = %self.address, %err, retry_s, "grpc-listen-failed");
-                    tokio::time::sleep(delay).await;
-                }
-            }
-        }
+        let listener = maglev_net::bind(self.address, "cannot listen for grpc").await;
+        self.bound.send_modify(|bound| bound.extend(listener.local_addr().ok()));
+        listener
     }
 
     async fn accept(&self, socket: &TcpListener) -> Connection {
@@ -79,37 +64,29 @@ impl Listener {
             match socket.accept().await {
                 Ok((stream, peer)) => match Arc::clone(&self.slots).try_acquire_owned() {
                     Ok(slot) => {
-                        // Small answers are not to wait for more.
+                        // Small responses are sent without delay.
                         let _ = stream.set_nodelay(true);
                         self.metrics.connections.inc();
                         return Connection { stream, metrics: self.metrics.clone(), _slot: slot };
                     }
                     Err(_) => {
                         self.metrics.refused.inc();
-                        tracing::debug!(%peer, "grpc-connection-refused");
+                        tracing::debug!(%peer, "grpc connection refused");
                     }
                 },
-                Err(err) => {
-                    tracing::debug!(%err, "grpc-accept-failed");
-                    tokio::time::sleep(ACCEPT_AGAIN).await;
+                Err(error) => {
+                    tracing::debug!(%error, "grpc accept failed");
+                    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 }
             }
         }
     }
 }
 
-fn delays() -> impl Iterator<Item = Duration> {
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(500))
-        .with_max_delay(MAX_DELAY)
-        .without_max_times()
-        .build()
-}
-
-/// A connection, and the slot that it takes while it lasts.
+/// A connection and its slot.
 pub struct Connection {
     stream: TcpStream,
-    metrics: Metrics,
+    metrics: GrpcMetrics,
     _slot: OwnedSemaphorePermit,
 }
 

@@ -1,11 +1,11 @@
-//! What the gRPC server counts. What slow watchers lose, the bus counts (`maglev_events_lost_total`).
+//! Metrics of the gRPC server. The bus counts the events that slow watchers lose (`maglev_events_lost_total`).
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use tonic::{Code, Response, Status};
 
-/// The gRPC server's metrics. A clone counts into the same series.
+/// The gRPC server's metrics. Clones share their series.
 #[derive(Clone, Debug)]
-pub struct Metrics {
+pub struct GrpcMetrics {
     requests: IntCounterVec,
     pub(crate) watchers: IntGauge,
     pub(crate) sent: IntCounter,
@@ -13,30 +13,29 @@ pub struct Metrics {
     pub(crate) refused: IntCounter,
 }
 
-impl Default for Metrics {
+impl Default for GrpcMetrics {
     fn default() -> Self {
-        let requests =
-            Opts::new("maglev_grpc_requests_total", "Calls answered by the gRPC server, by method and code.");
+        let requests = Opts::new("maglev_grpc_requests_total", "Completed calls, by method and gRPC status code.");
         let gauge = |name, help| IntGauge::new(name, help).expect("the name is a valid metric name");
         let counter = |name, help| IntCounter::new(name, help).expect("the name is a valid metric name");
         Self {
             requests: IntCounterVec::new(requests, &["method", "code"]).expect("the name is a valid metric name"),
-            watchers: gauge("maglev_grpc_watchers", "Streams of events that are open."),
-            sent: counter("maglev_grpc_events_sent_total", "Events handed to streams, over all streams."),
-            connections: gauge("maglev_grpc_connections", "Connections that are open."),
+            watchers: gauge("maglev_grpc_watchers", "Open event streams."),
+            sent: counter("maglev_grpc_events_sent_total", "Events handed to streams, summed over all streams."),
+            connections: gauge("maglev_grpc_connections", "Open connections."),
             refused: counter(
                 "maglev_grpc_connections_refused_total",
-                "Connections closed at once because there were too many.",
+                "Connections closed immediately, because the connection limit was reached.",
             ),
         }
     }
 }
 
-impl Metrics {
-    /// Makes the metrics part of `registry`.
+impl GrpcMetrics {
+    /// Registers all metrics.
     ///
     /// # Errors
-    /// One of the names is taken.
+    /// If a metric is already registered.
     pub fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
         registry.register(Box::new(self.requests.clone()))?;
         registry.register(Box::new(self.watchers.clone()))?;
@@ -45,16 +44,16 @@ impl Metrics {
         registry.register(Box::new(self.refused.clone()))
     }
 
-    /// Counts an answer and makes a response of it.
-    pub(crate) fn answered<T>(&self, method: &str, answer: Result<T, Status>) -> Result<Response<T>, Status> {
-        let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
-        self.requests.with_label_values(&[method, word(code)]).inc();
-        answer.map(Response::new)
+    /// Counts a completed call and returns its response.
+    pub(crate) fn complete<T>(&self, method: &str, result: Result<T, Status>) -> Result<Response<T>, Status> {
+        let code = result.as_ref().map_or_else(Status::code, |_| Code::Ok);
+        self.requests.with_label_values(&[method, code_name(code)]).inc();
+        result.map(Response::new)
     }
 }
 
-/// The code as gRPC spells it.
-fn word(code: Code) -> &'static str {
+/// The gRPC name of a status code.
+fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::InvalidArgument => "INVALID_ARGUMENT",

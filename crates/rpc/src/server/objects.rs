@@ -1,4 +1,4 @@
-//! Answers about objects, from one snapshot. Lists are in the order of names.
+//! Responses about objects, from one snapshot. Lists are sorted by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,26 +10,26 @@ use crate::{
     proto,
 };
 use maglev_model::{
-    config::{Check, Frontend, Kind, Target},
+    config::{Check, Frontend, Kind, MemberTarget},
     event::ProgramResult,
     health::Probing,
     name::Name,
     view::View,
 };
-use maglev_telemetry::Snapshot;
+use maglev_telemetry::ViewSnapshot;
 
-/// One snapshot, and when VPP was last read.
+/// A snapshot, and the time at which VPP was last read.
 pub struct Objects {
     view: View,
     as_of: Option<proto::AsOf>,
     read_at: Option<Timestamp>,
 }
 
-/// Objects by name of what they use.
+/// Users of each object, by its name.
 type Users<'a> = BTreeMap<&'a Name, BTreeSet<&'a Name>>;
 
 impl Objects {
-    pub fn new(Snapshot { view, as_of }: Snapshot, read_at: Option<Timestamp>) -> Self {
+    pub fn new(ViewSnapshot { view, as_of }: ViewSnapshot, read_at: Option<Timestamp>) -> Self {
         Self { view, as_of: Some(as_of.into()), read_at }
     }
 
@@ -40,13 +40,13 @@ impl Objects {
     }
 
     pub fn frontend(&self, name: &Name) -> Result<proto::GetFrontendResponse, Status> {
-        let known = self.view.frontends.contains_key(name)
+        let exists = self.view.frontends.contains_key(name)
             || self.view.states.contains_key(name)
             || self.view.reports.contains_key(name);
-        self.check(Kind::Frontend, name, known)?;
+        self.check(Kind::Frontend, name, exists)?;
         Ok(proto::GetFrontendResponse {
             frontend: Some(self.frontend_status(name)),
-            referenced: self.view.frontends.get(name).map(|frontend| of_frontend(frontend)),
+            referenced: self.view.frontends.get(name).map(|frontend| referenced_by(frontend)),
             as_of: self.as_of,
         })
     }
@@ -69,8 +69,8 @@ impl Objects {
     }
 
     pub fn backend(&self, name: &Name, probing: Option<Probing>) -> Result<proto::GetBackendResponse, Status> {
-        let known = self.view.backends.contains_key(name) || self.view.health.backends.contains_key(name);
-        self.check(Kind::Backend, name, known)?;
+        let exists = self.view.backends.contains_key(name) || self.view.health.backends.contains_key(name);
+        self.check(Kind::Backend, name, exists)?;
         let check = self.view.backends.get(name).and_then(|backend| match &backend.check {
             Check::Probe(check) => Some(proto::HealthCheck::from(&**check)),
             _ => None,
@@ -135,21 +135,21 @@ impl Objects {
     }
 
     fn problems(&self, kind: Kind, name: &Name) -> Option<proto::Problems> {
-        self.view.problems_of(kind, name).map(Into::into)
+        self.view.object_problems(kind, name).map(Into::into)
     }
 
-    /// Together with the names of objects of which only problems are known, such as those that do not decode.
+    /// Adds the names of objects that only have problems, for example objects that do not decode.
     fn with_problems<'a>(&'a self, kind: Kind, mut names: BTreeSet<&'a Name>) -> BTreeSet<&'a Name> {
-        names.extend(self.view.problems.keys().filter(|(of, _)| *of == kind).map(|(_, name)| name));
+        names.extend(self.view.problems.keys().filter(|(object_kind, _)| *object_kind == kind).map(|(_, name)| name));
         names
     }
 
-    fn check(&self, kind: Kind, name: &Name, known: bool) -> Result<(), Status> {
-        if known || self.view.problems_of(kind, name).is_some() {
+    fn check(&self, kind: Kind, name: &Name, exists: bool) -> Result<(), Status> {
+        if exists || self.view.object_problems(kind, name).is_some() {
             return Ok(());
         }
-        let hint = if name.namespace().is_empty() { "; names are namespace/name" } else { "" };
-        Err(Status::not_found(format!("no {} {name} is known here{hint}", kind.as_str())))
+        let hint = if name.namespace().is_empty() { "; names have the form namespace/name" } else { "" };
+        Err(Status::not_found(format!("no {} {name} on this node{hint}", kind.as_str())))
     }
 }
 
@@ -157,13 +157,13 @@ fn names(users: Option<&BTreeSet<&Name>>) -> Vec<String> {
     users.into_iter().flatten().map(ToString::to_string).collect()
 }
 
-/// A Frontend's Backends and their HealthChecks.
-fn of_frontend(frontend: &Frontend) -> proto::Referenced {
+/// The Backends of a Frontend and their HealthChecks.
+fn referenced_by(frontend: &Frontend) -> proto::Referenced {
     let members = frontend.pools.iter().flat_map(|pool| &pool.members);
     let backends: BTreeMap<_, _> = members
         .filter_map(|member| match &member.target {
-            Target::Backend(backend) => Some((&backend.name, &**backend)),
-            Target::Unreadable { .. } => None,
+            MemberTarget::Backend(backend) => Some((&backend.name, &**backend)),
+            MemberTarget::Unreadable { .. } => None,
         })
         .collect();
     let checks: BTreeMap<_, _> = backends

@@ -1,4 +1,4 @@
-//! What a watcher wants to see of the events.
+//! A watcher's selection of events.
 
 use std::collections::HashSet;
 
@@ -8,10 +8,10 @@ use crate::proto;
 use maglev_model::{config::Kind, name::Name};
 use maglev_telemetry::Stamped;
 
-/// A watcher may name so many objects: what a browser shows at once.
+/// Limit of the names in one request: the number of objects that a browser shows at once.
 const MAX_NAMES: usize = 200;
 
-/// A part of the events: what is about certain objects.
+/// Selects events about certain objects.
 #[derive(Debug)]
 pub struct Selection {
     backends: bool,
@@ -21,11 +21,11 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// `None` where everything is wanted.
-    pub fn of(request: &proto::WatchEventsRequest) -> Result<Option<Self>, Status> {
+    /// `None` if all events are selected.
+    pub fn from_request(request: &proto::WatchEventsRequest) -> Result<Option<Self>, Status> {
         if request.names.len() > MAX_NAMES {
-            let found = request.names.len();
-            return Err(Status::invalid_argument(format!("names: found {found}, at most {MAX_NAMES} are allowed")));
+            let count = request.names.len();
+            return Err(Status::invalid_argument(format!("names: found {count}, at most {MAX_NAMES} are allowed")));
         }
         let all_kinds = request.log || !(request.backend || request.frontend);
         let names: HashSet<Name> = request.names.iter().map(|name| Name::from(&**name)).collect();
@@ -33,19 +33,19 @@ impl Selection {
         Ok((!all_kinds || !names.is_empty()).then_some(Self { backends, frontends, names }))
     }
 
-    /// Whether it is about one of the objects.
-    pub fn wants(&self, stamped: &Stamped) -> bool {
-        let mut wanted = false;
+    /// True if the event is about one of the selected objects.
+    pub fn matches(&self, stamped: &Stamped) -> bool {
+        let mut selected = false;
         let mut visit = |kind, name: &Name| {
-            let of_kind = match kind {
+            let kind_selected = match kind {
                 Kind::Backend => self.backends,
                 Kind::Frontend => self.frontends,
                 Kind::HealthCheck | Kind::LoadBalancerConfig | Kind::Node => false,
             };
-            wanted |= of_kind && (self.names.is_empty() || self.names.contains(name));
+            selected |= kind_selected && (self.names.is_empty() || self.names.contains(name));
         };
         stamped.event.iter().for_each(|event| event.objects(&mut visit));
         stamped.change.iter().for_each(|change| change.objects(&mut visit));
-        wanted
+        selected
     }
 }

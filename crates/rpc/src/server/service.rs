@@ -1,6 +1,6 @@
-//! The calls. Each answers from what is published: nothing waits for the agent but "sync now".
+//! The calls. Each responds with published state; only SyncVppLbState waits for the agent.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, pin::Pin, sync::Arc, time::Duration};
 
 use futures::Stream;
 use jiff::Timestamp;
@@ -9,11 +9,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{
-    Identity, Metrics, Sources, SyncRefusal,
-    encoded::Encoded,
-    rate::Rate,
+    GrpcMetrics, Identity, Sources, SyncRefusal,
+    encoded::EncodedResponse,
     selection::Selection,
-    watcher::{Open, Watcher},
+    watcher::{Watcher, WatcherSlot},
 };
 use crate::{
     convert::{state, time},
@@ -21,20 +20,21 @@ use crate::{
     server::objects::Objects,
 };
 use maglev_model::{event::Level, name::Name, view::VppView};
-use maglev_telemetry::Snapshot;
+use maglev_net::RateLimit;
+use maglev_telemetry::ViewSnapshot;
 
-/// "Sync now", by all callers together: so many at once, then one in a while.
-const SYNC_BURST: u32 = 5;
-const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// Burst of SyncVppLbState calls, over all callers.
+const SYNC_BURST: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
+/// Interval of further SyncVppLbState calls.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Answers the calls.
 pub struct Service {
     identity: Identity,
     sources: Sources,
-    metrics: Metrics,
+    metrics: GrpcMetrics,
     watchers: Arc<Semaphore>,
     max_watchers: usize,
-    syncs: Rate,
+    syncs: RateLimit,
     shutdown: CancellationToken,
 }
 
@@ -42,15 +42,15 @@ impl Service {
     pub fn new(
         identity: Identity,
         sources: Sources,
-        metrics: Metrics,
+        metrics: GrpcMetrics,
         max_watchers: usize,
         shutdown: &CancellationToken,
     ) -> Self {
-        let (watchers, syncs) = (Arc::new(Semaphore::new(max_watchers)), Rate::new(SYNC_BURST, SYNC_EVERY));
+        let (watchers, syncs) = (Arc::new(Semaphore::new(max_watchers)), RateLimit::new(SYNC_BURST, SYNC_INTERVAL));
         Self { identity, sources, metrics, watchers, max_watchers, syncs, shutdown: shutdown.clone() }
     }
 
-    fn snapshot(&self) -> Snapshot {
+    fn snapshot(&self) -> ViewSnapshot {
         self.sources.snapshots.borrow().clone()
     }
 
@@ -74,7 +74,7 @@ impl Service {
     }
 
     fn vpp_info(&self) -> Result<proto::GetVppInfoResponse, Status> {
-        let Snapshot { view, .. } = self.snapshot();
+        let ViewSnapshot { view, .. } = self.snapshot();
         let VppView { info, since, .. } = view.vpp.ok_or_else(disconnected)?;
         let counters = self.sources.counters.borrow().clone();
         let boot_time = counters.and_then(|snapshot| snapshot.counters.as_ref().map(|counters| counters.boot_time));
@@ -86,29 +86,31 @@ impl Service {
         })
     }
 
-    fn watch(&self, request: &proto::WatchEventsRequest) -> Result<Messages, Status> {
-        let selection = Selection::of(request)?;
+    fn watch(&self, request: &proto::WatchEventsRequest) -> Result<ResponseStream, Status> {
+        let selection = Selection::from_request(request)?;
         let level = Level::try_from(request.log_level()).unwrap_or(Level::Info);
-        let place = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted(format!("there are {} watchers, which is the maximum", self.max_watchers))
+        let permit = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted(format!("the maximum of {} watchers is reached", self.max_watchers))
         })?;
-        let open = Open::new(self.metrics.watchers.clone(), place);
+        let slot = WatcherSlot::new(self.metrics.watchers.clone(), permit);
         let (since, shutdown) = (request.since.map(Into::into), self.shutdown.clone());
         let (events, metrics) = (&self.sources.events, self.metrics.clone());
-        Ok(Box::pin(Watcher::new(events, level, since, selection, metrics, shutdown, open).stream()))
+        Ok(Box::pin(Watcher::new(events, level, since, selection, metrics, shutdown, slot).stream()))
     }
 
     async fn sync(&self, request: proto::SyncVppLbStateRequest) -> Result<proto::SyncVppLbStateResponse, Status> {
         if !self.syncs.allow() {
-            let every = SYNC_EVERY.as_secs();
-            return Err(Status::resource_exhausted(format!("a sync may be asked for once in {every} s; try again")));
+            let seconds = SYNC_INTERVAL.as_secs();
+            return Err(Status::resource_exhausted(format!(
+                "SyncVppLbState is limited to one call per {seconds} s; try again later"
+            )));
         }
         let accept = Some(request.accept_removals).filter(|id| !id.is_empty());
         match (self.sources.sync)(accept).await {
             Ok(()) => Ok(proto::SyncVppLbStateResponse {}),
-            Err(SyncRefusal::NotYet(why)) => Err(Status::failed_precondition(why)),
-            Err(SyncRefusal::UnknownHold(why)) => Err(Status::not_found(why)),
-            Err(SyncRefusal::Unavailable(why)) => Err(Status::unavailable(why)),
+            Err(SyncRefusal::NotYet(reason)) => Err(Status::failed_precondition(reason)),
+            Err(SyncRefusal::UnknownHold(reason)) => Err(Status::not_found(reason)),
+            Err(SyncRefusal::Unavailable(reason)) => Err(Status::unavailable(reason)),
         }
     }
 }
@@ -117,83 +119,86 @@ fn disconnected() -> Status {
     Status::unavailable("VPP is not connected")
 }
 
-type Messages = Pin<Box<dyn Stream<Item = Result<Encoded, Status>> + Send>>;
-type Answer<T> = Result<Response<T>, Status>;
+type ResponseStream = Pin<Box<dyn Stream<Item = Result<EncodedResponse, Status>> + Send>>;
+type RpcResult<T> = Result<Response<T>, Status>;
 
 #[async_trait]
 impl Maglev for Service {
-    type WatchEventsStream = Messages;
+    type WatchEventsStream = ResponseStream;
 
-    async fn get_version(&self, _: Request<proto::GetVersionRequest>) -> Answer<proto::GetVersionResponse> {
-        self.metrics.answered("GetVersion", Ok(self.version()))
+    async fn get_version(&self, _: Request<proto::GetVersionRequest>) -> RpcResult<proto::GetVersionResponse> {
+        self.metrics.complete("GetVersion", Ok(self.version()))
     }
 
-    async fn list_frontends(&self, _: Request<proto::ListFrontendsRequest>) -> Answer<proto::ListFrontendsResponse> {
-        self.metrics.answered("ListFrontends", Ok(self.objects().frontends()))
+    async fn list_frontends(&self, _: Request<proto::ListFrontendsRequest>) -> RpcResult<proto::ListFrontendsResponse> {
+        self.metrics.complete("ListFrontends", Ok(self.objects().frontends()))
     }
 
-    async fn get_frontend(&self, asked: Request<proto::GetFrontendRequest>) -> Answer<proto::GetFrontendResponse> {
-        let name = Name::from(&*asked.get_ref().name);
-        self.metrics.answered("GetFrontend", self.objects().frontend(&name))
+    async fn get_frontend(&self, request: Request<proto::GetFrontendRequest>) -> RpcResult<proto::GetFrontendResponse> {
+        let name = Name::from(&*request.get_ref().name);
+        self.metrics.complete("GetFrontend", self.objects().frontend(&name))
     }
 
-    async fn list_backends(&self, _: Request<proto::ListBackendsRequest>) -> Answer<proto::ListBackendsResponse> {
-        self.metrics.answered("ListBackends", Ok(self.objects().backends()))
+    async fn list_backends(&self, _: Request<proto::ListBackendsRequest>) -> RpcResult<proto::ListBackendsResponse> {
+        self.metrics.complete("ListBackends", Ok(self.objects().backends()))
     }
 
-    async fn get_backend(&self, asked: Request<proto::GetBackendRequest>) -> Answer<proto::GetBackendResponse> {
-        let name = Name::from(&*asked.get_ref().name);
+    async fn get_backend(&self, request: Request<proto::GetBackendRequest>) -> RpcResult<proto::GetBackendResponse> {
+        let name = Name::from(&*request.get_ref().name);
         let probing = (self.sources.probing)(&name);
-        self.metrics.answered("GetBackend", self.objects().backend(&name, probing))
+        self.metrics.complete("GetBackend", self.objects().backend(&name, probing))
     }
 
     async fn list_health_checks(
         &self,
         _: Request<proto::ListHealthChecksRequest>,
-    ) -> Answer<proto::ListHealthChecksResponse> {
-        self.metrics.answered("ListHealthChecks", Ok(self.objects().health_checks()))
+    ) -> RpcResult<proto::ListHealthChecksResponse> {
+        self.metrics.complete("ListHealthChecks", Ok(self.objects().health_checks()))
     }
 
     async fn get_health_check(
         &self,
-        asked: Request<proto::GetHealthCheckRequest>,
-    ) -> Answer<proto::GetHealthCheckResponse> {
-        let name = Name::from(&*asked.get_ref().name);
-        self.metrics.answered("GetHealthCheck", self.objects().health_check(&name))
+        request: Request<proto::GetHealthCheckRequest>,
+    ) -> RpcResult<proto::GetHealthCheckResponse> {
+        let name = Name::from(&*request.get_ref().name);
+        self.metrics.complete("GetHealthCheck", self.objects().health_check(&name))
     }
 
-    async fn get_state(&self, _: Request<proto::GetStateRequest>) -> Answer<proto::GetStateResponse> {
-        let Snapshot { view, as_of } = self.snapshot();
-        let answer = proto::GetStateResponse { state: Some(state(&view)), as_of: Some(as_of.into()) };
-        self.metrics.answered("GetState", Ok(answer))
+    async fn get_state(&self, _: Request<proto::GetStateRequest>) -> RpcResult<proto::GetStateResponse> {
+        let ViewSnapshot { view, as_of } = self.snapshot();
+        let response = proto::GetStateResponse { state: Some(state(&view)), as_of: Some(as_of.into()) };
+        self.metrics.complete("GetState", Ok(response))
     }
 
-    async fn watch_events(&self, asked: Request<proto::WatchEventsRequest>) -> Answer<Messages> {
-        self.metrics.answered("WatchEvents", self.watch(asked.get_ref()))
+    async fn watch_events(&self, request: Request<proto::WatchEventsRequest>) -> RpcResult<ResponseStream> {
+        self.metrics.complete("WatchEvents", self.watch(request.get_ref()))
     }
 
-    async fn get_vpp_info(&self, _: Request<proto::GetVppInfoRequest>) -> Answer<proto::GetVppInfoResponse> {
-        self.metrics.answered("GetVppInfo", self.vpp_info())
+    async fn get_vpp_info(&self, _: Request<proto::GetVppInfoRequest>) -> RpcResult<proto::GetVppInfoResponse> {
+        self.metrics.complete("GetVppInfo", self.vpp_info())
     }
 
-    async fn get_vpp_lb_state(&self, _: Request<proto::GetVppLbStateRequest>) -> Answer<proto::GetVppLbStateResponse> {
+    async fn get_vpp_lb_state(
+        &self,
+        _: Request<proto::GetVppLbStateRequest>,
+    ) -> RpcResult<proto::GetVppLbStateResponse> {
         let dump = self.sources.dumps.borrow().clone();
-        self.metrics.answered("GetVppLbState", dump.as_deref().map(Into::into).ok_or_else(disconnected))
+        self.metrics.complete("GetVppLbState", dump.as_deref().map(Into::into).ok_or_else(disconnected))
     }
 
     async fn get_vpp_lb_counters(
         &self,
         _: Request<proto::GetVppLbCountersRequest>,
-    ) -> Answer<proto::GetVppLbCountersResponse> {
+    ) -> RpcResult<proto::GetVppLbCountersResponse> {
         let counters = self.sources.counters.borrow().clone();
-        self.metrics.answered("GetVppLbCounters", counters.as_deref().map(Into::into).ok_or_else(disconnected))
+        self.metrics.complete("GetVppLbCounters", counters.as_deref().map(Into::into).ok_or_else(disconnected))
     }
 
     async fn sync_vpp_lb_state(
         &self,
-        asked: Request<proto::SyncVppLbStateRequest>,
-    ) -> Answer<proto::SyncVppLbStateResponse> {
-        let answer = self.sync(asked.into_inner()).await;
-        self.metrics.answered("SyncVppLbState", answer)
+        request: Request<proto::SyncVppLbStateRequest>,
+    ) -> RpcResult<proto::SyncVppLbStateResponse> {
+        let result = self.sync(request.into_inner()).await;
+        self.metrics.complete("SyncVppLbState", result)
     }
 }

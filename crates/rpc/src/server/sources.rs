@@ -1,4 +1,4 @@
-//! What the server answers from. The binary wires it, so that this room knows nothing of agent and health checker.
+//! Sources of the server's responses. Set up by the binary, so that this crate does not depend on `agent` and `health`.
 
 use std::{fmt, sync::Arc};
 
@@ -7,62 +7,62 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use maglev_model::{Name, actual::LbDump, counters::StatsSnapshot, health::Probing};
-use maglev_telemetry::{Snapshot, Subscriber};
+use maglev_telemetry::{Subscriber, ViewSnapshot};
 
-/// Who the server says it is.
+/// Identity of the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The Kubernetes Node.
+    /// Name of the Kubernetes Node.
     pub node: String,
     /// The agent's version.
     pub version: String,
-    /// The commit that it was built from.
+    /// Commit of the build.
     pub commit: String,
-    /// When it was built.
+    /// Date of the build.
     pub build_date: String,
-    /// When this process started.
+    /// Start time of the process.
     pub started: Timestamp,
 }
 
-/// Whether the node does its job, or a sentence that says what it waits for.
+/// Readiness of the node; the error is a human-readable reason.
 pub type Ready = watch::Receiver<Result<(), String>>;
 
-/// Tells how the probing of a Backend goes; `None` where it is not probed. Must not block.
+/// Returns the progress of a Backend's probes; `None` if the backend is not probed. Must not block.
 pub type InspectProbing = Arc<dyn Fn(&Name) -> Option<Probing> + Send + Sync>;
 
-/// Has the agent sync now, ending the hold of that id if one is given.
+/// Makes the agent sync now. The argument is the id of a removal hold to end.
 pub type SyncNow = Arc<dyn Fn(Option<String>) -> BoxFuture<'static, Result<(), SyncRefusal>> + Send + Sync>;
 
-/// Why the agent does not sync now, each with a sentence.
+/// A refusal to sync now, with a human-readable reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SyncRefusal {
-    /// It must not, or cannot, yet.
+    /// The agent must not, or cannot, sync yet.
     #[error("{0}")]
     NotYet(String),
     /// There is no such hold.
     #[error("{0}")]
     UnknownHold(String),
-    /// It takes no requests.
+    /// The agent accepts no requests.
     #[error("{0}")]
     Unavailable(String),
 }
 
-/// What the server answers from.
+/// Sources of the server's responses.
 #[derive(Clone)]
 pub struct Sources {
     /// Events.
     pub events: Subscriber,
-    /// The state.
-    pub snapshots: watch::Receiver<Snapshot>,
-    /// What VPP had when it was last read.
+    /// The complete state.
+    pub snapshots: watch::Receiver<ViewSnapshot>,
+    /// VPP's state at its last reading.
     pub dumps: watch::Receiver<Option<Arc<LbDump>>>,
-    /// What VPP has counted.
+    /// VPP's counters.
     pub counters: watch::Receiver<Option<Arc<StatsSnapshot>>>,
-    /// Whether the node does its job.
+    /// Readiness of the node.
     pub ready: Ready,
-    /// How probing goes.
+    /// Progress of probes.
     pub probing: InspectProbing,
-    /// "Sync now".
+    /// Handler of SyncVppLbState.
     pub sync: SyncNow,
 }
 

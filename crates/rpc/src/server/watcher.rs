@@ -1,4 +1,4 @@
-//! One stream of events: what the subscription gives, encoded once for all, and word of what was lost.
+//! One event stream: the batches of the subscription, encoded once for all watchers, and the number of lost events.
 
 use std::sync::Arc;
 
@@ -10,69 +10,70 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::{Metrics, encoded::Encoded, selection::Selection};
+use super::{GrpcMetrics, encoded::EncodedResponse, selection::Selection};
 use crate::{convert::encode, proto};
 use maglev_model::event::Level;
-use maglev_telemetry::{AsOf, Batch, Received, Subscriber, Subscription};
+use maglev_telemetry::{AsOf, EventBatch, Received, Subscriber, Subscription};
 
-/// One stream.
+/// State of one event stream.
 pub struct Watcher {
     subscription: Subscription,
     selection: Option<Selection>,
-    /// Where it is; `None` before the first message.
-    at: Option<AsOf>,
-    /// What it has not been told of yet.
+    /// Position of the stream; `None` before the first message.
+    position: Option<AsOf>,
+    /// Number of lost events that is not sent yet.
     dropped: u64,
+    /// Set if `resync_required` is to be sent.
     resync: bool,
-    metrics: Metrics,
+    metrics: GrpcMetrics,
     shutdown: CancellationToken,
-    _open: Open,
+    _slot: WatcherSlot,
 }
 
-/// Counts the stream, and holds its place among the watchers.
-pub struct Open {
+/// A slot among the watchers. Counts the stream in the metrics.
+pub struct WatcherSlot {
     watchers: IntGauge,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
-impl Open {
-    pub fn new(watchers: IntGauge, place: OwnedSemaphorePermit) -> Self {
+impl WatcherSlot {
+    pub fn new(watchers: IntGauge, permit: OwnedSemaphorePermit) -> Self {
         watchers.inc();
-        Self { watchers, _place: place }
+        Self { watchers, _permit: permit }
     }
 }
 
-impl Drop for Open {
+impl Drop for WatcherSlot {
     fn drop(&mut self) {
         self.watchers.dec();
     }
 }
 
 impl Watcher {
-    /// A watcher at `level`. Where it cannot go on after `since`, it begins now and is told so.
+    /// If the events after `since` are not retained any more, the stream starts now and requires a resync.
     pub fn new(
         events: &Subscriber,
         level: Level,
         since: Option<AsOf>,
         selection: Option<Selection>,
-        metrics: Metrics,
+        metrics: GrpcMetrics,
         shutdown: CancellationToken,
-        open: Open,
+        slot: WatcherSlot,
     ) -> Self {
         let (subscription, resync) = match events.subscribe(level, since) {
             Ok(subscription) => (Some(subscription), false),
             Err(_) => (events.subscribe(level, None).ok(), true),
         };
-        let subscription = subscription.expect("from now on is always possible");
-        Self { subscription, selection, at: None, dropped: 0, resync, metrics, shutdown, _open: open }
+        let subscription = subscription.expect("a subscription from now on never fails");
+        Self { subscription, selection, position: None, dropped: 0, resync, metrics, shutdown, _slot: slot }
     }
 
-    /// The messages, until the agent ends.
-    pub fn stream(self) -> impl Stream<Item = Result<Encoded, Status>> + Send {
+    /// The messages, until shutdown.
+    pub fn stream(self) -> impl Stream<Item = Result<EncodedResponse, Status>> + Send {
         stream::unfold(self, async |mut this| this.next().await.map(|message| (Ok(message), this)))
     }
 
-    async fn next(&mut self) -> Option<Encoded> {
+    async fn next(&mut self) -> Option<EncodedResponse> {
         loop {
             let received = tokio::select! {
                 biased;
@@ -90,28 +91,28 @@ impl Watcher {
         }
     }
 
-    /// What this stream is told of a batch; nothing where there is nothing to say.
-    fn message(&mut self, batch: &Arc<Batch>) -> Option<Encoded> {
-        // Probes that are lost leave a mirror whole.
-        self.resync |= self.dropped > 0 && self.at.is_some_and(|at| at != batch.begin());
-        let own = self.own();
-        let first = self.at.replace(batch.as_of).is_none();
+    /// The message of a batch; `None` if it would be empty.
+    fn message(&mut self, batch: &Arc<EventBatch>) -> Option<EncodedResponse> {
+        // Lost probes do not affect a mirror.
+        self.resync |= self.dropped > 0 && self.position.is_some_and(|position| position != batch.start());
+        let own = self.own_fields();
+        let first = self.position.replace(batch.as_of).is_none();
         let (shared, count) = self.events(batch);
         if count == 0 && own.is_empty() && !first {
             return None;
         }
         self.metrics.sent.inc_by(count);
-        Some(Encoded::new(own, shared))
+        Some(EncodedResponse::new(own, shared))
     }
 
-    /// What only this stream is told.
-    fn own(&mut self) -> Bytes {
+    /// The encoded fields of this stream alone.
+    fn own_fields(&mut self) -> Bytes {
         let (dropped, resync_required) = (std::mem::take(&mut self.dropped), std::mem::take(&mut self.resync));
         let own = proto::WatchEventsResponse { dropped, resync_required, ..Default::default() };
         own.encode_to_vec().into()
     }
 
-    fn events(&self, batch: &Arc<Batch>) -> (Bytes, u64) {
+    fn events(&self, batch: &Arc<EventBatch>) -> (Bytes, u64) {
         let level = self.subscription.level();
         match &self.selection {
             None => {
@@ -119,9 +120,9 @@ impl Watcher {
                 (encoded.bytes, encoded.count)
             }
             Some(selection) => {
-                let wanted: Vec<_> = batch.for_level(level).filter(|stamped| selection.wants(stamped)).collect();
-                let count = wanted.len() as u64;
-                (encode(wanted.into_iter(), batch.as_of), count)
+                let selected: Vec<_> = batch.for_level(level).filter(|stamped| selection.matches(stamped)).collect();
+                let count = selected.len() as u64;
+                (encode(selected.into_iter(), batch.as_of), count)
             }
         }
     }

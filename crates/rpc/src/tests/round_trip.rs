@@ -1,44 +1,70 @@
-//! What is written is what is read.
+//! Round trips through messages are lossless.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use proptest::prelude::*;
 use prost::Message as _;
 
 use crate::{
-    convert::{Words, encode, read_dump, read_state, state},
+    convert::{Interner, encode, read_dump, read_state, state},
     proto,
 };
 use maglev_model::{
     Name,
     actual::LbDump,
-    change::{Change, Fold as _},
+    change::Change,
     config::{HealthCheck, Probe},
-    event::Event,
-    view::View,
+    event::{Event, EventSink, Events},
+    view::{Fold as _, View},
 };
 use maglev_telemetry::{AsOf, Stamped};
 use maglev_testkit::World;
 
 fn over_the_wire<M: prost::Message + Default>(message: &M) -> M {
-    M::decode(&*message.encode_to_vec()).expect("it was just written")
+    M::decode(&*message.encode_to_vec()).expect("the message is valid")
+}
+
+/// Collects the emitted events and changes.
+#[derive(Default)]
+struct Collector(Mutex<Vec<Arc<Stamped>>>);
+
+impl Collector {
+    fn push(&self, event: Option<Event>, change: Option<Change>) {
+        let mut events = self.0.lock().expect("not poisoned");
+        let seq = Some(events.len() as u64 + 1);
+        events.push(Arc::new(Stamped { seq, time: Timestamp::UNIX_EPOCH, event, change }));
+    }
+}
+
+impl EventSink for Collector {
+    fn wants_probes(&self) -> bool {
+        false
+    }
+
+    fn publish(&self, event: Event) {
+        let change = event.change();
+        self.push(Some(event), change);
+    }
+
+    fn publish_change(&self, change: Change) {
+        self.push(None, Some(change));
+    }
 }
 
 proptest! {
     #[test]
-    fn every_change_reads_back_as_it_was(seed: u64, count in 1_usize..40) {
-        let mut world = World::new(seed);
-        let stamped = |(seq, (event, change)): (u64, (Option<Event>, Change))| {
-            Arc::new(Stamped { seq: Some(seq), time: Timestamp::UNIX_EPOCH, event, change: Some(change) })
-        };
-        let events: Vec<_> = (1..).zip((0..count).map(|_| world.next())).map(stamped).collect();
+    fn every_change_survives_a_round_trip(seed: u64, count in 1_usize..40) {
+        let (mut world, collector) = (World::new(seed), Arc::new(Collector::default()));
+        let events = Events::new(collector.clone());
+        (0..count).for_each(|_| world.emit_next(&events));
+        let events = collector.0.lock().expect("not poisoned").clone();
         let as_of = AsOf { epoch: seed, seq: count as u64 };
-        let message = proto::WatchEventsResponse::decode(encode(events.iter(), as_of)).expect("it was just written");
+        let message = proto::WatchEventsResponse::decode(encode(events.iter(), as_of)).expect("the message is valid");
         prop_assert_eq!(message.as_of.map(AsOf::from), Some(as_of));
-        let mut words = Words::default();
+        let mut interner = Interner::default();
         for (wrote, read) in events.iter().zip(message.events) {
-            let line = words.line(read).expect("it was just written");
+            let line = interner.line(read).expect("the message is valid");
             prop_assert_eq!(line.change.as_ref(), wrote.change.as_ref());
             prop_assert_eq!(line.seq, wrote.seq);
             prop_assert_eq!(&*line.name, wrote.event.as_ref().map_or("", Event::name));
@@ -46,18 +72,17 @@ proptest! {
     }
 
     #[test]
-    fn every_state_reads_back_as_it_was(seed: u64, count in 0_usize..200) {
+    fn every_state_survives_a_round_trip(seed: u64, count in 0_usize..200) {
         let (mut world, mut view) = (World::new(seed), View::default());
         for second in (0..count).filter_map(|index| i64::try_from(index).ok()) {
-            let (_, change) = world.next();
-            view.apply(&change, Timestamp::from_second(second).expect("a valid time"));
+            view.apply(&world.change(), Timestamp::from_second(second).expect("a valid time"));
         }
         let read = read_state(over_the_wire(&state(&view)));
         prop_assert_eq!(read, Ok(view));
     }
 
     #[test]
-    fn every_dump_reads_back_as_it_was(seed: u64) {
+    fn every_dump_survives_a_round_trip(seed: u64) {
         let mut world = World::new(seed);
         let dump = LbDump { at: Timestamp::UNIX_EPOCH, conf: world.conf(), actual: world.actual() };
         prop_assert_eq!(read_dump(over_the_wire(&proto::GetVppLbStateResponse::from(&dump))), Ok(dump));
@@ -65,12 +90,12 @@ proptest! {
 }
 
 #[test]
-fn the_values_of_probe_headers_are_not_sent() {
+fn values_of_probe_headers_are_not_sent() {
     let (mut world, name) = (World::new(1), Name::namespaced("shop", "web"));
     let is_http = |check: &Arc<HealthCheck>| matches!(check.probe, Probe::Http { .. });
-    let mut check = std::iter::repeat_with(|| world.check(&name)).find(is_http).expect("one comes");
+    let mut check = std::iter::repeat_with(|| world.check(&name)).find(is_http).expect("an HTTP check is generated");
     let check = Arc::make_mut(&mut check);
-    let Probe::Http { http, .. } = &mut check.probe else { panic!("it was chosen so") };
+    let Probe::Http { http, .. } = &mut check.probe else { panic!("the check is an HTTP check") };
     http.headers = vec![("Authorization".into(), "Bearer s3cret".into())];
     let written = format!("{:?}", proto::HealthCheck::from(&*check));
     assert!(written.contains("Authorization") && !written.contains("s3cret"), "{written}");

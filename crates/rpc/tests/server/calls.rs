@@ -1,4 +1,4 @@
-//! What each call answers, and how it refuses.
+//! Tests of the responses and the refusals of each call.
 
 use std::sync::{Arc, Mutex};
 
@@ -29,75 +29,82 @@ fn name(name: &str) -> Name {
     Name::namespaced("shop", name)
 }
 
-async fn raw(node: &AgentServer) -> MaglevClient<tonic::transport::Channel> {
-    let endpoint = AgentClient::endpoint(format!("http://{}", node.address)).expect("it is a URI");
-    MaglevClient::new(endpoint.connect().await.expect("it listens"))
+async fn raw_client(node: &AgentServer) -> MaglevClient<tonic::transport::Channel> {
+    let endpoint = AgentClient::endpoint(format!("http://{}", node.address)).expect("a valid URI");
+    MaglevClient::new(endpoint.connect().await.expect("the server listens"))
 }
 
 #[tokio::test]
-async fn get_version_says_who_answers_and_what_it_waits_for() {
+async fn get_version_returns_identity_and_readiness() {
     let node = AgentServer::start(7, BusLimits::default()).await;
     let client = node.client().await;
-    let me = identity();
+    let own = identity();
     let mut expected = AgentVersion {
-        node: me.node,
-        version: me.version,
-        commit: me.commit,
-        build_date: me.build_date,
-        started: me.started,
+        node: own.node,
+        version: own.version,
+        commit: own.commit,
+        build_date: own.build_date,
+        started: own.started,
         epoch: 7,
         ready: Err("waiting for VPP".into()),
     };
-    assert_eq!(client.version().await.expect("it answers"), expected);
+    assert_eq!(client.version().await.expect("the agent answers"), expected);
     node.set_ready(Ok(()));
     expected.ready = Ok(());
-    assert_eq!(client.version().await.expect("it answers"), expected);
+    assert_eq!(client.version().await.expect("the agent answers"), expected);
     node.stop().await;
 }
 
 #[tokio::test]
-async fn the_health_service_follows_readiness() {
+async fn health_service_follows_readiness() {
     let node = AgentServer::start(1, BusLimits::default()).await;
-    let endpoint = AgentClient::endpoint(format!("http://{}", node.address)).expect("it is a URI");
-    let mut client = HealthClient::new(endpoint.connect().await.expect("it listens"));
+    let endpoint = AgentClient::endpoint(format!("http://{}", node.address)).expect("a valid URI");
+    let mut client = HealthClient::new(endpoint.connect().await.expect("the server listens"));
     for service in ["", "maglev.v1.Maglev"] {
         node.set_ready(Err("not yet"));
         let request = HealthCheckRequest { service: service.into() };
         let mut changes = client.watch(request).await.expect("the service is known").into_inner();
-        for (ready, expected) in [(Ok(()), ServingStatus::Serving), (Err("gone"), ServingStatus::NotServing)] {
+        for (ready, expected) in [(Ok(()), ServingStatus::Serving), (Err("stopped"), ServingStatus::NotServing)] {
             node.set_ready(ready);
-            let said = async {
-                while changes.message().await.expect("it goes on").is_some_and(|said| said.status() != expected) {}
+            let changed = async {
+                while changes
+                    .message()
+                    .await
+                    .expect("the stream is open")
+                    .is_some_and(|reply| reply.status() != expected)
+                {}
             };
-            within(said).await;
+            within(changed).await;
         }
     }
-    let unknown = client.check(HealthCheckRequest { service: "x".into() }).await.expect_err("it is not known");
+    let unknown = client.check(HealthCheckRequest { service: "x".into() }).await.expect_err("the name is unknown");
     assert_eq!(unknown.code(), Code::NotFound);
     node.stop().await;
 }
 
 #[tokio::test]
-async fn an_unknown_name_is_not_found_and_named() {
+async fn unknown_name_is_not_found_and_named() {
     let node = AgentServer::start(1, BusLimits::default()).await;
-    let mut client = raw(&node).await;
-    let of = |name: &str| name.to_owned();
+    let mut client = raw_client(&node).await;
     let answers = [
-        client.get_frontend(proto::GetFrontendRequest { name: of("shop/web") }).await.err(),
-        client.get_backend(proto::GetBackendRequest { name: of("shop/web") }).await.err(),
-        client.get_health_check(proto::GetHealthCheckRequest { name: of("shop/web") }).await.err(),
+        client.get_frontend(proto::GetFrontendRequest { name: "shop/web".into() }).await.err(),
+        client.get_backend(proto::GetBackendRequest { name: "shop/web".into() }).await.err(),
+        client.get_health_check(proto::GetHealthCheckRequest { name: "shop/web".into() }).await.err(),
     ];
     for (answer, kind) in answers.into_iter().zip(["Frontend", "Backend", "HealthCheck"]) {
-        let status = answer.expect("nothing is known");
-        assert_eq!((status.code(), status.message()), (Code::NotFound, &*format!("no {kind} shop/web is known here")));
+        let status = answer.expect("the node has no objects");
+        assert_eq!((status.code(), status.message()), (Code::NotFound, &*format!("no {kind} shop/web on this node")));
     }
-    let status = client.get_backend(proto::GetBackendRequest { name: of("web") }).await.expect_err("it is no name");
-    assert!(status.message().ends_with("names are namespace/name"), "{status}");
+    let status = client
+        .get_backend(proto::GetBackendRequest { name: "web".into() })
+        .await
+        .expect_err("the namespace is missing");
+    assert!(status.message().ends_with("names have the form namespace/name"), "{status}");
     node.stop().await;
 }
 
 #[tokio::test]
-async fn what_concerns_vpp_is_unavailable_without_it() {
+async fn calls_about_vpp_are_unavailable_without_vpp() {
     let node = AgentServer::start(1, BusLimits::default()).await;
     let client = node.client().await;
     let without = [client.vpp_info().await.err(), client.lb_state().await.err(), client.lb_counters().await.err()];
@@ -105,7 +112,7 @@ async fn what_concerns_vpp_is_unavailable_without_it() {
         assert_eq!(refused.map(|error| error.code()), Some(Code::Unavailable));
     }
     let info = VppInfo { version: "26.10".into(), build_date: "today".into(), pid: 7, capabilities: "weights".into() };
-    node.events.change(Change::VppConnected(Arc::new(info.clone())));
+    node.events.emit_change(Change::VppConnected(Arc::new(info.clone())));
     node.settled(1).await;
     let counters = Counters { boot_time: 1_700_000_000, heartbeat: 3, ..Counters::default() };
     let counted = StatsSnapshot { version: "26.10".into(), pid: 7, counters: Some(counters), ..Default::default() };
@@ -118,23 +125,23 @@ async fn what_concerns_vpp_is_unavailable_without_it() {
     };
     let dump = LbDump { at: Timestamp::UNIX_EPOCH, conf, actual: Actual::default() };
     node.dump.send_replace(Some(Arc::new(dump.clone())));
-    let told = client.vpp_info().await.expect("it is connected");
-    assert_eq!((told.info, told.started.map(Timestamp::as_second)), (info, Some(1_700_000_000)));
-    assert_eq!(*client.lb_counters().await.expect("it is connected"), counted);
-    assert_eq!(client.lb_state().await.expect("it is connected"), dump);
+    let detail = client.vpp_info().await.expect("VPP is connected");
+    assert_eq!((detail.info, detail.started.map(Timestamp::as_second)), (info, Some(1_700_000_000)));
+    assert_eq!(*client.lb_counters().await.expect("VPP is connected"), counted);
+    assert_eq!(client.lb_state().await.expect("VPP is connected"), dump);
     node.stop().await;
 }
 
 #[tokio::test]
-async fn sync_is_passed_on_with_the_hold_and_refusals_have_codes() {
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&asked);
+async fn sync_passes_the_hold_and_maps_refusals_to_codes() {
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let recorded = Arc::clone(&requests);
     let node = AgentServer::start_with(1, BusLimits::default(), |_, sources| {
         sources.sync = Arc::new(move |accept| {
-            seen.lock().expect("nobody panics").push(accept.clone());
+            recorded.lock().expect("not poisoned").push(accept.clone());
             let answer = match accept.as_deref() {
                 Some("early") => Err(SyncRefusal::NotYet("warming up".into())),
-                Some("gone") => Err(SyncRefusal::UnknownHold("no removals are held as gone".into())),
+                Some("expired") => Err(SyncRefusal::UnknownHold("no removals are held as expired".into())),
                 _ => Ok(()),
             };
             async { answer }.boxed()
@@ -142,41 +149,42 @@ async fn sync_is_passed_on_with_the_hold_and_refusals_have_codes() {
     })
     .await;
     let client = node.client().await;
-    client.sync_now(None).await.expect("the agent takes it");
-    client.sync_now(Some("h1")).await.expect("the agent takes it");
-    for (id, code, message) in
-        [("early", Code::FailedPrecondition, "warming up"), ("gone", Code::NotFound, "no removals are held as gone")]
-    {
+    client.sync_now(None).await.expect("the agent accepts");
+    client.sync_now(Some("h1")).await.expect("the agent accepts");
+    for (id, code, message) in [
+        ("early", Code::FailedPrecondition, "warming up"),
+        ("expired", Code::NotFound, "no removals are held as expired"),
+    ] {
         let refused = client.sync_now(Some(id)).await.expect_err("the agent refuses");
         assert_eq!(refused.code(), code);
         assert!(refused.to_string().contains(message), "{refused}");
     }
-    let passed = [None, Some("h1"), Some("early"), Some("gone")].map(|id| id.map(str::to_owned));
-    assert_eq!(*asked.lock().expect("nobody panics"), passed);
+    let expected = [None, Some("h1"), Some("early"), Some("expired")].map(|id| id.map(str::to_owned));
+    assert_eq!(*requests.lock().expect("not poisoned"), expected);
     let mut refused = None;
     while refused.is_none() {
         refused = client.sync_now(None).await.err();
     }
     assert_eq!(refused.map(|error| error.code()), Some(Code::ResourceExhausted));
-    let asked = asked.lock().expect("nobody panics").len();
-    assert!(asked < 30, "the agent was asked {asked} times");
+    let count = requests.lock().expect("not poisoned").len();
+    assert!(count < 30, "the agent got {count} requests");
     node.stop().await;
 }
 
 #[tokio::test]
-async fn too_many_names_are_refused_with_what_is_allowed() {
+async fn too_many_names_are_refused_with_the_limit() {
     let node = AgentServer::start(1, BusLimits::default()).await;
     let client = node.client().await;
     let names = |count| WatchRequest { names: vec![name("web"); count], ..WatchRequest::default() };
-    let refused = client.watch(names(201)).await.expect_err("they are too many");
+    let refused = client.watch(names(201)).await.expect_err("201 names are too many");
     assert_eq!(refused.code(), Code::InvalidArgument);
     assert!(refused.to_string().contains("found 201, at most 200"), "{refused}");
-    client.watch(names(200)).await.expect("so many are allowed");
+    client.watch(names(200)).await.expect("200 names are allowed");
     node.stop().await;
 }
 
 #[tokio::test]
-async fn what_only_has_problems_is_listed_and_found() {
+async fn object_with_only_problems_is_listed_and_returned() {
     let node = AgentServer::start_with(1, BusLimits::default(), |_, sources| {
         sources.probing = Arc::new(|_| Some(Probing { counter: Some(3), probes: 5, last: None }));
     })
@@ -188,33 +196,40 @@ async fn what_only_has_problems_is_listed_and_found() {
         problems: vec![broken(Kind::Backend), broken(Kind::Frontend), broken(Kind::HealthCheck)],
         ..ConfigDelta::default()
     };
-    node.events.change(Change::Config(Arc::new(delta)));
-    node.events.change(Change::Frontend(name("able"), FrontendState::Up, None));
+    node.events.emit_change(Change::Config(Arc::new(delta)));
+    node.events.emit_change(Change::Frontend(name("able"), FrontendState::Up, None));
     node.settled(2).await;
     let client = node.client().await;
-    let backend = client.backend(&name("broken")).await.expect("it is known");
-    assert_eq!((backend.problems, backend.probing.map(|of| of.probes)), (problems.clone(), Some(5)));
-    let frontend = client.frontend(&name("broken")).await.expect("it is known");
+    let backend = client.backend(&name("broken")).await.expect("the object has problems");
+    assert_eq!((backend.problems, backend.probing.map(|probing| probing.probes)), (problems.clone(), Some(5)));
+    let frontend = client.frontend(&name("broken")).await.expect("the object has problems");
     assert_eq!((frontend.problems, frontend.frontend), (problems, None));
-    let mut client = raw(&node).await;
-    let listed = client.list_frontends(proto::ListFrontendsRequest {}).await.expect("it answers").into_inner();
-    let names: Vec<_> = listed.frontends.iter().map(|of| &*of.name).collect();
+    let mut client = raw_client(&node).await;
+    let listed = client.list_frontends(proto::ListFrontendsRequest {}).await.expect("the agent answers").into_inner();
+    let names: Vec<_> = listed.frontends.iter().map(|frontend| &*frontend.name).collect();
     assert_eq!(names, ["shop/able", "shop/broken"]);
     assert_eq!(
-        client.list_backends(proto::ListBackendsRequest {}).await.expect("it answers").into_inner().backends.len(),
+        client
+            .list_backends(proto::ListBackendsRequest {})
+            .await
+            .expect("the agent answers")
+            .into_inner()
+            .backends
+            .len(),
         1
     );
-    let checks = client.list_health_checks(proto::ListHealthChecksRequest {}).await.expect("it answers").into_inner();
+    let checks =
+        client.list_health_checks(proto::ListHealthChecksRequest {}).await.expect("the agent answers").into_inner();
     assert_eq!(checks.health_checks.len(), 1);
     node.stop().await;
 }
 
 #[tokio::test]
-async fn answers_are_counted_by_method_and_code() {
+async fn calls_are_counted_by_method_and_code() {
     let node = AgentServer::start(1, BusLimits::default()).await;
     let client = node.client().await;
-    client.version().await.expect("it answers");
-    client.backend(&name("web")).await.expect_err("it is not known");
+    client.version().await.expect("the agent answers");
+    client.backend(&name("web")).await.expect_err("the name is unknown");
     let text = node.metrics();
     for line in [
         "maglev_grpc_requests_total{code=\"OK\",method=\"GetVersion\"} 1",
@@ -226,15 +241,16 @@ async fn answers_are_counted_by_method_and_code() {
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_tried_again() {
+async fn port_in_use_is_retried() {
     let occupant = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let taken = occupant.local_addr().expect("it is bound");
+    let occupied = occupant.local_addr().expect("the listener is bound");
     // The other address is served meanwhile.
-    let node = AgentServer::start_with(1, BusLimits::default(), |options, _| options.addresses.insert(0, taken)).await;
-    assert_ne!(node.address, taken);
-    node.client().await.version().await.expect("it answers");
+    let node =
+        AgentServer::start_with(1, BusLimits::default(), |options, _| options.addresses.insert(0, occupied)).await;
+    assert_ne!(node.address, occupied);
+    node.client().await.version().await.expect("the agent answers");
     drop(occupant);
-    let endpoint = AgentClient::endpoint(format!("http://{taken}")).expect("it is a URI");
+    let endpoint = AgentClient::endpoint(format!("http://{occupied}")).expect("a valid URI");
     let connected = within(async {
         loop {
             if let Ok(channel) = endpoint.connect().await {
@@ -243,6 +259,6 @@ async fn a_port_in_use_is_tried_again() {
             tokio::task::yield_now().await;
         }
     });
-    AgentClient::new(connected.await).version().await.expect("it answers");
+    AgentClient::new(connected.await).version().await.expect("the agent answers");
     node.stop().await;
 }

@@ -1,21 +1,21 @@
-//! Who follows as the contract says has the agent's state, whatever happens.
+//! A client that follows the contract mirrors the agent's state, whatever happens.
 
 use proptest::prelude::*;
 
-use maglev_model::{change::Fold as _, view::View};
-use maglev_rpc::client::{AgentClient, Watch, WatchRequest};
+use maglev_model::view::{Fold as _, View};
+use maglev_rpc::client::{AgentClient, EventStream, WatchRequest};
 use maglev_telemetry::AsOf;
 use maglev_testkit::World;
 use maglev_testkit::{AgentServer, agent_server::FEW, within};
 
-/// What happens to a mirror and to what it mirrors.
+/// A step of the agent or of the connection.
 #[derive(Clone, Debug)]
 enum Step {
-    /// So many changes while nobody reads, and then while the mirror follows.
+    /// This many changes while the mirror does not read, and then while it does.
     Change { before: u16, during: u16 },
-    /// The connection breaks, and so many changes follow.
+    /// The connection breaks, followed by this many changes.
     Break { then: u16 },
-    /// The agent starts anew, with an epoch of its own and nothing in its state.
+    /// The agent restarts, with a new epoch and an empty state.
     Restart,
 }
 
@@ -28,36 +28,36 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A mirror as the contract describes it.
+/// A mirror as described in the contract.
 #[derive(Default)]
 struct Mirror {
     view: View,
     as_of: Option<AsOf>,
-    watch: Option<Watch>,
+    stream: Option<EventStream>,
     resyncs: u32,
     dropped: u64,
 }
 
 impl Mirror {
-    /// Follows until it has everything up to this number of that epoch.
+    /// Follows up to this position.
     async fn follow(&mut self, client: &AgentClient, until: AsOf) {
         while self.as_of.is_none_or(|at| at.epoch != until.epoch || at.seq < until.seq) {
-            match &mut self.watch {
+            match &mut self.stream {
                 None => self.open(client).await,
-                Some(watch) => match within(watch.next()).await {
-                    Ok(Some(followed)) => {
-                        self.dropped += followed.dropped;
-                        if followed.resync {
+                Some(stream) => match within(stream.next()).await {
+                    Ok(Some(batch)) => {
+                        self.dropped += batch.dropped;
+                        if batch.resync {
                             self.resyncs += 1;
                             self.fetch(client).await;
                         }
                         let at = self.as_of.expect("a state was fetched before");
-                        for line in followed.lines.iter().filter(|line| line.seq.is_some_and(|seq| seq > at.seq)) {
+                        for line in batch.lines.iter().filter(|line| line.seq.is_some_and(|seq| seq > at.seq)) {
                             line.change.iter().for_each(|change| self.view.apply(change, line.time));
                         }
-                        self.as_of = Some(if followed.as_of.seq > at.seq { followed.as_of } else { at });
+                        self.as_of = Some(if batch.as_of.seq > at.seq { batch.as_of } else { at });
                     }
-                    Ok(None) | Err(_) => self.watch = None,
+                    Ok(None) | Err(_) => self.stream = None,
                 },
             }
         }
@@ -68,16 +68,16 @@ impl Mirror {
             self.fetch(client).await;
         }
         let request = WatchRequest { since: self.as_of, ..WatchRequest::default() };
-        self.watch = Some(within(client.watch(request)).await.expect("there is room for a watcher"));
+        self.stream = Some(within(client.watch(request)).await.expect("there is room for a watcher"));
     }
 
     async fn fetch(&mut self, client: &AgentClient) {
-        let snapshot = within(client.state()).await.expect("it answers");
+        let snapshot = within(client.state()).await.expect("the agent answers");
         (self.view, self.as_of) = (snapshot.view, Some(snapshot.as_of));
     }
 }
 
-/// The node that is mirrored, and how much has happened there.
+/// The mirrored agent, and its last position.
 struct Subject {
     node: AgentServer,
     client: AgentClient,
@@ -93,10 +93,7 @@ impl Subject {
     }
 
     fn change(&mut self) {
-        match self.world.next() {
-            (Some(event), change) => self.node.events.emit_change(event, change),
-            (None, change) => self.node.events.change(change),
-        }
+        self.world.emit_next(&self.node.events);
         self.end.seq += 1;
     }
 }
@@ -111,7 +108,7 @@ async fn run(seed: u64, steps: Vec<Step>) -> (u32, u64) {
                 during
             }
             Step::Break { then } => {
-                mirror.watch = None;
+                mirror.stream = None;
                 (0..then).for_each(|_| subject.change());
                 0
             }
@@ -133,8 +130,8 @@ async fn run(seed: u64, steps: Vec<Step>) -> (u32, u64) {
         let snapshot = subject.node.settled(until.seq).await;
         assert_eq!((mirror.as_of, snapshot.as_of), (Some(until), until));
         assert_eq!(mirror.view, snapshot.view);
-        let answered = within(client.state()).await.expect("it answers");
-        assert_eq!((answered.as_of, answered.view), (until, mirror.view.clone()));
+        let current = within(client.state()).await.expect("the agent answers");
+        assert_eq!((current.as_of, current.view), (until, mirror.view.clone()));
     }
     subject.node.stop().await;
     (mirror.resyncs, mirror.dropped)
@@ -148,14 +145,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_mirror_equals_the_state_after_anything(seed: u64, steps in prop::collection::vec(step(), 1..12)) {
+    fn mirror_equals_the_state_after_any_steps(seed: u64, steps in prop::collection::vec(step(), 1..12)) {
         runtime().block_on(run(seed, steps));
     }
 }
 
 #[test]
-fn a_mirror_that_was_too_slow_fetches_the_state_anew() {
-    // More than sockets, windows and the bus hold together.
+fn slow_mirror_fetches_the_state_again() {
+    // More than the buffers of sockets, HTTP/2 windows and bus together.
     let slow = Step::Change { before: 20_000, during: 0 };
     let begin = Step::Change { before: 1, during: 1 };
     let (resyncs, dropped) = runtime().block_on(run(7, vec![begin, slow]));

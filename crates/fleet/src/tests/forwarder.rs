@@ -1,4 +1,4 @@
-//! The way to an agent: a forwarder that can be cut, closed and led elsewhere.
+//! A TCP forwarder between fleet and agent that can be cut, closed and redirected.
 
 use std::{
     net::SocketAddr,
@@ -11,23 +11,21 @@ use tokio::{
     sync::watch,
 };
 
-/// Forwards connections, for as long as it lives.
-pub struct Road {
+pub struct Forwarder {
     pub(crate) address: SocketAddr,
-    to: Arc<Mutex<Option<SocketAddr>>>,
+    destination: Arc<Mutex<Option<SocketAddr>>>,
     cuts: watch::Sender<u32>,
 }
 
-impl Road {
-    /// A way to `to`.
-    pub async fn to(to: SocketAddr) -> Self {
+impl Forwarder {
+    pub async fn new(destination: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
-        let (to, cuts) = (Arc::new(Mutex::new(Some(to))), watch::Sender::new(0));
-        let (leads_to, cuts_rx) = (Arc::clone(&to), cuts.subscribe());
+        let address = listener.local_addr().expect("the listener is bound");
+        let (destination, cuts) = (Arc::new(Mutex::new(Some(destination))), watch::Sender::new(0));
+        let (current, cuts_rx) = (Arc::clone(&destination), cuts.subscribe());
         tokio::spawn(async move {
             while let Ok((mut from, _)) = listener.accept().await {
-                let to = *leads_to.lock().expect("nobody panics here");
+                let to = *current.lock().expect("not poisoned");
                 let mut cuts_rx = cuts_rx.clone();
                 cuts_rx.mark_unchanged();
                 tokio::spawn(async move {
@@ -40,7 +38,7 @@ impl Road {
                 });
             }
         });
-        Self { address, to, cuts }
+        Self { address, destination, cuts }
     }
 
     /// Ends every connection.
@@ -48,9 +46,9 @@ impl Road {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    /// From now on it leads there, or nowhere.
-    pub fn lead(&self, to: Option<SocketAddr>) {
-        *self.to.lock().expect("nobody panics here") = to;
+    /// Redirects to `destination`; `None` refuses connections.
+    pub fn redirect(&self, destination: Option<SocketAddr>) {
+        *self.destination.lock().expect("not poisoned") = destination;
         self.cut();
     }
 }

@@ -1,10 +1,10 @@
-//! What is asked now and then, and the second stream.
+//! Tests of periodic requests and of the stream of probes.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::{super::*, Running, quick};
+use super::{super::*, TestFleet, fast_timings};
 use maglev_model::{
     Name,
     actual::{Actual, ActualConf, LbDump},
@@ -31,113 +31,117 @@ fn dump(at: Timestamp) -> Option<Arc<LbDump>> {
 }
 
 #[tokio::test]
-async fn what_the_agent_says_of_itself_is_asked_for_again_and_again() {
+async fn version_and_readiness_are_polled() {
     let node = node().await;
-    let mut fleet = Running::<View>::start(&[node.address], quick());
+    let mut fleet = TestFleet::<View>::start(&[node.address], fast_timings());
     let not_ready = |state: &NodeState| state.version.as_ref().is_some_and(|version| version.ready.is_err());
-    let first = fleet.until("node-a", "it says that it is not ready", not_ready).await;
+    let first = fleet.until("node-a", "not ready", not_ready).await;
     node.set_ready(Ok(()));
     let ready = |state: &NodeState| state.version.as_ref().is_some_and(|version| version.ready.is_ok());
-    let then = fleet.until("node-a", "it says that it is ready", ready).await;
+    let then = fleet.until("node-a", "ready", ready).await;
     assert!(then.last_seen > first.last_seen);
     fleet.stop().await;
     node.stop().await;
 }
 
 #[tokio::test]
-async fn counters_and_buckets_are_read_and_are_gone_with_vpp() {
+async fn counters_and_dumps_are_read_and_dropped_with_vpp() {
     let node = node().await;
     let at = |second| Timestamp::from_second(second).expect("a time");
-    node.events.change(Change::VppConnected(Arc::default()));
+    node.events.emit_change(Change::VppConnected(Arc::default()));
     node.counters.send_replace(Some(Arc::new(StatsSnapshot { pid: 7, ..StatsSnapshot::default() })));
     node.dump.send_replace(dump(at(1)));
-    let mut fleet = Running::<View>::start(&[node.address], quick());
-    let read = |state: &NodeState| state.counters.as_ref().is_some_and(|of| of.stats.pid == 7) && state.dump.is_some();
-    fleet.until("node-a", "both were read", read).await;
+    let mut fleet = TestFleet::<View>::start(&[node.address], fast_timings());
+    let read = |state: &NodeState| {
+        state.counters.as_ref().is_some_and(|counters| counters.stats.pid == 7) && state.dump.is_some()
+    };
+    fleet.until("node-a", "counters and dump were read", read).await;
 
-    node.events.change(Change::Released("h".into()));
+    node.events.emit_change(Change::Released("h".into()));
     node.dump.send_replace(dump(at(2)));
-    node.events.change(Change::VppConnected(Arc::default()));
+    node.events.emit_change(Change::VppConnected(Arc::default()));
     let newer = |state: &NodeState| state.dump.as_ref().is_some_and(|dump| dump.at == at(2));
-    fleet.until("node-a", "it was read again", newer).await;
+    fleet.until("node-a", "the dump was read again", newer).await;
 
     node.counters.send_replace(None);
     node.dump.send_replace(None);
-    node.events.change(Change::VppDisconnected);
-    fleet.until("node-a", "both are gone", |state| state.counters.is_none() && state.dump.is_none()).await;
+    node.events.emit_change(Change::VppDisconnected);
+    fleet
+        .until("node-a", "counters and dump were dropped", |state| state.counters.is_none() && state.dump.is_none())
+        .await;
     fleet.stop().await;
     node.stop().await;
 }
 
 #[tokio::test]
-async fn a_reading_older_than_the_change_is_repeated() {
+async fn dump_older_than_the_change_is_read_again() {
     let node = node().await;
-    node.events.change(Change::VppConnected(Arc::default()));
+    node.events.emit_change(Change::VppConnected(Arc::default()));
     node.dump.send_replace(dump(Timestamp::UNIX_EPOCH));
-    let mut fleet = Running::<View>::start(&[node.address], quick());
-    fleet.until("node-a", "it was read", |state| state.dump.is_some()).await;
-    node.events.change(Change::VppConnected(Arc::default()));
+    let mut fleet = TestFleet::<View>::start(&[node.address], fast_timings());
+    fleet.until("node-a", "the dump was read", |state| state.dump.is_some()).await;
+    node.events.emit_change(Change::VppConnected(Arc::default()));
     node.settled(2).await;
-    // The agent reads VPP itself some time after the change.
+    // The agent reads VPP some time after the change.
     let later = Timestamp::now();
     node.dump.send_replace(dump(later));
     let newer = |state: &NodeState| state.dump.as_ref().is_some_and(|dump| dump.at == later);
-    fleet.until("node-a", "it was read again", newer).await;
+    fleet.until("node-a", "the dump was read again", newer).await;
     fleet.stop().await;
     node.stop().await;
 }
 
 #[tokio::test]
-async fn a_mirror_that_went_astray_is_set_right() {
+async fn differing_mirror_is_replaced() {
     let node = node().await;
     let web = Name::namespaced("shop", "web");
-    node.events.change(Change::Frontend(web.clone(), FrontendState::Up, None));
+    node.events.emit_change(Change::Frontend(web.clone(), FrontendState::Up, None));
     node.settled(1).await;
     let refresh = std::time::Duration::from_millis(30);
-    let mut fleet = Running::<View>::start(&[node.address], Timings { refresh, ..quick() });
-    fleet.until("node-a", "it is connected", NodeState::reporting).await;
-    let cell = fleet.handle.0.cell("node-a").expect("it is there");
+    let mut fleet = TestFleet::<View>::start(&[node.address], Timings { refresh, ..fast_timings() });
+    fleet.until("node-a", "connected", NodeState::reporting).await;
+    let cell = fleet.handle.0.cell("node-a").expect("the node exists");
     cell.state().view.states.remove(&web);
-    fleet.until("node-a", "it is right again", |state| state.view.frontend_state(&web) == FrontendState::Up).await;
-    assert!(cell.tally.differences.load(std::sync::atomic::Ordering::Relaxed) > 0);
+    fleet.until("node-a", "the mirror is repaired", |state| state.view.frontend_state(&web) == FrontendState::Up).await;
+    assert!(cell.link_counters.differences.load(std::sync::atomic::Ordering::Relaxed) > 0);
     fleet.stop().await;
     node.stop().await;
 }
 
 #[tokio::test]
-async fn probes_come_while_they_are_wanted_and_only_those() {
+async fn only_subscribed_probes_arrive() {
     let node = node().await;
-    let mut fleet = Running::<View>::start(&[node.address], quick());
-    fleet.until("node-a", "it is connected", NodeState::reporting).await;
+    let mut fleet = TestFleet::<View>::start(&[node.address], fast_timings());
+    fleet.until("node-a", "connected", NodeState::reporting).await;
     let names = ["web-1", "web-2"].map(|name| Name::namespaced("shop", name));
-    let guard = fleet.handle.watch_probes("node-a", vec![names[0].clone()]).expect("it is there");
+    let subscription = fleet.handle.watch_probes("node-a", vec![names[0].clone()]).expect("the node exists");
     assert!(fleet.handle.watch_probes("node-x", Vec::new()).is_none());
-    // Whether anybody wanted it.
+    // Returns true if the agent has a subscriber.
     let emit = |node: &AgentServer| {
-        let mut wanted = false;
+        let mut subscribed = false;
         for backend in names.clone() {
             let duration = std::time::Duration::from_millis(1);
             node.events.emit_probe(|| {
-                wanted = true;
+                subscribed = true;
                 Event::ProbeDone { backend, kind: "HTTP", code: ProbeCode::L7Ok, duration }
             });
         }
-        wanted
+        subscribed
     };
-    let seen = within(async {
-        let mut seen = BTreeSet::new();
-        while seen.is_empty() {
+    let backends = within(async {
+        let mut backends = BTreeSet::new();
+        while backends.is_empty() {
             emit(&node);
             if let FleetUpdate::Probes(probes) = fleet.next().await {
                 let attributes = probes.lines.iter().flat_map(|line| &line.attributes);
-                seen.extend(attributes.filter(|(key, _)| &**key == "backend").map(|(_, value)| value.clone()));
+                backends.extend(attributes.filter(|(key, _)| &**key == "backend").map(|(_, value)| value.clone()));
             }
         }
-        seen
+        backends
     })
     .await;
-    assert_eq!(seen, ["shop/web-1".to_owned()].into());
-    drop(guard);
+    assert_eq!(backends, ["shop/web-1".to_owned()].into());
+    drop(subscription);
     within(async {
         while emit(&node) {
             tokio::task::yield_now().await;

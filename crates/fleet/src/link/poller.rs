@@ -1,4 +1,4 @@
-//! What an agent is asked again and again while its link stands.
+//! Periodic requests to an agent during a session.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -7,27 +7,26 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::{
     Error, FleetOptions,
     mirror::Mirror,
-    store::{Cell, CountersRead, Store},
+    store::{CountersRead, NodeCell, Store},
     update::FleetUpdate,
 };
 use maglev_rpc::client::AgentClient;
 
-/// One session's questions.
-pub struct Questions<M> {
+pub struct Poller<M> {
     pub(crate) node: Arc<str>,
-    pub(crate) cell: Arc<Cell<M>>,
+    pub(crate) cell: Arc<NodeCell<M>>,
     pub(crate) store: Arc<Store<M>>,
     pub(crate) options: FleetOptions,
     pub(crate) client: AgentClient,
 }
 
-impl<M: Mirror> Questions<M> {
-    /// Asks whether the agent is well, until it does not answer.
-    pub async fn health(&self) -> Error {
+impl<M: Mirror> Poller<M> {
+    /// Requests the agent's version and readiness until it does not answer.
+    pub async fn poll_health(&self) -> Error {
         let timings = self.options.timings;
         let mut ticks = interval(timings.health);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The session began with the same question.
+        // The session began with the same request.
         ticks.tick().await;
         loop {
             ticks.tick().await;
@@ -43,12 +42,12 @@ impl<M: Mirror> Questions<M> {
                     state.version = Some(Arc::new(version));
                 }
             }
-            self.tell(FleetUpdate::Node);
+            self.publish(FleetUpdate::Node);
         }
     }
 
-    /// Reads the counters. Where there is no VPP there are none; that is no fault of the link.
-    pub async fn counters(&self) -> Infallible {
+    /// Reads the counters. Without VPP there are none, which is no error of the link.
+    pub async fn poll_counters(&self) -> Infallible {
         let timings = self.options.timings;
         let mut ticks = interval(timings.counters);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -59,14 +58,14 @@ impl<M: Mirror> Questions<M> {
                 let at = (self.options.clock)();
                 Arc::new(CountersRead { at, stats })
             });
-            let was = std::mem::replace(&mut self.cell.state().counters, read.clone());
-            if was.is_some() || read.is_some() {
-                self.tell(FleetUpdate::Counters);
+            let previous = std::mem::replace(&mut self.cell.state().counters, read.clone());
+            if previous.is_some() || read.is_some() {
+                self.publish(FleetUpdate::Counters);
             }
         }
     }
 
-    pub fn tell(&self, update: fn(Arc<str>) -> FleetUpdate) {
-        self.store.tell(update(Arc::clone(&self.node)));
+    pub fn publish(&self, update: fn(Arc<str>) -> FleetUpdate) {
+        self.store.publish(update(Arc::clone(&self.node)));
     }
 }

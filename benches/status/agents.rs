@@ -1,4 +1,4 @@
-//! Agents simulated where their links end.
+//! Agents simulated at the end of their links.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -6,24 +6,24 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use maglev_controller::digest::Digest;
-use maglev_controller::{AgentLinks, LinkNews};
+use maglev_controller::{AgentLinks, LinkUpdate};
 use maglev_index::{Index, IndexOptions, Meta, Object, Stored};
 use maglev_model::Name;
-use maglev_model::change::{Change, Fold as _, Report, VppInfo};
+use maglev_model::change::{Change, Report, VppInfo};
 use maglev_model::config::{Config, Frontend, Kind, Revision};
 use maglev_model::event::{FrontendState, ProgramResult};
 use maglev_model::fingerprint::Fingerprint;
 use maglev_model::health::{BackendHealth, BackendState, ProbeCode, Transition};
-use maglev_model::view::{StateSince, View};
+use maglev_model::view::{Fold as _, StateSince, View};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::cluster::{Kept, Objects};
+use super::cluster::{Objects, StoredObject};
 
-/// How often everything changes.
-const EVERY: Duration = Duration::from_secs(5);
+/// The time between changes of an agent's state.
+const FLAP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// All agents of the cluster.
 #[derive(Clone)]
@@ -33,13 +33,13 @@ struct Inner {
     runtime: Handle,
     nodes: Vec<Arc<str>>,
     config: Mutex<Option<Config>>,
-    listener: Mutex<Option<mpsc::Sender<LinkNews>>>,
+    listener: Mutex<Option<mpsc::Sender<LinkUpdate>>>,
     changes: AtomicU64,
-    began: Mutex<Instant>,
+    flap_start: Mutex<Instant>,
 }
 
 impl AgentLinks for Agents {
-    fn follow(&self, _shutdown: CancellationToken) -> mpsc::Receiver<LinkNews> {
+    fn follow(&self, _shutdown: CancellationToken) -> mpsc::Receiver<LinkUpdate> {
         let (news, news_rx) = mpsc::channel(4096);
         *self.0.listener.lock().unwrap() = Some(news);
         news_rx
@@ -47,7 +47,7 @@ impl AgentLinks for Agents {
 }
 
 impl Agents {
-    /// Agents of these nodes, which run on `runtime`.
+    /// Agents of `nodes` that run on `runtime`.
     pub fn new(nodes: Vec<String>, runtime: Handle) -> Self {
         Self(Arc::new(Inner {
             runtime,
@@ -55,21 +55,23 @@ impl Agents {
             config: Mutex::default(),
             listener: Mutex::default(),
             changes: AtomicU64::new(0),
-            began: Mutex::new(Instant::now()),
+            flap_start: Mutex::new(Instant::now()),
         }))
     }
 
-    /// They see the objects as they are stored now.
+    /// Updates the agents' configuration to the stored objects.
     pub fn follow_specs(&self, objects: &Objects) {
         let (mut index, config_rx) = Index::new(IndexOptions::default());
-        fn of<S: serde::de::DeserializeOwned>(name: &str, kept: &Kept) -> Stored<S> {
-            let revision = Revision { uid: kept.uid.as_str().into(), generation: kept.generation };
-            let created = kept.created.parse().unwrap();
+        fn decode<S: serde::de::DeserializeOwned>(name: &str, stored: &StoredObject) -> Stored<S> {
+            let revision = Revision { uid: stored.uid.as_str().into(), generation: stored.generation };
+            let created = stored.created.parse().unwrap();
             let meta = Meta { name: Name::namespaced("default", name), revision, created };
-            Stored { meta, spec: Ok(serde_json::from_value(kept.spec.clone()).unwrap()) }
+            Stored { meta, spec: Ok(serde_json::from_value(stored.spec.clone()).unwrap()) }
         }
-        let backends = objects.kept("Backend").iter().map(|(name, kept)| Object::Backend(of(name, kept))).collect();
-        let frontends = objects.kept("Frontend").iter().map(|(name, kept)| Object::Frontend(of(name, kept))).collect();
+        let backends =
+            objects.stored("Backend").iter().map(|(name, stored)| Object::Backend(decode(name, stored))).collect();
+        let frontends =
+            objects.stored("Frontend").iter().map(|(name, stored)| Object::Frontend(decode(name, stored))).collect();
         index.reset(Kind::Backend, backends);
         index.reset(Kind::Frontend, frontends);
         for kind in [Kind::HealthCheck, Kind::LoadBalancerConfig, Kind::Node] {
@@ -82,7 +84,7 @@ impl Agents {
         self.0.config.lock().unwrap().clone().unwrap()
     }
 
-    async fn send(&self, news: LinkNews) {
+    async fn send(&self, news: LinkUpdate) {
         let listener = loop {
             if let Some(listener) = self.0.listener.lock().unwrap().clone() {
                 break listener;
@@ -92,28 +94,28 @@ impl Agents {
         listener.send(news).await.unwrap();
     }
 
-    fn reset(node: &Arc<str>, view: &View) -> LinkNews {
+    fn reset(node: &Arc<str>, view: &View) -> LinkUpdate {
         let mut digest = Digest::default();
         digest.reset(view);
-        LinkNews::Reset(Arc::clone(node), digest)
+        LinkUpdate::Reset(Arc::clone(node), digest)
     }
 
-    /// Every agent is there and has everything programmed and up.
+    /// Connects every agent, with everything programmed and up.
     pub fn all_programmed(&self) {
         let agents = self.clone();
         self.0.runtime.spawn(async move {
             let view = agents.view(ProgramResult::Programmed, true);
             for node in &agents.0.nodes {
                 agents.send(Self::reset(node, &view)).await;
-                agents.send(LinkNews::Link(Arc::clone(node), Ok(()))).await;
+                agents.send(LinkUpdate::Link(Arc::clone(node), Ok(()))).await;
                 let info = VppInfo { version: "26.10".to_owned(), ..VppInfo::default() };
                 let connected = (Change::VppConnected(Arc::new(info)), Timestamp::now());
-                agents.send(LinkNews::Changes(Arc::clone(node), vec![connected])).await;
+                agents.send(LinkUpdate::Changes(Arc::clone(node), vec![connected])).await;
             }
         });
     }
 
-    /// What an agent knows.
+    /// The view of an agent. States are up if `known`, else unknown.
     fn view(&self, result: ProgramResult, known: bool) -> View {
         let config = self.config();
         let mut view = View { node: Some(Arc::clone(&config.node)), ..View::default() };
@@ -132,60 +134,61 @@ impl Agents {
         view
     }
 
-    /// Everything of every agent changes its state every 5 s, each agent at its own moment, until the token is
-    /// cancelled.
+    /// Changes the state of all objects of every agent every 5 s, with an offset per agent, until the token is cancelled.
     pub fn flap(&self) -> CancellationToken {
         let end = CancellationToken::new();
         self.0.changes.store(0, Ordering::Relaxed);
-        *self.0.began.lock().unwrap() = Instant::now();
+        *self.0.flap_start.lock().unwrap() = Instant::now();
         for (n, node) in self.0.nodes.iter().enumerate() {
             let (agents, node, end) = (self.clone(), Arc::clone(node), end.clone());
-            let offset = EVERY.mul_f64(n as f64 / self.0.nodes.len() as f64);
+            let offset = FLAP_INTERVAL.mul_f64(n as f64 / self.0.nodes.len() as f64);
             self.0.runtime.spawn(async move {
                 let (mut at, mut up) = (Instant::now() + offset, n % 2 == 0);
                 while end.run_until_cancelled(sleep_until(at)).await.is_some() {
-                    agents.turn(&node, up).await;
+                    agents.set_all(&node, up).await;
                     up = !up;
-                    at += EVERY;
+                    at += FLAP_INTERVAL;
                 }
             });
         }
         end
     }
 
-    /// Everything of one agent comes up or goes down.
-    async fn turn(&self, node: &Arc<str>, up: bool) {
+    /// Brings all objects of one agent up or down.
+    async fn set_all(&self, node: &Arc<str>, up: bool) {
         let (config, now) = (self.config(), Timestamp::now());
         let state = if up { BackendState::Up } else { BackendState::Down };
-        let backends =
-            config.backends.iter().map(|(name, of)| Change::Health(name.clone(), Some(health(of.address, state))));
+        let backends = config
+            .backends
+            .iter()
+            .map(|(name, backend)| Change::Health(name.clone(), Some(health(backend.address, state))));
         let state = if up { FrontendState::Up } else { FrontendState::Down };
         let frontends = config.frontends.keys().map(|name| Change::Frontend(name.clone(), state, None));
         let changes: Vec<_> = backends.chain(frontends).map(|change| (change, now)).collect();
         self.0.changes.fetch_add(changes.len() as u64, Ordering::Relaxed);
-        // As the bus does: at most 256 events in a batch.
+        // The bus sends at most 256 events in a batch.
         for batch in changes.chunks(256) {
-            self.send(LinkNews::Changes(Arc::clone(node), batch.to_vec())).await;
+            self.send(LinkUpdate::Changes(Arc::clone(node), batch.to_vec())).await;
         }
     }
 
-    /// Changes a second since flapping began.
+    /// Changes per second since flapping began.
     pub fn rate(&self) -> u64 {
-        let seconds = self.0.began.lock().unwrap().elapsed().as_secs().max(1);
+        let seconds = self.0.flap_start.lock().unwrap().elapsed().as_secs().max(1);
         self.0.changes.load(Ordering::Relaxed) / seconds
     }
 
-    /// Everything of every agent is up, once and for all.
+    /// Brings all objects of every agent up.
     pub fn all_up(&self) {
         let agents = self.clone();
         self.0.runtime.spawn(async move {
             for node in &agents.0.nodes {
-                agents.turn(node, true).await;
+                agents.set_all(node, true).await;
             }
         });
     }
 
-    /// Every agent has programmed the Frontend of this number as it is now.
+    /// Reports Frontend `number` as programmed by every agent, in its current generation.
     pub fn report_one(&self, number: usize) {
         let agents = self.clone();
         self.0.runtime.spawn(async move {
@@ -193,21 +196,21 @@ impl Agents {
             let frontend = &config.frontends[&Name::namespaced("default", &format!("f{number:04}"))];
             for node in &agents.0.nodes {
                 let change = Change::Report(frontend.name.clone(), report(frontend, ProgramResult::Programmed));
-                agents.send(LinkNews::Changes(Arc::clone(node), vec![(change, Timestamp::now())])).await;
+                agents.send(LinkUpdate::Changes(Arc::clone(node), vec![(change, Timestamp::now())])).await;
             }
         });
     }
 
-    /// Every agent ends and begins anew, one after the other: nothing is known, it warms up, it knows.
+    /// Restarts every agent, one after the other: first with an empty view, then warming up, then ready.
     pub async fn restart_all(&self) {
-        let [nothing, warms_up, knows] =
+        let [empty, warming_up, ready] =
             [View::default(), self.view(ProgramResult::Pending, false), self.view(ProgramResult::Programmed, true)];
         for node in &self.0.nodes {
-            self.send(LinkNews::Link(Arc::clone(node), Err("the agent was stopped".into()))).await;
-            self.send(LinkNews::Gone(Arc::clone(node))).await;
+            self.send(LinkUpdate::Link(Arc::clone(node), Err("the agent was stopped".into()))).await;
+            self.send(LinkUpdate::Removed(Arc::clone(node))).await;
             sleep(Duration::from_millis(20)).await;
-            self.send(LinkNews::Link(Arc::clone(node), Ok(()))).await;
-            for view in [&nothing, &warms_up, &knows] {
+            self.send(LinkUpdate::Link(Arc::clone(node), Ok(()))).await;
+            for view in [&empty, &warming_up, &ready] {
                 self.send(Self::reset(node, view)).await;
                 sleep(Duration::from_millis(20)).await;
             }
@@ -217,7 +220,7 @@ impl Agents {
 
 fn report(frontend: &Frontend, result: ProgramResult) -> Report {
     let Revision { uid, generation } = frontend.revision.clone();
-    Report { uid, generation, fingerprint: Fingerprint::of(frontend), result, reason: "".into() }
+    Report { uid, generation, fingerprint: Fingerprint::new(frontend), result, reason: "".into() }
 }
 
 fn health(address: std::net::IpAddr, state: BackendState) -> BackendHealth {

@@ -1,10 +1,8 @@
 //! The statuses of Backends, HealthChecks and LoadBalancerConfigs.
 
-use jiff::Timestamp;
-
 use super::{
-    conditions::{Conditions, Truth, among, count, name_some, time},
-    tally::Tally,
+    conditions::{ConditionStatus, Conditions, StatusRevision, list_names, to_count, to_time, with_reason},
+    node_counts::NodeCounts,
 };
 use maglev_crd::{BackendState, BackendStatus, HealthCheckStatus, LoadBalancerConfigStatus};
 use maglev_model::{
@@ -12,9 +10,9 @@ use maglev_model::{
     problem::{Problem, Reason},
 };
 
-/// What makes a spec one that cannot be followed.
-const REFUSED: [Reason; 2] = [Reason::Unreadable, Reason::Invalid];
-/// What this cluster cannot do about a HealthCheck.
+/// Reasons for which a spec is not accepted.
+const INVALID_SPEC: [Reason; 2] = [Reason::Unreadable, Reason::Invalid];
+/// Reasons for which this cluster or a node cannot run a HealthCheck.
 const UNSUPPORTED: [Reason; 5] = [
     Reason::CertificateNotFound,
     Reason::CertificateForbidden,
@@ -23,63 +21,57 @@ const UNSUPPORTED: [Reason; 5] = [
     Reason::MissingCapability,
 ];
 
-/// The status of a HealthCheck with these problems.
-pub fn health_check(
-    problems: &[Problem],
-    old: &HealthCheckStatus,
-    (generation, now): (i64, Timestamp),
-) -> HealthCheckStatus {
-    let mut conditions = Conditions::new(&old.conditions, generation, now);
-    conditions.judge("Accepted", &among(problems, &[&REFUSED[..], &UNSUPPORTED].concat()), "the spec makes sense");
+pub fn health_check(problems: &[Problem], old: &HealthCheckStatus, revision: StatusRevision) -> HealthCheckStatus {
+    let mut conditions = Conditions::new(&old.conditions, revision);
+    let refused = with_reason(problems, &[&INVALID_SPEC[..], &UNSUPPORTED].concat());
+    conditions.set_true_unless("Accepted", &refused, "the spec is valid");
     HealthCheckStatus {
-        observed_generation: Some(generation),
-        conditions: conditions.ready(&["Accepted"], &["Accepted", "Ready"]),
+        observed_generation: Some(revision.generation),
+        conditions: conditions.finish(&["Accepted"], &["Accepted", "Ready"]),
     }
 }
 
-/// The status of a Backend with these problems. `tally` is `None` where it cannot be read.
+/// The status of a Backend. `counts` is `None` if its spec is unreadable.
 pub fn backend(
     problems: &[Problem],
-    tally: Option<&Tally>,
+    counts: Option<&NodeCounts>,
     old: &BackendStatus,
-    (generation, now): (i64, Timestamp),
+    revision: StatusRevision,
 ) -> BackendStatus {
-    let mut conditions = Conditions::new(&old.conditions, generation, now);
-    conditions.judge("Accepted", &among(problems, &REFUSED), "the spec makes sense");
-    let references = [Reason::HealthCheckNotFound, Reason::HealthCheckUnreadable];
-    let references = among(problems, &[&references[..], &UNSUPPORTED].concat());
-    if among(problems, &[Reason::Unreadable]).is_empty() {
-        conditions.judge("ResolvedRefs", &references, "what it refers to was found");
+    let mut conditions = Conditions::new(&old.conditions, revision);
+    conditions.set_true_unless("Accepted", &with_reason(problems, &INVALID_SPEC), "the spec is valid");
+    let reference_reasons = [Reason::HealthCheckNotFound, Reason::HealthCheckUnreadable];
+    let references = with_reason(problems, &[&reference_reasons[..], &UNSUPPORTED].concat());
+    if with_reason(problems, &[Reason::Unreadable]).is_empty() {
+        conditions.set_true_unless("ResolvedRefs", &references, "every referenced object exists");
     } else {
-        conditions.set("ResolvedRefs", Truth::Unknown, "Unreadable", "it cannot be read what it refers to");
+        let message = "the spec is unreadable, so its references are not known";
+        conditions.set("ResolvedRefs", ConditionStatus::Unknown, "Unreadable", message);
     }
-    let conditions = conditions.ready(&["Accepted", "ResolvedRefs"], &["Accepted", "ResolvedRefs", "Ready"]);
-    let new = BackendStatus { observed_generation: Some(generation), conditions, ..BackendStatus::default() };
-    let Some(tally) = tally else {
-        // What is stored may be of another time, but nothing better is known of a Backend that cannot be read.
+    let conditions = conditions.finish(&["Accepted", "ResolvedRefs"], &["Accepted", "ResolvedRefs", "Ready"]);
+    let new = BackendStatus { observed_generation: Some(revision.generation), conditions, ..BackendStatus::default() };
+    let only_inherited = |counts: &&NodeCounts| counts.heard == 0 && counts.unheard > 0 && old.state.is_some();
+    let Some(counts) = counts.filter(|counts| !only_inherited(counts)) else {
+        // The stored state may be outdated, but nothing newer is known.
         let BackendStatus { state, since, nodes_up, nodes_down, nodes_unknown, nodes_reporting, .. } = old.clone();
         return BackendStatus { state, since, nodes_up, nodes_down, nodes_unknown, nodes_reporting, ..new };
     };
-    if tally.heard == 0 && tally.unheard > 0 && old.state.is_some() {
-        let BackendStatus { state, since, nodes_up, nodes_down, nodes_unknown, nodes_reporting, .. } = old.clone();
-        return BackendStatus { state, since, nodes_up, nodes_down, nodes_unknown, nodes_reporting, ..new };
-    }
-    let state = state(tally);
+    let state = common_state(counts);
     BackendStatus {
         state: Some(state),
-        since: old.since.clone().filter(|_| old.state == Some(state)).or_else(|| Some(time(now))),
-        nodes_up: Some(count(tally.count(health::BackendState::Up))),
-        nodes_down: Some(count(tally.count(health::BackendState::Down))),
-        nodes_unknown: Some(count(tally.count(health::BackendState::Unknown))),
-        nodes_reporting: Some(count(tally.heard)),
+        since: old.since.clone().filter(|_| old.state == Some(state)).or_else(|| Some(to_time(revision.now))),
+        nodes_up: Some(to_count(counts.in_state(health::BackendState::Up))),
+        nodes_down: Some(to_count(counts.in_state(health::BackendState::Down))),
+        nodes_unknown: Some(to_count(counts.in_state(health::BackendState::Unknown))),
+        nodes_reporting: Some(to_count(counts.heard)),
         ..new
     }
 }
 
-/// What the nodes say together. A node that does not know disagrees with nobody.
-fn state(tally: &Tally) -> BackendState {
-    let mut known = tally.known();
-    match (known.next(), known.next()) {
+/// The state over all nodes. A node that reports Unknown does not make it Mixed.
+fn common_state(counts: &NodeCounts) -> BackendState {
+    let mut states = counts.known_states();
+    match (states.next(), states.next()) {
         (None, _) => BackendState::Unknown,
         (Some(_), Some(_)) => BackendState::Mixed,
         (Some(health::BackendState::Up), None) => BackendState::Up,
@@ -90,35 +82,42 @@ fn state(tally: &Tally) -> BackendState {
     }
 }
 
-/// Which nodes use a LoadBalancerConfig, and which do not although it selects them.
+/// The nodes that one LoadBalancerConfig selects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection<'a> {
-    /// Nodes that use it.
+    /// Number of nodes that use it.
     pub(crate) used_by: usize,
-    /// Nodes that use an older one, with that one's name.
-    pub(crate) lost: Vec<(&'a str, &'a str)>,
+    /// Selected nodes that use an older LoadBalancerConfig.
+    pub(crate) conflicts: Vec<SelectionConflict<'a>>,
 }
 
-/// The status of the LoadBalancerConfig `name`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelectionConflict<'a> {
+    pub(crate) node: &'a str,
+    /// The LoadBalancerConfig that the node uses.
+    pub(crate) used: &'a str,
+}
+
 pub fn load_balancer_config(
-    (name, problems): (&str, &[Problem]),
+    name: &str,
+    problems: &[Problem],
     selection: &Selection<'_>,
     old: &LoadBalancerConfigStatus,
-    (generation, now): (i64, Timestamp),
+    revision: StatusRevision,
 ) -> LoadBalancerConfigStatus {
-    let mut conditions = Conditions::new(&old.conditions, generation, now);
-    conditions.judge("Accepted", &among(problems, &REFUSED), "the spec makes sense");
-    if let Some((_, winner)) = selection.lost.first() {
-        let nodes = name_some(selection.lost.iter().map(|(node, _)| *node));
+    let mut conditions = Conditions::new(&old.conditions, revision);
+    conditions.set_true_unless("Accepted", &with_reason(problems, &INVALID_SPEC), "the spec is valid");
+    if let Some(SelectionConflict { used, .. }) = selection.conflicts.first() {
+        let nodes = list_names(selection.conflicts.iter().map(|conflict| conflict.node));
         let message = format!(
             "LoadBalancerConfig {name}: spec.nodeSelector selects {nodes}, which uses the older LoadBalancerConfig \
-             {winner}; a node uses exactly one"
+             {used}; a node uses exactly one"
         );
-        conditions.set("Conflicted", Truth::True, Reason::Conflicted.as_str(), &message);
+        conditions.set("Conflicted", ConditionStatus::True, Reason::Conflicted.as_str(), &message);
     }
     LoadBalancerConfigStatus {
-        observed_generation: Some(generation),
-        conditions: conditions.ready(&["Accepted"], &["Accepted", "Ready", "Conflicted"]),
-        nodes: Some(count(selection.used_by)),
+        observed_generation: Some(revision.generation),
+        conditions: conditions.finish(&["Accepted"], &["Accepted", "Ready", "Conflicted"]),
+        nodes: Some(to_count(selection.used_by)),
     }
 }

@@ -1,8 +1,8 @@
-//! Which nodes are to have what the Frontends say.
+//! Decides which nodes are to serve the Frontends.
 //!
-//! A node is desired from the moment a maglevd pod is bound to it. It leaves when its Node is gone or has not been Ready
-//! for over a minute, or when no maglevd pod has been bound to it for five minutes: a rolling restart changes nothing.
-//! A leader that has just begun takes the MaglevNodes for word of its predecessor.
+//! A node is desired as soon as a maglevd pod is bound to it. It is no longer desired once its Node is deleted or has not
+//! been Ready for over a minute, or once no maglevd pod has been bound to it for five minutes; a rolling restart
+//! therefore changes nothing. A new leader takes over the nodes of its predecessor from the MaglevNodes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,30 +13,31 @@ use std::{
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// So long a Node may be NotReady.
+/// A Node that has been NotReady for longer is not desired.
 const NOT_READY_FOR: Duration = Duration::from_mins(1);
-/// So long a node may be without a maglevd pod.
+/// A node that has been without a maglevd pod for this long is not present.
 const UNBOUND_FOR: Duration = Duration::from_mins(5);
 
-/// What is known of the nodes.
+/// The Nodes, and the nodes with a maglevd pod.
 #[derive(Debug, Default)]
 pub struct DesiredNodes {
-    /// Since when each Node is not Ready.
+    /// The time since which each Node is not Ready; `None` if it is Ready.
     nodes: BTreeMap<Arc<str>, Option<Timestamp>>,
+    /// Nodes with a maglevd pod.
     bound: BTreeSet<Arc<str>>,
-    /// Nodes that had a pod, and since when they have none.
+    /// Nodes that lost their maglevd pod, with the time of the loss.
     unbound: BTreeMap<Arc<str>, Instant>,
-    /// Nodes that were desired before this leader began.
+    /// Nodes that the previous leader knew.
     inherited: BTreeSet<Arc<str>>,
 }
 
 impl DesiredNodes {
-    /// All Nodes, each with since when it is not Ready.
+    /// Replaces all Nodes. The value is the time since which a Node is not Ready.
     pub fn set_nodes(&mut self, nodes: BTreeMap<Arc<str>, Option<Timestamp>>) {
         self.nodes = nodes;
     }
 
-    /// The nodes that maglevd pods are bound to.
+    /// Replaces the nodes that maglevd pods are bound to.
     pub fn set_bound(&mut self, bound: BTreeSet<Arc<str>>, now: Instant) {
         for node in self.bound.difference(&bound) {
             self.unbound.insert(Arc::clone(node), now);
@@ -45,7 +46,7 @@ impl DesiredNodes {
         self.bound = bound;
     }
 
-    /// The nodes that an earlier leader wrote of. To be said after the first word on pods.
+    /// Adds the nodes of the previous leader. Must be called after the first call of [`Self::set_bound`].
     pub fn inherit(&mut self, nodes: impl IntoIterator<Item = Arc<str>>, now: Instant) {
         for node in nodes {
             if !self.bound.contains(&node) {
@@ -55,19 +56,19 @@ impl DesiredNodes {
         }
     }
 
-    /// Whether an earlier leader knew the node already.
+    /// True if the previous leader knew the node.
     pub fn is_inherited(&self, node: &str) -> bool {
         self.inherited.contains(node)
     }
 
-    /// The nodes that have or had an agent just now, whatever state they are in: those with a MaglevNode.
+    /// The nodes that have an agent, or had one recently, Ready or not. Each of them has a MaglevNode.
     pub fn present(&self, now: Instant) -> BTreeSet<Arc<str>> {
-        let lately = |since: &Instant| now.saturating_duration_since(*since) < UNBOUND_FOR;
-        let unbound = self.unbound.iter().filter(|(_, since)| lately(since)).map(|(node, _)| node);
+        let is_recent = |since: &Instant| now.saturating_duration_since(*since) < UNBOUND_FOR;
+        let unbound = self.unbound.iter().filter(|(_, since)| is_recent(since)).map(|(node, _)| node);
         self.bound.iter().chain(unbound).filter(|node| self.nodes.contains_key(*node)).cloned().collect()
     }
 
-    /// The nodes that are to have what the Frontends say.
+    /// The nodes that are to serve the Frontends.
     pub fn desired(&self, now: Instant, wall: Timestamp) -> BTreeSet<Arc<str>> {
         let mut desired = self.present(now);
         desired.retain(|node| match self.nodes.get(node) {
@@ -85,52 +86,52 @@ impl DesiredNodes {
 mod tests {
     use super::*;
 
-    fn names(of: &BTreeSet<Arc<str>>) -> Vec<&str> {
-        of.iter().map(|name| &**name).collect()
+    fn names(nodes: &BTreeSet<Arc<str>>) -> Vec<&str> {
+        nodes.iter().map(|name| &**name).collect()
     }
 
-    fn set(of: &[&str]) -> BTreeSet<Arc<str>> {
-        of.iter().map(|name| Arc::from(*name)).collect()
+    fn set(names: &[&str]) -> BTreeSet<Arc<str>> {
+        names.iter().map(|name| Arc::from(*name)).collect()
     }
 
-    fn ready(of: &[&str]) -> BTreeMap<Arc<str>, Option<Timestamp>> {
-        of.iter().map(|name| (Arc::from(*name), None)).collect()
+    fn ready(names: &[&str]) -> BTreeMap<Arc<str>, Option<Timestamp>> {
+        names.iter().map(|name| (Arc::from(*name), None)).collect()
     }
 
     const WALL: Timestamp = Timestamp::UNIX_EPOCH;
 
     #[test]
-    fn a_node_is_desired_from_its_pods_binding_until_five_minutes_after_its_last_pod() {
+    fn node_is_desired_until_five_minutes_after_its_last_pod() {
         let (mut nodes, start) = (DesiredNodes::default(), Instant::now());
         nodes.set_nodes(ready(&["a", "b"]));
-        assert!(nodes.desired(start, WALL).is_empty(), "a Node alone is not enough");
+        assert!(nodes.desired(start, WALL).is_empty(), "a Node without a pod is not desired");
         nodes.set_bound(set(&["a"]), start);
         assert_eq!(names(&nodes.desired(start, WALL)), ["a"]);
         nodes.set_bound(set(&[]), start);
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(names(&nodes.desired(at(299), WALL)), ["a"]);
         assert!(nodes.desired(at(300), WALL).is_empty());
-        // A pod that comes in time starts all over.
+        // A pod that is bound in time restarts the five minutes.
         nodes.set_bound(set(&["a"]), at(200));
         nodes.set_bound(set(&[]), at(400));
         assert_eq!(names(&nodes.desired(at(699), WALL)), ["a"]);
     }
 
     #[test]
-    fn a_node_leaves_with_its_node_or_a_minute_after_it_is_not_ready() {
+    fn node_is_not_desired_once_deleted_or_not_ready_for_a_minute() {
         let (mut nodes, now) = (DesiredNodes::default(), Instant::now());
-        nodes.set_bound(set(&["a", "b", "gone"]), now);
-        let mut of = ready(&["a"]);
-        of.insert("b".into(), Some(WALL));
-        nodes.set_nodes(of);
-        let at = |seconds| Timestamp::from_second(seconds).expect("a time");
+        nodes.set_bound(set(&["a", "b", "deleted"]), now);
+        let mut not_ready_since = ready(&["a"]);
+        not_ready_since.insert("b".into(), Some(WALL));
+        nodes.set_nodes(not_ready_since);
+        let at = |seconds| Timestamp::from_second(seconds).expect("the time is in range");
         assert_eq!(names(&nodes.desired(now, at(60))), ["a", "b"]);
         assert_eq!(names(&nodes.desired(now, at(61))), ["a"]);
-        assert_eq!(names(&nodes.present(now)), ["a", "b"], "it keeps its MaglevNode");
+        assert_eq!(names(&nodes.present(now)), ["a", "b"], "a NotReady node keeps its MaglevNode");
     }
 
     #[test]
-    fn a_new_leader_takes_over_nodes_whose_pod_is_away() {
+    fn new_leader_inherits_nodes_without_a_pod() {
         let (mut nodes, now) = (DesiredNodes::default(), Instant::now());
         nodes.set_nodes(ready(&["a", "b", "new"]));
         nodes.set_bound(set(&["a", "new"]), now);

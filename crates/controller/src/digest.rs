@@ -1,9 +1,10 @@
-//! What the controller keeps of one agent: a few bytes per backend and Frontend, not the whole state.
+//! A summary of one agent's state: a few bytes per Backend and Frontend instead of the whole state.
 //!
-//! It is a [`Fold`] like any mirror, but one that outlives its agent: VPP forwards on while maglevd is away or starts
-//! anew, so an answer stands until there is another. A restarted agent that does not know yet says nothing new.
+//! A digest is a [`Fold`] like any mirror, but it outlives its agent: VPP keeps forwarding while maglevd is down or
+//! restarts, so each report stays valid until there is a newer one. A restarted agent that has no result yet does not
+//! replace a report.
 
-use std::{collections::HashSet, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use imbl::OrdMap;
 use jiff::Timestamp;
@@ -12,36 +13,37 @@ use xxhash_rust::xxh64::xxh64;
 use maglev_model::{
     Name,
     actual::{ActualVip, VppVip},
-    change::{Change, Fold, Hold, Report, VipState, VppInfo},
-    config::{Backend, Check, Frontend, Kind, Revision},
+    change::{Change, RemovalHold, Report, VipState, VppInfo},
+    config::{Backend, Frontend, Kind, Revision},
     event::{FrontendState, ProgramResult},
     fingerprint::Fingerprint,
     health::{BackendHealth, BackendState, ProbeCode},
+    probe_mode::ProbeMode,
     problem::{Problem, Reason},
-    view::View,
+    view::{Fold, View},
     vip::Family,
+    weights::ActivePool,
 };
 
-/// One agent's answers.
+/// The reports of one agent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Digest {
-    /// Whether the agent has listed everything: a Frontend that it has no cell for is then gone.
+    /// True once the agent has listed all objects. A Frontend without a report then does not exist.
     listed: bool,
-    backends: OrdMap<Name, BackendCell>,
-    frontends: OrdMap<Name, FrontendCell>,
-    /// The servers of each VIP, as short values: only their number is of interest.
+    backends: OrdMap<Name, BackendReport>,
+    frontends: OrdMap<Name, FrontendReport>,
+    /// Hashes of the servers of each VIP. Only their number is used.
     vips: OrdMap<VppVip, Arc<[u32]>>,
     suspect: [bool; 2],
     vpp: Option<Vpp>,
-    holds: OrdMap<Arc<str>, Hold>,
-    /// What this node has against objects whose specs make sense: certificates that it cannot read, probes that it
-    /// cannot send.
-    unable: OrdMap<(Kind, Name), Arc<[Problem]>>,
+    holds: OrdMap<Arc<str>, RemovalHold>,
+    /// Problems of this node with valid objects, such as unreadable certificates or missing capabilities.
+    node_problems: OrdMap<(Kind, Name), Arc<[Problem]>>,
     last_pass: Option<Timestamp>,
 }
 
-/// Problems that a node has and others may not have.
-const OF_A_NODE: [Reason; 5] = [
+/// Reasons of problems that may differ between nodes.
+const NODE_REASONS: [Reason; 5] = [
     Reason::CertificateNotFound,
     Reason::CertificateForbidden,
     Reason::CertificateUnreadable,
@@ -49,143 +51,101 @@ const OF_A_NODE: [Reason; 5] = [
     Reason::MissingCapability,
 ];
 
-/// What is known of a probed address.
+/// The health of a probed address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct BackendCell {
+struct BackendReport {
     address: u32,
     state: BackendState,
     code: Option<ProbeCode>,
     ever_known: bool,
 }
 
-/// The last word about a Frontend.
+/// The last reports about a Frontend.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct FrontendCell {
-    report: Option<Answer>,
+struct FrontendReport {
+    program: Option<ProgramStatus>,
     state: FrontendState,
+    /// `None` before the first report. An agent of an older release never reports it.
+    active_pool: Option<ActivePool>,
 }
 
-/// How far a node is with one version of a Frontend.
+/// The progress of a node with one version of a Frontend.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Answer {
-    program: Program,
-    /// How far it is.
+pub(crate) struct ProgramStatus {
+    id: ProgramId,
     pub result: ProgramResult,
-    /// Why; empty where there is nothing to say.
+    /// A fixed PascalCase word or VPP's error message; may be empty.
     pub reason: Arc<str>,
 }
 
-/// Which version of a Frontend something is about, and what that resolved to.
+/// Identifies a version of a Frontend and the configuration that it resolved to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Program {
+pub(crate) struct ProgramId {
     uid: u64,
     generation: i64,
     fingerprint: Fingerprint,
 }
 
-impl Program {
-    /// What `frontend` is to be programmed as.
-    pub(crate) fn of(frontend: &Frontend) -> Self {
-        Self::new(&frontend.revision, Fingerprint::of(frontend))
+impl ProgramId {
+    pub(crate) fn new(frontend: &Frontend) -> Self {
+        let Revision { uid, generation } = &frontend.revision;
+        let fingerprint = Fingerprint::new(frontend);
+        Self { uid: xxh64(uid.as_bytes(), 0), generation: *generation, fingerprint }
     }
 
-    fn new(revision: &Revision, fingerprint: Fingerprint) -> Self {
-        Self { uid: xxh64(revision.uid.as_bytes(), 0), generation: revision.generation, fingerprint }
-    }
-
-    fn reported(report: &Report) -> Self {
-        let Report { uid, generation, fingerprint, .. } = report;
+    fn from_report(Report { uid, generation, fingerprint, .. }: &Report) -> Self {
         Self { uid: xxh64(uid.as_bytes(), 0), generation: *generation, fingerprint: *fingerprint }
     }
 
-    /// Whether both are about the same version, resolved alike; where fingerprints tell nothing, the version decides.
-    fn is_like(&self, other: &Self) -> bool {
-        let same = (self.uid, self.generation) == (other.uid, other.generation);
-        same && self.fingerprint.agrees(&other.fingerprint) != Some(false)
+    /// True if both are the same version with the same resolved configuration. Fingerprints of different versions of
+    /// the algorithm cannot be compared and are ignored.
+    fn matches(&self, other: &Self) -> bool {
+        let same_version = (self.uid, self.generation) == (other.uid, other.generation);
+        same_version && self.fingerprint.agrees(&other.fingerprint) != Some(false)
     }
 }
 
-/// The VPP behind an agent.
+/// The VPP that an agent is connected to.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Vpp {
-    /// Which it is.
     pub info: Arc<VppInfo>,
-    /// Since when there is a session.
+    /// Start of the session.
     pub since: Timestamp,
-    /// Whether it has no weights; `None` until it was read.
+    /// True if VPP does not support weights; `None` until its state has been read.
     pub weightless: Option<bool>,
-}
-
-/// What a change is about.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Touched {
-    Backend(Name),
-    HealthCheck(Name),
-    /// A Frontend, and in a number the node.
-    Frontend(Name),
-    Node,
-    /// A number of the node's.
-    NodeNumbers,
-    /// The node, and what every Frontend may depend on.
-    All,
-}
-
-impl Touched {
-    /// Adds what `change` is about.
-    pub(crate) fn by(change: &Change, touched: &mut HashSet<Self>) {
-        let one = match change {
-            Change::Health(name, _) => Self::Backend(name.clone()),
-            Change::Frontend(name, ..) | Change::Report(name, _) | Change::Forget(name) => Self::Frontend(name.clone()),
-            Change::Suspect(..) | Change::VppConnected(_) | Change::VppDisconnected => Self::All,
-            Change::VppState(..) => Self::All,
-            Change::Held(_) | Change::Released(_) => Self::Node,
-            Change::Vip(..) | Change::Server(..) | Change::Synced(_) => Self::NodeNumbers,
-            Change::Config(delta) => {
-                touched.extend(delta.problems.iter().filter_map(|((kind, name), _)| match kind {
-                    Kind::Backend => Some(Self::Backend(name.clone())),
-                    Kind::HealthCheck => Some(Self::HealthCheck(name.clone())),
-                    _ => None,
-                }));
-                return;
-            }
-            Change::VppConf(_) | Change::Foreign(_) | Change::SyncFailed(_) => return,
-        };
-        touched.insert(one);
-    }
 }
 
 impl Digest {
     /// The state of `backend` on this node, and the code of the probe that led to it.
     pub(crate) fn backend(&self, backend: &Backend) -> (BackendState, Option<ProbeCode>) {
-        use maglev_model::config::AdminState;
-        match (backend.admin_state, &backend.check) {
-            (AdminState::Paused, _) => (BackendState::Paused, None),
-            (AdminState::Disabled, _) => (BackendState::Disabled, None),
-            (AdminState::Enabled, Check::None) => (BackendState::Up, None),
-            (AdminState::Enabled, Check::Missing(_) | Check::NotSupported(_)) => (BackendState::Unknown, None),
-            (AdminState::Enabled, Check::Probe(_)) => {
-                let known = self.backends.get(&backend.name).filter(|cell| cell.address == tag(backend.address));
-                known.map_or((BackendState::Unknown, None), |cell| (cell.state, cell.code))
-            }
-        }
+        let mode = backend.probe_mode();
+        let report = self.backends.get(&backend.name);
+        let report = report.filter(|report| report.address == address_hash(backend.address));
+        let probed = report.filter(|_| matches!(mode, ProbeMode::Probed(_)));
+        (mode.state(probed.map(|report| report.state)), probed.and_then(|report| report.code))
     }
 
-    /// How far the node is with the Frontend `name` as `program` has it; `None` where it has said nothing about that.
-    pub(crate) fn answer(&self, name: &Name, program: &Program) -> Option<&Answer> {
-        self.frontends.get(name)?.report.as_ref().filter(|answer| answer.program.is_like(program))
+    /// The progress with the version `id` of the Frontend `name`; `None` without a report about that version.
+    pub(crate) fn program(&self, name: &Name, id: &ProgramId) -> Option<&ProgramStatus> {
+        self.frontends.get(name)?.program.as_ref().filter(|program| program.id.matches(id))
     }
 
-    /// The state of the Frontend `name`.
     pub(crate) fn frontend_state(&self, name: &Name) -> FrontendState {
-        self.frontends.get(name).map_or(FrontendState::Unknown, |cell| cell.state)
+        self.frontends.get(name).map_or(FrontendState::Unknown, |report| report.state)
     }
 
-    /// The last word about every Frontend, whatever version it is about.
-    pub(crate) fn answers(&self) -> impl Iterator<Item = (&Name, &Answer)> {
-        self.frontends.iter().filter_map(|(name, cell)| Some((name, cell.report.as_ref()?)))
+    /// The active pool of the version `id` of the Frontend `name`; `None` without a report about that version.
+    pub(crate) fn active_pool(&self, name: &Name, id: &ProgramId) -> Option<ActivePool> {
+        self.program(name, id)?;
+        self.frontends.get(name)?.active_pool
     }
 
-    /// Whether the probe path of `family` is suspect.
+    /// The last report about each Frontend, for whatever version.
+    pub(crate) fn programs(&self) -> impl Iterator<Item = (&Name, &ProgramStatus)> {
+        self.frontends.iter().filter_map(|(name, report)| Some((name, report.program.as_ref()?)))
+    }
+
+    /// True while the probe path of `family` is suspect.
     pub(crate) fn suspect(&self, family: Family) -> bool {
         self.suspect[usize::from(family == Family::V6)]
     }
@@ -195,41 +155,41 @@ impl Digest {
         self.vpp.as_ref()
     }
 
-    /// VIPs in VPP, and application servers over all of them.
-    pub(crate) fn in_vpp(&self) -> (usize, usize) {
+    /// The numbers of VIPs and of their application servers in VPP.
+    pub(crate) fn counts_in_vpp(&self) -> (usize, usize) {
         (self.vips.len(), self.vips.values().map(|servers| servers.len()).sum())
     }
 
-    /// What this node, and not the spec, has against an object.
-    pub(crate) fn unable(&self, kind: Kind, name: &Name) -> &[Problem] {
-        self.unable.get(&(kind, name.clone())).map_or(&[], |problems| problems)
+    /// Problems of this node with an object whose spec is valid.
+    pub(crate) fn node_problems(&self, kind: Kind, name: &Name) -> &[Problem] {
+        self.node_problems.get(&(kind, name.clone())).map_or(&[], |problems| problems)
     }
 
-    /// Removals that wait.
-    pub(crate) fn holds(&self) -> impl Iterator<Item = &Hold> {
+    /// Removals that are held.
+    pub(crate) fn holds(&self) -> impl Iterator<Item = &RemovalHold> {
         self.holds.values()
     }
 
-    /// When the last pass over everything ended.
+    /// End of the last pass over all VIPs.
     pub(crate) fn last_pass(&self) -> Option<Timestamp> {
         self.last_pass
     }
 
-    /// Takes the place of what was known before, but for answers that stand while the agent does not know better.
-    pub(crate) fn succeed(&mut self, before: &Self) {
+    /// Adds the reports of `before` that the agent has not replaced yet.
+    pub(crate) fn inherit(&mut self, before: &Self) {
         for (name, old) in &before.frontends {
             let new = self.frontends.get(name).cloned();
             if new.is_some() || !self.listed {
-                self.frontends.insert(name.clone(), stand(old, new.unwrap_or_default()));
+                self.frontends.insert(name.clone(), merge(old, new.unwrap_or_default()));
             }
         }
         for (name, old) in &before.backends {
-            if self.backends.get(name).is_none_or(|new| new.says_nothing_beside(old)) {
+            if self.backends.get(name).is_none_or(|new| new.is_unprobed(old)) {
                 self.backends.insert(name.clone(), *old);
             }
         }
         if !self.listed {
-            self.unable.clone_from(&before.unable);
+            self.node_problems.clone_from(&before.node_problems);
         }
     }
 
@@ -238,112 +198,125 @@ impl Digest {
             self.backends.remove(name);
             return;
         };
-        let cell = BackendCell::of(health);
-        if self.backends.get(name).is_some_and(|old| cell.says_nothing_beside(old)) {
+        let report = BackendReport::from(health);
+        if self.backends.get(name).is_some_and(|old| report.is_unprobed(old)) {
             return;
         }
-        self.backends.insert(name.clone(), cell);
+        self.backends.insert(name.clone(), report);
     }
 
-    fn set_unable(&mut self, of: &(Kind, Name), problems: &[Problem]) {
-        let own: Vec<Problem> = problems.iter().filter(|of| OF_A_NODE.contains(&of.reason)).cloned().collect();
-        if own.is_empty() {
-            self.unable.remove(of);
+    fn set_node_problems(&mut self, object: &(Kind, Name), problems: &[Problem]) {
+        let is_node_problem = |problem: &&Problem| NODE_REASONS.contains(&problem.reason);
+        let node_problems: Vec<Problem> = problems.iter().filter(is_node_problem).cloned().collect();
+        if node_problems.is_empty() {
+            self.node_problems.remove(object);
         } else {
-            self.unable.insert(of.clone(), own.into());
+            self.node_problems.insert(object.clone(), node_problems.into());
         }
     }
 
-    fn set_frontend(&mut self, name: &Name, set: impl FnOnce(&mut FrontendCell)) {
+    fn set_frontend(&mut self, name: &Name, set: impl FnOnce(&mut FrontendReport)) {
         let old = self.frontends.get(name).cloned().unwrap_or_default();
         let mut new = old.clone();
         set(&mut new);
-        self.frontends.insert(name.clone(), FrontendCell { state: new.state, ..stand(&old, new) });
+        self.frontends.insert(name.clone(), FrontendReport { state: new.state, ..merge(&old, new) });
     }
 
-    fn set_server(&mut self, vip: &VppVip, address: IpAddr, there: bool) {
+    fn set_server(&mut self, vip: &VppVip, address: IpAddr, is_present: bool) {
         let Some(servers) = self.vips.get(vip) else { return };
-        let mut servers: Vec<u32> = servers.iter().copied().filter(|server| *server != tag(address)).collect();
-        if there {
-            servers.push(tag(address));
+        let hash = address_hash(address);
+        let mut servers: Vec<u32> = servers.iter().copied().filter(|server| *server != hash).collect();
+        if is_present {
+            servers.push(hash);
         }
         self.vips.insert(*vip, servers.into());
     }
 }
 
-/// What is known of a Frontend after `old`, given `new`: "not there yet" is no answer to what was answered before,
-/// and an agent that knows nothing of a Frontend's state yet takes nothing back.
-fn stand(old: &FrontendCell, new: FrontendCell) -> FrontendCell {
-    let same = match (&old.report, &new.report) {
-        (Some(before), Some(now)) => now.program.is_like(&before.program),
+/// The report about a Frontend after `old` and `new`. About the same version, Pending does not replace a result, and an
+/// unknown state or active pool does not replace a known one.
+fn merge(old: &FrontendReport, new: FrontendReport) -> FrontendReport {
+    let same_version = match (&old.program, &new.program) {
+        (Some(before), Some(now)) => now.id.matches(&before.id),
         (_, None) => true,
         (None, Some(_)) => false,
     };
-    if !same {
+    if !same_version {
         return new;
     }
-    let no_news = new.report.as_ref().is_none_or(|answer| answer.result == ProgramResult::Pending);
-    let report = if no_news { old.report.clone().or(new.report) } else { new.report };
+    let is_pending = new.program.as_ref().is_none_or(|program| program.result == ProgramResult::Pending);
+    let program = if is_pending { old.program.clone().or(new.program) } else { new.program };
     let state = if new.state == FrontendState::Unknown { old.state } else { new.state };
-    FrontendCell { report, state }
+    FrontendReport { program, state, active_pool: new.active_pool.or(old.active_pool) }
 }
 
-impl BackendCell {
-    fn of(health: &BackendHealth) -> Self {
-        let BackendHealth { address, state, ever_known, history, .. } = health;
-        let code = history.last().and_then(|transition| transition.code);
-        Self { address: tag(*address), state: *state, code, ever_known: *ever_known }
-    }
-
-    /// Whether this is an agent that has just started and has not probed the address yet.
-    fn says_nothing_beside(&self, old: &Self) -> bool {
+impl BackendReport {
+    /// True if the agent has just started and has not probed the address of `old` yet.
+    fn is_unprobed(&self, old: &Self) -> bool {
         self.state == BackendState::Unknown && !self.ever_known && self.address == old.address
     }
 }
 
-/// A short value for an address; exact for IPv4.
-fn tag(address: IpAddr) -> u32 {
+impl From<&BackendHealth> for BackendReport {
+    fn from(BackendHealth { address, state, ever_known, history, .. }: &BackendHealth) -> Self {
+        let code = history.last().and_then(|transition| transition.code);
+        Self { address: address_hash(*address), state: *state, code, ever_known: *ever_known }
+    }
+}
+
+impl From<&Report> for ProgramStatus {
+    fn from(report: &Report) -> Self {
+        Self { id: ProgramId::from_report(report), result: report.result, reason: Arc::clone(&report.reason) }
+    }
+}
+
+/// A hash of an address; collision-free for IPv4.
+fn address_hash(address: IpAddr) -> u32 {
     match address {
         IpAddr::V4(address) => address.to_bits(),
         IpAddr::V6(address) => xxh64(&address.octets(), 0) as u32,
     }
 }
 
-fn tags(vip: &VipState) -> Arc<[u32]> {
-    vip.servers.keys().map(|address| tag(*address)).collect()
+fn server_hashes(vip: &VipState) -> Arc<[u32]> {
+    vip.servers.keys().map(|address| address_hash(*address)).collect()
 }
 
 impl Fold for Digest {
     fn reset(&mut self, view: &View) {
         let before = std::mem::take(self);
-        self.backends = view.health.backends.iter().map(|(name, of)| (name.clone(), BackendCell::of(of))).collect();
+        let backends = view.health.backends.iter();
+        self.backends = backends.map(|(name, health)| (name.clone(), BackendReport::from(health))).collect();
         self.listed = view.node.is_some();
-        let names = view.frontends.keys().chain(view.reports.keys()).chain(view.states.keys());
-        let cell = |name: &Name| FrontendCell {
-            report: view.reports.get(name).map(Answer::of),
+        let reported = view.reports.keys().chain(view.states.keys()).chain(view.active_pools.keys());
+        let names = view.frontends.keys().chain(reported);
+        let report = |name: &Name| FrontendReport {
+            program: view.reports.get(name).map(ProgramStatus::from),
             state: view.frontend_state(name),
+            active_pool: view.active_pools.get(name).copied(),
         };
-        self.frontends = names.map(|name| (name.clone(), cell(name))).collect();
+        self.frontends = names.map(|name| (name.clone(), report(name))).collect();
         self.suspect = [view.health.suspect_v4, view.health.suspect_v6];
         if let Some(vpp) = &view.vpp {
             let weightless = vpp.conf.is_some().then_some(vpp.weightless);
             self.vpp = Some(Vpp { info: Arc::clone(&vpp.info), since: vpp.since, weightless });
-            self.vips = vpp.vips.iter().map(|(vip, state)| (*vip, tags(state))).collect();
+            self.vips = vpp.vips.iter().map(|(vip, state)| (*vip, server_hashes(state))).collect();
         }
         self.holds = view.holds.clone();
-        view.problems.iter().for_each(|(of, found)| self.set_unable(of, &found.problems));
+        view.problems.iter().for_each(|(object, list)| self.set_node_problems(object, &list.problems));
         self.last_pass = view.sync.last_pass;
-        self.succeed(&before);
+        self.inherit(&before);
     }
 
     fn apply(&mut self, change: &Change, at: Timestamp) {
         match change {
             Change::Health(name, health) => self.set_health(name, health.as_ref()),
             Change::Suspect(family, active) => self.suspect[usize::from(*family == Family::V6)] = *active,
-            Change::Frontend(name, state, _) => self.set_frontend(name, |cell| cell.state = *state),
+            Change::Frontend(name, state, _) => self.set_frontend(name, |frontend| frontend.state = *state),
             Change::Report(name, report) => {
-                self.set_frontend(name, |cell| cell.report = Some(Answer::of(report)));
+                self.set_frontend(name, |frontend| frontend.program = Some(ProgramStatus::from(report)));
             }
+            Change::ActivePool(name, pool) => self.set_frontend(name, |frontend| frontend.active_pool = Some(*pool)),
             Change::Forget(name) => drop(self.frontends.remove(name)),
             Change::VppConnected(info) => {
                 self.vpp = Some(Vpp { info: Arc::clone(info), since: at, weightless: None });
@@ -357,25 +330,20 @@ impl Fold for Digest {
                 if let Some(vpp) = &mut self.vpp {
                     vpp.weightless = Some(actual.weightless);
                 }
-                let servers = |of: &ActualVip| -> Arc<[u32]> { of.ases.keys().map(|address| tag(*address)).collect() };
-                self.vips = actual.vips.iter().map(|(vip, of)| (*vip, servers(of))).collect();
+                let servers =
+                    |vip: &ActualVip| -> Arc<[u32]> { vip.ases.keys().map(|address| address_hash(*address)).collect() };
+                self.vips = actual.vips.iter().map(|(vip, state)| (*vip, servers(state))).collect();
             }
-            Change::Vip(vip, Some(state)) => drop(self.vips.insert(*vip, tags(state))),
+            Change::Vip(vip, Some(state)) => drop(self.vips.insert(*vip, server_hashes(state))),
             Change::Vip(vip, None) => drop(self.vips.remove(vip)),
             Change::Server(vip, address, weight) => self.set_server(vip, *address, weight.is_some()),
             Change::Held(hold) => drop(self.holds.insert(Arc::clone(&hold.id), hold.clone())),
             Change::Released(id) => drop(self.holds.remove(id)),
             Change::Synced(_) => self.last_pass = Some(at),
             Change::Config(delta) => {
-                delta.problems.iter().for_each(|(of, found)| self.set_unable(of, &found.problems));
+                delta.problems.iter().for_each(|(object, list)| self.set_node_problems(object, &list.problems));
             }
             Change::VppConf(_) | Change::Foreign(_) | Change::SyncFailed(_) => {}
         }
-    }
-}
-
-impl Answer {
-    fn of(report: &Report) -> Self {
-        Self { program: Program::reported(report), result: report.result, reason: Arc::clone(&report.reason) }
     }
 }

@@ -1,277 +1,163 @@
-//! The status of a Frontend: what the index found wrong with it, and what the nodes say.
+//! The status of a Frontend, from the problems that the index found and the reports of the nodes.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod active_pool;
+mod programmed;
 
-use jiff::Timestamp;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    conditions::{Conditions, Truth, among, count, name_some, word},
-    digest::{Digest, Program},
+    conditions::{ConditionStatus, Conditions, StatusRevision, list_names, to_count, with_reason},
+    digest::{Digest, ProgramId},
+    node_counts::{NodeCounts, NodeView},
     status::PENDING,
-    tally::{NodeView, Tally},
 };
 use maglev_crd::FrontendStatus;
 use maglev_model::{
     Name,
-    config::{AdminState, Check, Frontend, Standing, Target},
-    event::{FrontendState, ProgramResult},
-    health::BackendState,
+    config::{Frontend, Standing},
+    event::FrontendState,
     problem::{Problem, Reason},
-    vip::{Family, Weight},
 };
 
+/// Conditions that must be True for Ready.
 const POSITIVE: [&str; 3] = ["Accepted", "ResolvedRefs", "Programmed"];
 const ORDER: [&str; 7] = ["Accepted", "ResolvedRefs", "Programmed", "Available", "Ready", "Conflicted", "Degraded"];
-/// What makes a spec one that cannot be followed.
-const REFUSED: [Reason; 4] = [Reason::Unreadable, Reason::Invalid, Reason::MixedFamilies, Reason::EncapFamilyMismatch];
+/// Reasons for which a spec is not accepted.
+const INVALID_SPEC: [Reason; 4] =
+    [Reason::Unreadable, Reason::Invalid, Reason::MixedFamilies, Reason::EncapFamilyMismatch];
 const REFERENCES: [Reason; 2] = [Reason::BackendNotFound, Reason::BackendUnreadable];
 const CONFLICTS: [Reason; 2] = [Reason::AddressOwnedByOtherNamespace, Reason::Conflicted];
 const DEGRADING: [Reason; 4] =
     [Reason::BackendNotFound, Reason::DuplicateAddress, Reason::WeightsTooLarge, Reason::NoBackends];
 
-/// What a Frontend's status is folded from.
-pub struct Inputs<'a> {
+/// The inputs of a Frontend's status.
+pub struct FrontendInputs<'a> {
     pub(crate) name: &'a Name,
-    /// What the index found wrong with it.
+    /// Problems that the index found.
     pub(crate) problems: &'a [Problem],
-    /// It, resolved, and as what that is to be programmed; `None` where not even its claim can be read.
-    pub(crate) resolved: Option<(&'a Arc<Frontend>, &'a Program)>,
-    /// Backends that it names.
-    pub(crate) named: usize,
-    /// The nodes that are to have it.
+    /// `None` if even the VIP that the Frontend claims is unreadable.
+    pub(crate) resolved: Option<Resolved<'a>>,
+    /// Number of Backends that the spec names.
+    pub(crate) named_backends: usize,
+    /// The nodes that are to serve the Frontend.
     pub(crate) nodes: &'a [NodeView<'a>],
 }
 
-/// The status of a Frontend; `tally` is what the nodes say of one of its Backends.
-pub fn frontend<'a>(
-    of: &Inputs<'a>,
-    tally: impl Fn(&Name) -> Option<&'a Tally>,
-    old: &FrontendStatus,
-    (generation, now): (i64, Timestamp),
-) -> FrontendStatus {
-    let mut conditions = Conditions::new(&old.conditions, generation, now);
-    let mut new = FrontendStatus { observed_generation: Some(generation), ..FrontendStatus::default() };
-    conditions.judge("Accepted", &among(of.problems, &REFUSED), "the spec makes sense");
-    if among(of.problems, &[Reason::Unreadable]).is_empty() {
-        conditions.judge("ResolvedRefs", &among(of.problems, &REFERENCES), "every backend was found");
-    } else {
-        conditions.set("ResolvedRefs", Truth::Unknown, "Unreadable", "it cannot be read which backends it has");
-    }
-    programmed(of, &mut conditions, &mut new, old);
-    available(of, &mut conditions);
-    conditions.admit("Conflicted", &among(of.problems, &CONFLICTS));
+/// A resolved Frontend and the identity of what the nodes are to program.
+#[derive(Clone, Copy)]
+pub struct Resolved<'a> {
+    pub(crate) frontend: &'a Arc<Frontend>,
+    pub(crate) program: &'a ProgramId,
+}
 
-    let standby = pools(of, &tally, &mut new, old);
-    let mut degraded: Vec<Problem> = among(of.problems, &DEGRADING).into_iter().cloned().collect();
-    degraded.extend(weights_unsupported(of));
-    let degraded: Vec<&Problem> = degraded.iter().collect();
-    match standby.filter(|_| degraded.is_empty()) {
-        Some(message) => conditions.set("Degraded", Truth::True, "StandbyPool", &message),
-        None => conditions.admit("Degraded", &degraded),
+/// The status of a Frontend; `counts` returns the node counts of one of its Backends.
+pub fn frontend<'a>(
+    inputs: &FrontendInputs<'a>,
+    counts: impl Fn(&Name) -> Option<&'a NodeCounts>,
+    old: &FrontendStatus,
+    revision: StatusRevision,
+) -> FrontendStatus {
+    let mut conditions = Conditions::new(&old.conditions, revision);
+    let mut new = FrontendStatus { observed_generation: Some(revision.generation), ..FrontendStatus::default() };
+    conditions.set_true_unless("Accepted", &with_reason(inputs.problems, &INVALID_SPEC), "the spec is valid");
+    if with_reason(inputs.problems, &[Reason::Unreadable]).is_empty() {
+        let missing = with_reason(inputs.problems, &REFERENCES);
+        conditions.set_true_unless("ResolvedRefs", &missing, "every Backend exists");
+    } else {
+        let message = "the spec is unreadable, so its Backends are not known";
+        conditions.set("ResolvedRefs", ConditionStatus::Unknown, "Unreadable", message);
     }
-    new.conditions = conditions.ready(&POSITIVE, &ORDER);
+    programmed::set_programmed(inputs, &mut conditions, &mut new, old);
+    set_available(inputs, &mut conditions);
+    conditions.set_true_if("Conflicted", &with_reason(inputs.problems, &CONFLICTS));
+    set_backends(inputs, &counts, &mut new, old);
+    let standby = active_pool::set_active_pool(inputs, &mut new, old);
+
+    let mut degraded: Vec<Problem> = with_reason(inputs.problems, &DEGRADING).into_iter().cloned().collect();
+    degraded.extend(weights_unsupported(inputs));
+    let degraded: Vec<&Problem> = degraded.iter().collect();
+    if degraded.is_empty() {
+        standby.set_degraded(&mut conditions);
+    } else {
+        conditions.set_true_if("Degraded", &degraded);
+    }
+    new.conditions = conditions.finish(&POSITIVE, &ORDER);
     new
 }
 
-/// What the nodes answered about this very version.
-#[derive(Default)]
-struct Answers<'a> {
-    programmed: usize,
-    waiting: Vec<&'a str>,
-    unheard: usize,
-    /// Nodes that hold it or failed, with the reason.
-    failed: Vec<(&'a str, ProgramResult, &'a str)>,
-}
-
-impl<'a> Answers<'a> {
-    fn of(of: &Inputs<'a>) -> Self {
-        let mut answers = Self::default();
-        for node in of.nodes {
-            let Some(digest) = node.digest else {
-                if node.is_unheard() {
-                    answers.unheard += 1;
-                } else {
-                    answers.waiting.push(node.name);
-                }
-                continue;
-            };
-            let answer = of.resolved.and_then(|(_, program)| digest.answer(of.name, program));
-            match answer.map(|answer| (answer.result, &*answer.reason)) {
-                Some((ProgramResult::Programmed, _)) => answers.programmed += 1,
-                Some((result @ (ProgramResult::Held | ProgramResult::Failed), reason)) => {
-                    answers.failed.push((node.name, result, reason));
-                }
-                Some((ProgramResult::Pending, _)) | None => answers.waiting.push(node.name),
-            }
-        }
-        answers
-    }
-}
-
-fn programmed(of: &Inputs<'_>, conditions: &mut Conditions<'_>, new: &mut FrontendStatus, old: &FrontendStatus) {
-    let (answers, desired) = (Answers::of(of), of.nodes.len());
-    let mut so_many = answers.programmed;
-    if desired == 0 {
-        let message = "no node runs maglevd: nobody could program it";
-        conditions.set("Programmed", Truth::False, "NoNodes", message);
-    } else if let Some((_, _, reason)) = worst(&answers.failed) {
-        let told =
-            answers.failed.iter().map(|(node, result, reason)| format!("{node}: {} ({reason})", result.as_str()));
-        let told: Vec<String> = told.collect();
-        let message = format!(
-            "on {} of {desired} nodes it is not as it stands here: {}",
-            told.len(),
-            name_some(told.iter().map(String::as_str))
-        );
-        conditions.set("Programmed", Truth::False, word(reason), &message);
-    } else if answers.waiting.is_empty() && answers.unheard == 0 {
-        let message = format!("read back from VPP as it stands here on all of {desired} nodes");
-        conditions.set("Programmed", Truth::True, "Programmed", &message);
-    } else if answers.waiting.is_empty() && conditions.keep("Programmed") {
-        so_many = usize::try_from(old.nodes_programmed.unwrap_or(0)).unwrap_or(0).clamp(so_many, desired);
-    } else {
-        // Not the first outcome of this generation any more, once there was one.
-        let had_one =
-            conditions.standing("Programmed").is_some_and(|of| of.status != "Unknown" || of.reason != PENDING);
-        let message = format!("{so_many} of {desired} nodes have it so far");
-        conditions.set("Programmed", Truth::Unknown, if had_one { "NodesPending" } else { PENDING }, &message);
-    }
-    new.nodes_programmed = Some(count(so_many));
-    new.nodes_desired = Some(count(desired));
-    new.nodes_summary = Some(format!("{so_many}/{desired}"));
-}
-
-/// What failed counts for more than what is held; then what is more frequent.
-fn worst<'a>(failed: &[(&'a str, ProgramResult, &'a str)]) -> Option<(&'a str, ProgramResult, &'a str)> {
-    let mut by_reason: BTreeMap<(bool, &str), usize> = BTreeMap::new();
-    for (_, result, reason) in failed {
-        *by_reason.entry((*result == ProgramResult::Failed, reason)).or_default() += 1;
-    }
-    let ((is_failed, reason), _) = by_reason.into_iter().max_by_key(|((failed, reason), n)| (*failed, *n, *reason))?;
-    failed.iter().find(|of| (of.1 == ProgramResult::Failed, of.2) == (is_failed, reason)).copied()
-}
-
-fn available(of: &Inputs<'_>, conditions: &mut Conditions<'_>) {
-    if let Some((frontend, _)) = of.resolved
+fn set_available(inputs: &FrontendInputs<'_>, conditions: &mut Conditions<'_>) {
+    if let Some(Resolved { frontend, .. }) = inputs.resolved
         && let Standing::Withdrawn(problem) = &frontend.standing
     {
-        conditions.set("Available", Truth::False, problem.reason.as_str(), "it is withdrawn from every node");
+        let message = "the VIP is withdrawn from every node";
+        conditions.set("Available", ConditionStatus::False, problem.reason.as_str(), message);
         return;
     }
-    let heard: Vec<(&str, FrontendState)> =
-        of.nodes.iter().filter_map(|node| Some((node.name, node.digest?.frontend_state(of.name)))).collect();
-    let unheard = of.nodes.iter().any(NodeView::is_unheard);
-    if heard.is_empty() && unheard && conditions.keep("Available") {
+    let states: Vec<(&str, FrontendState)> =
+        inputs.nodes.iter().filter_map(|node| Some((node.name, node.digest?.frontend_state(inputs.name)))).collect();
+    if states.is_empty() && inputs.nodes.iter().any(NodeView::is_unheard) && conditions.keep("Available") {
         return;
     }
-    let without = |state| heard.iter().filter(|of| of.1 == state).map(|of| of.0).collect::<Vec<_>>();
-    let (down, unknown) = (without(FrontendState::Down), without(FrontendState::Unknown));
-    if heard.is_empty() {
-        conditions.set("Available", Truth::Unknown, "NoReports", "no node reports about it");
+    let nodes_in =
+        |wanted| states.iter().filter(|(_, state)| *state == wanted).map(|(node, _)| *node).collect::<Vec<_>>();
+    let (down, unknown) = (nodes_in(FrontendState::Down), nodes_in(FrontendState::Unknown));
+    if states.is_empty() {
+        conditions.set("Available", ConditionStatus::Unknown, "NoReports", "no node reports the Frontend's state");
     } else if !down.is_empty() {
-        let nodes = name_some(down.iter().copied());
-        let message = format!("no backend takes traffic on {} of {} nodes: {nodes}", down.len(), heard.len());
-        conditions.set("Available", Truth::False, "NoBackendUp", &message);
+        let nodes = list_names(down.iter().copied());
+        let message = format!("no backend takes traffic on {} of {} nodes: {nodes}", down.len(), states.len());
+        conditions.set("Available", ConditionStatus::False, "NoBackendUp", &message);
     } else if !unknown.is_empty() {
-        let message = format!("not known yet on {}", name_some(unknown.iter().copied()));
-        conditions.set("Available", Truth::Unknown, PENDING, &message);
+        let message = format!("the Frontend's state is not known yet on {}", list_names(unknown.iter().copied()));
+        conditions.set("Available", ConditionStatus::Unknown, PENDING, &message);
     } else {
-        conditions.set("Available", Truth::True, "Available", "every node has a backend to send traffic to");
+        let message = "every node has a backend to send traffic to";
+        conditions.set("Available", ConditionStatus::True, "Available", message);
     }
 }
 
-/// The problem of VPPs without weights.
-fn weights_unsupported(of: &Inputs<'_>) -> Option<Problem> {
-    let (frontend, _) = of.resolved?;
-    if !frontend.has_unequal_weights() {
+/// The problem that unequal weights have no effect on nodes whose VPP does not support weights.
+fn weights_unsupported(inputs: &FrontendInputs<'_>) -> Option<Problem> {
+    if !inputs.resolved?.frontend.has_unequal_weights() {
         return None;
     }
-    let weightless =
+    let is_weightless =
         |node: &&NodeView<'_>| node.digest.and_then(Digest::vpp).is_some_and(|vpp| vpp.weightless == Some(true));
-    let nodes: Vec<&str> = of.nodes.iter().filter(weightless).map(|node| node.name).collect();
+    let nodes: Vec<&str> = inputs.nodes.iter().filter(is_weightless).map(|node| node.name).collect();
     if nodes.is_empty() {
         return None;
     }
     let message = format!(
-        "Frontend {}: spec.pools gives its backends shares that differ, but VPP on {} has no weights: they get equal \
-         shares there",
-        of.name,
-        name_some(nodes.into_iter())
+        "Frontend {}: spec.pools has backends with different weights, but VPP on {} does not support weights: the \
+         backends get equal shares of the traffic there",
+        inputs.name,
+        list_names(nodes.into_iter())
     );
     Some(Problem::new(Reason::WeightsUnsupported, "spec.pools", message))
 }
 
-/// Which pool takes the traffic and how many backends are up; what there is to say if it is not the first.
-fn pools<'a>(
-    of: &Inputs<'_>,
-    tally: &impl Fn(&Name) -> Option<&'a Tally>,
+/// Sets the numbers of Backends that are up and of all Backends.
+fn set_backends<'a>(
+    inputs: &FrontendInputs<'_>,
+    counts: &impl Fn(&Name) -> Option<&'a NodeCounts>,
     new: &mut FrontendStatus,
     old: &FrontendStatus,
-) -> Option<String> {
-    let heard: Vec<&Digest> = of.nodes.iter().filter_map(|node| node.digest).collect();
-    let unheard = of.nodes.iter().any(NodeView::is_unheard);
-    let (frontend, _) = of.resolved?;
+) {
+    let Some(Resolved { frontend, .. }) = inputs.resolved else { return };
     let members = frontend.pools.iter().flat_map(|pool| &pool.members).map(|member| &member.backend);
-    let names: std::collections::BTreeSet<&Name> = members.collect();
-    let up = names.iter().filter(|name| tally(name).is_some_and(Tally::is_up)).count();
-    let stands = heard.is_empty() && unheard && old.backends_up.is_some();
-    let up = if stands { usize::try_from(old.backends_up.unwrap_or(0)).unwrap_or(0) } else { up };
-    let total = of.named.max(names.len());
-    new.backends_up = Some(count(up.min(total)));
-    new.backends_total = Some(count(total));
-    new.backends_summary = Some(format!("{}/{total}", up.min(total)));
-    if stands {
-        new.active_pool.clone_from(&old.active_pool);
-        return None;
-    }
-    if matches!(frontend.standing, Standing::Withdrawn(_)) {
-        return None;
-    }
-    let first_serves = frontend.pools.first().is_some_and(|pool| {
-        let member_up = |name: &Name| tally(name).is_some_and(Tally::is_up);
-        pool.members.iter().any(|member| member.weight > Weight::ZERO && member_up(&member.backend))
-    });
-    // In most cases one backend says it for all nodes.
-    let mut active: BTreeMap<usize, usize> = BTreeMap::new();
-    if first_serves {
-        active.insert(0, heard.len());
+    let names: BTreeSet<&Name> = members.collect();
+    let up = if only_inherited(inputs) && old.backends_up.is_some() {
+        usize::try_from(old.backends_up.unwrap_or(0)).unwrap_or(0)
     } else {
-        for pool in heard.iter().filter_map(|digest| active_pool(frontend, digest)) {
-            *active.entry(pool).or_default() += 1;
-        }
-    }
-    let most = active.iter().max_by_key(|(pool, nodes)| (**nodes, std::cmp::Reverse(**pool))).map(|(pool, _)| *pool);
-    let name = |pool: usize| frontend.pools.get(pool).map_or("", |pool| &*pool.name);
-    new.active_pool = most.map(|pool| name(pool).to_owned());
-    let standby: usize = active.iter().filter(|(pool, _)| **pool > 0).map(|(_, nodes)| *nodes).sum();
-    (standby > 0).then(|| {
-        let on = active.keys().filter(|pool| **pool > 0).map(|pool| name(*pool)).collect::<Vec<_>>().join(", ");
-        format!(
-            "pool {:?} has no backend to take traffic on {standby} of {} nodes: {on} stands in",
-            name(0),
-            heard.len()
-        )
-    })
+        names.iter().filter(|name| counts(name).is_some_and(NodeCounts::is_up)).count()
+    };
+    let total = inputs.named_backends.max(names.len());
+    new.backends_up = Some(to_count(up.min(total)));
+    new.backends_total = Some(to_count(total));
+    new.backends_summary = Some(format!("{}/{total}", up.min(total)));
 }
 
-/// The first pool with a backend that is up and has a weight, as far as states alone tell.
-fn active_pool(frontend: &Frontend, digest: &Digest) -> Option<usize> {
-    let serves = |target: &Target| match target {
-        Target::Unreadable { .. } => false,
-        Target::Backend(backend) => {
-            let kept = || {
-                let probed = matches!((backend.admin_state, &backend.check), (AdminState::Enabled, Check::Probe(_)));
-                probed && digest.suspect(Family::of(backend.address))
-            };
-            match digest.backend(backend).0 {
-                BackendState::Up => true,
-                BackendState::Down => kept(),
-                BackendState::Unknown | BackendState::Paused | BackendState::Disabled => false,
-            }
-        }
-    };
-    frontend
-        .pools
-        .iter()
-        .position(|pool| pool.members.iter().any(|member| member.weight > Weight::ZERO && serves(&member.target)))
+/// True while the reports of all nodes are known only from the stored status.
+fn only_inherited(inputs: &FrontendInputs<'_>) -> bool {
+    inputs.nodes.iter().all(|node| node.digest.is_none()) && inputs.nodes.iter().any(NodeView::is_unheard)
 }

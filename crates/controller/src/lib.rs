@@ -1,33 +1,34 @@
-//! Folds what is stored and what the agents say into status, and writes it: the heart of `maglev-controller`.
+//! Computes the status of every object from the stored objects and the agents' reports, and writes it.
 //!
 //! ```text
-//!  API server ──watch──▶ k8s::cluster_watch ─┐
-//!                                            ├─▶ world (pure): what each status should be
-//!  agents ──▶ links ─▶ digest per node ──────┘       │ differs from what is stored
-//!                                                    ▼
-//!                                          queue: first answers at once, the rest 5/s ──▶ k8s::status_writer
-//!                                                                      └─ notes ──5/s──▶ k8s::notices (Events)
+//!  API server ──watch──▶ kube::cluster_watch ─┐
+//!                                             ├─▶ status_engine (pure): the status that each object should have
+//!  agents ──▶ links ─▶ digest per node ───────┘       │ differs from the stored status
+//!                                                     ▼
+//!                              write_queue: answers at once, other writes 5/s ──▶ kube::status_writer
+//!                                                     └─ event_notes ──5/s──▶ kube::event_recorder
 //! ```
 //!
-//! One [`Controller`] is one term of leadership: it begins with nothing, lists and connects, and writes nothing until
-//! every agent was heard or [`LISTEN_FOR`] has passed. It leaves no finalizer and keeps nothing that the next leader
-//! needs. Made by the binary, once for each term that the Lease loop begins.
+//! One [`Controller`] serves all terms of leadership of a process. A term starts without state: it lists the objects,
+//! connects to the agents, and writes nothing until every agent's state was received or [`LISTEN_FOR`] has passed. It
+//! sets no finalizer and stores nothing that the next leader needs. The Lease loop of the binary starts each term.
 
 mod backend_status;
 mod conditions;
 mod desired_nodes;
 pub mod digest;
+mod dirty_key;
+mod event_notes;
 mod fleet_links;
 mod frontend_status;
 pub mod links;
 mod metrics;
+mod node_counts;
 mod node_status;
-mod notes;
-mod queue;
 mod status;
-mod tally;
+mod status_engine;
 mod term;
-mod world;
+mod write_queue;
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,19 +38,19 @@ use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 pub use fleet_links::FleetLinks;
-pub use links::{AgentLinks, LinkNews};
+pub use links::{AgentLinks, LinkUpdate};
 pub use metrics::ControllerMetrics;
 pub use term::{Progress, WaitsFor};
 
 use maglev_kube::{Delays, Leadership};
 
-/// A new leader writes nothing for so long, unless every agent was heard before.
+/// A new leader writes nothing for this long, unless it has received the state of every agent.
 pub const LISTEN_FOR: Duration = Duration::from_secs(29);
 
-/// What goes wrong at start-up. Later nothing is an error for the caller: it is told in the log and tried again.
+/// An error at start. Later errors are logged and retried.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A metric is already registered.
+    /// The metric is already registered.
     #[error("cannot register the metric {name}")]
     Metric {
         name: &'static str,
@@ -59,36 +60,29 @@ pub enum Error {
 }
 
 impl Error {
-    /// The fixed word for metrics.
+    /// A fixed PascalCase word for metrics.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Metric { .. } => "MetricRejected",
         }
     }
-
-    /// Whether trying again may help: never.
-    pub fn is_transient(&self) -> bool {
-        false
-    }
 }
 
-/// What a controller is told at its start.
 #[derive(Clone, Debug)]
 pub struct ControllerOptions {
     /// The namespace of the agents' pods.
     pub namespace: String,
-    /// Who this is, in Kubernetes Events.
+    /// The name of this replica in Kubernetes Events.
     pub identity: String,
-    /// Whether Frontends and Backends may have loopback addresses (`--allow-loopback`).
+    /// Allows loopback addresses in Frontends and Backends (`--allow-loopback`).
     pub allow_loopback: bool,
-    /// How long a watch waits for what.
+    /// Delays of the watches.
     pub delays: Delays,
-    /// For how long a new leader listens at the most.
+    /// Longest time that a new leader waits for the agents' states before its first write.
     pub listen_for: Duration,
 }
 
 impl ControllerOptions {
-    /// Options for the agents of `namespace`.
     pub fn new(namespace: &str, identity: &str) -> Self {
         Self {
             namespace: namespace.to_owned(),
@@ -100,7 +94,7 @@ impl ControllerOptions {
     }
 }
 
-/// A controller between its terms. See the module's text.
+/// The controller between terms of leadership.
 #[derive(Clone)]
 pub struct Controller {
     client: Client,
@@ -112,8 +106,7 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// A controller that writes through `client` and hears the agents through `links`. Its terms run on the runtime
-    /// that this is called in, wherever the Lease is kept.
+    /// Creates a controller whose terms run on the runtime of the caller, even if the Lease loop runs on another one.
     pub fn new(
         client: Client,
         options: ControllerOptions,
@@ -123,18 +116,17 @@ impl Controller {
         Self { client, options, links, metrics, progress: Progress::default(), runtime: Handle::current() }
     }
 
-    /// How far the present term is, and whether its loop runs.
     pub fn progress(&self) -> Progress {
         self.progress.clone()
     }
 
-    /// One term: writes while `leadership` holds, until `end`.
+    /// Runs one term until `end`. Writes only while `leadership` holds.
     pub fn lead(&self, leadership: Arc<Leadership>, end: CancellationToken) -> BoxFuture<'static, ()> {
         let controller = self.clone();
         let term = AbortOnDropHandle::new(self.runtime.spawn(term::run(controller, leadership, end)));
         async move {
             if let Err(error) = term.await {
-                tracing::error!(err = %error, "controller-term-failed");
+                tracing::error!(%error, "controller-term-failed");
             }
         }
         .boxed()

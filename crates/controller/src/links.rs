@@ -1,4 +1,4 @@
-//! What the controller hears from the agents, wherever that comes from.
+//! The interface through which the controller follows the agents.
 
 use std::sync::Arc;
 
@@ -9,30 +9,29 @@ use tokio_util::sync::CancellationToken;
 use super::digest::Digest;
 use maglev_model::change::Change;
 
-/// News of one node's agent.
+/// An update from one node's agent.
 #[derive(Clone, Debug)]
-pub enum LinkNews {
-    /// Its link is up, or why it is not.
+pub enum LinkUpdate {
+    /// The connection was established, or an attempt failed with this error.
     Link(Arc<str>, Result<(), Arc<str>>),
-    /// All that it knows now.
+    /// The agent's whole state.
     Reset(Arc<str>, Digest),
-    /// What changed since, in order, and when.
+    /// Changes since the last update, in order, with their times.
     Changes(Arc<str>, Vec<(Change, Timestamp)>),
-    /// Nobody knows of a link to it any more. What its agent said last stands.
-    Gone(Arc<str>),
+    /// The connection was given up. The agent's last reports stay valid.
+    Removed(Arc<str>),
 }
 
-impl LinkNews {
-    /// The node that it is about.
+impl LinkUpdate {
     pub fn node(&self) -> &Arc<str> {
         match self {
-            Self::Link(node, _) | Self::Reset(node, _) | Self::Changes(node, _) | Self::Gone(node) => node,
+            Self::Link(node, _) | Self::Reset(node, _) | Self::Changes(node, _) | Self::Removed(node) => node,
         }
     }
 }
 
-/// Links to all agents, which last as long as somebody leads.
+/// Connections to all agents, for the duration of one term.
 pub trait AgentLinks: Send + Sync + 'static {
     /// Connects to every agent until `shutdown`.
-    fn follow(&self, shutdown: CancellationToken) -> mpsc::Receiver<LinkNews>;
+    fn follow(&self, shutdown: CancellationToken) -> mpsc::Receiver<LinkUpdate>;
 }

@@ -1,15 +1,15 @@
-//! The controller's own metrics.
+//! Metrics of the controller.
 
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector};
 
-use super::{Error, status::Class};
+use super::{Error, status::Priority};
 use maglev_kube::WriteError;
 
-/// Counters and gauges; a clone counts into the same ones.
+/// Counters and gauges; clones share them.
 #[derive(Clone)]
 pub struct ControllerMetrics {
     pub(crate) leader: IntGauge,
-    /// Time of one look at everything that was touched.
+    /// Duration of one computation of the statuses of all dirty objects.
     pub(crate) reconcile: Histogram,
     pub(crate) writes: IntCounterVec,
     pub(crate) errors: IntCounterVec,
@@ -19,10 +19,10 @@ pub struct ControllerMetrics {
 }
 
 impl ControllerMetrics {
-    /// Metrics that nobody sees yet.
+    /// Creates the metrics without registering them.
     ///
     /// # Errors
-    /// If a name or help text is not one: never.
+    /// If a name or help text is invalid.
     pub fn new() -> Result<Self, Error> {
         let rejected = |name: &'static str| move |source| Error::Metric { name, source };
         let counters = |name: &'static str, help: &str, labels: &[&str]| {
@@ -32,9 +32,10 @@ impl ControllerMetrics {
             IntGaugeVec::new(Opts::new(name, help), labels).map_err(rejected(name))
         };
         let name = "maglev_controller_leader";
-        let leader = IntGauge::new(name, "Whether this replica leads: it alone writes.").map_err(rejected(name))?;
+        let leader = IntGauge::new(name, "1 if this replica is the leader and writes status, otherwise 0.")
+            .map_err(rejected(name))?;
         let name = "maglev_controller_reconcile_duration_seconds";
-        let help = "How long it took to fold the status of everything that something had happened to.";
+        let help = "Time to compute the statuses of all objects affected by changes.";
         let opts = HistogramOpts::new(name, help).buckets(vec![0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0]);
         let reconcile = Histogram::with_opts(opts).map_err(rejected(name))?;
         Ok(Self {
@@ -42,32 +43,30 @@ impl ControllerMetrics {
             reconcile,
             writes: counters(
                 "maglev_controller_status_writes_total",
-                "Status written, by kind of object and by how much it mattered; only answers are not rationed.",
+                "Status writes, by kind and priority. All priorities except answer are rate-limited.",
                 &["kind", "priority"],
             )?,
             errors: counters(
                 "maglev_controller_errors_total",
-                "Writes that did not happen, by kind of object and reason.",
+                "Failed status writes, by kind and reason.",
                 &["kind", "reason"],
             )?,
             events: counters(
                 "maglev_controller_kubernetes_events_total",
-                "Kubernetes Events, by what became of them: published, failed, or dropped for newer ones.",
+                "Kubernetes Events, by result: published, failed, or dropped in favor of newer ones.",
                 &["result"],
             )?,
             waiting: gauges(
                 "maglev_controller_waiting",
-                "Objects whose status is not yet what it should be, by how much that matters.",
+                "Objects whose status waits to be written, by priority.",
                 &["priority"],
             )?,
-            links: gauges("maglev_controller_links", "Agents, by whether they answer.", &["state"])?,
+            links: gauges("maglev_controller_links", "Agents, by state of the connection: up or down.", &["state"])?,
         })
     }
 
-    /// Registers all of them.
-    ///
     /// # Errors
-    /// If the registry has one already.
+    /// If a metric is already registered.
     pub fn register(&self, registry: &Registry) -> Result<(), Error> {
         let Self { leader, reconcile, writes, errors, events, waiting, links } = self.clone();
         let all: [(&'static str, Box<dyn Collector>); 7] = [
@@ -85,11 +84,11 @@ impl ControllerMetrics {
         Ok(())
     }
 
-    pub(crate) fn wrote(&self, kind: &str, class: Class) {
-        self.writes.with_label_values(&[kind, class.as_str()]).inc();
+    pub(crate) fn count_write(&self, kind: &str, priority: Priority) {
+        self.writes.with_label_values(&[kind, priority.as_str()]).inc();
     }
 
-    pub(crate) fn failed(&self, kind: &str, error: &WriteError) {
+    pub(crate) fn count_error(&self, kind: &str, error: &WriteError) {
         self.errors.with_label_values(&[kind, error.reason()]).inc();
     }
 }

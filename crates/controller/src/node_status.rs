@@ -2,127 +2,145 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use super::{
-    conditions::{Conditions, Truth, count, time, word},
-    digest::{Answer, Digest},
+    conditions::{ConditionStatus, Conditions, StatusRevision, condition_reason, to_count, to_time},
+    digest::{Digest, ProgramStatus},
 };
 use maglev_crd::{Capability, FailingFrontend, MaglevNodeStatus, NodeVpp};
 use maglev_model::{Name, event::ProgramResult, vip::Family};
 
-/// Failing Frontends that are named.
-const NAMED: usize = 50;
-/// Conditions in the order they are listed in.
+/// Longest list of failing Frontends.
+const MAX_FAILING: usize = 50;
+/// Conditions in the order of the status.
 const ORDER: [&str; 5] = ["AgentConnected", "VPPConnected", "Ready", "ProbePathSuspect", "RemovalHeld"];
 
-/// What is known of a node beside what its agent says.
-#[derive(Clone, Debug, Default)]
-pub struct Link {
-    /// Whether its agent answers; `Err` says why not.
-    pub(crate) up: Option<Result<(), Arc<str>>>,
+/// The connection to the agent of one node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LinkState {
+    /// There is no connection, and no attempt is known to have failed.
+    #[default]
+    Absent,
+    Connected,
+    /// The last attempt failed with this error.
+    Failed(Arc<str>),
 }
 
-/// The status of the MaglevNode `name`.
-pub fn maglev_node(
-    name: &str,
-    link: &Link,
-    digest: Option<&Digest>,
-    config: Option<&Name>,
-    old: &MaglevNodeStatus,
-    (generation, now): (i64, Timestamp),
-) -> MaglevNodeStatus {
-    let mut conditions = Conditions::new(&old.conditions, generation, now);
-    let connected = matches!(link.up, Some(Ok(())));
-    match &link.up {
-        Some(Ok(())) => conditions.set("AgentConnected", Truth::True, "Connected", "maglevd answers"),
-        Some(Err(why)) => {
-            let message = format!("maglevd on {name} does not answer: {why}; VPP forwards on with what it has");
-            conditions.set("AgentConnected", Truth::False, "NotConnected", &message);
-        }
-        None => {
-            let message = format!("no maglevd on {name} is known to answer; VPP forwards on with what it has");
-            conditions.set("AgentConnected", Truth::False, "NotConnected", &message);
-        }
-    }
-    match digest.filter(|_| connected).map(Digest::vpp) {
-        Some(Some(vpp)) => {
-            conditions.set("VPPConnected", Truth::True, "Connected", &format!("VPP {} answers", vpp.info.version));
-        }
-        Some(None) => {
-            let message = format!("maglevd on {name} has no connection to VPP");
-            conditions.set("VPPConnected", Truth::False, "NotConnected", &message);
-        }
-        None => conditions.set("VPPConnected", Truth::Unknown, "AgentNotConnected", "maglevd cannot be asked"),
-    }
-    let Some(digest) = digest else {
-        // Nothing was heard by this leader: what an earlier one heard stands.
-        let conditions = conditions.ready(&["AgentConnected", "VPPConnected"], &ORDER);
+/// The inputs of a MaglevNode's status.
+pub struct NodeInputs<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) link: &'a LinkState,
+    /// `None` until this leader has received the agent's state.
+    pub(crate) digest: Option<&'a Digest>,
+    /// The LoadBalancerConfig that the node uses.
+    pub(crate) load_balancer_config: Option<&'a Name>,
+}
+
+pub fn maglev_node(inputs: &NodeInputs<'_>, old: &MaglevNodeStatus, revision: StatusRevision) -> MaglevNodeStatus {
+    let mut conditions = Conditions::new(&old.conditions, revision);
+    set_connections(&mut conditions, inputs);
+    let load_balancer_config = inputs.load_balancer_config.map(ToString::to_string);
+    let Some(digest) = inputs.digest else {
+        // This leader has received no state from the agent, so that of the previous leader is kept.
+        let conditions = conditions.finish(&["AgentConnected", "VPPConnected"], &ORDER);
         return MaglevNodeStatus {
-            observed_generation: Some(generation),
+            observed_generation: Some(revision.generation),
             conditions,
-            load_balancer_config: config.map(ToString::to_string),
+            load_balancer_config,
             ..old.clone()
         };
     };
-    suspect(&mut conditions, digest);
-    held(&mut conditions, digest);
+    set_probe_path_suspect(&mut conditions, digest);
+    set_removal_held(&mut conditions, digest);
     let vpp = digest.vpp();
-    let (vips, servers) = digest.in_vpp();
-    let of = |wanted: ProgramResult| digest.answers().filter(move |(_, answer)| answer.result == wanted);
-    let failing = of(ProgramResult::Held).count() + of(ProgramResult::Failed).count();
+    let (vips, servers) = digest.counts_in_vpp();
+    let count = |result: ProgramResult| digest.programs().filter(|(_, program)| program.result == result).count();
+    let failing = count(ProgramResult::Held) + count(ProgramResult::Failed);
+    let failing_frontends = digest.programs().filter_map(|(name, program)| failing_frontend(name, program));
     MaglevNodeStatus {
-        observed_generation: Some(generation),
-        conditions: conditions.ready(&["AgentConnected", "VPPConnected"], &ORDER),
+        observed_generation: Some(revision.generation),
+        conditions: conditions.finish(&["AgentConnected", "VPPConnected"], &ORDER),
         vpp: vpp.map(|vpp| NodeVpp {
             version: Some(vpp.info.version.clone()),
             build_date: Some(vpp.info.build_date.clone()),
-            connected_since: Some(time(vpp.since)),
+            connected_since: Some(to_time(vpp.since)),
         }),
         capabilities: vpp
             .filter(|vpp| vpp.weightless == Some(false))
             .map(|_| Capability::Weights)
             .into_iter()
             .collect(),
-        load_balancer_config: config.map(ToString::to_string),
-        vips: vpp.map(|_| count(vips)),
-        application_servers: vpp.map(|_| count(servers)),
-        frontends_programmed: Some(count(of(ProgramResult::Programmed).count())),
-        frontends_held: Some(count(of(ProgramResult::Held).count())),
-        frontends_failed: Some(count(of(ProgramResult::Failed).count())),
-        failing_frontends: digest.answers().filter_map(failing_frontend).take(NAMED).collect(),
-        truncated: (failing > NAMED).then_some(true),
-        last_sync_time: digest.last_pass().map(time),
+        load_balancer_config,
+        vips: vpp.map(|_| to_count(vips)),
+        application_servers: vpp.map(|_| to_count(servers)),
+        frontends_programmed: Some(to_count(count(ProgramResult::Programmed))),
+        frontends_held: Some(to_count(count(ProgramResult::Held))),
+        frontends_failed: Some(to_count(count(ProgramResult::Failed))),
+        failing_frontends: failing_frontends.take(MAX_FAILING).collect(),
+        truncated: (failing > MAX_FAILING).then_some(true),
+        last_sync_time: digest.last_pass().map(to_time),
     }
 }
 
-fn suspect(conditions: &mut Conditions<'_>, digest: &Digest) {
+fn set_connections(conditions: &mut Conditions<'_>, NodeInputs { name, link, digest, .. }: &NodeInputs<'_>) {
+    match link {
+        LinkState::Connected => {
+            conditions.set("AgentConnected", ConditionStatus::True, "Connected", "connected to maglevd");
+        }
+        LinkState::Failed(error) => {
+            let message =
+                format!("cannot connect to maglevd on {name}: {error}; VPP keeps forwarding with its last settings");
+            conditions.set("AgentConnected", ConditionStatus::False, "NotConnected", &message);
+        }
+        LinkState::Absent => {
+            let message = format!("no maglevd is running on {name}; VPP keeps forwarding with its last settings");
+            conditions.set("AgentConnected", ConditionStatus::False, "NotConnected", &message);
+        }
+    }
+    match digest.filter(|_| **link == LinkState::Connected).map(Digest::vpp) {
+        Some(Some(vpp)) => {
+            let message = format!("connected to VPP {}", vpp.info.version);
+            conditions.set("VPPConnected", ConditionStatus::True, "Connected", &message);
+        }
+        Some(None) => {
+            let message = format!("maglevd on {name} is not connected to VPP");
+            conditions.set("VPPConnected", ConditionStatus::False, "NotConnected", &message);
+        }
+        None => {
+            let message = "maglevd, which reports the state of VPP, is not connected";
+            conditions.set("VPPConnected", ConditionStatus::Unknown, "AgentNotConnected", message);
+        }
+    }
+}
+
+fn set_probe_path_suspect(conditions: &mut Conditions<'_>, digest: &Digest) {
     let families: Vec<&str> = [(Family::V4, "IPv4"), (Family::V6, "IPv6")]
         .into_iter()
         .filter_map(|(family, name)| digest.suspect(family).then_some(name))
         .collect();
     if !families.is_empty() {
-        let message =
-            format!("every {} probe fails at once: the path is suspected, weights are kept", families.join(" and "));
-        conditions.set("ProbePathSuspect", Truth::True, "AllProbesFail", &message);
+        let message = format!(
+            "all {} probes started to fail at the same time, so the network path is suspected; weights are kept",
+            families.join(" and ")
+        );
+        conditions.set("ProbePathSuspect", ConditionStatus::True, "AllProbesFail", &message);
     }
 }
 
-fn held(conditions: &mut Conditions<'_>, digest: &Digest) {
+fn set_removal_held(conditions: &mut Conditions<'_>, digest: &Digest) {
     let holds = digest
         .holds()
-        .map(|hold| format!("{} removals wait until {:.0} (hold {})", hold.removals, hold.until, hold.id));
+        .map(|hold| format!("{} removals are held until {:.0} (hold {})", hold.removals, hold.until, hold.id));
     let holds: Vec<String> = holds.collect();
     if !holds.is_empty() {
-        conditions.set("RemovalHeld", Truth::True, "RemovalHeld", &holds.join("; "));
+        conditions.set("RemovalHeld", ConditionStatus::True, "RemovalHeld", &holds.join("; "));
     }
 }
 
-fn failing_frontend((name, answer): (&Name, &Answer)) -> Option<FailingFrontend> {
-    let failing = matches!(answer.result, ProgramResult::Held | ProgramResult::Failed);
-    failing.then(|| FailingFrontend {
+fn failing_frontend(name: &Name, program: &ProgramStatus) -> Option<FailingFrontend> {
+    let is_failing = matches!(program.result, ProgramResult::Held | ProgramResult::Failed);
+    is_failing.then(|| FailingFrontend {
         namespace: name.namespace().to_owned(),
         name: name.name().to_owned(),
-        reason: word(&answer.reason).to_owned(),
+        reason: condition_reason(&program.reason).to_owned(),
     })
 }

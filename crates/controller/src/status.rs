@@ -1,4 +1,4 @@
-//! The status of an object of any kind, and how much a change of it matters.
+//! The status of an object of any kind, and the priority of writing a change of it.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -6,8 +6,11 @@ use serde_json::Value;
 use maglev_crd::{
     BackendStatus, Condition, FrontendStatus, HealthCheckStatus, LoadBalancerConfigStatus, MaglevNodeStatus,
 };
-use maglev_kube::status_writer::Written;
+use maglev_kube::StatusKind;
 use maglev_model::config::Kind;
+
+/// The reason of a condition that has never had an outcome for this generation.
+pub const PENDING: &str = "Pending";
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Status {
@@ -18,21 +21,23 @@ pub enum Status {
     MaglevNode(MaglevNodeStatus),
 }
 
-/// How much a change of a status matters; what matters more is written first.
+/// The priority of a write, most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Class {
-    /// The first word on a new generation, or the first outcome of it: somebody is waiting.
+pub(crate) enum Priority {
+    /// The first status of a new generation, or its first outcome: a user may be waiting.
     Answer,
     /// A condition changed.
     Condition,
-    /// A Backend's state changed.
+    /// The state of a Backend changed.
     State,
-    /// Only numbers and sentences changed.
+    /// Only numbers and messages changed.
     Numbers,
 }
 
-impl Class {
-    /// The word for metrics.
+impl Priority {
+    pub(crate) const ALL: [Self; 4] = [Self::Answer, Self::Condition, Self::State, Self::Numbers];
+
+    /// The value of the metric label `priority`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Answer => "answer",
@@ -44,22 +49,21 @@ impl Class {
 }
 
 impl Status {
-    /// What is stored as the status of an object of this kind; an empty one where that is none of ours.
-    pub fn read(what: Written, value: &Value) -> Self {
-        fn of<T: DeserializeOwned + Default>(value: &Value) -> T {
+    /// Decodes a stored status; an empty status if `value` does not have the schema of the kind.
+    pub fn from_value(kind: StatusKind, value: &Value) -> Self {
+        fn decode<T: DeserializeOwned + Default>(value: &Value) -> T {
             T::deserialize(value).unwrap_or_default()
         }
-        match what {
-            Written::Kind(Kind::HealthCheck) => Self::HealthCheck(of(value)),
-            Written::Kind(Kind::Backend) => Self::Backend(of(value)),
-            Written::Kind(Kind::Frontend) => Self::Frontend(of(value)),
-            Written::Kind(Kind::LoadBalancerConfig | Kind::Node) => Self::LoadBalancerConfig(of(value)),
-            Written::MaglevNode => Self::MaglevNode(of(value)),
+        match kind {
+            StatusKind::Kind(Kind::HealthCheck) => Self::HealthCheck(decode(value)),
+            StatusKind::Kind(Kind::Backend) => Self::Backend(decode(value)),
+            StatusKind::Kind(Kind::Frontend) => Self::Frontend(decode(value)),
+            StatusKind::Kind(Kind::LoadBalancerConfig | Kind::Node) => Self::LoadBalancerConfig(decode(value)),
+            StatusKind::MaglevNode => Self::MaglevNode(decode(value)),
         }
     }
 
-    /// As it is written.
-    pub fn value(&self) -> Value {
+    pub fn to_value(&self) -> Value {
         let value = match self {
             Self::HealthCheck(status) => serde_json::to_value(status),
             Self::Backend(status) => serde_json::to_value(status),
@@ -67,7 +71,7 @@ impl Status {
             Self::LoadBalancerConfig(status) => serde_json::to_value(status),
             Self::MaglevNode(status) => serde_json::to_value(status),
         };
-        value.expect("a status is plain data")
+        value.expect("a status has no maps with keys other than strings")
     }
 
     pub fn conditions(&self) -> &[Condition] {
@@ -80,9 +84,8 @@ impl Status {
         }
     }
 
-    /// One of its conditions.
     pub fn condition(&self, kind: &str) -> Option<&Condition> {
-        self.conditions().iter().find(|of| of.type_ == kind)
+        self.conditions().iter().find(|condition| condition.type_ == kind)
     }
 
     fn observed_generation(&self) -> Option<i64> {
@@ -95,33 +98,31 @@ impl Status {
         }
     }
 
-    /// How much it matters that this becomes `new`; `None` where both are the same.
-    pub fn change_to(&self, new: &Self) -> Option<Class> {
+    /// The priority of replacing this status by `new`; `None` if they are equal.
+    pub fn change_priority(&self, new: &Self) -> Option<Priority> {
         if self == new {
             return None;
         }
-        if self.observed_generation() != new.observed_generation() || self.awaits_outcome(new) {
-            return Some(Class::Answer);
+        if self.observed_generation() != new.observed_generation() || self.has_first_outcome(new) {
+            return Some(Priority::Answer);
         }
-        let said = |status: &Self| -> Vec<(String, String, String)> {
-            let said = |of: &Condition| (of.type_.clone(), of.status.clone(), of.reason.clone());
-            status.conditions().iter().map(said).collect()
+        let without_messages = |status: &Self| -> Vec<(String, String, String)> {
+            let parts = |new: &Condition| (new.type_.clone(), new.status.clone(), new.reason.clone());
+            status.conditions().iter().map(parts).collect()
         };
-        if said(self) != said(new) {
-            return Some(Class::Condition);
+        if without_messages(self) != without_messages(new) {
+            return Some(Priority::Condition);
         }
         match (self, new) {
-            (Self::Backend(old), Self::Backend(new)) if old.state != new.state => Some(Class::State),
-            _ => Some(Class::Numbers),
+            (Self::Backend(old), Self::Backend(new)) if old.state != new.state => Some(Priority::State),
+            _ => Some(Priority::Numbers),
         }
     }
 
-    /// Whether `new` is the first outcome of a generation.
-    fn awaits_outcome(&self, new: &Self) -> bool {
-        let waits = self.condition("Programmed").is_some_and(|of| of.status == "Unknown" && of.reason == PENDING);
-        waits && new.condition("Programmed").is_some_and(|of| of.status != "Unknown")
+    /// True if `new` has the first outcome of the condition Programmed for a generation.
+    fn has_first_outcome(&self, new: &Self) -> bool {
+        let is_pending = |old: &Condition| old.status == "Unknown" && old.reason == PENDING;
+        self.condition("Programmed").is_some_and(is_pending)
+            && new.condition("Programmed").is_some_and(|new| new.status != "Unknown")
     }
 }
-
-/// The reason of what was never decided for this generation.
-pub const PENDING: &str = "Pending";

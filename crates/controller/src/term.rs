@@ -1,4 +1,4 @@
-//! One term of leadership: the loop that takes news in and has writes sent.
+//! One term of leadership: the loop that feeds updates to the status engine and sends the writes.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -8,123 +8,126 @@ use std::{
 
 use futures::{FutureExt as _, future::BoxFuture};
 use jiff::Timestamp;
+use maglev_net::sleep_until_some;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
+    time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Controller, ControllerMetrics,
-    links::LinkNews,
-    notes::{self, Note},
-    queue::{PACE, Queue},
-    status::Class,
-    world::{Action, Key, Now, World},
+    event_notes::{Regarding, event_notes},
+    links::LinkUpdate,
+    status::{Priority, Status},
+    status_engine::{Action, Key, Now, StatusEngine},
+    write_queue::{WRITE_INTERVAL, WriteQueue},
 };
 use maglev_crd::BackendState;
 use maglev_kube::{
-    ClusterNews, ClusterWatch, Leadership, Notice, Notices, StatusWriter, StoredStatus, WriteError,
-    status_writer::Written,
+    ClusterReceivers, ClusterWatch, EventNote, EventRecorder, Leadership, StatusKind, StatusObject, StatusWriter,
+    StoredStatus, WriteError,
 };
 
-/// Between two looks at what was touched.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Between two looks at numbers that nobody tells of one by one.
-const NUMBERS_EVERY: Duration = Duration::from_secs(30);
-/// Writes under way at once.
-const AT_ONCE: usize = 16;
-/// Events that may wait; the oldest go.
-const NOTICES: usize = 500;
-/// A loop that has not come round for so long does not any more.
+/// Interval between computations of the statuses of dirty objects.
+const RECONCILE_INTERVAL: Duration = Duration::from_millis(500);
+/// Interval at which MaglevNodes and LoadBalancerConfigs are marked as dirty, since their counts are not tracked.
+const NODES_INTERVAL: Duration = Duration::from_secs(30);
+/// Largest number of concurrent writes.
+const MAX_WRITES: usize = 16;
+/// Largest number of pending Events; the oldest are dropped.
+const MAX_EVENTS: usize = 500;
+/// A loop that has not run for this long counts as stalled.
 const STALLED_AFTER: Duration = Duration::from_mins(1);
-/// News taken in before anything else has its turn.
-const NEWS: usize = 32;
+/// Largest number of updates from one channel that are applied in one turn of the loop.
+const MAX_BATCH: usize = 32;
 
-/// How far a term is, for whoever asks from outside.
+/// The progress of the present term, for health checks.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
-    /// When the loop of the present term last looked; `None` where there is no term.
-    looked: Arc<watch::Sender<Option<Instant>>>,
-    /// What the present term waits for; `None` once it writes, or where there is no term.
+    /// Time of the last reconciliation; `None` without a term.
+    reconciled: Arc<watch::Sender<Option<Instant>>>,
+    /// `None` once the term may write, or without a term.
     waits_for: Arc<watch::Sender<Option<WaitsFor>>>,
 }
 
 impl Progress {
-    /// Whether the loop of the present term, if there is one, has come round within the last minute.
+    /// False if the loop of the present term has not run for a minute.
     pub fn alive(&self) -> bool {
-        self.looked.borrow().is_none_or(|at| at.elapsed() < STALLED_AFTER)
+        self.reconciled.borrow().is_none_or(|at| at.elapsed() < STALLED_AFTER)
     }
 
-    /// What the present term waits for before it writes anything.
+    /// What the present term needs before its first write; `None` once it may write.
     pub fn waits_for(&self) -> Option<WaitsFor> {
         *self.waits_for.borrow()
     }
 }
 
-/// What a term waits for before it writes anything.
+/// What a term needs before its first write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitsFor {
     /// The first complete list of every kind.
     Lists,
-    /// So many agents, which were not heard yet.
+    /// The state of this number of agents.
     Agents(usize),
 }
 
-/// A write that has ended.
-struct Outcome {
+/// A finished write.
+struct WriteOutcome {
     key: Key,
     action: Action,
+    /// The stored status; `None` for a deleted object.
     result: Result<Option<StoredStatus>, WriteError>,
 }
 
-/// Runs a term until `end`, or until the Lease is not ours any more.
+/// Runs a term until `end`.
 pub async fn run(controller: Controller, leadership: Arc<Leadership>, end: CancellationToken) {
     let Controller { client, options, links, metrics, progress, runtime: _ } = controller;
     metrics.leader.set(1);
     let stop = end.child_token();
     let _stop = stop.clone().drop_guard();
-    let (watch, news) = ClusterWatch::new(client.clone(), &options.namespace, options.delays);
+    let (watch, receivers) = ClusterWatch::new(client.clone(), &options.namespace, options.delays);
     let links_rx = links.follow(stop.clone());
     let term = Term {
-        world: World::new(options.allow_loopback),
-        queue: Queue::default(),
+        engine: StatusEngine::new(options.allow_loopback),
+        queue: WriteQueue::default(),
         writer: StatusWriter::new(client.clone(), Arc::clone(&leadership)),
-        notices: Notices::new(client, &options.identity, leadership),
-        to_tell: VecDeque::new(),
+        recorder: EventRecorder::new(client, &options.identity, leadership),
+        pending_events: VecDeque::new(),
         writes: JoinSet::new(),
-        telling: JoinSet::new(),
-        under_way: HashSet::new(),
-        listens_until: Some(Instant::now() + options.listen_for),
+        publishing: JoinSet::new(),
+        in_flight: HashSet::new(),
+        listen_until: Some(Instant::now() + options.listen_for),
         metrics: metrics.clone(),
         progress: progress.clone(),
     };
     tokio::select! {
         () = end.cancelled() => {}
         () = watch.run(stop) => {}
-        () = term.run(news, links_rx) => {}
+        () = term.run(receivers, links_rx) => {}
     }
     progress.waits_for.send_replace(None);
-    progress.looked.send_replace(None);
+    progress.reconciled.send_replace(None);
     metrics.leader.set(0);
     metrics.waiting.reset();
     metrics.links.reset();
 }
 
 struct Term {
-    world: World,
-    queue: Queue,
+    engine: StatusEngine,
+    queue: WriteQueue,
     writer: StatusWriter,
-    notices: Notices,
-    to_tell: VecDeque<Notice>,
-    /// Tasks of their own, for this loop may have more to take in than it has time.
-    writes: JoinSet<Outcome>,
-    /// At most one.
-    telling: JoinSet<Result<(), WriteError>>,
-    under_way: HashSet<Key>,
-    /// Nothing is written before; `None` once that is over.
-    listens_until: Option<Instant>,
+    recorder: EventRecorder,
+    pending_events: VecDeque<EventNote>,
+    /// Separate tasks, because the loop may be busy with updates for long.
+    writes: JoinSet<WriteOutcome>,
+    /// At most one task.
+    publishing: JoinSet<Result<(), WriteError>>,
+    /// Objects with a write in flight.
+    in_flight: HashSet<Key>,
+    /// Nothing is written before this time, unless all agents' states were received; `None` once writes may start.
+    listen_until: Option<Instant>,
     metrics: ControllerMetrics,
     progress: Progress,
 }
@@ -134,92 +137,98 @@ fn now() -> Now {
 }
 
 impl Term {
-    async fn run(mut self, mut news: ClusterNews, mut links: mpsc::Receiver<LinkNews>) {
-        let (mut look, mut numbers) = (interval(LOOK_EVERY), interval(NUMBERS_EVERY));
-        let mut tell = interval(PACE);
-        for ticks in [&mut look, &mut numbers, &mut tell] {
+    async fn run(mut self, mut receivers: ClusterReceivers, mut links: mpsc::Receiver<LinkUpdate>) {
+        let (mut reconcile, mut nodes) = (interval(RECONCILE_INTERVAL), interval(NODES_INTERVAL));
+        let mut publish = interval(WRITE_INTERVAL);
+        for ticks in [&mut reconcile, &mut nodes, &mut publish] {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
-        let (mut kinds, mut linked) = (Vec::new(), Vec::new());
+        let (mut kind_updates, mut link_updates) = (Vec::new(), Vec::new());
         let mut links_open = true;
         loop {
             let ready_at = self.queue.ready_at().filter(|_| self.may_write());
             tokio::select! {
-                // What agents say comes last: there may always be more of it.
+                // Updates from agents come last, because they may never cease.
                 biased;
-                Some(Ok(outcome)) = self.writes.join_next() => self.take_outcome(outcome),
-                Some(told) = self.telling.join_next() => self.told(matches!(told, Ok(Ok(())))),
-                _ = look.tick() => self.look(),
-                count = news.kinds.recv_many(&mut kinds, NEWS) => {
+                Some(Ok(outcome)) = self.writes.join_next() => self.handle_outcome(outcome),
+                Some(result) = self.publishing.join_next() => self.count_event(matches!(result, Ok(Ok(())))),
+                _ = reconcile.tick() => self.reconcile(),
+                count = receivers.kinds.recv_many(&mut kind_updates, MAX_BATCH) => {
                     if count == 0 {
                         return;
                     }
-                    self.world.take_kinds(std::mem::take(&mut kinds));
+                    self.engine.apply_kinds(std::mem::take(&mut kind_updates));
                 }
-                Ok(()) = news.nodes.changed() => {
-                    let nodes = news.nodes.borrow_and_update().clone();
-                    nodes.into_iter().for_each(|nodes| self.world.take_nodes(nodes, now()));
+                Ok(()) = receivers.nodes.changed() => {
+                    let list = receivers.nodes.borrow_and_update().clone();
+                    list.into_iter().for_each(|nodes| self.engine.set_nodes(nodes, now()));
                 }
-                Ok(()) = news.pods.changed() => {
-                    let pods = news.pods.borrow_and_update().clone();
-                    pods.iter().for_each(|pods| self.world.take_pods(pods, now()));
+                Ok(()) = receivers.pods.changed() => {
+                    let list = receivers.pods.borrow_and_update().clone();
+                    list.iter().for_each(|pods| self.engine.set_pods(pods, now()));
                 }
-                Ok(()) = news.maglev_nodes.changed() => {
-                    let found = news.maglev_nodes.borrow_and_update().clone();
-                    found.iter().for_each(|found| self.world.take_maglev_nodes(found, now()));
+                Ok(()) = receivers.maglev_nodes.changed() => {
+                    let list = receivers.maglev_nodes.borrow_and_update().clone();
+                    list.iter().for_each(|maglev_nodes| self.engine.set_maglev_nodes(maglev_nodes, now()));
                 }
-                _ = numbers.tick() => self.world.touch_nodes(),
-                _ = tell.tick(), if self.telling.is_empty() && !self.to_tell.is_empty() => self.tell_next(),
-                () = until(ready_at), if ready_at.is_some_and(|at| at > Instant::now()) => {}
-                count = links.recv_many(&mut linked, NEWS), if links_open => {
+                _ = nodes.tick() => self.engine.mark_nodes(),
+                _ = publish.tick(), if self.publishing.is_empty() && !self.pending_events.is_empty() => {
+                    self.publish_next();
+                }
+                () = sleep_until_some(ready_at), if ready_at.is_some_and(|at| at > Instant::now()) => {}
+                count = links.recv_many(&mut link_updates, MAX_BATCH), if links_open => {
                     links_open = count > 0;
-                    linked.drain(..).for_each(|news| self.world.take_link(news));
+                    link_updates.drain(..).for_each(|update| self.engine.apply_link(update));
                 }
             }
             self.start_writes();
         }
     }
 
-    /// Whether the time to listen is over.
     fn may_write(&self) -> bool {
-        self.listens_until.is_none()
+        self.listen_until.is_none()
     }
 
-    /// Looks at everything that was touched.
-    fn look(&mut self) {
+    /// Computes the statuses of all dirty objects and queues the necessary writes.
+    fn reconcile(&mut self) {
         let now = now();
-        self.progress.looked.send_replace(Some(now.monotonic));
-        self.world.look_at_nodes(now);
-        if !self.listened(now.monotonic) {
+        self.progress.reconciled.send_replace(Some(now.monotonic));
+        self.engine.update_nodes(now);
+        if !self.check_listened(now.monotonic) {
             return;
         }
         let timer = self.metrics.reconcile.start_timer();
-        for (what, name) in self.queue.due(now.monotonic) {
-            self.world.touch(what, name);
+        for (kind, name) in self.queue.due_rechecks(now.monotonic) {
+            self.engine.mark(kind, name);
         }
-        // What is being written is looked at when that is over.
-        let touched = self.world.take_touched();
-        let keys: Vec<Key> = touched.into_iter().filter(|key| !self.under_way.contains(key)).collect();
-        let actions = self.world.actions(&keys, now);
+        // The end of a write marks its object as dirty again.
+        let dirty = self.engine.take_dirty();
+        let keys: Vec<Key> = dirty.into_iter().filter(|key| !self.in_flight.contains(key)).collect();
+        let actions = self.engine.actions(&keys, now);
         for (key, action) in keys.into_iter().zip(actions) {
-            self.queue.set(key, action.map(|action| action.class()), now.monotonic);
+            self.queue.set(key, action.map(|action| action.priority()), now.monotonic);
         }
         timer.observe_duration();
-        for class in [Class::Answer, Class::Condition, Class::State, Class::Numbers] {
-            let waiting = self.queue.waiting().get(&class).copied().unwrap_or(0);
-            self.metrics.waiting.with_label_values(&[class.as_str()]).set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        self.set_gauges();
+    }
+
+    fn set_gauges(&self) {
+        let waiting = self.queue.waiting();
+        for priority in Priority::ALL {
+            let count = waiting.get(&priority).copied().unwrap_or(0);
+            self.metrics.waiting.with_label_values(&[priority.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
-        let (wanted, connected) = (self.world.heard().0, self.world.connected());
-        for (state, count) in [("up", connected), ("down", wanted.saturating_sub(connected))] {
+        let (nodes, connected) = (self.engine.serving_node_count(), self.engine.connected_agent_count());
+        for (state, count) in [("up", connected), ("down", nodes.saturating_sub(connected))] {
             self.metrics.links.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 
-    /// Whether enough was heard to write.
-    fn listened(&mut self, now: Instant) -> bool {
-        let Some(until) = self.listens_until else { return true };
-        let (wanted, silent) = self.world.heard();
-        let waits_for = if !self.world.is_listed() {
+    /// True once enough agents' states were received to write.
+    fn check_listened(&mut self, now: Instant) -> bool {
+        let Some(until) = self.listen_until else { return true };
+        let silent = self.engine.silent_node_count();
+        let waits_for = if !self.engine.is_listed() {
             Some(WaitsFor::Lists)
         } else if silent > 0 && now < until {
             Some(WaitsFor::Agents(silent))
@@ -227,54 +236,54 @@ impl Term {
             None
         };
         if waits_for.is_none() {
-            self.listens_until = None;
-            tracing::info!(nodes = wanted, silent, "controller-writes");
+            self.listen_until = None;
+            tracing::info!(nodes = self.engine.serving_node_count(), silent, "controller-writes");
         }
         self.progress.waits_for.send_replace(waits_for);
-        self.listens_until.is_none()
+        self.listen_until.is_none()
     }
 
     fn start_writes(&mut self) {
         if !self.may_write() {
             return;
         }
-        while self.writes.len() < AT_ONCE {
+        while self.writes.len() < MAX_WRITES {
             let now = now();
             let Some(key) = self.queue.pop(now.monotonic) else { return };
-            // It may have changed since it was put into the queue.
-            let Some(action) = self.world.action(&key, now) else { continue };
-            if action.class() != Class::Answer {
-                self.queue.rationed(now.monotonic);
+            // An object may wait for minutes and change meanwhile, so its status is computed again.
+            let Some(action) = self.engine.action(&key, now) else { continue };
+            if action.priority() != Priority::Answer {
+                self.queue.start_interval(now.monotonic);
             }
-            self.under_way.insert(key.clone());
+            self.in_flight.insert(key.clone());
             self.writes.spawn(write(self.writer.clone(), key, action));
         }
     }
 
-    fn take_outcome(&mut self, Outcome { key, action, result }: Outcome) {
-        let (what, now) = (key.0, now());
-        self.under_way.remove(&key);
+    fn handle_outcome(&mut self, WriteOutcome { key, action, result }: WriteOutcome) {
+        let (kind, now) = (key.0, now());
+        self.in_flight.remove(&key);
         match result {
             Ok(written) => {
-                self.metrics.wrote(what.as_str(), action.class());
-                self.queue.done(&key, action.class(), now.monotonic);
+                self.metrics.count_write(kind.as_str(), action.priority());
+                self.queue.succeeded(&key, action.priority(), now.monotonic);
                 if let Some(written) = written {
-                    self.note(&key, &action);
-                    self.world.take_written(key, written);
+                    self.queue_events(&key, &action);
+                    self.engine.set_written(key, written);
                 } else {
-                    self.world.touch(key.0, key.1);
+                    self.engine.mark(key.0, key.1);
                 }
             }
             Err(error) => {
-                self.metrics.failed(what.as_str(), &error);
+                self.metrics.count_error(kind.as_str(), &error);
                 match &error {
                     WriteError::Gone => self.queue.forget(&key),
-                    // The watch brings what is stored now; asking again before that gives the same.
-                    WriteError::Conflict => self.queue.look_again(key, now.monotonic + LOOK_EVERY),
+                    // The watch delivers the changed object soon; until then a retry would fail again.
+                    WriteError::Conflict => self.queue.recheck_at(key, now.monotonic + RECONCILE_INTERVAL),
                     WriteError::NotLeading => {}
                     WriteError::Timeout | WriteError::Refused(_) => {
                         let name = key.1.as_str();
-                        tracing::warn!(kind = what.as_str(), name, err = %error, "status-write-failed");
+                        tracing::warn!(kind = kind.as_str(), name, %error, "status-write-failed");
                         self.queue.failed(&key, now.monotonic);
                     }
                 }
@@ -282,64 +291,59 @@ impl Term {
         }
     }
 
-    /// Tells what a written status is worth telling.
-    fn note(&mut self, (what, name): &Key, action: &Action) {
+    /// Queues the Events that follow from a written status.
+    fn queue_events(&mut self, (kind, name): &Key, action: &Action) {
         let Action::Write { from, old, status, .. } = action else { return };
         let state: Option<BackendState> = match &**status {
-            super::status::Status::Backend(status) => status.state,
+            Status::Backend(status) => status.state,
             _ => None,
         };
-        let sentence = self.world.sentence(name, state);
-        for Note { warning, reason, text } in notes::between(*what, old, status, sentence.as_deref()) {
-            // Only the last word counts of what has not been told yet.
-            self.to_tell.retain(|of| (of.what, &of.name, &of.reason) != (*what, name, &reason));
-            let notice =
-                Notice { what: *what, name: name.clone(), uid: Arc::clone(&from.uid), warning, reason, note: text };
-            self.to_tell.push_back(notice);
+        let backend_note = self.engine.backend_note(name, state);
+        let object = Regarding { kind: *kind, name, uid: &from.uid };
+        for note in event_notes(object, old, status, backend_note.as_deref()) {
+            // A newer Event replaces a pending one with the same object and reason.
+            let is_same = |pending: &EventNote| {
+                (pending.kind, &pending.name, &pending.reason) == (note.kind, &note.name, &note.reason)
+            };
+            self.pending_events.retain(|pending| !is_same(pending));
+            self.pending_events.push_back(note);
         }
-        while self.to_tell.len() > NOTICES {
-            self.to_tell.pop_front();
+        while self.pending_events.len() > MAX_EVENTS {
+            self.pending_events.pop_front();
             self.metrics.events.with_label_values(&["dropped"]).inc();
         }
     }
 
-    /// Tells the next thing that is to be told.
-    fn tell_next(&mut self) {
-        let Some(notice) = self.to_tell.pop_front() else { return };
-        let notices = self.notices.clone();
-        self.telling.spawn(async move {
-            let result = notices.publish(&notice).await;
+    fn publish_next(&mut self) {
+        let Some(note) = self.pending_events.pop_front() else { return };
+        let recorder = self.recorder.clone();
+        self.publishing.spawn(async move {
+            let result = recorder.publish(&note).await;
             if let Err(error) = &result {
-                let (kind, name) = (notice.what.as_str(), notice.name.as_str());
-                tracing::warn!(kind, name, err = %error, "kubernetes-event-failed");
+                let (kind, name) = (note.kind.as_str(), note.name.as_str());
+                tracing::warn!(kind, name, %error, "kubernetes-event-failed");
             }
             result
         });
     }
 
-    fn told(&self, well: bool) {
-        self.metrics.events.with_label_values(&[if well { "published" } else { "failed" }]).inc();
+    fn count_event(&self, published: bool) {
+        self.metrics.events.with_label_values(&[if published { "published" } else { "failed" }]).inc();
     }
 }
 
-fn write(writer: StatusWriter, key: Key, action: Action) -> BoxFuture<'static, Outcome> {
+fn write(writer: StatusWriter, key: Key, action: Action) -> BoxFuture<'static, WriteOutcome> {
     async move {
-        let (what, name) = (key.0, &key.1);
+        let (kind, name) = (key.0, &key.1);
         let result = match &action {
-            Action::Write { from, status, .. } => writer.write((what, name), from, &status.value()).await.map(Some),
-            Action::Make { node_uid } => writer.make_maglev_node(name.as_str(), node_uid).await.map(Some),
-            Action::Remove { from } => writer.remove_maglev_node(name.as_str(), from).await.map(|()| None),
+            Action::Write { from, status, .. } => {
+                writer.write(StatusObject { kind, name }, from, &status.to_value()).await.map(Some)
+            }
+            Action::Create { node_uid } => writer.create_maglev_node(name.as_str(), node_uid).await.map(Some),
+            Action::Delete { from } => writer.delete_maglev_node(name.as_str(), from).await.map(|()| None),
         };
-        debug_assert!(what != Written::MaglevNode || name.namespace().is_empty());
-        Outcome { key, action, result }
+        debug_assert!(kind != StatusKind::MaglevNode || name.namespace().is_empty());
+        WriteOutcome { key, action, result }
     }
     .boxed()
-}
-
-/// Waits until `at`; for ever without one.
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
-        None => std::future::pending().await,
-    }
 }

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use jiff::Timestamp;
 use kube::api::Api;
 use maglev_controller::digest::Digest;
-use maglev_controller::{AgentLinks, LinkNews};
+use maglev_controller::{AgentLinks, LinkUpdate};
 use maglev_crd::{self as crd, FrontendStatus};
 use maglev_model::Name;
-use maglev_model::change::{Change, Fold as _, Report, VppInfo};
+use maglev_model::change::{Change, Report, VppInfo};
 use maglev_model::event::{FrontendState, ProgramResult};
-use maglev_model::view::View;
+use maglev_model::view::{Fold as _, View};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -24,22 +24,22 @@ pub struct Agents(Arc<Mutex<Told>>);
 #[derive(Default)]
 struct Told {
     links: BTreeMap<String, Result<Digest, String>>,
-    listeners: Vec<mpsc::Sender<LinkNews>>,
+    listeners: Vec<mpsc::Sender<LinkUpdate>>,
 }
 
 impl AgentLinks for Agents {
-    fn follow(&self, _shutdown: CancellationToken) -> mpsc::Receiver<LinkNews> {
+    fn follow(&self, _shutdown: CancellationToken) -> mpsc::Receiver<LinkUpdate> {
         let (news, news_rx) = mpsc::channel(1024);
         let mut told = self.0.lock().unwrap();
         for (node, link) in &told.links {
             match link {
                 Ok(digest) => {
-                    news.try_send(LinkNews::Reset(node.as_str().into(), digest.clone())).unwrap();
-                    news.try_send(LinkNews::Link(node.as_str().into(), Ok(()))).unwrap();
+                    news.try_send(LinkUpdate::Reset(node.as_str().into(), digest.clone())).unwrap();
+                    news.try_send(LinkUpdate::Link(node.as_str().into(), Ok(()))).unwrap();
                 }
                 Err(why) => {
                     let why = why.as_str().into();
-                    news.try_send(LinkNews::Link(node.as_str().into(), Err(why))).unwrap();
+                    news.try_send(LinkUpdate::Link(node.as_str().into(), Err(why))).unwrap();
                 }
             }
         }
@@ -49,12 +49,12 @@ impl AgentLinks for Agents {
 }
 
 impl Agents {
-    fn tell(&self, node: &str, news: &LinkNews) {
+    fn tell(&self, node: &str, news: &LinkUpdate) {
         let mut told = self.0.lock().unwrap();
         match (news, told.links.get_mut(node)) {
-            (LinkNews::Reset(_, digest), _) => drop(told.links.insert(node.to_owned(), Ok(digest.clone()))),
-            (LinkNews::Link(_, Err(why)), _) => drop(told.links.insert(node.to_owned(), Err(why.to_string()))),
-            (LinkNews::Changes(_, changes), Some(Ok(digest))) => {
+            (LinkUpdate::Reset(_, digest), _) => drop(told.links.insert(node.to_owned(), Ok(digest.clone()))),
+            (LinkUpdate::Link(_, Err(why)), _) => drop(told.links.insert(node.to_owned(), Err(why.to_string()))),
+            (LinkUpdate::Changes(_, changes), Some(Ok(digest))) => {
                 changes.iter().for_each(|(change, at)| digest.apply(change, *at));
             }
             _ => {}
@@ -63,22 +63,22 @@ impl Agents {
     }
 
     fn change(&self, node: &str, change: Change) {
-        self.tell(node, &LinkNews::Changes(node.into(), vec![(change, Timestamp::now())]));
+        self.tell(node, &LinkUpdate::Changes(node.into(), vec![(change, Timestamp::now())]));
     }
 
     /// An agent answers that knows nothing yet but its VPP.
     pub fn answer(&self, node: &str) {
         let mut digest = Digest::default();
         digest.reset(&View::default());
-        self.tell(node, &LinkNews::Reset(node.into(), digest));
-        self.tell(node, &LinkNews::Link(node.into(), Ok(())));
+        self.tell(node, &LinkUpdate::Reset(node.into(), digest));
+        self.tell(node, &LinkUpdate::Link(node.into(), Ok(())));
         let info = VppInfo { version: "26.10".to_owned(), ..VppInfo::default() };
         self.change(node, Change::VppConnected(Arc::new(info)));
     }
 
     /// An agent does not answer any more.
     pub fn lose(&self, node: &str, why: &str) {
-        self.tell(node, &LinkNews::Link(node.into(), Err(why.into())));
+        self.tell(node, &LinkUpdate::Link(node.into(), Err(why.into())));
     }
 
     /// An agent has it programmed, and it takes traffic.

@@ -1,0 +1,48 @@
+//! The statuses that an agent's change may affect.
+
+use std::collections::HashSet;
+
+use maglev_model::{Name, change::Change, config::Kind};
+
+/// A status that has to be computed again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum DirtyKey {
+    Backend(Name),
+    HealthCheck(Name),
+    Frontend(Name),
+    /// The MaglevNode of the agent's node.
+    Node,
+    /// Every status.
+    All,
+}
+
+impl DirtyKey {
+    /// Adds the statuses that `change` may affect. A change of a node's counts adds nothing; the engine computes them
+    /// periodically.
+    pub(crate) fn extend(dirty: &mut HashSet<Self>, change: &Change) {
+        let key = match change {
+            Change::Health(name, _) => Self::Backend(name.clone()),
+            Change::Frontend(name, ..)
+            | Change::ActivePool(name, _)
+            | Change::Report(name, _)
+            | Change::Forget(name) => Self::Frontend(name.clone()),
+            Change::Suspect(..) | Change::VppConnected(_) | Change::VppDisconnected | Change::VppState(..) => Self::All,
+            Change::Held(_) | Change::Released(_) => Self::Node,
+            Change::Config(delta) => {
+                dirty.extend(delta.problems.iter().filter_map(|((kind, name), _)| match kind {
+                    Kind::Backend => Some(Self::Backend(name.clone())),
+                    Kind::HealthCheck => Some(Self::HealthCheck(name.clone())),
+                    _ => None,
+                }));
+                return;
+            }
+            Change::Vip(..)
+            | Change::Server(..)
+            | Change::Synced(_)
+            | Change::VppConf(_)
+            | Change::Foreign(_)
+            | Change::SyncFailed(_) => return,
+        };
+        dirty.insert(key);
+    }
+}

@@ -1,0 +1,380 @@
+//! Computes the status of every object. Pure; the clock is a parameter.
+//!
+//! ```text
+//!  objects ─▶ index ─┐
+//!  Nodes, pods ──────┼─▶ dirty objects ─▶ action: write this status, create or delete a MaglevNode
+//!  agents ─▶ digests ┘                    (none if the stored status is up to date)
+//! ```
+
+mod actions;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
+use imbl::OrdMap;
+use jiff::Timestamp;
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    desired_nodes::DesiredNodes,
+    digest::{Digest, ProgramId},
+    dirty_key::DirtyKey,
+    links::LinkUpdate,
+    node_counts::{NodeCounts, NodeView},
+    node_status::LinkState,
+    status::Status,
+};
+pub use actions::Action;
+use maglev_index::{Index, IndexOptions, Object};
+use maglev_kube::{KindUpdate, ObservedNode, StatusKind, StoredStatus, cluster_watch::BoundPod};
+use maglev_model::{
+    Name,
+    change::ConfigDelta,
+    config::{Config, Frontend, Kind},
+    view::Fold as _,
+};
+
+/// An object with a status.
+pub type Key = (StatusKind, Name);
+
+/// The present time on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For durations.
+    pub(crate) monotonic: Instant,
+    /// For timestamps.
+    pub(crate) wall: Timestamp,
+}
+
+/// The status of an object as the API server has it.
+struct Stored {
+    raw: StoredStatus,
+    status: Status,
+    /// Number of Backends that a Frontend names.
+    named_backends: usize,
+}
+
+/// The connection to one node's agent, and its reports.
+#[derive(Default)]
+struct Agent {
+    link: LinkState,
+    /// `None` until the agent's state has been received.
+    digest: Option<Digest>,
+}
+
+/// Holds everything that the statuses follow from, and the set of objects whose status may be out of date.
+///
+/// Owned and updated by the task of one term.
+pub struct StatusEngine {
+    index: Index,
+    config_rx: watch::Receiver<Option<Config>>,
+    config: Option<Config>,
+    stored: HashMap<Key, Stored>,
+    nodes: Option<OrdMap<Name, ObservedNode>>,
+    pods_listed: bool,
+    maglev_nodes_listed: bool,
+    desired: DesiredNodes,
+    /// Nodes with a MaglevNode, as of the last call of [`Self::update_nodes`].
+    present_nodes: BTreeSet<Arc<str>>,
+    /// Nodes that are to serve the Frontends, as of that call.
+    serving_nodes: BTreeSet<Arc<str>>,
+    agents: BTreeMap<Arc<str>, Agent>,
+    dirty: HashSet<Key>,
+    all_dirty: bool,
+    programs: HashMap<Name, (Arc<Frontend>, ProgramId)>,
+    counts: HashMap<Name, NodeCounts>,
+}
+
+impl StatusEngine {
+    pub fn new(allow_loopback: bool) -> Self {
+        let (index, config_rx) = Index::new(IndexOptions { allow_loopback, ..IndexOptions::default() });
+        Self {
+            index,
+            config_rx,
+            config: None,
+            stored: HashMap::new(),
+            nodes: None,
+            pods_listed: false,
+            maglev_nodes_listed: false,
+            desired: DesiredNodes::default(),
+            present_nodes: BTreeSet::new(),
+            serving_nodes: BTreeSet::new(),
+            agents: BTreeMap::new(),
+            dirty: HashSet::new(),
+            all_dirty: false,
+            programs: HashMap::new(),
+            counts: HashMap::new(),
+        }
+    }
+
+    /// True once all kinds, Nodes, pods and MaglevNodes have been listed.
+    pub fn is_listed(&self) -> bool {
+        self.config.is_some() && self.nodes.is_some() && self.pods_listed && self.maglev_nodes_listed
+    }
+
+    /// The number of nodes that are to serve the Frontends.
+    pub fn serving_node_count(&self) -> usize {
+        self.serving_nodes.len()
+    }
+
+    /// The number of these nodes whose agent's state has not been received.
+    pub fn silent_node_count(&self) -> usize {
+        let is_silent = |node: &&Arc<str>| self.agents.get(*node).is_none_or(|agent| agent.digest.is_none());
+        self.serving_nodes.iter().filter(is_silent).count()
+    }
+
+    pub fn connected_agent_count(&self) -> usize {
+        self.agents.values().filter(|agent| agent.link == LinkState::Connected).count()
+    }
+
+    pub fn apply_kinds(&mut self, updates: Vec<KindUpdate>) {
+        let mut affected: BTreeSet<Key> = BTreeSet::new();
+        let mut batch = self.index.batch();
+        for KindUpdate { kind, first, deleted, objects: observed } in updates {
+            for name in deleted {
+                batch.delete(kind, &name);
+                let key = (StatusKind::Kind(kind), name);
+                self.stored.remove(&key);
+                affected.insert(key);
+            }
+            let mut objects = Vec::with_capacity(observed.len());
+            for object in observed {
+                let key = (StatusKind::Kind(kind), object.object.name());
+                let stored = Stored::new(key.0, object.stored, named_backends(&object.object));
+                affected.insert(key.clone());
+                insert_newer(&mut self.stored, key, stored);
+                objects.push(object.object);
+            }
+            if first {
+                batch.reset(kind, objects);
+            } else {
+                objects.into_iter().for_each(|object| batch.apply(object));
+            }
+        }
+        let changes = batch.publish();
+        affected.extend(changes.problems().map(|changed| (StatusKind::Kind(changed.kind), changed.name.clone())));
+        self.follow_config(affected);
+    }
+
+    /// Marks the affected objects as dirty, and those that the new configuration affects.
+    fn follow_config(&mut self, mut affected: BTreeSet<Key>) {
+        let config = self.config_rx.borrow_and_update().clone();
+        if let Some(config) = config {
+            let delta = ConfigDelta::between(self.config.as_ref(), &config);
+            let key = |kind: Kind| move |name: &Name| (StatusKind::Kind(kind), name.clone());
+            affected.extend(delta.backends.iter().map(|(name, _)| name).map(key(Kind::Backend)));
+            affected.extend(delta.frontends.iter().map(|(name, _)| name).map(key(Kind::Frontend)));
+            affected.extend(delta.health_checks.iter().map(|(name, _)| name).map(key(Kind::HealthCheck)));
+            self.config = Some(config);
+        }
+        let configs = affected.iter().any(|(kind, _)| *kind == StatusKind::Kind(Kind::LoadBalancerConfig));
+        for (kind, name) in affected {
+            match kind {
+                StatusKind::Kind(Kind::Backend) => self.mark_backend(&name),
+                StatusKind::Kind(Kind::Frontend) => {
+                    self.programs.remove(&name);
+                    self.mark(kind, name);
+                }
+                _ => self.mark(kind, name),
+            }
+        }
+        if configs {
+            self.mark_nodes();
+        }
+    }
+
+    /// Replaces all Nodes.
+    pub fn set_nodes(&mut self, nodes: OrdMap<Name, ObservedNode>, now: Now) {
+        let not_ready_since = nodes.iter().map(|(name, node)| (Arc::from(name.as_str()), node.not_ready_since));
+        self.desired.set_nodes(not_ready_since.collect());
+        let before = self.nodes.replace(nodes);
+        let is_first = before.is_none();
+        // An agent may connect before its Node is listed, so only agents of deleted Nodes are forgotten.
+        let exists = |nodes: &Option<OrdMap<Name, ObservedNode>>, name: &Name| {
+            nodes.as_ref().is_some_and(|nodes| nodes.contains_key(name))
+        };
+        self.agents.retain(|node, _| {
+            let name = Name::cluster(node);
+            exists(&self.nodes, &name) || !exists(&before, &name)
+        });
+        if is_first {
+            // The index waits for the list of Nodes; the controller has no node of its own.
+            let mut batch = self.index.batch();
+            batch.reset(Kind::Node, Vec::new());
+            drop(batch.publish());
+            let all = self.stored.keys().cloned().collect();
+            self.follow_config(all);
+        }
+        self.update_nodes(now);
+        self.mark_nodes();
+    }
+
+    /// Replaces all pods of agents.
+    pub fn set_pods(&mut self, pods: &OrdMap<Name, BoundPod>, now: Now) {
+        self.pods_listed = true;
+        let bound = pods.values().map(|pod| Arc::clone(&pod.node)).collect();
+        self.desired.set_bound(bound, now.monotonic);
+        self.update_nodes(now);
+    }
+
+    /// Replaces all MaglevNodes.
+    pub fn set_maglev_nodes(&mut self, maglev_nodes: &OrdMap<Name, StoredStatus>, now: Now) {
+        if !std::mem::replace(&mut self.maglev_nodes_listed, true) {
+            self.desired.inherit(maglev_nodes.keys().map(|name| Arc::from(name.as_str())), now.monotonic);
+        }
+        let is_deleted = |key: &Key| key.0 == StatusKind::MaglevNode && !maglev_nodes.contains_key(&key.1);
+        let deleted: Vec<Key> = self.stored.keys().filter(|key| is_deleted(key)).cloned().collect();
+        for key in deleted {
+            self.stored.remove(&key);
+            self.dirty.insert(key);
+        }
+        for (name, raw) in maglev_nodes {
+            let key = (StatusKind::MaglevNode, name.clone());
+            if self.stored.get(&key).is_some_and(|stored| stored.raw == *raw) {
+                continue;
+            }
+            insert_newer(&mut self.stored, key.clone(), Stored::new(key.0, raw.clone(), 0));
+            self.dirty.insert(key);
+        }
+        self.update_nodes(now);
+    }
+
+    /// Records a successful write before the watch delivers it.
+    pub fn set_written(&mut self, key: Key, written: StoredStatus) {
+        let named_backends = self.stored.get(&key).map_or(0, |stored| stored.named_backends);
+        if key.0 == StatusKind::MaglevNode || self.stored.contains_key(&key) {
+            let stored = Stored::new(key.0, written, named_backends);
+            insert_newer(&mut self.stored, key.clone(), stored);
+        }
+        self.dirty.insert(key);
+    }
+
+    pub fn apply_link(&mut self, update: LinkUpdate) {
+        let agent = self.agents.entry(Arc::clone(update.node())).or_default();
+        match update {
+            LinkUpdate::Link(node, result) => {
+                agent.link = result.map_or_else(LinkState::Failed, |()| LinkState::Connected);
+                self.mark(StatusKind::MaglevNode, Name::cluster(&node));
+            }
+            LinkUpdate::Removed(node) => {
+                agent.link = LinkState::Absent;
+                self.mark(StatusKind::MaglevNode, Name::cluster(&node));
+            }
+            LinkUpdate::Reset(_, mut digest) => {
+                if let Some(before) = agent.digest.take() {
+                    digest.inherit(&before);
+                }
+                agent.digest = Some(digest);
+                self.mark_all();
+            }
+            LinkUpdate::Changes(node, changes) => {
+                // Changes need a whole state to apply to.
+                let Some(digest) = &mut agent.digest else { return };
+                let mut dirty = HashSet::new();
+                for (change, at) in &changes {
+                    digest.apply(change, *at);
+                    DirtyKey::extend(&mut dirty, change);
+                }
+                dirty.into_iter().for_each(|key| self.mark_key(&node, key));
+            }
+        }
+    }
+
+    fn mark_key(&mut self, node: &Arc<str>, key: DirtyKey) {
+        match key {
+            DirtyKey::Backend(name) => self.mark_backend(&name),
+            DirtyKey::HealthCheck(name) => self.mark(StatusKind::Kind(Kind::HealthCheck), name),
+            DirtyKey::Frontend(name) => self.mark(StatusKind::Kind(Kind::Frontend), name),
+            DirtyKey::Node => self.mark(StatusKind::MaglevNode, Name::cluster(node)),
+            DirtyKey::All => self.mark_all(),
+        }
+    }
+
+    /// Decides which nodes are present and serving. Depends on time, so it must be called periodically.
+    pub fn update_nodes(&mut self, now: Now) {
+        let present = self.desired.present(now.monotonic);
+        let serving = self.desired.desired(now.monotonic, now.wall);
+        if present != self.present_nodes {
+            let differing: Vec<Arc<str>> = present.symmetric_difference(&self.present_nodes).cloned().collect();
+            differing.iter().for_each(|node| self.mark(StatusKind::MaglevNode, Name::cluster(node)));
+            self.present_nodes = present;
+        }
+        if serving != self.serving_nodes {
+            self.serving_nodes = serving;
+            self.mark_all();
+        }
+    }
+
+    /// Marks all MaglevNodes and LoadBalancerConfigs as dirty. Changes of their counts are not tracked one by one.
+    pub fn mark_nodes(&mut self) {
+        let nodes: Vec<Name> = self.present_nodes.iter().map(|node| Name::cluster(node)).collect();
+        nodes.into_iter().for_each(|node| self.mark(StatusKind::MaglevNode, node));
+        let is_config = |key: &&Key| key.0 == StatusKind::Kind(Kind::LoadBalancerConfig);
+        self.dirty.extend(self.stored.keys().filter(is_config).cloned());
+    }
+
+    pub fn mark_all(&mut self) {
+        self.counts.clear();
+        self.all_dirty = true;
+    }
+
+    fn mark_backend(&mut self, name: &Name) {
+        self.counts.remove(name);
+        let frontends: Vec<Name> = self.index.frontends_of(name).cloned().collect();
+        frontends.into_iter().for_each(|frontend| self.mark(StatusKind::Kind(Kind::Frontend), frontend));
+        self.mark(StatusKind::Kind(Kind::Backend), name.clone());
+    }
+
+    /// Marks an object as dirty.
+    pub fn mark(&mut self, kind: StatusKind, name: Name) {
+        self.dirty.insert((kind, name));
+    }
+
+    /// Removes and returns the dirty objects.
+    pub fn take_dirty(&mut self) -> HashSet<Key> {
+        if std::mem::take(&mut self.all_dirty) {
+            self.dirty.extend(self.stored.keys().cloned());
+            self.mark_nodes();
+        }
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// The nodes that are to serve the Frontends. Borrows only the given fields.
+    fn node_views<'a>(
+        serving_nodes: &'a BTreeSet<Arc<str>>,
+        agents: &'a BTreeMap<Arc<str>, Agent>,
+        desired: &DesiredNodes,
+    ) -> Vec<NodeView<'a>> {
+        let view = |name: &'a Arc<str>| NodeView {
+            name,
+            digest: agents.get(name).and_then(|agent| agent.digest.as_ref()),
+            inherited: desired.is_inherited(name),
+        };
+        serving_nodes.iter().map(view).collect()
+    }
+}
+
+impl Stored {
+    fn new(kind: StatusKind, raw: StoredStatus, named_backends: usize) -> Self {
+        let status = Status::from_value(kind, &raw.status);
+        Self { raw, status, named_backends }
+    }
+}
+
+/// Replaces a stored status unless `new` is older: a watch may deliver a status from before the last write.
+fn insert_newer(stored: &mut HashMap<Key, Stored>, key: Key, new: Stored) {
+    if stored.get(&key).is_none_or(|old| !new.raw.is_older_than(&old.raw)) {
+        stored.insert(key, new);
+    }
+}
+
+/// The number of Backends that a Frontend names.
+fn named_backends(object: &Object) -> usize {
+    let Object::Frontend(frontend) = object else { return 0 };
+    let pools = frontend.spec.iter().flat_map(|spec| &spec.pools);
+    pools.flat_map(|pool| &pool.backends).map(|backend| &backend.name).collect::<BTreeSet<_>>().len()
+}

@@ -75,7 +75,7 @@ async fn as_kubectls_plugin(sandbox: &Sandbox) {
     let completing = sandbox.dir.join("bin/kubectl_complete-maglev");
     symlink(maglev_testkit::binary("maglevc"), &completing).unwrap();
     let output = maglevc(sandbox, &completing, &["show", "vpp", ""], "").await;
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "info\twhich VPP each node has\nlb\tits load balancer\n:4\n");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "info\tversion and process of VPP on each node\nlb\tstate of the load balancer\n:4\n");
     fs::remove_file(completing).unwrap();
 }
 
@@ -86,7 +86,7 @@ async fn lines_of_standard_input(sandbox: &Sandbox) {
     let output = maglevc(sandbox, program, &[], lines).await;
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(stdout.contains("\"healthChecks\"") && !stdout.contains("Everything"), "{stdout}");
-    assert!(stderr.contains("line 4: show nonsense: there is no `nonsense` after `show`"), "{stderr}");
+    assert!(stderr.contains("line 4: show nonsense: unknown word `nonsense` after `show`"), "{stderr}");
     assert_eq!(output.status.code(), Some(64));
 }
 

@@ -1,6 +1,6 @@
-//! `show backends`; one Backend is in [`one`], and why it is so in [`why`].
+//! `show backends`. See [`detail`] for `show backend` and [`why`] for `why backend`.
 
-pub mod one;
+pub mod detail;
 pub mod why;
 
 use std::collections::BTreeSet;
@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    across::{Reach, Share, common},
-    output::{Answer, Cell, Page, Table, Time, age},
-    paint::Tone,
+    coverage::{NodeCoverage, Ratio, most_frequent},
+    output::{Cell, Page, Printable, Table, Time, age},
+    style::Style,
 };
 use maglev_fleet::NodeState;
 use maglev_model::{
@@ -24,7 +24,7 @@ use maglev_model::{
 #[serde(rename_all = "camelCase")]
 pub struct Backends {
     #[serde(flatten)]
-    reach: Reach,
+    coverage: NodeCoverage,
     backends: Vec<Row>,
 }
 
@@ -34,24 +34,24 @@ struct Row {
     name: String,
     address: String,
     state: &'static str,
-    up_on_nodes: Share,
+    up_on_nodes: Ratio,
     admin_state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     health_check: Option<String>,
-    /// The code of the last transition.
+    /// The probe code of the last transition.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<Time>,
-    /// Frontends that use it.
+    /// Number of Frontends that use the Backend.
     frontends: usize,
-    /// Nodes that say otherwise, each with what it says.
+    /// The nodes with a different state, as `STATE on NODE`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     otherwise: Vec<String>,
 }
 
-/// What the operator wants, as manifests spell it.
-pub fn admin_word(state: AdminState) -> &'static str {
+/// The admin state as in manifests.
+pub fn admin_state_text(state: AdminState) -> &'static str {
     match state {
         AdminState::Enabled => "Enabled",
         AdminState::Paused => "Paused",
@@ -59,7 +59,7 @@ pub fn admin_word(state: AdminState) -> &'static str {
     }
 }
 
-/// One word for what several nodes say: `mixed` where they disagree.
+/// The common state of several nodes, or `mixed`.
 pub fn fold(states: impl IntoIterator<Item = BackendState>) -> &'static str {
     let states: BTreeSet<BackendState> = states.into_iter().collect();
     match states.len() {
@@ -69,17 +69,16 @@ pub fn fold(states: impl IntoIterator<Item = BackendState>) -> &'static str {
     }
 }
 
-/// The tone of a Backend's state.
-pub fn tone(state: &str) -> Tone {
+pub fn style(state: &str) -> Style {
     match state {
-        "up" => Tone::Good,
-        "down" => Tone::Bad,
-        "paused" | "disabled" => Tone::Faint,
-        _ => Tone::Warn,
+        "up" => Style::Good,
+        "down" => Style::Bad,
+        "paused" | "disabled" => Style::Faint,
+        _ => Style::Warn,
     }
 }
 
-/// The HealthCheck, if it has one.
+/// The name of the HealthCheck, or in parentheses the reason for its absence; `None` if the Backend refers to none.
 pub fn check_name(check: &Check) -> Option<String> {
     match check {
         Check::Probe(check) => Some(check.name.name().to_owned()),
@@ -89,23 +88,24 @@ pub fn check_name(check: &Check) -> Option<String> {
 }
 
 impl Backends {
-    pub fn of(nodes: Vec<NodeState>) -> Self {
-        let (nodes, reach) = Reach::split(nodes);
+    pub fn new(nodes: Vec<NodeState>) -> Self {
+        let (nodes, coverage) = NodeCoverage::split(nodes);
         let names: BTreeSet<&Name> = nodes.iter().flat_map(|node| node.view.backends.keys()).collect();
-        Self { reach, backends: names.into_iter().filter_map(|name| Row::of(name, &nodes)).collect() }
+        Self { coverage, backends: names.into_iter().filter_map(|name| Row::new(name, &nodes)).collect() }
     }
 }
 
 impl Row {
-    fn of(name: &Name, nodes: &[NodeState]) -> Option<Self> {
-        let known: Vec<_> = nodes.iter().filter_map(|node| Some((node, node.view.backends.get(name)?))).collect();
-        let (_, newest) = known.iter().max_by_key(|(_, of)| of.revision.generation)?;
-        let states = || known.iter().map(|(node, of)| node.view.backend_state(of));
-        let most = common(states()).map(|(state, _)| state);
-        let last = |node: &NodeState, of: &Backend| node.view.health_of(of)?.history.last().copied();
-        let lasts = || known.iter().filter_map(|(node, of)| last(node, of)).filter(|last| Some(last.to) == most);
-        let otherwise = known.iter().filter_map(|(node, of)| {
-            let state = node.view.backend_state(of);
+    fn new(name: &Name, nodes: &[NodeState]) -> Option<Self> {
+        let instances: Vec<_> = nodes.iter().filter_map(|node| Some((node, node.view.backends.get(name)?))).collect();
+        let (_, newest) = instances.iter().max_by_key(|(_, backend)| backend.revision.generation)?;
+        let states = || instances.iter().map(|(node, backend)| node.view.backend_state(backend));
+        let most = most_frequent(states()).map(|(state, _)| state);
+        let last = |node: &NodeState, backend: &Backend| node.view.backend_health(backend)?.history.last().copied();
+        let lasts =
+            || instances.iter().filter_map(|(node, backend)| last(node, backend)).filter(|last| Some(last.to) == most);
+        let otherwise = instances.iter().filter_map(|(node, backend)| {
+            let state = node.view.backend_state(backend);
             (Some(state) != most).then(|| format!("{} on {}", state, node.node))
         });
         let uses = |frontend: &&std::sync::Arc<maglev_model::config::Frontend>| {
@@ -116,8 +116,8 @@ impl Row {
             name: name.to_string(),
             address: newest.address.to_string(),
             state: fold(states()),
-            up_on_nodes: Share::count(states(), |state| state == BackendState::Up),
-            admin_state: admin_word(newest.admin_state),
+            up_on_nodes: Ratio::count(states(), |state| state == BackendState::Up),
+            admin_state: admin_state_text(newest.admin_state),
             health_check: check_name(&newest.check),
             code: lasts().filter_map(|last| last.code).map(ProbeCode::as_str).next(),
             since: lasts().map(|last| last.at).min().map(Time),
@@ -127,34 +127,34 @@ impl Row {
     }
 }
 
-impl Answer for Backends {
+impl Printable for Backends {
     fn page(&self, wide: bool, now: Timestamp) -> Page {
         let mut head = vec!["NAME", "ADDRESS", "STATE", "UP-ON", "ADMIN", "CHECK", "CODE", "SINCE"];
         if wide {
             head.extend(["FRONTENDS", "OTHERWISE"]);
         }
         let mut table = Table::new(head);
-        for of in &self.backends {
+        for backend in &self.backends {
             let text = |text: Option<String>| text.map_or_else(Cell::none, Cell::from);
-            let admin = if of.admin_state == "Enabled" { Tone::Plain } else { Tone::Warn };
+            let admin = if backend.admin_state == "Enabled" { Style::Plain } else { Style::Warn };
             let mut row = vec![
-                of.name.clone().into(),
-                of.address.clone().into(),
-                Cell::toned(of.state, tone(of.state)),
-                of.up_on_nodes.cell(),
-                Cell::toned(of.admin_state, admin),
-                text(of.health_check.clone()),
-                text(of.code.map(str::to_owned)),
-                text(of.since.map(|at| age(at.0, now))),
+                backend.name.clone().into(),
+                backend.address.clone().into(),
+                Cell::styled(backend.state, style(backend.state)),
+                backend.up_on_nodes.cell(),
+                Cell::styled(backend.admin_state, admin),
+                text(backend.health_check.clone()),
+                text(backend.code.map(str::to_owned)),
+                text(backend.since.map(|at| age(at.0, now))),
             ];
             if wide {
-                row.extend([of.frontends.to_string().into(), of.otherwise.join(", ").into()]);
+                row.extend([backend.frontends.to_string().into(), backend.otherwise.join(", ").into()]);
             }
             table.row(row);
         }
         let mut page = Page::default();
         page.table(&table, "no Backends");
-        self.reach.footnote(&mut page);
+        self.coverage.footnote(&mut page);
         page
     }
 }

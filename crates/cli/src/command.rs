@@ -1,14 +1,12 @@
-//! What one line asks for, once its words were understood.
+//! The commands, as parsed from a line.
 
 use maglev_model::{config::AdminState, event::Level};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Is anything wrong?
     Status,
-    /// Why a Backend is in the state it is in.
+    /// Explains the state of a Backend.
     Why(String),
-    /// The versions of the agents and of maglevc.
     Version,
     Nodes,
     Frontends,
@@ -17,48 +15,42 @@ pub enum Command {
     Backend(String),
     HealthChecks,
     VppInfo,
-    /// What the VPPs have.
     VppLbState,
-    /// What the VPPs count.
     VppLbCounters,
-    /// Follow what happens.
     Watch(Watch),
-    /// A pass over everything, now.
+    /// Requests a sync pass from the agents.
     Sync {
-        /// The id of a hold that is ended with it.
+        /// The ID of a hold whose removals are released.
         accept: Option<String>,
     },
-    /// Whether a Backend may take traffic.
     SetAdminState {
         backend: String,
-        /// What is wanted of it.
         state: AdminState,
     },
-    /// The weight of a pool's member.
     SetWeight {
         frontend: String,
         pool: String,
         backend: String,
-        /// The weight, 0–100.
+        /// 0–100.
         weight: u8,
     },
     Crds,
-    /// A script that teaches a shell the words.
+    /// Prints a completion script.
     Completion(Shell),
-    /// In the shell: what can be done.
+    /// In the shell: lists the commands.
     Help,
-    /// In the shell: leave it.
+    /// In the shell: ends it.
     Exit,
 }
 
-/// What `watch events` shows.
+/// The filter of `watch events`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watch {
-    /// End after so many events.
+    /// Number of events to stop after.
     pub(crate) num: Option<u64>,
-    /// Every event, not only transitions.
+    /// All events, not only transitions.
     pub(crate) log: bool,
-    /// The least level.
+    /// Minimum level.
     pub(crate) level: Level,
     /// Transitions of Backends.
     pub(crate) backend: bool,
@@ -66,7 +58,7 @@ pub struct Watch {
     pub(crate) frontend: bool,
 }
 
-/// A shell that can be taught.
+/// Shells with a completion script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shell {
     Bash,

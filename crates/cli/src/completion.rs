@@ -1,29 +1,27 @@
-//! Completion for the user's own shell: the scripts, and the hidden command that they call.
+//! Completion: the scripts for users' shells, and the hidden command that the scripts run.
 //!
-//! `maglevc complete -- WORDS…` prints what the last of the words can become, one candidate a line, with a tab and what
-//! it is. The scripts know nothing of the grammar, so they fit every version.
+//! `maglevc complete -- WORDS…` prints the candidates for the last word, one per line, each followed by a tab and its
+//! help. The scripts do not depend on the grammar, so they work with every version of maglevc.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use super::{
     command::Shell,
-    flags::{self, Flags, Known},
+    flags::{self, FlagInfo, Flags},
     grammar::{
-        Walk, Wrong,
+        LineParser, ParseError, ParsedLine, Value,
         complete::{Candidate, Names, complete},
         help,
     },
-    names::names,
     session::Session,
 };
 use maglev_fleet::NodeState;
+use maglev_model::{Name, config::Frontend};
 
-/// The flag whose value is a node.
 const NODE: &str = "--node";
-/// How long a shell waits for names at most.
+/// Time limit for requesting names.
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// The script for this shell.
 pub fn script(shell: Shell) -> &'static str {
     match shell {
         Shell::Bash => include_str!("completion/maglevc.bash"),
@@ -32,124 +30,126 @@ pub fn script(shell: Shell) -> &'static str {
     }
 }
 
-/// What the last of `words` can become.
+/// The candidates for the last of `words`, each with its help.
 pub async fn candidates(words: &[String]) -> Vec<(String, String)> {
     let (partial, before) = words.split_last().map_or(("", &[][..]), |(partial, before)| (partial.as_str(), before));
-    let place = Place::of(false, before, partial);
-    let offline = place.candidates(partial, &|_, _| Vec::new(), &[]);
-    // Nobody is asked where only words can stand.
-    if !offline.is_empty() || !place.wants_names() {
+    let context = CursorContext::new(false, before, partial);
+    let offline = context.candidates(partial, &|_, _| Vec::new(), &[]);
+    // Only names need a connection to the agents.
+    if !offline.is_empty() || !context.expects_name() {
         return offline;
     }
-    let Some((nodes, namespace)) = ask(&place.flags).await else { return Vec::new() };
-    place.candidates(partial, &|kind, read| names(&nodes, &namespace, kind, read), &nodes)
+    let Some((nodes, namespace)) = request_nodes(&context.flags).await else { return Vec::new() };
+    context.candidates(partial, &|kind, line| names(&nodes, &namespace, kind, line), &nodes)
 }
 
-/// A place in a line, however unfinished the line is.
-pub struct Place {
-    /// The flags before it.
+/// The position of the cursor in a line, which can be incomplete.
+pub struct CursorContext {
+    /// The flags before the cursor.
     flags: Vec<String>,
-    kind: Kind,
+    expected: Expected,
 }
 
-enum Kind {
-    /// The value of this flag.
-    ValueOf(Known),
+/// The text expected at the cursor.
+enum Expected {
+    FlagValue(FlagInfo),
     Flag,
-    /// A word, or a value between words.
-    Word(Walk),
-    /// What comes before makes no sense.
-    Nothing(Wrong),
+    /// A word or value of the command.
+    Word(LineParser),
+    /// Nothing, since the line before the cursor is invalid.
+    Nothing(ParseError),
 }
 
-impl Place {
-    /// After the words of `before`, where `partial` has been typed; `shell` is that of our own shell.
-    pub fn of(shell: bool, before: &[String], partial: &str) -> Self {
-        let Split { words, flags, pending } = Split::of(before, &flags::known());
-        let kind = match (pending, Walk::along(shell, &words)) {
-            (Some(flag), _) => Kind::ValueOf(flag),
-            (None, _) if partial.starts_with('-') => Kind::Flag,
-            (None, Ok(walk)) => Kind::Word(walk),
-            (None, Err(wrong)) => Kind::Nothing(wrong),
+impl CursorContext {
+    /// The position after the words `before`, at the end of `partial`; `shell` selects the grammar of the interactive shell.
+    pub fn new(shell: bool, before: &[String], partial: &str) -> Self {
+        let Split { words, flags, pending } = Split::new(before, &flags::all());
+        let expected = match (pending, LineParser::parse(shell, &words)) {
+            (Some(flag), _) => Expected::FlagValue(flag),
+            (None, _) if partial.starts_with('-') => Expected::Flag,
+            (None, Ok(parser)) => Expected::Word(parser),
+            (None, Err(error)) => Expected::Nothing(error),
         };
-        Self { flags, kind }
+        Self { flags, expected }
     }
 
-    /// Whether only the agents can tell what stands here.
-    fn wants_names(&self) -> bool {
-        match &self.kind {
-            Kind::ValueOf(flag) => flag.long == NODE,
-            Kind::Word(walk) => walk.wants_names(),
-            Kind::Flag | Kind::Nothing(_) => false,
+    /// True if the candidates have to be requested from the agents.
+    fn expects_name(&self) -> bool {
+        match &self.expected {
+            Expected::FlagValue(flag) => flag.long == NODE,
+            Expected::Word(parser) => parser.expects_name(),
+            Expected::Flag | Expected::Nothing(_) => false,
         }
     }
 
-    /// What `partial` can become, each with what it is.
+    /// The candidates that start with `partial`, each with its help.
     pub fn candidates(&self, partial: &str, names: &Names<'_>, nodes: &[NodeState]) -> Vec<(String, String)> {
         let plain = |text: String| (text, String::new());
-        let found: Vec<(String, String)> = match &self.kind {
-            Kind::ValueOf(flag) if flag.long == NODE => nodes.iter().map(|of| plain(of.node.to_string())).collect(),
-            Kind::ValueOf(flag) => flag.values.iter().cloned().map(plain).collect(),
-            Kind::Flag => flags::known().into_iter().map(|flag| (flag.long, flag.help)).collect(),
-            Kind::Word(walk) => {
-                let pair = |of: Candidate| (of.text, of.help.to_owned());
-                complete(walk, partial, names).into_iter().map(pair).collect()
+        let candidates: Vec<(String, String)> = match &self.expected {
+            Expected::FlagValue(flag) if flag.long == NODE => {
+                nodes.iter().map(|node| plain(node.node.to_string())).collect()
             }
-            Kind::Nothing(_) => Vec::new(),
+            Expected::FlagValue(flag) => flag.values.iter().cloned().map(plain).collect(),
+            Expected::Flag => flags::all().into_iter().map(|flag| (flag.long, flag.help)).collect(),
+            Expected::Word(parser) => {
+                let pair = |candidate: Candidate| (candidate.text, candidate.help.to_owned());
+                complete(parser, partial, names).into_iter().map(pair).collect()
+            }
+            Expected::Nothing(_) => Vec::new(),
         };
-        found.into_iter().filter(|(text, _)| text.starts_with(partial)).collect()
+        candidates.into_iter().filter(|(text, _)| text.starts_with(partial)).collect()
     }
 
-    /// What `?` says here.
+    /// The text that `?` shows.
     pub fn help(&self, partial: &str, names: &Names<'_>, nodes: &[NodeState]) -> String {
-        match &self.kind {
-            Kind::Nothing(wrong) => format!("  {wrong}\n"),
-            Kind::Word(walk) => {
-                let mut text = help::inline(walk, partial);
-                if walk.wants_names() {
+        match &self.expected {
+            Expected::Nothing(error) => format!("  {error}\n"),
+            Expected::Word(parser) => {
+                let mut text = help::inline(parser, partial);
+                if parser.expects_name() {
                     let names = self.candidates(partial, names, nodes);
                     let _ =
                         writeln!(text, "  {}", names.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join("  "));
                 }
                 text
             }
-            Kind::Flag | Kind::ValueOf(_) => {
-                let found = self.candidates(partial, names, nodes);
-                help::table(&found.iter().map(|(name, help)| (&**name, &**help)).collect::<Vec<_>>())
+            Expected::Flag | Expected::FlagValue(_) => {
+                let candidates = self.candidates(partial, names, nodes);
+                help::table(&candidates.iter().map(|(name, help)| (&**name, &**help)).collect::<Vec<_>>())
             }
         }
     }
 }
 
-/// The nodes, and the namespace of short names, if somebody tells in time.
-async fn ask(flags: &[String]) -> Option<(Vec<NodeState>, String)> {
-    let flags = Flags::of_line(flags).ok()?;
+/// The nodes and the current namespace; `None` on errors and after [`LIMIT`].
+async fn request_nodes(flags: &[String]) -> Option<(Vec<NodeState>, String)> {
+    let flags = Flags::from_line(flags).ok()?;
     let namespace = flags.namespace.clone();
     let session = Session::new(flags);
-    let asked = async {
+    let request = async {
         let nodes = session.nodes(None).await.ok()?;
         Some((nodes, session.namespace(namespace.as_deref()).await))
     };
-    tokio::time::timeout(LIMIT, asked).await.ok()?
+    tokio::time::timeout(LIMIT, request).await.ok()?
 }
 
-/// A line taken apart, however unfinished it is.
+/// A line, which can be incomplete, split into words and flags.
 struct Split {
     words: Vec<String>,
     flags: Vec<String>,
-    /// The flag whose value comes next.
-    pending: Option<Known>,
+    /// The last flag, if its value is missing.
+    pending: Option<FlagInfo>,
 }
 
 impl Split {
-    fn of(before: &[String], known: &[Known]) -> Self {
+    fn new(before: &[String], flags: &[FlagInfo]) -> Self {
         let mut split = Self { words: Vec::new(), flags: Vec::new(), pending: None };
         for word in before {
             if split.pending.take().is_some() {
                 split.flags.push(word.clone());
             } else if word.starts_with('-') {
-                let is = |flag: &&Known| flag.long == *word || flag.short.as_deref() == Some(word);
-                split.pending = known.iter().find(is).filter(|flag| flag.value.is_some()).cloned();
+                let matches = |flag: &&FlagInfo| flag.long == *word || flag.short.as_deref() == Some(word);
+                split.pending = flags.iter().find(matches).filter(|flag| flag.value.is_some()).cloned();
                 split.flags.push(word.clone());
             } else {
                 split.words.push(word.clone());
@@ -162,28 +162,60 @@ impl Split {
     }
 }
 
+/// The names that a value can have, given the words before it. Names in `namespace` are returned without namespace.
+pub fn names(nodes: &[NodeState], namespace: &str, kind: Value, line: &ParsedLine) -> Vec<String> {
+    let views = || nodes.iter().map(|node| &node.view);
+    let short = |name: &Name| if name.namespace() == namespace { name.name().to_owned() } else { name.to_string() };
+    let names: BTreeSet<String> = match kind {
+        Value::Backend => views().flat_map(|view| view.backends.keys()).map(short).collect(),
+        Value::Frontend => views().flat_map(|view| view.frontends.keys()).map(short).collect(),
+        Value::Hold => views().flat_map(|view| view.holds.keys()).map(ToString::to_string).collect(),
+        Value::Pool => frontends(nodes, namespace, line)
+            .flat_map(|frontend| frontend.pools.iter().map(|pool| pool.name.to_string()))
+            .collect(),
+        Value::Member => {
+            let pool_name = line.value(Value::Pool).unwrap_or_default();
+            let pools = frontends(nodes, namespace, line).flat_map(|frontend| &frontend.pools);
+            let members = pools.filter(|pool| &*pool.name == pool_name).flat_map(|pool| &pool.members);
+            members.map(|member| member.backend.name().to_owned()).collect()
+        }
+        Value::Weight | Value::Count | Value::Level => BTreeSet::new(),
+    };
+    names.into_iter().collect()
+}
+
+/// The Frontend named earlier in the line, from each node that has it.
+fn frontends<'n>(nodes: &'n [NodeState], namespace: &str, line: &ParsedLine) -> impl Iterator<Item = &'n Frontend> {
+    let text = line.value(Value::Frontend).unwrap_or_default();
+    let name = match text.split_once('/') {
+        Some((namespace, name)) => Name::namespaced(namespace, name),
+        None => Name::namespaced(namespace, text),
+    };
+    nodes.iter().filter_map(move |node| node.view.frontends.get(&name)).map(|frontend| &**frontend)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    async fn of(line: &str) -> Vec<String> {
+    async fn complete_line(line: &str) -> Vec<String> {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
         candidates(&words).await.into_iter().map(|(text, _)| text).collect()
     }
 
     #[tokio::test]
-    async fn words_flags_and_their_values_are_completed_without_asking_anybody() {
-        assert_eq!(of("st").await, ["status"]);
-        assert_eq!(of("--node node-a show vpp ").await, ["info", "lb"]);
-        assert_eq!(of("show nodes --o").await, ["--output"]);
-        assert_eq!(of("show nodes -o ").await, ["table", "wide", "json", "yaml"]);
-        assert_eq!(of("show nodes --output y").await, ["yaml"]);
-        assert_eq!(of("show nonsense ").await, [""; 0]);
-        assert_eq!(of("completion ").await, ["bash", "fish", "zsh"]);
+    async fn words_flags_and_flag_values_are_completed_offline() {
+        assert_eq!(complete_line("st").await, ["status"]);
+        assert_eq!(complete_line("--node node-a show vpp ").await, ["info", "lb"]);
+        assert_eq!(complete_line("show nodes --o").await, ["--output"]);
+        assert_eq!(complete_line("show nodes -o ").await, ["table", "wide", "json", "yaml"]);
+        assert_eq!(complete_line("show nodes --output y").await, ["yaml"]);
+        assert_eq!(complete_line("show nonsense ").await, [""; 0]);
+        assert_eq!(complete_line("completion ").await, ["bash", "fish", "zsh"]);
     }
 
     #[tokio::test]
-    async fn an_agent_that_does_not_answer_leaves_the_shell_without_names_and_without_words_of_ours() {
-        assert_eq!(of("--server 127.0.0.1:1 show backend ").await, [""; 0]);
+    async fn unreachable_agent_yields_no_candidates() {
+        assert_eq!(complete_line("--server 127.0.0.1:1 show backend ").await, [""; 0]);
     }
 }

@@ -1,26 +1,26 @@
-//! The flags of maglevc. They may stand anywhere between the words, in the shell as well.
+//! Flags of maglevc. Flags can be placed anywhere between the words, also in the shell.
 
 use std::path::PathBuf;
 
 use clap::{CommandFactory as _, Parser, ValueEnum};
 
-use super::paint;
+use super::style;
 
 const EXAMPLES: &str = "\
 Examples:
-  maglevc                                        the shell: Tab completes, ? helps, Ctrl-D leaves
-  maglevc status                                 is anything wrong?
-  maglevc show frontends --node node-a           what one node says
-  maglevc why backend web-1                      why it is down, paused or without weight
+  maglevc                                        interactive shell: Tab completes, ? helps, Ctrl-D exits
+  maglevc status                                 overall state of all nodes
+  maglevc show frontends --node node-a           Frontends on one node
+  maglevc why backend web-1                      explain the state and the weights of a Backend
   maglevc set backend web-1 pause --reason 'disk replaced'
-  maglevc --server 192.0.2.7:9090 show backends  an agent by its address, without Kubernetes
+  maglevc --server 192.0.2.7:9090 show backends  connect to one agent, without Kubernetes
 
-Every word may be shortened as long as only one fits: maglevc sh no.
-As kubectl maglev, if a program of the name kubectl-maglev on your PATH is a link to this one.
+Words can be abbreviated as long as they are unambiguous: maglevc sh no.
+To use it as kubectl maglev, link kubectl-maglev on your PATH to this program.
 
-Exit status: 0 well, 1 a problem or a failure, 2 status not known, 64 a command line that makes no sense.";
+Exit status: 0 success, 1 problem or failure, 2 status unknown, 64 invalid command line.";
 
-/// How an answer is printed.
+/// Output formats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// Columns.
@@ -34,82 +34,84 @@ pub enum Output {
     Yaml,
 }
 
-/// Shows and changes what Maglev load balancers do, on all nodes or one.
+/// Shows and changes the state of Maglev load balancers, on all nodes or on one.
 #[derive(Clone, Debug, Default, Parser)]
 #[command(
     name = "maglevc",
     after_help = EXAMPLES,
     disable_help_flag = true,
     disable_version_flag = true,
-    override_usage = "maglevc [FLAGS] [WORDS]…",
+    override_usage = "maglevc [FLAGS] [COMMAND]",
 )]
 pub struct Flags {
-    /// What to do, such as: show backends
+    /// The command, such as: show backends
     #[arg(value_name = "WORDS", hide = true)]
     pub words: Vec<String>,
 
-    /// The kubeconfig to use; without it KUBECONFIG, ~/.kube/config and the pod's own ServiceAccount are tried
+    /// Path of the kubeconfig [default: KUBECONFIG, else ~/.kube/config, else the pod's ServiceAccount]
     #[arg(long, value_name = "PATH")]
     pub kubeconfig: Option<PathBuf>,
 
-    /// The context of the kubeconfig to use, if not its current one
+    /// Context of the kubeconfig [default: its current context]
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
 
-    /// The namespace of names that are given without one, if not the context's
+    /// Namespace of names without a namespace [default: that of the context]
     #[arg(short, long, value_name = "NAME")]
     pub namespace: Option<String>,
 
-    /// Where the agents' pods are; without it they are looked for in all namespaces
+    /// Namespace of the agents' pods [default: all namespaces]
     #[arg(long, value_name = "NAME")]
     pub agent_namespace: Option<String>,
 
-    /// The address of an agent's gRPC, instead of asking Kubernetes for the agents; may be given several times
+    /// gRPC address of an agent, repeatable; agents are not looked up in Kubernetes then
     #[arg(long, value_name = "HOST:PORT")]
     pub server: Vec<String>,
 
-    /// Only this node
+    /// Restrict the command to this node
     #[arg(long, value_name = "NAME")]
     pub node: Option<String>,
 
-    /// How answers are printed [default: table]
+    /// Output format [default: table]
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     pub output: Option<Output>,
 
-    /// With set: why, for the object's annotations and its Event
+    /// With set: reason to record in the object's annotations and in the Kubernetes Event
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 
-    /// With set: take a field that another manager owns, and leave Frontends without effective weight
+    /// With set: take ownership of the field from other field managers, and allow to leave Frontends without effective weight
     #[arg(long)]
     pub force: bool,
 
-    /// Say more about the words given
+    /// Print help for the words on the line
     #[arg(short, long)]
     pub help: bool,
 
-    /// The version of this program
+    /// Print the version
     #[arg(short = 'V', long)]
     pub version: bool,
 }
 
 impl Flags {
-    /// The flags and words of a line that does not begin with the program's name.
+    /// Parses a line without the program's name.
     ///
     /// # Errors
-    /// If a flag is not known or lacks its value.
-    pub fn of_line(words: &[String]) -> Result<Self, clap::Error> {
+    /// Unknown flags and missing values.
+    pub fn from_line(words: &[String]) -> Result<Self, clap::Error> {
         Self::try_parse_from(std::iter::once("maglevc").chain(words.iter().map(String::as_str)))
     }
 
-    /// The flags of a line of the shell, the others being those that the shell was started with.
+    /// Fills in missing flags of a line in the shell from the flags that the shell was started with.
     ///
     /// # Errors
-    /// If the line has a flag that only counts at the start.
-    pub(crate) fn over(self, start: &Self) -> anyhow::Result<Self> {
+    /// The line has a flag that is allowed only when the shell starts.
+    pub(crate) fn or_start_flags(self, start: &Self) -> anyhow::Result<Self> {
         let Self { kubeconfig, context, agent_namespace, server, .. } = &self;
         if kubeconfig.is_some() || context.is_some() || agent_namespace.is_some() || !server.is_empty() {
-            anyhow::bail!("whom the shell talks to is decided when it starts: leave it, and give the flag then");
+            anyhow::bail!(
+                "--kubeconfig, --context, --agent-namespace and --server are allowed only when the shell starts"
+            );
         }
         Ok(Self {
             kubeconfig: start.kubeconfig.clone(),
@@ -123,35 +125,33 @@ impl Flags {
         })
     }
 
-    /// What `--help` says without words; `verbs` are the lines about them.
+    /// The text of `--help` without words; `verbs` is the list of commands.
     pub(crate) fn overview(program: &str, verbs: &str) -> String {
         let text = Self::command().render_help().ansi().to_string().replace("maglevc", program);
         let (head, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
         let (usage, rest) = rest.split_once("\n\n").unwrap_or((rest, ""));
-        format!("{head}\n\n{usage}\n\n{}\n{verbs}\n{rest}", paint::strong("Words:"))
+        format!("{head}\n\n{usage}\n\n{}\n{verbs}\n{rest}", style::strong("Commands:"))
     }
 }
 
-/// A flag as completion sees it.
+/// A flag, for completion and documentation.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct FlagInfo {
     /// `--name`.
     pub(crate) long: String,
     /// `-n`.
     pub(crate) short: Option<String>,
-    /// What it is.
     pub(crate) help: String,
-    /// What stands for its value, if it takes one.
+    /// Placeholder of the value, for flags with a value.
     pub(crate) value: Option<String>,
-    /// The values that it may have, where that is a closed list.
+    /// The allowed values, if they are a closed list.
     pub(crate) values: Vec<String>,
 }
 
-/// All flags.
-pub fn known() -> Vec<Known> {
+pub fn all() -> Vec<FlagInfo> {
     let command = Flags::command();
     let flag = |arg: &clap::Arg| {
-        Some(Known {
+        Some(FlagInfo {
             long: format!("--{}", arg.get_long()?),
             short: arg.get_short().map(|short| format!("-{short}")),
             help: arg.get_help().map(ToString::to_string).unwrap_or_default(),

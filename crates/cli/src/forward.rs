@@ -1,10 +1,10 @@
-//! The way to an agent for who sits outside of the cluster: through the API server, as `kubectl port-forward` does.
+//! Connections to agents through the API server, like `kubectl port-forward`, for use outside of the cluster.
 //!
 //! ```text
 //!  AgentClient ── HTTP/2 ──▶ WebSocket ──▶ API server ──▶ kubelet ──▶ the pod's own 127.0.0.1:9090
 //! ```
 //!
-//! A channel that loses its stream opens another one by itself.
+//! A channel that loses its stream reconnects on its own.
 
 use std::{
     io,
@@ -21,27 +21,26 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tonic::transport::Channel;
 use tower::service_fn;
 
-use maglev_fleet::{Connect, ConnectError, Target};
+use maglev_fleet::{AgentTarget, Connect, ConnectError};
 use maglev_model::Name;
 use maglev_rpc::client::AgentClient;
 
-/// Forwards ports of pods.
 #[derive(Clone)]
 pub struct PortForward {
     client: Client,
 }
 
 impl PortForward {
-    /// With this client, whose user needs `get` and `create` on `pods/portforward`.
+    /// The client's user needs `get` and `create` on `pods/portforward`.
     pub fn new(client: Client) -> Self {
         Self { client }
     }
 }
 
 impl Connect for PortForward {
-    fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Channel, ConnectError>> {
+    fn connect<'a>(&'a self, target: &'a AgentTarget) -> BoxFuture<'a, Result<Channel, ConnectError>> {
         async move {
-            let pod = target.pod.clone().ok_or("it has no pod that a port could be forwarded to")?;
+            let pod = target.pod.clone().ok_or("no pod to forward a port to")?;
             let (client, port) = (self.client.clone(), target.address.port());
             let endpoint = AgentClient::endpoint(format!("http://{}", target.address))?;
             let open = move |_: Uri| open(client.clone(), pod.clone(), port).boxed();
@@ -53,19 +52,19 @@ impl Connect for PortForward {
 
 async fn open(client: Client, pod: Name, port: u16) -> io::Result<TokioIo<Forwarded>> {
     let api: Api<Pod> = Api::namespaced(client, pod.namespace());
-    let refused = |err: kube::Error| io::Error::other(format!("cannot forward port {port} of pod {pod}: {err}"));
+    let refused = |error: kube::Error| io::Error::other(format!("cannot forward port {port} of pod {pod}: {error}"));
     let mut forwarder = api.portforward(pod.name(), &[port]).await.map_err(refused)?;
     let (stream, error) = (forwarder.take_stream(port), forwarder.take_error(port));
     let (Some(stream), Some(error)) = (stream, error) else {
-        return Err(io::Error::other("the port was asked for and not forwarded"));
+        return Err(io::Error::other("the API server did not forward the port"));
     };
     Ok(TokioIo::new(Forwarded { stream, error: Some(error.boxed()) }))
 }
 
-/// A forwarded port that tells why it ended.
+/// A forwarded port. Reading fails with the error that the node reports, if any.
 struct Forwarded {
     stream: DuplexStream,
-    /// What the node says when the port cannot be used.
+    /// The node's error message if the port cannot be used.
     error: Option<BoxFuture<'static, Option<String>>>,
 }
 
@@ -76,9 +75,9 @@ impl AsyncRead for Forwarded {
         if buf.filled().len() == before
             && buf.remaining() > 0
             && let Some(mut error) = self.error.take()
-            && let Poll::Ready(Some(says)) = error.poll_unpin(cx)
+            && let Poll::Ready(Some(message)) = error.poll_unpin(cx)
         {
-            return Poll::Ready(Err(io::Error::other(says)));
+            return Poll::Ready(Err(io::Error::other(message)));
         }
         Poll::Ready(Ok(()))
     }

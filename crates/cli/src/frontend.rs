@@ -1,6 +1,6 @@
-//! `show frontends`; `show frontend X` is in [`one`].
+//! `show frontends`. See [`detail`] for `show frontend`.
 
-pub mod one;
+pub mod detail;
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    across::{Reach, Share, common},
-    output::{Answer, Cell, Page, Table, Time, age},
-    paint::Tone,
+    coverage::{NodeCoverage, Ratio, most_frequent},
+    output::{Cell, Page, Printable, Table, Time, age},
+    style::Style,
 };
 use maglev_fleet::{
     NodeState,
-    survey::{Facts, FrontendSurvey, Lasting, Survey, Word},
+    survey::{DisplayState, Facts, FrontendSurvey, Survey, SustainedFaults},
 };
 use maglev_model::{
     Name,
@@ -26,7 +26,7 @@ use maglev_model::{
 #[serde(rename_all = "camelCase")]
 pub struct Frontends {
     #[serde(flatten)]
-    reach: Reach,
+    coverage: NodeCoverage,
     frontends: Vec<Row>,
 }
 
@@ -57,11 +57,11 @@ struct Row {
     name: String,
     vip: Vip,
     state: &'static str,
-    /// Nodes on which it is up, of those that report.
-    up_on_nodes: Share,
-    programmed_on_nodes: Share,
+    /// Out of the reporting nodes.
+    up_on_nodes: Ratio,
+    programmed_on_nodes: Ratio,
     /// Backends that are up on every node.
-    backends_up: Share,
+    backends_up: Ratio,
     #[serde(skip_serializing_if = "Option::is_none")]
     active_pool: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,22 +72,22 @@ struct Row {
     reason: String,
 }
 
-/// A look that judges nothing that takes time: the caller shows states, not alarms.
-pub fn look(nodes: &[NodeState]) -> Survey {
-    Survey::new(nodes, &Lasting { dropping: &|_, _| false, disagree: &|_| false })
+/// A survey without the problems that need several observations: the output shows states only.
+pub fn survey(nodes: &[NodeState]) -> Survey {
+    Survey::new(nodes, &SustainedFaults { dropping: &|_, _| false, disagree: &|_| false })
 }
 
-/// The tone of a Frontend's state.
-pub fn tone(word: Word) -> Tone {
+/// The style of a Frontend's state.
+pub fn style(word: DisplayState) -> Style {
     match word {
-        Word::Up => Tone::Good,
-        Word::Down => Tone::Bad,
-        Word::Standby | Word::Unknown => Tone::Warn,
-        Word::Withdrawn => Tone::Faint,
+        DisplayState::Up => Style::Good,
+        DisplayState::Down => Style::Bad,
+        DisplayState::Standby | DisplayState::Unknown => Style::Warn,
+        DisplayState::Withdrawn => Style::Faint,
     }
 }
 
-/// Why it is as it is; empty where there is nothing to say.
+/// The reason for the state; empty if there is none.
 pub fn reason(facts: &Facts) -> String {
     match (&facts.problem, facts.result) {
         (Some(problem), _) => format!("{}: {}", problem.reason, problem.message),
@@ -100,16 +100,16 @@ pub fn reason(facts: &Facts) -> String {
 }
 
 impl Frontends {
-    pub fn of(nodes: Vec<NodeState>) -> Self {
-        let (nodes, reach) = Reach::split(nodes);
-        let survey = look(&nodes);
-        let row = |(name, of): (&Name, &FrontendSurvey)| Row::of(name, of, &nodes);
-        Self { reach, frontends: survey.frontends.iter().filter_map(row).collect() }
+    pub fn new(nodes: Vec<NodeState>) -> Self {
+        let (nodes, coverage) = NodeCoverage::split(nodes);
+        let survey = survey(&nodes);
+        let row = |(name, survey): (&Name, &FrontendSurvey)| Row::new(name, survey, &nodes);
+        Self { coverage, frontends: survey.frontends.iter().filter_map(row).collect() }
     }
 }
 
 impl Row {
-    fn of(name: &Name, survey: &FrontendSurvey, nodes: &[NodeState]) -> Option<Self> {
+    fn new(name: &Name, survey: &FrontendSurvey, nodes: &[NodeState]) -> Option<Self> {
         let facts = || survey.nodes.values();
         let first = facts().next()?;
         let encaps = nodes.iter().filter_map(|node| node.view.frontends.get(name)?.encap);
@@ -117,25 +117,27 @@ impl Row {
             name: name.to_string(),
             vip: first.vip.into(),
             state: survey.state.as_str(),
-            up_on_nodes: Share::count(facts(), |of| matches!(of.word(), Word::Up | Word::Standby)),
-            programmed_on_nodes: Share::count(facts(), |of| of.result == ProgramResult::Programmed),
-            backends_up: Share::count(survey.backends.values(), |up| *up),
-            active_pool: common(facts().filter_map(|of| of.active_pool.clone())).map(|(pool, _)| pool),
+            up_on_nodes: Ratio::count(facts(), |facts| {
+                matches!(facts.display_state(), DisplayState::Up | DisplayState::Standby)
+            }),
+            programmed_on_nodes: Ratio::count(facts(), |facts| facts.result == ProgramResult::Programmed),
+            backends_up: Ratio::count(survey.backends.values(), |up| *up),
+            active_pool: most_frequent(facts().filter_map(|facts| facts.active_pool.clone())).map(|(pool, _)| pool),
             since: survey.since.map(Time),
             encap: encaps.map(Encap::as_str).next(),
             reason: facts().map(reason).find(|reason| !reason.is_empty()).unwrap_or_default(),
         })
     }
 
-    fn word(&self) -> Word {
-        [Word::Down, Word::Unknown, Word::Standby, Word::Up, Word::Withdrawn]
+    fn word(&self) -> DisplayState {
+        [DisplayState::Down, DisplayState::Unknown, DisplayState::Standby, DisplayState::Up, DisplayState::Withdrawn]
             .into_iter()
             .find(|word| word.as_str() == self.state)
-            .unwrap_or(Word::Unknown)
+            .unwrap_or(DisplayState::Unknown)
     }
 }
 
-impl Answer for Frontends {
+impl Printable for Frontends {
     fn page(&self, wide: bool, now: Timestamp) -> Page {
         let mut head =
             vec!["NAME", "VIP", "PROTO", "PORT", "STATE", "UP-ON", "PROGRAMMED", "BACKENDS", "POOL", "SINCE"];
@@ -143,25 +145,25 @@ impl Answer for Frontends {
             head.extend(["ENCAP", "REASON"]);
         }
         let mut table = Table::new(head);
-        for of in &self.frontends {
-            let mut row = vec![of.name.clone().into()];
-            row.extend(of.vip.cells());
+        for frontend in &self.frontends {
+            let mut row = vec![frontend.name.clone().into()];
+            row.extend(frontend.vip.cells());
             row.extend([
-                Cell::toned(of.state, tone(of.word())),
-                of.up_on_nodes.cell(),
-                of.programmed_on_nodes.cell(),
-                of.backends_up.cell(),
-                of.active_pool.as_ref().map_or_else(Cell::none, |pool| pool.to_string().into()),
-                of.since.map_or_else(Cell::none, |at| age(at.0, now).into()),
+                Cell::styled(frontend.state, style(frontend.word())),
+                frontend.up_on_nodes.cell(),
+                frontend.programmed_on_nodes.cell(),
+                frontend.backends_up.cell(),
+                frontend.active_pool.as_ref().map_or_else(Cell::none, |pool| pool.to_string().into()),
+                frontend.since.map_or_else(Cell::none, |at| age(at.0, now).into()),
             ]);
             if wide {
-                row.extend([of.encap.map_or_else(Cell::none, Cell::from), of.reason.clone().into()]);
+                row.extend([frontend.encap.map_or_else(Cell::none, Cell::from), frontend.reason.clone().into()]);
             }
             table.row(row);
         }
         let mut page = Page::default();
         page.table(&table, "no Frontends");
-        self.reach.footnote(&mut page);
+        self.coverage.footnote(&mut page);
         page
     }
 }

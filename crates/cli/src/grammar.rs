@@ -1,99 +1,95 @@
-//! The words of maglevc: one table, from which parsing, errors, help and completion all follow.
+//! The grammar of maglevc: one table, used for parsing, error messages, help and completion.
 //!
 //! ```text
-//!  table ──▶ walk (prefixes, values) ─┬▶ Command
-//!                                     ├▶ Wrong: what was found, what is allowed there
-//!                                     ├▶ help: for `?`, --help and docs/maglevc.md
-//!                                     └▶ complete: for Tab in the shell and in the user's own
+//!  table ──▶ parser (prefixes, values) ─┬▶ Command
+//!                                       ├▶ ParseError: the unexpected text and the allowed alternatives
+//!                                       ├▶ help: for `?`, --help and docs/maglevc.md
+//!                                       └▶ complete: for Tab in maglevc's shell and in the user's shell
 //! ```
 //!
-//! A word may be shortened as long as only one fits. Nothing here talks to anybody: names for completion are asked of
-//! the caller.
+//! Written by hand because clap lacks three features: unambiguous abbreviations at every position, `?` for help in the
+//! middle of a line, and completion of names that the agents report (clap is used for flags only). This module does no
+//! I/O: callers pass in the names for completion.
 
 pub mod complete;
+mod error;
 pub mod help;
 #[cfg(test)]
 mod markdown;
+mod parser;
 mod table;
 #[cfg(test)]
 mod tests;
 mod value;
-mod walk;
-mod wrong;
 
-pub use self::{value::Value, walk::Walk, wrong::Wrong};
+pub use self::{error::ParseError, parser::LineParser, value::Value};
 use super::command::Command;
 
-/// A place in the table.
+/// A word or value of the grammar.
 #[derive(Debug)]
-pub struct Entry {
-    /// What stands here.
+pub struct GrammarEntry {
     pub(crate) token: Token,
-    /// What it is, in one line.
+    /// Help in one line: lower case, no full stop.
     pub(crate) help: &'static str,
-    /// More about it, for `--help`; may be empty.
+    /// Further text for `--help`; may be empty.
     pub(crate) more: &'static str,
-    /// A command line that shows its use; empty for what a longer one shows.
+    /// A command line that uses the word; empty if the example of a longer command is enough.
     pub(crate) example: &'static str,
-    /// What may follow.
     pub(crate) next: Next,
 }
 
-/// What stands at one place.
 #[derive(Clone, Copy, Debug)]
 pub enum Token {
     Word(&'static str),
-    /// A value of this kind.
     Value(Value),
 }
 
-/// What may follow.
+/// The possible continuations after an entry.
 #[derive(Debug)]
 pub enum Next {
     /// Nothing: the command is complete.
     Run(Make),
-    /// One of these must.
-    Then(&'static [Entry]),
-    /// Nothing, or these, each once and in any order.
-    Options(Make, &'static [Entry]),
-    /// What follows the option that ends here.
+    /// Exactly one of these entries.
+    Then(&'static [GrammarEntry]),
+    /// Any of these entries, each at most once and in any order.
+    Options(Make, &'static [GrammarEntry]),
+    /// The end of an option: the remaining options can follow.
     Back,
 }
 
-/// Makes the command of what was read.
-pub type Make = fn(&Read) -> Command;
+/// Builds the command from the words and values of a line.
+pub type Make = fn(&ParsedLine) -> Command;
 
 /// The words and values of a line.
 #[derive(Clone, Debug, Default)]
-pub struct Read {
+pub struct ParsedLine {
     words: Vec<&'static str>,
     values: Vec<(Value, String)>,
 }
 
-impl Read {
-    /// Whether `word` was among them.
+impl ParsedLine {
     fn has(&self, word: &str) -> bool {
         self.words.contains(&word)
     }
 
-    /// The value of this kind, if one was given.
+    /// The value of this kind, if present.
     pub fn value(&self, kind: Value) -> Option<&str> {
-        self.values.iter().find(|(of, _)| *of == kind).map(|(_, value)| &**value)
+        self.values.iter().find(|(value_kind, _)| *value_kind == kind).map(|(_, value)| &**value)
     }
 
-    /// The value of this kind; the table sees to it that there is one.
+    /// The value of this kind, which the table makes mandatory.
     fn text(&self, kind: Value) -> String {
         self.value(kind).unwrap_or_default().to_owned()
     }
 
-    /// The last value of this kind as a number; the walk has checked that it is one.
+    /// The value of this kind as a number; the parser has checked the value.
     fn number(&self, kind: Value) -> Option<u64> {
         self.value(kind)?.parse().ok()
     }
 }
 
-impl Entry {
-    /// The word, or the value's placeholder.
+impl GrammarEntry {
+    /// The word, or the placeholder of the value.
     pub fn name(&self) -> &'static str {
         match self.token {
             Token::Word(word) => word,
@@ -102,8 +98,8 @@ impl Entry {
     }
 }
 
-/// The words that a line can begin with; those of the shell only with `shell`.
-pub fn first(shell: bool) -> Vec<&'static Entry> {
-    let shells: &[Entry] = if shell { table::SHELL } else { table::ONE_SHOT };
-    table::VERBS.iter().chain(shells).collect()
+/// The first words of a line, in the shell or on the command line.
+pub fn first(shell: bool) -> Vec<&'static GrammarEntry> {
+    let specific: &[GrammarEntry] = if shell { table::SHELL } else { table::ONE_SHOT };
+    table::VERBS.iter().chain(specific).collect()
 }

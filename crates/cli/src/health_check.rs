@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    across::Reach,
-    output::{Answer, Page, Table},
+    coverage::NodeCoverage,
+    output::{Page, Printable, Table},
 };
 use maglev_fleet::NodeState;
 use maglev_model::{
@@ -19,7 +19,7 @@ use maglev_model::{
 #[serde(rename_all = "camelCase")]
 pub struct HealthChecks {
     #[serde(flatten)]
-    reach: Reach,
+    coverage: NodeCoverage,
     health_checks: Vec<Row>,
 }
 
@@ -37,13 +37,13 @@ struct Row {
     timeout_ms: u64,
     rise: u8,
     fall: u8,
-    /// Backends that are probed with it.
+    /// Number of Backends that use the HealthCheck.
     backends: usize,
 }
 
 impl HealthChecks {
-    pub fn of(nodes: Vec<NodeState>) -> Self {
-        let (nodes, reach) = Reach::split(nodes);
+    pub fn new(nodes: Vec<NodeState>) -> Self {
+        let (nodes, coverage) = NodeCoverage::split(nodes);
         let mut checks: BTreeMap<Name, Arc<HealthCheck>> = BTreeMap::new();
         let mut users: BTreeMap<Name, usize> = BTreeMap::new();
         for node in &nodes {
@@ -59,14 +59,14 @@ impl HealthChecks {
                 *most = count.max(*most);
             }
         }
-        let row = |(name, check): (&Name, &Arc<HealthCheck>)| Row::of(check, users.get(name).copied().unwrap_or(0));
-        Self { reach, health_checks: checks.iter().map(row).collect() }
+        let row = |(name, check): (&Name, &Arc<HealthCheck>)| Row::new(check, users.get(name).copied().unwrap_or(0));
+        Self { coverage, health_checks: checks.iter().map(row).collect() }
     }
 }
 
 impl Row {
-    fn of(check: &HealthCheck, backends: usize) -> Self {
-        let ms = |of: Duration| u64::try_from(of.as_millis()).unwrap_or(u64::MAX);
+    fn new(check: &HealthCheck, backends: usize) -> Self {
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self {
             name: check.name.to_string(),
             kind: check.probe.type_name(),
@@ -89,7 +89,7 @@ fn port(probe: &Probe) -> Option<u16> {
     }
 }
 
-/// Milliseconds as a person writes them in a manifest.
+/// Formats milliseconds as in manifests.
 fn duration(ms: u64) -> String {
     match ms {
         _ if ms.is_multiple_of(60_000) && ms > 0 => format!("{}m", ms / 60_000),
@@ -98,7 +98,7 @@ fn duration(ms: u64) -> String {
     }
 }
 
-impl Answer for HealthChecks {
+impl Printable for HealthChecks {
     fn page(&self, wide: bool, _: Timestamp) -> Page {
         let mut head = vec!["NAME", "TYPE", "PORT", "INTERVAL", "TIMEOUT", "RISE", "FALL", "BACKENDS"];
         if wide {
@@ -123,7 +123,7 @@ impl Answer for HealthChecks {
         }
         let mut page = Page::default();
         page.table(&table, "no HealthChecks");
-        self.reach.footnote(&mut page);
+        self.coverage.footnote(&mut page);
         page
     }
 }

@@ -1,36 +1,34 @@
-//! `maglevc`, the command line: one command, or a shell. Called by its binary.
+//! `maglevc`, the command line: runs one command, or a shell. Called by its binary.
 //!
 //! ```text
-//!  words, flags ─▶ grammar ─▶ Command ─▶ run ─┬▶ session: agents (fleet, rpc), API server (k8s)
-//!                    ▲                         ├▶ one file per noun: what was found, as a plain value
+//!  words, flags ─▶ grammar ─▶ Command ─▶ run ─┬▶ session: agents (fleet, rpc), API server (kube)
+//!                    ▲                         ├▶ one file per noun: the result as a plain value
 //!          shell: Tab, ?, history              └▶ output: columns, JSON, YAML
 //! ```
 //!
-//! It asks the agents themselves, through the API server's port-forward or at given addresses; the API server is only
-//! asked where the agents are, who somebody is, and who wrote an object. `set` is the one thing that writes, and it
-//! writes custom resources only.
+//! Data comes from the agents, through the API server's port-forward or directly (`--server`). The API server provides
+//! only the list of agents, the user's identity and the last writer of an object. Only `set` writes, and it writes only
+//! custom resources.
 
-mod across;
-mod ask;
 mod backend;
 mod command;
 mod completion;
-mod crds;
+mod coverage;
 mod events;
+mod fan_out;
 mod flags;
 mod forward;
 mod frontend;
 mod grammar;
 mod health_check;
-mod names;
 mod node;
 mod output;
-mod paint;
 mod run;
 mod session;
 mod set;
 mod shell;
 mod status;
+mod style;
 mod sync;
 mod vpp;
 mod weights;
@@ -46,50 +44,49 @@ pub use self::{
     node::Build,
 };
 use self::{
-    grammar::{Walk, first, help},
-    run::{Run, complain, write},
+    grammar::{LineParser, first, help},
+    run::{Run, print_error, write},
     session::Session,
 };
 
-/// A command line that makes no sense (`EX_USAGE` of sysexits.h).
+/// Exit status for an invalid command line (`EX_USAGE` in sysexits.h).
 const USAGE: u8 = 64;
 
 struct Program {
-    /// As its user calls it: `maglevc`, or `kubectl maglev`.
+    /// The name in help texts: `maglevc`, or `kubectl maglev`.
     name: &'static str,
     build: Build,
 }
 
-/// How a command ended.
+/// The result of a command without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Status {
-    /// As it should.
-    Fine,
-    /// It did not all work out.
+enum ExitStatus {
+    Success,
+    /// The command was incomplete, such as a change that has not reached all nodes.
     Problem,
-    /// As `status` found the nodes.
-    Verdict(status::Verdict),
+    /// The result of `status`.
+    Health(status::ClusterHealth),
 }
 
-impl Status {
+impl ExitStatus {
     fn code(self) -> u8 {
         match self {
-            Self::Fine => 0,
+            Self::Success => 0,
             Self::Problem => 1,
-            Self::Verdict(verdict) => verdict.code(),
+            Self::Health(health) => health.code(),
         }
     }
 }
 
-/// Runs the program with these arguments, its own name first; the exit status.
+/// Runs the program with these arguments, of which the first is its name. Returns the exit status.
 pub async fn main(args: Vec<String>, build: Build) -> u8 {
-    let called = args.first().and_then(|arg| Path::new(arg).file_name()?.to_str()).unwrap_or_default();
-    if called == "kubectl_complete-maglev" {
+    let program_name = args.first().and_then(|arg| Path::new(arg).file_name()?.to_str()).unwrap_or_default();
+    if program_name == "kubectl_complete-maglev" {
         return complete(args.get(1..).unwrap_or_default(), Some("4")).await;
     }
-    let name = if called == "kubectl-maglev" { "kubectl maglev" } else { "maglevc" };
+    let name = if program_name == "kubectl-maglev" { "kubectl maglev" } else { "maglevc" };
     let program = Program { name, build };
-    let flags = match Flags::of_line(args.get(1..).unwrap_or_default()) {
+    let flags = match Flags::from_line(args.get(1..).unwrap_or_default()) {
         Ok(flags) => flags,
         Err(error) => {
             let _ = error.print();
@@ -98,11 +95,11 @@ pub async fn main(args: Vec<String>, build: Build) -> u8 {
     };
     match start(&program, flags).await {
         Ok(code) => code,
-        // Whoever reads has seen enough, as head(1) does.
+        // The reader closed the pipe early, like head(1).
         Err(error) if is_broken_pipe(&error) => 0,
         Err(error) => {
-            complain(&error);
-            if error.is::<grammar::Wrong>() { USAGE } else { 1 }
+            print_error(&error);
+            if error.is::<grammar::ParseError>() { USAGE } else { 1 }
         }
     }
 }
@@ -120,13 +117,13 @@ async fn start(program: &Program, flags: Flags) -> anyhow::Result<u8> {
         return Ok(complete(&flags.words[1..], None).await);
     }
     if flags.help {
-        write(&teach(program, &flags)?)?;
+        write(&help_text(program, &flags)?)?;
         return Ok(0);
     }
     let session = Arc::new(Session::new(flags.clone()));
     let status = match (flags.words.is_empty(), io::stdin().is_terminal()) {
         (false, _) => {
-            let command = Walk::command(false, &flags.words)?;
+            let command = LineParser::command(false, &flags.words)?;
             Run { program, session: &session, flags: &flags }.run(command).await?
         }
         (true, true) => shell::run(program, session, &flags).await?,
@@ -135,20 +132,20 @@ async fn start(program: &Program, flags: Flags) -> anyhow::Result<u8> {
     Ok(status.code())
 }
 
-/// The page for `--help`.
-fn teach(program: &Program, flags: &Flags) -> Result<String, grammar::Wrong> {
+/// The text of `--help`.
+fn help_text(program: &Program, flags: &Flags) -> Result<String, grammar::ParseError> {
     if !flags.words.is_empty() {
-        return Ok(help::page(&Walk::along(false, &flags.words)?, program.name));
+        return Ok(help::page(&LineParser::parse(false, &flags.words)?, program.name));
     }
     let verbs: Vec<_> = first(false).iter().map(|entry| (entry.name(), entry.help)).collect();
     Ok(Flags::overview(program.name, &help::table(&verbs)))
 }
 
-/// Prints what the last of `words` can become; `directive` is what kubectl wants to be told of its kind.
+/// Prints the candidates for the last of `words`; `directive` is the completion directive that kubectl expects.
 async fn complete(words: &[String], directive: Option<&str>) -> u8 {
-    let found = completion::candidates(words).await;
+    let candidates = completion::candidates(words).await;
     let line = |(text, help): (String, String)| if help.is_empty() { text + "\n" } else { format!("{text}\t{help}\n") };
-    let mut text: String = found.into_iter().map(line).collect();
+    let mut text: String = candidates.into_iter().map(line).collect();
     if let Some(directive) = directive {
         text.push_str(&format!(":{directive}\n"));
     }

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    across::Share,
-    output::{Answer, Cell, Page, Table, Time, age},
-    paint::Tone,
+    coverage::Ratio,
+    output::{Cell, Page, Printable, Table, Time, age},
+    style::Style,
 };
 use maglev_fleet::NodeState;
 use maglev_model::{event::ProgramResult, vip::Family};
@@ -22,7 +22,7 @@ struct Node {
     node: Arc<str>,
     reporting: bool,
     ready: bool,
-    /// Why not, or why it does not report.
+    /// The reason if the node is not ready or does not report.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,7 +32,7 @@ struct Node {
     version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     vpp: Option<Vpp>,
-    frontends: Share,
+    frontends: Ratio,
     held: usize,
     failed: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,20 +65,20 @@ struct Hold {
 }
 
 impl Nodes {
-    pub fn of(nodes: &[NodeState]) -> Self {
-        Self(nodes.iter().map(Node::of).collect())
+    pub fn new(nodes: &[NodeState]) -> Self {
+        Self(nodes.iter().map(Node::new).collect())
     }
 }
 
 impl Node {
-    fn of(state: &NodeState) -> Self {
+    fn new(state: &NodeState) -> Self {
         let view = &state.view;
         let results = || view.reports.values().map(|report| report.result);
         let ready = state.version.as_ref().map(|version| version.ready.clone());
         let reporting = state.reporting();
-        let reason = if reporting { ready.clone().and_then(Result::err) } else { Some(state.silence()) };
+        let reason = if reporting { ready.clone().and_then(Result::err) } else { Some(state.unreachable_reason()) };
         let suspect = [Family::V4, Family::V6].into_iter().filter(|family| view.health.suspect(*family));
-        let hold = |hold: &maglev_model::change::Hold| Hold {
+        let hold = |hold: &maglev_model::change::RemovalHold| Hold {
             id: Arc::clone(&hold.id),
             removals: hold.removals,
             until: Time(hold.until),
@@ -98,7 +98,7 @@ impl Node {
                 application_servers: vpp.vips.values().map(|vip| vip.servers.len()).sum(),
                 foreign_vips: vpp.foreign.len(),
             }),
-            frontends: Share::count(results(), |result| result == ProgramResult::Programmed),
+            frontends: Ratio::count(results(), |result| result == ProgramResult::Programmed),
             held: results().filter(|result| *result == ProgramResult::Held).count(),
             failed: results().filter(|result| *result == ProgramResult::Failed).count(),
             last_sync: view.sync.last_pass.map(Time),
@@ -112,22 +112,22 @@ impl Node {
 
     fn agent(&self) -> Cell {
         match (self.reporting, self.ready) {
-            (true, true) => Cell::toned("ready", Tone::Good),
-            (true, false) => Cell::toned("not ready", Tone::Warn),
-            (false, _) => Cell::toned("silent", Tone::Bad),
+            (true, true) => Cell::styled("ready", Style::Good),
+            (true, false) => Cell::styled("not ready", Style::Warn),
+            (false, _) => Cell::styled("silent", Style::Bad),
         }
     }
 
     fn vpp(&self) -> Cell {
         match &self.vpp {
-            Some(_) if !self.reporting => Cell::toned("unknown", Tone::Faint),
-            Some(_) => Cell::toned("connected", Tone::Good),
-            None if self.reporting => Cell::toned("lost", Tone::Bad),
+            Some(_) if !self.reporting => Cell::styled("unknown", Style::Faint),
+            Some(_) => Cell::styled("connected", Style::Good),
+            None if self.reporting => Cell::styled("lost", Style::Bad),
             None => Cell::none(),
         }
     }
 
-    /// What there is to say beyond the columns.
+    /// Remarks printed below the columns.
     fn remarks(&self) -> Vec<String> {
         let mut remarks: Vec<String> = self.reason.iter().cloned().collect();
         remarks.extend(self.suspect_probe_paths.iter().map(|family| format!("{family} probe path suspect")));
@@ -135,7 +135,7 @@ impl Node {
         remarks.extend(self.sync_error.iter().map(ToString::to_string));
         remarks.extend(self.holds.iter().map(|hold| {
             format!(
-                "{} removals held until {:.0}; to let them go now: maglevc sync vpp lb state accept-removals {} --node {}",
+                "{} removals held until {:.0}; to perform them now: maglevc sync vpp lb state accept-removals {} --node {}",
                 hold.removals, hold.until.0, hold.id, self.node
             )
         }));
@@ -143,7 +143,7 @@ impl Node {
     }
 }
 
-impl Answer for Nodes {
+impl Printable for Nodes {
     fn page(&self, wide: bool, now: Timestamp) -> Page {
         let mut head = vec!["NODE", "AGENT", "VPP", "VIPS", "SERVERS", "PROGRAMMED", "HELD", "FAILED", "LAST-SYNC"];
         if wide {
@@ -151,9 +151,11 @@ impl Answer for Nodes {
         }
         let mut table = Table::new(head);
         for node in &self.0 {
-            let vpp =
-                |of: fn(&Vpp) -> usize| node.vpp.as_ref().map_or_else(Cell::none, |vpp| of(vpp).to_string().into());
-            let count = |count: usize| Cell::toned(count.to_string(), if count > 0 { Tone::Warn } else { Tone::Plain });
+            let vpp = |field: fn(&Vpp) -> usize| {
+                node.vpp.as_ref().map_or_else(Cell::none, |vpp| field(vpp).to_string().into())
+            };
+            let count =
+                |count: usize| Cell::styled(count.to_string(), if count > 0 { Style::Warn } else { Style::Plain });
             let text = |text: Option<String>| text.map_or_else(Cell::none, Cell::from);
             let mut row = vec![
                 node.node.to_string().into(),
@@ -181,7 +183,7 @@ impl Answer for Nodes {
         let mut page = Page::default();
         page.table(&table, "no nodes");
         let remarks: Vec<_> =
-            self.0.iter().flat_map(|node| node.remarks().into_iter().map(move |of| (node, of))).collect();
+            self.0.iter().flat_map(|node| node.remarks().into_iter().map(move |remark| (node, remark))).collect();
         if !remarks.is_empty() {
             page.gap();
         }
@@ -192,7 +194,7 @@ impl Answer for Nodes {
     }
 }
 
-/// Who is of which version.
+/// Versions of maglevc and of the agents.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Versions {
@@ -200,12 +202,9 @@ pub struct Versions {
     agents: Vec<AgentBuild>,
 }
 
-/// A version, as a program says it of itself.
 #[derive(Clone, Serialize)]
 pub struct Build {
-    /// The package's version.
     pub version: String,
-    /// The commit that it was built from.
     pub commit: String,
 }
 
@@ -220,21 +219,21 @@ struct AgentBuild {
 }
 
 impl Versions {
-    pub fn of(own: &Build, nodes: &[NodeState]) -> Self {
+    pub fn new(own: &Build, nodes: &[NodeState]) -> Self {
         let agent = |state: &NodeState| {
-            let of = state.version.as_ref()?;
+            let version = state.version.as_ref()?;
             Some(AgentBuild {
                 node: Arc::clone(&state.node),
-                build: Build { version: of.version.clone(), commit: of.commit.clone() },
-                build_date: of.build_date.clone(),
-                started: Time(of.started),
+                build: Build { version: version.version.clone(), commit: version.commit.clone() },
+                build_date: version.build_date.clone(),
+                started: Time(version.started),
             })
         };
         Self { maglevc: own.clone(), agents: nodes.iter().filter_map(agent).collect() }
     }
 }
 
-impl Answer for Versions {
+impl Printable for Versions {
     fn page(&self, wide: bool, now: Timestamp) -> Page {
         let mut head = vec!["PROGRAM", "NODE", "VERSION", "COMMIT", "STARTED"];
         head.extend(wide.then_some("BUILT"));
@@ -249,7 +248,7 @@ impl Answer for Versions {
             table.row(row);
         }
         let mut page = Page::default();
-        page.table(&table, "nothing");
+        page.table(&table, "no programs");
         page
     }
 }

@@ -1,4 +1,4 @@
-//! Runs one command: whom it asks, what it prints, how it ends.
+//! Runs one command: fetches the data, prints the result and returns the exit status.
 
 use std::{io, sync::Arc};
 
@@ -7,16 +7,15 @@ use jiff::Timestamp;
 use kube::Api;
 
 use super::{
-    Program, Status,
-    ask::{answered, ask},
-    backend,
+    ExitStatus, Program, backend,
     command::Command,
-    completion, crds, events,
+    completion, events,
+    fan_out::{fan_out, successes},
     flags::{Flags, Output},
     frontend,
     health_check::HealthChecks,
     node::{Nodes, Versions},
-    output::{Answer, render},
+    output::{Printable, render},
     session::Session,
     set, status,
     sync::Synced,
@@ -24,10 +23,10 @@ use super::{
 };
 use maglev_crd as crd;
 use maglev_fleet::NodeState;
-use maglev_kube::{LastWriter, operator_action::last_writer};
-use maglev_model::{Name, by_hand::HandChange, vip::Weight};
+use maglev_kube::{LastWriter, operator_change::last_writer};
+use maglev_model::{Name, operator_change::OperatorChange, vip::Weight};
 
-/// One command, with everything that it may need.
+/// The context of a command.
 pub struct Run<'r> {
     pub(crate) program: &'r Program,
     pub(crate) session: &'r Arc<Session>,
@@ -35,41 +34,41 @@ pub struct Run<'r> {
 }
 
 impl Run<'_> {
-    /// Runs it to its end.
+    /// Runs `command`.
     ///
     /// # Errors
-    /// If it could not do what it should; nothing was printed then, but what `watch` had seen.
-    pub async fn run(&self, command: Command) -> anyhow::Result<Status> {
+    /// The command failed. Only `watch` may have printed something.
+    pub async fn run(&self, command: Command) -> anyhow::Result<ExitStatus> {
         match command {
             Command::Status => self.status().await,
             Command::Why(name) => self.why(&name).await,
             Command::Version => self.version().await,
-            Command::Nodes => self.print(&Nodes::of(&self.nodes().await?)),
-            Command::Frontends => self.print(&frontend::Frontends::of(self.reporting().await?)),
+            Command::Nodes => self.print(&Nodes::new(&self.nodes().await?)),
+            Command::Frontends => self.print(&frontend::Frontends::new(self.reporting().await?)),
             Command::Frontend(name) => self.frontend(&name).await,
-            Command::Backends => self.print(&backend::Backends::of(self.reporting().await?)),
+            Command::Backends => self.print(&backend::Backends::new(self.reporting().await?)),
             Command::Backend(name) => self.backend(&name).await,
-            Command::HealthChecks => self.print(&HealthChecks::of(self.reporting().await?)),
+            Command::HealthChecks => self.print(&HealthChecks::new(self.reporting().await?)),
             Command::VppInfo | Command::VppLbState | Command::VppLbCounters => self.vpp(&command).await,
             Command::Watch(watch) => {
                 let output = self.output();
                 events::watch(self.session, watch, self.node(), output, &mut |text| write(text)).await?;
-                Ok(Status::Fine)
+                Ok(ExitStatus::Success)
             }
             Command::Sync { accept } => self.sync(accept).await,
             Command::SetAdminState { backend, state } => {
                 let backend = self.name(&backend).await;
-                self.set(HandChange::AdminState { backend, state }).await
+                self.set(OperatorChange::AdminState { backend, state }).await
             }
             Command::SetWeight { frontend, pool, backend, weight } => {
                 let frontend = self.name(&frontend).await;
                 let (pool, backend, weight) = (pool.into(), backend.into(), Weight::clamped(weight));
-                self.set(HandChange::Weight { frontend, pool, backend, weight }).await
+                self.set(OperatorChange::Weight { frontend, pool, backend, weight }).await
             }
-            Command::Crds => self.text(&crds::yaml()?),
+            Command::Crds => self.text(&crds()?),
             Command::Completion(shell) => self.text(completion::script(shell)),
-            // The shell does these itself.
-            Command::Help | Command::Exit => Ok(Status::Fine),
+            // Handled by the shell.
+            Command::Help | Command::Exit => Ok(ExitStatus::Success),
         }
     }
 
@@ -85,146 +84,153 @@ impl Run<'_> {
         self.session.nodes(self.node()).await
     }
 
-    /// The same, where nothing can be said unless somebody reports.
+    /// As [`Self::nodes`], and fails if no node reports.
     async fn reporting(&self) -> anyhow::Result<Vec<NodeState>> {
         let nodes = self.nodes().await?;
         if nodes.iter().any(NodeState::reporting) {
             return Ok(nodes);
         }
-        let why: Vec<_> = nodes.iter().map(|node| format!("{}: {}", node.node, node.silence())).collect();
-        bail!("no node reports: {}", why.join("; "))
+        let reasons: Vec<_> =
+            nodes.iter().map(|node| format!("{}: {}", node.node, node.unreachable_reason())).collect();
+        bail!("no node reports: {}", reasons.join("; "))
     }
 
     async fn name(&self, text: &str) -> Name {
         self.session.name(text, self.flags.namespace.as_deref()).await
     }
 
-    fn print(&self, answer: &impl Answer) -> anyhow::Result<Status> {
-        self.text(&render(answer, self.output(), Timestamp::now())?)
+    fn print(&self, value: &impl Printable) -> anyhow::Result<ExitStatus> {
+        self.text(&render(value, self.output(), Timestamp::now())?)
     }
 
-    #[expect(clippy::unused_self, reason = "it stands beside print")]
-    fn text(&self, text: &str) -> anyhow::Result<Status> {
+    #[expect(clippy::unused_self, reason = "counterpart of print")]
+    fn text(&self, text: &str) -> anyhow::Result<ExitStatus> {
         write(text)?;
-        Ok(Status::Fine)
+        Ok(ExitStatus::Success)
     }
 
-    async fn status(&self) -> anyhow::Result<Status> {
-        let found = match self.session.nodes(self.node()).await {
-            Ok(_) => status::look(self.session.fleet().await?, self.node()).await,
+    async fn status(&self) -> anyhow::Result<ExitStatus> {
+        let report = match self.session.nodes(self.node()).await {
+            Ok(_) => status::check(self.session.fleet().await?, self.node()).await,
             Err(error) => {
-                complain(&error);
-                status::Status::unknown()
+                print_error(&error);
+                status::StatusReport::unknown()
             }
         };
-        self.print(&found)?;
-        Ok(Status::Verdict(found.verdict()))
+        self.print(&report)?;
+        Ok(ExitStatus::Health(report.health()))
     }
 
-    async fn version(&self) -> anyhow::Result<Status> {
+    async fn version(&self) -> anyhow::Result<ExitStatus> {
         let nodes = self.nodes().await;
-        let answer = Versions::of(&self.program.build, nodes.as_deref().unwrap_or(&[]));
-        self.print(&answer)?;
-        nodes.map(|_| Status::Fine)
+        let versions = Versions::new(&self.program.build, nodes.as_deref().unwrap_or(&[]));
+        self.print(&versions)?;
+        nodes.map(|_| ExitStatus::Success)
     }
 
-    async fn frontend(&self, text: &str) -> anyhow::Result<Status> {
+    async fn frontend(&self, text: &str) -> anyhow::Result<ExitStatus> {
         let (name, mut nodes) = (self.name(text).await, self.reporting().await?);
-        let there = nodes.iter().flat_map(|node| node.view.frontends.keys().cloned()).collect();
-        // The mirror reads what VPP has now and then; whoever asks wants the buckets of this moment.
-        let dumps = answered(ask(self.session, &reporting(&nodes), async |agent| agent.lb_state().await).await);
+        let existing = nodes.iter().flat_map(|node| node.view.frontends.keys().cloned()).collect();
+        // The fleet's dump can be old; request the current buckets.
+        let dumps = successes(fan_out(self.session, &reporting(&nodes), async |agent| agent.lb_state().await).await);
         for node in &mut nodes {
             node.dump = dumps.get(&node.node).cloned().map(Arc::new);
         }
-        let found = frontend::one::One::of(&name, nodes);
-        self.print(&found.with_context(|| missing("Frontend", &name, there))?)
+        let overview = frontend::detail::FrontendOverview::new(&name, nodes);
+        self.print(&overview.with_context(|| not_found("Frontend", &name, existing))?)
     }
 
-    async fn backend(&self, text: &str) -> anyhow::Result<Status> {
+    async fn backend(&self, text: &str) -> anyhow::Result<ExitStatus> {
         let (name, nodes) = (self.name(text).await, self.reporting().await?);
-        let there = nodes.iter().flat_map(|node| node.view.backends.keys().cloned()).collect();
-        let details = answered(ask(self.session, &reporting(&nodes), async |agent| agent.backend(&name).await).await);
-        let found = backend::one::One::of(&name, nodes, &details);
-        self.print(&found.with_context(|| missing("Backend", &name, there))?)
+        let existing = nodes.iter().flat_map(|node| node.view.backends.keys().cloned()).collect();
+        let details =
+            successes(fan_out(self.session, &reporting(&nodes), async |agent| agent.backend(&name).await).await);
+        let overview = backend::detail::BackendOverview::new(&name, nodes, &details);
+        self.print(&overview.with_context(|| not_found("Backend", &name, existing))?)
     }
 
-    async fn why(&self, text: &str) -> anyhow::Result<Status> {
+    async fn why(&self, text: &str) -> anyhow::Result<ExitStatus> {
         let (name, nodes) = (self.name(text).await, self.reporting().await?);
-        let there = nodes.iter().flat_map(|node| node.view.backends.keys().cloned()).collect();
-        let asked = reporting(&nodes);
-        let details = ask(self.session, &asked, async |agent| agent.backend(&name).await);
+        let existing = nodes.iter().flat_map(|node| node.view.backends.keys().cloned()).collect();
+        let reporting = reporting(&nodes);
+        let details = fan_out(self.session, &reporting, async |agent| agent.backend(&name).await);
         let (details, writer) = tokio::join!(details, self.writer(&name));
-        let found = backend::why::Why::of(&name, nodes, &answered(details), writer);
-        self.print(&found.with_context(|| missing("Backend", &name, there))?)
+        let explanation = backend::why::Explanation::new(&name, nodes, &successes(details), writer);
+        self.print(&explanation.with_context(|| not_found("Backend", &name, existing))?)
     }
 
-    /// Who wrote a Backend last; nothing where there is no API server to tell.
+    /// The last writer of a Backend; `None` without an API server, or if the object cannot be read.
     async fn writer(&self, name: &Name) -> Option<LastWriter> {
         let client = self.session.kube_unless_server().await?;
         let api: Api<crd::Backend> = Api::namespaced(client.clone(), name.namespace());
         last_writer(&api.get_metadata(name.name()).await.ok()?.metadata)
     }
 
-    async fn vpp(&self, command: &Command) -> anyhow::Result<Status> {
+    async fn vpp(&self, command: &Command) -> anyhow::Result<ExitStatus> {
         let nodes = self.nodes().await?;
         match command {
-            Command::VppLbState => self
-                .print(&vpp::state::State::of(ask(self.session, &nodes, async |agent| agent.lb_state().await).await)),
+            Command::VppLbState => self.print(&vpp::state::State::new(
+                fan_out(self.session, &nodes, async |agent| agent.lb_state().await).await,
+            )),
             Command::VppLbCounters => {
-                let answers = ask(self.session, &nodes, async |agent| agent.lb_counters().await).await;
-                self.print(&vpp::counters::Counters::of(answers))
+                let responses = fan_out(self.session, &nodes, async |agent| agent.lb_counters().await).await;
+                self.print(&vpp::counters::Counters::new(responses))
             }
-            _ => self.print(&vpp::Infos::of(ask(self.session, &nodes, async |agent| agent.vpp_info().await).await)),
+            _ => {
+                self.print(&vpp::Infos::new(fan_out(self.session, &nodes, async |agent| agent.vpp_info().await).await))
+            }
         }
     }
 
-    async fn sync(&self, accept: Option<String>) -> anyhow::Result<Status> {
+    async fn sync(&self, accept: Option<String>) -> anyhow::Result<ExitStatus> {
         let mut nodes = self.nodes().await?;
         if let Some(hold) = &accept {
-            // A hold is of one node: the others know nothing of it.
+            // A hold belongs to one node.
             nodes.retain(|node| node.view.holds.contains_key(&**hold));
             if nodes.is_empty() {
-                bail!("no node holds removals as {hold}: `show nodes` lists the holds");
+                bail!("hold {hold} not found on any node: `show nodes` lists the holds");
             }
         }
-        let answers = ask(self.session, &nodes, async |agent| agent.sync_now(accept.as_deref()).await).await;
-        let synced = Synced::of(answers);
+        let responses = fan_out(self.session, &nodes, async |agent| agent.sync_now(accept.as_deref()).await).await;
+        let synced = Synced::new(responses);
         self.print(&synced)?;
-        Ok(if synced.is_complete() { Status::Fine } else { Status::Problem })
+        Ok(if synced.is_complete() { ExitStatus::Success } else { ExitStatus::Problem })
     }
 
-    async fn set(&self, change: HandChange) -> anyhow::Result<Status> {
+    async fn set(&self, change: OperatorChange) -> anyhow::Result<ExitStatus> {
         let changed = set::set(self.session, self.flags, change).await?;
         self.print(&changed)?;
-        Ok(if changed.is_complete() { Status::Fine } else { Status::Problem })
+        Ok(if changed.is_complete() { ExitStatus::Success } else { ExitStatus::Problem })
     }
 }
 
-/// Those of `nodes` that can be asked something.
+/// The reporting nodes, which accept requests.
 fn reporting(nodes: &[NodeState]) -> Vec<NodeState> {
     nodes.iter().filter(|node| node.reporting()).cloned().collect()
 }
 
-/// That there is no such object, and what there is of that name elsewhere, or else at all.
-fn missing(kind: &str, name: &Name, mut there: Vec<Name>) -> String {
-    there.sort();
-    there.dedup();
+/// The error for an object that no node has, with objects of the same name in other namespaces, or else all objects.
+fn not_found(kind: &str, name: &Name, mut existing: Vec<Name>) -> String {
+    existing.sort();
+    existing.dedup();
     let list = |names: Vec<&Name>| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let alike: Vec<&Name> = there.iter().filter(|of| of.name() == name.name()).collect();
-    match (alike.is_empty(), there.len()) {
-        (false, _) => format!("no node knows a {kind} {name}: there is {}", list(alike)),
-        (true, 0) => format!("no node knows a {kind} {name}, nor any other"),
-        (true, 1..=LISTED) => format!("no node knows a {kind} {name}: there is {}", list(there.iter().collect())),
+    let same_name: Vec<&Name> = existing.iter().filter(|other| other.name() == name.name()).collect();
+    match (same_name.is_empty(), existing.len()) {
+        (false, _) => format!("{kind} {name} not found on any node: did you mean {}?", list(same_name)),
+        (true, 0) => format!("{kind} {name} not found: no node has any {kind}"),
+        (true, 1..=LISTED) => {
+            format!("{kind} {name} not found on any node: existing are {}", list(existing.iter().collect()))
+        }
         (true, count) => {
-            format!("no node knows a {kind} {name}: there are {count} others, see show {}s", kind.to_lowercase())
+            format!("{kind} {name} not found on any node: for all {count} of them see show {}s", kind.to_lowercase())
         }
     }
 }
 
-/// So many names are listed in an error.
+/// Maximum number of names in an error.
 const LISTED: usize = 12;
 
-/// Prints to standard output, with colours where somebody sees them.
+/// Prints to standard output, with colours on terminals.
 pub fn write(text: &str) -> io::Result<()> {
     use io::Write as _;
     let mut out = anstream::stdout().lock();
@@ -233,9 +239,35 @@ pub fn write(text: &str) -> io::Result<()> {
 }
 
 /// Prints an error.
-pub fn complain(error: &anyhow::Error) {
+pub fn print_error(error: &anyhow::Error) {
     use io::Write as _;
-    let head = super::paint::Tone::Bad.paint("error:");
-    // Where standard error is gone, there is nobody to tell.
+    let head = super::style::Style::Bad.paint("error:");
+    // A closed standard error is ignored.
     let _ = writeln!(anstream::stderr().lock(), "{head} {error:#}");
+}
+
+/// The CustomResourceDefinitions as one YAML stream, for `kubectl apply -f -`.
+fn crds() -> anyhow::Result<String> {
+    let documents = crd::all().iter().map(crd::yaml).collect::<Result<Vec<_>, _>>()?;
+    Ok(documents.join("---\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crds_equal_the_committed_files() {
+        let all = crds().unwrap();
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crds");
+        let mut committed: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+        committed.retain(|path| path.extension().is_some_and(|end| end == "yaml"));
+        assert_eq!(committed.len(), all.split("---\n").count());
+        for path in committed {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let body: String =
+                text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+            assert!(all.contains(body.trim_start_matches("---\n")), "{} is printed", path.display());
+        }
+    }
 }

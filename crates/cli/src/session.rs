@@ -1,6 +1,7 @@
-//! Whom commands talk to: the API server and the agents, each found when it is first needed and kept.
+//! Connections to the API server and the agents, opened on first use.
 //!
-//! In the shell the agents stay connected and mirrored between commands, so that only the first one waits.
+//! In the shell the connections stay open and the fleet's state stays mirrored between commands, so that only the first
+//! command waits.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,26 +15,24 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{flags::Flags, forward::PortForward};
-use maglev_fleet::{Connect, Direct, Fleet, FleetHandle, FleetOptions, Link, NodeState, Source};
+use maglev_fleet::{Connect, Direct, Fleet, FleetHandle, FleetOptions, LinkState, NodeState, Source};
 use maglev_kube::{ClientOptions, Delays, SELECTOR, client};
 use maglev_model::Name;
 use maglev_rpc::client::AgentClient;
 
-/// How long agents may take to answer before a command goes on without them.
+/// Time limit for connecting to the agents; a command continues without the agents that do not respond.
 const SETTLE: Duration = Duration::from_secs(10);
-/// How long the API server may take.
+/// Time limit for a request to the API server.
 const API: Duration = Duration::from_secs(15);
-/// How long a way to one agent may take to open.
+/// Time limit for a connection to one agent.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// The API server and the agents.
 pub struct Session {
     flags: Flags,
     kube: OnceCell<Client>,
     agents: OnceCell<Agents>,
 }
 
-/// The agents, followed.
 struct Agents {
     handle: FleetHandle,
     connector: Arc<dyn Connect>,
@@ -41,33 +40,33 @@ struct Agents {
 }
 
 impl Session {
-    /// As these flags say; nobody is asked yet.
+    /// A session without connections.
     pub fn new(flags: Flags) -> Self {
         Self { flags, kube: OnceCell::new(), agents: OnceCell::new() }
     }
 
-    /// The API server's client.
+    /// The client of the API server.
     pub async fn kube(&self) -> anyhow::Result<&Client> {
         let Flags { kubeconfig, context, .. } = &self.flags;
         let options = ClientOptions { kubeconfig: kubeconfig.clone(), context: context.clone() };
         self.kube.get_or_try_init(async || Ok(client::client(options).await?)).await
     }
 
-    /// The API server's client, unless agents were named by their addresses.
+    /// The client of the API server; `None` with `--server`, or without a usable kubeconfig.
     pub async fn kube_unless_server(&self) -> Option<&Client> {
         if self.flags.server.is_empty() { self.kube().await.ok() } else { None }
     }
 
-    /// The namespace of names without one; `given` is that of the line.
-    pub async fn namespace(&self, given: Option<&str>) -> String {
-        match (given, self.kube_unless_server().await) {
+    /// The namespace of names without a namespace; `flag` is the line's `--namespace`.
+    pub async fn namespace(&self, flag: Option<&str>) -> String {
+        match (flag, self.kube_unless_server().await) {
             (Some(namespace), _) => namespace.to_owned(),
             (None, Some(client)) => client.default_namespace().to_owned(),
             (None, None) => "default".to_owned(),
         }
     }
 
-    /// The object that a person means by `text`.
+    /// Parses `text`, either `namespace/name` or a name.
     pub async fn name(&self, text: &str, namespace: Option<&str>) -> Name {
         match text.split_once('/') {
             Some((namespace, name)) => Name::namespaced(namespace, name),
@@ -75,53 +74,53 @@ impl Session {
         }
     }
 
-    /// The mirror of all agents, connected as far as they can be.
+    /// The state of all agents, after waiting for their connections.
     pub async fn fleet(&self) -> anyhow::Result<&FleetHandle> {
         let agents = self.agents().await?;
-        settled(&agents.handle).await;
+        wait_for_agents(&agents.handle).await;
         Ok(&agents.handle)
     }
 
-    /// The mirror as it is, without waiting for anybody; `None` before a command has asked.
-    pub fn known(&self) -> Option<&FleetHandle> {
+    /// The state of all agents without waiting; `None` before the first call of [`Self::fleet`].
+    pub fn fleet_if_started(&self) -> Option<&FleetHandle> {
         self.agents.get().map(|agents| &agents.handle)
     }
 
-    /// Every node, or the one that was asked for, connected as far as they can be.
+    /// All nodes or, with `only`, the node of that name, after waiting for their connections.
     ///
     /// # Errors
-    /// If no agent is found, or none of that name.
+    /// No agents were found, or none on the node `only`.
     pub async fn nodes(&self, only: Option<&str>) -> anyhow::Result<Vec<NodeState>> {
         let mut nodes = self.fleet().await?.nodes();
         if nodes.is_empty() {
-            bail!("there are no agents: {}", self.looked_for());
+            bail!("no agents found: {}", self.search());
         }
         let Some(only) = only else { return Ok(nodes) };
-        let there = nodes.iter().map(|of| &*of.node).collect::<Vec<_>>().join(", ");
-        nodes.retain(|of| &*of.node == only);
+        let existing = nodes.iter().map(|node| &*node.node).collect::<Vec<_>>().join(", ");
+        nodes.retain(|node| &*node.node == only);
         if nodes.is_empty() {
-            bail!("there is no node {only}: there is {there}");
+            bail!("no agent found on node {only}: nodes with an agent are {existing}");
         }
         Ok(nodes)
     }
 
-    /// A client of this node's agent.
+    /// Connects to the agent of this node.
     pub async fn agent(&self, node: &NodeState) -> anyhow::Result<AgentClient> {
         let connector = &self.agents().await?.connector;
         let channel = timeout(CONNECT, connector.connect(&node.target)).await;
         let channel = channel.with_context(|| format!("no connection within {} s", CONNECT.as_secs()))?;
-        Ok(AgentClient::new(channel.map_err(|err| anyhow::anyhow!(err))?))
+        Ok(AgentClient::new(channel.map_err(|error| anyhow::anyhow!(error))?))
     }
 
     async fn agents(&self) -> anyhow::Result<&Agents> {
-        self.agents.get_or_try_init(async || self.find().await).await
+        self.agents.get_or_try_init(async || self.connect().await).await
     }
 
-    async fn find(&self) -> anyhow::Result<Agents> {
+    async fn connect(&self) -> anyhow::Result<Agents> {
         let (source, connector): (Source, Arc<dyn Connect>) = if self.flags.server.is_empty() {
             let client = self.kube().await?.clone();
             let namespace = self.flags.agent_namespace.clone();
-            self.may_look(&client, namespace.as_deref()).await?;
+            self.check_access(&client, namespace.as_deref()).await?;
             let connector = Arc::new(PortForward::new(client.clone()));
             (Source::Pods { client, namespace, delays: Delays::default() }, connector)
         } else {
@@ -134,35 +133,36 @@ impl Session {
         Ok(Agents { handle, connector, _end: end.drop_guard() })
     }
 
-    /// Asks once for what the watch asks for again and again, so that a refusal is told at once.
-    async fn may_look(&self, client: &Client, namespace: Option<&str>) -> anyhow::Result<()> {
+    /// Lists the agents' pods once: the watch retries errors without reporting them.
+    async fn check_access(&self, client: &Client, namespace: Option<&str>) -> anyhow::Result<()> {
         let pods: Api<Pod> = match namespace {
             Some(namespace) => Api::namespaced(client.clone(), namespace),
             None => Api::all(client.clone()),
         };
-        let asked = timeout(API, pods.list_metadata(&ListParams::default().labels(SELECTOR).limit(1))).await;
-        let answer = asked.with_context(|| format!("the API server did not answer within {} s", API.as_secs()))?;
-        answer.map(drop).with_context(|| format!("cannot look for agents: {}", self.looked_for()))
+        let response = timeout(API, pods.list_metadata(&ListParams::default().labels(SELECTOR).limit(1))).await;
+        let pods = response.with_context(|| format!("the API server did not respond within {} s", API.as_secs()))?;
+        pods.map(drop).with_context(|| format!("cannot list the agents' pods: {}", self.search()))
     }
 
-    fn looked_for(&self) -> String {
-        let place = match (&self.flags.agent_namespace, &*self.flags.server) {
-            (_, [_, ..]) => return format!("{} did not answer", self.flags.server.join(", ")),
+    /// The search for agents, for error messages.
+    fn search(&self) -> String {
+        let scope = match (&self.flags.agent_namespace, &*self.flags.server) {
+            (_, [_, ..]) => return format!("no response from {}", self.flags.server.join(", ")),
             (Some(namespace), []) => format!("in namespace {namespace} (--agent-namespace)"),
             (None, []) => "in all namespaces".to_owned(),
         };
-        format!("looked for pods labelled {SELECTOR} {place}")
+        format!("searched for pods with the labels {SELECTOR} {scope}")
     }
 }
 
-/// Waits until every agent has answered or failed to, at most for [`SETTLE`].
-async fn settled(handle: &FleetHandle) {
+/// Waits until no connection is pending, at most for [`SETTLE`].
+async fn wait_for_agents(handle: &FleetHandle) {
     let (mut updates, mut discovered) = (handle.subscribe(), handle.discovered());
     let until = Instant::now() + SETTLE;
-    if !matches!(timeout_at(until, discovered.wait_for(|known| *known)).await, Ok(Ok(_))) {
+    if !matches!(timeout_at(until, discovered.wait_for(|discovered| *discovered)).await, Ok(Ok(_))) {
         return;
     }
-    while handle.nodes().iter().any(|node| node.link == Link::Connecting) {
+    while handle.nodes().iter().any(|node| node.link == LinkState::Connecting) {
         if !matches!(timeout_at(until, updates.next()).await, Ok(Some(_))) {
             return;
         }
@@ -170,10 +170,10 @@ async fn settled(handle: &FleetHandle) {
 }
 
 async fn addresses(servers: &[String]) -> anyhow::Result<Vec<SocketAddr>> {
-    let mut found = Vec::new();
+    let mut addresses = Vec::new();
     for server in servers {
         let mut resolved = tokio::net::lookup_host(server).await.with_context(|| format!("--server {server}"))?;
-        found.push(resolved.next().with_context(|| format!("--server {server} has no address"))?);
+        addresses.push(resolved.next().with_context(|| format!("--server {server} has no address"))?);
     }
-    Ok(found)
+    Ok(addresses)
 }

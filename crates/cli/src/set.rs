@@ -1,6 +1,6 @@
-//! `set`: one change by hand, and the wait until every node has it.
+//! `set`: makes one operator change and waits until every node has applied the change.
 //!
-//! `fleet::by_hand` does both; here stands what the user gave and is told.
+//! `maglev_fleet` does both; this file checks the flags and prints the result.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -9,20 +9,20 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    across::Share,
+    coverage::Ratio,
     flags::Flags,
-    output::{Answer, Page},
-    paint::Tone,
+    output::{Page, Printable},
     session::Session,
+    style::Style,
 };
-use maglev_fleet::by_hand::{Done, carry_out};
-use maglev_kube::{OperatorAction, Outcome, whoami};
-use maglev_model::by_hand::HandChange;
+use maglev_fleet::operator_change::{ChangeOutcome, roll_out};
+use maglev_kube::{ChangeRequest, WriteOutcome, whoami};
+use maglev_model::operator_change::OperatorChange;
 
-/// How long nodes may take.
+/// Time limit for the nodes.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// What was changed, and who has it.
+/// The change and its progress on the nodes.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Changed {
@@ -35,69 +35,72 @@ pub struct Changed {
     reason: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     taken_from: Vec<String>,
-    in_effect_on_nodes: Share,
+    in_effect_on_nodes: Ratio,
     seconds: f64,
-    /// What the others wait for.
+    /// The nodes that have not applied the change, each with the reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pending: BTreeMap<Arc<str>, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     event_failed: Option<String>,
 }
 
-/// Makes the change.
-///
 /// # Errors
-/// If it was not made.
-pub async fn set(session: &Session, flags: &Flags, change: HandChange) -> anyhow::Result<Changed> {
+/// The change was not written.
+pub async fn set(session: &Session, flags: &Flags, change: OperatorChange) -> anyhow::Result<Changed> {
     if !flags.server.is_empty() {
-        bail!("set writes to the API server: leave out --server");
+        bail!("set writes to the API server: omit --server");
     }
     let client = session.kube().await?;
-    let by = whoami(client).await.context("the API server does not say who you are")?;
+    let by = whoami(client).await.context("cannot get your user name from the API server")?;
     let handle = session.fleet().await?;
-    let action = OperatorAction { change, by, reason: flags.reason.clone(), force: flags.force };
-    let done = carry_out(handle, client, &action, LIMIT).await?;
-    Ok(Changed::new(action, done))
+    let request = ChangeRequest { change, by, reason: flags.reason.clone(), force: flags.force };
+    let outcome = roll_out(handle, client, &request, LIMIT).await?;
+    Ok(Changed::new(request, outcome))
 }
 
 impl Changed {
-    fn new(action: OperatorAction, done: Done) -> Self {
-        let OperatorAction { change, by, reason, .. } = action;
-        let Done { outcome, nodes, pending, took } = done;
-        let Outcome { old, new, written, taken_from, event_failed, .. } = outcome;
-        let seconds = (took.as_secs_f64() * 10.0).round() / 10.0;
-        let (change, in_effect_on_nodes) = (change.to_string(), Share { of: nodes - pending.len(), all: nodes });
+    fn new(request: ChangeRequest, outcome: ChangeOutcome) -> Self {
+        let ChangeRequest { change, by, reason, .. } = request;
+        let ChangeOutcome { write, nodes, pending, duration } = outcome;
+        let WriteOutcome { old, new, written, taken_from, event_failed, .. } = write;
+        let seconds = (duration.as_secs_f64() * 10.0).round() / 10.0;
+        let (change, in_effect_on_nodes) = (change.to_string(), Ratio { count: nodes - pending.len(), total: nodes });
         Self { change, old, new, written, by, reason, taken_from, in_effect_on_nodes, seconds, pending, event_failed }
     }
 
-    /// Whether every node has it.
+    /// True if every node has applied the change.
     pub fn is_complete(&self) -> bool {
         self.pending.is_empty()
     }
 }
 
-impl Answer for Changed {
+impl Printable for Changed {
     fn page(&self, _: bool, _: Timestamp) -> Page {
         let mut page = Page::default();
         let Self { change, old, new, by, .. } = self;
         if self.written {
-            page.line(format_args!("{change}: {old} -> {}", Tone::Strong.paint(new)));
+            page.line(format_args!("{change}: {old} -> {}", Style::Strong.paint(new)));
         } else {
             page.line(format_args!("{change} is {new} already: nothing was written"));
         }
         if !self.taken_from.is_empty() {
-            page.line(Tone::Warn.paint(&format!("taken from {}, which may put it back", self.taken_from.join(", "))));
+            page.line(
+                Style::Warn.paint(&format!(
+                    "ownership taken from {}, which may revert the change",
+                    self.taken_from.join(", ")
+                )),
+            );
         }
         if let Some(error) = &self.event_failed {
-            page.line(Tone::Warn.paint(&format!("the Kubernetes Event of it could not be written: {error}")));
+            page.line(Style::Warn.paint(&format!("cannot create the Kubernetes Event of the change: {error}")));
         }
         let effect = format!("in effect on {} nodes after {:.1} s", self.in_effect_on_nodes, self.seconds);
-        page.line(if self.pending.is_empty() { Tone::Good.paint(&effect) } else { Tone::Bad.paint(&effect) });
-        for (node, why) in &self.pending {
-            page.line(format_args!("  {node}: {why}"));
+        page.line(if self.pending.is_empty() { Style::Good.paint(&effect) } else { Style::Bad.paint(&effect) });
+        for (node, reason) in &self.pending {
+            page.line(format_args!("  {node}: {reason}"));
         }
         if self.written {
-            page.line(Tone::Faint.paint(&format!("recorded for {by}")));
+            page.line(Style::Faint.paint(&format!("recorded for {by}")));
         }
         page
     }

@@ -1,6 +1,6 @@
-//! The shell: lines with history, completion and help while typing, each run as a command of its own.
+//! The interactive shell, with history, completion and help. Each line is one command.
 //!
-//! Where standard input is no terminal, its lines are run one after the other, up to the first that fails.
+//! If standard input is not a terminal, its lines are run until one fails.
 
 mod editor;
 
@@ -8,70 +8,75 @@ use std::{io::BufRead as _, sync::Arc};
 
 use anyhow::Context as _;
 
-use self::editor::{Editor, Typed};
+use self::editor::{Editor, Input};
 use super::{
-    Program, Status,
+    ExitStatus, Program,
     command::Command,
-    completion::Place,
+    completion::CursorContext,
     flags::Flags,
-    grammar::{Walk, first, help},
-    run::{Run, complain, write},
+    grammar::{LineParser, first, help},
+    run::{Run, print_error, write},
     session::Session,
 };
 
-const WELCOME: &str = "Tab completes, ? says what may come next, Ctrl-D leaves.\n";
+const WELCOME: &str = "Tab completes, ? shows what can follow, Ctrl-D exits.\n";
 
-/// Reads lines until the end.
+/// Reads and runs lines until the end.
 ///
 /// # Errors
-/// If the terminal cannot be used.
-pub async fn run(program: &Program, session: Arc<Session>, start: &Flags) -> anyhow::Result<Status> {
+/// The terminal cannot be used.
+pub async fn run(program: &Program, session: Arc<Session>, start: &Flags) -> anyhow::Result<ExitStatus> {
     write(WELCOME)?;
-    // Names for completion come with the agents; whoever types is not made to wait for them.
-    let early = tokio::spawn({
+    // Connects early: names for completion come from the agents, and typing must not wait.
+    let connect = tokio::spawn({
         let session = Arc::clone(&session);
         async move { drop(session.fleet().await) }
     });
     let namespace = session.namespace(start.namespace.as_deref()).await;
     let mut editor = Editor::new(Arc::clone(&session), namespace)?;
-    let mut last = Status::Fine;
+    let mut last = ExitStatus::Success;
     loop {
-        let (back, typed) = editor.read().await?;
-        editor = back;
-        match typed {
-            Typed::Line(line) => match one(program, &session, start, &line).await {
+        let (returned, input) = editor.read().await?;
+        editor = returned;
+        match input {
+            Input::Line(line) => match run_line(program, &session, start, &line).await {
                 Ok(None) => break,
                 Ok(Some(status)) => last = status,
                 Err(error) => {
-                    complain(&error);
-                    last = Status::Problem;
+                    print_error(&error);
+                    last = ExitStatus::Problem;
                 }
             },
-            Typed::End => break,
+            Input::End => break,
         }
     }
-    early.abort();
+    connect.abort();
     Ok(last)
 }
 
-/// Runs a line; `None` if it ends the shell. Ctrl-C ends the command alone.
-async fn one(program: &Program, session: &Arc<Session>, start: &Flags, line: &str) -> anyhow::Result<Option<Status>> {
-    let words = shlex::split(line).context("a quote is not closed")?;
+/// Runs a line; `None` if the line ends the shell. Ctrl-C ends only the command.
+async fn run_line(
+    program: &Program,
+    session: &Arc<Session>,
+    start: &Flags,
+    line: &str,
+) -> anyhow::Result<Option<ExitStatus>> {
+    let words = shlex::split(line).context("missing closing quote")?;
     if words.is_empty() || words[0].starts_with('#') {
-        return Ok(Some(Status::Fine));
+        return Ok(Some(ExitStatus::Success));
     }
-    let flags = Flags::of_line(&words)?.over(start)?;
+    let flags = Flags::from_line(&words)?.or_start_flags(start)?;
     if flags.help && !flags.words.is_empty() {
-        write(&help::page(&Walk::along(true, &flags.words)?, ""))?;
-        return Ok(Some(Status::Fine));
+        write(&help::page(&LineParser::parse(true, &flags.words)?, ""))?;
+        return Ok(Some(ExitStatus::Success));
     }
-    let command = if flags.help { Command::Help } else { Walk::command(true, &flags.words)? };
+    let command = if flags.help { Command::Help } else { LineParser::command(true, &flags.words)? };
     match command {
         Command::Exit => return Ok(None),
         Command::Help => {
             let verbs: Vec<_> = first(true).iter().map(|entry| (entry.name(), entry.help)).collect();
             write(&help::table(&verbs))?;
-            return Ok(Some(Status::Fine));
+            return Ok(Some(ExitStatus::Success));
         }
         _ => {}
     }
@@ -80,7 +85,7 @@ async fn one(program: &Program, session: &Arc<Session>, start: &Flags, line: &st
         status = run.run(command) => status.map(Some),
         _ = tokio::signal::ctrl_c() => {
             write("\n")?;
-            Ok(Some(Status::Fine))
+            Ok(Some(ExitStatus::Success))
         }
     }
 }
@@ -88,25 +93,25 @@ async fn one(program: &Program, session: &Arc<Session>, start: &Flags, line: &st
 /// Runs the lines of standard input.
 ///
 /// # Errors
-/// As the first command that fails.
-pub async fn script(program: &Program, session: Arc<Session>, start: &Flags) -> anyhow::Result<Status> {
+/// The error of the first command that fails.
+pub async fn script(program: &Program, session: Arc<Session>, start: &Flags) -> anyhow::Result<ExitStatus> {
     for (number, line) in std::io::stdin().lock().lines().enumerate() {
         let line = line.context("cannot read standard input")?;
-        match one(program, &session, start, &line).await.with_context(|| format!("line {}: {line}", number + 1))? {
-            Some(Status::Fine) => {}
+        match run_line(program, &session, start, &line).await.with_context(|| format!("line {}: {line}", number + 1))? {
+            Some(ExitStatus::Success) => {}
             Some(other) => return Ok(other),
             None => break,
         }
     }
-    Ok(Status::Fine)
+    Ok(ExitStatus::Success)
 }
 
-/// What is known of a place in a line without waiting for anybody.
-fn place(left: &str) -> (Place, String) {
+/// The context at the end of `left`, and the partial word there.
+fn cursor_context(left: &str) -> (CursorContext, String) {
     let mut words = shlex::split(left).unwrap_or_default();
     let partial = match left.chars().last() {
         Some(last) if !last.is_whitespace() => words.pop().unwrap_or_default(),
         _ => String::new(),
     };
-    (Place::of(true, &words, &partial), partial)
+    (CursorContext::new(true, &words, &partial), partial)
 }

@@ -1,8 +1,8 @@
-//! `status`: is anything wrong?
+//! `status`: the overall state of all nodes.
 //!
-//! The judgement is [`fleet::survey`](maglev_fleet::survey)'s, which the dashboard's strip shows as well. Here is what
-//! needs a second look: a VIP can only drop packets while VPP has no server with a weight for it, and only then the
-//! counters are read twice; and nodes that disagree are given the time that a change takes.
+//! The problems come from [`fleet::survey`](maglev_fleet::survey), which the dashboard uses as well. Two of them need
+//! several observations: a VIP drops packets only while all its weights in VPP are 0, in which case two readings of its
+//! counters are compared; and nodes may disagree for as long as a change takes to reach all of them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,24 +15,24 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    output::{Answer, Cell, Page, Table},
-    paint::Tone,
+    output::{Cell, Page, Printable, Table},
+    style::Style,
 };
 use maglev_fleet::{
     CountersRead, FleetHandle, NodeState,
-    survey::{Flag, FrontendSurvey, Lasting, Survey, disagreeing},
+    survey::{Flag, FrontendSurvey, Survey, SustainedFaults, disagreeing},
 };
 use maglev_model::{Name, actual::VppVip, config::Kind, counters::VipCounters, health::BackendState, view::View};
 
-/// How long nodes may disagree while a change is on its way to all of them.
+/// Time in which a change reaches all nodes.
 const SETTLING: Duration = Duration::from_secs(10);
-/// Two readings of VPP's counters are 5 s apart.
+/// Time limit for two readings of VPP's counters, which are 5 s apart.
 const TWO_READINGS: Duration = Duration::from_secs(12);
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Status {
-    status: Verdict,
+pub struct StatusReport {
+    status: ClusterHealth,
     vips_down: usize,
     vips_dropping: usize,
     nodes_silent: usize,
@@ -46,23 +46,23 @@ pub struct Status {
     backends_up: usize,
     nodes: usize,
     nodes_reporting: usize,
-    /// What each count counts.
+    /// The objects and nodes behind the counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<Finding>,
 }
 
-/// In a word.
+/// The overall state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Nothing is wrong.
+pub enum ClusterHealth {
+    /// No problems.
     Fine,
     Problem,
-    /// Nobody can tell.
+    /// No node reports.
     Unknown,
 }
 
-impl Verdict {
+impl ClusterHealth {
     /// The exit status.
     pub fn code(self) -> u8 {
         match self {
@@ -79,8 +79,8 @@ struct Finding {
     what: String,
 }
 
-/// Looks as often as it takes, at the nodes that `only` chooses.
-pub async fn look(handle: &FleetHandle, only: Option<&str>) -> Status {
+/// Observes all nodes, or the node `only`, for as long as necessary.
+pub async fn check(handle: &FleetHandle, only: Option<&str>) -> StatusReport {
     let nodes = || {
         let mut nodes = handle.nodes();
         nodes.retain(|node| only.is_none_or(|only| &*node.node == only));
@@ -91,16 +91,16 @@ pub async fn look(handle: &FleetHandle, only: Option<&str>) -> Status {
     if !lasting.is_empty() {
         lasting = still_disagreeing(handle, lasting, &nodes).await;
     }
-    if first.iter().any(|node| !emptied(&node.view).is_empty()) {
-        dropping = dropped_meanwhile(handle, &first, &nodes).await;
+    if first.iter().any(|node| !without_weight(&node.view).is_empty()) {
+        dropping = dropping_vips(handle, &first, &nodes).await;
     }
     let dropping = |node: &str, vip: &VppVip| dropping.contains(&(Arc::from(node), *vip));
     let disagree = |name: &Name| lasting.contains(name);
     let now = nodes();
-    Status::of(&now, &Survey::new(&now, &Lasting { dropping: &dropping, disagree: &disagree }))
+    StatusReport::new(&now, &Survey::new(&now, &SustainedFaults { dropping: &dropping, disagree: &disagree }))
 }
 
-/// Who of these disagrees all the time until [`SETTLING`] is over.
+/// The objects of `names` on which nodes disagree during all of [`SETTLING`].
 async fn still_disagreeing(
     handle: &FleetHandle,
     mut names: BTreeSet<Name>,
@@ -114,14 +114,14 @@ async fn still_disagreeing(
     names
 }
 
-/// The VIPs of a VPP for which it has no server with a weight.
-fn emptied(view: &View) -> BTreeSet<VppVip> {
+/// The VIPs in VPP without an application server that has a weight.
+fn without_weight(view: &View) -> BTreeSet<VppVip> {
     let vips = view.vpp.iter().flat_map(|vpp| &vpp.vips);
-    vips.filter(|(_, of)| of.servers.values().all(|weight| *weight == 0)).map(|(vip, _)| *vip).collect()
+    vips.filter(|(_, vip_state)| vip_state.servers.values().all(|weight| *weight == 0)).map(|(vip, _)| *vip).collect()
 }
 
 /// The VIPs that dropped packets between two readings of the counters.
-async fn dropped_meanwhile(
+async fn dropping_vips(
     handle: &FleetHandle,
     first: &[NodeState],
     nodes: &impl Fn() -> Vec<NodeState>,
@@ -130,47 +130,50 @@ async fn dropped_meanwhile(
     let mut before: BTreeMap<Arc<str>, Arc<CountersRead>> = BTreeMap::new();
     loop {
         let now = nodes();
-        let mut found = BTreeSet::new();
+        let mut dropping = BTreeSet::new();
         let mut waiting = false;
-        for node in now.iter().filter(|node| node.reporting() && !emptied(&node.view).is_empty()) {
+        for node in now.iter().filter(|node| node.reporting() && !without_weight(&node.view).is_empty()) {
             let Some(counters) = &node.counters else {
-                waiting |= first.iter().any(|of| of.node == node.node);
+                waiting |= first.iter().any(|other| other.node == node.node);
                 continue;
             };
             let old = before.entry(Arc::clone(&node.node)).or_insert_with(|| Arc::clone(counters));
             match grown(old, counters) {
-                Some(vips) => found.extend(vips.into_iter().map(|vip| (Arc::clone(&node.node), vip))),
+                Some(vips) => dropping.extend(vips.into_iter().map(|vip| (Arc::clone(&node.node), vip))),
                 None => waiting = true,
             }
         }
         if !waiting || !timeout_at(until, updates.next()).await.is_ok_and(|update| update.is_some()) {
-            return found;
+            return dropping;
         }
     }
 }
 
-/// The VIPs whose packets without a server have grown; `None` while both are the same reading of VPP.
+/// The VIPs whose counter of packets without a server increased; `None` if both are the same reading.
 fn grown(old: &CountersRead, new: &CountersRead) -> Option<Vec<VppVip>> {
     let (old, new) = (old.stats.counters.as_ref()?, new.stats.counters.as_ref()?);
     if old.heartbeat == new.heartbeat {
         return None;
     }
-    let no_server = |of: &VipCounters| of.packets.map_or(0, |packets| packets.no_server);
-    let grown = new.vips.iter().filter(|(vip, of)| old.vips.get(vip).is_some_and(|old| no_server(of) > no_server(old)));
+    let no_server = |counters: &VipCounters| counters.packets.map_or(0, |packets| packets.no_server);
+    let grown = new
+        .vips
+        .iter()
+        .filter(|(vip, counters)| old.vips.get(vip).is_some_and(|old| no_server(counters) > no_server(old)));
     Some(grown.map(|(vip, _)| *vip).collect())
 }
 
-impl Status {
-    /// That nothing can be known.
+impl StatusReport {
+    /// The report without any nodes.
     pub fn unknown() -> Self {
-        Self::of(&[], &Survey::default())
+        Self::new(&[], &Survey::default())
     }
 
-    fn of(nodes: &[NodeState], survey: &Survey) -> Self {
+    fn new(nodes: &[NodeState], survey: &Survey) -> Self {
         let status = match survey {
-            _ if survey.reporting == 0 => Verdict::Unknown,
-            _ if survey.is_fine() => Verdict::Fine,
-            _ => Verdict::Problem,
+            _ if survey.reporting == 0 => ClusterHealth::Unknown,
+            _ if survey.is_fine() => ClusterHealth::Fine,
+            _ => ClusterHealth::Problem,
         };
         let mut backends: BTreeMap<&Name, bool> = BTreeMap::new();
         for node in nodes.iter().filter(|node| node.reporting()) {
@@ -196,90 +199,96 @@ impl Status {
         }
     }
 
-    /// In a word.
-    pub fn verdict(&self) -> Verdict {
+    pub fn health(&self) -> ClusterHealth {
         self.status
     }
 
-    fn counts(&self) -> [(&'static str, usize, Tone); 7] {
+    fn counts(&self) -> [(&'static str, usize, Style); 7] {
         [
-            ("VIPs down", self.vips_down, Tone::Bad),
-            ("VIPs dropping packets", self.vips_dropping, Tone::Bad),
-            ("nodes silent or without VPP", self.nodes_silent, Tone::Bad),
-            ("sync errors", self.sync_errors, Tone::Bad),
-            ("disagreements between nodes", self.disagreements, Tone::Warn),
-            ("rejected, held or in conflict", self.rejected, Tone::Warn),
-            ("on standby or the last backend", self.standby, Tone::Warn),
+            ("VIPs down", self.vips_down, Style::Bad),
+            ("VIPs dropping packets", self.vips_dropping, Style::Bad),
+            ("nodes not reporting or without VPP", self.nodes_silent, Style::Bad),
+            ("sync errors", self.sync_errors, Style::Bad),
+            ("disagreements between nodes", self.disagreements, Style::Warn),
+            ("rejected, held or in conflict", self.rejected, Style::Warn),
+            ("on standby or the last backend", self.standby, Style::Warn),
         ]
     }
 }
 
 fn findings(nodes: &[NodeState], survey: &Survey) -> Vec<Finding> {
-    let mut found = Vec::new();
+    let mut findings = Vec::new();
     for flag in Flag::ALL {
         let kind = flag.as_str();
-        let frontends = survey.frontends.iter().filter(|(_, of)| of.flags.contains(&flag));
-        let frontend = |(name, of): (&Name, &FrontendSurvey)| {
-            let reason = of.nodes.values().map(super::frontend::reason).find(|reason| !reason.is_empty());
+        let frontends = survey.frontends.iter().filter(|(_, survey)| survey.flags.contains(&flag));
+        let frontend = |(name, survey): (&Name, &FrontendSurvey)| {
+            let reason = survey.nodes.values().map(super::frontend::reason).find(|reason| !reason.is_empty());
             let reason = reason.filter(|_| matches!(flag, Flag::Rejected | Flag::Sync));
             format!("Frontend {name}{}", reason.map_or_else(String::new, |reason| format!(": {reason}")))
         };
-        found.extend(frontends.map(|of| Finding { kind, what: frontend(of) }));
-        let flagged = nodes.iter().filter(|node| survey.nodes.get(&node.node).is_some_and(|of| of.contains(&flag)));
-        found.extend(flagged.map(|node| Finding { kind, what: format!("node {}: {}", node.node, about(node, flag)) }));
+        findings.extend(frontends.map(|survey| Finding { kind, what: frontend(survey) }));
+        let flagged =
+            nodes.iter().filter(|node| survey.nodes.get(&node.node).is_some_and(|flags| flags.contains(&flag)));
+        findings.extend(
+            flagged.map(|node| Finding { kind, what: format!("node {}: {}", node.node, describe(node, flag)) }),
+        );
     }
     let others =
-        survey.rejected.iter().filter(|(of, name)| *of != Kind::Frontend || !survey.frontends.contains_key(name));
-    found.extend(others.map(|(of, name)| Finding {
+        survey.rejected.iter().filter(|(kind, name)| *kind != Kind::Frontend || !survey.frontends.contains_key(name));
+    findings.extend(others.map(|(kind, name)| Finding {
         kind: Flag::Rejected.as_str(),
-        what: format!("{} {name}{}", of.as_str(), problem(nodes, *of, name)),
+        what: format!("{} {name}{}", kind.as_str(), problem(nodes, *kind, name)),
     }));
-    found
+    findings
 }
 
 fn problem(nodes: &[NodeState], kind: Kind, name: &Name) -> String {
-    let of = nodes.iter().filter_map(|node| node.view.problems_of(kind, name)).flat_map(|of| of.problems.iter()).next();
-    of.map_or_else(String::new, |problem| format!(": {}: {}", problem.reason, problem.message))
+    let object = nodes
+        .iter()
+        .filter_map(|node| node.view.object_problems(kind, name))
+        .flat_map(|object| object.problems.iter())
+        .next();
+    object.map_or_else(String::new, |problem| format!(": {}: {}", problem.reason, problem.message))
 }
 
-fn about(node: &NodeState, flag: Flag) -> String {
+fn describe(node: &NodeState, flag: Flag) -> String {
     let sync = &node.view.sync;
     match flag {
-        Flag::Silent if !node.reporting() => node.silence(),
-        Flag::Silent => "its agent is not connected to VPP".to_owned(),
-        Flag::Rejected => format!("{} holds of removals", node.view.holds.len()),
+        Flag::Silent if !node.reporting() => node.unreachable_reason(),
+        Flag::Silent => "the agent is not connected to VPP".to_owned(),
+        Flag::Rejected => format!("{} holds on removals", node.view.holds.len()),
         _ => match &sync.error {
             Some(error) => error.to_string(),
-            None => format!("{} steps of its last pass failed", sync.failed_steps),
+            None => format!("{} steps of the last pass failed", sync.failed_steps),
         },
     }
 }
 
 /// `1 node`, `2 nodes`.
-fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
-impl Answer for Status {
+impl Printable for StatusReport {
     fn page(&self, _: bool, _: Timestamp) -> Page {
         let mut page = Page::default();
         let Self { backends, backends_up, nodes, nodes_reporting, .. } = self;
         let (vips, all) = (counted(self.vips, "VIP"), counted(*nodes, "node"));
         match self.status {
-            Verdict::Unknown if *nodes == 0 => page.line(Tone::Bad.paint("unknown: there are no agents to ask")),
-            Verdict::Unknown => page.line(Tone::Bad.paint(&format!("unknown: none of {all} reports"))),
-            Verdict::Fine if backends == backends_up => {
+            ClusterHealth::Unknown if *nodes == 0 => page.line(Style::Bad.paint("unknown: no agents found")),
+            ClusterHealth::Unknown => page.line(Style::Bad.paint(&format!("unknown: none of {all} reports"))),
+            ClusterHealth::Fine if backends == backends_up => {
                 let backends = counted(*backends, "backend");
-                page.line(Tone::Good.paint(&format!("Everything is up: {vips}, {backends} on {all}")));
+                page.line(Style::Good.paint(&format!("Everything is up: {vips}, {backends} on {all}")));
             }
-            Verdict::Fine => {
+            ClusterHealth::Fine => {
                 let up = format!("{backends_up} of {} up", counted(*backends, "backend"));
-                page.line(Tone::Good.paint(&format!("Nothing is wrong: {vips}, {up}, on {all}")));
+                page.line(Style::Good.paint(&format!("No problems: {vips}, {up}, on {all}")));
             }
-            Verdict::Problem => {
-                for (what, count, tone) in self.counts() {
-                    let tone = if count > 0 { tone } else { Tone::Faint };
-                    page.line(tone.paint(&format!("{count:>4}  {what}")));
+            ClusterHealth::Problem => {
+                for (what, count, style) in self.counts() {
+                    let style = if count > 0 { style } else { Style::Faint };
+                    page.line(style.paint(&format!("{count:>4}  {what}")));
                 }
                 let backends = counted(*backends, "backend");
                 page.line(format_args!("of {vips}, {backends}; {nodes_reporting} of {all} report"));
@@ -288,8 +297,8 @@ impl Answer for Status {
         if !self.findings.is_empty() {
             page.gap();
             let mut table = Table::new(["PROBLEM", "WHERE"]);
-            for of in &self.findings {
-                table.row([Cell::from(of.kind), of.what.clone().into()]);
+            for finding in &self.findings {
+                table.row([Cell::from(finding.kind), finding.what.clone().into()]);
             }
             page.table(&table, "");
         }

@@ -1,4 +1,4 @@
-//! `sync vpp lb state`: a pass over everything, now.
+//! `sync vpp lb state`: requests a sync pass from the agents.
 
 use std::sync::Arc;
 
@@ -6,46 +6,49 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    ask::Answers,
-    output::{Answer, Page, Table},
-    paint::Tone,
+    fan_out::Responses,
+    output::{Cell, Page, Printable, Table},
+    style::Style,
 };
-use crate::output::Cell;
-
-/// What came of it.
-#[derive(Serialize)]
-pub struct Synced(Vec<One>);
 
 #[derive(Serialize)]
-struct One {
+pub struct Synced(Vec<NodeSync>);
+
+#[derive(Serialize)]
+struct NodeSync {
     node: Arc<str>,
-    asked: bool,
+    /// True if the agent accepted the request.
+    #[serde(rename = "asked")]
+    accepted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
 impl Synced {
-    pub fn of(answers: Answers<()>) -> Self {
-        let one =
-            |(node, answer): (Arc<str>, Result<(), String>)| One { node, asked: answer.is_ok(), error: answer.err() };
-        Self(answers.into_iter().map(one).collect())
+    pub fn new(responses: Responses<()>) -> Self {
+        let node_sync = |(node, response): (Arc<str>, Result<(), String>)| NodeSync {
+            node,
+            accepted: response.is_ok(),
+            error: response.err(),
+        };
+        Self(responses.into_iter().map(node_sync).collect())
     }
 
-    /// Whether every agent does it.
+    /// True if every agent accepted the request.
     pub fn is_complete(&self) -> bool {
-        self.0.iter().all(|one| one.asked)
+        self.0.iter().all(|sync| sync.accepted)
     }
 }
 
-impl Answer for Synced {
+impl Printable for Synced {
     fn page(&self, _: bool, _: Timestamp) -> Page {
         let mut table = Table::new(["NODE", "SYNC"]);
-        for one in &self.0 {
-            let cell = match &one.error {
-                None => Cell::toned("under way", Tone::Good),
-                Some(error) => Cell::toned(error.clone(), Tone::Bad),
+        for sync in &self.0 {
+            let cell = match &sync.error {
+                None => Cell::styled("started", Style::Good),
+                Some(error) => Cell::styled(error.clone(), Style::Bad),
             };
-            table.row([one.node.to_string().into(), cell]);
+            table.row([sync.node.to_string().into(), cell]);
         }
         let mut page = Page::default();
         page.table(&table, "no nodes");

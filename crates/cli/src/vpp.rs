@@ -1,4 +1,4 @@
-//! `show vpp info`; `show vpp lb state` is in [`state`], `show vpp lb counters` in [`counters`].
+//! `show vpp info`. See [`state`] for `show vpp lb state` and [`counters`] for `show vpp lb counters`.
 
 pub mod counters;
 pub mod state;
@@ -9,13 +9,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    ask::Answers,
-    output::{Answer, Cell, Page, Table, Time, age},
-    paint::Tone,
+    fan_out::Responses,
+    output::{Cell, Page, Printable, Table, Time, age},
+    style::Style,
 };
 use maglev_rpc::client::VppDetail;
 
-/// Which VPP each node has.
+/// The VPP of each node.
 #[derive(Serialize)]
 pub struct Infos(Vec<Info>);
 
@@ -25,7 +25,7 @@ struct Info {
     node: Arc<str>,
     #[serde(flatten)]
     vpp: Option<Vpp>,
-    /// Why nothing is known of it.
+    /// The error of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -43,29 +43,29 @@ struct Vpp {
 }
 
 impl Infos {
-    pub fn of(answers: Answers<VppDetail>) -> Self {
-        let info = |(node, answer): (Arc<str>, Result<VppDetail, String>)| match answer {
-            Ok(of) => Info { node, vpp: Some(of.into()), error: None },
+    pub fn new(responses: Responses<VppDetail>) -> Self {
+        let info = |(node, response): (Arc<str>, Result<VppDetail, String>)| match response {
+            Ok(detail) => Info { node, vpp: Some(detail.into()), error: None },
             Err(error) => Info { node, vpp: None, error: Some(error) },
         };
-        Self(answers.into_iter().map(info).collect())
+        Self(responses.into_iter().map(info).collect())
     }
 }
 
 impl From<VppDetail> for Vpp {
-    fn from(of: VppDetail) -> Self {
+    fn from(detail: VppDetail) -> Self {
         Self {
-            version: of.info.version,
-            build_date: of.info.build_date,
-            pid: of.info.pid,
-            capabilities: of.info.capabilities,
-            connected_since: Time(of.connected_since),
-            started: of.started.map(Time),
+            version: detail.info.version,
+            build_date: detail.info.build_date,
+            pid: detail.info.pid,
+            capabilities: detail.info.capabilities,
+            connected_since: Time(detail.connected_since),
+            started: detail.started.map(Time),
         }
     }
 }
 
-impl Answer for Infos {
+impl Printable for Infos {
     fn page(&self, wide: bool, now: Timestamp) -> Page {
         let mut head = vec!["NODE", "VERSION", "PID", "STARTED", "CONNECTED", "CAPABILITIES"];
         head.extend(wide.then_some("BUILT"));
@@ -73,7 +73,7 @@ impl Answer for Infos {
         for info in &self.0 {
             let Some(vpp) = &info.vpp else {
                 let error = info.error.clone().unwrap_or_default();
-                table.row([info.node.to_string().into(), Cell::toned(error, Tone::Bad)]);
+                table.row([info.node.to_string().into(), Cell::styled(error, Style::Bad)]);
                 continue;
             };
             let mut row = vec![
@@ -93,12 +93,12 @@ impl Answer for Infos {
     }
 }
 
-/// The nodes that did not answer, at the end of a page.
+/// Lists failed requests at the end of a page.
 fn failures(page: &mut Page, failed: &std::collections::BTreeMap<Arc<str>, String>) {
     if !failed.is_empty() {
         page.gap();
     }
     for (node, error) in failed {
-        page.line(format_args!("{node}: {}", Tone::Bad.paint(error)));
+        page.line(format_args!("{node}: {}", Style::Bad.paint(error)));
     }
 }

@@ -1,4 +1,4 @@
-//! The weights of a Frontend's members on one node, and why they are what they are.
+//! The configured and effective weights of a Frontend's members on one node, with the reasons.
 
 use std::sync::Arc;
 
@@ -6,101 +6,106 @@ use maglev_fleet::NodeState;
 use maglev_model::{
     Name,
     actual::VppVip,
-    config::{Frontend, Member, Standing, Target},
+    config::{Frontend, Member, MemberTarget, Standing},
     health::BackendState,
-    weights::{Condition, Effective, WantWeight},
+    weights::{BackendCondition, DesiredWeight, EffectiveWeights},
 };
 
 /// A member of a pool on one node.
 #[derive(Clone, Debug)]
-pub struct Weighed {
+pub struct MemberWeight {
     pub(crate) frontend: Name,
     pub(crate) pool: Arc<str>,
     pub(crate) pool_index: usize,
     pub(crate) backend: Name,
     pub(crate) state: BackendState,
-    /// What the Frontend says.
+    /// The weight in the Frontend.
     pub(crate) weight: u8,
-    /// What is in effect now, or once VPP follows.
+    /// The weight in effect once VPP is in sync.
     pub(crate) effective: u8,
-    /// What VPP has; `None` where it does not have the server.
+    /// The weight in VPP; `None` if VPP does not have the application server.
     pub(crate) in_vpp: Option<u8>,
-    /// Its buckets in VPP's table, when that was last read.
+    /// Number of buckets in VPP's table at the last dump.
     pub(crate) buckets: Option<u32>,
-    /// Why the weight in effect is what it is.
-    pub(crate) why: String,
+    /// Reason for the effective weight.
+    pub(crate) reason: String,
 }
 
-/// Every member of every pool of `name`, in order; nothing where the node does not know it.
-pub fn weighed(node: &NodeState, name: &Name) -> Vec<Weighed> {
+/// All members of all pools of the Frontend `name`, in order; empty if the node does not have the Frontend.
+pub fn member_weights(node: &NodeState, name: &Name) -> Vec<MemberWeight> {
     let Some(frontend) = node.view.frontends.get(name) else { return Vec::new() };
-    let effective = node.view.effective(frontend);
+    let effective = node.view.effective_weights(frontend);
     let pools = frontend.pools.iter().enumerate();
     let members = pools.flat_map(|(index, pool)| pool.members.iter().map(move |member| (index, member)));
-    members.map(|(pool, member)| one(node, frontend, &effective, pool, member)).collect()
+    members.map(|(pool, member)| member_weight(node, frontend, &effective, pool, member)).collect()
 }
 
-fn one(node: &NodeState, frontend: &Frontend, effective: &Effective, index: usize, member: &Member) -> Weighed {
+fn member_weight(
+    node: &NodeState,
+    frontend: &Frontend,
+    effective: &EffectiveWeights,
+    index: usize,
+    member: &Member,
+) -> MemberWeight {
     let (view, vip) = (&node.view, VppVip::from(frontend.vip));
     let address = member.target.address();
     let in_vpp = address.and_then(|address| view.weight_in_vpp(&vip, address));
-    let wanted = address.and_then(|address| effective.ases.get(&address));
+    let desired = address.and_then(|address| effective.ases.get(&address));
     let dump = node.dump.as_ref().and_then(|dump| dump.actual.vips.get(&vip));
-    Weighed {
+    MemberWeight {
         frontend: frontend.name.clone(),
         pool: Arc::clone(&frontend.pools[index].name),
         pool_index: index,
         backend: member.backend.clone(),
         state: match &member.target {
-            Target::Backend(backend) => view.backend_state(backend),
-            Target::Unreadable { .. } => BackendState::Unknown,
+            MemberTarget::Backend(backend) => view.backend_state(backend),
+            MemberTarget::Unreadable { .. } => BackendState::Unknown,
         },
         weight: member.weight.get(),
-        effective: wanted.map_or(0, |wanted| wanted.weight.effective(in_vpp)),
+        effective: desired.map_or(0, |desired| desired.weight.effective(in_vpp)),
         in_vpp,
-        buckets: address.and_then(|address| dump?.ases.get(&address)).map(|of| of.buckets),
-        why: why(node, frontend, effective, index, member, wanted.map(|wanted| wanted.weight)),
+        buckets: address.and_then(|address| dump?.ases.get(&address)).map(|server| server.buckets),
+        reason: reason(node, frontend, effective, index, member, desired.map(|desired| desired.weight)),
     }
 }
 
-/// In a sentence.
-fn why(
+fn reason(
     node: &NodeState,
     frontend: &Frontend,
-    effective: &Effective,
+    effective: &EffectiveWeights,
     index: usize,
     member: &Member,
-    wanted: Option<WantWeight>,
+    desired: Option<DesiredWeight>,
 ) -> String {
     if let Standing::Withdrawn(problem) = &frontend.standing {
         return format!("the Frontend is withdrawn: {}", problem.message);
     }
-    let kept = matches!(wanted, Some(WantWeight::Keep { .. }));
-    let condition = match Condition::of(&member.target, &node.view.health) {
-        Condition::Up => return serving(frontend, effective, index, member),
-        Condition::Down => "its probes fail",
-        Condition::Suspect => {
-            "its probes fail, and so does every other on that path: the path is suspect, not the backend"
+    let keeps_vpp_weight = matches!(desired, Some(DesiredWeight::Keep { .. }));
+    let condition = match BackendCondition::from_snapshot(&member.target, &node.view.health) {
+        BackendCondition::Up => return up_reason(frontend, effective, index, member),
+        BackendCondition::Down => "probes fail",
+        BackendCondition::Suspect => {
+            "probes fail for all backends of this address family: the probe path is suspect, not the backend"
         }
-        Condition::NeverKnown => "it has not been probed yet, or cannot be",
-        Condition::Unknown => "it is not known yet, since it was enabled or its address changed",
-        Condition::CheckMissing => "its HealthCheck is missing or unreadable",
-        Condition::Unreadable => "the Backend does not decode",
-        Condition::Paused => "its operator paused it: no new flows",
-        Condition::Disabled => "its operator disabled it: no flows",
+        BackendCondition::NeverKnown => "not probed yet, or cannot be probed",
+        BackendCondition::Unknown => "no probe result since the Backend was enabled or its address changed",
+        BackendCondition::CheckMissing => "the HealthCheck is missing or invalid",
+        BackendCondition::Unreadable => "the Backend is invalid",
+        BackendCondition::Paused => "paused by an operator: no new flows",
+        BackendCondition::Disabled => "disabled by an operator: no flows",
     };
-    if kept { format!("{condition}; its weight is kept as VPP has it") } else { condition.to_owned() }
+    if keeps_vpp_weight { format!("{condition}; the weight in VPP is kept") } else { condition.to_owned() }
 }
 
-/// Of one that is up.
-fn serving(frontend: &Frontend, effective: &Effective, index: usize, member: &Member) -> String {
+/// The reason for a member that is up.
+fn up_reason(frontend: &Frontend, effective: &EffectiveWeights, index: usize, member: &Member) -> String {
     let pool = |index: usize| frontend.pools.get(index).map_or("", |pool| &*pool.name);
     match effective.active_pool {
         Some(active) if active == index && member.weight.get() == 0 => {
-            format!("it is up, but its weight in pool {} is 0", pool(index))
+            format!("up, but its weight in pool {} is 0", pool(index))
         }
-        Some(active) if active == index => format!("it is up, and pool {} is active", pool(index)),
-        Some(active) => format!("it is up, but stands by: pool {} is active", pool(active)),
-        None => "it is up, but no pool has a backend with a weight".to_owned(),
+        Some(active) if active == index => format!("up, and pool {} is active", pool(index)),
+        Some(active) => format!("up, but on standby: pool {} is active", pool(active)),
+        None => "up, but no pool has a backend with a weight".to_owned(),
     }
 }

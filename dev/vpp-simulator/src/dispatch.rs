@@ -51,17 +51,17 @@ pub struct RequestContext<'a> {
     pub world: &'a mut SimulatorState,
     client: u32,
     out: &'a mut BytesMut,
-    pub fate: ConnectionAction,
+    pub action: ConnectionAction,
 }
 
 /// Executes the request `body` from the connection with the client index `client`, and appends the replies to `out`.
 pub fn dispatch(world: &mut SimulatorState, client: u32, body: &[u8], out: &mut BytesMut) -> ConnectionAction {
     let Some(id) = body.first_chunk::<2>().map(|id| u16::from_be_bytes(*id)) else { return ConnectionAction::Keep };
     let Some(id) = ids::id_in_26_10(world.vpp.release, id) else { return ConnectionAction::Keep };
-    let mut context = RequestContext { world, client, out, fate: ConnectionAction::Keep };
+    let mut context = RequestContext { world, client, out, action: ConnectionAction::Keep };
     // A wrong size or an invalid value. VPP sends no reply.
     match context.route(id, body) {
-        Ok(()) => context.fate,
+        Ok(()) => context.action,
         Err(reason) => {
             tracing::debug!(id, %reason, "the simulated VPP ignored an invalid request");
             ConnectionAction::Keep
@@ -104,7 +104,7 @@ impl RequestContext<'_> {
     /// The error number of `refusal`. One kind of refusal crashes VPP.
     pub fn refused(&mut self, refusal: Refusal) -> i32 {
         if refusal == Refusal::Fatal {
-            self.fate = ConnectionAction::Die;
+            self.action = ConnectionAction::Die;
         }
         refusal.retval()
     }
@@ -163,7 +163,7 @@ impl RequestContext<'_> {
     }
 
     fn delete_client(&mut self, _: &SockclntDelete) -> SockclntDeleteReply {
-        self.fate = ConnectionAction::Close;
+        self.action = ConnectionAction::Close;
         // The value 1 is not an error, but that of a real VPP.
         SockclntDeleteReply { response: 1 }
     }

@@ -29,7 +29,7 @@ pub async fn helps_completes_and_survives(sandbox: &Sandbox) {
     terminal.keys("show vpp l\t").await;
     terminal.expect("show vpp lb ").await;
     terminal.keys("?").await;
-    terminal.expect("counters  what VPP has counted for each VIP").await;
+    terminal.expect("counters  packet counters of VPP for each VIP").await;
     terminal.expect("maglevc> show vpp lb ").await;
     terminal.keys("c\t\r").await;
     terminal.expect("NO-SERVER").await;
@@ -47,7 +47,7 @@ pub async fn helps_completes_and_survives(sandbox: &Sandbox) {
 
     // A word that is not there is told from those that are.
     terminal.keys("show nodse\r").await;
-    terminal.expect("there is no `nodse` after `show`").await;
+    terminal.expect("unknown word `nodse` after `show`").await;
     terminal.expect("did you mean nodes?").await;
     terminal.expect(PROMPT).await;
 

@@ -1,4 +1,4 @@
-//! `why backend X`: what decides its state and its weights, on each node.
+//! `why backend X`: the reasons for state and weights, on each node.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -6,14 +6,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    admin_word, fold,
-    one::{Probing, places_on},
-    tone,
+    admin_state_text,
+    detail::{Probing, memberships_on},
+    fold, style,
 };
 use crate::{
-    across::Reach,
-    output::{Answer, Cell, Page, Table, Time, age},
-    paint::Tone,
+    coverage::NodeCoverage,
+    output::{Cell, Page, Printable, Table, Time, age},
+    style::Style,
 };
 use maglev_fleet::NodeState;
 use maglev_kube::LastWriter;
@@ -26,17 +26,16 @@ use maglev_model::{
 };
 use maglev_rpc::client::BackendDetail;
 
-/// Why a Backend is as it is.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Why {
+pub struct Explanation {
     name: String,
     state: &'static str,
     admin_state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_writer: Option<Writer>,
     #[serde(flatten)]
-    reach: Reach,
+    coverage: NodeCoverage,
     per_node: Vec<PerNode>,
 }
 
@@ -53,8 +52,8 @@ struct Writer {
 }
 
 impl From<LastWriter> for Writer {
-    fn from(of: LastWriter) -> Self {
-        Self { manager: of.manager, at: of.at.map(Time), by: of.by, reason: of.reason }
+    fn from(writer: LastWriter) -> Self {
+        Self { manager: writer.manager, at: writer.at.map(Time), by: writer.by, reason: writer.reason }
     }
 }
 
@@ -68,12 +67,12 @@ struct PerNode {
     probing: Probing,
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<Time>,
-    pools: Vec<Place>,
+    pools: Vec<PoolWeight>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Place {
+struct PoolWeight {
     frontend: String,
     pool: Arc<str>,
     weight: u8,
@@ -83,84 +82,84 @@ struct Place {
     because: String,
 }
 
-impl Why {
-    /// `None` where no node that reports knows it.
-    pub fn of(
+impl Explanation {
+    /// `None` if no reporting node has the Backend.
+    pub fn new(
         name: &Name,
         nodes: Vec<NodeState>,
         details: &BTreeMap<Arc<str>, BackendDetail>,
         writer: Option<LastWriter>,
     ) -> Option<Self> {
-        let (nodes, reach) = Reach::split(nodes);
-        let known: Vec<_> = nodes.iter().filter_map(|node| Some((node, node.view.backends.get(name)?))).collect();
-        let (_, newest) = known.iter().max_by_key(|(_, of)| of.revision.generation)?;
-        let per_node = known.iter().map(|(node, of)| PerNode::of(node, of, details.get(&node.node)));
+        let (nodes, coverage) = NodeCoverage::split(nodes);
+        let instances: Vec<_> = nodes.iter().filter_map(|node| Some((node, node.view.backends.get(name)?))).collect();
+        let (_, newest) = instances.iter().max_by_key(|(_, backend)| backend.revision.generation)?;
+        let per_node = instances.iter().map(|(node, backend)| PerNode::new(node, backend, details.get(&node.node)));
         Some(Self {
             name: name.to_string(),
-            state: fold(known.iter().map(|(node, of)| node.view.backend_state(of))),
-            admin_state: admin_word(newest.admin_state),
+            state: fold(instances.iter().map(|(node, backend)| node.view.backend_state(backend))),
+            admin_state: admin_state_text(newest.admin_state),
             last_writer: writer.map(Writer::from),
             per_node: per_node.collect(),
-            reach,
+            coverage,
         })
     }
 }
 
 impl PerNode {
-    fn of(node: &NodeState, backend: &Backend, detail: Option<&BackendDetail>) -> Self {
-        let probing = Probing::of(detail);
-        let history = node.view.health_of(backend).map(|health| Arc::clone(&health.history)).unwrap_or_default();
-        let places = places_on(node, &backend.name).into_iter().map(|of| Place {
-            frontend: of.frontend.to_string(),
-            pool: of.pool,
-            weight: of.weight,
-            effective: of.effective,
-            in_vpp: of.in_vpp,
-            because: of.why,
+    fn new(node: &NodeState, backend: &Backend, detail: Option<&BackendDetail>) -> Self {
+        let probing = Probing::new(detail);
+        let history = node.view.backend_health(backend).map(|health| Arc::clone(&health.history)).unwrap_or_default();
+        let pools = memberships_on(node, &backend.name).into_iter().map(|member| PoolWeight {
+            frontend: member.frontend.to_string(),
+            pool: member.pool,
+            weight: member.weight,
+            effective: member.effective,
+            in_vpp: member.in_vpp,
+            because: member.reason,
         });
         Self {
             node: Arc::clone(&node.node),
             state: node.view.backend_state(backend).as_str(),
-            because: because(&node.view, backend, &probing),
+            because: state_reason(&node.view, backend, &probing),
             since: history.last().map(|last| Time(last.at)),
-            pools: places.collect(),
+            pools: pools.collect(),
             probing,
         }
     }
 }
 
-/// What decides the state, in a sentence.
-fn because(view: &View, backend: &Backend, probing: &Probing) -> String {
+/// The reason for the state.
+fn state_reason(view: &View, backend: &Backend, probing: &Probing) -> String {
     let state = view.backend_state(backend);
     if matches!(state, BackendState::Paused | BackendState::Disabled) {
-        return format!("adminState is {}: it is not probed", admin_word(backend.admin_state));
+        return format!("adminState is {}: not probed", admin_state_text(backend.admin_state));
     }
     let check = match &backend.check {
-        Check::None => return "it has no HealthCheck, so it is always up".to_owned(),
+        Check::None => return "no HealthCheck: always up".to_owned(),
         Check::Missing(problem) | Check::NotSupported(problem) => return problem.message.clone(),
         Check::Probe(check) => check,
     };
     let mut text = match probing.counter {
-        None => "no probe has been answered since the agent started, or since its address changed".to_owned(),
+        None => "no probe has finished since the agent started or the address changed".to_owned(),
         Some(counter) => {
             // As in `model::health::machine`.
             let (rise, fall) = (u16::from(check.rise), u16::from(check.fall));
             let top = rise + fall - 1;
-            format!("its counter is {counter} of {top}, and it is up from {rise} on (rise {rise}, fall {fall})")
+            format!("the counter is {counter} of {top}; the Backend is up from {rise} (rise {rise}, fall {fall})")
         }
     };
-    if view.health.suspect(Family::of(backend.address)) {
-        text.push_str("; the probe path of its family is suspect, so this may say nothing about it");
+    if view.health.suspect(Family::from_address(backend.address)) {
+        text.push_str("; the probe path of this address family is suspect, so probe failures may not be the Backend's");
     }
     text
 }
 
-impl Answer for Why {
+impl Printable for Explanation {
     fn page(&self, _: bool, now: Timestamp) -> Page {
         let mut page = Page::default();
         page.fields([
             ("Backend", self.name.clone().into()),
-            ("State", Cell::toned(self.state, tone(self.state))),
+            ("State", Cell::styled(self.state, style(self.state))),
             ("Admin state", self.admin_state.into()),
             ("Last written", self.last_writer.as_ref().map_or_else(Cell::none, |writer| writer.text(now).into())),
         ]);
@@ -175,7 +174,7 @@ impl Answer for Why {
             }
             page.table(&node.table(), "  in no pool");
         }
-        self.reach.footnote(&mut page);
+        self.coverage.footnote(&mut page);
         page
     }
 }
@@ -183,15 +182,15 @@ impl Answer for Why {
 impl PerNode {
     fn table(&self) -> Table {
         let mut table = Table::new(["  FRONTEND", "POOL", "WEIGHT", "EFFECTIVE", "IN-VPP", "BECAUSE"]);
-        for of in &self.pools {
-            let effective = if of.effective > 0 { Tone::Good } else { Tone::Warn };
+        for pool in &self.pools {
+            let effective = if pool.effective > 0 { Style::Good } else { Style::Warn };
             table.row([
-                format!("  {}", of.frontend).into(),
-                of.pool.to_string().into(),
-                of.weight.to_string().into(),
-                Cell::toned(of.effective.to_string(), effective),
-                of.in_vpp.map_or_else(Cell::none, |weight| weight.to_string().into()),
-                of.because.clone().into(),
+                format!("  {}", pool.frontend).into(),
+                pool.pool.to_string().into(),
+                pool.weight.to_string().into(),
+                Cell::styled(pool.effective.to_string(), effective),
+                pool.in_vpp.map_or_else(Cell::none, |weight| weight.to_string().into()),
+                pool.because.clone().into(),
             ]);
         }
         table

@@ -1,16 +1,15 @@
-//! How an event looks.
+//! The text of one event.
 
 use std::fmt::Write as _;
 
 use serde::{Serialize, Serializer};
 
-use crate::{flags::Output, output::Time, paint::Tone};
+use crate::{flags::Output, output::Time, style::Style};
 use maglev_model::event::Level;
 use maglev_rpc::client::Line;
 
-/// An event of a node.
 #[derive(Serialize)]
-pub struct Shown<'l> {
+pub struct EventLine<'l> {
     time: Time,
     level: &'static str,
     node: &'l str,
@@ -20,27 +19,27 @@ pub struct Shown<'l> {
     #[serde(serialize_with = "in_order")]
     attributes: &'l [(std::sync::Arc<str>, String)],
     #[serde(skip)]
-    tone: Tone,
+    style: Style,
 }
 
-/// As in the agent's log, where the order says something.
+/// Serializes a map that keeps the order of the agent's log.
 fn in_order<S: Serializer>(pairs: &[(std::sync::Arc<str>, String)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(pairs.iter().map(|(key, value)| (key, value)))
 }
 
-impl<'l> Shown<'l> {
+impl<'l> EventLine<'l> {
     pub fn new(node: &'l str, line: &'l Line) -> Self {
-        let (level, tone) = match line.level {
-            Level::Debug => ("debug", Tone::Faint),
-            Level::Info => ("info", Tone::Plain),
-            Level::Warn => ("warn", Tone::Warn),
-            Level::Error => ("error", Tone::Bad),
+        let (level, style) = match line.level {
+            Level::Debug => ("debug", Style::Faint),
+            Level::Info => ("info", Style::Plain),
+            Level::Warn => ("warn", Style::Warn),
+            Level::Error => ("error", Style::Bad),
         };
         let (time, event) = (Time(line.time), &*line.name);
-        Self { time, level, node, event, seq: line.seq, attributes: &line.attributes, tone }
+        Self { time, level, node, event, seq: line.seq, attributes: &line.attributes, style }
     }
 
-    /// One line; as YAML one document.
+    /// One line, or one YAML document.
     pub fn text(&self, output: Output) -> anyhow::Result<String> {
         Ok(match output {
             Output::Table | Output::Wide => self.words(),
@@ -50,9 +49,9 @@ impl<'l> Shown<'l> {
     }
 
     fn words(&self) -> String {
-        let level = self.tone.paint(&self.level.to_uppercase());
-        let time = Tone::Faint.paint(&format!("{:.3}", self.time.0));
-        let mut text = format!("{time} {level} {} {}", self.node, Tone::Strong.paint(self.event));
+        let level = self.style.paint(&self.level.to_uppercase());
+        let time = Style::Faint.paint(&format!("{:.3}", self.time.0));
+        let mut text = format!("{time} {level} {} {}", self.node, Style::Strong.paint(self.event));
         for (key, value) in self.attributes {
             let quoted = value.is_empty() || value.contains(|c: char| c.is_whitespace() || c == '"' || c == '=');
             let _ = if quoted { write!(text, " {key}={value:?}") } else { write!(text, " {key}={value}") };
@@ -62,10 +61,10 @@ impl<'l> Shown<'l> {
     }
 }
 
-/// Something about the stream itself; in JSON and YAML a comment cannot stand, so it is an object of its own.
+/// A remark about the stream, in JSON and YAML as a separate object.
 pub fn remark(node: &str, text: &str, output: Output) -> String {
     match output {
-        Output::Table | Output::Wide => format!("{}\n", Tone::Warn.paint(&format!("{node}: {text}"))),
+        Output::Table | Output::Wide => format!("{}\n", Style::Warn.paint(&format!("{node}: {text}"))),
         Output::Json => format!("{}\n", serde_json::json!({ "node": node, "remark": text })),
         Output::Yaml => format!(
             "---\n{}",
@@ -79,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_looks_as_in_the_log_with_its_node() {
+    fn event_is_printed_like_the_log_with_its_node() {
         let attributes = [("name", "shop/web 1"), ("from", "up"), ("to", ""), ("flush", "true")];
         let line = Line {
             seq: Some(7),
@@ -89,12 +88,12 @@ mod tests {
             attributes: attributes.map(|(key, value)| (key.into(), value.into())).to_vec(),
             change: None,
         };
-        let shown = Shown::new("node-a", &line);
+        let shown = EventLine::new("node-a", &line);
         let text = shown.text(Output::Table).unwrap();
         let plain = anstream::adapter::strip_str(&text).to_string();
-        let wanted =
+        let expected =
             "2026-11-23T02:00:00.123Z INFO node-a backend-transition name=\"shop/web 1\" from=up to=\"\" flush=true\n";
-        assert_eq!(plain, wanted);
+        assert_eq!(plain, expected);
         let json = shown.text(Output::Json).unwrap();
         assert!(
             json.ends_with(

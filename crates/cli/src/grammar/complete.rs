@@ -1,33 +1,33 @@
-//! What can stand where the cursor is.
+//! The candidates at the cursor.
 
-use super::{Read, Token, Value, Walk};
+use super::{LineParser, ParsedLine, Token, Value};
 
-/// Something that completes a word.
+/// A candidate for the word at the cursor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// The whole word.
     pub(crate) text: String,
-    /// What it is; may be empty.
+    /// May be empty.
     pub(crate) help: &'static str,
 }
 
-/// Tells the names that a value may have, given the words before it.
-pub type Names<'n> = dyn Fn(Value, &Read) -> Vec<String> + 'n;
+/// Returns the names that a value can have, given the words before it.
+pub type Names<'n> = dyn Fn(Value, &ParsedLine) -> Vec<String> + 'n;
 
-/// All that `partial` can become after the words of `walk`, in the order of the table.
-pub fn complete(walk: &Walk, partial: &str, names: &Names<'_>) -> Vec<Candidate> {
-    let mut found = Vec::new();
-    for entry in walk.allowed() {
+/// All candidates that start with `partial`, in the order of the table.
+pub fn complete(parser: &LineParser, partial: &str, names: &Names<'_>) -> Vec<Candidate> {
+    let mut candidates = Vec::new();
+    for entry in parser.allowed() {
         match entry.token {
-            Token::Word(word) => found.push(Candidate { text: word.to_owned(), help: entry.help }),
+            Token::Word(word) => candidates.push(Candidate { text: word.to_owned(), help: entry.help }),
             Token::Value(Value::Level) => {
-                found.extend(super::value::LEVELS.map(|(word, _)| Candidate { text: word.to_owned(), help: "" }));
+                candidates.extend(super::value::LEVELS.map(|(word, _)| Candidate { text: word.to_owned(), help: "" }));
             }
             Token::Value(kind) => {
-                found.extend(names(kind, walk.read()).into_iter().map(|text| Candidate { text, help: "" }));
+                candidates.extend(names(kind, parser.line()).into_iter().map(|text| Candidate { text, help: "" }));
             }
         }
     }
-    found.retain(|candidate| candidate.text.starts_with(partial));
-    found
+    candidates.retain(|candidate| candidate.text.starts_with(partial));
+    candidates
 }

@@ -1,29 +1,29 @@
-//! `docs/maglevc.md` is made of the table and the flags; this is the part that makes it, and sees to it that it is so.
+//! Generates the reference part of `docs/maglevc.md` from the table and the flags, and compares the committed file.
 
 use std::{fmt::Write as _, fs};
 
 use super::{
-    Entry, Next, first,
-    help::{capitalised, spelled},
+    GrammarEntry, Next, first,
+    help::{capitalised, with_values},
 };
 use crate::flags;
 
-/// What stands above this line in the page is written by hand.
+/// End of the part that is written by hand.
 const MARK: &str = "<!-- Below: made from the program by `make golden`. -->\n";
 
-/// Every command with its usage, what it does and an example, and every flag.
+/// All commands with usage, help and example, and all flags.
 fn markdown() -> String {
     let mut text = String::from("\n## Commands\n\n");
     for entry in first(false) {
         describe(&mut text, entry, &[]);
     }
     text.push_str("## In the shell only\n\n");
-    let known = first(false);
-    for entry in first(true).into_iter().filter(|entry| !known.iter().any(|of| std::ptr::eq(*of, *entry))) {
+    let one_shot = first(false);
+    for entry in first(true).into_iter().filter(|entry| !one_shot.iter().any(|other| std::ptr::eq(*other, *entry))) {
         let _ = writeln!(text, "* `{}`: {}.", entry.name(), entry.help);
     }
     text.push_str("\n## Flags\n\n| flag | meaning |\n|---|---|\n");
-    for flag in flags::known() {
+    for flag in flags::all() {
         let short = flag.short.map_or_else(String::new, |short| format!("`{short}`, "));
         let value = flag.value.map_or_else(String::new, |value| format!(" {value}"));
         let _ = writeln!(text, "| {short}`{}{value}` | {} |", flag.long, flag.help);
@@ -31,7 +31,7 @@ fn markdown() -> String {
     text
 }
 
-fn describe(text: &mut String, entry: &'static Entry, before: &[&'static str]) {
+fn describe(text: &mut String, entry: &'static GrammarEntry, before: &[&'static str]) {
     let path: Vec<&str> = before.iter().copied().chain([entry.name()]).collect();
     if let Next::Run(_) | Next::Options(..) = entry.next {
         let _ = write!(text, "### `maglevc {}`\n\n{}.\n\n", path.join(" "), capitalised(entry.help));
@@ -41,7 +41,7 @@ fn describe(text: &mut String, entry: &'static Entry, before: &[&'static str]) {
     }
     if let Next::Options(_, list) = &entry.next {
         for option in *list {
-            let _ = writeln!(text, "* `{}`: {}.", spelled(option), option.help);
+            let _ = writeln!(text, "* `{}`: {}.", with_values(option), option.help);
         }
         text.push('\n');
     }
@@ -54,14 +54,14 @@ fn describe(text: &mut String, entry: &'static Entry, before: &[&'static str]) {
 }
 
 #[test]
-fn the_page_about_maglevc_says_what_the_program_says() {
+fn reference_page_matches_the_program() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/maglevc.md");
     let page = fs::read_to_string(&path).unwrap();
-    let (by_hand, made) = page.split_once(MARK).expect("the page has the mark");
-    let wanted = markdown();
+    let (by_hand, generated) = page.split_once(MARK).expect("the page has the mark");
+    let expected = markdown();
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(&path, format!("{by_hand}{MARK}{wanted}")).unwrap();
+        fs::write(&path, format!("{by_hand}{MARK}{expected}")).unwrap();
     } else {
-        assert_eq!(made, wanted, "run make golden");
+        assert_eq!(generated, expected, "run make golden");
     }
 }

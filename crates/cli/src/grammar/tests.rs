@@ -1,4 +1,4 @@
-use super::{Entry, Value, Walk, complete, first, help};
+use super::{GrammarEntry, LineParser, Value, complete, first, help};
 use crate::command::{Command, Watch};
 use maglev_model::{config::AdminState, event::Level};
 
@@ -7,57 +7,67 @@ fn words(line: &str) -> Vec<String> {
 }
 
 fn command(line: &str) -> Result<Command, String> {
-    Walk::command(false, &words(line)).map_err(|wrong| wrong.to_string())
+    LineParser::command(false, &words(line)).map_err(|error| error.to_string())
 }
 
-fn wrong(line: &str) -> String {
+fn parse_error(line: &str) -> String {
     command(line).unwrap_err()
 }
 
 #[test]
-fn every_word_may_be_shortened_as_long_as_one_fits() {
+fn unambiguous_abbreviations_are_accepted() {
     assert_eq!(command("status"), Ok(Command::Status));
     assert_eq!(command("st"), Ok(Command::Status));
     assert_eq!(command("sh no"), Ok(Command::Nodes));
     assert_eq!(command("sh vp l c"), Ok(Command::VppLbCounters));
-    assert_eq!(command("show backend backends"), Ok(Command::Backend("backends".into())), "a value is never shortened");
-    assert_eq!(command("show backends"), Ok(Command::Backends), "a whole word wins over a longer one");
+    assert_eq!(
+        command("show backend backends"),
+        Ok(Command::Backend("backends".into())),
+        "values cannot be abbreviated"
+    );
+    assert_eq!(command("show backends"), Ok(Command::Backends), "an exact word takes precedence over longer words");
     let disable = Command::SetAdminState { backend: "shop/a".into(), state: AdminState::Disabled };
     assert_eq!(command("se b shop/a d"), Ok(disable));
 }
 
 #[test]
-fn what_does_not_fit_is_named_with_what_is_allowed_there() {
-    for (line, says) in [
-        ("", "a command is missing: one of status, why, show, watch, sync, set, crds, completion"),
-        ("show", "`show` goes on: one of version, nodes, frontends, frontend, backends, backend, healthchecks, vpp"),
-        ("sh back", "`back` after `show` may be backends or backend"),
-        ("s", "`s` may be status or show or sync or set"),
+fn parse_errors_name_the_text_and_the_alternatives() {
+    for (line, message) in [
+        ("", "missing command: expected one of status, why, show, watch, sync, set, crds, completion"),
+        (
+            "show",
+            "incomplete command `show`: expected one of version, nodes, frontends, frontend, backends, backend, healthchecks, vpp",
+        ),
+        ("sh back", "ambiguous word `back` after `show`: backends or backend"),
+        ("s", "ambiguous word `s`: status or show or sync or set"),
         (
             "show nodse",
-            "there is no `nodse` after `show`: one of version, nodes, frontends, frontend, backends, backend, healthchecks, vpp; did you mean nodes?",
+            "unknown word `nodse` after `show`: expected one of version, nodes, frontends, frontend, backends, backend, healthchecks, vpp; did you mean nodes?",
         ),
-        ("show backend", "`show backend` goes on: BACKEND"),
-        ("show backend a/b/c", "`a/b/c` after `show backend` is no BACKEND: it is a name, or namespace/name"),
-        ("status now", "nothing follows `status`, but there is `now`"),
+        ("show backend", "incomplete command `show backend`: expected BACKEND"),
+        ("show backend a/b/c", "invalid BACKEND `a/b/c` after `show backend`: expected a name, or namespace/name"),
+        ("status now", "unexpected word `now`: `status` is complete"),
         (
             "set f web p primary b a w 101",
-            "`101` after `set frontend web pool primary backend a weight` is no WEIGHT: it is a whole number from 0 to 100",
+            "invalid WEIGHT `101` after `set frontend web pool primary backend a weight`: expected a whole number from 0 to 100",
         ),
-        ("watch events level loud", "`loud` after `watch events level` is no LEVEL: it is debug, info, warn or error"),
+        (
+            "watch events level loud",
+            "invalid LEVEL `loud` after `watch events level`: expected debug, info, warn or error",
+        ),
         (
             "watch events num 3 num 4",
-            "there is no `num` after `watch events num 3`: one of log, level, backend, frontend",
+            "unknown word `num` after `watch events num 3`: expected one of log, level, backend, frontend",
         ),
-        ("watch events num", "`watch events num` goes on: N"),
-        ("help", "there is no `help`: one of status, why, show, watch, sync, set, crds, completion"),
+        ("watch events num", "incomplete command `watch events num`: expected N"),
+        ("help", "unknown word `help`: expected one of status, why, show, watch, sync, set, crds, completion"),
     ] {
-        assert_eq!(wrong(line), says, "{line}");
+        assert_eq!(parse_error(line), message, "{line}");
     }
 }
 
 #[test]
-fn options_come_in_any_order_and_once() {
+fn options_are_accepted_in_any_order_and_once() {
     let watch = |num, log, level, backend, frontend| Ok(Command::Watch(Watch { num, log, level, backend, frontend }));
     assert_eq!(command("watch events"), watch(None, true, Level::Info, false, false));
     assert_eq!(command("watch events backend num 7"), watch(Some(7), false, Level::Info, true, false));
@@ -67,32 +77,37 @@ fn options_come_in_any_order_and_once() {
 }
 
 #[test]
-fn a_weight_needs_the_frontend_the_pool_and_the_backend() {
-    let wanted = Command::SetWeight { frontend: "web".into(), pool: "primary".into(), backend: "a".into(), weight: 0 };
-    assert_eq!(command("set frontend web pool primary backend a weight 0"), Ok(wanted));
+fn set_weight_takes_frontend_pool_and_backend() {
+    let expected =
+        Command::SetWeight { frontend: "web".into(), pool: "primary".into(), backend: "a".into(), weight: 0 };
+    assert_eq!(command("set frontend web pool primary backend a weight 0"), Ok(expected));
 }
 
-fn children(entry: &Entry) -> &'static [Entry] {
+fn children(entry: &GrammarEntry) -> &'static [GrammarEntry] {
     match entry.next {
         super::Next::Then(list) | super::Next::Options(_, list) => list,
         super::Next::Run(_) | super::Next::Back => &[],
     }
 }
 
-/// Calls `see` with every entry and the names that lead to it.
-fn every(list: Vec<&'static Entry>, before: &[&'static str], see: &mut dyn FnMut(&[&'static str], &'static Entry)) {
+/// Calls `visit` with every entry and the names on its path.
+fn visit_all(
+    list: Vec<&'static GrammarEntry>,
+    before: &[&'static str],
+    visit: &mut dyn FnMut(&[&'static str], &'static GrammarEntry),
+) {
     for entry in list {
         let path: Vec<_> = before.iter().copied().chain([entry.name()]).collect();
-        see(&path, entry);
-        every(children(entry).iter().collect(), &path, see);
+        visit(&path, entry);
+        visit_all(children(entry).iter().collect(), &path, visit);
     }
 }
 
 #[test]
-fn every_word_has_help_and_an_example_that_is_a_command() {
-    let mut seen = 0;
-    every(first(false), &[], &mut |path, entry| {
-        seen += 1;
+fn every_word_has_help_and_a_valid_example() {
+    let mut visited = 0;
+    visit_all(first(false), &[], &mut |path, entry| {
+        visited += 1;
         assert!(!entry.help.is_empty(), "{path:?}");
         if matches!(entry.token, super::Token::Word(_)) && path.last() != Some(&"backend") {
             assert!(!entry.example.is_empty(), "{path:?} has no example");
@@ -101,16 +116,16 @@ fn every_word_has_help_and_an_example_that_is_a_command() {
             return;
         }
         let line = entry.example.trim_start_matches("source <(").trim_end_matches(')');
-        let line = line.split(" | ").next().unwrap().strip_prefix("maglevc ").expect("it begins with maglevc");
-        let flags = crate::flags::Flags::of_line(&words(line)).unwrap();
-        Walk::command(false, &flags.words).unwrap_or_else(|wrong| panic!("{}: {wrong}", entry.example));
+        let line = line.split(" | ").next().unwrap().strip_prefix("maglevc ").expect("examples begin with maglevc");
+        let flags = crate::flags::Flags::from_line(&words(line)).unwrap();
+        LineParser::command(false, &flags.words).unwrap_or_else(|error| panic!("{}: {error}", entry.example));
     });
-    assert!(seen > 40, "the table was walked");
+    assert!(visited > 40, "the whole table was visited");
 }
 
 #[test]
-fn no_two_words_of_one_place_are_alike_and_a_value_stands_alone() {
-    let alone = |list: &[&Entry]| {
+fn alternatives_are_distinct_and_values_have_none() {
+    let check = |list: &[&GrammarEntry]| {
         let values = list.iter().filter(|entry| matches!(entry.token, super::Token::Value(_))).count();
         let mut names: Vec<_> = list.iter().map(|entry| entry.name()).collect();
         names.sort_unstable();
@@ -118,20 +133,20 @@ fn no_two_words_of_one_place_are_alike_and_a_value_stands_alone() {
         assert_eq!(names.len(), list.len(), "{names:?}");
         assert!(values == 0 || list.len() == 1, "{names:?}");
     };
-    alone(&first(true));
-    every(first(true), &[], &mut |_, entry| alone(&children(entry).iter().collect::<Vec<_>>()));
+    check(&first(true));
+    visit_all(first(true), &[], &mut |_, entry| check(&children(entry).iter().collect::<Vec<_>>()));
 }
 
 fn candidates(line: &str) -> Vec<String> {
     let mut before = words(line);
     let partial = if line.ends_with(' ') { String::new() } else { before.pop().unwrap_or_default() };
-    let names = |kind: Value, read: &super::Read| match kind {
+    let names = |kind: Value, line: &super::ParsedLine| match kind {
         Value::Backend => vec!["shop/a".to_owned(), "shop/b".to_owned()],
-        Value::Member => vec![format!("member of {} {}", read.text(Value::Frontend), read.text(Value::Pool))],
+        Value::Member => vec![format!("member of {} {}", line.text(Value::Frontend), line.text(Value::Pool))],
         _ => Vec::new(),
     };
-    let walk = Walk::along(false, &before).unwrap();
-    complete::complete(&walk, &partial, &names).into_iter().map(|candidate| candidate.text).collect()
+    let parser = LineParser::parse(false, &before).unwrap();
+    complete::complete(&parser, &partial, &names).into_iter().map(|candidate| candidate.text).collect()
 }
 
 #[test]
@@ -151,24 +166,27 @@ fn plain(text: &str) -> String {
 }
 
 #[test]
-fn a_question_mark_says_what_may_come() {
-    let at = |line: &str, partial: &str| plain(&help::inline(&Walk::along(true, &words(line)).unwrap(), partial));
+fn question_mark_lists_the_alternatives() {
+    let at = |line: &str, partial: &str| plain(&help::inline(&LineParser::parse(true, &words(line)).unwrap(), partial));
     assert_eq!(
         at("show vpp lb", ""),
-        "  state     the VIPs and servers that VPP has, with weights and buckets\n  counters  what VPP has counted for each VIP\n"
+        "  state     VIPs and application servers in VPP, with weights and buckets\n  counters  packet counters of VPP for each VIP\n"
     );
-    assert_eq!(at("", "ex"), "  exit  leave the shell; so does Ctrl-D\n");
-    assert_eq!(at("show backend", "we"), "  BACKEND  the Backend: NAMESPACE/NAME, or NAME in the namespace in use\n");
-    assert_eq!(at("status", ""), "  <Enter>  run it\n");
-    assert!(at("watch events num 3", "").ends_with("  <Enter>   run it\n"));
-    assert_eq!(at("show", "x"), "  nothing begins with `x` here\n");
+    assert_eq!(at("", "ex"), "  exit  leave the shell, like Ctrl-D\n");
+    assert_eq!(
+        at("show backend", "we"),
+        "  BACKEND  the Backend, as NAMESPACE/NAME, or as NAME in the current namespace\n"
+    );
+    assert_eq!(at("status", ""), "  <Enter>  run the command\n");
+    assert!(at("watch events num 3", "").ends_with("  <Enter>   run the command\n"));
+    assert_eq!(at("show", "x"), "  no match for `x`\n");
 }
 
 #[test]
-fn the_help_of_a_command_teaches_with_an_example() {
-    let page = |line: &str| plain(&help::page(&Walk::along(false, &words(line)).unwrap(), "kubectl maglev"));
+fn help_of_a_command_has_usage_and_example() {
+    let page = |line: &str| plain(&help::page(&LineParser::parse(false, &words(line)).unwrap(), "kubectl maglev"));
     let text = page("watch ev");
-    assert!(text.starts_with("Events of every node, until Ctrl-C\n\nWithout a choice,"), "{text}");
+    assert!(text.starts_with("Events of all nodes, until Ctrl-C\n\nBy default,"), "{text}");
     assert!(
         text.contains("Usage: kubectl maglev watch events [num N] [log] [level LEVEL] [backend] [frontend]\n"),
         "{text}"

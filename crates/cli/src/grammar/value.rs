@@ -1,32 +1,30 @@
-//! The kinds of values that stand between the words, and what each allows.
+//! The kinds of values in a command, and their ranges.
 
 use maglev_model::event::Level;
 
-/// The levels that can be asked for.
+/// Levels of events.
 pub const LEVELS: [(&str, Level); 4] =
     [("debug", Level::Debug), ("info", Level::Info), ("warn", Level::Warn), ("error", Level::Error)];
 
-/// A kind of value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// A Backend, `namespace/name` or a name of the namespace in use.
+    /// `namespace/name`, or a name in the current namespace.
     Backend,
-    /// A Frontend, likewise.
+    /// `namespace/name`, or a name in the current namespace.
     Frontend,
-    /// A pool of the Frontend before it.
+    /// A pool of the preceding Frontend.
     Pool,
-    /// A member of the pool before it.
+    /// A member of the preceding pool.
     Member,
     Weight,
     Count,
-    /// A level of events.
     Level,
-    /// The id of a hold.
+    /// ID of a hold on removals.
     Hold,
 }
 
 impl Value {
-    /// What stands for it in a usage line.
+    /// The placeholder in usage lines.
     pub fn placeholder(self) -> &'static str {
         match self {
             Self::Backend | Self::Member => "BACKEND",
@@ -39,12 +37,12 @@ impl Value {
         }
     }
 
-    /// Whether it is a name that only the agents know.
+    /// True for names that have to be requested from the agents.
     pub fn is_name(self) -> bool {
         matches!(self, Self::Backend | Self::Frontend | Self::Pool | Self::Member | Self::Hold)
     }
 
-    /// Whether `text` can be such a value; else what is allowed.
+    /// Checks `text`; the error is the allowed range.
     pub fn check(self, text: &str) -> Result<(), &'static str> {
         let fits = match self {
             Self::Backend | Self::Frontend => is_name(text),
@@ -60,7 +58,7 @@ impl Value {
             Self::Weight => "a whole number from 0 to 100",
             Self::Count => "a whole number above 0",
             Self::Level => "debug, info, warn or error",
-            Self::Hold => "the id that show nodes tells",
+            Self::Hold => "an ID listed by show nodes",
         })
     }
 }

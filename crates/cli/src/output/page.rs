@@ -1,55 +1,52 @@
-//! Text for a terminal: lines and columns. Words keep their tone; widths are those of what is seen.
+//! Text for a terminal: lines and styled columns. Styles do not count towards the width.
 
 use std::fmt::{self, Write as _};
 
-use crate::paint::Tone;
+use crate::style::Style;
 
-/// Between two columns.
+/// Spaces between two columns.
 const GAP: usize = 3;
 
-/// A word in a column.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
     text: String,
-    tone: Tone,
+    style: Style,
 }
 
 impl Cell {
-    /// In this tone.
-    pub fn toned(text: impl Into<String>, tone: Tone) -> Self {
-        Self { text: text.into(), tone }
+    pub fn styled(text: impl Into<String>, style: Style) -> Self {
+        Self { text: text.into(), style }
     }
 
-    /// What is not there.
+    /// An absent value, shown as `-`.
     pub fn none() -> Self {
-        Self::toned("-", Tone::Faint)
+        Self::styled("-", Style::Faint)
     }
 }
 
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Self {
-        Self::toned(text, Tone::Plain)
+        Self::styled(text, Style::Plain)
     }
 }
 
-/// Rows under a head.
+/// Rows below a header.
 #[derive(Clone, Debug)]
 pub struct Table {
     rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
-    /// With these columns.
+    /// A table with these columns.
     pub fn new(head: impl IntoIterator<Item = &'static str>) -> Self {
-        Self { rows: vec![head.into_iter().map(|name| Cell::toned(name, Tone::Faint)).collect()] }
+        Self { rows: vec![head.into_iter().map(|name| Cell::styled(name, Style::Faint)).collect()] }
     }
 
-    /// One more row.
     pub fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// Whether there is no row under the head.
+    /// True if there are no rows below the header.
     pub fn is_empty(&self) -> bool {
         self.rows.len() <= 1
     }
@@ -62,10 +59,10 @@ impl fmt::Display for Table {
         let width = |column: usize| self.rows.iter().filter_map(|row| row.get(column)).map(length).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns).map(width).collect();
         for row in &self.rows {
-            // Nothing trails after the last word.
+            // No trailing spaces.
             let last = row.iter().rposition(|cell| !cell.text.is_empty()).unwrap_or(0);
             for (column, cell) in row.iter().enumerate().take(last + 1) {
-                f.write_str(&cell.tone.paint(&cell.text))?;
+                f.write_str(&cell.style.paint(&cell.text))?;
                 let space = if column < last { widths[column] - length(cell) + GAP } else { 0 };
                 write!(f, "{:space$}", "")?;
             }
@@ -75,12 +72,10 @@ impl fmt::Display for Table {
     }
 }
 
-/// A text in parts.
 #[derive(Clone, Debug, Default)]
 pub struct Page(String);
 
 impl Page {
-    /// One more line.
     pub fn line(&mut self, line: impl fmt::Display) {
         let _ = writeln!(self.0, "{line}");
     }
@@ -92,22 +87,22 @@ impl Page {
         }
     }
 
-    /// A heading, apart from what was before.
+    /// A heading after an empty line.
     pub fn heading(&mut self, text: &str) {
         self.gap();
-        self.line(Tone::Strong.paint(text));
+        self.line(Style::Strong.paint(text));
     }
 
     /// Names and their values in two columns.
     pub fn fields(&mut self, fields: impl IntoIterator<Item = (&'static str, Cell)>) {
-        let rows = fields.into_iter().map(|(name, value)| vec![Cell::toned(format!("{name}:"), Tone::Faint), value]);
+        let rows = fields.into_iter().map(|(name, value)| vec![Cell::styled(format!("{name}:"), Style::Faint), value]);
         let _ = write!(self.0, "{}", Table { rows: rows.collect() });
     }
 
-    /// A table, or `none` where it has no rows.
+    /// A table, or the text `none` if the table is empty.
     pub fn table(&mut self, table: &Table, none: &str) {
         if table.is_empty() {
-            self.line(Tone::Faint.paint(none));
+            self.line(Style::Faint.paint(none));
         } else {
             let _ = write!(self.0, "{table}");
         }
@@ -129,17 +124,17 @@ mod tests {
     }
 
     #[test]
-    fn columns_line_up_whatever_their_colours() {
+    fn styles_do_not_affect_alignment() {
         let mut table = Table::new(["NAME", "STATE", "SINCE"]);
-        table.row(["a".into(), Cell::toned("down", Tone::Bad), "1s".into()]);
+        table.row(["a".into(), Cell::styled("down", Style::Bad), "1s".into()]);
         table.row(["längst".into(), "up".into(), Cell::default()]);
         let text = table.to_string();
-        assert!(text.contains("\u{1b}["), "there is colour in it");
+        assert!(text.contains("\u{1b}["), "the text is styled");
         assert_eq!(plain(&text), "NAME     STATE   SINCE\na        down    1s\nlängst   up\n");
     }
 
     #[test]
-    fn a_table_without_rows_says_what_there_is_none_of() {
+    fn empty_table_is_replaced_by_its_text() {
         let mut page = Page::default();
         page.heading("Pools");
         page.table(&Table::new(["NAME"]), "no pools");

@@ -1,7 +1,7 @@
-//! The line editor: rustyline, taught our words.
+//! The line editor: rustyline with the grammar of maglevc.
 //!
-//! It blocks, so it works on a thread for blocking work and is handed back with what was typed. `?` ends the line as
-//! Enter would; we print the help and go on with the same text.
+//! Reading blocks, so a blocking task takes the editor and returns it with the input. `?` ends the line like Enter; the
+//! editor prints the help and continues with the same text.
 
 use std::{
     path::PathBuf,
@@ -20,31 +20,29 @@ use rustyline::{
     validate::Validator,
 };
 
-use super::place;
+use super::cursor_context;
 use crate::{
-    grammar::{Read, Value},
-    names::names,
+    completion::names,
+    grammar::{ParsedLine, Value},
     run::write,
     session::Session,
 };
 
 const PROMPT: &str = "maglevc> ";
-/// Lines that are remembered from one shell to the next.
-const REMEMBERED: usize = 1000;
+/// Maximum number of lines in the history file.
+const HISTORY: usize = 1000;
 
-/// The editor, its history and its words.
 pub struct Editor {
-    inner: rustyline::Editor<Words, FileHistory>,
-    /// What stood left and right of the cursor when `?` was typed.
-    asked: Arc<Mutex<Option<(String, String)>>>,
+    inner: rustyline::Editor<Grammar, FileHistory>,
+    /// The text left and right of the cursor when `?` was pressed.
+    help_request: Arc<Mutex<Option<(String, String)>>>,
     history: Option<PathBuf>,
 }
 
-/// What came of a line.
-pub enum Typed {
-    /// It is complete.
+/// The result of reading a line.
+pub enum Input {
     Line(String),
-    /// Ctrl-D: there is no further one.
+    /// Ctrl-D.
     End,
 }
 
@@ -52,64 +50,64 @@ impl Editor {
     pub fn new(session: Arc<Session>, namespace: String) -> anyhow::Result<Self> {
         let config = Config::builder()
             .completion_type(CompletionType::List)
-            .max_history_size(REMEMBERED)?
+            .max_history_size(HISTORY)?
             .history_ignore_space(true)
             .build();
         let mut inner = rustyline::Editor::with_config(config).context("cannot use the terminal")?;
-        inner.set_helper(Some(Words { session, namespace }));
-        let asked = Arc::default();
-        let handler = EventHandler::Conditional(Box::new(Ask(Arc::clone(&asked))));
+        inner.set_helper(Some(Grammar { session, namespace }));
+        let help_request = Arc::default();
+        let handler = EventHandler::Conditional(Box::new(HelpKey(Arc::clone(&help_request))));
         inner.bind_sequence(KeyEvent::from('?'), handler);
         let history = history_file();
         if let Some(path) = &history {
-            // There is none before the first shell.
+            // The file is missing before the first use.
             let _ = inner.load_history(path);
         }
-        Ok(Self { inner, asked, history })
+        Ok(Self { inner, help_request, history })
     }
 
-    /// The next line, and the editor back.
-    pub async fn read(mut self) -> anyhow::Result<(Self, Typed)> {
+    /// Reads the next line. Returns the editor as well.
+    pub async fn read(mut self) -> anyhow::Result<(Self, Input)> {
         let blocking = tokio::task::spawn_blocking(move || {
-            let typed = self.read_line();
-            typed.map(|typed| (self, typed))
+            let input = self.read_line();
+            input.map(|input| (self, input))
         });
         blocking.await?
     }
 
-    fn read_line(&mut self) -> anyhow::Result<Typed> {
+    fn read_line(&mut self) -> anyhow::Result<Input> {
         let mut text = (String::new(), String::new());
         loop {
             let line = self.inner.readline_with_initial(PROMPT, (&text.0, &text.1));
-            let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let help_request = self.help_request.lock().unwrap_or_else(PoisonError::into_inner).take();
             text = match line {
-                Ok(line) => match asked {
-                    Some(asked) => {
-                        self.help(&asked.0)?;
-                        asked
+                Ok(line) => match help_request {
+                    Some(help_request) => {
+                        self.help(&help_request.0)?;
+                        help_request
                     }
                     None => {
-                        self.remember(&line);
-                        return Ok(Typed::Line(line));
+                        self.add_to_history(&line);
+                        return Ok(Input::Line(line));
                     }
                 },
-                // Ctrl-C gives the line up, not the shell.
+                // Ctrl-C discards the line, not the shell.
                 Err(ReadlineError::Interrupted) => Default::default(),
-                Err(ReadlineError::Eof) => return Ok(Typed::End),
+                Err(ReadlineError::Eof) => return Ok(Input::End),
                 Err(error) => return Err(error).context("cannot read from the terminal"),
             };
         }
     }
 
     fn help(&self, left: &str) -> std::io::Result<()> {
-        let (place, partial) = place(left);
-        let Some(words) = self.inner.helper() else { return Ok(()) };
-        let nodes = words.nodes();
-        write(&place.help(&partial, &|kind, read| words.names(kind, read), &nodes))
+        let (context, partial) = cursor_context(left);
+        let Some(grammar) = self.inner.helper() else { return Ok(()) };
+        let nodes = grammar.nodes();
+        write(&context.help(&partial, &|kind, line| grammar.names(kind, line), &nodes))
     }
 
-    fn remember(&mut self, line: &str) {
-        // A history that cannot be written is no reason to stop.
+    fn add_to_history(&mut self, line: &str) {
+        // Errors are ignored: the shell works without a history file.
         let _ = self.inner.add_history_entry(line);
         if let Some(path) = &self.history {
             let _ = path.parent().map(std::fs::create_dir_all);
@@ -125,10 +123,10 @@ fn history_file() -> Option<PathBuf> {
     Some(state.join("maglevc/history"))
 }
 
-/// Notes that help is wanted, unless the `?` is part of a quoted text.
-struct Ask(Arc<Mutex<Option<(String, String)>>>);
+/// Handles `?`: requests help, unless the cursor is inside a quoted text.
+struct HelpKey(Arc<Mutex<Option<(String, String)>>>);
 
-impl ConditionalEventHandler for Ask {
+impl ConditionalEventHandler for HelpKey {
     fn handle(&self, _: &Event, _: RepeatCount, _: bool, ctx: &EventContext<'_>) -> Option<Cmd> {
         let (left, right) = ctx.line().split_at(ctx.pos());
         shlex::split(left)?;
@@ -137,37 +135,37 @@ impl ConditionalEventHandler for Ask {
     }
 }
 
-/// Completes words, and names as far as the agents have told them by now.
-struct Words {
+/// Completes words, and the names that the agents have reported so far.
+struct Grammar {
     session: Arc<Session>,
     namespace: String,
 }
 
-impl Words {
+impl Grammar {
     fn nodes(&self) -> Vec<maglev_fleet::NodeState> {
-        self.session.known().map(maglev_fleet::FleetHandle::nodes).unwrap_or_default()
+        self.session.fleet_if_started().map(maglev_fleet::FleetHandle::nodes).unwrap_or_default()
     }
 
-    fn names(&self, kind: Value, read: &Read) -> Vec<String> {
-        names(&self.nodes(), &self.namespace, kind, read)
+    fn names(&self, kind: Value, line: &ParsedLine) -> Vec<String> {
+        names(&self.nodes(), &self.namespace, kind, line)
     }
 }
 
-impl Completer for Words {
+impl Completer for Grammar {
     type Candidate = Pair;
 
     fn complete(&self, line: &str, pos: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
-        let (place, partial) = place(&line[..pos]);
-        let found = place.candidates(&partial, &|kind, read| self.names(kind, read), &self.nodes());
+        let (context, partial) = cursor_context(&line[..pos]);
+        let candidates = context.candidates(&partial, &|kind, line| self.names(kind, line), &self.nodes());
         let pair = |(text, _): (String, String)| Pair { display: text.clone(), replacement: text + " " };
-        Ok((pos - partial.len(), found.into_iter().map(pair).collect()))
+        Ok((pos - partial.len(), candidates.into_iter().map(pair).collect()))
     }
 }
 
-impl Hinter for Words {
+impl Hinter for Grammar {
     type Hint = String;
 }
 
-impl Highlighter for Words {}
-impl Validator for Words {}
-impl Helper for Words {}
+impl Highlighter for Grammar {}
+impl Validator for Grammar {}
+impl Helper for Grammar {}

@@ -1,4 +1,4 @@
-//! `show vpp lb counters`: what the VPPs have counted for each VIP, summed over nodes.
+//! `show vpp lb counters`: packet counters of each VIP, summed over all nodes.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,17 +7,16 @@ use serde::Serialize;
 
 use super::failures;
 use crate::{
-    across::Share,
-    ask::Answers,
-    output::{Answer, Cell, Page, Table},
-    paint::Tone,
+    coverage::Ratio,
+    fan_out::Responses,
+    output::{Cell, Page, Printable, Table},
+    style::Style,
 };
 use maglev_model::{
     actual::VppVip,
     counters::{RouteCounters, StatsSnapshot, VipCounters, VipPackets},
 };
 
-/// What was counted.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counters {
@@ -32,8 +31,8 @@ struct Vip {
     prefix: String,
     protocol: String,
     port: u16,
-    /// Nodes that have the VIP, of those that counted.
-    on_nodes: Share,
+    /// Nodes with the VIP, out of the nodes with counters.
+    on_nodes: Ratio,
     #[serde(skip_serializing_if = "Option::is_none")]
     packets: Option<Packets>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,11 +55,11 @@ struct Route {
 }
 
 impl Counters {
-    pub fn of(answers: Answers<Arc<StatsSnapshot>>) -> Self {
+    pub fn new(responses: Responses<Arc<StatsSnapshot>>) -> Self {
         let (mut failed, mut counted) = (BTreeMap::new(), 0);
         let mut vips: BTreeMap<VppVip, Vec<VipCounters>> = BTreeMap::new();
-        for (node, answer) in answers {
-            let stats = match answer {
+        for (node, response) in responses {
+            let stats = match response {
                 Ok(stats) => stats,
                 Err(error) => {
                     failed.insert(node, error);
@@ -68,33 +67,33 @@ impl Counters {
                 }
             };
             let Some(counters) = &stats.counters else {
-                failed.insert(node, "VPP's counters cannot be read".to_owned());
+                failed.insert(node, "cannot read VPP's counters".to_owned());
                 continue;
             };
             counted += 1;
-            for (vip, of) in &counters.vips {
-                vips.entry(*vip).or_default().push(*of);
+            for (vip, vip_counters) in &counters.vips {
+                vips.entry(*vip).or_default().push(*vip_counters);
             }
         }
-        Self { vips: vips.into_iter().map(|(vip, of)| Vip::of(&vip, &of, counted)).collect(), failed }
+        Self { vips: vips.into_iter().map(|(vip, counters)| Vip::new(&vip, &counters, counted)).collect(), failed }
     }
 }
 
 impl Vip {
-    fn of(vip: &VppVip, counted: &[VipCounters], all: usize) -> Self {
+    fn new(vip: &VppVip, counted: &[VipCounters], all: usize) -> Self {
         let packets = counted
             .iter()
-            .filter_map(|of| of.packets)
-            .fold(None, |sum: Option<Packets>, of| Some(sum.unwrap_or_default().plus(of)));
+            .filter_map(|packets| packets.packets)
+            .fold(None, |sum: Option<Packets>, packets| Some(sum.unwrap_or_default().plus(packets)));
         let route = counted
             .iter()
-            .filter_map(|of| of.route)
-            .fold(None, |sum: Option<Route>, of| Some(sum.unwrap_or_default().plus(of)));
+            .filter_map(|route| route.route)
+            .fold(None, |sum: Option<Route>, route| Some(sum.unwrap_or_default().plus(route)));
         Self {
             prefix: format!("{}/{}", vip.address, vip.length),
             protocol: vip.protocol_text().to_string(),
             port: vip.port,
-            on_nodes: Share { of: counted.len(), all },
+            on_nodes: Ratio { count: counted.len(), total: all },
             packets,
             route,
         }
@@ -102,42 +101,42 @@ impl Vip {
 }
 
 impl Packets {
-    fn plus(self, of: VipPackets) -> Self {
+    fn plus(self, added: VipPackets) -> Self {
         Self {
-            existing_flow: self.existing_flow + of.existing,
-            first_of_flow: self.first_of_flow + of.first,
-            untracked: self.untracked + of.untracked,
-            no_server: self.no_server + of.no_server,
+            existing_flow: self.existing_flow + added.existing,
+            first_of_flow: self.first_of_flow + added.first,
+            untracked: self.untracked + added.untracked,
+            no_server: self.no_server + added.no_server,
         }
     }
 }
 
 impl Route {
-    fn plus(self, of: RouteCounters) -> Self {
-        Self { packets: self.packets + of.packets, bytes: self.bytes + of.bytes }
+    fn plus(self, added: RouteCounters) -> Self {
+        Self { packets: self.packets + added.packets, bytes: self.bytes + added.bytes }
     }
 }
 
-impl Answer for Counters {
+impl Printable for Counters {
     fn page(&self, _: bool, _: Timestamp) -> Page {
         let head = ["VIP", "PROTO", "PORT", "NODES", "EXISTING", "FIRST", "UNTRACKED", "NO-SERVER", "ROUTED", "BYTES"];
         let mut table = Table::new(head);
         for vip in &self.vips {
-            let packets = |of: fn(&Packets) -> u64| vip.packets.as_ref().map(of);
+            let packets = |field: fn(&Packets) -> u64| vip.packets.as_ref().map(field);
             let text = |number: Option<u64>| number.map_or_else(Cell::none, |number| number.to_string().into());
-            let dropped = packets(|of| of.no_server);
-            let tone = if dropped.unwrap_or(0) > 0 { Tone::Warn } else { Tone::Plain };
+            let dropped = packets(|packets| packets.no_server);
+            let style = if dropped.unwrap_or(0) > 0 { Style::Warn } else { Style::Plain };
             table.row([
                 vip.prefix.clone().into(),
                 vip.protocol.clone().into(),
                 if vip.port == 0 { "all".into() } else { vip.port.to_string().into() },
                 vip.on_nodes.cell(),
-                text(packets(|of| of.existing_flow)),
-                text(packets(|of| of.first_of_flow)),
-                text(packets(|of| of.untracked)),
-                dropped.map_or_else(Cell::none, |of| Cell::toned(of.to_string(), tone)),
-                text(vip.route.as_ref().map(|of| of.packets)),
-                text(vip.route.as_ref().map(|of| of.bytes)),
+                text(packets(|packets| packets.existing_flow)),
+                text(packets(|packets| packets.first_of_flow)),
+                text(packets(|packets| packets.untracked)),
+                dropped.map_or_else(Cell::none, |count| Cell::styled(count.to_string(), style)),
+                text(vip.route.as_ref().map(|route| route.packets)),
+                text(vip.route.as_ref().map(|route| route.bytes)),
             ]);
         }
         let mut page = Page::default();

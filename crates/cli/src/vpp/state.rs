@@ -1,6 +1,6 @@
-//! `show vpp lb state`: the VIPs and servers that the VPPs have.
+//! `show vpp lb state`: the VIPs and application servers in VPP.
 //!
-//! What is the same on several nodes is one row that says on how many; where nodes differ there is a row for each.
+//! Equal state on several nodes is one row with the number of nodes; differing state has one row per variant.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,13 +13,12 @@ use serde::Serialize;
 
 use super::failures;
 use crate::{
-    across::Share,
-    ask::Answers,
-    output::{Answer, Cell, Page, Table},
+    coverage::Ratio,
+    fan_out::Responses,
+    output::{Cell, Page, Printable, Table},
 };
 use maglev_model::actual::{ActualConf, ActualEncap, ActualVip, LbDump, VppVip};
 
-/// What the VPPs have.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct State {
@@ -41,7 +40,7 @@ struct Vip {
     sticky: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     table_length: Option<u16>,
-    on_nodes: Share,
+    on_nodes: Ratio,
     application_servers: Vec<Server>,
 }
 
@@ -50,9 +49,9 @@ struct Vip {
 struct Server {
     address: String,
     weight: u8,
-    /// The least and the most that a node has.
+    /// Minimum and maximum over the nodes.
     buckets: (u32, u32),
-    on_nodes: Share,
+    on_nodes: Ratio,
 }
 
 #[derive(PartialEq, Eq, Serialize)]
@@ -70,10 +69,10 @@ struct Settings {
 }
 
 impl State {
-    pub fn of(answers: Answers<LbDump>) -> Self {
+    pub fn new(responses: Responses<LbDump>) -> Self {
         let (mut dumps, mut failed) = (BTreeMap::new(), BTreeMap::new());
-        for (node, answer) in answers {
-            match answer {
+        for (node, response) in responses {
+            match response {
                 Ok(dump) => drop(dumps.insert(node, dump)),
                 Err(error) => drop(failed.insert(node, error)),
             }
@@ -82,10 +81,10 @@ impl State {
         let vips = vips.into_iter().flat_map(|vip| Vip::all(vip, &dumps)).collect();
         let mut settings: Vec<Settings> = Vec::new();
         for (node, dump) in &dumps {
-            let of = Settings::of(&dump.conf);
-            match settings.iter_mut().find(|known| known.same(&of)) {
-                Some(known) => known.nodes.push(Arc::clone(node)),
-                None => settings.push(Settings { nodes: vec![Arc::clone(node)], ..of }),
+            let own = Settings::new(&dump.conf);
+            match settings.iter_mut().find(|existing| existing.same(&own)) {
+                Some(existing) => existing.nodes.push(Arc::clone(node)),
+                None => settings.push(Settings { nodes: vec![Arc::clone(node)], ..own }),
             }
         }
         Self { vips, settings, failed }
@@ -93,13 +92,13 @@ impl State {
 }
 
 impl Vip {
-    /// One for each way that nodes have it.
+    /// One entry per variant of the VIP.
     fn all(vip: &VppVip, dumps: &BTreeMap<Arc<str>, LbDump>) -> Vec<Self> {
         type Shape = (Option<&'static str>, Option<bool>, Option<u16>);
         let mut shapes: BTreeMap<Shape, Vec<&ActualVip>> = BTreeMap::new();
-        for of in dumps.values().filter_map(|dump| dump.actual.vips.get(vip)) {
-            let shape = (of.encap.map(ActualEncap::as_str), of.sticky, of.table_length);
-            shapes.entry(shape).or_default().push(of);
+        for actual in dumps.values().filter_map(|dump| dump.actual.vips.get(vip)) {
+            let shape = (actual.encap.map(ActualEncap::as_str), actual.sticky, actual.table_length);
+            shapes.entry(shape).or_default().push(actual);
         }
         let one = |((encap, sticky, table_length), on): (Shape, Vec<&ActualVip>)| Self {
             prefix: format!("{}/{}", vip.address, vip.length),
@@ -108,7 +107,7 @@ impl Vip {
             encap,
             sticky,
             table_length,
-            on_nodes: Share { of: on.len(), all: dumps.len() },
+            on_nodes: Ratio { count: on.len(), total: dumps.len() },
             application_servers: Server::all(&on, dumps.len()),
         };
         shapes.into_iter().map(one).collect()
@@ -118,41 +117,41 @@ impl Vip {
 impl Server {
     fn all(on: &[&ActualVip], all: usize) -> Vec<Self> {
         let mut servers: BTreeMap<(IpAddr, u8), Vec<u32>> = BTreeMap::new();
-        for (address, of) in on.iter().flat_map(|vip| &vip.ases) {
-            servers.entry((*address, of.weight)).or_default().push(of.buckets);
+        for (address, server) in on.iter().flat_map(|vip| &vip.ases) {
+            servers.entry((*address, server.weight)).or_default().push(server.buckets);
         }
         let one = |((address, weight), buckets): ((IpAddr, u8), Vec<u32>)| Self {
             address: address.to_string(),
             weight,
             buckets: (buckets.iter().copied().min().unwrap_or(0), buckets.iter().copied().max().unwrap_or(0)),
-            on_nodes: Share { of: buckets.len(), all },
+            on_nodes: Ratio { count: buckets.len(), total: all },
         };
         servers.into_iter().map(one).collect()
     }
 }
 
 impl Settings {
-    fn of(conf: &ActualConf) -> Self {
-        let known = |number: u32| (number != ActualConf::UNKNOWN).then_some(number);
+    fn new(conf: &ActualConf) -> Self {
+        let if_known = |number: u32| (number != ActualConf::UNKNOWN).then_some(number);
         Self {
             ipv4_source_address: conf.ipv4().map(|address| address.to_string()),
             ipv6_source_address: conf.ipv6().map(|address| address.to_string()),
-            sticky_buckets_per_core: known(conf.sticky_buckets_per_core),
-            flow_timeout_seconds: known(conf.flow_timeout),
+            sticky_buckets_per_core: if_known(conf.sticky_buckets_per_core),
+            flow_timeout_seconds: if_known(conf.flow_timeout),
             nodes: Vec::new(),
         }
     }
 
     fn same(&self, other: &Self) -> bool {
-        let key = |of: &Self| {
-            let sources = (of.ipv4_source_address.clone(), of.ipv6_source_address.clone());
-            (sources, of.sticky_buckets_per_core, of.flow_timeout_seconds)
+        let key = |settings: &Self| {
+            let sources = (settings.ipv4_source_address.clone(), settings.ipv6_source_address.clone());
+            (sources, settings.sticky_buckets_per_core, settings.flow_timeout_seconds)
         };
         key(self) == key(other)
     }
 }
 
-impl Answer for State {
+impl Printable for State {
     fn page(&self, wide: bool, _: Timestamp) -> Page {
         let mut head = vec!["VIP", "PROTO", "PORT", "ENCAP", "NODES", "SERVER", "WEIGHT", "BUCKETS", "ON"];
         if wide {
@@ -168,8 +167,10 @@ impl Answer for State {
                 text(vip.encap.map(str::to_owned)),
                 vip.on_nodes.cell(),
             ];
-            let more =
-                [text(vip.sticky.map(|sticky| sticky.to_string())), text(vip.table_length.map(|of| of.to_string()))];
+            let more = [
+                text(vip.sticky.map(|sticky| sticky.to_string())),
+                text(vip.table_length.map(|length| length.to_string())),
+            ];
             for server in &vip.application_servers {
                 let buckets = match server.buckets {
                     (least, most) if least == most => most.to_string(),
@@ -191,7 +192,7 @@ impl Answer for State {
         let mut page = Page::default();
         page.table(&table, "no VIPs");
         page.gap();
-        page.table(&self.settings_table(), "no VPP has answered");
+        page.table(&self.settings_table(), "no VPP responded");
         failures(&mut page, &self.failed);
         page
     }
@@ -201,13 +202,13 @@ impl State {
     fn settings_table(&self) -> Table {
         let mut table = Table::new(["IPV4-SOURCE", "IPV6-SOURCE", "STICKY-BUCKETS", "FLOW-TIMEOUT", "NODES"]);
         let text = |text: Option<String>| text.map_or_else(Cell::none, Cell::from);
-        for of in &self.settings {
+        for settings in &self.settings {
             table.row([
-                text(of.ipv4_source_address.clone()),
-                text(of.ipv6_source_address.clone()),
-                text(of.sticky_buckets_per_core.map(|of| of.to_string())),
-                text(of.flow_timeout_seconds.map(|of| format!("{of}s"))),
-                of.nodes.iter().map(|node| &**node).collect::<Vec<_>>().join(" ").into(),
+                text(settings.ipv4_source_address.clone()),
+                text(settings.ipv6_source_address.clone()),
+                text(settings.sticky_buckets_per_core.map(|buckets| buckets.to_string())),
+                text(settings.flow_timeout_seconds.map(|seconds| format!("{seconds}s"))),
+                settings.nodes.iter().map(|node| &**node).collect::<Vec<_>>().join(" ").into(),
             ]);
         }
         table

@@ -1,19 +1,19 @@
-//! `show frontend X`: its pools with their weights, and what each node says of it.
+//! `show frontend X`: pools with weights, and the state on each node.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Vip, look, reason, tone};
+use super::{Vip, reason, style, survey};
 use crate::{
-    across::{Reach, Share, common},
     backend,
-    output::{Answer, Cell, Page, Table, Time, age},
-    paint::Tone,
-    weights::{Weighed, weighed},
+    coverage::{NodeCoverage, Ratio, most_frequent},
+    output::{Cell, Page, Printable, Table, Time, age},
+    style::Style,
+    weights::{MemberWeight, member_weights},
 };
-use maglev_fleet::{NodeState, survey::Word};
+use maglev_fleet::{NodeState, survey::DisplayState};
 use maglev_model::{
     Name,
     config::{Frontend, OnBackendDown},
@@ -24,7 +24,7 @@ use maglev_model::{
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct One {
+pub struct FrontendOverview {
     name: String,
     vip: Vip,
     state: &'static str,
@@ -35,18 +35,18 @@ pub struct One {
     table_length: u16,
     generation: i64,
     #[serde(flatten)]
-    reach: Reach,
+    coverage: NodeCoverage,
     pools: Vec<Pool>,
     per_node: Vec<PerNode>,
     #[serde(skip)]
-    word: Option<Word>,
+    word: Option<DisplayState>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Pool {
     name: Arc<str>,
-    active_on_nodes: Share,
+    active_on_nodes: Ratio,
     backends: Vec<Member>,
 }
 
@@ -57,12 +57,12 @@ struct Member {
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,
     state: &'static str,
-    up_on_nodes: Share,
+    up_on_nodes: Ratio,
     weight: u8,
-    /// The weight in effect that most nodes have.
+    /// The most frequent effective weight.
     effective: u8,
-    effective_on_nodes: Share,
-    /// What VPP has on those nodes that know; absent where none does.
+    effective_on_nodes: Ratio,
+    /// The most frequent weight in VPP; absent if no node reports one.
     #[serde(skip_serializing_if = "Option::is_none")]
     in_vpp: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,21 +84,21 @@ struct PerNode {
     #[serde(skip_serializing_if = "String::is_empty")]
     reason: String,
     #[serde(skip)]
-    word: Option<Word>,
+    word: Option<DisplayState>,
 }
 
-impl One {
-    /// `None` where no node that reports knows it.
-    pub fn of(name: &Name, nodes: Vec<NodeState>) -> Option<Self> {
-        let (nodes, reach) = Reach::split(nodes);
-        let survey = look(&nodes).frontends.remove(name)?;
-        let newest = |node: &&NodeState| node.view.frontends.get(name).map(|of| of.revision.generation);
+impl FrontendOverview {
+    /// `None` if no reporting node has the Frontend.
+    pub fn new(name: &Name, nodes: Vec<NodeState>) -> Option<Self> {
+        let (nodes, coverage) = NodeCoverage::split(nodes);
+        let survey = survey(&nodes).frontends.remove(name)?;
+        let newest = |node: &&NodeState| node.view.frontends.get(name).map(|frontend| frontend.revision.generation);
         let frontend = nodes.iter().max_by_key(newest)?.view.frontends.get(name)?;
         let per_node = survey.nodes.iter().map(|(node, facts)| {
-            let report = nodes.iter().find(|of| of.node == *node).and_then(|of| of.view.reports.get(name));
+            let report = nodes.iter().find(|state| state.node == *node).and_then(|state| state.view.reports.get(name));
             PerNode {
                 node: Arc::clone(node),
-                state: facts.word().as_str(),
+                state: facts.display_state().as_str(),
                 result: facts.result.as_str(),
                 programmed_generation: report
                     .filter(|report| report.result == ProgramResult::Programmed)
@@ -106,7 +106,7 @@ impl One {
                 active_pool: facts.active_pool.clone(),
                 since: facts.since.map(Time),
                 reason: reason(facts),
-                word: Some(facts.word()),
+                word: Some(facts.display_state()),
             }
         });
         Some(Self {
@@ -121,7 +121,7 @@ impl One {
             },
             table_length: frontend.table_length.get(),
             generation: frontend.revision.generation,
-            reach,
+            coverage,
             pools: pools(frontend, &nodes),
             per_node: per_node.collect(),
             word: Some(survey.state),
@@ -130,31 +130,31 @@ impl One {
 }
 
 fn pools(frontend: &Frontend, nodes: &[NodeState]) -> Vec<Pool> {
-    let mut weights: BTreeMap<(usize, Name), Vec<Weighed>> = BTreeMap::new();
-    for of in nodes.iter().flat_map(|node| weighed(node, &frontend.name)) {
-        weights.entry((of.pool_index, of.backend.clone())).or_default().push(of);
+    let mut weights: BTreeMap<(usize, Name), Vec<MemberWeight>> = BTreeMap::new();
+    for member in nodes.iter().flat_map(|node| member_weights(node, &frontend.name)) {
+        weights.entry((member.pool_index, member.backend.clone())).or_default().push(member);
     }
     let pool = |(index, pool): (usize, &maglev_model::config::Pool)| {
         let members = pool.members.iter().filter_map(|member| {
-            let said = weights.get(&(index, member.backend.clone()))?;
-            let (effective, effective_on_nodes) = common(said.iter().map(|of| of.effective))?;
+            let members = weights.get(&(index, member.backend.clone()))?;
+            let (effective, effective_on_nodes) = most_frequent(members.iter().map(|member| member.effective))?;
             Some(Member {
                 name: member.backend.to_string(),
                 address: member.target.address().map(|address| address.to_string()),
-                state: backend::fold(said.iter().map(|of| of.state)),
-                up_on_nodes: Share::count(said, |of| of.state == BackendState::Up),
+                state: backend::fold(members.iter().map(|member| member.state)),
+                up_on_nodes: Ratio::count(members, |member| member.state == BackendState::Up),
                 weight: member.weight.get(),
                 effective,
                 effective_on_nodes,
-                in_vpp: common(said.iter().filter_map(|of| of.in_vpp)).map(|(weight, _)| weight),
-                buckets: common(said.iter().filter_map(|of| of.buckets)).map(|(buckets, _)| buckets),
+                in_vpp: most_frequent(members.iter().filter_map(|member| member.in_vpp)).map(|(weight, _)| weight),
+                buckets: most_frequent(members.iter().filter_map(|member| member.buckets)).map(|(buckets, _)| buckets),
             })
         });
         Pool {
             name: Arc::clone(&pool.name),
-            active_on_nodes: Share::count(nodes, |node| {
-                let of = node.view.frontends.get(&frontend.name);
-                of.is_some_and(|of| node.view.effective(of).active_pool == Some(index))
+            active_on_nodes: Ratio::count(nodes, |node| {
+                let frontend = node.view.frontends.get(&frontend.name);
+                frontend.is_some_and(|frontend| node.view.effective_weights(frontend).active_pool == Some(index))
             }),
             backends: members.collect(),
         }
@@ -162,15 +162,15 @@ fn pools(frontend: &Frontend, nodes: &[NodeState]) -> Vec<Pool> {
     frontend.pools.iter().enumerate().map(pool).collect()
 }
 
-impl Answer for One {
+impl Printable for FrontendOverview {
     fn page(&self, wide: bool, now: Timestamp) -> Page {
         let mut page = Page::default();
         let port = if self.vip.port == 0 { "all ports".to_owned() } else { self.vip.port.to_string() };
         page.fields([
             ("Frontend", self.name.clone().into()),
             ("VIP", format!("{} {} {port}", self.vip.address, self.vip.protocol).into()),
-            ("State", Cell::toned(self.state, self.word.map_or(Tone::Plain, tone))),
-            ("Encap", self.encap.map_or_else(|| "as VPP has it".into(), Cell::from)),
+            ("State", Cell::styled(self.state, self.word.map_or(Style::Plain, style))),
+            ("Encap", self.encap.map_or_else(|| "as in VPP".into(), Cell::from)),
             ("Session affinity", self.session_affinity.into()),
             ("On backend down", self.on_backend_down.into()),
             ("Table length", self.table_length.to_string().into()),
@@ -180,32 +180,32 @@ impl Answer for One {
         page.table(&self.members(), "no backends");
         page.heading("Nodes");
         page.table(&self.nodes(wide, now), "none");
-        self.reach.footnote(&mut page);
+        self.coverage.footnote(&mut page);
         page
     }
 }
 
-impl One {
+impl FrontendOverview {
     fn members(&self) -> Table {
         let head =
             ["POOL", "ACTIVE-ON", "BACKEND", "ADDRESS", "STATE", "UP-ON", "WEIGHT", "EFFECTIVE", "ON", "BUCKETS"];
         let mut table = Table::new(head);
         for pool in &self.pools {
             let mut first = [Cell::from(pool.name.to_string()), pool.active_on_nodes.to_string().into()];
-            for of in &pool.backends {
+            for member in &pool.backends {
                 let [name, active] = std::mem::take(&mut first);
                 let text = |text: Option<String>| text.map_or_else(Cell::none, Cell::from);
                 table.row([
                     name,
                     active,
-                    of.name.clone().into(),
-                    text(of.address.clone()),
-                    Cell::toned(of.state, backend::tone(of.state)),
-                    of.up_on_nodes.cell(),
-                    of.weight.to_string().into(),
-                    of.effective.to_string().into(),
-                    of.effective_on_nodes.cell(),
-                    text(of.buckets.map(|buckets| buckets.to_string())),
+                    member.name.clone().into(),
+                    text(member.address.clone()),
+                    Cell::styled(member.state, backend::style(member.state)),
+                    member.up_on_nodes.cell(),
+                    member.weight.to_string().into(),
+                    member.effective.to_string().into(),
+                    member.effective_on_nodes.cell(),
+                    text(member.buckets.map(|buckets| buckets.to_string())),
                 ]);
             }
         }
@@ -214,21 +214,21 @@ impl One {
 
     fn nodes(&self, wide: bool, now: Timestamp) -> Table {
         let mut head = vec!["NODE", "STATE", "RESULT", "GENERATION", "POOL", "SINCE"];
-        let reasons = wide || self.per_node.iter().any(|of| !of.reason.is_empty());
+        let reasons = wide || self.per_node.iter().any(|node| !node.reason.is_empty());
         head.extend(reasons.then_some("REASON"));
         let mut table = Table::new(head);
-        for of in &self.per_node {
+        for node in &self.per_node {
             let text = |text: Option<String>| text.map_or_else(Cell::none, Cell::from);
-            let result = if of.result == ProgramResult::Programmed.as_str() { Tone::Plain } else { Tone::Warn };
+            let result = if node.result == ProgramResult::Programmed.as_str() { Style::Plain } else { Style::Warn };
             let mut row = vec![
-                of.node.to_string().into(),
-                Cell::toned(of.state, of.word.map_or(Tone::Plain, tone)),
-                Cell::toned(of.result, result),
-                text(of.programmed_generation.map(|generation| generation.to_string())),
-                text(of.active_pool.as_ref().map(ToString::to_string)),
-                text(of.since.map(|at| age(at.0, now))),
+                node.node.to_string().into(),
+                Cell::styled(node.state, node.word.map_or(Style::Plain, style)),
+                Cell::styled(node.result, result),
+                text(node.programmed_generation.map(|generation| generation.to_string())),
+                text(node.active_pool.as_ref().map(ToString::to_string)),
+                text(node.since.map(|at| age(at.0, now))),
             ];
-            row.extend(reasons.then(|| of.reason.clone().into()));
+            row.extend(reasons.then(|| node.reason.clone().into()));
             table.row(row);
         }
         table

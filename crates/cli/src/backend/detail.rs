@@ -1,16 +1,16 @@
-//! `show backend X`: its health on each node, its weights, and its last transitions.
+//! `show backend X`: health on each node, weights, and last transitions.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{admin_word, check_name, fold, tone};
+use super::{admin_state_text, check_name, fold, style};
 use crate::{
-    across::{Reach, Share, common},
-    output::{Answer, Cell, Page, Table, Time, age},
-    paint::Tone,
-    weights::{Weighed, weighed},
+    coverage::{NodeCoverage, Ratio, most_frequent},
+    output::{Cell, Page, Printable, Table, Time, age},
+    style::Style,
+    weights::{MemberWeight, member_weights},
 };
 use maglev_fleet::NodeState;
 use maglev_model::{
@@ -22,7 +22,7 @@ use maglev_rpc::client::BackendDetail;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct One {
+pub struct BackendOverview {
     name: String,
     address: String,
     state: &'static str,
@@ -31,11 +31,11 @@ pub struct One {
     health_check: Option<String>,
     generation: i64,
     #[serde(flatten)]
-    reach: Reach,
+    coverage: NodeCoverage,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     problems: Vec<String>,
     per_node: Vec<PerNode>,
-    weights: Vec<Place>,
+    weights: Vec<PoolMembership>,
 }
 
 #[derive(Serialize)]
@@ -50,7 +50,7 @@ struct PerNode {
     transitions: Vec<Change>,
 }
 
-/// How probing goes, as far as it was told.
+/// The state of probing; empty if the agent did not report it.
 #[derive(Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Probing {
@@ -68,7 +68,7 @@ pub struct Probing {
 }
 
 impl Probing {
-    pub fn of(detail: Option<&BackendDetail>) -> Self {
+    pub fn new(detail: Option<&BackendDetail>) -> Self {
         let Some(probing) = detail.and_then(|detail| detail.probing.as_ref()) else { return Self::default() };
         let last = probing.last.as_ref();
         Self {
@@ -92,115 +92,120 @@ struct Change {
 }
 
 impl From<&Transition> for Change {
-    fn from(of: &Transition) -> Self {
-        Self { from: of.from.as_str(), to: of.to.as_str(), at: Time(of.at), code: of.code.map(ProbeCode::as_str) }
+    fn from(transition: &Transition) -> Self {
+        Self {
+            from: transition.from.as_str(),
+            to: transition.to.as_str(),
+            at: Time(transition.at),
+            code: transition.code.map(ProbeCode::as_str),
+        }
     }
 }
 
-/// A place in a pool.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Place {
+struct PoolMembership {
     frontend: String,
     pool: Arc<str>,
     weight: u8,
     effective: u8,
-    effective_on_nodes: Share,
+    effective_on_nodes: Ratio,
 }
 
-impl One {
-    /// `None` where no node that reports knows it. `details` are what the agents said when asked for it.
-    pub fn of(name: &Name, nodes: Vec<NodeState>, details: &BTreeMap<Arc<str>, BackendDetail>) -> Option<Self> {
-        let (nodes, reach) = Reach::split(nodes);
-        let known: Vec<_> = nodes.iter().filter_map(|node| Some((node, node.view.backends.get(name)?))).collect();
-        let (_, newest) = known.iter().max_by_key(|(_, of)| of.revision.generation)?;
+impl BackendOverview {
+    /// `None` if no reporting node has the Backend. `details` are the responses of the agents.
+    pub fn new(name: &Name, nodes: Vec<NodeState>, details: &BTreeMap<Arc<str>, BackendDetail>) -> Option<Self> {
+        let (nodes, coverage) = NodeCoverage::split(nodes);
+        let instances: Vec<_> = nodes.iter().filter_map(|node| Some((node, node.view.backends.get(name)?))).collect();
+        let (_, newest) = instances.iter().max_by_key(|(_, backend)| backend.revision.generation)?;
         let mut problems: Vec<String> = nodes
             .iter()
-            .filter_map(|node| node.view.problems_of(Kind::Backend, name))
-            .flat_map(|of| of.problems.iter().map(|problem| format!("{}: {}", problem.reason, problem.message)))
+            .filter_map(|node| node.view.object_problems(Kind::Backend, name))
+            .flat_map(|object| object.problems.iter().map(|problem| format!("{}: {}", problem.reason, problem.message)))
             .collect();
         problems.sort();
         problems.dedup();
-        let per_node = known.iter().map(|(node, of)| {
-            let history = node.view.health_of(of).map(|health| Arc::clone(&health.history)).unwrap_or_default();
+        let per_node = instances.iter().map(|(node, backend)| {
+            let history =
+                node.view.backend_health(backend).map(|health| Arc::clone(&health.history)).unwrap_or_default();
             PerNode {
                 node: Arc::clone(&node.node),
-                state: node.view.backend_state(of).as_str(),
+                state: node.view.backend_state(backend).as_str(),
                 since: history.last().map(|last| Time(last.at)),
-                probing: Probing::of(details.get(&node.node)),
+                probing: Probing::new(details.get(&node.node)),
                 transitions: history.iter().map(Change::from).collect(),
             }
         });
         Some(Self {
             name: name.to_string(),
             address: newest.address.to_string(),
-            state: fold(known.iter().map(|(node, of)| node.view.backend_state(of))),
-            admin_state: admin_word(newest.admin_state),
+            state: fold(instances.iter().map(|(node, backend)| node.view.backend_state(backend))),
+            admin_state: admin_state_text(newest.admin_state),
             health_check: check_name(&newest.check),
             generation: newest.revision.generation,
             problems,
             per_node: per_node.collect(),
-            weights: places(name, &nodes),
-            reach,
+            weights: memberships(name, &nodes),
+            coverage,
         })
     }
 }
 
-/// Where it stands in pools, on one node.
-pub fn places_on(node: &NodeState, name: &Name) -> Vec<Weighed> {
-    let all = node.view.frontends.keys().flat_map(|frontend| weighed(node, frontend));
-    all.filter(|of| of.backend == *name).collect()
+/// The pool memberships of a Backend on one node.
+pub fn memberships_on(node: &NodeState, name: &Name) -> Vec<MemberWeight> {
+    let all = node.view.frontends.keys().flat_map(|frontend| member_weights(node, frontend));
+    all.filter(|member| member.backend == *name).collect()
 }
 
-fn places(name: &Name, nodes: &[NodeState]) -> Vec<Place> {
-    let mut said: BTreeMap<(Name, usize, Arc<str>), Vec<Weighed>> = BTreeMap::new();
-    for of in nodes.iter().flat_map(|node| places_on(node, name)) {
-        said.entry((of.frontend.clone(), of.pool_index, Arc::clone(&of.pool))).or_default().push(of);
+fn memberships(name: &Name, nodes: &[NodeState]) -> Vec<PoolMembership> {
+    let mut by_pool: BTreeMap<(Name, usize, Arc<str>), Vec<MemberWeight>> = BTreeMap::new();
+    for member in nodes.iter().flat_map(|node| memberships_on(node, name)) {
+        by_pool.entry((member.frontend.clone(), member.pool_index, Arc::clone(&member.pool))).or_default().push(member);
     }
-    let place = |((frontend, _, pool), said): ((Name, usize, Arc<str>), Vec<Weighed>)| {
-        let (effective, effective_on_nodes) = common(said.iter().map(|of| of.effective))?;
-        let (weight, _) = common(said.iter().map(|of| of.weight))?;
-        Some(Place { frontend: frontend.to_string(), pool, weight, effective, effective_on_nodes })
+    let membership = |((frontend, _, pool), members): ((Name, usize, Arc<str>), Vec<MemberWeight>)| {
+        let (effective, effective_on_nodes) = most_frequent(members.iter().map(|member| member.effective))?;
+        let (weight, _) = most_frequent(members.iter().map(|member| member.weight))?;
+        Some(PoolMembership { frontend: frontend.to_string(), pool, weight, effective, effective_on_nodes })
     };
-    said.into_iter().filter_map(place).collect()
+    by_pool.into_iter().filter_map(membership).collect()
 }
 
-impl Answer for One {
+impl Printable for BackendOverview {
     fn page(&self, wide: bool, now: Timestamp) -> Page {
         let mut page = Page::default();
         page.fields([
             ("Backend", self.name.clone().into()),
             ("Address", self.address.clone().into()),
-            ("State", Cell::toned(self.state, tone(self.state))),
+            ("State", Cell::styled(self.state, style(self.state))),
             ("Admin state", self.admin_state.into()),
             ("HealthCheck", self.health_check.clone().map_or_else(|| "none: always up".into(), Cell::from)),
             ("Generation", self.generation.to_string().into()),
         ]);
         for problem in &self.problems {
-            page.line(Tone::Warn.paint(problem));
+            page.line(Style::Warn.paint(problem));
         }
         page.heading("Nodes");
         page.table(&self.nodes(wide, now), "none");
         page.heading("Pools");
         let mut table = Table::new(["FRONTEND", "POOL", "WEIGHT", "EFFECTIVE", "ON"]);
-        for of in &self.weights {
+        for membership in &self.weights {
             table.row([
-                of.frontend.clone().into(),
-                of.pool.to_string().into(),
-                of.weight.to_string().into(),
-                of.effective.to_string().into(),
-                of.effective_on_nodes.cell(),
+                membership.frontend.clone().into(),
+                membership.pool.to_string().into(),
+                membership.weight.to_string().into(),
+                membership.effective.to_string().into(),
+                membership.effective_on_nodes.cell(),
             ]);
         }
         page.table(&table, "in no pool");
         page.heading("Last transitions");
         page.table(&self.transitions(now), "none");
-        self.reach.footnote(&mut page);
+        self.coverage.footnote(&mut page);
         page
     }
 }
 
-impl One {
+impl BackendOverview {
     fn nodes(&self, wide: bool, now: Timestamp) -> Table {
         let mut head = vec!["NODE", "STATE", "LAST-PROBE", "AGO", "TOOK", "COUNTER", "SINCE"];
         if wide {
@@ -208,16 +213,16 @@ impl One {
         }
         let mut table = Table::new(head);
         let text = |text: Option<String>| text.map_or_else(Cell::none, Cell::from);
-        for of in &self.per_node {
-            let probing = &of.probing;
+        for node_state in &self.per_node {
+            let probing = &node_state.probing;
             let mut row = vec![
-                of.node.to_string().into(),
-                Cell::toned(of.state, tone(of.state)),
+                node_state.node.to_string().into(),
+                Cell::styled(node_state.state, style(node_state.state)),
                 text(probing.last_code.map(str::to_owned)),
                 text(probing.last_at.map(|at| age(at.0, now))),
                 text(probing.last_ms.map(|ms| format!("{ms:.1}ms"))),
                 text(probing.counter.map(|counter| counter.to_string())),
-                text(of.since.map(|at| age(at.0, now))),
+                text(node_state.since.map(|at| age(at.0, now))),
             ];
             if wide {
                 row.extend([probing.probes.to_string().into(), probing.last_detail.clone().into()]);
@@ -229,18 +234,21 @@ impl One {
 
     /// Newest first, over all nodes.
     fn transitions(&self, now: Timestamp) -> Table {
-        let mut all: Vec<_> =
-            self.per_node.iter().flat_map(|of| of.transitions.iter().map(move |change| (change, &of.node))).collect();
+        let mut all: Vec<_> = self
+            .per_node
+            .iter()
+            .flat_map(|node_state| node_state.transitions.iter().map(move |change| (change, &node_state.node)))
+            .collect();
         all.sort_by_key(|(change, node)| (std::cmp::Reverse(change.at), *node));
         let mut table = Table::new(["AGO", "NODE", "FROM", "TO", "CODE"]);
-        for (change, node) in all.into_iter().take(SHOWN) {
+        for (change, node) in all.into_iter().take(MAX_TRANSITIONS) {
             let code = change.code.map_or_else(Cell::none, Cell::from);
-            let to = Cell::toned(change.to, tone(change.to));
+            let to = Cell::styled(change.to, style(change.to));
             table.row([age(change.at.0, now).into(), node.to_string().into(), change.from.into(), to, code]);
         }
         table
     }
 }
 
-/// So many transitions are shown.
-const SHOWN: usize = 20;
+/// Maximum number of transitions.
+const MAX_TRANSITIONS: usize = 20;

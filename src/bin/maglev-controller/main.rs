@@ -6,13 +6,14 @@ mod parts;
 use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser as _;
+use maglev_build_info::{COMMIT, VERSION};
 use maglev_crd as crd;
 use maglev_fleet::check::Check;
 use maglev_kube::{ClientOptions, client};
 use maglev_telemetry::{self as telemetry, LogOptions};
 use prometheus::Registry;
 
-use flags::{COMMIT, Command, Flags, VERSION};
+use flags::{Command, Flags};
 
 fn main() -> anyhow::Result<ExitCode> {
     let flags = Flags::parse();

@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::anyhow;
 use futures::FutureExt as _;
+use maglev_build_info::{COMMIT, VERSION};
 use maglev_controller::{Controller, ControllerMetrics, ControllerOptions, FleetLinks, Progress, WaitsFor};
 use maglev_fleet::FleetOptions;
-use maglev_kube::{ClientOptions, CrdCheck, Delays, LeaseLoop, LeaseOptions, client, lease::Standing};
+use maglev_kube::{ClientOptions, CrdCheck, Delays, LeaseLoop, LeaseOptions, client, lease::LeaderState};
 use maglev_telemetry::HttpServer;
 use prometheus::Registry;
 use tokio::{
@@ -17,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::flags::{COMMIT, Flags, VERSION};
+use crate::flags::Flags;
 
 /// How long the parts have to end once asked to, the Lease's return included.
 const END_LIMIT: Duration = Duration::from_secs(8);
@@ -65,7 +66,7 @@ async fn start(
         ControllerOptions { allow_loopback: flags.allow_loopback, ..ControllerOptions::new(namespace, &identity) };
     let controller = Controller::new(client, options, Arc::new(links), metrics);
     let lease = LeaseLoop::new(lease_client, LeaseOptions::new(namespace, lease, identity));
-    let (progress, standing) = (controller.progress(), lease.standing());
+    let (progress, standing) = (controller.progress(), lease.state());
     let live = {
         let progress = progress.clone();
         Arc::new(move || if progress.alive() { Ok(()) } else { Err("the loop has not come round for 60 s".to_owned()) })
@@ -82,16 +83,16 @@ async fn start(
 }
 
 /// Whether this replica does its job, which may be to stand by.
-fn ready(faults: &Faults, standing: &watch::Receiver<Standing>, progress: &Progress) -> Result<(), String> {
+fn ready(faults: &Faults, standing: &watch::Receiver<LeaderState>, progress: &Progress) -> Result<(), String> {
     let faults = faults.borrow().clone();
     match (faults, &*standing.borrow()) {
         (None, _) => Err("waiting for the API server".to_owned()),
         (Some(faults), _) if !faults.is_empty() => Err(faults.join("\n")),
-        (_, Standing::Unknown) => Err("waiting for the API server to say who leads".to_owned()),
-        (_, Standing::Follows(_)) => Ok(()),
-        (_, Standing::Leads) if progress.waits_for() == Some(WaitsFor::Lists) => {
+        (_, LeaderState::Unknown) => Err("waiting for the API server to say who leads".to_owned()),
+        (_, LeaderState::Follows(_)) => Ok(()),
+        (_, LeaderState::Leads) if progress.waits_for() == Some(WaitsFor::Lists) => {
             Err("waiting for the first complete list of every kind from the API server".to_owned())
         }
-        (_, Standing::Leads) => Ok(()),
+        (_, LeaderState::Leads) => Ok(()),
     }
 }

@@ -7,10 +7,8 @@ mod parts;
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser as _;
-use maglev_telemetry::{
-    self as telemetry, LogOptions,
-    build::{COMMIT, VERSION},
-};
+use maglev_build_info::{COMMIT, VERSION};
+use maglev_telemetry::{self as telemetry, LogOptions};
 use prometheus::Registry;
 
 use flags::Flags;

@@ -46,7 +46,7 @@ async fn start(flags: &Flags, registry: Registry, parts: &mut TaskGroup) -> anyh
         build: Build { version: VERSION, commit: COMMIT, build_date },
         namespace,
         ping: PING,
-        waiting: DashboardOptions::WAITING,
+        buffer: DashboardOptions::DEFAULT_BUFFER,
         replica: fastrand::u64(..),
         admin,
     };

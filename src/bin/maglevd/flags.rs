@@ -1,20 +1,21 @@
-//! The flags of `maglevd`, each with its environment variable.
+//! Flags of `maglevd`, each with its environment variable.
 
 use std::{net::IpAddr, net::SocketAddr, path::PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use maglev_build_info::LONG_VERSION;
 use maglev_model::event::Level;
-use maglev_telemetry::{LogFormat, build::LONG_VERSION, log::parse_level, server::parse_address};
+use maglev_telemetry::{LogFormat, log::parse_level, server::parse_address};
 
 const EXAMPLE: &str = "\
-Example: beside a VPP on this machine and a cluster that kubectl reaches
+Example: with a VPP on this machine and the cluster that kubectl uses
   maglevd --node-name node-a --vpp-api-socket /run/vpp/api.sock --metrics-addr 127.0.0.1:9091
 
-Every change to the data plane is a line vpp-lb-sync-* in the log. SIGTERM ends it and leaves VPP as it is.";
+Every change to the data plane is logged as vpp-lb-sync-*. SIGTERM stops the agent and leaves VPP unchanged.";
 
 const WITHDRAW_EXAMPLE: &str = "\
-Example: once no agent runs on this node any more
+Example: after the agent of this node has been stopped
   maglevd withdraw --vpp-api-socket /run/vpp/api.sock";
 
 const PROBE_EXAMPLE: &str = "\
@@ -22,18 +23,18 @@ Examples:
   maglevd probe examples/health-checks.yaml 192.0.2.7 --name http
   kubectl get healthcheck web -o yaml | maglevd probe - 192.0.2.7";
 
-/// Probes the backends of this node's frontends and programs the node's VPP.
+/// Probes the backends of this node's Frontends and programs the node's VPP.
 #[derive(Debug, Parser)]
 #[command(name = "maglevd", version = LONG_VERSION.as_str(), after_help = EXAMPLE)]
 pub struct Flags {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// The Kubernetes Node that this runs on; without it NODE_NAME is taken
+    /// Name of the Kubernetes Node that the agent runs on [default: NODE_NAME]
     #[arg(long, global = true, env = "MAGLEVD_NODE_NAME", value_name = "NAME")]
     node_name: Option<String>,
 
-    /// VPP's binary API socket
+    /// Path of VPP's binary API socket
     #[arg(
         long,
         global = true,
@@ -43,27 +44,27 @@ pub struct Flags {
     )]
     pub vpp_api_socket: PathBuf,
 
-    /// VPP's stats socket
+    /// Path of VPP's stats socket
     #[arg(long, env = "MAGLEVD_VPP_STATS_SOCKET", value_name = "PATH", default_value = "/run/vpp/stats.sock")]
     pub vpp_stats_socket: PathBuf,
 
-    /// The network namespace that probes are sent from: a name of `ip netns` or a path [default: its own]
+    /// Network namespace to send probes from: a name known to `ip netns`, or a path [default: maglevd's own]
     #[arg(long, global = true, env = "MAGLEVD_PROBE_NETWORK_NAMESPACE", value_name = "NAME")]
     pub probe_network_namespace: Option<String>,
 
-    /// How a line of the log looks: text or json
+    /// Log format: text or json
     #[arg(long, global = true, env = "MAGLEVD_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 
-    /// The least level that is logged: debug (every probe and message), info, warn or error
+    /// Minimum log level: debug (every probe and message), info, warn or error
     #[arg(long, global = true, env = "MAGLEVD_LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = parse_level)]
     pub log_level: Level,
 
-    /// Where /metrics, /healthz and /readyz are served [default: port 9091 of POD_IP, else of 127.0.0.1]
+    /// Listen address of /metrics, /healthz and /readyz [default: port 9091 of POD_IP, else of 127.0.0.1]
     #[arg(long, env = "MAGLEVD_METRICS_ADDR", value_name = "ADDRESS:PORT")]
     metrics_addr: Option<SocketAddr>,
 
-    /// Where gRPC is served, once for each address [default: port 9090 of POD_IP, else of 127.0.0.1]
+    /// Listen address of gRPC, repeatable [default: port 9090 of POD_IP, else of 127.0.0.1]
     #[arg(
         long,
         env = "MAGLEVD_GRPC_ADDR",
@@ -77,50 +78,50 @@ pub struct Flags {
     #[arg(long, env = "POD_IP", value_name = "ADDRESS", hide = true, default_value = "127.0.0.1")]
     pod_ip: IpAddr,
 
-    /// Let Frontends and Backends have loopback addresses, as in the sandbox
+    /// Accept loopback addresses in Frontends and Backends, as the sandbox needs
     #[arg(long, env = "MAGLEVD_ALLOW_LOOPBACK")]
     pub allow_loopback: bool,
 
-    /// The kubeconfig to use; without it KUBECONFIG, ~/.kube/config and the pod's own ServiceAccount are tried
+    /// Path of the kubeconfig [default: KUBECONFIG, else ~/.kube/config, else the pod's ServiceAccount]
     #[arg(long, global = true, env = "MAGLEVD_KUBECONFIG", value_name = "PATH")]
     pub kubeconfig: Option<PathBuf>,
 }
 
-/// What to do instead of being the agent.
+/// Subcommands, each in place of running the agent.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Remove everything that maglevd put into this node's VPP, and exit
+    /// Remove from this node's VPP every VIP that maglevd added, and exit
     ///
-    /// For a node that serves no more and where no agent runs: while one does, nothing is removed and the error
-    /// names it. What is ours is read from maglevd.vips.json beside the API socket, which is empty afterwards;
-    /// VIPs of others stay. No Kubernetes is needed and nothing is held. Every removal is a line vpp-lb-sync-* in
-    /// the log. The exit status is 0 if all is gone, else 1; then it can be run again.
+    /// To decommission a node, stop its agent and run this command. It refuses to run beside an agent, and then names
+    /// the agent. The VIPs to remove are read from maglevd.vips.json, in the directory of the API socket; other VIPs
+    /// are left alone. Kubernetes is not used, and removals are not held for confirmation. Every removal is logged as
+    /// vpp-lb-sync-*. The exit status is 0 if every VIP was removed, else 1; the command can be repeated.
     #[command(after_help = WITHDRAW_EXAMPLE)]
     Withdraw,
 
-    /// Probe one address by a HealthCheck, once, and explain what happens step by step
+    /// Send one probe of a HealthCheck to an address and explain it step by step
     ///
-    /// It is the probe that the agent would send from here, and what the agent would make of it. Certificates that
-    /// the HealthCheck refers to are taken from Secrets and ConfigMaps in the manifest, else from the API server.
-    /// The exit status is 0 if the probe succeeds, else 1.
+    /// The probe and its result are those of an agent on this machine. Certificates that the HealthCheck refers to are
+    /// read from Secrets and ConfigMaps in the manifest, else from the API server. The exit status is 0 if the probe
+    /// succeeds, else 1.
     #[command(after_help = PROBE_EXAMPLE)]
     Probe(ProbeArguments),
 }
 
-/// What is probed, and how.
+/// Arguments of `maglevd probe`.
 #[derive(Clone, Debug, Args)]
 pub struct ProbeArguments {
-    /// A file with the manifest of a HealthCheck, or - for standard input
+    /// File with the manifest of a HealthCheck, or - for standard input
     pub manifest: PathBuf,
 
-    /// The backend's address
+    /// Address of the backend
     pub address: IpAddr,
 
-    /// Which HealthCheck, where the manifest has several
+    /// Name of the HealthCheck, if the manifest has several
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 
-    /// The address to send from, as probe.ipv4SourceAddress and probe.ipv6SourceAddress of a LoadBalancerConfig
+    /// Source address of the probe, like probe.ipv4SourceAddress and probe.ipv6SourceAddress of a LoadBalancerConfig
     #[arg(long, value_name = "ADDRESS")]
     pub source: Option<IpAddr>,
 }
@@ -129,18 +130,18 @@ impl Flags {
     /// The name of this node.
     ///
     /// # Errors
-    /// If neither flag nor environment has it: it is never guessed from the host's name.
+    /// Neither flag nor environment names the node. The host's name is not a substitute: it may differ from the Node's.
     pub fn node_name(&self) -> anyhow::Result<String> {
         let named = self.node_name.clone().or_else(|| std::env::var("NODE_NAME").ok()).filter(|name| !name.is_empty());
-        named.context("this node's name is not known: give --node-name, MAGLEVD_NODE_NAME or NODE_NAME")
+        named.context("the name of this node is not set: set --node-name, MAGLEVD_NODE_NAME or NODE_NAME")
     }
 
-    /// Where the three endpoints are served.
+    /// Listen address of the HTTP endpoints.
     pub fn metrics_addr(&self) -> SocketAddr {
         self.metrics_addr.unwrap_or_else(|| (self.pod_ip, 9091).into())
     }
 
-    /// Where gRPC is served.
+    /// Listen addresses of gRPC.
     pub fn grpc_addrs(&self) -> Vec<SocketAddr> {
         if self.grpc_addr.is_empty() { vec![(self.pod_ip, 9090).into()] } else { self.grpc_addr.clone() }
     }

@@ -10,10 +10,8 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Parser as _;
 use jiff::Timestamp;
-use maglev_telemetry::{
-    self as telemetry, Bus, BusOptions, LogOptions,
-    build::{COMMIT, VERSION},
-};
+use maglev_build_info::{COMMIT, VERSION};
+use maglev_telemetry::{self as telemetry, Bus, BusOptions, LogOptions};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 

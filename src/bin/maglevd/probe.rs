@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context as _;
 use maglev_build_info::VERSION;
 use maglev_health::{NetworkNamespace, NetworkProber, ProbeOutcome, ProbeTarget, ProbeThread, describe_effect};
-use maglev_index::{Held, Holder, Manifest};
+use maglev_index::{HolderContent, Holder, Manifest};
 use maglev_kube::{ClientOptions, client, read_certificates};
 use maglev_model::config::HealthCheck;
 
@@ -57,10 +57,10 @@ fn text(manifest: &Path) -> anyhow::Result<String> {
 }
 
 /// A Secret or ConfigMap that is not in the manifest.
-async fn read(flags: &Flags, holder: &Holder) -> Held {
+async fn read(flags: &Flags, holder: &Holder) -> HolderContent {
     match client::client(ClientOptions { kubeconfig: flags.kubeconfig.clone(), ..ClientOptions::default() }).await {
         Ok(client) => read_certificates(client, holder).await,
-        Err(error) => Held::Failed(format!("it is not in the manifest, and there is no API server to ask: {error}")),
+        Err(error) => HolderContent::Failed(format!("it is not in the manifest, and there is no API server to ask: {error}")),
     }
 }
 

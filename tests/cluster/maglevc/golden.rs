@@ -159,11 +159,7 @@ fn split(line: &str) -> Vec<String> {
 
 /// The text without what differs from run to run.
 fn steady(line: &str, text: &str) -> String {
-    // Who builds a release says of which commit it is.
-    let mut text = match option_env!("MAGLEV_COMMIT") {
-        Some(commit) => text.replace(commit, "unknown"),
-        None => text.to_owned(),
-    };
+    let mut text = text.replace(maglev_build_info::COMMIT, "unknown");
     let mut replace = |pattern: &str, by: &str| text = Regex::new(pattern).unwrap().replace_all(&text, by).into_owned();
     replace(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME");
     replace(r"maglevd-[a-z0-9]{5}\b", "maglevd-xxxxx");

@@ -1,4 +1,4 @@
-//! Agents without nodes: the real bus and the real gRPC server, and what is told to them.
+//! Agents without nodes: the production bus and gRPC server, with emitted events.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use maglev_benches::rpc;
 
-/// An agent, running.
+/// A running agent.
 pub struct Agent {
     pub events: Events,
     pub dumps: watch::Sender<Option<Arc<LbDump>>>,
@@ -42,9 +42,9 @@ impl Agent {
         self.address
     }
 
-    /// Tells of an event with this text, which changes nothing.
-    pub fn emit(&self, reason: String) {
-        self.events.emit(Event::VppDisconnect { reason });
+    /// Emits an event with this text, which does not change the state.
+    pub fn emit(&self, error: String) {
+        self.events.emit(Event::VppConnectFailed { error, warn: true });
     }
 
     pub async fn stop(self) -> anyhow::Result<()> {
@@ -56,12 +56,12 @@ impl Agent {
     }
 }
 
-/// What maglev-frontend makes of such an event.
-pub fn message(reason: &str) -> String {
+/// The message that maglev-frontend sends for such an event.
+pub fn message(error: &str) -> String {
     let now = Timestamp::now();
-    let attributes = format!(r#"[["reason","{reason}"]]"#);
+    let attributes = format!(r#"[["error","{error}"]]"#);
     let line = format!(
-        r#"{{"seq":100000,"time":"{now:.3}","level":"warn","name":"vpp-disconnect","attributes":{attributes}}}"#
+        r#"{{"seq":100000,"time":"{now:.3}","level":"warn","name":"vpp-connect-failed","attributes":{attributes}}}"#
     );
     format!(r#"{{"epoch":"1","lines":[{line}],"node":"bench"}}"#)
 }

@@ -1,4 +1,4 @@
-//! Ten large nodes that have the same objects, and are alive.
+//! Ten large nodes with the same objects, transitions and traffic.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use maglev_model::{
     actual::{Actual, ActualAs, ActualConf, ActualEncap, ActualVip, LbDump, VppVip},
     change::Change,
-    config::{Frontend, Target},
+    config::{Frontend, MemberTarget},
     counters::{Counters, StatsSnapshot, VipCounters, VipPackets},
     health::BackendState,
 };
@@ -14,13 +14,13 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::Agent;
-use maglev_benches::large_node::{BACKENDS, LargeNode, moves};
+use maglev_benches::large_node::{BACKENDS, LargeNode, emit_transition};
 
 pub const NODES: usize = 10;
-/// On each node.
+/// Transitions on each node.
 pub const TRANSITIONS_PER_SECOND: u32 = 10;
 
-/// The agents; nothing happens while it does not live.
+/// The agents and their objects.
 pub struct Fleet {
     pub agents: Vec<Agent>,
     objects: LargeNode,
@@ -41,33 +41,33 @@ impl Fleet {
         let mut agents = Vec::new();
         for number in 0..NODES {
             let agent = Agent::start(&format!("node-{number}")).await?;
-            objects.tell(&agent.events);
-            agent.events.change(Change::VppState(conf, Arc::clone(&actual)));
-            agent.events.change(Change::Synced(0));
+            objects.emit(&agent.events);
+            agent.events.emit_change(Change::VppState(conf, Arc::clone(&actual)));
+            agent.events.emit_change(Change::Synced(0));
             agent.dumps.send_replace(Some(Arc::clone(&dump)));
             agents.push(agent);
         }
         Ok(Self { agents, objects })
     }
 
-    /// Transitions on every node, and packets to every VIP, until the end.
-    pub async fn live(&self, end: CancellationToken) {
+    /// Emits transitions on every node, and packets to every VIP, until `end`.
+    pub async fn run(&self, end: CancellationToken) {
         let mut ticks = interval(Duration::from_secs(1) / TRANSITIONS_PER_SECOND);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         for turn in 0_u32.. {
             if end.run_until_cancelled(ticks.tick()).await.is_none() {
                 return;
             }
-            // Spread over the list; one that was up at first, for it goes down first.
+            // Spread over the list. The Backend was up initially, because it goes down first.
             let number = turn as usize / 2 * 7919 * 3 + 1;
             let backend = &self.objects.backends[number % (BACKENDS - 1)];
             let (from, to) = match turn % 2 {
                 0 => (BackendState::Up, BackendState::Down),
                 _ => (BackendState::Down, BackendState::Up),
             };
-            let counters = turn.is_multiple_of(TRANSITIONS_PER_SECOND).then(|| Arc::new(self.counted(turn)));
+            let counters = turn.is_multiple_of(TRANSITIONS_PER_SECOND).then(|| Arc::new(self.counters(turn)));
             for agent in &self.agents {
-                moves(&agent.events, backend, from, to);
+                emit_transition(&agent.events, backend, from, to);
                 if let Some(counters) = &counters {
                     agent.counters.send_replace(Some(Arc::clone(counters)));
                 }
@@ -75,10 +75,10 @@ impl Fleet {
         }
     }
 
-    fn counted(&self, turn: u32) -> StatsSnapshot {
-        let vips = self.objects.frontends.iter().enumerate().map(|(number, of)| {
+    fn counters(&self, turn: u32) -> StatsSnapshot {
+        let vips = self.objects.frontends.iter().enumerate().map(|(number, frontend)| {
             let packets = VipPackets { existing: u64::from(turn) * (number as u64 + 1), ..VipPackets::default() };
-            (VppVip::from(of.vip), VipCounters { packets: Some(packets), route: None })
+            (VppVip::from(frontend.vip), VipCounters { packets: Some(packets), route: None })
         });
         let counters = Counters { boot_time: 1, heartbeat: u64::from(turn), vips: vips.collect() };
         StatsSnapshot { version: "26.10".to_owned(), pid: 1, counters: Some(counters), ..StatsSnapshot::default() }
@@ -92,15 +92,15 @@ impl Fleet {
     }
 }
 
-/// A Frontend as VPP has it, all its entries at their weight.
-fn vip(of: &Arc<Frontend>) -> (VppVip, ActualVip) {
+/// The state of a Frontend in VPP, with all Backends at their weight.
+fn vip(frontend: &Arc<Frontend>) -> (VppVip, ActualVip) {
     let mut ases = BTreeMap::new();
-    for member in of.pools.iter().flat_map(|pool| &pool.members) {
-        if let Target::Backend(backend) = &member.target {
+    for member in frontend.pools.iter().flat_map(|pool| &pool.members) {
+        if let MemberTarget::Backend(backend) = &member.target {
             ases.insert(backend.address, ActualAs { weight: member.weight.get(), buckets: 102 });
         }
     }
     let encap = ActualEncap { kind: 0, dscp: 0, target_port: 0 };
     let vip = ActualVip { encap: Some(encap), sticky: Some(false), table_length: Some(1024), pool_index: None, ases };
-    (VppVip::from(of.vip), vip)
+    (VppVip::from(frontend.vip), vip)
 }

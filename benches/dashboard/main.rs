@@ -1,31 +1,32 @@
-//! What many pages cost: 2,000 streams of Server-Sent Events while 100 events happen in a second, by maglev-frontend
-//! and by nginx with nchan, one after the other.
+//! The cost of many dashboard clients: 2,000 streams of Server-Sent Events at 100 events per second, first served by
+//! maglev-frontend, then by nginx with nchan.
 //!
-//! `cargo bench --bench dashboard`, about three minutes; `-- dashboard/streams` or `-- dashboard/page` a part. nchan is
-//! installed with apt where it is missing and one is root; without it the dashboard is measured alone.
+//! `cargo bench --bench dashboard` takes about three minutes; `-- dashboard/streams` or `-- dashboard/page` runs one
+//! part. If nchan is missing, root installs it with apt; otherwise only the dashboard is measured.
 //!
 //! ```text
-//!  agent: 100 events/s ─ gRPC ─▶ maglev-frontend ─▶ 2,000 streams ─▶ another process, which counts
-//!  publisher: 100 POSTs/s ─────▶ nginx with nchan ─▶ 2,000 streams ─▶ the same
+//!  agent: 100 events/s ─ gRPC ─▶ maglev-frontend ─▶ 2,000 streams ─▶ counting process
+//!  publisher: 100 POSTs/s ─────▶ nginx with nchan ─▶ 2,000 streams ─▶ counting process
 //! ```
 //!
-//! Both send the same text, of some 300 bytes, to each stream. maglev-frontend is the program itself, in front of one
-//! agent: the real bus and the real gRPC server in this process. nginx has as many workers as there are cores. The
-//! process that counts runs at a lower priority, for in a cluster it is on other machines. What is printed:
+//! Both send the same text, of some 300 bytes, to each stream. maglev-frontend is the program itself, connected to one
+//! agent: the production bus and gRPC server in this process. nginx has one worker per core. The counting process runs
+//! at a lower priority, because in a cluster the clients are on other machines. The output is:
 //!
-//! * **delivered**: events that reached clients, in a second, and as a share of what happened times the clients;
+//! * **delivered**: events per second that reached clients, and their share of all events times the clients;
 //! * **CPU per event delivered** of the server's processes, user and system, from /proc;
-//! * **latency**: from when the event was made to when a client had read it;
-//! * **resident**: memory of the server's processes at the end, and before the clients came.
+//! * **latency** from the emission of an event until a client has read it;
+//! * **resident** memory of the server's processes at the end, and before the clients connected.
 //!
-//! Then a hundred clients of maglev-frontend cease to read, while events of 32 KiB happen, until they are all
-//! disconnected: how many were, what memory grew by, and whether the others still got everything.
+//! Then a hundred clients of maglev-frontend stop reading, at events of 32 KiB, until all of them are disconnected. The
+//! output is the number of disconnected clients, the growth of memory and the share of events that other clients
+//! received.
 //!
-//! The second part is one page in Chromium, of maglev-frontend in front of ten agents with the same 1,000 Frontends and
-//! 10,000 Backends, while ten Backends change their state in a second on each: how soon All nodes and a node's tab show
-//! their first line, how soon what is typed into the filter is painted, and for how long the page's thread is away. It is
-//! `hack/web/measure`, which prints its own figures.
-#![expect(clippy::print_stdout, reason = "the figures are what this is run for")]
+//! The second part is the page in Chromium: maglev-frontend is connected to ten agents with the same 1,000 Frontends and
+//! 10,000 Backends, and ten Backends per second change their state on each. `hack/web/measure` prints the time until
+//! "All nodes" and the tab of a node show their first line, the time from a keystroke in the filter to the repaint, and
+//! the longest tasks of the page's thread.
+#![expect(clippy::print_stdout, reason = "prints the results")]
 
 mod agent;
 mod clients;
@@ -53,56 +54,56 @@ use self::{
 
 const CLIENTS: usize = 2_000;
 const EVENTS_PER_SECOND: u32 = 100;
-const MEASURED: Duration = Duration::from_secs(15);
-/// Before it counts.
-const SETTLE: Duration = Duration::from_secs(3);
-/// The text of an event, with its time.
+const DURATION: Duration = Duration::from_secs(15);
+/// Time before the measurement.
+const WARM_UP: Duration = Duration::from_secs(3);
+/// Size in bytes of an event's text, which contains its time.
 const BYTES: usize = 160;
 const SLOW: usize = 100;
 const SLOW_BYTES: usize = 32 << 10;
-/// In which slow clients have to be gone.
-const SLOW_WITHIN: Duration = Duration::from_secs(30);
+/// The time in which all slow clients have to be disconnected.
+const SLOW_TIMEOUT: Duration = Duration::from_secs(30);
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(result) = clients::read_if_asked(&arguments) {
+    if let Some(result) = clients::run_if_requested(&arguments) {
         return result;
     }
     // `cargo bench -- FILTER` passes the filter to every benchmark.
     let filter = arguments.iter().find(|argument| !argument.starts_with('-'));
-    let asked = |part: &str| filter.is_none_or(|filter| part.contains(filter.as_str()));
+    let is_selected = |part: &str| filter.is_none_or(|filter| part.contains(filter.as_str()));
     server::raise_limit()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    if asked("dashboard/streams") {
+    if is_selected("dashboard/streams") {
         runtime.block_on(streams())?;
     }
-    if asked("dashboard/page") {
+    if is_selected("dashboard/page") {
         runtime.block_on(page())?;
     }
     Ok(())
 }
 
 async fn streams() -> anyhow::Result<()> {
-    println!("dashboard/streams: {CLIENTS} clients, {EVENTS_PER_SECOND} events/s, {MEASURED:?}");
+    println!("dashboard/streams: {CLIENTS} clients, {EVENTS_PER_SECOND} events/s, {DURATION:?}");
     let agent = Agent::start("bench").await?;
     let server = Server::dashboard(&[agent.address()]).await?;
-    let ours = measure(&server, Publisher::Agent(&agent)).await?;
-    ours.print("maglev-frontend");
+    let maglev = measure(&server, Publisher::Agent(&agent)).await?;
+    maglev.print("maglev-frontend");
     slow(&server, &agent).await?;
     drop(server);
     match nchan::install() {
-        Err(why) => println!("nchan is not measured: {why}"),
+        Err(reason) => println!("nchan is not measured: {reason}"),
         Ok(()) => {
             let nchan = Nchan::start().await?;
-            let theirs = measure(nchan.server(), Publisher::Nchan(&nchan)).await?;
-            theirs.print("nginx + nchan");
-            ours.compare(&theirs);
+            let peer = measure(nchan.server(), Publisher::Nchan(&nchan)).await?;
+            peer.print("nginx + nchan");
+            maglev.compare(&peer);
         }
     }
     agent.stop().await
 }
 
-/// The page at full size.
+/// Measures the page with all nodes.
 async fn page() -> anyhow::Result<()> {
     println!(
         "dashboard/page: {} nodes, the same {} Frontends and {} Backends on each, {} transitions/s on each",
@@ -113,33 +114,33 @@ async fn page() -> anyhow::Result<()> {
     );
     let fleet = Fleet::start().await?;
     let addresses: Vec<_> = fleet.agents.iter().map(Agent::address).collect();
-    let began = Instant::now();
+    let start = Instant::now();
     let server = Server::dashboard(&addresses).await?;
-    println!("  maglev-frontend knew all nodes {:.1} s after its start", began.elapsed().as_secs_f64());
+    println!("  maglev-frontend had the state of all nodes {:.1} s after its start", start.elapsed().as_secs_f64());
     let end = CancellationToken::new();
     let script = maglev_testkit::checkout().join("hack/web/measure");
     let mut measure = Command::new(script);
     measure.env("MAGLEV_DASHBOARD_URL", format!("http://{}/view/", server.address())).kill_on_drop(true);
     let measured = async {
-        let status = measure.status().await.context("hack/web/measure")?;
+        let status = measure.status().await.context("cannot run hack/web/measure")?;
         end.cancel();
-        ensure!(status.success(), "hack/web/measure: {status}");
+        ensure!(status.success(), "hack/web/measure failed: {status}");
         anyhow::Ok(())
     };
-    let (before, began) = (server.usage()?, Instant::now());
-    let ((), measured) = tokio::join!(fleet.live(end.clone()), measured);
+    let (before, start) = (server.usage()?, Instant::now());
+    let ((), measured) = tokio::join!(fleet.run(end.clone()), measured);
     measured?;
     let after = server.usage()?;
     println!(
-        "  maglev-frontend: {:.2} cores meanwhile, {:.0} MiB resident",
-        (after.cpu - before.cpu).as_secs_f64() / began.elapsed().as_secs_f64(),
+        "  maglev-frontend during the measurement: {:.2} cores, {:.0} MiB resident",
+        (after.cpu - before.cpu).as_secs_f64() / start.elapsed().as_secs_f64(),
         after.memory
     );
     drop(server);
     fleet.stop().await
 }
 
-/// Who makes events happen.
+/// The source of the events.
 #[derive(Clone, Copy)]
 enum Publisher<'a> {
     Agent(&'a Agent),
@@ -157,7 +158,7 @@ impl Publisher<'_> {
         }
     }
 
-    /// For so long, at the rate; how many that were.
+    /// Publishes [`EVENTS_PER_SECOND`] for `time`. Returns the number of events.
     async fn publish_for(self, time: Duration) -> anyhow::Result<u64> {
         let mut ticks = interval(Duration::from_secs(1) / EVENTS_PER_SECOND);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -180,18 +181,18 @@ struct Figures {
     after: Usage,
 }
 
-/// One server with all clients.
+/// Measures one server with all clients.
 async fn measure(server: &Server, publisher: Publisher<'_>) -> anyhow::Result<Figures> {
     let before = server.usage()?;
     let mut clients = Clients::start(server.address(), server.path(), CLIENTS, 0).await?;
-    publisher.publish_for(SETTLE).await?;
-    clients.begin().await?;
+    publisher.publish_for(WARM_UP).await?;
+    clients.reset().await?;
     let (begin, used) = (Instant::now(), server.usage()?);
-    let published = publisher.publish_for(MEASURED).await?;
-    // What is under way arrives.
+    let published = publisher.publish_for(DURATION).await?;
+    // Events in flight arrive.
     sleep(Duration::from_millis(500)).await;
     let (after, took) = (server.usage()?, begin.elapsed());
-    let counted = clients.counted().await?;
+    let counted = clients.counts().await?;
     clients.stop().await?;
     Ok(Figures { published, counted, took, cpu: after.cpu - used.cpu, before, after })
 }
@@ -208,42 +209,42 @@ impl Figures {
     fn print(&self, name: &str) {
         let Counted { delivered, p50, p99, max } = self.counted;
         let share = delivered as f64 / (self.published as f64 * CLIENTS as f64) * 100.0;
-        println!("{name}: delivered {:.0} events/s, {share:.2} % of all", self.delivered_per_second());
+        println!("{name}: delivered {:.0} events/s, {share:.2} % of all events", self.delivered_per_second());
         println!("  CPU per event delivered {:.2} us", self.microseconds_per_event());
         println!("  latency p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.1} ms");
-        println!("  resident {:.0} MiB, {:.0} MiB before the clients came", self.after.memory, self.before.memory);
+        println!("  resident {:.0} MiB, {:.0} MiB before the clients connected", self.after.memory, self.before.memory);
     }
 
-    fn compare(&self, theirs: &Self) {
+    fn compare(&self, peer: &Self) {
         println!(
-            "ours / theirs: delivered {:.2}, CPU per event {:.2}, p99 latency {:.2}",
-            self.delivered_per_second() / theirs.delivered_per_second(),
-            self.microseconds_per_event() / theirs.microseconds_per_event(),
-            self.counted.p99 / theirs.counted.p99,
+            "maglev-frontend / nginx + nchan: delivered {:.2}, CPU per event {:.2}, p99 latency {:.2}",
+            self.delivered_per_second() / peer.delivered_per_second(),
+            self.microseconds_per_event() / peer.microseconds_per_event(),
+            self.counted.p99 / peer.counted.p99,
         );
     }
 }
 
-/// Clients that do not read beside as many that do.
+/// Measures clients that do not read, together with as many clients that do.
 async fn slow(server: &Server, agent: &Agent) -> anyhow::Result<()> {
     let before = server.usage()?;
     let mut clients = Clients::start(server.address(), server.path(), SLOW, SLOW).await?;
-    clients.begin().await?;
-    let (begin, mut published, mut most) = (Instant::now(), 0, before.memory);
-    while server.dropped().await? < SLOW && begin.elapsed() < SLOW_WITHIN {
+    clients.reset().await?;
+    let (begin, mut published, mut max_memory) = (Instant::now(), 0, before.memory);
+    while server.disconnected().await? < SLOW && begin.elapsed() < SLOW_TIMEOUT {
         Publisher::Agent(agent).publish(SLOW_BYTES).await?;
         published += 1;
-        most = most.max(server.usage()?.memory);
+        max_memory = max_memory.max(server.usage()?.memory);
         sleep(Duration::from_millis(10)).await;
     }
     sleep(Duration::from_millis(500)).await;
-    let (dropped, counted) = (server.dropped().await?, clients.counted().await?);
+    let (disconnected, counted) = (server.disconnected().await?, clients.counts().await?);
     println!(
-        "{SLOW} clients that do not read, events of {} KiB: {dropped} disconnected after {:.1} s, memory grew by {:.0} MiB \
-         at most; who reads got {:.2} % of all",
+        "{SLOW} clients that do not read, events of {} KiB: {disconnected} disconnected after {:.1} s, memory grew by at \
+         most {:.0} MiB; clients that read received {:.2} % of all events",
         SLOW_BYTES >> 10,
         begin.elapsed().as_secs_f64(),
-        most - before.memory,
+        max_memory - before.memory,
         counted.delivered as f64 / (published * SLOW) as f64 * 100.0,
     );
     clients.stop().await

@@ -1,4 +1,4 @@
-//! nginx with nchan: one channel, who subscribes gets Server-Sent Events.
+//! nginx with nchan: one channel whose subscribers receive Server-Sent Events.
 
 use std::{
     net::SocketAddr,
@@ -17,25 +17,25 @@ use crate::server::{Server, free_address};
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 
-/// Tries to install Debian's where none is. `Err` is why there is none, for people.
+/// Installs Debian's package if nchan is missing. The error is a human-readable reason.
 pub fn install() -> Result<(), String> {
     if Path::new(MODULE).exists() {
         return Ok(());
     }
     if !nix::unistd::geteuid().is_root() {
-        return Err("it is not installed, and only root could: apt-get install libnginx-mod-nchan".to_owned());
+        return Err("not installed; run as root, or: apt-get install libnginx-mod-nchan".to_owned());
     }
     let mut install = Command::new("apt-get");
     install.args(["install", "-y", "--no-install-recommends", "nginx-core", "libnginx-mod-nchan"]);
     install.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).stdout(Stdio::null());
     match install.status() {
         Ok(status) if status.success() && Path::new(MODULE).exists() => Ok(()),
-        Ok(status) => Err(format!("it could not be installed: apt-get {status}")),
-        Err(error) => Err(format!("it is not installed, and apt-get does not run: {error}")),
+        Ok(status) => Err(format!("cannot install it: apt-get {status}")),
+        Err(error) => Err(format!("not installed, and cannot run apt-get: {error}")),
     }
 }
 
-/// nginx, and a connection to publish on.
+/// nginx and a connection for publishing.
 pub struct Nchan {
     server: Server,
     publisher: Mutex<TcpStream>,
@@ -50,7 +50,7 @@ impl Nchan {
         let mut command = Command::new("nginx");
         command.arg("-p").arg(directory.path()).arg("-c").arg(&file).args(["-g", "daemon off;"]);
         let server = Server::start(command, address, "/subscribe", address)?;
-        server.until_answers(address, "/ready", "ready").await?;
+        server.wait_for(address, "/ready", "ready").await?;
         let publisher = Mutex::new(TcpStream::connect(address).await?);
         Ok(Self { server, publisher, _directory: directory })
     }
@@ -59,16 +59,16 @@ impl Nchan {
         &self.server
     }
 
-    /// Sends a message to all who subscribe.
+    /// Sends a message to all subscribers.
     pub async fn publish(&self, message: &str) -> anyhow::Result<()> {
         let mut stream = self.publisher.lock().await;
         let head = format!("POST /publish HTTP/1.1\r\nHost: bench\r\nContent-Length: {}\r\n\r\n", message.len());
         stream.write_all((head + message).as_bytes()).await?;
-        let mut answer = vec![0; 4096];
-        let read = stream.read(&mut answer).await?;
-        let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
-        ensure!(answer.starts_with("HTTP/1.1 20"), "{answer}");
-        answer.split_once("\r\n\r\n").context("an answer with a head").map(drop)
+        let mut response = vec![0; 4096];
+        let read = stream.read(&mut response).await?;
+        let response = String::from_utf8_lossy(&response[..read]).into_owned();
+        ensure!(response.starts_with("HTTP/1.1 20"), "nginx responded to /publish: {response}");
+        response.split_once("\r\n\r\n").context("the head of nginx's response is not complete").map(drop)
     }
 }
 

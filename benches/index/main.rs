@@ -1,8 +1,8 @@
-//! What one changed Backend costs in a small and in a large world. The work must follow the change,
-//! not the world: 10,000 Backends may cost at most twice of what 100 do.
+//! The cost of one changed Backend in a small and in a large index. The work must depend on the change, not on the size:
+//! with 10,000 Backends a change may take at most twice as long as with 100.
 //!
 //! `cargo bench --bench index` prints the times and the ratio, and fails if the ratio is above 2.
-#![expect(clippy::print_stdout, reason = "the ratio is what this is run for")]
+#![expect(clippy::print_stdout, reason = "prints the results")]
 
 use std::{
     collections::BTreeMap,
@@ -20,15 +20,15 @@ use maglev_model::{
 };
 use serde_json::{Value, json};
 
-/// Backends of one Frontend.
+/// Backends per Frontend.
 const MEMBERS: usize = 16;
 /// Numbers of Backends.
 const SIZES: [usize; 3] = [100, 1000, 10_000];
-/// What `SIZES`' last may cost, times its first.
+/// The maximum ratio of the time for the last of `SIZES` to the time for the first.
 const LIMIT: f64 = 2.0;
-/// Rounds of the comparison, each with all sizes; the fastest counts, which no other process slowed.
+/// Rounds of the comparison, each with all sizes. The fastest round counts, because no other process slowed it.
 const ROUNDS: usize = 100;
-/// Changes in a row of one round.
+/// Consecutive changes of one round.
 const CHANGES: usize = 50;
 
 fn meta(name: &str, generation: i64) -> Meta {
@@ -40,7 +40,7 @@ fn decode<S: serde::de::DeserializeOwned>(name: &str, generation: i64, spec: Val
     Stored { meta: meta(name, generation), spec: Ok(serde_json::from_value(spec).expect("the spec is well-formed")) }
 }
 
-/// Backend `i`; every generation has another address.
+/// Backend `i`. Its address differs in every generation.
 fn backend(i: usize, generation: i64) -> Object {
     let spec = json!({
         "address": format!("10.{}.{}.{}", generation % 200, i / 250, i % 250 + 1),
@@ -60,24 +60,24 @@ fn frontend(i: usize, backends: usize) -> Object {
     Object::Frontend(decode::<FrontendSpec>(&format!("frontend-{i}"), 1, spec))
 }
 
-/// Which Backends are changed.
+/// The Backends that are changed.
 #[derive(Clone, Copy)]
-enum Which {
-    /// One: what it needs is in the processor's caches in every world, so the times compare the work.
-    TheSame,
-    /// All: a small world stays in the caches and a large one does not, so the times compare memory,
-    /// too. For information.
-    AllInTurn,
+enum Pattern {
+    /// One Backend: its data stays in the processor's caches at every size, so the times compare the work.
+    Same,
+    /// All Backends: a small index stays in the caches and a large one does not, so the times compare memory, too. For
+    /// information.
+    InTurn,
 }
 
-/// A listed world, and how many changes it has seen.
-struct World {
+/// An index with objects, and the number of changes applied so far.
+struct Fixture {
     index: Index,
     size: usize,
     changes: usize,
 }
 
-impl World {
+impl Fixture {
     fn new(size: usize) -> Self {
         let node_name = "node".to_owned();
         let options = IndexOptions { node_name: Some(node_name.clone()), ..IndexOptions::default() };
@@ -94,35 +94,35 @@ impl World {
         Self { index, size, changes: 0 }
     }
 
-    /// The next change: of Backend 42 over and over, or of all in turn, far from the last one.
-    fn next(&mut self, which: Which) -> Object {
+    /// The next change: of Backend 42 each time, or of a Backend far from the last one.
+    fn next(&mut self, pattern: Pattern) -> Object {
         self.changes += 1;
-        let i = match which {
-            Which::TheSame => 42,
-            Which::AllInTurn => self.changes * 37 % self.size,
+        let i = match pattern {
+            Pattern::Same => 42,
+            Pattern::InTurn => self.changes * 37 % self.size,
         };
         backend(i, i64::try_from(self.changes + 1).expect("few enough changes"))
     }
 
-    /// Time per change, over a run of them.
-    fn run(&mut self, which: Which, changes: usize) -> Duration {
-        let objects: Vec<Object> = (0..changes).map(|_| self.next(which)).collect();
+    /// The average time per change.
+    fn run(&mut self, pattern: Pattern, changes: usize) -> Duration {
+        let objects: Vec<Object> = (0..changes).map(|_| self.next(pattern)).collect();
         let start = Instant::now();
         for object in objects {
             let changes = black_box(self.index.apply(object));
-            assert_eq!(changes.applied.len(), 1, "every change is one");
+            assert_eq!(changes.applied.len(), 1, "every change is applied once");
         }
         start.elapsed() / u32::try_from(changes).expect("few enough changes")
     }
 }
 
 /// The fastest round of each size.
-fn fastest(which: Which) -> Vec<Duration> {
-    let mut worlds: Vec<World> = SIZES.into_iter().map(World::new).collect();
-    let mut fastest = vec![Duration::MAX; worlds.len()];
+fn fastest(pattern: Pattern) -> Vec<Duration> {
+    let mut fixtures: Vec<Fixture> = SIZES.into_iter().map(Fixture::new).collect();
+    let mut fastest = vec![Duration::MAX; fixtures.len()];
     for _ in 0..ROUNDS {
-        for (world, fastest) in worlds.iter_mut().zip(&mut fastest) {
-            *fastest = world.run(which, CHANGES).min(*fastest);
+        for (fixture, fastest) in fixtures.iter_mut().zip(&mut fastest) {
+            *fastest = fixture.run(pattern, CHANGES).min(*fastest);
         }
     }
     fastest
@@ -132,27 +132,27 @@ fn main() -> ExitCode {
     let mut criterion = Criterion::default().configure_from_args();
     let mut group = criterion.benchmark_group("one changed Backend");
     for size in SIZES {
-        let mut world = World::new(size);
+        let mut fixture = Fixture::new(size);
         group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
             bencher.iter_custom(|iterations| {
                 let iterations = usize::try_from(iterations).expect("a number of iterations fits");
-                world.run(Which::TheSame, iterations) * u32::try_from(iterations).expect("a number of iterations fits")
+                fixture.run(Pattern::Same, iterations) * u32::try_from(iterations).expect("a number of iterations fits")
             });
         });
     }
     group.finish();
     criterion.final_summary();
 
-    let ratio = report(Which::TheSame, "the same Backend changed");
+    let ratio = report(Pattern::Same, "the same Backend changed");
     println!("ratio of 10000 to 100: {ratio:.2} (at most {LIMIT})");
-    let in_turn = report(Which::AllInTurn, "every Backend changed in turn");
+    let in_turn = report(Pattern::InTurn, "every Backend changed in turn");
     println!("ratio of 10000 to 100, caches included: {in_turn:.2}");
     if ratio <= LIMIT { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Prints the times, and returns how the last compares to the first.
-fn report(which: Which, title: &str) -> f64 {
-    let times = fastest(which);
+/// Prints the times. Returns the ratio of the last to the first.
+fn report(pattern: Pattern, title: &str) -> f64 {
+    let times = fastest(pattern);
     for (size, time) in SIZES.iter().zip(&times) {
         println!("{title}, of {size}: {:.1} us", time.as_secs_f64() * 1e6);
     }

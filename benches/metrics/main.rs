@@ -1,14 +1,14 @@
-//! What a scrape of a large node costs: 1,000 Frontends of 10 entries each and 10,000 Backends, which is far more
-//! than a node has.
+//! The cost of a scrape of a large node: 1,000 Frontends with 10 entries each and 10,000 Backends, far more than a node
+//! usually has.
 //!
-//! * **ours**: the state as the bus publishes it, made into series for this one scrape: effective weights are
-//!   computed, nothing is kept.
-//! * **vectors**: the `prometheus` crate's own `GaugeVec` and `CounterVec`, which hold the very same series ready all
-//!   the time. What it costs to keep them in step with the state is not in it.
+//! * **view**: the telemetry crate builds the series for each scrape from the state that the bus publishes, including
+//!   the effective weights. Nothing is kept between scrapes.
+//! * **vectors**: `GaugeVec` and `CounterVec` of the `prometheus` crate hold the same series permanently. The cost of
+//!   keeping them in sync with the state is not measured.
 //!
-//! Both are gathered and encoded as text, in turns. `cargo bench --bench metrics` takes some seconds; it fails if the
-//! two do not tell the same.
-#![expect(clippy::print_stdout, reason = "the figures are what this is run for")]
+//! Both are gathered and encoded as text, in turn. `cargo bench --bench metrics` takes some seconds; it fails if the two
+//! texts differ.
+#![expect(clippy::print_stdout, reason = "prints the results")]
 
 use std::{
     hint::black_box,
@@ -30,56 +30,56 @@ use maglev_benches::large_node::{BACKENDS, ENTRIES, FRONTENDS, LargeNode};
 const ROUNDS: usize = 30;
 
 fn main() -> anyhow::Result<()> {
-    let named = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
-    if named.is_some_and(|named| !"metrics".starts_with(&named)) {
+    let filter = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
+    if filter.is_some_and(|filter| !"metrics".starts_with(&filter)) {
         return Ok(());
     }
-    let ours = ours()?;
-    let (first, peer) = (Instant::now(), vectors(&ours)?);
-    let filled = first.elapsed();
-    let (text, peers) = (scrape(&ours)?.1, scrape(&peer)?.1);
+    let view = view()?;
+    let (start, vectors) = (Instant::now(), vectors(&view)?);
+    let fill_time = start.elapsed();
+    let (text, vectors_text) = (scrape(&view)?.1, scrape(&vectors)?.1);
     let series = text.lines().filter(|line| !line.starts_with('#')).count();
-    ensure!(told(&text) == told(&peers), "the two do not tell the same");
+    ensure!(sorted_lines(&text) == sorted_lines(&vectors_text), "the two scrapes differ");
 
     let mut times = [Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
-        for (registry, times) in [&ours, &peer].into_iter().zip(&mut times) {
+        for (registry, times) in [&view, &vectors].into_iter().zip(&mut times) {
             times.push(scrape(registry)?.0);
         }
     }
-    let [ours, peer] = times.map(|times| Quartiles::of(&times));
+    let [view, vectors] = times.map(|times| Quartiles::from_times(&times));
     println!("a scrape of {FRONTENDS} Frontends x {ENTRIES} entries, {BACKENDS} Backends");
     println!("  {series} series, {:.1} MB of text; median of {ROUNDS} (quartiles)", text.len() as f64 / 1e6);
-    println!("  ours     {ours}");
-    println!("  vectors  {peer}   (and {:.0} ms to fill them once)", filled.as_secs_f64() * 1e3);
-    println!("  ours/vectors {:.2}", ours.median / peer.median);
+    println!("  view     {view}");
+    println!("  vectors  {vectors}   (and {:.0} ms to fill them once)", fill_time.as_secs_f64() * 1e3);
+    println!("  view/vectors {:.2}", view.median / vectors.median);
     Ok(())
 }
 
-/// Gathers and encodes, as `/metrics` does.
+/// Gathers and encodes all metrics, as `/metrics` does.
 fn scrape(registry: &Registry) -> anyhow::Result<(Duration, String)> {
     let start = Instant::now();
     let text = black_box(TextEncoder::new().encode_to_string(&registry.gather())?);
     Ok((start.elapsed(), text))
 }
 
-/// A registry that scrapes the state of a bus.
-fn ours() -> anyhow::Result<Registry> {
+/// A registry with the metrics of a bus and its state.
+fn view() -> anyhow::Result<Registry> {
     let bus = Bus::new(BusOptions { log_level: Level::Error, clock: || Timestamp::UNIX_EPOCH, epoch: 1 });
     let registry = Registry::new();
     bus.register(&registry)?;
-    LargeNode::new()?.tell(&bus.events());
-    // It takes in what was told, and ends.
+    LargeNode::new()?.emit(&bus.events());
+    // The bus processes all queued events and ends.
     let shutdown = CancellationToken::new();
     shutdown.cancel();
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(bus.run(shutdown));
     Ok(registry)
 }
 
-/// The same series, held by the crate's vectors.
-fn vectors(of: &Registry) -> anyhow::Result<Registry> {
+/// The series of `source` in vectors of the prometheus crate.
+fn vectors(source: &Registry) -> anyhow::Result<Registry> {
     let registry = Registry::new();
-    for family in of.gather() {
+    for family in source.gather() {
         let opts = Opts::new(family.name(), family.help());
         let labels = family.get_metric().first().map(Metric::get_label).unwrap_or_default();
         let names: Vec<&str> = labels.iter().map(LabelPair::name).collect();
@@ -102,14 +102,14 @@ fn vectors(of: &Registry) -> anyhow::Result<Registry> {
     Ok(registry)
 }
 
-/// The lines, whatever the order of series and labels.
-fn told(text: &str) -> Vec<String> {
-    let in_order = |line: &str| {
+/// The lines, independent of the order of series and labels.
+fn sorted_lines(text: &str) -> Vec<String> {
+    let with_sorted_labels = |line: &str| {
         let mut parts: Vec<&str> = line.split(['{', ',', '}']).collect();
         parts.sort_unstable();
         parts.join(" ")
     };
-    let mut lines: Vec<String> = text.lines().map(in_order).collect();
+    let mut lines: Vec<String> = text.lines().map(with_sorted_labels).collect();
     lines.sort_unstable();
     lines
 }
@@ -122,11 +122,11 @@ struct Quartiles {
 }
 
 impl Quartiles {
-    fn of(times: &[Duration]) -> Self {
+    fn from_times(times: &[Duration]) -> Self {
         let mut times: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
         times.sort_by(f64::total_cmp);
-        let at = |quarters: usize| times[times.len() * quarters / 4];
-        Self { lower: at(1), median: at(2), upper: at(3) }
+        let quartile = |number: usize| times[times.len() * number / 4];
+        Self { lower: quartile(1), median: quartile(2), upper: quartile(3) }
     }
 }
 

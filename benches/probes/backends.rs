@@ -1,8 +1,8 @@
-//! The backends that are probed: one server for all addresses of 127.0.0.0/8, in a process of its own,
-//! which is this program started once more. It counts what it is asked.
+//! The probed backends: one server for all addresses of 127.0.0.0/8, in a child process of this program, which counts
+//! requests.
 //!
-//! It says how many requests it has answered with each line on its standard input, and ends with its
-//! input, so that it never outlives the benchmark.
+//! For each line on its standard input, the server prints the number of requests served so far. It ends with its input,
+//! so that it never outlives the benchmark.
 
 use std::{
     io::{BufRead as _, Write as _},
@@ -30,7 +30,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::process::Child;
 
-/// Makes this program such a server.
+/// The argument that makes this program the server.
 const ROLE: &str = "--serve-backends";
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
 /// The name in the server's certificate.
@@ -43,11 +43,11 @@ pub fn address(number: u32) -> Ipv4Addr {
 
 /// A running server.
 pub struct Backends {
-    /// In plain text.
+    /// The port for plain text.
     pub port: u16,
-    /// Over TLS.
+    /// The port for TLS.
     pub tls_port: u16,
-    /// The certificate of who vouches for the server, PEM.
+    /// The certificate of the server's authority, PEM.
     pub authority: String,
     input: ChildStdin,
     output: std::io::BufReader<ChildStdout>,
@@ -55,11 +55,11 @@ pub struct Backends {
 }
 
 impl Backends {
-    /// Starts it on the core `core`; `directory` is for its files.
+    /// Starts the server on the core `core`, with its files in `directory`.
     pub fn start(directory: &Path, core: usize) -> anyhow::Result<Self> {
         let mut authority = rcgen::CertificateParams::new(vec![])?;
         authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        // OpenSSL takes a certificate with the name of its issuer for one that vouches for itself.
+        // OpenSSL treats a certificate with the name of its issuer as self-signed, so the names must differ.
         authority.distinguished_name.push(rcgen::DnType::CommonName, "authority of the backends");
         let issuer = rcgen::CertifiedIssuer::self_signed(authority, rcgen::KeyPair::generate()?)?;
         let key = rcgen::KeyPair::generate()?;
@@ -70,15 +70,15 @@ impl Backends {
         let mut command = Child::command_on(core, &std::env::current_exe()?);
         command.arg(ROLE).arg(directory).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Child::spawn(command)?;
-        let input = process.take_input().context("its input is a pipe")?;
-        let mut output = std::io::BufReader::new(process.take_output().context("its output is a pipe")?);
+        let input = process.take_input().context("the server's input is a pipe")?;
+        let mut output = std::io::BufReader::new(process.take_output().context("the server's output is a pipe")?);
         let (port, tls_port) = (number(&mut output)?, number(&mut output)?);
         let ports = (u16::try_from(port)?, u16::try_from(tls_port)?);
         Ok(Self { port: ports.0, tls_port: ports.1, authority: issuer.pem(), input, output, _process: process })
     }
 
-    /// How many requests it has answered.
-    pub fn answered(&mut self) -> anyhow::Result<u64> {
+    /// The number of requests served so far.
+    pub fn requests(&mut self) -> anyhow::Result<u64> {
         self.input.write_all(b"\n")?;
         number(&mut self.output)
     }
@@ -87,18 +87,18 @@ impl Backends {
 fn number(output: &mut impl std::io::BufRead) -> anyhow::Result<u64> {
     let mut line = String::new();
     output.read_line(&mut line)?;
-    line.trim().parse().context("the backends' server answers with a number")
+    line.trim().parse().context("the backends' server printed no number")
 }
 
-/// If this process is to be the server, runs it to its end.
-pub fn serve_if_asked(arguments: &[String]) -> Option<anyhow::Result<()>> {
+/// Runs the server if the arguments request that.
+pub fn serve_if_requested(arguments: &[String]) -> Option<anyhow::Result<()>> {
     let [role, directory] = arguments else { return None };
     (role == ROLE).then(|| serve(Path::new(directory)))
 }
 
 fn serve(directory: &Path) -> anyhow::Result<()> {
-    let answered = Arc::new(AtomicU64::new(0));
-    let counter = Arc::clone(&answered);
+    let requests = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&requests);
     let acceptor = acceptor(directory)?;
     let (plain, secured) = (listener()?, listener()?);
     println!("{}\n{}", plain.local_addr()?.port(), secured.local_addr()?.port());
@@ -108,20 +108,20 @@ fn serve(directory: &Path) -> anyhow::Result<()> {
             if line.is_err() {
                 break;
             }
-            println!("{}", answered.load(Relaxed));
+            println!("{}", requests.load(Relaxed));
         }
         std::process::exit(0);
     });
     runtime.block_on(async {
         let (plain, secured) = (TcpListener::from_std(plain)?, TcpListener::from_std(secured)?);
-        let of_plain = Arc::clone(&counter);
+        let plain_counter = Arc::clone(&counter);
         tokio::try_join!(
             async {
                 loop {
                     let (stream, _) = plain.accept().await?;
-                    tokio::spawn(answer(stream, Arc::clone(&of_plain)));
+                    tokio::spawn(respond(stream, Arc::clone(&plain_counter)));
                 }
-                #[expect(unreachable_code, reason = "it gives the loop its type")]
+                #[expect(unreachable_code, reason = "gives the async block its type")]
                 anyhow::Ok(())
             },
             async {
@@ -130,11 +130,11 @@ fn serve(directory: &Path) -> anyhow::Result<()> {
                     let (acceptor, counter) = (acceptor.clone(), Arc::clone(&counter));
                     tokio::spawn(async move {
                         if let Ok(stream) = acceptor.accept(stream).await {
-                            answer(stream, counter).await;
+                            respond(stream, counter).await;
                         }
                     });
                 }
-                #[expect(unreachable_code, reason = "it gives the loop its type")]
+                #[expect(unreachable_code, reason = "gives the async block its type")]
                 anyhow::Ok(())
             }
         )
@@ -160,8 +160,8 @@ fn acceptor(directory: &Path) -> anyhow::Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Reads a request's head and answers it.
-async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, answered: Arc<AtomicU64>) {
+/// Reads the head of a request and responds.
+async fn respond(mut stream: impl AsyncRead + AsyncWrite + Unpin, requests: Arc<AtomicU64>) {
     let mut head = [0; 1024];
     let mut length = 0;
     while !head[..length].ends_with(b"\r\n\r\n") {
@@ -170,7 +170,7 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, answered: Arc<A
             _ => return,
         }
     }
-    answered.fetch_add(1, Relaxed);
+    requests.fetch_add(1, Relaxed);
     if stream.write_all(RESPONSE).await.is_ok() {
         let _ = stream.shutdown().await;
     }

@@ -1,4 +1,4 @@
-//! HAProxy as a process, checking the same backends.
+//! A HAProxy process that checks the same backends.
 
 use std::{
     fmt::Write as _,
@@ -14,23 +14,23 @@ use crate::{
     process::Child,
 };
 
-/// The version of the HAProxy that is there; tries to install Debian's where none is. `Err` is why there is none,
-/// for people.
+/// The version of the installed HAProxy. Installs Debian's package if HAProxy is missing. The error is a human-readable
+/// reason.
 pub fn version() -> Result<String, String> {
     if let Some(version) = installed() {
         return Ok(version);
     }
     if !nix::unistd::geteuid().is_root() {
-        return Err("HAProxy is not installed, and only root could: apt-get install haproxy".to_owned());
+        return Err("HAProxy is not installed; run as root, or: apt-get install haproxy".to_owned());
     }
     let mut install = Command::new("apt-get");
     install.args(["install", "-y", "--no-install-recommends", "haproxy"]).env("DEBIAN_FRONTEND", "noninteractive");
     match install.stdin(Stdio::null()).stdout(Stdio::null()).status() {
         Ok(status) if status.success() => {
-            installed().ok_or_else(|| "HAProxy was installed and does not run".to_owned())
+            installed().ok_or_else(|| "HAProxy was installed, but cannot be run".to_owned())
         }
-        Ok(status) => Err(format!("HAProxy could not be installed: apt-get {status}")),
-        Err(error) => Err(format!("HAProxy is not installed, and apt-get does not run: {error}")),
+        Ok(status) => Err(format!("cannot install HAProxy: apt-get {status}")),
+        Err(error) => Err(format!("HAProxy is not installed, and cannot run apt-get: {error}")),
     }
 }
 
@@ -40,12 +40,12 @@ fn installed() -> Option<String> {
     text.lines().next()?.split_whitespace().nth(2).map(str::to_owned)
 }
 
-/// Starts it with one thread on the core `core`.
+/// Starts HAProxy with one thread on the core `core`.
 pub fn start(objects: &Objects, directory: &Path, core: usize) -> anyhow::Result<Child> {
     let file = directory.join("haproxy.cfg");
     std::fs::write(&file, config(objects, directory))?;
-    let checked = Command::new("haproxy").arg("-c").arg("-f").arg(&file).output()?;
-    ensure!(checked.status.success(), "haproxy -c: {}", String::from_utf8_lossy(&checked.stderr));
+    let check = Command::new("haproxy").arg("-c").arg("-f").arg(&file).output()?;
+    ensure!(check.status.success(), "haproxy -c failed: {}", String::from_utf8_lossy(&check.stderr));
     let mut command = Child::command_on(core, "haproxy");
     command.arg("-db").arg("-f").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     Child::spawn(command)
@@ -54,13 +54,13 @@ pub fn start(objects: &Objects, directory: &Path, core: usize) -> anyhow::Result
 fn config(objects: &Objects, directory: &Path) -> String {
     let tls = match objects.scheme {
         Scheme::Http => String::new(),
-        // Each check with a handshake of its own, as maglevd does it: a resumed one looks at no certificate.
+        // A full handshake for each check, as maglevd does: a resumed session verifies no certificate.
         Scheme::Https => format!(
             " check-ssl check-sni {NAME} no-ssl-reuse verify required verifyhost {NAME} ca-file {}",
             directory.join("ca.crt").display()
         ),
     };
-    // A listener that nobody connects to: HAProxy does not start without one.
+    // HAProxy does not start without a listener.
     let socket = directory.join("haproxy.sock");
     let mut text = format!(
         "global

@@ -1,5 +1,4 @@
-//! A stand-in for an API server with one node's objects: lists, and watches in which nothing happens. It
-//! is what maglevd asks for and no more.
+//! A fake API server with one node's objects: lists, and watches without events. Serves only the requests of maglevd.
 
 use std::{
     convert::Infallible,
@@ -24,7 +23,7 @@ use crate::backends::{self, address};
 /// The Node that maglevd runs on.
 pub const NODE: &str = "bench";
 
-/// How the backends are checked.
+/// The protocol of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     Http,
@@ -40,30 +39,30 @@ pub struct Objects {
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct ListQuery {
     watch: Option<String>,
 }
 
-/// Serves `objects` until it is dropped, and writes a kubeconfig that leads to it.
+/// Serves `objects` until the task is aborted. Writes and returns a kubeconfig for the server.
 pub async fn serve(objects: Objects, directory: &FilePath) -> anyhow::Result<(PathBuf, tokio::task::AbortHandle)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let at = listener.local_addr()?;
+    let address = listener.local_addr()?;
     let router = Router::new()
         .route("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}", get(definition))
-        .route("/apis/maglev.vpp.io/v1alpha1/{plural}", get(ours))
+        .route("/apis/maglev.vpp.io/v1alpha1/{plural}", get(custom_resources))
         .route("/api/v1/nodes", get(nodes))
         .route("/api/v1/namespaces/{namespace}/configmaps/{name}", get(config_map))
         .with_state(objects);
     let serving = tokio::spawn(async move { axum::serve(listener, router).await });
     let kubeconfig = directory.join("kubeconfig");
-    std::fs::write(&kubeconfig, kubeconfig_of(at).to_string())?;
+    std::fs::write(&kubeconfig, kubeconfig_for(address).to_string())?;
     Ok((kubeconfig, serving.abort_handle()))
 }
 
-fn kubeconfig_of(at: SocketAddr) -> Value {
+fn kubeconfig_for(address: SocketAddr) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "bench",
-        "clusters": [{"name": "bench", "cluster": {"server": format!("http://{at}")}}],
+        "clusters": [{"name": "bench", "cluster": {"server": format!("http://{address}")}}],
         "users": [{"name": "bench", "user": {}}],
         "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench"}}],
     })
@@ -78,18 +77,18 @@ async fn definition(Path(name): Path<String>) -> Response {
     json_response(&json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata}))
 }
 
-async fn ours(Path(plural): Path<String>, asked: Query<Asked>, objects: State<Objects>) -> Response {
+async fn custom_resources(Path(plural): Path<String>, query: Query<ListQuery>, objects: State<Objects>) -> Response {
     let items = match plural.as_str() {
         "healthchecks" => vec![objects.check()],
         "backends" => (0..objects.backends).map(backend).collect(),
         _ => vec![],
     };
-    list(&asked, "maglev.vpp.io/v1alpha1", &items)
+    list(&query, "maglev.vpp.io/v1alpha1", &items)
 }
 
-async fn nodes(asked: Query<Asked>) -> Response {
+async fn nodes(query: Query<ListQuery>) -> Response {
     let status = json!({"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]});
-    list(&asked, "v1", &[json!({"metadata": metadata(NODE, None), "status": status})])
+    list(&query, "v1", &[json!({"metadata": metadata(NODE, None), "status": status})])
 }
 
 async fn config_map(Path((_, name)): Path<(String, String)>, State(objects): State<Objects>) -> Response {
@@ -98,11 +97,11 @@ async fn config_map(Path((_, name)): Path<(String, String)>, State(objects): Sta
     json_response(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}))
 }
 
-/// A list, or a watch in which nothing ever happens.
-fn list(asked: &Asked, api_version: &str, items: &[Value]) -> Response {
-    if asked.watch.is_some() {
-        let silence = futures::stream::pending::<Result<Bytes, Infallible>>();
-        return (StatusCode::OK, Body::from_stream(silence)).into_response();
+/// The response to a list, or to a watch without events.
+fn list(query: &ListQuery, api_version: &str, items: &[Value]) -> Response {
+    if query.watch.is_some() {
+        let no_events = futures::stream::pending::<Result<Bytes, Infallible>>();
+        return (StatusCode::OK, Body::from_stream(no_events)).into_response();
     }
     let metadata = json!({"resourceVersion": "1"});
     json_response(&json!({"apiVersion": api_version, "kind": "List", "metadata": metadata, "items": items}))

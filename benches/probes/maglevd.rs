@@ -1,4 +1,4 @@
-//! maglevd as a process, checking backends that a stand-in for an API server has listed.
+//! A maglevd process that checks the backends listed by a fake API server.
 
 use std::{path::Path, process::Stdio};
 
@@ -30,7 +30,7 @@ impl Drop for Maglevd {
 }
 
 impl Maglevd {
-    /// Starts it on the core `core`.
+    /// Starts maglevd on the core `core`.
     pub async fn start(objects: Objects, directory: &Path, core: usize) -> anyhow::Result<Self> {
         let (kubeconfig, kubernetes) = kubernetes::serve(objects, directory).await?;
         let vpp = Simulator::start(SimulatorOptions::new(directory.join("api.sock"))).await?;
@@ -48,9 +48,8 @@ impl Maglevd {
         Ok(Self { process: Child::spawn(command)?, metrics, kubernetes, _vpp: vpp })
     }
 
-    /// Its metrics.
     pub async fn metrics(&self) -> anyhow::Result<Metrics> {
-        let mut stream = TcpStream::connect(&self.metrics).await.context("its metrics are not served")?;
+        let mut stream = TcpStream::connect(&self.metrics).await.context("cannot connect to maglevd's metrics")?;
         stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
         let mut text = String::new();
         stream.read_to_string(&mut text).await?;
@@ -58,17 +57,17 @@ impl Maglevd {
     }
 }
 
-/// Metrics in text.
+/// Metrics in the text format of Prometheus.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics(String);
 
 impl Metrics {
-    /// The sum over all series of `name`, whatever their labels.
+    /// The sum of all series of `name`.
     pub fn sum(&self, name: &str) -> f64 {
         self.series(name).map(|(_, value)| value).sum()
     }
 
-    /// The sum over the series of `name` that have `label`.
+    /// The sum of the series of `name` with `label`.
     pub fn sum_with(&self, name: &str, label: &str) -> f64 {
         self.series(name).filter(|(labels, _)| labels.contains(label)).map(|(_, value)| value).sum()
     }
@@ -80,17 +79,17 @@ impl Metrics {
         })
     }
 
-    /// The bucket of the histogram `name` that holds the share `quantile` of what came since `before`: its
-    /// upper bound, in seconds.
+    /// The `quantile` of the values that the histogram `name` observed since `before`, as the upper bound of its bucket,
+    /// in seconds.
     pub fn quantile_since(&self, before: &Self, name: &str, quantile: f64) -> f64 {
         let buckets = |metrics: &Self| -> Vec<(f64, f64)> {
             let bound = |labels: &str| labels.split_once("le=\"")?.1.split_once('"')?.0.parse().ok();
             metrics.series(&format!("{name}_bucket")).filter_map(|(labels, n)| Some((bound(labels)?, n))).collect()
         };
         let (now, before) = (buckets(self), buckets(before));
-        let earlier = |bound: f64| before.iter().find(|(of, _)| *of == bound).map_or(0.0, |(_, count)| *count);
+        let earlier = |bound: f64| before.iter().find(|(before, _)| *before == bound).map_or(0.0, |(_, count)| *count);
         let counts: Vec<_> = now.iter().map(|(bound, count)| (*bound, count - earlier(*bound))).collect();
-        let all = counts.last().map_or(0.0, |(_, count)| *count);
-        counts.iter().find(|(_, count)| *count >= all * quantile).map_or(f64::NAN, |(bound, _)| *bound)
+        let total = counts.last().map_or(0.0, |(_, count)| *count);
+        counts.iter().find(|(_, count)| *count >= total * quantile).map_or(f64::NAN, |(bound, _)| *bound)
     }
 }

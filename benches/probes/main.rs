@@ -1,25 +1,25 @@
-//! What it costs to check many backends once a second: maglevd beside HAProxy, checking the same server.
+//! The cost of checking many backends once per second, by maglevd and by HAProxy, against the same server.
 //!
-//! `cargo bench --bench probes`, which takes some minutes; `-- probes/http/1000`, `-- probes/http/10000` or
-//! `-- probes/https/1000` is one part.
+//! `cargo bench --bench probes` takes some minutes; `-- probes/http/1000`, `-- probes/http/10000` or
+//! `-- probes/https/1000` runs one part.
 //!
 //! ```text
 //!  core 0: maglevd (the whole process), or HAProxy with one thread ─▶ core 1: one server on 127.1.0.0/16,
-//!                                                                     which counts what it answers
+//!                                                                     which counts requests
 //! ```
 //!
-//! * **maglevd** is the program itself: a stand-in for an API server lists the Backends and one HealthCheck
-//!   (`GET /healthz`, interval and timeout 1 s, ±10 % as always), a simulated VPP has nothing to do.
+//! * **maglevd** is the program itself: a fake API server lists the Backends and one HealthCheck (`GET /healthz`,
+//!   interval and timeout 1 s, the usual jitter of 10 %); a simulated VPP is idle.
 //! * **haproxy** has one backend with as many servers (`option httpchk`, `inter 1s`, `spread-checks 10`,
-//!   `nbthread 1`). Over TLS it does a full handshake each time, as maglevd does.
+//!   `nbthread 1`). Over TLS it performs a full handshake each time, as maglevd does.
 //!
-//! Both are run one after the other, each for 10 s before it counts and then for 20 s. CPU time is that of all its
-//! threads, user and system, from /proc; memory is what is resident at the end. Checks are those that the server
-//! answered. The start delay is maglevd's own `maglev_probe_start_delay_seconds`: how much later than planned a probe
-//! began, as the upper bound of the bucket that holds the median and the 99th percentile.
+//! Both run one after the other, for 10 s of warm-up and 20 s of measurement. CPU is the time of all threads, user and
+//! system, from /proc; memory is the resident memory at the end. Checks are the requests that the server counted. The
+//! start delay is maglevd's own `maglev_probe_start_delay_seconds`, the delay between the due time and the start of a
+//! probe, as the upper bound of the bucket of the median and of the 99th percentile.
 //!
-//! `benches/README.md` has figures.
-#![expect(clippy::print_stdout, reason = "the figures are what this is run for")]
+//! `benches/README.md` contains results.
+#![expect(clippy::print_stdout, reason = "prints the results")]
 
 mod backends;
 mod haproxy;
@@ -38,11 +38,10 @@ use self::{
     process::{Child, Usage},
 };
 
-/// Before it counts: all are known, and buffers have their size.
+/// Time before the measurement, until all states are known and buffers have their final size.
 const WARM_UP: Duration = Duration::from_secs(10);
-/// As long as it counts.
-const MEASURED: Duration = Duration::from_secs(20);
-/// Where the checker runs, and where the server does.
+const DURATION: Duration = Duration::from_secs(20);
+/// The core of the checker and the core of the server.
 const CORES: (usize, usize) = (0, 1);
 
 const PARTS: [(&str, Scheme, u32); 3] = [
@@ -53,13 +52,13 @@ const PARTS: [(&str, Scheme, u32); 3] = [
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(result) = backends::serve_if_asked(&arguments) {
+    if let Some(result) = backends::serve_if_requested(&arguments) {
         return result;
     }
     // `cargo bench -- FILTER` passes the filter to every benchmark.
     let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let asked = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
-    let parts: Vec<_> = PARTS.into_iter().filter(|(name, ..)| asked(name)).collect();
+    let is_selected = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
+    let parts: Vec<_> = PARTS.into_iter().filter(|(name, ..)| is_selected(name)).collect();
     if parts.is_empty() {
         return Ok(());
     }
@@ -72,30 +71,32 @@ fn main() -> anyhow::Result<()> {
 async fn measure(parts: &[(&str, Scheme, u32)]) -> anyhow::Result<()> {
     let haproxy = haproxy::version();
     match &haproxy {
-        Ok(version) => println!("checks once a second, maglevd beside HAProxy {version}; core 0 against core 1"),
-        Err(why) => println!("checks once a second, maglevd alone: {why}"),
+        Ok(version) => println!(
+            "one check per backend and second, by maglevd and by HAProxy {version}; checker on core 0, server on core 1"
+        ),
+        Err(reason) => println!("one check per backend and second, by maglevd only: {reason}"),
     }
     println!("{:<18} {:<8} {:>10} {:>12} {:>10} {:>9}", "", "", "checks/s", "CPU s per s", "us/check", "MiB");
     for (name, scheme, count) in parts {
-        let ours = part_of_maglevd(name, *scheme, *count).await?;
+        let maglevd = measure_maglevd(name, *scheme, *count).await?;
         if haproxy.is_ok() {
-            let theirs = part_of_haproxy(name, *scheme, *count).await?;
-            let ratio = |of: fn(&Figures) -> f64| of(&ours) / of(&theirs);
+            let haproxy = measure_haproxy(name, *scheme, *count).await?;
+            let ratio = |value: fn(&Figures) -> f64| value(&maglevd) / value(&haproxy);
             println!(
                 "{:<18} {:<8} {:>10.2} {:>12} {:>10.2} {:>9.2}",
                 name,
                 "ratio",
-                ratio(|of| of.rate),
+                ratio(|figures| figures.rate),
                 "",
                 ratio(Figures::per_check),
-                ratio(|of| of.memory)
+                ratio(|figures| figures.memory)
             );
         }
     }
     Ok(())
 }
 
-/// What one of them did.
+/// The results of one checker.
 struct Figures {
     rate: f64,
     cpu: f64,
@@ -103,15 +104,15 @@ struct Figures {
 }
 
 impl Figures {
-    /// CPU seconds of one check.
+    /// CPU seconds per check.
     fn per_check(&self) -> f64 {
         self.cpu / self.rate
     }
 
-    fn print(&self, part: &str, who: &str) {
+    fn print(&self, part: &str, checker: &str) {
         let Self { rate, cpu, memory } = self;
         let each = self.per_check() * 1e6;
-        println!("{part:<18} {who:<8} {rate:>10.0} {cpu:>12.3} {each:>10.1} {memory:>9.1}");
+        println!("{part:<18} {checker:<8} {rate:>10.0} {cpu:>12.3} {each:>10.1} {memory:>9.1}");
     }
 }
 
@@ -120,7 +121,7 @@ fn objects(backends: &Backends, scheme: Scheme, count: u32) -> Objects {
     Objects { backends: count, scheme, port, authority: backends.authority.clone() }
 }
 
-async fn part_of_maglevd(part: &str, scheme: Scheme, count: u32) -> anyhow::Result<Figures> {
+async fn measure_maglevd(part: &str, scheme: Scheme, count: u32) -> anyhow::Result<Figures> {
     let directory = tempfile::tempdir()?;
     let mut backends = Backends::start(directory.path(), CORES.1)?;
     let mut maglevd = Maglevd::start(objects(&backends, scheme, count), directory.path(), CORES.0).await?;
@@ -146,7 +147,7 @@ async fn part_of_maglevd(part: &str, scheme: Scheme, count: u32) -> anyhow::Resu
     Ok(figures)
 }
 
-async fn part_of_haproxy(part: &str, scheme: Scheme, count: u32) -> anyhow::Result<Figures> {
+async fn measure_haproxy(part: &str, scheme: Scheme, count: u32) -> anyhow::Result<Figures> {
     let directory = tempfile::tempdir()?;
     let mut backends = Backends::start(directory.path(), CORES.1)?;
     let mut haproxy = haproxy::start(&objects(&backends, scheme, count), directory.path(), CORES.0)?;
@@ -157,10 +158,10 @@ async fn part_of_haproxy(part: &str, scheme: Scheme, count: u32) -> anyhow::Resu
 }
 
 async fn figures(checker: &mut Child, backends: &mut Backends) -> anyhow::Result<Figures> {
-    let (start, before, answered) = (Instant::now(), checker.usage()?, backends.answered()?);
-    tokio::time::sleep(MEASURED).await;
+    let (start, before, requests) = (Instant::now(), checker.usage()?, backends.requests()?);
+    tokio::time::sleep(DURATION).await;
     let Usage { cpu, memory } = checker.usage()?;
-    let (took, checks) = (start.elapsed().as_secs_f64(), backends.answered()? - answered);
-    ensure!(checks > 0, "nothing was checked");
+    let (took, checks) = (start.elapsed().as_secs_f64(), backends.requests()? - requests);
+    ensure!(checks > 0, "the server received no check");
     Ok(Figures { rate: checks as f64 / took, cpu: (cpu - before.cpu).as_secs_f64() / took, memory })
 }

@@ -1,4 +1,4 @@
-//! A child process on a core of its own, and what it has used.
+//! A child process pinned to one core, and its CPU and memory usage.
 
 use std::{
     ffi::OsStr,
@@ -11,7 +11,7 @@ use anyhow::Context as _;
 
 use maglev_benches::usage;
 
-/// A process that ends with this value.
+/// A child process. Dropping ends the process.
 pub struct Child(process::Child);
 
 impl Drop for Child {
@@ -21,17 +21,17 @@ impl Drop for Child {
     }
 }
 
-/// What a process has used so far.
+/// CPU time so far and current memory of a process.
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
-    /// Of all its threads.
+    /// The CPU time of all threads.
     pub cpu: Duration,
-    /// Resident memory now, in MiB.
+    /// Resident memory in MiB.
     pub memory: f64,
 }
 
 impl Child {
-    /// A command that runs `program` on the core `core` alone.
+    /// A command that runs `program` on the core `core` only.
     pub fn command_on(core: usize, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("taskset");
         command.arg("-c").arg(core.to_string()).arg(program);
@@ -51,10 +51,11 @@ impl Child {
         self.0.stdout.take()
     }
 
-    /// What it has used; an error where it has ended.
+    /// # Errors
+    /// The process has ended.
     pub fn usage(&mut self) -> anyhow::Result<Usage> {
         if let Some(status) = self.0.try_wait()? {
-            anyhow::bail!("it has ended: {status}");
+            anyhow::bail!("the process has ended: {status}");
         }
         let directory = Path::new("/proc").join(self.0.id().to_string());
         Ok(Usage { cpu: usage::cpu(&directory)?, memory: usage::resident(&directory)? })

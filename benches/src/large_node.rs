@@ -1,4 +1,4 @@
-//! A large node's state, told to a bus as the rooms tell it.
+//! The state of a large node, emitted to a bus as an agent does.
 
 use std::{net::IpAddr, num::NonZeroU16, sync::Arc, time::Duration};
 
@@ -8,8 +8,8 @@ use maglev_model::{
     Name,
     change::{Change, ConfigDelta, Report, VppInfo},
     config::{
-        AdminState, Backend, Check, Frontend, HealthCheck, Member, OnBackendDown, Pool, Probe, Revision, Standing,
-        Target,
+        AdminState, Backend, Check, Frontend, HealthCheck, Member, MemberTarget, OnBackendDown, Pool, Probe, Revision,
+        Standing,
     },
     event::{Event, Events, FrontendState, ProgramResult},
     fingerprint::Fingerprint,
@@ -21,7 +21,7 @@ pub const FRONTENDS: usize = 1000;
 pub const ENTRIES: usize = 10;
 pub const BACKENDS: usize = 10_000;
 
-/// The objects; entries of a Frontend are Backends of its own.
+/// The objects of the node. No two Frontends share a Backend.
 pub struct LargeNode {
     pub backends: Vec<Arc<Backend>>,
     pub frontends: Vec<Arc<Frontend>>,
@@ -35,38 +35,41 @@ impl LargeNode {
         Ok(Self { backends, frontends })
     }
 
-    /// Tells all of it: every third Backend is down, every Frontend is programmed and up.
-    pub fn tell(&self, events: &Events) {
+    /// Emits the whole state: every third Backend is down, every Frontend is programmed and up.
+    pub fn emit(&self, events: &Events) {
         let delta = ConfigDelta {
-            backends: self.backends.iter().map(|of| (of.name.clone(), Some(Arc::clone(of)))).collect(),
-            frontends: self.frontends.iter().map(|of| (of.name.clone(), Some(Arc::clone(of)))).collect(),
+            backends: self.backends.iter().map(|backend| (backend.name.clone(), Some(Arc::clone(backend)))).collect(),
+            frontends: self
+                .frontends
+                .iter()
+                .map(|frontend| (frontend.name.clone(), Some(Arc::clone(frontend))))
+                .collect(),
             ..ConfigDelta::default()
         };
-        events.change(Change::Config(Arc::new(delta)));
-        events.change(Change::VppConnected(Arc::new(VppInfo::default())));
+        events.emit_change(Change::Config(Arc::new(delta)));
+        events.emit_change(Change::VppConnected(Arc::new(VppInfo::default())));
         for (number, backend) in self.backends.iter().enumerate() {
-            moves(events, backend, BackendState::Unknown, BackendState::Up);
+            emit_transition(events, backend, BackendState::Unknown, BackendState::Up);
             if number % 3 == 0 {
-                moves(events, backend, BackendState::Up, BackendState::Down);
+                emit_transition(events, backend, BackendState::Up, BackendState::Down);
             }
         }
         for frontend in &self.frontends {
-            events.change(Change::Frontend(frontend.name.clone(), FrontendState::Up, None));
-            let (revision, fingerprint) = (&frontend.revision, Fingerprint::of(frontend));
+            events.emit_change(Change::Frontend(frontend.name.clone(), FrontendState::Up, None));
+            let (revision, fingerprint) = (&frontend.revision, Fingerprint::new(frontend));
             let (uid, generation) = (Arc::clone(&revision.uid), revision.generation);
             let report = Report { uid, generation, fingerprint, result: ProgramResult::Programmed, reason: "".into() };
-            events.change(Change::Report(frontend.name.clone(), report));
+            events.emit_change(Change::Report(frontend.name.clone(), report));
         }
     }
 }
 
-/// Tells that a Backend changes its state, with a full history.
-pub fn moves(events: &Events, backend: &Backend, from: BackendState, to: BackendState) {
+/// Emits a transition of `backend`, with a full history.
+pub fn emit_transition(events: &Events, backend: &Backend, from: BackendState, to: BackendState) {
     let (name, code) = (backend.name.clone(), Some(ProbeCode::L7Ok));
     let history = [Transition { from, to, at: Timestamp::now(), code }; 5].into();
     let health = BackendHealth { address: backend.address, state: to, ever_known: true, in_doubt: false, history };
-    let event = Event::BackendTransition { name: name.clone(), from, to, code };
-    events.emit_change(event, Change::Health(name, Some(health)));
+    events.emit(Event::BackendTransition { name, from, code, health });
 }
 
 fn address(net: u8, number: usize) -> IpAddr {
@@ -99,10 +102,10 @@ fn backend(number: usize, check: &Arc<HealthCheck>) -> Arc<Backend> {
 }
 
 fn frontend(number: usize, backends: &[Arc<Backend>]) -> anyhow::Result<Arc<Frontend>> {
-    let member = |of: &Arc<Backend>| Member {
-        backend: of.name.clone(),
+    let member = |backend: &Arc<Backend>| Member {
+        backend: backend.name.clone(),
         weight: Weight::DEFAULT,
-        target: Target::Backend(Arc::clone(of)),
+        target: MemberTarget::Backend(Arc::clone(backend)),
     };
     let members = backends.iter().cycle().skip(number * ENTRIES).take(ENTRIES).map(member).collect();
     let service = Service::Port { protocol: Protocol::Tcp, port: NonZeroU16::MIN };

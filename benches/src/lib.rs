@@ -1,6 +1,6 @@
-//! Parts that several benchmarks share: a large node, an agent's server, processes that count, usage of processes.
+//! Parts shared by several benchmarks: a large node, an agent's gRPC server, counting processes, CPU and memory usage.
 
-pub mod counting;
+pub mod counting_process;
 pub mod large_node;
 pub mod rpc;
 pub mod usage;

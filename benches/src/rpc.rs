@@ -1,4 +1,4 @@
-//! An agent's server where there is no agent.
+//! The gRPC server of an agent, without an agent.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use futures::FutureExt as _;
 use jiff::Timestamp;
 use maglev_rpc::{
     Server, ServerOptions,
-    server::{Identity, Metrics, Sources},
+    server::{GrpcMetrics, Identity, Sources},
 };
 use maglev_telemetry::Bus;
 use tokio::sync::watch;
 
-/// What a server answers from that has a bus and no more: it is ready, and nothing was read, counted or probed.
+/// Sources of a server with a bus only: ready, without dumps, counters and probes.
 pub fn sources(bus: &Bus) -> Sources {
     Sources {
         events: bus.subscriber(),
@@ -24,7 +24,7 @@ pub fn sources(bus: &Bus) -> Sources {
     }
 }
 
-/// A server for this node, on a port of its own on loopback.
+/// A server for `node` on a free port on loopback.
 pub fn server(node: &str, sources: Sources) -> Server {
     let unknown = || "unknown".to_owned();
     let identity = Identity {
@@ -34,5 +34,5 @@ pub fn server(node: &str, sources: Sources) -> Server {
         build_date: unknown(),
         started: Timestamp::now(),
     };
-    Server::new(ServerOptions::new(vec![([127, 0, 0, 1], 0).into()], identity), sources, Metrics::default())
+    Server::new(ServerOptions::new(vec![([127, 0, 0, 1], 0).into()], identity), sources, GrpcMetrics::default())
 }

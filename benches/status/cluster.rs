@@ -1,4 +1,4 @@
-//! A control plane full of objects, and what is stored in it, followed by a watch of its own.
+//! A control plane with many objects, and a watch of the stored objects.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,10 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::agents::Agents;
 
-/// Requests under way at once.
-const AT_ONCE: usize = 32;
+/// The maximum of concurrent requests.
+const CONCURRENCY: usize = 32;
 
-/// Starts a control plane with our CRDs.
+/// Starts a control plane with the project's CRDs.
 pub async fn start(dir: &Path) -> (ControlPlane, Processes) {
     let assets = Assets::from_checkout(&maglev_testkit::checkout().to_owned()).await.unwrap();
     let processes = Processes::start().unwrap();
@@ -37,7 +37,7 @@ pub async fn start(dir: &Path) -> (ControlPlane, Processes) {
     (plane, processes)
 }
 
-/// What is stored of one object.
+/// The relevant fields of a stored object.
 #[derive(Clone, Debug)]
 pub struct StoredObject {
     pub uid: String,
@@ -48,7 +48,7 @@ pub struct StoredObject {
     state: Option<String>,
 }
 
-/// All Frontends and Backends as they are stored, and when their statuses were written.
+/// All stored Frontends and Backends, and the times of status writes.
 #[derive(Clone)]
 pub struct Objects {
     client: Client,
@@ -69,43 +69,47 @@ async fn apply(client: &Client, resource: &ApiResource, namespace: Option<&str>,
     object["apiVersion"] = resource.api_version.as_str().into();
     object["kind"] = resource.kind.as_str().into();
     let deadline = Instant::now() + Duration::from_secs(30);
-    // A CRD takes a moment until it is served.
+    // The API server serves a new CRD after a moment.
     while let Err(error) = api.patch(&name, &PatchParams::apply("bench").force(), &Patch::Apply(&object)).await {
         assert!(Instant::now() < deadline, "{name}: {error}");
         sleep(Duration::from_millis(100)).await;
     }
 }
 
-/// Makes the objects, and follows them.
+/// Creates the objects and watches them.
 pub async fn fill(client: &Client, nodes: usize, frontends: usize) -> Objects {
     use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
-    let of = |name: &str| json!({ "metadata": { "name": name } });
-    apply(client, &ApiResource::erase::<ServiceAccount>(&()), Some("default"), of("default")).await;
+    let account = json!({ "metadata": { "name": "default" } });
+    apply(client, &ApiResource::erase::<ServiceAccount>(&()), Some("default"), account).await;
     let check = json!({"metadata": {"name": "tcp"}, "spec": {"type": "TCP", "port": 80}});
     apply(client, &ApiResource::erase::<HealthCheck>(&()), Some("default"), check).await;
     let nodes: Vec<String> = (0..nodes).map(|n| format!("node-{n:03}")).collect();
-    let place = async |name: &String| {
+    let create_node = async |name: &String| {
         apply(client, &ApiResource::erase::<Node>(&()), None, json!({ "metadata": { "name": name } })).await;
         let labels = json!({"app.kubernetes.io/name": "maglev", "app.kubernetes.io/component": "maglevd"});
         let spec = json!({"nodeName": name, "containers": [{"name": "maglevd", "image": "none"}]});
         let pod = json!({"metadata": {"name": format!("maglevd-{name}"), "labels": labels}, "spec": spec});
         apply(client, &ApiResource::erase::<Pod>(&()), Some("default"), pod).await;
     };
-    stream::iter(&nodes).map(place).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
-    let make = async |n: usize| {
+    stream::iter(&nodes).map(create_node).buffer_unordered(CONCURRENCY).collect::<Vec<_>>().await;
+    let create_objects = async |n: usize| {
         let (name, address) = (format!("b{n:04}"), format!("10.0.{}.{}", n / 200, n % 200 + 1));
         let spec = json!({"address": address, "healthCheckRef": {"name": "tcp"}});
         let object = json!({"metadata": {"name": name}, "spec": spec});
         apply(client, &ApiResource::erase::<Backend>(&()), Some("default"), object).await;
         apply(client, &ApiResource::erase::<Frontend>(&()), Some("default"), frontend(n, 10)).await;
     };
-    stream::iter(0..frontends).map(make).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
+    stream::iter(0..frontends).map(create_objects).buffer_unordered(CONCURRENCY).collect::<Vec<_>>().await;
     let (stored, writes, end) = (Arc::default(), Arc::default(), CancellationToken::new());
     let objects = Objects { client: client.clone(), nodes, stored, writes, end };
     for resource in [ApiResource::erase::<Frontend>(&()), ApiResource::erase::<Backend>(&())] {
         tokio::spawn(objects.end.clone().run_until_cancelled_owned(objects.clone().follow(resource)));
     }
-    objects.until("everything is seen", 60, move |objects| objects.stored.lock().unwrap().len() == 2 * frontends).await;
+    objects
+        .until("the watch has received all objects", 60, move |objects| {
+            objects.stored.lock().unwrap().len() == 2 * frontends
+        })
+        .await;
     objects
 }
 
@@ -150,18 +154,18 @@ impl Objects {
         self.stored.lock().unwrap().insert((kind, object.name_any()), stored)
     }
 
-    /// Every object of a kind, in order.
+    /// All objects of a kind, ordered by name.
     pub fn stored(&self, kind: &str) -> Vec<(String, StoredObject)> {
         let stored = self.stored.lock().unwrap();
         stored.iter().filter(|(key, _)| key.0 == kind).map(|(key, stored)| (key.1.clone(), stored.clone())).collect()
     }
 
-    /// How many statuses were written so far.
+    /// The number of status writes so far.
     pub fn writes(&self) -> usize {
         self.writes.lock().unwrap().len()
     }
 
-    /// How many statuses were written in each whole second since the write of this number.
+    /// The numbers of status writes in each whole second since the write with the number `since`.
     pub fn writes_per_second(&self, since: usize) -> Vec<usize> {
         let writes = self.writes.lock().unwrap();
         let Some(first) = writes.get(since) else { return Vec::new() };
@@ -173,7 +177,7 @@ impl Objects {
         (0..seconds).map(in_second).collect()
     }
 
-    /// Objects whose conditions are not those of one that is programmed and up everywhere.
+    /// The number of objects whose conditions are not those of an object that is programmed and up on all nodes.
     pub fn mismatches(&self) -> usize {
         self.stored.lock().unwrap().iter().filter(|(key, stored)| !stored.is_as_expected(key.0)).count()
     }
@@ -182,16 +186,17 @@ impl Objects {
         self.mismatches() == 0
     }
 
-    /// Waits, and says how far it is if that takes too long.
-    pub async fn until(&self, what: &str, seconds: u64, holds: impl Fn(&Self) -> bool) {
+    /// Waits until `holds`. Panics with `condition` and the number of mismatches after `seconds`.
+    pub async fn until(&self, condition: &str, seconds: u64, holds: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(seconds);
         while !holds(self) {
-            assert!(Instant::now() < deadline, "not within {seconds} s: {what}; {} are wrong", self.mismatches());
+            let is_in_time = Instant::now() < deadline;
+            assert!(is_in_time, "not within {seconds} s: {condition}; {} objects differ", self.mismatches());
             sleep(Duration::from_millis(100)).await;
         }
     }
 
-    /// Waits until nothing was written for 3 s.
+    /// Waits until there was no write for 3 s.
     pub async fn until_quiet(&self) {
         loop {
             let last = self.writes.lock().unwrap().last().copied();
@@ -202,39 +207,41 @@ impl Objects {
         }
     }
 
-    /// Edits one Frontend, and says after how long its new generation has its conditions.
+    /// Edits one Frontend. Returns the time until its new generation has correct conditions.
     pub async fn edit_one(&self, agents: &Agents) -> Duration {
-        let began = Instant::now();
+        let start = Instant::now();
         let resource = ApiResource::erase::<Frontend>(&());
         apply(&self.client, &resource, Some("default"), frontend(0, 50)).await;
         let key = ("Frontend", "f0000".to_owned());
-        let is_two = |objects: &Self| objects.stored.lock().unwrap()[&key].generation == 2;
-        self.until("the edit is seen", 30, is_two).await;
+        let is_edited = |objects: &Self| objects.stored.lock().unwrap()[&key].generation == 2;
+        self.until("the watch has received the edit", 30, is_edited).await;
         agents.follow_specs(self);
-        // What an agent takes: 250 ms until it looks, half a second until it has read back.
+        // The time of a real agent: 250 ms until it syncs, half a second until it has verified the result.
         sleep(Duration::from_millis(750)).await;
         agents.report_one(0);
-        let right = |objects: &Self| {
+        let is_correct = |objects: &Self| {
             let stored = objects.stored.lock().unwrap()[&key].clone();
             ["Accepted", "ResolvedRefs", "Programmed", "Ready"].iter().all(|kind| stored.is_true(kind))
         };
-        self.until("the edited Frontend's conditions are right", 120, right).await;
-        began.elapsed()
+        self.until("the edited Frontend's conditions are correct", 120, is_correct).await;
+        start.elapsed()
     }
 }
 
 impl StoredObject {
     fn is_true(&self, kind: &str) -> bool {
-        let of = self.conditions.iter().find(|of| of.type_ == kind);
-        of.is_some_and(|of| of.status == "True" && of.observed_generation == Some(self.generation))
+        let condition = self.conditions.iter().find(|condition| condition.type_ == kind);
+        condition.is_some_and(|condition| {
+            condition.status == "True" && condition.observed_generation == Some(self.generation)
+        })
     }
 
     fn is_as_expected(&self, kind: &str) -> bool {
-        let wanted: &[&str] = match kind {
+        let expected: &[&str] = match kind {
             "Frontend" => &["Accepted", "ResolvedRefs", "Programmed", "Available", "Ready"],
             _ => &["Accepted", "ResolvedRefs", "Ready"],
         };
         let up = kind == "Frontend" || self.state.as_deref() == Some("Up");
-        up && self.conditions.len() == wanted.len() && wanted.iter().all(|kind| self.is_true(kind))
+        up && self.conditions.len() == expected.len() && expected.iter().all(|kind| self.is_true(kind))
     }
 }

@@ -1,17 +1,17 @@
-//! From measured times to printed figures.
+//! Computes and prints the results.
 
 use std::time::Duration;
 
 use crate::workload::Workload;
 
-/// One round: both of them, one after the other.
+/// The times of one round.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Round {
-    /// Our agent's pass.
-    pub ours: Duration,
-    /// Our agent, from its start to the end of its first pass.
-    pub whole: Duration,
-    /// The raw socket.
+    /// The agent's full sync.
+    pub agent: Duration,
+    /// The time from the agent's start to the end of its first full sync.
+    pub from_start: Duration,
+    /// The replay on the raw socket.
     pub raw: Duration,
 }
 
@@ -21,13 +21,13 @@ pub struct Figures {
     rounds: Vec<Round>,
 }
 
-/// Prints what is measured.
-pub fn head(workload: &Workload, window: usize, rounds: usize) {
+/// Prints the meaning of the lines.
+pub fn print_head(workload: &Workload, window: usize, rounds: usize) {
     println!("full sync, {}", workload.describe());
-    println!("  ours   the agent, from vpp-lb-sync-start to vpp-lb-sync-done (its dumps are not in it)");
-    println!("  raw    the same frames, encoded before, {window} in flight, first byte to last answer");
-    println!("  requests/s, median of {rounds} rounds (quartiles); both in turns, on a VPP without VIPs each time");
-    println!("{:<16} {:>26} {:>26} {:>20}", "", "ours", "raw", "ours/raw");
+    println!("  agent  the agent, from vpp-lb-sync-start to vpp-lb-sync-done, without its dumps");
+    println!("  raw    the same frames, encoded before, {window} in flight, from the first byte to the last reply");
+    println!("  requests/s, median of {rounds} rounds (quartiles); both in turn, on a VPP without VIPs each time");
+    println!("{:<16} {:>26} {:>26} {:>20}", "", "agent", "raw", "agent/raw");
 }
 
 impl Figures {
@@ -39,24 +39,28 @@ impl Figures {
         self.rounds.push(round);
     }
 
-    /// Prints them; `goal` is the ratio to be reached, `None` where it is information only.
+    /// Prints one line; `goal` is the ratio to reach, `None` for information only.
     pub fn print(&self, label: &str, goal: Option<f64>) {
         let rate = |took: Duration| self.operations / took.as_secs_f64();
-        let ours = Spread::of(self.rounds.iter().map(|round| rate(round.ours)));
-        let raw = Spread::of(self.rounds.iter().map(|round| rate(round.raw)));
-        let ratio = Spread::of(self.rounds.iter().map(|round| rate(round.ours) / rate(round.raw)));
-        let whole = Spread::of(self.rounds.iter().map(|round| round.whole.as_secs_f64() * 1000.0));
+        let agent = Spread::from_values(self.rounds.iter().map(|round| rate(round.agent)));
+        let raw = Spread::from_values(self.rounds.iter().map(|round| rate(round.raw)));
+        let ratio = Spread::from_values(self.rounds.iter().map(|round| rate(round.agent) / rate(round.raw)));
+        let from_start = Spread::from_values(self.rounds.iter().map(|round| round.from_start.as_secs_f64() * 1000.0));
         let verdict = match goal {
             Some(goal) if ratio.median >= goal => format!("at least {goal}: yes"),
             Some(goal) => format!("at least {goal}: NO"),
-            None => "for information: sockets and codecs alone".to_owned(),
+            None => "for information: sockets and codecs only".to_owned(),
         };
-        println!("{label:<16} {:>26} {:>26} {:>20}  {verdict}", ours.text(0), raw.text(0), ratio.text(2));
-        println!("{:<16} from the agent's start, with connecting and the first dump: {} ms", "", whole.text(0));
+        println!("{label:<16} {:>26} {:>26} {:>20}  {verdict}", agent.text(0), raw.text(0), ratio.text(2));
+        println!(
+            "{:<16} from the agent's start, including the connection and the first dump: {} ms",
+            "",
+            from_start.text(0)
+        );
     }
 }
 
-/// The middle of many values, and how far they lie apart.
+/// Median and quartiles.
 #[derive(Clone, Copy, Debug)]
 pub struct Spread {
     lower: f64,
@@ -65,12 +69,11 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of these values.
-    pub fn of(values: impl Iterator<Item = f64>) -> Self {
+    pub fn from_values(values: impl Iterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
-        let quarter = |quarters: usize| values.get((values.len() * quarters / 4).min(values.len().saturating_sub(1)));
-        let [lower, median, upper] = [1, 2, 3].map(|quarters| quarter(quarters).copied().unwrap_or(f64::NAN));
+        let quartile = |number: usize| values.get((values.len() * number / 4).min(values.len().saturating_sub(1)));
+        let [lower, median, upper] = [1, 2, 3].map(|number| quartile(number).copied().unwrap_or(f64::NAN));
         Self { lower, median, upper }
     }
 
@@ -78,7 +81,7 @@ impl Spread {
         self.median
     }
 
-    /// Rounded to so many digits.
+    /// The text with `digits` decimal places.
     pub fn text(self, digits: usize) -> String {
         let Self { lower, median, upper } = self;
         format!("{median:.digits$} ({lower:.digits$}-{upper:.digits$})")

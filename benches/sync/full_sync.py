@@ -1,10 +1,10 @@
-"""Makes every VIP of a workload with vpp-papi, one call after the other, as its users do.
+"""Adds every VIP of a workload with vpp-papi, one call after the other, as scripts usually do.
 
 usage: full_sync.py SOCKET API_DIRECTORY WORKLOAD
 
-WORKLOAD is a JSON file: the table's length, the weight, and for each VIP its application servers.
-Prints the seconds from before the first call until the last one has returned; connecting, which
-parses the descriptions, is not in them.
+WORKLOAD is a JSON file with the table length, the weight and the application servers of each VIP.
+Prints the seconds from before the first call until the last call has returned, without the time for
+connecting, which includes parsing the API descriptions.
 """
 
 import json
@@ -21,12 +21,12 @@ CLUSTER_IP = 0
 
 
 def sync(api, workload):
-    """All calls; any answer but success ends it."""
+    """Makes all calls. Exits at the first error."""
     table, weight = workload["table"], workload["weight"]
     for vip, servers in workload["vips"].items():
-        which = {"pfx": f"{vip}/32", "protocol": TCP, "port": PORT}
+        vip_key = {"pfx": f"{vip}/32", "protocol": TCP, "port": PORT}
         reply = api.lb_add_del_vip_v2(
-            **which,
+            **vip_key,
             encap=GRE4,
             dscp=0,
             type=CLUSTER_IP,
@@ -39,7 +39,7 @@ def sync(api, workload):
         if reply.retval != 0:
             sys.exit(f"VIP {vip}: {reply}")
         for server in servers:
-            reply = api.lb_add_del_as_v2(**which, as_address=server, weight=weight, is_del=False, is_flush=True)
+            reply = api.lb_add_del_as_v2(**vip_key, as_address=server, weight=weight, is_del=False, is_flush=True)
             if reply.retval != 0:
                 sys.exit(f"{server} of VIP {vip}: {reply}")
 

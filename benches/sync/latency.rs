@@ -1,14 +1,13 @@
-//! How long after a backend's transition its requests are out, with 1,000 VIPs.
+//! The latency from a backend's transition to its requests, with 1,000 VIPs.
 //!
 //! ```text
-//!  HealthSnapshot ─▶ Agent ─▶ tap: notes when the bytes are there ─▶ API socket of a VPP
+//!  HealthSnapshot ─▶ Agent ─▶ tap: records arrival times ─▶ API socket of a VPP
 //! ```
 //!
-//! Every VIP that uses the backend gets a request of its own, and each is timed: the clock runs from
-//! before the snapshot is sent to the agent until the tap, a thread of its own, has read the request
-//! that sets the new weight. *First* is the first request of a transition; *each* is all requests of
-//! all transitions. The session may have 1,024 in flight, so none of them waits for an answer of VPP.
-//! The dumps that verify what was written go on meanwhile, as they do in maglevd.
+//! Every VIP that uses the backend gets a request, and each request is timed: the clock runs from before the snapshot is
+//! sent to the agent until the tap, on its own thread, has read the request that sets the new weight. *First* is the
+//! first request of a transition; *each* stands for all requests of all transitions. The session may have 1,024 requests
+//! in flight, so that no request waits for a reply of VPP. Dumps for verification run meanwhile, as in maglevd.
 
 use std::{
     net::IpAddr,
@@ -42,65 +41,66 @@ use crate::{
 const VIPS: u16 = 1000;
 /// Transitions of each kind.
 const FLIPS: usize = 600;
-/// What 99 of 100 should stay below.
+/// The goal for the 99th percentile.
 const GOAL: Duration = Duration::from_millis(5);
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Backends that flip in turn; no VIP has two of them.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// The number of backends that flip in turn. No VIP uses two of them.
 const IN_TURN: usize = 50;
-/// Milliseconds from one transition to the next.
+/// Milliseconds between transitions.
 const PAUSE: std::ops::Range<u64> = 5..25;
 
-/// What the agent tells.
+/// The state of the agent, from its events.
 #[derive(Clone, Debug, Default)]
-struct Told {
+struct AgentProgress {
     synced: bool,
     updates: usize,
     error: Option<String>,
 }
 
-struct Sink {
-    told: watch::Sender<Told>,
-    /// At this number of updates somebody is woken: to be woken by each would be measured too.
-    awaited: AtomicUsize,
+struct ProgressSink {
+    progress: watch::Sender<AgentProgress>,
+    /// The number of updates at which receivers are notified. A notification for each update would disturb the
+    /// measurement.
+    notify_at: AtomicUsize,
 }
 
-impl EventSink for Sink {
+impl EventSink for ProgressSink {
     fn wants_probes(&self) -> bool {
         false
     }
 
     fn publish(&self, event: Event) {
         match event {
-            Event::SyncDone { scope: Scope::All, .. } => self.told.send_modify(|told| told.synced = true),
+            Event::SyncDone { scope: Scope::All, .. } => self.progress.send_modify(|progress| progress.synced = true),
             Event::AsWeightUpdated { .. } => {
-                self.told.send_if_modified(|told| {
-                    told.updates += 1;
-                    told.updates == self.awaited.load(Ordering::Relaxed)
+                self.progress.send_if_modified(|progress| {
+                    progress.updates += 1;
+                    progress.updates == self.notify_at.load(Ordering::Relaxed)
                 });
             }
-            Event::SyncError { err, .. } | Event::VppConnectFailed { err, .. } => {
-                self.told.send_modify(|told| told.error = Some(err));
+            Event::SyncError { error, .. } | Event::VppConnectFailed { error, .. } => {
+                self.progress.send_modify(|progress| progress.error = Some(error));
             }
             _ => {}
         }
     }
 }
 
-/// An agent in a world that it has synced, with a tap between it and VPP.
-struct Settled {
+/// An agent after its full sync, with a tap between the agent and VPP.
+struct SyncedAgent {
     tap: ProbeTap,
     health: HealthSnapshot,
     health_tx: watch::Sender<HealthSnapshot>,
     _config_tx: watch::Sender<Option<Config>>,
-    sink: Arc<Sink>,
-    told: watch::Receiver<Told>,
+    sink: Arc<ProgressSink>,
+    progress: watch::Receiver<AgentProgress>,
     stop: CancellationToken,
     agent: JoinHandle<Result<(), maglev_agent::AgentError>>,
     _scratch: tempfile::TempDir,
 }
 
-/// Prints what the lines mean.
-pub fn head() {
+/// Prints the meaning of the lines.
+pub fn print_head() {
     println!();
     println!("from a backend's transition to the bytes of its requests, {VIPS} VIPs x 16 application servers; ms");
     println!(
@@ -113,15 +113,15 @@ pub fn head() {
 pub async fn measure(label: &str, vpp: &mut Vpp, interrupted: &CancellationToken) -> anyhow::Result<()> {
     let workload = Workload::shared(VIPS)?;
     vpp.clear().await?;
-    let mut settled = Settled::start(vpp, &workload).await?;
-    let measured = flips(&mut settled, &workload, label, interrupted).await;
-    settled.stop.cancel();
-    settled.agent.await??;
-    measured
+    let mut synced = SyncedAgent::start(vpp, &workload).await?;
+    let result = flips(&mut synced, &workload, label, interrupted).await;
+    synced.stop.cancel();
+    synced.agent.await??;
+    result
 }
 
 async fn flips(
-    settled: &mut Settled,
+    synced: &mut SyncedAgent,
     workload: &Workload,
     label: &str,
     interrupted: &CancellationToken,
@@ -129,16 +129,16 @@ async fn flips(
     let mut random = fastrand::Rng::with_seed(1);
     for (servers, users) in [(&workload.shared[1..=IN_TURN], 15), (&workload.shared[..1], usize::from(VIPS))] {
         let mut times = Times::default();
-        let mut updates = settled.at_rest().await;
+        let mut updates = synced.settled_updates().await;
         for flip in 0..FLIPS {
             ensure!(!interrupted.is_cancelled(), "interrupted");
             let next = Instant::now() + Duration::from_millis(random.u64(PAUSE));
             updates += users;
-            settled.sink.awaited.store(updates, Ordering::Relaxed);
-            times.add(settled.flip(&servers[flip % servers.len()], users).await?);
-            // The same one again: its VIPs must have been answered.
+            synced.sink.notify_at.store(updates, Ordering::Relaxed);
+            times.add(synced.flip(&servers[flip % servers.len()], users).await?);
+            // The same backend flips again, so VPP must have replied to all requests.
             if servers.len() == 1 {
-                settled.wait(|told| told.updates >= updates).await?;
+                synced.wait(|progress| progress.updates >= updates).await?;
             }
             sleep_until(next).await;
         }
@@ -147,7 +147,7 @@ async fn flips(
     Ok(())
 }
 
-/// From transitions to requests.
+/// Latencies from transitions to requests.
 #[derive(Default)]
 struct Times {
     first: Vec<Duration>,
@@ -155,7 +155,7 @@ struct Times {
 }
 
 impl Times {
-    /// One transition: its requests in their order.
+    /// Adds the requests of one transition, in order.
     fn add(&mut self, requests: Vec<Duration>) {
         self.first.extend(requests.first());
         self.each.extend(requests);
@@ -164,17 +164,21 @@ impl Times {
     fn print(mut self, label: &str, users: usize) {
         self.first.sort_unstable();
         self.each.sort_unstable();
-        let in_time = self.each.partition_point(|time| *time <= GOAL) as f64 / self.each.len() as f64;
-        let verdict = |times: &[Duration]| if at(times, 99) <= GOAL { "yes" } else { "NO" };
+        let within_goal = self.each.partition_point(|time| *time <= GOAL) as f64 / self.each.len() as f64;
+        let verdict = |times: &[Duration]| if percentile(times, 99) <= GOAL { "yes" } else { "NO" };
         print!("{label:<16} {:>22}", format!("{users} VIPs"));
-        for time in
-            [at(&self.first, 50), at(&self.first, 99), at(&self.each, 50), at(&self.each, 99), at(&self.each, 100)]
-        {
+        for time in [
+            percentile(&self.first, 50),
+            percentile(&self.first, 99),
+            percentile(&self.each, 50),
+            percentile(&self.each, 99),
+            percentile(&self.each, 100),
+        ] {
             print!(" {:>10.2}", time.as_secs_f64() * 1000.0);
         }
         println!(
             " {:>8.2} %  p99 at most {GOAL:?}: of the first {}, of each {} ({} transitions)",
-            in_time * 100.0,
+            within_goal * 100.0,
             verdict(&self.first),
             verdict(&self.each),
             self.first.len()
@@ -182,17 +186,16 @@ impl Times {
     }
 }
 
-/// So many hundredths of `sorted` are at most this.
-fn at(sorted: &[Duration], hundredths: usize) -> Duration {
-    sorted[((sorted.len() * hundredths).div_ceil(100)).clamp(1, sorted.len()) - 1]
+fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+    sorted[((sorted.len() * percent).div_ceil(100)).clamp(1, sorted.len()) - 1]
 }
 
-impl Settled {
+impl SyncedAgent {
     async fn start(vpp: &Vpp, workload: &Workload) -> anyhow::Result<Self> {
         let scratch = tempfile::tempdir()?;
         let tap = ProbeTap::start(&scratch.path().join("tap.sock"), vpp.socket()).await?;
-        let (told_tx, told) = watch::channel(Told::default());
-        let sink = Arc::new(Sink { told: told_tx, awaited: AtomicUsize::new(usize::MAX) });
+        let (progress_tx, progress) = watch::channel(AgentProgress::default());
+        let sink = Arc::new(ProgressSink { progress: progress_tx, notify_at: AtomicUsize::new(usize::MAX) });
         let events = Events::new(sink.clone());
         let config_tx = watch::Sender::new(Some(workload.config.clone()));
         let health_tx = watch::Sender::new(workload.health.clone());
@@ -206,40 +209,46 @@ impl Settled {
         let stop = CancellationToken::new();
         let agent = tokio::spawn(agent.run(stop.clone()));
         let health = workload.health.clone();
-        let mut settled =
-            Self { tap, health, health_tx, _config_tx: config_tx, sink, told, stop, agent, _scratch: scratch };
-        settled.wait(|told| told.synced).await?;
-        Ok(settled)
+        let mut synced =
+            Self { tap, health, health_tx, _config_tx: config_tx, sink, progress, stop, agent, _scratch: scratch };
+        synced.wait(|progress| progress.synced).await?;
+        Ok(synced)
     }
 
-    /// Lets one backend go down or come up, and waits for the requests of its `users`.
+    /// Brings one backend down or up. Returns the latencies of the requests for the VIPs that use the backend.
     async fn flip(&mut self, server: &Server, users: usize) -> anyhow::Result<Vec<Duration>> {
-        let mut backend = self.health.backends.get(&server.backend).cloned().context("the backend is known")?;
+        let mut backend = self
+            .health
+            .backends
+            .get(&server.backend)
+            .cloned()
+            .context("the health snapshot does not contain the backend")?;
         backend.state = if backend.state == BackendState::Up { BackendState::Down } else { BackendState::Up };
         self.health.backends.insert(server.backend.clone(), backend);
         let next = self.health.clone();
-        let seen = self.tap.expect(IpAddr::V4(server.address), users);
+        let arrivals = self.tap.expect(IpAddr::V4(server.address), users);
         let start = std::time::Instant::now();
         self.health_tx.send_replace(next);
-        let came = timeout(PATIENCE, seen).await.context("a request did not come")??;
-        Ok(came.into_iter().map(|at| at.duration_since(start)).collect())
+        let arrivals = timeout(TIMEOUT, arrivals).await.context("a request did not arrive in time")??;
+        Ok(arrivals.into_iter().map(|at| at.duration_since(start)).collect())
     }
 
-    /// The updates so far, once no more come.
-    async fn at_rest(&self) -> usize {
+    /// Waits until there is no update for a second. Returns the number of updates.
+    async fn settled_updates(&self) -> usize {
         loop {
-            let before = self.told.borrow().updates;
+            let before = self.progress.borrow().updates;
             sleep(Duration::from_secs(1)).await;
-            if self.told.borrow().updates == before {
+            if self.progress.borrow().updates == before {
                 return before;
             }
         }
     }
 
-    async fn wait(&mut self, condition: impl Fn(&Told) -> bool) -> anyhow::Result<()> {
-        let told = timeout(PATIENCE, self.told.wait_for(|told| condition(told) || told.error.is_some())).await;
-        let told = told.context("the agent does not get on")??.clone();
-        ensure!(told.error.is_none(), "the agent failed: {}", told.error.unwrap_or_default());
+    async fn wait(&mut self, condition: impl Fn(&AgentProgress) -> bool) -> anyhow::Result<()> {
+        let progress =
+            timeout(TIMEOUT, self.progress.wait_for(|progress| condition(progress) || progress.error.is_some())).await;
+        let progress = progress.context("the agent made no progress in time")??.clone();
+        ensure!(progress.error.is_none(), "the agent failed: {}", progress.error.unwrap_or_default());
         Ok(())
     }
 }

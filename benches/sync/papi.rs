@@ -1,29 +1,26 @@
-//! Our agent beside `vpp-papi`, VPP's own Python client, whose calls wait for their answers.
+//! Compares the agent with `vpp-papi`, VPP's own Python client, whose calls wait for their replies.
 
-use std::{
-    path::Path,
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use maglev_testkit::python::{PAPI, interpreter, run};
 use tokio_util::sync::CancellationToken;
 
-use crate::{figures::Spread, ours, vpp::Vpp, workload::Workload};
+use crate::{agent_sync, figures::Spread, vpp::Vpp, workload::Workload};
 
-/// How many VIPs, and how many rounds: `vpp-papi` takes about 17 s for 1,000.
+/// Numbers of VIPs and of rounds. `vpp-papi` takes about 17 s for 1,000 VIPs.
 const SIZES: [(u16, usize); 2] = [(100, 5), (1000, 2)];
-/// How many times faster than `vpp-papi` ours should be.
+/// The goal for the ratio of the rates, agent / `vpp-papi`.
 const GOAL: f64 = 3.0;
-/// A full sync by `vpp-papi` may take so long.
-const LIMIT: Duration = Duration::from_secs(300);
+/// The maximum time of a full sync by `vpp-papi`.
+const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Prints what the lines mean.
-pub fn head() {
+/// Prints the meaning of the lines.
+pub fn print_head() {
     println!();
-    println!("full sync beside vpp-papi (PyPI), whose calls are made one after the other");
-    println!("  requests/s, median (quartiles); both in turns, on a VPP without VIPs each time");
-    println!("{:<16} {:>26} {:>26} {:>20}", "", "ours", "vpp-papi", "ours/papi");
+    println!("full sync, compared with vpp-papi (PyPI), which makes one call after the other");
+    println!("  requests/s, median (quartiles); both in turn, on a VPP without VIPs each time");
+    println!("{:<16} {:>26} {:>26} {:>20}", "", "agent", "vpp-papi", "agent/papi");
 }
 
 /// Measures on `vpp` and prints a line for each size.
@@ -35,30 +32,30 @@ pub async fn measure(label: &str, vpp: &mut Vpp, interrupted: &CancellationToken
         let directory = tempfile::tempdir()?;
         let file = directory.path().join("workload.json");
         std::fs::write(&file, workload.to_json())?;
-        let (mut ours, mut papi, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut agent, mut papi, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..rounds {
             let mut rates = [0.0; 2];
             for turn in [round % 2, 1 - round % 2] {
                 ensure!(!interrupted.is_cancelled(), "interrupted");
                 vpp.clear().await?;
                 let took = if turn == 0 {
-                    ours::sync(vpp.socket(), &workload).await?.took
+                    agent_sync::sync(vpp.socket(), &workload).await?.took
                 } else {
                     sync(&python, vpp.socket(), &file).await?
                 };
                 workload.check(&vpp.state().await?)?;
                 rates[turn] = f64::from(workload.operations()) / took.as_secs_f64();
             }
-            ours.push(rates[0]);
+            agent.push(rates[0]);
             papi.push(rates[1]);
             ratios.push(rates[0] / rates[1]);
         }
-        let [ours, papi, ratio] = [ours, papi, ratios].map(|values| Spread::of(values.into_iter()));
+        let [agent, papi, ratio] = [agent, papi, ratios].map(|values| Spread::from_values(values.into_iter()));
         let verdict = if ratio.median() >= GOAL { "yes" } else { "NO" };
         println!(
             "  {:<14} {:>26} {:>26} {:>20}  at least {GOAL}: {verdict} ({rounds} rounds)",
             format!("{vips} x 16"),
-            ours.text(0),
+            agent.text(0),
             papi.text(0),
             ratio.text(2)
         );
@@ -69,8 +66,9 @@ pub async fn measure(label: &str, vpp: &mut Vpp, interrupted: &CancellationToken
 async fn sync(python: &Path, socket: &Path, workload: &Path) -> anyhow::Result<Duration> {
     let root = maglev_testkit::checkout().to_owned();
     let (script, api) = (root.join("benches/sync/full_sync.py"), root.join("tests/wire/data/api"));
-    let (done, text) = run(python, &[&script, socket, &api, workload], LIMIT).await?;
-    ensure!(done, "vpp-papi failed: {text}");
-    let last = text.lines().last().context("it prints how long it took")?;
-    Ok(Duration::from_secs_f64(last.trim().parse().with_context(|| format!("vpp-papi said {text}"))?))
+    let (succeeded, text) = run(python, &[&script, socket, &api, workload], TIMEOUT).await?;
+    ensure!(succeeded, "full_sync.py failed: {text}");
+    let last = text.lines().last().context("full_sync.py printed nothing")?;
+    let seconds = last.trim().parse().with_context(|| format!("full_sync.py printed no number of seconds: {text}"))?;
+    Ok(Duration::from_secs_f64(seconds))
 }

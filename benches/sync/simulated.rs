@@ -1,8 +1,8 @@
-//! A simulated VPP in a process of its own, which is this program started once more: it shares
-//! neither threads nor allocator with what is measured.
+//! A simulated VPP in a child process of this program, so that it shares neither threads nor allocator with the measured
+//! code.
 //!
-//! It starts anew with each line on its standard input, says so on its standard output, and ends
-//! with its input, so that it never outlives the benchmark.
+//! For each line on its standard input, the process restarts the simulator and prints a line. It ends with its input, so
+//! that it never outlives the benchmark.
 
 use std::{
     io::{BufRead as _, Write as _},
@@ -17,11 +17,11 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-/// Makes this program a simulator.
+/// The argument that makes this program the simulator.
 const ROLE: &str = "--simulate-vpp";
 const READY: &str = "ready";
 
-/// The process.
+/// Handle of the child process.
 pub struct Simulated {
     directory: tempfile::TempDir,
     input: ChildStdin,
@@ -30,29 +30,29 @@ pub struct Simulated {
 }
 
 impl Simulated {
-    /// Starts it; its socket takes connections.
+    /// Starts the process and waits until its socket accepts connections.
     pub async fn start(recompute: Recompute) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let mut process = Command::new(std::env::current_exe()?)
-            .args([ROLE, word(recompute)])
+            .args([ROLE, recompute_name(recompute)])
             .arg(directory.path().join("api.sock"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
-        let input = process.stdin.take().context("its input is a pipe")?;
-        let output = BufReader::new(process.stdout.take().context("its output is a pipe")?);
+        let input = process.stdin.take().context("the simulator's input is a pipe")?;
+        let output = BufReader::new(process.stdout.take().context("the simulator's output is a pipe")?);
         let mut simulated = Self { directory, input, output, _process: process };
         simulated.ready().await?;
         Ok(simulated)
     }
 
-    /// Its API socket.
+    /// The API socket.
     pub fn socket(&self) -> PathBuf {
         self.directory.path().join("api.sock")
     }
 
-    /// Starts VPP anew, in the same process.
+    /// Restarts the simulator, in the same process.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.input.write_all(b"restart\n").await?;
         self.ready().await
@@ -61,13 +61,13 @@ impl Simulated {
     async fn ready(&mut self) -> anyhow::Result<()> {
         let mut line = String::new();
         self.output.read_line(&mut line).await?;
-        ensure!(line.trim_end() == READY, "the simulator said {line:?}");
+        ensure!(line.trim_end() == READY, "the simulator wrote {line:?} instead of {READY:?}");
         Ok(())
     }
 }
 
-/// Is the simulator if the arguments say so.
-pub fn serve_if_asked(arguments: &[String]) -> Option<anyhow::Result<()>> {
+/// Runs the simulator if the arguments request that.
+pub fn serve_if_requested(arguments: &[String]) -> Option<anyhow::Result<()>> {
     match arguments {
         [role, recompute, socket] if role == ROLE => Some(serve(recompute, Path::new(socket))),
         _ => None,
@@ -75,27 +75,27 @@ pub fn serve_if_asked(arguments: &[String]) -> Option<anyhow::Result<()>> {
 }
 
 fn serve(recompute: &str, socket: &Path) -> anyhow::Result<()> {
-    let recompute = if recompute == word(Recompute::Lazy) { Recompute::Lazy } else { Recompute::Eager };
-    // VPP's API is served by one thread.
+    let recompute = if recompute == recompute_name(Recompute::Lazy) { Recompute::Lazy } else { Recompute::Eager };
+    // VPP serves its API with one thread.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let simulator =
         runtime.block_on(Simulator::start(SimulatorOptions { recompute, ..SimulatorOptions::new(socket) }))?;
-    say_ready()?;
+    print_ready()?;
     for line in std::io::stdin().lock().lines() {
         line?;
         runtime.block_on(simulator.restart())?;
-        say_ready()?;
+        print_ready()?;
     }
     Ok(())
 }
 
-fn say_ready() -> std::io::Result<()> {
+fn print_ready() -> std::io::Result<()> {
     let mut output = std::io::stdout();
     writeln!(output, "{READY}")?;
     output.flush()
 }
 
-fn word(recompute: Recompute) -> &'static str {
+fn recompute_name(recompute: Recompute) -> &'static str {
     match recompute {
         Recompute::Eager => "eager",
         Recompute::Lazy => "lazy",

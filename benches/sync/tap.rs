@@ -1,4 +1,4 @@
-//! Records what an agent writes to VPP: a socket of our own in between.
+//! Records the messages of an agent to VPP, with a socket between the two.
 
 use std::{path::Path, sync::Arc};
 
@@ -13,29 +13,29 @@ use tokio::{
     sync::Mutex,
 };
 
-use crate::{ours, workload::Workload};
+use crate::{agent_sync, workload::Workload};
 
-/// The bodies of all frames that an agent sends to the VPP at `socket` until its first pass is over.
+/// The bodies of all frames that an agent sends to the VPP at `socket` until the end of its first full sync.
 pub async fn record(socket: &Path, workload: &Workload) -> anyhow::Result<Vec<Bytes>> {
     let directory = tempfile::tempdir()?;
-    let between = directory.path().join("tap.sock");
-    let listener = UnixListener::bind(&between)?;
+    let tap_socket = directory.path().join("tap.sock");
+    let listener = UnixListener::bind(&tap_socket)?;
     let written = Arc::new(Mutex::new(BytesMut::new()));
-    let pass = ours::sync(&between, workload);
+    let pass = agent_sync::sync(&tap_socket, workload);
     tokio::pin!(pass);
     let client = tokio::select! {
         accepted = listener.accept() => accepted?.0,
-        ended = &mut pass => anyhow::bail!("the agent ended before it connected: {ended:?}"),
+        result = &mut pass => anyhow::bail!("the agent ended before it connected: {result:?}"),
     };
     let (from_vpp, to_vpp) = UnixStream::connect(socket).await?.into_split();
     let (from_agent, mut to_agent) = client.into_split();
-    let there = tokio::spawn(forward(from_agent, to_vpp, Arc::clone(&written)));
+    let requests = tokio::spawn(forward(from_agent, to_vpp, Arc::clone(&written)));
     let mut from_vpp = from_vpp;
-    let back = tokio::spawn(async move { copy(&mut from_vpp, &mut to_agent).await.map(drop) });
+    let replies = tokio::spawn(async move { copy(&mut from_vpp, &mut to_agent).await.map(drop) });
     pass.await?;
-    // The agent has left, so what it wrote has an end.
-    there.await??;
-    back.abort();
+    // The agent has closed its connection, so the recording is complete.
+    requests.await??;
+    replies.abort();
     let mut written = written.lock().await;
     let mut bodies = Vec::new();
     while let Some(body) = frame::parse(&mut written)? {

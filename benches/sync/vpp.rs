@@ -1,5 +1,4 @@
-//! The VPP that is measured on: a simulator in a process of its own, or a real one that is left as
-//! it was found.
+//! The VPP used for the measurements: a simulator in a separate process, or a real VPP whose state is restored.
 
 use std::path::{Path, PathBuf};
 
@@ -12,10 +11,9 @@ use maglev_vpp_simulator::Recompute;
 
 use crate::{
     simulated::Simulated,
-    workload::{State, is_benchs},
+    workload::{State, is_bench_vip},
 };
 
-/// See the file's head.
 pub struct Vpp {
     socket: PathBuf,
     kind: Kind,
@@ -24,9 +22,9 @@ pub struct Vpp {
 enum Kind {
     Simulated(Box<Simulated>),
     Real {
-        /// What its settings were.
+        /// The original settings.
         conf: ActualConf,
-        /// No maglevd starts meanwhile.
+        /// Prevents the start of a maglevd.
         _lock: AgentLock,
     },
 }
@@ -43,18 +41,18 @@ impl Vpp {
         let _lock = AgentLock::try_take(&socket, "the benchmark of maglev")?;
         let lb = connect(&socket).await?;
         let conf = lb.conf().await?;
-        if let Some(vip) = lb.read().await?.vips.keys().find(|vip| is_benchs(vip)) {
-            anyhow::bail!("{} has VIP {vip} already: these addresses must be free", socket.display());
+        if let Some(vip) = lb.read().await?.vips.keys().find(|vip| is_bench_vip(vip)) {
+            anyhow::bail!("{} has VIP {vip} already; the addresses of the benchmark must be unused", socket.display());
         }
         Ok(Self { socket, kind: Kind::Real { conf, _lock } })
     }
 
-    /// Its API socket.
+    /// The API socket.
     pub fn socket(&self) -> &Path {
         &self.socket
     }
 
-    /// Takes care that none of the VIPs is there: a simulator starts anew, a real VPP's are removed.
+    /// Removes all VIPs of the benchmark; a simulator is restarted.
     pub async fn clear(&mut self) -> anyhow::Result<()> {
         match &mut self.kind {
             Kind::Simulated(simulated) => simulated.restart().await,
@@ -62,24 +60,24 @@ impl Vpp {
         }
     }
 
-    /// The VIPs that are there.
+    /// The current VIPs of the benchmark.
     pub async fn state(&self) -> anyhow::Result<State> {
         let mut vips = connect(&self.socket).await?.read().await?.vips;
-        vips.retain(|vip, _| is_benchs(vip));
-        // VPP gives out another one each time.
+        vips.retain(|vip, _| is_bench_vip(vip));
+        // VPP assigns another index each time.
         vips.values_mut().for_each(|vip| vip.pool_index = None);
         Ok(vips)
     }
 
-    /// Leaves it as it was found.
-    pub async fn leave(self) -> anyhow::Result<()> {
+    /// Restores the original state of a real VPP.
+    pub async fn restore(self) -> anyhow::Result<()> {
         if let Kind::Real { conf, .. } = &self.kind {
             let lb = connect(&self.socket).await?;
             remove_all(&lb).await?;
             if lb.conf().await? != *conf {
-                // All ones keep the number of buckets and the timeout, which nobody has changed.
+                // All ones keep the number of buckets and the timeout, which the benchmark does not change.
                 lb.set_conf(ActualConf { sticky_buckets_per_core: u32::MAX, flow_timeout: u32::MAX, ..*conf }).await?;
-                ensure!(lb.conf().await? == *conf, "VPP's lb settings are not what they were: {conf:?}");
+                ensure!(lb.conf().await? == *conf, "cannot restore VPP's lb settings {conf:?}");
             }
         }
         Ok(())
@@ -93,11 +91,11 @@ async fn connect(socket: &Path) -> anyhow::Result<Lb> {
 
 async fn remove_all(lb: &Lb) -> anyhow::Result<()> {
     let vips = lb.read().await?.vips;
-    for (vip, have) in vips.iter().filter(|(vip, _)| is_benchs(vip)) {
-        try_join_all(have.ases.keys().map(|address| lb.remove_as(*vip, *address, true))).await?;
+    for (vip, actual) in vips.iter().filter(|(vip, _)| is_bench_vip(vip)) {
+        try_join_all(actual.ases.keys().map(|address| lb.remove_as(*vip, *address, true))).await?;
         lb.remove_vip(*vip).await?;
     }
-    let left = lb.read().await?.vips.into_keys().filter(is_benchs).count();
-    ensure!(left == 0, "{left} VIPs are still there");
+    let left = lb.read().await?.vips.into_keys().filter(is_bench_vip).count();
+    ensure!(left == 0, "{left} VIPs of the benchmark could not be removed");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What is synced: VIPs with 16 application servers each.
+//! The objects to sync: VIPs with 16 application servers each.
 
 use std::{
     collections::BTreeMap,
@@ -12,19 +12,19 @@ use maglev_model::{
     Name,
     actual::{ActualVip, VppVip},
     config::{
-        AdminState, Backend, Check, Config, Frontend, HealthCheck, Listed, Member, NodeConfig, OnBackendDown, Pool,
-        Probe, Revision, Standing, SyncConf, Target,
+        AdminState, Backend, Check, Config, Frontend, HealthCheck, Listed, Member, MemberTarget, NodeConfig,
+        OnBackendDown, Pool, Probe, Revision, Standing, SyncConf,
     },
     health::{BackendHealth, BackendState, HealthSnapshot},
     vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
 };
 
 const SERVERS: u16 = 16;
-/// So many VIPs are in 203.0.113.0/24, the others in 198.18.0.0/16.
+/// The number of VIPs in 203.0.113.0/24; further VIPs are in 198.18.0.0/16.
 const DOCUMENTED: u16 = 250;
 const TABLE: u16 = 8192;
 
-/// The VIPs of a VPP, without what differs from run to run.
+/// The VIPs of a VPP, without values that differ between runs.
 pub type State = BTreeMap<VppVip, ActualVip>;
 
 /// A backend that several VIPs use.
@@ -33,30 +33,29 @@ pub struct Server {
     pub address: Ipv4Addr,
 }
 
-/// What is synced.
 pub struct Workload {
-    /// What the agent is to follow; of every VIP it holds that it [`is_benchs`].
+    /// The agent's configuration. Every VIP satisfies [`is_bench_vip`].
     pub config: Config,
-    /// All backends are up.
+    /// The health, with all backends up.
     pub health: HealthSnapshot,
-    /// The backends that are shared, if any: the first by all VIPs, each other by 15 of them.
+    /// Shared backends, if any: the first is used by all VIPs, every other by 15 VIPs.
     pub shared: Vec<Server>,
     vips: u16,
 }
 
 impl Workload {
-    /// So many VIPs (at most 4,000), each with backends of its own.
+    /// A workload of up to 4,000 VIPs that share no backend.
     pub fn new(vips: u16) -> anyhow::Result<Self> {
-        Self::of(vips, false, |vip, server| vip * SERVERS + server)
+        Self::build(vips, false, |vip, server| vip * SERVERS + server)
     }
 
-    /// So many VIPs and one backend more. All VIPs use the first; each uses 15 of the others, so
-    /// that each of these has 15 users. Neighbours have no user in common (for 1,000 VIPs).
+    /// A workload with one backend more than VIPs. All VIPs use the first backend; every other backend is used by 15
+    /// VIPs. Consecutive backends have no VIP in common (for 1,000 VIPs).
     pub fn shared(vips: u16) -> anyhow::Result<Self> {
-        Self::of(vips, true, |vip, server| if server == 0 { 0 } else { 1 + (vip + 63 * server) % vips })
+        Self::build(vips, true, |vip, server| if server == 0 { 0 } else { 1 + (vip + 63 * server) % vips })
     }
 
-    fn of(vips: u16, shared: bool, number: impl Fn(u16, u16) -> u16) -> anyhow::Result<Self> {
+    fn build(vips: u16, shared: bool, number: impl Fn(u16, u16) -> u16) -> anyhow::Result<Self> {
         let sync =
             SyncConf { startup_min_delay: Duration::ZERO, startup_max_delay: Duration::ZERO, ..SyncConf::default() };
         let internal_ipv4 = Some(Ipv4Addr::new(192, 0, 2, 254));
@@ -82,7 +81,7 @@ impl Workload {
         let history = Arc::default();
         let up = BackendHealth { address, state: BackendState::Up, ever_known: true, in_doubt: false, history };
         self.health.backends.insert(name.clone(), up);
-        // One value for all who use it, as the index makes it.
+        // One value for all users of the backend, as in the index.
         let backend = self.config.backends.entry(name.clone()).or_insert_with(|| {
             Arc::new(Backend {
                 name: name.clone(),
@@ -92,7 +91,7 @@ impl Workload {
                 check: Check::Probe(Arc::clone(check)),
             })
         });
-        Member { backend: name, weight: Weight::DEFAULT, target: Target::Backend(Arc::clone(backend)) }
+        Member { backend: name, weight: Weight::DEFAULT, target: MemberTarget::Backend(Arc::clone(backend)) }
     }
 
     fn add(&mut self, vip: u16, members: Vec<Member>) -> anyhow::Result<()> {
@@ -112,7 +111,7 @@ impl Workload {
         Ok(())
     }
 
-    /// For a client that is not ours.
+    /// The workload as JSON, for `full_sync.py`.
     pub fn to_json(&self) -> String {
         let vips: BTreeMap<String, Vec<String>> = self
             .config
@@ -121,7 +120,7 @@ impl Workload {
             .map(|frontend| {
                 let members = frontend.pools.iter().flat_map(|pool| &pool.members);
                 let addresses = members.filter_map(|member| match &member.target {
-                    Target::Backend(backend) => Some(backend.address.to_string()),
+                    MemberTarget::Backend(backend) => Some(backend.address.to_string()),
                     _ => None,
                 });
                 (frontend.vip.address.to_string(), addresses.collect())
@@ -139,27 +138,27 @@ impl Workload {
         )
     }
 
-    /// Requests that change VPP.
+    /// The number of requests that change VPP.
     pub fn operations(&self) -> u32 {
         u32::from(self.vips) + u32::from(self.vips) * u32::from(SERVERS)
     }
 
-    /// Whether `state` is what was wanted, to the last bucket.
+    /// Checks that `state` is the desired state, including the number of buckets.
     pub fn check(&self, state: &State) -> anyhow::Result<()> {
-        ensure!(state.len() == usize::from(self.vips), "VPP has {} of the VIPs", state.len());
-        for (vip, have) in state {
-            let weights = have.ases.values().map(|of| of.weight);
-            let right = weights.filter(|weight| *weight == Weight::DEFAULT.get()).count();
-            let buckets: u32 = have.ases.values().map(|of| of.buckets).sum();
-            ensure!(right == usize::from(SERVERS), "{vip} has {right} application servers of the right weight");
-            ensure!(buckets == u32::from(TABLE), "{vip} has {buckets} buckets in its table");
+        ensure!(state.len() == usize::from(self.vips), "VPP has {} VIPs instead of {}", state.len(), self.vips);
+        for (vip, actual) in state {
+            let weights = actual.ases.values().map(|server| server.weight);
+            let correct = weights.filter(|weight| *weight == Weight::DEFAULT.get()).count();
+            let buckets: u32 = actual.ases.values().map(|server| server.buckets).sum();
+            ensure!(correct == usize::from(SERVERS), "{vip} has {correct} application servers of the correct weight");
+            ensure!(buckets == u32::from(TABLE), "{vip} has {buckets} buckets in its table instead of {TABLE}");
         }
         Ok(())
     }
 }
 
-/// Whether a VIP may be one of ours: on a real VPP nothing else is touched.
-pub fn is_benchs(vip: &VppVip) -> bool {
+/// True for the addresses of the benchmark. On a real VPP, no other VIP is touched.
+pub fn is_bench_vip(vip: &VppVip) -> bool {
     let IpAddr::V4(address) = vip.address else { return false };
     matches!(address.octets(), [203, 0, 113, _] | [198, 51, 100, _] | [198, 18 | 19, ..])
 }

@@ -1,4 +1,4 @@
-//! What happens: transitions of 1,000 backends, each an event and a change of the state.
+//! The load: transitions of 1,000 backends, each an event and a change of the state.
 
 use std::{
     sync::{
@@ -11,7 +11,6 @@ use std::{
 use jiff::Timestamp;
 use maglev_model::{
     Name,
-    change::Change,
     event::{Event, Events},
     health::{BackendHealth, BackendState, ProbeCode, Transition},
 };
@@ -22,7 +21,7 @@ pub const PER_SECOND: u64 = 20_000;
 const BACKENDS: u64 = 1000;
 const TICK: Duration = Duration::from_millis(1);
 
-/// Makes it happen until the end.
+/// The number of emitted events.
 pub struct Load(Arc<AtomicU64>);
 
 impl Load {
@@ -44,13 +43,13 @@ impl Load {
         Self(emitted)
     }
 
-    /// How much has happened so far.
+    /// The number of events emitted so far.
     pub fn emitted(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// A transition as the health checker tells it, with a full history.
+/// Emits a transition as the health checker does, with a full history.
 fn emit(events: &Events, name: &Name, up: bool) {
     let (from, to) = if up { (BackendState::Down, BackendState::Up) } else { (BackendState::Up, BackendState::Down) };
     let code = Some(if up { ProbeCode::L7Ok } else { ProbeCode::L4Timeout });
@@ -62,6 +61,5 @@ fn emit(events: &Events, name: &Name, up: bool) {
         in_doubt: false,
         history: [transition; 5].into(),
     };
-    let event = Event::BackendTransition { name: name.clone(), from, to, code };
-    events.emit_change(event, Change::Health(name.clone(), Some(health)));
+    events.emit(Event::BackendTransition { name: name.clone(), from, code, health });
 }

@@ -1,32 +1,31 @@
-//! What many watchers cost: 200 streams of events over loopback gRPC while 20,000 events happen in a second.
+//! The cost of many watchers: 200 streams of events over loopback gRPC at 20,000 events per second.
 //!
-//! `cargo bench --bench watchers`, about half a minute; `-- watchers` among others.
+//! `cargo bench --bench watchers` takes about half a minute.
 //!
 //! ```text
-//!  load: 20,000 changes/s ─▶ bus ─▶ gRPC server, on its own thread ─▶ 200 connections ─▶ another process
-//!  probes: 1,000/s, on their own thread: how late does each begin?
+//!  load: 20,000 changes/s ─▶ bus ─▶ gRPC server, on its own thread ─▶ 200 connections ─▶ counting process
+//!  probes: 1,000/s, on their own thread: measures the start delay of each
 //! ```
 //!
-//! The parts are wired as in maglevd. First everything but the watchers runs for ten seconds, then the same with them. A
-//! watcher reads bytes and counts events; it runs in a process of its own, at a lower priority, for in a cluster it
-//! is on another machine. What is printed:
+//! The parts are wired as in maglevd. First everything except the watchers runs for ten seconds, then everything. A
+//! watcher reads bytes and counts events. All watchers are in a separate process at a lower priority, because in a
+//! cluster they are on other machines. The output is:
 //!
-//! * **resident growth**: from before the watchers came to the most while they were there;
-//! * **probe lateness**, median and p99, without watchers and with them. `health::Metrics` measures it, from when a
-//!   probe was due to when it began;
-//! * **delivered** and **lost**: events that reached watchers, and events that they were told they lost. Together they
-//!   are what happened, times the watchers;
-//! * **CPU per event**: of the server's thread for each event delivered, and of the whole process, less what it took
-//!   without watchers.
+//! * **resident growth**: from before the watchers connected to the maximum with them;
+//! * **probe start delay**, median and p99, without and with watchers: the delay between the due time and the start of a
+//!   probe, measured by `maglev_health::ProbeMetrics`;
+//! * **delivered** and **lost**: events that reached watchers, and events whose loss was reported to watchers. The sum
+//!   is the number of emitted events times the watchers;
+//! * **CPU per event** delivered: of the server's thread, and of the whole process minus its CPU time without watchers.
 //!
-//! `benches/README.md` has figures.
-#![expect(clippy::print_stdout, reason = "the figures are what this is run for")]
+//! `benches/README.md` contains results.
+#![expect(clippy::print_stdout, reason = "prints the results")]
 
 mod figures;
 mod load;
-mod others;
 mod probes;
-mod process;
+mod process_usage;
+mod watchers;
 
 use std::time::Duration;
 
@@ -41,18 +40,18 @@ use tokio_util::sync::CancellationToken;
 use self::{
     figures::{Figures, Phase},
     load::Load,
-    others::Watchers,
     probes::Probes,
+    watchers::Watchers,
 };
 
 const WATCHERS: usize = 200;
-/// Each of the two phases.
+/// Duration of each of the two phases.
 const PHASE: Duration = Duration::from_secs(10);
-const SETTLE: Duration = Duration::from_secs(2);
+const WARM_UP: Duration = Duration::from_secs(2);
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(result) = others::watch_if_asked(&arguments) {
+    if let Some(result) = watchers::run_if_requested(&arguments) {
         return result;
     }
     // `cargo bench -- FILTER` passes the filter to every benchmark.
@@ -60,7 +59,7 @@ fn main() -> anyhow::Result<()> {
     if filters.peek().is_some() && !filters.any(|filter| "watchers".contains(filter.as_str())) {
         return Ok(());
     }
-    // As in maglevd.
+    // The same runtime as in maglevd.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(async { tokio::spawn(bench()).await });
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -68,23 +67,23 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn bench() -> anyhow::Result<()> {
-    println!("{WATCHERS} watchers, {} events/s, {PHASE:?} without and with them", load::PER_SECOND);
+    println!("{WATCHERS} watchers, {} events/s, {PHASE:?} without and {PHASE:?} with watchers", load::PER_SECOND);
     let bus = Bus::new(BusOptions { log_level: Level::Info, clock: Timestamp::now, epoch: 1 });
     let (events, shutdown) = (bus.events(), CancellationToken::new());
     let sources = rpc::sources(&bus);
     let bus = tokio::spawn(bus.run(shutdown.clone()));
     let load = Load::start(events.clone(), shutdown.clone());
     let probes = Probes::start(events, shutdown.clone())?;
-    sleep(SETTLE).await;
+    sleep(WARM_UP).await;
     let without = phase(&load, &probes, None).await?;
 
     let server = rpc::server("bench", sources);
     let mut bound = server.bound();
     let server = server.start(shutdown.clone())?;
     let address = bound.wait_for(|bound| !bound.is_empty()).await?[0];
-    let before = process::resident()?;
+    let before = process_usage::resident()?;
     let mut watchers = Watchers::start(address, WATCHERS).await?;
-    sleep(SETTLE).await;
+    sleep(WARM_UP).await;
     let with = phase(&load, &probes, Some(&mut watchers)).await?;
 
     Figures { without, with, before }.print();
@@ -95,29 +94,30 @@ async fn bench() -> anyhow::Result<()> {
     probes.stop()
 }
 
-/// Measures for a while.
+/// Measures one phase.
 async fn phase(load: &Load, probes: &Probes, mut watchers: Option<&mut Watchers>) -> anyhow::Result<Phase> {
     let counted = match &mut watchers {
-        Some(watchers) => Some(watchers.counted().await?),
+        Some(watchers) => Some(watchers.counts().await?),
         None => None,
     };
-    let (begin, emitted, lateness) = (Instant::now(), load.emitted(), probes.lateness());
-    let (process, server) = (process::cpu()?, process::cpu_of_thread("rpc")?);
+    let (begin, emitted, start_delays) = (Instant::now(), load.emitted(), probes.start_delays());
+    let (process, server) = (process_usage::cpu()?, process_usage::cpu_of_thread("rpc")?);
     let mut resident: f64 = 0.0;
     while begin.elapsed() < PHASE {
         sleep(Duration::from_millis(100)).await;
-        resident = resident.max(process::resident()?);
+        resident = resident.max(process_usage::resident()?);
     }
     let took = begin.elapsed();
-    let (process, server) = (process::cpu()? - process, process::cpu_of_thread("rpc")?.saturating_sub(server));
-    let (emitted, lateness) = (load.emitted() - emitted, probes.lateness().since(&lateness));
-    ensure!(emitted > 0, "nothing happened");
+    let (process, server) =
+        (process_usage::cpu()? - process, process_usage::cpu_of_thread("rpc")?.saturating_sub(server));
+    let (emitted, start_delays) = (load.emitted() - emitted, probes.start_delays().since(&start_delays));
+    ensure!(emitted > 0, "no event was emitted");
     let counted = match (watchers, counted) {
         (Some(watchers), Some(before)) => {
-            let counted = watchers.counted().await.context("the watchers are gone")?;
+            let counted = watchers.counts().await.context("the process of the watchers has ended")?;
             Some(counted.since(&before))
         }
         _ => None,
     };
-    Ok(Phase { took, emitted, lateness, process, server, resident, counted })
+    Ok(Phase { took, emitted, start_delays, process, server, resident, counted })
 }

@@ -1,9 +1,9 @@
-//! Real probes of a backend that answers, and how late they begin.
+//! Real probes of a backend, and the delay of their start.
 
 use std::{net::TcpListener, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use maglev_health::{HealthOptions, Metrics, ProbeThread};
+use maglev_health::{HealthOptions, ProbeMetrics, ProbeThread};
 use maglev_model::{
     Name,
     config::{AdminState, Backend, Check, Config, HealthCheck, Listed, NodeConfig, Probe, Revision},
@@ -14,10 +14,10 @@ use prometheus::Registry;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// 1,000 probes a second.
+// Together 1,000 probes per second.
 const BACKENDS: u16 = 200;
 const INTERVAL: Duration = Duration::from_millis(200);
-/// Each bound of the histogram is so much above the one before.
+/// The ratio between consecutive bounds of the histogram.
 const PRECISION: f64 = 1.05;
 
 /// The health checker on its thread.
@@ -28,19 +28,19 @@ pub struct Probes {
     _snapshots: watch::Receiver<HealthSnapshot>,
 }
 
-/// How late probes began: how many up to each bound, in seconds.
+/// A histogram of start delays: the number of probes up to each bound, in seconds.
 #[derive(Clone, Debug)]
-pub struct Lateness(Vec<(f64, u64)>);
+pub struct StartDelays(Vec<(f64, u64)>);
 
 impl Probes {
     pub fn start(events: Events, shutdown: CancellationToken) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let port = listener.local_addr()?.port();
-        // Ends with the process.
+        // The thread ends with the process.
         thread::Builder::new().name("backend".into()).spawn(move || listener.incoming().for_each(drop))?;
         let (config_tx, config_rx) = watch::channel(Some(config(port)?));
         let buckets = prometheus::exponential_buckets(0.000_02, PRECISION, 250)?;
-        let metrics = Metrics::with_delay_buckets(buckets);
+        let metrics = ProbeMetrics::with_delay_buckets(buckets);
         let registry = Registry::new();
         metrics.register(&registry)?;
         let options = HealthOptions { metrics, ..HealthOptions::new("bench", 7) };
@@ -48,13 +48,13 @@ impl Probes {
         Ok(Self { registry, thread, _config_tx: config_tx, _snapshots: snapshots })
     }
 
-    /// Of all probes so far.
-    pub fn lateness(&self) -> Lateness {
+    /// The start delays of all probes so far.
+    pub fn start_delays(&self) -> StartDelays {
         let families = self.registry.gather();
         let family = families.iter().find(|family| family.name() == "maglev_probe_start_delay_seconds");
         let buckets = family.map(|family| family.get_metric()[0].get_histogram().get_bucket().to_vec());
         let bound = |bucket: &prometheus::proto::Bucket| (bucket.upper_bound(), bucket.cumulative_count());
-        Lateness(buckets.unwrap_or_default().iter().map(bound).collect())
+        StartDelays(buckets.unwrap_or_default().iter().map(bound).collect())
     }
 
     pub fn stop(self) -> anyhow::Result<()> {
@@ -62,21 +62,21 @@ impl Probes {
     }
 }
 
-impl Lateness {
-    /// Of what came after `before`.
+impl StartDelays {
+    /// The start delays of probes after `before`.
     pub fn since(&self, before: &Self) -> Self {
         Self(self.0.iter().zip(&before.0).map(|((bound, now), (_, before))| (*bound, now - before)).collect())
     }
 
-    /// How many probes began.
+    /// The number of probes.
     pub fn count(&self) -> u64 {
         self.0.last().map_or(0, |(_, count)| *count)
     }
 
-    /// What this share of them stayed below, in milliseconds, as exact as the bounds.
-    pub fn percentile(&self, share: f64) -> f64 {
-        let wanted = self.count() as f64 * share;
-        let bound = self.0.iter().find(|(_, count)| *count as f64 >= wanted);
+    /// The bound in milliseconds that `fraction` of the probes did not exceed, as exact as the bounds.
+    pub fn percentile(&self, fraction: f64) -> f64 {
+        let rank = self.count() as f64 * fraction;
+        let bound = self.0.iter().find(|(_, count)| *count as f64 >= rank);
         bound.map_or(f64::NAN, |(bound, _)| bound * 1000.0)
     }
 }
@@ -93,7 +93,7 @@ fn config(port: u16) -> anyhow::Result<Config> {
         fall: 3,
         probe: Probe::Tcp { port: port.try_into()?, tls: None },
     });
-    let listed = Listed::when(|_| true).context("all is listed")?;
+    let listed = Listed::when(|_| true).context("every kind is listed")?;
     let mut config = Config::new(listed, Arc::new(NodeConfig::default()));
     for n in 0..BACKENDS {
         let name = Name::namespaced("bench", &format!("probed-{n}"));

@@ -1,20 +1,20 @@
-//! What this process takes.
+//! CPU and memory usage of this process.
 
 use std::{fs, path::Path, time::Duration};
 
 use maglev_benches::usage;
 
-/// Resident memory, in MiB.
+/// Resident memory in MiB.
 pub fn resident() -> anyhow::Result<f64> {
     usage::resident(Path::new("/proc/self"))
 }
 
-/// The time that all threads together were on a core.
+/// The CPU time of all threads.
 pub fn cpu() -> anyhow::Result<Duration> {
     usage::cpu(Path::new("/proc/self"))
 }
 
-/// The time that threads of this name were on a core; none while there is none.
+/// The CPU time of all threads of this name; zero if there is none.
 pub fn cpu_of_thread(name: &str) -> anyhow::Result<Duration> {
     let mut sum = Duration::ZERO;
     for thread in fs::read_dir("/proc/self/task")? {

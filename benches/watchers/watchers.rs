@@ -1,4 +1,4 @@
-//! The watchers, in a process of their own: they read bytes and count.
+//! The watchers, in a separate process: they read bytes and count events.
 
 use std::{
     net::SocketAddr,
@@ -22,12 +22,12 @@ use tonic::{
     transport::Channel,
 };
 
-use maglev_benches::counting::{self, Counting};
+use maglev_benches::counting_process::{self, CountingProcess};
 
-/// The argument that makes a process one of watchers.
-const ASKED: &str = "--watch";
+/// The argument that makes this program the process of the watchers.
+const ROLE: &str = "--watch";
 
-/// What all watchers together have counted.
+/// The counts of all watchers together.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counted {
     pub messages: u64,
@@ -48,17 +48,17 @@ impl Counted {
 }
 
 /// The process of the watchers.
-pub struct Watchers(Counting);
+pub struct Watchers(CountingProcess);
 
 impl Watchers {
-    /// Starts `count` of them and waits until each has its first message.
+    /// Starts `count` watchers and waits until each has received its first message.
     pub async fn start(address: SocketAddr, count: usize) -> anyhow::Result<Self> {
-        Ok(Self(Counting::start(&[ASKED, &address.to_string(), &count.to_string()]).await?))
+        Ok(Self(CountingProcess::start(&[ROLE, &address.to_string(), &count.to_string()]).await?))
     }
 
-    /// What they have counted by now.
-    pub async fn counted(&mut self) -> anyhow::Result<Counted> {
-        let [messages, bytes, events, lost] = self.0.numbers().await?;
+    /// The counts so far.
+    pub async fn counts(&mut self) -> anyhow::Result<Counted> {
+        let [messages, bytes, events, lost] = self.0.counts().await?;
         Ok(Counted { messages, bytes, events, lost })
     }
 
@@ -67,10 +67,10 @@ impl Watchers {
     }
 }
 
-/// Is that process, if the arguments say so.
-pub fn watch_if_asked(arguments: &[String]) -> Option<anyhow::Result<()>> {
-    let [asked, address, count] = arguments else { return None };
-    (asked == ASKED).then(|| counting::run(watch(address, count.parse()?)))
+/// Runs the process of the watchers if the arguments request that.
+pub fn run_if_requested(arguments: &[String]) -> Option<anyhow::Result<()>> {
+    let [role, address, count] = arguments else { return None };
+    (role == ROLE).then(|| counting_process::run(watch(address, count.parse()?)))
 }
 
 async fn watch(address: &str, count: usize) -> anyhow::Result<()> {
@@ -78,15 +78,15 @@ async fn watch(address: &str, count: usize) -> anyhow::Result<()> {
     for _ in 0..count {
         let channel = AgentClient::endpoint(format!("http://{address}"))?.connect().await?;
         let mut messages = open(channel).await?;
-        messages.message().await?.context("a first message")?;
+        messages.message().await?.context("the server ended the stream before its first message")?;
         let counts = Arc::clone(&counts);
         tokio::spawn(async move {
             while let Ok(Some(message)) = messages.message().await {
-                count_in(&message, &counts);
+                add_counts(&message, &counts);
             }
         });
     }
-    counting::answer(|| counts.iter().map(|count| count.load(Ordering::Relaxed)).collect()).await;
+    counting_process::serve(|| counts.iter().map(|count| count.load(Ordering::Relaxed)).collect()).await;
     Ok(())
 }
 
@@ -95,11 +95,11 @@ async fn open(channel: Channel) -> anyhow::Result<tonic::Streaming<Bytes>> {
     grpc.ready().await?;
     let request = Request::new(proto::WatchEventsRequest { log: true, ..Default::default() });
     let path = http::uri::PathAndQuery::from_static("/maglev.v1.Maglev/WatchEvents");
-    Ok(grpc.server_streaming(request, path, Raw).await?.into_inner())
+    Ok(grpc.server_streaming(request, path, RawCodec).await?.into_inner())
 }
 
-/// Counts what a `WatchEventsResponse` holds without reading its events.
-fn count_in(message: &Bytes, [messages, bytes, events, lost]: &[AtomicU64; 4]) {
+/// Counts the events in a `WatchEventsResponse` without decoding them.
+fn add_counts(message: &Bytes, [messages, bytes, events, lost]: &[AtomicU64; 4]) {
     messages.fetch_add(1, Ordering::Relaxed);
     bytes.fetch_add(message.len() as u64, Ordering::Relaxed);
     let mut rest = message.clone();
@@ -119,10 +119,10 @@ fn count_in(message: &Bytes, [messages, bytes, events, lost]: &[AtomicU64; 4]) {
     }
 }
 
-/// Takes messages as the bytes that they are.
-struct Raw;
+/// A codec that does not decode messages.
+struct RawCodec;
 
-impl Codec for Raw {
+impl Codec for RawCodec {
     type Encode = proto::WatchEventsRequest;
     type Decode = Bytes;
     type Encoder = Self;
@@ -137,7 +137,7 @@ impl Codec for Raw {
     }
 }
 
-impl Encoder for Raw {
+impl Encoder for RawCodec {
     type Item = proto::WatchEventsRequest;
     type Error = Status;
 
@@ -146,7 +146,7 @@ impl Encoder for Raw {
     }
 }
 
-impl Decoder for Raw {
+impl Decoder for RawCodec {
     type Item = Bytes;
     type Error = Status;
 

@@ -144,8 +144,8 @@ fn have_increased(counters: &VipCounters) -> bool {
 #[tokio::test]
 async fn counters_of_vips_are_published_until_the_vip_is_removed() {
     let setup = Setup::start(true).await;
-    let counters = setup.until_counted(vip(VIP), "packets are counted", have_increased).await;
-    let (packets, route) = (counters.packets.unwrap(), counters.route.unwrap());
+    let vip_counters = setup.until_counted(vip(VIP), "packets are counted", have_increased).await;
+    let (packets, route) = (vip_counters.packets.unwrap(), vip_counters.route.unwrap());
     assert_eq!(packets.no_server, 0);
     assert_eq!(route.bytes, route.packets * 100);
     assert_eq!(*setup.connections.0.lock().unwrap(), [setup.stats_socket.display().to_string()]);

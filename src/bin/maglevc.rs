@@ -1,4 +1,4 @@
-//! `maglevc`: shows and changes what Maglev load balancers do.
+//! `maglevc`: shows and changes the state of Maglev load balancers.
 
 use std::process::ExitCode;
 

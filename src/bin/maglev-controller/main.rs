@@ -1,4 +1,4 @@
-//! `maglev-controller`, which writes the status of everything: telemetry, and the end of the process.
+//! `maglev-controller`, which writes the status of all objects: flags, telemetry, and the exit status.
 
 mod flags;
 mod parts;
@@ -24,13 +24,13 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     let _log = telemetry::log::init(LogOptions { format: flags.log_format, level: flags.log_level })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    // A thread of its own: whatever there is to fold, the Lease is renewed in time.
+    // On its own thread, so that the Lease is renewed in time under load.
     let leases = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let registry = Registry::new();
     telemetry::register_build_info(&registry, VERSION, COMMIT)?;
     let result = runtime.block_on(parts::run(flags, registry, leases.handle()));
-    if let Err(err) = &result {
-        tracing::error!(err = format!("{err:#}"), "maglev-controller-failed");
+    if let Err(error) = &result {
+        tracing::error!(error = format!("{error:#}"), "maglev-controller-failed");
     }
     leases.shutdown_timeout(Duration::from_secs(1));
     runtime.shutdown_timeout(Duration::from_secs(1));

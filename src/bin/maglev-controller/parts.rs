@@ -1,4 +1,4 @@
-//! The parts of `maglev-controller` and what runs between them.
+//! Builds and runs the parts of `maglev-controller`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,12 +20,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::flags::Flags;
 
-/// How long the parts have to end once asked to, the Lease's return included.
+/// Time limit for stopping all parts, including the release of the Lease.
 const END_LIMIT: Duration = Duration::from_secs(8);
 
 type Faults = watch::Receiver<Option<Arc<[String]>>>;
 
-/// Runs until a signal, or until a part ends by itself.
+/// Runs until a signal arrives or a part ends.
 pub async fn run(flags: Flags, registry: Registry, leases: &Handle) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let shutdown = CancellationToken::new();
@@ -35,7 +35,7 @@ pub async fn run(flags: Flags, registry: Registry, leases: &Handle) -> anyhow::R
         _ = interrupt.recv() => Ok("SIGINT"),
         ended = parts.join_next() => Err(match ended {
             Some(Err(err)) => err.into(),
-            Some(Ok(())) | None => anyhow!("a part ended by itself"),
+            Some(Ok(())) | None => anyhow!("a part ended unexpectedly"),
         }),
     };
     tracing::info!(signal = result.as_ref().unwrap_or(&"none"), "maglev-controller-stop");
@@ -56,7 +56,7 @@ async fn start(
     tracing::info!(version = VERSION, commit = COMMIT, identity, namespace, lease, "maglev-controller-start");
     let options = ClientOptions { kubeconfig: flags.kubeconfig.clone(), ..ClientOptions::default() };
     let client = client::client(options.clone()).await?;
-    // A client lives on the runtime that it is made in.
+    // A client belongs to the runtime that it is created in.
     let lease_client = leases.spawn(client::client(options)).await??;
     let (crds, faults) = CrdCheck::new(client.clone());
     let metrics = ControllerMetrics::new()?;
@@ -69,7 +69,13 @@ async fn start(
     let (progress, standing) = (controller.progress(), lease.state());
     let live = {
         let progress = progress.clone();
-        Arc::new(move || if progress.alive() { Ok(()) } else { Err("the loop has not come round for 60 s".to_owned()) })
+        Arc::new(move || {
+            if progress.alive() {
+                Ok(())
+            } else {
+                Err("the main loop has not completed an iteration for 60 s".to_owned())
+            }
+        })
     };
     let ready = Arc::new(move || ready(&faults, &standing, &progress));
     let server = HttpServer::new(flags.metrics_addr(), registry, live, ready);
@@ -82,13 +88,13 @@ async fn start(
     Ok(parts)
 }
 
-/// Whether this replica does its job, which may be to stand by.
+/// Readiness, which includes standing by for the leader.
 fn ready(faults: &Faults, standing: &watch::Receiver<LeaderState>, progress: &Progress) -> Result<(), String> {
     let faults = faults.borrow().clone();
     match (faults, &*standing.borrow()) {
         (None, _) => Err("waiting for the API server".to_owned()),
         (Some(faults), _) if !faults.is_empty() => Err(faults.join("\n")),
-        (_, LeaderState::Unknown) => Err("waiting for the API server to say who leads".to_owned()),
+        (_, LeaderState::Unknown) => Err("waiting for the Lease from the API server".to_owned()),
         (_, LeaderState::Follows(_)) => Ok(()),
         (_, LeaderState::Leads) if progress.waits_for() == Some(WaitsFor::Lists) => {
             Err("waiting for the first complete list of every kind from the API server".to_owned())

@@ -1,4 +1,4 @@
-//! Who may change things, from the flags.
+//! Options for operator changes, from the flags.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use maglev_kube::{ClientOptions, UserClients};
 
 use crate::flags::{AdminMode, Flags};
 
-/// Where Kubernetes is asked.
+/// The options with a connection to the API server.
 pub async fn options(
     flags: &Flags,
     client: &Client,
@@ -18,19 +18,19 @@ pub async fn options(
     let mode = match flags.admin_mode {
         AdminMode::Off => return Ok(None),
         AdminMode::Basic => {
-            let credentials_dir = flags.admin_credentials_dir.clone().context("--admin-credentials-dir is absent")?;
+            let credentials_dir = flags.admin_credentials_dir.clone().context("--admin-credentials-dir is missing")?;
             dashboard::AdminMode::Basic { credentials_dir, client: client.clone() }
         }
         AdminMode::Token => dashboard::AdminMode::Token(UserClients::new(kubernetes).await?),
     };
-    let key_file = flags.admin_key_file.clone().context("--admin-key-file is absent")?;
+    let key_file = flags.admin_key_file.clone().context("--admin-key-file is missing")?;
     Ok(Some(AdminOptions { mode, key_file, clock: Arc::new(jiff::Timestamp::now) }))
 }
 
-/// Where it is not.
+/// The options without Kubernetes, which allow no changes.
 pub fn without_kubernetes(flags: &Flags) -> anyhow::Result<Option<AdminOptions>> {
     if flags.admin_mode != AdminMode::Off {
-        bail!("changes are written to the API server: --admin-mode needs --server to be left out");
+        bail!("--admin-mode cannot be used with --server: changes are written to the API server");
     }
     Ok(None)
 }

@@ -1,4 +1,4 @@
-//! `maglev-frontend`, the live page of all nodes: telemetry, and the end of the process.
+//! `maglev-frontend`, the live page of all nodes: flags, telemetry, and the exit status.
 
 mod admin;
 mod flags;
@@ -20,8 +20,8 @@ fn main() -> anyhow::Result<ExitCode> {
     let registry = Registry::new();
     telemetry::register_build_info(&registry, VERSION, COMMIT)?;
     let result = runtime.block_on(parts::run(flags, registry));
-    if let Err(err) = &result {
-        tracing::error!(err = format!("{err:#}"), "maglev-frontend-failed");
+    if let Err(error) = &result {
+        tracing::error!(error = format!("{error:#}"), "maglev-frontend-failed");
     }
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

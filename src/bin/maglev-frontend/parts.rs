@@ -1,4 +1,4 @@
-//! The parts of `maglev-frontend` and what runs between them.
+//! Builds and runs the parts of `maglev-frontend`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,10 +12,10 @@ use prometheus::Registry;
 
 use crate::{admin, flags::Flags};
 
-/// Between two signs of life on a stream: proxies give up those that are silent for a minute or so.
+/// Interval of heartbeats on a stream: proxies close idle streams after about a minute.
 const PING: Duration = Duration::from_secs(15);
 
-/// Runs until a signal, or until a part ends by itself.
+/// Runs until a signal arrives or a part ends.
 pub async fn run(flags: Flags, registry: Registry) -> anyhow::Result<()> {
     let mut parts = TaskGroup::new()?;
     start(&flags, registry, &mut parts).await?;
@@ -51,7 +51,7 @@ async fn start(flags: &Flags, registry: Registry, parts: &mut TaskGroup) -> anyh
         admin,
     };
     let dashboard = Dashboard::new(fleet.handle(), objects_rx, options, &registry)?;
-    // What is listed first takes a moment; until then a page would say that there is no node.
+    // Until the first list of pods, the page would show no nodes.
     let ready: EndpointCheck = Arc::new(move || match *discovered.borrow() {
         true => Ok(()),
         false => Err("waiting for the first list of pods".to_owned()),

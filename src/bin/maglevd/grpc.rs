@@ -1,4 +1,4 @@
-//! What the gRPC server is told of the other parts.
+//! Connects the gRPC server with the other parts.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::flags::Flags;
 
-/// The other parts.
+/// The data that the gRPC server serves.
 pub struct Inputs<'a> {
     pub follow: Subscriber,
     pub snapshots: watch::Receiver<ViewSnapshot>,
@@ -26,7 +26,7 @@ pub struct Inputs<'a> {
     pub agent: &'a Agent,
 }
 
-/// The server, not started yet.
+/// Builds the server without starting it.
 pub fn server(
     flags: &Flags,
     node: String,

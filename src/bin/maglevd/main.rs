@@ -1,4 +1,4 @@
-//! `maglevd`, the agent of one load-balancer node: telemetry, and the end of the process.
+//! `maglevd`, the agent of one load-balancer node: flags, telemetry, and the exit status.
 
 mod flags;
 mod grpc;
@@ -21,7 +21,7 @@ use parts::Telemetry;
 fn main() -> anyhow::Result<ExitCode> {
     let flags = Flags::parse();
     let _log = telemetry::log::init(LogOptions { format: flags.log_format, level: flags.log_level })?;
-    // The work waits far more than it computes, and a node's cores are VPP's.
+    // The agent is mostly idle, and the node's cores belong to VPP.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let registry = Registry::new();
     telemetry::register_build_info(&registry, VERSION, COMMIT)?;
@@ -31,16 +31,16 @@ fn main() -> anyhow::Result<ExitCode> {
     let (events, end) = (bus.events(), CancellationToken::new());
     let telemetry = Telemetry { events: bus.events(), follow: bus.subscriber(), snapshots: bus.snapshots(), registry };
     let bus = runtime.spawn(bus.run(end.clone()));
-    let done = |()| ExitCode::SUCCESS;
+    let success = |()| ExitCode::SUCCESS;
     let result = match &flags.command {
-        Some(Command::Withdraw) => runtime.block_on(withdraw::run(&flags, events)).map(done),
+        Some(Command::Withdraw) => runtime.block_on(withdraw::run(&flags, events)).map(success),
         Some(Command::Probe(arguments)) => runtime.block_on(probe::run(&flags, arguments)),
-        None => runtime.block_on(parts::run(flags, telemetry)).map(done),
+        None => runtime.block_on(parts::run(flags, telemetry)).map(success),
     };
-    if let Err(err) = &result {
-        tracing::error!(err = format!("{err:#}"), "maglevd-failed");
+    if let Err(error) = &result {
+        tracing::error!(error = format!("{error:#}"), "maglevd-failed");
     }
-    // Last, so that what the parts say at their end is told.
+    // The event bus stops last, so that the final events of the other parts are published.
     end.cancel();
     runtime.block_on(bus)?;
     runtime.shutdown_timeout(Duration::from_secs(1));

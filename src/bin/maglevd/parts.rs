@@ -1,4 +1,4 @@
-//! The parts of `maglevd` and what runs between them.
+//! Builds and runs the parts of `maglevd`.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::{flags::Flags, grpc};
 
-/// How the parts tell what they do.
+/// Events, snapshots and metrics of all parts.
 pub struct Telemetry {
     pub events: Events,
     pub follow: Subscriber,
@@ -21,7 +21,7 @@ pub struct Telemetry {
     pub registry: Registry,
 }
 
-/// Runs until a signal, or until a part ends by itself; VPP stays as it is either way.
+/// Runs until a signal arrives or a part ends. VPP is left unchanged in both cases.
 pub async fn run(flags: Flags, telemetry: Telemetry) -> anyhow::Result<()> {
     let mut parts = TaskGroup::new()?;
     start(&flags, telemetry, &mut parts).await?;
@@ -35,7 +35,7 @@ async fn start(flags: &Flags, telemetry: Telemetry, parts: &mut TaskGroup) -> an
     let (api, stats) = (&flags.vpp_api_socket, flags.vpp_stats_socket.display());
     tracing::info!(version = VERSION, commit = COMMIT, node = node_name, api = %api.display(), %stats, "maglevd-start");
 
-    // First, for it is a matter of how maglevd was started whether it can probe.
+    // First: fails if maglevd lacks the privileges for probes.
     let probes = ProbeThread::start(flags.probe_network_namespace.as_deref().map(NetworkNamespace::from))?;
     let icmp_missing = probes.icmp_missing().map(str::to_owned);
 
@@ -74,7 +74,7 @@ async fn start(flags: &Flags, telemetry: Telemetry, parts: &mut TaskGroup) -> an
     Ok(())
 }
 
-/// Now, in Unix seconds.
+/// The current Unix time in seconds.
 fn now() -> u64 {
     jiff::Timestamp::now().as_second().try_into().unwrap_or(0)
 }

@@ -1,5 +1,5 @@
-//! `maglevd probe`: one probe by hand, explained.
-#![expect(clippy::print_stdout, reason = "it is what is asked for")]
+//! `maglevd probe`: sends one probe and explains it.
+#![expect(clippy::print_stdout, reason = "the output of the command")]
 
 use std::{
     io::Read as _,
@@ -12,13 +12,13 @@ use std::{
 use anyhow::Context as _;
 use maglev_build_info::VERSION;
 use maglev_health::{NetworkNamespace, NetworkProber, ProbeOutcome, ProbeTarget, ProbeThread, describe_effect};
-use maglev_index::{HolderContent, Holder, Manifest};
+use maglev_index::{Holder, HolderContent, Manifest};
 use maglev_kube::{ClientOptions, client, read_certificates};
 use maglev_model::config::HealthCheck;
 
 use crate::flags::{Flags, ProbeArguments};
 
-/// Runs the probe and says how it went.
+/// Sends the probe and prints each step and the result.
 pub async fn run(flags: &Flags, arguments: &ProbeArguments) -> anyhow::Result<ExitCode> {
     let manifest = Manifest::read(&text(&arguments.manifest)?, arguments.name.as_deref())?;
     let thread = ProbeThread::start(flags.probe_network_namespace.as_deref().map(NetworkNamespace::from))?;
@@ -56,11 +56,11 @@ fn text(manifest: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(manifest).with_context(|| format!("cannot read {}", manifest.display()))
 }
 
-/// A Secret or ConfigMap that is not in the manifest.
+/// Reads a Secret or ConfigMap that is not in the manifest.
 async fn read(flags: &Flags, holder: &Holder) -> HolderContent {
     match client::client(ClientOptions { kubeconfig: flags.kubeconfig.clone(), ..ClientOptions::default() }).await {
         Ok(client) => read_certificates(client, holder).await,
-        Err(error) => HolderContent::Failed(format!("it is not in the manifest, and there is no API server to ask: {error}")),
+        Err(error) => HolderContent::Failed(format!("not in the manifest, and the API server cannot be used: {error}")),
     }
 }
 

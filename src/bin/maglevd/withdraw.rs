@@ -1,13 +1,13 @@
-//! `maglevd withdraw`: empties a node's VPP of what is ours.
+//! `maglevd withdraw`: removes the agent's VIPs from a node's VPP.
 
 use maglev_agent::{AgentOptions, VppConnector, Withdrawn, withdraw};
 use maglev_model::event::Events;
 
 use crate::flags::Flags;
 
-/// Runs until all is gone, or says why not.
+/// Removes all VIPs of the agent.
 pub async fn run(flags: &Flags, events: Events) -> anyhow::Result<()> {
-    // The name is only for the lock's holder: without one it works as well.
+    // The name only identifies the holder of the lock and may be missing.
     let node_name = flags.node_name().unwrap_or_else(|_| "(not named)".to_owned());
     let options = AgentOptions::new(node_name, &flags.vpp_api_socket);
     let connect = VppConnector::new(&flags.vpp_api_socket, events.clone());

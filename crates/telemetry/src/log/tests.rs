@@ -13,7 +13,7 @@ use maglev_model::{
 };
 
 fn log(event: &Event) {
-    super::log_event("2026-11-23T02:00:00.123456Z".parse().expect("a valid time"), event);
+    log_event("2026-11-23T02:00:00.123456Z".parse().expect("a valid time"), event);
 }
 
 fn weight_updated() -> Event {

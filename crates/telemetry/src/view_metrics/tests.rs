@@ -80,7 +80,7 @@ fn configure(events: &Events, backends: &[&Arc<Backend>], frontends: &[&Arc<Fron
     events.emit_change(Change::Config(Arc::new(delta)));
 }
 
-/// A backend's state changes, as the health room tells it.
+/// Emits a transition of `backend`, as the health checker does.
 fn transition(events: &Events, backend: &Backend, from: BackendState, to: BackendState) {
     let health = BackendHealth {
         address: backend.address,

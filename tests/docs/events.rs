@@ -1,4 +1,4 @@
-//! `docs/events.md` and the lines of log that pages print, against `model::event`.
+//! Compares `docs/events.md`, and the log lines that documents print, with `model::event`.
 
 use std::{
     collections::BTreeSet,
@@ -21,9 +21,9 @@ use maglev_model::{
 };
 use regex::Regex;
 
-use super::{PAGES, nothing, read, sources};
+use super::{PAGES, assert_none, read, sources};
 
-/// One event of each kind with everything known, and a second one where the level varies. The order is the page's.
+/// One event of each kind with all attributes set, and a second one where the level varies. In the order of the page.
 fn samples() -> Vec<Event> {
     let text = || "text".to_owned();
     let name = || Name::namespaced("default", "web");
@@ -92,7 +92,7 @@ fn samples() -> Vec<Event> {
     ]
 }
 
-/// A row of the page: an event's name, its levels and its keys.
+/// A row of the page: name, levels and keys of an event.
 #[derive(Debug, PartialEq, Eq)]
 struct Row {
     name: String,
@@ -100,85 +100,88 @@ struct Row {
     keys: Vec<String>,
 }
 
-fn level(of: Level) -> String {
-    format!("{of:?}").to_lowercase()
+fn level_name(level: Level) -> String {
+    format!("{level:?}").to_lowercase()
 }
 
-fn rows_of_the_code() -> Vec<Row> {
+fn code_rows() -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for event in samples() {
         let mut keys = Vec::new();
         event.fields(&mut |key, _| keys.push(key.to_owned()));
         match rows.last_mut().filter(|row| row.name == event.name() && row.keys == keys) {
-            Some(row) => row.levels.push(level(event.level())),
-            None => rows.push(Row { name: event.name().to_owned(), levels: vec![level(event.level())], keys }),
+            Some(row) => row.levels.push(level_name(event.level())),
+            None => rows.push(Row { name: event.name().to_owned(), levels: vec![level_name(event.level())], keys }),
         }
     }
     rows
 }
 
-fn rows_of_the_page() -> Vec<(Row, String)> {
+fn page_rows() -> Vec<(Row, String)> {
     let row = Regex::new(r"(?m)^\| `([\w-]+)` \| ([a-z, ]+) \| ([^|]*) \| ([^|]+) \|$").unwrap();
     let page = read("docs/events.md");
     row.captures_iter(&page)
-        .map(|of| {
-            let levels = of[2].split(", ").map(str::to_owned).collect();
-            let keys = of[3].split_whitespace().map(|key| key.trim_matches('`').to_owned()).collect();
-            (Row { name: of[1].to_owned(), levels, keys }, of[4].to_owned())
+        .map(|captures| {
+            let levels = captures[2].split(", ").map(str::to_owned).collect();
+            let keys = captures[3].split_whitespace().map(|key| key.trim_matches('`').to_owned()).collect();
+            (Row { name: captures[1].to_owned(), levels, keys }, captures[4].to_owned())
         })
         .collect()
 }
 
 #[test]
-fn the_table_of_events_is_what_the_code_says() {
-    let page: Vec<Row> = rows_of_the_page().into_iter().map(|(row, _)| row).collect();
-    assert_eq!(page, rows_of_the_code());
+fn event_table_matches_the_code() {
+    let page: Vec<Row> = page_rows().into_iter().map(|(row, _)| row).collect();
+    assert_eq!(page, code_rows());
 }
 
 #[test]
-fn every_event_of_the_code_is_in_the_table() {
-    let text = read("src/model/event.rs");
+fn event_table_has_every_event() {
+    let text = read("crates/model/src/event.rs");
     let body = text.split("pub enum Event {").nth(1).and_then(|rest| rest.split("\n}").next()).unwrap();
     let variants = Regex::new(r"(?m)^    (\w+) \{").unwrap();
-    let variants: BTreeSet<&str> = variants.captures_iter(body).map(|of| of.get(1).unwrap().as_str()).collect();
+    let variants: BTreeSet<&str> =
+        variants.captures_iter(body).map(|captures| captures.get(1).unwrap().as_str()).collect();
     let samples: Vec<String> = samples().iter().map(|event| format!("{event:?}")).collect();
     let sampled: BTreeSet<&str> = samples.iter().map(|text| text.split(' ').next().unwrap()).collect();
-    assert_eq!(variants, sampled, "give `samples` one of each, and the page a row");
+    assert_eq!(variants, sampled, "add a sample of each new event to `samples`, and a row to the page");
 }
 
 #[test]
-fn what_the_table_calls_not_emitted_yet_is_just_what_no_room_emits() {
+fn events_marked_not_emitted_yet_are_not_emitted() {
     let sources = sources();
     let emitted = Regex::new(r"Event::(\w+)").unwrap();
-    let told: BTreeSet<&str> = emitted.captures_iter(&sources).map(|of| of.get(1).unwrap().as_str()).collect();
+    let emitted: BTreeSet<&str> =
+        emitted.captures_iter(&sources).map(|captures| captures.get(1).unwrap().as_str()).collect();
     let mut wrong = Vec::new();
     for event in samples() {
         let variant = format!("{event:?}");
         let variant = variant.split(' ').next().unwrap();
         let not_yet =
-            rows_of_the_page().iter().any(|(row, when)| row.name == event.name() && when.contains("not emitted yet"));
-        if not_yet == told.contains(variant) {
-            let (says, is) = if not_yet { ("not emitted yet", "is") } else { ("emitted", "is not") };
-            wrong.push(format!("{}: the page has it as {says}, and it {is} emitted", event.name()));
+            page_rows().iter().any(|(row, when)| row.name == event.name() && when.contains("not emitted yet"));
+        if not_yet == emitted.contains(variant) {
+            let (page, code) = if not_yet { ("not emitted yet", "emits") } else { ("emitted", "does not emit") };
+            wrong.push(format!("{}: the page marks it as {page}, but the code {code} it", event.name()));
         }
     }
-    nothing(&wrong);
+    assert_none(&wrong);
 }
 
 #[test]
-fn lines_of_log_on_a_page_are_ones_that_the_program_prints() {
+fn log_lines_in_documents_match_the_events() {
     let line = Regex::new(r"(?m)^\d{4}-\d\d-\d\dT[\d:.]+Z ([A-Z]+) ([\w-]+)((?: .*)?)$").unwrap();
     let key = Regex::new(r#" ([a-z0-9-]+)=(?:"(?:[^"\\]|\\.)*"|\S+)"#).unwrap();
-    let rows = rows_of_the_code();
+    let rows = code_rows();
     let mut wrong = Vec::new();
-    let mut seen = 0;
+    let mut lines = 0;
     for page in PAGES {
         for found in line.captures_iter(&read(page)) {
-            seen += 1;
-            let keys: Vec<&str> = key.captures_iter(&found[3]).map(|of| of.get(1).unwrap().as_str()).collect();
+            lines += 1;
+            let keys: Vec<&str> =
+                key.captures_iter(&found[3]).map(|captures| captures.get(1).unwrap().as_str()).collect();
             let is = |row: &Row| {
                 let mut rest = row.keys.iter();
-                let in_order = keys.iter().all(|key| rest.any(|known| known == key));
+                let in_order = keys.iter().all(|key| rest.any(|row_key| row_key == key));
                 row.name == found[2] && row.levels.contains(&found[1].to_lowercase()) && in_order && !keys.is_empty()
             };
             if !rows.iter().any(is) {
@@ -186,13 +189,13 @@ fn lines_of_log_on_a_page_are_ones_that_the_program_prints() {
             }
         }
     }
-    assert!(seen >= 3, "the README shows what the log looks like");
-    nothing(&wrong);
+    assert!(lines >= 3, "the README shows examples of log lines");
+    assert_none(&wrong);
 }
 
 #[test]
-fn every_event_named_anywhere_is_one() {
-    let rows = rows_of_the_code();
+fn event_names_in_documents_exist() {
+    let rows = code_rows();
     let mut wrong = Vec::new();
     for (page, named) in
         super::named(r"^((?:vpp-(?:lb|connect|disconnect|foreign|api)|config|frontend|backend|probe)-[a-z-]+)$")
@@ -202,5 +205,5 @@ fn every_event_named_anywhere_is_one() {
             wrong.push(format!("{page}: there is no event {named}"));
         }
     }
-    nothing(&wrong);
+    assert_none(&wrong);
 }

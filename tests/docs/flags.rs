@@ -1,27 +1,25 @@
-//! `docs/flags.md` against the programs: it is their `--help`, written by `make golden`. And every `--help` teaches
-//! with an example that can be typed.
+//! Compares `docs/flags.md` (written by `make golden`) with the `--help` of the programs, and checks that each `--help`
+//! ends with an example that can be typed.
 
 use std::{collections::BTreeSet, fs};
 
 use regex::Regex;
 
-use super::{help, nothing, path, read};
+use super::{assert_none, help, path};
 
 const PAGE: &str = "docs/flags.md";
-/// Begins a line of `--help`; commands that can be typed follow, indented by two.
+/// The line of `--help` after which commands follow, indented by two.
 const EXAMPLE: &str = "\nExample";
 
-/// This one's page, `docs/maglevc.md`, is made from the table of its words, which is its `--help` as well.
-const WITH_A_PAGE: &str = "maglevc";
+/// Has a page of its own, `docs/maglevc.md`, generated from its grammar.
+const WITH_OWN_PAGE: &str = "maglevc";
 
-/// Every program that `Cargo.toml` builds.
+/// The programs with a `--help` on the page.
 fn programs() -> Vec<String> {
-    let manifest = read("Cargo.toml");
-    let name = Regex::new(r#"(?m)^\[\[bin\]\]\nname = "([a-z-]+)"$"#).unwrap();
-    name.captures_iter(&manifest).map(|of| of[1].to_owned()).filter(|name| name != WITH_A_PAGE).collect()
+    super::programs().into_iter().filter(|name| name != WITH_OWN_PAGE).collect()
 }
 
-/// A command line that has a `--help` of its own: the program, then its subcommands.
+/// A program or subcommand, with its `--help`.
 #[derive(Clone, Debug)]
 struct Command {
     words: Vec<String>,
@@ -29,10 +27,10 @@ struct Command {
 }
 
 impl Command {
-    fn of(words: Vec<String>) -> Self {
+    fn new(words: Vec<String>) -> Self {
         let rest: Vec<&str> = words[1..].iter().map(String::as_str).collect();
         let help = help(&words[0], &rest)
-            .unwrap_or_else(|| panic!("{} has no --help; is it in `help` of tests/readme/main.rs?", words.join(" ")));
+            .unwrap_or_else(|| panic!("{} has no --help; is it in `help` of tests/docs/main.rs?", words.join(" ")));
         let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
         Self { words, help: lines.join("\n") }
     }
@@ -41,26 +39,26 @@ impl Command {
         self.words.join(" ")
     }
 
-    /// It and its subcommands, theirs included.
-    fn all(self) -> Vec<Self> {
+    /// The command and, recursively, its subcommands.
+    fn with_subcommands(self) -> Vec<Self> {
         let list = self.help.split("\nCommands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap_or("");
         let entry = Regex::new(r"(?m)^  ([a-z][a-z-]*)(?: |$)").unwrap();
-        let under: Vec<String> =
-            entry.captures_iter(list).map(|of| of[1].to_owned()).filter(|name| name != "help").collect();
-        let of = |name: String| Self::of([&self.words[..], &[name]].concat()).all();
-        let under: Vec<Self> = under.into_iter().flat_map(of).collect();
-        [vec![self], under].concat()
+        let names: Vec<String> =
+            entry.captures_iter(list).map(|captures| captures[1].to_owned()).filter(|name| name != "help").collect();
+        let subcommand = |name: String| Self::new([&self.words[..], &[name]].concat()).with_subcommands();
+        let subcommands: Vec<Self> = names.into_iter().flat_map(subcommand).collect();
+        [vec![self], subcommands].concat()
     }
 }
 
 fn commands() -> Vec<Command> {
-    programs().into_iter().flat_map(|program| Command::of(vec![program]).all()).collect()
+    programs().into_iter().flat_map(|program| Command::new(vec![program]).with_subcommands()).collect()
 }
 
 fn page() -> String {
     let mut page = "# Flags\n\n\
-        What `--help` of each program and each of its subcommands says; `maglevc` has [its own page](maglevc.md). Written by\n\
-        `make golden`; `tests/readme/flags.rs` compares.\n"
+        The `--help` of each program and subcommand; `maglevc` has [its own page](maglevc.md). Written by `make golden`,\n\
+        checked by `tests/docs/flags.rs`.\n"
         .to_owned();
     for command in commands() {
         page.push_str(&format!("\n## {}\n\n```text\n{}\n```\n", command.name(), command.help));
@@ -69,7 +67,7 @@ fn page() -> String {
 }
 
 #[test]
-fn the_page_of_flags_is_what_the_programs_say() {
+fn flags_page_matches_help() {
     let page = page();
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(path(PAGE), page).unwrap();
@@ -81,12 +79,12 @@ fn the_page_of_flags_is_what_the_programs_say() {
 }
 
 #[test]
-fn every_help_teaches_with_an_example_that_can_be_typed() {
+fn every_help_has_a_valid_example() {
     let commands = commands();
     assert!(commands.len() >= 6, "only {} commands were found", commands.len());
     let flags = |help: &str| -> BTreeSet<String> {
         let flag = Regex::new(r"--[a-z][a-z-]*").unwrap();
-        flag.find_iter(help).map(|found| found.as_str().to_owned()).collect()
+        flag.find_iter(help).map(|flag| flag.as_str().to_owned()).collect()
     };
     let mut wrong = Vec::new();
     for command in &commands {
@@ -97,26 +95,26 @@ fn every_help_teaches_with_an_example_that_can_be_typed() {
         let typed: Vec<Vec<&str>> = example
             .lines()
             .filter_map(|line| line.strip_prefix("  "))
-            // What follows a pipe is another program's.
+            // After a pipe, another program follows.
             .map(|line| line.split_whitespace().take_while(|word| *word != "|").collect())
             .collect();
-        let is_of = |line: &Vec<&str>, of: &Command| {
-            line.len() >= of.words.len() && of.words.iter().zip(line).all(|(word, typed)| word == typed)
+        let begins_with = |line: &Vec<&str>, command: &Command| {
+            line.len() >= command.words.len() && command.words.iter().zip(line).all(|(word, typed)| word == typed)
         };
-        if !typed.iter().any(|line| is_of(line, command)) {
+        if !typed.iter().any(|line| begins_with(line, command)) {
             wrong.push(format!("{}: no line of its example is that command", command.name()));
         }
         for line in &typed {
-            // The longest command that the line begins with is the one that is meant.
-            let meant = commands.iter().filter(|of| is_of(line, of)).max_by_key(|of| of.words.len());
-            let Some(meant) = meant else { continue };
-            let known = flags(meant.help.split_once(EXAMPLE).map_or(&*meant.help, |(usage, _)| usage));
+            // The longest command that the line begins with.
+            let matching = commands.iter().filter(|other| begins_with(line, other));
+            let Some(meant) = matching.max_by_key(|other| other.words.len()) else { continue };
+            let allowed = flags(meant.help.split_once(EXAMPLE).map_or(&*meant.help, |(usage, _)| usage));
             let unknown = line.iter().filter(|word| word.starts_with("--"));
-            let unknown = unknown.filter(|word| !known.contains(word.split('=').next().unwrap()));
+            let unknown = unknown.filter(|word| !allowed.contains(word.split('=').next().unwrap()));
             wrong.extend(
                 unknown.map(|flag| format!("{}: its example has {flag}, which {} lacks", command.name(), meant.name())),
             );
         }
     }
-    nothing(&wrong);
+    assert_none(&wrong);
 }

@@ -1,5 +1,5 @@
-//! What the documents print is there: `make` targets, files, flags, events, the names of types and functions, the table
-//! of rooms. Whoever renames one of them is told here which page to mend.
+//! Checks that everything the documents name exists: `make` targets, files, flags, events, metrics, types, functions,
+//! crates and their dependencies.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,11 +21,15 @@ use std::{
 
 use regex::Regex;
 
-/// Every page for people, by its path in the checkout.
-const PAGES: [&str; 14] = [
+/// Every document, by its path in the checkout.
+const PAGES: [&str; 19] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "docs/dashboard-admin.md",
+    "docs/dashboard-api.md",
     "docs/events.md",
     "docs/guide/README.md",
     "docs/guide/day-2.md",
@@ -35,6 +39,7 @@ const PAGES: [&str; 14] = [
     "docs/maglevc.md",
     "docs/metrics.md",
     "docs/status.md",
+    "docs/where-is-what.md",
     "examples/README.md",
     "benches/README.md",
 ];
@@ -47,58 +52,59 @@ fn read(inside: &str) -> String {
     fs::read_to_string(path(inside)).unwrap_or_else(|error| panic!("{inside}: {error}"))
 }
 
-/// Fails with all that is wrong at once.
-fn nothing(wrong: &[String]) {
+/// Fails with all errors at once.
+fn assert_none(wrong: &[String]) {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
-/// The pieces of `text` that are code: what stands between backticks, and each line of a fenced block.
+/// The code in `text`: spans between backticks, and the lines of fenced blocks.
 fn code(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut pieces = Vec::new();
     let mut fenced = false;
     let mut prose = String::new();
     for line in text.lines() {
         if line.starts_with("```") {
             fenced = !fenced;
         } else if fenced {
-            found.push(line.to_owned());
+            pieces.push(line.to_owned());
         } else {
             prose.push_str(line);
             prose.push('\n');
         }
     }
     let spans = Regex::new("`([^`]+)`").unwrap();
-    found.extend(spans.captures_iter(&prose).map(|span| span[1].replace('\n', " ")));
-    found
+    pieces.extend(spans.captures_iter(&prose).map(|span| span[1].replace('\n', " ")));
+    pieces
 }
 
-/// Every match of `pattern`'s first group in the code of every page, with its page.
+/// Every match of the first group of `pattern` in the code of every page, with the page.
 fn named(pattern: &str) -> BTreeSet<(&'static str, String)> {
     let pattern = Regex::new(pattern).unwrap();
-    let mut found = BTreeSet::new();
+    let mut matches = BTreeSet::new();
     for page in PAGES {
         for piece in code(&read(page)) {
-            found.extend(pattern.captures_iter(&piece).map(|of| (page, of[1].to_owned())));
+            matches.extend(pattern.captures_iter(&piece).map(|captures| (page, captures[1].to_owned())));
         }
     }
-    found
+    matches
 }
 
 #[test]
-fn every_make_target_named_is_one() {
+fn make_targets_in_documents_exist() {
     let targets = Regex::new(r"(?m)^([a-z]+):").unwrap();
     let makefile = read("Makefile");
-    let targets: BTreeSet<&str> = targets.captures_iter(&makefile).map(|of| of.get(1).unwrap().as_str()).collect();
+    let targets: BTreeSet<&str> =
+        targets.captures_iter(&makefile).map(|captures| captures.get(1).unwrap().as_str()).collect();
     let named = named(r"(?:^|[\s;&])make ([a-z]+)");
     for needed in ["demo", "test"] {
         assert!(named.contains(&("README.md", needed.to_owned())), "README does not name make {needed}");
     }
     let wrong = named.iter().filter(|(_, target)| !targets.contains(target.as_str()));
-    nothing(&wrong.map(|(page, target)| format!("{page}: no target {target} in the Makefile")).collect::<Vec<_>>());
+    assert_none(&wrong.map(|(page, target)| format!("{page}: no target {target} in the Makefile")).collect::<Vec<_>>());
 }
 
 #[test]
-fn every_file_named_is_there() {
+fn files_in_documents_exist() {
     let top: Vec<String> =
         fs::read_dir(path("")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     let built = [".demo", "target"];
@@ -127,7 +133,17 @@ fn every_file_named_is_there() {
             wrong.push(format!("examples/README.md: no row for {name}"));
         }
     }
-    nothing(&wrong);
+    assert_none(&wrong);
+}
+
+/// The manifests of the packages that have programs.
+const MANIFESTS: [&str; 2] = ["Cargo.toml", "dev/sandbox/Cargo.toml"];
+
+/// Every program, in the order of the manifests.
+fn programs() -> Vec<String> {
+    let name = Regex::new(r#"(?m)^\[\[bin\]\]\nname = "([a-z-]+)"$"#).unwrap();
+    let names = |manifest| name.captures_iter(&read(manifest)).map(|bin| bin[1].to_owned()).collect::<Vec<_>>();
+    MANIFESTS.into_iter().flat_map(names).collect()
 }
 
 fn help(program: &str, args: &[&str]) -> Option<String> {
@@ -144,9 +160,9 @@ fn help(program: &str, args: &[&str]) -> Option<String> {
 }
 
 #[test]
-fn every_command_line_of_ours_has_flags_and_subcommands_that_exist() {
+fn command_lines_in_documents_have_existing_flags() {
     let mut wrong = Vec::new();
-    let mut seen = 0;
+    let mut lines = 0;
     for (page, line) in named(r"(?:^|[\s;&/])((?:maglevd|maglev-sandbox) [^#|&;]+)") {
         let words: Vec<&str> = line.split_whitespace().collect();
         let (program, rest) = (words[0], &words[1..]);
@@ -155,7 +171,7 @@ fn every_command_line_of_ours_has_flags_and_subcommands_that_exist() {
             wrong.push(format!("{page}: `{line}`: {program} has no such subcommand"));
             continue;
         };
-        seen += 1;
+        lines += 1;
         for flag in rest.iter().filter(|word| word.starts_with("--")) {
             let flag = flag.split('=').next().unwrap();
             if !help.split_whitespace().any(|word| word.trim_end_matches(',') == flag) {
@@ -163,7 +179,7 @@ fn every_command_line_of_ours_has_flags_and_subcommands_that_exist() {
             }
         }
     }
-    assert!(seen > 0, "no command line of ours was found");
+    assert!(lines > 0, "no command line was found");
     let maglevd = help("maglevd", &[]).unwrap();
     for (page, flag) in named(r"(?:^|ARGS=)(--[a-z][a-z-]*)(?: [a-z]+)?$") {
         let (sandbox, maglevc) = (help("maglev-sandbox", &["up"]).unwrap(), help("maglevc", &[]).unwrap());
@@ -174,12 +190,12 @@ fn every_command_line_of_ours_has_flags_and_subcommands_that_exist() {
             wrong.push(format!("{page}: neither maglevd nor maglev-sandbox up nor maglevc has {flag}"));
         }
     }
-    nothing(&wrong);
+    assert_none(&wrong);
 }
 
 #[test]
-fn every_line_of_maglevc_is_one_that_it_understands() {
-    let (mut wrong, mut seen) = (Vec::new(), 0);
+fn maglevc_lines_in_documents_are_valid() {
+    let (mut wrong, mut lines) = (Vec::new(), 0);
     for (page, line) in named(r"(?:^|[\s;&(/])maglevc ([^#|&;)…]+)") {
         // A text in quotes is one word.
         let words = line.split('\'').enumerate().flat_map(|(index, part)| match index % 2 {
@@ -187,34 +203,38 @@ fn every_line_of_maglevc_is_one_that_it_understands() {
             _ => vec![part],
         });
         let words: Vec<&str> = words.collect();
-        seen += 1;
+        lines += 1;
         if help("maglevc", &words).is_none() {
-            wrong.push(format!("{page}: `maglevc {line}` makes no sense to it"));
+            wrong.push(format!("{page}: maglevc does not accept `{line}`"));
         }
     }
-    assert!(seen > 20, "only {seen} lines of maglevc were found");
-    nothing(&wrong);
+    assert!(lines > 20, "only {lines} lines of maglevc were found");
+    assert_none(&wrong);
 }
 
 #[test]
-fn what_kubectl_is_asked_for_is_a_kind_of_ours_or_of_kubernetes() {
+fn kinds_in_kubectl_commands_exist() {
     let names = Regex::new(r"(?m)^    (?:plural|singular|kind): (\w+)$|^    - (m\w+)$").unwrap();
-    let mut known: BTreeSet<String> = ["pods", "ds/maglevd"].map(String::from).into();
+    let mut kinds: BTreeSet<String> = ["pods", "ds/maglevd"].map(String::from).into();
     for file in fs::read_dir(path("crds")).unwrap() {
         let text = fs::read_to_string(file.unwrap().path()).unwrap();
-        known.extend(names.captures_iter(&text).filter_map(|of| Some(of.get(1).or(of.get(2))?.as_str().to_owned())));
-    }
-    assert!(known.contains("mfe") && known.contains("frontend") && known.contains("frontends"), "{known:?}");
-    let mut wrong = Vec::new();
-    for (page, asked) in named(r"kubectl (?:get|explain|patch|edit|delete|logs -f) ([\w,/]+)") {
-        wrong.extend(
-            asked.split(',').filter(|kind| !known.contains(*kind)).map(|kind| format!("{page}: no kind {kind}")),
+        kinds.extend(
+            names
+                .captures_iter(&text)
+                .filter_map(|captures| Some(captures.get(1).or(captures.get(2))?.as_str().to_owned())),
         );
     }
-    nothing(&wrong);
+    assert!(kinds.contains("mfe") && kinds.contains("frontend") && kinds.contains("frontends"), "{kinds:?}");
+    let mut wrong = Vec::new();
+    for (page, requested) in named(r"kubectl (?:get|explain|patch|edit|delete|logs -f) ([\w,/]+)") {
+        wrong.extend(
+            requested.split(',').filter(|kind| !kinds.contains(*kind)).map(|kind| format!("{page}: no kind {kind}")),
+        );
+    }
+    assert_none(&wrong);
 }
 
-/// All of `src/`, for looking up names.
+/// The Rust sources of the programs and of the development tools.
 fn sources() -> String {
     fn gather(dir: &Path, text: &mut String) {
         for entry in fs::read_dir(dir).unwrap() {
@@ -227,27 +247,29 @@ fn sources() -> String {
         }
     }
     let mut text = String::new();
-    gather(&path("src"), &mut text);
+    for directory in ["src", "crates", "dev"] {
+        gather(&path(directory), &mut text);
+    }
     text
 }
 
 #[test]
-fn types_and_functions_that_the_map_names_are_in_the_sources() {
+fn types_and_functions_in_the_architecture_exist() {
     let sources = sources();
-    let of = |pattern: &str| -> BTreeSet<String> {
-        Regex::new(pattern).unwrap().captures_iter(&sources).map(|of| of[1].to_owned()).collect()
+    let names = |pattern: &str| -> BTreeSet<String> {
+        Regex::new(pattern).unwrap().captures_iter(&sources).map(|captures| captures[1].to_owned()).collect()
     };
-    let types = of(r"\b(?:struct|enum|trait|type) (\w+)");
-    let functions = of(r"\bfn (\w+)");
-    let variants = of(r"(?m)^\s+([A-Z]\w+)(?: \{|\(|,|$)");
-    let constants = of(r"\b(?:const|static) ([A-Z_]+):");
+    let types = names(r"\b(?:struct|enum|trait|type) (\w+)");
+    let functions = names(r"\bfn (\w+)");
+    let variants = names(r"(?m)^\s+([A-Z]\w+)(?: \{|\(|,|$)");
+    let constants = names(r"\b(?:const|static) ([A-Z_]+):");
     let name = Regex::new(r"^([A-Z]\w+|[a-z_]+)(?:::(\w+))?(?: \{.*\})?$").unwrap();
     let makefile = read("Makefile");
     let mut wrong = Vec::new();
     let mut checked = 0;
     for piece in code(&read("ARCHITECTURE.md")) {
-        let Some(found) = name.captures(&piece) else { continue };
-        let (owner, member) = (&found[1], found.get(2).map(|member| member.as_str()));
+        let Some(path) = name.captures(&piece) else { continue };
+        let (owner, member) = (&path[1], path.get(2).map(|member| member.as_str()));
         let is_upper = owner.starts_with(char::is_uppercase);
         let is_variable = owner.starts_with("MAGLEV_") && makefile.contains(owner);
         if is_upper && !is_variable && !types.contains(owner) && !constants.contains(owner) {
@@ -260,37 +282,60 @@ fn types_and_functions_that_the_map_names_are_in_the_sources() {
             _ => checked += 1,
         }
     }
-    assert!(checked > 40, "only {checked} names were found in ARCHITECTURE.md");
-    nothing(&wrong);
+    assert!(checked > 40, "only {checked} names are in ARCHITECTURE.md");
+    assert_none(&wrong);
+}
+
+/// The dependencies of a package on other packages of this workspace, from a section of its manifest.
+fn workspace_dependencies(manifest: &str) -> BTreeSet<String> {
+    let section = manifest.split("\n[dependencies]\n").nth(1).unwrap_or("").split("\n[").next().unwrap();
+    let dependency = Regex::new(r"(?m)^maglev-([a-z-]+)\b").unwrap();
+    dependency.captures_iter(section).map(|captures| captures[1].to_owned()).collect()
 }
 
 #[test]
-fn the_map_has_the_rooms_and_arrows_that_there_are() {
-    let lib = read("src/lib.rs");
-    let rooms: BTreeSet<&str> =
-        lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
-    let row = Regex::new(r#"\("(\w+)", &\[([^\]]*)\]\)"#).unwrap();
-    let arrows = read("tests/arrows.rs");
-    let mut want: BTreeMap<String, String> = BTreeMap::new();
-    for found in row.captures_iter(&arrows).filter(|found| rooms.contains(&found[1])) {
-        want.insert(found[1].to_owned(), found[2].replace('"', ""));
+fn crate_table_has_every_crate_with_its_dependencies() {
+    let mut manifests = BTreeMap::new();
+    for parent in ["crates", "dev"] {
+        for entry in fs::read_dir(path(parent)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let dependencies = workspace_dependencies(&read(&format!("{parent}/{name}/Cargo.toml")));
+            manifests.insert(name, dependencies);
+        }
     }
-    want.insert("sandbox".into(), "all of the above".into());
-    let map = read("ARCHITECTURE.md");
-    let row = Regex::new(r"(?m)^\| `(\w+)` \| .* \| ([^|]+) \|$").unwrap();
-    let section = map.split("## Rooms").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
-    let have: BTreeMap<String, String> =
-        row.captures_iter(section).map(|of| (of[1].to_owned(), of[2].replace(['`', '–'], ""))).collect();
-    assert_eq!(have, want);
+    let row = Regex::new(r"(?m)^\| `([a-z-]+)` \| .* \| ([^|]+) \|$").unwrap();
+    let architecture = read("ARCHITECTURE.md");
+    let section = architecture.split("## Crates").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let name = Regex::new("`([a-z-]+)`").unwrap();
+    let table: BTreeMap<String, BTreeSet<String>> = row
+        .captures_iter(section)
+        .map(|row| (row[1].to_owned(), name.captures_iter(&row[2]).map(|name| name[1].to_owned()).collect()))
+        .collect();
+    assert_eq!(table, manifests);
 }
 
 #[test]
-fn no_page_speaks_of_a_machine_or_of_what_is_not_in_the_project() {
+fn product_packages_do_not_depend_on_development_packages() {
+    let development: BTreeSet<String> =
+        fs::read_dir(path("dev")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut wrong = Vec::new();
+    let product = fs::read_dir(path("crates"))
+        .unwrap()
+        .map(|entry| format!("crates/{}/Cargo.toml", entry.unwrap().file_name().into_string().unwrap()));
+    for manifest in product.chain(["Cargo.toml".to_owned()]) {
+        let dependencies = workspace_dependencies(&read(&manifest));
+        wrong.extend(dependencies.intersection(&development).map(|name| format!("{manifest}: depends on {name}")));
+    }
+    assert_none(&wrong);
+}
+
+#[test]
+fn documents_name_nothing_outside_the_project() {
     let mut wrong = Vec::new();
     for page in PAGES {
         let text = read(page);
         let private = ["/root/", "/work/", "/home/", "shared/", "DESIGN.md", "API.md", "VPP.md", "STYLE.md", "TODO"];
         wrong.extend(private.iter().filter(|word| text.contains(**word)).map(|word| format!("{page}: {word}")));
     }
-    nothing(&wrong);
+    assert_none(&wrong);
 }

@@ -44,7 +44,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
     set -eu; \
     target="$(cat /target)"; \
-    CARGO_PROFILE_RELEASE_STRIP=debuginfo cargo build --locked --release --bins --target "$target"; \
+    CARGO_PROFILE_RELEASE_STRIP=debuginfo \
+      cargo build --locked --release -p maglev -p maglev-sandbox --bins --target "$target"; \
     mkdir /out; \
     for program in maglevd maglev-controller maglev-frontend maglevc maglev-sandbox; do \
       cp "target/$target/release/$program" /out/; \

@@ -1,10 +1,10 @@
-# What one does here, and nothing that CI does otherwise. `make help` lists it.
-# Everything needed is fetched by the target that needs it; only rustup (or cargo), make, bash and python3 must be there.
+# The targets that developers and CI use. `make help` lists them.
+# Each target fetches what it needs. Only rustup (or cargo), a C compiler, make, bash and python3 must be installed.
 
 CARGO ?= cargo
-# Where `make demo` keeps its cluster; git ignores it.
+# Directory of the cluster of `make demo`, ignored by git.
 DIR ?= .demo
-# More flags: make demo ARGS=--flap, make test ARGS=some_filter
+# Additional flags: make demo ARGS=--flap, make test ARGS=some_filter
 ARGS ?=
 
 SHELL := bash
@@ -12,30 +12,30 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test check soak bench lint audit fmt crds golden kube web build clean ci
 
-help: ## this list
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## a cluster on this machine with two load-balancer nodes (ARGS=--flap: backends come and go); Ctrl-C ends it
+demo: ## run a cluster with two load-balancer nodes on this machine until Ctrl-C (ARGS=--flap: backends fail and recover)
 	@hack/demo/build
 	@exec target/demo/maglev-sandbox up --dir $(DIR) $(ARGS)
 
 # MAGLEV_DASHBOARD_URL=URL: the tests of the page that hold for any server run against that one.
-test: kube ## every test: unit tests, a real control plane, the page in a browser (ARGS=filter: Rust tests only)
+test: kube ## run every test: unit tests, a real control plane, the page in a browser (ARGS=filter: Rust tests only)
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace $(ARGS)
 	$(if $(ARGS),,hack/web/check)
 	$(if $(ARGS),,hack/web/sandbox-check)
 
-check: ## after an edit: formatting, language, clippy and unit tests of the crates that differ from HEAD (ARGS=BASE)
+check: ## quick check of the crates that differ from HEAD (ARGS=BASE): formatting, language, clippy, unit tests
 	@hack/lint/check $(ARGS)
 
-soak: kube ## the tests that take minutes: a starved agent, a blocked probe path
+soak: kube ## run the tests that take minutes: an agent without CPU time, a blocked probe path
 	$(CARGO) test --locked -p maglev-tests-wire -p maglev-tests-cluster -- --ignored --nocapture --test-threads=1 soak_
 
-bench: ## the benchmarks (MAGLEV_BENCH_API_SOCKET=PATH: against another VPP)
+bench: ## run the benchmarks (MAGLEV_BENCH_API_SOCKET=PATH: against another VPP)
 	$(CARGO) bench --locked -p maglev-benches --benches -- $(ARGS)
 
-lint: ## formatting, language, clippy and docs without warnings, dependencies (licences, bans, sources, unused)
+lint: ## check formatting, language, clippy, docs and dependencies (licences, bans, sources, unused)
 	$(CARGO) fmt --all --check
 	hack/lint/language
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
@@ -43,7 +43,7 @@ lint: ## formatting, language, clippy and docs without warnings, dependencies (l
 	"$$(hack/lint/tool cargo-machete 0.9.2)" --skip-target-dir
 	"$$(hack/lint/tool cargo-deny 0.20.2)" --locked check bans licenses sources
 
-audit: ## known vulnerabilities and yanked versions of dependencies (reads RustSec's database from the network)
+audit: ## check dependencies for known vulnerabilities and yanked versions (downloads RustSec's database)
 	"$$(hack/lint/tool cargo-deny 0.20.2)" --locked check advisories
 
 fmt: ## format the sources
@@ -52,22 +52,22 @@ fmt: ## format the sources
 crds: ## write crds/ and the chart's copies from crates/crd
 	UPDATE_CRDS=1 $(CARGO) test --locked -p maglev-crd --lib
 
-golden: kube ## write what the golden tests expect (the chart, docs/); review the difference
+golden: kube ## write the golden files (the chart, docs/); review the difference
 	UPDATE_GOLDEN=1 $(CARGO) test --locked -p maglev-cli --lib grammar::markdown
 	UPDATE_GOLDEN=1 $(CARGO) test --locked -p maglev-tests-cluster -p maglev-tests-docs -- chart::render:: maglevc:: flags::
 
-kube: ## the control plane's binaries, built once into a cache (MAGLEV_KUBE_ASSETS=DIR: take these)
+kube: ## build the control plane once into a cache (MAGLEV_KUBE_ASSETS=DIR: use these binaries)
 	@hack/kube/build >/dev/null
 
-web: ## build the dashboard's page into web/dist, which is tracked
+web: ## build the dashboard's page into web/dist, which is committed
 	cd web && npm ci --silent && npm run --silent build -- --logLevel warn
 
-build: ## the programs, for release
+build: ## build the programs for release
 	$(CARGO) build --locked --release -p maglev -p maglev-sandbox --bins
 
-clean: ## remove what was built here and the demo's files; the cache of the control plane stays
+clean: ## remove build output and the demo's files; keeps the cached control plane
 	$(CARGO) clean
 	rm -rf .demo
 
-ci: ## what CI runs
+ci: ## run everything that CI runs
 	.ci/run

@@ -1,4 +1,4 @@
-//! The gRPC server of an agent without the agent: the real event bus and server; the test sets everything else.
+//! The gRPC server of an agent without the agent: the real event bus and server; all other data is set by the test.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -21,7 +21,7 @@ use maglev_rpc::{
 };
 use maglev_telemetry::{Bus, BusLimits, BusOptions, ViewSnapshot};
 
-/// Little of everything, so that all of it runs out.
+/// Limits low enough to be reached in tests.
 pub const FEW: BusLimits = BusLimits { batch_events: 8, queued_batches: 4, retained_events: 64 };
 
 pub struct AgentServer {
@@ -71,24 +71,23 @@ impl AgentServer {
         Self { events, snapshots, dump, counters, ready, metrics, address, shutdown, bus, server }
     }
 
-    /// A client over a connection of its own.
+    /// A client with its own connection.
     pub async fn client(&self) -> AgentClient {
-        let endpoint = AgentClient::endpoint(format!("http://{}", self.address)).expect("it is a URI");
-        AgentClient::new(within(endpoint.connect()).await.expect("it listens"))
+        let endpoint = AgentClient::endpoint(format!("http://{}", self.address)).expect("the address is a URI");
+        AgentClient::new(within(endpoint.connect()).await.expect("the server accepts connections"))
     }
 
-    /// Waits until everything up to this number is in the state.
+    /// Waits until the snapshot includes all events up to this number.
     pub async fn settled(&self, seq: u64) -> ViewSnapshot {
         let mut snapshots = self.snapshots.clone();
         within(snapshots.wait_for(|snapshot| snapshot.as_of.seq >= seq)).await.expect("the bus runs").clone()
     }
 
     pub fn set_ready(&self, ready: Result<(), &str>) {
-        // What it was before is of no interest.
         let _ = self.ready.send_replace(ready.map_err(str::to_owned));
     }
 
-    /// The server's metrics as Prometheus reads them.
+    /// The server's metrics in Prometheus format.
     pub fn metrics(&self) -> String {
         let registry = Registry::new();
         self.metrics.register(&registry).expect("a fresh registry");
@@ -97,8 +96,8 @@ impl AgentServer {
 
     pub async fn stop(self) {
         self.shutdown.cancel();
-        within(self.bus).await.expect("it does not panic");
-        within(self.server).await.expect("it does not panic");
+        within(self.bus).await.expect("the task does not panic");
+        within(self.server).await.expect("the task does not panic");
     }
 }
 

@@ -17,7 +17,7 @@ static BINARIES: LazyLock<PathBuf> = LazyLock::new(build);
 /// The path of a program of this workspace, up to date and built with the profile of the running test.
 ///
 /// # Panics
-/// If the workspace does not build, or has no such program.
+/// The workspace does not build, or has no such program.
 pub fn binary(name: &str) -> PathBuf {
     let path = BINARIES.join(name);
     assert!(path.is_file(), "{} does not exist: no package of this workspace has a binary {name}", path.display());

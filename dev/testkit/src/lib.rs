@@ -7,14 +7,14 @@ pub mod agent_server;
 pub mod python;
 
 mod binary;
+mod change_generator;
 mod limit;
 mod paths;
-mod world;
 
 pub use self::{
     agent_server::AgentServer,
     binary::binary,
+    change_generator::ChangeGenerator,
     limit::within,
     paths::{checkout, target_directory},
-    world::World,
 };

@@ -1,14 +1,14 @@
-//! The time limit of everything that a test waits for.
+//! The time limit of waits in tests.
 
 use std::time::Duration;
 
-/// Far longer than anything takes, so that a slow machine fails no test.
+/// Far longer than necessary, so that tests pass on slow machines.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Awaits `future` for at most 30 s.
 ///
 /// # Panics
-/// If the time is over.
+/// The future does not complete in time.
 pub async fn within<F: IntoFuture>(future: F) -> F::Output {
     tokio::time::timeout(LIMIT, future).await.expect("the future completes within 30 s")
 }

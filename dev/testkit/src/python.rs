@@ -1,7 +1,7 @@
-//! Python interpreters with clients that nobody here wrote, for the tests and the benchmark that use them.
+//! Python interpreters with third-party clients, for tests and a benchmark.
 //!
-//! An environment variable may name an interpreter that has what is needed; without it, a virtual environment is made
-//! once in `target/`.
+//! An environment variable can select an interpreter with the packages; otherwise a virtual environment is created once in
+//! `target/`.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,23 +13,23 @@ use crate::{checkout, target_directory};
 use anyhow::{Context as _, ensure};
 use tokio::{process::Command, sync::Mutex, time::timeout};
 
-/// One test at a time makes an environment; the others find it.
-static MAKING: Mutex<()> = Mutex::const_new(());
+/// Held while an environment is created, so that concurrent tests create it once.
+static CREATION: Mutex<()> = Mutex::const_new(());
 const INSTALLATION: Duration = Duration::from_secs(300);
 
-/// What an interpreter needs to have.
+/// The packages that an interpreter must have.
 pub struct Packages {
-    /// The environment variable that may name one that has it.
+    /// Environment variable that selects an interpreter.
     pub variable: &'static str,
-    /// The virtual environment's name in `target/`.
+    /// Name of the virtual environment in `target/`.
     pub environment: &'static str,
-    /// The statement that succeeds where it is there.
+    /// Statement that succeeds if the packages are installed.
     pub import: &'static str,
-    /// The list for pip, from the root of the checkout.
+    /// Path of the requirements file for pip, relative to the checkout.
     pub requirements: &'static str,
 }
 
-/// `vpp-papi`, VPP's own client.
+/// `vpp-papi`, the client of the VPP project.
 pub const PAPI: Packages = Packages {
     variable: "MAGLEV_PAPI_PYTHON",
     environment: "papi",
@@ -45,35 +45,35 @@ pub const GRPC: Packages = Packages {
     requirements: "tests/wire/rpc/requirements.txt",
 };
 
-/// Runs a program to its end and returns whether it succeeded, and all it printed.
+/// Runs a program. Returns its success and output.
 pub async fn run(program: &Path, arguments: &[&Path], limit: Duration) -> anyhow::Result<(bool, String)> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     let ended = timeout(limit, command.output()).await;
-    let output = ended.with_context(|| format!("{} runs longer than {limit:?}", program.display()))?;
+    let output = ended.with_context(|| format!("{} did not exit within {limit:?}", program.display()))?;
     let output = output.with_context(|| format!("cannot run {}", program.display()))?;
     let text = [output.stdout, output.stderr].concat();
     Ok((output.status.success(), String::from_utf8_lossy(&text).into_owned()))
 }
 
-/// An interpreter that has `packages`; the first call may install them.
+/// The path of an interpreter with `packages`, which the first call may install.
 pub async fn interpreter(packages: &Packages) -> anyhow::Result<PathBuf> {
     if let Some(python) = std::env::var_os(packages.variable) {
         return Ok(python.into());
     }
-    let _making = MAKING.lock().await;
+    let _guard = CREATION.lock().await;
     let environment = target_directory().join(packages.environment);
     let python = environment.join("bin/python");
-    let has_them = [Path::new("-c"), Path::new(packages.import)];
-    if python.exists() && run(&python, &has_them, INSTALLATION).await?.0 {
+    let check = [Path::new("-c"), Path::new(packages.import)];
+    if python.exists() && run(&python, &check, INSTALLATION).await?.0 {
         return Ok(python);
     }
-    let make = [Path::new("-m"), Path::new("venv"), Path::new("--clear"), &environment];
-    let (made, text) = run(Path::new("python3"), &make, INSTALLATION).await?;
-    ensure!(made, "no virtual environment: {text}");
+    let create = [Path::new("-m"), Path::new("venv"), Path::new("--clear"), &environment];
+    let (created, text) = run(Path::new("python3"), &create, INSTALLATION).await?;
+    ensure!(created, "cannot create a virtual environment: {text}");
     let requirements = checkout().join(packages.requirements);
     let install = ["-m", "pip", "install", "--quiet", "--requirement"].map(Path::new);
     let (installed, text) = run(&python, &[&install[..], &[&requirements]].concat(), INSTALLATION).await?;
-    ensure!(installed, "{} cannot be installed: {text}", packages.requirements);
+    ensure!(installed, "cannot install {}: {text}", packages.requirements);
     Ok(python)
 }

@@ -198,7 +198,7 @@ impl RequestContext<'_> {
     }
 
     fn route_lookup(&mut self, request: &IpRouteLookupV2) -> IpRouteLookupV2Reply {
-        let asked = request.prefix;
+        let requested = request.prefix;
         let nothing = |retval| IpRouteLookupV2Reply {
             retval,
             route: Route { table_id: 0, stats_index: 0, prefix: codec::Prefix::ZERO, source: 0, paths: Vec::new() },
@@ -206,7 +206,7 @@ impl RequestContext<'_> {
         if request.table_id != 0 {
             return nothing(NO_SUCH_FIB);
         }
-        let prefix = Prefix::new(asked.address, asked.length);
+        let prefix = Prefix::new(requested.address, requested.length);
         let fib_route = prefix.and_then(|prefix| self.lb().fib.lookup(prefix, request.exact != 0));
         fib_route.map_or_else(
             || nothing(errno::NO_SUCH_ENTRY),

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{super::*, TestFleet, fast_timings, forwarder::Forwarder};
 use maglev_telemetry::BusLimits;
-use maglev_testkit::World;
+use maglev_testkit::ChangeGenerator;
 use maglev_testkit::{AgentServer, agent_server::FEW};
 
 #[derive(Clone, Debug)]
@@ -30,14 +30,14 @@ fn step() -> impl Strategy<Value = Step> {
 /// An agent, and its last position.
 struct Subject {
     node: AgentServer,
-    world: World,
+    world: ChangeGenerator,
     end: AsOf,
 }
 
 impl Subject {
     async fn start(seed: u64, epoch: u64, limits: BusLimits) -> Self {
         let node = AgentServer::start(epoch, limits).await;
-        Self { node, world: World::new(seed ^ epoch), end: AsOf { epoch, seq: 0 } }
+        Self { node, world: ChangeGenerator::new(seed ^ epoch), end: AsOf { epoch, seq: 0 } }
     }
 
     fn change(&mut self, count: u16) {

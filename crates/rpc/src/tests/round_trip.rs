@@ -19,7 +19,7 @@ use maglev_model::{
     view::{Fold as _, View},
 };
 use maglev_telemetry::{AsOf, Stamped};
-use maglev_testkit::World;
+use maglev_testkit::ChangeGenerator;
 
 fn over_the_wire<M: prost::Message + Default>(message: &M) -> M {
     M::decode(&*message.encode_to_vec()).expect("the message is valid")
@@ -55,7 +55,7 @@ impl EventSink for Collector {
 proptest! {
     #[test]
     fn every_change_survives_a_round_trip(seed: u64, count in 1_usize..40) {
-        let (mut world, collector) = (World::new(seed), Arc::new(Collector::default()));
+        let (mut world, collector) = (ChangeGenerator::new(seed), Arc::new(Collector::default()));
         let events = Events::new(collector.clone());
         (0..count).for_each(|_| world.emit_next(&events));
         let events = collector.0.lock().expect("not poisoned").clone();
@@ -73,7 +73,7 @@ proptest! {
 
     #[test]
     fn every_state_survives_a_round_trip(seed: u64, count in 0_usize..200) {
-        let (mut world, mut view) = (World::new(seed), View::default());
+        let (mut world, mut view) = (ChangeGenerator::new(seed), View::default());
         for second in (0..count).filter_map(|index| i64::try_from(index).ok()) {
             view.apply(&world.change(), Timestamp::from_second(second).expect("a valid time"));
         }
@@ -83,7 +83,7 @@ proptest! {
 
     #[test]
     fn every_dump_survives_a_round_trip(seed: u64) {
-        let mut world = World::new(seed);
+        let mut world = ChangeGenerator::new(seed);
         let dump = LbDump { at: Timestamp::UNIX_EPOCH, conf: world.conf(), actual: world.actual() };
         prop_assert_eq!(read_dump(over_the_wire(&proto::GetVppLbStateResponse::from(&dump))), Ok(dump));
     }
@@ -91,7 +91,7 @@ proptest! {
 
 #[test]
 fn values_of_probe_headers_are_not_sent() {
-    let (mut world, name) = (World::new(1), Name::namespaced("shop", "web"));
+    let (mut world, name) = (ChangeGenerator::new(1), Name::namespaced("shop", "web"));
     let is_http = |check: &Arc<HealthCheck>| matches!(check.probe, Probe::Http { .. });
     let mut check = std::iter::repeat_with(|| world.check(&name)).find(is_http).expect("an HTTP check is generated");
     let check = Arc::make_mut(&mut check);

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use maglev_model::view::{Fold as _, View};
 use maglev_rpc::client::{AgentClient, EventStream, WatchRequest};
 use maglev_telemetry::AsOf;
-use maglev_testkit::World;
+use maglev_testkit::ChangeGenerator;
 use maglev_testkit::{AgentServer, agent_server::FEW, within};
 
 /// A step of the agent or of the connection.
@@ -81,7 +81,7 @@ impl Mirror {
 struct Subject {
     node: AgentServer,
     client: AgentClient,
-    world: World,
+    world: ChangeGenerator,
     end: AsOf,
 }
 
@@ -89,7 +89,7 @@ impl Subject {
     async fn start(seed: u64, epoch: u64) -> Self {
         let node = AgentServer::start(epoch, FEW).await;
         let client = node.client().await;
-        Self { node, client, world: World::new(seed ^ epoch), end: AsOf { epoch, seq: 0 } }
+        Self { node, client, world: ChangeGenerator::new(seed ^ epoch), end: AsOf { epoch, seq: 0 } }
     }
 
     fn change(&mut self) {

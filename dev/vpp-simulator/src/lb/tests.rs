@@ -88,11 +88,11 @@ fn at(lb: &mut Lb, seconds: u64) {
 fn garbage_is_collected_at_the_recorded_times() {
     let mut lb = Lb::new(Release::V26_10, GarbageCollection::default(), Recompute::Eager);
     at(&mut lb, 3);
-    let kept = add(&mut lb, 1, VipSettings::default());
-    lb.add_as(kept, host(2, 11), 10).unwrap();
-    lb.remove_as(kept, host(2, 11)).unwrap();
-    let gone = add(&mut lb, 2, VipSettings::default());
-    lb.remove_vip(Prefix::host(gone.address), 6, 80).unwrap();
+    let live_vip = add(&mut lb, 1, VipSettings::default());
+    lb.add_as(live_vip, host(2, 11), 10).unwrap();
+    lb.remove_as(live_vip, host(2, 11)).unwrap();
+    let deleted_vip = add(&mut lb, 2, VipSettings::default());
+    lb.remove_vip(Prefix::host(deleted_vip.address), 6, 80).unwrap();
     let empty = Prefix::host(host(1, 3));
     lb.add_vip(empty, 6, 0, VipSettings::default()).unwrap();
     lb.remove_vip(empty, 6, 0).unwrap();

@@ -1,4 +1,4 @@
-//! Arbitrary states and changes: a world that goes on by chance, one change at a time. For tests of any room.
+//! Generates random states and changes for tests, reproducibly for a seed.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -13,11 +13,11 @@ use jiff::Timestamp;
 
 use maglev_model::{
     actual::{Actual, ActualAs, ActualConf, ActualEncap, ActualVip, VppVip},
-    change::{Change, ConfigDelta, RemovalHold, Problems, Report, VipState, VppInfo},
+    change::{Change, ConfigDelta, Problems, RemovalHold, Report, VipState, VppInfo},
     config::{
         AdminState, Backend, Check, Config, ForeignVips, Frontend, HealthCheck, Http, HttpMethod, Kind, Listed, Member,
-        NodeConfig, OnBackendDown, Pool, Probe, ProbeConf, Revision, Standing, StatusRange, SyncConf, MemberTarget, Tls,
-        VppConf,
+        MemberTarget, NodeConfig, OnBackendDown, Pool, Probe, ProbeConf, Revision, Standing, StatusRange, SyncConf,
+        Tls, VppConf,
     },
     event::{Event, Events, FrontendState, ProgramResult},
     fingerprint::Fingerprint,
@@ -28,17 +28,17 @@ use maglev_model::{
     weights::ActivePool,
 };
 
-/// Few names, so that changes meet.
+/// Few names, so that changes concern the same objects.
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
-pub struct World {
+pub struct ChangeGenerator {
     rng: Rng,
     config: Config,
 }
 
-impl World {
+impl ChangeGenerator {
     pub fn new(seed: u64) -> Self {
-        let listed = Listed::when(|_| true).expect("everything is said to be listed");
+        let listed = Listed::when(|_| true).expect("all kinds are listed");
         Self { rng: Rng::with_seed(seed), config: Config::new(listed, Arc::default()) }
     }
 
@@ -130,7 +130,7 @@ impl World {
     }
 
     fn port(&mut self) -> NonZeroU16 {
-        NonZeroU16::new(self.rng.u16(1..)).expect("it is not 0")
+        NonZeroU16::new(self.rng.u16(1..)).expect("the range excludes 0")
     }
 
     fn revision(&mut self) -> Revision {
@@ -200,8 +200,8 @@ impl World {
     }
 }
 
-/// What VPP has.
-impl World {
+/// The state of VPP.
+impl ChangeGenerator {
     fn vpp_info(&mut self) -> VppInfo {
         let (version, build_date) = (self.text().to_string(), self.text().to_string());
         VppInfo { version, build_date, pid: self.rng.u32(..), capabilities: self.text().to_string() }
@@ -243,8 +243,8 @@ impl World {
     }
 }
 
-impl World {
-    /// Changes some objects and resolves again what refers to them, as the index does.
+impl ChangeGenerator {
+    /// Changes some objects and resolves references to changed objects, like the index.
     fn delta(&mut self) -> ConfigDelta {
         let old = self.config.clone();
         for name in NAMES.map(|name| Name::namespaced("shop", name)) {
@@ -329,7 +329,7 @@ impl World {
                     method: if self.rng.bool() { HttpMethod::Get } else { HttpMethod::Head },
                     expected_statuses: vec![StatusRange { from: self.rng.u16(..), to: self.rng.u16(..) }],
                     expected_body: self.some(|world| world.text().to_string()),
-                    // Values are not sent, and so are empty here.
+                    // Empty, since values are not sent.
                     headers: vec![("X-Probe".into(), String::new()), ("X-Other".into(), String::new())],
                 };
                 Probe::Http { port: self.port(), http, tls: self.some(tls) }
@@ -390,7 +390,7 @@ impl World {
         match self.rng.u8(..5) {
             0 => Encap::Gre4,
             1 => Encap::Gre6,
-            2 => Encap::L3dsr(Dscp::new(self.rng.u8(..64)).expect("it is below 64")),
+            2 => Encap::L3dsr(Dscp::new(self.rng.u8(..64)).expect("the range ends at 63")),
             3 => Encap::Nat4(self.port()),
             _ => Encap::Nat6(self.port()),
         }

@@ -25,7 +25,8 @@ use crate::fake_vpp::{CLIENT_INDEX, FakeVpp, options};
 /// The series that are not 0, by message, direction and result.
 fn counts(registry: &Registry) -> BTreeMap<(String, String, String), u64> {
     let families = registry.gather();
-    let family = families.iter().find(|family| family.name() == "maglev_vpp_api_total").expect("the metric is registered");
+    let family =
+        families.iter().find(|family| family.name() == "maglev_vpp_api_total").expect("the metric is registered");
     let label = |metric: &prometheus::proto::Metric, name: &str| {
         metric.get_label().iter().find(|label| label.name() == name).map(|label| label.value().to_owned()).unwrap()
     };

@@ -193,7 +193,8 @@ async fn read_returns_the_recorded_state() {
     assert_eq!((actual.vips.len(), dumped), (9, 9));
     let web = &actual.vips[&tcp("198.51.100.1", 80).into()];
     assert_eq!((web.sticky, web.pool_index, web.table_length), (Some(false), Some(1), Some(1024)));
-    let ases: Vec<_> = web.ases.iter().map(|(address, server)| (address.to_string(), server.weight, server.buckets)).collect();
+    let ases: Vec<_> =
+        web.ases.iter().map(|(address, server)| (address.to_string(), server.weight, server.buckets)).collect();
     let want = [("192.0.2.10", 100, 317), ("192.0.2.11", 25, 91), ("192.0.2.12", 0, 0), ("192.0.2.13", 200, 616)];
     assert_eq!(ases, want.map(|(address, weight, buckets)| (address.to_owned(), weight, buckets)));
     let nat = &actual.vips[&tcp("2001:db8:1::4", 80).into()];
@@ -256,8 +257,7 @@ async fn optional_messages_may_be_missing() {
     });
     let lb = lb.unwrap();
     let missing: Vec<String> = lb.info().missing.iter().map(ToString::to_string).collect();
-    let want =
-        ["cli_inband is absent", "ip_route_lookup_v2 has CRC 00000001, expected 710d6471"].map(str::to_owned);
+    let want = ["cli_inband is absent", "ip_route_lookup_v2 has CRC 00000001, expected 710d6471"].map(str::to_owned);
     assert_eq!(missing, want);
     let read = lb.read();
     replay(&mut peer, &recording, &["vip_dump", "as_dump_all"]).await;

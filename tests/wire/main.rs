@@ -21,6 +21,7 @@ mod rpc;
 mod session;
 mod simulator;
 mod simulator_command;
+mod simulator_faults;
 mod simulator_hostile;
 mod simulator_papi;
 mod simulator_recording;

@@ -1,5 +1,5 @@
-//! A client that sends single messages to an API socket and reads the replies: it shares the codec with the session, but
-//! none of its behavior.
+//! A client that sends single messages to an API socket and reads the replies: it shares the codec with the session,
+//! but none of its behavior.
 
 use std::{collections::HashMap, path::Path, time::Duration};
 

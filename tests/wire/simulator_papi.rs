@@ -1,9 +1,6 @@
 //! The simulated VPP against `vpp-papi`, VPP's own Python client, which shares no code with this project.
 
-use std::{
-    path::PathBuf,
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use maglev_vpp_simulator::{Release, Simulator, SimulatorOptions};
 

@@ -161,8 +161,8 @@ impl MassRemovalGuard {
             || self.holds.iter().any(|hold| hold.removals.contains(removal))
     }
 
-    /// Called when no plan is pending; the next caller recounts the owned VIPs. Counting is slow, so the totals are kept for
-    /// all addresses planned in a row.
+    /// Called when no plan is pending; the next caller recounts the owned VIPs. Counting is slow, so the totals are
+    /// kept for all addresses planned in a row.
     pub fn forget_totals(&mut self) {
         self.measured = None;
     }

@@ -48,7 +48,11 @@ impl OwnedVips {
     /// none is removed by mistake.
     pub fn load_or_empty(api_socket: &Path) -> Self {
         Self::load(api_socket).unwrap_or_else(|OwnedVipsError { path, source: error, .. }| {
-            tracing::warn!(path = %path.display(), %error, "cannot read the list of owned VIPs; no VIP is owned until its Frontend is programmed");
+            tracing::warn!(
+                path = %path.display(),
+                %error,
+                "cannot read the list of owned VIPs; no VIP is owned until its Frontend is programmed"
+            );
             Self { path, vips: BTreeMap::new(), stale: false }
         })
     }
@@ -79,8 +83,8 @@ impl OwnedVips {
         self.stale |= self.vips.remove(vip).is_some();
     }
 
-    /// Writes the file if it lacks a change; logs the error. Call it before a claimed VIP is added, so that no crash leaves
-    /// a VIP in VPP that is not recorded as owned.
+    /// Writes the file if it lacks a change; logs the error. Call it before a claimed VIP is added, so that no crash
+    /// leaves a VIP in VPP that is not recorded as owned.
     pub fn save(&mut self) {
         if let Err(OwnedVipsError { path, source: error, .. }) = self.try_save() {
             tracing::warn!(path = %path.display(), %error, "cannot write the list of owned VIPs");

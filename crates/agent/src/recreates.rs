@@ -69,7 +69,8 @@ impl Recreates {
         }
     }
 
-    /// Records a new session: no recreate is in progress. Another VPP process may succeed where the previous one failed.
+    /// Records a new session: no recreate is in progress. Another VPP process may succeed where the previous one
+    /// failed.
     pub fn connected(&mut self, same_process: bool) {
         self.current = None;
         self.waiting.clear();

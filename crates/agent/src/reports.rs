@@ -59,8 +59,8 @@ impl Reports {
         self.events.emit(Event::FrontendProgrammed { name, report });
     }
 
-    /// Reports that the node is programming a new spec of `frontend`. A spec that is already programmed stays so: weights
-    /// that follow health do not make it pending.
+    /// Reports that the node is programming a new spec of `frontend`. A spec that is already programmed stays so:
+    /// weights that follow health do not make it pending.
     pub fn set_pending(&mut self, frontend: &Arc<Frontend>) {
         let done = |report: &Report| report.result == ProgramResult::Programmed && report.frontend == *frontend;
         if !self.reports.get(&frontend.name).is_some_and(done) {

@@ -88,8 +88,8 @@ impl<'a> Reader<'a> {
     /// Checks that all bytes were read.
     ///
     /// # Errors
-    /// Bytes are left. VPP drops a request of the wrong size, so a message with excess bytes is not the message that its id
-    /// claims.
+    /// Bytes are left. VPP drops a request of the wrong size, so a message with excess bytes is not the message that
+    /// its id claims.
     pub fn finish(self) -> Result<(), CodecError> {
         if self.0.is_empty() { Ok(()) } else { Err(CodecError::Trailing { left: self.0.len() }) }
     }

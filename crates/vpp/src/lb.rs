@@ -3,8 +3,8 @@
 //! Each operation is queued when it is called; its future resolves to the reply. So a caller issues many operations and
 //! then waits, and VPP executes them in the order of the calls. The desired state is decided elsewhere.
 //!
-//! Plugins differ: see [`Plugin`]. The code for older plugins is in `legacy`, selected by [`Plugin`], so that outside of
-//! this crate only the missing weights are visible ([`Actual::weightless`]).
+//! Plugins differ: see [`Plugin`]. The code for older plugins is in `legacy`, selected by [`Plugin`], so that outside
+//! of this crate only the missing weights are visible ([`Actual::weightless`]).
 
 mod legacy;
 mod plugin;
@@ -129,8 +129,8 @@ impl Lb {
         self.execute(&ControlPing {})
     }
 
-    /// Reads the plugin's global settings. A legacy plugin reports its source addresses only; the other values are those
-    /// last set, or [`ActualConf::UNKNOWN`].
+    /// Reads the plugin's global settings. A legacy plugin reports its source addresses only; the other values are
+    /// those last set, or [`ActualConf::UNKNOWN`].
     pub fn conf(&self) -> impl Future<Output = Result<ActualConf, Error>> + Send + use<> {
         match self.plugin {
             Plugin::Weighted => Either::Left(self.conf_get()),
@@ -185,8 +185,8 @@ impl Lb {
         }
     }
 
-    /// Reads all VIPs and application servers, at one position in the order of the calls. Affinity and pool index are `None`
-    /// if the CLI's text lacks them. From a legacy plugin, only the text is read.
+    /// Reads all VIPs and application servers, at one position in the order of the calls. Affinity and pool index are
+    /// `None` if the CLI's text lacks them. From a legacy plugin, only the text is read.
     pub fn read(&self) -> impl Future<Output = Result<Actual, Error>> + Send + use<> {
         match self.plugin {
             Plugin::Weighted => Either::Left(self.read_dumps()),
@@ -272,8 +272,8 @@ impl Lb {
         }
     }
 
-    /// Removes an application server. `flush` drops the flows pinned to it. With a legacy plugin, removing an absent server
-    /// is a success: flows are flushed by a removal there.
+    /// Removes an application server. `flush` drops the flows pinned to it. With a legacy plugin, removing an absent
+    /// server is a success: flows are flushed by a removal there.
     pub fn remove_as(
         &self,
         vip: VppVip,
@@ -301,7 +301,8 @@ impl Lb {
         }
     }
 
-    /// Sets the weight of a live application server. `flush` drops the flows pinned to it. Legacy plugins lack this message.
+    /// Sets the weight of a live application server. `flush` drops the flows pinned to it. Legacy plugins lack this
+    /// message.
     pub fn set_weight(
         &self,
         vip: VppVip,

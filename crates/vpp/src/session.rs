@@ -107,8 +107,8 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// Connects to the API socket at `path` and starts the task that owns the session. Requires a Tokio runtime with I/O and
-    /// time.
+    /// Connects to the API socket at `path` and starts the task that owns the session. Requires a Tokio runtime with
+    /// I/O and time.
     ///
     /// # Errors
     /// [`Error::Connect`] and [`Error::Handshake`]. Messages that this VPP lacks are not an error: see
@@ -148,8 +148,8 @@ impl Session {
 
     /// Queues `request` immediately; the future resolves to its reply.
     ///
-    /// The future fails with [`Error::Refused`] if VPP replies with a `retval` other than 0, with [`Error::Swallowed`] if
-    /// VPP replies to a later request first, with [`Error::Missing`] if this VPP lacks the message, and with
+    /// The future fails with [`Error::Refused`] if VPP replies with a `retval` other than 0, with [`Error::Swallowed`]
+    /// if VPP replies to a later request first, with [`Error::Missing`] if this VPP lacks the message, and with
     /// [`Error::Closed`] if the session ends.
     pub fn call<R: Request>(&self, request: &R) -> impl Future<Output = Result<R::Reply, Error>> + Send + use<R> {
         let reply_rx = self.enqueue_call(request);
@@ -164,8 +164,8 @@ impl Session {
         }
     }
 
-    /// Queues a dump immediately, and a ping whose reply marks its end; the future resolves to all details, in VPP's order.
-    /// Fails as [`Session::call`] does.
+    /// Queues a dump immediately, and a ping whose reply marks its end; the future resolves to all details, in VPP's
+    /// order. Fails as [`Session::call`] does.
     pub fn dump<D: Dump>(&self, request: &D) -> impl Future<Output = Result<Vec<D::Details>, Error>> + Send + use<D> {
         let reply_rx = self.enqueue_dump(request);
         let queue = Arc::clone(&self.0.queue);

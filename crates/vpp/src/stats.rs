@@ -7,11 +7,11 @@
 //!
 //! VPP writes during a read and takes no lock for readers, so a read is optimistic: [`Segment::read`] lets the caller
 //! copy out of a [`View`] and discards the copy if VPP moved anything meanwhile. The content of the segment is not
-//! trusted: each offset and length is checked against the mapping, and the size of a value is limited by the size of the
-//! mapping, so that a torn, truncated or hostile segment causes an error and never a wild or endless read.
+//! trusted: each offset and length is checked against the mapping, and the size of a value is limited by the size of
+//! the mapping, so that a torn, truncated or hostile segment causes an error and never a wild or endless read.
 //!
-//! The segment outlives VPP's process and does not show its death: the owner of a [`StatsClient`] drops it together with
-//! the API session and opens another with the next session.
+//! The segment outlives VPP's process and does not show its death: the owner of a [`StatsClient`] drops it together
+//! with the API session and opens another with the next session.
 
 mod error;
 mod mapping;
@@ -40,8 +40,8 @@ impl StatsClient {
     /// Receives the segment from the socket at `path` and maps it. Blocks for `limit` at most.
     ///
     /// # Errors
-    /// [`StatsError::Connect`] and [`StatsError::NoDescriptor`] for the socket, [`StatsError::Map`] for the memory, and any
-    /// error of an invalid header.
+    /// [`StatsError::Connect`] and [`StatsError::NoDescriptor`] for the socket, [`StatsError::Map`] for the memory,
+    /// and any error of an invalid header.
     pub fn open(path: &Path, limit: Duration) -> Result<Self, StatsError> {
         let mapping = Mapping::new(&socket::receive(path, limit)?)?;
         let client = Self { mapping };

@@ -14,7 +14,7 @@ use std::{
 use fastrand::Rng;
 use maglev_model::{
     actual::VppVip,
-    config::{AdminState, Backend, Config, Frontend, NodeConfig, Pool, SyncConf, MemberTarget},
+    config::{AdminState, Backend, Config, Frontend, MemberTarget, NodeConfig, Pool, SyncConf},
     event::Event,
     health::BackendState,
     vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
@@ -318,7 +318,8 @@ fn any_frontend(rng: &mut Rng, n: u8, generation: i64) -> Frontend {
 /// The recreated VIPs: a recreate is published as one event, without events of the servers.
 fn recreated(node: &Node) -> BTreeSet<VppVip> {
     let events = node.published();
-    events.iter()
+    events
+        .iter()
         .filter_map(|event| if let Event::VipRecreate { vip, .. } = event { Some(vip.vip) } else { None })
         .collect()
 }

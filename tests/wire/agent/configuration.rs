@@ -1,7 +1,7 @@
 //! VPP follows the configuration and the health of the backends, and every change is published once.
 
 use maglev_model::{
-    config::{AdminState, Check, OnBackendDown, Standing, MemberTarget},
+    config::{AdminState, Check, MemberTarget, OnBackendDown, Standing},
     health::BackendState::{Down, Up},
     problem::{Problem, Reason},
     vip::{Encap, TableLength, Weight},
@@ -55,7 +55,10 @@ async fn standby_pool_takes_over_and_returns_the_traffic() {
         ]
     );
     assert_eq!(node.simulator.writes_since(mark).len(), 4, "no other write");
-    assert!(!node.log().iter().any(|line| line.starts_with("frontend-programmed")), "health does not cause a new report");
+    assert!(
+        !node.log().iter().any(|line| line.starts_with("frontend-programmed")),
+        "health does not cause a new report"
+    );
 }
 
 #[tokio::test]

@@ -122,7 +122,11 @@ async fn vip_in_sync_becomes_owned_without_a_write() {
     node.remove("other");
     node.until("it is removed", |node| node.simulator.snapshot().vips.len() == 1).await;
     node.until("the change is published", |node| node.changes().len() == 2).await;
-    assert!(node.changes()[0].contains(" backend=default/a "), "a restarted agent names the backend: {:?}", node.changes());
+    assert!(
+        node.changes()[0].contains(" backend=default/a "),
+        "a restarted agent names the backend: {:?}",
+        node.changes()
+    );
 }
 
 #[tokio::test]
@@ -141,8 +145,7 @@ async fn ineffective_recreate_is_not_repeated_until_the_spec_changes() {
     // A new session with the same VPP does not repeat it either.
     node.simulator.hang(Duration::from_secs(60));
     node.sync_now(None).await.unwrap();
-    node.until("the session has ended", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect")))
-        .await;
+    node.until("the session has ended", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect"))).await;
     node.clear_log();
     node.simulator.wake();
     node.until("a pass went by", |node| node.log().iter().any(|line| line.starts_with("vpp-lb-sync-done scope=all")))
@@ -152,7 +155,10 @@ async fn ineffective_recreate_is_not_repeated_until_the_spec_changes() {
     node.set_state(&backend("a", "192.0.2.1"), maglev_model::health::BackendState::Down);
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 0)]).await;
     node.edit("web", |web| web.table_length = TableLength::new(2048).unwrap());
-    node.until("the recreate is published", |node| node.log().iter().any(|line| line.starts_with("vpp-lb-sync-vip-recreate "))).await;
+    node.until("the recreate is published", |node| {
+        node.log().iter().any(|line| line.starts_with("vpp-lb-sync-vip-recreate "))
+    })
+    .await;
     node.simulator.forget_sticky(false);
     node.edit("web", |web| web.encap = Some(Encap::Nat4(8080.try_into().unwrap())));
     node.until_one_programmed("web").await;
@@ -194,8 +200,7 @@ async fn unparsable_cli_recreates_nothing_and_is_reported_once_per_session() {
     assert_eq!(node.simulator.writes_since(mark), []);
     node.simulator.hang(Duration::from_secs(60));
     node.sync_now(None).await.unwrap();
-    node.until("the session has ended", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect")))
-        .await;
+    node.until("the session has ended", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect"))).await;
     node.simulator.wake();
     node.until("the next session warns too", |_| warnings().len() == 2).await;
     assert_eq!(node.simulator.writes_since(mark), []);

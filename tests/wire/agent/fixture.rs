@@ -16,8 +16,8 @@ use maglev_model::{
     Name,
     change::Change,
     config::{
-        AdminState, Backend, Check, Config, Frontend, HealthCheck, Listed, Member, NodeConfig, OnBackendDown, Pool,
-        Probe, Revision, Standing, SyncConf, MemberTarget,
+        AdminState, Backend, Check, Config, Frontend, HealthCheck, Listed, Member, MemberTarget, NodeConfig,
+        OnBackendDown, Pool, Probe, Revision, Standing, SyncConf,
     },
     event::{Event, EventSink, Events},
     health::{BackendHealth, BackendState, HealthSnapshot},

@@ -24,8 +24,8 @@ async fn refused_flush_stays_pending_and_an_executed_one_is_not_repeated() {
     let node = Node::following(config([web], node())).await;
     node.until_programmed().await;
     node.until_ready().await;
-    // Another client removed the server: the flush is refused, and the agent adds the server again, at weight 0 and with
-    // the flush of an added server.
+    // Another client removed the server: the flush is refused, and the agent adds the server again, at weight 0 and
+    // with the flush of an added server.
     node.simulator.edit(|lb| lb.remove_as(vip("203.0.113.1").into(), ip("192.0.2.1")).unwrap());
     let mark = node.simulator.mark();
     node.set_state(&a, Down);
@@ -54,7 +54,10 @@ async fn flush_is_executed_once_for_each_failure() {
         node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 10), ("192.0.2.2", 10)]).await;
     }
     let a = ip("192.0.2.1");
-    assert_eq!(weights_set(&node, mark), [(a, 0, true, true), (a, 10, false, true), (a, 0, true, true), (a, 10, false, true)]);
+    assert_eq!(
+        weights_set(&node, mark),
+        [(a, 0, true, true), (a, 10, false, true), (a, 0, true, true), (a, 10, false, true)]
+    );
 }
 
 #[tokio::test]

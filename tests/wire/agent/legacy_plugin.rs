@@ -51,9 +51,13 @@ async fn both_plugins_reach_the_desired_state_and_a_second_pass_writes_nothing()
         let mut node = Node::following_with_release(release, config(all_kinds(), both_sources())).await;
         node.until_programmed().await;
         let expected = format!(" capabilities={capabilities}");
-        assert!(node.log().iter().any(|line| line.starts_with("vpp-connect ") && line.ends_with(&expected)), "{expected}");
+        assert!(
+            node.log().iter().any(|line| line.starts_with("vpp-connect ") && line.ends_with(&expected)),
+            "{expected}"
+        );
         let snapshot = node.simulator.snapshot();
-        let desired: BTreeMap<VppVip, Frontend> = all_kinds().into_iter().map(|frontend| (frontend.vip.into(), frontend)).collect();
+        let desired: BTreeMap<VppVip, Frontend> =
+            all_kinds().into_iter().map(|frontend| (frontend.vip.into(), frontend)).collect();
         assert_eq!(snapshot.vips.keys().collect::<Vec<_>>(), desired.keys().collect::<Vec<_>>());
         for (id, frontend) in &desired {
             let (settings, ases) = (snapshot.vips[id].settings, &snapshot.vips[id].ases);
@@ -106,7 +110,10 @@ async fn without_weights_a_standby_is_added_and_removed() {
     );
     another_pass(&node).await;
     assert_eq!(node.simulator.writes_since(mark).len(), 4, "no other write");
-    assert!(!node.log().iter().any(|line| line.starts_with("frontend-programmed")), "health does not cause a new report");
+    assert!(
+        !node.log().iter().any(|line| line.starts_with("frontend-programmed")),
+        "health does not cause a new report"
+    );
 }
 
 #[tokio::test]

@@ -98,8 +98,7 @@ async fn hold_expires_and_survives_a_new_session() {
     let mark = node.simulator.mark();
     node.simulator.hang(Duration::from_secs(60));
     node.sync_now(None).await.unwrap();
-    node.until("the session has ended", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect")))
-        .await;
+    node.until("the session has ended", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect"))).await;
     node.simulator.wake();
     node.until("there is another", |node| node.log().iter().any(|line| line.starts_with("vpp-connect "))).await;
     assert_eq!((vips(&node), node.simulator.writes_since(mark).len()), (usize::from(VIPS), 0));

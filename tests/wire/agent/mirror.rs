@@ -6,14 +6,14 @@ use futures::FutureExt as _;
 use jiff::Timestamp;
 use maglev_model::{
     actual::VppVip,
-    view::Fold as _,
     event::Level,
+    view::Fold as _,
     view::{View, VppView},
 };
 use maglev_rpc::{
     Server, ServerOptions,
     client::{AgentClient, WatchRequest},
-    server::{Identity, Metrics, Sources},
+    server::{GrpcMetrics, Identity, Sources},
 };
 use maglev_telemetry::{AsOf, Bus, BusOptions, ViewSnapshot};
 use tokio::{sync::watch, task::JoinHandle};
@@ -24,8 +24,8 @@ use super::fixture::Node;
 const LIMIT: Duration = Duration::from_secs(30);
 const EPOCH: u64 = 1;
 
-/// The properties of a VIP that the simulator and the mirror share: encap, port of the backends, affinity, table length,
-/// weights.
+/// The properties of a VIP that the simulator and the mirror share: encap, port of the backends, affinity, table
+/// length, weights.
 type VipProperties = (u32, u16, bool, u32, BTreeMap<IpAddr, u8>);
 
 /// The bus, the server, and the client's mirror.
@@ -60,7 +60,7 @@ impl Follower {
             started: Timestamp::UNIX_EPOCH,
         };
         let options = ServerOptions::new(vec![([127, 0, 0, 1], 0).into()], identity);
-        let server = Server::new(options, sources, Metrics::default());
+        let server = Server::new(options, sources, GrpcMetrics::default());
         let (mut bound, shutdown) = (server.bound(), CancellationToken::new());
         let mut tasks = vec![tokio::spawn(bus.run(shutdown.clone())), tokio::spawn(server.run(shutdown.clone()))];
         let bound = tokio::time::timeout(LIMIT, bound.wait_for(|bound| !bound.is_empty())).await;

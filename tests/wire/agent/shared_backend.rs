@@ -69,7 +69,9 @@ fn weights_set(node: &Node, mark: Mark) -> BTreeMap<IpAddr, Vec<(u8, bool)>> {
     let mut weights: BTreeMap<IpAddr, Vec<(u8, bool)>> = BTreeMap::new();
     for written in node.simulator.writes_since(mark) {
         match written.write {
-            Write::SetWeight { vip, weight, flush, .. } => weights.entry(vip.address).or_default().push((weight, flush)),
+            Write::SetWeight { vip, weight, flush, .. } => {
+                weights.entry(vip.address).or_default().push((weight, flush))
+            }
             other => panic!("{other:?}"),
         }
     }

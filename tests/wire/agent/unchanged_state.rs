@@ -49,8 +49,7 @@ async fn nothing_is_written_before_the_first_complete_list() {
     add_foreign_vip(&node);
     node.start_agent();
     node.until("VPP was read", |node| node.simulator.requests().contains_key("lb_as_v2_dump")).await;
-    node.until("VPP was read", |node| node.log().iter().any(|line| line.starts_with("vpp-lb-state vips=1 ")))
-        .await;
+    node.until("VPP was read", |node| node.log().iter().any(|line| line.starts_with("vpp-lb-state vips=1 "))).await;
     let start = node.simulator.mark();
     let a = backend("a", "192.0.2.1");
     node.set_config(config([frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])])], self::node()));

@@ -97,12 +97,15 @@ impl Setup {
             Duration::from_secs(30),
             publication_rx.wait_for(|published| holds(published.as_deref())),
         );
-        let Ok(publication) = waited.await else { panic!("timeout waiting until {condition}: {:#?}", self.publication_rx.borrow()) };
+        let Ok(publication) = waited.await else {
+            panic!("timeout waiting until {condition}: {:#?}", self.publication_rx.borrow())
+        };
         publication.unwrap().clone()
     }
 
     async fn until_counted(&self, key: VipKey, condition: &str, holds: impl Fn(&VipCounters) -> bool) -> VipCounters {
-        let published = self.until(condition, |published| counters(published, key).is_some_and(|counters| holds(&counters))).await;
+        let published =
+            self.until(condition, |published| counters(published, key).is_some_and(|counters| holds(&counters))).await;
         counters(published.as_deref(), key).unwrap()
     }
 
@@ -204,7 +207,9 @@ async fn publication_ends_with_the_session_and_restarts_with_the_next() {
 #[tokio::test]
 async fn vpp_without_a_stats_socket_is_programmed() {
     let setup = Setup::start(false).await;
-    setup.until("the session is published", |published| published.is_some_and(|snapshot| snapshot.counters.is_none())).await;
+    setup
+        .until("the session is published", |published| published.is_some_and(|snapshot| snapshot.counters.is_none()))
+        .await;
     let has_vip = async {
         while setup.simulator.snapshot().vips.is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -72,8 +72,7 @@ async fn session_with_a_hanging_vpp_ends_and_is_reopened() {
     until_all(&node).await;
     node.simulator.hang(Duration::from_secs(60));
     node.edit("f01", |f01| f01.pools[0].members[0].weight = maglev_model::vip::Weight::new(77).unwrap());
-    node.until("the session has ended", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect")))
-        .await;
+    node.until("the session has ended", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect"))).await;
     node.simulator.wake();
     node.until("the change arrived", |node| node.weights(key(1)).values().any(|weight| *weight == 77)).await;
     node.until_programmed().await;
@@ -86,7 +85,10 @@ async fn vpp_started_after_the_agent_is_programmed() {
     node.set_config(many());
     node.all_up();
     node.start_agent();
-    node.until("an attempt to connect failed", |node| node.log().iter().any(|line| line.starts_with("vpp-connect-failed"))).await;
+    node.until("an attempt to connect failed", |node| {
+        node.log().iter().any(|line| line.starts_with("vpp-connect-failed"))
+    })
+    .await;
     node.simulator.start_again().await.unwrap();
     until_all(&node).await;
 }

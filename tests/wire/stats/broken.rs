@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use maglev_vpp::stats::{StatsReading, Segment, StatsError, words};
+use maglev_vpp::stats::{Segment, StatsError, StatsReading, words};
 use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},

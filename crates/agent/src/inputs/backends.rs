@@ -1,5 +1,5 @@
-//! The Backends referenced by Frontends: the health and the users of each, in a slab. A plan that looked up every member
-//! by name would spend much of its time on the lookups.
+//! The Backends referenced by Frontends: the health and the users of each, in a slab. A plan that looked up every
+//! member by name would spend much of its time on the lookups.
 
 use std::{
     collections::{BTreeSet, HashMap},

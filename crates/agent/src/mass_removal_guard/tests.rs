@@ -269,12 +269,13 @@ proptest! {
         prop_assert!(node.vips.iter().all(|number| node.desired.contains(number)), "all goes in the end");
         let waited = |number: &u8| node.removed_at[number] - requested[number];
         for (number, removed_at) in &node.removed_at {
-            prop_assert!(waited(number) >= QUIET, "{number} went early");
+            prop_assert!(waited(number) >= QUIET, "{number} was removed early");
             let recent = node.removed_at.iter().filter(|(other, at)| {
-                **at <= *removed_at && requested[other] + COUNT_PERIOD > *removed_at && requested[other] <= *removed_at && waited(other) < HOLD
+                let counted = requested[other]..requested[other] + COUNT_PERIOD;
+                **at <= *removed_at && counted.contains(removed_at) && waited(other) < HOLD
             });
             let most = (HELD_AT_LEAST - 1).max(usize::from(total) / 2);
-            prop_assert!(recent.count() <= most, "too many went with {number}: {:?}", node.removed_at);
+            prop_assert!(recent.count() <= most, "too many were removed with {number}: {:?}", node.removed_at);
         }
     }
 }

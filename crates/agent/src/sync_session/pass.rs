@@ -104,8 +104,8 @@ impl SyncSession {
         self.synced |= self.has_synced_address(state, &pass);
     }
 
-    /// True if at least one address is in sync after this pass. Absence of errors is not enough: addresses in backoff are
-    /// skipped.
+    /// True if at least one address is in sync after this pass. Absence of errors is not enough: addresses in backoff
+    /// are skipped.
     fn has_synced_address(&self, state: &AgentState, pass: &Pass) -> bool {
         let mut desired = state.inputs.addresses().peekable();
         let nothing_to_do = desired.peek().is_none() && pass.failed == 0;
@@ -126,8 +126,8 @@ impl SyncSession {
         }
     }
 
-    /// Writes VPP's global settings, if they differ and writes are allowed. Writing equal settings could drop the sticky
-    /// table of every worker.
+    /// Writes VPP's global settings, if they differ and writes are allowed. Writing equal settings could drop the
+    /// sticky table of every worker.
     pub async fn write_conf(&mut self, state: &AgentState, now: Instant) {
         let (Some(cached), Some(node)) = (&mut self.cached, state.inputs.node()) else { return };
         if state.gate(now) == Gate::Closed {

@@ -100,9 +100,9 @@ impl SyncSession {
         self.jobs.push(plan_job::start(self.dataplane.clone(), self.counter.clone(), address, plan).boxed());
     }
 
-    /// Marks the VIPs that a pass is about to add as owned, so that their file is written once and not once per address;
-    /// writing takes most of the time that a big sync spends outside VPP. VIPs that a plan adds beside these are marked
-    /// with the plan.
+    /// Marks the VIPs that a pass is about to add as owned, so that their file is written once and not once per
+    /// address; writing takes most of the time that a big sync spends outside VPP. VIPs that a plan adds beside these
+    /// are marked with the plan.
     pub fn claim_missing(&self, state: &mut AgentState, now: Instant) {
         let Some(cached) = &self.cached else { return };
         let gate = state.gate(now);

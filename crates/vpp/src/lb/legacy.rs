@@ -63,8 +63,8 @@ impl ConfCache {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((pid, conf));
     }
 
-    /// The settings of the VPP with process id `pid`, whose text shows `sources`. Recorded settings are valid while VPP has
-    /// the source addresses written with them: process ids repeat in containers.
+    /// The settings of the VPP with process id `pid`, whose text shows `sources`. Recorded settings are valid while VPP
+    /// has the source addresses written with them: process ids repeat in containers.
     pub(crate) fn conf(&self, pid: u32, sources: CliSources) -> ActualConf {
         let recorded = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let CliSources { ipv4, ipv6 } = sources;

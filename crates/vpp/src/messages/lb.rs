@@ -1,7 +1,7 @@
 //! `lb.api`: the load balancer plugin.
 //!
-//! `lb_conf_get`, `lb_add_del_as_v2`, `lb_as_set_weight` and `lb_as_v2_dump` exist from 26.10 on. The older messages kept
-//! their CRC although their meaning changed: older plugins decode prefixes and encap differently.
+//! `lb_conf_get`, `lb_add_del_as_v2`, `lb_as_set_weight` and `lb_as_v2_dump` exist from 26.10 on. The older messages
+//! kept their CRC although their meaning changed: older plugins decode prefixes and encap differently.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

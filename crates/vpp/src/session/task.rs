@@ -1,5 +1,5 @@
-//! The task that owns a session's socket: it writes queued requests, many frames at a time, and routes each reply to the
-//! request with its context.
+//! The task that owns a session's socket: it writes queued requests, many frames at a time, and routes each reply to
+//! the request with its context.
 
 use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 

@@ -2,8 +2,8 @@
 //!
 //! Access to a mapping beyond the end of a truncated file faults (SIGBUS). VPP seals the file against truncation
 //! (`F_SEAL_SHRINK`, always except with huge pages) and never truncates it. Only the file's size is mapped, and without
-//! the seal, the size is checked before each read. The remaining risk: another process truncates an unsealed file during
-//! the microseconds of a read.
+//! the seal, the size is checked before each read. The remaining risk: another process truncates an unsealed file
+//! during the microseconds of a read.
 
 use std::{
     io,
@@ -54,8 +54,8 @@ impl Mapping {
         Ok(Self { start, length, watched })
     }
 
-    /// The memory. VPP may write to it at any time, hence the atomics. Only relaxed loads are allowed, which Rust permits on
-    /// read-only memory.
+    /// The memory. VPP may write to it at any time, hence the atomics. Only relaxed loads are allowed, which Rust
+    /// permits on read-only memory.
     pub fn words(&self) -> Result<&[AtomicU64], StatsError> {
         if let Some(file) = &self.watched
             && size(file).map_err(StatsError::Map)? < self.length

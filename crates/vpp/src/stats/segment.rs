@@ -4,8 +4,8 @@
 //!   0 version (2)   8 base   16 epoch   24 in_progress   32 directory vector
 //! ```
 //!
-//! VPP sets `in_progress`, changes the directory or moves a vector, increments `epoch` and clears `in_progress`. Counters
-//! are incremented at any time, each by one store.
+//! VPP sets `in_progress`, changes the directory or moves a vector, increments `epoch` and clears `in_progress`.
+//! Counters are incremented at any time, each by one store.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -40,8 +40,8 @@ impl<'a> Segment<'a> {
         Self { words }
     }
 
-    /// Calls `copy` with a view and returns its result. `copy` is called again, whatever it returned, if VPP changed the
-    /// segment meanwhile.
+    /// Calls `copy` with a view and returns its result. `copy` is called again, whatever it returned, if VPP changed
+    /// the segment meanwhile.
     ///
     /// # Errors
     /// [`StatsError::Busy`] if VPP changes the segment during every attempt; [`StatsError::Version`] and

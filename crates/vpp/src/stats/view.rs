@@ -1,8 +1,8 @@
 //! The content of a segment: the directory and its vectors, with checked access.
 //!
 //! An address in the segment is VPP's; minus the base it is an offset. A vector is an array whose number of elements is
-//! the `u32` located 8 bytes before the first element. A directory entry has 144 bytes: `u32` type, 4 bytes of padding, a
-//! `u64` or two `u32`, and a name of at most 127 bytes.
+//! the `u32` located 8 bytes before the first element. A directory entry has 144 bytes: `u32` type, 4 bytes of padding,
+//! a `u64` or two `u32`, and a name of at most 127 bytes.
 
 use std::{
     iter::once,
@@ -172,8 +172,8 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The vectors of all threads. The segment holds `left` elements at most: if the vectors have more, they overlap, and the
-    /// amount to copy would be unlimited.
+    /// The vectors of all threads. The segment holds `left` elements at most: if the vectors have more, they overlap,
+    /// and the amount to copy would be unlimited.
     fn threads<T>(&self, entry: Entry, mut left: usize, get: impl Fn(usize) -> Option<T>) -> Result<Vec<Vec<T>>> {
         let size = size_of::<T>();
         let copy = |vector: Vector| {

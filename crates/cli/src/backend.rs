@@ -16,7 +16,7 @@ use super::{
 use maglev_fleet::NodeState;
 use maglev_model::{
     Name,
-    config::{AdminState, Backend, Check},
+    config::{Backend, Check},
     health::{BackendState, ProbeCode},
 };
 
@@ -48,15 +48,6 @@ struct Row {
     /// The nodes with a different state, as `STATE on NODE`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     otherwise: Vec<String>,
-}
-
-/// The admin state as in manifests.
-pub fn admin_state_text(state: AdminState) -> &'static str {
-    match state {
-        AdminState::Enabled => "Enabled",
-        AdminState::Paused => "Paused",
-        AdminState::Disabled => "Disabled",
-    }
 }
 
 /// The common state of several nodes, or `mixed`.
@@ -117,7 +108,7 @@ impl Row {
             address: newest.address.to_string(),
             state: fold(states()),
             up_on_nodes: Ratio::count(states(), |state| state == BackendState::Up),
-            admin_state: admin_state_text(newest.admin_state),
+            admin_state: newest.admin_state.as_str(),
             health_check: check_name(&newest.check),
             code: lasts().filter_map(|last| last.code).map(ProbeCode::as_str).next(),
             since: lasts().map(|last| last.at).min().map(Time),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{admin_state_text, check_name, fold, style};
+use super::{check_name, fold, style};
 use crate::{
     coverage::{NodeCoverage, Ratio, most_frequent},
     output::{Cell, Page, Printable, Table, Time, age},
@@ -140,7 +140,7 @@ impl BackendOverview {
             name: name.to_string(),
             address: newest.address.to_string(),
             state: fold(instances.iter().map(|(node, backend)| node.view.backend_state(backend))),
-            admin_state: admin_state_text(newest.admin_state),
+            admin_state: newest.admin_state.as_str(),
             health_check: check_name(&newest.check),
             generation: newest.revision.generation,
             problems,

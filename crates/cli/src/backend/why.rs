@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    admin_state_text,
     detail::{Probing, memberships_on},
     fold, style,
 };
@@ -97,7 +96,7 @@ impl Explanation {
         Some(Self {
             name: name.to_string(),
             state: fold(instances.iter().map(|(node, backend)| node.view.backend_state(backend))),
-            admin_state: admin_state_text(newest.admin_state),
+            admin_state: newest.admin_state.as_str(),
             last_writer: writer.map(Writer::from),
             per_node: per_node.collect(),
             coverage,
@@ -132,7 +131,7 @@ impl PerNode {
 fn state_reason(view: &View, backend: &Backend, probing: &Probing) -> String {
     let state = view.backend_state(backend);
     if matches!(state, BackendState::Paused | BackendState::Disabled) {
-        return format!("adminState is {}: not probed", admin_state_text(backend.admin_state));
+        return format!("adminState is {}: not probed", backend.admin_state.as_str());
     }
     let check = match &backend.check {
         Check::None => return "no HealthCheck: always up".to_owned(),

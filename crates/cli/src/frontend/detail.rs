@@ -14,13 +14,7 @@ use crate::{
     weights::{MemberWeight, member_weights},
 };
 use maglev_fleet::{NodeState, survey::DisplayState};
-use maglev_model::{
-    Name,
-    config::{Frontend, OnBackendDown},
-    event::ProgramResult,
-    health::BackendState,
-    vip::Encap,
-};
+use maglev_model::{Name, config::Frontend, event::ProgramResult, health::BackendState, vip::Encap};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -115,10 +109,7 @@ impl FrontendOverview {
             state: survey.state.as_str(),
             encap: frontend.encap.map(Encap::as_str),
             session_affinity: if frontend.sticky { "ClientIP" } else { "None" },
-            on_backend_down: match frontend.on_backend_down {
-                OnBackendDown::Flush => "Flush",
-                OnBackendDown::Keep => "Keep",
-            },
+            on_backend_down: frontend.on_backend_down.as_str(),
             table_length: frontend.table_length.get(),
             generation: frontend.revision.generation,
             coverage,

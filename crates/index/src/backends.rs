@@ -1,4 +1,4 @@
-//! Backends: kept, resolved with the HealthCheck they name, and looked up by the Frontends.
+//! Stores Backends and resolves them with their HealthChecks, for lookup by the Frontends that refer to them.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -10,31 +10,30 @@ use imbl::OrdMap;
 
 use super::{
     Work,
-    changes::{Changes, Record},
-    health_checks::{FoundCheck, HealthChecks},
+    changes::{Changes, ObjectVersion, Record},
+    health_checks::{HealthChecks, ResolvedCheck},
     object::Meta,
     references::References,
 };
 use maglev_model::{
     Name,
-    config::{AdminState, Backend, Check, Kind, Target},
+    config::{AdminState, Backend, Check, Kind, MemberTarget},
     problem::{Problem, Reason},
 };
 
-/// A Backend as it was read.
+/// A Backend as read from its object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BackendRead {
-    /// All of it.
     Readable {
         address: IpAddr,
         /// The HealthCheck that `spec.healthCheckRef` names.
         check: Option<Name>,
         admin_state: AdminState,
     },
-    /// It does not decode or has a value that is not allowed.
+    /// The object does not decode or has an invalid value.
     Unreadable {
         problem: Problem,
-        /// `spec.address`, where at least that could be read.
+        /// `spec.address`; `None` if it is unreadable, too.
         address: Option<IpAddr>,
     },
 }
@@ -57,16 +56,16 @@ struct Entry {
 #[derive(Default)]
 pub struct Backends {
     entries: HashMap<Name, Entry>,
-    targets: HashMap<Name, Target>,
-    /// The readable ones, as the configuration shows them.
+    targets: HashMap<Name, MemberTarget>,
+    /// The readable Backends, as in the configuration.
     pub resolved: OrdMap<Name, Arc<Backend>>,
-    /// The Frontends that name each.
+    /// The Frontends that refer to each Backend.
     pub users: References,
     dirty: BTreeSet<Name>,
 }
 
 impl Backends {
-    /// Takes in a stored object.
+    /// Applies a stored object.
     pub fn apply(&mut self, meta: Meta, read: BackendRead, first_list: bool, checks: &mut References) {
         let name = meta.name.clone();
         if let Some(entry) = self.entries.get_mut(&name) {
@@ -81,32 +80,32 @@ impl Backends {
             entry.read = read;
         } else {
             read.check().into_iter().for_each(|check| checks.add(check, &name));
-            let record = if first_list { Record::of_first_list(&meta.revision) } else { Record::default() };
+            let record = if first_list { Record::for_first_list(&meta.revision) } else { Record::default() };
             self.entries.insert(name.clone(), Entry { meta, read, record });
         }
         self.dirty.insert(name);
     }
 
-    /// Forgets a deleted object.
+    /// Removes a deleted object.
     pub fn delete(&mut self, name: &Name, checks: &mut References, changes: &mut Changes) {
         if let Some(entry) = self.entries.remove(name) {
             entry.read.check().into_iter().for_each(|check| checks.remove(check, name));
-            entry.record.remove((Kind::Backend, name, &entry.meta.revision), changes);
+            entry.record.remove(ObjectVersion { kind: Kind::Backend, name, revision: &entry.meta.revision }, changes);
             self.dirty.insert(name.clone());
         }
     }
 
-    /// The names of all that are stored.
+    /// The names of all stored objects.
     pub fn names(&self) -> impl Iterator<Item = &Name> {
         self.entries.keys()
     }
 
-    /// Something that `name` refers to has changed.
+    /// Marks a Backend as dirty, because an object that it refers to changed.
     pub fn touch(&mut self, name: Name) {
         self.dirty.insert(name);
     }
 
-    /// Resolves what was touched; returns the names whose look-up gives another result.
+    /// Resolves the dirty objects. Returns the names whose lookup result changed.
     pub fn settle(&mut self, checks: &HealthChecks, changes: &mut Changes, work: &mut Work) -> Vec<Name> {
         let dirty = std::mem::take(&mut self.dirty);
         dirty.into_iter().filter(|name| self.settle_one(name, checks, changes, work)).collect()
@@ -123,11 +122,11 @@ impl Backends {
             BackendRead::Unreadable { problem, address } => {
                 problems.push(problem.clone());
                 self.resolved.remove(name);
-                Target::Unreadable { address: *address }
+                MemberTarget::Unreadable { address: *address }
             }
             BackendRead::Readable { address, check, admin_state } => {
                 let check = resolve_check(name, check.as_ref(), checks);
-                // That certificates have not been read yet passes by itself: it is nobody's problem.
+                // Certificates that have not been read yet are not a problem: the state is transient.
                 if let Check::Missing(problem) | Check::NotSupported(problem) = &check
                     && problem.reason != Reason::CertificateUnknown
                 {
@@ -140,11 +139,12 @@ impl Backends {
                     admin_state: *admin_state,
                     check,
                 };
-                Target::Backend(super::keep_if_equal(&mut self.resolved, name, backend))
+                MemberTarget::Backend(super::keep_if_equal(&mut self.resolved, name, backend))
             }
         };
-        let in_effect = matches!(target, Target::Backend(_));
-        entry.record.settle((Kind::Backend, name, &entry.meta.revision), in_effect, problems, changes);
+        let in_effect = matches!(target, MemberTarget::Backend(_));
+        let object = ObjectVersion { kind: Kind::Backend, name, revision: &entry.meta.revision };
+        entry.record.settle(object, in_effect, problems, changes);
         let changed = self.targets.get(name) != Some(&target);
         if changed {
             self.targets.insert(entry.meta.name.clone(), target);
@@ -152,9 +152,8 @@ impl Backends {
         changed
     }
 
-    /// What a pool's entry for `name` comes to; `None` where there is no such object. The name
-    /// returned shares its text with the object's.
-    pub fn find(&self, name: &Name) -> Option<(&Name, &Target)> {
+    /// The Backend `name`; `None` if there is no such object. The returned name shares its text with that of the object.
+    pub fn find(&self, name: &Name) -> Option<(&Name, &MemberTarget)> {
         self.targets.get_key_value(name)
     }
 
@@ -164,31 +163,32 @@ impl Backends {
     }
 }
 
-/// What the reference of the Backend `name` to `check` comes to. Its problems are the Backend's.
+/// Resolves the reference of the Backend `name` to `check`. The problems are those of the Backend.
 fn resolve_check(name: &Name, check: Option<&Name>, checks: &HealthChecks) -> Check {
     const FIELD: &str = "spec.healthCheckRef";
     let Some(check) = check else { return Check::None };
     let short = check.name();
-    let problem = |reason, what: &str| {
-        Problem::new(reason, FIELD, format!("Backend {name}: {FIELD} names HealthCheck {short:?}, {what}"))
+    let problem = |reason, clause: &str| {
+        Problem::new(reason, FIELD, format!("Backend {name}: {FIELD} refers to HealthCheck {short:?}, {clause}"))
     };
     match checks.find(check) {
-        Some(FoundCheck::Usable(check)) => Check::Probe(check.clone()),
-        Some(FoundCheck::NotSupported { why, .. }) => {
-            let what = format!("which is not probed, so its health stays unknown: {}", why.message);
-            Check::NotSupported(problem(why.reason, &what))
+        Some(ResolvedCheck::Usable(check)) => Check::Probe(check.clone()),
+        Some(ResolvedCheck::NotSupported { problem: cause, .. }) => {
+            let clause = format!("which this node does not support, so the health stays unknown: {}", cause.message);
+            Check::NotSupported(problem(cause.reason, &clause))
         }
-        Some(FoundCheck::Pending) => Check::Missing(problem(
+        Some(ResolvedCheck::Pending) => Check::Missing(problem(
             Reason::CertificateUnknown,
-            "whose certificates are being read; it is not probed before, and keeps its weight",
+            "whose certificates have not been read yet; until then the Backend is not probed and keeps its weight",
         )),
-        Some(FoundCheck::Unreadable) => Check::Missing(problem(
+        Some(ResolvedCheck::Unreadable) => Check::Missing(problem(
             Reason::HealthCheckUnreadable,
-            "which cannot be read; it is not probed and keeps its weight until that HealthCheck is corrected",
+            "which cannot be read: correct it; until then the Backend is not probed and keeps its weight",
         )),
         None => Check::Missing(problem(
             Reason::HealthCheckNotFound,
-            "which does not exist in its namespace; it is not probed and keeps its weight until there is one",
+            "which does not exist in the same namespace: create it; until then the Backend is not probed and keeps its \
+             weight",
         )),
     }
 }

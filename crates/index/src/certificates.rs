@@ -1,8 +1,6 @@
-//! The Secrets and ConfigMaps that HealthChecks refer to for certificates: which ones, what was read of
-//! them, and whether it can be used.
+//! The Secrets and ConfigMaps with certificates that HealthChecks refer to, their content, and its validation.
 //!
-//! Reading them is the business of `k8s`; until it has tried, one is pending, and the HealthCheck has
-//! no problem yet.
+//! `kube` reads the objects. Until an object has been read, the HealthCheck is pending and has no problem.
 
 mod pem;
 
@@ -18,13 +16,13 @@ use maglev_model::{
     problem::{Problem, Reason},
 };
 
-/// Where the authorities stand, PEM.
+/// Key of the CA certificates (PEM).
 const CA_KEY: &str = "ca.crt";
-/// Where a certificate stands, with those that lead to an authority, PEM.
+/// Key of the client certificate with its chain (PEM).
 const CERTIFICATE_KEY: &str = "tls.crt";
-/// Where its key stands, PEM.
+/// Key of the private key (PEM).
 const PRIVATE_KEY: &str = "tls.key";
-/// The keys of a [`Holder`] that count.
+/// The keys of a [`Holder`] that are read.
 pub const HOLDER_KEYS: [&str; 3] = [CA_KEY, CERTIFICATE_KEY, PRIVATE_KEY];
 
 /// A kind of object that holds certificates.
@@ -35,7 +33,7 @@ pub enum HolderKind {
 }
 
 impl HolderKind {
-    /// The kind's name in manifests.
+    /// The spelling in manifests.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ConfigMap => "ConfigMap",
@@ -57,21 +55,21 @@ impl fmt::Display for Holder {
     }
 }
 
-/// What became of reading a [`Holder`].
+/// The result of reading a [`Holder`].
 #[derive(Clone, PartialEq, Eq)]
-pub enum Held {
-    /// Its data, of the keys that count.
+pub enum HolderContent {
+    /// The data of [`HOLDER_KEYS`].
     Found(BTreeMap<String, Vec<u8>>),
-    /// It does not exist.
+    /// The object does not exist.
     Missing,
-    /// maglevd may not read it.
+    /// The role of maglevd does not allow it to read the object.
     Forbidden,
-    /// The API server did not tell, and it was never read before.
+    /// The API server returned another error, and the object was never read before.
     Failed(String),
 }
 
-/// Without the data: it may be secret.
-impl fmt::Debug for Held {
+/// Omits the data, which may be secret.
+impl fmt::Debug for HolderContent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Found(data) => f.debug_tuple("Found").field(&data.keys()).finish(),
@@ -82,7 +80,7 @@ impl fmt::Debug for Held {
     }
 }
 
-/// The references of one HealthCheck.
+/// The references of one HealthCheck to certificates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CertificateRefs {
     pub authorities: Option<Holder>,
@@ -95,59 +93,58 @@ impl CertificateRefs {
     }
 }
 
-/// What the references of a HealthCheck come to.
+/// The resolved references of one HealthCheck to certificates.
 pub enum Resolved {
-    /// Not known yet.
+    /// An object has not been read yet.
     Pending,
     Usable(Option<Authorities>, Option<ClientCertificate>),
-    /// Not usable, and why.
     Unusable(Vec<Problem>),
 }
 
-/// All such objects.
+/// The contents of all referenced Secrets and ConfigMaps.
 #[derive(Default)]
 pub struct Certificates {
-    held: HashMap<Holder, Held>,
-    /// The HealthChecks that refer to each.
+    contents: HashMap<Holder, HolderContent>,
+    /// The HealthChecks that refer to each object.
     pub users: References<Holder>,
 }
 
 impl Certificates {
-    /// The objects that are referred to.
-    pub fn wanted(&self) -> BTreeSet<Holder> {
+    /// The referenced objects.
+    pub fn required(&self) -> BTreeSet<Holder> {
         self.users.targets().cloned().collect()
     }
 
-    /// Takes in what was read. True if that is news about something that is referred to.
-    pub fn apply(&mut self, holder: &Holder, held: Held) -> bool {
-        if self.users.users(holder).next().is_none() || self.held.get(holder) == Some(&held) {
+    /// Applies the content of an object. Returns true if the object is referenced and its content changed.
+    pub fn apply(&mut self, holder: &Holder, content: HolderContent) -> bool {
+        if self.users.users(holder).next().is_none() || self.contents.get(holder) == Some(&content) {
             return false;
         }
-        self.held.insert(holder.clone(), held);
+        self.contents.insert(holder.clone(), content);
         true
     }
 
-    /// Forgets what nobody refers to any more.
+    /// Drops the contents of objects that are no longer referenced.
     pub fn forget_unused(&mut self) {
         let users = &self.users;
-        self.held.retain(|holder, _| users.users(holder).next().is_some());
+        self.contents.retain(|holder, _| users.users(holder).next().is_some());
     }
 
-    /// What the references of the HealthCheck `name` come to.
+    /// Resolves the references of the HealthCheck `name`.
     pub fn resolve(&self, name: &Name, refs: &CertificateRefs) -> Resolved {
         const AUTHORITIES: &str = "spec.tls.caCertificateRef";
         const CLIENT: &str = "spec.tls.clientCertificateRef";
         let mut problems = Vec::new();
         let (mut authorities, mut client) = (None, None);
         if let Some(holder) = &refs.authorities {
-            match self.held.get(holder).map(|held| data(held).and_then(pem::authorities)) {
+            match self.contents.get(holder).map(|content| data(content).and_then(pem::authorities)) {
                 None => return Resolved::Pending,
                 Some(Ok(read)) => authorities = Some(read),
                 Some(Err(fault)) => problems.push(fault.problem(name, AUTHORITIES, holder)),
             }
         }
         if let Some(holder) = &refs.client {
-            match self.held.get(holder).map(|held| data(held).and_then(pem::client_certificate)) {
+            match self.contents.get(holder).map(|content| data(content).and_then(pem::client_certificate)) {
                 None => return Resolved::Pending,
                 Some(Ok(read)) => client = Some(read),
                 Some(Err(fault)) => problems.push(fault.problem(name, CLIENT, holder)),
@@ -157,42 +154,41 @@ impl Certificates {
     }
 }
 
-/// Why a [`Holder`] cannot be used.
+/// A [`Holder`] that cannot be used.
 struct Fault {
     reason: Reason,
-    /// What is wrong with it, and what may be done.
-    what: String,
+    /// A relative clause about the object, with the remedy.
+    clause: String,
 }
 
 impl Fault {
-    /// The object can be read, but not what is in it.
-    fn unreadable(what: impl Into<String>) -> Self {
-        Self { reason: Reason::CertificateUnreadable, what: what.into() }
+    /// The object was read, but its content is not usable.
+    fn unreadable(clause: impl Into<String>) -> Self {
+        Self { reason: Reason::CertificateUnreadable, clause: clause.into() }
     }
 
     fn problem(self, name: &Name, field: &'static str, holder: &Holder) -> Problem {
         let message = format!(
-            "{} {name}: {field} names {holder}, {}; until then its backends are not probed and keep their weights",
+            "{} {name}: {field} refers to {holder}, {}; until then its backends are not probed and keep their weights",
             Kind::HealthCheck.as_str(),
-            self.what
+            self.clause
         );
         Problem::new(self.reason, field, message)
     }
 }
 
-fn data(held: &Held) -> Result<&BTreeMap<String, Vec<u8>>, Fault> {
-    let fault = |reason, what: &str| Err(Fault { reason, what: what.to_owned() });
-    match held {
-        Held::Found(data) => Ok(data),
-        Held::Missing => fault(Reason::CertificateNotFound, "which does not exist: create it"),
-        Held::Forbidden => fault(
+fn data(content: &HolderContent) -> Result<&BTreeMap<String, Vec<u8>>, Fault> {
+    let fault = |reason, clause: &str| Err(Fault { reason, clause: clause.to_owned() });
+    match content {
+        HolderContent::Found(data) => Ok(data),
+        HolderContent::Missing => fault(Reason::CertificateNotFound, "which does not exist: create it"),
+        HolderContent::Forbidden => fault(
             Reason::CertificateForbidden,
-            "which maglevd may not read: its role has to name it (agent.rbac.secretNames or agent.rbac.configMapNames of \
-             the chart)",
+            "which maglevd is not allowed to read: add its name to agent.rbac.secretNames or agent.rbac.configMapNames of \
+             the chart",
         ),
-        Held::Failed(error) => fault(
-            Reason::CertificateUnknown,
-            &format!("which could not be read: {error}; that is tried again and again"),
-        ),
+        HolderContent::Failed(error) => {
+            fault(Reason::CertificateUnknown, &format!("which could not be read: {error}; maglevd keeps retrying"))
+        }
     }
 }

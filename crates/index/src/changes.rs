@@ -1,5 +1,4 @@
-//! What a batch of objects changed, for the events that tell of it; and the record kept per object
-//! from which that follows.
+//! The changes of a batch of objects, for events, and the record per object that they are computed from.
 
 use maglev_model::{
     Name,
@@ -10,108 +9,113 @@ use maglev_model::{
 /// A problem of one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectProblem {
-    /// The object's kind.
     pub kind: Kind,
     pub name: Name,
-    /// The object's `metadata.generation` when the problem was found.
+    /// The `metadata.generation` of the object that has the problem.
     pub generation: i64,
-    /// What is wrong.
     pub problem: Problem,
 }
 
-/// What a batch changed. To be told in the order of the fields: where an object was deleted and
-/// created again, its problems vanish first and then appear.
+/// The changes of a batch. To be published in the order of the fields: if an object was deleted and created again, its
+/// problems vanish first and then appear.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Kinds whose first complete list came in, with the number of their objects. Those objects
-    /// are not in `applied`.
+    /// Kinds whose first complete list was received, with the number of objects. These objects are not in `applied`.
     pub listed: Vec<(Kind, u32)>,
-    /// Objects that were deleted.
+    /// Deleted objects.
     pub removed: Vec<(Kind, Name)>,
-    /// Problems that are gone.
+    /// Problems that no longer exist.
     pub vanished: Vec<ObjectProblem>,
-    /// Objects that came into effect, with their generation: new, changed, or no longer withdrawn,
-    /// held or unreadable.
+    /// Objects that took effect, with their generation: new, changed, or no longer withdrawn, held or unreadable.
     pub applied: Vec<(Kind, Name, i64)>,
-    /// Problems that are new, or that a new generation of their object still has.
+    /// New problems, and problems that a new generation of their object still has.
     pub appeared: Vec<ObjectProblem>,
 }
 
 impl Changes {
-    /// Problems that are gone, then those that are new.
+    /// The vanished problems, followed by the new problems.
     pub fn problems(&self) -> impl Iterator<Item = &ObjectProblem> {
         self.vanished.iter().chain(&self.appeared)
     }
 
-    /// Whether there is nothing to tell.
+    /// True if nothing changed.
     pub fn is_empty(&self) -> bool {
         let Self { listed, removed, vanished, applied, appeared } = self;
         listed.is_empty() && removed.is_empty() && vanished.is_empty() && applied.is_empty() && appeared.is_empty()
     }
 }
 
-/// What was last told of one object.
+/// A version of an object.
+#[derive(Clone, Copy, Debug)]
+pub struct ObjectVersion<'a> {
+    pub kind: Kind,
+    pub name: &'a Name,
+    pub revision: &'a Revision,
+}
+
+impl ObjectVersion<'_> {
+    fn problem(&self, problem: Problem) -> ObjectProblem {
+        ObjectProblem { kind: self.kind, name: self.name.clone(), generation: self.revision.generation, problem }
+    }
+}
+
+/// The published state of one object.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
     /// The version that is in effect.
     applied: Option<Revision>,
-    /// The version that the problems were told of.
-    judged: Option<Revision>,
-    /// Its problems, in order.
+    /// The version whose problems are published.
+    checked: Option<Revision>,
+    /// The published problems, sorted.
     problems: Vec<Problem>,
 }
 
 impl Record {
-    /// The record of an object of the first list: it comes into effect without being told of.
-    pub fn of_first_list(revision: &Revision) -> Self {
+    /// The record of an object of the first list, which takes effect without being published.
+    pub fn for_first_list(revision: &Revision) -> Self {
         Self { applied: Some(revision.clone()), ..Self::default() }
     }
 
-    /// Its problems, in order.
+    /// The published problems, sorted.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
 
-    /// Notes what the object `(kind, name)` now comes to, and tells what is new of that.
+    /// Sets the resolved state of an object, and adds the differences to `changes`.
     pub fn settle(
         &mut self,
-        (kind, name, revision): (Kind, &Name, &Revision),
+        object: ObjectVersion<'_>,
         in_effect: bool,
         mut problems: Vec<Problem>,
         changes: &mut Changes,
     ) {
         problems.sort();
         problems.dedup();
+        let ObjectVersion { kind, name, revision } = object;
         if in_effect && self.applied.as_ref() != Some(revision) {
             changes.applied.push((kind, name.clone(), revision.generation));
         }
         self.applied = in_effect.then(|| revision.clone());
 
-        let same_version = self.judged.as_ref() == Some(revision);
+        let same_version = self.checked.as_ref() == Some(revision);
         let before = std::mem::replace(&mut self.problems, problems);
-        let tell =
-            |problem: Problem| ObjectProblem { kind, name: name.clone(), generation: revision.generation, problem };
-        let gone = before.iter().filter(|problem| self.problems.binary_search(problem).is_err());
-        changes.vanished.extend(gone.cloned().map(tell));
+        let vanished = before.iter().filter(|problem| self.problems.binary_search(problem).is_err());
+        changes.vanished.extend(vanished.cloned().map(|problem| object.problem(problem)));
         let new = self.problems.iter().filter(|problem| !same_version || before.binary_search(problem).is_err());
-        changes.appeared.extend(new.cloned().map(tell));
-        self.judged = Some(revision.clone());
+        changes.appeared.extend(new.cloned().map(|problem| object.problem(problem)));
+        self.checked = Some(revision.clone());
     }
 
-    /// Notes that nothing can be said of the object `(kind, name)` for a moment: its problems are gone,
-    /// and it is not in effect for that.
-    pub fn pend(&mut self, (kind, name, revision): (Kind, &Name, &Revision), changes: &mut Changes) {
-        let generation = revision.generation;
-        let tell = |problem| ObjectProblem { kind, name: name.clone(), generation, problem };
-        changes.vanished.extend(std::mem::take(&mut self.problems).into_iter().map(tell));
-        self.judged = None;
+    /// Marks an object as pending: its problems vanish, without the object taking effect.
+    pub fn pend(&mut self, object: ObjectVersion<'_>, changes: &mut Changes) {
+        let problems = std::mem::take(&mut self.problems);
+        changes.vanished.extend(problems.into_iter().map(|problem| object.problem(problem)));
+        self.checked = None;
     }
 
-    /// Tells that the object `(kind, name)` is deleted.
-    pub fn remove(self, (kind, name, revision): (Kind, &Name, &Revision), changes: &mut Changes) {
-        let generation = revision.generation;
-        let tell = |problem| ObjectProblem { kind, name: name.clone(), generation, problem };
-        changes.vanished.extend(self.problems.into_iter().map(tell));
-        changes.removed.push((kind, name.clone()));
+    /// Adds the deletion of an object to `changes`.
+    pub fn remove(self, object: ObjectVersion<'_>, changes: &mut Changes) {
+        changes.vanished.extend(self.problems.into_iter().map(|problem| object.problem(problem)));
+        changes.removed.push((object.kind, object.name.clone()));
     }
 }

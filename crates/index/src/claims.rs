@@ -1,9 +1,8 @@
-//! Which of the Frontends on one address get what they claim: a pure function of the claims, so
-//! every node decides the same.
+//! Decides conflicts between the Frontends on one address. A pure function of the claims, so all nodes decide alike.
 //!
-//! The oldest wins: by creation time, then namespace, then name. The namespace of the oldest
-//! Frontend owns the address; among that namespace's Frontends each is compared with the older ones
-//! that were let in, so what itself lost takes nothing from anybody.
+//! The oldest Frontend wins: by creation time, then namespace, then name. The namespace of the oldest Frontend owns the
+//! address. Each other Frontend of that namespace is compared with the older ones whose claims were granted, so a
+//! withdrawn Frontend takes nothing from younger ones.
 
 use std::{
     cmp::Ordering,
@@ -21,7 +20,7 @@ use maglev_model::{
     vip::{Dscp, Encap, Family, Service, VipKey},
 };
 
-/// A Frontend's place in the order in which claims are decided.
+/// The age of an object, which determines its precedence in conflicts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Age {
     pub created: Timestamp,
@@ -52,7 +51,7 @@ pub enum EncapType {
 }
 
 impl EncapType {
-    /// The encap towards backends of `family`; `None` where there is no such encap.
+    /// The encap to backends of `family`; `None` if there is no such encap.
     pub fn towards(self, family: Family) -> Option<Encap> {
         match (self, family) {
             (Self::Gre, Family::V4) => Some(Encap::Gre4),
@@ -64,7 +63,7 @@ impl EncapType {
         }
     }
 
-    /// The words of the manifest.
+    /// The encap in the terms of the manifest.
     fn in_manifest(self) -> String {
         match self {
             Self::Gre => "GRE".to_owned(),
@@ -74,18 +73,18 @@ impl EncapType {
     }
 }
 
-/// The encap that a Frontend brings into the comparison.
+/// The encap of a Frontend as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimedEncap {
-    /// It could not be read: it agrees with any.
+    /// The encap is unreadable; it agrees with every other encap.
     Unknown,
-    /// The type; the family while it is known which the backends have.
+    /// The type, and the family of the backends if it is known.
     Known(EncapType, Option<Family>),
 }
 
 impl ClaimedEncap {
-    /// Whether both can be used on one address. VPP's `lb_vip_add` compares the type alone, so
-    /// each port may have its own NAT target port or code point.
+    /// True if both encaps can be used on one address. VPP's `lb_vip_add` compares only the type, so each port may have
+    /// its own NAT target port or code point.
     fn agrees(self, other: Self) -> bool {
         match (self, other) {
             (Self::Known(this, here), Self::Known(that, there)) => {
@@ -104,21 +103,20 @@ impl ClaimedEncap {
     }
 }
 
-/// One Frontend on the address that is decided.
+/// A Frontend on the address.
 #[derive(Clone, Copy, Debug)]
 pub struct Claimant<'a> {
     pub name: &'a Name,
-    /// The traffic it takes; `None` where that cannot be read, so that it only counts for whose
-    /// the address is.
+    /// The claim; `None` if it is unreadable, so that it only counts for the ownership of the address.
     pub vip: Option<VipKey>,
     pub encap: ClaimedEncap,
-    /// Whether all of it could be read. One that is not never loses for its encap: what it is in
-    /// VPP is not known, and stays.
+    /// True if the whole object is readable. An unreadable Frontend never loses because of its encap: its encap in VPP is
+    /// not known, and stays.
     pub readable: bool,
 }
 
-/// What each of `claimants` comes to: `Some` why it is withdrawn. They are those of one address,
-/// the oldest first.
+/// Decides the conflicts between all Frontends of one address, which must be sorted by age, oldest first. Returns for each
+/// the problem because of which it is withdrawn, if any.
 pub fn decide(claimants: &[Claimant<'_>]) -> Vec<Option<Problem>> {
     let Some(owner) = claimants.first().map(|oldest| oldest.name.namespace()) else { return Vec::new() };
     let mut granted = Granted::default();
@@ -134,12 +132,12 @@ pub fn decide(claimants: &[Claimant<'_>]) -> Vec<Option<Problem>> {
         .collect()
 }
 
-/// What was granted on the address so far.
+/// The claims granted on the address so far.
 #[derive(Default)]
 struct Granted<'a> {
     first: Option<&'a Name>,
     services: HashMap<Service, &'a Name>,
-    /// Encaps that disagree with none of the others; at most one of each type and family.
+    /// Encaps that agree with each other; at most one of each type and family.
     encaps: Vec<(ClaimedEncap, &'a Name)>,
 }
 
@@ -172,15 +170,15 @@ impl<'a> Granted<'a> {
 
 fn owned_by_other_namespace(name: &Name, vip: VipKey) -> Problem {
     let message = format!(
-        "Frontend {name}: spec.address {} is in use in another namespace, which had it first; \
-         use an address that no other namespace uses",
+        "Frontend {name}: spec.address {} is owned by another namespace, which used it first; choose an address that no \
+         other namespace uses",
         vip.address
     );
     Problem::new(Reason::AddressOwnedByOtherNamespace, "spec.address", message)
 }
 
-fn conflict(name: &Name, field: &str, what: &str) -> Problem {
-    Problem::new(Reason::Conflicted, field, format!("Frontend {name}: {what}"))
+fn conflict(name: &Name, field: &str, message: &str) -> Problem {
+    Problem::new(Reason::Conflicted, field, format!("Frontend {name}: {message}"))
 }
 
 fn claim_field(service: Service) -> &'static str {
@@ -190,8 +188,7 @@ fn claim_field(service: Service) -> &'static str {
     }
 }
 
-/// The claim in words.
-fn in_words(vip: VipKey) -> String {
+fn claim_text(vip: VipKey) -> String {
     match vip.service {
         Service::AllPorts => format!("all ports of {}", vip.address),
         Service::Port { protocol, port } => {
@@ -202,8 +199,8 @@ fn in_words(vip: VipKey) -> String {
 
 fn same_claim(vip: VipKey, older: &Name) -> String {
     format!(
-        "{} belongs to the older Frontend {:?}; choose another address, protocol or port",
-        in_words(vip),
+        "{} is already claimed by the older Frontend {:?}; choose another address, protocol or port",
+        claim_text(vip),
         older.name()
     )
 }
@@ -212,7 +209,7 @@ fn under_all_ports(vip: VipKey, older: &Name) -> String {
     format!(
         "{} cannot be claimed, because the older Frontend {:?} claims all ports of that address; \
          choose another address",
-        in_words(vip),
+        claim_text(vip),
         older.name()
     )
 }
@@ -221,15 +218,15 @@ fn over_ports(vip: VipKey, older: &Name) -> String {
     format!(
         "{} cannot be claimed, because the older Frontend {:?} claims a port of that address; \
          choose another address, or a protocol and port",
-        in_words(vip),
+        claim_text(vip),
         older.name()
     )
 }
 
 fn other_encap(vip: VipKey, encap: ClaimedEncap, granted: ClaimedEncap, older: &Name) -> String {
     format!(
-        "spec.encap is {}, but all Frontends on {} need one encap, and the older Frontend {:?} has {}; \
-         use that, or another address",
+        "spec.encap is {}, but all Frontends on {} need the same encap, and the older Frontend {:?} has {}; \
+         use the same encap or another address",
         encap.in_manifest(),
         vip.address,
         older.name(),
@@ -237,19 +234,19 @@ fn other_encap(vip: VipKey, encap: ClaimedEncap, granted: ClaimedEncap, older: &
     )
 }
 
-/// The claimants of every address, the oldest first.
+/// The Frontends on each address, oldest first.
 #[derive(Debug, Default)]
 pub struct Addresses {
     claimants: HashMap<IpAddr, BTreeSet<Age>>,
 }
 
 impl Addresses {
-    /// Notes a Frontend on `address`.
+    /// Adds a Frontend to `address`.
     pub fn add(&mut self, address: IpAddr, age: Age) {
         self.claimants.entry(address).or_default().insert(age);
     }
 
-    /// Notes that a Frontend has left `address`.
+    /// Removes a Frontend from `address`.
     pub fn remove(&mut self, address: IpAddr, age: &Age) {
         if let Some(claimants) = self.claimants.get_mut(&address) {
             claimants.remove(age);
@@ -259,7 +256,7 @@ impl Addresses {
         }
     }
 
-    /// The Frontends on `address`, the oldest first.
+    /// The Frontends on `address`, oldest first.
     pub fn on(&self, address: IpAddr) -> impl Iterator<Item = &Name> {
         self.claimants.get(&address).into_iter().flatten().map(|age| &age.name)
     }

@@ -1,5 +1,4 @@
-//! Frontends: kept, their pools resolved, their claims compared with the others on the address, and
-//! put together.
+//! Stores Frontends, resolves their pools, and decides conflicts between the claims on an address.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -12,9 +11,9 @@ use imbl::OrdMap;
 use super::{
     Work,
     backends::Backends,
-    changes::{Changes, Record},
+    changes::{Changes, ObjectVersion, Record},
     claims::{self, Addresses, Age, Claimant, ClaimedEncap},
-    members::{self, Resolution, Wants},
+    members::{self, FrontendSettings, Resolution},
     object::Meta,
     references::References,
 };
@@ -25,59 +24,57 @@ use maglev_model::{
     vip::{Service, TableLength, VipKey},
 };
 
-/// A Frontend as it was read.
+/// A Frontend as read from its object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FrontendRead {
-    /// `spec.address`, where it could be read.
+    /// `spec.address`; `None` if unreadable.
     pub address: Option<IpAddr>,
-    /// `spec.protocol` and `spec.port`, where they could be read.
+    /// `spec.protocol` and `spec.port`; `None` if unreadable.
     pub service: Option<Service>,
     pub body: Body,
 }
 
-/// A Frontend's spec but for its claim.
+/// The spec of a Frontend without its claim.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Body {
-    /// It can be read.
     Readable {
-        /// What it says.
-        wants: Wants,
-        /// Why it is held although it can be read: its address is not allowed here.
-        refused: Option<Problem>,
+        settings: FrontendSettings,
+        /// The problem of an address that is not allowed on this node. The Frontend is then held.
+        rejection: Option<Problem>,
     },
-    /// It does not decode or has a value that is not allowed.
+    /// The object does not decode or has an invalid value.
     Unreadable {
         problem: Problem,
-        /// The encap, where that could be read.
+        /// The encap, as far as it is readable.
         encap: ClaimedEncap,
     },
 }
 
 impl FrontendRead {
-    /// The claim, where all of it could be read.
+    /// The claim; `None` unless all of it is readable.
     fn vip(&self) -> Option<VipKey> {
         Some(VipKey { address: self.address?, service: self.service? })
     }
 
-    fn wants(&self) -> Option<&Wants> {
+    fn settings(&self) -> Option<&FrontendSettings> {
         match &self.body {
-            Body::Readable { wants, .. } => Some(wants),
+            Body::Readable { settings, .. } => Some(settings),
             Body::Unreadable { .. } => None,
         }
     }
 
     fn backends(&self) -> impl Iterator<Item = &Name> {
-        self.wants().into_iter().flat_map(Wants::backends)
+        self.settings().into_iter().flat_map(FrontendSettings::backends)
     }
 }
 
 struct Entry {
     meta: Meta,
     read: FrontendRead,
-    /// What the pools come to; `None` for an unreadable Frontend and before the first settling.
+    /// The resolved pools; `None` for an unreadable Frontend and before the first resolution.
     resolution: Option<Resolution>,
-    /// Why it is withdrawn.
-    lost: Option<Problem>,
+    /// The conflict because of which the Frontend is withdrawn.
+    conflict: Option<Problem>,
     record: Record,
 }
 
@@ -90,12 +87,11 @@ impl Entry {
         match (&self.read.body, &self.resolution) {
             (Body::Unreadable { encap, .. }, _) => *encap,
             (_, Some(resolution)) => resolution.claimed,
-            (Body::Readable { wants, .. }, None) => ClaimedEncap::Known(wants.encap, None),
+            (Body::Readable { settings, .. }, None) => ClaimedEncap::Known(settings.encap, None),
         }
     }
 
-    /// Whether `other` takes part in conflicts in the same way, as far as that follows from the
-    /// object alone.
+    /// True if `other` has the same effect on conflicts, as far as the object alone determines it.
     fn claims_like(&self, other: &Self) -> bool {
         let same_body = match (&self.read.body, &other.read.body) {
             (Body::Readable { .. }, Body::Readable { .. }) => true,
@@ -111,7 +107,7 @@ impl Entry {
             name: &self.meta.name,
             vip: self.read.vip(),
             encap: self.claimed_encap(),
-            readable: self.read.wants().is_some(),
+            readable: self.read.settings().is_some(),
         }
     }
 }
@@ -119,20 +115,20 @@ impl Entry {
 #[derive(Default)]
 pub struct Frontends {
     entries: HashMap<Name, Entry>,
-    /// Those whose claim is known, as the configuration shows them.
+    /// The Frontends with a readable claim, as in the configuration.
     pub resolved: OrdMap<Name, Arc<Frontend>>,
     addresses: Addresses,
-    /// How many have a claim that cannot be read.
+    /// Number of Frontends with an unreadable claim.
     unknown_claims: usize,
     dirty: BTreeSet<Name>,
     dirty_addresses: BTreeSet<IpAddr>,
 }
 
 impl Frontends {
-    /// Takes in a stored object.
+    /// Applies a stored object.
     pub fn apply(&mut self, meta: Meta, read: FrontendRead, first_list: bool, backends: &mut References) {
         let name = meta.name.clone();
-        let mut new = Entry { meta, read, resolution: None, lost: None, record: Record::default() };
+        let mut new = Entry { meta, read, resolution: None, conflict: None, record: Record::default() };
         match self.entries.get(&name) {
             Some(old) if old.meta == new.meta && old.read == new.read => return,
             Some(old) if old.claims_like(&new) => self.replace(&name, new, backends),
@@ -144,7 +140,7 @@ impl Frontends {
             }
             None => {
                 if first_list {
-                    new.record = Record::of_first_list(&new.meta.revision);
+                    new.record = Record::for_first_list(&new.meta.revision);
                 }
                 self.put(new, backends);
             }
@@ -152,11 +148,11 @@ impl Frontends {
         self.dirty.insert(name);
     }
 
-    /// Replaces an entry by one whose claim is the same: nobody else has to be looked at, unless its
-    /// encap turns out to be another.
+    /// Replaces an entry by one with the same claim. Other Frontends are not affected unless the resolved encap changes.
     fn replace(&mut self, name: &Name, new: Entry, backends: &mut References) {
         let Some(entry) = self.entries.get_mut(name) else { return };
-        if entry.read.wants().map(|wants| &wants.pools) != new.read.wants().map(|wants| &wants.pools) {
+        if entry.read.settings().map(|settings| &settings.pools) != new.read.settings().map(|settings| &settings.pools)
+        {
             entry.read.backends().for_each(|backend| backends.remove(backend, name));
             new.read.backends().for_each(|backend| backends.add(backend, name));
         }
@@ -164,7 +160,7 @@ impl Frontends {
         entry.read = new.read;
     }
 
-    /// Puts an entry in, with all that points to it.
+    /// Inserts an entry with all references to it.
     fn put(&mut self, entry: Entry, backends: &mut References) {
         let name = entry.meta.name.clone();
         entry.read.backends().for_each(|backend| backends.add(backend, &name));
@@ -176,15 +172,15 @@ impl Frontends {
         self.entries.insert(name, entry);
     }
 
-    /// Forgets a deleted object.
+    /// Removes a deleted object.
     pub fn delete(&mut self, name: &Name, backends: &mut References, changes: &mut Changes) {
         if let Some(entry) = self.take(name, backends) {
-            entry.record.remove((Kind::Frontend, name, &entry.meta.revision), changes);
+            entry.record.remove(ObjectVersion { kind: Kind::Frontend, name, revision: &entry.meta.revision }, changes);
             self.dirty.insert(name.clone());
         }
     }
 
-    /// Takes an entry out, with all that points to it.
+    /// Removes an entry with all references to it.
     fn take(&mut self, name: &Name, backends: &mut References) -> Option<Entry> {
         let entry = self.entries.remove(name)?;
         entry.read.backends().for_each(|backend| backends.remove(backend, name));
@@ -196,23 +192,22 @@ impl Frontends {
         Some(entry)
     }
 
-    /// The names of all that are stored.
+    /// The names of all stored objects.
     pub fn names(&self) -> impl Iterator<Item = &Name> {
         self.entries.keys()
     }
 
-    /// Something that `name` refers to has changed.
+    /// Marks a Frontend as dirty, because an object that it refers to changed.
     pub fn touch(&mut self, name: Name) {
         self.dirty.insert(name);
     }
 
-    /// Whether some claim cannot be read.
+    /// True if the claim of some Frontend is unreadable.
     pub fn claims_unknown(&self) -> bool {
         self.unknown_claims > 0
     }
 
-    /// Resolves what was touched, and what follows for others on the same addresses. Returns whether
-    /// a resolved Frontend changed.
+    /// Resolves the dirty objects, and decides conflicts on their addresses. Returns true if a resolved Frontend changed.
     pub fn settle(&mut self, backends: &Backends, changes: &mut Changes, work: &mut Work) -> bool {
         let mut unsettled = std::mem::take(&mut self.dirty);
         for name in &unsettled {
@@ -232,8 +227,8 @@ impl Frontends {
         work.frontends += 1;
         let Some(entry) = self.entries.get_mut(name) else { return };
         let before = entry.claimed_encap();
-        entry.resolution = match (entry.read.address, entry.read.wants()) {
-            (Some(address), Some(wants)) => Some(members::resolve(&entry.meta.name, address, wants, backends)),
+        entry.resolution = match (entry.read.address, entry.read.settings()) {
+            (Some(address), Some(settings)) => Some(members::resolve(&entry.meta.name, address, settings, backends)),
             _ => None,
         };
         if let Some(address) = entry.read.address
@@ -243,25 +238,25 @@ impl Frontends {
         }
     }
 
-    /// Compares the claims on `address`; whose outcome changes is added to `unsettled`.
+    /// Decides conflicts on `address`, and adds Frontends whose outcome changed to `unsettled`.
     fn decide(&mut self, address: IpAddr, unsettled: &mut BTreeSet<Name>, work: &mut Work) {
         work.addresses += 1;
         let entries = self.addresses.on(address).filter_map(|name| self.entries.get(name));
         let claimants: Vec<Claimant<'_>> = entries.map(Entry::claimant).collect();
         work.claims += claimants.len() as u64;
-        let verdicts = claims::decide(&claimants);
+        let conflicts = claims::decide(&claimants);
         let names: Vec<Name> = claimants.iter().map(|claimant| claimant.name.clone()).collect();
-        for (name, lost) in names.into_iter().zip(verdicts) {
+        for (name, conflict) in names.into_iter().zip(conflicts) {
             if let Some(entry) = self.entries.get_mut(&name)
-                && entry.lost != lost
+                && entry.conflict != conflict
             {
-                entry.lost = lost;
+                entry.conflict = conflict;
                 unsettled.insert(name);
             }
         }
     }
 
-    /// Puts the resolved Frontend together; returns whether it changed.
+    /// Assembles the resolved Frontend. Returns true if it changed.
     fn assemble(&mut self, name: &Name, changes: &mut Changes) -> bool {
         let Some(entry) = self.entries.get_mut(name) else { return self.resolved.remove(name).is_some() };
         let standing = standing(entry);
@@ -271,8 +266,9 @@ impl Frontends {
         if let Standing::Held(problem) | Standing::Withdrawn(problem) = &standing {
             problems.push(problem.clone());
         }
-        problems.extend(entry.lost.iter().chain(refusal(entry)).cloned());
-        entry.record.settle((Kind::Frontend, name, &entry.meta.revision), in_effect, problems, changes);
+        problems.extend(entry.conflict.iter().chain(rejection(entry)).cloned());
+        let object = ObjectVersion { kind: Kind::Frontend, name, revision: &entry.meta.revision };
+        entry.record.settle(object, in_effect, problems, changes);
         let Some(vip) = entry.read.vip() else { return self.resolved.remove(name).is_some() };
         let frontend = frontend(entry, vip, standing);
         let before = self.resolved.get(name).cloned();
@@ -286,26 +282,26 @@ impl Frontends {
     }
 }
 
-/// Why the object itself is not taken, whatever the others say.
-fn refusal(entry: &Entry) -> Option<&Problem> {
+/// The problem of the object itself, independent of other objects.
+fn rejection(entry: &Entry) -> Option<&Problem> {
     match &entry.read.body {
-        Body::Readable { refused, .. } => refused.as_ref(),
+        Body::Readable { rejection, .. } => rejection.as_ref(),
         Body::Unreadable { problem, .. } => Some(problem),
     }
 }
 
-/// Losing a conflict comes before everything: two Frontends cannot be one VIP.
+/// A conflict takes precedence over a hold, since two Frontends cannot share a VIP.
 fn standing(entry: &Entry) -> Standing {
-    let held = || refusal(entry).or_else(|| entry.resolution.as_ref()?.held.as_ref());
-    match (&entry.lost, held()) {
-        (Some(lost), _) => Standing::Withdrawn(lost.clone()),
+    let held = || rejection(entry).or_else(|| entry.resolution.as_ref()?.held.as_ref());
+    match (&entry.conflict, held()) {
+        (Some(conflict), _) => Standing::Withdrawn(conflict.clone()),
         (None, Some(held)) => Standing::Held(held.clone()),
         (None, None) => Standing::Serving,
     }
 }
 
 fn frontend(entry: &Entry, vip: VipKey, standing: Standing) -> Frontend {
-    let wants = entry.read.wants();
+    let settings = entry.read.settings();
     let resolution = entry.resolution.as_ref();
     Frontend {
         name: entry.meta.name.clone(),
@@ -314,8 +310,8 @@ fn frontend(entry: &Entry, vip: VipKey, standing: Standing) -> Frontend {
         standing,
         pools: resolution.map_or_else(Vec::new, |resolution| resolution.pools.clone()),
         encap: resolution.and_then(|resolution| resolution.encap),
-        sticky: wants.is_some_and(|wants| wants.sticky),
-        on_backend_down: wants.map_or_else(OnBackendDown::default, |wants| wants.on_backend_down),
-        table_length: wants.map_or(TableLength::DEFAULT, |wants| wants.table_length),
+        sticky: settings.is_some_and(|settings| settings.sticky),
+        on_backend_down: settings.map_or_else(OnBackendDown::default, |settings| settings.on_backend_down),
+        table_length: settings.map_or(TableLength::DEFAULT, |settings| settings.table_length),
     }
 }

@@ -1,4 +1,4 @@
-//! HealthChecks: kept, resolved, and looked up by the Backends that name them.
+//! Stores and resolves HealthChecks, for lookup by the Backends that refer to them.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -9,8 +9,8 @@ use imbl::OrdMap;
 
 use super::{
     Work,
-    certificates::{CertificateRefs, Certificates, Held, Holder, Resolved},
-    changes::{Changes, Record},
+    certificates::{CertificateRefs, Certificates, Holder, HolderContent, Resolved},
+    changes::{Changes, ObjectVersion, Record},
     object::Meta,
     references::References,
 };
@@ -20,28 +20,29 @@ use maglev_model::{
     problem::Problem,
 };
 
-/// A HealthCheck as it was read.
+/// A HealthCheck as read from its object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckRead {
-    /// The HealthCheck without the certificates that it refers to, or why it is unreadable.
+    /// The HealthCheck without certificates, or the problem that makes it unreadable.
     pub check: Result<HealthCheck, Problem>,
-    /// The certificates that it refers to.
+    /// The references to certificates.
     pub refs: CertificateRefs,
-    /// Why this node cannot do it, although it is readable.
+    /// The problem of a readable HealthCheck that this node does not support.
     pub not_supported: Option<Problem>,
 }
 
-/// What a reference to a HealthCheck comes to.
+/// The result of resolving a reference to a HealthCheck.
 #[derive(Clone, Debug, PartialEq)]
-pub enum FoundCheck {
-    /// It is stored, but does not decode, has a value that is not allowed, or refers to certificates that
-    /// cannot be used.
+pub enum ResolvedCheck {
+    /// The object does not decode, has an invalid value, or refers to unusable certificates.
     Unreadable,
-    /// The certificates that it refers to have not been read yet.
+    /// The referenced certificates have not been read yet.
     Pending,
-    /// It is readable, but this node cannot do it.
-    NotSupported { check: Arc<HealthCheck>, why: Problem },
-    /// It can be done.
+    /// This node does not support the type of the probe.
+    NotSupported {
+        check: Arc<HealthCheck>,
+        problem: Problem,
+    },
     Usable(Arc<HealthCheck>),
 }
 
@@ -54,17 +55,17 @@ struct Entry {
 #[derive(Default)]
 pub struct HealthChecks {
     entries: HashMap<Name, Entry>,
-    found: HashMap<Name, FoundCheck>,
-    /// The readable ones, as the configuration shows them.
+    checks: HashMap<Name, ResolvedCheck>,
+    /// The readable HealthChecks, as in the configuration.
     pub resolved: OrdMap<Name, Arc<HealthCheck>>,
-    /// The Backends that name each.
+    /// The Backends that refer to each HealthCheck.
     pub users: References,
     certificates: Certificates,
     dirty: BTreeSet<Name>,
 }
 
 impl HealthChecks {
-    /// Takes in a stored object.
+    /// Applies a stored object.
     pub fn apply(&mut self, meta: Meta, read: CheckRead, first_list: bool) {
         let name = meta.name.clone();
         if let Some(entry) = self.entries.get_mut(&name) {
@@ -79,39 +80,41 @@ impl HealthChecks {
             entry.read = read;
         } else {
             read.refs.holders().for_each(|holder| self.certificates.users.add(holder, &name));
-            let record = if first_list { Record::of_first_list(&meta.revision) } else { Record::default() };
+            let record = if first_list { Record::for_first_list(&meta.revision) } else { Record::default() };
             self.entries.insert(name.clone(), Entry { meta, read, record });
         }
         self.dirty.insert(name);
     }
 
-    /// Forgets a deleted object.
+    /// Removes a deleted object.
     pub fn delete(&mut self, name: &Name, changes: &mut Changes) {
         if let Some(entry) = self.entries.remove(name) {
             entry.read.refs.holders().for_each(|holder| self.certificates.users.remove(holder, name));
-            entry.record.remove((Kind::HealthCheck, name, &entry.meta.revision), changes);
+            entry
+                .record
+                .remove(ObjectVersion { kind: Kind::HealthCheck, name, revision: &entry.meta.revision }, changes);
             self.dirty.insert(name.clone());
         }
     }
 
-    /// The names of all that are stored.
+    /// The names of all stored objects.
     pub fn names(&self) -> impl Iterator<Item = &Name> {
         self.entries.keys()
     }
 
-    /// Takes in what was read of an object with certificates.
-    pub fn apply_certificates(&mut self, holder: &Holder, held: Held) {
-        if self.certificates.apply(holder, held) {
+    /// Applies the content of an object with certificates.
+    pub fn apply_certificates(&mut self, holder: &Holder, content: HolderContent) {
+        if self.certificates.apply(holder, content) {
             self.dirty.extend(self.certificates.users.users(holder).cloned());
         }
     }
 
-    /// The objects with certificates that are referred to.
-    pub fn certificates_wanted(&self) -> BTreeSet<Holder> {
-        self.certificates.wanted()
+    /// The referenced objects with certificates.
+    pub fn required_certificates(&self) -> BTreeSet<Holder> {
+        self.certificates.required()
     }
 
-    /// Resolves what was applied or deleted; returns the names whose look-up gives another result.
+    /// Resolves the dirty objects. Returns the names whose lookup result changed.
     pub fn settle(&mut self, changes: &mut Changes, work: &mut Work) -> Vec<Name> {
         let dirty = std::mem::take(&mut self.dirty);
         dirty.into_iter().filter(|name| self.settle_one(name, changes, work)).collect()
@@ -122,19 +125,19 @@ impl HealthChecks {
         let Some(entry) = self.entries.get_mut(name) else {
             self.certificates.forget_unused();
             self.resolved.remove(name);
-            return self.found.remove(name).is_some();
+            return self.checks.remove(name).is_some();
         };
         let mut problems: Vec<Problem> = entry.read.not_supported.iter().cloned().collect();
-        let found = match (&entry.read.check, self.certificates.resolve(name, &entry.read.refs)) {
+        let resolved = match (&entry.read.check, self.certificates.resolve(name, &entry.read.refs)) {
             (Err(problem), _) => {
                 problems.push(problem.clone());
-                FoundCheck::Unreadable
+                ResolvedCheck::Unreadable
             }
-            (Ok(_), Resolved::Unusable(found)) => {
-                problems.extend(found);
-                FoundCheck::Unreadable
+            (Ok(_), Resolved::Unusable(faults)) => {
+                problems.extend(faults);
+                ResolvedCheck::Unreadable
             }
-            (Ok(_), Resolved::Pending) => FoundCheck::Pending,
+            (Ok(_), Resolved::Pending) => ResolvedCheck::Pending,
             (Ok(check), Resolved::Usable(authorities, client)) => {
                 let mut check = check.clone();
                 if let Some(tls) = check.probe.tls_mut() {
@@ -142,32 +145,32 @@ impl HealthChecks {
                 }
                 let check = super::keep_if_equal(&mut self.resolved, name, check);
                 match &entry.read.not_supported {
-                    Some(why) => FoundCheck::NotSupported { check, why: why.clone() },
-                    None => FoundCheck::Usable(check),
+                    Some(problem) => ResolvedCheck::NotSupported { check, problem: problem.clone() },
+                    None => ResolvedCheck::Usable(check),
                 }
             }
         };
-        if let FoundCheck::Unreadable | FoundCheck::Pending = found {
+        if let ResolvedCheck::Unreadable | ResolvedCheck::Pending = resolved {
             self.resolved.remove(name);
         }
-        let object = (Kind::HealthCheck, name, &entry.meta.revision);
-        match found {
-            FoundCheck::Pending => entry.record.pend(object, changes),
-            FoundCheck::Unreadable => entry.record.settle(object, false, problems, changes),
-            FoundCheck::NotSupported { .. } | FoundCheck::Usable(_) => {
+        let object = ObjectVersion { kind: Kind::HealthCheck, name, revision: &entry.meta.revision };
+        match resolved {
+            ResolvedCheck::Pending => entry.record.pend(object, changes),
+            ResolvedCheck::Unreadable => entry.record.settle(object, false, problems, changes),
+            ResolvedCheck::NotSupported { .. } | ResolvedCheck::Usable(_) => {
                 entry.record.settle(object, true, problems, changes);
             }
         }
-        let changed = self.found.get(name) != Some(&found);
+        let changed = self.checks.get(name) != Some(&resolved);
         if changed {
-            self.found.insert(name.clone(), found);
+            self.checks.insert(name.clone(), resolved);
         }
         changed
     }
 
-    /// What a reference to `name` comes to; `None` where there is no such object.
-    pub fn find(&self, name: &Name) -> Option<&FoundCheck> {
-        self.found.get(name)
+    /// The HealthCheck `name`; `None` if there is no such object.
+    pub fn find(&self, name: &Name) -> Option<&ResolvedCheck> {
+        self.checks.get(name)
     }
 
     /// The problems of `name`.

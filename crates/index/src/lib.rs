@@ -1,19 +1,17 @@
-//! Custom resources in, [`Config`] and per-object problems out.
+//! Resolves custom resources into a [`Config`] and the problems of each object.
 //!
 //! ```text
 //!  Secret, ConfigMap ──▶ HealthCheck ──▶ Backend ──▶ Frontend ──▶ claims on its address ─┐
 //!  Node, LoadBalancerConfig ─────────────────────────────────────────────────────────────┴▶ Config, problems, Changes
 //! ```
 //!
-//! `k8s` hands in every object it sees, those that do not decode included, and turns the [`Changes`]
-//! into events; `agent` and `health` hold the receiver of the [`Config`]. The index is synchronous,
-//! has no clock and no history: equal objects give an equal `Config` and equal problems, in whatever
-//! order they came.
+//! `kube` applies every watched object, including objects that do not decode, and publishes the [`Changes`] as events;
+//! `agent` and `health` receive the [`Config`]. The index is synchronous and has neither a clock nor a history: equal
+//! objects give an equal `Config` and equal problems, regardless of their order.
 //!
-//! It is incremental: an object that changes is resolved again, then what refers to it, as long as
-//! something really changes. What comes out equal keeps its `Arc`, so that the `diff` of two
-//! `Config`s is exactly the difference. Until every kind has been listed nothing is resolved, so
-//! that no half-seen world is judged.
+//! The index is incremental: a changed object is resolved again, followed by the objects that refer to it, for as long as
+//! results change. Equal results keep their `Arc`, so the `diff` of two `Config`s is exact. Nothing is resolved until every
+//! kind has been listed, since missing objects would look like problems.
 
 mod backends;
 mod certificates;
@@ -38,12 +36,12 @@ use std::{
 use imbl::OrdMap;
 use tokio::sync::watch;
 
-use self::{backends::Backends, frontends::Frontends, health_checks::HealthChecks, node::NodeState};
+use self::{backends::Backends, frontends::Frontends, health_checks::HealthChecks, node::NodeSettings};
 pub use self::{
-    certificates::{HOLDER_KEYS, Held, Holder, HolderKind},
+    certificates::{HOLDER_KEYS, Holder, HolderContent, HolderKind},
     changes::{Changes, ObjectProblem},
     manifest::{Manifest, ManifestError},
-    node::Chosen,
+    node::ConfigSelection,
     object::{Meta, NodeObject, Object, Stored, Unreadable},
 };
 use maglev_model::{
@@ -52,51 +50,51 @@ use maglev_model::{
     problem::Problem,
 };
 
-/// What the index has to be told about where it runs.
+/// Options of the index.
 #[derive(Clone, Debug, Default)]
 pub struct IndexOptions {
-    /// Whether Frontends and Backends may have loopback addresses (`--allow-loopback`).
+    /// True to allow loopback addresses in Frontends and Backends (`--allow-loopback`).
     pub allow_loopback: bool,
-    /// The name of the Node whose labels and addresses count; `None` for a view of all nodes, whose
-    /// [`Config::node`] has the defaults. See [`Index::chosen_for`].
+    /// The name of the own Node. `None` for a view of all nodes: [`Config::node`] then has the defaults, and
+    /// [`Index::selection_for`] gives the LoadBalancerConfig of each node.
     pub node_name: Option<String>,
-    /// What this node lacks for probing by ICMP, as a sentence; `None` where it can.
+    /// Human-readable reason for which this node cannot send ICMP probes; `None` if it can.
     pub icmp_missing: Option<String>,
 }
 
-/// How much was resolved since the start; what tests of the incremental work look at.
+/// Counters of the work since the start, for tests of incremental resolution.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
     pub health_checks: u64,
     pub backends: u64,
     /// Frontends whose pools were resolved.
     pub frontends: u64,
-    /// Addresses whose claims were compared.
+    /// Addresses whose conflicts were decided.
     pub addresses: u64,
-    /// Claims compared, over all those addresses.
+    /// Claims compared on these addresses.
     pub claims: u64,
-    /// Decisions on the node's LoadBalancerConfig.
+    /// Selections of the LoadBalancerConfig of the own Node.
     pub nodes: u64,
     pub published: u64,
 }
 
-/// The index. See the module's text.
+/// Holds all custom resources and their resolved state. Owned and updated by a single task.
 pub struct Index {
     options: IndexOptions,
     listed: BTreeSet<Kind>,
     health_checks: HealthChecks,
     backends: Backends,
     frontends: Frontends,
-    node: NodeState,
-    /// What was found since the last publishing.
+    node: NodeSettings,
+    /// Changes since the last publication.
     changes: Changes,
     work: Work,
     config_tx: watch::Sender<Option<Config>>,
 }
 
 impl Index {
-    /// An empty index, and where its configuration appears: `None` until every kind was listed and
-    /// the own Node seen.
+    /// Creates an empty index and the receiver of its configuration, which is `None` until every kind has been listed and
+    /// the own Node has been seen.
     pub fn new(options: IndexOptions) -> (Self, watch::Receiver<Option<Config>>) {
         let (config_tx, config_rx) = watch::channel(None);
         let index = Self {
@@ -105,7 +103,7 @@ impl Index {
             health_checks: HealthChecks::default(),
             backends: Backends::default(),
             frontends: Frontends::default(),
-            node: NodeState::default(),
+            node: NodeSettings::default(),
             changes: Changes::default(),
             work: Work::default(),
             config_tx,
@@ -113,35 +111,33 @@ impl Index {
         (index, config_rx)
     }
 
-    /// Takes in an object that was created or changed, and publishes. For more than one at a time
-    /// see [`Index::batch`].
+    /// Applies a created or changed object, and publishes. For several objects at once, use [`Index::batch`].
     pub fn apply(&mut self, object: Object) -> Changes {
         let mut batch = self.batch();
         batch.apply(object);
         batch.publish()
     }
 
-    /// Forgets a deleted object, and publishes.
+    /// Removes a deleted object, and publishes.
     pub fn delete(&mut self, kind: Kind, name: &Name) -> Changes {
         let mut batch = self.batch();
         batch.delete(kind, name);
         batch.publish()
     }
 
-    /// Takes in a complete list of `kind`, and publishes. See [`Batch::reset`].
+    /// Applies a complete list of `kind`, and publishes. See [`Batch::reset`].
     pub fn reset(&mut self, kind: Kind, objects: Vec<Object>) -> Changes {
         let mut batch = self.batch();
         batch.reset(kind, objects);
         batch.publish()
     }
 
-    /// Starts a burst: many objects, one [`Batch::publish`].
+    /// Starts a batch: several objects with one [`Batch::publish`].
     pub fn batch(&mut self) -> Batch<'_> {
         Batch { index: self }
     }
 
-    /// The problems of an object, in order; empty for one that is unknown or has none. Nothing is
-    /// judged before every kind was listed.
+    /// The problems of an object, sorted. Empty before every kind has been listed.
     pub fn problems(&self, kind: Kind, name: &Name) -> &[Problem] {
         match kind {
             Kind::HealthCheck => self.health_checks.problems(name),
@@ -152,29 +148,29 @@ impl Index {
         }
     }
 
-    /// The Frontends that name this Backend, whether or not it exists.
-    pub fn frontends_of(&self, backend: &Name) -> impl Iterator<Item = &Name> {
+    /// The Frontends that refer to `backend`, which need not exist.
+    pub fn frontends_using(&self, backend: &Name) -> impl Iterator<Item = &Name> {
         self.backends.users.users(backend)
     }
 
-    /// Which LoadBalancerConfig a node has to use, and which others select it in vain.
-    pub fn chosen_for(&self, node: &NodeObject) -> Chosen<'_> {
-        self.node.chosen_for(node)
+    /// The LoadBalancerConfigs that select `node`.
+    pub fn selection_for(&self, node: &NodeObject) -> ConfigSelection<'_> {
+        self.node.selection_for(node)
     }
 
-    /// The kinds that are still waited for. The Node is, until the own one has been seen: without its
-    /// labels it is not known which LoadBalancerConfig holds.
+    /// The kinds that are not listed yet. `Node` counts as listed once the own Node has been seen, since its labels select
+    /// the LoadBalancerConfig.
     pub fn awaited(&self) -> impl Iterator<Item = Kind> {
         Kind::ALL.into_iter().filter(|kind| !self.is_listed(*kind))
     }
 
-    /// The Secrets and ConfigMaps that HealthChecks refer to for certificates: to be read now and then,
-    /// and handed to [`Batch::apply_certificates`].
-    pub fn certificates_wanted(&self) -> BTreeSet<Holder> {
-        self.health_checks.certificates_wanted()
+    /// The Secrets and ConfigMaps with certificates that HealthChecks refer to. The caller reads them periodically and
+    /// passes them to [`Batch::apply_certificates`].
+    pub fn required_certificates(&self) -> BTreeSet<Holder> {
+        self.health_checks.required_certificates()
     }
 
-    /// How much was resolved since the start.
+    /// Counters of the work since the start.
     pub fn work(&self) -> Work {
         self.work
     }
@@ -184,7 +180,7 @@ impl Index {
         self.listed.contains(&kind) && (kind != Kind::Node || own_node)
     }
 
-    fn take_in(&mut self, object: Object, first_list: bool) {
+    fn apply_object(&mut self, object: Object, first_list: bool) {
         let loopback = self.options.allow_loopback;
         match object {
             Object::HealthCheck(Stored { meta, spec }) => {
@@ -215,7 +211,7 @@ impl Index {
             Kind::Backend => self.backends.delete(name, &mut self.health_checks.users, &mut self.changes),
             Kind::Frontend => self.frontends.delete(name, &mut self.backends.users, &mut self.changes),
             Kind::LoadBalancerConfig => self.node.delete(name, &mut self.changes),
-            // A Node that is gone is unknown, and stays as last seen.
+            // A deleted Node stays as last seen.
             Kind::Node => {}
         }
     }
@@ -230,8 +226,7 @@ impl Index {
         }
     }
 
-    /// Resolves what was touched, in the order of the references. Returns whether anything that
-    /// shows in the configuration changed.
+    /// Resolves the dirty objects in the order of the references. Returns true if the configuration changed.
     fn settle(&mut self) -> bool {
         let unknown_before = self.config_tx.borrow().as_ref().is_some_and(|config| config.claims_unknown);
         let (changes, work) = (&mut self.changes, &mut self.work);
@@ -270,31 +265,30 @@ impl Index {
     }
 }
 
-/// A burst of objects that becomes one new configuration.
-#[must_use = "nothing of a batch shows before `publish`"]
+/// Several changes that are published as one configuration.
+#[must_use = "a batch has no effect on the configuration before `publish`"]
 pub struct Batch<'a> {
     index: &'a mut Index,
 }
 
 impl Batch<'_> {
-    /// Takes in an object that was created or changed.
+    /// Applies a created or changed object.
     pub fn apply(&mut self, object: Object) {
-        self.index.take_in(object, false);
+        self.index.apply_object(object, false);
     }
 
-    /// Forgets a deleted object. A deleted Node stays as last seen: it is unknown, not empty.
+    /// Removes a deleted object. A deleted Node stays as last seen, since its labels are then unknown, not empty.
     pub fn delete(&mut self, kind: Kind, name: &Name) {
         self.index.forget(kind, name);
     }
 
-    /// Takes in what was read of a Secret or ConfigMap with certificates. That of one that nobody refers
-    /// to is ignored.
-    pub fn apply_certificates(&mut self, holder: &Holder, held: Held) {
-        self.index.health_checks.apply_certificates(holder, held);
+    /// Applies the content of a Secret or ConfigMap with certificates. Ignored if no HealthCheck refers to the object.
+    pub fn apply_certificates(&mut self, holder: &Holder, content: HolderContent) {
+        self.index.health_checks.apply_certificates(holder, content);
     }
 
-    /// Takes in a complete list of `kind`: what is not in it is gone. Objects of another kind in it
-    /// are only applied.
+    /// Applies a complete list of `kind`. Objects of the kind that are not in the list are removed; objects of other kinds
+    /// in the list are only applied.
     pub fn reset(&mut self, kind: Kind, objects: Vec<Object>) {
         let first_list = self.index.listed.insert(kind);
         let objects: BTreeMap<(Kind, Name), Object> =
@@ -307,19 +301,19 @@ impl Batch<'_> {
                 self.index.forget(kind, &name);
             }
         }
-        for ((of, _), object) in objects {
-            self.index.take_in(object, first_list && of == kind);
+        for ((object_kind, _), object) in objects {
+            self.index.apply_object(object, first_list && object_kind == kind);
         }
     }
 
-    /// Resolves what changed and publishes a new configuration, if there is anything new. Before
-    /// every kind was listed, the only news are the lists.
+    /// Resolves the changes, and publishes a new configuration if it differs. Before every kind has been listed, the
+    /// changes contain only the received lists.
     pub fn publish(self) -> Changes {
         self.index.publish()
     }
 }
 
-/// Puts `value` under `name`, or leaves what is there if that is equal, and returns what is there.
+/// Inserts `value` unless the map has an equal value, and returns the value in the map.
 fn keep_if_equal<T: PartialEq>(map: &mut OrdMap<Name, Arc<T>>, name: &Name, value: T) -> Arc<T> {
     if let Some(before) = map.get(name)
         && **before == value

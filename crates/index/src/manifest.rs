@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::{HOLDER_KEYS, Held, Holder, HolderKind, Index, IndexOptions, Meta, NodeObject, Object, Stored, Unreadable};
+use super::{
+    HOLDER_KEYS, Holder, HolderContent, HolderKind, Index, IndexOptions, Meta, NodeObject, Object, Stored, Unreadable,
+};
 use maglev_crd::HealthCheckSpec;
 use maglev_model::{
     Name,
@@ -43,7 +45,7 @@ fn named(name: Option<&str>) -> String {
 pub struct Manifest {
     name: Name,
     check: Stored<HealthCheckSpec>,
-    held: BTreeMap<Holder, Held>,
+    held: BTreeMap<Holder, HolderContent>,
 }
 
 impl Manifest {
@@ -93,7 +95,7 @@ impl Manifest {
     pub async fn resolve(
         self,
         icmp_missing: Option<String>,
-        read: impl AsyncFn(&Holder) -> Held,
+        read: impl AsyncFn(&Holder) -> HolderContent,
     ) -> Result<Arc<HealthCheck>, ManifestError> {
         let node_name = "node";
         let options = IndexOptions { node_name: Some(node_name.to_owned()), icmp_missing, ..IndexOptions::default() };
@@ -106,7 +108,7 @@ impl Manifest {
         batch.apply(Object::Node(NodeObject { name: node_name.to_owned(), labels, addresses }));
         batch.apply(Object::HealthCheck(self.check));
         batch.publish();
-        for holder in index.certificates_wanted() {
+        for holder in index.required_certificates() {
             let held = match self.held.get(&holder) {
                 Some(held) => held.clone(),
                 None => read(&holder).await,
@@ -141,7 +143,7 @@ fn name_of(object: &Value) -> Name {
 }
 
 /// The Secret or ConfigMap that `object` is, if it is one.
-fn held(object: &Value) -> Option<(Holder, Held)> {
+fn held(object: &Value) -> Option<(Holder, HolderContent)> {
     let kind = match kind(object) {
         "Secret" => HolderKind::Secret,
         "ConfigMap" => HolderKind::ConfigMap,
@@ -164,7 +166,7 @@ fn held(object: &Value) -> Option<(Holder, Held)> {
         }
     };
     let data = HOLDER_KEYS.into_iter().filter_map(|key| Some((key.to_owned(), value(key)?))).collect();
-    Some((Holder { kind, name: name_of(object) }, Held::Found(data)))
+    Some((Holder { kind, name: name_of(object) }, HolderContent::Found(data)))
 }
 
 #[cfg(test)]
@@ -184,7 +186,7 @@ spec: {type: HTTPS, port: 443, http: {host: a.example}, tls: {caCertificateRef: 
     async fn resolved(text: &str, name: Option<&str>) -> Result<Arc<HealthCheck>, String> {
         let missing = async |holder: &Holder| {
             assert_eq!(holder.name.as_str(), "default/ca");
-            Held::Missing
+            HolderContent::Missing
         };
         let manifest = Manifest::read(text, name).map_err(|error| error.to_string())?;
         manifest.resolve(None, missing).await.map_err(|error| error.to_string())
@@ -221,7 +223,8 @@ spec: {type: HTTPS, port: 443, http: {host: a.example}, tls: {caCertificateRef: 
         let invalid = CHECK.replace("443", "70000");
         assert!(resolved(&invalid, None).await.unwrap_err().contains("spec.port cannot be read"));
         let icmp = "{kind: HealthCheck, metadata: {name: ping}, spec: {type: ICMP}}";
-        let unable = Manifest::read(icmp, None).unwrap().resolve(Some("no".into()), async |_| Held::Missing).await;
+        let unable =
+            Manifest::read(icmp, None).unwrap().resolve(Some("no".into()), async |_| HolderContent::Missing).await;
         let Err(ManifestError::Rejected(problems)) = unable else { panic!("it cannot be probed") };
         assert_eq!(problems[0].reason, Reason::MissingCapability);
     }

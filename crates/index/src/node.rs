@@ -1,4 +1,4 @@
-//! The agent's own Node and the LoadBalancerConfigs: which one it uses, and what follows.
+//! The settings of the agent's own Node, selected from the LoadBalancerConfigs.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Work,
-    changes::{Changes, Record},
+    changes::{Changes, ObjectVersion, Record},
     claims::Age,
     object::{Meta, NodeObject},
 };
@@ -18,18 +18,18 @@ use maglev_model::{
     problem::{Problem, Reason},
 };
 
-/// A LoadBalancerConfig as it was read.
+/// A LoadBalancerConfig as read from its object.
 ///
-/// One that does not decode keeps its place, so that no node changes over to another while somebody
-/// mends it: what can be read of it holds, the rest has the defaults.
+/// An object that does not decode is still selected, so that nodes do not switch to another LoadBalancerConfig until it is
+/// corrected: its readable blocks apply, the others have their defaults.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeRead {
-    /// Labels that a Node has to have; `None` where they cannot be read, so that it matches none.
+    /// Labels that a Node must have; `None` if unreadable, so that no Node matches.
     pub selector: Option<BTreeMap<String, String>>,
     pub vpp: VppConf,
     pub sync: SyncConf,
     pub probe: ProbeConf,
-    /// What could not be read of it.
+    /// The unreadable parts.
     pub problems: Vec<Problem>,
 }
 
@@ -41,13 +41,13 @@ impl NodeRead {
     }
 }
 
-/// Which LoadBalancerConfig a node has to use.
+/// The LoadBalancerConfigs that select a Node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Chosen<'a> {
-    /// The oldest that selects it; `None` = the defaults.
+pub struct ConfigSelection<'a> {
+    /// The oldest one, which the node uses; `None` for the defaults.
     pub used: Option<&'a Name>,
-    /// The others that select it, by age.
-    pub in_vain: Vec<&'a Name>,
+    /// All others, by age.
+    pub overridden: Vec<&'a Name>,
 }
 
 struct Entry {
@@ -64,20 +64,20 @@ impl Entry {
 
 /// The own Node and all LoadBalancerConfigs.
 #[derive(Default)]
-pub struct NodeState {
+pub struct NodeSettings {
     entries: HashMap<Name, Entry>,
     by_age: BTreeSet<Age>,
-    /// The own Node as last seen; one that was deleted is unknown, not without labels.
+    /// The own Node as last seen. It is kept if the Node is deleted, since its labels are then unknown, not empty.
     node: Option<NodeObject>,
     pub resolved: Arc<NodeConfig>,
     dirty: bool,
 }
 
-impl NodeState {
-    /// Takes in a LoadBalancerConfig.
+impl NodeSettings {
+    /// Applies a LoadBalancerConfig.
     pub fn apply(&mut self, meta: Meta, read: NodeRead, first_list: bool) {
         let name = meta.name.clone();
-        let mut record = if first_list { Record::of_first_list(&meta.revision) } else { Record::default() };
+        let mut record = if first_list { Record::for_first_list(&meta.revision) } else { Record::default() };
         if let Some(entry) = self.entries.get(&name)
             && entry.meta == meta
             && entry.read == read
@@ -94,11 +94,12 @@ impl NodeState {
         self.dirty = true;
     }
 
-    /// Forgets a deleted LoadBalancerConfig.
+    /// Removes a deleted LoadBalancerConfig.
     pub fn delete(&mut self, name: &Name, changes: &mut Changes) {
         if let Some(entry) = self.entries.remove(name) {
             self.by_age.remove(&entry.age());
-            entry.record.remove((Kind::LoadBalancerConfig, name, &entry.meta.revision), changes);
+            let object = ObjectVersion { kind: Kind::LoadBalancerConfig, name, revision: &entry.meta.revision };
+            entry.record.remove(object, changes);
             self.dirty = true;
         }
     }
@@ -108,7 +109,7 @@ impl NodeState {
         self.entries.keys()
     }
 
-    /// Takes in the own Node.
+    /// Applies the own Node.
     pub fn apply_node(&mut self, node: NodeObject) {
         if self.node.as_ref() != Some(&node) {
             self.node = Some(node);
@@ -116,37 +117,39 @@ impl NodeState {
         }
     }
 
-    /// Whether the own Node has been seen.
+    /// True once the own Node has been seen.
     pub fn has_node(&self) -> bool {
         self.node.is_some()
     }
 
-    /// Which LoadBalancerConfig `node` has to use, and which others select it in vain.
-    pub fn chosen_for(&self, node: &NodeObject) -> Chosen<'_> {
+    /// The LoadBalancerConfigs that select `node`.
+    pub fn selection_for(&self, node: &NodeObject) -> ConfigSelection<'_> {
         let selects = |name: &&Name| self.entries.get(*name).is_some_and(|entry| entry.read.matches(node));
         let mut matching = self.by_age.iter().map(|age| &age.name).filter(selects);
-        Chosen { used: matching.next(), in_vain: matching.collect() }
+        ConfigSelection { used: matching.next(), overridden: matching.collect() }
     }
 
-    /// Decides which LoadBalancerConfig is used. Returns whether what follows changed. Without a node only what
-    /// is wrong with each by itself is told.
+    /// Selects the LoadBalancerConfig of the own Node. Returns true if the settings changed. Without a Node, only the
+    /// problems of each LoadBalancerConfig by itself are determined.
     pub fn settle(&mut self, changes: &mut Changes, work: &mut Work) -> bool {
         if !std::mem::take(&mut self.dirty) {
             return false;
         }
         work.nodes += 1;
-        let chosen = self.node.as_ref().map(|node| self.chosen_for(node)).unwrap_or_default();
-        let (used, in_vain): (_, Vec<_>) = (chosen.used.cloned(), chosen.in_vain.into_iter().cloned().collect());
+        let selection = self.node.as_ref().map(|node| self.selection_for(node)).unwrap_or_default();
+        let (used, overridden): (_, Vec<_>) =
+            (selection.used.cloned(), selection.overridden.into_iter().cloned().collect());
         for age in &self.by_age {
             let Some(entry) = self.entries.get_mut(&age.name) else { continue };
             let mut problems = entry.read.problems.clone();
             if let (Some(node), Some(used)) = (&self.node, &used)
-                && in_vain.contains(&age.name)
+                && overridden.contains(&age.name)
             {
                 problems.push(conflicted(&age.name, used, &node.name));
             }
             let in_effect = problems.is_empty();
-            let object = (Kind::LoadBalancerConfig, &age.name, &entry.meta.revision);
+            let object =
+                ObjectVersion { kind: Kind::LoadBalancerConfig, name: &age.name, revision: &entry.meta.revision };
             entry.record.settle(object, in_effect, problems, changes);
         }
         let Some(node) = &self.node else { return false };

@@ -1,5 +1,4 @@
-//! What the index takes in: stored objects as the API server has them, those that do not decode
-//! included.
+//! The input of the index: stored objects, including objects that do not decode.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -11,35 +10,33 @@ use maglev_model::{
     config::{Kind, Revision},
 };
 
-/// What the index needs of an object's metadata.
+/// The metadata that the index needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
-    /// `namespace/name`, or the bare name of a cluster-scoped object.
     pub name: Name,
     /// `metadata.uid` and `metadata.generation`.
     pub revision: Revision,
-    /// `metadata.creationTimestamp`: of two objects in conflict, the older one wins.
+    /// `metadata.creationTimestamp`; the older object wins a conflict.
     pub created: Timestamp,
 }
 
 /// The spec of a stored object that does not decode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
-    /// The object's `spec` as it is stored; `null` where it has none.
+    /// The stored `spec`; `null` if the object has none.
     pub spec: serde_json::Value,
-    /// What the decoder says.
+    /// The error message of the decoder.
     pub error: String,
 }
 
-/// One stored custom resource.
+/// A stored custom resource.
 #[derive(Clone, Debug)]
 pub struct Stored<S> {
     pub meta: Meta,
-    /// Its spec, as far as it decodes.
     pub spec: Result<S, Unreadable>,
 }
 
-/// What is of interest of the agent's own Node.
+/// The relevant fields of a Node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeObject {
     pub name: String,
@@ -48,14 +45,14 @@ pub struct NodeObject {
     pub addresses: Vec<IpAddr>,
 }
 
-/// One object of a watched kind.
+/// An object of a watched kind.
 #[derive(Clone, Debug)]
 pub enum Object {
     HealthCheck(Stored<HealthCheckSpec>),
     Backend(Stored<BackendSpec>),
     Frontend(Stored<FrontendSpec>),
     LoadBalancerConfig(Stored<LoadBalancerConfigSpec>),
-    /// A Node; any but the agent's own is ignored.
+    /// A Node. Nodes other than the agent's own are ignored.
     Node(NodeObject),
 }
 

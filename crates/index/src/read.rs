@@ -47,10 +47,10 @@ impl Invalid {
 }
 
 /// Tries to decode one field of a raw spec; absent and `null` are the same.
-type Probe = fn(&Value) -> Result<(), serde_json::Error>;
+type FieldDecoder = fn(&Value) -> Result<(), serde_json::Error>;
 
 /// A [`Probe`] for a field of type `T`.
-fn probe<T: DeserializeOwned>(value: &Value) -> Result<(), serde_json::Error> {
+fn decodes_as<T: DeserializeOwned>(value: &Value) -> Result<(), serde_json::Error> {
     T::deserialize(value).map(drop)
 }
 
@@ -61,9 +61,15 @@ fn field<'a>(spec: &'a Value, name: &str) -> Option<&'a Value> {
 
 /// The problem of an object that does not decode: names the first of `fields` at fault, where one is.
 /// `outcome` says what happens meanwhile.
-fn unreadable(kind: Kind, name: &Name, found: &Unreadable, fields: &[(&'static str, Probe)], outcome: &str) -> Problem {
-    let fault = fields.iter().find_map(|(key, probe)| {
-        let error = probe(field(&found.spec, key)?).err()?;
+fn unreadable(
+    kind: Kind,
+    name: &Name,
+    found: &Unreadable,
+    fields: &[(&'static str, FieldDecoder)],
+    outcome: &str,
+) -> Problem {
+    let fault = fields.iter().find_map(|(key, decode)| {
+        let error = decode(field(&found.spec, key)?).err()?;
         Some((format!("spec.{key}"), error.to_string()))
     });
     let (path, error) = fault.unwrap_or_else(|| (String::new(), found.error.clone()));

@@ -1,4 +1,4 @@
-//! Who refers to whom, backwards: what has to be looked at again when an object changes.
+//! Reverse references: the objects to resolve again when an object changes.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -7,7 +7,7 @@ use std::{
 
 use maglev_model::Name;
 
-/// The users of each object of one kind (by its name, or by `T`), whether or not the object exists.
+/// The users of each object of one kind (by name, or by `T`). The object need not exist.
 #[derive(Debug)]
 pub struct References<T = Name> {
     users: HashMap<T, BTreeSet<Name>>,
@@ -20,7 +20,7 @@ impl<T> Default for References<T> {
 }
 
 impl<T: Clone + Eq + Hash> References<T> {
-    /// Notes that `user` refers to `target`.
+    /// Adds a reference from `user` to `target`.
     pub fn add(&mut self, target: &T, user: &Name) {
         if let Some(users) = self.users.get_mut(target) {
             users.insert(user.clone());
@@ -29,7 +29,7 @@ impl<T: Clone + Eq + Hash> References<T> {
         }
     }
 
-    /// Notes that `user` no longer refers to `target`.
+    /// Removes the reference from `user` to `target`.
     pub fn remove(&mut self, target: &T, user: &Name) {
         if let Some(users) = self.users.get_mut(target) {
             users.remove(user);
@@ -39,12 +39,12 @@ impl<T: Clone + Eq + Hash> References<T> {
         }
     }
 
-    /// Who refers to `target`, in name order.
+    /// The objects that refer to `target`, sorted by name.
     pub fn users(&self, target: &T) -> impl Iterator<Item = &Name> {
         self.users.get(target).into_iter().flatten()
     }
 
-    /// What is referred to, in no order.
+    /// The referenced objects, unordered.
     pub fn targets(&self) -> impl Iterator<Item = &T> {
         self.users.keys()
     }

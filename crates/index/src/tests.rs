@@ -3,10 +3,10 @@
 mod certificates;
 mod conflicts;
 mod events;
+mod fixture;
 mod held;
 mod incremental;
 mod node;
 mod order;
 mod reading;
 mod references;
-mod world;

@@ -1,4 +1,4 @@
-//! Certificates out of PEM, checked so far that a probe can use them.
+//! Reads certificates from PEM and checks that a probe can use them.
 
 use std::collections::BTreeMap;
 
@@ -17,45 +17,47 @@ use maglev_model::config::{Authorities, ClientCertificate};
 
 type Data = BTreeMap<String, Vec<u8>>;
 
-/// The authorities in `data`.
+/// The CA certificates in `data`.
 pub fn authorities(data: &Data) -> Result<Authorities, Fault> {
     let certificates = certificates(data, CA_KEY)?;
     let mut roots = RootCertStore::empty();
     for (number, certificate) in (1..).zip(&certificates) {
         roots.add(certificate.clone()).map_err(|error| {
-            Fault::unreadable(format!("whose {CA_KEY} has no certificate as number {number} ({error}): mend it"))
+            Fault::unreadable(format!(
+                "whose {CA_KEY} has an invalid certificate at number {number} ({error}): correct it"
+            ))
         })?;
     }
     Ok(Authorities { certificates: certificates.iter().map(|one| one.to_vec()).collect() })
 }
 
-/// The certificate in `data` and its key.
+/// The client certificate in `data`, with its private key.
 pub fn client_certificate(data: &Data) -> Result<ClientCertificate, Fault> {
     let chain = certificates(data, CERTIFICATE_KEY)?;
-    // What does not decode is not shown: it is a key.
+    // The error is not included, since it may show parts of the key.
     let key = PrivateKeyDer::from_pem_slice(value(data, PRIVATE_KEY)?)
-        .map_err(|_| Fault::unreadable(format!("whose {PRIVATE_KEY} has no private key in PEM: mend it")))?;
-    let made =
+        .map_err(|_| Fault::unreadable(format!("whose {PRIVATE_KEY} has no private key in PEM: correct it")))?;
+    let client =
         ClientCertificate { chain: chain.iter().map(|one| one.to_vec()).collect(), key: key.secret_der().into() };
     match CertifiedKey::from_der(chain, key, &ring::default_provider()) {
-        Ok(_) => Ok(made),
+        Ok(_) => Ok(client),
         Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err(Fault::unreadable(format!(
-            "whose {PRIVATE_KEY} is not the key of the certificate in its {CERTIFICATE_KEY}: mend it"
+            "whose {PRIVATE_KEY} is not the key of the certificate in {CERTIFICATE_KEY}: correct it"
         ))),
-        // Without the key's share in it.
-        Err(Error::InvalidCertificate(error)) => Err(Fault::unreadable(format!(
-            "whose {CERTIFICATE_KEY} has no certificate that can be used ({error:?}): mend it"
-        ))),
-        Err(_) => Err(Fault::unreadable(format!("whose {PRIVATE_KEY} is of no kind that can be used: mend it"))),
+        Err(Error::InvalidCertificate(error)) => {
+            Err(Fault::unreadable(format!("whose {CERTIFICATE_KEY} has no usable certificate ({error:?}): correct it")))
+        }
+        // The error is not included, since it may show parts of the key.
+        Err(_) => Err(Fault::unreadable(format!("whose {PRIVATE_KEY} has a key of an unsupported type: correct it"))),
     }
 }
 
 fn certificates(data: &Data, key: &str) -> Result<Vec<CertificateDer<'static>>, Fault> {
     let read: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(value(data, key)?).collect();
     match read {
-        Ok(found) if !found.is_empty() => Ok(found.into_iter().map(CertificateDer::into_owned).collect()),
-        Ok(_) => Err(Fault::unreadable(format!("whose {key} has no certificate in PEM: mend it"))),
-        Err(_) => Err(Fault::unreadable(format!("whose {key} is not PEM: mend it"))),
+        Ok(read) if !read.is_empty() => Ok(read.into_iter().map(CertificateDer::into_owned).collect()),
+        Ok(_) => Err(Fault::unreadable(format!("whose {key} has no certificate in PEM: correct it"))),
+        Err(_) => Err(Fault::unreadable(format!("whose {key} is not valid PEM: correct it"))),
     }
 }
 

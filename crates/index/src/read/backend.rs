@@ -1,6 +1,6 @@
 //! Reads a Backend.
 
-use super::{Invalid, Unreadable, probe, raw_address, refuse_loopback, unreadable};
+use super::{Invalid, Unreadable, decodes_as, raw_address, refuse_loopback, unreadable};
 use crate::backends::BackendRead;
 use maglev_crd::{Address, AdminState, BackendSpec, LocalRef};
 use maglev_model::{Name, config::Kind};
@@ -9,10 +9,10 @@ use maglev_model::{Name, config::Kind};
 pub fn backend(name: &Name, spec: Result<&BackendSpec, &Unreadable>, allow_loopback: bool) -> BackendRead {
     match spec {
         Err(found) => {
-            let fields: [(_, super::Probe); 3] = [
-                ("address", probe::<Address>),
-                ("healthCheckRef", probe::<LocalRef>),
-                ("adminState", probe::<AdminState>),
+            let fields: [(_, super::FieldDecoder); 3] = [
+                ("address", decodes_as::<Address>),
+                ("healthCheckRef", decodes_as::<LocalRef>),
+                ("adminState", decodes_as::<AdminState>),
             ];
             let outcome = "until it is corrected it stays in VPP as it is, and is not probed";
             let problem = unreadable(Kind::Backend, name, found, &fields, outcome);

@@ -3,11 +3,11 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Invalid, Unreadable, field, probe, raw_address, refuse_loopback, unreadable};
+use super::{Invalid, Unreadable, decodes_as, field, raw_address, refuse_loopback, unreadable};
 use crate::{
     claims::{ClaimedEncap, EncapType},
     frontends::{Body, FrontendRead},
-    members::{Entry, Wants},
+    members::{FrontendSettings, MemberRead},
 };
 use maglev_crd::{
     Address, Encap, EncapType as Type, FrontendSpec, OnBackendDown, Pool, Port, Protocol, SessionAffinity, TableLength,
@@ -29,11 +29,11 @@ pub fn frontend(name: &Name, spec: Result<&FrontendSpec, &Unreadable>, allow_loo
         Err(found) => return raw(name, found),
     };
     let service = service(spec.protocol, spec.port);
-    let body = match wants(name, spec) {
+    let body = match settings(name, spec) {
         Err(invalid) => Body::Unreadable { problem: held(name, invalid), encap: claimed_encap(&spec.encap) },
-        Ok(wants) => {
-            let refused = refuse_loopback(spec.address.get(), allow_loopback).err();
-            Body::Readable { wants, refused: refused.map(|invalid| held(name, invalid)) }
+        Ok(settings) => {
+            let rejection = refuse_loopback(spec.address.get(), allow_loopback).err();
+            Body::Readable { settings, rejection: rejection.map(|invalid| held(name, invalid)) }
         }
     };
     FrontendRead { address: Some(spec.address.get()), service, body }
@@ -53,7 +53,7 @@ fn service(protocol: Option<Protocol>, port: Option<Port>) -> Option<Service> {
     }
 }
 
-fn wants(name: &Name, spec: &FrontendSpec) -> Result<Wants, Invalid> {
+fn settings(name: &Name, spec: &FrontendSpec) -> Result<FrontendSettings, Invalid> {
     if spec.protocol.is_some() != spec.port.is_some() {
         return Err(Invalid::new("spec.port", "and spec.protocol go together: one is set, the other is absent"));
     }
@@ -63,7 +63,7 @@ fn wants(name: &Name, spec: &FrontendSpec) -> Result<Wants, Invalid> {
     }
     let table_length = maglev_model::vip::TableLength::new(spec.table_length.get())
         .ok_or_else(|| Invalid::new("spec.tableLength", "is not a power of two from 256 to 32768"))?;
-    Ok(Wants {
+    Ok(FrontendSettings {
         encap,
         pools: spec.pools.iter().map(|pool| (pool.name.as_str().into(), entries(name, pool))).collect(),
         sticky: spec.session_affinity == SessionAffinity::ClientIP,
@@ -72,10 +72,10 @@ fn wants(name: &Name, spec: &FrontendSpec) -> Result<Wants, Invalid> {
     })
 }
 
-fn entries(name: &Name, pool: &Pool) -> Vec<Entry> {
+fn entries(name: &Name, pool: &Pool) -> Vec<MemberRead> {
     pool.backends
         .iter()
-        .map(|entry| Entry {
+        .map(|entry| MemberRead {
             backend: name.sibling(&entry.name),
             weight: entry.weight.map_or(Weight::DEFAULT, Into::into),
         })
@@ -105,15 +105,15 @@ fn raw(name: &Name, found: &Unreadable) -> FrontendRead {
     let spec = &found.spec;
     let address = raw_address(spec);
     let service = raw_service(spec).filter(|_| spec.is_object());
-    let fields: [(_, super::Probe); 8] = [
-        ("address", probe::<Address>),
-        ("protocol", probe::<Protocol>),
-        ("port", probe::<Port>),
-        ("encap", probe::<Encap>),
-        ("sessionAffinity", probe::<SessionAffinity>),
-        ("onBackendDown", probe::<OnBackendDown>),
-        ("tableLength", probe::<TableLength>),
-        ("pools", probe::<Vec<Pool>>),
+    let fields: [(_, super::FieldDecoder); 8] = [
+        ("address", decodes_as::<Address>),
+        ("protocol", decodes_as::<Protocol>),
+        ("port", decodes_as::<Port>),
+        ("encap", decodes_as::<Encap>),
+        ("sessionAffinity", decodes_as::<SessionAffinity>),
+        ("onBackendDown", decodes_as::<OnBackendDown>),
+        ("tableLength", decodes_as::<TableLength>),
+        ("pools", decodes_as::<Vec<Pool>>),
     ];
     let outcome = if address.is_some() && service.is_some() {
         HELD

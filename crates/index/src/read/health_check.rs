@@ -3,7 +3,7 @@
 use regex::Regex;
 use serde_json::Value;
 
-use super::{Invalid, Unreadable, probe, unreadable};
+use super::{Invalid, Unreadable, decodes_as, unreadable};
 use crate::{
     certificates::{CertificateRefs, Holder, HolderKind},
     health_checks::CheckRead,
@@ -25,18 +25,18 @@ pub fn health_check(
     const OUTCOME: &str = "until it is corrected its backends are not probed and keep their weights";
     match spec {
         Err(found) => {
-            let fields: [(_, super::Probe); 11] = [
-                ("type", probe::<CheckType>),
-                ("port", probe::<Port>),
-                ("interval", probe::<Interval>),
-                ("fastInterval", probe::<Interval>),
-                ("downInterval", probe::<Interval>),
-                ("timeout", probe::<Timeout>),
-                ("rise", probe::<Count>),
-                ("fall", probe::<Count>),
-                ("http", probe_http),
-                ("tls", probe::<crd::Tls>),
-                ("grpc", probe::<Grpc>),
+            let fields: [(_, super::FieldDecoder); 11] = [
+                ("type", decodes_as::<CheckType>),
+                ("port", decodes_as::<Port>),
+                ("interval", decodes_as::<Interval>),
+                ("fastInterval", decodes_as::<Interval>),
+                ("downInterval", decodes_as::<Interval>),
+                ("timeout", decodes_as::<Timeout>),
+                ("rise", decodes_as::<Count>),
+                ("fall", decodes_as::<Count>),
+                ("http", decode_http),
+                ("tls", decodes_as::<crd::Tls>),
+                ("grpc", decodes_as::<Grpc>),
             ];
             let problem = unreadable(Kind::HealthCheck, name, found, &fields, OUTCOME);
             CheckRead { check: Err(problem), refs: CertificateRefs::default(), not_supported: None }
@@ -56,11 +56,11 @@ pub fn health_check(
 }
 
 /// Tries to decode `spec.http` without ever showing a header's value: it may be a secret.
-fn probe_http(value: &Value) -> Result<(), serde_json::Error> {
+fn decode_http(value: &Value) -> Result<(), serde_json::Error> {
     let mut rest = value.clone();
     let headers = rest.as_object_mut().and_then(|http| http.remove("headers")).unwrap_or_default();
-    probe::<crd::Http>(&rest)?;
-    probe::<Option<Vec<crd::Header>>>(&headers)
+    decodes_as::<crd::Http>(&rest)?;
+    decodes_as::<Option<Vec<crd::Header>>>(&headers)
         .map_err(|_| serde::de::Error::custom("headers has an entry without a text as name and a text as value"))
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{Unreadable, field, probe, unreadable};
+use super::{Unreadable, decodes_as, field, unreadable};
 use crate::node::NodeRead;
 use maglev_crd::{Ipv4Source, Ipv6Source, LoadBalancerConfigSpec, PowerOfTwo, Probe, Sync, Vpp};
 use maglev_model::{
@@ -27,11 +27,11 @@ pub fn load_balancer_config(name: &Name, spec: Result<&LoadBalancerConfigSpec, &
 }
 
 fn raw(name: &Name, found: &Unreadable) -> NodeRead {
-    let fields: [(_, super::Probe); 4] = [
-        ("nodeSelector", probe::<BTreeMap<String, String>>),
-        ("vpp", probe::<Vpp>),
-        ("sync", probe::<Sync>),
-        ("probe", probe::<Probe>),
+    let fields: [(_, super::FieldDecoder); 4] = [
+        ("nodeSelector", decodes_as::<BTreeMap<String, String>>),
+        ("vpp", decodes_as::<Vpp>),
+        ("sync", decodes_as::<Sync>),
+        ("probe", decodes_as::<Probe>),
     ];
     let outcome = "until it is corrected the blocks of it that can be read hold, VPP keeps what it has, and for the rest \
                    the defaults hold";

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::world::{World, at, frontend, vip, with, without};
+use super::fixture::{IndexFixture, at, frontend, vip, with, without};
 use maglev_model::config::Kind;
 
 const VIP: &str = "203.0.113.1";
@@ -11,10 +11,10 @@ fn backends() -> Vec<crate::Object> {
     vec![at("shop/a", "10.0.0.1"), at("shop/six", "2001:db8::1"), at("other/a", "10.0.0.1")]
 }
 
-fn world(frontends: &[(&str, i64, Value)]) -> World {
+fn fixture(frontends: &[(&str, i64, Value)]) -> IndexFixture {
     let mut objects = backends();
     objects.extend(frontends.iter().map(|(name, when, spec)| frontend(name, *when, spec)));
-    World::of(objects)
+    IndexFixture::new(objects)
 }
 
 fn all_ports(backends: &[&str]) -> Value {
@@ -23,83 +23,85 @@ fn all_ports(backends: &[&str]) -> Value {
 
 #[test]
 fn the_oldest_frontend_wins_a_claim_and_the_loser_takes_over_when_it_goes() {
-    let mut world = world(&[("shop/new", 2, vip(VIP, 80, &["a"])), ("shop/old", 1, vip(VIP, 80, &["a"]))]);
-    assert_eq!(world.standing("shop/old"), "serving");
-    assert_eq!(world.standing("shop/new"), "withdrawn Conflicted spec.port");
-    let message = &world.problems(Kind::Frontend, "shop/new")[0].message;
+    let mut fixture = fixture(&[("shop/new", 2, vip(VIP, 80, &["a"])), ("shop/old", 1, vip(VIP, 80, &["a"]))]);
+    assert_eq!(fixture.standing("shop/old"), "serving");
+    assert_eq!(fixture.standing("shop/new"), "withdrawn Conflicted spec.port");
+    let message = &fixture.problems(Kind::Frontend, "shop/new")[0].message;
     assert!(message.contains("Frontend shop/new") && message.contains("\"old\""), "{message}");
 
-    let changes = world.delete(Kind::Frontend, "shop/old");
-    assert_eq!(world.standing("shop/new"), "serving");
+    let changes = fixture.delete(Kind::Frontend, "shop/old");
+    assert_eq!(fixture.standing("shop/new"), "serving");
     assert_eq!(changes.vanished.len(), 1);
     assert_eq!(changes.applied.len(), 1);
 }
 
 #[test]
 fn of_the_same_second_the_lesser_name_wins() {
-    let world = world(&[("shop/b", 1, vip(VIP, 80, &["a"])), ("shop/a", 1, vip(VIP, 80, &["a"]))]);
-    assert_eq!(world.standing("shop/a"), "serving");
-    assert_eq!(world.standing("shop/b"), "withdrawn Conflicted spec.port");
+    let fixture = fixture(&[("shop/b", 1, vip(VIP, 80, &["a"])), ("shop/a", 1, vip(VIP, 80, &["a"]))]);
+    assert_eq!(fixture.standing("shop/a"), "serving");
+    assert_eq!(fixture.standing("shop/b"), "withdrawn Conflicted spec.port");
 }
 
 #[test]
 fn of_the_same_second_the_lesser_namespace_wins_whatever_the_slash_sorts_to() {
-    let mut world =
-        World::of(vec![frontend("shop-a/z", 1, &vip(VIP, 80, &["a"])), frontend("shop/z", 1, &vip(VIP, 443, &["a"]))]);
-    assert_eq!(world.standing("shop/z"), "serving");
-    assert_eq!(world.standing("shop-a/z"), "withdrawn AddressOwnedByOtherNamespace spec.address");
-    world.delete(Kind::Frontend, "shop/z");
-    assert_eq!(world.standing("shop-a/z"), "serving");
+    let mut fixture = IndexFixture::new(vec![
+        frontend("shop-a/z", 1, &vip(VIP, 80, &["a"])),
+        frontend("shop/z", 1, &vip(VIP, 443, &["a"])),
+    ]);
+    assert_eq!(fixture.standing("shop/z"), "serving");
+    assert_eq!(fixture.standing("shop-a/z"), "withdrawn AddressOwnedByOtherNamespace spec.address");
+    fixture.delete(Kind::Frontend, "shop/z");
+    assert_eq!(fixture.standing("shop-a/z"), "serving");
 }
 
 #[test]
 fn the_namespace_of_the_oldest_owns_the_address_and_is_not_named_elsewhere() {
-    let mut world = world(&[
+    let mut fixture = fixture(&[
         ("shop/old", 1, vip(VIP, 80, &["a"])),
         ("shop/newest", 9, vip(VIP, 443, &["a"])),
         ("other/web", 2, vip(VIP, 8080, &["a"])),
     ]);
-    assert_eq!(world.standing("shop/newest"), "serving");
-    assert_eq!(world.standing("other/web"), "withdrawn AddressOwnedByOtherNamespace spec.address");
-    let message = &world.problems(Kind::Frontend, "other/web")[0].message;
+    assert_eq!(fixture.standing("shop/newest"), "serving");
+    assert_eq!(fixture.standing("other/web"), "withdrawn AddressOwnedByOtherNamespace spec.address");
+    let message = &fixture.problems(Kind::Frontend, "other/web")[0].message;
     assert!(!message.contains("shop") && !message.contains("old"), "{message}");
 
-    world.delete(Kind::Frontend, "shop/old");
-    assert_eq!(world.standing("other/web"), "serving");
-    assert_eq!(world.standing("shop/newest"), "withdrawn AddressOwnedByOtherNamespace spec.address");
+    fixture.delete(Kind::Frontend, "shop/old");
+    assert_eq!(fixture.standing("other/web"), "serving");
+    assert_eq!(fixture.standing("shop/newest"), "withdrawn AddressOwnedByOtherNamespace spec.address");
 }
 
 #[test]
 fn an_all_port_frontend_excludes_ports_and_the_other_way_round() {
-    let first = world(&[("shop/all", 1, all_ports(&["a"])), ("shop/http", 2, vip(VIP, 80, &["a"]))]);
+    let first = fixture(&[("shop/all", 1, all_ports(&["a"])), ("shop/http", 2, vip(VIP, 80, &["a"]))]);
     assert_eq!(
         (&*first.standing("shop/all"), &*first.standing("shop/http")),
         ("serving", "withdrawn Conflicted spec.port")
     );
-    let second = world(&[("shop/all", 3, all_ports(&["a"])), ("shop/http", 2, vip(VIP, 80, &["a"]))]);
+    let second = fixture(&[("shop/all", 3, all_ports(&["a"])), ("shop/http", 2, vip(VIP, 80, &["a"]))]);
     assert_eq!(second.standing("shop/http"), "serving");
     assert_eq!(second.standing("shop/all"), "withdrawn Conflicted spec.port");
-    let third = world(&[("shop/all", 3, all_ports(&["a"])), ("shop/more", 4, all_ports(&["a"]))]);
+    let third = fixture(&[("shop/all", 3, all_ports(&["a"])), ("shop/more", 4, all_ports(&["a"]))]);
     assert_eq!(third.standing("shop/more"), "withdrawn Conflicted spec.address");
 }
 
 #[test]
 fn tcp_and_udp_share_a_port() {
     let dns = with(vip(VIP, 53, &["a"]), "protocol", "UDP".into());
-    let world = world(&[("shop/tcp", 1, vip(VIP, 53, &["a"])), ("shop/udp", 2, dns)]);
-    assert_eq!((&*world.standing("shop/tcp"), &*world.standing("shop/udp")), ("serving", "serving"));
+    let fixture = fixture(&[("shop/tcp", 1, vip(VIP, 53, &["a"])), ("shop/udp", 2, dns)]);
+    assert_eq!((&*fixture.standing("shop/tcp"), &*fixture.standing("shop/udp")), ("serving", "serving"));
 }
 
 #[test]
 fn what_lost_takes_nothing_from_anybody() {
     // `all` loses to `http`, so `https` meets no all-port Frontend.
-    let world = world(&[
+    let fixture = fixture(&[
         ("shop/http", 1, vip(VIP, 80, &["a"])),
         ("shop/all", 2, all_ports(&["a"])),
         ("shop/https", 3, vip(VIP, 443, &["a"])),
     ]);
-    assert_eq!(world.standing("shop/all"), "withdrawn Conflicted spec.port");
-    assert_eq!(world.standing("shop/https"), "serving");
+    assert_eq!(fixture.standing("shop/all"), "withdrawn Conflicted spec.port");
+    assert_eq!(fixture.standing("shop/https"), "serving");
 }
 
 #[test]
@@ -114,38 +116,38 @@ fn an_address_has_one_type_of_encap_whatever_its_parameters() {
         (vip(VIP, 443, &["a"]), "withdrawn Conflicted spec.encap"),
         (l3dsr(7), "withdrawn Conflicted spec.encap"),
     ] {
-        let world = world(&[("shop/old", 1, nat(80, 8080)), ("shop/new", 2, younger.clone())]);
-        assert_eq!(world.standing("shop/new"), standing, "{younger}");
+        let fixture = fixture(&[("shop/old", 1, nat(80, 8080)), ("shop/new", 2, younger.clone())]);
+        assert_eq!(fixture.standing("shop/new"), standing, "{younger}");
     }
 }
 
 #[test]
 fn the_encap_that_is_compared_follows_the_backends() {
-    let mut world = world(&[("shop/old", 1, vip(VIP, 80, &["a"])), ("shop/new", 2, vip(VIP, 443, &["six"]))]);
-    assert_eq!(world.standing("shop/new"), "withdrawn Conflicted spec.encap");
-    let message = &world.problems(Kind::Frontend, "shop/new")[0].message;
+    let mut fixture = fixture(&[("shop/old", 1, vip(VIP, 80, &["a"])), ("shop/new", 2, vip(VIP, 443, &["six"]))]);
+    assert_eq!(fixture.standing("shop/new"), "withdrawn Conflicted spec.encap");
+    let message = &fixture.problems(Kind::Frontend, "shop/new")[0].message;
     assert!(message.contains("GRE to ipv4 backends") && message.contains("GRE to ipv6 backends"), "{message}");
 
     // While none of its backends resolves, the older one takes part with its type only.
-    world.delete(Kind::Backend, "shop/a");
-    assert_eq!(world.standing("shop/new"), "serving");
-    world.apply(at("shop/a", "2001:db8::2"));
-    assert_eq!(world.standing("shop/new"), "serving");
-    world.apply(at("shop/a", "10.0.0.1"));
-    assert_eq!(world.standing("shop/new"), "withdrawn Conflicted spec.encap");
+    fixture.delete(Kind::Backend, "shop/a");
+    assert_eq!(fixture.standing("shop/new"), "serving");
+    fixture.apply(at("shop/a", "2001:db8::2"));
+    assert_eq!(fixture.standing("shop/new"), "serving");
+    fixture.apply(at("shop/a", "10.0.0.1"));
+    assert_eq!(fixture.standing("shop/new"), "withdrawn Conflicted spec.encap");
 }
 
 #[test]
 fn a_frontend_without_backends_still_takes_part_with_its_type() {
     let nat = with(vip(VIP, 443, &["a"]), "encap", json!({"type": "NAT", "nat": {"targetPort": 1}}));
-    let world = world(&[("shop/old", 1, vip(VIP, 80, &["nobody"])), ("shop/new", 2, nat)]);
-    assert_eq!(world.standing("shop/new"), "withdrawn Conflicted spec.encap");
+    let fixture = fixture(&[("shop/old", 1, vip(VIP, 80, &["nobody"])), ("shop/new", 2, nat)]);
+    assert_eq!(fixture.standing("shop/new"), "withdrawn Conflicted spec.encap");
 }
 
 #[test]
 fn a_frontend_created_again_is_young() {
-    let mut world = world(&[("shop/a", 1, vip(VIP, 80, &["a"])), ("shop/b", 2, vip(VIP, 80, &["a"]))]);
-    world.apply(frontend("shop/a", 3, &vip(VIP, 80, &["a"])));
-    assert_eq!(world.standing("shop/b"), "serving");
-    assert_eq!(world.standing("shop/a"), "withdrawn Conflicted spec.port");
+    let mut fixture = fixture(&[("shop/a", 1, vip(VIP, 80, &["a"])), ("shop/b", 2, vip(VIP, 80, &["a"]))]);
+    fixture.apply(frontend("shop/a", 3, &vip(VIP, 80, &["a"])));
+    assert_eq!(fixture.standing("shop/b"), "serving");
+    assert_eq!(fixture.standing("shop/a"), "withdrawn Conflicted spec.port");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::world::{World, at, frontend, name, node, object, probed, tcp, vip};
+use super::fixture::{IndexFixture, at, frontend, name, node, object, probed, tcp, vip};
 use crate::{Changes, Object};
 use maglev_model::{config::Kind, problem::Reason};
 
@@ -21,76 +21,76 @@ fn appeared(changes: &Changes) -> Vec<(Kind, String, i64, Reason)> {
 
 #[test]
 fn the_first_lists_are_told_by_count_and_their_problems_one_by_one_at_the_end() {
-    let mut world = World::unlisted(false);
-    let changes = world.index.reset(Kind::Frontend, vec![web(1, &["a", "b"])]);
+    let mut fixture = IndexFixture::unlisted(false);
+    let changes = fixture.index.reset(Kind::Frontend, vec![web(1, &["a", "b"])]);
     assert_eq!(changes, Changes { listed: vec![(Kind::Frontend, 1)], ..Changes::default() });
-    assert_eq!(world.problems(Kind::Frontend, "shop/web"), []);
+    assert_eq!(fixture.problems(Kind::Frontend, "shop/web"), []);
     for kind in [Kind::HealthCheck, Kind::LoadBalancerConfig, Kind::Node] {
         let nodes = if kind == Kind::Node { vec![node("role", "lb")] } else { vec![] };
         let count = u32::try_from(nodes.len()).unwrap();
-        assert_eq!(world.index.reset(kind, nodes).listed, [(kind, count)]);
-        assert!(world.config_rx.borrow().is_none());
+        assert_eq!(fixture.index.reset(kind, nodes).listed, [(kind, count)]);
+        assert!(fixture.config_rx.borrow().is_none());
     }
-    let changes = world.index.reset(Kind::Backend, vec![at("shop/a", "10.0.0.1")]);
+    let changes = fixture.index.reset(Kind::Backend, vec![at("shop/a", "10.0.0.1")]);
     assert_eq!(changes.listed, [(Kind::Backend, 1)]);
     assert_eq!(changes.applied, []);
     assert_eq!(appeared(&changes), [(Kind::Frontend, "shop/web".to_owned(), 1, Reason::BackendNotFound)]);
-    assert!(world.config_rx.borrow().is_some());
+    assert!(fixture.config_rx.borrow().is_some());
 }
 
 #[test]
 fn an_object_is_told_once_per_generation_and_when_it_goes() {
-    let mut world = World::of(vec![]);
-    let changes = world.apply(at("shop/a", "10.0.0.1"));
+    let mut fixture = IndexFixture::new(vec![]);
+    let changes = fixture.apply(at("shop/a", "10.0.0.1"));
     assert_eq!(changes, Changes { applied: vec![(Kind::Backend, name("shop/a"), 1)], ..Changes::default() });
-    assert!(world.apply(at("shop/a", "10.0.0.1")).is_empty());
+    assert!(fixture.apply(at("shop/a", "10.0.0.1")).is_empty());
     let again = object(Kind::Backend, "shop/a", 0, 2, &serde_json::json!({"address": "10.0.0.2"}));
-    assert_eq!(world.apply(again).applied, [(Kind::Backend, name("shop/a"), 2)]);
-    let changes = world.delete(Kind::Backend, "shop/a");
+    assert_eq!(fixture.apply(again).applied, [(Kind::Backend, name("shop/a"), 2)]);
+    let changes = fixture.delete(Kind::Backend, "shop/a");
     assert_eq!(changes, Changes { removed: vec![(Kind::Backend, name("shop/a"))], ..Changes::default() });
-    assert!(world.delete(Kind::Backend, "shop/a").is_empty());
+    assert!(fixture.delete(Kind::Backend, "shop/a").is_empty());
 }
 
 #[test]
 fn an_unreadable_object_is_told_as_a_problem_and_not_as_applied() {
-    let mut world = World::of(vec![]);
-    let changes = world.apply(frontend("shop/web", 1, &Value::Null));
+    let mut fixture = IndexFixture::new(vec![]);
+    let changes = fixture.apply(frontend("shop/web", 1, &Value::Null));
     assert_eq!(appeared(&changes), [(Kind::Frontend, "shop/web".to_owned(), 1, Reason::Unreadable)]);
     assert_eq!(changes.applied, []);
-    let changes = world.delete(Kind::Frontend, "shop/web");
+    let changes = fixture.delete(Kind::Frontend, "shop/web");
     assert_eq!((changes.vanished.len(), changes.removed.len()), (1, 1));
 }
 
 #[test]
 fn a_problem_is_told_once_and_again_for_each_new_generation_that_has_it() {
-    let mut world = World::of(vec![at("shop/a", "10.0.0.1")]);
+    let mut fixture = IndexFixture::new(vec![at("shop/a", "10.0.0.1")]);
     let missing = |generation| (Kind::Frontend, "shop/web".to_owned(), generation, Reason::BackendNotFound);
-    assert_eq!(appeared(&world.apply(web(1, &["a", "b"]))), [missing(1)]);
-    assert_eq!(appeared(&world.apply(at("shop/a", "10.0.0.2"))), []);
-    let changes = world.apply(web(2, &["a", "b"]));
+    assert_eq!(appeared(&fixture.apply(web(1, &["a", "b"]))), [missing(1)]);
+    assert_eq!(appeared(&fixture.apply(at("shop/a", "10.0.0.2"))), []);
+    let changes = fixture.apply(web(2, &["a", "b"]));
     assert_eq!((appeared(&changes), changes.vanished.len()), (vec![missing(2)], 0));
-    let changes = world.apply(at("shop/b", "10.0.0.9"));
+    let changes = fixture.apply(at("shop/b", "10.0.0.9"));
     assert_eq!((appeared(&changes), changes.vanished.len()), (vec![], 1));
 }
 
 #[test]
 fn a_burst_is_judged_as_a_whole() {
-    let mut world = World::of(vec![]);
-    let published = world.index.work().published;
-    let mut batch = world.index.batch();
+    let mut fixture = IndexFixture::new(vec![]);
+    let published = fixture.index.work().published;
+    let mut batch = fixture.index.batch();
     batch.apply(web(1, &["a"]));
     batch.apply(probed("shop/a", "10.0.0.1", "tcp"));
     batch.apply(tcp("shop/tcp"));
     let changes = batch.publish();
     assert_eq!((changes.appeared.len(), changes.applied.len()), (0, 3));
-    assert_eq!(world.index.work().published, published + 1);
-    assert_eq!(world.standing("shop/web"), "serving");
+    assert_eq!(fixture.index.work().published, published + 1);
+    assert_eq!(fixture.standing("shop/web"), "serving");
 }
 
 #[test]
 fn a_later_list_tells_only_the_difference() {
-    let mut world = World::of(vec![at("shop/a", "10.0.0.1"), at("shop/b", "10.0.0.2")]);
-    let changes = world.index.reset(Kind::Backend, vec![at("shop/b", "10.0.0.2"), at("shop/c", "10.0.0.3")]);
+    let mut fixture = IndexFixture::new(vec![at("shop/a", "10.0.0.1"), at("shop/b", "10.0.0.2")]);
+    let changes = fixture.index.reset(Kind::Backend, vec![at("shop/b", "10.0.0.2"), at("shop/c", "10.0.0.3")]);
     assert_eq!(changes.listed, []);
     assert_eq!(changes.removed, [(Kind::Backend, name("shop/a"))]);
     assert_eq!(changes.applied, [(Kind::Backend, name("shop/c"), 1)]);

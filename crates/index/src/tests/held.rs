@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::world::{World, at, backend, frontend, name, vip, with, without};
+use super::fixture::{IndexFixture, at, backend, frontend, name, vip, with, without};
 use crate::IndexOptions;
 use maglev_model::{
-    config::{Kind, Target},
+    config::{Kind, MemberTarget},
     problem::Reason,
     vip::Encap,
 };
@@ -22,32 +22,32 @@ fn l3dsr(spec: Value) -> Value {
 
 #[test]
 fn backends_of_two_families_hold_the_frontend_with_its_members() {
-    let mut world = World::of(vec![
+    let mut fixture = IndexFixture::new(vec![
         at("shop/four", "10.0.0.1"),
         at("shop/six", "2001:db8::1"),
         frontend("shop/web", 1, &vip(VIP, 80, &["four", "six"])),
     ]);
-    assert_eq!(world.standing("shop/web"), "held MixedFamilies spec.pools");
-    assert_eq!(world.frontend("shop/web").encap, None);
-    assert_eq!(world.member_names("shop/web"), ["shop/four", "shop/six"]);
-    let message = &world.problems(Kind::Frontend, "shop/web")[0].message;
+    assert_eq!(fixture.standing("shop/web"), "held MixedFamilies spec.pools");
+    assert_eq!(fixture.frontend("shop/web").encap, None);
+    assert_eq!(fixture.member_names("shop/web"), ["shop/four", "shop/six"]);
+    let message = &fixture.problems(Kind::Frontend, "shop/web")[0].message;
     assert!(message.contains("\"four\" is 10.0.0.1, \"six\" is 2001:db8::1"), "{message}");
-    world.delete(Kind::Backend, "shop/four");
-    assert_eq!(world.standing("shop/web"), "serving");
-    assert_eq!(world.frontend("shop/web").encap, Some(Encap::Gre6));
+    fixture.delete(Kind::Backend, "shop/four");
+    assert_eq!(fixture.standing("shop/web"), "serving");
+    assert_eq!(fixture.frontend("shop/web").encap, Some(Encap::Gre6));
 }
 
 #[test]
 fn nobody_loses_for_what_is_wrong_with_the_backends_of_a_held_frontend() {
-    let mut world = World::of(vec![
+    let mut fixture = IndexFixture::new(vec![
         at("shop/four", "10.0.0.1"),
         at("shop/six", "2001:db8::1"),
         frontend("shop/old", 1, &vip(VIP, 80, &["four"])),
         frontend("shop/new", 2, &vip(VIP, 443, &["four"])),
     ]);
-    world.apply(super::world::object(Kind::Frontend, "shop/old", 1, 2, &vip(VIP, 80, &["six", "four"])));
-    assert_eq!(world.standing("shop/old"), "held MixedFamilies spec.pools");
-    assert_eq!(world.standing("shop/new"), "serving");
+    fixture.apply(super::fixture::object(Kind::Frontend, "shop/old", 1, 2, &vip(VIP, 80, &["six", "four"])));
+    assert_eq!(fixture.standing("shop/old"), "held MixedFamilies spec.pools");
+    assert_eq!(fixture.standing("shop/new"), "serving");
 }
 
 #[test]
@@ -64,36 +64,39 @@ fn an_encap_that_cannot_carry_to_that_family_holds_the_frontend() {
         (vip(six, 80, &["four"]), "serving"),
         (vip(VIP, 80, &["six"]), "serving"),
     ] {
-        let world =
-            World::of(vec![at("shop/four", "10.0.0.1"), at("shop/six", "2001:db8::1"), frontend("shop/web", 1, &spec)]);
-        assert_eq!(world.standing("shop/web"), standing, "{spec}");
-        assert_eq!(world.frontend("shop/web").encap.is_some(), standing == "serving", "{spec}");
+        let fixture = IndexFixture::new(vec![
+            at("shop/four", "10.0.0.1"),
+            at("shop/six", "2001:db8::1"),
+            frontend("shop/web", 1, &spec),
+        ]);
+        assert_eq!(fixture.standing("shop/web"), standing, "{spec}");
+        assert_eq!(fixture.frontend("shop/web").encap.is_some(), standing == "serving", "{spec}");
     }
 }
 
 #[test]
 fn an_unreadable_frontend_is_held_with_its_claim_and_without_pools() {
     let broken = with(vip(VIP, 80, &["a"]), "tableLength", 1000.into());
-    let world = World::of(vec![
+    let fixture = IndexFixture::new(vec![
         at("shop/a", "10.0.0.1"),
         frontend("shop/web", 1, &broken),
         frontend("shop/younger", 2, &vip(VIP, 80, &["a"])),
     ]);
-    assert_eq!(world.standing("shop/web"), "held Unreadable spec.tableLength");
-    assert_eq!(world.frontend("shop/web").vip.to_string(), "203.0.113.1 tcp 80");
-    assert!(world.frontend("shop/web").pools.is_empty());
-    assert_eq!(world.standing("shop/younger"), "withdrawn Conflicted spec.port");
-    assert!(!world.config().claims_unknown);
-    let message = &world.problems(Kind::Frontend, "shop/web")[0].message;
+    assert_eq!(fixture.standing("shop/web"), "held Unreadable spec.tableLength");
+    assert_eq!(fixture.frontend("shop/web").vip.to_string(), "203.0.113.1 tcp 80");
+    assert!(fixture.frontend("shop/web").pools.is_empty());
+    assert_eq!(fixture.standing("shop/younger"), "withdrawn Conflicted spec.port");
+    assert!(!fixture.config().claims_unknown);
+    let message = &fixture.problems(Kind::Frontend, "shop/web")[0].message;
     assert!(message.contains("1000") && message.contains("power of two"), "{message}");
 }
 
 #[test]
 fn an_unreadable_frontend_on_all_ports_is_known_by_the_absence_of_both() {
     let broken = without(without(with(vip(VIP, 80, &[]), "pools", json!(7)), "protocol"), "port");
-    let world = World::of(vec![frontend("shop/web", 1, &broken)]);
-    assert_eq!(world.frontend("shop/web").vip.to_string(), "203.0.113.1 any 0");
-    assert_eq!(world.standing("shop/web"), "held Unreadable spec.pools");
+    let fixture = IndexFixture::new(vec![frontend("shop/web", 1, &broken)]);
+    assert_eq!(fixture.frontend("shop/web").vip.to_string(), "203.0.113.1 any 0");
+    assert_eq!(fixture.standing("shop/web"), "held Unreadable spec.pools");
 }
 
 #[test]
@@ -109,93 +112,94 @@ fn a_claim_that_cannot_be_read_is_said_until_it_can() {
         Value::Null,
         json!("text"),
     ] {
-        let mut world = World::of(vec![frontend("shop/web", 1, &broken)]);
-        assert!(world.config().claims_unknown, "{broken}");
-        assert!(world.config().frontends.is_empty(), "{broken}");
-        assert_eq!(world.problems(Kind::Frontend, "shop/web").len(), 1, "{broken}");
+        let mut fixture = IndexFixture::new(vec![frontend("shop/web", 1, &broken)]);
+        assert!(fixture.config().claims_unknown, "{broken}");
+        assert!(fixture.config().frontends.is_empty(), "{broken}");
+        assert_eq!(fixture.problems(Kind::Frontend, "shop/web").len(), 1, "{broken}");
 
-        world.apply(frontend("shop/other", 1, &Value::Null));
-        world.apply(frontend("shop/web", 1, &good));
-        assert!(world.config().claims_unknown, "the other one is still unreadable");
-        world.delete(Kind::Frontend, "shop/other");
-        assert!(!world.config().claims_unknown, "{broken}");
+        fixture.apply(frontend("shop/other", 1, &Value::Null));
+        fixture.apply(frontend("shop/web", 1, &good));
+        assert!(fixture.config().claims_unknown, "the other one is still unreadable");
+        fixture.delete(Kind::Frontend, "shop/other");
+        assert!(!fixture.config().claims_unknown, "{broken}");
     }
 }
 
 #[test]
 fn a_claim_that_cannot_be_read_still_owns_its_address_for_its_namespace() {
     let broken = with(vip(VIP, 80, &["a"]), "port", json!(0));
-    let world = World::of(vec![frontend("shop/web", 1, &broken), frontend("other/web", 2, &vip(VIP, 443, &["a"]))]);
-    assert_eq!(world.standing("other/web"), "withdrawn AddressOwnedByOtherNamespace spec.address");
+    let fixture =
+        IndexFixture::new(vec![frontend("shop/web", 1, &broken), frontend("other/web", 2, &vip(VIP, 443, &["a"]))]);
+    assert_eq!(fixture.standing("other/web"), "withdrawn AddressOwnedByOtherNamespace spec.address");
 }
 
 #[test]
 fn the_encap_of_an_unreadable_frontend_counts_for_younger_ones_and_never_against_itself() {
-    let world = World::of(vec![
+    let fixture = IndexFixture::new(vec![
         at("shop/a", "10.0.0.1"),
         frontend("shop/old", 1, &with(nat(vip(VIP, 80, &["a"])), "pools", json!(7))),
         frontend("shop/new", 2, &vip(VIP, 443, &["a"])),
         frontend("shop/newest", 3, &nat(vip(VIP, 8443, &["a"]))),
         frontend("shop/broken", 4, &with(vip(VIP, 22, &["a"]), "pools", json!(7))),
     ]);
-    assert_eq!(world.standing("shop/old"), "held Unreadable spec.pools");
-    assert_eq!(world.standing("shop/new"), "withdrawn Conflicted spec.encap");
-    assert_eq!(world.standing("shop/newest"), "serving");
-    assert_eq!(world.standing("shop/broken"), "held Unreadable spec.pools");
+    assert_eq!(fixture.standing("shop/old"), "held Unreadable spec.pools");
+    assert_eq!(fixture.standing("shop/new"), "withdrawn Conflicted spec.encap");
+    assert_eq!(fixture.standing("shop/newest"), "serving");
+    assert_eq!(fixture.standing("shop/broken"), "held Unreadable spec.pools");
 }
 
 #[test]
 fn a_loopback_address_holds_a_frontend_and_makes_a_backend_unreadable() {
     let objects =
         vec![at("shop/a", "127.0.0.5"), at("shop/b", "::1"), frontend("shop/web", 1, &vip("127.0.1.1", 80, &["a"]))];
-    let mut world = World::of(objects.clone());
-    assert_eq!(world.standing("shop/web"), "held Invalid spec.address");
-    let loopback = Target::Unreadable { address: Some("127.0.0.5".parse().unwrap()) };
-    assert_eq!(world.members("shop/web")[0].target, loopback);
+    let mut fixture = IndexFixture::new(objects.clone());
+    assert_eq!(fixture.standing("shop/web"), "held Invalid spec.address");
+    let loopback = MemberTarget::Unreadable { address: Some("127.0.0.5".parse().unwrap()) };
+    assert_eq!(fixture.members("shop/web")[0].target, loopback);
     for backend in ["shop/a", "shop/b"] {
-        assert_eq!(world.reasons(Kind::Backend, backend), [(Reason::Invalid, "spec.address".to_owned())]);
+        assert_eq!(fixture.reasons(Kind::Backend, backend), [(Reason::Invalid, "spec.address".to_owned())]);
     }
-    world.apply(backend("shop/a", &json!({"address": "10.0.0.1"})));
-    assert!(matches!(world.members("shop/web")[0].target, Target::Backend(_)));
+    fixture.apply(backend("shop/a", &json!({"address": "10.0.0.1"})));
+    assert!(matches!(fixture.members("shop/web")[0].target, MemberTarget::Backend(_)));
 
     let (index, config_rx) = crate::Index::new(IndexOptions {
         allow_loopback: true,
-        node_name: Some(super::world::NODE.to_owned()),
+        node_name: Some(super::fixture::NODE.to_owned()),
         ..IndexOptions::default()
     });
-    let mut world = World { index, config_rx };
-    world.list_all(objects);
-    assert_eq!(world.standing("shop/web"), "serving");
-    assert!(world.config().backends.contains_key(&name("shop/b")));
+    let mut fixture = IndexFixture { index, config_rx };
+    fixture.list_all(objects);
+    assert_eq!(fixture.standing("shop/web"), "serving");
+    assert!(fixture.config().backends.contains_key(&name("shop/b")));
 }
 
 #[test]
 fn a_loser_is_withdrawn_even_if_it_were_held() {
-    let world = World::of(vec![
+    let fixture = IndexFixture::new(vec![
         at("shop/four", "10.0.0.1"),
         at("shop/six", "2001:db8::1"),
         frontend("shop/old", 1, &vip(VIP, 80, &["four"])),
         frontend("shop/new", 2, &vip(VIP, 80, &["four", "six"])),
         frontend("shop/broken", 3, &with(vip(VIP, 80, &[]), "pools", json!(7))),
     ]);
-    assert_eq!(world.standing("shop/new"), "withdrawn Conflicted spec.port");
-    assert_eq!(world.standing("shop/broken"), "withdrawn Conflicted spec.port");
+    assert_eq!(fixture.standing("shop/new"), "withdrawn Conflicted spec.port");
+    assert_eq!(fixture.standing("shop/broken"), "withdrawn Conflicted spec.port");
     let reasons: Vec<Reason> =
-        world.problems(Kind::Frontend, "shop/new").into_iter().map(|problem| problem.reason).collect();
+        fixture.problems(Kind::Frontend, "shop/new").into_iter().map(|problem| problem.reason).collect();
     assert_eq!(reasons, [Reason::Conflicted, Reason::MixedFamilies]);
 }
 
 #[test]
 fn a_frontend_that_breaks_is_weighed_anew_for_the_others_on_its_address() {
-    let mut world = World::of(vec![
+    let mut fixture = IndexFixture::new(vec![
         at("shop/four", "10.0.0.1"),
         at("shop/six", "2001:db8::1"),
         frontend("shop/old", 1, &vip(VIP, 80, &["four"])),
         frontend("shop/new", 2, &vip(VIP, 443, &["six"])),
     ]);
-    assert_eq!(world.standing("shop/new"), "withdrawn Conflicted spec.encap");
+    assert_eq!(fixture.standing("shop/new"), "withdrawn Conflicted spec.encap");
     // Which family its backends have can no longer be read, so nobody is refused for that.
-    world.apply(frontend("shop/old", 1, &with(vip(VIP, 80, &[]), "pools", json!(7))));
-    assert_eq!(world.standing("shop/old"), "held Unreadable spec.pools");
-    assert_eq!(world.standing("shop/new"), "serving");
+    fixture.apply(frontend("shop/old", 1, &with(vip(VIP, 80, &[]), "pools", json!(7))));
+    assert_eq!(fixture.standing("shop/old"), "held Unreadable spec.pools");
+    assert_eq!(fixture.standing("shop/new"), "serving");
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::world::{World, at, check, frontend, name, object, probed, tcp, vip, with};
+use super::fixture::{IndexFixture, at, check, frontend, name, object, probed, tcp, vip, with};
 use crate::{Object, Work};
-use maglev_model::config::{Check, Kind, Target};
+use maglev_model::config::{Check, Kind, MemberTarget};
 
 /// 30 Frontends with their own Backend and HealthCheck each; `v0` to `v9` share an address.
 fn many() -> Vec<Object> {
@@ -23,10 +23,10 @@ fn many() -> Vec<Object> {
 }
 
 /// What `act` costs.
-fn cost(world: &mut World, act: impl FnOnce(&mut World)) -> Work {
-    let before = world.index.work();
-    act(world);
-    let after = world.index.work();
+fn cost(fixture: &mut IndexFixture, act: impl FnOnce(&mut IndexFixture)) -> Work {
+    let before = fixture.index.work();
+    act(fixture);
+    let after = fixture.index.work();
     Work {
         health_checks: after.health_checks - before.health_checks,
         backends: after.backends - before.backends,
@@ -40,58 +40,58 @@ fn cost(world: &mut World, act: impl FnOnce(&mut World)) -> Work {
 
 #[test]
 fn a_changed_backend_costs_itself_and_the_frontends_that_name_it() {
-    let mut world = World::of(many());
-    let cost = cost(&mut world, |world| {
-        world.apply(probed("shop/b3", "10.0.9.9", "c3"));
+    let mut fixture = IndexFixture::new(many());
+    let cost = cost(&mut fixture, |fixture| {
+        fixture.apply(probed("shop/b3", "10.0.9.9", "c3"));
     });
     assert_eq!(cost, Work { backends: 1, frontends: 1, published: 1, ..Work::default() });
 }
 
 #[test]
 fn a_changed_health_check_costs_what_refers_to_it() {
-    let mut world = World::of(many());
-    let cost = cost(&mut world, |world| {
-        world.apply(check("shop/c3", &json!({"type": "TCP", "port": 81})));
+    let mut fixture = IndexFixture::new(many());
+    let cost = cost(&mut fixture, |fixture| {
+        fixture.apply(check("shop/c3", &json!({"type": "TCP", "port": 81})));
     });
     assert_eq!(cost, Work { health_checks: 1, backends: 1, frontends: 1, published: 1, ..Work::default() });
 }
 
 #[test]
 fn a_changed_frontend_that_claims_the_same_looks_at_no_other() {
-    let mut world = World::of(many());
-    let cost = cost(&mut world, |world| {
+    let mut fixture = IndexFixture::new(many());
+    let cost = cost(&mut fixture, |fixture| {
         let spec = with(vip("203.0.113.1", 83, &["b3", "b4"]), "tableLength", 256.into());
-        world.apply(object(Kind::Frontend, "shop/v3", 1, 2, &spec));
+        fixture.apply(object(Kind::Frontend, "shop/v3", 1, 2, &spec));
     });
     assert_eq!(cost, Work { frontends: 1, published: 1, ..Work::default() });
-    assert_eq!(world.member_names("shop/v3"), ["shop/b3", "shop/b4"]);
+    assert_eq!(fixture.member_names("shop/v3"), ["shop/b3", "shop/b4"]);
 }
 
 #[test]
 fn a_changed_claim_or_encap_costs_the_claims_on_that_address() {
-    let mut world = World::of(many());
-    let new = cost(&mut world, |world| {
-        world.apply(frontend("shop/new", 2, &vip("203.0.113.1", 8080, &["b3"])));
+    let mut fixture = IndexFixture::new(many());
+    let new = cost(&mut fixture, |fixture| {
+        fixture.apply(frontend("shop/new", 2, &vip("203.0.113.1", 8080, &["b3"])));
     });
     assert_eq!(new, Work { frontends: 1, addresses: 1, claims: 11, published: 1, ..Work::default() });
-    let family = cost(&mut world, |world| {
-        world.apply(probed("shop/b20", "2001:db8::20", "c20"));
+    let family = cost(&mut fixture, |fixture| {
+        fixture.apply(probed("shop/b20", "2001:db8::20", "c20"));
     });
     assert_eq!(family, Work { backends: 1, frontends: 1, addresses: 1, claims: 1, published: 1, ..Work::default() });
 }
 
 #[test]
 fn the_same_again_costs_and_publishes_nothing() {
-    let mut world = World::of(many());
-    let before = world.config();
-    let all = cost(&mut world, |world| {
+    let mut fixture = IndexFixture::new(many());
+    let before = fixture.config();
+    let all = cost(&mut fixture, |fixture| {
         for object in many() {
-            assert!(world.apply(object).is_empty());
+            assert!(fixture.apply(object).is_empty());
         }
-        assert!(world.list_all(many()).is_empty());
+        assert!(fixture.list_all(many()).is_empty());
     });
     assert_eq!(all, Work::default());
-    let after = world.config();
+    let after = fixture.config();
     for (name, frontend) in &before.frontends {
         assert!(Arc::ptr_eq(frontend, &after.frontends[name]));
     }
@@ -99,10 +99,10 @@ fn the_same_again_costs_and_publishes_nothing() {
 
 #[test]
 fn what_stays_equal_keeps_its_arc() {
-    let mut world = World::of(many());
-    let before = world.config();
-    world.apply(probed("shop/b3", "10.0.9.9", "c3"));
-    let after = world.config();
+    let mut fixture = IndexFixture::new(many());
+    let before = fixture.config();
+    fixture.apply(probed("shop/b3", "10.0.9.9", "c3"));
+    let after = fixture.config();
     let changed = |kept: usize| format!("{kept} kept");
     let kept = before.frontends.iter().filter(|(name, old)| Arc::ptr_eq(old, &after.frontends[*name])).count();
     assert_eq!(changed(kept), "29 kept");
@@ -115,9 +115,9 @@ fn what_stays_equal_keeps_its_arc() {
 
 #[test]
 fn one_object_is_shared_by_all_that_refer_to_it() {
-    let world = World::of(many());
-    let config = world.config();
-    let Target::Backend(member) = &world.members("shop/v3")[0].target else { panic!("b3 is readable") };
+    let fixture = IndexFixture::new(many());
+    let config = fixture.config();
+    let MemberTarget::Backend(member) = &fixture.members("shop/v3")[0].target else { panic!("b3 is readable") };
     assert!(Arc::ptr_eq(member, &config.backends[&name("shop/b3")]));
     let Check::Probe(check) = &member.check else { panic!("c3 is usable") };
     assert!(Arc::ptr_eq(check, &config.health_checks[&name("shop/c3")]));
@@ -125,30 +125,31 @@ fn one_object_is_shared_by_all_that_refer_to_it() {
 
 #[test]
 fn a_new_generation_of_the_same_is_published_with_its_revision() {
-    let mut world = World::of(vec![at("shop/a", "10.0.0.1"), frontend("shop/web", 1, &vip("203.0.113.1", 80, &["a"]))]);
+    let mut fixture =
+        IndexFixture::new(vec![at("shop/a", "10.0.0.1"), frontend("shop/web", 1, &vip("203.0.113.1", 80, &["a"]))]);
     let spec = json!({"address": "10.0.0.1"});
-    world.apply(object(Kind::Backend, "shop/a", 0, 2, &spec));
-    assert_eq!(world.backend("shop/a").revision.generation, 2);
-    let Target::Backend(member) = &world.members("shop/web")[0].target else { panic!("a is readable") };
+    fixture.apply(object(Kind::Backend, "shop/a", 0, 2, &spec));
+    assert_eq!(fixture.backend("shop/a").revision.generation, 2);
+    let MemberTarget::Backend(member) = &fixture.members("shop/web")[0].target else { panic!("a is readable") };
     assert_eq!(member.revision.generation, 2);
 }
 
 #[test]
 fn a_check_that_nobody_can_use_is_still_published_when_it_changes() {
     let icmp = |interval: &str| check("shop/c", &json!({"type": "ICMP", "interval": interval}));
-    let mut world = World::of(vec![icmp("2s")]);
-    world.apply(icmp("3s"));
-    assert_eq!(world.config().health_checks[&name("shop/c")].interval.as_secs(), 3);
+    let mut fixture = IndexFixture::new(vec![icmp("2s")]);
+    fixture.apply(icmp("3s"));
+    assert_eq!(fixture.config().health_checks[&name("shop/c")].interval.as_secs(), 3);
 }
 
 #[test]
 fn references_that_are_given_up_cost_nothing_any_more() {
-    let mut world = World::of(many());
-    world.apply(frontend("shop/v3", 1, &vip("203.0.113.1", 83, &["b4"])));
-    world.apply(at("shop/b5", "10.0.0.6"));
-    let given_up = cost(&mut world, |world| {
-        world.apply(probed("shop/b3", "10.0.9.9", "c3"));
-        world.apply(check("shop/c5", &json!({"type": "TCP", "port": 81})));
+    let mut fixture = IndexFixture::new(many());
+    fixture.apply(frontend("shop/v3", 1, &vip("203.0.113.1", 83, &["b4"])));
+    fixture.apply(at("shop/b5", "10.0.0.6"));
+    let given_up = cost(&mut fixture, |fixture| {
+        fixture.apply(probed("shop/b3", "10.0.9.9", "c3"));
+        fixture.apply(check("shop/c5", &json!({"type": "TCP", "port": 81})));
     });
     assert_eq!(given_up, Work { health_checks: 1, backends: 1, published: 2, ..Work::default() });
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::world::{World, lb_config, name, node};
+use super::fixture::{IndexFixture, lb_config, name, node};
 use crate::{NodeObject, Object};
 use maglev_model::{
     Name,
@@ -20,19 +20,19 @@ fn selecting(value: &str) -> Value {
     json!({"nodeSelector": {"role": value}, "vpp": {"flowTimeout": "40s"}})
 }
 
-fn used(world: &World) -> Option<String> {
-    world.node_config().load_balancer_config.map(|name| name.as_str().to_owned())
+fn used(fixture: &IndexFixture) -> Option<String> {
+    fixture.node_config().load_balancer_config.map(|name| name.as_str().to_owned())
 }
 
 #[test]
 fn without_any_config_the_defaults_hold_and_the_node_gives_its_addresses() {
-    let world = World::of(vec![]);
+    let fixture = IndexFixture::new(vec![]);
     let wanted = NodeConfig {
         internal_ipv4: Some("192.0.2.7".parse().unwrap()),
         internal_ipv6: Some("2001:db8::7".parse().unwrap()),
         ..NodeConfig::default()
     };
-    assert_eq!(world.node_config(), wanted);
+    assert_eq!(fixture.node_config(), wanted);
 }
 
 #[test]
@@ -51,9 +51,9 @@ fn every_setting_arrives() {
             "failOpen": false,
         },
     });
-    let world = World::of(vec![lb_config("all", 1, &spec)]);
-    let config = world.node_config();
-    assert_eq!(used(&world).as_deref(), Some("all"));
+    let fixture = IndexFixture::new(vec![lb_config("all", 1, &spec)]);
+    let config = fixture.node_config();
+    assert_eq!(used(&fixture).as_deref(), Some("all"));
     assert_eq!(config.vpp.ipv4_source, Some("192.0.2.1".parse().unwrap()));
     assert_eq!(config.vpp.ipv6_source, Some("2001:db8::1".parse().unwrap()));
     assert_eq!((config.vpp.sticky_buckets_per_core, config.vpp.flow_timeout), (Some(1024), Some(90)));
@@ -71,24 +71,24 @@ fn every_setting_arrives() {
 
 #[test]
 fn of_those_that_match_the_oldest_is_used_and_the_others_are_conflicted() {
-    let mut world = World::of(vec![
+    let mut fixture = IndexFixture::new(vec![
         lb_config("oldest", 1, &selecting("other")),
         lb_config("old", 2, &selecting("lb")),
         lb_config("new", 3, &every_node()),
     ]);
-    assert_eq!(used(&world).as_deref(), Some("old"));
-    assert_eq!(world.node_config().vpp.flow_timeout, Some(40));
-    assert_eq!(world.problems(Kind::LoadBalancerConfig, "oldest"), []);
+    assert_eq!(used(&fixture).as_deref(), Some("old"));
+    assert_eq!(fixture.node_config().vpp.flow_timeout, Some(40));
+    assert_eq!(fixture.problems(Kind::LoadBalancerConfig, "oldest"), []);
     let conflicted = (Reason::Conflicted, "spec.nodeSelector".to_owned());
-    assert_eq!(world.reasons(Kind::LoadBalancerConfig, "new"), [conflicted]);
+    assert_eq!(fixture.reasons(Kind::LoadBalancerConfig, "new"), [conflicted]);
 
-    world.delete(Kind::LoadBalancerConfig, "old");
-    assert_eq!(used(&world).as_deref(), Some("new"));
-    assert_eq!(world.problems(Kind::LoadBalancerConfig, "new"), []);
+    fixture.delete(Kind::LoadBalancerConfig, "old");
+    assert_eq!(used(&fixture).as_deref(), Some("new"));
+    assert_eq!(fixture.problems(Kind::LoadBalancerConfig, "new"), []);
 
-    world.apply(node("role", "other"));
-    assert_eq!(used(&world).as_deref(), Some("oldest"));
-    assert_eq!(world.reasons(Kind::LoadBalancerConfig, "new").len(), 1);
+    fixture.apply(node("role", "other"));
+    assert_eq!(used(&fixture).as_deref(), Some("oldest"));
+    assert_eq!(fixture.reasons(Kind::LoadBalancerConfig, "new").len(), 1);
 }
 
 #[test]
@@ -96,42 +96,42 @@ fn a_config_that_does_not_decode_keeps_its_place_with_what_can_be_read() {
     let broken = json!({
         "nodeSelector": {"role": "lb"}, "vpp": {"flowTimeout": "40s"}, "sync": {"interval": "soon"},
     });
-    let mut world = World::of(vec![lb_config("old", 1, &broken), lb_config("new", 2, &every_node())]);
-    assert_eq!(used(&world).as_deref(), Some("old"));
-    assert_eq!(world.node_config().vpp.flow_timeout, Some(40));
-    assert_eq!(world.node_config().sync.interval, Duration::from_secs(30));
+    let mut fixture = IndexFixture::new(vec![lb_config("old", 1, &broken), lb_config("new", 2, &every_node())]);
+    assert_eq!(used(&fixture).as_deref(), Some("old"));
+    assert_eq!(fixture.node_config().vpp.flow_timeout, Some(40));
+    assert_eq!(fixture.node_config().sync.interval, Duration::from_secs(30));
     let unreadable = (Reason::Unreadable, "spec.sync".to_owned());
-    assert_eq!(world.reasons(Kind::LoadBalancerConfig, "old"), [unreadable]);
+    assert_eq!(fixture.reasons(Kind::LoadBalancerConfig, "old"), [unreadable]);
 
-    world.apply(lb_config("old", 1, &json!({"nodeSelector": 7})));
-    assert_eq!(used(&world).as_deref(), Some("new"));
+    fixture.apply(lb_config("old", 1, &json!({"nodeSelector": 7})));
+    assert_eq!(used(&fixture).as_deref(), Some("new"));
 }
 
 #[test]
 fn another_node_changes_nothing_and_a_deleted_one_stays_as_last_seen() {
-    let mut world = World::of(vec![lb_config("lb", 1, &selecting("lb"))]);
+    let mut fixture = IndexFixture::new(vec![lb_config("lb", 1, &selecting("lb"))]);
     let stranger = NodeObject { name: "node-b".to_owned(), labels: [].into(), addresses: vec![] };
-    world.apply(Object::Node(stranger));
-    world.delete(Kind::Node, super::world::NODE);
-    world.index.reset(Kind::Node, vec![]);
-    assert_eq!(used(&world).as_deref(), Some("lb"));
-    assert_eq!(world.node_config().internal_ipv4, Some("192.0.2.7".parse().unwrap()));
+    fixture.apply(Object::Node(stranger));
+    fixture.delete(Kind::Node, super::fixture::NODE);
+    fixture.index.reset(Kind::Node, vec![]);
+    assert_eq!(used(&fixture).as_deref(), Some("lb"));
+    assert_eq!(fixture.node_config().internal_ipv4, Some("192.0.2.7".parse().unwrap()));
 }
 
 #[test]
 fn there_is_no_configuration_before_the_own_node_was_seen() {
-    let mut world = World::unlisted(false);
+    let mut fixture = IndexFixture::unlisted(false);
     for kind in Kind::ALL {
-        assert!(world.index.awaited().any(|awaited| awaited == kind));
-        world.index.reset(kind, vec![]);
+        assert!(fixture.index.awaited().any(|awaited| awaited == kind));
+        fixture.index.reset(kind, vec![]);
     }
-    assert_eq!(world.index.awaited().collect::<Vec<_>>(), [Kind::Node]);
-    assert!(world.config_rx.borrow().is_none());
-    world.apply(node("role", "lb"));
-    assert_eq!(world.index.awaited().count(), 0);
-    assert!(world.config_rx.borrow().is_some());
-    assert_eq!(world.problems(Kind::Node, "node-a"), []);
-    assert!(!world.config().backends.contains_key(&name("shop/a")));
+    assert_eq!(fixture.index.awaited().collect::<Vec<_>>(), [Kind::Node]);
+    assert!(fixture.config_rx.borrow().is_none());
+    fixture.apply(node("role", "lb"));
+    assert_eq!(fixture.index.awaited().count(), 0);
+    assert!(fixture.config_rx.borrow().is_some());
+    assert_eq!(fixture.problems(Kind::Node, "node-a"), []);
+    assert!(!fixture.config().backends.contains_key(&name("shop/a")));
 }
 
 #[test]
@@ -148,13 +148,13 @@ fn without_a_node_of_its_own_it_tells_of_any_which_config_that_uses() {
         labels: [("role".to_owned(), role.to_owned())].into(),
         addresses: vec![],
     };
-    let chosen = |index: &crate::Index, role: &str| {
+    let selection = |index: &crate::Index, role: &str| {
         let (node, text) = (labelled(role), |name: &Name| name.as_str().to_owned());
-        let chosen = index.chosen_for(&node);
-        (chosen.used.map(text), chosen.in_vain.into_iter().map(text).collect::<Vec<_>>())
+        let selection = index.selection_for(&node);
+        (selection.used.map(text), selection.overridden.into_iter().map(text).collect::<Vec<_>>())
     };
-    assert_eq!(chosen(&index, "lb"), (Some("old".to_owned()), vec!["new".to_owned()]));
-    assert_eq!(chosen(&index, "web"), (Some("new".to_owned()), vec![]));
+    assert_eq!(selection(&index, "lb"), (Some("old".to_owned()), vec!["new".to_owned()]));
+    assert_eq!(selection(&index, "web"), (Some("new".to_owned()), vec![]));
     // Whether a node uses it is no problem of the object here.
     assert_eq!(index.problems(Kind::LoadBalancerConfig, &name("new")), []);
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::{prelude::*, sample::select, strategy::Union};
 use serde_json::{Value, json};
 
-use super::world::{World, name, node, object};
+use super::fixture::{IndexFixture, name, node, object};
 use crate::{Changes, Object};
 use maglev_model::{
     Name,
@@ -155,7 +155,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 }
 
 /// What is stored in the end.
-fn world_at_the_end() -> impl Strategy<Value = Vec<Object>> {
+fn final_objects() -> impl Strategy<Value = Vec<Object>> {
     let slots: Vec<_> =
         slots().into_iter().map(|slot| prop_oneof![1 => Just(None), 4 => version(slot).prop_map(Some)]).collect();
     (slots, any_node()).prop_map(|(slots, node)| slots.into_iter().flatten().chain([node]).collect())
@@ -177,7 +177,7 @@ fn finish(objects: &[Object], relisted: &BTreeSet<Kind>) -> Vec<Step> {
 prop_compose! {
     /// Objects, and a history that ends in them.
     fn history()(
-        objects in world_at_the_end(),
+        objects in final_objects(),
         before in prop::collection::vec(any_step(), 0..25),
         relisted in prop::collection::btree_set(select(Kind::ALL.to_vec()), 0..5),
     )(
@@ -207,8 +207,8 @@ fn contents(config: &Config) -> impl PartialEq + std::fmt::Debug + use<> {
     (frontends, backends, health_checks, node, claims_unknown)
 }
 
-fn all_problems(world: &World) -> Vec<(Kind, &'static str, Vec<Problem>)> {
-    slots().into_iter().map(|(kind, name)| (kind, name, world.problems(kind, name))).collect()
+fn all_problems(fixture: &IndexFixture) -> Vec<(Kind, &'static str, Vec<Problem>)> {
+    slots().into_iter().map(|(kind, name)| (kind, name, fixture.problems(kind, name))).collect()
 }
 
 /// What is stored after `step`. A Node that is gone stays as last seen.
@@ -225,9 +225,9 @@ fn store(stored: &mut BTreeMap<(Kind, Name), Object>, step: &Step) {
 }
 
 /// Replays `steps`; returns the problems that were told and have not vanished since.
-fn replay(world: &mut World, steps: Vec<Step>) -> BTreeSet<(Kind, Name, Problem)> {
+fn replay(fixture: &mut IndexFixture, steps: Vec<Step>) -> BTreeSet<(Kind, Name, Problem)> {
     let mut told = BTreeSet::new();
-    apply_all(world, steps, |changes| {
+    apply_all(fixture, steps, |changes| {
         for gone in changes.vanished {
             assert!(told.remove(&(gone.kind, gone.name, gone.problem)), "only what was told can vanish");
         }
@@ -236,8 +236,8 @@ fn replay(world: &mut World, steps: Vec<Step>) -> BTreeSet<(Kind, Name, Problem)
     told
 }
 
-fn apply_all(world: &mut World, steps: Vec<Step>, mut tell: impl FnMut(Changes)) {
-    let mut batch = world.index.batch();
+fn apply_all(fixture: &mut IndexFixture, steps: Vec<Step>, mut tell: impl FnMut(Changes)) {
+    let mut batch = fixture.index.batch();
     for step in steps {
         match step {
             Step::Apply(object) => batch.apply(object),
@@ -245,7 +245,7 @@ fn apply_all(world: &mut World, steps: Vec<Step>, mut tell: impl FnMut(Changes))
             Step::Reset(kind, objects) => batch.reset(kind, objects),
             Step::Publish => {
                 tell(batch.publish());
-                batch = world.index.batch();
+                batch = fixture.index.batch();
             }
         }
     }
@@ -278,26 +278,26 @@ proptest! {
 
     #[test]
     fn every_step_leads_where_a_fresh_list_would(
-        objects in world_at_the_end(),
+        objects in final_objects(),
         steps in prop::collection::vec(any_step(), 1..12),
     ) {
         let mut stored: BTreeMap<(Kind, Name), Object> =
             objects.iter().map(|object| ((object.kind(), object.name()), object.clone())).collect();
-        let mut world = World::of(objects);
+        let mut fixture = IndexFixture::new(objects);
         for step in steps {
             store(&mut stored, &step);
-            apply_all(&mut world, vec![step], |_| {});
-            let fresh = World::of(stored.values().cloned().collect());
-            prop_assert_eq!(contents(&fresh.config()), contents(&world.config()));
-            prop_assert_eq!(all_problems(&fresh), all_problems(&world));
-            assert_vpp_can_have_it(&world.config());
+            apply_all(&mut fixture, vec![step], |_| {});
+            let fresh = IndexFixture::new(stored.values().cloned().collect());
+            prop_assert_eq!(contents(&fresh.config()), contents(&fixture.config()));
+            prop_assert_eq!(all_problems(&fresh), all_problems(&fixture));
+            assert_vpp_can_have_it(&fixture.config());
         }
     }
 
     #[test]
     fn any_history_that_ends_in_the_same_objects_ends_in_the_same_configuration((objects, steps) in history()) {
-        let at_once = World::of(objects);
-        let mut one_by_one = World::unlisted(false);
+        let at_once = IndexFixture::new(objects);
+        let mut one_by_one = IndexFixture::unlisted(false);
         let told = replay(&mut one_by_one, steps);
 
         prop_assert_eq!(contents(&at_once.config()), contents(&one_by_one.config()));

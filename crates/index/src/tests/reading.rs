@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::world::{World, at, check, frontend, name, vip, with, without};
+use super::fixture::{IndexFixture, at, check, frontend, name, vip, with, without};
 use maglev_model::{
     config::{Check, HttpMethod, Kind, Probe, StatusRange},
     problem::Reason,
@@ -12,15 +12,15 @@ use maglev_model::{
 };
 
 fn probe(spec: &Value) -> Probe {
-    let world = World::of(vec![check("shop/c", spec)]);
-    assert_eq!(world.problems(Kind::HealthCheck, "shop/c"), [], "{spec}");
-    world.config().health_checks[&name("shop/c")].probe.clone()
+    let fixture = IndexFixture::new(vec![check("shop/c", spec)]);
+    assert_eq!(fixture.problems(Kind::HealthCheck, "shop/c"), [], "{spec}");
+    fixture.config().health_checks[&name("shop/c")].probe.clone()
 }
 
 #[test]
 fn absent_fields_of_a_health_check_have_their_defaults() {
-    let world = World::of(vec![check("shop/c", &json!({"type": "HTTP", "port": 8080, "interval": "3s"}))]);
-    let check = world.config().health_checks[&name("shop/c")].clone();
+    let fixture = IndexFixture::new(vec![check("shop/c", &json!({"type": "HTTP", "port": 8080, "interval": "3s"}))]);
+    let check = fixture.config().health_checks[&name("shop/c")].clone();
     let seconds = Duration::from_secs;
     assert_eq!((check.interval, check.fast_interval, check.down_interval), (seconds(3), seconds(3), seconds(3)));
     assert_eq!((check.timeout, check.rise, check.fall), (seconds(1), 2, 3));
@@ -66,10 +66,11 @@ fn a_health_check_that_could_not_be_probed_is_refused_by_its_field() {
         (http("headers", typed_secret), Reason::Unreadable, "spec.http"),
         (json!({"port": 80}), Reason::Unreadable, ""),
     ] {
-        let world = World::of(vec![check("shop/c", &spec), super::world::probed("shop/a", "10.0.0.1", "c")]);
-        assert_eq!(world.reasons(Kind::HealthCheck, "shop/c"), [(reason, field.to_owned())], "{spec}");
-        assert!(matches!(world.check_of("shop/a"), Check::Missing(_)), "{spec}");
-        let message = &world.problems(Kind::HealthCheck, "shop/c")[0].message;
+        let fixture =
+            IndexFixture::new(vec![check("shop/c", &spec), super::fixture::probed("shop/a", "10.0.0.1", "c")]);
+        assert_eq!(fixture.reasons(Kind::HealthCheck, "shop/c"), [(reason, field.to_owned())], "{spec}");
+        assert!(matches!(fixture.health_check("shop/a"), Check::Missing(_)), "{spec}");
+        let message = &fixture.problems(Kind::HealthCheck, "shop/c")[0].message;
         assert!(message.contains("HealthCheck shop/c") && message.contains(field), "{message}");
         assert!(!message.contains("s3cret") && !message.contains("5318008"), "{message}");
         assert!(message.len() <= 1024, "{message}");
@@ -83,8 +84,8 @@ fn the_settings_of_a_frontend_arrive() {
         "sessionAffinity": "ClientIP", "onBackendDown": "Keep", "tableLength": 256,
         "pools": [{"name": "primary", "backends": [{"name": "a", "weight": 0}]}],
     });
-    let world = World::of(vec![at("shop/a", "10.0.0.1"), frontend("shop/web", 1, &spec)]);
-    let web = world.frontend("shop/web");
+    let fixture = IndexFixture::new(vec![at("shop/a", "10.0.0.1"), frontend("shop/web", 1, &spec)]);
+    let web = fixture.frontend("shop/web");
     assert_eq!(web.vip.to_string(), "203.0.113.1 udp 53");
     assert_eq!(web.encap.map(|encap| encap.to_string()).as_deref(), Some("l3dsr dscp 7"));
     assert_eq!((web.sticky, web.table_length.get()), (true, 256));
@@ -92,8 +93,8 @@ fn the_settings_of_a_frontend_arrive() {
     assert_eq!((&*web.pools[0].name, web.pools[0].members[0].weight.get()), ("primary", 0));
 
     let nat = with(vip("203.0.113.1", 80, &["a"]), "encap", json!({"type": "NAT", "nat": {"targetPort": 8080}}));
-    let world = World::of(vec![at("shop/a", "10.0.0.1"), frontend("shop/web", 1, &nat)]);
-    assert_eq!(world.frontend("shop/web").encap, Some(Encap::Nat4(8080.try_into().unwrap())));
+    let fixture = IndexFixture::new(vec![at("shop/a", "10.0.0.1"), frontend("shop/web", 1, &nat)]);
+    assert_eq!(fixture.frontend("shop/web").encap, Some(Encap::Nat4(8080.try_into().unwrap())));
 }
 
 #[test]
@@ -116,9 +117,9 @@ fn a_frontend_that_vpp_could_not_have_is_held_by_its_field() {
         (with(good(), "sessionAffinity", json!("Cookie")), Reason::Unreadable, "spec.sessionAffinity"),
         (without(good(), "pools"), Reason::Unreadable, ""),
     ] {
-        let world = World::of(vec![at("shop/a", "10.0.0.1"), frontend("shop/web", 1, &spec)]);
-        assert_eq!(world.standing("shop/web"), format!("held {reason} {field}"), "{spec}");
-        let message = &world.problems(Kind::Frontend, "shop/web")[0].message;
+        let fixture = IndexFixture::new(vec![at("shop/a", "10.0.0.1"), frontend("shop/web", 1, &spec)]);
+        assert_eq!(fixture.standing("shop/web"), format!("held {reason} {field}"), "{spec}");
+        let message = &fixture.problems(Kind::Frontend, "shop/web")[0].message;
         assert!(message.contains("Frontend shop/web") && message.contains(field), "{message}");
     }
 }
@@ -126,7 +127,7 @@ fn a_frontend_that_vpp_could_not_have_is_held_by_its_field() {
 #[test]
 fn a_spelling_that_is_not_canonical_still_gives_the_claim() {
     let spec = with(vip("2001:DB8::0001", 80, &["a"]), "tableLength", 256.into());
-    let world = World::of(vec![frontend("shop/web", 1, &spec)]);
-    assert_eq!(world.frontend("shop/web").vip.to_string(), "2001:db8::1 tcp 80");
-    assert_eq!(world.standing("shop/web"), "held Unreadable spec.address");
+    let fixture = IndexFixture::new(vec![frontend("shop/web", 1, &spec)]);
+    assert_eq!(fixture.frontend("shop/web").vip.to_string(), "2001:db8::1 tcp 80");
+    assert_eq!(fixture.standing("shop/web"), "held Unreadable spec.address");
 }

@@ -101,12 +101,12 @@ pub fn name(text: &str) -> Name {
 }
 
 /// An index and its receiver.
-pub struct World {
+pub struct IndexFixture {
     pub index: Index,
     pub config_rx: watch::Receiver<Option<Config>>,
 }
 
-impl World {
+impl IndexFixture {
     /// One that has seen nothing.
     pub fn unlisted(allow_loopback: bool) -> Self {
         let (index, config_rx) =
@@ -123,10 +123,10 @@ impl World {
     }
 
     /// One that has listed every kind, with these objects and the own Node.
-    pub fn of(objects: Vec<Object>) -> Self {
-        let mut world = Self::unlisted(false);
-        world.list_all(objects);
-        world
+    pub fn new(objects: Vec<Object>) -> Self {
+        let mut fixture = Self::unlisted(false);
+        fixture.list_all(objects);
+        fixture
     }
 
     /// Lists every kind, with these objects and the own Node, as one burst.
@@ -145,24 +145,24 @@ impl World {
         self.index.apply(object)
     }
 
-    pub fn delete(&mut self, kind: Kind, of: &str) -> Changes {
-        self.index.delete(kind, &name(of))
+    pub fn delete(&mut self, kind: Kind, object: &str) -> Changes {
+        self.index.delete(kind, &name(object))
     }
 
     pub fn config(&self) -> Config {
         self.config_rx.borrow().clone().expect("every kind is listed")
     }
 
-    pub fn frontend(&self, of: &str) -> Arc<Frontend> {
-        self.config().frontends.get(&name(of)).expect("the claim is known").clone()
+    pub fn frontend(&self, object: &str) -> Arc<Frontend> {
+        self.config().frontends.get(&name(object)).expect("the claim is known").clone()
     }
 
-    pub fn backend(&self, of: &str) -> Arc<Backend> {
-        self.config().backends.get(&name(of)).expect("it is readable").clone()
+    pub fn backend(&self, object: &str) -> Arc<Backend> {
+        self.config().backends.get(&name(object)).expect("it is readable").clone()
     }
 
-    pub fn check_of(&self, of: &str) -> Check {
-        self.backend(of).check.clone()
+    pub fn health_check(&self, object: &str) -> Check {
+        self.backend(object).check.clone()
     }
 
     pub fn node_config(&self) -> NodeConfig {
@@ -170,27 +170,27 @@ impl World {
     }
 
     /// The members of the first pool.
-    pub fn members(&self, of: &str) -> Vec<Member> {
-        self.frontend(of).pools[0].members.clone()
+    pub fn members(&self, object: &str) -> Vec<Member> {
+        self.frontend(object).pools[0].members.clone()
     }
 
     /// The names of the members of the first pool.
-    pub fn member_names(&self, of: &str) -> Vec<String> {
-        self.members(of).iter().map(|member| member.backend.as_str().to_owned()).collect()
+    pub fn member_names(&self, object: &str) -> Vec<String> {
+        self.members(object).iter().map(|member| member.backend.as_str().to_owned()).collect()
     }
 
-    pub fn problems(&self, kind: Kind, of: &str) -> Vec<Problem> {
-        self.index.problems(kind, &name(of)).to_vec()
+    pub fn problems(&self, kind: Kind, object: &str) -> Vec<Problem> {
+        self.index.problems(kind, &name(object)).to_vec()
     }
 
     /// The reasons and fields of an object's problems.
-    pub fn reasons(&self, kind: Kind, of: &str) -> Vec<(Reason, String)> {
-        self.problems(kind, of).into_iter().map(|problem| (problem.reason, problem.field)).collect()
+    pub fn reasons(&self, kind: Kind, object: &str) -> Vec<(Reason, String)> {
+        self.problems(kind, object).into_iter().map(|problem| (problem.reason, problem.field)).collect()
     }
 
     /// What a Frontend stands at: `"serving"`, or how and why not.
-    pub fn standing(&self, of: &str) -> String {
-        match &self.frontend(of).standing {
+    pub fn standing(&self, object: &str) -> String {
+        match &self.frontend(object).standing {
             Standing::Serving => "serving".to_owned(),
             Standing::Held(problem) => format!("held {} {}", problem.reason, problem.field),
             Standing::Withdrawn(problem) => format!("withdrawn {} {}", problem.reason, problem.field),

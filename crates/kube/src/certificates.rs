@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::Delays;
-use maglev_index::{HOLDER_KEYS, Held, Holder, HolderKind};
+use maglev_index::{HOLDER_KEYS, Holder, HolderContent, HolderKind};
 
 /// Timeout of one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,7 +30,7 @@ const MAX_CONCURRENT: usize = 8;
 /// An object, and the certificates in it.
 pub struct CertificatesRead {
     pub holder: Holder,
-    pub held: Held,
+    pub content: HolderContent,
 }
 
 /// Reads the requested objects until the receiver is dropped.
@@ -96,20 +96,20 @@ impl Certificates {
         let due: Vec<Holder> =
             self.due.iter().filter(|(_, due)| due.at <= now).map(|(holder, _)| holder.clone()).collect();
         let reading = due.into_iter().map(async |holder| {
-            let held = read_certificates(self.client.clone(), &holder).await;
-            (holder, held)
+            let content = read_certificates(self.client.clone(), &holder).await;
+            (holder, content)
         });
         let answers: Vec<_> = futures::stream::iter(reading).buffer_unordered(MAX_CONCURRENT).collect().await;
-        for (holder, held) in answers {
+        for (holder, content) in answers {
             let Some(due) = self.due.get_mut(&holder) else { continue };
-            let wait = if matches!(held, Held::Found(_)) {
+            let wait = if matches!(content, HolderContent::Found(_)) {
                 self.delays.certificates
             } else {
                 self.delays.certificates_missing
             };
             // Jitter, so that the agents of a cluster do not read all at once.
             due.at = Instant::now() + wait.mul_f64(0.8 + 0.4 * fastrand::f64());
-            if let Held::Failed(error) = &held {
+            if let HolderContent::Failed(error) = &content {
                 if self.throttle.admit(error).is_some() {
                     let last_in_force = due.answered;
                     tracing::warn!(object = %holder, last_in_force, error, "cannot read certificates");
@@ -121,14 +121,14 @@ impl Certificates {
             } else {
                 due.answered = true;
             }
-            self.reads.send(CertificatesRead { holder, held }).await.ok()?;
+            self.reads.send(CertificatesRead { holder, content }).await.ok()?;
         }
         Some(())
     }
 }
 
 /// Reads one object, once.
-pub async fn read_certificates(client: Client, holder: &Holder) -> Held {
+pub async fn read_certificates(client: Client, holder: &Holder) -> HolderContent {
     let (namespace, name) = (holder.name.namespace(), holder.name.name());
     let data = async {
         Ok(match holder.kind {
@@ -147,19 +147,19 @@ pub async fn read_certificates(client: Client, holder: &Holder) -> Held {
         })
     };
     match timeout(TIMEOUT, data).await {
-        Err(_) => Held::Failed(format!("no answer within {} s", TIMEOUT.as_secs())),
-        Ok(answer) => held(answer),
+        Err(_) => HolderContent::Failed(format!("no answer within {} s", TIMEOUT.as_secs())),
+        Ok(answer) => holder_content(answer),
     }
 }
 
-fn held(answer: Result<Option<BTreeMap<String, Vec<u8>>>, kube::Error>) -> Held {
+fn holder_content(answer: Result<Option<BTreeMap<String, Vec<u8>>>, kube::Error>) -> HolderContent {
     match answer {
         Ok(Some(mut data)) => {
             data.retain(|key, _| HOLDER_KEYS.contains(&key.as_str()));
-            Held::Found(data)
+            HolderContent::Found(data)
         }
-        Ok(None) => Held::Missing,
-        Err(kube::Error::Api(status)) if status.code == 403 => Held::Forbidden,
-        Err(error) => Held::Failed(error_chain(&error)),
+        Ok(None) => HolderContent::Missing,
+        Err(kube::Error::Api(status)) if status.code == 403 => HolderContent::Forbidden,
+        Err(error) => HolderContent::Failed(error_chain(&error)),
     }
 }

@@ -31,10 +31,10 @@ pub struct Reflector<K, V> {
     kind: &'static str,
     config: watcher::Config,
     delays: Delays,
-    store: Store<K, V>,
+    store: ReflectorStore<K, V>,
 }
 
-struct Store<K, V> {
+struct ReflectorStore<K, V> {
     /// Makes the extract; `None` leaves the object out.
     extract: fn(&K) -> Option<V>,
     extracts: OrdMap<Name, V>,
@@ -61,7 +61,7 @@ where
             Some(selector) => config.labels(selector),
             None => config,
         };
-        let (store, listed_rx) = Store::new(extract);
+        let (store, listed_rx) = ReflectorStore::new(extract);
         (Self { api, kind, config, delays, store }, listed_rx)
     }
 
@@ -79,14 +79,14 @@ where
     }
 }
 
-impl<K, V> Store<K, V> {
+impl<K, V> ReflectorStore<K, V> {
     fn new(extract: fn(&K) -> Option<V>) -> (Self, watch::Receiver<Listed<V>>) {
         let (listed, listed_rx) = watch::channel(None);
         (Self { extract, extracts: OrdMap::new(), incoming: None, listed }, listed_rx)
     }
 }
 
-impl<K: Resource, V: Clone + PartialEq> WatchHandler<K> for Store<K, V> {
+impl<K: Resource, V: Clone + PartialEq> WatchHandler<K> for ReflectorStore<K, V> {
     fn handle(&mut self, event: Event<K>) {
         match event {
             Event::Init => {
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn list_is_published_only_when_complete() {
-        let (mut store, listed) = Store::new(|_: &Node| Some(()));
+        let (mut store, listed) = ReflectorStore::new(|_: &Node| Some(()));
         let node = |name: &str| serde_json::from_value::<Node>(json!({"metadata": {"name": name}})).expect("a Node");
         let names =
             || listed.borrow().as_ref().map(|extracts| extracts.keys().map(ToString::to_string).collect::<Vec<_>>());
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn unchanged_extract_is_not_published_and_a_missing_one_removes_the_object() {
-        let (mut store, mut listed) = Store::new(|node: &Node| node.metadata.labels.clone());
+        let (mut store, mut listed) = ReflectorStore::new(|node: &Node| node.metadata.labels.clone());
         let node = |labels| serde_json::from_value::<Node>(json!({"metadata": {"name": "a", "labels": labels}}));
         let node = |labels| node(labels).expect("a Node");
         let mut after = |event| {

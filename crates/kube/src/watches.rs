@@ -143,13 +143,13 @@ impl Watches {
                     objects.iter().for_each(|raw| batch.apply(raw.object(kind)));
                 }
             }
-            for CertificatesRead { holder, held } in reads.drain(..) {
-                batch.apply_certificates(&holder, held);
+            for CertificatesRead { holder, content } in reads.drain(..) {
+                batch.apply_certificates(&holder, content);
             }
             let changes = batch.publish();
             self.emit_delta(&changes);
             emit_events(&self.events, changes);
-            let holders = self.index.certificates_wanted();
+            let holders = self.index.required_certificates();
             self.holders_tx.send_if_modified(|before| {
                 let changed = *before != holders;
                 *before = holders;

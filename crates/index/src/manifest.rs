@@ -1,5 +1,5 @@
-//! A HealthCheck out of a manifest, resolved as the agent would resolve it if it were applied. Called by
-//! `maglevd probe`; no API server is asked.
+//! Resolves a HealthCheck of a manifest as the agent would resolve the applied object. Called by `maglevd probe`; needs no
+//! API server.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,22 +17,22 @@ use maglev_model::{
     problem::Problem,
 };
 
-/// The namespace of an object whose manifest names none.
+/// The namespace of objects without `metadata.namespace`.
 const NAMESPACE: &str = "default";
 
-/// Why there is no HealthCheck to be had.
+/// Errors of resolving a HealthCheck of a manifest.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// It is no YAML.
+    /// The text is not valid YAML.
     #[error("cannot read the manifest: {0}")]
     Syntax(String),
-    /// There is no such object in it.
+    /// The manifest has no such HealthCheck.
     #[error("the manifest has no HealthCheck{}", named(.0.as_deref()))]
     None(Option<String>),
-    /// There are several.
-    #[error("the manifest has several HealthChecks, choose one by its name: {}", .0.join(", "))]
+    /// The manifest has several HealthChecks.
+    #[error("the manifest has several HealthChecks; choose one by its name: {}", .0.join(", "))]
     Several(Vec<String>),
-    /// The agent would not probe by it.
+    /// The agent would reject the HealthCheck.
     #[error("{}", .0.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>().join("; "))]
     Rejected(Vec<Problem>),
 }
@@ -41,18 +41,18 @@ fn named(name: Option<&str>) -> String {
     name.map_or_else(String::new, |name| format!(" {name:?}"))
 }
 
-/// One HealthCheck of a manifest, and the Secrets and ConfigMaps that stand beside it.
+/// A HealthCheck of a manifest, with the Secrets and ConfigMaps of the manifest.
 pub struct Manifest {
     name: Name,
     check: Stored<HealthCheckSpec>,
-    held: BTreeMap<Holder, HolderContent>,
+    contents: BTreeMap<Holder, HolderContent>,
 }
 
 impl Manifest {
-    /// Reads YAML or JSON, one or several documents or a list; `name` chooses among several HealthChecks.
+    /// Reads YAML or JSON: one or several documents, or a list. `name` selects one of several HealthChecks.
     ///
     /// # Errors
-    /// It is no YAML, or has not one such HealthCheck.
+    /// If the text is not valid YAML or does not have exactly one such HealthCheck.
     pub fn read(text: &str, name: Option<&str>) -> Result<Self, ManifestError> {
         let documents: Vec<Value> =
             serde_saphyr::from_multiple(text).map_err(|error| ManifestError::Syntax(error.to_string()))?;
@@ -79,19 +79,18 @@ impl Manifest {
             created: Timestamp::UNIX_EPOCH,
         };
         let spec = decoded.map_err(|error| Unreadable { spec, error: error.to_string() });
-        let held = objects.iter().filter_map(held).collect();
-        Ok(Self { name: meta.name.clone(), check: Stored { meta, spec }, held })
+        let contents = objects.iter().filter_map(holder_content).collect();
+        Ok(Self { name: meta.name.clone(), check: Stored { meta, spec }, contents })
     }
 
     pub fn name(&self) -> &Name {
         &self.name
     }
 
-    /// The HealthCheck, with the certificates that it refers to: those of the manifest, and what `read` says of
-    /// others.
+    /// Resolves the HealthCheck with its certificates. Certificates that are not in the manifest are read with `read`.
     ///
     /// # Errors
-    /// The agent would not probe by it, and why.
+    /// If the agent would reject the HealthCheck.
     pub async fn resolve(
         self,
         icmp_missing: Option<String>,
@@ -109,12 +108,12 @@ impl Manifest {
         batch.apply(Object::HealthCheck(self.check));
         batch.publish();
         for holder in index.required_certificates() {
-            let held = match self.held.get(&holder) {
-                Some(held) => held.clone(),
+            let content = match self.contents.get(&holder) {
+                Some(content) => content.clone(),
                 None => read(&holder).await,
             };
             let mut batch = index.batch();
-            batch.apply_certificates(&holder, held);
+            batch.apply_certificates(&holder, content);
             batch.publish();
         }
         let problems = index.problems(Kind::HealthCheck, &self.name);
@@ -124,7 +123,7 @@ impl Manifest {
     }
 }
 
-/// The objects of a document, which may be a list of them.
+/// The objects of a document, which may be a list.
 fn items(document: Value) -> Vec<Value> {
     match document.get("items").and_then(Value::as_array) {
         Some(items) => items.clone(),
@@ -142,22 +141,22 @@ fn name_of(object: &Value) -> Name {
     Name::namespaced(text("/metadata/namespace").unwrap_or(NAMESPACE), text("/metadata/name").unwrap_or_default())
 }
 
-/// The Secret or ConfigMap that `object` is, if it is one.
-fn held(object: &Value) -> Option<(Holder, HolderContent)> {
+/// The content of `object` if it is a Secret or ConfigMap.
+fn holder_content(object: &Value) -> Option<(Holder, HolderContent)> {
     let kind = match kind(object) {
         "Secret" => HolderKind::Secret,
         "ConfigMap" => HolderKind::ConfigMap,
         _ => return None,
     };
     let value = |key: &str| {
-        let of = |map: &str| object.get(map).and_then(|map| map.get(key)).cloned();
+        let entry = |map: &str| object.get(map).and_then(|map| map.get(key)).cloned();
         let plain = match kind {
-            HolderKind::Secret => of("stringData"),
-            HolderKind::ConfigMap => of("data"),
+            HolderKind::Secret => entry("stringData"),
+            HolderKind::ConfigMap => entry("data"),
         };
         let encoded = match kind {
-            HolderKind::Secret => of("data"),
-            HolderKind::ConfigMap => of("binaryData"),
+            HolderKind::Secret => entry("data"),
+            HolderKind::ConfigMap => entry("binaryData"),
         };
         match (plain, encoded) {
             (Some(Value::String(plain)), _) => Some(plain.into_bytes()),
@@ -193,7 +192,7 @@ spec: {type: HTTPS, port: 443, http: {host: a.example}, tls: {caCertificateRef: 
     }
 
     #[tokio::test]
-    async fn a_check_is_resolved_with_what_stands_beside_it() {
+    async fn check_is_resolved_with_certificates_of_the_manifest() {
         let certified = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap().cert.pem();
         let map = json!({"kind": "ConfigMap", "metadata": {"name": "ca"}, "data": {"ca.crt": certified}});
         for text in [format!("{CHECK}---\n{map}"), format!("{map}\n---\n{CHECK}\n---\n")] {
@@ -206,7 +205,7 @@ spec: {type: HTTPS, port: 443, http: {host: a.example}, tls: {caCertificateRef: 
     }
 
     #[tokio::test]
-    async fn one_of_several_is_chosen_by_its_name() {
+    async fn name_selects_one_of_several_checks() {
         let tcp = |name: &str| json!({"kind": "HealthCheck", "metadata": {"name": name, "namespace": "shop"}, "spec": {"type": "TCP", "port": 1}});
         let list = json!({"kind": "List", "items": [tcp("a"), {"kind": "Pod"}, tcp("b")]}).to_string();
         assert_eq!(resolved(&list, Some("b")).await.unwrap().name.as_str(), "shop/b");
@@ -219,7 +218,7 @@ spec: {type: HTTPS, port: 443, http: {host: a.example}, tls: {caCertificateRef: 
     }
 
     #[tokio::test]
-    async fn what_the_agent_would_reject_is_told_in_its_words() {
+    async fn rejected_check_reports_the_problems_of_the_agent() {
         let invalid = CHECK.replace("443", "70000");
         assert!(resolved(&invalid, None).await.unwrap_err().contains("spec.port cannot be read"));
         let icmp = "{kind: HealthCheck, metadata: {name: ping}, spec: {type: ICMP}}";

@@ -1,9 +1,8 @@
-//! From what is stored to what the index works with: defaults filled in, what the schema's CEL could
-//! not hold checked, and of what does not decode as much as can be read.
+//! Reads stored objects: applies defaults, checks rules over several fields, and extracts the readable parts of objects
+//! that do not decode.
 //!
-//! The types of `crd` decode strictly, so a value out of range arrives here as an object that does
-//! not decode. What is left to check are rules over several fields, for objects that were stored
-//! before the schema had them.
+//! The types of `crd` decode strictly, so an object with a value out of range does not decode. Rules over several fields
+//! are checked here as well as in the schema, for objects that were stored before the schema had the rules.
 
 mod backend;
 mod frontend;
@@ -25,13 +24,13 @@ use maglev_model::{
     problem::{Problem, Reason},
 };
 
-/// Longer texts of a decoder are cut: a condition's message has 1 KiB.
+/// Maximum length in characters of a decoder's error message. The message of a condition is limited to 1 KiB.
 const LONGEST_ERROR: usize = 400;
 
-/// A field whose value is not allowed.
+/// A field with an invalid value.
 struct Invalid {
     field: &'static str,
-    /// What was found and what is allowed.
+    /// The predicate of the message: the value found and the values allowed.
     what: String,
 }
 
@@ -46,7 +45,7 @@ impl Invalid {
     }
 }
 
-/// Tries to decode one field of a raw spec; absent and `null` are the same.
+/// Decodes one field of a raw spec. `null` counts as absent.
 type FieldDecoder = fn(&Value) -> Result<(), serde_json::Error>;
 
 /// A [`Probe`] for a field of type `T`.
@@ -54,13 +53,13 @@ fn decodes_as<T: DeserializeOwned>(value: &Value) -> Result<(), serde_json::Erro
     T::deserialize(value).map(drop)
 }
 
-/// The field of a raw spec, unless it is absent or `null`.
+/// The field of a raw spec; `None` if absent or `null`.
 fn field<'a>(spec: &'a Value, name: &str) -> Option<&'a Value> {
     spec.get(name).filter(|value| !value.is_null())
 }
 
-/// The problem of an object that does not decode: names the first of `fields` at fault, where one is.
-/// `outcome` says what happens meanwhile.
+/// The problem of an object that does not decode. Names the first of `fields` that does not decode, if any. `outcome`
+/// describes the consequences.
 fn unreadable(
     kind: Kind,
     name: &Name,
@@ -74,20 +73,20 @@ fn unreadable(
     });
     let (path, error) = fault.unwrap_or_else(|| (String::new(), found.error.clone()));
     let error: String = error.chars().take(LONGEST_ERROR).collect();
-    let of = if path.is_empty() { "the stored object" } else { &path };
-    let message = format!("{} {name}: {of} cannot be read: {error}; {outcome}", kind.as_str());
+    let part = if path.is_empty() { "the stored object" } else { &path };
+    let message = format!("{} {name}: {part} cannot be read: {error}; {outcome}", kind.as_str());
     Problem::new(Reason::Unreadable, path, message)
 }
 
-/// An address of a raw spec, in whatever spelling.
+/// The address of a raw spec in any spelling.
 fn raw_address(spec: &Value) -> Option<IpAddr> {
     field(spec, "address")?.as_str()?.parse().ok()
 }
 
-/// Why `address` is not allowed here, if it is not.
-fn refuse_loopback(address: IpAddr, allow_loopback: bool) -> Result<(), Invalid> {
+/// Rejects loopback addresses unless they are allowed.
+fn check_loopback(address: IpAddr, allow_loopback: bool) -> Result<(), Invalid> {
     if address.is_loopback() && !allow_loopback {
-        let what = format!("is {address}: a loopback address is allowed only where maglevd runs with --allow-loopback");
+        let what = format!("is {address}: a loopback address is allowed only if maglevd runs with --allow-loopback");
         return Err(Invalid::new("spec.address", what));
     }
     Ok(())

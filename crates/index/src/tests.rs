@@ -1,4 +1,4 @@
-//! `apply`, then look at the receiver.
+//! Tests that apply objects and check the received configuration.
 
 mod certificates;
 mod conflicts;

@@ -1,6 +1,6 @@
 //! Reads a Backend.
 
-use super::{Invalid, Unreadable, decodes_as, raw_address, refuse_loopback, unreadable};
+use super::{Invalid, Unreadable, check_loopback, decodes_as, raw_address, unreadable};
 use crate::backends::BackendRead;
 use maglev_crd::{Address, AdminState, BackendSpec, LocalRef};
 use maglev_model::{Name, config::Kind};
@@ -14,14 +14,14 @@ pub fn backend(name: &Name, spec: Result<&BackendSpec, &Unreadable>, allow_loopb
                 ("healthCheckRef", decodes_as::<LocalRef>),
                 ("adminState", decodes_as::<AdminState>),
             ];
-            let outcome = "until it is corrected it stays in VPP as it is, and is not probed";
+            let outcome = "until it is corrected, the Backend stays in VPP as it is and is not probed";
             let problem = unreadable(Kind::Backend, name, found, &fields, outcome);
             BackendRead::Unreadable { problem, address: raw_address(&found.spec) }
         }
         Ok(spec) => {
             let address = spec.address.get();
-            match refuse_loopback(address, allow_loopback) {
-                Err(invalid) => refused(name, invalid, address),
+            match check_loopback(address, allow_loopback) {
+                Err(invalid) => rejected(name, invalid, address),
                 Ok(()) => BackendRead::Readable {
                     address,
                     check: spec.health_check_ref.as_ref().map(|check| name.sibling(&check.name)),
@@ -32,6 +32,6 @@ pub fn backend(name: &Name, spec: Result<&BackendSpec, &Unreadable>, allow_loopb
     }
 }
 
-fn refused(name: &Name, invalid: Invalid, address: std::net::IpAddr) -> BackendRead {
+fn rejected(name: &Name, invalid: Invalid, address: std::net::IpAddr) -> BackendRead {
     BackendRead::Unreadable { problem: invalid.problem(Kind::Backend, name), address: Some(address) }
 }

@@ -1,9 +1,9 @@
-//! Reads a Frontend; of one that does not decode, its claim and its encap.
+//! Reads a Frontend. If the object does not decode, its claim and its encap are read as far as possible.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Invalid, Unreadable, decodes_as, field, raw_address, refuse_loopback, unreadable};
+use super::{Invalid, Unreadable, check_loopback, decodes_as, field, raw_address, unreadable};
 use crate::{
     claims::{ClaimedEncap, EncapType},
     frontends::{Body, FrontendRead},
@@ -19,8 +19,8 @@ use maglev_model::{
     vip::{Service, Weight},
 };
 
-/// What happens to a Frontend that cannot be read.
-const HELD: &str = "until it is corrected its VIP stays in VPP as it is";
+/// The consequence of an unreadable Frontend.
+const HELD: &str = "until it is corrected, its VIP stays in VPP as it is";
 
 /// Reads the Frontend `name`.
 pub fn frontend(name: &Name, spec: Result<&FrontendSpec, &Unreadable>, allow_loopback: bool) -> FrontendRead {
@@ -32,7 +32,7 @@ pub fn frontend(name: &Name, spec: Result<&FrontendSpec, &Unreadable>, allow_loo
     let body = match settings(name, spec) {
         Err(invalid) => Body::Unreadable { problem: held(name, invalid), encap: claimed_encap(&spec.encap) },
         Ok(settings) => {
-            let rejection = refuse_loopback(spec.address.get(), allow_loopback).err();
+            let rejection = check_loopback(spec.address.get(), allow_loopback).err();
             Body::Readable { settings, rejection: rejection.map(|invalid| held(name, invalid)) }
         }
     };
@@ -100,7 +100,7 @@ fn claimed_encap(spec: &Encap) -> ClaimedEncap {
     encap(spec).map_or(ClaimedEncap::Unknown, |encap| ClaimedEncap::Known(encap, None))
 }
 
-/// Of a Frontend that does not decode, field by field what can be read.
+/// Reads the readable fields of a Frontend that does not decode.
 fn raw(name: &Name, found: &Unreadable) -> FrontendRead {
     let spec = &found.spec;
     let address = raw_address(spec);
@@ -118,8 +118,7 @@ fn raw(name: &Name, found: &Unreadable) -> FrontendRead {
     let outcome = if address.is_some() && service.is_some() {
         HELD
     } else {
-        "it cannot be told which VIP it claims, so until it is corrected no VIP is removed that no other Frontend \
-         claims"
+        "its VIP is unknown, so until it is corrected, unclaimed VIPs are not removed"
     };
     let problem = unreadable(Kind::Frontend, name, found, &fields, outcome);
     FrontendRead { address, service, body: Body::Unreadable { problem, encap: raw_encap(spec) } }

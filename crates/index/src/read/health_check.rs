@@ -15,14 +15,14 @@ use maglev_model::{
     problem::{Problem, Reason},
 };
 
-/// Reads the HealthCheck `name`; `icmp_missing` says what this node lacks for probing by ICMP.
+/// Reads the HealthCheck `name`. `icmp_missing` is the reason for which this node cannot send ICMP probes, if any.
 pub fn health_check(
     name: &Name,
     revision: &Revision,
     spec: Result<&HealthCheckSpec, &Unreadable>,
     icmp_missing: Option<&str>,
 ) -> CheckRead {
-    const OUTCOME: &str = "until it is corrected its backends are not probed and keep their weights";
+    const OUTCOME: &str = "until it is corrected, its backends are not probed and keep their weights";
     match spec {
         Err(found) => {
             let fields: [(_, super::FieldDecoder); 11] = [
@@ -41,9 +41,9 @@ pub fn health_check(
             let problem = unreadable(Kind::HealthCheck, name, found, &fields, OUTCOME);
             CheckRead { check: Err(problem), refs: CertificateRefs::default(), not_supported: None }
         }
-        Ok(spec) => match what_one_probe_does(spec) {
+        Ok(spec) => match probe_settings(spec) {
             Ok(probe) => {
-                let not_supported = beyond_this_node(name, spec, icmp_missing);
+                let not_supported = missing_capability(name, spec, icmp_missing);
                 CheckRead { check: Ok(resolved(name, revision, spec, probe)), refs: refs(name, spec), not_supported }
             }
             Err(mut invalid) => {
@@ -55,7 +55,7 @@ pub fn health_check(
     }
 }
 
-/// Tries to decode `spec.http` without ever showing a header's value: it may be a secret.
+/// Decodes `spec.http`. Errors never include the value of a header, which may be a secret.
 fn decode_http(value: &Value) -> Result<(), serde_json::Error> {
     let mut rest = value.clone();
     let headers = rest.as_object_mut().and_then(|http| http.remove("headers")).unwrap_or_default();
@@ -78,33 +78,33 @@ fn resolved(name: &Name, revision: &Revision, spec: &HealthCheckSpec, probe: Pro
     }
 }
 
-/// What the schema allows and this node cannot do.
-fn beyond_this_node(name: &Name, spec: &HealthCheckSpec, icmp_missing: Option<&str>) -> Option<Problem> {
+/// The problem of a HealthCheck that this node does not support.
+fn missing_capability(name: &Name, spec: &HealthCheckSpec, icmp_missing: Option<&str>) -> Option<Problem> {
     const FIELD: &str = "spec.type";
     let missing = icmp_missing.filter(|_| spec.check_type == CheckType::Icmp)?;
     let message = format!(
-        "HealthCheck {name}: {FIELD} is ICMP, which maglevd cannot send on this node: {missing}; until then the \
-         health of its backends is unknown there"
+        "HealthCheck {name}: {FIELD} is ICMP, but maglevd cannot send ICMP probes on this node: {missing}; until then the \
+         health of its backends is unknown on this node"
     );
     Some(Problem::new(Reason::MissingCapability, FIELD, message))
 }
 
-/// The certificates that it refers to, in its own namespace.
+/// The references to certificates, in the namespace of the HealthCheck.
 fn refs(name: &Name, spec: &HealthCheckSpec) -> CertificateRefs {
     let Some(tls) = &spec.tls else { return CertificateRefs::default() };
-    let holder = |kind, of: &str| Holder { kind, name: Name::namespaced(name.namespace(), of) };
-    let authorities = tls.ca_certificate_ref.as_ref().map(|found| {
-        let kind = match found.kind {
+    let holder = |kind, object: &str| Holder { kind, name: Name::namespaced(name.namespace(), object) };
+    let authorities = tls.ca_certificate_ref.as_ref().map(|reference| {
+        let kind = match reference.kind {
             CaCertificateKind::ConfigMap => HolderKind::ConfigMap,
             CaCertificateKind::Secret => HolderKind::Secret,
         };
-        holder(kind, &found.name)
+        holder(kind, &reference.name)
     });
-    let client = tls.client_certificate_ref.as_ref().map(|found| holder(HolderKind::Secret, &found.name));
+    let client = tls.client_certificate_ref.as_ref().map(|reference| holder(HolderKind::Secret, &reference.name));
     CertificateRefs { authorities, client }
 }
 
-fn what_one_probe_does(spec: &HealthCheckSpec) -> Result<Probe, Invalid> {
+fn probe_settings(spec: &HealthCheckSpec) -> Result<Probe, Invalid> {
     let port = || {
         let absent =
             || Invalid::new("spec.port", format!("is absent, but type {} needs one", spec.check_type.as_str()));
@@ -140,7 +140,7 @@ fn tls(spec: &crd::Tls, host: Option<&str>) -> Result<Tls, Invalid> {
     Ok(Tls { server_name, insecure_skip_verify: spec.insecure_skip_verify, authorities: None, client: None })
 }
 
-/// The request; checked so far that a prober can always build it.
+/// Reads the request, and checks that the prober can build it.
 fn http(spec: Option<&crd::Http>) -> Result<Http, Invalid> {
     let spec = spec.cloned().unwrap_or_default();
     if !spec.path.starts_with('/') || spec.path.parse::<http::uri::PathAndQuery>().is_err() {
@@ -159,7 +159,7 @@ fn http(spec: Option<&crd::Http>) -> Result<Http, Invalid> {
         let error: String = error.to_string().chars().take(super::LONGEST_ERROR).collect();
         return Err(Invalid::new("spec.http.expectedBody", format!("is not a regular expression: {error}")));
     }
-    // The value of a header may be a secret: it is never shown.
+    // The message omits the value of the header, which may be a secret.
     if let Some(bad) = spec.headers.iter().find(|header| !is_sendable(header)) {
         let what = format!("has an entry {:?} that is not an HTTP header", bad.name);
         return Err(Invalid::new("spec.http.headers", what));

@@ -1,4 +1,4 @@
-//! Reads a LoadBalancerConfig; of one that does not decode, block by block what can be read.
+//! Reads a LoadBalancerConfig. If the object does not decode, its readable blocks are read.
 
 use std::collections::BTreeMap;
 
@@ -33,8 +33,8 @@ fn raw(name: &Name, found: &Unreadable) -> NodeRead {
         ("sync", decodes_as::<Sync>),
         ("probe", decodes_as::<Probe>),
     ];
-    let outcome = "until it is corrected the blocks of it that can be read hold, VPP keeps what it has, and for the rest \
-                   the defaults hold";
+    let outcome = "until it is corrected, its readable blocks apply, VPP keeps its settings, and the other blocks have \
+                   their defaults";
     let problems = vec![unreadable(Kind::LoadBalancerConfig, name, found, &fields, outcome)];
     let selector = match field(&found.spec, "nodeSelector").map(BTreeMap::deserialize).transpose() {
         Ok(selector) => found.spec.is_object().then(|| selector.unwrap_or_default()),

@@ -1,4 +1,4 @@
-//! Certificates of HealthChecks: read, missing, forbidden, of no use, rotated.
+//! Tests of the certificates of HealthChecks: readable, missing, forbidden, unusable, rotated.
 
 use serde_json::{Value, json};
 
@@ -54,7 +54,7 @@ fn in_use(fixture: &IndexFixture) -> Option<(Option<Authorities>, Option<ClientC
 }
 
 #[test]
-fn a_check_is_probed_once_all_its_certificates_are_read_and_no_problem_before() {
+fn check_is_pending_without_problem_until_all_certificates_are_read() {
     let mut fixture = fixture();
     assert_eq!(fixture.index.required_certificates(), [authority(), own()].into());
     let ((root, _), (certificate, key)) = (certified(), certified());
@@ -71,7 +71,7 @@ fn a_check_is_probed_once_all_its_certificates_are_read_and_no_problem_before() 
 }
 
 #[test]
-fn what_cannot_be_used_is_a_problem_that_names_object_and_field_and_the_check_counts_as_unreadable() {
+fn unusable_certificate_is_a_problem_and_makes_the_check_unreadable() {
     let ((certificate, key), (_, other_key)) = (certified(), certified());
     let no_certificate = certificate.replace("MI", "AA");
     let pair = |certificate: &str, key: &str| found(&[("tls.crt", certificate), ("tls.key", key)]);
@@ -118,7 +118,7 @@ fn what_cannot_be_used_is_a_problem_that_names_object_and_field_and_the_check_co
 }
 
 #[test]
-fn a_rotated_certificate_is_in_use_at_once_and_the_same_one_again_is_no_news() {
+fn rotated_certificate_is_used_at_once_and_equal_content_changes_nothing() {
     let mut fixture = fixture();
     let ((first, key), (second, _)) = (certified(), certified());
     read(&mut fixture, &own(), found(&[("tls.crt", &first), ("tls.key", &key)]));
@@ -134,7 +134,7 @@ fn a_rotated_certificate_is_in_use_at_once_and_the_same_one_again_is_no_news() {
 }
 
 #[test]
-fn what_nobody_refers_to_is_neither_wanted_nor_kept() {
+fn unreferenced_certificates_are_neither_required_nor_kept() {
     let mut fixture = fixture();
     let (root, _) = certified();
     read(&mut fixture, &authority(), found(&[("ca.crt", &root)]));

@@ -1,4 +1,4 @@
-//! Frontends that want the same address.
+//! Tests of conflicts between Frontends on one address.
 
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ fn all_ports(backends: &[&str]) -> Value {
 }
 
 #[test]
-fn the_oldest_frontend_wins_a_claim_and_the_loser_takes_over_when_it_goes() {
+fn oldest_frontend_wins_and_next_takes_over_when_it_is_deleted() {
     let mut fixture = fixture(&[("shop/new", 2, vip(VIP, 80, &["a"])), ("shop/old", 1, vip(VIP, 80, &["a"]))]);
     assert_eq!(fixture.standing("shop/old"), "serving");
     assert_eq!(fixture.standing("shop/new"), "withdrawn Conflicted spec.port");
@@ -36,14 +36,14 @@ fn the_oldest_frontend_wins_a_claim_and_the_loser_takes_over_when_it_goes() {
 }
 
 #[test]
-fn of_the_same_second_the_lesser_name_wins() {
+fn lesser_name_wins_if_created_in_the_same_second() {
     let fixture = fixture(&[("shop/b", 1, vip(VIP, 80, &["a"])), ("shop/a", 1, vip(VIP, 80, &["a"]))]);
     assert_eq!(fixture.standing("shop/a"), "serving");
     assert_eq!(fixture.standing("shop/b"), "withdrawn Conflicted spec.port");
 }
 
 #[test]
-fn of_the_same_second_the_lesser_namespace_wins_whatever_the_slash_sorts_to() {
+fn namespaces_are_compared_before_names() {
     let mut fixture = IndexFixture::new(vec![
         frontend("shop-a/z", 1, &vip(VIP, 80, &["a"])),
         frontend("shop/z", 1, &vip(VIP, 443, &["a"])),
@@ -55,7 +55,7 @@ fn of_the_same_second_the_lesser_namespace_wins_whatever_the_slash_sorts_to() {
 }
 
 #[test]
-fn the_namespace_of_the_oldest_owns_the_address_and_is_not_named_elsewhere() {
+fn namespace_of_oldest_owns_the_address_and_is_not_disclosed() {
     let mut fixture = fixture(&[
         ("shop/old", 1, vip(VIP, 80, &["a"])),
         ("shop/newest", 9, vip(VIP, 443, &["a"])),
@@ -72,7 +72,7 @@ fn the_namespace_of_the_oldest_owns_the_address_and_is_not_named_elsewhere() {
 }
 
 #[test]
-fn an_all_port_frontend_excludes_ports_and_the_other_way_round() {
+fn all_port_and_single_port_frontends_exclude_each_other() {
     let first = fixture(&[("shop/all", 1, all_ports(&["a"])), ("shop/http", 2, vip(VIP, 80, &["a"]))]);
     assert_eq!(
         (&*first.standing("shop/all"), &*first.standing("shop/http")),
@@ -93,7 +93,7 @@ fn tcp_and_udp_share_a_port() {
 }
 
 #[test]
-fn what_lost_takes_nothing_from_anybody() {
+fn withdrawn_frontend_does_not_conflict_with_younger_ones() {
     // `all` loses to `http`, so `https` meets no all-port Frontend.
     let fixture = fixture(&[
         ("shop/http", 1, vip(VIP, 80, &["a"])),
@@ -105,7 +105,7 @@ fn what_lost_takes_nothing_from_anybody() {
 }
 
 #[test]
-fn an_address_has_one_type_of_encap_whatever_its_parameters() {
+fn frontends_on_an_address_need_one_encap_type() {
     let nat = |port: u16, target: u16| {
         with(vip(VIP, port, &["a"]), "encap", json!({"type": "NAT", "nat": {"targetPort": target}}))
     };
@@ -122,7 +122,7 @@ fn an_address_has_one_type_of_encap_whatever_its_parameters() {
 }
 
 #[test]
-fn the_encap_that_is_compared_follows_the_backends() {
+fn compared_encap_follows_the_backends() {
     let mut fixture = fixture(&[("shop/old", 1, vip(VIP, 80, &["a"])), ("shop/new", 2, vip(VIP, 443, &["six"]))]);
     assert_eq!(fixture.standing("shop/new"), "withdrawn Conflicted spec.encap");
     let message = &fixture.problems(Kind::Frontend, "shop/new")[0].message;
@@ -138,14 +138,14 @@ fn the_encap_that_is_compared_follows_the_backends() {
 }
 
 #[test]
-fn a_frontend_without_backends_still_takes_part_with_its_type() {
+fn encap_type_is_compared_without_backends() {
     let nat = with(vip(VIP, 443, &["a"]), "encap", json!({"type": "NAT", "nat": {"targetPort": 1}}));
     let fixture = fixture(&[("shop/old", 1, vip(VIP, 80, &["nobody"])), ("shop/new", 2, nat)]);
     assert_eq!(fixture.standing("shop/new"), "withdrawn Conflicted spec.encap");
 }
 
 #[test]
-fn a_frontend_created_again_is_young() {
+fn recreated_frontend_is_the_youngest() {
     let mut fixture = fixture(&[("shop/a", 1, vip(VIP, 80, &["a"])), ("shop/b", 2, vip(VIP, 80, &["a"]))]);
     fixture.apply(frontend("shop/a", 3, &vip(VIP, 80, &["a"])));
     assert_eq!(fixture.standing("shop/b"), "serving");

@@ -1,4 +1,4 @@
-//! What is told of changes.
+//! Tests of the reported changes.
 
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ fn appeared(changes: &Changes) -> Vec<(Kind, String, i64, Reason)> {
 }
 
 #[test]
-fn the_first_lists_are_told_by_count_and_their_problems_one_by_one_at_the_end() {
+fn first_lists_are_reported_by_count_and_problems_after_the_last_list() {
     let mut fixture = IndexFixture::unlisted(false);
     let changes = fixture.index.reset(Kind::Frontend, vec![web(1, &["a", "b"])]);
     assert_eq!(changes, Changes { listed: vec![(Kind::Frontend, 1)], ..Changes::default() });
@@ -39,7 +39,7 @@ fn the_first_lists_are_told_by_count_and_their_problems_one_by_one_at_the_end() 
 }
 
 #[test]
-fn an_object_is_told_once_per_generation_and_when_it_goes() {
+fn object_is_reported_once_per_generation_and_when_deleted() {
     let mut fixture = IndexFixture::new(vec![]);
     let changes = fixture.apply(at("shop/a", "10.0.0.1"));
     assert_eq!(changes, Changes { applied: vec![(Kind::Backend, name("shop/a"), 1)], ..Changes::default() });
@@ -52,7 +52,7 @@ fn an_object_is_told_once_per_generation_and_when_it_goes() {
 }
 
 #[test]
-fn an_unreadable_object_is_told_as_a_problem_and_not_as_applied() {
+fn unreadable_object_is_reported_as_problem_only() {
     let mut fixture = IndexFixture::new(vec![]);
     let changes = fixture.apply(frontend("shop/web", 1, &Value::Null));
     assert_eq!(appeared(&changes), [(Kind::Frontend, "shop/web".to_owned(), 1, Reason::Unreadable)]);
@@ -62,7 +62,7 @@ fn an_unreadable_object_is_told_as_a_problem_and_not_as_applied() {
 }
 
 #[test]
-fn a_problem_is_told_once_and_again_for_each_new_generation_that_has_it() {
+fn problem_is_reported_once_per_generation() {
     let mut fixture = IndexFixture::new(vec![at("shop/a", "10.0.0.1")]);
     let missing = |generation| (Kind::Frontend, "shop/web".to_owned(), generation, Reason::BackendNotFound);
     assert_eq!(appeared(&fixture.apply(web(1, &["a", "b"]))), [missing(1)]);
@@ -74,7 +74,7 @@ fn a_problem_is_told_once_and_again_for_each_new_generation_that_has_it() {
 }
 
 #[test]
-fn a_burst_is_judged_as_a_whole() {
+fn batch_is_resolved_as_a_whole() {
     let mut fixture = IndexFixture::new(vec![]);
     let published = fixture.index.work().published;
     let mut batch = fixture.index.batch();
@@ -88,7 +88,7 @@ fn a_burst_is_judged_as_a_whole() {
 }
 
 #[test]
-fn a_later_list_tells_only_the_difference() {
+fn later_list_reports_only_differences() {
     let mut fixture = IndexFixture::new(vec![at("shop/a", "10.0.0.1"), at("shop/b", "10.0.0.2")]);
     let changes = fixture.index.reset(Kind::Backend, vec![at("shop/b", "10.0.0.2"), at("shop/c", "10.0.0.3")]);
     assert_eq!(changes.listed, []);

@@ -1,4 +1,4 @@
-//! Objects as a person would type them, and an index that has listed every kind.
+//! Builders of objects, and an index that has listed every kind.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,8 +16,7 @@ use maglev_model::{
 /// The Node that the index runs on.
 pub const NODE: &str = "node-a";
 
-/// An object of `kind`: `when` is its creation in seconds; a spec that does not decode becomes an
-/// unreadable object, as the watch's guard makes it.
+/// An object of `kind`, created at second `when`. A spec that does not decode becomes an unreadable object, as in a watch.
 pub fn object(kind: Kind, name: &str, when: i64, generation: i64, spec: &Value) -> Object {
     let meta = Meta {
         name: name.split_once('/').map_or_else(|| Name::cluster(name), |(ns, name)| Name::namespaced(ns, name)),
@@ -107,14 +106,14 @@ pub struct IndexFixture {
 }
 
 impl IndexFixture {
-    /// One that has seen nothing.
+    /// An index that has not listed any kind.
     pub fn unlisted(allow_loopback: bool) -> Self {
         let (index, config_rx) =
             Index::new(IndexOptions { allow_loopback, node_name: Some(NODE.to_owned()), ..IndexOptions::default() });
         Self { index, config_rx }
     }
 
-    /// One that has seen nothing, on a node that lacks what ICMP needs.
+    /// An index that has not listed any kind, on a node that cannot send ICMP probes.
     pub fn without_icmp(missing: &str) -> Self {
         let icmp_missing = Some(missing.to_owned());
         let options = IndexOptions { node_name: Some(NODE.to_owned()), icmp_missing, ..IndexOptions::default() };
@@ -122,14 +121,14 @@ impl IndexFixture {
         Self { index, config_rx }
     }
 
-    /// One that has listed every kind, with these objects and the own Node.
+    /// An index that has listed every kind, with `objects` and the own Node.
     pub fn new(objects: Vec<Object>) -> Self {
         let mut fixture = Self::unlisted(false);
         fixture.list_all(objects);
         fixture
     }
 
-    /// Lists every kind, with these objects and the own Node, as one burst.
+    /// Lists every kind in one batch, with `objects` and the own Node.
     pub fn list_all(&mut self, mut objects: Vec<Object>) -> Changes {
         if !objects.iter().any(|object| object.kind() == Kind::Node) {
             objects.push(node("role", "lb"));
@@ -188,7 +187,7 @@ impl IndexFixture {
         self.problems(kind, object).into_iter().map(|problem| (problem.reason, problem.field)).collect()
     }
 
-    /// What a Frontend stands at: `"serving"`, or how and why not.
+    /// The standing of a Frontend: `"serving"`, or the standing with reason and field of the problem.
     pub fn standing(&self, object: &str) -> String {
         match &self.frontend(object).standing {
             Standing::Serving => "serving".to_owned(),

@@ -1,4 +1,4 @@
-//! Frontends that are left as VPP has them.
+//! Tests of held Frontends.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn l3dsr(spec: Value) -> Value {
 }
 
 #[test]
-fn backends_of_two_families_hold_the_frontend_with_its_members() {
+fn mixed_families_hold_the_frontend() {
     let mut fixture = IndexFixture::new(vec![
         at("shop/four", "10.0.0.1"),
         at("shop/six", "2001:db8::1"),
@@ -38,7 +38,7 @@ fn backends_of_two_families_hold_the_frontend_with_its_members() {
 }
 
 #[test]
-fn nobody_loses_for_what_is_wrong_with_the_backends_of_a_held_frontend() {
+fn held_frontend_does_not_conflict_by_backend_family() {
     let mut fixture = IndexFixture::new(vec![
         at("shop/four", "10.0.0.1"),
         at("shop/six", "2001:db8::1"),
@@ -51,7 +51,7 @@ fn nobody_loses_for_what_is_wrong_with_the_backends_of_a_held_frontend() {
 }
 
 #[test]
-fn an_encap_that_cannot_carry_to_that_family_holds_the_frontend() {
+fn encap_family_mismatch_holds_the_frontend() {
     let six = "2001:db8:f::1";
     for (spec, standing) in [
         (l3dsr(vip(VIP, 80, &["four"])), "serving"),
@@ -75,7 +75,7 @@ fn an_encap_that_cannot_carry_to_that_family_holds_the_frontend() {
 }
 
 #[test]
-fn an_unreadable_frontend_is_held_with_its_claim_and_without_pools() {
+fn unreadable_frontend_is_held_with_its_claim() {
     let broken = with(vip(VIP, 80, &["a"]), "tableLength", 1000.into());
     let fixture = IndexFixture::new(vec![
         at("shop/a", "10.0.0.1"),
@@ -92,7 +92,7 @@ fn an_unreadable_frontend_is_held_with_its_claim_and_without_pools() {
 }
 
 #[test]
-fn an_unreadable_frontend_on_all_ports_is_known_by_the_absence_of_both() {
+fn unreadable_all_port_frontend_keeps_its_claim() {
     let broken = without(without(with(vip(VIP, 80, &[]), "pools", json!(7)), "protocol"), "port");
     let fixture = IndexFixture::new(vec![frontend("shop/web", 1, &broken)]);
     assert_eq!(fixture.frontend("shop/web").vip.to_string(), "203.0.113.1 any 0");
@@ -100,7 +100,7 @@ fn an_unreadable_frontend_on_all_ports_is_known_by_the_absence_of_both() {
 }
 
 #[test]
-fn a_claim_that_cannot_be_read_is_said_until_it_can() {
+fn unreadable_claim_sets_claims_unknown_until_corrected() {
     let good = vip(VIP, 80, &["a"]);
     for broken in [
         with(good.clone(), "port", json!(0)),
@@ -126,7 +126,7 @@ fn a_claim_that_cannot_be_read_is_said_until_it_can() {
 }
 
 #[test]
-fn a_claim_that_cannot_be_read_still_owns_its_address_for_its_namespace() {
+fn unreadable_claim_still_owns_its_address() {
     let broken = with(vip(VIP, 80, &["a"]), "port", json!(0));
     let fixture =
         IndexFixture::new(vec![frontend("shop/web", 1, &broken), frontend("other/web", 2, &vip(VIP, 443, &["a"]))]);
@@ -134,7 +134,7 @@ fn a_claim_that_cannot_be_read_still_owns_its_address_for_its_namespace() {
 }
 
 #[test]
-fn the_encap_of_an_unreadable_frontend_counts_for_younger_ones_and_never_against_itself() {
+fn encap_of_unreadable_frontend_conflicts_with_younger_ones_only() {
     let fixture = IndexFixture::new(vec![
         at("shop/a", "10.0.0.1"),
         frontend("shop/old", 1, &with(nat(vip(VIP, 80, &["a"])), "pools", json!(7))),
@@ -149,7 +149,7 @@ fn the_encap_of_an_unreadable_frontend_counts_for_younger_ones_and_never_against
 }
 
 #[test]
-fn a_loopback_address_holds_a_frontend_and_makes_a_backend_unreadable() {
+fn loopback_address_holds_frontend_and_makes_backend_unreadable() {
     let objects =
         vec![at("shop/a", "127.0.0.5"), at("shop/b", "::1"), frontend("shop/web", 1, &vip("127.0.1.1", 80, &["a"]))];
     let mut fixture = IndexFixture::new(objects.clone());
@@ -174,7 +174,7 @@ fn a_loopback_address_holds_a_frontend_and_makes_a_backend_unreadable() {
 }
 
 #[test]
-fn a_loser_is_withdrawn_even_if_it_were_held() {
+fn conflict_takes_precedence_over_hold() {
     let fixture = IndexFixture::new(vec![
         at("shop/four", "10.0.0.1"),
         at("shop/six", "2001:db8::1"),
@@ -190,7 +190,7 @@ fn a_loser_is_withdrawn_even_if_it_were_held() {
 }
 
 #[test]
-fn a_frontend_that_breaks_is_weighed_anew_for_the_others_on_its_address() {
+fn conflicts_are_decided_again_when_a_frontend_becomes_unreadable() {
     let mut fixture = IndexFixture::new(vec![
         at("shop/four", "10.0.0.1"),
         at("shop/six", "2001:db8::1"),

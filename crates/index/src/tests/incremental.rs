@@ -1,4 +1,4 @@
-//! One change costs the object and what refers to it; what stays equal keeps its `Arc`.
+//! Tests of incremental resolution: a change resolves the object and its users only, and equal results keep their `Arc`.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ fn many() -> Vec<Object> {
         .collect()
 }
 
-/// What `act` costs.
+/// The work that `act` causes.
 fn cost(fixture: &mut IndexFixture, act: impl FnOnce(&mut IndexFixture)) -> Work {
     let before = fixture.index.work();
     act(fixture);
@@ -39,7 +39,7 @@ fn cost(fixture: &mut IndexFixture, act: impl FnOnce(&mut IndexFixture)) -> Work
 }
 
 #[test]
-fn a_changed_backend_costs_itself_and_the_frontends_that_name_it() {
+fn changed_backend_resolves_itself_and_its_frontends() {
     let mut fixture = IndexFixture::new(many());
     let cost = cost(&mut fixture, |fixture| {
         fixture.apply(probed("shop/b3", "10.0.9.9", "c3"));
@@ -48,7 +48,7 @@ fn a_changed_backend_costs_itself_and_the_frontends_that_name_it() {
 }
 
 #[test]
-fn a_changed_health_check_costs_what_refers_to_it() {
+fn changed_health_check_resolves_its_users() {
     let mut fixture = IndexFixture::new(many());
     let cost = cost(&mut fixture, |fixture| {
         fixture.apply(check("shop/c3", &json!({"type": "TCP", "port": 81})));
@@ -57,7 +57,7 @@ fn a_changed_health_check_costs_what_refers_to_it() {
 }
 
 #[test]
-fn a_changed_frontend_that_claims_the_same_looks_at_no_other() {
+fn changed_frontend_with_same_claim_resolves_itself_only() {
     let mut fixture = IndexFixture::new(many());
     let cost = cost(&mut fixture, |fixture| {
         let spec = with(vip("203.0.113.1", 83, &["b3", "b4"]), "tableLength", 256.into());
@@ -68,7 +68,7 @@ fn a_changed_frontend_that_claims_the_same_looks_at_no_other() {
 }
 
 #[test]
-fn a_changed_claim_or_encap_costs_the_claims_on_that_address() {
+fn changed_claim_or_encap_compares_the_claims_on_its_address() {
     let mut fixture = IndexFixture::new(many());
     let new = cost(&mut fixture, |fixture| {
         fixture.apply(frontend("shop/new", 2, &vip("203.0.113.1", 8080, &["b3"])));
@@ -81,7 +81,7 @@ fn a_changed_claim_or_encap_costs_the_claims_on_that_address() {
 }
 
 #[test]
-fn the_same_again_costs_and_publishes_nothing() {
+fn equal_objects_cost_and_publish_nothing() {
     let mut fixture = IndexFixture::new(many());
     let before = fixture.config();
     let all = cost(&mut fixture, |fixture| {
@@ -98,7 +98,7 @@ fn the_same_again_costs_and_publishes_nothing() {
 }
 
 #[test]
-fn what_stays_equal_keeps_its_arc() {
+fn equal_results_keep_their_arc() {
     let mut fixture = IndexFixture::new(many());
     let before = fixture.config();
     fixture.apply(probed("shop/b3", "10.0.9.9", "c3"));
@@ -114,7 +114,7 @@ fn what_stays_equal_keeps_its_arc() {
 }
 
 #[test]
-fn one_object_is_shared_by_all_that_refer_to_it() {
+fn object_is_shared_by_its_users() {
     let fixture = IndexFixture::new(many());
     let config = fixture.config();
     let MemberTarget::Backend(member) = &fixture.members("shop/v3")[0].target else { panic!("b3 is readable") };
@@ -124,7 +124,7 @@ fn one_object_is_shared_by_all_that_refer_to_it() {
 }
 
 #[test]
-fn a_new_generation_of_the_same_is_published_with_its_revision() {
+fn new_generation_with_equal_spec_is_published() {
     let mut fixture =
         IndexFixture::new(vec![at("shop/a", "10.0.0.1"), frontend("shop/web", 1, &vip("203.0.113.1", 80, &["a"]))]);
     let spec = json!({"address": "10.0.0.1"});
@@ -135,7 +135,7 @@ fn a_new_generation_of_the_same_is_published_with_its_revision() {
 }
 
 #[test]
-fn a_check_that_nobody_can_use_is_still_published_when_it_changes() {
+fn changed_unsupported_check_is_published() {
     let icmp = |interval: &str| check("shop/c", &json!({"type": "ICMP", "interval": interval}));
     let mut fixture = IndexFixture::new(vec![icmp("2s")]);
     fixture.apply(icmp("3s"));
@@ -143,7 +143,7 @@ fn a_check_that_nobody_can_use_is_still_published_when_it_changes() {
 }
 
 #[test]
-fn references_that_are_given_up_cost_nothing_any_more() {
+fn dropped_references_cost_nothing() {
     let mut fixture = IndexFixture::new(many());
     fixture.apply(frontend("shop/v3", 1, &vip("203.0.113.1", 83, &["b4"])));
     fixture.apply(at("shop/b5", "10.0.0.6"));

@@ -1,4 +1,4 @@
-//! Which LoadBalancerConfig a node uses.
+//! Tests of the selection of LoadBalancerConfigs.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn used(fixture: &IndexFixture) -> Option<String> {
 }
 
 #[test]
-fn without_any_config_the_defaults_hold_and_the_node_gives_its_addresses() {
+fn node_without_config_has_defaults_and_its_addresses() {
     let fixture = IndexFixture::new(vec![]);
     let wanted = NodeConfig {
         internal_ipv4: Some("192.0.2.7".parse().unwrap()),
@@ -36,7 +36,7 @@ fn without_any_config_the_defaults_hold_and_the_node_gives_its_addresses() {
 }
 
 #[test]
-fn every_setting_arrives() {
+fn every_setting_is_applied() {
     let spec = json!({
         "vpp": {
             "ipv4SourceAddress": "192.0.2.1", "ipv6SourceAddress": "2001:db8::1",
@@ -70,7 +70,7 @@ fn every_setting_arrives() {
 }
 
 #[test]
-fn of_those_that_match_the_oldest_is_used_and_the_others_are_conflicted() {
+fn oldest_matching_config_is_used_and_others_conflict() {
     let mut fixture = IndexFixture::new(vec![
         lb_config("oldest", 1, &selecting("other")),
         lb_config("old", 2, &selecting("lb")),
@@ -92,7 +92,7 @@ fn of_those_that_match_the_oldest_is_used_and_the_others_are_conflicted() {
 }
 
 #[test]
-fn a_config_that_does_not_decode_keeps_its_place_with_what_can_be_read() {
+fn unreadable_config_stays_selected_with_its_readable_blocks() {
     let broken = json!({
         "nodeSelector": {"role": "lb"}, "vpp": {"flowTimeout": "40s"}, "sync": {"interval": "soon"},
     });
@@ -108,7 +108,7 @@ fn a_config_that_does_not_decode_keeps_its_place_with_what_can_be_read() {
 }
 
 #[test]
-fn another_node_changes_nothing_and_a_deleted_one_stays_as_last_seen() {
+fn other_nodes_are_ignored_and_deleted_node_stays_as_last_seen() {
     let mut fixture = IndexFixture::new(vec![lb_config("lb", 1, &selecting("lb"))]);
     let stranger = NodeObject { name: "node-b".to_owned(), labels: [].into(), addresses: vec![] };
     fixture.apply(Object::Node(stranger));
@@ -119,7 +119,7 @@ fn another_node_changes_nothing_and_a_deleted_one_stays_as_last_seen() {
 }
 
 #[test]
-fn there_is_no_configuration_before_the_own_node_was_seen() {
+fn no_configuration_before_the_own_node_is_seen() {
     let mut fixture = IndexFixture::unlisted(false);
     for kind in Kind::ALL {
         assert!(fixture.index.awaited().any(|awaited| awaited == kind));
@@ -135,7 +135,7 @@ fn there_is_no_configuration_before_the_own_node_was_seen() {
 }
 
 #[test]
-fn without_a_node_of_its_own_it_tells_of_any_which_config_that_uses() {
+fn index_without_own_node_selects_configs_for_any_node() {
     let (mut index, config_rx) = crate::Index::new(crate::IndexOptions::default());
     for kind in Kind::ALL {
         index.reset(kind, vec![]);

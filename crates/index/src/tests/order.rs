@@ -1,5 +1,5 @@
-//! Equal objects give an equal configuration and equal problems, in whatever order they came; and
-//! whatever they are, VPP can have what serves.
+//! Property tests: equal objects give an equal configuration and equal problems regardless of their order, and VPP accepts
+//! the serving Frontends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use maglev_model::{
     vip::{Encap, Service},
 };
 
-/// Everything that can be stored: few names, so that versions, addresses and references collide.
+/// All objects that can be stored: few names, so that versions, addresses and references collide.
 fn slots() -> Vec<(Kind, &'static str)> {
     let mut slots = Vec::new();
     slots.extend(["a/c0", "a/c1", "b/c0"].map(|name| (Kind::HealthCheck, name)));
@@ -110,7 +110,7 @@ fn lb_config_spec() -> impl Strategy<Value = Value> {
     ])
 }
 
-/// Some version of what can be in `slot`.
+/// A version of the object in a slot.
 fn version((kind, name): (Kind, &'static str)) -> BoxedStrategy<Object> {
     let spec = match kind {
         Kind::HealthCheck => check_spec().boxed(),
@@ -131,7 +131,7 @@ fn any_node() -> impl Strategy<Value = Object> {
     select(vec!["lb", "web", "none"]).prop_map(|role| node("role", role))
 }
 
-/// One thing that a watch tells.
+/// An input of the index.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "a few dozen of them live at a time")]
 enum Step {
@@ -154,15 +154,14 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What is stored in the end.
+/// The objects stored at the end.
 fn final_objects() -> impl Strategy<Value = Vec<Object>> {
     let slots: Vec<_> =
         slots().into_iter().map(|slot| prop_oneof![1 => Just(None), 4 => version(slot).prop_map(Some)]).collect();
     (slots, any_node()).prop_map(|(slots, node)| slots.into_iter().flatten().chain([node]).collect())
 }
 
-/// Steps that end in exactly `objects`, from anywhere: kinds in `relisted` by a list, the others one
-/// by one.
+/// Steps that lead from any state to `objects`: by a list for the kinds in `relisted`, one by one for the others.
 fn finish(objects: &[Object], relisted: &BTreeSet<Kind>) -> Vec<Step> {
     let of = |kind| objects.iter().filter(move |object| object.kind() == kind).cloned();
     let mut steps: Vec<Step> = relisted.iter().map(|kind| Step::Reset(*kind, of(*kind).collect())).collect();
@@ -201,7 +200,7 @@ prop_compose! {
     }
 }
 
-/// All that a configuration holds, as a value.
+/// The contents of a configuration as a comparable value.
 fn contents(config: &Config) -> impl PartialEq + std::fmt::Debug + use<> {
     let Config { frontends, backends, health_checks, node, claims_unknown } = config.clone();
     (frontends, backends, health_checks, node, claims_unknown)
@@ -211,7 +210,7 @@ fn all_problems(fixture: &IndexFixture) -> Vec<(Kind, &'static str, Vec<Problem>
     slots().into_iter().map(|(kind, name)| (kind, name, fixture.problems(kind, name))).collect()
 }
 
-/// What is stored after `step`. A Node that is gone stays as last seen.
+/// Applies `step` to the stored objects. A deleted Node stays as last seen.
 fn store(stored: &mut BTreeMap<(Kind, Name), Object>, step: &Step) {
     match step {
         Step::Apply(object) => drop(stored.insert((object.kind(), object.name()), object.clone())),
@@ -224,7 +223,7 @@ fn store(stored: &mut BTreeMap<(Kind, Name), Object>, step: &Step) {
     }
 }
 
-/// Replays `steps`; returns the problems that were told and have not vanished since.
+/// Replays `steps`. Returns the problems that appeared and have not vanished since.
 fn replay(fixture: &mut IndexFixture, steps: Vec<Step>) -> BTreeSet<(Kind, Name, Problem)> {
     let mut told = BTreeSet::new();
     apply_all(fixture, steps, |changes| {
@@ -252,9 +251,9 @@ fn apply_all(fixture: &mut IndexFixture, steps: Vec<Step>, mut tell: impl FnMut(
     tell(batch.publish());
 }
 
-/// What VPP takes: one claim once, all ports or single ones, one encap per address; and one
-/// namespace per address.
-fn assert_vpp_can_have_it(config: &Config) {
+/// Asserts the rules of VPP (unique claims, either all ports or single ports, one encap per address) and one namespace per
+/// address.
+fn assert_vpp_accepts(config: &Config) {
     let mut on_address: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for frontend in config.frontends.values() {
         if !matches!(frontend.standing, Standing::Withdrawn(_)) {
@@ -277,7 +276,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_step_leads_where_a_fresh_list_would(
+    fn every_step_equals_a_fresh_list(
         objects in final_objects(),
         steps in prop::collection::vec(any_step(), 1..12),
     ) {
@@ -290,12 +289,12 @@ proptest! {
             let fresh = IndexFixture::new(stored.values().cloned().collect());
             prop_assert_eq!(contents(&fresh.config()), contents(&fixture.config()));
             prop_assert_eq!(all_problems(&fresh), all_problems(&fixture));
-            assert_vpp_can_have_it(&fixture.config());
+            assert_vpp_accepts(&fixture.config());
         }
     }
 
     #[test]
-    fn any_history_that_ends_in_the_same_objects_ends_in_the_same_configuration((objects, steps) in history()) {
+    fn equal_objects_give_equal_configuration_after_any_history((objects, steps) in history()) {
         let at_once = IndexFixture::new(objects);
         let mut one_by_one = IndexFixture::unlisted(false);
         let told = replay(&mut one_by_one, steps);
@@ -307,6 +306,6 @@ proptest! {
             .flat_map(|(kind, of, problems)| problems.into_iter().map(move |problem| (kind, name(of), problem)))
             .collect();
         prop_assert_eq!(told, standing, "what was told is what there is");
-        assert_vpp_can_have_it(&at_once.config());
+        assert_vpp_accepts(&at_once.config());
     }
 }

@@ -1,4 +1,4 @@
-//! What of one object is taken over, and what is refused by its field.
+//! Tests of reading single objects: applied settings, and problems of invalid fields.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn absent_fields_of_a_health_check_have_their_defaults() {
 }
 
 #[test]
-fn the_name_in_the_certificate_is_the_host_unless_said_otherwise() {
+fn server_name_defaults_to_host() {
     let name_of =
         |tls: Value| match probe(&json!({"type": "HTTPS", "port": 443, "http": {"host": "web.example"}, "tls": tls})) {
             Probe::Http { tls: Some(tls), .. } => tls.server_name,
@@ -78,7 +78,7 @@ fn a_health_check_that_could_not_be_probed_is_refused_by_its_field() {
 }
 
 #[test]
-fn the_settings_of_a_frontend_arrive() {
+fn frontend_settings_are_applied() {
     let spec = json!({
         "address": "203.0.113.1", "protocol": "UDP", "port": 53, "encap": {"type": "L3DSR", "l3dsr": {"dscp": 7}},
         "sessionAffinity": "ClientIP", "onBackendDown": "Keep", "tableLength": 256,
@@ -98,7 +98,7 @@ fn the_settings_of_a_frontend_arrive() {
 }
 
 #[test]
-fn a_frontend_that_vpp_could_not_have_is_held_by_its_field() {
+fn invalid_frontend_is_held_with_its_field() {
     let good = || vip("203.0.113.1", 80, &["a"]);
     let pools = |entry: Value| with(good(), "pools", json!([{"name": "primary", "backends": [entry]}]));
     let nat = || json!({"type": "NAT", "nat": {"targetPort": 1}});
@@ -125,7 +125,7 @@ fn a_frontend_that_vpp_could_not_have_is_held_by_its_field() {
 }
 
 #[test]
-fn a_spelling_that_is_not_canonical_still_gives_the_claim() {
+fn claim_is_read_from_non_canonical_address() {
     let spec = with(vip("2001:DB8::0001", 80, &["a"]), "tableLength", 256.into());
     let fixture = IndexFixture::new(vec![frontend("shop/web", 1, &spec)]);
     assert_eq!(fixture.frontend("shop/web").vip.to_string(), "2001:db8::1 tcp 80");

@@ -1,4 +1,4 @@
-//! Names that lead to other objects, and what happens where they do not.
+//! Tests of references between objects.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use maglev_model::{
 const VIP: &str = "203.0.113.1";
 
 #[test]
-fn a_frontend_is_resolved_through_backends_to_health_checks() {
+fn frontend_is_resolved_through_backends_to_health_checks() {
     let fixture = IndexFixture::new(vec![
         tcp("shop/tcp"),
         probed("shop/web-1", "10.0.0.1", "tcp"),
@@ -37,7 +37,7 @@ fn a_frontend_is_resolved_through_backends_to_health_checks() {
 }
 
 #[test]
-fn names_lead_only_to_objects_of_the_same_namespace() {
+fn references_resolve_in_the_same_namespace_only() {
     let fixture = IndexFixture::new(vec![
         tcp("other/tcp"),
         at("other/web-2", "10.0.0.2"),
@@ -49,7 +49,7 @@ fn names_lead_only_to_objects_of_the_same_namespace() {
 }
 
 #[test]
-fn a_missing_backend_is_dropped_and_named_by_its_field() {
+fn missing_backend_is_dropped_with_a_problem() {
     let mut fixture = IndexFixture::new(vec![
         at("shop/web-2", "10.0.0.2"),
         frontend("shop/web", 1, &vip(VIP, 80, &["web-1", "web-2"])),
@@ -71,7 +71,7 @@ fn a_missing_backend_is_dropped_and_named_by_its_field() {
 }
 
 #[test]
-fn without_any_backend_the_encap_is_as_vpp_has_it() {
+fn frontend_without_backend_has_no_encap() {
     let fixture = IndexFixture::new(vec![frontend("shop/web", 1, &vip(VIP, 80, &["web-1"]))]);
     assert_eq!(fixture.standing("shop/web"), "serving");
     assert_eq!(fixture.frontend("shop/web").encap, None);
@@ -80,7 +80,7 @@ fn without_any_backend_the_encap_is_as_vpp_has_it() {
 }
 
 #[test]
-fn the_second_backend_with_an_address_is_ignored() {
+fn second_backend_with_an_address_is_dropped() {
     let mut fixture = IndexFixture::new(vec![
         at("shop/a", "10.0.0.1"),
         at("shop/b", "10.0.0.1"),
@@ -97,7 +97,7 @@ fn the_second_backend_with_an_address_is_ignored() {
 }
 
 #[test]
-fn one_backend_may_be_in_several_pools() {
+fn backend_may_be_in_several_pools() {
     let pools = json!([
         {"name": "primary", "backends": [{"name": "a", "weight": 3}]},
         {"name": "standby", "backends": [{"name": "a"}, {"name": "b"}]},
@@ -115,7 +115,7 @@ fn one_backend_may_be_in_several_pools() {
 }
 
 #[test]
-fn an_unreadable_backend_stays_a_member_with_the_address_that_can_be_read() {
+fn unreadable_backend_stays_a_member_with_its_readable_address() {
     let broken = json!({"address": "10.0.0.1", "adminState": "Asleep"});
     let mut fixture = IndexFixture::new(vec![
         backend("shop/web-1", &broken),
@@ -136,7 +136,7 @@ fn an_unreadable_backend_stays_a_member_with_the_address_that_can_be_read() {
 }
 
 #[test]
-fn a_missing_health_check_stops_probing_and_is_never_always_up() {
+fn missing_health_check_stops_probing_and_is_not_always_up() {
     let mut fixture = IndexFixture::new(vec![probed("shop/web-1", "10.0.0.1", "tcp")]);
     let Check::Missing(problem) = fixture.health_check("shop/web-1") else { panic!("there is no HealthCheck") };
     assert_eq!((problem.reason, problem.field.as_str()), (Reason::HealthCheckNotFound, "spec.healthCheckRef"));
@@ -157,7 +157,7 @@ fn a_missing_health_check_stops_probing_and_is_never_always_up() {
 }
 
 #[test]
-fn every_type_is_probed_unless_the_node_lacks_what_icmp_needs() {
+fn every_type_is_probed_except_icmp_without_capability() {
     let objects = || {
         let grpc = check("shop/grpc", &json!({"type": "GRPC", "port": 1, "grpc": {"service": "shop.v1.Cart"}}));
         let icmp = check("shop/icmp", &json!({"type": "ICMP"}));
@@ -180,7 +180,7 @@ fn every_type_is_probed_unless_the_node_lacks_what_icmp_needs() {
 }
 
 #[test]
-fn weights_too_large_for_the_table_are_a_warning_that_changes_nothing() {
+fn weights_too_large_for_the_table_are_a_warning_only() {
     let weighing = |weight: u8| {
         let pools = json!([{"name": "primary", "backends": [{"name": "a", "weight": weight}, {"name": "b"}]}]);
         frontend("shop/web", 1, &with(with(vip(VIP, 80, &[]), "pools", pools), "tableLength", 256.into()))

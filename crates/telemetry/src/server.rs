@@ -70,7 +70,7 @@ impl HttpServer {
     }
 
     async fn listen(&self) -> TcpListener {
-        let listener = maglev_net::bind(self.address, "metrics-listen-failed").await;
+        let listener = maglev_net::bind(self.address, "metrics").await;
         self.bound.send_replace(listener.local_addr().ok());
         listener
     }

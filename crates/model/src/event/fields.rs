@@ -25,7 +25,7 @@ impl Event {
                 visit("stats", stats.as_str().into());
                 visit("capabilities", info.capabilities.as_str().into());
             }
-            Self::VppConnectFailed { error, .. } => visit("err", error.as_str().into()),
+            Self::VppConnectFailed { error, .. } => visit("error", error.as_str().into()),
             Self::VppDisconnect { reason } => visit("reason", reason.as_str().into()),
             Self::VppLbState { conf, actual } => {
                 let servers = actual.vips.values().map(|vip| vip.ases.len()).sum();
@@ -77,7 +77,7 @@ impl Event {
                     vip.name_and_address(visit);
                 }
                 visit("step", (*step).into());
-                visit("err", error.as_str().into());
+                visit("error", error.as_str().into());
             }
             Self::SyncHeld { hold } => {
                 visit("hold", (&*hold.id).into());

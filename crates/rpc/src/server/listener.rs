@@ -54,7 +54,7 @@ impl Listener {
     }
 
     async fn bind(&self) -> TcpListener {
-        let listener = maglev_net::bind(self.address, "cannot listen for grpc").await;
+        let listener = maglev_net::bind(self.address, "gRPC").await;
         self.bound.send_modify(|bound| bound.extend(listener.local_addr().ok()));
         listener
     }

@@ -11,7 +11,7 @@ use kube::{Api, Client, ResourceExt, api::ListParams};
 use maglev_crd::{self as crd, AdminState};
 use maglev_dashboard::{AdminMode, AdminOptions, Build, Dashboard, DashboardOptions};
 use maglev_fleet::{Fleet, FleetOptions, Source};
-use maglev_kube::{ClientOptions, UserClients, operator_action::MANAGER};
+use maglev_kube::{ClientOptions, UserClients, operator_change::MANAGER};
 use maglev_model::view::View;
 use prometheus::Registry;
 use serde_json::{Value, json};
@@ -120,7 +120,7 @@ async fn serve(admin: AdminOptions, shutdown: &CancellationToken) -> SocketAddr 
         build: Build { version: "1.2.3", commit: "abc", build_date: None },
         namespace: None,
         ping: LIMIT,
-        waiting: DashboardOptions::WAITING,
+        buffer: DashboardOptions::DEFAULT_BUFFER,
         replica: 1,
         admin: Some(admin),
     };

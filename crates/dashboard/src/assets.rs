@@ -1,4 +1,4 @@
-//! The page itself: what `web/` was built into, carried by the binary.
+//! The files of the page, built from `web/` and embedded into the binary.
 
 use axum::{
     extract::Path,
@@ -7,35 +7,33 @@ use axum::{
 };
 use rust_embed::RustEmbed;
 
-use super::documents::refusal;
+use super::responses::error_response;
 
 /// The files of the page.
 #[derive(RustEmbed)]
 #[folder = "../../web/dist/"]
 struct Page;
 
-/// The page's start.
 pub async fn index(headers: HeaderMap) -> Response {
     file("index.html", &headers)
 }
 
-/// A file of the page.
 pub async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
     file(&path, &headers)
 }
 
-/// Asked for anew each time, and sent only where it is another than the browser has.
+/// A browser revalidates each file, and receives the content only if it has changed.
 fn file(path: &str, headers: &HeaderMap) -> Response {
     let Some(file) = Page::get(path) else {
-        return refusal(StatusCode::NOT_FOUND, "NotFound", &format!("there is no file {path}"));
+        return error_response(StatusCode::NOT_FOUND, "NotFound", &format!("file {path} not found"));
     };
     let tag: String = file.metadata.sha256_hash().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    // Weak, for the same file compressed is other bytes.
+    // Weak, because compression changes the bytes.
     let tag = format!("W/\"{tag}\"");
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
-    let known = known.is_some_and(|tags| tags.split(',').any(|known| known.trim() == tag));
+    let cached = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
+    let is_cached = cached.is_some_and(|tags| tags.split(',').any(|cached| cached.trim() == tag));
     let caching = [(header::CACHE_CONTROL, "no-cache".to_owned()), (header::ETAG, tag)];
-    if known {
+    if is_cached {
         return (StatusCode::NOT_MODIFIED, caching).into_response();
     }
     (caching, [(header::CONTENT_TYPE, content_type(path))], file.data.into_owned()).into_response()

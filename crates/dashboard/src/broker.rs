@@ -1,4 +1,5 @@
-//! Hands messages to pages: numbers them, keeps the last ones for who comes back, and lets nobody hold up the others.
+//! Distributes messages to clients: numbers them, retains the latest for clients that reconnect, and disconnects slow
+//! clients.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -10,20 +11,20 @@ use bytes::Bytes;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    beats::Beats,
-    document::Places,
+    document::Positions,
     event_id::EventId,
-    message::{Interest, Message},
+    heartbeats::Heartbeats,
+    message::{ClientFilter, Message},
     metrics::Metrics,
 };
 use maglev_fleet::FollowedLines;
 
-/// Messages that are kept,
-const RING: usize = 2000;
-/// and for how long.
-const RING_AGE: Duration = Duration::from_secs(30);
+/// Largest number of retained messages.
+const MAX_RETAINED: usize = 2000;
+/// Longest time that a message is retained.
+const RETENTION: Duration = Duration::from_secs(30);
 
-/// A message on its way to one page.
+/// A message to one client.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     pub(crate) id: EventId,
@@ -31,12 +32,12 @@ pub struct Outgoing {
     pub(crate) data: Bytes,
 }
 
-/// The one place that all messages go through.
+/// Receives all messages, from one task.
 #[derive(Debug)]
 pub struct Broker {
     replica: u64,
-    /// Messages that may wait for one page.
-    waiting: usize,
+    /// Messages buffered for one client.
+    buffer: usize,
     metrics: Metrics,
     inner: Mutex<Inner>,
 }
@@ -45,15 +46,15 @@ pub struct Broker {
 struct Inner {
     /// The number of the last message.
     seq: u64,
-    ring: VecDeque<Kept>,
+    retained: VecDeque<Retained>,
     clients: BTreeMap<u64, Client>,
     next_client: u64,
-    /// Where the agents are, as of the last message.
-    places: Places,
+    /// Positions of the agents as of the last message.
+    positions: Positions,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct Retained {
     seq: u64,
     at: Instant,
     message: Message,
@@ -61,17 +62,17 @@ struct Kept {
 
 #[derive(Debug)]
 struct Client {
-    interest: Interest,
+    filter: ClientFilter,
     outgoing: mpsc::Sender<Outgoing>,
-    beats: Option<Arc<Beats>>,
+    beats: Option<Arc<Heartbeats>>,
 }
 
-/// Why a page has to fetch everything anew.
+/// The reason why a client has to fetch all documents again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resync {
-    /// What it missed is not kept any more.
+    /// The missed messages are no longer retained.
     TooOld,
-    /// It was with another process, or with this one before a restart.
+    /// The client was connected to another process.
     OtherReplica,
 }
 
@@ -84,25 +85,25 @@ impl Resync {
     }
 }
 
-/// One page's end of the stream. Dropping it takes the page off.
+/// The stream of one client. Dropping it disconnects the client.
 #[derive(Debug)]
 pub struct Subscription {
     broker: Arc<Broker>,
     client: u64,
-    /// Where it begins; a page that is cut off at once comes back with this.
+    /// The id before the first message, for a client that reconnects before it has received one.
     pub(crate) begins: EventId,
-    /// Where the agents are now.
-    pub(crate) places: Places,
-    /// What it missed since it was last here; `None` if it was not, or if that is not known any more.
+    /// The present positions of the agents.
+    pub(crate) positions: Positions,
+    /// Messages since the last connection; `None` for a new client, or if they are no longer retained.
     pub(crate) missed: Option<Vec<Outgoing>>,
     pub(crate) resync: Option<Resync>,
     pub(crate) outgoing_rx: mpsc::Receiver<Outgoing>,
 }
 
 impl Broker {
-    /// A broker without pages; `replica` is a random number.
-    pub fn new(replica: u64, waiting: usize, metrics: Metrics) -> Self {
-        Self { replica, waiting, metrics, inner: Mutex::default() }
+    /// Starts without clients; `replica` is a random number.
+    pub fn new(replica: u64, buffer: usize, metrics: Metrics) -> Self {
+        Self { replica, buffer, metrics, inner: Mutex::default() }
     }
 
     /// This process's part of every id.
@@ -110,25 +111,25 @@ impl Broker {
         self.replica
     }
 
-    /// Hands messages on, after which the agents are at `places`.
-    pub fn publish(&self, messages: Vec<Message>, places: Option<Places>) {
+    /// Hands messages on, after which the agents are at `positions`.
+    pub fn publish(&self, messages: Vec<Message>, positions: Option<Positions>) {
         let mut inner = self.inner();
         for message in messages {
             inner.seq += 1;
             let seq = inner.seq;
             self.send(&mut inner.clients, seq, &message);
-            inner.ring.push_back(Kept { seq, at: Instant::now(), message });
+            inner.retained.push_back(Retained { seq, at: Instant::now(), message });
         }
-        inner.forget_old();
-        if let Some(places) = places {
-            inner.places = places;
+        inner.drop_expired();
+        if let Some(positions) = positions {
+            inner.positions = positions;
         }
         self.metrics.clients(inner.clients.len());
     }
 
     fn send(&self, clients: &mut BTreeMap<u64, Client>, seq: u64, message: &Message) {
         clients.retain(|_, client| {
-            let Some(data) = message.for_page(&client.interest) else { return true };
+            let Some(data) = message.for_client(&client.filter) else { return true };
             let id = EventId { replica: self.replica, seq };
             match client.outgoing.try_send(Outgoing { id, event: message.event(), data }) {
                 Ok(()) => {
@@ -139,66 +140,71 @@ impl Broker {
                     self.metrics.dropped();
                     false
                 }
-                // Its page is just being taken off.
+                // The client is disconnecting.
                 Err(mpsc::error::TrySendError::Closed(_)) => false,
             }
         });
     }
 
-    /// Lets those pages know that show these probes.
-    pub fn probes(&self, probes: &FollowedLines) {
+    /// Passes probe events to the clients that show them.
+    pub fn publish_probes(&self, probes: &FollowedLines) {
         let beats: Vec<_> = self.inner().clients.values().filter_map(|client| client.beats.clone()).collect();
-        beats.iter().for_each(|beats| beats.take(probes));
+        beats.iter().for_each(|beats| beats.add(probes));
     }
 
-    /// A page that shows `interest`, and was last here at `since`.
+    /// Adds a client; `since` is the last message that the client received from an earlier connection.
     pub fn subscribe(
         self: &Arc<Self>,
-        interest: Interest,
-        beats: Option<Arc<Beats>>,
+        filter: ClientFilter,
+        beats: Option<Arc<Heartbeats>>,
         since: Option<EventId>,
     ) -> Subscription {
-        let (outgoing, outgoing_rx) = mpsc::channel(self.waiting);
+        let (outgoing, outgoing_rx) = mpsc::channel(self.buffer);
         let mut inner = self.inner();
-        inner.forget_old();
+        inner.drop_expired();
         let (begins, missed, resync) = match since.map(|since| (since, self.since(&inner, since))) {
             None => (inner.seq, None, None),
-            Some((since, Ok(kept))) => (since.seq, Some(self.replay(kept, &interest)), None),
+            Some((since, Ok(missed))) => (since.seq, Some(self.replay(missed, &filter)), None),
             Some((_, Err(resync))) => (inner.seq, None, Some(resync)),
         };
-        self.metrics.came(since.is_some() && resync.is_none(), resync.is_some());
+        self.metrics.connected(since.is_some() && resync.is_none(), resync.is_some());
         let client = inner.next_client;
         inner.next_client += 1;
-        inner.clients.insert(client, Client { interest, outgoing, beats });
+        inner.clients.insert(client, Client { filter, outgoing, beats });
         self.metrics.clients(inner.clients.len());
         Subscription {
             broker: Arc::clone(self),
             client,
             begins: EventId { replica: self.replica, seq: begins },
-            places: inner.places.clone(),
+            positions: inner.positions.clone(),
             missed,
             resync,
             outgoing_rx,
         }
     }
 
-    fn replay<'k>(&self, kept: impl Iterator<Item = &'k Kept>, interest: &Interest) -> Vec<Outgoing> {
-        let outgoing = |kept: &Kept| {
-            let (data, id) = (kept.message.for_page(interest)?, EventId { replica: self.replica, seq: kept.seq });
-            Some(Outgoing { id, event: kept.message.event(), data })
+    fn replay<'r>(&self, retained: impl Iterator<Item = &'r Retained>, filter: &ClientFilter) -> Vec<Outgoing> {
+        let outgoing = |retained: &Retained| {
+            let data = retained.message.for_client(filter)?;
+            let id = EventId { replica: self.replica, seq: retained.seq };
+            Some(Outgoing { id, event: retained.message.event(), data })
         };
-        let missed: Vec<_> = kept.filter_map(outgoing).collect();
+        let missed: Vec<_> = retained.filter_map(outgoing).collect();
         self.metrics.sent(missed.len());
         missed
     }
 
-    fn since<'i>(&self, inner: &'i Inner, since: EventId) -> Result<impl Iterator<Item = &'i Kept> + use<'i>, Resync> {
+    fn since<'i>(
+        &self,
+        inner: &'i Inner,
+        since: EventId,
+    ) -> Result<impl Iterator<Item = &'i Retained> + use<'i>, Resync> {
         if since.replica != self.replica || since.seq > inner.seq {
             return Err(Resync::OtherReplica);
         }
-        let wanted = usize::try_from(inner.seq - since.seq).map_err(|_| Resync::TooOld)?;
-        let skipped = inner.ring.len().checked_sub(wanted).ok_or(Resync::TooOld)?;
-        Ok(inner.ring.iter().skip(skipped))
+        let missed = usize::try_from(inner.seq - since.seq).map_err(|_| Resync::TooOld)?;
+        let skipped = inner.retained.len().checked_sub(missed).ok_or(Resync::TooOld)?;
+        Ok(inner.retained.iter().skip(skipped))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -207,17 +213,18 @@ impl Broker {
 }
 
 impl Inner {
-    fn forget_old(&mut self) {
-        while self.ring.front().is_some_and(|kept| self.ring.len() > RING || kept.at.elapsed() > RING_AGE) {
-            self.ring.pop_front();
+    fn drop_expired(&mut self) {
+        let is_expired = |first: &Retained, count| count > MAX_RETAINED || first.at.elapsed() > RETENTION;
+        while self.retained.front().is_some_and(|first| is_expired(first, self.retained.len())) {
+            self.retained.pop_front();
         }
     }
 }
 
 impl Subscription {
-    /// How many pages there are.
+    /// The number of clients.
     #[cfg(test)]
-    pub fn pages(&self) -> usize {
+    pub fn clients(&self) -> usize {
         self.broker.inner().clients.len()
     }
 }
@@ -236,14 +243,14 @@ mod tests {
 
     use super::*;
 
-    const WAITING: usize = 512;
+    const BUFFER: usize = 512;
 
     fn broker() -> Arc<Broker> {
-        Arc::new(Broker::new(0xa, WAITING, Metrics::new().expect("the names are allowed")))
+        Arc::new(Broker::new(0xa, BUFFER, Metrics::new().expect("the names are valid")))
     }
 
     fn publish(broker: &Broker, numbers: std::ops::Range<u64>) {
-        broker.publish(numbers.map(|n| Message::summary(&Places::new(), json!({ "n": n }))).collect(), None);
+        broker.publish(numbers.map(|n| Message::summary(&Positions::new(), json!({ "n": n }))).collect(), None);
     }
 
     fn numbers(messages: impl IntoIterator<Item = Outgoing>) -> Vec<u64> {
@@ -259,54 +266,55 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_comes_back_in_time_gets_what_it_missed_and_what_follows() {
+    async fn reconnecting_client_receives_missed_and_new_messages() {
         let broker = broker();
         publish(&broker, 0..5);
-        let mut back = broker.subscribe(Interest::default(), None, since(3));
+        let mut back = broker.subscribe(ClientFilter::default(), None, since(3));
         assert_eq!((back.resync, back.begins.seq), (None, 3));
         publish(&broker, 5..7);
-        assert_eq!(numbers(back.missed.take().expect("it was here before")), [4, 5]);
+        assert_eq!(numbers(back.missed.take().expect("the messages are retained")), [4, 5]);
         assert_eq!(waiting(&mut back), [6, 7]);
-        let mut fresh = broker.subscribe(Interest::default(), None, None);
+        let mut fresh = broker.subscribe(ClientFilter::default(), None, None);
         publish(&broker, 7..8);
         assert_eq!((fresh.begins.seq, fresh.missed.is_none()), (7, true));
         assert_eq!(waiting(&mut fresh), [8]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_comes_back_too_late_or_from_elsewhere_is_told_so() {
+    async fn client_that_reconnects_too_late_or_to_another_replica_must_resync() {
         let broker = broker();
         publish(&broker, 0..5);
-        let resync = |since| broker.subscribe(Interest::default(), None, since).resync;
+        let resync = |since| broker.subscribe(ClientFilter::default(), None, since).resync;
         assert_eq!(resync(Some(EventId { replica: 0xb, seq: 5 })), Some(Resync::OtherReplica));
-        assert_eq!(resync(since(6)), Some(Resync::OtherReplica), "a number that was never given");
-        tokio::time::advance(RING_AGE + Duration::from_secs(1)).await;
+        assert_eq!(resync(since(6)), Some(Resync::OtherReplica), "the number was never used");
+        tokio::time::advance(RETENTION + Duration::from_secs(1)).await;
         assert_eq!(resync(since(4)), Some(Resync::TooOld));
-        assert_eq!(resync(since(5)), None, "it missed nothing");
-        publish(&broker, 0..RING as u64 + 1);
+        assert_eq!(resync(since(5)), None, "no message was missed");
+        publish(&broker, 0..MAX_RETAINED as u64 + 1);
         assert_eq!(resync(since(5)), Some(Resync::TooOld));
         assert_eq!(resync(since(6)), None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_page_that_does_not_read_is_taken_off_and_counted() {
+    async fn client_that_does_not_read_is_disconnected_and_counted() {
         let broker = broker();
-        let mut slow = broker.subscribe(Interest::default(), None, None);
-        let other = broker.subscribe(Interest { node: Some("node-a".into()), ..Interest::default() }, None, None);
-        publish(&broker, 0..WAITING as u64);
-        assert_eq!(slow.pages(), 2);
+        let mut slow = broker.subscribe(ClientFilter::default(), None, None);
+        let other =
+            broker.subscribe(ClientFilter { node: Some("node-a".into()), ..ClientFilter::default() }, None, None);
+        publish(&broker, 0..BUFFER as u64);
+        assert_eq!(slow.clients(), 2);
         publish(&broker, 0..1);
-        assert_eq!(slow.pages(), 0, "nobody reads");
-        assert_eq!(waiting(&mut slow).len(), WAITING, "what it has it may read");
+        assert_eq!(slow.clients(), 0, "no client reads");
+        assert_eq!(waiting(&mut slow).len(), BUFFER, "buffered messages can still be read");
         assert!(slow.outgoing_rx.try_recv().is_err() && slow.outgoing_rx.is_closed());
-        assert_eq!(broker.metrics.dropped_so_far(), 2);
+        assert_eq!(broker.metrics.dropped_count(), 2);
         drop((slow, other));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_page_that_is_gone_is_forgotten() {
+    async fn disconnected_client_is_removed() {
         let broker = broker();
-        let (one, other) = (0..2).map(|_| broker.subscribe(Interest::default(), None, None)).fold(
+        let (one, other) = (0..2).map(|_| broker.subscribe(ClientFilter::default(), None, None)).fold(
             (None, None),
             |(one, _), subscription| match one {
                 None => (Some(subscription), None),
@@ -314,7 +322,7 @@ mod tests {
             },
         );
         drop(one);
-        assert_eq!(other.expect("there are two").pages(), 1);
+        assert_eq!(other.expect("two clients were added").clients(), 1);
         assert_eq!(broker.inner().clients.len(), 0);
     }
 }

@@ -1,15 +1,15 @@
-//! One node's documents, made of its inputs.
+//! Builds the documents of one node from its inputs.
 
 mod frontend;
-mod head;
+mod node_header;
 
 use std::collections::BTreeMap;
 
-pub use self::{frontend::frontend, head::head};
+pub use self::{frontend::frontend, node_header::node_header};
 use super::{
     document::{
-        BackendDetail, Foreign, HealthCheckDetail, NodeDocument, PastTransition, Place, ProblemDetail, Settings, Time,
-        Vip, VppConfDetail, VppPanel,
+        BackendDetail, Foreign, HealthCheckDetail, NodeDocument, PastTransition, Position, ProblemDetail, Settings,
+        Time, Vip, VppConfDetail, VppPanel,
     },
     inputs::Inputs,
 };
@@ -21,7 +21,7 @@ use maglev_model::{
     view::View,
 };
 
-/// The node, whole.
+/// The whole document of a node.
 pub fn node(inputs: &Inputs, now: Time) -> NodeDocument {
     let view = inputs.view();
     let frontends = view.frontends.keys().filter_map(|name| Some((name.to_string(), frontend(inputs, name)?)));
@@ -29,7 +29,7 @@ pub fn node(inputs: &Inputs, now: Time) -> NodeDocument {
     let checks = view.health_checks.keys().filter_map(|name| Some((name.to_string(), health_check(view, name)?)));
     NodeDocument {
         node: Some(inputs.state.node.clone()),
-        as_of: inputs.as_of().map(Place),
+        as_of: inputs.as_of().map(Position),
         now: Some(now),
         frontends: frontends.collect(),
         backends: backends.collect(),
@@ -38,7 +38,7 @@ pub fn node(inputs: &Inputs, now: Time) -> NodeDocument {
     }
 }
 
-/// What of a node is neither a frontend, a backend nor a health check: small, so compared as a whole.
+/// The document without Frontends, Backends and HealthChecks: small, so it is compared as a whole.
 pub fn rest(inputs: &Inputs) -> NodeDocument {
     let view = inputs.view();
     let foreign = view.vpp.iter().flat_map(|vpp| vpp.foreign.iter());
@@ -56,21 +56,21 @@ pub fn rest(inputs: &Inputs) -> NodeDocument {
     }
 }
 
-/// A backend; `None` where the node does not know it.
+/// A Backend; `None` if the node does not know it.
 pub fn backend(view: &View, name: &Name) -> Option<BackendDetail> {
     let backend = view.backends.get(name)?;
-    let health = view.health_of(backend);
+    let health = view.backend_health(backend);
     let last = health.and_then(|health| health.history.last());
     let (check, check_type) = match &backend.check {
         Check::Probe(check) => (Some(check.name.to_string()), Some(check.probe.type_name())),
         Check::None | Check::Missing(_) | Check::NotSupported(_) => (None, None),
     };
     let history = health.iter().flat_map(|health| health.history.iter());
-    let past = |of: &Transition| PastTransition {
-        from: of.from.as_str(),
-        to: of.to.as_str(),
-        at: Time(of.at),
-        code: of.code.map(ProbeCode::as_str),
+    let past = |transition: &Transition| PastTransition {
+        from: transition.from.as_str(),
+        to: transition.to.as_str(),
+        at: Time(transition.at),
+        code: transition.code.map(ProbeCode::as_str),
     };
     let mut problems = problems(view, Kind::Backend, name);
     if let Check::Missing(problem) | Check::NotSupported(problem) = &backend.check {
@@ -98,7 +98,7 @@ pub fn backend(view: &View, name: &Name) -> Option<BackendDetail> {
     })
 }
 
-/// A health check; `None` where the node does not know it.
+/// A HealthCheck; `None` if the node does not know it.
 pub fn health_check(view: &View, name: &Name) -> Option<HealthCheckDetail> {
     let check = view.health_checks.get(name)?;
     let ms = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -116,13 +116,18 @@ pub fn health_check(view: &View, name: &Name) -> Option<HealthCheckDetail> {
 }
 
 pub fn problems(view: &View, kind: Kind, name: &Name) -> Vec<ProblemDetail> {
-    view.problems_of(kind, name).into_iter().flat_map(|of| of.problems.iter()).map(ProblemDetail::from).collect()
+    view.object_problems(kind, name)
+        .into_iter()
+        .flat_map(|list| list.problems.iter())
+        .map(ProblemDetail::from)
+        .collect()
 }
 
 fn vpp(inputs: &Inputs) -> Option<VppPanel> {
     let vpp = inputs.view().vpp.as_ref()?;
     let traffic = inputs.traffic.as_ref();
-    let boot_time = traffic.and_then(|of| jiff::Timestamp::from_second(i64::try_from(of.boot_time).ok()?).ok());
+    let boot_time =
+        traffic.and_then(|traffic| jiff::Timestamp::from_second(i64::try_from(traffic.boot_time).ok()?).ok());
     Some(VppPanel {
         version: vpp.info.version.clone(),
         build_date: vpp.info.build_date.clone(),
@@ -130,23 +135,23 @@ fn vpp(inputs: &Inputs) -> Option<VppPanel> {
         capabilities: vpp.info.capabilities.clone(),
         since: Time(vpp.since),
         boot_time: boot_time.map(Time),
-        heartbeat: traffic.map(|of| of.heartbeat),
+        heartbeat: traffic.map(|traffic| traffic.heartbeat),
         weights: !vpp.weightless,
         conf: vpp.conf.as_ref().map(conf),
         vips: vpp.vips.len(),
         application_servers: vpp.vips.values().map(|vip| vip.servers.len()).sum(),
         dump_at: inputs.state.dump.as_ref().map(|dump| Time(dump.at)),
-        counters_at: traffic.map(|of| Time(of.read_at)),
+        counters_at: traffic.map(|traffic| Time(traffic.read_at)),
     })
 }
 
 fn conf(conf: &ActualConf) -> VppConfDetail {
-    let told = |number: u32| (number != ActualConf::UNKNOWN).then_some(number);
+    let known_value = |number: u32| (number != ActualConf::UNKNOWN).then_some(number);
     VppConfDetail {
         ipv4_source: conf.ipv4().map(|address| address.to_string()),
         ipv6_source: conf.ipv6().map(|address| address.to_string()),
-        sticky_buckets_per_core: told(conf.sticky_buckets_per_core),
-        flow_timeout_s: told(conf.flow_timeout),
+        sticky_buckets_per_core: known_value(conf.sticky_buckets_per_core),
+        flow_timeout_s: known_value(conf.flow_timeout),
     }
 }
 

@@ -1,7 +1,6 @@
-//! What the page is given: three kinds of documents and the messages that change them, as they go over the wire.
+//! The documents that the page receives, as they are serialized. `docs/dashboard-api.md` describes them.
 //!
-//! `docs/dashboard-api.md` explains them for the page's side. Nothing is ever `null`: what is not known is left out,
-//! because in a patch `null` takes a key away.
+//! No value is ever `null`, because `null` in a patch removes a key; unknown values are omitted.
 
 mod node;
 mod object;
@@ -18,12 +17,14 @@ pub(crate) use self::{
         PastTransition, PoolDetail, Rate, ReportDetail, RouteDetail, Settings, VppConfDetail, VppPanel,
     },
     object::ObjectInfo,
-    summary::{HoldDetail, LookedFor, NodeHead, ObjectProblems, Row, Strip, Summary, Totals, TransitionDetail},
+    summary::{
+        AgentSelector, HoldDetail, NodeHeader, ObjectProblems, ProblemCounts, Row, Summary, Totals, TransitionDetail,
+    },
 };
 use maglev_fleet::AsOf;
 use maglev_model::{problem::Problem, vip::VipKey};
 
-/// A moment, with milliseconds.
+/// A time with milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time(pub Timestamp);
 
@@ -33,11 +34,12 @@ impl Serialize for Time {
     }
 }
 
-/// A place in an agent's sequence; the epoch is hexadecimal, because it does not fit into a JavaScript number.
+/// A position in an agent's sequence of changes. The epoch is hexadecimal, because it does not fit into a JavaScript
+/// number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place(pub AsOf);
+pub struct Position(pub AsOf);
 
-impl Serialize for Place {
+impl Serialize for Position {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct Parts {
@@ -48,13 +50,13 @@ impl Serialize for Place {
     }
 }
 
-/// Where the agents of the nodes were.
-pub type Places = BTreeMap<Arc<str>, Place>;
+/// The positions of the nodes' agents.
+pub type Positions = BTreeMap<Arc<str>, Position>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Vip {
     pub(crate) address: String,
-    /// `tcp`, `udp`, `any`; of what is foreign, any number.
+    /// `tcp`, `udp` or `any`; a protocol number for other foreign VIPs.
     pub(crate) protocol: String,
     pub(crate) port: u16,
 }
@@ -66,7 +68,6 @@ impl From<VipKey> for Vip {
     }
 }
 
-/// What is wrong with an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProblemDetail {
     pub(crate) reason: &'static str,
@@ -81,7 +82,7 @@ impl From<&Problem> for ProblemDetail {
     }
 }
 
-/// One decimal is all that a rate is good for.
-pub fn tenth(rate: f64) -> f64 {
+/// Rounds a rate to one decimal.
+pub fn round_rate(rate: f64) -> f64 {
     (rate * 10.0).round() / 10.0
 }

@@ -1,9 +1,8 @@
-//! The documents as HTTP gives them.
+//! The HTTP handlers of the documents.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
-    Json,
     extract::{Path, State},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
@@ -13,25 +12,20 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    Shared,
-    board::Glance,
-    detail,
-    document::{NodeDocument, NodeHead, ObjectInfo, Place, Places, Time},
+    Shared, detail,
+    document::{NodeDocument, NodeHeader, ObjectInfo, Position, Positions, Time},
+    responses::error_response,
+    state::Snapshot,
 };
 use maglev_kube::objects::{ObjectKey, ObjectKind};
 use maglev_model::{
     Name,
-    config::{Check, Frontend, Target},
+    config::{Check, Frontend, MemberTarget},
 };
 
 type S = State<Arc<Shared>>;
 
-/// Why something is not answered.
-pub fn refusal(status: StatusCode, reason: &str, message: &str) -> Response {
-    (status, Json(json!({ "reason": reason, "message": message }))).into_response()
-}
-
-/// Makes a document beside the runtime's threads: a large one is some milliseconds of work.
+/// Builds a document on a blocking thread, because a large one takes some milliseconds.
 async fn document<T: Serialize>(make: impl FnOnce() -> Option<T> + Send + 'static, missing: &str) -> Response {
     let made = tokio::task::spawn_blocking(move || make().map(|document| serde_json::to_vec(&document))).await;
     match made {
@@ -42,10 +36,12 @@ async fn document<T: Serialize>(make: impl FnOnce() -> Option<T> + Send + 'stati
             ];
             (headers, body).into_response()
         }
-        Ok(None) => refusal(StatusCode::NOT_FOUND, "NotFound", missing),
-        Ok(Some(Err(_))) | Err(_) => {
-            refusal(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "the document could not be made")
-        }
+        Ok(None) => error_response(StatusCode::NOT_FOUND, "NotFound", missing),
+        Ok(Some(Err(_))) | Err(_) => error_response(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalError",
+            "internal error; see the log of the dashboard",
+        ),
     }
 }
 
@@ -54,8 +50,8 @@ fn now() -> Time {
 }
 
 pub async fn summary(State(shared): S) -> Response {
-    let glance = shared.glance();
-    document(move || Some(glance.summary(now())), "").await
+    let snapshot = shared.snapshot();
+    document(move || Some(snapshot.summary(now())), "").await
 }
 
 pub async fn state(State(shared): S) -> Response {
@@ -64,24 +60,24 @@ pub async fn state(State(shared): S) -> Response {
         summary: super::document::Summary,
         nodes: BTreeMap<Arc<str>, NodePage>,
     }
-    let glance = shared.glance();
+    let snapshot = shared.snapshot();
     let everything = move || {
         let now = now();
-        let page = |node: &Arc<str>| Some((Arc::clone(node), NodePage::new(&glance, node, now)?));
-        Some(Everything { summary: glance.summary(now), nodes: glance.nodes.keys().filter_map(page).collect() })
+        let page = |node: &Arc<str>| Some((Arc::clone(node), NodePage::new(&snapshot, node, now)?));
+        Some(Everything { summary: snapshot.summary(now), nodes: snapshot.nodes.keys().filter_map(page).collect() })
     };
     document(everything, "").await
 }
 
 pub async fn node(State(shared): S, Path(node): Path<String>) -> Response {
-    let (glance, missing) = (shared.glance(), format!("there is no node {node}"));
-    document(move || NodePage::new(&glance, &node, now()), &missing).await
+    let (snapshot, missing) = (shared.snapshot(), format!("there is no node {node}"));
+    document(move || NodePage::new(&snapshot, &node, now()), &missing).await
 }
 
 pub async fn frontend(State(shared): S, Path((namespace, name)): Path<(String, String)>) -> Response {
-    let (glance, name) = (shared.glance(), Name::namespaced(&namespace, &name));
+    let (snapshot, name) = (shared.snapshot(), Name::namespaced(&namespace, &name));
     let missing = format!("there is no Frontend {name}");
-    document(move || FrontendPage::new(&glance, &name), &missing).await
+    document(move || FrontendPage::new(&snapshot, &name), &missing).await
 }
 
 pub async fn namespaced_object(
@@ -96,38 +92,39 @@ pub async fn cluster_object(State(shared): S, Path((kind, name)): Path<(String, 
 }
 
 async fn object(shared: &Shared, kind: &str, name: Name) -> Response {
-    let (glance, missing) = (shared.glance(), format!("there is no {kind} {name}"));
-    let kind = ObjectKind::ALL.into_iter().find(|known| known.as_str() == kind);
-    document(move || info(&glance, &ObjectKey { kind: kind?, name }), &missing).await
+    let (snapshot, missing) = (shared.snapshot(), format!("there is no {kind} {name}"));
+    let kind = ObjectKind::ALL.into_iter().find(|candidate| candidate.as_str() == kind);
+    document(move || info(&snapshot, &ObjectKey { kind: kind?, name }), &missing).await
 }
 
-fn info(glance: &Glance, key: &ObjectKey) -> Option<ObjectInfo> {
-    Some(ObjectInfo::new(key, glance.objects.objects.get(key)?))
+fn info(snapshot: &Snapshot, key: &ObjectKey) -> Option<ObjectInfo> {
+    Some(ObjectInfo::new(key, snapshot.objects.objects.get(key)?))
 }
 
 pub async fn maglevds(State(shared): S) -> Response {
     #[derive(Serialize)]
-    struct Named {
+    struct Maglevd {
         node: Arc<str>,
         #[serde(flatten)]
-        head: Arc<NodeHead>,
+        header: Arc<NodeHeader>,
     }
     #[derive(Serialize)]
-    struct Found {
+    struct MaglevdList {
         namespace: String,
         selector: String,
-        maglevds: Vec<Named>,
+        maglevds: Vec<Maglevd>,
     }
-    let glance = shared.glance();
-    let found = move || {
-        let named = |(node, head): (&Arc<str>, &Arc<NodeHead>)| Named { node: node.clone(), head: head.clone() };
-        Some(Found {
-            namespace: glance.looked_for.namespace.clone(),
-            selector: glance.looked_for.selector.clone(),
-            maglevds: glance.heads.iter().map(named).collect(),
+    let snapshot = shared.snapshot();
+    let list = move || {
+        let maglevd =
+            |(node, header): (&Arc<str>, &Arc<NodeHeader>)| Maglevd { node: node.clone(), header: header.clone() };
+        Some(MaglevdList {
+            namespace: snapshot.agent_selector.namespace.clone(),
+            selector: snapshot.agent_selector.selector.clone(),
+            maglevds: snapshot.headers.iter().map(maglevd).collect(),
         })
     };
-    document(found, "").await
+    document(list, "").await
 }
 
 pub async fn version(State(shared): S) -> Response {
@@ -145,7 +142,7 @@ pub async fn version(State(shared): S) -> Response {
     document(move || Some(version), "").await
 }
 
-/// A node, and what Kubernetes says of it and of its settings.
+/// A node's document, with the MaglevNode and LoadBalancerConfig of the node.
 #[derive(Serialize)]
 struct NodePage {
     #[serde(flatten)]
@@ -154,61 +151,61 @@ struct NodePage {
 }
 
 impl NodePage {
-    fn new(glance: &Glance, node: &str, now: Time) -> Option<Self> {
-        let inputs = glance.nodes.get(node)?;
+    fn new(snapshot: &Snapshot, node: &str, now: Time) -> Option<Self> {
+        let inputs = snapshot.nodes.get(node)?;
         let config = inputs.view().node.as_ref().and_then(|node| node.load_balancer_config.as_ref());
         let config = config.into_iter().map(|name| key(ObjectKind::LoadBalancerConfig, name));
         let keys = config.chain([key(ObjectKind::MaglevNode, &Name::cluster(node))]);
-        Some(Self { node: detail::node(inputs, now), objects: infos(glance, keys) })
+        Some(Self { node: detail::node(inputs, now), objects: infos(snapshot, keys) })
     }
 }
 
-/// What Kubernetes says of those that it knows.
-fn infos(glance: &Glance, keys: impl IntoIterator<Item = ObjectKey>) -> BTreeMap<String, ObjectInfo> {
-    let found = keys.into_iter().filter_map(|key| {
-        let info = info(glance, &key)?;
+/// The objects that exist among `keys`.
+fn infos(snapshot: &Snapshot, keys: impl IntoIterator<Item = ObjectKey>) -> BTreeMap<String, ObjectInfo> {
+    let infos = keys.into_iter().filter_map(|key| {
+        let info = info(snapshot, &key)?;
         Some((format!("{} {}", key.kind.as_str(), key.name), info))
     });
-    found.collect()
+    infos.collect()
 }
 
-/// A frontend on every node, and what Kubernetes says of it and of what it refers to.
+/// A Frontend on every node, with its objects in Kubernetes.
 #[derive(Serialize)]
 struct FrontendPage {
-    as_of: Places,
+    as_of: Positions,
     now: Time,
-    nodes: BTreeMap<Arc<str>, Cut>,
+    nodes: BTreeMap<Arc<str>, FrontendParts>,
     objects: BTreeMap<String, ObjectInfo>,
 }
 
-/// What of a node's document one frontend needs.
+/// The parts of a node's document that concern one Frontend.
 #[derive(Default, Serialize)]
-struct Cut {
+struct FrontendParts {
     frontends: BTreeMap<String, super::document::FrontendDetail>,
     backends: BTreeMap<String, super::document::BackendDetail>,
     health_checks: BTreeMap<String, super::document::HealthCheckDetail>,
 }
 
 impl FrontendPage {
-    fn new(glance: &Glance, name: &Name) -> Option<Self> {
+    fn new(snapshot: &Snapshot, name: &Name) -> Option<Self> {
         let (mut nodes, mut keys) = (BTreeMap::new(), vec![key(ObjectKind::Frontend, name)]);
-        let mut as_of = Places::new();
-        for (node, inputs) in &glance.nodes {
+        let mut as_of = Positions::new();
+        for (node, inputs) in &snapshot.nodes {
             let view = inputs.view();
             let Some(frontend) = view.frontends.get(name) else { continue };
-            let mut cut = Cut::default();
-            cut.frontends.extend(detail::frontend(inputs, name).map(|detail| (name.to_string(), detail)));
+            let mut parts = FrontendParts::default();
+            parts.frontends.extend(detail::frontend(inputs, name).map(|detail| (name.to_string(), detail)));
             for (backend, check) in references(frontend) {
-                cut.backends.extend(detail::backend(view, backend).map(|detail| (backend.to_string(), detail)));
+                parts.backends.extend(detail::backend(view, backend).map(|detail| (backend.to_string(), detail)));
                 keys.push(key(ObjectKind::Backend, backend));
                 let Some(check) = check else { continue };
-                cut.health_checks.extend(detail::health_check(view, check).map(|detail| (check.to_string(), detail)));
+                parts.health_checks.extend(detail::health_check(view, check).map(|detail| (check.to_string(), detail)));
                 keys.push(key(ObjectKind::HealthCheck, check));
             }
-            nodes.insert(Arc::clone(node), cut);
-            as_of.extend(inputs.as_of().map(|as_of| (Arc::clone(node), Place(as_of))));
+            nodes.insert(Arc::clone(node), parts);
+            as_of.extend(inputs.as_of().map(|as_of| (Arc::clone(node), Position(as_of))));
         }
-        let objects = infos(glance, keys);
+        let objects = infos(snapshot, keys);
         (!nodes.is_empty() || !objects.is_empty()).then(|| Self { as_of, now: now(), nodes, objects })
     }
 }
@@ -217,16 +214,16 @@ fn key(kind: ObjectKind, name: &Name) -> ObjectKey {
     ObjectKey { kind, name: name.clone() }
 }
 
-/// A frontend's backends and their health checks.
+/// The Backends of a Frontend, each with its HealthCheck.
 fn references(frontend: &Frontend) -> impl Iterator<Item = (&Name, Option<&Name>)> {
     let members = frontend.pools.iter().flat_map(|pool| &pool.members);
     members.map(|member| {
         let check = match &member.target {
-            Target::Backend(backend) => match &backend.check {
+            MemberTarget::Backend(backend) => match &backend.check {
                 Check::Probe(check) => Some(&check.name),
                 Check::None | Check::Missing(_) | Check::NotSupported(_) => None,
             },
-            Target::Unreadable { .. } => None,
+            MemberTarget::Unreadable { .. } => None,
         };
         (&member.backend, check)
     })

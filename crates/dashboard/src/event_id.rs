@@ -1,13 +1,12 @@
-//! The ids of the stream's messages: `<replica>-<number>`.
+//! Ids of messages: `<replica>-<number>`.
 
 use std::{fmt, str::FromStr};
 
-/// A message's place in the stream of one process.
+/// The id of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventId {
-    /// Which process: a random number, compared for equality only.
+    /// A random number that identifies the process.
     pub(crate) replica: u64,
-    /// The message's number.
     pub(crate) seq: u64,
 }
 
@@ -17,17 +16,17 @@ impl fmt::Display for EventId {
     }
 }
 
-/// It is not one of ours.
+/// The text is not a valid id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotAnId;
+pub struct InvalidEventId;
 
 impl FromStr for EventId {
-    type Err = NotAnId;
+    type Err = InvalidEventId;
 
-    fn from_str(text: &str) -> Result<Self, NotAnId> {
-        let (replica, seq) = text.split_once('-').ok_or(NotAnId)?;
-        let replica = u64::from_str_radix(replica, 16).map_err(|_| NotAnId)?;
-        Ok(Self { replica, seq: seq.parse().map_err(|_| NotAnId)? })
+    fn from_str(text: &str) -> Result<Self, InvalidEventId> {
+        let (replica, seq) = text.split_once('-').ok_or(InvalidEventId)?;
+        let replica = u64::from_str_radix(replica, 16).map_err(|_| InvalidEventId)?;
+        Ok(Self { replica, seq: seq.parse().map_err(|_| InvalidEventId)? })
     }
 }
 
@@ -36,12 +35,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_reads_back_and_nothing_else_does() {
+    fn only_valid_ids_are_parsed() {
         let id = EventId { replica: 0xdead_beef_0000_0001, seq: 42 };
         assert_eq!(id.to_string(), "deadbeef00000001-42");
         assert_eq!(id.to_string().parse(), Ok(id));
         for odd in ["", "-", "42", "xyz-1", "ab-", "ab-x", "ab-1-2", "-1"] {
-            assert_eq!(odd.parse::<EventId>(), Err(NotAnId), "{odd}");
+            assert_eq!(odd.parse::<EventId>(), Err(InvalidEventId), "{odd}");
         }
     }
 }

@@ -1,17 +1,17 @@
-//! What is known of one node, ready for making documents of it, and what differs between two moments of it.
+//! The state of one node, indexed for building documents, and the difference between two states.
 //!
-//! A document is a function of its inputs. So nothing is kept but inputs, whose copies share what is equal: what led
-//! from one to the next is found by comparing them, with work proportional to what differs.
+//! A document is a function of its inputs, so only inputs are stored. Clones share equal parts; the difference between
+//! two inputs is computed by comparing them, with work proportional to the difference.
 
-mod touched;
+mod dirty_parts;
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use imbl::{OrdMap, ordmap::DiffItem};
 
-pub use self::touched::Touched;
+pub use self::dirty_parts::DirtyParts;
 use super::traffic::Traffic;
-use maglev_fleet::{AsOf, Link, NodeState};
+use maglev_fleet::{AsOf, LinkState, NodeState};
 use maglev_model::{
     Name,
     actual::{ActualAs, VppVip},
@@ -19,35 +19,34 @@ use maglev_model::{
     view::View,
 };
 
-/// One node at one moment. A copy is cheap.
+/// The state of one node; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Inputs {
     pub(crate) state: NodeState,
     pub(crate) traffic: Option<Arc<Traffic>>,
-    /// Whose each VIP is, of those that serve or are held.
+    /// The Frontend that owns each VIP. Withdrawn Frontends own none.
     owners: OrdMap<VppVip, Name>,
-    /// Which frontends use a backend.
+    /// The Frontends that use each Backend.
     users: OrdMap<Name, Arc<BTreeSet<Name>>>,
 }
 
 impl Inputs {
-    /// The first that is known of a node.
     pub fn new(state: NodeState) -> Self {
-        Self::nothing_of(&state).next(state)
+        Self::empty(&state).next(state)
     }
 
-    /// The same node, nothing being known of it.
+    /// The same node without any state.
     pub fn emptied(&self) -> Self {
-        Self::nothing_of(&self.state)
+        Self::empty(&self.state)
     }
 
-    fn nothing_of(state: &NodeState) -> Self {
-        let (view, link) = (View::default(), Link::Connecting);
+    fn empty(state: &NodeState) -> Self {
+        let (view, link) = (View::default(), LinkState::Connecting);
         let empty = NodeState { view, link, as_of: None, counters: None, dump: None, ..state.clone() };
         Self { state: empty, traffic: None, owners: OrdMap::new(), users: OrdMap::new() }
     }
 
-    /// What is known after it, the node being now in `state`.
+    /// The inputs for the node's next state.
     pub fn next(&self, state: NodeState) -> Self {
         let traffic = match (&self.state.counters, &state.counters) {
             (Some(before), Some(now)) if Arc::ptr_eq(before, now) => self.traffic.clone(),
@@ -77,27 +76,27 @@ impl Inputs {
         self.state.as_of
     }
 
-    /// Whether it counts.
+    /// True if the state is current, so that the node counts in totals.
     pub fn reporting(&self) -> bool {
         self.state.reporting()
     }
 
-    /// Whether its weights and states are those of a working node, so that others should have the same.
+    /// True if weights and states are those of a working node, so that other nodes should have the same.
     pub fn comparable(&self) -> bool {
         self.reporting() && self.view().vpp.is_some()
     }
 
-    /// The frontend that a VIP of VPP belongs to.
+    /// The Frontend that owns a VIP of VPP.
     pub fn owner(&self, vip: &VppVip) -> Option<&Name> {
         self.owners.get(vip)
     }
 
-    /// The frontends that use a backend.
+    /// The Frontends that use a Backend.
     pub fn users(&self, backend: &Name) -> impl Iterator<Item = &Name> {
         self.users.get(backend).into_iter().flat_map(|users| users.iter())
     }
 
-    /// An application server as it was last read.
+    /// An application server as of the last dump.
     pub fn dumped(&self, vip: &VppVip, address: IpAddr) -> Option<ActualAs> {
         self.state.dump.as_ref()?.actual.vips.get(vip)?.ases.get(&address).copied()
     }

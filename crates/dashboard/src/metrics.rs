@@ -1,8 +1,8 @@
-//! What the dashboard counts of itself.
+//! Metrics of the dashboard.
 
 use prometheus::{IntCounter, IntGauge, Registry};
 
-/// The stream's numbers.
+/// Counters of event streams; clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     clients: IntGauge,
@@ -13,20 +13,22 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All at 0.
     pub fn new() -> prometheus::Result<Self> {
         let counter = |name, help| IntCounter::new(name, help);
         Ok(Self {
-            clients: IntGauge::new("maglev_dashboard_clients", "Pages that follow the stream.")?,
-            sent: counter("maglev_dashboard_messages_sent_total", "Messages handed to pages, heartbeats apart.")?,
+            clients: IntGauge::new("maglev_dashboard_clients", "Browsers connected to the event stream.")?,
+            sent: counter("maglev_dashboard_messages_sent_total", "Messages sent to browsers, without heartbeats.")?,
             dropped: counter(
                 "maglev_dashboard_clients_dropped_total",
-                "Pages that were disconnected, for they did not read fast enough.",
+                "Browsers disconnected because they read too slowly.",
             )?,
-            replays: counter("maglev_dashboard_replays_total", "Pages that came back and got what they missed.")?,
+            replays: counter(
+                "maglev_dashboard_replays_total",
+                "Browsers that reconnected and received the messages they had missed.",
+            )?,
             resyncs: counter(
                 "maglev_dashboard_resyncs_total",
-                "Pages that came back too late, or from another replica, and fetch everything anew.",
+                "Browsers that reconnected too late, or to another replica, and fetch everything again.",
             )?,
         })
     }
@@ -51,14 +53,14 @@ impl Metrics {
         self.dropped.inc();
     }
 
-    /// A page came; it got what it missed, or has to fetch everything.
-    pub fn came(&self, replay: bool, resync: bool) {
+    /// Counts a client that connects; it receives the missed messages, or has to fetch all documents.
+    pub fn connected(&self, replay: bool, resync: bool) {
         self.replays.inc_by(replay.into());
         self.resyncs.inc_by(resync.into());
     }
 
     #[cfg(test)]
-    pub fn dropped_so_far(&self) -> u64 {
+    pub fn dropped_count(&self) -> u64 {
         self.dropped.get()
     }
 }

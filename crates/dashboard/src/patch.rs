@@ -1,16 +1,15 @@
-//! What leads from one document to another, as a JSON merge patch (RFC 7396): keys that differ, deep; `null` for a key
-//! that is gone. Arrays and scalars are replaced. Documents hold no `null`, so a patch says all there is to say.
+//! The difference between two documents as a JSON merge patch (RFC 7396): the keys that differ, recursively; `null` for a
+//! removed key. Arrays and scalars are replaced. Documents contain no `null`, so a patch can express every difference.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// A document as JSON.
-pub fn json(document: &impl Serialize) -> Value {
-    // Fails only for maps whose keys are no strings, and ours are.
+pub fn to_json(document: &impl Serialize) -> Value {
+    // Fails only for maps with keys other than strings, which documents do not have.
     serde_json::to_value(document).unwrap_or_default()
 }
 
-/// What leads from `old` to `new`; `None` if they are equal. One that is not there is left out or taken away.
+/// The patch from `old` to `new`; `None` if they are equal. A missing `new` is removed, a missing `old` is added.
 pub fn between(old: Option<&Value>, new: Option<&Value>) -> Option<Value> {
     match (old, new) {
         (None, None) => None,
@@ -22,9 +21,9 @@ pub fn between(old: Option<&Value>, new: Option<&Value>) -> Option<Value> {
 }
 
 fn objects(old: &Map<String, Value>, new: &Map<String, Value>) -> Option<Value> {
-    let gone = old.keys().filter(|key| !new.contains_key(*key)).map(|key| (key.clone(), Value::Null));
+    let removed = old.keys().filter(|key| !new.contains_key(*key)).map(|key| (key.clone(), Value::Null));
     let differing = new.iter().filter_map(|(key, value)| Some((key.clone(), between(old.get(key), Some(value))?)));
-    let patch: Map<String, Value> = gone.chain(differing).collect();
+    let patch: Map<String, Value> = removed.chain(differing).collect();
     (!patch.is_empty()).then_some(Value::Object(patch))
 }
 
@@ -35,7 +34,7 @@ pub mod tests {
 
     use super::*;
 
-    /// As RFC 7396 has it, section 2.
+    /// RFC 7396, section 2.
     pub fn apply(target: &mut Value, patch: &Value) {
         let Value::Object(patch) = patch else {
             *target = patch.clone();
@@ -55,11 +54,11 @@ pub mod tests {
     }
 
     #[test]
-    fn a_patch_holds_what_differs_and_nothing_else() {
-        let old = json!({"a": {"x": 1, "y": 2}, "gone": 3, "list": [1, 2], "same": {"z": 1}});
+    fn patch_contains_only_differences() {
+        let old = json!({"a": {"x": 1, "y": 2}, "removed": 3, "list": [1, 2], "same": {"z": 1}});
         let new = json!({"a": {"x": 1, "y": 5}, "list": [2], "same": {"z": 1}, "more": {"k": "v"}});
         let patch = between(Some(&old), Some(&new));
-        assert_eq!(patch, Some(json!({"a": {"y": 5}, "gone": null, "list": [2], "more": {"k": "v"}})));
+        assert_eq!(patch, Some(json!({"a": {"y": 5}, "removed": null, "list": [2], "more": {"k": "v"}})));
         assert_eq!(between(Some(&new), Some(&new)), None);
         assert_eq!(between(Some(&old), None), Some(Value::Null));
     }
@@ -74,7 +73,7 @@ pub mod tests {
 
     proptest! {
         #[test]
-        fn applying_a_patch_gives_the_new_document(old in document(), new in document()) {
+        fn applied_patch_yields_the_new_document(old in document(), new in document()) {
             let mut patched = old.clone();
             if let Some(patch) = between(Some(&old), Some(&new)) {
                 apply(&mut patched, &patch);

@@ -1,6 +1,6 @@
-//! Which URL leads where, and the headers that every answer has.
+//! The routes of the site, and the headers of every response.
 //!
-//! No answer names an absolute path, so that the dashboard works under any prefix of an Ingress.
+//! Responses contain no absolute paths, so that the dashboard works behind any prefix of an Ingress.
 
 use std::sync::Arc;
 
@@ -9,25 +9,25 @@ use axum::{
     extract::{Query as UrlQuery, Request, State, rejection::QueryRejection},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     middleware::map_response,
-    response::{IntoResponse as _, Response},
+    response::Response,
     routing::{any, get},
 };
 use tower::ServiceExt as _;
 use tower_http::compression::CompressionLayer;
 
 use super::{
-    Shared, admin, assets,
-    documents::{self, refusal},
+    Shared, admin, assets, documents,
     query::RawQuery,
+    responses::{error_response, relative_redirect},
     stream,
 };
 
-/// Nothing but the page's own files and answers; nobody may frame it.
+/// Allows only the site's own files and responses, and no framing.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
                       connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
-/// The whole site, under any prefix: an Ingress may take its prefix off or leave it there.
+/// The whole site, behind any prefix that an Ingress may remove or keep.
 pub fn site(shared: Arc<Shared>) -> Router {
     let routes = routes(shared);
     Router::new().fallback(move |mut request: Request| {
@@ -41,18 +41,18 @@ pub fn site(shared: Arc<Shared>) -> Router {
     })
 }
 
-/// The URI from our own part of its path on; `None` where there is no prefix.
+/// The URI without the prefix of its path; `None` if there is no prefix.
 fn without_prefix(uri: &Uri) -> Option<Uri> {
     let path = uri.path_and_query()?.as_str();
     let (before_query, query) = path.split_once('?').map_or((path, ""), |(path, query)| (path, query));
-    let begin = ["/view/", "/admin/"].iter().filter_map(|part| before_query.find(part)).min();
-    let begin = begin.or_else(|| {
+    let start = ["/view/", "/admin/"].iter().filter_map(|part| before_query.find(part)).min();
+    let start = start.or_else(|| {
         let ends = ["/view", "/admin", "/"].iter().find(|end| before_query.ends_with(*end))?;
         Some(before_query.len() - ends.len())
     })?;
-    let rest = &before_query[begin..];
+    let rest = &before_query[start..];
     let rest = if query.is_empty() { rest.to_owned() } else { format!("{rest}?{query}") };
-    (begin > 0).then(|| rest.parse().ok()).flatten()
+    (start > 0).then(|| rest.parse().ok()).flatten()
 }
 
 fn routes(shared: Arc<Shared>) -> Router {
@@ -70,14 +70,14 @@ fn routes(shared: Arc<Shared>) -> Router {
         .layer(CompressionLayer::new());
     Router::new()
         .merge(compressed)
-        // Never compressed: a compressor holds back what it has not enough of yet.
+        // Not compressed, because a compressor would delay messages in its buffer.
         .route("/view/api/events", get(events))
-        .route("/view/api/{*path}", any(nothing))
-        .route("/", get(|| async { relative("view/") }))
-        .route("/view", get(|| async { relative("view/") }))
-        .merge(admin::site(shared.admin.clone()))
-        .fallback(nothing)
-        .layer(map_response(secured))
+        .route("/view/api/{*path}", any(not_found))
+        .route("/", get(|| async { relative_redirect("view/") }))
+        .route("/view", get(|| async { relative_redirect("view/") }))
+        .merge(admin::routes(shared.admin.clone()))
+        .fallback(not_found)
+        .layer(map_response(add_security_headers))
         .with_state(shared)
 }
 
@@ -86,22 +86,18 @@ async fn events(
     query: Result<UrlQuery<RawQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
-    let query = query.map_err(|err| err.body_text()).and_then(|UrlQuery(raw)| raw.try_into());
+    let query = query.map_err(|rejection| rejection.body_text()).and_then(|UrlQuery(raw)| raw.try_into());
     match query {
-        Ok(query) => stream::answer(&shared, query, &headers),
-        Err(message) => refusal(StatusCode::BAD_REQUEST, "BadParameter", &message),
+        Ok(query) => stream::respond(&shared, query, &headers),
+        Err(message) => error_response(StatusCode::BAD_REQUEST, "BadParameter", &message),
     }
 }
 
-async fn nothing() -> Response {
-    refusal(StatusCode::NOT_FOUND, "NotFound", "there is nothing here; the dashboard is at view/")
+async fn not_found() -> Response {
+    error_response(StatusCode::NOT_FOUND, "NotFound", "not found; the dashboard is at view/")
 }
 
-pub fn relative(to: &'static str) -> Response {
-    (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, to)]).into_response()
-}
-
-async fn secured(mut response: Response) -> Response {
+async fn add_security_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -115,8 +111,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prefix_is_left_out_wherever_our_own_part_begins() {
-        for (path, wanted) in [
+    fn prefix_is_removed_before_the_first_own_path_segment() {
+        for (path, expected) in [
             ("/view/", None),
             ("/view/api/events?node=a", None),
             ("/admin", None),
@@ -128,8 +124,8 @@ mod tests {
             ("/lb/admin/x", Some("/admin/x")),
             ("/lb", None),
         ] {
-            let found = without_prefix(&path.parse().expect("a URI")).map(|uri| uri.to_string());
-            assert_eq!(found.as_deref(), wanted, "{path}");
+            let rest = without_prefix(&path.parse().expect("a URI")).map(|uri| uri.to_string());
+            assert_eq!(rest.as_deref(), expected, "{path}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The stream of one page: Server-Sent Events, as `GET api/events` answers them.
+//! The event stream of one client: Server-Sent Events, the response to `GET api/events`.
 
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
@@ -16,26 +16,26 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Shared,
-    beats::Beats,
     broker::{Outgoing, Subscription},
     document::Time,
     event_id::EventId,
+    heartbeat_subscription::{HeartbeatSubscription, WatchedCount},
+    heartbeats::Heartbeats,
     query::Query,
-    showing::Showing,
 };
 
-/// After how long a browser comes back by itself, in milliseconds.
+/// The delay in milliseconds after which a browser reconnects.
 const RETRY: &str = "retry: 2000\n\n";
-/// Between two messages about probes.
-const BEATS: Duration = Duration::from_millis(250);
+/// Interval between messages about probes.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Answers with the stream; it ends with the page, or with the process.
-pub fn answer(shared: &Arc<Shared>, query: Query, headers: &HeaderMap) -> Response {
+/// The response with the stream, which ends when the client disconnects or the process stops.
+pub fn respond(shared: &Arc<Shared>, query: Query, headers: &HeaderMap) -> Response {
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    // The browser's own is the newer one. What is no id is of nobody that we know.
+    // The header is newer than the URL. An invalid id counts as that of another replica.
     let unknown = EventId { replica: !shared.broker.replica(), seq: 0 };
     let since = last.map(|id| id.parse().unwrap_or(unknown)).or(query.since.map(|id| id.unwrap_or(unknown)));
-    let stream = PageStream::new(shared, query, since);
+    let stream = ClientStream::new(shared, query, since);
     let mut response = Body::from_stream(stream.frames()).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -44,49 +44,49 @@ pub fn answer(shared: &Arc<Shared>, query: Query, headers: &HeaderMap) -> Respon
     response
 }
 
-/// One page's stream.
-struct PageStream {
+/// The stream of one client.
+struct ClientStream {
     subscription: Subscription,
-    showing: Option<Showing>,
-    /// Frames that are ready.
+    heartbeats: Option<HeartbeatSubscription>,
+    /// Frames that are ready to be sent.
     ready: VecDeque<Bytes>,
     pings: Interval,
-    news: Option<Interval>,
+    beat_ticks: Option<Interval>,
     shutdown: CancellationToken,
 }
 
-impl PageStream {
+impl ClientStream {
     fn new(shared: &Arc<Shared>, query: Query, since: Option<EventId>) -> Self {
-        let wanted = query.node.clone().filter(|_| !query.beats.is_empty());
-        let beats = wanted.map(|node| Arc::new(Beats::new(node, query.debug)));
-        let subscription = shared.broker.subscribe(query.interest(), beats.clone(), since);
-        let mut showing = beats.map(|beats| Showing::new(Arc::clone(shared), beats, query.beats));
-        let watched = showing.as_mut().map(Showing::resolve);
+        let node = query.node.clone().filter(|_| !query.beats.is_empty());
+        let beats = node.map(|node| Arc::new(Heartbeats::new(node, query.debug)));
+        let subscription = shared.broker.subscribe(query.filter(), beats.clone(), since);
+        let mut heartbeats = beats.map(|beats| HeartbeatSubscription::new(Arc::clone(shared), beats, query.beats));
+        let watched = heartbeats.as_mut().map(HeartbeatSubscription::resolve);
         let mut stream = Self {
             subscription,
-            showing,
+            heartbeats,
             ready: VecDeque::from([Bytes::from_static(RETRY.as_bytes())]),
             pings: ticks(shared.ping),
-            news: watched.map(|_| ticks(BEATS)),
+            beat_ticks: watched.map(|_| ticks(HEARTBEAT_INTERVAL)),
             shutdown: shared.shutdown.clone(),
         };
         stream.begin(shared, watched);
         stream
     }
 
-    /// What comes first: `hello`, then what was missed, or word that nobody knows what that is.
-    fn begin(&mut self, shared: &Shared, watched: Option<(usize, usize)>) {
+    /// Adds the first frames: `hello`, then the missed messages or `resync`.
+    fn begin(&mut self, shared: &Shared, watched: Option<WatchedCount>) {
         let subscription = &mut self.subscription;
         let missed = subscription.missed.take();
         let mut hello = json!({
             "replica": format!("{:x}", shared.broker.replica()),
             "now": Time(Timestamp::now()),
-            "nodes": subscription.places,
+            "nodes": subscription.positions,
             "version": shared.build.version,
             "resumed": missed.is_some(),
         });
-        if let Some((asked, watched)) = watched {
-            hello["beats"] = json!({ "asked": asked, "watched": watched });
+        if let Some(WatchedCount { requested, watched }) = watched {
+            hello["beats"] = json!({ "asked": requested, "watched": watched });
         }
         let id = Some(subscription.begins);
         self.ready.push_back(frame("hello", id, hello.to_string().as_bytes()));
@@ -113,25 +113,25 @@ impl PageStream {
                 () = self.shutdown.cancelled() => return None,
                 message = self.subscription.outgoing_rx.recv() => return message.map(|message| message.frame()),
                 _ = self.pings.tick() => self.ping(),
-                () = tick(&mut self.news) => self.tell_news(),
+                () = tick(&mut self.beat_ticks) => self.add_heartbeats(),
             }
         }
     }
 
     fn ping(&mut self) {
-        // Comments are not seen by pages; what they need to see is the second one.
+        // Scripts do not see comments, so an event follows for them.
         self.ready.push_back(Bytes::from_static(b": ping\n\n"));
         let now = json!({ "now": Time(Timestamp::now()) }).to_string();
         self.ready.push_back(frame("tick", None, now.as_bytes()));
-        // Backends come and go.
-        if let Some(showing) = &mut self.showing {
-            showing.resolve();
+        // The Backends of the Frontends may have changed.
+        if let Some(heartbeats) = &mut self.heartbeats {
+            heartbeats.resolve();
         }
     }
 
-    fn tell_news(&mut self) {
-        let news = self.showing.as_ref().map(Showing::news).unwrap_or_default();
-        self.ready.extend(news.into_iter().map(|(event, data)| frame(event, None, &data)));
+    fn add_heartbeats(&mut self) {
+        let messages = self.heartbeats.as_ref().map(HeartbeatSubscription::take_messages).unwrap_or_default();
+        self.ready.extend(messages.into_iter().map(|(event, data)| frame(event, None, &data)));
     }
 }
 
@@ -146,15 +146,15 @@ fn frame(event: &str, id: Option<EventId>, data: &[u8]) -> Bytes {
     if let Some(id) = id {
         frame.extend_from_slice(format!("id: {id}\n").as_bytes());
     }
-    // JSON as we write it has no line break.
+    // The JSON has no line breaks.
     frame.extend_from_slice(b"data: ");
     frame.extend_from_slice(data);
     frame.extend_from_slice(b"\n\n");
     frame.into()
 }
 
-fn ticks(every: Duration) -> Interval {
-    let mut ticks = interval_at(Instant::now() + every, every);
+fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
 }

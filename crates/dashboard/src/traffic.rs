@@ -11,7 +11,7 @@ use maglev_model::{
     counters::{RouteCounters, VipCounters, VipPackets},
 };
 
-/// What goes through one node's VPP.
+/// The counters and rates of one node's VPP.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Traffic {
     pub(crate) read_at: Timestamp,
@@ -21,7 +21,7 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// What `now` says, with rates since `before`. Without an earlier reading of the same VPP, rates are 0.
+    /// The counters of `now`, with rates since `before`. Rates are 0 without an earlier reading of the same VPP.
     pub fn between(before: Option<&CountersRead>, now: &CountersRead) -> Option<Self> {
         let counters = now.stats.counters.as_ref()?;
         let before = before.filter(|before| before.stats.pid == now.stats.pid);
@@ -30,7 +30,7 @@ impl Traffic {
         let old = old.filter(|old| old.boot_time == counters.boot_time);
         let vips = counters.vips.iter().map(|(vip, now)| {
             let before = old.and_then(|old| old.vips.get(vip));
-            (*vip, counters_of(now, before, Rate::over(seconds)))
+            (*vip, vip_counters(now, before, Rate::over(seconds)))
         });
         Some(Self {
             read_at: now.at,
@@ -40,39 +40,39 @@ impl Traffic {
         })
     }
 
-    /// Packets per second, all VIPs together.
+    /// Packets per second over all VIPs.
     pub fn rate(&self) -> f64 {
         self.vips.values().map(Counters::rate).sum()
     }
 }
 
-fn counters_of(now: &VipCounters, before: Option<&VipCounters>, rate: Rate) -> Counters {
+fn vip_counters(now: &VipCounters, before: Option<&VipCounters>, rate: Rate) -> Counters {
     let packets = now.packets.map(|packets| {
         let before = before.and_then(|before| before.packets);
-        move |of: fn(&VipPackets) -> u64| rate.count(of(&packets), before.as_ref().map(of))
+        move |field: fn(&VipPackets) -> u64| rate.count(field(&packets), before.as_ref().map(field))
     });
-    let packets = |of: fn(&VipPackets) -> u64| packets.as_ref().map(|packets| packets(of));
+    let packets = |field: fn(&VipPackets) -> u64| packets.as_ref().map(|packets| packets(field));
     let route = now.route.map(|route| {
         let before = before.and_then(|before| before.route);
-        let count = |of: fn(&RouteCounters) -> u64| rate.count(of(&route), before.as_ref().map(of));
-        RouteDetail { packets: count(|of| of.packets), bytes: count(|of| of.bytes) }
+        let count = |field: fn(&RouteCounters) -> u64| rate.count(field(&route), before.as_ref().map(field));
+        RouteDetail { packets: count(|counters| counters.packets), bytes: count(|counters| counters.bytes) }
     });
     Counters {
-        existing: packets(|of| of.existing),
-        first: packets(|of| of.first),
-        untracked: packets(|of| of.untracked),
-        no_server: packets(|of| of.no_server),
+        existing: packets(|counters| counters.existing),
+        first: packets(|counters| counters.first),
+        untracked: packets(|counters| counters.untracked),
+        no_server: packets(|counters| counters.no_server),
         route,
     }
 }
 
 impl Counters {
-    /// Packets to the VIP per second, whatever became of them.
+    /// Packets to the VIP per second, dropped ones included.
     pub fn rate(&self) -> f64 {
         [self.existing, self.first, self.untracked, self.no_server].iter().flatten().map(|count| count.rate).sum()
     }
 
-    /// Packets per second that are dropped, for there is no server.
+    /// Packets per second that are dropped because no server is configured.
     pub fn dropping(&self) -> f64 {
         self.no_server.map_or(0.0, |count| count.rate)
     }
@@ -80,9 +80,9 @@ impl Counters {
 
 impl Rate {
     fn count(self, now: u64, before: Option<u64>) -> Count {
-        // A VIP's counters begin anew when it is added again.
-        let grown = before.map_or(0, |before| now.saturating_sub(before));
-        Count { total: now, rate: self.of(grown) }
+        // A VIP's counters restart when it is added again.
+        let increase = before.map_or(0, |before| now.saturating_sub(before));
+        Count { total: now, rate: self.per_second(increase) }
     }
 }
 
@@ -102,26 +102,26 @@ mod tests {
         let vips = [(vip(), VipCounters { packets, route: None })].into();
         let counters = Some(counters::Counters { boot_time, heartbeat: 1, vips });
         let stats = Arc::new(StatsSnapshot { counters, ..StatsSnapshot::default() });
-        CountersRead { at: Timestamp::from_second(second).expect("a time"), stats }
+        CountersRead { at: Timestamp::from_second(second).expect("the time is in range"), stats }
     }
 
     #[test]
-    fn rates_are_what_grew_over_the_time_between() {
+    fn rate_is_the_increase_per_second() {
         let traffic = Traffic::between(Some(&read(0, 9, 100, 7)), &read(4, 9, 300, 7)).expect("there are counters");
-        let of = &traffic.vips[&vip()];
-        assert_eq!(of.first, Some(Count { total: 300, rate: 50.0 }));
-        assert_eq!((of.dropping(), traffic.rate()), (0.0, 50.0));
+        let counters = &traffic.vips[&vip()];
+        assert_eq!(counters.first, Some(Count { total: 300, rate: 50.0 }));
+        assert_eq!((counters.dropping(), traffic.rate()), (0.0, 50.0));
         let traffic = Traffic::between(Some(&read(0, 9, 100, 7)), &read(4, 9, 100, 8)).expect("there are counters");
         assert_eq!(traffic.vips[&vip()].dropping(), 0.3);
     }
 
     #[test]
-    fn what_began_anew_has_no_rate_yet() {
+    fn restarted_counter_has_no_rate() {
         for before in [None, Some(read(0, 8, 100, 0)), Some(read(0, 9, 400, 0)), Some(read(4, 9, 100, 0))] {
             let traffic = Traffic::between(before.as_ref(), &read(4, 9, 300, 0)).expect("there are counters");
             assert_eq!(traffic.vips[&vip()].first, Some(Count { total: 300, rate: 0.0 }), "{before:?}");
         }
-        let gone = CountersRead { stats: Arc::default(), ..read(0, 9, 1, 1) };
-        assert_eq!(Traffic::between(None, &gone), None);
+        let empty = CountersRead { stats: Arc::default(), ..read(0, 9, 1, 1) };
+        assert_eq!(Traffic::between(None, &empty), None);
     }
 }

@@ -9,7 +9,7 @@ use maglev_fleet::{Fleet, FleetHandle, FleetOptions, Source};
 use maglev_model::{
     Name,
     change::{Change, ConfigDelta},
-    config::{Backend, Check, Frontend, Member, OnBackendDown, Pool, Revision, Standing, Target},
+    config::{Backend, Check, Frontend, Member, OnBackendDown, Pool, Revision, Standing, MemberTarget},
     event::{Event, Events, FrontendState, Level},
     health::{BackendHealth, BackendState, Transition},
     view::View,
@@ -17,7 +17,7 @@ use maglev_model::{
 };
 use maglev_rpc::{
     Server, ServerOptions,
-    server::{Identity, Metrics, Sources},
+    server::{GrpcMetrics, Identity, Sources},
 };
 use maglev_telemetry::{Bus, BusOptions};
 use prometheus::{Registry, TextEncoder};
@@ -59,7 +59,7 @@ impl Node {
             started: Timestamp::now(),
         };
         let options = ServerOptions::new(vec![([127, 0, 0, 1], 0).into()], identity);
-        let server = Server::new(options, sources, Metrics::default());
+        let server = Server::new(options, sources, GrpcMetrics::default());
         let (mut bound, shutdown, events) = (server.bound(), CancellationToken::new(), bus.events());
         let tasks = vec![tokio::spawn(bus.run(shutdown.clone())), tokio::spawn(server.run(shutdown.clone()))];
         let address = within(bound.wait_for(|bound| !bound.is_empty())).await.expect("the server runs")[0];
@@ -74,8 +74,8 @@ impl Node {
             frontends: vec![(web(), Some(frontend(&backends)))],
             ..ConfigDelta::default()
         };
-        self.events.change(Change::Config(Arc::new(delta)));
-        self.events.change(Change::Frontend(web(), FrontendState::Up, None));
+        self.events.emit_change(Change::Config(Arc::new(delta)));
+        self.events.emit_change(Change::Frontend(web(), FrontendState::Up, None));
         for of in &backends {
             self.health(&of.name, BackendState::Unknown, BackendState::Up);
         }
@@ -91,8 +91,7 @@ impl Node {
             in_doubt: false,
             history: [Transition { from, to, at, code: None }].into(),
         };
-        let event = Event::BackendTransition { name: name.clone(), from, to, code: None };
-        self.events.emit_change(event, Change::Health(name.clone(), Some(health)));
+        self.events.emit(Event::BackendTransition { name: name.clone(), from, code: None, health });
     }
 
     pub async fn stop(self) {
@@ -136,7 +135,7 @@ fn frontend(backends: &[Arc<Backend>]) -> Arc<Frontend> {
     let member = |of: &Arc<Backend>| Member {
         backend: of.name.clone(),
         weight: Weight::DEFAULT,
-        target: Target::Backend(Arc::clone(of)),
+        target: MemberTarget::Backend(Arc::clone(of)),
     };
     let port = 80.try_into().expect("it is not 0");
     Arc::new(Frontend {
@@ -175,7 +174,7 @@ impl Site {
             build: Build { version: "1.2.3", commit: "abc", build_date: None },
             namespace: None,
             ping: PING,
-            waiting: DashboardOptions::WAITING,
+            buffer: DashboardOptions::DEFAULT_BUFFER,
             replica,
             admin: None,
         };

@@ -201,7 +201,7 @@ async fn heartbeats_come_without_an_id_and_only_of_what_is_shown() {
 #[tokio::test]
 async fn a_page_that_does_not_read_is_disconnected_and_counted() {
     let node = Node::start("node-a", 1).await;
-    let site = Site::start_with(&[&node], 0xabc, |options| options.waiting = 4).await;
+    let site = Site::start_with(&[&node], 0xabc, |options| options.buffer = 4).await;
     let mut slow = Stream::open(site.address, "?log=all", &[]).await;
     assert!(slow.next().await.is_some());
     let reason = "x".repeat(64 << 10);

@@ -1,4 +1,4 @@
-//! Pause, enable, disable, set a weight: what it would touch, and the change itself.
+//! Operator changes: the preview of a change's effects, and the change itself.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -11,77 +11,79 @@ use kube::Client;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Admin, AdminMode, cookie::Session, refused::Refused};
-use maglev_fleet::by_hand::{Done, carry_out, left_unserved, touched};
-use maglev_kube::{OperatorAction, Outcome};
-use maglev_model::{Name, by_hand::HandChange, config::AdminState, vip::Weight};
+use super::{Admin, AdminMode, error::AdminError, session::Session};
+use maglev_fleet::operator_change::{ChangeOutcome, affected_frontends, roll_out, unserved_frontends};
+use maglev_kube::{ChangeRequest, WriteOutcome};
+use maglev_model::{Name, config::AdminState, operator_change::OperatorChange, vip::Weight};
 
-/// How long nodes may take.
-const LIMIT: Duration = Duration::from_secs(30);
-/// Annotations are bounded, and this one is read in a table.
+/// Longest time to wait until a change is in effect on all nodes.
+const ROLLOUT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest reason in bytes. It becomes an annotation and is shown in a table.
 const MAX_REASON: usize = 500;
 
-/// A change as the page says it.
+/// A change as the page sends it.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "field", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum Wanted {
+pub(crate) enum RawChange {
     AdminState { backend: String, state: String },
     Weight { frontend: String, pool: String, backend: String, weight: i64 },
 }
 
-/// A change, why, and whether it is to be made all the same.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Order {
-    change: Wanted,
+pub struct ChangeBody {
+    change: RawChange,
     reason: Option<String>,
+    /// Makes the change even if checks fail.
     #[serde(default)]
     force: bool,
 }
 
 type Body<T> = Result<Json<T>, JsonRejection>;
 
-/// What a change would touch, as far as the nodes are known. It asks nobody and changes nothing.
-pub async fn preview(State(admin): State<Arc<Admin>>, body: Body<Wanted>) -> Result<Response, Refused> {
-    let change = HandChange::try_from(read(body)?)?;
+/// The effects of a change, from the last states of the nodes. Changes nothing.
+pub async fn preview(State(admin): State<Arc<Admin>>, body: Body<RawChange>) -> Result<Response, AdminError> {
+    let change = OperatorChange::try_from(read(body)?)?;
     let mut nodes = admin.fleet.nodes();
     nodes.retain(|node| node.as_of.is_some());
-    let (touches, unserved) = (names(&touched(&nodes, &change)), names(&left_unserved(&nodes, &change)));
+    let (affected, unserved) = (affected_frontends(&nodes, &change), unserved_frontends(&nodes, &change));
     let preview = json!({
-        "change": change.to_string(), "touches": touches, "leaves_unserved": unserved, "nodes": nodes.len(),
+        "change": change.to_string(),
+        "touches": names(&affected),
+        "leaves_unserved": names(&unserved),
+        "nodes": nodes.len(),
     });
     Ok(Json(preview).into_response())
 }
 
-/// Makes a change and tells who has it.
+/// Makes a change, and reports on which nodes it is in effect.
 pub async fn change(
     State(admin): State<Arc<Admin>>,
     Extension(session): Extension<Session>,
-    body: Body<Order>,
-) -> Result<Response, Refused> {
-    let Order { change, reason, force } = read(body)?;
+    body: Body<ChangeBody>,
+) -> Result<Response, AdminError> {
+    let ChangeBody { change, reason, force } = read(body)?;
     let reason = reason.map(|reason| reason.trim().to_owned()).filter(|reason| !reason.is_empty());
     if reason.as_ref().is_some_and(|reason| reason.len() > MAX_REASON || reason.chars().any(char::is_control)) {
-        return Err(Refused::BadBody(format!("reason: one line of at most {MAX_REASON} bytes")));
+        return Err(AdminError::BadBody(format!("reason: must be one line of at most {MAX_REASON} bytes")));
     }
     let client = admin.client(&session)?;
-    let action = OperatorAction { change: change.try_into()?, by: session.who, reason, force };
+    let request = ChangeRequest { change: change.try_into()?, by: session.user, reason, force };
     let fleet = admin.fleet.clone();
-    // A browser that goes away must not end it between the write and its Event.
-    let work = tokio::spawn(async move { (carry_out(&fleet, &client, &action, LIMIT).await, action) });
-    let (done, action) = work.await.map_err(|_| Refused::Broken)?;
-    match done {
-        Ok(done) => Ok(Json(Changed::new(action, done)).into_response()),
-        Err(err) => {
-            tracing::warn!(by = action.by, change = %action.change, %err, "operator-action-refused");
-            Err(Refused::Change(err))
+    // A separate task: a browser that disconnects must not cancel it between the write and its Event.
+    let task = tokio::spawn(async move { (roll_out(&fleet, &client, &request, ROLLOUT_TIMEOUT).await, request) });
+    let (result, request) = task.await.map_err(|_| AdminError::Internal)?;
+    match result {
+        Ok(outcome) => Ok(Json(ChangeReport::new(request, outcome)).into_response()),
+        Err(error) => {
+            tracing::warn!(by = request.by, change = %request.change, %error, "operator change refused");
+            Err(AdminError::Change(error))
         }
     }
 }
 
-/// What was changed, and who has it.
 #[derive(Serialize)]
-struct Changed {
+struct ChangeReport {
     change: String,
     old: String,
     new: String,
@@ -93,64 +95,64 @@ struct Changed {
     in_effect_on: usize,
     nodes: usize,
     seconds: f64,
-    /// What the others wait for.
+    /// Nodes on which the change is not in effect yet, with the reason.
     pending: BTreeMap<Arc<str>, String>,
 }
 
-impl Changed {
-    fn new(action: OperatorAction, done: Done) -> Self {
-        let Done { outcome, nodes, pending, took } = done;
-        let Outcome { old, new, written, taken_from, event_failed, .. } = outcome;
-        let (change, by, in_effect_on) = (action.change.to_string(), action.by, nodes - pending.len());
-        let seconds = (took.as_secs_f64() * 10.0).round() / 10.0;
+impl ChangeReport {
+    fn new(request: ChangeRequest, outcome: ChangeOutcome) -> Self {
+        let ChangeOutcome { write, nodes, pending, duration } = outcome;
+        let WriteOutcome { old, new, written, taken_from, event_failed, .. } = write;
+        let (change, by, in_effect_on) = (request.change.to_string(), request.by, nodes - pending.len());
+        let seconds = (duration.as_secs_f64() * 10.0).round() / 10.0;
         Self { change, old, new, written, by, taken_from, event_failed, in_effect_on, nodes, seconds, pending }
     }
 }
 
 impl Admin {
-    /// Who writes for them.
-    fn client(&self, session: &Session) -> Result<Client, Refused> {
+    /// The client that writes the user's changes.
+    fn client(&self, session: &Session) -> Result<Client, AdminError> {
         match (&self.mode, &session.token) {
             (AdminMode::Basic { client, .. }, _) => Ok(client.clone()),
             (AdminMode::Token(clients), Some(token)) => {
-                clients.of(token.clone()).map_err(|err| Refused::Unreachable(err.to_string()))
+                clients.for_token(token.clone()).map_err(|error| AdminError::Unreachable(error.to_string()))
             }
-            (AdminMode::Token(_), None) => Err(Refused::NotSignedIn),
+            (AdminMode::Token(_), None) => Err(AdminError::NotSignedIn),
         }
     }
 }
 
-fn read<T>(body: Body<T>) -> Result<T, Refused> {
-    body.map(|Json(body)| body).map_err(|err| Refused::BadBody(err.body_text()))
+fn read<T>(body: Body<T>) -> Result<T, AdminError> {
+    body.map(|Json(body)| body).map_err(|rejection| AdminError::BadBody(rejection.body_text()))
 }
 
 fn names(names: &[Name]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
 }
 
-impl TryFrom<Wanted> for HandChange {
-    type Error = Refused;
+impl TryFrom<RawChange> for OperatorChange {
+    type Error = AdminError;
 
-    fn try_from(wanted: Wanted) -> Result<Self, Refused> {
-        match wanted {
-            Wanted::AdminState { backend, state } => {
+    fn try_from(change: RawChange) -> Result<Self, AdminError> {
+        match change {
+            RawChange::AdminState { backend, state } => {
                 let state = match &*state {
                     "Enabled" => AdminState::Enabled,
                     "Paused" => AdminState::Paused,
                     "Disabled" => AdminState::Disabled,
-                    _ => return bad(&format!("state: {state:?} is none of Enabled, Paused, Disabled")),
+                    _ => return bad_body(&format!("state: {state:?} is not one of Enabled, Paused, Disabled")),
                 };
-                Ok(Self::AdminState { backend: name("backend", &backend)?, state })
+                Ok(Self::AdminState { backend: namespaced_name("backend", &backend)?, state })
             }
-            Wanted::Weight { frontend, pool, backend, weight } => {
+            RawChange::Weight { frontend, pool, backend, weight } => {
                 let checked = u8::try_from(weight).ok().and_then(Weight::new);
                 let Some(weight) = checked else {
-                    return bad(&format!("weight: {weight} is not between 0 and 100"));
+                    return bad_body(&format!("weight: {weight} is not between 0 and 100"));
                 };
                 Ok(Self::Weight {
-                    frontend: name("frontend", &frontend)?,
-                    pool: part("pool", &pool)?.into(),
-                    backend: part("backend", &backend)?.into(),
+                    frontend: namespaced_name("frontend", &frontend)?,
+                    pool: name_part("pool", &pool)?.into(),
+                    backend: name_part("backend", &backend)?.into(),
                     weight,
                 })
             }
@@ -158,26 +160,26 @@ impl TryFrom<Wanted> for HandChange {
     }
 }
 
-fn bad<T>(text: &str) -> Result<T, Refused> {
-    Err(Refused::BadBody(text.to_owned()))
+fn bad_body<T>(text: &str) -> Result<T, AdminError> {
+    Err(AdminError::BadBody(text.to_owned()))
 }
 
-fn name(field: &str, text: &str) -> Result<Name, Refused> {
+fn namespaced_name(field: &str, text: &str) -> Result<Name, AdminError> {
     match text.split_once('/') {
-        Some((namespace, name)) => Ok(Name::namespaced(part(field, namespace)?, part(field, name)?)),
-        None => bad(&format!("{field}: {text:?} is not namespace/name")),
+        Some((namespace, name)) => Ok(Name::namespaced(name_part(field, namespace)?, name_part(field, name)?)),
+        None => bad_body(&format!("{field}: {text:?} is not namespace/name")),
     }
 }
 
-/// A name as Kubernetes allows it. It becomes part of a URL, so nothing else may pass.
-fn part<'t>(field: &str, text: &'t str) -> Result<&'t str, Refused> {
+/// Checks that a name is valid in Kubernetes. It becomes part of a URL, so everything else is rejected.
+fn name_part<'t>(field: &str, text: &'t str) -> Result<&'t str, AdminError> {
     let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
     let ends = [text.bytes().next(), text.bytes().last()];
     let ends = ends.iter().all(|end| end.is_some_and(|byte| byte.is_ascii_alphanumeric()));
     if ends && text.len() <= 253 && text.bytes().all(inside) && !text.contains("..") {
         Ok(text)
     } else {
-        bad(&format!("{field}: {text:?} is no name"))
+        bad_body(&format!("{field}: {text:?} is not a valid name"))
     }
 }
 
@@ -185,35 +187,39 @@ fn part<'t>(field: &str, text: &'t str) -> Result<&'t str, Refused> {
 mod tests {
     use super::*;
 
-    fn read(json: &str) -> Result<HandChange, String> {
-        let wanted: Wanted = serde_json::from_str(json).map_err(|err| err.to_string())?;
-        HandChange::try_from(wanted).map_err(|err| err.to_string())
+    fn read(json: &str) -> Result<OperatorChange, String> {
+        let change: RawChange = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        OperatorChange::try_from(change).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn a_change_is_read_from_the_page_s_words() {
-        let state = read(r#"{"field":"admin_state","backend":"shop/web-1","state":"Paused"}"#).expect("legal");
+    fn changes_of_the_page_are_decoded() {
+        let state =
+            read(r#"{"field":"admin_state","backend":"shop/web-1","state":"Paused"}"#).expect("the change is valid");
         let backend = Name::namespaced("shop", "web-1");
-        assert_eq!(state, HandChange::AdminState { backend, state: AdminState::Paused });
+        assert_eq!(state, OperatorChange::AdminState { backend, state: AdminState::Paused });
         let weight = r#"{"field":"weight","frontend":"shop/web","pool":"primary","backend":"web-1","weight":0}"#;
-        assert_eq!(read(weight).expect("legal").to_string(), "weight of web-1 in pool primary of Frontend shop/web");
+        assert_eq!(
+            read(weight).expect("the change is valid").to_string(),
+            "weight of web-1 in pool primary of Frontend shop/web"
+        );
     }
 
     #[test]
-    fn what_is_no_change_is_refused_by_name() {
+    fn invalid_change_is_rejected_with_the_name_of_the_field() {
         for (json, named) in [
             (r#"{"field":"admin_state","backend":"web-1","state":"Paused"}"#, "backend: \"web-1\" is not"),
-            (r#"{"field":"admin_state","backend":"shop/..","state":"Paused"}"#, "is no name"),
-            (r#"{"field":"admin_state","backend":"shop/a/b","state":"Paused"}"#, "is no name"),
-            (r#"{"field":"admin_state","backend":"shop/a?x","state":"Paused"}"#, "is no name"),
-            (r#"{"field":"admin_state","backend":"shop/","state":"Paused"}"#, "is no name"),
+            (r#"{"field":"admin_state","backend":"shop/..","state":"Paused"}"#, "is not a valid name"),
+            (r#"{"field":"admin_state","backend":"shop/a/b","state":"Paused"}"#, "is not a valid name"),
+            (r#"{"field":"admin_state","backend":"shop/a?x","state":"Paused"}"#, "is not a valid name"),
+            (r#"{"field":"admin_state","backend":"shop/","state":"Paused"}"#, "is not a valid name"),
             (r#"{"field":"admin_state","backend":"shop/a","state":"paused"}"#, "state: \"paused\""),
             (r#"{"field":"weight","frontend":"a/b","pool":"p","backend":"c","weight":101}"#, "weight: 101"),
             (r#"{"field":"weight","frontend":"a/b","pool":"p","backend":"c","weight":-1}"#, "weight: -1"),
             (r#"{"field":"address","backend":"shop/a"}"#, "unknown variant"),
         ] {
-            let refused = read(json).expect_err(json);
-            assert!(refused.contains(named), "{json}: {refused}");
+            let error = read(json).expect_err(json);
+            assert!(error.contains(named), "{json}: {error}");
         }
     }
 }

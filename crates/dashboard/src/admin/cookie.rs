@@ -1,113 +1,80 @@
-//! The cookie that says who is signed in: sealed, so that the browser neither reads nor changes it, and replicas need no
-//! memory in common.
+//! The cookie that contains a session. It is encrypted and authenticated, so the browser can neither read nor change it,
+//! and replicas share no state.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use ring::{
-    aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
-    hkdf::{HKDF_SHA256, Salt},
-    rand::{SecureRandom as _, SystemRandom},
+use axum::{
+    http::{HeaderMap, HeaderValue, header},
+    response::IntoResponse as _,
 };
+use axum_extra::extract::cookie::{Cookie, Key, PrivateCookieJar, SameSite};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
-use super::refused::Refused;
+use super::{error::AdminError, origin, session::Session};
 
-pub const NAME: &str = "maglev-admin";
-/// How long somebody stays signed in, whatever they do.
-pub const LIFE: i64 = 8 * 60 * 60;
-/// How long without doing anything.
-pub const IDLE: i64 = 30 * 60;
-/// Browsers keep 4096 bytes with name and attributes.
-const MAX_VALUE: usize = 3900;
+const NAME: &str = "maglev-admin";
+/// Browsers accept 4096 bytes, attributes included.
+const MAX_BYTES: usize = 4000;
 
-/// Somebody who is signed in.
-#[derive(Clone, Debug)]
-pub struct Session {
-    /// Random; what signing out makes known.
-    pub(crate) id: String,
-    /// Random; what requests have to bring along in a header.
-    pub(crate) csrf: String,
-    /// Who it is.
-    pub(crate) who: String,
-    /// Their token, where there is one.
-    pub(crate) token: Option<SecretString>,
-    /// When they signed in, in seconds of Unix time.
-    pub(crate) began: i64,
-    /// When they last did something.
-    pub(crate) seen: i64,
-}
-
-/// A session inside the seal.
+/// The value of the cookie before encryption.
 #[derive(Serialize, Deserialize)]
-struct Plain {
+struct Payload {
     id: String,
     csrf: String,
-    who: String,
+    user: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
     began: i64,
-    seen: i64,
+    last_active: i64,
 }
 
-impl Session {
-    /// One that begins now.
-    pub fn begin(who: String, token: Option<SecretString>, now: i64) -> Result<Self, Refused> {
-        Ok(Self { id: random()?, csrf: random()?, who, token, began: now, seen: now })
-    }
-
-    /// Whether it is over.
-    pub fn is_over(&self, now: i64) -> bool {
-        now >= self.ends() || now >= self.seen.saturating_add(IDLE)
-    }
-
-    /// When it is over at the latest.
-    pub fn ends(&self) -> i64 {
-        self.began.saturating_add(LIFE)
-    }
+/// The key for `secret`. A cookie that was encrypted for another `purpose` cannot be decrypted.
+pub fn derive_key(secret: &[u8], purpose: &[u8]) -> Key {
+    // The hash has a fixed length, so no two pairs of secret and purpose are the same key material.
+    Key::derive_from(&[secret, &Sha256::digest(purpose)[..]].concat())
 }
 
-/// 128 bits that nobody guesses.
-fn random() -> Result<String, Refused> {
-    let mut bytes = [0; 16];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| Refused::Broken)?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
+/// The sessions in the request's cookies that were encrypted with `key`. There may be several: another page on the same
+/// host can set a cookie of the same name.
+pub fn sessions(headers: &HeaderMap, key: Key) -> impl Iterator<Item = Session> {
+    let jar = PrivateCookieJar::new(key);
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let cookies = cookies.flat_map(|cookies| Cookie::split_parse_encoded(cookies.to_owned())).flatten();
+    cookies.filter(|cookie| cookie.name() == NAME).filter_map(move |cookie| decode(&jar.decrypt(cookie)?))
 }
 
-/// Seals and opens.
-pub struct Sealer(LessSafeKey);
+fn decode(cookie: &Cookie<'_>) -> Option<Session> {
+    let Payload { id, csrf, user, token, began, last_active } = serde_json::from_str(cookie.value()).ok()?;
+    Some(Session { id, csrf, user, token: token.map(SecretString::from), began, last_active })
+}
 
-impl Sealer {
-    /// Of `secret`; what was sealed for another `purpose` does not open.
-    pub fn new(secret: &[u8], purpose: &[u8]) -> Self {
-        let derived = Salt::new(HKDF_SHA256, b"maglev dashboard cookie 1").extract(secret);
-        let info = [purpose];
-        let key = derived.expand(&info, &CHACHA20_POLY1305).expect("a key is shorter than HKDF allows");
-        Self(LessSafeKey::new(UnboundKey::from(key)))
-    }
+/// The header `Set-Cookie` that stores `session` for `max_age` seconds.
+pub fn set_cookie(session: &Session, max_age: i64, key: Key, request: &HeaderMap) -> Result<HeaderValue, AdminError> {
+    let Session { id, csrf, user, token, began, last_active } = session.clone();
+    let token = token.map(|token| token.expose_secret().to_owned());
+    let payload = serde_json::to_string(&Payload { id, csrf, user, token, began, last_active });
+    let cookie = cookie(payload.map_err(|_| AdminError::Internal)?, max_age, request);
+    let response = PrivateCookieJar::<Key>::new(key).add(cookie).into_response();
+    let header = response.headers().get(header::SET_COOKIE).cloned().ok_or(AdminError::Internal)?;
+    if header.len() > MAX_BYTES { Err(AdminError::TokenTooLong) } else { Ok(sensitive(header)) }
+}
 
-    /// The cookie's value.
-    pub fn seal(&self, session: &Session) -> Result<String, Refused> {
-        let Session { id, csrf, who, token, began, seen } = session.clone();
-        let token = token.map(|token| token.expose_secret().to_owned());
-        let plain = serde_json::to_vec(&Plain { id, csrf, who, token, began, seen });
-        let mut sealed = plain.map_err(|_| Refused::Broken)?;
-        let mut nonce = [0; NONCE_LEN];
-        SystemRandom::new().fill(&mut nonce).map_err(|_| Refused::Broken)?;
-        let unique = Nonce::assume_unique_for_key(nonce);
-        self.0.seal_in_place_append_tag(unique, Aad::empty(), &mut sealed).map_err(|_| Refused::Broken)?;
-        let value = URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat());
-        if value.len() > MAX_VALUE { Err(Refused::TokenTooLong) } else { Ok(value) }
-    }
+/// The header `Set-Cookie` that deletes the cookie.
+pub fn delete_cookie(request: &HeaderMap) -> Result<HeaderValue, AdminError> {
+    let header = HeaderValue::try_from(cookie(String::new(), 0, request).to_string());
+    header.map(sensitive).map_err(|_| AdminError::Internal)
+}
 
-    /// The session; `None` where it was not sealed by us, or for another purpose.
-    pub fn open(&self, value: &str) -> Option<Session> {
-        let mut bytes = URL_SAFE_NO_PAD.decode(value).ok()?;
-        let (nonce, sealed) = bytes.split_at_mut_checked(NONCE_LEN)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let plain = self.0.open_in_place(nonce, Aad::empty(), sealed).ok()?;
-        let Plain { id, csrf, who, token, began, seen } = serde_json::from_slice(plain).ok()?;
-        Some(Session { id, csrf, who, token: token.map(SecretString::from), began, seen })
-    }
+/// No `Path`: a browser then sends the cookie below `admin/` only, behind any prefix of an Ingress.
+fn cookie(value: String, max_age: i64, request: &HeaderMap) -> Cookie<'static> {
+    let max_age = time::Duration::seconds(max_age);
+    let cookie = Cookie::build((NAME, value)).max_age(max_age).http_only(true).same_site(SameSite::Strict);
+    cookie.secure(!origin::is_local(request)).build()
+}
+
+fn sensitive(mut header: HeaderValue) -> HeaderValue {
+    header.set_sensitive(true);
+    header
 }
 
 #[cfg(test)]
@@ -115,56 +82,67 @@ mod tests {
     use super::*;
 
     fn session() -> Session {
-        Session::begin("ada".into(), Some("a token".to_owned().into()), 1000).expect("there is randomness")
+        Session::start("ada".into(), Some("a token".to_owned().into()), 1000).expect("random numbers are available")
+    }
+
+    fn key() -> Key {
+        derive_key(&[1; 32], b"token")
+    }
+
+    /// `name=value` of the header that stores `session`.
+    fn encrypted(session: &Session) -> String {
+        let header = set_cookie(session, 60, key(), &HeaderMap::new()).expect("the token is short");
+        let header = header.to_str().expect("the value is ASCII").to_owned();
+        header.split_once(';').expect("there are attributes").0.to_owned()
+    }
+
+    fn decrypted(cookies: &str, key: Key) -> Vec<Session> {
+        let value = HeaderValue::try_from(cookies).expect("a header value");
+        sessions(&HeaderMap::from_iter([(header::COOKIE, value)]), key).collect()
     }
 
     #[test]
-    fn what_was_sealed_opens_with_the_same_secret_and_purpose_only() {
-        let (sealer, session) = (Sealer::new(&[1; 32], b"token"), session());
-        let value = sealer.seal(&session).expect("it is short");
-        let opened = Sealer::new(&[1; 32], b"token").open(&value).expect("it is ours");
-        assert_eq!((opened.id, opened.who, opened.began), (session.id, session.who, 1000));
-        assert_eq!(opened.token.expect("it had one").expose_secret(), "a token");
-        assert!(Sealer::new(&[2; 32], b"token").open(&value).is_none());
-        assert!(Sealer::new(&[1; 32], b"basic").open(&value).is_none());
+    fn cookie_is_decrypted_with_the_same_secret_and_purpose_only() {
+        let (session, cookie) = (session(), encrypted(&session()));
+        let opened = decrypted(&cookie, key()).pop().expect("the key is the same");
+        assert_eq!((&*opened.user, opened.began), (&*session.user, 1000));
+        assert_eq!(opened.token.expect("there is a token").expose_secret(), "a token");
+        assert!(decrypted(&cookie, derive_key(&[2; 32], b"token")).is_empty());
+        assert!(decrypted(&cookie, derive_key(&[1; 32], b"basic")).is_empty());
     }
 
     #[test]
-    fn not_a_bit_of_it_can_be_changed() {
-        let sealer = Sealer::new(&[1; 32], b"token");
-        let value = sealer.seal(&session()).expect("it is short");
-        let bytes = URL_SAFE_NO_PAD.decode(&value).expect("it is base64");
-        for at in 0..bytes.len() {
-            let mut bytes = bytes.clone();
-            bytes[at] ^= 1;
-            assert!(sealer.open(&URL_SAFE_NO_PAD.encode(bytes)).is_none(), "byte {at}");
+    fn changed_cookie_is_rejected() {
+        let cookie = encrypted(&session());
+        let value = cookie.strip_prefix("maglev-admin=").expect("the name");
+        for at in 0..value.len() {
+            let mut changed = value.as_bytes().to_vec();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).expect("ASCII");
+            assert!(decrypted(&format!("{NAME}={changed}"), key()).is_empty(), "byte {at}");
         }
         for value in ["", "x", "AAAA", &value[1..]] {
-            assert!(sealer.open(value).is_none(), "{value}");
+            assert!(decrypted(&format!("{NAME}={value}"), key()).is_empty(), "{value}");
         }
     }
 
     #[test]
-    fn it_shows_nothing_of_the_token_and_no_two_are_alike() {
-        let (sealer, session) = (Sealer::new(&[1; 32], b"token"), session());
-        let values = [sealer.seal(&session).expect("short"), sealer.seal(&session).expect("short")];
-        assert_ne!(values[0], values[1]);
-        assert!(!format!("{session:?}").contains("a token"));
+    fn valid_cookie_is_found_among_others_of_the_same_name() {
+        let cookie = encrypted(&session());
+        let cookies = format!("other=1; {NAME}=AAAA; {cookie}; {NAME}=BBBB");
+        assert_eq!(decrypted(&cookies, key()).len(), 1);
     }
 
     #[test]
-    fn it_ends_by_age_and_by_idleness() {
-        let mut session = session();
-        assert!(!session.is_over(1000 + IDLE - 1));
-        assert!(session.is_over(1000 + IDLE));
-        session.seen = 1000 + LIFE - 10;
-        assert!(!session.is_over(1000 + LIFE - 1));
-        assert!(session.is_over(1000 + LIFE));
+    fn equal_sessions_have_different_cookies() {
+        let session = session();
+        assert_ne!(encrypted(&session), encrypted(&session));
     }
 
     #[test]
-    fn a_token_that_no_browser_would_keep_is_refused() {
+    fn token_that_no_browser_would_store_is_rejected() {
         let long = Session { token: Some("x".repeat(4000).into()), ..session() };
-        assert!(matches!(Sealer::new(&[1; 32], b"token").seal(&long), Err(Refused::TokenTooLong)));
+        let result = set_cookie(&long, 60, key(), &HeaderMap::new());
+        assert!(matches!(result, Err(AdminError::TokenTooLong)));
     }
 }

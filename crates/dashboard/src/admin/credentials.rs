@@ -1,13 +1,13 @@
-//! What stands in the Secrets that are mounted.
+//! Reads the mounted Secrets.
 
 use std::{fmt, fs, path::Path};
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::{super::Error, AdminOptions};
+use crate::{Error, options::AdminOptions};
 
-/// The one user of the mode `basic`.
+/// The username and password of mode `basic`.
 pub struct Credentials {
     user: String,
     password: String,
@@ -22,20 +22,20 @@ impl fmt::Debug for Credentials {
 impl Credentials {
     /// Reads the files `username` and `password`, the keys of a Secret of type kubernetes.io/basic-auth.
     pub fn read(dir: &Path) -> Result<Self, Error> {
-        Ok(Self { user: line(&dir.join("username"))?, password: line(&dir.join("password"))? })
+        Ok(Self { user: read_line(&dir.join("username"))?, password: read_line(&dir.join("password"))? })
     }
 
     pub fn user(&self) -> &str {
         &self.user
     }
 
-    /// Whether it is them, in a time that does not tell where they differ.
-    pub fn are(&self, user: &str, password: &str) -> bool {
-        let same = |ours: &str, theirs: &str| Sha256::digest(ours).as_slice().ct_eq(Sha256::digest(theirs).as_slice());
+    /// Compares both in constant time.
+    pub fn matches(&self, user: &str, password: &str) -> bool {
+        let same = |a: &str, b: &str| Sha256::digest(a).as_slice().ct_eq(Sha256::digest(b).as_slice());
         (same(&self.user, user) & same(&self.password, password)).into()
     }
 
-    /// Differs for other credentials.
+    /// A hash of both.
     pub fn digest(&self) -> Vec<u8> {
         let mut digest = Sha256::new();
         for part in [&self.user, &self.password] {
@@ -46,17 +46,17 @@ impl Credentials {
     }
 }
 
-/// The secret that cookies are sealed with.
-pub fn key(path: &Path) -> Result<Vec<u8>, Error> {
+/// Reads the secret that encrypts cookies.
+pub fn read_key(path: &Path) -> Result<Vec<u8>, Error> {
     let key = fs::read(path).map_err(|source| Error::AdminFile { path: path.to_owned(), source })?;
     if key.len() < AdminOptions::KEY_BYTES {
-        return Err(Error::AdminKey { path: path.to_owned(), found: key.len() });
+        return Err(Error::AdminKey { path: path.to_owned(), length: key.len() });
     }
     Ok(key)
 }
 
-/// A file without the line's end that an editor leaves.
-fn line(path: &Path) -> Result<String, Error> {
+/// Reads a file without its final line break.
+fn read_line(path: &Path) -> Result<String, Error> {
     let text = fs::read_to_string(path).map_err(|source| Error::AdminFile { path: path.to_owned(), source })?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let text = text.strip_suffix('\r').unwrap_or(text);
@@ -70,35 +70,38 @@ fn line(path: &Path) -> Result<String, Error> {
 mod tests {
     use super::*;
 
-    fn of(user: &str, password: &str) -> Credentials {
+    fn credentials(user: &str, password: &str) -> Credentials {
         Credentials { user: user.into(), password: password.into() }
     }
 
     #[test]
-    fn both_have_to_be_right() {
-        let credentials = of("ada", "lovelace");
-        assert!(credentials.are("ada", "lovelace"));
+    fn username_and_password_must_match() {
+        let credentials = credentials("ada", "lovelace");
+        assert!(credentials.matches("ada", "lovelace"));
         for (user, password) in [("ada", "lovelac"), ("ad", "lovelace"), ("", ""), ("lovelace", "ada")] {
-            assert!(!credentials.are(user, password), "{user} {password}");
+            assert!(!credentials.matches(user, password), "{user} {password}");
         }
     }
 
     #[test]
-    fn no_two_credentials_have_the_same_digest_for_their_border() {
-        assert_ne!(of("ab", "c").digest(), of("a", "bc").digest());
+    fn digest_depends_on_the_border_between_username_and_password() {
+        assert_ne!(credentials("ab", "c").digest(), credentials("a", "bc").digest());
     }
 
     #[test]
-    fn an_empty_password_and_a_short_key_are_refused() {
+    fn empty_password_and_short_key_are_rejected() {
         let dir = tempfile::tempdir().expect("a directory");
-        fs::write(dir.path().join("username"), "ada\n").expect("it can be written");
-        fs::write(dir.path().join("password"), "\n").expect("it can be written");
-        let error = Credentials::read(dir.path()).expect_err("there is no password");
+        fs::write(dir.path().join("username"), "ada\n").expect("the file is writable");
+        fs::write(dir.path().join("password"), "\n").expect("the file is writable");
+        let error = Credentials::read(dir.path()).expect_err("the password is empty");
         assert_eq!(error.reason(), "AdminFileEmpty");
-        fs::write(dir.path().join("password"), "x\r\n").expect("it can be written");
-        assert!(Credentials::read(dir.path()).expect("both are there").are("ada", "x"));
-        fs::write(dir.path().join("key"), [0; 31]).expect("it can be written");
-        assert_eq!(key(&dir.path().join("key")).expect_err("it is short").reason(), "AdminKeyTooShort");
-        assert_eq!(key(&dir.path().join("none")).expect_err("it is not there").reason(), "AdminFileUnreadable");
+        fs::write(dir.path().join("password"), "x\r\n").expect("the file is writable");
+        assert!(Credentials::read(dir.path()).expect("both files exist").matches("ada", "x"));
+        fs::write(dir.path().join("key"), [0; 31]).expect("the file is writable");
+        assert_eq!(read_key(&dir.path().join("key")).expect_err("the key is too short").reason(), "AdminKeyTooShort");
+        assert_eq!(
+            read_key(&dir.path().join("none")).expect_err("the file does not exist").reason(),
+            "AdminFileUnreadable"
+        );
     }
 }

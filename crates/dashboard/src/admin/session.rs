@@ -1,90 +1,69 @@
-//! Who sends a request: from the cookie, with the CSRF header beside it.
+//! The session of a signed-in user.
 
-use std::sync::Arc;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use secrecy::SecretString;
 
-use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, HeaderValue, header},
-    middleware::Next,
-    response::{IntoResponse as _, Response},
-};
-use subtle::ConstantTimeEq as _;
+use super::error::AdminError;
 
-use super::{
-    Admin,
-    cookie::{IDLE, NAME, Sealer, Session},
-    guard,
-    refused::Refused,
-};
+/// Seconds after which a session ends, whatever the user does.
+pub const LIFETIME: i64 = 8 * 60 * 60;
+/// Seconds without activity after which a session ends.
+pub const IDLE_TIMEOUT: i64 = 30 * 60;
 
-/// The header that a page of another origin cannot send, with the value that it cannot know.
-pub const CSRF_HEADER: &str = "x-maglev-csrf";
-
-/// Lets through who is signed in; their cookie is renewed, for they did something.
-pub async fn required(State(admin): State<Arc<Admin>>, mut request: Request, next: Next) -> Response {
-    let headers = request.headers().clone();
-    let session = match admin.session(&headers).and_then(|session| has_csrf(&headers, &session).map(|()| session)) {
-        Ok(session) => session,
-        Err(refused) => return refused.into_response(),
-    };
-    request.extensions_mut().insert(session.clone());
-    let mut response = next.run(request).await;
-    if !response.headers().contains_key(header::SET_COOKIE) {
-        match admin.set_cookie(&session, &headers) {
-            Ok(cookie) => drop(response.headers_mut().insert(header::SET_COOKIE, cookie)),
-            Err(err) => tracing::warn!(%err, "dashboard-cookie-not-renewed"),
-        }
-    }
-    response
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// A random id, for revocation at sign-out.
+    pub(crate) id: String,
+    /// A random value that requests must repeat in a header.
+    pub(crate) csrf: String,
+    pub(crate) user: String,
+    /// The user's Kubernetes token, in mode `token`.
+    pub(crate) token: Option<SecretString>,
+    /// Sign-in, in seconds of Unix time.
+    pub(crate) began: i64,
+    /// Last activity, in seconds of Unix time.
+    pub(crate) last_active: i64,
 }
 
-fn has_csrf(headers: &HeaderMap, session: &Session) -> Result<(), Refused> {
-    let brought = headers.get(CSRF_HEADER).map_or(&b""[..], HeaderValue::as_bytes);
-    if brought.ct_eq(session.csrf.as_bytes()).into() { Ok(()) } else { Err(Refused::NoCsrf) }
-}
-
-impl Admin {
-    /// Whose cookie it is.
-    pub fn session(&self, headers: &HeaderMap) -> Result<Session, Refused> {
-        let sealer = self.sealer()?;
-        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        // Another page of the host may have set one of the same name: each that is ours counts.
-        let mut sessions = pairs.filter(|(name, _)| *name == NAME).filter_map(|(_, value)| sealer.open(value));
-        let valid = |session: &Session| !session.is_over(self.now()) && !self.revoked.has(&session.id);
-        sessions.find(valid).ok_or(Refused::NotSignedIn)
+impl Session {
+    pub fn start(user: String, token: Option<SecretString>, now: i64) -> Result<Self, AdminError> {
+        Ok(Self { id: random()?, csrf: random()?, user, token, began: now, last_active: now })
     }
 
-    /// The header that keeps somebody signed in from now on.
-    pub fn set_cookie(&self, session: &Session, headers: &HeaderMap) -> Result<HeaderValue, Refused> {
-        let now = self.now();
-        let seen = Session { seen: now, ..session.clone() };
-        let age = IDLE.min(session.ends() - now).max(0);
-        cookie(&self.sealer()?.seal(&seen)?, age, headers)
+    pub fn is_over(&self, now: i64) -> bool {
+        now >= self.ends() || now >= self.last_active.saturating_add(IDLE_TIMEOUT)
     }
 
-    fn sealer(&self) -> Result<Sealer, Refused> {
-        self.secrets().map(|(_, sealer)| sealer).map_err(Into::into)
+    /// Latest end, in seconds of Unix time.
+    pub fn ends(&self) -> i64 {
+        self.began.saturating_add(LIFETIME)
     }
 }
 
-/// The header that takes the cookie away.
-pub fn no_cookie(headers: &HeaderMap) -> Result<HeaderValue, Refused> {
-    cookie("", 0, headers)
+/// 128 random bits as hexadecimal digits.
+fn random() -> Result<String, AdminError> {
+    let mut bytes = [0; 16];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| AdminError::Internal)?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
-/// No `Path`: a browser then sends it below `admin/` alone, whatever prefix an Ingress puts before it.
-fn cookie(value: &str, max_age: i64, headers: &HeaderMap) -> Result<HeaderValue, Refused> {
-    let secure = if guard::is_local(headers) { "" } else { "; Secure" };
-    let text = format!("{NAME}={value}; Max-Age={max_age}; HttpOnly; SameSite=Strict{secure}");
-    let mut header = HeaderValue::try_from(text).map_err(|_| Refused::Broken)?;
-    header.set_sensitive(true);
-    Ok(header)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl From<super::Error> for Refused {
-    fn from(err: super::Error) -> Self {
-        tracing::error!(err = &err as &dyn std::error::Error, reason = err.reason(), "dashboard-admin-misconfigured");
-        Self::Misconfigured
+    #[test]
+    fn session_ends_by_age_and_by_inactivity() {
+        let mut session = Session::start("ada".into(), None, 1000).expect("random numbers are available");
+        assert!(!session.is_over(1000 + IDLE_TIMEOUT - 1));
+        assert!(session.is_over(1000 + IDLE_TIMEOUT));
+        session.last_active = 1000 + LIFETIME - 10;
+        assert!(!session.is_over(1000 + LIFETIME - 1));
+        assert!(session.is_over(1000 + LIFETIME));
+    }
+
+    #[test]
+    fn debug_output_does_not_contain_the_token() {
+        let session = Session::start("ada".into(), Some("a token".to_owned().into()), 1000);
+        assert!(!format!("{session:?}").contains("a token"));
     }
 }

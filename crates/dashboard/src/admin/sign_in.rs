@@ -1,4 +1,4 @@
-//! Signing in and out, and who is.
+//! Sign-in, sign-out, and the present session.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -12,103 +12,106 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Admin, AdminMode, cookie::Session, guard, refused::Refused, session::no_cookie};
+use super::{Admin, AdminMode, cookie::delete_cookie, error::AdminError, origin, session::Session};
 use maglev_kube::{UserClients, whoami};
 
-/// What a person typed in.
+/// The input of the sign-in form.
 #[derive(Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
-pub enum Typed {
+pub enum SignInBody {
     Password { user: String, password: SecretString },
     Token { token: SecretString },
 }
 
-/// Whether changing is on, how, and who is signed in.
+/// The mode of the dashboard, and the signed-in user.
 pub async fn session(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
     let signed_in = match admin.session(&headers) {
-        Ok(session) => Some(told(&session)),
-        Err(Refused::NotSignedIn) => None,
-        Err(refused) => return refused.into_response(),
+        Ok(session) => Some(session_json(&session)),
+        Err(AdminError::NotSignedIn) => None,
+        Err(error) => return error.into_response(),
     };
-    let mut known = json!({ "mode": admin.mode.word() });
+    let mut response = json!({ "mode": admin.mode.as_str() });
     if let Some(signed_in) = signed_in {
-        known["signed_in"] = signed_in;
+        response["signed_in"] = signed_in;
     }
-    Json(known).into_response()
+    Json(response).into_response()
 }
 
-/// What the page is to know.
-fn told(session: &Session) -> Value {
-    json!({ "who": session.who, "csrf": session.csrf, "ends": session.ends() })
+/// The parts of a session that the page needs.
+fn session_json(session: &Session) -> Value {
+    json!({ "who": session.user, "csrf": session.csrf, "ends": session.ends() })
 }
 
 pub async fn sign_in(
     State(admin): State<Arc<Admin>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    typed: Result<Json<Typed>, JsonRejection>,
-) -> Result<Response, Refused> {
+    body: Result<Json<SignInBody>, JsonRejection>,
+) -> Result<Response, AdminError> {
     let address = peer.ip().to_canonical();
-    let tried = async {
-        if !guard::is_secure(&headers) {
-            return Err(Refused::NotSecure);
+    let attempt = async {
+        if !origin::is_secure(&headers) {
+            return Err(AdminError::NotSecure);
         }
-        admin.tries.count(address).map_err(Refused::TooMany)?;
-        // What was typed must not be told back: it may be in the text of the error.
-        let Json(typed) = typed.map_err(|_| Refused::BadBody("neither user and password, nor a token".to_owned()))?;
-        let (who, token) = admin.identify(typed).await?;
-        Session::begin(who, token, admin.now())
+        admin.sign_in_limit.count(address).map_err(AdminError::TooMany)?;
+        // The text of the rejection may contain the password, so it is not sent back.
+        let message = "the body must have the fields user and password, or the field token";
+        let Json(body) = body.map_err(|_| AdminError::BadBody(message.to_owned()))?;
+        let (user, token) = admin.identify(body).await?;
+        Session::start(user, token, admin.now())
     };
-    let result = tried.await;
+    let result = attempt.await;
     match &result {
-        Ok(session) => tracing::info!(who = session.who, %address, "dashboard-sign-in"),
-        Err(err) => tracing::warn!(%address, %err, "dashboard-sign-in-refused"),
+        Ok(session) => tracing::info!(who = session.user, %address, "signed in"),
+        Err(error) => tracing::warn!(%address, %error, "sign-in refused"),
     }
     let session = result?;
-    let cookie = admin.set_cookie(&session, &headers)?;
-    Ok((AppendHeaders([(header::SET_COOKIE, cookie)]), Json(told(&session))).into_response())
+    let cookie = admin.session_cookie(&session, &headers)?;
+    Ok((AppendHeaders([(header::SET_COOKIE, cookie)]), Json(session_json(&session))).into_response())
 }
 
 pub async fn sign_out(
     State(admin): State<Arc<Admin>>,
     Extension(session): Extension<Session>,
     headers: HeaderMap,
-) -> Result<Response, Refused> {
+) -> Result<Response, AdminError> {
     admin.revoked.add(session.id.clone(), session.ends(), admin.now());
-    tracing::info!(who = session.who, "dashboard-sign-out");
-    Ok((AppendHeaders([(header::SET_COOKIE, no_cookie(&headers)?)]), Json(json!({}))).into_response())
+    tracing::info!(who = session.user, "signed out");
+    Ok((AppendHeaders([(header::SET_COOKIE, delete_cookie(&headers)?)]), Json(json!({}))).into_response())
 }
 
 impl Admin {
-    /// Who it is, and their token where they have one.
-    async fn identify(&self, typed: Typed) -> Result<(String, Option<SecretString>), Refused> {
-        match (&self.mode, typed) {
-            (AdminMode::Basic { .. }, Typed::Password { user, password }) => {
-                let credentials = self.secrets()?.0.ok_or(Refused::Misconfigured)?;
-                if !credentials.are(&user, password.expose_secret()) {
-                    return Err(Refused::WrongPassword);
+    /// Checks the input. Returns the username, and the token in mode `token`.
+    async fn identify(&self, body: SignInBody) -> Result<(String, Option<SecretString>), AdminError> {
+        match (&self.mode, body) {
+            (AdminMode::Basic { .. }, SignInBody::Password { user, password }) => {
+                let credentials = self.secrets()?.credentials.ok_or(AdminError::Misconfigured)?;
+                if !credentials.matches(&user, password.expose_secret()) {
+                    return Err(AdminError::WrongPassword);
                 }
-                // So that nobody takes it for a name that Kubernetes knows.
+                // The prefix distinguishes the name from users that Kubernetes knows.
                 Ok((format!("dashboard user {}", credentials.user()), None))
             }
-            (AdminMode::Token(clients), Typed::Token { token }) => Ok((owner(clients, &token).await?, Some(token))),
-            (mode, _) => Err(Refused::BadBody(format!("this dashboard's mode is {}", mode.word()))),
+            (AdminMode::Token(clients), SignInBody::Token { token }) => {
+                Ok((token_user(clients, &token).await?, Some(token)))
+            }
+            (mode, _) => Err(AdminError::BadBody(format!("this dashboard runs in mode {}", mode.as_str()))),
         }
     }
 }
 
-/// Whom the API server takes the token's bearer for.
-async fn owner(clients: &UserClients, token: &SecretString) -> Result<String, Refused> {
+/// The username that the API server reports for a token.
+async fn token_user(clients: &UserClients, token: &SecretString) -> Result<String, AdminError> {
     let text = token.expose_secret();
-    // Without a token the API server would take us for an anonymous user.
+    // Without a token, the API server would report the anonymous user.
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Refused::WrongToken);
+        return Err(AdminError::WrongToken);
     }
-    let client = clients.of(token.clone()).map_err(|err| Refused::Unreachable(err.to_string()))?;
+    let client = clients.for_token(token.clone()).map_err(|error| AdminError::Unreachable(error.to_string()))?;
     match whoami(&client).await {
-        Ok(who) if who == "system:anonymous" => Err(Refused::WrongToken),
-        Ok(who) => Ok(who),
-        Err(err) if maglev_kube::refusal_code(&err) == Some(401) => Err(Refused::WrongToken),
-        Err(err) => Err(Refused::Unreachable(err.to_string())),
+        Ok(user) if user == "system:anonymous" => Err(AdminError::WrongToken),
+        Ok(user) => Ok(user),
+        Err(error) if maglev_kube::refusal_code(&error) == Some(401) => Err(AdminError::WrongToken),
+        Err(error) => Err(AdminError::Unreachable(error.to_string())),
     }
 }

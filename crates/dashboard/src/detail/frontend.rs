@@ -1,4 +1,4 @@
-//! A frontend on one node.
+//! Builds the document of a Frontend on one node.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,22 +14,22 @@ use maglev_model::{
     config::{Frontend, Kind, OnBackendDown, Standing},
     event::FrontendState,
     health::ProbeCode,
-    weights::{Condition, Effective, Entry, WantAs, WantWeight},
+    weights::{BackendCondition, DesiredAs, DesiredWeight, EffectiveWeights, PoolEntry},
 };
 
-/// A frontend; `None` where the node does not know it.
+/// `None` if the node does not know the Frontend.
 pub fn frontend(inputs: &Inputs, name: &Name) -> Option<FrontendDetail> {
     let view = inputs.view();
     let frontend = view.frontends.get(name)?;
-    let effective = view.effective(frontend);
+    let effective = view.effective_weights(frontend);
     let state = view.states.get(name);
     let vip = VppVip::from(frontend.vip);
-    // The VIP of one that is withdrawn is somebody else's.
-    let is_ours = inputs.owner(&vip) == Some(name);
-    let in_vpp = view.vpp.as_ref().and_then(|vpp| vpp.vips.get(&vip)).filter(|_| is_ours);
+    // The VIP of a withdrawn Frontend belongs to another one.
+    let is_owner = inputs.owner(&vip) == Some(name);
+    let in_vpp = view.vpp.as_ref().and_then(|vpp| vpp.vips.get(&vip)).filter(|_| is_owner);
     Some(FrontendDetail {
         vip: frontend.vip.into(),
-        state: state_word(view.frontend_state(name), &effective),
+        state: displayed_state(view.frontend_state(name), &effective),
         since: state.map(|state| Time(state.since)),
         code: state.and_then(|state| state.code).map(ProbeCode::as_str),
         active_pool: effective.active_pool.and_then(|pool| Some(Arc::clone(&frontend.pools.get(pool)?.name))),
@@ -45,21 +45,21 @@ pub fn frontend(inputs: &Inputs, name: &Name) -> Option<FrontendDetail> {
         uid: Arc::clone(&frontend.revision.uid),
         generation: frontend.revision.generation,
         report: view.reports.get(name).map(report),
-        in_vpp: in_vpp.map(as_vpp_has_it),
+        in_vpp: in_vpp.map(vip_in_vpp),
         pools: pools(inputs, frontend, &effective),
-        counters: inputs.traffic.as_ref().filter(|_| is_ours).and_then(|traffic| traffic.vips.get(&vip)).copied(),
+        counters: inputs.traffic.as_ref().filter(|_| is_owner).and_then(|traffic| traffic.vips.get(&vip)).copied(),
     })
 }
 
-/// The state as people read it: up by another pool than the first is to stand by.
-fn state_word(state: FrontendState, effective: &Effective) -> &'static str {
+/// The displayed state: `standby` if a pool other than the first one serves.
+fn displayed_state(state: FrontendState, effective: &EffectiveWeights) -> &'static str {
     match (state, effective.active_pool) {
         (FrontendState::Up, Some(1..)) => "standby",
         (state, _) => state.as_str(),
     }
 }
 
-/// What the agents do about it, and why.
+/// The standing of the Frontend, with the problem that caused it.
 fn standing(frontend: &Frontend) -> (&'static str, Option<ProblemDetail>) {
     match &frontend.standing {
         Standing::Serving => ("serving", None),
@@ -87,7 +87,7 @@ fn report(report: &Report) -> ReportDetail {
     }
 }
 
-fn as_vpp_has_it(vip: &VipState) -> InVpp {
+fn vip_in_vpp(vip: &VipState) -> InVpp {
     InVpp {
         encap: vip.encap.map(ActualEncap::as_str),
         sticky: vip.sticky,
@@ -96,8 +96,8 @@ fn as_vpp_has_it(vip: &VipState) -> InVpp {
     }
 }
 
-/// A frontend's pools, each with its members' weights.
-fn pools(inputs: &Inputs, frontend: &Frontend, effective: &Effective) -> BTreeMap<Arc<str>, PoolDetail> {
+/// The pools with their members' weights.
+fn pools(inputs: &Inputs, frontend: &Frontend, effective: &EffectiveWeights) -> BTreeMap<Arc<str>, PoolDetail> {
     let (view, vip) = (inputs.view(), VppVip::from(frontend.vip));
     let entries = effective.entries(&frontend.pools, |address| view.weight_in_vpp(&vip, address));
     let mut pools = BTreeMap::<_, PoolDetail>::new();
@@ -114,34 +114,33 @@ fn pools(inputs: &Inputs, frontend: &Frontend, effective: &Effective) -> BTreeMa
     pools
 }
 
-fn member(inputs: &Inputs, frontend: &Frontend, entry: &Entry<'_>, order: usize) -> Member {
+fn member(inputs: &Inputs, frontend: &Frontend, entry: &PoolEntry<'_>, order: usize) -> Member {
     let (view, vip, address) = (inputs.view(), VppVip::from(frontend.vip), entry.member.target.address());
-    // The VIP of one that is withdrawn is somebody else's.
-    let ours = address.filter(|_| inputs.owner(&vip) == Some(&frontend.name));
-    let in_vpp = ours.and_then(|address| view.vpp.as_ref()?.vips.get(&vip)?.servers.get(&address).copied());
+    // The VIP of a withdrawn Frontend belongs to another one.
+    let owned_address = address.filter(|_| inputs.owner(&vip) == Some(&frontend.name));
+    let in_vpp = owned_address.and_then(|address| view.vpp.as_ref()?.vips.get(&vip)?.servers.get(&address).copied());
     Member {
         order,
         address: address.map(|address| address.to_string()),
         weight: entry.member.weight.get(),
         effective: entry.effective.unwrap_or(0),
         in_vpp,
-        buckets: ours.and_then(|address| inputs.dumped(&vip, address)).map(|of| of.buckets),
-        condition: condition(Condition::of(&entry.member.target, &view.health)),
-        kept: matches!(entry.want, Some(WantAs { weight: WantWeight::Keep { .. }, .. })),
+        buckets: owned_address.and_then(|address| inputs.dumped(&vip, address)).map(|server| server.buckets),
+        condition: condition(BackendCondition::from_snapshot(&entry.member.target, &view.health)),
+        kept: matches!(entry.desired, Some(DesiredAs { weight: DesiredWeight::Keep { .. }, .. })),
     }
 }
 
-/// The word for why a weight is what it is.
-fn condition(condition: Condition) -> &'static str {
+fn condition(condition: BackendCondition) -> &'static str {
     match condition {
-        Condition::Up => "up",
-        Condition::Down => "down",
-        Condition::Suspect => "suspect",
-        Condition::NeverKnown => "never-known",
-        Condition::Unknown => "unknown",
-        Condition::CheckMissing => "check-missing",
-        Condition::Unreadable => "unreadable",
-        Condition::Paused => "paused",
-        Condition::Disabled => "disabled",
+        BackendCondition::Up => "up",
+        BackendCondition::Down => "down",
+        BackendCondition::Suspect => "suspect",
+        BackendCondition::NeverKnown => "never-known",
+        BackendCondition::Unknown => "unknown",
+        BackendCondition::CheckMissing => "check-missing",
+        BackendCondition::Unreadable => "unreadable",
+        BackendCondition::Paused => "paused",
+        BackendCondition::Disabled => "disabled",
     }
 }

@@ -1,18 +1,18 @@
-//! One node, whole.
+//! The document of one node.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Place, ProblemDetail, Time, Vip};
+use super::{Position, ProblemDetail, Time, Vip};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NodeDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) node: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) as_of: Option<Place>,
+    pub(crate) as_of: Option<Position>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) now: Option<Time>,
     pub(crate) frontends: BTreeMap<String, FrontendDetail>,
@@ -26,7 +26,7 @@ pub struct NodeDocument {
     pub(crate) claims_unknown: bool,
 }
 
-/// A frontend on one node.
+/// A Frontend on one node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FrontendDetail {
     pub(crate) vip: Vip,
@@ -55,7 +55,7 @@ pub struct FrontendDetail {
     pub(crate) counters: Option<Counters>,
 }
 
-/// How far the node is with a frontend.
+/// The node's progress with a Frontend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReportDetail {
     pub(crate) result: &'static str,
@@ -65,7 +65,7 @@ pub struct ReportDetail {
     pub(crate) fingerprint: String,
 }
 
-/// A VIP as VPP has it.
+/// The state of a VIP in VPP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct InVpp {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,7 +84,7 @@ pub struct PoolDetail {
     pub(crate) members: BTreeMap<String, Member>,
 }
 
-/// A pool's backend.
+/// A Backend in a pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Member {
     pub(crate) order: usize,
@@ -100,7 +100,7 @@ pub struct Member {
     pub(crate) kept: bool,
 }
 
-/// A backend on one node.
+/// A Backend on one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BackendDetail {
     pub(crate) address: String,
@@ -120,7 +120,7 @@ pub struct BackendDetail {
     pub(crate) problems: Vec<ProblemDetail>,
 }
 
-/// One change of a backend's state.
+/// A past transition of a Backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct PastTransition {
     pub(crate) from: &'static str,
@@ -130,7 +130,6 @@ pub struct PastTransition {
     pub(crate) code: Option<&'static str>,
 }
 
-/// A health check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HealthCheckDetail {
     #[serde(rename = "type")]
@@ -145,7 +144,6 @@ pub struct HealthCheckDetail {
     pub(crate) problems: Vec<ProblemDetail>,
 }
 
-/// The node's VPP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct VppPanel {
     pub(crate) version: String,
@@ -168,7 +166,7 @@ pub struct VppPanel {
     pub(crate) counters_at: Option<Time>,
 }
 
-/// VPP's own settings.
+/// Global settings of VPP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct VppConfDetail {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -181,7 +179,7 @@ pub struct VppConfDetail {
     pub(crate) flow_timeout_s: Option<u32>,
 }
 
-/// A VIP of VPP that is nobody's.
+/// A VIP in VPP that no Frontend claims and the agent does not own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Foreign {
     #[serde(flatten)]
@@ -189,7 +187,7 @@ pub struct Foreign {
     pub(crate) length: u8,
 }
 
-/// The node's settings.
+/// Settings of the agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -200,7 +198,7 @@ pub struct Settings {
     pub(crate) fail_open: bool,
 }
 
-/// What VPP counted for a VIP; what it does not say is left out.
+/// The counters of a VIP. Counters that VPP does not have are omitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Counters {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -215,38 +213,38 @@ pub struct Counters {
     pub(crate) route: Option<RouteDetail>,
 }
 
-/// What took the route to the VIP's prefix, which VIPs of one address share.
+/// Traffic on the route to the VIP's prefix, which all VIPs of one address share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct RouteDetail {
     pub(crate) packets: Count,
     pub(crate) bytes: Count,
 }
 
-/// A counter: so far, and per second.
+/// A counter and its rate per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Count {
     pub(crate) total: u64,
     pub(crate) rate: f64,
 }
 
-/// Makes rates of what grew over some time.
+/// Computes rates over an interval.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
     seconds: f64,
 }
 
 impl Rate {
-    /// Over so many seconds; over none everything has rate 0.
+    /// Over an interval of 0 seconds, all rates are 0.
     pub fn over(seconds: f64) -> Self {
         Self { seconds }
     }
 
-    /// The rate of what grew by so much. One decimal is all that it is good for, but what grew is never 0.
-    pub fn of(self, grown: u64) -> f64 {
-        if self.seconds <= 0.0 || grown == 0 {
+    /// The rate of a counter that increased by `increase`, rounded to one decimal. Never 0 for an increase.
+    pub fn per_second(self, increase: u64) -> f64 {
+        if self.seconds <= 0.0 || increase == 0 {
             return 0.0;
         }
-        let rate = grown as f64 / self.seconds;
+        let rate = increase as f64 / self.seconds;
         ((rate * 10.0).round() / 10.0).max(0.1)
     }
 }

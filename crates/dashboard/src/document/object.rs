@@ -1,4 +1,4 @@
-//! One object as Kubernetes has it.
+//! The state of one object in Kubernetes.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub struct ObjectInfo {
     observed_generation: Option<i64>,
     conditions: BTreeMap<String, ConditionDetail>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    changed: Option<Changed>,
+    changed: Option<LastChange>,
     annotations: BTreeMap<String, String>,
     kubectl: [String; 2],
 }
@@ -35,7 +35,7 @@ pub struct ConditionDetail {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
-struct Changed {
+struct LastChange {
     by: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     at: Option<Time>,
@@ -54,7 +54,7 @@ impl ObjectInfo {
             };
             (condition.type_.clone(), detail)
         });
-        let changed = object.changed.as_ref().map(|changed| Changed {
+        let changed = object.changed.as_ref().map(|changed| LastChange {
             by: changed.by.clone(),
             at: changed.at.map(Time),
             operation: changed.operation.clone(),
@@ -74,7 +74,7 @@ impl ObjectInfo {
     }
 }
 
-/// Full names, so that no other kind of the same short name is meant.
+/// The commands use the full name of the resource, because another group may have the same short name.
 fn kubectl(key: &ObjectKey) -> [String; 2] {
     let (resource, name) = (key.kind.resource(), key.name.name());
     let scope = match key.name.namespace() {

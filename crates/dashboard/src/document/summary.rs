@@ -1,38 +1,38 @@
-//! All nodes at a glance.
+//! The summary over all nodes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer, ser::SerializeSeq as _};
 
-use super::{Places, ProblemDetail, Time, Vip};
+use super::{Positions, ProblemDetail, Time, Vip};
 use maglev_fleet::survey::Flag;
 use maglev_kube::agent_pods::SELECTOR;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
-    pub(crate) as_of: Places,
+    pub(crate) as_of: Positions,
     pub(crate) now: Time,
     pub(crate) controller: &'static str,
     pub(crate) kubernetes: &'static str,
-    pub(crate) looked_for: LookedFor,
+    pub(crate) looked_for: AgentSelector,
     pub(crate) totals: Totals,
-    pub(crate) strip: Strip,
-    pub(crate) nodes: BTreeMap<Arc<str>, Arc<NodeHead>>,
+    pub(crate) strip: ProblemCounts,
+    pub(crate) nodes: BTreeMap<Arc<str>, Arc<NodeHeader>>,
     pub(crate) rows: BTreeMap<String, Arc<Row>>,
     pub(crate) problems: BTreeMap<String, Arc<ObjectProblems>>,
     pub(crate) transitions: BTreeMap<String, Arc<TransitionDetail>>,
 }
 
-/// Where agents are looked for, for who finds none.
+/// The search for agents, shown if none is found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct LookedFor {
+pub struct AgentSelector {
     pub(crate) namespace: String,
     pub(crate) selector: String,
     pub(crate) command: String,
 }
 
-/// Over reporting nodes, each object once.
+/// Totals over reporting nodes; each object counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
     pub(crate) vips: usize,
@@ -41,9 +41,9 @@ pub struct Totals {
     pub(crate) reporting: usize,
 }
 
-/// What is wrong, counted.
+/// Numbers of problems by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Strip {
+pub struct ProblemCounts {
     pub(crate) down: usize,
     pub(crate) dropping: usize,
     pub(crate) silent: usize,
@@ -79,7 +79,7 @@ impl Serialize for Flags {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct NodeHead {
+pub struct NodeHeader {
     pub(crate) pod: String,
     pub(crate) address: String,
     pub(crate) link: &'static str,
@@ -118,14 +118,14 @@ pub struct NodeHead {
     pub(crate) flags: Flags,
 }
 
-/// Removals that wait.
+/// Removals that are held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HoldDetail {
     pub(crate) removals: u32,
     pub(crate) until: Time,
 }
 
-/// A frontend over all nodes.
+/// A Frontend over all nodes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
     pub(crate) vip: Vip,
@@ -152,7 +152,7 @@ pub struct ObjectProblems {
     pub(crate) held: bool,
 }
 
-/// One change of one object, folded over nodes.
+/// A transition of an object, folded over nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TransitionDetail {
     pub(crate) kind: &'static str,
@@ -166,8 +166,8 @@ pub struct TransitionDetail {
     pub(crate) nodes: Vec<Arc<str>>,
 }
 
-impl LookedFor {
-    /// The agents' pods of one namespace, or of all.
+impl AgentSelector {
+    /// Selects the agents of one namespace; `None` for all namespaces.
     pub fn new(namespace: Option<&str>) -> Self {
         let scope = namespace.map_or("--all-namespaces".to_owned(), |namespace| format!("--namespace {namespace}"));
         Self {

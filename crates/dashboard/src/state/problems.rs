@@ -1,8 +1,8 @@
-//! Objects with problems, over all reporting nodes.
+//! Objects with problems on at least one reporting node.
 
 use std::sync::Arc;
 
-use super::Board;
+use super::DashboardState;
 use crate::{
     detail,
     document::{ObjectProblems, ProblemDetail},
@@ -15,39 +15,39 @@ use maglev_model::{
     event::ProgramResult,
 };
 
-/// The objects with which a node has, or may have, a problem.
-pub fn of(inputs: &Inputs) -> impl Iterator<Item = (Kind, Name)> {
+/// The objects that may have a problem on a node.
+pub fn possible_problems(inputs: &Inputs) -> impl Iterator<Item = (Kind, Name)> {
     let view = inputs.view();
     let held = view.frontends.keys().filter(|name| is_held(inputs, name)).chain(view.reports.keys());
     view.problems.keys().cloned().chain(held.map(|name| (Kind::Frontend, name.clone())))
 }
 
-impl Board {
-    /// Finds anew what is wrong with an object.
+impl DashboardState {
+    /// Collects the problems of an object again.
     pub fn set_problems(&mut self, kind: Kind, name: &Name) {
-        let found = self.find(kind, name).map(Arc::new);
+        let new = self.collect_problems(kind, name).map(Arc::new);
         let key = (kind, name.clone());
-        let old = match &found {
-            Some(found) => self.glance.problems.insert(key, Arc::clone(found)),
-            None => self.glance.problems.remove(&key),
+        let old = match &new {
+            Some(new) => self.snapshot.problems.insert(key, Arc::clone(new)),
+            None => self.snapshot.problems.remove(&key),
         };
-        if old != found {
-            let (old, new) = (old.map(|old| patch::json(&*old)), found.map(|new| patch::json(&*new)));
+        if old != new {
+            let (old, new) = (old.map(|old| patch::to_json(&*old)), new.map(|new| patch::to_json(&*new)));
             let key = format!("{} {name}", kind.as_str());
-            self.dirty.differs(&["problems", &key], old.as_ref(), new.as_ref());
+            self.dirty.add_difference(&["problems", &key], old.as_ref(), new.as_ref());
         }
     }
 
-    fn find(&self, kind: Kind, name: &Name) -> Option<ObjectProblems> {
+    fn collect_problems(&self, kind: Kind, name: &Name) -> Option<ObjectProblems> {
         let (mut nodes, mut problems, mut held) = (Vec::new(), Vec::<ProblemDetail>::new(), false);
-        for (node, inputs) in self.glance.nodes.iter().filter(|(_, inputs)| inputs.reporting()) {
-            let found = detail::problems(inputs.view(), kind, name);
+        for (node, inputs) in self.snapshot.nodes.iter().filter(|(_, inputs)| inputs.reporting()) {
+            let node_problems = detail::problems(inputs.view(), kind, name);
             let held_here = kind == Kind::Frontend && is_held(inputs, name);
             held |= held_here;
-            if held_here || !found.is_empty() {
+            if held_here || !node_problems.is_empty() {
                 nodes.push(Arc::clone(node));
             }
-            for problem in found {
+            for problem in node_problems {
                 if !problems.contains(&problem) {
                     problems.push(problem);
                 }

@@ -1,23 +1,24 @@
-//! Sessions that were signed out of before their time, as far as this replica was told.
+//! Sessions that ended by sign-out on this replica.
 
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
 };
 
-/// Each until it would be over by itself. Only who is signed in can add one, so it needs no other bound.
+/// Ids of the sessions, until they would have ended anyway. Only signed-in users can add one, so no other bound is
+/// necessary.
 #[derive(Debug, Default)]
-pub struct Revoked(Mutex<HashMap<String, i64>>);
+pub struct RevokedSessions(Mutex<HashMap<String, i64>>);
 
-impl Revoked {
-    /// This one is over. `ends` is when it would be anyway.
+impl RevokedSessions {
+    /// Adds a session that would have ended at `ends`.
     pub fn add(&self, id: String, ends: i64, now: i64) {
         let mut revoked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         revoked.retain(|_, ends| *ends > now);
         revoked.insert(id, ends);
     }
 
-    pub fn has(&self, id: &str) -> bool {
+    pub fn contains(&self, id: &str) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(id)
     }
 }
@@ -27,12 +28,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_is_remembered_until_it_would_be_over() {
-        let revoked = Revoked::default();
+    fn revoked_session_is_remembered_until_its_end() {
+        let revoked = RevokedSessions::default();
         revoked.add("a".into(), 100, 0);
         revoked.add("b".into(), 200, 99);
-        assert!(revoked.has("a") && revoked.has("b") && !revoked.has("c"));
+        assert!(revoked.contains("a") && revoked.contains("b") && !revoked.contains("c"));
         revoked.add("c".into(), 300, 100);
-        assert!(!revoked.has("a"));
+        assert!(!revoked.contains("a"));
     }
 }

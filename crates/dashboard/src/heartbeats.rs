@@ -1,4 +1,4 @@
-//! What happens to probes between two messages to one page: only the last thing of each backend is kept.
+//! Collects probe events of one node between two messages to one page. Only the last event of each Backend is kept.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,16 +9,16 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::json;
 
-use super::message::{Interest, Message};
+use super::message::{ClientFilter, LogFilter, Message};
 use maglev_fleet::{FollowedLines, Line};
 use maglev_model::Name;
 
-/// Lines for the debug panel that wait; more than anybody reads in so short a time.
+/// Largest number of buffered lines for the debug panel.
 const MAX_LINES: usize = 500;
 
-/// What one page shows of one node's probes.
+/// Probe events of one node for one page.
 #[derive(Debug)]
-pub struct Beats {
+pub struct Heartbeats {
     node: String,
     debug: bool,
     pending: Mutex<Pending>,
@@ -27,14 +27,14 @@ pub struct Beats {
 #[derive(Debug, Default)]
 struct Pending {
     names: BTreeSet<Name>,
-    beats: BTreeMap<String, Beat>,
+    beats: BTreeMap<String, Heartbeat>,
     lines: Vec<Line>,
     epoch: u64,
 }
 
-/// The last thing that happened to a backend's probe.
+/// The last event of a Backend's probe.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-struct Beat {
+struct Heartbeat {
     phase: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
@@ -44,8 +44,8 @@ struct Beat {
     ms: Option<f64>,
 }
 
-impl Beats {
-    /// Nothing of `node` yet; `debug` keeps the lines as well.
+impl Heartbeats {
+    /// `debug` also keeps the log lines.
     pub fn new(node: String, debug: bool) -> Self {
         Self { node, debug, pending: Mutex::default() }
     }
@@ -54,13 +54,13 @@ impl Beats {
         &self.node
     }
 
-    /// From now on these backends are shown.
-    pub fn show(&self, names: BTreeSet<Name>) {
+    /// Replaces the Backends that the page shows.
+    pub fn set_backends(&self, names: BTreeSet<Name>) {
         self.pending().names = names;
     }
 
-    /// Takes what an agent told of its probes.
-    pub fn take(&self, probes: &FollowedLines) {
+    /// Adds the probe events of an agent.
+    pub fn add(&self, probes: &FollowedLines) {
         if *probes.node != *self.node {
             return;
         }
@@ -71,7 +71,7 @@ impl Beats {
             if !pending.names.contains(&backend) {
                 continue;
             }
-            if let Some(beat) = Beat::of(line) {
+            if let Some(beat) = Heartbeat::from_line(line) {
                 pending.beats.insert(backend.to_string(), beat);
             }
             if self.debug && pending.lines.len() < MAX_LINES {
@@ -80,22 +80,22 @@ impl Beats {
         }
     }
 
-    /// What came since the last time: the names and data of at most two messages.
-    pub fn news(&self) -> Vec<(&'static str, Bytes)> {
+    /// Removes and returns the names and data of at most two messages.
+    pub fn take_messages(&self) -> Vec<(&'static str, Bytes)> {
         let (beats, lines, epoch) = {
             let mut pending = self.pending();
             (std::mem::take(&mut pending.beats), std::mem::take(&mut pending.lines), pending.epoch)
         };
-        let mut news = Vec::new();
+        let mut messages = Vec::new();
         if !beats.is_empty() {
-            news.push(("beats", json!({ "node": self.node, "beats": beats }).to_string().into()));
+            messages.push(("beats", json!({ "node": self.node, "beats": beats }).to_string().into()));
         }
         if !lines.is_empty() {
-            let everybody = Interest { log: Some(super::message::Log::All), ..Interest::default() };
+            let all = ClientFilter { log: Some(LogFilter::All), ..ClientFilter::default() };
             let message = Message::log(Arc::from(&*self.node), epoch, &lines);
-            news.extend(message.for_page(&everybody).map(|data| (message.event(), data)));
+            messages.extend(message.for_client(&all).map(|data| (message.event(), data)));
         }
-        news
+        messages
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
@@ -103,8 +103,8 @@ impl Beats {
     }
 }
 
-impl Beat {
-    fn of(line: &Line) -> Option<Self> {
+impl Heartbeat {
+    fn from_line(line: &Line) -> Option<Self> {
         match &*line.name {
             "probe-start" => Some(Self { phase: "start", code: None, ok: None, ms: None }),
             "probe-done" => Some(Self {
@@ -118,8 +118,8 @@ impl Beat {
     }
 }
 
-fn attribute<'l>(line: &'l Line, wanted: &str) -> Option<&'l str> {
-    line.attributes.iter().find(|(key, _)| **key == *wanted).map(|(_, value)| value.as_str())
+fn attribute<'l>(line: &'l Line, name: &str) -> Option<&'l str> {
+    line.attributes.iter().find(|(key, _)| **key == *name).map(|(_, value)| value.as_str())
 }
 
 #[cfg(test)]
@@ -142,24 +142,24 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_told_the_last_thing_of_each_backend_that_it_shows() {
-        let beats = Beats::new("node-a".into(), true);
-        beats.show([Name::from("shop/web-1")].into());
+    fn only_the_last_probe_event_of_each_shown_backend_is_sent() {
+        let beats = Heartbeats::new("node-a".into(), true);
+        beats.set_backends([Name::from("shop/web-1")].into());
         let done = [("backend", "shop/web-1"), ("code", "L7OK"), ("result", "success"), ("duration-ms", "1.250")];
         let lines = vec![
             line("probe-start", &[("backend", "shop/web-1")]),
             line("probe-start", &[("backend", "shop/web-2")]),
             line("probe-done", &done),
         ];
-        beats.take(&probes("node-b", lines.clone()));
-        assert!(beats.news().is_empty(), "another node's");
-        beats.take(&probes("node-a", lines));
-        let news = beats.news();
-        let news: Vec<(_, Value)> =
-            news.iter().map(|(event, data)| (*event, serde_json::from_slice(data).expect("JSON"))).collect();
+        beats.add(&probes("node-b", lines.clone()));
+        assert!(beats.take_messages().is_empty(), "events of another node");
+        beats.add(&probes("node-a", lines));
+        let messages = beats.take_messages();
+        let messages: Vec<(_, Value)> =
+            messages.iter().map(|(event, data)| (*event, serde_json::from_slice(data).expect("JSON"))).collect();
         let beat = json!({"phase": "done", "code": "L7OK", "ok": true, "ms": 1.25});
-        assert_eq!(news[0], ("beats", json!({"node": "node-a", "beats": {"shop/web-1": beat}})));
-        assert_eq!((news[1].0, news[1].1["lines"].as_array().map(Vec::len)), ("log", Some(2)));
-        assert!(beats.news().is_empty());
+        assert_eq!(messages[0], ("beats", json!({"node": "node-a", "beats": {"shop/web-1": beat}})));
+        assert_eq!((messages[1].0, messages[1].1["lines"].as_array().map(Vec::len)), ("log", Some(2)));
+        assert!(beats.take_messages().is_empty());
     }
 }

@@ -1,7 +1,7 @@
-//! What every request that may change something has to be, whoever sends it: from our own page, and JSON.
+//! Accepts only JSON requests of the dashboard's own page.
 //!
-//! No header allows another origin anything, so a foreign page can neither read an answer nor send JSON without a
-//! question beforehand that is answered with no. This looks at the request itself besides.
+//! The dashboard sends no CORS headers, so a page of another origin can neither read a response nor send JSON: the
+//! browser's preflight request fails. The headers of the request itself are checked in addition.
 
 use std::net::IpAddr;
 
@@ -12,49 +12,48 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use super::refused::Refused;
+use super::error::AdminError;
 
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
-pub async fn guard(request: Request, next: Next) -> Response {
-    let checked = same_origin(request.headers()).and_then(|()| json(request.headers()));
-    match checked {
+pub async fn require_same_origin_json(request: Request, next: Next) -> Response {
+    match check_same_origin(request.headers()).and_then(|()| check_json(request.headers())) {
         Ok(()) => next.run(request).await,
-        Err(refused) => refused.into_response(),
+        Err(error) => error.into_response(),
     }
 }
 
-/// A browser says where a request comes from in at least one of two headers; neither may speak against us.
-fn same_origin(headers: &HeaderMap) -> Result<(), Refused> {
-    let refuse = |text: &str| Err(Refused::CrossOrigin(text.to_owned()));
+/// A browser sends the origin in at least one of two headers. Both must be the dashboard's own, if present.
+fn check_same_origin(headers: &HeaderMap) -> Result<(), AdminError> {
+    let reject = |text: &str| Err(AdminError::CrossOrigin(text.to_owned()));
     let site = headers.get(SEC_FETCH_SITE);
     if site.is_some_and(|site| site != "same-origin") {
-        return refuse("the request comes from another site (Sec-Fetch-Site)");
+        return reject("the request comes from another site (Sec-Fetch-Site)");
     }
     match (headers.get(header::ORIGIN), site) {
-        (None, None) => refuse("neither Origin nor Sec-Fetch-Site says where the request comes from"),
+        (None, None) => reject("the request has neither an Origin nor a Sec-Fetch-Site header"),
         (None, Some(_)) => Ok(()),
-        (Some(_), _) => match (origin(headers), text(headers, header::HOST)) {
+        (Some(_), _) => match (origin(headers), single_value(headers, header::HOST)) {
             (Some((_, origin)), Some(host)) if origin.eq_ignore_ascii_case(host) => Ok(()),
-            _ => refuse("the request comes from another origin than the page's host (Origin)"),
+            _ => reject("the request comes from another origin than the page's host (Origin)"),
         },
     }
 }
 
-fn json(headers: &HeaderMap) -> Result<(), Refused> {
-    let kind = text(headers, header::CONTENT_TYPE).unwrap_or_default();
+fn check_json(headers: &HeaderMap) -> Result<(), AdminError> {
+    let kind = single_value(headers, header::CONTENT_TYPE).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
-    if kind.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(Refused::NotJson) }
+    if kind.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(AdminError::NotJson) }
 }
 
-/// Whether what is typed in stays unread on its way: over TLS, as far as the browser sees, or on this machine alone.
+/// True if a password stays confidential: the browser uses TLS, or connects over the loopback interface.
 pub fn is_secure(headers: &HeaderMap) -> bool {
     is_local(headers) || origin(headers).is_none_or(|(scheme, _)| scheme == "https")
 }
 
-/// Whether the browser came over the loopback, as through a port-forward.
+/// True if the browser connects over the loopback interface, for example through a port-forward.
 pub fn is_local(headers: &HeaderMap) -> bool {
-    let host = text(headers, header::HOST).unwrap_or_default();
+    let host = single_value(headers, header::HOST).unwrap_or_default();
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
@@ -62,13 +61,13 @@ pub fn is_local(headers: &HeaderMap) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Scheme and authority.
+/// Scheme and authority of the Origin header.
 fn origin(headers: &HeaderMap) -> Option<(&str, &str)> {
-    text(headers, header::ORIGIN)?.split_once("://")
+    single_value(headers, header::ORIGIN)?.split_once("://")
 }
 
-/// A header that is there once.
-fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+/// The value of a header that occurs exactly once.
+fn single_value(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     let mut all = headers.get_all(name).iter();
     let one = all.next()?.to_str().ok()?;
     all.next().is_none().then_some(one)
@@ -87,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_page_itself_may_ask() {
+    fn requests_of_another_origin_are_rejected() {
         for (list, allowed) in [
             (&[("host", "lb.example"), ("origin", "https://lb.example")][..], true),
             (&[("host", "lb.example"), ("origin", "https://LB.example"), ("sec-fetch-site", "same-origin")], true),
@@ -103,12 +102,12 @@ mod tests {
             (&[("host", "lb.example"), ("origin", "https://evil"), ("sec-fetch-site", "same-origin")], false),
             (&[("origin", "https://lb.example")], false),
         ] {
-            assert_eq!(same_origin(&headers(list)).is_ok(), allowed, "{list:?}");
+            assert_eq!(check_same_origin(&headers(list)).is_ok(), allowed, "{list:?}");
         }
     }
 
     #[test]
-    fn only_json_is_json() {
+    fn content_type_must_be_json() {
         for (kind, allowed) in [
             ("application/json", true),
             ("Application/JSON; charset=utf-8", true),
@@ -118,13 +117,13 @@ mod tests {
             ("application/json-seq", false),
             ("", false),
         ] {
-            assert_eq!(json(&headers(&[("content-type", kind)])).is_ok(), allowed, "{kind}");
+            assert_eq!(check_json(&headers(&[("content-type", kind)])).is_ok(), allowed, "{kind}");
         }
-        assert!(json(&HeaderMap::new()).is_err());
+        assert!(check_json(&HeaderMap::new()).is_err());
     }
 
     #[test]
-    fn the_loopback_is_known_by_name_and_by_address() {
+    fn loopback_is_recognized_by_name_and_by_address() {
         for (host, local) in [
             ("localhost:8080", true),
             ("127.0.0.1", true),

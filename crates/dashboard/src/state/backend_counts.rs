@@ -1,21 +1,21 @@
-//! How many backends there are, each counted once however many nodes know it.
+//! The number of distinct Backends over all reporting nodes.
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::inputs::Inputs;
 use maglev_model::Name;
 
-/// By backend, how many reporting nodes know it.
+/// The number of reporting nodes that know each Backend.
 #[derive(Clone, Debug, Default)]
-pub struct Census(HashMap<Name, usize>);
+pub struct BackendCounts(HashMap<Name, usize>);
 
-impl Census {
-    /// How many there are.
+impl BackendCounts {
+    /// The number of distinct Backends.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// A node changed; `differing` are backends that came or went.
+    /// Updates the counts after a change of a node. `differing` are the Backends that were added or removed.
     pub fn change(&mut self, old: &Inputs, new: &Inputs, differing: &BTreeSet<Name>) {
         match (old.reporting(), new.reporting()) {
             (false, false) => {}
@@ -29,7 +29,7 @@ impl Census {
         }
     }
 
-    /// A node is gone.
+    /// Removes the counts of a node.
     pub fn remove(&mut self, old: &Inputs) {
         if old.reporting() {
             old.view().backends.keys().for_each(|name| self.forget(name));

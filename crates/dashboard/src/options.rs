@@ -1,0 +1,82 @@
+//! The options of a dashboard.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use kube::Client;
+use maglev_kube::UserClients;
+
+#[derive(Debug)]
+pub struct DashboardOptions {
+    /// Addresses to listen on.
+    pub addresses: Vec<SocketAddr>,
+    pub build: Build,
+    /// The namespace of the agents; `None` for all namespaces.
+    pub namespace: Option<String>,
+    /// Interval between keep-alives on an event stream.
+    pub ping: Duration,
+    /// Messages buffered for one browser before it is disconnected; see [`DashboardOptions::DEFAULT_BUFFER`].
+    pub buffer: usize,
+    /// A random number that identifies this process in the ids of messages.
+    pub replica: u64,
+    /// Operator changes are disabled without it.
+    pub admin: Option<AdminOptions>,
+}
+
+impl DashboardOptions {
+    /// A browser that reads this slowly is better off reconnecting.
+    pub const DEFAULT_BUFFER: usize = 512;
+}
+
+#[derive(Clone, Debug)]
+pub struct Build {
+    pub version: &'static str,
+    pub commit: &'static str,
+    /// `None` if the build did not set it.
+    pub build_date: Option<&'static str>,
+}
+
+/// Options of operator changes.
+pub struct AdminOptions {
+    pub mode: AdminMode,
+    /// File with the secret that encrypts cookies, the same for all replicas; at least [`AdminOptions::KEY_BYTES`] bytes.
+    /// Read for each request, so that a new secret takes effect at once.
+    pub key_file: PathBuf,
+    pub clock: Clock,
+}
+
+impl AdminOptions {
+    /// Shortest accepted secret.
+    pub const KEY_BYTES: usize = 32;
+}
+
+/// Returns the present time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The authentication of users.
+#[expect(clippy::large_enum_variant, reason = "a process has one")]
+pub enum AdminMode {
+    /// By one username and password. `client` writes the changes.
+    Basic {
+        /// Directory with the files `username` and `password`, read for each request.
+        credentials_dir: PathBuf,
+        client: Client,
+    },
+    /// By a Kubernetes token, which also authorizes the writes.
+    Token(UserClients),
+}
+
+impl AdminMode {
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Basic { .. } => "basic",
+            Self::Token(_) => "token",
+        }
+    }
+}
+
+impl fmt::Debug for AdminOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminOptions").field("mode", &self.mode.as_str()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,100 @@
+//! The summary, and its sums over all nodes and Frontends.
+
+use serde_json::Value;
+
+use super::{DashboardState, Snapshot};
+use crate::{
+    document::{ProblemCounts, Summary, Time, Totals},
+    patch,
+};
+use maglev_fleet::survey::Flag;
+
+impl Snapshot {
+    pub fn summary(&self, now: Time) -> Summary {
+        Summary {
+            as_of: self.positions(),
+            now,
+            controller: self.controller_state(),
+            kubernetes: self.kubernetes,
+            looked_for: (*self.agent_selector).clone(),
+            totals: self.totals,
+            strip: self.problem_counts,
+            nodes: self.headers.iter().map(|(node, header)| (node.clone(), header.clone())).collect(),
+            rows: self.rows.iter().map(|(name, row)| (name.to_string(), row.clone())).collect(),
+            problems: self
+                .problems
+                .iter()
+                .map(|((kind, name), problems)| (format!("{} {name}", kind.as_str()), problems.clone()))
+                .collect(),
+            transitions: self.transitions.shown(),
+        }
+    }
+
+    fn controller_state(&self) -> &'static str {
+        if self.controller { "present" } else { "absent" }
+    }
+}
+
+impl DashboardState {
+    /// Publishes whole entries, because a page may have the list of another replica.
+    pub fn set_transitions(&mut self) {
+        if !std::mem::take(&mut self.dirty.transitions) {
+            return;
+        }
+        let shown = self.snapshot.transitions.shown();
+        let published = std::mem::take(&mut self.published_transitions);
+        for id in published.keys().filter(|id| !shown.contains_key(*id)) {
+            self.dirty.set(&["transitions", id], Value::Null);
+        }
+        for (id, transition) in shown.iter().filter(|(id, transition)| published.get(*id) != Some(transition)) {
+            self.dirty.set(&["transitions", id], patch::to_json(&**transition));
+        }
+        self.published_transitions = shown;
+    }
+
+    /// Counts everything again, which takes microseconds for a thousand rows.
+    pub fn set_totals(&mut self) {
+        let old = self.sums();
+        self.snapshot.totals = self.totals();
+        self.snapshot.problem_counts = self.problem_counts();
+        self.snapshot.controller = self.observed > 0;
+        if self.snapshot.kubernetes != "none" {
+            self.snapshot.kubernetes = if self.snapshot.objects.listed { "watching" } else { "unavailable" };
+        }
+        if let Some(Value::Object(patch)) = patch::between(Some(&old), Some(&self.sums())) {
+            self.dirty.patch.extend(patch);
+        }
+    }
+
+    fn sums(&self) -> Value {
+        let Snapshot { totals, problem_counts, kubernetes, .. } = &self.snapshot;
+        let controller = self.snapshot.controller_state();
+        serde_json::json!({"totals": totals, "strip": problem_counts, "controller": controller, "kubernetes": kubernetes})
+    }
+
+    fn totals(&self) -> Totals {
+        let nodes = &self.snapshot.nodes;
+        Totals {
+            vips: self.snapshot.rows.len(),
+            backends: self.backend_counts.len(),
+            nodes: nodes.len(),
+            reporting: nodes.values().filter(|inputs| inputs.reporting()).count(),
+        }
+    }
+
+    fn problem_counts(&self) -> ProblemCounts {
+        let Snapshot { rows, headers, problems, nodes, .. } = &self.snapshot;
+        let rows = |flag| rows.values().filter(|row| row.flags.has(flag)).count();
+        let headers = |flag| headers.values().filter(|header| header.flags.has(flag)).count();
+        let holds: usize = nodes.values().filter(|node| node.reporting()).map(|node| node.view().holds.len()).sum();
+        ProblemCounts {
+            down: rows(Flag::Down),
+            dropping: rows(Flag::Dropping),
+            silent: headers(Flag::Silent),
+            standby: rows(Flag::Standby),
+            disagree: rows(Flag::Disagree),
+            rejected: problems.len() + holds,
+            sync: rows(Flag::Sync) + headers(Flag::Sync),
+        }
+    }
+}

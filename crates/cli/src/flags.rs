@@ -8,7 +8,7 @@ use super::style;
 
 const EXAMPLES: &str = "\
 Examples:
-  maglevc                                        interactive shell: Tab completes, ? helps, Ctrl-D exits
+  maglevc                                        shell: Tab completes, ? helps, Ctrl-D exits
   maglevc status                                 overall state of all nodes
   maglevc show frontends --node node-a           Frontends on one node
   maglevc why backend web-1                      explain the state and the weights of a Backend

@@ -45,9 +45,4 @@ impl ValueError {
     pub fn reason(&self) -> &'static str {
         maglev_model::problem::Reason::Invalid.as_str()
     }
-
-    /// Whether it may go away by itself: never, the object has to be changed.
-    pub fn is_transient(&self) -> bool {
-        false
-    }
 }

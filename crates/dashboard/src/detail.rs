@@ -16,7 +16,7 @@ use super::{
 use maglev_model::{
     Name,
     actual::{ActualConf, VppVip},
-    config::{AdminState, Check, ForeignVips, Kind},
+    config::{Check, Kind},
     health::{ProbeCode, Transition},
     view::View,
 };
@@ -81,11 +81,7 @@ pub fn backend(view: &View, name: &Name) -> Option<BackendDetail> {
     }
     Some(BackendDetail {
         address: backend.address.to_string(),
-        admin_state: match backend.admin_state {
-            AdminState::Enabled => "Enabled",
-            AdminState::Paused => "Paused",
-            AdminState::Disabled => "Disabled",
-        },
+        admin_state: backend.admin_state.as_str(),
         state: view.backend_state(backend).as_str(),
         since: last.map(|last| Time(last.at)),
         code: last.and_then(|last| last.code).map(ProbeCode::as_str),
@@ -165,10 +161,7 @@ fn settings(view: &View) -> Option<Settings> {
     Some(Settings {
         load_balancer_config: node.load_balancer_config.as_ref().map(Name::to_string),
         sync_interval_s: node.sync.interval.as_secs(),
-        foreign_vips: match node.sync.foreign_vips {
-            ForeignVips::Keep => "Keep",
-            ForeignVips::Remove => "Remove",
-        },
+        foreign_vips: node.sync.foreign_vips.as_str(),
         mass_removal_hold_s: node.sync.mass_removal_hold.as_secs(),
         fail_open: node.probe.fail_open,
     })

@@ -65,8 +65,8 @@ fn check_is_pending_without_problem_until_all_certificates_are_read() {
     assert_eq!(read(&mut fixture, &authority(), found(&[("ca.crt", &root)])), 0, "all of the first list is in effect");
     let (trusted, presented) = in_use(&fixture).expect("it is probed");
     assert_eq!((trusted.unwrap().certificates.len(), presented.unwrap().chain.len()), (1, 1));
-    for (kind, of) in [(Kind::HealthCheck, "shop/c"), (Kind::Backend, "shop/web")] {
-        assert_eq!(fixture.problems(kind, of), []);
+    for (kind, object) in [(Kind::HealthCheck, "shop/c"), (Kind::Backend, "shop/web")] {
+        assert_eq!(fixture.problems(kind, object), []);
     }
 }
 

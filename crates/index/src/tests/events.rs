@@ -13,10 +13,10 @@ fn web(generation: i64, backends: &[&str]) -> Object {
 }
 
 fn appeared(changes: &Changes) -> Vec<(Kind, String, i64, Reason)> {
-    let told = |problem: &crate::ObjectProblem| {
+    let summary = |problem: &crate::ObjectProblem| {
         (problem.kind, problem.name.as_str().to_owned(), problem.generation, problem.problem.reason)
     };
-    changes.appeared.iter().map(told).collect()
+    changes.appeared.iter().map(summary).collect()
 }
 
 #[test]

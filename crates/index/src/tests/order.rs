@@ -146,7 +146,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => any_version().prop_map(Step::Apply),
         1 => any_node().prop_map(Step::Apply),
-        2 => select(slots()).prop_map(|(kind, of)| Step::Delete(kind, name(of))),
+        2 => select(slots()).prop_map(|(kind, object_name)| Step::Delete(kind, name(object_name))),
         1 => list.prop_map(|(kind, objects)| {
             Step::Reset(kind, objects.into_iter().filter(|object| object.kind() == kind).collect())
         }),
@@ -163,12 +163,13 @@ fn final_objects() -> impl Strategy<Value = Vec<Object>> {
 
 /// Steps that lead from any state to `objects`: by a list for the kinds in `relisted`, one by one for the others.
 fn finish(objects: &[Object], relisted: &BTreeSet<Kind>) -> Vec<Step> {
-    let of = |kind| objects.iter().filter(move |object| object.kind() == kind).cloned();
-    let mut steps: Vec<Step> = relisted.iter().map(|kind| Step::Reset(*kind, of(*kind).collect())).collect();
+    let listed = |kind| objects.iter().filter(move |object| object.kind() == kind).cloned();
+    let mut steps: Vec<Step> = relisted.iter().map(|kind| Step::Reset(*kind, listed(*kind).collect())).collect();
     let left = |kind: &Kind| !relisted.contains(kind);
     steps.extend(objects.iter().filter(|object| left(&object.kind())).cloned().map(Step::Apply));
     let stored: BTreeSet<(Kind, Name)> = objects.iter().map(|object| (object.kind(), object.name())).collect();
-    let gone = slots().into_iter().map(|(kind, of)| (kind, name(of))).filter(|slot| !stored.contains(slot));
+    let gone =
+        slots().into_iter().map(|(kind, object_name)| (kind, name(object_name))).filter(|slot| !stored.contains(slot));
     steps.extend(gone.filter(|(kind, _)| left(kind)).map(|(kind, name)| Step::Delete(kind, name)));
     steps
 }
@@ -216,7 +217,7 @@ fn store(stored: &mut BTreeMap<(Kind, Name), Object>, step: &Step) {
         Step::Apply(object) => drop(stored.insert((object.kind(), object.name()), object.clone())),
         Step::Delete(kind, name) => drop(stored.remove(&(*kind, name.clone()))),
         Step::Reset(kind, objects) => {
-            stored.retain(|(of, _), _| of != kind || *kind == Kind::Node);
+            stored.retain(|(stored_kind, _), _| stored_kind != kind || *kind == Kind::Node);
             stored.extend(objects.iter().map(|object| ((*kind, object.name()), object.clone())));
         }
         Step::Publish => {}
@@ -225,14 +226,14 @@ fn store(stored: &mut BTreeMap<(Kind, Name), Object>, step: &Step) {
 
 /// Replays `steps`. Returns the problems that appeared and have not vanished since.
 fn replay(fixture: &mut IndexFixture, steps: Vec<Step>) -> BTreeSet<(Kind, Name, Problem)> {
-    let mut told = BTreeSet::new();
+    let mut appeared = BTreeSet::new();
     apply_all(fixture, steps, |changes| {
         for gone in changes.vanished {
-            assert!(told.remove(&(gone.kind, gone.name, gone.problem)), "only what was told can vanish");
+            assert!(appeared.remove(&(gone.kind, gone.name, gone.problem)), "only what was appeared can vanish");
         }
-        told.extend(changes.appeared.into_iter().map(|new| (new.kind, new.name, new.problem)));
+        appeared.extend(changes.appeared.into_iter().map(|new| (new.kind, new.name, new.problem)));
     });
-    told
+    appeared
 }
 
 fn apply_all(fixture: &mut IndexFixture, steps: Vec<Step>, mut tell: impl FnMut(Changes)) {
@@ -297,15 +298,15 @@ proptest! {
     fn equal_objects_give_equal_configuration_after_any_history((objects, steps) in history()) {
         let at_once = IndexFixture::new(objects);
         let mut one_by_one = IndexFixture::unlisted(false);
-        let told = replay(&mut one_by_one, steps);
+        let appeared = replay(&mut one_by_one, steps);
 
         prop_assert_eq!(contents(&at_once.config()), contents(&one_by_one.config()));
         prop_assert_eq!(all_problems(&at_once), all_problems(&one_by_one));
         let standing: BTreeSet<_> = all_problems(&at_once)
             .into_iter()
-            .flat_map(|(kind, of, problems)| problems.into_iter().map(move |problem| (kind, name(of), problem)))
+            .flat_map(|(kind, object_name, problems)| problems.into_iter().map(move |problem| (kind, name(object_name), problem)))
             .collect();
-        prop_assert_eq!(told, standing, "what was told is what there is");
+        prop_assert_eq!(appeared, standing, "published problems equal the current problems");
         assert_vpp_accepts(&at_once.config());
     }
 }

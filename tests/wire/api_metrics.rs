@@ -70,7 +70,7 @@ async fn messages_are_counted_by_outcome() {
     }
     assert!(in_time(good).await.is_ok());
     assert_eq!(in_time(bad).await.unwrap_err().retval(), Some(-5));
-    assert!(matches!(in_time(dropped).await, Err(Error::Swallowed { .. })));
+    assert!(matches!(in_time(dropped).await, Err(Error::Unanswered { .. })));
     assert!(in_time(after).await.is_ok());
     peer.send_body(&[0xff, 0xff, 0, 0, 0, 9]).await;
 

@@ -173,7 +173,7 @@ impl Agent {
             event = self.sessions.wait() => Wake::Session(event),
             Ok(()) = self.config_rx.changed() => Wake::Config,
             Some(request) = self.requests_rx.recv() => Wake::Request(request),
-            // One event and one slice in queue: neither keeps the other waiting.
+            // Each iteration processes one event and plans one slice, so neither delays the other.
             () = ready(()), if worked => Wake::Turn,
             () = sleep_until(timer) => Wake::Turn,
         }

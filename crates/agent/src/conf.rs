@@ -57,7 +57,7 @@ mod tests {
         let vpp =
             VppConf { ipv4_source: Some(Ipv4Addr::new(192, 0, 2, 2)), flow_timeout: Some(60), ..VppConf::default() };
         let node = NodeConfig { internal_ipv4: Some(Ipv4Addr::new(192, 0, 2, 1)), vpp, ..NodeConfig::default() };
-        let want = ActualConf { ipv4_source: Ipv4Addr::new(192, 0, 2, 2), flow_timeout: 60, ..unset() };
-        assert_eq!(desired_conf(&node, &unset()), want);
+        let expected = ActualConf { ipv4_source: Ipv4Addr::new(192, 0, 2, 2), flow_timeout: 60, ..unset() };
+        assert_eq!(desired_conf(&node, &unset()), expected);
     }
 }

@@ -56,9 +56,9 @@ pub enum DataplaneError {
     /// VPP replied with an error, so the cached state may be wrong.
     #[error("{0}")]
     Refused(String),
-    /// VPP replied to a later request but not to this one; the result is unknown.
+    /// The session goes on, but this request has no reply: VPP dropped it, or it was never sent. The result is unknown.
     #[error("{0}")]
-    Swallowed(String),
+    Unanswered(String),
     /// The session ended.
     #[error("{0}")]
     Closed(String),
@@ -101,8 +101,8 @@ impl VppConnector {
         }
     }
 
-    /// Also reads the counters, from the stats socket at `path`. If the stats socket is unavailable, VPP is
-    /// programmed all the same, and opening the socket is retried with each reading.
+    /// Also reads the counters, from the stats socket at `path`. An unavailable stats socket does not prevent sessions;
+    /// opening it is retried with each reading.
     pub fn with_stats(mut self, path: &Path) -> Self {
         self.stats_socket = Some(path.to_owned());
         self
@@ -225,7 +225,7 @@ fn convert(error: &Error) -> DataplaneError {
     let text = maglev_net::error_chain(error);
     match error {
         Error::Closed { .. } | Error::Malformed { .. } => DataplaneError::Closed(text),
-        Error::Swallowed { .. } | Error::QueueFull { .. } => DataplaneError::Swallowed(text),
+        Error::Unanswered { .. } | Error::QueueFull { .. } => DataplaneError::Unanswered(text),
         _ => DataplaneError::Refused(text),
     }
 }

@@ -1,15 +1,15 @@
 //! Mass removal guard: delays removals, and holds them if too many are requested at once.
 //!
 //! ```text
-//!  a VIP ──▶ waits until no other was requested for 2 s (10 s at most) ────┐
-//!  a server of a VIP that stays ───────────────────────────────────────────┤
-//!                 more than half of the owned within 60 s, and at least 5? ◀┘
-//!                         no ▶ granted     yes ▶ held, published, granted later
+//!  a VIP ──▶ waits until no other VIP was requested for 2 s (10 s at most) ─┐
+//!  a server of a VIP that stays ────────────────────────────────────────────┤
+//!          at least 5, and more than half of the owned ones, within 60 s? ◀─┘
+//!                   no ▶ granted     yes ▶ held and published, granted after the hold
 //! ```
 //!
 //! The planner requests the removals of an address each time it plans the address: a removal that is no longer
-//! requested (the object came back, or the VIP is gone) is dropped. VIPs and servers are counted separately. Counts and
-//! holds belong to the process: they survive a new session with VPP, and a restarted agent counts and decides again.
+//! requested (its object was restored, or VPP no longer has it) is dropped. VIPs and servers are counted separately.
+//! Counts and holds belong to the process: they survive a new session with VPP, and a restarted agent starts over.
 //!
 //! Not subject to the guard: recreates, replaced servers, and foreign VIPs, which are removed only with
 //! `foreignVIPs: Remove` and do not count as owned.
@@ -25,9 +25,9 @@ use tokio::time::Instant;
 use super::handle::HoldId;
 use maglev_model::plan::Removal;
 
-/// A VIP removal waits until no further VIP removal was requested for this time,
+/// A VIP removal waits until no further VIP removal was requested for this time.
 const QUIET: Duration = Duration::from_secs(2);
-/// but at most this long.
+/// Limit of that wait, for a steady stream of removals.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Period over which removals are counted.
 const COUNT_PERIOD: Duration = Duration::from_secs(60);
@@ -41,11 +41,10 @@ pub struct Totals {
     pub servers: usize,
 }
 
-/// MassRemovalGuard that are held.
+/// A hold that is to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldRemovals {
     pub id: HoldId,
-    /// Number of held removals.
     pub removals: usize,
     /// Time at which the removals are granted.
     pub until: Instant,
@@ -64,7 +63,7 @@ pub struct MassRemovalGuard {
     announced: BTreeSet<HoldId>,
     /// Granted removals that VPP has not confirmed yet.
     granted: BTreeSet<Removal>,
-    /// Totals as counted for the first of the addresses that are being planned.
+    /// Totals at the first address of those planned in a row.
     measured: Option<Totals>,
     random: fastrand::Rng,
 }

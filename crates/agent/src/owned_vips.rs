@@ -1,5 +1,5 @@
-//! The VIPs in VPP that the agent owns, kept in a small file beside the API socket: the file lives exactly as long as
-//! VPP's state can, and a restarted agent still knows the VIPs that it may remove.
+//! The VIPs in VPP that the agent owns and so may remove. They are recorded in a file beside the API socket, so that a
+//! restarted agent still owns them: the directory lasts as long as VPP's state can.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use maglev_model::{
     vip::{Protocol, Service, VipKey},
 };
 
-/// The VIPs that the agent added to VPP, each with its Frontend's name. Kept in sync with the file.
+/// The VIPs that the agent has programmed, each with its Frontend's name, and the file that records them.
 #[derive(Debug)]
 pub struct OwnedVips {
     path: PathBuf,

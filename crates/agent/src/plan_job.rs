@@ -19,7 +19,7 @@ use maglev_model::{
     vip::VipKey,
 };
 
-/// Numbers requests in the order in which they are sent, so that a dump is known to include or to lack the effect of a
+/// Numbers requests in the order in which they are sent, so that it is certain if a dump includes the effect of a
 /// step.
 #[derive(Clone, Debug, Default)]
 pub struct RequestCounter(Arc<AtomicU64>);
@@ -91,8 +91,8 @@ impl Job {
         let steps = phase.into_iter().filter(|step| !self.broken.contains(&step.vip()));
         let send = |step: Step| {
             let number = self.counter.next();
-            let answer = self.dataplane.step(&step);
-            (number, step, answer)
+            let reply = self.dataplane.step(&step);
+            (number, step, reply)
         };
         steps.map(send).collect()
     }

@@ -16,7 +16,7 @@ pub struct Recreates {
     /// Addresses waiting to be recreated.
     waiting: BTreeSet<IpAddr>,
     /// Recreated VIPs that are not verified yet.
-    done: BTreeMap<VipKey, Mismatch>,
+    unverified: BTreeMap<VipKey, Mismatch>,
     /// VIPs whose mismatch persisted after their recreate.
     ineffective: BTreeMap<VipKey, Mismatch>,
 }
@@ -36,7 +36,7 @@ impl Recreates {
 
     /// Records that `vip` was recreated to repair `mismatch`; the next dump verifies it.
     pub fn record_finished(&mut self, vip: VipKey, mismatch: Mismatch) {
-        self.done.insert(vip, mismatch);
+        self.unverified.insert(vip, mismatch);
     }
 
     /// Records that these addresses were verified, which allows the next recreate.
@@ -54,7 +54,7 @@ impl Recreates {
     /// Records the comparison of `vip` with a fresh dump. Returns true if `vip` was already recreated for the same
     /// mismatch: recreating it again would only drop flows again.
     pub fn is_ineffective(&mut self, vip: VipKey, mismatch: Option<Mismatch>) -> bool {
-        let done = self.done.remove(&vip);
+        let done = self.unverified.remove(&vip);
         match mismatch {
             None => {
                 self.ineffective.remove(&vip);
@@ -75,14 +75,14 @@ impl Recreates {
         self.current = None;
         self.waiting.clear();
         if !same_process {
-            self.done.clear();
+            self.unverified.clear();
             self.ineffective.clear();
         }
     }
 
     /// Forgets the results for addresses whose Frontends have changed.
     pub fn forget(&mut self, addresses: &BTreeSet<IpAddr>) {
-        self.done.retain(|vip, _| !addresses.contains(&vip.address));
+        self.unverified.retain(|vip, _| !addresses.contains(&vip.address));
         self.ineffective.retain(|vip, _| !addresses.contains(&vip.address));
     }
 }

@@ -11,8 +11,7 @@ use super::{
     AgentError, AgentOptions,
     dataplane::{Dataplane, DataplaneError, SessionEnd, VppConnector},
     lock::{AgentLock, LockError},
-    state::AgentState,
-    state::TurnBudget,
+    state::{AgentState, TurnBudget},
     sync_session::{SessionEvent, SyncSession},
 };
 use maglev_model::{

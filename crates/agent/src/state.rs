@@ -33,11 +33,11 @@ use maglev_model::{
     weights::DesiredAs,
 };
 
-/// Removals that a plan must not execute yet.
+/// VIPs with removals that a plan must not execute yet.
 #[derive(Debug)]
 pub struct Deferred {
     /// VIPs with application servers whose removal is held.
-    pub servers_of: BTreeSet<VipKey>,
+    pub held_servers: BTreeSet<VipKey>,
     /// VIPs that cannot be added or recreated while the removal of another VIP of their address is held.
     pub blocked: BTreeSet<VipKey>,
 }
@@ -170,7 +170,7 @@ impl AgentState {
         let removals = self.mass_removals.check(now, address, &requested, hold_for, totals);
         let blocked = plan.withhold(&removals, actual);
         let servers = removals.iter().filter(|removal| removal.server.is_some());
-        Deferred { servers_of: servers.filter_map(|removal| removal.vip.key()).collect(), blocked }
+        Deferred { held_servers: servers.filter_map(|removal| removal.vip.key()).collect(), blocked }
     }
 
     fn is_owned(&self, vip: &VppVip) -> bool {

@@ -3,7 +3,7 @@
 //! ```text
 //!  Dataplane::read ── pool indexes ─┐
 //!  VPP's API ── stats indexes ──────┼─ StatsReader (a task per session) ── Publication ── metrics, gRPC
-//!  VPP's stats.sock ── StatsReading ─────┘
+//!  VPP's stats.sock ───────────────┘
 //! ```
 //!
 //! The stats segment belongs to one VPP process, as the API session does: [`Publisher`] opens it with the session, and
@@ -42,7 +42,7 @@ pub struct Publisher {
     opened: Option<PathBuf>,
 }
 
-/// Updates the pool indexes of the VIPs.
+/// Passes the pool indexes of the VIPs to the reader's task.
 #[derive(Clone, Debug)]
 pub struct PoolIndexes(Arc<watch::Sender<Indexes>>);
 

@@ -66,7 +66,7 @@ impl Watchdog {
     }
 }
 
-/// Monotonic seconds since the first call, starting at 1.
+/// Monotonic seconds since the first call, starting at 1: in the watchdog, 0 stands for a loop that has not started.
 fn seconds() -> u64 {
     use std::{sync::LazyLock, time::Instant};
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);

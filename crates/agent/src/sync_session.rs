@@ -28,8 +28,7 @@ use self::{pass::Pass, retries::RetrySchedule, work_queue::WorkQueue};
 use super::{
     dataplane::{Dataplane, DataplaneError, ReplyFuture, SessionEnd},
     plan_job::{FinishedJob, RequestCounter},
-    state::AgentState,
-    state::TurnBudget,
+    state::{AgentState, TurnBudget},
     warmup::Gate,
 };
 use maglev_model::{
@@ -271,7 +270,7 @@ impl SyncSession {
                 Ok((dump, actual))
             });
             let read = AbortOnDropHandle::new(read);
-            let failed = |error: tokio::task::JoinError| Err(DataplaneError::Swallowed(format!("read: {error}")));
+            let failed = |error: tokio::task::JoinError| Err(DataplaneError::Unanswered(format!("read: {error}")));
             let reply = async move { read.await.unwrap_or_else(failed) }.boxed();
             self.pending_dump = Some(PendingDump { reply, number, reason, since: Vec::new() });
         }

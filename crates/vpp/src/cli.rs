@@ -157,7 +157,7 @@ mod tests {
 
     use super::*;
 
-    const NEW: &str = " ip4-gre4 [1] 198.51.100.1/32
+    const WEIGHTED_TEXT: &str = " ip4-gre4 [1] 198.51.100.1/32
   new_size:1024
   protocol:6 port:80
   counters:
@@ -181,7 +181,7 @@ mod tests {
   #as:0
 ";
 
-    const OLD: &str = " ip4-gre4 [3] 198.51.100.1/32 src_ip_sticky removed
+    const LEGACY_TEXT: &str = " ip4-gre4 [3] 198.51.100.1/32 src_ip_sticky removed
   new_size:1024
   protocol:6 port:443
   #as:2
@@ -195,15 +195,15 @@ mod tests {
 
     #[test]
     fn affinity_pool_index_and_servers_are_parsed() {
-        let vips = parse_vips(NEW);
-        let got: Vec<_> =
+        let vips = parse_vips(WEIGHTED_TEXT);
+        let parsed: Vec<_> =
             vips.iter().map(|vip| (vip.vip, vip.pool_index, vip.sticky, vip.removed, vip.table_length)).collect();
-        let want = [
+        let expected = [
             (vip("198.51.100.1", 32, 6, 80), 1, Some(false), false, Some(1024)),
             (vip("2001:db8:1::1", 128, 255, 0), 4, Some(true), false, Some(2048)),
             (vip("198.51.100.4", 32, 6, 80), 8, Some(false), true, Some(1024)),
         ];
-        assert_eq!(got, want);
+        assert_eq!(parsed, expected);
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
         assert_eq!(
             vips[0].ases.as_deref().unwrap(),
@@ -215,10 +215,12 @@ mod tests {
         assert_eq!(vips[2].ases.as_deref(), Some(&[][..]));
         let kinds: Vec<_> = vips.iter().map(|vip| vip.encap.map(|encap| (encap.kind, encap.target_port))).collect();
         assert_eq!(kinds, [Some((0, 0)), Some((1, 0)), Some((3, 0))]);
-        let marked = NEW.replace("ip4-gre4", "ip4-l3dsr").replace("protocol:6 port:80", "dscp:7\n  protocol:6 port:80");
+        let marked = WEIGHTED_TEXT
+            .replace("ip4-gre4", "ip4-l3dsr")
+            .replace("protocol:6 port:80", "dscp:7\n  protocol:6 port:80");
         assert_eq!(parse_vips(&marked)[0].encap, Some(ActualEncap { kind: 2, dscp: 7, target_port: 0 }));
-        assert_eq!(parse_vips(&NEW.replace("ip4-gre4", "ip4-l3dsr"))[0].encap, None, "the DSCP is missing");
-        assert_eq!(parse_vips(&NEW.replace("ip4-gre4", "ip4-new"))[0].encap, None);
+        assert_eq!(parse_vips(&WEIGHTED_TEXT.replace("ip4-gre4", "ip4-l3dsr"))[0].encap, None, "the DSCP is missing");
+        assert_eq!(parse_vips(&WEIGHTED_TEXT.replace("ip4-gre4", "ip4-new"))[0].encap, None);
     }
 
     #[test]
@@ -232,7 +234,7 @@ mod tests {
 
     #[test]
     fn text_of_the_legacy_plugin_is_parsed() {
-        let vips = parse_vips(OLD);
+        let vips = parse_vips(LEGACY_TEXT);
         assert_eq!((vips[0].sticky, vips[0].removed, vips[0].pool_index), (Some(true), true, 3));
         let ases = vips[0].ases.as_deref().unwrap();
         assert_eq!(
@@ -242,22 +244,23 @@ mod tests {
     }
 
     #[test]
-    fn unparsable_values_are_unknown_and_others_are_kept() {
-        let text =
-            NEW.replace("/32\n  new_size", "/32 brand_new_word\n  new_size").replace("weight:25 buckets:0", "???");
+    fn unparsable_values_are_unknown_and_parsable_ones_are_kept() {
+        let text = WEIGHTED_TEXT
+            .replace("/32\n  new_size", "/32 brand_new_word\n  new_size")
+            .replace("weight:25 buckets:0", "???");
         let vips = parse_vips(&text);
         assert_eq!(vips.len(), 3);
         assert_eq!((vips[0].sticky, vips[0].pool_index, &vips[0].ases), (None, 1, &None));
         assert_eq!(vips[1].sticky, Some(true));
-        assert_eq!(parse_vips(&NEW.replace("protocol:6 port:80", "protocol:tcp port:80")).len(), 1);
+        assert_eq!(parse_vips(&WEIGHTED_TEXT.replace("protocol:6 port:80", "protocol:tcp port:80")).len(), 1);
         assert_eq!(parse_vips("show lb vips: unknown input"), []);
     }
 
     proptest! {
         #[test]
         fn any_text_is_parsed_without_a_panic(cut in 0usize..700, noise in ".{0,60}", at in 0usize..700) {
-            let mut text = NEW.to_owned();
-            text.insert_str(at.min(NEW.len()), &noise);
+            let mut text = WEIGHTED_TEXT.to_owned();
+            text.insert_str(at.min(WEIGHTED_TEXT.len()), &noise);
             let vips = parse_vips(&text[..text.floor_char_boundary(cut)]);
             prop_assert!(vips.len() <= 3 + noise.len());
         }

@@ -12,7 +12,6 @@ use super::{
 /// Failure of a request to VPP.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// The connection to the API socket failed.
     #[error("cannot connect to {}", path.display())]
     Connect {
         /// The API socket.
@@ -20,7 +19,6 @@ pub enum Error {
         #[source]
         source: Arc<io::Error>,
     },
-    /// The handshake failed.
     #[error("cannot open a session on {}", path.display())]
     Handshake {
         /// The API socket.
@@ -44,9 +42,9 @@ pub enum Error {
         /// VPP's name of the return value.
         name: &'static str,
     },
-    /// VPP replied to a later request but not to this one: it dropped the request. The session continues.
+    /// VPP replied to a later request but not to this one: VPP dropped the request. The session continues.
     #[error("{message}: VPP sent no reply, although it replied to a later request")]
-    Swallowed { message: &'static str },
+    Unanswered { message: &'static str },
     /// The reply cannot be decoded. The session is closed.
     #[error("{message}: cannot decode VPP's reply")]
     Malformed {
@@ -55,7 +53,6 @@ pub enum Error {
         #[source]
         source: CodecError,
     },
-    /// The request queue is full.
     #[error("{message}: the request queue is full ({limit} requests)")]
     QueueFull {
         message: &'static str,
@@ -94,7 +91,7 @@ impl Error {
             Self::Handshake { .. } => "HandshakeFailed",
             Self::Missing { .. } => "MessagesMissing",
             Self::Refused { .. } => "Refused",
-            Self::Swallowed { .. } => "NoAnswer",
+            Self::Unanswered { .. } => "NoAnswer",
             Self::Malformed { .. } => "MalformedAnswer",
             Self::QueueFull { .. } => "QueueFull",
             Self::Closed { .. } => "SessionClosed",
@@ -109,22 +106,16 @@ fn list(missing: &[MissingMessage]) -> String {
 /// Failure of the handshake.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HandshakeError {
-    /// The socket failed.
     #[error("the socket failed")]
     Io(#[source] Arc<io::Error>),
-    /// VPP closed the connection without a reply.
     #[error("VPP closed the connection without a reply")]
     Ended,
-    /// No reply arrived in time.
     #[error("no reply within {0:?}")]
     Deadline(Duration),
-    /// The received bytes are not a valid frame.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// The reply cannot be decoded.
     #[error("cannot decode VPP's message table")]
     Malformed(#[from] CodecError),
-    /// VPP refused the client.
     #[error("VPP refused the client with {0}")]
     Refused(i32),
 }
@@ -147,13 +138,11 @@ impl From<ReadError> for HandshakeError {
 /// Reason for the end of a session.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CloseReason {
-    /// Closed locally.
     #[error("closed by this client")]
     Local,
     /// VPP closed the connection or crashed.
     #[error("VPP closed the connection")]
     Eof,
-    /// The socket failed.
     #[error("the socket failed: {0}")]
     Io(Arc<io::Error>),
     /// VPP sent nothing for this long although requests were in flight.
@@ -162,10 +151,8 @@ pub enum CloseReason {
     /// The received bytes are not a valid frame, so the stream cannot be parsed any further.
     #[error("{0}")]
     Frame(FrameError),
-    /// A reply cannot be decoded.
     #[error("cannot decode {message}: {error}")]
     Malformed { message: &'static str, error: CodecError },
-    /// A dump exceeds the limit.
     #[error("a dump exceeds the limit of {limit} {message} messages")]
     Endless {
         /// Name of the repeated message.

@@ -156,15 +156,15 @@ mod tests {
             for body in &bodies {
                 put(&mut stream, |to| to.put(body));
             }
-            let (mut buffer, mut got, mut cuts) = (BytesMut::new(), Vec::new(), cuts.iter().cycle());
+            let (mut buffer, mut parsed, mut cuts) = (BytesMut::new(), Vec::new(), cuts.iter().cycle());
             while !stream.is_empty() {
                 let cut = (*cuts.next().unwrap()).min(stream.len());
                 buffer.extend_from_slice(&stream.split_to(cut));
                 while let Some(body) = parse(&mut buffer).unwrap() {
-                    got.push(body.to_vec());
+                    parsed.push(body.to_vec());
                 }
             }
-            prop_assert_eq!(got, bodies);
+            prop_assert_eq!(parsed, bodies);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Operations of VPP's lb plugin, in the model's types.
 //!
 //! Each operation is queued when it is called; its future resolves to the reply. So a caller issues many operations and
-//! then waits, and VPP executes them in the order of the calls. The desired state is decided elsewhere.
+//! then waits, and VPP executes them in the order of the calls.
 //!
 //! Plugins differ: see [`Plugin`]. The code for older plugins is in `legacy`, selected by [`Plugin`], so that outside
 //! of this crate only the missing weights are visible ([`Actual::weightless`]).
@@ -150,7 +150,7 @@ impl Lb {
         async move {
             match reply.await {
                 Ok(reply) => Ok(reply.reply),
-                Err(Error::Refused { .. } | Error::Swallowed { .. } | Error::Missing { .. }) => Ok(String::new()),
+                Err(Error::Refused { .. } | Error::Unanswered { .. } | Error::Missing { .. }) => Ok(String::new()),
                 Err(error) => Err(error),
             }
         }
@@ -194,7 +194,7 @@ impl Lb {
         }
     }
 
-    /// Unavailable text is an error here: otherwise it would look like a VPP without VIPs.
+    /// Reads the CLI's text only. An unavailable text is an error here, because it would look like a VPP without VIPs.
     fn read_text(&self) -> impl Future<Output = Result<Actual, Error>> + Send + use<> {
         let reply = self.session.call(&CliInband { cmd: cli::SHOW_VIPS.to_owned() });
         async move { Ok(legacy::actual(cli::parse_vips(&reply.await?.reply))) }

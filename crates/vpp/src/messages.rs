@@ -317,7 +317,7 @@ mod tests {
         *,
     };
 
-    fn retval_of<R: Reply + Sample>(random: &mut fastrand::Rng) {
+    fn check_retval<R: Reply + Sample>(random: &mut fastrand::Rng) {
         let (reply, mut out) = (R::sample(random), BytesMut::new());
         encode(Envelope::default(), &reply, &mut out);
         let body = frame::parse(&mut out).expect("a frame").expect("a whole one");
@@ -328,12 +328,12 @@ mod tests {
     #[test]
     fn retval_is_decoded_without_the_reply_type() {
         let random = &mut fastrand::Rng::with_seed(1);
-        retval_of::<ControlPingReply>(random);
-        retval_of::<ShowVersionReply>(random);
-        retval_of::<CliInbandReply>(random);
-        retval_of::<IpRouteLookupV2Reply>(random);
-        retval_of::<LbConfGetReply>(random);
-        retval_of::<LbAddDelAsV2Reply>(random);
+        check_retval::<ControlPingReply>(random);
+        check_retval::<ShowVersionReply>(random);
+        check_retval::<CliInbandReply>(random);
+        check_retval::<IpRouteLookupV2Reply>(random);
+        check_retval::<LbConfGetReply>(random);
+        check_retval::<LbAddDelAsV2Reply>(random);
     }
 
     #[test]

@@ -148,7 +148,7 @@ impl Session {
 
     /// Queues `request` immediately; the future resolves to its reply.
     ///
-    /// The future fails with [`Error::Refused`] if VPP replies with a `retval` other than 0, with [`Error::Swallowed`]
+    /// The future fails with [`Error::Refused`] if VPP replies with a `retval` other than 0, with [`Error::Unanswered`]
     /// if VPP replies to a later request first, with [`Error::Missing`] if this VPP lacks the message, and with
     /// [`Error::Closed`] if the session ends.
     pub fn call<R: Request>(&self, request: &R) -> impl Future<Output = Result<R::Reply, Error>> + Send + use<R> {

@@ -46,7 +46,7 @@ impl StatsClient {
         let mapping = Mapping::new(&socket::receive(path, limit)?)?;
         let client = Self { mapping };
         match client.read(|_| Ok(())) {
-            // VPP is changing the segment, which is valid all the same.
+            // A segment that VPP is changing has a valid header.
             Ok(()) | Err(StatsError::Busy) => Ok(client),
             Err(error) => Err(error),
         }

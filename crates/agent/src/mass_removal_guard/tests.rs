@@ -73,7 +73,7 @@ impl Node {
     }
 
     /// Advances the time, stopping at the guard's timers.
-    fn pass(&mut self, time: Duration) {
+    fn advance(&mut self, time: Duration) {
         self.guard.forget_totals();
         let end = self.now + time;
         while let Some(next) = self.guard.next_timer().filter(|next| *next <= end) {
@@ -93,9 +93,9 @@ impl Node {
 fn single_removal_is_granted_after_two_quiet_seconds() {
     let mut node = Node::new(2);
     node.delete([1]);
-    node.pass(Duration::from_millis(1999));
+    node.advance(Duration::from_millis(1999));
     assert!(node.removed_at.is_empty());
-    node.pass(Duration::from_millis(1));
+    node.advance(Duration::from_millis(1));
     assert_eq!(node.removed_at, BTreeMap::from([(1, seconds(2))]));
     assert_eq!((node.held(), node.guard.next_timer()), (Vec::new(), None));
 }
@@ -104,14 +104,14 @@ fn single_removal_is_granted_after_two_quiet_seconds() {
 fn four_of_four_are_granted_but_five_of_five_are_held() {
     let mut node = Node::new(4);
     node.delete(1..=4);
-    node.pass(seconds(3));
+    node.advance(seconds(3));
     assert_eq!(node.removed_at.len(), 4);
     let mut node = Node::new(5);
     node.delete(1..=5);
-    node.pass(seconds(3));
+    node.advance(seconds(3));
     assert_eq!((node.removed_at.len(), node.held()), (0, vec![5]));
     assert_eq!(node.held(), Vec::<usize>::new(), "published once");
-    node.pass(HOLD);
+    node.advance(HOLD);
     assert_eq!(node.removed_at.len(), 5);
 }
 
@@ -119,19 +119,19 @@ fn four_of_four_are_granted_but_five_of_five_are_held() {
 fn half_is_granted_and_more_is_held_as_a_whole() {
     let mut node = Node::new(20);
     node.delete(1..=10);
-    node.pass(seconds(3));
+    node.advance(seconds(3));
     assert_eq!(node.removed_at.len(), 10);
     node.delete([11]);
-    node.pass(seconds(3));
+    node.advance(seconds(3));
     assert_eq!(
         (node.removed_at.len(), node.held()),
         (10, vec![1]),
-        "counted over 60 s against what was there at the start"
+        "counted over 60 s, against the total at the start of that period"
     );
-    node.pass(seconds(60));
+    node.advance(seconds(60));
     node.delete([12]);
-    node.pass(seconds(3));
-    assert_eq!(node.removed_at.len(), 11, "a later one stands for itself");
+    node.advance(seconds(3));
+    assert_eq!(node.removed_at.len(), 11, "after the period, counting starts over");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn slow_prune_is_held_under_one_id_once_it_exceeds_half() {
     let mut node = Node::new(10);
     for number in 1..=10 {
         node.delete([number]);
-        node.pass(seconds(3));
+        node.advance(seconds(3));
     }
     assert_eq!(node.removed_at.len(), 5);
     let held = node.guard.take_new_holds();
@@ -156,7 +156,7 @@ fn steady_stream_of_removals_waits_ten_seconds_at_most() {
     let mut node = Node::new(100);
     for number in 1..=12 {
         node.delete([number]);
-        node.pass(seconds(1));
+        node.advance(seconds(1));
     }
     assert_eq!(node.removed_at.values().next(), Some(&seconds(10)));
 }
@@ -168,16 +168,16 @@ fn restored_vips_are_neither_removed_nor_counted() {
     for number in 1..=5 {
         node.restore(number);
     }
-    node.pass(seconds(3));
+    node.advance(seconds(3));
     assert_eq!((node.removed_at.len(), node.held()), (1, Vec::new()), "while they waited");
     let mut node = Node::new(8);
     node.delete(1..=6);
-    node.pass(seconds(3));
+    node.advance(seconds(3));
     assert_eq!(node.held(), [6]);
     for number in 1..=6 {
         node.restore(number);
     }
-    node.pass(HOLD * 2);
+    node.advance(HOLD * 2);
     assert_eq!((node.removed_at.len(), node.guard.next_timer()), (0, None), "while they were held");
 }
 
@@ -185,7 +185,7 @@ fn restored_vips_are_neither_removed_nor_counted() {
 fn vips_absent_from_vpp_need_no_removal() {
     let mut node = Node::new(8);
     node.delete(1..=8);
-    node.pass(seconds(3));
+    node.advance(seconds(3));
     node.guard.retain_present(|removal| *removal == vip(3));
     let held = node.guard.holds.iter().map(|hold| hold.removals.len()).collect::<Vec<_>>();
     assert_eq!(held, [1]);
@@ -209,7 +209,7 @@ fn servers_are_granted_at_once_up_to_half_and_counted_apart_from_vips() {
     assert_eq!(
         guard.check(now, vip(9).vip.address, &removal, HOLD, totals),
         removal,
-        "the VIP removal waits for others"
+        "a VIP removal waits for further VIP removals"
     );
     guard.tick(now + seconds(2), HOLD);
     assert!(guard.check(now + seconds(2), vip(9).vip.address, &removal, HOLD, totals).is_empty());
@@ -228,15 +228,15 @@ fn zero_hold_time_holds_nothing() {
 enum Act {
     Delete(Vec<u8>),
     Restore(u8),
-    Pass(u64),
+    Advance(u64),
 }
 
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         3 => prop::collection::vec(1..=24u8, 1..8).prop_map(Act::Delete),
         1 => (1..=24u8).prop_map(Act::Restore),
-        3 => (0..90_000u64).prop_map(Act::Pass),
-        2 => (0..3_000u64).prop_map(Act::Pass),
+        3 => (0..90_000u64).prop_map(Act::Advance),
+        2 => (0..3_000u64).prop_map(Act::Advance),
     ]
 }
 
@@ -261,12 +261,12 @@ proptest! {
                 }
                 Act::Restore(number) if node.vips.contains(&number) => node.restore(number),
                 Act::Restore(_) => {}
-                Act::Pass(millis) => node.pass(Duration::from_millis(millis)),
+                Act::Advance(millis) => node.advance(Duration::from_millis(millis)),
             }
         }
         // The longest delay: a batch, a hold that grew during its first 60 s, and the batch that made it grow.
-        node.pass(HOLD + COUNT_PERIOD + LONGEST_WAIT);
-        prop_assert!(node.vips.iter().all(|number| node.desired.contains(number)), "all goes in the end");
+        node.advance(HOLD + COUNT_PERIOD + LONGEST_WAIT);
+        prop_assert!(node.vips.iter().all(|number| node.desired.contains(number)), "every VIP that is not desired is removed in the end");
         let waited = |number: &u8| node.removed_at[number] - requested[number];
         for (number, removed_at) in &node.removed_at {
             prop_assert!(waited(number) >= QUIET, "{number} was removed early");

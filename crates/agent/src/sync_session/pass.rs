@@ -16,10 +16,10 @@ use maglev_model::{
 /// Limit of VIPs listed in one warning.
 const NAMED: usize = 5;
 
-type Unread = fn(&ActualVip) -> bool;
+type IsUnreported = fn(&ActualVip) -> bool;
 
 /// Properties whose differences only a recreate can repair.
-const PROPERTIES: [(&str, Unread); 3] = [
+const PROPERTIES: [(&str, IsUnreported); 3] = [
     ("encap", |vip| vip.encap.is_none()),
     ("session-affinity", |vip| vip.sticky.is_none()),
     ("table-length", |vip| vip.table_length.is_none()),
@@ -148,10 +148,10 @@ impl SyncSession {
     }
 
     /// Warns once per session about properties of owned VIPs that VPP did not report. They count as equal, so a
-    /// difference is neither seen nor repaired.
+    /// difference is neither detected nor repaired.
     pub fn warn_unreadable(&mut self, state: &AgentState) {
         let Some(cached) = &self.cached else { return };
-        for (property, unread) in PROPERTIES {
+        for (property, is_unreported) in PROPERTIES {
             if self.reported_unreadable.contains(property) {
                 continue;
             }
@@ -159,7 +159,7 @@ impl SyncSession {
                 .actual
                 .vips
                 .iter()
-                .filter(|(vip, state_in_vpp)| unread(state_in_vpp) && !state.is_foreign(vip))
+                .filter(|(vip, state_in_vpp)| is_unreported(state_in_vpp) && !state.is_foreign(vip))
                 .map(|(vip, _)| vip.to_string())
                 .collect();
             if !vips.is_empty() {

@@ -10,8 +10,7 @@ use crate::{
     conf,
     inputs::{VipView, in_vpp},
     plan_job,
-    state::TurnBudget,
-    state::{AgentState, Deferred},
+    state::{AgentState, Deferred, TurnBudget},
     warmup::Gate,
 };
 use maglev_model::{
@@ -31,9 +30,9 @@ struct AssessedFrontend {
     assessment: Assessment,
 }
 
-/// Reason not to program a VIP that does not follow from the plan.
+/// Result of the checks that precede the plan.
 enum Assessment {
-    /// None: the VIP is in sync, or the plan changes it.
+    /// The VIP may be programmed: it is in sync, or the plan changes it.
     Applicable,
     /// Not all backends have a health state yet.
     WarmingUp,
@@ -66,7 +65,7 @@ impl SyncSession {
         } else {
             self.warming.remove(&address);
         }
-        // An unverified address has no dump to compare with.
+        // For an unverified address, no dump is recent enough for the comparison.
         if !self.unverified.contains_key(&address) {
             hold_ineffective(state, &cached.actual, &mut desired);
         }
@@ -132,7 +131,7 @@ impl SyncSession {
             }
             let vip = frontend.vip.into();
             let planned = plan.steps().any(|step| step.vip() == vip);
-            let there = cached.actual.vips.contains_key(&vip);
+            let exists = cached.actual.vips.contains_key(&vip);
             let desired_vip = desired.get(&frontend.vip).map(|entry| &entry.vip);
             let (result, reason) = match (assessment, desired_vip) {
                 (Assessment::WarmingUp, _) => (ProgramResult::Pending, "WarmingUp"),
@@ -142,11 +141,13 @@ impl SyncSession {
                     (ProgramResult::Failed, problem.reason.as_str())
                 }
                 (_, Some(DesiredVip::Hold { problem, .. })) => (ProgramResult::Held, problem.reason.as_str()),
-                (_, Some(DesiredVip::Exactly(spec))) if spec.encap.is_none() && !there => {
+                (_, Some(DesiredVip::Exactly(spec))) if spec.encap.is_none() && !exists => {
                     (ProgramResult::Failed, Reason::NoBackends.as_str())
                 }
                 _ if deferred.blocked.contains(&frontend.vip) => (ProgramResult::Pending, Reason::RemovalHeld.as_str()),
-                _ if deferred.servers_of.contains(&frontend.vip) => (ProgramResult::Held, Reason::RemovalHeld.as_str()),
+                _ if deferred.held_servers.contains(&frontend.vip) => {
+                    (ProgramResult::Held, Reason::RemovalHeld.as_str())
+                }
                 // VPP's error was already reported; it stands until a retry succeeds.
                 _ if self.retries.is_failing(address) => continue,
                 _ if planned || self.unverified.contains_key(&address) => {
@@ -163,7 +164,7 @@ impl SyncSession {
     }
 }
 
-/// Adds the VIP that the Frontend desires to `desired`, or a hold if this node cannot or must not program it now.
+/// Adds the Frontend's VIP to `desired`: its exact state, or a hold if this node cannot or must not program it now.
 fn assess(view: VipView, cached: &CachedVppState, gate: Gate, desired: &mut Desired) -> AssessedFrontend {
     let VipView { frontend, effective } = view;
     let active_pool = ActivePool::from(effective.active_pool);
@@ -189,7 +190,7 @@ fn assess(view: VipView, cached: &CachedVppState, gate: Gate, desired: &mut Desi
     AssessedFrontend { frontend, active_pool, assessment }
 }
 
-/// Holds VIPs whose last recreate did not repair the mismatch.
+/// Holds VIPs whose recreate did not repair the mismatch: another recreate would only drop flows again.
 fn hold_ineffective(state: &mut AgentState, actual: &Actual, desired: &mut Desired) {
     for (key, DesiredEntry { frontend, vip }) in desired {
         let (DesiredVip::Exactly(exactly), Some(have)) = (&mut *vip, in_vpp(Some(actual), *key)) else { continue };

@@ -32,7 +32,7 @@ pub struct WireVip {
     pub prefix: Prefix,
     /// 6, 17, or 255 for all.
     pub protocol: u8,
-    /// 0 for all. A VIP with port 0 has protocol 255, whatever was sent.
+    /// 0 for all. VPP sets protocol 255 for a VIP with port 0.
     pub port: u16,
 }
 

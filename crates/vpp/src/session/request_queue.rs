@@ -54,7 +54,7 @@ pub struct PendingRequest {
 
 impl PendingRequest {
     pub fn complete(self, reply: Bytes) {
-        // The future of the call may have been dropped; VPP executed the request all the same.
+        // The caller may have dropped the future; the request was executed nevertheless.
         let _ = self.reply_tx.send(Ok(RawReply { reply, details: self.details }));
     }
 

@@ -164,10 +164,10 @@ impl Task {
             return Ok(());
         };
         self.progress = Instant::now();
-        for swallowed in self.in_flight.drain(..index) {
-            self.queue.observer.unanswered(swallowed.expected.reply.message);
-            let message = swallowed.expected.request.name;
-            swallowed.fail(Error::Swallowed { message });
+        for unanswered in self.in_flight.drain(..index) {
+            self.queue.observer.unanswered(unanswered.expected.reply.message);
+            let message = unanswered.expected.request.name;
+            unanswered.fail(Error::Unanswered { message });
         }
         if last && let Some(pending) = self.in_flight.pop_front() {
             self.queue.observer.received(pending.expected.reply.message, messages::retval(&body));

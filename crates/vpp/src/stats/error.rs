@@ -5,23 +5,19 @@ use std::{io, path::PathBuf};
 /// Failure to open or read the stats segment.
 #[derive(Debug, thiserror::Error)]
 pub enum StatsError {
-    /// The connection to the stats socket failed.
     #[error("cannot connect to the stats socket {}", path.display())]
     Connect {
         path: PathBuf,
         #[source]
         source: io::Error,
     },
-    /// The stats socket sent no file descriptor.
     #[error("the stats socket {} sent no file descriptor", path.display())]
     NoDescriptor { path: PathBuf },
     /// The descriptor cannot be mapped, or its file was truncated.
     #[error("cannot map the stats segment")]
     Map(#[source] io::Error),
-    /// An unsupported layout version.
     #[error("the stats segment has layout version {0}, expected 2")]
     Version(u64),
-    /// VPP was changing the segment during every attempt.
     #[error("VPP was changing the stats segment during every attempt to read it")]
     Busy,
     /// An offset or length exceeds the segment.

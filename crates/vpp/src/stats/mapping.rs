@@ -21,16 +21,16 @@ use rustix::{
 
 use super::error::StatsError;
 
-/// Limit of the size; far more than any VPP uses (the default is 32 MiB). Keeps a wrong file from being mapped.
-const LARGEST: usize = 1 << 36;
+/// Limit of the file's size; far more than any VPP uses (the default is 32 MiB). A larger file is no stats segment.
+const MAX_SIZE: usize = 1 << 36;
 
 /// A mapped segment.
 #[derive(Debug)]
 pub struct Mapping {
     start: NonNull<AtomicU64>,
     length: usize,
-    /// The file, if it is not sealed against truncation.
-    watched: Option<OwnedFd>,
+    /// The file, if it is not sealed against truncation: its size is checked before each read.
+    unsealed: Option<OwnedFd>,
 }
 
 // SAFETY: the memory belongs to the value alone, is never written through it, and is read by atomic loads only.
@@ -46,18 +46,18 @@ impl Mapping {
         let failed = |error: Errno| StatsError::Map(error.into());
         let length = size(file).map_err(StatsError::Map)?;
         let sealed = fcntl_get_seals(file).is_ok_and(|seals| seals.contains(SealFlags::SHRINK));
-        let watched = if sealed { None } else { Some(file.try_clone().map_err(StatsError::Map)?) };
-        // SAFETY: a new mapping at an address of the kernel's choice, so it overlaps nothing of ours; length > 0.
+        let unsealed = if sealed { None } else { Some(file.try_clone().map_err(StatsError::Map)?) };
+        // SAFETY: a new mapping at an address of the kernel's choice, so it overlaps no other memory; length > 0.
         #[expect(unsafe_code)]
         let start = unsafe { mmap(null_mut(), length, ProtFlags::READ, MapFlags::SHARED, file.as_fd(), 0) };
         let start = NonNull::new(start.map_err(failed)?.cast()).ok_or_else(|| failed(Errno::NOMEM))?;
-        Ok(Self { start, length, watched })
+        Ok(Self { start, length, unsealed })
     }
 
     /// The memory. VPP may write to it at any time, hence the atomics. Only relaxed loads are allowed, which Rust
     /// permits on read-only memory.
     pub fn words(&self) -> Result<&[AtomicU64], StatsError> {
-        if let Some(file) = &self.watched
+        if let Some(file) = &self.unsealed
             && size(file).map_err(StatsError::Map)? < self.length
         {
             return Err(StatsError::Map(io::Error::other("the file was truncated")));
@@ -79,7 +79,7 @@ impl Drop for Mapping {
 
 fn size(file: &OwnedFd) -> io::Result<usize> {
     let size = fstat(file)?.st_size;
-    let fits = usize::try_from(size).ok().filter(|size| (1..=LARGEST).contains(size));
+    let fits = usize::try_from(size).ok().filter(|size| (1..=MAX_SIZE).contains(size));
     fits.ok_or_else(|| io::Error::other(format!("a file of {size} bytes is no stats segment")))
 }
 
@@ -102,7 +102,7 @@ mod tests {
         let file = file(8192 + 5);
         fcntl_add_seals(&file, SealFlags::SHRINK).unwrap();
         let mapping = Mapping::new(&file).unwrap();
-        assert!(mapping.watched.is_none());
+        assert!(mapping.unsealed.is_none());
         rustix::io::pwrite(&file, &7u64.to_ne_bytes(), 8184).unwrap();
         let words = mapping.words().unwrap();
         assert_eq!((words.len(), words[1023].load(Ordering::Relaxed)), (1024, 7));

@@ -40,7 +40,7 @@ impl<'a> Segment<'a> {
         Self { words }
     }
 
-    /// Calls `copy` with a view and returns its result. `copy` is called again, whatever it returned, if VPP changed
+    /// Calls `copy` with a view and returns its result. `copy` is called again, even after an error, if VPP changed
     /// the segment meanwhile.
     ///
     /// # Errors

@@ -2,30 +2,62 @@
 //!
 //! A flush is triggered by an edge, which VPP's state does not show: it becomes pending when a backend enters a
 //! condition that flushes, stays pending until VPP replied with 0, and is dropped when VPP restarted.
+//!
+//! Config, health and VPP's replies arrive in any order, with any condition of unknown health in between. So the edge
+//! is one between *known* conditions, and flows are tracked apart from conditions.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
 use maglev_model::{
     config::OnBackendDown,
     plan::{DueFlushes, Step, keys_on_address},
-    vip::VipKey,
+    vip::{VipKey, Weight},
     weights::{BackendCondition, DesiredAs},
 };
 
-/// The last observed condition of each application server, and the flushes that its changes made pending.
+/// The last observed state of each application server.
 #[derive(Debug, Default)]
 pub struct Flushes(BTreeMap<VipKey, BTreeMap<IpAddr, ServerState>>);
 
 /// The last observed state of an application server.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct ServerState {
-    condition: BackendCondition,
-    /// Flows pinned to the server still have to be flushed.
-    pending: bool,
+    /// The last known condition.
+    known: Option<BackendCondition>,
+    /// The current condition flushes.
+    flushes: bool,
+    /// VPP may hold flows that were pinned to the server since its last flush.
+    has_flows: bool,
+}
+
+impl ServerState {
+    fn observe(&mut self, condition: BackendCondition, on_backend_down: OnBackendDown, in_vpp: Option<u8>) {
+        let was = self.known;
+        if condition.is_known() {
+            self.known = Some(condition);
+        }
+        self.flushes = condition.flushes(on_backend_down);
+        let Some(weight) = in_vpp else {
+            self.has_flows = false;
+            return;
+        };
+        if !self.flushes {
+            // VPP may hold pinned flows even at weight 0.
+            self.has_flows |= condition.is_known() || weight > 0;
+        } else if self.known != was {
+            // A weight that another client sets later is repaired without a flush.
+            self.has_flows |= was.is_some() || weight > 0;
+        }
+    }
+
+    fn is_pending(&self) -> bool {
+        self.flushes && self.has_flows
+    }
 }
 
 impl Flushes {
-    /// Records the conditions of a VIP's application servers. `vpp` returns the weight of an address in VPP.
+    /// Records the conditions of a VIP's application servers. `vpp` returns the weight of an address in VPP. A server
+    /// that VPP does not have has no pinned flows.
     pub fn observe(
         &mut self,
         vip: VipKey,
@@ -37,17 +69,11 @@ impl Flushes {
         if !servers.keys().eq(ases.keys()) {
             servers.retain(|address, _| ases.contains_key(address));
             for address in ases.keys() {
-                let unknown = ServerState { condition: BackendCondition::NeverKnown, pending: false };
-                servers.entry(*address).or_insert(unknown);
+                servers.entry(*address).or_default();
             }
         }
         for ((address, desired), server) in ases.iter().zip(servers.values_mut()) {
-            let was = std::mem::replace(&mut server.condition, desired.condition);
-            if !desired.condition.flushes(on_backend_down) {
-                server.pending = false;
-            } else if was != desired.condition && needs_flush(was, vpp(*address)) {
-                server.pending = true;
-            }
+            server.observe(desired.condition, on_backend_down, vpp(*address));
         }
     }
 
@@ -57,28 +83,28 @@ impl Flushes {
             .0
             .range(keys_on_address(address))
             .flat_map(|(vip, servers)| servers.iter().map(|server| (*vip, server)));
-        servers.filter(|(_, (_, state))| state.pending).map(|(vip, (server, _))| (vip, *server)).collect()
+        servers.filter(|(_, (_, state))| state.is_pending()).map(|(vip, (server, _))| (vip, *server)).collect()
     }
 
-    /// Drops the pending flush that `step` executed. Call it when VPP replied with 0.
-    pub fn mark_flushed(&mut self, step: &Step) {
-        let flushed = match step {
-            Step::SetWeight { vip, address, flush: true, .. } | Step::AddAs { vip, address, .. } => {
-                Some((*vip, *address))
-            }
-            Step::RemoveAs { vip, address, .. } => vip.key().map(|key| (key, *address)),
-            _ => None,
+    /// Records a step that VPP replied to with 0: a flush ends a pending flush, and a weight above 0 admits flows again.
+    pub fn record_step(&mut self, step: &Step) {
+        let (vip, address, has_flows) = match step {
+            Step::SetWeight { vip, address, flush: true, to, .. }
+            // An added server is flushed as well.
+            | Step::AddAs { vip, address, weight: to, .. } => (Some(*vip), address, *to > Weight::ZERO),
+            Step::SetWeight { vip, address, to, .. } if *to > Weight::ZERO => (Some(*vip), address, true),
+            Step::RemoveAs { vip, address, flush: true, .. } => (vip.key(), address, false),
+            _ => return,
         };
-        let server = flushed.and_then(|(vip, address)| self.0.get_mut(&vip)?.get_mut(&address));
-        if let Some(server) = server {
-            server.pending = false;
+        if let Some(server) = vip.and_then(|vip| self.0.get_mut(&vip)?.get_mut(address)) {
+            server.has_flows = has_flows;
         }
     }
 
     /// Drops all pending flushes: a restarted VPP has no flows.
     pub fn clear(&mut self) {
         for server in self.0.values_mut().flat_map(BTreeMap::values_mut) {
-            server.pending = false;
+            server.has_flows = false;
         }
     }
 
@@ -88,87 +114,5 @@ impl Flushes {
     }
 }
 
-/// True if entering a condition that flushes requires a flush: always from a known condition (VPP may hold pinned flows
-/// even at weight 0), from an unknown condition only if VPP still sent new flows to the server. A server that VPP does
-/// not have has no pinned flows.
-fn needs_flush(was: BackendCondition, in_vpp: Option<u8>) -> bool {
-    in_vpp.is_some_and(|weight| was.is_known() || weight > 0)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use maglev_model::{
-        Name,
-        vip::{Service, Weight},
-        weights::DesiredWeight,
-    };
-
-    const SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
-
-    fn vip() -> VipKey {
-        VipKey { address: "203.0.113.1".parse().unwrap(), service: Service::AllPorts }
-    }
-
-    /// Observes the conditions in sequence, with VPP having the server at `weight`.
-    fn is_pending_after(conditions: &[BackendCondition], weight: Option<u8>, on_down: OnBackendDown) -> bool {
-        let mut flushes = Flushes::default();
-        for condition in conditions {
-            observe(&mut flushes, *condition, weight, on_down);
-        }
-        !flushes.due(vip().address).is_empty()
-    }
-
-    fn observe(flushes: &mut Flushes, condition: BackendCondition, weight: Option<u8>, on_down: OnBackendDown) {
-        let desired = DesiredAs {
-            backend: Name::namespaced("default", "b"),
-            condition,
-            weight: DesiredWeight::Set(Weight::ZERO),
-        };
-        flushes.observe(vip(), &BTreeMap::from([(SERVER, desired)]), on_down, |_| weight);
-    }
-
-    #[test]
-    fn flush_becomes_pending_on_the_edges_of_the_table() {
-        use BackendCondition::{CheckMissing, Disabled, Down, NeverKnown, Paused, Suspect, Unknown, Up};
-        use OnBackendDown::{Flush, Keep};
-        for (conditions, weight, on_down, pending) in [
-            (&[Up, Down][..], Some(10), Flush, true),
-            (&[Up, Down], Some(0), Flush, true),
-            (&[Up, Down], Some(10), Keep, false),
-            (&[Up, Disabled], Some(10), Keep, true),
-            (&[Paused, Disabled], Some(0), Flush, true),
-            (&[Up, Paused], Some(10), Flush, false),
-            (&[Down], Some(10), Flush, true),
-            (&[Down], Some(0), Flush, false),
-            (&[NeverKnown, Down], Some(0), Flush, false),
-            (&[Disabled], Some(10), Flush, true),
-            (&[Up, Unknown, Down], Some(0), Flush, false),
-            (&[Up, Suspect], Some(10), Flush, false),
-            (&[Up, Suspect, Down], Some(10), Flush, true),
-            (&[Up, CheckMissing], Some(10), Flush, false),
-            (&[Up, Down], None, Flush, false),
-            (&[Up, Down, Up], Some(10), Flush, false),
-            (&[Up, Down, Down], Some(10), Flush, true),
-        ] {
-            assert_eq!(is_pending_after(conditions, weight, on_down), pending, "{conditions:?} {weight:?} {on_down:?}");
-        }
-    }
-
-    #[test]
-    fn flush_is_sent_once_and_dropped_when_vpp_restarts() {
-        let mut flushes = Flushes::default();
-        observe(&mut flushes, BackendCondition::Up, Some(10), OnBackendDown::Flush);
-        observe(&mut flushes, BackendCondition::Down, Some(10), OnBackendDown::Flush);
-        let backend = Name::namespaced("default", "b");
-        let step = Step::SetWeight { vip: vip(), address: SERVER, backend, from: 10, to: Weight::ZERO, flush: true };
-        flushes.mark_flushed(&step);
-        assert!(flushes.due(vip().address).is_empty());
-        observe(&mut flushes, BackendCondition::Down, Some(0), OnBackendDown::Flush);
-        assert!(flushes.due(vip().address).is_empty(), "a repair does not flush again");
-        observe(&mut flushes, BackendCondition::Disabled, Some(0), OnBackendDown::Flush);
-        assert!(!flushes.due(vip().address).is_empty());
-        flushes.clear();
-        assert!(flushes.due(vip().address).is_empty());
-    }
-}
+mod tests;

@@ -63,7 +63,13 @@ impl BackendCondition {
     fn for_backend(backend: &Backend, health: Option<&BackendHealth>, suspect: impl Fn(Family) -> bool) -> Self {
         let mode = backend.probe_mode();
         let health = health.filter(|health| health.address == backend.address);
-        match mode.state(health.map(|health| health.state)) {
+        let probed = health.map(|health| health.state);
+        let state = match (mode, probed) {
+            // The health checker already has a newer spec, or still an older one.
+            (ProbeMode::Probed(_), Some(suspended @ (BackendState::Paused | BackendState::Disabled))) => suspended,
+            _ => mode.state(probed),
+        };
+        match state {
             BackendState::Paused => Self::Paused,
             BackendState::Disabled => Self::Disabled,
             BackendState::Up => Self::Up,

@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use maglev_model::health::BackendState::{Down, Up};
+use maglev_model::{
+    config::{AdminState, Backend},
+    health::BackendState::{Disabled, Down, Up},
+};
 use maglev_vpp_simulator::{Mark, Write};
 
 use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
@@ -58,6 +61,31 @@ async fn flush_is_executed_once_for_each_failure() {
         weights_set(&node, mark),
         [(a, 0, true, true), (a, 10, false, true), (a, 0, true, true), (a, 10, false, true)]
     );
+}
+
+#[tokio::test]
+async fn disabled_backend_is_flushed_once_whichever_of_config_and_health_arrives_first() {
+    for health_first in [true, false] {
+        let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
+        let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a, &b])]);
+        let node = Node::following(config([web], node())).await;
+        node.until_programmed().await;
+        let mark = node.simulator.mark();
+        let disabled = Backend { admin_state: AdminState::Disabled, ..a.clone() };
+        let disable = |node: &Node| node.edit("web", |web| web.pools = vec![pool("primary", &[&disabled, &b])]);
+        if health_first {
+            node.set_state(&a, Disabled);
+            node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 0), ("192.0.2.2", 10)]).await;
+            disable(&node);
+        } else {
+            disable(&node);
+            node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 0), ("192.0.2.2", 10)]).await;
+            node.set_state(&a, Disabled);
+        }
+        let expected = "frontend-programmed name=default/web generation=2 result=Programmed";
+        node.until("the new spec is programmed", |node| node.log().iter().any(|line| line == expected)).await;
+        assert_eq!(weights_set(&node, mark), [(ip("192.0.2.1"), 0, true, true)], "health first: {health_first}");
+    }
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ impl SyncSession {
                 Ok(()) => {
                     counts.count(step);
                     self.apply_to_cache(*number, step);
-                    state.flushes.mark_flushed(step);
+                    state.flushes.record_step(step);
                     if !recreated(step) {
                         state.publish_step(scope, step);
                     }

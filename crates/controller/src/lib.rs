@@ -126,7 +126,7 @@ impl Controller {
         let term = AbortOnDropHandle::new(self.runtime.spawn(term::run(controller, leadership, end)));
         async move {
             if let Err(error) = term.await {
-                tracing::error!(%error, "controller-term-failed");
+                tracing::error!(%error, "leader term failed");
             }
         }
         .boxed()

@@ -62,6 +62,8 @@ struct Stored {
 #[derive(Default)]
 struct Agent {
     link: LinkState,
+    /// True until the link is removed with the agent's pod. An agent without a link is forgotten with its Node.
+    has_link: bool,
     /// `None` until the agent's state has been received.
     digest: Option<Digest>,
 }
@@ -191,16 +193,9 @@ impl StatusEngine {
     pub fn set_nodes(&mut self, nodes: OrdMap<Name, ObservedNode>, now: Now) {
         let not_ready_since = nodes.iter().map(|(name, node)| (Arc::from(name.as_str()), node.not_ready_since));
         self.desired.set_nodes(not_ready_since.collect());
-        let before = self.nodes.replace(nodes);
-        let is_first = before.is_none();
-        // An agent may connect before its Node is listed, so only agents of deleted Nodes are forgotten.
-        let exists = |nodes: &Option<OrdMap<Name, ObservedNode>>, name: &Name| {
-            nodes.as_ref().is_some_and(|nodes| nodes.contains_key(name))
-        };
-        self.agents.retain(|node, _| {
-            let name = Name::cluster(node);
-            exists(&self.nodes, &name) || !exists(&before, &name)
-        });
+        let is_first = self.nodes.replace(nodes).is_none();
+        // A Node may be registered after its agent has connected, or again while its agent stays connected.
+        self.agents.retain(|node, agent| agent.has_link || is_registered(self.nodes.as_ref(), node));
         if is_first {
             // The index waits for the list of Nodes; the controller has no node of its own.
             let mut batch = self.index.batch();
@@ -255,6 +250,7 @@ impl StatusEngine {
 
     pub fn apply_link(&mut self, update: LinkUpdate) {
         let agent = self.agents.entry(Arc::clone(update.node())).or_default();
+        agent.has_link = !matches!(update, LinkUpdate::Removed(_));
         match update {
             LinkUpdate::Link(node, result) => {
                 agent.link = result.map_or_else(LinkState::Failed, |()| LinkState::Connected);
@@ -262,6 +258,9 @@ impl StatusEngine {
             }
             LinkUpdate::Removed(node) => {
                 agent.link = LinkState::Absent;
+                if self.nodes.is_some() && !is_registered(self.nodes.as_ref(), &node) {
+                    self.agents.remove(&node);
+                }
                 self.mark(StatusKind::MaglevNode, Name::cluster(&node));
             }
             LinkUpdate::Reset(_, mut digest) => {
@@ -324,7 +323,7 @@ impl StatusEngine {
 
     fn mark_backend(&mut self, name: &Name) {
         self.counts.remove(name);
-        let frontends: Vec<Name> = self.index.frontends_of(name).cloned().collect();
+        let frontends: Vec<Name> = self.index.frontends_using(name).cloned().collect();
         frontends.into_iter().for_each(|frontend| self.mark(StatusKind::Kind(Kind::Frontend), frontend));
         self.mark(StatusKind::Kind(Kind::Backend), name.clone());
     }
@@ -363,6 +362,11 @@ impl Stored {
         let status = Status::from_value(kind, &raw.status);
         Self { raw, status, named_backends }
     }
+}
+
+/// True if the list of Nodes contains `node`.
+fn is_registered(nodes: Option<&OrdMap<Name, ObservedNode>>, node: &str) -> bool {
+    nodes.is_some_and(|nodes| nodes.contains_key(&Name::cluster(node)))
 }
 
 /// Replaces a stored status unless `new` is older: a watch may deliver a status from before the last write.

@@ -58,13 +58,13 @@ impl Progress {
         self.reconciled.borrow().is_none_or(|at| at.elapsed() < STALLED_AFTER)
     }
 
-    /// What the present term needs before its first write; `None` once it may write.
+    /// The condition for the first write of the present term; `None` once it may write.
     pub fn waits_for(&self) -> Option<WaitsFor> {
         *self.waits_for.borrow()
     }
 }
 
-/// What a term needs before its first write.
+/// The condition that a term waits for before its first write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitsFor {
     /// The first complete list of every kind.
@@ -237,7 +237,7 @@ impl Term {
         };
         if waits_for.is_none() {
             self.listen_until = None;
-            tracing::info!(nodes = self.engine.serving_node_count(), silent, "controller-writes");
+            tracing::info!(nodes = self.engine.serving_node_count(), silent, "status writing started");
         }
         self.progress.waits_for.send_replace(waits_for);
         self.listen_until.is_none()
@@ -283,7 +283,7 @@ impl Term {
                     WriteError::NotLeading => {}
                     WriteError::Timeout | WriteError::Refused(_) => {
                         let name = key.1.as_str();
-                        tracing::warn!(kind = kind.as_str(), name, %error, "status-write-failed");
+                        tracing::warn!(kind = kind.as_str(), name, %error, "cannot write status");
                         self.queue.failed(&key, now.monotonic);
                     }
                 }
@@ -321,7 +321,7 @@ impl Term {
             let result = recorder.publish(&note).await;
             if let Err(error) = &result {
                 let (kind, name) = (note.kind.as_str(), note.name.as_str());
-                tracing::warn!(kind, name, %error, "kubernetes-event-failed");
+                tracing::warn!(kind, name, %error, "cannot record Kubernetes Event");
             }
             result
         });

@@ -129,7 +129,7 @@ impl StatusEngine {
                     name: name.as_str(),
                     link: agent.map_or(&LinkState::Absent, |agent| &agent.link),
                     digest: agent.and_then(|agent| agent.digest.as_ref()),
-                    load_balancer_config: self.node_object(name).and_then(|node| self.index.chosen_for(node).used),
+                    load_balancer_config: self.node_object(name).and_then(|node| self.index.selection_for(node).used),
                 };
                 Status::MaglevNode(node_status::maglev_node(&inputs, old, revision))
             }
@@ -184,10 +184,10 @@ impl StatusEngine {
         let mut selection = Selection::default();
         for node in &self.present_nodes {
             let Some(object) = self.node_object(&Name::cluster(node)) else { continue };
-            let chosen = self.index.chosen_for(object);
+            let chosen = self.index.selection_for(object);
             if chosen.used == Some(name) {
                 selection.used_by += 1;
-            } else if let Some(used) = chosen.used.filter(|_| chosen.in_vain.contains(&name)) {
+            } else if let Some(used) = chosen.used.filter(|_| chosen.overridden.contains(&name)) {
                 selection.conflicts.push(SelectionConflict { node, used: used.as_str() });
             }
         }

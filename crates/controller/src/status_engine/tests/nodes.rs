@@ -156,6 +156,46 @@ fn agent_that_connects_before_its_node_is_listed_counts_afterwards() {
 }
 
 #[test]
+fn node_that_is_registered_again_keeps_its_connected_agent() {
+    let mut scene = Scene::programmed(&["a", "b"]);
+    scene.delete_node("b");
+    scene.reconcile();
+    assert!(!scene.is_stored("MaglevNode", "b"));
+    assert_eq!(scene.frontend_status("shop/web").nodes_summary.as_deref(), Some("1/1"));
+    // The agent's connection stays, so its state is not sent again: only changes are.
+    scene.backend("shop/two", "10.0.0.2");
+    scene.frontend("shop/web", &frontend_spec(&["one", "two"]));
+    for node in ["a", "b"] {
+        scene.report_program(node, "shop/web", ProgramResult::Programmed, "");
+    }
+    scene.reconcile();
+    scene.node("b", &[]);
+    scene.publish_nodes();
+    scene.reconcile();
+    assert_eq!(scene.condition_of("MaglevNode", "b", "AgentConnected"), "True Connected");
+    assert_eq!(scene.condition_of("MaglevNode", "b", "VPPConnected"), "True Connected");
+    assert_eq!(scene.frontend_status("shop/web").nodes_summary.as_deref(), Some("2/2"));
+    assert_eq!(scene.condition("shop/web", "Programmed"), "True Programmed");
+}
+
+#[test]
+fn agent_is_forgotten_once_its_node_and_its_link_are_removed() {
+    for node_first in [true, false] {
+        let mut scene = Scene::programmed(&["a", "b"]);
+        if node_first {
+            scene.delete_node("b");
+        }
+        scene.engine.apply_link(LinkUpdate::Removed("b".into()));
+        if !node_first {
+            scene.delete_node("b");
+        }
+        scene.node("b", &[]);
+        scene.publish_nodes();
+        assert_eq!(scene.engine.silent_node_count(), 1, "the reports of the former machine do not count");
+    }
+}
+
+#[test]
 fn health_check_problems_of_nodes_are_reported_with_their_names() {
     let mut scene = Scene::with_nodes(&["a", "b"]);
     scene.check("shop/tls");

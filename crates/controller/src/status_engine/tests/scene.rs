@@ -134,6 +134,12 @@ impl Scene {
         self.nodes.insert(Name::cluster(node), node_object);
     }
 
+    /// Deletes a Node and publishes the others.
+    pub fn delete_node(&mut self, node: &str) {
+        self.nodes.remove(&Name::cluster(node));
+        self.publish_nodes();
+    }
+
     pub fn publish_nodes(&mut self) {
         self.engine.set_nodes(self.nodes.clone(), self.now);
     }

@@ -2,11 +2,12 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use anyhow::ensure;
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
@@ -87,7 +88,7 @@ async fn read(address: SocketAddr, path: &str, count: usize, slow: usize) -> any
         idle.push(open(address, path, Some(SLOW_BUFFER)).await?);
     }
     counting_process::serve(|| {
-        let mut taken = std::mem::take(&mut *latencies.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut taken = std::mem::take(&mut *latencies.lock());
         taken.sort_unstable();
         let percentile = |fraction: f64| {
             let index = (taken.len().saturating_sub(1) as f64 * fraction) as usize;
@@ -137,7 +138,7 @@ async fn follow(mut stream: TcpStream, latencies: Arc<Mutex<Vec<u32>>>) {
             let digits = std::str::from_utf8(&buffer[begin + 1..from]).unwrap_or_default();
             let Ok(emitted) = digits.parse::<u64>() else { continue };
             let micros = u32::try_from(now.saturating_sub(emitted) / 1000).unwrap_or(u32::MAX);
-            latencies.lock().unwrap_or_else(PoisonError::into_inner).push(micros);
+            latencies.lock().push(micros);
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, ensure};
 use maglev_agent::{Agent, AgentOptions, VppConnector};
 use maglev_model::event::{Event, EventSink, Events, Scope, SyncCounts};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::{Notify, watch},
     time::timeout,
@@ -45,7 +46,7 @@ struct SyncTimes {
 
 impl SyncTimer {
     fn times(&self) -> MutexGuard<'_, SyncTimes> {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+        self.times.lock()
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     net::IpAddr,
     os::unix::net::{UnixListener, UnixStream},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     thread,
     time::Instant,
 };
@@ -17,6 +17,7 @@ use maglev_vpp::{
     frame,
     messages::{self, Signature, lb::LbAsSetWeight},
 };
+use parking_lot::Mutex;
 use tokio::{sync::oneshot, task::spawn_blocking};
 
 use crate::raw;
@@ -67,7 +68,7 @@ impl ProbeTap {
     pub fn expect(&self, server: IpAddr, count: usize) -> oneshot::Receiver<Vec<Instant>> {
         let (done_tx, done_rx) = oneshot::channel();
         let requests = Requests { server, count, arrivals: Vec::with_capacity(count), done_tx };
-        *self.expected.lock().unwrap_or_else(PoisonError::into_inner) = Some(requests);
+        *self.expected.lock() = Some(requests);
         done_rx
     }
 }
@@ -105,7 +106,7 @@ fn record(input: &mut BytesMut, bytes: &[u8], at: Instant, id: u16, expected: &E
             continue;
         }
         let (_, request) = messages::decode::<LbAsSetWeight>(&body)?;
-        let mut expected = expected.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut expected = expected.lock();
         if let Some(requests) = expected.as_mut().filter(|requests| requests.server == request.as_address) {
             requests.arrivals.push(at);
         }

@@ -4,12 +4,13 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{broadcast, watch};
 
 use super::{mirror::Mirror, probe_subscriptions::ProbeSubscriptions, target::AgentTarget, update::FleetUpdate};
@@ -117,7 +118,7 @@ impl LinkCounters {
 
 impl<M: Mirror> NodeCell<M> {
     pub(crate) fn state(&self) -> MutexGuard<'_, NodeState<M>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -139,7 +140,7 @@ impl<M: Mirror> Store<M> {
     }
 
     pub(crate) fn cells(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<NodeCell<M>>>> {
-        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cells.lock()
     }
 
     pub(crate) fn cell(&self, node: &str) -> Option<Arc<NodeCell<M>>> {
@@ -184,14 +185,14 @@ impl<M: Mirror> Store<M> {
     }
 
     pub(crate) fn publish(&self, update: FleetUpdate) {
-        if let Some(updates) = &*self.updates.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(updates) = &*self.updates.lock() {
             // An error means that there are no receivers.
             let _ = updates.send(update);
         }
     }
 
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<FleetUpdate> {
-        match &*self.updates.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.updates.lock() {
             Some(updates) => updates.subscribe(),
             // The sender is dropped at once, so the receiver ends.
             None => broadcast::channel(1).1,
@@ -200,7 +201,7 @@ impl<M: Mirror> Store<M> {
 
     /// Ends all update receivers.
     pub(crate) fn close(&self) {
-        *self.updates.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.updates.lock() = None;
     }
 }
 

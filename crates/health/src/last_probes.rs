@@ -1,11 +1,9 @@
 //! The last probe of each backend, for status requests and the metric of the health counter.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{fmt, sync::Arc};
 
 use imbl::OrdMap;
+use parking_lot::{Mutex, MutexGuard};
 use prometheus::{
     GaugeVec, Opts, Registry,
     core::{Collector, Desc},
@@ -25,7 +23,7 @@ pub struct LastProbes(Arc<Mutex<ProbesByBackend>>);
 type ProbesByBackend = OrdMap<Name, Arc<Probing>>;
 
 impl LastProbes {
-    /// The probing of backend `name`; `None` before its first probe.
+    /// The progress of the probes of backend `name`; `None` before its first result.
     pub fn get(&self, name: &Name) -> Option<Probing> {
         let probing = self.entries().get(name).cloned();
         probing.map(Arc::unwrap_or_clone)
@@ -53,7 +51,7 @@ impl LastProbes {
     }
 
     fn entries(&self) -> MutexGuard<'_, ProbesByBackend> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -13,13 +13,14 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
+use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
 use super::SandboxError;
@@ -184,7 +185,7 @@ struct Group {
 
 impl Group {
     fn signal(&self, signal: Signal) {
-        let reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
+        let reaped = self.reaped.lock();
         if !*reaped {
             // Fails only if the group is empty.
             let _ = killpg(self.leader, signal);
@@ -194,7 +195,7 @@ impl Group {
     /// Waits for the leader, kills the rest of its group and only then reaps the leader, which frees the ID.
     fn reap(&self, child: &mut Child) -> io::Result<ExitStatus> {
         while let Err(Errno::EINTR) = waitid(Id::Pid(self.leader), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {}
-        let mut reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reaped = self.reaped.lock();
         let _ = killpg(self.leader, Signal::SIGKILL);
         let status = child.wait();
         *reaped = true;

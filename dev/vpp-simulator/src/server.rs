@@ -3,14 +3,10 @@
 //! Replies to one client keep the order of its requests. Like in VPP, received requests are executed even if the client has
 //! closed the connection since.
 
-use std::{
-    io,
-    path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     io::AsyncWriteExt,
     net::{UnixListener, UnixStream},
@@ -44,7 +40,7 @@ impl Shared {
 
     /// The state. Ignores poisoning, so that a failed test does not cause further failures.
     pub fn world(&self) -> MutexGuard<'_, SimulatorState> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+        self.world.lock()
     }
 
     /// Waits for the end of the hang.

@@ -3,12 +3,10 @@
 //! Reading blocks, so a blocking task takes the editor and returns it with the input. `?` ends the line like Enter; the
 //! editor prints the help and continues with the same text.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
+use parking_lot::Mutex;
 use rustyline::{
     Cmd, CompletionType, ConditionalEventHandler, Config, Context, Event, EventContext, EventHandler, Helper, KeyEvent,
     RepeatCount,
@@ -79,7 +77,7 @@ impl Editor {
         let mut text = (String::new(), String::new());
         loop {
             let line = self.inner.readline_with_initial(PROMPT, (&text.0, &text.1));
-            let help_request = self.help_request.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let help_request = self.help_request.lock().take();
             text = match line {
                 Ok(line) => match help_request {
                     Some(help_request) => {
@@ -130,7 +128,7 @@ impl ConditionalEventHandler for HelpKey {
     fn handle(&self, _: &Event, _: RepeatCount, _: bool, ctx: &EventContext<'_>) -> Option<Cmd> {
         let (left, right) = ctx.line().split_at(ctx.pos());
         shlex::split(left)?;
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((left.to_owned(), right.to_owned()));
+        *self.0.lock() = Some((left.to_owned(), right.to_owned()));
         Some(Cmd::AcceptLine)
     }
 }

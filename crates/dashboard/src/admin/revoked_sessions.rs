@@ -1,9 +1,8 @@
 //! Sessions that ended by sign-out on this replica.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
 
 /// Ids of the sessions, until they would have ended anyway. Only signed-in users can add one, so no other bound is
 /// necessary.
@@ -13,13 +12,13 @@ pub struct RevokedSessions(Mutex<HashMap<String, i64>>);
 impl RevokedSessions {
     /// Adds a session that would have ended at `ends`.
     pub fn add(&self, id: String, ends: i64, now: i64) {
-        let mut revoked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut revoked = self.0.lock();
         revoked.retain(|_, ends| *ends > now);
         revoked.insert(id, ends);
     }
 
     pub fn contains(&self, id: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(id)
+        self.0.lock().contains_key(id)
     }
 }
 

@@ -3,11 +3,12 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use prometheus::{
     Opts,
     core::{Collector, Desc, Describer},
@@ -66,7 +67,7 @@ impl ProbeTotals {
 
     /// Nothing can panic while it is locked.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Name, Arc<ProbeCounts>>> {
-        self.backends.lock().unwrap_or_else(PoisonError::into_inner)
+        self.backends.lock()
     }
 }
 

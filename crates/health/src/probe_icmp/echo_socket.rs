@@ -4,10 +4,11 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use nix::errno::Errno;
+use parking_lot::{Mutex, MutexGuard};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use tokio::{net::UdpSocket, sync::oneshot, task::JoinHandle};
 
@@ -19,7 +20,7 @@ use super::packet::{self, Echo};
 /// kernel limits the size to `net.core.rmem_max`.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
-/// A socket and the task that reads from the socket. Dropping ends both.
+/// A socket and the task that reads from it. Dropping closes the socket and aborts the task.
 #[derive(Debug)]
 pub struct EchoSocket {
     family: Family,
@@ -75,7 +76,7 @@ impl EchoSocket {
     /// Opens a socket that sends from `source`, or from the address that the kernel chooses.
     ///
     /// # Errors
-    /// The kernel's error. [`is_missing_capability`] tells if the process may open neither kind of socket.
+    /// The kernel's error. [`is_missing_capability`] is true for it if the process may open neither kind of socket.
     pub fn open(family: Family, source: Option<IpAddr>) -> io::Result<Self> {
         let (socket, raw) = open_either_kind(family)?;
         let source = source.unwrap_or(match family {
@@ -94,7 +95,7 @@ impl EchoSocket {
             // discarded by `read`.
             socket.attach_filter(&reply_filter(family, id))?;
         }
-        // Not UDP, but a datagram socket of another protocol, whose addresses have port 0.
+        // Tokio has no type for ICMP. Its UdpSocket works for any datagram socket; the addresses have port 0.
         let socket = Arc::new(UdpSocket::from_std(socket.into())?);
         let pending =
             Arc::new(Mutex::new(PendingEchoes { last_sequence: fastrand::u16(..), ..PendingEchoes::default() }));
@@ -148,8 +149,8 @@ impl ExpectedEcho {
     }
 }
 
-/// True for an error of opening a socket that means: `net.ipv4.ping_group_range` excludes this process, and the process
-/// lacks `CAP_NET_RAW`.
+/// True if a socket could not be opened because `net.ipv4.ping_group_range` excludes this process and the process lacks
+/// `CAP_NET_RAW`.
 pub fn is_missing_capability(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::EACCES | Errno::EPERM | Errno::EPROTONOSUPPORT))
@@ -229,5 +230,5 @@ async fn read(socket: Arc<UdpSocket>, pending: Arc<Mutex<PendingEchoes>>, (famil
 
 /// Nothing can panic while it is locked.
 fn lock(pending: &Mutex<PendingEchoes>) -> MutexGuard<'_, PendingEchoes> {
-    pending.lock().unwrap_or_else(PoisonError::into_inner)
+    pending.lock()
 }

@@ -3,11 +3,12 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::broadcast;
 
 use super::{BusLimits, BusShared, batch::AsOf, batch::EventBatch, batch::Stamped};
@@ -67,7 +68,7 @@ impl Distributor {
     }
 
     fn state(&self) -> MutexGuard<'_, DistributorState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -102,6 +103,7 @@ impl RingBuffer {
     }
 }
 
+/// Creates subscriptions, also while the bus runs.
 #[derive(Clone)]
 pub struct Subscriber(Arc<BusShared>);
 

@@ -5,7 +5,7 @@
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use crate::{
@@ -16,6 +16,7 @@ use maglev_model::{
     actual::{Actual, ActualAs, ActualConf, ActualVip, VppVip},
     vip::Weight,
 };
+use parking_lot::Mutex;
 
 /// The VIP in the plugin's layout: prefix lengths include the 96 bits before an IPv4 address.
 pub fn vip(vip: VppVip) -> WireVip {
@@ -60,13 +61,13 @@ pub struct ConfCache(Arc<Mutex<Option<(u32, ActualConf)>>>);
 impl ConfCache {
     /// Records settings written to the VPP with process id `pid`.
     pub(crate) fn record(&self, pid: u32, conf: ActualConf) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((pid, conf));
+        *self.0.lock() = Some((pid, conf));
     }
 
     /// The settings of the VPP with process id `pid`, whose text shows `sources`. Recorded settings are valid while VPP
     /// has the source addresses written with them: process ids repeat in containers.
     pub(crate) fn conf(&self, pid: u32, sources: CliSources) -> ActualConf {
-        let recorded = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let recorded = *self.0.lock();
         let CliSources { ipv4, ipv6 } = sources;
         let conf = recorded.filter(|(recorded_pid, _)| *recorded_pid == pid).map(|(_, conf)| conf).filter(|conf| {
             ipv4.is_none_or(|shown| shown == conf.ipv4_source) && ipv6.is_none_or(|shown| shown == conf.ipv6_source)

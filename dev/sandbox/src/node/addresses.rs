@@ -1,10 +1,8 @@
 //! Pod IPs: one loopback address per pod, from the range of its node.
 
-use std::{
-    collections::BTreeSet,
-    net::Ipv4Addr,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::BTreeSet, net::Ipv4Addr};
+
+use parking_lot::Mutex;
 
 /// The addresses 127.1.N.1 to 127.1.N.254 of the node whose address ends in N.
 #[derive(Debug)]
@@ -20,7 +18,7 @@ impl PodAddresses {
 
     /// Allocates `preferred` if it is in the range and free, else the lowest free address; `None` if all are in use.
     pub fn take(&self, preferred: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock();
         let preferred = preferred.and_then(|address| self.last_octet(address)).filter(|last| !taken.contains(last));
         let last = preferred.or_else(|| (1..=254).find(|last| !taken.contains(last)))?;
         taken.insert(last);
@@ -30,7 +28,7 @@ impl PodAddresses {
     /// Frees an address; ignores addresses outside the range.
     pub fn release(&self, address: Ipv4Addr) {
         if let Some(last) = self.last_octet(address) {
-            self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&last);
+            self.taken.lock().remove(&last);
         }
     }
 

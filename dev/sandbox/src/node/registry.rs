@@ -3,10 +3,11 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::Ipv4Addr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use super::log_file::LogFile;
+use parking_lot::{Mutex, MutexGuard};
 
 /// Pods by namespace and name.
 #[derive(Debug, Default)]
@@ -51,24 +52,24 @@ impl Registry {
         self.lock().get(&(namespace.to_owned(), name.to_owned())).cloned()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Arc<RegisteredPod>>> {
-        self.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Arc<RegisteredPod>>> {
+        self.pods.lock()
     }
 }
 
 impl ContainerLogs {
     /// Sets the log of a new run. Returns the log of the run before the previous one, for deletion.
     pub fn rotate(&self, log: Arc<LogFile>) -> Option<Arc<LogFile>> {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut runs = self.runs.lock();
         let ended = runs.current.replace(log);
         std::mem::replace(&mut runs.previous, ended)
     }
 
     pub fn current(&self) -> Option<Arc<LogFile>> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner).current.clone()
+        self.runs.lock().current.clone()
     }
 
     pub fn previous(&self) -> Option<Arc<LogFile>> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner).previous.clone()
+        self.runs.lock().previous.clone()
     }
 }

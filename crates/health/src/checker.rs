@@ -85,7 +85,7 @@ pub struct Checker<P> {
     publisher: Publisher,
     starvation: StarvationMonitor,
     log_throttle: LogThrottle,
-    /// True while due probes wait because of `max_in_flight`.
+    /// True while due probes wait because `max_in_flight` probes are in flight.
     is_limited: bool,
 }
 
@@ -310,7 +310,8 @@ impl<P: Prober> Checker<P> {
         }
         self.publisher.update(name, &backend_loop.health_update(Some(code)));
         match (failure, success) {
-            // Soon shows if the path fails, and afterwards which backends are really down.
+            // When a suspicion begins, probes of the whole family soon show if the path is at fault; when it ends, which
+            // backends are down.
             (FailureEffect::PathSuspect, _) | (_, SuccessEffect::SuspicionEnded) => self.probe_family(family, now),
             (FailureEffect::ConfirmationNeeded, _) => {
                 self.probe_now(family, now, CONFIRMATION_PROBES, |peer| !peer.is_in_doubt());

@@ -1,4 +1,4 @@
-//! TCP connections for probes. Tells errors of this node from errors of the backend.
+//! TCP connections for probes. Distinguishes errors of this node from errors of the backend.
 
 use std::{
     io,

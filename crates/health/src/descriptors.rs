@@ -2,7 +2,7 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// The maximum of probes in flight at any limit: each may hold some 20 KiB.
+/// The maximum number of probes in flight, however many descriptors are allowed: each may hold some 20 KiB.
 const MAX_PROBES: u64 = 8192;
 
 /// Descriptors left to the rest of the process.
@@ -20,7 +20,7 @@ pub fn raise_limit() -> usize {
 
 /// The number of probes for which `limit` descriptors are enough.
 fn probes(limit: u64) -> usize {
-    // A small limit is divided: the rest of the process needs descriptors, too.
+    // Of a limit below the reserve, a quarter is for probes: the rest of the process needs descriptors, too.
     let probes = limit.saturating_sub(RESERVE).max(limit / 4).clamp(1, MAX_PROBES);
     usize::try_from(probes).unwrap_or(usize::MAX)
 }

@@ -20,8 +20,8 @@ use maglev_model::health::ProbeCode;
 
 use super::prober::ProbeOutcome;
 
-/// Buffer size of one connection in bytes, for the head and for the body of a response. Bounds the memory of many probes
-/// of servers that send too much.
+/// Buffer size of one connection in bytes, for the head and for the body of a response. Bounds the memory of many
+/// probes whose servers send too much.
 const BUFFER_SIZE: usize = 64 * 1024;
 
 /// Sends `request` over HTTP/1.1 and passes the response to `evaluate`.
@@ -97,7 +97,7 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for Tasks {
 }
 
 impl Tasks {
-    /// Drives `connection` and its tasks for ever: their errors also end the exchange.
+    /// Drives `connection` and its tasks, and never returns: their errors also end the exchange.
     async fn drive<E>(&self, connection: impl Future<Output = Result<(), E>>) -> Infallible {
         let mut connection = pin!(connection.fuse());
         let mut running = FuturesUnordered::new();

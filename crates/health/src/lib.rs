@@ -1,8 +1,7 @@
 //! Health checks: probes, one file per protocol, and their scheduling.
 //!
-//! The agent calls [`ProbeThread::start`] once: it starts an OS thread for probes only, in the network namespace that
-//! probes are sent from. [`ProbeThread::run`] then runs the `checker` there, which receives configurations and publishes
-//! health snapshots.
+//! `maglevd` calls [`ProbeThread::start`] once: it starts an OS thread for probes only, in the network namespace that
+//! probes are sent from. [`ProbeThread::run`] then runs the `checker` on that thread.
 //!
 //! ```text
 //!   watch<Option<Config>> ─▶ checker ─▶ watch<HealthSnapshot>
@@ -53,7 +52,7 @@ pub use self::{
     progress::ProbeTrace,
 };
 
-/// Options of [`ProbeThread::run`] beside the configuration.
+/// Options of [`ProbeThread::run`]. The settings of the HealthChecks are in the configuration.
 #[derive(Clone, Debug)]
 pub struct HealthOptions {
     /// Sent in `User-Agent: maglevd/<version>`.

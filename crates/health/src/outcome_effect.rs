@@ -8,18 +8,18 @@ pub fn describe_effect(outcome: &ProbeOutcome, check: &HealthCheck) -> String {
     let (rise, fall) = (check.rise, check.fall);
     match outcome {
         ProbeOutcome::Completed { code, .. } if code.is_success() => {
-            let down =
+            let when_down =
                 if rise == 1 { "with this probe".to_owned() } else { format!("after {rise} such probes in a row") };
             format!(
-                "The agent counts a success. A backend that is up stays up, a backend that is down comes up {down}, and a \
+                "The agent counts a success. A backend that is up stays up, a backend that is down comes up {when_down}, and a \
                  backend in state unknown comes up at once."
             )
         }
         ProbeOutcome::Completed { .. } => {
-            let up =
+            let when_up =
                 if fall == 1 { "with this probe".to_owned() } else { format!("after {fall} such probes in a row") };
             format!(
-                "The agent counts a failure. A backend that is up goes down {up}, a backend that is down stays down, and a \
+                "The agent counts a failure. A backend that is up goes down {when_up}, a backend that is down stays down, and a \
                  backend in state unknown goes down at once. If no other backend of the address family answers either, \
                  the probe path is suspected and weights are kept."
             )

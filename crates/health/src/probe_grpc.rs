@@ -96,11 +96,11 @@ impl GrpcProbe {
         }
     }
 
-    fn request(&self, own: SocketAddr, scheme: &str) -> http::Result<Request<Full<Bytes>>> {
+    fn request(&self, backend: SocketAddr, scheme: &str) -> http::Result<Request<Full<Bytes>>> {
         let uri = Uri::builder().scheme(scheme).path_and_query(PathAndQuery::from_static(PATH));
         let uri = match &self.authority {
             Some(authority) => uri.authority(authority.clone()),
-            None => uri.authority(own.to_string()),
+            None => uri.authority(backend.to_string()),
         };
         Request::post(uri.build()?)
             .header(CONTENT_TYPE, GRPC)
@@ -188,7 +188,7 @@ impl GrpcStatus {
     }
 }
 
-/// The names of statuses that are usual for health checks.
+/// The names of the statuses that health services usually return.
 fn status_name(code: u16) -> Option<&'static str> {
     Some(match code {
         1 => "CANCELLED",

@@ -113,7 +113,7 @@ impl HttpProbe {
         let mut request = self.request(self.path.clone().into());
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         if !request.headers().contains_key(HOST) {
-            let host = HeaderValue::try_from(self.own_authority(address)).map_err(invalid_request)?;
+            let host = HeaderValue::try_from(self.backend_authority(address)).map_err(invalid_request)?;
             request.headers_mut().insert(HOST, host);
         }
         Ok(request)
@@ -122,7 +122,7 @@ impl HttpProbe {
     /// The request in the form of HTTP/2: the URI contains the authority, there is no header `Host`.
     fn request_http2(&self, address: IpAddr) -> Result<Request<Empty<Bytes>>, ProbeOutcome> {
         let host = self.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let authority = host.map_or_else(|| self.own_authority(address), str::to_owned);
+        let authority = host.map_or_else(|| self.backend_authority(address), str::to_owned);
         let uri = Uri::builder().scheme("https").authority(authority).path_and_query(self.path.clone());
         let mut request = self.request(uri.build().map_err(invalid_request)?);
         request.headers_mut().remove(HOST);
@@ -138,7 +138,7 @@ impl HttpProbe {
     }
 
     /// The backend's address and port as an authority.
-    fn own_authority(&self, address: IpAddr) -> String {
+    fn backend_authority(&self, address: IpAddr) -> String {
         authority(address, self.port.get(), if self.tls.is_some() { 443 } else { 80 })
     }
 

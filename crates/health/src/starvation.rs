@@ -1,9 +1,9 @@
-//! Measures the time that this thread did not get: a starved or paused process must not mark any backend down.
+//! Measures the CPU time that this thread was denied: a starved or paused process must not mark any backend down.
 //!
-//! While probes run, a timer fires every [`tick_interval`](StarvationMonitor::tick_interval). The delay of each tick is
-//! time that the probes did not get either, while their timeouts ran on: the process was not scheduled, or other work
-//! came first. A pause within one tick is not seen if the process is stopped and continued in turns, so the interval is
-//! short beside the shortest timeout.
+//! While probes run, a timer fires every [`tick_interval`](StarvationMonitor::tick_interval). The delay of a tick is time
+//! in which the probes could not run either, while their timeouts ran on: the process was not scheduled, or was busy
+//! with other work. If the process is stopped and continued again and again, pauses shorter than the interval are
+//! missed. So the interval is a tenth of the shortest timeout: enough such turns remain to finish a probe.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const MIN_TICK_INTERVAL: Duration = Duration::from_millis(2);
 /// The normal delay of a timer.
 const TIMER_NOISE: Duration = Duration::from_millis(5);
 
-/// Adds up the time that the thread did not get.
+/// Adds up the delays of the ticks.
 #[derive(Debug)]
 pub struct StarvationMonitor {
     total: Duration,

@@ -30,13 +30,13 @@ pub struct ClientOptions {
 /// # Errors
 /// If there is no usable configuration.
 pub async fn client(options: ClientOptions) -> Result<Client, Error> {
-    let config = bounded(options).await?;
+    let config = config_with_timeouts(options).await?;
     tracing::info!(url = %config.cluster_url, "kubernetes client configured");
     connect(config)
 }
 
 /// The client's configuration with this crate's timeouts.
-pub(crate) async fn bounded(options: ClientOptions) -> Result<Config, Error> {
+pub(crate) async fn config_with_timeouts(options: ClientOptions) -> Result<Config, Error> {
     let mut config = config(options).await?;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = Some(READ_TIMEOUT);
@@ -53,8 +53,8 @@ pub(crate) fn connect(config: Config) -> Result<Client, Error> {
 
 async fn config(options: ClientOptions) -> Result<Config, Error> {
     let ClientOptions { kubeconfig, context } = options;
-    let place = kubeconfig.as_ref().map_or_else(|| "in use".to_owned(), |path| path.display().to_string());
-    let unreadable = |source| Error::Kubeconfig { path: place.clone(), source };
+    let source_name = kubeconfig.as_ref().map_or_else(|| "in use".to_owned(), |path| path.display().to_string());
+    let unreadable = |source| Error::Kubeconfig { path: source_name.clone(), source };
     let read = match (kubeconfig, &context) {
         (Some(path), _) => Kubeconfig::read_from(&path),
         (None, Some(_)) => Kubeconfig::read(),

@@ -39,7 +39,7 @@ pub struct KindUpdate {
     /// True if `objects` is the first complete list of the kind.
     pub first: bool,
     pub deleted: Vec<Name>,
-    /// New and changed objects, including those of which only the status changed.
+    /// New and changed objects, even if only their status changed.
     pub objects: Vec<ObservedObject>,
 }
 
@@ -79,7 +79,7 @@ impl StoredStatus {
     /// compare as numbers; without numbers the answer is false, and a write from a stale version is refused.
     pub fn is_older_than(&self, other: &Self) -> bool {
         let number = |status: &Self| status.version.parse::<u64>().ok();
-        self.uid == other.uid && number(self).zip(number(other)).is_some_and(|(own, others)| own < others)
+        self.uid == other.uid && number(self).zip(number(other)).is_some_and(|(own, other)| own < other)
     }
 }
 

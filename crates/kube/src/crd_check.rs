@@ -11,9 +11,9 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Interval between checks.
-const EVERY: Duration = Duration::from_secs(30);
+const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 /// The interval while there is a fault: the operator who repairs it is waiting.
-const SOON: Duration = Duration::from_secs(3);
+const FAULT_CHECK_INTERVAL: Duration = Duration::from_secs(3);
 /// Timeout of one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -43,7 +43,7 @@ impl CrdCheck {
                     for fault in faults.iter().filter(|fault| self.throttle.admit(fault).is_some()) {
                         tracing::error!(error = fault, "crd is unusable");
                     }
-                    let wait = if faults.is_empty() { EVERY } else { SOON };
+                    let wait = if faults.is_empty() { CHECK_INTERVAL } else { FAULT_CHECK_INTERVAL };
                     self.faults.send_replace(Some(faults.into()));
                     tokio::time::sleep(wait).await;
                 }
@@ -61,7 +61,7 @@ impl CrdCheck {
         for name in maglev_crd::all().iter().map(ResourceExt::name_any) {
             match timeout(TIMEOUT, self.crds.get_opt(&name)).await {
                 Ok(Ok(crd)) => faults.extend(fault(&name, crd.as_ref())),
-                // A CRD that cannot be read is not known to be at fault.
+                // A CRD that cannot be read may be usable.
                 Ok(Err(error)) => self.warn(&name, &error_chain(&error)),
                 Err(_) => self.warn(&name, &format!("no answer within {} s", TIMEOUT.as_secs())),
             }

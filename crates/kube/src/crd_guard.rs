@@ -1,8 +1,8 @@
-//! Checks that a kind is really served before deletions of its objects are believed.
+//! Checks that the API server serves a kind before deletions of its objects take effect.
 //!
 //! Deleting a CustomResourceDefinition deletes every object of its kind, one by one, while the CRD has a
-//! deletionTimestamp. Such deletions do not express a decision about the VIPs. Before deletions take effect, the CRD is
-//! read: it must exist, not be in deletion, and be the one (by uid) that existed when the kind was listed.
+//! deletionTimestamp. Such deletions do not express a decision about the VIPs. So the CRD is read first: it must exist,
+//! not be in deletion, and have the uid that it had when the kind was listed.
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use maglev_net::Backoff;
 #[derive(Clone, Copy, Debug)]
 pub struct Delays {
     /// Requested duration of one watch; the next one resumes where it ended. A connection that died silently is
-    /// noticed 5 s after this time, so within three minutes.
+    /// detected 5 s after this time, so within three minutes.
     pub watch: Duration,
     /// Deletions within this time of the first one are confirmed together.
     pub coalesce: Duration,

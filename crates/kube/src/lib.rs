@@ -3,7 +3,7 @@
 //! ```text
 //! API server ──list+watch──▶ kind_watch (one per kind) ──RawUpdate──▶ watches ──▶ index ──▶ Config
 //!                              │ object_tracker: delivered, pending and deleted objects ▲
-//!                              └─ crd_guard: is the kind really served?                 │
+//!                              └─ crd_guard: does the API server serve the kind?        │
 //!            ──get by name───▶ certificates of HealthChecks ────────────────────────────┘
 //!            ──list+watch──▶ agent_pods: addresses of the agents
 //!            ─────list────▶ release_pods: the pods of a release of the chart

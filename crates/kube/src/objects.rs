@@ -238,37 +238,37 @@ fn read(object: &DynamicObject) -> Object {
         status("/status/conditions").and_then(|conditions| Vec::<crd::Condition>::deserialize(conditions).ok());
     let condition = |condition: crd::Condition| {
         let crd::Condition { type_, status, reason, message, last_transition_time, observed_generation } = condition;
-        let since = moment(&last_transition_time).unwrap_or_default();
+        let since = timestamp(&last_transition_time).unwrap_or_default();
         ObjectCondition { type_, status, reason, message, since, observed_generation }
     };
     let own = |(key, value): (&String, &String)| Some((key.strip_prefix(ANNOTATION_PREFIX)?.to_owned(), value.clone()));
     Object {
         uid: meta.uid.clone().unwrap_or_default(),
-        created: meta.creation_timestamp.as_ref().and_then(moment),
+        created: meta.creation_timestamp.as_ref().and_then(timestamp),
         generation: meta.generation.unwrap_or_default(),
         observed_generation: status("/status/observedGeneration").and_then(serde_json::Value::as_i64),
         conditions: conditions.unwrap_or_default().into_iter().map(condition).collect(),
-        changed: changed(object),
+        changed: last_spec_change(object),
         annotations: meta.annotations.iter().flatten().filter_map(own).collect(),
     }
 }
 
 /// Converts from the time type of k8s-openapi.
-fn moment(time: &Time) -> Option<Timestamp> {
+fn timestamp(time: &Time) -> Option<Timestamp> {
     Timestamp::new(time.0.as_second(), time.0.subsec_nanosecond()).ok()
 }
 
-/// The field manager that changed the spec last.
-fn changed(object: &DynamicObject) -> Option<Changed> {
+/// The last change of the spec, according to the managed fields.
+fn last_spec_change(object: &DynamicObject) -> Option<Changed> {
     let entries = object.meta().managed_fields.iter().flatten();
-    let of_spec = entries.filter(|entry| {
+    let spec_entries = entries.filter(|entry| {
         let fields = entry.fields_v1.as_ref().and_then(|fields| fields.0.get("f:spec"));
         fields.is_some() && entry.subresource.as_deref().unwrap_or_default().is_empty()
     });
-    let newest = of_spec.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
+    let newest = spec_entries.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
     Some(Changed {
         by: newest.manager.clone().unwrap_or_default(),
-        at: newest.time.as_ref().and_then(moment),
+        at: newest.time.as_ref().and_then(timestamp),
         operation: newest.operation.clone().unwrap_or_default(),
     })
 }

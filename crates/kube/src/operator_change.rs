@@ -11,7 +11,7 @@
 //! checks of an apply are made here: the patch carries the resourceVersion that was read, and a field owned by another
 //! manager is left alone unless forced. A patch never moves an item, so pools keep their order.
 //!
-//! Called by `cli` and the dashboard through `fleet`, which knows the nodes and so the Frontends left unserved.
+//! Called by `cli` and the dashboard through `fleet`, which computes the unserved Frontends from the agents' states.
 
 mod ownership;
 mod patch;

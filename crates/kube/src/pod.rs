@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::PodSpec;
 
-/// True if nothing runs, or will run, in a pod of this `status.phase`.
+/// True for the `status.phase` of a pod in which no container runs any more.
 pub fn has_ended(phase: Option<&str>) -> bool {
     matches!(phase, Some("Succeeded" | "Failed"))
 }

@@ -122,7 +122,7 @@ impl RawObject {
     fn stored<S: DeserializeOwned>(&self) -> Stored<S> {
         let spec = self.json.get("spec").unwrap_or(&Value::Null);
         let spec =
-            S::deserialize(spec).map_err(|err| Unreadable { error: explain::<S>(spec, &err), spec: spec.clone() });
+            S::deserialize(spec).map_err(|error| Unreadable { error: explain::<S>(spec, &error), spec: spec.clone() });
         Stored { meta: self.index_meta(), spec }
     }
 
@@ -131,7 +131,7 @@ impl RawObject {
         Meta {
             name: self.name(),
             revision: self.revision(),
-            // The oldest object wins a conflict, so an object without an age must count as the newest.
+            // The oldest object wins a conflict, so an object without a creation time counts as the newest.
             created: created.and_then(|text| text.parse().ok()).unwrap_or(Timestamp::MAX),
         }
     }
@@ -159,12 +159,12 @@ pub(crate) struct ObjectVersion {
     resource_version: String,
 }
 
-/// Explains why `spec` cannot be read. Never contains the value of an HTTP header, which may be secret: serde quotes
-/// values that it did not expect.
+/// The text of serde's error for `spec`, without the values of HTTP headers, which may be secret: serde quotes a value of
+/// an unexpected type.
 fn explain<S: DeserializeOwned>(spec: &Value, error: &serde_json::Error) -> String {
-    let mut without = spec.clone();
-    let headers = without.get_mut("http").and_then(Value::as_object_mut).and_then(|http| http.remove("headers"));
-    match (headers, S::deserialize(&without)) {
+    let mut redacted = spec.clone();
+    let headers = redacted.get_mut("http").and_then(Value::as_object_mut).and_then(|http| http.remove("headers"));
+    match (headers, S::deserialize(&redacted)) {
         (None, _) => error.to_string(),
         (Some(_), Err(other)) => other.to_string(),
         (Some(_), Ok(_)) => {

@@ -1,4 +1,5 @@
-//! Mirrors all objects of one kind as a map, which is replaced when an extract changes.
+//! Mirrors all objects of one kind as a map of extracts: the fields of an object that the map's readers use. The map is
+//! published only if an extract changed.
 //!
 //! Used for pods, Nodes and MaglevNodes. While the kind cannot be listed, the last list stays in force.
 

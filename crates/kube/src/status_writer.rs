@@ -131,7 +131,7 @@ impl StatusWriter {
         Ok(StoredStatus::from_raw(&written))
     }
 
-    /// Creates the MaglevNode of a Node. Its owner is the Node, which takes it along when deleted.
+    /// Creates the MaglevNode of a Node. The Node is its owner, so both are deleted together.
     ///
     /// # Errors
     /// See [`WriteError`].

@@ -15,7 +15,7 @@ impl UserClients {
     /// # Errors
     /// If there is no usable configuration.
     pub async fn new(options: ClientOptions) -> Result<Self, Error> {
-        let mut config = client::bounded(options).await?;
+        let mut config = client::config_with_timeouts(options).await?;
         config.auth_info = AuthInfo::default();
         config.headers.clear();
         Ok(Self { config })

@@ -1,7 +1,7 @@
 //! Watches every kind that an agent needs, feeds the index and emits an event for each change.
 //!
 //! One task holds the index and the watches of all kinds. Called by `bin/maglevd`; the receiver of the `Config` goes to
-//! `health` and `agent`. Runs until shutdown: whatever the API server does, the last `Config` stays in force.
+//! `health` and `agent`. Runs until shutdown: while the API server fails, the last `Config` stays in force.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -170,9 +170,9 @@ impl Watches {
         delta.problems = affected
             .into_iter()
             .map(|(kind, name)| {
-                let of_object = changes.problems().filter(|problem| problem.kind == kind && problem.name == name);
+                let current = changes.problems().filter(|problem| problem.kind == kind && problem.name == name);
                 let problems = Problems {
-                    generation: of_object.map(|problem| problem.generation).last().unwrap_or(0),
+                    generation: current.map(|problem| problem.generation).last().unwrap_or(0),
                     problems: self.index.problems(kind, &name).into(),
                 };
                 ((kind, name), problems)

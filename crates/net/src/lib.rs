@@ -1,4 +1,4 @@
-//! Parts that every program with connections needs, each once: a listener that retries to bind, exponential backoff, a
+//! Parts shared by all programs with connections: a listener that retries to bind, exponential backoff, a
 //! rate limit, a throttle for repeated log messages, the text of an error with its causes, an optional timer.
 //!
 //! Time is tokio's, so tests can pause it. Nothing here depends on another crate of this workspace.

@@ -24,7 +24,7 @@ impl RateLimit {
         Self(RateLimiter::direct_with_clock(quota(burst, period), TokioClock))
     }
 
-    /// True if one more is allowed now; it is then counted.
+    /// Counts one and returns true, or returns false if no more is allowed now.
     pub fn allow(&self) -> bool {
         self.0.check().is_ok()
     }
@@ -72,6 +72,7 @@ fn quota(burst: NonZeroU32, period: Duration) -> Quota {
 #[derive(Clone, Debug, Default)]
 struct TokioClock;
 
+/// A time of [`TokioClock`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tick(Instant);
 
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn keys_have_limits_of_their_own_and_a_refusal_says_how_long_to_wait() {
+    async fn keys_have_limits_of_their_own_and_a_refusal_contains_the_time_to_wait() {
         let limit = KeyedRateLimit::new(BURST, Duration::from_secs(12), 100);
         for _ in 0..3 {
             assert_eq!(limit.allow(&1), Ok(()));

@@ -1,9 +1,9 @@
 //! The event bus: all crates emit events; one task numbers, logs, folds and distributes them.
 //!
 //! ```text
-//! Events::emit ─┐                          ┌─▶ log
-//! Events::change┴▶ queue ─▶ Worker: number ┼─▶ View ─▶ ViewSnapshot (watch)
-//!                                          └─▶ EventBatch (20 ms or 256) ─▶ ring, subscriptions
+//! Events::emit ────────┐                          ┌─▶ log
+//! Events::emit_change ─┴▶ queue ─▶ Worker: number ┼─▶ View ─▶ ViewSnapshot (watch)
+//!                                                 └─▶ EventBatch (20 ms or 256) ─▶ ring buffer, subscriptions
 //! ```
 //!
 //! There are two lanes. State events are numbered, folded into the [`View`] and retained for a while, so that a
@@ -51,10 +51,10 @@ use maglev_model::{
     view::{Fold as _, View},
 };
 
-/// The maximum of queued state events, far more than one sync can cause. If more are queued, the process has stalled;
+/// The maximum number of queued state events, far more than one sync can cause. If more are queued, the process has stalled;
 /// dropped events are counted and logged.
 const STATE_LIMIT: usize = 1 << 20;
-/// The maximum of queued events of the probe lane.
+/// The maximum number of queued events of the probe lane.
 const PROBE_LIMIT: usize = 8192;
 /// A batch is distributed this long after its first event, or once it is full.
 const BATCH_DELAY: Duration = Duration::from_millis(20);
@@ -72,9 +72,9 @@ pub struct BusOptions {
 /// Sizes of the bus's buffers.
 #[derive(Clone, Copy, Debug)]
 pub struct BusLimits {
-    /// The maximum of events in a batch.
+    /// The maximum number of events in a batch.
     pub batch_events: usize,
-    /// The maximum of batches queued for a subscription; further batches replace the oldest.
+    /// The maximum number of batches queued for a subscription; further batches replace the oldest.
     pub queued_batches: usize,
     /// State events retained for reconnecting subscribers.
     pub retained_events: usize,
@@ -279,7 +279,7 @@ struct Worker {
     transitions: Transitions,
     /// The events of the next batch.
     batch: Vec<Arc<Stamped>>,
-    /// The maximum of events in a batch.
+    /// The maximum number of events in a batch.
     limit: usize,
     /// The time at which the batch is distributed; `None` while it is empty.
     due: Option<Instant>,

@@ -26,7 +26,7 @@ use maglev_model::event::{Event, Level, Value};
 use super::{Error, log_line::LogLine, writer::LineWriter};
 
 /// The `tracing` target of events.
-pub(crate) const EVENTS: &str = "maglev::event";
+pub(crate) const EVENT_TARGET: &str = "maglev::event";
 
 /// The time that the end of the program waits for the log to be written.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
@@ -128,7 +128,7 @@ pub(crate) fn log_event(time: Timestamp, event: &Event) {
     // The level of a `tracing` event is part of its callsite, hence four callsites.
     macro_rules! log_at {
         ($level:ident) => {
-            tracing::event!(target: EVENTS, tracing::Level::$level, event = %EventLine(time, event))
+            tracing::event!(target: EVENT_TARGET, tracing::Level::$level, event = %EventLine(time, event))
         };
     }
     match event.level() {
@@ -156,7 +156,7 @@ struct LogLayer {
 
 impl<S: Subscriber> Layer<S> for LogLayer {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        let line = if event.metadata().target() == EVENTS {
+        let line = if event.metadata().target() == EVENT_TARGET {
             let mut visitor = EventLineVisitor { format: self.format, line: String::new() };
             event.record(&mut visitor);
             visitor.line

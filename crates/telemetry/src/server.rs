@@ -77,7 +77,7 @@ impl HttpServer {
 }
 
 /// Parses `ADDRESS:PORT`. An IPv6 address needs no brackets, because a manifest that puts a pod's address before `:9090`
-/// does not know the address family.
+/// is the same for both address families.
 ///
 /// # Errors
 /// Human-readable message with the text found and the format allowed.
@@ -92,8 +92,8 @@ pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
 fn router(state: EndpointState) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
-        .route("/healthz", get(|State(state): State<EndpointState>| async move { probe(&state.live) }))
-        .route("/readyz", get(|State(state): State<EndpointState>| async move { probe(&state.ready) }))
+        .route("/healthz", get(|State(state): State<EndpointState>| async move { check_response(&state.live) }))
+        .route("/readyz", get(|State(state): State<EndpointState>| async move { check_response(&state.ready) }))
         .with_state(state)
 }
 
@@ -113,8 +113,8 @@ async fn metrics(State(EndpointState { registry, scrape, .. }): State<EndpointSt
     }
 }
 
-fn probe(probe: &EndpointCheck) -> axum::response::Response {
-    match probe() {
+fn check_response(check: &EndpointCheck) -> axum::response::Response {
+    match check() {
         Ok(()) => (StatusCode::OK, "ok\n").into_response(),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
     }

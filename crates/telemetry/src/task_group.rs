@@ -26,6 +26,7 @@ pub enum TaskGroupError {
     Ended,
 }
 
+/// Tasks that end together.
 #[derive(Debug)]
 pub struct TaskGroup {
     running: JoinSet<Result<(), TaskError>>,

@@ -19,7 +19,7 @@ use maglev_model::event::{Level, Value};
 
 use super::{log::LogFormat, log_line::LogLine};
 
-/// The maximum of queued lines: more than a full sync of 1,000 VIPs with 16 application servers each logs.
+/// The maximum number of queued lines: more than a full sync of 1,000 VIPs with 16 application servers each logs.
 const CAPACITY: usize = 65_536;
 
 enum Item {

@@ -74,7 +74,7 @@ impl BackendLoop {
         true
     }
 
-    /// Starts over. The state is kept as far as the mode allows.
+    /// Aborts the probe in flight and sets the state that the probe mode requires.
     fn restart(&mut self) {
         self.in_flight = None;
         self.failing_since = None;
@@ -91,8 +91,8 @@ impl BackendLoop {
     /// The current health; `code` is the code of the probe that caused the update.
     pub fn health_update(&mut self, code: Option<ProbeCode>) -> HealthUpdate {
         self.update_ever_known();
-        // Without a HealthCheck the weight is kept. Published as never known, the weight stays kept for a reader that
-        // sees the HealthCheck return before the state does.
+        // Without a HealthCheck the backend's weight is kept. Configuration and snapshots arrive independently: an agent
+        // may receive the HealthCheck before the new state. Published as never known, the weight is kept until then.
         let ever_known = self.ever_known && !self.backend.probe_mode().is_unchecked();
         let state = self.state();
         let in_doubt = self.in_doubt && state == BackendState::Down;

@@ -1,7 +1,7 @@
-//! Changes by hand from the page against the real API server: written with whose rights, and what the API server says
-//! to whom may not.
+//! Operator changes from the dashboard against the real API server: the rights that they are written with, and the
+//! refusals of the API server.
 //!
-//! Agents that follow are `tests/cluster/dashboard.rs`'s matter; here no agent runs, so changes are forced.
+//! No agent runs here, so the changes are forced. `tests/cluster/dashboard.rs` tests that agents apply them.
 
 use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -23,8 +23,8 @@ use super::{
     harness::{Cluster, LIMIT, cluster, run},
 };
 
-/// A dashboard of no agents, in a namespace with the Backend `a`.
-struct World {
+/// A dashboard without agents, and a namespace with the Backend `a`.
+struct Site {
     cluster: &'static Cluster,
     client: Client,
     namespace: String,
@@ -33,8 +33,8 @@ struct World {
     shutdown: CancellationToken,
 }
 
-impl World {
-    /// `mode` gets the namespace and the directory with the credentials.
+impl Site {
+    /// Starts the dashboard. `mode` is called with the namespace and the directory of the credentials.
     async fn new(test: &str, mode: impl AsyncFnOnce(&Cluster, &str, PathBuf) -> AdminMode) -> Self {
         let cluster = cluster().await;
         let namespace = cluster.namespace(test).await;
@@ -64,9 +64,9 @@ impl World {
         Self { cluster, client: cluster.client().await, namespace, address, dir, shutdown }
     }
 
-    /// What curl sends and gets, with the cookies of `who`.
-    async fn post(&self, who: &str, path: &str, csrf: &str, body: &Value) -> (u16, Value) {
-        let jar = self.dir.join(format!("{who}.jar"));
+    /// Sends a request with curl and the cookies of `user`. Returns the status and the body.
+    async fn post(&self, user: &str, path: &str, csrf: &str, body: &Value) -> (u16, Value) {
+        let jar = self.dir.join(format!("{user}.jar"));
         let (jar, url) = (jar.display().to_string(), format!("http://{}/admin/{path}", self.address));
         let headers = [
             format!("Origin: http://{}", self.address),
@@ -82,8 +82,9 @@ impl World {
         (status.parse().unwrap(), serde_json::from_str(answer).unwrap())
     }
 
-    async fn sign_in(&self, who: &str, typed: &Value) -> String {
-        let (status, answer) = self.post(who, "sign-in", "", typed).await;
+    /// Signs in and returns the CSRF token.
+    async fn sign_in(&self, user: &str, credentials: &Value) -> String {
+        let (status, answer) = self.post(user, "sign-in", "", credentials).await;
         assert_eq!(status, 200, "{answer}");
         answer["csrf"].as_str().unwrap().to_owned()
     }
@@ -107,7 +108,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for Site {
     fn drop(&mut self) {
         self.shutdown.cancel();
     }
@@ -133,67 +134,67 @@ async fn serve(admin: AdminOptions, shutdown: &CancellationToken) -> SocketAddr 
 }
 
 async fn token_mode(cluster: &Cluster, namespace: &str, _: PathBuf) -> AdminMode {
-    // The dashboard's own identity has no right whatever here: what is written is written with the user's.
+    // The dashboard's own ServiceAccount has no rights, so every write uses the user's.
     let kubeconfig = Some(cluster.kubeconfig_as(namespace, "rightless").await);
     AdminMode::Token(UserClients::new(ClientOptions { kubeconfig, context: None }).await.unwrap())
 }
 
 #[tokio::test]
-async fn a_change_is_made_with_the_user_s_own_token_and_accounted_for() {
-    let world = World::new("admin-token", token_mode).await;
-    let csrf = world.sign_in("editor", &json!({ "token": world.token("editor").await })).await;
-    let (status, answer) = world.post("editor", "change", &csrf, &world.pause(false)).await;
+async fn change_is_made_with_the_users_token_and_audited() {
+    let site = Site::new("admin-token", token_mode).await;
+    let csrf = site.sign_in("editor", &json!({ "token": site.token("editor").await })).await;
+    let (status, answer) = site.post("editor", "change", &csrf, &site.pause(false)).await;
     assert_eq!((status, &answer["reason"]), (409, &json!("NoAgentAnswers")), "{answer}");
-    assert_eq!(world.backend().await.spec.admin_state, None);
+    assert_eq!(site.backend().await.spec.admin_state, None);
 
-    let (status, answer) = world.post("editor", "change", &csrf, &world.pause(true)).await;
-    let editor = format!("system:serviceaccount:{}:editor", world.namespace);
+    let (status, answer) = site.post("editor", "change", &csrf, &site.pause(true)).await;
+    let editor = format!("system:serviceaccount:{}:editor", site.namespace);
     assert_eq!((status, &answer["old"], &answer["new"]), (200, &json!("Enabled (not set)"), &json!("Paused")));
     assert_eq!((&answer["by"], &answer["written"], answer.get("event_failed")), (&json!(editor), &json!(true), None));
-    let backend = world.backend().await;
+    let backend = site.backend().await;
     assert_eq!(backend.spec.admin_state, Some(AdminState::Paused));
     assert_eq!(backend.annotations()["maglev.vpp.io/operator-action-by"], editor);
     assert_eq!(backend.annotations()["maglev.vpp.io/operator-action-reason"], "it is too hot");
     let managers: Vec<_> = backend.managed_fields().iter().filter_map(|entry| entry.manager.as_deref()).collect();
     assert!(managers.contains(&MANAGER), "{managers:?}");
-    let note = world.events().await[0].note.clone().unwrap();
-    assert!(note.starts_with(&format!("{editor} set adminState of Backend {}/a", world.namespace)), "{note}");
+    let note = site.events().await[0].note.clone().unwrap();
+    assert!(note.starts_with(&format!("{editor} set adminState of Backend {}/a", site.namespace)), "{note}");
 
-    let (status, _) = world.post("editor", "sign-out", &csrf, &json!({})).await;
+    let (status, _) = site.post("editor", "sign-out", &csrf, &json!({})).await;
     assert_eq!(status, 200);
-    let (status, answer) = world.post("editor", "change", &csrf, &world.pause(true)).await;
+    let (status, answer) = site.post("editor", "change", &csrf, &site.pause(true)).await;
     assert_eq!((status, &answer["reason"]), (401, &json!("NotSignedIn")));
 }
 
 #[tokio::test]
-async fn a_token_that_may_only_read_changes_nothing() {
-    let world = World::new("admin-reader", token_mode).await;
-    let csrf = world.sign_in("reader", &json!({ "token": world.token("reader").await })).await;
-    let (status, answer) = world.post("reader", "change", &csrf, &world.pause(true)).await;
-    let reader = format!("system:serviceaccount:{}:reader", world.namespace);
+async fn read_only_token_changes_nothing() {
+    let site = Site::new("admin-reader", token_mode).await;
+    let csrf = site.sign_in("reader", &json!({ "token": site.token("reader").await })).await;
+    let (status, answer) = site.post("reader", "change", &csrf, &site.pause(true)).await;
+    let reader = format!("system:serviceaccount:{}:reader", site.namespace);
     assert_eq!((status, &answer["reason"]), (403, &json!("ApiRefused")), "{answer}");
     let message = answer["message"].as_str().unwrap();
     assert!(message.contains(&reader) && message.contains("cannot patch resource"), "{message}");
-    assert_eq!(world.backend().await.spec.admin_state, None);
+    assert_eq!(site.backend().await.spec.admin_state, None);
 
     for token in ["", "x", "two words", "eyJhbGciOiJSUzI1NiJ9.e30.AAAA"] {
-        let (status, answer) = world.post("nobody", "sign-in", "", &json!({ "token": token })).await;
+        let (status, answer) = site.post("stranger", "sign-in", "", &json!({ "token": token })).await;
         assert_eq!((status, &answer["reason"]), (401, &json!("TokenRefused")), "{token:?}: {answer}");
     }
-    assert_eq!(world.events().await.len(), 0);
+    assert_eq!(site.events().await.len(), 0);
 }
 
 #[tokio::test]
-async fn with_a_password_it_is_the_dashboard_s_own_rights_that_count() {
+async fn password_sign_in_uses_the_dashboards_rights() {
     for (account, allowed) in [("editor", true), ("reader", false)] {
-        let world = World::new("admin-basic", async |cluster: &Cluster, namespace: &str, credentials_dir| {
+        let site = Site::new("admin-basic", async |cluster: &Cluster, namespace: &str, credentials_dir| {
             let client = cluster.client_as(namespace, account).await;
             AdminMode::Basic { credentials_dir, client }
         })
         .await;
-        let csrf = world.sign_in("ada", &json!({ "user": "ada", "password": "lovelace" })).await;
-        let (status, answer) = world.post("ada", "change", &csrf, &world.pause(true)).await;
-        let backend = world.backend().await;
+        let csrf = site.sign_in("ada", &json!({ "user": "ada", "password": "lovelace" })).await;
+        let (status, answer) = site.post("ada", "change", &csrf, &site.pause(true)).await;
+        let backend = site.backend().await;
         if allowed {
             assert_eq!((status, &answer["by"]), (200, &json!("dashboard user ada")), "{answer}");
             assert_eq!(backend.spec.admin_state, Some(AdminState::Paused));
@@ -205,19 +206,21 @@ async fn with_a_password_it_is_the_dashboard_s_own_rights_that_count() {
     }
 }
 
-/// The values of a chart that lets people change things.
-async fn chart(values: &str) -> Result<String, String> {
-    let kind =
+/// Renders the templates of the dashboard's admin mode.
+async fn admin_templates(values: &str) -> Result<String, String> {
+    let only =
         ["--show-only", "templates/dashboard/admin-rbac.yaml", "--show-only", "templates/dashboard/deployment.yaml"];
-    template(cluster().await, "maglev", &[&["--set", values], &kind[..]].concat()).await
+    template(cluster().await, "maglev", &[&["--set", values], &only[..]].concat()).await
 }
 
 #[tokio::test]
-async fn the_chart_gives_rights_to_write_in_the_namespaces_that_are_named_and_nowhere_else() {
+async fn chart_grants_write_rights_only_in_the_named_namespaces() {
     let secrets = "dashboard.admin.keySecret.name=key,dashboard.admin.credentialsSecret.name=who";
-    let basic = chart(&format!("dashboard.admin.mode=basic,dashboard.admin.namespaces={{shop,blog}},{secrets}")).await;
+    let basic =
+        admin_templates(&format!("dashboard.admin.mode=basic,dashboard.admin.namespaces={{shop,blog}},{secrets}"))
+            .await;
     let basic = basic.unwrap();
-    for wanted in [
+    for expected in [
         "- --admin-mode=basic",
         "- --admin-key-file=/etc/maglev/admin-key/key",
         "- --admin-credentials-dir=/etc/maglev/admin-credentials",
@@ -226,11 +229,11 @@ async fn the_chart_gives_rights_to_write_in_the_namespaces_that_are_named_and_no
         "namespace: shop",
         "namespace: blog",
     ] {
-        assert!(basic.contains(wanted), "{wanted} is not in\n{basic}");
+        assert!(basic.contains(expected), "{expected} is not in\n{basic}");
     }
     assert_eq!(basic.matches("kind: RoleBinding").count(), 2, "{basic}");
     assert!(!basic.contains("kind: ClusterRoleBinding"), "{basic}");
-    let nowhere = chart(&format!("dashboard.admin.mode=basic,{secrets}")).await.unwrap();
+    let nowhere = admin_templates(&format!("dashboard.admin.mode=basic,{secrets}")).await.unwrap();
     assert!(!nowhere.contains("RoleBinding"), "{nowhere}");
     let values = "dashboard.admin.mode=token,dashboard.admin.keySecret.name=key";
     let token = template(cluster().await, "maglev", &["--set", values]).await.unwrap();
@@ -239,7 +242,7 @@ async fn the_chart_gives_rights_to_write_in_the_namespaces_that_are_named_and_no
     for rendered in [token, off] {
         let dashboard: Vec<_> =
             rendered.split("\n---").filter(|part| part.contains("templates/dashboard/rbac.yaml")).collect();
-        assert_eq!(dashboard.len(), 4, "it has a Role, a ClusterRole and their bindings");
+        assert_eq!(dashboard.len(), 4, "the dashboard has a Role, a ClusterRole and their bindings");
         for verb in ["patch", "update", "create", "delete", "*"] {
             assert!(!dashboard.concat().contains(verb), "{verb} is in {dashboard:?}");
         }
@@ -248,8 +251,8 @@ async fn the_chart_gives_rights_to_write_in_the_namespaces_that_are_named_and_no
 }
 
 #[tokio::test]
-async fn the_chart_refuses_what_would_not_start_or_says_nothing() {
-    for (values, named) in [
+async fn chart_refuses_incomplete_admin_values() {
+    for (values, text) in [
         ("dashboard.admin.mode=token", "dashboard.admin.keySecret.name"),
         ("dashboard.admin.mode=basic,dashboard.admin.keySecret.name=key", "dashboard.admin.credentialsSecret.name"),
         ("dashboard.admin.mode=token,dashboard.admin.keySecret.name=key,dashboard.admin.namespaces={a}", "own rights"),
@@ -261,7 +264,7 @@ async fn the_chart_refuses_what_would_not_start_or_says_nothing() {
             "allowAnonymous",
         ),
     ] {
-        let refused = chart(values).await.unwrap_err();
-        assert!(refused.contains(named), "{values}: {refused}");
+        let error = admin_templates(values).await.unwrap_err();
+        assert!(error.contains(text), "{values}: {error}");
     }
 }

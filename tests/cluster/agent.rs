@@ -1,5 +1,5 @@
-//! The real maglevd against a real API server, a simulated VPP and live backends: what it keeps when
-//! the API server is away, lies or forgets.
+//! maglevd against a real API server, a simulated VPP and live backends: it keeps VPP's state during an API server
+//! outage, after deleted CRDs, and for objects that do not decode.
 
 pub mod node;
 
@@ -8,27 +8,27 @@ use maglev_sandbox::demo_backend::Mode;
 
 use crate::harness::{eventually, root};
 
-const BOTH: [(&str, u8); 2] = [("127.0.3.1", 10), ("127.0.3.2", 10)];
+const BOTH_UP: [(&str, u8); 2] = [("127.0.3.1", 10), ("127.0.3.2", 10)];
 
 #[tokio::test]
-async fn without_the_api_server_probing_and_repair_go_on_and_changes_arrive_afterwards() {
+async fn probing_and_repair_continue_during_an_api_server_outage() {
     let mut node = Node::start("outage", 1, "interval: 200ms, timeout: 200ms").await;
     node.start_maglevd().await;
-    node.until_weights(&BOTH).await;
+    node.until_weights(&BOTH_UP).await;
 
     node.cluster.plane().stop_api_server().await;
-    node.backend("one", Mode::Fail);
+    node.set_backend("one", Mode::Fail);
     node.until_weights(&[("127.0.3.1", 0), ("127.0.3.2", 10)]).await;
     node.simulator.restart().await.unwrap();
     node.until_weights(&[("127.0.3.1", 0), ("127.0.3.2", 10)]).await;
-    node.backend("one", Mode::Ok);
-    node.until_weights(&BOTH).await;
+    node.set_backend("one", Mode::Ok);
+    node.until_weights(&BOTH_UP).await;
 
     node.cluster.plane().start_api_server().await.unwrap();
     let weight =
         r#"{"spec": {"pools": [{"name": "primary", "backends": [{"name": "one", "weight": 33}, {"name": "two"}]}]}}"#;
     let patch = ["patch", "mfe", "web", "--type=merge", "-p", weight];
-    eventually("the API server takes the change", async || {
+    eventually("the API server accepts the change", async || {
         node.cluster.kubectl_with(&patch, "").await.status.success().then_some(())
     })
     .await;
@@ -38,79 +38,82 @@ async fn without_the_api_server_probing_and_repair_go_on_and_changes_arrive_afte
 }
 
 #[tokio::test]
-async fn restarted_while_the_api_server_is_away_it_writes_nothing_and_loses_no_weight_afterwards() {
+async fn agent_restarted_during_an_api_server_outage_writes_nothing() {
     let mut node = Node::start("away", 2, "interval: 60s").await;
     node.start_maglevd().await;
-    node.until_weights(&BOTH).await;
+    node.until_weights(&BOTH_UP).await;
     node.until_ready().await;
 
     node.cluster.plane().stop_api_server().await;
     node.stop_maglevd().await;
     let mark = node.simulator.mark();
-    let reads = node.reads();
+    let dumps = node.dump_count();
     node.start_maglevd().await;
-    node.until("VPP was read", |node| node.reads() > reads).await;
-    node.until("it says what it waits for", |node| node.log_count("watch-failed") > 0).await;
-    assert_eq!(node.ready().await, Err("waiting for the first complete list of every kind from the API server".into()));
+    node.until("maglevd reads VPP's state", |node| node.dump_count() > dumps).await;
+    node.until("maglevd logs the failed watch", |node| node.log_count("watch failed") > 0).await;
+    assert_eq!(
+        node.readiness().await,
+        Err("waiting for the first complete list of every kind from the API server".into())
+    );
     assert_eq!(node.simulator.writes_since(mark), []);
 
     node.cluster.plane().start_api_server().await.unwrap();
     node.until_ready().await;
-    assert_eq!(node.simulator.writes_since(mark), [], "nothing had changed");
-    node.until_weights(&BOTH).await;
+    assert_eq!(node.simulator.writes_since(mark), [], "the configuration is unchanged");
+    node.until_weights(&BOTH_UP).await;
     node.stop_maglevd().await;
 }
 
 #[tokio::test]
-async fn a_deleted_crd_removes_nothing_even_after_a_restart() {
+async fn deleted_crd_removes_nothing_even_after_a_restart() {
     let mut node = Node::start("crds", 3, "interval: 200ms, timeout: 200ms").await;
     node.start_maglevd().await;
-    node.until_weights(&BOTH).await;
+    node.until_weights(&BOTH_UP).await;
     for kind in ["backends", "healthchecks", "frontends"] {
         node.cluster.kubectl(&["delete", "crd", &format!("{kind}.maglev.vpp.io"), "--timeout=30s"]).await;
     }
     let mark = node.simulator.mark();
-    node.until("it says that they are gone", |node| node.log_count("crd-not-served") >= 3).await;
-    // Probing goes on with what was last seen.
-    node.backend("one", Mode::Fail);
+    node.until("maglevd logs the missing CRDs", |node| node.log_count("crd is not served") >= 3).await;
+    // Probing continues with the last configuration.
+    node.set_backend("one", Mode::Fail);
     node.until_weights(&[("127.0.3.1", 0), ("127.0.3.2", 10)]).await;
-    assert_eq!(node.simulator.writes_since(mark).len(), 1, "only the weight");
+    assert_eq!(node.simulator.writes_since(mark).len(), 1, "only the weight is written");
 
     node.stop_maglevd().await;
     let mark = node.simulator.mark();
-    let reads = node.reads();
+    let dumps = node.dump_count();
     node.start_maglevd().await;
-    node.until("VPP was read", |node| node.reads() > reads).await;
-    node.until("it says what is missing", |node| node.log_count("crd-not-served") >= 6).await;
-    node.until("it has listed what there is", |node| node.log_count("config-applied kind=Node") >= 2).await;
-    assert!(node.ready().await.is_err());
+    node.until("maglevd reads VPP's state", |node| node.dump_count() > dumps).await;
+    node.until("the restarted maglevd logs the missing CRDs", |node| node.log_count("crd is not served") >= 6).await;
+    node.until("maglevd has listed the Nodes", |node| node.log_count("config-applied kind=Node") >= 2).await;
+    assert!(node.readiness().await.is_err());
     assert_eq!(node.simulator.writes_since(mark), []);
     node.stop_maglevd().await;
 }
 
 #[tokio::test]
-async fn a_frontend_that_does_not_decode_is_held_even_after_a_restart() {
+async fn undecodable_frontend_is_held_even_after_a_restart() {
     let mut node = Node::start("unreadable", 4, "interval: 200ms, timeout: 200ms").await;
     node.start_maglevd().await;
-    node.until_weights(&BOTH).await;
+    node.until_weights(&BOTH_UP).await;
     let mark = node.simulator.mark();
-    let anything = r#"[{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec",
+    let accept_anything = r#"[{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec",
         "value": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}]"#;
-    node.cluster.kubectl(&["patch", "crd", "frontends.maglev.vpp.io", "--type=json", "-p", anything]).await;
-    let odd = ["patch", "mfe", "web", "--type=merge", "-p", r#"{"spec": {"tableLength": "long"}}"#];
-    eventually("the odd object is stored", async || {
-        node.cluster.kubectl_with(&odd, "").await.status.success().then_some(())
+    node.cluster.kubectl(&["patch", "crd", "frontends.maglev.vpp.io", "--type=json", "-p", accept_anything]).await;
+    let set_invalid_field = ["patch", "mfe", "web", "--type=merge", "-p", r#"{"spec": {"tableLength": "long"}}"#];
+    eventually("the undecodable object is stored", async || {
+        node.cluster.kubectl_with(&set_invalid_field, "").await.status.success().then_some(())
     })
     .await;
-    let narrow = root().join("crds/frontends.yaml");
-    node.cluster.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", narrow.to_str().unwrap()]).await;
-    let told = "config-rejected kind=Frontend name=default/web generation=2";
-    node.until("it is told", |node| node.log_count(told) > 0).await;
-    node.until("it is held", |node| node.log_count("generation=2 result=Held reason=Unreadable") > 0).await;
+    let original_crd = root().join("crds/frontends.yaml");
+    node.cluster.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", original_crd.to_str().unwrap()]).await;
+    let rejected = "config-rejected kind=Frontend name=default/web generation=2";
+    node.until("the rejection is logged", |node| node.log_count(rejected) > 0).await;
+    node.until("the Frontend is held", |node| node.log_count("generation=2 result=Held reason=Unreadable") > 0).await;
 
     node.stop_maglevd().await;
     node.start_maglevd().await;
-    node.until("it is told again", |node| node.log_count(told) > 1).await;
+    node.until("the rejection is logged after the restart", |node| node.log_count(rejected) > 1).await;
     node.until_ready().await;
     assert_eq!(node.simulator.writes_since(mark), []);
     assert!(node.simulator.snapshot().vips.contains_key(&VIP.into()));
@@ -118,10 +121,10 @@ async fn a_frontend_that_does_not_decode_is_held_even_after_a_restart() {
 }
 
 #[tokio::test]
-async fn editing_any_field_of_a_shared_health_check_on_healthy_backends_moves_no_weight() {
+async fn health_check_edits_change_no_weight_of_healthy_backends() {
     let mut node = Node::start("edits", 5, "interval: 200ms, timeout: 200ms").await;
     node.start_maglevd().await;
-    node.until_weights(&BOTH).await;
+    node.until_weights(&BOTH_UP).await;
     node.until_ready().await;
     let mark = node.simulator.mark();
     let edits = [
@@ -139,19 +142,19 @@ async fn editing_any_field_of_a_shared_health_check_on_healthy_backends_moves_no
         r#"{"type": "TCP", "http": null}"#,
     ];
     for edit in edits {
-        let answered = node.answered();
+        let answered = node.answered_requests();
         let spec = format!(r#"{{"spec": {edit}}}"#);
         node.cluster.kubectl(&["patch", "mhc", "check", "--type=merge", "-p", &spec]).await;
-        // Probed by the new check, unless that asks for no answer.
+        // The backends count HTTP requests, so TCP probes are not visible to them.
         if !edit.contains("TCP") {
-            node.until("both are probed again", |node| {
-                node.answered().iter().zip(&answered).all(|(now, before)| now > &(before + 1))
+            node.until("both backends are probed again", |node| {
+                node.answered_requests().iter().zip(&answered).all(|(now, before)| now > &(before + 1))
             })
             .await;
         }
     }
-    let taken = format!("config-applied kind=HealthCheck name=default/check generation={}", edits.len() + 1);
-    node.until("the last edit was taken", |node| node.log_count(&taken) > 0).await;
+    let applied = format!("config-applied kind=HealthCheck name=default/check generation={}", edits.len() + 1);
+    node.until("the last edit is applied", |node| node.log_count(&applied) > 0).await;
     node.until_ready().await;
     assert_eq!(node.simulator.writes_since(mark), []);
     assert_eq!(node.log_count("backend-transition name=default/one from=up"), 0);

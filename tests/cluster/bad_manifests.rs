@@ -1,4 +1,4 @@
-//! Every mistake of `tests/bad_manifests.yaml` is refused by the real API server, in words that help.
+//! The real API server rejects every mistake of `tests/bad_manifests.yaml` with a helpful message.
 
 use kube::api::{Api, ApiResource, DynamicObject, PostParams};
 use kube::core::GroupVersionKind;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::harness::{Cluster, cluster};
 
-/// One entry of the file; its head says what the fields mean.
+/// An entry of the file, which documents the fields at its top.
 #[derive(Deserialize)]
 struct Mistake {
     mistake: String,
@@ -32,25 +32,25 @@ impl Mistake {
         self.mistake.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
     }
 
-    /// What the API server answers to it.
-    async fn answer(&self, cluster: &Cluster, namespace: &str) -> Result<DynamicObject, kube::Error> {
+    /// Creates the object, or updates it if there is a previous spec, as a dry run.
+    async fn apply(&self, cluster: &Cluster, namespace: &str) -> Result<DynamicObject, kube::Error> {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("maglev.vpp.io", "v1alpha1", &self.kind));
         let client = cluster.client().await;
         let api: Api<DynamicObject> = match self.kind.as_str() {
             "LoadBalancerConfig" => Api::all_with(client, &resource),
             _ => Api::namespaced_with(client, namespace, &resource),
         };
-        let (really, only_ask) = (PostParams::default(), PostParams { dry_run: true, ..PostParams::default() });
+        let (write, dry_run) = (PostParams::default(), PostParams { dry_run: true, ..PostParams::default() });
         let mut object = self.object(&self.spec);
-        let Some(was) = &self.was else { return api.create(&only_ask, &object).await };
+        let Some(was) = &self.was else { return api.create(&dry_run, &object).await };
         object.metadata.resource_version =
-            api.create(&really, &self.object(was)).await.unwrap().metadata.resource_version;
-        api.replace(&self.name(), &only_ask, &object).await
+            api.create(&write, &self.object(was)).await.unwrap().metadata.resource_version;
+        api.replace(&self.name(), &dry_run, &object).await
     }
 
-    /// What is wrong with the answer.
-    async fn complaint(&self, cluster: &Cluster, namespace: &str) -> Option<String> {
-        match self.answer(cluster, namespace).await {
+    /// The difference between the API server's answer and the expected rejection; `None` if there is none.
+    async fn difference(&self, cluster: &Cluster, namespace: &str) -> Option<String> {
+        match self.apply(cluster, namespace).await {
             Ok(_) => Some(format!("{}: accepted", self.mistake)),
             Err(kube::Error::Api(status)) if status.code == 422 => {
                 let missing: Vec<_> = self.says.iter().filter(|text| !status.message.contains(*text)).collect();
@@ -62,20 +62,20 @@ impl Mistake {
 }
 
 #[tokio::test]
-async fn every_mistake_is_refused_with_the_field_and_what_is_allowed() {
+async fn every_mistake_is_rejected_with_its_field_and_the_allowed_values() {
     let cluster = cluster().await;
     let namespace = cluster.namespace("bad").await;
     let mistakes: Vec<Mistake> = serde_saphyr::from_str(include_str!("../bad_manifests.yaml")).unwrap();
     assert!(mistakes.len() >= 20);
-    let mut complaints = Vec::new();
+    let mut differences = Vec::new();
     for mistake in &mistakes {
-        complaints.extend(mistake.complaint(cluster, &namespace).await);
+        differences.extend(mistake.difference(cluster, &namespace).await);
     }
-    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
 #[tokio::test]
-async fn a_misspelt_field_is_refused() {
+async fn misspelt_field_is_rejected() {
     let cluster = cluster().await;
     let namespace = cluster.namespace("misspelt").await;
     let manifest = "apiVersion: maglev.vpp.io/v1alpha1\nkind: Backend\nmetadata: {name: a}\nspec: {address: 192.0.2.1, adminstate: Paused}\n";

@@ -1,18 +1,18 @@
-//! The chart: what helm makes of it, who may do what, and a release from its installation to its end.
+//! The chart: rendering, values, RBAC, monitoring, the guide, and a release from installation to uninstallation.
 
 mod guide;
-mod life;
+mod lifecycle;
 mod monitoring;
-mod rejects;
+mod rbac;
 mod release;
 mod render;
-mod rights;
+mod schema;
 
 use maglev_sandbox::assets::Tool;
 
 use super::harness::{Cluster, run};
 
-/// What helm printed; `Err` where it failed.
+/// Runs helm and returns its standard output; `Err` holds all output of a failed command.
 async fn helm(cluster: &Cluster, args: &[&str]) -> Result<String, String> {
     let output = run(cluster.tool(Tool::Helm).args(args), "").await;
     let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());

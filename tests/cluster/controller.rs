@@ -1,10 +1,11 @@
-//! The controller against a real API server, with the rights that the chart gives it: status, Events, the Lease.
+//! The controller against a real API server, with the rights that the chart grants: status, Events, the Lease.
 //!
-//! It writes the status of every object there is, so these tests share a control plane of their own, one at a time.
+//! The controller writes the status of every object in the cluster, so these tests run one at a time on a control plane
+//! of their own.
 
 mod agents;
 mod process;
-mod programs;
+mod reports;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,11 +20,11 @@ use tokio::sync::{Mutex, MutexGuard, OnceCell, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::agents::Agents;
-use self::programs::program;
-use super::harness::{Cluster, cluster_scoped, eventually, own_control_plane, run};
+use self::reports::programmed_report;
+use super::harness::{Cluster, delete_cluster_scoped, eventually, own_control_plane, run};
 
-/// The control plane of these tests, for one at a time.
-async fn plane() -> MutexGuard<'static, Cluster> {
+/// Locks the control plane of these tests.
+async fn lock_control_plane() -> MutexGuard<'static, Cluster> {
     static PLANE: OnceCell<Mutex<Cluster>> = OnceCell::const_new();
     PLANE.get_or_init(async || Mutex::new(own_control_plane("controller", false).await)).await.lock().await
 }
@@ -48,8 +49,8 @@ fn manifests(address: u8, weight: u8) -> String {
     MANIFESTS.replace("ADDRESS", &address.to_string()).replace("WEIGHT", &weight.to_string())
 }
 
-/// A namespace with the chart's roles for the controller.
-async fn install_role(cluster: &Cluster, test: &str) -> String {
+/// Creates a namespace with the chart's roles for the controller.
+async fn install_controller_role(cluster: &Cluster, test: &str) -> String {
     let namespace = cluster.namespace(test).await;
     let args = ["template", "maglev", "charts/maglev", "--namespace", &namespace, "--set", "crds.install=false"];
     let only = ["rbac", "serviceaccount"].map(|file| format!("templates/controller/{file}.yaml"));
@@ -61,8 +62,8 @@ async fn install_role(cluster: &Cluster, test: &str) -> String {
     namespace
 }
 
-/// A Node, and an agent's pod bound to it. Without controllers nobody asks whether it runs.
-async fn place_agent(cluster: &Cluster, namespace: &str, node: &str) {
+/// Creates a Node and an agent's pod bound to it. The pod does not run: the control plane has no controllers.
+async fn create_agent_pod(cluster: &Cluster, namespace: &str, node: &str) {
     let node_and_pod = format!(
         "
 apiVersion: v1
@@ -82,15 +83,15 @@ spec:
     cluster.apply(namespace, &node_and_pod).await.unwrap();
 }
 
-/// A replica of the controller that may lead.
+/// A replica of the controller that competes for the Lease.
 struct Replica {
-    standing: watch::Receiver<LeaderState>,
-    end: Option<DropGuard>,
+    state_rx: watch::Receiver<LeaderState>,
+    shutdown: Option<DropGuard>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Replica {
-    /// Starts a replica that is the chart's ServiceAccount and hears `agents`.
+    /// Starts a replica as the chart's ServiceAccount, connected to `agents`.
     async fn start(cluster: &Cluster, namespace: &str, identity: &str, agents: &Agents) -> Self {
         let client = cluster.client_as(namespace, "maglev-controller").await;
         let delays = Delays { coalesce: Duration::from_millis(50), ..Delays::default() };
@@ -105,152 +106,160 @@ impl Replica {
             ..LeaseOptions::new(namespace, "maglev-controller", identity.to_owned())
         };
         let lease = LeaseLoop::new(client, options);
-        let (standing, end) = (lease.standing(), CancellationToken::new());
-        let lead = Box::new(move |leadership, end| controller.lead(leadership, end));
-        let task = tokio::spawn(lease.run(lead, end.clone()));
-        Self { standing, end: Some(end.drop_guard()), task }
+        let (state_rx, shutdown) = (lease.state(), CancellationToken::new());
+        let lead = Box::new(move |leadership, shutdown| controller.lead(leadership, shutdown));
+        let task = tokio::spawn(lease.run(lead, shutdown.clone()));
+        Self { state_rx, shutdown: Some(shutdown.drop_guard()), task }
     }
 
     async fn until_leads(&self) {
-        eventually("it leads", async || (*self.standing.borrow() == LeaderState::Leads).then_some(())).await;
+        eventually("the replica leads", async || (*self.state_rx.borrow() == LeaderState::Leads).then_some(())).await;
     }
 
-    /// Ends it as SIGTERM does.
+    /// Stops the replica as SIGTERM does.
     async fn stop(mut self) {
-        drop(self.end.take());
+        drop(self.shutdown.take());
         self.task.await.unwrap();
     }
 
-    /// Ends it as SIGKILL does: nothing more is sent.
+    /// Ends the replica as SIGKILL does, without any further request.
     async fn kill(self) {
         self.task.abort();
         let _ = self.task.await;
     }
 }
 
-/// Waits with kubectl until a condition of an object has a value.
-async fn wait(cluster: &Cluster, namespace: &str, object: &str, condition: &str) {
+/// Waits for a condition of an object, in kubectl's notation.
+async fn kubectl_wait(cluster: &Cluster, namespace: &str, object: &str, condition: &str) {
     let condition = format!("--for=condition={condition}");
     cluster.kubectl(&["wait", &condition, object, "-n", namespace, "--timeout=30s"]).await;
 }
 
-async fn holder(cluster: &Cluster, namespace: &str) -> Option<String> {
+async fn lease_holder(cluster: &Cluster, namespace: &str) -> Option<String> {
     let leases: Api<Lease> = Api::namespaced(cluster.client().await, namespace);
     leases.get_opt("maglev-controller").await.unwrap()?.spec?.holder_identity
 }
 
 #[tokio::test]
-async fn what_is_applied_is_answered_and_programmed_once_the_agents_say_so() {
-    let cluster = plane().await;
-    let namespace = install_role(&cluster, "answers").await;
+async fn status_follows_the_agents_reports() {
+    let cluster = lock_control_plane().await;
+    let namespace = install_controller_role(&cluster, "answers").await;
     let [a, b] = ["a", "b"].map(|node| format!("{namespace}-{node}"));
     let agents = Agents::default();
     for node in [&a, &b] {
-        place_agent(&cluster, &namespace, node).await;
-        agents.answer(node);
+        create_agent_pod(&cluster, &namespace, node).await;
+        agents.connect(node);
     }
     let replica = Replica::start(&cluster, &namespace, "first", &agents).await;
     cluster.apply(&namespace, &manifests(1, 10)).await.unwrap();
-    wait(&cluster, &namespace, "mfe/web", "Accepted").await;
-    let programmed = program(&cluster, &namespace, "web").await;
+    kubectl_wait(&cluster, &namespace, "mfe/web", "Accepted").await;
+    let programmed = programmed_report(&cluster, &namespace, "web").await;
     agents.report(&a, &programmed);
     agents.report(&b, &programmed);
     for condition in ["Programmed", "Available", "Ready"] {
-        wait(&cluster, &namespace, "mfe/web", condition).await;
+        kubectl_wait(&cluster, &namespace, "mfe/web", condition).await;
     }
-    wait(&cluster, &namespace, "mbe/one", "Ready").await;
+    kubectl_wait(&cluster, &namespace, "mbe/one", "Ready").await;
+    eventually("the active pool is written", async || {
+        agents::status(&cluster, &namespace, "web").await.active_pool.filter(|pool| pool == "primary")
+    })
+    .await;
     let listed = cluster.kubectl(&["get", "maglev", "-A", "-o", "wide"]).await;
-    for word in ["203.0.113.1", "1/1", "2/2", "Up", &a] {
-        assert!(listed.contains(word), "{word} in {listed}");
+    for text in ["203.0.113.1", "1/1", "2/2", "Up", &a] {
+        assert!(listed.contains(text), "{text} is not in {listed}");
     }
     let node = cluster.kubectl(&["get", "mnode", &a, "-o", "json"]).await;
     assert!(node.contains("ownerReferences") && node.contains("\"AgentConnected\""), "{node}");
 
-    // Never true for an old generation: kubectl asks for the condition's own generation.
+    // kubectl compares the condition's observedGeneration, so the condition of an old generation does not count.
     cluster.apply(&namespace, &manifests(1, 20)).await.unwrap();
-    eventually("the new generation is answered", async || {
+    eventually("the status is of the new generation", async || {
         let status = agents::status(&cluster, &namespace, "web").await;
         (status.observed_generation == Some(2)).then_some(())
     })
     .await;
-    let early = ["wait", "--for=condition=Programmed", "mfe/web", "-n", &namespace, "--timeout=1s"];
-    assert!(!cluster.kubectl_with(&early, "").await.status.success());
-    let programmed = program(&cluster, &namespace, "web").await;
+    let wait_for_programmed = ["wait", "--for=condition=Programmed", "mfe/web", "-n", &namespace, "--timeout=1s"];
+    assert!(!cluster.kubectl_with(&wait_for_programmed, "").await.status.success());
+    let programmed = programmed_report(&cluster, &namespace, "web").await;
     agents.report(&a, &programmed);
     agents.fail(&b, &programmed, "NoSourceAddress");
-    eventually("the failure is told in an Event", async || {
+    eventually("the failure is in an Event", async || {
         let described = cluster.kubectl(&["describe", "mfe/web", "-n", &namespace]).await;
         (described.contains("NoSourceAddress") && described.contains("on 1 of 2 nodes")).then_some(())
     })
     .await;
     replica.stop().await;
-    assert_eq!(holder(&cluster, &namespace).await.unwrap_or_default(), "", "the Lease was given back");
+    assert_eq!(lease_holder(&cluster, &namespace).await.unwrap_or_default(), "", "the Lease is released");
     cluster.kubectl(&["delete", "mfe/web", "mbe/one", "-n", &namespace]).await;
-    cluster_scoped(&cluster, &["node", "mnode"], &[&a, &b]).await;
+    delete_cluster_scoped(&cluster, &["node", "mnode"], &[&a, &b]).await;
 }
 
 #[tokio::test]
-async fn conflicts_are_told_and_an_agent_that_is_gone_holds_up_no_deletion() {
-    let cluster = plane().await;
-    let namespace = install_role(&cluster, "conflict").await;
+async fn conflicts_are_reported_and_a_lost_agent_blocks_no_deletion() {
+    let cluster = lock_control_plane().await;
+    let namespace = install_controller_role(&cluster, "conflict").await;
     let node = format!("{namespace}-a");
     let agents = Agents::default();
-    place_agent(&cluster, &namespace, &node).await;
-    agents.answer(&node);
+    create_agent_pod(&cluster, &namespace, &node).await;
+    agents.connect(&node);
     let replica = Replica::start(&cluster, &namespace, "first", &agents).await;
     cluster.apply(&namespace, &manifests(2, 10)).await.unwrap();
-    wait(&cluster, &namespace, "mfe/web", "Accepted").await;
-    // The second of creation decides, then the name: "zweb" is the later one either way.
+    kubectl_wait(&cluster, &namespace, "mfe/web", "Accepted").await;
+    // The older object wins, then the name: "zweb" loses even if both are created in the same second.
     cluster.apply(&namespace, &manifests(2, 10).replace("name: web", "name: zweb")).await.unwrap();
-    wait(&cluster, &namespace, "mfe/zweb", "Conflicted").await;
+    kubectl_wait(&cluster, &namespace, "mfe/zweb", "Conflicted").await;
     let described = cluster.kubectl(&["describe", "mfe/zweb", "-n", &namespace]).await;
     assert!(described.contains("Conflicted") && described.contains("\"web\""), "{described}");
 
-    agents.lose(&node, "connection refused");
+    agents.disconnect(&node, "connection refused");
     cluster.kubectl(&["wait", "--for=condition=AgentConnected=False", "mnode", &node, "--timeout=30s"]).await;
     let finalizers = cluster.kubectl(&["get", "mfe,mbe,mnode", "-A", "-o", "jsonpath={..metadata.finalizers}"]).await;
     assert_eq!(finalizers.trim(), "");
     cluster.kubectl(&["delete", "mfe/web", "-n", &namespace, "--timeout=20s"]).await;
-    eventually("the other one has the address now", async || {
+    eventually("the other Frontend has the address", async || {
         let status = agents::status(&cluster, &namespace, "zweb").await;
-        status.conditions.iter().all(|of| of.type_ != "Conflicted").then_some(())
+        status.conditions.iter().all(|condition| condition.type_ != "Conflicted").then_some(())
     })
     .await;
     replica.stop().await;
     cluster.kubectl(&["delete", "mfe/zweb", "mbe/one", "-n", &namespace]).await;
-    cluster_scoped(&cluster, &["node", "mnode"], &[&node]).await;
+    delete_cluster_scoped(&cluster, &["node", "mnode"], &[&node]).await;
 }
 
 #[tokio::test]
-async fn one_of_two_replicas_leads_and_the_other_takes_over() {
-    let cluster = plane().await;
-    let namespace = install_role(&cluster, "lease").await;
+async fn second_replica_takes_over_the_lease() {
+    let cluster = lock_control_plane().await;
+    let namespace = install_controller_role(&cluster, "lease").await;
     let agents = Agents::default();
     let first = Replica::start(&cluster, &namespace, "first", &agents).await;
     first.until_leads().await;
     let second = Replica::start(&cluster, &namespace, "second", &agents).await;
-    eventually("the second knows whom it follows", async || {
-        (*second.standing.borrow() == LeaderState::Follows("first".to_owned())).then_some(())
+    eventually("the second replica follows the first", async || {
+        (*second.state_rx.borrow() == LeaderState::Follows("first".to_owned())).then_some(())
     })
     .await;
     first.stop().await;
     second.until_leads().await;
-    assert_eq!(holder(&cluster, &namespace).await.as_deref(), Some("second"));
+    assert_eq!(lease_holder(&cluster, &namespace).await.as_deref(), Some("second"));
     let third = Replica::start(&cluster, &namespace, "third", &agents).await;
     second.kill().await;
-    assert_eq!(holder(&cluster, &namespace).await.as_deref(), Some("second"), "a killed one gives nothing back");
+    assert_eq!(
+        lease_holder(&cluster, &namespace).await.as_deref(),
+        Some("second"),
+        "a killed replica does not release the Lease"
+    );
     third.until_leads().await;
     cluster.apply(&namespace, &manifests(3, 10)).await.unwrap();
-    wait(&cluster, &namespace, "mbe/one", "Ready").await;
+    kubectl_wait(&cluster, &namespace, "mbe/one", "Ready").await;
     third.stop().await;
     cluster.kubectl(&["delete", "mfe/web", "mbe/one", "-n", &namespace]).await;
 }
 
 const HOUR: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
-/// The duration of the Lease of [`renew`].
+/// Duration of the Lease that [`renew`] writes.
 const OTHER_DURATION: Duration = Duration::from_secs(4);
 
-/// Renews the Lease as another replica, with `at` as the time of its clock.
+/// Renews the Lease as another replica whose clock shows `at`.
 async fn renew(cluster: &Cluster, namespace: &str, at: jiff::Timestamp) {
     let lease = format!(
         "
@@ -264,13 +273,13 @@ spec: {{holderIdentity: other, leaseDurationSeconds: 4, renewTime: \"{at:.6}\"}}
 }
 
 /// Starts a replica that follows a holder whose clock is an hour late, and renews the Lease for twice its duration.
-/// `None` if this machine stalled for longer than the Lease lasts: then the replica rightly took it.
-async fn follow_a_late_clock(cluster: &Cluster, attempt: u32) -> Option<(Replica, String)> {
-    let namespace = install_role(cluster, &format!("skew-{attempt}")).await;
+/// `None` if this machine stalled for longer than the Lease's duration, so that the replica rightly acquired it.
+async fn follow_holder_with_late_clock(cluster: &Cluster, attempt: u32) -> Option<(Replica, String)> {
+    let namespace = install_controller_role(cluster, &format!("skew-{attempt}")).await;
     let renew_late = async || renew(cluster, &namespace, jiff::Timestamp::now() - HOUR).await;
     renew_late().await;
     let replica = Replica::start(cluster, &namespace, "first", &Agents::default()).await;
-    let follows = || *replica.standing.borrow() == LeaderState::Follows("other".to_owned());
+    let follows = || *replica.state_rx.borrow() == LeaderState::Follows("other".to_owned());
     let start = Instant::now();
     eventually("the replica follows", async || follows().then_some(())).await;
     let mut last_renewal = start;
@@ -281,7 +290,7 @@ async fn follow_a_late_clock(cluster: &Cluster, attempt: u32) -> Option<(Replica
             replica.stop().await;
             return None;
         }
-        assert!(follows(), "{:?}", *replica.standing.borrow());
+        assert!(follows(), "{:?}", *replica.state_rx.borrow());
         last_renewal = renewal;
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
@@ -289,28 +298,27 @@ async fn follow_a_late_clock(cluster: &Cluster, attempt: u32) -> Option<(Replica
 }
 
 #[tokio::test]
-async fn clock_skew_neither_keeps_an_expired_lease_nor_takes_a_renewed_one() {
-    let cluster = plane().await;
+async fn clock_skew_neither_extends_an_expired_lease_nor_loses_a_renewed_one() {
+    let cluster = lock_control_plane().await;
     let mut attempt = 0;
     let (replica, namespace) = loop {
         attempt += 1;
-        if let Some(followed) = follow_a_late_clock(&cluster, attempt).await {
-            break followed;
+        if let Some(follower) = follow_holder_with_late_clock(&cluster, attempt).await {
+            break follower;
         }
     };
-    // The last renewal claims to be from the future: it expires by the replica's own clock.
+    // The last renewal has a time in the future; it expires by the replica's own clock.
     renew(&cluster, &namespace, jiff::Timestamp::now() + HOUR).await;
     replica.until_leads().await;
     replica.stop().await;
 }
 
 #[tokio::test]
-async fn a_write_from_a_stale_version_is_refused() {
-    use maglev_kube::status_writer::StatusKind;
-    use maglev_kube::{StatusWriter, StoredStatus, WriteError};
+async fn status_write_from_a_stale_version_is_refused() {
+    use maglev_kube::{StatusKind, StatusObject, StatusWriter, StoredStatus, WriteError};
     use maglev_model::{Name, config::Kind};
 
-    let cluster = plane().await;
+    let cluster = lock_control_plane().await;
     let namespace = cluster.namespace("stale").await;
     cluster.apply(&namespace, &manifests(4, 10)).await.unwrap();
     let leases = LeaseOptions::new(&namespace, "test", "test".to_owned());
@@ -319,31 +327,31 @@ async fn a_write_from_a_stale_version_is_refused() {
     let lease = LeaseLoop::new(client.clone(), leases);
     let lead = {
         let client = client.clone();
-        Box::new(move |leadership, end: CancellationToken| {
+        Box::new(move |leadership, shutdown: CancellationToken| {
             writers.try_send(StatusWriter::new(client.clone(), leadership)).unwrap();
-            Box::pin(async move { end.cancelled().await }) as futures::future::BoxFuture<'static, ()>
+            Box::pin(async move { shutdown.cancelled().await }) as futures::future::BoxFuture<'static, ()>
         })
     };
-    let end = CancellationToken::new();
-    let task = tokio::spawn(lease.run(lead, end.clone()));
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(lease.run(lead, shutdown.clone()));
     let writer = writers_rx.recv().await.unwrap();
 
     let frontends: Api<maglev_crd::Frontend> = Api::namespaced(client, &namespace);
-    let seen = frontends.get("web").await.unwrap().metadata;
+    let metadata = frontends.get("web").await.unwrap().metadata;
     let from = StoredStatus {
-        uid: seen.uid.unwrap().into(),
+        uid: metadata.uid.unwrap().into(),
         generation: 1,
-        version: seen.resource_version.unwrap(),
+        version: metadata.resource_version.unwrap(),
         status: serde_json::Value::Null,
     };
-    let key = (StatusKind::Kind(Kind::Frontend), &Name::namespaced(&namespace, "web"));
-    let written = writer.write(key, &from, &serde_json::json!({ "activePool": "primary" })).await.unwrap();
+    let object = StatusObject { kind: StatusKind::Kind(Kind::Frontend), name: &Name::namespaced(&namespace, "web") };
+    let written = writer.write(object, &from, &serde_json::json!({ "activePool": "primary" })).await.unwrap();
     assert_ne!(written.version, from.version);
-    let again = writer.write(key, &from, &serde_json::json!({ "activePool": "other" })).await;
-    assert!(matches!(again, Err(WriteError::Conflict)), "{again:?}");
-    end.cancel();
+    let stale = writer.write(object, &from, &serde_json::json!({ "activePool": "other" })).await;
+    assert!(matches!(stale, Err(WriteError::Conflict)), "{stale:?}");
+    shutdown.cancel();
     task.await.unwrap();
-    let late = writer.write(key, &written, &serde_json::json!({ "activePool": "late" })).await;
+    let late = writer.write(object, &written, &serde_json::json!({ "activePool": "late" })).await;
     assert!(matches!(late, Err(WriteError::NotLeading)), "{late:?}");
     let status = frontends.get("web").await.unwrap().status.unwrap();
     assert_eq!(status.active_pool.as_deref(), Some("primary"));

@@ -1,5 +1,4 @@
-//! What a person sees of the custom resources with kubectl: the definitions, explanations, columns, defaults and who
-//! owns what, all as the real API server has it.
+//! The custom resources in the real API server: definitions, `kubectl explain`, columns, defaults and field ownership.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
@@ -10,9 +9,9 @@ use serde_json::{Value, json};
 use super::harness::{cluster, committed_crds};
 
 #[tokio::test]
-async fn the_definitions_apply_without_a_warning() {
+async fn crds_apply_without_warnings() {
     let cluster = cluster().await;
-    // Under other names, so that they are new: of a known definition the API server checks only what changed.
+    // The names are changed so that the CRDs are new: of an existing CRD the API server checks only the changes.
     let renamed = committed_crds().into_iter().map(|mut crd| {
         crd.spec.group = "copy.vpp.io".into();
         crd.metadata.name = Some(format!("{}.copy.vpp.io", crd.spec.names.plural));
@@ -28,21 +27,21 @@ async fn the_definitions_apply_without_a_warning() {
     for crd in committed_crds() {
         let status = crds.get_status(&crd.metadata.name.unwrap()).await.unwrap().status.unwrap();
         for condition in status.conditions.unwrap() {
-            let good = matches!(condition.type_.as_str(), "NamesAccepted" | "Established");
-            assert_eq!((condition.status.as_str(), good), ("True", true), "{condition:?}");
+            let is_allowed = matches!(condition.type_.as_str(), "NamesAccepted" | "Established");
+            assert_eq!((condition.status.as_str(), is_allowed), ("True", true), "{condition:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn the_examples_apply_without_a_warning_and_print_in_columns() {
+async fn examples_apply_without_warnings_and_are_printed_in_columns() {
     let cluster = cluster().await;
     let namespace = cluster.namespace("examples").await;
     let apply = ["apply", "--server-side", "--warnings-as-errors", "-n", &namespace, "-f", "examples"];
     cluster.kubectl(&apply).await;
 
-    let columns = async |what: &str, wide: bool| {
-        let args = ["get", what, "-n", &namespace, "-o", if wide { "wide" } else { "" }];
+    let columns = async |kind: &str, wide: bool| {
+        let args = ["get", kind, "-n", &namespace, "-o", if wide { "wide" } else { "" }];
         let table = cluster.kubectl(&args[..if wide { 6 } else { 4 }]).await;
         let rows: Vec<Vec<String>> =
             table.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect();
@@ -63,13 +62,13 @@ async fn the_examples_apply_without_a_warning_and_print_in_columns() {
 
     let all = cluster.kubectl(&["get", "maglev", "-n", &namespace, "-o", "name"]).await;
     for name in ["frontend.maglev.vpp.io/web", "backend.maglev.vpp.io/web-1", "healthcheck.maglev.vpp.io/web"] {
-        assert!(all.contains(name), "{name} is not in the category: {all}");
+        assert!(all.contains(name), "{name} is not in the category maglev: {all}");
     }
 }
 
 #[tokio::test]
-async fn explain_says_what_a_field_does_and_what_it_is_when_absent() {
-    for (field, says) in [
+async fn explain_shows_effects_and_defaults_of_fields() {
+    for (field, texts) in [
         ("frontend", &["A virtual IP address", "cannot be changed"][..]),
         ("frontend.spec", &["enum: TCP, UDP", "TCP or UDP, together with port", "If absent, 8192", "cuts all flows"]),
         ("frontend.spec.encap.type", &["GRE (the default)", "IPv4 only"]),
@@ -82,15 +81,15 @@ async fn explain_says_what_a_field_does_and_what_it_is_when_absent() {
     ] {
         let text = cluster().await.kubectl(&["explain", field]).await;
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        for wanted in says {
-            assert!(text.contains(wanted), "{wanted:?} is not in explain {field}: {text}");
+        for expected in texts {
+            assert!(text.contains(expected), "{expected:?} is not in explain {field}: {text}");
         }
         assert!(!text.contains("Auto-generated"), "{text}");
     }
 }
 
 #[tokio::test]
-async fn a_new_object_has_its_defaults_and_says_that_nothing_is_known_of_it() {
+async fn new_object_has_defaults_and_pending_conditions() {
     let cluster = cluster().await;
     let namespace = cluster.namespace("defaults").await;
     let checks: Api<HealthCheck> = Api::namespaced(cluster.client().await, &namespace);
@@ -100,21 +99,21 @@ async fn a_new_object_has_its_defaults_and_says_that_nothing_is_known_of_it() {
     });
     // A plain create drops nulls; a server-side apply refuses them.
     let resource = ApiResource::erase::<HealthCheck>(&());
-    let any: Api<DynamicObject> = Api::namespaced_with(cluster.client().await, &namespace, &resource);
-    any.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
-    let made = checks.get("a").await.unwrap();
-    // What the API server fills in is what the types fill in.
-    let wanted: HealthCheckSpec = serde_json::from_value(spec).unwrap();
-    assert_eq!(made.spec, wanted);
-    assert_eq!(serde_json::to_value(&made.spec).unwrap()["interval"], "2s");
-    let conditions = made.status.unwrap().conditions;
+    let objects: Api<DynamicObject> = Api::namespaced_with(cluster.client().await, &namespace, &resource);
+    objects.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+    let created = checks.get("a").await.unwrap();
+    // The API server and the types apply the same defaults.
+    let expected: HealthCheckSpec = serde_json::from_value(spec).unwrap();
+    assert_eq!(created.spec, expected);
+    assert_eq!(serde_json::to_value(&created.spec).unwrap()["interval"], "2s");
+    let conditions = created.status.unwrap().conditions;
     let conditions: Vec<_> =
         conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str())).collect();
     assert_eq!(conditions, [("Accepted", "Unknown", "Pending"), ("Ready", "Unknown", "Pending")]);
 }
 
 #[tokio::test]
-async fn status_takes_twelve_conditions_and_no_more() {
+async fn status_has_at_most_twelve_conditions() {
     let nodes: Api<MaglevNode> = Api::all(cluster().await.client().await);
     nodes.create(&PostParams::default(), &MaglevNode::new("conditions", MaglevNodeSpec {})).await.unwrap();
     let conditions = |count: u32| -> Value {
@@ -133,9 +132,9 @@ async fn status_takes_twelve_conditions_and_no_more() {
     assert!(refused.contains("at most 12 items"), "{refused}");
 }
 
-/// The rules have a cost, estimated when a definition is applied and counted when an object is.
+/// The API server limits the cost of CEL rules, which it estimates for a CRD and counts for each object.
 #[tokio::test]
-async fn the_largest_objects_are_not_too_costly_to_check() {
+async fn largest_objects_stay_within_the_cel_cost_limit() {
     let cluster = cluster().await;
     let namespace = cluster.namespace("large").await;
     let backend = |n| json!({ "name": format!("b{n:03}{}", "x".repeat(249)), "weight": 100 });
@@ -143,8 +142,8 @@ async fn the_largest_objects_are_not_too_costly_to_check() {
     let pools: Vec<Value> = (0..8).map(|n| json!({ "name": format!("pool-{n}"), "backends": backends })).collect();
     let spec: FrontendSpec = serde_json::from_value(json!({ "address": "203.0.113.1", "pools": pools })).unwrap();
     let frontends: Api<Frontend> = Api::namespaced(cluster.client().await, &namespace);
-    let made = frontends.create(&PostParams::default(), &Frontend::new("large", spec)).await.unwrap();
-    frontends.replace("large", &PostParams::default(), &made).await.unwrap();
+    let created = frontends.create(&PostParams::default(), &Frontend::new("large", spec)).await.unwrap();
+    frontends.replace("large", &PostParams::default(), &created).await.unwrap();
 
     let header = |n| json!({ "name": format!("X-{n:062}"), "value": "v".repeat(1024) });
     let spec: HealthCheckSpec = serde_json::from_value(json!({
@@ -161,7 +160,7 @@ async fn the_largest_objects_are_not_too_costly_to_check() {
 }
 
 #[tokio::test]
-async fn a_manifest_that_leaves_out_a_weight_does_not_put_it_back() {
+async fn manifest_without_a_weight_does_not_reset_it() {
     let cluster = cluster().await;
     let namespace = cluster.namespace("night").await;
     let frontends: Api<Frontend> = Api::namespaced(cluster.client().await, &namespace);
@@ -177,7 +176,7 @@ async fn a_manifest_that_leaves_out_a_weight_does_not_put_it_back() {
         { "name": "second", "backends": [{ "name": "c" }] },
     ]);
     apply("gitops", from_git.clone()).await;
-    // The pools and members come back in the order of the manifest, whatever the operator names.
+    // The pools and members keep the manifest's order, although the operator applies only one of them.
     apply("operator", json!([{ "name": "first", "backends": [{ "name": "b", "weight": 0 }] }])).await;
     let after = apply("gitops", from_git).await;
     let weights: Vec<_> = after.spec.pools.iter().flat_map(|pool| &pool.backends).collect();

@@ -1,5 +1,5 @@
-//! The dashboard in a cluster: installed by the chart, finding agents by their pods, asked with curl. And one beside it
-//! that lets people change things, whose changes the agents follow.
+//! The dashboard in a sandbox, installed by the chart, with curl as its client. A second dashboard, with admin mode,
+//! makes changes that the agents apply.
 
 use std::{fs, net::TcpListener, process::Stdio};
 
@@ -11,14 +11,14 @@ use tokio::{
 
 use super::{
     harness::{LIMIT, eventually, run},
-    up::Sandbox,
+    sandbox::Sandbox,
 };
 
 /// The URL that the sandbox prints.
 fn url(sandbox: &Sandbox) -> String {
     let output = sandbox.output();
     let line = output.lines().find_map(|line| line.trim().strip_prefix("dashboard "));
-    line.unwrap_or_else(|| panic!("no dashboard in\n{output}")).trim().to_owned()
+    line.unwrap_or_else(|| panic!("the sandbox prints no dashboard URL:\n{output}")).trim().to_owned()
 }
 
 async fn document(url: &str, path: &str) -> Option<Value> {
@@ -26,7 +26,7 @@ async fn document(url: &str, path: &str) -> Option<Value> {
     serde_json::from_slice(&output.stdout).ok()
 }
 
-/// A stream that curl reads.
+/// An event stream that curl reads.
 struct Stream {
     lines: Lines<BufReader<ChildStdout>>,
     _curl: Child,
@@ -41,31 +41,33 @@ impl Stream {
         Self { lines, _curl: curl }
     }
 
-    /// Reads up to a line that is so; what was read.
-    async fn until(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    /// Reads up to the first line that fulfils `matches`, and returns the lines.
+    async fn until(&mut self, description: &str, matches: impl Fn(&str) -> bool) -> Vec<String> {
         let mut read = Vec::new();
         let reading = async {
             while let Some(line) = self.lines.next_line().await.unwrap() {
-                let found = wanted(&line);
+                let is_match = matches(&line);
                 read.push(line);
-                if found {
+                if is_match {
                     return true;
                 }
             }
             false
         };
-        let found = tokio::time::timeout(LIMIT, reading).await.unwrap_or(false);
-        assert!(found, "{what} is not in\n{}", read.join("\n"));
+        let matched = tokio::time::timeout(LIMIT, reading).await.unwrap_or(false);
+        assert!(matched, "{description} is not in\n{}", read.join("\n"));
         read
     }
 }
 
 #[tokio::test]
-async fn it_shows_a_cluster_live() {
+async fn dashboard_serves_live_state_of_a_cluster() {
     let sandbox = Sandbox::up("dashboard", &[]).await;
     let url = url(&sandbox);
-    let fine = |summary: &Value| summary["totals"]["reporting"] == 2 && summary["rows"]["default/web"]["state"] == "up";
-    let summary = eventually("both nodes report", async || document(&url, "api/summary").await.filter(fine)).await;
+    let is_complete =
+        |summary: &Value| summary["totals"]["reporting"] == 2 && summary["rows"]["default/web"]["state"] == "up";
+    let summary =
+        eventually("both nodes report", async || document(&url, "api/summary").await.filter(is_complete)).await;
     assert_eq!((&summary["kubernetes"], &summary["looked_for"]["namespace"]), (&"watching".into(), &"default".into()));
     let cells = summary["rows"]["default/web"]["cells"].as_object().unwrap();
     assert_eq!(cells.keys().collect::<Vec<_>>(), ["node-a", "node-b"]);
@@ -78,8 +80,9 @@ async fn it_shows_a_cluster_live() {
         (&1.into(), &"kubectl-client-side-apply".into()),
         "{object}"
     );
-    let rated = |node: &Value| node["frontends"]["default/web"]["counters"]["first"]["rate"].as_f64() > Some(0.0);
-    let node = eventually("traffic has a rate", async || document(&url, "api/state/node-a").await.filter(rated)).await;
+    let has_rate = |node: &Value| node["frontends"]["default/web"]["counters"]["first"]["rate"].as_f64() > Some(0.0);
+    let node =
+        eventually("traffic has a rate", async || document(&url, "api/state/node-a").await.filter(has_rate)).await;
     let member = &node["frontends"]["default/web"]["pools"]["primary"]["members"]["default/web-1"];
     assert_eq!((&member["effective"], &member["in_vpp"]), (&10.into(), &10.into()));
     assert!(member["buckets"].as_u64() > Some(0), "{member}");
@@ -97,44 +100,48 @@ async fn it_shows_a_cluster_live() {
     stream.until("a heartbeat", |line| line == "event: beats").await;
 
     sandbox.backend("web-3", "fail").await;
-    let went = |line: &str| line.contains("backend-transition") && line.contains("default/web-3");
-    stream.until("the transition", went).await;
-    let weightless =
+    let is_transition = |line: &str| line.contains("backend-transition") && line.contains("default/web-3");
+    stream.until("the transition", is_transition).await;
+    let is_weight_0 =
         |line: &str| line.contains("\"patch\"") && line.contains("default/web-3") && line.contains("\"in_vpp\":0");
-    let read = stream.until("the weight in VPP", weightless).await;
+    let read = stream.until("weight 0 in VPP", is_weight_0).await;
     let id = read.iter().rev().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
     drop(stream);
 
     let down = |summary: &Value| summary["rows"]["default/web"]["up"] == 5;
     eventually("one backend is down", async || document(&url, "api/summary").await.filter(down)).await;
     sandbox.backend("web-3", "ok").await;
-    eventually("it is up again", async || document(&url, "api/summary").await.filter(fine).filter(|of| !down(of)))
+    eventually("all backends are up", async || {
+        document(&url, "api/summary").await.filter(is_complete).filter(|summary| !down(summary))
+    })
+    .await;
+    let mut resumed = Stream::open(&url, query, &["-H", &format!("Last-Event-ID: {id}")]);
+    let replay = resumed
+        .until("the missed transition", |line| line.contains("backend-transition") && line.contains("web-3"))
         .await;
-    let mut back = Stream::open(&url, query, &["-H", &format!("Last-Event-ID: {id}")]);
-    let replay =
-        back.until("what was missed", |line| line.contains("backend-transition") && line.contains("web-3")).await;
     assert!(!replay.iter().any(|line| line == "event: resync"), "{replay:#?}");
-    drop(back);
+    drop(resumed);
 
-    the_stream_tells_that_it_lives_and_where_it_is(&url).await;
-    who_comes_from_elsewhere_fetches_everything(&url).await;
-    who_is_gone_is_forgotten(&url).await;
+    stream_has_pings_ticks_and_numbered_ids(&url).await;
+    unknown_last_event_id_causes_one_resync(&url).await;
+    disconnected_clients_are_not_counted(&url).await;
 
-    // An agent that goes and comes takes its node along.
+    // A restarted agent makes its node silent, then reporting again.
     let mut stream = Stream::open(&url, "?log=all", &[]);
     let agent = &sandbox.agents().await[0];
     sandbox.kubectl(&["delete", agent, "--timeout=60s"]).await;
-    stream.until("a node that is gone or silent", |line| line.contains("\"reporting\":1")).await;
-    stream.until("it is back", |line| line.contains("\"reporting\":2")).await;
+    stream.until("a node that does not report", |line| line.contains("\"reporting\":1")).await;
+    stream.until("both nodes reporting", |line| line.contains("\"reporting\":2")).await;
 }
 
-/// The ids of what was read, in their order.
+/// The ids in these lines, in order.
 fn ids(read: &[String]) -> Vec<&str> {
     read.iter().filter_map(|line| line.strip_prefix("id: ")).collect()
 }
 
-/// Each line comes on its own chunk, at once; a comment now and then keeps proxies awake; ids name replica and number.
-async fn the_stream_tells_that_it_lives_and_where_it_is(url: &str) {
+/// Checks that the stream is chunked and uncompressed, has pings that keep proxies from closing it, and has ids of
+/// replica and number.
+async fn stream_has_pings_ticks_and_numbered_ids(url: &str) {
     let mut stream = Stream::open(url, "", &["-H", "Accept-Encoding: gzip, deflate, br, zstd"]);
     let read = stream.until("a ping", |line| line == ": ping").await;
     let tick = stream.until("a tick", |line| line.starts_with("data: {\"now\":")).await;
@@ -143,59 +150,66 @@ async fn the_stream_tells_that_it_lives_and_where_it_is(url: &str) {
     assert!(head.clone().any(|line| line == "transfer-encoding: chunked"), "{read:#?}");
     assert!(!head.clone().any(|line| line.starts_with("content-encoding")), "{read:#?}");
     let numbered = ids(&read);
-    let (replica, _) = numbered[0].split_once('-').expect("replica and number");
+    let (replica, _) = numbered[0].split_once('-').expect("an id has replica and number");
     let numbers: Vec<u64> = numbered.iter().map(|id| id.split_once('-').unwrap().1.parse().unwrap()).collect();
     assert!(numbered.iter().all(|id| id.starts_with(replica)) && numbers.is_sorted(), "{numbered:?}");
     let version = document(url, "api/version").await.unwrap();
     assert_eq!(version["replica"], replica);
 }
 
-/// One `resync` after `hello`, and none for who comes back with its id.
-async fn who_comes_from_elsewhere_fetches_everything(url: &str) {
+/// Checks that a client with another replica's id gets one `resync`, and none once it has an id of this replica.
+async fn unknown_last_event_id_causes_one_resync(url: &str) {
     let mut stream = Stream::open(url, "", &["-H", "Last-Event-ID: abc-7"]);
-    let read = stream.until("the first sign of life", |line| line == ": ping").await;
+    let read = stream.until("a ping", |line| line == ": ping").await;
     let resyncs = read.iter().filter(|line| *line == "event: resync").count();
     assert_eq!(resyncs, 1, "{read:#?}");
     assert!(read.contains(&r#"data: {"reason":"other-replica"}"#.to_owned()), "{read:#?}");
     let resync = read.iter().position(|line| line == "event: resync").unwrap();
     let id = ids(&read[resync..])[0].to_owned();
     let mut again = Stream::open(url, &format!("?since={id}"), &[]);
-    let read = again.until("the first sign of life", |line| line == ": ping").await;
+    let read = again.until("a ping", |line| line == ": ping").await;
     assert!(!read.contains(&"event: resync".to_owned()), "{read:#?}");
     assert!(read.iter().any(|line| line.contains("\"resumed\":true")), "{read:#?}");
 }
 
-/// Streams of an agent that are always open: the dashboard's, and that of the controller which leads.
-const OWN: u32 = 2;
+/// Streams of an agent that are always open: those of the dashboard and of the leading controller.
+const PERMANENT_STREAMS: u32 = 2;
 
-/// Clients that went away in the middle of it: nobody is counted, and no agent is asked for heartbeats any more.
-async fn who_is_gone_is_forgotten(url: &str) {
+/// Checks that disconnected clients are not counted and that agents send no probe events for them.
+async fn disconnected_clients_are_not_counted(url: &str) {
     let (dashboard, agent) = (url.replace(":8080/view/", ":9092/metrics"), "http://127.0.1.1:9091/metrics");
     let clients = async || gauge(&dashboard, "maglev_dashboard_clients").await;
     let watchers = async || gauge(agent, "maglev_grpc_watchers").await;
-    eventually("nobody is left of before", async || (clients().await == Some(0)).then_some(())).await;
-    eventually("only those of states are open", async || (watchers().await == Some(OWN)).then_some(())).await;
+    eventually("the clients of earlier tests are disconnected", async || (clients().await == Some(0)).then_some(()))
+        .await;
+    eventually("only the permanent streams are open", async || {
+        (watchers().await == Some(PERMANENT_STREAMS)).then_some(())
+    })
+    .await;
     let mut streams = Vec::new();
     for _ in 0..5 {
         let mut stream = Stream::open(url, "?node=node-a&log=all&beats=default/web", &[]);
         stream.until("a heartbeat", |line| line == "event: beats").await;
         streams.push(stream);
     }
-    eventually("all are counted", async || (clients().await == Some(5)).then_some(())).await;
-    assert_eq!(watchers().await, Some(OWN + 1), "one stream of probes for all of them");
+    eventually("all clients are counted", async || (clients().await == Some(5)).then_some(())).await;
+    assert_eq!(watchers().await, Some(PERMANENT_STREAMS + 1), "one stream of probe events serves all clients");
     drop(streams);
-    eventually("none is left", async || (clients().await == Some(0)).then_some(())).await;
-    eventually("nobody asks for probes", async || (watchers().await == Some(OWN)).then_some(())).await;
+    eventually("no client is counted", async || (clients().await == Some(0)).then_some(())).await;
+    eventually("the stream of probe events is closed", async || {
+        (watchers().await == Some(PERMANENT_STREAMS)).then_some(())
+    })
+    .await;
 }
 
-/// The value of a gauge without labels, by curl.
+/// The value of a gauge without labels.
 async fn gauge(url: &str, name: &str) -> Option<u32> {
     let output = run(Command::new("curl").args(["-sS", "--fail", url]), "").await;
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
-/// A dashboard of the sandbox's agents that one user may change things with.
+/// A dashboard of the sandbox's agents with admin mode, and the session of its user.
 struct Admin {
     url: String,
     jar: String,
@@ -210,8 +224,8 @@ impl Admin {
         for (file, text) in [("username", "ada"), ("password", "lovelace"), ("key", &*"k".repeat(32))] {
             fs::write(dir.join(file), text).unwrap();
         }
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let (http, metrics, dir) = (free(), free(), dir.display().to_string());
+        let free_address = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let (http, metrics, dir) = (free_address(), free_address(), dir.display().to_string());
         let mut process = Command::new(maglev_testkit::binary("maglev-frontend"));
         process.args(["--namespace=default", "--admin-mode=basic", "--http-addr", &http, "--metrics-addr", &metrics]);
         process.args([format!("--admin-credentials-dir={dir}"), format!("--admin-key-file={dir}/key")]);
@@ -220,9 +234,9 @@ impl Admin {
             process.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn();
         let (url, jar) = (format!("http://{http}"), format!("{dir}/jar"));
         let mut admin = Self { url, jar, csrf: String::new(), _process: process.unwrap() };
-        let both = |summary: &Value| summary["totals"]["reporting"] == 2;
+        let both_report = |summary: &Value| summary["totals"]["reporting"] == 2;
         let view = format!("{}/view/", admin.url);
-        eventually("it knows both nodes", async || document(&view, "api/summary").await.filter(both)).await;
+        eventually("both nodes report", async || document(&view, "api/summary").await.filter(both_report)).await;
         let signed_in = admin.post("sign-in", &json!({ "user": "ada", "password": "lovelace" })).await;
         admin.csrf = signed_in["csrf"].as_str().unwrap().to_owned();
         admin
@@ -238,7 +252,7 @@ impl Admin {
 }
 
 #[tokio::test]
-async fn agents_follow_a_change_that_is_made_from_the_page() {
+async fn agents_apply_changes_from_the_dashboard() {
     let sandbox = Sandbox::up("admin", &[]).await;
     let admin = Admin::start(&sandbox).await;
     let pause = json!({ "field": "admin_state", "backend": "default/web-2", "state": "Paused" });
@@ -247,9 +261,13 @@ async fn agents_follow_a_change_that_is_made_from_the_page() {
     let touches = preview["touches"].as_array().unwrap();
     assert!(touches.contains(&json!("default/web")), "{preview}");
 
-    let done = admin.post("change", &json!({ "change": pause, "reason": "disk" })).await;
-    assert_eq!((&done["old"], &done["new"]), (&json!("Enabled (not set)"), &json!("Paused")), "{done}");
-    assert_eq!((&done["in_effect_on"], &done["nodes"], &done["pending"]), (&json!(2), &json!(2), &json!({})), "{done}");
+    let outcome = admin.post("change", &json!({ "change": pause, "reason": "disk" })).await;
+    assert_eq!((&outcome["old"], &outcome["new"]), (&json!("Enabled (not set)"), &json!("Paused")), "{outcome}");
+    assert_eq!(
+        (&outcome["in_effect_on"], &outcome["nodes"], &outcome["pending"]),
+        (&json!(2), &json!(2), &json!({})),
+        "{outcome}"
+    );
     let state = sandbox.kubectl(&["get", "backends.maglev.vpp.io", "web-2", "-o", "jsonpath={.spec.adminState}"]).await;
     assert_eq!(state, "Paused");
     for node in ["node-a", "node-b"] {
@@ -259,8 +277,8 @@ async fn agents_follow_a_change_that_is_made_from_the_page() {
     }
 
     let weight = |backend: &str| json!({ "field": "weight", "frontend": "default/web", "pool": "primary", "backend": backend, "weight": 50 });
-    let done = admin.post("change", &json!({ "change": weight("web-1") })).await;
-    assert_eq!((&done["new"], &done["in_effect_on"]), (&json!("50"), &json!(2)), "{done}");
+    let outcome = admin.post("change", &json!({ "change": weight("web-1") })).await;
+    assert_eq!((&outcome["new"], &outcome["in_effect_on"]), (&json!("50"), &json!(2)), "{outcome}");
     let missing = admin.post("change", &json!({ "change": weight("web-9") })).await;
     assert_eq!(missing["reason"], json!("NoSuchPart"), "{missing}");
 }

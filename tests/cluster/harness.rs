@@ -1,10 +1,10 @@
-//! The control plane that all tests of this binary share, and what a test needs of it.
+//! The control plane that the tests of this binary share, and helpers for their clients, namespaces and tools.
 //!
-//! It is etcd and the API server, started by the first test that asks, with the CRDs of `crds/` installed. There are no
-//! controllers: nothing finalises a namespace, makes a ServiceAccount or schedules a pod. A test that stops the API
-//! server or needs controllers starts a control plane of its own with [`own_control_plane`].
+//! The control plane consists of etcd and the API server with the CRDs of `crds/` installed; the first test that needs
+//! it starts it. There are no controllers: nothing finalizes a namespace, creates a ServiceAccount or schedules a pod.
+//! A test that stops the API server or needs controllers starts its own control plane with [`own_control_plane`].
 
-#![allow(dead_code, reason = "each module of this binary uses its own part of the harness")]
+#![allow(dead_code, reason = "each module of this binary uses a part of the harness")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,39 +22,39 @@ use maglev_sandbox::processes::Processes;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-/// How long a test waits for any condition.
+/// Maximum time that a test waits for a condition.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
 static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
 
-/// A running control plane with our CRDs.
+/// A running control plane, usually with the CRDs installed.
 pub struct Cluster {
     plane: ControlPlane,
     dir: PathBuf,
 }
 
-/// The shared control plane; the first caller starts it. It ends with the test process, however that ends.
+/// The shared control plane; the first caller starts it. It ends with the test process, even if that is killed.
 pub async fn cluster() -> &'static Cluster {
     CLUSTER.get_or_init(|| start("shared", false)).await
 }
 
-/// A control plane for one test alone. It ends when dropped.
+/// A control plane for one test, with the CRDs installed. It ends when dropped.
 pub async fn own_control_plane(name: &str, controllers: bool) -> Cluster {
     start(name, controllers).await
 }
 
-/// The same with controllers and without our CRDs: a cluster as a person has it who is about to install the chart.
+/// A control plane with controllers and without the CRDs: a cluster before the chart is installed.
 pub async fn empty_control_plane(name: &str) -> Cluster {
-    bare(name, true).await
+    start_without_crds(name, true).await
 }
 
 async fn start(name: &str, controllers: bool) -> Cluster {
-    let cluster = bare(name, controllers).await;
+    let cluster = start_without_crds(name, controllers).await;
     cluster.install_crds().await;
     cluster
 }
 
-async fn bare(name: &str, controllers: bool) -> Cluster {
+async fn start_without_crds(name: &str, controllers: bool) -> Cluster {
     let assets = Assets::from_checkout(&root()).await.unwrap();
     let dir = scratch(name);
     let options = Options { controllers, ..Options::new(assets) };
@@ -67,7 +67,7 @@ pub fn root() -> PathBuf {
     maglev_testkit::checkout().to_owned()
 }
 
-/// A directory for this process under `target/`; those of earlier runs are removed.
+/// Creates a directory for this process under `target/` and removes the directories of processes that have ended.
 pub fn scratch(name: &str) -> PathBuf {
     let parent = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster");
     for old in fs::read_dir(&parent).into_iter().flatten().flatten() {
@@ -83,38 +83,37 @@ pub fn scratch(name: &str) -> PathBuf {
 }
 
 impl Cluster {
-    /// The control plane itself.
     pub fn plane(&self) -> &ControlPlane {
         &self.plane
     }
 
-    /// A directory for the files of this cluster's tests.
+    /// Directory for the files of this cluster's tests.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// An administrator's client, made in the calling test's runtime.
+    /// An administrator's client that runs in the calling test's runtime.
     pub async fn client(&self) -> Client {
         self.plane.client().await.unwrap()
     }
 
-    /// A new namespace named after the test.
+    /// Creates a namespace named after the test.
     pub async fn namespace(&self, test: &str) -> String {
         let namespaces: Api<Namespace> = Api::all(self.client().await);
         let metadata = ObjectMeta { generate_name: Some(format!("{test}-")), ..ObjectMeta::default() };
-        let wanted = Namespace { metadata, ..Namespace::default() };
-        namespaces.create(&PostParams::default(), &wanted).await.unwrap().name_any()
+        let object = Namespace { metadata, ..Namespace::default() };
+        namespaces.create(&PostParams::default(), &object).await.unwrap().name_any()
     }
 
-    /// Makes a ServiceAccount; what it may do is up to the test.
+    /// Creates a ServiceAccount without any rights.
     pub async fn service_account(&self, namespace: &str, name: &str) {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await, namespace);
         let metadata = ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() };
-        let wanted = ServiceAccount { metadata, ..ServiceAccount::default() };
-        accounts.create(&PostParams::default(), &wanted).await.unwrap();
+        let object = ServiceAccount { metadata, ..ServiceAccount::default() };
+        accounts.create(&PostParams::default(), &object).await.unwrap();
     }
 
-    /// A kubeconfig file with the ServiceAccount's own token, as its pods would have it.
+    /// Writes a kubeconfig file with a token of the ServiceAccount.
     pub async fn kubeconfig_as(&self, namespace: &str, service_account: &str) -> PathBuf {
         let token = self.plane.issue_token(namespace, service_account).await.unwrap();
         let path = self.dir.join(format!("{namespace}-{service_account}.kubeconfig"));
@@ -122,19 +121,19 @@ impl Cluster {
         path
     }
 
-    /// A client that is this ServiceAccount.
+    /// A client that authenticates as the ServiceAccount.
     pub async fn client_as(&self, namespace: &str, service_account: &str) -> Client {
         let config = Kubeconfig::read_from(self.kubeconfig_as(namespace, service_account).await).unwrap();
         let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
         Client::try_from(config).unwrap()
     }
 
-    /// Runs kubectl as administrator; `stdin` is what `-f -` reads.
+    /// Runs kubectl as administrator; `-f -` reads `stdin`.
     pub async fn kubectl_with(&self, args: &[&str], stdin: &str) -> Output {
         run(self.tool(Tool::Kubectl).args(args), stdin).await
     }
 
-    /// Runs kubectl as administrator and returns what it printed; it must succeed.
+    /// Runs kubectl as administrator and returns its standard output. Panics if kubectl fails.
     pub async fn kubectl(&self, args: &[&str]) -> String {
         let output = self.kubectl_with(args, "").await;
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -142,14 +141,15 @@ impl Cluster {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Applies manifests. `Err` is what kubectl printed on stderr.
+    /// Applies manifests. `Err` holds kubectl's standard error.
     pub async fn apply(&self, namespace: &str, manifests: &str) -> Result<String, String> {
         let output = self.kubectl_with(&["apply", "--server-side", "-n", namespace, "-f", "-"], manifests).await;
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         if output.status.success() { Ok(String::from_utf8(output.stdout).unwrap() + &stderr) } else { Err(stderr) }
     }
 
-    /// One of the control plane's tools with its kubeconfig set, everything else of the user's own setup left out.
+    /// Command for one of the control plane's tools, with the administrator's kubeconfig and without the user's own
+    /// configuration.
     pub fn tool(&self, tool: Tool) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(self.plane.assets().path(tool));
         command.env("KUBECONFIG", self.plane.kubeconfig()).env("HOME", &self.dir).current_dir(root());
@@ -172,8 +172,8 @@ impl Cluster {
     }
 }
 
-/// Deletes cluster-scoped objects that a test made, where they are still there.
-pub async fn cluster_scoped(cluster: &Cluster, kinds: &[&str], names: &[&str]) {
+/// Deletes the cluster-scoped objects of a test that still exist.
+pub async fn delete_cluster_scoped(cluster: &Cluster, kinds: &[&str], names: &[&str]) {
     let kinds = kinds.join(",");
     let args = [&["delete", &kinds, "--ignore-not-found", "--wait=false"], names].concat();
     cluster.kubectl(&args).await;
@@ -186,7 +186,7 @@ pub fn committed_crds() -> Vec<CustomResourceDefinition> {
     files.sort();
     let parse = |path: &PathBuf| {
         let text = fs::read_to_string(path).unwrap();
-        serde_saphyr::from_str(&text).unwrap_or_else(|err| panic!("{}: {err}", path.display()))
+        serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     };
     files.iter().filter(|path| path.extension().is_some_and(|ext| ext == "yaml")).map(parse).collect()
 }
@@ -196,7 +196,7 @@ fn is_established(crd: &CustomResourceDefinition) -> bool {
     conditions.into_iter().any(|condition| condition.type_ == "Established" && condition.status == "True")
 }
 
-/// Runs a command to its end with `stdin` as its input, bounded by twice [`LIMIT`].
+/// Runs a command with `stdin` as its input until it ends, for at most twice [`LIMIT`].
 pub async fn run(command: &mut tokio::process::Command, stdin: &str) -> Output {
     use std::process::Stdio;
     use tokio::io::AsyncWriteExt;
@@ -205,21 +205,22 @@ pub async fn run(command: &mut tokio::process::Command, stdin: &str) -> Output {
     let mut child = command.spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     let text = stdin.to_owned();
-    // A command that does not read its input closes it; that is its right.
+    // Fails if the command ends without reading its input, which is no error.
     let write = tokio::spawn(async move { input.write_all(text.as_bytes()).await });
-    let output = tokio::time::timeout(2 * LIMIT, child.wait_with_output()).await.expect("the command ends").unwrap();
+    let output =
+        tokio::time::timeout(2 * LIMIT, child.wait_with_output()).await.expect("the command ends in time").unwrap();
     let _ = write.await;
     output
 }
 
-/// Asks until there is an answer; fails the test after [`LIMIT`].
-pub async fn eventually<T>(what: &str, mut question: impl AsyncFnMut() -> Option<T>) -> T {
+/// Polls until `poll` returns a value; panics with `condition` after [`LIMIT`].
+pub async fn eventually<T>(condition: &str, mut poll: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + LIMIT;
     loop {
-        if let Some(answer) = question().await {
-            return answer;
+        if let Some(value) = poll().await {
+            return value;
         }
-        assert!(Instant::now() < deadline, "not within {} s: {what}", LIMIT.as_secs());
+        assert!(Instant::now() < deadline, "not within {} s: {condition}", LIMIT.as_secs());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! `maglevc` as people use it, against one sandbox: every command's output, the shell on a terminal, completion.
+//! `maglevc` against one sandbox: the output of every command, the interactive shell, completion.
 
 mod golden;
 mod shell;
@@ -12,53 +12,53 @@ use std::process::Output;
 use tokio::process::Command;
 
 use super::harness::{eventually, root, run};
-use super::up::Sandbox;
+use super::sandbox::Sandbox;
 
-/// Runs the program with the sandbox's kubeconfig and nothing of the user's own.
+/// Runs the program with the sandbox's kubeconfig and without the user's own configuration.
 async fn maglevc(sandbox: &Sandbox, program: &Path, args: &[&str], stdin: &str) -> Output {
     let mut command = Command::new(program);
     command.args(args).env_clear().env("KUBECONFIG", sandbox.dir.join("kubeconfig")).env("HOME", &sandbox.dir);
     run(command.current_dir(root()).kill_on_drop(true), stdin).await
 }
 
-/// What it printed; it must succeed.
-async fn printed(sandbox: &Sandbox, args: &[&str]) -> String {
+/// Standard output of `maglevc`. Panics if the command fails.
+async fn maglevc_output(sandbox: &Sandbox, args: &[&str]) -> String {
     let output = maglevc(sandbox, &maglev_testkit::binary("maglevc"), args, "").await;
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Until all that the demo has is in VPP, on both nodes, and counted.
-async fn settled(sandbox: &Sandbox) {
-    for (words, wanted) in [
+/// Waits until both nodes have programmed and counted everything that the demo has.
+async fn until_programmed(sandbox: &Sandbox) {
+    for (args, expected) in [
         (&["show", "frontends"][..], "2/2 2/2 6/6 primary"),
         (&["show", "vpp", "lb", "counters"], "203.0.113.10/32 tcp 80 2/2"),
         (&["status"], "Everything is up"),
     ] {
-        eventually(&format!("{words:?} says {wanted}"), async || {
-            let output = maglevc(sandbox, &maglev_testkit::binary("maglevc"), words, "").await;
+        eventually(&format!("{args:?} prints {expected}"), async || {
+            let output = maglevc(sandbox, &maglev_testkit::binary("maglevc"), args, "").await;
             let text = String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
-            text.contains(wanted).then_some(())
+            text.contains(expected).then_some(())
         })
         .await;
     }
 }
 
 #[tokio::test]
-async fn every_command_answers_as_its_golden_page_says_and_the_shell_helps_and_completes() {
+async fn commands_match_the_golden_page_and_the_shell_completes() {
     let sandbox = Sandbox::up("maglevc", &[]).await;
-    settled(&sandbox).await;
-    golden::every_command(&sandbox).await;
-    as_kubectls_plugin(&sandbox).await;
-    lines_of_standard_input(&sandbox).await;
-    names_for_the_users_own_shell(&sandbox).await;
-    shell::helps_completes_and_survives(&sandbox).await;
-    shell::colours_are_for_eyes(&sandbox).await;
+    until_programmed(&sandbox).await;
+    golden::commands_match(&sandbox).await;
+    works_as_kubectl_plugin(&sandbox).await;
+    script_stops_at_the_first_failed_line(&sandbox).await;
+    bash_completion_offers_names(&sandbox).await;
+    shell::helps_completes_and_survives_an_agent_restart(&sandbox).await;
+    shell::colours_are_for_terminals_only(&sandbox).await;
 }
 
-async fn as_kubectls_plugin(sandbox: &Sandbox) {
+async fn works_as_kubectl_plugin(sandbox: &Sandbox) {
     let link = sandbox.dir.join("bin/kubectl-maglev");
-    assert!(link.exists(), "the sandbox has it beside kubectl");
+    assert!(link.exists(), "the sandbox has kubectl-maglev beside kubectl");
     let output = maglevc(sandbox, &link, &["show", "nodes", "--help"], "").await;
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(
@@ -72,15 +72,18 @@ async fn as_kubectls_plugin(sandbox: &Sandbox) {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.starts_with("Everything is up"), "{text}{}", String::from_utf8_lossy(&output.stderr));
 
-    let completing = sandbox.dir.join("bin/kubectl_complete-maglev");
-    symlink(maglev_testkit::binary("maglevc"), &completing).unwrap();
-    let output = maglevc(sandbox, &completing, &["show", "vpp", ""], "").await;
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "info\tversion and process of VPP on each node\nlb\tstate of the load balancer\n:4\n");
-    fs::remove_file(completing).unwrap();
+    let completion = sandbox.dir.join("bin/kubectl_complete-maglev");
+    symlink(maglev_testkit::binary("maglevc"), &completion).unwrap();
+    let output = maglevc(sandbox, &completion, &["show", "vpp", ""], "").await;
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "info\tversion and process of VPP on each node\nlb\tstate of the load balancer\n:4\n"
+    );
+    fs::remove_file(completion).unwrap();
 }
 
-/// The first line that fails ends it, and is named.
-async fn lines_of_standard_input(sandbox: &Sandbox) {
+/// Checks that `maglevc` runs the lines of its standard input up to the first error, which names the line.
+async fn script_stops_at_the_first_failed_line(sandbox: &Sandbox) {
     let program = &maglev_testkit::binary("maglevc");
     let lines = "# a comment\nshow healthchecks --output json\n\nshow nonsense\nstatus\n";
     let output = maglevc(sandbox, program, &[], lines).await;
@@ -90,16 +93,17 @@ async fn lines_of_standard_input(sandbox: &Sandbox) {
     assert_eq!(output.status.code(), Some(64));
 }
 
-async fn names_for_the_users_own_shell(sandbox: &Sandbox) {
-    let found = printed(sandbox, &["complete", "--", "set", "backend", "web-"]).await;
-    assert_eq!(found, "web-1\nweb-2\nweb-3\nweb-4\n");
-    let found = printed(sandbox, &["complete", "--", "-n", "other", "show", "frontend", ""]).await;
-    assert_eq!(found, "default/web\n");
-    let found = printed(sandbox, &["complete", "--", "set", "frontend", "web", "pool", "standby", "backend", ""]).await;
-    assert_eq!(found, "spare-1\nspare-2\n");
-    let found = printed(sandbox, &["complete", "--", "show", "nodes", "--node", ""]).await;
-    assert_eq!(found, "node-a\nnode-b\n");
-    // As bash does it.
+async fn bash_completion_offers_names(sandbox: &Sandbox) {
+    let completions = maglevc_output(sandbox, &["complete", "--", "set", "backend", "web-"]).await;
+    assert_eq!(completions, "web-1\nweb-2\nweb-3\nweb-4\n");
+    let completions = maglevc_output(sandbox, &["complete", "--", "-n", "other", "show", "frontend", ""]).await;
+    assert_eq!(completions, "default/web\n");
+    let completions =
+        maglevc_output(sandbox, &["complete", "--", "set", "frontend", "web", "pool", "standby", "backend", ""]).await;
+    assert_eq!(completions, "spare-1\nspare-2\n");
+    let completions = maglevc_output(sandbox, &["complete", "--", "show", "nodes", "--node", ""]).await;
+    assert_eq!(completions, "node-a\nnode-b\n");
+    // Completion by bash with the generated script.
     let program = maglev_testkit::binary("maglevc");
     let program = program.display();
     let script = format!(

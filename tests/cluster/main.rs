@@ -1,6 +1,10 @@
-//! What needs a real control plane: one for all tests here, a namespace per test.
+//! Tests against a real control plane. They share one control plane; each test has its own namespace.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy.toml allows them in tests, but not in what tests call")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy.toml allows them in tests, but not in functions that tests call"
+)]
 
 mod admin;
 mod agent;
@@ -9,6 +13,7 @@ mod certificates;
 mod chart;
 mod control_plane;
 mod controller;
+mod cpu_starvation;
 mod crds;
 mod dashboard;
 mod harness;
@@ -16,9 +21,8 @@ mod maglevc;
 mod maglevd;
 mod metrics;
 mod node;
-mod operator_action;
+mod operator_change;
 mod promtool;
-mod starved;
-mod strangers;
-mod up;
+mod sandbox;
+mod third_party;
 mod watches;

@@ -1,8 +1,8 @@
-//! The sandbox's node against a real API server: what a person or a chart may expect of a kubelet.
+//! The sandbox's node against a real API server: the parts of a kubelet that users and the chart rely on.
 
 mod access;
+mod daemon_set;
 mod fixture;
-mod whole;
 
 use std::time::{Duration, Instant};
 
@@ -18,11 +18,11 @@ use tokio_util::sync::CancellationToken;
 use super::harness::eventually;
 use fixture::{config_map, fixture, runs};
 
-/// Prints its pid and goes on until it is told to end.
-const STAY: &str = "echo pid $$; while :; do sleep 0.05; done";
+/// Shell script that prints its pid and runs until it gets a signal.
+const RUN_FOREVER: &str = "echo pid $$; while :; do sleep 0.05; done";
 
 #[tokio::test]
-async fn a_node_registers_itself_and_keeps_its_lease_fresh() {
+async fn node_registers_itself_and_renews_its_lease() {
     let node = fixture("lease", 101).await;
     let nodes: Api<Node> = Api::all(node.client.clone());
     let status = nodes.get("node-101").await.unwrap().status.unwrap();
@@ -33,7 +33,7 @@ async fn a_node_registers_itself_and_keeps_its_lease_fresh() {
     assert!(table.contains(" Ready ") && table.contains("v1.37.2+maglev-sandbox"), "{table}");
     let leases: Api<Lease> = Api::namespaced(node.client.clone(), "kube-node-lease");
     let renewed = async || Some(leases.get("node-101").await.ok()?.spec?.renew_time?.0);
-    let first = eventually("there is a Lease", renewed).await;
+    let first = eventually("the Lease exists", renewed).await;
     eventually("the Lease is renewed", async || renewed().await.filter(|time| *time > first)).await;
     nodes.delete("node-101", &DeleteParams::default()).await.unwrap();
     eventually("the node registers again", async || nodes.get("node-101").await.ok()).await;
@@ -41,13 +41,13 @@ async fn a_node_registers_itself_and_keeps_its_lease_fresh() {
 }
 
 #[tokio::test]
-async fn a_pod_gets_its_environment_arguments_and_host_paths_and_its_log_can_be_followed_to_the_end() {
+async fn pod_gets_its_environment_arguments_and_volumes_and_its_log_can_be_followed() {
     let node = fixture("run", 102).await;
     node.binary("main", r#"echo "args $*"; echo "env $SOCKET $WHERE $LABEL $COLOR"; while [ ! -e "$1" ]; do sleep 0.05; done; echo bye"#);
     config_map(&node.client, &node.namespace, "colors", &[("color", "green")]).await;
     let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
     let container = json!({
-        "args": ["/run/vpp/stop", "--listen=$(POD_IP):1", "$$(POD_IP)", "/scratch", "$(NOBODY)"],
+        "args": ["/run/vpp/stop", "--listen=$(POD_IP):1", "$$(POD_IP)", "/scratch", "$(UNDEFINED)"],
         "env": [
             field("POD_IP", "status.podIP"),
             field("NODE", "spec.nodeName"),
@@ -69,7 +69,7 @@ async fn a_pod_gets_its_environment_arguments_and_host_paths_and_its_log_can_be_
     let args = node.line("web", "args ").await;
     let ip = node.address("web").await;
     let scratch = args.split(' ').nth(3).unwrap().to_owned();
-    assert_eq!(args, format!("{0}/stop --listen={ip}:1 $(POD_IP) {scratch} $(NOBODY)", vpp.display()));
+    assert_eq!(args, format!("{0}/stop --listen={ip}:1 $(POD_IP) {scratch} $(UNDEFINED)", vpp.display()));
     assert!(std::path::Path::new(&scratch).is_dir(), "{scratch}");
     let env = node.line("web", "env ").await;
     assert_eq!(env, format!("unix:{}/api.sock node-102/127.0.1.102  green", vpp.display()));
@@ -77,9 +77,9 @@ async fn a_pod_gets_its_environment_arguments_and_host_paths_and_its_log_can_be_
     std::fs::write(vpp.join("stop"), "").unwrap();
     let followed = tokio::time::timeout(super::harness::LIMIT, follow.unwrap().wait_with_output());
     let followed =
-        String::from_utf8(followed.await.expect("following ends with the container").unwrap().stdout).unwrap();
+        String::from_utf8(followed.await.expect("kubectl logs -f ends with the container").unwrap().stdout).unwrap();
     assert_eq!(followed, format!("args {args}\nenv {env}\nbye\n"));
-    node.container("web", "over", |c| c.state.as_ref().is_some_and(|s| s.terminated.is_some())).await;
+    node.container("web", "terminated", |c| c.state.as_ref().is_some_and(|s| s.terminated.is_some())).await;
     let pod = node.pods().get("web").await.unwrap().status.unwrap();
     assert_eq!(pod.phase.as_deref(), Some("Succeeded"));
     assert_eq!(node.kubectl(&["logs", "web", "--tail=1"]).await, "bye\n");
@@ -87,16 +87,16 @@ async fn a_pod_gets_its_environment_arguments_and_host_paths_and_its_log_can_be_
     assert!(stamped.split_once(' ').unwrap().0.parse::<Timestamp>().unwrap() <= Timestamp::now(), "{stamped}");
     assert_eq!(node.kubectl(&["logs", "web", "--since=1h", "--limit-bytes=4"]).await, "args");
     node.pods().delete("web", &DeleteParams::default()).await.unwrap();
-    node.is_gone("web").await;
-    assert!(!std::path::Path::new(&scratch).exists(), "an emptyDir ends with its pod");
+    node.until_removed("web").await;
+    assert!(!std::path::Path::new(&scratch).exists(), "an emptyDir is removed with its pod");
     node.stop().await;
 }
 
 #[tokio::test]
-async fn readiness_follows_its_probe_and_a_dead_container_is_restarted() {
+async fn readiness_follows_its_probe_and_failed_liveness_restarts_the_container() {
     let node = fixture("probes", 103).await;
-    node.binary("main", STAY);
-    // Free on every address at the time of asking.
+    node.binary("main", RUN_FOREVER);
+    // A port that is free on every address at the time of the call.
     let free = async || TcpListener::bind("0.0.0.0:0").await.unwrap().local_addr().unwrap().port();
     let ready = free().await;
     let alive = TcpListener::bind("0.0.0.0:0").await.unwrap();
@@ -109,7 +109,7 @@ async fn readiness_follows_its_probe_and_a_dead_container_is_restarted() {
     node.condition("web", "Ready", "True").await;
     drop(listener);
     node.condition("web", "Ready", "False").await;
-    assert_eq!(node.container("web", "there", |_| true).await.restart_count, 0);
+    assert_eq!(node.container("web", "reported", |_| true).await.restart_count, 0);
 
     drop(alive);
     let status = node.container("web", "restarted", |c| c.restart_count >= 1).await;
@@ -119,7 +119,7 @@ async fn readiness_follows_its_probe_and_a_dead_container_is_restarted() {
 }
 
 #[tokio::test]
-async fn a_container_that_keeps_failing_is_restarted_with_growing_pauses() {
+async fn crashing_container_is_restarted_with_exponential_backoff() {
     let node = fixture("crash", 104).await;
     node.binary("main", "echo run; exit 3");
     node.run("web", json!({}), json!({})).await;
@@ -131,97 +131,100 @@ async fn a_container_that_keeps_failing_is_restarted_with_growing_pauses() {
     assert_eq!(status.last_state.as_ref().unwrap().terminated.as_ref().unwrap().exit_code, 3);
     assert!(!status.ready);
     let message = status.state.unwrap().waiting.unwrap().message.unwrap();
-    // Nothing, then 300 ms, doubling.
+    // No delay for the first restart, then 300 ms, doubled each time.
     let pause = Duration::from_millis(300) * 2_u32.pow(status.restart_count.unsigned_abs() - 1);
     let expected = format!("back-off {pause:?} restarting failed container=main pod=web_");
     assert!(message.starts_with(&expected), "{message}");
     assert_eq!(node.kubectl(&["logs", "web", "--previous"]).await, "run\n");
     assert_eq!(node.pods().get("web").await.unwrap().status.unwrap().phase.as_deref(), Some("Running"));
     node.pods().delete("web", &DeleteParams::default()).await.unwrap();
-    node.is_gone("web").await;
+    node.until_removed("web").await;
     node.stop().await;
 }
 
 #[tokio::test]
-async fn a_deleted_pod_is_asked_to_end_and_killed_after_its_grace() {
+async fn deleted_pod_gets_sigterm_and_sigkill_after_its_grace_period() {
     let node = fixture("delete", 105).await;
-    node.binary("polite", &format!("trap 'exit 0' TERM; {STAY}"));
-    node.binary("deaf", &format!("trap '' TERM; {STAY}"));
-    for (name, grace) in [("polite", 30), ("deaf", 1), ("forced", 30)] {
-        let binary = if name == "forced" { "deaf" } else { name };
+    node.binary("obedient", &format!("trap 'exit 0' TERM; {RUN_FOREVER}"));
+    node.binary("stubborn", &format!("trap '' TERM; {RUN_FOREVER}"));
+    for (name, grace) in [("obedient", 30), ("stubborn", 1), ("forced", 30)] {
+        let binary = if name == "forced" { "stubborn" } else { name };
         let spec = json!({"terminationGracePeriodSeconds": grace});
         node.run(name, json!({"command": [binary]}), spec).await;
         let pid = node.line(name, "pid ").await;
         assert!(runs(&pid));
-        let asked = Instant::now();
+        let deleted_at = Instant::now();
         let options = if name == "forced" { DeleteParams::default().grace_period(0) } else { DeleteParams::default() };
         node.pods().delete(name, &options).await.unwrap();
-        node.is_gone(name).await;
+        node.until_removed(name).await;
         match name {
-            "polite" => assert!(asked.elapsed() < Duration::from_secs(25), "it ends by itself"),
-            "deaf" => assert!(asked.elapsed() >= Duration::from_secs(1), "it has its grace"),
+            "obedient" => assert!(deleted_at.elapsed() < Duration::from_secs(25), "SIGTERM ends the process"),
+            "stubborn" => assert!(deleted_at.elapsed() >= Duration::from_secs(1), "the grace period is respected"),
             _ => {}
         }
         if name == "forced" {
-            eventually("the process is gone soon after its object", async || (!runs(&pid)).then_some(())).await;
+            eventually("the process ends soon after its pod is removed", async || (!runs(&pid)).then_some(())).await;
         }
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-        assert!(!runs(&pid), "the object of {name} goes only after the process: {stat:?}");
+        assert!(!runs(&pid), "the pod {name} is removed only after its process has ended: {stat:?}");
     }
     node.stop().await;
 }
 
 #[tokio::test]
-async fn a_container_that_cannot_start_says_why_and_starts_once_it_can() {
+async fn container_that_cannot_start_reports_why_and_starts_later() {
     let node = fixture("waiting", 106).await;
-    node.binary("main", STAY);
-    let told = async |pod: &str, reason: &str| {
+    node.binary("main", RUN_FOREVER);
+    let waiting_message = async |pod: &str, reason: &str| {
         let status = node.container(pod, reason, |c| {
             c.state.as_ref().and_then(|s| s.waiting.as_ref()).is_some_and(|w| w.reason.as_deref() == Some(reason))
         });
         status.await.state.unwrap().waiting.unwrap().message.unwrap()
     };
     node.run("image", json!({"command": ["/bin/nginx"]}), json!({})).await;
-    let message = told("image", "ErrImagePull").await;
+    let message = waiting_message("image", "ErrImagePull").await;
     assert!(message.starts_with("no binary \"/bin/nginx\" in "), "{message}");
     node.run("exec", json!({"livenessProbe": {"exec": {"command": ["true"]}}}), json!({})).await;
-    assert_eq!(told("exec", "CreateContainerConfigError").await, "the sandbox does not support a probe of kind exec");
+    assert_eq!(
+        waiting_message("exec", "CreateContainerConfigError").await,
+        "the sandbox does not support a probe of kind exec"
+    );
     let env = json!([{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "late", "key": "a"}}}]);
     node.run("late", json!({"env": env}), json!({})).await;
-    assert_eq!(told("late", "CreateContainerConfigError").await, "ConfigMap \"late\" not found");
+    assert_eq!(waiting_message("late", "CreateContainerConfigError").await, "ConfigMap \"late\" not found");
     config_map(&node.client, &node.namespace, "late", &[("a", "1")]).await;
     node.condition("late", "Ready", "True").await;
     node.stop().await;
 }
 
 #[tokio::test]
-async fn init_containers_run_before_the_others_and_are_tried_again() {
+async fn init_containers_run_first_and_are_retried() {
     let node = fixture("init", 107).await;
     node.binary("first", r#"[ -e "$1" ] || { touch "$1"; exit 1; }"#);
-    node.binary("main", &format!(r#"[ -e "$1" ] && echo found it; {STAY}"#));
+    node.binary("main", &format!(r#"[ -e "$1" ] && echo file exists; {RUN_FOREVER}"#));
     let mounts = json!([{"name": "tmp", "mountPath": "/scratch"}]);
     let init =
         json!({"name": "first", "image": "none", "command": ["first"], "args": ["/scratch/x"], "volumeMounts": mounts});
     let spec = json!({"initContainers": [init], "volumes": [{"name": "tmp", "emptyDir": {}}]});
     node.run("web", json!({"args": ["/scratch/x"], "volumeMounts": mounts}), spec).await;
     node.condition("web", "Ready", "True").await;
-    node.line("web", "found it").await;
+    node.line("web", "file exists").await;
     let init = node.pods().get("web").await.unwrap().status.unwrap().init_container_statuses.unwrap().remove(0);
     assert_eq!((init.restart_count, init.state.unwrap().terminated.unwrap().exit_code), (1, 0));
     node.stop().await;
 }
 
 #[tokio::test]
-async fn a_stopped_node_leaves_no_process_and_a_new_one_runs_its_pods_again() {
+async fn stopped_node_leaves_no_process_and_its_successor_restarts_the_pods() {
     let node = fixture("again", 108).await;
-    node.binary("main", STAY);
+    node.binary("main", RUN_FOREVER);
     node.run("web", json!({}), json!({})).await;
     node.condition("web", "Ready", "True").await;
     let (pid, ip) = (node.line("web", "pid ").await, node.address("web").await);
     node.shutdown.cancel();
     node.node.stopped().await;
     assert!(!runs(&pid));
-    assert!(node.pods().logs("web", &LogParams::default()).await.is_err(), "nobody serves the log");
+    assert!(node.pods().logs("web", &LogParams::default()).await.is_err(), "a stopped node serves no logs");
 
     let shutdown = CancellationToken::new();
     let second = SandboxNode::start(node.options.clone(), shutdown.clone()).await.unwrap();

@@ -1,4 +1,4 @@
-//! The dashboard as browsers and proxies see it: raw HTTP over real sockets, with real agents' gRPC behind it.
+//! The dashboard's HTTP interface over real sockets, with the real gRPC server of simulated agents behind it.
 
 mod admin;
 mod browser;

@@ -1,9 +1,9 @@
-//! Tests of all wire protocols, against real recordings and the simulator: one module per protocol.
+//! Tests of the wire protocols against recordings of a real VPP, the simulator and real sockets, one module per subject.
 
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "clippy.toml allows them in tests, but sees none in what tests call"
+    reason = "clippy.toml allows them in tests, but not in functions that tests call"
 )]
 
 mod agent;

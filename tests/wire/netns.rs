@@ -12,46 +12,46 @@ use std::{
     },
 };
 
-/// Set in a test process that was started in a namespace.
+/// Set to the test's name in a test process that runs in a namespace.
 const INSIDE: &str = "MAGLEV_TEST_NETNS";
 
-/// Starts the test `name` once more in a network namespace of its own, where it is root, and waits for it. True
-/// where that is done: the caller is the one inside and goes on. `through` is what the test is started with, such
-/// as a command that drops a capability.
+/// Runs the test `name` again as root in a new network namespace and waits for it. Returns true in that second process,
+/// which continues with the test. `wrapper` is a command that starts the second process, such as one that drops a
+/// capability.
 ///
-/// Where this machine gives nobody namespaces, the test says so and is not run.
-pub fn inside(name: &str, through: &[&str]) -> bool {
+/// If this machine allows no namespaces, the test prints a message and is skipped.
+pub fn inside(name: &str, wrapper: &[&str]) -> bool {
     if env::var(INSIDE).is_ok_and(|inside| inside == name) {
         return true;
     }
     let Some(unshare) = unshare() else {
-        // Past the harness, which would keep it to itself.
-        let said = format!("{name} is NOT RUN: nobody may make a network namespace here\n");
-        stderr().write_all(said.as_bytes()).unwrap();
+        // Written directly, since the test harness captures the output of `eprintln!`.
+        let message = format!("{name} is NOT RUN: this user cannot create a network namespace\n");
+        stderr().write_all(message.as_bytes()).unwrap();
         return false;
     };
     let (program, flags) = unshare.split_first().unwrap();
     let status = Command::new(program)
         .args(flags)
-        .args(through)
+        .args(wrapper)
         .arg(env::current_exe().unwrap())
         .args([name, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"])
         .env(INSIDE, name)
         .stdin(Stdio::null())
         .status()
         .unwrap();
-    assert!(status.success(), "{name}, in its namespace: {status}");
+    assert!(status.success(), "{name} in its network namespace: {status}");
     false
 }
 
-/// The command that makes a namespace and runs another in it, its loopback up.
+/// A command that creates a namespace with its loopback up and runs another command in it; `None` if no variant works.
 fn unshare() -> Option<Vec<&'static str>> {
     const UP: [&str; 4] = ["sh", "-c", "ip link set lo up && exec \"$@\"", "sh"];
-    let ways: [&[&str]; 2] = [&["unshare", "--net"], &["unshare", "--user", "--map-root-user", "--net"]];
-    let with_loopback = |way: &[&'static str]| [way, &UP].concat();
-    ways.into_iter().map(with_loopback).find(|way| {
-        let tried = Command::new(way[0]).args(&way[1..]).arg("true").stderr(Stdio::null()).status();
-        tried.is_ok_and(|status| status.success())
+    let variants: [&[&str]; 2] = [&["unshare", "--net"], &["unshare", "--user", "--map-root-user", "--net"]];
+    let with_loopback = |command: &[&'static str]| [command, &UP].concat();
+    variants.into_iter().map(with_loopback).find(|command| {
+        let status = Command::new(command[0]).args(&command[1..]).arg("true").stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
     })
 }
 
@@ -69,43 +69,43 @@ pub fn sysctl(name: &str, value: &str) {
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Another network namespace, kept by a thread that lives in it.
-pub struct Other {
-    /// What stands for it among the files.
+/// A network namespace other than the process's. A thread in it keeps it alive.
+pub struct OtherNamespace {
+    /// Path of the namespace's file.
     pub path: String,
     thread: String,
     jobs: mpsc::Sender<Job>,
 }
 
-impl Other {
-    /// Makes one whose loopback is up.
+impl OtherNamespace {
+    /// Creates a namespace with its loopback up.
     pub fn new() -> Self {
         let (jobs, jobs_rx) = mpsc::channel::<Job>();
-        let (made_tx, made_rx) = mpsc::channel();
+        let (created_tx, created_rx) = mpsc::channel();
         std::thread::spawn(move || {
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
             ip("link set lo up");
-            made_tx.send(nix::unistd::gettid().to_string()).unwrap();
+            created_tx.send(nix::unistd::gettid().to_string()).unwrap();
             jobs_rx.into_iter().for_each(|job| job());
         });
-        let thread = made_rx.recv().unwrap();
+        let thread = created_rx.recv().unwrap();
         Self { path: format!("/proc/{}/task/{thread}/ns/net", std::process::id()), thread, jobs }
     }
 
-    /// Does something in it.
+    /// Runs a job in the namespace.
     pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let (done_tx, done_rx) = mpsc::channel();
         self.jobs.send(Box::new(move || done_tx.send(job()).unwrap())).unwrap();
         done_rx.recv().unwrap()
     }
 
-    /// Makes one that is linked to this namespace: `near`, which has 10.9.0.1/24, leads to `far` in it, which has the
-    /// addresses from 10.9.0.11 to 10.9.0.20. Nothing is sent on the link that nobody asked for.
+    /// Creates a namespace that is linked to the process's: the interface `near` here has 10.9.0.1/24, `far` there has
+    /// 10.9.0.11 to 10.9.0.20. Neighbours are static and IPv6 is off, so the link has no traffic but the test's.
     pub fn linked() -> Self {
         let other = Self::new();
-        let silence = || sysctl("net.ipv6.conf.all.disable_ipv6", "1");
-        silence();
-        other.run(silence);
+        let disable_ipv6 = || sysctl("net.ipv6.conf.all.disable_ipv6", "1");
+        disable_ipv6();
+        other.run(disable_ipv6);
         ip("link add near address 02:00:00:00:00:01 type veth peer name far address 02:00:00:00:00:02");
         ip(&format!("link set far netns {}", other.thread));
         other.run(|| {
@@ -123,15 +123,15 @@ impl Other {
         other
     }
 
-    /// How many packets have come in through `far`.
-    pub fn packets(&self) -> u64 {
+    /// Number of packets received on `far`.
+    pub fn received_packets(&self) -> u64 {
         let table = self.run(|| std::fs::read_to_string("/proc/thread-self/net/dev").unwrap());
-        let line = table.lines().find_map(|line| line.trim().strip_prefix("far:")).expect("the link is there");
-        // Bytes, then packets.
+        let line = table.lines().find_map(|line| line.trim().strip_prefix("far:")).expect("the interface far exists");
+        // The first column holds bytes, the second packets.
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
-    /// A server on all its addresses that takes each connection, counts it, and answers nothing.
+    /// Starts a server on all addresses of the namespace that accepts and counts connections and sends nothing.
     pub fn server(&self) -> (u16, Arc<AtomicUsize>) {
         let count = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&count);

@@ -1,7 +1,5 @@
-//! The probes against real servers on loopback: each way to fail has one code, and what is sent is
-//! what the HealthCheck says.
+//! The probes against real servers on loopback.
 
-mod by_hand;
 mod checks;
 mod codes;
 mod counts;
@@ -9,6 +7,7 @@ mod grpc_health;
 mod http2;
 mod icmp_echo;
 mod namespace;
+mod probe_command;
 mod requests;
 mod scheduled;
 mod servers;
@@ -17,16 +16,16 @@ mod traffic;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use maglev_health::{NetworkProber, ProbeOutcome, Prober, ProbeTarget};
+use maglev_health::{NetworkProber, ProbeOutcome, ProbeTarget, Prober};
 use maglev_model::{config::HealthCheck, health::ProbeCode};
 use tokio::time::timeout;
 
-/// No probe or condition takes longer.
+/// Maximum time for a probe or a condition.
 const LIMIT: Duration = Duration::from_secs(30);
 
 async fn outcome(network: &NetworkProber, address: SocketAddr, check: HealthCheck) -> ProbeOutcome {
     let target = ProbeTarget { address: address.ip(), source: None, check: Arc::new(check) };
-    timeout(LIMIT, network.probe(target)).await.expect("a probe ends by its own timeout")
+    timeout(LIMIT, network.probe(target)).await.expect("a probe ends by its timeout")
 }
 
 async fn probe(network: &NetworkProber, address: SocketAddr, check: HealthCheck) -> (ProbeCode, String) {
@@ -37,11 +36,11 @@ async fn probe(network: &NetworkProber, address: SocketAddr, check: HealthCheck)
 }
 
 /// Waits for a condition.
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+async fn until(condition: &str, mut holds: impl FnMut() -> bool) {
     let waited = timeout(LIMIT, async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
-    assert!(waited.await.is_ok(), "not within {LIMIT:?}: {what}");
+    assert!(waited.await.is_ok(), "not within {LIMIT:?}: {condition}");
 }

@@ -1,4 +1,4 @@
-//! The gRPC of a whole agent: a client that nobody here wrote.
+//! The gRPC service of a whole agent, called by a third-party client.
 
-mod python;
-mod world;
+mod running_agent;
+mod third_party_client;

@@ -1,4 +1,4 @@
-//! One node for a test: its own control plane, a simulated VPP, two live backends, and maglevd.
+//! One node for one test: its own control plane, a simulated VPP, two live backends, and maglevd.
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Cluster, LIMIT, eventually, own_control_plane};
 
-/// The Frontend's VIP: 203.0.113.80 TCP 80.
+/// VIP of the Frontend: 203.0.113.80, TCP port 80.
 pub const VIP: VipKey = VipKey {
     address: IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 80)),
     service: Service::Port { protocol: Protocol::Tcp, port: std::num::NonZeroU16::new(80).expect("80 is not 0") },
@@ -40,7 +40,7 @@ spec: {sync: {startupMinDelay: 500ms, startupMaxDelay: 10s, interval: 2s}, vpp: 
 apiVersion: maglev.vpp.io/v1alpha1
 kind: HealthCheck
 metadata: {name: check, namespace: default}
-spec: {type: HTTP, port: 18080, TIMES, rise: 2, fall: 3}
+spec: {type: HTTP, port: 18080, TIMING, rise: 2, fall: 3}
 ---
 apiVersion: maglev.vpp.io/v1alpha1
 kind: Backend
@@ -58,7 +58,6 @@ metadata: {name: web, namespace: default}
 spec: {address: 203.0.113.80, protocol: TCP, port: 80, pools: [{name: primary, backends: [{name: one}, {name: two}]}]}
 "#;
 
-/// One node.
 pub struct Node {
     pub cluster: Cluster,
     pub simulator: Simulator,
@@ -70,9 +69,9 @@ pub struct Node {
 }
 
 impl Node {
-    /// Everything but maglevd. `times` is what the HealthCheck says of its times; `number` keeps the
-    /// tests' ports apart.
-    pub async fn start(test: &str, number: u8, times: &str) -> Self {
+    /// Starts everything but maglevd. `timing` holds the HealthCheck's fields for interval and timeout. `number` must be
+    /// unique, as it determines the ports.
+    pub async fn start(test: &str, number: u8, timing: &str) -> Self {
         let cluster = own_control_plane(&format!("maglevd-{test}"), false).await;
         let dir = cluster.dir().to_owned();
         let port = 18080 + u16::from(number);
@@ -85,7 +84,7 @@ impl Node {
         let stats_socket = Some(sockets.join("stats.sock"));
         let options = SimulatorOptions { stats_socket, ..SimulatorOptions::new(sockets.join("api.sock")) };
         let simulator = Simulator::start(options).await.unwrap();
-        let objects = OBJECTS.replace("NODE", test).replace("TIMES", times).replace("18080", &port.to_string());
+        let objects = OBJECTS.replace("NODE", test).replace("TIMING", timing).replace("18080", &port.to_string());
         let output = cluster.kubectl_with(&["apply", "-f", "-"], &objects).await;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Self { cluster, simulator, backends, dir, number, maglevd: None, _end: end.drop_guard() }
@@ -95,8 +94,8 @@ impl Node {
         let test = self.node_name();
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
         let child = Command::new(maglev_testkit::binary("maglevd"))
-            .args(["--node-name", &test, "--allow-loopback", "--metrics-addr", &self.metrics()])
-            .args(["--grpc-addr", &self.grpc()])
+            .args(["--node-name", &test, "--allow-loopback", "--metrics-addr", &self.metrics_address()])
+            .args(["--grpc-addr", &self.grpc_address()])
             .arg("--vpp-api-socket")
             .arg(self.simulator.api_socket())
             .arg("--vpp-stats-socket")
@@ -111,11 +110,11 @@ impl Node {
         self.maglevd = Some(child);
     }
 
-    /// Ends maglevd as Kubernetes does; it has to end well.
+    /// Stops maglevd with SIGTERM, as Kubernetes does. Panics unless it exits with status 0.
     pub async fn stop_maglevd(&mut self) {
         self.signal(Signal::SIGTERM);
         let mut child = self.maglevd.take().expect("maglevd runs");
-        let status = tokio::time::timeout(LIMIT, child.wait()).await.expect("it ends").unwrap();
+        let status = tokio::time::timeout(LIMIT, child.wait()).await.expect("maglevd ends in time").unwrap();
         assert!(status.success(), "{status}: {}", self.log());
     }
 
@@ -130,12 +129,12 @@ impl Node {
         name.trim_start_matches("maglevd-").rsplit_once('-').unwrap().0.to_owned()
     }
 
-    fn metrics(&self) -> String {
+    fn metrics_address(&self) -> String {
         format!("127.0.3.10:{}", 19090 + u16::from(self.number))
     }
 
-    /// Where its gRPC listens.
-    pub fn grpc(&self) -> String {
+    /// Address of maglevd's gRPC server.
+    pub fn grpc_address(&self) -> String {
         format!("127.0.3.10:{}", 19190 + u16::from(self.number))
     }
 
@@ -143,39 +142,39 @@ impl Node {
         self.dir.join("maglevd.log")
     }
 
-    /// Everything maglevd has logged, restarts included.
+    /// Log of maglevd, restarts included.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap()
     }
 
-    /// In how many lines of the log `text` stands.
+    /// Number of lines of the log that contain `text`.
     pub fn log_count(&self, text: &str) -> usize {
         self.log().lines().filter(|line| line.contains(text)).count()
     }
 
-    /// How a backend is to behave from now on.
-    pub fn backend(&self, name: &str, mode: Mode) {
+    /// Sets the behaviour of a backend.
+    pub fn set_backend(&self, name: &str, mode: Mode) {
         self.backends.set_mode(name, mode).unwrap();
     }
 
-    /// How many requests each backend has answered.
-    pub fn answered(&self) -> Vec<u64> {
+    /// Number of requests that each backend has answered.
+    pub fn answered_requests(&self) -> Vec<u64> {
         ["one", "two"].iter().map(|name| self.backends.responses(name).unwrap()).collect()
     }
 
-    /// How often VPP's state was read.
-    pub fn reads(&self) -> u64 {
+    /// Number of reads of VPP's state.
+    pub fn dump_count(&self) -> u64 {
         self.simulator.requests().get("lb_as_v2_dump").copied().unwrap_or(0)
     }
 
-    /// What `path` answers with 200; `Err` is any other answer.
-    pub async fn ask(&self, path: &str) -> Result<String, String> {
+    /// Body of a response with status 200; `Err` holds the body of any other response.
+    pub async fn http_get(&self, path: &str) -> Result<String, String> {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let mut stream = tokio::net::TcpStream::connect(self.metrics()).await.map_err(|err| err.to_string())?;
+        let mut stream = tokio::net::TcpStream::connect(self.metrics_address()).await.map_err(|err| err.to_string())?;
         stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.unwrap();
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
         if head.starts_with("HTTP/1.0 200") || head.starts_with("HTTP/1.1 200") {
             Ok(body.to_owned())
         } else {
@@ -183,31 +182,39 @@ impl Node {
         }
     }
 
-    /// What `/readyz` says.
-    pub async fn ready(&self) -> Result<(), String> {
-        self.ask("/readyz").await.map(drop)
+    /// Readiness of maglevd; `Err` holds the reason that `/readyz` gives.
+    pub async fn readiness(&self) -> Result<(), String> {
+        self.http_get("/readyz").await.map(drop)
     }
 
     pub async fn until_ready(&self) {
-        eventually("maglevd is ready", async || self.ready().await.ok()).await;
+        eventually("maglevd is ready", async || self.readiness().await.ok()).await;
     }
 
     /// Waits until VPP has exactly these weights.
     pub async fn until_weights(&self, weights: &[(&str, u8)]) {
-        let wanted: BTreeMap<IpAddr, u8> =
+        let expected: BTreeMap<IpAddr, u8> =
             weights.iter().map(|(address, weight)| (address.parse().unwrap(), *weight)).collect();
-        self.until(&format!("{wanted:?}"), |node| node.simulator.snapshot().weights(VIP) == wanted).await;
+        self.until(&format!("VPP has the weights {expected:?}"), |node| {
+            node.simulator.snapshot().weights(VIP) == expected
+        })
+        .await;
     }
 
-    /// Waits until `holds`; shows the log if it does not.
-    pub async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+    /// Waits until `holds` returns true; panics with VPP's VIPs and maglevd's log after [`LIMIT`].
+    pub async fn until(&self, condition: &str, holds: impl Fn(&Self) -> bool) {
         let waited = tokio::time::timeout(LIMIT, async {
             while !holds(self) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
         if waited.await.is_err() {
-            panic!("not within {} s: {what}\n{:#?}\n{}", LIMIT.as_secs(), self.simulator.snapshot().vips, self.log());
+            panic!(
+                "not within {} s: {condition}\n{:#?}\n{}",
+                LIMIT.as_secs(),
+                self.simulator.snapshot().vips,
+                self.log()
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the chart has for Prometheus and Grafana: it parses, and asks for metrics and labels that exist.
+//! The chart's alerts and Grafana dashboard: they are valid and use only existing metrics and labels.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,79 +14,80 @@ fn read(file: &str) -> String {
     fs::read_to_string(root().join(file)).unwrap()
 }
 
-/// The labels of every metric of `docs/metrics.md`, and those that Prometheus adds to a pod's.
+/// The metrics of `docs/metrics.md` with their labels, including those that Prometheus adds to the metrics of a pod.
 fn documented() -> BTreeMap<String, BTreeSet<String>> {
     let row = Regex::new(r"(?m)^\| `(maglev_\w+)` \| (\w+) \|([^|]*)\|").unwrap();
     let page = read("docs/metrics.md");
-    let mut all = BTreeMap::new();
-    for of in row.captures_iter(&page) {
-        let labels = of[3].split_whitespace().map(|label| label.trim_matches('`').to_owned());
+    let mut metrics = BTreeMap::new();
+    for cells in row.captures_iter(&page) {
+        let labels = cells[3].split_whitespace().map(|label| label.trim_matches('`').to_owned());
         let labels: BTreeSet<String> = labels.chain(["instance", "namespace", "pod"].map(String::from)).collect();
-        if &of[2] == "histogram" {
+        if &cells[2] == "histogram" {
             let bucket = labels.iter().cloned().chain(["le".to_owned()]).collect();
-            all.insert(format!("{}_bucket", &of[1]), bucket);
-            all.extend(["_sum", "_count"].map(|end| (format!("{}{end}", &of[1]), labels.clone())));
+            metrics.insert(format!("{}_bucket", &cells[1]), bucket);
+            metrics.extend(["_sum", "_count"].map(|end| (format!("{}{end}", &cells[1]), labels.clone())));
         } else {
-            all.insert(of[1].to_owned(), labels);
+            metrics.insert(cells[1].to_owned(), labels);
         }
     }
-    assert!(all.len() > 40, "only {} metrics were found", all.len());
-    all
+    assert!(metrics.len() > 40, "only {} metrics were found", metrics.len());
+    metrics
 }
 
-/// Metrics that these queries ask for and that do not exist, or not with such labels.
-fn unknown(queries: &[String]) -> Vec<String> {
+/// Errors about metrics in the queries that do not exist or lack a label.
+fn unknown_metrics(queries: &[String]) -> Vec<String> {
     let documented = documented();
     let metric = Regex::new(r"\b(maglev_\w+)(?:\{([^}]*)\})?").unwrap();
     let label = Regex::new(r"(\w+)(?:=~|!~|!=|=)").unwrap();
-    let mut wrong = Vec::new();
+    let mut errors = Vec::new();
     for query in queries {
-        for of in metric.captures_iter(query) {
-            let asked = of.get(2).map_or("", |labels| labels.as_str());
-            let Some(labels) = documented.get(&of[1]) else {
-                wrong.push(format!("there is no {} ({query})", &of[1]));
+        for selector in metric.captures_iter(query) {
+            let matchers = selector.get(2).map_or("", |labels| labels.as_str());
+            let Some(labels) = documented.get(&selector[1]) else {
+                errors.push(format!("there is no metric {} ({query})", &selector[1]));
                 continue;
             };
-            let asked = label.captures_iter(asked).map(|of| of[1].to_owned());
-            wrong.extend(
-                asked.filter(|label| !labels.contains(label)).map(|label| format!("{} has no {label}", &of[1])),
+            let used = label.captures_iter(matchers).map(|matcher| matcher[1].to_owned());
+            errors.extend(
+                used.filter(|label| !labels.contains(label))
+                    .map(|label| format!("{} has no label {label}", &selector[1])),
             );
         }
-        assert!(metric.is_match(query), "{query} asks for nothing of ours");
+        assert!(metric.is_match(query), "no metric of this project in {query}");
     }
-    wrong
+    errors
 }
 
-/// Prometheus takes these rules.
-async fn judge(rules: &str) {
+/// Checks that `promtool` accepts the rules.
+async fn assert_promtool_accepts(rules: &str) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("rules.yaml");
     fs::write(&file, rules).unwrap();
-    let judgement = promtool(&["check", "rules", file.to_str().unwrap()], "").await;
-    let said = String::from_utf8([judgement.stdout, judgement.stderr].concat()).unwrap();
-    assert!(judgement.status.success() && said.contains("SUCCESS"), "{said}");
+    let check = promtool(&["check", "rules", file.to_str().unwrap()], "").await;
+    let output = String::from_utf8([check.stdout, check.stderr].concat()).unwrap();
+    assert!(check.status.success() && output.contains("SUCCESS"), "{output}");
 }
 
 #[tokio::test]
-async fn the_alerts_are_rules_that_prometheus_takes_about_metrics_that_exist() {
+async fn alerts_are_valid_and_use_existing_metrics() {
     let rules = read("charts/maglev/files/alerts.yaml");
-    judge(&rules).await;
+    assert_promtool_accepts(&rules).await;
     let rules: Value = serde_saphyr::from_str(&rules).unwrap();
     let rules = rules["groups"][0]["rules"].as_array().unwrap();
     let queries: Vec<String> = rules.iter().map(|rule| rule["expr"].as_str().unwrap().to_owned()).collect();
     assert!(queries.len() > 8, "{queries:?}");
-    assert_eq!(unknown(&queries), Vec::<String>::new());
+    assert_eq!(unknown_metrics(&queries), Vec::<String>::new());
 
     let values = "monitoring.prometheusRule.enabled=true,monitoring.prometheusRule.labels.release=prometheus";
     let rendered = template(cluster().await, "maglev", &["--set", values]).await.unwrap();
     let rule = rendered.split("\n---\n").find(|text| text.contains("kind: PrometheusRule")).unwrap();
     let rule: Value = serde_saphyr::from_str(rule).unwrap();
-    assert_eq!(rule["spec"]["groups"][0]["rules"].as_array(), Some(rules), "the chart changes nothing of them");
+    assert_eq!(rule["spec"]["groups"][0]["rules"].as_array(), Some(rules), "the chart changes the rules");
     assert_eq!(rule["metadata"]["labels"]["release"], "prometheus");
 }
 
-/// Every query of the page for Grafana, with its variables filled in.
-fn queries_of(page: &Value) -> Vec<String> {
+/// The queries of a Grafana dashboard with its variables replaced.
+fn dashboard_queries(page: &Value) -> Vec<String> {
     let panels = page["panels"].as_array().unwrap();
     let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
     let query = |target: &Value| target["expr"].as_str().unwrap().replace("$__rate_interval", "5m");
@@ -94,27 +95,27 @@ fn queries_of(page: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_page_for_grafana_asks_for_metrics_that_exist() {
+async fn grafana_dashboard_uses_existing_metrics() {
     let values = "monitoring.grafanaDashboard.enabled=true";
     let rendered = template(cluster().await, "maglev", &["--set", values]).await.unwrap();
     let map = rendered.split("\n---\n").find(|text| text.contains("kind: ConfigMap")).unwrap();
     let map: Value = serde_saphyr::from_str(map).unwrap();
     assert_eq!(map["metadata"]["labels"]["grafana_dashboard"], "1");
     let page: Value = serde_json::from_str(map["data"]["maglev.json"].as_str().unwrap()).unwrap();
-    let page_of_the_checkout: Value = serde_json::from_str(&read("charts/maglev/files/dashboard.json")).unwrap();
-    assert_eq!(page, page_of_the_checkout, "the chart changes nothing of it");
+    let source: Value = serde_json::from_str(&read("charts/maglev/files/dashboard.json")).unwrap();
+    assert_eq!(page, source, "the chart changes the dashboard");
 
-    let queries = queries_of(&page);
+    let queries = dashboard_queries(&page);
     assert!(queries.len() > 15, "{queries:?}");
-    assert_eq!(unknown(&queries), Vec::<String>::new());
-    // promtool knows how to read a query only as part of a rule.
+    assert_eq!(unknown_metrics(&queries), Vec::<String>::new());
+    // promtool checks a query only as part of a rule.
     let rule = |(index, query): (usize, &String)| json!({"record": format!("panel:{index}"), "expr": query});
     let rules: Vec<Value> = queries.iter().enumerate().map(rule).collect();
-    judge(&json!({"groups": [{"name": "panels", "rules": rules}]}).to_string()).await;
+    assert_promtool_accepts(&json!({"groups": [{"name": "panels", "rules": rules}]}).to_string()).await;
 }
 
 #[tokio::test]
-async fn a_metric_that_does_not_exist_would_be_found() {
-    let asked = ["sum(maglev_backend_states)", r#"maglev_backend_state{colour="red"}"#].map(String::from);
-    assert_eq!(unknown(&asked).len(), 2);
+async fn unknown_metrics_and_labels_are_detected() {
+    let queries = ["sum(maglev_backend_states)", r#"maglev_backend_state{colour="red"}"#].map(String::from);
+    assert_eq!(unknown_metrics(&queries).len(), 2);
 }

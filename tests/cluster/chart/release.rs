@@ -1,5 +1,5 @@
-//! A place to install the chart in: a whole control plane, and two load-balancer nodes with a simulated VPP each, of the
-//! test that asks. The control plane is one for all such tests, one at a time.
+//! A cluster for a release of the chart: a control plane with controllers, and two load-balancer nodes with a simulated
+//! VPP each. The tests share the control plane and run one at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,20 +10,20 @@ use maglev_sandbox::assets::Tool;
 use maglev_sandbox::demo_backend::{DemoBackends, DemoOptions};
 use maglev_sandbox::node::{Node, NodeOptions};
 use maglev_sandbox::processes::Processes;
-use maglev_vpp_simulator::{Mark, Simulator, SimulatorOptions, RecordedWrite};
+use maglev_vpp_simulator::{Mark, RecordedWrite, Simulator, SimulatorOptions};
 use tokio::process::Command;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::super::harness::{Cluster, cluster_scoped, empty_control_plane, eventually, root};
+use super::super::harness::{Cluster, delete_cluster_scoped, empty_control_plane, eventually, root};
 
-/// Where the release is.
+/// Namespace of the release.
 pub const NAMESPACE: &str = "maglev-system";
-/// How long helm may take to wait for agents that warm up one after the other, on a busy machine.
-pub const HELM_WITHIN: Duration = Duration::from_secs(240);
+/// Maximum time for helm to wait for agents that warm up one after the other, on a busy machine.
+pub const HELM_LIMIT: Duration = Duration::from_secs(240);
 
-/// What only a sandbox needs: everything is on loopback, 127.0.0.1 is common to all nodes, and nobody has half a minute
-/// between two nodes.
+/// Values that only a sandbox needs: all addresses are loopback addresses, the nodes share 127.0.0.1, and a rollout
+/// waits only briefly between two nodes.
 pub const VALUES: &str = "
 allowLoopback: true
 agent: {grpc: {portForward: false}, minReadySeconds: 1}
@@ -31,13 +31,12 @@ dashboard: {portForward: false}
 tests: {within: 20}
 ";
 
-/// The control plane, two nodes, their VPPs, and backends that answer.
+/// The control plane, two nodes, their VPPs, and live backends.
 pub struct Site {
     pub cluster: MutexGuard<'static, Cluster>,
     pub dir: PathBuf,
-    /// One per node.
     pub vpps: Vec<Simulator>,
-    /// On the same nodes, at `/run/broken`: VPPs that take no VIP.
+    /// VPPs on the same nodes, at `/run/broken`, that refuse every VIP.
     _broken: Vec<Simulator>,
     names: Vec<String>,
     nodes: Vec<Node>,
@@ -45,12 +44,12 @@ pub struct Site {
     end: DropGuard,
 }
 
-async fn plane() -> MutexGuard<'static, Cluster> {
+async fn lock_control_plane() -> MutexGuard<'static, Cluster> {
     static PLANE: OnceCell<Mutex<Cluster>> = OnceCell::const_new();
     PLANE.get_or_init(async || Mutex::new(empty_control_plane("release").await)).await.lock().await
 }
 
-async fn vpp(directory: &Path) -> Simulator {
+async fn start_vpp(directory: &Path) -> Simulator {
     let stats_socket = Some(directory.join("stats.sock"));
     Simulator::start(SimulatorOptions { stats_socket, ..SimulatorOptions::new(directory.join("api.sock")) })
         .await
@@ -58,9 +57,10 @@ async fn vpp(directory: &Path) -> Simulator {
 }
 
 impl Site {
-    /// Nodes `number` and the next one, which must be no other test's; backends at 127.0.`number`.1 to .3, port 8080.
+    /// Starts the nodes `number` and `number + 1`, which must be unique, and backends on port 8080 of 127.0.`number`.1 to
+    /// .3.
     pub async fn start(number: u8) -> Self {
-        let cluster = plane().await;
+        let cluster = lock_control_plane().await;
         let dir = cluster.dir().join(format!("site-{number}"));
         fs::create_dir_all(&dir).unwrap();
         fs::write(dir.join("values.yaml"), VALUES).unwrap();
@@ -74,8 +74,8 @@ impl Site {
             let mut options =
                 NodeOptions::new(cluster.plane(), cluster.dir(), &processes, &name, number).await.unwrap();
             options.binaries = maglev_testkit::binary("maglevd").parent().unwrap().to_owned();
-            vpps.push(vpp(&options.root.join("run/vpp")).await);
-            broken.push(vpp(&options.root.join("run/broken")).await);
+            vpps.push(start_vpp(&options.root.join("run/vpp")).await);
+            broken.push(start_vpp(&options.root.join("run/broken")).await);
             nodes.push(Node::start(options, end.clone()).await.unwrap());
             names.push(name);
         }
@@ -83,18 +83,18 @@ impl Site {
         Self { cluster, dir, vpps, _broken: broken, names, nodes, _backends: backends, end: end.drop_guard() }
     }
 
-    /// Takes the nodes away again.
+    /// Stops and deletes the nodes.
     pub async fn stop(self) {
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
-        cluster_scoped(&self.cluster, &["node"], &names).await;
+        delete_cluster_scoped(&self.cluster, &["node"], &names).await;
         drop(self.end);
         for node in &self.nodes {
             node.stopped().await;
         }
     }
 
-    /// A command with the tools' and our own programs on its PATH, an administrator's kubeconfig, and nothing of the
-    /// user's.
+    /// A command with the tools and this project's programs on its PATH, an administrator's kubeconfig, and without the
+    /// user's own configuration.
     pub fn command(&self, program: &str) -> Command {
         let tools = self.cluster.plane().assets().path(Tool::Helm).parent().unwrap().to_owned();
         let maglevc = maglev_testkit::binary("maglevc");
@@ -106,22 +106,22 @@ impl Site {
         command
     }
 
-    /// Runs helm for the release; what it printed, `Err` where it failed.
+    /// Runs helm for the release and returns its output; `Err` holds the output of a failed command.
     pub async fn helm(&self, args: &[&str]) -> Result<String, String> {
         let mut command = self.command("helm");
-        let output = tokio::time::timeout(HELM_WITHIN, command.args(args).args(["-n", NAMESPACE]).output()).await;
-        let output = output.expect("helm ends").unwrap();
+        let output = tokio::time::timeout(HELM_LIMIT, command.args(args).args(["-n", NAMESPACE]).output()).await;
+        let output = output.expect("helm ends in time").unwrap();
         let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
         if output.status.success() { Ok(text) } else { Err(text) }
     }
 
-    /// `helm install` or `helm upgrade` of a chart with the sandbox's values.
+    /// Installs or upgrades a chart with the sandbox's values.
     pub async fn release(&self, verb: &str, chart: &Path, more: &[&str]) -> String {
         let (chart, values) = (chart.display().to_string(), self.dir.join("values.yaml").display().to_string());
         self.helm(&[&[verb, "maglev", &chart, "-f", &values], more].concat()).await.unwrap()
     }
 
-    /// The agents' pods: node to (pod, uid).
+    /// Name and uid of each node's agent pod.
     pub async fn agents(&self) -> BTreeMap<String, (String, String)> {
         let fields = "{range .items[*]}{.spec.nodeName} {.metadata.name} {.metadata.uid}{\"\\n\"}{end}";
         let output = format!("jsonpath={fields}");
@@ -138,7 +138,7 @@ impl Site {
         self.vpps.iter().map(Simulator::mark).collect()
     }
 
-    /// What was written to any VPP since.
+    /// Writes to any VPP since these marks.
     pub fn writes_since(&self, marks: &[Mark]) -> Vec<RecordedWrite> {
         self.vpps.iter().zip(marks).flat_map(|(vpp, mark)| vpp.writes_since(*mark)).collect()
     }
@@ -151,7 +151,7 @@ impl Site {
         let fields = "{range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name}{\"\\n\"}{end}";
         let output = format!("jsonpath={fields}");
         let listed = self.cluster.kubectl(&["get", &kinds, "-A", "--ignore-not-found", "-o", &output]).await;
-        // What the control plane makes for itself comes when it likes.
+        // The control plane creates objects of its own at any time.
         listed.lines().filter(|line| !line.contains(" kube-")).map(str::to_owned).collect()
     }
 
@@ -161,13 +161,13 @@ impl Site {
         self.cluster.kubectl(&["wait", &condition, object, "-n", "shop", "--timeout=50s"]).await;
     }
 
-    /// Waits until every VPP has the VIP with both servers at their weights.
-    pub async fn serves(&self) {
+    /// Waits until every VPP has the VIP with both servers and their weights.
+    pub async fn until_served(&self) {
         let weights = |vpp: &Simulator| -> Vec<u8> {
             let vips = vpp.snapshot().vips;
             vips.values().flat_map(|vip| vip.ases.values().map(|server| server.weight).collect::<Vec<_>>()).collect()
         };
         let served = async || self.vpps.iter().all(|vpp| weights(vpp) == [10, 10]).then_some(());
-        eventually("every VPP has the VIP with its servers", served).await;
+        eventually("every VPP has the VIP with both servers", served).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What helm makes of the chart: the reviewed default, and every value where it belongs.
+//! The chart's rendered objects: the golden output of the defaults, and the effect of every value.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,40 +10,40 @@ use super::super::harness::{Cluster, cluster, root};
 use super::{helm, template};
 
 #[tokio::test]
-async fn it_passes_the_linter() {
+async fn chart_passes_helm_lint() {
     let report = helm(cluster().await, &["lint", "--strict", "charts/maglev"]).await.unwrap();
     assert!(report.contains("0 chart(s) failed"), "{report}");
 }
 
 #[tokio::test]
-async fn it_renders_what_was_reviewed() {
-    // The CRDs have a test of their own.
+async fn default_output_matches_the_golden_file() {
+    // Another test compares the CRDs.
     let rendered = template(cluster().await, "maglev", &["--set", "crds.install=false"]).await.unwrap();
     let path = root().join("tests/cluster/golden/chart.yaml");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&path, &rendered).unwrap();
     }
     let reviewed = fs::read_to_string(&path).unwrap();
-    assert_eq!(rendered, reviewed, "the chart's output changed: review it, then run with UPDATE_GOLDEN=1");
+    assert_eq!(rendered, reviewed, "the output differs from {}: review it, then run make golden", path.display());
 }
 
 #[tokio::test]
-async fn the_dashboard_is_let_out_only_by_who_says_that_anybody_may_look() {
+async fn dashboard_ingress_requires_allow_anonymous() {
     let cluster = cluster().await;
-    let anybody = "dashboard.auth.allowAnonymous=true";
+    let anonymous = "dashboard.auth.allowAnonymous=true";
     let ingress = "dashboard.ingress.enabled=true";
     let refused = template(cluster, "maglev", &["--set", ingress]).await.unwrap_err();
     assert!(refused.contains("requires no authentication"), "{refused}");
-    let without = template(cluster, "maglev", &["--set", anybody]).await.unwrap();
+    let without = template(cluster, "maglev", &["--set", anonymous]).await.unwrap();
     assert!(!without.contains("kind: Ingress"), "{without}");
-    let with = template(cluster, "maglev", &["--set", anybody, "--set", ingress]).await.unwrap();
+    let with = template(cluster, "maglev", &["--set", anonymous, "--set", ingress]).await.unwrap();
     assert!(with.contains("kind: Ingress\nmetadata:\n  name: maglev-frontend\n"), "{with}");
     let none = template(cluster, "maglev", &["--set", "dashboard.enabled=false"]).await.unwrap();
     assert!(!none.contains("name: maglev-frontend\n"), "{none}");
 }
 
 #[tokio::test]
-async fn only_an_agent_that_enters_a_namespace_may_do_so() {
+async fn only_an_agent_with_a_probe_namespace_gets_its_privileges() {
     let cluster = cluster().await;
     let parts = [
         "- --probe-network-namespace=dataplane",
@@ -60,11 +60,11 @@ async fn only_an_agent_that_enters_a_namespace_may_do_so() {
     }
     assert!(without.contains("add: [NET_RAW]"));
     let path = template(cluster, "maglev", &["--set", "agent.probeNetworkNamespace=/proc/1/ns/net"]).await;
-    assert!(path.unwrap_err().contains("probeNetworkNamespace"), "a path would not be mounted");
+    assert!(path.unwrap_err().contains("probeNetworkNamespace"), "a path is refused");
 }
 
 #[tokio::test]
-async fn the_daemonset_is_named_after_the_release() {
+async fn daemon_set_is_named_after_the_release() {
     for (release, more, name) in [
         ("maglev", "nameOverride=", "maglevd"),
         ("prod", "nameOverride=", "prod-maglevd"),
@@ -77,7 +77,7 @@ async fn the_daemonset_is_named_after_the_release() {
 }
 
 #[tokio::test]
-async fn its_crds_are_those_of_the_checkout_and_survive_an_uninstall() {
+async fn crds_equal_those_of_the_checkout_and_are_kept_on_uninstall() {
     let files = |dir: &Path| {
         let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         files.sort();
@@ -102,85 +102,88 @@ async fn objects(cluster: &Cluster, values: &[&str]) -> BTreeMap<String, Value> 
     let rendered = template(cluster, "maglev", &set.collect::<Vec<_>>()).await.unwrap();
     let documents = rendered.split("\n---\n").filter(|text| text.contains("\nkind: "));
     let object = |text: &str| {
-        let object: Value = serde_saphyr::from_str(text).unwrap_or_else(|err| panic!("{err} in\n{text}"));
-        let word = |at: &str| object.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
-        (format!("{}/{}", word("/kind"), word("/metadata/name")), object)
+        let object: Value = serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error} in\n{text}"));
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        (format!("{}/{}", text("/kind"), text("/metadata/name")), object)
     };
     documents.map(object).collect()
 }
 
-/// Where a component's objects are, and where its pod is described.
-const PARTS: [(&str, &str, &str); 3] = [
+/// Each component's section of the values, workload and component label.
+const COMPONENTS: [(&str, &str, &str); 3] = [
     ("agent", "DaemonSet/maglevd", "maglevd"),
     ("controller", "Deployment/maglev-controller", "controller"),
     ("dashboard", "Deployment/maglev-frontend", "dashboard"),
 ];
 
-/// What every component has: a value, and where in the workload it arrives as what. A word alone is a list of the pod or of
-/// its container.
-fn common(part: &str) -> Vec<(String, String, Value)> {
+/// Values that every component has, each with its place in the workload and its content there. A place is a JSON pointer
+/// or the name of a list of the pod or its container.
+fn common_values(component: &str) -> Vec<(String, String, Value)> {
     let digest = format!("sha256:{}", "a".repeat(64));
     let image = format!("image.registry=registry.example,PART.image.repository=lb/maglev,PART.image.digest={digest}");
-    let strategy = if part == "agent" { "updateStrategy" } else { "strategy" };
+    let strategy = if component == "agent" { "updateStrategy" } else { "strategy" };
     let strategy = format!("/spec/{strategy}/rollingUpdate/maxUnavailable");
-    let of_spec = |inside: &str| format!("/spec/template/spec/{inside}");
-    let of_meta = |inside: &str| format!("/spec/template/metadata/{inside}");
+    let in_spec = |inside: &str| format!("/spec/template/spec/{inside}");
+    let in_metadata = |inside: &str| format!("/spec/template/metadata/{inside}");
     let values = [
-        (&*image, of_spec("containers/0/image"), json!(format!("registry.example/lb/maglev@{digest}"))),
-        ("image.pullPolicy=Always", of_spec("containers/0/imagePullPolicy"), json!("Always")),
-        ("resources.limits.memory=1Gi", of_spec("containers/0/resources/limits"), json!({"memory": "1Gi"})),
-        ("nodeSelector.role=lb", of_spec("nodeSelector"), json!({"role": "lb"})),
-        ("tolerations[0].key=lb", of_spec("tolerations/0/key"), json!("lb")),
-        ("affinity.podAntiAffinity.preferred=x", of_spec("affinity"), json!({"podAntiAffinity": {"preferred": "x"}})),
-        ("podLabels.team=net", of_meta("labels/team"), json!("net")),
-        ("podAnnotations.team=net", of_meta("annotations/team"), json!("net")),
+        (&*image, in_spec("containers/0/image"), json!(format!("registry.example/lb/maglev@{digest}"))),
+        ("image.pullPolicy=Always", in_spec("containers/0/imagePullPolicy"), json!("Always")),
+        ("resources.limits.memory=1Gi", in_spec("containers/0/resources/limits"), json!({"memory": "1Gi"})),
+        ("nodeSelector.role=lb", in_spec("nodeSelector"), json!({"role": "lb"})),
+        ("tolerations[0].key=lb", in_spec("tolerations/0/key"), json!("lb")),
+        ("affinity.podAntiAffinity.preferred=x", in_spec("affinity"), json!({"podAntiAffinity": {"preferred": "x"}})),
+        ("podLabels.team=net", in_metadata("labels/team"), json!("net")),
+        ("podAnnotations.team=net", in_metadata("annotations/team"), json!("net")),
         ("extraEnv[0].name=THREE", "env".into(), json!("THREE")),
         ("extraArgs={--one}", "args".into(), json!("--one")),
         ("extraVolumes[0].name=more", "volumes".into(), json!("more")),
         ("extraVolumeMounts[0].name=more", "volumeMounts".into(), json!("more")),
-        ("serviceAccount.create=false,PART.serviceAccount.name=mine", of_spec("serviceAccountName"), json!("mine")),
-        ("priorityClassName=first", of_spec("priorityClassName"), json!("first")),
+        ("serviceAccount.create=false,PART.serviceAccount.name=mine", in_spec("serviceAccountName"), json!("mine")),
+        ("priorityClassName=first", in_spec("priorityClassName"), json!("first")),
         ("updateStrategy.rollingUpdate.maxUnavailable=2", strategy, json!(2)),
-        ("terminationGracePeriodSeconds=7", of_spec("terminationGracePeriodSeconds"), json!(7)),
+        ("terminationGracePeriodSeconds=7", in_spec("terminationGracePeriodSeconds"), json!(7)),
         ("log.level=debug,PART.log.format=json", "args".into(), json!("--log-format=json")),
     ];
-    values.into_iter().map(|(value, at, wanted)| (format!("PART.{value}").replace("PART", part), at, wanted)).collect()
+    values
+        .into_iter()
+        .map(|(value, place, content)| (format!("PART.{value}").replace("PART", component), place, content))
+        .collect()
 }
 
-/// Whether a list of the pod has this entry.
-fn lists(workload: &Value, list: &str, wanted: &Value) -> bool {
+/// True if a list of the pod or its container has this entry, or an entry of this name.
+fn list_contains(workload: &Value, list: &str, content: &Value) -> bool {
     let pod = &workload["spec"]["template"]["spec"];
-    let all = if list == "volumes" { &pod[list] } else { &pod["containers"][0][list] };
-    all.as_array().is_some_and(|all| all.iter().any(|entry| entry == wanted || entry["name"] == *wanted))
+    let entries = if list == "volumes" { &pod[list] } else { &pod["containers"][0][list] };
+    entries.as_array().is_some_and(|list| list.iter().any(|entry| entry == content || entry["name"] == *content))
 }
 
 #[tokio::test]
-async fn what_every_component_has_reaches_its_pods_and_no_others() {
+async fn common_values_reach_only_their_component() {
     let cluster = cluster().await;
-    for (part, workload, component) in PARTS {
-        let values = common(part);
+    for (component, workload, label) in COMPONENTS {
+        let values = common_values(component);
         let set: Vec<&str> = values.iter().map(|(value, ..)| value.as_str()).collect();
         let with = objects(cluster, &set).await;
         let without = objects(cluster, &[]).await;
-        for (value, at, wanted) in &values {
-            let is_so = |object: &Value| match at.starts_with('/') {
-                true => object.pointer(at) == Some(wanted),
-                false => lists(object, at, wanted),
+        for (value, place, content) in &values {
+            let is_applied = |object: &Value| match place.starts_with('/') {
+                true => object.pointer(place) == Some(content),
+                false => list_contains(object, place, content),
             };
-            assert!(is_so(&with[workload]), "{value}: {wanted} is not at {at} of {:#}", with[workload]);
-            for (_, other, _) in PARTS.iter().filter(|(_, other, _)| *other != workload) {
-                assert_eq!(with[*other], without[*other], "values of {part} change {other}");
+            assert!(is_applied(&with[workload]), "{value}: {content} is not at {place} of {:#}", with[workload]);
+            for (_, other, _) in COMPONENTS.iter().filter(|(_, other, _)| *other != workload) {
+                assert_eq!(with[*other], without[*other], "values of {component} change {other}");
             }
         }
         let labels = &with[workload]["spec"]["selector"]["matchLabels"];
-        assert_eq!(labels["app.kubernetes.io/component"], component);
+        assert_eq!(labels["app.kubernetes.io/component"], label);
         assert!(!with.contains_key(&format!("ServiceAccount/{}", workload.split_once('/').unwrap().1)));
     }
 }
 
 #[tokio::test]
-async fn what_belongs_to_one_component_or_to_all_is_where_it_belongs() {
-    let of = objects(cluster().await, &[
+async fn specific_and_global_values_reach_their_objects() {
+    let rendered = objects(cluster().await, &[
         "allowLoopback=true,commonLabels.cost=shared,imagePullSecrets[0].name=pull",
         "agent.grpc.portForward=false,agent.vpp.runDirectory=/srv/vpp,agent.minReadySeconds=7",
         "agent.rbac.secretNames={client-certificate},agent.rbac.configMapNames={authorities}",
@@ -192,7 +195,7 @@ async fn what_belongs_to_one_component_or_to_all_is_where_it_belongs() {
         "userRoles.aggregate=false,tests.within=7",
     ])
     .await;
-    for (object, at, wanted) in [
+    for (object, pointer, expected) in [
         ("DaemonSet/maglevd", "/spec/minReadySeconds", "7"),
         ("DaemonSet/maglevd", "/spec/template/spec/volumes/0/hostPath/path", "\"/srv/vpp\""),
         ("DaemonSet/maglevd", "/spec/template/spec/containers/0/args/0", "\"--vpp-api-socket=/srv/vpp/api.sock\""),
@@ -212,20 +215,21 @@ async fn what_belongs_to_one_component_or_to_all_is_where_it_belongs() {
         ("PodDisruptionBudget/maglev-frontend", "/spec/maxUnavailable", "2"),
         ("Pod/maglev-test", "/spec/containers/0/args/2", "\"--within=7\""),
     ] {
-        let found = of.get(object).unwrap_or_else(|| panic!("there is no {object}")).pointer(at);
-        assert_eq!(found.unwrap_or(&Value::Null).to_string(), wanted, "{at} of {object}: {:#}", of[object]);
+        let body = rendered.get(object).unwrap_or_else(|| panic!("the chart renders no {object}"));
+        let actual = body.pointer(pointer).unwrap_or(&Value::Null).to_string();
+        assert_eq!(actual, expected, "{pointer} of {object}: {body:#}");
     }
-    for (object, body) in &of {
+    for (object, body) in &rendered {
         assert_eq!(body["metadata"]["labels"]["cost"], "shared", "{object}");
         assert_eq!(body["metadata"]["labels"]["app.kubernetes.io/managed-by"], "Helm", "{object}");
         assert!(!body.to_string().contains("aggregate-to-"), "{object}");
     }
-    for (_, workload, _) in PARTS {
-        assert_eq!(of[workload]["spec"]["template"]["spec"]["imagePullSecrets"][0]["name"], "pull", "{workload}");
+    for (_, workload, _) in COMPONENTS {
+        assert_eq!(rendered[workload]["spec"]["template"]["spec"]["imagePullSecrets"][0]["name"], "pull", "{workload}");
     }
 }
 
-/// What is off by default, or on: values, and the objects that they add or take away.
+/// Switches that are off or on by default, and the objects that they add or remove.
 const SWITCHES: [(&str, &[&str]); 7] = [
     (
         "networkPolicy.enabled=true",
@@ -258,24 +262,24 @@ const SWITCHES: [(&str, &[&str]); 7] = [
 ];
 
 #[tokio::test]
-async fn each_switch_adds_or_removes_its_own_objects_alone() {
+async fn switches_add_or_remove_only_their_objects() {
     let cluster = cluster().await;
-    let usual = objects(cluster, &[]).await;
-    for (value, wanted) in SWITCHES {
+    let default = objects(cluster, &[]).await;
+    for (value, expected) in SWITCHES {
         let with = objects(cluster, &[value]).await;
-        let differ = usual.keys().filter(|key| !with.contains_key(*key));
-        let mut differ: Vec<&str> =
-            differ.chain(with.keys().filter(|key| !usual.contains_key(*key))).map(String::as_str).collect();
-        differ.sort_unstable();
-        assert_eq!(differ, wanted, "{value}");
-        let kept =
-            usual.keys().filter(|key| with.get(*key).is_some_and(|body| *body != usual[*key])).collect::<Vec<_>>();
-        assert!(kept.is_empty(), "{value} changes {kept:?}");
+        let removed = default.keys().filter(|key| !with.contains_key(*key));
+        let added = with.keys().filter(|key| !default.contains_key(*key));
+        let mut differences: Vec<&str> = removed.chain(added).map(String::as_str).collect();
+        differences.sort_unstable();
+        assert_eq!(differences, expected, "{value}");
+        let changed =
+            default.keys().filter(|key| with.get(*key).is_some_and(|body| *body != default[*key])).collect::<Vec<_>>();
+        assert!(changed.is_empty(), "{value} changes {changed:?}");
     }
 }
 
-/// Values that people may well give together.
-const MATRIX: [&str; 6] = [
+/// Combinations of values.
+const COMBINATIONS: [&str; 6] = [
     "agent.probeNetworkNamespace=dataplane",
     "dashboard.enabled=false,networkPolicy.enabled=true,tests.enabled=false",
     "networkPolicy.enabled=true,networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.monitoring=yes,\
@@ -288,13 +292,13 @@ const MATRIX: [&str; 6] = [
 ];
 
 #[tokio::test]
-async fn the_api_server_takes_all_of_it_without_a_warning() {
+async fn api_server_accepts_all_objects_without_warnings() {
     let cluster = cluster().await;
     let namespace = cluster.namespace("chart").await;
-    for values in ["", MATRIX[0], MATRIX[1], MATRIX[2], MATRIX[3], MATRIX[4], MATRIX[5]] {
+    for values in [""].into_iter().chain(COMBINATIONS) {
         let linted = helm(cluster, &["lint", "--strict", "charts/maglev", "--set", values]).await.unwrap();
         assert!(linted.contains("0 chart(s) failed"), "{values}: {linted}");
-        // A hook's pod needs its ServiceAccount to be there, which a dry run does not make.
+        // A hook's pod needs its ServiceAccount, which a dry run does not create.
         let args = ["template", "maglev", "charts/maglev", "--no-hooks", "--namespace", &namespace, "--set", values];
         let rendered = helm(cluster, &args).await.unwrap();
         let dry_run = ["apply", "--server-side", "--dry-run=server", "--force-conflicts", "-n", &namespace, "-f", "-"];
@@ -307,9 +311,10 @@ async fn the_api_server_takes_all_of_it_without_a_warning() {
 }
 
 #[tokio::test]
-async fn the_same_values_give_the_same_objects_again() {
-    // What generated keys or certificates would break, and with them every tool that compares.
+async fn output_is_reproducible() {
+    // Generated keys or certificates would break tools that compare the output, such as GitOps tools.
     let cluster = cluster().await;
-    let on: Vec<&str> = SWITCHES.iter().map(|(value, _)| *value).filter(|value| value.ends_with("=true")).collect();
-    assert_eq!(objects(cluster, &on).await, objects(cluster, &on).await);
+    let enabled: Vec<&str> =
+        SWITCHES.iter().map(|(value, _)| *value).filter(|value| value.ends_with("=true")).collect();
+    assert_eq!(objects(cluster, &enabled).await, objects(cluster, &enabled).await);
 }

@@ -1,4 +1,4 @@
-//! The program as a process: what it says of itself, missing CRDs, and a leader that is paused.
+//! The controller as a process: flags, missing CRDs, and a paused leader.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -8,10 +8,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 
-use super::{install_role, manifests, plane, wait};
+use super::{install_controller_role, kubectl_wait, lock_control_plane, manifests};
 use crate::harness::{LIMIT, eventually};
-use crate::maglevd::ask;
-use crate::metrics::are_documented;
+use crate::maglevd::http_get;
+use crate::metrics::assert_documented;
 
 fn program() -> PathBuf {
     maglev_testkit::binary("maglev-controller")
@@ -45,57 +45,60 @@ impl Process {
         kill(Pid::from_raw(self.child.id().unwrap().try_into().unwrap()), signal).unwrap();
     }
 
-    fn says(&self, word: &str) -> bool {
-        std::fs::read_to_string(&self.log).unwrap().contains(word)
+    fn has_logged(&self, text: &str) -> bool {
+        std::fs::read_to_string(&self.log).unwrap().contains(text)
     }
 
-    async fn until_says(&self, word: &str) {
-        eventually(&format!("{word} in {}", self.log.display()), async || self.says(word).then_some(())).await;
+    async fn until_logged(&self, text: &str) {
+        eventually(&format!("{text} in {}", self.log.display()), async || self.has_logged(text).then_some(())).await;
     }
 
     /// The sum of a metric's series.
     async fn metric(&self, name: &str) -> f64 {
-        let page = ask(self.port, "/metrics").await;
+        let page = http_get(self.port, "/metrics").await;
         let series = page.lines().filter(|line| line.starts_with(name));
         series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
     async fn until_leads(&self) {
         let leads = async || (self.metric("maglev_controller_leader").await > 0.0).then_some(());
-        eventually("it leads", leads).await;
+        eventually("the process leads", leads).await;
     }
 
     async fn stop(&mut self) {
         self.signal(Signal::SIGTERM);
-        let ended = tokio::time::timeout(LIMIT, self.child.wait()).await.expect("it ends").unwrap();
+        let ended = tokio::time::timeout(LIMIT, self.child.wait()).await.expect("the controller ends in time").unwrap();
         assert!(ended.success(), "{}", std::fs::read_to_string(&self.log).unwrap());
     }
 }
 
 #[tokio::test]
-async fn a_paused_leader_is_followed_and_writes_nothing_when_it_goes_on() {
-    let cluster = plane().await;
-    let namespace = install_role(&cluster, "paused").await;
+async fn paused_leader_is_replaced_and_writes_nothing_when_it_resumes() {
+    let cluster = lock_control_plane().await;
+    let namespace = install_controller_role(&cluster, "paused").await;
     let kubeconfig = cluster.kubeconfig_as(&namespace, "maglev-controller").await;
     let dir = tempfile::tempdir().unwrap();
     let mut first = Process::start(dir.path(), "first", &namespace, &kubeconfig);
     first.until_leads().await;
-    first.until_says("controller-writes").await;
+    first.until_logged("status writing started").await;
     let mut second = Process::start(dir.path(), "second", &namespace, &kubeconfig);
-    eventually("it stands by", async || ask(second.port, "/readyz").await.contains(" 200 ").then_some(())).await;
-    assert!(!second.says("lease-taken"));
+    eventually("the second process is ready", async || {
+        http_get(second.port, "/readyz").await.contains(" 200 ").then_some(())
+    })
+    .await;
+    assert!(!second.has_logged("lease acquired"));
 
-    let served = ask(first.port, "/metrics").await;
+    let served = http_get(first.port, "/metrics").await;
     let (_, text) = served.split_once("\r\n\r\n").unwrap();
-    are_documented(text).await;
+    assert_documented(text).await;
     let written = first.metric("maglev_controller_status_writes_total").await;
     first.signal(Signal::SIGSTOP);
     cluster.apply(&namespace, &manifests(5, 10)).await.unwrap();
     second.until_leads().await;
-    wait(&cluster, &namespace, "mbe/one", "Ready").await;
+    kubectl_wait(&cluster, &namespace, "mbe/one", "Ready").await;
     first.signal(Signal::SIGCONT);
-    first.until_says("lease-lost").await;
-    assert!(ask(first.port, "/healthz").await.contains(" 200 "));
+    first.until_logged("lease lost").await;
+    assert!(http_get(first.port, "/healthz").await.contains(" 200 "));
     assert!(first.metric("maglev_controller_leader").await < 1.0);
     assert!((first.metric("maglev_controller_status_writes_total").await - written).abs() < 0.5);
     assert!(first.metric("maglev_controller_errors_total").await < 0.5);
@@ -103,44 +106,47 @@ async fn a_paused_leader_is_followed_and_writes_nothing_when_it_goes_on() {
     second.stop().await;
     first.until_leads().await;
     first.stop().await;
-    first.until_says("lease-released").await;
+    first.until_logged("lease released").await;
     cluster.kubectl(&["delete", "mfe/web", "mbe/one", "-n", &namespace]).await;
 }
 
 #[tokio::test]
-async fn a_missing_crd_is_said_with_the_command_that_installs_it() {
-    let cluster = plane().await;
-    let namespace = install_role(&cluster, "crds").await;
+async fn missing_crd_is_reported_with_the_command_that_installs_it() {
+    let cluster = lock_control_plane().await;
+    let namespace = install_controller_role(&cluster, "crds").await;
     let kubeconfig = cluster.kubeconfig_as(&namespace, "maglev-controller").await;
     cluster.kubectl(&["delete", "crd", "maglevnodes.maglev.vpp.io", "--timeout=30s"]).await;
-    let status = r#"[{"op": "remove", "path": "/spec/versions/0/subresources"}]"#;
-    cluster.kubectl(&["patch", "crd", "backends.maglev.vpp.io", "--type=json", "-p", status]).await;
+    let remove_status = r#"[{"op": "remove", "path": "/spec/versions/0/subresources"}]"#;
+    cluster.kubectl(&["patch", "crd", "backends.maglev.vpp.io", "--type=json", "-p", remove_status]).await;
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::start(dir.path(), "only", &namespace, &kubeconfig);
-    process.until_says("maglevnodes.maglev.vpp.io is missing").await;
-    process.until_says("backends.maglev.vpp.io has no status subresource").await;
-    let ready = ask(process.port, "/readyz").await;
+    process.until_logged("maglevnodes.maglev.vpp.io is missing").await;
+    process.until_logged("backends.maglev.vpp.io has no status subresource").await;
+    let ready = http_get(process.port, "/readyz").await;
     assert!(ready.contains(" 503 ") && ready.contains("maglevnodes.maglev.vpp.io is missing"), "{ready}");
     assert!(ready.contains(INSTALL), "{ready}");
 
-    // The very command, with this program and the kubectl of the control plane.
+    // Runs the reported command with this program and the kubectl of the control plane.
     let printed = Command::new(program()).env_clear().arg("crds").output().await.unwrap();
     let manifests = String::from_utf8(printed.stdout).unwrap();
     assert!(INSTALL.starts_with("maglev-controller crds | kubectl "), "{INSTALL}");
     let args: Vec<&str> = INSTALL.split("kubectl ").last().unwrap().split(' ').collect();
     let applied = cluster.kubectl_with(&args, &manifests).await;
     assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
-    eventually("it is ready", async || ask(process.port, "/readyz").await.contains(" 200 ").then_some(())).await;
+    eventually("the controller is ready", async || {
+        http_get(process.port, "/readyz").await.contains(" 200 ").then_some(())
+    })
+    .await;
     process.stop().await;
 }
 
 #[tokio::test]
-async fn help_and_version_say_what_can_be_set_and_what_this_is() {
-    let ask = async |args: &[&str]| {
+async fn help_lists_every_flag_and_version_the_build() {
+    let run = async |args: &[&str]| {
         let output = Command::new(program()).env_clear().args(args).output().await.unwrap();
         (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
     };
-    let (code, help) = ask(&["--help"]).await;
+    let (code, help) = run(&["--help"]).await;
     assert_eq!(code, Some(0));
     for flag in
         ["namespace", "lease", "identity", "log-format", "log-level", "metrics-addr", "allow-loopback", "kubeconfig"]
@@ -149,6 +155,6 @@ async fn help_and_version_say_what_can_be_set_and_what_this_is() {
         assert!(help.contains(&format!("--{flag}")) && help.contains(&variable), "{flag} in {help}");
     }
     assert!(help.contains("Example"), "{help}");
-    let (code, version) = ask(&["--version"]).await;
+    let (code, version) = run(&["--version"]).await;
     assert!(code == Some(0) && version.contains(env!("CARGO_PKG_VERSION")) && version.contains("commit"), "{version}");
 }

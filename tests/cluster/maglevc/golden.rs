@@ -1,16 +1,16 @@
-//! Every command's output, compared with `tests/cluster/golden/maglevc.txt`; times, ages and what else differs from run
-//! to run are replaced by words. `make golden` writes it.
+//! Compares the output of every command with `tests/cluster/golden/maglevc.txt`. Values that differ from run to run,
+//! such as times and ages, are replaced by placeholders. `make golden` writes the file.
 
 use std::fmt::Write as _;
 
 use regex::Regex;
 
 use super::super::harness::{eventually, root};
-use super::super::up::Sandbox;
-use super::{maglevc, printed};
+use super::super::sandbox::Sandbox;
+use super::{maglevc, maglevc_output};
 
-/// What a person types, in this order.
-const ALL_IS_WELL: [&str; 20] = [
+/// Commands while all backends are up, in this order.
+const HEALTHY: [&str; 20] = [
     "status",
     "status --output json",
     "show nodes",
@@ -33,7 +33,7 @@ const ALL_IS_WELL: [&str; 20] = [
     "completion bash",
 ];
 
-const WRONG: [&str; 12] = [
+const INVALID: [&str; 12] = [
     "show nodse",
     "sh b",
     "show backend",
@@ -48,7 +48,7 @@ const WRONG: [&str; 12] = [
     "status --agent-namespace nowhere",
 ];
 
-const BY_HAND: [&str; 9] = [
+const OPERATOR_CHANGES: [&str; 9] = [
     "set backend web-1 pause --reason 'disk replaced'",
     "why backend web-1 --node node-a",
     "set backend web-1 enable",
@@ -60,18 +60,18 @@ const BY_HAND: [&str; 9] = [
     "set frontend web pool standby backend spare-1 weight 10",
 ];
 
-/// Plays it all through.
-pub async fn every_command(sandbox: &Sandbox) {
+/// Runs all commands, makes backends fail in between, and compares the page.
+pub async fn commands_match(sandbox: &Sandbox) {
     let mut page = String::new();
-    for line in ALL_IS_WELL.iter().chain(&WRONG).chain(&BY_HAND) {
+    for line in HEALTHY.iter().chain(&INVALID).chain(&OPERATOR_CHANGES) {
         if line.starts_with("show frontend ") {
-            verified(sandbox).await;
+            until_verified(sandbox).await;
         }
-        type_in(sandbox, line, &mut page).await;
+        run_line(sandbox, line, &mut page).await;
     }
     for (backend, line) in [("web-1", "status"), ("web-2", "show frontends --output wide")] {
         fail(sandbox, backend, &mut page).await;
-        type_in(sandbox, line, &mut page).await;
+        run_line(sandbox, line, &mut page).await;
     }
     for backend in ["web-3", "web-4"] {
         fail(sandbox, backend, &mut page).await;
@@ -79,17 +79,17 @@ pub async fn every_command(sandbox: &Sandbox) {
     for line in
         ["status", "why backend spare-1 --node node-a", "set backend spare-1 disable", "set backend spare-2 disable"]
     {
-        type_in(sandbox, line, &mut page).await;
+        run_line(sandbox, line, &mut page).await;
     }
-    type_in(sandbox, "set backend spare-2 disable --force", &mut page).await;
-    type_in(sandbox, "status", &mut page).await;
+    run_line(sandbox, "set backend spare-2 disable --force", &mut page).await;
+    run_line(sandbox, "status", &mut page).await;
     for backend in ["web-1", "web-2", "web-3", "web-4"] {
         sandbox.backend(backend, "ok").await;
     }
     for backend in ["spare-1", "spare-2"] {
-        printed(sandbox, &["set", "backend", backend, "enable"]).await;
+        maglevc_output(sandbox, &["set", "backend", backend, "enable"]).await;
     }
-    eventually("all is well again", async || {
+    eventually("all backends are up again", async || {
         let output = maglevc(sandbox, &maglev_testkit::binary("maglevc"), &["status"], "").await;
         String::from_utf8_lossy(&output.stdout).starts_with("Everything is up").then_some(())
     })
@@ -97,13 +97,13 @@ pub async fn every_command(sandbox: &Sandbox) {
     compare(&page);
 }
 
-/// Until what was last changed by hand was read back from VPP.
-async fn verified(sandbox: &Sandbox) {
-    eventually("every node has programmed the Frontend as it stands", async || {
-        let found = printed(sandbox, &["show", "frontend", "web", "--output", "json"]).await;
-        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
-        let nodes = found["perNode"].as_array()?;
-        nodes.iter().all(|node| node["programmedGeneration"] == found["generation"]).then_some(())
+/// Waits until every node has read the last change of the Frontend back from VPP.
+async fn until_verified(sandbox: &Sandbox) {
+    eventually("every node has programmed the current Frontend", async || {
+        let output = maglevc_output(sandbox, &["show", "frontend", "web", "--output", "json"]).await;
+        let frontend: serde_json::Value = serde_json::from_str(&output).unwrap();
+        let nodes = frontend["perNode"].as_array()?;
+        nodes.iter().all(|node| node["programmedGeneration"] == frontend["generation"]).then_some(())
     })
     .await;
 }
@@ -115,10 +115,11 @@ fn compare(page: &str) {
         return;
     }
     let golden = std::fs::read_to_string(&path).unwrap();
-    let differs = golden.lines().zip(page.lines()).find(|(wanted, found)| wanted != found);
+    let difference = golden.lines().zip(page.lines()).find(|(expected, actual)| expected != actual);
     assert!(
         golden == page,
-        "first difference (wanted, found): {differs:#?}\nmake golden writes what is found:\n{page}"
+        "the output differs from {}: review it, then run make golden\nfirst difference (expected, actual): {difference:#?}\n{page}",
+        path.display()
     );
 }
 
@@ -126,27 +127,28 @@ async fn fail(sandbox: &Sandbox, backend: &str, page: &mut String) {
     sandbox.backend(backend, "fail").await;
     let _ = writeln!(page, "# {backend} fails\n");
     eventually(&format!("{backend} is down on both nodes"), async || {
-        let found = printed(sandbox, &["show", "backends", "--output", "json"]).await;
-        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
-        let of = found["backends"].as_array()?.iter().find(|of| of["name"] == format!("default/{backend}"))?;
-        (of["state"] == "down").then_some(())
+        let output = maglevc_output(sandbox, &["show", "backends", "--output", "json"]).await;
+        let list: serde_json::Value = serde_json::from_str(&output).unwrap();
+        let name = format!("default/{backend}");
+        let entry = list["backends"].as_array()?.iter().find(|entry| entry["name"] == name)?;
+        (entry["state"] == "down").then_some(())
     })
     .await;
 }
 
-async fn type_in(sandbox: &Sandbox, line: &str, page: &mut String) {
+async fn run_line(sandbox: &Sandbox, line: &str, page: &mut String) {
     let words = split(line);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let output = maglevc(sandbox, &maglev_testkit::binary("maglevc"), &words, "").await;
     let _ = writeln!(page, "$ maglevc {line}");
-    page.push_str(&steady(line, &String::from_utf8(output.stdout).unwrap()));
+    page.push_str(&with_placeholders(line, &String::from_utf8(output.stdout).unwrap()));
     for error in String::from_utf8(output.stderr).unwrap().lines() {
-        let _ = writeln!(page, "! {}", steady(line, error));
+        let _ = writeln!(page, "! {}", with_placeholders(line, error));
     }
     let _ = writeln!(page, "= {}\n", output.status.code().unwrap());
 }
 
-/// Words, of which a quoted one may hold spaces.
+/// Splits a line into words. A word in single quotes may contain spaces.
 fn split(line: &str) -> Vec<String> {
     line.split('\'')
         .enumerate()
@@ -157,8 +159,8 @@ fn split(line: &str) -> Vec<String> {
         .collect()
 }
 
-/// The text without what differs from run to run.
-fn steady(line: &str, text: &str) -> String {
+/// The text with placeholders for values that differ from run to run.
+fn with_placeholders(line: &str, text: &str) -> String {
     let mut text = text.replace(maglev_build_info::COMMIT, "unknown");
     let mut replace = |pattern: &str, by: &str| text = Regex::new(pattern).unwrap().replace_all(&text, by).into_owned();
     replace(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME");
@@ -166,7 +168,7 @@ fn steady(line: &str, text: &str) -> String {
     replace(r"\b\d+\.\d+ ?ms", "N ms");
     replace(r"(lastMs|probes|seconds)(.?): [0-9.]+", "$1$2: N");
     replace(r"after \d+\.\d s", "after N s");
-    // Here seconds are settings.
+    // In the output of other commands, durations are ages; in these, settings.
     if !line.contains("healthchecks") && !line.contains("lb state") {
         replace(r"\b\d+[smh](\d+[sm])?\b", "AGE");
     }
@@ -174,7 +176,7 @@ fn steady(line: &str, text: &str) -> String {
         replace(r"(?m) \d+( |$)", " N$1");
         replace(r"(?m) \d+( |$)", " N$1");
     }
-    // Columns are as wide as what is in them.
+    // The width of a column depends on the replaced values.
     replace(r"(\S) {2,}", "$1  ");
     replace(r"(?m) +$", "");
     text

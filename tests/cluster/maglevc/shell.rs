@@ -1,10 +1,10 @@
-//! The shell, driven from a terminal.
+//! The interactive shell of `maglevc` on a terminal.
 
 use std::fs;
 use std::path::PathBuf;
 
 use super::super::harness::eventually;
-use super::super::up::Sandbox;
+use super::super::sandbox::Sandbox;
 use super::terminal::Terminal;
 
 const PROMPT: &str = "maglevc> ";
@@ -16,16 +16,16 @@ fn program() -> PathBuf {
     maglev_testkit::binary("maglevc")
 }
 
-pub async fn helps_completes_and_survives(sandbox: &Sandbox) {
+pub async fn helps_completes_and_survives_an_agent_restart(sandbox: &Sandbox) {
     let mut terminal = Terminal::start(sandbox, &program(), "", &[]);
     terminal.expect(PROMPT).await;
 
-    // Words may be shortened.
+    // Words can be abbreviated.
     terminal.keys("sh no\r").await;
     terminal.expect("node-b").await;
     terminal.expect(PROMPT).await;
 
-    // Tab completes a word; ? helps without Enter, and the line stays.
+    // Tab completes a word; ? shows help without Enter and keeps the line.
     terminal.keys("show vpp l\t").await;
     terminal.expect("show vpp lb ").await;
     terminal.keys("?").await;
@@ -35,7 +35,7 @@ pub async fn helps_completes_and_survives(sandbox: &Sandbox) {
     terminal.expect("NO-SERVER").await;
     terminal.expect(PROMPT).await;
 
-    // Tab completes names of what is there.
+    // Tab completes names of existing objects.
     terminal.keys("show backend spa\t").await;
     terminal.expect("show backend spare-").await;
     terminal.keys("\t\t").await;
@@ -45,13 +45,13 @@ pub async fn helps_completes_and_survives(sandbox: &Sandbox) {
     terminal.expect("Backend:       default/spare-2").await;
     terminal.expect(PROMPT).await;
 
-    // A word that is not there is told from those that are.
+    // An unknown word gets a suggestion.
     terminal.keys("show nodse\r").await;
     terminal.expect("unknown word `nodse` after `show`").await;
     terminal.expect("did you mean nodes?").await;
     terminal.expect(PROMPT).await;
 
-    // Ctrl-C ends watch and not the shell.
+    // Ctrl-C ends the watch, not the shell.
     terminal.keys("watch events log level debug\r").await;
     terminal.expect("probe-start").await;
     terminal.keys(CTRL_C).await;
@@ -60,9 +60,9 @@ pub async fn helps_completes_and_survives(sandbox: &Sandbox) {
     terminal.expect("Everything is up").await;
     terminal.expect(PROMPT).await;
 
-    an_agent_that_comes_back_is_found_again(sandbox, &mut terminal).await;
+    reconnects_to_a_restarted_agent(sandbox, &mut terminal).await;
 
-    // The arrow goes back in history; Ctrl-C gives a line up.
+    // The arrow key goes back in the history; Ctrl-C discards the line.
     terminal.keys("help\r").await;
     terminal.expect("leave the shell").await;
     terminal.expect(PROMPT).await;
@@ -76,11 +76,11 @@ pub async fn helps_completes_and_survives(sandbox: &Sandbox) {
     assert!(history.contains("show backend spare-2") && history.ends_with("help\n"), "{history}");
 }
 
-/// The way through the API server is opened anew, to the pod that takes over.
-async fn an_agent_that_comes_back_is_found_again(sandbox: &Sandbox, terminal: &mut Terminal) {
+/// Checks that the port-forwarding through the API server is set up again to an agent's new pod.
+async fn reconnects_to_a_restarted_agent(sandbox: &Sandbox, terminal: &mut Terminal) {
     let old = sandbox.agents().await;
     sandbox.kubectl(&["delete", &old[0], "--wait=false"]).await;
-    eventually("another pod takes over", async || {
+    eventually("a new agent pod exists", async || {
         let new = sandbox.agents().await;
         (new.len() == 2 && !new.contains(&old[0])).then_some(())
     })
@@ -98,7 +98,7 @@ async fn an_agent_that_comes_back_is_found_again(sandbox: &Sandbox, terminal: &m
     }
 }
 
-pub async fn colours_are_for_eyes(sandbox: &Sandbox) {
+pub async fn colours_are_for_terminals_only(sandbox: &Sandbox) {
     let mut coloured = Terminal::start(sandbox, &program(), "status", &[]);
     coloured.expect("Everything is up").await;
     assert_eq!(coloured.ended().await, Some(0));

@@ -1,4 +1,4 @@
-//! A node of a test's own on the shared control plane, whose "binaries" are shell scripts that the test writes.
+//! A sandbox node for one test on the shared control plane. Its "binaries" are shell scripts that the test writes.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Cluster, cluster, eventually};
 
-/// What reading a file of a process answers when the process ends meanwhile.
+/// Error number of a read from `/proc/PID` after the process has ended.
 const ESRCH: i32 = 3;
 
-/// A running node, a namespace, and what a pod needs to be accepted there.
+/// A running node, and a namespace with the objects that pods need.
 pub struct Fixture {
     pub cluster: &'static Cluster,
     pub namespace: String,
@@ -27,8 +27,8 @@ pub struct Fixture {
     pub shutdown: CancellationToken,
 }
 
-/// A kubelet's rules at a quicker pace.
-fn quick() -> Timings {
+/// A kubelet's delays, shortened for tests.
+fn short_timings() -> Timings {
     Timings {
         restart_base: Duration::from_millis(300),
         restart_max: Duration::from_secs(60),
@@ -38,20 +38,20 @@ fn quick() -> Timings {
     }
 }
 
-/// `number` must differ from test to test: it chooses the node's name and addresses.
+/// Starts the node `node-NUMBER`. `number` must be unique, as it also determines the node's addresses.
 pub async fn fixture(test: &str, number: u8) -> Fixture {
     let cluster = cluster().await;
     let namespace = cluster.namespace(test).await;
     cluster.service_account(&namespace, "default").await;
     let client = cluster.client().await;
-    // What the controller manager would publish.
+    // The controller manager would create this ConfigMap.
     config_map(&client, &namespace, "kube-root-ca.crt", &[("ca.crt", cluster.plane().authority().certificate_pem())])
         .await;
     let processes = Processes::start().unwrap();
     let name = format!("node-{number}");
     let mut options = NodeOptions::new(cluster.plane(), cluster.dir(), &processes, &name, number).await.unwrap();
     options.binaries = cluster.dir().join(format!("bin-{number}"));
-    options.timings = quick();
+    options.timings = short_timings();
     std::fs::create_dir_all(&options.binaries).unwrap();
     let shutdown = CancellationToken::new();
     let node = Node::start(options.clone(), shutdown.clone()).await.unwrap();
@@ -71,19 +71,19 @@ impl Fixture {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// Makes a binary out of a shell script.
+    /// Writes a shell script as a binary.
     pub fn binary(&self, name: &str, script: &str) {
         let path = self.options.binaries.join(name);
         std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// The real place of a path on the node.
+    /// Path on this machine of a path on the node.
     pub fn on_node(&self, path: &str) -> PathBuf {
         self.options.root.join(path.trim_start_matches('/'))
     }
 
-    /// Binds a pod to the node; `container` and `spec` are laid over the usual ones.
+    /// Creates a pod on the node. `container` and `spec` replace fields of the default container and pod.
     pub async fn run(&self, name: &str, container: Value, spec: Value) {
         let mut all = json!({"name": "main", "image": "none", "command": ["/usr/bin/main"]});
         overlay(&mut all, container);
@@ -93,37 +93,42 @@ impl Fixture {
         self.pods().create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
     }
 
-    /// The pod's one container once it is as wanted.
-    pub async fn container(&self, pod: &str, what: &str, wanted: impl Fn(&ContainerStatus) -> bool) -> ContainerStatus {
-        let question = async || {
+    /// Waits until the status of the pod's only container fulfils `matches`, and returns it.
+    pub async fn container(
+        &self,
+        pod: &str,
+        state: &str,
+        matches: impl Fn(&ContainerStatus) -> bool,
+    ) -> ContainerStatus {
+        let poll = async || {
             let status = self.pods().get(pod).await.unwrap().status?.container_statuses?.pop()?;
-            wanted(&status).then_some(status)
+            matches(&status).then_some(status)
         };
-        eventually(&format!("the container of {pod} is {what}"), question).await
+        eventually(&format!("the container of {pod} is {state}"), poll).await
     }
 
     /// Waits for a condition of the pod.
     pub async fn condition(&self, pod: &str, kind: &str, status: &str) {
-        let question = async || {
+        let poll = async || {
             let conditions = self.pods().get(pod).await.unwrap().status?.conditions?;
             conditions.iter().any(|c| c.type_ == kind && c.status == status).then_some(())
         };
-        eventually(&format!("{pod} is {kind}={status}"), question).await;
+        eventually(&format!("{pod} is {kind}={status}"), poll).await;
     }
 
-    /// The pod's address once it has one.
+    /// Waits for the pod's address.
     pub async fn address(&self, pod: &str) -> std::net::IpAddr {
-        let question = async || self.pods().get(pod).await.unwrap().status?.pod_ip?.parse().ok();
-        eventually(&format!("{pod} has an address"), question).await
+        let poll = async || self.pods().get(pod).await.unwrap().status?.pod_ip?.parse().ok();
+        eventually(&format!("{pod} has an address"), poll).await
     }
 
-    /// Waits until the pod's log holds a line that begins with `start`, and returns the rest of that line.
+    /// Waits until the pod's log has a line that begins with `start`, and returns the rest of that line.
     pub async fn line(&self, pod: &str, start: &str) -> String {
-        let question = async || {
+        let poll = async || {
             let log = self.pods().logs(pod, &kube::api::LogParams::default()).await.ok()?;
             log.lines().find_map(|line| line.strip_prefix(start).map(str::to_owned))
         };
-        eventually(&format!("{pod} printed {start:?}"), question).await
+        eventually(&format!("{pod} has printed {start:?}"), poll).await
     }
 
     /// Runs kubectl in the test's namespace.
@@ -131,12 +136,14 @@ impl Fixture {
         self.cluster.kubectl(&[args, &["-n", &self.namespace]].concat()).await
     }
 
-    pub async fn is_gone(&self, pod: &str) {
-        eventually(&format!("{pod} is gone"), async || self.pods().get_opt(pod).await.unwrap().is_none().then_some(()))
-            .await;
+    pub async fn until_removed(&self, pod: &str) {
+        eventually(&format!("{pod} is removed"), async || {
+            self.pods().get_opt(pod).await.unwrap().is_none().then_some(())
+        })
+        .await;
     }
 
-    /// Stops the node and waits for its end.
+    /// Stops the node and waits until it has ended.
     pub async fn stop(self) {
         self.shutdown.cancel();
         self.node.stopped().await;
@@ -144,16 +151,16 @@ impl Fixture {
 }
 
 fn overlay(base: &mut Value, over: Value) {
-    let Value::Object(over) = over else { panic!("only objects are laid over each other") };
+    let Value::Object(over) = over else { panic!("the fields to replace are not a JSON object") };
     base.as_object_mut().unwrap().extend(over);
 }
 
-/// Whether a process still runs: one that waits to be reaped (Z) or is being reaped (X) does not. Only the system's word that there is no
-/// such process counts as an end; any other error would be taken for one.
+/// True if a process runs. A process in state Z or X waits to be reaped and does not run. Panics on errors other than
+/// "no such process", so that they are not mistaken for the process's end.
 pub fn runs(pid: &str) -> bool {
     match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => ![") Z ", ") X "].iter().any(|over| stat.contains(over)),
+        Ok(stat) => ![") Z ", ") X "].iter().any(|state| stat.contains(state)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH) => false,
-        Err(error) => panic!("cannot tell whether {pid} runs: {error}"),
+        Err(error) => panic!("cannot read the state of process {pid}: {error}"),
     }
 }

@@ -1,5 +1,5 @@
-//! A watch in which nothing comes but bookmarks: it is taken up from the last one, and nothing is listed again. A
-//! server of the tests' own, for a real one sends bookmarks by the minute.
+//! A watch that receives only bookmarks resumes from the last bookmark, without listing again. The API server is
+//! simulated, since a real one sends bookmarks only every minute.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,15 +12,16 @@ use kube::{Client, Config};
 use maglev_model::config::Kind;
 use serde_json::{Value, json};
 
-use super::everyone::Watcher;
+use super::all_components::Watcher;
 
-/// What was asked for, by plural: lists, and the versions that watches began at.
+/// The received requests.
 #[derive(Clone, Default)]
-struct Asked(Arc<Mutex<ByPlural>>);
+struct Requests(Arc<Mutex<ByPlural>>);
 
+/// Per plural: the number of lists, and the versions at which watches began.
 type ByPlural = BTreeMap<String, (usize, Vec<String>)>;
 
-/// An answer of several documents, which then ends.
+/// A response that ends after these documents.
 fn stream(documents: &[Value]) -> Response {
     let lines: String = documents.iter().map(|document| format!("{document}\n")).collect();
     ([(CONTENT_TYPE, "application/json")], lines).into_response()
@@ -35,12 +36,12 @@ fn object(kind: &str, version: u32, name: &str) -> Value {
     })
 }
 
-async fn answer(plural: String, query: BTreeMap<String, String>, asked: Asked) -> Response {
-    let mut asked = asked.0.lock().unwrap();
-    let (lists, watches) = asked.entry(plural.clone()).or_default();
+async fn list_or_watch(plural: String, query: BTreeMap<String, String>, requests: Requests) -> Response {
+    let mut requests = requests.0.lock().unwrap();
+    let (lists, watches) = requests.entry(plural.clone()).or_default();
     if !query.contains_key("watch") {
         *lists += 1;
-        // An agent waits for its own Node.
+        // An agent waits for the Node that it runs on.
         let node = json!({"metadata": {"name": "node", "uid": "node", "resourceVersion": "5"}});
         let items = if plural == "nodes" { vec![node] } else { Vec::new() };
         let metadata = json!({"resourceVersion": "10"});
@@ -53,53 +54,52 @@ async fn answer(plural: String, query: BTreeMap<String, String>, asked: Asked) -
         "apiVersion": "maglev.vpp.io/v1alpha1", "kind": "Backend", "metadata": {"resourceVersion": (from + 10).to_string()},
         "spec": {},
     }});
-    // Whoever has followed the bookmarks gets something at last.
-    let found = json!({"type": "ADDED", "object": object("Backend", 31, "late")});
+    // A watch that has followed the bookmarks to version 30 gets an object.
+    let added = json!({"type": "ADDED", "object": object("Backend", 31, "late")});
     match (plural.as_str(), from) {
-        ("backends", 30) => stream(&[found]),
+        ("backends", 30) => stream(&[added]),
         (_, 0..30) => stream(&[bookmark]),
         _ => stream(&[]),
     }
 }
 
-async fn ours(
+async fn custom_kind(
     Path(plural): Path<String>,
     Query(query): Query<BTreeMap<String, String>>,
-    asked: State<Asked>,
+    requests: State<Requests>,
 ) -> Response {
-    answer(plural, query, asked.0).await
+    list_or_watch(plural, query, requests.0).await
 }
 
-/// A kind of Kubernetes' own.
-async fn core(plural: &str, Query(query): Query<BTreeMap<String, String>>, asked: State<Asked>) -> Response {
-    answer(plural.to_owned(), query, asked.0).await
+async fn core_kind(plural: &str, Query(query): Query<BTreeMap<String, String>>, requests: State<Requests>) -> Response {
+    list_or_watch(plural.to_owned(), query, requests.0).await
 }
 
-async fn definition(Path(name): Path<String>) -> Response {
+async fn custom_resource_definition(Path(name): Path<String>) -> Response {
     let metadata = json!({"name": name, "uid": name, "resourceVersion": "1"});
     stream(&[json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata})])
 }
 
 #[tokio::test]
-async fn bookmarks_alone_carry_a_watch_on_without_a_new_list() {
-    let asked = Asked::default();
+async fn watch_resumes_from_bookmarks_without_a_new_list() {
+    let requests = Requests::default();
     let router = Router::new()
-        .route("/apis/maglev.vpp.io/v1alpha1/{plural}", get(ours))
-        .route("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}", get(definition))
-        .route("/api/v1/nodes", get(|query, asked| core("nodes", query, asked)))
-        .route("/api/v1/namespaces/{namespace}/pods", get(|query, asked| core("pods", query, asked)))
-        .with_state(asked.clone());
+        .route("/apis/maglev.vpp.io/v1alpha1/{plural}", get(custom_kind))
+        .route("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}", get(custom_resource_definition))
+        .route("/api/v1/nodes", get(|query, requests| core_kind("nodes", query, requests)))
+        .route("/api/v1/namespaces/{namespace}/pods", get(|query, requests| core_kind("pods", query, requests)))
+        .with_state(requests.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
     maglev_kube::client::install_tls_provider();
     let watchers = Watcher::all(&Client::try_from(config).unwrap(), "node");
     for watcher in &watchers {
-        watcher.until_sees(Kind::Backend, "shop", &["late"]).await;
+        watcher.until_objects(Kind::Backend, "shop", &["late"]).await;
     }
-    let asked = asked.0.lock().unwrap();
-    let (lists, watches) = &asked["backends"];
-    assert_eq!(*lists, watchers.len(), "one each");
+    let requests = requests.0.lock().unwrap();
+    let (lists, watches) = &requests["backends"];
+    assert_eq!(*lists, watchers.len(), "one list per watcher");
     for version in ["10", "20", "30"] {
         assert!(watches.iter().filter(|from| *from == version).count() >= watchers.len(), "{version} in {watches:?}");
     }

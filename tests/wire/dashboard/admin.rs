@@ -1,7 +1,7 @@
-//! Without credentials nothing is changed, and what credentials are worth: real requests over a real socket.
+//! The dashboard's admin mode: sign-in, sessions, and protection against forged requests.
 //!
-//! Where the API server would be stands a socket that counts who connects: a change that is let through shows there, so
-//! that every refusal is seen to be one. What the API server does with a change, `tests/cluster/admin.rs` tells.
+//! A socket in place of the API server counts connections, so that the tests detect a change that was let through.
+//! `tests/cluster/admin.rs` tests changes against a real API server.
 
 use std::{
     fs,
@@ -27,18 +27,19 @@ use super::{
 const PAUSE: &str = r#"{"change":{"field":"admin_state","backend":"shop/web-1","state":"Paused"},"force":true}"#;
 const PASSWORD: &str = r#"{"user":"ada","password":"lovelace"}"#;
 
-/// A site whose administrator is known by a password, and the socket where its changes would arrive.
-struct World {
+/// A dashboard with password sign-in, and the socket in place of the API server.
+struct AdminSite {
     site: Site,
     node: Node,
     dir: TempDir,
-    /// Seconds that the site's clock is ahead.
-    ahead: Arc<AtomicI64>,
-    arrived: Arc<AtomicUsize>,
+    /// Offset of the dashboard's clock, in seconds.
+    clock_offset: Arc<AtomicI64>,
+    /// Number of connections to the API server's socket.
+    api_connections: Arc<AtomicUsize>,
     api_server: JoinHandle<()>,
 }
 
-impl World {
+impl AdminSite {
     async fn start() -> Self {
         install_tls_provider();
         let dir = tempfile::tempdir().unwrap();
@@ -47,8 +48,8 @@ impl World {
         }
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (ahead, arrived) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicUsize::new(0)));
-        let counter = Arc::clone(&arrived);
+        let (clock_offset, api_connections) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicUsize::new(0)));
+        let counter = Arc::clone(&api_connections);
         let api_server = tokio::spawn(async move {
             while listener.accept().await.is_ok() {
                 counter.fetch_add(1, Ordering::SeqCst);
@@ -57,10 +58,10 @@ impl World {
         let node = Node::start("node-a", 1).await;
         node.configure();
         let site = Site::start_with(&[&node], 0xabc, |options| {
-            options.admin = Some(admin_options(&dir, &url, &ahead));
+            options.admin = Some(admin_options(&dir, &url, &clock_offset));
         })
         .await;
-        Self { site, node, dir, ahead, arrived, api_server }
+        Self { site, node, dir, clock_offset, api_connections, api_server }
     }
 
     fn address(&self) -> SocketAddr {
@@ -71,8 +72,8 @@ impl World {
         send(self.address(), "POST", path, headers, body).await
     }
 
-    /// As the page does it.
-    async fn page(&self, path: &str, session: &Session, body: &str) -> Answer {
+    /// Sends a request with the headers of the dashboard's page and a session.
+    async fn post_from_page(&self, path: &str, session: &Session, body: &str) -> Answer {
         let more = [("Cookie", &*session.cookie), ("X-Maglev-CSRF", &*session.csrf)];
         self.post(path, &[&FROM_PAGE[..], &more].concat(), body).await
     }
@@ -80,11 +81,11 @@ impl World {
     async fn sign_in(&self) -> Session {
         let answer = self.post("/admin/sign-in", &FROM_PAGE, PASSWORD).await;
         assert_eq!(answer.status, 200, "{}", answer.json());
-        Session::of(&answer)
+        Session::from_answer(&answer)
     }
 
-    /// What everybody is told that is not let through; nothing has arrived.
-    fn refused(&self, answer: &Answer, status: u16, reason: &str) {
+    /// Checks that a request was refused and that the API server got no connection.
+    fn assert_refused(&self, answer: &Answer, status: u16, reason: &str) {
         assert_eq!((answer.status, &answer.json()["reason"]), (status, &json!(reason)), "{}", answer.json());
         for (header, value) in [("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer")] {
             assert_eq!(answer.header(header), value);
@@ -92,13 +93,13 @@ impl World {
         assert!(answer.header("content-security-policy").contains("frame-ancestors 'none'"));
         assert!(!answer.headers.keys().any(|name| name.starts_with("access-control-")), "{answer:?}");
         assert!(!answer.headers.contains_key("set-cookie"), "{answer:?}");
-        assert_eq!(self.arrived.load(Ordering::SeqCst), 0, "it went to the API server");
+        assert_eq!(self.api_connections.load(Ordering::SeqCst), 0, "the API server got a connection");
     }
 
-    /// What would be written is written: it arrives where the API server would be.
-    async fn let_through(&self, answer: Answer) {
+    /// Checks that a change was sent to the API server, which closes the connection.
+    async fn assert_let_through(&self, answer: Answer) {
         assert_eq!((answer.status, &answer.json()["reason"]), (502, &json!("ApiRefused")));
-        assert!(self.arrived.load(Ordering::SeqCst) > 0);
+        assert!(self.api_connections.load(Ordering::SeqCst) > 0);
     }
 
     async fn stop(self) {
@@ -108,12 +109,12 @@ impl World {
     }
 }
 
-fn admin_options(dir: &TempDir, url: &str, ahead: &Arc<AtomicI64>) -> AdminOptions {
+fn admin_options(dir: &TempDir, url: &str, clock_offset: &Arc<AtomicI64>) -> AdminOptions {
     let config = kube::Config::new(url.parse().unwrap());
     let client = kube::Client::try_from(config).unwrap();
-    let ahead = Arc::clone(ahead);
+    let clock_offset = Arc::clone(clock_offset);
     let now = move || {
-        let now = Timestamp::now().as_second() + ahead.load(Ordering::SeqCst);
+        let now = Timestamp::now().as_second() + clock_offset.load(Ordering::SeqCst);
         Timestamp::from_second(now).unwrap()
     };
     AdminOptions {
@@ -130,10 +131,10 @@ const FROM_PAGE: [(&str, &str); 4] = [
     ("Content-Type", "application/json"),
 ];
 
-/// `FROM_PAGE` with another header in the place of one.
-fn except(name: &'static str, value: Option<&'static str>) -> Vec<(&'static str, &'static str)> {
+/// `FROM_PAGE` with another value of one header, or without it.
+fn from_page_with(name: &'static str, value: Option<&'static str>) -> Vec<(&'static str, &'static str)> {
     let mut headers = FROM_PAGE.to_vec();
-    headers.retain(|(of, _)| *of != name);
+    headers.retain(|(header, _)| *header != name);
     headers.extend(value.map(|value| (name, value)));
     headers
 }
@@ -145,31 +146,31 @@ struct Session {
 }
 
 impl Session {
-    fn of(answer: &Answer) -> Self {
+    fn from_answer(answer: &Answer) -> Self {
         let (cookie, attributes) = answer.header("set-cookie").split_once("; ").expect("a cookie with attributes");
         let csrf = answer.json()["csrf"].as_str().unwrap_or_default().to_owned();
         Self { cookie: cookie.to_owned(), csrf, attributes: attributes.to_owned() }
     }
 
-    /// The same with the cookie that an answer renewed.
+    /// The session with the cookie that an answer renewed.
     fn renewed(&self, answer: &Answer) -> Self {
-        Self { csrf: self.csrf.clone(), ..Self::of(answer) }
+        Self { csrf: self.csrf.clone(), ..Self::from_answer(answer) }
     }
 }
 
 #[tokio::test]
-async fn who_has_signed_in_is_let_through_and_sees_what_a_change_touches() {
-    let world = World::start().await;
-    let session = world.sign_in().await;
+async fn signed_in_user_can_preview_and_make_changes() {
+    let site = AdminSite::start().await;
+    let session = site.sign_in().await;
     assert_eq!(session.attributes, "HttpOnly; SameSite=Strict; Secure; Max-Age=1800");
-    let who = get(world.address(), "/admin/session", &[("Cookie", &session.cookie)]).await.json();
-    assert_eq!((&who["mode"], &who["signed_in"]["who"]), (&json!("basic"), &json!("dashboard user ada")));
-    assert_eq!(who["signed_in"]["csrf"], json!(session.csrf));
+    let status = get(site.address(), "/admin/session", &[("Cookie", &session.cookie)]).await.json();
+    assert_eq!((&status["mode"], &status["signed_in"]["who"]), (&json!("basic"), &json!("dashboard user ada")));
+    assert_eq!(status["signed_in"]["csrf"], json!(session.csrf));
 
     let disable = r#"{"field":"admin_state","backend":"shop/web-1","state":"Disabled"}"#;
     let preview = within(async {
         loop {
-            let preview = world.page("/admin/preview", &session, disable).await.json();
+            let preview = site.post_from_page("/admin/preview", &session, disable).await.json();
             if preview["touches"] != json!([]) {
                 return preview;
             }
@@ -180,178 +181,182 @@ async fn who_has_signed_in_is_let_through_and_sees_what_a_change_touches() {
     assert_eq!((&preview["touches"], &preview["nodes"]), (&json!(["shop/web"]), &json!(1)), "{preview}");
     assert_eq!(preview["change"], json!("adminState of Backend shop/web-1"));
 
-    let answer = world.page("/admin/change", &session, PAUSE).await;
-    assert!(answer.header("set-cookie").starts_with("maglev-admin="), "who does something stays signed in");
-    world.let_through(answer).await;
-    world.stop().await;
+    let answer = site.post_from_page("/admin/change", &session, PAUSE).await;
+    assert!(answer.header("set-cookie").starts_with("maglev-admin="), "a change renews the session");
+    site.assert_let_through(answer).await;
+    site.stop().await;
 }
 
 #[tokio::test]
-async fn nobody_who_has_not_signed_in_changes_anything() {
-    let world = World::start().await;
+async fn requests_without_a_session_are_refused() {
+    let site = AdminSite::start().await;
     for path in ["/admin/change", "/admin/preview", "/admin/sign-out", "/lb/admin/change"] {
-        world.refused(&world.post(path, &FROM_PAGE, PAUSE).await, 401, "NotSignedIn");
+        site.assert_refused(&site.post(path, &FROM_PAGE, PAUSE).await, 401, "NotSignedIn");
         let forged = [&FROM_PAGE[..], &[("Cookie", "maglev-admin=AAAA"), ("X-Maglev-CSRF", "")]].concat();
-        world.refused(&world.post(path, &forged, PAUSE).await, 401, "NotSignedIn");
+        site.assert_refused(&site.post(path, &forged, PAUSE).await, 401, "NotSignedIn");
         for method in ["GET", "PUT", "PATCH", "DELETE", "OPTIONS"] {
-            let answer = send(world.address(), method, path, &FROM_PAGE, "").await;
+            let answer = send(site.address(), method, path, &FROM_PAGE, "").await;
             assert_eq!(answer.status, 401, "{method} {path}");
             assert!(!answer.headers.keys().any(|name| name.starts_with("access-control-")), "{answer:?}");
         }
     }
-    let who = get(world.address(), "/admin/session", &[]).await.json();
-    assert_eq!(who, json!({ "mode": "basic" }));
-    assert_eq!(get(world.address(), "/view/api/version", &[]).await.json()["admin"], json!(true));
-    assert_eq!(world.arrived.load(Ordering::SeqCst), 0);
-    world.stop().await;
+    let status = get(site.address(), "/admin/session", &[]).await.json();
+    assert_eq!(status, json!({ "mode": "basic" }));
+    assert_eq!(get(site.address(), "/view/api/version", &[]).await.json()["admin"], json!(true));
+    assert_eq!(site.api_connections.load(Ordering::SeqCst), 0);
+    site.stop().await;
 }
 
 #[tokio::test]
-async fn a_wrong_password_signs_nobody_in_and_after_five_tries_the_right_one_does_not_either() {
-    let world = World::start().await;
+async fn wrong_passwords_are_refused_and_sign_in_is_rate_limited() {
+    let site = AdminSite::start().await;
     for body in [
         r#"{"user":"ada","password":"wrong"}"#,
         r#"{"user":"bob","password":"lovelace"}"#,
         r#"{"user":"","password":""}"#,
         r#"{"user":"ada","password":"lovelace "}"#,
     ] {
-        world.refused(&world.post("/admin/sign-in", &FROM_PAGE, body).await, 401, "PasswordWrong");
+        site.assert_refused(&site.post("/admin/sign-in", &FROM_PAGE, body).await, 401, "PasswordWrong");
     }
-    let answer = world.post("/admin/sign-in", &FROM_PAGE, r#"{"token":"lovelace"}"#).await;
-    world.refused(&answer, 400, "BadBody");
-    let answer = world.post("/admin/sign-in", &FROM_PAGE, PASSWORD).await;
-    world.refused(&answer, 429, "TooManyTries");
+    let answer = site.post("/admin/sign-in", &FROM_PAGE, r#"{"token":"lovelace"}"#).await;
+    site.assert_refused(&answer, 400, "BadBody");
+    let answer = site.post("/admin/sign-in", &FROM_PAGE, PASSWORD).await;
+    site.assert_refused(&answer, 429, "TooManyTries");
     let wait: u64 = answer.header("retry-after").parse().unwrap();
     assert!((1..=60).contains(&wait), "{wait}");
-    world.stop().await;
+    site.stop().await;
 }
 
 #[tokio::test]
-async fn a_request_of_another_origin_is_refused_though_it_brings_the_cookie() {
-    let world = World::start().await;
-    let session = world.sign_in().await;
-    let mine = [("Cookie", &*session.cookie), ("X-Maglev-CSRF", &*session.csrf)];
+async fn cross_origin_request_is_refused_despite_its_cookie() {
+    let site = AdminSite::start().await;
+    let session = site.sign_in().await;
+    let credentials = [("Cookie", &*session.cookie), ("X-Maglev-CSRF", &*session.csrf)];
     for headers in [
-        except("Origin", Some("https://evil.example")),
-        except("Origin", Some("null")),
-        except("Sec-Fetch-Site", Some("cross-site")),
-        except("Sec-Fetch-Site", Some("same-site")),
+        from_page_with("Origin", Some("https://evil.example")),
+        from_page_with("Origin", Some("null")),
+        from_page_with("Sec-Fetch-Site", Some("cross-site")),
+        from_page_with("Sec-Fetch-Site", Some("same-site")),
         [("Host", "lb.example"), ("Content-Type", "application/json")].to_vec(),
     ] {
-        let answer = world.post("/admin/change", &[&headers[..], &mine].concat(), PAUSE).await;
-        world.refused(&answer, 403, "CrossOrigin");
-        world.refused(&world.post("/admin/sign-in", &headers, PASSWORD).await, 403, "CrossOrigin");
+        let answer = site.post("/admin/change", &[&headers[..], &credentials].concat(), PAUSE).await;
+        site.assert_refused(&answer, 403, "CrossOrigin");
+        site.assert_refused(&site.post("/admin/sign-in", &headers, PASSWORD).await, 403, "CrossOrigin");
     }
-    world.stop().await;
+    site.stop().await;
 }
 
 #[tokio::test]
-async fn a_change_without_its_csrf_header_is_refused() {
-    let world = World::start().await;
-    let (session, other) = (world.sign_in().await, world.sign_in().await);
+async fn change_without_its_csrf_token_is_refused() {
+    let site = AdminSite::start().await;
+    let (session, other) = (site.sign_in().await, site.sign_in().await);
     for csrf in [None, Some(""), Some("wrong"), Some(&*other.csrf)] {
         let mut headers = FROM_PAGE.to_vec();
         headers.push(("Cookie", &session.cookie));
         headers.extend(csrf.map(|csrf| ("X-Maglev-CSRF", csrf)));
-        world.refused(&world.post("/admin/change", &headers, PAUSE).await, 403, "CSRFTokenWrong");
-        world.refused(&world.post("/admin/sign-out", &headers, "{}").await, 403, "CSRFTokenWrong");
+        site.assert_refused(&site.post("/admin/change", &headers, PAUSE).await, 403, "CSRFTokenWrong");
+        site.assert_refused(&site.post("/admin/sign-out", &headers, "{}").await, 403, "CSRFTokenWrong");
     }
-    world.let_through(world.page("/admin/change", &session, PAUSE).await).await;
-    world.stop().await;
+    site.assert_let_through(site.post_from_page("/admin/change", &session, PAUSE).await).await;
+    site.stop().await;
 }
 
 #[tokio::test]
-async fn a_form_is_no_json() {
-    let world = World::start().await;
-    let session = world.sign_in().await;
-    let mine = [("Cookie", &*session.cookie), ("X-Maglev-CSRF", &*session.csrf)];
+async fn body_that_is_not_json_is_refused() {
+    let site = AdminSite::start().await;
+    let session = site.sign_in().await;
+    let credentials = [("Cookie", &*session.cookie), ("X-Maglev-CSRF", &*session.csrf)];
     for kind in [None, Some("application/x-www-form-urlencoded"), Some("text/plain"), Some("multipart/form-data")] {
-        let headers = except("Content-Type", kind);
-        let answer = world.post("/admin/change", &[&headers[..], &mine].concat(), PAUSE).await;
-        world.refused(&answer, 415, "NotJSON");
-        world.refused(&world.post("/admin/sign-in", &headers, PASSWORD).await, 415, "NotJSON");
+        let headers = from_page_with("Content-Type", kind);
+        let answer = site.post("/admin/change", &[&headers[..], &credentials].concat(), PAUSE).await;
+        site.assert_refused(&answer, 415, "NotJSON");
+        site.assert_refused(&site.post("/admin/sign-in", &headers, PASSWORD).await, 415, "NotJSON");
     }
-    let answer = world.page("/admin/change", &session, r#"{"change":{"field":"admin_state"}}"#).await;
+    let answer = site.post_from_page("/admin/change", &session, r#"{"change":{"field":"admin_state"}}"#).await;
     assert_eq!((answer.status, &answer.json()["reason"]), (400, &json!("BadBody")));
     let long = format!(r#"{{"user":"ada","password":"{}"}}"#, "x".repeat(20_000));
-    assert_eq!(world.post("/admin/sign-in", &FROM_PAGE, &long).await.status, 400);
-    assert_eq!(world.arrived.load(Ordering::SeqCst), 0);
-    world.stop().await;
+    assert_eq!(site.post("/admin/sign-in", &FROM_PAGE, &long).await.status, 400);
+    assert_eq!(site.api_connections.load(Ordering::SeqCst), 0);
+    site.stop().await;
 }
 
 #[tokio::test]
-async fn a_cookie_is_over_after_half_an_hour_of_nothing_and_after_eight_hours_of_anything() {
-    let world = World::start().await;
+async fn session_ends_after_30_min_idle_or_8_h() {
+    let site = AdminSite::start().await;
     let disable = r#"{"field":"admin_state","backend":"shop/web-1","state":"Disabled"}"#;
-    let mut session = world.sign_in().await;
-    let first = session.renewed(&world.page("/admin/preview", &session, disable).await);
+    let mut session = site.sign_in().await;
+    let first = session.renewed(&site.post_from_page("/admin/preview", &session, disable).await);
     for _ in 0..16 {
-        world.ahead.fetch_add(29 * 60, Ordering::SeqCst);
-        let answer = world.page("/admin/preview", &session, disable).await;
+        site.clock_offset.fetch_add(29 * 60, Ordering::SeqCst);
+        let answer = site.post_from_page("/admin/preview", &session, disable).await;
         assert_eq!(answer.status, 200, "{}", answer.json());
         session = session.renewed(&answer);
     }
-    // 7 h 44 min: the last one's cookie cannot outlive the eighth hour.
+    // After 7 h 44 min the cookie's remaining age is limited by the eight hours.
     let age = session.attributes.split("; ").find_map(|attribute| attribute.strip_prefix("Max-Age=")?.parse().ok());
     assert!((900..=960).contains(&age.unwrap_or(0)), "{}", session.attributes);
-    world.refused(&world.page("/admin/change", &first, PAUSE).await, 401, "NotSignedIn");
-    world.ahead.fetch_add(16 * 60, Ordering::SeqCst);
-    world.refused(&world.page("/admin/change", &session, PAUSE).await, 401, "NotSignedIn");
+    site.assert_refused(&site.post_from_page("/admin/change", &first, PAUSE).await, 401, "NotSignedIn");
+    site.clock_offset.fetch_add(16 * 60, Ordering::SeqCst);
+    site.assert_refused(&site.post_from_page("/admin/change", &session, PAUSE).await, 401, "NotSignedIn");
 
-    let idle = world.sign_in().await;
-    world.ahead.fetch_add(30 * 60, Ordering::SeqCst);
-    world.refused(&world.page("/admin/change", &idle, PAUSE).await, 401, "NotSignedIn");
-    world.stop().await;
+    let idle = site.sign_in().await;
+    site.clock_offset.fetch_add(30 * 60, Ordering::SeqCst);
+    site.assert_refused(&site.post_from_page("/admin/change", &idle, PAUSE).await, 401, "NotSignedIn");
+    site.stop().await;
 }
 
 #[tokio::test]
-async fn a_cookie_that_was_signed_out_of_does_not_work_again() {
-    let world = World::start().await;
-    let session = world.sign_in().await;
-    let answer = world.page("/admin/preview", &session, r#"{"field":"admin_state","backend":"a/b","state":"Paused"}"#);
+async fn cookies_are_invalid_after_sign_out() {
+    let site = AdminSite::start().await;
+    let session = site.sign_in().await;
+    let answer =
+        site.post_from_page("/admin/preview", &session, r#"{"field":"admin_state","backend":"a/b","state":"Paused"}"#);
     let renewed = session.renewed(&answer.await);
     assert_ne!(renewed.cookie, session.cookie);
-    let other = world.sign_in().await;
-    let out = world.page("/admin/sign-out", &session, "{}").await;
-    assert_eq!(out.status, 200);
-    let deletion = out.header("set-cookie");
-    assert!(deletion.starts_with("maglev-admin=; ") && deletion.ends_with("; Max-Age=0"), "{out:?}");
+    let other = site.sign_in().await;
+    let sign_out = site.post_from_page("/admin/sign-out", &session, "{}").await;
+    assert_eq!(sign_out.status, 200);
+    let deletion = sign_out.header("set-cookie");
+    assert!(deletion.starts_with("maglev-admin=; ") && deletion.ends_with("; Max-Age=0"), "{sign_out:?}");
     for replayed in [&session, &renewed] {
-        world.refused(&world.page("/admin/change", replayed, PAUSE).await, 401, "NotSignedIn");
+        site.assert_refused(&site.post_from_page("/admin/change", replayed, PAUSE).await, 401, "NotSignedIn");
     }
-    let known = get(world.address(), "/admin/session", &[("Cookie", &renewed.cookie)]).await.json();
-    assert_eq!(known.get("signed_in"), None::<&Value>);
-    world.let_through(world.page("/admin/change", &other, PAUSE).await).await;
-    world.stop().await;
+    let status = get(site.address(), "/admin/session", &[("Cookie", &renewed.cookie)]).await.json();
+    assert_eq!(status.get("signed_in"), None::<&Value>);
+    site.assert_let_through(site.post_from_page("/admin/change", &other, PAUSE).await).await;
+    site.stop().await;
 }
 
 #[tokio::test]
-async fn another_password_or_key_ends_every_session() {
-    let world = World::start().await;
-    let session = world.sign_in().await;
-    fs::write(world.dir.path().join("password"), "byron").unwrap();
-    world.refused(&world.page("/admin/change", &session, PAUSE).await, 401, "NotSignedIn");
-    world.refused(&world.post("/admin/sign-in", &FROM_PAGE, PASSWORD).await, 401, "PasswordWrong");
-    fs::write(world.dir.path().join("password"), "lovelace").unwrap();
-    fs::write(world.dir.path().join("key"), "l".repeat(32)).unwrap();
-    world.refused(&world.page("/admin/change", &session, PAUSE).await, 401, "NotSignedIn");
-    fs::remove_file(world.dir.path().join("key")).unwrap();
-    world.refused(&world.page("/admin/change", &session, PAUSE).await, 500, "Misconfigured");
-    world.stop().await;
+async fn changed_password_or_key_ends_every_session() {
+    let site = AdminSite::start().await;
+    let session = site.sign_in().await;
+    fs::write(site.dir.path().join("password"), "byron").unwrap();
+    site.assert_refused(&site.post_from_page("/admin/change", &session, PAUSE).await, 401, "NotSignedIn");
+    site.assert_refused(&site.post("/admin/sign-in", &FROM_PAGE, PASSWORD).await, 401, "PasswordWrong");
+    fs::write(site.dir.path().join("password"), "lovelace").unwrap();
+    fs::write(site.dir.path().join("key"), "l".repeat(32)).unwrap();
+    site.assert_refused(&site.post_from_page("/admin/change", &session, PAUSE).await, 401, "NotSignedIn");
+    fs::remove_file(site.dir.path().join("key")).unwrap();
+    site.assert_refused(&site.post_from_page("/admin/change", &session, PAUSE).await, 500, "Misconfigured");
+    site.stop().await;
 }
 
 #[tokio::test]
-async fn a_password_is_taken_over_tls_or_the_loopback_only() {
-    let world = World::start().await;
-    let plain = [&except("Origin", Some("http://lb.example"))[..]].concat();
-    world.refused(&world.post("/admin/sign-in", &plain, PASSWORD).await, 403, "NotSecure");
+async fn password_is_accepted_only_over_tls_or_loopback() {
+    let site = AdminSite::start().await;
+    let plain = [&from_page_with("Origin", Some("http://lb.example"))[..]].concat();
+    site.assert_refused(&site.post("/admin/sign-in", &plain, PASSWORD).await, 403, "NotSecure");
     let local = [
         ("Host", "127.0.0.1:8080"),
         ("Origin", "http://127.0.0.1:8080"),
         ("Sec-Fetch-Site", "same-origin"),
         ("Content-Type", "application/json"),
     ];
-    let session = Session::of(&world.post("/admin/sign-in", &local, PASSWORD).await);
-    assert_eq!(session.attributes, "HttpOnly; SameSite=Strict; Max-Age=1800", "a browser keeps it without TLS");
-    world.stop().await;
+    let session = Session::from_answer(&site.post("/admin/sign-in", &local, PASSWORD).await);
+    assert_eq!(
+        session.attributes, "HttpOnly; SameSite=Strict; Max-Age=1800",
+        "a cookie without Secure, which browsers keep without TLS"
+    );
+    site.stop().await;
 }

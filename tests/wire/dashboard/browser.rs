@@ -1,4 +1,4 @@
-//! A browser without the comfort: requests as bytes, answers as bytes, a stream read line by line.
+//! A minimal HTTP client that sends and reads raw HTTP/1.1, and reads event streams line by line.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -13,7 +13,7 @@ use super::site::within;
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
-    /// By their names in lower case.
+    /// Values by header name in lower case.
     pub headers: BTreeMap<String, String>,
     pub body: Vec<u8>,
 }
@@ -32,7 +32,6 @@ pub async fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> A
     answer(Connection::open(address, path, headers).await).await
 }
 
-/// Sends a body once.
 pub async fn send(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     answer(Connection::send(address, method, path, headers, body).await).await
 }
@@ -45,7 +44,7 @@ async fn answer(mut connection: Connection) -> Answer {
             body.extend(chunk);
         }
     } else {
-        within(connection.0.read_to_end(&mut body)).await.expect("it answers");
+        within(connection.0.read_to_end(&mut body)).await.expect("the server answers");
     }
     Answer { status, headers, body }
 }
@@ -58,11 +57,11 @@ impl Connection {
     }
 
     async fn send(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Self {
-        let mut stream = within(TcpStream::connect(address)).await.expect("it listens");
+        let mut stream = within(TcpStream::connect(address)).await.expect("the server listens");
         let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         let request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n{length}{more}\r\n{body}");
-        stream.write_all(request.as_bytes()).await.expect("it reads");
+        stream.write_all(request.as_bytes()).await.expect("the server reads");
         Self(BufReader::new(stream))
     }
 
@@ -73,7 +72,7 @@ impl Connection {
     }
 
     async fn head(&mut self) -> (u16, BTreeMap<String, String>) {
-        let status = self.line().await.expect("it answers");
+        let status = self.line().await.expect("the server answers");
         let status = status.split(' ').nth(1).expect("a status").parse().expect("a number");
         let mut headers = BTreeMap::new();
         while let Some(line) = self.line().await.filter(|line| !line.is_empty()) {
@@ -93,7 +92,7 @@ impl Connection {
     }
 }
 
-/// A message of the stream.
+/// A message of an event stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
     pub event: String,
@@ -105,9 +104,9 @@ pub struct Message {
 pub struct Stream {
     connection: Connection,
     pub headers: BTreeMap<String, String>,
-    /// Everything that came, as it came.
-    pub seen: String,
-    /// What was not taken yet.
+    /// All received text.
+    pub received: String,
+    /// Received text after the last block.
     rest: String,
 }
 
@@ -116,7 +115,7 @@ impl Stream {
         let mut connection = Connection::open(address, &format!("/view/api/events{query}"), headers).await;
         let (status, headers) = connection.head().await;
         assert_eq!((status, headers.get("transfer-encoding").map(String::as_str)), (200, Some("chunked")));
-        Self { connection, headers, seen: String::new(), rest: String::new() }
+        Self { connection, headers, received: String::new(), rest: String::new() }
     }
 
     /// The next block of lines; `None` at the end.
@@ -128,12 +127,12 @@ impl Stream {
                 return Some(block);
             }
             let chunk = String::from_utf8(self.connection.chunk().await?).expect("UTF-8");
-            self.seen.push_str(&chunk);
+            self.received.push_str(&chunk);
             self.rest.push_str(&chunk);
         }
     }
 
-    /// The next message; `None` at the end. Comments and `retry` are no messages.
+    /// The next message; `None` at the end. Skips comments and `retry` fields.
     pub async fn next(&mut self) -> Option<Message> {
         loop {
             let block = self.block().await?;
@@ -148,12 +147,15 @@ impl Stream {
         }
     }
 
-    /// The next message that is so.
-    pub async fn until(&mut self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
+    /// The next message that fulfils `matches`.
+    pub async fn until(&mut self, description: &str, matches: impl Fn(&Message) -> bool) -> Message {
         within(async {
             loop {
-                let message = self.next().await.unwrap_or_else(|| panic!("it ended before: {what}\n{}", self.seen));
-                if wanted(&message) {
+                let message = self
+                    .next()
+                    .await
+                    .unwrap_or_else(|| panic!("the stream ended before {description}:\n{}", self.received));
+                if matches(&message) {
                     return message;
                 }
             }

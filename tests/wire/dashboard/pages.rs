@@ -1,4 +1,4 @@
-//! The site around the documents: the page, its headers, and where it lies.
+//! The page's files: their paths under any prefix, and their headers.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn the_page_is_there_under_any_prefix_and_lets_nothing_foreign_in() {
+async fn page_is_served_under_any_prefix_with_a_strict_policy() {
     let node = Node::start("node-a", 1).await;
     let site = Site::start(&[&node], 0xabc).await;
     for prefix in ["", "/lb", "/a/view-of/lb"] {
@@ -23,19 +23,19 @@ async fn the_page_is_there_under_any_prefix_and_lets_nothing_foreign_in() {
         assert_eq!((page.header("x-content-type-options"), page.header("referrer-policy")), ("nosniff", "no-referrer"));
         assert_eq!(page.header("cache-control"), "no-cache");
         for to in ["/", "/view"] {
-            let moved = get(site.address, &format!("{prefix}{to}"), &[]).await;
-            assert_eq!((moved.status, moved.header("location")), (307, "view/"), "{prefix}{to}");
+            let redirect = get(site.address, &format!("{prefix}{to}"), &[]).await;
+            assert_eq!((redirect.status, redirect.header("location")), (307, "view/"), "{prefix}{to}");
         }
         assert_eq!(get(site.address, &format!("{prefix}/view/api/version"), &[]).await.status, 200);
-        let nothing = get(site.address, &format!("{prefix}/view/nothing.js"), &[]).await;
-        assert_eq!((nothing.status, &nothing.json()["reason"]), (404, &json!("NotFound")));
+        let unknown = get(site.address, &format!("{prefix}/view/unknown.js"), &[]).await;
+        assert_eq!((unknown.status, &unknown.json()["reason"]), (404, &json!("NotFound")));
     }
     site.stop().await;
     node.stop().await;
 }
 
 #[tokio::test]
-async fn what_it_refers_to_is_there_and_relative() {
+async fn page_references_existing_relative_files() {
     let node = Node::start("node-a", 1).await;
     let site = Site::start(&[&node], 0xabc).await;
     let page = String::from_utf8(get(site.address, "/view/", &[]).await.body).unwrap();
@@ -48,7 +48,7 @@ async fn what_it_refers_to_is_there_and_relative() {
         assert_eq!((asset.status, asset.header("cache-control")), (200, "no-cache"), "{reference}");
         assert!(["text/javascript; charset=utf-8", "text/css; charset=utf-8"].contains(&asset.header("content-type")));
         let tag = asset.header("etag");
-        assert_eq!(get(site.address, &path, &[("If-None-Match", tag)]).await.status, 304, "{reference}: it has it");
+        assert_eq!(get(site.address, &path, &[("If-None-Match", tag)]).await.status, 304, "{reference} is unchanged");
         assert_eq!(get(site.address, &path, &[("If-None-Match", "W/\"old\"")]).await.status, 200, "{reference}");
     }
     site.stop().await;
@@ -56,7 +56,7 @@ async fn what_it_refers_to_is_there_and_relative() {
 }
 
 #[tokio::test]
-async fn nothing_can_be_changed() {
+async fn admin_paths_are_not_implemented_without_admin_mode() {
     let node = Node::start("node-a", 1).await;
     let site = Site::start(&[&node], 0xabc).await;
     for path in ["/admin", "/admin/backends/shop/web-1", "/lb/admin/x"] {

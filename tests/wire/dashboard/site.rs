@@ -1,4 +1,4 @@
-//! A dashboard of some nodes: for each the real bus and the real gRPC server, without an agent.
+//! A dashboard with simulated nodes, each of which has a real bus and a real gRPC server, but no agent.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use maglev_fleet::{Fleet, FleetHandle, FleetOptions, Source};
 use maglev_model::{
     Name,
     change::{Change, ConfigDelta},
-    config::{Backend, Check, Frontend, Member, OnBackendDown, Pool, Revision, Standing, MemberTarget},
+    config::{Backend, Check, Frontend, Member, MemberTarget, OnBackendDown, Pool, Revision, Standing},
     event::{Event, Events, FrontendState, Level},
     health::{BackendHealth, BackendState, Transition},
     view::View,
@@ -25,13 +25,14 @@ use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 pub const LIMIT: Duration = Duration::from_secs(30);
-/// Often enough for a test to see several.
+/// Interval of pings, short enough for a test to receive several.
 pub const PING: Duration = Duration::from_millis(100);
 
 pub async fn within<F: IntoFuture>(future: F) -> F::Output {
-    tokio::time::timeout(LIMIT, future).await.expect("it takes less than the limit")
+    tokio::time::timeout(LIMIT, future).await.expect("the future completes in time")
 }
 
+/// A simulated node.
 pub struct Node {
     pub events: Events,
     address: SocketAddr,
@@ -66,22 +67,22 @@ impl Node {
         Self { events, address, shutdown, tasks }
     }
 
-    /// shop/web with two backends, of which both are up.
+    /// Emits the Frontend shop/web with two Backends that are up.
     pub fn configure(&self) {
         let backends = [backend("web-1", 1), backend("web-2", 2)];
         let delta = ConfigDelta {
-            backends: backends.iter().map(|of| (of.name.clone(), Some(Arc::clone(of)))).collect(),
+            backends: backends.iter().map(|backend| (backend.name.clone(), Some(Arc::clone(backend)))).collect(),
             frontends: vec![(web(), Some(frontend(&backends)))],
             ..ConfigDelta::default()
         };
         self.events.emit_change(Change::Config(Arc::new(delta)));
         self.events.emit_change(Change::Frontend(web(), FrontendState::Up, None));
-        for of in &backends {
-            self.health(&of.name, BackendState::Unknown, BackendState::Up);
+        for backend in &backends {
+            self.health(&backend.name, BackendState::Unknown, BackendState::Up);
         }
     }
 
-    /// A backend came from one state into another.
+    /// Emits a Backend's transition.
     pub fn health(&self, name: &Name, from: BackendState, to: BackendState) {
         let at = Timestamp::now();
         let health = BackendHealth {
@@ -97,7 +98,7 @@ impl Node {
     pub async fn stop(self) {
         self.shutdown.cancel();
         for task in self.tasks {
-            within(task).await.expect("it does not panic");
+            within(task).await.expect("the task does not panic");
         }
     }
 }
@@ -132,12 +133,12 @@ fn backend(name: &str, last: u8) -> Arc<Backend> {
 }
 
 fn frontend(backends: &[Arc<Backend>]) -> Arc<Frontend> {
-    let member = |of: &Arc<Backend>| Member {
-        backend: of.name.clone(),
+    let member = |backend: &Arc<Backend>| Member {
+        backend: backend.name.clone(),
         weight: Weight::DEFAULT,
-        target: MemberTarget::Backend(Arc::clone(of)),
+        target: MemberTarget::Backend(Arc::clone(backend)),
     };
-    let port = 80.try_into().expect("it is not 0");
+    let port = 80.try_into().expect("80 is not 0");
     Arc::new(Frontend {
         name: web(),
         revision: Revision { uid: "u".into(), generation: 3 },
@@ -151,7 +152,7 @@ fn frontend(backends: &[Arc<Backend>]) -> Arc<Frontend> {
     })
 }
 
-/// A dashboard that runs.
+/// A running dashboard.
 pub struct Site {
     pub address: SocketAddr,
     pub fleet: FleetHandle,
@@ -182,21 +183,21 @@ impl Site {
         let dashboard = Dashboard::new(handle.clone(), None, options, &registry).expect("a fresh registry");
         let mut bound = dashboard.bound().remove(0);
         let tasks = vec![tokio::spawn(fleet.run(shutdown.clone())), tokio::spawn(dashboard.run(shutdown.clone()))];
-        let address = within(bound.wait_for(Option::is_some)).await.expect("it runs").expect("waited for");
+        let address = within(bound.wait_for(Option::is_some)).await.expect("the dashboard runs").expect("waited for");
         Self { address, fleet: handle, registry, shutdown, tasks }
     }
 
-    /// The value of one of its metrics.
+    /// The value of a metric.
     pub fn metric(&self, name: &str) -> f64 {
         let text = TextEncoder::new().encode_to_string(&self.registry.gather()).expect("valid metrics");
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
-        value.unwrap_or_else(|| panic!("no {name} in\n{text}"))
+        value.unwrap_or_else(|| panic!("the metric {name} is not in\n{text}"))
     }
 
-    /// Waits until one of its metrics is so.
-    pub async fn until_metric(&self, name: &str, wanted: impl Fn(f64) -> bool) {
+    /// Waits until the value of a metric fulfils `matches`.
+    pub async fn until_metric(&self, name: &str, matches: impl Fn(f64) -> bool) {
         within(async {
-            while !wanted(self.metric(name)) {
+            while !matches(self.metric(name)) {
                 tokio::task::yield_now().await;
             }
         })
@@ -206,7 +207,7 @@ impl Site {
     pub async fn stop(self) {
         self.shutdown.cancel();
         for task in self.tasks {
-            within(task).await.expect("it does not panic");
+            within(task).await.expect("the task does not panic");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Server-Sent Events on the wire.
+//! The dashboard's Server-Sent Events.
 
 use maglev_model::{
     event::Event,
@@ -21,19 +21,19 @@ fn is_up(message: &Message) -> bool {
     message.event == "node" && message.data["patch"]["backends"]["shop/web-1"]["state"] == "up"
 }
 
-/// A node that is connected and configured, and a page that is there and knows.
+/// A configured node, a dashboard, and a client's stream that has received the configuration.
 async fn open(query: &str) -> (Node, Site, Stream) {
     let node = Node::start("node-a", 1).await;
     let site = Site::start(&[&node], 0xabc).await;
     let mut stream = Stream::open(site.address, query, &[]).await;
     assert_eq!(stream.next().await.map(|first| first.event).as_deref(), Some("hello"));
     node.configure();
-    stream.until("it is configured", is_up).await;
+    stream.until("the configuration", is_up).await;
     (node, site, stream)
 }
 
 #[tokio::test]
-async fn its_head_keeps_every_proxy_from_holding_it_back() {
+async fn stream_headers_prevent_buffering_and_compression() {
     let node = Node::start("node-a", 1).await;
     let site = Site::start(&[&node], 0xabc).await;
     let accepts = [("Accept", "text/event-stream"), ("Accept-Encoding", "gzip, br, zstd")];
@@ -43,39 +43,39 @@ async fn its_head_keeps_every_proxy_from_holding_it_back() {
     assert_eq!(header("cache-control"), Some("no-store"));
     assert_eq!(header("x-accel-buffering"), Some("no"));
     assert_eq!(header("content-encoding"), None, "never compressed, even when asked");
-    let hello = stream.next().await.expect("it begins");
-    assert!(stream.seen.starts_with("retry: 2000\n\nevent: hello\nid: abc-"), "{}", stream.seen);
+    let hello = stream.next().await.expect("the stream begins");
+    assert!(stream.received.starts_with("retry: 2000\n\nevent: hello\nid: abc-"), "{}", stream.received);
     assert_eq!((&hello.data["replica"], &hello.data["resumed"]), (&json!("abc"), &json!(false)));
     site.stop().await;
     node.stop().await;
 }
 
 #[tokio::test]
-async fn it_gives_signs_of_life_that_pages_and_proxies_see() {
+async fn stream_sends_ticks_and_pings() {
     let (node, site, mut stream) = open("?node=node-a").await;
     for _ in 0..2 {
         let tick = stream.until("a tick", |message| message.event == "tick").await;
         assert!(tick.id.is_none() && tick.data["now"].is_string(), "{tick:?}");
     }
-    assert!(stream.seen.matches("\n: ping\n\n").count() >= 2, "{}", stream.seen);
+    assert!(stream.received.matches("\n: ping\n\n").count() >= 2, "{}", stream.received);
     site.stop().await;
     node.stop().await;
 }
 
 #[tokio::test]
-async fn each_change_is_sent_at_once_with_ids_that_grow() {
+async fn changes_are_sent_with_increasing_ids() {
     let (node, site, mut stream) = open("?node=node-a&log=all").await;
     node.health(&web_1(), BackendState::Up, BackendState::Down);
     let mut ids = Vec::new();
-    let mut seen = std::collections::BTreeSet::new();
-    while !["log", "node", "summary"].iter().all(|event| seen.contains(*event)) {
-        let message = within(stream.next()).await.expect("it goes on");
+    let mut received = std::collections::BTreeSet::new();
+    while !["log", "node", "summary"].iter().all(|event| received.contains(*event)) {
+        let message = within(stream.next()).await.expect("the stream continues");
         if let Some(id) = &message.id {
-            let (replica, seq) = id.split_once('-').expect("replica and number");
+            let (replica, seq) = id.split_once('-').expect("an id has replica and number");
             assert_eq!(replica, "abc");
             ids.push(seq.parse::<u64>().expect("a number"));
         }
-        let of_interest = match message.event.as_str() {
+        let is_expected = match message.event.as_str() {
             "log" => message.data["lines"][0]["name"] == "backend-transition",
             "node" => {
                 let member =
@@ -86,8 +86,8 @@ async fn each_change_is_sent_at_once_with_ids_that_grow() {
             "summary" => message.data["patch"]["rows"]["shop/web"]["up"] == 1,
             _ => false,
         };
-        if of_interest {
-            seen.insert(message.event);
+        if is_expected {
+            received.insert(message.event);
         }
     }
     assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
@@ -96,24 +96,28 @@ async fn each_change_is_sent_at_once_with_ids_that_grow() {
 }
 
 #[tokio::test]
-async fn who_comes_back_gets_what_it_missed_and_no_resync() {
+async fn reconnecting_client_gets_missed_messages_without_a_resync() {
     let (node, site, mut stream) = open("?node=node-a").await;
     node.health(&web_1(), BackendState::Up, BackendState::Down);
-    let last = stream.until("it is down", is_down).await.id.expect("it has an id");
+    let last = stream.until("the backend down", is_down).await.id.expect("the message has an id");
     drop(stream);
     site.until_metric(CLIENTS, |clients| clients == 0.0).await;
     node.health(&web_1(), BackendState::Down, BackendState::Up);
-    let mut back = Stream::open(site.address, "?node=node-a", &[("Last-Event-ID", &last)]).await;
-    let hello = back.next().await.expect("it begins");
+    let mut resumed = Stream::open(site.address, "?node=node-a", &[("Last-Event-ID", &last)]).await;
+    let hello = resumed.next().await.expect("the stream begins");
     assert_eq!((hello.event.as_str(), &hello.data["resumed"]), ("hello", &json!(true)));
-    assert_eq!(hello.id.as_ref(), Some(&last), "cut off now, it would come back with the same");
-    let missed = back.until("what it missed", is_up).await;
+    assert_eq!(
+        hello.id.as_ref(),
+        Some(&last),
+        "hello repeats the id, in case the connection ends before the next message"
+    );
+    let missed = resumed.until("the missed message", is_up).await;
     assert_ne!(missed.id, Some(last.clone()));
-    assert!(!back.seen.contains("resync"), "{}", back.seen);
+    assert!(!resumed.received.contains("resync"), "{}", resumed.received);
 
-    // The same by the URL, for a page that shows something else now; the header would win.
+    // The id in the URL, for a page that changes its query. A header would take precedence.
     let mut other = Stream::open(site.address, &format!("?open=shop/web&since={last}"), &[]).await;
-    let message = other.until("what it missed", is_up).await;
+    let message = other.until("the missed message", is_up).await;
     assert!(!message.data["patch"].as_object().expect("a patch").contains_key("vpp"));
     assert_eq!(site.metric("maglev_dashboard_replays_total"), 2.0);
     assert_eq!(site.metric("maglev_dashboard_resyncs_total"), 0.0);
@@ -122,41 +126,41 @@ async fn who_comes_back_gets_what_it_missed_and_no_resync() {
 }
 
 #[tokio::test]
-async fn who_comes_from_elsewhere_is_told_once_to_fetch_everything() {
+async fn unknown_last_event_id_causes_one_resync() {
     let (node, site, _stream) = open("?node=node-a").await;
     for unknown in ["def-7", "abc-99999", "nonsense"] {
         let mut stream = Stream::open(site.address, "", &[("Last-Event-ID", unknown)]).await;
         assert_eq!(stream.next().await.map(|message| message.event).as_deref(), Some("hello"));
-        let resync = stream.next().await.expect("it goes on");
+        let resync = stream.next().await.expect("the stream continues");
         assert_eq!((resync.event.as_str(), &resync.data["reason"]), ("resync", &json!("other-replica")), "{unknown}");
         stream.until("a tick", |message| message.event == "tick").await;
-        assert_eq!(stream.seen.matches("event: resync").count(), 1);
-        // With the id of that it is known from now on.
-        let id = resync.id.expect("it has an id");
+        assert_eq!(stream.received.matches("event: resync").count(), 1);
+        // The id of the resync is valid for the next connection.
+        let id = resync.id.expect("the message has an id");
         let mut again = Stream::open(site.address, "", &[("Last-Event-ID", &id)]).await;
         again.until("a tick", |message| message.event == "tick").await;
-        assert!(!again.seen.contains("resync"), "{}", again.seen);
+        assert!(!again.received.contains("resync"), "{}", again.received);
     }
     site.stop().await;
     node.stop().await;
 }
 
 #[tokio::test]
-async fn a_page_that_is_gone_leaves_nothing_behind() {
+async fn disconnected_client_is_not_counted_and_gets_no_probes() {
     let (node, site, stream) = open("?node=node-a&beats=shop/web").await;
-    let probed = |backend: &str| {
-        let mut wanted = false;
+    let has_subscriber = |backend: &str| {
+        let mut subscribed = false;
         node.events.emit_probe(|| {
-            wanted = true;
+            subscribed = true;
             let backend = maglev_model::Name::namespaced("shop", backend);
             let duration = std::time::Duration::from_millis(1);
             Event::ProbeDone { backend, kind: "HTTP", code: ProbeCode::L7Ok, duration }
         });
-        wanted
+        subscribed
     };
     assert_eq!(site.metric(CLIENTS), 1.0);
     within(async {
-        while !probed("web-1") {
+        while !has_subscriber("web-1") {
             tokio::task::yield_now().await;
         }
     })
@@ -164,7 +168,7 @@ async fn a_page_that_is_gone_leaves_nothing_behind() {
     drop(stream);
     site.until_metric(CLIENTS, |clients| clients == 0.0).await;
     within(async {
-        while probed("web-1") {
+        while has_subscriber("web-1") {
             tokio::task::yield_now().await;
         }
     })
@@ -174,12 +178,12 @@ async fn a_page_that_is_gone_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn heartbeats_come_without_an_id_and_only_of_what_is_shown() {
+async fn heartbeats_have_no_id_and_cover_only_requested_backends() {
     let (node, site, _summary) = open("?node=node-a").await;
     let mut stream = Stream::open(site.address, "?node=node-a&beats=shop/web", &[]).await;
-    let hello = stream.next().await.expect("it begins");
+    let hello = stream.next().await.expect("the stream begins");
     assert_eq!(hello.data["beats"], json!({"asked": 2, "watched": 2}));
-    let beat = async {
+    let probes = async {
         loop {
             for backend in ["web-1", "other"] {
                 let backend = maglev_model::Name::namespaced("shop", backend);
@@ -190,7 +194,7 @@ async fn heartbeats_come_without_an_id_and_only_of_what_is_shown() {
     };
     let beats = tokio::select! {
         beats = stream.until("heartbeats", |message| message.event == "beats") => beats,
-        () = beat => unreachable!("it never ends"),
+        () = probes => unreachable!("the loop never ends"),
     };
     assert_eq!(beats.id, None);
     assert_eq!(beats.data, json!({"node": "node-a", "beats": {"shop/web-1": {"phase": "start"}}}));
@@ -199,7 +203,7 @@ async fn heartbeats_come_without_an_id_and_only_of_what_is_shown() {
 }
 
 #[tokio::test]
-async fn a_page_that_does_not_read_is_disconnected_and_counted() {
+async fn slow_client_is_disconnected_and_counted() {
     let node = Node::start("node-a", 1).await;
     let site = Site::start_with(&[&node], 0xabc, |options| options.buffer = 4).await;
     let mut slow = Stream::open(site.address, "?log=all", &[]).await;
@@ -214,15 +218,15 @@ async fn a_page_that_does_not_read_is_disconnected_and_counted() {
     })
     .await;
     assert_eq!(site.metric(CLIENTS), 0.0);
-    // What was on its way it may read; then the stream ends.
+    // The client can still read what was already sent, then the stream ends.
     while within(slow.next()).await.is_some() {}
-    assert_eq!(get(site.address, "/view/api/version", &[]).await.status, 200, "nobody else suffers");
+    assert_eq!(get(site.address, "/view/api/version", &[]).await.status, 200, "other clients are served");
     site.stop().await;
     node.stop().await;
 }
 
 #[tokio::test]
-async fn streams_end_with_the_process() {
+async fn streams_end_when_the_dashboard_stops() {
     let (node, site, mut stream) = open("?node=node-a").await;
     site.stop().await;
     while within(stream.next()).await.is_some() {}
@@ -230,7 +234,7 @@ async fn streams_end_with_the_process() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused() {
+async fn invalid_parameters_are_refused() {
     let node = Node::start("node-a", 1).await;
     let site = Site::start(&[&node], 0xabc).await;
     for query in ["?open=web", "?beats=shop/web", "?nodes=a"] {

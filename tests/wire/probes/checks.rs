@@ -1,4 +1,4 @@
-//! HealthChecks as the tests need them.
+//! HealthChecks for the tests.
 
 use std::{num::NonZeroU16, time::Duration};
 
@@ -21,12 +21,12 @@ fn check(probe: Probe) -> HealthCheck {
     }
 }
 
-fn port_of(port: u16) -> NonZeroU16 {
+fn nonzero(port: u16) -> NonZeroU16 {
     NonZeroU16::new(port).expect("a listener's port is not 0")
 }
 
 pub fn tcp(port: u16) -> HealthCheck {
-    check(Probe::Tcp { port: port_of(port), tls: None })
+    check(Probe::Tcp { port: nonzero(port), tls: None })
 }
 
 pub fn icmp() -> HealthCheck {
@@ -34,10 +34,10 @@ pub fn icmp() -> HealthCheck {
 }
 
 pub fn grpc(port: u16, service: &str) -> HealthCheck {
-    check(Probe::Grpc { port: port_of(port), service: service.into(), tls: None })
+    check(Probe::Grpc { port: nonzero(port), service: service.into(), tls: None })
 }
 
-/// `GET /`, any status from 200 to 399.
+/// `GET /` that expects a status from 200 to 399.
 pub fn http(port: u16) -> HealthCheck {
     let http = Http {
         path: "/".into(),
@@ -47,14 +47,14 @@ pub fn http(port: u16) -> HealthCheck {
         expected_body: None,
         headers: vec![],
     };
-    check(Probe::Http { port: port_of(port), http, tls: None })
+    check(Probe::Http { port: nonzero(port), http, tls: None })
 }
 
 pub fn https(port: u16, server_name: &str) -> HealthCheck {
     tls(http(port), server_name)
 }
 
-/// The same over TLS.
+/// The check over TLS.
 pub fn tls(check: HealthCheck, server_name: &str) -> HealthCheck {
     with_tls(check, |tls| {
         let server_name = Some(server_name.into());
@@ -62,7 +62,7 @@ pub fn tls(check: HealthCheck, server_name: &str) -> HealthCheck {
     })
 }
 
-/// The same with the certificates of a HealthCheck's references.
+/// The check with the certificates that a HealthCheck refers to.
 pub fn certified(
     check: HealthCheck,
     authorities: Option<Authorities>,
@@ -102,7 +102,7 @@ pub fn with_body(check: HealthCheck, expected: &str) -> HealthCheck {
     with_http(check, |http| http.expected_body = Some(expected.into()))
 }
 
-/// Only this status is expected.
-pub fn only(check: HealthCheck, status: u16) -> HealthCheck {
+/// The check with one expected status.
+pub fn with_status(check: HealthCheck, status: u16) -> HealthCheck {
     with_http(check, |http| http.expected_statuses = vec![StatusRange { from: status, to: status }])
 }

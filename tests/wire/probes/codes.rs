@@ -1,4 +1,4 @@
-//! One row for each way in which a probe can end, and the code that it has.
+//! A table of the results of probes and their codes.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -36,9 +36,9 @@ async fn cases(authority: &Authority) -> Vec<Case> {
         cases.push(Case { about, server, check, code, detail });
     };
 
-    add("nobody listens", servers::closed(), tcp, L4Connection, "refused");
+    add("a closed port", servers::closed(), tcp, L4Connection, "refused");
     add(
-        "nobody answers the SYN",
+        "no answer to the SYN",
         servers::black_hole().await,
         |port| quick(tcp(port)),
         L4Timeout,
@@ -61,14 +61,14 @@ async fn cases(authority: &Authority) -> Vec<Case> {
         "handshake",
     );
     add(
-        "TLS asked of plain HTTP",
+        "TLS to a server of plain HTTP",
         servers::answers(b"HTTP/1.1 400 Bad Request\r\n\r\n").await,
         |port| tls(tcp(port), "web.example"),
         L6Response,
         "handshake failed",
     );
     add(
-        "TLS asked of a resetter",
+        "TLS to a server that resets",
         servers::resets().await,
         |port| tls(tcp(port), "web.example"),
         L6Response,
@@ -97,8 +97,8 @@ async fn cases(authority: &Authority) -> Vec<Case> {
         L7Ok,
         "status 200",
     );
-    add("HTTP asked of a resetter", servers::resets().await, http, L7Response, "no valid HTTP response");
-    add("HTTP that is closed at once", servers::answers(b"").await, http, L7Response, "no valid HTTP response");
+    add("HTTP to a server that resets", servers::resets().await, http, L7Response, "no valid HTTP response");
+    add("HTTP to a server that closes", servers::answers(b"").await, http, L7Response, "no valid HTTP response");
     add(
         "garbage",
         servers::answers(b"\x00\x01\x02 220 mail ready\r\n\r\n").await,
@@ -121,7 +121,7 @@ async fn cases(authority: &Authority) -> Vec<Case> {
         "no complete response",
     );
     add(
-        "a head that drips",
+        "endless headers",
         servers::drips(b"HTTP/1.1 200 OK\r\n").await,
         |port| quick(http(port)),
         L7Timeout,
@@ -149,7 +149,7 @@ async fn cases(authority: &Authority) -> Vec<Case> {
         "expectedBody not found",
     );
     add(
-        "a body that never ends its time",
+        "a body that never ends",
         servers::stalls(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nread").await,
         |port| quick(checks::with_body(http(port), "ready")),
         L7Timeout,
@@ -157,28 +157,28 @@ async fn cases(authority: &Authority) -> Vec<Case> {
     );
     add(
         "HTTP/2",
-        authority.server_of("web.example", &[b"h2"], over_http2(200, b"ok")).await,
+        authority.server_with_protocols("web.example", &[b"h2"], over_http2(200, b"ok")).await,
         |port| checks::with_body(https(port, "web.example"), "^ok$"),
         L7Ok,
         "status 200",
     );
     add(
         "a wrong status over HTTP/2",
-        authority.server_of("web.example", &[b"h2"], over_http2(503, b"")).await,
+        authority.server_with_protocols("web.example", &[b"h2"], over_http2(503, b"")).await,
         |port| https(port, "web.example"),
         L7Status,
         "status 503",
     );
     add(
         "HTTP/2 that never answers",
-        authority.server_of("web.example", &[b"h2"], talks_http2(|_| None)).await,
+        authority.server_with_protocols("web.example", &[b"h2"], talks_http2(|_| None)).await,
         |port| quick(https(port, "web.example")),
         L7Timeout,
         "no complete response",
     );
     add(
-        "HTTP/2 that is no HTTP/2",
-        authority.server_of("web.example", &[b"h2"], servers::sends(OK)).await,
+        "invalid HTTP/2",
+        authority.server_with_protocols("web.example", &[b"h2"], servers::sends(OK)).await,
         |port| https(port, "web.example"),
         L7Response,
         "no valid HTTP response",
@@ -195,9 +195,9 @@ async fn grpc_cases(authority: &Authority) -> Vec<Case> {
     let check = |port| grpc(port, "");
     let quick_check = |port| quick(grpc(port, ""));
     add("gRPC", servers::plain(health_service()).await, check, L7Ok, "SERVING");
-    add("gRPC that is not served", servers::closed(), check, L4Connection, "refused");
-    add("gRPC in a black hole", servers::black_hole().await, quick_check, L4Timeout, "no connection");
-    add("gRPC of a silent server", servers::silent().await, quick_check, L7Timeout, "no complete response");
+    add("gRPC to a closed port", servers::closed(), check, L4Connection, "refused");
+    add("gRPC without an answer to the SYN", servers::black_hole().await, quick_check, L4Timeout, "no connection");
+    add("gRPC to a silent server", servers::silent().await, quick_check, L7Timeout, "no complete response");
     add(
         "gRPC that never answers",
         servers::plain(talks_http2(|_| None)).await,
@@ -205,9 +205,9 @@ async fn grpc_cases(authority: &Authority) -> Vec<Case> {
         L7Timeout,
         "no complete response",
     );
-    add("gRPC asked of a resetter", servers::resets().await, check, L7Response, "no valid HTTP response");
+    add("gRPC to a server that resets", servers::resets().await, check, L7Response, "no valid HTTP response");
     add(
-        "gRPC asked of HTTP/1.1",
+        "gRPC to a server of HTTP/1.1",
         servers::answers(b"HTTP/1.1 400 Bad Request\r\n\r\n").await,
         check,
         L7Response,
@@ -221,8 +221,8 @@ async fn grpc_cases(authority: &Authority) -> Vec<Case> {
         "handshake",
     );
     add(
-        "gRPC over TLS that is not done",
-        authority.server_of("web.example", &[b"h2"], talks_http2(|_| Some(grpc_error("12", "")))).await,
+        "gRPC over TLS without a health service",
+        authority.server_with_protocols("web.example", &[b"h2"], talks_http2(|_| Some(grpc_error("12", "")))).await,
         |port| tls(grpc(port, ""), "web.example"),
         L7Status,
         "UNIMPLEMENTED",
@@ -235,12 +235,12 @@ fn over_http2(status: u16, body: &'static [u8]) -> Talk {
 }
 
 #[tokio::test]
-async fn every_way_to_fail_has_its_code() {
+async fn every_result_has_its_code() {
     let authority = Authority::new();
     let network = NetworkProber::with_roots("1.2.3", authority.roots());
-    // All at once: those that time out need to be waited for together only.
+    // All cases run at the same time, so that their timeouts overlap.
     let cases = cases(&authority).await.into_iter().chain(grpc_cases(&authority).await);
-    let seen = join_all(cases.map(async |case| {
+    let codes = join_all(cases.map(async |case| {
         let Case { about, server, check, code, detail } = case;
         let (got, text) = probe(&network, server.address, check).await;
         assert_eq!(got, code, "{about}: {text}");
@@ -248,7 +248,7 @@ async fn every_way_to_fail_has_its_code() {
         got
     }))
     .await;
-    let seen: BTreeSet<_> = seen.into_iter().collect();
+    let codes: BTreeSet<_> = codes.into_iter().collect();
     let all = [L4Ok, L4Timeout, L4Connection, L6Ok, L6Timeout, L6Response, L7Ok, L7Timeout, L7Response, L7Status];
-    assert_eq!(seen, BTreeSet::from(all));
+    assert_eq!(codes, BTreeSet::from(all));
 }

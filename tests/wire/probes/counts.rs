@@ -1,4 +1,4 @@
-//! Metrics, events and the backends' own counts tell of the same probes.
+//! The metrics, the events and the servers count the same probes.
 
 use std::{
     collections::BTreeMap,
@@ -23,17 +23,18 @@ use super::{
     servers::{self, Server},
 };
 
-/// How many probes of each backend began, and how many ended with each code.
 #[derive(Default)]
-struct Told(Mutex<Counts>);
+struct EventCounter(Mutex<Counts>);
 
 #[derive(Clone, Default)]
 struct Counts {
+    /// Probes that began, by Backend.
     begun: BTreeMap<Name, usize>,
+    /// Probes that ended, by Backend and code.
     ended: BTreeMap<(Name, ProbeCode), usize>,
 }
 
-impl EventSink for Told {
+impl EventSink for EventCounter {
     fn wants_probes(&self) -> bool {
         true
     }
@@ -48,28 +49,28 @@ impl EventSink for Told {
     }
 }
 
-/// `maglev_probe_total` by backend and code.
-fn counted(registry: &Registry) -> BTreeMap<(String, String), usize> {
+/// Values of `maglev_probe_total` by backend and code.
+fn probe_totals(registry: &Registry) -> BTreeMap<(String, String), usize> {
     let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
     let label = |labels: &str, name: &str| {
         let from = labels.split_once(&format!("{name}=\"")).unwrap().1;
         from.split_once('"').unwrap().0.to_owned()
     };
-    let of = |line: &str| {
+    let series = |line: &str| {
         let (labels, value) = line.strip_prefix("maglev_probe_total")?.rsplit_once(' ')?;
         Some(((label(labels, "backend"), label(labels, "code")), value.parse().unwrap()))
     };
-    text.lines().filter_map(of).collect()
+    text.lines().filter_map(series).collect()
 }
 
-/// A counter without labels.
-fn of_all(registry: &Registry, name: &str) -> usize {
+/// The value of a counter without labels.
+fn counter(registry: &Registry, name: &str) -> usize {
     let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
     text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap()
 }
 
 #[tokio::test]
-async fn metrics_and_events_agree_with_what_the_backends_counted() {
+async fn metrics_and_events_match_the_servers_counts() {
     const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
     let brief = Duration::from_millis(100);
     let quick = |check: HealthCheck| HealthCheck {
@@ -99,36 +100,41 @@ async fn metrics_and_events_agree_with_what_the_backends_counted() {
         }
         config
     };
-    let (told, registry, stop) = (Arc::new(Told::default()), Registry::new(), CancellationToken::new());
+    let (events, registry, stop) = (Arc::new(EventCounter::default()), Registry::new(), CancellationToken::new());
     let options = HealthOptions::new("1.2.3", 7);
     options.metrics.register(&registry).unwrap();
     let config_tx = watch::Sender::new(Some(config(AdminState::Enabled)));
     let probes = ProbeThread::start(None).unwrap();
     let (mut snapshot_rx, thread) =
-        probes.run(options, config_tx.subscribe(), Events::new(told.clone()), stop.clone()).unwrap();
-    super::until("each was probed 20 times", || checks.iter().all(|(_, _, server, _)| server.connections() >= 20))
-        .await;
+        probes.run(options, config_tx.subscribe(), Events::new(events.clone()), stop.clone()).unwrap();
+    super::until("each backend is probed 20 times", || {
+        checks.iter().all(|(_, _, server, _)| server.connections() >= 20)
+    })
+    .await;
     config_tx.send_replace(Some(config(AdminState::Paused)));
-    let paused = snapshot_rx.wait_for(|seen| seen.backends.values().all(|b| b.state == BackendState::Paused));
-    timeout(LIMIT, paused).await.expect("they are paused").unwrap();
+    let paused = snapshot_rx.wait_for(|snapshot| snapshot.backends.values().all(|b| b.state == BackendState::Paused));
+    timeout(LIMIT, paused).await.expect("the backends are paused in time").unwrap();
 
-    let Counts { begun, ended } = told.0.lock().unwrap().clone();
-    let of_metrics = counted(&registry);
-    let of_events: BTreeMap<_, _> = ended
+    let Counts { begun, ended } = events.0.lock().unwrap().clone();
+    let metric_counts = probe_totals(&registry);
+    let event_counts: BTreeMap<_, _> = ended
         .iter()
         .map(|((backend, code), count)| ((backend.to_string(), code.as_str().to_owned()), *count))
         .collect();
-    assert_eq!(of_metrics, of_events);
-    // Where this test gets too little time, failures are discarded: told as begun, and counted apart.
-    let discarded = of_all(&registry, "maglev_probe_discarded_total");
+    assert_eq!(metric_counts, event_counts);
+    // Failures are discarded when the probe thread is starved: such probes have a start event and a counter of their own.
+    let discarded = counter(&registry, "maglev_probe_discarded_total");
     for (name, _, server, code) in &checks {
         let name = Name::namespaced("shop", name);
         let (begun, connections) = (begun[&name], server.connections());
-        let by_code: Vec<_> = ended.iter().filter(|((of, _), _)| *of == name).collect();
+        let by_code: Vec<_> = ended.iter().filter(|((backend, _), _)| *backend == name).collect();
         let ended: usize = by_code.iter().map(|(_, count)| **count).sum();
         assert!(ended <= connections && connections <= begun, "{name}: {ended}, {connections}, {begun}");
         let missing = begun - ended;
-        assert!(missing <= 1 + discarded, "{name}: one was under way when it was paused: {ended} of {begun}");
+        assert!(
+            missing <= 1 + discarded,
+            "{name}: only a probe in flight when the backend was paused may be missing: {ended} of {begun}"
+        );
         assert_eq!(by_code.iter().map(|((_, code), _)| *code).collect::<Vec<_>>(), [*code], "{name}");
     }
     stop.cancel();

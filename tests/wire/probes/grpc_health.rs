@@ -1,4 +1,4 @@
-//! gRPC probes: what they ask, and what they make of the answers.
+//! gRPC probes: their requests, and the codes of the answers.
 
 use maglev_health::NetworkProber;
 use maglev_model::health::ProbeCode::{self, *};
@@ -11,7 +11,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn a_service_is_asked_for_by_its_name_and_the_server_by_none() {
+async fn request_names_the_service_or_the_whole_server() {
     let network = NetworkProber::new("1.2.3");
     let server = servers::plain(health_service()).await;
     let table = [
@@ -25,45 +25,45 @@ async fn a_service_is_asked_for_by_its_name_and_the_server_by_none() {
         assert_eq!(got, code, "{service}: {text}");
         assert!(text.contains(detail), "{service}: {text}");
     }
-    let asked = server.requests().remove(0);
+    let request = server.requests().remove(0);
     let address = server.address;
     let first = format!("POST http://{address}/grpc.health.v1.Health/Check HTTP/2.0");
     for line in [first.as_str(), "content-type: application/grpc", "te: trailers", "user-agent: maglevd/1.2.3"] {
-        assert!(asked.lines().any(|sent| sent == line), "{line} is not in\n{asked}");
+        assert!(request.lines().any(|sent| sent == line), "{line} is not in\n{request}");
     }
 }
 
 #[tokio::test]
-async fn over_tls_the_certificates_name_is_who_is_asked() {
+async fn authority_over_tls_is_the_server_name() {
     let authority = Authority::new();
     let network = NetworkProber::with_roots("1.2.3", authority.roots());
-    let server = authority.server_of("grpc.example", &[b"h2"], health_service()).await;
+    let server = authority.server_with_protocols("grpc.example", &[b"h2"], health_service()).await;
     let port = server.address.port();
     let check = || checks::tls(grpc(port, ""), "grpc.example");
     let (code, text) = probe(&network, server.address, check()).await;
     assert_eq!(code, L7Ok, "{text}");
     assert_eq!(server.names(), [Some("grpc.example".to_owned())]);
-    let asked = server.requests().remove(0);
-    assert!(asked.starts_with(&format!("POST https://grpc.example:{port}/grpc")), "{asked}");
+    let request = server.requests().remove(0);
+    assert!(request.starts_with(&format!("POST https://grpc.example:{port}/grpc")), "{request}");
 
     let wrong = checks::tls(grpc(port, ""), "other.example");
     assert_eq!(probe(&network, server.address, wrong).await.0, L6Response);
-    let old = authority.server_of("grpc.example", &[b"http/1.1"], servers::holds()).await;
+    let old = authority.server_with_protocols("grpc.example", &[b"http/1.1"], servers::holds()).await;
     let check = checks::tls(grpc(old.address.port(), ""), "grpc.example");
-    assert_eq!(probe(&network, old.address, check).await.0, L6Response, "HTTP/2 is not to be had");
+    assert_eq!(probe(&network, old.address, check).await.0, L6Response, "the server does not offer HTTP/2");
 }
 
 #[tokio::test]
-async fn an_answer_that_is_none_of_the_health_service_has_its_code() {
+async fn invalid_health_answers_have_their_codes() {
     let grpc_type = ("content-type", "application/grpc+proto");
     type Answer = fn() -> http2::Answer;
     let table: [(&str, Answer, ProbeCode, &str); 9] = [
         ("not implemented", || grpc_error("12", ""), L7Status, "gRPC status 12 (UNIMPLEMENTED"),
-        ("an error behind a message", || http2::grpc(&[8, 1], "14"), L7Status, "gRPC status 14 (UNAVAILABLE)"),
-        ("a status of its own", || grpc_error("99", ""), L7Status, "gRPC status 99,"),
-        ("a status that is no number", || grpc_error("no", ""), L7Response, "grpc-status \"no\""),
-        ("no page", || response(404, &[], b"", &[]), L7Status, "HTTP status 404"),
-        ("a page", || response(200, &[("content-type", "text/html")], b"<p>", &[]), L7Response, "text/html"),
+        ("an error after a message", || http2::grpc(&[8, 1], "14"), L7Status, "gRPC status 14 (UNAVAILABLE)"),
+        ("an undefined status", || grpc_error("99", ""), L7Status, "gRPC status 99,"),
+        ("a status that is not a number", || grpc_error("no", ""), L7Response, "grpc-status \"no\""),
+        ("an HTTP error", || response(404, &[], b"", &[]), L7Status, "HTTP status 404"),
+        ("an HTML page", || response(200, &[("content-type", "text/html")], b"<p>", &[]), L7Response, "text/html"),
         (
             "no status",
             || response(200, &[("content-type", "application/grpc")], b"", &[]),

@@ -1,4 +1,4 @@
-//! Servers that talk HTTP/2, such as gRPC servers with a health service.
+//! Servers of HTTP/2, such as gRPC servers with a health service.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -17,20 +17,20 @@ use super::servers::{Talk, talk};
 
 pub type Answer = Response<BoxBody<Bytes, Infallible>>;
 
-/// Answers every request with what `answer` makes of its body; `None` never answers.
+/// Answers every request with the result of `answer` for its body; for `None` it never answers.
 pub fn talks_http2(answer: impl Fn(&[u8]) -> Option<Answer> + Send + Sync + 'static) -> Talk {
     let answer = Arc::new(answer);
-    talk(move |stream, seen| {
+    talk(move |stream, record| {
         let answer = Arc::clone(&answer);
         let service = service_fn(move |request: Request<Incoming>| {
-            let (answer, seen) = (Arc::clone(&answer), Arc::clone(&seen));
+            let (answer, record) = (Arc::clone(&answer), Arc::clone(&record));
             async move {
                 let (head, body) = request.into_parts();
                 let mut text = format!("{} {} {:?}\r\n", head.method, head.uri, head.version);
                 for (name, value) in &head.headers {
                     text.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
                 }
-                seen.note_request(text);
+                record.add_request(text);
                 let body = body.collect().await.unwrap().to_bytes();
                 match answer(&body) {
                     Some(response) => Ok::<_, Infallible>(response),
@@ -45,7 +45,7 @@ pub fn talks_http2(answer: impl Fn(&[u8]) -> Option<Answer> + Send + Sync + 'sta
     })
 }
 
-/// A response with these parts; trailers where there are any.
+/// A response with these parts, without trailers if the list is empty.
 pub fn response(status: u16, headers: &[(&str, &str)], body: &[u8], trailers: &[(&str, &str)]) -> Answer {
     let mut frames = vec![];
     if !body.is_empty() {
@@ -61,13 +61,13 @@ pub fn response(status: u16, headers: &[(&str, &str)], body: &[u8], trailers: &[
 }
 
 fn map(headers: &[(&str, &str)]) -> HeaderMap {
-    let one = |(name, value): &(&str, &str)| {
+    let entry = |(name, value): &(&str, &str)| {
         (name.parse::<http::HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap())
     };
-    headers.iter().map(one).collect()
+    headers.iter().map(entry).collect()
 }
 
-/// A gRPC response as servers send it: a message, then the status.
+/// A gRPC response with a message and the status in the trailers.
 pub fn grpc(message: &[u8], status: &str) -> Answer {
     let mut frame = vec![0];
     frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
@@ -75,14 +75,13 @@ pub fn grpc(message: &[u8], status: &str) -> Answer {
     response(200, &[("content-type", "application/grpc")], &frame, &[("grpc-status", status)])
 }
 
-/// A gRPC error as servers send it: a head and nothing more.
+/// A gRPC error, with the status in the headers and no body.
 pub fn grpc_error(status: &str, message: &str) -> Answer {
     let headers = [("content-type", "application/grpc"), ("grpc-status", status), ("grpc-message", message)];
     response(200, &headers, &[], &[])
 }
 
-/// A health service that knows the server as a whole and `shop.v1.Cart`, both serving, and `shop.v1.Pay`,
-/// which is not.
+/// A health service in which the whole server and `shop.v1.Cart` are serving and `shop.v1.Pay` is not.
 pub fn health_service() -> Talk {
     let named = |name: &[u8]| {
         let length = u8::try_from(name.len()).unwrap();

@@ -1,4 +1,4 @@
-//! ICMP, in network namespaces: over raw sockets, unprivileged ones and none.
+//! ICMP probes in network namespaces that allow raw sockets, unprivileged ICMP sockets, or neither.
 
 use std::{
     io::Read,
@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures::future::join_all;
-use maglev_health::{NetworkProber, ProbeOutcome, ProbeThread, Prober, ProbeTarget};
+use maglev_health::{NetworkProber, ProbeOutcome, ProbeTarget, ProbeThread, Prober};
 use maglev_model::{
     config::HealthCheck,
     health::ProbeCode::{self, *},
@@ -31,14 +31,14 @@ fn in_runtime(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
 }
 
-/// How many sockets for ICMP this process has: unprivileged and raw ones.
+/// Numbers of unprivileged and raw ICMP sockets in this network namespace.
 fn sockets() -> (usize, usize) {
     let count = |file: &str| std::fs::read_to_string(format!("/proc/net/{file}")).unwrap().lines().count() - 1;
     (count("icmp") + count("icmp6"), count("raw") + count("raw6"))
 }
 
-/// One row for each way in which it can end; `kind` tells the sockets in use.
-async fn every_code(expected_sockets: (usize, usize)) {
+/// Checks every code of an ICMP probe, and the numbers of sockets in use.
+async fn assert_every_code(expected_sockets: (usize, usize)) {
     let network = NetworkProber::new("1.2.3");
     let table: [(&str, ProbeCode, &str); 6] = [
         ("127.0.0.1", L4Ok, "echo reply"),
@@ -69,8 +69,8 @@ async fn every_code(expected_sockets: (usize, usize)) {
     assert!(matches!(outcome, ProbeOutcome::NotProbed { .. }), "an address that this node lacks: {outcome:?}");
 }
 
-fn lay_out() {
-    // Nobody is behind the other end.
+fn configure_links() {
+    // No host is behind the other end of the link.
     netns::ip("link add dead type veth peer name end");
     netns::ip("link set end up");
     netns::ip("address add 192.0.2.1/24 dev dead");
@@ -80,28 +80,28 @@ fn lay_out() {
 }
 
 #[test]
-fn icmp_is_probed_through_raw_sockets_where_no_others_are_allowed() {
-    if netns::inside("probes::icmp_echo::icmp_is_probed_through_raw_sockets_where_no_others_are_allowed", &[]) {
-        lay_out();
+fn icmp_uses_raw_sockets_if_others_are_not_allowed() {
+    if netns::inside("probes::icmp_echo::icmp_uses_raw_sockets_if_others_are_not_allowed", &[]) {
+        configure_links();
         assert_eq!(ProbeThread::start(None).unwrap().icmp_missing(), None);
-        in_runtime(every_code((0, 2)));
+        in_runtime(assert_every_code((0, 2)));
     }
 }
 
 #[test]
-fn icmp_is_probed_without_privileges_where_the_sysctl_lets_it() {
-    let test = "probes::icmp_echo::icmp_is_probed_without_privileges_where_the_sysctl_lets_it";
+fn icmp_uses_unprivileged_sockets_if_the_sysctl_allows() {
+    let test = "probes::icmp_echo::icmp_uses_unprivileged_sockets_if_the_sysctl_allows";
     if netns::inside(test, &[]) {
-        lay_out();
+        configure_links();
         netns::sysctl("net.ipv4.ping_group_range", "0 0");
         assert_eq!(ProbeThread::start(None).unwrap().icmp_missing(), None);
-        in_runtime(every_code((2, 0)));
+        in_runtime(assert_every_code((2, 0)));
     }
 }
 
 #[test]
-fn where_neither_socket_may_be_opened_it_is_said_what_is_missing() {
-    let test = "probes::icmp_echo::where_neither_socket_may_be_opened_it_is_said_what_is_missing";
+fn missing_icmp_rights_are_reported() {
+    let test = "probes::icmp_echo::missing_icmp_rights_are_reported";
     if netns::inside(test, &["setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw"]) {
         let thread = ProbeThread::start(None).unwrap();
         let missing = thread.icmp_missing().expect("neither kind is allowed");
@@ -110,7 +110,7 @@ fn where_neither_socket_may_be_opened_it_is_said_what_is_missing() {
             let network = NetworkProber::new("1.2.3");
             for address in ["127.0.0.1", "::1"] {
                 let ProbeOutcome::NotProbed { detail } = outcome(&network, at(address), brief()).await else {
-                    panic!("it was probed")
+                    panic!("a probe was sent")
                 };
                 assert!(detail.contains("NET_RAW"), "{detail}");
             }
@@ -118,8 +118,8 @@ fn where_neither_socket_may_be_opened_it_is_said_what_is_missing() {
     }
 }
 
-/// Answers one echo request to 127.0.0.1 with what `change` makes of the reply, from 127.0.0.2 if `elsewhere`.
-fn answer(elsewhere: bool, change: fn(&mut [u8])) -> JoinHandle<()> {
+/// Answers one echo request to 127.0.0.1 with a reply modified by `change`, from 127.0.0.2 if `elsewhere`.
+fn answer_once(elsewhere: bool, change: fn(&mut [u8])) -> JoinHandle<()> {
     let raw = || Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4)).unwrap();
     let (mut receiver, sender) = (raw(), raw());
     let address = |last: u8| SocketAddr::new(IpAddr::from([127, 0, 0, last]), 0);
@@ -144,30 +144,30 @@ fn answer(elsewhere: bool, change: fn(&mut [u8])) -> JoinHandle<()> {
 }
 
 #[test]
-fn only_the_reply_to_this_very_echo_counts() {
-    if !netns::inside("probes::icmp_echo::only_the_reply_to_this_very_echo_counts", &[]) {
+fn only_the_matching_echo_reply_counts() {
+    if !netns::inside("probes::icmp_echo::only_the_matching_echo_reply_counts", &[]) {
         return;
     }
     netns::sysctl("net.ipv4.icmp_echo_ignore_all", "1");
     type Change = fn(&mut [u8]);
     let table: [(&str, bool, Change, ProbeCode); 7] = [
-        ("as it should be", false, |_| {}, L4Ok),
-        ("from elsewhere", true, |_| {}, L4Timeout),
-        ("of another id", false, |reply| reply[5] ^= 1, L4Timeout),
-        ("of another sequence", false, |reply| reply[7] ^= 1, L4Timeout),
-        ("with another content", false, |reply| reply[15] ^= 1, L4Timeout),
-        ("of another type", false, |reply| reply[0] = 3, L4Timeout),
-        ("of another code", false, |reply| reply[1] = 1, L4Timeout),
+        ("a matching reply", false, |_| {}, L4Ok),
+        ("from another address", true, |_| {}, L4Timeout),
+        ("with another id", false, |reply| reply[5] ^= 1, L4Timeout),
+        ("with another sequence number", false, |reply| reply[7] ^= 1, L4Timeout),
+        ("with another payload", false, |reply| reply[15] ^= 1, L4Timeout),
+        ("with another type", false, |reply| reply[0] = 3, L4Timeout),
+        ("with another code", false, |reply| reply[1] = 1, L4Timeout),
     ];
     for range in ["1 0", "0 0"] {
         netns::sysctl("net.ipv4.ping_group_range", range);
         for (about, elsewhere, change, code) in table {
-            let answered = answer(elsewhere, change);
+            let answering = answer_once(elsewhere, change);
             in_runtime(async {
                 let (got, text) = probe(&NetworkProber::new("1.2.3"), at("127.0.0.1"), brief()).await;
                 assert_eq!(got, code, "{about}, group range {range}: {text}");
             });
-            answered.join().unwrap();
+            answering.join().unwrap();
         }
     }
 }

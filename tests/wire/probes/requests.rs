@@ -1,24 +1,24 @@
-//! What an HTTP probe sends, how much of the answer it reads, and what it leaves behind.
+//! The requests of HTTP probes, the limit of the body, source addresses, and the end of connections.
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
-use maglev_health::{NetworkProber, ProbeOutcome, Prober, ProbeTarget};
+use maglev_health::{NetworkProber, ProbeOutcome, ProbeTarget, Prober};
 use maglev_model::{config::HttpMethod, health::ProbeCode::*};
 
 use super::{
-    checks::{self, http, only, tcp},
+    checks::{self, http, tcp, with_status},
     outcome, probe, servers,
 };
 
 #[tokio::test]
-async fn a_request_says_what_the_health_check_says_and_nothing_follows_a_redirect() {
+async fn request_matches_the_health_check_and_redirects_are_not_followed() {
     let network = NetworkProber::new("1.2.3");
     let elsewhere = servers::silent().await;
     let response = format!("HTTP/1.1 302 Found\r\nlocation: http://{}/\r\n\r\n", elsewhere.address);
     let server = servers::answers(response.as_bytes()).await;
     let port = server.address.port();
     assert_eq!(probe(&network, server.address, http(port)).await.0, L7Ok);
-    assert_eq!(probe(&network, server.address, only(http(port), 200)).await.0, L7Status);
+    assert_eq!(probe(&network, server.address, with_status(http(port), 200)).await.0, L7Status);
     let full = checks::with_http(http(port), |http| {
         http.host = Some("shop.example".into());
         http.method = HttpMethod::Head;
@@ -45,7 +45,7 @@ async fn a_request_says_what_the_health_check_says_and_nothing_follows_a_redirec
 }
 
 #[tokio::test]
-async fn a_body_counts_as_far_as_its_first_64_kib_and_is_read_no_further() {
+async fn only_the_first_64_kib_of_a_body_are_read() {
     const LIMIT: usize = 64 * 1024;
     let network = NetworkProber::new("1.2.3");
     let with = |before: usize| [b"HTTP/1.1 200 OK\r\n\r\n", "x".repeat(before).as_bytes(), b"needle"].concat();
@@ -54,7 +54,7 @@ async fn a_body_counts_as_far_as_its_first_64_kib_and_is_read_no_further() {
         (with(LIMIT - 6), "needle", L7Ok),
         (with(LIMIT - 5), "needle", L7Response),
         (with(LIMIT), "needle", L7Response),
-        // What may not be UTF-8 is matched as bytes.
+        // The body is matched as bytes, since it may not be UTF-8.
         (b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n\xff\x00OK".to_vec(), r"^(?-u:\xff\x00)OK$", L7Ok),
         (
             b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nnee\r\n3\r\ndle\r\n0\r\n\r\n".to_vec(),
@@ -63,22 +63,22 @@ async fn a_body_counts_as_far_as_its_first_64_kib_and_is_read_no_further() {
         ),
     ];
     for (response, expected, code) in table {
-        // The connection stays open or goes on for ever: the answer must not wait for its end.
+        // The server keeps the connection open or sends without end; the probe must not wait for the end.
         for server in [servers::answers(&response).await, servers::floods(&response).await] {
             let check = checks::with_body(http(server.address.port()), expected);
             let (got, detail) = probe(&network, server.address, check).await;
             assert_eq!(got, code, "{} bytes, {expected}: {detail}", response.len());
         }
     }
-    // Without an expectation, the body may never come.
+    // Without an expected body the probe does not wait for the body.
     let server = servers::stalls(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await;
     assert_eq!(probe(&network, server.address, http(server.address.port())).await.0, L7Ok);
 }
 
 #[tokio::test]
-async fn a_probe_leaves_from_its_source_address_and_ends_with_a_reset() {
+async fn probe_uses_its_source_address_and_ends_with_a_reset() {
     let network = NetworkProber::new("1.2.3");
-    let server = servers::watches().await;
+    let server = servers::reads_to_end().await;
     let check = Arc::new(tcp(server.address.port()));
     let source: IpAddr = "127.0.0.9".parse().unwrap();
     let target = ProbeTarget { address: server.address.ip(), source: Some(source), check: Arc::clone(&check) };
@@ -94,12 +94,14 @@ async fn a_probe_leaves_from_its_source_address_and_ends_with_a_reset() {
 }
 
 #[tokio::test]
-async fn a_probe_that_cannot_be_sent_says_nothing_about_the_backend_nor_the_value_of_a_header() {
+async fn probe_that_cannot_be_sent_has_no_result_and_hides_header_values() {
     let network = NetworkProber::new("1.2.3");
     let server = servers::silent().await;
     let port = server.address.port();
     let secret = checks::with_http(http(port), |http| http.headers = vec![("X-Token".into(), "s3cret\n".into())]);
-    let ProbeOutcome::NotProbed { detail } = outcome(&network, server.address, secret).await else { panic!("it was sent") };
+    let ProbeOutcome::NotProbed { detail } = outcome(&network, server.address, secret).await else {
+        panic!("a probe was sent")
+    };
     assert!(detail.contains("x-token") && !detail.contains("s3cret"), "{detail}");
     assert_eq!(server.connections(), 0);
 }

@@ -1,4 +1,4 @@
-//! The whole of the health room, from a configuration to the snapshots.
+//! The whole `health` crate, from a configuration to the snapshots.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{LIMIT, checks::tcp, servers};
 
 #[tokio::test]
-async fn a_backend_goes_up_and_down_with_its_server() {
+async fn backend_state_follows_its_server() {
     let server = servers::silent().await;
     let brief = Duration::from_millis(100);
     let check =
@@ -37,18 +37,19 @@ async fn a_backend_goes_up_and_down_with_its_server() {
     let probes = ProbeThread::start(None).unwrap();
     let (mut snapshot_rx, thread) = probes.run(options, config_rx, Events::discard(), shutdown.clone()).unwrap();
     config_tx.send_replace(Some(config));
-    // A sender that is gone takes nothing back.
+    // The last configuration stays in effect after its sender is dropped.
     drop(config_tx);
 
     let mut until = async |state| {
         let reached =
-            snapshot_rx.wait_for(|seen| seen.backends.get(&name).is_some_and(|backend| backend.state == state));
-        timeout(LIMIT, reached).await.expect("it happens in time").unwrap().backends[&name].clone()
+            snapshot_rx.wait_for(|snapshot| snapshot.backends.get(&name).is_some_and(|backend| backend.state == state));
+        timeout(LIMIT, reached).await.expect("the state is reached in time").unwrap().backends[&name].clone()
     };
     until(BackendState::Up).await;
     drop(server);
     let down = until(BackendState::Down).await;
-    let codes: Vec<_> = down.history.iter().map(|seen| (seen.from, seen.to, seen.code)).collect();
+    let codes: Vec<_> =
+        down.history.iter().map(|transition| (transition.from, transition.to, transition.code)).collect();
     let expected = [
         (BackendState::Unknown, BackendState::Up, Some(L4Ok)),
         (BackendState::Up, BackendState::Down, Some(L4Connection)),

@@ -1,4 +1,4 @@
-//! Servers on loopback that answer well, badly or not at all. Each ends with its [`Server`].
+//! Servers on loopback with valid, invalid and missing answers. Each ends when its [`Server`] is dropped.
 
 use std::{
     io,
@@ -27,74 +27,77 @@ use tokio_rustls::TlsAcceptor;
 /// A running server.
 pub struct Server {
     pub address: SocketAddr,
-    seen: Arc<Seen>,
+    record: Arc<Record>,
     ended_rx: watch::Receiver<Option<End>>,
     _tasks: JoinSet<()>,
-    _held: Vec<socket2::Socket>,
+    _sockets: Vec<socket2::Socket>,
 }
 
-/// How a connection ended for the server: who it was, and the error if it was one.
+/// The client's address of a finished connection, and the error if it ended with one.
 type End = (SocketAddr, Option<io::ErrorKind>);
 
 #[derive(Default)]
-pub struct Seen {
+pub struct Record {
     connections: Mutex<usize>,
     requests: Mutex<Vec<String>>,
     names: Mutex<Vec<Option<String>>>,
 }
 
-impl Seen {
-    pub fn note_request(&self, request: String) {
+impl Record {
+    pub fn add_request(&self, request: String) {
         self.requests.lock().unwrap().push(request);
     }
 }
 
 impl Server {
     pub fn connections(&self) -> usize {
-        *self.seen.connections.lock().unwrap()
+        *self.record.connections.lock().unwrap()
     }
 
-    /// The requests' heads, as received.
+    /// The heads of the received requests.
     pub fn requests(&self) -> Vec<String> {
-        self.seen.requests.lock().unwrap().clone()
+        self.record.requests.lock().unwrap().clone()
     }
 
-    /// The names that clients asked for in their handshakes.
+    /// The server names (SNI) of the TLS handshakes.
     pub fn names(&self) -> Vec<Option<String>> {
-        self.seen.names.lock().unwrap().clone()
+        self.record.names.lock().unwrap().clone()
     }
 
-    /// How the first connection ended.
+    /// Waits for the end of the first connection.
     pub async fn first_end(&self) -> End {
         let mut ended_rx = self.ended_rx.clone();
-        let end = timeout(super::LIMIT, ended_rx.wait_for(Option::is_some)).await.expect("it ends").unwrap();
+        let end = timeout(super::LIMIT, ended_rx.wait_for(Option::is_some))
+            .await
+            .expect("the connection ends in time")
+            .unwrap();
         end.expect("waited for")
     }
 }
 
-/// What is done with a connection, plain or TLS.
-pub type Talk = Arc<dyn Fn(Box<dyn Stream>, Arc<Seen>) -> BoxFuture<'static, io::Result<()>> + Send + Sync>;
+/// Handler of a connection, plain or TLS.
+pub type Talk = Arc<dyn Fn(Box<dyn Stream>, Arc<Record>) -> BoxFuture<'static, io::Result<()>> + Send + Sync>;
 
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-pub fn talk<F>(talk: impl Fn(Box<dyn Stream>, Arc<Seen>) -> F + Send + Sync + 'static) -> Talk
+pub fn talk<F>(talk: impl Fn(Box<dyn Stream>, Arc<Record>) -> F + Send + Sync + 'static) -> Talk
 where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {
-    Arc::new(move |stream, seen| Box::pin(talk(stream, seen)))
+    Arc::new(move |stream, record| Box::pin(talk(stream, record)))
 }
 
-async fn serve<F>(accepted: impl Fn(TcpStream, Arc<Seen>) -> F + Send + 'static) -> Server
+async fn serve<F>(accepted: impl Fn(TcpStream, Arc<Record>) -> F + Send + 'static) -> Server
 where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let seen = Arc::new(Seen::default());
+    let record = Arc::new(Record::default());
     let (ended_tx, ended_rx) = watch::channel(None);
     let mut tasks = JoinSet::new();
-    let shared = Arc::clone(&seen);
+    let shared = Arc::clone(&record);
     tasks.spawn(async move {
         let mut connections = JoinSet::new();
         while let Ok((stream, peer)) = listener.accept().await {
@@ -106,19 +109,19 @@ where
             });
         }
     });
-    Server { address, seen, ended_rx, _tasks: tasks, _held: vec![] }
+    Server { address, record, ended_rx, _tasks: tasks, _sockets: vec![] }
 }
 
-/// A server in plain text.
+/// A server without TLS.
 pub async fn plain(talk: Talk) -> Server {
-    serve(move |stream, seen| talk(Box::new(stream), seen)).await
+    serve(move |stream, record| talk(Box::new(stream), record)).await
 }
 
-/// A port that nobody listens on.
+/// A port without a listener.
 pub fn closed() -> Server {
     let address = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (_, ended_rx) = watch::channel(None);
-    Server { address, seen: Arc::default(), ended_rx, _tasks: JoinSet::new(), _held: vec![] }
+    Server { address, record: Arc::default(), ended_rx, _tasks: JoinSet::new(), _sockets: vec![] }
 }
 
 /// A listener whose queue is full: the kernel drops every further SYN.
@@ -128,26 +131,26 @@ pub async fn black_hole() -> Server {
     listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     listener.listen(0).unwrap();
     let address = listener.local_addr().unwrap().as_socket().unwrap();
-    let mut held = vec![listener];
-    // Fills the queue until one connection is left waiting.
+    let mut sockets = vec![listener];
+    // Fills the queue until a connection times out.
     loop {
         let filler = socket();
         let full = filler.connect_timeout(&address.into(), Duration::from_millis(200)).is_err();
-        held.push(filler);
+        sockets.push(filler);
         if full {
             break;
         }
-        assert!(held.len() < 100, "the queue never fills");
+        assert!(sockets.len() < 100, "the queue does not fill up");
     }
-    Server { address, _held: held, ..closed() }
+    Server { address, _sockets: sockets, ..closed() }
 }
 
-/// Accepts, and never says a word.
+/// Accepts connections and sends nothing.
 pub async fn silent() -> Server {
     plain(holds()).await
 }
 
-/// Resets the connection once it is spoken to.
+/// Resets a connection when it has received a byte.
 pub async fn resets() -> Server {
     serve(|mut stream, _| async move {
         stream.read_u8().await?;
@@ -156,8 +159,8 @@ pub async fn resets() -> Server {
     .await
 }
 
-/// Reads until the connection ends, and notes how it did.
-pub async fn watches() -> Server {
+/// Reads until the connection ends.
+pub async fn reads_to_end() -> Server {
     plain(talk(|mut stream, _| async move { stream.read_to_end(&mut Vec::new()).await.map(drop) })).await
 }
 
@@ -166,13 +169,13 @@ pub async fn answers(response: &[u8]) -> Server {
     plain(sends(response)).await
 }
 
-/// Reads a request, sends `response` and then nothing more, without closing.
+/// Reads a request, sends `response`, and keeps the connection open.
 pub async fn stalls(response: &[u8]) -> Server {
     let response = response.to_vec();
-    plain(talk(move |mut stream, seen| {
+    plain(talk(move |mut stream, record| {
         let response = response.clone();
         async move {
-            read_head(&mut stream, &seen).await?;
+            read_head(&mut stream, &record).await?;
             stream.write_all(&response).await?;
             std::future::pending().await
         }
@@ -180,13 +183,13 @@ pub async fn stalls(response: &[u8]) -> Server {
     .await
 }
 
-/// Reads a request, sends `response` and then more and more of it.
+/// Reads a request, sends `response` and then data without end.
 pub async fn floods(response: &[u8]) -> Server {
     let response = response.to_vec();
-    plain(talk(move |mut stream, seen| {
+    plain(talk(move |mut stream, record| {
         let response = response.clone();
         async move {
-            read_head(&mut stream, &seen).await?;
+            read_head(&mut stream, &record).await?;
             stream.write_all(&response).await?;
             loop {
                 stream.write_all(&[b'x'; 4096]).await?;
@@ -196,13 +199,13 @@ pub async fn floods(response: &[u8]) -> Server {
     .await
 }
 
-/// Reads a request, sends `head` and then one header after the other, slowly and without end.
+/// Reads a request, sends `head` and then headers, slowly and without end.
 pub async fn drips(head: &[u8]) -> Server {
     let head = head.to_vec();
-    plain(talk(move |mut stream, seen| {
+    plain(talk(move |mut stream, record| {
         let head = head.clone();
         async move {
-            read_head(&mut stream, &seen).await?;
+            read_head(&mut stream, &record).await?;
             stream.write_all(&head).await?;
             let mut tick = interval(Duration::from_millis(10));
             loop {
@@ -214,44 +217,44 @@ pub async fn drips(head: &[u8]) -> Server {
     .await
 }
 
-/// For a TLS server: does nothing once the handshake is done.
+/// Handler that keeps the connection open without reading or sending.
 pub fn holds() -> Talk {
     talk(|stream, _| async move {
-        let _held = stream;
+        let _open = stream;
         std::future::pending().await
     })
 }
 
-/// For a TLS server: as [`answers`].
+/// Handler that reads a request, sends `response` and closes.
 pub fn sends(response: &[u8]) -> Talk {
     let response = response.to_vec();
-    talk(move |mut stream, seen| {
+    talk(move |mut stream, record| {
         let response = response.clone();
         async move {
-            read_head(&mut stream, &seen).await?;
+            read_head(&mut stream, &record).await?;
             stream.write_all(&response).await?;
             stream.shutdown().await
         }
     })
 }
 
-async fn read_head(stream: &mut Box<dyn Stream>, seen: &Seen) -> io::Result<()> {
+async fn read_head(stream: &mut Box<dyn Stream>, record: &Record) -> io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
             Ok(byte) => head.push(byte),
-            // A client that speaks something else waits for the answer to it.
+            // A client of another protocol may close the connection.
             Err(_) => break,
         }
         if head.first() == Some(&0x16) {
             break;
         }
     }
-    seen.note_request(String::from_utf8_lossy(&head).into_owned());
+    record.add_request(String::from_utf8_lossy(&head).into_owned());
     Ok(())
 }
 
-/// A certificate authority that nobody else knows.
+/// A new certificate authority.
 pub struct Authority {
     issuer: rcgen::CertifiedIssuer<'static, rcgen::KeyPair>,
 }
@@ -264,20 +267,20 @@ impl Authority {
         Self { issuer: rcgen::CertifiedIssuer::self_signed(params, key).unwrap() }
     }
 
-    /// A store that trusts it alone.
+    /// A store that trusts only this authority.
     pub fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
         roots
     }
 
-    /// A TLS server with a certificate for `name`, which talks HTTP/1.1.
+    /// A TLS server with a certificate for `name` and the ALPN protocol HTTP/1.1.
     pub async fn server(&self, name: &str, talk: Talk) -> Server {
-        self.server_of(name, &[b"http/1.1"], talk).await
+        self.server_with_protocols(name, &[b"http/1.1"], talk).await
     }
 
-    /// A TLS server with a certificate for `name`, which talks one of `protocols`.
-    pub async fn server_of(&self, name: &str, protocols: &[&[u8]], talk: Talk) -> Server {
+    /// A TLS server with a certificate for `name` and these ALPN protocols.
+    pub async fn server_with_protocols(&self, name: &str, protocols: &[&[u8]], talk: Talk) -> Server {
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -285,7 +288,7 @@ impl Authority {
         self.serve(config, name, protocols, talk).await
     }
 
-    /// The same over this version of TLS, for clients that present a certificate of this authority.
+    /// A TLS server of one version of TLS that requires a client certificate of this authority.
     pub async fn server_for_clients(
         &self,
         version: &'static rustls::SupportedProtocolVersion,
@@ -301,7 +304,7 @@ impl Authority {
         self.serve(config, name, &[protocol], talk).await
     }
 
-    /// A certificate for `name` and its key, both DER.
+    /// Issues a certificate for `name`. Returns the certificate and its key, both DER.
     fn certify(&self, name: &str) -> (CertificateDer<'static>, Vec<u8>) {
         let key = rcgen::KeyPair::generate().unwrap();
         let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
@@ -321,29 +324,29 @@ impl Authority {
         let mut config = config.with_single_cert(vec![certificate], key).unwrap();
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        serve(move |stream, seen| {
+        serve(move |stream, record| {
             let (acceptor, talk) = (acceptor.clone(), Arc::clone(&talk));
             async move {
                 let stream = acceptor.accept(stream).await?;
                 let name = stream.get_ref().1.server_name().map(str::to_owned);
-                seen.names.lock().unwrap().push(name);
-                talk(Box::new(stream), seen).await
+                record.names.lock().unwrap().push(name);
+                talk(Box::new(stream), record).await
             }
         })
         .await
     }
 
-    /// Its certificate as PEM.
+    /// The authority's certificate as PEM.
     pub fn pem(&self) -> String {
         self.issuer.pem()
     }
 
-    /// What a HealthCheck that trusts it alone has.
+    /// The setting of a HealthCheck that trusts only this authority.
     pub fn authorities(&self) -> Authorities {
         Authorities { certificates: [self.issuer.der().to_vec()].into() }
     }
 
-    /// A certificate for a client.
+    /// Issues a client certificate.
     pub fn client(&self) -> ClientCertificate {
         let (certificate, key) = self.certify("prober.example");
         ClientCertificate { chain: [certificate.to_vec()].into(), key: key.into() }

@@ -1,9 +1,9 @@
-"""Calls everything that an agent's gRPC has, knowing nothing of it but what reflection tells.
+"""Calls every method of an agent's gRPC service, which it learns by reflection.
 
 usage: every_call.py ADDRESS:PORT HEALTH-CHECK
 
-Prints one JSON object: the services, and of each method of maglev.v1.Maglev what it was asked and what came, or the code
-and message that it refused with.
+Prints one JSON object: the services, the answer of the health service, and for each method of maglev.v1.Maglev the
+request and the answer, or the code and message of the error.
 """
 
 import json
@@ -16,35 +16,35 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 SERVICE = "maglev.v1.Maglev"
 SECONDS = 30
-# What a call is asked where that is not nothing; a list is several calls.
+# Requests of the methods whose request is not empty; each entry of a list is one call.
 REQUESTS = {
-    "GetFrontend": [{"name": "default/web"}, {"name": "default/nobody"}],
-    "GetBackend": [{"name": "default/web-1"}, {"name": "default/nobody"}],
-    "GetHealthCheck": [{"name": sys.argv[2]}, {"name": "default/nobody"}],
+    "GetFrontend": [{"name": "default/web"}, {"name": "default/no-such-object"}],
+    "GetBackend": [{"name": "default/web-1"}, {"name": "default/no-such-object"}],
+    "GetHealthCheck": [{"name": sys.argv[2]}, {"name": "default/no-such-object"}],
     "WatchEvents": [{"logLevel": "LEVEL_DEBUG", "names": ["default/web-1"]}],
     "SyncVppLbState": [{}, {"acceptRemovals": "no-such-hold"}],
 }
 
 
-def of(descriptor):
+def message_class(descriptor):
     return message_factory.GetMessageClass(descriptor)
 
 
 def codec(method):
     return {
         "request_serializer": lambda message: message.SerializeToString(),
-        "response_deserializer": of(method.output_type).FromString,
+        "response_deserializer": message_class(method.output_type).FromString,
     }
 
 
 def call(channel, method, request):
     path = f"/{method.containing_service.full_name}/{method.name}"
-    message = json_format.ParseDict(request, of(method.input_type)())
+    message = json_format.ParseDict(request, message_class(method.input_type)())
     try:
         if not method.server_streaming:
             answer = channel.unary_unary(path, **codec(method))(message, timeout=SECONDS)
             return {"answer": json_format.MessageToDict(answer)}
-        # The first message says where the stream begins, then something happens.
+        # The first message carries the position of the stream's beginning, the second an event.
         stream = channel.unary_stream(path, **codec(method))(message, timeout=SECONDS)
         messages = [json_format.MessageToDict(next(stream)) for _ in range(2)]
         stream.cancel()

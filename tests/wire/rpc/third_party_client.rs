@@ -1,76 +1,76 @@
-//! Python's gRPC, which knows nothing of us but what reflection tells, lists the services and makes every call.
+//! Python's gRPC client, which knows the service by reflection only, lists the services and makes every call.
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use serde_json::{Value as Json, json};
 
-use super::world::World;
+use super::running_agent::RunningAgent;
 use maglev_testkit::python::{GRPC, interpreter, run};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What came of one call.
+/// The calls with their requests and answers or errors.
 struct Calls(Vec<Json>);
 
 impl Calls {
-    /// The answer to the call of `method` whose request holds `asked`.
-    fn answer(&self, method: &str, asked: &str) -> &Json {
-        let call = self.find(method, asked);
+    /// The answer to the call of `method` whose request contains `text`.
+    fn answer(&self, method: &str, text: &str) -> &Json {
+        let call = self.find(method, text);
         call.get("answer").unwrap_or_else(|| panic!("{call:#}"))
     }
 
-    fn find(&self, method: &str, asked: &str) -> &Json {
-        let is_it = |call: &&Json| call["method"] == method && call["request"].to_string().contains(asked);
-        self.0.iter().find(is_it).unwrap_or_else(|| panic!("{method} {asked} was not called"))
+    fn find(&self, method: &str, text: &str) -> &Json {
+        let matches = |call: &&Json| call["method"] == method && call["request"].to_string().contains(text);
+        self.0.iter().find(matches).unwrap_or_else(|| panic!("no call of {method} with {text}"))
     }
 
-    fn refusal(&self, method: &str, asked: &str) -> (&str, &str) {
-        let call = self.find(method, asked);
+    fn error(&self, method: &str, text: &str) -> (&str, &str) {
+        let call = self.find(method, text);
         (call["code"].as_str().unwrap_or_else(|| panic!("{call:#}")), call["details"].as_str().unwrap())
     }
 }
 
-async fn every_call(world: &World) -> (Json, Calls) {
+async fn make_every_call(agent: &RunningAgent) -> (Json, Calls) {
     let python = interpreter(&GRPC).await.unwrap();
     let script = maglev_testkit::checkout().join("tests/wire/rpc/every_call.py");
-    let address = world.address.to_string();
-    let (succeeded, text) =
+    let address = agent.address.to_string();
+    let (succeeded, output) =
         run(&python, &[&script, Path::new(&address), Path::new("default/tcp")], LIMIT).await.unwrap();
-    assert!(succeeded, "{text}");
-    let mut said: Json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
-    let Json::Array(calls) = said["calls"].take() else { panic!("{text}") };
-    (said, Calls(calls))
+    assert!(succeeded, "{output}");
+    let mut parsed: Json = serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"));
+    let Json::Array(calls) = parsed["calls"].take() else { panic!("{output}") };
+    (parsed, Calls(calls))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_nobody_here_wrote_lists_the_services_and_makes_every_call() {
-    let world = World::start().await;
-    world.until_ready(true).await;
-    world.until_programmed().await;
-    let (said, calls) = every_call(&world).await;
-    let services: BTreeSet<_> = said["services"].as_array().unwrap().iter().filter_map(Json::as_str).collect();
+async fn third_party_grpc_client_can_call_everything() {
+    let agent = RunningAgent::start().await;
+    agent.until_ready(true).await;
+    agent.until_programmed().await;
+    let (output, calls) = make_every_call(&agent).await;
+    let services: BTreeSet<_> = output["services"].as_array().unwrap().iter().filter_map(Json::as_str).collect();
     for service in ["maglev.v1.Maglev", "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"] {
         assert!(services.contains(service), "{services:?}");
     }
-    assert_eq!(said["health"]["answer"], json!({ "status": "SERVING" }), "{said:#}");
+    assert_eq!(output["health"]["answer"], json!({ "status": "SERVING" }), "{output:#}");
     let methods: BTreeSet<_> = calls.0.iter().filter_map(|call| call["method"].as_str()).collect();
     assert_eq!(methods.len(), 13, "{methods:?}");
 
     let version = calls.answer("GetVersion", "");
     assert_eq!((&version["node"], &version["ready"]), (&json!("node-a"), &json!(true)));
-    objects(&calls);
-    vpp(&calls);
+    assert_objects(&calls);
+    assert_vpp(&calls);
     assert_eq!(calls.answer("SyncVppLbState", "{}"), &json!({}));
     for method in ["GetFrontend", "GetBackend", "GetHealthCheck"] {
-        let (code, details) = calls.refusal(method, "default/nobody");
-        assert!(code == "NOT_FOUND" && details.contains("default/nobody"), "{method}: {code} {details}");
+        let (code, details) = calls.error(method, "default/no-such-object");
+        assert!(code == "NOT_FOUND" && details.contains("default/no-such-object"), "{method}: {code} {details}");
     }
-    let (code, details) = calls.refusal("SyncVppLbState", "no-such-hold");
+    let (code, details) = calls.error("SyncVppLbState", "no-such-hold");
     assert_eq!((code, details), ("NOT_FOUND", "no removals are held under id no-such-hold; the hold may have ended"));
-    world.stop().await;
+    agent.stop().await;
 }
 
-fn objects(calls: &Calls) {
+fn assert_objects(calls: &Calls) {
     let backend = calls.answer("GetBackend", "web-1");
     assert_eq!(backend["backend"]["health"]["state"], "BACKEND_STATE_UP");
     assert_eq!(backend["backend"]["frontends"], json!(["default/web"]));
@@ -101,7 +101,7 @@ fn objects(calls: &Calls) {
         ("ListHealthChecks", "healthChecks", vec!["default/tcp"]),
     ] {
         let listed = calls.answer(method, "")[list].as_array().unwrap();
-        assert_eq!(listed.iter().filter_map(|of| of["name"].as_str()).collect::<Vec<_>>(), names);
+        assert_eq!(listed.iter().filter_map(|object| object["name"].as_str()).collect::<Vec<_>>(), names);
     }
     let state = calls.answer("GetState", "");
     assert_eq!(state["state"]["frontends"].as_array().map(Vec::len), Some(1));
@@ -113,7 +113,7 @@ fn objects(calls: &Calls) {
     assert_eq!(event["attributes"][0], json!({ "key": "backend", "value": "default/web-1" }));
 }
 
-fn vpp(calls: &Calls) {
+fn assert_vpp(calls: &Calls) {
     let info = calls.answer("GetVppInfo", "");
     assert!(info["connectedSince"].is_string() && info["started"].is_string(), "{info:#}");
     let state = &calls.answer("GetVppLbState", "")["state"];
@@ -125,18 +125,18 @@ fn vpp(calls: &Calls) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_vpp_its_calls_are_unavailable_and_the_others_answer() {
-    let world = World::start().await;
-    world.until_ready(true).await;
-    world.simulator.stop().await.unwrap();
-    world.until_ready(false).await;
-    let (said, calls) = every_call(&world).await;
-    assert_eq!(said["health"]["answer"], json!({ "status": "NOT_SERVING" }), "{said:#}");
+async fn without_vpp_only_its_calls_are_unavailable() {
+    let agent = RunningAgent::start().await;
+    agent.until_ready(true).await;
+    agent.simulator.stop().await.unwrap();
+    agent.until_ready(false).await;
+    let (output, calls) = make_every_call(&agent).await;
+    assert_eq!(output["health"]["answer"], json!({ "status": "NOT_SERVING" }), "{output:#}");
     for method in ["GetVppInfo", "GetVppLbState", "GetVppLbCounters"] {
-        assert_eq!(calls.refusal(method, ""), ("UNAVAILABLE", "VPP is not connected"), "{method}");
+        assert_eq!(calls.error(method, ""), ("UNAVAILABLE", "VPP is not connected"), "{method}");
     }
     assert_eq!(calls.answer("GetVersion", "")["notReadyReason"], "waiting for VPP");
-    assert_eq!(calls.refusal("SyncVppLbState", "{}"), ("FAILED_PRECONDITION", "VPP is not connected"));
+    assert_eq!(calls.error("SyncVppLbState", "{}"), ("FAILED_PRECONDITION", "VPP is not connected"));
     assert_eq!(calls.answer("GetBackend", "web-1")["backend"]["health"]["state"], "BACKEND_STATE_UP");
-    world.stop().await;
+    agent.stop().await;
 }

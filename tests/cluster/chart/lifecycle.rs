@@ -1,4 +1,4 @@
-//! A release from its installation to its end, by real helm on real controllers: nothing that helm does moves a packet.
+//! A release from installation to uninstallation, with real helm and real controllers: no step changes VPP's state.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::super::harness::{eventually, root};
 use super::release::{NAMESPACE, Site};
 
-/// What people have in the cluster.
+/// The users' objects.
 const OBJECTS: &str = "
 apiVersion: maglev.vpp.io/v1alpha1
 kind: LoadBalancerConfig
@@ -41,9 +41,8 @@ spec:
   pools: [{name: primary, backends: [{name: shop-1}, {name: shop-2}]}]
 ";
 
-/// What an uninstall leaves, besides the namespaces that a person made: the definitions, and what people and the
-/// controller wrote in their terms.
-const STAYS: [&str; 13] = [
+/// Objects that an uninstallation leaves, besides the test's namespaces: the CRDs and all custom resources.
+const REMAINING: [&str; 13] = [
     "APIService /v1alpha1.maglev.vpp.io",
     "Backend shop/shop-1",
     "Backend shop/shop-2",
@@ -59,7 +58,7 @@ const STAYS: [&str; 13] = [
     "MaglevNode /lb-132",
 ];
 
-/// The chart of a version before this one: without a field that Frontends have now.
+/// A copy of the chart with version 0.0.9 and without one field of Frontends.
 fn previous_chart(site: &Site) -> PathBuf {
     fn copy(from: &Path, to: &Path) {
         fs::create_dir_all(to).unwrap();
@@ -85,35 +84,35 @@ fn previous_chart(site: &Site) -> PathBuf {
     let mut crd: Value = serde_saphyr::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
     let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
     let fields = crd.pointer_mut(spec).and_then(Value::as_object_mut).unwrap();
-    fields.remove("description").expect("Frontends have it now");
-    // YAML can be written like this.
+    fields.remove("description").expect("Frontends have a description");
+    // JSON is valid YAML.
     fs::write(file, crd.to_string()).unwrap();
     chart
 }
 
 #[tokio::test]
-async fn a_release_is_installed_upgraded_rolled_back_and_uninstalled_without_a_change_to_the_data_plane() {
+async fn install_upgrade_rollback_and_uninstall_change_nothing_in_vpp() {
     let site = Site::start(131).await;
     for namespace in [NAMESPACE, "shop"] {
         site.cluster.kubectl(&["create", "namespace", namespace]).await;
     }
     for account in [NAMESPACE, "shop"].map(|namespace| format!("{namespace}/kube-root-ca.crt")) {
-        let there = async || site.inventory().await.iter().any(|of| of.ends_with(&account)).then_some(());
-        eventually(&account, there).await;
+        let exists = async || site.inventory().await.iter().any(|object| object.ends_with(&account)).then_some(());
+        eventually(&account, exists).await;
     }
     let before = site.inventory().await;
     install(&site, &previous_chart(&site)).await;
-    people_get_their_rights(&site).await;
+    aggregated_roles_grant_rights(&site).await;
     let marks = site.marks();
 
     upgrade(&site).await;
-    a_release_that_cannot_sync_stops_at_the_first_node(&site).await;
+    rollout_stops_at_the_first_node_that_cannot_sync(&site).await;
     roll_back(&site).await;
-    assert_eq!(site.writes_since(&marks), [], "helm changed what VPP does");
+    assert_eq!(site.writes_since(&marks), [], "helm changed VPP's state");
 
     uninstall(&site, &before).await;
-    assert_eq!(site.writes_since(&marks), [], "an uninstall changed what VPP does");
-    site.serves().await;
+    assert_eq!(site.writes_since(&marks), [], "the uninstallation changed VPP's state");
+    site.until_served().await;
     site.cluster.kubectl(&["delete", "namespace", "shop", NAMESPACE, "--timeout=50s"]).await;
     site.cluster.kubectl(&["delete", "mlbc", "quick"]).await;
     site.stop().await;
@@ -121,48 +120,49 @@ async fn a_release_is_installed_upgraded_rolled_back_and_uninstalled_without_a_c
 
 async fn install(site: &Site, chart: &Path) {
     let notes = site.release("install", chart, &["--wait", "--timeout", "180s"]).await;
-    for wanted in [
+    for expected in [
         "rollout status ds/maglevd",
         "helm -n maglev-system test maglev",
         "pod-security.kubernetes.io/enforce=privileged",
     ] {
-        assert!(notes.contains(wanted), "{wanted} is not in {notes}");
+        assert!(notes.contains(expected), "{expected} is not in {notes}");
     }
     site.cluster.apply("shop", OBJECTS).await.unwrap();
     for (object, condition) in [("mfe/shop", "Programmed"), ("mfe/shop", "Available"), ("mfe/shop", "Ready")] {
         site.wait(object, condition).await;
     }
-    site.serves().await;
-    the_field_is_known(site, false).await;
+    site.until_served().await;
+    until_new_field_is_served(site, false).await;
 }
 
-/// Waits until the field that the previous chart does not have is served, or is not.
-async fn the_field_is_known(site: &Site, wanted: bool) {
-    let explained = async || {
+/// Waits until the API server serves the field that the previous chart lacks, or no longer serves the field.
+async fn until_new_field_is_served(site: &Site, expected: bool) {
+    let is_served = async || {
         let output = site.cluster.kubectl_with(&["explain", "frontend.spec.description"], "").await;
-        (output.status.success() == wanted).then_some(())
+        (output.status.success() == expected).then_some(())
     };
-    eventually(&format!("the field is known: {wanted}"), explained).await;
+    eventually(&format!("the new field is served: {expected}"), is_served).await;
 }
 
-/// What the Frontend has in that field.
+/// Value of that field.
 async fn description(site: &Site) -> String {
     let output = "-o=jsonpath={.spec.description}";
     site.cluster.kubectl(&["get", "mfe/shop", "-n", "shop", output]).await
 }
 
-/// The aggregated roles reach whoever has the built-in ones, in their namespace alone; Frontends are not among them.
-async fn people_get_their_rights(site: &Site) {
+/// Checks that the built-in roles include the chart's rights, only in the namespace of the binding, and that `edit`
+/// does not include writing Frontends.
+async fn aggregated_roles_grant_rights(site: &Site) {
     for (name, role) in [("ed", "edit"), ("val", "view"), ("fay", "maglev-vip-admin")] {
         let (role, user) = (format!("--clusterrole={role}"), format!("--user={name}"));
         site.cluster.kubectl(&["create", "rolebinding", name, &role, &user, "-n", "shop"]).await;
     }
-    let may = async |user: &str, verb: &str, resource: &str, namespace: &str| {
+    let can_i = async |user: &str, verb: &str, resource: &str, namespace: &str| {
         let resource = format!("{resource}.maglev.vpp.io");
         let args = ["auth", "can-i", verb, &resource, "--as", user, "-n", namespace];
         String::from_utf8(site.cluster.kubectl_with(&args, "").await.stdout).unwrap().trim() == "yes"
     };
-    for (user, verb, resource, namespace, wanted) in [
+    for (user, verb, resource, namespace, expected) in [
         ("val", "list", "frontends", "shop", true),
         ("val", "patch", "backends", "shop", false),
         ("ed", "list", "frontends", "shop", true),
@@ -174,8 +174,8 @@ async fn people_get_their_rights(site: &Site) {
         ("fay", "patch", "backends", "shop", false),
         ("fay", "create", "frontends", "default", false),
     ] {
-        let is_so = async || (may(user, verb, resource, namespace).await == wanted).then_some(());
-        eventually(&format!("{user} with {verb} {resource} in {namespace}: {wanted}"), is_so).await;
+        let matches = async || (can_i(user, verb, resource, namespace).await == expected).then_some(());
+        eventually(&format!("{user} can {verb} {resource} in {namespace}: {expected}"), matches).await;
     }
 }
 
@@ -183,8 +183,8 @@ async fn upgrade(site: &Site) {
     let agents = site.agents().await;
     site.release("upgrade", &root().join("charts/maglev"), &["--wait", "--timeout", "180s"]).await;
     let now = site.agents().await;
-    assert!(agents.iter().all(|(node, pod)| now[node] != *pod), "another image tag is another pod: {now:?}");
-    the_field_is_known(site, true).await;
+    assert!(agents.iter().all(|(node, pod)| now[node] != *pod), "a new image tag replaces every pod: {now:?}");
+    until_new_field_is_served(site, true).await;
     let patch = r#"{"spec": {"description": "a shop"}}"#;
     site.cluster.kubectl(&["patch", "mfe/shop", "-n", "shop", "--type=merge", "-p", patch]).await;
     assert_eq!(description(site).await, "a shop");
@@ -197,7 +197,7 @@ async fn upgrade(site: &Site) {
     }
 }
 
-async fn a_release_that_cannot_sync_stops_at_the_first_node(site: &Site) {
+async fn rollout_stops_at_the_first_node_that_cannot_sync(site: &Site) {
     let agents = site.agents().await;
     let broken = ["--set", "agent.vpp.runDirectory=/run/broken", "--set", "tests.within=1"];
     site.release("upgrade", &root().join("charts/maglev"), &broken).await;
@@ -207,8 +207,8 @@ async fn a_release_that_cannot_sync_stops_at_the_first_node(site: &Site) {
     })
     .await;
     let (node, (pod, _)) = replaced;
-    // It has tried and tried again: whoever wanted to go on to the next node would have.
-    eventually("its syncs fail", async || {
+    // After several failed syncs the rollout has had time to continue with the next node.
+    eventually("the new agent's syncs fail", async || {
         let log = site.cluster.kubectl_with(&["logs", &pod, "-n", NAMESPACE], "").await;
         let log = String::from_utf8(log.stdout).unwrap();
         (log.matches("vpp-lb-sync-error").count() >= 3).then_some(())
@@ -223,35 +223,44 @@ async fn a_release_that_cannot_sync_stops_at_the_first_node(site: &Site) {
     let untouched = now.iter().filter(|(other, _)| **other != node);
     assert!(untouched.map(|(other, pod)| agents[other] == *pod).eq([true]), "{now:?}");
     let tested = site.helm(&["test", "maglev"]).await.unwrap_err();
-    let why = format!("FAILED  {pod} on {node}: not ready: waiting for the first sync in which not every step fails");
-    assert!(tested.contains(&why), "{tested}");
+    let failure =
+        format!("FAILED  {pod} on {node}: not ready: waiting for the first sync in which not every step fails");
+    assert!(tested.contains(&failure), "{tested}");
 }
 
-/// To what there was, and then to the chart before it.
+/// Rolls back to the previous revision, then to the previous chart.
 async fn roll_back(site: &Site) {
     site.helm(&["rollback", "maglev", "--wait", "--timeout", "180s"]).await.unwrap();
     assert_eq!(description(site).await, "a shop");
     site.helm(&["rollback", "maglev", "1", "--wait", "--timeout", "180s"]).await.unwrap();
     let history = site.helm(&["history", "maglev"]).await.unwrap();
     assert!(history.contains("Rollback to 1"), "{history}");
-    the_field_is_known(site, false).await;
-    assert_eq!(description(site).await, "", "what only the newer one knew is dropped");
+    until_new_field_is_served(site, false).await;
+    assert_eq!(description(site).await, "", "the new field is dropped");
     site.wait("mfe/shop", "Programmed").await;
-    site.serves().await;
+    site.until_served().await;
 }
 
 async fn uninstall(site: &Site, before: &BTreeSet<String>) {
     site.helm(&["uninstall", "maglev", "--wait", "--timeout", "180s"]).await.unwrap();
-    let stays: BTreeSet<String> = STAYS.iter().map(|of| (*of).to_owned()).collect();
+    let remaining: BTreeSet<String> = REMAINING.iter().map(|object| (*object).to_owned()).collect();
     let bindings = ["ed", "fay", "val"].map(|name| format!("RoleBinding shop/{name}"));
-    let stays: BTreeSet<String> = stays.into_iter().chain(bindings).collect();
-    // Another release may have left the definitions already.
-    let before: BTreeSet<String> = before.difference(&stays).cloned().collect();
+    let remaining: BTreeSet<String> = remaining.into_iter().chain(bindings).collect();
+    // Another test's release may have left the CRDs already.
+    let before: BTreeSet<String> = before.difference(&remaining).cloned().collect();
     let mut left = BTreeSet::new();
-    let gone = async || {
+    let is_uninstalled = async || {
         left = site.inventory().await.difference(&before).cloned().collect();
-        (left == stays).then_some(())
+        (left == remaining).then_some(())
     };
-    let waited = tokio::time::timeout(super::super::harness::LIMIT / 2, eventually("only what is to stay", gone)).await;
-    assert!(waited.is_ok(), "left: {:#?}", left.symmetric_difference(&stays).collect::<Vec<_>>());
+    let waited = tokio::time::timeout(
+        super::super::harness::LIMIT / 2,
+        eventually("only the expected objects remain", is_uninstalled),
+    )
+    .await;
+    assert!(
+        waited.is_ok(),
+        "difference to the expected objects: {:#?}",
+        left.symmetric_difference(&remaining).collect::<Vec<_>>()
+    );
 }

@@ -1,10 +1,10 @@
-//! What helm refuses to install, and that it says which value is wrong and why.
+//! The schema of the chart's values: it rejects wrong values with their names and the allowed values.
 
 use super::super::harness::cluster;
 use super::template;
 
-/// A wrong value, and what helm says of it.
-const WRONG: [(&str, &[&str]); 23] = [
+/// Wrong values, and texts in helm's error.
+const WRONG_VALUES: [(&str, &[&str]); 23] = [
     ("agent.tolerance=1", &["/agent", "tolerance"]),
     ("replica=1", &["replica"]),
     ("controller.image.name=x", &["/controller/image", "name"]),
@@ -31,48 +31,48 @@ const WRONG: [(&str, &[&str]); 23] = [
 ];
 
 #[tokio::test]
-async fn a_wrong_value_is_refused_by_its_name_with_what_is_allowed() {
+async fn wrong_value_is_rejected_with_its_name_and_the_allowed_values() {
     let cluster = cluster().await;
-    for (wrong, named) in WRONG {
-        let refused = template(cluster, "maglev", &["--set", wrong]).await.unwrap_err();
-        for word in named {
-            assert!(refused.contains(word), "{wrong}: {word} is not in {refused}");
+    for (value, texts) in WRONG_VALUES {
+        let error = template(cluster, "maglev", &["--set", value]).await.unwrap_err();
+        for text in texts {
+            assert!(error.contains(text), "{value}: {text} is not in {error}");
         }
     }
 }
 
 #[tokio::test]
-async fn no_name_in_the_schema_lets_anything_else_in() {
-    fn open(at: &str, schema: &serde_json::Value, found: &mut Vec<String>) {
+async fn every_object_of_the_schema_rejects_unknown_names() {
+    fn collect_open(path: &str, schema: &serde_json::Value, open: &mut Vec<String>) {
         if let Some(object) = schema.as_object() {
             if object.contains_key("properties") && object.get("additionalProperties") != Some(&false.into()) {
-                found.push(at.to_owned());
+                open.push(path.to_owned());
             }
-            object.iter().for_each(|(key, inside)| open(&format!("{at}/{key}"), inside, found));
+            object.iter().for_each(|(key, inside)| collect_open(&format!("{path}/{key}"), inside, open));
         }
     }
     let root = super::super::harness::root();
     let text = std::fs::read_to_string(root.join("charts/maglev/values.schema.json")).unwrap();
-    let mut found = Vec::new();
-    open("", &serde_json::from_str(&text).unwrap(), &mut found);
-    assert!(found.is_empty(), "these take whatever is given: {found:?}");
+    let mut open = Vec::new();
+    collect_open("", &serde_json::from_str(&text).unwrap(), &mut open);
+    assert!(open.is_empty(), "these objects accept unknown names: {open:?}");
 }
 
 #[tokio::test]
-async fn every_value_that_there_is_has_its_place_in_the_schema() {
-    // Helm validates the defaults with every command; what the defaults lack, the schema must not have either.
+async fn every_property_of_the_schema_has_a_default_value() {
+    // Helm validates the defaults with every command, so every default value is in the schema.
     let root = super::super::harness::root();
     let read = |file: &str| std::fs::read_to_string(root.join("charts/maglev").join(file)).unwrap();
     let values: serde_json::Value = serde_saphyr::from_str(&read("values.yaml")).unwrap();
     let schema: serde_json::Value = serde_json::from_str(&read("values.schema.json")).unwrap();
     let mut missing = Vec::new();
-    documented("", &schema, &schema, &values, &mut missing);
-    assert!(missing.is_empty(), "values.yaml does not show {missing:?}");
+    collect_missing("", &schema, &schema, &values, &mut missing);
+    assert!(missing.is_empty(), "not in values.yaml: {missing:?}");
 }
 
 /// Collects the properties of the schema that the default values do not have.
-fn documented(
-    at: &str,
+fn collect_missing(
+    path: &str,
     root: &serde_json::Value,
     schema: &serde_json::Value,
     values: &serde_json::Value,
@@ -80,15 +80,15 @@ fn documented(
 ) {
     let properties = schema.get("properties").and_then(|properties| properties.as_object());
     for (name, inside) in properties.into_iter().flatten() {
-        let at = format!("{at}.{name}");
-        let reference = inside.get("$ref").and_then(|of| of.as_str()).map(|of| of.trim_start_matches('#'));
-        // Kubernetes' own words need no example, and `global` is Helm's.
-        let is_theirs =
-            reference.is_some_and(|of| ["/resources", "/affinity", "trategy"].iter().any(|end| of.ends_with(end)));
-        let inside = reference.and_then(|of| root.pointer(of)).unwrap_or(inside);
+        let path = format!("{path}.{name}");
+        let reference = inside.get("$ref").and_then(|value| value.as_str()).map(|text| text.trim_start_matches('#'));
+        // Kubernetes' own types need no defaults, and `global` is Helm's.
+        let is_kubernetes_type = reference
+            .is_some_and(|pointer| ["/resources", "/affinity", "trategy"].iter().any(|end| pointer.ends_with(end)));
+        let inside = reference.and_then(|pointer| root.pointer(pointer)).unwrap_or(inside);
         match values.get(name) {
-            None if at != ".global" => missing.push(at),
-            Some(values) if !is_theirs => documented(&at, root, inside, values, missing),
+            None if path != ".global" => missing.push(path),
+            Some(values) if !is_kubernetes_type => collect_missing(&path, root, inside, values, missing),
             _ => {}
         }
     }

@@ -1,4 +1,4 @@
-//! What programs that nobody here wrote say of a running sandbox: `promtool` of every `/metrics`, Python's gRPC of every
+//! Third-party programs against a running sandbox: `promtool` checks every `/metrics`, Python's gRPC client makes every
 //! call to an agent.
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
@@ -8,12 +8,12 @@ use tokio::process::Command;
 
 use super::{
     harness::{eventually, root, run},
-    metrics::are_documented,
-    up::Sandbox,
+    metrics::assert_documented,
+    sandbox::Sandbox,
 };
 use maglev_testkit::python::{GRPC, interpreter};
 
-/// One of our pods, by its component, and its address.
+/// A pod of the chart.
 struct Pod {
     component: String,
     address: String,
@@ -31,10 +31,10 @@ async fn pods(sandbox: &Sandbox) -> Vec<Pod> {
     listed["items"].as_array().unwrap().iter().map(pod).collect()
 }
 
-/// Every program's metrics are documented, and Prometheus has nothing to say against them.
-async fn judge_metrics(pods: &[Pod]) {
+/// Checks that the metrics of every program are documented and pass `promtool`.
+async fn promtool_accepts_metrics(pods: &[Pod]) {
     let ports = [("maglevd", 9091), ("dashboard", 9092), ("controller", 9093)];
-    let mut judged = BTreeSet::new();
+    let mut checked = BTreeSet::new();
     for pod in pods {
         let Some((component, port)) = ports.iter().find(|(component, _)| *component == pod.component) else {
             continue;
@@ -45,33 +45,33 @@ async fn judge_metrics(pods: &[Pod]) {
             output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
         })
         .await;
-        are_documented(&scraped).await;
-        judged.insert(*component);
+        assert_documented(&scraped).await;
+        checked.insert(*component);
     }
-    assert_eq!(judged.len(), ports.len(), "{judged:?}");
+    assert_eq!(checked.len(), ports.len(), "{checked:?}");
 }
 
-/// Python's gRPC calls everything there is, knowing what reflection tells.
-async fn call_all(pods: &[Pod]) {
-    let agent = pods.iter().find(|pod| pod.component == "maglevd").expect("an agent's pod");
+/// Calls every gRPC method of an agent from Python, whose client knows the service by reflection only.
+async fn grpc_client_can_call_everything(pods: &[Pod]) {
+    let agent = pods.iter().find(|pod| pod.component == "maglevd").expect("an agent's pod exists");
     let python = interpreter(&GRPC).await.unwrap();
     let script = root().join("tests/wire/rpc/every_call.py");
     let address = format!("{}:9090", agent.address);
     let args = [script.as_path(), Path::new(&address), Path::new("default/web")];
     let (succeeded, text) = maglev_testkit::python::run(&python, &args, Duration::from_secs(120)).await.unwrap();
     assert!(succeeded, "{text}");
-    let said: Json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
-    let services: Vec<_> = said["services"].as_array().unwrap().iter().filter_map(Json::as_str).collect();
+    let output: Json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let services: Vec<_> = output["services"].as_array().unwrap().iter().filter_map(Json::as_str).collect();
     assert!(services.contains(&"maglev.v1.Maglev") && services.contains(&"grpc.health.v1.Health"), "{services:?}");
-    assert_eq!(said["health"]["answer"]["status"], "SERVING");
+    assert_eq!(output["health"]["answer"]["status"], "SERVING");
     let mut answered = BTreeSet::new();
-    for call in said["calls"].as_array().unwrap() {
+    for call in output["calls"].as_array().unwrap() {
         let method = call["method"].as_str().unwrap();
         let refusal = call["details"].as_str();
-        // What is asked for by a name that nothing has is refused by that name; nothing else is.
-        let in_vain =
-            ["default/nobody", "no-such-hold"].iter().find(|name| call["request"].to_string().contains(**name));
-        match (in_vain, refusal) {
+        // Only the requests for names that do not exist are refused, with the name.
+        let unknown_name =
+            ["default/no-such-object", "no-such-hold"].iter().find(|name| call["request"].to_string().contains(**name));
+        match (unknown_name, refusal) {
             (Some(name), Some(refusal)) => {
                 assert!(call["code"] == "NOT_FOUND" && refusal.contains(name), "{call:#}");
             }
@@ -82,9 +82,8 @@ async fn call_all(pods: &[Pod]) {
     assert_eq!(answered.len(), 13, "{answered:?}");
 }
 
-/// Asks them all.
-pub async fn judge(sandbox: &Sandbox) {
+pub async fn promtool_and_python_accept(sandbox: &Sandbox) {
     let pods = pods(sandbox).await;
-    judge_metrics(&pods).await;
-    call_all(&pods).await;
+    promtool_accepts_metrics(&pods).await;
+    grpc_client_can_call_everything(&pods).await;
 }

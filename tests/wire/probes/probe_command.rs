@@ -1,4 +1,4 @@
-//! `maglevd probe`: one probe, explained.
+//! The command `maglevd probe`.
 
 use std::{
     io::Write as _,
@@ -12,7 +12,7 @@ use super::{
     servers::{self, Authority},
 };
 
-/// Runs it with `manifest` on standard input; the exit code and what it prints.
+/// Runs the command with `manifest` as standard input. Returns the exit code and the output.
 async fn maglevd_probe(manifest: String, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(maglev_testkit::binary("maglevd"));
     command.env_clear().args(["probe", "-"]).args(arguments);
@@ -43,7 +43,7 @@ fn is_in_order(text: &str, parts: &[&str]) -> bool {
 }
 
 #[tokio::test]
-async fn each_step_of_a_probe_is_told_with_its_time_and_then_what_the_agent_makes_of_it() {
+async fn probe_command_prints_each_step_and_its_effect() {
     let server = servers::answers(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     let spec = json!({
         "type": "HTTP", "port": server.address.port(), "timeout": "10s", "interval": "10s", "fall": 4,
@@ -69,9 +69,9 @@ async fn each_step_of_a_probe_is_told_with_its_time_and_then_what_the_agent_make
 }
 
 #[tokio::test]
-async fn tls_and_grpc_have_their_steps_and_certificates_come_from_the_manifest() {
+async fn probe_command_prints_tls_and_grpc_steps_and_reads_certificates() {
     let authority = Authority::new();
-    let server = authority.server_of("grpc.example", &[b"h2"], health_service()).await;
+    let server = authority.server_with_protocols("grpc.example", &[b"h2"], health_service()).await;
     let tls = json!({"serverName": "grpc.example", "caCertificateRef": {"name": "ca"}});
     let port = server.address.port();
     let spec = json!({"type": "GRPC", "port": port, "grpc": {"service": "shop.v1.Pay"}, "tls": tls});
@@ -93,11 +93,11 @@ async fn tls_and_grpc_have_their_steps_and_certificates_come_from_the_manifest()
     let (code, text) = maglevd_probe(check("pay", &spec), &["127.0.0.1", "--kubeconfig", "/nonexistent"]).await;
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("ConfigMap default/ca") && text.contains("cannot read the kubeconfig"), "{text}");
-    assert_eq!(server.connections(), 1, "it was not probed without its CA");
+    assert_eq!(server.connections(), 1, "no probe is sent without the CA");
 }
 
 #[tokio::test]
-async fn what_cannot_be_probed_is_told_with_the_reason() {
+async fn probe_command_reports_why_a_probe_failed_or_was_not_sent() {
     let spec = json!({"type": "TCP", "port": servers::closed().address.port()});
     let (code, text) = maglevd_probe(check("web", &spec), &["127.0.0.1"]).await;
     assert!(code == Some(1) && text.contains("L4CON: cannot connect: Connection refused"), "{text}");

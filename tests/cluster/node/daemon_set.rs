@@ -1,4 +1,4 @@
-//! Nodes under a whole control plane: what the real controllers and the real scheduler make of them.
+//! Sandbox nodes under a control plane with the real controllers and the real scheduler.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -12,11 +12,11 @@ use maglev_sandbox::processes::Processes;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::STAY;
+use super::RUN_FOREVER;
 use super::fixture::runs;
 use crate::harness::{Cluster, eventually, own_control_plane};
 
-async fn node(cluster: &Cluster, processes: &Processes, number: u8, shutdown: &CancellationToken) -> Node {
+async fn start_node(cluster: &Cluster, processes: &Processes, number: u8, shutdown: &CancellationToken) -> Node {
     let name = format!("node-{number}");
     let mut options = NodeOptions::new(cluster.plane(), cluster.dir(), processes, &name, number).await.unwrap();
     options.binaries = cluster.dir().to_owned();
@@ -24,13 +24,16 @@ async fn node(cluster: &Cluster, processes: &Processes, number: u8, shutdown: &C
 }
 
 #[tokio::test]
-async fn a_daemon_set_runs_on_every_node_and_outlives_an_absent_api_server() {
+async fn daemon_set_runs_on_every_node_and_survives_an_api_server_outage() {
     let cluster = own_control_plane("daemons", true).await;
     let main = cluster.dir().join("main");
-    std::fs::write(&main, format!("#!/bin/sh\n{STAY}\n")).unwrap();
+    std::fs::write(&main, format!("#!/bin/sh\n{RUN_FOREVER}\n")).unwrap();
     std::fs::set_permissions(&main, std::fs::Permissions::from_mode(0o755)).unwrap();
     let (processes, shutdown) = (Processes::start().unwrap(), CancellationToken::new());
-    let nodes = [node(&cluster, &processes, 121, &shutdown).await, node(&cluster, &processes, 122, &shutdown).await];
+    let nodes = [
+        start_node(&cluster, &processes, 121, &shutdown).await,
+        start_node(&cluster, &processes, 122, &shutdown).await,
+    ];
 
     let listener = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -46,18 +49,19 @@ async fn a_daemon_set_runs_on_every_node_and_outlives_an_absent_api_server() {
     eventually("both pods are ready", async || ready().await.filter(|count| *count == 2)).await;
     let pods: Api<Pod> = Api::namespaced(cluster.client().await, "default");
     let before = pods.list(&ListParams::default()).await.unwrap();
-    let mut on: Vec<_> = before.iter().map(|pod| pod.spec.as_ref().unwrap().node_name.clone().unwrap()).collect();
-    on.sort();
-    assert_eq!(on, ["node-121", "node-122"]);
+    let mut node_names: Vec<_> =
+        before.iter().map(|pod| pod.spec.as_ref().unwrap().node_name.clone().unwrap()).collect();
+    node_names.sort();
+    assert_eq!(node_names, ["node-121", "node-122"]);
     let printed = cluster.kubectl(&["logs", &format!("pod/{}", before.items[0].name_any())]).await;
     let pid = printed.trim().strip_prefix("pid ").unwrap().to_owned();
 
     cluster.plane().stop_api_server().await;
     drop(listener);
-    assert!(runs(&pid), "the pod runs on without the API server");
+    assert!(runs(&pid), "the pod keeps running without the API server");
     cluster.plane().start_api_server().await.unwrap();
-    eventually("what changed meanwhile arrives", async || ready().await.filter(|count| *count == 0)).await;
-    assert!(runs(&pid), "nothing was restarted");
+    eventually("both pods are reported as not ready", async || ready().await.filter(|count| *count == 0)).await;
+    assert!(runs(&pid), "the container was not restarted");
     let after = pods.list(&ListParams::default()).await.unwrap();
     let uids = |list: &kube::core::ObjectList<Pod>| list.iter().map(ResourceExt::uid).collect::<Vec<_>>();
     assert_eq!(uids(&after), uids(&before));

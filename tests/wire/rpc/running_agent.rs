@@ -1,5 +1,5 @@
-//! A whole agent without Kubernetes: the probes, the agent, the bus and the gRPC server, wired as maglevd wires them,
-//! on a simulated VPP and a backend that listens.
+//! A whole agent without Kubernetes: the probes, the agent, the bus and the gRPC server, connected as in maglevd, with a
+//! simulated VPP and a listening backend.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -16,8 +16,8 @@ use maglev_model::{
     Name,
     change::{Change, ConfigDelta},
     config::{
-        AdminState, Backend, Check, Config, Frontend, HealthCheck, Listed, Member, NodeConfig, OnBackendDown, Pool,
-        Probe, Revision, Standing, SyncConf, MemberTarget,
+        AdminState, Backend, Check, Config, Frontend, HealthCheck, Listed, Member, MemberTarget, NodeConfig,
+        OnBackendDown, Pool, Probe, Revision, Standing, SyncConf,
     },
     event::{Level, ProgramResult},
     vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-pub struct World {
+pub struct RunningAgent {
     pub address: SocketAddr,
     pub simulator: Simulator,
     ready: watch::Receiver<Result<(), String>>,
@@ -45,7 +45,7 @@ pub struct World {
     _directory: tempfile::TempDir,
 }
 
-impl World {
+impl RunningAgent {
     pub async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (api, stats) = (directory.path().join("api.sock"), directory.path().join("stats.sock"));
@@ -84,50 +84,53 @@ impl World {
         let mut bound = server.bound();
         let threads = vec![health, server.start(shutdown.clone()).unwrap()];
         let agent = agent.run(shutdown.clone()).map(|ended| ended.unwrap());
-        let answering = shutdown.clone().run_until_cancelled_owned(answer(backend)).map(drop);
-        let tasks = vec![tokio::spawn(bus.run(shutdown.clone())), tokio::spawn(agent), tokio::spawn(answering)];
+        let backend = shutdown.clone().run_until_cancelled_owned(accept_connections(backend)).map(drop);
+        let tasks = vec![tokio::spawn(bus.run(shutdown.clone())), tokio::spawn(agent), tokio::spawn(backend)];
         let bound = tokio::time::timeout(LIMIT, bound.wait_for(|bound| !bound.is_empty())).await;
-        let address = bound.expect("it listens within the limit").unwrap()[0];
+        let address = bound.expect("the server listens in time").unwrap()[0];
         Self { address, simulator, ready, shutdown, tasks, threads, _config_tx, _directory: directory }
     }
 
-    /// Waits until the agent is ready, or is not any more.
-    pub async fn until_ready(&self, is: bool) {
+    /// Waits until the readiness is `expected`.
+    pub async fn until_ready(&self, expected: bool) {
         let mut ready = self.ready.clone();
-        let waited = tokio::time::timeout(LIMIT, ready.wait_for(|ready| ready.is_ok() == is)).await;
+        let waited = tokio::time::timeout(LIMIT, ready.wait_for(|ready| ready.is_ok() == expected)).await;
         assert!(waited.is_ok(), "ready: {:?}", self.ready.borrow());
     }
 
-    /// Waits until its Frontend was read back from VPP, and its counters as well.
+    /// Waits until the Frontend is reported as programmed and VPP's counters have been read.
     pub async fn until_programmed(&self) {
         let endpoint = AgentClient::endpoint(format!("http://{}", self.address)).unwrap();
         let (client, name) = (AgentClient::new(endpoint.connect_lazy()), Name::namespaced("default", "web"));
         let programmed = async || {
             let frontend = client.frontend(&name).await;
-            let report = frontend.ok().and_then(|of| of.report);
-            let is = report.is_some_and(|of| of.result == ProgramResult::Programmed);
-            is && client.lb_counters().await.is_ok_and(|of| of.counters.as_ref().is_some_and(|of| !of.vips.is_empty()))
+            let report = frontend.ok().and_then(|frontend| frontend.report);
+            let is_programmed = report.is_some_and(|report| report.result == ProgramResult::Programmed);
+            let counters = client.lb_counters().await;
+            let has_vips =
+                counters.is_ok_and(|sample| sample.counters.as_ref().is_some_and(|all| !all.vips.is_empty()));
+            is_programmed && has_vips
         };
         let waited = tokio::time::timeout(LIMIT, async {
             while !programmed().await {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
-        waited.await.expect("it is programmed within the limit");
+        waited.await.expect("the Frontend is programmed in time");
     }
 
     pub async fn stop(self) {
         self.shutdown.cancel();
         for task in self.tasks {
-            tokio::time::timeout(LIMIT, task).await.expect("it ends").unwrap();
+            tokio::time::timeout(LIMIT, task).await.expect("the task ends in time").unwrap();
         }
         let ended = tokio::task::spawn_blocking(|| self.threads.into_iter().for_each(|thread| thread.join().unwrap()));
-        tokio::time::timeout(LIMIT, ended).await.expect("they end").unwrap();
+        tokio::time::timeout(LIMIT, ended).await.expect("the threads end in time").unwrap();
     }
 }
 
-/// A backend whose probes succeed.
-async fn answer(backend: TcpListener) {
+/// Accepts connections, so that probes succeed.
+async fn accept_connections(backend: TcpListener) {
     while backend.accept().await.is_ok() {}
 }
 
@@ -135,8 +138,8 @@ fn sync(handle: AgentHandle) -> SyncNow {
     Arc::new(move |hold| {
         let handle = handle.clone();
         let answer = async move { handle.sync_now(hold.as_deref().map(HoldId::from)).await };
-        let refusal = |refused: SyncRefused| match refused {
-            SyncRefused::UnknownHold(_) => SyncRefusal::UnknownHold(refused.to_string()),
+        let refusal = |error: SyncRefused| match error {
+            SyncRefused::UnknownHold(_) => SyncRefusal::UnknownHold(error.to_string()),
             other => SyncRefusal::NotYet(other.to_string()),
         };
         answer.map(move |answer| answer.map_err(refusal)).boxed()
@@ -157,8 +160,8 @@ fn name(text: &str) -> Name {
     Name::namespaced("default", text)
 }
 
-/// A Frontend with a Backend that is up, and one that is paused.
-fn config(listens: SocketAddr) -> Config {
+/// A Frontend with one Backend that is up, listening on `backend`, and one that is paused.
+fn config(listening: SocketAddr) -> Config {
     let revision = |uid: &str| Revision { uid: uid.into(), generation: 1 };
     let interval = Duration::from_millis(100);
     let check = Arc::new(HealthCheck {
@@ -170,14 +173,14 @@ fn config(listens: SocketAddr) -> Config {
         timeout: Duration::from_secs(1),
         rise: 2,
         fall: 3,
-        probe: Probe::Tcp { port: listens.port().try_into().unwrap(), tls: None },
+        probe: Probe::Tcp { port: listening.port().try_into().unwrap(), tls: None },
     });
     let backend = |text: &str, address: IpAddr, admin_state| {
         let (name, check) = (name(text), Check::Probe(Arc::clone(&check)));
         Arc::new(Backend { revision: revision(&format!("u-{text}")), name, address, admin_state, check })
     };
     let backends = [
-        backend("web-1", listens.ip(), AdminState::Enabled),
+        backend("web-1", listening.ip(), AdminState::Enabled),
         backend("web-2", [127, 0, 0, 9].into(), AdminState::Paused),
     ];
     let member = |backend: &Arc<Backend>| Member {

@@ -1,7 +1,7 @@
-//! The whole sandbox as `make demo` starts it: a person's first minutes with kubectl, and that nothing of it is left
-//! after Ctrl-C or a SIGKILL.
+//! The whole sandbox as `make demo` starts it: a first session with kubectl, restarts of the agent and the node, and
+//! the end of all processes after Ctrl-C or SIGKILL.
 //!
-//! Nodes and backends have fixed loopback addresses, so one sandbox at a time runs on a machine.
+//! Nodes and backends have fixed loopback addresses, so only one sandbox can run on a machine at a time.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -25,21 +25,21 @@ use tokio::time::Instant;
 
 use super::harness::{LIMIT, eventually, root, run, scratch};
 
-/// How long a sandbox may take to come up on a busy machine.
-const UP_WITHIN: Duration = Duration::from_secs(240);
+/// Maximum time for a sandbox to become ready on a busy machine.
+const START_LIMIT: Duration = Duration::from_secs(240);
 
-/// A running sandbox; it ends when dropped.
+/// A running sandbox. It is killed when dropped.
 pub struct Sandbox {
     pub dir: PathBuf,
     child: Child,
-    _alone: Flock<File>,
+    _lock: Flock<File>,
 }
 
 impl Sandbox {
     pub async fn up(name: &str, more: &[&str]) -> Self {
-        // Built before anything is timed.
+        // Builds the assets before the start limit begins.
         Assets::from_checkout(&root()).await.unwrap();
-        let alone = alone().await;
+        let lock = lock_machine().await;
         let dir = scratch(name).join("sandbox");
         fs::create_dir_all(&dir).unwrap();
         let log = File::create(dir.with_extension("log")).unwrap();
@@ -47,21 +47,25 @@ impl Sandbox {
         command.args(["up", "--dir"]).arg(&dir).args(more);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).kill_on_drop(true);
         let child = command.spawn().unwrap();
-        let mut sandbox = Self { dir, child, _alone: alone };
-        sandbox.ready().await;
+        let mut sandbox = Self { dir, child, _lock: lock };
+        sandbox.until_ready().await;
         sandbox
     }
 
-    async fn ready(&mut self) {
-        let deadline = Instant::now() + UP_WITHIN;
+    async fn until_ready(&mut self) {
+        let deadline = Instant::now() + START_LIMIT;
         while !self.dir.join("ready").exists() {
             let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none() && Instant::now() < deadline, "not up ({ended:?}):\n{}", self.output());
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "the sandbox is not ready (exit status: {ended:?}):\n{}",
+                self.output()
+            );
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
-    /// What it printed, and the ends of the agents' logs.
+    /// The sandbox's output, which includes the last lines of the agents' logs.
     pub fn output(&self) -> String {
         fs::read_to_string(self.dir.with_extension("log")).unwrap_or_default()
     }
@@ -72,7 +76,7 @@ impl Sandbox {
     }
 
     pub async fn ended(&mut self) -> std::process::ExitStatus {
-        tokio::time::timeout(2 * LIMIT, self.child.wait()).await.expect("it ends").unwrap()
+        tokio::time::timeout(2 * LIMIT, self.child.wait()).await.expect("the sandbox ends in time").unwrap()
     }
 
     pub async fn tool(&self, tool: &str, args: &[&str]) -> Output {
@@ -93,36 +97,36 @@ impl Sandbox {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// The agents' pods, one per node.
+    /// Names of the agents' pods, one per node.
     pub async fn agents(&self) -> Vec<String> {
         let names = self.kubectl(&["get", "pods", "-l", "app.kubernetes.io/component=maglevd", "-o", "name"]).await;
         names.lines().map(ToOwned::to_owned).collect()
     }
 
-    /// Waits until each agent has logged exactly one line with all of `words`.
+    /// Waits until each agent has logged exactly one line that contains all of `words`.
     async fn each_agent_logs_once(&self, words: &[&str]) {
         for agent in self.agents().await {
-            let found = async || {
+            let logged = async || {
                 let log = self.kubectl(&["logs", &agent]).await;
                 let lines = log.lines().filter(|line| words.iter().all(|word| line.contains(word))).count();
                 assert!(lines <= 1, "{agent} logged {words:?} {lines} times:\n{log}");
                 (lines == 1).then_some(())
             };
-            eventually(&format!("{agent} logs {words:?}"), found).await;
+            eventually(&format!("{agent} logs {words:?}"), logged).await;
         }
     }
 
-    /// Waits until no process is left that was told of this directory.
-    async fn leaves_nothing(&self) {
+    /// Waits until no process has the sandbox's directory in its arguments or environment.
+    async fn until_no_process_is_left(&self) {
         let dir = self.dir.display().to_string();
-        let gone = async || processes_with(&dir).is_empty().then_some(());
-        let left = tokio::time::timeout(LIMIT / 2, eventually("nothing is left", gone)).await;
-        assert!(left.is_ok(), "left: {:#?}", processes_with(&dir));
+        let all_ended = async || processes_with(&dir).is_empty().then_some(());
+        let waited = tokio::time::timeout(LIMIT / 2, eventually("no process is left", all_ended)).await;
+        assert!(waited.is_ok(), "processes left: {:#?}", processes_with(&dir));
     }
 }
 
-/// Only one sandbox at a time on this machine: neither another test's nor one that a person runs by hand.
-async fn alone() -> Flock<File> {
+/// Waits until no other sandbox runs on this machine, be it of a test or started by hand, and locks the machine.
+async fn lock_machine() -> Flock<File> {
     let path = std::env::temp_dir().join("maglev-sandbox-test.lock");
     let deadline = Instant::now() + Duration::from_secs(600);
     loop {
@@ -131,20 +135,19 @@ async fn alone() -> Flock<File> {
         let free = TcpListener::bind((Ipv4Addr::new(127, 0, 2, 1), PORT)).await.is_ok();
         match lock {
             Some(lock) if free => return lock,
-            held => drop(held),
+            other => drop(other),
         }
-        assert!(Instant::now() < deadline, "another sandbox runs on this machine: stop it, then test");
+        assert!(Instant::now() < deadline, "another sandbox runs on this machine: stop it and run the test again");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
-/// Command lines of the processes that have `text` in their arguments or their environment. A process that is dead but
-/// not yet reaped has neither.
+/// Command lines of the processes that have `text` in their arguments or environment. A zombie has neither.
 fn processes_with(text: &str) -> Vec<String> {
     processes(text).map(|(_, line)| line).collect()
 }
 
-/// The same with their ids.
+/// Ids and command lines of the processes that have `text` in their arguments or environment.
 fn processes(text: &str) -> impl Iterator<Item = (Pid, String)> {
     let own = Pid::this();
     let entries = fs::read_dir("/proc").unwrap().flatten();
@@ -155,8 +158,8 @@ fn processes(text: &str) -> impl Iterator<Item = (Pid, String)> {
     };
     let all =
         ids.filter(move |id| *id != own).filter_map(move |id| Some((id, read(id, "cmdline")?, read(id, "environ")?)));
-    let of_text = all.filter(move |(_, line, environment)| line.contains(text) || environment.contains(text));
-    of_text.map(|(id, line, _)| (id, line))
+    let matching = all.filter(move |(_, line, environment)| line.contains(text) || environment.contains(text));
+    matching.map(|(id, line, _)| (id, line))
 }
 
 fn weight(backend: usize, value: u8) -> String {
@@ -164,7 +167,7 @@ fn weight(backend: usize, value: u8) -> String {
 }
 
 #[tokio::test]
-async fn a_persons_first_minutes() {
+async fn demo_serves_reports_status_and_follows_changes() {
     let mut sandbox = Sandbox::up("demo", &[]).await;
     assert!(sandbox.output().contains("kubectl logs -f ds/maglevd"), "{}", sandbox.output());
     assert_eq!(sandbox.agents().await.len(), 2);
@@ -172,17 +175,17 @@ async fn a_persons_first_minutes() {
     let listed = sandbox.kubectl(&["get", "mfe,mbe,mhc", "-A"]).await;
     assert!(listed.contains("203.0.113.10") && listed.contains("127.0.2.6"), "{listed}");
     assert!(sandbox.kubectl(&["explain", "frontend.spec"]).await.contains("pools"));
-    let one = sandbox.kubectl(&["logs", "ds/maglevd"]).await;
-    assert!(one.contains("vpp-connect"), "{one}");
+    let log = sandbox.kubectl(&["logs", "ds/maglevd"]).await;
+    assert!(log.contains("vpp-connect"), "{log}");
 
     sandbox.each_agent_logs_once(&["vpp-lb-sync-vip-added", "vip=203.0.113.10 protocol=tcp port=80"]).await;
     for backend in ["default/web-1", "default/web-4", "default/spare-2"] {
         sandbox.each_agent_logs_once(&["vpp-lb-sync-as-added", &format!("backend={backend} ")]).await;
     }
 
-    // What the agents report becomes status, and kubectl can wait for it.
-    for of in ["mfe/web", "mbe/web-1"] {
-        sandbox.kubectl(&["wait", "--for=condition=Ready", of, "--timeout=60s"]).await;
+    // The agents' reports become status, and kubectl can wait for conditions.
+    for object in ["mfe/web", "mbe/web-1"] {
+        sandbox.kubectl(&["wait", "--for=condition=Ready", object, "--timeout=60s"]).await;
     }
     let listed = sandbox.kubectl(&["get", "maglev", "-A"]).await;
     for word in ["2/2", "node-a", "node-b", "26.10", "Up"] {
@@ -191,7 +194,7 @@ async fn a_persons_first_minutes() {
     assert!(sandbox.kubectl(&["explain", "frontend.status.conditions"]).await.contains("observedGeneration"));
     assert!(sandbox.kubectl(&["describe", "mfe/web"]).await.contains("Programmed"));
 
-    super::strangers::judge(&sandbox).await;
+    super::third_party::promtool_and_python_accept(&sandbox).await;
 
     sandbox.kubectl(&["patch", "mfe", "web", "--type=json", "-p", &weight(1, 50)]).await;
     sandbox.kubectl(&["wait", "--for=condition=Programmed", "mfe/web", "--timeout=60s"]).await;
@@ -215,11 +218,11 @@ async fn a_persons_first_minutes() {
     let ended = sandbox.ended().await;
     assert!(ended.success(), "{ended}:\n{}", sandbox.output());
     assert!(!sandbox.dir.join("ready").exists());
-    sandbox.leaves_nothing().await;
+    sandbox.until_no_process_is_left().await;
 }
 
 #[tokio::test]
-async fn a_killed_sandbox_leaves_nothing_running() {
+async fn killed_sandbox_leaves_no_process() {
     let mut sandbox = Sandbox::up("killed", &["--nodes", "1"]).await;
     let running = processes_with(&sandbox.dir.display().to_string());
     for part in
@@ -229,14 +232,14 @@ async fn a_killed_sandbox_leaves_nothing_running() {
     }
     sandbox.signal(Signal::SIGKILL);
     sandbox.ended().await;
-    sandbox.leaves_nothing().await;
+    sandbox.until_no_process_is_left().await;
 }
 
 #[tokio::test]
-async fn a_sandbox_that_cannot_be_is_refused_in_one_sentence() {
+async fn invalid_arguments_of_up_are_refused_with_their_reason() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().display().to_string();
-    for (args, wanted) in [
+    for (args, expected) in [
         (&["--vpp", "node-z=/run/vpp"][..], "--vpp: unknown node \"node-z\"; the nodes are node-a, node-b"),
         (&["--vpp", "node-a=/nowhere"], "/nowhere/api.sock does not exist"),
         (&["--nodes", "0"], "0 is not in 1..=16"),
@@ -245,11 +248,11 @@ async fn a_sandbox_that_cannot_be_is_refused_in_one_sentence() {
         let mut command = Command::new(maglev_testkit::binary("maglev-sandbox"));
         let output = run(command.args(["up", "--dir", &dir]).args(args), "").await;
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && stderr.contains(wanted), "{args:?}: {stderr}");
+        assert!(!output.status.success() && stderr.contains(expected), "{args:?}: {stderr}");
     }
 }
 
-/// A backend in every state, a standby pool, and a Frontend that will be held.
+/// Backends in every state, a standby pool, and the Frontend `held`, to which the test adds an IPv6 Backend so that it is held.
 const EVERY_STATE: &str = "
 apiVersion: maglev.vpp.io/v1alpha1
 kind: Backend
@@ -281,7 +284,7 @@ spec:
   - {name: standby, backends: [{name: spare-1}]}
 ";
 
-/// What the node's VPP has; pool indexes are VPP's own business.
+/// The VIPs of node-a's VPP without their pool indexes, which VPP assigns anew.
 async fn vpp_state(sandbox: &Sandbox) -> BTreeMap<VppVip, ActualVip> {
     let socket = sandbox.dir.join("nodes/node-a/run/vpp/api.sock");
     let lb = Lb::connect(&socket, SessionOptions::new("test", Events::discard())).await.unwrap();
@@ -293,7 +296,7 @@ async fn vpp_state(sandbox: &Sandbox) -> BTreeMap<VppVip, ActualVip> {
 }
 
 #[tokio::test]
-async fn a_restarted_agent_changes_nothing_and_a_restarted_node_comes_back_as_it_was() {
+async fn restarted_agent_changes_nothing_and_restarted_node_is_restored() {
     let sandbox = Sandbox::up("restart", &["--nodes", "1"]).await;
     fs::write(sandbox.dir.join("states.yaml"), EVERY_STATE).unwrap();
     let manifest = sandbox.dir.join("states.yaml").display().to_string();
@@ -304,14 +307,14 @@ async fn a_restarted_agent_changes_nothing_and_a_restarted_node_comes_back_as_it
         sandbox.kubectl(&["patch", "mbe", backend, "--type=merge", "-p", &patch]).await;
     }
     let states = VppVip { address: [203, 0, 113, 78].into(), length: 32, protocol: 6, port: 443 };
-    let wanted =
+    let expected =
         [("127.0.2.1", 10), ("127.0.2.2", 0), ("127.0.2.3", 0), ("127.0.2.4", 0), ("127.0.2.5", 0), ("127.0.2.66", 10)];
-    let wanted: BTreeMap<IpAddr, u8> = wanted.map(|(address, weight)| (address.parse().unwrap(), weight)).into();
+    let expected: BTreeMap<IpAddr, u8> = expected.map(|(address, weight)| (address.parse().unwrap(), weight)).into();
     eventually("every backend has its weight", async || {
         let vips = vpp_state(&sandbox).await;
         let weights: BTreeMap<_, _> =
-            vips.get(&states)?.ases.iter().map(|(address, of)| (*address, of.weight)).collect();
-        (weights == wanted).then_some(())
+            vips.get(&states)?.ases.iter().map(|(address, server)| (*address, server.weight)).collect();
+        (weights == expected).then_some(())
     })
     .await;
     let mix = r#"[{"op": "add", "path": "/spec/pools/0/backends/-", "value": {"name": "six"}}]"#;
@@ -329,20 +332,20 @@ async fn a_restarted_agent_changes_nothing_and_a_restarted_node_comes_back_as_it
     }
     assert_eq!(vpp_state(&sandbox).await, before);
 
-    // VPP and agent together: a held Frontend has nothing to hold on to then.
+    // Restarts VPP and the agent together. The held Frontend's VIP is lost, since only VPP had its configuration.
     let vpp = processes("maglev-sandbox vpp ").find(|(_, line)| line.contains(&*sandbox.dir.display().to_string()));
     kill(vpp.expect("VPP runs").0, Signal::SIGKILL).unwrap();
     restart_agent(&sandbox).await;
     let served: BTreeMap<_, _> = before.into_iter().filter(|(vip, _)| vip.port != 0).collect();
-    eventually("VPP is as it was", async || (vpp_state(&sandbox).await == served).then_some(())).await;
+    eventually("VPP has the served VIPs again", async || (vpp_state(&sandbox).await == served).then_some(())).await;
     sandbox.signal(Signal::SIGTERM);
 }
 
-/// Deletes the one agent's pod and waits until its successor is ready.
+/// Deletes the only agent's pod and waits until its replacement is ready.
 async fn restart_agent(sandbox: &Sandbox) {
     let old = sandbox.agents().await;
     sandbox.kubectl(&["delete", &old[0], "--timeout=60s"]).await;
-    eventually("another pod takes over", async || {
+    eventually("a new agent pod exists", async || {
         let new = sandbox.agents().await;
         (new.len() == 1 && new != old).then_some(())
     })

@@ -1,4 +1,4 @@
-//! What an agent would report about an object as it is stored.
+//! The report of an agent about a stored object.
 
 use jiff::Timestamp;
 use kube::api::{Api, ListParams, ObjectMeta};
@@ -13,33 +13,34 @@ use maglev_model::fingerprint::Fingerprint;
 use crate::harness::Cluster;
 
 /// The report of an agent that has programmed the Frontend as it is stored now.
-pub async fn program(cluster: &Cluster, namespace: &str, name: &str) -> (Name, Report) {
+pub async fn programmed_report(cluster: &Cluster, namespace: &str, name: &str) -> (Name, Report) {
     let client = cluster.client().await;
     let frontend = Api::<Frontend>::namespaced(client.clone(), namespace).get(name).await.unwrap();
     let backends = Api::<Backend>::namespaced(client, namespace).list(&ListParams::default()).await.unwrap();
-    (Name::namespaced(namespace, name), resolved(backends.items, frontend))
+    (Name::namespaced(namespace, name), report(backends.items, frontend))
 }
 
-/// The index of an agent that has listed these objects.
-fn resolved(backends: Vec<Backend>, frontend: Frontend) -> Report {
+/// Resolves the Frontend with an agent's index, which has listed these objects.
+fn report(backends: Vec<Backend>, frontend: Frontend) -> Report {
     let meta = |metadata: &ObjectMeta| Meta {
         name: Name::namespaced(metadata.namespace.as_deref().unwrap(), metadata.name.as_deref().unwrap()),
         revision: Revision { uid: metadata.uid.as_deref().unwrap().into(), generation: metadata.generation.unwrap() },
         created: Timestamp::UNIX_EPOCH,
     };
     let (mut index, config_rx) = Index::new(IndexOptions { allow_loopback: false, ..IndexOptions::default() });
-    let backends =
-        backends.into_iter().map(|of| Object::Backend(Stored { meta: meta(&of.metadata), spec: Ok(of.spec) }));
-    let of = meta(&frontend.metadata);
-    let name = of.name.clone();
+    let backends = backends
+        .into_iter()
+        .map(|backend| Object::Backend(Stored { meta: meta(&backend.metadata), spec: Ok(backend.spec) }));
+    let frontend_meta = meta(&frontend.metadata);
+    let name = frontend_meta.name.clone();
     index.reset(Kind::Backend, backends.collect());
-    index.reset(Kind::Frontend, vec![Object::Frontend(Stored { meta: of, spec: Ok(frontend.spec) })]);
+    index.reset(Kind::Frontend, vec![Object::Frontend(Stored { meta: frontend_meta, spec: Ok(frontend.spec) })]);
     for kind in [Kind::HealthCheck, Kind::LoadBalancerConfig, Kind::Node] {
         index.reset(kind, Vec::new());
     }
     let config = config_rx.borrow().clone().unwrap();
     let frontend = &config.frontends[&name];
     let Revision { uid, generation } = frontend.revision.clone();
-    let (fingerprint, result) = (Fingerprint::of(frontend), ProgramResult::Programmed);
+    let (fingerprint, result) = (Fingerprint::new(frontend), ProgramResult::Programmed);
     Report { uid, generation, fingerprint, result, reason: "".into() }
 }

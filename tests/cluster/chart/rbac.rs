@@ -1,4 +1,4 @@
-//! What each ServiceAccount of the chart may do, found out by asking for everything: what it must not do is all the rest.
+//! The rights of the chart's ServiceAccounts, tested with every verb on every kind.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::super::harness::{Cluster, cluster, eventually};
 use super::helm;
 
-/// (group, version, kind, plural, namespaced, a subresource people forget)
+/// Group, version, kind, plural, namespaced, has a status subresource.
 const KINDS: [(&str, &str, &str, &str, bool, bool); 22] = [
     ("maglev.vpp.io", "v1alpha1", "HealthCheck", "healthchecks", true, true),
     ("maglev.vpp.io", "v1alpha1", "Backend", "backends", true, true),
@@ -35,9 +35,9 @@ const KINDS: [(&str, &str, &str, &str, bool, bool); 22] = [
     ("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", false, false),
 ];
 
-const OURS: [&str; 5] = ["healthchecks", "backends", "frontends", "loadbalancerconfigs", "maglevnodes"];
+const CUSTOM_RESOURCES: [&str; 5] = ["healthchecks", "backends", "frontends", "loadbalancerconfigs", "maglevnodes"];
 
-/// A namespace with the chart's roles and ServiceAccount of one component.
+/// Creates a namespace with the chart's roles and ServiceAccount of one component.
 async fn install_rights(cluster: &Cluster, component: &str, more: &str) -> String {
     let namespace = cluster.namespace(&format!("{component}-rights")).await;
     let args = ["template", "maglev", "charts/maglev", "--namespace", &namespace, "--set", more];
@@ -48,23 +48,23 @@ async fn install_rights(cluster: &Cluster, component: &str, more: &str) -> Strin
     namespace
 }
 
-/// One kind as one account sees it.
-struct Asked {
+/// A kind, and the client of an account.
+struct KindAccess {
     api: Api<DynamicObject>,
     resource: ApiResource,
     has_status: bool,
 }
 
-impl Asked {
-    /// Every verb, each asked for with a real request that would change nothing if it were allowed; those that are not
-    /// refused. RBAC is asked before anybody looks whether the object exists or is valid.
-    async fn allowed(&self) -> BTreeSet<&'static str> {
+impl KindAccess {
+    /// The verbs that are not refused. Each is tested with a dry run; the API server checks RBAC before it checks that
+    /// the object exists and is valid.
+    async fn allowed_verbs(&self) -> BTreeSet<&'static str> {
         let Self { api, resource, has_status } = self;
         let (post, delete) = (PostParams { dry_run: true, ..PostParams::default() }, DeleteParams::default().dry_run());
         let (patch, apply) = (PatchParams::default().dry_run(), PatchParams::apply("t").force().dry_run());
         let mut object = DynamicObject::new("mine", resource).data(json!({ "spec": {} }));
         let merge = Patch::Merge(json!({ "metadata": { "labels": { "mine": "yes" } } }));
-        let mut answers = vec![
+        let mut results = vec![
             ("get", api.get("mine").await.map(drop)),
             ("list", api.list(&ListParams::default()).await.map(drop)),
             ("create", api.create(&post, &object).await.map(drop)),
@@ -74,99 +74,103 @@ impl Asked {
             ("deletecollection", api.delete_collection(&delete, &ListParams::default()).await.map(drop)),
         ];
         object.metadata.resource_version = Some("1".into());
-        answers.push(("update", api.replace("mine", &post, &object).await.map(drop)));
+        results.push(("update", api.replace("mine", &post, &object).await.map(drop)));
         if *has_status {
             let status = Patch::Merge(json!({ "status": {} }));
-            answers.push(("patch status", api.patch_status("mine", &patch, &status).await.map(drop)));
-            answers.push(("update status", api.replace_status("mine", &post, &object).await.map(drop)));
+            results.push(("patch status", api.patch_status("mine", &patch, &status).await.map(drop)));
+            results.push(("update status", api.replace_status("mine", &post, &object).await.map(drop)));
         }
-        let refused = |answer: &kube::Result<()>| matches!(answer, Err(kube::Error::Api(status)) if status.code == 403);
-        answers.into_iter().filter(|(_, answer)| !refused(answer)).map(|(verb, _)| verb).collect()
+        let is_refused =
+            |result: &kube::Result<()>| matches!(result, Err(kube::Error::Api(status)) if status.code == 403);
+        results.into_iter().filter(|(_, result)| !is_refused(result)).map(|(verb, _)| verb).collect()
     }
 }
 
-/// Everything that the account may do in the namespace `of`, as `verb plural.group`.
-async fn rights(cluster: &Cluster, namespace: &str, account: &str, of: &str) -> BTreeSet<String> {
+/// The rights of an account of `namespace` in the namespace `target`, as `verb plural.group`.
+async fn rights(cluster: &Cluster, namespace: &str, account: &str, target: &str) -> BTreeSet<String> {
     let client = cluster.client_as(namespace, account).await;
-    let mut found = BTreeSet::new();
+    let mut rights = BTreeSet::new();
     for (group, version, kind, plural, namespaced, has_status) in KINDS {
         let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
         let api = match namespaced {
-            true => Api::namespaced_with(client.clone(), of, &resource),
+            true => Api::namespaced_with(client.clone(), target, &resource),
             false => Api::all_with(client.clone(), &resource),
         };
         let name = format!("{plural}.{group}").trim_end_matches('.').to_owned();
-        let allowed = Asked { api, resource, has_status }.allowed().await;
-        found.extend(allowed.into_iter().map(|verb| format!("{verb} {name}")));
+        let allowed = KindAccess { api, resource, has_status }.allowed_verbs().await;
+        rights.extend(allowed.into_iter().map(|verb| format!("{verb} {name}")));
     }
-    found
+    rights
 }
 
-/// What reads all of `plurals` of our kinds.
-fn reads(plurals: &[&str]) -> BTreeSet<String> {
-    let of = |plural: &&str| ["get", "list"].map(|verb| format!("{verb} {plural}.maglev.vpp.io"));
-    plurals.iter().flat_map(of).collect()
+/// The rights to read these custom resources.
+fn read_rights(plurals: &[&str]) -> BTreeSet<String> {
+    let verbs = |plural: &&str| ["get", "list"].map(|verb| format!("{verb} {plural}.maglev.vpp.io"));
+    plurals.iter().flat_map(verbs).collect()
 }
 
-/// These and those.
-fn and(these: BTreeSet<String>, those: &[&str]) -> BTreeSet<String> {
-    these.into_iter().chain(those.iter().map(|of| (*of).to_owned())).collect()
+fn and(rights: BTreeSet<String>, more: &[&str]) -> BTreeSet<String> {
+    rights.into_iter().chain(more.iter().map(|right| (*right).to_owned())).collect()
 }
 
-/// Waits until the API server has seen the roles, then asks in the account's own namespace and in another one.
+/// Checks the account's rights in its own namespace and in another one, once the API server has applied the roles.
 async fn assert_rights(component: &str, account: &str, own: BTreeSet<String>, elsewhere: BTreeSet<String>) {
     let cluster = cluster().await;
     let namespace = install_rights(cluster, component, "crds.install=false").await;
-    // Roles and bindings are seen one by one: what is missing at first may still come, what is too much stays.
+    // Roles and bindings take effect one by one: missing rights may still appear, but excessive rights do not disappear.
     eventually(&format!("{account} has its rights"), async || {
-        let have = rights(cluster, &namespace, account, &namespace).await;
-        own.is_subset(&have).then_some(())
+        let current = rights(cluster, &namespace, account, &namespace).await;
+        own.is_subset(&current).then_some(())
     })
     .await;
-    assert_eq!(rights(cluster, &namespace, account, &namespace).await, own, "{account} in its namespace");
-    assert_eq!(rights(cluster, &namespace, account, "default").await, elsewhere, "{account} elsewhere");
+    assert_eq!(rights(cluster, &namespace, account, &namespace).await, own, "rights of {account} in its namespace");
+    assert_eq!(
+        rights(cluster, &namespace, account, "default").await,
+        elsewhere,
+        "rights of {account} in another namespace"
+    );
 }
 
 #[tokio::test]
-async fn the_agents_own_service_account_is_refused_every_write() {
-    let reads = and(reads(&OURS), &["get nodes", "list nodes"]);
-    assert_rights("agent", "maglevd", reads.clone(), reads).await;
+async fn agent_account_has_no_write_rights() {
+    let expected = and(read_rights(&CUSTOM_RESOURCES), &["get nodes", "list nodes"]);
+    assert_rights("agent", "maglevd", expected.clone(), expected).await;
 }
 
 #[tokio::test]
-async fn the_controllers_own_service_account_may_write_status_and_nothing_else_of_what_people_write() {
-    let status = OURS.map(|plural| format!("patch status {plural}.maglev.vpp.io"));
+async fn controller_account_writes_only_status_of_users_objects() {
+    let status = CUSTOM_RESOURCES.map(|plural| format!("patch status {plural}.maglev.vpp.io"));
     let status: Vec<&str> = status.iter().map(String::as_str).collect();
     let nodes = ["create", "patch", "apply", "delete"].map(|verb| format!("{verb} maglevnodes.maglev.vpp.io"));
     let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
     let events = ["create events.events.k8s.io", "patch events.events.k8s.io", "apply events.events.k8s.io"];
-    let everywhere = and(and(reads(&OURS), &status), &nodes);
+    let everywhere = and(and(read_rights(&CUSTOM_RESOURCES), &status), &nodes);
     let everywhere = and(and(everywhere, &events), &["get nodes", "list nodes"]);
-    // Its own Lease has another name than the one that is asked for here.
+    // The right to update the Lease is limited to its name, which differs from that of these requests.
     let own = and(everywhere.clone(), &["get pods", "list pods", "create leases.coordination.k8s.io"]);
     assert_rights("controller", "maglev-controller", own, everywhere).await;
 }
 
 #[tokio::test]
-async fn the_dashboards_own_service_account_may_read_what_it_shows_and_nothing_else() {
-    let own = and(reads(&OURS), &["get pods", "list pods"]);
-    assert_rights("dashboard", "maglev-frontend", own, reads(&OURS)).await;
+async fn dashboard_account_only_reads() {
+    let own = and(read_rights(&CUSTOM_RESOURCES), &["get pods", "list pods"]);
+    assert_rights("dashboard", "maglev-frontend", own, read_rights(&CUSTOM_RESOURCES)).await;
 }
 
-/// Whether `account` may do that in the namespace `of`. What follows a slash in `resource` is a subresource, what follows
-/// a colon the name of one object.
-async fn may(cluster: &Cluster, account: &str, verb: &str, resource: &str, of: &str) -> bool {
+/// True if `account` has a right in `namespace`. `resource` has the form `plural.group`, followed by `/SUBRESOURCE` or by
+/// `:NAME` of one object.
+async fn can_i(cluster: &Cluster, account: &str, verb: &str, resource: &str, namespace: &str) -> bool {
     let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
     let (resource, subresource) = (resource.replace(':', "/"), format!("--subresource={subresource}"));
-    let args = ["auth", "can-i", verb, &resource, &subresource, "--as", account, "-n", of];
+    let args = ["auth", "can-i", verb, &resource, &subresource, "--as", account, "-n", namespace];
     String::from_utf8(cluster.kubectl_with(&args, "").await.stdout).unwrap().trim() == "yes"
 }
 
 #[tokio::test]
-async fn rights_to_one_object_or_to_a_subresource_are_as_narrow_as_they_can_be() {
+async fn rights_to_single_objects_and_subresources_are_narrow() {
     let cluster = cluster().await;
     let certificates = "agent.rbac.secretNames={client},agent.rbac.configMapNames={authorities},crds.install=false";
-    for (component, account, more, asked) in [
+    for (component, account, values, expectations) in [
         (
             "agent",
             "maglevd",
@@ -207,11 +211,12 @@ async fn rights_to_one_object_or_to_a_subresource_are_as_narrow_as_they_can_be()
             ],
         ),
     ] {
-        let namespace = install_rights(cluster, component, more).await;
+        let namespace = install_rights(cluster, component, values).await;
         let account = format!("system:serviceaccount:{namespace}:{account}");
-        for (verb, resource, wanted) in asked {
-            let is_so = async || (may(cluster, &account, verb, resource, &namespace).await == *wanted).then_some(());
-            eventually(&format!("{account}: {verb} {resource} is {wanted}"), is_so).await;
+        for (verb, resource, allowed) in expectations {
+            let matches =
+                async || (can_i(cluster, &account, verb, resource, &namespace).await == *allowed).then_some(());
+            eventually(&format!("{account} can {verb} {resource}: {allowed}"), matches).await;
         }
     }
 }

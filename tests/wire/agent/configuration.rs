@@ -5,10 +5,11 @@ use maglev_model::{
     health::BackendState::{Down, Up},
     problem::{Problem, Reason},
     vip::{Encap, TableLength, Weight},
+    weights::ActivePool,
 };
 use maglev_vpp_simulator::Write;
 
-use super::fixture::{Node, backend, config, frontend, node, pool, vip};
+use super::fixture::{Node, backend, config, frontend, name, node, pool, vip};
 
 #[tokio::test]
 async fn new_frontend_is_programmed_and_every_step_is_published() {
@@ -176,6 +177,20 @@ async fn loser_of_a_conflict_is_withdrawn_and_reported() {
     node.until("it is withdrawn", |node| node.simulator.snapshot().vips.is_empty()).await;
     let expected = "frontend-programmed name=default/web generation=2 result=Failed reason=Conflicted";
     node.until("the change is published", |node| node.log().iter().any(|line| line == expected)).await;
+}
+
+#[tokio::test]
+async fn missing_check_keeps_the_active_pool() {
+    let (a, mut spare) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
+    spare.check = Check::None;
+    let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a]), pool("standby", &[&spare])]);
+    let node = Node::following(config([web], node())).await;
+    node.until_programmed().await;
+    let mut unchecked = a.clone();
+    unchecked.check = Check::Missing(Problem::new(Reason::HealthCheckNotFound, "", ""));
+    node.edit("web", |web| web.pools[0] = pool("primary", &[&unchecked]));
+    node.until_programmed().await;
+    assert_eq!(node.active_pools(), [(name("web"), ActivePool::Index(0))]);
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use maglev_model::{
     event::{Event, EventSink, Events},
     health::{BackendHealth, BackendState, HealthSnapshot},
     vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
+    weights::ActivePool,
 };
 use maglev_vpp_simulator::{Mark, Release, Simulator, SimulatorOptions};
 use tokio::{sync::watch, task::JoinHandle};
@@ -104,6 +105,7 @@ pub fn config(frontends: impl IntoIterator<Item = Frontend>, node: NodeConfig) -
 #[derive(Default)]
 struct EventCollector {
     published: Mutex<Vec<Event>>,
+    active_pools: Mutex<Vec<(Name, ActivePool)>>,
     /// Receives all events and changes as well.
     bus: OnceLock<Events>,
 }
@@ -119,6 +121,9 @@ impl EventSink for EventCollector {
     }
 
     fn publish_change(&self, change: Change) {
+        if let Change::ActivePool(name, pool) = &change {
+            self.active_pools.lock().unwrap().push((name.clone(), *pool));
+        }
         self.bus.get().into_iter().for_each(|bus| bus.emit_change(change.clone()));
     }
 }
@@ -378,6 +383,11 @@ impl Node {
     /// All events so far, formatted as in the log.
     pub fn log(&self) -> Vec<String> {
         self.events.published.lock().unwrap().iter().map(line).collect()
+    }
+
+    /// All active pools reported so far, in order.
+    pub fn active_pools(&self) -> Vec<(Name, ActivePool)> {
+        self.events.active_pools.lock().unwrap().clone()
     }
 
     /// The log lines of changes in VPP, in order.

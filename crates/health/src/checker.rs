@@ -310,8 +310,8 @@ impl<P: Prober> Checker<P> {
         }
         self.publisher.update(name, &backend_loop.health_update(Some(code)));
         match (failure, success) {
-            // When a suspicion begins, probes of the whole family soon show if the path is at fault; when it ends, which
-            // backends are down.
+            // When a suspicion begins, probes of the whole family soon show if the path is at fault; when it ends,
+            // which backends are down.
             (FailureEffect::PathSuspect, _) | (_, SuccessEffect::SuspicionEnded) => self.probe_family(family, now),
             (FailureEffect::ConfirmationNeeded, _) => {
                 self.probe_now(family, now, CONFIRMATION_PROBES, |peer| !peer.is_in_doubt());

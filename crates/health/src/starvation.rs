@@ -1,8 +1,8 @@
 //! Measures the CPU time that this thread was denied: a starved or paused process must not mark any backend down.
 //!
-//! While probes run, a timer fires every [`tick_interval`](StarvationMonitor::tick_interval). The delay of a tick is time
-//! in which the probes could not run either, while their timeouts ran on: the process was not scheduled, or was busy
-//! with other work. If the process is stopped and continued again and again, pauses shorter than the interval are
+//! While probes run, a timer fires every [`tick_interval`](StarvationMonitor::tick_interval). The delay of a tick is
+//! time in which the probes could not run either, while their timeouts ran on: the process was not scheduled, or was
+//! busy with other work. If the process is stopped and continued again and again, pauses shorter than the interval are
 //! missed. So the interval is a tenth of the shortest timeout: enough such turns remain to finish a probe.
 
 use std::time::Duration;

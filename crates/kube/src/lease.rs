@@ -1,10 +1,10 @@
 //! Leader election by a Lease.
 //!
-//! Only [`LeaseLoop`] creates a [`Leadership`], and every write requires one. Its deadline is monotonic and counted from
-//! *before* the request that acquired or renewed the Lease was sent. So it passes before another replica may acquire the
-//! Lease, even if the clocks differ: a replica that was paused finds the deadline passed and starts no write. As in
-//! client-go, a Lease is free once a replica has seen the same record for the Lease's duration on the replica's own
-//! clock.
+//! Only [`LeaseLoop`] creates a [`Leadership`], and every write requires one. Its deadline is monotonic and counted
+//! from *before* the request that acquired or renewed the Lease was sent. So it passes before another replica may
+//! acquire the Lease, even if the clocks differ: a replica that was paused finds the deadline passed and starts no
+//! write. As in client-go, a Lease is free once a replica has seen the same record for the Lease's duration on the
+//! replica's own clock.
 
 use std::{sync::Arc, time::Duration};
 

@@ -159,8 +159,8 @@ pub(crate) struct ObjectVersion {
     resource_version: String,
 }
 
-/// The text of serde's error for `spec`, without the values of HTTP headers, which may be secret: serde quotes a value of
-/// an unexpected type.
+/// The text of serde's error for `spec`, without the values of HTTP headers, which may be secret: serde quotes a value
+/// of an unexpected type.
 fn explain<S: DeserializeOwned>(spec: &Value, error: &serde_json::Error) -> String {
     let mut redacted = spec.clone();
     let headers = redacted.get_mut("http").and_then(Value::as_object_mut).and_then(|http| http.remove("headers"));

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 /// Time for which a cause is not logged again.
 const PERIOD: Duration = Duration::from_mins(1);
-/// Maximum number of causes remembered. Messages about further causes are suppressed: so many causes mean that the texts
-/// contain something that always differs, such as a port.
+/// Maximum number of causes remembered. Messages about further causes are suppressed: so many causes mean that the
+/// texts contain something that always differs, such as a port.
 const MAX_CAUSES: usize = 64;
 
 /// Passes at most one message per distinct cause and minute, and counts the suppressed ones.

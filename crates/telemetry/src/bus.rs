@@ -51,8 +51,8 @@ use maglev_model::{
     view::{Fold as _, View},
 };
 
-/// The maximum number of queued state events, far more than one sync can cause. If more are queued, the process has stalled;
-/// dropped events are counted and logged.
+/// The maximum number of queued state events, far more than one sync can cause. If more are queued, the process has
+/// stalled; dropped events are counted and logged.
 const STATE_LIMIT: usize = 1 << 20;
 /// The maximum number of queued events of the probe lane.
 const PROBE_LIMIT: usize = 8192;

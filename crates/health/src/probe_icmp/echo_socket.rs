@@ -149,8 +149,8 @@ impl ExpectedEcho {
     }
 }
 
-/// True if a socket could not be opened because `net.ipv4.ping_group_range` excludes this process and the process lacks
-/// `CAP_NET_RAW`.
+/// True if this process may not open the socket: `net.ipv4.ping_group_range` excludes it from datagram sockets, or it
+/// lacks `CAP_NET_RAW` for raw sockets.
 pub fn is_missing_capability(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::EACCES | Errno::EPERM | Errno::EPROTONOSUPPORT))

@@ -92,7 +92,7 @@ fn transition(events: &Events, backend: &Backend, from: BackendState, to: Backen
     events.emit(Event::BackendTransition { name: backend.name.clone(), from, code: Some(ProbeCode::L4Ok), health });
 }
 
-fn with<'a>(series: &'a [String], start: &str) -> Vec<&'a str> {
+fn starting_with<'a>(series: &'a [String], start: &str) -> Vec<&'a str> {
     series.iter().filter(|line| line.starts_with(start)).map(String::as_str).collect()
 }
 
@@ -125,7 +125,7 @@ async fn a_backend_has_one_state_and_counts_of_its_transitions() {
     })
     .await;
     assert_eq!(
-        with(&series, "maglev_backend_"),
+        starting_with(&series, "maglev_backend_"),
         [
             r#"maglev_backend_enabled{backend="shop/a"} 1"#,
             r#"maglev_backend_enabled{backend="shop/b"} 0"#,
@@ -158,7 +158,7 @@ async fn a_backend_added_again_starts_at_zero_transitions() {
         // The health checker has not applied the removal yet.
         transition(events, &a, Up, Down);
     };
-    assert_eq!(with(&scraped(remove).await, "maglev_backend_"), [""; 0]);
+    assert_eq!(starting_with(&scraped(remove).await, "maglev_backend_"), [""; 0]);
     let series = scraped(|events| {
         remove(events);
         events.emit_change(Change::Health(name("a"), None));
@@ -167,7 +167,7 @@ async fn a_backend_added_again_starts_at_zero_transitions() {
     })
     .await;
     let counted = r#"maglev_backend_transitions_total{backend="shop/a",from="unknown",to="down"} 1"#;
-    assert_eq!(with(&series, "maglev_backend_transitions_total"), [counted]);
+    assert_eq!(starting_with(&series, "maglev_backend_transitions_total"), [counted]);
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn the_state_of_another_address_counts_as_unknown() {
     })
     .await;
     assert_eq!(
-        with(&series, r#"maglev_backend_state{backend="shop/a",state="up"}"#).join(""),
+        starting_with(&series, r#"maglev_backend_state{backend="shop/a",state="up"}"#).join(""),
         r#"maglev_backend_state{backend="shop/a",state="up"} 0"#
     );
     assert!(series.contains(&r#"maglev_backend_state{backend="shop/a",state="unknown"} 1"#.to_owned()), "{series:#?}");
@@ -208,7 +208,7 @@ async fn a_frontend_has_state_result_and_weights_until_it_is_removed() {
         )
     };
     assert_eq!(
-        with(&scraped(emit).await, "maglev_frontend_"),
+        starting_with(&scraped(emit).await, "maglev_frontend_"),
         [
             &*weight("effective_weight", "first", "a", 10),
             &*weight("effective_weight", "second", "a", 0),
@@ -231,7 +231,7 @@ async fn a_frontend_has_state_result_and_weights_until_it_is_removed() {
         events.emit_change(Change::Config(Arc::new(delta)));
     })
     .await;
-    assert_eq!(with(&removed, "maglev_frontend_"), [""; 0]);
+    assert_eq!(starting_with(&removed, "maglev_frontend_"), [""; 0]);
 }
 
 #[tokio::test]
@@ -281,5 +281,5 @@ async fn problems_holds_and_foreign_vips_are_counted() {
         events.emit_change(Change::VppDisconnected);
     })
     .await;
-    assert_eq!(with(&disconnected, "maglev_vpp_connected"), [""; 0]);
+    assert_eq!(starting_with(&disconnected, "maglev_vpp_connected"), [""; 0]);
 }

@@ -103,12 +103,12 @@ async fn a_suspicion_probes_the_whole_family_within_a_second() {
     LocalSet::new()
         .run_until(async {
             // Two backends fall within seconds; all others are probed once an hour.
-            let hourly = HealthCheck { interval: Duration::from_hours(1), ..check() };
+            let (quick, hourly) = (check(), HealthCheck { interval: Duration::from_hours(1), ..check() });
             let v6 = |number: u8| -> Backend {
                 let address = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(number)]);
                 Backend { address, ..backend(number, &hourly) }
             };
-            let backends = (0..10).map(|number| backend(number, if number < 2 { &QUICK } else { &hourly }));
+            let backends = (0..10).map(|number| backend(number, if number < 2 { &quick } else { &hourly }));
             let mut fixture = CheckerFixture::start(backends.chain((100..110).map(v6)));
             fixture.until(|snapshot| count(snapshot, BackendState::Up) == 20).await;
             let before = fixture.starts().len();
@@ -130,8 +130,6 @@ async fn a_suspicion_probes_the_whole_family_within_a_second() {
         })
         .await;
 }
-
-static QUICK: std::sync::LazyLock<HealthCheck> = std::sync::LazyLock::new(check);
 
 #[tokio::test(start_paused = true)]
 async fn a_path_with_successes_is_not_suspect() {

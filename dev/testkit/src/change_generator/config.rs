@@ -1,0 +1,208 @@
+//! Random configurations: the objects of a node, and their changes.
+
+use std::{net::Ipv6Addr, sync::Arc};
+
+use maglev_model::{
+    change::{ConfigDelta, Problems},
+    config::{
+        AdminState, Backend, Check, Config, ForeignVips, Frontend, HealthCheck, Http, HttpMethod, Kind, Member,
+        MemberTarget, NodeConfig, OnBackendDown, Pool, Probe, ProbeConf, Standing, StatusRange, SyncConf, Tls, VppConf,
+    },
+    name::Name,
+    problem::{Problem, Reason},
+    vip::{Dscp, Encap, Protocol, Service, TableLength, VipKey, Weight},
+};
+
+use super::{ChangeGenerator, NAMES, change_all, set};
+
+impl ChangeGenerator {
+    /// Changes some objects and resolves references to changed objects, like the index.
+    pub(crate) fn delta(&mut self) -> ConfigDelta {
+        let old = self.config.clone();
+        for name in NAMES.map(|name| Name::namespaced("shop", name)) {
+            match self.rng.u8(..9) {
+                0 => {
+                    let check = self.some(|world| world.check(&name));
+                    set(&mut self.config.health_checks, &name, check);
+                }
+                1..3 => {
+                    let backend = self.some(|world| world.backend(&name));
+                    set(&mut self.config.backends, &name, backend);
+                }
+                3..5 => {
+                    let frontend = self.some(|world| world.frontend(&name));
+                    set(&mut self.config.frontends, &name, frontend);
+                }
+                _ => {}
+            }
+        }
+        self.resolve();
+        if self.rng.u8(..4) == 0 {
+            self.config.node = Arc::new(self.node());
+            self.config.claims_unknown = self.rng.bool();
+        }
+        let mut delta = ConfigDelta::between(Some(&old), &self.config);
+        if self.rng.bool() {
+            let problems = (0..self.rng.u8(..3)).map(|_| self.problem()).collect();
+            let kind = Kind::ALL[self.rng.usize(..Kind::ALL.len())];
+            delta.problems.push(((kind, self.name()), Problems { generation: self.rng.i64(..), problems }));
+        }
+        delta
+    }
+
+    fn resolve(&mut self) {
+        let Config { health_checks, backends, frontends, .. } = &mut self.config;
+        *backends = change_all(backends, |backend: &mut Backend| {
+            if let Check::Probe(check) = &backend.check {
+                let missing = || Check::Missing(Problem::new(Reason::HealthCheckNotFound, "", ""));
+                backend.check = health_checks.get(&check.name).cloned().map_or_else(missing, Check::Probe);
+            }
+        });
+        *frontends = change_all(frontends, |frontend: &mut Frontend| {
+            for member in frontend.pools.iter_mut().flat_map(|pool| &mut pool.members) {
+                if let MemberTarget::Backend(backend) = &member.target {
+                    let unreadable = MemberTarget::Unreadable { address: None };
+                    member.target = backends.get(&backend.name).cloned().map_or(unreadable, MemberTarget::Backend);
+                }
+            }
+        });
+    }
+
+    pub fn check(&mut self, name: &Name) -> Arc<HealthCheck> {
+        Arc::new(HealthCheck {
+            name: name.clone(),
+            revision: self.revision(),
+            interval: self.duration(),
+            fast_interval: self.duration(),
+            down_interval: self.duration(),
+            timeout: self.duration(),
+            rise: self.rng.u8(..),
+            fall: self.rng.u8(..),
+            probe: self.probe(),
+        })
+    }
+
+    fn probe(&mut self) -> Probe {
+        let tls = |world: &mut Self| Tls {
+            server_name: world.some(|world| world.text().to_string()),
+            insecure_skip_verify: world.rng.bool(),
+            // Certificates and keys never leave an agent.
+            authorities: None,
+            client: None,
+        };
+        match self.rng.u8(..4) {
+            0 => Probe::Icmp,
+            1 => Probe::Tcp { port: self.port(), tls: self.some(tls) },
+            2 => Probe::Grpc { port: self.port(), service: self.text().to_string(), tls: self.some(tls) },
+            _ => {
+                let http = Http {
+                    path: "/".into(),
+                    host: self.some(|world| world.text().to_string()),
+                    method: if self.rng.bool() { HttpMethod::Get } else { HttpMethod::Head },
+                    expected_statuses: vec![StatusRange { from: self.rng.u16(..), to: self.rng.u16(..) }],
+                    expected_body: self.some(|world| world.text().to_string()),
+                    // Empty, since values are not sent.
+                    headers: vec![("X-Probe".into(), String::new()), ("X-Other".into(), String::new())],
+                };
+                Probe::Http { port: self.port(), http, tls: self.some(tls) }
+            }
+        }
+    }
+
+    fn backend(&mut self, name: &Name) -> Arc<Backend> {
+        let check = match self.rng.u8(..4) {
+            0 => Check::Missing(self.problem()),
+            1 => Check::NotSupported(self.problem()),
+            _ => self.listed_check().map_or(Check::None, Check::Probe),
+        };
+        use AdminState::{Disabled, Enabled, Paused};
+        Arc::new(Backend {
+            name: name.clone(),
+            revision: self.revision(),
+            address: self.address(),
+            admin_state: [Enabled, Paused, Disabled][self.rng.usize(..3)],
+            check,
+        })
+    }
+
+    fn listed_check(&mut self) -> Option<Arc<HealthCheck>> {
+        let name = self.name();
+        self.config.health_checks.get(&name).cloned()
+    }
+
+    fn frontend(&mut self, name: &Name) -> Arc<Frontend> {
+        let standing = match self.rng.u8(..4) {
+            0 => Standing::Held(self.problem()),
+            1 => Standing::Withdrawn(self.problem()),
+            _ => Standing::Serving,
+        };
+        let pool = |world: &mut Self| Pool {
+            name: world.text(),
+            members: (0..world.rng.u8(..4)).map(|_| world.member()).collect(),
+        };
+        let service = match self.rng.u8(..3) {
+            0 => Service::AllPorts,
+            1 => Service::Port { protocol: Protocol::Tcp, port: self.port() },
+            _ => Service::Port { protocol: Protocol::Udp, port: self.port() },
+        };
+        Arc::new(Frontend {
+            name: name.clone(),
+            revision: self.revision(),
+            vip: VipKey { address: self.address(), service },
+            standing,
+            pools: (0..self.rng.u8(..3)).map(|_| pool(self)).collect(),
+            encap: self.some(Self::encap),
+            sticky: self.rng.bool(),
+            on_backend_down: if self.rng.bool() { OnBackendDown::Flush } else { OnBackendDown::Keep },
+            table_length: TableLength::new(256 << self.rng.u32(..8)).expect("a power of two in the range"),
+        })
+    }
+
+    fn encap(&mut self) -> Encap {
+        match self.rng.u8(..5) {
+            0 => Encap::Gre4,
+            1 => Encap::Gre6,
+            2 => Encap::L3dsr(Dscp::new(self.rng.u8(..64)).expect("the range ends at 63")),
+            3 => Encap::Nat4(self.port()),
+            _ => Encap::Nat6(self.port()),
+        }
+    }
+
+    fn member(&mut self) -> Member {
+        let weight = Weight::clamped(self.rng.u8(..));
+        let backend = self.name();
+        let target = match self.config.backends.get(&backend).cloned().filter(|_| self.rng.u8(..4) > 0) {
+            Some(backend) => MemberTarget::Backend(backend),
+            None => MemberTarget::Unreadable { address: self.some(Self::address) },
+        };
+        Member { backend, weight, target }
+    }
+
+    fn node(&mut self) -> NodeConfig {
+        let v6 = Some(Ipv6Addr::LOCALHOST);
+        NodeConfig {
+            load_balancer_config: self.some(|_| Name::cluster("edge")),
+            internal_ipv4: self.some(|world| world.v4(1)),
+            internal_ipv6: v6.filter(|_| self.rng.bool()),
+            vpp: VppConf {
+                ipv4_source: self.some(|world| world.v4(2)),
+                ipv6_source: v6.filter(|_| self.rng.bool()),
+                sticky_buckets_per_core: self.some(|world| world.rng.u32(..)),
+                flow_timeout: self.some(|world| world.rng.u32(..)),
+            },
+            sync: SyncConf {
+                interval: self.duration(),
+                startup_min_delay: self.duration(),
+                startup_max_delay: self.duration(),
+                foreign_vips: if self.rng.bool() { ForeignVips::Keep } else { ForeignVips::Remove },
+                mass_removal_hold: self.duration(),
+            },
+            probe: ProbeConf {
+                ipv4_source: self.some(|world| world.v4(3)),
+                ipv6_source: v6.filter(|_| self.rng.bool()),
+                transition_history: self.rng.usize(..),
+                fail_open: self.rng.bool(),
+            },
+        }
+    }
+}

@@ -1,5 +1,5 @@
-//! The metrics of a running maglevd: accepted by `promtool`, equal to `docs/metrics.md`, consistent with the events, and
-//! without series of deleted objects.
+//! The metrics of a running maglevd: accepted by `promtool`, equal to `docs/metrics.md`, consistent with the events,
+//! and without series of deleted objects.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

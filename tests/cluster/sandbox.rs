@@ -252,7 +252,8 @@ async fn invalid_arguments_of_up_are_refused_with_their_reason() {
     }
 }
 
-/// Backends in every state, a standby pool, and the Frontend `held`, to which the test adds an IPv6 Backend so that it is held.
+/// Backends in every state, a standby pool, and the Frontend `held`, to which the test adds an IPv6 Backend so that it
+/// is held.
 const EVERY_STATE: &str = "
 apiVersion: maglev.vpp.io/v1alpha1
 kind: Backend

@@ -1,4 +1,5 @@
-//! Tests of the wire protocols against recordings of a real VPP, the simulator and real sockets, one module per subject.
+//! Tests of the wire protocols against recordings of a real VPP, the simulator and real sockets, one module per
+//! subject.
 
 #![allow(
     clippy::unwrap_used,

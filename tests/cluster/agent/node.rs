@@ -69,8 +69,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts everything but maglevd. `timing` holds the HealthCheck's fields for interval and timeout. `number` must be
-    /// unique, as it determines the ports.
+    /// Starts everything but maglevd. `timing` holds the HealthCheck's fields for interval and timeout. `number` must
+    /// be unique, as it determines the ports.
     pub async fn start(test: &str, number: u8, timing: &str) -> Self {
         let cluster = own_control_plane(&format!("maglevd-{test}"), false).await;
         let dir = cluster.dir().to_owned();

@@ -117,7 +117,8 @@ fn and(rights: BTreeSet<String>, more: &[&str]) -> BTreeSet<String> {
 async fn assert_rights(component: &str, account: &str, own: BTreeSet<String>, elsewhere: BTreeSet<String>) {
     let cluster = cluster().await;
     let namespace = install_rights(cluster, component, "crds.install=false").await;
-    // Roles and bindings take effect one by one: missing rights may still appear, but excessive rights do not disappear.
+    // Roles and bindings take effect one by one: missing rights may still appear, but excessive rights do not
+    // disappear.
     eventually(&format!("{account} has its rights"), async || {
         let current = rights(cluster, &namespace, account, &namespace).await;
         own.is_subset(&current).then_some(())
@@ -157,8 +158,8 @@ async fn dashboard_account_only_reads() {
     assert_rights("dashboard", "maglev-frontend", own, read_rights(&CUSTOM_RESOURCES)).await;
 }
 
-/// True if `account` has a right in `namespace`. `resource` has the form `plural.group`, followed by `/SUBRESOURCE` or by
-/// `:NAME` of one object.
+/// True if `account` has a right in `namespace`. `resource` has the form `plural.group`, followed by `/SUBRESOURCE` or
+/// by `:NAME` of one object.
 async fn can_i(cluster: &Cluster, account: &str, verb: &str, resource: &str, namespace: &str) -> bool {
     let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
     let (resource, subresource) = (resource.replace(':', "/"), format!("--subresource={subresource}"));

@@ -57,8 +57,8 @@ async fn start_vpp(directory: &Path) -> Simulator {
 }
 
 impl Site {
-    /// Starts the nodes `number` and `number + 1`, which must be unique, and backends on port 8080 of 127.0.`number`.1 to
-    /// .3.
+    /// Starts the nodes `number` and `number + 1`, which must be unique, and backends on port 8080 of 127.0.`number`.1
+    /// to .3.
     pub async fn start(number: u8) -> Self {
         let cluster = lock_control_plane().await;
         let dir = cluster.dir().join(format!("site-{number}"));

@@ -116,8 +116,8 @@ const COMPONENTS: [(&str, &str, &str); 3] = [
     ("dashboard", "Deployment/maglev-frontend", "dashboard"),
 ];
 
-/// Values that every component has, each with its place in the workload and its content there. A place is a JSON pointer
-/// or the name of a list of the pod or its container.
+/// Values that every component has, each with its place in the workload and its content there. A place is a JSON
+/// pointer or the name of a list of the pod or its container.
 fn common_values(component: &str) -> Vec<(String, String, Value)> {
     let digest = format!("sha256:{}", "a".repeat(64));
     let image = format!("image.registry=registry.example,PART.image.repository=lb/maglev,PART.image.digest={digest}");

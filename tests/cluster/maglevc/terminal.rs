@@ -47,7 +47,8 @@ impl Terminal {
         self.keys.flush().await.unwrap();
     }
 
-    /// Waits until `text` appears in the output that is not consumed yet. Consumes and returns the output up to its end.
+    /// Waits until `text` appears in the output that is not consumed yet. Consumes and returns the output up to its
+    /// end.
     pub async fn expect(&mut self, text: &str) -> String {
         let (output, consumed) = (Arc::clone(&self.output), self.consumed);
         let appears = tokio::time::timeout(LIMIT, async {

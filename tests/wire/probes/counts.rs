@@ -122,7 +122,8 @@ async fn metrics_and_events_match_the_servers_counts() {
         .map(|((backend, code), count)| ((backend.to_string(), code.as_str().to_owned()), *count))
         .collect();
     assert_eq!(metric_counts, event_counts);
-    // Failures are discarded when the probe thread is starved: such probes have a start event and a counter of their own.
+    // Failures are discarded when the probe thread is starved: such probes have a start event and a counter of their
+    // own.
     let discarded = counter(&registry, "maglev_probe_discarded_total");
     for (name, _, server, code) in &checks {
         let name = Name::namespaced("shop", name);

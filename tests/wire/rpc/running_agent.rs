@@ -1,5 +1,5 @@
-//! A whole agent without Kubernetes: the probes, the agent, the bus and the gRPC server, connected as in maglevd, with a
-//! simulated VPP and a listening backend.
+//! A whole agent without Kubernetes: the probes, the agent, the bus and the gRPC server, connected as in maglevd, with
+//! a simulated VPP and a listening backend.
 
 use std::{
     net::{IpAddr, SocketAddr},

@@ -11,7 +11,7 @@ use maglev_model::{
 };
 
 /// Reasons for which a spec is not accepted.
-const INVALID_SPEC: [Reason; 2] = [Reason::Unreadable, Reason::Invalid];
+const INVALID_SPEC: [Reason; 3] = [Reason::Unreadable, Reason::Invalid, Reason::AddressUsedByFrontend];
 /// Reasons for which this cluster or a node cannot run a HealthCheck.
 const UNSUPPORTED: [Reason; 5] = [
     Reason::CertificateNotFound,

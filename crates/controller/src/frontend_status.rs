@@ -23,8 +23,13 @@ use maglev_model::{
 const POSITIVE: [&str; 3] = ["Accepted", "ResolvedRefs", "Programmed"];
 const ORDER: [&str; 7] = ["Accepted", "ResolvedRefs", "Programmed", "Available", "Ready", "Conflicted", "Degraded"];
 /// Reasons for which a spec is not accepted.
-const INVALID_SPEC: [Reason; 4] =
-    [Reason::Unreadable, Reason::Invalid, Reason::MixedFamilies, Reason::EncapFamilyMismatch];
+const INVALID_SPEC: [Reason; 5] = [
+    Reason::Unreadable,
+    Reason::Invalid,
+    Reason::AddressUsedByNode,
+    Reason::MixedFamilies,
+    Reason::EncapFamilyMismatch,
+];
 const REFERENCES: [Reason; 2] = [Reason::BackendNotFound, Reason::BackendUnreadable];
 const CONFLICTS: [Reason; 2] = [Reason::AddressOwnedByOtherNamespace, Reason::Conflicted];
 const DEGRADING: [Reason; 4] =

@@ -196,14 +196,12 @@ impl StatusEngine {
         let is_first = self.nodes.replace(nodes).is_none();
         // A Node may be registered after its agent has connected, or again while its agent stays connected.
         self.agents.retain(|node, agent| agent.has_link || is_registered(self.nodes.as_ref(), node));
-        if is_first {
-            // The index waits for the list of Nodes; the controller has no node of its own.
-            let mut batch = self.index.batch();
-            batch.reset(Kind::Node, Vec::new());
-            drop(batch.publish());
-            let all = self.stored.keys().cloned().collect();
-            self.follow_config(all);
-        }
+        let mut batch = self.index.batch();
+        let objects = self.nodes.iter().flatten().map(|(_, node)| Object::Node(node.object.clone()));
+        batch.reset(Kind::Node, objects.collect());
+        let changes = batch.publish();
+        let affected = changes.problems().map(|changed| (StatusKind::Kind(changed.kind), changed.name.clone()));
+        self.follow_config(if is_first { self.stored.keys().cloned().collect() } else { affected.collect() });
         self.update_nodes(now);
         self.mark_nodes();
     }

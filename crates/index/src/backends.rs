@@ -11,6 +11,7 @@ use imbl::OrdMap;
 use super::{
     Work,
     changes::{Changes, ObjectVersion, Record},
+    frontends::Frontends,
     health_checks::{HealthChecks, ResolvedCheck},
     object::Meta,
     references::References,
@@ -45,6 +46,14 @@ impl BackendRead {
             Self::Unreadable { .. } => None,
         }
     }
+
+    /// The address of a readable Backend.
+    fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Readable { address, .. } => Some(*address),
+            Self::Unreadable { .. } => None,
+        }
+    }
 }
 
 struct Entry {
@@ -59,6 +68,8 @@ pub struct Backends {
     targets: HashMap<Name, MemberTarget>,
     /// The readable Backends, as in the configuration.
     pub resolved: OrdMap<Name, Arc<Backend>>,
+    /// The Backends with each address.
+    by_address: References<IpAddr>,
     /// The Frontends that refer to each Backend.
     pub users: References,
     dirty: BTreeSet<Name>,
@@ -76,10 +87,15 @@ impl Backends {
                 entry.read.check().into_iter().for_each(|check| checks.remove(check, &name));
                 read.check().into_iter().for_each(|check| checks.add(check, &name));
             }
+            if entry.read.address() != read.address() {
+                entry.read.address().iter().for_each(|address| self.by_address.remove(address, &name));
+                read.address().iter().for_each(|address| self.by_address.add(address, &name));
+            }
             entry.meta = meta;
             entry.read = read;
         } else {
             read.check().into_iter().for_each(|check| checks.add(check, &name));
+            read.address().iter().for_each(|address| self.by_address.add(address, &name));
             let record = if first_list { Record::for_first_list(&meta.revision) } else { Record::default() };
             self.entries.insert(name.clone(), Entry { meta, read, record });
         }
@@ -90,6 +106,7 @@ impl Backends {
     pub fn delete(&mut self, name: &Name, checks: &mut References, changes: &mut Changes) {
         if let Some(entry) = self.entries.remove(name) {
             entry.read.check().into_iter().for_each(|check| checks.remove(check, name));
+            entry.read.address().iter().for_each(|address| self.by_address.remove(address, name));
             entry.record.remove(ObjectVersion { kind: Kind::Backend, name, revision: &entry.meta.revision }, changes);
             self.dirty.insert(name.clone());
         }
@@ -105,13 +122,31 @@ impl Backends {
         self.dirty.insert(name);
     }
 
-    /// Resolves the dirty objects. Returns the names whose lookup result changed.
-    pub fn settle(&mut self, checks: &HealthChecks, changes: &mut Changes, work: &mut Work) -> Vec<Name> {
-        let dirty = std::mem::take(&mut self.dirty);
-        dirty.into_iter().filter(|name| self.settle_one(name, checks, changes, work)).collect()
+    /// Marks the Backends with `address` as dirty, because the Frontends on that address changed.
+    pub fn touch_address(&mut self, address: IpAddr) {
+        self.dirty.extend(self.by_address.users(&address).cloned());
     }
 
-    fn settle_one(&mut self, name: &Name, checks: &HealthChecks, changes: &mut Changes, work: &mut Work) -> bool {
+    /// Resolves the dirty objects. Returns the names whose lookup result changed.
+    pub fn settle(
+        &mut self,
+        checks: &HealthChecks,
+        frontends: &Frontends,
+        changes: &mut Changes,
+        work: &mut Work,
+    ) -> Vec<Name> {
+        let dirty = std::mem::take(&mut self.dirty);
+        dirty.into_iter().filter(|name| self.settle_one(name, checks, frontends, changes, work)).collect()
+    }
+
+    fn settle_one(
+        &mut self,
+        name: &Name,
+        checks: &HealthChecks,
+        frontends: &Frontends,
+        changes: &mut Changes,
+        work: &mut Work,
+    ) -> bool {
         work.backends += 1;
         let Some(entry) = self.entries.get_mut(name) else {
             self.resolved.remove(name);
@@ -123,6 +158,11 @@ impl Backends {
                 problems.push(problem.clone());
                 self.resolved.remove(name);
                 MemberTarget::Unreadable { address: *address }
+            }
+            BackendRead::Readable { address, .. } if frontends.is_vip(*address) => {
+                problems.push(used_by_frontend(name, *address));
+                self.resolved.remove(name);
+                MemberTarget::Unreadable { address: Some(*address) }
             }
             BackendRead::Readable { address, check, admin_state } => {
                 let check = resolve_check(name, check.as_ref(), checks);
@@ -161,6 +201,16 @@ impl Backends {
     pub fn problems(&self, name: &Name) -> &[Problem] {
         self.entries.get(name).map_or(&[], |entry| entry.record.problems())
     }
+}
+
+/// The problem of a Backend with the address of a Frontend. The message does not name the Frontend, which may be in another
+/// namespace.
+fn used_by_frontend(name: &Name, address: IpAddr) -> Problem {
+    let message = format!(
+        "Backend {name}: spec.address {address} is the address of a Frontend, so VPP would send the packets to itself; use \
+         the address of the server; until then the Backend stays in VPP as it is and is not probed"
+    );
+    Problem::new(Reason::AddressUsedByFrontend, "spec.address", message)
 }
 
 /// Resolves the reference of the Backend `name` to `check`. The problems are those of the Backend.

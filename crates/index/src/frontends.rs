@@ -14,13 +14,14 @@ use super::{
     changes::{Changes, ObjectVersion, Record},
     claims::{self, Addresses, Age, Claimant, ClaimedEncap},
     members::{self, FrontendSettings, Resolution},
-    object::Meta,
+    node_addresses::NodeAddresses,
+    object::{Meta, NodeObject},
     references::References,
 };
 use maglev_model::{
     Name,
     config::{Frontend, Kind, OnBackendDown, Standing},
-    problem::Problem,
+    problem::{Problem, Reason},
     vip::{Service, TableLength, VipKey},
 };
 
@@ -118,6 +119,7 @@ pub struct Frontends {
     /// The Frontends with a readable claim, as in the configuration.
     pub resolved: OrdMap<Name, Arc<Frontend>>,
     addresses: Addresses,
+    nodes: NodeAddresses,
     /// Number of Frontends with an unreadable claim.
     unknown_claims: usize,
     dirty: BTreeSet<Name>,
@@ -192,6 +194,45 @@ impl Frontends {
         Some(entry)
     }
 
+    /// Applies a Node, whose addresses no Frontend may have.
+    pub fn apply_node(&mut self, node: &NodeObject) {
+        let changed = self.nodes.apply(node);
+        self.touch_addresses(changed);
+    }
+
+    /// Removes a deleted Node.
+    pub fn delete_node(&mut self, node: &str) {
+        let changed = self.nodes.delete(node);
+        self.touch_addresses(changed);
+    }
+
+    /// The names of the Nodes with an address.
+    pub fn node_names(&self) -> impl Iterator<Item = &str> {
+        self.nodes.names()
+    }
+
+    /// Marks the Frontends on `addresses` as dirty.
+    fn touch_addresses(&mut self, addresses: BTreeSet<IpAddr>) {
+        for address in addresses {
+            let before = self.dirty.len();
+            self.dirty.extend(self.addresses.on(address).cloned());
+            if self.dirty.len() > before {
+                self.dirty_addresses.insert(address);
+            }
+        }
+    }
+
+    /// True if a Frontend may have `address` as its VIP. Addresses of Nodes do not count: they are refused as VIPs, and may
+    /// be those of backends.
+    pub fn is_vip(&self, address: IpAddr) -> bool {
+        self.nodes.node(address).is_none() && self.addresses.on(address).next().is_some()
+    }
+
+    /// The addresses whose Frontends changed since they were last settled.
+    pub fn dirty_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.dirty_addresses.iter().copied()
+    }
+
     /// The names of all stored objects.
     pub fn names(&self) -> impl Iterator<Item = &Name> {
         self.entries.keys()
@@ -259,14 +300,15 @@ impl Frontends {
     /// Assembles the resolved Frontend. Returns true if it changed.
     fn assemble(&mut self, name: &Name, changes: &mut Changes) -> bool {
         let Some(entry) = self.entries.get_mut(name) else { return self.resolved.remove(name).is_some() };
-        let standing = standing(entry);
+        let rejection = rejection(entry, &self.nodes);
+        let standing = standing(entry, rejection.as_ref());
         let in_effect = entry.read.vip().is_some() && standing == Standing::Serving;
         let mut problems: Vec<Problem> =
             entry.resolution.iter().flat_map(|resolution| resolution.problems.iter().cloned()).collect();
         if let Standing::Held(problem) | Standing::Withdrawn(problem) = &standing {
             problems.push(problem.clone());
         }
-        problems.extend(entry.conflict.iter().chain(rejection(entry)).cloned());
+        problems.extend(entry.conflict.iter().chain(&rejection).cloned());
         let object = ObjectVersion { kind: Kind::Frontend, name, revision: &entry.meta.revision };
         entry.record.settle(object, in_effect, problems, changes);
         let Some(vip) = entry.read.vip() else { return self.resolved.remove(name).is_some() };
@@ -282,17 +324,28 @@ impl Frontends {
     }
 }
 
-/// The problem of the object itself, independent of other objects.
-fn rejection(entry: &Entry) -> Option<&Problem> {
+/// The problem of the object itself, independent of its Backends and of other Frontends.
+fn rejection(entry: &Entry, nodes: &NodeAddresses) -> Option<Problem> {
     match &entry.read.body {
-        Body::Readable { rejection, .. } => rejection.as_ref(),
-        Body::Unreadable { problem, .. } => Some(problem),
+        Body::Readable { rejection: Some(problem), .. } | Body::Unreadable { problem, .. } => Some(problem.clone()),
+        Body::Readable { .. } => {
+            let address = entry.read.address?;
+            Some(used_by_node(&entry.meta.name, address, nodes.node(address)?))
+        }
     }
 }
 
+fn used_by_node(name: &Name, address: IpAddr, node: &str) -> Problem {
+    let message = format!(
+        "Frontend {name}: spec.address {address} is the InternalIP of Node {node:?}, whose own traffic VPP would take; \
+         choose an address that no node has; until then VPP is left as it is"
+    );
+    Problem::new(Reason::AddressUsedByNode, "spec.address", message)
+}
+
 /// A conflict takes precedence over a hold, since two Frontends cannot share a VIP.
-fn standing(entry: &Entry) -> Standing {
-    let held = || rejection(entry).or_else(|| entry.resolution.as_ref()?.held.as_ref());
+fn standing(entry: &Entry, rejection: Option<&Problem>) -> Standing {
+    let held = || rejection.or_else(|| entry.resolution.as_ref()?.held.as_ref());
     match (&entry.conflict, held()) {
         (Some(conflict), _) => Standing::Withdrawn(conflict.clone()),
         (None, Some(held)) => Standing::Held(held.clone()),

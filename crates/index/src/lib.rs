@@ -22,6 +22,7 @@ mod health_checks;
 mod manifest;
 mod members;
 mod node;
+mod node_addresses;
 mod object;
 mod read;
 mod references;
@@ -200,8 +201,12 @@ impl Index {
                 let read = read::load_balancer_config(&meta.name, spec.as_ref());
                 self.node.apply(meta, read, first_list);
             }
-            Object::Node(node) if Some(&node.name) == self.options.node_name.as_ref() => self.node.apply_node(node),
-            Object::Node(_) => {}
+            Object::Node(node) => {
+                self.frontends.apply_node(&node);
+                if Some(&node.name) == self.options.node_name.as_ref() {
+                    self.node.apply_node(node);
+                }
+            }
         }
     }
 
@@ -211,8 +216,8 @@ impl Index {
             Kind::Backend => self.backends.delete(name, &mut self.health_checks.users, &mut self.changes),
             Kind::Frontend => self.frontends.delete(name, &mut self.backends.users, &mut self.changes),
             Kind::LoadBalancerConfig => self.node.delete(name, &mut self.changes),
-            // A deleted Node stays as last seen.
-            Kind::Node => {}
+            // The settings of the own Node stay as last seen.
+            Kind::Node => self.frontends.delete_node(name.as_str()),
         }
     }
 
@@ -222,7 +227,7 @@ impl Index {
             Kind::Backend => self.backends.names().cloned().collect(),
             Kind::Frontend => self.frontends.names().cloned().collect(),
             Kind::LoadBalancerConfig => self.node.names().cloned().collect(),
-            Kind::Node => BTreeSet::new(),
+            Kind::Node => self.frontends.node_names().map(Name::cluster).collect(),
         }
     }
 
@@ -235,7 +240,10 @@ impl Index {
         for backend in checks.iter().flat_map(|check| self.health_checks.users.users(check)) {
             self.backends.touch(backend.clone());
         }
-        let backends = self.backends.settle(&self.health_checks, changes, work);
+        for address in self.frontends.dirty_addresses() {
+            self.backends.touch_address(address);
+        }
+        let backends = self.backends.settle(&self.health_checks, &self.frontends, changes, work);
         for frontend in backends.iter().flat_map(|backend| self.backends.users.users(backend)) {
             self.frontends.touch(frontend.clone());
         }
@@ -277,7 +285,7 @@ impl Batch<'_> {
         self.index.apply_object(object, false);
     }
 
-    /// Removes a deleted object. A deleted Node stays as last seen, since its labels are then unknown, not empty.
+    /// Removes a deleted object. The labels of the own Node stay as last seen: they are then unknown, not empty.
     pub fn delete(&mut self, kind: Kind, name: &Name) {
         self.index.forget(kind, name);
     }

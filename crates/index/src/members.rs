@@ -125,7 +125,8 @@ impl<'a> PoolResolver<'a> {
             }
         }
         if let MemberTarget::Unreadable { .. } = target {
-            let clause = "which cannot be read: correct it; until then it stays in VPP as it is";
+            let clause = "which cannot be read or has an address that is not allowed: correct it; until then it stays in \
+                          VPP as it is";
             self.problem(Reason::BackendUnreadable, pool, entry, clause);
         }
         Some(Member { backend: backend.clone(), weight: entry.weight, target: target.clone() })

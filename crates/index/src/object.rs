@@ -52,7 +52,7 @@ pub enum Object {
     Backend(Stored<BackendSpec>),
     Frontend(Stored<FrontendSpec>),
     LoadBalancerConfig(Stored<LoadBalancerConfigSpec>),
-    /// A Node. Nodes other than the agent's own are ignored.
+    /// A Node. Its addresses are refused as addresses of Frontends; the labels of the agent's own Node select its settings.
     Node(NodeObject),
 }
 

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Delays,
     agent_pods::SELECTOR,
-    kind_watch::{KindWatch, KindWatchOptions, RawUpdate},
+    kind_watch::{KindWatch, RawUpdate},
     pod::has_ended,
     raw_object::RawObject,
     reflector::{Listed, Reflector},
@@ -141,8 +141,7 @@ impl ClusterWatch {
             let (updates, updates_rx) = mpsc::channel(QUEUE);
             let throttle = Arc::new(LogThrottle::default());
             let watch = |kind| {
-                let options = KindWatchOptions { kind, node_name: None, delays: self.delays };
-                KindWatch::new(self.client.clone(), options, Arc::clone(&throttle), updates.clone()).run()
+                KindWatch::new(self.client.clone(), kind, self.delays, Arc::clone(&throttle), updates.clone()).run()
             };
             let watches = USER_KINDS.map(watch);
             drop(updates);

@@ -35,13 +35,6 @@ pub struct RawUpdate {
     pub count: usize,
 }
 
-pub struct KindWatchOptions<'a> {
-    pub kind: Kind,
-    /// Limits the watch of Nodes to this one.
-    pub node_name: Option<&'a str>,
-    pub delays: Delays,
-}
-
 /// The watch of one kind before it runs.
 pub struct KindWatch {
     kind: Kind,
@@ -65,15 +58,15 @@ struct Restart;
 impl KindWatch {
     pub fn new(
         client: Client,
-        options: KindWatchOptions<'_>,
+        kind: Kind,
+        delays: Delays,
         throttle: Arc<LogThrottle>,
         updates: mpsc::Sender<RawUpdate>,
     ) -> Self {
-        let KindWatchOptions { kind, node_name, delays } = options;
         Self {
             kind,
             api: Api::all_with(client.clone(), &kinds::resource(kind)),
-            config: kinds::watch_config(kind, node_name, delays.watch),
+            config: kinds::watch_all(delays.watch),
             guard: CrdGuard::new(client, kind),
             crd_uid: None,
             tracker: ObjectTracker::default(),

@@ -24,15 +24,6 @@ pub fn crd_name(kind: Kind) -> Option<String> {
     (kind != Kind::Node).then(|| format!("{}.{}", resource.plural, resource.group))
 }
 
-/// Watch settings of `kind`: all objects, but only the Node `node_name` if given. A watch ends after `duration`, in
-/// whole seconds.
-pub fn watch_config(kind: Kind, node_name: Option<&str>, duration: Duration) -> watcher::Config {
-    match (kind, node_name) {
-        (Kind::Node, Some(node_name)) => watch_all(duration).fields(&format!("metadata.name={node_name}")),
-        _ => watch_all(duration),
-    }
-}
-
 /// Watch settings for all objects. Each watch ends after `duration`, in whole seconds.
 pub fn watch_all(duration: Duration) -> watcher::Config {
     // A paged list followed by a watch, instead of a streaming list, in which kube skips undecodable objects. The API
@@ -54,8 +45,6 @@ pub fn name_of(meta: &ObjectMeta) -> Name {
 mod tests {
     use super::*;
 
-    const DURATION: Duration = Duration::from_secs(170);
-
     #[test]
     fn maglev_kinds_have_a_crd_and_nodes_have_none() {
         let names: Vec<_> = Kind::ALL.into_iter().map(crd_name).collect();
@@ -63,9 +52,5 @@ mod tests {
         let crds = plurals.map(|plural| Some(format!("{plural}.maglev.vpp.io")));
         assert_eq!(names[..4], crds);
         assert_eq!(names[4], None);
-        let config = watch_config(Kind::Node, Some("node-a"), DURATION);
-        assert_eq!(config.field_selector.as_deref(), Some("metadata.name=node-a"));
-        assert_eq!(watch_config(Kind::Backend, Some("node-a"), DURATION).field_selector, None);
-        assert_eq!(watch_config(Kind::Node, None, DURATION).field_selector, None);
     }
 }

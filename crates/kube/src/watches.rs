@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Delays, Error,
     certificates::{Certificates, CertificatesRead},
-    kind_watch::{KindWatch, KindWatchOptions, RawUpdate},
+    kind_watch::{KindWatch, RawUpdate},
 };
 use maglev_index::{Changes, Holder, Index, IndexOptions, ObjectProblem};
 use maglev_model::{
@@ -96,9 +96,8 @@ impl Watches {
             let (updates, updates_rx) = mpsc::channel(QUEUE);
             let throttle = Arc::new(LogThrottle::default());
             let watches = Kind::ALL.map(|kind| {
-                let (node_name, delays) = (Some(self.options.node_name.as_str()), self.options.delays);
-                let options = KindWatchOptions { kind, node_name, delays };
-                KindWatch::new(self.client.clone(), options, Arc::clone(&throttle), updates.clone()).run()
+                let (client, delays) = (self.client.clone(), self.options.delays);
+                KindWatch::new(client, kind, delays, Arc::clone(&throttle), updates.clone()).run()
             });
             drop(updates);
             let (reads, reads_rx) = mpsc::channel(QUEUE);

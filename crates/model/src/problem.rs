@@ -7,6 +7,10 @@ use std::fmt;
 pub enum Reason {
     /// A Frontend of another namespace on this address is older, so its namespace owns the address.
     AddressOwnedByOtherNamespace,
+    /// The address of a Frontend is that of a node.
+    AddressUsedByNode,
+    /// The address of a Backend is that of a Frontend.
+    AddressUsedByFrontend,
     /// An older Frontend of the same namespace conflicts with this one in protocol and port or in encap.
     Conflicted,
     /// A pool names a Backend that does not exist.
@@ -57,8 +61,10 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::AddressOwnedByOtherNamespace,
+        Self::AddressUsedByNode,
+        Self::AddressUsedByFrontend,
         Self::Conflicted,
         Self::BackendNotFound,
         Self::BackendUnreadable,
@@ -93,6 +99,8 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AddressOwnedByOtherNamespace => "AddressOwnedByOtherNamespace",
+            Self::AddressUsedByNode => "AddressUsedByNode",
+            Self::AddressUsedByFrontend => "AddressUsedByFrontend",
             Self::Conflicted => "Conflicted",
             Self::BackendNotFound => "BackendNotFound",
             Self::BackendUnreadable => "BackendUnreadable",

@@ -191,6 +191,23 @@ fn unreadable_object_is_not_accepted() {
 }
 
 #[test]
+fn address_of_a_node_or_of_a_frontend_is_not_accepted() {
+    let mut scene = Scene::programmed(&["a", "b"]);
+    scene.backend("shop/loop", "203.0.113.1");
+    scene.node_address("b", "203.0.113.1");
+    scene.reconcile();
+    assert_eq!(scene.condition("shop/web", "Accepted"), "False AddressUsedByNode");
+    assert_eq!(scene.condition("shop/web", "Ready"), "False AddressUsedByNode");
+    assert!(scene.message("shop/web", "Accepted").contains("Node \"b\""));
+    assert_eq!(scene.condition_of("Backend", "shop/loop", "Accepted"), "True Accepted");
+    scene.node_address("b", "192.0.2.2");
+    scene.reconcile();
+    assert_eq!(scene.condition("shop/web", "Accepted"), "True Accepted");
+    assert_eq!(scene.condition_of("Backend", "shop/loop", "Accepted"), "False AddressUsedByFrontend");
+    assert_eq!(scene.condition_of("Backend", "shop/loop", "Ready"), "False AddressUsedByFrontend");
+}
+
+#[test]
 fn active_standby_pool_is_degraded() {
     let mut scene = Scene::with_nodes(&["a", "b"]);
     scene.check("shop/tcp");

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::{prelude::*, sample::select, strategy::Union};
 use serde_json::{Value, json};
 
-use super::fixture::{IndexFixture, name, node, object};
-use crate::{Changes, Object};
+use super::fixture::{IndexFixture, NODE, name, node, object};
+use crate::{Changes, NodeObject, Object};
 use maglev_model::{
     Name,
     config::{Config, Kind, Standing},
@@ -22,6 +22,7 @@ fn slots() -> Vec<(Kind, &'static str)> {
     slots.extend(["a/b0", "a/b1", "a/b2", "b/b0", "b/b1"].map(|name| (Kind::Backend, name)));
     slots.extend(["a/f0", "a/f1", "a/f2", "a/f3", "b/f0", "b/f1"].map(|name| (Kind::Frontend, name)));
     slots.extend(["l0", "l1", "l2"].map(|name| (Kind::LoadBalancerConfig, name)));
+    slots.push((Kind::Node, "node-b"));
     slots
 }
 
@@ -37,7 +38,7 @@ fn check_spec() -> impl Strategy<Value = Value> {
 }
 
 fn backend_spec() -> impl Strategy<Value = Value> {
-    let address = select(vec!["10.0.0.1", "10.0.0.2", "10.0.0.3", "2001:db8::1", "2001:db8::2"]);
+    let address = select(vec!["10.0.0.1", "10.0.0.2", "10.0.0.3", "2001:db8::1", "203.0.113.1", "203.0.113.2"]);
     let check = select(vec![None, Some("c0"), Some("c1"), Some("c9")]);
     let whole = (address, check, select(vec!["Enabled", "Paused", "Disabled"])).prop_map(|(address, check, admin)| {
         json!({"address": address, "healthCheckRef": check.map(|name| json!({"name": name})), "adminState": admin})
@@ -116,7 +117,8 @@ fn version((kind, name): (Kind, &'static str)) -> BoxedStrategy<Object> {
         Kind::HealthCheck => check_spec().boxed(),
         Kind::Backend => backend_spec().boxed(),
         Kind::Frontend => frontend_spec().boxed(),
-        _ => lb_config_spec().boxed(),
+        Kind::Node => return other_node(name).boxed(),
+        Kind::LoadBalancerConfig => lb_config_spec().boxed(),
     };
     (0..3_i64, 1..3_i64, spec)
         .prop_map(move |(created, generation, spec)| object(kind, name, created, generation, &spec))
@@ -125,6 +127,15 @@ fn version((kind, name): (Kind, &'static str)) -> BoxedStrategy<Object> {
 
 fn any_version() -> impl Strategy<Value = Object> {
     Union::new(slots().into_iter().map(version))
+}
+
+/// A Node other than the own one, at times with the address of a Frontend.
+fn other_node(name: &'static str) -> impl Strategy<Value = Object> {
+    let addresses = select(vec![vec![], vec!["192.0.2.8"], vec!["192.0.2.8", "203.0.113.1"], vec!["203.0.113.2"]]);
+    addresses.prop_map(move |addresses| {
+        let addresses = addresses.into_iter().map(|address| address.parse().unwrap()).collect();
+        Object::Node(NodeObject { name: name.to_owned(), labels: BTreeMap::new(), addresses })
+    })
 }
 
 fn any_node() -> impl Strategy<Value = Object> {
@@ -211,13 +222,13 @@ fn all_problems(fixture: &IndexFixture) -> Vec<(Kind, &'static str, Vec<Problem>
     slots().into_iter().map(|(kind, name)| (kind, name, fixture.problems(kind, name))).collect()
 }
 
-/// Applies `step` to the stored objects. A deleted Node stays as last seen.
+/// Applies `step` to the stored objects. The own Node stays as last seen.
 fn store(stored: &mut BTreeMap<(Kind, Name), Object>, step: &Step) {
     match step {
         Step::Apply(object) => drop(stored.insert((object.kind(), object.name()), object.clone())),
         Step::Delete(kind, name) => drop(stored.remove(&(*kind, name.clone()))),
         Step::Reset(kind, objects) => {
-            stored.retain(|(stored_kind, _), _| stored_kind != kind || *kind == Kind::Node);
+            stored.retain(|(stored_kind, name), _| stored_kind != kind || name.as_str() == NODE);
             stored.extend(objects.iter().map(|object| ((*kind, object.name()), object.clone())));
         }
         Step::Publish => {}

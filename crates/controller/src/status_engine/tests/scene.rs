@@ -134,6 +134,13 @@ impl Scene {
         self.nodes.insert(Name::cluster(node), node_object);
     }
 
+    /// Sets the InternalIP of a Node and publishes all Nodes.
+    pub fn node_address(&mut self, node: &str, address: &str) {
+        let node = self.nodes.get_mut(&Name::cluster(node)).expect("the Node exists");
+        node.object.addresses = vec![address.parse().unwrap()];
+        self.publish_nodes();
+    }
+
     /// Deletes a Node and publishes the others.
     pub fn delete_node(&mut self, node: &str) {
         self.nodes.remove(&Name::cluster(node));

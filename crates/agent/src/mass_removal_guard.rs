@@ -117,10 +117,8 @@ impl Count {
         self.0.len() >= HELD_AT_LEAST && self.0.len() * 2 > total
     }
 
-    fn forget(&mut self, removals: &BTreeSet<Removal>) {
-        if !removals.is_empty() {
-            self.0.retain(|requested| !removals.contains(&requested.removal));
-        }
+    fn forget(&mut self, is_forgotten: impl Fn(&Removal) -> bool) {
+        self.0.retain(|requested| !is_forgotten(&requested.removal));
     }
 }
 
@@ -208,8 +206,17 @@ impl MassRemovalGuard {
         }
         let empty = self.holds.extract_if(.., |hold| hold.removals.is_empty());
         self.ended.extend(empty.map(|hold| hold.id));
-        self.vips.forget(&back);
-        self.servers.forget(&back);
+        if !back.is_empty() {
+            self.vips.forget(|removal| back.contains(removal));
+            self.servers.forget(|removal| back.contains(removal));
+        }
+    }
+
+    /// Stops counting removals, executed ones included, of objects that are desired again. Call it before
+    /// [`Self::check`].
+    pub fn forget_restored(&mut self, is_desired: impl Fn(&Removal) -> bool) {
+        self.vips.forget(&is_desired);
+        self.servers.forget(&is_desired);
     }
 
     /// Drops removals of objects that VPP does not have.

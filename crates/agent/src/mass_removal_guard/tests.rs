@@ -45,6 +45,7 @@ impl Node {
         let removed = self.vips.contains(&number) && !self.desired.contains(&number);
         let requested = if removed { BTreeSet::from([vip(number)]) } else { BTreeSet::new() };
         let totals = Totals { vips: self.vips.len(), servers: 0 };
+        self.guard.forget_restored(|removal| *removal == vip(number) && self.desired.contains(&number));
         let deferred = self.guard.check(self.now, vip(number).vip.address, &requested, HOLD, || totals);
         if removed && deferred.is_empty() {
             self.vips.remove(&number);
@@ -59,9 +60,12 @@ impl Node {
         }
     }
 
+    /// Applies the VIP again; VPP adds it if it was removed.
     fn restore(&mut self, number: u8) {
         self.desired.insert(number);
         self.plan(number);
+        self.vips.insert(number);
+        self.removed_at.remove(&number);
     }
 
     fn replan(&mut self, due: &BTreeSet<IpAddr>) {
@@ -182,6 +186,27 @@ fn restored_vips_are_neither_removed_nor_counted() {
 }
 
 #[test]
+fn removed_vips_that_are_applied_again_no_longer_count() {
+    let mut node = Node::new(10);
+    for number in 1..=5 {
+        node.delete([number]);
+        node.advance(seconds(3));
+    }
+    assert_eq!(node.removed_at.len(), 5);
+    for number in 1..=4 {
+        node.restore(number);
+    }
+    node.advance(seconds(1));
+    node.delete([9]);
+    node.advance(seconds(3));
+    assert_eq!((node.removed_at.contains_key(&9), node.held()), (true, Vec::new()));
+    // Deleted once more, they count again.
+    node.delete(1..=4);
+    node.advance(seconds(3));
+    assert_eq!(node.held(), [4]);
+}
+
+#[test]
 fn vips_absent_from_vpp_need_no_removal() {
     let mut node = Node::new(8);
     node.delete(1..=8);
@@ -259,14 +284,14 @@ proptest! {
                         node.delete([number]);
                     }
                 }
-                Act::Restore(number) if node.vips.contains(&number) => node.restore(number),
+                Act::Restore(number) if number <= total => node.restore(number),
                 Act::Restore(_) => {}
                 Act::Advance(millis) => node.advance(Duration::from_millis(millis)),
             }
         }
         // The longest delay: a batch, a hold that grew during its first 60 s, and the batch that made it grow.
         node.advance(HOLD + COUNT_PERIOD + LONGEST_WAIT);
-        prop_assert!(node.vips.iter().all(|number| node.desired.contains(number)), "every VIP that is not desired is removed in the end");
+        prop_assert!(node.vips.iter().all(|number| node.desired.contains(number)), "only desired VIPs are left in the end");
         let waited = |number: &u8| node.removed_at[number] - requested[number];
         for (number, removed_at) in &node.removed_at {
             prop_assert!(waited(number) >= QUIET, "{number} was removed early");

@@ -214,12 +214,15 @@ impl Agent {
         self.state.forget(&affected);
         self.state.recreates.forget(&affected.addresses);
         self.sessions.forget_failures(&affected.addresses);
+        self.sessions.enqueue(self.state.held_addresses());
         self.enqueue_affected(affected);
     }
 
     fn take_health(&mut self) {
         let snapshot = self.health_rx.borrow_and_update().clone();
-        let affected = self.state.inputs.set_health(snapshot);
+        let before = self.state.inputs.health().clone();
+        let mut affected = self.state.inputs.set_health(snapshot);
+        affected.addresses.extend(self.state.held_addresses_changed(&before));
         self.enqueue_affected(affected);
     }
 

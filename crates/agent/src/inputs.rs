@@ -15,7 +15,7 @@ use self::backends::Backends;
 use maglev_model::{
     Name,
     actual::{Actual, ActualVip, VppVip},
-    config::{Config, Frontend, Member, NodeConfig, Standing},
+    config::{Backend, Config, Frontend, Member, MemberTarget, NodeConfig, Standing},
     health::HealthSnapshot,
     vip::VipKey,
     weights::{BackendCondition, EffectiveWeights, effective_weights_by},
@@ -150,6 +150,11 @@ impl Inputs {
     pub fn all_backends_known(&self, frontend: &Frontend) -> bool {
         members(frontend)
             .all(|member| BackendCondition::from_snapshot(&member.target, &self.health) != BackendCondition::NeverKnown)
+    }
+
+    /// The condition of a Backend, which need not be in use.
+    pub fn condition(&self, backend: &Arc<Backend>) -> BackendCondition {
+        BackendCondition::from_snapshot(&MemberTarget::Backend(Arc::clone(backend)), &self.health)
     }
 
     fn claimants_on(&self, address: IpAddr) -> impl Iterator<Item = &Claimant> {

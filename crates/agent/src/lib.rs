@@ -15,6 +15,7 @@ mod conf;
 mod dataplane;
 mod flushes;
 mod handle;
+mod held_servers;
 mod inputs;
 mod lock;
 mod mass_removal_guard;

@@ -240,6 +240,7 @@ impl SessionManager {
         let same_process = self.last_pid.replace(info.pid).is_none_or(|last| last == info.pid);
         if !same_process {
             state.flushes.clear();
+            state.held_servers.clear_flushes();
         }
         state.recreates.connected(same_process);
         self.log_throttle.reset();

@@ -1,5 +1,7 @@
 //! State that survives reconnecting to VPP: inputs, pending flushes, owned VIPs, reports.
 
+mod removals;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
@@ -7,14 +9,16 @@ use std::{
     time::Duration,
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::{sync::watch, time::Instant};
 
+pub use self::removals::Deferred;
 use super::{
     AgentOptions,
     flushes::Flushes,
+    held_servers::HeldServers,
     inputs::{Affected, Inputs, VipView, vpp_weights},
-    mass_removal_guard::{HeldRemovals, MassRemovalGuard, Totals},
+    mass_removal_guard::MassRemovalGuard,
     metrics::Metrics,
     owned_vips::{OwnedVips, OwnedVipsError},
     recreates::Recreates,
@@ -24,23 +28,14 @@ use super::{
 use maglev_model::{
     Name,
     actual::{Actual, LbDump, VppVip},
-    change::{RemovalHold, VipState},
+    change::VipState,
     config::{ForeignVips, Frontend, Standing, SyncConf},
     desired::{Desired, DesiredVip},
     event::{Event, Events, ProgramResult, Scope, ServerRef, VipRef},
-    plan::{AddressPlan, RemovalPolicy, Step},
+    plan::{RemovalPolicy, Step},
     vip::VipKey,
     weights::DesiredAs,
 };
-
-/// VIPs with removals that a plan must not execute yet.
-#[derive(Debug)]
-pub struct Deferred {
-    /// VIPs with application servers whose removal is held.
-    pub held_servers: BTreeSet<VipKey>,
-    /// VIPs that cannot be added or recreated while the removal of another VIP of their address is held.
-    pub blocked: BTreeSet<VipKey>,
-}
 
 /// All state that is independent of a session with VPP. Owned and updated by the agent's task.
 pub struct AgentState {
@@ -50,6 +45,7 @@ pub struct AgentState {
     pub reports: Reports,
     pub warmup: Warmup,
     pub mass_removals: MassRemovalGuard,
+    pub held_servers: HeldServers,
     pub recreates: Recreates,
     /// The latest dump of VPP, for other tasks; `None` without a session.
     pub dump: watch::Sender<Option<Arc<LbDump>>>,
@@ -71,6 +67,7 @@ impl AgentState {
             flushes: Flushes::default(),
             warmup: Warmup::default(),
             mass_removals: MassRemovalGuard::new(fastrand::Rng::new()),
+            held_servers: HeldServers::default(),
             recreates: Recreates::default(),
             dump: watch::Sender::default(),
             clock: options.clock,
@@ -151,48 +148,6 @@ impl AgentState {
             owned_vips: self.owned_vips.vips(),
             foreign: config.map_or(ForeignVips::Keep, |config| config.node.sync.foreign_vips),
             claims_unknown: config.is_none_or(|config| config.claims_unknown),
-        }
-    }
-
-    /// Takes removals that must wait out of the plan.
-    pub fn defer_removals(
-        &mut self,
-        plan: &mut AddressPlan,
-        address: IpAddr,
-        actual: &Actual,
-        now: Instant,
-    ) -> Deferred {
-        let hold_for = self.sync_conf().mass_removal_hold;
-        let mut requested = plan.removals();
-        requested.retain(|removal| removal.server.is_some() || self.is_owned(&removal.vip));
-        let (owned_vips, inputs) = (&self.owned_vips, &self.inputs);
-        let totals = || totals(actual, |vip| is_owned(owned_vips, inputs, vip));
-        let removals = self.mass_removals.check(now, address, &requested, hold_for, totals);
-        let blocked = plan.withhold(&removals, actual);
-        let servers = removals.iter().filter(|removal| removal.server.is_some());
-        Deferred { held_servers: servers.filter_map(|removal| removal.vip.key()).collect(), blocked }
-    }
-
-    fn is_owned(&self, vip: &VppVip) -> bool {
-        is_owned(&self.owned_vips, &self.inputs, vip)
-    }
-
-    /// Addresses with removals that have become due.
-    pub fn removals_due(&mut self, now: Instant) -> BTreeSet<IpAddr> {
-        let hold_for = self.sync_conf().mass_removal_hold;
-        self.mass_removals.tick(now, hold_for)
-    }
-
-    /// Publishes new or grown holds, and holds that have ended.
-    pub fn publish_holds(&mut self, now: Instant) {
-        for HeldRemovals { id, removals, until } in self.mass_removals.take_new_holds() {
-            let left = SignedDuration::try_from(until.saturating_duration_since(now)).unwrap_or(SignedDuration::MAX);
-            let until = (self.clock)().checked_add(left).unwrap_or(Timestamp::MAX);
-            let removals = u32::try_from(removals).unwrap_or(u32::MAX);
-            self.events.emit(Event::SyncHeld { hold: RemovalHold { id: id.as_str().into(), removals, until } });
-        }
-        for id in self.mass_removals.take_ended_holds() {
-            self.events.emit(Event::SyncReleased { hold: id.as_str().into() });
         }
     }
 
@@ -382,18 +337,4 @@ impl TurnBudget {
     pub fn is_used(&self) -> bool {
         self.0 < FRONTENDS_PER_TURN
     }
-}
-
-/// True if `vip` is recorded as owned or claimed by a Frontend.
-fn is_owned(owned_vips: &OwnedVips, inputs: &Inputs, vip: &VppVip) -> bool {
-    vip.key().is_some_and(|key| owned_vips.vips().contains_key(&key) || inputs.claimants(&key).next().is_some())
-}
-
-/// Counts the owned VIPs in VPP, and their application servers.
-fn totals(actual: &Actual, is_owned: impl Fn(&VppVip) -> bool) -> Totals {
-    let owned = actual.vips.iter().filter(|(vip, _)| is_owned(vip));
-    owned.fold(Totals { vips: 0, servers: 0 }, |totals, (_, vip)| Totals {
-        vips: totals.vips + 1,
-        servers: totals.servers + vip.ases.len(),
-    })
 }

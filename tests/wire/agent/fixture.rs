@@ -146,7 +146,8 @@ impl Running {
 
 pub struct Node {
     pub simulator: Simulator,
-    start: Mark,
+    /// The creation of the node.
+    pub start: Mark,
     pub socket: PathBuf,
     /// Reply deadline of agents to be started.
     pub deadline: Duration,

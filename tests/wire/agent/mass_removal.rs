@@ -1,14 +1,14 @@
 //! Mass removals: held, published, and released by time or by an operator, without effect on other changes.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use maglev_agent::SyncRefused;
 use maglev_model::{
-    config::{Config, ForeignVips, NodeConfig, SyncConf},
-    health::BackendState::Down,
+    config::{AdminState, Backend, Config, ForeignVips, NodeConfig, SyncConf},
+    health::BackendState::{self, Down, Up},
     vip::{Encap, VipKey},
 };
-use maglev_vpp_simulator::{Prefix, VipSettings};
+use maglev_vpp_simulator::{Prefix, VipSettings, Write};
 
 use super::fixture::{Node, backend, config, frontend, ip, name, node, pool, vip};
 
@@ -157,6 +157,101 @@ async fn server_removals_are_held_above_half_and_the_frontend_reports_held() {
     node.sync_now(Some(&held(&node)[0].0)).await.unwrap();
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.101", 10), ("192.0.2.102", 0)]).await;
     node.until_programmed().await;
+}
+
+/// Replaces Frontend `web`, whose eight Backends stay, with Frontend `new` of one other Backend.
+async fn node_with_held_servers(servers: &[Backend], new: &Backend, new_state: BackendState) -> Node {
+    let mut all = config([frontend("web", key(1), vec![pool("primary", &servers.iter().collect::<Vec<_>>())])], node());
+    for backend in servers.iter().chain([new]) {
+        all.backends.insert(backend.name.clone(), Arc::new(backend.clone()));
+    }
+    let node = Node::following(all).await;
+    node.until_programmed().await;
+    node.set_state(new, new_state);
+    let mut config = node.config();
+    config.frontends.remove(&name("web")).unwrap();
+    config.frontends.insert(name("new"), Arc::new(frontend("new", key(1), vec![pool("primary", &[new])])));
+    node.set_config(config);
+    node.until("they are held", |node| held(node).iter().any(|held| held.1 == 8)).await;
+    node
+}
+
+fn eight_servers() -> Vec<Backend> {
+    (1..=8).map(|n| backend(&format!("s{n}"), &format!("192.0.2.{n}"))).collect()
+}
+
+/// Waits until the eight held servers have these weights, and the new server has `new`.
+async fn until_held_weights(node: &Node, weights: [u8; 8], new: u8) {
+    let held = (1..=8).zip(weights).map(|(n, weight)| (format!("192.0.2.{n}"), weight));
+    let all: Vec<(String, u8)> = held.chain([("192.0.2.101".to_owned(), new)]).collect();
+    node.until_weights(key(1), &all.iter().map(|(address, weight)| (&**address, *weight)).collect::<Vec<_>>()).await;
+}
+
+fn flushed(node: &Node) -> Vec<IpAddr> {
+    let flush = |write: &Write| match write {
+        Write::SetWeight { address, flush: true, .. } => Some(*address),
+        _ => None,
+    };
+    node.simulator.writes_since(node.start).iter().filter_map(|written| flush(&written.write)).collect()
+}
+
+#[tokio::test]
+async fn held_servers_follow_their_backends_until_the_new_frontend_serves() {
+    let (servers, new) = (eight_servers(), backend("new", "192.0.2.101"));
+    let node = node_with_held_servers(&servers, &new, Down).await;
+    until_held_weights(&node, [10; 8], 0).await;
+    node.set_state(&servers[0], Down);
+    until_held_weights(&node, [0, 10, 10, 10, 10, 10, 10, 10], 0).await;
+    let mut config = node.config();
+    let disabled = Backend { admin_state: AdminState::Disabled, ..servers[1].clone() };
+    config.backends.insert(disabled.name.clone(), Arc::new(disabled));
+    config.backends.remove(&servers[7].name).unwrap();
+    node.set_config(config);
+    until_held_weights(&node, [0, 0, 10, 10, 10, 10, 10, 10], 0).await;
+    node.set_state(&servers[0], Up);
+    until_held_weights(&node, [10, 0, 10, 10, 10, 10, 10, 10], 0).await;
+    node.set_state(&new, Up);
+    until_held_weights(&node, [0; 8], 10).await;
+    node.set_state(&new, Down);
+    until_held_weights(&node, [10, 0, 10, 10, 10, 10, 10, 10], 0).await;
+    let expected = [servers[0].address, servers[1].address, new.address];
+    assert_eq!(flushed(&node), expected, "only servers that are down or disabled");
+    node.sync_now(Some(&held(&node)[0].0)).await.unwrap();
+    node.until_weights(key(1), &[("192.0.2.101", 0)]).await;
+}
+
+#[tokio::test]
+async fn held_servers_rest_once_the_new_frontend_serves() {
+    let (servers, new) = (eight_servers(), backend("new", "192.0.2.101"));
+    let node = node_with_held_servers(&servers, &new, Up).await;
+    until_held_weights(&node, [0; 8], 10).await;
+    assert_eq!(flushed(&node), [], "their flows end by themselves");
+    let mark = node.simulator.mark();
+    node.set_state(&servers[2], Down);
+    node.sync_now(None).await.unwrap();
+    node.until("a pass went by", |node| node.log().iter().any(|line| line.starts_with("vpp-lb-sync-done scope=all")))
+        .await;
+    let weights = node.simulator.writes_since(mark);
+    assert!(weights.len() <= 1, "at most the flush of the server that went down: {weights:?}");
+}
+
+#[tokio::test]
+async fn removals_that_were_applied_again_no_longer_count() {
+    let node = following(Duration::from_secs(300)).await;
+    for n in 1..=4 {
+        remove(&node, [n]);
+        node.until("the VIP is removed", |node| vips(node) == usize::from(VIPS - n)).await;
+    }
+    let mut back = node.config();
+    for n in 1..=3 {
+        let frontend = many(Duration::ZERO).frontends[&name(&format!("f{n}"))].clone();
+        back.frontends.insert(frontend.name.clone(), frontend);
+    }
+    node.set_config(back);
+    node.until("they are back", |node| vips(node) == usize::from(VIPS) - 1).await;
+    remove(&node, [8]);
+    node.until("the VIP is removed", |node| vips(node) == usize::from(VIPS) - 2).await;
+    assert_eq!(held(&node), []);
 }
 
 #[tokio::test]

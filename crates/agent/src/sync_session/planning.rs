@@ -76,7 +76,7 @@ impl SyncSession {
         state.remember_backend_names(&desired);
         let due = state.flushes.due(address);
         let mut plan = plan_address(address, &desired, &cached.actual, &due, state.removal_policy());
-        let deferred = state.defer_removals(&mut plan, address, &cached.actual, now);
+        let deferred = state.defer_removals(&mut plan, address, &desired, &cached.actual, now);
         if plan.is_empty() && !self.unverified.contains_key(&address) {
             // The dump matches the desired state, whatever VPP replied to an earlier step.
             self.retries.record_success(address);

@@ -42,6 +42,7 @@ impl SyncSession {
                     counts.count(step);
                     self.apply_to_cache(*number, step);
                     state.flushes.record_step(step);
+                    state.held_servers.record_step(step);
                     if !recreated(step) {
                         state.publish_step(scope, step);
                     }

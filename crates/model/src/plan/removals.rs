@@ -7,10 +7,11 @@ use std::{
     net::IpAddr,
 };
 
-use super::{AddressPlan, Step};
+use super::{AddressPlan, DueFlushes, Step};
 use crate::{
-    actual::{Actual, ActualEncap, VppVip},
+    actual::{Actual, ActualEncap, ActualVip, VppVip},
     vip::VipKey,
+    weights::DesiredAs,
 };
 
 /// A permanent removal of a VIP or an application server from VPP.
@@ -80,6 +81,25 @@ impl AddressPlan {
             self.recreates.remove(vip);
         }
         blocked
+    }
+}
+
+impl AddressPlan {
+    /// Adds the weights of servers that are withheld from removal: increases before all other changes, decreases after
+    /// them.
+    pub fn set_held_weights(
+        &mut self,
+        vip: VipKey,
+        held: &BTreeMap<IpAddr, DesiredAs>,
+        actual: &ActualVip,
+        due: &DueFlushes,
+    ) {
+        let rest = std::mem::take(&mut self.changes);
+        self.set_weights(vip, held, actual, due);
+        let raises = |step: &Step| matches!(step, Step::SetWeight { from, to, .. } if to.get() > *from);
+        let lowered = self.changes.split_off(self.changes.iter().take_while(|step| raises(step)).count());
+        self.changes.extend(rest);
+        self.changes.extend(lowered);
     }
 }
 

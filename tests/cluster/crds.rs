@@ -70,14 +70,17 @@ async fn examples_apply_without_warnings_and_are_printed_in_columns() {
 async fn explain_shows_effects_and_defaults_of_fields() {
     for (field, texts) in [
         ("frontend", &["A virtual IP address", "cannot be changed"][..]),
-        ("frontend.spec", &["enum: TCP, UDP", "TCP or UDP, together with port", "If absent, 8192", "cuts all flows"]),
+        (
+            "frontend.spec",
+            &["enum: TCP, UDP", "TCP or UDP. Set it together with port", "Default: 8192", "cuts all flows"],
+        ),
         ("frontend.spec.encap.type", &["GRE (the default)", "IPv4 only"]),
-        ("frontend.spec.pools.backends.weight", &["If absent, 10", "by hand at night"]),
-        ("backend.spec.adminState", &["Paused: it takes no new flows", "If absent, Enabled"]),
-        ("healthcheck.spec", &["If absent, 2s", "100ms to 1h", "no longer than interval"]),
-        ("loadbalancerconfig.spec.sync.massRemovalHold", &["If absent, 5m"]),
-        ("maglevnode", &["Written by the controller alone"]),
-        ("frontend.status.conditions", &["Programmed: VPP has it on every node"]),
+        ("frontend.spec.pools.backends.weight", &["If absent, 10", "a change that an operator made by hand"]),
+        ("backend.spec.adminState", &["Paused: the backend gets no new flows", "If absent, Enabled"]),
+        ("healthcheck.spec", &["Default: 2s", "100ms to 1h", "not longer than interval"]),
+        ("loadbalancerconfig.spec.sync.massRemovalHold", &["Default: 5m"]),
+        ("maglevnode", &["Written by the controller only"]),
+        ("frontend.status.conditions", &["Programmed: VPP on every node matches the spec"]),
     ] {
         let text = cluster().await.kubectl(&["explain", field]).await;
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -23,6 +23,7 @@ mod metrics;
 mod node;
 mod operator_change;
 mod promtool;
+mod proxies;
 mod sandbox;
 mod third_party;
 mod watches;

@@ -67,7 +67,10 @@ async fn node_serves_only_the_api_server() {
     }
     assert!(refused > 0, "the control plane has other certificates of the same authority");
     let error = get("apiserver-kubelet-client", "/exec/a/b/c").await.unwrap_err().to_string();
-    assert!(error.contains("has logs and port-forward, but not /exec/a/b/c"), "{error}");
+    assert!(
+        error.contains("/exec/a/b/c is not supported: the sandbox's node serves logs and port-forward only"),
+        "{error}"
+    );
     node.stop().await;
 }
 

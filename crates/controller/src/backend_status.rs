@@ -50,7 +50,7 @@ pub fn backend(
     }
     let conditions = conditions.finish(&["Accepted", "ResolvedRefs"], &["Accepted", "ResolvedRefs", "Ready"]);
     let new = BackendStatus { observed_generation: Some(revision.generation), conditions, ..BackendStatus::default() };
-    let only_inherited = |counts: &&NodeCounts| counts.heard == 0 && counts.unheard > 0 && old.state.is_some();
+    let only_inherited = |counts: &&NodeCounts| counts.reporting == 0 && counts.inherited > 0 && old.state.is_some();
     let Some(counts) = counts.filter(|counts| !only_inherited(counts)) else {
         // The stored state may be outdated, but nothing newer is known.
         let BackendStatus { state, since, nodes_up, nodes_down, nodes_unknown, nodes_reporting, .. } = old.clone();
@@ -63,7 +63,7 @@ pub fn backend(
         nodes_up: Some(to_count(counts.in_state(health::BackendState::Up))),
         nodes_down: Some(to_count(counts.in_state(health::BackendState::Down))),
         nodes_unknown: Some(to_count(counts.in_state(health::BackendState::Unknown))),
-        nodes_reporting: Some(to_count(counts.heard)),
+        nodes_reporting: Some(to_count(counts.reporting)),
         ..new
     }
 }

@@ -140,7 +140,7 @@ impl Digest {
         self.frontends.get(name)?.active_pool
     }
 
-    /// The last report about each Frontend, for whatever version.
+    /// The last report about each Frontend, of any version.
     pub(crate) fn programs(&self) -> impl Iterator<Item = (&Name, &ProgramStatus)> {
         self.frontends.iter().filter_map(|(name, report)| Some((name, report.program.as_ref()?)))
     }
@@ -170,7 +170,7 @@ impl Digest {
         self.holds.values()
     }
 
-    /// End of the last pass over all VIPs.
+    /// End of the last full sync.
     pub(crate) fn last_pass(&self) -> Option<Timestamp> {
         self.last_pass
     }

@@ -17,17 +17,17 @@ pub(crate) enum DirtyKey {
 }
 
 impl DirtyKey {
-    /// Adds the statuses that `change` may affect. A change of a node's counts adds nothing; the engine computes them
-    /// periodically.
+    /// Adds the statuses that `change` may affect. The time of a pass adds nothing; the engine reads it periodically.
     pub(crate) fn extend(dirty: &mut HashSet<Self>, change: &Change) {
         let key = match change {
             Change::Health(name, _) => Self::Backend(name.clone()),
-            Change::Frontend(name, ..)
-            | Change::ActivePool(name, _)
-            | Change::Report(name, _)
-            | Change::Forget(name) => Self::Frontend(name.clone()),
+            Change::Frontend(name, ..) | Change::ActivePool(name, _) => Self::Frontend(name.clone()),
+            Change::Report(name, _) | Change::Forget(name) => {
+                dirty.insert(Self::Node);
+                Self::Frontend(name.clone())
+            }
             Change::Suspect(..) | Change::VppConnected(_) | Change::VppDisconnected | Change::VppState(..) => Self::All,
-            Change::Held(_) | Change::Released(_) => Self::Node,
+            Change::Held(_) | Change::Released(_) | Change::Vip(..) | Change::Server(..) => Self::Node,
             Change::Config(delta) => {
                 dirty.extend(delta.problems.iter().filter_map(|((kind, name), _)| match kind {
                     Kind::Backend => Some(Self::Backend(name.clone())),
@@ -36,12 +36,7 @@ impl DirtyKey {
                 }));
                 return;
             }
-            Change::Vip(..)
-            | Change::Server(..)
-            | Change::Synced(_)
-            | Change::VppConf(_)
-            | Change::Foreign(_)
-            | Change::SyncFailed(_) => return,
+            Change::Synced(_) | Change::VppConf(_) | Change::Foreign(_) | Change::SyncFailed(_) => return,
         };
         dirty.insert(key);
     }

@@ -23,12 +23,13 @@ use maglev_model::{
 const POSITIVE: [&str; 3] = ["Accepted", "ResolvedRefs", "Programmed"];
 const ORDER: [&str; 7] = ["Accepted", "ResolvedRefs", "Programmed", "Available", "Ready", "Conflicted", "Degraded"];
 /// Reasons for which a spec is not accepted.
-const INVALID_SPEC: [Reason; 5] = [
+const INVALID_SPEC: [Reason; 6] = [
     Reason::Unreadable,
     Reason::Invalid,
     Reason::AddressUsedByNode,
     Reason::MixedFamilies,
     Reason::EncapFamilyMismatch,
+    Reason::EncapUnsupported,
 ];
 const REFERENCES: [Reason; 2] = [Reason::BackendNotFound, Reason::BackendUnreadable];
 const CONFLICTS: [Reason; 2] = [Reason::AddressOwnedByOtherNamespace, Reason::Conflicted];
@@ -65,12 +66,15 @@ pub fn frontend<'a>(
     let mut conditions = Conditions::new(&old.conditions, revision);
     let mut new = FrontendStatus { observed_generation: Some(revision.generation), ..FrontendStatus::default() };
     conditions.set_true_unless("Accepted", &with_reason(inputs.problems, &INVALID_SPEC), "the spec is valid");
-    if with_reason(inputs.problems, &[Reason::Unreadable]).is_empty() {
-        let missing = with_reason(inputs.problems, &REFERENCES);
-        conditions.set_true_unless("ResolvedRefs", &missing, "every Backend exists");
-    } else {
-        let message = "the spec is unreadable, so its Backends are not known";
-        conditions.set("ResolvedRefs", ConditionStatus::Unknown, "Unreadable", message);
+    match with_reason(inputs.problems, &[Reason::Unreadable, Reason::EncapUnsupported]).first() {
+        None => {
+            let missing = with_reason(inputs.problems, &REFERENCES);
+            conditions.set_true_unless("ResolvedRefs", &missing, "every Backend exists");
+        }
+        Some(problem) => {
+            let message = "the spec is not accepted, so its Backends are not known";
+            conditions.set("ResolvedRefs", ConditionStatus::Unknown, problem.reason.as_str(), message);
+        }
     }
     programmed::set_programmed(inputs, &mut conditions, &mut new, old);
     set_available(inputs, &mut conditions);
@@ -100,7 +104,7 @@ fn set_available(inputs: &FrontendInputs<'_>, conditions: &mut Conditions<'_>) {
     }
     let states: Vec<(&str, FrontendState)> =
         inputs.nodes.iter().filter_map(|node| Some((node.name, node.digest?.frontend_state(inputs.name)))).collect();
-    if states.is_empty() && inputs.nodes.iter().any(NodeView::is_unheard) && conditions.keep("Available") {
+    if states.is_empty() && inputs.nodes.iter().any(NodeView::awaits_first_report) && conditions.keep("Available") {
         return;
     }
     let nodes_in =
@@ -164,5 +168,5 @@ fn set_backends<'a>(
 
 /// True while the reports of all nodes are known only from the stored status.
 fn only_inherited(inputs: &FrontendInputs<'_>) -> bool {
-    inputs.nodes.iter().all(|node| node.digest.is_none()) && inputs.nodes.iter().any(NodeView::is_unheard)
+    inputs.nodes.iter().all(|node| node.digest.is_none()) && inputs.nodes.iter().any(NodeView::awaits_first_report)
 }

@@ -20,7 +20,7 @@ pub struct NodeView<'a> {
 
 impl NodeView<'_> {
     /// True while the node's last reports are known only from the stored status.
-    pub fn is_unheard(&self) -> bool {
+    pub fn awaits_first_report(&self) -> bool {
         self.digest.is_none() && self.inherited
     }
 }
@@ -29,9 +29,9 @@ impl NodeView<'_> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeCounts {
     /// Nodes whose reports this leader has.
-    pub(crate) heard: usize,
+    pub(crate) reporting: usize,
     /// Nodes whose reports only an earlier leader had.
-    pub(crate) unheard: usize,
+    pub(crate) inherited: usize,
     by_state: BTreeMap<BackendState, usize>,
     /// Codes of the failed probes, from nodes on which the Backend is down.
     codes: BTreeMap<ProbeCode, usize>,
@@ -42,11 +42,11 @@ impl NodeCounts {
         let mut counts = Self::default();
         for node in nodes {
             let Some(digest) = node.digest else {
-                counts.unheard += usize::from(node.is_unheard());
+                counts.inherited += usize::from(node.awaits_first_report());
                 continue;
             };
             let (state, code) = digest.backend(backend);
-            counts.heard += 1;
+            counts.reporting += 1;
             *counts.by_state.entry(state).or_default() += 1;
             if let Some(code) = code.filter(|_| state == BackendState::Down) {
                 *counts.codes.entry(code).or_default() += 1;
@@ -62,7 +62,7 @@ impl NodeCounts {
 
     /// True if the Backend is up on every node that reports.
     pub fn is_up(&self) -> bool {
-        self.heard > 0 && self.in_state(BackendState::Up) == self.heard
+        self.reporting > 0 && self.in_state(BackendState::Up) == self.reporting
     }
 
     /// The most frequent code of a failed probe.

@@ -32,10 +32,12 @@ pub(crate) enum Priority {
     State,
     /// Only numbers and messages changed.
     Numbers,
+    /// Only the time of the last pass of a node changed.
+    Times,
 }
 
 impl Priority {
-    pub(crate) const ALL: [Self; 4] = [Self::Answer, Self::Condition, Self::State, Self::Numbers];
+    pub(crate) const ALL: [Self; 5] = [Self::Answer, Self::Condition, Self::State, Self::Numbers, Self::Times];
 
     /// The value of the metric label `priority`.
     pub(crate) fn as_str(self) -> &'static str {
@@ -44,6 +46,7 @@ impl Priority {
             Self::Condition => "condition",
             Self::State => "state",
             Self::Numbers => "numbers",
+            Self::Times => "times",
         }
     }
 }
@@ -115,6 +118,11 @@ impl Status {
         }
         match (self, new) {
             (Self::Backend(old), Self::Backend(new)) if old.state != new.state => Some(Priority::State),
+            (Self::MaglevNode(old), Self::MaglevNode(new))
+                if *new == (MaglevNodeStatus { last_sync_time: new.last_sync_time.clone(), ..old.clone() }) =>
+            {
+                Some(Priority::Times)
+            }
             _ => Some(Priority::Numbers),
         }
     }

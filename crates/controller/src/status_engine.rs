@@ -306,7 +306,7 @@ impl StatusEngine {
         }
     }
 
-    /// Marks all MaglevNodes and LoadBalancerConfigs as dirty. Changes of their counts are not tracked one by one.
+    /// Marks all MaglevNodes and LoadBalancerConfigs as dirty. The times of passes are not tracked one by one.
     pub fn mark_nodes(&mut self) {
         let nodes: Vec<Name> = self.present_nodes.iter().map(|node| Name::cluster(node)).collect();
         nodes.into_iter().for_each(|node| self.mark(StatusKind::MaglevNode, node));

@@ -32,7 +32,7 @@ use maglev_kube::{
 
 /// Interval between computations of the statuses of dirty objects.
 const RECONCILE_INTERVAL: Duration = Duration::from_millis(500);
-/// Interval at which MaglevNodes and LoadBalancerConfigs are marked as dirty, since their counts are not tracked.
+/// Interval at which MaglevNodes and LoadBalancerConfigs are marked as dirty: the times of passes are not tracked.
 const NODES_INTERVAL: Duration = Duration::from_secs(30);
 /// Largest number of concurrent writes.
 const MAX_WRITES: usize = 16;
@@ -252,9 +252,7 @@ impl Term {
             let Some(key) = self.queue.pop(now.monotonic) else { return };
             // An object may wait for minutes and change meanwhile, so its status is computed again.
             let Some(action) = self.engine.action(&key, now) else { continue };
-            if action.priority() != Priority::Answer {
-                self.queue.start_interval(now.monotonic);
-            }
+            self.queue.start_interval(action.priority(), now.monotonic);
             self.in_flight.insert(key.clone());
             self.writes.spawn(write(self.writer.clone(), key, action));
         }
@@ -266,7 +264,7 @@ impl Term {
         match result {
             Ok(written) => {
                 self.metrics.count_write(kind.as_str(), action.priority());
-                self.queue.succeeded(&key, action.priority(), now.monotonic);
+                self.queue.succeeded(&key);
                 if let Some(written) = written {
                     self.queue_events(&key, &action);
                     self.engine.set_written(key, written);

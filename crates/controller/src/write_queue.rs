@@ -11,10 +11,11 @@ use super::{status::Priority, status_engine::Key};
 
 /// Interval between rate-limited writes: five per second.
 pub const WRITE_INTERVAL: Duration = Duration::from_millis(200);
-/// Interval between writes of one object in which only numbers differ.
-const NUMBERS_INTERVAL: Duration = Duration::from_mins(5);
-/// Delay of such a write, so that several backends that come up together cause one write.
+/// Delay of a write in which only numbers or times differ, so that several backends that come up together cause one
+/// write. The queue adds more only while other writes use up the rate.
 const NUMBERS_DELAY: Duration = Duration::from_secs(5);
+/// Interval between writes in which only times differ: they differ on every node, at all times.
+const TIMES_INTERVAL: Duration = Duration::from_secs(1);
 /// Delay before a failed write is retried; doubles with each failure.
 const MIN_RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_mins(1);
@@ -27,14 +28,14 @@ pub struct WriteQueue {
     order: BTreeSet<(Priority, u64, Key)>,
     /// Objects whose status is to be computed again at a later time.
     rechecks: BTreeMap<(Instant, u64), Key>,
-    /// Time of the last write of each object in which only numbers differed.
-    numbers_written: HashMap<Key, Instant>,
-    /// Time since which only numbers of an object differ.
+    /// Time since which only numbers or times of an object differ.
     numbers_differ: HashMap<Key, Instant>,
     retries: HashMap<Key, Retry>,
     next_number: u64,
     /// Time of the next rate-limited write.
     next_write: Option<Instant>,
+    /// Time of the next write in which only times differ.
+    next_times: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,14 +47,14 @@ struct Retry {
 impl WriteQueue {
     /// Adds an object with the priority of its write; removes it with `None`, if its status is up to date.
     pub fn set(&mut self, key: Key, priority: Option<Priority>, now: Instant) {
-        if priority != Some(Priority::Numbers) {
+        if !priority.is_some_and(is_delayed) {
             self.numbers_differ.remove(&key);
         }
         let Some(priority) = priority else {
             self.dequeue(&key);
             return;
         };
-        if priority == Priority::Numbers {
+        if is_delayed(priority) {
             self.numbers_differ.entry(key.clone()).or_insert(now);
         }
         if let Some(at) = self.not_before(&key, priority).filter(|at| *at > now) {
@@ -73,11 +74,9 @@ impl WriteQueue {
     }
 
     fn not_before(&self, key: &Key, priority: Priority) -> Option<Instant> {
-        let numbers_only = priority == Priority::Numbers;
-        let written = self.numbers_written.get(key).filter(|_| numbers_only);
-        let differs = self.numbers_differ.get(key).filter(|_| numbers_only);
+        let differs = self.numbers_differ.get(key).filter(|_| is_delayed(priority));
         let retry = self.retries.get(key).map(|retry| retry.at);
-        retry.max(written.map(|at| *at + NUMBERS_INTERVAL)).max(differs.map(|at| *at + NUMBERS_DELAY))
+        retry.max(differs.map(|at| *at + NUMBERS_DELAY))
     }
 
     /// Schedules the computation of an object's status at `at`.
@@ -96,30 +95,42 @@ impl WriteQueue {
     /// [`WriteQueue::start_interval`] if the write is rate-limited.
     pub fn pop(&mut self, now: Instant) -> Option<Key> {
         let (priority, _, key) = self.order.first()?.clone();
-        if priority != Priority::Answer && self.next_write.is_some_and(|at| at > now) {
+        if self.allowed_at(priority).is_some_and(|at| at > now) {
             return None;
         }
         self.dequeue(&key);
         Some(key)
     }
 
-    /// The time at which [`WriteQueue::pop`] may return another object.
-    pub fn ready_at(&self) -> Option<Instant> {
-        self.order.first().and(self.next_write)
+    /// The time from which a write of `priority` is within the rate; `None` for any time.
+    fn allowed_at(&self, priority: Priority) -> Option<Instant> {
+        match priority {
+            Priority::Answer => None,
+            Priority::Condition | Priority::State | Priority::Numbers => self.next_write,
+            Priority::Times => self.next_write.max(self.next_times),
+        }
     }
 
-    /// Delays the next rate-limited write by [`WRITE_INTERVAL`].
-    pub fn start_interval(&mut self, now: Instant) {
-        self.next_write = Some(now + WRITE_INTERVAL);
+    /// The time at which [`WriteQueue::pop`] may return another object.
+    pub fn ready_at(&self) -> Option<Instant> {
+        let (priority, ..) = self.order.first()?;
+        self.allowed_at(*priority)
+    }
+
+    /// Delays the next rate-limited writes after a write of `priority`.
+    pub fn start_interval(&mut self, priority: Priority, now: Instant) {
+        if priority != Priority::Answer {
+            self.next_write = Some(now + WRITE_INTERVAL);
+        }
+        if priority == Priority::Times {
+            self.next_times = Some(now + TIMES_INTERVAL);
+        }
     }
 
     /// Records a successful write.
-    pub fn succeeded(&mut self, key: &Key, priority: Priority, now: Instant) {
+    pub fn succeeded(&mut self, key: &Key) {
         self.retries.remove(key);
         self.numbers_differ.remove(key);
-        if priority == Priority::Numbers {
-            self.numbers_written.insert(key.clone(), now);
-        }
     }
 
     /// Records a failed write and schedules the retry.
@@ -133,7 +144,6 @@ impl WriteQueue {
     /// Forgets a deleted object.
     pub fn forget(&mut self, key: &Key) {
         self.dequeue(key);
-        self.numbers_written.remove(key);
         self.numbers_differ.remove(key);
         self.retries.remove(key);
     }
@@ -155,6 +165,11 @@ impl WriteQueue {
         self.next_number += 1;
         self.next_number
     }
+}
+
+/// True if a write of `priority` is delayed by [`NUMBERS_DELAY`].
+fn is_delayed(priority: Priority) -> bool {
+    matches!(priority, Priority::Numbers | Priority::Times)
 }
 
 #[cfg(test)]
@@ -201,34 +216,69 @@ mod tests {
         let mut written = 0;
         while now < start + Duration::from_secs(2) {
             if pop(&mut queue, now).is_some() {
-                queue.start_interval(now);
+                queue.start_interval(Priority::Condition, now);
                 written += 1;
             }
             now += Duration::from_millis(10);
         }
         assert_eq!(written, 10);
         queue.set(key("a"), Some(Priority::Answer), now);
-        queue.start_interval(now);
+        queue.start_interval(Priority::Condition, now);
+        assert_eq!(queue.ready_at(), None, "an answer is ready at once");
         assert_eq!(pop(&mut queue, now).as_deref(), Some("a"));
         assert_eq!(pop(&mut queue, now), None);
         assert_eq!(queue.ready_at(), Some(now + WRITE_INTERVAL));
     }
 
-    #[test]
-    fn numbers_of_one_object_are_written_every_five_minutes() {
-        let (mut queue, mut now) = (WriteQueue::default(), Instant::now());
-        for after in [NUMBERS_DELAY, NUMBERS_INTERVAL, NUMBERS_INTERVAL] {
-            queue.set(key("a"), Some(Priority::Numbers), now);
-            let early = now + after - Duration::from_secs(1);
-            assert_eq!((queue.due_rechecks(early), pop(&mut queue, early)), (vec![], None));
-            now += after;
-            assert_eq!(queue.due_rechecks(now), [key("a")]);
-            queue.set(key("a"), Some(Priority::Numbers), now);
-            assert_eq!(pop(&mut queue, now).as_deref(), Some("a"));
-            queue.succeeded(&key("a"), Priority::Numbers, now);
+    /// Lets `names` differ in `priority` at all times, and writes what the queue allows for `duration`. Returns the longest
+    /// time between two writes of one object.
+    fn longest_gap(names: u64, priority: Priority, duration: Duration) -> Duration {
+        let (mut queue, start) = (WriteQueue::default(), Instant::now());
+        let mut written: HashMap<Key, Instant> = (0..names).map(|n| (key(&format!("n{n:04}")), start)).collect();
+        let (mut now, mut longest) = (start, Duration::ZERO);
+        while now < start + duration {
+            queue.due_rechecks(now);
+            written.keys().for_each(|key| queue.set(key.clone(), Some(priority), now));
+            while let Some(key) = queue.pop(now) {
+                queue.start_interval(priority, now);
+                queue.succeeded(&key);
+                let before = written.insert(key, now);
+                longest = longest.max(now - before.unwrap_or(start));
+            }
+            now += Duration::from_millis(100);
         }
-        // A write of a higher priority includes the numbers and is not delayed.
+        written.values().fold(longest, |longest, at| longest.max(now - *at))
+    }
+
+    #[test]
+    fn numbers_are_at_most_ten_seconds_old_while_the_rate_allows() {
+        for names in [1, 10, 20] {
+            let gap = longest_gap(names, Priority::Numbers, Duration::from_mins(2));
+            assert!(gap <= Duration::from_secs(10), "{names} objects: {gap:?}");
+        }
+        // Beyond the rate, all objects get the same share: 100 objects at five writes per second.
+        let gap = longest_gap(100, Priority::Numbers, Duration::from_mins(3));
+        assert!(gap > Duration::from_secs(18) && gap < Duration::from_secs(26), "{gap:?}");
+    }
+
+    #[test]
+    fn times_are_written_once_per_second_and_last() {
+        let gap = longest_gap(60, Priority::Times, Duration::from_mins(5));
+        assert!(gap > Duration::from_secs(58) && gap < Duration::from_secs(70), "{gap:?}");
+        let (mut queue, now) = (WriteQueue::default(), Instant::now());
+        for (name, priority) in [("t", Priority::Times), ("n", Priority::Numbers)] {
+            queue.set(key(name), Some(priority), now);
+            queue.set(key(name), Some(priority), now + NUMBERS_DELAY);
+        }
+        let now = now + NUMBERS_DELAY;
+        assert_eq!([pop(&mut queue, now), pop(&mut queue, now)], [Some("n".to_owned()), Some("t".to_owned())]);
+    }
+
+    #[test]
+    fn write_of_a_higher_priority_is_not_delayed_by_numbers() {
+        let (mut queue, now) = (WriteQueue::default(), Instant::now());
         queue.set(key("a"), Some(Priority::Numbers), now);
+        assert_eq!(pop(&mut queue, now), None);
         queue.set(key("a"), Some(Priority::Condition), now);
         assert_eq!(pop(&mut queue, now).as_deref(), Some("a"));
     }
@@ -245,7 +295,7 @@ mod tests {
             queue.set(key("a"), Some(Priority::Answer), now);
             assert_eq!(pop(&mut queue, now).as_deref(), Some("a"));
         }
-        queue.succeeded(&key("a"), Priority::Answer, now);
+        queue.succeeded(&key("a"));
         queue.set(key("a"), Some(Priority::Answer), now);
         assert_eq!(pop(&mut queue, now).as_deref(), Some("a"));
     }

@@ -53,7 +53,7 @@ pub fn set_active_pool(inputs: &FrontendInputs<'_>, new: &mut FrontendStatus, ol
     let digests = inputs.nodes.iter().filter_map(|node| node.digest);
     let reports: Vec<ActivePool> = digests.filter_map(|digest| digest.active_pool(inputs.name, program)).collect();
     if reports.is_empty() {
-        if !inputs.nodes.iter().any(|node| node.digest.is_some() || NodeView::is_unheard(node)) {
+        if !inputs.nodes.iter().any(|node| node.digest.is_some() || NodeView::awaits_first_report(node)) {
             return Standby::Unused;
         }
         let exists = |name: &String| frontend.pools.iter().any(|pool| *pool.name == **name);

@@ -17,7 +17,7 @@ struct ProgramReports<'a> {
     /// Nodes without a final report.
     waiting: Vec<&'a str>,
     /// Number of nodes whose reports only an earlier leader had.
-    unheard: usize,
+    inherited: usize,
     failed: Vec<FailedNode<'a>>,
 }
 
@@ -34,8 +34,8 @@ impl<'a> ProgramReports<'a> {
         let mut reports = Self::default();
         for node in inputs.nodes {
             let Some(digest) = node.digest else {
-                if node.is_unheard() {
-                    reports.unheard += 1;
+                if node.awaits_first_report() {
+                    reports.inherited += 1;
                 } else {
                     reports.waiting.push(node.name);
                 }
@@ -77,7 +77,7 @@ pub fn set_programmed(
             list_names(failures.iter().map(String::as_str))
         );
         conditions.set("Programmed", ConditionStatus::False, condition_reason(worst.reason), &message);
-    } else if reports.waiting.is_empty() && reports.unheard == 0 {
+    } else if reports.waiting.is_empty() && reports.inherited == 0 {
         let message = format!("VPP on all of {desired} nodes has been read back and matches the spec");
         conditions.set("Programmed", ConditionStatus::True, "Programmed", &message);
     } else if reports.waiting.is_empty() && conditions.keep("Programmed") {

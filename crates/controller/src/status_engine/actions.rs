@@ -139,7 +139,7 @@ impl StatusEngine {
     /// The message of the Event about a change of a Backend's state.
     pub fn backend_note(&self, name: &Name, state: Option<BackendState>) -> Option<String> {
         let counts = self.counts.get(name)?;
-        let nodes_in = |state| format!("on {} of {} nodes", counts.in_state(state), counts.heard);
+        let nodes_in = |state| format!("on {} of {} nodes", counts.in_state(state), counts.reporting);
         Some(match state? {
             BackendState::Up => format!("up {}", nodes_in(health::BackendState::Up)),
             BackendState::Paused => format!("paused {}", nodes_in(health::BackendState::Paused)),

@@ -38,7 +38,8 @@ fn new_frontend_is_pending_until_every_node_has_programmed_it() {
         scene.report_active_pool(node, "shop/web", ActivePool::Index(0));
     }
     let written = scene.reconcile();
-    assert_eq!(written, ["answer Frontend shop/web"], "the first outcome is not rate-limited");
+    let expected = ["answer Frontend shop/web", "numbers MaglevNode b"];
+    assert_eq!(written, expected, "the first outcome is not rate-limited");
     for condition in ["Programmed", "Available", "Ready"] {
         assert_eq!(scene.condition("shop/web", condition), format!("True {condition}"));
     }
@@ -88,7 +89,7 @@ fn failed_node_is_named_with_its_reason() {
     scene.report_program("b", "shop/web", ProgramResult::Held, "MixedFamilies");
     scene.report_program("c", "shop/web", ProgramResult::Failed, "lb_add_del_vip: -81 (Value exists)");
     let written = scene.reconcile();
-    assert_eq!(written, ["condition Frontend shop/web"]);
+    assert_eq!(written, ["condition Frontend shop/web", "numbers MaglevNode b", "numbers MaglevNode c"]);
     assert_eq!(scene.condition("shop/web", "Programmed"), "False VppRefused");
     let message = scene.message("shop/web", "Programmed");
     assert!(message.contains("2 of 3 nodes") && message.contains("c: Failed (lb_add_del_vip"), "{message}");

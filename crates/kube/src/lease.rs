@@ -25,6 +25,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
+use super::whoami;
+
 /// Time for the leader's task to end after its cancellation; then the task is aborted.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -92,6 +94,7 @@ pub type LeaderTask = Box<dyn FnMut(Arc<Leadership>, CancellationToken) -> BoxFu
 
 /// The loop before it runs.
 pub struct LeaseLoop {
+    client: Client,
     api: Api<Lease>,
     options: LeaseOptions,
     state: watch::Sender<LeaderState>,
@@ -108,8 +111,8 @@ struct HeldLease {
 
 impl LeaseLoop {
     pub fn new(client: Client, options: LeaseOptions) -> Self {
-        let api = Api::namespaced(client, &options.namespace);
-        Self { api, options, state: watch::Sender::default(), observed: None, throttle: LogThrottle::default() }
+        let api = Api::namespaced(client.clone(), &options.namespace);
+        Self { client, api, options, state: watch::Sender::default(), observed: None, throttle: LogThrottle::default() }
     }
 
     pub fn state(&self) -> watch::Receiver<LeaderState> {
@@ -149,7 +152,11 @@ impl LeaseLoop {
 
     async fn try_acquire(&mut self, sent: Instant) -> kube::Result<Option<HeldLease>> {
         let Some(lease) = self.api.get_opt(&self.options.name).await? else {
-            let lease = self.api.create(&PostParams::default(), &self.record(None)).await;
+            // Owned by the ServiceAccount, so that the uninstallation deletes the Lease as well.
+            let owner = whoami::service_account_owner(&self.client, &self.options.namespace).await?;
+            let mut lease = self.record(None);
+            lease.metadata.owner_references = owner.map(|owner| vec![owner]);
+            let lease = self.api.create(&PostParams::default(), &lease).await;
             return self.acquired(sent, lease);
         };
         let spec = lease.spec.clone().unwrap_or_default();

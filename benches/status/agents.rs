@@ -40,9 +40,9 @@ struct Inner {
 
 impl AgentLinks for Agents {
     fn follow(&self, _shutdown: CancellationToken) -> mpsc::Receiver<LinkUpdate> {
-        let (news, news_rx) = mpsc::channel(4096);
-        *self.0.listener.lock().unwrap() = Some(news);
-        news_rx
+        let (updates, updates_rx) = mpsc::channel(4096);
+        *self.0.listener.lock().unwrap() = Some(updates);
+        updates_rx
     }
 }
 
@@ -84,14 +84,14 @@ impl Agents {
         self.0.config.lock().unwrap().clone().unwrap()
     }
 
-    async fn send(&self, news: LinkUpdate) {
+    async fn send(&self, update: LinkUpdate) {
         let listener = loop {
             if let Some(listener) = self.0.listener.lock().unwrap().clone() {
                 break listener;
             }
             sleep(Duration::from_millis(50)).await;
         };
-        listener.send(news).await.unwrap();
+        listener.send(update).await.unwrap();
     }
 
     fn reset(node: &Arc<str>, view: &View) -> LinkUpdate {

@@ -51,7 +51,7 @@ struct Row {
 }
 
 /// The common state of several nodes, or `mixed`.
-pub fn fold(states: impl IntoIterator<Item = BackendState>) -> &'static str {
+pub fn common_state(states: impl IntoIterator<Item = BackendState>) -> &'static str {
     let states: BTreeSet<BackendState> = states.into_iter().collect();
     match states.len() {
         0 => BackendState::Unknown.as_str(),
@@ -106,7 +106,7 @@ impl Row {
         Some(Self {
             name: name.to_string(),
             address: newest.address.to_string(),
-            state: fold(states()),
+            state: common_state(states()),
             up_on_nodes: Ratio::count(states(), |state| state == BackendState::Up),
             admin_state: newest.admin_state.as_str(),
             health_check: check_name(&newest.check),

@@ -18,7 +18,7 @@ pub enum Command {
     VppLbState,
     VppLbCounters,
     Watch(Watch),
-    /// Requests a sync pass from the agents.
+    /// Requests a full sync from the agents.
     Sync {
         /// The ID of a hold whose removals are released.
         accept: Option<String>,

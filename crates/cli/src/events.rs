@@ -20,7 +20,7 @@ const BUFFER: usize = 256;
 /// Delay before a stream is reopened.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The sink of the output.
+/// Writes a part of the output.
 pub type Print<'p> = dyn FnMut(&str) -> std::io::Result<()> + Send + 'p;
 
 /// A message from the stream of one agent.

@@ -80,7 +80,7 @@ pub struct Flags {
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 
-    /// With set: take ownership of the field from other field managers, and allow to leave Frontends without effective weight
+    /// With set: take ownership of the field from other field managers, and allow leaving Frontends without effective weight
     #[arg(long)]
     pub force: bool,
 

@@ -78,8 +78,8 @@ pub fn survey(nodes: &[NodeState]) -> Survey {
 }
 
 /// The style of a Frontend's state.
-pub fn style(word: DisplayState) -> Style {
-    match word {
+pub fn style(state: DisplayState) -> Style {
+    match state {
         DisplayState::Up => Style::Good,
         DisplayState::Down => Style::Bad,
         DisplayState::Standby | DisplayState::Unknown => Style::Warn,
@@ -129,10 +129,10 @@ impl Row {
         })
     }
 
-    fn word(&self) -> DisplayState {
+    fn display_state(&self) -> DisplayState {
         [DisplayState::Down, DisplayState::Unknown, DisplayState::Standby, DisplayState::Up, DisplayState::Withdrawn]
             .into_iter()
-            .find(|word| word.as_str() == self.state)
+            .find(|state| state.as_str() == self.state)
             .unwrap_or(DisplayState::Unknown)
     }
 }
@@ -149,7 +149,7 @@ impl Printable for Frontends {
             let mut row = vec![frontend.name.clone().into()];
             row.extend(frontend.vip.cells());
             row.extend([
-                Cell::styled(frontend.state, style(frontend.word())),
+                Cell::styled(frontend.state, style(frontend.display_state())),
                 frontend.up_on_nodes.cell(),
                 frontend.programmed_on_nodes.cell(),
                 frontend.backends_up.cell(),

@@ -131,7 +131,9 @@ impl Node {
     fn remarks(&self) -> Vec<String> {
         let mut remarks: Vec<String> = self.reason.iter().cloned().collect();
         remarks.extend(self.suspect_probe_paths.iter().map(|family| format!("{family} probe path suspect")));
-        remarks.extend((self.failed_steps > 0).then(|| format!("{} steps of the last pass failed", self.failed_steps)));
+        remarks.extend(
+            (self.failed_steps > 0).then(|| format!("{} steps of the last full sync failed", self.failed_steps)),
+        );
         remarks.extend(self.sync_error.iter().map(ToString::to_string));
         remarks.extend(self.holds.iter().map(|hold| {
             format!(

@@ -259,7 +259,7 @@ fn describe(node: &NodeState, flag: Flag) -> String {
         Flag::Rejected => format!("{} holds on removals", node.view.holds.len()),
         _ => match &sync.error {
             Some(error) => error.to_string(),
-            None => format!("{} steps of the last pass failed", sync.failed_steps),
+            None => format!("{} steps of the last full sync failed", sync.failed_steps),
         },
     }
 }

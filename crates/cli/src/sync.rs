@@ -1,4 +1,4 @@
-//! `sync vpp lb state`: requests a sync pass from the agents.
+//! `sync vpp lb state`: requests a full sync from the agents.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The Kubernetes Events that follow from a written status. Events are therefore aggregated and rate-limited
-//! like the status.
+//! The Kubernetes Events that follow from a written status. Events are therefore aggregated and rate-limited like the
+//! status.
 
 use std::sync::Arc;
 

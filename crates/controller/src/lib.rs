@@ -10,7 +10,7 @@
 //! ```
 //!
 //! One [`Controller`] serves all terms of leadership of a process. A term starts without state: it lists the objects,
-//! connects to the agents, and writes nothing until every agent's state was received or [`LISTEN_FOR`] has passed. It
+//! connects to the agents, and writes nothing until every agent's state was received or [`COLLECT_FOR`] has passed. It
 //! sets no finalizer and stores nothing that the next leader needs. The Lease loop of the binary starts each term.
 
 mod backend_status;
@@ -45,7 +45,7 @@ pub use term::{Progress, WaitsFor};
 use maglev_kube::{Delays, Leadership};
 
 /// A new leader writes nothing for this long, unless it has received the state of every agent.
-pub const LISTEN_FOR: Duration = Duration::from_secs(29);
+pub const COLLECT_FOR: Duration = Duration::from_secs(29);
 
 /// An error at start. Later errors are logged and retried.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +79,7 @@ pub struct ControllerOptions {
     /// Delays of the watches.
     pub delays: Delays,
     /// Longest time that a new leader waits for the agents' states before its first write.
-    pub listen_for: Duration,
+    pub collect_for: Duration,
 }
 
 impl ControllerOptions {
@@ -89,7 +89,7 @@ impl ControllerOptions {
             identity: identity.to_owned(),
             allow_loopback: false,
             delays: Delays::default(),
-            listen_for: LISTEN_FOR,
+            collect_for: COLLECT_FOR,
         }
     }
 }

@@ -98,7 +98,7 @@ pub async fn run(controller: Controller, leadership: Arc<Leadership>, end: Cance
         writes: JoinSet::new(),
         publishing: JoinSet::new(),
         in_flight: HashSet::new(),
-        listen_until: Some(Instant::now() + options.listen_for),
+        collect_until: Some(Instant::now() + options.collect_for),
         metrics: metrics.clone(),
         progress: progress.clone(),
     };
@@ -127,7 +127,7 @@ struct Term {
     /// Objects with a write in flight.
     in_flight: HashSet<Key>,
     /// Nothing is written before this time, unless all agents' states were received; `None` once writes may start.
-    listen_until: Option<Instant>,
+    collect_until: Option<Instant>,
     metrics: ControllerMetrics,
     progress: Progress,
 }
@@ -186,7 +186,7 @@ impl Term {
     }
 
     fn may_write(&self) -> bool {
-        self.listen_until.is_none()
+        self.collect_until.is_none()
     }
 
     /// Computes the statuses of all dirty objects and queues the necessary writes.
@@ -194,7 +194,7 @@ impl Term {
         let now = now();
         self.progress.reconciled.send_replace(Some(now.monotonic));
         self.engine.update_nodes(now);
-        if !self.check_listened(now.monotonic) {
+        if !self.check_collected(now.monotonic) {
             return;
         }
         let timer = self.metrics.reconcile.start_timer();
@@ -225,8 +225,8 @@ impl Term {
     }
 
     /// True once enough agents' states were received to write.
-    fn check_listened(&mut self, now: Instant) -> bool {
-        let Some(until) = self.listen_until else { return true };
+    fn check_collected(&mut self, now: Instant) -> bool {
+        let Some(until) = self.collect_until else { return true };
         let silent = self.engine.silent_node_count();
         let waits_for = if !self.engine.is_listed() {
             Some(WaitsFor::Lists)
@@ -236,11 +236,11 @@ impl Term {
             None
         };
         if waits_for.is_none() {
-            self.listen_until = None;
+            self.collect_until = None;
             tracing::info!(nodes = self.engine.serving_node_count(), silent, "status writing started");
         }
         self.progress.waits_for.send_replace(waits_for);
-        self.listen_until.is_none()
+        self.collect_until.is_none()
     }
 
     fn start_writes(&mut self) {

@@ -112,7 +112,7 @@ impl Broker {
         self.replica
     }
 
-    /// Hands messages on, after which the agents are at `positions`.
+    /// Sends messages to the clients. `positions` are the positions of the agents after these messages.
     pub fn publish(&self, messages: Vec<Message>, positions: Option<Positions>) {
         let mut inner = self.inner();
         for message in messages {

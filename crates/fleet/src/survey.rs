@@ -39,7 +39,7 @@ pub enum Flag {
     Disagree,
     /// An object is rejected, held or in conflict; or removals are held.
     Rejected,
-    /// A node failed to program a VIP, or steps of its last pass.
+    /// A node failed to program a VIP, or steps of its last full sync.
     Sync,
 }
 

@@ -57,17 +57,17 @@ impl Manifest {
         let documents: Vec<Value> =
             serde_saphyr::from_multiple(text).map_err(|error| ManifestError::Syntax(error.to_string()))?;
         let objects: Vec<Value> = documents.into_iter().flat_map(items).collect();
-        let wanted = |object: &&Value| {
+        let is_match = |object: &&Value| {
             let own = object.pointer("/metadata/name").and_then(Value::as_str);
             kind(object) == "HealthCheck" && name.is_none_or(|name| own == Some(name))
         };
-        let found: Vec<&Value> = objects.iter().filter(wanted).collect();
-        let check = match found[..] {
+        let matches: Vec<&Value> = objects.iter().filter(is_match).collect();
+        let check = match matches[..] {
             [check] => check,
             [] => return Err(ManifestError::None(name.map(str::to_owned))),
             _ => {
                 return Err(ManifestError::Several(
-                    found.into_iter().map(|check| name_of(check).name().to_owned()).collect(),
+                    matches.into_iter().map(|check| name_of(check).name().to_owned()).collect(),
                 ));
             }
         };
@@ -209,9 +209,9 @@ spec: {type: HTTPS, port: 443, http: {host: a.example}, tls: {caCertificateRef: 
         let tcp = |name: &str| json!({"kind": "HealthCheck", "metadata": {"name": name, "namespace": "shop"}, "spec": {"type": "TCP", "port": 1}});
         let list = json!({"kind": "List", "items": [tcp("a"), {"kind": "Pod"}, tcp("b")]}).to_string();
         assert_eq!(resolved(&list, Some("b")).await.unwrap().name.as_str(), "shop/b");
-        for (name, says) in [(None, "choose one by its name: a, b"), (Some("c"), "has no HealthCheck \"c\"")] {
+        for (name, text) in [(None, "choose one by its name: a, b"), (Some("c"), "has no HealthCheck \"c\"")] {
             let error = resolved(&list, name).await.unwrap_err();
-            assert!(error.contains(says), "{error}");
+            assert!(error.contains(text), "{error}");
         }
         assert!(resolved("{", None).await.unwrap_err().contains("cannot read the manifest"));
         assert!(resolved("", None).await.unwrap_err().contains("has no HealthCheck"));

@@ -59,7 +59,7 @@ pub struct Resolution {
     pub problems: Vec<Problem>,
 }
 
-/// Resolves what the Frontend `name` on `vip` settings.
+/// Resolves the pools and the encap of the Frontend `name` with the address `vip`.
 pub fn resolve(name: &Name, vip: IpAddr, settings: &FrontendSettings, backends: &Backends) -> Resolution {
     let mut resolver = PoolResolver { name, backends, by_address: HashMap::new(), problems: Vec::new() };
     let pools: Vec<Pool> = settings.pools.iter().map(|(pool, entries)| resolver.pool(pool, entries)).collect();

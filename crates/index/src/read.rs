@@ -48,7 +48,7 @@ impl Invalid {
 /// Decodes one field of a raw spec. `null` counts as absent.
 type FieldDecoder = fn(&Value) -> Result<(), serde_json::Error>;
 
-/// A [`Probe`] for a field of type `T`.
+/// A [`FieldDecoder`] for a field of type `T`.
 fn decodes_as<T: DeserializeOwned>(value: &Value) -> Result<(), serde_json::Error> {
     T::deserialize(value).map(drop)
 }
@@ -63,15 +63,15 @@ fn field<'a>(spec: &'a Value, name: &str) -> Option<&'a Value> {
 fn unreadable(
     kind: Kind,
     name: &Name,
-    found: &Unreadable,
+    undecoded: &Unreadable,
     fields: &[(&'static str, FieldDecoder)],
     outcome: &str,
 ) -> Problem {
     let fault = fields.iter().find_map(|(key, decode)| {
-        let error = decode(field(&found.spec, key)?).err()?;
+        let error = decode(field(&undecoded.spec, key)?).err()?;
         Some((format!("spec.{key}"), error.to_string()))
     });
-    let (path, error) = fault.unwrap_or_else(|| (String::new(), found.error.clone()));
+    let (path, error) = fault.unwrap_or_else(|| (String::new(), undecoded.error.clone()));
     let error: String = error.chars().take(LONGEST_ERROR).collect();
     let part = if path.is_empty() { "the stored object" } else { &path };
     let message = format!("{} {name}: {part} cannot be read: {error}; {outcome}", kind.as_str());

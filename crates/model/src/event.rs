@@ -1,4 +1,4 @@
-//! The events of an agent: what they are called, their levels and attributes, and the handle that publishes them.
+//! The events of an agent: their names, levels and attributes, and the handle that publishes them.
 //!
 //! Names, levels and the order of attributes are defined once, here, and documented in `docs/events.md`; the log, the
 //! gRPC stream and the dashboard print the same texts. An event that changes the agent's state carries the

@@ -25,7 +25,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 pub use kubeconfig::{Credentials, write as write_kubeconfig};
-pub use pki::{Authority, Issued, Subject};
+pub use pki::{Authority, IssuedCertificate, Subject};
 
 use super::SandboxError;
 use super::assets::Assets;

@@ -53,7 +53,7 @@ pub use context::Timings;
 
 use super::{
     SandboxError,
-    control_plane::{ControlPlane, Issued, Subject},
+    control_plane::{ControlPlane, IssuedCertificate, Subject},
     processes::Processes,
 };
 use addresses::PodAddresses;
@@ -82,7 +82,7 @@ pub struct NodeOptions {
     /// The certificate authority, in PEM.
     pub authority_pem: String,
     /// The node's server certificate and key.
-    pub serving: Issued,
+    pub serving: IssuedCertificate,
     /// The client certificate of the API server, the only accepted client.
     pub api_server_certificate_pem: String,
     pub processes: Processes,

@@ -22,7 +22,7 @@ use maglev_rpc::{
 use maglev_telemetry::{Bus, BusLimits, BusOptions, ViewSnapshot};
 
 /// Limits low enough to be reached in tests.
-pub const FEW: BusLimits = BusLimits { batch_events: 8, queued_batches: 4, retained_events: 64 };
+pub const LOW_LIMITS: BusLimits = BusLimits { batch_events: 8, queued_batches: 4, retained_events: 64 };
 
 pub struct AgentServer {
     pub events: Events,

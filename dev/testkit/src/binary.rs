@@ -1,8 +1,8 @@
 //! The programs of this workspace, for tests that start them.
 //!
 //! Cargo gives `CARGO_BIN_EXE_*` only to tests in the package of a binary. The tests are packages of their own, so the
-//! programs are built here, once per test process: a stale program would test yesterday's code. When nothing changed,
-//! the build is a check of timestamps.
+//! programs are built here, once per test process: a stale program would test outdated code. If nothing changed,
+//! the build only checks timestamps.
 
 use std::{
     path::{Path, PathBuf},

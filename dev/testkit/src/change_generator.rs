@@ -83,8 +83,8 @@ impl ChangeGenerator {
                 }
             }
             16 => Change::VppState(self.conf(), Arc::new(self.actual())),
-            17 => Change::Vip(self.vip(), self.some(|world| VipState::from(&world.actual_vip()))),
-            18..20 => Change::Server(self.vip(), self.address(), self.some(|world| world.rng.u8(..))),
+            17 => Change::Vip(self.vip(), self.some(|generator| VipState::from(&generator.actual_vip()))),
+            18..20 => Change::Server(self.vip(), self.address(), self.some(|generator| generator.rng.u8(..))),
             20 => Change::Foreign(self.vip()),
             21 => Change::Held(RemovalHold { id: self.text(), removals: self.rng.u32(..), until: self.time() }),
             22 => Change::Released(self.text()),
@@ -171,11 +171,11 @@ impl ChangeGenerator {
     }
 
     fn health(&mut self) -> BackendHealth {
-        let transition = |world: &mut Self| Transition {
-            from: world.backend_state(),
-            to: world.backend_state(),
-            at: world.time(),
-            code: world.some(Self::code),
+        let transition = |generator: &mut Self| Transition {
+            from: generator.backend_state(),
+            to: generator.backend_state(),
+            at: generator.time(),
+            code: generator.some(Self::code),
         };
         BackendHealth {
             address: self.address(),
@@ -225,23 +225,21 @@ impl ChangeGenerator {
     }
 
     fn actual_vip(&mut self) -> ActualVip {
-        let encap = |world: &mut Self| ActualEncap {
-            kind: world.rng.u32(..),
-            dscp: world.rng.u8(..),
-            target_port: world.rng.u16(..),
+        let encap = |generator: &mut Self| ActualEncap {
+            kind: generator.rng.u32(..),
+            dscp: generator.rng.u8(..),
+            target_port: generator.rng.u16(..),
         };
-        let server = |world: &mut Self| ActualAs { weight: world.rng.u8(..), buckets: world.rng.u32(..) };
+        let server = |generator: &mut Self| ActualAs { weight: generator.rng.u8(..), buckets: generator.rng.u32(..) };
         ActualVip {
             encap: self.some(encap),
-            sticky: self.some(|world| world.rng.bool()),
-            table_length: self.some(|world| world.rng.u16(..)),
-            pool_index: self.some(|world| world.rng.u32(..)),
+            sticky: self.some(|generator| generator.rng.bool()),
+            table_length: self.some(|generator| generator.rng.u16(..)),
+            pool_index: self.some(|generator| generator.rng.u32(..)),
             ases: (0..self.rng.u8(..4)).map(|_| (self.address(), server(self))).collect(),
         }
     }
 }
-
-impl ChangeGenerator {}
 
 fn set<T>(objects: &mut OrdMap<Name, Arc<T>>, name: &Name, object: Option<Arc<T>>) {
     match object {

@@ -30,7 +30,7 @@ pub fn output(lb: &mut Lb, command: &str) -> String {
     }
 }
 
-/// The same text with one more word in the first line of each VIP.
+/// Adds a word to the first line of each VIP in `text`, as in an unknown format.
 pub fn garble(text: &str) -> String {
     text.replace("/32", "/32 rearranged").replace("/128", "/128 rearranged")
 }

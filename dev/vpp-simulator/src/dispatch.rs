@@ -48,17 +48,17 @@ pub enum ConnectionAction {
 
 /// The context of one request.
 pub struct RequestContext<'a> {
-    pub world: &'a mut SimulatorState,
+    pub state: &'a mut SimulatorState,
     client: u32,
     out: &'a mut BytesMut,
     pub action: ConnectionAction,
 }
 
 /// Executes the request `body` from the connection with the client index `client`, and appends the replies to `out`.
-pub fn dispatch(world: &mut SimulatorState, client: u32, body: &[u8], out: &mut BytesMut) -> ConnectionAction {
+pub fn dispatch(state: &mut SimulatorState, client: u32, body: &[u8], out: &mut BytesMut) -> ConnectionAction {
     let Some(id) = body.first_chunk::<2>().map(|id| u16::from_be_bytes(*id)) else { return ConnectionAction::Keep };
-    let Some(id) = ids::id_in_26_10(world.vpp.release, id) else { return ConnectionAction::Keep };
-    let mut context = RequestContext { world, client, out, action: ConnectionAction::Keep };
+    let Some(id) = ids::id_in_26_10(state.vpp.release, id) else { return ConnectionAction::Keep };
+    let mut context = RequestContext { state, client, out, action: ConnectionAction::Keep };
     // A wrong size or an invalid value. VPP sends no reply.
     match context.route(id, body) {
         Ok(()) => context.action,
@@ -94,11 +94,11 @@ impl RequestContext<'_> {
     }
 
     pub fn release(&self) -> Release {
-        self.world.vpp.release
+        self.state.vpp.release
     }
 
     pub fn lb(&mut self) -> &mut Lb {
-        &mut self.world.vpp.lb
+        &mut self.state.vpp.lb
     }
 
     /// The error number of `refusal`. One kind of refusal crashes VPP.
@@ -114,9 +114,9 @@ impl RequestContext<'_> {
         M: Request<Reply: Numbered>,
     {
         let (envelope, request) = messages::decode::<M>(body)?;
-        self.world.journal.count(M::NAME);
+        self.state.journal.count(M::NAME);
         let reply = handle(self, &request);
-        let swallowed = self.world.faults.swallows(M::NAME);
+        let swallowed = self.state.faults.swallows(M::NAME);
         if !swallowed && envelope.client_index == self.client {
             self.put(envelope.context, &reply);
         }
@@ -128,9 +128,9 @@ impl RequestContext<'_> {
         M: Dump<Details: Numbered>,
     {
         let (envelope, request) = messages::decode::<M>(body)?;
-        self.world.journal.count(M::NAME);
+        self.state.journal.count(M::NAME);
         let details = handle(self, &request);
-        let swallowed = self.world.faults.swallows(M::NAME);
+        let swallowed = self.state.faults.swallows(M::NAME);
         if !swallowed && envelope.client_index == self.client {
             for entry in &details {
                 self.put(envelope.context, entry);
@@ -141,7 +141,7 @@ impl RequestContext<'_> {
 
     fn put<M: Numbered>(&mut self, context: u32, message: &M) {
         messages::encode(
-            Envelope { id: ids::id::<M>(self.world.vpp.release), client_index: 0, context },
+            Envelope { id: ids::id::<M>(self.state.vpp.release), client_index: 0, context },
             message,
             self.out,
         );
@@ -149,14 +149,14 @@ impl RequestContext<'_> {
 
     fn create_client(&mut self, body: &[u8]) -> Result<(), CodecError> {
         let (envelope, request) = messages::decode::<SockclntCreate>(body)?;
-        self.world.journal.count(SockclntCreate::NAME);
+        self.state.journal.count(SockclntCreate::NAME);
         tracing::debug!(client = request.name.as_str(), "new client of the simulated VPP");
         let reply = SockclntCreateReply {
             response: 0,
             index: self.client,
-            table: MessageTable(ids::table(self.world.vpp.release)),
+            table: MessageTable(ids::table(self.state.vpp.release)),
         };
-        if !self.world.faults.swallows(SockclntCreate::NAME) {
+        if !self.state.faults.swallows(SockclntCreate::NAME) {
             self.put(envelope.context, &reply);
         }
         Ok(())
@@ -174,17 +174,17 @@ impl RequestContext<'_> {
             // As recorded; not used by clients.
             Release::V26_06 => 0,
         };
-        ControlPingReply { retval: 0, client_index, vpe_pid: self.world.vpp.pid }
+        ControlPingReply { retval: 0, client_index, vpe_pid: self.state.vpp.pid }
     }
 
     fn cli(&mut self, request: &CliInband) -> CliInbandReply {
         let text = cli::output(self.lb(), &request.cmd);
-        let garbled = self.world.faults.garbled_cli;
+        let garbled = self.state.faults.garbled_cli;
         CliInbandReply { retval: 0, reply: if garbled { cli::garble(&text) } else { text } }
     }
 
     fn version(&mut self, _: &ShowVersion) -> ShowVersionReply {
-        let (version, build_date) = match self.world.vpp.release {
+        let (version, build_date) = match self.state.vpp.release {
             Release::V26_10 => ("26.10-rc0~374-gb575ec2c56d", "2026-11-22T22:48:06"),
             Release::V26_06 => ("26.06-release", "2026-11-22T23:10:07"),
         };
@@ -199,17 +199,17 @@ impl RequestContext<'_> {
 
     fn route_lookup(&mut self, request: &IpRouteLookupV2) -> IpRouteLookupV2Reply {
         let requested = request.prefix;
-        let nothing = |retval| IpRouteLookupV2Reply {
+        let rejected = |retval| IpRouteLookupV2Reply {
             retval,
             route: Route { table_id: 0, stats_index: 0, prefix: codec::Prefix::ZERO, source: 0, paths: Vec::new() },
         };
         if request.table_id != 0 {
-            return nothing(NO_SUCH_FIB);
+            return rejected(NO_SUCH_FIB);
         }
         let prefix = Prefix::new(requested.address, requested.length);
         let fib_route = prefix.and_then(|prefix| self.lb().fib.lookup(prefix, request.exact != 0));
         fib_route.map_or_else(
-            || nothing(errno::NO_SUCH_ENTRY),
+            || rejected(errno::NO_SUCH_ENTRY),
             |fib_route| IpRouteLookupV2Reply { retval: 0, route: route(fib_route) },
         )
     }

@@ -147,7 +147,7 @@ impl Simulator {
             }
             old.finished().await;
         }
-        self.shared.world().reboot(&self.options);
+        self.shared.state().reboot(&self.options);
         self.shared.hang.send_replace(None);
         *run = Some(self.serve()?);
         Ok(())
@@ -180,43 +180,43 @@ impl Simulator {
 
     /// Delays each reply by `delay` from now on; zero disables the delay.
     pub fn delay_replies(&self, delay: Duration) {
-        self.shared.world().faults.delay = delay;
+        self.shared.state().faults.delay = delay;
     }
 
     /// Makes the CLI print lines of VIPs in an unknown format from now on.
     pub fn garble_cli(&self, garbled: bool) {
-        self.shared.world().faults.garbled_cli = garbled;
+        self.shared.state().faults.garbled_cli = garbled;
     }
 
     /// Makes new VIPs non-sticky from now on, regardless of the request.
     pub fn forget_sticky(&self, forget: bool) {
-        self.shared.world().faults.forget_sticky = forget;
+        self.shared.state().faults.forget_sticky = forget;
     }
 
     /// Rejects all new VIPs from now on.
     pub fn refuse_vips(&self, refuse: bool) {
-        self.shared.world().faults.refuse_vips = refuse;
+        self.shared.state().faults.refuse_vips = refuse;
     }
 
     /// Executes the next request of this name (such as `lb_add_del_vip_v2`) without sending its reply.
     pub fn swallow_next_reply(&self, request: &str) {
-        self.shared.world().faults.swallow_next(request);
+        self.shared.state().faults.swallow_next(request);
     }
 
     /// Clears all faults.
     pub fn heal(&self) {
-        self.shared.world().faults = Faults::default();
+        self.shared.state().faults = Faults::default();
         self.wake();
     }
 
     /// Crashes VPP on the `requests`-th request from now, without a reply. [`Self::start_again`] restarts it.
     pub fn kill_after(&self, requests: u64) {
-        self.shared.world().faults.die_after(requests);
+        self.shared.state().faults.die_after(requests);
     }
 
     /// Advances VPP's clock, such as for garbage collection.
     pub fn advance(&self, by: Duration) {
-        self.shared.world().vpp.advance(by);
+        self.shared.state().vpp.advance(by);
     }
 
     /// Simulates `traffic` to `vip` until VPP stops, also if the VIP is added later.
@@ -226,12 +226,12 @@ impl Simulator {
 
     /// The process ID in replies to `control_ping`.
     pub fn pid(&self) -> u32 {
-        self.shared.world().vpp.pid
+        self.shared.state().vpp.pid
     }
 
     /// Number of open connections.
     pub fn connections(&self) -> usize {
-        self.shared.world().vpp.connections()
+        self.shared.state().vpp.connections()
     }
 
     /// The current state of VPP.
@@ -241,24 +241,24 @@ impl Simulator {
 
     /// Changes VPP's state without a client; not recorded in the journal.
     pub fn edit<T>(&self, change: impl FnOnce(&mut Lb) -> T) -> T {
-        let mut world = self.shared.world();
-        world.vpp.catch_up();
-        change(&mut world.vpp.lb)
+        let mut state = self.shared.state();
+        state.vpp.catch_up();
+        change(&mut state.vpp.lb)
     }
 
     /// Number of requests per message since the first start.
     pub fn requests(&self) -> BTreeMap<&'static str, u64> {
-        self.shared.world().journal.requests()
+        self.shared.state().journal.requests()
     }
 
     /// The current position, for [`Self::writes_since`].
     pub fn mark(&self) -> Mark {
-        self.shared.world().journal.mark()
+        self.shared.state().journal.mark()
     }
 
     /// The writes since `mark` in order, including rejected ones. Limited to the last 100,000.
     pub fn writes_since(&self, mark: Mark) -> Vec<RecordedWrite> {
-        self.shared.world().journal.writes_since(mark)
+        self.shared.state().journal.writes_since(mark)
     }
 }
 

@@ -78,12 +78,12 @@ fn add_del_vip(context: &mut RequestContext<'_>, vip: WireVip, settings: VipSett
     if is_del {
         let result = context.lb().remove_vip(prefix, vip.protocol, vip.port);
         record(context, Write::RemoveVip(id), result)
-    } else if context.world.faults.refuse_vips {
+    } else if context.state.faults.refuse_vips {
         record(context, Write::AddVip(id, settings), Err::<(), _>(Refusal::InvalidArgument))
     } else {
-        let sticky = settings.src_ip_sticky && !context.world.faults.forget_sticky;
-        let made = VipSettings { src_ip_sticky: sticky, ..settings };
-        let result = context.lb().add_vip(prefix, vip.protocol, vip.port, made);
+        let sticky = settings.src_ip_sticky && !context.state.faults.forget_sticky;
+        let effective = VipSettings { src_ip_sticky: sticky, ..settings };
+        let result = context.lb().add_vip(prefix, vip.protocol, vip.port, effective);
         record(context, Write::AddVip(id, settings), result)
     }
 }
@@ -110,7 +110,7 @@ fn add_del_as(
     weight: u8,
     remove: Option<bool>,
 ) -> i32 {
-    let vip = named(context.release(), vip);
+    let vip = requested_vip(context.release(), vip);
     if let Some(flush) = remove {
         let result = context.lb().remove_as(vip, address);
         record(context, Write::RemoveAs { vip, address, flush }, result)
@@ -122,14 +122,14 @@ fn add_del_as(
 
 pub fn weight(context: &mut RequestContext<'_>, request: &LbAsSetWeight) -> LbAsSetWeightReply {
     let LbAsSetWeight { vip, as_address: address, weight, is_flush: flush } = *request;
-    let vip = named(context.release(), vip);
+    let vip = requested_vip(context.release(), vip);
     let result = context.lb().set_weight(vip, address, weight);
     LbAsSetWeightReply { retval: record(context, Write::SetWeight { vip, address, weight, flush }, result) }
 }
 
 /// VPP flushes an unrelated VIP and always succeeds.
 pub fn flush(context: &mut RequestContext<'_>, request: &LbFlushVip) -> LbFlushVipReply {
-    LbFlushVipReply { retval: record(context, Write::FlushVip(named(context.release(), request.vip)), Ok(())) }
+    LbFlushVipReply { retval: record(context, Write::FlushVip(requested_vip(context.release(), request.vip)), Ok(())) }
 }
 
 /// All VIPs that are not deleted, regardless of the request; up to 26.06 deleted VIPs, too.
@@ -196,7 +196,7 @@ fn matches_filter(release: Release, filter: WireVip, vip: &Vip) -> bool {
     let everything = filter.prefix.address.is_unspecified() && filter.prefix.length == 0;
     everything
         || match release {
-            Release::V26_10 => filter.prefix.address.is_ipv6() && named(release, filter) == vip.id,
+            Release::V26_10 => filter.prefix.address.is_ipv6() && requested_vip(release, filter) == vip.id,
             Release::V26_06 => legacy::prefix(filter.prefix) == Some(vip.prefix),
         }
 }
@@ -208,7 +208,7 @@ fn flags(server: &Server) -> u8 {
 /// Records a write with its result.
 fn record<T>(context: &mut RequestContext<'_>, write: Write, result: Result<T, Refusal>) -> i32 {
     let retval = result.map_or_else(|refusal| context.refused(refusal), |_| 0);
-    context.world.journal.record(write, retval);
+    context.state.journal.record(write, retval);
     retval
 }
 
@@ -228,7 +228,7 @@ fn encap(context: &RequestContext<'_>, sent: u32) -> u32 {
 }
 
 /// The VIP of a request. An invalid prefix is kept, and matches no VIP.
-fn named(release: Release, vip: WireVip) -> VppVip {
+fn requested_vip(release: Release, vip: WireVip) -> VppVip {
     prefix(release, vip).map_or_else(|| vip.into(), |prefix| identity(prefix, vip.protocol, vip.port))
 }
 

@@ -28,19 +28,19 @@ const FLUSH: usize = 64 << 10;
 /// State shared by the simulator's handle and its connections.
 #[derive(Debug)]
 pub struct Shared {
-    world: Mutex<SimulatorState>,
+    state: Mutex<SimulatorState>,
     /// End of the hang.
     pub hang: watch::Sender<Option<Instant>>,
 }
 
 impl Shared {
-    pub fn new(world: SimulatorState) -> Self {
-        Self { world: Mutex::new(world), hang: watch::Sender::new(None) }
+    pub fn new(state: SimulatorState) -> Self {
+        Self { state: Mutex::new(state), hang: watch::Sender::new(None) }
     }
 
-    /// The state. Ignores poisoning, so that a failed test does not cause further failures.
-    pub fn world(&self) -> MutexGuard<'_, SimulatorState> {
-        self.world.lock()
+    /// The state. The lock cannot be poisoned, so a failed test does not cause further failures.
+    pub fn state(&self) -> MutexGuard<'_, SimulatorState> {
+        self.state.lock()
     }
 
     /// Waits for the end of the hang.
@@ -118,12 +118,12 @@ async fn accept(listener: UnixListener, shared: Arc<Shared>, ended: Cancellation
 }
 
 async fn serve(stream: UnixStream, shared: Arc<Shared>, ended: CancellationToken) {
-    let client = shared.world().vpp.connect();
+    let client = shared.state().vpp.connect();
     if let Some(Err(reason)) = ended.run_until_cancelled(serve_client(stream, &shared, client, &ended)).await {
         tracing::debug!(client, %reason, "the simulated VPP closed the connection of a client");
     }
     if !ended.is_cancelled() {
-        shared.world().vpp.disconnect(client);
+        shared.state().vpp.disconnect(client);
     }
 }
 
@@ -179,18 +179,18 @@ fn handle_request(
     outbox: &mut BytesMut,
     ended: &CancellationToken,
 ) -> (ConnectionAction, Duration) {
-    let mut world = shared.world();
+    let mut state = shared.state();
     // A request of another connection may have crashed VPP while this one waited for the lock.
     if ended.is_cancelled() {
         return (ConnectionAction::Die, Duration::ZERO);
     }
-    world.vpp.catch_up();
-    let mut fate = dispatch(&mut world, client, body, outbox);
-    if world.faults.kills() || world.vpp.lb.has_crashed() {
-        fate = ConnectionAction::Die;
+    state.vpp.catch_up();
+    let mut action = dispatch(&mut state, client, body, outbox);
+    if state.faults.kills() || state.vpp.lb.has_crashed() {
+        action = ConnectionAction::Die;
     }
-    if fate == ConnectionAction::Die {
+    if action == ConnectionAction::Die {
         ended.cancel();
     }
-    (fate, world.faults.delay)
+    (action, state.faults.delay)
 }

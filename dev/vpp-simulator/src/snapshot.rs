@@ -26,7 +26,7 @@ pub struct VipSnapshot {
     /// Live application servers.
     pub ases: BTreeMap<IpAddr, AsSnapshot>,
     /// Removed application servers that have not been collected.
-    pub ghosts: BTreeSet<IpAddr>,
+    pub uncollected_ases: BTreeSet<IpAddr>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl VipSnapshot {
     fn new(lb: &Lb, index: u32) -> Self {
         let vip = lb.vips.get(index).expect("the index comes from the pool");
         let servers: Vec<_> = vip.servers.iter().filter_map(|(_, &slot)| lb.servers.get(slot)).collect();
-        let (live, ghosts): (Vec<_>, Vec<_>) = servers.into_iter().partition(|server| server.used);
+        let (live, removed): (Vec<_>, Vec<_>) = servers.into_iter().partition(|server| server.used);
         Self {
             pool_index: index,
             settings: vip.settings,
@@ -64,7 +64,7 @@ impl VipSnapshot {
                 .into_iter()
                 .map(|server| (server.address, AsSnapshot { weight: server.weight, buckets: server.buckets }))
                 .collect(),
-            ghosts: ghosts.into_iter().map(|server| server.address).collect(),
+            uncollected_ases: removed.into_iter().map(|server| server.address).collect(),
         }
     }
 }

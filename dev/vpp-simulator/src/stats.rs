@@ -36,8 +36,8 @@ use self::publisher::Publisher;
 use super::{server::Shared, vpp::Vpp};
 
 /// Interval of updates of the segment.
-const EVERY: Duration = Duration::from_millis(100);
-/// Interval of VPP's own values, the heartbeat.
+const UPDATE_INTERVAL: Duration = Duration::from_millis(100);
+/// Interval at which VPP updates its statistics and increases the heartbeat, in seconds.
 const HEARTBEAT: u64 = 10;
 /// Length of the queue of clients to accept.
 const BACKLOG: i32 = 16;
@@ -89,7 +89,7 @@ impl StatsServer {
     }
 
     pub async fn run(mut self, shared: Arc<Shared>, ended: CancellationToken) {
-        let mut ticks = interval(EVERY);
+        let mut ticks = interval(UPDATE_INTERVAL);
         loop {
             tokio::select! {
                 () = ended.cancelled() => return,
@@ -107,7 +107,7 @@ impl StatsServer {
     }
 
     fn publish(&mut self, shared: &Shared) {
-        let figures = Figures::new(&mut shared.world().vpp);
+        let figures = Figures::new(&mut shared.state().vpp);
         if let Err(error) = self.publisher.publish(&figures) {
             tracing::warn!(%error, "cannot write the stats segment of the simulated VPP");
         }

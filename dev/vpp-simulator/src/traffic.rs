@@ -83,9 +83,9 @@ impl Counters {
         let rates = [traffic.existing, traffic.first, traffic.untracked];
         let mut all = 0;
         for (kind, (rate, rest)) in rates.into_iter().zip(&mut self.rest).enumerate() {
-            let came = *rest + u128::from(rate) * passed.as_nanos();
-            *rest = came % 1_000_000_000;
-            let packets = u64::try_from(came / 1_000_000_000).unwrap_or(u64::MAX);
+            let accumulated = *rest + u128::from(rate) * passed.as_nanos();
+            *rest = accumulated % 1_000_000_000;
+            let packets = u64::try_from(accumulated / 1_000_000_000).unwrap_or(u64::MAX);
             self.packets[if served { kind } else { 3 }] += packets;
             all += packets;
         }

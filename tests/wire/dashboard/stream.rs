@@ -42,7 +42,7 @@ async fn stream_headers_prevent_buffering_and_compression() {
     assert_eq!(header("content-type"), Some("text/event-stream"));
     assert_eq!(header("cache-control"), Some("no-store"));
     assert_eq!(header("x-accel-buffering"), Some("no"));
-    assert_eq!(header("content-encoding"), None, "never compressed, even when asked");
+    assert_eq!(header("content-encoding"), None, "not compressed, although the client accepts it");
     let hello = stream.next().await.expect("the stream begins");
     assert!(stream.received.starts_with("retry: 2000\n\nevent: hello\nid: abc-"), "{}", stream.received);
     assert_eq!((&hello.data["replica"], &hello.data["resumed"]), (&json!("abc"), &json!(false)));

@@ -54,7 +54,7 @@ async fn assert_every_code(expected_sockets: (usize, usize)) {
         assert!(text.contains(detail), "{address}: {text}");
     }))
     .await;
-    assert_eq!(sockets(), expected_sockets, "one per family, whatever the number of probes");
+    assert_eq!(sockets(), expected_sockets, "one per family, for any number of probes");
     let many = join_all((0..500).map(async |n| probe(&network, at(&format!("127.0.1.{}", n % 250)), icmp()).await.0));
     assert_eq!(many.await, [L4Ok; 500]);
     assert_eq!(sockets(), expected_sockets);

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{check_name, fold, style};
+use super::{check_name, common_state, style};
 use crate::{
     coverage::{NodeCoverage, Ratio, most_frequent},
     output::{Cell, Page, Printable, Table, Time, age},
@@ -139,7 +139,7 @@ impl BackendOverview {
         Some(Self {
             name: name.to_string(),
             address: newest.address.to_string(),
-            state: fold(instances.iter().map(|(node, backend)| node.view.backend_state(backend))),
+            state: common_state(instances.iter().map(|(node, backend)| node.view.backend_state(backend))),
             admin_state: newest.admin_state.as_str(),
             health_check: check_name(&newest.check),
             generation: newest.revision.generation,

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
+    common_state,
     detail::{Probing, memberships_on},
-    fold, style,
+    style,
 };
 use crate::{
     coverage::NodeCoverage,
@@ -95,7 +96,7 @@ impl Explanation {
         let per_node = instances.iter().map(|(node, backend)| PerNode::new(node, backend, details.get(&node.node)));
         Some(Self {
             name: name.to_string(),
-            state: fold(instances.iter().map(|(node, backend)| node.view.backend_state(backend))),
+            state: common_state(instances.iter().map(|(node, backend)| node.view.backend_state(backend))),
             admin_state: newest.admin_state.as_str(),
             last_writer: writer.map(Writer::from),
             per_node: per_node.collect(),

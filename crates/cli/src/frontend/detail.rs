@@ -33,7 +33,7 @@ pub struct FrontendOverview {
     pools: Vec<Pool>,
     per_node: Vec<PerNode>,
     #[serde(skip)]
-    word: Option<DisplayState>,
+    display_state: Option<DisplayState>,
 }
 
 #[derive(Serialize)]
@@ -78,7 +78,7 @@ struct PerNode {
     #[serde(skip_serializing_if = "String::is_empty")]
     reason: String,
     #[serde(skip)]
-    word: Option<DisplayState>,
+    display_state: Option<DisplayState>,
 }
 
 impl FrontendOverview {
@@ -100,7 +100,7 @@ impl FrontendOverview {
                 active_pool: facts.active_pool.clone(),
                 since: facts.since.map(Time),
                 reason: reason(facts),
-                word: Some(facts.display_state()),
+                display_state: Some(facts.display_state()),
             }
         });
         Some(Self {
@@ -115,7 +115,7 @@ impl FrontendOverview {
             coverage,
             pools: pools(frontend, &nodes),
             per_node: per_node.collect(),
-            word: Some(survey.state),
+            display_state: Some(survey.state),
         })
     }
 }
@@ -132,7 +132,7 @@ fn pools(frontend: &Frontend, nodes: &[NodeState]) -> Vec<Pool> {
             Some(Member {
                 name: member.backend.to_string(),
                 address: member.target.address().map(|address| address.to_string()),
-                state: backend::fold(members.iter().map(|member| member.state)),
+                state: backend::common_state(members.iter().map(|member| member.state)),
                 up_on_nodes: Ratio::count(members, |member| member.state == BackendState::Up),
                 weight: member.weight.get(),
                 effective,
@@ -160,7 +160,7 @@ impl Printable for FrontendOverview {
         page.fields([
             ("Frontend", self.name.clone().into()),
             ("VIP", format!("{} {} {port}", self.vip.address, self.vip.protocol).into()),
-            ("State", Cell::styled(self.state, self.word.map_or(Style::Plain, style))),
+            ("State", Cell::styled(self.state, self.display_state.map_or(Style::Plain, style))),
             ("Encap", self.encap.map_or_else(|| "as in VPP".into(), Cell::from)),
             ("Session affinity", self.session_affinity.into()),
             ("On backend down", self.on_backend_down.into()),
@@ -213,7 +213,7 @@ impl FrontendOverview {
             let result = if node.result == ProgramResult::Programmed.as_str() { Style::Plain } else { Style::Warn };
             let mut row = vec![
                 node.node.to_string().into(),
-                Cell::styled(node.state, node.word.map_or(Style::Plain, style)),
+                Cell::styled(node.state, node.display_state.map_or(Style::Plain, style)),
                 Cell::styled(node.result, result),
                 text(node.programmed_generation.map(|generation| generation.to_string())),
                 text(node.active_pool.as_ref().map(ToString::to_string)),

@@ -37,7 +37,7 @@ pub(crate) enum AdminError {
     TokenTooLong,
     #[error("a file that signing in requires is unreadable or invalid; see the log of the dashboard")]
     Misconfigured,
-    #[error("cannot ask the API server for your username: {0}")]
+    #[error("cannot get your username from the API server: {0}")]
     Unreachable(String),
     #[error("{text}", text = maglev_net::error_chain(.0))]
     Change(RolloutError),

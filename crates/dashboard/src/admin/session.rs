@@ -5,7 +5,7 @@ use secrecy::SecretString;
 
 use super::error::AdminError;
 
-/// Seconds after which a session ends, whatever the user does.
+/// Seconds after which a session ends, even if the user is active.
 pub const LIFETIME: i64 = 8 * 60 * 60;
 /// Seconds without activity after which a session ends.
 pub const IDLE_TIMEOUT: i64 = 30 * 60;

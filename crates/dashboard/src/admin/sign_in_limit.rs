@@ -11,7 +11,8 @@ use maglev_net::KeyedRateLimit;
 /// Attempts at once, then one per period: five a minute in the long run.
 const BURST: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
 const PERIOD: Duration = Duration::from_secs(12);
-/// Addresses remembered. While so many are in use, every attempt is refused: at most for half a minute after a flood.
+/// Largest number of tracked addresses. While it is reached, attempts from further addresses are refused: for half a
+/// minute at most after a flood of attempts.
 const MAX_ADDRESSES: usize = 10_000;
 
 /// Sign-in attempts by client address.

@@ -60,7 +60,7 @@ fn built(document: &Value) -> Value {
 
 /// A node with random changes.
 struct Node {
-    world: ChangeGenerator,
+    generator: ChangeGenerator,
     rng: Rng,
     state: NodeState,
 }
@@ -79,7 +79,7 @@ impl Node {
             counters: None,
             last_seen: None,
         };
-        Self { world: ChangeGenerator::new(seed), rng: Rng::with_seed(seed), state }
+        Self { generator: ChangeGenerator::new(seed), rng: Rng::with_seed(seed), state }
     }
 
     fn change(&mut self, second: i64) {
@@ -95,7 +95,7 @@ impl Node {
                 state.link = links[self.rng.usize(..3)].clone();
             }
             1 => {
-                let dump = LbDump { at, conf: self.world.conf(), actual: self.world.actual() };
+                let dump = LbDump { at, conf: self.generator.conf(), actual: self.generator.actual() };
                 state.dump = self.rng.bool().then(|| Arc::new(dump));
             }
             2 => {
@@ -110,7 +110,7 @@ impl Node {
             3 => state.link = LinkState::Connected,
             _ => {
                 for _ in 0..self.rng.u8(1..4) {
-                    state.view.apply(&self.world.change(), at);
+                    state.view.apply(&self.generator.change(), at);
                 }
                 let seq = state.as_of.map_or(1, |as_of| as_of.seq + 1);
                 state.as_of = Some(AsOf { epoch: 7, seq });

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{super::*, TestFleet, fast_timings, forwarder::Forwarder};
 use maglev_telemetry::BusLimits;
 use maglev_testkit::ChangeGenerator;
-use maglev_testkit::{AgentServer, agent_server::FEW};
+use maglev_testkit::{AgentServer, agent_server::LOW_LIMITS};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -30,19 +30,19 @@ fn step() -> impl Strategy<Value = Step> {
 /// An agent, and its last position.
 struct Subject {
     node: AgentServer,
-    world: ChangeGenerator,
+    generator: ChangeGenerator,
     end: AsOf,
 }
 
 impl Subject {
     async fn start(seed: u64, epoch: u64, limits: BusLimits) -> Self {
         let node = AgentServer::start(epoch, limits).await;
-        Self { node, world: ChangeGenerator::new(seed ^ epoch), end: AsOf { epoch, seq: 0 } }
+        Self { node, generator: ChangeGenerator::new(seed ^ epoch), end: AsOf { epoch, seq: 0 } }
     }
 
     fn change(&mut self, count: u16) {
         for _ in 0..count {
-            self.world.emit_next(&self.node.events);
+            self.generator.emit_next(&self.node.events);
             self.end.seq += 1;
         }
     }
@@ -116,7 +116,7 @@ proptest! {
 
     #[test]
     fn mirror_equals_the_state_after_any_steps(seed: u64, steps in prop::collection::vec(step(), 1..10)) {
-        runtime().block_on(run(seed, steps, FEW));
+        runtime().block_on(run(seed, steps, LOW_LIMITS));
     }
 }
 

@@ -8,15 +8,15 @@ use maglev_model::{Name, config::Kind};
 /// Reads the Backend `name`.
 pub fn backend(name: &Name, spec: Result<&BackendSpec, &Unreadable>, allow_loopback: bool) -> BackendRead {
     match spec {
-        Err(found) => {
+        Err(undecoded) => {
             let fields: [(_, super::FieldDecoder); 3] = [
                 ("address", decodes_as::<Address>),
                 ("healthCheckRef", decodes_as::<LocalRef>),
                 ("adminState", decodes_as::<AdminState>),
             ];
             let outcome = "until it is corrected, the Backend stays in VPP as it is and is not probed";
-            let problem = unreadable(Kind::Backend, name, found, &fields, outcome);
-            BackendRead::Unreadable { problem, address: raw_address(&found.spec) }
+            let problem = unreadable(Kind::Backend, name, undecoded, &fields, outcome);
+            BackendRead::Unreadable { problem, address: raw_address(&undecoded.spec) }
         }
         Ok(spec) => {
             let address = spec.address.get();

@@ -26,7 +26,7 @@ const HELD: &str = "until it is corrected, its VIP stays in VPP as it is";
 pub fn frontend(name: &Name, spec: Result<&FrontendSpec, &Unreadable>, allow_loopback: bool) -> FrontendRead {
     let spec = match spec {
         Ok(spec) => spec,
-        Err(found) => return raw(name, found),
+        Err(undecoded) => return raw(name, undecoded),
     };
     let service = service(spec.protocol, spec.port);
     let body = match settings(name, spec) {
@@ -101,8 +101,8 @@ fn claimed_encap(spec: &Encap) -> ClaimedEncap {
 }
 
 /// Reads the readable fields of a Frontend that does not decode.
-fn raw(name: &Name, found: &Unreadable) -> FrontendRead {
-    let spec = &found.spec;
+fn raw(name: &Name, undecoded: &Unreadable) -> FrontendRead {
+    let spec = &undecoded.spec;
     let address = raw_address(spec);
     let service = raw_service(spec).filter(|_| spec.is_object());
     let fields: [(_, super::FieldDecoder); 8] = [
@@ -120,7 +120,7 @@ fn raw(name: &Name, found: &Unreadable) -> FrontendRead {
     } else {
         "its VIP is unknown, so until it is corrected, unclaimed VIPs are not removed"
     };
-    let problem = unreadable(Kind::Frontend, name, found, &fields, outcome);
+    let problem = unreadable(Kind::Frontend, name, undecoded, &fields, outcome);
     FrontendRead { address, service, body: Body::Unreadable { problem, encap: raw_encap(spec) } }
 }
 

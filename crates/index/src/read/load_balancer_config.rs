@@ -22,11 +22,11 @@ pub fn load_balancer_config(name: &Name, spec: Result<&LoadBalancerConfigSpec, &
             probe: probing(&spec.probe),
             problems: Vec::new(),
         },
-        Err(found) => raw(name, found),
+        Err(undecoded) => raw(name, undecoded),
     }
 }
 
-fn raw(name: &Name, found: &Unreadable) -> NodeRead {
+fn raw(name: &Name, undecoded: &Unreadable) -> NodeRead {
     let fields: [(_, super::FieldDecoder); 4] = [
         ("nodeSelector", decodes_as::<BTreeMap<String, String>>),
         ("vpp", decodes_as::<Vpp>),
@@ -35,22 +35,22 @@ fn raw(name: &Name, found: &Unreadable) -> NodeRead {
     ];
     let outcome = "until it is corrected, its readable blocks apply, VPP keeps its settings, and the other blocks have \
                    their defaults";
-    let problems = vec![unreadable(Kind::LoadBalancerConfig, name, found, &fields, outcome)];
-    let selector = match field(&found.spec, "nodeSelector").map(BTreeMap::deserialize).transpose() {
-        Ok(selector) => found.spec.is_object().then(|| selector.unwrap_or_default()),
+    let problems = vec![unreadable(Kind::LoadBalancerConfig, name, undecoded, &fields, outcome)];
+    let selector = match field(&undecoded.spec, "nodeSelector").map(BTreeMap::deserialize).transpose() {
+        Ok(selector) => undecoded.spec.is_object().then(|| selector.unwrap_or_default()),
         Err(_) => None,
     };
     NodeRead {
         selector,
-        vpp: vpp(&block(found, "vpp")),
-        sync: sync(&block(found, "sync")),
-        probe: probing(&block(found, "probe")),
+        vpp: vpp(&block(undecoded, "vpp")),
+        sync: sync(&block(undecoded, "sync")),
+        probe: probing(&block(undecoded, "probe")),
         problems,
     }
 }
 
-fn block<T: DeserializeOwned + Default>(found: &Unreadable, name: &str) -> T {
-    field(&found.spec, name).and_then(|block| T::deserialize(block).ok()).unwrap_or_default()
+fn block<T: DeserializeOwned + Default>(undecoded: &Unreadable, name: &str) -> T {
+    field(&undecoded.spec, name).and_then(|block| T::deserialize(block).ok()).unwrap_or_default()
 }
 
 fn vpp(spec: &Vpp) -> VppConf {

@@ -15,7 +15,7 @@ fn certified() -> (String, String) {
     (made.cert.pem(), made.signing_key.serialize_pem())
 }
 
-fn found(data: &[(&str, &str)]) -> HolderContent {
+fn existing(data: &[(&str, &str)]) -> HolderContent {
     HolderContent::Found(data.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())).collect())
 }
 
@@ -60,9 +60,13 @@ fn check_is_pending_without_problem_until_all_certificates_are_read() {
     let ((root, _), (certificate, key)) = (certified(), certified());
     let Check::Missing(why) = fixture.health_check("shop/web") else { panic!("it is probed already") };
     assert_eq!(why.reason, Reason::CertificateUnknown);
-    assert_eq!(read(&mut fixture, &own(), found(&[("tls.crt", &certificate), ("tls.key", &key)])), 0);
+    assert_eq!(read(&mut fixture, &own(), existing(&[("tls.crt", &certificate), ("tls.key", &key)])), 0);
     assert_eq!(in_use(&fixture), None);
-    assert_eq!(read(&mut fixture, &authority(), found(&[("ca.crt", &root)])), 0, "all of the first list is in effect");
+    assert_eq!(
+        read(&mut fixture, &authority(), existing(&[("ca.crt", &root)])),
+        0,
+        "all of the first list is in effect"
+    );
     let (trusted, presented) = in_use(&fixture).expect("it is probed");
     assert_eq!((trusted.unwrap().certificates.len(), presented.unwrap().chain.len()), (1, 1));
     for (kind, object) in [(Kind::HealthCheck, "shop/c"), (Kind::Backend, "shop/web")] {
@@ -74,43 +78,43 @@ fn check_is_pending_without_problem_until_all_certificates_are_read() {
 fn unusable_certificate_is_a_problem_and_makes_the_check_unreadable() {
     let ((certificate, key), (_, other_key)) = (certified(), certified());
     let no_certificate = certificate.replace("MI", "AA");
-    let pair = |certificate: &str, key: &str| found(&[("tls.crt", certificate), ("tls.key", key)]);
+    let pair = |certificate: &str, key: &str| existing(&[("tls.crt", certificate), ("tls.key", key)]);
     let table = [
         (authority(), HolderContent::Missing, Reason::CertificateNotFound, "does not exist"),
         (authority(), HolderContent::Forbidden, Reason::CertificateForbidden, "agent.rbac.secretNames"),
         (authority(), HolderContent::Failed("no answer".into()), Reason::CertificateUnknown, "no answer"),
-        (authority(), found(&[]), Reason::CertificateUnreadable, "has no key ca.crt"),
-        (authority(), found(&[("ca.crt", "")]), Reason::CertificateUnreadable, "no certificate in PEM"),
-        (authority(), found(&[("ca.crt", &key)]), Reason::CertificateUnreadable, "no certificate in PEM"),
-        (authority(), found(&[("ca.crt", &no_certificate)]), Reason::CertificateUnreadable, "number 1"),
-        (own(), found(&[("tls.crt", &certificate)]), Reason::CertificateUnreadable, "has no key tls.key"),
+        (authority(), existing(&[]), Reason::CertificateUnreadable, "has no key ca.crt"),
+        (authority(), existing(&[("ca.crt", "")]), Reason::CertificateUnreadable, "no certificate in PEM"),
+        (authority(), existing(&[("ca.crt", &key)]), Reason::CertificateUnreadable, "no certificate in PEM"),
+        (authority(), existing(&[("ca.crt", &no_certificate)]), Reason::CertificateUnreadable, "number 1"),
+        (own(), existing(&[("tls.crt", &certificate)]), Reason::CertificateUnreadable, "has no key tls.key"),
         (own(), pair(&certificate, &certificate), Reason::CertificateUnreadable, "no private key in PEM"),
         (own(), pair(&certificate, &other_key), Reason::CertificateUnreadable, "not the key of the certificate"),
         (own(), pair(&no_certificate, &key), Reason::CertificateUnreadable, "no usable certificate"),
     ];
-    for (holder, held, reason, says) in table {
+    for (holder, content, reason, clause) in table {
         let mut fixture = fixture();
-        read(&mut fixture, &authority(), found(&[("ca.crt", &certificate)]));
+        read(&mut fixture, &authority(), existing(&[("ca.crt", &certificate)]));
         read(&mut fixture, &own(), pair(&certificate, &key));
         assert!(in_use(&fixture).is_some());
         let (field, text) = match holder.kind {
             HolderKind::ConfigMap => ("spec.tls.caCertificateRef", "ConfigMap shop/ca"),
             HolderKind::Secret => ("spec.tls.clientCertificateRef", "Secret shop/own"),
         };
-        assert!(read(&mut fixture, &holder, held.clone()) > 0, "{held:?} is told");
+        assert!(read(&mut fixture, &holder, content.clone()) > 0, "{content:?} is a change");
         let problems = fixture.problems(Kind::HealthCheck, "shop/c");
         assert_eq!(problems.iter().map(|p| (p.reason, p.field.as_str())).collect::<Vec<_>>(), [(reason, field)]);
         let message = &problems[0].message;
-        for part in ["HealthCheck shop/c", text, says, "keep their weights"] {
+        for part in ["HealthCheck shop/c", text, clause, "keep their weights"] {
             assert!(message.contains(part), "{part:?} is not in {message}");
         }
         let secret = key.lines().nth(1).unwrap();
-        assert!(!format!("{message}{held:?}").contains(secret), "{message}");
-        let Check::Missing(why) = fixture.health_check("shop/web") else { panic!("{held:?}: it is probed") };
+        assert!(!format!("{message}{content:?}").contains(secret), "{message}");
+        let Check::Missing(why) = fixture.health_check("shop/web") else { panic!("{content:?}: it is probed") };
         assert_eq!(why.reason, Reason::HealthCheckUnreadable);
         assert!(!fixture.config().health_checks.contains_key(&name("shop/c")));
         // Mended, it is in effect again.
-        let mended = if holder == own() { pair(&certificate, &key) } else { found(&[("ca.crt", &certificate)]) };
+        let mended = if holder == own() { pair(&certificate, &key) } else { existing(&[("ca.crt", &certificate)]) };
         assert!(read(&mut fixture, &holder, mended) > 0);
         assert!(in_use(&fixture).is_some());
         assert_eq!(fixture.problems(Kind::HealthCheck, "shop/c"), []);
@@ -121,13 +125,13 @@ fn unusable_certificate_is_a_problem_and_makes_the_check_unreadable() {
 fn rotated_certificate_is_used_at_once_and_equal_content_changes_nothing() {
     let mut fixture = fixture();
     let ((first, key), (second, _)) = (certified(), certified());
-    read(&mut fixture, &own(), found(&[("tls.crt", &first), ("tls.key", &key)]));
-    read(&mut fixture, &authority(), found(&[("ca.crt", &first)]));
+    read(&mut fixture, &own(), existing(&[("tls.crt", &first), ("tls.key", &key)]));
+    read(&mut fixture, &authority(), existing(&[("ca.crt", &first)]));
     let before = in_use(&fixture).unwrap();
     let published = fixture.index.work().published;
-    read(&mut fixture, &authority(), found(&[("ca.crt", &first)]));
+    read(&mut fixture, &authority(), existing(&[("ca.crt", &first)]));
     assert_eq!(fixture.index.work().published, published);
-    read(&mut fixture, &authority(), found(&[("ca.crt", &(first + &second))]));
+    read(&mut fixture, &authority(), existing(&[("ca.crt", &(first + &second))]));
     let (authorities, client) = in_use(&fixture).unwrap();
     assert_eq!(authorities.unwrap().certificates.len(), 2);
     assert_eq!(client, before.1);
@@ -137,16 +141,16 @@ fn rotated_certificate_is_used_at_once_and_equal_content_changes_nothing() {
 fn unreferenced_certificates_are_neither_required_nor_kept() {
     let mut fixture = fixture();
     let (root, _) = certified();
-    read(&mut fixture, &authority(), found(&[("ca.crt", &root)]));
+    read(&mut fixture, &authority(), existing(&[("ca.crt", &root)]));
     fixture.apply(check("shop/c", &spec(&json!({"caCertificateRef": {"kind": "Secret", "name": "ca"}}))));
     let as_secret = Holder { kind: HolderKind::Secret, ..authority() };
     assert_eq!(fixture.index.required_certificates(), [as_secret.clone()].into());
     assert_eq!(in_use(&fixture), None, "a ConfigMap is no Secret");
-    read(&mut fixture, &as_secret, found(&[("ca.crt", &root)]));
+    read(&mut fixture, &as_secret, existing(&[("ca.crt", &root)]));
     assert!(in_use(&fixture).is_some());
     fixture.delete(Kind::HealthCheck, "shop/c");
     assert_eq!(fixture.index.required_certificates(), [].into());
-    read(&mut fixture, &as_secret, found(&[("ca.crt", &root)]));
+    read(&mut fixture, &as_secret, existing(&[("ca.crt", &root)]));
     fixture.apply(check("shop/c", &spec(&json!({"caCertificateRef": {"kind": "Secret", "name": "ca"}}))));
     assert_eq!(in_use(&fixture), None, "it has to be read anew");
 }
@@ -155,8 +159,8 @@ fn unreferenced_certificates_are_neither_required_nor_kept() {
 fn secrets_are_never_printed() {
     let mut fixture = fixture();
     let (certificate, key) = certified();
-    read(&mut fixture, &own(), found(&[("tls.crt", &certificate), ("tls.key", &key)]));
-    read(&mut fixture, &authority(), found(&[("ca.crt", &certificate)]));
+    read(&mut fixture, &own(), existing(&[("tls.crt", &certificate), ("tls.key", &key)]));
+    read(&mut fixture, &authority(), existing(&[("ca.crt", &certificate)]));
     let printed = format!("{:?}", fixture.config());
     assert!(printed.contains("ClientCertificate"), "{printed}");
     let bytes = in_use(&fixture).unwrap().1.unwrap().key;

@@ -198,7 +198,7 @@ fn conflicts_are_decided_again_when_a_frontend_becomes_unreadable() {
         frontend("shop/new", 2, &vip(VIP, 443, &["six"])),
     ]);
     assert_eq!(fixture.standing("shop/new"), "withdrawn Conflicted spec.encap");
-    // Which family its backends have can no longer be read, so nobody is refused for that.
+    // The family of its backends is not known any more, so it conflicts with no other Frontend.
     fixture.apply(frontend("shop/old", 1, &with(vip(VIP, 80, &[]), "pools", json!(7))));
     assert_eq!(fixture.standing("shop/old"), "held Unreadable spec.pools");
     assert_eq!(fixture.standing("shop/new"), "serving");

@@ -239,15 +239,15 @@ fn store(stored: &mut BTreeMap<(Kind, Name), Object>, step: &Step) {
 fn replay(fixture: &mut IndexFixture, steps: Vec<Step>) -> BTreeSet<(Kind, Name, Problem)> {
     let mut appeared = BTreeSet::new();
     apply_all(fixture, steps, |changes| {
-        for gone in changes.vanished {
-            assert!(appeared.remove(&(gone.kind, gone.name, gone.problem)), "only what was appeared can vanish");
+        for old in changes.vanished {
+            assert!(appeared.remove(&(old.kind, old.name, old.problem)), "only a problem that has appeared can vanish");
         }
         appeared.extend(changes.appeared.into_iter().map(|new| (new.kind, new.name, new.problem)));
     });
     appeared
 }
 
-fn apply_all(fixture: &mut IndexFixture, steps: Vec<Step>, mut tell: impl FnMut(Changes)) {
+fn apply_all(fixture: &mut IndexFixture, steps: Vec<Step>, mut observe: impl FnMut(Changes)) {
     let mut batch = fixture.index.batch();
     for step in steps {
         match step {
@@ -255,12 +255,12 @@ fn apply_all(fixture: &mut IndexFixture, steps: Vec<Step>, mut tell: impl FnMut(
             Step::Delete(kind, name) => batch.delete(kind, &name),
             Step::Reset(kind, objects) => batch.reset(kind, objects),
             Step::Publish => {
-                tell(batch.publish());
+                observe(batch.publish());
                 batch = fixture.index.batch();
             }
         }
     }
-    tell(batch.publish());
+    observe(batch.publish());
 }
 
 /// Asserts the rules of VPP (unique claims, either all ports or single ports, one encap per address) and one namespace per

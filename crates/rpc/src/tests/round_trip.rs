@@ -55,9 +55,9 @@ impl EventSink for Collector {
 proptest! {
     #[test]
     fn every_change_survives_a_round_trip(seed: u64, count in 1_usize..40) {
-        let (mut world, collector) = (ChangeGenerator::new(seed), Arc::new(Collector::default()));
+        let (mut generator, collector) = (ChangeGenerator::new(seed), Arc::new(Collector::default()));
         let events = Events::new(collector.clone());
-        (0..count).for_each(|_| world.emit_next(&events));
+        (0..count).for_each(|_| generator.emit_next(&events));
         let events = collector.0.lock().expect("not poisoned").clone();
         let as_of = AsOf { epoch: seed, seq: count as u64 };
         let message = proto::WatchEventsResponse::decode(encode(events.iter(), as_of)).expect("the message is valid");
@@ -73,9 +73,9 @@ proptest! {
 
     #[test]
     fn every_state_survives_a_round_trip(seed: u64, count in 0_usize..200) {
-        let (mut world, mut view) = (ChangeGenerator::new(seed), View::default());
+        let (mut generator, mut view) = (ChangeGenerator::new(seed), View::default());
         for second in (0..count).filter_map(|index| i64::try_from(index).ok()) {
-            view.apply(&world.change(), Timestamp::from_second(second).expect("a valid time"));
+            view.apply(&generator.change(), Timestamp::from_second(second).expect("a valid time"));
         }
         let read = read_state(over_the_wire(&state(&view)));
         prop_assert_eq!(read, Ok(view));
@@ -83,17 +83,18 @@ proptest! {
 
     #[test]
     fn every_dump_survives_a_round_trip(seed: u64) {
-        let mut world = ChangeGenerator::new(seed);
-        let dump = LbDump { at: Timestamp::UNIX_EPOCH, conf: world.conf(), actual: world.actual() };
+        let mut generator = ChangeGenerator::new(seed);
+        let dump = LbDump { at: Timestamp::UNIX_EPOCH, conf: generator.conf(), actual: generator.actual() };
         prop_assert_eq!(read_dump(over_the_wire(&proto::GetVppLbStateResponse::from(&dump))), Ok(dump));
     }
 }
 
 #[test]
 fn values_of_probe_headers_are_not_sent() {
-    let (mut world, name) = (ChangeGenerator::new(1), Name::namespaced("shop", "web"));
+    let (mut generator, name) = (ChangeGenerator::new(1), Name::namespaced("shop", "web"));
     let is_http = |check: &Arc<HealthCheck>| matches!(check.probe, Probe::Http { .. });
-    let mut check = std::iter::repeat_with(|| world.check(&name)).find(is_http).expect("an HTTP check is generated");
+    let mut check =
+        std::iter::repeat_with(|| generator.check(&name)).find(is_http).expect("an HTTP check is generated");
     let check = Arc::make_mut(&mut check);
     let Probe::Http { http, .. } = &mut check.probe else { panic!("the check is an HTTP check") };
     http.headers = vec![("Authorization".into(), "Bearer s3cret".into())];

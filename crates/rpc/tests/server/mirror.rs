@@ -6,7 +6,7 @@ use maglev_model::view::{Fold as _, View};
 use maglev_rpc::client::{AgentClient, EventStream, WatchRequest};
 use maglev_telemetry::AsOf;
 use maglev_testkit::ChangeGenerator;
-use maglev_testkit::{AgentServer, agent_server::FEW, within};
+use maglev_testkit::{AgentServer, agent_server::LOW_LIMITS, within};
 
 /// A step of the agent or of the connection.
 #[derive(Clone, Debug)]
@@ -81,19 +81,19 @@ impl Mirror {
 struct Subject {
     node: AgentServer,
     client: AgentClient,
-    world: ChangeGenerator,
+    generator: ChangeGenerator,
     end: AsOf,
 }
 
 impl Subject {
     async fn start(seed: u64, epoch: u64) -> Self {
-        let node = AgentServer::start(epoch, FEW).await;
+        let node = AgentServer::start(epoch, LOW_LIMITS).await;
         let client = node.client().await;
-        Self { node, client, world: ChangeGenerator::new(seed ^ epoch), end: AsOf { epoch, seq: 0 } }
+        Self { node, client, generator: ChangeGenerator::new(seed ^ epoch), end: AsOf { epoch, seq: 0 } }
     }
 
     fn change(&mut self) {
-        self.world.emit_next(&self.node.events);
+        self.generator.emit_next(&self.node.events);
         self.end.seq += 1;
     }
 }

@@ -10,7 +10,7 @@ use maglev_model::{
 };
 use maglev_rpc::client::{AgentClient, EventStream, Line, LineBatch, WatchRequest};
 use maglev_telemetry::BusLimits;
-use maglev_testkit::{AgentServer, agent_server::FEW, within};
+use maglev_testkit::{AgentServer, agent_server::LOW_LIMITS, within};
 
 fn name(name: &str) -> Name {
     Name::namespaced("shop", name)
@@ -114,7 +114,7 @@ async fn selection_is_applied() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_watcher_gets_the_exact_number_of_lost_events() {
-    let node = AgentServer::start(1, FEW).await;
+    let node = AgentServer::start(1, LOW_LIMITS).await;
     let mut stream = open(&node.client().await, WatchRequest::default()).await;
     let emitted = 20_000;
     for seq in 1..=emitted {

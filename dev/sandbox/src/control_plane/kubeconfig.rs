@@ -6,11 +6,11 @@ use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
 use super::SandboxError;
-use super::pki::{self, Issued};
+use super::pki::{self, IssuedCertificate};
 
 #[derive(Debug, Clone)]
 pub enum Credentials {
-    Certificate(Issued),
+    Certificate(IssuedCertificate),
     /// A bearer token, such as that of a ServiceAccount.
     Token(String),
 }

@@ -52,15 +52,15 @@ impl Subject {
 
 /// A certificate with its key, both in PEM.
 #[derive(Clone)]
-pub struct Issued {
+pub struct IssuedCertificate {
     pub certificate_pem: String,
     /// The private key (PKCS #8).
     pub key_pem: String,
 }
 
-impl std::fmt::Debug for Issued {
+impl std::fmt::Debug for IssuedCertificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Issued").field("certificate_pem", &self.certificate_pem).finish_non_exhaustive()
+        f.debug_struct("IssuedCertificate").field("certificate_pem", &self.certificate_pem).finish_non_exhaustive()
     }
 }
 
@@ -93,18 +93,23 @@ impl Authority {
     ///
     /// # Errors
     /// A name is neither an address nor a DNS name.
-    pub fn issue(&self, subject: &Subject) -> Result<Issued, SandboxError> {
+    pub fn issue(&self, subject: &Subject) -> Result<IssuedCertificate, SandboxError> {
         let named = |source| SandboxError::Certificate { name: subject.common_name.clone(), source };
         let mut params = subject.params().map_err(named)?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate().map_err(named)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(named)?;
-        Ok(Issued { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
+        Ok(IssuedCertificate { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
     }
 
     /// Issues a certificate and writes `<file>.crt` and `<file>.key` into `dir`.
-    pub(crate) fn issue_files(&self, dir: &Path, file: &str, subject: &Subject) -> Result<Issued, SandboxError> {
+    pub(crate) fn issue_files(
+        &self,
+        dir: &Path,
+        file: &str,
+        subject: &Subject,
+    ) -> Result<IssuedCertificate, SandboxError> {
         let issued = self.issue(subject)?;
         write(&dir.join(format!("{file}.crt")), &issued.certificate_pem)?;
         write(&dir.join(format!("{file}.key")), &issued.key_pem)?;

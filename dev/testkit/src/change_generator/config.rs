@@ -22,15 +22,15 @@ impl ChangeGenerator {
         for name in NAMES.map(|name| Name::namespaced("shop", name)) {
             match self.rng.u8(..9) {
                 0 => {
-                    let check = self.some(|world| world.check(&name));
+                    let check = self.some(|generator| generator.check(&name));
                     set(&mut self.config.health_checks, &name, check);
                 }
                 1..3 => {
-                    let backend = self.some(|world| world.backend(&name));
+                    let backend = self.some(|generator| generator.backend(&name));
                     set(&mut self.config.backends, &name, backend);
                 }
                 3..5 => {
-                    let frontend = self.some(|world| world.frontend(&name));
+                    let frontend = self.some(|generator| generator.frontend(&name));
                     set(&mut self.config.frontends, &name, frontend);
                 }
                 _ => {}
@@ -83,9 +83,9 @@ impl ChangeGenerator {
     }
 
     fn probe(&mut self) -> Probe {
-        let tls = |world: &mut Self| Tls {
-            server_name: world.some(|world| world.text().to_string()),
-            insecure_skip_verify: world.rng.bool(),
+        let tls = |generator: &mut Self| Tls {
+            server_name: generator.some(|generator| generator.text().to_string()),
+            insecure_skip_verify: generator.rng.bool(),
             // Certificates and keys never leave an agent.
             authorities: None,
             client: None,
@@ -97,10 +97,10 @@ impl ChangeGenerator {
             _ => {
                 let http = Http {
                     path: "/".into(),
-                    host: self.some(|world| world.text().to_string()),
+                    host: self.some(|generator| generator.text().to_string()),
                     method: if self.rng.bool() { HttpMethod::Get } else { HttpMethod::Head },
                     expected_statuses: vec![StatusRange { from: self.rng.u16(..), to: self.rng.u16(..) }],
-                    expected_body: self.some(|world| world.text().to_string()),
+                    expected_body: self.some(|generator| generator.text().to_string()),
                     // Empty, since values are not sent.
                     headers: vec![("X-Probe".into(), String::new()), ("X-Other".into(), String::new())],
                 };
@@ -136,9 +136,9 @@ impl ChangeGenerator {
             1 => Standing::Withdrawn(self.problem()),
             _ => Standing::Serving,
         };
-        let pool = |world: &mut Self| Pool {
-            name: world.text(),
-            members: (0..world.rng.u8(..4)).map(|_| world.member()).collect(),
+        let pool = |generator: &mut Self| Pool {
+            name: generator.text(),
+            members: (0..generator.rng.u8(..4)).map(|_| generator.member()).collect(),
         };
         let service = match self.rng.u8(..3) {
             0 => Service::AllPorts,
@@ -182,13 +182,13 @@ impl ChangeGenerator {
         let v6 = Some(Ipv6Addr::LOCALHOST);
         NodeConfig {
             load_balancer_config: self.some(|_| Name::cluster("edge")),
-            internal_ipv4: self.some(|world| world.v4(1)),
+            internal_ipv4: self.some(|generator| generator.v4(1)),
             internal_ipv6: v6.filter(|_| self.rng.bool()),
             vpp: VppConf {
-                ipv4_source: self.some(|world| world.v4(2)),
+                ipv4_source: self.some(|generator| generator.v4(2)),
                 ipv6_source: v6.filter(|_| self.rng.bool()),
-                sticky_buckets_per_core: self.some(|world| world.rng.u32(..)),
-                flow_timeout: self.some(|world| world.rng.u32(..)),
+                sticky_buckets_per_core: self.some(|generator| generator.rng.u32(..)),
+                flow_timeout: self.some(|generator| generator.rng.u32(..)),
             },
             sync: SyncConf {
                 interval: self.duration(),
@@ -198,7 +198,7 @@ impl ChangeGenerator {
                 mass_removal_hold: self.duration(),
             },
             probe: ProbeConf {
-                ipv4_source: self.some(|world| world.v4(3)),
+                ipv4_source: self.some(|generator| generator.v4(3)),
                 ipv6_source: v6.filter(|_| self.rng.bool()),
                 transition_history: self.rng.usize(..),
                 fail_open: self.rng.bool(),

@@ -36,8 +36,8 @@ impl Lb {
         }
     }
 
-    /// Removes one server. VPP crashes if its NAT mapping is gone: another VIP, or an earlier incarnation of this one, had the same
-    /// server and port, and removed the mapping.
+    /// Removes one server. VPP crashes if its NAT mapping has been removed already: by another VIP with the same server
+    /// and port, or by an earlier VIP with the identity of this one.
     fn collect(&mut self, index: u32, place: u32, slot: u32) {
         let server = self.servers.remove(slot).expect("a server that is due is in the pool");
         let vip = self.vips.get_mut(index).expect("a VIP outlives its servers");

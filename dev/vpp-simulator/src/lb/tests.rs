@@ -61,8 +61,8 @@ fn apply(lb: &mut Lb, operation: &Operation) -> Result<(), Refusal> {
 fn sound(snapshot: &Snapshot) -> Result<(), TestCaseError> {
     for (id, vip) in &snapshot.vips {
         let taken: u32 = vip.ases.values().map(|server| server.buckets).sum();
-        let anybody = vip.ases.values().any(|server| server.weight > 0);
-        prop_assert_eq!(taken, if anybody { 64 } else { 0 }, "{}", id);
+        let has_weight = vip.ases.values().any(|server| server.weight > 0);
+        prop_assert_eq!(taken, if has_weight { 64 } else { 0 }, "{}", id);
         let neighbours = snapshot.vips.keys().filter(|other| other.address == id.address).count();
         prop_assert!(id.port != 0 || neighbours == 1, "{} beside a per-port vip", id);
     }

@@ -38,8 +38,8 @@ use maglev_model as model;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct LoadBalancerConfigSpec {
-    /// Labels that a Node must have to be selected; all of them must match. At most 16. If absent,
-    /// every Node is selected.
+    /// Labels that a Node must have to be selected; all of them must match. At least 1, at most 16.
+    /// If absent, every Node is selected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         extend("maxProperties" = 16),
@@ -47,6 +47,8 @@ pub struct LoadBalancerConfigSpec {
     )]
     #[x_kube(validation = Rule::new("self.all(key, key.matches(r'^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))")
         .message("must have label names as keys, such as kubernetes.io/arch"))]
+    #[x_kube(validation = Rule::new("self.size() > 0")
+        .message("must have a label with a value; to select every Node, leave out nodeSelector"))]
     pub node_selector: Option<BTreeMap<String, String>>,
 
     /// Global settings of the VPP load balancer. An absent setting keeps the value that VPP has.
@@ -113,7 +115,7 @@ pub struct Sync {
     /// Action on foreign VIPs: VIPs in VPP that no Frontend claims and that the agent did not add.
     ///
     /// * Keep (the default): foreign VIPs are reported and left alone.
-    /// * Remove: foreign VIPs are removed.
+    /// * Remove: foreign VIPs are removed, except NAT VIPs: removing them can abort VPP.
     #[serde(default, rename = "foreignVIPs")]
     pub foreign_vips: ForeignVips,
 

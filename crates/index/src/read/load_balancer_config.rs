@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{Unreadable, decodes_as, field, unreadable};
+use super::{Invalid, Unreadable, decodes_as, field, unreadable};
 use crate::node::NodeRead;
 use maglev_crd::{Ipv4Source, Ipv6Source, LoadBalancerConfigSpec, PowerOfTwo, Probe, Sync, Vpp};
 use maglev_model::{
     Name,
     config::{Kind, ProbeConf, SyncConf, VppConf},
+    problem::Problem,
 };
 
 /// Reads the LoadBalancerConfig `name`.
@@ -20,10 +21,18 @@ pub fn load_balancer_config(name: &Name, spec: Result<&LoadBalancerConfigSpec, &
             vpp: vpp(&spec.vpp),
             sync: sync(&spec.sync),
             probe: probing(&spec.probe),
-            problems: Vec::new(),
+            problems: empty_selector(name, spec).into_iter().collect(),
         },
         Err(undecoded) => raw(name, undecoded),
     }
+}
+
+/// The problem of a selector without labels, in an object that was stored before the schema refused it. YAML without a
+/// value (`{edge: }`) is stored as such a selector.
+fn empty_selector(name: &Name, spec: &LoadBalancerConfigSpec) -> Option<Problem> {
+    spec.node_selector.as_ref().filter(|selector| selector.is_empty())?;
+    let what = "is empty, which selects every Node: give each label a value, or leave out nodeSelector";
+    Some(Invalid::new("spec.nodeSelector", what).problem(Kind::LoadBalancerConfig, name))
 }
 
 fn raw(name: &Name, undecoded: &Unreadable) -> NodeRead {

@@ -158,3 +158,13 @@ fn index_without_own_node_selects_configs_for_any_node() {
     // Whether a node uses it is no problem of the object here.
     assert_eq!(index.problems(Kind::LoadBalancerConfig, &name("new")), []);
 }
+
+#[test]
+fn empty_selector_selects_every_node_and_is_a_problem() {
+    let fixture = IndexFixture::new(vec![lb_config("all", 1, &json!({"nodeSelector": {}, "sync": {"interval": "7s"}}))]);
+    assert_eq!(used(&fixture).as_deref(), Some("all"), "the nodes keep their settings");
+    assert_eq!(
+        fixture.reasons(Kind::LoadBalancerConfig, "all"),
+        [(Reason::Invalid, "spec.nodeSelector".to_owned())]
+    );
+}

@@ -51,8 +51,8 @@ use maglev_model as model;
         .message("tls is only for type HTTPS, TCP or GRPC").reason(Reason::FieldValueForbidden).field_path(".tls"),
     validation = Rule::new("!has(self.grpc) || self.type == 'GRPC'")
         .message("grpc is only for type GRPC").reason(Reason::FieldValueForbidden).field_path(".grpc"),
-    validation = Rule::new("!(self.type == 'HTTPS' || has(self.tls)) || (has(self.http) && has(self.http.host)) || (has(self.tls) && (has(self.tls.serverName) || self.tls.insecureSkipVerify))")
-        .message("TLS needs the name that the certificate must have: set tls.serverName or http.host (or tls.insecureSkipVerify: true to accept any certificate)").reason(Reason::FieldValueRequired).field_path(".tls"),
+    validation = Rule::new("!(self.type == 'HTTPS' || has(self.tls)) || (has(self.http) && has(self.http.host)) || (has(self.tls) && (has(self.tls.serverName) || has(self.tls.caCertificateRef) || self.tls.insecureSkipVerify))")
+        .message("TLS needs the name that the certificate must have: set tls.serverName or http.host (or tls.caCertificateRef for certificates of the backends' addresses, or tls.insecureSkipVerify: true to accept any certificate)").reason(Reason::FieldValueRequired).field_path(".tls"),
     validation = Rule::new("![self.timeout, self.interval].all(text, text.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')) || duration(self.timeout) <= duration(self.interval)")
         .message("timeout (1s if absent) must not be longer than interval (2s if absent), since a probe never overlaps the next one").field_path(".timeout")
 )]
@@ -63,7 +63,7 @@ pub struct HealthCheckSpec {
     /// * TCP: connects to the port. Succeeds if the connection, and with tls the TLS handshake, is
     ///   established.
     /// * HTTP, HTTPS: sends a request. Succeeds if the response has an expected status and, if
-    ///   http.expectedBody is set, an expected body.
+    ///   http.expectedText or http.expectedBody is set, an expected body.
     /// * GRPC: calls grpc.health.v1.Health/Check. Succeeds if the response is SERVING.
     #[serde(rename = "type")]
     pub check_type: CheckType,
@@ -110,8 +110,8 @@ pub struct HealthCheckSpec {
     pub http: Option<Http>,
 
     /// TLS settings of type HTTPS. For types TCP and GRPC, the presence of this field enables TLS.
-    /// Forbidden for other types. The certificate of the backend must be valid for serverName (or
-    /// http.host).
+    /// Forbidden for other types. The certificate of the backend must be valid for serverName, by
+    /// default http.host; with caCertificateRef and neither of them, for the address of the backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
 
@@ -175,8 +175,12 @@ impl CheckType {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
+    validation = Rule::new("!has(self.expectedText) || self.method != 'HEAD'")
+        .message("expectedText needs method GET: a response to HEAD has no body").reason(Reason::FieldValueForbidden).field_path(".expectedText"),
     validation = Rule::new("!has(self.expectedBody) || self.method != 'HEAD'")
-        .message("expectedBody needs method GET: a response to HEAD has no body").reason(Reason::FieldValueForbidden).field_path(".expectedBody")
+        .message("expectedBody needs method GET: a response to HEAD has no body").reason(Reason::FieldValueForbidden).field_path(".expectedBody"),
+    validation = Rule::new("!has(self.expectedText) || !has(self.expectedBody)")
+        .message("set either expectedText (plain text) or expectedBody (a regular expression)").reason(Reason::FieldValueForbidden).field_path(".expectedBody")
 )]
 pub struct Http {
     /// Path of the request, optionally with a query, such as /healthz?full=1: at most 1024
@@ -185,9 +189,10 @@ pub struct Http {
     #[schemars(schema_with = "text::path")]
     pub path: String,
 
-    /// Value of the Host header: a host name or an IPv4 address, without port. For type HTTPS also
-    /// the name that the certificate must be valid for, unless tls.serverName is set. If absent, the
-    /// address and port of the backend.
+    /// Value of the Host header: a host name or an IP address, optionally with a port, such as
+    /// www.example.com, www.example.com:8080 or [2001:db8::1]:8080. For type HTTPS also the name that
+    /// the certificate must be valid for, without the port, unless tls.serverName is set. If absent,
+    /// tls.serverName, or else the address of the backend, with the port unless it is the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "text::host")]
     pub host: Option<String>,
@@ -202,11 +207,20 @@ pub struct Http {
     #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "set"))]
     pub expected_statuses: Vec<StatusRange>,
 
-    /// Regular expression (RE2 syntax, at most 1024 characters) that must match anywhere in the first
-    /// 64 KiB of the response body. Needs method GET. If absent, the body is not checked.
+    /// Plain text that must occur anywhere in the first 64 KiB of the response body, such as
+    /// {"status":"UP"}: at most 1024 characters. Needs method GET. Excludes expectedBody. If both are
+    /// absent, the body is not checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
-    #[x_kube(validation = Rule::new("''.matches(self) || !''.matches(self)").message("must be a regular expression (RE2 syntax)"))]
+    pub expected_text: Option<String>,
+
+    /// Regular expression that must match anywhere in the first 64 KiB of the response body: RE2
+    /// syntax with the meaning of Go's package regexp, at most 1024 characters. \d, \w, \s and \b are
+    /// ASCII; $ is the end of the body, so that such an expression waits for it. At most 8 repetition
+    /// counts such as {2,30}, of at most 99, and not on a group; no Unicode classes such as \p{Greek}.
+    /// Needs method GET. Excludes expectedText, which is simpler for plain text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "text::body_pattern")]
     pub expected_body: Option<String>,
 
     /// Additional request headers: at most 16. Their values are neither logged nor displayed. Host,
@@ -232,6 +246,7 @@ impl Default for Http {
             host: None,
             method: HttpMethod::default(),
             expected_statuses: expected_statuses(),
+            expected_text: None,
             expected_body: None,
             headers: Vec::new(),
         }
@@ -282,8 +297,9 @@ impl std::fmt::Debug for Header {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Tls {
-    /// Name sent in the TLS handshake (SNI), which the certificate of the backend must be valid for.
-    /// If absent, http.host.
+    /// Name sent in the TLS handshake (SNI), which the certificate of the backend must be valid for: a
+    /// host name or an IP address (which is not sent); a port is ignored. If absent, http.host; with
+    /// caCertificateRef and without http.host, the address of the backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "text::host")]
     pub server_name: Option<String>,

@@ -2,6 +2,7 @@
 //! since the API server reports only the regular expression for a `pattern`.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::json;
 
 /// A text of at most `max` characters that matches `pattern`; `message` is reported otherwise.
 fn text(max: u32, pattern: &str, message: &str) -> Schema {
@@ -39,13 +40,46 @@ pub fn label_value() -> Schema {
     )
 }
 
-/// A host name or IPv4 address. Only the spelling is checked.
+/// A host name or IP address, optionally with a port. Only the spelling is checked.
 pub fn host(_: &mut SchemaGenerator) -> Schema {
     text(
-        253,
-        r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*$",
-        "must be a host name such as www.example.com, or an IPv4 address, without scheme and port",
+        259,
+        concat!(
+            r"^([A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?)*\.?(:[0-9]{1,5})?",
+            r"|\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\](:[0-9]{1,5})?",
+            r"|[0-9A-Fa-f]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)$",
+        ),
+        "must be a host name such as www.example.com, or an IP address, without scheme and path; a port may follow, as in \
+         www.example.com:8080 or [2001:db8::1]:8080",
     )
+}
+
+/// A regular expression that the agents can use with the meaning that the API server gives it. The rules keep the
+/// compiled expression within the limit of `model::body_pattern`.
+pub fn body_pattern(_: &mut SchemaGenerator) -> Schema {
+    // True for a text in which the backslashes before `{}` are no escape of it.
+    let unescaped = |pattern: &str| format!(r"(^|[^\\])(\\\\)*{pattern}");
+    let rules = [
+        ("''.matches(self) || !''.matches(self)".to_owned(), "must be a regular expression (RE2 syntax)"),
+        (
+            format!("!self.matches(r\"{}\")", unescaped(r"\\[pP]")),
+            "must not contain a Unicode class (\\p or \\P): list the characters instead, as in [a-zäöü]",
+        ),
+        (
+            r#"!self.matches(r"\{[0-9]+(,[0-9]*)?\}(?s:.*\{[0-9]+(,[0-9]*)?\}){8}")"#.to_owned(),
+            "must not contain more than 8 repetition counts such as {2,30}",
+        ),
+        (
+            r#"!self.matches(r"\{([0-9]+,)?[0-9]{3,}(,[0-9]*)?\}")"#.to_owned(),
+            "must not contain a repetition count above 99, as in {100}",
+        ),
+        (
+            format!("!self.matches(r\"{}\")", unescaped(r"\)\{[0-9]+(,[0-9]*)?\}")),
+            "must not contain a repetition count after a group, as in (ab){2}: write the repetition out, or use * or +",
+        ),
+    ];
+    let rules: Vec<_> = rules.iter().map(|(rule, message)| json!({ "rule": rule, "message": message })).collect();
+    json_schema!({ "type": "string", "minLength": 1, "maxLength": 1024, "x-kubernetes-validations": rules })
 }
 
 /// A path, optionally with a query, of an HTTP request (RFC 3986).

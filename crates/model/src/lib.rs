@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod actual;
+pub mod body_pattern;
 pub mod change;
 pub mod config;
 pub mod counters;

@@ -44,6 +44,7 @@ pub fn http(port: u16) -> HealthCheck {
         host: None,
         method: HttpMethod::Get,
         expected_statuses: vec![StatusRange { from: 200, to: 399 }],
+        expected_text: None,
         expected_body: None,
         headers: vec![],
     };

@@ -1,6 +1,5 @@
 //! Reads a HealthCheck.
 
-use regex::Regex;
 use serde_json::Value;
 
 use super::{Invalid, Unreadable, decodes_as, unreadable};
@@ -11,6 +10,7 @@ use crate::{
 use maglev_crd::{self as crd, CaCertificateKind, CheckType, Count, Grpc, HealthCheckSpec, Interval, Port, Timeout};
 use maglev_model::{
     Name,
+    body_pattern::BodyPattern,
     config::{HealthCheck, Http, Kind, Probe, Revision, Tls},
     problem::{Problem, Reason},
 };
@@ -132,9 +132,10 @@ fn probe_settings(spec: &HealthCheckSpec) -> Result<Probe, Invalid> {
 
 fn tls(spec: &crd::Tls, host: Option<&str>) -> Result<Tls, Invalid> {
     let server_name = spec.server_name.as_deref().or(host).map(str::to_owned);
-    if server_name.is_none() && !spec.insecure_skip_verify {
+    let has_name = server_name.is_some() || spec.ca_certificate_ref.is_some();
+    if !has_name && !spec.insecure_skip_verify {
         let what = "is absent, and so is spec.http.host: TLS needs the name that the certificate must have, or \
-                    tls.insecureSkipVerify: true";
+                    tls.caCertificateRef for certificates of the backends' addresses, or tls.insecureSkipVerify: true";
         return Err(Invalid::new("spec.tls.serverName", what));
     }
     Ok(Tls { server_name, insecure_skip_verify: spec.insecure_skip_verify, authorities: None, client: None })
@@ -155,9 +156,12 @@ fn http(spec: Option<&crd::Http>) -> Result<Http, Invalid> {
     if spec.expected_statuses.is_empty() {
         return Err(Invalid::new("spec.http.expectedStatuses", "is empty; it needs a status such as 200 or 200-399"));
     }
-    if let Some(Err(error)) = spec.expected_body.as_deref().map(Regex::new) {
+    if spec.expected_text.is_some() && spec.expected_body.is_some() {
+        return Err(Invalid::new("spec.http.expectedBody", "excludes expectedText: remove one of them"));
+    }
+    if let Some(Err(error)) = spec.expected_body.as_deref().map(BodyPattern::new) {
         let error: String = error.to_string().chars().take(super::LONGEST_ERROR).collect();
-        return Err(Invalid::new("spec.http.expectedBody", format!("is not a regular expression: {error}")));
+        return Err(Invalid::new("spec.http.expectedBody", format!("is not a usable regular expression: {error}")));
     }
     // The message omits the value of the header, which may be a secret.
     if let Some(bad) = spec.headers.iter().find(|header| !is_sendable(header)) {
@@ -169,6 +173,7 @@ fn http(spec: Option<&crd::Http>) -> Result<Http, Invalid> {
         host: spec.host,
         method: spec.method.into(),
         expected_statuses: spec.expected_statuses.into_iter().map(Into::into).collect(),
+        expected_text: spec.expected_text,
         expected_body: spec.expected_body,
         headers: spec.headers.into_iter().map(|header| (header.name, header.value)).collect(),
     })

@@ -113,7 +113,10 @@ pub struct Http {
     pub method: HttpMethod,
     /// Statuses that count as success; never empty.
     pub expected_statuses: Vec<StatusRange>,
-    /// Regular expression that must match anywhere in the first 64 KiB of the body. Checked to compile.
+    /// Text that must occur anywhere in the first 64 KiB of the body. Excludes `expected_body`.
+    pub expected_text: Option<String>,
+    /// Regular expression (see [`BodyPattern`](crate::body_pattern::BodyPattern)) that must match anywhere in the first
+    /// 64 KiB of the body. Checked to compile.
     pub expected_body: Option<String>,
     /// Names and values of additional headers, in the order of the manifest.
     pub headers: Vec<(String, String)>,

@@ -70,6 +70,7 @@ impl From<&Probe> for wire::Probe {
                 method: proto::HttpMethod::from(http.method).into(),
                 expected_statuses: http.expected_statuses.iter().map(|range| (*range).into()).collect(),
                 expected_body: http.expected_body.clone(),
+                expected_text: http.expected_text.clone(),
                 header_names: http.headers.iter().map(|(name, _)| name.clone()).collect(),
                 tls: convert_tls(tls),
             }),
@@ -103,6 +104,7 @@ fn read_http(probe: proto::HttpProbe) -> Result<Probe, Malformed> {
         path: probe.path,
         host: probe.host,
         expected_statuses: probe.expected_statuses.into_iter().map(StatusRange::try_from).collect::<Result<_, _>>()?,
+        expected_text: probe.expected_text,
         expected_body: probe.expected_body,
         headers: probe.header_names.into_iter().map(|name| (name, String::new())).collect(),
     };

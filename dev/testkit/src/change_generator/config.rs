@@ -100,6 +100,7 @@ impl ChangeGenerator {
                     host: self.some(|generator| generator.text().to_string()),
                     method: if self.rng.bool() { HttpMethod::Get } else { HttpMethod::Head },
                     expected_statuses: vec![StatusRange { from: self.rng.u16(..), to: self.rng.u16(..) }],
+                    expected_text: None,
                     expected_body: self.some(|generator| generator.text().to_string()),
                     // Empty, since values are not sent.
                     headers: vec![("X-Probe".into(), String::new()), ("X-Other".into(), String::new())],

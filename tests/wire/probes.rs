@@ -1,13 +1,17 @@
 //! The probes against real servers on loopback.
 
+mod answer_first;
 mod checks;
 mod codes;
 mod counts;
+mod endless_bodies;
+mod expected_body;
 mod grpc_health;
 mod http2;
 mod icmp_echo;
 mod namespace;
 mod probe_command;
+mod request_form;
 mod requests;
 mod scheduled;
 mod servers;

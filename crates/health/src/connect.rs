@@ -9,7 +9,8 @@ use nix::{
     errno::Errno,
     sys::socket::{SetSockOpt, sockopt::IpBindAddressNoPort},
 };
-use tokio::net::{TcpSocket, TcpStream};
+use socket2::{Domain, Socket, Type};
+use tokio::net::TcpStream;
 
 use maglev_model::health::ProbeCode;
 
@@ -29,7 +30,7 @@ pub async fn connect(target: &ProbeTarget, port: u16, progress: &ProbeProgress<'
         Some(source) => format!("connecting to {address} from {source}"),
         None => format!("connecting to {address}"),
     });
-    let stream = socket.connect(address).await.map_err(|error| failed("connect", &error))?;
+    let stream = finish(socket, address).await.map_err(|error| failed("connect", &error))?;
     progress.trace(|| match stream.local_addr() {
         Ok(local) => format!("connected, from {local}"),
         Err(_) => "connected".to_owned(),
@@ -37,8 +38,9 @@ pub async fn connect(target: &ProbeTarget, port: u16, progress: &ProbeProgress<'
     Ok(stream)
 }
 
-fn open(target: &ProbeTarget) -> io::Result<TcpSocket> {
-    let socket = if target.address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+fn open(target: &ProbeTarget) -> io::Result<Socket> {
+    let domain = if target.address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+    let socket = Socket::new(domain, Type::STREAM.nonblocking().cloexec(), None)?;
     if let Some(source) = target.source {
         bind(&socket, source)?;
     }
@@ -47,13 +49,29 @@ fn open(target: &ProbeTarget) -> io::Result<TcpSocket> {
 
 /// Binds to an address without a port: the kernel then chooses a port per destination on connect. Otherwise some 14,700
 /// connections would exhaust the ports.
-fn bind(socket: &TcpSocket, source: IpAddr) -> io::Result<()> {
+fn bind(socket: &Socket, source: IpAddr) -> io::Result<()> {
     match IpBindAddressNoPort.set(socket, &true) {
         // Without the option, binding works until the ports are exhausted.
         Ok(()) | Err(Errno::ENOPROTOOPT) => {}
         Err(error) => return Err(error.into()),
     }
-    socket.bind(SocketAddr::new(source, 0))
+    socket.bind(&SocketAddr::new(source, 0).into())
+}
+
+/// Connects. A connection that was established and reset since counts as connected: the result does not depend on how
+/// soon this process runs, and a response that the server sent before is still in the socket.
+async fn finish(socket: Socket, address: SocketAddr) -> io::Result<TcpStream> {
+    match socket.connect(&address.into()) {
+        Ok(()) => {}
+        Err(error) if error.raw_os_error() == Some(Errno::EINPROGRESS as i32) => {}
+        Err(error) => return Err(error),
+    }
+    let stream = TcpStream::from_std(socket.into())?;
+    stream.writable().await?;
+    match stream.take_error()? {
+        Some(error) if error.kind() != io::ErrorKind::ConnectionReset => Err(error),
+        _ => Ok(stream),
+    }
 }
 
 /// The outcome of a failed `action`: `NotProbed` if the cause is this node, else `L4CON`.

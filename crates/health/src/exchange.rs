@@ -1,4 +1,4 @@
-//! One HTTP request over HTTP/1.1 or HTTP/2, and the evaluation of its response. Used by the HTTP and gRPC probes.
+//! One request over HTTP/2, and the evaluation of its response. Used by the HTTP and gRPC probes.
 //!
 //! Spawns no task: each probe drives its own connection, which ends together with the probe.
 
@@ -9,7 +9,7 @@ use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnord
 use http::{Request, Response};
 use hyper::{
     body::{Body, Incoming},
-    client::conn::{http1, http2},
+    client::conn::http2,
     rt::Executor,
 };
 use hyper_util::rt::TokioIo;
@@ -20,41 +20,9 @@ use maglev_model::health::ProbeCode;
 
 use super::prober::ProbeOutcome;
 
-/// Buffer size of one connection in bytes, for the head and for the body of a response. Bounds the memory of many
+/// Window of one connection in bytes, which bounds the received part of a body. Bounds the memory of many
 /// probes whose servers send too much.
 const BUFFER_SIZE: usize = 64 * 1024;
-
-/// Sends `request` over HTTP/1.1 and passes the response to `evaluate`.
-///
-/// # Errors
-/// The error of `evaluate`, or `L7RSP` without a response.
-pub async fn over_http1<S, B>(
-    stream: S,
-    request: Request<B>,
-    evaluate: impl AsyncFnOnce(Response<Incoming>) -> Result<ProbeOutcome, ProbeOutcome>,
-) -> Result<ProbeOutcome, ProbeOutcome>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-    B: Body<Data = Bytes, Error = Infallible> + 'static,
-{
-    let mut builder = http1::Builder::new();
-    let (mut sender, connection) =
-        builder.max_buf_size(BUFFER_SIZE).handshake(TokioIo::new(stream)).await.map_err(invalid)?;
-    let exchange = async {
-        let response = sender.send_request(request).await.map_err(invalid)?;
-        evaluate(response).await
-    };
-    // The connection only has to be driven: its errors also end the exchange.
-    let drive = async {
-        let _ = connection.await;
-        std::future::pending::<Infallible>().await
-    };
-    tokio::select! {
-        biased;
-        outcome = exchange => outcome,
-        never = drive => match never {},
-    }
-}
 
 /// Sends `request`, whose URI is absolute, over HTTP/2 with prior knowledge and passes the response to `evaluate`.
 ///

@@ -19,6 +19,7 @@ use maglev_model::{config::Tls, health::ProbeCode};
 use super::{
     connect::connect,
     exchange::{invalid, over_http2},
+    http_request::with_port,
     prober::{ProbeOutcome, ProbeTarget},
     progress::ProbeProgress,
     tls::{FaultTrackingStream, HTTP_2, TlsClient},
@@ -55,7 +56,7 @@ impl GrpcProbe {
         user_agent: &str,
     ) -> Result<Self, String> {
         let name = tls.and_then(|tls| tls.server_name.as_deref());
-        let authority = name.map(|name| format!("{name}:{port}").parse::<Authority>()).transpose();
+        let authority = name.map(|name| with_port(name, port.get(), 0).parse::<Authority>()).transpose();
         Ok(Self {
             port,
             tls: tls.map(|tls| TlsClient::new(tls, None, &[HTTP_2], roots)).transpose()?,

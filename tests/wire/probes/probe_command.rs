@@ -58,7 +58,7 @@ async fn probe_command_prints_each_step_and_its_effect() {
         &format!("ms  connecting to {address} from 127.0.0.9\n"),
         "ms  connected, from 127.0.0.9:",
         &format!("ms  sent GET /healthz to host {address} over HTTP/1.1, with headers"),
-        "x-token",
+        "X-Token",
         "ms  received status 200 over HTTP/1.1\n",
         "ms  read 2 bytes of the body\n",
         "ms  L7OK: status 200\n",

@@ -55,7 +55,7 @@ async fn only_the_first_64_kib_of_a_body_are_read() {
         (with(LIMIT - 5), "needle", L7Response),
         (with(LIMIT), "needle", L7Response),
         // The body is matched as bytes, since it may not be UTF-8.
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n\xff\x00OK".to_vec(), r"^(?-u:\xff\x00)OK$", L7Ok),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n\xff\x00OK".to_vec(), r"^.\x00OK$", L7Ok),
         (
             b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nnee\r\n3\r\ndle\r\n0\r\n\r\n".to_vec(),
             "^needle$",
@@ -102,6 +102,6 @@ async fn probe_that_cannot_be_sent_has_no_result_and_hides_header_values() {
     let ProbeOutcome::NotProbed { detail } = outcome(&network, server.address, secret).await else {
         panic!("a probe was sent")
     };
-    assert!(detail.contains("x-token") && !detail.contains("s3cret"), "{detail}");
+    assert!(detail.contains("X-Token") && !detail.contains("s3cret"), "{detail}");
     assert_eq!(server.connections(), 0);
 }

@@ -88,7 +88,8 @@ where
     Arc::new(move |stream, record| Box::pin(talk(stream, record)))
 }
 
-async fn serve<F>(accepted: impl Fn(TcpStream, Arc<Record>) -> F + Send + 'static) -> Server
+/// A server that passes each connection to `accepted`.
+pub async fn serve<F>(accepted: impl Fn(TcpStream, Arc<Record>) -> F + Send + 'static) -> Server
 where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {

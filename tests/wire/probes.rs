@@ -15,6 +15,7 @@ mod request_form;
 mod requests;
 mod scheduled;
 mod servers;
+mod tls_faults;
 mod tls_names;
 mod traffic;
 

@@ -1,6 +1,7 @@
 //! TLS for probes: the crypto provider `ring`, one configuration per HealthCheck, and no session resumption, so that
 //! every probe verifies the certificate.
 
+mod explain;
 mod fault_tracking;
 
 use std::{io, net::IpAddr, sync::Arc};
@@ -24,7 +25,7 @@ use maglev_model::{
 };
 
 pub use self::fault_tracking::FaultTrackingStream;
-use super::{prober::ProbeOutcome, progress::ProbeProgress};
+use super::{http_request::without_port, prober::ProbeOutcome, progress::ProbeProgress};
 
 /// The ALPN name of HTTP/1.1.
 pub const HTTP_1: &[u8] = b"http/1.1";
@@ -58,7 +59,7 @@ impl TlsClient {
         let name = match tls.server_name.as_deref().or(host) {
             None => None,
             Some(name) => Some(
-                ServerName::try_from(name.to_owned())
+                ServerName::try_from(without_port(name).to_owned())
                     .map_err(|_| format!("server name {name:?} is neither a DNS name nor an IP address"))?,
             ),
         };
@@ -69,7 +70,7 @@ impl TlsClient {
         let builder = if tls.insecure_skip_verify {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
         } else {
-            let authorities = tls.authorities.as_ref().map(root_store).transpose()?;
+            let authorities = tls.authorities.as_ref().map(root_store);
             builder.with_root_certificates(authorities.unwrap_or_else(|| Arc::clone(roots)))
         };
         let mut config = match &tls.client {
@@ -117,18 +118,19 @@ fn describe(session: &ClientConnection, name: &str) -> String {
     format!("TLS handshake done for {name}: {version}, {chain} certificates, protocol (ALPN): {alpn}")
 }
 
-/// A store that contains only `authorities`.
-fn root_store(authorities: &Authorities) -> Result<Arc<RootCertStore>, String> {
+/// A store that contains only `authorities`. Certificates that cannot be used are skipped: the index reports them.
+fn root_store(authorities: &Authorities) -> Arc<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    for certificate in authorities.certificates.iter() {
-        let certificate = CertificateDer::from(certificate.as_slice());
-        roots.add(certificate.into_owned()).map_err(|error| format!("cannot use a CA certificate: {error}"))?;
-    }
-    Ok(Arc::new(roots))
+    roots.add_parsable_certificates(
+        authorities.certificates.iter().map(|certificate| CertificateDer::from(certificate.as_slice())),
+    );
+    Arc::new(roots)
 }
 
 fn failed(error: &io::Error) -> ProbeOutcome {
-    ProbeOutcome::completed(ProbeCode::L6Response, format!("TLS handshake failed: {error}"))
+    let tls = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
+    let detail = tls.map_or_else(|| error.to_string(), explain::explain);
+    ProbeOutcome::completed(ProbeCode::L6Response, format!("TLS handshake failed: {detail}"))
 }
 
 /// Accepts any certificate and any signature: `insecureSkipVerify`.
@@ -165,7 +167,15 @@ impl ServerCertVerifier for AnyCertificate {
         Ok(HandshakeSignatureValid::assertion())
     }
 
+    /// The schemes that `ring` verifies, and further ones that servers may insist on, since no signature is verified.
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        let mut schemes = self.0.signature_verification_algorithms.supported_schemes();
+        schemes.extend([
+            SignatureScheme::ECDSA_NISTP521_SHA512,
+            SignatureScheme::ED448,
+            SignatureScheme::RSA_PKCS1_SHA1,
+            SignatureScheme::ECDSA_SHA1_Legacy,
+        ]);
+        schemes
     }
 }

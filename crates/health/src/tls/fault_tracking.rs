@@ -15,6 +15,7 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
+use super::explain::explain;
 use crate::prober::ProbeOutcome;
 use maglev_model::health::ProbeCode;
 
@@ -37,7 +38,7 @@ impl FaultTrackingStream {
         if let Poll::Ready(Err(error)) = &polled
             && let Some(tls) = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>())
         {
-            self.fault.0.borrow_mut().get_or_insert_with(|| tls.to_string());
+            self.fault.0.borrow_mut().get_or_insert_with(|| explain(tls));
         }
         polled
     }

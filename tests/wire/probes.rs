@@ -3,6 +3,7 @@
 mod answer_first;
 mod checks;
 mod codes;
+mod connection_ends;
 mod counts;
 mod endless_bodies;
 mod expected_body;

@@ -14,7 +14,7 @@ use super::{
 };
 use maglev_fleet::{
     NodeState,
-    survey::{DisplayState, Facts, FrontendSurvey, Survey, SustainedFaults},
+    survey::{DisplayState, Facts, FrontendSurvey, Survey, SustainedFaults, list_down},
 };
 use maglev_model::{
     Name,
@@ -125,7 +125,7 @@ impl Row {
             active_pool: most_frequent(facts().filter_map(|facts| facts.active_pool.clone())).map(|(pool, _)| pool),
             since: survey.since.map(Time),
             encap: encaps.map(Encap::as_str).next(),
-            reason: facts().map(reason).find(|reason| !reason.is_empty()).unwrap_or_default(),
+            reason: facts().map(reason).find(|reason| !reason.is_empty()).unwrap_or_else(|| list_down(&survey.down)),
         })
     }
 

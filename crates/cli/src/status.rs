@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
@@ -20,9 +21,9 @@ use super::{
 };
 use maglev_fleet::{
     CountersRead, FleetHandle, NodeState,
-    survey::{Flag, FrontendSurvey, Survey, SustainedFaults, disagreeing},
+    survey::{Flag, FrontendSurvey, StatusCounts, Survey, SustainedFaults, counted, disagreeing, list_down},
 };
-use maglev_model::{Name, actual::VppVip, config::Kind, counters::VipCounters, health::BackendState, view::View};
+use maglev_model::{Name, actual::VppVip, config::Kind, counters::VipCounters, view::View};
 
 /// Time in which a change reaches all nodes.
 const SETTLING: Duration = Duration::from_secs(10);
@@ -40,12 +41,19 @@ pub struct StatusReport {
     disagreements: usize,
     rejected: usize,
     standby: usize,
+    last_backend: usize,
+    /// Application servers in VPP that no pool of the VIP's Frontend names.
+    unclaimed_servers: usize,
+    backends_down: usize,
     vips: usize,
     backends: usize,
     /// Backends that are up on every node that reports.
     backends_up: usize,
     nodes: usize,
     nodes_reporting: usize,
+    /// The sentence for a fleet without problems.
+    #[serde(skip)]
+    healthy: Option<String>,
     /// The objects and nodes behind the counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<Finding>,
@@ -55,7 +63,7 @@ pub struct StatusReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClusterHealth {
-    /// No problems.
+    /// No problem affects a VIP. Backends may be down.
     Fine,
     Problem,
     /// No node reports.
@@ -170,17 +178,12 @@ impl StatusReport {
     }
 
     fn new(nodes: &[NodeState], survey: &Survey) -> Self {
-        let status = match survey {
-            _ if survey.reporting == 0 => ClusterHealth::Unknown,
-            _ if survey.is_fine() => ClusterHealth::Fine,
+        let counts = StatusCounts::from(survey);
+        let status = match counts {
+            _ if counts.reporting == 0 => ClusterHealth::Unknown,
+            _ if counts.is_fine() => ClusterHealth::Fine,
             _ => ClusterHealth::Problem,
         };
-        let mut backends: BTreeMap<&Name, bool> = BTreeMap::new();
-        for node in nodes.iter().filter(|node| node.reporting()) {
-            for (name, backend) in &node.view.backends {
-                *backends.entry(name).or_insert(true) &= node.view.backend_state(backend) == BackendState::Up;
-            }
-        }
         Self {
             status,
             vips_down: survey.count(Flag::Down),
@@ -189,12 +192,16 @@ impl StatusReport {
             sync_errors: survey.count(Flag::Sync),
             disagreements: survey.count(Flag::Disagree),
             rejected: survey.count(Flag::Rejected),
-            standby: survey.count(Flag::Standby),
-            vips: survey.frontends.len(),
-            backends: backends.len(),
-            backends_up: backends.values().filter(|up| **up).count(),
-            nodes: nodes.len(),
-            nodes_reporting: survey.reporting,
+            standby: survey.frontends.values().filter(|frontend| frontend.on_standby).count(),
+            last_backend: survey.frontends.values().filter(|frontend| is_on_last_backend(frontend)).count(),
+            unclaimed_servers: survey.frontends.values().map(|frontend| unclaimed_servers(frontend).len()).sum(),
+            backends_down: survey.count(Flag::BackendsDown),
+            vips: counts.vips,
+            backends: counts.backends,
+            backends_up: counts.backends_up,
+            nodes: counts.nodes,
+            nodes_reporting: counts.reporting,
+            healthy: counts.healthy_sentence(),
             findings: findings(nodes, survey),
         }
     }
@@ -203,7 +210,7 @@ impl StatusReport {
         self.status
     }
 
-    fn counts(&self) -> [(&'static str, usize, Style); 7] {
+    fn counts(&self) -> [(&'static str, usize, Style); 10] {
         [
             ("VIPs down", self.vips_down, Style::Bad),
             ("VIPs dropping packets", self.vips_dropping, Style::Bad),
@@ -211,7 +218,10 @@ impl StatusReport {
             ("sync errors", self.sync_errors, Style::Bad),
             ("disagreements between nodes", self.disagreements, Style::Warn),
             ("rejected, held or in conflict", self.rejected, Style::Warn),
-            ("on standby or the last backend", self.standby, Style::Warn),
+            ("on standby", self.standby, Style::Warn),
+            ("on the last backend", self.last_backend, Style::Warn),
+            ("servers in VPP that no Frontend names", self.unclaimed_servers, Style::Warn),
+            ("backends down", self.backends_down, Style::Warn),
         ]
     }
 }
@@ -222,17 +232,31 @@ fn findings(nodes: &[NodeState], survey: &Survey) -> Vec<Finding> {
         let kind = flag.as_str();
         let frontends = survey.frontends.iter().filter(|(_, survey)| survey.flags.contains(&flag));
         let frontend = |(name, survey): (&Name, &FrontendSurvey)| {
-            let reason = survey.nodes.values().map(super::frontend::reason).find(|reason| !reason.is_empty());
-            let reason = reason.filter(|_| matches!(flag, Flag::Rejected | Flag::Sync));
+            let reason = match flag {
+                Flag::Rejected | Flag::Sync => {
+                    survey.nodes.values().map(super::frontend::reason).find(|reason| !reason.is_empty())
+                }
+                Flag::BackendsDown => Some(list_down(&survey.down)),
+                Flag::Down | Flag::Dropping | Flag::Silent | Flag::Standby | Flag::Disagree => None,
+            };
             format!("Frontend {name}{}", reason.map_or_else(String::new, |reason| format!(": {reason}")))
         };
-        findings.extend(frontends.map(|survey| Finding { kind, what: frontend(survey) }));
+        findings.extend(frontends.map(|survey| Finding {
+            kind: if flag == Flag::Standby && is_on_last_backend(survey.1) { "last-backend" } else { kind },
+            what: frontend(survey),
+        }));
         let flagged =
             nodes.iter().filter(|node| survey.nodes.get(&node.node).is_some_and(|flags| flags.contains(&flag)));
         findings.extend(
             flagged.map(|node| Finding { kind, what: format!("node {}: {}", node.node, describe(node, flag)) }),
         );
     }
+    findings.extend(unused_backends_down(survey));
+    let unclaimed = survey.frontends.iter().map(|(name, survey)| (name, unclaimed_servers(survey)));
+    findings.extend(unclaimed.filter(|(_, servers)| !servers.is_empty()).map(|(name, servers)| {
+        let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
+        Finding { kind: "unclaimed", what: format!("Frontend {name}: {}", servers.join(", ")) }
+    }));
     let others =
         survey.rejected.iter().filter(|(kind, name)| *kind != Kind::Frontend || !survey.frontends.contains_key(name));
     findings.extend(others.map(|(kind, name)| Finding {
@@ -240,6 +264,25 @@ fn findings(nodes: &[NodeState], survey: &Survey) -> Vec<Finding> {
         what: format!("{} {name}{}", kind.as_str(), problem(nodes, *kind, name)),
     }));
     findings
+}
+
+/// The backends that are down and not in any Frontend.
+fn unused_backends_down(survey: &Survey) -> impl Iterator<Item = Finding> {
+    let used: BTreeSet<&Name> = survey.frontends.values().flat_map(|frontend| frontend.backends.keys()).collect();
+    let unused = survey.backends.iter().filter(move |(name, _)| !used.contains(name));
+    unused.filter_map(|(name, backend)| {
+        let code = backend.down?.code.map_or_else(String::new, |code| format!(": {}", code.as_str()));
+        Some(Finding { kind: Flag::BackendsDown.as_str(), what: format!("Backend {name}{code}") })
+    })
+}
+
+fn is_on_last_backend(survey: &FrontendSurvey) -> bool {
+    survey.flags.contains(&Flag::Standby) && !survey.on_standby
+}
+
+/// The application servers of the VIP on any node that no pool names.
+fn unclaimed_servers(survey: &FrontendSurvey) -> BTreeSet<IpAddr> {
+    survey.nodes.values().flat_map(|facts| &facts.unclaimed_servers).copied().collect()
 }
 
 fn problem(nodes: &[NodeState], kind: Kind, name: &Name) -> String {
@@ -264,28 +307,16 @@ fn describe(node: &NodeState, flag: Flag) -> String {
     }
 }
 
-/// `1 node`, `2 nodes`.
-fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
-}
-
 impl Printable for StatusReport {
     fn page(&self, _: bool, _: Timestamp) -> Page {
         let mut page = Page::default();
-        let Self { backends, backends_up, nodes, nodes_reporting, .. } = self;
+        let Self { backends, nodes, nodes_reporting, .. } = self;
         let (vips, all) = (counted(self.vips, "VIP"), counted(*nodes, "node"));
-        match self.status {
-            ClusterHealth::Unknown if *nodes == 0 => page.line(Style::Bad.paint("unknown: no agents found")),
-            ClusterHealth::Unknown => page.line(Style::Bad.paint(&format!("unknown: none of {all} reports"))),
-            ClusterHealth::Fine if backends == backends_up => {
-                let backends = counted(*backends, "backend");
-                page.line(Style::Good.paint(&format!("Everything is up: {vips}, {backends} on {all}")));
-            }
-            ClusterHealth::Fine => {
-                let up = format!("{backends_up} of {} up", counted(*backends, "backend"));
-                page.line(Style::Good.paint(&format!("No problems: {vips}, {up}, on {all}")));
-            }
-            ClusterHealth::Problem => {
+        match (self.status, &self.healthy) {
+            (ClusterHealth::Unknown, _) if *nodes == 0 => page.line(Style::Bad.paint("unknown: no agents found")),
+            (ClusterHealth::Unknown, _) => page.line(Style::Bad.paint(&format!("unknown: none of {all} reports"))),
+            (ClusterHealth::Fine, Some(sentence)) => page.line(Style::Good.paint(sentence)),
+            (ClusterHealth::Fine | ClusterHealth::Problem, _) => {
                 for (what, count, style) in self.counts() {
                     let style = if count > 0 { style } else { Style::Faint };
                     page.line(style.paint(&format!("{count:>4}  {what}")));

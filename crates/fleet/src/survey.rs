@@ -3,6 +3,7 @@
 //! Pure: reads only the nodes' states. Faults that need two observations (packets being dropped *now*, a disagreement
 //! that lasts) are passed in by the caller.
 
+mod counts;
 mod facts;
 #[cfg(test)]
 mod tests;
@@ -14,15 +15,21 @@ use std::{
 
 use jiff::Timestamp;
 
-pub use self::facts::{DisplayState, Facts, MemberFact};
+pub use self::{
+    counts::{StatusCounts, counted},
+    facts::{DisplayState, Facts, MemberFact},
+};
 use super::NodeState;
 use maglev_model::{
     Name,
     actual::VppVip,
     config::Kind,
     event::{FrontendState, ProgramResult},
-    health::BackendState,
+    health::{BackendState, ProbeCode},
 };
+
+/// Largest number of backends in the reason of a Frontend.
+const MAX_LISTED: usize = 5;
 
 /// A kind of problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +42,8 @@ pub enum Flag {
     Silent,
     /// A VIP is served by a pool other than the first, or by its last backend, on a reporting node.
     Standby,
+    /// A backend is down on a reporting node. Counts backends, not VIPs.
+    BackendsDown,
     /// Reporting nodes with VPP differ about a VIP for longer than a change takes.
     Disagree,
     /// An object is rejected, held or in conflict; or removals are held.
@@ -45,8 +54,16 @@ pub enum Flag {
 
 impl Flag {
     /// All flags, the worst first.
-    pub const ALL: [Self; 7] =
-        [Self::Down, Self::Dropping, Self::Silent, Self::Sync, Self::Disagree, Self::Rejected, Self::Standby];
+    pub const ALL: [Self; 8] = [
+        Self::Down,
+        Self::Dropping,
+        Self::Silent,
+        Self::Sync,
+        Self::Disagree,
+        Self::Rejected,
+        Self::Standby,
+        Self::BackendsDown,
+    ];
 
     /// Lower-case name, also of its count in the status strip.
     pub fn as_str(self) -> &'static str {
@@ -55,6 +72,7 @@ impl Flag {
             Self::Dropping => "dropping",
             Self::Silent => "silent",
             Self::Standby => "standby",
+            Self::BackendsDown => "backends_down",
             Self::Disagree => "disagree",
             Self::Rejected => "rejected",
             Self::Sync => "sync",
@@ -75,6 +93,8 @@ pub struct SustainedFaults<'a> {
 pub struct Survey {
     /// All Frontends of all nodes.
     pub frontends: BTreeMap<Name, FrontendSurvey>,
+    /// All Backends of the reporting nodes.
+    pub backends: BTreeMap<Name, BackendSurvey>,
     /// Flags of every node.
     pub nodes: BTreeMap<Arc<str>, BTreeSet<Flag>>,
     /// Objects with problems, and Frontends that are held.
@@ -82,6 +102,22 @@ pub struct Survey {
     pub holds: usize,
     /// Number of reporting nodes.
     pub reporting: usize,
+}
+
+/// One Backend, over the reporting nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackendSurvey {
+    /// True if up on every reporting node.
+    pub up: bool,
+    /// Set if down on a reporting node.
+    pub down: Option<DownBackend>,
+}
+
+/// A backend that is down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DownBackend {
+    /// Code of the failed probe, from the first node that has one.
+    pub code: Option<ProbeCode>,
 }
 
 /// One Frontend, over all nodes.
@@ -92,8 +128,13 @@ pub struct FrontendSurvey {
     pub flags: BTreeSet<Flag>,
     /// Start of that state.
     pub since: Option<Timestamp>,
+    /// True if a pool other than the first serves on a reporting node. [`Flag::Standby`] without it means that only one
+    /// backend is left.
+    pub on_standby: bool,
     /// Backends; true if up on every reporting node.
     pub backends: BTreeMap<Name, bool>,
+    /// Backends that are down on a reporting node.
+    pub down: BTreeMap<Name, DownBackend>,
     /// Facts of each node that has the Frontend.
     pub nodes: BTreeMap<Arc<str>, Facts>,
 }
@@ -110,6 +151,7 @@ impl Survey {
         }
         Self {
             frontends: frontends.collect(),
+            backends: backends(nodes),
             nodes: nodes.iter().map(|node| (Arc::clone(&node.node), node_flags(node))).collect(),
             rejected,
             holds: reporting().map(|node| node.view.holds.len()).sum(),
@@ -125,13 +167,9 @@ impl Survey {
             Flag::Rejected => self.rejected.len() + self.holds,
             Flag::Silent => nodes(),
             Flag::Sync => frontends() + nodes(),
+            Flag::BackendsDown => self.backends.values().filter(|backend| backend.down.is_some()).count(),
             Flag::Down | Flag::Dropping | Flag::Standby | Flag::Disagree => frontends(),
         }
-    }
-
-    /// True if no flag is set.
-    pub fn is_fine(&self) -> bool {
-        Flag::ALL.into_iter().all(|flag| self.count(flag) == 0)
     }
 }
 
@@ -155,8 +193,12 @@ pub struct FrontendSummary {
     pub flags: BTreeSet<Flag>,
     /// Start of that state.
     pub since: Option<Timestamp>,
+    /// True if a pool other than the first serves on a reporting node.
+    pub on_standby: bool,
     /// Backends; true if up on every counted node.
     pub backends: BTreeMap<Name, bool>,
+    /// Backends that are down on a counted node.
+    pub down: BTreeMap<Name, DownBackend>,
 }
 
 impl FrontendSummary {
@@ -173,19 +215,25 @@ impl FrontendSummary {
                 (Flag::Down, !facts.withdrawn && facts.state == FrontendState::Down),
                 (Flag::Dropping, !facts.withdrawn && dropping),
                 (Flag::Standby, facts.standby_for.is_some() || facts.last.is_some()),
+                (Flag::BackendsDown, facts.members.iter().any(|member| member.state == BackendState::Down)),
                 (Flag::Rejected, facts.problem.is_some() || facts.result == ProgramResult::Held),
                 (Flag::Sync, !facts.withdrawn && facts.result == ProgramResult::Failed),
             ]));
         }
-        let mut backends = BTreeMap::new();
+        let (mut backends, mut down) = (BTreeMap::new(), BTreeMap::<Name, DownBackend>::new());
         for member in counted().flat_map(|report| &report.facts.members) {
             *backends.entry(member.backend.clone()).or_insert(true) &= member.state == BackendState::Up;
+            if member.state == BackendState::Down {
+                let backend = down.entry(member.backend.clone()).or_default();
+                backend.code = backend.code.or(member.code);
+            }
         }
         let since = counted()
             .filter(|report| report.facts.display_state() == state)
             .filter_map(|report| report.facts.since)
             .min();
-        Some(Self { reported, state, flags, since, backends })
+        let on_standby = reported && counted().any(|report| report.facts.standby_for.is_some());
+        Some(Self { reported, state, flags, since, on_standby, backends, down })
     }
 
     /// Sets the flag if nodes have differed for longer than a change takes.
@@ -242,6 +290,35 @@ fn frontend(nodes: &[NodeState], name: &Name, sustained: &SustainedFaults<'_>) -
         dropping: (sustained.dropping)(node, &facts.vip.into()),
     });
     let summary = FrontendSummary::from_reports(&reports)?.with_disagreement((sustained.disagree)(name));
-    let FrontendSummary { state, flags, since, backends, .. } = summary;
-    Some(FrontendSurvey { state, flags, since, backends, nodes: facts })
+    let FrontendSummary { state, flags, since, on_standby, backends, down, .. } = summary;
+    Some(FrontendSurvey { state, flags, since, on_standby, backends, down, nodes: facts })
+}
+
+fn backends(nodes: &[NodeState]) -> BTreeMap<Name, BackendSurvey> {
+    let mut backends = BTreeMap::new();
+    for view in nodes.iter().filter(|node| node.reporting()).map(|node| &node.view) {
+        for (name, backend) in &view.backends {
+            let state = view.backend_state(backend);
+            let survey = backends.entry(name.clone()).or_insert(BackendSurvey { up: true, down: None });
+            survey.up &= state == BackendState::Up;
+            if state == BackendState::Down {
+                let code = view.backend_health(backend).and_then(|health| health.history.last()?.code);
+                let down = survey.down.get_or_insert_default();
+                down.code = down.code.or(code);
+            }
+        }
+    }
+    backends
+}
+
+/// Lists backends that are down: `web-1 L7STS, web-2 L7TOUT`. Empty if there are none.
+pub fn list_down(down: &BTreeMap<Name, DownBackend>) -> String {
+    let text = |(name, backend): (&Name, &DownBackend)| {
+        let code = backend.code.map_or("down", ProbeCode::as_str);
+        format!("{} {code}", name.name())
+    };
+    let listed: Vec<String> = down.iter().take(MAX_LISTED).map(text).collect();
+    let more = down.len().saturating_sub(MAX_LISTED);
+    let listed = listed.join(", ");
+    if more == 0 { listed } else { format!("{listed} and {more} more") }
 }

@@ -35,8 +35,9 @@ pub static VERBS: &[GrammarEntry] = &[
     word("status", "overall state; exit status 0: no problems, 1: problems, 2: unknown", Run(|_| Command::Status))
         .more(
             "Counts over all nodes: VIPs that are down; VIPs that drop packets; nodes that do not report or have lost VPP; \
-             VIPs on a standby pool or on their last backend; objects on which nodes disagree; objects that are rejected, \
-             held or in conflict; sync errors. If all counts are 0, prints one line.",
+             VIPs on a standby pool; VIPs on their last backend; servers in VPP that no Frontend names; objects on which nodes \
+             disagree; objects that are rejected, held or in conflict; sync errors; backends that are down, \
+             which do not change the exit status. If all counts are 0, prints one line.",
         )
         .example("maglevc status"),
     word("why", "explain the state of an object", Then(WHY)).example("maglevc why backend web-1"),

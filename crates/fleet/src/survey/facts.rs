@@ -61,6 +61,8 @@ pub struct Facts {
     pub since: Option<Timestamp>,
     /// Backends, each once, in the order of pools and members.
     pub members: Vec<MemberFact>,
+    /// Application servers in VPP that no pool names; VPP keeps them while their removal is held.
+    pub unclaimed_servers: Vec<IpAddr>,
     /// The only backend with traffic, if several are configured for it.
     pub last: Option<Name>,
     /// Result of programming VPP.
@@ -106,6 +108,7 @@ impl Facts {
             since: view.states.get(name).map(|state| state.since),
             last: last_serving(frontend, &members),
             members,
+            unclaimed_servers: view.unclaimed_servers(frontend).into_keys().collect(),
             result: report.map_or(ProgramResult::Pending, |report| report.result),
             result_reason: report.map(|report| Arc::clone(&report.reason)).unwrap_or_default(),
             problem: own.or_else(|| problems.into_iter().next()).cloned(),

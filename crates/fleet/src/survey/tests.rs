@@ -1,11 +1,15 @@
-use std::num::NonZeroU16;
+use std::{net::IpAddr, num::NonZeroU16};
 
 use super::*;
 use crate::{AgentTarget, LinkState};
 use maglev_model::{
     change::{Problems, RemovalHold, Report, VipState, VppInfo},
-    config::{AdminState, Backend, Check, Frontend, Member, MemberTarget, OnBackendDown, Pool, Revision, Standing},
+    config::{
+        AdminState, Backend, Check, Frontend, HealthCheck, Member, MemberTarget, OnBackendDown, Pool, Probe, Revision,
+        Standing,
+    },
     fingerprint::Fingerprint,
+    health::{BackendHealth, Transition},
     problem::{Problem, Reason},
     view::{StateSince, View, VppView},
     vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
@@ -103,7 +107,7 @@ fn two_serving_backends_on_every_node_set_no_flag() {
     let web = frontend(&[&[up("a", 1), up("b", 2)]]);
     let nodes = [node("n1", &web, FrontendState::Up), node("n2", &web, FrontendState::Up)];
     let survey = survey(&nodes);
-    assert!(survey.is_fine() && counts(&nodes).is_empty());
+    assert!(StatusCounts::from(&survey).is_fine() && counts(&nodes).is_empty());
     let surveyed = &survey.frontends[&name("web")];
     assert_eq!(
         (surveyed.state, surveyed.backends.values().filter(|up| **up).count(), survey.reporting),
@@ -126,11 +130,114 @@ fn standby_pool_or_last_backend_sets_the_standby_flag() {
     let standby = frontend(&[&[off("a", 1)], &[up("b", 2), up("c", 3)]]);
     let nodes = [node("n1", &standby, FrontendState::Up)];
     assert_eq!(counts(&nodes), [(Flag::Standby, 1)]);
-    assert_eq!(survey(&nodes).frontends[&name("web")].state, DisplayState::Standby);
+    let surveyed = &survey(&nodes).frontends[&name("web")];
+    assert_eq!((surveyed.state, surveyed.on_standby), (DisplayState::Standby, true));
     let last = frontend(&[&[off("a", 1), up("b", 2)]]);
+    assert!(!survey(&[node("n1", &last, FrontendState::Up)]).frontends[&name("web")].on_standby);
     assert_eq!(counts(&[node("n1", &last, FrontendState::Up)]), [(Flag::Standby, 1)]);
     let only = frontend(&[&[up("b", 2)]]);
     assert!(counts(&[node("n1", &only, FrontendState::Up)]).is_empty(), "only one backend is configured");
+}
+
+#[test]
+fn servers_in_vpp_that_no_pool_names_are_unclaimed() {
+    let mut web = frontend(&[&[up("a", 1), up("b", 2)]]);
+    let with_servers = |web: &Frontend| {
+        let mut node = node("n1", web, FrontendState::Up);
+        let servers = [1, 2, 9].map(|last| (IpAddr::from([10, 0, 0, last]), 10));
+        let vip = VipState { servers: Arc::new(servers.into()), ..VipState::default() };
+        node.view.vpp.as_mut().unwrap().vips.insert(web.vip.into(), vip);
+        survey(&[node]).frontends[&name("web")].nodes["n1"].unclaimed_servers.clone()
+    };
+    assert_eq!(with_servers(&web), [IpAddr::from([10, 0, 0, 9])]);
+    web.standing = Standing::Withdrawn(Problem::new(Reason::Conflicted, "", ""));
+    assert_eq!(with_servers(&web), Vec::<IpAddr>::new(), "the VIP belongs to another Frontend");
+}
+
+/// Sets a backend with a check to down on `node`.
+fn set_down(node: &mut NodeState, backend: &Arc<Backend>, code: ProbeCode) {
+    let backend = Backend { check: Check::Probe(Arc::new(check())), ..(**backend).clone() };
+    let at = Timestamp::UNIX_EPOCH;
+    let transition = Transition { from: BackendState::Up, to: BackendState::Down, at, code: Some(code) };
+    let (address, state, history) = (backend.address, BackendState::Down, Arc::from([transition]));
+    let health = BackendHealth { address, state, ever_known: true, in_doubt: false, history };
+    node.view.health.backends.insert(backend.name.clone(), health);
+    let backend = Arc::new(backend);
+    for (name, frontend) in node.view.frontends.clone() {
+        let mut frontend = (*frontend).clone();
+        let members = frontend.pools.iter_mut().flat_map(|pool| &mut pool.members);
+        members.filter(|member| member.backend == backend.name).for_each(|member| {
+            member.target = MemberTarget::Backend(Arc::clone(&backend));
+        });
+        node.view.frontends.insert(name, Arc::new(frontend));
+    }
+    node.view.backends.insert(backend.name.clone(), backend);
+}
+
+fn check() -> HealthCheck {
+    let second = std::time::Duration::from_secs(1);
+    HealthCheck {
+        name: name("ping"),
+        revision: Revision::default(),
+        interval: second,
+        fast_interval: second,
+        down_interval: second,
+        timeout: second,
+        rise: 1,
+        fall: 1,
+        probe: Probe::Icmp,
+    }
+}
+
+#[test]
+fn backends_that_are_down_are_counted_once_and_named() {
+    let members = [up("web-1", 1), up("web-2", 2), up("web-3", 3), up("web-4", 4)];
+    let web = frontend(&[&members]);
+    let mut nodes = [node("n1", &web, FrontendState::Up), node("n2", &web, FrontendState::Up)];
+    for node in &mut nodes {
+        node.view.backends.extend(members.iter().map(|backend| (backend.name.clone(), Arc::clone(backend))));
+    }
+    let sentence = |nodes: &[NodeState]| StatusCounts::from(&survey(nodes)).healthy_sentence();
+    assert_eq!(sentence(&nodes).as_deref(), Some("Everything is up: 1 VIP, 4 backends on 2 nodes"));
+
+    for node in &mut nodes {
+        set_down(node, &members[1], ProbeCode::L7Timeout);
+        set_down(node, &members[0], ProbeCode::L7Status);
+    }
+    let survey = survey(&nodes);
+    assert_eq!(counts(&nodes), [(Flag::BackendsDown, 2)], "each backend counts once");
+    let status = StatusCounts::from(&survey);
+    assert!(status.is_fine(), "the VIP is served by its first pool");
+    assert_eq!((status.healthy_sentence(), status.backends, status.backends_up), (None, 4, 2));
+    let web = &survey.frontends[&name("web")];
+    assert_eq!(list_down(&web.down), "web-1 L7STS, web-2 L7TOUT");
+    assert!(web.flags.contains(&Flag::BackendsDown) && web.state == DisplayState::Up);
+}
+
+#[test]
+fn long_list_of_backends_that_are_down_is_shortened() {
+    let down = (0..7).map(|n| (name(&format!("web-{n}")), DownBackend::default())).collect();
+    assert_eq!(list_down(&down), "web-0 down, web-1 down, web-2 down, web-3 down, web-4 down and 2 more");
+}
+
+#[test]
+fn healthy_sentence_is_true() {
+    let counts =
+        StatusCounts { vips: 1, backends: 6, backends_up: 6, nodes: 2, reporting: 2, ..StatusCounts::default() };
+    let sentence = |counts: StatusCounts| counts.healthy_sentence().unwrap_or_default();
+    assert_eq!(sentence(counts), "Everything is up: 1 VIP, 6 backends on 2 nodes");
+    // A backend that a user has disabled is not a problem.
+    let disabled = StatusCounts { backends_up: 5, ..counts };
+    assert_eq!(sentence(disabled), "No problems: 1 VIP, 5 of 6 backends up, on 2 nodes");
+    let empty = StatusCounts { nodes: 1, reporting: 1, ..StatusCounts::default() };
+    assert_eq!(sentence(empty), "No Frontends yet on 1 node");
+    assert_eq!(sentence(StatusCounts { reporting: 1, ..counts }), "", "a node does not report");
+    assert_eq!(sentence(StatusCounts::default()), "", "there is no node");
+    for flag in Flag::ALL {
+        let counts = counts.with_problems(|counted| usize::from(counted == flag));
+        assert_eq!(sentence(counts), "", "{flag:?}");
+        assert_eq!(counts.is_fine(), flag == Flag::BackendsDown);
+    }
 }
 
 #[test]

@@ -173,7 +173,7 @@ async fn no_proxy_and_loopback_connect_directly() {
     let proxy = Proxy::start(Protocol::Http, fixture.port).await;
     let url = format!("http://127.0.0.1:{}", proxy.port);
     // The control plane's own kubeconfig names a loopback address.
-    fixture.assert_connects(fixture.cluster.plane().kubeconfig(), &[("HTTPS_PROXY", &url)]).await;
+    fixture.assert_connects(&fixture.cluster.plane().kubeconfig(), &[("HTTPS_PROXY", &url)]).await;
     let plain = fixture.kubeconfig("plain", None);
     let output = fixture.maglevc(plain.to_str().unwrap(), &[("HTTPS_PROXY", &url), ("NO_PROXY", "test")]).await;
     let stderr = String::from_utf8_lossy(&output.stderr);

@@ -1,11 +1,15 @@
 //! The client of the API server. Called by the binaries, once.
+//!
+//! The configuration is read as kubectl reads it. A pod's ServiceAccount connects directly, without a proxy.
+
+mod kubeconfig;
+mod proxy;
 
 use std::{path::PathBuf, time::Duration};
 
-use kube::{
-    Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
-};
+use kube::{Client, Config, config::Kubeconfig};
+
+pub use kubeconfig::ContextError;
 
 use super::Error;
 
@@ -19,7 +23,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(180);
 #[derive(Clone, Debug, Default)]
 pub struct ClientOptions {
     /// Path of a kubeconfig. Without it `KUBECONFIG`, `~/.kube/config` and the pod's ServiceAccount are tried, in this
-    /// order.
+    /// order. Files of `KUBECONFIG` that do not exist are skipped.
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig; by default its current context.
     pub context: Option<String>,
@@ -31,7 +35,8 @@ pub struct ClientOptions {
 /// If there is no usable configuration.
 pub async fn client(options: ClientOptions) -> Result<Client, Error> {
     let config = config_with_timeouts(options).await?;
-    tracing::info!(url = %config.cluster_url, "kubernetes client configured");
+    let proxy = config.proxy_url.as_ref().and_then(|proxy| proxy.host()).map(tracing::field::display);
+    tracing::info!(url = %config.cluster_url, proxy, "kubernetes client configured");
     connect(config)
 }
 
@@ -53,15 +58,25 @@ pub(crate) fn connect(config: Config) -> Result<Client, Error> {
 
 async fn config(options: ClientOptions) -> Result<Config, Error> {
     let ClientOptions { kubeconfig, context } = options;
-    let source_name = kubeconfig.as_ref().map_or_else(|| "in use".to_owned(), |path| path.display().to_string());
-    let unreadable = |source| Error::Kubeconfig { path: source_name.clone(), source };
-    let read = match (kubeconfig, &context) {
-        (Some(path), _) => Kubeconfig::read_from(&path),
-        (None, Some(_)) => Kubeconfig::read(),
-        (None, None) => return Config::infer().await.map_err(Error::NoConfig),
+    let paths = kubeconfig.as_ref().map_or_else(kubeconfig::default_paths, |path| vec![path.clone()]);
+    let listed = list(&paths);
+    let read = match &kubeconfig {
+        Some(path) => Kubeconfig::read_from(path).map(Some).map_err(|error| (path.clone(), error)),
+        None => kubeconfig::read_existing(&paths),
     };
-    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
-    Config::from_custom_kubeconfig(read.map_err(unreadable)?, &options).await.map_err(unreadable)
+    let read = read.map_err(|(path, error)| Error::Kubeconfig { path: list(&[path]), source: error.into() })?;
+    let env = |name: &str| std::env::var(name).ok();
+    let mut config = match (read, &context) {
+        (None, None) => Config::incluster().map_err(|source| Error::NoConfig { paths: listed, source })?,
+        (read, _) => kubeconfig::context_config(&read.unwrap_or_default(), context.as_deref(), &env)
+            .map_err(|source| Error::Kubeconfig { path: listed, source })?,
+    };
+    config.apply_debug_overrides();
+    Ok(config)
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// Makes ring the TLS provider of the process; a second call changes nothing. rustls panics if it has to choose one of

@@ -1,5 +1,7 @@
 //! Errors at start-up. Later failures are logged and retried.
 
+use super::client::ContextError;
+
 /// An error at start-up. Retrying does not help: each follows from how the program was started.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -7,12 +9,17 @@ pub enum Error {
     Kubeconfig {
         path: String,
         #[source]
-        source: kube::config::KubeconfigError,
+        source: ContextError,
     },
     #[error(
-        "found neither a kubeconfig nor a pod's ServiceAccount: pass --kubeconfig, set KUBECONFIG, or run in a pod"
+        "found neither a kubeconfig ({paths}) nor a pod's ServiceAccount: pass --kubeconfig, set KUBECONFIG, or run in a pod"
     )]
-    NoConfig(#[source] kube::config::InferConfigError),
+    NoConfig {
+        /// The files that were looked for.
+        paths: String,
+        #[source]
+        source: kube::config::InClusterError,
+    },
     /// The configuration cannot be used, for example because of an unreadable certificate.
     #[error("cannot create a client for the API server {url}")]
     Client {
@@ -33,7 +40,7 @@ impl Error {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Kubeconfig { .. } => "KubeconfigUnreadable",
-            Self::NoConfig(_) => "NoKubeconfig",
+            Self::NoConfig { .. } => "NoKubeconfig",
             Self::Client { .. } => "ClientRejected",
             Self::Metric { .. } => "MetricRejected",
         }

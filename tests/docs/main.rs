@@ -7,6 +7,7 @@
     reason = "clippy.toml allows them in tests, but sees none in what tests call"
 )]
 
+mod addresses;
 mod events;
 mod flags;
 mod image;

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use maglev_build_info::LONG_VERSION;
 use maglev_fleet::check::Check;
 use maglev_model::event::Level;
-use maglev_telemetry::{LogFormat, log::parse_level};
+use maglev_telemetry::{LogFormat, log::parse_level, server::parse_address};
 
 const EXAMPLE: &str = "\
 Example: with the cluster that kubectl uses, for the agents in namespace lb
@@ -51,7 +51,7 @@ pub struct Flags {
     pub log_level: Level,
 
     /// Listen address of /metrics, /healthz and /readyz [default: port 9093 of POD_IP, else of 127.0.0.1]
-    #[arg(long, env = "MAGLEV_CONTROLLER_METRICS_ADDR", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "MAGLEV_CONTROLLER_METRICS_ADDR", value_name = "ADDRESS:PORT", value_parser = parse_address)]
     metrics_addr: Option<SocketAddr>,
 
     /// Set by Kubernetes, for the default of --metrics-addr

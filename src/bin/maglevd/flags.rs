@@ -61,7 +61,7 @@ pub struct Flags {
     pub log_level: Level,
 
     /// Listen address of /metrics, /healthz and /readyz [default: port 9091 of POD_IP, else of 127.0.0.1]
-    #[arg(long, env = "MAGLEVD_METRICS_ADDR", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "MAGLEVD_METRICS_ADDR", value_name = "ADDRESS:PORT", value_parser = parse_address)]
     metrics_addr: Option<SocketAddr>,
 
     /// Listen address of gRPC, repeatable [default: port 9090 of POD_IP, else of 127.0.0.1]

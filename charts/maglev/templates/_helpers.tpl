@@ -1,16 +1,52 @@
+{{/*
+Restores the default of every value that was set to null, which helm removes. Every template starts with this call.
+files/defaults.yaml is a copy of values.yaml, which helm does not make available to templates.
+*/}}
+{{- define "maglev.defaults" -}}
+{{- include "maglev.fill" (list .Values (.Files.Get "files/defaults.yaml" | fromYaml)) -}}
+{{- end -}}
+
+{{/*
+Sets the keys of the second map that the first does not have. Maps with the content of Kubernetes' own types are left as
+they are, so that one of their keys can be removed.
+*/}}
+{{- define "maglev.fill" -}}
+{{- $values := index . 0 -}}
+{{- range $key, $default := index . 1 -}}
+{{- $value := get $values $key -}}
+{{- if or (not (hasKey $values $key)) (kindIs "invalid" $value) -}}
+{{- $_ := set $values $key $default -}}
+{{- else if and (kindIs "map" $default) (not (has $key (list "resources" "updateStrategy" "labels"))) -}}
+{{- include "maglev.fill" (list $value $default) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The chart name used in object names. */}}
 {{- define "maglev.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 53 | trimSuffix "-" -}}
+{{- include "maglev.objectName" (default .Chart.Name .Values.nameOverride) -}}
+{{- end -}}
+
+{{/*
+Converts a name into the start of a Service's name, which is a DNS label that begins with a letter. A release's name may
+contain dots and begin with a digit.
+*/}}
+{{- define "maglev.objectName" -}}
+{{- $name := . | replace "." "-" -}}
+{{- if regexMatch "^[0-9]" $name -}}
+{{- $name = printf "maglev-%s" $name -}}
+{{- end -}}
+{{- $name | trunc 53 | trimSuffix "-" -}}
 {{- end -}}
 
 {{/* Release name and chart name; the release name alone if it contains the chart name. */}}
 {{- define "maglev.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 53 | trimSuffix "-" -}}
+{{- include "maglev.objectName" .Values.fullnameOverride -}}
 {{- else if contains (include "maglev.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 53 | trimSuffix "-" -}}
+{{- include "maglev.objectName" .Release.Name -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name (include "maglev.name" .) | trunc 53 | trimSuffix "-" -}}
+{{- include "maglev.objectName" (printf "%s-%s" .Release.Name (include "maglev.name" .)) -}}
 {{- end -}}
 {{- end -}}
 
@@ -47,26 +83,47 @@
 
 {{- define "maglev.controller.selectorLabels" -}}
 app.kubernetes.io/name: maglev
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: controller
 {{- end -}}
 
-{{/* Labels added to every object. */}}
+{{/*
+Labels of an object. Takes a list: the root, the component or "", and optionally further labels. The chart's own labels
+take precedence over commonLabels, which take precedence over the further labels.
+*/}}
 {{- define "maglev.labels" -}}
-{{- with .Values.commonLabels }}
-{{- toYaml . }}
-{{ end -}}
-app.kubernetes.io/name: maglev
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- $root := index . 0 -}}
+{{- $own := dict -}}
+{{- $_ := set $own "app.kubernetes.io/name" "maglev" -}}
+{{- $_ := set $own "app.kubernetes.io/instance" $root.Release.Name -}}
+{{- $_ := set $own "app.kubernetes.io/version" $root.Chart.AppVersion -}}
+{{- $_ := set $own "app.kubernetes.io/managed-by" $root.Release.Service -}}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_") -}}
+{{- with index . 1 -}}
+{{- $_ := set $own "app.kubernetes.io/component" . -}}
+{{- end -}}
+{{- $more := dict -}}
+{{- if gt (len .) 2 -}}
+{{- $more = index . 2 -}}
+{{- end -}}
+{{- include "maglev.merge" (list $more $root.Values.commonLabels $own) -}}
+{{- end -}}
+
+{{/* Merges a list of maps, of which the last has precedence, into the YAML of one map without duplicate keys. */}}
+{{- define "maglev.merge" -}}
+{{- $merged := dict -}}
+{{- range . -}}
+{{- range $key, $value := . -}}
+{{- $_ := set $merged $key $value -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $merged -}}
 {{- end -}}
 
 {{/* Selector labels of the agent's pods. Controller and dashboard find agents by the labels name and component. */}}
 {{- define "maglev.agent.selectorLabels" -}}
 app.kubernetes.io/name: maglev
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: maglevd
 {{- end -}}
 
@@ -86,7 +143,7 @@ app.kubernetes.io/component: maglevd
 {{/* Selector labels of the dashboard's pods. */}}
 {{- define "maglev.dashboard.selectorLabels" -}}
 app.kubernetes.io/name: maglev
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: dashboard
 {{- end -}}
 

@@ -82,12 +82,12 @@ fn collect_missing(
     for (name, inside) in properties.into_iter().flatten() {
         let path = format!("{path}.{name}");
         let reference = inside.get("$ref").and_then(|value| value.as_str()).map(|text| text.trim_start_matches('#'));
-        // Kubernetes' own types need no defaults, and `global` is Helm's.
+        // Kubernetes' own types need no defaults; `global` and the condition `enabled` belong to a parent chart.
         let is_kubernetes_type = reference
             .is_some_and(|pointer| ["/resources", "/affinity", "trategy"].iter().any(|end| pointer.ends_with(end)));
         let inside = reference.and_then(|pointer| root.pointer(pointer)).unwrap_or(inside);
         match values.get(name) {
-            None if path != ".global" => missing.push(path),
+            None if path != ".global" && path != ".enabled" => missing.push(path),
             Some(values) if !is_kubernetes_type => collect_missing(&path, root, inside, values, missing),
             _ => {}
         }

@@ -3,6 +3,7 @@
 mod access;
 mod daemon_set;
 mod fixture;
+mod volumes;
 
 use std::time::{Duration, Instant};
 

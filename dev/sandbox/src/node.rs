@@ -27,6 +27,7 @@ mod environment;
 mod expansion;
 mod launch;
 mod log_file;
+mod mount_events;
 mod path_map;
 mod pod;
 mod pod_worker;

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     container::{ContainerRun, Slot, StopRx, next_stop, waiting},
     context::Context,
+    mount_events::MountEvents,
     pod::RunningPod,
     registry::RegisteredPod,
     status::{Containers, RestartPolicy, StatusWriter},
@@ -205,6 +206,7 @@ async fn run_containers(
     containers_tx: Arc<watch::Sender<Containers>>,
     mut stop_rx: StopRx,
 ) {
+    let mut events = MountEvents::new(&pod);
     let (mounts, renewal) = loop {
         let error = match volumes::prepare(&pod).await {
             Ok(ready) => break ready,
@@ -215,9 +217,13 @@ async fn run_containers(
                 status.state = Some(waiting(error.reason(), error.to_string()));
             }
         });
+        let retry = async {
+            events.publish(&pod, &error).await;
+            tokio::time::sleep(pod.node.timings.retry).await;
+        };
         tokio::select! {
             _ = next_stop(&mut stop_rx, None) => return,
-            () = tokio::time::sleep(pod.node.timings.retry) => {}
+            () = retry => {}
         }
     };
     let mounts = Arc::new(mounts);

@@ -1,4 +1,5 @@
 //! A pod's volumes as plain directories: hostPath below the node's root, all other volumes below the pod's directory.
+//! `/run/netns` is the machine's own, because the sandbox's nodes share its network namespaces.
 //!
 //! ServiceAccount tokens are renewed before they expire. Processes have no mount namespace; `path_map` rewrites their paths.
 
@@ -28,6 +29,9 @@ use super::{
 
 /// The mount path of a pod's credentials.
 const SERVICE_ACCOUNT_MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// The directory in which `ip netns` keeps the network namespaces.
+const NETWORK_NAMESPACES: &str = "/run/netns";
 
 /// The real paths of a pod's volumes by name.
 #[derive(Debug, Default)]
@@ -167,7 +171,9 @@ fn projections(volume: &Volume) -> Result<Vec<VolumeProjection>, ConfigError> {
 }
 
 fn host_path(pod: &RunningPod, source: &HostPathVolumeSource) -> Result<PathBuf, ConfigError> {
-    let real = pod.node.root.join(source.path.trim_start_matches('/'));
+    let path = source.path.trim_end_matches('/');
+    let of_machine = path == NETWORK_NAMESPACES || path == "/var/run/netns";
+    let real = if of_machine { NETWORK_NAMESPACES.into() } else { pod.node.root.join(path.trim_start_matches('/')) };
     let kind = source.type_.as_deref().unwrap_or_default();
     let matches_type = match kind {
         "Directory" => real.is_dir(),

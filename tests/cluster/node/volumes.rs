@@ -1,0 +1,71 @@
+//! Volumes of a sandbox node's pods that cannot be mounted, and the machine's directory of network namespaces.
+
+use std::fs;
+use std::path::Path;
+
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{Api, ListParams};
+use serde_json::json;
+
+use super::RUN_FOREVER;
+use super::fixture::{Fixture, fixture};
+use crate::harness::eventually;
+
+/// Notes of the FailedMount Events of the pod.
+async fn failed_mounts(node: &Fixture, pod: &str) -> Vec<String> {
+    let events: Api<Event> = Api::namespaced(node.client.clone(), &node.namespace);
+    let events = events.list(&ListParams::default()).await.unwrap();
+    let regards = |event: &Event| event.regarding.as_ref().is_some_and(|object| object.name.as_deref() == Some(pod));
+    let of_pod =
+        events.items.into_iter().filter(|event| regards(event) && event.reason.as_deref() == Some("FailedMount"));
+    of_pod.filter_map(|event| event.note).collect()
+}
+
+#[tokio::test]
+async fn unmountable_volume_is_reported_by_one_event_until_it_can_be_mounted() {
+    let node = fixture("failed-mount", 115).await;
+    node.binary("main", RUN_FOREVER);
+    let volumes = json!([{"name": "data", "hostPath": {"path": "/srv/data", "type": "Directory"}}]);
+    node.run(
+        "waits",
+        json!({"volumeMounts": [{"name": "data", "mountPath": "/srv/data"}]}),
+        json!({"volumes": volumes}),
+    )
+    .await;
+    let expected = "MountVolume.SetUp failed: hostPath \"/srv/data\" is not a Directory on this node";
+    let notes = eventually("the Event exists", async || {
+        let notes = failed_mounts(&node, "waits").await;
+        (!notes.is_empty()).then_some(notes)
+    })
+    .await;
+    assert!(notes[0].starts_with(expected), "{notes:?}");
+    let described = node.kubectl(&["describe", "pod", "waits"]).await;
+    assert!(described.contains("FailedMount") && described.contains("kubelet"), "{described}");
+    fs::create_dir_all(node.on_node("/srv/data")).unwrap();
+    node.container("waits", "running", |status| status.state.as_ref().is_some_and(|state| state.running.is_some()))
+        .await;
+    assert_eq!(failed_mounts(&node, "waits").await.len(), 1, "a repeated error is published once");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn network_namespaces_of_the_machine_can_be_mounted() {
+    let node = fixture("netns", 116).await;
+    node.binary("main", "echo at $1; while :; do sleep 0.05; done");
+    let volumes = json!([{"name": "netns", "hostPath": {"path": "/run/netns", "type": "Directory"}}]);
+    let container = json!({
+        "args": ["/run/netns/dataplane"],
+        "volumeMounts": [{"name": "netns", "mountPath": "/run/netns", "readOnly": true}]
+    });
+    node.run("enters", container, json!({"volumes": volumes})).await;
+    if Path::new("/run/netns").is_dir() {
+        node.container("enters", "running", |status| status.started == Some(true)).await;
+        let printed = async || Some(node.kubectl(&["logs", "enters"]).await).filter(|log| !log.is_empty());
+        assert_eq!(eventually("the argument is printed", printed).await, "at /run/netns/dataplane\n");
+    } else {
+        let notes = async || failed_mounts(&node, "enters").await.pop();
+        let note = eventually("the missing directory is reported", notes).await;
+        assert!(note.ends_with("is not a Directory on this node (/run/netns)"), "{note}");
+    }
+    node.stop().await;
+}

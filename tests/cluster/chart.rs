@@ -1,7 +1,9 @@
 //! The chart: rendering, values, RBAC, monitoring, the guide, and a release from installation to uninstallation.
 
+mod conflicts;
 mod guide;
 mod lifecycle;
+mod matrix;
 mod monitoring;
 mod rbac;
 mod release;

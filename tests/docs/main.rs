@@ -23,7 +23,7 @@ use std::{
 use regex::Regex;
 
 /// Every document, by its path in the checkout.
-const PAGES: [&str; 19] = [
+const PAGES: [&str; 20] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
@@ -36,6 +36,7 @@ const PAGES: [&str; 19] = [
     "docs/guide/day-2.md",
     "docs/guide/first-frontend.md",
     "docs/guide/install.md",
+    "docs/guide/network.md",
     "docs/guide/troubleshooting.md",
     "docs/maglevc.md",
     "docs/metrics.md",

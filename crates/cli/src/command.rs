@@ -7,6 +7,8 @@ pub enum Command {
     Status,
     /// Explains the state of a Backend.
     Why(String),
+    /// Prints the commands that prepare the server of a Backend.
+    Doctor(String),
     Version,
     Nodes,
     Frontends,

@@ -14,6 +14,7 @@ mod backend;
 mod command;
 mod completion;
 mod coverage;
+mod doctor;
 mod events;
 mod fan_out;
 mod flags;

@@ -9,7 +9,7 @@ use kube::Api;
 use super::{
     ExitStatus, Program, backend,
     command::Command,
-    completion, events,
+    completion, doctor, events,
     fan_out::{fan_out, successes},
     flags::{Flags, Output},
     frontend,
@@ -42,6 +42,7 @@ impl Run<'_> {
         match command {
             Command::Status => self.status().await,
             Command::Why(name) => self.why(&name).await,
+            Command::Doctor(name) => self.doctor(&name).await,
             Command::Version => self.version().await,
             Command::Nodes => self.print(&Nodes::new(&self.nodes().await?)),
             Command::Frontends => self.print(&frontend::Frontends::new(self.reporting().await?)),
@@ -157,6 +158,13 @@ impl Run<'_> {
         let (details, writer) = tokio::join!(details, self.writer(&name));
         let explanation = backend::why::Explanation::new(&name, nodes, &successes(details), writer);
         self.print(&explanation.with_context(|| not_found("Backend", &name, existing))?)
+    }
+
+    async fn doctor(&self, text: &str) -> anyhow::Result<ExitStatus> {
+        let (name, nodes) = (self.name(text).await, self.reporting().await?);
+        let existing = nodes.iter().flat_map(|node| node.view.backends.keys().cloned()).collect();
+        let preparation = doctor::Preparation::new(&name, nodes);
+        self.print(&preparation.with_context(|| not_found("Backend", &name, existing))?)
     }
 
     /// The last writer of a Backend; `None` without an API server, or if the object cannot be read.

@@ -9,7 +9,7 @@ use super::super::harness::root;
 use super::release::{Site, VALUES};
 
 /// The pages in reading order; the last one ends with the uninstallation.
-const PAGES: [&str; 4] = ["install", "first-frontend", "troubleshooting", "day-2"];
+const PAGES: [&str; 5] = ["install", "network", "first-frontend", "troubleshooting", "day-2"];
 const NODE: u8 = 133;
 /// Names and addresses in the pages, and those of this site.
 const REPLACEMENTS: [(&str, &str); 5] = [

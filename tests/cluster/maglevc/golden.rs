@@ -10,7 +10,7 @@ use super::super::sandbox::Sandbox;
 use super::{maglevc, maglevc_output};
 
 /// Commands while all backends are up, in this order.
-const HEALTHY: [&str; 20] = [
+const HEALTHY: [&str; 22] = [
     "status",
     "status --output json",
     "show nodes",
@@ -24,6 +24,8 @@ const HEALTHY: [&str; 20] = [
     "show backend web-1 --node node-b",
     "show backend web-1 --output yaml",
     "why backend web-1 --node node-a",
+    "doctor backend web-1",
+    "doctor backend web-1 --output yaml",
     "show healthchecks --output wide",
     "show vpp info",
     "show vpp lb state --output wide",

@@ -41,6 +41,8 @@ pub static VERBS: &[GrammarEntry] = &[
         )
         .example("maglevc status"),
     word("why", "explain the state of an object", Then(WHY)).example("maglevc why backend web-1"),
+    word("doctor", "print the commands that prepare a server for its traffic", Then(DOCTOR))
+        .example("maglevc doctor backend web-1"),
     word("show", "show objects and state, of all nodes or of one (--node)", Then(SHOW)).example("maglevc show nodes"),
     word("watch", "follow events", Then(WATCH)).example("maglevc watch events num 20"),
     word("sync", "sync VPP immediately", Then(SYNC)).example("maglevc sync vpp lb state --node node-a"),
@@ -73,6 +75,18 @@ static WHY: &[GrammarEntry] = &[word(
      each pool the configured and the effective weight with the reason. Also the last writer of the object.",
 )
 .example("maglevc why backend shop/web-1")];
+
+static DOCTOR: &[GrammarEntry] = &[word(
+    "backend",
+    "print the commands that prepare the server of a Backend",
+    Then(&[value(Value::Backend, ANY_BACKEND, Run(|line| Command::Doctor(line.text(Value::Backend))))]),
+)
+.more(
+    "The commands of the guide's page \"Prepare the network\" for a Linux server, with the address of the Backend and the \
+     VIPs and the encapsulation of its Frontends: tunnel or DSCP rules, VIPs, ARP, size of TCP segments. Nothing is run \
+     or changed. The output is a shell script.",
+)
+.example("maglevc doctor backend shop/web-1")];
 
 static SHOW: &[GrammarEntry] = &[
     word("version", "versions of maglevc and of the agents", Run(|_| Command::Version)).example("maglevc show version"),

@@ -33,7 +33,7 @@ fn unambiguous_abbreviations_are_accepted() {
 #[test]
 fn parse_errors_name_the_text_and_the_alternatives() {
     for (line, message) in [
-        ("", "missing command: expected one of status, why, show, watch, sync, set, crds, completion"),
+        ("", "missing command: expected one of status, why, doctor, show, watch, sync, set, crds, completion"),
         (
             "show",
             "incomplete command `show`: expected one of version, nodes, frontends, frontend, backends, backend, healthchecks, vpp",
@@ -60,7 +60,7 @@ fn parse_errors_name_the_text_and_the_alternatives() {
             "unknown word `num` after `watch events num 3`: expected one of log, level, backend, frontend",
         ),
         ("watch events num", "incomplete command `watch events num`: expected N"),
-        ("help", "unknown word `help`: expected one of status, why, show, watch, sync, set, crds, completion"),
+        ("help", "unknown word `help`: expected one of status, why, doctor, show, watch, sync, set, crds, completion"),
     ] {
         assert_eq!(parse_error(line), message, "{line}");
     }

@@ -1,0 +1,163 @@
+//! `doctor backend X`: the commands that prepare a Linux server to receive the packets that VPP sends to this Backend.
+//!
+//! The text output is a shell script: everything but the commands is a comment. `docs/guide/network.md` explains them.
+
+mod steps;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{
+    coverage::NodeCoverage,
+    output::{Page, Printable},
+};
+use maglev_fleet::NodeState;
+use maglev_model::{
+    Name,
+    config::{Backend, Frontend},
+    vip::Encap,
+};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Preparation {
+    name: String,
+    address: IpAddr,
+    #[serde(flatten)]
+    coverage: NodeCoverage,
+    frontends: Vec<Use>,
+    steps: Vec<Step>,
+}
+
+/// A Frontend that has the Backend in a pool.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Use {
+    frontend: String,
+    vip: IpAddr,
+    protocol: &'static str,
+    port: u16,
+    /// Absent if no backend of the Frontend resolves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encap: Option<&'static str>,
+    #[serde(skip)]
+    kind: Option<Encap>,
+}
+
+/// A part of the preparation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Step {
+    title: &'static str,
+    /// Lines of explanation.
+    notes: Vec<String>,
+    /// Commands to be run as root on the server.
+    commands: Vec<String>,
+    /// Commands that show if the step has worked.
+    checks: Vec<String>,
+}
+
+impl Preparation {
+    /// `None` if no reporting node has the Backend.
+    pub fn new(name: &Name, nodes: Vec<NodeState>) -> Option<Self> {
+        let (nodes, coverage) = NodeCoverage::split(nodes);
+        let backends = nodes.iter().filter_map(|node| node.view.backends.get(name));
+        let backend = backends.max_by_key(|backend| backend.revision.generation)?;
+        let mut newest: BTreeMap<&Name, &Arc<Frontend>> = BTreeMap::new();
+        for frontend in nodes.iter().flat_map(|node| node.view.frontends.values()) {
+            let entry = newest.entry(&frontend.name).or_insert(frontend);
+            if frontend.revision.generation > entry.revision.generation {
+                *entry = frontend;
+            }
+        }
+        Some(Self::from_objects(backend, newest.into_values().map(|frontend| &**frontend), coverage))
+    }
+
+    fn from_objects<'f>(
+        backend: &Backend,
+        frontends: impl Iterator<Item = &'f Frontend>,
+        coverage: NodeCoverage,
+    ) -> Self {
+        let has_backend = |frontend: &&Frontend| {
+            frontend.pools.iter().flat_map(|pool| &pool.members).any(|member| member.backend == backend.name)
+        };
+        let frontends: Vec<Use> = frontends.filter(has_backend).map(Use::new).collect();
+        Self {
+            name: backend.name.to_string(),
+            address: backend.address,
+            coverage,
+            steps: steps::all(backend.address, &Packets::new(&frontends)),
+            frontends,
+        }
+    }
+}
+
+impl Use {
+    fn new(frontend: &Frontend) -> Self {
+        let service = frontend.vip.service;
+        Self {
+            frontend: frontend.name.to_string(),
+            vip: frontend.vip.address,
+            protocol: service.protocol(),
+            port: service.port(),
+            encap: frontend.encap.map(Encap::as_str),
+            kind: frontend.encap,
+        }
+    }
+}
+
+/// The addresses and encapsulations of the packets that reach the Backend.
+#[derive(Clone, Debug, Default)]
+struct Packets {
+    vips: BTreeSet<IpAddr>,
+    /// Each VIP with its encapsulation; all Frontends of a VIP have the same.
+    encaps: BTreeMap<IpAddr, Encap>,
+}
+
+impl Packets {
+    fn new(frontends: &[Use]) -> Self {
+        let encaps = frontends.iter().filter_map(|frontend| Some((frontend.vip, frontend.kind?)));
+        Self { vips: frontends.iter().map(|frontend| frontend.vip).collect(), encaps: encaps.collect() }
+    }
+
+    /// The VIPs that `encap` applies to.
+    fn with(&self, matches: impl Fn(Encap) -> bool) -> Vec<IpAddr> {
+        self.encaps.iter().filter(|(_, encap)| matches(**encap)).map(|(vip, _)| *vip).collect()
+    }
+}
+
+impl Printable for Preparation {
+    fn page(&self, _: bool, _: Timestamp) -> Page {
+        let mut page = Page::default();
+        page.line(format_args!("# Backend {} at {}: run as root on this server.", self.name, self.address));
+        page.line("# The commands are for Linux and last until its next boot: add them to its network configuration.");
+        page.line("# Explanations: docs/guide/network.md");
+        page.line("#");
+        for used in &self.frontends {
+            let encap = used.encap.unwrap_or("unknown encapsulation: no backend of the Frontend resolves");
+            page.line(format_args!(
+                "# Frontend {}: {} {} {}, {encap}",
+                used.frontend, used.vip, used.protocol, used.port
+            ));
+        }
+        if self.frontends.is_empty() {
+            page.line("# No Frontend has this Backend in a pool, so there is nothing to prepare.");
+        }
+        for step in &self.steps {
+            page.heading(&format!("# {}", step.title));
+            step.notes.iter().for_each(|note| page.line(format_args!("# {note}")));
+            step.commands.iter().for_each(|command| page.line(command));
+            step.checks.iter().for_each(|check| page.line(format_args!("# Check: {check}")));
+        }
+        page
+    }
+}
+
+#[cfg(test)]
+mod tests;

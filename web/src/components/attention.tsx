@@ -21,7 +21,7 @@ export function Attention(props: { readonly summary: Summary }): JSX.Element {
   const objects = createMemo(() =>
     matchingProblems(props.summary.problems, props.summary.rows, description(), route().flag),
   );
-  // All objects if the filter asks for them, otherwise the first few.
+  // All objects if the filter selects them, otherwise the first few.
   const shownObjects = () => (route().flag === "rejected" ? objects() : objects().slice(0, MAX_OBJECTS));
   return (
     <Show when={nodes().length + objects().length > 0}>

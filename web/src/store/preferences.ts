@@ -48,7 +48,7 @@ export const [motion, setMotion] = persistedSignal<"running" | "paused">("motion
 const [reducedMotion, setReducedMotion] = createSignal(reducedMotionQuery.matches);
 reducedMotionQuery.addEventListener("change", (event) => setReducedMotion(event.matches));
 
-/** True if the operating system asks for reduced motion. */
+/** True if the operating system requests reduced motion. */
 export { reducedMotion };
 
 /** True if flashes and heartbeats may be shown. */

@@ -86,7 +86,7 @@ export class FakeServer implements Ports {
   #takeFetch(path: string): Fetch {
     const fetch = this.#fetches.find((pending) => pending.path === path);
     if (!fetch)
-      throw new Error(`${path} was not asked for, but ${this.pendingPaths.join(", ") || "nothing"}`);
+      throw new Error(`${path} was not requested, but ${this.pendingPaths.join(", ") || "nothing"}`);
     this.#fetches = this.#fetches.filter((candidate) => candidate !== fetch);
     return fetch;
   }

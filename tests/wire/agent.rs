@@ -9,6 +9,7 @@ mod legacy_plugin;
 mod mass_removal;
 mod metrics;
 mod mirror;
+mod nat;
 mod shared_backend;
 mod unchanged_state;
 mod vpp_counters;

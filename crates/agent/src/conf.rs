@@ -20,7 +20,7 @@ pub fn desired_conf(node: &NodeConfig, have: &ActualConf) -> ActualConf {
 /// True if VPP has the source address that `encap` requires: GRE needs one of the backends' address family.
 pub fn has_source(conf: &ActualConf, encap: Encap) -> bool {
     match (encap, encap.backend_family()) {
-        (Encap::L3dsr(_) | Encap::Nat4(_) | Encap::Nat6(_), _) => true,
+        (Encap::L3dsr(_), _) => true,
         (_, Family::V4) => conf.ipv4().is_some(),
         (_, Family::V6) => conf.ipv6().is_some(),
     }

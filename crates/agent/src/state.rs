@@ -173,11 +173,11 @@ impl AgentState {
         }
     }
 
-    /// Drops owned VIPs that are neither in VPP nor claimed.
-    pub fn prune_owned_vips(&mut self, in_vpp: impl Fn(&VipKey) -> bool) {
+    /// Drops owned VIPs that are neither kept, as VPP has them, nor claimed.
+    pub fn prune_owned_vips(&mut self, is_kept: impl Fn(&VipKey) -> bool) {
         let claimed = |key: &VipKey| self.inputs.claimants(key).next().is_some();
         let stale: Vec<VipKey> =
-            self.owned_vips.vips().keys().filter(|key| !in_vpp(key) && !claimed(key)).copied().collect();
+            self.owned_vips.vips().keys().filter(|key| !is_kept(key) && !claimed(key)).copied().collect();
         for key in stale {
             self.owned_vips.release(&key);
         }

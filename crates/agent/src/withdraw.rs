@@ -17,11 +17,12 @@ use super::{
     state::AgentState,
 };
 use maglev_model::{
-    actual::VppVip,
+    actual::{ActualVip, VppVip},
     config::ForeignVips,
     desired::Desired,
     event::{Event, Events, Scope, SyncCounts},
     plan::{DueFlushes, RemovalPolicy, plan_address},
+    vip::VipKey,
 };
 
 /// Limit of addresses in flight.
@@ -55,6 +56,9 @@ pub enum WithdrawError {
         /// All steps.
         steps: u32,
     },
+    /// All other owned VIPs were removed, but NAT VIPs stay, because removing them can abort VPP.
+    #[error("{0} NAT VIPs that version 0.1.0 added stay in VPP, which can abort when they are removed; restart VPP")]
+    NatVips(usize),
     /// All VIPs were removed, but the file of owned VIPs could not be written.
     #[error("all owned VIPs were removed, but their list cannot be emptied")]
     Save(#[source] OwnedVipsError),
@@ -69,13 +73,14 @@ impl WithdrawError {
             Self::OwnedVips(_) => "OwnedVipsUnreadable",
             Self::Vpp(_) => "VppUnreachable",
             Self::Incomplete { .. } => "VppRefused",
+            Self::NatVips(_) => "NatVips",
             Self::Save(_) => "OwnedVipsUnwritable",
         }
     }
 }
 
 /// Removes every owned VIP with its application servers and the flows pinned to them, and empties the list of owned
-/// VIPs. Foreign VIPs stay. Every step is published to `events`.
+/// VIPs. Foreign VIPs and NAT VIPs stay. Every step is published to `events`.
 ///
 /// # Errors
 /// [`WithdrawError`]; with a running agent, nothing is changed.
@@ -120,7 +125,11 @@ pub async fn withdraw(
         return Err(WithdrawError::Incomplete { failed, steps });
     }
     saved.map_err(WithdrawError::Save)?;
-    Ok(withdrawn)
+    let is_nat = |key: &&VipKey| actual.vips.get(&VppVip::from(**key)).is_some_and(ActualVip::is_nat);
+    match state.owned_vips().keys().filter(is_nat).count() {
+        0 => Ok(withdrawn),
+        left => Err(WithdrawError::NatVips(left)),
+    }
 }
 
 #[derive(Default)]

@@ -4,8 +4,9 @@
 #![expect(unreachable_pub, reason = "KubeSchema copies each struct, with its visibility, into a function")]
 
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::{
     address::Address,
@@ -93,8 +94,6 @@ use maglev_model as model;
         .message("protocol cannot be changed, added or removed: address, protocol and port identify a Frontend; create another one").field_path(".protocol"),
     validation = Rule::new("has(self.port) == has(oldSelf.port) && (!has(self.port) || self.port == oldSelf.port)")
         .message("port cannot be changed, added or removed: address, protocol and port identify a Frontend; create another one").field_path(".port"),
-    validation = Rule::new("self.encap.type != 'NAT' || has(self.port)")
-        .message("encap type NAT needs protocol and port: only one port can be translated").reason(Reason::FieldValueRequired).field_path(".port"),
     validation = Rule::new("self.encap.type != 'L3DSR' || !isIP(self.address) || ip(self.address).family() == 4")
         .message("encap type L3DSR needs an IPv4 address").field_path(".encap")
 )]
@@ -185,15 +184,15 @@ impl From<Protocol> for model::vip::Protocol {
 /// Encapsulation of packets to the backends.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = add_nat)]
 #[x_kube(
     validation = Rule::new("self.type != 'L3DSR' || has(self.l3dsr)")
         .message("l3dsr.dscp is required for encap type L3DSR").reason(Reason::FieldValueRequired).field_path(".l3dsr"),
     validation = Rule::new("self.type == 'L3DSR' || !has(self.l3dsr)")
         .message("l3dsr is only for encap type L3DSR").reason(Reason::FieldValueForbidden).field_path(".l3dsr"),
-    validation = Rule::new("self.type != 'NAT' || has(self.nat)")
-        .message("nat.targetPort is required for encap type NAT").reason(Reason::FieldValueRequired).field_path(".nat"),
-    validation = Rule::new("self.type == 'NAT' || !has(self.nat)")
-        .message("nat is only for encap type NAT").reason(Reason::FieldValueForbidden).field_path(".nat")
+    validation = Rule::new("self.type != 'NAT' && !has(self.nat)")
+        .message("encap type NAT is not supported: VPP drops the TCP packets of a NAT VIP, sends UDP packets with a wrong checksum, and can abort; use GRE or L3DSR")
+        .field_path(".type")
 )]
 pub struct Encap {
     /// Type of encapsulation.
@@ -202,18 +201,25 @@ pub struct Encap {
     ///   addresses of the backends. Responses go directly to the client.
     /// * L3DSR: packets keep their contents except for the destination address and the DSCP bits,
     ///   which identify the VIP to the backend. Responses go directly to the client. IPv4 only.
-    /// * NAT: destination address and port are translated. Responses return through the load
-    ///   balancer. Needs protocol and port.
     #[serde(rename = "type", default)]
     pub encap_type: EncapType,
 
     /// Settings of type L3DSR. Required for type L3DSR, forbidden for other types.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub l3dsr: Option<L3dsr>,
+}
 
-    /// Settings of type NAT. Required for type NAT, forbidden for other types.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nat: Option<Nat>,
+/// Adds the field `nat` to the schema. Without it, a manifest with NAT would be refused for an unknown field instead of
+/// the reason, and stored objects would lose the field.
+fn add_nat(schema: &mut Schema) {
+    let nat = json!({
+        "type": "object",
+        "description": "Not supported, as encap type NAT is not. Only objects that version 0.1.0 stored have this field.",
+        "x-kubernetes-preserve-unknown-fields": true,
+    });
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.insert("nat".to_owned(), nat);
+    }
 }
 
 /// The type of encapsulation (VPP `lb_encap_type`, without the family).
@@ -225,8 +231,6 @@ pub enum EncapType {
     Gre,
     /// Layer 3 direct server return.
     L3dsr,
-    /// Network address translation.
-    Nat,
 }
 
 /// Settings of encap type L3DSR.
@@ -235,14 +239,6 @@ pub enum EncapType {
 pub struct L3dsr {
     /// DSCP code point that identifies this VIP to the backends: 0 to 63. Required.
     pub dscp: Dscp,
-}
-
-/// Settings of encap type NAT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Nat {
-    /// Port on the backends: 1 to 65535. Required.
-    pub target_port: Port,
 }
 
 /// Session affinity.

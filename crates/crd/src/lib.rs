@@ -38,7 +38,7 @@ pub use condition::Condition;
 pub use duration::Duration;
 pub use error::ValueError;
 pub use frontend::{
-    Encap, EncapType, Frontend, FrontendSpec, FrontendStatus, L3dsr, Nat, OnBackendDown, Pool, PoolBackend, Protocol,
+    Encap, EncapType, Frontend, FrontendSpec, FrontendStatus, L3dsr, OnBackendDown, Pool, PoolBackend, Protocol,
     SessionAffinity,
 };
 pub use health_check::{

@@ -9,7 +9,6 @@ use std::{
     collections::{BTreeSet, HashMap},
     mem::discriminant,
     net::IpAddr,
-    num::NonZeroU16,
 };
 
 use jiff::Timestamp;
@@ -46,8 +45,6 @@ pub enum EncapType {
     Gre,
     /// `L3DSR` with its DSCP.
     L3dsr(Dscp),
-    /// `NAT` to this port.
-    Nat(NonZeroU16),
 }
 
 impl EncapType {
@@ -58,8 +55,6 @@ impl EncapType {
             (Self::Gre, Family::V6) => Some(Encap::Gre6),
             (Self::L3dsr(dscp), Family::V4) => Some(Encap::L3dsr(dscp)),
             (Self::L3dsr(_), Family::V6) => None,
-            (Self::Nat(port), Family::V4) => Some(Encap::Nat4(port)),
-            (Self::Nat(port), Family::V6) => Some(Encap::Nat6(port)),
         }
     }
 
@@ -68,7 +63,6 @@ impl EncapType {
         match self {
             Self::Gre => "GRE".to_owned(),
             Self::L3dsr(dscp) => format!("L3DSR with dscp {}", dscp.get()),
-            Self::Nat(port) => format!("NAT with targetPort {port}"),
         }
     }
 }
@@ -84,7 +78,7 @@ pub enum ClaimedEncap {
 
 impl ClaimedEncap {
     /// True if both encaps can be used on one address. VPP's `lb_vip_add` compares only the type, so each port may have
-    /// its own NAT target port or code point.
+    /// its own code point.
     fn agrees(self, other: Self) -> bool {
         match (self, other) {
             (Self::Known(this, here), Self::Known(that, there)) => {

@@ -165,24 +165,21 @@ fn family(name: &Name, pools: &[Pool]) -> Result<Option<Family>, Problem> {
     }
 }
 
-/// The encap to backends of `family`. GRE carries both families over both; the other encaps require that VIP and backends
-/// have the same family (VPP returns -97 otherwise).
+/// The encap to backends of `family`. GRE carries both families over both; L3DSR requires that VIP and backends are IPv4
+/// (VPP returns -97 otherwise).
 fn encap_to(name: &Name, vip: IpAddr, encap: EncapType, family: Family) -> Result<Encap, Problem> {
-    let problem = |found: &str, allowed: &str| {
-        let message = format!(
-            "Frontend {name}: spec.encap is {found}, but the backends are {} and spec.address is {vip}; {allowed}; \
-             until then VPP is left as it is",
-            family.as_str()
-        );
-        Problem::new(Reason::EncapFamilyMismatch, "spec.encap", message)
-    };
     let same = Family::from_address(vip) == family;
     match (encap, encap.towards(family)) {
         (EncapType::Gre, Some(encap)) => Ok(encap),
-        (EncapType::Nat(_), Some(encap)) if same => Ok(encap),
         (EncapType::L3dsr(_), Some(encap)) if same => Ok(encap),
-        (EncapType::Nat(_), _) => Err(problem("NAT", "NAT needs backends of the same IP family as the address")),
-        (_, _) => Err(problem("L3DSR", "L3DSR needs an IPv4 address and IPv4 backends")),
+        (_, _) => {
+            let message = format!(
+                "Frontend {name}: spec.encap is L3DSR, but the backends are {} and spec.address is {vip}; L3DSR needs an \
+                 IPv4 address and IPv4 backends; until then VPP is left as it is",
+                family.as_str()
+            );
+            Err(Problem::new(Reason::EncapFamilyMismatch, "spec.encap", message))
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
+    plan::vips_on_address,
     value::Value,
     vip::{Protocol, Service, VipKey},
 };
@@ -99,6 +100,15 @@ impl ActualEncap {
             _ => "unknown",
         }
     }
+
+    /// True for NAT, which no Frontend can have.
+    ///
+    /// A VIP with NAT is never changed, not even removed. VPP keeps one translation per server address and target port for
+    /// all VIPs, frees it with the first removed server that used it, and aborts at the next one. A dump does not show
+    /// which translations were freed, so no removal is known to be safe.
+    pub fn is_nat(self) -> bool {
+        matches!(self.kind, 3 | 4)
+    }
 }
 
 /// A VIP in VPP.
@@ -114,6 +124,13 @@ pub struct ActualVip {
     pub pool_index: Option<u32>,
     /// Live application servers by address. Removed application servers, which VPP keeps for a while, are left out.
     pub ases: BTreeMap<IpAddr, ActualAs>,
+}
+
+impl ActualVip {
+    /// True if VPP reported NAT as the encapsulation; see [`ActualEncap::is_nat`].
+    pub fn is_nat(&self) -> bool {
+        self.encap.is_some_and(ActualEncap::is_nat)
+    }
 }
 
 /// A live application server of a VIP in VPP.
@@ -136,6 +153,12 @@ pub struct Actual {
 }
 
 impl Actual {
+    /// True if a host VIP on `address` has NAT. VPP accepts no other encapsulation on the address then.
+    pub fn has_nat_vip(&self, address: IpAddr) -> bool {
+        let mut on_address = self.vips.range(vips_on_address(address));
+        on_address.any(|(vip, state)| vip.is_host() && state.is_nat())
+    }
+
     /// The weight of an application server; `None` if VPP does not have the VIP or the application server. Without
     /// weights, an absent application server of an existing VIP has weight 0.
     pub fn weight(&self, vip: &VppVip, address: IpAddr) -> Option<u8> {

@@ -154,33 +154,28 @@ impl VipSpec {
 impl From<Encap> for ActualEncap {
     /// The numbers of VPP's `lb_encap_type`.
     fn from(encap: Encap) -> Self {
-        let (kind, dscp, target_port) = match encap {
-            Encap::Gre4 => (0, 0, 0),
-            Encap::Gre6 => (1, 0, 0),
-            Encap::L3dsr(dscp) => (2, dscp.get(), 0),
-            Encap::Nat4(port) => (3, 0, port.get()),
-            Encap::Nat6(port) => (4, 0, port.get()),
+        let (kind, dscp) = match encap {
+            Encap::Gre4 => (0, 0),
+            Encap::Gre6 => (1, 0),
+            Encap::L3dsr(dscp) => (2, dscp.get()),
         };
-        Self { kind, dscp, target_port }
+        Self { kind, dscp, target_port: 0 }
     }
 }
 
 /// An encapsulation reported by VPP that does not exist in Frontends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("VPP reports encap type {} with DSCP {} and target port {}, which no Frontend can have", .0.kind, .0.dscp, .0.target_port)]
+#[error("VPP reports encap type {} with DSCP {}, which no Frontend can have", .0.kind, .0.dscp)]
 pub struct UnknownEncap(ActualEncap);
 
 impl TryFrom<ActualEncap> for Encap {
     type Error = UnknownEncap;
 
     fn try_from(encap: ActualEncap) -> Result<Self, UnknownEncap> {
-        let port = std::num::NonZeroU16::new(encap.target_port);
         match encap.kind {
             0 => Some(Self::Gre4),
             1 => Some(Self::Gre6),
             2 => Dscp::new(encap.dscp).map(Self::L3dsr),
-            3 => port.map(Self::Nat4),
-            4 => port.map(Self::Nat6),
             _ => None,
         }
         .ok_or(UnknownEncap(encap))
@@ -189,13 +184,7 @@ impl TryFrom<ActualEncap> for Encap {
 
 fn same_encap(desired: Encap, actual: ActualEncap) -> bool {
     let desired = ActualEncap::from(desired);
-    desired.kind == actual.kind
-        && match desired.kind {
-            2 => desired.dscp == actual.dscp,
-            // 0, which is not a valid port, means that VPP did not report the port.
-            3 | 4 => actual.target_port == 0 || desired.target_port == actual.target_port,
-            _ => true,
-        }
+    desired.kind == actual.kind && (desired.kind != 2 || desired.dscp == actual.dscp)
 }
 
 /// The problem of a node without a source address for the encapsulated packets of a VIP.
@@ -210,6 +199,18 @@ pub fn no_source_address(frontend: &Name, encap: Encap) -> Problem {
                 Family::V4 => "ipv4SourceAddress",
                 Family::V6 => "ipv6SourceAddress",
             }
+        ),
+    )
+}
+
+/// The problem of a Frontend on an address with a NAT VIP in VPP.
+pub fn nat_vip_in_vpp(frontend: &Name) -> Problem {
+    Problem::new(
+        Reason::NatVipInVpp,
+        "spec.address",
+        format!(
+            "Frontend {frontend}: VPP on this node has a NAT VIP on the address, which is left as it is, because VPP can \
+             abort when it is removed: restart VPP, which starts without VIPs"
         ),
     )
 }

@@ -101,8 +101,7 @@ fn encap(encap: Option<Encap>) -> [u32; 2] {
         Some(Encap::Gre4) => [1, 0],
         Some(Encap::Gre6) => [2, 0],
         Some(Encap::L3dsr(dscp)) => [3, dscp.get().into()],
-        Some(Encap::Nat4(port)) => [4, port.get().into()],
-        Some(Encap::Nat6(port)) => [5, port.get().into()],
+        // 4 and 5 were NAT.
     }
 }
 

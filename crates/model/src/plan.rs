@@ -111,7 +111,7 @@ impl Step {
 /// pending flushes are an input of the plan.
 pub type DueFlushes = BTreeSet<(VipKey, IpAddr)>;
 
-/// The rule for VIPs in VPP that no Frontend claims.
+/// The rule for VIPs in VPP that no Frontend claims. It does not apply to NAT VIPs, which are never removed.
 #[derive(Clone, Copy, Debug)]
 pub struct RemovalPolicy<'a> {
     /// VIPs that the agent added, with their Frontends.
@@ -170,6 +170,8 @@ impl AddressPlan {
 }
 
 /// Plans one address. Other addresses in `desired` and `actual` are ignored.
+///
+/// NAT VIPs are not changed, whatever `desired` and `policy` say ([`ActualEncap::is_nat`]).
 pub fn plan_address(
     address: IpAddr,
     desired: &Desired,
@@ -178,7 +180,7 @@ pub fn plan_address(
     policy: RemovalPolicy<'_>,
 ) -> AddressPlan {
     let mut plan = AddressPlan::default();
-    for (vip, actual_vip) in actual.vips.range(vips_on_address(address)) {
+    for (vip, actual_vip) in actual.vips.range(vips_on_address(address)).filter(|(_, vip)| !vip.is_nat()) {
         match vip.key().and_then(|key| Some((key, &desired.get(&key)?.vip))) {
             Some((key, DesiredVip::Exactly(spec))) => match (spec.mismatch(actual_vip), spec.encap) {
                 (Some(mismatch), Some(encap)) => plan.recreate(key, spec, encap, actual_vip, mismatch),
@@ -189,6 +191,9 @@ pub fn plan_address(
             None if policy.removes(vip) => plan.remove(*vip, actual_vip),
             None => {}
         }
+    }
+    if actual.has_nat_vip(address) {
+        return plan;
     }
     for (key, entry) in desired.range(keys_on_address(address)) {
         if let DesiredVip::Exactly(spec @ VipSpec { encap: Some(encap), .. }) = &entry.vip

@@ -37,6 +37,10 @@ pub enum Reason {
     MixedFamilies,
     /// The encap does not support backends of that IP family.
     EncapFamilyMismatch,
+    /// The stored Frontend has an encap that is not supported.
+    EncapUnsupported,
+    /// VPP has a NAT VIP on the address of the Frontend.
+    NatVipInVpp,
     /// No backend of the Frontend resolves.
     NoBackends,
     /// The node has no source address of the IP family that the encap needs.
@@ -61,7 +65,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::AddressOwnedByOtherNamespace,
         Self::AddressUsedByNode,
         Self::AddressUsedByFrontend,
@@ -78,6 +82,8 @@ impl Reason {
         Self::MissingCapability,
         Self::MixedFamilies,
         Self::EncapFamilyMismatch,
+        Self::EncapUnsupported,
+        Self::NatVipInVpp,
         Self::NoBackends,
         Self::NoSourceAddress,
         Self::WeightsTooLarge,
@@ -114,6 +120,8 @@ impl Reason {
             Self::MissingCapability => "MissingCapability",
             Self::MixedFamilies => "MixedFamilies",
             Self::EncapFamilyMismatch => "EncapFamilyMismatch",
+            Self::EncapUnsupported => "EncapUnsupported",
+            Self::NatVipInVpp => "NatVipInVpp",
             Self::NoBackends => "NoBackends",
             Self::NoSourceAddress => "NoSourceAddress",
             Self::WeightsTooLarge => "WeightsTooLarge",

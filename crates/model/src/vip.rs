@@ -121,6 +121,9 @@ impl Dscp {
 
 /// The encapsulation of packets to the backends (VPP `lb_encap_type`). The family in the name is that of the **backends**;
 /// for GRE, the VIP may have the other family.
+///
+/// VPP's NAT is not supported: VPP 26.10 drops the TCP packets of a NAT VIP, sends UDP packets with a wrong checksum, and
+/// can abort ([`ActualEncap::is_nat`](super::actual::ActualEncap::is_nat)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Encap {
     /// GRE to IPv4 backends.
@@ -129,29 +132,23 @@ pub enum Encap {
     Gre6,
     /// Layer 3 direct server return: the DSCP bits identify the VIP. IPv4 only.
     L3dsr(Dscp),
-    /// NAT to the given port of IPv4 backends.
-    Nat4(NonZeroU16),
-    /// NAT to the given port of IPv6 backends.
-    Nat6(NonZeroU16),
 }
 
 impl Encap {
     /// The IP family that the backends must have.
     pub fn backend_family(self) -> Family {
         match self {
-            Self::Gre4 | Self::L3dsr(_) | Self::Nat4(_) => Family::V4,
-            Self::Gre6 | Self::Nat6(_) => Family::V6,
+            Self::Gre4 | Self::L3dsr(_) => Family::V4,
+            Self::Gre6 => Family::V6,
         }
     }
 
-    /// The spelling in events, which is that of VPP's CLI: `gre4`, `gre6`, `l3dsr`, `nat4` or `nat6`.
+    /// The spelling in events, which is that of VPP's CLI: `gre4`, `gre6` or `l3dsr`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Gre4 => "gre4",
             Self::Gre6 => "gre6",
             Self::L3dsr(_) => "l3dsr",
-            Self::Nat4(_) => "nat4",
-            Self::Nat6(_) => "nat6",
         }
     }
 }
@@ -160,8 +157,6 @@ impl fmt::Display for Encap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::L3dsr(dscp) => write!(f, "l3dsr dscp {}", dscp.get()),
-            Self::Nat4(port) => write!(f, "nat4 port {port}"),
-            Self::Nat6(port) => write!(f, "nat6 port {port}"),
             other => f.write_str(other.as_str()),
         }
     }

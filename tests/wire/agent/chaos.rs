@@ -17,7 +17,7 @@ use maglev_model::{
     config::{AdminState, Backend, Config, Frontend, MemberTarget, NodeConfig, Pool, SyncConf},
     event::Event,
     health::BackendState,
-    vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
+    vip::{Dscp, Encap, Protocol, Service, TableLength, VipKey, Weight},
 };
 use maglev_vpp_simulator::{Mark, Prefix, Write};
 
@@ -240,13 +240,13 @@ impl DesiredState {
         keys == vips.keys().copied().collect()
             && self.frontends.values().all(|frontend| {
                 let have = &vips[&frontend.vip.into()];
-                let (kind, port) = match frontend.encap {
-                    Some(Encap::Nat4(port)) => (3, port.get()),
+                let (kind, dscp) = match frontend.encap {
+                    Some(Encap::L3dsr(dscp)) => (2, dscp.get()),
                     _ => (0, 0),
                 };
                 let weights: BTreeMap<IpAddr, u8> =
                     have.ases.iter().map(|(address, server)| (*address, server.weight)).collect();
-                (have.settings.encap, have.settings.target_port) == (kind, port)
+                (have.settings.encap, have.settings.dscp) == (kind, dscp)
                     && have.settings.src_ip_sticky == frontend.sticky
                     && have.settings.table_length == u32::from(frontend.table_length.get())
                     && weights == self.weights(frontend)
@@ -303,11 +303,11 @@ fn any_frontend(rng: &mut Rng, n: u8, generation: i64) -> Frontend {
         member.weight = Weight::new(rng.choice([0, 1, 10, 10, 50, 100]).unwrap()).unwrap();
     }
     let mut frontend = frontend(&format!("f{n}"), key(n), pools);
-    let nat = Encap::Nat4(rng.choice([8080, 9090]).unwrap().try_into().unwrap());
+    let l3dsr = Encap::L3dsr(Dscp::new(rng.choice([7, 8]).unwrap()).unwrap());
     frontend.encap = match n {
         1..=6 => Some(Encap::Gre4),
-        7..FRONTENDS => Some(nat),
-        _ => rng.choice([Some(Encap::Gre4), Some(nat)]).unwrap(),
+        7..FRONTENDS => Some(l3dsr),
+        _ => rng.choice([Some(Encap::Gre4), Some(l3dsr)]).unwrap(),
     };
     frontend.revision.generation = generation;
     frontend.sticky = rng.u8(0..4) == 0;

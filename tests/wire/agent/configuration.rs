@@ -4,7 +4,7 @@ use maglev_model::{
     config::{AdminState, Check, MemberTarget, OnBackendDown, Standing},
     health::BackendState::{Down, Up},
     problem::{Problem, Reason},
-    vip::{Encap, TableLength, Weight},
+    vip::{Dscp, Encap, TableLength, Weight},
     weights::ActivePool,
 };
 use maglev_vpp_simulator::Write;
@@ -125,7 +125,7 @@ async fn encap_affinity_and_table_length_recreate_only_that_vip() {
     let untouched = node.simulator.snapshot().vips[&vip("203.0.113.2").into()].clone();
     type Edit = fn(&mut maglev_model::config::Frontend);
     let edits: [(&str, Edit); 3] = [
-        ("encap", |web| web.encap = Some(Encap::Nat4(8080.try_into().unwrap()))),
+        ("encap", |web| web.encap = Some(Encap::L3dsr(Dscp::new(7).unwrap()))),
         ("session-affinity", |web| web.sticky = true),
         ("table-length", |web| web.table_length = TableLength::new(2048).unwrap()),
     ];

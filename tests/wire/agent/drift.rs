@@ -8,7 +8,7 @@ use std::{
 
 use maglev_model::{
     config::Config,
-    vip::{Encap, TableLength},
+    vip::{Dscp, Encap, TableLength},
 };
 use maglev_vpp_simulator::{Prefix, VipSettings, Write};
 
@@ -58,7 +58,7 @@ fn vips_written(node: &Node, mark: maglev_vpp_simulator::Mark) -> usize {
 async fn vip_with_other_settings_is_recreated_once() {
     let right = VipSettings { src_ip_sticky: true, ..VipSettings::default() };
     for (settings, reason) in [
-        (VipSettings { encap: 3, target_port: 8080, ..right }, "encap"),
+        (VipSettings { encap: 2, dscp: 7, ..right }, "encap"),
         (VipSettings { src_ip_sticky: false, ..right }, "session-affinity"),
         (VipSettings { table_length: 4096, ..right }, "table-length"),
         (VipSettings { table_length: 65536, ..right }, "table-length"),
@@ -160,7 +160,7 @@ async fn ineffective_recreate_is_not_repeated_until_the_spec_changes() {
     })
     .await;
     node.simulator.forget_sticky(false);
-    node.edit("web", |web| web.encap = Some(Encap::Nat4(8080.try_into().unwrap())));
+    node.edit("web", |web| web.encap = Some(Encap::L3dsr(Dscp::new(7).unwrap())));
     node.until_one_programmed("web").await;
 }
 

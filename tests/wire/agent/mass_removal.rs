@@ -6,7 +6,7 @@ use maglev_agent::SyncRefused;
 use maglev_model::{
     config::{AdminState, Backend, Config, ForeignVips, NodeConfig, SyncConf},
     health::BackendState::{self, Down, Up},
-    vip::{Encap, VipKey},
+    vip::{Dscp, Encap, VipKey},
 };
 use maglev_vpp_simulator::{Prefix, VipSettings, Write};
 
@@ -73,7 +73,7 @@ async fn bulk_deletion_is_held_without_blocking_other_changes_and_can_be_accepte
     node.until_weights(key(7), &[("192.0.2.1", 10), ("192.0.2.2", 0)]).await;
     let mut more = node.config();
     let ninth = frontend("f9", key(9), vec![pool("primary", &[&backend("a", "192.0.2.1")])]);
-    more.frontends.insert(ninth.name.clone(), std::sync::Arc::new(ninth));
+    more.frontends.insert(ninth.name.clone(), Arc::new(ninth));
     node.set_config(more);
     node.until_weights(key(9), &[("192.0.2.1", 10)]).await;
     node.until_weights(key(1), &[("192.0.2.1", 10), ("192.0.2.2", 10)]).await;
@@ -225,7 +225,7 @@ async fn held_servers_rest_once_the_new_frontend_serves() {
     let (servers, new) = (eight_servers(), backend("new", "192.0.2.101"));
     let node = node_with_held_servers(&servers, &new, Up).await;
     until_held_weights(&node, [0; 8], 10).await;
-    assert_eq!(flushed(&node), [], "their flows end by themselves");
+    assert_eq!(flushed(&node), Vec::<IpAddr>::new(), "their flows end by themselves");
     let mark = node.simulator.mark();
     node.set_state(&servers[2], Down);
     node.sync_now(None).await.unwrap();
@@ -263,8 +263,8 @@ async fn vip_that_conflicts_with_a_held_vip_waits() {
     }
     let mut other = frontend("other", VipKey { address: ip("203.0.113.1"), ..vip_81() }, vec![]);
     other.pools = vec![pool("primary", &[&backend("a", "192.0.2.1")])];
-    other.encap = Some(Encap::Nat4(8080.try_into().unwrap()));
-    config.frontends.insert(other.name.clone(), std::sync::Arc::new(other.clone()));
+    other.encap = Some(Encap::L3dsr(Dscp::new(7).unwrap()));
+    config.frontends.insert(other.name.clone(), Arc::new(other.clone()));
     node.set_config(config);
     node.until("they are held", |node| held(node).iter().any(|held| held.1 == u32::from(VIPS))).await;
     let expected = "frontend-programmed name=default/other generation=1 result=Pending reason=RemovalHeld";
@@ -290,7 +290,7 @@ async fn removed_foreign_vips_are_neither_held_nor_counted() {
     });
     let mut config = many(Duration::from_secs(300));
     let sync = SyncConf { foreign_vips: ForeignVips::Remove, ..config.node.sync.clone() };
-    config.node = std::sync::Arc::new(NodeConfig { sync, ..self::node() });
+    config.node = Arc::new(NodeConfig { sync, ..self::node() });
     node.set_config(config);
     node.all_up();
     node.start_agent();

@@ -16,7 +16,7 @@ use crate::{
 use maglev_model::{
     actual::Actual,
     config::{Frontend, Standing},
-    desired::{Desired, DesiredEntry, DesiredVip, VipSpec, desired_vip, no_source_address},
+    desired::{Desired, DesiredEntry, DesiredVip, VipSpec, desired_vip, nat_vip_in_vpp, no_source_address},
     event::{Event, ProgramResult, Scope},
     plan::{AddressPlan, plan_address},
     problem::{Problem, Reason},
@@ -109,6 +109,7 @@ impl SyncSession {
             frontend.standing == Standing::Serving
                 && frontend.encap.is_some_and(|encap| conf::has_source(&cached.conf, encap))
                 && in_vpp(Some(&cached.actual), frontend.vip).is_none()
+                && !cached.actual.has_nat_vip(frontend.vip.address)
                 && (gate == Gate::Open || inputs.all_backends_known(frontend))
         });
         state.save_owned_vips();
@@ -173,6 +174,9 @@ fn assess(view: VipView, cached: &CachedVppState, gate: Gate, desired: &mut Desi
     };
     let hold = |problem: Problem| DesiredVip::Hold { problem, weights: BTreeMap::new() };
     let (vip, assessment) = match vip {
+        DesiredVip::Exactly(_) if cached.actual.has_nat_vip(frontend.vip.address) => {
+            (hold(nat_vip_in_vpp(&frontend.name)), Assessment::Applicable)
+        }
         DesiredVip::Exactly(VipSpec { encap: Some(encap), .. }) if !conf::has_source(&cached.conf, encap) => {
             let problem = no_source_address(&frontend.name, encap);
             (hold(problem.clone()), Assessment::Impossible(problem))

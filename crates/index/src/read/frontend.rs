@@ -15,7 +15,7 @@ use maglev_crd::{
 use maglev_model::{
     Name,
     config::Kind,
-    problem::Problem,
+    problem::{Problem, Reason},
     vip::{Service, Weight},
 };
 
@@ -58,9 +58,6 @@ fn settings(name: &Name, spec: &FrontendSpec) -> Result<FrontendSettings, Invali
         return Err(Invalid::new("spec.port", "and spec.protocol go together: one is set, the other is absent"));
     }
     let encap = encap(&spec.encap)?;
-    if matches!(encap, EncapType::Nat(_)) && spec.port.is_none() {
-        return Err(Invalid::new("spec.port", "is absent, but encap type NAT needs protocol and port"));
-    }
     let table_length = maglev_model::vip::TableLength::new(spec.table_length.get())
         .ok_or_else(|| Invalid::new("spec.tableLength", "is not a power of two from 256 to 32768"))?;
     Ok(FrontendSettings {
@@ -83,15 +80,11 @@ fn entries(name: &Name, pool: &Pool) -> Vec<MemberRead> {
 }
 
 fn encap(encap: &Encap) -> Result<EncapType, Invalid> {
-    match (encap.encap_type, &encap.l3dsr, &encap.nat) {
-        (Type::Gre, ..) => Ok(EncapType::Gre),
-        (Type::L3dsr, Some(l3dsr), _) => Ok(EncapType::L3dsr(l3dsr.dscp.into())),
-        (Type::L3dsr, None, _) => {
+    match (encap.encap_type, &encap.l3dsr) {
+        (Type::Gre, _) => Ok(EncapType::Gre),
+        (Type::L3dsr, Some(l3dsr)) => Ok(EncapType::L3dsr(l3dsr.dscp.into())),
+        (Type::L3dsr, None) => {
             Err(Invalid::new("spec.encap.l3dsr", "is absent, but encap type L3DSR needs l3dsr.dscp"))
-        }
-        (Type::Nat, _, Some(nat)) => Ok(EncapType::Nat(nat.target_port.into())),
-        (Type::Nat, _, None) => {
-            Err(Invalid::new("spec.encap.nat", "is absent, but encap type NAT needs nat.targetPort"))
         }
     }
 }
@@ -120,8 +113,25 @@ fn raw(name: &Name, undecoded: &Unreadable) -> FrontendRead {
     } else {
         "its VIP is unknown, so until it is corrected, unclaimed VIPs are not removed"
     };
-    let problem = unreadable(Kind::Frontend, name, undecoded, &fields, outcome);
+    let problem = if has_nat(spec) {
+        nat_unsupported(name, outcome)
+    } else {
+        unreadable(Kind::Frontend, name, undecoded, &fields, outcome)
+    };
     FrontendRead { address, service, body: Body::Unreadable { problem, encap: raw_encap(spec) } }
+}
+
+/// True for a Frontend with NAT, which the schema of earlier versions allowed.
+fn has_nat(spec: &Value) -> bool {
+    field(spec, "encap").and_then(|encap| field(encap, "type")) == Some(&Value::from("NAT"))
+}
+
+fn nat_unsupported(name: &Name, outcome: &str) -> Problem {
+    let message = format!(
+        "Frontend {name}: spec.encap.type NAT is not supported, because VPP drops the TCP packets of a NAT VIP, sends UDP \
+         packets with a wrong checksum, and can abort; use GRE or L3DSR; {outcome}"
+    );
+    Problem::new(Reason::EncapUnsupported, "spec.encap.type", message)
 }
 
 fn raw_service(spec: &Value) -> Option<Service> {

@@ -106,17 +106,16 @@ fn withdrawn_frontend_does_not_conflict_with_younger_ones() {
 
 #[test]
 fn frontends_on_an_address_need_one_encap_type() {
-    let nat = |port: u16, target: u16| {
-        with(vip(VIP, port, &["a"]), "encap", json!({"type": "NAT", "nat": {"targetPort": target}}))
-    };
-    let l3dsr = |dscp: u8| with(vip(VIP, 22, &["a"]), "encap", json!({"type": "L3DSR", "l3dsr": {"dscp": dscp}}));
-    for (younger, standing) in [
-        (nat(443, 8080), "serving"),
-        (nat(443, 8443), "serving"),
-        (vip(VIP, 443, &["a"]), "withdrawn Conflicted spec.encap"),
-        (l3dsr(7), "withdrawn Conflicted spec.encap"),
+    let l3dsr =
+        |port: u16, dscp: u8| with(vip(VIP, port, &["a"]), "encap", json!({"type": "L3DSR", "l3dsr": {"dscp": dscp}}));
+    let gre = |port: u16| vip(VIP, port, &["a"]);
+    for (older, younger, standing) in [
+        (l3dsr(80, 7), l3dsr(443, 7), "serving"),
+        (l3dsr(80, 7), l3dsr(443, 8), "serving"),
+        (l3dsr(80, 7), gre(443), "withdrawn Conflicted spec.encap"),
+        (gre(80), l3dsr(443, 7), "withdrawn Conflicted spec.encap"),
     ] {
-        let fixture = fixture(&[("shop/old", 1, nat(80, 8080)), ("shop/new", 2, younger.clone())]);
+        let fixture = fixture(&[("shop/old", 1, older), ("shop/new", 2, younger.clone())]);
         assert_eq!(fixture.standing("shop/new"), standing, "{younger}");
     }
 }
@@ -139,8 +138,8 @@ fn compared_encap_follows_the_backends() {
 
 #[test]
 fn encap_type_is_compared_without_backends() {
-    let nat = with(vip(VIP, 443, &["a"]), "encap", json!({"type": "NAT", "nat": {"targetPort": 1}}));
-    let fixture = fixture(&[("shop/old", 1, vip(VIP, 80, &["nobody"])), ("shop/new", 2, nat)]);
+    let l3dsr = with(vip(VIP, 443, &["a"]), "encap", json!({"type": "L3DSR", "l3dsr": {"dscp": 1}}));
+    let fixture = fixture(&[("shop/old", 1, vip(VIP, 80, &["nobody"])), ("shop/new", 2, l3dsr)]);
     assert_eq!(fixture.standing("shop/new"), "withdrawn Conflicted spec.encap");
 }
 

@@ -57,10 +57,11 @@ fn encap_family_mismatch_holds_the_frontend() {
         (l3dsr(vip(VIP, 80, &["four"])), "serving"),
         (l3dsr(vip(VIP, 80, &["six"])), "held EncapFamilyMismatch spec.encap"),
         (l3dsr(vip(six, 80, &["four"])), "held EncapFamilyMismatch spec.encap"),
-        (nat(vip(VIP, 80, &["four"])), "serving"),
-        (nat(vip(VIP, 80, &["six"])), "held EncapFamilyMismatch spec.encap"),
-        (nat(vip(six, 80, &["six"])), "serving"),
-        (nat(vip(six, 80, &["four"])), "held EncapFamilyMismatch spec.encap"),
+        (l3dsr(vip(six, 80, &["six"])), "held EncapFamilyMismatch spec.encap"),
+        (nat(vip(VIP, 80, &["four"])), "held EncapUnsupported spec.encap.type"),
+        (nat(vip(VIP, 80, &["six"])), "held EncapUnsupported spec.encap.type"),
+        (nat(vip(six, 80, &["six"])), "held EncapUnsupported spec.encap.type"),
+        (nat(vip(six, 80, &["four"])), "held EncapUnsupported spec.encap.type"),
         (vip(six, 80, &["four"]), "serving"),
         (vip(VIP, 80, &["six"]), "serving"),
     ] {
@@ -72,6 +73,44 @@ fn encap_family_mismatch_holds_the_frontend() {
         assert_eq!(fixture.standing("shop/web"), standing, "{spec}");
         assert_eq!(fixture.frontend("shop/web").encap.is_some(), standing == "serving", "{spec}");
     }
+}
+
+#[test]
+fn stored_nat_frontend_is_held_with_its_claim_and_the_reason() {
+    let all_ports = without(without(nat(vip("203.0.113.2", 1, &["a"])), "protocol"), "port");
+    let mut fixture = IndexFixture::new(vec![
+        at("shop/a", "10.0.0.1"),
+        frontend("shop/web", 1, &nat(vip(VIP, 80, &["a"]))),
+        frontend("shop/same-port", 2, &vip(VIP, 80, &["a"])),
+        frontend("shop/other-port", 3, &vip(VIP, 443, &["a"])),
+        frontend("shop/all", 1, &all_ports),
+    ]);
+    for held in ["shop/web", "shop/all"] {
+        assert_eq!(fixture.standing(held), "held EncapUnsupported spec.encap.type");
+        assert_eq!(fixture.frontend(held).encap, None);
+    }
+    assert_eq!(fixture.frontend("shop/web").vip.to_string(), "203.0.113.1 tcp 80");
+    assert!(!fixture.config().claims_unknown);
+    let expected = "Frontend shop/web: spec.encap.type NAT is not supported, because VPP drops the TCP packets of a NAT \
+                    VIP, sends UDP packets with a wrong checksum, and can abort; use GRE or L3DSR; until it is corrected, \
+                    its VIP stays in VPP as it is";
+    assert_eq!(fixture.problems(Kind::Frontend, "shop/web")[0].message, expected);
+    assert_eq!(fixture.standing("shop/same-port"), "withdrawn Conflicted spec.port");
+    assert_eq!(fixture.standing("shop/other-port"), "serving", "NAT is not programmed, so it claims no encap");
+
+    fixture.apply(frontend("shop/web", 1, &vip(VIP, 80, &["a"])));
+    assert_eq!(fixture.standing("shop/web"), "serving");
+    assert_eq!(fixture.frontend("shop/web").encap, Some(Encap::Gre4));
+}
+
+#[test]
+fn nat_frontend_with_unreadable_claim_sets_claims_unknown() {
+    let broken = without(nat(vip(VIP, 80, &["a"])), "address");
+    let fixture = IndexFixture::new(vec![frontend("shop/web", 1, &broken)]);
+    assert!(fixture.config().claims_unknown);
+    let problem = &fixture.problems(Kind::Frontend, "shop/web")[0];
+    assert_eq!(problem.reason, Reason::EncapUnsupported);
+    assert!(problem.message.ends_with("unclaimed VIPs are not removed"), "{}", problem.message);
 }
 
 #[test]
@@ -137,9 +176,9 @@ fn unreadable_claim_still_owns_its_address() {
 fn encap_of_unreadable_frontend_conflicts_with_younger_ones_only() {
     let fixture = IndexFixture::new(vec![
         at("shop/a", "10.0.0.1"),
-        frontend("shop/old", 1, &with(nat(vip(VIP, 80, &["a"])), "pools", json!(7))),
+        frontend("shop/old", 1, &with(l3dsr(vip(VIP, 80, &["a"])), "pools", json!(7))),
         frontend("shop/new", 2, &vip(VIP, 443, &["a"])),
-        frontend("shop/newest", 3, &nat(vip(VIP, 8443, &["a"]))),
+        frontend("shop/newest", 3, &l3dsr(vip(VIP, 8443, &["a"]))),
         frontend("shop/broken", 4, &with(vip(VIP, 22, &["a"]), "pools", json!(7))),
     ]);
     assert_eq!(fixture.standing("shop/old"), "held Unreadable spec.pools");

@@ -58,6 +58,7 @@ fn encap() -> impl Strategy<Value = Value> {
         json!({}),
         json!({"type": "NAT", "nat": {"targetPort": 8080}}),
         json!({"type": "L3DSR", "l3dsr": {"dscp": 7}}),
+        json!({"type": "L3DSR", "l3dsr": {"dscp": 7}}),
     ])
 }
 

@@ -92,9 +92,9 @@ fn frontend_settings_are_applied() {
     assert_eq!(web.on_backend_down, maglev_model::config::OnBackendDown::Keep);
     assert_eq!((&*web.pools[0].name, web.pools[0].members[0].weight.get()), ("primary", 0));
 
-    let nat = with(vip("203.0.113.1", 80, &["a"]), "encap", json!({"type": "NAT", "nat": {"targetPort": 8080}}));
-    let fixture = IndexFixture::new(vec![at("shop/a", "10.0.0.1"), frontend("shop/web", 1, &nat)]);
-    assert_eq!(fixture.frontend("shop/web").encap, Some(Encap::Nat4(8080.try_into().unwrap())));
+    let defaults =
+        IndexFixture::new(vec![at("shop/a", "10.0.0.1"), frontend("shop/web", 1, &vip("203.0.113.1", 80, &["a"]))]);
+    assert_eq!(defaults.frontend("shop/web").encap, Some(Encap::Gre4));
 }
 
 #[test]
@@ -103,12 +103,15 @@ fn invalid_frontend_is_held_with_its_field() {
     let pools = |entry: Value| with(good(), "pools", json!([{"name": "primary", "backends": [entry]}]));
     let nat = || json!({"type": "NAT", "nat": {"targetPort": 1}});
     let nat_on_all = without(without(with(good(), "encap", nat()), "port"), "protocol");
+    let nat_and_length = with(with(good(), "encap", nat()), "tableLength", json!(65536));
     for (spec, reason, field) in [
-        (with(good(), "encap", json!({"type": "NAT"})), Reason::Invalid, "spec.encap.nat"),
+        (with(good(), "encap", nat()), Reason::EncapUnsupported, "spec.encap.type"),
+        (with(good(), "encap", json!({"type": "NAT"})), Reason::EncapUnsupported, "spec.encap.type"),
+        (nat_and_length, Reason::EncapUnsupported, "spec.encap.type"),
         (with(good(), "encap", json!({"type": "L3DSR"})), Reason::Invalid, "spec.encap.l3dsr"),
         (with(good(), "encap", json!({"type": "VXLAN"})), Reason::Unreadable, "spec.encap"),
         (with(good(), "encap", json!({"type": "L3DSR", "l3dsr": {"dscp": 64}})), Reason::Unreadable, "spec.encap"),
-        (nat_on_all, Reason::Invalid, "spec.port"),
+        (nat_on_all, Reason::EncapUnsupported, "spec.encap.type"),
         (pools(json!({"name": "a", "weight": 200})), Reason::Unreadable, "spec.pools"),
         (pools(json!({"name": "a", "weight": -1})), Reason::Unreadable, "spec.pools"),
         (pools(json!({})), Reason::Unreadable, "spec.pools"),

@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     desired::DesiredEntry,
     problem::{Problem, Reason},
-    vip::{Protocol, Service},
+    vip::{Dscp, Protocol, Service},
     weights::BackendCondition,
 };
 
@@ -50,7 +50,7 @@ fn ases() -> impl Strategy<Value = BTreeMap<IpAddr, DesiredAs>> {
 /// The encap of all VIPs of an address; the index guarantees that they have the same.
 fn encap_for(address: IpAddr, salt: u8) -> Encap {
     let IpAddr::V4(v4) = address else { unreachable!("the generator makes IPv4 only") };
-    if (v4.octets()[3] + salt).is_multiple_of(2) { Encap::Gre4 } else { Encap::Nat4(8080.try_into().unwrap()) }
+    if (v4.octets()[3] + salt).is_multiple_of(2) { Encap::Gre4 } else { Encap::L3dsr(Dscp::new(7).unwrap()) }
 }
 
 /// All-port and per-port VIPs exclude each other on an address.
@@ -333,4 +333,51 @@ fn no_vip_is_removed_while_claims_are_unknown() {
         let plan = plan_address(address(1), &Desired::new(), &actual, &DueFlushes::new(), policy);
         assert_eq!(names(&plan), steps);
     }
+}
+
+fn nat_vip(ases: impl IntoIterator<Item = (IpAddr, u8)>) -> ActualVip {
+    ActualVip { encap: Some(ActualEncap { kind: 3, dscp: 0, target_port: 8080 }), ..have(ases) }
+}
+
+proptest! {
+    #[test]
+    fn address_with_a_nat_vip_is_not_changed(
+        desired in desired(),
+        before in actual(),
+        weightless in any::<bool>(),
+        owned_vips in prop::collection::btree_set((0..6_u8).prop_flat_map(keys), 0..12),
+        flush in any::<prop::sample::Selector>(),
+    ) {
+        let vips = before.vips.into_iter().map(|(vip, state)| {
+            (vip, ActualVip { encap: nat_vip([]).encap, ..state })
+        });
+        let actual = Actual { vips: vips.collect(), weightless };
+        let owned_vips = owned_vips.into_iter().map(|key| (key, name("old"))).collect();
+        let policy = RemovalPolicy { owned_vips: &owned_vips, foreign: ForeignVips::Remove, claims_unknown: false };
+        let translated = |(key, entry): (&VipKey, &DesiredEntry)| {
+            let vip = entry.vip.clone();
+            let vip = if weightless { vip.without_weights(actual.vips.contains_key(&(*key).into())) } else { vip };
+            (*key, DesiredEntry { frontend: entry.frontend.clone(), vip })
+        };
+        let desired: Desired = desired.iter().map(translated).collect();
+        let servers = actual.vips.iter().flat_map(|(vip, state)| state.ases.keys().map(|server| (vip.key(), *server)));
+        let due: DueFlushes =
+            servers.filter_map(|(key, server)| Some((key?, server))).filter(|_| flush.select([true, false])).collect();
+        for vip in actual.vips.keys() {
+            let plan = plan_address(vip.address, &desired, &actual, &due, policy);
+            prop_assert!(plan.is_empty(), "{plan:?}");
+        }
+    }
+}
+
+#[test]
+fn nat_vip_of_a_shorter_prefix_is_kept_and_does_not_block_the_address() {
+    let key = VipKey { address: address(1), service: port(80) };
+    let desired = Desired::from([(key, DesiredEntry { frontend: name("web"), vip: exactly([(server(1), set(10))]) })]);
+    let prefix = VppVip { length: 24, ..key.into() };
+    let actual = Actual { vips: BTreeMap::from([(prefix, nat_vip([(server(1), 10)]))]), ..Actual::default() };
+    let owned_vips = BTreeMap::new();
+    let policy = RemovalPolicy { owned_vips: &owned_vips, foreign: ForeignVips::Remove, claims_unknown: false };
+    let plan = plan_address(address(1), &desired, &actual, &DueFlushes::new(), policy);
+    assert_eq!(names(&plan), ["add-vip", "add-as"]);
 }

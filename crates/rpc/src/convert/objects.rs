@@ -85,7 +85,7 @@ impl Resolver {
             },
             standing,
             pools: frontend.pools.into_iter().map(|pool| self.pool(pool)).collect::<Result<_, _>>()?,
-            encap: frontend.encap.map(Encap::try_from).transpose()?,
+            encap: frontend.encap.filter(|encap| !is_nat(encap)).map(Encap::try_from).transpose()?,
             sticky: frontend.sticky,
             on_backend_down: if keep { OnBackendDown::Keep } else { OnBackendDown::Flush },
             table_length: TableLength::new(length).ok_or_else(|| Malformed::new("table_length", length.to_string()))?,
@@ -213,11 +213,14 @@ impl From<Encap> for proto::Encap {
             Encap::Gre4 => (proto::EncapType::Gre4, 0),
             Encap::Gre6 => (proto::EncapType::Gre6, 0),
             Encap::L3dsr(dscp) => (proto::EncapType::L3dsr, dscp.get().into()),
-            Encap::Nat4(port) => (proto::EncapType::Nat4, port.get().into()),
-            Encap::Nat6(port) => (proto::EncapType::Nat6, port.get().into()),
         };
         Self { r#type: encap_type.into(), parameter }
     }
+}
+
+/// True for NAT, which agents of version 0.1.0 report. It is read as no encap.
+fn is_nat(encap: &proto::Encap) -> bool {
+    matches!(encap.r#type, 4 | 5)
 }
 
 impl TryFrom<proto::Encap> for Encap {
@@ -232,8 +235,6 @@ impl TryFrom<proto::Encap> for Encap {
                 let dscp = Dscp::new(number(parameter, "parameter")?);
                 Self::L3dsr(dscp.ok_or_else(|| Malformed::new("parameter", parameter.to_string()))?)
             }
-            proto::EncapType::Nat4 => Self::Nat4(port(parameter, "parameter")?),
-            proto::EncapType::Nat6 => Self::Nat6(port(parameter, "parameter")?),
             proto::EncapType::Unspecified => return Err(Malformed::missing("type")),
         })
     }

@@ -101,3 +101,20 @@ fn values_of_probe_headers_are_not_sent() {
     let written = format!("{:?}", proto::HealthCheck::from(&*check));
     assert!(written.contains("Authorization") && !written.contains("s3cret"), "{written}");
 }
+
+#[test]
+fn nat_encap_of_an_earlier_version_is_read_as_no_encap() {
+    let (mut generator, mut view) = (ChangeGenerator::new(1), View::default());
+    while view.frontends.is_empty() {
+        view.apply(&generator.change(), Timestamp::UNIX_EPOCH);
+    }
+    let mut message = state(&view);
+    for encap_type in [4, 5] {
+        for frontend in message.frontends.iter_mut().filter_map(|status| status.frontend.as_mut()) {
+            frontend.encap = Some(proto::Encap { r#type: encap_type, parameter: 8080 });
+        }
+        let read = read_state(over_the_wire(&message)).expect("the message is valid");
+        assert!(read.frontends.values().all(|frontend| frontend.encap.is_none()));
+        assert_eq!(read.frontends.len(), view.frontends.len());
+    }
+}

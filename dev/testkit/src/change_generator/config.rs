@@ -160,12 +160,10 @@ impl ChangeGenerator {
     }
 
     fn encap(&mut self) -> Encap {
-        match self.rng.u8(..5) {
+        match self.rng.u8(..3) {
             0 => Encap::Gre4,
             1 => Encap::Gre6,
-            2 => Encap::L3dsr(Dscp::new(self.rng.u8(..64)).expect("the range ends at 63")),
-            3 => Encap::Nat4(self.port()),
-            _ => Encap::Nat6(self.port()),
+            _ => Encap::L3dsr(Dscp::new(self.rng.u8(..64)).expect("the range ends at 63")),
         }
     }
 

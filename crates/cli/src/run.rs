@@ -85,7 +85,7 @@ impl Run<'_> {
         self.session.nodes(self.node()).await
     }
 
-    /// As [`Self::nodes`], and fails if no node reports.
+    /// Like [`Self::nodes`], and fails if no node reports.
     async fn reporting(&self) -> anyhow::Result<Vec<NodeState>> {
         let nodes = self.nodes().await?;
         if nodes.iter().any(NodeState::reporting) {

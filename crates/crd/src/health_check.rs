@@ -94,12 +94,12 @@ pub struct HealthCheckSpec {
     #[serde(default = "timeout")]
     pub timeout: Timeout,
 
-    /// Number of consecutive successful probes that bring a backend up that was down: 1 to 100.
+    /// Number of consecutive successful probes after which a backend that was down is up: 1 to 100.
     /// Default: 2.
     #[serde(default = "rise")]
     pub rise: Count,
 
-    /// Number of consecutive failed probes that bring a backend down that was up: 1 to 100.
+    /// Number of consecutive failed probes after which a backend that was up is down: 1 to 100.
     /// Default: 3.
     #[serde(default = "fall")]
     pub fall: Count,

@@ -58,7 +58,7 @@ pub fn check(buffer: &[u8]) -> Result<Option<usize>, FrameError> {
 /// Removes the first frame from `buffer` and returns its body; `None` while the frame is incomplete.
 ///
 /// # Errors
-/// As [`check`].
+/// Like [`check`].
 pub fn parse(buffer: &mut BytesMut) -> Result<Option<Bytes>, FrameError> {
     let Some(whole) = check(buffer)? else { return Ok(None) };
     let mut frame = buffer.split_to(whole);

@@ -55,7 +55,7 @@ impl StatsClient {
     /// Copies out of the segment, as [`Segment::read`].
     ///
     /// # Errors
-    /// As [`Segment::read`]; [`StatsError::Map`] if the file was truncated.
+    /// Like [`Segment::read`]; [`StatsError::Map`] if the file was truncated.
     pub fn read<T>(&self, copy: impl FnMut(&View<'_>) -> Result<T, StatsError>) -> Result<T, StatsError> {
         Segment::new(self.mapping.words()?).read(copy)
     }

@@ -25,7 +25,7 @@ pub enum Recompute {
     /// On each change, before the reply, like VPP. Limits the speed of large syncs.
     #[default]
     Eager,
-    /// When bucket counts are read, for tests and benchmarks that do not measure the computation.
+    /// Only before bucket counts are read, for tests and benchmarks that do not measure the computation.
     Lazy,
 }
 

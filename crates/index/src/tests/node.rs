@@ -155,7 +155,7 @@ fn index_without_own_node_selects_configs_for_any_node() {
     };
     assert_eq!(selection(&index, "lb"), (Some("old".to_owned()), vec!["new".to_owned()]));
     assert_eq!(selection(&index, "web"), (Some("new".to_owned()), vec![]));
-    // Whether a node uses it is no problem of the object here.
+    // Without an own Node, a LoadBalancerConfig that is overridden on a node has no problem.
     assert_eq!(index.problems(Kind::LoadBalancerConfig, &name("new")), []);
 }
 

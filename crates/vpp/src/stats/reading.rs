@@ -27,7 +27,7 @@ impl StatsReading {
     /// Reads the counters.
     ///
     /// # Errors
-    /// As [`StatsClient::read`]; [`StatsError::WrongType`] for a counter of another type.
+    /// Like [`StatsClient::read`]; [`StatsError::WrongType`] for a counter of another type.
     pub fn read(client: &StatsClient) -> Result<Self, StatsError> {
         client.read(Self::copy)
     }
@@ -35,7 +35,7 @@ impl StatsReading {
     /// Copies the counters out of a segment. An absent scalar is 0; an absent vector is empty.
     ///
     /// # Errors
-    /// As [`View::simple_sums`].
+    /// Like [`View::simple_sums`].
     pub fn copy(view: &View<'_>) -> Result<Self, StatsError> {
         let [boot_time, heartbeat, routes, vips @ ..]: [Option<Entry>; 7] =
             view.find([BOOT_TIME, HEARTBEAT, ROUTES, VIPS[0], VIPS[1], VIPS[2], VIPS[3]]);

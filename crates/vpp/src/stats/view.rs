@@ -149,7 +149,7 @@ impl<'a> View<'a> {
     /// The simple counters of an entry, each the sum over all threads.
     ///
     /// # Errors
-    /// As [`Self::value`]; [`StatsError::WrongType`] for other types.
+    /// Like [`Self::value`]; [`StatsError::WrongType`] for other types.
     pub fn simple_sums(&self, entry: Entry, name: &'static str) -> Result<Vec<u64>> {
         match self.value(entry)? {
             Value::Simple(threads) => Ok(sums(threads, u64::wrapping_add)),
@@ -160,7 +160,7 @@ impl<'a> View<'a> {
     /// The combined counters of an entry, each the sum over all threads.
     ///
     /// # Errors
-    /// As [`Self::value`]; [`StatsError::WrongType`] for other types.
+    /// Like [`Self::value`]; [`StatsError::WrongType`] for other types.
     pub fn combined_sums(&self, entry: Entry, name: &'static str) -> Result<Vec<Counter>> {
         let add = |one: Counter, other: Counter| Counter {
             packets: one.packets.wrapping_add(other.packets),

@@ -24,7 +24,7 @@ pub enum Status {
 /// The priority of a write, most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Priority {
-    /// The first status of a new generation, or its first outcome: a user may be waiting.
+    /// The first status of a new generation, its first outcome, or its first success: a user may be waiting.
     Answer,
     /// A condition changed.
     Condition,
@@ -101,12 +101,19 @@ impl Status {
         }
     }
 
-    /// The priority of replacing this status by `new`; `None` if they are equal.
-    pub fn change_priority(&self, new: &Self) -> Option<Priority> {
+    /// The generation that is programmed on all nodes, if any.
+    pub fn programmed_generation(&self) -> Option<i64> {
+        self.condition("Programmed").filter(|programmed| programmed.status == "True")?.observed_generation
+    }
+
+    /// The priority of replacing this status by `new`; `None` if they are equal. `programmed` is the last generation that
+    /// is known to have been programmed on all nodes.
+    pub fn change_priority(&self, new: &Self, programmed: Option<i64>) -> Option<Priority> {
         if self == new {
             return None;
         }
-        if self.observed_generation() != new.observed_generation() || self.has_first_outcome(new) {
+        let is_first_success = new.programmed_generation().is_some_and(|new| programmed != Some(new));
+        if self.observed_generation() != new.observed_generation() || self.has_first_outcome(new) || is_first_success {
             return Some(Priority::Answer);
         }
         let without_messages = |status: &Self| -> Vec<(String, String, String)> {

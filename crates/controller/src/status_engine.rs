@@ -56,6 +56,8 @@ struct Stored {
     status: Status,
     /// Number of Backends that a Frontend names.
     named_backends: usize,
+    /// The last generation that is known to have been programmed on all nodes.
+    programmed_generation: Option<i64>,
 }
 
 /// The connection to one node's agent, and its reports.
@@ -358,7 +360,8 @@ impl StatusEngine {
 impl Stored {
     fn new(kind: StatusKind, raw: StoredStatus, named_backends: usize) -> Self {
         let status = Status::from_value(kind, &raw.status);
-        Self { raw, status, named_backends }
+        let programmed_generation = status.programmed_generation();
+        Self { raw, status, named_backends, programmed_generation }
     }
 }
 
@@ -368,8 +371,12 @@ fn is_registered(nodes: Option<&OrdMap<Name, ObservedNode>>, node: &str) -> bool
 }
 
 /// Replaces a stored status unless `new` is older: a watch may deliver a status from before the last write.
-fn insert_newer(stored: &mut HashMap<Key, Stored>, key: Key, new: Stored) {
-    if stored.get(&key).is_none_or(|old| !new.raw.is_older_than(&old.raw)) {
+fn insert_newer(stored: &mut HashMap<Key, Stored>, key: Key, mut new: Stored) {
+    let old = stored.get(&key);
+    if old.is_none_or(|old| !new.raw.is_older_than(&old.raw)) {
+        let same_object = old.filter(|old| old.raw.uid == new.raw.uid);
+        let before = same_object.and_then(|old| old.programmed_generation);
+        new.programmed_generation = new.programmed_generation.or(before);
         stored.insert(key, new);
     }
 }

@@ -86,7 +86,7 @@ impl StatusEngine {
         }
         let status = self.status(key, nodes, now)?;
         let stored = self.stored.get(key)?;
-        let priority = stored.status.change_priority(&status)?;
+        let priority = stored.status.change_priority(&status, stored.programmed_generation)?;
         let (from, old) = (stored.raw.clone(), Box::new(stored.status.clone()));
         Some(Action::Write { from, old, status: Box::new(status), priority })
     }

@@ -50,6 +50,24 @@ fn new_frontend_is_pending_until_every_node_has_programmed_it() {
 }
 
 #[test]
+fn first_success_of_a_generation_is_not_rate_limited_whatever_was_reported_before() {
+    let mut scene = Scene::with_nodes(&["a"]);
+    scene.backend("shop/one", "10.0.0.1");
+    scene.frontend("shop/web", &frontend_spec(&["one"]));
+    let mut report = |result| {
+        scene.report_program("a", "shop/web", result, "NoBackends");
+        scene.reconcile().into_iter().find(|write| write.ends_with("Frontend shop/web"))
+    };
+    let answer = Some("answer Frontend shop/web".to_owned());
+    let rationed = Some("condition Frontend shop/web".to_owned());
+    assert_eq!(report(ProgramResult::Failed), answer, "the first answer");
+    assert_eq!(report(ProgramResult::Programmed), answer, "the first success");
+    for result in [ProgramResult::Failed, ProgramResult::Programmed] {
+        assert_eq!(report(result), rationed, "{result:?} later");
+    }
+}
+
+#[test]
 fn reports_about_an_old_generation_are_ignored() {
     let mut scene = Scene::programmed(&["a"]);
     scene.frontend("shop/web", &frontend_spec(&["one", "two"]));

@@ -185,6 +185,12 @@ impl Dataplane {
         })
     }
 
+    /// Collects the garbage of a VPP that does not collect by itself; `None` for any other VPP. Resolves to true if there
+    /// was garbage.
+    pub fn collect_garbage(&self) -> Option<ReplyFuture<bool>> {
+        self.lb.collect_garbage().map(reply)
+    }
+
     /// Executes a step.
     pub fn step(&self, step: &Step) -> ReplyFuture<()> {
         match step {

@@ -41,6 +41,7 @@ pub struct SessionManager {
     directory: Option<File>,
     phase: Phase,
     backoff: Backoff,
+    garbage_interval: Duration,
     first_deadline: Duration,
     deadline: Duration,
     log_throttle: LogThrottle,
@@ -76,6 +77,7 @@ impl SessionManager {
             directory: None,
             phase: Phase::Waiting(Instant::now()),
             backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY).with_jitter(),
+            garbage_interval: options.garbage_interval,
             first_deadline: options.deadline,
             deadline: options.deadline,
             log_throttle: LogThrottle::default(),
@@ -177,6 +179,7 @@ impl SessionManager {
             SessionEvent::Dump(reply) => session.dump_received(state, reply, now).await,
             SessionEvent::JobFinished(done) => session.job_finished(state, *done, now),
             SessionEvent::Pong => session.pong(),
+            SessionEvent::GarbageCollected(result) => session.garbage_collected(result, now),
             SessionEvent::Closed(_) => {}
         }
         if session.has_dump() {
@@ -251,7 +254,7 @@ impl SessionManager {
             capabilities: info.capabilities,
         };
         self.events.emit(Event::VppConnect { info: Arc::new(vpp_info), api: info.api, stats: info.stats });
-        self.phase = Phase::Up(Box::new(SyncSession::new(dataplane, now)));
+        self.phase = Phase::Up(Box::new(SyncSession::new(dataplane, now, self.garbage_interval)));
     }
 
     fn session_ended(&mut self, ended: &SessionEnd, now: Instant) {

@@ -3,6 +3,7 @@
 //! All of this ends with the session. The cached state is VPP's last dump plus each step acknowledged since. Requests
 //! are numbered, so that the order of a dump and a step is always known.
 
+mod garbage;
 mod pass;
 mod planning;
 mod replies;
@@ -24,7 +25,7 @@ use futures::{
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use self::{pass::Pass, retries::RetrySchedule, work_queue::WorkQueue};
+use self::{garbage::GarbageSchedule, pass::Pass, retries::RetrySchedule, work_queue::WorkQueue};
 use super::{
     dataplane::{Dataplane, DataplaneError, ReplyFuture, SessionEnd},
     plan_job::{FinishedJob, RequestCounter},
@@ -67,6 +68,7 @@ pub struct SyncSession {
     retries: RetrySchedule,
     reported_foreign: BTreeSet<VppVip>,
     reported_unreadable: BTreeSet<&'static str>,
+    garbage: GarbageSchedule,
     ping: Option<ReplyFuture<()>>,
     next_ping: Instant,
     next_pass: Instant,
@@ -112,11 +114,13 @@ pub enum SessionEvent {
     JobFinished(Box<FinishedJob>),
     /// VPP replied to a ping.
     Pong,
+    /// The result of a garbage collection.
+    GarbageCollected(Result<bool, DataplaneError>),
 }
 
 impl SyncSession {
     /// A new session. It starts with a dump.
-    pub fn new(dataplane: Arc<Dataplane>, now: Instant) -> Self {
+    pub fn new(dataplane: Arc<Dataplane>, now: Instant, garbage_interval: Duration) -> Self {
         Self {
             closed: dataplane.closed(),
             dataplane,
@@ -132,6 +136,7 @@ impl SyncSession {
             retries: RetrySchedule::default(),
             reported_foreign: BTreeSet::new(),
             reported_unreadable: BTreeSet::new(),
+            garbage: GarbageSchedule::new(garbage_interval),
             ping: None,
             next_ping: now + PING_INTERVAL,
             next_pass: now,
@@ -183,18 +188,20 @@ impl SyncSession {
     pub async fn wait(&mut self) -> SessionEvent {
         let dump = OptionFuture::from(self.pending_dump.as_mut().map(|pending_dump| &mut pending_dump.reply));
         let ping = OptionFuture::from(self.ping.as_mut());
+        let garbage = OptionFuture::from(self.garbage.reply.as_mut());
         tokio::select! {
             ended = &mut self.closed => SessionEvent::Closed(ended),
             Some(job) = self.jobs.next(), if !self.jobs.is_empty() => SessionEvent::JobFinished(Box::new(job)),
             Some(reply) = dump => SessionEvent::Dump(reply),
             Some(_) = ping => SessionEvent::Pong,
+            Some(result) = garbage => SessionEvent::GarbageCollected(result),
         }
     }
 
     /// Time at which [`Self::pump`] must be called even without an event.
     pub fn next_timer(&self) -> Instant {
         let mut next = self.next_ping.min(self.next_pass);
-        for at in [self.verify_at, self.retries.next()].into_iter().flatten() {
+        for at in [self.verify_at, self.retries.next(), self.next_collection()].into_iter().flatten() {
             next = next.min(at);
         }
         next
@@ -253,6 +260,7 @@ impl SyncSession {
             state.warmup.finish();
         }
         state.save_owned_vips();
+        self.collect_garbage(now);
     }
 
     fn start_dump(&mut self, state: &AgentState) {

@@ -21,6 +21,9 @@ use maglev_model::actual::{ActualEncap, VppVip};
 
 pub const SHOW_VIPS: &str = "show lb vips verbose";
 
+/// The command that collects garbage up to 26.06; without arguments it changes nothing else.
+pub const COLLECT_GARBAGE: &str = "lb conf";
+
 /// The command that prints the source addresses of encapsulation.
 pub const SHOW_LB: &str = "show lb";
 
@@ -78,6 +81,30 @@ pub fn parse_sources(text: &str) -> CliSources {
         ipv4: after("ip4-src-address:").and_then(|address| address.parse().ok()),
         ipv6: after("ip6-src-address:").and_then(|address| address.parse().ok()),
     }
+}
+
+/// Deleted VIPs and removed application servers in the output of [`SHOW_VIPS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Garbage {
+    None,
+    Collectable,
+    /// Beside a NAT VIP, deleted or not: VPP may abort when it collects a NAT mapping. A VIP of unknown type counts as NAT.
+    Unsafe,
+}
+
+/// Finds garbage in the output of [`SHOW_VIPS`].
+pub fn find_garbage(text: &str) -> Garbage {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    if !lines.clone().any(|line| line.split_whitespace().last() == Some("removed")) {
+        return Garbage::None;
+    }
+    let is_safe = |line: &str| {
+        let kind = line.split_whitespace().next().and_then(|kind| kind.split_once('-'));
+        matches!(kind, Some((_, "gre4" | "gre6" | "l3dsr")))
+    };
+    // Any line with an index may be a VIP, so that a type with another prefix is noticed as well.
+    let may_be_vip = |line: &str| line.split_whitespace().nth(1).is_some_and(|index| index.starts_with('['));
+    if lines.any(|line| may_be_vip(line) && !is_safe(line)) { Garbage::Unsafe } else { Garbage::Collectable }
 }
 
 fn is_header(line: &str) -> bool {
@@ -241,6 +268,20 @@ mod tests {
             ases.iter().map(|server| (server.weight, server.buckets, server.removed)).collect::<Vec<_>>(),
             [(None, 1024, false), (None, 0, true)]
         );
+    }
+
+    #[test]
+    fn garbage_is_unsafe_beside_nat_or_an_unknown_type() {
+        assert_eq!(find_garbage(""), Garbage::None);
+        assert_eq!(find_garbage(&LEGACY_TEXT.replace("removed", "used")), Garbage::None);
+        assert_eq!(find_garbage(LEGACY_TEXT), Garbage::Collectable);
+        assert_eq!(find_garbage(&LEGACY_TEXT.replace(" removed", "")), Garbage::None);
+        assert_eq!(find_garbage(&LEGACY_TEXT.replace("src_ip_sticky removed", "")), Garbage::Collectable, "a server");
+        assert_eq!(find_garbage(WEIGHTED_TEXT), Garbage::Unsafe, "a deleted NAT VIP");
+        for kind in ["ip4-nat4", "ip6-nat6", "ip4-new", "new"] {
+            let live = format!("{LEGACY_TEXT}\n {kind} [9] 198.51.100.9/32\n  new_size:1024\n  #as:0\n");
+            assert_eq!(find_garbage(&live), Garbage::Unsafe, "{kind}");
+        }
     }
 
     #[test]

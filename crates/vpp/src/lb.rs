@@ -17,7 +17,8 @@ use futures::future::Either;
 
 pub use self::{legacy::ConfCache, plugin::Plugin, read::merge};
 use super::{
-    cli, errno,
+    cli::{self, Garbage},
+    errno,
     error::{CloseReason, Error},
     messages::{
         Request,
@@ -76,7 +77,7 @@ impl Lb {
     /// Connects to the API socket at `path`, with an empty cache of settings.
     ///
     /// # Errors
-    /// As [`Session::connect`]; [`Error::Missing`] with the lb messages that VPP lacks.
+    /// Like [`Session::connect`]; [`Error::Missing`] with the lb messages that VPP lacks.
     pub async fn connect(path: &Path, options: SessionOptions) -> Result<Self, Error> {
         Self::connect_with_cache(path, options, ConfCache::default()).await
     }
@@ -84,7 +85,7 @@ impl Lb {
     /// Connects with the `conf_cache` of earlier sessions. The messages that VPP lacks are logged in one warning.
     ///
     /// # Errors
-    /// As [`Self::connect`].
+    /// Like [`Self::connect`].
     pub async fn connect_with_cache(
         path: &Path,
         options: SessionOptions,
@@ -192,6 +193,20 @@ impl Lb {
             Plugin::Weighted => Either::Left(self.read_dumps()),
             Plugin::Legacy => Either::Right(self.read_text()),
         }
+    }
+
+    /// Collects deleted VIPs and removed servers of a legacy plugin, which keeps them otherwise; other plugins collect by
+    /// themselves. Nothing is collected beside a NAT VIP. Resolves to true if there was garbage.
+    pub fn collect_garbage(&self) -> Option<impl Future<Output = Result<bool, Error>> + Send + use<>> {
+        let session = self.session.clone();
+        let run = move |command: &str| session.call(&CliInband { cmd: command.to_owned() });
+        (self.plugin == Plugin::Legacy).then(|| async move {
+            let garbage = cli::find_garbage(&run(cli::SHOW_VIPS).await?.reply);
+            if garbage == Garbage::Collectable {
+                run(cli::COLLECT_GARBAGE).await?;
+            }
+            Ok(garbage != Garbage::None)
+        })
     }
 
     /// Reads the CLI's text only. An unavailable text is an error here, because it would look like a VPP without VIPs.

@@ -23,6 +23,11 @@ pub fn output(lb: &mut Lb, command: &str) -> String {
             lb.settle();
             show_vips(lb, rest.first() == Some(&"verbose"))
         }
+        // VPP collects, then sets the unchanged settings.
+        ["lb", "conf"] => {
+            lb.collect_garbage(lb.now);
+            String::new()
+        }
         // VPP executes this command before it parses the rest of the line.
         ["show", "lb", rest @ ..] => show_lb(lb) + &unknown("", rest),
         ["show", rest @ ..] => unknown("show", rest),

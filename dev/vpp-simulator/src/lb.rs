@@ -79,7 +79,7 @@ pub struct Lb {
     /// For NAT, the servers and ports whose packets are translated back. VPP does not store the VIP with them.
     mappings: BTreeSet<(IpAddr, u16)>,
     crashed: bool,
-    now: Duration,
+    pub(crate) now: Duration,
     next_collection: Duration,
     collection: GarbageCollection,
     recompute: Recompute,
@@ -288,6 +288,11 @@ impl Lb {
         for (slot, count) in slots.into_iter().zip(counts) {
             self.servers.get_mut(slot).expect("a VIP's server is in the pool").buckets = count;
         }
+    }
+
+    /// Numbers of VIPs and application servers, garbage included.
+    pub fn pool_sizes(&self) -> (usize, usize) {
+        (self.vips.len(), self.servers.len())
     }
 
     /// True if VPP crashed without a reply that reports the crash.

@@ -151,6 +151,8 @@ pub struct Node {
     pub socket: PathBuf,
     /// Reply deadline of agents to be started.
     pub deadline: Duration,
+    /// Interval of the garbage collections of agents to be started.
+    pub garbage_interval: Duration,
     _directory: tempfile::TempDir,
     config_tx: watch::Sender<Option<Config>>,
     health_tx: watch::Sender<HealthSnapshot>,
@@ -176,6 +178,7 @@ impl Node {
             simulator,
             socket,
             deadline: Duration::from_secs(1),
+            garbage_interval: Duration::from_mins(1),
             _directory: directory,
             config_tx: watch::Sender::new(None),
             health_tx: watch::Sender::default(),
@@ -203,7 +206,12 @@ impl Node {
         let events = Events::new(self.events.clone());
         let metrics = self.metrics.clone();
         let agent = Agent::new(
-            AgentOptions { deadline: self.deadline, metrics, ..AgentOptions::new("node-a", &self.socket) },
+            AgentOptions {
+                deadline: self.deadline,
+                garbage_interval: self.garbage_interval,
+                metrics,
+                ..AgentOptions::new("node-a", &self.socket)
+            },
             VppConnector::new(&self.socket, events.clone()),
             self.config_tx.subscribe(),
             self.health_tx.subscribe(),

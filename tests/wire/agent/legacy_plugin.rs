@@ -6,9 +6,9 @@ use maglev_model::{
     actual::VppVip,
     config::{AdminState, Frontend, OnBackendDown},
     health::BackendState::{Down, Up},
-    vip::{Encap, Service, TableLength, VipKey, Weight},
+    vip::{Dscp, Encap, Service, TableLength, VipKey, Weight},
 };
-use maglev_vpp_simulator::{Release, Write};
+use maglev_vpp_simulator::{Prefix, Release, VipSettings, Write};
 
 use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
 
@@ -28,9 +28,9 @@ fn all_kinds() -> Vec<Frontend> {
     ipv6.encap = Some(Encap::Gre6);
     let from_ipv6 = frontend("from-ipv6", vip("2001:db8:1::2"), vec![pool("primary", &[&b])]);
     let all = frontend("all", all, vec![pool("primary", &[&a])]);
-    let mut nat = frontend("nat", vip("203.0.113.5"), vec![pool("primary", &[&a])]);
-    nat.encap = Some(Encap::Nat4(8080.try_into().unwrap()));
-    vec![web, sticky, to_ipv6, ipv6, from_ipv6, all, nat]
+    let mut l3dsr = frontend("l3dsr", vip("203.0.113.5"), vec![pool("primary", &[&a])]);
+    l3dsr.encap = Some(Encap::L3dsr(Dscp::new(7).unwrap()));
+    vec![web, sticky, to_ipv6, ipv6, from_ipv6, all, l3dsr]
 }
 
 fn both_sources() -> maglev_model::config::NodeConfig {
@@ -63,8 +63,8 @@ async fn both_plugins_reach_the_desired_state_and_a_second_pass_writes_nothing()
             let (settings, ases) = (snapshot.vips[id].settings, &snapshot.vips[id].ases);
             let encap = maglev_model::actual::ActualEncap::from(frontend.encap.unwrap());
             assert_eq!(
-                (settings.encap, settings.table_length, settings.src_ip_sticky, settings.target_port),
-                (encap.kind, frontend.table_length.get().into(), frontend.sticky, encap.target_port)
+                (settings.encap, settings.table_length, settings.src_ip_sticky, settings.dscp),
+                (encap.kind, frontend.table_length.get().into(), frontend.sticky, encap.dscp)
             );
             let serving = ases.iter().filter(|(_, server)| server.buckets > 0).map(|(address, _)| *address);
             let members = frontend.pools[0].members.iter().filter_map(|member| member.target.address());
@@ -217,5 +217,44 @@ async fn drift_of_the_legacy_plugin_is_repaired() {
         })
         .await;
         node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 1)]).await;
+    }
+}
+
+/// The VIPs and application servers in VPP, garbage included, as `show lb` counts them.
+fn in_pools(node: &Node) -> usize {
+    node.simulator.edit(|lb| lb.pool_sizes()).0
+}
+
+#[tokio::test]
+async fn garbage_of_the_legacy_plugin_is_collected_after_removals_unless_a_nat_vip_is_there() {
+    for nat in [false, true] {
+        let a = backend("a", "192.0.2.1");
+        let vips =
+            (1..=3).map(|n| frontend(&format!("f{n}"), vip(&format!("203.0.113.{n}")), vec![pool("primary", &[&a])]));
+        let mut node = Node::with_release(Release::V26_06).await;
+        node.garbage_interval = Duration::from_millis(50);
+        if nat {
+            let settings = VipSettings { encap: 3, target_port: 8080, ..VipSettings::default() };
+            node.simulator.edit(|lb| lb.add_vip(Prefix::host(ip("198.51.100.1")), 6, 80, settings).unwrap());
+        }
+        node.set_config(config(vips, self::node()));
+        node.all_up();
+        node.start_agent();
+        node.until_programmed().await;
+        node.remove("f1");
+        node.remove("f2");
+        let live = 1 + usize::from(nat);
+        node.until("the VIPs are removed", |node| node.simulator.snapshot().vips.len() == live).await;
+        assert_eq!(in_pools(&node), 3 + usize::from(nat), "the removed VIPs are still there");
+        node.simulator.advance(Duration::from_secs(200));
+        if nat {
+            let reads = |node: &Node| node.simulator.requests()["cli_inband"];
+            let before = reads(&node);
+            node.until("the agent has looked for garbage", |node| reads(node) >= before + 5).await;
+            assert_eq!(in_pools(&node), 4, "nothing is collected beside a NAT VIP");
+        } else {
+            node.until("they are collected", |node| in_pools(node) == 1).await;
+        }
+        assert_eq!(node.simulator.snapshot().vips.len(), live);
     }
 }

@@ -75,13 +75,15 @@ impl SyncSession {
         state.events.emit(Event::SyncStart { scope: Scope::All });
         let in_vpp = cached.actual.vips.keys();
         let desired: BTreeSet<IpAddr> = state.inputs.addresses().collect();
+        // A NAT VIP without a Frontend, which version 0.1.0 added, is never removed, so it is released and reported.
+        let is_kept = |key: &VipKey| cached.actual.vips.get(&(*key).into()).is_some_and(|vip| !vip.is_nat());
+        state.prune_owned_vips(is_kept);
         for vip in in_vpp.clone().filter(|vip| state.is_foreign(vip)) {
             if self.reported_foreign.insert(*vip) {
                 state.events.emit(Event::ForeignVip { vip: *vip });
             }
         }
         state.mass_removals.retain_present(|removal| removal.is_in(&cached.actual));
-        state.prune_owned_vips(|key: &VipKey| cached.actual.vips.contains_key(&(*key).into()));
         let waiting = desired.into_iter().chain(in_vpp.map(|vip| vip.address)).collect();
         self.pass = Some(Pass {
             waiting,
@@ -92,6 +94,7 @@ impl SyncSession {
             failed: 0,
         });
         self.claim_missing(state, now);
+        self.garbage.start(now);
         self.next_pass = now + state.sync_interval();
     }
 

@@ -43,6 +43,7 @@ impl SyncSession {
                     self.apply_to_cache(*number, step);
                     state.flushes.record_step(step);
                     state.held_servers.record_step(step);
+                    self.garbage.record_step(step, now);
                     if !recreated(step) {
                         state.publish_step(scope, step);
                     }

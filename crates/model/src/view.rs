@@ -111,6 +111,20 @@ impl View {
         effective_weights(&frontend.pools, &self.health, |address| self.weight_in_vpp(&vip, address))
     }
 
+    /// The application servers in VPP that no pool of `frontend` names, with their weights: VPP keeps them while their
+    /// removal is held. Empty for a withdrawn Frontend, whose VIP belongs to another one.
+    pub fn unclaimed_servers(&self, frontend: &Frontend) -> BTreeMap<IpAddr, u8> {
+        let vip = self.vpp.as_ref().and_then(|vpp| vpp.vips.get(&VppVip::from(frontend.vip)));
+        let vip = vip.filter(|_| !matches!(frontend.standing, Standing::Withdrawn(_)));
+        let mut servers = vip.map(|vip| (*vip.servers).clone()).unwrap_or_default();
+        for member in frontend.pools.iter().flat_map(|pool| &pool.members) {
+            if let Some(address) = member.target.address() {
+                servers.remove(&address);
+            }
+        }
+        servers
+    }
+
     /// The current state of a Frontend.
     pub fn frontend_state(&self, name: &Name) -> FrontendState {
         self.states.get(name).map_or(FrontendState::Unknown, |entry| entry.state)

@@ -1,6 +1,6 @@
 //! `show frontend X`: pools with weights, and the state on each node.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -31,6 +31,9 @@ pub struct FrontendOverview {
     #[serde(flatten)]
     coverage: NodeCoverage,
     pools: Vec<Pool>,
+    /// Application servers in VPP that no pool names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unclaimed_servers: Vec<UnclaimedServer>,
     per_node: Vec<PerNode>,
     #[serde(skip)]
     display_state: Option<DisplayState>,
@@ -61,6 +64,15 @@ struct Member {
     in_vpp: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     buckets: Option<u32>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UnclaimedServer {
+    address: String,
+    /// The most frequent weight in VPP.
+    in_vpp: u8,
+    on_nodes: Ratio,
 }
 
 #[derive(Serialize)]
@@ -114,6 +126,7 @@ impl FrontendOverview {
             generation: frontend.revision.generation,
             coverage,
             pools: pools(frontend, &nodes),
+            unclaimed_servers: unclaimed_servers(name, &nodes),
             per_node: per_node.collect(),
             display_state: Some(survey.state),
         })
@@ -153,6 +166,22 @@ fn pools(frontend: &Frontend, nodes: &[NodeState]) -> Vec<Pool> {
     frontend.pools.iter().enumerate().map(pool).collect()
 }
 
+fn unclaimed_servers(name: &Name, nodes: &[NodeState]) -> Vec<UnclaimedServer> {
+    let mut weights: BTreeMap<IpAddr, Vec<u8>> = BTreeMap::new();
+    for view in nodes.iter().map(|node| &node.view) {
+        let servers = view.frontends.get(name).map(|frontend| view.unclaimed_servers(frontend)).unwrap_or_default();
+        for (address, weight) in servers {
+            weights.entry(address).or_default().push(weight);
+        }
+    }
+    let server = |(address, weights): (IpAddr, Vec<u8>)| UnclaimedServer {
+        address: address.to_string(),
+        in_vpp: most_frequent(weights.iter().copied()).map_or(0, |(weight, _)| weight),
+        on_nodes: Ratio { count: weights.len(), total: nodes.len() },
+    };
+    weights.into_iter().map(server).collect()
+}
+
 impl Printable for FrontendOverview {
     fn page(&self, wide: bool, now: Timestamp) -> Page {
         let mut page = Page::default();
@@ -169,6 +198,10 @@ impl Printable for FrontendOverview {
         ]);
         page.heading("Pools, in order of priority");
         page.table(&self.members(), "no backends");
+        if !self.unclaimed_servers.is_empty() {
+            page.heading("Servers in VPP that no pool names");
+            page.table(&self.unclaimed(), "");
+        }
         page.heading("Nodes");
         page.table(&self.nodes(wide, now), "none");
         self.coverage.footnote(&mut page);
@@ -199,6 +232,14 @@ impl FrontendOverview {
                     text(member.buckets.map(|buckets| buckets.to_string())),
                 ]);
             }
+        }
+        table
+    }
+
+    fn unclaimed(&self) -> Table {
+        let mut table = Table::new(["SERVER", "WEIGHT", "ON"]);
+        for server in &self.unclaimed_servers {
+            table.row([server.address.clone().into(), server.in_vpp.to_string().into(), server.on_nodes.cell()]);
         }
         table
     }

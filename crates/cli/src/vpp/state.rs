@@ -51,6 +51,10 @@ struct Server {
     weight: u8,
     /// Minimum and maximum over the nodes.
     buckets: (u32, u32),
+    /// The first number of `buckets`, by name.
+    min_buckets: u32,
+    /// The second number of `buckets`, by name.
+    max_buckets: u32,
     on_nodes: Ratio,
 }
 
@@ -120,11 +124,17 @@ impl Server {
         for (address, server) in on.iter().flat_map(|vip| &vip.ases) {
             servers.entry((*address, server.weight)).or_default().push(server.buckets);
         }
-        let one = |((address, weight), buckets): ((IpAddr, u8), Vec<u32>)| Self {
-            address: address.to_string(),
-            weight,
-            buckets: (buckets.iter().copied().min().unwrap_or(0), buckets.iter().copied().max().unwrap_or(0)),
-            on_nodes: Ratio { count: buckets.len(), total: all },
+        let one = |((address, weight), buckets): ((IpAddr, u8), Vec<u32>)| {
+            let min_buckets = buckets.iter().copied().min().unwrap_or(0);
+            let max_buckets = buckets.iter().copied().max().unwrap_or(0);
+            Self {
+                address: address.to_string(),
+                weight,
+                buckets: (min_buckets, max_buckets),
+                min_buckets,
+                max_buckets,
+                on_nodes: Ratio { count: buckets.len(), total: all },
+            }
         };
         servers.into_iter().map(one).collect()
     }

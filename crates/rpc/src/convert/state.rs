@@ -9,7 +9,7 @@ use super::{
     config::{References, object_problems, read_object_problems},
     enums::{code, read_code},
     scalar::{read_time, time},
-    vpp::{read_vip, vip},
+    vpp::{read_vip, servers, vip},
 };
 use crate::{proto, weights};
 use maglev_model::{
@@ -69,6 +69,7 @@ pub fn backend_status(view: &View, name: &Name) -> proto::BackendStatus {
 /// The state of a Frontend, with its effective weights.
 pub fn frontend_status(view: &View, name: &Name) -> proto::FrontendStatus {
     let frontend = view.frontends.get(name);
+    let unclaimed = frontend.map(|frontend| view.unclaimed_servers(frontend)).unwrap_or_default();
     let state = view.states.get(name);
     let (active_pool, frontend) = frontend.map(|frontend| weights::frontend_with_weights(view, frontend)).unzip();
     proto::FrontendStatus {
@@ -81,6 +82,7 @@ pub fn frontend_status(view: &View, name: &Name) -> proto::FrontendStatus {
         active_pool: active_pool.flatten(),
         problems: None,
         reported_pool: view.active_pools.get(name).map(|pool| (*pool).into()),
+        unclaimed_servers: servers(unclaimed.iter()),
     }
 }
 

@@ -116,19 +116,24 @@ fn dumped_vip(vip: VppVip, actual: &ActualVip) -> proto::LbVip {
 /// A VIP after the steps since the last dump.
 pub fn vip(vip: VppVip, state: &VipState) -> proto::LbVip {
     let VipState { encap, sticky, table_length, servers } = state;
-    let server = |(address, weight): (&IpAddr, &u8)| proto::LbServer {
-        address: address.to_string(),
-        weight: (*weight).into(),
-        buckets: None,
-    };
     proto::LbVip {
         id: Some(vip.into()),
         encap: encap.map(Into::into),
         sticky: *sticky,
         table_length: table_length.map(Into::into),
         pool_index: None,
-        servers: servers.iter().map(server).collect(),
+        servers: self::servers(servers.iter()),
     }
+}
+
+/// Application servers with their weights, without buckets.
+pub fn servers<'a>(servers: impl Iterator<Item = (&'a IpAddr, &'a u8)>) -> Vec<proto::LbServer> {
+    let server = |(address, weight): (&IpAddr, &u8)| proto::LbServer {
+        address: address.to_string(),
+        weight: (*weight).into(),
+        buckets: None,
+    };
+    servers.map(server).collect()
 }
 
 pub fn read_vip(vip: proto::LbVip) -> Result<(VppVip, VipState), Malformed> {

@@ -10,7 +10,7 @@ ARGS ?=
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak bench lint audit fmt crds golden kube web build clean ci
+.PHONY: help demo test check soak bench lint audit fmt crds contract golden kube web build clean ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,7 +52,10 @@ fmt: ## format the sources
 crds: ## write crds/ and the chart's copies from crates/crd
 	UPDATE_CRDS=1 $(CARGO) test --locked -p maglev-crd --lib
 
-golden: kube ## write the golden files (the chart, docs/); review the difference
+contract: ## write web/src/sync/contract/, the types of the dashboard's API, from crates/dashboard
+	UPDATE_GOLDEN=1 $(CARGO) test --locked -p maglev-dashboard --lib contract
+
+golden: kube contract ## write the golden files (the chart, docs/, the page's types); review the difference
 	UPDATE_GOLDEN=1 $(CARGO) test --locked -p maglev-cli --lib grammar::markdown
 	UPDATE_GOLDEN=1 $(CARGO) test --locked -p maglev-tests-cluster -p maglev-tests-docs -- chart::render:: maglevc:: flags::
 

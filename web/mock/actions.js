@@ -13,7 +13,7 @@ const MAX_TRANSITIONS = 20;
  * @param {Broker} broker
  * @param {string} backend
  * @param {BackendState} to
- * @param {{ code?: string, nodes?: string[] }} [options] nodes: all by default
+ * @param {{ code?: import("../src/sync/contract").ProbeCode, nodes?: string[] }} [options] nodes: all by default
  */
 export function setBackend(broker, backend, to, { code, nodes } = {}) {
   const { world } = broker;
@@ -66,12 +66,21 @@ export function setBackend(broker, backend, to, { code, nodes } = {}) {
  * @param {string} from
  * @param {string} to
  * @param {string} at
- * @param {string | undefined} code
+ * @param {import("../src/sync/contract").ProbeCode | undefined} code
  * @param {string[]} nodes
  */
 function recordTransition(broker, kind, name, from, to, at, code, nodes) {
   const id = `${kind} ${name} ${from} ${to} ${at}`;
-  const entry = { kind, name, from, to, at, nodes, ...(code === undefined ? {} : { code }) };
+  /** @type {import("../src/sync/contract").TransitionDetail} */
+  const entry = {
+    kind,
+    name,
+    from: /** @type {BackendState} */ (from),
+    to: /** @type {BackendState} */ (to),
+    at,
+    nodes,
+    ...(code === undefined ? {} : { code }),
+  };
   const all = Object.entries({ ...broker.transitions, [id]: entry });
   all.sort(([, a], [, b]) => (a.at < b.at ? 1 : -1));
   broker.transitions = Object.fromEntries(all.slice(0, MAX_TRANSITIONS));
@@ -167,7 +176,7 @@ export function loseVpp(broker, name, lost) {
  * Sets the problems of an object.
  * @param {Broker} broker
  * @param {string} key
- * @param {import("../src/sync/contract").Problem[]} problems
+ * @param {import("../src/sync/contract").ProblemDetail[]} problems
  * @param {boolean} [held]
  */
 export function setProblems(broker, key, problems, held = false) {
@@ -239,7 +248,7 @@ export function probe(broker, phase) {
       ![...broker.clients].some(({ filter }) => filter.node === name && filter.beats.length > 0)
     )
       continue;
-    /** @type {Record<string, import("../src/sync/contract").Beat>} */
+    /** @type {Record<string, import("../src/sync/contract").Heartbeat>} */
     const beats = {};
     for (const [backend, { state, code }] of node.health) {
       if (state === "paused" || state === "disabled" || world.random() < 0.3) continue;

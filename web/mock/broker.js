@@ -7,7 +7,7 @@ import * as documents from "./documents.js";
  * @typedef {import("./fleet-model.js").World} World
  * @typedef {import("../src/sync/contract").Summary} Summary
  * @typedef {import("../src/sync/contract").Line} Line
- * @typedef {import("../src/sync/contract").AsOf} AsOf
+ * @typedef {import("../src/sync/contract").Position} AsOf
  * @typedef {{ node: string | null, open: string[], log: string | null, beats: string[], since: string | null }} ClientFilter
  * @typedef {{ filter: ClientFilter, write: (text: string) => void, close: () => void }} Client
  * @typedef {{ number: number, at: number, event: string, for: (filter: ClientFilter) => unknown }} Entry
@@ -24,11 +24,11 @@ export class Broker {
   ring = [];
   /** @type {Set<Client>} */
   clients = new Set();
-  /** @type {Record<string, import("../src/sync/contract").Transition>} */
+  /** @type {Record<string, import("../src/sync/contract").TransitionDetail>} */
   transitions = {};
-  /** @type {Record<string, import("../src/sync/contract").Transition>} as last sent to the clients */
+  /** @type {Record<string, import("../src/sync/contract").TransitionDetail>} as last sent to the clients */
   publishedTransitions = {};
-  /** @type {Record<string, import("../src/sync/contract").NodeHead>} */
+  /** @type {Record<string, import("../src/sync/contract").NodeHeader>} */
   nodeHeads = {};
   /** @type {Record<string, import("../src/sync/contract").Row>} */
   frontendRows = {};
@@ -43,7 +43,7 @@ export class Broker {
     this.aggregates = this.#aggregate();
   }
 
-  /** @returns {import("../src/sync/contract").AsOfs} */
+  /** @returns {import("../src/sync/contract").Positions} */
   asOfs() {
     /** @type {Record<string, AsOf>} */
     const result = {};
@@ -75,7 +75,7 @@ export class Broker {
    * @returns {import("../src/sync/contract").FrontendPage}
    */
   page(frontend) {
-    /** @type {Record<string, import("../src/sync/contract").NodeCut>} */
+    /** @type {Record<string, import("../src/sync/contract").FrontendParts>} */
     const nodes = {};
     const usedBackends = this.#used(frontend);
     for (const [name, node] of this.world.nodes) {
@@ -268,7 +268,7 @@ export class Broker {
 
   /**
    * @param {string} node
-   * @param {Record<string, import("../src/sync/contract").Beat>} beats
+   * @param {Record<string, import("../src/sync/contract").Heartbeat>} beats
    */
   beats(node, beats) {
     for (const { filter, write } of this.clients) {

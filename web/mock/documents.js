@@ -6,7 +6,7 @@
  * @typedef {import("../src/sync/contract").FrontendDetail} FrontendDetail
  * @typedef {import("../src/sync/contract").BackendDetail} BackendDetail
  * @typedef {import("../src/sync/contract").ObjectInfo} ObjectInfo
- * @typedef {import("../src/sync/contract").NodeState} NodeState
+ * @typedef {import("../src/sync/contract").NodePage} NodeState
  */
 
 const TABLE_LENGTH = 8192;
@@ -242,7 +242,7 @@ export function objectInfo(world, kind, name) {
   const generation = spec?.generation ?? 1;
   const problems = world.problems.get(`${kind} ${name}`)?.problems ?? [];
   const created = minutesBeforeStart(60 * 24 * 40);
-  /** @type {Record<string, import("../src/sync/contract").Condition>} */
+  /** @type {Record<string, import("../src/sync/contract").ConditionDetail>} */
   const conditions = {};
   for (const type of CONDITIONS[kind]) {
     const bad = problems.length > 0 && (type === "ResolvedRefs" || type === "Ready");

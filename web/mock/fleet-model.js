@@ -4,17 +4,17 @@ import { randomFrom } from "./random.js";
 /**
  * @typedef {import("../src/sync/contract").Vip} Vip
  * @typedef {import("../src/sync/contract").BackendState} BackendState
- * @typedef {import("../src/sync/contract").Problem} Problem
+ * @typedef {import("../src/sync/contract").ProblemDetail} Problem
  * @typedef {{ backend: string, weight: number }} MemberSpec
  * @typedef {{ name: string, members: MemberSpec[] }} PoolSpec
- * @typedef {{ vip: Vip, pools: PoolSpec[], encap: string, generation: number, changedBy: string, changedAt: string }} FrontendSpec
+ * @typedef {{ vip: Vip, pools: PoolSpec[], encap: import("../src/sync/contract").EncapType, generation: number, changedBy: string, changedAt: string }} FrontendSpec
  * @typedef {{ address: string, check: string, generation: number }} BackendSpec
- * @typedef {{ state: BackendState, since: string, code?: string, history: import("../src/sync/contract").Past[] }} Health
+ * @typedef {{ state: BackendState, since: string, code?: import("../src/sync/contract").ProbeCode, history: import("../src/sync/contract").PastTransition[] }} Health
  * @typedef {{ result: "Pending" | "Programmed" | "Held" | "Failed", reason?: string, generation: number }} Report
  * @typedef {{
  *   epoch: string, seq: number, link: "connected" | "unreachable", reporting: boolean, error?: string, lastSeen: string,
  *   vpp: boolean, vppSince: string, started: string, suspect: ("ipv4" | "ipv6")[],
- *   holds: Record<string, import("../src/sync/contract").Hold>, failedSteps: number, syncError?: string,
+ *   holds: Record<string, import("../src/sync/contract").HoldDetail>, failedSteps: number, syncError?: string,
  *   health: Map<string, Health>, reports: Map<string, Report>, packets: Map<string, number>, rates: Map<string, number>,
  *   frontendSince: Map<string, string>
  * }} NodeModel
@@ -40,7 +40,7 @@ export class World {
    * @param {string} name
    * @param {Vip} vip
    * @param {PoolSpec[]} pools
-   * @param {string} [encap]
+   * @param {import("../src/sync/contract").EncapType} [encap]
    */
   addFrontend(name, vip, pools, encap = vip.address.includes(":") ? "gre6" : "gre4") {
     const changedAt = minutesAgo(60 * 24 * 3);

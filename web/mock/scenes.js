@@ -66,7 +66,7 @@ function incident() {
   ]);
   setProblems(broker, "HealthCheck dns/icmp", [
     {
-      reason: "TypeNotSupported",
+      reason: "MissingCapability",
       field: "spec.type",
       message: "this build does not probe ICMP; its backends stay unknown",
     },

@@ -5,7 +5,7 @@ import { frontendState, round } from "./documents.js";
  * @typedef {import("./fleet-model.js").World} World
  * @typedef {import("../src/sync/contract").Flag} Flag
  * @typedef {import("../src/sync/contract").Row} Row
- * @typedef {import("../src/sync/contract").NodeHead} NodeHead
+ * @typedef {import("../src/sync/contract").NodeHeader} NodeHead
  */
 
 /**
@@ -114,7 +114,7 @@ export function row(world, frontend) {
  * @param {string} frontend
  * @param {string} state
  * @param {string[]} members
- * @param {import("../src/sync/contract").Problem[]} problems
+ * @param {import("../src/sync/contract").ProblemDetail[]} problems
  */
 function reason(world, frontend, state, members, problems) {
   const node = [...world.nodes.values()].find(

@@ -137,9 +137,9 @@ describe("all nodes", () => {
     const page = await open();
     await row(page, "shop/web").waitFor(UNTIL);
     setProblems(server.broker, "HealthCheck dns/icmp", [
-      { reason: "TypeNotSupported", field: "spec.type", message: "this build does not probe ICMP" },
+      { reason: "MissingCapability", field: "spec.type", message: "this build does not probe ICMP" },
     ]);
-    await expect.poll(() => page.locator(".attention").innerText(), UNTIL).toContain("TypeNotSupported");
+    await expect.poll(() => page.locator(".attention").innerText(), UNTIL).toContain("MissingCapability");
   });
 
   it("lists a transition once for all nodes", async () => {

@@ -19,6 +19,15 @@ mod revoked_sessions;
 mod session;
 mod sign_in;
 mod sign_in_limit;
+#[cfg(test)]
+pub(crate) mod wire {
+    //! The types of requests and responses.
+
+    pub(crate) use super::{
+        actions::{Change, ChangeBody, ChangeReport, Preview},
+        sign_in::{SessionStatus, SignInBody, SignedIn},
+    };
+}
 
 use std::{path::PathBuf, sync::Arc};
 

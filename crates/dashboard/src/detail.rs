@@ -3,13 +3,11 @@
 mod frontend;
 mod node_header;
 
-use std::collections::BTreeMap;
-
 pub use self::{frontend::frontend, node_header::node_header};
 use super::{
     document::{
-        BackendDetail, Foreign, HealthCheckDetail, NodeDocument, PastTransition, Position, ProblemDetail, Settings,
-        Time, Vip, VppConfDetail, VppPanel,
+        BackendDetail, Foreign, HealthCheckDetail, NodeDocument, NodeRest, PastTransition, Position, ProblemDetail,
+        Settings, Time, Vip, VppConfDetail, VppPanel,
     },
     inputs::Inputs,
 };
@@ -28,27 +26,20 @@ pub fn node(inputs: &Inputs, now: Time) -> NodeDocument {
     let backends = view.backends.keys().filter_map(|name| Some((name.to_string(), backend(view, name)?)));
     let checks = view.health_checks.keys().filter_map(|name| Some((name.to_string(), health_check(view, name)?)));
     NodeDocument {
-        node: Some(inputs.state.node.clone()),
+        node: inputs.state.node.clone(),
         as_of: inputs.as_of().map(Position),
-        now: Some(now),
+        now,
         frontends: frontends.collect(),
         backends: backends.collect(),
         health_checks: checks.collect(),
-        ..rest(inputs)
+        rest: rest(inputs),
     }
 }
 
-/// The document without Frontends, Backends and HealthChecks: small, so it is compared as a whole.
-pub fn rest(inputs: &Inputs) -> NodeDocument {
+pub fn rest(inputs: &Inputs) -> NodeRest {
     let view = inputs.view();
     let foreign = view.vpp.iter().flat_map(|vpp| vpp.foreign.iter());
-    NodeDocument {
-        node: None,
-        as_of: None,
-        now: None,
-        frontends: BTreeMap::new(),
-        backends: BTreeMap::new(),
-        health_checks: BTreeMap::new(),
+    NodeRest {
         vpp: vpp(inputs),
         foreign: foreign.map(|vip| (vip.to_string(), foreign_vip(vip))).collect(),
         settings: settings(view),

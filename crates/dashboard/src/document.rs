@@ -11,10 +11,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
+#[cfg(test)]
+pub(crate) use self::object::{ConditionDetail, LastChange};
 pub(crate) use self::{
     node::{
         BackendDetail, Count, Counters, Foreign, FrontendDetail, HealthCheckDetail, InVpp, Member, NodeDocument,
-        PastTransition, PoolDetail, Rate, ReportDetail, RouteDetail, Settings, VppConfDetail, VppPanel,
+        NodeRest, PastTransition, PoolDetail, Rate, ReportDetail, RouteDetail, Settings, VppConfDetail, VppPanel,
     },
     object::ObjectInfo,
     summary::{
@@ -24,8 +26,9 @@ pub(crate) use self::{
 use maglev_fleet::AsOf;
 use maglev_model::{problem::Problem, vip::VipKey};
 
-/// A time with milliseconds.
+/// A time with milliseconds: RFC 3339 in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(type = "string"))]
 pub struct Time(pub Timestamp);
 
 impl Serialize for Time {
@@ -37,23 +40,28 @@ impl Serialize for Time {
 /// A position in an agent's sequence of changes. The epoch is hexadecimal, because it does not fit into a JavaScript
 /// number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(as = "PositionFields"))]
 pub struct Position(pub AsOf);
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+struct PositionFields {
+    epoch: String,
+    seq: u64,
+}
 
 impl Serialize for Position {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Parts {
-            epoch: String,
-            seq: u64,
-        }
-        Parts { epoch: format!("{:x}", self.0.epoch), seq: self.0.seq }.serialize(serializer)
+        PositionFields { epoch: format!("{:x}", self.0.epoch), seq: self.0.seq }.serialize(serializer)
     }
 }
 
 /// The positions of the nodes' agents.
 pub type Positions = BTreeMap<Arc<str>, Position>;
 
+/// Protocol `any` and port 0: all ports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Vip {
     pub(crate) address: String,
     /// `tcp`, `udp` or `any`; a protocol number for other foreign VIPs.
@@ -68,8 +76,11 @@ impl From<VipKey> for Vip {
     }
 }
 
+/// A problem of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ProblemDetail {
+    #[cfg_attr(test, ts(as = "crate::contract::ProblemReason"))]
     pub(crate) reason: &'static str,
     pub(crate) field: String,
     pub(crate) message: String,

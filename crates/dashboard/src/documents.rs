@@ -9,11 +9,13 @@ use axum::{
 };
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::json;
 
 use super::{
     Shared, detail,
-    document::{NodeDocument, NodeHeader, ObjectInfo, Position, Positions, Time},
+    document::{
+        BackendDetail, FrontendDetail, HealthCheckDetail, NodeDocument, NodeHeader, ObjectInfo, Position, Positions,
+        Summary, Time,
+    },
     responses::error_response,
     state::Snapshot,
 };
@@ -55,11 +57,6 @@ pub async fn summary(State(shared): S) -> Response {
 }
 
 pub async fn state(State(shared): S) -> Response {
-    #[derive(Serialize)]
-    struct Everything {
-        summary: super::document::Summary,
-        nodes: BTreeMap<Arc<str>, NodePage>,
-    }
     let snapshot = shared.snapshot();
     let everything = move || {
         let now = now();
@@ -102,18 +99,6 @@ fn info(snapshot: &Snapshot, key: &ObjectKey) -> Option<ObjectInfo> {
 }
 
 pub async fn maglevds(State(shared): S) -> Response {
-    #[derive(Serialize)]
-    struct Maglevd {
-        node: Arc<str>,
-        #[serde(flatten)]
-        header: Arc<NodeHeader>,
-    }
-    #[derive(Serialize)]
-    struct MaglevdList {
-        namespace: String,
-        selector: String,
-        maglevds: Vec<Maglevd>,
-    }
     let snapshot = shared.snapshot();
     let list = move || {
         let maglevd =
@@ -128,23 +113,63 @@ pub async fn maglevds(State(shared): S) -> Response {
 }
 
 pub async fn version(State(shared): S) -> Response {
-    let replica = format!("{:x}", shared.broker.replica());
-    let mut version = json!({
-        "version": shared.build.version,
-        "commit": shared.build.commit,
-        "started": shared.started,
-        "replica": replica,
-        "admin": shared.admin.is_some(),
-    });
-    if let Some(build_date) = &shared.build.build_date {
-        version["build_date"] = json!(build_date);
-    }
+    let version = Version {
+        version: shared.build.version,
+        commit: shared.build.commit,
+        build_date: shared.build.build_date,
+        started: shared.started,
+        replica: format!("{:x}", shared.broker.replica()),
+        admin: shared.admin.is_some(),
+    };
     document(move || Some(version), "").await
+}
+
+/// The server.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+pub struct Version {
+    version: &'static str,
+    commit: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    build_date: Option<&'static str>,
+    started: Time,
+    /// The process, in hexadecimal.
+    replica: String,
+    /// True if operator changes are enabled.
+    admin: bool,
+}
+
+/// The agents that the dashboard selects.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct MaglevdList {
+    /// Empty for all namespaces.
+    namespace: String,
+    selector: String,
+    maglevds: Vec<Maglevd>,
+}
+
+/// An agent.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Maglevd {
+    node: Arc<str>,
+    #[serde(flatten)]
+    header: Arc<NodeHeader>,
+}
+
+/// The documents of all nodes, and of each node.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Everything {
+    summary: Summary,
+    nodes: BTreeMap<Arc<str>, NodePage>,
 }
 
 /// A node's document, with the MaglevNode and LoadBalancerConfig of the node.
 #[derive(Serialize)]
-struct NodePage {
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct NodePage {
     #[serde(flatten)]
     node: NodeDocument,
     objects: BTreeMap<String, ObjectInfo>,
@@ -171,7 +196,9 @@ fn infos(snapshot: &Snapshot, keys: impl IntoIterator<Item = ObjectKey>) -> BTre
 
 /// A Frontend on every node, with its objects in Kubernetes.
 #[derive(Serialize)]
-struct FrontendPage {
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct FrontendPage {
+    #[cfg_attr(test, ts(as = "BTreeMap<Arc<str>, Position>"))]
     as_of: Positions,
     now: Time,
     nodes: BTreeMap<Arc<str>, FrontendParts>,
@@ -180,10 +207,11 @@ struct FrontendPage {
 
 /// The parts of a node's document that concern one Frontend.
 #[derive(Default, Serialize)]
-struct FrontendParts {
-    frontends: BTreeMap<String, super::document::FrontendDetail>,
-    backends: BTreeMap<String, super::document::BackendDetail>,
-    health_checks: BTreeMap<String, super::document::HealthCheckDetail>,
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct FrontendParts {
+    frontends: BTreeMap<String, FrontendDetail>,
+    backends: BTreeMap<String, BackendDetail>,
+    health_checks: BTreeMap<String, HealthCheckDetail>,
 }
 
 impl FrontendPage {

@@ -7,10 +7,11 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
-use serde::Serialize;
-use serde_json::json;
 
-use super::message::{ClientFilter, LogFilter, Message};
+use super::{
+    message::{BeatList, ClientFilter, Heartbeat, LogFilter, Message},
+    patch,
+};
 use maglev_fleet::{FollowedLines, Line};
 use maglev_model::Name;
 
@@ -31,18 +32,6 @@ struct Pending {
     beats: BTreeMap<String, Heartbeat>,
     lines: Vec<Line>,
     epoch: u64,
-}
-
-/// The last event of a Backend's probe.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-struct Heartbeat {
-    phase: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ok: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ms: Option<f64>,
 }
 
 impl Heartbeats {
@@ -89,7 +78,7 @@ impl Heartbeats {
         };
         let mut messages = Vec::new();
         if !beats.is_empty() {
-            messages.push(("beats", json!({ "node": self.node, "beats": beats }).to_string().into()));
+            messages.push(("beats", patch::to_bytes(&BeatList { node: &self.node, beats })));
         }
         if !lines.is_empty() {
             let all = ClientFilter { log: Some(LogFilter::All), ..ClientFilter::default() };
@@ -126,7 +115,7 @@ fn attribute<'l>(line: &'l Line, name: &str) -> Option<&'l str> {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
     use maglev_fleet::AsOf;

@@ -14,6 +14,8 @@
 mod admin;
 mod assets;
 mod broker;
+#[cfg(test)]
+mod contract;
 mod detail;
 mod document;
 mod documents;

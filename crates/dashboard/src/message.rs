@@ -1,15 +1,21 @@
 //! The messages of the event stream, and the filter that selects those of one client.
 
+mod data;
+
 use std::{collections::BTreeSet, sync::Arc, sync::OnceLock};
 
 use bytes::Bytes;
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::document::{ObjectInfo, Position, Positions};
-use maglev_fleet::Line;
+pub(crate) use self::data::{
+    BeatList, Heartbeat, Hello, Line, Log, NodePatch, ObjectChange, ResyncNotice, SummaryPatch, Tick, WatchedBeats,
+};
+use super::{
+    document::{ObjectInfo, Position, Positions},
+    patch,
+};
 use maglev_kube::objects::{ObjectKey, ObjectKind};
-use maglev_model::{Name, event::Level};
+use maglev_model::Name;
 
 /// A message to clients; cheap to clone.
 #[derive(Clone, Debug)]
@@ -64,37 +70,26 @@ pub enum LogFilter {
 impl Message {
     /// The summary changed.
     pub fn summary(as_of: &Positions, patch: Value) -> Self {
-        let mut data = json!({});
-        data["patch"] = patch;
-        if !as_of.is_empty() {
-            data["as_of"] = json!(as_of);
-        }
-        Self::new(Topic::Summary, data)
+        let as_of = (!as_of.is_empty()).then_some(as_of);
+        Self::new(Topic::Summary, patch::to_json(&SummaryPatch { as_of, patch }))
     }
 
     /// A node's document changed.
     pub fn node(node: Arc<str>, as_of: Option<Position>, patch: Value) -> Self {
-        let mut data = json!({ "node": node });
-        data["patch"] = patch;
-        if let Some(as_of) = as_of {
-            data["as_of"] = json!(as_of);
-        }
+        let data = patch::to_json(&NodePatch { node: &node, as_of, patch });
         Self::new(Topic::Node(node), data)
     }
 
     /// An object changed; `info` is `None` if it was deleted.
     pub fn object(key: &ObjectKey, info: Option<&ObjectInfo>) -> Self {
-        let mut data = json!({ "key": format!("{} {}", key.kind.as_str(), key.name) });
-        if let Some(info) = info {
-            data["object"] = json!(info);
-        }
-        Self::new(Topic::Object(key.clone()), data)
+        let data = ObjectChange { key: format!("{} {}", key.kind.as_str(), key.name), object: info };
+        Self::new(Topic::Object(key.clone()), patch::to_json(&data))
     }
 
     /// Events of an agent.
-    pub fn log<'l>(node: Arc<str>, epoch: u64, lines: impl IntoIterator<Item = &'l Line>) -> Self {
-        let lines: Vec<_> = lines.into_iter().map(LineDetail::from).collect();
-        let data = json!({ "node": node, "epoch": format!("{epoch:x}"), "lines": lines });
+    pub fn log<'l>(node: Arc<str>, epoch: u64, lines: impl IntoIterator<Item = &'l maglev_fleet::Line>) -> Self {
+        let lines = lines.into_iter().map(Line::from).collect();
+        let data = patch::to_json(&Log { node: &node, epoch: format!("{epoch:x}"), lines });
         Self::new(Topic::Log(node), data)
     }
 
@@ -172,36 +167,10 @@ fn copy_matching(
     }
 }
 
-/// An event of an agent.
-#[derive(Serialize)]
-struct LineDetail<'l> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seq: Option<u64>,
-    time: super::document::Time,
-    level: &'static str,
-    name: &'l str,
-    attributes: Vec<(&'l str, &'l str)>,
-}
-
-impl<'l> From<&'l Line> for LineDetail<'l> {
-    fn from(line: &'l Line) -> Self {
-        Self {
-            seq: line.seq,
-            time: super::document::Time(line.time),
-            level: match line.level {
-                Level::Debug => "debug",
-                Level::Info => "info",
-                Level::Warn => "warn",
-                Level::Error => "error",
-            },
-            name: &line.name,
-            attributes: line.attributes.iter().map(|(key, value)| (&**key, value.as_str())).collect(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn filter(node: &str, open: &[&str]) -> ClientFilter {

@@ -1,12 +1,18 @@
 //! The difference between two documents as a JSON merge patch (RFC 7396): the keys that differ, recursively; `null` for a
 //! removed key. Arrays and scalars are replaced. Documents contain no `null`, so a patch can express every difference.
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub fn to_json(document: &impl Serialize) -> Value {
     // Fails only for maps with keys other than strings, which documents do not have.
     serde_json::to_value(document).unwrap_or_default()
+}
+
+/// The encoded form of [`to_json`].
+pub fn to_bytes(document: &impl Serialize) -> Bytes {
+    serde_json::to_vec(document).unwrap_or_default().into()
 }
 
 /// The patch from `old` to `new`; `None` if they are equal. A missing `new` is removed, a missing `old` is added.

@@ -5,11 +5,19 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use serde_json::json;
+use serde::Serialize;
 
-/// An error as JSON: a fixed PascalCase word and a message.
+/// The body of an error response.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct ErrorBody<'m> {
+    /// A fixed PascalCase word.
+    reason: &'m str,
+    message: &'m str,
+}
+
 pub fn error_response(status: StatusCode, reason: &str, message: &str) -> Response {
-    (status, Json(json!({ "reason": reason, "message": message }))).into_response()
+    (status, Json(ErrorBody { reason, message })).into_response()
 }
 
 /// A redirect to a path relative to the request's, which works behind any prefix of an Ingress.

@@ -10,7 +10,6 @@ use axum::{
 use bytes::Bytes;
 use futures::{Stream, stream::unfold};
 use jiff::Timestamp;
-use serde_json::json;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +20,8 @@ use super::{
     event_id::EventId,
     heartbeat_subscription::{HeartbeatSubscription, WatchedCount},
     heartbeats::Heartbeats,
+    message::{Hello, ResyncNotice, Tick, WatchedBeats},
+    patch,
     query::Query,
 };
 
@@ -78,21 +79,19 @@ impl ClientStream {
     fn begin(&mut self, shared: &Shared, watched: Option<WatchedCount>) {
         let subscription = &mut self.subscription;
         let missed = subscription.missed.take();
-        let mut hello = json!({
-            "replica": format!("{:x}", shared.broker.replica()),
-            "now": Time(Timestamp::now()),
-            "nodes": subscription.positions,
-            "version": shared.build.version,
-            "resumed": missed.is_some(),
-        });
-        if let Some(WatchedCount { requested, watched }) = watched {
-            hello["beats"] = json!({ "asked": requested, "watched": watched });
-        }
+        let hello = Hello {
+            nodes: &subscription.positions,
+            now: Time(Timestamp::now()),
+            replica: format!("{:x}", shared.broker.replica()),
+            resumed: missed.is_some(),
+            version: shared.build.version,
+            beats: watched.map(|WatchedCount { requested, watched }| WatchedBeats { requested, watched }),
+        };
         let id = Some(subscription.begins);
-        self.ready.push_back(frame("hello", id, hello.to_string().as_bytes()));
+        self.ready.push_back(frame("hello", id, &patch::to_bytes(&hello)));
         if let Some(resync) = subscription.resync {
-            let data = json!({ "reason": resync.as_str() }).to_string();
-            self.ready.push_back(frame("resync", id, data.as_bytes()));
+            let notice = ResyncNotice { reason: resync.as_str() };
+            self.ready.push_back(frame("resync", id, &patch::to_bytes(&notice)));
         }
         self.ready.extend(missed.into_iter().flatten().map(|message| message.frame()));
     }
@@ -121,8 +120,8 @@ impl ClientStream {
     fn ping(&mut self) {
         // Scripts do not see comments, so an event follows for them.
         self.ready.push_back(Bytes::from_static(b": ping\n\n"));
-        let now = json!({ "now": Time(Timestamp::now()) }).to_string();
-        self.ready.push_back(frame("tick", None, now.as_bytes()));
+        let tick = Tick { now: Time(Timestamp::now()) };
+        self.ready.push_back(frame("tick", None, &patch::to_bytes(&tick)));
         // The Backends of the Frontends may have changed.
         if let Some(heartbeats) = &mut self.heartbeats {
             heartbeats.resolve();

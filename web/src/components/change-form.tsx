@@ -10,7 +10,7 @@ import {
   changeSummary,
 } from "../lib/operator-change";
 import { AdminError } from "../sync/admin";
-import type { AdminState, Change, ChangeResult, Preview } from "../sync/contract";
+import type { AdminState, Change, ChangeReport, Preview } from "../sync/contract";
 import { admin, adminSession, errorMessage, type ChangeTarget } from "../store/admin";
 
 const STATES: readonly AdminState[] = ["Enabled", "Paused", "Disabled"];
@@ -29,7 +29,7 @@ export function ChangeForm(props: { readonly subject: ChangeTarget }): JSX.Eleme
   const [forcible, setForcible] = createSignal(false);
   const [errorText, setError] = createSignal("");
   const [submitting, setSubmitting] = createSignal(false);
-  const [result, setResult] = createSignal<ChangeResult>();
+  const [result, setResult] = createSignal<ChangeReport>();
   const change = (): Change | undefined => changeFromForm(props.subject, choice(), weight());
   const needsForce = () =>
     forcible() || (preview() !== undefined && previewMessage(preview() as Preview).requiresForce);
@@ -78,7 +78,7 @@ export function ChangeForm(props: { readonly subject: ChangeTarget }): JSX.Eleme
       <h2>
         Change <span class="mono">{props.subject.backend}</span>
       </h2>
-      <Show when={!result()} fallback={<Result changed={result() as ChangeResult} />}>
+      <Show when={!result()} fallback={<Result changed={result() as ChangeReport} />}>
         <fieldset disabled={submitting()}>
           <legend>Change</legend>
           <For each={STATES}>
@@ -154,7 +154,7 @@ function changeFromForm(
   return { field: "weight", frontend: member.frontend, pool: member.pool, backend: name, weight };
 }
 
-function Result(props: { readonly changed: ChangeResult }): JSX.Element {
+function Result(props: { readonly changed: ChangeReport }): JSX.Element {
   return (
     <div role="status">
       <p>{changeSummary(props.changed)}</p>

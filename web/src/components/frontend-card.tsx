@@ -5,7 +5,7 @@ import { programSummary, programStatus } from "../lib/program-status";
 import { byName } from "../lib/row-order";
 import { toSample } from "../lib/traffic";
 import { formatVip } from "../lib/vip";
-import type { FrontendDetail, NodeState } from "../sync/contract";
+import type { FrontendDetail, NodePage } from "../sync/contract";
 import { frontendPages } from "../store/server-state";
 import { toggleFrontendRow } from "../store/location";
 import { frontendSamples } from "../store/rate-samples";
@@ -20,7 +20,7 @@ import { Timeline } from "./timeline";
 import { Traffic } from "./traffic";
 
 interface CardProps {
-  readonly state: NodeState;
+  readonly state: NodePage;
   readonly name: string;
   readonly frontend: FrontendDetail;
   readonly open: boolean;

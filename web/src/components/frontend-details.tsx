@@ -4,7 +4,7 @@ import { createMemo, Show, type JSX } from "solid-js";
 import { byName } from "../lib/row-order";
 import { programSummary } from "../lib/program-status";
 import { sumCounters } from "../lib/traffic";
-import type { FrontendPage, Named, NodeCut, Summary } from "../sync/contract";
+import type { FrontendPage, Named, FrontendParts, Summary } from "../sync/contract";
 import { frontendPages } from "../store/server-state";
 import { frontendSamples } from "../store/rate-samples";
 import { LoadingLine } from "./placeholders";
@@ -38,7 +38,7 @@ function LoadedDetails(props: {
 }): JSX.Element {
   // Only reporting nodes are counted; the others are still listed.
   const reporting = createMemo(() => {
-    const cuts: Record<string, NodeCut> = {};
+    const cuts: Record<string, FrontendParts> = {};
     for (const [node, cut] of Object.entries(props.page.nodes)) {
       if (props.summary.nodes[node]?.reporting && cut.frontends[props.name]) cuts[node] = cut;
     }
@@ -70,7 +70,7 @@ function LoadedDetails(props: {
   );
 }
 
-function timelineLanes(cuts: Named<NodeCut>): Lane[] {
+function timelineLanes(cuts: Named<FrontendParts>): Lane[] {
   const names = new Set(Object.values(cuts).flatMap((cut) => Object.keys(cut.backends)));
   return [...names].sort(byName).map((name) => ({
     name,

@@ -3,7 +3,7 @@ import { Show, type JSX } from "solid-js";
 import { fullTime, formatPacketRate } from "../lib/format";
 import { formatVip } from "../lib/vip";
 import { rowDisplayState } from "../lib/display-state";
-import type { Named, NodeHead, Row } from "../sync/contract";
+import type { Named, NodeHeader, Row } from "../sync/contract";
 import { zone } from "../store/preferences";
 import { Age } from "./age";
 import { StateCells } from "./state-cells";
@@ -15,7 +15,7 @@ export function FrontendRow(props: {
   readonly name: string;
   readonly index: number;
   readonly row: Row;
-  readonly nodes: Named<NodeHead>;
+  readonly nodes: Named<NodeHeader>;
   readonly open: boolean;
   readonly onToggle: () => void;
 }): JSX.Element {

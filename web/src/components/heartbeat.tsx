@@ -1,7 +1,7 @@
 // The heartbeat of a backend: a dot when a probe is sent, a heart when its response has arrived. The element has a
 // fixed size, and is hidden from screen readers, which have state and age.
 import { createEffect, createSignal, onCleanup, onMount, Show, untrack, type JSX } from "solid-js";
-import type { Beat } from "../sync/contract";
+import type { Heartbeat } from "../sync/contract";
 import { subscribeHeartbeats } from "../store/heartbeats";
 import { heartbeatsEnabled, observeHeartbeat } from "../store/visibility";
 
@@ -15,7 +15,7 @@ export function ProbeHeartbeat(props: {
   readonly backend: string;
 }): JSX.Element {
   let box!: HTMLSpanElement;
-  const [latestBeat, setBeat] = createSignal<Beat>();
+  const [latestBeat, setBeat] = createSignal<Heartbeat>();
   onMount(() => onCleanup(observeHeartbeat(box, props.frontend)));
   createEffect(() => {
     if (!heartbeatsEnabled()) {
@@ -23,7 +23,7 @@ export function ProbeHeartbeat(props: {
       return;
     }
     let pendingAnswer: ReturnType<typeof setTimeout> | undefined;
-    const onBeat = (next: Beat) => {
+    const onBeat = (next: Heartbeat) => {
       clearTimeout(pendingAnswer);
       const repeatedAnswer = next.phase === "done" && untrack(latestBeat)?.phase === "done";
       setBeat(repeatedAnswer ? { phase: "start" } : next);
@@ -46,7 +46,7 @@ export function ProbeHeartbeat(props: {
   );
 }
 
-function tooltip(beat: Beat | undefined): string {
+function tooltip(beat: Heartbeat | undefined): string {
   if (beat?.phase !== "done") return "";
   return [beat.code, beat.ms === undefined ? undefined : `${beat.ms.toFixed(1)} ms`]
     .filter(Boolean)

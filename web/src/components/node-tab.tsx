@@ -5,7 +5,7 @@ import { groupByValue } from "../lib/pools";
 import { matchingFrontends } from "../lib/card-filter";
 import { searchTerms } from "../lib/filter";
 import { equalWidths, applyWidths, columnWidths } from "../lib/column-widths";
-import type { NodeHead, NodeState } from "../sync/contract";
+import type { NodeHeader, NodePage } from "../sync/contract";
 import { node as nodeDocument, summary } from "../store/server-state";
 import { route, setQuery } from "../store/location";
 import { setOpenCards } from "../store/subscription";
@@ -45,7 +45,7 @@ export function NodeTab(props: { readonly name: string }): JSX.Element {
   );
 }
 
-function NodeParts(props: { readonly head: NodeHead; readonly state: NodeState }): JSX.Element {
+function NodeParts(props: { readonly head: NodeHeader; readonly state: NodePage }): JSX.Element {
   return (
     <div class="node-parts" classList={{ stale: !props.head.reporting }}>
       <FrontendCards state={props.state} />
@@ -57,7 +57,7 @@ function NodeParts(props: { readonly head: NodeHead; readonly state: NodeState }
   );
 }
 
-function FrontendCards(props: { readonly state: NodeState }): JSX.Element {
+function FrontendCards(props: { readonly state: NodePage }): JSX.Element {
   const all = createMemo(() => Object.keys(props.state.frontends).sort(byName), [], { equals: sameNames });
   const names = createMemo(() => matchingFrontends(props.state, all(), searchTerms(route().query)), [], {
     equals: sameNames,
@@ -100,7 +100,7 @@ function FrontendCards(props: { readonly state: NodeState }): JSX.Element {
 }
 
 function CollapsibleCards(props: {
-  readonly state: NodeState;
+  readonly state: NodePage;
   readonly names: readonly string[];
   readonly isOpen: (name: string) => boolean;
 }): JSX.Element {
@@ -129,7 +129,7 @@ function CollapsibleCards(props: {
 }
 
 // Counts of frontends by state. Each is a filter, since a thousand cards are too many to scroll through.
-function StateFilters(props: { readonly state: NodeState }): JSX.Element {
+function StateFilters(props: { readonly state: NodePage }): JSX.Element {
   const counts = createMemo(() =>
     groupByValue(Object.entries(props.state.frontends).map(([name, { state }]) => [name, state])),
   );

@@ -5,7 +5,7 @@ import { plural, formatPacketRate } from "../lib/format";
 import { byName } from "../lib/row-order";
 import { programStatus } from "../lib/program-status";
 import { toSample } from "../lib/traffic";
-import type { FrontendDetail, FrontendPage, NodeCut, NodeHead, Summary } from "../sync/contract";
+import type { FrontendDetail, FrontendPage, FrontendParts, NodeHeader, Summary } from "../sync/contract";
 import { frontendLink } from "../store/location";
 import { Age } from "./age";
 import { Flash } from "./flash";
@@ -112,8 +112,8 @@ function NodeRow(props: {
   readonly node: string;
   readonly name: string;
   readonly frontend: FrontendDetail;
-  readonly cut: NodeCut | undefined;
-  readonly head: NodeHead | undefined;
+  readonly cut: FrontendParts | undefined;
+  readonly head: NodeHeader | undefined;
 }): JSX.Element {
   const members = () => [
     ...new Set(Object.values(props.frontend.pools).flatMap((pool) => Object.keys(pool.members))),

@@ -3,14 +3,14 @@ import { createMemo, For, Show, type JSX } from "solid-js";
 import { acceptRemovalsCommand, podCommands } from "../lib/commands";
 import { fullTime, formatPacketRate } from "../lib/format";
 import { nodeDisplayState, nodeProblems } from "../lib/node-problems";
-import type { NodeHead } from "../sync/contract";
+import type { NodeHeader } from "../sync/contract";
 import { zone } from "../store/preferences";
 import { MAX_HEARTBEATS, tooManyHeartbeats } from "../store/visibility";
 import { Age } from "./age";
 import { Command } from "./command";
 import { Shape } from "./shape";
 
-export function NodeTitle(props: { readonly name: string; readonly head: NodeHead }): JSX.Element {
+export function NodeTitle(props: { readonly name: string; readonly head: NodeHeader }): JSX.Element {
   const problems = createMemo(() => nodeProblems(props.head));
   const state = () => nodeDisplayState(props.head);
   return (
@@ -68,6 +68,6 @@ export function NodeTitle(props: { readonly name: string; readonly head: NodeHea
   );
 }
 
-function buildTooltip({ build_date }: NodeHead): string {
+function buildTooltip({ build_date }: NodeHeader): string {
   return build_date === undefined ? "" : `built ${fullTime(Date.parse(build_date), zone())}`;
 }

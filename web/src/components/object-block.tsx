@@ -1,7 +1,7 @@
 // A Kubernetes object: conditions, generations, last change, and the commands that show it.
 import { createMemo, For, Show, type JSX } from "solid-js";
 import { describeCommands } from "../lib/commands";
-import type { Condition, Kind, ObjectInfo, Problem } from "../sync/contract";
+import type { ConditionDetail, Kind, ObjectInfo, ObjectKind, ProblemDetail } from "../sync/contract";
 import type { DisplayState } from "../lib/display-state";
 import { Age } from "./age";
 import { Command } from "./command";
@@ -12,10 +12,10 @@ const NEGATIVE = new Set(["Conflicted", "Degraded", "ProbePathSuspect", "Removal
 
 /** The block of an object. `programmed` is the progress of the nodes with its generation. */
 export function ObjectBlock(props: {
-  readonly kind: Kind;
+  readonly kind: Kind | ObjectKind;
   readonly name: string;
   readonly info: ObjectInfo | undefined;
-  readonly problems: readonly Problem[];
+  readonly problems: readonly ProblemDetail[];
   readonly programmed?: string;
 }): JSX.Element {
   return (
@@ -72,7 +72,7 @@ export function ObjectBlock(props: {
 }
 
 /** The problems of an object. */
-export function Problems(props: { readonly problems: readonly Problem[] }): JSX.Element {
+export function Problems(props: { readonly problems: readonly ProblemDetail[] }): JSX.Element {
   return (
     <For each={props.problems}>
       {({ reason, field, message }) => (
@@ -111,7 +111,7 @@ function Conditions(props: {
 
 function ConditionItem(props: {
   readonly type: string;
-  readonly condition: Condition;
+  readonly condition: ConditionDetail;
   readonly generation: number;
 }): JSX.Element {
   const wrong = () => !isOk(props.type, props.condition, props.generation);
@@ -145,15 +145,15 @@ function okFirst(conditions: ObjectInfo["conditions"], generation: number): stri
   return [...ok, ...wrong].map(([type]) => type);
 }
 
-function isOk(type: string, condition: Condition, generation: number): boolean {
+function isOk(type: string, condition: ConditionDetail, generation: number): boolean {
   return conditionDisplayState(type, condition) === "up" && !isOutdated(condition, generation);
 }
 
-function isOutdated(condition: Condition, generation: number): boolean {
+function isOutdated(condition: ConditionDetail, generation: number): boolean {
   return condition.generation !== undefined && condition.generation < generation;
 }
 
-function conditionDisplayState(type: string, { status }: Condition): DisplayState {
+function conditionDisplayState(type: string, { status }: ConditionDetail): DisplayState {
   if (status === "Unknown") return "unknown";
   return (status === "True") === NEGATIVE.has(type) ? "rejected" : "up";
 }

@@ -3,7 +3,7 @@
 import { createMemo, For, Show, type JSX } from "solid-js";
 import { conditionLabel, conditionState, conditionTooltip } from "../lib/condition";
 import { summarizePools, type MemberSummary, type PoolSummary } from "../lib/pools";
-import type { Named, NodeCut } from "../sync/contract";
+import type { Named, FrontendParts } from "../sync/contract";
 import { Age } from "./age";
 import { AgentReport } from "./agent-report";
 import { BackendName } from "./backend-name";
@@ -15,7 +15,7 @@ import { StateLabel } from "./shape";
 interface TableProps {
   readonly frontend: string;
   /** The reporting nodes. */
-  readonly nodes: Named<NodeCut>;
+  readonly nodes: Named<FrontendParts>;
   /** The only node of `nodes`, to show its heartbeats. */
   readonly heartbeatNode?: string;
 }

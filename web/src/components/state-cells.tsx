@@ -2,7 +2,7 @@
 // replace them above sixteen nodes.
 import { createMemo, For, Show, type JSX } from "solid-js";
 import { parseCells, countStates, type Cell } from "../lib/cells";
-import type { Named, NodeHead } from "../sync/contract";
+import type { Named, NodeHeader } from "../sync/contract";
 import { PATHS, Shape } from "./shape";
 
 const MAX_CELLS = 16;
@@ -12,7 +12,7 @@ const SIZE = 12;
 
 export function StateCells(props: {
   readonly cells: Named<string>;
-  readonly nodes: Named<NodeHead>;
+  readonly nodes: Named<NodeHeader>;
 }): JSX.Element {
   const cells = createMemo(() => parseCells(props.cells, props.nodes), [], { equals: sameCells });
   const countsLabel = () =>

@@ -1,9 +1,8 @@
 // The latest transitions of all nodes, newest first, one line for a transition on many nodes.
 import { createMemo, For, Show, type JSX } from "solid-js";
 import { newestTransitions } from "../lib/transitions";
-import type { Summary, Transition } from "../sync/contract";
+import type { Summary, TransitionDetail } from "../sync/contract";
 import { backendLink, frontendLink } from "../store/location";
-import type { DisplayState } from "../lib/display-state";
 import { Age, Clock } from "./age";
 import { StateLabel } from "./shape";
 
@@ -29,7 +28,10 @@ export function Transitions(props: { readonly summary: Summary }): JSX.Element {
   );
 }
 
-function TransitionItem(props: { readonly transition: Transition; readonly nodes: number }): JSX.Element {
+function TransitionItem(props: {
+  readonly transition: TransitionDetail;
+  readonly nodes: number;
+}): JSX.Element {
   const link = () =>
     props.transition.kind === "Frontend"
       ? frontendLink(props.transition.name, null)
@@ -49,7 +51,7 @@ function TransitionItem(props: { readonly transition: Transition; readonly nodes
       </a>
       <span class="transition-change">
         <span class="dim">{props.transition.from ?? "new"} → </span>
-        <StateLabel state={props.transition.to as DisplayState} />{" "}
+        <StateLabel state={props.transition.to} />{" "}
         <span class="mono dim">{props.transition.code}</span>
       </span>
       <span class="transition-where dim clip" title={props.transition.nodes.join(", ")}>

@@ -2,13 +2,13 @@
 import { For, Show, type JSX } from "solid-js";
 import { fullTime, plural } from "../lib/format";
 import { formatVip } from "../lib/vip";
-import type { NodeHead, NodeState, VppPanel } from "../sync/contract";
+import type { NodeHeader, NodePage, VppPanel } from "../sync/contract";
 import { zone } from "../store/preferences";
 import { Age } from "./age";
 import { ObjectBlock } from "./object-block";
 import { StateLabel } from "./shape";
 
-export function VppBlock(props: { readonly head: NodeHead; readonly state: NodeState }): JSX.Element {
+export function VppBlock(props: { readonly head: NodeHeader; readonly state: NodePage }): JSX.Element {
   const settings = () => props.state.settings;
   return (
     <section class="panel vpp" aria-label="VPP">
@@ -59,7 +59,7 @@ export function VppBlock(props: { readonly head: NodeHead; readonly state: NodeS
   );
 }
 
-function Settings(props: { readonly settings: NonNullable<NodeState["settings"]> }): JSX.Element {
+function Settings(props: { readonly settings: NonNullable<NodePage["settings"]> }): JSX.Element {
   return (
     <>
       <dt>Config</dt>
@@ -76,7 +76,7 @@ function Settings(props: { readonly settings: NonNullable<NodeState["settings"]>
 }
 
 function ObjectInfoBlock(props: {
-  readonly state: NodeState;
+  readonly state: NodePage;
   readonly kind: "MaglevNode" | "LoadBalancerConfig";
   readonly name: string;
 }): JSX.Element {

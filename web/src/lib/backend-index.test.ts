@@ -1,6 +1,6 @@
 // The index of backends, and the node that it is loaded from.
 import { describe, expect, it } from "vitest";
-import type { FrontendDetail, NodeHead } from "../sync/contract";
+import type { FrontendDetail, NodeHeader } from "../sync/contract";
 import { bestNode, buildBackendIndex } from "./backend-index";
 
 const frontend = (...pools: Record<string, { address?: string }>[]) =>
@@ -29,7 +29,7 @@ describe("the backend index", () => {
 });
 
 describe("the node to load from", () => {
-  const head = (reporting: boolean, frontends: number) => ({ reporting, frontends }) as NodeHead;
+  const head = (reporting: boolean, frontends: number) => ({ reporting, frontends }) as NodeHeader;
 
   it("reports and has the most frontends", () => {
     expect(bestNode({ a: head(false, 9), b: head(true, 1), c: head(true, 3), d: head(true, 3) })).toBe("c");

@@ -1,5 +1,5 @@
 // Index from backends to frontends, built from one node's state since rows do not list backends.
-import type { Named, NodeHead, NodeState } from "../sync/contract";
+import type { Named, NodeHeader, NodePage } from "../sync/contract";
 import { byName } from "./row-order";
 
 export interface BackendIndex {
@@ -12,7 +12,7 @@ export interface BackendIndex {
 export const EMPTY_BACKEND_INDEX: BackendIndex = { users: new Map(), searchTexts: new Map() };
 
 /** Builds the index. Every node has the same members. */
-export function buildBackendIndex(state: Pick<NodeState, "frontends">): BackendIndex {
+export function buildBackendIndex(state: Pick<NodePage, "frontends">): BackendIndex {
   const users = new Map<string, string[]>();
   const searchTexts = new Map<string, string>();
   for (const name of Object.keys(state.frontends).sort(byName)) {
@@ -32,7 +32,7 @@ export function buildBackendIndex(state: Pick<NodeState, "frontends">): BackendI
 }
 
 /** The reporting node with the most frontends; `undefined` if no node reports. */
-export function bestNode(nodes: Named<NodeHead>): string | undefined {
+export function bestNode(nodes: Named<NodeHeader>): string | undefined {
   const reporting = Object.keys(nodes).filter((name) => nodes[name]?.reporting);
   const frontendCount = (name: string) => nodes[name]?.frontends ?? 0;
   return reporting.sort((a, b) => frontendCount(b) - frontendCount(a) || byName(a, b))[0];

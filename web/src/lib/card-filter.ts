@@ -1,12 +1,12 @@
 // Filter of the frontends on a node's tab.
-import type { FrontendDetail, NodeState } from "../sync/contract";
+import type { FrontendDetail, NodePage } from "../sync/contract";
 import { formatVip } from "./vip";
 
 const texts = new WeakMap<FrontendDetail, string>();
 
 /** The names whose text contains every term. */
 export function matchingFrontends(
-  state: NodeState,
+  state: NodePage,
   names: readonly string[],
   terms: readonly string[],
 ): readonly string[] {

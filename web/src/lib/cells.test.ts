@@ -1,11 +1,11 @@
 // Parsing and counting of cells.
 import { describe, expect, it } from "vitest";
-import type { NodeHead } from "../sync/contract";
+import type { NodeHeader } from "../sync/contract";
 import { parseCells, countStates } from "./cells";
 
 const nodes = (reporting: Record<string, boolean>) =>
   Object.fromEntries(
-    Object.entries(reporting).map(([name, reporting]) => [name, { reporting } as unknown as NodeHead]),
+    Object.entries(reporting).map(([name, reporting]) => [name, { reporting } as unknown as NodeHeader]),
   );
 
 describe("the cells of a row", () => {

@@ -1,5 +1,5 @@
 // The cells of a frontend's row: its state on each node, and the progress of programming.
-import type { Named, NodeHead } from "../sync/contract";
+import type { Named, NodeHeader } from "../sync/contract";
 import type { DisplayState } from "./display-state";
 
 /** A parsed cell. */
@@ -14,7 +14,7 @@ export interface Cell {
 }
 
 /** The cells of a row in the order of the nodes. */
-export function parseCells(cells: Named<string>, nodes: Named<NodeHead>): Cell[] {
+export function parseCells(cells: Named<string>, nodes: Named<NodeHeader>): Cell[] {
   return Object.keys(cells)
     .sort()
     .map((node) => {

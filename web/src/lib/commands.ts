@@ -1,8 +1,8 @@
 // kubectl commands for objects, where the server supplies none. Resources have their full names, which other API
 // groups cannot share.
-import type { Kind } from "../sync/contract";
+import type { Kind, ObjectKind } from "../sync/contract";
 
-const RESOURCES: Record<Kind, string> = {
+const RESOURCES: Record<Kind | ObjectKind, string> = {
   HealthCheck: "healthchecks.maglev.vpp.io",
   Backend: "backends.maglev.vpp.io",
   Frontend: "frontends.maglev.vpp.io",
@@ -12,7 +12,7 @@ const RESOURCES: Record<Kind, string> = {
 };
 
 /** Commands that describe an object. */
-export function describeCommands(kind: Kind, name: string): string[] {
+export function describeCommands(kind: Kind | ObjectKind, name: string): string[] {
   const slash = name.indexOf("/");
   const namespaceFlag = slash < 0 ? "" : `--namespace ${name.slice(0, slash)} `;
   return [`kubectl ${namespaceFlag}describe ${RESOURCES[kind]} ${name.slice(slash + 1)}`];

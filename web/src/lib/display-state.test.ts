@@ -1,6 +1,6 @@
 // Functions that make labels, colours and commands.
 import { describe, expect, it } from "vitest";
-import type { FrontendDetail, NodeCut, Transition } from "../sync/contract";
+import type { FrontendDetail, FrontendParts, TransitionDetail } from "../sync/contract";
 import { describeCommands, podCommands } from "./commands";
 import { conditionState, conditionLabel } from "./condition";
 import { backendHue, HUES } from "./backend-color";
@@ -66,7 +66,7 @@ describe("conditions of a member", () => {
 
 describe("the progress of nodes", () => {
   it("groups nodes with equal progress", () => {
-    const cut = (report: FrontendDetail["report"]): NodeCut => ({
+    const cut = (report: FrontendDetail["report"]): FrontendParts => ({
       frontends: { "shop/web": { report } as unknown as FrontendDetail },
       backends: {},
       health_checks: {},
@@ -82,7 +82,7 @@ describe("the progress of nodes", () => {
 describe("the latest transitions", () => {
   it("are the twenty newest, a frontend's before its backend's of the same time", () => {
     const at = (second: number) => `2026-11-25T03:08:${String(second).padStart(2, "0")}.000Z`;
-    const transition = (kind: Transition["kind"], second: number): Transition => ({
+    const transition = (kind: TransitionDetail["kind"], second: number): TransitionDetail => ({
       kind,
       name: "a/b",
       to: "up",

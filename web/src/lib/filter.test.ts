@@ -1,6 +1,6 @@
 // Filtering of rows, nodes and objects.
 import { describe, expect, it } from "vitest";
-import type { NodeHead, ObjectProblems, Row } from "../sync/contract";
+import type { NodeHeader, ObjectProblems, Row } from "../sync/contract";
 import { matchingRows, matchingNodes, matchingProblems, searchTerms } from "./filter";
 
 const row = (more: Partial<Row> = {}): Row => ({
@@ -57,8 +57,8 @@ describe("the filter", () => {
 });
 
 describe("what needs attention", () => {
-  const head = (more: Partial<NodeHead>) =>
-    ({ flags: [], suspect: [], pod: "", ...more }) as unknown as NodeHead;
+  const head = (more: Partial<NodeHeader>) =>
+    ({ flags: [], suspect: [], pod: "", ...more }) as unknown as NodeHeader;
   const nodes = {
     "node-c": head({ flags: ["silent"], error: "refused" }),
     "node-b": head({ suspect: ["ipv4"] }),

@@ -1,5 +1,5 @@
 // Filters of rows, nodes and objects: by search terms, and by the selected count.
-import type { Flag, Named, NodeHead, ObjectProblems, Row } from "../sync/contract";
+import type { Flag, Named, NodeHeader, ObjectProblems, Row } from "../sync/contract";
 
 /** The terms of a query, in lower case. */
 export function searchTerms(query: string): string[] {
@@ -53,7 +53,11 @@ export function matchingRows(
 }
 
 /** The nodes that need attention and match the filter. */
-export function matchingNodes(nodes: Named<NodeHead>, terms: readonly string[], flag: Flag | null): string[] {
+export function matchingNodes(
+  nodes: Named<NodeHeader>,
+  terms: readonly string[],
+  flag: Flag | null,
+): string[] {
   return Object.keys(nodes)
     .filter((name) => {
       const head = nodes[name];

@@ -1,5 +1,5 @@
 // Buffer of the agents' log lines: the newest ones, each once, in order of arrival.
-import type { AsOf, Line, Named } from "../sync/contract";
+import type { Position, Line, Named } from "../sync/contract";
 
 /** A line and its node. */
 export interface LogLine {
@@ -14,7 +14,7 @@ export interface LogBuffer {
   /** Number of received lines, including dropped ones. */
   readonly count: number;
   /** Last received number by node. Lines arrive in order, and again after a resumed stream. */
-  readonly lastReceived: Named<AsOf>;
+  readonly lastReceived: Named<Position>;
 }
 
 /** Capacity of the buffer. */

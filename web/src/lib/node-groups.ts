@@ -1,5 +1,5 @@
 // Groups nodes on which a frontend has an identical state; the others are listed one by one.
-import type { Named, NodeCut, NodeHead } from "../sync/contract";
+import type { Named, FrontendParts, NodeHeader } from "../sync/contract";
 import { groupByValue } from "./pools";
 import { programStatus } from "./program-status";
 
@@ -16,8 +16,8 @@ export interface NodeGroups {
 export function groupNodes(
   frontend: string,
   names: readonly string[],
-  cuts: Named<NodeCut>,
-  heads: Named<NodeHead>,
+  cuts: Named<FrontendParts>,
+  heads: Named<NodeHeader>,
 ): NodeGroups {
   if (names.length <= MAX_NODE_ROWS) return { distinct: names, identical: [] };
   const [largest] = groupByValue(names.map((node) => [node, fingerprint(frontend, cuts[node], heads[node])]));
@@ -25,7 +25,7 @@ export function groupNodes(
   return { distinct: names.filter((node) => !majority.has(node)), identical: [...majority] };
 }
 
-function fingerprint(frontend: string, cut: NodeCut | undefined, head: NodeHead | undefined): string {
+function fingerprint(frontend: string, cut: FrontendParts | undefined, head: NodeHeader | undefined): string {
   const detail = cut?.frontends[frontend];
   if (!cut || !detail) return "missing";
   const states = Object.values(detail.pools).flatMap(({ members }) =>

@@ -1,9 +1,9 @@
 // Problems of a node, the worst first.
 import { describe, expect, it } from "vitest";
-import type { NodeHead } from "../sync/contract";
+import type { NodeHeader } from "../sync/contract";
 import { nodeDisplayState, nodeProblems } from "./node-problems";
 
-const healthy: NodeHead = {
+const healthy: NodeHeader = {
   pod: "maglev/maglevd-x",
   address: "10.0.0.1:9090",
   link: "connected",
@@ -27,7 +27,7 @@ describe("the problems of a node", () => {
   });
 
   it("are only that it is silent, with reason and age", () => {
-    const head: NodeHead = {
+    const head: NodeHeader = {
       ...healthy,
       link: "unreachable",
       reporting: false,
@@ -58,7 +58,7 @@ describe("the problems of a node", () => {
   });
 
   it("are listed with the worst first", () => {
-    const head: NodeHead = {
+    const head: NodeHeader = {
       ...healthy,
       vpp: "lost",
       suspect: ["ipv6"],

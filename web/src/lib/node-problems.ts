@@ -1,5 +1,5 @@
 // Problems of a node, the worst first.
-import type { NodeHead } from "../sync/contract";
+import type { NodeHeader } from "../sync/contract";
 import { plural } from "./format";
 import type { DisplayState } from "./display-state";
 
@@ -11,7 +11,7 @@ export interface NodeProblem {
 }
 
 /** All problems of a node; empty if it is healthy. */
-export function nodeProblems(head: NodeHead): NodeProblem[] {
+export function nodeProblems(head: NodeHeader): NodeProblem[] {
   const problems: NodeProblem[] = [];
   const add = (shape: DisplayState, label: string, reason = "", since?: string) =>
     problems.push({ shape, label, reason, since });
@@ -32,12 +32,12 @@ export function nodeProblems(head: NodeHead): NodeProblem[] {
 }
 
 /** The state of a node, for the shape on its tab. */
-export function nodeDisplayState(head: NodeHead): { state: DisplayState; label: string } {
+export function nodeDisplayState(head: NodeHeader): { state: DisplayState; label: string } {
   const [worst] = nodeProblems(head);
   if (worst) return { state: worst.shape, label: worst.label };
   return { state: "up", label: "reporting" };
 }
 
-function linkLabel({ link }: NodeHead): string {
+function linkLabel({ link }: NodeHeader): string {
   return link === "connecting" ? "connecting" : "unreachable";
 }

@@ -1,9 +1,9 @@
 // Texts of an operator change.
 import { describe, expect, it } from "vitest";
-import type { ChangeResult } from "../sync/contract";
+import type { ChangeReport } from "../sync/contract";
 import { previewMessage, progressSummary, warnings, parseWeight, changeSummary } from "./operator-change";
 
-const changed: ChangeResult = {
+const changed: ChangeReport = {
   change: "adminState of Backend shop/web-1",
   old: "Enabled (not set)",
   new: "Paused",

@@ -1,5 +1,5 @@
 // Texts of an operator change: its preview and its result.
-import type { AdminState, ChangeResult, Preview } from "../sync/contract";
+import type { AdminState, ChangeReport, Preview } from "../sync/contract";
 
 /** The text of a preview. */
 export interface PreviewMessage {
@@ -38,19 +38,19 @@ export function previewMessage({ touches, leaves_unserved, nodes }: Preview): Pr
 }
 
 /** The old and the new value. */
-export function changeSummary(changed: ChangeResult): string {
+export function changeSummary(changed: ChangeReport): string {
   return changed.written
     ? `${changed.change}: ${changed.old} → ${changed.new}`
     : `${changed.change} is already ${changed.new}; nothing was written`;
 }
 
 /** The progress on the nodes. */
-export function progressSummary({ in_effect_on, nodes, seconds }: ChangeResult): string {
+export function progressSummary({ in_effect_on, nodes, seconds }: ChangeReport): string {
   return `in effect on ${in_effect_on}/${nodes} nodes after ${seconds.toFixed(1)} s`;
 }
 
 /** Further remarks on the result. */
-export function warnings({ taken_from, event_failed, pending }: ChangeResult): string[] {
+export function warnings({ taken_from, event_failed, pending }: ChangeReport): string[] {
   return [
     ...(taken_from.length > 0 ? [`taken over from ${taken_from.join(", ")}, which may revert it`] : []),
     ...(event_failed === undefined ? [] : [`the Kubernetes Event could not be written: ${event_failed}`]),

@@ -1,6 +1,6 @@
 // Pools over several nodes, and shares of buckets.
 import { describe, expect, it } from "vitest";
-import type { FrontendDetail, Member, NodeCut } from "../sync/contract";
+import type { FrontendDetail, Member, FrontendParts } from "../sync/contract";
 import { summarizePools, groupByValue } from "./pools";
 import { bucketShares } from "./bucket-shares";
 
@@ -15,7 +15,7 @@ const member = (order: number, more: Partial<Member> = {}): Member => ({
   kept: false,
   ...more,
 });
-const cut = (members: Record<string, Member>, active = true): NodeCut => ({
+const cut = (members: Record<string, Member>, active = true): FrontendParts => ({
   frontends: {
     "shop/web": { pools: { primary: { order: 0, active, members } } } as unknown as FrontendDetail,
   },
@@ -24,7 +24,7 @@ const cut = (members: Record<string, Member>, active = true): NodeCut => ({
       name,
       { state: condition, since: "2026", history: [] },
     ]),
-  ) as unknown as NodeCut["backends"],
+  ) as unknown as FrontendParts["backends"],
   health_checks: {},
 });
 

@@ -1,5 +1,5 @@
 // Summarizes a frontend's pools over several nodes: one value where nodes agree, otherwise each value with its nodes.
-import type { Member, Named, NodeCut, PoolDetail } from "../sync/contract";
+import type { Member, Named, FrontendParts, PoolDetail } from "../sync/contract";
 import { byName } from "./row-order";
 
 /** Values with the nodes that report them, most frequent first. */
@@ -49,7 +49,7 @@ export function inOrder<T extends { readonly order: number }>(named: Named<T>): 
 }
 
 /** Summarizes the pools of `frontend` over the nodes in `cuts`. */
-export function summarizePools(frontend: string, cuts: Named<NodeCut>): PoolSummary[] {
+export function summarizePools(frontend: string, cuts: Named<FrontendParts>): PoolSummary[] {
   const pools = new Map<string, { order: number; perNode: [string, PoolDetail][] }>();
   for (const node of Object.keys(cuts).sort()) {
     for (const [name, pool] of Object.entries(cuts[node]?.frontends[frontend]?.pools ?? {})) {
@@ -67,7 +67,10 @@ export function summarizePools(frontend: string, cuts: Named<NodeCut>): PoolSumm
     }));
 }
 
-function summarizeMembers(perNode: readonly [string, PoolDetail][], cuts: Named<NodeCut>): MemberSummary[] {
+function summarizeMembers(
+  perNode: readonly [string, PoolDetail][],
+  cuts: Named<FrontendParts>,
+): MemberSummary[] {
   const members = new Map<string, { order: number; perNode: [string, Member][] }>();
   for (const [node, pool] of perNode) {
     for (const [backend, member] of Object.entries(pool.members)) {
@@ -84,7 +87,7 @@ function summarizeMembers(perNode: readonly [string, PoolDetail][], cuts: Named<
 function summarizeMember(
   backend: string,
   perNode: readonly [string, Member][],
-  cuts: Named<NodeCut>,
+  cuts: Named<FrontendParts>,
 ): MemberSummary {
   const each = <T>(value: (member: Member) => T) =>
     groupByValue(perNode.map(([node, member]) => [node, value(member)]));

@@ -1,10 +1,18 @@
 // The summary sentence, announcements, and the title of the page.
 import { describe, expect, it } from "vitest";
-import type { Strip, Summary } from "../sync/contract";
+import type { ProblemCounts, Summary } from "../sync/contract";
 import { isHealthy, announcement, pageIcon, pageTitle, healthySummary } from "./problem-counts";
 
-const zero: Strip = { down: 0, dropping: 0, silent: 0, standby: 0, disagree: 0, rejected: 0, sync: 0 };
-const summary = (strip: Partial<Strip>, totals: Partial<Summary["totals"]> = {}) =>
+const zero: ProblemCounts = {
+  down: 0,
+  dropping: 0,
+  silent: 0,
+  standby: 0,
+  disagree: 0,
+  rejected: 0,
+  sync: 0,
+};
+const summary = (strip: Partial<ProblemCounts>, totals: Partial<Summary["totals"]> = {}) =>
   ({
     strip: { ...zero, ...strip },
     totals: { vips: 42, backends: 128, nodes: 10, reporting: 10, ...totals },

@@ -1,6 +1,6 @@
 // The counts of problems: their labels, the sentence that replaces them while everything is up, announcements to
 // screen readers, and the title and icon of the page.
-import type { Flag, Strip, Summary } from "../sync/contract";
+import type { Flag, ProblemCounts, Summary } from "../sync/contract";
 import { plural } from "./format";
 import type { DisplayState } from "./display-state";
 
@@ -81,7 +81,7 @@ export function healthySummary({ totals }: Summary): string {
 }
 
 /** The announcement of a change from `before` to `now`; `""` = none. */
-export function announcement(before: Strip | undefined, now: Strip): string {
+export function announcement(before: ProblemCounts | undefined, now: ProblemCounts): string {
   if (!before) return "";
   const changed = COUNTS.filter(({ flag }) => before[flag] !== now[flag]);
   if (changed.length === 0) return "";

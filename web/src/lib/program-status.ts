@@ -1,5 +1,5 @@
 // Progress of programming a frontend, as text.
-import type { FrontendDetail, Named, NodeCut } from "../sync/contract";
+import type { FrontendDetail, Named, FrontendParts } from "../sync/contract";
 import { groupByValue } from "./pools";
 
 /** Progress on one node: "programmed 7", "Failed VppRefused", "not reported yet". */
@@ -10,7 +10,7 @@ export function programStatus({ report }: FrontendDetail): string {
 }
 
 /** Progress over several nodes: "programmed 7 on 9 nodes, Failed VppRefused on node-c". */
-export function programSummary(frontend: string, cuts: Named<NodeCut>): string {
+export function programSummary(frontend: string, cuts: Named<FrontendParts>): string {
   const statuses = Object.entries(cuts).flatMap(([node, cut]) => {
     const detail = cut.frontends[frontend];
     return detail ? ([[node, programStatus(detail)]] as const) : [];

@@ -1,13 +1,17 @@
 // Timelines of one node and of several.
 import { describe, expect, it } from "vitest";
-import type { BackendDetail, Past } from "../sync/contract";
+import type { BackendDetail, BackendState, PastTransition } from "../sync/contract";
 import { segments } from "./timeline";
 
 const T = Date.parse("2026-11-25T12:00:00Z");
 const minute = 60_000;
 const at = (minutes: number) => new Date(T + minutes * minute).toISOString();
-const past = (from: string, to: string, minutes: number): Past => ({ from, to, at: at(minutes) });
-const detail = (history: Past[], state = "up", since?: string) =>
+const past = (from: BackendState, to: BackendState, minutes: number): PastTransition => ({
+  from,
+  to,
+  at: at(minutes),
+});
+const detail = (history: PastTransition[], state = "up", since?: string) =>
   ({ history, state, ...(since === undefined ? {} : { since }) }) as unknown as BackendDetail;
 
 describe("a timeline", () => {

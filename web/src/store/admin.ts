@@ -2,7 +2,7 @@
 // server.
 import { createEffect, createSignal } from "solid-js";
 import { Admin, AdminError } from "../sync/admin";
-import type { AdminMode, AdminSession, Credentials } from "../sync/contract";
+import type { AdminMode, SignedIn, SignInBody } from "../sync/contract";
 import { version } from "./server-state";
 
 /** The Backend that a change is about. */
@@ -16,7 +16,7 @@ export interface ChangeTarget {
 export const admin = new Admin((path, init) => fetch(path, init));
 
 const [mode, setMode] = createSignal<AdminMode>();
-const [adminSession, setAdminSession] = createSignal<AdminSession>();
+const [adminSession, setAdminSession] = createSignal<SignedIn>();
 const [changeTarget, openAdmin] = createSignal<ChangeTarget | "sign-in">();
 
 export {
@@ -53,7 +53,7 @@ async function refresh(): Promise<void> {
 }
 
 /** Signs in. Rejects with the server's message. */
-export async function signIn(typed: Credentials): Promise<void> {
+export async function signIn(typed: SignInBody): Promise<void> {
   setAdminSession(await admin.signIn(typed));
 }
 

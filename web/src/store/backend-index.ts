@@ -2,7 +2,7 @@
 import { createEffect, createSignal, untrack } from "solid-js";
 import { bestNode, buildBackendIndex, EMPTY_BACKEND_INDEX } from "../lib/backend-index";
 import { browser } from "../sync/browser";
-import type { NodeState } from "../sync/contract";
+import type { NodePage } from "../sync/contract";
 import { now } from "./clock";
 import { connection, summary } from "./server-state";
 import { route } from "./location";
@@ -29,7 +29,7 @@ export function loadBackendIndex(): void {
 async function load(node: string): Promise<void> {
   loading = true;
   try {
-    const state = (await browser.get(`api/state/${encodeURIComponent(node)}`)) as NodeState;
+    const state = (await browser.get(`api/state/${encodeURIComponent(node)}`)) as NodePage;
     setBackendIndex(buildBackendIndex(state));
   } catch {
     // Retried at the next reload. Until then rows are found by their own text.

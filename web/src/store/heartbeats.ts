@@ -1,8 +1,8 @@
 // Distribution of heartbeats to the elements on screen. Not a signal: four updates a second for two hundred backends
 // would be too expensive, and nothing else depends on them.
-import type { Beat, Named } from "../sync/contract";
+import type { Heartbeat, Named } from "../sync/contract";
 
-type HeartbeatListener = (beat: Beat) => void;
+type HeartbeatListener = (beat: Heartbeat) => void;
 
 const listeners = new Map<string, Set<HeartbeatListener>>();
 
@@ -19,7 +19,7 @@ export function subscribeHeartbeats(node: string, backend: string, listener: Hea
 }
 
 /** Publishes heartbeats of a node. */
-export function publishHeartbeats(node: string, beats: Named<Beat>): void {
+export function publishHeartbeats(node: string, beats: Named<Heartbeat>): void {
   for (const [backend, beat] of Object.entries(beats)) {
     for (const listener of listeners.get(`${node} ${backend}`) ?? []) listener(beat);
   }

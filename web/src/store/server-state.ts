@@ -2,7 +2,7 @@
 import { batch, createSignal } from "solid-js";
 import { appendLines, EMPTY_LOG } from "../lib/log-buffer";
 import { browser } from "../sync/browser";
-import type { FrontendPage, NodeState, Summary, Version } from "../sync/contract";
+import type { FrontendPage, NodePage, Summary, Version } from "../sync/contract";
 import type { DocumentStatus } from "../sync/document";
 import { Follower } from "../sync/follower";
 import type { Connection } from "../sync/stream";
@@ -21,7 +21,7 @@ const isSameState = <T>(a: DocumentState<T>, b: DocumentState<T>) =>
   a.value === b.value && a.status === b.status && a.error === b.error;
 
 const [summary, setSummary] = createSignal<DocumentState<Summary>>(LOADING, { equals: isSameState });
-const [node, setNode] = createSignal<DocumentState<NodeState>>(LOADING, { equals: isSameState });
+const [node, setNode] = createSignal<DocumentState<NodePage>>(LOADING, { equals: isSameState });
 const [frontendPages, setFrontendPages] = createSignal<ReadonlyMap<string, DocumentState<FrontendPage>>>(
   new Map(),
 );

@@ -1,9 +1,9 @@
 // Requests of operator changes, and the handling of responses.
 import { describe, expect, it } from "vitest";
 import { Admin, AdminError } from "./admin";
-import type { AdminSession } from "./contract";
+import type { SignedIn } from "./contract";
 
-const ada: AdminSession = { who: "ada", csrf: "secret", ends: 0 };
+const ada: SignedIn = { who: "ada", csrf: "secret", ends: 0 };
 const pause = { field: "admin_state", backend: "shop/web-1", state: "Paused" } as const;
 
 function server(status: number, body: string) {

@@ -1,7 +1,15 @@
 // The client of the server's admin API under ../admin/: JSON only, with the CSRF header. The session cookie is left to
 // the browser; passwords and tokens are not stored.
 
-import type { AdminSession, Change, ChangeResult, Credentials, Preview, Session } from "./contract";
+import type {
+  SignedIn,
+  Change,
+  ChangeBody,
+  ChangeReport,
+  SignInBody,
+  Preview,
+  SessionStatus,
+} from "./contract";
 
 /** An error response. */
 export class AdminError extends Error {
@@ -22,28 +30,29 @@ export class Admin {
   constructor(private readonly fetch: Fetch) {}
 
   /** Returns the present session. */
-  session(): Promise<Session> {
-    return this.#request("session", {}) as Promise<Session>;
+  session(): Promise<SessionStatus> {
+    return this.#request("session", {}) as Promise<SessionStatus>;
   }
 
   /** Signs in. */
-  signIn(credentials: Credentials): Promise<AdminSession> {
-    return this.#post("sign-in", credentials, "") as Promise<AdminSession>;
+  signIn(credentials: SignInBody): Promise<SignedIn> {
+    return this.#post("sign-in", credentials, "") as Promise<SignedIn>;
   }
 
   /** Signs out. */
-  async signOut({ csrf }: AdminSession): Promise<void> {
+  async signOut({ csrf }: SignedIn): Promise<void> {
     await this.#post("sign-out", {}, csrf);
   }
 
   /** Returns the expected effect of a change. */
-  preview({ csrf }: AdminSession, change: Change): Promise<Preview> {
+  preview({ csrf }: SignedIn, change: Change): Promise<Preview> {
     return this.#post("preview", change, csrf) as Promise<Preview>;
   }
 
   /** Makes a change. */
-  change({ csrf }: AdminSession, change: Change, reason: string, force: boolean): Promise<ChangeResult> {
-    return this.#post("change", { change, reason, force }, csrf) as Promise<ChangeResult>;
+  change({ csrf }: SignedIn, change: Change, reason: string, force: boolean): Promise<ChangeReport> {
+    const body: ChangeBody = { change, reason, force };
+    return this.#post("change", body, csrf) as Promise<ChangeReport>;
   }
 
   #post(path: string, body: unknown, csrf: string): Promise<unknown> {

@@ -6,7 +6,7 @@
 //               └────────────────────────┘
 import { isOlderThanHello } from "../lib/ordering";
 import { merge } from "../lib/merge";
-import type { AsOfs, Message } from "./contract";
+import type { Positions, Message } from "./contract";
 import { isPast, type MessageId } from "./message-id";
 import { HttpError, type Ports } from "./ports";
 
@@ -14,9 +14,9 @@ import { HttpError, type Ports } from "./ports";
 export interface DocumentKind<T> {
   readonly path: string;
   /** The positions of the document by node. */
-  asOf(value: T): AsOfs;
+  asOf(value: T): Positions;
   /** Applies a message. Returns the same value if the message does not concern the document. */
-  apply(value: T, message: Message, fetchedAsOf: AsOfs): T;
+  apply(value: T, message: Message, fetchedAsOf: Positions): T;
   /** True if the node reports, according to the document itself. */
   reporting?(value: T, node: string): boolean;
   /** False if a part is missing that only a fetch can supply. */
@@ -27,7 +27,7 @@ export interface DocumentKind<T> {
 export interface DocumentContext {
   readonly ports: Ports;
   /** The positions at the start of the stream. */
-  hello(): AsOfs;
+  hello(): Positions;
   /** False for a node that does not report: it does not catch up with its position in the hello. */
   reporting(node: string): boolean;
 }
@@ -48,7 +48,7 @@ export class Document<T> {
   /** Message of the last failed fetch. */
   error = "";
   #buffered: [Message, MessageId | undefined][] | undefined = [];
-  #fetchedAsOf: AsOfs = {};
+  #fetchedAsOf: Positions = {};
   #lastId: MessageId | undefined;
   #cancel: (() => void) | undefined;
   #fetchId = 0;

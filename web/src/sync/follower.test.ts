@@ -1,6 +1,6 @@
 // Synchronization of documents: buffering, fetching, ordering, refetching.
 import { beforeEach, describe, expect, it } from "vitest";
-import type { AsOfs, Message } from "./contract";
+import type { Positions, Message } from "./contract";
 import { FakeServer } from "./fake-server";
 import { BATCH_MS, Follower } from "./follower";
 import { EMPTY_SUBSCRIPTION } from "./subscription";
@@ -16,7 +16,7 @@ const summary = (seq: number, up: number, epoch = "e") => ({
   nodes: { "node-a": { reporting: true } },
   rows: { "shop/web": { up, flags: [] }, "shop/api": { up: 1, flags: [] } },
 });
-const patch = (up: number, as_of?: AsOfs): Message => ({
+const patch = (up: number, as_of?: Positions): Message => ({
   event: "summary",
   data: { ...(as_of ? { as_of } : {}), patch: { rows: { "shop/web": { up } } } },
 });

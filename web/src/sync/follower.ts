@@ -1,6 +1,16 @@
 // Keeps the documents of the page in sync with the server. Messages are applied in batches, so that a burst causes one
 // repaint.
-import type { AsOfs, Beat, FrontendPage, Hello, Line, Message, Named, NodeState, Summary } from "./contract";
+import type {
+  Positions,
+  Heartbeat,
+  FrontendPage,
+  Hello,
+  Line,
+  Message,
+  Named,
+  NodePage,
+  Summary,
+} from "./contract";
 import { Document, type DocumentKind, type DocumentContext } from "./document";
 import { nodeKind, pageKind, summaryKind } from "./kinds";
 import type { MessageId } from "./message-id";
@@ -20,7 +30,7 @@ export interface FollowerObserver {
   /** Log lines of a node. */
   logLines(node: string, epoch: string, lines: readonly Line[]): void;
   /** Heartbeats of a node's backends. */
-  heartbeats(node: string, beats: Named<Beat>): void;
+  heartbeats(node: string, beats: Named<Heartbeat>): void;
   /** Called when a stream starts. */
   hello(hello: Hello): void;
   /** The server's clock, RFC 3339. */
@@ -34,13 +44,13 @@ export interface FollowerObserver {
 export class Follower {
   readonly summary: Document<Summary>;
   /** The node whose tab is open. */
-  node: Document<NodeState> | undefined;
+  node: Document<NodePage> | undefined;
   /** The opened frontends. */
   readonly pages = new Map<string, Document<FrontendPage>>();
   readonly #stream: Stream;
   readonly #context: DocumentContext;
   #nodeName: string | null = null;
-  #helloAsOf: AsOfs | undefined;
+  #helloAsOf: Positions | undefined;
   #queue: [Message, MessageId | undefined][] = [];
   #scheduled = false;
 

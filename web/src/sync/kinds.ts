@@ -3,14 +3,14 @@ import { isCovered } from "../lib/ordering";
 import { merge } from "../lib/merge";
 import { applyPatch, isRecord } from "../lib/patch";
 import type {
-  AsOf,
-  AsOfs,
+  Position,
+  Positions,
   BackendDetail,
   FrontendPage,
   Message,
   Named,
-  NodeCut,
-  NodeState,
+  FrontendParts,
+  NodePage,
   ObjectInfo,
   Summary,
 } from "./contract";
@@ -28,10 +28,10 @@ export const summaryKind: DocumentKind<Summary> = {
 };
 
 /** The whole state of one node. */
-export function nodeKind(node: string): DocumentKind<NodeState> {
+export function nodeKind(node: string): DocumentKind<NodePage> {
   return {
     path: `api/state/${encodeURIComponent(node)}`,
-    asOf: (state) => ({ [node]: state.as_of }),
+    asOf: ({ as_of }) => (as_of ? { [node]: as_of } : {}),
     apply(state, message, fetched) {
       if (message.event === "object") {
         const isOwnObject =
@@ -50,7 +50,7 @@ export function nodeKind(node: string): DocumentKind<NodeState> {
   };
 }
 
-function configKey({ settings }: NodeState): string | undefined {
+function configKey({ settings }: NodePage): string | undefined {
   const name = settings?.load_balancer_config;
   return name === undefined ? undefined : `LoadBalancerConfig ${name}`;
 }
@@ -80,14 +80,14 @@ export function pageKind(frontend: string): DocumentKind<FrontendPage> {
   };
 }
 
-const EMPTY: NodeCut = { frontends: {}, backends: {}, health_checks: {} };
+const EMPTY: FrontendParts = { frontends: {}, backends: {}, health_checks: {} };
 
-function isNodeCovered(node: string, at: AsOf | undefined, fetched: AsOfs): boolean {
+function isNodeCovered(node: string, at: Position | undefined, fetched: Positions): boolean {
   return isCovered(at && { [node]: at }, fetched);
 }
 
 // Applies the part of a patch that concerns the frontend, its backends and their checks.
-function applyCut(frontend: string, cut: NodeCut, patch: Record<string, unknown>): NodeCut {
+function applyCut(frontend: string, cut: FrontendParts, patch: Record<string, unknown>): FrontendParts {
   const frontends = applyPatch(cut.frontends, pickKeys(patch["frontends"], [frontend]));
   const used = poolMembers({ ...cut, frontends }, frontend).map(([backend]) => backend);
   const backends = applyPatch(cut.backends, ofKnownBackends(cut.backends, pickKeys(patch["backends"], used)));
@@ -115,7 +115,7 @@ function ofKnownBackends(
   return Object.fromEntries(applicable);
 }
 
-function poolMembers(cut: NodeCut, frontend: string) {
+function poolMembers(cut: FrontendParts, frontend: string) {
   return Object.values(cut.frontends[frontend]?.pools ?? {}).flatMap((pool) => Object.entries(pool.members));
 }
 

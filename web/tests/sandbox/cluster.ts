@@ -4,7 +4,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import { vi } from "vitest";
-import type { NodeState, Summary } from "../../src/sync/contract.js";
+import type { NodePage, Summary } from "../../src/sync/contract.js";
 
 /** Time limit and polling interval for any single condition. Generous: a busy machine must not fail a test. */
 export const UNTIL = { timeout: 60_000, interval: 100 };
@@ -226,8 +226,8 @@ class Cluster {
   }
 
   /** A node's state that a replica serves. */
-  async state({ address }: Pod, node: string): Promise<NodeState> {
-    return (await (await fetch(`http://${address}/view/api/state/${node}`)).json()) as NodeState;
+  async state({ address }: Pod, node: string): Promise<NodePage> {
+    return (await (await fetch(`http://${address}/view/api/state/${node}`)).json()) as NodePage;
   }
 
   /**
@@ -292,7 +292,7 @@ function unsettledFrontend({ metadata, status }: FrontendList["items"][number]):
     : [`${metadata.name} is Ready at an older generation`];
 }
 
-function unsettledNode({ node, frontends }: NodeState): string[] {
+function unsettledNode({ node, frontends }: NodePage): string[] {
   return Object.entries(frontends).flatMap(([name, { report, generation, pools }]) => {
     if (report?.result !== "Programmed" || report.generation !== generation)
       return [`${node} has not programmed ${name}`];

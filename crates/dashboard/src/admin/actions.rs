@@ -9,7 +9,6 @@ use axum::{
 };
 use kube::Client;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::{Admin, AdminMode, error::AdminError, session::Session};
 use maglev_fleet::operator_change::{ChangeOutcome, affected_frontends, roll_out, unserved_frontends};
@@ -21,38 +20,63 @@ const ROLLOUT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest reason in bytes. It becomes an annotation and is shown in a table.
 const MAX_REASON: usize = 500;
 
-/// A change as the page sends it.
+/// An operator change as the page sends it.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "field", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum RawChange {
-    AdminState { backend: String, state: String },
-    Weight { frontend: String, pool: String, backend: String, weight: i64 },
+pub(crate) enum Change {
+    AdminState {
+        backend: String,
+        #[cfg_attr(test, ts(as = "crate::contract::AdminState"))]
+        state: String,
+    },
+    Weight {
+        frontend: String,
+        pool: String,
+        backend: String,
+        weight: i64,
+    },
 }
 
+/// A change, and the options of making it.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 #[serde(deny_unknown_fields)]
 pub struct ChangeBody {
-    change: RawChange,
+    change: Change,
     reason: Option<String>,
     /// Makes the change even if checks fail.
     #[serde(default)]
     force: bool,
 }
 
+/// The expected effect of a change.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Preview {
+    change: String,
+    /// Frontends whose weights can change.
+    touches: Vec<String>,
+    /// The subset of `touches` that would be left without any effective weight on some node.
+    leaves_unserved: Vec<String>,
+    /// Number of nodes that responded.
+    nodes: usize,
+}
+
 type Body<T> = Result<Json<T>, JsonRejection>;
 
 /// The effects of a change, from the last states of the nodes. Changes nothing.
-pub async fn preview(State(admin): State<Arc<Admin>>, body: Body<RawChange>) -> Result<Response, AdminError> {
+pub async fn preview(State(admin): State<Arc<Admin>>, body: Body<Change>) -> Result<Response, AdminError> {
     let change = OperatorChange::try_from(read(body)?)?;
     let mut nodes = admin.fleet.nodes();
     nodes.retain(|node| node.as_of.is_some());
     let (affected, unserved) = (affected_frontends(&nodes, &change), unserved_frontends(&nodes, &change));
-    let preview = json!({
-        "change": change.to_string(),
-        "touches": names(&affected),
-        "leaves_unserved": names(&unserved),
-        "nodes": nodes.len(),
-    });
+    let preview = Preview {
+        change: change.to_string(),
+        touches: names(&affected),
+        leaves_unserved: names(&unserved),
+        nodes: nodes.len(),
+    };
     Ok(Json(preview).into_response())
 }
 
@@ -82,13 +106,16 @@ pub async fn change(
     }
 }
 
+/// The result of a change, and its progress on the nodes.
 #[derive(Serialize)]
-struct ChangeReport {
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+pub struct ChangeReport {
     change: String,
     old: String,
     new: String,
     written: bool,
     by: String,
+    /// Field managers that lost the field.
     taken_from: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     event_failed: Option<String>,
@@ -130,12 +157,12 @@ fn names(names: &[Name]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
 }
 
-impl TryFrom<RawChange> for OperatorChange {
+impl TryFrom<Change> for OperatorChange {
     type Error = AdminError;
 
-    fn try_from(change: RawChange) -> Result<Self, AdminError> {
+    fn try_from(change: Change) -> Result<Self, AdminError> {
         match change {
-            RawChange::AdminState { backend, state } => {
+            Change::AdminState { backend, state } => {
                 let state = match &*state {
                     "Enabled" => AdminState::Enabled,
                     "Paused" => AdminState::Paused,
@@ -144,7 +171,7 @@ impl TryFrom<RawChange> for OperatorChange {
                 };
                 Ok(Self::AdminState { backend: namespaced_name("backend", &backend)?, state })
             }
-            RawChange::Weight { frontend, pool, backend, weight } => {
+            Change::Weight { frontend, pool, backend, weight } => {
                 let checked = u8::try_from(weight).ok().and_then(Weight::new);
                 let Some(weight) = checked else {
                     return bad_body(&format!("weight: {weight} is not between 0 and 100"));
@@ -188,7 +215,7 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Result<OperatorChange, String> {
-        let change: RawChange = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        let change: Change = serde_json::from_str(json).map_err(|error| error.to_string())?;
         OperatorChange::try_from(change).map_err(|error| error.to_string())
     }
 

@@ -9,37 +9,63 @@ use axum::{
     response::{AppendHeaders, IntoResponse as _, Response},
 };
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{Admin, AdminMode, cookie::delete_cookie, error::AdminError, origin, session::Session};
 use maglev_kube::{UserClients, whoami};
 
-/// The input of the sign-in form.
+/// The input of the sign-in form, of either mode.
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(untagged, deny_unknown_fields)]
 pub enum SignInBody {
-    Password { user: String, password: SecretString },
-    Token { token: SecretString },
+    Password {
+        user: String,
+        #[cfg_attr(test, ts(type = "string"))]
+        password: SecretString,
+    },
+    Token {
+        #[cfg_attr(test, ts(type = "string"))]
+        token: SecretString,
+    },
+}
+
+/// The state of sign-in for the page.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+pub struct SessionStatus {
+    #[cfg_attr(test, ts(as = "crate::contract::AdminMode"))]
+    mode: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed_in: Option<SignedIn>,
+}
+
+/// The session of a signed-in user.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct SignedIn {
+    who: String,
+    /// The value that requests repeat in the header `x-maglev-csrf`.
+    csrf: String,
+    /// Latest end, in seconds of Unix time.
+    ends: i64,
 }
 
 /// The mode of the dashboard, and the signed-in user.
 pub async fn session(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
     let signed_in = match admin.session(&headers) {
-        Ok(session) => Some(session_json(&session)),
+        Ok(session) => Some(SignedIn::new(&session)),
         Err(AdminError::NotSignedIn) => None,
         Err(error) => return error.into_response(),
     };
-    let mut response = json!({ "mode": admin.mode.as_str() });
-    if let Some(signed_in) = signed_in {
-        response["signed_in"] = signed_in;
-    }
-    Json(response).into_response()
+    Json(SessionStatus { mode: admin.mode.as_str(), signed_in }).into_response()
 }
 
-/// The parts of a session that the page needs.
-fn session_json(session: &Session) -> Value {
-    json!({ "who": session.user, "csrf": session.csrf, "ends": session.ends() })
+impl SignedIn {
+    fn new(session: &Session) -> Self {
+        Self { who: session.user.clone(), csrf: session.csrf.clone(), ends: session.ends() }
+    }
 }
 
 pub async fn sign_in(
@@ -67,7 +93,7 @@ pub async fn sign_in(
     }
     let session = result?;
     let cookie = admin.session_cookie(&session, &headers)?;
-    Ok((AppendHeaders([(header::SET_COOKIE, cookie)]), Json(session_json(&session))).into_response())
+    Ok((AppendHeaders([(header::SET_COOKIE, cookie)]), Json(SignedIn::new(&session))).into_response())
 }
 
 pub async fn sign_out(

@@ -7,47 +7,68 @@ use serde::Serialize;
 
 use super::{Position, ProblemDetail, Time, Vip};
 
+/// The document of one node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct NodeDocument {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) node: Option<Arc<str>>,
+    pub(crate) node: Arc<str>,
+    /// Absent before the first state of the agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) as_of: Option<Position>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) now: Option<Time>,
+    /// Time of the response.
+    pub(crate) now: Time,
     pub(crate) frontends: BTreeMap<String, FrontendDetail>,
     pub(crate) backends: BTreeMap<String, BackendDetail>,
     pub(crate) health_checks: BTreeMap<String, HealthCheckDetail>,
+    #[serde(flatten)]
+    pub(crate) rest: NodeRest,
+}
+
+/// The document without Frontends, Backends and HealthChecks: small, so it is compared as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+pub struct NodeRest {
+    /// Absent while VPP is not connected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) vpp: Option<VppPanel>,
     pub(crate) foreign: BTreeMap<String, Foreign>,
+    /// Absent until the agent has read its configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) settings: Option<Settings>,
+    /// True while the claim of some Frontend is unreadable, so that unclaimed VIPs are not removed.
     pub(crate) claims_unknown: bool,
 }
 
 /// A Frontend on one node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct FrontendDetail {
     pub(crate) vip: Vip,
+    #[cfg_attr(test, ts(as = "crate::contract::FrontendState"))]
     pub(crate) state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) since: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(as = "Option<crate::contract::ProbeCode>"))]
     pub(crate) code: Option<&'static str>,
+    /// Absent if no pool is active.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) active_pool: Option<Arc<str>>,
+    #[cfg_attr(test, ts(type = r#""serving" | "held" | "withdrawn""#))]
     pub(crate) standing: &'static str,
     pub(crate) problems: Vec<ProblemDetail>,
+    /// Absent: as VPP has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) encap: Option<String>,
     pub(crate) sticky: bool,
+    #[cfg_attr(test, ts(as = "crate::contract::OnBackendDown"))]
     pub(crate) on_backend_down: &'static str,
     pub(crate) table_length: u16,
     pub(crate) uid: Arc<str>,
     pub(crate) generation: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) report: Option<ReportDetail>,
+    /// Absent if VPP does not have the VIP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) in_vpp: Option<InVpp>,
     pub(crate) pools: BTreeMap<Arc<str>, PoolDetail>,
@@ -57,7 +78,9 @@ pub struct FrontendDetail {
 
 /// The node's progress with a Frontend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct ReportDetail {
+    #[cfg_attr(test, ts(as = "crate::contract::ProgramResult"))]
     pub(crate) result: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<Arc<str>>,
@@ -67,17 +90,22 @@ pub struct ReportDetail {
 
 /// The state of a VIP in VPP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct InVpp {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(as = "Option<crate::contract::EncapType>"))]
     pub(crate) encap: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) sticky: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) table_length: Option<u16>,
+    /// Number of application servers.
     pub(crate) servers: usize,
 }
 
+/// A pool on one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct PoolDetail {
     pub(crate) order: usize,
     pub(crate) active: bool,
@@ -86,35 +114,49 @@ pub struct PoolDetail {
 
 /// A Backend in a pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Member {
     pub(crate) order: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) address: Option<String>,
+    /// The configured weight.
     pub(crate) weight: u8,
+    /// The weight that VPP should have.
     pub(crate) effective: u8,
+    /// The weight that VPP has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) in_vpp: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) buckets: Option<u32>,
+    /// The reason of the effective weight.
+    #[cfg_attr(test, ts(as = "crate::contract::MemberCondition"))]
     pub(crate) condition: &'static str,
+    /// The weight is kept as VPP has it.
     pub(crate) kept: bool,
 }
 
 /// A Backend on one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct BackendDetail {
     pub(crate) address: String,
+    #[cfg_attr(test, ts(as = "crate::contract::AdminState"))]
     pub(crate) admin_state: &'static str,
+    #[cfg_attr(test, ts(as = "crate::contract::BackendState"))]
     pub(crate) state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) since: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(as = "Option<crate::contract::ProbeCode>"))]
     pub(crate) code: Option<&'static str>,
+    /// Name of the HealthCheck.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) check: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) check_type: Option<&'static str>,
+    /// Set if the Backend went down while the probe path was suspect.
     pub(crate) in_doubt: bool,
+    /// Oldest first.
     pub(crate) history: Vec<PastTransition>,
     pub(crate) generation: i64,
     pub(crate) problems: Vec<ProblemDetail>,
@@ -122,15 +164,21 @@ pub struct BackendDetail {
 
 /// A past transition of a Backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct PastTransition {
+    #[cfg_attr(test, ts(as = "crate::contract::BackendState"))]
     pub(crate) from: &'static str,
+    #[cfg_attr(test, ts(as = "crate::contract::BackendState"))]
     pub(crate) to: &'static str,
     pub(crate) at: Time,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(as = "Option<crate::contract::ProbeCode>"))]
     pub(crate) code: Option<&'static str>,
 }
 
+/// A HealthCheck as the node resolved it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct HealthCheckDetail {
     #[serde(rename = "type")]
     pub(crate) kind: &'static str,
@@ -144,17 +192,21 @@ pub struct HealthCheckDetail {
     pub(crate) problems: Vec<ProblemDetail>,
 }
 
+/// VPP on one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct VppPanel {
     pub(crate) version: String,
     pub(crate) build_date: String,
     pub(crate) pid: u32,
     pub(crate) capabilities: String,
+    /// Start of the connection.
     pub(crate) since: Time,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) boot_time: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) heartbeat: Option<u64>,
+    /// True if VPP supports weights.
     pub(crate) weights: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) conf: Option<VppConfDetail>,
@@ -168,6 +220,7 @@ pub struct VppPanel {
 
 /// Global settings of VPP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct VppConfDetail {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ipv4_source: Option<String>,
@@ -181,18 +234,22 @@ pub struct VppConfDetail {
 
 /// A VIP in VPP that no Frontend claims and the agent does not own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Foreign {
     #[serde(flatten)]
     pub(crate) vip: Vip,
+    /// Length of the prefix.
     pub(crate) length: u8,
 }
 
 /// Settings of the agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) load_balancer_config: Option<String>,
     pub(crate) sync_interval_s: u64,
+    #[cfg_attr(test, ts(as = "crate::contract::ForeignVips"))]
     pub(crate) foreign_vips: &'static str,
     pub(crate) mass_removal_hold_s: u64,
     pub(crate) fail_open: bool,
@@ -200,6 +257,7 @@ pub struct Settings {
 
 /// The counters of a VIP. Counters that VPP does not have are omitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Counters {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) existing: Option<Count>,
@@ -215,13 +273,15 @@ pub struct Counters {
 
 /// Traffic on the route to the VIP's prefix, which all VIPs of one address share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct RouteDetail {
     pub(crate) packets: Count,
     pub(crate) bytes: Count,
 }
 
-/// A counter and its rate per second.
+/// A total since VPP added the VIP, and its rate per second between the last two readings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Count {
     pub(crate) total: u64,
     pub(crate) rate: f64,

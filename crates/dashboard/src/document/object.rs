@@ -7,25 +7,34 @@ use serde::Serialize;
 use super::Time;
 use maglev_kube::objects::{Object, ObjectKey};
 
+/// A Kubernetes object.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct ObjectInfo {
+    #[cfg_attr(test, ts(as = "crate::contract::ObjectKind"))]
     kind: &'static str,
     name: String,
     uid: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     created: Option<Time>,
     generation: i64,
+    /// Absent if no controller has written a status.
     #[serde(skip_serializing_if = "Option::is_none")]
     observed_generation: Option<i64>,
+    /// By type.
     conditions: BTreeMap<String, ConditionDetail>,
     #[serde(skip_serializing_if = "Option::is_none")]
     changed: Option<LastChange>,
     annotations: BTreeMap<String, String>,
+    /// Commands that show the object.
     kubectl: [String; 2],
 }
 
+/// A condition of an object's status.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct ConditionDetail {
+    #[cfg_attr(test, ts(type = r#""True" | "False" | "Unknown""#))]
     status: String,
     reason: String,
     message: String,
@@ -34,11 +43,15 @@ pub struct ConditionDetail {
     generation: Option<i64>,
 }
 
+/// The last change of the spec.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-struct LastChange {
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+pub struct LastChange {
+    /// Name of the field manager.
     by: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     at: Option<Time>,
+    #[cfg_attr(test, ts(type = r#""Apply" | "Update""#))]
     operation: String,
 }
 

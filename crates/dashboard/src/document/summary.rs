@@ -9,11 +9,18 @@ use super::{Positions, ProblemDetail, Time, Vip};
 use maglev_fleet::survey::Flag;
 use maglev_kube::agent_pods::SELECTOR;
 
+/// The document of all nodes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Summary {
+    #[cfg_attr(test, ts(as = "BTreeMap<Arc<str>, super::Position>"))]
     pub(crate) as_of: Positions,
+    /// Time of the response.
     pub(crate) now: Time,
+    /// `absent`: no controller writes statuses, so conditions mean nothing.
+    #[cfg_attr(test, ts(type = r#""present" | "absent""#))]
     pub(crate) controller: &'static str,
+    #[cfg_attr(test, ts(type = r#""watching" | "unavailable" | "none""#))]
     pub(crate) kubernetes: &'static str,
     pub(crate) looked_for: AgentSelector,
     pub(crate) totals: Totals,
@@ -26,14 +33,18 @@ pub struct Summary {
 
 /// The search for agents, shown if none is found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct AgentSelector {
+    /// Empty for all namespaces.
     pub(crate) namespace: String,
     pub(crate) selector: String,
+    /// Lists the pods of the agents.
     pub(crate) command: String,
 }
 
 /// Totals over reporting nodes; each object counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Totals {
     pub(crate) vips: usize,
     pub(crate) backends: usize,
@@ -43,6 +54,7 @@ pub struct Totals {
 
 /// Numbers of problems by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ProblemCounts {
     pub(crate) down: usize,
     pub(crate) dropping: usize,
@@ -78,11 +90,15 @@ impl Serialize for Flags {
     }
 }
 
+/// The summary of one node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct NodeHeader {
     pub(crate) pod: String,
     pub(crate) address: String,
+    #[cfg_attr(test, ts(as = "crate::contract::LinkState"))]
     pub(crate) link: &'static str,
+    /// Nodes that do not report are excluded from totals and rows; their values are the last known.
     pub(crate) reporting: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
@@ -99,27 +115,36 @@ pub struct NodeHeader {
     pub(crate) ready: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) not_ready: Option<String>,
+    #[cfg_attr(test, ts(type = r#""connected" | "lost" | "unknown""#))]
     pub(crate) vpp: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) vpp_version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) vpp_since: Option<Time>,
+    /// Address families whose probe path is suspect.
+    #[cfg_attr(test, ts(as = "Vec<crate::contract::Family>"))]
     pub(crate) suspect: Vec<&'static str>,
+    /// By id.
     pub(crate) holds: BTreeMap<Arc<str>, HoldDetail>,
+    /// Failed steps of the last pass.
     pub(crate) failed_steps: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) sync_error: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_pass: Option<Time>,
+    /// Number of foreign VIPs.
     pub(crate) foreign: usize,
+    /// Packets per second.
     pub(crate) rate: f64,
     pub(crate) frontends: usize,
     pub(crate) backends: usize,
+    #[cfg_attr(test, ts(as = "Vec<crate::contract::Flag>"))]
     pub(crate) flags: Flags,
 }
 
 /// Removals that are held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct HoldDetail {
     pub(crate) removals: u32,
     pub(crate) until: Time,
@@ -127,40 +152,57 @@ pub struct HoldDetail {
 
 /// A Frontend over all nodes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Row {
     pub(crate) vip: Vip,
+    /// `withdrawn`: another Frontend has precedence for the VIP.
+    #[cfg_attr(test, ts(as = "crate::contract::RowState"))]
     pub(crate) state: &'static str,
+    /// Sort key, highest first.
     pub(crate) rank: u8,
+    #[cfg_attr(test, ts(as = "Vec<crate::contract::Flag>"))]
     pub(crate) flags: Flags,
+    /// State by node, with the programming result unless it is Programmed: "up", "down Failed", "withdrawn".
     pub(crate) cells: BTreeMap<Arc<str>, String>,
+    /// Number of Backends that are up on every reporting node.
     pub(crate) up: usize,
     pub(crate) total: usize,
+    /// Packets per second.
     pub(crate) rate: f64,
+    /// Dropped packets per second.
     pub(crate) dropping: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) since: Option<Time>,
     pub(crate) reason: String,
 }
 
-/// An object with problems.
+/// An object with problems on any reporting node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ObjectProblems {
+    #[cfg_attr(test, ts(as = "crate::contract::Kind"))]
     pub(crate) kind: &'static str,
     pub(crate) name: String,
     pub(crate) nodes: Vec<Arc<str>>,
     pub(crate) problems: Vec<ProblemDetail>,
+    /// VPP keeps the object's present configuration.
     pub(crate) held: bool,
 }
 
 /// A transition of an object, folded over nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct TransitionDetail {
+    #[cfg_attr(test, ts(type = r#""Backend" | "Frontend""#))]
     pub(crate) kind: &'static str,
     pub(crate) name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(as = "Option<crate::contract::BackendState>"))]
     pub(crate) from: Option<&'static str>,
+    #[cfg_attr(test, ts(as = "crate::contract::BackendState"))]
     pub(crate) to: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(as = "Option<crate::contract::ProbeCode>"))]
     pub(crate) code: Option<&'static str>,
     pub(crate) at: Time,
     pub(crate) nodes: Vec<Arc<str>>,

@@ -32,7 +32,7 @@ export class Broker {
   nodeHeads = {};
   /** @type {Record<string, import("../src/sync/contract").Row>} */
   frontendRows = {};
-  /** @type {Pick<Summary, "strip" | "totals" | "problems" | "kubernetes">} */
+  /** @type {Pick<Summary, "strip" | "totals" | "healthy" | "problems" | "kubernetes">} */
   aggregates;
 
   /** @param {World} world */
@@ -194,6 +194,7 @@ export class Broker {
       rows: pickExisting(old.rows, frontends),
       strip: old.strip,
       totals: old.totals,
+      ...(old.healthy === undefined ? {} : { healthy: old.healthy }),
       problems: old.problems,
       kubernetes: old.kubernetes,
       transitions: old.transitions,
@@ -227,26 +228,31 @@ export class Broker {
       const nodes = [...this.world.nodes.keys()];
       problems[key] = { kind: /** @type {"Frontend"} */ (kind), name, nodes, problems: list, held };
     }
+    const totals = {
+      vips: rows.length,
+      backends: this.world.backends.size,
+      nodes: heads.length,
+      reporting: heads.filter(({ reporting }) => reporting).length,
+    };
+    const strip = {
+      down: count("down"),
+      dropping: count("dropping"),
+      silent: heads.filter(({ flags }) => flags.includes("silent")).length,
+      standby: count("standby"),
+      disagree: count("disagree"),
+      rejected: Object.keys(problems).length + heads.filter(({ flags }) => flags.includes("rejected")).length,
+      sync: count("sync") + heads.filter(({ flags }) => flags.includes("sync")).length,
+      backends_down: [...this.world.backends.keys()].filter((name) => parts.isDown(this.world, name)).length,
+    };
+    const fine = totals.reporting === totals.nodes && Object.values(strip).every((number) => number === 0);
+    const { vips, backends, nodes } = totals;
     return {
+      ...(fine ? { healthy: `Everything is up: ${vips} VIPs, ${backends} backends on ${nodes} nodes` } : {}),
       kubernetes: /** @type {"watching" | "unavailable"} */ (
         this.world.apiServerAway ? "unavailable" : "watching"
       ),
-      totals: {
-        vips: rows.length,
-        backends: this.world.backends.size,
-        nodes: heads.length,
-        reporting: heads.filter(({ reporting }) => reporting).length,
-      },
-      strip: {
-        down: count("down"),
-        dropping: count("dropping"),
-        silent: heads.filter(({ flags }) => flags.includes("silent")).length,
-        standby: count("standby"),
-        disagree: count("disagree"),
-        rejected:
-          Object.keys(problems).length + heads.filter(({ flags }) => flags.includes("rejected")).length,
-        sync: count("sync") + heads.filter(({ flags }) => flags.includes("sync")).length,
-      },
+      totals,
+      strip,
       problems,
     };
   }

@@ -94,6 +94,8 @@ export function row(world, frontend) {
   if (fingerprints.size > 1) flags.push("disagree");
   if (problems.length > 0) flags.push("rejected");
   if (failed) flags.push("sync");
+  const downBackends = members.filter((backend) => isDown(world, backend));
+  if (downBackends.length > 0) flags.push("backends_down");
   return {
     vip: spec.vip,
     state,
@@ -107,6 +109,17 @@ export function row(world, frontend) {
     ...(since ? { since } : {}),
     reason: flags.includes("disagree") ? "nodes disagree" : reason(world, frontend, state, members, problems),
   };
+}
+
+/**
+ * True if a reporting node finds the backend down.
+ * @param {World} world
+ * @param {string} backend
+ */
+export function isDown(world, backend) {
+  return [...world.nodes.values()].some(
+    (node) => node.reporting && node.health.get(backend)?.state === "down",
+  );
 }
 
 /**
@@ -131,6 +144,8 @@ function reason(world, frontend, state, members, problems) {
   }
   const [problem] = problems;
   if (problem) return `${problem.reason}: ${problem.message}`;
-  const downBackends = members.filter((backend) => node?.health.get(backend)?.state === "down");
-  return downBackends.length > 0 ? `${downBackends.join(", ")} down` : "";
+  const codes = members
+    .filter((backend) => node?.health.get(backend)?.state === "down")
+    .map((backend) => `${backend.split("/").pop() ?? ""} ${node?.health.get(backend)?.code ?? "down"}`);
+  return codes.join(", ");
 }

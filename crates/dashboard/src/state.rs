@@ -58,6 +58,8 @@ pub struct Snapshot {
     pub(crate) objects: Objects,
     pub(crate) problem_counts: ProblemCounts,
     pub(crate) totals: Totals,
+    /// The sentence for a fleet without problems.
+    pub(crate) healthy: Option<String>,
     /// True if a controller writes status.
     pub(crate) controller: bool,
     pub(crate) kubernetes: &'static str,
@@ -243,7 +245,7 @@ impl DashboardState {
 
     /// Updates what a node contributes to rows, problems and totals.
     fn count_node(&mut self, node: &Arc<str>, old: &Inputs, new: &Inputs, dirty: &DirtyParts) {
-        self.backend_counts.change(old, new, &dirty.added_or_removed);
+        self.backend_counts.change(old, new, &dirty.backends);
         for name in &dirty.frontends {
             self.set_facts(name, node, Facts::new(new, name));
         }

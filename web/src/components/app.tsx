@@ -51,7 +51,8 @@ export function App(): JSX.Element {
     on(
       () => summary().value?.strip,
       (strip, before) => {
-        if (strip && before !== strip) setAnnounced((last) => announcement(before, strip) || last);
+        if (strip && before !== strip)
+          setAnnounced((last) => announcement(before, strip, summary().value?.healthy) || last);
       },
     ),
   );

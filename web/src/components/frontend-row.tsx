@@ -52,7 +52,10 @@ export function FrontendRow(props: {
       </span>
       <span class="col-backends" role="cell">
         <Flash value={`${props.row.up} ${props.row.state}`} class="pad">
-          {props.row.up}/{props.row.total} <span class={`word is-${displayState()}`}>{props.row.state}</span>
+          <span classList={{ "is-standby": props.row.flags.includes("backends_down") }}>
+            {props.row.up}/{props.row.total}
+          </span>{" "}
+          <span class={`word is-${displayState()}`}>{props.row.state}</span>
         </Flash>
       </span>
       <span class="col-rate" role="cell">

@@ -1,7 +1,7 @@
-// Counts of problems, each of which is a filter. One sentence replaces them while everything is up.
+// Counts of problems, each of which is a filter. One sentence replaces them while there is no problem.
 import { For, Show, type JSX } from "solid-js";
 import { formatPacketRate } from "../lib/format";
-import { isHealthy, COUNTS, healthySummary, type ProblemCount } from "../lib/problem-counts";
+import { COUNTS, type ProblemCount } from "../lib/problem-counts";
 import type { Summary } from "../sync/contract";
 import { toggleFlagFilter, route } from "../store/location";
 import { Flash } from "./flash";
@@ -10,7 +10,7 @@ import { Shape } from "./shape";
 
 export function ProblemCounts(props: { readonly summary: Summary }): JSX.Element {
   // An active filter stays visible when its count becomes zero.
-  const showSummary = () => isHealthy(props.summary) && route().flag === null;
+  const showSummary = () => props.summary.healthy !== undefined && route().flag === null;
   const traffic = () => Object.values(props.summary.nodes).reduce((sum, { rate }) => sum + rate, 0);
   return (
     <Show
@@ -23,7 +23,7 @@ export function ProblemCounts(props: { readonly summary: Summary }): JSX.Element
     >
       <p class="all-up">
         <Shape state={props.summary.totals.vips > 0 ? "up" : "unknown"} />
-        <span>{healthySummary(props.summary)}</span>
+        <span>{props.summary.healthy}</span>
         <span class="dim">
           {formatPacketRate(traffic())} · <LastContact />
         </span>

@@ -1,7 +1,7 @@
-// The summary sentence, announcements, and the title of the page.
+// Announcements, and the title of the page.
 import { describe, expect, it } from "vitest";
 import type { ProblemCounts, Summary } from "../sync/contract";
-import { isHealthy, announcement, pageIcon, pageTitle, healthySummary } from "./problem-counts";
+import { announcement, pageIcon, pageTitle } from "./problem-counts";
 
 const zero: ProblemCounts = {
   down: 0,
@@ -11,6 +11,7 @@ const zero: ProblemCounts = {
   disagree: 0,
   rejected: 0,
   sync: 0,
+  backends_down: 0,
 };
 const summary = (strip: Partial<ProblemCounts>, totals: Partial<Summary["totals"]> = {}) =>
   ({
@@ -18,33 +19,22 @@ const summary = (strip: Partial<ProblemCounts>, totals: Partial<Summary["totals"
     totals: { vips: 42, backends: 128, nodes: 10, reporting: 10, ...totals },
   }) as Summary;
 
-describe("the summary sentence", () => {
-  it("is shown only if every count is zero and every node reports", () => {
-    expect(isHealthy(summary({}))).toBe(true);
-    expect(isHealthy(summary({ sync: 1 }))).toBe(false);
-    expect(isHealthy(summary({}, { reporting: 9 }))).toBe(false);
-    expect(isHealthy(summary({}, { nodes: 0, reporting: 0 }))).toBe(false);
-    expect(healthySummary(summary({}))).toBe("Everything is up: 42 VIPs, 128 backends on 10 nodes");
-  });
-
-  it("does not claim that everything is up without frontends", () => {
-    expect(healthySummary(summary({}, { vips: 0 }))).toBe("No frontends yet on 10 nodes");
-  });
-});
-
 describe("the announcement", () => {
   it("lists the counts that changed", () => {
-    expect(announcement(zero, { ...zero, down: 1, sync: 2 })).toBe("1 VIP down, 2 sync errors");
-    expect(announcement({ ...zero, down: 2 }, { ...zero, down: 1 })).toBe("1 VIP down");
+    expect(announcement(zero, { ...zero, down: 1, sync: 2 }, undefined)).toBe("1 VIP down, 2 sync errors");
+    expect(announcement({ ...zero, down: 2 }, { ...zero, down: 1 }, undefined)).toBe("1 VIP down");
   });
 
   it("is empty at first and without a change", () => {
-    expect(announcement(undefined, { ...zero, down: 1 })).toBe("");
-    expect(announcement({ ...zero, down: 1 }, { ...zero, down: 1 })).toBe("");
+    expect(announcement(undefined, { ...zero, down: 1 }, undefined)).toBe("");
+    expect(announcement({ ...zero, down: 1 }, { ...zero, down: 1 }, undefined)).toBe("");
   });
 
-  it("reports that everything is up again", () => {
-    expect(announcement({ ...zero, down: 1 }, zero)).toBe("Everything is up");
+  it("is the sentence without problems once the last one has ended", () => {
+    expect(announcement({ ...zero, backends_down: 1 }, zero, "Everything is up: 1 VIP")).toBe(
+      "Everything is up: 1 VIP",
+    );
+    expect(announcement({ ...zero, down: 1 }, zero, undefined)).toBe("No problems");
   });
 });
 
@@ -54,7 +44,9 @@ describe("the title and the icon", () => {
     expect(pageTitle(summary({}), true)).toBe("maglev");
     expect(pageTitle(summary({ standby: 3, down: 2 }), true)).toBe("2 VIPs down · maglev");
     expect(pageTitle(summary({ down: 2 }), false)).toBe("not live · maglev");
+    expect(pageTitle(summary({ backends_down: 2 }), true)).toBe("2 backends down · maglev");
     expect(pageIcon(summary({}), true)).toBe("icon.svg");
+    expect(pageIcon(summary({ backends_down: 2 }), true)).toBe("icon-warning.svg");
     expect(pageIcon(summary({ standby: 3 }), true)).toBe("icon-warning.svg");
     expect(pageIcon(summary({ standby: 3, dropping: 1 }), true)).toBe("icon-critical.svg");
     expect(pageIcon(summary({}), false)).toBe("icon-unknown.svg");

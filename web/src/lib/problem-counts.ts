@@ -1,7 +1,6 @@
-// The counts of problems: their labels, the sentence that replaces them while everything is up, announcements to
-// screen readers, and the title and icon of the page.
+// The counts of problems: their labels, announcements to screen readers, and the title and icon of the page. While there
+// is no problem, the server's sentence replaces the counts.
 import type { Flag, ProblemCounts, Summary } from "../sync/contract";
-import { plural } from "./format";
 import type { DisplayState } from "./display-state";
 
 export interface ProblemCount {
@@ -65,27 +64,25 @@ export const COUNTS: readonly ProblemCount[] = [
     label: (count) => (count === 1 ? "sync error" : "sync errors"),
     tooltip: "VIPs that a node failed to program, and nodes whose last sync pass failed",
   },
+  {
+    flag: "backends_down",
+    shape: "standby",
+    severity: "warning",
+    label: (count) => (count === 1 ? "backend down" : "backends down"),
+    tooltip: "Backends that are down on at least one reporting node",
+  },
 ];
 
-/** True if no count is above zero and every node reports. */
-export function isHealthy(summary: Summary): boolean {
-  const { nodes, reporting } = summary.totals;
-  return nodes > 0 && nodes === reporting && COUNTS.every(({ flag }) => summary.strip[flag] === 0);
-}
-
-/** "Everything is up: 42 VIPs, 128 backends on 10 nodes". */
-export function healthySummary({ totals }: Summary): string {
-  const { vips, backends, nodes } = totals;
-  if (vips === 0) return `No frontends yet on ${plural(nodes, "node")}`;
-  return `Everything is up: ${plural(vips, "VIP")}, ${plural(backends, "backend")} on ${plural(nodes, "node")}`;
-}
-
-/** The announcement of a change from `before` to `now`; `""` = none. */
-export function announcement(before: ProblemCounts | undefined, now: ProblemCounts): string {
+/** The announcement of a change from `before` to `now`; `""` = none. `healthy` is the sentence without problems. */
+export function announcement(
+  before: ProblemCounts | undefined,
+  now: ProblemCounts,
+  healthy: string | undefined,
+): string {
   if (!before) return "";
   const changed = COUNTS.filter(({ flag }) => before[flag] !== now[flag]);
   if (changed.length === 0) return "";
-  if (COUNTS.every(({ flag }) => now[flag] === 0)) return "Everything is up";
+  if (COUNTS.every(({ flag }) => now[flag] === 0)) return healthy ?? "No problems";
   return changed.map(({ flag, label }) => `${now[flag]} ${label(now[flag])}`).join(", ");
 }
 

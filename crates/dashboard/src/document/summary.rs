@@ -6,12 +6,12 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer, ser::SerializeSeq as _};
 
 use super::{Positions, ProblemDetail, Time, Vip};
-use maglev_fleet::survey::Flag;
+use maglev_fleet::survey::{Flag, StatusCounts};
 use maglev_kube::agent_pods::SELECTOR;
 
 /// The document of all nodes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Summary {
     #[cfg_attr(test, ts(as = "BTreeMap<Arc<str>, super::Position>"))]
     pub(crate) as_of: Positions,
@@ -25,6 +25,9 @@ pub struct Summary {
     pub(crate) looked_for: AgentSelector,
     pub(crate) totals: Totals,
     pub(crate) strip: ProblemCounts,
+    /// The sentence for a fleet without problems; absent while there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) healthy: Option<String>,
     pub(crate) nodes: BTreeMap<Arc<str>, Arc<NodeHeader>>,
     pub(crate) rows: BTreeMap<String, Arc<Row>>,
     pub(crate) problems: BTreeMap<String, Arc<ObjectProblems>>,
@@ -52,6 +55,13 @@ pub struct Totals {
     pub(crate) reporting: usize,
 }
 
+impl From<&StatusCounts> for Totals {
+    fn from(counts: &StatusCounts) -> Self {
+        let StatusCounts { vips, backends, nodes, reporting, .. } = *counts;
+        Self { vips, backends, nodes, reporting }
+    }
+}
+
 /// Numbers of problems by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -63,6 +73,23 @@ pub struct ProblemCounts {
     pub(crate) disagree: usize,
     pub(crate) rejected: usize,
     pub(crate) sync: usize,
+    /// Backends that are down on any reporting node.
+    pub(crate) backends_down: usize,
+}
+
+impl From<&StatusCounts> for ProblemCounts {
+    fn from(counts: &StatusCounts) -> Self {
+        Self {
+            down: counts.count(Flag::Down),
+            dropping: counts.count(Flag::Dropping),
+            silent: counts.count(Flag::Silent),
+            standby: counts.count(Flag::Standby),
+            disagree: counts.count(Flag::Disagree),
+            rejected: counts.count(Flag::Rejected),
+            sync: counts.count(Flag::Sync),
+            backends_down: counts.count(Flag::BackendsDown),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -23,8 +23,6 @@ pub struct DirtyParts {
     pub(crate) health: BTreeSet<Name>,
     /// Frontends whose state differs.
     pub(crate) states: BTreeSet<Name>,
-    /// Backends that were added or removed.
-    pub(crate) added_or_removed: BTreeSet<Name>,
 }
 
 impl DirtyParts {
@@ -47,16 +45,7 @@ impl DirtyParts {
             self.frontends.insert(name);
         }
         self.health_checks.extend(changed(&old.health_checks, &new.health_checks));
-        for item in old.backends.diff(&new.backends) {
-            let (name, added_or_removed) = match item {
-                DiffItem::Add(name, _) | DiffItem::Remove(name, _) => (name, true),
-                DiffItem::Update { new: (name, _), .. } => (name, false),
-            };
-            self.backends.insert(name.clone());
-            if added_or_removed {
-                self.added_or_removed.insert(name.clone());
-            }
-        }
+        self.backends.extend(changed(&old.backends, &new.backends));
         for (kind, name) in changed(&old.problems, &new.problems) {
             match kind {
                 Kind::Frontend => drop(self.frontends.insert(name.clone())),

@@ -1,13 +1,22 @@
-//! The number of distinct Backends over all reporting nodes.
+//! Counts of distinct Backends over all reporting nodes.
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::inputs::Inputs;
-use maglev_model::Name;
+use maglev_model::{Name, health::BackendState};
 
-/// The number of reporting nodes that know each Backend.
+/// The reports of the nodes about each Backend.
 #[derive(Clone, Debug, Default)]
-pub struct BackendCounts(HashMap<Name, usize>);
+pub struct BackendCounts(HashMap<Name, Reports>);
+
+/// Numbers of reporting nodes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reports {
+    /// Nodes that know the Backend.
+    nodes: usize,
+    up: usize,
+    down: usize,
+}
 
 impl BackendCounts {
     /// The number of distinct Backends.
@@ -15,15 +24,26 @@ impl BackendCounts {
         self.0.len()
     }
 
-    /// Updates the counts after a change of a node. `differing` are the Backends that were added or removed.
+    /// The number of Backends that are up on every reporting node.
+    pub fn up(&self) -> usize {
+        self.0.values().filter(|reports| reports.up == reports.nodes).count()
+    }
+
+    /// The number of Backends that are down on a reporting node.
+    pub fn down(&self) -> usize {
+        self.0.values().filter(|reports| reports.down > 0).count()
+    }
+
+    /// Updates the counts after a change of a node. `differing` are the Backends that may differ.
     pub fn change(&mut self, old: &Inputs, new: &Inputs, differing: &BTreeSet<Name>) {
         match (old.reporting(), new.reporting()) {
             (false, false) => {}
             (true, false) => self.remove(old),
-            (false, true) => new.view().backends.keys().for_each(|name| self.count(name)),
+            (false, true) => new.view().backends.keys().for_each(|name| self.count(new, name)),
             (true, true) => {
                 for name in differing {
-                    if new.view().backends.contains_key(name) { self.count(name) } else { self.forget(name) }
+                    self.forget(old, name);
+                    self.count(new, name);
                 }
             }
         }
@@ -32,20 +52,30 @@ impl BackendCounts {
     /// Removes the counts of a node.
     pub fn remove(&mut self, old: &Inputs) {
         if old.reporting() {
-            old.view().backends.keys().for_each(|name| self.forget(name));
+            old.view().backends.keys().for_each(|name| self.forget(old, name));
         }
     }
 
-    fn count(&mut self, name: &Name) {
-        *self.0.entry(name.clone()).or_default() += 1;
+    fn count(&mut self, inputs: &Inputs, name: &Name) {
+        let Some(state) = state(inputs, name) else { return };
+        let reports = self.0.entry(name.clone()).or_default();
+        reports.nodes += 1;
+        reports.up += usize::from(state == BackendState::Up);
+        reports.down += usize::from(state == BackendState::Down);
     }
 
-    fn forget(&mut self, name: &Name) {
-        if let Some(count) = self.0.get_mut(name) {
-            *count -= 1;
-            if *count == 0 {
-                self.0.remove(name);
-            }
+    fn forget(&mut self, inputs: &Inputs, name: &Name) {
+        let (Some(state), Some(reports)) = (state(inputs, name), self.0.get_mut(name)) else { return };
+        reports.nodes -= 1;
+        reports.up -= usize::from(state == BackendState::Up);
+        reports.down -= usize::from(state == BackendState::Down);
+        if reports.nodes == 0 {
+            self.0.remove(name);
         }
     }
+}
+
+/// The state of a Backend on one node; `None` if the node does not know the Backend.
+fn state(inputs: &Inputs, name: &Name) -> Option<BackendState> {
+    inputs.view().backends.get(name).map(|backend| inputs.view().backend_state(backend))
 }

@@ -117,15 +117,23 @@ fn reason(counted: &[&NodeReport<'_>], folded: &FrontendSummary) -> (u8, String)
         return (3, format!("held: {}", text_or(&report.facts.survey.result_reason, "VPP is left unchanged")));
     }
     if let Some(pool) = counted.iter().find_map(|report| report.facts.survey.standby_for.as_ref()) {
-        return (2, format!("pool {pool} down"));
+        return (2, with_down(format!("pool {pool} down"), folded));
     }
     if let Some(last) = counted.iter().find_map(|report| report.facts.survey.last.as_ref()) {
-        return (2, format!("last backend {}", last.name()));
+        return (2, with_down(format!("last backend {}", last.name()), folded));
+    }
+    if folded.flags.contains(&Flag::BackendsDown) {
+        return (2, survey::list_down(&folded.down));
     }
     if find(&|facts| !facts.withdrawn && facts.state == FrontendState::Unknown).is_some() {
         return (1, "waiting for the first probes".to_owned());
     }
     (0, String::new())
+}
+
+/// Adds the backends that are down.
+fn with_down(reason: String, folded: &FrontendSummary) -> String {
+    if folded.down.is_empty() { reason } else { format!("{reason}: {}", survey::list_down(&folded.down)) }
 }
 
 fn text_or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {

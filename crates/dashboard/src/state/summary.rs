@@ -7,7 +7,7 @@ use crate::{
     document::{ProblemCounts, Summary, Time, Totals},
     patch,
 };
-use maglev_fleet::survey::Flag;
+use maglev_fleet::survey::{Flag, StatusCounts};
 
 impl Snapshot {
     pub fn summary(&self, now: Time) -> Summary {
@@ -19,6 +19,7 @@ impl Snapshot {
             looked_for: (*self.agent_selector).clone(),
             totals: self.totals,
             strip: self.problem_counts,
+            healthy: self.healthy.clone(),
             nodes: self.headers.iter().map(|(node, header)| (node.clone(), header.clone())).collect(),
             rows: self.rows.iter().map(|(name, row)| (name.to_string(), row.clone())).collect(),
             problems: self
@@ -55,8 +56,10 @@ impl DashboardState {
     /// Counts everything again, which takes microseconds for a thousand rows.
     pub fn set_totals(&mut self) {
         let old = self.sums();
-        self.snapshot.totals = self.totals();
-        self.snapshot.problem_counts = self.problem_counts();
+        let counts = self.status_counts();
+        self.snapshot.totals = Totals::from(&counts);
+        self.snapshot.problem_counts = ProblemCounts::from(&counts);
+        self.snapshot.healthy = counts.healthy_sentence();
         self.snapshot.controller = self.observed > 0;
         if self.snapshot.kubernetes != "none" {
             self.snapshot.kubernetes = if self.snapshot.objects.listed { "watching" } else { "unavailable" };
@@ -67,34 +70,38 @@ impl DashboardState {
     }
 
     fn sums(&self) -> Value {
-        let Snapshot { totals, problem_counts, kubernetes, .. } = &self.snapshot;
+        let Snapshot { totals, problem_counts, healthy, kubernetes, .. } = &self.snapshot;
         let controller = self.snapshot.controller_state();
-        serde_json::json!({"totals": totals, "strip": problem_counts, "controller": controller, "kubernetes": kubernetes})
-    }
-
-    fn totals(&self) -> Totals {
-        let nodes = &self.snapshot.nodes;
-        Totals {
-            vips: self.snapshot.rows.len(),
-            backends: self.backend_counts.len(),
-            nodes: nodes.len(),
-            reporting: nodes.values().filter(|inputs| inputs.reporting()).count(),
+        let mut sums = serde_json::json!({
+            "totals": totals, "strip": problem_counts, "controller": controller, "kubernetes": kubernetes,
+        });
+        // An absent value is absent, never null.
+        if let Some(sentence) = healthy {
+            sums["healthy"] = sentence.as_str().into();
         }
+        sums
     }
 
-    fn problem_counts(&self) -> ProblemCounts {
+    fn status_counts(&self) -> StatusCounts {
         let Snapshot { rows, headers, problems, nodes, .. } = &self.snapshot;
+        let vips = rows.len();
         let rows = |flag| rows.values().filter(|row| row.flags.has(flag)).count();
         let headers = |flag| headers.values().filter(|header| header.flags.has(flag)).count();
-        let holds: usize = nodes.values().filter(|node| node.reporting()).map(|node| node.view().holds.len()).sum();
-        ProblemCounts {
-            down: rows(Flag::Down),
-            dropping: rows(Flag::Dropping),
-            silent: headers(Flag::Silent),
-            standby: rows(Flag::Standby),
-            disagree: rows(Flag::Disagree),
-            rejected: problems.len() + holds,
-            sync: rows(Flag::Sync) + headers(Flag::Sync),
-        }
+        let reporting = || nodes.values().filter(|node| node.reporting());
+        let totals = StatusCounts {
+            vips,
+            backends: self.backend_counts.len(),
+            backends_up: self.backend_counts.up(),
+            nodes: nodes.len(),
+            reporting: reporting().count(),
+            ..StatusCounts::default()
+        };
+        totals.with_problems(|flag| match flag {
+            Flag::Down | Flag::Dropping | Flag::Standby | Flag::Disagree => rows(flag),
+            Flag::Silent => headers(flag),
+            Flag::Sync => rows(flag) + headers(flag),
+            Flag::Rejected => problems.len() + reporting().map(|node| node.view().holds.len()).sum::<usize>(),
+            Flag::BackendsDown => self.backend_counts.down(),
+        })
     }
 }

@@ -7,7 +7,10 @@ use serde_json::json;
 
 use super::*;
 use crate::{document::Time, patch::tests::apply};
-use maglev_fleet::{AgentTarget, AsOf, CountersRead, LinkState};
+use maglev_fleet::{
+    AgentTarget, AsOf, CountersRead, LinkState,
+    survey::{StatusCounts, Survey, SustainedFaults},
+};
 use maglev_model::{
     actual::LbDump,
     counters::{Counters, StatsSnapshot, VipCounters, VipPackets},
@@ -126,10 +129,18 @@ fn state() -> DashboardState {
 fn check(page: &Page, state: &DashboardState) -> Result<(), TestCaseError> {
     let snapshot = state.snapshot();
     let summary = folded(&snapshot.summary(NOW));
-    for part in ["rows", "nodes", "problems", "transitions", "strip", "totals", "controller"] {
+    for part in ["rows", "nodes", "problems", "transitions", "strip", "totals", "healthy", "controller"] {
         let value = |document: &Value| document.get(part).cloned().filter(|part| *part != json!({}));
         prop_assert_eq!(value(&page.summary), value(&summary), "{}", part);
     }
+    // Incremental counts equal those of a survey of all nodes.
+    let nodes: Vec<NodeState> = snapshot.nodes.values().map(|inputs| inputs.state.clone()).collect();
+    let faults = SustainedFaults { dropping: &|_, _| false, disagree: &|_| false };
+    let counts = StatusCounts::from(&Survey::new(&nodes, &faults));
+    prop_assert_eq!(Totals::from(&counts), snapshot.totals);
+    let ProblemCounts { backends_down, down, standby, .. } = ProblemCounts::from(&counts);
+    let shown = &snapshot.problem_counts;
+    prop_assert_eq!((backends_down, down, standby), (shown.backends_down, shown.down, shown.standby));
     for (node, inputs) in &snapshot.nodes {
         let document = folded(&detail::node(inputs, NOW));
         let page = page.nodes.get(&**node).cloned().unwrap_or_default();

@@ -24,6 +24,8 @@ export interface Summary {
   readonly looked_for: AgentSelector;
   readonly totals: Totals;
   readonly strip: ProblemCounts;
+  /** The sentence for a fleet without problems; absent while there are any. */
+  readonly healthy?: string;
   readonly nodes: Readonly<Record<string, NodeHeader>>;
   readonly rows: Readonly<Record<string, Row>>;
   readonly problems: Readonly<Record<string, ObjectProblems>>;
@@ -56,6 +58,8 @@ export interface ProblemCounts {
   readonly disagree: number;
   readonly rejected: number;
   readonly sync: number;
+  /** Backends that are down on any reporting node. */
+  readonly backends_down: number;
 }
 
 /** The summary of one node. */

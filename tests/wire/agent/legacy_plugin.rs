@@ -208,7 +208,7 @@ async fn drift_of_the_legacy_plugin_is_repaired() {
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 1)]).await;
     for edit in [
         |web: &mut Frontend| web.sticky = true,
-        |web: &mut Frontend| web.encap = Some(Encap::L3dsr(maglev_model::vip::Dscp::new(7).unwrap())),
+        |web: &mut Frontend| web.encap = Some(Encap::L3dsr(Dscp::new(7).unwrap())),
     ] {
         node.clear_log();
         node.edit("web", edit);

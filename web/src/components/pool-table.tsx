@@ -11,6 +11,7 @@ import { ChangeButton } from "./change-button";
 import { Flash } from "./flash";
 import { ProbeHeartbeat } from "./heartbeat";
 import { StateLabel } from "./shape";
+import { UnclaimedServers } from "./unclaimed-servers";
 
 interface TableProps {
   readonly frontend: string;
@@ -23,39 +24,42 @@ interface TableProps {
 export function PoolTable(props: TableProps): JSX.Element {
   const pools = createMemo(() => summarizePools(props.frontend, props.nodes));
   return (
-    <table class="plain pools" classList={{ "with-heartbeats": props.heartbeatNode !== undefined }}>
-      <thead>
-        <tr>
-          <Show when={props.heartbeatNode}>
-            <th scope="col">
-              <span class="visually-hidden">Heartbeat</span>
+    <>
+      <table class="plain pools" classList={{ "with-heartbeats": props.heartbeatNode !== undefined }}>
+        <thead>
+          <tr>
+            <Show when={props.heartbeatNode}>
+              <th scope="col">
+                <span class="visually-hidden">Heartbeat</span>
+              </th>
+            </Show>
+            <th scope="col">Backend</th>
+            <th scope="col">Address</th>
+            <th scope="col">State</th>
+            <th scope="col" class="number">
+              Weight
             </th>
-          </Show>
-          <th scope="col">Backend</th>
-          <th scope="col">Address</th>
-          <th scope="col">State</th>
-          <th scope="col" class="number">
-            Weight
-          </th>
-          <th scope="col" class="number">
-            Effective
-          </th>
-          <th scope="col" class="number">
-            Buckets
-          </th>
-          <th scope="col" class="number">
-            Since
-          </th>
-        </tr>
-      </thead>
-      <For each={pools().map(({ name }) => name)}>
-        {(name) => (
-          <Show when={pools().find((pool) => pool.name === name)}>
-            {(pool) => <PoolBody {...props} pool={pool()} />}
-          </Show>
-        )}
-      </For>
-    </table>
+            <th scope="col" class="number">
+              Effective
+            </th>
+            <th scope="col" class="number">
+              Buckets
+            </th>
+            <th scope="col" class="number">
+              Since
+            </th>
+          </tr>
+        </thead>
+        <For each={pools().map(({ name }) => name)}>
+          {(name) => (
+            <Show when={pools().find((pool) => pool.name === name)}>
+              {(pool) => <PoolBody {...props} pool={pool()} />}
+            </Show>
+          )}
+        </For>
+      </table>
+      <UnclaimedServers frontend={props.frontend} nodes={props.nodes} />
+    </>
   );
 }
 

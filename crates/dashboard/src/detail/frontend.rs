@@ -1,6 +1,6 @@
 //! Builds the document of a Frontend on one node.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::problems;
 use crate::{
@@ -42,7 +42,7 @@ pub fn frontend(inputs: &Inputs, name: &Name) -> Option<FrontendDetail> {
         uid: Arc::clone(&frontend.revision.uid),
         generation: frontend.revision.generation,
         report: view.reports.get(name).map(report),
-        in_vpp: in_vpp.map(vip_in_vpp),
+        in_vpp: in_vpp.map(|vip| vip_in_vpp(vip, view.unclaimed_servers(frontend))),
         pools: pools(inputs, frontend, &effective),
         counters: inputs.traffic.as_ref().filter(|_| is_owner).and_then(|traffic| traffic.vips.get(&vip)).copied(),
     })
@@ -84,12 +84,14 @@ fn report(report: &Report) -> ReportDetail {
     }
 }
 
-fn vip_in_vpp(vip: &VipState) -> InVpp {
+fn vip_in_vpp(vip: &VipState, unclaimed: BTreeMap<IpAddr, u8>) -> InVpp {
+    let unclaimed = unclaimed.into_iter().map(|(address, weight)| (address.to_string(), weight));
     InVpp {
         encap: vip.encap.map(ActualEncap::as_str),
         sticky: vip.sticky,
         table_length: vip.table_length,
         servers: vip.servers.len(),
+        unclaimed_servers: Some(unclaimed.collect()).filter(|unclaimed: &BTreeMap<_, _>| !unclaimed.is_empty()),
     }
 }
 

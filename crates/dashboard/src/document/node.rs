@@ -101,6 +101,9 @@ pub struct InVpp {
     pub(crate) table_length: Option<u16>,
     /// Number of application servers.
     pub(crate) servers: usize,
+    /// Application servers that no pool names, with their weights. Absent without any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) unclaimed_servers: Option<BTreeMap<String, u8>>,
 }
 
 /// A pool on one node.

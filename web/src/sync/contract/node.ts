@@ -75,6 +75,8 @@ export interface InVpp {
   readonly table_length?: number;
   /** Number of application servers. */
   readonly servers: number;
+  /** Application servers that no pool names, with their weights. Absent without any. */
+  readonly unclaimed_servers?: Readonly<Record<string, number>>;
 }
 
 /** A pool on one node. */

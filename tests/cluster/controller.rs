@@ -4,7 +4,10 @@
 //! of their own.
 
 mod agents;
+mod long_names;
+mod node_registration;
 mod process;
+mod refused_addresses;
 mod reports;
 
 use std::sync::Arc;

@@ -21,6 +21,7 @@ mod maglevc;
 mod maglevd;
 mod metrics;
 mod node;
+mod node_selector;
 mod operator_change;
 mod promtool;
 mod proxies;

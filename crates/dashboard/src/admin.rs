@@ -19,15 +19,6 @@ mod revoked_sessions;
 mod session;
 mod sign_in;
 mod sign_in_limit;
-#[cfg(test)]
-pub(crate) mod wire {
-    //! The types of requests and responses.
-
-    pub(crate) use super::{
-        actions::{Change, ChangeBody, ChangeReport, Preview},
-        sign_in::{SessionStatus, SignInBody, SignedIn},
-    };
-}
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -123,4 +114,14 @@ pub fn routes<S: Clone + Send + Sync + 'static>(admin: Option<Arc<Admin>>) -> Ro
 
 async fn disabled() -> Response {
     error::disabled()
+}
+
+#[cfg(test)]
+pub(crate) mod wire {
+    //! The types of requests and responses.
+
+    pub(crate) use super::{
+        actions::{Change, ChangeBody, ChangeReport, Preview},
+        sign_in::{SessionStatus, SignInBody, SignedIn},
+    };
 }

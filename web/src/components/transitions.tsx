@@ -51,8 +51,7 @@ function TransitionItem(props: {
       </a>
       <span class="transition-change">
         <span class="dim">{props.transition.from ?? "new"} → </span>
-        <StateLabel state={props.transition.to} />{" "}
-        <span class="mono dim">{props.transition.code}</span>
+        <StateLabel state={props.transition.to} /> <span class="mono dim">{props.transition.code}</span>
       </span>
       <span class="transition-where dim clip" title={props.transition.nodes.join(", ")}>
         {nodeText()}

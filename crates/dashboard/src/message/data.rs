@@ -1,6 +1,6 @@
 //! The data of the messages, as they are serialized.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -13,7 +13,7 @@ use maglev_model::event::Level;
 #[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Hello<'m> {
     /// The positions of the agents at the start of the stream.
-    #[cfg_attr(test, ts(as = "BTreeMap<Arc<str>, Position>"))]
+    #[cfg_attr(test, ts(as = "BTreeMap<String, Position>"))]
     pub(crate) nodes: &'m Positions,
     pub(crate) now: Time,
     /// The process, in hexadecimal.
@@ -39,7 +39,7 @@ pub struct WatchedBeats {
 #[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct SummaryPatch<'m> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(test, ts(as = "Option<BTreeMap<Arc<str>, Position>>"))]
+    #[cfg_attr(test, ts(as = "Option<BTreeMap<String, Position>>"))]
     pub(crate) as_of: Option<&'m Positions>,
     /// A JSON merge patch (RFC 7396).
     #[cfg_attr(test, ts(type = "unknown"))]

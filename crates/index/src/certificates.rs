@@ -97,7 +97,12 @@ impl CertificateRefs {
 pub enum Resolved {
     /// An object has not been read yet.
     Pending,
-    Usable(Option<Authorities>, Option<ClientCertificate>),
+    Usable {
+        authorities: Option<Authorities>,
+        client: Option<ClientCertificate>,
+        /// The problem of skipped CA certificates, if any.
+        skipped: Option<Problem>,
+    },
     Unusable(Vec<Problem>),
 }
 
@@ -135,11 +140,14 @@ impl Certificates {
         const AUTHORITIES: &str = "spec.tls.caCertificateRef";
         const CLIENT: &str = "spec.tls.clientCertificateRef";
         let mut problems = Vec::new();
-        let (mut authorities, mut client) = (None, None);
+        let (mut authorities, mut client, mut skipped) = (None, None, None);
         if let Some(holder) = &refs.authorities {
             match self.contents.get(holder).map(|content| data(content).and_then(pem::authorities)) {
                 None => return Resolved::Pending,
-                Some(Ok(read)) => authorities = Some(read),
+                Some(Ok(read)) => {
+                    authorities = Some(read.authorities);
+                    skipped = read.skipped.map(|fault| fault.skipped_problem(name, AUTHORITIES, holder));
+                }
                 Some(Err(fault)) => problems.push(fault.problem(name, AUTHORITIES, holder)),
             }
         }
@@ -150,7 +158,11 @@ impl Certificates {
                 Some(Err(fault)) => problems.push(fault.problem(name, CLIENT, holder)),
             }
         }
-        if problems.is_empty() { Resolved::Usable(authorities, client) } else { Resolved::Unusable(problems) }
+        if problems.is_empty() {
+            Resolved::Usable { authorities, client, skipped }
+        } else {
+            Resolved::Unusable(problems)
+        }
     }
 }
 
@@ -168,11 +180,17 @@ impl Fault {
     }
 
     fn problem(self, name: &Name, field: &'static str, holder: &Holder) -> Problem {
-        let message = format!(
-            "{} {name}: {field} refers to {holder}, {}; until then its backends are not probed and keep their weights",
-            Kind::HealthCheck.as_str(),
-            self.clause
-        );
+        self.problem_with_effect(name, field, holder, "until then its backends are not probed and keep their weights")
+    }
+
+    /// The problem of certificates that are skipped beside usable ones.
+    fn skipped_problem(self, name: &Name, field: &'static str, holder: &Holder) -> Problem {
+        self.problem_with_effect(name, field, holder, "until then that certificate is not trusted")
+    }
+
+    fn problem_with_effect(self, name: &Name, field: &'static str, holder: &Holder, effect: &str) -> Problem {
+        let kind = Kind::HealthCheck.as_str();
+        let message = format!("{kind} {name}: {field} refers to {holder}, {}; {effect}", self.clause);
         Problem::new(self.reason, field, message)
     }
 }

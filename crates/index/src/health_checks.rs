@@ -138,7 +138,8 @@ impl HealthChecks {
                 ResolvedCheck::Unreadable
             }
             (Ok(_), Resolved::Pending) => ResolvedCheck::Pending,
-            (Ok(check), Resolved::Usable(authorities, client)) => {
+            (Ok(check), Resolved::Usable { authorities, client, skipped }) => {
+                problems.extend(skipped);
                 let mut check = check.clone();
                 if let Some(tls) = check.probe.tls_mut() {
                     (tls.authorities, tls.client) = (authorities, client);

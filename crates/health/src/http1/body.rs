@@ -100,6 +100,10 @@ impl Chunk {
                 [] | [b'\r'] => Ok(None),
                 _ => Err("a chunk is longer than its size".to_owned()),
             },
+            // The parser takes an empty line for the size 0.
+            Self::Size if received.first().is_some_and(|byte| !byte.is_ascii_hexdigit()) => {
+                Err("the size of a chunk is not valid".to_owned())
+            }
             Self::Size => match httparse::parse_chunk_size(received) {
                 Ok(Status::Complete((length, size))) => {
                     *self = if size == 0 { Self::Last } else { Self::Data(size) };

@@ -17,18 +17,38 @@ use maglev_model::config::{Authorities, ClientCertificate};
 
 type Data = BTreeMap<String, Vec<u8>>;
 
-/// The CA certificates in `data`.
-pub fn authorities(data: &Data) -> Result<Authorities, Fault> {
-    let certificates = certificates(data, CA_KEY)?;
+/// The usable CA certificates of an object.
+pub struct UsableAuthorities {
+    pub authorities: Authorities,
+    /// The fault of the entries that are skipped, if any.
+    pub skipped: Option<Fault>,
+}
+
+/// The CA certificates in `data`. An entry that cannot be used is skipped if another one can be used.
+pub fn authorities(data: &Data) -> Result<UsableAuthorities, Fault> {
     let mut roots = RootCertStore::empty();
-    for (number, certificate) in (1..).zip(&certificates) {
-        roots.add(certificate.clone()).map_err(|error| {
-            Fault::unreadable(format!(
-                "whose {CA_KEY} has an invalid certificate at number {number} ({error}): correct it"
-            ))
-        })?;
+    let (mut certificates, mut first_fault) = (Vec::new(), None);
+    for (number, entry) in (1..).zip(CertificateDer::pem_slice_iter(value(data, CA_KEY)?)) {
+        let added = match entry {
+            Ok(certificate) => {
+                let added = roots.add(certificate.clone()).map_err(|error| error.to_string());
+                added.map(|()| certificates.push(certificate.to_vec()))
+            }
+            Err(_) => Err("not valid PEM".to_owned()),
+        };
+        if let Err(error) = added
+            && first_fault.is_none()
+        {
+            first_fault =
+                Some(format!("whose {CA_KEY} has an invalid certificate at number {number} ({error}): correct it"));
+        }
     }
-    Ok(Authorities { certificates: certificates.iter().map(|one| one.to_vec()).collect() })
+    let skipped = first_fault.map(Fault::unreadable);
+    if certificates.is_empty() {
+        return Err(skipped
+            .unwrap_or_else(|| Fault::unreadable(format!("whose {CA_KEY} has no certificate in PEM: correct it"))));
+    }
+    Ok(UsableAuthorities { authorities: Authorities { certificates: certificates.into() }, skipped })
 }
 
 /// The client certificate in `data`, with its private key.

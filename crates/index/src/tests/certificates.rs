@@ -122,6 +122,27 @@ fn unusable_certificate_is_a_problem_and_makes_the_check_unreadable() {
 }
 
 #[test]
+fn invalid_authority_beside_a_valid_one_is_skipped_and_reported() {
+    let ((valid, _), (own_certificate, key)) = (certified(), certified());
+    let no_certificate = valid.replace("MI", "AA");
+    let no_base64 = valid.replace("MI", "M!");
+    for invalid in [no_certificate, no_base64] {
+        for (list, number) in [(format!("{invalid}{valid}"), 1), (format!("{valid}{invalid}"), 2)] {
+            let mut fixture = fixture();
+            read(&mut fixture, &own(), existing(&[("tls.crt", &own_certificate), ("tls.key", &key)]));
+            read(&mut fixture, &authority(), existing(&[("ca.crt", &list)]));
+            let (trusted, _) = in_use(&fixture).expect("it is probed");
+            assert_eq!(trusted.unwrap().certificates.len(), 1);
+            let problems = fixture.problems(Kind::HealthCheck, "shop/c");
+            assert_eq!(problems.iter().map(|p| p.reason).collect::<Vec<_>>(), [Reason::CertificateUnreadable]);
+            let message = &problems[0].message;
+            assert!(message.contains(&format!("number {number}")) && message.contains("not trusted"), "{message}");
+            assert_eq!(fixture.problems(Kind::Backend, "shop/web"), []);
+        }
+    }
+}
+
+#[test]
 fn rotated_certificate_is_used_at_once_and_equal_content_changes_nothing() {
     let mut fixture = fixture();
     let ((first, key), (second, _)) = (certified(), certified());

@@ -36,6 +36,9 @@ const CONFLICTS: [Reason; 2] = [Reason::AddressOwnedByOtherNamespace, Reason::Co
 const DEGRADING: [Reason; 4] =
     [Reason::BackendNotFound, Reason::DuplicateAddress, Reason::WeightsTooLarge, Reason::NoBackends];
 
+/// Reasons for which a Backend of a Frontend is not probed although its HealthCheck exists.
+pub const HEALTH_CHECK_UNUSABLE: [Reason; 2] = [Reason::HealthCheckUnreadable, Reason::MissingCapability];
+
 /// The inputs of a Frontend's status.
 pub struct FrontendInputs<'a> {
     pub(crate) name: &'a Name,
@@ -56,9 +59,11 @@ pub struct Resolved<'a> {
     pub(crate) program: &'a ProgramId,
 }
 
-/// The status of a Frontend; `counts` returns the node counts of one of its Backends.
+/// The status of a Frontend. `checks` are the problems of its Backends that are not probed; `counts` returns the node
+/// counts of one of its Backends.
 pub fn frontend<'a>(
     inputs: &FrontendInputs<'a>,
+    checks: &[Problem],
     counts: impl Fn(&Name) -> Option<&'a NodeCounts>,
     old: &FrontendStatus,
     revision: StatusRevision,
@@ -84,6 +89,7 @@ pub fn frontend<'a>(
 
     let mut degraded: Vec<Problem> = with_reason(inputs.problems, &DEGRADING).into_iter().cloned().collect();
     degraded.extend(weights_unsupported(inputs));
+    degraded.extend_from_slice(checks);
     let degraded: Vec<&Problem> = degraded.iter().collect();
     if degraded.is_empty() {
         standby.set_degraded(&mut conditions);

@@ -1,7 +1,7 @@
 //! Derives the action for an object: its status is computed and compared with the stored one.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -120,8 +120,10 @@ impl StatusEngine {
                     named_backends: stored.named_backends,
                     nodes,
                 };
+                let checks =
+                    resolved.map(|(frontend, _)| self.health_check_problems(frontend, nodes)).unwrap_or_default();
                 let counts = |name: &Name| self.counts.get(name);
-                Status::Frontend(frontend_status::frontend(&inputs, counts, old, revision))
+                Status::Frontend(frontend_status::frontend(&inputs, &checks, counts, old, revision))
             }
             Status::MaglevNode(old) => {
                 let agent = self.agents.get(name.as_str());
@@ -150,6 +152,14 @@ impl StatusEngine {
                 format!("down {}{code}", nodes_in(health::BackendState::Down))
             }
         })
+    }
+
+    /// The problems of the Backends of `frontend` that are not probed, because the HealthCheck cannot be used.
+    fn health_check_problems(&self, frontend: &Frontend, nodes: &[NodeView<'_>]) -> Vec<Problem> {
+        let backends: BTreeSet<&Name> =
+            frontend.pools.iter().flat_map(|pool| &pool.members).map(|member| &member.backend).collect();
+        let problems = backends.into_iter().flat_map(|name| self.problems_with_nodes(Kind::Backend, name, nodes));
+        problems.filter(|problem| frontend_status::HEALTH_CHECK_UNUSABLE.contains(&problem.reason)).collect()
     }
 
     /// The problems of an object that the index found, and those that nodes report. Equal problems of several nodes are

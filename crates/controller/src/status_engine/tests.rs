@@ -181,6 +181,27 @@ fn backend_is_mixed_if_nodes_disagree_and_unknown_does_not_count() {
 }
 
 #[test]
+fn frontend_with_an_unusable_health_check_is_degraded() {
+    let mut scene = Scene::with_nodes(&["a"]);
+    scene.probed("shop/one", "10.0.0.1", "tcp");
+    scene.frontend("shop/web", &frontend_spec(&["one"]));
+    scene.reconcile();
+    assert_eq!(scene.condition("shop/web", "Degraded"), "");
+    let pattern = json!({"type": "HTTP", "port": 80, "http": {"expectedBody": "("}});
+    scene.object("HealthCheck", "shop/tcp", &pattern);
+    scene.reconcile();
+    assert_eq!(scene.condition("shop/web", "Degraded"), "True HealthCheckUnreadable");
+    assert!(
+        scene.message("shop/web", "Degraded").contains("HealthCheck \"tcp\""),
+        "{}",
+        scene.message("shop/web", "Degraded")
+    );
+    scene.check("shop/tcp");
+    scene.reconcile();
+    assert_eq!(scene.condition("shop/web", "Degraded"), "");
+}
+
+#[test]
 fn backend_with_missing_health_check_is_unknown_and_paused_one_is_paused() {
     let mut scene = Scene::with_nodes(&["a"]);
     scene.probed("shop/one", "10.0.0.1", "nowhere");

@@ -2,6 +2,7 @@
 
 use kube::api::{Api, ApiResource, DynamicObject, PostParams};
 use kube::core::GroupVersionKind;
+use maglev_model::body_pattern::BodyPattern;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -82,4 +83,52 @@ async fn misspelt_field_is_rejected() {
     let output = cluster.kubectl_with(&["apply", "-n", &namespace, "-f", "-"], manifest).await;
     let answer = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && answer.contains("unknown field \"spec.adminstate\""), "{answer}");
+}
+
+/// Patterns with the verdict of Go's `regexp`; the API server judges `expectedBody` with it, too.
+#[derive(Deserialize)]
+struct GoPatterns {
+    patterns: Vec<GoPattern>,
+}
+
+#[derive(Deserialize)]
+struct GoPattern {
+    pattern: String,
+    /// `None` if the pattern does not compile.
+    matches: Option<Vec<usize>>,
+}
+
+#[tokio::test]
+async fn pattern_that_is_accepted_is_usable_by_the_agents() {
+    let cluster = cluster().await;
+    let namespace = cluster.namespace("patterns").await;
+    let file: GoPatterns = serde_json::from_str(include_str!("../wire/data/go_patterns.json")).unwrap();
+    let checks: Api<DynamicObject> = Api::namespaced_with(
+        cluster.client().await,
+        &namespace,
+        &ApiResource::from_gvk(&GroupVersionKind::gvk("maglev.vpp.io", "v1alpha1", "HealthCheck")),
+    );
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    let (mut differences, mut accepted) = (Vec::new(), 0);
+    for GoPattern { pattern, matches } in &file.patterns {
+        let object = json!({
+            "apiVersion": "maglev.vpp.io/v1alpha1", "kind": "HealthCheck", "metadata": { "name": "pattern" },
+            "spec": { "type": "HTTP", "port": 80, "http": { "expectedBody": pattern } },
+        });
+        match checks.create(&dry_run, &serde_json::from_value(object).unwrap()).await {
+            Ok(_) => {
+                accepted += 1;
+                if let Err(error) = BodyPattern::new(pattern) {
+                    differences.push(format!("{pattern}: accepted, but not usable: {error}"));
+                }
+                if matches.is_none() {
+                    differences.push(format!("{pattern}: accepted, but Go does not compile it"));
+                }
+            }
+            Err(kube::Error::Api(status)) if status.code == 422 => {}
+            Err(other) => differences.push(format!("{pattern}: {other}")),
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    assert!(accepted >= 60, "{accepted}");
 }

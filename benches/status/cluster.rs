@@ -27,7 +27,7 @@ const CONCURRENCY: usize = 32;
 
 /// Starts a control plane with the project's CRDs.
 pub async fn start(dir: &Path) -> (ControlPlane, Processes) {
-    let assets = Assets::from_checkout(&maglev_testkit::checkout().to_owned()).await.unwrap();
+    let assets = Assets::from_checkout(maglev_testkit::checkout()).await.unwrap();
     let processes = Processes::start().unwrap();
     let plane = ControlPlane::start(dir, &processes, Options::new(assets)).await.unwrap();
     let crds: Api<CustomResourceDefinition> = Api::all(plane.client().await.unwrap());

@@ -7,6 +7,6 @@ fn main() {
     let emitted = Emitter::default().fail_on_error().add_instructions(&git).and_then(|emitter| emitter.emit());
     // Without git or outside a checkout, the library falls back to `unknown`.
     if let Err(error) = emitted {
-        eprintln!("no commit from git: {error:#}");
+        println!("cargo::warning=no commit from git: {error:#}");
     }
 }

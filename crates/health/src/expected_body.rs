@@ -18,7 +18,7 @@ const SEARCH_INTERVAL: Duration = Duration::from_millis(10);
 /// The expected part of a body.
 #[derive(Debug)]
 pub enum ExpectedBody {
-    Text(memmem::Finder<'static>),
+    Text(Box<memmem::Finder<'static>>),
     Pattern(BodyPattern),
 }
 
@@ -54,7 +54,7 @@ impl ExpectedBody {
     /// Human-readable message if the pattern is not valid.
     pub fn new(http: &Http) -> Result<Option<Self>, String> {
         if let Some(text) = &http.expected_text {
-            return Ok(Some(Self::Text(memmem::Finder::new(text).into_owned())));
+            return Ok(Some(Self::Text(Box::new(memmem::Finder::new(text).into_owned()))));
         }
         let pattern = http.expected_body.as_deref().map(BodyPattern::new).transpose();
         Ok(pattern.map_err(|error| format!("expectedBody: {error}"))?.map(Self::Pattern))

@@ -150,6 +150,9 @@ mod tests {
         assert_eq!(event.metadata.namespace.as_deref(), Some("default"));
         let regarding = event.regarding.expect("it is set");
         assert_eq!((regarding.kind.as_deref(), regarding.namespace), (Some("MaglevNode"), None));
-        assert_eq!((event.note.map(|note| note.len()), event.reporting_instance.map(|id| id.len())), (Some(1024), Some(128)));
+        assert_eq!(
+            (event.note.map(|note| note.len()), event.reporting_instance.map(|id| id.len())),
+            (Some(1024), Some(128))
+        );
     }
 }

@@ -200,7 +200,7 @@ impl Lb {
     pub fn collect_garbage(&self) -> Option<impl Future<Output = Result<bool, Error>> + Send + use<>> {
         let session = self.session.clone();
         let run = move |command: &str| session.call(&CliInband { cmd: command.to_owned() });
-        (self.plugin == Plugin::Legacy).then(|| async move {
+        (self.plugin == Plugin::Legacy).then_some(async move {
             let garbage = cli::find_garbage(&run(cli::SHOW_VIPS).await?.reply);
             if garbage == Garbage::Collectable {
                 run(cli::COLLECT_GARBAGE).await?;

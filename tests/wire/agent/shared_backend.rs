@@ -70,7 +70,7 @@ fn weights_set(node: &Node, mark: Mark) -> BTreeMap<IpAddr, Vec<(u8, bool)>> {
     for written in node.simulator.writes_since(mark) {
         match written.write {
             Write::SetWeight { vip, weight, flush, .. } => {
-                weights.entry(vip.address).or_default().push((weight, flush))
+                weights.entry(vip.address).or_default().push((weight, flush));
             }
             other => panic!("{other:?}"),
         }

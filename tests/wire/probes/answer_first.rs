@@ -31,6 +31,12 @@ enum End {
     Hold,
 }
 
+/// Blocks the thread of the runtime, as a busy machine does.
+#[allow(clippy::disallowed_methods, reason = "the block is what is tested")]
+fn block_thread(duration: Duration) {
+    thread::sleep(duration);
+}
+
 /// Starts a server on a thread of its own.
 fn serve(end: End) -> SocketAddr {
     use std::io::Write as _;
@@ -86,7 +92,7 @@ fn response_that_lies_in_the_socket_is_read() {
             let block = async {
                 for _ in 0..20 {
                     tokio::task::yield_now().await;
-                    thread::sleep(Duration::from_millis(20));
+                    block_thread(Duration::from_millis(20));
                 }
             };
             let (outcomes, ()) = futures::future::join(probes, block).await;

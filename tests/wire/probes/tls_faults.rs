@@ -75,15 +75,15 @@ impl ResolvesServerCert for Fixed {
     }
 }
 
-fn self_signed(params: rcgen::CertificateParams) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+fn self_signed(params: &rcgen::CertificateParams) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
     let key = rcgen::KeyPair::generate().unwrap();
-    let certificate = params.self_signed(&key).unwrap();
+    let certificate = params.clone().self_signed(&key).unwrap();
     (certificate.der().clone(), PrivatePkcs8KeyDer::from(key.serialize_der()).into())
 }
 
 #[tokio::test]
 async fn p_521_works_without_verification_and_is_explained_with_it() {
-    let (certificate, _) = self_signed(rcgen::CertificateParams::new(vec!["web.example".to_owned()]).unwrap());
+    let (certificate, _) = self_signed(&rcgen::CertificateParams::new(vec!["web.example".to_owned()]).unwrap());
     let key = Arc::new(CertifiedKey::new(vec![certificate], Arc::new(P521)));
     let network = NetworkProber::new("1.2.3");
     let server = serve(builder().with_cert_resolver(Arc::new(Fixed(key)))).await;
@@ -112,7 +112,7 @@ async fn faults_of_certificates_are_explained() {
     ];
     let network = NetworkProber::new("1.2.3");
     for (params, is_trusted, name, expected) in table {
-        let (certificate, key) = self_signed(params);
+        let (certificate, key) = self_signed(&params);
         let trusted = Authorities { certificates: [certificate.to_vec()].into() };
         let server = serve(builder().with_single_cert(vec![certificate], key).unwrap()).await;
         let check = || checks::certified(https(server.address.port(), name), is_trusted.then(|| trusted.clone()), None);

@@ -70,7 +70,7 @@ impl ChangeTarget {
                 let format = |state: AdminState| format!("{state:?}");
                 let pointer = "/spec/adminState".to_owned();
                 let values = FieldValues { old, default: AdminState::Enabled, new };
-                Ok(Self::new(change, backend.metadata, pointer, values, format))
+                Ok(Self::new(change, backend.metadata, pointer, &values, format))
             }
             OperatorChange::Weight { pool, backend, weight, .. } => {
                 let frontend: Frontend = read(client, change).await?;
@@ -79,7 +79,7 @@ impl ChangeTarget {
                 let old = frontend.spec.pools[pool].backends[member].weight.map(Weight::from);
                 let (old, default) = (old.map(Weight::get), Weight::DEFAULT.get());
                 let values = FieldValues { old, default, new: weight.get() };
-                Ok(Self::new(change, frontend.metadata, pointer, values, |weight| weight.to_string()))
+                Ok(Self::new(change, frontend.metadata, pointer, &values, |weight| weight.to_string()))
             }
         }
     }
@@ -88,10 +88,10 @@ impl ChangeTarget {
         change: &OperatorChange,
         metadata: ObjectMeta,
         pointer: String,
-        values: FieldValues<T>,
+        values: &FieldValues<T>,
         format: impl Fn(T) -> String,
     ) -> Self {
-        let FieldValues { old, default, new } = values;
+        let FieldValues { old, default, new } = *values;
         let old_text = old.map_or_else(|| format!("{} (not set)", format(default)), &format);
         Self {
             change: change.clone(),

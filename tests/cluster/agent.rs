@@ -5,8 +5,9 @@ pub mod node;
 
 use self::node::{Node, VIP};
 use maglev_sandbox::demo_backend::Mode;
+use maglev_vpp_simulator::{Prefix, VipSettings};
 
-use crate::harness::{eventually, root};
+use crate::harness::{allow_nat, eventually, refuse_nat, root};
 
 const BOTH_UP: [(&str, u8); 2] = [("127.0.3.1", 10), ("127.0.3.2", 10)];
 
@@ -117,6 +118,49 @@ async fn undecodable_frontend_is_held_even_after_a_restart() {
     node.until_ready().await;
     assert_eq!(node.simulator.writes_since(mark), []);
     assert!(node.simulator.snapshot().vips.contains_key(&VIP.into()));
+    node.stop_maglevd().await;
+}
+
+#[tokio::test]
+async fn nat_frontend_stored_by_an_earlier_version_is_held_and_its_vip_is_kept() {
+    let mut node = Node::start("nat", 6, "interval: 200ms, timeout: 200ms").await;
+    node.start_maglevd().await;
+    node.until_weights(&BOTH_UP).await;
+    node.stop_maglevd().await;
+
+    // The state that version 0.1.0 leaves: a stored object with NAT, and its VIP in VPP.
+    allow_nat(&node.cluster).await;
+    let set_nat = r#"{"spec": {"encap": {"type": "NAT", "nat": {"targetPort": 8080}}}}"#;
+    eventually("the Frontend is stored with NAT", async || {
+        let patch = ["patch", "mfe", "web", "--type=merge", "-p", set_nat];
+        node.cluster.kubectl_with(&patch, "").await.status.success().then_some(())
+    })
+    .await;
+    node.simulator.edit(|lb| {
+        let prefix = Prefix::host(VIP.address);
+        lb.remove_vip(prefix, 6, 80).unwrap();
+        lb.add_vip(prefix, 6, 80, VipSettings { encap: 3, target_port: 8080, ..VipSettings::default() }).unwrap();
+        lb.add_as(VIP.into(), "127.0.3.1".parse().unwrap(), 10).unwrap();
+    });
+    let in_vpp = node.simulator.snapshot().vips;
+
+    let refusal = refuse_nat(&node.cluster).await;
+    assert!(
+        refusal.contains("spec.encap.type") && refusal.contains("encap type NAT is not supported: VPP drops"),
+        "{refusal}"
+    );
+    let mark = node.simulator.mark();
+    node.start_maglevd().await;
+    let rejected = "config-rejected kind=Frontend name=default/web generation=2";
+    node.until("the rejection is logged", |node| node.log_count(rejected) > 0).await;
+    assert!(node.log().contains("spec.encap.type NAT is not supported, because VPP drops the TCP packets"));
+    let held = "generation=2 result=Held reason=EncapUnsupported";
+    node.until("the Frontend is held", |node| node.log_count(held) > 0).await;
+    node.until_ready().await;
+    node.cluster.kubectl(&["delete", "mfe", "web"]).await;
+    node.until("the VIP is reported as foreign", |node| node.log_count("vpp-foreign-vip vip=203.0.113.80") > 0).await;
+    assert_eq!(node.simulator.writes_since(mark), []);
+    assert_eq!(node.simulator.snapshot().vips, in_vpp);
     node.stop_maglevd().await;
 }
 

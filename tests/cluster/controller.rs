@@ -9,6 +9,7 @@ mod node_registration;
 mod process;
 mod refused_addresses;
 mod reports;
+mod stored_nat;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -75,6 +75,8 @@ async fn explain_shows_effects_and_defaults_of_fields() {
             &["enum: TCP, UDP", "TCP or UDP. Set it together with port", "Default: 8192", "cuts all flows"],
         ),
         ("frontend.spec.encap.type", &["GRE (the default)", "IPv4 only"]),
+        ("frontend.spec.encap.nat", &["Not supported"]),
+        ("loadbalancerconfig.spec.sync.foreignVIPs", &["removed, except NAT VIPs"]),
         ("frontend.spec.pools.backends.weight", &["If absent, 10", "a change that an operator made by hand"]),
         ("backend.spec.adminState", &["Paused: the backend gets no new flows", "If absent, Enabled"]),
         ("healthcheck.spec", &["Default: 2s", "100ms to 1h", "not longer than interval"]),

@@ -19,6 +19,7 @@ use kube::{Client, ResourceExt};
 use maglev_sandbox::assets::{Assets, Tool};
 use maglev_sandbox::control_plane::{ControlPlane, Credentials, Options};
 use maglev_sandbox::processes::Processes;
+use serde_json::json;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
@@ -189,6 +190,39 @@ pub fn committed_crds() -> Vec<CustomResourceDefinition> {
         serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     };
     files.iter().filter(|path| path.extension().is_some_and(|ext| ext == "yaml")).map(parse).collect()
+}
+
+/// Installs the CRD of Frontends as in version 0.1.0, which allowed encap type NAT.
+pub async fn allow_nat(cluster: &Cluster) {
+    let crd = committed_crds().into_iter().find(|crd| crd.spec.names.kind == "Frontend").unwrap();
+    let mut crd = serde_json::to_value(crd).unwrap();
+    let encap = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/encap";
+    let encap = crd.pointer_mut(encap).unwrap();
+    encap["properties"]["nat"] = json!({
+        "type": "object", "required": ["targetPort"], "properties": { "targetPort": { "type": "integer" } },
+    });
+    let rules = encap["x-kubernetes-validations"].as_array_mut().unwrap();
+    let before = rules.len();
+    rules.retain(|rule| !rule["rule"].as_str().unwrap().contains("NAT"));
+    assert_eq!(rules.len(), before - 2, "the rules of NAT and of other types");
+    let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+    let output = cluster.kubectl_with(&apply, &crd.to_string()).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Installs the committed CRD of Frontends, as an upgrade does, and waits until the API server refuses NAT. Returns the
+/// message of the refusal.
+pub async fn refuse_nat(cluster: &Cluster) -> String {
+    let crd = root().join("crds/frontends.yaml");
+    cluster.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", crd.to_str().unwrap()]).await;
+    let manifest = r#"{"apiVersion": "maglev.vpp.io/v1alpha1", "kind": "Frontend", "metadata": {"name": "new-nat"}, "spec": {
+        "address": "203.0.113.99", "protocol": "TCP", "port": 80, "pools": [{"name": "primary", "backends": []}],
+        "encap": {"type": "NAT", "nat": {"targetPort": 8080}}}}"#;
+    eventually("the API server refuses NAT", async || {
+        let output = cluster.kubectl_with(&["apply", "--dry-run=server", "-f", "-"], manifest).await;
+        (!output.status.success()).then(|| String::from_utf8(output.stderr).unwrap())
+    })
+    .await
 }
 
 fn is_established(crd: &CustomResourceDefinition) -> bool {

@@ -190,7 +190,11 @@ impl From<Protocol> for model::vip::Protocol {
         .message("l3dsr.dscp is required for encap type L3DSR").reason(Reason::FieldValueRequired).field_path(".l3dsr"),
     validation = Rule::new("self.type == 'L3DSR' || !has(self.l3dsr)")
         .message("l3dsr is only for encap type L3DSR").reason(Reason::FieldValueForbidden).field_path(".l3dsr"),
-    validation = Rule::new("self.type != 'NAT' && !has(self.nat)")
+    validation = Rule::new("self.type in ['GRE', 'L3DSR', 'NAT']")
+        .message("type must be GRE or L3DSR").field_path(".type"),
+    // An object that version 0.1.0 stored is let through: the API server applies the rules to writes of the status, too.
+    validation = Rule::new("(self.type != 'NAT' && !has(self.nat)) || (oldSelf.hasValue() && oldSelf.value().type == 'NAT')")
+        .optional_old_self(true)
         .message("encap type NAT is not supported: VPP drops the TCP packets of a NAT VIP, sends UDP packets with a wrong checksum, and can abort; use GRE or L3DSR")
         .field_path(".type")
 )]
@@ -202,6 +206,7 @@ pub struct Encap {
     /// * L3DSR: packets keep their contents except for the destination address and the DSCP bits,
     ///   which identify the VIP to the backend. Responses go directly to the client. IPv4 only.
     #[serde(rename = "type", default)]
+    #[schemars(with = "String", length(max = 16))]
     pub encap_type: EncapType,
 
     /// Settings of type L3DSR. Required for type L3DSR, forbidden for other types.
@@ -209,8 +214,8 @@ pub struct Encap {
     pub l3dsr: Option<L3dsr>,
 }
 
-/// Adds the field `nat` to the schema. Without it, a manifest with NAT would be refused for an unknown field instead of
-/// the reason, and stored objects would lose the field.
+/// Adds the field `nat` to the schema. Without the field, and with an enum as `type`, the API server would refuse a manifest
+/// with NAT, which version 0.1.0 allowed, before it evaluates the rule with the reason. Stored objects keep the field.
 fn add_nat(schema: &mut Schema) {
     let nat = json!({
         "type": "object",

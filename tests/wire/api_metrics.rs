@@ -1,12 +1,9 @@
 //! The message metrics of a session, compared with a scripted peer and with the events.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use maglev_model::event::{Event, EventSink, Events};
+use maglev_model::event::Event;
+use maglev_testkit::EventCollector;
 use maglev_vpp::{
     Error, Metrics,
     lb::Lb,
@@ -112,39 +109,35 @@ async fn messages_are_counted_by_outcome() {
     assert_eq!(ignored.get_metric()[0].get_counter().get_value(), 1.0);
 }
 
-/// Counts the messages in events.
-#[derive(Default)]
-struct MessageCounts(Mutex<BTreeMap<(String, String, String), u64>>);
-
-impl EventSink for MessageCounts {
-    fn wants_probes(&self) -> bool {
-        true
-    }
-
-    fn publish(&self, event: Event) {
+/// The number of messages in events.
+fn message_counts(events: &[Event]) -> BTreeMap<(String, String, String), u64> {
+    let mut counts = BTreeMap::new();
+    for event in events {
         let (msg, direction) = match event {
-            Event::VppApiSend { msg } => (msg, "send"),
-            Event::VppApiRecv { msg } => (msg, "recv"),
-            _ => return,
+            Event::VppApiSend { msg } => (*msg, "send"),
+            Event::VppApiRecv { msg } => (*msg, "recv"),
+            _ => continue,
         };
-        *self.0.lock().unwrap().entry((msg.to_owned(), direction.to_owned(), "ok".to_owned())).or_default() += 1;
+        *counts.entry((msg.to_owned(), direction.to_owned(), "ok".to_owned())).or_default() += 1;
     }
+    counts
 }
 
 #[tokio::test]
 async fn counts_and_events_agree_without_refusals() {
     let dir = tempfile::tempdir().unwrap();
     let simulator = Simulator::start(SimulatorOptions::new(dir.path().join("api.sock"))).await.unwrap();
-    let (published, metrics, registry) = (Arc::new(MessageCounts::default()), Metrics::default(), Registry::new());
+    let (published, metrics, registry) = (Arc::new(EventCollector::default()), Metrics::default(), Registry::new());
     metrics.register(&registry).unwrap();
-    let events = Events::new(published.clone());
+    published.want_probes(true);
+    let events = published.handle();
     let lb = Lb::connect(simulator.api_socket(), SessionOptions { metrics, ..SessionOptions::new("test", events) });
     let lb = in_time(lb).await.unwrap();
     for _ in 0..3 {
         in_time(lb.read()).await.unwrap();
         in_time(lb.conf()).await.unwrap();
     }
-    let published = published.0.lock().unwrap().clone();
+    let published = message_counts(&published.events());
     assert_eq!(counts(&registry), published);
     let sent = |msg: &str| published.get(&(msg.to_owned(), "send".to_owned(), "ok".to_owned())).copied();
     // Each of the two dumps of a read ends with a ping, and so does the handshake.

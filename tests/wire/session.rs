@@ -1,16 +1,9 @@
 //! Tests of the session against a scripted peer.
 
-use std::{
-    path::Path,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
-use maglev_model::event::{Event, EventSink, Events};
+use maglev_testkit::EventCollector;
 use maglev_vpp::{
     CloseReason, Error,
     messages::{
@@ -301,41 +294,26 @@ async fn malformed_reply_ends_the_session() {
     assert!(matches!(text(open).await, Err(Error::Closed { reason: CloseReason::Malformed { .. }, .. })));
 }
 
-struct MessageCollector {
-    enabled: AtomicBool,
-    published: Mutex<Vec<String>>,
-}
-
-impl EventSink for MessageCollector {
-    fn wants_probes(&self) -> bool {
-        self.enabled.load(Ordering::Relaxed)
-    }
-
-    fn publish(&self, event: Event) {
-        event.fields(&mut |_, value| self.published.lock().unwrap().push(format!("{} {value}", event.name())));
-    }
-}
-
 #[tokio::test]
 async fn messages_are_published_only_while_enabled() {
     let vpp = FakeVpp::listen();
-    let sink = Arc::new(MessageCollector { enabled: AtomicBool::new(true), published: Mutex::default() });
-    let events = Events::new(Arc::clone(&sink) as Arc<dyn EventSink>);
-    let (session, mut peer) = vpp.session(SessionOptions { events, ..options() }).await;
+    let collector = Arc::new(EventCollector::default());
+    collector.want_probes(true);
+    let (session, mut peer) = vpp.session(SessionOptions { events: collector.handle(), ..options() }).await;
     let call = session.call(&cli("x"));
     echo_one(&mut peer).await;
     text(call).await.unwrap();
-    sink.enabled.store(false, Ordering::Relaxed);
+    collector.want_probes(false);
     let call = session.call(&cli("y"));
     echo_one(&mut peer).await;
     text(call).await.unwrap();
     assert_eq!(
-        *sink.published.lock().unwrap(),
+        collector.lines(),
         [
-            "vpp-api-send sockclnt_create",
-            "vpp-api-recv sockclnt_create_reply",
-            "vpp-api-send cli_inband",
-            "vpp-api-recv cli_inband_reply",
+            "vpp-api-send msg=sockclnt_create",
+            "vpp-api-recv msg=sockclnt_create_reply",
+            "vpp-api-send msg=cli_inband",
+            "vpp-api-recv msg=cli_inband_reply",
         ]
     );
 }

@@ -4,10 +4,12 @@
 //! only places that know the layout of a checkout.
 
 pub mod agent_server;
+pub mod objects;
 pub mod python;
 
 mod binary;
 mod change_generator;
+mod event_collector;
 mod limit;
 mod paths;
 
@@ -15,6 +17,7 @@ pub use self::{
     agent_server::AgentServer,
     binary::binary,
     change_generator::ChangeGenerator,
+    event_collector::{EventCollector, Published},
     limit::within,
     paths::{checkout, target_directory},
 };

@@ -19,12 +19,10 @@ use maglev_model::{
     health::BackendState,
     vip::{Dscp, Encap, Protocol, Service, TableLength, VipKey, Weight},
 };
+use maglev_testkit::objects::{backend, config, frontend, ip, node_config, pool};
 use maglev_vpp_simulator::{Mark, Prefix, Write};
 
-use super::{
-    fixture::{Node, backend, config, frontend, ip, node, pool},
-    mirror::Follower,
-};
+use super::{fixture::Node, mirror::Follower};
 
 const SEED: u64 = 20_261_123;
 const ROUNDS: usize = 2;
@@ -48,7 +46,7 @@ fn in_a_process_of_its_own() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         // A first agent creates everything that is created once per process, before the count.
-        let mut first = Node::following(config([], node())).await;
+        let mut first = Node::following(config([], node_config())).await;
         first.until_ready().await;
         first.stop_agent().await;
         drop(first);
@@ -78,7 +76,7 @@ async fn until_as_before(as_before: impl Fn() -> bool) {
 
 async fn chaos() {
     let mut rng = Rng::with_seed(SEED);
-    let conf = node();
+    let conf = node_config();
     let sync =
         SyncConf { interval: Duration::from_secs(2), mass_removal_hold: Duration::from_secs(2), ..conf.sync.clone() };
     let mut node = Node::new().await;

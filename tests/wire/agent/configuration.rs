@@ -7,15 +7,16 @@ use maglev_model::{
     vip::{Dscp, Encap, TableLength, Weight},
     weights::ActivePool,
 };
+use maglev_testkit::objects::{backend, config, frontend, name, node_config, pool, vip};
 use maglev_vpp_simulator::Write;
 
-use super::fixture::{Node, backend, config, frontend, name, node, pool, vip};
+use super::fixture::Node;
 
 #[tokio::test]
 async fn new_frontend_is_programmed_and_every_step_is_published() {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a]), pool("standby", &[&b])]);
-    let node = Node::following(config([web], node())).await;
+    let node = Node::following(config([web], node_config())).await;
     node.until_programmed().await;
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 10), ("192.0.2.2", 0)]).await;
     let common = "frontend=default/web vip=203.0.113.1 protocol=tcp port=80";
@@ -36,7 +37,7 @@ async fn standby_pool_takes_over_and_returns_the_traffic() {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a]), pool("standby", &[&b])]);
     let other = frontend("other", vip("203.0.113.2"), vec![pool("primary", &[&b])]);
-    let node = Node::following(config([web, other], node())).await;
+    let node = Node::following(config([web, other], node_config())).await;
     node.until_programmed().await;
     node.clear_log();
     let mark = node.simulator.mark();
@@ -67,7 +68,7 @@ async fn backend_with_keep_is_not_flushed_when_it_goes_down() {
     let a = backend("a", "192.0.2.1");
     let mut web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
     web.on_backend_down = OnBackendDown::Keep;
-    let node = Node::following(config([web], node())).await;
+    let node = Node::following(config([web], node_config())).await;
     node.until_programmed().await;
     let mark = node.simulator.mark();
     node.set_state(&a, Down);
@@ -86,7 +87,7 @@ async fn disabled_backend_is_flushed_and_a_paused_one_is_not() {
     for (state, flushed) in [(AdminState::Disabled, true), (AdminState::Paused, false)] {
         let a = backend("a", "192.0.2.1");
         let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
-        let node = Node::following(config([web], node())).await;
+        let node = Node::following(config([web], node_config())).await;
         node.until_programmed().await;
         let mut stopped = a.clone();
         stopped.admin_state = state;
@@ -101,7 +102,7 @@ async fn disabled_backend_is_flushed_and_a_paused_one_is_not() {
 async fn new_backend_address_is_added_before_the_old_one_is_removed() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
-    let node = Node::following(config([web], node())).await;
+    let node = Node::following(config([web], node_config())).await;
     node.until_programmed().await;
     node.clear_log();
     let moved = backend("a", "192.0.2.9");
@@ -120,7 +121,7 @@ async fn encap_affinity_and_table_length_recreate_only_that_vip() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
     let other = frontend("other", vip("203.0.113.2"), vec![pool("primary", &[&a])]);
-    let node = Node::following(config([web, other], node())).await;
+    let node = Node::following(config([web, other], node_config())).await;
     node.until_programmed().await;
     let untouched = node.simulator.snapshot().vips[&vip("203.0.113.2").into()].clone();
     type Edit = fn(&mut maglev_model::config::Frontend);
@@ -150,7 +151,7 @@ async fn deleted_frontend_is_removed_servers_first() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
     let other = frontend("other", vip("203.0.113.2"), vec![pool("primary", &[&a])]);
-    let node = Node::following(config([web, other], node())).await;
+    let node = Node::following(config([web, other], node_config())).await;
     node.until_programmed().await;
     node.clear_log();
     node.remove("web");
@@ -170,7 +171,7 @@ async fn deleted_frontend_is_removed_servers_first() {
 async fn loser_of_a_conflict_is_withdrawn_and_reported() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
-    let node = Node::following(config([web], node())).await;
+    let node = Node::following(config([web], node_config())).await;
     node.until_programmed().await;
     let problem = Problem::new(Reason::Conflicted, "spec.address", "another Frontend is older");
     node.edit("web", |web| web.standing = Standing::Withdrawn(problem));
@@ -184,7 +185,7 @@ async fn missing_check_keeps_the_active_pool() {
     let (a, mut spare) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     spare.check = Check::None;
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a]), pool("standby", &[&spare])]);
-    let node = Node::following(config([web], node())).await;
+    let node = Node::following(config([web], node_config())).await;
     node.until_programmed().await;
     let mut unchecked = a.clone();
     unchecked.check = Check::Missing(Problem::new(Reason::HealthCheckNotFound, "", ""));
@@ -197,7 +198,7 @@ async fn missing_check_keeps_the_active_pool() {
 async fn missing_check_keeps_the_weight_and_a_frontend_without_backends_keeps_its_vip() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
-    let node = Node::following(config([web], node())).await;
+    let node = Node::following(config([web], node_config())).await;
     node.until_programmed().await;
     let mut unchecked = a.clone();
     unchecked.check = Check::Missing(Problem::new(Reason::HealthCheckNotFound, "", ""));
@@ -216,7 +217,7 @@ async fn missing_check_keeps_the_weight_and_a_frontend_without_backends_keeps_it
 async fn edited_weight_is_programmed() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
-    let node = Node::following(config([web], node())).await;
+    let node = Node::following(config([web], node_config())).await;
     node.until_programmed().await;
     node.edit("web", |web| web.pools[0].members[0].weight = Weight::new(55).unwrap());
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 55)]).await;

@@ -10,9 +10,10 @@ use maglev_model::{
     config::Config,
     vip::{Dscp, Encap, TableLength},
 };
+use maglev_testkit::objects::{backend, config, frontend, ip, node_config, pool, vip};
 use maglev_vpp_simulator::{Prefix, VipSettings, Write};
 
-use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
+use super::fixture::Node;
 
 fn two() -> Config {
     let a = backend("a", "192.0.2.1");
@@ -21,7 +22,7 @@ fn two() -> Config {
         frontend.sticky = true;
         frontend
     };
-    config([sticky("web", vip("203.0.113.1")), sticky("other", vip("203.0.113.2"))], node())
+    config([sticky("web", vip("203.0.113.1")), sticky("other", vip("203.0.113.2"))], node_config())
 }
 
 async fn following() -> Node {

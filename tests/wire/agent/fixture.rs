@@ -1,12 +1,6 @@
 //! One node: a simulated VPP, an agent, and its two inputs, controlled by the test.
 
-use std::{
-    collections::BTreeMap,
-    net::IpAddr,
-    path::PathBuf,
-    sync::{Arc, Mutex, OnceLock},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use imbl::OrdMap;
 use maglev_agent::{
@@ -15,118 +9,19 @@ use maglev_agent::{
 use maglev_model::{
     Name,
     change::Change,
-    config::{
-        AdminState, Backend, Check, Config, Frontend, HealthCheck, Listed, Member, MemberTarget, NodeConfig,
-        OnBackendDown, Pool, Probe, Revision, Standing, SyncConf,
-    },
-    event::{Event, EventSink, Events},
+    config::{Backend, Config, Frontend, MemberTarget, NodeConfig},
+    event::{Event, Events},
     health::{BackendHealth, BackendState, HealthSnapshot},
-    vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
+    vip::VipKey,
     weights::ActivePool,
+};
+use maglev_testkit::{
+    EventCollector,
+    objects::{ip, name},
 };
 use maglev_vpp_simulator::{Mark, Release, Simulator, SimulatorOptions};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-
-pub fn name(text: &str) -> Name {
-    Name::namespaced("default", text)
-}
-
-pub fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-/// TCP port 80 of an address.
-pub fn vip(address: &str) -> VipKey {
-    VipKey { address: ip(address), service: Service::Port { protocol: Protocol::Tcp, port: 80.try_into().unwrap() } }
-}
-
-/// A probed Backend.
-pub fn backend(text: &str, address: &str) -> Backend {
-    let check = HealthCheck {
-        name: name("check"),
-        revision: Revision::default(),
-        interval: Duration::from_secs(2),
-        fast_interval: Duration::from_secs(2),
-        down_interval: Duration::from_secs(2),
-        timeout: Duration::from_secs(1),
-        rise: 2,
-        fall: 3,
-        probe: Probe::Tcp { port: 80.try_into().unwrap(), tls: None },
-    };
-    Backend {
-        name: name(text),
-        revision: Revision::default(),
-        address: ip(address),
-        admin_state: AdminState::Enabled,
-        check: Check::Probe(Arc::new(check)),
-    }
-}
-
-/// A pool whose members all have weight 10.
-pub fn pool(text: &str, members: &[&Backend]) -> Pool {
-    let member = |backend: &&Backend| Member {
-        backend: backend.name.clone(),
-        weight: Weight::DEFAULT,
-        target: MemberTarget::Backend(Arc::new((*backend).clone())),
-    };
-    Pool { name: text.into(), members: members.iter().map(member).collect() }
-}
-
-/// A served Frontend with GRE to IPv4 backends.
-pub fn frontend(text: &str, vip: VipKey, pools: Vec<Pool>) -> Frontend {
-    Frontend {
-        name: name(text),
-        revision: Revision { uid: text.into(), generation: 1 },
-        vip,
-        standing: Standing::Serving,
-        pools,
-        encap: Some(Encap::Gre4),
-        sticky: false,
-        on_backend_down: OnBackendDown::Flush,
-        table_length: TableLength::new(1024).unwrap(),
-    }
-}
-
-/// Settings without a warm-up.
-pub fn node() -> NodeConfig {
-    let sync = SyncConf { startup_min_delay: Duration::ZERO, startup_max_delay: Duration::ZERO, ..SyncConf::default() };
-    NodeConfig { internal_ipv4: Some([192, 0, 2, 254].into()), sync, ..NodeConfig::default() }
-}
-
-pub fn config(frontends: impl IntoIterator<Item = Frontend>, node: NodeConfig) -> Config {
-    let mut config = Config::new(Listed::when(|_| true).unwrap(), Arc::new(node));
-    for frontend in frontends {
-        config.frontends.insert(frontend.name.clone(), Arc::new(frontend));
-    }
-    config
-}
-
-#[derive(Default)]
-struct EventCollector {
-    published: Mutex<Vec<Event>>,
-    active_pools: Mutex<Vec<(Name, ActivePool)>>,
-    /// Receives all events and changes as well.
-    bus: OnceLock<Events>,
-}
-
-impl EventSink for EventCollector {
-    fn wants_probes(&self) -> bool {
-        false
-    }
-
-    fn publish(&self, event: Event) {
-        self.published.lock().unwrap().push(event.clone());
-        self.bus.get().into_iter().for_each(|bus| bus.emit(event.clone()));
-    }
-
-    fn publish_change(&self, change: Change) {
-        if let Change::ActivePool(name, pool) = &change {
-            self.active_pools.lock().unwrap().push((name.clone(), *pool));
-        }
-        self.bus.get().into_iter().for_each(|bus| bus.emit_change(change.clone()));
-    }
-}
 
 /// A running agent.
 pub struct Running {
@@ -203,7 +98,7 @@ impl Node {
     }
 
     pub fn start_agent(&mut self) {
-        let events = Events::new(self.events.clone());
+        let events = self.events();
         let metrics = self.metrics.clone();
         let agent = Agent::new(
             AgentOptions {
@@ -235,12 +130,12 @@ impl Node {
 
     /// The receiver of the agent's events.
     pub fn events(&self) -> Events {
-        Events::new(self.events.clone())
+        self.events.handle()
     }
 
     /// Forwards all further events of the agent to this bus as well.
     pub fn forward_events_to(&self, bus: Events) {
-        assert!(self.events.bus.set(bus).is_ok(), "there is one bus");
+        self.events.forward_to(bus);
     }
 
     /// Removes the running agent from the node, so that another can be started beside it.
@@ -386,17 +281,21 @@ impl Node {
 
     /// All events so far.
     pub fn published(&self) -> Vec<Event> {
-        self.events.published.lock().unwrap().clone()
+        self.events.events()
     }
 
     /// All events so far, formatted as in the log.
     pub fn log(&self) -> Vec<String> {
-        self.events.published.lock().unwrap().iter().map(line).collect()
+        self.events.lines()
     }
 
     /// All active pools reported so far, in order.
     pub fn active_pools(&self) -> Vec<(Name, ActivePool)> {
-        self.events.active_pools.lock().unwrap().clone()
+        let active_pool = |change| match change {
+            Change::ActivePool(name, pool) => Some((name, pool)),
+            _ => None,
+        };
+        self.events.changes().into_iter().filter_map(active_pool).collect()
     }
 
     /// The log lines of changes in VPP, in order.
@@ -411,12 +310,6 @@ impl Node {
 
     /// Forgets the events so far.
     pub fn clear_log(&self) {
-        self.events.published.lock().unwrap().clear();
+        self.events.clear_events();
     }
-}
-
-fn line(event: &Event) -> String {
-    let mut line = event.name().to_owned();
-    event.fields(&mut |key, value| line.push_str(&format!(" {key}={value}")));
-    line
 }

@@ -6,9 +6,10 @@ use maglev_model::{
     config::{AdminState, Backend},
     health::BackendState::{Disabled, Down, Up},
 };
+use maglev_testkit::objects::{backend, config, frontend, ip, node_config, pool, vip};
 use maglev_vpp_simulator::{Mark, Write};
 
-use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
+use super::fixture::Node;
 
 /// The weights written, each with its flush flag, and true if VPP replied with 0.
 fn weights_set(node: &Node, mark: Mark) -> Vec<(IpAddr, u8, bool, bool)> {
@@ -24,7 +25,7 @@ fn weights_set(node: &Node, mark: Mark) -> Vec<(IpAddr, u8, bool, bool)> {
 async fn refused_flush_stays_pending_and_an_executed_one_is_not_repeated() {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a, &b])]);
-    let node = Node::following(config([web], node())).await;
+    let node = Node::following(config([web], node_config())).await;
     node.until_programmed().await;
     node.until_ready().await;
     // Another client removed the server: the flush is refused, and the agent adds the server again, at weight 0 and
@@ -47,7 +48,7 @@ async fn refused_flush_stays_pending_and_an_executed_one_is_not_repeated() {
 async fn flush_is_executed_once_for_each_failure() {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a, &b])]);
-    let node = Node::following(config([web], node())).await;
+    let node = Node::following(config([web], node_config())).await;
     node.until_programmed().await;
     let mark = node.simulator.mark();
     for _ in 0..2 {
@@ -68,7 +69,7 @@ async fn disabled_backend_is_flushed_once_whichever_of_config_and_health_arrives
     for health_first in [true, false] {
         let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
         let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a, &b])]);
-        let node = Node::following(config([web], node())).await;
+        let node = Node::following(config([web], node_config())).await;
         node.until_programmed().await;
         let mark = node.simulator.mark();
         let disabled = Backend { admin_state: AdminState::Disabled, ..a.clone() };
@@ -92,7 +93,7 @@ async fn disabled_backend_is_flushed_once_whichever_of_config_and_health_arrives
 async fn pending_flush_is_dropped_when_vpp_restarts() {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a, &b])]);
-    let node = Node::following(config([web], node())).await;
+    let node = Node::following(config([web], node_config())).await;
     node.until_programmed().await;
     node.simulator.stop().await.unwrap();
     node.until("the session has ended", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect"))).await;

@@ -8,9 +8,10 @@ use maglev_model::{
     health::BackendState::{Down, Up},
     vip::{Dscp, Encap, Service, TableLength, VipKey, Weight},
 };
+use maglev_testkit::objects::{backend, config, frontend, ip, node_config, pool, vip};
 use maglev_vpp_simulator::{Prefix, Release, VipSettings, Write};
 
-use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
+use super::fixture::Node;
 
 const COMMON: &str = "frontend=default/web vip=203.0.113.1 protocol=tcp port=80";
 
@@ -34,7 +35,7 @@ fn all_kinds() -> Vec<Frontend> {
 }
 
 fn both_sources() -> maglev_model::config::NodeConfig {
-    maglev_model::config::NodeConfig { internal_ipv6: Some("2001:db8::254".parse().unwrap()), ..node() }
+    maglev_model::config::NodeConfig { internal_ipv6: Some("2001:db8::254".parse().unwrap()), ..node_config() }
 }
 
 /// Runs a full pass from a fresh dump to its end.
@@ -86,7 +87,7 @@ async fn both_plugins_reach_the_desired_state_and_a_second_pass_writes_nothing()
 async fn without_weights_a_standby_is_added_and_removed() {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a]), pool("standby", &[&b])]);
-    let node = Node::following_with_release(Release::V26_06, config([web], node())).await;
+    let node = Node::following_with_release(Release::V26_06, config([web], node_config())).await;
     node.until_programmed().await;
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 1)]).await;
     node.clear_log();
@@ -128,7 +129,7 @@ async fn without_weights_only_disabled_and_failed_backends_are_flushed() {
         on_backend_down,
         ..frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])])
     };
-    let node = Node::following_with_release(Release::V26_06, config([web(OnBackendDown::Keep)], node())).await;
+    let node = Node::following_with_release(Release::V26_06, config([web(OnBackendDown::Keep)], node_config())).await;
     node.until_programmed().await;
     let mark = node.simulator.mark();
     node.set_state(&a, Down);
@@ -155,7 +156,7 @@ async fn without_weights_unequal_weights_are_reported_and_served_equally() {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let mut web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a, &b])]);
     web.pools[0].members[0].weight = Weight::new(55).unwrap();
-    let node = Node::following_with_release(Release::V26_06, config([web], node())).await;
+    let node = Node::following_with_release(Release::V26_06, config([web], node_config())).await;
     node.until_programmed().await;
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 1), ("192.0.2.2", 1)]).await;
     let is_reported = |node: &Node, generation: u8, reason: &str| {
@@ -172,7 +173,7 @@ async fn without_weights_unequal_weights_are_reported_and_served_equally() {
 async fn settings_that_the_legacy_plugin_cannot_report_are_written_once() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
-    let mut conf = node();
+    let mut conf = node_config();
     (conf.vpp.sticky_buckets_per_core, conf.vpp.flow_timeout) = (Some(2048), Some(60));
     let node = Node::following_with_release(Release::V26_06, config([web], conf)).await;
     node.until_programmed().await;
@@ -197,7 +198,7 @@ async fn settings_that_the_legacy_plugin_cannot_report_are_written_once() {
 async fn drift_of_the_legacy_plugin_is_repaired() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
-    let node = Node::following_with_release(Release::V26_06, config([web], node())).await;
+    let node = Node::following_with_release(Release::V26_06, config([web], node_config())).await;
     node.until_programmed().await;
     let id = VppVip::from(vip("203.0.113.1"));
     node.simulator.edit(|lb| {
@@ -237,7 +238,7 @@ async fn garbage_of_the_legacy_plugin_is_collected_after_removals_unless_a_nat_v
             let settings = VipSettings { encap: 3, target_port: 8080, ..VipSettings::default() };
             node.simulator.edit(|lb| lb.add_vip(Prefix::host(ip("198.51.100.1")), 6, 80, settings).unwrap());
         }
-        node.set_config(config(vips, self::node()));
+        node.set_config(config(vips, node_config()));
         node.all_up();
         node.start_agent();
         node.until_programmed().await;

@@ -8,9 +8,10 @@ use maglev_model::{
     health::BackendState::{self, Down, Up},
     vip::{Dscp, Encap, VipKey},
 };
+use maglev_testkit::objects::{backend, config, frontend, ip, name, node_config, pool, vip};
 use maglev_vpp_simulator::{Prefix, VipSettings, Write};
 
-use super::fixture::{Node, backend, config, frontend, ip, name, node, pool, vip};
+use super::fixture::Node;
 
 const VIPS: u8 = 8;
 
@@ -21,8 +22,8 @@ fn key(n: u8) -> VipKey {
 fn many(hold: Duration) -> Config {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let frontends = (1..=VIPS).map(|n| frontend(&format!("f{n}"), key(n), vec![pool("primary", &[&a, &b])]));
-    let sync = SyncConf { mass_removal_hold: hold, ..node().sync };
-    config(frontends, NodeConfig { sync, ..node() })
+    let sync = SyncConf { mass_removal_hold: hold, ..node_config().sync };
+    config(frontends, NodeConfig { sync, ..node_config() })
 }
 
 async fn following(hold: Duration) -> Node {
@@ -137,7 +138,7 @@ async fn server_removals_are_held_above_half_and_the_frontend_reports_held() {
     let servers: Vec<_> = (1..=8).map(|n| backend(&format!("s{n}"), &format!("192.0.2.{n}"))).collect();
     let all: Vec<_> = servers.iter().collect();
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &all)]);
-    let node = Node::following(config([web], node())).await;
+    let node = Node::following(config([web], node_config())).await;
     node.until_programmed().await;
     let replaced: Vec<_> = (1..=8).map(|n| backend(&format!("s{n}"), &format!("192.0.2.{}", n + 100))).collect();
     node.edit("web", |web| web.pools = vec![pool("primary", &replaced.iter().collect::<Vec<_>>())]);
@@ -161,7 +162,8 @@ async fn server_removals_are_held_above_half_and_the_frontend_reports_held() {
 
 /// Replaces Frontend `web`, whose eight Backends stay, with Frontend `new` of one other Backend.
 async fn node_with_held_servers(servers: &[Backend], new: &Backend, new_state: BackendState) -> Node {
-    let mut all = config([frontend("web", key(1), vec![pool("primary", &servers.iter().collect::<Vec<_>>())])], node());
+    let mut all =
+        config([frontend("web", key(1), vec![pool("primary", &servers.iter().collect::<Vec<_>>())])], node_config());
     for backend in servers.iter().chain([new]) {
         all.backends.insert(backend.name.clone(), Arc::new(backend.clone()));
     }
@@ -290,7 +292,7 @@ async fn removed_foreign_vips_are_neither_held_nor_counted() {
     });
     let mut config = many(Duration::from_secs(300));
     let sync = SyncConf { foreign_vips: ForeignVips::Remove, ..config.node.sync.clone() };
-    config.node = Arc::new(NodeConfig { sync, ..self::node() });
+    config.node = Arc::new(NodeConfig { sync, ..node_config() });
     node.set_config(config);
     node.all_up();
     node.start_agent();

@@ -1,5 +1,6 @@
 //! The agent's metrics agree with its events.
 
+use maglev_testkit::objects::{backend, config, frontend, ip, node_config, pool, vip};
 use std::collections::BTreeMap;
 
 use maglev_model::{
@@ -9,7 +10,7 @@ use maglev_model::{
 };
 use prometheus::Registry;
 
-use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
+use super::fixture::Node;
 
 /// The values of a metric's series by label values, without zeros.
 fn series(registry: &Registry, name: &str) -> BTreeMap<Vec<String>, u64> {
@@ -66,7 +67,7 @@ async fn changes_passes_and_errors_are_counted_as_published() {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a, &b])]);
     let other = frontend("other", vip("203.0.113.2"), vec![pool("primary", &[&b])]);
-    let node = Node::following(config([web, other], node())).await;
+    let node = Node::following(config([web, other], node_config())).await;
     let registry = Registry::new();
     node.metrics.register(&registry).unwrap();
     node.until_programmed().await;

@@ -11,9 +11,10 @@ use maglev_model::{
     problem::{Problem, Reason},
     vip::VipKey,
 };
+use maglev_testkit::objects::{backend, config, frontend, ip, node_config, pool, vip};
 use maglev_vpp_simulator::{Prefix, Release, VipSettings};
 
-use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
+use super::fixture::Node;
 
 const NAT: ActualEncap = ActualEncap { kind: 3, dscp: 0, target_port: 8080 };
 
@@ -63,7 +64,7 @@ async fn foreign_nat_vips_are_reported_and_never_removed() {
         vips.into_iter().for_each(|key| add_nat_vip(&node, key));
         let before = node.simulator.snapshot().vips;
         let sync = SyncConf { foreign_vips: ForeignVips::Remove, ..SyncConf::default() };
-        node.set_config(config([], NodeConfig { sync, ..self::node() }));
+        node.set_config(config([], NodeConfig { sync, ..node_config() }));
         node.start_agent();
         node.until_ready().await;
         two_passes(&node).await;
@@ -91,7 +92,7 @@ async fn frontends_on_the_address_of_a_nat_vip_are_held_until_vpp_restarts() {
             protocol: maglev_model::vip::Protocol::Tcp,
             port: 443.try_into().unwrap(),
         };
-        node.set_config(config([web, https], self::node()));
+        node.set_config(config([web, https], node_config()));
         node.all_up();
         node.start_agent();
         for name in ["web", "https"] {
@@ -119,7 +120,7 @@ async fn nat_vip_of_an_earlier_version_is_kept_while_its_frontend_is_held_and_af
         let name = if address.ends_with('1') { "web" } else { "other" };
         frontend(name, vip(address), vec![pool("primary", &[&a])])
     });
-    let mut node = Node::following(config(frontends, node())).await;
+    let mut node = Node::following(config(frontends, node_config())).await;
     node.until_programmed().await;
     node.stop_agent().await;
     replace_by_nat_vip(&node, vip("203.0.113.1"));
@@ -146,7 +147,7 @@ async fn withdraw_removes_other_vips_and_names_the_number_of_nat_vips() {
     let a = backend("a", "192.0.2.1");
     let frontends = ["203.0.113.1", "203.0.113.2"]
         .map(|address| frontend(&format!("f{}", &address[10..]), vip(address), vec![pool("primary", &[&a])]));
-    let mut node = Node::following(config(frontends, node())).await;
+    let mut node = Node::following(config(frontends, node_config())).await;
     node.until_programmed().await;
     node.stop_agent().await;
     replace_by_nat_vip(&node, vip("203.0.113.1"));

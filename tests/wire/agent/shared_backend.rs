@@ -10,10 +10,11 @@ use maglev_model::{
     health::BackendState::{Down, Up},
     vip::VipKey,
 };
+use maglev_testkit::objects::{backend, config, frontend, name, node_config, pool, vip};
 use maglev_vpp_simulator::{Mark, Write};
 use tokio::task::yield_now;
 
-use super::fixture::{Node, backend, config, frontend, name, node, pool, vip};
+use super::fixture::Node;
 
 const VIPS: u8 = 200;
 
@@ -31,7 +32,7 @@ fn many(node: NodeConfig) -> Config {
 }
 
 async fn following() -> Node {
-    let node = Node::following(many(node())).await;
+    let node = Node::following(many(node_config())).await;
     node.until_programmed().await;
     node.until_ready().await;
     node.clear_log();
@@ -132,7 +133,7 @@ async fn every_vip_follows_and_every_state_is_published_once() {
 async fn states_are_published_during_plans_and_each_vip_is_planned_again_afterwards() {
     let mut node = Node::new().await;
     node.deadline = Duration::from_mins(1);
-    node.set_config(many(self::node()));
+    node.set_config(many(node_config()));
     node.all_up();
     node.start_agent();
     node.until_programmed().await;
@@ -173,7 +174,7 @@ async fn states_are_published_while_writes_are_not_allowed() {
         startup_max_delay: Duration::from_mins(10),
         ..SyncConf::default()
     };
-    let node = Node::following(many(NodeConfig { sync, ..node() })).await;
+    let node = Node::following(many(NodeConfig { sync, ..node_config() })).await;
     node.until("VPP is read", |node| node.status().vpp_connected).await;
     let rose = (FrontendState::Unknown, FrontendState::Up);
     until_published(&node, &[rose]).await;

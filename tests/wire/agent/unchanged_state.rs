@@ -9,9 +9,10 @@ use maglev_model::{
     problem::{Problem, Reason},
     vip::Encap,
 };
+use maglev_testkit::objects::{backend, config, frontend, ip, name, node_config, pool, vip};
 use maglev_vpp_simulator::{Prefix, VipSettings};
 
-use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
+use super::fixture::Node;
 
 fn foreign_vip() -> VppVip {
     VppVip { address: ip("198.51.100.7"), length: 32, protocol: 17, port: 53 }
@@ -28,7 +29,7 @@ fn add_foreign_vip(node: &Node) {
 async fn foreign_vip_is_reported_once_and_kept_by_default() {
     let mut node = Node::new().await;
     add_foreign_vip(&node);
-    node.set_config(config([], self::node()));
+    node.set_config(config([], node_config()));
     node.start_agent();
     node.until_ready().await;
     node.edit_node(|conf| conf.sync.interval = Duration::from_secs(31));
@@ -52,7 +53,7 @@ async fn nothing_is_written_before_the_first_complete_list() {
     node.until("VPP was read", |node| node.log().iter().any(|line| line.starts_with("vpp-lb-state vips=1 "))).await;
     let start = node.simulator.mark();
     let a = backend("a", "192.0.2.1");
-    node.set_config(config([frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])])], self::node()));
+    node.set_config(config([frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])])], node_config()));
     node.all_up();
     node.until_programmed().await;
     let writes = node.simulator.writes_since(start);
@@ -63,7 +64,7 @@ async fn nothing_is_written_before_the_first_complete_list() {
 async fn restarted_agent_writes_nothing_if_vpp_is_in_sync() {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a, &b])]);
-    let mut node = Node::following(config([web], node())).await;
+    let mut node = Node::following(config([web], node_config())).await;
     node.set_state(&b, Down);
     node.until_programmed().await;
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 10), ("192.0.2.2", 0)]).await;
@@ -80,7 +81,7 @@ async fn restarted_agent_writes_nothing_if_vpp_is_in_sync() {
 async fn unknown_backend_keeps_the_weight_of_vpp_until_its_first_probe() {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a, &b])]);
-    let mut node = Node::following(config([web], node())).await;
+    let mut node = Node::following(config([web], node_config())).await;
     node.until_programmed().await;
     node.stop_agent().await;
     node.forget_health();
@@ -106,7 +107,7 @@ async fn warm_up_waits_for_the_backends_up_to_the_maximal_delay() {
         ..SyncConf::default()
     };
     let mut node = Node::new().await;
-    node.set_config(config([known, unknown], NodeConfig { sync, ..self::node() }));
+    node.set_config(config([known, unknown], NodeConfig { sync, ..node_config() }));
     node.set_state(&a, maglev_model::health::BackendState::Up);
     node.start_agent();
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 10)]).await;
@@ -120,7 +121,7 @@ async fn warm_up_waits_for_the_backends_up_to_the_maximal_delay() {
 async fn held_frontend_is_unchanged_but_its_weights_follow_health() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
-    let node = Node::following(config([web], node())).await;
+    let node = Node::following(config([web], node_config())).await;
     node.until_programmed().await;
     let six = backend("six", "2001:db8::6");
     node.edit("web", |web| {
@@ -140,10 +141,10 @@ async fn no_vip_is_removed_while_a_claim_is_unreadable() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
     let other = frontend("other", vip("203.0.113.2"), vec![pool("primary", &[&a])]);
-    let node = Node::following(config([web, other], node())).await;
+    let node = Node::following(config([web, other], node_config())).await;
     node.until_programmed().await;
     let mut config = node.config();
-    config.frontends.remove(&super::fixture::name("web"));
+    config.frontends.remove(&name("web"));
     config.claims_unknown = true;
     node.set_config(config.clone());
     node.edit("other", |other| other.pools[0].members[0].weight = maglev_model::vip::Weight::new(20).unwrap());
@@ -160,7 +161,7 @@ async fn no_vip_is_removed_while_a_claim_is_unreadable() {
 async fn frontend_without_a_source_address_is_not_programmed() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
-    let node = Node::following(config([web], NodeConfig { internal_ipv4: None, ..node() })).await;
+    let node = Node::following(config([web], NodeConfig { internal_ipv4: None, ..node_config() })).await;
     let expected = "frontend-programmed name=default/web generation=1 result=Failed reason=NoSourceAddress";
     node.until("it failed", |node| node.log().iter().any(|line| line == expected)).await;
     assert_eq!(node.all_writes(), 0);
@@ -172,7 +173,7 @@ async fn frontend_without_a_source_address_is_not_programmed() {
 async fn frontend_deleted_during_downtime_is_removed() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
-    let mut node = Node::following(config([web], node())).await;
+    let mut node = Node::following(config([web], node_config())).await;
     node.until_programmed().await;
     node.stop_agent().await;
     node.remove("web");
@@ -186,7 +187,7 @@ async fn frontend_deleted_during_downtime_is_removed() {
 async fn second_agent_waits_for_the_lock() {
     let a = backend("a", "192.0.2.1");
     let web = frontend("web", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
-    let mut node = Node::following(config([web], node())).await;
+    let mut node = Node::following(config([web], node_config())).await;
     node.until_programmed().await;
     let first = node.take_agent();
     node.start_agent();

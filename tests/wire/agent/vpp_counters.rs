@@ -1,43 +1,25 @@
 //! The counters of VPP that the agent publishes, from connecting to losing VPP.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use maglev_agent::{Agent, AgentOptions, Publication, VppConnector, VppMetrics};
 use maglev_model::{
     config::Config,
     counters::{StatsSnapshot, VipCounters},
-    event::{Event, EventSink, Events},
+    event::Event,
     health::{BackendHealth, BackendState, HealthSnapshot},
     vip::VipKey,
+};
+use maglev_testkit::{
+    EventCollector,
+    objects::{backend, config, frontend, ip, name, node_config, pool, vip},
 };
 use maglev_vpp_simulator::{Prefix, Simulator, SimulatorOptions, Traffic, VipSettings};
 use prometheus::{Registry, TextEncoder};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::fixture::{backend, config, frontend, ip, name, node, pool, vip};
-
 const VIP: &str = "198.51.100.1";
-
-/// Records the stats socket in each connection event.
-#[derive(Default)]
-struct Connections(Mutex<Vec<String>>);
-
-impl EventSink for Connections {
-    fn wants_probes(&self) -> bool {
-        false
-    }
-
-    fn publish(&self, event: Event) {
-        if let Event::VppConnect { stats, .. } = event {
-            self.0.lock().unwrap().push(stats);
-        }
-    }
-}
 
 /// A running agent and its VPP.
 struct Setup {
@@ -46,7 +28,7 @@ struct Setup {
     config_tx: watch::Sender<Option<Config>>,
     publication_rx: watch::Receiver<Publication>,
     registry: Registry,
-    connections: Arc<Connections>,
+    events: Arc<EventCollector>,
     _stop: DropGuard,
     _health_tx: watch::Sender<HealthSnapshot>,
     _directory: tempfile::TempDir,
@@ -65,8 +47,8 @@ impl Setup {
         };
         let simulator = Simulator::start(options).await.unwrap();
         let (config_tx, _health_tx) = (watch::Sender::new(Some(one_frontend())), watch::Sender::new(all_up()));
-        let connections = Arc::new(Connections::default());
-        let events = Events::new(connections.clone());
+        let collector = Arc::new(EventCollector::default());
+        let events = collector.handle();
         let connect = VppConnector::new(&api, events.clone()).with_stats(&stats_socket);
         let connect = connect.with_stats_interval(Duration::from_millis(50));
         let (publication_rx, registry) = (connect.stats(), Registry::new());
@@ -83,7 +65,7 @@ impl Setup {
             config_tx,
             publication_rx,
             registry,
-            connections,
+            events: collector,
             _stop,
             _health_tx,
             _directory: directory,
@@ -109,6 +91,15 @@ impl Setup {
         counters(published.as_deref(), key).unwrap()
     }
 
+    /// The stats socket in each connection event.
+    fn stats_sockets(&self) -> Vec<String> {
+        let stats_socket = |event| match event {
+            Event::VppConnect { stats, .. } => Some(stats),
+            _ => None,
+        };
+        self.events.events().into_iter().filter_map(stats_socket).collect()
+    }
+
     fn metrics(&self) -> String {
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap()
     }
@@ -120,7 +111,7 @@ impl Setup {
 
 fn one_frontend() -> Config {
     let members = [&backend("a", "192.0.2.10")];
-    config([frontend("web", vip(VIP), vec![pool("main", &members)])], node())
+    config([frontend("web", vip(VIP), vec![pool("main", &members)])], node_config())
 }
 
 fn all_up() -> HealthSnapshot {
@@ -151,7 +142,7 @@ async fn counters_of_vips_are_published_until_the_vip_is_removed() {
     let (packets, route) = (vip_counters.packets.unwrap(), vip_counters.route.unwrap());
     assert_eq!(packets.no_server, 0);
     assert_eq!(route.bytes, route.packets * 100);
-    assert_eq!(*setup.connections.0.lock().unwrap(), [setup.stats_socket.display().to_string()]);
+    assert_eq!(setup.stats_sockets(), [setup.stats_socket.display().to_string()]);
     let text = setup.metrics();
     let series = format!(r#"port="80",prefix="{VIP}/32",protocol="tcp"}}"#);
     let named = format!(r#"maglev_vpp_vip_packets_total{{frontend="default/web",kind="existing",{series} "#);
@@ -160,7 +151,7 @@ async fn counters_of_vips_are_published_until_the_vip_is_removed() {
         assert!(text.contains(part), "no {part}: {text}");
     }
 
-    setup.config_tx.send_replace(Some(config([], node())));
+    setup.config_tx.send_replace(Some(config([], node_config())));
     setup.until("the vip is gone", |published| published.is_some() && counters(published, vip(VIP)).is_none()).await;
     assert!(!setup.metrics().contains(VIP), "{}", setup.metrics());
 }
@@ -178,7 +169,7 @@ async fn counters_of_a_readded_vip_are_read_at_its_new_index() {
     });
     assert_ne!(setup.pool_index(), old);
     // A pass dumps VPP again; a change of the node's settings starts one.
-    let mut node = node();
+    let mut node = node_config();
     node.sync.interval = Duration::from_secs(3600);
     let members = [&backend("a", "192.0.2.10")];
     let again = config([frontend("web", vip(VIP), vec![pool("main", &members)])], node);
@@ -201,7 +192,7 @@ async fn publication_ends_with_the_session_and_restarts_with_the_next() {
     setup.until_counted(vip(VIP), "the new vpp's packets are counted", have_increased).await;
     let published = setup.publication_rx.borrow().clone().unwrap();
     assert_ne!(published.pid, pid);
-    assert_eq!(setup.connections.0.lock().unwrap().len(), 2, "the segment was opened once for each session");
+    assert_eq!(setup.stats_sockets().len(), 2, "the segment was opened once for each session");
 }
 
 #[tokio::test]
@@ -216,6 +207,6 @@ async fn vpp_without_a_stats_socket_is_programmed() {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), has_vip).await.expect("the vip is added");
-    assert_eq!(*setup.connections.0.lock().unwrap(), [""]);
+    assert_eq!(setup.stats_sockets(), [""]);
     assert!(setup.metrics().contains("maglev_vpp_connected 1\n") && !setup.metrics().contains(VIP));
 }

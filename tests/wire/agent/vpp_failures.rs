@@ -1,10 +1,11 @@
 //! VPP crashes, hangs, starts late, loses replies or drifts: the agent restores exactly the desired state, by itself.
 
+use maglev_testkit::objects::{backend, config, frontend, ip, node_config, pool, vip};
 use std::time::Duration;
 
 use maglev_model::{config::Config, health::BackendState::Down, vip::VipKey};
 
-use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
+use super::fixture::Node;
 
 const VIPS: u8 = 20;
 
@@ -12,7 +13,7 @@ fn many() -> Config {
     let backends: Vec<_> = (1..=8).map(|n| backend(&format!("b{n}"), &format!("192.0.2.{n}"))).collect();
     let members: Vec<_> = backends.iter().collect();
     let frontends = (1..=VIPS).map(|n| frontend(&format!("f{n:02}"), key(n), vec![pool("primary", &members)]));
-    config(frontends, node())
+    config(frontends, node_config())
 }
 
 fn key(n: u8) -> VipKey {
@@ -110,7 +111,7 @@ async fn swallowed_reply_fails_only_its_step() {
 #[tokio::test]
 async fn drift_is_repaired() {
     let mut config = many();
-    let mut conf = node();
+    let mut conf = node_config();
     conf.sync.interval = Duration::from_millis(500);
     config.node = std::sync::Arc::new(conf);
     let node = Node::following(config).await;

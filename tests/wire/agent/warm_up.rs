@@ -7,9 +7,10 @@ use maglev_model::{
     config::{Config, NodeConfig, SyncConf},
     health::BackendState::Up,
 };
+use maglev_testkit::objects::{backend, config, frontend, node_config, pool, vip};
 use maglev_vpp_simulator::{Prefix, VipSettings};
 
-use super::fixture::{Node, backend, config, frontend, node, pool, vip};
+use super::fixture::Node;
 
 /// Longer than any step takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -20,7 +21,7 @@ fn known_and_unknown(least: Duration, longest: Duration) -> Config {
     let known = frontend("known", vip("203.0.113.1"), vec![pool("primary", &[&a])]);
     let unknown = frontend("unknown", vip("203.0.113.2"), vec![pool("primary", &[&b])]);
     let sync = SyncConf { startup_min_delay: least, startup_max_delay: longest, ..SyncConf::default() };
-    config([known, unknown], NodeConfig { sync, ..node() })
+    config([known, unknown], NodeConfig { sync, ..node_config() })
 }
 
 #[tokio::test]
@@ -111,7 +112,10 @@ async fn zero_delays_sync_the_first_list_at_once_with_unknown_backends_at_0() {
 fn at_once() -> NodeConfig {
     let (startup_min_delay, startup_max_delay) = (Duration::ZERO, Duration::ZERO);
     let interval = Duration::from_secs(1);
-    NodeConfig { sync: SyncConf { startup_min_delay, startup_max_delay, interval, ..SyncConf::default() }, ..node() }
+    NodeConfig {
+        sync: SyncConf { startup_min_delay, startup_max_delay, interval, ..SyncConf::default() },
+        ..node_config()
+    }
 }
 
 #[tokio::test]

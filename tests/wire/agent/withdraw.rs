@@ -3,9 +3,10 @@
 use std::{path::Path, time::Duration};
 
 use maglev_agent::{AgentOptions, VppConnector, WithdrawError, Withdrawn, withdraw};
+use maglev_testkit::objects::{backend, config, frontend, ip, node_config, pool, vip};
 use maglev_vpp_simulator::{Prefix, VipSettings, Write};
 
-use super::fixture::{Node, backend, config, frontend, ip, node, pool, vip};
+use super::fixture::Node;
 
 /// Runs `maglevd withdraw`; returns true if it succeeded, and its log.
 async fn run(socket: &Path) -> (bool, String) {
@@ -21,7 +22,7 @@ async fn node_with_seven_vips() -> Node {
     let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
     let frontends =
         (1..=6).map(|n| frontend(&format!("f{n}"), vip(&format!("203.0.113.{n}")), vec![pool("primary", &[&a, &b])]));
-    let node = Node::following(config(frontends, node())).await;
+    let node = Node::following(config(frontends, node_config())).await;
     node.until_programmed().await;
     let prefix = Prefix::host(ip("198.51.100.7"));
     node.simulator.edit(|lb| lb.add_vip(prefix, 17, 53, VipSettings::default()).unwrap());

@@ -1,18 +1,15 @@
 //! The metrics, the events and the servers count the same probes.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use maglev_health::{HealthOptions, ProbeThread};
 use maglev_model::{
     Name,
     config::{AdminState, Backend, Check, Config, HealthCheck, Listed, NodeConfig, Revision},
-    event::{Event, EventSink, Events},
+    event::Event,
     health::{BackendState, ProbeCode},
 };
+use maglev_testkit::EventCollector;
 use prometheus::{Registry, TextEncoder};
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -24,9 +21,6 @@ use super::{
 };
 
 #[derive(Default)]
-struct EventCounter(Mutex<Counts>);
-
-#[derive(Clone, Default)]
 struct Counts {
     /// Probes that began, by Backend.
     begun: BTreeMap<Name, usize>,
@@ -34,18 +28,17 @@ struct Counts {
     ended: BTreeMap<(Name, ProbeCode), usize>,
 }
 
-impl EventSink for EventCounter {
-    fn wants_probes(&self) -> bool {
-        true
-    }
-
-    fn publish(&self, event: Event) {
-        let Counts { begun, ended } = &mut *self.0.lock().unwrap();
-        match event {
-            Event::ProbeStart { backend, .. } => *begun.entry(backend).or_default() += 1,
-            Event::ProbeDone { backend, code, .. } => *ended.entry((backend, code)).or_default() += 1,
-            _ => {}
+impl Counts {
+    fn new(events: Vec<Event>) -> Self {
+        let mut counts = Self::default();
+        for event in events {
+            match event {
+                Event::ProbeStart { backend, .. } => *counts.begun.entry(backend).or_default() += 1,
+                Event::ProbeDone { backend, code, .. } => *counts.ended.entry((backend, code)).or_default() += 1,
+                _ => {}
+            }
         }
+        counts
     }
 }
 
@@ -100,13 +93,13 @@ async fn metrics_and_events_match_the_servers_counts() {
         }
         config
     };
-    let (events, registry, stop) = (Arc::new(EventCounter::default()), Registry::new(), CancellationToken::new());
+    let (events, registry, stop) = (Arc::new(EventCollector::default()), Registry::new(), CancellationToken::new());
+    events.want_probes(true);
     let options = HealthOptions::new("1.2.3", 7);
     options.metrics.register(&registry).unwrap();
     let config_tx = watch::Sender::new(Some(config(AdminState::Enabled)));
     let probes = ProbeThread::start(None).unwrap();
-    let (mut snapshot_rx, thread) =
-        probes.run(options, config_tx.subscribe(), Events::new(events.clone()), stop.clone()).unwrap();
+    let (mut snapshot_rx, thread) = probes.run(options, config_tx.subscribe(), events.handle(), stop.clone()).unwrap();
     super::until("each backend is probed 20 times", || {
         checks.iter().all(|(_, _, server, _)| server.connections() >= 20)
     })
@@ -115,7 +108,7 @@ async fn metrics_and_events_match_the_servers_counts() {
     let paused = snapshot_rx.wait_for(|snapshot| snapshot.backends.values().all(|b| b.state == BackendState::Paused));
     timeout(LIMIT, paused).await.expect("the backends are paused in time").unwrap();
 
-    let Counts { begun, ended } = events.0.lock().unwrap().clone();
+    let Counts { begun, ended } = Counts::new(events.events());
     let metric_counts = probe_totals(&registry);
     let event_counts: BTreeMap<_, _> = ended
         .iter()

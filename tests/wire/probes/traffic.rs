@@ -1,6 +1,7 @@
 //! The packets of probes, and a blocked probe path: probes, agent and VPP together, with the backends behind a link in
 //! another network namespace.
 
+use maglev_testkit::objects::{backend, config, frontend, node_config, pool, vip};
 use std::{
     collections::BTreeMap,
     net::IpAddr,
@@ -20,7 +21,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{LIMIT, checks::tcp};
 use crate::{
-    agent::fixture::{Node, backend, config, frontend, node, pool, vip},
+    agent::fixture::Node,
     netns::{self, OtherNamespace},
 };
 
@@ -85,7 +86,7 @@ fn paused_or_disabled_backend_gets_no_packets() {
     let (port, connections) = other.server();
     in_runtime(async {
         let probed = backend_with_check("a", "10.9.0.11", &fast(port));
-        let mut config = config([], node());
+        let mut config = config([], node_config());
         config.backends.insert(probed.name.clone(), Arc::new(probed.clone()));
         let config_tx = watch::Sender::new(Some(config));
         let set = |admin_state| {
@@ -125,7 +126,7 @@ fn two_frontends(checks: &[HealthCheck; 2], fast_count: usize) -> (Config, [VipK
     let vips = [vip("203.0.113.1"), vip("203.0.113.2")];
     let primary = |range: std::ops::Range<usize>| pool("primary", &backends[range].iter().collect::<Vec<_>>());
     let frontends = [frontend("mixed", vips[0], vec![primary(0..3)]), frontend("slow", vips[1], vec![primary(3..5)])];
-    let mut config = config(frontends, node());
+    let mut config = config(frontends, node_config());
     config.backends = backends.into_iter().map(|backend| (backend.name.clone(), Arc::new(backend))).collect();
     (config, vips)
 }

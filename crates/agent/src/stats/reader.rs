@@ -164,7 +164,7 @@ impl StatsReader {
     fn warn_once(&mut self, error: &StatsError) {
         if !std::mem::replace(&mut self.warned, true) {
             let cause = std::error::Error::source(error).map(ToString::to_string);
-            tracing::warn!(%error, cause, reason = error.reason(), "vpp-stats-unavailable");
+            tracing::warn!(%error, cause, reason = error.reason(), "VPP stats segment is unavailable");
         }
     }
 }

@@ -161,10 +161,8 @@ fn index_without_own_node_selects_configs_for_any_node() {
 
 #[test]
 fn empty_selector_selects_every_node_and_is_a_problem() {
-    let fixture = IndexFixture::new(vec![lb_config("all", 1, &json!({"nodeSelector": {}, "sync": {"interval": "7s"}}))]);
+    let fixture =
+        IndexFixture::new(vec![lb_config("all", 1, &json!({"nodeSelector": {}, "sync": {"interval": "7s"}}))]);
     assert_eq!(used(&fixture).as_deref(), Some("all"), "the nodes keep their settings");
-    assert_eq!(
-        fixture.reasons(Kind::LoadBalancerConfig, "all"),
-        [(Reason::Invalid, "spec.nodeSelector".to_owned())]
-    );
+    assert_eq!(fixture.reasons(Kind::LoadBalancerConfig, "all"), [(Reason::Invalid, "spec.nodeSelector".to_owned())]);
 }

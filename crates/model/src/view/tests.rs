@@ -94,7 +94,8 @@ fn effective_weights_follow_health_and_kept_weights() {
     let weights = |view: &View| {
         let effective = view.effective_weights(&web);
         let vip = VppVip::from(web.vip);
-        let weights = effective.ases.iter().map(|(address, server)| server.weight.effective(view.weight_in_vpp(&vip, *address)));
+        let weights =
+            effective.ases.iter().map(|(address, server)| server.weight.effective(view.weight_in_vpp(&vip, *address)));
         (effective.active_pool, weights.collect::<Vec<_>>())
     };
     // The health of the first backend is not known, so its pool is active if its weight in VPP is above 0.

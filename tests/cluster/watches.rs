@@ -15,8 +15,9 @@ use kube::api::{Api, ObjectMeta, PostParams};
 use maglev_kube::{Delays, WatchOptions, Watches};
 use maglev_model::Name;
 use maglev_model::config::Config;
-use maglev_model::event::{Event, EventSink, Events, Level};
+use maglev_model::event::Level;
 use maglev_telemetry::{LogFormat, LogGuard, LogOptions};
+use maglev_testkit::EventCollector;
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard, OnceCell, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -43,32 +44,17 @@ const DELAYS: Delays = Delays {
 /// The watches of an agent, as they run in maglevd.
 pub struct Agent {
     pub config_rx: watch::Receiver<Option<Config>>,
-    events: Arc<RecordedEvents>,
+    events: Arc<EventCollector>,
     _shutdown: DropGuard,
-}
-
-#[derive(Default)]
-struct RecordedEvents(Mutex<Vec<String>>);
-
-impl EventSink for RecordedEvents {
-    fn wants_probes(&self) -> bool {
-        false
-    }
-
-    fn publish(&self, event: Event) {
-        let mut text = event.name().to_owned();
-        event.fields(&mut |key, value| text.push_str(&format!(" {key}={value}")));
-        self.0.lock().unwrap().push(text);
-    }
 }
 
 impl Agent {
     /// Starts the watches of an agent on the Node `node`.
     pub fn start(client: Client, node: &str) -> Self {
         let delays = DELAYS;
-        let events = Arc::new(RecordedEvents::default());
+        let events = Arc::new(EventCollector::default());
         let options = WatchOptions { node_name: node.into(), allow_loopback: false, icmp_missing: None, delays };
-        let (watches, config_rx) = Watches::new(client, options, Events::new(events.clone()));
+        let (watches, config_rx) = Watches::new(client, options, events.handle());
         let shutdown = CancellationToken::new();
         tokio::spawn(watches.run(shutdown.clone()));
         Self { config_rx, events, _shutdown: shutdown.drop_guard() }
@@ -89,7 +75,7 @@ impl Agent {
 
     /// True if an event that contains `text` was emitted.
     pub fn has_event(&self, text: &str) -> bool {
-        self.events.0.lock().unwrap().iter().any(|event| event.contains(text))
+        self.events.lines().iter().any(|event| event.contains(text))
     }
 
     pub async fn until_event(&self, text: &str) {

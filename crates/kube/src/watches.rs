@@ -211,37 +211,17 @@ fn emit_events(events: &Events, changes: Changes) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
-    use maglev_model::{
-        Name,
-        event::EventSink,
-        problem::{Problem, Reason},
-    };
-
-    #[derive(Default)]
-    struct Names(Mutex<Vec<String>>);
-
-    impl EventSink for Names {
-        fn wants_probes(&self) -> bool {
-            false
-        }
-
-        fn publish(&self, event: Event) {
-            let mut text = event.name().to_owned();
-            event.fields(&mut |key, value| text.push_str(&format!(" {key}={value}")));
-            self.0.lock().expect("no test panics here").push(text);
-        }
-    }
+    use maglev_model::problem::{Problem, Reason};
+    use maglev_testkit::{EventCollector, objects::name};
 
     #[test]
     fn events_are_in_order_and_the_first_list_is_a_count() {
-        let sink = Arc::new(Names::default());
-        let (web, api) = (Name::namespaced("shop", "web"), Name::namespaced("shop", "api"));
+        let collector = Arc::new(EventCollector::default());
+        let (web, api) = (name("shop/web"), name("shop/api"));
         let problem = Problem::new(Reason::BackendNotFound, "spec.pools", "no such Backend");
         emit_events(
-            &Events::new(sink.clone()),
+            &collector.handle(),
             Changes {
                 listed: vec![(Kind::Backend, 3)],
                 removed: vec![(Kind::Frontend, api)],
@@ -250,9 +230,8 @@ mod tests {
                 appeared: vec![ObjectProblem { kind: Kind::Frontend, name: web, generation: 2, problem }],
             },
         );
-        let emitted = sink.0.lock().expect("no test panics here");
         assert_eq!(
-            *emitted,
+            collector.lines(),
             [
                 "config-applied kind=Backend count=3",
                 "config-removed kind=Frontend name=shop/api",

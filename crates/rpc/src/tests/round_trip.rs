@@ -1,6 +1,6 @@
 //! Round trips through messages are lossless.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -13,52 +13,31 @@ use crate::{
 use maglev_model::{
     Name,
     actual::LbDump,
-    change::Change,
     config::{HealthCheck, Probe},
-    event::{Event, EventSink, Events},
+    event::Event,
     view::{Fold as _, View},
 };
 use maglev_telemetry::{AsOf, Stamped};
-use maglev_testkit::ChangeGenerator;
+use maglev_testkit::{ChangeGenerator, EventCollector, Published};
 
 fn over_the_wire<M: prost::Message + Default>(message: &M) -> M {
     M::decode(&*message.encode_to_vec()).expect("the message is valid")
 }
 
-/// Collects the emitted events and changes.
-#[derive(Default)]
-struct Collector(Mutex<Vec<Arc<Stamped>>>);
-
-impl Collector {
-    fn push(&self, event: Option<Event>, change: Option<Change>) {
-        let mut events = self.0.lock().expect("not poisoned");
-        let seq = Some(events.len() as u64 + 1);
-        events.push(Arc::new(Stamped { seq, time: Timestamp::UNIX_EPOCH, event, change }));
-    }
-}
-
-impl EventSink for Collector {
-    fn wants_probes(&self) -> bool {
-        false
-    }
-
-    fn publish(&self, event: Event) {
-        let change = event.change();
-        self.push(Some(event), change);
-    }
-
-    fn publish_change(&self, change: Change) {
-        self.push(None, Some(change));
-    }
+/// The published events and changes with their sequence numbers.
+fn stamped(published: Vec<Published>) -> Vec<Arc<Stamped>> {
+    let stamp = |(seq, Published { event, change })| {
+        Arc::new(Stamped { seq: Some(seq), time: Timestamp::UNIX_EPOCH, event, change })
+    };
+    (1..).zip(published).map(stamp).collect()
 }
 
 proptest! {
     #[test]
     fn every_change_survives_a_round_trip(seed: u64, count in 1_usize..40) {
-        let (mut generator, collector) = (ChangeGenerator::new(seed), Arc::new(Collector::default()));
-        let events = Events::new(collector.clone());
-        (0..count).for_each(|_| generator.emit_next(&events));
-        let events = collector.0.lock().expect("not poisoned").clone();
+        let (mut generator, collector) = (ChangeGenerator::new(seed), Arc::new(EventCollector::default()));
+        (0..count).for_each(|_| generator.emit_next(&collector.handle()));
+        let events = stamped(collector.published());
         let as_of = AsOf { epoch: seed, seq: count as u64 };
         let message = proto::WatchEventsResponse::decode(encode(events.iter(), as_of)).expect("the message is valid");
         prop_assert_eq!(message.as_of.map(AsOf::from), Some(as_of));

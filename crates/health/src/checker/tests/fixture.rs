@@ -4,9 +4,8 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     net::{IpAddr, Ipv4Addr},
-    num::NonZeroU16,
     rc::Rc,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
@@ -20,10 +19,14 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{HealthOptions, ProbeOutcome, ProbeTarget, Prober, checker::Checker};
 use maglev_model::{
-    config::{AdminState, Backend, Check, Config, HealthCheck, Listed, NodeConfig, Probe, Revision},
-    event::{Event, EventSink, Events},
+    config::{Backend, Check, Config, HealthCheck, NodeConfig},
+    event::Event,
     health::{BackendHealth, BackendState, HealthSnapshot, ProbeCode},
     name::Name,
+};
+use maglev_testkit::{
+    EventCollector,
+    objects::{self, health_check},
 };
 
 pub const MS: Duration = Duration::from_millis(1);
@@ -122,19 +125,6 @@ impl From<&Event> for EmittedEvent {
     }
 }
 
-#[derive(Default)]
-struct EventCollector(Mutex<Vec<Event>>);
-
-impl EventSink for EventCollector {
-    fn wants_probes(&self) -> bool {
-        true
-    }
-
-    fn publish(&self, event: Event) {
-        self.0.lock().unwrap().push(event);
-    }
-}
-
 pub struct CheckerFixture {
     pub(crate) config: Config,
     pub(crate) snapshot_rx: watch::Receiver<HealthSnapshot>,
@@ -157,15 +147,14 @@ impl CheckerFixture {
         script: impl FnOnce(&Self),
     ) -> Self {
         options.clock = || Timestamp::UNIX_EPOCH;
-        let listed = Listed::when(|_| true).unwrap();
-        let mut config = Config::new(listed, Arc::new(NodeConfig::default()));
+        let mut config = objects::config([], NodeConfig::default());
         config.backends = backends.into_iter().map(|backend| (backend.name.clone(), Arc::new(backend))).collect();
         let (config_tx, config_rx) = watch::channel(None);
         let (snapshot_tx, snapshot_rx) = watch::channel(HealthSnapshot::default());
         let prober = ScriptedProber { script: Rc::default(), epoch: Instant::now() };
         let events = Arc::new(EventCollector::default());
-        let checker =
-            Checker::new(prober.clone(), options.clone(), config_rx, Events::new(events.clone()), snapshot_tx);
+        events.want_probes(true);
+        let checker = Checker::new(prober.clone(), options.clone(), config_rx, events.handle(), snapshot_tx);
         let shutdown = CancellationToken::new();
         tokio::task::spawn_local(checker.run(shutdown.clone()));
         let fixture =
@@ -239,16 +228,15 @@ impl CheckerFixture {
 
     /// All events, except those of single probes.
     pub fn events(&self) -> Vec<EmittedEvent> {
-        let events = self.events.0.lock().unwrap();
+        let events = self.events.events();
         let is_probe = |event: &Event| matches!(event, Event::ProbeStart { .. } | Event::ProbeDone { .. });
         events.iter().filter(|event| !is_probe(event)).map(EmittedEvent::from).collect()
     }
 
     /// All events of single probes.
     pub fn probe_events(&self) -> Vec<Event> {
-        let events = self.events.0.lock().unwrap();
-        let probe = |event: &&Event| matches!(event, Event::ProbeStart { .. } | Event::ProbeDone { .. });
-        events.iter().filter(probe).cloned().collect()
+        let is_probe = |event: &Event| matches!(event, Event::ProbeStart { .. } | Event::ProbeDone { .. });
+        self.events.events().into_iter().filter(is_probe).collect()
     }
 }
 
@@ -266,27 +254,12 @@ pub fn address(number: u8) -> IpAddr {
 
 /// Interval 2 s (fast 1 s, down 4 s), timeout 1 s, rise 2, fall 3.
 pub fn check() -> HealthCheck {
-    HealthCheck {
-        name: Name::namespaced("shop", "http"),
-        revision: Revision::default(),
-        interval: 2 * SEC,
-        fast_interval: SEC,
-        down_interval: 4 * SEC,
-        timeout: SEC,
-        rise: 2,
-        fall: 3,
-        probe: Probe::Tcp { port: NonZeroU16::MIN, tls: None },
-    }
+    HealthCheck { fast_interval: SEC, down_interval: 4 * SEC, ..health_check("shop/http") }
 }
 
 pub fn backend(number: u8, check: &HealthCheck) -> Backend {
-    Backend {
-        name: name(number),
-        revision: Revision::default(),
-        address: address(number),
-        admin_state: AdminState::Enabled,
-        check: Check::Probe(Arc::new(check.clone())),
-    }
+    let check = Check::Probe(Arc::new(check.clone()));
+    Backend { name: name(number), check, ..objects::backend("web", &address(number).to_string()) }
 }
 
 pub fn transition(number: u8, from: BackendState, to: BackendState, code: Option<ProbeCode>) -> EmittedEvent {

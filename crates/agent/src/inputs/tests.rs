@@ -1,18 +1,17 @@
 //! After any sequence of changes, the index equals one that is computed from scratch.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use fastrand::Rng;
 
 use super::*;
 use maglev_model::{
-    config::{
-        AdminState, Backend, Check, HealthCheck, Listed, Member, MemberTarget, OnBackendDown, Pool, Probe, Revision,
-    },
+    config::{AdminState, Check, Member, MemberTarget, Pool},
     health::{BackendHealth, BackendState},
-    vip::{Protocol, Service, TableLength, Weight},
+    vip::{Protocol, Service, Weight},
     weights::effective_weights,
 };
+use maglev_testkit::objects;
 
 const BACKENDS: u8 = 5;
 const FRONTENDS: u8 = 6;
@@ -33,28 +32,17 @@ fn vip(n: u8) -> VipKey {
 
 fn any_member(random: &mut Rng) -> Member {
     let n = random.u8(0..BACKENDS);
-    let probe = Probe::Tcp { port: 80.try_into().unwrap(), tls: None };
-    let second = Duration::from_secs(1);
-    let check = HealthCheck {
-        name: Name::namespaced("shop", "check"),
-        revision: Revision::default(),
-        interval: second,
-        fast_interval: second,
-        down_interval: second,
-        timeout: second,
-        rise: 2,
-        fall: 3,
-        probe,
-    };
     let target = match random.u8(0..8) {
         0 => MemberTarget::Unreadable { address: Some(server(n)) },
-        kind => MemberTarget::Backend(Arc::new(Backend {
-            name: backend_name(n),
-            revision: Revision::default(),
-            address: server(n),
-            admin_state: if kind == 1 { AdminState::Paused } else { AdminState::Enabled },
-            check: if kind == 2 { Check::None } else { Check::Probe(Arc::new(check)) },
-        })),
+        kind => {
+            let mut backend = objects::backend(backend_name(n).as_str(), &server(n).to_string());
+            match kind {
+                1 => backend.admin_state = AdminState::Paused,
+                2 => backend.check = Check::None,
+                _ => {}
+            }
+            MemberTarget::Backend(Arc::new(backend))
+        }
     };
     Member { backend: backend_name(n), weight: Weight::clamped(random.u8(0..3) * 10), target }
 }
@@ -64,18 +52,9 @@ fn any_frontend(random: &mut Rng, n: u8) -> Frontend {
         let members = (0..random.u8(0..4)).map(|_| any_member(random)).collect();
         Pool { name: name.into(), members }
     };
-    Frontend {
-        pools: vec![pool("primary"), pool("standby")],
-        name: Name::namespaced("shop", &format!("f{n}")),
-        revision: Revision::default(),
-        // Sometimes the Frontend moves to another address.
-        vip: vip(random.u8(n..n + 2)),
-        standing: Standing::Serving,
-        encap: None,
-        sticky: false,
-        on_backend_down: OnBackendDown::Flush,
-        table_length: TableLength::DEFAULT,
-    }
+    let pools = vec![pool("primary"), pool("standby")];
+    // Sometimes the Frontend moves to another address.
+    objects::frontend(&format!("shop/f{n}"), vip(random.u8(n..n + 2)), pools)
 }
 
 fn any_health(random: &mut Rng, n: u8) -> BackendHealth {
@@ -105,7 +84,7 @@ fn views(inputs: &Inputs) -> BTreeMap<IpAddr, Vec<(Name, EffectiveWeights)>> {
 fn every_change_is_reflected_and_all_affected_addresses_are_returned() {
     let mut random = Rng::with_seed(20_261_124);
     let mut inputs = Inputs::default();
-    let mut config = Config::new(Listed::when(|_| true).unwrap(), Arc::new(NodeConfig::default()));
+    let mut config = objects::config([], NodeConfig::default());
     let mut health = HealthSnapshot::default();
     inputs.set_config(config.clone());
     for step in 0..3000 {

@@ -1,33 +1,20 @@
-use std::{net::IpAddr, num::NonZeroU16};
+use std::net::IpAddr;
 
 use super::*;
 use crate::{AgentTarget, LinkState};
 use maglev_model::{
     change::{Problems, RemovalHold, Report, VipState, VppInfo},
-    config::{
-        AdminState, Backend, Check, Frontend, HealthCheck, Member, MemberTarget, OnBackendDown, Pool, Probe, Revision,
-        Standing,
-    },
+    config::{AdminState, Backend, Check, Frontend, MemberTarget, Pool, Standing},
     fingerprint::Fingerprint,
     health::{BackendHealth, Transition},
     problem::{Problem, Reason},
     view::{StateSince, View, VppView},
-    vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
 };
-
-fn name(name: &str) -> Name {
-    Name::namespaced("shop", name)
-}
+use maglev_testkit::objects::{self, health_check, member, name, vip};
 
 fn backend(backend_name: &str, last: u8, admin_state: AdminState) -> Arc<Backend> {
-    let address = [10, 0, 0, last].into();
-    Arc::new(Backend {
-        name: name(backend_name),
-        revision: Revision::default(),
-        address,
-        admin_state,
-        check: Check::None,
-    })
+    let backend = objects::backend(&format!("shop/{backend_name}"), &format!("10.0.0.{last}"));
+    Arc::new(Backend { admin_state, check: Check::None, ..backend })
 }
 
 fn up(name: &str, last: u8) -> Arc<Backend> {
@@ -39,27 +26,11 @@ fn off(name: &str, last: u8) -> Arc<Backend> {
 }
 
 fn frontend(pools: &[&[Arc<Backend>]]) -> Frontend {
-    let port = NonZeroU16::new(80).unwrap();
-    let member = |backend: &Arc<Backend>| Member {
-        backend: backend.name.clone(),
-        weight: Weight::DEFAULT,
-        target: MemberTarget::Backend(Arc::clone(backend)),
-    };
     let pool = |(index, members): (usize, &&[Arc<Backend>])| Pool {
         name: ["first", "second"][index].into(),
-        members: members.iter().map(member).collect(),
+        members: members.iter().cloned().map(member).collect(),
     };
-    Frontend {
-        name: name("web"),
-        revision: Revision::default(),
-        vip: VipKey { address: [10, 9, 0, 1].into(), service: Service::Port { protocol: Protocol::Tcp, port } },
-        standing: Standing::Serving,
-        pools: pools.iter().enumerate().map(pool).collect(),
-        encap: Some(Encap::Gre4),
-        sticky: false,
-        on_backend_down: OnBackendDown::Flush,
-        table_length: TableLength::DEFAULT,
-    }
+    objects::frontend("shop/web", vip("10.9.0.1"), pools.iter().enumerate().map(pool).collect())
 }
 
 /// A node on which the Frontend is programmed and has this state.
@@ -108,7 +79,7 @@ fn two_serving_backends_on_every_node_set_no_flag() {
     let nodes = [node("n1", &web, FrontendState::Up), node("n2", &web, FrontendState::Up)];
     let survey = survey(&nodes);
     assert!(StatusCounts::from(&survey).is_fine() && counts(&nodes).is_empty());
-    let surveyed = &survey.frontends[&name("web")];
+    let surveyed = &survey.frontends[&name("shop/web")];
     assert_eq!(
         (surveyed.state, surveyed.backends.values().filter(|up| **up).count(), survey.reporting),
         (DisplayState::Up, 2, 2)
@@ -120,8 +91,8 @@ fn worst_state_of_a_node_is_the_state() {
     let (good, bad) = (frontend(&[&[up("a", 1), up("b", 2)]]), frontend(&[&[off("a", 1), off("b", 2)]]));
     let nodes = [node("n1", &good, FrontendState::Up), node("n2", &bad, FrontendState::Down)];
     let survey = survey(&nodes);
-    assert_eq!(survey.frontends[&name("web")].state, DisplayState::Down);
-    assert!(survey.frontends[&name("web")].backends.values().all(|up| !up), "up means on every node");
+    assert_eq!(survey.frontends[&name("shop/web")].state, DisplayState::Down);
+    assert!(survey.frontends[&name("shop/web")].backends.values().all(|up| !up), "up means on every node");
     assert_eq!(counts(&nodes), [(Flag::Down, 1), (Flag::Disagree, 1)]);
 }
 
@@ -130,10 +101,10 @@ fn standby_pool_or_last_backend_sets_the_standby_flag() {
     let standby = frontend(&[&[off("a", 1)], &[up("b", 2), up("c", 3)]]);
     let nodes = [node("n1", &standby, FrontendState::Up)];
     assert_eq!(counts(&nodes), [(Flag::Standby, 1)]);
-    let surveyed = &survey(&nodes).frontends[&name("web")];
+    let surveyed = &survey(&nodes).frontends[&name("shop/web")];
     assert_eq!((surveyed.state, surveyed.on_standby), (DisplayState::Standby, true));
     let last = frontend(&[&[off("a", 1), up("b", 2)]]);
-    assert!(!survey(&[node("n1", &last, FrontendState::Up)]).frontends[&name("web")].on_standby);
+    assert!(!survey(&[node("n1", &last, FrontendState::Up)]).frontends[&name("shop/web")].on_standby);
     assert_eq!(counts(&[node("n1", &last, FrontendState::Up)]), [(Flag::Standby, 1)]);
     let only = frontend(&[&[up("b", 2)]]);
     assert!(counts(&[node("n1", &only, FrontendState::Up)]).is_empty(), "only one backend is configured");
@@ -147,7 +118,7 @@ fn servers_in_vpp_that_no_pool_names_are_unclaimed() {
         let servers = [1, 2, 9].map(|last| (IpAddr::from([10, 0, 0, last]), 10));
         let vip = VipState { servers: Arc::new(servers.into()), ..VipState::default() };
         node.view.vpp.as_mut().unwrap().vips.insert(web.vip.into(), vip);
-        survey(&[node]).frontends[&name("web")].nodes["n1"].unclaimed_servers.clone()
+        survey(&[node]).frontends[&name("shop/web")].nodes["n1"].unclaimed_servers.clone()
     };
     assert_eq!(with_servers(&web), [IpAddr::from([10, 0, 0, 9])]);
     web.standing = Standing::Withdrawn(Problem::new(Reason::Conflicted, "", ""));
@@ -156,7 +127,7 @@ fn servers_in_vpp_that_no_pool_names_are_unclaimed() {
 
 /// Sets a backend with a check to down on `node`.
 fn set_down(node: &mut NodeState, backend: &Arc<Backend>, code: ProbeCode) {
-    let backend = Backend { check: Check::Probe(Arc::new(check())), ..(**backend).clone() };
+    let backend = Backend { check: Check::Probe(Arc::new(health_check("shop/ping"))), ..(**backend).clone() };
     let at = Timestamp::UNIX_EPOCH;
     let transition = Transition { from: BackendState::Up, to: BackendState::Down, at, code: Some(code) };
     let (address, state, history) = (backend.address, BackendState::Down, Arc::from([transition]));
@@ -172,21 +143,6 @@ fn set_down(node: &mut NodeState, backend: &Arc<Backend>, code: ProbeCode) {
         node.view.frontends.insert(name, Arc::new(frontend));
     }
     node.view.backends.insert(backend.name.clone(), backend);
-}
-
-fn check() -> HealthCheck {
-    let second = std::time::Duration::from_secs(1);
-    HealthCheck {
-        name: name("ping"),
-        revision: Revision::default(),
-        interval: second,
-        fast_interval: second,
-        down_interval: second,
-        timeout: second,
-        rise: 1,
-        fall: 1,
-        probe: Probe::Icmp,
-    }
 }
 
 #[test]
@@ -209,14 +165,14 @@ fn backends_that_are_down_are_counted_once_and_named() {
     let status = StatusCounts::from(&survey);
     assert!(status.is_fine(), "the VIP is served by its first pool");
     assert_eq!((status.healthy_sentence(), status.backends, status.backends_up), (None, 4, 2));
-    let web = &survey.frontends[&name("web")];
+    let web = &survey.frontends[&name("shop/web")];
     assert_eq!(list_down(&web.down), "web-1 L7STS, web-2 L7TOUT");
     assert!(web.flags.contains(&Flag::BackendsDown) && web.state == DisplayState::Up);
 }
 
 #[test]
 fn long_list_of_backends_that_are_down_is_shortened() {
-    let down = (0..7).map(|n| (name(&format!("web-{n}")), DownBackend::default())).collect();
+    let down = (0..7).map(|n| (name(&format!("shop/web-{n}")), DownBackend::default())).collect();
     assert_eq!(list_down(&down), "web-0 down, web-1 down, web-2 down, web-3 down, web-4 down and 2 more");
 }
 
@@ -250,7 +206,7 @@ fn unreachable_node_sets_only_the_silent_flag() {
     without_vpp.view.vpp = None;
     assert_eq!(counts(&[without_vpp]), [(Flag::Silent, 1)]);
     let alone = survey(&[silent]);
-    assert_eq!((alone.frontends[&name("web")].state, alone.reporting), (DisplayState::Unknown, 0));
+    assert_eq!((alone.frontends[&name("shop/web")].state, alone.reporting), (DisplayState::Unknown, 0));
 }
 
 #[test]
@@ -259,13 +215,13 @@ fn rejected_held_and_failed_objects_are_counted_once() {
     let mut nodes = [node("n1", &web, FrontendState::Up), node("n2", &web, FrontendState::Up)];
     for node in &mut nodes {
         let problems = Problems { generation: 1, problems: [Problem::new(Reason::BackendNotFound, "", "")].into() };
-        node.view.problems.insert((Kind::Frontend, name("web")), problems);
+        node.view.problems.insert((Kind::Frontend, name("shop/web")), problems);
     }
     assert_eq!(counts(&nodes), [(Flag::Rejected, 1)]);
     let hold = RemovalHold { id: "h".into(), removals: 6, until: Timestamp::UNIX_EPOCH };
     nodes[0].view.holds.insert("h".into(), hold);
     assert_eq!(counts(&nodes), [(Flag::Rejected, 2)]);
-    nodes[1].view.reports.get_mut(&name("web")).unwrap().result = ProgramResult::Failed;
+    nodes[1].view.reports.get_mut(&name("shop/web")).unwrap().result = ProgramResult::Failed;
     nodes[1].view.sync.failed_steps = 3;
     assert_eq!(counts(&nodes), [(Flag::Sync, 2), (Flag::Rejected, 2)]);
 }

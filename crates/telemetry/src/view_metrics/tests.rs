@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, num::NonZeroU16, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use prometheus::{Registry, TextEncoder};
 use tokio_util::sync::CancellationToken;
@@ -6,18 +6,16 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{Bus, BusOptions};
 use maglev_model::{
-    Name,
     actual::VppVip,
     change::{Change, ConfigDelta, Problems, RemovalHold, Report, VipState, VppInfo},
-    config::{
-        AdminState, Backend, Check, Frontend, Kind, Member, MemberTarget, OnBackendDown, Pool, Revision, Standing,
-    },
+    config::{AdminState, Backend, Check, Frontend, Kind, Member, Pool},
     event::{Event, Events, FrontendState, Level, ProgramResult},
     fingerprint::Fingerprint,
     health::{BackendHealth, BackendState, ProbeCode},
     problem::{Problem, Reason},
-    vip::{Encap, Family, Protocol, Service, TableLength, VipKey, Weight},
+    vip::{Family, Weight},
 };
+use maglev_testkit::objects::{self, member, name, vip};
 
 const STARTED: i64 = 1_000_000;
 
@@ -37,13 +35,9 @@ async fn scraped(emit: impl FnOnce(&Events)) -> Vec<String> {
     text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
 }
 
-fn name(name: &str) -> Name {
-    Name::namespaced("shop", name)
-}
-
 fn backend(id: &str, last: u8, admin_state: AdminState) -> Arc<Backend> {
-    let (name, revision, address) = (name(id), Revision::default(), [10, 0, 0, last].into());
-    Arc::new(Backend { name, revision, address, admin_state, check: Check::None })
+    let address = format!("10.0.0.{last}");
+    Arc::new(Backend { admin_state, check: Check::None, ..objects::backend(&format!("shop/{id}"), &address) })
 }
 
 /// The name of a pool and its backends with their weights.
@@ -51,24 +45,13 @@ type NamedPool<'a> = (&'a str, &'a [(&'a Arc<Backend>, u8)]);
 
 fn frontend(id: &str, pools: &[NamedPool<'_>]) -> Arc<Frontend> {
     let member = |(backend, weight): &(&Arc<Backend>, u8)| Member {
-        backend: backend.name.clone(),
         weight: Weight::new(*weight).expect("a weight"),
-        target: MemberTarget::Backend(Arc::clone(backend)),
+        ..member(Arc::clone(backend))
     };
     let pool =
         |(name, members): &NamedPool<'_>| Pool { name: (*name).into(), members: members.iter().map(member).collect() };
-    let service = Service::Port { protocol: Protocol::Tcp, port: NonZeroU16::MIN };
-    Arc::new(Frontend {
-        name: name(id),
-        revision: Revision::default(),
-        vip: VipKey { address: [10, 0, 0, 100].into(), service },
-        standing: Standing::Serving,
-        pools: pools.iter().map(pool).collect(),
-        encap: Some(Encap::Gre4),
-        sticky: false,
-        on_backend_down: OnBackendDown::Flush,
-        table_length: TableLength::DEFAULT,
-    })
+    let pools = pools.iter().map(pool).collect();
+    Arc::new(objects::frontend(&format!("shop/{id}"), vip("10.0.0.100"), pools))
 }
 
 fn configure(events: &Events, backends: &[&Arc<Backend>], frontends: &[&Arc<Frontend>]) {
@@ -153,7 +136,7 @@ async fn a_backend_added_again_starts_at_zero_transitions() {
     let remove = |events: &Events| {
         configure(events, &[&a], &[]);
         transition(events, &a, Unknown, Up);
-        let delta = ConfigDelta { backends: vec![(name("a"), None)], ..ConfigDelta::default() };
+        let delta = ConfigDelta { backends: vec![(name("shop/a"), None)], ..ConfigDelta::default() };
         events.emit_change(Change::Config(Arc::new(delta)));
         // The health checker has not applied the removal yet.
         transition(events, &a, Up, Down);
@@ -161,7 +144,7 @@ async fn a_backend_added_again_starts_at_zero_transitions() {
     assert_eq!(starting_with(&scraped(remove).await, "maglev_backend_"), [""; 0]);
     let series = scraped(|events| {
         remove(events);
-        events.emit_change(Change::Health(name("a"), None));
+        events.emit_change(Change::Health(name("shop/a"), None));
         configure(events, &[&a], &[]);
         transition(events, &a, Unknown, Down);
     })
@@ -199,8 +182,8 @@ async fn a_frontend_has_state_result_and_weights_until_it_is_removed() {
     };
     let emit = |events: &Events| {
         configure(events, &[&a, &b], &[&web]);
-        events.emit_change(Change::Frontend(name("web"), FrontendState::Up, None));
-        events.emit_change(Change::Report(name("web"), report.clone()));
+        events.emit_change(Change::Frontend(name("shop/web"), FrontendState::Up, None));
+        events.emit_change(Change::Report(name("shop/web"), report.clone()));
     };
     let weight = |metric: &str, pool: &str, backend: &str, weight: u8| {
         format!(
@@ -227,7 +210,7 @@ async fn a_frontend_has_state_result_and_weights_until_it_is_removed() {
     );
     let removed = scraped(|events| {
         emit(events);
-        let delta = ConfigDelta { frontends: vec![(name("web"), None)], ..ConfigDelta::default() };
+        let delta = ConfigDelta { frontends: vec![(name("shop/web"), None)], ..ConfigDelta::default() };
         events.emit_change(Change::Config(Arc::new(delta)));
     })
     .await;
@@ -245,8 +228,8 @@ async fn problems_holds_and_foreign_vips_are_counted() {
     let series = scraped(|events| {
         let delta = ConfigDelta {
             problems: vec![
-                ((Kind::Frontend, name("a")), problems(&[Reason::BackendNotFound, Reason::NoBackends])),
-                ((Kind::Frontend, name("b")), problems(&[Reason::BackendNotFound])),
+                ((Kind::Frontend, name("shop/a")), problems(&[Reason::BackendNotFound, Reason::NoBackends])),
+                ((Kind::Frontend, name("shop/b")), problems(&[Reason::BackendNotFound])),
             ],
             ..ConfigDelta::default()
         };

@@ -1,21 +1,16 @@
 //! The state of a large node, emitted to a bus as an agent does.
 
-use std::{net::IpAddr, num::NonZeroU16, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc};
 
-use anyhow::Context as _;
 use jiff::Timestamp;
 use maglev_model::{
-    Name,
     change::{Change, ConfigDelta, Report, VppInfo},
-    config::{
-        AdminState, Backend, Check, Frontend, HealthCheck, Member, MemberTarget, OnBackendDown, Pool, Probe, Revision,
-        Standing,
-    },
+    config::{Backend, Check, Frontend, HealthCheck, Pool},
     event::{Event, Events, FrontendState, ProgramResult},
     fingerprint::Fingerprint,
     health::{BackendHealth, BackendState, ProbeCode, Transition},
-    vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
 };
+use maglev_testkit::objects::{self, member, vip};
 
 pub const FRONTENDS: usize = 1000;
 pub const ENTRIES: usize = 10;
@@ -28,11 +23,11 @@ pub struct LargeNode {
 }
 
 impl LargeNode {
-    pub fn new() -> anyhow::Result<Self> {
-        let check = Arc::new(check());
+    pub fn new() -> Self {
+        let check = Arc::new(objects::health_check("bench/tcp"));
         let backends: Vec<Arc<Backend>> = (0..BACKENDS).map(|number| backend(number, &check)).collect();
-        let frontends = (0..FRONTENDS).map(|number| frontend(number, &backends)).collect::<anyhow::Result<_>>()?;
-        Ok(Self { backends, frontends })
+        let frontends = (0..FRONTENDS).map(|number| frontend(number, &backends)).collect();
+        Self { backends, frontends }
     }
 
     /// Emits the whole state: every third Backend is down, every Frontend is programmed and up.
@@ -77,47 +72,15 @@ fn address(net: u8, number: usize) -> IpAddr {
     [10, net, high, low].into()
 }
 
-fn check() -> HealthCheck {
-    HealthCheck {
-        name: Name::namespaced("bench", "tcp"),
-        revision: Revision::default(),
-        interval: Duration::from_secs(2),
-        fast_interval: Duration::from_secs(2),
-        down_interval: Duration::from_secs(2),
-        timeout: Duration::from_secs(1),
-        rise: 2,
-        fall: 3,
-        probe: Probe::Tcp { port: NonZeroU16::MIN, tls: None },
-    }
-}
-
 fn backend(number: usize, check: &Arc<HealthCheck>) -> Arc<Backend> {
-    Arc::new(Backend {
-        name: Name::namespaced("bench", &format!("backend-{:04}-{}", number / ENTRIES, number % ENTRIES)),
-        revision: Revision::default(),
-        address: address(1, number),
-        admin_state: AdminState::Enabled,
-        check: Check::Probe(Arc::clone(check)),
-    })
+    let name = format!("bench/backend-{:04}-{}", number / ENTRIES, number % ENTRIES);
+    let check = Check::Probe(Arc::clone(check));
+    Arc::new(Backend { check, ..objects::backend(&name, &address(1, number).to_string()) })
 }
 
-fn frontend(number: usize, backends: &[Arc<Backend>]) -> anyhow::Result<Arc<Frontend>> {
-    let member = |backend: &Arc<Backend>| Member {
-        backend: backend.name.clone(),
-        weight: Weight::DEFAULT,
-        target: MemberTarget::Backend(Arc::clone(backend)),
-    };
-    let members = backends.iter().cycle().skip(number * ENTRIES).take(ENTRIES).map(member).collect();
-    let service = Service::Port { protocol: Protocol::Tcp, port: NonZeroU16::MIN };
-    Ok(Arc::new(Frontend {
-        name: Name::namespaced("bench", &format!("service-{number:04}")),
-        revision: Revision::default(),
-        vip: VipKey { address: address(2, number), service },
-        standing: Standing::Serving,
-        pools: vec![Pool { name: "primary".into(), members }],
-        encap: Some(Encap::Gre4),
-        sticky: false,
-        on_backend_down: OnBackendDown::Flush,
-        table_length: TableLength::new(1024).context("a power of two")?,
-    }))
+fn frontend(number: usize, backends: &[Arc<Backend>]) -> Arc<Frontend> {
+    let members = backends.iter().cycle().skip(number * ENTRIES).take(ENTRIES).cloned().map(member).collect();
+    let pool = Pool { name: "primary".into(), members };
+    let name = format!("bench/service-{number:04}");
+    Arc::new(objects::frontend(&name, vip(&address(2, number).to_string()), vec![pool]))
 }

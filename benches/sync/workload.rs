@@ -11,13 +11,11 @@ use anyhow::{Context as _, ensure};
 use maglev_model::{
     Name,
     actual::{ActualVip, VppVip},
-    config::{
-        AdminState, Backend, Check, Config, Frontend, HealthCheck, Listed, Member, MemberTarget, NodeConfig,
-        OnBackendDown, Pool, Probe, Revision, Standing, SyncConf,
-    },
+    config::{Backend, Check, Config, Frontend, HealthCheck, Member, MemberTarget, Pool},
     health::{BackendHealth, BackendState, HealthSnapshot},
-    vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
+    vip::{TableLength, VipKey, Weight},
 };
+use maglev_testkit::objects::{self, name, node_config};
 
 const SERVERS: u16 = 16;
 /// The number of VIPs in 203.0.113.0/24; further VIPs are in 198.18.0.0/16.
@@ -56,14 +54,16 @@ impl Workload {
     }
 
     fn build(vips: u16, shared: bool, number: impl Fn(u16, u16) -> u16) -> anyhow::Result<Self> {
-        let sync =
-            SyncConf { startup_min_delay: Duration::ZERO, startup_max_delay: Duration::ZERO, ..SyncConf::default() };
-        let internal_ipv4 = Some(Ipv4Addr::new(192, 0, 2, 254));
-        let node = NodeConfig { internal_ipv4, sync, ..NodeConfig::default() };
-        let listed = Listed::when(|_| true).context("every kind is listed")?;
-        let config = Config::new(listed, Arc::new(node));
+        let config = objects::config([], node_config());
         let mut workload = Self { config, health: HealthSnapshot::default(), shared: Vec::new(), vips };
-        let check = health_check()?;
+        let second = Duration::from_secs(1);
+        let check = HealthCheck {
+            interval: second,
+            fast_interval: second,
+            down_interval: second,
+            ..objects::health_check("bench/check")
+        };
+        let check = Arc::new(check);
         for vip in 0..vips {
             let members = (0..SERVERS).map(|server| workload.member(number(vip, server), &check)).collect();
             workload.add(vip, members)?;
@@ -83,31 +83,19 @@ impl Workload {
         self.health.backends.insert(name.clone(), up);
         // One value for all users of the backend, as in the index.
         let backend = self.config.backends.entry(name.clone()).or_insert_with(|| {
-            Arc::new(Backend {
-                name: name.clone(),
-                revision: Revision::default(),
-                address,
-                admin_state: AdminState::Enabled,
-                check: Check::Probe(Arc::clone(check)),
-            })
+            let check = Check::Probe(Arc::clone(check));
+            Arc::new(Backend { check, ..objects::backend(name.as_str(), &address.to_string()) })
         });
-        Member { backend: name, weight: Weight::DEFAULT, target: MemberTarget::Backend(Arc::clone(backend)) }
+        objects::member(Arc::clone(backend))
     }
 
     fn add(&mut self, vip: u16, members: Vec<Member>) -> anyhow::Result<()> {
-        let name = Name::namespaced("bench", &format!("frontend-{vip}"));
+        let pool = Pool { name: "primary".into(), members };
         let frontend = Frontend {
-            revision: Revision { uid: name.as_str().into(), generation: 1 },
-            name: name.clone(),
-            vip: key(vip)?,
-            standing: Standing::Serving,
-            pools: vec![Pool { name: "primary".into(), members }],
-            encap: Some(Encap::Gre4),
-            sticky: false,
-            on_backend_down: OnBackendDown::Flush,
             table_length: TableLength::new(TABLE.into()).context("a power of two")?,
+            ..objects::frontend(&format!("bench/frontend-{vip}"), key(vip), vec![pool])
         };
-        self.config.frontends.insert(name, Arc::new(frontend));
+        self.config.frontends.insert(frontend.name.clone(), Arc::new(frontend));
         Ok(())
     }
 
@@ -165,34 +153,17 @@ pub fn is_bench_vip(vip: &VppVip) -> bool {
 
 fn server(number: u16) -> Server {
     let [high, low] = number.to_be_bytes();
-    let backend = Name::namespaced("bench", &format!("server-{number}"));
+    let backend = name(&format!("bench/server-{number}"));
     Server { backend, address: Ipv4Addr::new(198, 19, high, low) }
 }
 
-fn key(vip: u16) -> anyhow::Result<VipKey> {
-    let port = 80.try_into().context("a port")?;
+fn key(vip: u16) -> VipKey {
     let address = match u8::try_from(vip) {
         Ok(low) if vip < DOCUMENTED => Ipv4Addr::new(203, 0, 113, low + 1),
         _ => {
             let [high, low] = vip.to_be_bytes();
             Ipv4Addr::new(198, 18, high, low)
         }
-    }
-    .into();
-    Ok(VipKey { address, service: Service::Port { protocol: Protocol::Tcp, port } })
-}
-
-fn health_check() -> anyhow::Result<Arc<HealthCheck>> {
-    let second = Duration::from_secs(1);
-    Ok(Arc::new(HealthCheck {
-        name: Name::namespaced("bench", "check"),
-        revision: Revision::default(),
-        interval: second,
-        fast_interval: second,
-        down_interval: second,
-        timeout: second,
-        rise: 2,
-        fall: 3,
-        probe: Probe::Tcp { port: 80.try_into().context("a port")?, tls: None },
-    }))
+    };
+    objects::vip(&address.to_string())
 }

@@ -9,17 +9,18 @@ use maglev_fleet::{Fleet, FleetHandle, FleetOptions, Source};
 use maglev_model::{
     Name,
     change::{Change, ConfigDelta},
-    config::{Backend, Check, Frontend, Member, MemberTarget, OnBackendDown, Pool, Revision, Standing},
+    config::{Backend, Check, Frontend, HealthCheck, Probe, Revision},
     event::{Event, Events, FrontendState, Level},
     health::{BackendHealth, BackendState, Transition},
     view::View,
-    vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
+    vip::TableLength,
 };
 use maglev_rpc::{
     Server, ServerOptions,
     server::{GrpcMetrics, Identity, Sources},
 };
 use maglev_telemetry::{Bus, BusOptions};
+use maglev_testkit::objects::{self, name, pool, vip};
 use prometheus::{Registry, TextEncoder};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -69,10 +70,10 @@ impl Node {
 
     /// Emits the Frontend shop/web with two Backends that are up.
     pub fn configure(&self) {
-        let backends = [backend("web-1", 1), backend("web-2", 2)];
+        let backends = [backend("shop/web-1", "10.0.0.1"), backend("shop/web-2", "10.0.0.2")];
         let delta = ConfigDelta {
-            backends: backends.iter().map(|backend| (backend.name.clone(), Some(Arc::clone(backend)))).collect(),
-            frontends: vec![(web(), Some(frontend(&backends)))],
+            backends: backends.iter().map(|backend| (backend.name.clone(), Some(Arc::new(backend.clone())))).collect(),
+            frontends: vec![(web(), Some(Arc::new(frontend(&backends.each_ref()))))],
             ..ConfigDelta::default()
         };
         self.events.emit_change(Change::Config(Arc::new(delta)));
@@ -104,52 +105,24 @@ impl Node {
 }
 
 pub fn web() -> Name {
-    Name::namespaced("shop", "web")
+    name("shop/web")
 }
 
 pub fn web_1() -> Name {
-    Name::namespaced("shop", "web-1")
+    name("shop/web-1")
 }
 
-fn backend(name: &str, last: u8) -> Arc<Backend> {
-    let check = maglev_model::config::HealthCheck {
-        name: Name::namespaced("shop", "check"),
-        revision: Revision::default(),
-        interval: Duration::from_secs(2),
-        fast_interval: Duration::from_secs(2),
-        down_interval: Duration::from_secs(2),
-        timeout: Duration::from_secs(1),
-        rise: 2,
-        fall: 3,
-        probe: maglev_model::config::Probe::Icmp,
-    };
-    Arc::new(Backend {
-        name: Name::namespaced("shop", name),
-        revision: Revision::default(),
-        address: [10, 0, 0, last].into(),
-        admin_state: Default::default(),
-        check: Check::Probe(Arc::new(check)),
-    })
+fn backend(text: &str, address: &str) -> Backend {
+    let check = HealthCheck { probe: Probe::Icmp, ..objects::health_check("shop/check") };
+    Backend { check: Check::Probe(Arc::new(check)), ..objects::backend(text, address) }
 }
 
-fn frontend(backends: &[Arc<Backend>]) -> Arc<Frontend> {
-    let member = |backend: &Arc<Backend>| Member {
-        backend: backend.name.clone(),
-        weight: Weight::DEFAULT,
-        target: MemberTarget::Backend(Arc::clone(backend)),
-    };
-    let port = 80.try_into().expect("80 is not 0");
-    Arc::new(Frontend {
-        name: web(),
+fn frontend(backends: &[&Backend]) -> Frontend {
+    Frontend {
         revision: Revision { uid: "u".into(), generation: 3 },
-        vip: VipKey { address: [203, 0, 113, 1].into(), service: Service::Port { protocol: Protocol::Tcp, port } },
-        standing: Standing::Serving,
-        pools: vec![Pool { name: "primary".into(), members: backends.iter().map(member).collect() }],
-        encap: Some(Encap::Gre4),
-        sticky: false,
-        on_backend_down: OnBackendDown::Flush,
         table_length: TableLength::DEFAULT,
-    })
+        ..objects::frontend("shop/web", vip("203.0.113.1"), vec![pool("primary", backends)])
+    }
 }
 
 /// A running dashboard.

@@ -1,26 +1,16 @@
 //! A whole agent without Kubernetes: the probes, the agent, the bus and the gRPC server, connected as in maglevd, with
 //! a simulated VPP and a listening backend.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
 use maglev_agent::{Agent, AgentHandle, AgentOptions, HoldId, SyncRefused, VppConnector};
 use maglev_health::{HealthOptions, ProbeThread};
 use maglev_model::{
-    Name,
     change::{Change, ConfigDelta},
-    config::{
-        AdminState, Backend, Check, Config, Frontend, HealthCheck, Listed, Member, MemberTarget, NodeConfig,
-        OnBackendDown, Pool, Probe, Revision, Standing, SyncConf,
-    },
+    config::{AdminState, Backend, Check, Config, Frontend, HealthCheck, NodeConfig, Probe, Revision, SyncConf},
     event::{Level, ProgramResult},
-    vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
 };
 use maglev_rpc::{
     Server, ServerOptions,
@@ -28,6 +18,7 @@ use maglev_rpc::{
     server::{GrpcMetrics, Identity, Sources, SyncNow, SyncRefusal},
 };
 use maglev_telemetry::{Bus, BusOptions};
+use maglev_testkit::objects::{self, name, node_config, vip};
 use maglev_vpp_simulator::{Simulator, SimulatorOptions, Traffic};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -101,7 +92,7 @@ impl RunningAgent {
     /// Waits until the Frontend is reported as programmed and VPP's counters have been read.
     pub async fn until_programmed(&self) {
         let endpoint = AgentClient::endpoint(format!("http://{}", self.address)).unwrap();
-        let (client, name) = (AgentClient::new(endpoint.connect_lazy()), Name::namespaced("default", "web"));
+        let (client, name) = (AgentClient::new(endpoint.connect_lazy()), name("web"));
         let programmed = async || {
             let frontend = client.frontend(&name).await;
             let report = frontend.ok().and_then(|frontend| frontend.report);
@@ -156,55 +147,33 @@ fn identity() -> Identity {
     }
 }
 
-fn name(text: &str) -> Name {
-    Name::namespaced("default", text)
-}
-
 /// A Frontend with one Backend that is up, listening on `backend`, and one that is paused.
 fn config(listening: SocketAddr) -> Config {
-    let revision = |uid: &str| Revision { uid: uid.into(), generation: 1 };
     let interval = Duration::from_millis(100);
+    let port = listening.port().try_into().unwrap();
     let check = Arc::new(HealthCheck {
-        name: name("tcp"),
         revision: revision("u-tcp"),
         interval,
         fast_interval: interval,
         down_interval: interval,
-        timeout: Duration::from_secs(1),
-        rise: 2,
-        fall: 3,
-        probe: Probe::Tcp { port: listening.port().try_into().unwrap(), tls: None },
+        probe: Probe::Tcp { port, tls: None },
+        ..objects::health_check("tcp")
     });
-    let backend = |text: &str, address: IpAddr, admin_state| {
-        let (name, check) = (name(text), Check::Probe(Arc::clone(&check)));
-        Arc::new(Backend { revision: revision(&format!("u-{text}")), name, address, admin_state, check })
+    let backend = |text: &str, address: &str, admin_state| {
+        let (revision, check) = (revision(&format!("u-{text}")), Check::Probe(Arc::clone(&check)));
+        Backend { revision, admin_state, check, ..objects::backend(text, address) }
     };
-    let backends = [
-        backend("web-1", listening.ip(), AdminState::Enabled),
-        backend("web-2", [127, 0, 0, 9].into(), AdminState::Paused),
-    ];
-    let member = |backend: &Arc<Backend>| Member {
-        backend: backend.name.clone(),
-        weight: Weight::DEFAULT,
-        target: MemberTarget::Backend(Arc::clone(backend)),
-    };
-    let service = Service::Port { protocol: Protocol::Tcp, port: 80.try_into().unwrap() };
-    let frontend = Frontend {
-        name: name("web"),
-        revision: revision("u-web"),
-        vip: VipKey { address: [203, 0, 113, 10].into(), service },
-        standing: Standing::Serving,
-        pools: vec![Pool { name: "primary".into(), members: backends.iter().map(member).collect() }],
-        encap: Some(Encap::Gre4),
-        sticky: false,
-        on_backend_down: OnBackendDown::Flush,
-        table_length: TableLength::new(1024).unwrap(),
-    };
+    let up = backend("web-1", &listening.ip().to_string(), AdminState::Enabled);
+    let paused = backend("web-2", "127.0.0.9", AdminState::Paused);
+    let pool = objects::pool("primary", &[&up, &paused]);
+    let web = Frontend { revision: revision("u-web"), ..objects::frontend("web", vip("203.0.113.10"), vec![pool]) };
     let sync = SyncConf { startup_min_delay: Duration::ZERO, ..SyncConf::default() };
-    let node = NodeConfig { internal_ipv4: Some([192, 0, 2, 254].into()), sync, ..NodeConfig::default() };
-    let mut config = Config::new(Listed::when(|_| true).unwrap(), Arc::new(node));
+    let mut config = objects::config([web], NodeConfig { sync, ..node_config() });
     config.health_checks.insert(check.name.clone(), check);
-    config.backends.extend(backends.into_iter().map(|backend| (backend.name.clone(), backend)));
-    config.frontends.insert(frontend.name.clone(), Arc::new(frontend));
+    config.backends.extend([up, paused].map(|backend| (backend.name.clone(), Arc::new(backend))));
     config
+}
+
+fn revision(uid: &str) -> Revision {
+    Revision { uid: uid.into(), generation: 1 }
 }

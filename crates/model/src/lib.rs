@@ -26,4 +26,7 @@ pub mod view;
 pub mod vip;
 pub mod weights;
 
+#[cfg(test)]
+mod test_objects;
+
 pub use name::Name;

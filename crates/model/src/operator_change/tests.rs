@@ -1,49 +1,21 @@
-use std::{num::NonZeroU16, time::Duration};
+use std::time::Duration;
 
 use imbl::OrdMap;
 
 use super::*;
 use crate::{
     change::{VipState, VppInfo},
-    config::{Check, HealthCheck, Member, OnBackendDown, Probe, Revision},
+    config::{Check, HealthCheck, Probe, Revision},
     health::BackendHealth,
     problem::{Problem, Reason},
+    test_objects::{self, backend, name, pool},
     view::VppView,
-    vip::{Encap, Protocol, Service, TableLength, VipKey},
 };
 
-fn name(name: &str) -> Name {
-    Name::namespaced("shop", name)
-}
-
-fn backend(name_text: &str, last: u8) -> Arc<Backend> {
-    let address = [10, 0, 0, last].into();
-    let revision = Revision { uid: "u".into(), generation: 1 };
-    Arc::new(Backend { name: name(name_text), revision, address, admin_state: AdminState::Enabled, check: Check::None })
-}
-
 fn frontend(name_text: &str, pools: &[(&str, &[&Arc<Backend>])]) -> Arc<Frontend> {
-    let member = |backend: &&Arc<Backend>| Member {
-        backend: backend.name.clone(),
-        weight: Weight::new(10).unwrap(),
-        target: MemberTarget::Backend(Arc::clone(backend)),
-    };
-    let pool = |(name, members): &(&str, &[&Arc<Backend>])| Pool {
-        name: (*name).into(),
-        members: members.iter().map(member).collect(),
-    };
-    let service = Service::Port { protocol: Protocol::Tcp, port: NonZeroU16::new(80).unwrap() };
-    Arc::new(Frontend {
-        name: name(name_text),
-        revision: Revision { uid: "u".into(), generation: 3 },
-        vip: VipKey { address: [10, 9, 0, u8::try_from(name_text.len()).unwrap()].into(), service },
-        standing: Standing::Serving,
-        pools: pools.iter().map(pool).collect(),
-        encap: Some(Encap::Gre4),
-        sticky: false,
-        on_backend_down: OnBackendDown::Flush,
-        table_length: TableLength::new(8192).unwrap(),
-    })
+    let last = u8::try_from(name_text.len()).unwrap();
+    let pools = pools.iter().map(|(name, members)| pool(name, members)).collect();
+    test_objects::frontend(name_text, [10, 9, 0, last], pools)
 }
 
 fn view(frontends: &[&Arc<Frontend>]) -> View {

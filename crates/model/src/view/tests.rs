@@ -1,57 +1,22 @@
-use std::num::NonZeroU16;
-
 use super::*;
 use crate::{
     actual::{ActualAs, ActualVip},
-    config::{Backend, Check, Member, MemberTarget, OnBackendDown, Pool, Revision},
+    config::{Backend, Check, MemberTarget, OnBackendDown},
     event::ProgramResult,
     fingerprint::Fingerprint,
     health::{BackendHealth, BackendState},
     problem::{Problem, Reason},
-    vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
+    test_objects::{self, backend, name, pool},
+    vip::{Encap, Service, TableLength, Weight},
 };
-
-fn name(name: &str) -> Name {
-    Name::namespaced("shop", name)
-}
 
 fn address(last: u8) -> IpAddr {
     [10, 0, 0, last].into()
 }
 
-fn backend(name_text: &str, last: u8) -> Arc<Backend> {
-    let revision = Revision::default();
-    Arc::new(Backend {
-        name: name(name_text),
-        revision,
-        address: address(last),
-        admin_state: Default::default(),
-        check: Check::None,
-    })
-}
-
 fn frontend(pools: &[&[&Arc<Backend>]]) -> Arc<Frontend> {
-    let port = NonZeroU16::new(80).expect("80 is not 0");
-    let member = |backend: &&Arc<Backend>| Member {
-        backend: backend.name.clone(),
-        weight: Weight::new(10).expect("10 is a weight"),
-        target: MemberTarget::Backend(Arc::clone(backend)),
-    };
-    let pool = |(index, members): (usize, &&[&Arc<Backend>])| Pool {
-        name: format!("pool-{index}").into(),
-        members: members.iter().map(member).collect(),
-    };
-    Arc::new(Frontend {
-        name: name("web"),
-        revision: Revision { uid: "u".into(), generation: 3 },
-        vip: VipKey { address: address(1), service: Service::Port { protocol: Protocol::Tcp, port } },
-        standing: Standing::Serving,
-        pools: pools.iter().enumerate().map(pool).collect(),
-        encap: Some(Encap::Gre4),
-        sticky: false,
-        on_backend_down: OnBackendDown::Flush,
-        table_length: TableLength::new(8192).expect("a power of two"),
-    })
+    let pools = pools.iter().enumerate().map(|(index, members)| pool(&format!("pool-{index}"), members));
+    test_objects::frontend("web", address(1), pools.collect())
 }
 
 fn config(frontend: &Arc<Frontend>) -> Change {

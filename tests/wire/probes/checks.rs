@@ -2,23 +2,11 @@
 
 use std::{num::NonZeroU16, time::Duration};
 
-use maglev_model::{
-    config::{Authorities, ClientCertificate, HealthCheck, Http, HttpMethod, Probe, Revision, StatusRange, Tls},
-    name::Name,
-};
+use maglev_model::config::{Authorities, ClientCertificate, HealthCheck, Http, HttpMethod, Probe, StatusRange, Tls};
+use maglev_testkit::objects::health_check;
 
 fn check(probe: Probe) -> HealthCheck {
-    HealthCheck {
-        name: Name::namespaced("shop", "check"),
-        revision: Revision::default(),
-        interval: Duration::from_secs(2),
-        fast_interval: Duration::from_secs(2),
-        down_interval: Duration::from_secs(2),
-        timeout: Duration::from_secs(10),
-        rise: 2,
-        fall: 3,
-        probe,
-    }
+    HealthCheck { timeout: Duration::from_secs(10), probe, ..health_check("shop/check") }
 }
 
 fn nonzero(port: u16) -> NonZeroU16 {

@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use maglev_health::{HealthOptions, ProbeThread};
 use maglev_model::{
     Name,
-    config::{AdminState, Backend, Check, Config, HealthCheck, Listed, NodeConfig, Revision},
+    config::{AdminState, Backend, Check, HealthCheck, NodeConfig, Revision},
     event::Event,
     health::{BackendState, ProbeCode},
 };
-use maglev_testkit::EventCollector;
+use maglev_testkit::{EventCollector, objects};
 use prometheus::{Registry, TextEncoder};
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -83,7 +83,7 @@ async fn metrics_and_events_match_the_servers_counts() {
         ("plain", quick(tcp(port(&plain))), plain, ProbeCode::L4Ok),
     ];
     let config = |admin_state| {
-        let mut config = Config::new(Listed::when(|_| true).unwrap(), Arc::new(NodeConfig::default()));
+        let mut config = objects::config([], NodeConfig::default());
         for (name, check, server, _) in &checks {
             let name = Name::namespaced("shop", name);
             let check = Check::Probe(Arc::new(check.clone()));

@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use maglev_health::{HealthOptions, ProbeThread};
 use maglev_model::{
-    config::{Backend, Check, Config, HealthCheck, Listed, NodeConfig, Revision},
+    config::{Backend, Check, HealthCheck, NodeConfig},
     event::Events,
     health::{BackendState, ProbeCode::*},
-    name::Name,
 };
+use maglev_testkit::objects::{self, name};
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -20,16 +20,10 @@ async fn backend_state_follows_its_server() {
     let brief = Duration::from_millis(100);
     let check =
         HealthCheck { interval: brief, fast_interval: brief, down_interval: brief, ..tcp(server.address.port()) };
-    let name = Name::namespaced("shop", "web");
-    let backend = Backend {
-        name: name.clone(),
-        revision: Revision::default(),
-        address: server.address.ip(),
-        admin_state: maglev_model::config::AdminState::Enabled,
-        check: Check::Probe(Arc::new(check)),
-    };
-    let listed = Listed::when(|_| true).unwrap();
-    let mut config = Config::new(listed, Arc::new(NodeConfig::default()));
+    let name = name("shop/web");
+    let check = Check::Probe(Arc::new(check));
+    let backend = Backend { check, ..objects::backend("shop/web", &server.address.ip().to_string()) };
+    let mut config = objects::config([], NodeConfig::default());
     config.backends.insert(name.clone(), Arc::new(backend));
     let (config_tx, config_rx) = watch::channel(None);
     let shutdown = CancellationToken::new();

@@ -7,11 +7,12 @@ use proptest::prelude::*;
 use super::*;
 use maglev_model::{
     Name,
-    config::{AdminState, Backend, Check, HealthCheck, MemberTarget, Probe, Revision},
+    config::{AdminState, Backend, MemberTarget},
     health::{BackendHealth, BackendState},
     vip::{Service, Weight},
     weights::DesiredWeight,
 };
+use maglev_testkit::objects::backend;
 
 const SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
@@ -123,24 +124,7 @@ impl Node {
     }
 
     fn condition(&self) -> BackendCondition {
-        let check = HealthCheck {
-            name: Name::namespaced("default", "c"),
-            revision: Revision::default(),
-            interval: std::time::Duration::from_secs(2),
-            fast_interval: std::time::Duration::from_secs(2),
-            down_interval: std::time::Duration::from_secs(2),
-            timeout: std::time::Duration::from_secs(1),
-            rise: 2,
-            fall: 3,
-            probe: Probe::Tcp { port: 80.try_into().unwrap(), tls: None },
-        };
-        let backend = Backend {
-            name: Name::namespaced("default", "b"),
-            revision: Revision::default(),
-            address: SERVER,
-            admin_state: self.admin_state,
-            check: Check::Probe(Arc::new(check)),
-        };
+        let backend = Backend { admin_state: self.admin_state, ..backend("b", &SERVER.to_string()) };
         let health = BackendHealth {
             address: SERVER,
             state: self.health,

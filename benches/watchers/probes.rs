@@ -2,14 +2,14 @@
 
 use std::{net::TcpListener, sync::Arc, thread, time::Duration};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use maglev_health::{HealthOptions, ProbeMetrics, ProbeThread};
 use maglev_model::{
-    Name,
-    config::{AdminState, Backend, Check, Config, HealthCheck, Listed, NodeConfig, Probe, Revision},
+    config::{Backend, Check, Config, HealthCheck, NodeConfig, Probe},
     event::Events,
     health::HealthSnapshot,
 };
+use maglev_testkit::objects;
 use prometheus::Registry;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -83,28 +83,17 @@ impl StartDelays {
 
 fn config(port: u16) -> anyhow::Result<Config> {
     let check = Arc::new(HealthCheck {
-        name: Name::namespaced("bench", "tcp"),
-        revision: Revision::default(),
         interval: INTERVAL,
         fast_interval: INTERVAL,
         down_interval: INTERVAL,
-        timeout: Duration::from_secs(1),
-        rise: 2,
-        fall: 3,
         probe: Probe::Tcp { port: port.try_into()?, tls: None },
+        ..objects::health_check("bench/tcp")
     });
-    let listed = Listed::when(|_| true).context("every kind is listed")?;
-    let mut config = Config::new(listed, Arc::new(NodeConfig::default()));
+    let mut config = objects::config([], NodeConfig::default());
     for n in 0..BACKENDS {
-        let name = Name::namespaced("bench", &format!("probed-{n}"));
-        let backend = Backend {
-            name: name.clone(),
-            revision: Revision::default(),
-            address: [127, 0, 0, 1].into(),
-            admin_state: AdminState::Enabled,
-            check: Check::Probe(Arc::clone(&check)),
-        };
-        config.backends.insert(name, Arc::new(backend));
+        let check = Check::Probe(Arc::clone(&check));
+        let backend = Backend { check, ..objects::backend(&format!("bench/probed-{n}"), "127.0.0.1") };
+        config.backends.insert(backend.name.clone(), Arc::new(backend));
     }
     Ok(config)
 }

@@ -28,7 +28,7 @@ pub struct Fleet {
 
 impl Fleet {
     pub async fn start() -> anyhow::Result<Self> {
-        let objects = LargeNode::new();
+        let objects = LargeNode::default();
         let actual = Actual { vips: objects.frontends.iter().map(vip).collect(), weightless: false };
         let conf = ActualConf {
             ipv4_source: [10, 0, 0, 1].into(),

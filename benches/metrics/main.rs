@@ -68,7 +68,7 @@ fn view() -> anyhow::Result<Registry> {
     let bus = Bus::new(BusOptions { log_level: Level::Error, clock: || Timestamp::UNIX_EPOCH, epoch: 1 });
     let registry = Registry::new();
     bus.register(&registry)?;
-    LargeNode::new().emit(&bus.events());
+    LargeNode::default().emit(&bus.events());
     // The bus processes all queued events and ends.
     let shutdown = CancellationToken::new();
     shutdown.cancel();

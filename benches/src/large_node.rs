@@ -22,14 +22,16 @@ pub struct LargeNode {
     pub frontends: Vec<Arc<Frontend>>,
 }
 
-impl LargeNode {
-    pub fn new() -> Self {
+impl Default for LargeNode {
+    fn default() -> Self {
         let check = Arc::new(objects::health_check("bench/tcp"));
         let backends: Vec<Arc<Backend>> = (0..BACKENDS).map(|number| backend(number, &check)).collect();
         let frontends = (0..FRONTENDS).map(|number| frontend(number, &backends)).collect();
         Self { backends, frontends }
     }
+}
 
+impl LargeNode {
     /// Emits the whole state: every third Backend is down, every Frontend is programmed and up.
     pub fn emit(&self, events: &Events) {
         let delta = ConfigDelta {

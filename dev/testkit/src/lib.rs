@@ -1,6 +1,6 @@
 //! Helpers that the tests and benchmarks of several crates share.
 //!
-//! [`binary`] is the only way to a program of this workspace from a test; [`checkout`] and [`target_directory`] are the
+//! [`binary()`] is the only way to a program of this workspace from a test; [`checkout`] and [`target_directory`] are the
 //! only places that know the layout of a checkout.
 
 pub mod agent_server;

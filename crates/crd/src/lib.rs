@@ -11,6 +11,7 @@
 //! `crds/*.yaml` is generated from here ([`all`], [`yaml`]) by `make crds`.
 
 #![warn(missing_docs)]
+#![allow(rustdoc::broken_intra_doc_links, reason = "in texts for `kubectl explain`, brackets are not links")]
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;

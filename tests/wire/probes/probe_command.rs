@@ -62,7 +62,7 @@ async fn probe_command_prints_each_step_and_its_effect() {
         "ms  received status 200 over HTTP/1.1\n",
         "ms  read 2 bytes of the body\n",
         "ms  L7OK: status 200\n",
-        "is up after 2 such probes in a row",
+        "comes up after 2 such probes in a row",
     ];
     assert!(is_in_order(&text, &steps), "{text}");
     assert!(!text.contains("s3cret"), "{text}");

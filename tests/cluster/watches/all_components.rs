@@ -102,6 +102,8 @@ async fn proxied_client(cluster: &Cluster) -> (TcpProxy, Client) {
     let mut config = cluster.plane().config().await.unwrap();
     let proxy = TcpProxy::start(&config).await;
     config.cluster_url = format!("https://127.0.0.1:{}", proxy.port()).parse().unwrap();
+    // As in the programs, a request on a stalled pooled connection ends; here after a shorter time.
+    config.read_timeout = Some(std::time::Duration::from_secs(3));
     (proxy, Client::try_from(config).unwrap())
 }
 

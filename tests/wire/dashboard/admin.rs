@@ -19,9 +19,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 
+use maglev_testkit::within;
+
 use super::{
     browser::{Answer, get, send},
-    site::{Node, Site, within},
+    site::{Node, Site},
 };
 
 const PAUSE: &str = r#"{"change":{"field":"admin_state","backend":"shop/web-1","state":"Paused"},"force":true}"#;

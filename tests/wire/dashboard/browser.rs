@@ -8,7 +8,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::site::within;
+use maglev_testkit::within;
 
 #[derive(Debug)]
 pub struct Answer {

@@ -3,9 +3,11 @@
 use maglev_model::health::BackendState;
 use serde_json::{Value, json};
 
+use maglev_testkit::within;
+
 use super::{
     browser::{Stream, get},
-    site::{Node, Site, web_1, within},
+    site::{Node, Site, web_1},
 };
 
 /// Requests a document until it fulfils `matches`.

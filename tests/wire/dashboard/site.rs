@@ -20,18 +20,16 @@ use maglev_rpc::{
     server::{GrpcMetrics, Identity, Sources},
 };
 use maglev_telemetry::{Bus, BusOptions};
-use maglev_testkit::objects::{self, name, pool, vip};
+use maglev_testkit::{
+    objects::{self, name, pool, vip},
+    within,
+};
 use prometheus::{Registry, TextEncoder};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-pub const LIMIT: Duration = Duration::from_secs(30);
 /// Interval of pings, short enough for a test to receive several.
 pub const PING: Duration = Duration::from_millis(100);
-
-pub async fn within<F: IntoFuture>(future: F) -> F::Output {
-    tokio::time::timeout(LIMIT, future).await.expect("the future completes in time")
-}
 
 /// A simulated node.
 pub struct Node {

@@ -6,9 +6,11 @@ use maglev_model::{
 };
 use serde_json::json;
 
+use maglev_testkit::within;
+
 use super::{
     browser::{Message, Stream, get},
-    site::{Node, Site, web, web_1, within},
+    site::{Node, Site, web, web_1},
 };
 
 const CLIENTS: &str = "maglev_dashboard_clients";

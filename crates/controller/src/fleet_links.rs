@@ -1,6 +1,6 @@
 //! Follows the agents through a fleet whose mirrors are digests instead of whole states.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use kube::Client;
 use tokio::sync::mpsc;
@@ -61,6 +61,8 @@ impl AgentLinks for FleetLinks {
 }
 
 async fn forward(handle: FleetHandle<Digest>, mut fleet_updates: Updates, updates: mpsc::Sender<LinkUpdate>) {
+    // Nodes that the receiver knows.
+    let mut forwarded: BTreeSet<Arc<str>> = BTreeSet::new();
     while let Some(update) = fleet_updates.next().await {
         let batch: Vec<LinkUpdate> = match update {
             Update::Next(FleetUpdate::Node(node)) => {
@@ -73,15 +75,30 @@ async fn forward(handle: FleetHandle<Digest>, mut fleet_updates: Updates, update
                 vec![LinkUpdate::Changes(Arc::clone(&followed.node), changes.collect())]
             }
             Update::Next(FleetUpdate::Probes(_) | FleetUpdate::Dump(_) | FleetUpdate::Counters(_)) => continue,
-            // The mirrors contain the effect of the updates that were lost.
-            Update::Lost(_) => handle.nodes().iter().flat_map(whole_state).collect(),
+            Update::Lost(_) => after_loss(&forwarded, &handle.nodes()),
         };
         for update in batch {
+            match &update {
+                LinkUpdate::Removed(node) => forwarded.remove(node),
+                other => forwarded.insert(Arc::clone(other.node())),
+            };
             if updates.send(update).await.is_err() {
                 return;
             }
         }
     }
+}
+
+/// The updates after some were lost: the removal of each forwarded node that has no mirror any more, and the whole states
+/// of the mirrors, which contain the effect of the other updates.
+fn after_loss(forwarded: &BTreeSet<Arc<str>>, mirrors: &[NodeState<Digest>]) -> Vec<LinkUpdate> {
+    let present: BTreeSet<&str> = mirrors.iter().map(|state| &*state.node).collect();
+    removals(forwarded, &present).chain(mirrors.iter().flat_map(whole_state)).collect()
+}
+
+fn removals(forwarded: &BTreeSet<Arc<str>>, present: &BTreeSet<&str>) -> impl Iterator<Item = LinkUpdate> {
+    let gone = forwarded.iter().filter(|node| !present.contains(&***node));
+    gone.map(|node| LinkUpdate::Removed(Arc::clone(node)))
 }
 
 fn whole_state(state: &NodeState<Digest>) -> Vec<LinkUpdate> {
@@ -96,4 +113,16 @@ fn link(state: &NodeState<Digest>) -> Option<LinkUpdate> {
         LinkState::Unreachable { error, .. } => Err(Arc::clone(error)),
     };
     Some(LinkUpdate::Link(Arc::clone(&state.node), result))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_whose_removal_was_lost_are_removed() {
+        let forwarded = BTreeSet::from(["node-a".into(), "node-b".into()]);
+        let updates: Vec<_> = removals(&forwarded, &BTreeSet::from(["node-b", "node-c"])).collect();
+        assert!(matches!(&updates[..], [LinkUpdate::Removed(node)] if &**node == "node-a"), "{updates:?}");
+    }
 }

@@ -93,6 +93,29 @@ async fn deleted_crd_removes_nothing_even_after_a_restart() {
 }
 
 #[tokio::test]
+async fn node_that_is_deleted_and_registered_again_writes_nothing_to_vpp() {
+    let mut node = Node::start("registered", 10, "interval: 200ms, timeout: 200ms").await;
+    node.start_maglevd().await;
+    node.until_weights(&BOTH_UP).await;
+    node.until_ready().await;
+    let mark = node.simulator.mark();
+    let name = node.node_name();
+    node.cluster.kubectl(&["delete", "node", &name]).await;
+    let removed = format!("config-removed kind=Node name={name}");
+    node.until("the agent logs that its Node is gone", |node| node.log_count(&removed) > 0).await;
+    let weight =
+        r#"{"spec": {"pools": [{"name": "primary", "backends": [{"name": "one", "weight": 33}, {"name": "two"}]}]}}"#;
+    node.cluster.kubectl(&["patch", "mfe", "web", "--type=merge", "-p", weight]).await;
+    node.until_weights(&[("127.0.3.1", 33), ("127.0.3.2", 10)]).await;
+    node.register().await;
+    let applied = format!("config-applied kind=Node name={name}");
+    node.until("the agent logs that its Node is back", |node| node.log_count(&applied) > 0).await;
+    node.until_ready().await;
+    assert_eq!(node.simulator.writes_since(mark).len(), 1, "only the weight is written");
+    node.stop_maglevd().await;
+}
+
+#[tokio::test]
 async fn undecodable_frontend_is_held_even_after_a_restart() {
     let mut node = Node::start("unreadable", 4, "interval: 200ms, timeout: 200ms").await;
     node.start_maglevd().await;

@@ -124,9 +124,17 @@ impl Node {
         kill(Pid::from_raw(id.try_into().unwrap()), signal).unwrap();
     }
 
-    fn node_name(&self) -> String {
+    /// Name of the Node object.
+    pub fn node_name(&self) -> String {
         let name = self.dir.file_name().unwrap().to_str().unwrap();
         name.trim_start_matches("maglevd-").rsplit_once('-').unwrap().0.to_owned()
+    }
+
+    /// Creates the Node object.
+    pub async fn register(&self) {
+        let object = format!("apiVersion: v1\nkind: Node\nmetadata: {{name: {}}}\n", self.node_name());
+        let output = self.cluster.kubectl_with(&["apply", "-f", "-"], &object).await;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     fn metrics_address(&self) -> String {

@@ -1,7 +1,5 @@
 //! A Node that is deleted and registered again while its agent's pod and connection stay.
 
-use std::time::Instant;
-
 use super::agents::{self, Agents};
 use super::reports::programmed_report;
 use super::{Replica, create_agent_pod, install_controller_role, kubectl_wait, lock_control_plane, manifests};
@@ -45,7 +43,6 @@ async fn node_that_is_registered_again_counts_with_its_connected_agent() {
     for condition in ["AgentConnected", "VPPConnected"] {
         kubectl_wait(&cluster, &namespace, &format!("mnode/{b}"), condition).await;
     }
-    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
     replica.stop().await;
     cluster.kubectl(&["delete", "mfe/web", "mbe/one", "-n", &namespace]).await;
     delete_cluster_scoped(&cluster, &["node", "mnode"], &[&a, &b]).await;

@@ -36,7 +36,6 @@ async fn node_that_is_registered_again_counts_with_its_connected_agent() {
     // The Frontend changes meanwhile. The agent's connection stays, so that only changes arrive.
     cluster.apply(&namespace, &manifests(7, 20)).await.unwrap();
     report().await;
-    let start = Instant::now();
     create_agent_pod(&cluster, &namespace, &b).await;
     nodes("2/2").await;
     kubectl_wait(&cluster, &namespace, "mfe/web", "Programmed").await;

@@ -25,21 +25,32 @@ export function createOrderFreeze(): OrderFreeze {
     setFrozenUntil(0);
   };
   const attach = (element: HTMLElement) => {
+    let last = "";
+    // The document's events, because a list that moves under a pointer at rest must stay frozen: for that the browser
+    // reports that the pointer left, but not that it moved.
     const pointerMoved = (event: PointerEvent) => {
-      if (event.pointerType === "mouse") touch();
+      const position = `${String(event.clientX)},${String(event.clientY)}`;
+      if (event.pointerType !== "mouse" || position === last) return;
+      last = position;
+      if (event.target instanceof Node && element.contains(event.target)) touch();
+      else if (!element.contains(document.activeElement)) release();
     };
-    const pointerLeft = () => {
+    const pointerLeftPage = () => {
       if (!element.contains(document.activeElement)) release();
     };
     const focusLeft = (event: FocusEvent) => {
       if (!(event.relatedTarget instanceof Node && element.contains(event.relatedTarget))) release();
     };
-    element.addEventListener("pointermove", pointerMoved);
-    element.addEventListener("pointerleave", pointerLeft);
+    document.addEventListener("pointermove", pointerMoved);
+    document.documentElement.addEventListener("pointerleave", pointerLeftPage);
     element.addEventListener("focusin", touch);
     element.addEventListener("keydown", touch);
     element.addEventListener("focusout", focusLeft);
-    onCleanup(release);
+    onCleanup(() => {
+      document.removeEventListener("pointermove", pointerMoved);
+      document.documentElement.removeEventListener("pointerleave", pointerLeftPage);
+      release();
+    });
   };
   // Expires as the clock ticks.
   const frozen = createMemo(() => frozenUntil() > now());

@@ -75,17 +75,19 @@ describe("all nodes of a cluster", () => {
 
   it("keep their order under the pointer, and put problems first when it leaves", async () => {
     const { page } = await visit(url());
-    // In the middle of the table: the problem counts that appear above it must not move it away from the pointer.
-    const table = await page.getByRole("table", { name: "Frontends" }).boundingBox();
-    const y = (table?.y ?? 0) + (table?.height ?? 0) / 2;
-    await page.mouse.move(300, y);
+    let moves = 0;
+    const moveInTable = async () => {
+      const table = await page.getByRole("table", { name: "Frontends" }).boundingBox();
+      await page.mouse.move(300 + (++moves % 2), (table?.y ?? 0) + (table?.height ?? 0) / 2);
+    };
+    await row(page, "default/web").waitFor(UNTIL);
+    await moveInTable();
     const before = await rowNames(page);
     await cluster.backends(["web-3", "web-4"], "fail");
     // A pointer that rests for 30 s no longer holds the order: it keeps moving until the failure is shown.
-    let moves = 0;
     await expect
       .poll(async () => {
-        await page.mouse.move(300 + (++moves % 2), y);
+        await moveInTable();
         return row(page, "default/www").innerText();
       }, UNTIL)
       .toContain("down");

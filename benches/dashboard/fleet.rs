@@ -78,9 +78,10 @@ impl Fleet {
     fn counters(&self, turn: u32) -> StatsSnapshot {
         let vips = self.objects.frontends.iter().enumerate().map(|(number, frontend)| {
             let packets = VipPackets { existing: u64::from(turn) * (number as u64 + 1), ..VipPackets::default() };
-            (VppVip::from(frontend.vip), VipCounters { packets: Some(packets), route: None })
+            (VppVip::from(frontend.vip), VipCounters { packets: Some(packets), ..VipCounters::default() })
         });
-        let counters = Counters { boot_time: 1, heartbeat: u64::from(turn), vips: vips.collect() };
+        let vips = vips.collect();
+        let counters = Counters { boot_time: 1, heartbeat: u64::from(turn), vips, ..Counters::default() };
         StatsSnapshot { version: "26.10".to_owned(), pid: 1, counters: Some(counters), ..StatsSnapshot::default() }
     }
 

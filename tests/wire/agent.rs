@@ -1,5 +1,6 @@
 //! The agent against a simulated VPP over a real socket.
 
+mod backend_counters;
 mod chaos;
 mod configuration;
 mod drift;

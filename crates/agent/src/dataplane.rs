@@ -16,7 +16,7 @@ use futures::future::{BoxFuture, FutureExt};
 use prometheus::Registry;
 use tokio::sync::watch;
 
-use super::stats::{Publication, PublicationSender, Publisher};
+use super::stats::{Publication, Publisher, PublisherOptions, SharedTotals};
 use maglev_model::{
     actual::{Actual, ActualConf},
     event::Events,
@@ -80,9 +80,7 @@ pub type ReplyFuture<T> = BoxFuture<'static, Result<T, DataplaneError>>;
 pub struct VppConnector {
     api_socket: PathBuf,
     events: Events,
-    stats_socket: Option<PathBuf>,
-    stats_interval: Duration,
-    publication_tx: Arc<PublicationSender>,
+    publication: PublisherOptions,
     conf_cache: ConfCache,
     messages: vpp::Metrics,
 }
@@ -90,12 +88,16 @@ pub struct VppConnector {
 impl VppConnector {
     /// A connector to the VPP that listens on `api_socket`.
     pub fn new(api_socket: &Path, events: Events) -> Self {
+        let publication = PublisherOptions {
+            socket: None,
+            interval: STATS_INTERVAL,
+            totals: SharedTotals::default(),
+            publication_tx: Arc::default(),
+        };
         Self {
             api_socket: api_socket.to_owned(),
             events,
-            stats_socket: None,
-            stats_interval: STATS_INTERVAL,
-            publication_tx: Arc::default(),
+            publication,
             conf_cache: ConfCache::default(),
             messages: vpp::Metrics::default(),
         }
@@ -104,13 +106,13 @@ impl VppConnector {
     /// Also reads the counters, from the stats socket at `path`. An unavailable stats socket does not prevent sessions;
     /// opening it is retried with each reading.
     pub fn with_stats(mut self, path: &Path) -> Self {
-        self.stats_socket = Some(path.to_owned());
+        self.publication.socket = Some(path.to_owned());
         self
     }
 
     /// Sets the interval between readings of the counters. Default: 5 s.
     pub fn with_stats_interval(mut self, interval: Duration) -> Self {
-        self.stats_interval = interval;
+        self.publication.interval = interval;
         self
     }
 
@@ -124,19 +126,18 @@ impl VppConnector {
 
     /// The counters of the connected VPP; `None` without a session.
     pub fn stats(&self) -> watch::Receiver<Publication> {
-        self.publication_tx.subscribe()
+        self.publication.publication_tx.subscribe()
     }
 
     /// Connects. Each reply must arrive within `deadline` of the previous one.
     pub fn connect(&self, deadline: Duration) -> ReplyFuture<Arc<Dataplane>> {
-        let (path, stats_socket) = (self.api_socket.clone(), self.stats_socket.clone());
-        let (publication_tx, interval) = (Arc::clone(&self.publication_tx), self.stats_interval);
+        let (path, publication) = (self.api_socket.clone(), self.publication.clone());
         let (events, metrics) = (self.events.clone(), self.messages.clone());
         let options = SessionOptions { deadline, metrics, ..SessionOptions::new(CLIENT_NAME, events) };
         let conf_cache = self.conf_cache.clone();
         async move {
             let lb = Lb::connect_with_cache(&path, options, conf_cache).await.map_err(|error| convert(&error))?;
-            let publisher = Publisher::start(lb.clone(), stats_socket, interval, publication_tx).await;
+            let publisher = Publisher::start(lb.clone(), publication).await;
             let info = DataplaneInfo {
                 version: lb.info().version.clone(),
                 build_date: lb.info().build_date.clone(),
@@ -177,11 +178,11 @@ impl Dataplane {
 
     /// Reads all VIPs and application servers, as of one moment between two steps.
     pub fn read(&self) -> ReplyFuture<Actual> {
-        let (read, indexes) = (self.lb.read(), self.publisher.indexes());
+        let (read, indexes) = (self.lb.read_all(), self.publisher.indexes());
         reply(async move {
-            let actual = read.await?;
-            indexes.update(&actual);
-            Ok(actual)
+            let reading = read.await?;
+            indexes.update(&reading);
+            Ok(reading.actual)
         })
     }
 

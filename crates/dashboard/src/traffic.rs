@@ -99,8 +99,8 @@ mod tests {
 
     fn read(second: i64, boot_time: u64, first: u64, no_server: u64) -> CountersRead {
         let packets = Some(VipPackets { first, no_server, ..VipPackets::default() });
-        let vips = [(vip(), VipCounters { packets, route: None })].into();
-        let counters = Some(counters::Counters { boot_time, heartbeat: 1, vips });
+        let vips = [(vip(), VipCounters { packets, ..VipCounters::default() })].into();
+        let counters = Some(counters::Counters { boot_time, heartbeat: 1, vips, ..counters::Counters::default() });
         let stats = Arc::new(StatsSnapshot { counters, ..StatsSnapshot::default() });
         CountersRead { at: Timestamp::from_second(second).expect("the time is in range"), stats }
     }

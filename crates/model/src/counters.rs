@@ -1,7 +1,8 @@
 //! A snapshot of VPP's counters. VPP counts from its own start, so every counter may restart at 0; the counters of a
-//! VIP restart whenever the VIP is added.
+//! VIP restart whenever the VIP is added. Only the totals of backends survive a restart of VPP, since the agent adds
+//! them up.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use super::actual::VppVip;
 
@@ -27,15 +28,63 @@ pub struct Counters {
     pub heartbeat: u64,
     /// The counters of the VIPs in the last dump.
     pub vips: BTreeMap<VppVip, VipCounters>,
+    /// The traffic to each address of an application server in the last dump. Absent while VPP does not report the
+    /// index of the counter.
+    pub backends: BTreeMap<IpAddr, BackendCounters>,
+    /// The sticky table of each thread that has forwarded a packet to a VIP. Empty if VPP does not report any.
+    pub sticky_tables: Vec<StickyTable>,
 }
 
 /// The counters of one VIP.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VipCounters {
     /// Packets by outcome; `None` if VPP does not report the index of the VIP's counters.
     pub packets: Option<VipPackets>,
     /// Traffic on the route to the prefix of the VIP, which all VIPs of an address share; `None` without a route.
     pub route: Option<RouteCounters>,
+    /// An upper bound of the tracked flows of each application server, from the last dump. VPP counts an expired flow
+    /// until its entry in the sticky table is reused, so only 0 is exact: no tracked flow is left.
+    pub flows: BTreeMap<IpAddr, u32>,
+}
+
+/// The traffic that VPP sent to the address of an application server (VPP `/net/route/via`).
+///
+/// VPP counts by route and not by VIP: the counter includes all VIPs with this application server, and other traffic
+/// that VPP routes through the route to the address. A total never decreases while the agent runs: if the index of the
+/// counter changes, VPP restarts or the counter decreases, the new value is added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BackendCounters {
+    /// Packets sent.
+    pub packets: u64,
+    /// Bytes sent, including the encapsulation.
+    pub bytes: u64,
+    /// The number of VIPs in VPP that have the application server.
+    pub vips: u32,
+}
+
+/// The sticky table of one thread of VPP, which holds the tracked flows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StickyTable {
+    /// The index of the thread; 0 is VPP's main thread.
+    pub thread: u32,
+    /// The number of flows that are tracked and not expired.
+    pub entries: u64,
+    /// The number of flows that fit: 4 per bucket.
+    pub capacity: u64,
+}
+
+impl StickyTable {
+    /// The used part of the capacity, in percent.
+    pub fn percent(&self) -> u64 {
+        self.entries.saturating_mul(100).checked_div(self.capacity).unwrap_or(0)
+    }
+
+    /// True if at least a quarter of the capacity is used. Flows are distributed over buckets of 4 at random, and a new
+    /// flow whose bucket is full is not tracked: 1.6 % of the new flows with a quarter of the capacity in use, 12 % with
+    /// half of it (Erlang's formula for 4 servers).
+    pub fn is_filling(&self) -> bool {
+        self.percent() >= 25
+    }
 }
 
 /// Packets to a VIP by outcome.

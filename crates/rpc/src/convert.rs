@@ -6,6 +6,7 @@
 
 mod change;
 mod config;
+mod counters;
 mod enums;
 mod event;
 mod health;
@@ -18,6 +19,7 @@ mod vpp;
 
 pub use self::event::Line;
 pub(crate) use self::{
+    counters::read_counters,
     event::{Interner, encode},
     objects::Resolver,
     scalar::{read_time, time},
@@ -25,7 +27,7 @@ pub(crate) use self::{
         FrontendParts, backend_names, backend_status, frontend_names, frontend_parts, frontend_status, read_state,
         state,
     },
-    vpp::{read_counters, read_dump},
+    vpp::read_dump,
 };
 
 /// A malformed field of a message.

@@ -1,5 +1,5 @@
 //! Parser of `show lb vips verbose`, the only source of a VIP's affinity and pool index and, up to 26.06, the only
-//! correct source of the rest; and of `show lb`, for the source addresses up to 26.06.
+//! correct source of the rest; and of `show lb`, for the sticky tables and, up to 26.06, the source addresses.
 //!
 //! ```text
 //!  ip4-gre4 [1] 198.51.100.1/32 src_ip_sticky
@@ -15,7 +15,11 @@
 //! The text is not a stable interface: a value that cannot be parsed is left out and thus unknown, VIP by VIP. No
 //! function here returns an error.
 
+mod sticky_tables;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub use self::sticky_tables::parse_sticky_tables;
 
 use maglev_model::actual::{ActualEncap, VppVip};
 
@@ -24,7 +28,7 @@ pub const SHOW_VIPS: &str = "show lb vips verbose";
 /// The command that collects garbage up to 26.06; without arguments it changes nothing else.
 pub const COLLECT_GARBAGE: &str = "lb conf";
 
-/// The command that prints the source addresses of encapsulation.
+/// The command that prints the source addresses of encapsulation and the usage of the sticky tables.
 pub const SHOW_LB: &str = "show lb";
 
 /// A VIP in the output of [`SHOW_VIPS`].
@@ -53,6 +57,11 @@ pub struct CliAs {
     pub weight: Option<u8>,
     /// Number of buckets that point at the server.
     pub buckets: u32,
+    /// Entries of the sticky tables that refer to the server, expired ones included; `None` if not parsable.
+    pub flows: Option<u32>,
+    /// Index of VPP's load-balance object of the route to the server, which is also the index of the route's counters;
+    /// `None` if not parsable.
+    pub dpo: Option<u32>,
     /// The server was removed and waits for garbage collection.
     pub removed: bool,
 }
@@ -161,16 +170,20 @@ fn ases(body: &[&str]) -> Option<Vec<CliAs>> {
 fn application_server(line: &str) -> Option<CliAs> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let address = words.first()?.parse().ok()?;
-    let buckets = match field(line, "buckets:") {
-        Some(buckets) => buckets,
-        None => words.get(1).filter(|_| words.get(2) == Some(&"buckets"))?.parse().ok()?,
-    };
+    let buckets = number(line, &words, "buckets")?;
+    let (flows, dpo) = (number(line, &words, "flows"), field(line, "dpo:"));
     let removed = match *words.last()? {
         "used" => false,
         "removed" => true,
         _ => return None,
     };
-    Some(CliAs { address, weight: field(line, "weight:"), buckets, removed })
+    Some(CliAs { address, weight: field(line, "weight:"), buckets, flows, dpo, removed })
+}
+
+/// The number in `buckets:317` or, up to 26.06, in `317 buckets`.
+fn number(line: &str, words: &[&str], unit: &str) -> Option<u32> {
+    let before_unit = || words.windows(2).find(|pair| pair[1] == unit)?[0].parse().ok();
+    field(line, &format!("{unit}:")).or_else(before_unit)
 }
 
 /// The value of the word that begins with `key`.
@@ -190,7 +203,7 @@ mod tests {
   counters:
     no server configured: 0
   #as:2
-    192.0.2.10 weight:100 buckets:317 flows:0 dpo:18 used
+    192.0.2.10 weight:100 buckets:317 flows:7 dpo:18 used
     192.0.2.11 weight:25 buckets:0 flows:0 dpo:19 removed
 
  ip6-gre6 [4] 2001:db8:1::1/128 src_ip_sticky
@@ -212,9 +225,13 @@ mod tests {
   new_size:1024
   protocol:6 port:443
   #as:2
-    192.0.2.12 1024 buckets   0 flows  dpo:18 used
+    192.0.2.12 1024 buckets   9 flows  dpo:18 used
     192.0.2.13 0 buckets   0 flows  dpo:17  removed
 ";
+
+    fn server(address: &str, weight: Option<u8>, buckets: u32, (flows, dpo): (u32, u32), removed: bool) -> CliAs {
+        CliAs { address: address.parse().unwrap(), weight, buckets, flows: Some(flows), dpo: Some(dpo), removed }
+    }
 
     fn vip(address: &str, length: u8, protocol: u8, port: u16) -> VppVip {
         VppVip { address: address.parse().unwrap(), length, protocol, port }
@@ -231,13 +248,9 @@ mod tests {
             (vip("198.51.100.4", 32, 6, 80), 8, Some(false), true, Some(1024)),
         ];
         assert_eq!(parsed, expected);
-        let address = |text: &str| text.parse::<IpAddr>().unwrap();
         assert_eq!(
             vips[0].ases.as_deref().unwrap(),
-            [
-                CliAs { address: address("192.0.2.10"), weight: Some(100), buckets: 317, removed: false },
-                CliAs { address: address("192.0.2.11"), weight: Some(25), buckets: 0, removed: true },
-            ]
+            [server("192.0.2.10", Some(100), 317, (7, 18), false), server("192.0.2.11", Some(25), 0, (0, 19), true),]
         );
         assert_eq!(vips[2].ases.as_deref(), Some(&[][..]));
         let kinds: Vec<_> = vips.iter().map(|vip| vip.encap.map(|encap| (encap.kind, encap.target_port))).collect();
@@ -265,9 +278,20 @@ mod tests {
         assert_eq!((vips[0].sticky, vips[0].removed, vips[0].pool_index), (Some(true), true, 3));
         let ases = vips[0].ases.as_deref().unwrap();
         assert_eq!(
-            ases.iter().map(|server| (server.weight, server.buckets, server.removed)).collect::<Vec<_>>(),
-            [(None, 1024, false), (None, 0, true)]
+            ases,
+            [server("192.0.2.12", None, 1024, (9, 18), false), server("192.0.2.13", None, 0, (0, 17), true)]
         );
+    }
+
+    #[test]
+    fn server_without_readable_flows_and_index_is_parsed() {
+        for text in
+            [WEIGHTED_TEXT.replace("flows:7 dpo:18 ", ""), WEIGHTED_TEXT.replace("flows:7 dpo:18", "flows:x dpo:y")]
+        {
+            let vips = parse_vips(&text);
+            let server = &vips[0].ases.as_deref().unwrap()[0];
+            assert_eq!((server.buckets, server.flows, server.dpo), (317, None, None));
+        }
     }
 
     #[test]

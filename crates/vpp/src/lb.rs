@@ -13,9 +13,13 @@ mod route;
 
 use std::{fmt, net::IpAddr, path::Path};
 
-use futures::future::Either;
+use futures::{TryFutureExt as _, future::Either};
 
-pub use self::{legacy::ConfCache, plugin::Plugin, read::merge};
+pub use self::{
+    legacy::ConfCache,
+    plugin::Plugin,
+    read::{LbReading, ServerText, ServerTexts, merge},
+};
 use super::{
     cli::{self, Garbage},
     errno,
@@ -34,6 +38,7 @@ use super::{
 };
 use maglev_model::{
     actual::{Actual, ActualConf, ActualEncap, VppVip},
+    counters::StickyTable,
     vip::{Encap, TableLength, VipKey, Weight},
 };
 
@@ -186,9 +191,15 @@ impl Lb {
         }
     }
 
-    /// Reads all VIPs and application servers, at one position in the order of the calls. Affinity and pool index are
-    /// `None` if the CLI's text lacks them. From a legacy plugin, only the text is read.
+    /// Reads all VIPs and application servers; see [`Self::read_all`].
     pub fn read(&self) -> impl Future<Output = Result<Actual, Error>> + Send + use<> {
+        self.read_all().map_ok(|reading| reading.actual)
+    }
+
+    /// Reads all VIPs and application servers, at one position in the order of the calls. Affinity, pool index, and the
+    /// values in [`LbReading::servers`] are `None` or absent if the CLI's text lacks them. From a legacy plugin, only the
+    /// text is read.
+    pub fn read_all(&self) -> impl Future<Output = Result<LbReading, Error>> + Send + use<> {
         match self.plugin {
             Plugin::Weighted => Either::Left(self.read_dumps()),
             Plugin::Legacy => Either::Right(self.read_text()),
@@ -210,19 +221,29 @@ impl Lb {
     }
 
     /// Reads the CLI's text only. An unavailable text is an error here, because it would look like a VPP without VIPs.
-    fn read_text(&self) -> impl Future<Output = Result<Actual, Error>> + Send + use<> {
+    fn read_text(&self) -> impl Future<Output = Result<LbReading, Error>> + Send + use<> {
         let reply = self.session.call(&CliInband { cmd: cli::SHOW_VIPS.to_owned() });
-        async move { Ok(legacy::actual(cli::parse_vips(&reply.await?.reply))) }
+        async move {
+            let shown = cli::parse_vips(&reply.await?.reply);
+            Ok(LbReading { servers: read::server_texts(&shown), actual: legacy::actual(shown) })
+        }
     }
 
-    fn read_dumps(&self) -> impl Future<Output = Result<Actual, Error>> + Send + use<> {
+    fn read_dumps(&self) -> impl Future<Output = Result<LbReading, Error>> + Send + use<> {
         let vips = self.session.dump(&LbVipDump::ALL);
         let ases = self.session.dump(&LbAsV2Dump { vip: WireVip::ZERO });
         let text = self.cli_output(cli::SHOW_VIPS);
         async move {
             let (vips, ases) = (vips.await?, ases.await?);
-            Ok(merge(&vips, &ases, &cli::parse_vips(&text.await?)))
+            let shown = cli::parse_vips(&text.await?);
+            Ok(LbReading { servers: read::server_texts(&shown), actual: merge(&vips, &ases, &shown) })
         }
+    }
+
+    /// Reads the usage of the sticky tables. VPP scans all tables for it on its main thread. Empty if no thread has a
+    /// table yet, or if VPP refuses CLI commands.
+    pub fn sticky_tables(&self) -> impl Future<Output = Result<Vec<StickyTable>, Error>> + Send + use<> {
+        self.cli_output(cli::SHOW_LB).map_ok(|text| cli::parse_sticky_tables(&text))
     }
 
     /// Adds a VIP.

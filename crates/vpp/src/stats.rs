@@ -13,6 +13,7 @@
 //! The segment outlives VPP's process and does not show its death: the owner of a [`StatsClient`] drops it together
 //! with the API session and opens another with the next session.
 
+mod counter_vectors;
 mod error;
 mod mapping;
 mod reading;
@@ -24,8 +25,9 @@ use std::{path::Path, time::Duration};
 
 use self::mapping::Mapping;
 pub use self::{
+    counter_vectors::CounterVectors,
     error::StatsError,
-    reading::StatsReading,
+    reading::{StatsIndexes, StatsReading},
     segment::{Segment, words},
     view::{Counter, Entry, Value, View},
 };

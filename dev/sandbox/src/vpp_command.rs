@@ -83,9 +83,10 @@ pub async fn run(args: VppArgs) -> Result<(), VppCommandError> {
     Ok(simulator.stop().await?)
 }
 
-/// Nine of ten packets belong to an existing flow.
+/// Flows of 50 packets, so that the default sticky table has room for the flows of several VIPs.
 fn traffic(rate: u32) -> Traffic {
-    Traffic { existing: rate - rate / 10, first: rate / 10, untracked: 0, packet_bytes: 100 }
+    let first = rate / 50;
+    Traffic { existing: rate - first, first, untracked: 0, packet_bytes: 100 }
 }
 
 fn print(simulator: &Simulator, state: &str) -> std::io::Result<()> {

@@ -17,6 +17,7 @@ use maglev_model::{
     actual::{Actual, ActualAs, ActualConf, ActualEncap, ActualVip, VppVip},
     change::{Change, RemovalHold, Report, VipState, VppInfo},
     config::{Config, Listed, Revision},
+    counters::{BackendCounters, Counters, RouteCounters, StickyTable, VipCounters, VipPackets},
     event::{Event, Events, FrontendState, ProgramResult},
     fingerprint::Fingerprint,
     health::{BackendHealth, BackendState, ProbeCode, Transition},
@@ -238,6 +239,46 @@ impl ChangeGenerator {
             pool_index: self.some(|generator| generator.rng.u32(..)),
             ases: (0..self.rng.u8(..4)).map(|_| (self.address(), server(self))).collect(),
         }
+    }
+}
+
+/// The counters of VPP.
+impl ChangeGenerator {
+    pub fn counters(&mut self) -> Counters {
+        let backend = |generator: &mut Self| {
+            let [packets, bytes] = generator.numbers();
+            BackendCounters { packets, bytes, vips: generator.rng.u32(..) }
+        };
+        let sticky_table = |generator: &mut Self, thread| {
+            let [entries, capacity] = generator.numbers();
+            StickyTable { thread, entries, capacity }
+        };
+        let [boot_time, heartbeat] = self.numbers();
+        Counters {
+            boot_time,
+            heartbeat,
+            vips: (0..self.rng.u8(..5)).map(|_| (self.vip(), self.vip_counters())).collect(),
+            backends: (0..self.rng.u8(..5)).map(|_| (self.address(), backend(self))).collect(),
+            sticky_tables: (0..self.rng.u32(..3)).map(|thread| sticky_table(self, thread)).collect(),
+        }
+    }
+
+    fn vip_counters(&mut self) -> VipCounters {
+        VipCounters {
+            packets: self.some(|generator| {
+                let [existing, first, untracked, no_server] = generator.numbers();
+                VipPackets { existing, first, untracked, no_server }
+            }),
+            route: self.some(|generator| {
+                let [packets, bytes] = generator.numbers();
+                RouteCounters { packets, bytes }
+            }),
+            flows: (0..self.rng.u8(..4)).map(|_| (self.address(), self.rng.u32(..))).collect(),
+        }
+    }
+
+    fn numbers<const N: usize>(&mut self) -> [u64; N] {
+        std::array::from_fn(|_| self.rng.u64(..))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The output of `show lb` and `show lb vips [verbose]`, identical to that of VPP.
 //!
-//! Called by `dispatch` for `cli_inband`. Other commands get VPP's error message. Flow counts are 0, since a simulated VPP
-//! receives no packets (but see `traffic`).
+//! Called by `dispatch` for `cli_inband`. Other commands get VPP's error message. Flows and usage are those of the simulated
+//! traffic.
 
 use std::fmt::Write as _;
 
@@ -47,14 +47,21 @@ fn unknown(parent: &str, rest: &[&str]) -> String {
 
 fn show_lb(lb: &Lb) -> String {
     let conf = lb.conf();
-    format!(
+    let mut text = format!(
         "lb_main ip4-src-address: {} \n ip6-src-address: {} \n #vips: {}\n #ass: {}\n",
         conf.ipv4_source,
         conf.ipv6_source,
         // VPP counts its placeholder as a VIP, but not as a server.
         lb.vips.len() + 1,
         lb.servers.len(),
-    )
+    );
+    for (thread, live) in lb.sticky.usage() {
+        // A wrong macro: a table has 4 entries per bucket.
+        let (timeout, size) = (conf.flow_timeout, u64::from(conf.sticky_buckets_per_core) + 3);
+        write!(text, "core {thread}\n  timeout: {timeout}s\n  usage: {live} / {size}\n")
+            .expect("writing to a string cannot fail");
+    }
+    text
 }
 
 fn show_vips(lb: &Lb, verbose: bool) -> String {
@@ -99,7 +106,8 @@ fn detail(text: &mut String, lb: &Lb, index: u32, vip: &Vip) -> std::fmt::Result
     }
     writeln!(text, "  #as:{}", vip.servers.len())?;
     for (_, &slot) in vip.servers.iter() {
-        server(text, lb.release, lb.servers.get(slot).expect("a VIP's server is in the pool"))?;
+        let flows = lb.sticky.flows(slot);
+        server(text, lb.release, lb.servers.get(slot).expect("a VIP's server is in the pool"), flows)?;
     }
     writeln!(text)
 }
@@ -110,12 +118,14 @@ fn nat(vip: &Vip) -> String {
     format!("type:{kind} port:{} target_port:{}", vip.id.port.swap_bytes(), vip.target_port())
 }
 
-fn server(text: &mut String, release: Release, server: &Server) -> std::fmt::Result {
+fn server(text: &mut String, release: Release, server: &Server, flows: u64) -> std::fmt::Result {
     let Server { address, weight, buckets, dpo, .. } = server;
     let used = if server.used { "used" } else { " removed" };
     match release {
-        Release::V26_10 => writeln!(text, "    {address} weight:{weight} buckets:{buckets} flows:0 dpo:{dpo} {used}"),
-        Release::V26_06 => writeln!(text, "    {address} {buckets} buckets   0 flows  dpo:{dpo} {used}"),
+        Release::V26_10 => {
+            writeln!(text, "    {address} weight:{weight} buckets:{buckets} flows:{flows} dpo:{dpo} {used}")
+        }
+        Release::V26_06 => writeln!(text, "    {address} {buckets} buckets   {flows} flows  dpo:{dpo} {used}"),
     }
 }
 

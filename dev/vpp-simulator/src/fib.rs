@@ -28,29 +28,51 @@ pub(crate) struct Fib {
     routes: BTreeMap<Prefix, (u32, u32)>,
     free: Vec<u32>,
     next: u32,
-    /// Packets and bytes of each route, by index.
-    counters: BTreeMap<u32, (u64, u64)>,
+    /// Packets and bytes to the prefix of each route, by index.
+    to: RouteFigures,
+    /// Packets and bytes that the plugin sent through each route, by index.
+    via: RouteFigures,
 }
+
+/// Packets and bytes by index of the route.
+pub(crate) type RouteFigures = BTreeMap<u32, (u64, u64)>;
 
 impl Fib {
     pub(crate) fn new() -> Self {
-        Self { routes: BTreeMap::new(), free: Vec::new(), next: FIRST_INDEX, counters: BTreeMap::new() }
+        let (to, via) = (RouteFigures::new(), RouteFigures::new());
+        Self { routes: BTreeMap::new(), free: Vec::new(), next: FIRST_INDEX, to, via }
     }
 
     /// Adds a reference to the route to `prefix`. Returns its index.
     pub(crate) fn acquire(&mut self, prefix: Prefix) -> u32 {
-        let (free, next, counters) = (&mut self.free, &mut self.next, &mut self.counters);
-        let route = self.routes.entry(prefix).or_insert_with(|| {
-            let index = free.pop().unwrap_or_else(|| {
-                *next += 1;
-                *next - 1
-            });
-            // Counters of a reused index start at 0.
-            counters.insert(index, (0, 0));
-            (index, 0)
-        });
-        route.1 += 1;
-        route.0
+        let index = match self.routes.get(&prefix) {
+            Some((index, _)) => *index,
+            None => {
+                let free = self.free.pop();
+                self.allocate(free)
+            }
+        };
+        self.routes.entry(prefix).or_insert((index, 0)).1 += 1;
+        index
+    }
+
+    /// Takes a free index, or else a new one. The counters of an index start at 0.
+    fn allocate(&mut self, free: Option<u32>) -> u32 {
+        let index = free.unwrap_or(self.next);
+        self.next = self.next.max(index + 1);
+        self.to.insert(index, (0, 0));
+        self.via.insert(index, (0, 0));
+        index
+    }
+
+    /// Moves the route to a new index, as VPP may do when the route changes. The counters of the old index stay until it
+    /// is used again. Returns the new index; `None` without such a route.
+    pub(crate) fn restack(&mut self, prefix: Prefix) -> Option<u32> {
+        let references = self.routes.get(&prefix)?.1;
+        let new = self.allocate(None);
+        let (old, _) = self.routes.insert(prefix, (new, references))?;
+        self.free.push(old);
+        Some(new)
     }
 
     /// Drops a reference to the route to `prefix`.
@@ -64,16 +86,30 @@ impl Fib {
     }
 
     /// Counts packets on the route to exactly `prefix`.
-    pub(crate) fn count(&mut self, prefix: Prefix, packets: u64, bytes: u64) {
+    pub(crate) fn count_to(&mut self, prefix: Prefix, packets: u64, bytes: u64) {
         if let Some((index, _)) = self.routes.get(&prefix) {
-            let (all_packets, all_bytes) = self.counters.entry(*index).or_default();
-            (*all_packets, *all_bytes) = (*all_packets + packets, *all_bytes + bytes);
+            count(&mut self.to, *index, packets, bytes);
         }
     }
 
-    /// The counters of all current and former routes, by index.
-    pub(crate) fn counters(&self) -> &BTreeMap<u32, (u64, u64)> {
-        &self.counters
+    /// Counts packets that the plugin sends through the route with this index.
+    pub(crate) fn count_via(&mut self, index: u32, packets: u64, bytes: u64) {
+        count(&mut self.via, index, packets, bytes);
+    }
+
+    /// Sets the counters of all routes to 0, as `clear` commands of VPP's CLI do.
+    pub(crate) fn clear_counters(&mut self) {
+        self.to.values_mut().chain(self.via.values_mut()).for_each(|figures| *figures = (0, 0));
+    }
+
+    /// The traffic to the prefixes of all current and former routes.
+    pub(crate) fn to(&self) -> &RouteFigures {
+        &self.to
+    }
+
+    /// The traffic that the plugin sent through all current and former routes.
+    pub(crate) fn via(&self) -> &RouteFigures {
+        &self.via
     }
 
     /// The route to exactly `prefix`, or else the longest match. A default route always exists.
@@ -86,6 +122,11 @@ impl Fib {
         );
         (!exact || route.prefix == prefix).then_some(route)
     }
+}
+
+fn count(figures: &mut RouteFigures, index: u32, packets: u64, bytes: u64) {
+    let (all_packets, all_bytes) = figures.entry(index).or_default();
+    (*all_packets, *all_bytes) = (*all_packets + packets, *all_bytes + bytes);
 }
 
 fn default_route(prefix: Prefix) -> Route {

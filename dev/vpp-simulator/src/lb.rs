@@ -17,6 +17,7 @@ use super::{
     options::{GarbageCollection, Recompute, Release},
     pool::Pool,
     prefix::Prefix,
+    sticky::StickyTables,
     traffic::Flows,
     vip::{Server, Vip, VipSettings, VipType, identity},
 };
@@ -74,6 +75,7 @@ pub struct Lb {
     pub(crate) fib: Fib,
     /// Simulated traffic to the VIPs.
     pub(crate) flows: Flows,
+    pub(crate) sticky: StickyTables,
     /// Index of each VIP that is not deleted.
     live: BTreeMap<VppVip, u32>,
     /// For NAT, the servers and ports whose packets are translated back. VPP does not store the VIP with them.
@@ -101,6 +103,7 @@ impl Lb {
             servers: Pool::new(1),
             fib: Fib::new(),
             flows: Flows::default(),
+            sticky: StickyTables::default(),
             live: BTreeMap::new(),
             mappings: BTreeSet::new(),
             crashed: false,
@@ -131,6 +134,9 @@ impl Lb {
         }
         if !passes_for_power_of_two(conf.sticky_buckets_per_core) {
             return Err(Refusal::InvalidMemorySize);
+        }
+        if conf.sticky_buckets_per_core != self.conf.sticky_buckets_per_core {
+            self.sticky.clear();
         }
         self.conf = conf;
         Ok(())
@@ -248,6 +254,39 @@ impl Lb {
         Ok(())
     }
 
+    /// Removes the flows of a live or removed server (`is_flush`).
+    pub fn flush(&mut self, vip: VppVip, address: IpAddr) {
+        if let Ok(index) = self.live_index(vip)
+            && let Some(slot) = self.find_server(index, address)
+        {
+            self.sticky.flush(slot);
+        }
+    }
+
+    /// Entries of the sticky tables that refer to a server; `None` for an unknown server.
+    pub fn sticky_flows(&self, vip: VppVip, address: IpAddr) -> Option<u64> {
+        let index = self.live_index(vip).ok()?;
+        Some(self.sticky.flows(self.find_server(index, address)?))
+    }
+
+    /// Index of the route to a server; `None` if no VIP has the server.
+    pub fn dpo(&self, address: IpAddr) -> Option<u32> {
+        self.servers.iter().find(|(_, server)| server.address == address).map(|(_, server)| server.dpo)
+    }
+
+    /// Moves the route to a server to another index. VPP tells no client.
+    pub fn restack(&mut self, address: IpAddr) {
+        let Some(dpo) = self.fib.restack(Prefix::host(address)) else { return };
+        for (_, server) in self.servers.iter_mut().filter(|(_, server)| server.address == address) {
+            server.dpo = dpo;
+        }
+    }
+
+    /// Sets the counters of all routes to 0.
+    pub fn clear_route_counters(&mut self) {
+        self.fib.clear_counters();
+    }
+
     fn live_index(&self, vip: VppVip) -> Result<u32, Refusal> {
         let prefix = Prefix::new(vip.address, vip.length).ok_or(Refusal::NoSuchEntry)?;
         self.live.get(&identity(prefix, vip.protocol, vip.port)).copied().ok_or(Refusal::NoSuchEntry)
@@ -275,7 +314,7 @@ impl Lb {
         }
     }
 
-    fn fill_table(&mut self, vip: u32) {
+    pub(crate) fn fill_table(&mut self, vip: u32) {
         let vip = self.vips.get_mut(vip).expect("a VIP whose table is computed is in the pool");
         vip.stale = false;
         let slots: Vec<_> = vip.servers.iter().map(|(_, &slot)| slot).collect();

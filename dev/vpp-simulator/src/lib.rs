@@ -5,7 +5,7 @@
 //!  client ── socket ── server ── dispatch ── requests ── lb (state)      ── model::table
 //!                        │          └─ cli (show lb …)    ├ pool, vip, fib
 //!  test  ── Simulator ───┴── faults, journal, snapshot ───┘
-//!  client ── stats socket ── stats (segment) ── traffic ── lb
+//!  client ── stats socket ── stats (segment) ── traffic ── lb, fib, sticky
 //! ```
 //!
 //! Tests use a [`Simulator`] to make VPP hang, lose replies, crash or restart, to change its state without the agent, and to
@@ -29,6 +29,7 @@ mod requests;
 mod server;
 pub mod snapshot;
 mod stats;
+mod sticky;
 mod traffic;
 pub mod vip;
 mod vpp;
@@ -36,6 +37,7 @@ mod vpp;
 use std::{
     collections::BTreeMap,
     io,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -56,9 +58,12 @@ pub use self::{
     options::{GarbageCollection, Recompute, Release, SimulatorOptions},
     prefix::Prefix,
     snapshot::{AsSnapshot, Snapshot, VipSnapshot},
-    traffic::Traffic,
+    traffic::{Sent, Traffic},
     vip::VipSettings,
 };
+
+/// Threads of a simulated VPP: the main thread and one worker. Both forward packets.
+pub(crate) const THREADS: usize = 2;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SimulatorError {
@@ -222,6 +227,21 @@ impl Simulator {
     /// Simulates `traffic` to `vip` until VPP stops, also if the VIP is added later.
     pub fn set_traffic(&self, vip: impl Into<VppVip>, traffic: Traffic) {
         self.edit(|lb| lb.set_traffic(vip, traffic));
+    }
+
+    /// The packets and bytes that the traffic made for the server address since VPP's start, regardless of the counters.
+    pub fn sent(&self, address: IpAddr) -> Sent {
+        self.edit(|lb| lb.sent(address))
+    }
+
+    /// Moves the route to a server to another index, whose counters start at 0.
+    pub fn restack(&self, address: IpAddr) {
+        self.edit(|lb| lb.restack(address));
+    }
+
+    /// Sets the counters of all routes to 0.
+    pub fn clear_route_counters(&self) {
+        self.edit(Lb::clear_route_counters);
     }
 
     /// The process ID in replies to `control_ping`.

@@ -94,12 +94,23 @@ pub fn server(context: &mut RequestContext<'_>, request: &LbAddDelAs) -> LbAddDe
         Release::V26_10 => WEIGHT_OF_V1,
         Release::V26_06 => WEIGHT_OF_ALL,
     };
-    LbAddDelAsReply { retval: add_del_as(context, vip, as_address, weight, is_del.then_some(is_flush)) }
+    let retval = add_del_as(context, vip, as_address, weight, is_del.then_some(is_flush));
+    flush_flows(context, vip, as_address, is_flush && retval == 0);
+    LbAddDelAsReply { retval }
 }
 
 pub fn server_v2(context: &mut RequestContext<'_>, request: &LbAddDelAsV2) -> LbAddDelAsV2Reply {
     let LbAddDelAsV2 { vip, as_address, weight, is_del, is_flush } = *request;
-    LbAddDelAsV2Reply { retval: add_del_as(context, vip, as_address, weight, is_del.then_some(is_flush)) }
+    let retval = add_del_as(context, vip, as_address, weight, is_del.then_some(is_flush));
+    flush_flows(context, vip, as_address, is_flush && retval == 0);
+    LbAddDelAsV2Reply { retval }
+}
+
+fn flush_flows(context: &mut RequestContext<'_>, vip: WireVip, address: IpAddr, flush: bool) {
+    let vip = requested_vip(context.release(), vip);
+    if flush {
+        context.lb().flush(vip, address);
+    }
 }
 
 /// Adds or removes a server; `remove` is the flush flag of a removal.
@@ -122,9 +133,11 @@ fn add_del_as(
 
 pub fn weight(context: &mut RequestContext<'_>, request: &LbAsSetWeight) -> LbAsSetWeightReply {
     let LbAsSetWeight { vip, as_address: address, weight, is_flush: flush } = *request;
-    let vip = requested_vip(context.release(), vip);
-    let result = context.lb().set_weight(vip, address, weight);
-    LbAsSetWeightReply { retval: record(context, Write::SetWeight { vip, address, weight, flush }, result) }
+    let requested = requested_vip(context.release(), vip);
+    let result = context.lb().set_weight(requested, address, weight);
+    let retval = record(context, Write::SetWeight { vip: requested, address, weight, flush }, result);
+    flush_flows(context, vip, address, flush && retval == 0);
+    LbAsSetWeightReply { retval }
 }
 
 /// VPP flushes an unrelated VIP and always succeeds.

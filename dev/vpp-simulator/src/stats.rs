@@ -33,7 +33,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::publisher::Publisher;
-use super::{server::Shared, vpp::Vpp};
+use super::{fib::RouteFigures, server::Shared, vpp::Vpp};
 
 /// Interval of updates of the segment.
 const UPDATE_INTERVAL: Duration = Duration::from_millis(100);
@@ -49,8 +49,10 @@ struct Figures {
     heartbeat: u64,
     /// The four counters of each VIP, by index in the pool.
     vips: BTreeMap<u32, [u64; 4]>,
-    /// Packets and bytes, by index of the route.
-    routes: BTreeMap<u32, (u64, u64)>,
+    /// Traffic to the prefixes of routes.
+    to: RouteFigures,
+    /// Traffic that the plugin sent through routes.
+    via: RouteFigures,
 }
 
 impl Figures {
@@ -60,7 +62,8 @@ impl Figures {
             boot_time: vpp.boot_time,
             heartbeat: vpp.uptime().as_secs() / HEARTBEAT,
             vips: vpp.lb.vips.iter().map(|(index, vip)| (index, vip.counters.packets)).collect(),
-            routes: vpp.lb.fib.counters().clone(),
+            to: vpp.lb.fib.to().clone(),
+            via: vpp.lb.fib.via().clone(),
         }
     }
 }

@@ -1,9 +1,10 @@
-//! Simulated traffic: the counters of VIPs and routes increase without packets.
+//! Simulated traffic: the counters of VIPs, routes and backends increase without packets.
 //!
 //! The traffic to each VIP is set in packets per second by kind. Like in VPP, a packet to a VIP without a server of weight > 0
-//! counts as `no server` only.
+//! counts as `no server` only. The other packets and the new flows are divided among the servers by their buckets of the
+//! new-flow table, without losing a packet.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use super::{lb::Lb, vip::Vip};
 use maglev_model::actual::VppVip;
@@ -20,8 +21,16 @@ pub struct Traffic {
     pub first: u32,
     /// Packets that do not fit into the sticky table per second.
     pub untracked: u32,
-    /// Bytes per packet.
+    /// Bytes per packet, without the encapsulation.
     pub packet_bytes: u32,
+}
+
+/// Packets and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    pub packets: u64,
+    /// Including the encapsulation.
+    pub bytes: u64,
 }
 
 /// A VIP's counters in VPP's order: existing sessions, first packets, untracked, no server.
@@ -30,6 +39,15 @@ pub(crate) struct Counters {
     pub packets: [u64; 4],
     /// Fractions of packets: packets per second times nanoseconds.
     rest: [u128; 3],
+    /// What was divided among the servers.
+    divided: Divided,
+}
+
+/// Packets and new flows to divide among the servers of a VIP.
+#[derive(Clone, Copy, Debug, Default)]
+struct Divided {
+    packets: u64,
+    flows: u64,
 }
 
 /// The traffic by VIP, and the time of the last update.
@@ -39,6 +57,8 @@ pub(crate) struct Flows {
     default: Traffic,
     to: BTreeMap<VppVip, Traffic>,
     counted: Duration,
+    /// All packets sent to each server address since VPP's start, regardless of VPP's counters.
+    sent: BTreeMap<IpAddr, Sent>,
 }
 
 impl Flows {
@@ -57,6 +77,11 @@ impl Lb {
         self.flows.to.insert(vip.into(), traffic);
     }
 
+    /// The packets made so far for the server address, which no reset of VPP's counters affects.
+    pub fn sent(&self, address: IpAddr) -> Sent {
+        self.flows.sent.get(&address).copied().unwrap_or_default()
+    }
+
     /// Updates the counters until `now`.
     pub(crate) fn count_traffic(&mut self, now: Duration) {
         let passed = now.saturating_sub(self.flows.counted);
@@ -67,59 +92,85 @@ impl Lb {
         if self.flows.default == Traffic::default() && self.flows.to.is_empty() {
             return;
         }
-        for (_, vip) in self.vips.iter_mut().filter(|(_, vip)| vip.used) {
-            let traffic = self.flows.for_vip(vip);
-            let weighs = |slot: u32| self.servers.get(slot).is_some_and(|server| server.used && server.weight > 0);
-            let served = vip.servers.iter().any(|(_, &slot)| weighs(slot));
-            let packets = vip.counters.add(traffic, passed, served);
-            self.fib.count(vip.prefix, packets, packets * u64::from(traffic.packet_bytes));
+        self.sticky.expire(now, self.conf);
+        for index in self.vips.iter().filter(|(_, vip)| vip.used).map(|(index, _)| index).collect::<Vec<_>>() {
+            self.count_vip(index, passed);
+        }
+    }
+
+    fn count_vip(&mut self, index: u32, passed: Duration) {
+        let vip = self.vips.get(index).expect("the index comes from the pool");
+        let traffic = self.flows.for_vip(vip);
+        if traffic == Traffic::default() {
+            return;
+        }
+        if vip.stale {
+            self.fill_table(index);
+        }
+        let vip = self.vips.get_mut(index).expect("the index comes from the pool");
+        let slots: Vec<u32> = vip.servers.iter().map(|(_, &slot)| slot).collect();
+        let served = slots.iter().any(|&slot| self.servers.get(slot).is_some_and(|server| server.buckets > 0));
+        let [existing, first, untracked] = vip.counters.add(traffic, passed, served);
+        let now = Divided { packets: existing + first + untracked, flows: first };
+        let inner = u64::from(traffic.packet_bytes);
+        let outer = inner + vip.kind.overhead();
+        self.fib.count_to(vip.prefix, now.packets, now.packets * inner);
+        if served {
+            let before = vip.counters.divided;
+            vip.counters.divided = Divided { packets: before.packets + now.packets, flows: before.flows + now.flows };
+            self.send(&slots, before, now, outer);
+        }
+    }
+
+    /// Sends packets of `bytes` each, the first ones of `flows` new flows included, to the servers of a VIP.
+    fn send(&mut self, slots: &[u32], before: Divided, now: Divided, bytes: u64) {
+        let buckets = slots.iter().map(|&slot| self.servers.get(slot).map_or(0, |server| server.buckets));
+        let buckets: Vec<u32> = buckets.collect();
+        let packets = divide(&buckets, before.packets, now.packets);
+        let flows = divide(&buckets, before.flows, now.flows);
+        for ((&slot, packets), flows) in slots.iter().zip(packets).zip(flows) {
+            let server = self.servers.get(slot).expect("a VIP's server is in the pool");
+            self.fib.count_via(server.dpo, packets, packets * bytes);
+            let sent = self.flows.sent.entry(server.address).or_default();
+            *sent = Sent { packets: sent.packets + packets, bytes: sent.bytes + packets * bytes };
+            self.sticky.add(slot, flows, self.now, self.conf);
         }
     }
 }
 
+/// Divides `total` units by buckets: one after the other hits another bucket, until all buckets were hit. `before` units
+/// were divided earlier.
+fn divide(buckets: &[u32], before: u64, total: u64) -> Vec<u64> {
+    let length: u64 = buckets.iter().copied().map(u64::from).sum();
+    let mut parts: Vec<u64> = buckets.iter().map(|&buckets| total / length * u64::from(buckets)).collect();
+    // Coprime with the length, which is a power of two, and near the golden ratio of it: any few units are spread evenly.
+    let stride = (length * 633 / 1024) | 1;
+    let ends = buckets.iter().scan(0, |end, &buckets| {
+        *end += u64::from(buckets);
+        Some(*end)
+    });
+    let ends: Vec<u64> = ends.collect();
+    for unit in before..before + total % length {
+        let bucket = unit % length * stride % length;
+        parts[ends.partition_point(|&end| end <= bucket)] += 1;
+    }
+    parts
+}
+
 impl Counters {
-    /// Returns the number of packets.
-    fn add(&mut self, traffic: Traffic, passed: Duration, served: bool) -> u64 {
+    /// Returns the number of packets by kind.
+    fn add(&mut self, traffic: Traffic, passed: Duration, served: bool) -> [u64; 3] {
         let rates = [traffic.existing, traffic.first, traffic.untracked];
-        let mut all = 0;
+        let mut all = [0; 3];
         for (kind, (rate, rest)) in rates.into_iter().zip(&mut self.rest).enumerate() {
             let accumulated = *rest + u128::from(rate) * passed.as_nanos();
             *rest = accumulated % 1_000_000_000;
-            let packets = u64::try_from(accumulated / 1_000_000_000).unwrap_or(u64::MAX);
-            self.packets[if served { kind } else { 3 }] += packets;
-            all += packets;
+            all[kind] = u64::try_from(accumulated / 1_000_000_000).unwrap_or(u64::MAX);
+            self.packets[if served { kind } else { 3 }] += all[kind];
         }
         all
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        options::{GarbageCollection, Recompute, Release},
-        prefix::Prefix,
-        vip::{VipSettings, identity},
-    };
-
-    #[test]
-    fn packets_are_counted_by_kind_or_as_no_server() {
-        let mut lb = Lb::new(Release::default(), GarbageCollection::default(), Recompute::Lazy);
-        let prefix = Prefix::host([192, 0, 2, 1].into());
-        let (id, server) = (identity(prefix, 6, 80), [192, 0, 2, 9].into());
-        let index = lb.add_vip(prefix, 6, 80, VipSettings::default()).unwrap();
-        lb.add_as(id, server, 1).unwrap();
-        lb.set_traffic(id, Traffic { existing: 3, first: 2, untracked: 1, packet_bytes: 100 });
-        // Steps of 0.5 s: half packets are not lost.
-        for half in 1..=4 {
-            lb.advance_to(Duration::from_millis(500 * half));
-        }
-        let packets = |lb: &Lb| lb.vips.get(index).unwrap().counters.packets;
-        assert_eq!(packets(&lb), [6, 4, 2, 0]);
-        lb.set_weight(id, server, 0).unwrap();
-        lb.advance_to(Duration::from_secs(3));
-        assert_eq!(packets(&lb), [6, 4, 2, 6]);
-        let route = lb.fib.lookup(prefix, true).unwrap().stats_index;
-        assert_eq!(lb.fib.counters().get(&route), Some(&(18, 1800)));
-    }
-}
+mod tests;

@@ -80,6 +80,15 @@ impl VipType {
         matches!(self, Self::Ip4Nat4 | Self::Ip6Nat6)
     }
 
+    /// Size of the headers before a packet to a server.
+    pub fn overhead(self) -> u64 {
+        match self {
+            Self::Ip6Gre4 | Self::Ip4Gre4 => 24,
+            Self::Ip6Gre6 | Self::Ip4Gre6 => 44,
+            Self::Ip4L3dsr | Self::Ip4Nat4 | Self::Ip6Nat6 => 0,
+        }
+    }
+
     /// The text of VPP's CLI.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -128,7 +128,7 @@ fn all_up() -> HealthSnapshot {
 }
 
 fn counters(published: Option<&StatsSnapshot>, key: VipKey) -> Option<VipCounters> {
-    published?.counters.as_ref()?.vips.get(&key.into()).copied()
+    published?.counters.as_ref()?.vips.get(&key.into()).cloned()
 }
 
 fn have_increased(counters: &VipCounters) -> bool {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use maglev_vpp::stats::{Segment, StatsError, StatsReading, words};
+use maglev_vpp::stats::{Segment, StatsError, StatsIndexes, StatsReading, words};
 use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
@@ -36,7 +36,7 @@ fn vital(words: &[AtomicU64]) -> Vec<usize> {
     let word = |pointer: u64| usize::try_from((pointer - load(1)) / 8).unwrap();
     let directory = word(load(4));
     let mut vital: Vec<usize> = (0..5).chain([directory - 1]).collect();
-    let names: Vec<String> = expected().into_keys().collect();
+    let names: Vec<String> = expected().into_keys().chain(["/net/route/via".to_owned()]).collect();
     let entries = (0..load(directory - 1) as u32 as usize).map(|index| directory + index * 18);
     for entry in entries {
         let name: Vec<u8> =
@@ -85,8 +85,10 @@ impl Damage {
 
 /// Reads a segment as the agent does and, with `all`, more. Returns the number of values.
 fn read(words: &[AtomicU64], all: bool) -> Result<usize, StatsError> {
+    let indexes =
+        StatsIndexes { vips: (0..16).collect(), to: (0..64).collect(), via: (0..64).chain([u32::MAX]).collect() };
     Segment::new(words).read(|view| {
-        StatsReading::copy(view)?;
+        StatsReading::copy(view, &indexes)?;
         if !all {
             return Ok(0);
         }

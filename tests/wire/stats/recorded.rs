@@ -43,11 +43,12 @@ fn counters_are_looked_up_by_name_and_summed_over_threads() {
         .read(|view| {
             let [untracked, route, none, heartbeat] = view.find(names);
             assert!(none.is_none());
-            assert_eq!(view.simple_sums(untracked.unwrap(), "untracked packet")?[1], 1192);
-            let route = view.combined_sums(route.unwrap(), "/net/route/to")?[10];
+            let untracked = view.simple_counters(untracked.unwrap(), "untracked packet")?;
+            assert_eq!((untracked.sum(1), untracked.sum(1 << 20)), (Some(1192), None));
+            let route = view.combined_counters(route.unwrap(), "/net/route/to")?.sum(10).unwrap();
             assert_eq!((route.packets, route.bytes), (5000, 320_000));
             assert_eq!(view.scalar(heartbeat.unwrap(), "/sys/heartbeat")?, 7);
-            let wrong = view.simple_sums(heartbeat.unwrap(), "/sys/heartbeat").unwrap_err();
+            let wrong = view.simple_counters(heartbeat.unwrap(), "/sys/heartbeat").unwrap_err();
             assert_eq!(wrong.reason(), "WrongType");
             assert_eq!(plain(view.value(heartbeat.unwrap())?), 7);
             Ok(())

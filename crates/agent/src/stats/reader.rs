@@ -1,22 +1,28 @@
 //! The task that reads the counters of one session.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::future::join_all;
+use parking_lot::Mutex;
 use tokio::{
     sync::watch,
+    task::spawn_blocking,
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Indexes, PublicationSender};
+use super::{
+    PublisherOptions,
+    backend_totals::{BackendTotals, IndexedCounters, VppRun},
+    dump_indexes::DumpIndexes,
+};
 use maglev_model::{
     actual::VppVip,
-    counters::{Counters, StatsSnapshot, VipCounters},
+    counters::{BackendCounters, Counters, StatsSnapshot, StickyTable, VipCounters},
 };
 use maglev_vpp::{
     lb::Lb,
-    stats::{StatsClient, StatsError, StatsReading},
+    stats::{StatsClient, StatsError, StatsIndexes, StatsReading},
 };
 
 /// Timeout for opening the stats socket.
@@ -25,24 +31,26 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
 const WINDOW: usize = 32;
 /// All routes are looked up again after this many readings: another client may have replaced them.
 const REFRESH: u64 = 12;
+/// The sticky tables are read again after this many readings: VPP scans them on its main thread, and their usage
+/// changes within the flow timeout, which is 40 s by default.
+const STICKY_TABLES_REFRESH: u64 = 3;
 
-/// Indexes of a VIP's counters in the stats segment.
-#[derive(Clone, Copy, Debug)]
-struct CounterIndexes {
-    pool_index: Option<u32>,
-    route: Option<u32>,
-}
+/// The totals of backends, shared by the sessions of one agent.
+pub type SharedTotals = Arc<Mutex<BackendTotals>>;
 
 /// Reads the counters and publishes them.
 pub struct StatsReader {
     lb: Lb,
-    socket: Option<PathBuf>,
-    client: Option<StatsClient>,
-    indexes_rx: watch::Receiver<Indexes>,
-    /// Indexes of the VIPs whose route has been looked up.
-    counter_indexes: BTreeMap<VppVip, CounterIndexes>,
+    options: PublisherOptions,
+    client: Option<Arc<StatsClient>>,
+    indexes_rx: watch::Receiver<DumpIndexes>,
+    indexes: DumpIndexes,
+    /// Pool index and stats index of the route of each VIP whose route has been looked up.
+    routes: BTreeMap<VppVip, (Option<u32>, Option<u32>)>,
+    sticky_tables: Vec<StickyTable>,
     readings: u64,
-    publication_tx: Arc<PublicationSender>,
+    /// A reading is due, and not only a new dump.
+    ticked: bool,
     ended: CancellationToken,
     /// A failure was logged since the last successful reading.
     warned: bool,
@@ -51,13 +59,23 @@ pub struct StatsReader {
 impl StatsReader {
     pub fn new(
         lb: Lb,
-        socket: Option<PathBuf>,
-        indexes_rx: watch::Receiver<Indexes>,
-        publication_tx: Arc<PublicationSender>,
+        options: PublisherOptions,
+        indexes_rx: watch::Receiver<DumpIndexes>,
         ended: CancellationToken,
     ) -> Self {
-        let (client, counter_indexes) = (None, BTreeMap::new());
-        Self { lb, socket, client, indexes_rx, counter_indexes, readings: 0, publication_tx, ended, warned: false }
+        Self {
+            lb,
+            options,
+            client: None,
+            indexes_rx,
+            indexes: DumpIndexes::default(),
+            routes: BTreeMap::new(),
+            sticky_tables: Vec::new(),
+            readings: 0,
+            ticked: false,
+            ended,
+            warned: false,
+        }
     }
 
     pub fn is_open(&self) -> bool {
@@ -66,10 +84,9 @@ impl StatsReader {
 
     /// Opens the segment if it is not open.
     pub async fn open(&mut self) {
-        let Some(socket) = self.socket.clone().filter(|_| self.client.is_none()) else { return };
-        let opening = tokio::task::spawn_blocking(move || StatsClient::open(&socket, OPEN_TIMEOUT));
-        match opening.await {
-            Ok(Ok(client)) => self.client = Some(client),
+        let Some(socket) = self.options.socket.clone().filter(|_| self.client.is_none()) else { return };
+        match spawn_blocking(move || StatsClient::open(&socket, OPEN_TIMEOUT)).await {
+            Ok(Ok(client)) => self.client = Some(Arc::new(client)),
             Ok(Err(error)) => self.warn_once(&error),
             // The runtime is shutting down.
             Err(_) => {}
@@ -77,20 +94,15 @@ impl StatsReader {
     }
 
     /// Reads the counters until the session ends.
-    pub async fn run(mut self, period: Duration) {
-        let mut ticks = interval(period);
+    pub async fn run(mut self) {
+        let mut ticks = interval(self.options.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let ended = self.ended.clone();
         loop {
             tokio::select! {
                 () = ended.cancelled() => return,
-                _ = ticks.tick() => {
-                    self.readings += 1;
-                    if self.readings.is_multiple_of(REFRESH) {
-                        self.counter_indexes.clear();
-                    }
-                }
-                // Counts a new VIP at once, and stops counting a removed VIP.
+                _ = ticks.tick() => self.ticked = true,
+                // Counts a new VIP or server at once, and stops counting a removed one.
                 Ok(()) = self.indexes_rx.changed() => {}
             }
             if ended.run_until_cancelled(self.read()).await.is_none() {
@@ -101,61 +113,110 @@ impl StatsReader {
 
     async fn read(&mut self) {
         self.open().await;
+        let Some(client) = self.client.clone() else { return };
+        if std::mem::take(&mut self.ticked) {
+            if self.readings.is_multiple_of(REFRESH) {
+                self.routes.clear();
+            }
+            if self.readings.is_multiple_of(STICKY_TABLES_REFRESH) {
+                self.sticky_tables = self.lb.sticky_tables().await.unwrap_or_default();
+            }
+            self.readings += 1;
+        }
         self.look_up_routes().await;
-        let Some(client) = &self.client else { return };
-        match StatsReading::read(client) {
+        let indexes = self.stats_indexes();
+        // The first access to a page of the segment may have to wait, so it is not made on an async thread.
+        let Ok(reading) = spawn_blocking(move || StatsReading::read(&client, &indexes)).await else { return };
+        match reading {
             Ok(reading) => {
                 self.warned = false;
-                self.publish(Some(self.counters(&reading)));
+                self.publish(Some(&reading));
             }
             // The publication stays until the next reading.
             Err(StatsError::Busy) => {}
             Err(error) => {
                 self.warn_once(&error);
                 self.client = None;
-                self.publish(None);
+                self.publish_unreadable();
             }
         }
     }
 
-    /// Looks up the indexes of new VIPs' counters.
+    /// Looks up the routes to new VIPs.
     async fn look_up_routes(&mut self) {
-        let indexes = self.indexes_rx.borrow_and_update().clone();
-        self.counter_indexes.retain(|vip, counter_indexes| indexes.get(vip) == Some(&counter_indexes.pool_index));
-        let new: Vec<_> = indexes.into_iter().filter(|(vip, _)| !self.counter_indexes.contains_key(vip)).collect();
+        self.indexes = self.indexes_rx.borrow_and_update().clone();
+        let vips = &self.indexes.vips;
+        self.routes.retain(|vip, (pool_index, _)| vips.get(vip).is_some_and(|now| now.pool_index == *pool_index));
+        let new: Vec<_> = vips.iter().filter(|(vip, _)| !self.routes.contains_key(vip)).collect();
         for chunk in new.chunks(WINDOW) {
             let routes =
                 join_all(chunk.iter().map(|(vip, _)| self.lb.route_stats_index(vip.address, vip.length))).await;
-            for ((vip, pool_index), route) in chunk.iter().zip(routes) {
+            for ((vip, indexes), route) in chunk.iter().zip(routes) {
                 // A failed lookup is retried with the next reading.
                 if let Ok(route) = route {
-                    self.counter_indexes.insert(*vip, CounterIndexes { pool_index: *pool_index, route });
+                    self.routes.insert(**vip, (indexes.pool_index, route));
                 }
             }
         }
     }
 
+    fn stats_indexes(&self) -> StatsIndexes {
+        let routes = self.routes.values();
+        StatsIndexes {
+            vips: routes.clone().filter_map(|(pool_index, _)| *pool_index).collect(),
+            to: routes.filter_map(|(_, route)| *route).collect(),
+            via: self.indexes.backends.values().filter_map(|backend| backend.route).collect(),
+        }
+    }
+
     fn counters(&self, reading: &StatsReading) -> Counters {
-        let vip_counters = |indexes: &CounterIndexes| VipCounters {
-            packets: indexes.pool_index.and_then(|index| reading.vip(index)),
-            route: indexes.route.and_then(|index| reading.route(index)),
+        let vip_counters = |(vip, (pool_index, route)): (&VppVip, &(Option<u32>, Option<u32>))| {
+            let counters = VipCounters {
+                packets: pool_index.and_then(|index| reading.vips.get(&index).copied()),
+                route: route.and_then(|index| reading.to.get(&index).copied()),
+                flows: self.indexes.vips.get(vip).map(|vip| vip.flows.clone()).unwrap_or_default(),
+            };
+            (*vip, counters)
         };
         Counters {
             boot_time: reading.boot_time,
             heartbeat: reading.heartbeat,
-            vips: self.counter_indexes.iter().map(|(vip, indexes)| (*vip, vip_counters(indexes))).collect(),
+            vips: self.routes.iter().map(vip_counters).collect(),
+            backends: self.backend_counters(reading),
+            sticky_tables: self.sticky_tables.clone(),
         }
     }
 
+    /// Adds the reading to the totals.
+    fn backend_counters(&self, reading: &StatsReading) -> BTreeMap<std::net::IpAddr, BackendCounters> {
+        let backends = &self.indexes.backends;
+        let counted = backends.iter().filter_map(|(address, backend)| {
+            let index = backend.route?;
+            Some((*address, IndexedCounters { index, counters: *reading.via.get(&index)? }))
+        });
+        let run = VppRun { pid: self.lb.info().pid, boot_time: reading.boot_time };
+        let totals = self.options.totals.lock().add(run, &counted.collect());
+        let with_vips = totals.into_iter().map(|(address, total)| {
+            let vips = backends.get(&address).map_or(0, |backend| backend.vips);
+            (address, BackendCounters { packets: total.packets, bytes: total.bytes, vips })
+        });
+        with_vips.collect()
+    }
+
+    /// Publishes that the counters cannot be read, unless the session has ended.
+    pub fn publish_unreadable(&self) {
+        self.publish(None);
+    }
+
     /// Publishes the counters, unless the session has ended.
-    pub fn publish(&self, counters: Option<Counters>) {
+    fn publish(&self, reading: Option<&StatsReading>) {
         let info = self.lb.info();
-        let (version, build_date) = (info.version.clone(), info.build_date.clone());
-        let snapshot = Arc::new(StatsSnapshot { version, build_date, pid: info.pid, counters });
-        self.publication_tx.send_if_modified(|published| {
+        self.options.publication_tx.send_if_modified(|published| {
             let is_open = !self.ended.is_cancelled();
             if is_open {
-                *published = Some(snapshot);
+                let (version, build_date) = (info.version.clone(), info.build_date.clone());
+                let counters = reading.map(|reading| self.counters(reading));
+                *published = Some(Arc::new(StatsSnapshot { version, build_date, pid: info.pid, counters }));
             }
             is_open
         });

@@ -72,7 +72,7 @@ impl Counters {
             };
             counted += 1;
             for (vip, vip_counters) in &counters.vips {
-                vips.entry(*vip).or_default().push(*vip_counters);
+                vips.entry(*vip).or_default().push(vip_counters.clone());
             }
         }
         Self { vips: vips.into_iter().map(|(vip, counters)| Vip::new(&vip, &counters, counted)).collect(), failed }

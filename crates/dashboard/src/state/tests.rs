@@ -104,9 +104,10 @@ impl Node {
             2 => {
                 let vips = state.view.vpp.iter().flat_map(|vpp| vpp.vips.keys());
                 let packets = |rng: &mut Rng| VipPackets { no_server: rng.u64(..3), ..VipPackets::default() };
-                let counted =
-                    vips.map(|vip| (*vip, VipCounters { packets: Some(packets(&mut self.rng)), route: None }));
-                let counters = Some(Counters { boot_time: 1, heartbeat: 1, vips: counted.collect() });
+                let counted = vips
+                    .map(|vip| (*vip, VipCounters { packets: Some(packets(&mut self.rng)), ..VipCounters::default() }));
+                let vips = counted.collect();
+                let counters = Some(Counters { boot_time: 1, heartbeat: 1, vips, ..Counters::default() });
                 let stats = Arc::new(StatsSnapshot { counters, ..StatsSnapshot::default() });
                 state.counters = Some(Arc::new(CountersRead { at, stats }));
             }

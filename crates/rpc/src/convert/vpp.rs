@@ -1,9 +1,8 @@
-//! VPP's state and counters.
+//! VPP's state.
 
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    sync::Arc,
 };
 
 use super::{
@@ -14,7 +13,6 @@ use crate::proto;
 use maglev_model::{
     actual::{Actual, ActualAs, ActualConf, ActualEncap, ActualVip, LbDump, VppVip},
     change::{RemovalHold, VipState, VppInfo},
-    counters::{Counters, RouteCounters, StatsSnapshot, VipCounters, VipPackets},
 };
 
 impl From<&VppInfo> for proto::VppInfo {
@@ -195,48 +193,4 @@ impl TryFrom<proto::Hold> for RemovalHold {
     fn try_from(hold: proto::Hold) -> Result<Self, Malformed> {
         Ok(Self { id: hold.id.into(), removals: hold.removals, until: read_time(hold.until, "until")? })
     }
-}
-
-impl From<&StatsSnapshot> for proto::GetVppLbCountersResponse {
-    fn from(snapshot: &StatsSnapshot) -> Self {
-        let StatsSnapshot { version, build_date, pid, counters } = snapshot;
-        let info = proto::VppInfo {
-            version: version.clone(),
-            build_date: build_date.clone(),
-            pid: *pid,
-            capabilities: String::new(),
-        };
-        Self { info: Some(info), counters: counters.as_ref().map(proto::LbCounters::from) }
-    }
-}
-
-impl From<&Counters> for proto::LbCounters {
-    fn from(Counters { boot_time, heartbeat, vips }: &Counters) -> Self {
-        let vip =
-            |(vip, counters): (&VppVip, &VipCounters)| proto::VipCounters {
-                id: Some((*vip).into()),
-                packets: counters.packets.map(|VipPackets { existing, first, untracked, no_server }| {
-                    proto::VipPackets { existing, first, untracked, no_server }
-                }),
-                route: counters.route.map(|RouteCounters { packets, bytes }| proto::RouteCounters { packets, bytes }),
-            };
-        Self { boot_time: *boot_time, heartbeat: *heartbeat, vips: vips.iter().map(vip).collect() }
-    }
-}
-
-pub fn read_counters(response: proto::GetVppLbCountersResponse) -> Result<Arc<StatsSnapshot>, Malformed> {
-    let proto::VppInfo { version, build_date, pid, capabilities: _ } = response.info.unwrap_or_default();
-    let vip =
-        |counters: proto::VipCounters| {
-            let packets = counters.packets.map(|proto::VipPackets { existing, first, untracked, no_server }| {
-                VipPackets { existing, first, untracked, no_server }
-            });
-            let route = counters.route.map(|proto::RouteCounters { packets, bytes }| RouteCounters { packets, bytes });
-            Ok((read_id(counters.id)?, VipCounters { packets, route }))
-        };
-    let counters = response.counters.map(|proto::LbCounters { boot_time, heartbeat, vips }| {
-        let vips = vips.into_iter().map(vip).collect::<Result<_, Malformed>>()?;
-        Ok(Counters { boot_time, heartbeat, vips })
-    });
-    Ok(Arc::new(StatsSnapshot { version, build_date, pid, counters: counters.transpose()? }))
 }

@@ -7,13 +7,14 @@ use proptest::prelude::*;
 use prost::Message as _;
 
 use crate::{
-    convert::{Interner, encode, read_dump, read_state, state},
+    convert::{Interner, encode, read_counters, read_dump, read_state, state},
     proto,
 };
 use maglev_model::{
     Name,
     actual::LbDump,
     config::{HealthCheck, Probe},
+    counters::StatsSnapshot,
     event::Event,
     view::{Fold as _, View},
 };
@@ -65,6 +66,14 @@ proptest! {
         let mut generator = ChangeGenerator::new(seed);
         let dump = LbDump { at: Timestamp::UNIX_EPOCH, conf: generator.conf(), actual: generator.actual() };
         prop_assert_eq!(read_dump(over_the_wire(&proto::GetVppLbStateResponse::from(&dump))), Ok(dump));
+    }
+
+    #[test]
+    fn all_counters_survive_a_round_trip(seed: u64) {
+        let counters = Some(ChangeGenerator::new(seed).counters());
+        let snapshot = StatsSnapshot { version: "26.10".to_owned(), build_date: "today".to_owned(), pid: 7, counters };
+        let message = over_the_wire(&proto::GetVppLbCountersResponse::from(&snapshot));
+        prop_assert_eq!(read_counters(message), Ok(Arc::new(snapshot)));
     }
 }
 

@@ -1,12 +1,41 @@
 //! VPP's state, merged from two dumps and the CLI's text, as plugins from 26.10 on report it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use crate::{
-    cli::CliVip,
+    cli::{CliAs, CliVip},
     messages::lb::{AS_USED, LbAsV2Details, LbVipDetails},
 };
 use maglev_model::actual::{Actual, ActualAs, ActualEncap, ActualVip, VppVip};
+
+/// VPP's state, and what VPP prints about each application server beside its state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LbReading {
+    pub actual: Actual,
+    pub servers: ServerTexts,
+}
+
+/// The live application servers in the CLI text, by VIP and address.
+pub type ServerTexts = BTreeMap<VppVip, BTreeMap<IpAddr, ServerText>>;
+
+/// Values that VPP prints for an application server; `None` if not parsable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServerText {
+    /// Entries of the sticky tables that refer to the server, expired ones included.
+    pub flows: Option<u32>,
+    /// Stats index of the route to the server.
+    pub dpo: Option<u32>,
+}
+
+/// The live application servers of live VIPs. Absent for a VIP whose servers are not parsable.
+pub fn server_texts(cli_vips: &[CliVip]) -> ServerTexts {
+    let live = cli_vips.iter().filter(|vip| !vip.removed).filter_map(|vip| Some((vip.vip, vip.ases.as_ref()?)));
+    let servers = |ases: &Vec<CliAs>| {
+        let live = ases.iter().filter(|server| !server.removed);
+        live.map(|server| (server.address, ServerText { flows: server.flows, dpo: server.dpo })).collect()
+    };
+    live.map(|(vip, ases)| (vip, servers(ases))).collect()
+}
 
 /// Merges the replies; `cli_vips` is the parsed CLI text. Removed application servers, and servers of VIPs that are not
 /// listed, wait for garbage collection and are left out. So are removed VIPs in `cli_vips`.
@@ -95,5 +124,27 @@ mod tests {
             let vip = &actual.vips[&web.into()];
             assert_eq!((vip.sticky, vip.pool_index), (Some(true), Some(5)));
         }
+    }
+
+    #[test]
+    fn flows_and_indexes_are_those_of_live_servers() {
+        let web = wire("198.51.100.1", 80);
+        let server = |address: &str, dpo, removed| CliAs {
+            address: address.parse().unwrap(),
+            weight: Some(1),
+            buckets: 1,
+            flows: Some(dpo + 1),
+            dpo: Some(dpo),
+            removed,
+        };
+        let with_servers = |removed, ases| CliVip { ases, ..shown(web, 1, removed, Some(false)) };
+        let ases = vec![server("192.0.2.10", 18, false), server("192.0.2.11", 19, true)];
+        let texts = server_texts(&[
+            with_servers(true, Some(vec![server("192.0.2.10", 11, false)])),
+            with_servers(false, Some(ases)),
+        ]);
+        let expected = [("192.0.2.10".parse().unwrap(), ServerText { flows: Some(19), dpo: Some(18) })];
+        assert_eq!(texts, [(web.into(), expected.into())].into());
+        assert!(server_texts(&[with_servers(false, None)]).is_empty());
     }
 }

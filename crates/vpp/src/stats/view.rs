@@ -9,7 +9,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::error::StatsError;
+use super::{counter_vectors::CounterVectors, error::StatsError};
 
 /// Size of a directory entry in bytes.
 const ENTRY: usize = 144;
@@ -17,6 +17,8 @@ const ENTRY: usize = 144;
 const NAME: usize = 16;
 const NAME_SPACE: usize = 128;
 const WORD: usize = size_of::<u64>();
+/// Limit of the threads of VPP; more than any VPP has.
+const MAX_THREADS: usize = 1024;
 
 type Result<T> = std::result::Result<T, StatsError>;
 
@@ -25,6 +27,12 @@ type Result<T> = std::result::Result<T, StatsError>;
 pub struct Counter {
     pub packets: u64,
     pub bytes: u64,
+}
+
+impl Counter {
+    fn wrapping_add(self, other: Self) -> Self {
+        Self { packets: self.packets.wrapping_add(other.packets), bytes: self.bytes.wrapping_add(other.bytes) }
+    }
 }
 
 /// The value of a directory entry. Vectors of counters are indexed by thread, then by index.
@@ -64,10 +72,10 @@ pub struct View<'a> {
 
 /// Location of a vector, which lies completely within the segment.
 #[derive(Clone, Copy, Debug)]
-struct Vector {
+pub(super) struct Vector {
     /// Offset of the first element in bytes; a multiple of 8.
-    offset: usize,
-    length: usize,
+    pub offset: usize,
+    pub length: usize,
 }
 
 impl<'a> View<'a> {
@@ -146,30 +154,35 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The simple counters of an entry, each the sum over all threads.
+    /// The simple counters of an entry.
     ///
     /// # Errors
-    /// Like [`Self::value`]; [`StatsError::WrongType`] for other types.
-    pub fn simple_sums(&self, entry: Entry, name: &'static str) -> Result<Vec<u64>> {
-        match self.value(entry)? {
-            Value::Simple(threads) => Ok(sums(threads, u64::wrapping_add)),
-            _ => Err(StatsError::WrongType(name)),
-        }
+    /// [`StatsError::OutOfBounds`] if a vector is not within the segment; [`StatsError::WrongType`] for other types.
+    pub fn simple_counters(&self, entry: Entry, name: &'static str) -> Result<CounterVectors<'a, u64>> {
+        let threads = self.located_threads::<u64>(entry, (2, name))?;
+        Ok(CounterVectors::new(*self, threads, View::word, u64::wrapping_add))
     }
 
-    /// The combined counters of an entry, each the sum over all threads.
+    /// The combined counters of an entry.
     ///
     /// # Errors
-    /// Like [`Self::value`]; [`StatsError::WrongType`] for other types.
-    pub fn combined_sums(&self, entry: Entry, name: &'static str) -> Result<Vec<Counter>> {
-        let add = |one: Counter, other: Counter| Counter {
-            packets: one.packets.wrapping_add(other.packets),
-            bytes: one.bytes.wrapping_add(other.bytes),
-        };
-        match self.value(entry)? {
-            Value::Combined(threads) => Ok(sums(threads, add)),
-            _ => Err(StatsError::WrongType(name)),
+    /// Like [`Self::simple_counters`].
+    pub fn combined_counters(&self, entry: Entry, name: &'static str) -> Result<CounterVectors<'a, Counter>> {
+        let threads = self.located_threads::<Counter>(entry, (3, name))?;
+        Ok(CounterVectors::new(*self, threads, View::counter, Counter::wrapping_add))
+    }
+
+    /// The vectors of all threads, for an entry of type `kind`.
+    fn located_threads<T>(&self, entry: Entry, (kind, name): (u32, &'static str)) -> Result<Vec<Vector>> {
+        if entry.kind != kind {
+            return Err(StatsError::WrongType(name));
         }
+        let threads = self.vector("a vector of threads", entry.value, WORD)?;
+        if threads.length > MAX_THREADS {
+            return Err(self.out_of_bounds("a vector of threads", entry.value));
+        }
+        let locate = |pointer| self.vector("a vector of counters", pointer, size_of::<T>());
+        self.pointers(threads).map(locate).collect()
     }
 
     /// The vectors of all threads. The segment holds `left` elements at most: if the vectors have more, they overlap,
@@ -274,14 +287,4 @@ impl<'a> View<'a> {
         let bytes = (at..at + space).map_while(|at| self.byte(at).filter(|byte| *byte != 0));
         String::from_utf8_lossy(&bytes.collect::<Vec<_>>()).into_owned()
     }
-}
-
-fn sums<T: Copy + Default>(threads: Vec<Vec<T>>, add: impl Fn(T, T) -> T) -> Vec<T> {
-    let mut sums = vec![T::default(); threads.iter().map(Vec::len).max().unwrap_or(0)];
-    for thread in threads {
-        for (sum, value) in sums.iter_mut().zip(thread) {
-            *sum = add(*sum, value);
-        }
-    }
-    sums
 }

@@ -45,6 +45,7 @@ impl Lb {
         if vip.kind.is_nat() && !self.mappings.remove(&(server.address, vip.target_port())) {
             self.crashed = true;
         }
+        self.sticky.flush(slot);
         self.fib.release(Prefix::host(server.address));
     }
 }

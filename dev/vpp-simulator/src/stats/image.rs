@@ -1,6 +1,7 @@
 //! The words of the segment for given values: header, vectors, directory. Pure.
 
-use super::Figures;
+use super::{Figures, RouteFigures};
+use crate::{THREADS, sticky::shares};
 
 /// Size of the memory file in bytes: VPP's default.
 pub const SIZE: usize = 32 << 20;
@@ -15,9 +16,6 @@ const BASE: u64 = 0x7fe1_0900_1000;
 const VECTOR: u64 = 0x8608 << 32;
 /// Size of a directory entry in words.
 const ENTRY: usize = 18;
-/// The main thread and one worker.
-const THREADS: u64 = 2;
-
 const LB_COUNTERS: [&str; 4] =
     ["packet from existing sessions", "first session packet", "untracked packet", "no server configured"];
 
@@ -37,7 +35,7 @@ impl Layout {
             |last: Option<&u32>, least: usize| last.map_or(least, |last| (*last as usize + 2).next_power_of_two());
         Self {
             vips: self.vips.max(room(figures.vips.keys().last(), 0)),
-            routes: self.routes.max(room(figures.routes.keys().last(), 16)),
+            routes: self.routes.max(room(figures.to.keys().last(), 16)),
         }
     }
 }
@@ -79,7 +77,7 @@ impl Image {
         let rates = self.simple(&[vec![0, 0], vec![0, 0]]);
         let names = self.names(&["local0", "tap0"]);
         let drops = self.simple(&[vec![0, 7], vec![0, 35]]);
-        let routes = self.routes(figures);
+        let (to, via) = (self.routes(&figures.to), self.routes(&figures.via));
         let link = |target: u64, column: u64| target | column << 32;
         let mut entries = vec![
             (1, figures.heartbeat, "/sys/heartbeat"),
@@ -91,12 +89,13 @@ impl Image {
             (6, link(3, 2), "/mem/stat segment/free"),
             (9, 0, "/sys/vector_rate"),
             (2, rates, "/sys/vector_rate_per_worker"),
-            (9, THREADS - 1, "/sys/num_worker_threads"),
+            (9, THREADS as u64 - 1, "/sys/num_worker_threads"),
             (4, names, "/if/names"),
             (2, drops, "/if/drops"),
             (6, link(11, 1), "/interfaces/tap0/drops"),
             (5, 0, "/interfaces/deleted"),
-            (3, routes, "/net/route/to"),
+            (3, to, "/net/route/to"),
+            (3, via, "/net/route/via"),
         ];
         if self.layout.vips > 0 {
             let counters = LB_COUNTERS.iter().enumerate();
@@ -115,9 +114,9 @@ impl Image {
         self.simple(&threads)
     }
 
-    fn routes(&mut self, figures: &Figures) -> u64 {
+    fn routes(&mut self, figures: &RouteFigures) -> u64 {
         let mut threads = [vec![0; 2 * self.layout.routes], vec![0; 2 * self.layout.routes]];
-        for (index, (packets, bytes)) in &figures.routes {
+        for (index, (packets, bytes)) in figures {
             let at = 2 * *index as usize;
             for (thread, share) in threads.iter_mut().zip(shares(*packets).into_iter().zip(shares(*bytes))) {
                 (thread[at], thread[at + 1]) = share;
@@ -163,11 +162,6 @@ impl Image {
         self.words.resize(at + words, 0);
         at
     }
-}
-
-/// One third of the count for the main thread, the rest for the worker.
-fn shares(count: u64) -> [u64; 2] {
-    [count / 3, count - count / 3]
 }
 
 fn address(word: usize) -> u64 {

@@ -21,7 +21,10 @@ use super::{
 };
 use maglev_fleet::{
     CountersRead, FleetHandle, NodeState,
-    survey::{Flag, FrontendSurvey, StatusCounts, Survey, SustainedFaults, counted, disagreeing, list_down},
+    survey::{
+        Flag, FrontendSurvey, StatusCounts, Survey, SustainedFaults, counted, disagreeing, list_down,
+        sticky_table_advice,
+    },
 };
 use maglev_model::{Name, actual::VppVip, config::Kind, counters::VipCounters, view::View};
 
@@ -29,6 +32,8 @@ use maglev_model::{Name, actual::VppVip, config::Kind, counters::VipCounters, vi
 const SETTLING: Duration = Duration::from_secs(10);
 /// Time limit for two readings of VPP's counters, which are 5 s apart.
 const TWO_READINGS: Duration = Duration::from_secs(12);
+/// Time limit for the first reading of VPP's counters.
+const FIRST_READING: Duration = Duration::from_secs(2);
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -57,6 +62,9 @@ pub struct StatusReport {
     /// The objects and nodes behind the counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<Finding>,
+    /// Sentences about what is no problem yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    advice: Vec<String>,
 }
 
 /// The overall state.
@@ -94,6 +102,7 @@ pub async fn check(handle: &FleetHandle, only: Option<&str>) -> StatusReport {
         nodes.retain(|node| only.is_none_or(|only| &*node.node == only));
         nodes
     };
+    wait_for_counters(handle, &nodes).await;
     let first = nodes();
     let (mut dropping, mut lasting) = (BTreeSet::new(), disagreeing(&first));
     if !lasting.is_empty() {
@@ -106,6 +115,15 @@ pub async fn check(handle: &FleetHandle, only: Option<&str>) -> StatusReport {
     let disagree = |name: &Name| lasting.contains(name);
     let now = nodes();
     StatusReport::new(&now, &Survey::new(&now, &SustainedFaults { dropping: &dropping, disagree: &disagree }))
+}
+
+/// Waits for a reading of the counters of each node that has VPP.
+async fn wait_for_counters(handle: &FleetHandle, nodes: &impl Fn() -> Vec<NodeState>) {
+    let (mut updates, until) = (handle.subscribe(), Instant::now() + FIRST_READING);
+    let is_waiting = |node: &NodeState| node.reporting() && node.view.vpp.is_some() && node.counters.is_none();
+    while nodes().iter().any(is_waiting) && timeout_at(until, updates.next()).await.is_ok_and(|update| update.is_some())
+    {
+    }
 }
 
 /// The objects of `names` on which nodes disagree during all of [`SETTLING`].
@@ -203,6 +221,7 @@ impl StatusReport {
             nodes_reporting: counts.reporting,
             healthy: counts.healthy_sentence(),
             findings: findings(nodes, survey),
+            advice: survey.filling_tables.iter().map(|(node, table)| sticky_table_advice(node, table)).collect(),
         }
     }
 
@@ -332,6 +351,12 @@ impl Printable for StatusReport {
                 table.row([Cell::from(finding.kind), finding.what.clone().into()]);
             }
             page.table(&table, "");
+        }
+        if !self.advice.is_empty() {
+            page.gap();
+        }
+        for advice in &self.advice {
+            page.line(Style::Warn.paint(&format!("advice: {advice}")));
         }
         page
     }

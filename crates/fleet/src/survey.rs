@@ -5,6 +5,7 @@
 
 mod counts;
 mod facts;
+mod sticky_tables;
 #[cfg(test)]
 mod tests;
 
@@ -18,12 +19,14 @@ use jiff::Timestamp;
 pub use self::{
     counts::{StatusCounts, counted},
     facts::{DisplayState, Facts, MemberFact},
+    sticky_tables::{filling_tables, sticky_table_advice},
 };
 use super::NodeState;
 use maglev_model::{
     Name,
     actual::VppVip,
     config::Kind,
+    counters::StickyTable,
     event::{FrontendState, ProgramResult},
     health::{BackendState, ProbeCode},
 };
@@ -100,6 +103,8 @@ pub struct Survey {
     /// Objects with problems, and Frontends that are held.
     pub rejected: BTreeSet<(Kind, Name)>,
     pub holds: usize,
+    /// The fullest sticky table of each reporting node on which a table fills. Does not count as a problem.
+    pub filling_tables: BTreeMap<Arc<str>, StickyTable>,
     /// Number of reporting nodes.
     pub reporting: usize,
 }
@@ -155,6 +160,7 @@ impl Survey {
             nodes: nodes.iter().map(|node| (Arc::clone(&node.node), node_flags(node))).collect(),
             rejected,
             holds: reporting().map(|node| node.view.holds.len()).sum(),
+            filling_tables: filling_tables(nodes),
             reporting: reporting().count(),
         }
     }

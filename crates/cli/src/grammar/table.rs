@@ -37,7 +37,8 @@ pub static VERBS: &[GrammarEntry] = &[
             "Counts over all nodes: VIPs that are down; VIPs that drop packets; nodes that do not report or have lost VPP; \
              VIPs on a standby pool; VIPs on their last backend; servers in VPP that no Frontend names; objects on which nodes \
              disagree; objects that are rejected, held or in conflict; sync errors; backends that are down, \
-             which do not change the exit status. If all counts are 0, prints one line.",
+             which do not change the exit status. If all counts are 0, prints one line. \
+             Advises to enlarge the sticky tables of VPP when a quarter of one is in use.",
         )
         .example("maglevc status"),
     word("why", "explain the state of an object", Then(WHY)).example("maglevc why backend web-1"),

@@ -1,10 +1,11 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::{AgentTarget, LinkState};
+use crate::{AgentTarget, CountersRead, LinkState};
 use maglev_model::{
     change::{Problems, RemovalHold, Report, VipState, VppInfo},
     config::{AdminState, Backend, Check, Frontend, MemberTarget, Pool, Standing},
+    counters::{Counters, StatsSnapshot},
     fingerprint::Fingerprint,
     health::{BackendHealth, Transition},
     problem::{Problem, Reason},
@@ -233,4 +234,26 @@ fn dropping_flag_comes_from_the_caller() {
     let dropping = |node: &str, vip: &VppVip| node == "n2" && vip.port == 80;
     let survey = Survey::new(&nodes, &SustainedFaults { dropping: &dropping, disagree: &|_| false });
     assert_eq!(survey.count(Flag::Dropping), 1);
+}
+
+#[test]
+fn fullest_sticky_table_of_a_node_is_reported_once_a_quarter_is_used() {
+    let web = frontend(&[&[up("a", 1), up("b", 2)]]);
+    let with_tables = |node_name: &str, entries: &[u64]| {
+        let tables = (1..).zip(entries).map(|(thread, &entries)| StickyTable { thread, entries, capacity: 4096 });
+        let counters = Counters { sticky_tables: tables.collect(), ..Counters::default() };
+        let stats = Arc::new(StatsSnapshot { counters: Some(counters), ..StatsSnapshot::default() });
+        let read = CountersRead { at: Timestamp::UNIX_EPOCH, stats };
+        NodeState { counters: Some(Arc::new(read)), ..node(node_name, &web, FrontendState::Up) }
+    };
+    let mut silent = with_tables("n4", &[4096]);
+    silent.link = LinkState::Unreachable { error: "refused".into(), since: Timestamp::UNIX_EPOCH };
+    let nodes = [with_tables("n1", &[1023, 0]), with_tables("n2", &[1024, 3000]), node("n3", &web, FrontendState::Up)];
+    let surveyed = survey(&nodes);
+    let table = StickyTable { thread: 2, entries: 3000, capacity: 4096 };
+    assert_eq!(surveyed.filling_tables, [("n2".into(), table)].into());
+    assert!(StatusCounts::from(&surveyed).is_fine() && counts(&nodes).is_empty(), "it is advice, not a problem");
+    let advice = sticky_table_advice("n2", &table);
+    assert!(advice.contains("node n2 is 73 % full (thread 2: 3000 of 4096 flows)"), "{advice}");
+    assert!(survey(&[silent]).filling_tables.is_empty());
 }

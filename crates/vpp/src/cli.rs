@@ -25,9 +25,6 @@ use maglev_model::actual::{ActualEncap, VppVip};
 
 pub const SHOW_VIPS: &str = "show lb vips verbose";
 
-/// The command that collects garbage up to 26.06; without arguments it changes nothing else.
-pub const COLLECT_GARBAGE: &str = "lb conf";
-
 /// The command that prints the source addresses of encapsulation and the usage of the sticky tables.
 pub const SHOW_LB: &str = "show lb";
 
@@ -90,6 +87,12 @@ pub fn parse_sources(text: &str) -> CliSources {
         ipv4: after("ip4-src-address:").and_then(|address| address.parse().ok()),
         ipv6: after("ip6-src-address:").and_then(|address| address.parse().ok()),
     }
+}
+
+/// The command that collects garbage up to 26.06. VPP ignores `lb conf` without arguments (seen on a real one), so the
+/// command sets the IPv4 source address that is in force: `sources` must have been read just before.
+pub fn collect_garbage(sources: CliSources) -> Option<String> {
+    sources.ipv4.map(|address| format!("lb conf ip4-src-address {address}"))
 }
 
 /// Deleted VIPs and removed application servers in the output of [`SHOW_VIPS`].

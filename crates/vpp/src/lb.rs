@@ -213,8 +213,10 @@ impl Lb {
         let run = move |command: &str| session.call(&CliInband { cmd: command.to_owned() });
         (self.plugin == Plugin::Legacy).then_some(async move {
             let garbage = cli::find_garbage(&run(cli::SHOW_VIPS).await?.reply);
-            if garbage == Garbage::Collectable {
-                run(cli::COLLECT_GARBAGE).await?;
+            if garbage == Garbage::Collectable
+                && let Some(command) = cli::collect_garbage(cli::parse_sources(&run(cli::SHOW_LB).await?.reply))
+            {
+                run(&command).await?;
             }
             Ok(garbage != Garbage::None)
         })

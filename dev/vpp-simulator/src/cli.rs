@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use maglev_model::actual::ActualConf;
+
 use super::{
     lb::Lb,
     options::Release,
@@ -23,11 +25,17 @@ pub fn output(lb: &mut Lb, command: &str) -> String {
             lb.settle();
             show_vips(lb, rest.first() == Some(&"verbose"))
         }
-        // VPP collects, then sets the unchanged settings.
-        ["lb", "conf"] => {
-            lb.collect_garbage(lb.now);
-            String::new()
-        }
+        // Without arguments, VPP returns before it collects.
+        ["lb", "conf"] => String::new(),
+        ["lb", "conf", "ip4-src-address", address] => match address.parse() {
+            Ok(ipv4_source) => {
+                lb.collect_garbage(lb.now);
+                let conf = lb.conf();
+                lb.set_conf(ActualConf { ipv4_source, ..conf }).expect("the other settings are in force");
+                String::new()
+            }
+            Err(_) => format!("lb conf: parse error: 'ip4-src-address {address}'\n"),
+        },
         // VPP executes this command before it parses the rest of the line.
         ["show", "lb", rest @ ..] => show_lb(lb) + &unknown("", rest),
         ["show", rest @ ..] => unknown("show", rest),

@@ -2,7 +2,8 @@
 //!
 //! VPP collects the servers of a VIP when one of them is added or removed, and those of all VIPs periodically
 //! (`lb-gc-process`), but each VIP at most once per interval. A removed server can stay for up to two intervals.
-//! Up to 26.06 there is no periodic collection: deleted VIPs stay until the CLI command `lb conf` collects them.
+//! Up to 26.06 there is no periodic collection: deleted VIPs stay until the CLI command `lb conf`, with arguments, collects
+//! them.
 
 use std::time::Duration;
 

@@ -70,10 +70,8 @@ fn backends_have_one_series_per_address_and_foreign_servers_have_none() {
     let metrics = VppMetrics::new(publication.subscribe(), config.subscribe(), || 1_000);
     registry.register(Box::new(metrics)).unwrap();
     let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
-    let samples: Vec<&str> = text
-        .lines()
-        .filter(|line| line.starts_with("maglev_vpp_backend") || line.starts_with("maglev_vpp_st"))
-        .collect();
+    let samples: Vec<&str> =
+        text.lines().filter(|line| line.contains("_vpp_backend_") || line.contains("_vpp_sticky_table_")).collect();
     let frontend = name("web");
     assert_eq!(
         samples,

@@ -101,17 +101,17 @@ async fn node_that_is_deleted_and_registered_again_writes_nothing_to_vpp() {
     let mark = node.simulator.mark();
     let name = node.node_name();
     node.cluster.kubectl(&["delete", "node", &name]).await;
-    let removed = format!("config-removed kind=Node name={name}");
-    node.until("the agent logs that its Node is gone", |node| node.log_count(&removed) > 0).await;
-    let weight =
-        r#"{"spec": {"pools": [{"name": "primary", "backends": [{"name": "one", "weight": 33}, {"name": "two"}]}]}}"#;
-    node.cluster.kubectl(&["patch", "mfe", "web", "--type=merge", "-p", weight]).await;
-    node.until_weights(&[("127.0.3.1", 33), ("127.0.3.2", 10)]).await;
+    let change = async |weight: u8| {
+        let backends = format!(r#"[{{"name": "one", "weight": {weight}}}, {{"name": "two"}}]"#);
+        let patch = format!(r#"{{"spec": {{"pools": [{{"name": "primary", "backends": {backends}}}]}}}}"#);
+        node.cluster.kubectl(&["patch", "mfe", "web", "--type=merge", "-p", &patch]).await;
+        node.until_weights(&[("127.0.3.1", weight), ("127.0.3.2", 10)]).await;
+    };
+    change(33).await;
     node.register().await;
-    let applied = format!("config-applied kind=Node name={name}");
-    node.until("the agent logs that its Node is back", |node| node.log_count(&applied) > 0).await;
+    change(44).await;
     node.until_ready().await;
-    assert_eq!(node.simulator.writes_since(mark).len(), 1, "only the weight is written");
+    assert_eq!(node.simulator.writes_since(mark).len(), 2, "only the two weights are written");
     node.stop_maglevd().await;
 }
 

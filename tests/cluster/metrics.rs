@@ -8,11 +8,12 @@ use std::{
 
 use maglev_rpc::client::AgentClient;
 use maglev_sandbox::demo_backend::Mode;
+use maglev_vpp_simulator::Traffic;
 use regex::Regex;
 use tonic::transport::Endpoint;
 
 use super::{
-    agent::node::Node,
+    agent::node::{Node, VIP},
     harness::{eventually, root},
     promtool::promtool,
 };
@@ -169,6 +170,9 @@ async fn metrics_match_documentation_events_and_existing_objects() {
     node.set_backend("one", Mode::Fail);
     node.until_weights(&[("127.0.3.1", 0), ("127.0.3.2", 10)]).await;
     node.until_ready().await;
+    // The metrics of sticky tables exist after the first packet.
+    let traffic = Traffic { existing: 90, first: 10, packet_bytes: 100, ..Traffic::default() };
+    node.simulator.set_traffic(VIP, traffic);
     // The metrics of gRPC calls exist after the first call.
     let channel = Endpoint::from_shared(format!("http://{}", node.grpc_address())).unwrap().connect().await.unwrap();
     assert_eq!(AgentClient::new(channel).version().await.unwrap().ready, Ok(()));

@@ -39,7 +39,7 @@ pub(crate) struct Counters {
     pub packets: [u64; 4],
     /// Fractions of packets: packets per second times nanoseconds.
     rest: [u128; 3],
-    /// What was divided among the servers.
+    /// The traffic divided among the servers.
     divided: Divided,
 }
 

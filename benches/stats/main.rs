@@ -30,6 +30,8 @@ const SIZES: Sizes = Sizes { routes: 1_000_000, vips: 512, threads: 9 };
 const OUR_VIPS: u32 = 500;
 const OUR_BACKENDS: u32 = 2_500;
 const GOAL: (f64, f64) = (5.0, 5.0);
+/// Interval between samples of the memory.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(1);
 
 fn main() -> anyhow::Result<()> {
     let filter = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
@@ -76,6 +78,7 @@ fn report(
             while !ended.load(Ordering::Relaxed) {
                 let now = Memory::now().map_or(0, |memory| memory.anonymous);
                 anonymous.fetch_max(now, Ordering::Relaxed);
+                thread::sleep(SAMPLE_INTERVAL);
             }
         });
         let last = (0..rounds).map(|_| {

@@ -1,6 +1,6 @@
 //! The task that reads the counters of one session.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use parking_lot::Mutex;
@@ -38,6 +38,13 @@ const STICKY_TABLES_REFRESH: u64 = 3;
 /// The totals of backends, shared by the sessions of one agent.
 pub type SharedTotals = Arc<Mutex<BackendTotals>>;
 
+/// Indexes of a VIP's counters in the stats segment.
+#[derive(Clone, Copy, Debug)]
+struct CounterIndexes {
+    pool_index: Option<u32>,
+    route: Option<u32>,
+}
+
 /// Reads the counters and publishes them.
 pub struct StatsReader {
     lb: Lb,
@@ -45,8 +52,8 @@ pub struct StatsReader {
     client: Option<Arc<StatsClient>>,
     indexes_rx: watch::Receiver<DumpIndexes>,
     indexes: DumpIndexes,
-    /// Pool index and stats index of the route of each VIP whose route has been looked up.
-    routes: BTreeMap<VppVip, (Option<u32>, Option<u32>)>,
+    /// Indexes of the VIPs whose route has been looked up.
+    counter_indexes: BTreeMap<VppVip, CounterIndexes>,
     sticky_tables: Vec<StickyTable>,
     readings: u64,
     /// A reading is due, and not only a new dump.
@@ -69,7 +76,7 @@ impl StatsReader {
             client: None,
             indexes_rx,
             indexes: DumpIndexes::default(),
-            routes: BTreeMap::new(),
+            counter_indexes: BTreeMap::new(),
             sticky_tables: Vec::new(),
             readings: 0,
             ticked: false,
@@ -116,7 +123,7 @@ impl StatsReader {
         let Some(client) = self.client.clone() else { return };
         if std::mem::take(&mut self.ticked) {
             if self.readings.is_multiple_of(REFRESH) {
-                self.routes.clear();
+                self.counter_indexes.clear();
             }
             if self.readings.is_multiple_of(STICKY_TABLES_REFRESH) {
                 self.sticky_tables = self.lb.sticky_tables().await.unwrap_or_default();
@@ -146,34 +153,35 @@ impl StatsReader {
     async fn look_up_routes(&mut self) {
         self.indexes = self.indexes_rx.borrow_and_update().clone();
         let vips = &self.indexes.vips;
-        self.routes.retain(|vip, (pool_index, _)| vips.get(vip).is_some_and(|now| now.pool_index == *pool_index));
-        let new: Vec<_> = vips.iter().filter(|(vip, _)| !self.routes.contains_key(vip)).collect();
+        self.counter_indexes
+            .retain(|vip, indexes| vips.get(vip).is_some_and(|now| now.pool_index == indexes.pool_index));
+        let new: Vec<_> = vips.iter().filter(|(vip, _)| !self.counter_indexes.contains_key(vip)).collect();
         for chunk in new.chunks(WINDOW) {
             let routes =
                 join_all(chunk.iter().map(|(vip, _)| self.lb.route_stats_index(vip.address, vip.length))).await;
             for ((vip, indexes), route) in chunk.iter().zip(routes) {
                 // A failed lookup is retried with the next reading.
                 if let Ok(route) = route {
-                    self.routes.insert(**vip, (indexes.pool_index, route));
+                    self.counter_indexes.insert(**vip, CounterIndexes { pool_index: indexes.pool_index, route });
                 }
             }
         }
     }
 
     fn stats_indexes(&self) -> StatsIndexes {
-        let routes = self.routes.values();
+        let vips = self.counter_indexes.values();
         StatsIndexes {
-            vips: routes.clone().filter_map(|(pool_index, _)| *pool_index).collect(),
-            to: routes.filter_map(|(_, route)| *route).collect(),
+            vips: vips.clone().filter_map(|indexes| indexes.pool_index).collect(),
+            to: vips.filter_map(|indexes| indexes.route).collect(),
             via: self.indexes.backends.values().filter_map(|backend| backend.route).collect(),
         }
     }
 
     fn counters(&self, reading: &StatsReading) -> Counters {
-        let vip_counters = |(vip, (pool_index, route)): (&VppVip, &(Option<u32>, Option<u32>))| {
+        let vip_counters = |(vip, indexes): (&VppVip, &CounterIndexes)| {
             let counters = VipCounters {
-                packets: pool_index.and_then(|index| reading.vips.get(&index).copied()),
-                route: route.and_then(|index| reading.to.get(&index).copied()),
+                packets: indexes.pool_index.and_then(|index| reading.vips.get(&index).copied()),
+                route: indexes.route.and_then(|index| reading.to.get(&index).copied()),
                 flows: self.indexes.vips.get(vip).map(|vip| vip.flows.clone()).unwrap_or_default(),
             };
             (*vip, counters)
@@ -181,14 +189,14 @@ impl StatsReader {
         Counters {
             boot_time: reading.boot_time,
             heartbeat: reading.heartbeat,
-            vips: self.routes.iter().map(vip_counters).collect(),
+            vips: self.counter_indexes.iter().map(vip_counters).collect(),
             backends: self.backend_counters(reading),
             sticky_tables: self.sticky_tables.clone(),
         }
     }
 
     /// Adds the reading to the totals.
-    fn backend_counters(&self, reading: &StatsReading) -> BTreeMap<std::net::IpAddr, BackendCounters> {
+    fn backend_counters(&self, reading: &StatsReading) -> BTreeMap<IpAddr, BackendCounters> {
         let backends = &self.indexes.backends;
         let counted = backends.iter().filter_map(|(address, backend)| {
             let index = backend.route?;

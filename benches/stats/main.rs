@@ -15,7 +15,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     hint::black_box,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, RecvTimeoutError},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -71,14 +74,17 @@ fn report(
     read: impl Fn() -> Result<StatsReading, StatsError>,
 ) -> anyhow::Result<StatsReading> {
     let before = Memory::now()?;
-    let (ended, anonymous) = (AtomicBool::new(false), AtomicU64::new(0));
+    let anonymous = AtomicU64::new(0);
     let mut times = Vec::new();
     let last = thread::scope(|scope| {
-        scope.spawn(|| {
-            while !ended.load(Ordering::Relaxed) {
-                let now = Memory::now().map_or(0, |memory| memory.anonymous);
-                anonymous.fetch_max(now, Ordering::Relaxed);
-                thread::sleep(SAMPLE_INTERVAL);
+        let (end_sampling, sampling) = mpsc::channel::<()>();
+        scope.spawn({
+            let anonymous = &anonymous;
+            move || {
+                while sampling.recv_timeout(SAMPLE_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                    let now = Memory::now().map_or(0, |memory| memory.anonymous);
+                    anonymous.fetch_max(now, Ordering::Relaxed);
+                }
             }
         });
         let last = (0..rounds).map(|_| {
@@ -88,7 +94,7 @@ fn report(
             reading
         });
         let last = last.last();
-        ended.store(true, Ordering::Relaxed);
+        drop(end_sampling);
         last
     });
     let first = times[0];

@@ -70,8 +70,9 @@ fn backends_have_one_series_per_address_and_foreign_servers_have_none() {
     let metrics = VppMetrics::new(publication.subscribe(), config.subscribe(), || 1_000);
     registry.register(Box::new(metrics)).unwrap();
     let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+    let families = ["maglev_vpp_backend_", "maglev_vpp_sticky_table_"];
     let samples: Vec<&str> =
-        text.lines().filter(|line| line.contains("_vpp_backend_") || line.contains("_vpp_sticky_table_")).collect();
+        text.lines().filter(|line| families.iter().any(|family| line.starts_with(family))).collect();
     let frontend = name("web");
     assert_eq!(
         samples,

@@ -55,6 +55,8 @@ export function frontendDetail(world, node, frontend) {
   /** @type {Record<string, import("../src/sync/contract").PoolDetail>} */
   const pools = {};
   const serving = spec.pools[active]?.members ?? [];
+  const rate = node.rates.get(frontend) ?? 0;
+  const total = node.packets.get(frontend) ?? 0;
   const up = serving.filter(({ backend }) => node.health.get(backend)?.state === "up");
   const sum = up.reduce((sum, { weight }) => sum + weight, 0);
   for (const [order, { name, members }] of spec.pools.entries()) {
@@ -63,13 +65,19 @@ export function frontendDetail(world, node, frontend) {
     for (const [index, { backend, weight }] of members.entries()) {
       const state = node.health.get(backend)?.state ?? "unknown";
       const effective = order === active && state === "up" ? weight : 0;
+      const share = sum > 0 ? effective / sum : 0;
       details[backend] = {
         order: index,
         address: world.backends.get(backend)?.address ?? "",
         weight,
         effective,
         ...(node.vpp
-          ? { in_vpp: effective, buckets: sum > 0 ? Math.round((TABLE_LENGTH * effective) / sum) : 0 }
+          ? {
+              in_vpp: effective,
+              buckets: Math.round(TABLE_LENGTH * share),
+              traffic: memberTraffic(total * share, rate * share),
+              flows: Math.round(rate * share * 3),
+            }
           : {}),
         condition: state === "unknown" ? "never-known" : state,
         kept: false,
@@ -77,8 +85,6 @@ export function frontendDetail(world, node, frontend) {
     }
     pools[name] = { order, active: order === active, members: details };
   }
-  const rate = node.rates.get(frontend) ?? 0;
-  const total = node.packets.get(frontend) ?? 0;
   const down = active < 0;
   const since = node.frontendSince.get(frontend);
   return {
@@ -113,6 +119,20 @@ export function frontendDetail(world, node, frontend) {
         }
       : {}),
     pools,
+  };
+}
+
+/**
+ * @param {number} packets
+ * @param {number} rate
+ * @returns {import("../src/sync/contract").MemberTraffic}
+ */
+function memberTraffic(packets, rate) {
+  const total = Math.round(packets);
+  return {
+    packets: { total, rate: round(rate) },
+    bytes: { total: total * 444, rate: round(rate * 444) },
+    vips: 1,
   };
 }
 
@@ -225,6 +245,10 @@ export function vppPanel(world, node) {
     application_servers: world.backends.size,
     dump_at: node.lastSeen,
     counters_at: node.lastSeen,
+    sticky_tables: {
+      1: { entries: 18_300, capacity: 262_144, filling: false },
+      2: { entries: 17_650, capacity: 262_144, filling: false },
+    },
   };
 }
 

@@ -13,6 +13,7 @@ mod backend_totals;
 mod dump_indexes;
 mod metrics;
 mod reader;
+mod recent_traffic;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

@@ -31,6 +31,7 @@ mod shell;
 mod status;
 mod style;
 mod sync;
+mod traffic;
 mod vpp;
 mod weights;
 

@@ -25,6 +25,7 @@ use maglev_crd as crd;
 use maglev_fleet::NodeState;
 use maglev_kube::{LastWriter, operator_change::last_writer};
 use maglev_model::{Name, operator_change::OperatorChange, vip::Weight};
+use maglev_rpc::client::AgentClient;
 
 /// The context of a command.
 pub struct Run<'r> {
@@ -144,9 +145,12 @@ impl Run<'_> {
     async fn backend(&self, text: &str) -> anyhow::Result<ExitStatus> {
         let (name, nodes) = (self.name(text).await, self.reporting().await?);
         let existing = nodes.iter().flat_map(|node| node.view.backends.keys().cloned()).collect();
-        let details =
-            successes(fan_out(self.session, &reporting(&nodes), async |agent| agent.backend(&name).await).await);
-        let overview = backend::detail::BackendOverview::new(&name, nodes, &details);
+        let request = async |agent: AgentClient| {
+            let (detail, stats) = tokio::join!(agent.backend(&name), agent.lb_counters());
+            Ok(backend::detail::Response { detail: detail?, stats: stats.ok() })
+        };
+        let responses = successes(fan_out(self.session, &reporting(&nodes), request).await);
+        let overview = backend::detail::BackendOverview::new(&name, nodes, &responses);
         self.print(&overview.with_context(|| not_found("Backend", &name, existing))?)
     }
 

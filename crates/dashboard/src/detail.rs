@@ -129,6 +129,7 @@ fn vpp(inputs: &Inputs) -> Option<VppPanel> {
         application_servers: vpp.vips.values().map(|vip| vip.servers.len()).sum(),
         dump_at: inputs.state.dump.as_ref().map(|dump| Time(dump.at)),
         counters_at: traffic.map(|traffic| Time(traffic.read_at)),
+        sticky_tables: traffic.map(|traffic| traffic.sticky_tables.clone()).unwrap_or_default(),
     })
 }
 

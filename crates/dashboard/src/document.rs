@@ -15,8 +15,9 @@ use serde::{Serialize, Serializer};
 pub(crate) use self::object::{ConditionDetail, LastChange};
 pub(crate) use self::{
     node::{
-        BackendDetail, Count, Counters, Foreign, FrontendDetail, HealthCheckDetail, InVpp, Member, NodeDocument,
-        NodeRest, PastTransition, PoolDetail, Rate, ReportDetail, RouteDetail, Settings, VppConfDetail, VppPanel,
+        BackendDetail, Count, Counters, Foreign, FrontendDetail, HealthCheckDetail, InVpp, Member, MemberTraffic,
+        NodeDocument, NodeRest, PastTransition, PoolDetail, Rate, ReportDetail, RouteDetail, Settings,
+        StickyTableDetail, VppConfDetail, VppPanel,
     },
     object::ObjectInfo,
     summary::{

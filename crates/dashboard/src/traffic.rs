@@ -1,14 +1,14 @@
 //! Rates, from two readings of an agent's counters.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use jiff::Timestamp;
 
-use super::document::{Count, Counters, Rate, RouteDetail};
+use super::document::{Count, Counters, MemberTraffic, Rate, RouteDetail, StickyTableDetail};
 use maglev_fleet::CountersRead;
 use maglev_model::{
     actual::VppVip,
-    counters::{RouteCounters, VipCounters, VipPackets},
+    counters::{BackendCounters, RouteCounters, StickyTable, VipCounters, VipPackets},
 };
 
 /// The counters and rates of one node's VPP.
@@ -18,16 +18,23 @@ pub struct Traffic {
     pub(crate) boot_time: u64,
     pub(crate) heartbeat: u64,
     pub(crate) vips: BTreeMap<VppVip, Counters>,
+    /// Tracked flows of the application servers of each VIP; an upper bound.
+    pub(crate) flows: BTreeMap<VppVip, BTreeMap<IpAddr, u32>>,
+    pub(crate) backends: BTreeMap<IpAddr, MemberTraffic>,
+    /// By number of the thread.
+    pub(crate) sticky_tables: BTreeMap<String, StickyTableDetail>,
 }
 
 impl Traffic {
-    /// The counters of `now`, with rates since `before`. Rates are 0 without an earlier reading of the same VPP.
+    /// The counters of `now`, with rates of VIPs since `before`, and rates of backends in the last interval of the agent.
+    /// Rates are 0 without an earlier reading of the same VPP.
     pub fn between(before: Option<&CountersRead>, now: &CountersRead) -> Option<Self> {
         let counters = now.stats.counters.as_ref()?;
         let before = before.filter(|before| before.stats.pid == now.stats.pid);
         let seconds = before.map_or(0.0, |before| now.at.duration_since(before.at).as_secs_f64());
         let old = before.and_then(|before| before.stats.counters.as_ref());
         let old = old.filter(|old| old.boot_time == counters.boot_time);
+        let recent = Rate::over(counters.interval.as_secs_f64());
         let vips = counters.vips.iter().map(|(vip, now)| {
             let before = old.and_then(|old| old.vips.get(vip));
             (*vip, vip_counters(now, before, Rate::over(seconds)))
@@ -37,6 +44,13 @@ impl Traffic {
             boot_time: counters.boot_time,
             heartbeat: counters.heartbeat,
             vips: vips.collect(),
+            flows: counters.vips.iter().map(|(vip, counters)| (*vip, counters.flows.clone())).collect(),
+            backends: counters.backends.iter().map(|(address, now)| (*address, member_traffic(now, recent))).collect(),
+            sticky_tables: counters
+                .sticky_tables
+                .iter()
+                .map(|table| (table.thread.to_string(), table.into()))
+                .collect(),
         })
     }
 
@@ -63,6 +77,18 @@ fn vip_counters(now: &VipCounters, before: Option<&VipCounters>, rate: Rate) -> 
         untracked: packets(|counters| counters.untracked),
         no_server: packets(|counters| counters.no_server),
         route,
+    }
+}
+
+fn member_traffic(now: &BackendCounters, rate: Rate) -> MemberTraffic {
+    let BackendCounters { packets, bytes, vips, recent } = now;
+    let count = |total: &u64, recent: u64| Count { total: *total, rate: rate.per_second(recent) };
+    MemberTraffic { packets: count(packets, recent.packets), bytes: count(bytes, recent.bytes), vips: *vips }
+}
+
+impl From<&StickyTable> for StickyTableDetail {
+    fn from(table: &StickyTable) -> Self {
+        Self { entries: table.entries, capacity: table.capacity, filling: table.is_filling() }
     }
 }
 
@@ -113,6 +139,26 @@ mod tests {
         assert_eq!((counters.dropping(), traffic.rate()), (0.0, 50.0));
         let traffic = Traffic::between(Some(&read(0, 9, 100, 7)), &read(4, 9, 100, 8)).expect("there are counters");
         assert_eq!(traffic.vips[&vip()].dropping(), 0.3);
+    }
+
+    #[test]
+    fn rate_of_a_backend_is_that_of_the_last_interval_of_the_agent() {
+        let recent = RouteCounters { packets: 20, bytes: 2000 };
+        let backend = BackendCounters { packets: 700, bytes: 70_000, vips: 2, recent };
+        let backends = [([192, 0, 2, 1].into(), backend)];
+        for (seconds, rate) in [(5, 4.0), (0, 0.0)] {
+            let interval = std::time::Duration::from_secs(seconds);
+            let counters = counters::Counters { backends: backends.into(), interval, ..counters::Counters::default() };
+            let stats = Arc::new(StatsSnapshot { counters: Some(counters), ..StatsSnapshot::default() });
+            let traffic =
+                Traffic::between(None, &CountersRead { stats, ..read(0, 9, 1, 1) }).expect("there are counters");
+            let expected = MemberTraffic {
+                packets: Count { total: 700, rate },
+                bytes: Count { total: 70_000, rate: rate * 100.0 },
+                vips: 2,
+            };
+            assert_eq!(traffic.backends[&backends[0].0], expected);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! VIP restart whenever the VIP is added. Only the totals of backends survive a restart of VPP, since the agent adds
 //! them up.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use super::actual::VppVip;
 
@@ -33,6 +33,16 @@ pub struct Counters {
     pub backends: BTreeMap<IpAddr, BackendCounters>,
     /// The sticky table of each thread that has forwarded a packet to a VIP. Empty if VPP does not report any.
     pub sticky_tables: Vec<StickyTable>,
+    /// The time between the last two readings, in which the recent traffic of `backends` was counted. Zero before the
+    /// second reading.
+    pub interval: Duration,
+}
+
+impl Counters {
+    /// `increase`, counted in the last interval, per second; `None` before the second reading.
+    pub fn per_second(&self, increase: u64) -> Option<f64> {
+        (!self.interval.is_zero()).then(|| increase as f64 / self.interval.as_secs_f64())
+    }
 }
 
 /// The counters of one VIP.
@@ -60,6 +70,8 @@ pub struct BackendCounters {
     pub bytes: u64,
     /// The number of VIPs in VPP that have the application server.
     pub vips: u32,
+    /// The part of the total that was sent in [`Counters::interval`].
+    pub recent: RouteCounters,
 }
 
 /// The sticky table of one thread of VPP, which holds the tracked flows.

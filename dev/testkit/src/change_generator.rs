@@ -246,8 +246,9 @@ impl ChangeGenerator {
 impl ChangeGenerator {
     pub fn counters(&mut self) -> Counters {
         let backend = |generator: &mut Self| {
-            let [packets, bytes] = generator.numbers();
-            BackendCounters { packets, bytes, vips: generator.rng.u32(..) }
+            let [packets, bytes, recent_packets, recent_bytes] = generator.numbers();
+            let recent = RouteCounters { packets: recent_packets, bytes: recent_bytes };
+            BackendCounters { packets, bytes, vips: generator.rng.u32(..), recent }
         };
         let sticky_table = |generator: &mut Self, thread| {
             let [entries, capacity] = generator.numbers();
@@ -260,6 +261,7 @@ impl ChangeGenerator {
             vips: (0..self.rng.u8(..5)).map(|_| (self.vip(), self.vip_counters())).collect(),
             backends: (0..self.rng.u8(..5)).map(|_| (self.address(), backend(self))).collect(),
             sticky_tables: (0..self.rng.u32(..3)).map(|thread| sticky_table(self, thread)).collect(),
+            interval: Duration::from_millis(self.rng.u32(..).into()),
         }
     }
 

@@ -65,6 +65,7 @@ const OPERATOR_CHANGES: [&str; 9] = [
 /// Runs all commands, makes backends fail in between, and compares the page.
 pub async fn commands_match(sandbox: &Sandbox) {
     let mut page = String::new();
+    until_counters_have_rates(sandbox).await;
     for line in HEALTHY.iter().chain(&INVALID).chain(&OPERATOR_CHANGES) {
         if line.starts_with("show frontend ") {
             until_verified(sandbox).await;
@@ -108,6 +109,20 @@ async fn until_verified(sandbox: &Sandbox) {
         nodes.iter().all(|node| node["programmedGeneration"] == frontend["generation"]).then_some(())
     })
     .await;
+}
+
+/// Waits until every agent has read the counters of all servers twice, and the sticky tables.
+async fn until_counters_have_rates(sandbox: &Sandbox) {
+    for node in ["node-a", "node-b"] {
+        eventually(&format!("the counters of {node} have rates"), async || {
+            let words = ["show", "vpp", "lb", "counters", "--node", node, "--output", "json"];
+            let counters: serde_json::Value = serde_json::from_str(&maglevc_output(sandbox, &words).await).unwrap();
+            let (servers, tables) = (counters["applicationServers"].as_array()?, counters["stickyTables"].as_array()?);
+            let have_rates = servers.iter().all(|server| server["packetsPerSecond"].is_number());
+            (servers.len() == 6 && have_rates && tables.len() == 1).then_some(())
+        })
+        .await;
+    }
 }
 
 fn compare(page: &str) {
@@ -169,14 +184,17 @@ fn with_placeholders(line: &str, text: &str) -> String {
     replace(r"maglevd-[a-z0-9]{5}\b", "maglevd-xxxxx");
     replace(r"\b\d+\.\d+ ?ms", "N ms");
     replace(r"(lastMs|probes|seconds)(.?): [0-9.]+", "$1$2: N");
+    replace(r"(packets|bytes|packetsPerSecond|bytesPerSecond|flowsAtMost)(.?): [0-9.]+", "$1$2: N");
+    // The traffic to a Backend on one node; the last column is the number of VIPs.
+    replace(r"(?m)^(node-\w)  +\d+  +\d+  +\d+\.\d  +\d+\.\d  +\d+  +(\d+)$", "$1  N  N  N  N  N  $2");
     replace(r"after \d+\.\d s", "after N s");
     // In the output of other commands, durations are ages; in these, settings.
     if !line.contains("healthchecks") && !line.contains("lb state") {
         replace(r"\b\d+[smh](\d+[sm])?\b", "AGE");
     }
     if line.contains("vpp info") || line.contains("counters") {
-        replace(r"(?m) \d+( |$)", " N$1");
-        replace(r"(?m) \d+( |$)", " N$1");
+        replace(r"(?m) \d+(\.\d|%)?( |$)", " N$2");
+        replace(r"(?m) \d+(\.\d|%)?( |$)", " N$2");
     }
     // The width of a column depends on the replaced values.
     replace(r"(\S) {2,}", "$1  ");

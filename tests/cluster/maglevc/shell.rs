@@ -29,7 +29,7 @@ pub async fn helps_completes_and_survives_an_agent_restart(sandbox: &Sandbox) {
     terminal.keys("show vpp l\t").await;
     terminal.expect("show vpp lb ").await;
     terminal.keys("?").await;
-    terminal.expect("counters  packet counters of VPP for each VIP").await;
+    terminal.expect("counters  counters of VPP for each VIP and application server, and its sticky tables").await;
     terminal.expect("maglevc> show vpp lb ").await;
     terminal.keys("c\t\r").await;
     terminal.expect("NO-SERVER").await;

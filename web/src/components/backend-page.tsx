@@ -1,6 +1,7 @@
 // The page of one backend: its state on every node, its timeline, its frontends, and its Kubernetes object.
 import { createMemo, For, Show, type JSX } from "solid-js";
 import { backendHue } from "../lib/backend-color";
+import { backendTraffic, type BackendTraffic } from "../lib/backend-traffic";
 import { byName } from "../lib/row-order";
 import type { BackendDetail, Summary } from "../sync/contract";
 import { frontendPages } from "../store/server-state";
@@ -14,6 +15,7 @@ import { Flash } from "./flash";
 import { ObjectBlock } from "./object-block";
 import { StateLabel } from "./shape";
 import { Timeline } from "./timeline";
+import { TrafficCells, TrafficHeads } from "./traffic-cells";
 
 export function BackendPage(props: { readonly name: string; readonly summary: Summary }): JSX.Element {
   const users = createMemo(() => backendIndex().users.get(props.name) ?? [], [], {
@@ -70,6 +72,7 @@ export function BackendPage(props: { readonly name: string; readonly summary: Su
                   <th scope="col">Node</th>
                   <th scope="col">State</th>
                   <th scope="col">Check</th>
+                  <TrafficHeads />
                   <th scope="col" class="number">
                     Since
                   </th>
@@ -83,6 +86,7 @@ export function BackendPage(props: { readonly name: string; readonly summary: Su
                         <BackendRow
                           node={node}
                           detail={detail()}
+                          carried={backendTraffic(props.name, node, loadedPages())}
                           silent={!props.summary.nodes[node]?.reporting}
                         />
                       )}
@@ -135,6 +139,7 @@ export function BackendPage(props: { readonly name: string; readonly summary: Su
 function BackendRow(props: {
   readonly node: string;
   readonly detail: BackendDetail;
+  readonly carried: BackendTraffic;
   readonly silent: boolean;
 }): JSX.Element {
   return (
@@ -152,6 +157,7 @@ function BackendRow(props: {
       <td>
         {props.detail.check ?? "none: always up"} <span class="dim">{props.detail.check_type}</span>
       </td>
+      <TrafficCells traffic={props.carried.traffic} flows={props.carried.flows} />
       <td class="number">
         <Age since={props.detail.since} />
       </td>

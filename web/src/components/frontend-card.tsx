@@ -1,6 +1,7 @@
 // A frontend on a node's tab: one line, or opened with its buckets, pools, traffic and Kubernetes objects.
 import { Show, type JSX } from "solid-js";
 import { formatPacketRate } from "../lib/format";
+import { imbalance } from "../lib/imbalance";
 import { programSummary, programStatus } from "../lib/program-status";
 import { byName } from "../lib/row-order";
 import { toSample } from "../lib/traffic";
@@ -98,7 +99,11 @@ function Body(props: CardProps): JSX.Element {
       <Facts frontend={props.frontend} />
       <PoolTable frontend={props.name} nodes={cut()} heartbeatNode={props.state.node} />
       <div class="card-more">
-        <Traffic counters={props.frontend.counters} samples={frontendSamples(props.name, "node")} />
+        <Traffic
+          counters={props.frontend.counters}
+          samples={frontendSamples(props.name, "node")}
+          imbalance={imbalance(props.name, cut())}
+        />
         <Timeline lanes={lanes()} />
       </div>
       <ObjectBlock

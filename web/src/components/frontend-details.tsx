@@ -1,6 +1,7 @@
 // An opened frontend in the table of all nodes: its state by node, its pools, traffic, timeline and Kubernetes
 // objects.
 import { createMemo, Show, type JSX } from "solid-js";
+import { imbalance } from "../lib/imbalance";
 import { byName } from "../lib/row-order";
 import { programSummary } from "../lib/program-status";
 import { sumCounters } from "../lib/traffic";
@@ -55,7 +56,11 @@ function LoadedDetails(props: {
         <PoolTable frontend={props.name} nodes={reporting()} />
       </div>
       <div class="details-side">
-        <Traffic counters={counters()} samples={frontendSamples(props.name, "all")} />
+        <Traffic
+          counters={counters()}
+          samples={frontendSamples(props.name, "all")}
+          imbalance={imbalance(props.name, reporting())}
+        />
         <Timeline lanes={timelineLanes(reporting())} />
         <ObjectBlock
           kind="Frontend"

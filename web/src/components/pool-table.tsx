@@ -11,6 +11,7 @@ import { ChangeButton } from "./change-button";
 import { Flash } from "./flash";
 import { ProbeHeartbeat } from "./heartbeat";
 import { StateLabel } from "./shape";
+import { TrafficCells, TrafficHeads } from "./traffic-cells";
 import { UnclaimedServers } from "./unclaimed-servers";
 
 interface TableProps {
@@ -45,6 +46,7 @@ export function PoolTable(props: TableProps): JSX.Element {
             <th scope="col" class="number">
               Buckets
             </th>
+            <TrafficHeads />
             <th scope="col" class="number">
               Since
             </th>
@@ -72,7 +74,7 @@ function PoolBody(props: TableProps & { readonly pool: PoolSummary }): JSX.Eleme
   return (
     <tbody>
       <tr class="pool-head">
-        <th colSpan={props.heartbeatNode === undefined ? 7 : 8} scope="rowgroup">
+        <th colSpan={props.heartbeatNode === undefined ? 9 : 10} scope="rowgroup">
           pool <span class="strong">{props.pool.name}</span>{" "}
           <Flash value={activity()} class="dim">
             {activity()}
@@ -162,6 +164,7 @@ function MemberRow(props: {
       <td class="number" data-label="Buckets">
         <AgentReport values={props.member.buckets} render={(buckets) => buckets} />
       </td>
+      <TrafficCells traffic={props.member.traffic} flows={props.member.flows} />
       <td class="number" data-label="Since">
         <Age since={props.member.since} />
       </td>

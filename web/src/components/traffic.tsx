@@ -2,6 +2,7 @@
 import { createMemo, For, Show, type JSX } from "solid-js";
 import { formatBitRate, formatPacketRate, compactNumber } from "../lib/format";
 import { PACKET_KINDS, linePath, type Sample } from "../lib/traffic";
+import { describeImbalance, formatRatio, type Imbalance } from "../lib/imbalance";
 import type { Counters } from "../sync/contract";
 
 const WIDTH = 300;
@@ -10,6 +11,7 @@ const HEIGHT = 40;
 export function Traffic(props: {
   readonly counters: Counters | undefined;
   readonly samples: readonly Sample[];
+  readonly imbalance: Imbalance;
 }): JSX.Element {
   return (
     <section class="block traffic" aria-label="Traffic">
@@ -49,11 +51,33 @@ export function Traffic(props: {
                 </Show>
               </tbody>
             </table>
+            <ImbalanceLine imbalance={props.imbalance} />
           </>
         )}
       </Show>
     </section>
   );
+}
+
+function ImbalanceLine(props: { readonly imbalance: Imbalance }): JSX.Element {
+  const measured = () => ("ratio" in props.imbalance ? props.imbalance : undefined);
+  return (
+    <p title="The largest share of the packets that a server carries, divided by its share of the buckets">
+      Imbalance{" "}
+      <Show when={measured()} fallback={<span class="dim">unknown: {reasonOf(props.imbalance)}</span>}>
+        {(measured) => (
+          <>
+            <span class="strong">{formatRatio(measured().ratio)}</span>{" "}
+            <span class="dim">{describeImbalance(measured())}</span>
+          </>
+        )}
+      </Show>
+    </p>
+  );
+}
+
+function reasonOf(imbalance: Imbalance): string {
+  return "unknown" in imbalance ? imbalance.unknown : "";
 }
 
 function RateChart(props: { readonly samples: readonly Sample[] }): JSX.Element {

@@ -1,6 +1,7 @@
 // VPP on a node, and the agent's configuration for it.
 import { For, Show, type JSX } from "solid-js";
 import { fullTime, plural } from "../lib/format";
+import { stickyTableUsage } from "../lib/sticky-tables";
 import { formatVip } from "../lib/vip";
 import type { NodeHeader, NodePage, VppPanel } from "../sync/contract";
 import { zone } from "../store/preferences";
@@ -86,6 +87,7 @@ function ObjectInfoBlock(props: {
 
 function Connected(props: { readonly vpp: VppPanel }): JSX.Element {
   const conf = () => props.vpp.conf;
+  const usage = () => stickyTableUsage(props.vpp.sticky_tables);
   return (
     <dl>
       <dt>State</dt>
@@ -125,6 +127,21 @@ function Connected(props: { readonly vpp: VppPanel }): JSX.Element {
       <dd>
         {conf()?.sticky_buckets_per_core ?? "unknown"} buckets per core, flow timeout{" "}
         {conf()?.flow_timeout_s ?? "unknown"} s
+      </dd>
+      <dt>Tracked flows</dt>
+      <dd>
+        <Show when={usage().length > 0} fallback={<span class="dim">no thread has forwarded a packet</span>}>
+          <ul>
+            <For each={usage()}>
+              {({ text, filling }) => <li classList={{ "is-standby": filling }}>{text}</li>}
+            </For>
+          </ul>
+          <Show when={usage().some(({ filling }) => filling)}>
+            <span class="is-standby">
+              Some new flows are not tracked. Raise vpp.stickyBucketsPerCore of the LoadBalancerConfig.
+            </span>
+          </Show>
+        </Show>
       </dd>
       <dt>Last read</dt>
       <dd>

@@ -61,6 +61,16 @@ describe("pools over several nodes", () => {
     expect(pool?.members[0]?.buckets).toEqual([{ value: buckets, nodes: ["node-b"] }]);
   });
 
+  it("sum the traffic and the flows of the nodes that report them", () => {
+    const traffic = { packets: { total: 70, rate: 7 }, bytes: { total: 700, rate: 70 }, vips: 1 };
+    const [pool] = summarizePools("shop/web", {
+      "node-a": cut({ "shop/a": member(0, { traffic, flows: 3 }) }),
+      "node-b": cut({ "shop/a": member(0, { traffic, flows: 4 }) }),
+      "node-c": cut({ "shop/a": member(0) }),
+    });
+    expect(pool?.members[0]).toMatchObject({ traffic: { packets: { total: 140, rate: 14 } }, flows: 7 });
+  });
+
   it("keep the order of the manifest", () => {
     const [pool] = summarizePools("shop/web", {
       "node-a": cut({ "shop/a": member(2), "shop/z": member(1) }),

@@ -1,6 +1,7 @@
 // Summarizes a frontend's pools over several nodes: one value where nodes agree, otherwise each value with its nodes.
-import type { Member, Named, FrontendParts, PoolDetail } from "../sync/contract";
+import type { Member, MemberTraffic, Named, FrontendParts, PoolDetail } from "../sync/contract";
 import { byName } from "./row-order";
+import { sumFlows, sumTraffic } from "./traffic";
 
 /** Values with the nodes that report them, most frequent first. */
 export type ReportedValues<T> = readonly { readonly value: T; readonly nodes: readonly string[] }[];
@@ -17,6 +18,10 @@ export interface MemberSummary {
   readonly buckets: ReportedValues<number>;
   readonly condition: ReportedValues<string>;
   readonly weightKept: boolean;
+  /** Of all nodes; `undefined` if VPP does not report it. */
+  readonly traffic: MemberTraffic | undefined;
+  /** Upper bound of the tracked flows on all nodes. */
+  readonly flows: number | undefined;
   /** Time of the latest transition on any node. */
   readonly since: string | undefined;
   readonly code: string | undefined;
@@ -116,6 +121,8 @@ function summarizeMember(
     ),
     condition: each(({ condition }) => condition),
     weightKept: perNode.some(([, { kept }]) => kept),
+    traffic: sumTraffic(perNode.map(([, { traffic }]) => traffic)),
+    flows: sumFlows(perNode.map(([, { flows }]) => flows)),
     since: newest?.since,
     code: newest?.code,
   };

@@ -1,7 +1,7 @@
 // Rates, their sums and their charts.
 import { describe, expect, it } from "vitest";
 import type { Counters } from "../sync/contract";
-import { RateHistories, MAX_SAMPLES, linePath, toSample, sumCounters } from "./traffic";
+import { RateHistories, MAX_SAMPLES, linePath, toSample, sumCounters, sumFlows, sumTraffic } from "./traffic";
 
 const count = (rate: number) => ({ total: rate * 10, rate });
 const counters = (existing: number, no_server: number): Counters => ({
@@ -28,6 +28,17 @@ describe("traffic", () => {
   it("leaves out counters that VPP does not report", () => {
     expect(sumCounters([{ first: count(2) }, {}])).toEqual({ first: count(2) });
     expect(toSample({ first: count(2) })).toEqual({ rate: 2, dropping: 0 });
+  });
+
+  it("of a backend is summed over the nodes that report it", () => {
+    const part = (rate: number, vips: number) => ({ packets: count(rate), bytes: count(rate * 100), vips });
+    expect(sumTraffic([part(10, 1), undefined, part(5, 2)])).toEqual({
+      packets: count(15),
+      bytes: count(1500),
+      vips: 2,
+    });
+    expect(sumTraffic([undefined])).toBeUndefined();
+    expect([sumFlows([3, undefined, 4]), sumFlows([undefined])]).toEqual([7, undefined]);
   });
 
   it("is kept for five minutes, and dropped with the VIP", () => {

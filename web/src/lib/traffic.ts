@@ -1,5 +1,5 @@
 // Rates of the last five minutes. The page keeps them, since the server sends only the newest reading.
-import type { Counters } from "../sync/contract";
+import type { Counters, MemberTraffic } from "../sync/contract";
 
 export const SAMPLE_INTERVAL_MS = 5000;
 
@@ -42,6 +42,27 @@ export function sumCounters(counters: readonly (Counters | undefined)[]): Counte
     return counts.length > 0 ? [[kind, sum] as const] : [];
   });
   return Object.fromEntries(sums);
+}
+
+/** The sum of a backend's traffic on several nodes. `undefined` if VPP reports it on none of them. */
+export function sumTraffic(traffic: readonly (MemberTraffic | undefined)[]): MemberTraffic | undefined {
+  const available = traffic.filter((part) => part !== undefined);
+  if (available.length === 0) return undefined;
+  const sum = (kind: "packets" | "bytes") => ({
+    total: available.reduce((sum, part) => sum + part[kind].total, 0),
+    rate: available.reduce((sum, part) => sum + part[kind].rate, 0),
+  });
+  return {
+    packets: sum("packets"),
+    bytes: sum("bytes"),
+    vips: Math.max(...available.map(({ vips }) => vips)),
+  };
+}
+
+/** The sum of upper bounds of flows. `undefined` without any. */
+export function sumFlows(flows: readonly (number | undefined)[]): number | undefined {
+  const available = flows.filter((count) => count !== undefined);
+  return available.length === 0 ? undefined : available.reduce((sum, count) => sum + count, 0);
 }
 
 /** The samples of many VIPs. */

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::{
     sync::watch,
     task::spawn_blocking,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -15,13 +15,14 @@ use super::{
     PublisherOptions,
     backend_totals::{BackendTotals, IndexedCounters, VppRun},
     dump_indexes::DumpIndexes,
+    recent_traffic::RecentTraffic,
 };
 use maglev_model::{
     actual::VppVip,
-    counters::{BackendCounters, Counters, StatsSnapshot, StickyTable, VipCounters},
+    counters::{BackendCounters, Counters, RouteCounters, StatsSnapshot, StickyTable, VipCounters},
 };
 use maglev_vpp::{
-    lb::Lb,
+    lb::{Lb, VppInfo},
     stats::{StatsClient, StatsError, StatsIndexes, StatsReading},
 };
 
@@ -45,6 +46,12 @@ struct CounterIndexes {
     route: Option<u32>,
 }
 
+struct TimedReading {
+    reading: StatsReading,
+    /// `None` for a reading that follows a dump.
+    scheduled_at: Option<Instant>,
+}
+
 /// Reads the counters and publishes them.
 pub struct StatsReader {
     lb: Lb,
@@ -55,6 +62,7 @@ pub struct StatsReader {
     /// Indexes of the VIPs whose route has been looked up.
     counter_indexes: BTreeMap<VppVip, CounterIndexes>,
     sticky_tables: Vec<StickyTable>,
+    recent: RecentTraffic,
     readings: u64,
     /// A reading is due, and not only a new dump.
     ticked: bool,
@@ -78,6 +86,7 @@ impl StatsReader {
             indexes: DumpIndexes::default(),
             counter_indexes: BTreeMap::new(),
             sticky_tables: Vec::new(),
+            recent: RecentTraffic::default(),
             readings: 0,
             ticked: false,
             ended,
@@ -121,7 +130,8 @@ impl StatsReader {
     async fn read(&mut self) {
         self.open().await;
         let Some(client) = self.client.clone() else { return };
-        if std::mem::take(&mut self.ticked) {
+        let scheduled_at = std::mem::take(&mut self.ticked).then(Instant::now);
+        if scheduled_at.is_some() {
             if self.readings.is_multiple_of(REFRESH) {
                 self.counter_indexes.clear();
             }
@@ -137,7 +147,7 @@ impl StatsReader {
         match reading {
             Ok(reading) => {
                 self.warned = false;
-                self.publish(Some(&reading));
+                self.publish(Some(&TimedReading { reading, scheduled_at }));
             }
             // The publication stays until the next reading.
             Err(StatsError::Busy) => {}
@@ -177,7 +187,8 @@ impl StatsReader {
         }
     }
 
-    fn counters(&self, reading: &StatsReading) -> Counters {
+    fn counters(&mut self, TimedReading { reading, scheduled_at }: &TimedReading) -> Counters {
+        let backends = self.backend_counters(reading, *scheduled_at);
         let vip_counters = |(vip, indexes): (&VppVip, &CounterIndexes)| {
             let counters = VipCounters {
                 packets: indexes.pool_index.and_then(|index| reading.vips.get(&index).copied()),
@@ -190,13 +201,18 @@ impl StatsReader {
             boot_time: reading.boot_time,
             heartbeat: reading.heartbeat,
             vips: self.counter_indexes.iter().map(vip_counters).collect(),
-            backends: self.backend_counters(reading),
+            backends,
             sticky_tables: self.sticky_tables.clone(),
+            interval: self.recent.interval(),
         }
     }
 
     /// Adds the reading to the totals.
-    fn backend_counters(&self, reading: &StatsReading) -> BTreeMap<IpAddr, BackendCounters> {
+    fn backend_counters(
+        &mut self,
+        reading: &StatsReading,
+        scheduled_at: Option<Instant>,
+    ) -> BTreeMap<IpAddr, BackendCounters> {
         let backends = &self.indexes.backends;
         let counted = backends.iter().filter_map(|(address, backend)| {
             let index = backend.route?;
@@ -204,27 +220,30 @@ impl StatsReader {
         });
         let run = VppRun { pid: self.lb.info().pid, boot_time: reading.boot_time };
         let totals = self.options.totals.lock().add(run, &counted.collect());
-        let with_vips = totals.into_iter().map(|(address, total)| {
+        if let Some(at) = scheduled_at {
+            self.recent.update(at, &totals);
+        }
+        let with_vips = totals.into_iter().map(|(address, RouteCounters { packets, bytes })| {
             let vips = backends.get(&address).map_or(0, |backend| backend.vips);
-            (address, BackendCounters { packets: total.packets, bytes: total.bytes, vips })
+            (address, BackendCounters { packets, bytes, vips, recent: self.recent.increase(address) })
         });
         with_vips.collect()
     }
 
     /// Publishes that the counters cannot be read, unless the session has ended.
-    pub fn publish_unreadable(&self) {
+    pub fn publish_unreadable(&mut self) {
         self.publish(None);
     }
 
     /// Publishes the counters, unless the session has ended.
-    fn publish(&self, reading: Option<&StatsReading>) {
-        let info = self.lb.info();
-        self.options.publication_tx.send_if_modified(|published| {
+    fn publish(&mut self, reading: Option<&TimedReading>) {
+        let (info, publication_tx) = (self.lb.info().clone(), Arc::clone(&self.options.publication_tx));
+        publication_tx.send_if_modified(|published| {
             let is_open = !self.ended.is_cancelled();
             if is_open {
-                let (version, build_date) = (info.version.clone(), info.build_date.clone());
+                let VppInfo { version, build_date, pid, .. } = info;
                 let counters = reading.map(|reading| self.counters(reading));
-                *published = Some(Arc::new(StatsSnapshot { version, build_date, pid: info.pid, counters }));
+                *published = Some(Arc::new(StatsSnapshot { version, build_date, pid, counters }));
             }
             is_open
         });

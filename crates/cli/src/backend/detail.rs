@@ -10,12 +10,14 @@ use crate::{
     coverage::{NodeCoverage, Ratio, most_frequent},
     output::{Cell, Page, Printable, Table, Time, age},
     style::Style,
+    traffic::{self, ServerTraffic},
     weights::{MemberWeight, member_weights},
 };
 use maglev_fleet::NodeState;
 use maglev_model::{
     Name,
     config::Kind,
+    counters::StatsSnapshot,
     health::{ProbeCode, Transition},
 };
 use maglev_rpc::client::BackendDetail;
@@ -48,6 +50,16 @@ struct PerNode {
     #[serde(flatten)]
     probing: Probing,
     transitions: Vec<Change>,
+    /// Absent if VPP does not report any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traffic: Option<ServerTraffic>,
+}
+
+/// The response of an agent.
+pub struct Response {
+    pub(crate) detail: BackendDetail,
+    /// `None` if the counters cannot be read.
+    pub(crate) stats: Option<Arc<StatsSnapshot>>,
 }
 
 /// The state of probing; empty if the agent did not report it.
@@ -113,8 +125,8 @@ struct PoolMembership {
 }
 
 impl BackendOverview {
-    /// `None` if no reporting node has the Backend. `details` are the responses of the agents.
-    pub fn new(name: &Name, nodes: Vec<NodeState>, details: &BTreeMap<Arc<str>, BackendDetail>) -> Option<Self> {
+    /// `None` if no reporting node has the Backend.
+    pub fn new(name: &Name, nodes: Vec<NodeState>, responses: &BTreeMap<Arc<str>, Response>) -> Option<Self> {
         let (nodes, coverage) = NodeCoverage::split(nodes);
         let instances: Vec<_> = nodes.iter().filter_map(|node| Some((node, node.view.backends.get(name)?))).collect();
         let (_, newest) = instances.iter().max_by_key(|(_, backend)| backend.revision.generation)?;
@@ -128,12 +140,15 @@ impl BackendOverview {
         let per_node = instances.iter().map(|(node, backend)| {
             let history =
                 node.view.backend_health(backend).map(|health| Arc::clone(&health.history)).unwrap_or_default();
+            let response = responses.get(&node.node);
+            let counters = response.and_then(|response| response.stats.as_ref()?.counters.as_ref());
             PerNode {
                 node: Arc::clone(&node.node),
                 state: node.view.backend_state(backend).as_str(),
                 since: history.last().map(|last| Time(last.at)),
-                probing: Probing::new(details.get(&node.node)),
+                probing: Probing::new(response.map(|response| &response.detail)),
                 transitions: history.iter().map(Change::from).collect(),
+                traffic: counters.and_then(|counters| ServerTraffic::by_address(counters).remove(&backend.address)),
             }
         });
         Some(Self {
@@ -198,6 +213,9 @@ impl Printable for BackendOverview {
             ]);
         }
         page.table(&table, "in no pool");
+        page.heading("Traffic in VPP");
+        page.table(&self.traffic(), "not reported by VPP");
+        traffic::explain(&mut page, self.per_node.iter().filter_map(|node| node.traffic.as_ref()));
         page.heading("Last transitions");
         page.table(&self.transitions(now), "none");
         self.coverage.footnote(&mut page);
@@ -228,6 +246,15 @@ impl BackendOverview {
                 row.extend([probing.probes.to_string().into(), probing.last_detail.clone().into()]);
             }
             table.row(row);
+        }
+        table
+    }
+
+    fn traffic(&self) -> Table {
+        let mut table = Table::new(["NODE"].into_iter().chain(traffic::HEAD).chain(["VIPS"]));
+        for (node, traffic) in self.per_node.iter().filter_map(|node| Some((&node.node, node.traffic.as_ref()?))) {
+            let cells = [Cell::from(node.to_string())].into_iter().chain(traffic.cells());
+            table.row(cells.chain([traffic.vips().to_string().into()]));
         }
         table
     }

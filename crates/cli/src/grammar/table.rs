@@ -102,7 +102,7 @@ static SHOW: &[GrammarEntry] = &[
     word("backends", "all Backends", Run(|_| Command::Backends)).example("maglevc show backends -o json"),
     word(
         "backend",
-        "a Backend: its health and weights on each node",
+        "a Backend: its health, weights and traffic on each node",
         Then(&[value(Value::Backend, ANY_BACKEND, Run(|line| Command::Backend(line.text(Value::Backend))))]),
     )
     .example("maglevc show backend web-1"),
@@ -122,8 +122,18 @@ static SHOW_VPP: &[GrammarEntry] = &[
                 Run(|_| Command::VppLbState),
             )
             .example("maglevc show vpp lb state --node node-a"),
-            word("counters", "packet counters of VPP for each VIP", Run(|_| Command::VppLbCounters))
-                .example("maglevc show vpp lb counters"),
+            word(
+                "counters",
+                "counters of VPP for each VIP and application server, and its sticky tables",
+                Run(|_| Command::VppLbCounters),
+            )
+            .more(
+                "VPP counts the traffic to the address of an application server, not to a Backend: an address of several \
+                 VIPs is listed once, with the traffic of all of them. Totals of servers count since the agent started, \
+                 rates are those of its last interval. The number of flows is an upper bound: VPP counts an expired flow \
+                 until its entry in the sticky table is reused, so only 0 is exact.",
+            )
+            .example("maglevc show vpp lb counters"),
         ]),
     )
     .example("maglevc show vpp lb state"),

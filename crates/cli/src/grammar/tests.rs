@@ -170,7 +170,7 @@ fn question_mark_lists_the_alternatives() {
     let at = |line: &str, partial: &str| plain(&help::inline(&LineParser::parse(true, &words(line)).unwrap(), partial));
     assert_eq!(
         at("show vpp lb", ""),
-        "  state     VIPs and application servers in VPP, with weights and buckets\n  counters  packet counters of VPP for each VIP\n"
+        "  state     VIPs and application servers in VPP, with weights and buckets\n  counters  counters of VPP for each VIP and application server, and its sticky tables\n"
     );
     assert_eq!(at("", "ex"), "  exit  leave the shell, like Ctrl-D\n");
     assert_eq!(

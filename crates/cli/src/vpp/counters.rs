@@ -1,6 +1,7 @@
-//! `show vpp lb counters`: packet counters of each VIP, summed over all nodes.
+//! `show vpp lb counters`: the counters of each VIP and of each application server, summed over all nodes, and the sticky
+//! tables of each node.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -11,16 +12,19 @@ use crate::{
     fan_out::Responses,
     output::{Cell, Page, Printable, Table},
     style::Style,
+    traffic::{self, ServerTraffic},
 };
 use maglev_model::{
     actual::VppVip,
-    counters::{RouteCounters, StatsSnapshot, VipCounters, VipPackets},
+    counters::{self, RouteCounters, StatsSnapshot, VipCounters, VipPackets},
 };
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counters {
     vips: Vec<Vip>,
+    application_servers: Vec<Server>,
+    sticky_tables: Vec<StickyTable>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     failed: BTreeMap<Arc<str>, String>,
 }
@@ -54,9 +58,34 @@ struct Route {
     bytes: u64,
 }
 
+/// An application server. An address that several VIPs have is one entry.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Server {
+    address: String,
+    /// Nodes with the server, out of the nodes with counters.
+    on_nodes: Ratio,
+    #[serde(flatten)]
+    traffic: ServerTraffic,
+}
+
+/// The sticky table of one thread of a node's VPP.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StickyTable {
+    node: Arc<str>,
+    thread: u32,
+    /// Tracked flows that have not expired.
+    flows: u64,
+    capacity: u64,
+    used_percent: u64,
+    #[serde(skip)]
+    filling: bool,
+}
+
 impl Counters {
     pub fn new(responses: Responses<Arc<StatsSnapshot>>) -> Self {
-        let (mut failed, mut counted) = (BTreeMap::new(), 0);
+        let (mut failed, mut counted) = (BTreeMap::new(), Vec::new());
         let mut vips: BTreeMap<VppVip, Vec<VipCounters>> = BTreeMap::new();
         for (node, response) in responses {
             let stats = match response {
@@ -70,12 +99,49 @@ impl Counters {
                 failed.insert(node, "cannot read VPP's counters".to_owned());
                 continue;
             };
-            counted += 1;
             for (vip, vip_counters) in &counters.vips {
                 vips.entry(*vip).or_default().push(vip_counters.clone());
             }
+            counted.push((node, stats));
         }
-        Self { vips: vips.into_iter().map(|(vip, counters)| Vip::new(&vip, &counters, counted)).collect(), failed }
+        let counted: Vec<(&Arc<str>, &counters::Counters)> =
+            counted.iter().filter_map(|(node, stats)| Some((node, stats.counters.as_ref()?))).collect();
+        Self {
+            vips: vips.into_iter().map(|(vip, counters)| Vip::new(&vip, &counters, counted.len())).collect(),
+            application_servers: Server::all(&counted),
+            sticky_tables: counted.iter().flat_map(|(node, counters)| StickyTable::all(node, counters)).collect(),
+            failed,
+        }
+    }
+}
+
+impl Server {
+    fn all(counted: &[(&Arc<str>, &counters::Counters)]) -> Vec<Self> {
+        let mut servers: BTreeMap<IpAddr, (usize, ServerTraffic)> = BTreeMap::new();
+        for (address, traffic) in counted.iter().flat_map(|(_, counters)| ServerTraffic::by_address(counters)) {
+            let (nodes, sum) = servers.entry(address).or_default();
+            (*nodes, *sum) = (*nodes + 1, sum.plus(traffic));
+        }
+        let server = |(address, (nodes, traffic)): (IpAddr, (usize, ServerTraffic))| Self {
+            address: address.to_string(),
+            on_nodes: Ratio { count: nodes, total: counted.len() },
+            traffic,
+        };
+        servers.into_iter().map(server).collect()
+    }
+}
+
+impl StickyTable {
+    fn all(node: &Arc<str>, counters: &counters::Counters) -> Vec<Self> {
+        let table = |table: &counters::StickyTable| Self {
+            node: Arc::clone(node),
+            thread: table.thread,
+            flows: table.entries,
+            capacity: table.capacity,
+            used_percent: table.percent(),
+            filling: table.is_filling(),
+        };
+        counters.sticky_tables.iter().map(table).collect()
     }
 }
 
@@ -119,6 +185,20 @@ impl Route {
 
 impl Printable for Counters {
     fn page(&self, _: bool, _: Timestamp) -> Page {
+        let mut page = Page::default();
+        page.table(&self.vips(), "no VIPs");
+        page.heading("Application servers");
+        page.table(&self.application_servers(), "none with counters");
+        traffic::explain(&mut page, self.application_servers.iter().map(|server| &server.traffic));
+        page.heading("Sticky tables");
+        page.table(&self.sticky_tables(), "no thread has forwarded a packet to a VIP");
+        failures(&mut page, &self.failed);
+        page
+    }
+}
+
+impl Counters {
+    fn vips(&self) -> Table {
         let head = ["VIP", "PROTO", "PORT", "NODES", "EXISTING", "FIRST", "UNTRACKED", "NO-SERVER", "ROUTED", "BYTES"];
         let mut table = Table::new(head);
         for vip in &self.vips {
@@ -139,9 +219,33 @@ impl Printable for Counters {
                 text(vip.route.as_ref().map(|route| route.bytes)),
             ]);
         }
-        let mut page = Page::default();
-        page.table(&table, "no VIPs");
-        failures(&mut page, &self.failed);
-        page
+        table
+    }
+
+    fn application_servers(&self) -> Table {
+        let mut table = Table::new(["SERVER", "VIPS", "NODES"].into_iter().chain(traffic::HEAD));
+        for server in &self.application_servers {
+            let vips = server.traffic.vips();
+            let style = if vips > 1 { Style::Warn } else { Style::Plain };
+            let first =
+                [Cell::from(server.address.clone()), Cell::styled(vips.to_string(), style), server.on_nodes.cell()];
+            table.row(first.into_iter().chain(server.traffic.cells()));
+        }
+        table
+    }
+
+    fn sticky_tables(&self) -> Table {
+        let mut table = Table::new(["NODE", "THREAD", "FLOWS", "CAPACITY", "USED"]);
+        for sticky in &self.sticky_tables {
+            let style = if sticky.filling { Style::Warn } else { Style::Plain };
+            table.row([
+                sticky.node.to_string().into(),
+                sticky.thread.to_string().into(),
+                sticky.flows.to_string().into(),
+                sticky.capacity.to_string().into(),
+                Cell::styled(format!("{}%", sticky.used_percent), style),
+            ]);
+        }
+        table
     }
 }

@@ -118,6 +118,7 @@ fn member(inputs: &Inputs, frontend: &Frontend, entry: &PoolEntry<'_>, order: us
     // The VIP of a withdrawn Frontend belongs to another one.
     let owned_address = address.filter(|_| inputs.owner(&vip) == Some(&frontend.name));
     let in_vpp = owned_address.and_then(|address| view.vpp.as_ref()?.vips.get(&vip)?.servers.get(&address).copied());
+    let traffic = inputs.traffic.as_ref();
     Member {
         order,
         address: address.map(|address| address.to_string()),
@@ -127,6 +128,8 @@ fn member(inputs: &Inputs, frontend: &Frontend, entry: &PoolEntry<'_>, order: us
         buckets: owned_address.and_then(|address| inputs.dumped(&vip, address)).map(|server| server.buckets),
         condition: condition(BackendCondition::from_snapshot(&entry.member.target, &view.health)),
         kept: matches!(entry.desired, Some(DesiredAs { weight: DesiredWeight::Keep { .. }, .. })),
+        traffic: owned_address.and_then(|address| traffic?.backends.get(&address).copied()),
+        flows: owned_address.and_then(|address| traffic?.flows.get(&vip)?.get(&address).copied()),
     }
 }
 

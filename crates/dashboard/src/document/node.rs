@@ -107,7 +107,7 @@ pub struct InVpp {
 }
 
 /// A pool on one node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct PoolDetail {
     pub(crate) order: usize,
@@ -116,7 +116,7 @@ pub struct PoolDetail {
 }
 
 /// A Backend in a pool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Member {
     pub(crate) order: usize,
@@ -136,6 +136,23 @@ pub struct Member {
     pub(crate) condition: &'static str,
     /// The weight is kept as VPP has it.
     pub(crate) kept: bool,
+    /// Absent while VPP does not report the traffic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) traffic: Option<MemberTraffic>,
+    /// Upper bound of the tracked flows: VPP counts an expired flow until its entry in the sticky table is reused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) flows: Option<u32>,
+}
+
+/// The traffic that VPP sent to the address of a Backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct MemberTraffic {
+    pub(crate) packets: Count,
+    /// Including the encapsulation.
+    pub(crate) bytes: Count,
+    /// Number of VIPs in VPP with the address. With more than 1, the traffic cannot be attributed to one of them.
+    pub(crate) vips: u32,
 }
 
 /// A Backend on one node.
@@ -219,6 +236,20 @@ pub struct VppPanel {
     pub(crate) dump_at: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) counters_at: Option<Time>,
+    /// By number of the thread: the threads that have forwarded a packet to a VIP.
+    pub(crate) sticky_tables: BTreeMap<String, StickyTableDetail>,
+}
+
+/// The sticky table of a thread of VPP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct StickyTableDetail {
+    /// Number of tracked flows that have not expired.
+    pub(crate) entries: u64,
+    /// Number of flows that fit.
+    pub(crate) capacity: u64,
+    /// True if so much of the capacity is used that some new flows are not tracked.
+    pub(crate) filling: bool,
 }
 
 /// Global settings of VPP.
@@ -282,7 +313,8 @@ pub struct RouteDetail {
     pub(crate) bytes: Count,
 }
 
-/// A total since VPP added the VIP, and its rate per second between the last two readings.
+/// A total, and its rate per second between the last two readings. Totals of a VIP count since VPP added the VIP, totals
+/// of a member since the agent started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Count {

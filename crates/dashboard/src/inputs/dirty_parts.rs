@@ -1,7 +1,10 @@
 //! The parts of a node's documents that may differ between two states. A part that is listed but equal costs a
 //! comparison; a part that differs and is not listed would be a bug.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use imbl::{OrdMap, ordmap::DiffItem};
 
@@ -102,13 +105,27 @@ impl DirtyParts {
     }
 
     fn counters(&mut self, old: &Inputs, new: &Inputs) {
-        let none = std::collections::BTreeMap::new();
-        let old_vips = old.traffic.as_ref().map_or(&none, |traffic| &traffic.vips);
-        let new_vips = new.traffic.as_ref().map_or(&none, |traffic| &traffic.vips);
-        let removed = old_vips.keys().filter(|vip| !new_vips.contains_key(vip));
-        let differing = new_vips.iter().filter(|(vip, counters)| old_vips.get(vip) != Some(counters));
-        let differing = differing.map(|(vip, _)| vip);
-        self.add_owners(removed.chain(differing).copied().collect::<Vec<_>>(), old, new);
+        let (old_traffic, new_traffic) = (old.traffic.as_deref(), new.traffic.as_deref());
+        let vips = changed_entries(old_traffic.map(|traffic| &traffic.vips), new_traffic.map(|traffic| &traffic.vips));
+        let flows =
+            changed_entries(old_traffic.map(|traffic| &traffic.flows), new_traffic.map(|traffic| &traffic.flows));
+        self.add_owners(vips.into_iter().chain(flows), old, new);
+        let backends =
+            changed_entries(old_traffic.map(|traffic| &traffic.backends), new_traffic.map(|traffic| &traffic.backends));
+        self.add_frontends_with(&backends, old, new);
+    }
+
+    /// Adds the Frontends with a member of one of these addresses.
+    fn add_frontends_with(&mut self, addresses: &BTreeSet<IpAddr>, old: &Inputs, new: &Inputs) {
+        if addresses.is_empty() {
+            return;
+        }
+        for frontend in [old, new].into_iter().flat_map(|inputs| inputs.view().frontends.values()) {
+            let mut members = frontend.pools.iter().flat_map(|pool| &pool.members);
+            if members.any(|member| member.target.address().is_some_and(|address| addresses.contains(&address))) {
+                self.frontends.insert(frontend.name.clone());
+            }
+        }
     }
 
     /// Adds the Frontends that own the VIPs.
@@ -131,6 +148,17 @@ fn changed<K: Ord + Clone, V: PartialEq>(old: &OrdMap<K, V>, new: &OrdMap<K, V>)
         DiffItem::Add(key, _) | DiffItem::Remove(key, _) | DiffItem::Update { new: (key, _), .. } => key.clone(),
     };
     old.diff(new).map(key).collect()
+}
+
+/// The keys whose values differ; `None` is empty.
+fn changed_entries<K: Ord + Copy, V: PartialEq>(
+    old: Option<&BTreeMap<K, V>>,
+    new: Option<&BTreeMap<K, V>>,
+) -> BTreeSet<K> {
+    let removed = old.into_iter().flatten().filter(|(key, _)| new.is_none_or(|new| !new.contains_key(key)));
+    let changed = new.into_iter().flatten();
+    let changed = changed.filter(|(key, value)| old.and_then(|old| old.get(key)) != Some(value));
+    removed.chain(changed).map(|(key, _)| *key).collect()
 }
 
 /// VIPs whose servers or buckets differ.

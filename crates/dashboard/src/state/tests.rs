@@ -102,12 +102,15 @@ impl Node {
                 state.dump = self.rng.bool().then(|| Arc::new(dump));
             }
             2 => {
-                let vips = state.view.vpp.iter().flat_map(|vpp| vpp.vips.keys());
-                let packets = |rng: &mut Rng| VipPackets { no_server: rng.u64(..3), ..VipPackets::default() };
-                let counted = vips
-                    .map(|vip| (*vip, VipCounters { packets: Some(packets(&mut self.rng)), ..VipCounters::default() }));
+                let vips = state.view.vpp.iter().flat_map(|vpp| &vpp.vips);
+                let counted = vips.map(|(vip, vip_state)| {
+                    let packets = VipPackets { no_server: self.rng.u64(..3), ..VipPackets::default() };
+                    let flows = vip_state.servers.keys().map(|address| (*address, self.rng.u32(..3))).collect();
+                    (*vip, VipCounters { packets: Some(packets), flows, ..VipCounters::default() })
+                });
                 let vips = counted.collect();
-                let counters = Some(Counters { boot_time: 1, heartbeat: 1, vips, ..Counters::default() });
+                let Counters { backends, sticky_tables, interval, .. } = self.generator.counters();
+                let counters = Some(Counters { boot_time: 1, heartbeat: 1, vips, backends, sticky_tables, interval });
                 let stats = Arc::new(StatsSnapshot { counters, ..StatsSnapshot::default() });
                 state.counters = Some(Arc::new(CountersRead { at, stats }));
             }

@@ -1,6 +1,6 @@
 //! VPP's counters.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{Malformed, scalar::read_address, vpp::read_id};
 use crate::proto;
@@ -30,13 +30,14 @@ pub fn read_counters(response: proto::GetVppLbCountersResponse) -> Result<Arc<St
 
 impl From<&Counters> for proto::LbCounters {
     fn from(counters: &Counters) -> Self {
-        let Counters { boot_time, heartbeat, vips, backends, sticky_tables } = counters;
+        let Counters { boot_time, heartbeat, vips, backends, sticky_tables, interval } = counters;
         Self {
             boot_time: *boot_time,
             heartbeat: *heartbeat,
             vips: vips.iter().map(|(vip, counters)| vip_counters(*vip, counters)).collect(),
             backends: backends.iter().map(|(address, counters)| backend_counters(*address, *counters)).collect(),
             sticky_tables: sticky_tables.iter().map(|table| (*table).into()).collect(),
+            interval_ms: interval.as_millis().try_into().unwrap_or(u32::MAX),
         }
     }
 }
@@ -45,13 +46,14 @@ impl TryFrom<proto::LbCounters> for Counters {
     type Error = Malformed;
 
     fn try_from(counters: proto::LbCounters) -> Result<Self, Malformed> {
-        let proto::LbCounters { boot_time, heartbeat, vips, backends, sticky_tables } = counters;
+        let proto::LbCounters { boot_time, heartbeat, vips, backends, sticky_tables, interval_ms } = counters;
         Ok(Self {
             boot_time,
             heartbeat,
             vips: vips.into_iter().map(read_vip_counters).collect::<Result<_, Malformed>>()?,
             backends: backends.into_iter().map(read_backend_counters).collect::<Result<_, Malformed>>()?,
             sticky_tables: sticky_tables.into_iter().map(Into::into).collect(),
+            interval: Duration::from_millis(interval_ms.into()),
         })
     }
 }
@@ -80,13 +82,14 @@ fn read_vip_counters(counters: proto::VipCounters) -> Result<(VppVip, VipCounter
 }
 
 fn backend_counters(address: IpAddr, counters: BackendCounters) -> proto::BackendCounters {
-    let BackendCounters { packets, bytes, vips } = counters;
-    proto::BackendCounters { address: address.to_string(), packets, bytes, vips }
+    let BackendCounters { packets, bytes, vips, recent } = counters;
+    proto::BackendCounters { address: address.to_string(), packets, bytes, vips, recent: Some(recent.into()) }
 }
 
 fn read_backend_counters(counters: proto::BackendCounters) -> Result<(IpAddr, BackendCounters), Malformed> {
-    let proto::BackendCounters { address, packets, bytes, vips } = counters;
-    Ok((read_address(&address, "address")?, BackendCounters { packets, bytes, vips }))
+    let proto::BackendCounters { address, packets, bytes, vips, recent } = counters;
+    let recent = recent.map(Into::into).unwrap_or_default();
+    Ok((read_address(&address, "address")?, BackendCounters { packets, bytes, vips, recent }))
 }
 
 impl From<VipPackets> for proto::VipPackets {

@@ -101,6 +101,23 @@ export interface Member {
   readonly condition: MemberCondition;
   /** The weight is kept as VPP has it. */
   readonly kept: boolean;
+  /** Absent while VPP does not report the traffic. */
+  readonly traffic?: MemberTraffic;
+  /**
+   * Upper bound of the tracked flows: VPP counts an expired flow until its entry in the sticky table is reused.
+   */
+  readonly flows?: number;
+}
+
+/** The traffic that VPP sent to the address of a Backend. */
+export interface MemberTraffic {
+  readonly packets: Count;
+  /** Including the encapsulation. */
+  readonly bytes: Count;
+  /**
+   * Number of VIPs in VPP with the address. With more than 1, the traffic cannot be attributed to one of them.
+   */
+  readonly vips: number;
 }
 
 /** A Backend on one node. */
@@ -159,6 +176,8 @@ export interface VppPanel {
   readonly application_servers: number;
   readonly dump_at?: Time;
   readonly counters_at?: Time;
+  /** By number of the thread: the threads that have forwarded a packet to a VIP. */
+  readonly sticky_tables: Readonly<Record<string, StickyTableDetail>>;
 }
 
 /** Global settings of VPP. */
@@ -167,6 +186,16 @@ export interface VppConfDetail {
   readonly ipv6_source?: string;
   readonly sticky_buckets_per_core?: number;
   readonly flow_timeout_s?: number;
+}
+
+/** The sticky table of a thread of VPP. */
+export interface StickyTableDetail {
+  /** Number of tracked flows that have not expired. */
+  readonly entries: number;
+  /** Number of flows that fit. */
+  readonly capacity: number;
+  /** True if so much of the capacity is used that some new flows are not tracked. */
+  readonly filling: boolean;
 }
 
 /** A VIP in VPP that no Frontend claims and the agent does not own. */
@@ -203,7 +232,10 @@ export interface RouteDetail {
   readonly bytes: Count;
 }
 
-/** A total since VPP added the VIP, and its rate per second between the last two readings. */
+/**
+ * A total, and its rate per second between the last two readings. Totals of a VIP count since VPP added the VIP, totals
+ * of a member since the agent started.
+ */
 export interface Count {
   readonly total: number;
   readonly rate: number;

@@ -57,7 +57,8 @@ fn backends_have_one_series_per_address_and_foreign_servers_have_none() {
     let (own, foreign) = ([192, 0, 2, 10].into(), [192, 0, 2, 99].into());
     let flows = |flows| VipCounters { flows: [(own, flows), (foreign, 9)].into(), ..VipCounters::default() };
     let foreign_vip = VppVip { address: [198, 51, 100, 9].into(), length: 32, protocol: 6, port: 80 };
-    let backend_counters = |packets| BackendCounters { packets, bytes: packets * 100, vips: 2 };
+    let backend_counters =
+        |packets| BackendCounters { packets, bytes: packets * 100, vips: 2, ..BackendCounters::default() };
     let counters = Counters {
         vips: [(objects::vip("198.51.100.1").into(), flows(7)), (foreign_vip, flows(3))].into(),
         backends: [(own, backend_counters(40)), (foreign, backend_counters(50))].into(),

@@ -13,6 +13,7 @@ use maglev_dashboard::{AdminMode, AdminOptions, Build, Dashboard, DashboardOptio
 use maglev_fleet::{Fleet, FleetOptions, Source};
 use maglev_kube::{ClientOptions, UserClients, operator_change::MANAGER};
 use maglev_model::view::View;
+use maglev_net::ConnectionLimits;
 use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -118,6 +119,7 @@ async fn serve(admin: AdminOptions, shutdown: &CancellationToken) -> SocketAddr 
     let fleet = Fleet::<View>::new(Source::Addresses(Vec::new()), FleetOptions::default());
     let options = DashboardOptions {
         addresses: vec![([127, 0, 0, 1], 0).into()],
+        connections: ConnectionLimits::DASHBOARD,
         build: Build { version: "1.2.3", commit: "abc", build_date: None },
         namespace: None,
         ping: LIMIT,

@@ -11,6 +11,7 @@ mod agent;
 mod bad_manifests;
 mod certificates;
 mod chart;
+mod connection_flood;
 mod control_plane;
 mod controller;
 mod cpu_starvation;

@@ -1,8 +1,8 @@
 //! The dashboard's HTTP interface over real sockets, with the real gRPC server of simulated agents behind it.
 
 mod admin;
-mod browser;
+pub(crate) mod browser;
 mod documents;
 mod pages;
-mod site;
+pub(crate) mod site;
 mod stream;

@@ -9,6 +9,7 @@
 
 mod agent;
 mod api_metrics;
+mod connections;
 mod dashboard;
 mod fake_vpp;
 mod hostile_frames;

@@ -60,6 +60,7 @@ pub use self::{
 };
 use maglev_fleet::FleetHandle;
 use maglev_kube::objects::Objects;
+use maglev_net::{ConnectionMetrics, Connections};
 
 /// A dashboard that is not running yet.
 pub struct Dashboard {
@@ -115,7 +116,11 @@ impl Dashboard {
             shutdown: CancellationToken::new(),
             admin,
         });
-        let servers = options.addresses.into_iter().map(Server::new).collect();
+        let metrics = ConnectionMetrics::new(server::SERVER);
+        metrics.register(registry).map_err(Error::Metric)?;
+        let connections = Connections::new(server::SERVER, options.connections, metrics);
+        let server = |address| Server::new(address, connections.clone());
+        let servers = options.addresses.into_iter().map(server).collect();
         Ok(Self { updater, servers, shared })
     }
 

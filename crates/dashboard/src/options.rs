@@ -5,11 +5,14 @@ use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use kube::Client;
 use maglev_kube::UserClients;
+use maglev_net::ConnectionLimits;
 
 #[derive(Debug)]
 pub struct DashboardOptions {
     /// Addresses to listen on.
     pub addresses: Vec<SocketAddr>,
+    /// Limits of connections, over all addresses.
+    pub connections: ConnectionLimits,
     pub build: Build,
     /// The namespace of the agents; `None` for all namespaces.
     pub namespace: Option<String>,

@@ -18,7 +18,11 @@ use std::{convert::Infallible, sync::Arc};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use maglev_net::{Backoff, error_chain};
-use tokio::{sync::watch, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use self::follower::Follower;
@@ -70,8 +74,14 @@ impl<M: Mirror> AgentLink<M> {
         loop {
             let mut backoff = self.backoff();
             loop {
+                let started = Instant::now();
                 let Err(error) = self.session().await;
                 let was_reporting = self.reporting();
+                // The agent ends the streams of a connection at its maximum age. That is not a failure of the agent.
+                let is_orderly = matches!(error, Error::Ended) && started.elapsed() > self.options.timings.retry_max;
+                if was_reporting && is_orderly {
+                    continue;
+                }
                 self.mark_failed(&error);
                 if was_reporting {
                     break;

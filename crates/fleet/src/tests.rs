@@ -1,5 +1,6 @@
 //! Tests of links to real servers with the real event bus, through a connection that can be cut.
 
+mod age;
 mod following;
 mod forwarder;
 mod link;

@@ -1,27 +1,24 @@
 //! Limits the number of probes in flight by the process's limit of file descriptors.
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use maglev_net::descriptors;
 
 /// The maximum number of probes in flight, however many descriptors are allowed: each may hold some 20 KiB.
 const MAX_PROBES: u64 = 8192;
 
-/// Descriptors left to the rest of the process.
-const RESERVE: u64 = 256;
+/// Descriptors left to the rest of the process: connections of clients (`ConnectionLimits`), VPP, the API server, files.
+const RESERVE: std::ops::RangeInclusive<u64> = 256..=1024;
 
 /// Raises the soft limit of descriptors towards the hard limit, as far as probes need it. Returns the maximum number of
 /// probes in flight.
 pub fn raise_limit() -> usize {
-    let needed = MAX_PROBES + RESERVE;
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return probes(RESERVE) };
-    let limit = soft.max(needed.min(hard));
-    let raised = limit > soft && setrlimit(Resource::RLIMIT_NOFILE, limit, hard).is_ok();
-    probes(if raised { limit } else { soft })
+    probes(descriptors::raise_limit(MAX_PROBES + RESERVE.end()))
 }
 
 /// The number of probes for which `limit` descriptors are enough.
 fn probes(limit: u64) -> usize {
+    let reserve = (limit / 4).clamp(*RESERVE.start(), *RESERVE.end());
     // Of a limit below the reserve, a quarter is for probes: the rest of the process needs descriptors, too.
-    let probes = limit.saturating_sub(RESERVE).max(limit / 4).clamp(1, MAX_PROBES);
+    let probes = limit.saturating_sub(reserve).max(limit / 4).clamp(1, MAX_PROBES);
     usize::try_from(probes).unwrap_or(usize::MAX)
 }
 
@@ -31,7 +28,7 @@ mod tests {
 
     #[test]
     fn probes_leave_descriptors_to_the_process_and_have_a_maximum() {
-        let table = [(0, 1), (1, 1), (64, 16), (256, 64), (1024, 768), (20_000, 8192), (u64::MAX, 8192)];
+        let table = [(0, 1), (1, 1), (64, 16), (256, 64), (1024, 768), (4096, 3072), (20_000, 8192), (u64::MAX, 8192)];
         for (limit, expected) in table {
             assert_eq!(probes(limit), expected, "{limit} descriptors");
         }

@@ -1,19 +1,33 @@
-//! Parts shared by all programs with connections: a listener that retries to bind, exponential backoff, a
-//! rate limit, a throttle for repeated log messages, the text of an error with its causes, an optional timer.
+//! Parts shared by all programs with connections: the servers' listeners and limits, an HTTP server, exponential backoff,
+//! a rate limit, a throttle for repeated log messages, the text of an error with its causes, an optional timer.
+//!
+//! ```text
+//! address ─▶ Listener ─▶ Connection ─▶ serve_http ─▶ service     (metrics, dashboard)
+//!               │                └───▶ tonic                     (gRPC)
+//!               └─ Connections: limits, metrics
+//! ```
 //!
 //! Time is tokio's, so tests can pause it. Nothing here depends on another crate of this workspace.
 
 mod backoff;
+mod body;
+mod connections;
+pub mod descriptors;
 mod error_chain;
-mod listener;
+mod http_server;
 mod log_throttle;
 mod rate_limit;
 mod timer;
 
 pub use self::{
     backoff::Backoff,
+    body::{BodyTimeout, BoxError, DeadlineBody},
+    connections::{
+        Connection, ConnectionHandle, ConnectionLimits, ConnectionMetrics, Connections, Cut, Listener, Refusal,
+        peer_network,
+    },
     error_chain::error_chain,
-    listener::bind,
+    http_server::{RequestBody, serve_http},
     log_throttle::LogThrottle,
     rate_limit::{KeyedRateLimit, RateLimit},
     timer::sleep_until_some,

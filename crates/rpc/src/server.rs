@@ -1,8 +1,8 @@
 //! Serves `maglev.v1.Maglev`, reflection and `grpc.health.v1`.
 //!
 //! ```text
-//!  address ─▶ Listener ─▶ connections (bounded) ─▶ Service ─▶ responses from the last snapshot
-//!  address ─▶ …                                       └──────▶ Watcher per stream ◀─ Subscription
+//!  address ─▶ Listener ─▶ connections (limits of maglev-net) ─▶ Service ─▶ responses from the last snapshot
+//!  address ─▶ …                                                    └──────▶ Watcher per stream ◀─ Subscription
 //! ```
 //!
 //! [`Server::start`] runs the server on an OS thread of its own with low priority, so that no number of watchers slows
@@ -17,19 +17,24 @@ mod service;
 mod sources;
 mod watcher;
 
-use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{io, net::SocketAddr, thread, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture, future::join_all};
-use tokio::sync::{Semaphore, watch};
+use maglev_net::{ConnectionLimits, Connections, Listener};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, transport};
+use tower::util::MapRequestLayer;
 
-use self::{listener::Listener, service::Service};
+use self::service::Service;
 pub use self::{
     metrics::GrpcMetrics,
     sources::{Identity, InspectProbing, Ready, Sources, SyncNow, SyncRefusal},
 };
 use super::{encoded, proto, proto::serving::maglev_server::MaglevServer};
+
+/// Name of the server in logs and metrics.
+const SERVER: &str = "grpc";
 
 /// Limit of a request in bytes: 200 names of at most 500 bytes fit.
 const REQUEST_LIMIT: usize = 256 << 10;
@@ -52,14 +57,14 @@ pub struct ServerOptions {
     pub identity: Identity,
     /// Limit of concurrent event streams.
     pub max_watchers: usize,
-    /// Limit of concurrent connections, over all addresses.
-    pub max_connections: usize,
+    /// Limits of connections, over all addresses.
+    pub connections: ConnectionLimits,
 }
 
 impl ServerOptions {
-    /// At most 256 watchers and 512 connections.
+    /// At most 256 watchers, and the usual limits of connections.
     pub fn new(addresses: Vec<SocketAddr>, identity: Identity) -> Self {
-        Self { addresses, identity, max_watchers: 256, max_connections: 512 }
+        Self { addresses, identity, max_watchers: 256, connections: ConnectionLimits::GRPC }
     }
 }
 
@@ -98,7 +103,7 @@ impl Server {
     pub fn run(self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
         async move {
             let Self { options, sources, metrics, bound } = self;
-            let (slots, bound) = (Arc::new(Semaphore::new(options.max_connections)), Arc::new(bound));
+            let connections = Connections::new(SERVER, options.connections, metrics.connections.clone());
             let ready = sources.ready.clone();
             let (reporter, health) = tonic_health::server::health_reporter();
             let service = Service::new(options.identity, sources, metrics.clone(), options.max_watchers, &shutdown);
@@ -108,8 +113,16 @@ impl Server {
                 .add_service(reflection().build_v1().expect("the descriptors are those of the build"))
                 .add_service(reflection().build_v1alpha().expect("the descriptors are those of the build"));
             let serve = join_all(options.addresses.iter().map(|address| {
-                let listener = Listener::new(*address, Arc::clone(&slots), metrics.clone(), Arc::clone(&bound));
-                serve(listener, routes.clone(), shutdown.clone())
+                let (connections, routes, shutdown, bound) =
+                    (connections.clone(), routes.clone(), shutdown.clone(), &bound);
+                async move {
+                    let listener = tokio::select! {
+                        listener = Listener::bind(*address, connections) => listener,
+                        () = shutdown.cancelled() => return,
+                    };
+                    bound.send_modify(|bound| bound.extend(listener.local_addr()));
+                    serve(listener, routes, shutdown).await;
+                }
             }));
             // A connection that does not end must not delay the end of the program.
             let end = async {
@@ -127,20 +140,20 @@ impl Server {
 }
 
 async fn serve(listener: Listener, routes: Routes, shutdown: CancellationToken) {
-    let address = listener.address();
-    let connections = tokio::select! {
-        connections = listener.listen() => connections,
-        () = shutdown.cancelled() => return,
-    };
+    let (address, limits) = (listener.local_addr(), listener.connections().limits().clone());
+    let header_bytes = u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX);
     let served = transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-        .http2_max_header_list_size(16 << 10)
+        .http2_max_header_list_size(header_bytes)
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .max_connection_age(limits.max_age)
+        .max_connection_age_grace(limits.age_grace)
+        .layer(MapRequestLayer::new(listener::mark_connection))
         .add_routes(routes)
-        .serve_with_incoming_shutdown(connections, shutdown.cancelled_owned());
+        .serve_with_incoming_shutdown(listener::connections(listener), shutdown.cancelled_owned());
     if let Err(error) = served.await {
-        tracing::error!(%address, %error, "grpc server failed");
+        tracing::error!(?address, %error, "grpc server failed");
     }
 }
 

@@ -8,18 +8,23 @@ use std::{
 
 use axum::{Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get};
 use futures::{FutureExt as _, future::BoxFuture};
+use maglev_net::{ConnectionLimits, ConnectionMetrics, Connections, Listener, serve_http};
 use prometheus::{Registry, TextEncoder};
-use tokio::{
-    net::TcpListener,
-    sync::{Mutex, watch},
-};
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
+
+use crate::Error;
+
+/// Name of the server in logs and metrics.
+const SERVER: &str = "metrics";
 
 /// The check behind `/healthz` or `/readyz`; the error is a human-readable reason.
 pub type EndpointCheck = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 pub struct HttpServer {
     address: SocketAddr,
+    limits: ConnectionLimits,
+    metrics: ConnectionMetrics,
     state: EndpointState,
     bound: watch::Sender<Option<SocketAddr>>,
 }
@@ -34,12 +39,26 @@ struct EndpointState {
 
 impl HttpServer {
     /// A server for `address`; `live` is the check of `/healthz` and `ready` the check of `/readyz`.
-    pub fn new(address: SocketAddr, registry: Registry, live: EndpointCheck, ready: EndpointCheck) -> Self {
-        Self {
-            address,
-            state: EndpointState { registry, scrape: Arc::default(), live, ready },
-            bound: watch::Sender::new(None),
-        }
+    ///
+    /// # Errors
+    /// If the registry already has the metrics of such a server.
+    pub fn new(
+        address: SocketAddr,
+        registry: Registry,
+        live: EndpointCheck,
+        ready: EndpointCheck,
+    ) -> Result<Self, Error> {
+        let metrics = ConnectionMetrics::new(SERVER);
+        let name = "maglev_server_connections";
+        metrics.register(&registry).map_err(|source| Error::Metric { name, source })?;
+        let state = EndpointState { registry, scrape: Arc::default(), live, ready };
+        Ok(Self { address, limits: ConnectionLimits::METRICS, metrics, state, bound: watch::Sender::new(None) })
+    }
+
+    /// Replaces [`ConnectionLimits::METRICS`].
+    #[must_use]
+    pub fn with_limits(self, limits: ConnectionLimits) -> Self {
+        Self { limits, ..self }
     }
 
     /// The address of the listening socket; `None` before it listens. Differs from the configured address if that has
@@ -51,14 +70,11 @@ impl HttpServer {
     /// Serves until `shutdown`. If the port is in use, logs an error and retries.
     pub fn run(self, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
         async move {
-            let stop = shutdown.clone();
+            let connections = Connections::new(SERVER, self.limits, self.metrics);
             let serve = async {
-                let listener = self.listen().await;
-                let router = router(self.state);
-                let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
-                if let Err(error) = served.await {
-                    tracing::error!(address = %self.address, %error, "the metrics server failed");
-                }
+                let listener = Listener::bind(self.address, connections).await;
+                self.bound.send_replace(listener.local_addr());
+                serve_http(listener, router(self.state), shutdown.clone()).await;
             };
             // A request that does not end must not delay the end of the program.
             tokio::select! {
@@ -67,12 +83,6 @@ impl HttpServer {
             }
         }
         .boxed()
-    }
-
-    async fn listen(&self) -> TcpListener {
-        let listener = maglev_net::bind(self.address, "metrics").await;
-        self.bound.send_replace(listener.local_addr().ok());
-        listener
     }
 }
 
@@ -150,7 +160,8 @@ mod tests {
         let registry = Registry::new();
         crate::register_build_info(&registry, "1.2.3", "abc").expect("a fresh registry");
         let not_ready: EndpointCheck = Arc::new(|| Err("waiting for VPP".into()));
-        let server = HttpServer::new(([127, 0, 0, 1], 0).into(), registry, Arc::new(|| Ok(())), not_ready);
+        let server = HttpServer::new(([127, 0, 0, 1], 0).into(), registry, Arc::new(|| Ok(())), not_ready)
+            .expect("a fresh registry");
         let (bound_rx, shutdown) = (server.bound(), CancellationToken::new());
         let task = tokio::spawn(server.run(shutdown.clone()));
         let address = bound(bound_rx).await;
@@ -166,10 +177,10 @@ mod tests {
 
     #[tokio::test]
     async fn binding_to_a_port_in_use_is_retried() {
-        let occupant = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let occupant = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = occupant.local_addr().expect("the listener is bound");
         let ok: EndpointCheck = Arc::new(|| Ok(()));
-        let server = HttpServer::new(address, Registry::new(), Arc::clone(&ok), ok);
+        let server = HttpServer::new(address, Registry::new(), Arc::clone(&ok), ok).expect("a fresh registry");
         let (bound_rx, shutdown) = (server.bound(), CancellationToken::new());
         let task = tokio::spawn(server.run(shutdown.clone()));
         tokio::task::yield_now().await;

@@ -78,7 +78,7 @@ async fn start(
         })
     };
     let ready = Arc::new(move || ready(&faults, &standing, &progress));
-    let server = HttpServer::new(flags.metrics_addr(), registry, live, ready);
+    let server = HttpServer::new(flags.metrics_addr(), registry, live, ready)?;
 
     let lead = Box::new(move |leadership, end| controller.lead(leadership, end));
     let mut parts = JoinSet::new();

@@ -7,6 +7,7 @@ use maglev_dashboard::{Build, Dashboard, DashboardOptions};
 use maglev_fleet::{Fleet, FleetOptions, Source};
 use maglev_kube::{ClientOptions, Delays, client, objects::ObjectsWatch};
 use maglev_model::view::View;
+use maglev_net::ConnectionLimits;
 use maglev_telemetry::{EndpointCheck, HttpServer, TaskGroup};
 use prometheus::Registry;
 
@@ -43,6 +44,7 @@ async fn start(flags: &Flags, registry: Registry, parts: &mut TaskGroup) -> anyh
     let build_date = Some(BUILD_DATE).filter(|date| *date != "unknown");
     let options = DashboardOptions {
         addresses: flags.http_addrs(),
+        connections: ConnectionLimits::DASHBOARD,
         build: Build { version: VERSION, commit: COMMIT, build_date },
         namespace,
         ping: PING,
@@ -56,7 +58,7 @@ async fn start(flags: &Flags, registry: Registry, parts: &mut TaskGroup) -> anyh
         true => Ok(()),
         false => Err("waiting for the first list of pods".to_owned()),
     });
-    let server = HttpServer::new(flags.metrics_addr(), registry, Arc::new(|| Ok(())), ready);
+    let server = HttpServer::new(flags.metrics_addr(), registry, Arc::new(|| Ok(())), ready)?;
     parts.spawn(fleet.run(stop.clone()));
     parts.spawn(dashboard.run(stop.clone()));
     parts.spawn(server.run(stop));

@@ -63,7 +63,7 @@ async fn start(flags: &Flags, telemetry: Telemetry, parts: &mut TaskGroup) -> an
     let grpc = grpc::server(flags, node_name, sources, &registry)?.start(stop.clone())?;
     let (status_rx, watchdog) = (agent.status(), agent.watchdog());
     let (live, ready) = (Arc::new(move || watchdog.check()), Arc::new(move || status_rx.borrow().ready()));
-    let server = HttpServer::new(flags.metrics_addr(), registry, live, ready);
+    let server = HttpServer::new(flags.metrics_addr(), registry, live, ready)?;
 
     let (watches, server, agent) = (watches.run(stop.clone()), server.run(stop.clone()), agent.run(stop.clone()));
     parts.spawn(watches);

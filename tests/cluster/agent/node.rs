@@ -137,7 +137,13 @@ impl Node {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    fn metrics_address(&self) -> String {
+    /// The process of maglevd.
+    pub fn pid(&self) -> u32 {
+        self.maglevd.as_ref().and_then(Child::id).expect("maglevd runs")
+    }
+
+    /// Address of maglevd's HTTP endpoints.
+    pub fn metrics_address(&self) -> String {
         format!("127.0.3.10:{}", 19090 + u16::from(self.number))
     }
 

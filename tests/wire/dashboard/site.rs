@@ -15,6 +15,7 @@ use maglev_model::{
     view::View,
     vip::TableLength,
 };
+use maglev_net::ConnectionLimits;
 use maglev_rpc::{
     Server, ServerOptions,
     server::{GrpcMetrics, Identity, Sources},
@@ -143,6 +144,7 @@ impl Site {
         let (handle, registry, shutdown) = (fleet.handle(), Registry::new(), CancellationToken::new());
         let mut options = DashboardOptions {
             addresses: vec![([127, 0, 0, 1], 0).into()],
+            connections: ConnectionLimits::DASHBOARD,
             build: Build { version: "1.2.3", commit: "abc", build_date: None },
             namespace: None,
             ping: PING,
@@ -158,9 +160,14 @@ impl Site {
         Self { address, fleet: handle, registry, shutdown, tasks }
     }
 
+    /// All metrics in Prometheus format.
+    pub fn metrics(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).expect("valid metrics")
+    }
+
     /// The value of a metric.
     pub fn metric(&self, name: &str) -> f64 {
-        let text = TextEncoder::new().encode_to_string(&self.registry.gather()).expect("valid metrics");
+        let text = self.metrics();
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
         value.unwrap_or_else(|| panic!("the metric {name} is not in\n{text}"))
     }

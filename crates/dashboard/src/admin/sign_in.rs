@@ -1,10 +1,10 @@
 //! Sign-in, sign-out, and the present session.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Extension, Json,
-    extract::{ConnectInfo, State, rejection::JsonRejection},
+    extract::{State, rejection::JsonRejection},
     http::{HeaderMap, header},
     response::{AppendHeaders, IntoResponse as _, Response},
 };
@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::{Admin, AdminMode, cookie::delete_cookie, error::AdminError, origin, session::Session};
 use maglev_kube::{UserClients, whoami};
+use maglev_net::ConnectionHandle;
 
 /// The input of the sign-in form, of either mode.
 #[derive(Deserialize)]
@@ -70,11 +71,11 @@ impl SignedIn {
 
 pub async fn sign_in(
     State(admin): State<Arc<Admin>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(connection): Extension<ConnectionHandle>,
     headers: HeaderMap,
     body: Result<Json<SignInBody>, JsonRejection>,
 ) -> Result<Response, AdminError> {
-    let address = peer.ip().to_canonical();
+    let address = connection.peer().ip().to_canonical();
     let attempt = async {
         if !origin::is_secure(&headers) {
             return Err(AdminError::NotSecure);

@@ -1,12 +1,8 @@
 //! The limit of sign-in attempts per client address.
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    num::NonZeroU32,
-    time::Duration,
-};
+use std::{net::IpAddr, num::NonZeroU32, time::Duration};
 
-use maglev_net::KeyedRateLimit;
+use maglev_net::{KeyedRateLimit, peer_network};
 
 /// Attempts at once, then one per period: five a minute in the long run.
 const BURST: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
@@ -30,15 +26,7 @@ impl SignInLimit {
     /// # Errors
     /// The seconds until the next attempt may be allowed. A refused attempt is not counted.
     pub fn count(&self, address: IpAddr) -> Result<(), u64> {
-        self.0.allow(&network(address)).map_err(|wait| wait.as_secs() + 1)
-    }
-}
-
-/// The network that counts as one client: an IPv6 host has a /64 to itself.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-        address @ IpAddr::V4(_) => address,
+        self.0.allow(&peer_network(address)).map_err(|wait| wait.as_secs() + 1)
     }
 }
 
@@ -60,14 +48,6 @@ mod tests {
         advance(Duration::from_millis(10_500)).await;
         assert_eq!(limit.count(address), Ok(()));
         assert_eq!(limit.count(address), Err(13));
-    }
-
-    #[test]
-    fn addresses_of_one_ipv6_network_count_as_one() {
-        let parsed = |text: &str| network(text.parse().expect("an address"));
-        assert_eq!(parsed("2001:db8::1"), parsed("2001:db8::ffff:1"));
-        assert_ne!(parsed("2001:db8::1"), parsed("2001:db8:0:1::1"));
-        assert_eq!(parsed("::ffff:192.0.2.1"), parsed("192.0.2.1"));
     }
 
     #[tokio::test(start_paused = true)]

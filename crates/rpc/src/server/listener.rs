@@ -1,118 +1,53 @@
-//! One address: binds, with retries while the port is in use, and accepts at most as many connections as there are
-//! slots.
+//! The connections of the server as tonic accepts them.
 
 use std::{
     io,
-    net::SocketAddr,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use futures::{Stream, stream};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
-};
+use maglev_net::{Connection, ConnectionHandle, Listener};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
 
-use super::GrpcMetrics;
-
-/// Delay after a failed accept, for example for lack of file descriptors.
-const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
-
-pub struct Listener {
-    address: SocketAddr,
-    slots: Arc<Semaphore>,
-    metrics: GrpcMetrics,
-    bound: Arc<watch::Sender<Vec<SocketAddr>>>,
+/// The connections that a listener accepts.
+pub fn connections(listener: Listener) -> impl Stream<Item = io::Result<GrpcConnection>> + Send {
+    stream::unfold(listener, async |listener| {
+        let connection = GrpcConnection(listener.accept().await);
+        Some((Ok(connection), listener))
+    })
 }
 
-impl Listener {
-    pub fn new(
-        address: SocketAddr,
-        slots: Arc<Semaphore>,
-        metrics: GrpcMetrics,
-        bound: Arc<watch::Sender<Vec<SocketAddr>>>,
-    ) -> Self {
-        Self { address, slots, metrics, bound }
+/// Marks the connection of a request as one with a request. A connection of HTTP/2 never waits for requests again: pings
+/// keep it open.
+pub fn mark_connection<B>(request: http::Request<B>) -> http::Request<B> {
+    if let Some(connection) = request.extensions().get::<ConnectionHandle>() {
+        connection.request_started();
     }
+    request
+}
 
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
+/// A connection whose requests have its [`ConnectionHandle`] in their extensions.
+pub struct GrpcConnection(Connection);
 
-    /// Binds, with retries, and returns the accepted connections. A connection without a slot is closed at once.
-    pub async fn listen(self) -> impl Stream<Item = io::Result<Connection>> + Send {
-        let socket = self.bind().await;
-        stream::unfold((socket, self), async |(socket, this)| {
-            let connection = this.accept(&socket).await;
-            Some((Ok(connection), (socket, this)))
-        })
-    }
+impl Connected for GrpcConnection {
+    type ConnectInfo = ConnectionHandle;
 
-    async fn bind(&self) -> TcpListener {
-        let listener = maglev_net::bind(self.address, "gRPC").await;
-        self.bound.send_modify(|bound| bound.extend(listener.local_addr().ok()));
-        listener
-    }
-
-    async fn accept(&self, socket: &TcpListener) -> Connection {
-        loop {
-            match socket.accept().await {
-                Ok((stream, peer)) => match Arc::clone(&self.slots).try_acquire_owned() {
-                    Ok(slot) => {
-                        // Small responses are sent without delay.
-                        let _ = stream.set_nodelay(true);
-                        self.metrics.connections.inc();
-                        return Connection { stream, metrics: self.metrics.clone(), _slot: slot };
-                    }
-                    Err(_) => {
-                        self.metrics.refused.inc();
-                        tracing::debug!(%peer, "grpc connection refused");
-                    }
-                },
-                Err(error) => {
-                    tracing::debug!(%error, "grpc accept failed");
-                    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
-                }
-            }
-        }
+    fn connect_info(&self) -> ConnectionHandle {
+        self.0.handle().clone()
     }
 }
 
-/// A connection and its slot.
-pub struct Connection {
-    stream: TcpStream,
-    metrics: GrpcMetrics,
-    _slot: OwnedSemaphorePermit,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.metrics.connections.dec();
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = <TcpStream as Connected>::ConnectInfo;
-
-    fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.connect_info()
-    }
-}
-
-impl AsyncRead for Connection {
+impl AsyncRead for GrpcConnection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for GrpcConnection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        Pin::new(&mut self.0).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -120,18 +55,18 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.0.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Pin::new(&mut self.0).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

@@ -1,5 +1,6 @@
 //! Metrics of the gRPC server. The bus counts the events that slow watchers lose (`maglev_events_lost_total`).
 
+use maglev_net::ConnectionMetrics;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use tonic::{Code, Response, Status};
 
@@ -9,8 +10,7 @@ pub struct GrpcMetrics {
     requests: IntCounterVec,
     pub(crate) watchers: IntGauge,
     pub(crate) sent: IntCounter,
-    pub(crate) connections: IntGauge,
-    pub(crate) refused: IntCounter,
+    pub(crate) connections: ConnectionMetrics,
 }
 
 impl Default for GrpcMetrics {
@@ -22,11 +22,7 @@ impl Default for GrpcMetrics {
             requests: IntCounterVec::new(requests, &["method", "code"]).expect("the name is a valid metric name"),
             watchers: gauge("maglev_grpc_watchers", "Open event streams."),
             sent: counter("maglev_grpc_events_sent_total", "Events handed to streams, summed over all streams."),
-            connections: gauge("maglev_grpc_connections", "Open connections."),
-            refused: counter(
-                "maglev_grpc_connections_refused_total",
-                "Connections closed immediately, because the connection limit was reached.",
-            ),
+            connections: ConnectionMetrics::new(super::SERVER),
         }
     }
 }
@@ -40,8 +36,7 @@ impl GrpcMetrics {
         registry.register(Box::new(self.requests.clone()))?;
         registry.register(Box::new(self.watchers.clone()))?;
         registry.register(Box::new(self.sent.clone()))?;
-        registry.register(Box::new(self.connections.clone()))?;
-        registry.register(Box::new(self.refused.clone()))
+        self.connections.register(registry)
     }
 
     /// Counts a completed call and returns its response.

@@ -12,7 +12,7 @@ use super::{
     GrpcMetrics, Identity, Sources, SyncRefusal,
     encoded::EncodedResponse,
     selection::Selection,
-    watcher::{Watcher, WatcherSlot},
+    watcher::{StreamEnd, Watcher, WatcherSlot},
 };
 use crate::{
     convert::{state, time},
@@ -20,7 +20,7 @@ use crate::{
     server::objects::Objects,
 };
 use maglev_model::{event::Level, name::Name, view::VppView};
-use maglev_net::RateLimit;
+use maglev_net::{ConnectionHandle, RateLimit};
 use maglev_telemetry::ViewSnapshot;
 
 /// Burst of SyncVppLbState calls, over all callers.
@@ -86,7 +86,9 @@ impl Service {
         })
     }
 
-    fn watch(&self, request: &proto::WatchEventsRequest) -> Result<ResponseStream, Status> {
+    fn watch(&self, request: &Request<proto::WatchEventsRequest>) -> Result<ResponseStream, Status> {
+        let expires = request.extensions().get().map(ConnectionHandle::expires);
+        let request = request.get_ref();
         let selection = Selection::from_request(request)?;
         let level = Level::try_from(request.log_level()).unwrap_or(Level::Info);
         let permit = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
@@ -95,7 +97,8 @@ impl Service {
         let slot = WatcherSlot::new(self.metrics.watchers.clone(), permit);
         let (since, shutdown) = (request.since.map(Into::into), self.shutdown.clone());
         let (events, metrics) = (&self.sources.events, self.metrics.clone());
-        Ok(Box::pin(Watcher::new(events, level, since, selection, metrics, shutdown, slot).stream()))
+        let end = StreamEnd { shutdown, expires };
+        Ok(Box::pin(Watcher::new(events, level, since, selection, metrics, end, slot).stream()))
     }
 
     async fn sync(&self, request: proto::SyncVppLbStateRequest) -> Result<proto::SyncVppLbStateResponse, Status> {
@@ -171,7 +174,7 @@ impl Maglev for Service {
     }
 
     async fn watch_events(&self, request: Request<proto::WatchEventsRequest>) -> RpcResult<ResponseStream> {
-        self.metrics.complete("WatchEvents", self.watch(request.get_ref()))
+        self.metrics.complete("WatchEvents", self.watch(&request))
     }
 
     async fn get_vpp_info(&self, _: Request<proto::GetVppInfoRequest>) -> RpcResult<proto::GetVppInfoResponse> {

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use futures::{Stream, stream};
 use prometheus::IntGauge;
 use prost::Message as _;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::{GrpcMetrics, encoded::EncodedResponse, selection::Selection};
 use crate::{convert::encode, proto};
 use maglev_model::event::Level;
+use maglev_net::sleep_until_some;
 use maglev_telemetry::{AsOf, EventBatch, Received, Subscriber, Subscription};
 
 /// State of one event stream.
@@ -26,8 +27,24 @@ pub struct Watcher {
     /// Set if `resync_required` is to be sent.
     resync: bool,
     metrics: GrpcMetrics,
-    shutdown: CancellationToken,
+    end: StreamEnd,
     _slot: WatcherSlot,
+}
+
+/// The end of a stream.
+pub struct StreamEnd {
+    pub shutdown: CancellationToken,
+    /// The maximum age of the connection. The client resumes on another one.
+    pub expires: Option<Instant>,
+}
+
+impl StreamEnd {
+    async fn reached(&self) {
+        tokio::select! {
+            () = self.shutdown.cancelled() => {}
+            () = sleep_until_some(self.expires) => {}
+        }
+    }
 }
 
 /// A slot among the watchers. Counts the stream in the metrics.
@@ -57,7 +74,7 @@ impl Watcher {
         since: Option<AsOf>,
         selection: Option<Selection>,
         metrics: GrpcMetrics,
-        shutdown: CancellationToken,
+        end: StreamEnd,
         slot: WatcherSlot,
     ) -> Self {
         let (subscription, resync) = match events.subscribe(level, since) {
@@ -65,10 +82,10 @@ impl Watcher {
             Err(_) => (events.subscribe(level, None).ok(), true),
         };
         let subscription = subscription.expect("a subscription from now on never fails");
-        Self { subscription, selection, position: None, dropped: 0, resync, metrics, shutdown, _slot: slot }
+        Self { subscription, selection, position: None, dropped: 0, resync, metrics, end, _slot: slot }
     }
 
-    /// The messages, until shutdown.
+    /// The messages, until the end.
     pub fn stream(self) -> impl Stream<Item = Result<EncodedResponse, Status>> + Send {
         stream::unfold(self, async |mut this| this.next().await.map(|message| (Ok(message), this)))
     }
@@ -77,7 +94,7 @@ impl Watcher {
         loop {
             let received = tokio::select! {
                 biased;
-                () = self.shutdown.cancelled() => return None,
+                () = self.end.reached() => return None,
                 received = self.subscription.next() => received?,
             };
             match received {

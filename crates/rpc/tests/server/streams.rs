@@ -8,6 +8,7 @@ use maglev_model::{
     event::{Event, FrontendState, Level},
     health::{BackendHealth, BackendState, ProbeCode},
 };
+use maglev_net::ConnectionLimits;
 use maglev_rpc::client::{AgentClient, EventStream, Line, LineBatch, WatchRequest};
 use maglev_telemetry::BusLimits;
 use maglev_testkit::{AgentServer, agent_server::LOW_LIMITS, within};
@@ -167,7 +168,10 @@ async fn watchers_are_limited_and_a_closed_stream_frees_its_slot() {
 
 #[tokio::test]
 async fn excess_connections_are_closed_and_counted() {
-    let node = AgentServer::start_with(1, BusLimits::default(), |options, _| options.max_connections = 1).await;
+    let node = AgentServer::start_with(1, BusLimits::default(), |options, _| {
+        options.connections = ConnectionLimits { max_connections: 4, max_per_peer: 1, ..ConnectionLimits::GRPC };
+    })
+    .await;
     let client = node.client().await;
     within(client.version()).await.expect("the first connection is served");
     let mut other = tokio::net::TcpStream::connect(node.address).await.expect("the port is open");
@@ -175,7 +179,10 @@ async fn excess_connections_are_closed_and_counted() {
     let closed = within(tokio::io::AsyncReadExt::read(&mut other, &mut byte)).await;
     assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
     let metrics = node.metrics();
-    for line in ["\nmaglev_grpc_connections 1\n", "\nmaglev_grpc_connections_refused_total 1\n"] {
+    for line in [
+        "\nmaglev_server_connections{server=\"grpc\"} 1\n",
+        "\nmaglev_server_connections_refused_total{reason=\"PeerLimit\",server=\"grpc\"} 1\n",
+    ] {
         assert!(metrics.contains(line), "{metrics}");
     }
     within(client.version()).await.expect("the first connection is served");

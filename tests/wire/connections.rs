@@ -1,0 +1,7 @@
+//! Hostile peers of the three servers (gRPC, metrics, dashboard) over real sockets, while a normal client is served.
+
+mod big_header;
+mod client;
+mod running;
+mod silent;
+mod unread;

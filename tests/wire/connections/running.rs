@@ -1,0 +1,133 @@
+//! The three servers, each with a normal client.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use maglev_net::ConnectionLimits;
+use maglev_rpc::client::AgentClient;
+use maglev_telemetry::{BusLimits, HttpServer};
+use maglev_testkit::{AgentServer, within};
+use prometheus::{Registry, TextEncoder};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::dashboard::{
+    browser::get,
+    site::{Node, Site},
+};
+
+/// A kind of server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Grpc,
+    Metrics,
+    Dashboard,
+}
+
+impl Kind {
+    pub const ALL: [Self; 3] = [Self::Grpc, Self::Metrics, Self::Dashboard];
+}
+
+/// Limits that no test reaches unless it lowers them.
+pub const HIGH: ConnectionLimits = ConnectionLimits {
+    max_connections: 400,
+    max_per_peer: 200,
+    header_timeout: Duration::from_hours(1),
+    idle_timeout: Duration::from_hours(1),
+    write_timeout: Duration::from_hours(1),
+    ..ConnectionLimits::DASHBOARD
+};
+
+/// A running server.
+pub struct Running {
+    pub kind: Kind,
+    pub address: SocketAddr,
+    server: Server,
+}
+
+enum Server {
+    Grpc(Box<AgentServer>),
+    Metrics { registry: Registry, shutdown: CancellationToken, task: JoinHandle<()> },
+    Dashboard(Box<(Node, Site)>),
+}
+
+impl Running {
+    pub async fn start(kind: Kind, limits: ConnectionLimits) -> Self {
+        let (address, server) = match kind {
+            Kind::Grpc => {
+                let set = |options: &mut maglev_rpc::ServerOptions| options.connections = limits;
+                let server = AgentServer::start_with(1, BusLimits::default(), |options, _| set(options)).await;
+                (server.address, Server::Grpc(Box::new(server)))
+            }
+            Kind::Metrics => {
+                let (registry, shutdown) = (Registry::new(), CancellationToken::new());
+                let (address, ok) = (([127, 0, 0, 1], 0).into(), Arc::new(|| Ok(())));
+                let server = HttpServer::new(address, registry.clone(), ok.clone(), ok).unwrap().with_limits(limits);
+                let mut bound = server.bound();
+                let task = tokio::spawn(server.run(shutdown.clone()));
+                let address = within(bound.wait_for(Option::is_some)).await.unwrap().unwrap();
+                (address, Server::Metrics { registry, shutdown, task })
+            }
+            Kind::Dashboard => {
+                let node = Node::start("node-a", 1).await;
+                let site = Site::start_with(&[&node], 0xabc, |options| options.connections = limits).await;
+                (site.address, Server::Dashboard(Box::new((node, site))))
+            }
+        };
+        Self { kind, address, server }
+    }
+
+    /// Panics unless a client with a connection of its own is served.
+    pub async fn serves(&self) {
+        let path = match &self.server {
+            Server::Grpc(_) => {
+                let endpoint = AgentClient::endpoint(format!("http://{}", self.address)).unwrap();
+                let client = AgentClient::new(within(endpoint.connect()).await.unwrap());
+                within(client.version()).await.unwrap();
+                return;
+            }
+            Server::Metrics { .. } => "/healthz",
+            Server::Dashboard(_) => "/view/api/version",
+        };
+        assert_eq!(get(self.address, path, &[]).await.status, 200, "{:?}", self.kind);
+    }
+
+    /// The value of `maglev_server_connections_closed_total` or `…_refused_total`, by reason.
+    pub fn count(&self, what: &str, reason: &str) -> u64 {
+        let (text, server) = match &self.server {
+            Server::Grpc(server) => (server.metrics(), "grpc"),
+            Server::Metrics { registry, .. } => (encode(registry), "metrics"),
+            Server::Dashboard(server) => (server.1.metrics(), "dashboard"),
+        };
+        let series = format!("maglev_server_connections_{what}_total{{reason=\"{reason}\",server=\"{server}\"}} ");
+        let value = text.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok());
+        value.unwrap_or_else(|| panic!("{series} is not in\n{text}"))
+    }
+
+    /// Waits until the counter is at least `count`.
+    pub async fn until_counted(&self, what: &str, reason: &str, count: u64) {
+        within(async {
+            while self.count(what, reason) < count {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
+
+    pub async fn stop(self) {
+        match self.server {
+            Server::Grpc(server) => server.stop().await,
+            Server::Metrics { shutdown, task, .. } => {
+                shutdown.cancel();
+                within(task).await.unwrap();
+            }
+            Server::Dashboard(server) => {
+                server.1.stop().await;
+                server.0.stop().await;
+            }
+        }
+    }
+}
+
+fn encode(registry: &Registry) -> String {
+    TextEncoder::new().encode_to_string(&registry.gather()).unwrap()
+}

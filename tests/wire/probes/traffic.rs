@@ -161,7 +161,7 @@ async fn assert_stable_while_blocked(
     node.until("all servers have their weights", is_full).await;
     node.until_programmed().await;
 
-    let mark = node.simulator.mark();
+    let (mark, logged) = (node.simulator.mark(), node.log().len());
     block();
     probing.until("the path is suspect", |snapshot| snapshot.suspect_v4).await;
     probing.until_all(5, BackendState::Down).await;
@@ -177,7 +177,7 @@ async fn assert_stable_while_blocked(
     probing.until("the path works", |snapshot| !snapshot.suspect_v4).await;
     node.sync_now(None).await.unwrap();
     assert_eq!(node.simulator.writes_since(mark), [], "fast checks: {fast_count}");
-    let log = node.log();
+    let log = node.log().split_off(logged);
     let suspicions: Vec<_> = log.iter().filter(|line| line.starts_with("probe-path-suspect")).collect();
     assert_eq!(
         suspicions,

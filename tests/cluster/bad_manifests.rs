@@ -118,7 +118,7 @@ async fn pattern_that_is_accepted_is_usable_by_the_agents() {
         match checks.create(&dry_run, &serde_json::from_value(object).unwrap()).await {
             Ok(_) => {
                 accepted += 1;
-                if let Err(error) = BodyPattern::new(pattern) {
+                if let Err(error) = BodyPattern::new(pattern).compiled() {
                     differences.push(format!("{pattern}: accepted, but not usable: {error}"));
                 }
                 if matches.is_none() {

@@ -8,6 +8,7 @@ mod counts;
 mod endless_bodies;
 mod expected_body;
 mod grpc_health;
+mod hostile_namespaces;
 mod http2;
 mod icmp_echo;
 mod namespace;

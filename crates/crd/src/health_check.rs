@@ -214,11 +214,11 @@ pub struct Http {
     #[schemars(length(min = 1, max = 1024))]
     pub expected_text: Option<String>,
 
-    /// Regular expression that must match anywhere in the first 64 KiB of the response body: RE2
+    /// Regular expression that must match anywhere in the first 8 KiB of the response body: RE2
     /// syntax with the meaning of Go's package regexp, at most 1024 characters. \d, \w, \s and \b are
     /// ASCII; $ is the end of the body, so that such an expression waits for it. At most 8 repetition
-    /// counts such as {2,30}, of at most 99, and not on a group; no Unicode classes such as \p{Greek}.
-    /// Needs method GET. Excludes expectedText, which is simpler for plain text.
+    /// counts such as {2,30}, of at most 99, and not on a group; no Unicode classes such as \p{Greek}; at
+    /// most 16 KiB when repetitions are expanded, otherwise the condition Accepted is False. Needs method GET. Excludes expectedText, which is simpler for plain text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "text::body_pattern")]
     pub expected_body: Option<String>,

@@ -7,13 +7,11 @@
 mod backend_loop;
 mod probe_queue;
 mod reconcile;
+mod start_queue;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use fastrand::Rng;
 use jiff::SignedDuration;
@@ -35,9 +33,10 @@ use maglev_net::LogThrottle;
 use self::{
     backend_loop::BackendLoop,
     probe_queue::{FinishedProbe, ProbeQueue, QueueEvent},
+    start_queue::{Next, StartQueue},
 };
 use super::{
-    HealthOptions,
+    HealthOptions, loop_beat,
     per_family::PerFamily,
     prober::{ProbeOutcome, ProbeTarget, Prober},
     publisher::Publisher,
@@ -78,15 +77,16 @@ pub struct Checker<P> {
     /// The configuration in force; `None` before the first one.
     config: Option<Config>,
     loops: HashMap<Name, BackendLoop>,
-    /// The start times of the next probes, of loops without a probe in flight.
-    due: BTreeSet<(Instant, Name)>,
+    /// The next probes, of loops without a probe in flight.
+    starts: StartQueue,
     queue: ProbeQueue,
     paths: PerFamily<ProbePath>,
     publisher: Publisher,
     starvation: StarvationMonitor,
     log_throttle: LogThrottle,
-    /// True while due probes wait because `max_in_flight` probes are in flight.
+    /// True while due probes wait for slots.
     is_limited: bool,
+    next_beat: Instant,
 }
 
 /// The reason for the end of a wait.
@@ -112,13 +112,14 @@ impl<P: Prober> Checker<P> {
             rng: Rng::with_seed(options.seed),
             config: None,
             loops: HashMap::new(),
-            due: BTreeSet::new(),
+            starts: StartQueue::new(options.max_in_flight),
             queue: ProbeQueue::default(),
             paths: PerFamily::default(),
             publisher: Publisher::new(snapshot_tx, events.clone(), options.clock, 0),
             starvation: StarvationMonitor::default(),
             log_throttle: LogThrottle::default(),
             is_limited: false,
+            next_beat: Instant::now(),
             events,
             options,
         }
@@ -129,24 +130,37 @@ impl<P: Prober> Checker<P> {
         let mut config_open = true;
         self.take_config();
         loop {
+            self.beat(Instant::now());
             self.start_due();
             self.publisher.publish(Instant::now());
             let reason = self.wait(config_open, &shutdown).await;
             match reason {
-                WakeReason::Shutdown => return,
+                WakeReason::Shutdown => break,
                 WakeReason::Config => self.take_config(),
                 WakeReason::ConfigClosed => config_open = false,
-                WakeReason::Queue(QueueEvent::Finished(probe)) => self.finish(probe, Instant::now()),
+                WakeReason::Queue(QueueEvent::Finished(probe)) => {
+                    self.starts.finish(&probe.name);
+                    self.finish(probe, Instant::now());
+                }
+                WakeReason::Queue(QueueEvent::Aborted(name)) => self.starts.finish(&name),
                 WakeReason::Queue(QueueEvent::Tick(due)) => self.tick(due, Instant::now()),
-                WakeReason::Queue(QueueEvent::Aborted) | WakeReason::Timer => {}
+                WakeReason::Timer => {}
             }
+        }
+        self.options.beat.end();
+    }
+
+    fn beat(&mut self, now: Instant) {
+        if now >= self.next_beat {
+            self.options.beat.beat(now - self.next_beat);
+            self.next_beat = now + loop_beat::INTERVAL;
         }
     }
 
-    /// The time of the next probe or publication.
-    fn next_deadline(&self) -> Option<Instant> {
-        let start = self.due.first().filter(|_| self.may_start()).map(|(due, _)| *due);
-        [start, self.publisher.due()].into_iter().flatten().min()
+    /// The time of the next probe, publication or beat.
+    fn next_deadline(&self) -> Instant {
+        let start = self.starts.next_at(Instant::now());
+        [start, self.publisher.due()].into_iter().flatten().fold(self.next_beat, Instant::min)
     }
 
     async fn wait(&mut self, config_open: bool, shutdown: &CancellationToken) -> WakeReason {
@@ -160,7 +174,7 @@ impl<P: Prober> Checker<P> {
                 if changed.is_ok() { WakeReason::Config } else { WakeReason::ConfigClosed }
             }
             event = self.queue.next() => WakeReason::Queue(event),
-            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => WakeReason::Timer,
+            () = sleep_until(deadline) => WakeReason::Timer,
         }
     }
 
@@ -179,10 +193,6 @@ impl<P: Prober> Checker<P> {
         }
     }
 
-    fn may_start(&self) -> bool {
-        self.queue.probes() < self.options.max_in_flight.max(1)
-    }
-
     /// Starts due probes, a batch at a time, so that probes in flight make progress in between.
     fn start_due(&mut self) {
         if !self.queue.is_drained() {
@@ -190,38 +200,51 @@ impl<P: Prober> Checker<P> {
         }
         let now = Instant::now();
         for _ in 0..BATCH {
-            if self.due.first().is_none_or(|(due, _)| *due > now) {
-                self.is_limited = false;
-                return;
-            }
-            if !self.may_start() {
-                self.report_limit();
-                return;
-            }
-            if let Some((due, name)) = self.due.pop_first() {
-                self.options.metrics.start_delay.observe((now - due).as_secs_f64());
-                self.start_probe(name, now);
+            match self.starts.next(now) {
+                Next::Start(due, name) => self.start_probe(name, due, now),
+                Next::NoneDue => {
+                    self.is_limited = false;
+                    return;
+                }
+                Next::Limited(namespace) => {
+                    self.report_limit(&namespace);
+                    return;
+                }
             }
         }
     }
 
-    /// Reports, once per episode, that `max_in_flight` probes are in flight. As they finish, due probes start, the
-    /// longest due first.
-    fn report_limit(&mut self) {
+    /// Reports, once per episode, that due probes of `namespace` wait for slots.
+    fn report_limit(&mut self, namespace: &str) {
         if std::mem::replace(&mut self.is_limited, true) {
             return;
         }
         self.options.metrics.limited.inc();
         if let Some(suppressed) = self.log_throttle.admit("limited") {
             let limit = self.options.max_in_flight;
-            tracing::warn!(limit, suppressed, "due probes wait because the maximum number of probes is in flight");
+            tracing::warn!(
+                namespace,
+                limit,
+                suppressed,
+                "due probes wait because the namespace has used its share of the maximum number of probes in flight"
+            );
         }
     }
 
-    fn start_probe(&mut self, name: Name, now: Instant) {
-        let (Some(config), Some(backend_loop)) = (&self.config, self.loops.get_mut(&name)) else { return };
+    fn start_probe(&mut self, name: Name, due: Instant, now: Instant) {
+        let (Some(config), Some(backend_loop)) = (&self.config, self.loops.get_mut(&name)) else {
+            self.starts.finish(&name);
+            return;
+        };
         backend_loop.due = None;
-        let Some(check) = backend_loop.check().cloned() else { return };
+        let Some(check) = backend_loop.check().cloned() else {
+            self.starts.finish(&name);
+            return;
+        };
+        self.options.metrics.start_delay.observe((now - due).as_secs_f64());
+        if let Some(metrics) = &backend_loop.metrics {
+            metrics.start_delay.observe((now - due).as_secs_f64());
+        }
         let kind = check.probe.type_name();
         let source = config.node.probe.source(backend_loop.family());
         self.events.emit_probe(|| Event::ProbeStart { backend: name.clone(), kind });
@@ -344,7 +367,7 @@ impl<P: Prober> Checker<P> {
         let matches = |name: &Name| {
             self.loops.get(name).is_some_and(|backend_loop| backend_loop.family() == family && filter(backend_loop))
         };
-        self.due.iter().map(|(_, name)| name).filter(|name| matches(name)).take(limit).cloned().collect()
+        self.starts.iter().filter(|name| matches(name)).take(limit).cloned().collect()
     }
 
     /// Schedules the next probe of `name` for `delay` ± 10 % after `from`, but not before `now`.
@@ -356,9 +379,9 @@ impl<P: Prober> Checker<P> {
     fn schedule_at(&mut self, name: &Name, at: Instant) {
         let Some(backend_loop) = self.loops.get_mut(name) else { return };
         if let Some(due) = backend_loop.due.replace(at) {
-            self.due.remove(&(due, name.clone()));
+            self.starts.remove(due, name);
         }
-        self.due.insert((at, name.clone()));
+        self.starts.insert(at, name);
     }
 }
 

@@ -9,8 +9,13 @@ use tokio::time::{Instant, timeout_at};
 
 use maglev_model::{body_pattern::BodyPattern, config::Http};
 
-/// The part of a body, in bytes, that is searched.
-const BODY_LIMIT: usize = 64 * 1024;
+use super::{
+    pattern_matcher::{MatchThreads, PatternMatcher},
+    progress::ProbeProgress,
+};
+
+/// The part of a body, in bytes, that is searched for a text.
+const TEXT_LIMIT: usize = 64 * 1024;
 /// The minimum time between two searches in a body that goes on. Bounds the CPU time for bodies that arrive in small
 /// pieces.
 const SEARCH_INTERVAL: Duration = Duration::from_millis(10);
@@ -19,7 +24,7 @@ const SEARCH_INTERVAL: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub enum ExpectedBody {
     Text(Box<memmem::Finder<'static>>),
-    Pattern(BodyPattern),
+    Pattern(PatternMatcher),
 }
 
 /// A body that arrives in pieces.
@@ -45,19 +50,22 @@ pub enum SearchResult {
     NotFound(usize),
     /// Not found in a body that did not end as it should, for this reason.
     Incomplete(String),
+    /// This node could not search, for this reason.
+    NotSearched(String),
 }
 
 impl ExpectedBody {
-    /// Prepares the expectation of a HealthCheck, if it has one.
+    /// Prepares the expectation of a HealthCheck of `namespace`, if it has one.
     ///
     /// # Errors
     /// Human-readable message if the pattern is not valid.
-    pub fn new(http: &Http) -> Result<Option<Self>, String> {
+    pub fn new(http: &Http, namespace: &str, threads: &MatchThreads) -> Result<Option<Self>, String> {
         if let Some(text) = &http.expected_text {
             return Ok(Some(Self::Text(Box::new(memmem::Finder::new(text).into_owned()))));
         }
-        let pattern = http.expected_body.as_deref().map(BodyPattern::new).transpose();
-        Ok(pattern.map_err(|error| format!("expectedBody: {error}"))?.map(Self::Pattern))
+        let Some(pattern) = &http.expected_body else { return Ok(None) };
+        pattern.compiled().map_err(|error| format!("expectedBody: {error}"))?;
+        Ok(Some(Self::Pattern(threads.matcher(namespace, pattern.clone()))))
     }
 
     /// The name of the field in the HealthCheck.
@@ -68,15 +76,24 @@ impl ExpectedBody {
         }
     }
 
-    fn matches(&self, body: &[u8], has_ended: bool) -> bool {
+    /// The part of a body, in bytes, that is searched.
+    pub fn limit(&self) -> usize {
         match self {
-            Self::Text(text) => text.find(body).is_some(),
-            Self::Pattern(pattern) => pattern.matches(body, has_ended),
+            Self::Text(_) => TEXT_LIMIT,
+            Self::Pattern(_) => BodyPattern::BODY_LIMIT,
         }
     }
 
-    /// Reads `body` until a match, its end, or [`BODY_LIMIT`].
-    pub async fn search(&self, body: &mut impl ResponseBody) -> SearchResult {
+    async fn matches(&self, body: &[u8], has_ended: bool, progress: &ProbeProgress<'_>) -> Result<bool, String> {
+        match self {
+            Self::Text(text) => Ok(text.find(body).is_some()),
+            Self::Pattern(matcher) => progress.while_busy(matcher.matches(body, has_ended)).await,
+        }
+    }
+
+    /// Reads `body` until a match, its end, or [`limit`](Self::limit).
+    pub async fn search(&self, body: &mut impl ResponseBody, progress: &ProbeProgress<'_>) -> SearchResult {
+        let limit = self.limit();
         let mut read = Vec::new();
         let mut searched = 0;
         let mut next_search = Instant::now();
@@ -88,14 +105,16 @@ impl ExpectedBody {
             } else {
                 Ok(More::Follows)
             };
-            read.truncate(BODY_LIMIT);
-            let has_ended = piece == Ok(More::Ended) || read.len() == BODY_LIMIT;
+            read.truncate(limit);
+            let has_ended = piece == Ok(More::Ended) || read.len() == limit;
             let now = Instant::now();
             if has_ended || piece.is_err() || now >= next_search {
-                if self.matches(&read, has_ended) {
-                    return SearchResult::Found(read.len());
+                match self.matches(&read, has_ended, progress).await {
+                    Ok(true) => return SearchResult::Found(read.len()),
+                    Ok(false) => {}
+                    Err(reason) => return SearchResult::NotSearched(reason),
                 }
-                (searched, next_search) = (read.len(), now + SEARCH_INTERVAL);
+                (searched, next_search) = (read.len(), Instant::now() + SEARCH_INTERVAL);
             }
             match piece {
                 _ if has_ended => return SearchResult::NotFound(read.len()),

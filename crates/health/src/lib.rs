@@ -20,10 +20,12 @@ mod expected_body;
 mod http1;
 mod http_request;
 mod last_probes;
+mod loop_beat;
 mod metrics;
 mod namespace;
 mod network;
 mod outcome_effect;
+mod pattern_matcher;
 mod per_family;
 mod probe_grpc;
 mod probe_http;
@@ -48,6 +50,7 @@ use maglev_model::{config::Config, event::Events, health::HealthSnapshot};
 use self::checker::Checker;
 pub use self::{
     last_probes::LastProbes,
+    loop_beat::LoopBeat,
     metrics::ProbeMetrics,
     namespace::NetworkNamespace,
     network::NetworkProber,
@@ -68,6 +71,8 @@ pub struct HealthOptions {
     /// The maximum number of probes in flight, at least 1; further probes wait. Bounds sockets and memory.
     pub max_in_flight: usize,
     pub metrics: ProbeMetrics,
+    /// Receives the beats of the probe loop.
+    pub beat: LoopBeat,
     /// Receives the last probe of each backend.
     pub last_probes: LastProbes,
 }
@@ -82,6 +87,7 @@ impl HealthOptions {
             clock: Timestamp::now,
             max_in_flight: descriptors::raise_limit(),
             metrics: ProbeMetrics::default(),
+            beat: LoopBeat::default(),
             last_probes: LastProbes::default(),
         }
     }

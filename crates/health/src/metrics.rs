@@ -19,12 +19,17 @@ const DURATION_BUCKETS: [f64; 16] =
 const DELAY_BUCKETS: [f64; 15] =
     [0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
+/// Histogram bounds of start delays by namespace in seconds: few, since there is a histogram per namespace.
+const NAMESPACE_DELAY_BUCKETS: [f64; 8] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
 /// The metrics of all probes. Clones share the series.
 #[derive(Clone, Debug)]
 pub struct ProbeMetrics {
     duration: HistogramVec,
     totals: ProbeTotals,
     pub(crate) start_delay: Histogram,
+    /// One histogram for each namespace with a Backend that is or was probed.
+    namespace_start_delay: HistogramVec,
     pub(crate) discarded: IntCounter,
     pub(crate) not_probed: IntCounter,
     pub(crate) limited: IntCounter,
@@ -48,22 +53,28 @@ impl ProbeMetrics {
             "maglev_probe_start_delay_seconds",
             "Delay between the due time and the start of a probe.",
         );
+        let namespace_delay = HistogramOpts::new(
+            "maglev_probe_namespace_start_delay_seconds",
+            "Delay between the due time and the start of a probe, by namespace of the Backend.",
+        );
+        let namespace_delay = namespace_delay.buckets(NAMESPACE_DELAY_BUCKETS.to_vec());
         let counter = |name, help| IntCounter::new(name, help).expect(VALID);
         Self {
             duration: HistogramVec::new(duration.buckets(DURATION_BUCKETS.to_vec()), &["type"]).expect(VALID),
             totals: ProbeTotals::new(),
             start_delay: Histogram::with_opts(delay.buckets(bounds)).expect(VALID),
+            namespace_start_delay: HistogramVec::new(namespace_delay, &["backend_namespace"]).expect(VALID),
             discarded: counter(
                 "maglev_probe_discarded_total",
                 "Failed probes that were not counted, because this process did not get enough CPU time.",
             ),
             not_probed: counter(
                 "maglev_probe_not_sent_total",
-                "Probes that this node could not send, because it had no descriptor, port or source address.",
+                "Probes that this node could not send or evaluate: no descriptor, port, source address or CPU time for expectedBody.",
             ),
             limited: counter(
                 "maglev_probe_limit_total",
-                "Times that due probes had to wait, because the process had reached its limit of file descriptors.",
+                "Times that due probes had to wait, because their namespace had used its share of the probes in flight.",
             ),
         }
     }
@@ -74,6 +85,7 @@ impl ProbeMetrics {
         registry.register(Box::new(self.duration.clone()))?;
         registry.register(Box::new(self.totals.clone()))?;
         registry.register(Box::new(self.start_delay.clone()))?;
+        registry.register(Box::new(self.namespace_start_delay.clone()))?;
         registry.register(Box::new(self.discarded.clone()))?;
         registry.register(Box::new(self.not_probed.clone()))?;
         registry.register(Box::new(self.limited.clone()))
@@ -82,12 +94,16 @@ impl ProbeMetrics {
     /// The handles for probes of `backend` by a check of type `kind`. Counts of another type are discarded.
     pub(crate) fn track(&self, backend: &Name, kind: &'static str) -> BackendProbeMetrics {
         let counts = self.totals.track(backend, kind);
-        BackendProbeMetrics { duration: self.duration.with_label_values(&[kind]), counts }
+        let start_delay = self.namespace_start_delay.with_label_values(&[backend.namespace()]);
+        BackendProbeMetrics { duration: self.duration.with_label_values(&[kind]), start_delay, counts }
     }
 
     /// Removes the series of a removed backend.
     pub(crate) fn remove(&self, backend: &Name) {
-        self.totals.remove(backend);
+        if self.totals.remove(backend) {
+            // Fails only if no Backend of the namespace was probed.
+            let _ = self.namespace_start_delay.remove_label_values(&[backend.namespace()]);
+        }
     }
 }
 
@@ -95,5 +111,6 @@ impl ProbeMetrics {
 #[derive(Clone, Debug)]
 pub(crate) struct BackendProbeMetrics {
     pub duration: Histogram,
+    pub start_delay: Histogram,
     pub counts: Arc<ProbeCounts>,
 }

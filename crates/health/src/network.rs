@@ -17,6 +17,8 @@ use maglev_model::{
 };
 
 use super::{
+    expected_body::ExpectedBody,
+    pattern_matcher::MatchThreads,
     probe_grpc::GrpcProbe,
     probe_http::HttpProbe,
     probe_icmp::IcmpProbe,
@@ -32,6 +34,7 @@ pub struct NetworkProber {
     user_agent: String,
     roots: Arc<RootCertStore>,
     icmp: Rc<IcmpProbe>,
+    match_threads: MatchThreads,
     prepared: RefCell<HashMap<*const HealthCheck, CachedProbe>>,
 }
 
@@ -43,7 +46,7 @@ struct CachedProbe {
     prepared: Rc<PreparedProbe>,
 }
 
-/// The parts of a probe that are built once per HealthCheck: requests, regular expressions, TLS settings.
+/// The parts of a probe that are built once per HealthCheck: requests, searches, TLS settings.
 #[derive(Debug)]
 enum PreparedProbe {
     Icmp(Rc<IcmpProbe>),
@@ -63,7 +66,13 @@ impl NetworkProber {
     /// A prober that trusts only `roots`.
     pub fn with_roots(version: &str, roots: RootCertStore) -> Self {
         let user_agent = format!("maglevd/{version}");
-        Self { user_agent, roots: Arc::new(roots), icmp: Rc::default(), prepared: RefCell::default() }
+        Self {
+            user_agent,
+            roots: Arc::new(roots),
+            icmp: Rc::default(),
+            match_threads: MatchThreads::default(),
+            prepared: RefCell::default(),
+        }
     }
 
     fn prepared(&self, check: &Arc<HealthCheck>) -> Rc<PreparedProbe> {
@@ -80,7 +89,8 @@ impl NetworkProber {
     fn prepare(&self, check: &HealthCheck) -> PreparedProbe {
         match &check.probe {
             Probe::Tcp { port, tls } => TcpProbe::new(*port, tls.as_ref(), &self.roots).map(PreparedProbe::Tcp),
-            Probe::Http { port, http, tls } => HttpProbe::new(*port, http, tls.as_ref(), &self.roots, &self.user_agent)
+            Probe::Http { port, http, tls } => ExpectedBody::new(http, check.name.namespace(), &self.match_threads)
+                .and_then(|expected| HttpProbe::new(*port, http, tls.as_ref(), &self.roots, &self.user_agent, expected))
                 .map(|http| PreparedProbe::Http(Box::new(http))),
             Probe::Grpc { port, service, tls } => {
                 GrpcProbe::new(*port, service, tls.as_ref(), &self.roots, &self.user_agent)
@@ -111,6 +121,10 @@ impl PreparedProbe {
         let progress = ProbeProgress::new(trace);
         match timeout(target.check.timeout, self.run(target, &progress)).await {
             Ok(Ok(outcome) | Err(outcome)) => outcome,
+            Err(_) if progress.is_busy() => ProbeOutcome::not_probed(format!(
+                "expectedBody was not matched within {:?}: expressions of this namespace need too much CPU time",
+                target.check.timeout
+            )),
             Err(_) => timed_out(progress.timeout_code(), target),
         }
     }

@@ -46,13 +46,14 @@ impl HttpProbe {
         tls: Option<&Tls>,
         roots: &Arc<RootCertStore>,
         user_agent: &str,
+        expected_body: Option<ExpectedBody>,
     ) -> Result<Self, String> {
         Ok(Self {
             port,
             tls: tls.map(|tls| TlsClient::new(tls, http.host.as_deref(), &[HTTP_2, HTTP_1], roots)).transpose()?,
             request: HttpRequest::new(port, http, tls, user_agent)?,
             expected_statuses: http.expected_statuses.clone(),
-            expected_body: ExpectedBody::new(http)?,
+            expected_body,
         })
     }
 
@@ -123,13 +124,16 @@ impl HttpProbe {
             return Err(ProbeOutcome::completed(ProbeCode::L7Status, format!("status {status}, expected {expected}")));
         }
         if let Some(expected) = &self.expected_body {
-            match expected.search(body).await {
+            match expected.search(body, progress).await {
                 SearchResult::Found(length) => progress.trace(|| format!("read {length} bytes of the body")),
                 SearchResult::NotFound(length) => {
                     progress.trace(|| format!("read {length} bytes of the body"));
-                    return Err(not_found(head, expected.field(), length));
+                    return Err(not_found(head, expected, length));
                 }
                 SearchResult::Incomplete(reason) => return Err(http1::invalid(&reason)),
+                SearchResult::NotSearched(reason) => {
+                    return Err(ProbeOutcome::not_probed(format!("cannot search the body: {reason}")));
+                }
             }
         }
         Ok(ProbeOutcome::completed(ProbeCode::L7Ok, format!("status {status}")))
@@ -137,8 +141,11 @@ impl HttpProbe {
 }
 
 /// The outcome of a body of `length` bytes without the expected part.
-fn not_found(head: &ResponseHead, field: &str, length: usize) -> ProbeOutcome {
-    let mut detail = format!("status {}, {field} not found in the first {length} bytes", head.status);
+fn not_found(head: &ResponseHead, expected: &ExpectedBody, length: usize) -> ProbeOutcome {
+    let mut detail = format!("status {}, {} not found in the first {length} bytes", head.status, expected.field());
+    if length == expected.limit() {
+        detail += ", which is the part that is searched";
+    }
     if let Some(compression) = head.compression() {
         detail = format!(
             "{detail}: the body is compressed (Content-Encoding: {compression:.32}), and probes do not decompress it"

@@ -10,13 +10,14 @@ pub type ProbeTrace = dyn Fn(String);
 
 pub struct ProbeProgress<'a> {
     timeout_code: Cell<ProbeCode>,
+    is_busy: Cell<bool>,
     trace: Option<&'a ProbeTrace>,
 }
 
 impl<'a> ProbeProgress<'a> {
     /// Starts with the code of a connection timeout.
     pub fn new(trace: Option<&'a ProbeTrace>) -> Self {
-        Self { timeout_code: Cell::new(ProbeCode::L4Timeout), trace }
+        Self { timeout_code: Cell::new(ProbeCode::L4Timeout), is_busy: Cell::new(false), trace }
     }
 
     /// Begins a step in which a timeout has `code`.
@@ -26,6 +27,19 @@ impl<'a> ProbeProgress<'a> {
 
     pub fn timeout_code(&self) -> ProbeCode {
         self.timeout_code.get()
+    }
+
+    /// Awaits `work` of this process, during which the backend owes nothing: a timeout is not its failure.
+    pub async fn while_busy<T>(&self, work: impl Future<Output = T>) -> T {
+        self.is_busy.set(true);
+        let result = work.await;
+        self.is_busy.set(false);
+        result
+    }
+
+    /// True while the probe waits for work of this process.
+    pub fn is_busy(&self) -> bool {
+        self.is_busy.get()
     }
 
     pub fn is_traced(&self) -> bool {

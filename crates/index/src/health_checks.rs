@@ -16,7 +16,8 @@ use super::{
 };
 use maglev_model::{
     Name,
-    config::{HealthCheck, Kind},
+    body_pattern::BodyPattern,
+    config::{HealthCheck, Kind, Probe},
     problem::Problem,
 };
 
@@ -172,6 +173,14 @@ impl HealthChecks {
     /// The HealthCheck `name`; `None` if there is no such object.
     pub fn find(&self, name: &Name) -> Option<&ResolvedCheck> {
         self.checks.get(name)
+    }
+
+    /// The expression of the stored HealthCheck `name`, if it has a valid one.
+    pub fn expected_body(&self, name: &Name) -> Option<&BodyPattern> {
+        match &self.entries.get(name)?.read.check.as_ref().ok()?.probe {
+            Probe::Http { http, .. } => http.expected_body.as_ref(),
+            _ => None,
+        }
     }
 
     /// The problems of `name`.

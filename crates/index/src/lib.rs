@@ -185,8 +185,11 @@ impl Index {
         let loopback = self.options.allow_loopback;
         match object {
             Object::HealthCheck(Stored { meta, spec }) => {
-                let read =
-                    read::health_check(&meta.name, &meta.revision, spec.as_ref(), self.options.icmp_missing.as_deref());
+                let context = read::CheckContext {
+                    icmp_missing: self.options.icmp_missing.as_deref(),
+                    compiled: self.health_checks.expected_body(&meta.name),
+                };
+                let read = read::health_check(&meta.name, &meta.revision, spec.as_ref(), &context);
                 self.health_checks.apply(meta, read, first_list);
             }
             Object::Backend(Stored { meta, spec }) => {

@@ -15,7 +15,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(crate) use self::{
-    backend::backend, frontend::frontend, health_check::health_check, load_balancer_config::load_balancer_config,
+    backend::backend,
+    frontend::frontend,
+    health_check::{CheckContext, health_check},
+    load_balancer_config::load_balancer_config,
 };
 use super::object::Unreadable;
 use maglev_model::{

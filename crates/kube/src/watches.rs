@@ -9,7 +9,10 @@ use futures::{FutureExt as _, future::BoxFuture, future::join_all};
 use kube::Client;
 use maglev_net::LogThrottle;
 use prometheus::{IntGaugeVec, Opts, Registry};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinError, spawn_blocking},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -43,7 +46,8 @@ pub struct WatchOptions {
 pub struct Watches {
     client: Client,
     options: WatchOptions,
-    index: Index,
+    /// `None` once the watches run.
+    index: Option<Index>,
     events: Events,
     objects: Option<IntGaugeVec>,
     config_rx: watch::Receiver<Option<Config>>,
@@ -65,7 +69,7 @@ impl Watches {
         let watches = Self {
             client,
             options,
-            index,
+            index: Some(index),
             events,
             objects: None,
             config_rx: config_rx.clone(),
@@ -119,7 +123,8 @@ impl Watches {
         mut updates_rx: mpsc::Receiver<RawUpdate>,
         mut reads_rx: mpsc::Receiver<CertificatesRead>,
     ) {
-        let (mut updates, mut reads) = (Vec::with_capacity(QUEUE), Vec::with_capacity(QUEUE));
+        let Some(mut index) = self.index.take() else { return };
+        let (mut updates, mut reads) = (Vec::new(), Vec::new());
         loop {
             let received = tokio::select! {
                 received = updates_rx.recv_many(&mut updates, QUEUE) => received,
@@ -128,27 +133,16 @@ impl Watches {
             if received == 0 {
                 return;
             }
-            let mut batch = self.index.batch();
-            for RawUpdate { kind, first, deleted, objects, count } in updates.drain(..) {
-                if let Some(gauge) = &self.objects {
-                    gauge.with_label_values(&[kind.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));
-                }
-                for name in deleted {
-                    batch.delete(kind, &name);
-                }
-                if first {
-                    batch.reset(kind, objects.iter().map(|raw| raw.object(kind)).collect());
-                } else {
-                    objects.iter().for_each(|raw| batch.apply(raw.object(kind)));
+            if let Some(gauge) = &self.objects {
+                for RawUpdate { kind, count, .. } in &updates {
+                    gauge.with_label_values(&[kind.as_str()]).set(i64::try_from(*count).unwrap_or(i64::MAX));
                 }
             }
-            for CertificatesRead { holder, content } in reads.drain(..) {
-                batch.apply_certificates(&holder, content);
-            }
-            let changes = batch.publish();
-            self.emit_delta(&changes);
+            let changes;
+            (index, changes) = apply(index, std::mem::take(&mut updates), std::mem::take(&mut reads)).await;
+            self.emit_delta(&index, &changes);
             emit_events(&self.events, changes);
-            let holders = self.index.required_certificates();
+            let holders = index.required_certificates();
             self.holders_tx.send_if_modified(|before| {
                 let changed = *before != holders;
                 *before = holders;
@@ -160,7 +154,7 @@ impl Watches {
 
 impl Watches {
     /// Emits the difference between the new configuration and the last one published, for mirrors.
-    fn emit_delta(&mut self, changes: &Changes) {
+    fn emit_delta(&mut self, index: &Index, changes: &Changes) {
         let config = self.config_rx.borrow_and_update().clone();
         let Some(config) = config else { return };
         let mut delta = ConfigDelta::between(self.published.as_ref(), &config);
@@ -172,7 +166,7 @@ impl Watches {
                 let current = changes.problems().filter(|problem| problem.kind == kind && problem.name == name);
                 let problems = Problems {
                     generation: current.map(|problem| problem.generation).last().unwrap_or(0),
-                    problems: self.index.problems(kind, &name).into(),
+                    problems: index.problems(kind, &name).into(),
                 };
                 ((kind, name), problems)
             })
@@ -181,6 +175,35 @@ impl Watches {
         if !delta.is_empty() {
             self.events.emit_change(Change::Config(Arc::new(delta)));
         }
+    }
+}
+
+/// Applies updates and reads as one configuration, on a blocking thread: decoding a long list and compiling expressions
+/// takes CPU time.
+async fn apply(mut index: Index, updates: Vec<RawUpdate>, reads: Vec<CertificatesRead>) -> (Index, Changes) {
+    let work = move || {
+        let mut batch = index.batch();
+        for RawUpdate { kind, first, deleted, objects, count: _ } in updates {
+            for name in deleted {
+                batch.delete(kind, &name);
+            }
+            if first {
+                batch.reset(kind, objects.iter().map(|raw| raw.object(kind)).collect());
+            } else {
+                objects.iter().for_each(|raw| batch.apply(raw.object(kind)));
+            }
+        }
+        for CertificatesRead { holder, content } in reads {
+            batch.apply_certificates(&holder, content);
+        }
+        let changes = batch.publish();
+        (index, changes)
+    };
+    match spawn_blocking(work).await.map_err(JoinError::try_into_panic) {
+        Ok(applied) => applied,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // The runtime shuts down.
+        Err(Err(_)) => std::future::pending().await,
     }
 }
 

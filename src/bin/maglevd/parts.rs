@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use maglev_agent::{Agent, AgentOptions, VppConnector, VppMetrics};
+use maglev_agent::{Agent, AgentOptions, VppConnector, VppMetrics, Watchdog};
 use maglev_build_info::{COMMIT, VERSION};
-use maglev_health::{HealthOptions, NetworkNamespace, ProbeThread};
+use maglev_health::{HealthOptions, LoopBeat, NetworkNamespace, ProbeThread};
 use maglev_kube::{ClientOptions, Delays, WatchOptions, Watches, client};
 use maglev_model::event::Events;
 use maglev_telemetry::{HttpServer, Subscriber, TaskGroup, ViewSnapshot};
@@ -48,8 +48,9 @@ async fn start(flags: &Flags, telemetry: Telemetry, parts: &mut TaskGroup) -> an
 
     let options = HealthOptions::new(VERSION, fastrand::u64(..));
     options.metrics.register(&registry)?;
+    options.beat.register(&registry)?;
     options.last_probes.register(&registry)?;
-    let last_probes = options.last_probes.clone();
+    let (last_probes, beat) = (options.last_probes.clone(), options.beat.clone());
     let (health_rx, health) = probes.run(options, config_rx.clone(), events.clone(), stop.clone())?;
 
     let connect = VppConnector::new(api, events.clone()).with_stats(&flags.vpp_stats_socket);
@@ -61,7 +62,7 @@ async fn start(flags: &Flags, telemetry: Telemetry, parts: &mut TaskGroup) -> an
     let agent = Agent::new(options, connect, config_rx, health_rx, events);
     let sources = grpc::Inputs { follow, snapshots, counters, last_probes, agent: &agent };
     let grpc = grpc::server(flags, node_name, sources, &registry)?.start(stop.clone())?;
-    let (status_rx, watchdog) = (agent.status(), agent.watchdog());
+    let (status_rx, watchdog) = (agent.status(), Watchdogs { agent: agent.watchdog(), probes: beat });
     let (live, ready) = (Arc::new(move || watchdog.check()), Arc::new(move || status_rx.borrow().ready()));
     let server = HttpServer::new(flags.metrics_addr(), registry, live, ready)?;
 
@@ -72,6 +73,18 @@ async fn start(flags: &Flags, telemetry: Telemetry, parts: &mut TaskGroup) -> an
     parts.spawn_thread("the health checker", health);
     parts.spawn_thread("the gRPC server", grpc);
     Ok(())
+}
+
+/// The loops that `/healthz` checks.
+struct Watchdogs {
+    agent: Arc<Watchdog>,
+    probes: LoopBeat,
+}
+
+impl Watchdogs {
+    fn check(&self) -> Result<(), String> {
+        self.agent.check().and_then(|()| self.probes.check())
+    }
 }
 
 /// The current Unix time in seconds.

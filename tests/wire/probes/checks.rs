@@ -2,7 +2,10 @@
 
 use std::{num::NonZeroU16, time::Duration};
 
-use maglev_model::config::{Authorities, ClientCertificate, HealthCheck, Http, HttpMethod, Probe, StatusRange, Tls};
+use maglev_model::{
+    body_pattern::BodyPattern,
+    config::{Authorities, ClientCertificate, HealthCheck, Http, HttpMethod, Probe, StatusRange, Tls},
+};
 use maglev_testkit::objects::health_check;
 
 fn check(probe: Probe) -> HealthCheck {
@@ -88,7 +91,7 @@ pub fn with_http(mut check: HealthCheck, change: impl FnOnce(&mut Http)) -> Heal
 }
 
 pub fn with_body(check: HealthCheck, expected: &str) -> HealthCheck {
-    with_http(check, |http| http.expected_body = Some(expected.into()))
+    with_http(check, |http| http.expected_body = Some(BodyPattern::new(expected)))
 }
 
 /// The check with one expected status.

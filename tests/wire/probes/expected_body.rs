@@ -59,7 +59,7 @@ fn pattern_has_the_meaning_of_go() {
     for GoPattern { pattern, matches } in &file.patterns {
         // Patterns that Go refuses are refused on apply, too.
         let Some(expected) = matches else { continue };
-        match BodyPattern::new(pattern) {
+        match BodyPattern::new(pattern).compiled() {
             Ok(compiled) => {
                 let found: Vec<_> = (0..bodies.len()).filter(|&n| compiled.matches(&bodies[n], true)).collect();
                 if found != *expected {
@@ -86,7 +86,7 @@ async fn probe_finds_what_go_finds() {
     let mut found = 0;
     for GoPattern { pattern, matches } in &file.patterns {
         let Some(matches) = matches else { continue };
-        if BodyPattern::new(pattern).is_err() {
+        if BodyPattern::new(pattern).compiled().is_err() {
             continue;
         }
         let check = checks::with_body(http(server.address.port()), pattern);

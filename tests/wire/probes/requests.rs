@@ -3,7 +3,11 @@
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use maglev_health::{NetworkProber, ProbeOutcome, ProbeTarget, Prober};
-use maglev_model::{config::HttpMethod, health::ProbeCode::*};
+use maglev_model::{
+    body_pattern::BodyPattern,
+    config::{Http, HttpMethod},
+    health::ProbeCode::*,
+};
 
 use super::{
     checks::{self, http, tcp, with_status},
@@ -45,8 +49,9 @@ async fn request_matches_the_health_check_and_redirects_are_not_followed() {
 }
 
 #[tokio::test]
-async fn only_the_first_64_kib_of_a_body_are_read() {
-    const LIMIT: usize = 64 * 1024;
+async fn only_the_first_part_of_a_body_is_read() {
+    const LIMIT: usize = BodyPattern::BODY_LIMIT;
+    const TEXT_LIMIT: usize = 64 * 1024;
     let network = NetworkProber::new("1.2.3");
     let with = |before: usize| [b"HTTP/1.1 200 OK\r\n\r\n", "x".repeat(before).as_bytes(), b"needle"].concat();
     let table = [
@@ -69,6 +74,13 @@ async fn only_the_first_64_kib_of_a_body_are_read() {
             let (got, detail) = probe(&network, server.address, check).await;
             assert_eq!(got, code, "{} bytes, {expected}: {detail}", response.len());
         }
+    }
+    for (before, code) in [(TEXT_LIMIT - 6, L7Ok), (TEXT_LIMIT - 5, L7Response)] {
+        let server = servers::floods(&with(before)).await;
+        let expects_text = |http: &mut Http| http.expected_text = Some("needle".into());
+        let check = checks::with_http(http(server.address.port()), expects_text);
+        let (got, detail) = probe(&network, server.address, check).await;
+        assert_eq!(got, code, "expectedText after {before} bytes: {detail}");
     }
     // Without an expected body the probe does not wait for the body.
     let server = servers::stalls(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await;

@@ -42,8 +42,8 @@ pub struct FinishedProbe {
 
 pub enum QueueEvent {
     Finished(FinishedProbe),
-    /// The queue polled a probe that had been aborted.
-    Aborted,
+    /// The queue polled a probe of this backend that had been aborted.
+    Aborted(Name),
     /// The tick that was due at this time.
     Tick(Instant),
 }
@@ -99,7 +99,7 @@ impl ProbeQueue {
         let Some(event) = self.queue.next().await else { return std::future::pending().await };
         match event {
             QueueEvent::Tick(_) => self.has_tick = false,
-            QueueEvent::Finished(_) | QueueEvent::Aborted => self.probes -= 1,
+            QueueEvent::Finished(_) | QueueEvent::Aborted(_) => self.probes -= 1,
         }
         event
     }
@@ -131,7 +131,7 @@ impl Future for QueuedFuture {
                     Ok(outcome) => {
                         QueueEvent::Finished(FinishedProbe { name: name.clone(), elapsed: started.elapsed(), outcome })
                     }
-                    Err(_) => QueueEvent::Aborted,
+                    Err(_) => QueueEvent::Aborted(name.clone()),
                 })
             }
         }
@@ -159,7 +159,7 @@ mod tests {
         }
         drop(probes);
         for left in (0..100).rev() {
-            assert!(matches!(queue.next().await, QueueEvent::Aborted));
+            assert!(matches!(queue.next().await, QueueEvent::Aborted(_)));
             assert_eq!(queue.probes(), left);
         }
     }

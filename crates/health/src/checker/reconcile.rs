@@ -58,7 +58,7 @@ impl<P: Prober> Checker<P> {
             return;
         }
         if let Some(due) = updated.due.take() {
-            self.due.remove(&(due, name.clone()));
+            self.starts.remove(due, name);
         }
         updated.metrics = updated.check().map(|check| self.options.metrics.track(name, check.probe.type_name()));
         if updated.metrics.is_some() {
@@ -72,7 +72,7 @@ impl<P: Prober> Checker<P> {
     fn remove(&mut self, name: &Name) {
         let Some(removed) = self.loops.remove(name) else { return };
         if let Some(due) = removed.due {
-            self.due.remove(&(due, name.clone()));
+            self.starts.remove(due, name);
         }
         self.paths[removed.family()].suspicion.forget(name);
         self.options.last_probes.remove(name);

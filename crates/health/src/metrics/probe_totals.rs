@@ -61,8 +61,12 @@ impl ProbeTotals {
         }
     }
 
-    pub fn remove(&self, backend: &Name) {
-        self.lock().remove(backend);
+    /// Removes the counts of `backend`. Returns true if they were the last ones of its namespace.
+    pub fn remove(&self, backend: &Name) -> bool {
+        let mut backends = self.lock();
+        let removed = backends.remove(backend).is_some();
+        let others = Name::namespaced(backend.namespace(), "")..;
+        removed && backends.range(others).next().is_none_or(|(other, _)| other.namespace() != backend.namespace())
     }
 
     /// Nothing can panic while it is locked.
@@ -143,11 +147,13 @@ mod tests {
         ];
         let api_series = r#"maglev_probe_total{backend="shop/api",code="L4TOUT",result="failure",type="TCP"} 1"#;
         assert_eq!(series(&registry), [api_series, web_series[0], web_series[1]]);
-        totals.remove(&api);
+        assert!(!totals.remove(&api), "another backend of the namespace is left");
         assert_eq!(series(&registry), web_series);
         totals.track(&web, "HTTP").add(ProbeCode::L7Ok);
         assert!(series(&registry)[0].ends_with(" 3"), "the counts of the same type go on");
         totals.track(&web, "TCP");
         assert_eq!(series(&registry), [""; 0]);
+        assert!(totals.remove(&web), "it was the last one of the namespace");
+        assert!(!totals.remove(&web));
     }
 }

@@ -10,17 +10,25 @@ use crate::{
 use maglev_crd::{self as crd, CaCertificateKind, CheckType, Count, Grpc, HealthCheckSpec, Interval, Port, Timeout};
 use maglev_model::{
     Name,
-    body_pattern::BodyPattern,
+    body_pattern::{BodyPattern, PatternError},
     config::{HealthCheck, Http, Kind, Probe, Revision, Tls},
     problem::{Problem, Reason},
 };
 
-/// Reads the HealthCheck `name`. `icmp_missing` is the reason for which this node cannot send ICMP probes, if any.
+/// The inputs of reading a HealthCheck besides its object.
+pub struct CheckContext<'a> {
+    /// The reason for which this node cannot send ICMP probes, if any.
+    pub(crate) icmp_missing: Option<&'a str>,
+    /// The expression of the object as read before, which is not compiled again.
+    pub(crate) compiled: Option<&'a BodyPattern>,
+}
+
+/// Reads the HealthCheck `name`.
 pub fn health_check(
     name: &Name,
     revision: &Revision,
     spec: Result<&HealthCheckSpec, &Unreadable>,
-    icmp_missing: Option<&str>,
+    context: &CheckContext<'_>,
 ) -> CheckRead {
     const OUTCOME: &str = "until it is corrected, its backends are not probed and keep their weights";
     match spec {
@@ -41,9 +49,9 @@ pub fn health_check(
             let problem = unreadable(Kind::HealthCheck, name, found, &fields, OUTCOME);
             CheckRead { check: Err(problem), refs: CertificateRefs::default(), not_supported: None }
         }
-        Ok(spec) => match probe_settings(spec) {
+        Ok(spec) => match probe_settings(spec, context.compiled) {
             Ok(probe) => {
-                let not_supported = missing_capability(name, spec, icmp_missing);
+                let not_supported = missing_capability(name, spec, context.icmp_missing);
                 CheckRead { check: Ok(resolved(name, revision, spec, probe)), refs: refs(name, spec), not_supported }
             }
             Err(mut invalid) => {
@@ -104,7 +112,7 @@ fn refs(name: &Name, spec: &HealthCheckSpec) -> CertificateRefs {
     CertificateRefs { authorities, client }
 }
 
-fn probe_settings(spec: &HealthCheckSpec) -> Result<Probe, Invalid> {
+fn probe_settings(spec: &HealthCheckSpec, compiled: Option<&BodyPattern>) -> Result<Probe, Invalid> {
     let port = || {
         let absent =
             || Invalid::new("spec.port", format!("is absent, but type {} needs one", spec.check_type.as_str()));
@@ -115,13 +123,13 @@ fn probe_settings(spec: &HealthCheckSpec) -> Result<Probe, Invalid> {
     match spec.check_type {
         CheckType::Icmp => Ok(Probe::Icmp),
         CheckType::Tcp => Ok(Probe::Tcp { port: port()?, tls: tls? }),
-        CheckType::Http => Ok(Probe::Http { port: port()?, http: http(spec.http.as_ref())?, tls: None }),
+        CheckType::Http => Ok(Probe::Http { port: port()?, http: http(spec.http.as_ref(), compiled)?, tls: None }),
         CheckType::Https => {
             let tls = match tls? {
                 Some(tls) => tls,
                 None => self::tls(&crd::Tls::default(), host)?,
             };
-            Ok(Probe::Http { port: port()?, http: http(spec.http.as_ref())?, tls: Some(tls) })
+            Ok(Probe::Http { port: port()?, http: http(spec.http.as_ref(), compiled)?, tls: Some(tls) })
         }
         CheckType::Grpc => {
             let service = spec.grpc.as_ref().and_then(|grpc| grpc.service.clone()).unwrap_or_default();
@@ -142,7 +150,7 @@ fn tls(spec: &crd::Tls, host: Option<&str>) -> Result<Tls, Invalid> {
 }
 
 /// Reads the request, and checks that the prober can build it.
-fn http(spec: Option<&crd::Http>) -> Result<Http, Invalid> {
+fn http(spec: Option<&crd::Http>, compiled: Option<&BodyPattern>) -> Result<Http, Invalid> {
     let spec = spec.cloned().unwrap_or_default();
     if !spec.path.starts_with('/') || spec.path.parse::<http::uri::PathAndQuery>().is_err() {
         let what = format!("is {:?}, which is not a path that starts with / and has no space", spec.path);
@@ -159,10 +167,7 @@ fn http(spec: Option<&crd::Http>) -> Result<Http, Invalid> {
     if spec.expected_text.is_some() && spec.expected_body.is_some() {
         return Err(Invalid::new("spec.http.expectedBody", "excludes expectedText: remove one of them"));
     }
-    if let Some(Err(error)) = spec.expected_body.as_deref().map(BodyPattern::new) {
-        let error: String = error.to_string().chars().take(super::LONGEST_ERROR).collect();
-        return Err(Invalid::new("spec.http.expectedBody", format!("is not a usable regular expression: {error}")));
-    }
+    let expected_body = spec.expected_body.as_deref().map(|source| expected_body(source, compiled)).transpose()?;
     // The message omits the value of the header, which may be a secret.
     if let Some(bad) = spec.headers.iter().find(|header| !is_sendable(header)) {
         let what = format!("has an entry {:?} that is not an HTTP header", bad.name);
@@ -174,9 +179,23 @@ fn http(spec: Option<&crd::Http>) -> Result<Http, Invalid> {
         method: spec.method.into(),
         expected_statuses: spec.expected_statuses.into_iter().map(Into::into).collect(),
         expected_text: spec.expected_text,
-        expected_body: spec.expected_body,
+        expected_body,
         headers: spec.headers.into_iter().map(|header| (header.name, header.value)).collect(),
     })
+}
+
+/// Compiles the expression `source`, unless `compiled` is that of the same text.
+fn expected_body(source: &str, compiled: Option<&BodyPattern>) -> Result<BodyPattern, Invalid> {
+    let pattern = compiled.filter(|compiled| compiled.source() == source).cloned();
+    let pattern = pattern.unwrap_or_else(|| BodyPattern::new(source));
+    match pattern.compiled() {
+        Ok(_) => Ok(pattern),
+        Err(error @ PatternError::TooLarge) => Err(Invalid::new("spec.http.expectedBody", error.to_string())),
+        Err(error @ PatternError::Syntax(_)) => {
+            let error: String = error.to_string().chars().take(super::LONGEST_ERROR).collect();
+            Err(Invalid::new("spec.http.expectedBody", format!("is not a usable regular expression: {error}")))
+        }
+    }
 }
 
 fn is_sendable(header: &crd::Header) -> bool {

@@ -78,6 +78,34 @@ fn a_health_check_that_could_not_be_probed_is_refused_by_its_field() {
 }
 
 #[test]
+fn expensive_pattern_is_refused_with_its_reason() {
+    let spec = |pattern: &str| json!({"type": "HTTP", "port": 80, "http": {"expectedBody": pattern}});
+    let stored = check("shop/c", &spec(&format!("{}c", "[ab]{0,900}a".repeat(80))));
+    let fixture = IndexFixture::new(vec![stored, super::fixture::probed("shop/a", "10.0.0.1", "c")]);
+    let problems = fixture.problems(Kind::HealthCheck, "shop/c");
+    assert_eq!(
+        (problems.len(), problems[0].reason, &*problems[0].field),
+        (1, Reason::Invalid, "spec.http.expectedBody")
+    );
+    assert!(problems[0].message.contains("needs more than 16 KiB"), "{}", problems[0].message);
+    assert!(matches!(fixture.health_check("shop/a"), Check::Missing(_)));
+}
+
+#[test]
+fn pattern_is_compiled_once_however_often_its_object_changes() {
+    let spec = |port: u16| json!({"type": "HTTP", "port": port, "http": {"expectedBody": "^ok$"}});
+    let mut fixture = IndexFixture::new(vec![check("shop/c", &spec(80))]);
+    let pattern = |fixture: &IndexFixture| match &fixture.config().health_checks[&name("shop/c")].probe {
+        Probe::Http { http, .. } => http.expected_body.clone().unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let before = pattern(&fixture);
+    fixture.apply(check("shop/c", &spec(81)));
+    let after = pattern(&fixture);
+    assert!(std::ptr::eq(before.compiled().unwrap(), after.compiled().unwrap()));
+}
+
+#[test]
 fn frontend_settings_are_applied() {
     let spec = json!({
         "address": "203.0.113.1", "protocol": "UDP", "port": 53, "encap": {"type": "L3DSR", "l3dsr": {"dscp": 7}},

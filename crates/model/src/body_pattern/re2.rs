@@ -15,6 +15,9 @@ pub struct Translated {
     pub text: String,
     /// True if it contains `$`, `\z`, `\b` or `\B`.
     pub looks_ahead: bool,
+    /// True if all characters outside of ASCII are alike to the expression: it names none, and no item ignores case
+    /// (`(?i)k` also matches U+212A).
+    pub is_ascii: bool,
 }
 
 /// The flags of `(?ims)` that are in effect.
@@ -32,6 +35,7 @@ struct Translator<'a> {
     /// The flags outside of each open group.
     outer: Vec<Flags>,
     looks_ahead: bool,
+    is_ascii: bool,
 }
 
 /// Translates `pattern`. Errors are human-readable.
@@ -42,6 +46,7 @@ pub fn translate(pattern: &str) -> Result<Translated, String> {
         flags: Flags::default(),
         outer: Vec::new(),
         looks_ahead: false,
+        is_ascii: true,
     };
     while let Some(next) = translator.rest.next() {
         translator.element(next)?;
@@ -49,7 +54,8 @@ pub fn translate(pattern: &str) -> Result<Translated, String> {
     if !translator.outer.is_empty() {
         return Err("missing closing )".to_owned());
     }
-    Ok(Translated { text: translator.out, looks_ahead: translator.looks_ahead })
+    let Translator { out: text, looks_ahead, is_ascii, .. } = translator;
+    Ok(Translated { text, looks_ahead, is_ascii })
 }
 
 impl Translator<'_> {
@@ -58,7 +64,8 @@ impl Translator<'_> {
             '\\' => self.escape()?,
             '[' => {
                 let class = write_class(&mut self.rest)?;
-                self.item(&class);
+                self.is_ascii &= class.is_ascii;
+                self.item(&class.text);
             }
             '(' => self.group()?,
             ')' => {
@@ -82,6 +89,7 @@ impl Translator<'_> {
     /// Writes a character or class in the current case sensitivity.
     fn item(&mut self, text: &str) {
         if self.flags.fold_case {
+            self.is_ascii = false;
             let _ = write!(self.out, "(?i:{text})");
         } else {
             self.out.push_str(text);
@@ -89,6 +97,7 @@ impl Translator<'_> {
     }
 
     fn literal(&mut self, code: u32) {
+        self.is_ascii &= code <= 0x7F;
         match char::from_u32(code) {
             Some(plain) if plain.is_ascii_digit() || !plain.is_ascii() => self.item(plain.encode_utf8(&mut [0; 4])),
             Some(letter) if letter.is_ascii_alphabetic() => self.item(letter.encode_utf8(&mut [0; 4])),

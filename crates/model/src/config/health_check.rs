@@ -6,7 +6,7 @@ use super::{
     Revision,
     certificate::{Authorities, ClientCertificate},
 };
-use crate::name::Name;
+use crate::{body_pattern::BodyPattern, name::Name};
 
 /// A resolved HealthCheck. Absent fields have their defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,9 +115,8 @@ pub struct Http {
     pub expected_statuses: Vec<StatusRange>,
     /// Text that must occur anywhere in the first 64 KiB of the body. Excludes `expected_body`.
     pub expected_text: Option<String>,
-    /// Regular expression (see [`BodyPattern`](crate::body_pattern::BodyPattern)) that must match anywhere in the first
-    /// 64 KiB of the body. Checked to compile.
-    pub expected_body: Option<String>,
+    /// Regular expression that must match anywhere in the first 8 KiB of the body. Compiled by `index`, not by mirrors.
+    pub expected_body: Option<BodyPattern>,
     /// Names and values of additional headers, in the order of the manifest.
     pub headers: Vec<(String, String)>,
 }

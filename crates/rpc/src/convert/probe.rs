@@ -6,6 +6,7 @@ use super::{
 };
 use crate::proto::{self, health_check as wire};
 use maglev_model::{
+    body_pattern::BodyPattern,
     config::{HealthCheck, Http, Probe, Revision, StatusRange, Tls},
     name::Name,
 };
@@ -69,7 +70,7 @@ impl From<&Probe> for wire::Probe {
                 host: http.host.clone(),
                 method: proto::HttpMethod::from(http.method).into(),
                 expected_statuses: http.expected_statuses.iter().map(|range| (*range).into()).collect(),
-                expected_body: http.expected_body.clone(),
+                expected_body: http.expected_body.as_ref().map(|pattern| pattern.source().to_owned()),
                 expected_text: http.expected_text.clone(),
                 header_names: http.headers.iter().map(|(name, _)| name.clone()).collect(),
                 tls: convert_tls(tls),
@@ -105,7 +106,7 @@ fn read_http(probe: proto::HttpProbe) -> Result<Probe, Malformed> {
         host: probe.host,
         expected_statuses: probe.expected_statuses.into_iter().map(StatusRange::try_from).collect::<Result<_, _>>()?,
         expected_text: probe.expected_text,
-        expected_body: probe.expected_body,
+        expected_body: probe.expected_body.as_deref().map(BodyPattern::new),
         headers: probe.header_names.into_iter().map(|name| (name, String::new())).collect(),
     };
     Ok(Probe::Http { port: port(probe.port, "port")?, http, tls: probe.tls.map(Tls::from) })

@@ -3,6 +3,7 @@
 use std::{net::Ipv6Addr, sync::Arc};
 
 use maglev_model::{
+    body_pattern::BodyPattern,
     change::{ConfigDelta, Problems},
     config::{
         AdminState, Backend, Check, Config, ForeignVips, Frontend, HealthCheck, Http, HttpMethod, Kind, Member,
@@ -101,7 +102,7 @@ impl ChangeGenerator {
                     method: if self.rng.bool() { HttpMethod::Get } else { HttpMethod::Head },
                     expected_statuses: vec![StatusRange { from: self.rng.u16(..), to: self.rng.u16(..) }],
                     expected_text: None,
-                    expected_body: self.some(|generator| generator.text().to_string()),
+                    expected_body: self.some(|generator| BodyPattern::new(&generator.text())),
                     // Empty, since values are not sent.
                     headers: vec![("X-Probe".into(), String::new()), ("X-Other".into(), String::new())],
                 };

@@ -34,6 +34,13 @@ const POSIX_CLASSES: [(&str, Ranges); 14] = [
 /// A class that contains no character.
 pub const EMPTY: &str = "[a&&b]";
 
+/// A class in the syntax of `regex`.
+pub struct Class {
+    pub text: String,
+    /// True if it names no character outside of ASCII.
+    pub is_ascii: bool,
+}
+
 /// The class of `ranges`, or of all other characters.
 pub fn bracketed(ranges: Ranges, is_negated: bool) -> String {
     let mut out = String::from(if is_negated { "[^" } else { "[" });
@@ -42,8 +49,9 @@ pub fn bracketed(ranges: Ranges, is_negated: bool) -> String {
 }
 
 /// Reads a class after its `[`, as Go's `parseClass`, and writes it in the syntax of `regex`.
-pub fn write_class(rest: &mut Chars<'_>) -> Result<String, String> {
+pub fn write_class(rest: &mut Chars<'_>) -> Result<Class, String> {
     let mut out = String::from("[");
+    let mut is_ascii = true;
     if rest.as_str().starts_with('^') {
         rest.next();
         out.push('^');
@@ -56,6 +64,7 @@ pub fn write_class(rest: &mut Chars<'_>) -> Result<String, String> {
             Some(class) => out.push_str(&class),
             None => {
                 let (low, high) = read_range(rest)?;
+                is_ascii &= high <= 0x7F;
                 write_range(&mut out, low, high);
             }
         }
@@ -65,7 +74,7 @@ pub fn write_class(rest: &mut Chars<'_>) -> Result<String, String> {
         out.push_str(EMPTY);
     }
     out.push(']');
-    Ok(out)
+    Ok(Class { text: out, is_ascii })
 }
 
 /// `[:alpha:]`, `[:^alpha:]` or `\d`, if there is one next.

@@ -18,6 +18,7 @@ mod cpu_starvation;
 mod crds;
 mod dashboard;
 mod harness;
+mod header_values;
 mod maglevc;
 mod maglevd;
 mod metrics;

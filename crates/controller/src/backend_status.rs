@@ -13,17 +13,21 @@ use maglev_model::{
 /// Reasons for which a spec is not accepted.
 const INVALID_SPEC: [Reason; 3] = [Reason::Unreadable, Reason::Invalid, Reason::AddressUsedByFrontend];
 /// Reasons for which this cluster or a node cannot run a HealthCheck.
-const UNSUPPORTED: [Reason; 5] = [
+const UNSUPPORTED: [Reason; 9] = [
     Reason::CertificateNotFound,
     Reason::CertificateForbidden,
     Reason::CertificateUnreadable,
     Reason::CertificateUnknown,
+    Reason::SecretNotFound,
+    Reason::SecretForbidden,
+    Reason::SecretUnreadable,
+    Reason::SecretUnknown,
     Reason::MissingCapability,
 ];
 
 pub fn health_check(problems: &[Problem], old: &HealthCheckStatus, revision: StatusRevision) -> HealthCheckStatus {
     let mut conditions = Conditions::new(&old.conditions, revision);
-    let refused = with_reason(problems, &[&INVALID_SPEC[..], &UNSUPPORTED].concat());
+    let refused = with_reason(problems, &[&INVALID_SPEC[..], &UNSUPPORTED, &[Reason::LiteralSecret]].concat());
     conditions.set_true_unless("Accepted", &refused, "the spec is valid");
     HealthCheckStatus {
         observed_generation: Some(revision.generation),

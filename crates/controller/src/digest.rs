@@ -43,11 +43,15 @@ pub struct Digest {
 }
 
 /// Reasons of problems that may differ between nodes.
-const NODE_REASONS: [Reason; 5] = [
+const NODE_REASONS: [Reason; 9] = [
     Reason::CertificateNotFound,
     Reason::CertificateForbidden,
     Reason::CertificateUnreadable,
     Reason::CertificateUnknown,
+    Reason::SecretNotFound,
+    Reason::SecretForbidden,
+    Reason::SecretUnreadable,
+    Reason::SecretUnknown,
     Reason::MissingCapability,
 ];
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     condition::{self, Condition},
     duration::Duration,
+    header::Header,
     number::{Count, Port},
     reference::{CaCertificateRef, LocalRef},
     status_range::StatusRange,
@@ -223,7 +224,7 @@ pub struct Http {
     #[schemars(schema_with = "text::body_pattern")]
     pub expected_body: Option<String>,
 
-    /// Additional request headers: at most 16. Their values are neither logged nor displayed. Host,
+    /// Additional request headers: at most 16. Maglev neither logs nor displays their values. Host,
     /// Content-Length, Transfer-Encoding, Connection and User-Agent are not allowed (for Host, use
     /// host).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -270,26 +271,6 @@ impl From<HttpMethod> for model::config::HttpMethod {
             HttpMethod::Get => Self::Get,
             HttpMethod::Head => Self::Head,
         }
-    }
-}
-
-/// An additional request header.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Header {
-    /// Name of the header, such as Authorization: at most 64 characters. Required.
-    #[schemars(schema_with = "text::header_name")]
-    pub name: String,
-
-    /// Value of the header: one line of printable ASCII characters, at most 1024. Required.
-    #[schemars(schema_with = "text::header_value")]
-    pub value: String,
-}
-
-/// Omits the value, which may be a secret.
-impl std::fmt::Debug for Header {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Header").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

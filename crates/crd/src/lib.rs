@@ -22,6 +22,7 @@ mod condition;
 mod duration;
 mod error;
 mod frontend;
+mod header;
 mod health_check;
 mod load_balancer_config;
 mod maglev_node;
@@ -42,8 +43,9 @@ pub use frontend::{
     Encap, EncapType, Frontend, FrontendSpec, FrontendStatus, L3dsr, OnBackendDown, Pool, PoolBackend, Protocol,
     SessionAffinity,
 };
+pub use header::{Header, HeaderSource, SecretKeyRef};
 pub use health_check::{
-    CheckType, Grpc, Header, HealthCheck, HealthCheckSpec, HealthCheckStatus, Http, HttpMethod, Interval, Timeout, Tls,
+    CheckType, Grpc, HealthCheck, HealthCheckSpec, HealthCheckStatus, Http, HttpMethod, Interval, Timeout, Tls,
 };
 pub use load_balancer_config::{
     ForeignVips, LoadBalancerConfig, LoadBalancerConfigSpec, LoadBalancerConfigStatus, Probe, Sync, Vpp,

@@ -188,7 +188,7 @@ fn unknown_fields_are_ignored_and_unknown_values_are_rejected() {
 
 #[test]
 fn debug_omits_header_values() {
-    let header = Header { name: "Authorization".into(), value: "Bearer secret".into() };
+    let header = Header { name: "Authorization".into(), value: Some("Bearer secret".into()), value_from: None };
     assert!(!format!("{header:?}").contains("secret"));
 }
 

@@ -121,6 +121,11 @@ pub fn header_value(_: &mut SchemaGenerator) -> Schema {
     )
 }
 
+/// A key in the data of a Secret or ConfigMap.
+pub fn secret_key(_: &mut SchemaGenerator) -> Schema {
+    text(253, "^[A-Za-z0-9._-]+$", "must be a key of a Secret: letters, digits, hyphens, underscores and dots")
+}
+
 /// The full name of a gRPC service.
 pub fn grpc_service(_: &mut SchemaGenerator) -> Schema {
     text(253, "^[A-Za-z0-9_.-]+$", "must be the full name of a gRPC service, such as shop.v1.Cart")

@@ -229,7 +229,8 @@ fn resolve_check(name: &Name, check: Option<&Name>, checks: &HealthChecks) -> Ch
         }
         Some(ResolvedCheck::Pending) => Check::Missing(problem(
             Reason::CertificateUnknown,
-            "whose certificates have not been read yet; until then the Backend is not probed and keeps its weight",
+            "whose certificates or values of headers have not been read yet; until then the Backend is not probed and \
+             keeps its weight",
         )),
         Some(ResolvedCheck::Unreadable) => Check::Missing(problem(
             Reason::HealthCheckUnreadable,

@@ -1,4 +1,5 @@
-//! The Secrets and ConfigMaps with certificates that HealthChecks refer to, their content, and its validation.
+//! The Secrets and ConfigMaps that HealthChecks refer to for certificates and values of headers, their content, and its
+//! validation.
 //!
 //! `kube` reads the objects. Until an object has been read, the HealthCheck is pending and has no problem.
 
@@ -9,10 +10,12 @@ use std::{
     fmt,
 };
 
+use http::HeaderValue as HttpValue;
+
 use super::references::References;
 use maglev_model::{
     Name,
-    config::{Authorities, ClientCertificate, Kind},
+    config::{Authorities, ClientCertificate, HeaderValue, Kind},
     problem::{Problem, Reason},
 };
 
@@ -22,10 +25,12 @@ const CA_KEY: &str = "ca.crt";
 const CERTIFICATE_KEY: &str = "tls.crt";
 /// Key of the private key (PEM).
 const PRIVATE_KEY: &str = "tls.key";
-/// The keys of a [`Holder`] that are read.
-pub const HOLDER_KEYS: [&str; 3] = [CA_KEY, CERTIFICATE_KEY, PRIVATE_KEY];
+/// The keys of certificates.
+const CERTIFICATE_KEYS: [&str; 3] = [CA_KEY, CERTIFICATE_KEY, PRIVATE_KEY];
+/// The maximum length in bytes of the value of a header.
+const LONGEST_VALUE: usize = 8192;
 
-/// A kind of object that holds certificates.
+/// A kind of object that holds certificates or values of headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum HolderKind {
     ConfigMap,
@@ -42,11 +47,25 @@ impl HolderKind {
     }
 }
 
-/// An object that holds certificates.
+/// An object that holds certificates, or the value of a header.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Holder {
     pub kind: HolderKind,
     pub name: Name,
+    /// The key of the value of a header; `None` for certificates.
+    pub key: Option<String>,
+}
+
+impl Holder {
+    /// The holder of certificates.
+    pub fn of_certificates(kind: HolderKind, name: Name) -> Self {
+        Self { kind, name, key: None }
+    }
+
+    /// The keys that are read. No others are stored.
+    pub fn keys(&self) -> Vec<&str> {
+        self.key.as_ref().map_or_else(|| CERTIFICATE_KEYS.to_vec(), |key| vec![key])
+    }
 }
 
 impl fmt::Display for Holder {
@@ -58,7 +77,7 @@ impl fmt::Display for Holder {
 /// The result of reading a [`Holder`].
 #[derive(Clone, PartialEq, Eq)]
 pub enum HolderContent {
-    /// The data of [`HOLDER_KEYS`].
+    /// The data of the [`Holder::keys`].
     Found(BTreeMap<String, Vec<u8>>),
     /// The object does not exist.
     Missing,
@@ -80,26 +99,41 @@ impl fmt::Debug for HolderContent {
     }
 }
 
-/// The references of one HealthCheck to certificates.
+/// The references of one HealthCheck to certificates and to values of headers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CertificateRefs {
+pub struct HolderRefs {
     pub authorities: Option<Holder>,
     pub client: Option<Holder>,
+    pub headers: Vec<HeaderRef>,
 }
 
-impl CertificateRefs {
+/// The reference of a header to its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderRef {
+    /// The position of the header in the list.
+    pub position: usize,
+    /// The name of the header.
+    pub header: String,
+    pub holder: Holder,
+}
+
+impl HolderRefs {
+    /// The objects, each once.
     pub fn holders(&self) -> impl Iterator<Item = &Holder> {
-        self.authorities.iter().chain(&self.client)
+        let headers = self.headers.iter().map(|header| &header.holder);
+        self.authorities.iter().chain(&self.client).chain(headers).collect::<BTreeSet<_>>().into_iter()
     }
 }
 
-/// The resolved references of one HealthCheck to certificates.
+/// The resolved references of one HealthCheck.
 pub enum Resolved {
     /// An object has not been read yet.
     Pending,
     Usable {
         authorities: Option<Authorities>,
         client: Option<ClientCertificate>,
+        /// The values of headers, with their positions in the list.
+        headers: Vec<(usize, HeaderValue)>,
         /// The problem of skipped CA certificates, if any.
         skipped: Option<Problem>,
     },
@@ -136,13 +170,14 @@ impl Certificates {
     }
 
     /// Resolves the references of the HealthCheck `name`.
-    pub fn resolve(&self, name: &Name, refs: &CertificateRefs) -> Resolved {
+    pub fn resolve(&self, name: &Name, refs: &HolderRefs) -> Resolved {
         const AUTHORITIES: &str = "spec.tls.caCertificateRef";
         const CLIENT: &str = "spec.tls.clientCertificateRef";
         let mut problems = Vec::new();
-        let (mut authorities, mut client, mut skipped) = (None, None, None);
+        let (mut authorities, mut client, mut skipped, mut headers) = (None, None, None, Vec::new());
         if let Some(holder) = &refs.authorities {
-            match self.contents.get(holder).map(|content| data(content).and_then(pem::authorities)) {
+            match self.contents.get(holder).map(|content| data(content, &CERTIFICATE_FAULTS).and_then(pem::authorities))
+            {
                 None => return Resolved::Pending,
                 Some(Ok(read)) => {
                     authorities = Some(read.authorities);
@@ -152,14 +187,28 @@ impl Certificates {
             }
         }
         if let Some(holder) = &refs.client {
-            match self.contents.get(holder).map(|content| data(content).and_then(pem::client_certificate)) {
+            match self
+                .contents
+                .get(holder)
+                .map(|content| data(content, &CERTIFICATE_FAULTS).and_then(pem::client_certificate))
+            {
                 None => return Resolved::Pending,
                 Some(Ok(read)) => client = Some(read),
                 Some(Err(fault)) => problems.push(fault.problem(name, CLIENT, holder)),
             }
         }
+        for HeaderRef { position, header, holder } in &refs.headers {
+            match self.contents.get(holder).map(|content| header_value(content, holder)) {
+                None => return Resolved::Pending,
+                Some(Ok(value)) => headers.push((*position, value)),
+                Some(Err(fault)) => {
+                    let field = format!("spec.http.headers[{header}].valueFrom.secretKeyRef");
+                    problems.push(fault.problem(name, &field, holder));
+                }
+            }
+        }
         if problems.is_empty() {
-            Resolved::Usable { authorities, client, skipped }
+            Resolved::Usable { authorities, client, headers, skipped }
         } else {
             Resolved::Unusable(problems)
         }
@@ -179,34 +228,69 @@ impl Fault {
         Self { reason: Reason::CertificateUnreadable, clause: clause.into() }
     }
 
-    fn problem(self, name: &Name, field: &'static str, holder: &Holder) -> Problem {
+    fn problem(self, name: &Name, field: &str, holder: &Holder) -> Problem {
         self.problem_with_effect(name, field, holder, "until then its backends are not probed and keep their weights")
     }
 
     /// The problem of certificates that are skipped beside usable ones.
-    fn skipped_problem(self, name: &Name, field: &'static str, holder: &Holder) -> Problem {
+    fn skipped_problem(self, name: &Name, field: &str, holder: &Holder) -> Problem {
         self.problem_with_effect(name, field, holder, "until then that certificate is not trusted")
     }
 
-    fn problem_with_effect(self, name: &Name, field: &'static str, holder: &Holder, effect: &str) -> Problem {
+    fn problem_with_effect(self, name: &Name, field: &str, holder: &Holder, effect: &str) -> Problem {
         let kind = Kind::HealthCheck.as_str();
         let message = format!("{kind} {name}: {field} refers to {holder}, {}; {effect}", self.clause);
         Problem::new(self.reason, field, message)
     }
 }
 
-fn data(content: &HolderContent) -> Result<&BTreeMap<String, Vec<u8>>, Fault> {
+/// The reasons of an object that cannot be used, by its use.
+struct FaultReasons {
+    missing: Reason,
+    forbidden: Reason,
+    unknown: Reason,
+}
+
+const CERTIFICATE_FAULTS: FaultReasons = FaultReasons {
+    missing: Reason::CertificateNotFound,
+    forbidden: Reason::CertificateForbidden,
+    unknown: Reason::CertificateUnknown,
+};
+const HEADER_FAULTS: FaultReasons = FaultReasons {
+    missing: Reason::SecretNotFound,
+    forbidden: Reason::SecretForbidden,
+    unknown: Reason::SecretUnknown,
+};
+
+fn data<'a>(content: &'a HolderContent, reasons: &FaultReasons) -> Result<&'a BTreeMap<String, Vec<u8>>, Fault> {
     let fault = |reason, clause: &str| Err(Fault { reason, clause: clause.to_owned() });
     match content {
         HolderContent::Found(data) => Ok(data),
-        HolderContent::Missing => fault(Reason::CertificateNotFound, "which does not exist: create it"),
+        HolderContent::Missing => fault(reasons.missing, "which does not exist: create it"),
         HolderContent::Forbidden => fault(
-            Reason::CertificateForbidden,
+            reasons.forbidden,
             "which maglevd is not allowed to read: add its name to agent.rbac.secretNames or agent.rbac.configMapNames of \
              the chart",
         ),
         HolderContent::Failed(error) => {
-            fault(Reason::CertificateUnknown, &format!("which could not be read: {error}; maglevd keeps retrying"))
+            fault(reasons.unknown, &format!("which could not be read: {error}; maglevd keeps retrying"))
         }
     }
+}
+
+/// The value of a header. Faults do not contain the value.
+fn header_value(content: &HolderContent, holder: &Holder) -> Result<HeaderValue, Fault> {
+    let key = holder.key.as_deref().unwrap_or_default();
+    let data = data(content, &HEADER_FAULTS)?;
+    let absent = || Fault { reason: HEADER_FAULTS.missing, clause: format!("which has no key {key}: add it") };
+    let value = data.get(key).ok_or_else(absent)?;
+    let value = value.strip_suffix(b"\n").unwrap_or(value);
+    let value = value.strip_suffix(b"\r").unwrap_or(value);
+    let text = str::from_utf8(value).ok().filter(|text| text.len() <= LONGEST_VALUE && text.is_ascii());
+    text.filter(|text| HttpValue::from_str(text).is_ok()).map(HeaderValue::from).ok_or_else(|| Fault {
+        reason: Reason::SecretUnreadable,
+        clause: format!(
+            "whose key {key} is not one line of at most {LONGEST_VALUE} printable ASCII characters: correct it"
+        ),
+    })
 }

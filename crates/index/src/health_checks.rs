@@ -9,7 +9,7 @@ use imbl::OrdMap;
 
 use super::{
     Work,
-    certificates::{CertificateRefs, Certificates, Holder, HolderContent, Resolved},
+    certificates::{Certificates, Holder, HolderContent, HolderRefs, Resolved},
     changes::{Changes, ObjectVersion, Record},
     object::Meta,
     references::References,
@@ -17,19 +17,21 @@ use super::{
 use maglev_model::{
     Name,
     body_pattern::BodyPattern,
-    config::{HealthCheck, Kind, Probe},
+    config::{HeaderValue, HealthCheck, Kind, Probe},
     problem::Problem,
 };
 
 /// A HealthCheck as read from its object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckRead {
-    /// The HealthCheck without certificates, or the problem that makes it unreadable.
+    /// The HealthCheck without certificates and values of Secrets, or the problem that makes it unreadable.
     pub check: Result<HealthCheck, Problem>,
-    /// The references to certificates.
-    pub refs: CertificateRefs,
+    /// The references to certificates and values of headers.
+    pub refs: HolderRefs,
     /// The problem of a readable HealthCheck that this node does not support.
     pub not_supported: Option<Problem>,
+    /// The problem of a HealthCheck with the value of a header for credentials. It is used all the same.
+    pub literal_secret: Option<Problem>,
 }
 
 /// The result of resolving a reference to a HealthCheck.
@@ -128,7 +130,8 @@ impl HealthChecks {
             self.resolved.remove(name);
             return self.checks.remove(name).is_some();
         };
-        let mut problems: Vec<Problem> = entry.read.not_supported.iter().cloned().collect();
+        let mut problems: Vec<Problem> =
+            entry.read.not_supported.iter().chain(&entry.read.literal_secret).cloned().collect();
         let resolved = match (&entry.read.check, self.certificates.resolve(name, &entry.read.refs)) {
             (Err(problem), _) => {
                 problems.push(problem.clone());
@@ -139,12 +142,13 @@ impl HealthChecks {
                 ResolvedCheck::Unreadable
             }
             (Ok(_), Resolved::Pending) => ResolvedCheck::Pending,
-            (Ok(check), Resolved::Usable { authorities, client, skipped }) => {
+            (Ok(check), Resolved::Usable { authorities, client, headers, skipped }) => {
                 problems.extend(skipped);
                 let mut check = check.clone();
                 if let Some(tls) = check.probe.tls_mut() {
                     (tls.authorities, tls.client) = (authorities, client);
                 }
+                set_header_values(&mut check, headers);
                 let check = super::keep_if_equal(&mut self.resolved, name, check);
                 match &entry.read.not_supported {
                     Some(problem) => ResolvedCheck::NotSupported { check, problem: problem.clone() },
@@ -186,5 +190,14 @@ impl HealthChecks {
     /// The problems of `name`.
     pub fn problems(&self, name: &Name) -> &[Problem] {
         self.entries.get(name).map_or(&[], |entry| entry.record.problems())
+    }
+}
+
+fn set_header_values(check: &mut HealthCheck, values: Vec<(usize, HeaderValue)>) {
+    let Probe::Http { http, .. } = &mut check.probe else { return };
+    for (position, value) in values {
+        if let Some(header) = http.headers.get_mut(position) {
+            header.1 = value;
+        }
     }
 }

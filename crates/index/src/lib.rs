@@ -39,7 +39,7 @@ use tokio::sync::watch;
 
 use self::{backends::Backends, frontends::Frontends, health_checks::HealthChecks, node::NodeSettings};
 pub use self::{
-    certificates::{HOLDER_KEYS, Holder, HolderContent, HolderKind},
+    certificates::{Holder, HolderContent, HolderKind},
     changes::{Changes, ObjectProblem},
     manifest::{Manifest, ManifestError},
     node::ConfigSelection,
@@ -165,8 +165,8 @@ impl Index {
         Kind::ALL.into_iter().filter(|kind| !self.is_listed(*kind))
     }
 
-    /// The Secrets and ConfigMaps with certificates that HealthChecks refer to. The caller reads them periodically and
-    /// passes them to [`Batch::apply_certificates`].
+    /// The Secrets and ConfigMaps that HealthChecks refer to, for certificates and values of headers. The caller reads
+    /// them periodically and passes them to [`Batch::apply_certificates`].
     pub fn required_certificates(&self) -> BTreeSet<Holder> {
         self.health_checks.required_certificates()
     }
@@ -293,7 +293,8 @@ impl Batch<'_> {
         self.index.forget(kind, name);
     }
 
-    /// Applies the content of a Secret or ConfigMap with certificates. Ignored if no HealthCheck refers to the object.
+    /// Applies the content of a Secret or ConfigMap with certificates or the value of a header. Ignored if no HealthCheck
+    /// refers to the object.
     pub fn apply_certificates(&mut self, holder: &Holder, content: HolderContent) {
         self.index.health_checks.apply_certificates(holder, content);
     }

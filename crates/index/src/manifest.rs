@@ -7,14 +7,12 @@ use jiff::Timestamp;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::{
-    HOLDER_KEYS, Holder, HolderContent, HolderKind, Index, IndexOptions, Meta, NodeObject, Object, Stored, Unreadable,
-};
+use super::{Holder, HolderContent, HolderKind, Index, IndexOptions, Meta, NodeObject, Object, Stored, Unreadable};
 use maglev_crd::HealthCheckSpec;
 use maglev_model::{
     Name,
     config::{HealthCheck, Kind, Revision},
-    problem::Problem,
+    problem::{Problem, Reason},
 };
 
 /// The namespace of objects without `metadata.namespace`.
@@ -45,7 +43,7 @@ fn named(name: Option<&str>) -> String {
 pub struct Manifest {
     name: Name,
     check: Stored<HealthCheckSpec>,
-    contents: BTreeMap<Holder, HolderContent>,
+    objects: Vec<Value>,
 }
 
 impl Manifest {
@@ -79,8 +77,7 @@ impl Manifest {
             created: Timestamp::UNIX_EPOCH,
         };
         let spec = decoded.map_err(|error| Unreadable { spec, error: error.to_string() });
-        let contents = objects.iter().filter_map(holder_content).collect();
-        Ok(Self { name: meta.name.clone(), check: Stored { meta, spec }, contents })
+        Ok(Self { name: meta.name.clone(), check: Stored { meta, spec }, objects })
     }
 
     pub fn name(&self) -> &Name {
@@ -108,18 +105,21 @@ impl Manifest {
         batch.apply(Object::HealthCheck(self.check));
         batch.publish();
         for holder in index.required_certificates() {
-            let content = match self.contents.get(&holder) {
-                Some(content) => content.clone(),
+            let content = match self.objects.iter().find_map(|object| content(object, &holder)) {
+                Some(content) => content,
                 None => read(&holder).await,
             };
             let mut batch = index.batch();
             batch.apply_certificates(&holder, content);
             batch.publish();
         }
-        let problems = index.problems(Kind::HealthCheck, &self.name);
+        // The agent uses a HealthCheck with a literal secret all the same.
+        let is_fatal = |problem: &&Problem| problem.reason != Reason::LiteralSecret;
+        let problems: Vec<Problem> =
+            index.problems(Kind::HealthCheck, &self.name).iter().filter(is_fatal).cloned().collect();
         let config = config_rx.borrow().clone();
         let check = config.and_then(|config| config.health_checks.get(&self.name).cloned());
-        check.filter(|_| problems.is_empty()).ok_or_else(|| ManifestError::Rejected(problems.to_vec()))
+        check.filter(|_| problems.is_empty()).ok_or(ManifestError::Rejected(problems))
     }
 }
 
@@ -141,13 +141,12 @@ fn name_of(object: &Value) -> Name {
     Name::namespaced(text("/metadata/namespace").unwrap_or(NAMESPACE), text("/metadata/name").unwrap_or_default())
 }
 
-/// The content of `object` if it is a Secret or ConfigMap.
-fn holder_content(object: &Value) -> Option<(Holder, HolderContent)> {
-    let kind = match kind(object) {
-        "Secret" => HolderKind::Secret,
-        "ConfigMap" => HolderKind::ConfigMap,
-        _ => return None,
-    };
+/// The content of `holder` if `object` is that Secret or ConfigMap.
+fn content(object: &Value, holder: &Holder) -> Option<HolderContent> {
+    let kind = holder.kind;
+    if self::kind(object) != kind.as_str() || name_of(object) != holder.name {
+        return None;
+    }
     let value = |key: &str| {
         let entry = |map: &str| object.get(map).and_then(|map| map.get(key)).cloned();
         let plain = match kind {
@@ -164,8 +163,8 @@ fn holder_content(object: &Value) -> Option<(Holder, HolderContent)> {
             _ => None,
         }
     };
-    let data = HOLDER_KEYS.into_iter().filter_map(|key| Some((key.to_owned(), value(key)?))).collect();
-    Some((Holder { kind, name: name_of(object) }, HolderContent::Found(data)))
+    let data = holder.keys().into_iter().filter_map(|key| Some((key.to_owned(), value(key)?))).collect();
+    Some(HolderContent::Found(data))
 }
 
 #[cfg(test)]
@@ -173,7 +172,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use maglev_model::{config::Probe, problem::Reason};
+    use maglev_model::config::Probe;
 
     const CHECK: &str = "
 apiVersion: maglev.vpp.io/v1alpha1

@@ -5,6 +5,7 @@ mod certificates;
 mod conflicts;
 mod events;
 mod fixture;
+mod header_values;
 mod held;
 mod incremental;
 mod node;

@@ -1,5 +1,5 @@
-//! Reads the Secrets and ConfigMaps that HealthChecks refer to for certificates, each by its name, and periodically, so
-//! that rotated certificates take effect without a restart.
+//! Reads the Secrets and ConfigMaps that HealthChecks refer to for certificates and values of headers, each by its name,
+//! and periodically, so that rotated ones take effect without a restart.
 //!
 //! No list and no watch, because the agent's role names each object. The last certificates stay in force while the API
 //! server does not answer; "not found" and "forbidden" are answers.
@@ -20,14 +20,14 @@ use tokio::{
 };
 
 use super::Delays;
-use maglev_index::{HOLDER_KEYS, Holder, HolderContent, HolderKind};
+use maglev_index::{Holder, HolderContent, HolderKind};
 
 /// Timeout of one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Concurrent requests, to spare the API server bursts.
 const MAX_CONCURRENT: usize = 8;
 
-/// An object, and the certificates in it.
+/// An object, and the certificates or the value of a header in it.
 pub struct CertificatesRead {
     pub holder: Holder,
     pub content: HolderContent,
@@ -148,14 +148,15 @@ pub async fn read_certificates(client: Client, holder: &Holder) -> HolderContent
     };
     match timeout(TIMEOUT, data).await {
         Err(_) => HolderContent::Failed(format!("no answer within {} s", TIMEOUT.as_secs())),
-        Ok(answer) => holder_content(answer),
+        Ok(answer) => holder_content(answer, holder),
     }
 }
 
-fn holder_content(answer: Result<Option<BTreeMap<String, Vec<u8>>>, kube::Error>) -> HolderContent {
+fn holder_content(answer: Result<Option<BTreeMap<String, Vec<u8>>>, kube::Error>, holder: &Holder) -> HolderContent {
+    let keys = holder.keys();
     match answer {
         Ok(Some(mut data)) => {
-            data.retain(|key, _| HOLDER_KEYS.contains(&key.as_str()));
+            data.retain(|key, _| keys.contains(&key.as_str()));
             HolderContent::Found(data)
         }
         Ok(None) => HolderContent::Missing,

@@ -168,7 +168,7 @@ fn explain<S: DeserializeOwned>(spec: &Value, error: &serde_json::Error) -> Stri
         (None, _) => error.to_string(),
         (Some(_), Err(other)) => other.to_string(),
         (Some(_), Ok(_)) => {
-            "spec.http.headers: not a list of objects with name and value (values are not shown)".into()
+            "spec.http.headers: not a list of objects with name, and value or valueFrom (values are not shown)".into()
         }
     }
 }

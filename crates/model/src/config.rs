@@ -11,7 +11,7 @@ use imbl::OrdMap;
 
 pub use self::{
     certificate::{Authorities, ClientCertificate},
-    health_check::{HealthCheck, Http, HttpMethod, Probe, StatusRange, Tls},
+    health_check::{HeaderValue, HealthCheck, Http, HttpMethod, Probe, StatusRange, Tls},
     node::{ForeignVips, NodeConfig, ProbeConf, SyncConf, VppConf},
 };
 use super::{

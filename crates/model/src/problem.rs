@@ -31,6 +31,16 @@ pub enum Reason {
     CertificateUnreadable,
     /// A HealthCheck refers to a Secret or ConfigMap that has not been read yet.
     CertificateUnknown,
+    /// A HealthCheck refers to a Secret, or a key of it, that does not exist.
+    SecretNotFound,
+    /// A HealthCheck refers to a Secret that the agent may not read.
+    SecretForbidden,
+    /// A HealthCheck refers to a key of a Secret that is not usable as the value of a header.
+    SecretUnreadable,
+    /// A HealthCheck refers to a Secret that has not been read yet.
+    SecretUnknown,
+    /// A stored HealthCheck contains the value of a header for credentials.
+    LiteralSecret,
     /// This node lacks the capability that the probe needs.
     MissingCapability,
     /// The Frontend has backends of both IP families.
@@ -65,7 +75,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 33] = [
         Self::AddressOwnedByOtherNamespace,
         Self::AddressUsedByNode,
         Self::AddressUsedByFrontend,
@@ -79,6 +89,11 @@ impl Reason {
         Self::CertificateForbidden,
         Self::CertificateUnreadable,
         Self::CertificateUnknown,
+        Self::SecretNotFound,
+        Self::SecretForbidden,
+        Self::SecretUnreadable,
+        Self::SecretUnknown,
+        Self::LiteralSecret,
         Self::MissingCapability,
         Self::MixedFamilies,
         Self::EncapFamilyMismatch,
@@ -117,6 +132,11 @@ impl Reason {
             Self::CertificateForbidden => "CertificateForbidden",
             Self::CertificateUnreadable => "CertificateUnreadable",
             Self::CertificateUnknown => "CertificateUnknown",
+            Self::SecretNotFound => "SecretNotFound",
+            Self::SecretForbidden => "SecretForbidden",
+            Self::SecretUnreadable => "SecretUnreadable",
+            Self::SecretUnknown => "SecretUnknown",
+            Self::LiteralSecret => "LiteralSecret",
             Self::MissingCapability => "MissingCapability",
             Self::MixedFamilies => "MixedFamilies",
             Self::EncapFamilyMismatch => "EncapFamilyMismatch",

@@ -25,7 +25,7 @@ async fn header_names_are_sent_in_title_case() {
     let check = checks::with_http(http(server.address.port()), |http| {
         http.host = Some("shop.example".into());
         let headers = [("x-token", "a"), ("X-API-Key", "b"), ("accept", "*/*")];
-        http.headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        http.headers = headers.map(|(name, value)| (name.to_owned(), value.into())).into();
     });
     let expected = "GET / HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: maglevd/1.2.3\r\nX-Token: a\r\nX-API-Key: b\r\n\
                     Accept: */*\r\nConnection: close\r\n\r\n";

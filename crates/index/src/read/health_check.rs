@@ -4,14 +4,14 @@ use serde_json::Value;
 
 use super::{Invalid, Unreadable, decodes_as, unreadable};
 use crate::{
-    certificates::{CertificateRefs, Holder, HolderKind},
+    certificates::{HeaderRef, Holder, HolderKind, HolderRefs},
     health_checks::CheckRead,
 };
 use maglev_crd::{self as crd, CaCertificateKind, CheckType, Count, Grpc, HealthCheckSpec, Interval, Port, Timeout};
 use maglev_model::{
     Name,
     body_pattern::{BodyPattern, PatternError},
-    config::{HealthCheck, Http, Kind, Probe, Revision, Tls},
+    config::{HeaderValue, HealthCheck, Http, Kind, Probe, Revision, Tls},
     problem::{Problem, Reason},
 };
 
@@ -47,17 +47,18 @@ pub fn health_check(
                 ("grpc", decodes_as::<Grpc>),
             ];
             let problem = unreadable(Kind::HealthCheck, name, found, &fields, OUTCOME);
-            CheckRead { check: Err(problem), refs: CertificateRefs::default(), not_supported: None }
+            CheckRead { check: Err(problem), refs: HolderRefs::default(), not_supported: None, literal_secret: None }
         }
         Ok(spec) => match probe_settings(spec, context.compiled) {
             Ok(probe) => {
                 let not_supported = missing_capability(name, spec, context.icmp_missing);
-                CheckRead { check: Ok(resolved(name, revision, spec, probe)), refs: refs(name, spec), not_supported }
+                let (refs, literal_secret) = (refs(name, spec), literal_secret(name, spec));
+                CheckRead { check: Ok(resolved(name, revision, spec, probe)), refs, not_supported, literal_secret }
             }
             Err(mut invalid) => {
                 invalid.what = format!("{}; {OUTCOME}", invalid.what);
                 let check = Err(invalid.problem(Kind::HealthCheck, name));
-                CheckRead { check, refs: CertificateRefs::default(), not_supported: None }
+                CheckRead { check, refs: HolderRefs::default(), not_supported: None, literal_secret: None }
             }
         },
     }
@@ -68,8 +69,11 @@ fn decode_http(value: &Value) -> Result<(), serde_json::Error> {
     let mut rest = value.clone();
     let headers = rest.as_object_mut().and_then(|http| http.remove("headers")).unwrap_or_default();
     decodes_as::<crd::Http>(&rest)?;
-    decodes_as::<Option<Vec<crd::Header>>>(&headers)
-        .map_err(|_| serde::de::Error::custom("headers has an entry without a text as name and a text as value"))
+    decodes_as::<Option<Vec<crd::Header>>>(&headers).map_err(|_| {
+        serde::de::Error::custom(
+            "headers has an entry without a text as name, and a text as value or a valueFrom.secretKeyRef",
+        )
+    })
 }
 
 fn resolved(name: &Name, revision: &Revision, spec: &HealthCheckSpec, probe: Probe) -> HealthCheck {
@@ -97,19 +101,40 @@ fn missing_capability(name: &Name, spec: &HealthCheckSpec, icmp_missing: Option<
     Some(Problem::new(Reason::MissingCapability, FIELD, message))
 }
 
-/// The references to certificates, in the namespace of the HealthCheck.
-fn refs(name: &Name, spec: &HealthCheckSpec) -> CertificateRefs {
-    let Some(tls) = &spec.tls else { return CertificateRefs::default() };
-    let holder = |kind, object: &str| Holder { kind, name: Name::namespaced(name.namespace(), object) };
-    let authorities = tls.ca_certificate_ref.as_ref().map(|reference| {
+/// The problem of a stored HealthCheck with the value of a header for credentials, which the API server refuses by now.
+fn literal_secret(name: &Name, spec: &HealthCheckSpec) -> Option<Problem> {
+    let headers = spec.http.iter().flat_map(|http| &http.headers);
+    let header = headers.filter(|header| header.value.is_some()).find(|header| header.is_for_credentials())?;
+    let field = format!("spec.http.headers[{}].value", header.name);
+    let message = format!(
+        "HealthCheck {name}: {field} can be read by everyone who can read the HealthCheck: put the value into a Secret, and \
+         refer to it with valueFrom.secretKeyRef; until then the value is used as before"
+    );
+    Some(Problem::new(Reason::LiteralSecret, field, message))
+}
+
+/// The references to certificates and values of headers, in the namespace of the HealthCheck.
+fn refs(name: &Name, spec: &HealthCheckSpec) -> HolderRefs {
+    let object = |object: &str| Name::namespaced(name.namespace(), object);
+    let certificates = |kind, name: &str| Holder::of_certificates(kind, object(name));
+    let tls = spec.tls.as_ref();
+    let authorities = tls.and_then(|tls| tls.ca_certificate_ref.as_ref()).map(|reference| {
         let kind = match reference.kind {
             CaCertificateKind::ConfigMap => HolderKind::ConfigMap,
             CaCertificateKind::Secret => HolderKind::Secret,
         };
-        holder(kind, &reference.name)
+        certificates(kind, &reference.name)
     });
-    let client = tls.client_certificate_ref.as_ref().map(|reference| holder(HolderKind::Secret, &reference.name));
-    CertificateRefs { authorities, client }
+    let client = tls.and_then(|tls| tls.client_certificate_ref.as_ref());
+    let client = client.map(|reference| certificates(HolderKind::Secret, &reference.name));
+    let headers = spec.http.iter().flat_map(|http| &http.headers).enumerate();
+    let headers = headers.filter_map(|(position, header)| {
+        let reference = &header.value_from.as_ref()?.secret_key_ref;
+        let holder =
+            Holder { kind: HolderKind::Secret, name: object(&reference.name), key: Some(reference.key.clone()) };
+        Some(HeaderRef { position, header: header.name.clone(), holder })
+    });
+    HolderRefs { authorities, client, headers: headers.collect() }
 }
 
 fn probe_settings(spec: &HealthCheckSpec, compiled: Option<&BodyPattern>) -> Result<Probe, Invalid> {
@@ -168,6 +193,10 @@ fn http(spec: Option<&crd::Http>, compiled: Option<&BodyPattern>) -> Result<Http
         return Err(Invalid::new("spec.http.expectedBody", "excludes expectedText: remove one of them"));
     }
     let expected_body = spec.expected_body.as_deref().map(|source| expected_body(source, compiled)).transpose()?;
+    if let Some(header) = spec.headers.iter().find(|header| header.value.is_some() == header.value_from.is_some()) {
+        let what = format!("has an entry {:?} that needs either value or valueFrom", header.name);
+        return Err(Invalid::new("spec.http.headers", what));
+    }
     // The message omits the value of the header, which may be a secret.
     if let Some(bad) = spec.headers.iter().find(|header| !is_sendable(header)) {
         let what = format!("has an entry {:?} that is not an HTTP header", bad.name);
@@ -180,7 +209,11 @@ fn http(spec: Option<&crd::Http>, compiled: Option<&BodyPattern>) -> Result<Http
         expected_statuses: spec.expected_statuses.into_iter().map(Into::into).collect(),
         expected_text: spec.expected_text,
         expected_body,
-        headers: spec.headers.into_iter().map(|header| (header.name, header.value)).collect(),
+        headers: spec
+            .headers
+            .into_iter()
+            .map(|header| (header.name, HeaderValue::from(header.value.as_deref().unwrap_or_default())))
+            .collect(),
     })
 }
 
@@ -199,5 +232,6 @@ fn expected_body(source: &str, compiled: Option<&BodyPattern>) -> Result<BodyPat
 }
 
 fn is_sendable(header: &crd::Header) -> bool {
-    http::HeaderName::from_bytes(header.name.as_bytes()).is_ok() && http::HeaderValue::from_str(&header.value).is_ok()
+    http::HeaderName::from_bytes(header.name.as_bytes()).is_ok()
+        && http::HeaderValue::from_str(header.value.as_deref().unwrap_or_default()).is_ok()
 }

@@ -20,11 +20,11 @@ fn existing(data: &[(&str, &str)]) -> HolderContent {
 }
 
 fn authority() -> Holder {
-    Holder { kind: HolderKind::ConfigMap, name: name("shop/ca") }
+    Holder::of_certificates(HolderKind::ConfigMap, name("shop/ca"))
 }
 
 fn own() -> Holder {
-    Holder { kind: HolderKind::Secret, name: name("shop/own") }
+    Holder::of_certificates(HolderKind::Secret, name("shop/own"))
 }
 
 fn spec(tls: &Value) -> Value {

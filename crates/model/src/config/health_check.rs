@@ -1,6 +1,6 @@
 //! A resolved HealthCheck: the schedule and the type of probes.
 
-use std::{num::NonZeroU16, time::Duration};
+use std::{fmt, num::NonZeroU16, sync::Arc, time::Duration};
 
 use super::{
     Revision,
@@ -117,8 +117,31 @@ pub struct Http {
     pub expected_text: Option<String>,
     /// Regular expression that must match anywhere in the first 8 KiB of the body. Compiled by `index`, not by mirrors.
     pub expected_body: Option<BodyPattern>,
-    /// Names and values of additional headers, in the order of the manifest.
-    pub headers: Vec<(String, String)>,
+    /// Names and values of additional headers, in the order of the manifest. Mirrors have empty values.
+    pub headers: Vec<(String, HeaderValue)>,
+}
+
+/// The value of a header, which may be a secret and is not printed.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct HeaderValue(Arc<str>);
+
+impl HeaderValue {
+    /// The value as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for HeaderValue {
+    fn from(value: &str) -> Self {
+        Self(value.into())
+    }
+}
+
+impl fmt::Debug for HeaderValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HeaderValue")
+    }
 }
 
 /// The method of an HTTP probe.

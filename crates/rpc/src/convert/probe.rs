@@ -7,7 +7,7 @@ use super::{
 use crate::proto::{self, health_check as wire};
 use maglev_model::{
     body_pattern::BodyPattern,
-    config::{HealthCheck, Http, Probe, Revision, StatusRange, Tls},
+    config::{HeaderValue, HealthCheck, Http, Probe, Revision, StatusRange, Tls},
     name::Name,
 };
 
@@ -107,7 +107,7 @@ fn read_http(probe: proto::HttpProbe) -> Result<Probe, Malformed> {
         expected_statuses: probe.expected_statuses.into_iter().map(StatusRange::try_from).collect::<Result<_, _>>()?,
         expected_text: probe.expected_text,
         expected_body: probe.expected_body.as_deref().map(BodyPattern::new),
-        headers: probe.header_names.into_iter().map(|name| (name, String::new())).collect(),
+        headers: probe.header_names.into_iter().map(|name| (name, HeaderValue::default())).collect(),
     };
     Ok(Probe::Http { port: port(probe.port, "port")?, http, tls: probe.tls.map(Tls::from) })
 }

@@ -6,8 +6,9 @@ use maglev_model::{
     body_pattern::BodyPattern,
     change::{ConfigDelta, Problems},
     config::{
-        AdminState, Backend, Check, Config, ForeignVips, Frontend, HealthCheck, Http, HttpMethod, Kind, Member,
-        MemberTarget, NodeConfig, OnBackendDown, Pool, Probe, ProbeConf, Standing, StatusRange, SyncConf, Tls, VppConf,
+        AdminState, Backend, Check, Config, ForeignVips, Frontend, HeaderValue, HealthCheck, Http, HttpMethod, Kind,
+        Member, MemberTarget, NodeConfig, OnBackendDown, Pool, Probe, ProbeConf, Standing, StatusRange, SyncConf, Tls,
+        VppConf,
     },
     name::Name,
     problem::{Problem, Reason},
@@ -104,7 +105,10 @@ impl ChangeGenerator {
                     expected_text: None,
                     expected_body: self.some(|generator| BodyPattern::new(&generator.text())),
                     // Empty, since values are not sent.
-                    headers: vec![("X-Probe".into(), String::new()), ("X-Other".into(), String::new())],
+                    headers: vec![
+                        ("X-Probe".into(), HeaderValue::default()),
+                        ("X-Other".into(), HeaderValue::default()),
+                    ],
                 };
                 Probe::Http { port: self.port(), http, tls: self.some(tls) }
             }

@@ -12,6 +12,7 @@ mod api_metrics;
 mod connections;
 mod dashboard;
 mod fake_vpp;
+mod hostile_agent;
 mod hostile_frames;
 mod lb;
 mod lb_legacy;

@@ -16,7 +16,7 @@ use super::{
     session::Session,
 };
 use maglev_fleet::NodeState;
-use maglev_model::{Name, config::Frontend};
+use maglev_model::{Name, config::Frontend, printable::is_unprintable};
 
 const NODE: &str = "--node";
 /// Time limit for requesting names.
@@ -97,7 +97,8 @@ impl CursorContext {
             }
             Expected::Nothing(_) => Vec::new(),
         };
-        candidates.into_iter().filter(|(text, _)| text.starts_with(partial)).collect()
+        let is_printable = |text: &str| !text.contains(is_unprintable);
+        candidates.into_iter().filter(|(text, _)| text.starts_with(partial) && is_printable(text)).collect()
     }
 
     /// The text that `?` shows.

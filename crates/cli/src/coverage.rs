@@ -87,7 +87,7 @@ impl NodeCoverage {
             return;
         }
         page.gap();
-        page.line(Style::Warn.paint(&format!("{} of {} nodes report", self.nodes.count, self.nodes.total)));
+        page.styled(Style::Warn, format_args!("{} of {} nodes report", self.nodes.count, self.nodes.total));
         for (node, reason) in &self.not_reporting {
             page.line(format_args!("  {node}: {reason}"));
         }

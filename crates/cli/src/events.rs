@@ -3,7 +3,7 @@
 //! One stream per agent. A broken stream is resumed after its last event, so no event is printed twice; missing events
 //! are reported.
 
-mod line;
+pub mod line;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -57,7 +57,7 @@ pub async fn watch(
         match message {
             Some(StreamMessage::Followed(node, followed)) => {
                 for remark in remarks(&followed) {
-                    print(&line::remark(&node, remark, output))?;
+                    print(&line::remark(&node, remark, output)?)?;
                 }
                 for line in followed.lines.iter().filter(|line| is_selected(line, watch)) {
                     print(&EventLine::new(&node, line).text(output)?)?;
@@ -67,7 +67,7 @@ pub async fn watch(
                     }
                 }
             }
-            Some(StreamMessage::Failed(node, error)) => print(&line::remark(&node, &error, output))?,
+            Some(StreamMessage::Failed(node, error)) => print(&line::remark(&node, &error, output)?)?,
             None => return Ok(()),
         }
     }

@@ -22,6 +22,8 @@ mod forward;
 mod frontend;
 mod grammar;
 mod health_check;
+#[cfg(test)]
+mod hostile;
 mod node;
 mod output;
 mod run;
@@ -47,7 +49,7 @@ pub use self::{
 };
 use self::{
     grammar::{LineParser, first, help},
-    run::{Run, print_error, write},
+    run::{Run, print_error, write, write_error},
     session::Session,
 };
 
@@ -91,7 +93,7 @@ pub async fn main(args: Vec<String>, build: Build) -> u8 {
     let flags = match Flags::from_line(args.get(1..).unwrap_or_default()) {
         Ok(flags) => flags,
         Err(error) => {
-            let _ = error.print();
+            print_clap_error(&error);
             return USAGE;
         }
     };
@@ -151,5 +153,18 @@ async fn complete(words: &[String], directive: Option<&str>) -> u8 {
     if let Some(directive) = directive {
         text.push_str(&format!(":{directive}\n"));
     }
-    if write(&text).is_ok() { 0 } else { 1 }
+    // A tab separates a candidate from its help, so the text is not for a terminal: `candidates` has no unprintable ones.
+    if print(&text).is_ok() { 0 } else { 1 }
+}
+
+fn print(text: &str) -> io::Result<()> {
+    use io::Write as _;
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// Prints the error of an invalid line.
+fn print_clap_error(error: &clap::Error) {
+    write_error(&error.render().ansi().to_string());
 }

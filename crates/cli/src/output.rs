@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 
 pub(crate) use self::page::{Cell, Page, Table};
 use super::flags::Output;
+use maglev_model::printable::{escaped_json, is_unprintable};
 
 /// The result of a command.
 pub trait Printable: Serialize {
@@ -20,9 +21,24 @@ pub trait Printable: Serialize {
 pub fn render(value: &impl Printable, output: Output, now: Timestamp) -> anyhow::Result<String> {
     Ok(match output {
         Output::Table | Output::Wide => value.page(output == Output::Wide, now).to_string(),
-        Output::Json => serde_json::to_string_pretty(value)? + "\n",
-        Output::Yaml => serde_saphyr::to_string(value)?,
+        Output::Json => json(value)?,
+        Output::Yaml => yaml(value)?,
     })
+}
+
+fn json(value: &impl Serialize) -> anyhow::Result<String> {
+    Ok(escaped_json(&serde_json::to_string_pretty(value)?).into_owned() + "\n")
+}
+
+/// `value` as one line of JSON.
+pub fn json_line(value: &impl Serialize) -> anyhow::Result<String> {
+    Ok(escaped_json(&serde_json::to_string(value)?).into_owned() + "\n")
+}
+
+/// `value` as YAML; as JSON, which is YAML, if a string has characters that only JSON escapes.
+pub fn yaml(value: &impl Serialize) -> anyhow::Result<String> {
+    let text = serde_saphyr::to_string(value)?;
+    if text.contains(|c: char| c != '\n' && is_unprintable(c)) { json(value) } else { Ok(text) }
 }
 
 /// A timestamp that is serialized as RFC 3339 in UTC, with milliseconds.
@@ -52,6 +68,16 @@ pub fn age(since: Timestamp, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_and_yaml_escape_what_a_terminal_would_obey() {
+        let value = serde_json::json!({ "name": "a\u{1b}[31m\u{9b}\u{7f}\u{202e}" });
+        for text in [json(&value).unwrap(), json_line(&value).unwrap(), yaml(&value).unwrap()] {
+            assert!(text.contains("a\\u001b[31m\\u009b\\u007f\\u202e") && text.ends_with("}\n"), "{text}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+        }
+        assert_eq!(yaml(&serde_json::json!({ "name": "plain" })).unwrap(), "name: plain\n");
+    }
 
     #[test]
     fn larger_ages_are_less_precise() {

@@ -18,13 +18,14 @@ use super::{
     output::{Printable, render},
     session::Session,
     set, status,
+    style::{Style, guarded},
     sync::Synced,
     vpp,
 };
 use maglev_crd as crd;
 use maglev_fleet::NodeState;
 use maglev_kube::{LastWriter, operator_change::last_writer};
-use maglev_model::{Name, operator_change::OperatorChange, vip::Weight};
+use maglev_model::{Name, operator_change::OperatorChange, printable::escaped_lines, vip::Weight};
 use maglev_rpc::client::AgentClient;
 
 /// The context of a command.
@@ -222,7 +223,7 @@ fn reporting(nodes: &[NodeState]) -> Vec<NodeState> {
 }
 
 /// The error for an object that no node has, with objects of the same name in other namespaces, or else all objects.
-fn not_found(kind: &str, name: &Name, mut existing: Vec<Name>) -> String {
+pub fn not_found(kind: &str, name: &Name, mut existing: Vec<Name>) -> String {
     existing.sort();
     existing.dedup();
     let list = |names: Vec<&Name>| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -246,16 +247,26 @@ const LISTED: usize = 12;
 pub fn write(text: &str) -> io::Result<()> {
     use io::Write as _;
     let mut out = anstream::stdout().lock();
-    out.write_all(text.as_bytes())?;
+    out.write_all(guarded(text).as_bytes())?;
     out.flush()
 }
 
 /// Prints an error.
 pub fn print_error(error: &anyhow::Error) {
+    write_error(&error_text(error));
+}
+
+/// The text of an error. Further lines are indented, so that none of them looks like a line of maglevc.
+pub fn error_text(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}").replace('\n', "\n  ");
+    format!("{} {}\n", Style::Bad.paint("error:"), escaped_lines(&text))
+}
+
+/// Prints to standard error, with colours on terminals.
+pub fn write_error(text: &str) {
     use io::Write as _;
-    let head = super::style::Style::Bad.paint("error:");
     // A closed standard error is ignored.
-    let _ = writeln!(anstream::stderr().lock(), "{head} {error:#}");
+    let _ = anstream::stderr().lock().write_all(guarded(text).as_bytes());
 }
 
 /// The CustomResourceDefinitions as one YAML stream, for `kubectl apply -f -`.

@@ -59,7 +59,7 @@ pub async fn set(session: &Session, flags: &Flags, change: OperatorChange) -> an
 }
 
 impl Changed {
-    fn new(request: ChangeRequest, outcome: ChangeOutcome) -> Self {
+    pub fn new(request: ChangeRequest, outcome: ChangeOutcome) -> Self {
         let ChangeRequest { change, by, reason, .. } = request;
         let ChangeOutcome { write, nodes, pending, duration } = outcome;
         let WriteOutcome { old, new, written, taken_from, event_failed, .. } = write;
@@ -79,28 +79,26 @@ impl Printable for Changed {
         let mut page = Page::default();
         let Self { change, old, new, by, .. } = self;
         if self.written {
-            page.line(format_args!("{change}: {old} -> {}", Style::Strong.paint(new)));
+            page.line_with(format_args!("{change}: {old} -> "), Style::Strong, new);
         } else {
             page.line(format_args!("{change} is {new} already: nothing was written"));
         }
         if !self.taken_from.is_empty() {
-            page.line(
-                Style::Warn.paint(&format!(
-                    "ownership taken from {}, which may revert the change",
-                    self.taken_from.join(", ")
-                )),
+            page.styled(
+                Style::Warn,
+                format_args!("ownership taken from {}, which may revert the change", self.taken_from.join(", ")),
             );
         }
         if let Some(error) = &self.event_failed {
-            page.line(Style::Warn.paint(&format!("cannot create the Kubernetes Event of the change: {error}")));
+            page.styled(Style::Warn, format_args!("cannot create the Kubernetes Event of the change: {error}"));
         }
         let effect = format!("in effect on {} nodes after {:.1} s", self.in_effect_on_nodes, self.seconds);
-        page.line(if self.pending.is_empty() { Style::Good.paint(&effect) } else { Style::Bad.paint(&effect) });
+        page.styled(if self.pending.is_empty() { Style::Good } else { Style::Bad }, effect);
         for (node, reason) in &self.pending {
             page.line(format_args!("  {node}: {reason}"));
         }
         if self.written {
-            page.line(Style::Faint.paint(&format!("recorded for {by}")));
+            page.styled(Style::Faint, format_args!("recorded for {by}"));
         }
         page
     }

@@ -195,7 +195,7 @@ impl StatusReport {
         Self::new(&[], &Survey::default())
     }
 
-    fn new(nodes: &[NodeState], survey: &Survey) -> Self {
+    pub fn new(nodes: &[NodeState], survey: &Survey) -> Self {
         let counts = StatusCounts::from(survey);
         let status = match counts {
             _ if counts.reporting == 0 => ClusterHealth::Unknown,
@@ -332,13 +332,13 @@ impl Printable for StatusReport {
         let Self { backends, nodes, nodes_reporting, .. } = self;
         let (vips, all) = (counted(self.vips, "VIP"), counted(*nodes, "node"));
         match (self.status, &self.healthy) {
-            (ClusterHealth::Unknown, _) if *nodes == 0 => page.line(Style::Bad.paint("unknown: no agents found")),
-            (ClusterHealth::Unknown, _) => page.line(Style::Bad.paint(&format!("unknown: none of {all} reports"))),
-            (ClusterHealth::Fine, Some(sentence)) => page.line(Style::Good.paint(sentence)),
+            (ClusterHealth::Unknown, _) if *nodes == 0 => page.styled(Style::Bad, "unknown: no agents found"),
+            (ClusterHealth::Unknown, _) => page.styled(Style::Bad, format_args!("unknown: none of {all} reports")),
+            (ClusterHealth::Fine, Some(sentence)) => page.styled(Style::Good, sentence),
             (ClusterHealth::Fine | ClusterHealth::Problem, _) => {
                 for (what, count, style) in self.counts() {
                     let style = if count > 0 { style } else { Style::Faint };
-                    page.line(style.paint(&format!("{count:>4}  {what}")));
+                    page.styled(style, format_args!("{count:>4}  {what}"));
                 }
                 let backends = counted(*backends, "backend");
                 page.line(format_args!("of {vips}, {backends}; {nodes_reporting} of {all} report"));
@@ -356,7 +356,7 @@ impl Printable for StatusReport {
             page.gap();
         }
         for advice in &self.advice {
-            page.line(Style::Warn.paint(&format!("advice: {advice}")));
+            page.styled(Style::Warn, format_args!("advice: {advice}"));
         }
         page
     }

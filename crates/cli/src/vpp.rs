@@ -99,6 +99,6 @@ fn failures(page: &mut Page, failed: &std::collections::BTreeMap<Arc<str>, Strin
         page.gap();
     }
     for (node, error) in failed {
-        page.line(format_args!("{node}: {}", Style::Bad.paint(error)));
+        page.line_with(format_args!("{node}: "), Style::Bad, error);
     }
 }

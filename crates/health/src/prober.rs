@@ -35,11 +35,21 @@ pub enum ProbeOutcome {
 
 impl ProbeOutcome {
     pub fn completed(code: ProbeCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::Completed { code, detail: detail.into() }
+        Self::Completed { code, detail: shortened(detail.into()) }
     }
 
     pub fn not_probed(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::NotProbed { detail: detail.into() }
+        Self::NotProbed { detail: shortened(detail.into()) }
+    }
+}
+
+/// Length limit of an explanation in characters: a server chooses a part of its text.
+const MAX_DETAIL: usize = 300;
+
+fn shortened(detail: Cow<'static, str>) -> Cow<'static, str> {
+    match detail.char_indices().nth(MAX_DETAIL) {
+        Some(_) => detail.chars().take(MAX_DETAIL - 1).chain(['…']).collect::<String>().into(),
+        None => detail,
     }
 }
 
@@ -48,4 +58,21 @@ impl ProbeOutcome {
 pub trait Prober {
     /// Sends one probe, which ends within the timeout of the HealthCheck. Dropping the future ends the probe at once.
     fn probe(&self, target: ProbeTarget) -> LocalBoxFuture<'static, ProbeOutcome>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn explanation_has_at_most_300_characters() {
+        for (length, expected) in [(300, 300), (301, 300), (100_000, 300)] {
+            let long = "ä".repeat(length);
+            for outcome in [ProbeOutcome::completed(ProbeCode::L7Status, long.clone()), ProbeOutcome::not_probed(long)]
+            {
+                let (ProbeOutcome::Completed { detail, .. } | ProbeOutcome::NotProbed { detail }) = outcome;
+                assert_eq!((detail.chars().count(), detail.ends_with('…')), (expected, length > 300));
+            }
+        }
+    }
 }

@@ -18,7 +18,7 @@ use super::{
     Leadership,
     status_writer::{FIELD_MANAGER, StatusKind, WriteError},
 };
-use maglev_model::Name;
+use maglev_model::{Name, printable::escaped};
 
 /// Timeout of one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -95,7 +95,7 @@ fn event(note: &EventNote, identity: &str, now: Timestamp) -> Event {
             name: Some(event_name(note.name.name(), now)),
             ..ObjectMeta::default()
         },
-        note: Some(truncate(&note.note, MAX_NOTE_BYTES).to_owned()),
+        note: Some(truncate(&escaped(&note.note), MAX_NOTE_BYTES).to_owned()),
         reason: Some(note.reason.clone()),
         regarding: Some(regarding),
         reporting_controller: Some(FIELD_MANAGER.to_owned()),

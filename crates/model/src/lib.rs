@@ -18,6 +18,7 @@ pub mod health;
 pub mod name;
 pub mod operator_change;
 pub mod plan;
+pub mod printable;
 pub mod probe_mode;
 pub mod problem;
 pub mod table;

@@ -6,7 +6,10 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use maglev_model::event::{Event, Level, Value};
+use maglev_model::{
+    event::{Event, Level, Value},
+    printable::is_unprintable,
+};
 
 use super::log::LogFormat;
 
@@ -74,7 +77,7 @@ impl LogLine {
     }
 
     fn bare_or_quoted(&mut self, text: &str) {
-        let bare = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"');
+        let bare = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || is_unprintable(c) || c == '"');
         if bare {
             self.text.push_str(text);
         } else {
@@ -97,8 +100,8 @@ fn level_name(level: Level) -> &'static str {
     }
 }
 
-/// Appends `text` as a JSON string. Escapes every control character, including C1, so that a value can neither forge a
-/// second line nor control a terminal.
+/// Appends `text` as a JSON string. Escapes every unprintable character, so that a value can neither forge a second line
+/// nor control a terminal.
 fn quote(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
@@ -108,7 +111,7 @@ fn quote(out: &mut String, text: &str) {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            c if c.is_control() || c == '\u{2028}' || c == '\u{2029}' => {
+            c if is_unprintable(c) => {
                 let _ = write!(out, "\\u{:04x}", u32::from(c));
             }
             c => out.push(c),
@@ -128,7 +131,7 @@ mod tests {
     #[test]
     fn text_quotes_a_value_only_if_necessary() {
         let mut line = LogLine::new(LogFormat::Text, at(), Level::Warn, "vpp-connect-failed");
-        for value in ["plain", "", "two words", "a\"b", "line\nbreak\u{1b}[31m", "back\\slash", "k=v"] {
+        for value in ["plain", "", "two words", "a\"b", "line\nbreak\u{1b}[31m", "back\\slash", "k=v", "\u{202e}pu"] {
             line.attribute("v", &value.into());
         }
         line.attribute("n", &Value::Int(-3));
@@ -137,7 +140,7 @@ mod tests {
         assert_eq!(
             line.finish(),
             "2026-11-23T02:00:00.123Z WARN vpp-connect-failed v=plain v=\"\" v=\"two words\" v=\"a\\\"b\" \
-             v=\"line\\nbreak\\u001b[31m\" v=back\\slash v=k=v n=-3 ms=1.500 flush=true\n"
+             v=\"line\\nbreak\\u001b[31m\" v=back\\slash v=k=v v=\"\\u202epu\" n=-3 ms=1.500 flush=true\n"
         );
     }
 

@@ -29,16 +29,31 @@ use maglev_model::{
 
 /// Few names, so that changes concern the same objects.
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+const TEXTS: [&str; 4] = ["", "one", "two words", "drei \u{1f6a6}"];
 
 pub struct ChangeGenerator {
     rng: Rng,
     config: Config,
+    names: [String; 4],
+    texts: Vec<String>,
 }
 
 impl ChangeGenerator {
     pub fn new(seed: u64) -> Self {
         let listed = Listed::when(|_| true).expect("all kinds are listed");
-        Self { rng: Rng::with_seed(seed), config: Config::new(listed, Arc::default()) }
+        let config = Config::new(listed, Arc::default());
+        Self {
+            rng: Rng::with_seed(seed),
+            config,
+            names: NAMES.map(str::to_owned),
+            texts: TEXTS.map(str::to_owned).into(),
+        }
+    }
+
+    /// Replaces the names of objects and all other texts.
+    #[must_use]
+    pub fn with_texts(self, names: [String; 4], texts: Vec<String>) -> Self {
+        Self { names, texts, ..self }
     }
 
     /// Emits a random change, with an event if there is one for it.
@@ -100,11 +115,11 @@ impl ChangeGenerator {
     }
 
     fn name(&mut self) -> Name {
-        Name::namespaced("shop", NAMES[self.rng.usize(..NAMES.len())])
+        Name::namespaced("shop", &self.names[self.rng.usize(..self.names.len())])
     }
 
-    fn text(&mut self) -> Arc<str> {
-        ["", "one", "two words", "drei \u{1f6a6}"][self.rng.usize(..4)].into()
+    pub fn text(&mut self) -> Arc<str> {
+        self.texts[self.rng.usize(..self.texts.len())].as_str().into()
     }
 
     fn time(&mut self) -> Timestamp {

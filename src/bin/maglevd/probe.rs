@@ -14,7 +14,7 @@ use maglev_build_info::VERSION;
 use maglev_health::{NetworkNamespace, NetworkProber, ProbeOutcome, ProbeTarget, ProbeThread, describe_effect};
 use maglev_index::{Holder, HolderContent, Manifest};
 use maglev_kube::{ClientOptions, client, read_certificates};
-use maglev_model::config::HealthCheck;
+use maglev_model::{config::HealthCheck, printable::escaped_lines};
 
 use crate::flags::{Flags, ProbeArguments};
 
@@ -24,27 +24,32 @@ pub async fn run(flags: &Flags, arguments: &ProbeArguments) -> anyhow::Result<Ex
     let thread = ProbeThread::start(flags.probe_network_namespace.as_deref().map(NetworkNamespace::from))?;
     let icmp_missing = thread.icmp_missing().map(str::to_owned);
     let check = manifest.resolve(icmp_missing, async |holder| read(flags, holder).await).await?;
-    println!("{}", describe(&check));
+    print_line(&describe(&check));
     let target = ProbeTarget { address: arguments.address, source: arguments.source, check: Arc::clone(&check) };
     let probe = async move || {
         let begin = Instant::now();
-        let trace = move |step| println!("{:>9}  {step}", milliseconds(begin.elapsed()));
+        let trace = move |step| print_line(&format!("{:>9}  {step}", milliseconds(begin.elapsed())));
         let outcome = NetworkProber::new(VERSION).probe_with_trace(target, &trace).await;
         (outcome, begin.elapsed())
     };
     let (outcome, took) = tokio::task::spawn_blocking(|| thread.block_on(probe)).await??;
     let succeeded = match &outcome {
         ProbeOutcome::Completed { code, detail } => {
-            println!("{:>9}  {code}: {detail}", milliseconds(took));
+            print_line(&format!("{:>9}  {code}: {detail}", milliseconds(took)));
             code.is_success()
         }
         ProbeOutcome::NotProbed { detail } => {
-            println!("{:>9}  not probed: {detail}", milliseconds(took));
+            print_line(&format!("{:>9}  not probed: {detail}", milliseconds(took)));
             false
         }
     };
-    println!("{}", describe_effect(&outcome, &check));
+    print_line(&describe_effect(&outcome, &check));
     Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints a line, parts of which the server and the manifest choose.
+fn print_line(line: &str) {
+    println!("{}", escaped_lines(line));
 }
 
 fn text(manifest: &Path) -> anyhow::Result<String> {

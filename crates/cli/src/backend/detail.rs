@@ -197,7 +197,7 @@ impl Printable for BackendOverview {
             ("Generation", self.generation.to_string().into()),
         ]);
         for problem in &self.problems {
-            page.line(Style::Warn.paint(problem));
+            page.styled(Style::Warn, problem);
         }
         page.heading("Nodes");
         page.table(&self.nodes(wide, now), "none");

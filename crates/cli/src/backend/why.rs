@@ -206,10 +206,13 @@ impl Probing {
 }
 
 impl Writer {
+    /// Manager and time come from the API server. Everybody who may write the object can write the annotations, so their
+    /// text is quoted as a statement.
     fn text(&self, now: Timestamp) -> String {
-        let by = self.by.as_ref().map_or_else(String::new, |by| format!(" for {by}"));
         let at = self.at.map_or_else(String::new, |at| format!(", {} ago", age(at.0, now)));
-        let reason = self.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-        format!("by {}{by}{at}{reason}", self.manager)
+        let by = self.by.as_ref().map(|by| format!("for {by}"));
+        let statement: Vec<&str> = by.iter().chain(&self.reason).map(String::as_str).collect();
+        let says = if statement.is_empty() { String::new() } else { format!(", says: {}", statement.join(": ")) };
+        format!("by {}{at}{says}", self.manager)
     }
 }

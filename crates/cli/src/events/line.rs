@@ -4,8 +4,15 @@ use std::fmt::Write as _;
 
 use serde::{Serialize, Serializer};
 
-use crate::{flags::Output, output::Time, style::Style};
-use maglev_model::event::Level;
+use crate::{
+    flags::Output,
+    output::{Time, json_line, yaml},
+    style::Style,
+};
+use maglev_model::{
+    event::Level,
+    printable::{escaped, is_unprintable},
+};
 use maglev_rpc::client::Line;
 
 #[derive(Serialize)]
@@ -43,18 +50,20 @@ impl<'l> EventLine<'l> {
     pub fn text(&self, output: Output) -> anyhow::Result<String> {
         Ok(match output {
             Output::Table | Output::Wide => self.words(),
-            Output::Json => serde_json::to_string(self)? + "\n",
-            Output::Yaml => format!("---\n{}", serde_saphyr::to_string(self)?),
+            Output::Json => json_line(self)?,
+            Output::Yaml => format!("---\n{}", yaml(self)?),
         })
     }
 
     fn words(&self) -> String {
         let level = self.style.paint(&self.level.to_uppercase());
         let time = Style::Faint.paint(&format!("{:.3}", self.time.0));
-        let mut text = format!("{time} {level} {} {}", self.node, Style::Strong.paint(self.event));
+        let mut text = format!("{time} {level} {} {}", escaped(self.node), Style::Strong.paint(self.event));
         for (key, value) in self.attributes {
-            let quoted = value.is_empty() || value.contains(|c: char| c.is_whitespace() || c == '"' || c == '=');
-            let _ = if quoted { write!(text, " {key}={value:?}") } else { write!(text, " {key}={value}") };
+            let is_quoted = |c: char| c.is_whitespace() || c == '"' || c == '=' || is_unprintable(c);
+            let quoted = value.is_empty() || value.contains(is_quoted);
+            let _ = write!(text, " {}=", escaped(key));
+            let _ = if quoted { write!(text, "{value:?}") } else { write!(text, "{value}") };
         }
         text.push('\n');
         text
@@ -62,15 +71,13 @@ impl<'l> EventLine<'l> {
 }
 
 /// A remark about the stream, in JSON and YAML as a separate object.
-pub fn remark(node: &str, text: &str, output: Output) -> String {
-    match output {
-        Output::Table | Output::Wide => format!("{}\n", Style::Warn.paint(&format!("{node}: {text}"))),
-        Output::Json => format!("{}\n", serde_json::json!({ "node": node, "remark": text })),
-        Output::Yaml => format!(
-            "---\n{}",
-            serde_saphyr::to_string(&serde_json::json!({ "node": node, "remark": text })).unwrap_or_default()
-        ),
-    }
+pub fn remark(node: &str, text: &str, output: Output) -> anyhow::Result<String> {
+    let object = || serde_json::json!({ "node": node, "remark": text });
+    Ok(match output {
+        Output::Table | Output::Wide => Style::Warn.paint(&format!("{node}: {text}")) + "\n",
+        Output::Json => json_line(&object())?,
+        Output::Yaml => format!("---\n{}", yaml(&object())?),
+    })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use crate::style::Style;
+use maglev_model::printable::escaped;
 
 /// Spaces between two columns.
 const GAP: usize = 3;
@@ -14,8 +15,9 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// A cell with `text` on one line, its unprintable characters escaped.
     pub fn styled(text: impl Into<String>, style: Style) -> Self {
-        Self { text: text.into(), style }
+        Self { text: escaped(&text.into()).into_owned(), style }
     }
 
     /// An absent value, shown as `-`.
@@ -76,8 +78,19 @@ impl fmt::Display for Table {
 pub struct Page(String);
 
 impl Page {
+    /// A line without a style, its unprintable characters escaped.
     pub fn line(&mut self, line: impl fmt::Display) {
-        let _ = writeln!(self.0, "{line}");
+        self.styled(Style::Plain, line);
+    }
+
+    /// A line with a style, its unprintable characters escaped.
+    pub fn styled(&mut self, style: Style, line: impl fmt::Display) {
+        let _ = writeln!(self.0, "{}", style.paint(&line.to_string()));
+    }
+
+    /// A line of a plain and a styled part.
+    pub fn line_with(&mut self, plain: impl fmt::Display, style: Style, styled: &str) {
+        let _ = writeln!(self.0, "{}{}", Style::Plain.paint(&plain.to_string()), style.paint(styled));
     }
 
     /// An empty line, unless the page is empty.
@@ -90,7 +103,7 @@ impl Page {
     /// A heading after an empty line.
     pub fn heading(&mut self, text: &str) {
         self.gap();
-        self.line(Style::Strong.paint(text));
+        self.styled(Style::Strong, text);
     }
 
     /// Names and their values in two columns.
@@ -102,7 +115,7 @@ impl Page {
     /// A table, or the text `none` if the table is empty.
     pub fn table(&mut self, table: &Table, none: &str) {
         if table.is_empty() {
-            self.line(Style::Faint.paint(none));
+            self.styled(Style::Faint, none);
         } else {
             let _ = write!(self.0, "{table}");
         }
@@ -131,6 +144,20 @@ mod tests {
         let text = table.to_string();
         assert!(text.contains("\u{1b}["), "the text is styled");
         assert_eq!(plain(&text), "NAME     STATE   SINCE\na        down    1s\nlängst   up\n");
+    }
+
+    #[test]
+    fn cell_and_line_cannot_control_the_terminal_or_forge_a_line() {
+        let mut table = Table::new(["NAME", "STATE"]);
+        table.row(["a\u{1b}[2K\nforged".into(), "up".into()]);
+        let mut page = Page::default();
+        page.table(&table, "");
+        page.line(format_args!("for {}", "x\u{9b}\nforged"));
+        page.line_with("old -> ", Style::Strong, "\u{202e}new");
+        assert_eq!(
+            plain(&page.to_string()),
+            "NAME                      STATE\na\\u{1b}[2K\\u{a}forged   up\nfor x\\u{9b}\\u{a}forged\nold -> \\u{202e}new\n"
+        );
     }
 
     #[test]

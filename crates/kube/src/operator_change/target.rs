@@ -19,7 +19,7 @@ use super::{
     ownership::{self, Step},
 };
 use maglev_crd::{self as crd, AdminState, Frontend};
-use maglev_model::{Name, operator_change::OperatorChange, vip::Weight};
+use maglev_model::{Name, operator_change::OperatorChange, printable::escaped, vip::Weight};
 
 pub struct ChangeTarget {
     change: OperatorChange,
@@ -174,7 +174,8 @@ impl ChangeTarget {
             OperatorChange::AdminState { .. } => ("AdminStateChanged", "SetAdminState"),
             OperatorChange::Weight { .. } => ("WeightChanged", "SetWeight"),
         };
-        let mut note = format!("{} set {} from {} to {}{suffix}", request.by, self.change, self.old, self.new);
+        let note = format!("{} set {} from {} to {}{suffix}", request.by, self.change, self.old, self.new);
+        let mut note = escaped(&note).into_owned();
         note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
         let event = Event {
             type_: EventType::Normal,

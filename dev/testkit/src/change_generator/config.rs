@@ -15,13 +15,13 @@ use maglev_model::{
     vip::{Dscp, Encap, Protocol, Service, TableLength, VipKey, Weight},
 };
 
-use super::{ChangeGenerator, NAMES, change_all, set};
+use super::{ChangeGenerator, change_all, set};
 
 impl ChangeGenerator {
     /// Changes some objects and resolves references to changed objects, like the index.
     pub(crate) fn delta(&mut self) -> ConfigDelta {
         let old = self.config.clone();
-        for name in NAMES.map(|name| Name::namespaced("shop", name)) {
+        for name in self.names.clone().map(|name| Name::namespaced("shop", &name)) {
             match self.rng.u8(..9) {
                 0 => {
                     let check = self.some(|generator| generator.check(&name));

@@ -66,7 +66,8 @@ async fn install_controller_role(cluster: &Cluster, test: &str) -> String {
     namespace
 }
 
-/// Creates a Node and an agent's pod bound to it. The pod does not run: the control plane has no controllers.
+/// Creates a Node and an agent's pod bound to it. The pod does not run and its DaemonSet does not exist: the control plane
+/// has no controllers.
 async fn create_agent_pod(cluster: &Cluster, namespace: &str, node: &str) {
     let node_and_pod = format!(
         "
@@ -79,6 +80,8 @@ kind: Pod
 metadata:
   name: maglevd-{node}
   labels: {{app.kubernetes.io/name: maglev, app.kubernetes.io/component: maglevd}}
+  ownerReferences:
+  - {{apiVersion: apps/v1, kind: DaemonSet, name: maglevd, uid: {node}, controller: true}}
 spec:
   nodeName: {node}
   containers: [{{name: maglevd, image: none}}]

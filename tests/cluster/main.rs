@@ -8,6 +8,7 @@
 
 mod admin;
 mod agent;
+mod agent_discovery;
 mod bad_manifests;
 mod certificates;
 mod chart;

@@ -60,7 +60,7 @@ pub struct Flags {
     #[arg(short, long, value_name = "NAME")]
     pub namespace: Option<String>,
 
-    /// Namespace of the agents' pods [default: all namespaces]
+    /// Namespace of the agents' pods [default: the only namespace with agents]
     #[arg(long, value_name = "NAME")]
     pub agent_namespace: Option<String>,
 

@@ -6,8 +6,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
-use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, Client, api::ListParams};
+use kube::Client;
 use tokio::{
     sync::OnceCell,
     time::{Instant, timeout, timeout_at},
@@ -16,7 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{flags::Flags, forward::PortForward};
 use maglev_fleet::{Connect, Direct, Fleet, FleetHandle, FleetOptions, LinkState, NodeState, Source};
-use maglev_kube::{ClientOptions, Delays, SELECTOR, client};
+use maglev_kube::{ClientOptions, Delays, SELECTOR, agent_namespaces, client};
 use maglev_model::Name;
 use maglev_rpc::client::AgentClient;
 
@@ -106,6 +105,7 @@ impl Session {
 
     /// Connects to the agent of this node.
     pub async fn agent(&self, node: &NodeState) -> anyhow::Result<AgentClient> {
+        node.target.ensure_only()?;
         let connector = &self.agents().await?.connector;
         let channel = timeout(CONNECT, connector.connect(&node.target)).await;
         let channel = channel.with_context(|| format!("no connection within {} s", CONNECT.as_secs()))?;
@@ -119,8 +119,7 @@ impl Session {
     async fn connect(&self) -> anyhow::Result<Agents> {
         let (source, connector): (Source, Arc<dyn Connect>) = if self.flags.server.is_empty() {
             let client = self.kube().await?.clone();
-            let namespace = self.flags.agent_namespace.clone();
-            self.check_access(&client, namespace.as_deref()).await?;
+            let namespace = self.agent_namespace(&client).await?;
             let connector = Arc::new(PortForward::new(client.clone()));
             (Source::Pods { client, namespace, delays: Delays::default() }, connector)
         } else {
@@ -133,15 +132,26 @@ impl Session {
         Ok(Agents { handle, connector, _end: end.drop_guard() })
     }
 
-    /// Lists the agents' pods once: the watch retries errors without reporting them.
-    async fn check_access(&self, client: &Client, namespace: Option<&str>) -> anyhow::Result<()> {
-        let pods: Api<Pod> = match namespace {
-            Some(namespace) => Api::namespaced(client.clone(), namespace),
-            None => Api::all(client.clone()),
-        };
-        let response = timeout(API, pods.list_metadata(&ListParams::default().labels(SELECTOR).limit(1))).await;
-        let pods = response.with_context(|| format!("the API server did not respond within {} s", API.as_secs()))?;
-        pods.map(drop).with_context(|| format!("cannot list the agents' pods: {}", self.search()))
+    /// The namespace of the agents: that of the flag, or the only one in which a DaemonSet has them. Agents of another
+    /// namespace are not used. Lists the pods once, because the watch retries errors without reporting them.
+    async fn agent_namespace(&self, client: &Client) -> anyhow::Result<String> {
+        let flag = self.flags.agent_namespace.clone();
+        let response = timeout(API, agent_namespaces(client, flag.as_deref())).await;
+        let namespaces =
+            response.with_context(|| format!("the API server did not respond within {} s", API.as_secs()))?;
+        let namespaces = namespaces.with_context(|| format!("cannot list the agents' pods: {}", self.search()))?;
+        let mut namespaces = namespaces.into_iter();
+        match (flag, namespaces.next(), namespaces.next()) {
+            (Some(namespace), ..) | (None, Some(namespace), None) => Ok(namespace),
+            (None, None, _) => bail!("no agents found: {}", self.search()),
+            (None, Some(first), Some(second)) => {
+                let all: Vec<String> = [first, second].into_iter().chain(namespaces).collect();
+                bail!(
+                    "agents found in several namespaces: {}; name that of your release with --agent-namespace",
+                    all.join(", ")
+                )
+            }
+        }
     }
 
     /// The search for agents, for error messages.
@@ -151,7 +161,7 @@ impl Session {
             (Some(namespace), []) => format!("in namespace {namespace} (--agent-namespace)"),
             (None, []) => "in all namespaces".to_owned(),
         };
-        format!("searched for pods with the labels {SELECTOR} {scope}")
+        format!("searched for pods of a DaemonSet with the labels {SELECTOR} {scope}")
     }
 }
 

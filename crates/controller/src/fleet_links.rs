@@ -48,7 +48,7 @@ impl FleetLinks {
 
 impl AgentLinks for FleetLinks {
     fn follow(&self, shutdown: CancellationToken) -> mpsc::Receiver<LinkUpdate> {
-        let namespace = Some(self.namespace.clone());
+        let namespace = self.namespace.clone();
         let source = Source::Pods { client: self.client.clone(), namespace, delays: self.delays };
         let fleet: Fleet<Digest> = Fleet::new(source, self.options.clone());
         let (handle, (updates, updates_rx)) = (fleet.handle(), mpsc::channel(QUEUE));

@@ -30,6 +30,8 @@ pub enum Error {
     },
     #[error("node {node} already has an agent at another address")]
     SecondAgent { node: String },
+    #[error("several pods are the agent of this node: {pods}; delete those that do not belong to the release")]
+    SeveralAgents { pods: String },
     #[error("cannot register the metric {name}")]
     Metric {
         name: &'static str,
@@ -53,6 +55,7 @@ impl Error {
             Self::Restarted => "AgentRestarted",
             Self::OtherNode { .. } => "OtherNode",
             Self::SecondAgent { .. } => "SecondAgent",
+            Self::SeveralAgents { .. } => "SeveralAgents",
             Self::Metric { .. } => "MetricRejected",
         }
     }

@@ -92,7 +92,7 @@ impl<M: Mirror> Fleet<M> {
         async move {
             match self.source.clone() {
                 Source::Pods { client, namespace, delays } => {
-                    let (pods, pods_rx) = PodWatch::new(client, namespace.as_deref(), delays);
+                    let (pods, pods_rx) = PodWatch::new(client, &namespace, delays);
                     let follow = async {
                         tokio::select! {
                             () = shutdown.cancelled() => {}
@@ -152,12 +152,22 @@ impl<M: Mirror> Fleet<M> {
     }
 }
 
-/// One agent for each node, preferably one that is not terminating.
+/// One agent for each node, preferably one that is not terminating. Several that are not terminating are an error of the
+/// node: one of them is not the real agent.
 fn targets(pods: &OrdMap<Name, AgentPod>) -> BTreeMap<Arc<str>, AgentTarget> {
-    let mut chosen = BTreeMap::new();
+    let mut targets: BTreeMap<Arc<str>, AgentTarget> = BTreeMap::new();
     let with_state = |terminating| pods.values().filter(move |pod| pod.terminating == terminating);
-    for pod in with_state(true).chain(with_state(false)) {
-        chosen.insert(Arc::clone(&pod.node), AgentTarget::from(pod));
+    for pod in with_state(true) {
+        targets.insert(Arc::clone(&pod.node), AgentTarget::from(pod));
     }
-    chosen
+    let mut running: BTreeMap<&Arc<str>, Vec<&AgentPod>> = BTreeMap::new();
+    for pod in with_state(false) {
+        running.entry(&pod.node).or_default().push(pod);
+    }
+    for (node, pods) in running {
+        let Some((first, others)) = pods.split_first() else { continue };
+        let others = others.iter().map(|pod| pod.name.clone()).collect();
+        targets.insert(Arc::clone(node), AgentTarget { others, ..AgentTarget::from(*first) });
+    }
+    targets
 }

@@ -124,6 +124,7 @@ impl<M: Mirror> AgentLink<M> {
     /// Connects, and runs all loops until one fails.
     async fn session(&mut self) -> Result<Infallible, Error> {
         let timings = self.options.timings;
+        self.target.ensure_only()?;
         let open = async {
             let channel = self.options.connector.connect(&self.target).await.map_err(Error::Connect)?;
             let client = AgentClient::new(channel);

@@ -12,12 +12,7 @@ use maglev_kube::Delays;
 #[derive(Clone)]
 pub enum Source {
     /// Watches the agents' pods.
-    Pods {
-        client: Client,
-        /// `None` = all namespaces.
-        namespace: Option<String>,
-        delays: Delays,
-    },
+    Pods { client: Client, namespace: String, delays: Delays },
     /// A fixed list of addresses.
     Addresses(Vec<SocketAddr>),
 }

@@ -1,10 +1,11 @@
 //! Address of an agent, and the way to connect to it.
 
-use std::{error::Error, fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use tonic::transport::Channel;
 
+use super::Error;
 use maglev_kube::AgentPod;
 use maglev_model::Name;
 use maglev_rpc::client::AgentClient;
@@ -20,6 +21,20 @@ pub struct AgentTarget {
     pub node: Option<Arc<str>>,
     /// Address and port of the gRPC server.
     pub address: SocketAddr,
+    /// Other pods that are the agent of the same node. With any, none of the pods is connected to.
+    pub others: Vec<Name>,
+}
+
+impl AgentTarget {
+    /// # Errors
+    /// Several pods are the agent of the node.
+    pub fn ensure_only(&self) -> Result<(), Error> {
+        if self.others.is_empty() {
+            return Ok(());
+        }
+        let pods: Vec<_> = self.pod.iter().chain(&self.others).map(ToString::to_string).collect();
+        Err(Error::SeveralAgents { pods: pods.join(" and ") })
+    }
 }
 
 impl From<&AgentPod> for AgentTarget {
@@ -29,13 +44,14 @@ impl From<&AgentPod> for AgentTarget {
             uid: Arc::clone(&pod.uid),
             node: Some(Arc::clone(&pod.node)),
             address: (pod.ip, pod.port).into(),
+            others: Vec::new(),
         }
     }
 }
 
 impl From<SocketAddr> for AgentTarget {
     fn from(address: SocketAddr) -> Self {
-        Self { pod: None, uid: "".into(), node: None, address }
+        Self { pod: None, uid: "".into(), node: None, address, others: Vec::new() }
     }
 }
 
@@ -48,7 +64,7 @@ impl fmt::Display for AgentTarget {
     }
 }
 
-pub type ConnectError = Box<dyn Error + Send + Sync>;
+pub type ConnectError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Connects to agents.
 pub trait Connect: Send + Sync + 'static {

@@ -94,6 +94,34 @@ fn terminating_pod_is_used_only_if_the_node_has_no_other() {
     assert_eq!(chosen, ["node-a lb/a (10.0.0.1:9090)", "node-b lb/c (10.0.0.1:9090)"]);
 }
 
+#[test]
+fn several_running_pods_of_a_node_are_an_error_that_names_them() {
+    let pods =
+        [pod("a", "node-a", false), pod("b", "node-a", false), pod("c", "node-a", true), pod("d", "node-b", false)];
+    let targets = targets(&pods.into_iter().collect());
+    let error = targets["node-a"].ensure_only().expect_err("two pods run on the node");
+    assert!(error.to_string().contains("lb/a and lb/b;"), "{error}");
+    assert!(targets["node-b"].ensure_only().is_ok());
+}
+
+#[tokio::test]
+async fn node_with_several_agents_is_connected_to_none() {
+    let options = FleetOptions { timings: fast_timings(), ..FleetOptions::default() };
+    let mut fleet: Fleet = Fleet::new(Source::Addresses(Vec::new()), options);
+    let (handle, mut updates) = (fleet.handle(), fleet.handle().subscribe());
+    let pods = [pod("a", "node-a", false), pod("b", "node-a", false)];
+    fleet.set_targets(targets(&pods.into_iter().collect()));
+    let error = within(async {
+        loop {
+            if let Some(LinkState::Unreachable { error, .. }) = handle.node("node-a").map(|state| state.link) {
+                return error;
+            }
+            updates.next().await;
+        }
+    });
+    assert!(error.await.contains("lb/a and lb/b"));
+}
+
 #[tokio::test]
 async fn node_is_removed_with_its_pod_and_keeps_its_state_for_a_new_pod() {
     let mut fleet: Fleet = Fleet::new(Source::Addresses(Vec::new()), FleetOptions::default());

@@ -1,11 +1,17 @@
 //! Addresses of the agents: watches the maglevd pods. Called by `fleet`. While the pods cannot be listed, the last list
 //! stays in force.
+//!
+//! Everybody who can create pods can give them the labels of an agent's pod. So only pods of one namespace are watched,
+//! and only pods that a DaemonSet owns are agents.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, Client};
+use kube::{
+    Api, Client,
+    api::{ListParams, ObjectMeta},
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +30,7 @@ const PORT_NAME: &str = "grpc";
 /// The gRPC port if no container names one.
 const PORT: u16 = 9090;
 
-/// A maglevd pod that is scheduled, has not ended and has an IP address.
+/// A maglevd pod that belongs to a DaemonSet, is scheduled, has not ended and has an IP address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentPod {
     pub name: Name,
@@ -42,12 +48,9 @@ pub struct AgentPod {
 pub struct PodWatch(Reflector<Pod, AgentPod>);
 
 impl PodWatch {
-    /// Watches the pods of `namespace`, or of all namespaces.
-    pub fn new(client: Client, namespace: Option<&str>, delays: Delays) -> (Self, watch::Receiver<Listed<AgentPod>>) {
-        let api = match namespace {
-            Some(namespace) => Api::namespaced(client, namespace),
-            None => Api::all(client),
-        };
+    /// Watches the pods of `namespace`.
+    pub fn new(client: Client, namespace: &str, delays: Delays) -> (Self, watch::Receiver<Listed<AgentPod>>) {
+        let api = Api::namespaced(client, namespace);
         let (reflector, pods_rx) = Reflector::new(api, "Pod", Some(SELECTOR), delays, agent_pod);
         (Self(reflector), pods_rx)
     }
@@ -58,10 +61,30 @@ impl PodWatch {
     }
 }
 
-/// `None` unless the pod is scheduled, has not ended and has an IP address.
+/// The namespaces with agents' pods, in order; only `namespace`, if given.
+///
+/// # Errors
+/// The pods cannot be listed.
+pub async fn agent_namespaces(client: &Client, namespace: Option<&str>) -> Result<BTreeSet<String>, kube::Error> {
+    let pods: Api<Pod> = match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    let listed = pods.list_metadata(&ListParams::default().labels(SELECTOR)).await?;
+    let owned = listed.items.into_iter().map(|pod| pod.metadata).filter(belongs_to_daemon_set);
+    Ok(owned.filter_map(|metadata| metadata.namespace).collect())
+}
+
+/// True if a DaemonSet controls the pod.
+pub fn belongs_to_daemon_set(pod: &ObjectMeta) -> bool {
+    let controls = |kind: &str, controller: Option<bool>| kind == "DaemonSet" && controller == Some(true);
+    pod.owner_references.iter().flatten().any(|owner| controls(&owner.kind, owner.controller))
+}
+
+/// `None` unless the pod belongs to a DaemonSet, is scheduled, has not ended and has an IP address.
 fn agent_pod(pod: &Pod) -> Option<AgentPod> {
     let (spec, status) = (pod.spec.as_ref()?, pod.status.as_ref()?);
-    if has_ended(status.phase.as_deref()) {
+    if has_ended(status.phase.as_deref()) || !belongs_to_daemon_set(&pod.metadata) {
         return None;
     }
     Some(AgentPod {
@@ -81,7 +104,8 @@ mod tests {
     use super::*;
 
     fn pod(spec: &Value, status: &Value) -> Pod {
-        let metadata = json!({"name": "maglevd-x", "namespace": "lb", "uid": "u"});
+        let owner = json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "d", "controller": true});
+        let metadata = json!({"name": "maglevd-x", "namespace": "lb", "uid": "u", "ownerReferences": [owner]});
         serde_json::from_value(json!({"metadata": metadata, "spec": spec, "status": status})).expect("a pod")
     }
 
@@ -97,6 +121,14 @@ mod tests {
         assert_eq!(agent_pod(&pod(&spec, &json!({"podIP": "10.0.0.1", "phase": "Failed"}))), None);
         let unbound = json!({"containers": [{"name": "maglevd"}]});
         assert_eq!(agent_pod(&pod(&unbound, &json!({"podIP": "10.0.0.1"}))), None);
+        let mut foreign = pod(&spec, &json!({"podIP": "10.0.0.1", "phase": "Running"}));
+        for (kind, controller) in [("ReplicaSet", Some(true)), ("DaemonSet", None)] {
+            let owner = &mut foreign.metadata.owner_references.as_mut().expect("an owner")[0];
+            (owner.kind, owner.controller) = (kind.to_owned(), controller);
+            assert_eq!(agent_pod(&foreign), None, "{kind} {controller:?}");
+        }
+        foreign.metadata.owner_references = None;
+        assert_eq!(agent_pod(&foreign), None, "anybody can create a pod with these labels");
         let bound = json!({"nodeName": "node-a", "containers": [{"name": "maglevd"}]});
         assert_eq!(agent_pod(&pod(&bound, &json!({"podIP": "::1"}))).map(|pod| pod.port), Some(PORT));
     }

@@ -183,7 +183,10 @@ fn node(raw: &RawObject) -> Option<ObservedNode> {
 
 fn pod(raw: &RawObject) -> Option<BoundPod> {
     let text = |path: &str| raw.field(path).and_then(Value::as_str);
-    if has_ended(text("/status/phase")) {
+    let owners = raw.field("/metadata/ownerReferences").and_then(Value::as_array);
+    // As in `agent_pods`.
+    let is_daemon_set = |owner: &Value| owner["kind"] == "DaemonSet" && owner["controller"] == true;
+    if has_ended(text("/status/phase")) || !owners.is_some_and(|owners| owners.iter().any(is_daemon_set)) {
         return None;
     }
     Some(BoundPod { node: text("/spec/nodeName")?.into() })
@@ -217,13 +220,16 @@ mod tests {
 
     #[test]
     fn pod_counts_from_its_binding_until_it_has_ended() {
-        let pod = |spec: Value, status: Value| {
-            pod(&raw(json!({"metadata": {"name": "m", "namespace": "lb"}, "spec": spec, "status": status})))
-        };
+        let owner = json!({"kind": "DaemonSet", "name": "d", "uid": "d", "controller": true});
+        let owned = json!({"name": "m", "namespace": "lb", "ownerReferences": [owner]});
+        let with =
+            |metadata: &Value, spec, status| pod(&raw(json!({"metadata": metadata, "spec": spec, "status": status})));
+        let pod = |spec: Value, status: Value| with(&owned, spec, status);
         let bound = json!({"nodeName": "node-a"});
         assert_eq!(pod(json!({}), json!({})), None);
         assert_eq!(pod(bound.clone(), json!({"phase": "Pending"})), Some(BoundPod { node: "node-a".into() }));
-        assert_eq!(pod(bound, json!({"phase": "Failed"})), None);
+        assert_eq!(pod(bound.clone(), json!({"phase": "Failed"})), None);
+        assert_eq!(with(&json!({"name": "m", "namespace": "lb"}), bound, json!({})), None, "no DaemonSet owns the pod");
     }
 
     #[test]

@@ -40,7 +40,7 @@ mod user_clients;
 mod watch_loop;
 mod whoami;
 
-pub use agent_pods::{AgentPod, PodWatch, SELECTOR};
+pub use agent_pods::{AgentPod, PodWatch, SELECTOR, agent_namespaces};
 pub use certificates::read_certificates;
 pub use client::ClientOptions;
 pub use cluster_watch::{ClusterReceivers, ClusterWatch, KindUpdate, ObservedNode, ObservedObject, StoredStatus};

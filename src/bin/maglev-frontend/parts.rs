@@ -33,7 +33,7 @@ async fn start(flags: &Flags, registry: Registry, parts: &mut TaskGroup) -> anyh
         let namespace = flags.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
         let (objects, objects_rx) = ObjectsWatch::new(client.clone(), Delays::default());
         parts.spawn(objects.run(stop.clone()));
-        let source = Source::Pods { client, namespace: Some(namespace.clone()), delays: Delays::default() };
+        let source = Source::Pods { client, namespace: namespace.clone(), delays: Delays::default() };
         (source, Some(namespace), Some(objects_rx), admin)
     } else {
         (Source::Addresses(flags.server.clone()), None, None, admin::without_kubernetes(flags)?)

@@ -70,7 +70,7 @@ struct Node {
 
 impl Node {
     fn new(name: &str, seed: u64) -> Self {
-        let target = AgentTarget { pod: None, uid: "".into(), node: None, address: ([127, 0, 0, 1], 1).into() };
+        let target = AgentTarget::from(std::net::SocketAddr::from(([127, 0, 0, 1], 1)));
         let state = NodeState {
             node: name.into(),
             target,

@@ -94,6 +94,7 @@ async fn agent_of_another_node_is_refused() {
         uid: "u".into(),
         node: Some("node-b".into()),
         address: node.address,
+        others: Vec::new(),
     };
     let options = FleetOptions { timings: fast_timings(), ..FleetOptions::default() };
     let mut fleet: Fleet = Fleet::new(Source::Addresses(Vec::new()), options);
@@ -162,7 +163,13 @@ async fn link_metrics_are_removed_with_the_node() {
     let registry = Registry::new();
     fleet.register(&registry).expect("the registry is empty");
     let text = || prometheus::TextEncoder::new().encode_to_string(&registry.gather()).expect("valid metrics");
-    let target = AgentTarget { pod: None, uid: "".into(), node: Some("node-a".into()), address: node.address };
+    let target = AgentTarget {
+        pod: None,
+        uid: "".into(),
+        node: Some("node-a".into()),
+        address: node.address,
+        others: Vec::new(),
+    };
     fleet.set_targets([("node-a".into(), target)].into());
     let mut updates = fleet.handle().subscribe();
     let connected = "maglev_agent_link_state{node=\"node-a\",state=\"connected\"} 1";

@@ -17,6 +17,7 @@ mod hostile_frames;
 mod lb;
 mod lb_legacy;
 mod netns;
+mod panics;
 mod probes;
 mod raw_client;
 mod recordings;

@@ -24,7 +24,7 @@ use maglev_model::{
 };
 use maglev_vpp::{
     self as vpp,
-    error::Error,
+    error::{CloseReason, Error},
     lb::{ConfCache, Lb},
     session::SessionOptions,
 };
@@ -210,7 +210,19 @@ impl Dataplane {
 
     /// Checks that VPP responds.
     pub fn ping(&self) -> ReplyFuture<()> {
-        reply(self.lb.ping())
+        let ping = self.lb.ping();
+        reply(async move {
+            match ping.await {
+                // Requests are outstanding, and their deadline checks the session.
+                Err(Error::QueueFull { .. }) => Ok(()),
+                result => result,
+            }
+        })
+    }
+
+    /// Ends the session because a ping failed with `error`.
+    pub fn close(&self, error: &DataplaneError) {
+        self.lb.session().close(CloseReason::Ping(error.to_string()));
     }
 
     /// Resolves when the session has ended.

@@ -16,6 +16,8 @@ pub struct AgentOptions {
     /// Time without any reply after which a session with outstanding requests is given up. It doubles for the next
     /// session, to 60 s at most, and is reset by the first complete dump.
     pub deadline: Duration,
+    /// Interval between pings of an idle session.
+    pub ping_interval: Duration,
     /// Least interval between two garbage collections of a VPP that does not collect by itself (up to 26.06).
     pub garbage_interval: Duration,
     /// Clock for the time of day at which held removals are executed.
@@ -31,6 +33,7 @@ impl AgentOptions {
             node_name,
             api_socket,
             deadline: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(10),
             garbage_interval: Duration::from_mins(1),
             clock: Timestamp::now,
             metrics: Metrics::default(),

@@ -12,7 +12,7 @@ use super::{
     dataplane::{Dataplane, DataplaneError, SessionEnd, VppConnector},
     lock::{AgentLock, LockError},
     state::{AgentState, TurnBudget},
-    sync_session::{SessionEvent, SyncSession},
+    sync_session::{Intervals, SessionEvent, SyncSession},
 };
 use maglev_model::{
     actual::Actual,
@@ -41,7 +41,7 @@ pub struct SessionManager {
     directory: Option<File>,
     phase: Phase,
     backoff: Backoff,
-    garbage_interval: Duration,
+    intervals: Intervals,
     first_deadline: Duration,
     deadline: Duration,
     log_throttle: LogThrottle,
@@ -77,7 +77,7 @@ impl SessionManager {
             directory: None,
             phase: Phase::Waiting(Instant::now()),
             backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY).with_jitter(),
-            garbage_interval: options.garbage_interval,
+            intervals: Intervals { ping: options.ping_interval, garbage: options.garbage_interval },
             first_deadline: options.deadline,
             deadline: options.deadline,
             log_throttle: LogThrottle::default(),
@@ -178,7 +178,7 @@ impl SessionManager {
         match event {
             SessionEvent::Dump(reply) => session.dump_received(state, reply, now).await,
             SessionEvent::JobFinished(done) => session.job_finished(state, *done, now),
-            SessionEvent::Pong => session.pong(),
+            SessionEvent::Pong(result) => session.pong(&result),
             SessionEvent::GarbageCollected(result) => session.garbage_collected(result, now),
             SessionEvent::Closed(_) => {}
         }
@@ -254,7 +254,7 @@ impl SessionManager {
             capabilities: info.capabilities,
         };
         self.events.emit(Event::VppConnect { info: Arc::new(vpp_info), api: info.api, stats: info.stats });
-        self.phase = Phase::Up(Box::new(SyncSession::new(dataplane, now, self.garbage_interval)));
+        self.phase = Phase::Up(Box::new(SyncSession::new(dataplane, now, self.intervals)));
     }
 
     fn session_ended(&mut self, ended: &SessionEnd, now: Instant) {

@@ -46,8 +46,13 @@ const VERIFY_AFTER: Duration = Duration::from_millis(500);
 /// Delay before a failed dump is retried.
 const DUMP_RETRY: Duration = Duration::from_secs(1);
 
-/// Interval between pings.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// Intervals of a session's periodic requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Intervals {
+    pub ping: Duration,
+    /// Between two garbage collections.
+    pub garbage: Duration,
+}
 
 /// A session with VPP.
 pub struct SyncSession {
@@ -70,6 +75,7 @@ pub struct SyncSession {
     reported_unreadable: BTreeSet<&'static str>,
     garbage: GarbageSchedule,
     ping: Option<ReplyFuture<()>>,
+    ping_interval: Duration,
     next_ping: Instant,
     next_pass: Instant,
     verify_at: Option<Instant>,
@@ -112,15 +118,15 @@ pub enum SessionEvent {
     Dump(Result<(Arc<LbDump>, Actual), DataplaneError>),
     /// VPP replied to all steps of a plan.
     JobFinished(Box<FinishedJob>),
-    /// VPP replied to a ping.
-    Pong,
+    /// The result of a ping.
+    Pong(Result<(), DataplaneError>),
     /// The result of a garbage collection.
     GarbageCollected(Result<bool, DataplaneError>),
 }
 
 impl SyncSession {
     /// A new session. It starts with a dump.
-    pub fn new(dataplane: Arc<Dataplane>, now: Instant, garbage_interval: Duration) -> Self {
+    pub fn new(dataplane: Arc<Dataplane>, now: Instant, intervals: Intervals) -> Self {
         Self {
             closed: dataplane.closed(),
             dataplane,
@@ -136,9 +142,10 @@ impl SyncSession {
             retries: RetrySchedule::default(),
             reported_foreign: BTreeSet::new(),
             reported_unreadable: BTreeSet::new(),
-            garbage: GarbageSchedule::new(garbage_interval),
+            garbage: GarbageSchedule::new(intervals.garbage),
             ping: None,
-            next_ping: now + PING_INTERVAL,
+            ping_interval: intervals.ping,
+            next_ping: now + intervals.ping,
             next_pass: now,
             verify_at: None,
             conf_settled: false,
@@ -193,7 +200,7 @@ impl SyncSession {
             ended = &mut self.closed => SessionEvent::Closed(ended),
             Some(job) = self.jobs.next(), if !self.jobs.is_empty() => SessionEvent::JobFinished(Box::new(job)),
             Some(reply) = dump => SessionEvent::Dump(reply),
-            Some(_) = ping => SessionEvent::Pong,
+            Some(result) = ping => SessionEvent::Pong(result),
             Some(result) = garbage => SessionEvent::GarbageCollected(result),
         }
     }
@@ -210,7 +217,7 @@ impl SyncSession {
     /// Processes expired timers.
     fn tick(&mut self, state: &AgentState, now: Instant) {
         if now >= self.next_ping {
-            self.next_ping = now + PING_INTERVAL;
+            self.next_ping = now + self.ping_interval;
             if self.ping.is_none() {
                 self.ping = Some(self.dataplane.ping());
             }
@@ -227,9 +234,12 @@ impl SyncSession {
         self.enqueue(due);
     }
 
-    /// Processes the reply to a ping.
-    pub fn pong(&mut self) {
+    /// Processes the result of a ping: a session whose ping failed ends. The end is a separate event.
+    pub fn pong(&mut self, result: &Result<(), DataplaneError>) {
         self.ping = None;
+        if let Err(error) = result {
+            self.dataplane.close(error);
+        }
     }
 
     /// Starts the work that can be started now, as much as `budget` allows.

@@ -3,6 +3,7 @@
 //! ```text
 //! crates ── Events::emit ──▶ bus ──▶ tracing ──▶ log ──▶ one writer thread ──▶ stdout
 //! crates ── tracing::warn! ─────────────────────▶ ┘
+//! panic of any thread or task ── abort_on_panic ──▶ log, then SIGABRT
 //! prometheus Registry ──▶ server: /metrics /healthz /readyz
 //! ```
 //!
@@ -14,6 +15,7 @@ pub mod log;
 pub mod server;
 pub mod task_group;
 
+mod abort_on_panic;
 mod log_line;
 mod view_metrics;
 mod writer;

@@ -23,13 +23,13 @@ use tracing_subscriber::{
 
 use maglev_model::event::{Event, Level, Value};
 
-use super::{Error, log_line::LogLine, writer::LineWriter};
+use super::{Error, abort_on_panic, log_line::LogLine, writer::LineWriter};
 
 /// The `tracing` target of events.
 pub(crate) const EVENT_TARGET: &str = "maglev::event";
 
 /// The time that the end of the program waits for the log to be written.
-const FLUSH_LIMIT: Duration = Duration::from_secs(2);
+pub(crate) const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
 /// The format of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,13 +84,15 @@ impl Drop for LogGuard {
     }
 }
 
-/// Sets up the log of this process, on stdout.
+/// Sets up the log of this process, on stdout. From now on a panic of any thread or task is logged and ends the process
+/// with SIGABRT: a program without one of its parts must not continue, and Kubernetes restarts it.
 ///
 /// # Errors
 /// The log is set up already, or the writer thread cannot be started.
 pub fn init(options: LogOptions) -> Result<LogGuard, Error> {
     let (subscriber, guard) = subscriber(options, Box::new(std::io::stdout()))?;
     subscriber.try_init().map_err(Error::Log)?;
+    abort_on_panic::install(options.format, guard.0.clone());
     Ok(guard)
 }
 

@@ -148,6 +148,9 @@ pub enum CloseReason {
     /// VPP sent nothing for this long although requests were in flight.
     #[error("no reply for {0:?}")]
     Deadline(Duration),
+    /// The client's check of the session failed.
+    #[error("the ping failed: {0}")]
+    Ping(String),
     /// The received bytes are not a valid frame, so the stream cannot be parsed any further.
     #[error("{0}")]
     Frame(FrameError),

@@ -217,9 +217,9 @@ impl Session {
         self.0.queue.closed.borrow().clone()
     }
 
-    /// Ends the session now; outstanding calls fail.
-    pub fn close(&self) {
-        self.0.queue.close(CloseReason::Local);
+    /// Ends the session now; outstanding calls fail with `reason`.
+    pub fn close(&self, reason: CloseReason) {
+        self.0.queue.close(reason);
     }
 
     /// Number of received frames that matched no request.
@@ -231,7 +231,7 @@ impl Session {
 async fn wait_closed(closed_rx: &mut watch::Receiver<Option<CloseReason>>) -> CloseReason {
     match closed_rx.wait_for(Option::is_some).await {
         Ok(reason) => reason.clone().unwrap_or(CloseReason::Local),
-        // The task was dropped with the runtime.
+        // The task publishes the end before it drops the sender.
         Err(_) => CloseReason::Local,
     }
 }
@@ -240,7 +240,7 @@ async fn receive(
     message: &'static str,
     reply_rx: Result<oneshot::Receiver<Result<RawReply, Error>>, Error>,
 ) -> Result<RawReply, Error> {
-    // The sender is dropped unused only if the runtime, and with it the task, is shut down.
+    // The task fails each request before it drops the sender.
     reply_rx?.await.unwrap_or(Err(Error::Closed { message, reason: CloseReason::Local }))
 }
 

@@ -46,6 +46,8 @@ pub struct Node {
     pub socket: PathBuf,
     /// Reply deadline of agents to be started.
     pub deadline: Duration,
+    /// Interval of the pings of agents to be started.
+    pub ping_interval: Duration,
     /// Interval of the garbage collections of agents to be started.
     pub garbage_interval: Duration,
     _directory: tempfile::TempDir,
@@ -73,6 +75,7 @@ impl Node {
             simulator,
             socket,
             deadline: Duration::from_secs(1),
+            ping_interval: Duration::from_secs(10),
             garbage_interval: Duration::from_mins(1),
             _directory: directory,
             config_tx: watch::Sender::new(None),
@@ -103,6 +106,7 @@ impl Node {
         let agent = Agent::new(
             AgentOptions {
                 deadline: self.deadline,
+                ping_interval: self.ping_interval,
                 garbage_interval: self.garbage_interval,
                 metrics,
                 ..AgentOptions::new("node-a", &self.socket)

@@ -138,3 +138,25 @@ async fn swallowed_dump_is_retried_after_a_delay() {
     assert_eq!(errors.count(), 1);
     assert!(!node.log().iter().any(|line| line.starts_with("vpp-disconnect")), "the session did not end");
 }
+
+#[tokio::test]
+async fn session_whose_ping_fails_ends_and_is_reopened() {
+    let mut node = Node::new().await;
+    node.ping_interval = Duration::from_millis(200);
+    node.deadline = Duration::from_secs(30);
+    node.set_config(many());
+    node.all_up();
+    node.start_agent();
+    until_all(&node).await;
+    node.until_programmed().await;
+    let pings = |node: &Node| node.simulator.requests()["control_ping"];
+    let before = pings(&node);
+    node.simulator.swallow_next_reply("control_ping");
+    node.until("a ping got no reply", |node| pings(node) > before).await;
+    // VPP replies to a later request, so the deadline of the session does not expire.
+    node.edit("f01", |f01| f01.pools[0].members[0].weight = maglev_model::vip::Weight::new(77).unwrap());
+    let ended = |line: &String| line.starts_with("vpp-disconnect") && line.contains("the ping failed");
+    node.until("the session has ended", |node| node.log().iter().any(ended)).await;
+    node.until("the change arrived", |node| node.weights(key(1)).values().any(|weight| *weight == 77)).await;
+    node.until_programmed().await;
+}

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{DumpReason, PING_INTERVAL, SyncSession, VERIFY_AFTER};
+use super::{DumpReason, SyncSession, VERIFY_AFTER};
 use crate::{
     dataplane::DataplaneError,
     inputs::in_vpp,
@@ -32,7 +32,7 @@ impl SyncSession {
         self.queue.end(address);
         let on_pass = self.pass.as_ref().is_some_and(|pass| pass.is_running(address));
         let scope = if on_pass { Scope::All } else { Scope::Address(address) };
-        self.next_ping = now + PING_INTERVAL;
+        self.next_ping = now + self.ping_interval;
         let recreated = |step: &Step| step.vip().key().is_some_and(|key| recreates.contains_key(&key));
         let mut counts = SyncCounts::default();
         let mut failed = 0;

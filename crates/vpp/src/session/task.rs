@@ -31,14 +31,30 @@ pub struct Task {
     stream: UnixStream,
     input: BytesMut,
     output: BytesMut,
-    /// In the order of sending; contexts are consecutive.
-    in_flight: VecDeque<PendingRequest>,
     /// Time of the last reply, or of sending the first request in flight.
     progress: Instant,
     unregister: BytesMut,
     queue: Arc<RequestQueue>,
     window: usize,
     deadline: Duration,
+    /// The last field: the socket is closed before the end of the session is published.
+    outstanding: Outstanding,
+}
+
+/// The requests in flight. Dropping them publishes the end of the session, however the task ends: by itself, by a panic,
+/// or with its runtime.
+struct Outstanding {
+    queue: Arc<RequestQueue>,
+    /// In the order of sending; contexts are consecutive.
+    in_flight: VecDeque<PendingRequest>,
+    /// Reason for the end.
+    reason: CloseReason,
+}
+
+impl Drop for Outstanding {
+    fn drop(&mut self) {
+        self.queue.finish(self.reason.clone(), std::mem::take(&mut self.in_flight));
+    }
 }
 
 impl Task {
@@ -53,9 +69,13 @@ impl Task {
             stream,
             input,
             output: BytesMut::new(),
-            in_flight: VecDeque::new(),
             progress: Instant::now(),
             unregister,
+            outstanding: Outstanding {
+                queue: Arc::clone(&queue),
+                in_flight: VecDeque::new(),
+                reason: CloseReason::Local,
+            },
             queue,
             window: options.window.max(1),
             deadline: options.deadline,
@@ -71,9 +91,7 @@ impl Task {
                 self.queue.observer.sent(KnownMessage::new::<SockclntDelete>());
             }
         }
-        let Self { stream, queue, in_flight, .. } = self;
-        drop(stream);
-        queue.finish(reason, in_flight);
+        self.outstanding.reason = reason;
     }
 
     async fn serve(&mut self) -> CloseReason {
@@ -95,7 +113,7 @@ impl Task {
                 },
                 () = self.queue.wake.notified() => {}
                 // The timer may expire for an earlier reply; the next step checks the deadline of the last one.
-                () = &mut timer, if !self.in_flight.is_empty() => timer.as_mut().reset(self.progress + self.deadline),
+                () = &mut timer, if !self.outstanding.in_flight.is_empty() => timer.as_mut().reset(self.progress + self.deadline),
             }
             coop::consume_budget().await;
         }
@@ -104,7 +122,7 @@ impl Task {
     /// One round without waiting: reads, then sends as many requests as the window allows.
     fn step(&mut self) -> Result<(), CloseReason> {
         self.read()?;
-        if !self.in_flight.is_empty() && self.progress.elapsed() >= self.deadline {
+        if !self.outstanding.in_flight.is_empty() && self.progress.elapsed() >= self.deadline {
             return Err(CloseReason::Deadline(self.deadline));
         }
         self.take()?;
@@ -112,13 +130,13 @@ impl Task {
     }
 
     fn take(&mut self) -> Result<(), CloseReason> {
-        let idle = self.in_flight.is_empty();
-        let before = self.in_flight.len();
-        let count = self.queue.take(self.window - before, &mut self.in_flight, &mut self.output)?;
+        let idle = self.outstanding.in_flight.is_empty();
+        let before = self.outstanding.in_flight.len();
+        let count = self.queue.take(self.window - before, &mut self.outstanding.in_flight, &mut self.output)?;
         if count > 0 && idle {
             self.progress = Instant::now();
         }
-        for pending in self.in_flight.range(before..) {
+        for pending in self.outstanding.in_flight.range(before..) {
             self.queue.observer.sent(pending.expected.request);
             // The reply to a dump has no end marker of its own.
             if pending.expected.details.is_some() {
@@ -164,15 +182,15 @@ impl Task {
             return Ok(());
         };
         self.progress = Instant::now();
-        for unanswered in self.in_flight.drain(..index) {
+        for unanswered in self.outstanding.in_flight.drain(..index) {
             self.queue.observer.unanswered(unanswered.expected.reply.message);
             let message = unanswered.expected.request.name;
             unanswered.fail(Error::Unanswered { message });
         }
-        if last && let Some(pending) = self.in_flight.pop_front() {
+        if last && let Some(pending) = self.outstanding.in_flight.pop_front() {
             self.queue.observer.received(pending.expected.reply.message, messages::retval(&body));
             pending.complete(body);
-        } else if let Some(pending) = self.in_flight.front_mut() {
+        } else if let Some(pending) = self.outstanding.in_flight.front_mut() {
             let Some(ExpectedMessage { message, .. }) = pending.expected.details else { return Ok(()) };
             self.queue.observer.received(message, None);
             if pending.details.len() == MAX_DETAILS {
@@ -187,9 +205,9 @@ impl Task {
     fn find_request(&self, body: &[u8]) -> Option<(usize, bool)> {
         let envelope = messages::peek(body, HeaderKind::Reply).ok()?;
         // Contexts are consecutive, so the distance is the index; the distance of a late reply is huge.
-        let distance = envelope.context.wrapping_sub(self.in_flight.front()?.context);
+        let distance = envelope.context.wrapping_sub(self.outstanding.in_flight.front()?.context);
         let index = usize::try_from(distance).ok()?;
-        let expected = self.in_flight.get(index)?.expected;
+        let expected = self.outstanding.in_flight.get(index)?.expected;
         let last = expected.reply.id == envelope.id;
         let detail = expected.details.is_some_and(|details| details.id == envelope.id);
         (last || detail).then_some((index, last))

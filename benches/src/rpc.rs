@@ -20,7 +20,7 @@ pub fn sources(bus: &Bus) -> Sources {
         counters: watch::Sender::default().subscribe(),
         ready: watch::Sender::new(Ok(())).subscribe(),
         probing: Arc::new(|_| None),
-        sync: Arc::new(|_| async { Ok(()) }.boxed()),
+        sync: Arc::new(|| async { Ok(()) }.boxed()),
     }
 }
 

@@ -3,7 +3,9 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
-use maglev_crd::{Frontend, FrontendSpec, HealthCheck, HealthCheckSpec, MaglevNode, MaglevNodeSpec, Weight};
+use maglev_crd::{
+    Frontend, FrontendSpec, HealthCheck, HealthCheckSpec, MAX_ACCEPTED_HOLDS, MaglevNode, MaglevNodeFields, Weight,
+};
 use serde_json::{Value, json};
 
 use super::harness::{cluster, committed_crds};
@@ -120,7 +122,7 @@ async fn new_object_has_defaults_and_pending_conditions() {
 #[tokio::test]
 async fn status_has_at_most_twelve_conditions() {
     let nodes: Api<MaglevNode> = Api::all(cluster().await.client().await);
-    nodes.create(&PostParams::default(), &MaglevNode::new("conditions", MaglevNodeSpec {})).await.unwrap();
+    nodes.create(&PostParams::default(), &MaglevNode::new("conditions", MaglevNodeFields::default())).await.unwrap();
     let conditions = |count: u32| -> Value {
         let condition = |n| {
             json!({
@@ -135,6 +137,30 @@ async fn status_has_at_most_twelve_conditions() {
     assert_eq!(write(12).await.unwrap().status.unwrap().conditions.len(), 12);
     let refused = write(13).await.unwrap_err().to_string();
     assert!(refused.contains("at most 12 items"), "{refused}");
+}
+
+#[tokio::test]
+async fn maglev_node_accepts_at_most_eight_hold_ids() {
+    let nodes: Api<MaglevNode> = Api::all(cluster().await.client().await);
+    let created = nodes.create(&PostParams::default(), &MaglevNode::new("holds", MaglevNodeFields::default())).await;
+    assert_eq!(created.unwrap().spec.spec, None, "a MaglevNode needs no spec");
+    let write = async |ids: Vec<String>| {
+        let patch = json!({ "spec": { "acceptRemovals": ids } });
+        nodes.patch("holds", &PatchParams::default(), &Patch::Merge(patch)).await
+    };
+    let ids = |count: usize| (0..count).map(|n| format!("{n:08x}")).collect::<Vec<_>>();
+    let written = write(ids(MAX_ACCEPTED_HOLDS)).await.unwrap();
+    assert_eq!(written.spec.spec.unwrap().accept_removals, Some(ids(MAX_ACCEPTED_HOLDS)));
+    let refused = write(ids(MAX_ACCEPTED_HOLDS + 1)).await.unwrap_err().to_string();
+    assert!(refused.contains("must have at most 8 items"), "{refused}");
+    for wrong in ["h1", "0000000G", "000000001", ""] {
+        let refused = write(vec![wrong.to_owned()]).await.unwrap_err().to_string();
+        assert!(refused.contains("spec.acceptRemovals[0]"), "{refused}");
+    }
+    // The status is a resource of its own.
+    let status = json!({ "spec": { "acceptRemovals": null }, "status": { "vips": 7 } });
+    let written = nodes.patch_status("holds", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    assert_eq!(written.spec.spec.unwrap().accept_removals, Some(ids(MAX_ACCEPTED_HOLDS)));
 }
 
 /// The API server limits the cost of CEL rules, which it estimates for a CRD and counts for each object.

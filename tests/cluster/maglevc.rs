@@ -1,5 +1,6 @@
 //! `maglevc` against one sandbox: the output of every command, the interactive shell, completion.
 
+mod accept;
 mod golden;
 mod shell;
 mod terminal;
@@ -54,6 +55,7 @@ async fn commands_match_the_golden_page_and_the_shell_completes() {
     bash_completion_offers_names(&sandbox).await;
     shell::helps_completes_and_survives_an_agent_restart(&sandbox).await;
     shell::colours_are_for_terminals_only(&sandbox).await;
+    accept::releases_real_holds(&sandbox).await;
 }
 
 async fn works_as_kubectl_plugin(sandbox: &Sandbox) {

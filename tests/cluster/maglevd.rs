@@ -137,7 +137,7 @@ async fn watch_after_snapshot(client: &AgentClient, namespace: &str) -> EventStr
     // VPP may also have the Frontends of other tests, which share the API server.
     let vip = snapshot.view.frontends[&name].vip.into();
     assert!(client.lb_state().await.unwrap().actual.vips.contains_key(&vip));
-    client.sync_now(None).await.unwrap();
+    client.sync_now().await.unwrap();
     watch
 }
 

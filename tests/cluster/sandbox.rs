@@ -79,10 +79,16 @@ impl Sandbox {
         tokio::time::timeout(2 * LIMIT, self.child.wait()).await.expect("the sandbox ends in time").unwrap()
     }
 
-    pub async fn tool(&self, tool: &str, args: &[&str]) -> Output {
+    /// A command of the sandbox's tools.
+    pub fn command(&self, tool: &str, args: &[&str]) -> Command {
         let mut command = Command::new(self.dir.join("bin").join(tool));
         command.args(args).env("KUBECONFIG", self.dir.join("kubeconfig")).env("HOME", &self.dir).current_dir(root());
-        run(command.kill_on_drop(true), "").await
+        command.kill_on_drop(true);
+        command
+    }
+
+    pub async fn tool(&self, tool: &str, args: &[&str]) -> Output {
+        run(&mut self.command(tool, args), "").await
     }
 
     pub async fn kubectl(&self, args: &[&str]) -> String {

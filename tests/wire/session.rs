@@ -369,21 +369,20 @@ async fn frames_without_a_matching_request_are_counted_and_ignored() {
 #[test]
 fn calls_fail_when_the_task_of_the_session_is_dropped() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let session = runtime.block_on(async {
+    let (session, in_flight, _peer) = runtime.block_on(async {
         let vpp = FakeVpp::listen();
         let (session, mut peer) = vpp.session(options()).await;
         let in_flight = session.call(&cli("in flight"));
         in_time(peer.request::<CliInband>()).await;
-        drop(in_flight);
-        session
+        (session, in_flight, (vpp, peer))
     });
-    let waiting = session.call(&cli("waiting"));
-    // The session's task ends without running again.
+    let queued = session.call(&cli("queued"));
+    // The session's task is dropped without having ended by itself.
     drop(runtime);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let late = session.call(&cli("late"));
     runtime.block_on(async {
-        for call in [text(waiting).await, text(late).await] {
+        for call in [text(in_flight).await, text(queued).await, text(late).await] {
             assert!(matches!(call, Err(Error::Closed { reason: CloseReason::Local, .. })), "{call:?}");
         }
         assert!(matches!(in_time(session.closed()).await, CloseReason::Local));

@@ -1,6 +1,6 @@
 //! The agent's task: owns the state and the session manager, and processes one event at a time.
 
-use std::{future::ready, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future::ready, sync::Arc, time::Duration};
 
 use futures::future::{BoxFuture, FutureExt};
 use tokio::{
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     dataplane::VppConnector,
-    handle::{self, AgentHandle, HoldId, SyncRefused},
+    handle::{self, AgentHandle, SyncRefused},
     inputs::Affected,
     options::{AgentError, AgentOptions},
     owned_vips::OwnedVips,
@@ -41,6 +41,7 @@ pub struct Agent {
     gate: Gate,
     handle: AgentHandle,
     requests_rx: mpsc::Receiver<handle::SyncRequest>,
+    accepted_rx: watch::Receiver<BTreeSet<Arc<str>>>,
 }
 
 enum Wake {
@@ -49,6 +50,8 @@ enum Wake {
     Health,
     Session(ManagerEvent),
     Request(handle::SyncRequest),
+    /// Holds were accepted.
+    Accepted,
     /// More work, or a timer. Every turn processes the timers.
     Turn,
 }
@@ -79,7 +82,14 @@ impl Agent {
             gate: Gate::Closed,
             handle,
             requests_rx,
+            // Without a sender, the receiver never changes.
+            accepted_rx: watch::Sender::default().subscribe(),
         }
+    }
+
+    /// Adds the input of removal holds that operators accepted, by id. An unknown id has no effect.
+    pub fn with_accepted_holds(self, accepted_rx: watch::Receiver<BTreeSet<Arc<str>>>) -> Self {
+        Self { accepted_rx, ..self }
     }
 
     /// The agent's status, for `/readyz`.
@@ -135,6 +145,7 @@ impl Agent {
                     Wake::Health => self.take_health(),
                     Wake::Session(event) => self.sessions.handle(event, &mut self.state).await?,
                     Wake::Request(request) => self.handle_request(request),
+                    Wake::Accepted => self.accept_holds(),
                     Wake::Turn => {}
                 }
             }
@@ -173,6 +184,7 @@ impl Agent {
             event = self.sessions.wait() => Wake::Session(event),
             Ok(()) = self.config_rx.changed() => Wake::Config,
             Some(request) = self.requests_rx.recv() => Wake::Request(request),
+            Ok(()) = self.accepted_rx.changed() => Wake::Accepted,
             // Each iteration processes one event and plans one slice, so neither delays the other.
             () = ready(()), if worked => Wake::Turn,
             () = sleep_until(timer) => Wake::Turn,
@@ -180,24 +192,25 @@ impl Agent {
     }
 
     fn handle_request(&mut self, request: handle::SyncRequest) {
-        let reply = self.sync_now(request.accept.as_ref());
+        let reply = self.sync_now();
         // The caller may have been dropped.
         let _ = request.reply_tx.send(reply);
     }
 
-    fn sync_now(&mut self, accept: Option<&HoldId>) -> Result<(), SyncRefused> {
+    fn sync_now(&mut self) -> Result<(), SyncRefused> {
         if self.gate == Gate::Closed {
             return Err(SyncRefused::WarmingUp);
         }
         if self.sessions.actual().is_none() {
             return Err(SyncRefused::Disconnected);
         }
-        if let Some(id) = accept {
-            let due = self.state.mass_removals.accept(id).ok_or_else(|| SyncRefused::UnknownHold(id.clone()))?;
-            self.sessions.enqueue(due);
-        }
         self.sessions.request_pass();
         Ok(())
+    }
+
+    fn accept_holds(&mut self) {
+        let due = self.state.mass_removals.accept(&self.accepted_rx.borrow_and_update());
+        self.sessions.enqueue(due);
     }
 
     fn tick(&mut self, now: Instant) {

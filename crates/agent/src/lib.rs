@@ -36,7 +36,7 @@ mod withdraw;
 pub use self::{
     agent::Agent,
     dataplane::{DataplaneError, VppConnector},
-    handle::{AgentHandle, HoldId, SyncRefused},
+    handle::{AgentHandle, SyncRefused},
     lock::{AgentLock, LockError},
     metrics::Metrics,
     options::{AgentError, AgentOptions},

@@ -17,13 +17,13 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     net::IpAddr,
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use super::handle::HoldId;
-use maglev_model::plan::Removal;
+use maglev_model::{event::HoldEnd, plan::Removal};
 
 /// A VIP removal waits until no further VIP removal was requested for this time.
 const QUIET: Duration = Duration::from_secs(2);
@@ -41,6 +41,16 @@ pub struct Totals {
     pub servers: usize,
 }
 
+/// The id of a removal hold, as published by `vpp-lb-sync-held`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HoldId(Arc<str>);
+
+impl HoldId {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A hold that is to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldRemovals {
@@ -48,6 +58,13 @@ pub struct HeldRemovals {
     pub removals: usize,
     /// Time at which the removals are granted.
     pub until: Instant,
+}
+
+/// A hold that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedHold {
+    pub id: HoldId,
+    pub by: HoldEnd,
 }
 
 /// Requested removals, and their progress.
@@ -58,7 +75,7 @@ pub struct MassRemovalGuard {
     batch: Option<Batch>,
     holds: Vec<Hold>,
     /// Ended holds, until they are published.
-    ended: Vec<HoldId>,
+    ended: Vec<EndedHold>,
     /// Published holds.
     announced: BTreeSet<HoldId>,
     /// Granted removals that VPP has not confirmed yet.
@@ -187,7 +204,7 @@ impl MassRemovalGuard {
                 (hold.until, hold.published) = (until, false);
             }
             None => {
-                let id = HoldId::from(format!("{:08x}", self.random.u32(..)).as_str());
+                let id = HoldId(format!("{:08x}", self.random.u32(..)).into());
                 self.holds.push(Hold { id, began: now, until, removals, published: false });
             }
         }
@@ -205,7 +222,7 @@ impl MassRemovalGuard {
             back.extend(hold.removals.extract_if(.., |removal| is_obsolete(removal)));
         }
         let empty = self.holds.extract_if(.., |hold| hold.removals.is_empty());
-        self.ended.extend(empty.map(|hold| hold.id));
+        self.ended.extend(empty.map(|hold| EndedHold { id: hold.id, by: HoldEnd::Obsolete }));
         if !back.is_empty() {
             self.vips.forget(|removal| back.contains(removal));
             self.servers.forget(|removal| back.contains(removal));
@@ -239,7 +256,7 @@ impl MassRemovalGuard {
         for hold in self.holds.extract_if(.., |hold| now >= hold.until) {
             due.extend(addresses(&hold.removals));
             self.granted.extend(hold.removals);
-            self.ended.push(hold.id);
+            self.ended.push(EndedHold { id: hold.id, by: HoldEnd::Expired });
         }
         due
     }
@@ -249,20 +266,22 @@ impl MassRemovalGuard {
         self.batch.iter().map(Batch::due).chain(self.holds.iter().map(|hold| hold.until)).min()
     }
 
-    /// Ends the hold and grants its removals. Returns their addresses; `None` if there is no such hold.
-    pub fn accept(&mut self, id: &HoldId) -> Option<BTreeSet<IpAddr>> {
-        let place = self.holds.iter().position(|hold| hold.id == *id)?;
-        let hold = self.holds.remove(place);
-        let due = addresses(&hold.removals);
-        self.granted.extend(hold.removals);
-        self.ended.push(hold.id);
-        Some(due)
+    /// Ends the holds with these ids and grants their removals. Returns the addresses of the removals. An unknown id has
+    /// no effect.
+    pub fn accept(&mut self, ids: &BTreeSet<Arc<str>>) -> BTreeSet<IpAddr> {
+        let mut due = BTreeSet::new();
+        for hold in self.holds.extract_if(.., |hold| ids.contains(hold.id.as_str())) {
+            due.extend(addresses(&hold.removals));
+            self.granted.extend(hold.removals);
+            self.ended.push(EndedHold { id: hold.id, by: HoldEnd::Accepted });
+        }
+        due
     }
 
     /// Published holds that have ended since the last call.
-    pub fn take_ended_holds(&mut self) -> Vec<HoldId> {
+    pub fn take_ended_holds(&mut self) -> Vec<EndedHold> {
         let announced = &mut self.announced;
-        self.ended.extract_if(.., |_| true).filter(|id| announced.remove(id)).collect()
+        self.ended.extract_if(.., |_| true).filter(|hold| announced.remove(&hold.id)).collect()
     }
 
     /// Holds that are new or have grown since the last call.

@@ -21,10 +21,9 @@ pub enum Command {
     VppLbCounters,
     Watch(Watch),
     /// Requests a full sync from the agents.
-    Sync {
-        /// The ID of a hold whose removals are released.
-        accept: Option<String>,
-    },
+    Sync,
+    /// Makes the removals of the hold with this ID now.
+    Accept(String),
     SetAdminState {
         backend: String,
         state: AdminState,

@@ -7,9 +7,10 @@
 //! ```
 //!
 //! Data comes from the agents, through the API server's port-forward or directly (`--server`). The API server provides
-//! only the list of agents, the user's identity and the last writer of an object. Only `set` writes, and it writes only
-//! custom resources.
+//! only the list of agents, the user's identity and the last writer of an object. Only `set` and `accept` write, and they
+//! write only custom resources.
 
+mod accept;
 mod backend;
 mod command;
 mod completion;

@@ -137,8 +137,8 @@ impl Node {
         remarks.extend(self.sync_error.iter().map(ToString::to_string));
         remarks.extend(self.holds.iter().map(|hold| {
             format!(
-                "{} removals held until {:.0}; to perform them now: maglevc sync vpp lb state accept-removals {} --node {}",
-                hold.removals, hold.until.0, hold.id, self.node
+                "{} removals held until {:.0}; to perform them now: maglevc accept {}",
+                hold.removals, hold.until.0, hold.id
             )
         }));
         remarks

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kube::Api;
 
 use super::{
-    ExitStatus, Program, backend,
+    ExitStatus, Program, accept, backend,
     command::Command,
     completion, doctor, events,
     fan_out::{fan_out, successes},
@@ -58,7 +58,8 @@ impl Run<'_> {
                 events::watch(self.session, watch, self.node(), output, &mut |text| write(text)).await?;
                 Ok(ExitStatus::Success)
             }
-            Command::Sync { accept } => self.sync(accept).await,
+            Command::Sync => self.sync().await,
+            Command::Accept(hold) => self.accept(&hold).await,
             Command::SetAdminState { backend, state } => {
                 let backend = self.name(&backend).await;
                 self.set(OperatorChange::AdminState { backend, state }).await
@@ -195,16 +196,15 @@ impl Run<'_> {
         }
     }
 
-    async fn sync(&self, accept: Option<String>) -> anyhow::Result<ExitStatus> {
-        let mut nodes = self.nodes().await?;
-        if let Some(hold) = &accept {
-            // A hold belongs to one node.
-            nodes.retain(|node| node.view.holds.contains_key(&**hold));
-            if nodes.is_empty() {
-                bail!("hold {hold} not found on any node: `show nodes` lists the holds");
-            }
-        }
-        let responses = fan_out(self.session, &nodes, async |agent| agent.sync_now(accept.as_deref()).await).await;
+    async fn accept(&self, hold: &str) -> anyhow::Result<ExitStatus> {
+        let accepted = accept::accept(self.session, self.flags, hold).await?;
+        self.print(&accepted)?;
+        Ok(if accepted.is_complete() { ExitStatus::Success } else { ExitStatus::Problem })
+    }
+
+    async fn sync(&self) -> anyhow::Result<ExitStatus> {
+        let nodes = self.nodes().await?;
+        let responses = fan_out(self.session, &nodes, async |agent| agent.sync_now().await).await;
         let synced = Synced::new(responses);
         self.print(&synced)?;
         Ok(if synced.is_complete() { ExitStatus::Success } else { ExitStatus::Problem })

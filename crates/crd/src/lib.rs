@@ -50,7 +50,10 @@ pub use health_check::{
 pub use load_balancer_config::{
     ForeignVips, LoadBalancerConfig, LoadBalancerConfigSpec, LoadBalancerConfigStatus, Probe, Sync, Vpp,
 };
-pub use maglev_node::{Capability, FailingFrontend, MaglevNode, MaglevNodeSpec, MaglevNodeStatus, NodeVpp};
+pub use maglev_node::{
+    Capability, FailingFrontend, MAX_ACCEPTED_HOLDS, MaglevNode, MaglevNodeFields, MaglevNodeSpec, MaglevNodeStatus,
+    NodeVpp,
+};
 pub use number::{Count, Dscp, Int, Port, PowerOfTwo, TableLength, Weight};
 pub use reference::{CaCertificateKind, CaCertificateRef, LocalRef};
 pub use schema::yaml;

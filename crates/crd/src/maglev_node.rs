@@ -1,4 +1,5 @@
-//! MaglevNode: the observed state of a load-balancer node. Written by the controller, not by users.
+//! MaglevNode: the observed state of a load-balancer node. The controller creates and deletes it and writes its status;
+//! users write its spec.
 
 #![expect(clippy::duplicated_attributes, reason = "every printer column has a type")]
 
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::condition::{self, Condition};
 
-/// The empty spec: a MaglevNode has only a status.
+/// The parts of a MaglevNode beside its status. The controller creates a MaglevNode without a spec.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "maglev.vpp.io",
@@ -20,7 +21,7 @@ use super::condition::{self, Condition};
     no_spec,
     status = "MaglevNodeStatus",
     derive = "PartialEq",
-    doc = "Observed state of a load-balancer node: the connection to its agent, its VPP, and the progress of programming Frontends. Written by the controller only. It has the name of its Node and is deleted with the Node.",
+    doc = "Observed state of a load-balancer node: the connection to its agent, its VPP, and the progress of programming Frontends. Created by the controller, which writes the status; users write the spec. It has the name of its Node and is deleted with the Node.",
     printcolumn(name = "VPP", type_ = "string", json_path = ".status.vpp.version", description = "Version of VPP."),
     printcolumn(
         name = "Connected",
@@ -44,7 +45,34 @@ use super::condition::{self, Condition};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-pub struct MaglevNodeSpec {}
+pub struct MaglevNodeFields {
+    /// Requests of operators to the agent of this node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec: Option<MaglevNodeSpec>,
+}
+
+/// Requests of operators to the agent of a node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MaglevNodeSpec {
+    /// IDs of removal holds whose removals the agent makes now. An ID that the node does not hold has no effect. The
+    /// condition RemovalHeld and `maglevc show nodes` list the holds; `maglevc accept` sets this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "hold_ids")]
+    pub accept_removals: Option<Vec<String>>,
+}
+
+/// Limit of `spec.acceptRemovals`.
+pub const MAX_ACCEPTED_HOLDS: usize = 8;
+
+fn hold_ids(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "array",
+        "maxItems": MAX_ACCEPTED_HOLDS,
+        "x-kubernetes-list-type": "set",
+        "items": { "type": "string", "pattern": "^[0-9a-f]{8}$" },
+    })
+}
 
 /// Observed state of a load-balancer node, written by the controller.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

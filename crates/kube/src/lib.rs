@@ -6,6 +6,7 @@
 //!                              └─ crd_guard: does the API server serve the kind?        │
 //!            ──get by name───▶ certificates of HealthChecks ────────────────────────────┘
 //!            ──list+watch──▶ agent_pods: addresses of the agents
+//!            ──list+watch──▶ accepted_removals: the holds that operators accepted on this node
 //!            ─────list────▶ release_pods: the pods of a release of the chart
 //!            ──list+watch──▶ cluster_watch: everything that the controller computes status from
 //!            ◀─────write──── status_writer, event_recorder, each with a Leadership of the lease loop
@@ -14,6 +15,7 @@
 //! A failure never counts as an empty answer: a list that fails, a 403, a missing CRD or an object that does not
 //! decode leaves the last state in force. Called by the binaries.
 
+pub mod accepted_removals;
 pub mod agent_pods;
 pub mod client;
 pub mod cluster_watch;
@@ -40,6 +42,7 @@ mod user_clients;
 mod watch_loop;
 mod whoami;
 
+pub use accepted_removals::{AcceptedRemovals, HoldIds};
 pub use agent_pods::{AgentPod, PodWatch, SELECTOR, agent_namespaces};
 pub use certificates::read_certificates;
 pub use client::ClientOptions;

@@ -185,7 +185,7 @@ impl From<&ActualVip> for VipState {
 /// A mass removal that is held back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemovalHold {
-    /// The ID that accepts the removals early (`maglevc sync vpp lb state accept-removals ID`).
+    /// The ID that accepts the removals early (`maglevc accept ID`).
     pub id: Arc<str>,
     /// Number of removals held back.
     pub removals: u32,

@@ -124,6 +124,28 @@ impl SyncCounts {
     }
 }
 
+/// The reason for the end of a removal hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldEnd {
+    /// An operator accepted the removals.
+    Accepted,
+    /// The time of the hold has passed.
+    Expired,
+    /// Every removal was restored, or made by another client.
+    Obsolete,
+}
+
+impl HoldEnd {
+    /// The spelling in events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Expired => "expired",
+            Self::Obsolete => "obsolete",
+        }
+    }
+}
+
 /// An event of an agent.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "docs/events.md explains the fields: they are the attributes")]
@@ -160,7 +182,7 @@ pub enum Event {
     /// A mass removal is held back.
     SyncHeld { hold: RemovalHold },
     /// A hold ended: its removals are carried out now, or are no longer needed.
-    SyncReleased { hold: Arc<str> },
+    SyncReleased { hold: Arc<str>, by: HoldEnd },
     /// VPP has a VIP that no Frontend claims and that the agent did not add.
     ForeignVip { vip: VppVip },
     /// All probes of an IP family fail at once (`active`), or this condition ended.

@@ -132,12 +132,12 @@ impl AgentClient {
         read_response("GetFrontend", self.0.clone().get_frontend(request(message)).await, FrontendDetail::try_from)
     }
 
-    /// Makes the agent read VPP and repair differences now. `accept` is the id of a removal hold to end.
+    /// Makes the agent read VPP and repair differences now.
     ///
     /// # Errors
     /// [`ClientError`], if the agent refuses.
-    pub async fn sync_now(&self, accept: Option<&str>) -> Result<(), ClientError> {
-        let message = proto::SyncVppLbStateRequest { accept_removals: accept.unwrap_or_default().to_owned() };
+    pub async fn sync_now(&self) -> Result<(), ClientError> {
+        let message = proto::SyncVppLbStateRequest {};
         read_response("SyncVppLbState", self.0.clone().sync_vpp_lb_state(request(message)).await, |_| Ok(()))
     }
 }

@@ -58,7 +58,7 @@ impl AgentServer {
             counters: counters.subscribe(),
             ready: ready.subscribe(),
             probing: Arc::new(|_| None),
-            sync: Arc::new(|_| async { Ok(()) }.boxed()),
+            sync: Arc::new(|| async { Ok(()) }.boxed()),
         };
         let mut options = ServerOptions::new(vec![([127, 0, 0, 1], 0).into()], identity());
         change(&mut options, &mut sources);

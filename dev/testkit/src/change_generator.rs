@@ -18,7 +18,7 @@ use maglev_model::{
     change::{Change, RemovalHold, Report, VipState, VppInfo},
     config::{Config, Listed, Revision},
     counters::{BackendCounters, Counters, RouteCounters, StickyTable, VipCounters, VipPackets},
-    event::{Event, Events, FrontendState, ProgramResult},
+    event::{Event, Events, FrontendState, HoldEnd, ProgramResult},
     fingerprint::Fingerprint,
     health::{BackendHealth, BackendState, ProbeCode, Transition},
     name::Name,
@@ -76,7 +76,7 @@ impl ChangeGenerator {
             Change::VppState(conf, actual) => Event::VppLbState { conf, actual },
             Change::Foreign(vip) => Event::ForeignVip { vip },
             Change::Held(hold) => Event::SyncHeld { hold },
-            Change::Released(hold) => Event::SyncReleased { hold },
+            Change::Released(hold) => Event::SyncReleased { hold, by: HoldEnd::Expired },
             _ => return None,
         };
         Some(event)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
-use maglev_agent::{Agent, HoldId, Publication, SyncRefused};
+use maglev_agent::{Agent, Publication, SyncRefused};
 use maglev_build_info::{BUILD_DATE, COMMIT, VERSION};
 use maglev_health::LastProbes;
 use maglev_rpc::{
@@ -44,9 +44,9 @@ pub fn server(
         counters,
         ready: agent.readiness(),
         probing: Arc::new(move |name| last_probes.get(name)),
-        sync: Arc::new(move |hold| {
-            let (handle, hold) = (handle.clone(), hold.as_deref().map(HoldId::from));
-            async move { handle.sync_now(hold).await.map_err(|refused| refusal(&refused)) }.boxed()
+        sync: Arc::new(move || {
+            let handle = handle.clone();
+            async move { handle.sync_now().await.map_err(|refused| refusal(&refused)) }.boxed()
         }),
     };
     let metrics = GrpcMetrics::default();
@@ -58,7 +58,6 @@ fn refusal(refused: &SyncRefused) -> SyncRefusal {
     let why = refused.to_string();
     match refused {
         SyncRefused::WarmingUp | SyncRefused::Disconnected => SyncRefusal::NotYet(why),
-        SyncRefused::UnknownHold(_) => SyncRefusal::UnknownHold(why),
         SyncRefused::Unavailable => SyncRefusal::Unavailable(why),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use maglev_agent::{Agent, AgentOptions, VppConnector, VppMetrics, Watchdog};
 use maglev_build_info::{COMMIT, VERSION};
 use maglev_health::{HealthOptions, LoopBeat, NetworkNamespace, ProbeThread};
-use maglev_kube::{ClientOptions, Delays, WatchOptions, Watches, client};
+use maglev_kube::{AcceptedRemovals, ClientOptions, Delays, WatchOptions, Watches, client};
 use maglev_model::event::Events;
 use maglev_telemetry::{HttpServer, Subscriber, TaskGroup, ViewSnapshot};
 use prometheus::Registry;
@@ -43,6 +43,7 @@ async fn start(flags: &Flags, telemetry: Telemetry, parts: &mut TaskGroup) -> an
         client::client(ClientOptions { kubeconfig: flags.kubeconfig.clone(), ..ClientOptions::default() }).await?;
     let (allow_loopback, delays) = (flags.allow_loopback, Delays::default());
     let options = WatchOptions { node_name: node_name.clone(), allow_loopback, icmp_missing, delays };
+    let (accepted, accepted_rx) = AcceptedRemovals::new(client.clone(), node_name.clone(), delays);
     let (mut watches, config_rx) = Watches::new(client, options, events.clone());
     watches.register(&registry)?;
 
@@ -59,7 +60,7 @@ async fn start(flags: &Flags, telemetry: Telemetry, parts: &mut TaskGroup) -> an
     registry.register(Box::new(VppMetrics::new(connect.stats(), config_rx.clone(), now)))?;
     let options = AgentOptions::new(node_name.clone(), api);
     options.metrics.register(&registry)?;
-    let agent = Agent::new(options, connect, config_rx, health_rx, events);
+    let agent = Agent::new(options, connect, config_rx, health_rx, events).with_accepted_holds(accepted_rx);
     let sources = grpc::Inputs { follow, snapshots, counters, last_probes, agent: &agent };
     let grpc = grpc::server(flags, node_name, sources, &registry)?.start(stop.clone())?;
     let (status_rx, watchdog) = (agent.status(), Watchdogs { agent: agent.watchdog(), probes: beat });
@@ -68,6 +69,7 @@ async fn start(flags: &Flags, telemetry: Telemetry, parts: &mut TaskGroup) -> an
 
     let (watches, server, agent) = (watches.run(stop.clone()), server.run(stop.clone()), agent.run(stop.clone()));
     parts.spawn(watches);
+    parts.spawn(accepted.run(stop));
     parts.spawn(server);
     parts.spawn_fallible(agent);
     parts.spawn_thread("the health checker", health);

@@ -153,13 +153,16 @@ async fn description(site: &Site) -> String {
 /// Checks that the built-in roles include the chart's rights, only in the namespace of the binding, and that `edit`
 /// does not include writing Frontends.
 async fn aggregated_roles_grant_rights(site: &Site) {
+    let operator = ["create", "clusterrolebinding", "oda", "--clusterrole=maglev-operator", "--user=oda"];
+    site.cluster.kubectl(&operator).await;
     for (name, role) in [("ed", "edit"), ("val", "view"), ("fay", "maglev-vip-admin")] {
         let (role, user) = (format!("--clusterrole={role}"), format!("--user={name}"));
         site.cluster.kubectl(&["create", "rolebinding", name, &role, &user, "-n", "shop"]).await;
     }
     let can_i = async |user: &str, verb: &str, resource: &str, namespace: &str| {
-        let resource = format!("{resource}.maglev.vpp.io");
-        let args = ["auth", "can-i", verb, &resource, "--as", user, "-n", namespace];
+        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        let (resource, subresource) = (format!("{resource}.maglev.vpp.io"), format!("--subresource={subresource}"));
+        let args = ["auth", "can-i", verb, &resource, &subresource, "--as", user, "-n", namespace];
         String::from_utf8(site.cluster.kubectl_with(&args, "").await.stdout).unwrap().trim() == "yes"
     };
     for (user, verb, resource, namespace, expected) in [
@@ -173,6 +176,12 @@ async fn aggregated_roles_grant_rights(site: &Site) {
         ("fay", "create", "frontends", "shop", true),
         ("fay", "patch", "backends", "shop", false),
         ("fay", "create", "frontends", "default", false),
+        ("fay", "patch", "maglevnodes", "default", false),
+        ("ed", "patch", "maglevnodes", "default", false),
+        ("oda", "patch", "maglevnodes", "default", true),
+        ("oda", "patch", "maglevnodes/status", "default", false),
+        ("oda", "delete", "maglevnodes", "default", false),
+        ("oda", "patch", "frontends", "shop", false),
     ] {
         let matches = async || (can_i(user, verb, resource, namespace).await == expected).then_some(());
         eventually(&format!("{user} can {verb} {resource} in {namespace}: {expected}"), matches).await;
@@ -245,6 +254,7 @@ async fn uninstall(site: &Site, before: &BTreeSet<String>) {
     site.helm(&["uninstall", "maglev", "--wait", "--timeout", "180s"]).await.unwrap();
     let remaining: BTreeSet<String> = REMAINING.iter().map(|object| (*object).to_owned()).collect();
     let bindings = ["ed", "fay", "val"].map(|name| format!("RoleBinding shop/{name}"));
+    let bindings = bindings.into_iter().chain(["ClusterRoleBinding /oda".to_owned()]);
     let remaining: BTreeSet<String> = remaining.into_iter().chain(bindings).collect();
     // Another test's release may have left the CRDs already.
     let before: BTreeSet<String> = before.difference(&remaining).cloned().collect();

@@ -241,7 +241,15 @@ const SWITCHES: [(&str, &[&str]); 7] = [
     ),
     ("monitoring.prometheusRule.enabled=true", &["PrometheusRule/maglev"]),
     ("monitoring.grafanaDashboard.enabled=true", &["ConfigMap/maglev-grafana"]),
-    ("userRoles.create=false", &["ClusterRole/maglev-edit", "ClusterRole/maglev-view", "ClusterRole/maglev-vip-admin"]),
+    (
+        "userRoles.create=false",
+        &[
+            "ClusterRole/maglev-edit",
+            "ClusterRole/maglev-operator",
+            "ClusterRole/maglev-view",
+            "ClusterRole/maglev-vip-admin",
+        ],
+    ),
     (
         "tests.enabled=false",
         &["Pod/maglev-test", "Role/maglev-test", "RoleBinding/maglev-test", "ServiceAccount/maglev-test"],

@@ -35,7 +35,7 @@ const HEALTHY: [&str; 22] = [
     "completion bash",
 ];
 
-const INVALID: [&str; 12] = [
+const INVALID: [&str; 13] = [
     "show nodse",
     "sh b",
     "show backend",
@@ -46,6 +46,7 @@ const INVALID: [&str; 12] = [
     "set frontend web pool primary backend web-1 weight 101",
     "set frontend web pool third backend web-1 weight 1",
     "sync vpp lb state accept-removals nothing",
+    "accept nothing",
     "show nodes --agent-namespace nowhere",
     "status --agent-namespace nowhere",
 ];

@@ -37,7 +37,7 @@ async fn following() -> Node {
 async fn pass(node: &Node) {
     let passes = |node: &Node| node.log().iter().filter(|line| line.starts_with("vpp-lb-sync-done scope=all")).count();
     let before = passes(node);
-    node.sync_now(None).await.unwrap();
+    node.sync_now().await.unwrap();
     node.until("a pass went by", |node| passes(node) > before).await;
 }
 
@@ -145,7 +145,7 @@ async fn ineffective_recreate_is_not_repeated_until_the_spec_changes() {
     assert_eq!(vips_written(&node, mark), 2, "recreated once");
     // A new session with the same VPP does not repeat it either.
     node.simulator.hang(Duration::from_secs(60));
-    node.sync_now(None).await.unwrap();
+    node.sync_now().await.unwrap();
     node.until("the session has ended", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect"))).await;
     node.clear_log();
     node.simulator.wake();
@@ -200,7 +200,7 @@ async fn unparsable_cli_recreates_nothing_and_is_reported_once_per_session() {
     assert!(warnings()[0].contains("session-affinity") && warnings()[0].contains("203.0.113.1/32 tcp 80"));
     assert_eq!(node.simulator.writes_since(mark), []);
     node.simulator.hang(Duration::from_secs(60));
-    node.sync_now(None).await.unwrap();
+    node.sync_now().await.unwrap();
     node.until("the session has ended", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect"))).await;
     node.simulator.wake();
     node.until("the next session warns too", |_| warnings().len() == 2).await;

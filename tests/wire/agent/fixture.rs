@@ -1,11 +1,15 @@
 //! One node: a simulated VPP, an agent, and its two inputs, controlled by the test.
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use imbl::OrdMap;
-use maglev_agent::{
-    Agent, AgentError, AgentHandle, AgentOptions, AgentStatus, HoldId, Metrics, SyncRefused, VppConnector,
-};
+use maglev_agent::{Agent, AgentError, AgentHandle, AgentOptions, AgentStatus, Metrics, SyncRefused, VppConnector};
 use maglev_model::{
     Name,
     change::Change,
@@ -53,6 +57,7 @@ pub struct Node {
     _directory: tempfile::TempDir,
     config_tx: watch::Sender<Option<Config>>,
     health_tx: watch::Sender<HealthSnapshot>,
+    accepted_tx: watch::Sender<BTreeSet<Arc<str>>>,
     events: Arc<EventCollector>,
     pub metrics: Metrics,
     running: Option<Running>,
@@ -80,6 +85,7 @@ impl Node {
             _directory: directory,
             config_tx: watch::Sender::new(None),
             health_tx: watch::Sender::default(),
+            accepted_tx: watch::Sender::default(),
             events: Arc::default(),
             metrics: Metrics::default(),
             running: None,
@@ -115,7 +121,8 @@ impl Node {
             self.config_tx.subscribe(),
             self.health_tx.subscribe(),
             events,
-        );
+        )
+        .with_accepted_holds(self.accepted_tx.subscribe());
         let (stop, status, handle) = (CancellationToken::new(), agent.status(), agent.handle());
         let task = tokio::spawn(agent.run(stop.clone()));
         self.running = Some(Running { stop, task, status, handle });
@@ -126,10 +133,15 @@ impl Node {
         self.take_agent().stop().await;
     }
 
-    /// Requests a sync now, optionally ending a hold.
-    pub async fn sync_now(&self, accept: Option<&str>) -> Result<(), SyncRefused> {
+    /// Requests a sync now.
+    pub async fn sync_now(&self) -> Result<(), SyncRefused> {
         let handle = self.running.as_ref().expect("the agent runs").handle.clone();
-        handle.sync_now(accept.map(HoldId::from)).await
+        handle.sync_now().await
+    }
+
+    /// Accepts the removals of these holds only, as `MaglevNode.spec.acceptRemovals` does.
+    pub fn accept_removals(&self, holds: &[&str]) {
+        self.accepted_tx.send_replace(holds.iter().map(|hold| Arc::from(*hold)).collect());
     }
 
     /// The receiver of the agent's events.

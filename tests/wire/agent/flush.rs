@@ -39,7 +39,7 @@ async fn refused_flush_stays_pending_and_an_executed_one_is_not_repeated() {
     // Drift after the flush: the weight is repaired, the flows are kept.
     node.simulator.edit(|lb| lb.set_weight(vip("203.0.113.1").into(), ip("192.0.2.1"), 50).unwrap());
     let mark = node.simulator.mark();
-    node.sync_now(None).await.unwrap();
+    node.sync_now().await.unwrap();
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 0), ("192.0.2.2", 10)]).await;
     assert_eq!(weights_set(&node, mark), [(ip("192.0.2.1"), 0, false, true)]);
 }
@@ -102,7 +102,7 @@ async fn pending_flush_is_dropped_when_vpp_restarts() {
     node.simulator.start_again().await.unwrap();
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 0), ("192.0.2.2", 10)]).await;
     node.until_programmed().await;
-    node.sync_now(None).await.unwrap();
+    node.sync_now().await.unwrap();
     node.until("a pass went by", |node| {
         node.log().iter().filter(|line| line.starts_with("vpp-lb-sync-done scope=all")).count() >= 3
     })

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
-use maglev_agent::SyncRefused;
 use maglev_model::{
     config::{AdminState, Backend, Config, ForeignVips, NodeConfig, SyncConf},
     health::BackendState::{self, Down, Up},
@@ -61,7 +60,7 @@ fn vips(node: &Node) -> usize {
 #[tokio::test]
 async fn bulk_deletion_is_held_without_blocking_other_changes_and_can_be_accepted() {
     let node = following(Duration::from_secs(300)).await;
-    assert_eq!(node.sync_now(Some("0bad")).await, Err(SyncRefused::UnknownHold("0bad".into())));
+    node.accept_removals(&["0bad0bad"]);
     remove(&node, 1..=6);
     node.until("it is held", |node| !held(node).is_empty()).await;
     let (id, removals, until) = held(&node).remove(0);
@@ -84,10 +83,11 @@ async fn bulk_deletion_is_held_without_blocking_other_changes_and_can_be_accepte
     back.frontends.insert(second.name.clone(), second);
     node.set_config(back);
     node.until_one_programmed("f2").await;
-    node.sync_now(Some(&id)).await.unwrap();
+    node.accept_removals(&["0bad0bad", &id]);
     node.until("the others are removed", |node| vips(node) == usize::from(VIPS) + 1 - 5).await;
     node.until_weights(key(2), &[("192.0.2.1", 10), ("192.0.2.2", 0)]).await;
-    assert_eq!(node.sync_now(Some(&id)).await, Err(SyncRefused::UnknownHold(id.as_str().into())), "it has ended");
+    let released = format!("vpp-lb-sync-released hold={id} by=accepted");
+    node.until("the end of the hold is published", |node| node.log().contains(&released)).await;
     assert_eq!(held(&node).len(), 1, "published once");
 }
 
@@ -98,7 +98,7 @@ async fn hold_expires_and_survives_a_new_session() {
     node.until("it is held", |node| !held(node).is_empty()).await;
     let mark = node.simulator.mark();
     node.simulator.hang(Duration::from_secs(60));
-    node.sync_now(None).await.unwrap();
+    node.sync_now().await.unwrap();
     node.until("the session has ended", |node| node.log().iter().any(|line| line.starts_with("vpp-disconnect"))).await;
     node.simulator.wake();
     node.until("there is another", |node| node.log().iter().any(|line| line.starts_with("vpp-connect "))).await;
@@ -155,7 +155,7 @@ async fn server_removals_are_held_above_half_and_the_frontend_reports_held() {
     node.set_state(&replaced[1], Down);
     node.until("health is followed", |node| node.weights(vip("203.0.113.1"))[&ip("192.0.2.102")] == 0).await;
     assert_eq!(node.weights(vip("203.0.113.1")).len(), 8);
-    node.sync_now(Some(&held(&node)[0].0)).await.unwrap();
+    node.accept_removals(&[&held(&node)[0].0]);
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.101", 10), ("192.0.2.102", 0)]).await;
     node.until_programmed().await;
 }
@@ -218,7 +218,7 @@ async fn held_servers_follow_their_backends_until_the_new_frontend_serves() {
     until_held_weights(&node, [10, 0, 10, 10, 10, 10, 10, 10], 0).await;
     let expected = [servers[0].address, servers[1].address, new.address];
     assert_eq!(flushed(&node), expected, "only servers that are down or disabled");
-    node.sync_now(Some(&held(&node)[0].0)).await.unwrap();
+    node.accept_removals(&[&held(&node)[0].0]);
     node.until_weights(key(1), &[("192.0.2.101", 0)]).await;
 }
 
@@ -230,7 +230,7 @@ async fn held_servers_rest_once_the_new_frontend_serves() {
     assert_eq!(flushed(&node), Vec::<IpAddr>::new(), "their flows end by themselves");
     let mark = node.simulator.mark();
     node.set_state(&servers[2], Down);
-    node.sync_now(None).await.unwrap();
+    node.sync_now().await.unwrap();
     node.until("a pass went by", |node| node.log().iter().any(|line| line.starts_with("vpp-lb-sync-done scope=all")))
         .await;
     let weights = node.simulator.writes_since(mark);
@@ -271,7 +271,7 @@ async fn vip_that_conflicts_with_a_held_vip_waits() {
     node.until("they are held", |node| held(node).iter().any(|held| held.1 == u32::from(VIPS))).await;
     let expected = "frontend-programmed name=default/other generation=1 result=Pending reason=RemovalHeld";
     node.until("it waits", |node| node.log().iter().any(|line| line == expected)).await;
-    node.sync_now(Some(&held(&node)[0].0)).await.unwrap();
+    node.accept_removals(&[&held(&node)[0].0]);
     node.until_weights(other.vip, &[("192.0.2.1", 10)]).await;
     node.until_programmed().await;
     assert!(!node.log().iter().any(|line| line.starts_with("vpp-lb-sync-error")), "no step was refused");

@@ -49,7 +49,7 @@ impl Follower {
             counters: watch::Sender::default().subscribe(),
             ready: watch::Sender::new(Ok(())).subscribe(),
             probing: Arc::new(|_| None),
-            sync: Arc::new(|_| async { Ok(()) }.boxed()),
+            sync: Arc::new(|| async { Ok(()) }.boxed()),
         };
         let empty = String::new;
         let identity = Identity {

@@ -41,7 +41,7 @@ async fn two_passes(node: &Node) {
         let passes =
             |node: &Node| node.log().iter().filter(|line| line.starts_with("vpp-lb-sync-done scope=all")).count();
         let before = passes(node);
-        node.sync_now(None).await.unwrap();
+        node.sync_now().await.unwrap();
         node.until("a pass is over", |node| passes(node) > before).await;
     }
 }

@@ -122,7 +122,7 @@ async fn every_vip_follows_and_every_state_is_published_once() {
     node.set_state(&shared(), Up);
     node.until("all follow", |node| is_everywhere(node, 10)).await;
     until_published(&node, &[FELL, ROSE]).await;
-    node.sync_now(None).await.unwrap();
+    node.sync_now().await.unwrap();
     node.until("a pass went by", |node| node.log().iter().any(|line| line.starts_with("vpp-lb-sync-done scope=all")))
         .await;
     until_published(&node, &[FELL, ROSE]).await;

@@ -30,12 +30,12 @@ async fn nothing_is_written_before_the_minimal_delay() {
     let mut node = Node::new().await;
     node.start_agent();
     node.until("VPP was read", |node| node.log().iter().any(|line| line.starts_with("vpp-lb-state"))).await;
-    assert_eq!(node.sync_now(None).await, Err(SyncRefused::WarmingUp), "before the first list");
+    assert_eq!(node.sync_now().await, Err(SyncRefused::WarmingUp), "before the first list");
     let listed = Instant::now();
     node.set_config(known_and_unknown(least, Duration::from_secs(300)));
     node.set_state(&backend("a", "192.0.2.1"), Up);
     node.until("it is listed", |node| node.status().listed).await;
-    let refused = node.sync_now(None).await;
+    let refused = node.sync_now().await;
     // On a busy machine, the delay may have passed meanwhile.
     assert!(refused == Err(SyncRefused::WarmingUp) || listed.elapsed() > least, "{refused:?}");
     node.until("a write", |node| node.all_writes() > 0).await;
@@ -50,7 +50,7 @@ async fn nothing_is_written_before_the_minimal_delay() {
     node.set_state(&backend("b", "192.0.2.2"), Up);
     node.until_weights(vip("203.0.113.2"), &[("192.0.2.2", 10)]).await;
     node.until_ready().await;
-    node.sync_now(None).await.unwrap();
+    node.sync_now().await.unwrap();
 }
 
 #[tokio::test]

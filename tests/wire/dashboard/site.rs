@@ -50,7 +50,7 @@ impl Node {
             counters: watch::Sender::default().subscribe(),
             ready: watch::Sender::new(Ok(())).subscribe(),
             probing: Arc::new(|_| None),
-            sync: Arc::new(|_| async { Ok(()) }.boxed()),
+            sync: Arc::new(|| async { Ok(()) }.boxed()),
         };
         let identity = Identity {
             node: name.into(),

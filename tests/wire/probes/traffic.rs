@@ -165,7 +165,7 @@ async fn assert_stable_while_blocked(
     block();
     probing.until("the path is suspect", |snapshot| snapshot.suspect_v4).await;
     probing.until_all(5, BackendState::Down).await;
-    node.sync_now(None).await.unwrap();
+    node.sync_now().await.unwrap();
     assert_eq!(node.simulator.writes_since(mark), [], "fast checks: {fast_count}");
 
     node.simulator.restart().await.unwrap();
@@ -175,7 +175,7 @@ async fn assert_stable_while_blocked(
     unblock();
     probing.until_all(5, BackendState::Up).await;
     probing.until("the path works", |snapshot| !snapshot.suspect_v4).await;
-    node.sync_now(None).await.unwrap();
+    node.sync_now().await.unwrap();
     assert_eq!(node.simulator.writes_since(mark), [], "fast checks: {fast_count}");
     let log = node.log().split_off(logged);
     let suspicions: Vec<_> = log.iter().filter(|line| line.starts_with("probe-path-suspect")).collect();

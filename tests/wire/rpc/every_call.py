@@ -22,7 +22,7 @@ REQUESTS = {
     "GetBackend": [{"name": "default/web-1"}, {"name": "default/no-such-object"}],
     "GetHealthCheck": [{"name": sys.argv[2]}, {"name": "default/no-such-object"}],
     "WatchEvents": [{"logLevel": "LEVEL_DEBUG", "names": ["default/web-1"]}],
-    "SyncVppLbState": [{}, {"acceptRemovals": "no-such-hold"}],
+    "SyncVppLbState": [{}],
 }
 
 

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
-use maglev_agent::{Agent, AgentHandle, AgentOptions, HoldId, SyncRefused, VppConnector};
+use maglev_agent::{Agent, AgentHandle, AgentOptions, SyncRefused, VppConnector};
 use maglev_health::{HealthOptions, ProbeThread};
 use maglev_model::{
     change::{Change, ConfigDelta},
@@ -126,13 +126,10 @@ async fn accept_connections(backend: TcpListener) {
 }
 
 fn sync(handle: AgentHandle) -> SyncNow {
-    Arc::new(move |hold| {
+    Arc::new(move || {
         let handle = handle.clone();
-        let answer = async move { handle.sync_now(hold.as_deref().map(HoldId::from)).await };
-        let refusal = |error: SyncRefused| match error {
-            SyncRefused::UnknownHold(_) => SyncRefusal::UnknownHold(error.to_string()),
-            other => SyncRefusal::NotYet(other.to_string()),
-        };
+        let answer = async move { handle.sync_now().await };
+        let refusal = |error: SyncRefused| SyncRefusal::NotYet(error.to_string());
         answer.map(move |answer| answer.map_err(refusal)).boxed()
     })
 }

@@ -51,7 +51,7 @@ function NodeProblems(props: { readonly node: string; readonly summary: Summary 
   });
   const commands = () => [
     ...podCommands(head()?.pod ?? ""),
-    ...Object.keys(head()?.holds ?? {}).map((hold) => acceptRemovalsCommand(props.node, hold)),
+    ...Object.keys(head()?.holds ?? {}).map((hold) => acceptRemovalsCommand(hold)),
   ];
   return (
     <ProblemItem

@@ -58,7 +58,7 @@ export function NodeTitle(props: { readonly name: string; readonly head: NodeHea
         <For each={Object.keys(props.head.holds)}>
           {(hold) => (
             <Command
-              text={acceptRemovalsCommand(props.name, hold)}
+              text={acceptRemovalsCommand(hold)}
               label={`command that accepts the removals of hold ${hold}`}
             />
           )}

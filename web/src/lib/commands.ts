@@ -19,8 +19,8 @@ export function describeCommands(kind: Kind | ObjectKind, name: string): string[
 }
 
 /** The command that ends a hold and lets its removals proceed. */
-export function acceptRemovalsCommand(node: string, hold: string): string {
-  return `maglevc sync vpp lb state accept-removals ${hold} --node ${node}`;
+export function acceptRemovalsCommand(hold: string): string {
+  return `maglevc accept ${hold}`;
 }
 
 /** Commands for an agent's pod, `namespace/name`. */

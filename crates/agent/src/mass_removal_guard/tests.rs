@@ -148,8 +148,8 @@ fn slow_prune_is_held_under_one_id_once_it_exceeds_half() {
     assert_eq!(node.removed_at.len(), 5);
     let held = node.guard.take_new_holds();
     assert_eq!(held.iter().map(|held| held.removals).collect::<Vec<_>>(), [5]);
-    assert_eq!(node.guard.accept(&"00".into()), None);
-    let due = node.guard.accept(&held[0].id).unwrap();
+    assert!(node.guard.accept(&BTreeSet::from(["00".into()])).is_empty());
+    let due = node.guard.accept(&BTreeSet::from([held[0].id.as_str().into(), "00".into()]));
     assert_eq!(due.len(), 5);
     node.replan(&due);
     assert_eq!((node.vips.len(), node.guard.next_timer()), (0, None));

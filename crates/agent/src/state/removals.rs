@@ -12,7 +12,7 @@ use super::AgentState;
 use crate::{
     held_servers::{HeldBackend, HeldVip},
     inputs::{Inputs, in_vpp},
-    mass_removal_guard::{HeldRemovals, Totals},
+    mass_removal_guard::{EndedHold, HeldRemovals, Totals},
     owned_vips::OwnedVips,
 };
 use maglev_model::{
@@ -133,8 +133,8 @@ impl AgentState {
             let removals = u32::try_from(removals).unwrap_or(u32::MAX);
             self.events.emit(Event::SyncHeld { hold: RemovalHold { id: id.as_str().into(), removals, until } });
         }
-        for id in self.mass_removals.take_ended_holds() {
-            self.events.emit(Event::SyncReleased { hold: id.as_str().into() });
+        for EndedHold { id, by } in self.mass_removals.take_ended_holds() {
+            self.events.emit(Event::SyncReleased { hold: id.as_str().into(), by });
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::GrammarEntry;
+use super::{GrammarEntry, table::REPLACED};
 
 /// A line that is not a command; `after` is the part before the error.
 #[derive(Clone, Debug)]
@@ -41,7 +41,13 @@ impl fmt::Display for ParseError {
             Self::Incomplete { after, allowed } => {
                 write!(f, "incomplete command `{after}`: expected {}", names(allowed))
             }
-            Self::Trailing { after, text } => write!(f, "unexpected word `{text}`: `{after}` is complete"),
+            Self::Trailing { after, text } => {
+                let replaced = REPLACED.iter().find(|former| former.after == after && former.word == text);
+                match replaced {
+                    Some(former) => write!(f, "`{after} {text}` does not exist any more: use `{}`", former.by),
+                    None => write!(f, "unexpected word `{text}`: `{after}` is complete"),
+                }
+            }
         }
     }
 }

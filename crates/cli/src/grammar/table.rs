@@ -47,6 +47,17 @@ pub static VERBS: &[GrammarEntry] = &[
     word("show", "show objects and state, of all nodes or of one (--node)", Then(SHOW)).example("maglevc show nodes"),
     word("watch", "follow events", Then(WATCH)).example("maglevc watch events num 20"),
     word("sync", "sync VPP immediately", Then(SYNC)).example("maglevc sync vpp lb state --node node-a"),
+    word(
+        "accept",
+        "make the removals of a hold now",
+        Then(&[value(Value::Hold, "ID of the hold, as listed by show nodes", Run(accept))]),
+    )
+    .more(
+        "An agent holds removals when they are many at once. This command writes the ID into the field spec.acceptRemovals of \
+         the MaglevNode of each node that holds the removals, and waits until the agents have released them. It does not \
+         ask for confirmation.",
+    )
+    .example("maglevc accept 1f9b2c3d"),
     word("set", "make an operator change", Then(SET))
         .example("maglevc set backend web-1 pause --reason 'disk replaced'"),
     word("crds", "print the CustomResourceDefinitions as YAML", Run(|_| Command::Crds))
@@ -172,33 +183,40 @@ fn watch(line: &ParsedLine) -> Command {
     })
 }
 
+fn accept(line: &ParsedLine) -> Command {
+    Command::Accept(line.text(Value::Hold))
+}
+
+/// A former command.
+#[derive(Debug)]
+pub struct Replaced {
+    /// The words before it, which are still a command.
+    pub after: &'static str,
+    pub word: &'static str,
+    /// The command to use.
+    pub by: &'static str,
+}
+
+/// Former commands, for errors.
+pub static REPLACED: &[Replaced] =
+    &[Replaced { after: "sync vpp lb state", word: "accept-removals", by: "maglevc accept HOLD-ID" }];
+
 static SYNC: &[GrammarEntry] = &[word(
     "vpp",
     "sync VPP",
     Then(&[word(
         "lb",
         "sync the load balancer",
-        Then(&[word(
-            "state",
-            "read the state of VPP and correct all differences",
-            Options(|line| Command::Sync { accept: line.value(Value::Hold).map(ToOwned::to_owned) }, SYNC_OPTIONS),
-        )
-        .more(
-            "The agents also do this every 30 s. Removals that are held because of their number stay held unless their hold \
-             is named.",
-        )
-        .example("maglevc sync vpp lb state")]),
+        Then(&[word("state", "read the state of VPP and correct all differences", Run(|_| Command::Sync))
+            .more(
+                "The agents also do this every 30 s. Removals that are held because of their number stay held, see \
+             `maglevc accept`.",
+            )
+            .example("maglevc sync vpp lb state")]),
     )
     .example("maglevc sync vpp lb state")]),
 )
 .example("maglevc sync vpp lb state")];
-
-static SYNC_OPTIONS: &[GrammarEntry] = &[word(
-    "accept-removals",
-    "release a hold and perform its removals now",
-    Then(&[value(Value::Hold, "ID of the hold, as listed by show nodes", Back)]),
-)
-.example("maglevc sync vpp lb state accept-removals h1 --node node-a")];
 
 const SET_MORE: &str = "Writes the custom resource, and records user, reason (--reason) and time. The change lasts until the field is \
      changed again. --force is required if another field manager owns the field, such as a GitOps tool, or if the change \

@@ -22,7 +22,7 @@ impl Event {
             Self::AsWeightUpdated { server, to, .. } => Change::Server(server.vip.vip, server.address, Some(*to)),
             Self::SyncError { vip: None, step, error } => Change::SyncFailed(format!("{step}: {error}").into()),
             Self::SyncHeld { hold } => Change::Held(hold.clone()),
-            Self::SyncReleased { hold } => Change::Released(Arc::clone(hold)),
+            Self::SyncReleased { hold, .. } => Change::Released(Arc::clone(hold)),
             Self::ForeignVip { vip } => Change::Foreign(*vip),
             Self::ProbePathSuspect { family, active } => Change::Suspect(*family, *active),
             Self::BackendTransition { name, health, .. } => Change::Health(name.clone(), Some(health.clone())),

@@ -84,7 +84,10 @@ impl Event {
                 visit("removals", hold.removals.into());
                 visit("until", format!("{:.0}", hold.until).into());
             }
-            Self::SyncReleased { hold } => visit("hold", (&**hold).into()),
+            Self::SyncReleased { hold, by } => {
+                visit("hold", (&**hold).into());
+                visit("by", by.as_str().into());
+            }
             Self::ForeignVip { vip } => {
                 visit("vip", format!("{}/{}", vip.address, vip.length).into());
                 visit("protocol", vip.protocol_text());

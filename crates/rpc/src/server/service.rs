@@ -101,18 +101,16 @@ impl Service {
         Ok(Box::pin(Watcher::new(events, level, since, selection, metrics, end, slot).stream()))
     }
 
-    async fn sync(&self, request: proto::SyncVppLbStateRequest) -> Result<proto::SyncVppLbStateResponse, Status> {
+    async fn sync(&self) -> Result<proto::SyncVppLbStateResponse, Status> {
         if !self.syncs.allow() {
             let seconds = SYNC_INTERVAL.as_secs();
             return Err(Status::resource_exhausted(format!(
                 "SyncVppLbState is limited to one call per {seconds} s; try again later"
             )));
         }
-        let accept = Some(request.accept_removals).filter(|id| !id.is_empty());
-        match (self.sources.sync)(accept).await {
+        match (self.sources.sync)().await {
             Ok(()) => Ok(proto::SyncVppLbStateResponse {}),
             Err(SyncRefusal::NotYet(reason)) => Err(Status::failed_precondition(reason)),
-            Err(SyncRefusal::UnknownHold(reason)) => Err(Status::not_found(reason)),
             Err(SyncRefusal::Unavailable(reason)) => Err(Status::unavailable(reason)),
         }
     }
@@ -199,9 +197,9 @@ impl Maglev for Service {
 
     async fn sync_vpp_lb_state(
         &self,
-        request: Request<proto::SyncVppLbStateRequest>,
+        _: Request<proto::SyncVppLbStateRequest>,
     ) -> RpcResult<proto::SyncVppLbStateResponse> {
-        let result = self.sync(request.into_inner()).await;
+        let result = self.sync().await;
         self.metrics.complete("SyncVppLbState", result)
     }
 }

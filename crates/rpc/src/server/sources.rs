@@ -30,8 +30,8 @@ pub type Ready = watch::Receiver<Result<(), String>>;
 /// Returns the progress of a Backend's probes; `None` if the backend is not probed. Must not block.
 pub type InspectProbing = Arc<dyn Fn(&Name) -> Option<Probing> + Send + Sync>;
 
-/// Makes the agent sync now. The argument is the id of a removal hold to end.
-pub type SyncNow = Arc<dyn Fn(Option<String>) -> BoxFuture<'static, Result<(), SyncRefusal>> + Send + Sync>;
+/// Makes the agent sync now.
+pub type SyncNow = Arc<dyn Fn() -> BoxFuture<'static, Result<(), SyncRefusal>> + Send + Sync>;
 
 /// A refusal to sync now, with a human-readable reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,9 +39,6 @@ pub enum SyncRefusal {
     /// The agent must not, or cannot, sync yet.
     #[error("{0}")]
     NotYet(String),
-    /// There is no such hold.
-    #[error("{0}")]
-    UnknownHold(String),
     /// The agent accepts no requests.
     #[error("{0}")]
     Unavailable(String),

@@ -1,6 +1,12 @@
 //! Tests of the responses and the refusals of each call.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
@@ -133,40 +139,35 @@ async fn calls_about_vpp_are_unavailable_without_vpp() {
 }
 
 #[tokio::test]
-async fn sync_passes_the_hold_and_maps_refusals_to_codes() {
-    let requests = Arc::new(Mutex::new(Vec::new()));
-    let recorded = Arc::clone(&requests);
+async fn sync_maps_refusals_to_codes_and_is_limited() {
+    let answers = [
+        Ok(()),
+        Err(SyncRefusal::NotYet("warming up".into())),
+        Err(SyncRefusal::Unavailable("the agent has ended".into())),
+    ];
+    let (waiting, calls) = (Arc::new(Mutex::new(VecDeque::from(answers))), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&calls);
     let node = AgentServer::start_with(1, BusLimits::default(), |_, sources| {
-        sources.sync = Arc::new(move |accept| {
-            recorded.lock().expect("not poisoned").push(accept.clone());
-            let answer = match accept.as_deref() {
-                Some("early") => Err(SyncRefusal::NotYet("warming up".into())),
-                Some("expired") => Err(SyncRefusal::UnknownHold("no removals are held as expired".into())),
-                _ => Ok(()),
-            };
+        sources.sync = Arc::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let answer = waiting.lock().expect("not poisoned").pop_front().unwrap_or(Ok(()));
             async { answer }.boxed()
         });
     })
     .await;
     let client = node.client().await;
-    client.sync_now(None).await.expect("the agent accepts");
-    client.sync_now(Some("h1")).await.expect("the agent accepts");
-    for (id, code, message) in [
-        ("early", Code::FailedPrecondition, "warming up"),
-        ("expired", Code::NotFound, "no removals are held as expired"),
-    ] {
-        let refused = client.sync_now(Some(id)).await.expect_err("the agent refuses");
+    client.sync_now().await.expect("the agent accepts");
+    for (code, message) in [(Code::FailedPrecondition, "warming up"), (Code::Unavailable, "the agent has ended")] {
+        let refused = client.sync_now().await.expect_err("the agent refuses");
         assert_eq!(refused.code(), code);
         assert!(refused.to_string().contains(message), "{refused}");
     }
-    let expected = [None, Some("h1"), Some("early"), Some("expired")].map(|id| id.map(str::to_owned));
-    assert_eq!(*requests.lock().expect("not poisoned"), expected);
     let mut refused = None;
     while refused.is_none() {
-        refused = client.sync_now(None).await.err();
+        refused = client.sync_now().await.err();
     }
     assert_eq!(refused.map(|error| error.code()), Some(Code::ResourceExhausted));
-    let count = requests.lock().expect("not poisoned").len();
+    let count = calls.load(Ordering::Relaxed);
     assert!(count < 30, "the agent got {count} requests");
     node.stop().await;
 }

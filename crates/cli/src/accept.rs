@@ -1,0 +1,105 @@
+//! `accept`: makes the removals of a hold now, through the MaglevNode of each node that has the hold.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use anyhow::bail;
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    flags::Flags,
+    output::{Cell, Page, Printable, Table},
+    session::Session,
+    style::Style,
+};
+use maglev_fleet::{FleetHandle, NodeState};
+use maglev_kube::accepted_removals::accept_removals;
+
+/// Time limit for the agents to release an accepted hold.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// The accepted hold, by node.
+#[derive(Serialize)]
+pub struct Accepted {
+    hold: String,
+    nodes: BTreeMap<Arc<str>, Released>,
+}
+
+#[derive(Serialize)]
+struct Released {
+    /// Number of removals that were held.
+    removals: u32,
+    /// True if the agent has released the hold.
+    released: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// Accepts `hold` on every node that has it, or only on the node of `--node`, and waits until the agents have released
+/// it.
+///
+/// # Errors
+/// No node has the hold.
+pub async fn accept(session: &Session, flags: &Flags, hold: &str) -> anyhow::Result<Accepted> {
+    if !flags.server.is_empty() {
+        bail!("accept writes to the API server: omit --server");
+    }
+    let mut nodes = session.nodes(flags.node.as_deref()).await?;
+    nodes.retain(|node| node.view.holds.contains_key(hold));
+    if nodes.is_empty() {
+        bail!("hold {hold} not found on any node: `show nodes` lists the holds; this one may have ended");
+    }
+    let (client, handle, until) = (session.kube().await?, session.fleet().await?, Instant::now() + LIMIT);
+    let mut accepted = Accepted { hold: hold.to_owned(), nodes: BTreeMap::new() };
+    for node in &nodes {
+        let held = node.view.holds.keys().cloned().collect();
+        let error = accept_removals(client, &node.node, hold, &held).await.err();
+        let error = error.map(|error| format!("{:#}", anyhow::Error::from(error)));
+        let removals = node.view.holds.get(hold).map_or(0, |hold| hold.removals);
+        accepted.nodes.insert(Arc::clone(&node.node), Released { removals, released: false, error });
+    }
+    for (node, state) in accepted.nodes.iter_mut().filter(|(_, state)| state.error.is_none()) {
+        state.released = released(handle, node, hold, until).await;
+    }
+    Ok(accepted)
+}
+
+/// Waits until the node's agent no longer has the hold.
+async fn released(handle: &FleetHandle, node: &str, hold: &str, until: Instant) -> bool {
+    let mut updates = handle.subscribe();
+    let has_hold = |node: NodeState| node.view.holds.contains_key(hold);
+    while handle.node(node).is_some_and(has_hold) {
+        if !matches!(timeout_at(until, updates.next()).await, Ok(Some(_))) {
+            return false;
+        }
+    }
+    true
+}
+
+impl Accepted {
+    /// True if every agent has released the hold.
+    pub fn is_complete(&self) -> bool {
+        self.nodes.values().all(|node| node.released)
+    }
+}
+
+impl Printable for Accepted {
+    fn page(&self, _: bool, _: Timestamp) -> Page {
+        let mut table = Table::new(["NODE", "HOLD", "REMOVALS", "RESULT"]);
+        for (node, state) in &self.nodes {
+            let result = match (&state.error, state.released) {
+                (Some(error), _) => Cell::styled(error.clone(), Style::Bad),
+                (None, true) => Cell::styled("released", Style::Good),
+                (None, false) => {
+                    Cell::styled(format!("accepted, but not released within {} s", LIMIT.as_secs()), Style::Bad)
+                }
+            };
+            let removals = state.removals.to_string();
+            table.row([node.to_string().into(), self.hold.clone().into(), removals.into(), result]);
+        }
+        let mut page = Page::default();
+        page.table(&table, "no nodes");
+        page
+    }
+}

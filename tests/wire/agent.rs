@@ -12,6 +12,7 @@ mod metrics;
 mod mirror;
 mod nat;
 mod shared_backend;
+mod state_file;
 mod unchanged_state;
 mod vpp_counters;
 mod vpp_failures;

@@ -1,4 +1,4 @@
-//! Network namespaces for tests that need links, routes or capabilities of their own.
+//! Namespaces for tests that need links, routes, capabilities or mounts of their own.
 
 use std::{
     env,
@@ -21,35 +21,43 @@ const INSIDE: &str = "MAGLEV_TEST_NETNS";
 ///
 /// If this machine allows no namespaces, the test prints a message and is skipped.
 pub fn inside(name: &str, wrapper: &[&str]) -> bool {
+    const UP: [&str; 4] = ["sh", "-c", "ip link set lo up && exec \"$@\"", "sh"];
+    run_inside(name, "--net", &[&UP[..], wrapper].concat())
+}
+
+/// The same in a new mount namespace, whose mounts other processes do not see.
+pub fn inside_mount_namespace(name: &str) -> bool {
+    run_inside(name, "--mount", &[])
+}
+
+fn run_inside(name: &str, namespace: &'static str, wrapper: &[&str]) -> bool {
     if env::var(INSIDE).is_ok_and(|inside| inside == name) {
         return true;
     }
-    let Some(unshare) = unshare() else {
+    let Some(unshare) = unshare(namespace, wrapper) else {
         // Written directly, since the test harness captures the output of `eprintln!`.
-        let message = format!("{name} is NOT RUN: this user cannot create a network namespace\n");
+        let message = format!("{name} is NOT RUN: this user cannot create a namespace\n");
         stderr().write_all(message.as_bytes()).unwrap();
         return false;
     };
     let (program, flags) = unshare.split_first().unwrap();
     let status = Command::new(program)
         .args(flags)
-        .args(wrapper)
         .arg(env::current_exe().unwrap())
         .args([name, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"])
         .env(INSIDE, name)
         .stdin(Stdio::null())
         .status()
         .unwrap();
-    assert!(status.success(), "{name} in its network namespace: {status}");
+    assert!(status.success(), "{name} in its namespace: {status}");
     false
 }
 
-/// A command that creates a namespace with its loopback up and runs another command in it; `None` if no variant works.
-fn unshare() -> Option<Vec<&'static str>> {
-    const UP: [&str; 4] = ["sh", "-c", "ip link set lo up && exec \"$@\"", "sh"];
-    let variants: [&[&str]; 2] = [&["unshare", "--net"], &["unshare", "--user", "--map-root-user", "--net"]];
-    let with_loopback = |command: &[&'static str]| [command, &UP].concat();
-    variants.into_iter().map(with_loopback).find(|command| {
+/// A command that creates a namespace and runs another command in it, through `wrapper`; `None` if no variant works.
+fn unshare<'a>(namespace: &'a str, wrapper: &[&'a str]) -> Option<Vec<&'a str>> {
+    let variants: [&[&str]; 2] = [&["unshare", namespace], &["unshare", "--user", "--map-root-user", namespace]];
+    let with_wrapper = |command: &[&'a str]| [command, wrapper].concat();
+    variants.into_iter().map(with_wrapper).find(|command| {
         let status = Command::new(command[0]).args(&command[1..]).arg("true").stderr(Stdio::null()).status();
         status.is_ok_and(|status| status.success())
     })

@@ -170,10 +170,8 @@ impl Agent {
         // At least every few seconds, to feed the watchdog.
         let mut timer = now + Duration::from_secs(5);
         let warm = self.state.warmup.next(now, &self.state.sync_conf());
-        for at in [self.config_due, warm, self.state.mass_removals.next_timer(), self.sessions.next_timer()]
-            .into_iter()
-            .flatten()
-        {
+        let (removals, session) = (self.state.mass_removals.next_timer(), self.sessions.next_timer());
+        for at in [self.config_due, warm, removals, session, self.next_save()].into_iter().flatten() {
             timer = timer.min(at);
         }
         tokio::select! {
@@ -218,6 +216,14 @@ impl Agent {
             self.config_due = None;
             self.take_config(now);
         }
+        if self.next_save().is_some_and(|at| now >= at) && self.state.save_owned_vips(now) {
+            self.sessions.request_pass();
+        }
+    }
+
+    /// Time at which the file of owned VIPs is to be written again; `None` without the lock.
+    fn next_save(&self) -> Option<Instant> {
+        self.state.next_save().filter(|_| self.sessions.is_locked())
     }
 
     fn take_config(&mut self, now: Instant) {

@@ -2,7 +2,7 @@
 //! restarted agent still owns them: the directory lasts as long as VPP's state can.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     net::IpAddr,
     num::NonZeroU16,
@@ -21,6 +21,8 @@ use maglev_model::{
 pub struct OwnedVips {
     path: PathBuf,
     vips: BTreeMap<VipKey, Name>,
+    /// The VIPs in the file.
+    recorded: BTreeSet<VipKey>,
     /// The file lacks a change.
     stale: bool,
 }
@@ -53,7 +55,7 @@ impl OwnedVips {
                 %error,
                 "cannot read the list of owned VIPs; no VIP is owned until its Frontend is programmed"
             );
-            Self { path, vips: BTreeMap::new(), stale: false }
+            Self { path, vips: BTreeMap::new(), recorded: BTreeSet::new(), stale: false }
         })
     }
 
@@ -61,7 +63,7 @@ impl OwnedVips {
     pub fn load(api_socket: &Path) -> Result<Self, OwnedVipsError> {
         let path = api_socket.with_file_name("maglevd.vips.json");
         match read(&path) {
-            Ok(vips) => Ok(Self { path, vips, stale: false }),
+            Ok(vips) => Ok(Self { path, recorded: vips.keys().copied().collect(), vips, stale: false }),
             Err(source) => Err(OwnedVipsError { verb: "read", path, source }),
         }
     }
@@ -83,19 +85,18 @@ impl OwnedVips {
         self.stale |= self.vips.remove(vip).is_some();
     }
 
-    /// Writes the file if it lacks a change; logs the error. Call it before a claimed VIP is added, so that no crash
-    /// leaves a VIP in VPP that is not recorded as owned.
-    pub fn save(&mut self) {
-        if let Err(OwnedVipsError { path, source: error, .. }) = self.try_save() {
-            tracing::warn!(path = %path.display(), %error, "cannot write the list of owned VIPs");
-        }
+    /// True if the file has `vip`. Only such a VIP may be added to VPP, so that no crash leaves a VIP in VPP that no agent
+    /// owns.
+    pub fn is_recorded(&self, vip: &VipKey) -> bool {
+        self.recorded.contains(vip)
     }
 
-    /// Writes the file if it lacks a change; returns the error.
-    pub fn try_save(&mut self) -> Result<(), OwnedVipsError> {
+    /// Writes the file if it lacks a change.
+    pub fn save(&mut self) -> Result<(), OwnedVipsError> {
         if self.stale {
             let failed = |source| OwnedVipsError { verb: "write", path: self.path.clone(), source };
             write(&self.path, &self.vips).map_err(failed)?;
+            self.recorded = self.vips.keys().copied().collect();
             self.stale = false;
         }
         Ok(())
@@ -160,11 +161,51 @@ mod tests {
         owned_vips.claim(vip("203.0.113.1"), &Name::namespaced("shop", "dns"));
         owned_vips.claim(vip("2001:db8::1"), &Name::namespaced("shop", "dns6"));
         owned_vips.release(&vip("2001:db8::1"));
-        owned_vips.save();
+        owned_vips.save().unwrap();
         assert_eq!(
             OwnedVips::load_or_empty(&socket).vips(),
             &BTreeMap::from([(vip("203.0.113.1"), Name::namespaced("shop", "dns"))])
         );
+    }
+
+    #[test]
+    fn file_cut_at_any_byte_means_no_owned_vips_and_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let (socket, path) = (directory.path().join("api.sock"), directory.path().join("maglevd.vips.json"));
+        let names = ["203.0.113.1", "203.0.113.2", "2001:db8::1"];
+        let mut complete = OwnedVips::load(&socket).unwrap();
+        names.iter().for_each(|address| complete.claim(vip(address), &Name::namespaced("shop", "dns")));
+        complete.save().unwrap();
+        let bytes = fs::read(&path).unwrap();
+        for length in 0..bytes.len() {
+            fs::write(&path, &bytes[..length]).unwrap();
+            // A crash while the next file was written leaves a part of it beside.
+            fs::write(directory.path().join("maglevd.vips.json.new"), &bytes[..length / 2]).unwrap();
+            assert!(OwnedVips::load(&socket).is_err(), "cut after {length} bytes");
+            let mut owned_vips = OwnedVips::load_or_empty(&socket);
+            assert!(
+                owned_vips.vips().is_empty() && !owned_vips.is_recorded(&vip(names[0])),
+                "cut after {length} bytes"
+            );
+            owned_vips.claim(vip(names[0]), &Name::namespaced("shop", "dns"));
+            assert!(!owned_vips.is_recorded(&vip(names[0])), "a claim is not a record");
+            owned_vips.save().unwrap();
+            assert!(owned_vips.is_recorded(&vip(names[0])));
+            assert_eq!(OwnedVips::load(&socket).unwrap().vips().len(), 1, "cut after {length} bytes");
+        }
+    }
+
+    #[test]
+    fn vip_is_recorded_only_once_the_file_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("missing/api.sock");
+        let mut owned_vips = OwnedVips::load(&socket).unwrap();
+        owned_vips.claim(vip("203.0.113.1"), &Name::namespaced("shop", "dns"));
+        owned_vips.save().unwrap_err();
+        assert!(!owned_vips.is_recorded(&vip("203.0.113.1")));
+        fs::create_dir(directory.path().join("missing")).unwrap();
+        owned_vips.save().unwrap();
+        assert!(owned_vips.is_recorded(&vip("203.0.113.1")));
     }
 
     #[test]

@@ -29,6 +29,9 @@ const LONGEST_DEADLINE: Duration = Duration::from_secs(60);
 
 type Connecting = BoxFuture<'static, Result<Arc<Dataplane>, DataplaneError>>;
 
+/// Interval of the checks of the lock file between passes.
+const LOCK_CHECK: Duration = Duration::from_secs(1);
+
 /// Owns the lock and the session with VPP, and reconnects when the session ends.
 pub struct SessionManager {
     connector: VppConnector,
@@ -37,6 +40,8 @@ pub struct SessionManager {
     holder: String,
     lock: Option<AgentLock>,
     lock_logged: bool,
+    /// Time of the last check of the lock file.
+    lock_checked: Instant,
     /// Held open to detect its deletion.
     directory: Option<File>,
     phase: Phase,
@@ -74,6 +79,7 @@ impl SessionManager {
             holder: format!("maglevd of node {}, process {}", options.node_name, std::process::id()),
             lock: None,
             lock_logged: false,
+            lock_checked: Instant::now(),
             directory: None,
             phase: Phase::Waiting(Instant::now()),
             backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY).with_jitter(),
@@ -136,6 +142,9 @@ impl SessionManager {
     }
 
     pub fn pump(&mut self, state: &mut AgentState, now: Instant, budget: &mut TurnBudget) {
+        if now >= self.lock_checked + LOCK_CHECK {
+            self.check_lock(state, now);
+        }
         if let Some(session) = self.session_mut() {
             session.pump(state, now, budget);
         }
@@ -173,7 +182,26 @@ impl SessionManager {
         Ok(())
     }
 
+    /// Ends the session if the lock file was removed or replaced: another agent may have locked a new file. The lock is
+    /// then taken again, or waited for, before VPP is contacted.
+    fn check_lock(&mut self, state: &AgentState, now: Instant) {
+        self.lock_checked = now;
+        let Some(Err(error)) = self.lock.as_ref().map(AgentLock::check) else { return };
+        tracing::warn!(%error, "ending the session with VPP until the lock is taken again");
+        self.lock = None;
+        self.lock_logged = false;
+        if self.session().is_some() {
+            state.dump.send_replace(None);
+            self.events.emit(Event::VppDisconnect { reason: error.to_string() });
+        }
+        self.phase = Phase::Waiting(now);
+    }
+
     async fn in_session(&mut self, event: SessionEvent, state: &mut AgentState, now: Instant) {
+        // A dump begins a pass, or verifies what was written.
+        if matches!(event, SessionEvent::Dump(_)) {
+            self.check_lock(state, now);
+        }
         let Some(session) = self.session_mut() else { return };
         match event {
             SessionEvent::Dump(reply) => session.dump_received(state, reply, now).await,
@@ -212,6 +240,7 @@ impl SessionManager {
                 self.phase = Phase::Waiting(now + Duration::from_secs(1));
             }
             LockError::Io { source, .. } => self.connect_failed(&format!("{error}: {source}"), now),
+            LockError::Lost(_) => self.connect_failed(&error.to_string(), now),
         }
     }
 

@@ -36,6 +36,10 @@ use maglev_model::{
     vip::VipKey,
     weights::DesiredAs,
 };
+use maglev_net::{LogThrottle, error_chain};
+
+/// Delay after the file of owned VIPs could not be written.
+const SAVE_RETRY: Duration = Duration::from_secs(1);
 
 /// All state that is independent of a session with VPP. Owned and updated by the agent's task.
 pub struct AgentState {
@@ -52,6 +56,9 @@ pub struct AgentState {
     pub clock: fn() -> Timestamp,
     pub metrics: Metrics,
     owned_vips: OwnedVips,
+    /// Set after the file of owned VIPs could not be written.
+    save_retry: Option<Instant>,
+    save_log: LogThrottle,
     /// Names of backends, for events about application servers that no Frontend references any more.
     backend_names: HashMap<VipKey, BTreeMap<IpAddr, Name>>,
     /// Addresses whose Frontends' states may have changed since they were last published.
@@ -73,6 +80,8 @@ impl AgentState {
             clock: options.clock,
             metrics: options.metrics.clone(),
             owned_vips,
+            save_retry: None,
+            save_log: LogThrottle::default(),
             backend_names: HashMap::new(),
             unpublished_states: BTreeSet::new(),
         }
@@ -187,14 +196,37 @@ impl AgentState {
         self.owned_vips.vips()
     }
 
-    /// Writes the file of owned VIPs if it changed; returns the error.
-    pub fn try_save_owned_vips(&mut self) -> Result<(), OwnedVipsError> {
-        self.owned_vips.try_save()
+    /// True if the file of owned VIPs has `vip`.
+    pub fn is_recorded(&self, vip: &VipKey) -> bool {
+        self.owned_vips.is_recorded(vip)
     }
 
-    /// Writes the file of owned VIPs if it changed; logs the error.
-    pub fn save_owned_vips(&mut self) {
-        self.owned_vips.save();
+    /// Writes the file of owned VIPs if it changed; returns the error.
+    pub fn try_save_owned_vips(&mut self) -> Result<(), OwnedVipsError> {
+        self.owned_vips.save()
+    }
+
+    /// Writes the file of owned VIPs if it changed. An error is published once a minute, and the file is written again
+    /// after a second. Returns true if the file was written after an error, so that VIPs which waited can be added.
+    pub fn save_owned_vips(&mut self, now: Instant) -> bool {
+        if self.save_retry.is_some_and(|at| now < at) {
+            return false;
+        }
+        match self.owned_vips.save() {
+            Ok(()) => self.save_retry.take().is_some(),
+            Err(error) => {
+                self.save_retry = Some(now + SAVE_RETRY);
+                if self.save_log.admit("save").is_some() {
+                    self.sync_error(None, "record-vips", &error_chain(&error));
+                }
+                false
+            }
+        }
+    }
+
+    /// Time at which the file of owned VIPs is to be written again.
+    pub fn next_save(&self) -> Option<Instant> {
+        self.save_retry
     }
 
     /// Keeps the names of backends for later events.

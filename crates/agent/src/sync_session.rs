@@ -269,8 +269,15 @@ impl SyncSession {
         if self.synced && self.warming.is_empty() && !self.queue.has_waiting() {
             state.warmup.finish();
         }
-        state.save_owned_vips();
+        self.save_owned_vips(state, now);
         self.collect_garbage(now);
+    }
+
+    /// Writes the file of owned VIPs; after earlier errors, a pass adds the VIPs that waited for it.
+    fn save_owned_vips(&mut self, state: &mut AgentState, now: Instant) {
+        if state.save_owned_vips(now) {
+            self.request_pass();
+        }
     }
 
     fn start_dump(&mut self, state: &AgentState) {

@@ -43,6 +43,9 @@ pub enum WithdrawError {
     /// An agent is running, or the lock cannot be taken.
     #[error("cannot withdraw: the agent's lock is not available; stop maglevd on this node first")]
     Lock(#[source] LockError),
+    /// The lock file was removed or replaced meanwhile.
+    #[error("withdrawal stopped: the lock is lost; the remaining VIPs stay listed as owned")]
+    LockLost(#[source] LockError),
     /// The file of owned VIPs is unreadable.
     #[error("cannot withdraw: the owned VIPs are unknown")]
     OwnedVips(#[source] OwnedVipsError),
@@ -69,7 +72,8 @@ impl WithdrawError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Lock(LockError::Held { .. }) => "AgentRuns",
-            Self::Lock(LockError::Io { .. }) => "LockFailed",
+            Self::Lock(LockError::Io { .. } | LockError::Lost(_)) => "LockFailed",
+            Self::LockLost(_) => "LockLost",
             Self::OwnedVips(_) => "OwnedVipsUnreadable",
             Self::Vpp(_) => "VppUnreachable",
             Self::Incomplete { .. } => "VppRefused",
@@ -90,7 +94,7 @@ pub async fn withdraw(
     events: Events,
 ) -> Result<Withdrawn, WithdrawError> {
     let holder = format!("maglevd withdraw on node {}, process {}", options.node_name, std::process::id());
-    let _lock = AgentLock::try_take(&options.api_socket, &holder).map_err(WithdrawError::Lock)?;
+    let lock = AgentLock::try_take(&options.api_socket, &holder).map_err(WithdrawError::Lock)?;
     let owned_vips = OwnedVips::load(&options.api_socket).map_err(WithdrawError::OwnedVips)?;
     let dataplane = connector.connect(options.deadline).await.map_err(WithdrawError::Vpp)?;
     let actual = dataplane.read().await.map_err(WithdrawError::Vpp)?;
@@ -108,7 +112,9 @@ pub async fn withdraw(
     let plans: Vec<_> = addresses.into_iter().map(|address| (address, plan(address))).collect();
     let start = |(address, plan)| plan_job::start(Arc::clone(&dataplane), RequestCounter::default(), address, plan);
     let mut jobs = stream::iter(plans).map(start).buffered(CONCURRENCY);
-    while let Some(done) = jobs.next().await
+    // Checked before each step is sent.
+    while lock.is_current()
+        && let Some(done) = jobs.next().await
         && progress.lost.is_none()
     {
         progress.count(&mut state, &done.outcomes);
@@ -117,6 +123,8 @@ pub async fn withdraw(
     let Progress { withdrawn, steps, failed, lost } = progress;
     let (counts, duration) = (withdrawn.counts, started.elapsed());
     state.events.emit(Event::SyncDone { scope: Scope::All, counts, failed, duration });
+    // With the lock lost, the file may be another agent's.
+    lock.check().map_err(WithdrawError::LockLost)?;
     let saved = state.try_save_owned_vips();
     if let Some(error) = lost {
         return Err(WithdrawError::Vpp(error));

@@ -7,12 +7,13 @@ use super::{
     digest::{Digest, ProgramStatus},
 };
 use maglev_crd::{Capability, FailingFrontend, MaglevNodeStatus, NodeVpp};
-use maglev_model::{Name, event::ProgramResult, vip::Family};
+use maglev_model::{Name, event::ProgramResult, problem::Reason, vip::Family};
 
 /// Longest list of failing Frontends.
 const MAX_FAILING: usize = 50;
 /// Conditions in the order of the status.
-const ORDER: [&str; 5] = ["AgentConnected", "VPPConnected", "Ready", "ProbePathSuspect", "RemovalHeld"];
+const ORDER: [&str; 6] =
+    ["AgentConnected", "VPPConnected", "Ready", "ProbePathSuspect", "RemovalHeld", "StateNotWritable"];
 
 /// The connection to the agent of one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,6 +52,7 @@ pub fn maglev_node(inputs: &NodeInputs<'_>, old: &MaglevNodeStatus, revision: St
     };
     set_probe_path_suspect(&mut conditions, digest);
     set_removal_held(&mut conditions, digest);
+    set_state_not_writable(&mut conditions, digest);
     let vpp = digest.vpp();
     let (vips, servers) = digest.counts_in_vpp();
     let count = |result: ProgramResult| digest.programs().filter(|(_, program)| program.result == result).count();
@@ -133,6 +135,18 @@ fn set_removal_held(conditions: &mut Conditions<'_>, digest: &Digest) {
     let holds: Vec<String> = holds.collect();
     if !holds.is_empty() {
         conditions.set("RemovalHeld", ConditionStatus::True, "RemovalHeld", &holds.join("; "));
+    }
+}
+
+fn set_state_not_writable(conditions: &mut Conditions<'_>, digest: &Digest) {
+    let reason = Reason::StateNotWritable.as_str();
+    let count = digest.programs().filter(|(_, program)| &*program.reason == reason).count();
+    if count > 0 {
+        let message = format!(
+            "{count} Frontends are not added to VPP, because maglevd cannot record their VIPs in maglevd.vips.json beside \
+             VPP's API socket: make room in that directory, or make it writable"
+        );
+        conditions.set("StateNotWritable", ConditionStatus::True, reason, &message);
     }
 }
 

@@ -88,7 +88,7 @@ pub struct MaglevNodeStatus {
     /// * AgentConnected: the controller is connected to maglevd.
     /// * VPPConnected: maglevd is connected to VPP.
     /// * Ready: AgentConnected and VPPConnected are true.
-    /// * ProbePathSuspect, RemovalHeld: present only while true.
+    /// * ProbePathSuspect, RemovalHeld, StateNotWritable: present only while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "condition::conditions")]
     pub conditions: Vec<Condition>,

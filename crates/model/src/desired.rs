@@ -203,6 +203,18 @@ pub fn no_source_address(frontend: &Name, encap: Encap) -> Problem {
     )
 }
 
+/// The problem of a Frontend whose VIP the agent cannot record as its own.
+pub fn state_not_writable(frontend: &Name) -> Problem {
+    Problem::new(
+        Reason::StateNotWritable,
+        "spec.address",
+        format!(
+            "Frontend {frontend}: the agent adds no VIP that it cannot record in maglevd.vips.json beside VPP's API socket, \
+             because it would not remove the VIP after a restart: make room in that directory, or make it writable"
+        ),
+    )
+}
+
 /// The problem of a Frontend on an address with a NAT VIP in VPP.
 pub fn nat_vip_in_vpp(frontend: &Name) -> Problem {
     Problem::new(

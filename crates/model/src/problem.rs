@@ -65,6 +65,8 @@ pub enum Reason {
     Invalid,
     /// A recreated VIP still has its old properties when read back.
     RecreateIneffective,
+    /// The agent cannot record the VIP as its own, so it does not add the VIP.
+    StateNotWritable,
     /// VPP rejected a step.
     VppRefused,
     /// The agent has just started and does not know the health of all backends yet.
@@ -75,7 +77,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::AddressOwnedByOtherNamespace,
         Self::AddressUsedByNode,
         Self::AddressUsedByFrontend,
@@ -106,6 +108,7 @@ impl Reason {
         Self::Unreadable,
         Self::Invalid,
         Self::RecreateIneffective,
+        Self::StateNotWritable,
         Self::VppRefused,
         Self::WarmingUp,
         Self::RemovalHeld,
@@ -149,6 +152,7 @@ impl Reason {
             Self::Unreadable => "Unreadable",
             Self::Invalid => "Invalid",
             Self::RecreateIneffective => "RecreateIneffective",
+            Self::StateNotWritable => "StateNotWritable",
             Self::VppRefused => "VppRefused",
             Self::WarmingUp => "WarmingUp",
             Self::RemovalHeld => "RemovalHeld",

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use futures::FutureExt;
 use tokio::time::Instant;
 
-use super::{CachedVppState, Cause, SyncSession};
+use super::{CachedVppState, Cause, DumpReason, SyncSession};
 use crate::{
     conf,
     inputs::{VipView, in_vpp},
@@ -16,10 +16,13 @@ use crate::{
 use maglev_model::{
     actual::Actual,
     config::{Frontend, Standing},
-    desired::{Desired, DesiredEntry, DesiredVip, VipSpec, desired_vip, nat_vip_in_vpp, no_source_address},
+    desired::{
+        Desired, DesiredEntry, DesiredVip, VipSpec, desired_vip, nat_vip_in_vpp, no_source_address, state_not_writable,
+    },
     event::{Event, ProgramResult, Scope},
     plan::{AddressPlan, plan_address},
     problem::{Problem, Reason},
+    vip::VipKey,
     weights::{ActivePool, BackendCondition},
 };
 
@@ -58,7 +61,7 @@ impl SyncSession {
         state.observe(address, &views, &cached.actual);
         let gate = state.gate(now);
         let mut desired = Desired::new();
-        let claims: Vec<AssessedFrontend> =
+        let mut claims: Vec<AssessedFrontend> =
             views.into_iter().map(|view| assess(view, cached, gate, &mut desired)).collect();
         if claims.iter().any(|claim| matches!(claim.assessment, Assessment::WarmingUp)) {
             self.warming.insert(address);
@@ -73,6 +76,9 @@ impl SyncSession {
             return;
         }
         state.claim(&desired);
+        if hold_unrecorded(state, now, &cached.actual, &mut claims, &mut desired) {
+            self.dump_due = Some(DumpReason::Pass);
+        }
         state.remember_backend_names(&desired);
         let due = state.flushes.due(address);
         let mut plan = plan_address(address, &desired, &cached.actual, &due, state.removal_policy());
@@ -84,9 +90,6 @@ impl SyncSession {
         self.report(state, address, &claims, &desired, &plan, &deferred);
         if plan.is_empty() || (!plan.recreates.is_empty() && !state.recreates.try_start(address)) {
             return;
-        }
-        if !plan.adds.is_empty() {
-            state.save_owned_vips();
         }
         if cause == Cause::Pass
             && let Some(pass) = &mut self.pass
@@ -102,7 +105,7 @@ impl SyncSession {
     /// Marks the VIPs that a pass is about to add as owned, so that their file is written once and not once per
     /// address; writing takes most of the time that a big sync spends outside VPP. VIPs that a plan adds beside these
     /// are marked with the plan.
-    pub fn claim_missing(&self, state: &mut AgentState, now: Instant) {
+    pub fn claim_missing(&mut self, state: &mut AgentState, now: Instant) {
         let Some(cached) = &self.cached else { return };
         let gate = state.gate(now);
         state.claim_where(|inputs, frontend| {
@@ -112,7 +115,7 @@ impl SyncSession {
                 && !cached.actual.has_nat_vip(frontend.vip.address)
                 && (gate == Gate::Open || inputs.all_backends_known(frontend))
         });
-        state.save_owned_vips();
+        self.save_owned_vips(state, now);
     }
 
     fn report(
@@ -192,6 +195,39 @@ fn assess(view: VipView, cached: &CachedVppState, gate: Gate, desired: &mut Desi
     };
     desired.insert(frontend.vip, DesiredEntry { frontend: frontend.name.clone(), vip });
     AssessedFrontend { frontend, active_pool, assessment }
+}
+
+/// Records the VIPs that the plan would add or recreate, and holds those that cannot be recorded. Returns true if VIPs can
+/// be recorded again after an error.
+fn hold_unrecorded(
+    state: &mut AgentState,
+    now: Instant,
+    actual: &Actual,
+    claims: &mut [AssessedFrontend],
+    desired: &mut Desired,
+) -> bool {
+    let is_added = |key: &VipKey, vip: &DesiredVip| match (vip, in_vpp(Some(actual), *key)) {
+        (DesiredVip::Exactly(spec), None) => spec.encap.is_some(),
+        (DesiredVip::Exactly(spec), Some(have)) => spec.mismatch(have).is_some(),
+        (DesiredVip::Hold { .. }, _) => false,
+    };
+    let added = desired.iter().filter(|(key, entry)| is_added(key, &entry.vip)).map(|(key, _)| *key);
+    let added: Vec<VipKey> = added.filter(|key| !state.is_recorded(key)).collect();
+    if added.is_empty() {
+        return false;
+    }
+    let recovered = state.save_owned_vips(now);
+    for key in added.into_iter().filter(|key| !state.is_recorded(key)) {
+        let Some(entry) = desired.get_mut(&key) else { continue };
+        let problem = state_not_writable(&entry.frontend);
+        for claim in claims.iter_mut().filter(|claim| claim.frontend.name == entry.frontend) {
+            claim.assessment = Assessment::Impossible(problem.clone());
+        }
+        if let DesiredVip::Exactly(spec) = &mut entry.vip {
+            entry.vip = DesiredVip::Hold { problem, weights: std::mem::take(&mut spec.ases) };
+        }
+    }
+    recovered
 }
 
 /// Holds VIPs whose recreate did not repair the mismatch: another recreate would only drop flows again.

@@ -53,8 +53,9 @@ fn certificates_in_use(agent: &Agent, namespace: &str) -> Option<(Authorities, C
 async fn certificates_are_read_and_reread_and_missing_or_forbidden_ones_reported() {
     let cluster = cluster().await;
     let namespace = namespace_with_node(cluster, "certificates").await;
-    let config_map_only = "agent.rbac.configMapNames={shop-ca}";
-    install_agent_role(cluster, &namespace, config_map_only).await;
+    let certificates =
+        format!("agent.rbac.certificates[0].namespace={namespace},agent.rbac.certificates[0].configMaps={{shop-ca}}");
+    install_agent_role(cluster, &namespace, &certificates).await;
     cluster.apply(&namespace, OBJECTS).await.unwrap();
     let agent = Agent::start(cluster.client_as(&namespace, "maglevd").await, &namespace);
     let rejected = |field: &str, reason: &str| {
@@ -76,7 +77,8 @@ async fn certificates_are_read_and_reread_and_missing_or_forbidden_ones_reported
     );
     cluster.apply(&namespace, &secret).await.unwrap();
     assert_eq!(certificates_in_use(&agent, &namespace), None, "the agent is not allowed to read the Secret");
-    install_agent_role(cluster, &namespace, &format!("{config_map_only},agent.rbac.secretNames={{prober}}")).await;
+    install_agent_role(cluster, &namespace, &format!("{certificates},agent.rbac.certificates[0].secrets={{prober}}"))
+        .await;
     let first = eventually("the Backend is probed", async || certificates_in_use(&agent, &namespace)).await;
     agent.until_event(&format!("config-applied kind=HealthCheck name={namespace}/check generation=1")).await;
 

@@ -8,6 +8,7 @@ mod monitoring;
 mod rbac;
 mod release;
 mod render;
+mod required_values;
 mod schema;
 
 use maglev_sandbox::assets::Tool;
@@ -22,6 +23,9 @@ async fn helm(cluster: &Cluster, args: &[&str]) -> Result<String, String> {
 }
 
 pub async fn template(cluster: &Cluster, release: &str, more: &[&str]) -> Result<String, String> {
-    let args = ["template", release, "charts/maglev", "--namespace", "maglev-system"];
+    let args = ["template", release, "charts/maglev", "--namespace", "maglev-system", "--set", NODES];
     helm(cluster, &[&args, more].concat()).await
 }
+
+/// The value that the chart requires.
+pub const NODES: &str = "agent.nodeSelector.role=load-balancer";

@@ -56,7 +56,8 @@ fn manifests(address: u8, weight: u8) -> String {
 /// Creates a namespace with the chart's roles for the controller.
 async fn install_controller_role(cluster: &Cluster, test: &str) -> String {
     let namespace = cluster.namespace(test).await;
-    let args = ["template", "maglev", "charts/maglev", "--namespace", &namespace, "--set", "crds.install=false"];
+    let values = format!("crds.install=false,{}", super::chart::NODES);
+    let args = ["template", "maglev", "charts/maglev", "--namespace", &namespace, "--set", &values];
     let only = ["rbac", "serviceaccount"].map(|file| format!("templates/controller/{file}.yaml"));
     let only = ["--show-only", &only[0], "--show-only", &only[1]];
     let output = run(cluster.tool(Tool::Helm).args(args).args(only), "").await;

@@ -83,7 +83,7 @@ async fn explain_shows_effects_and_defaults_of_fields() {
         ("backend.spec.adminState", &["Paused: the backend gets no new flows", "If absent, Enabled"]),
         ("healthcheck.spec", &["Default: 2s", "100ms to 1h", "not longer than interval"]),
         ("loadbalancerconfig.spec.sync.massRemovalHold", &["Default: 5m"]),
-        ("maglevnode", &["Written by the controller only"]),
+        ("maglevnode", &["Created by the controller, which writes the status; users write the spec"]),
         ("frontend.status.conditions", &["Programmed: VPP on every node matches the spec"]),
     ] {
         let text = cluster().await.kubectl(&["explain", field]).await;

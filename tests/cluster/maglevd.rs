@@ -73,7 +73,8 @@ pub async fn http_get(port: u16, path: &str) -> String {
 
 /// Creates the agent's ServiceAccount and roles from the chart, with the chart values `set`.
 pub async fn install_agent_role(cluster: &Cluster, namespace: &str, set: &str) {
-    let args = ["template", "maglev", "charts/maglev", "--namespace", namespace, "--set", "crds.install=false"];
+    let values = format!("crds.install=false,{}", super::chart::NODES);
+    let args = ["template", "maglev", "charts/maglev", "--namespace", namespace, "--set", &values];
     let only = ["--show-only", "templates/agent/rbac.yaml", "--show-only", "templates/agent/serviceaccount.yaml"];
     let output = run(cluster.tool(Tool::Helm).args(args).args(["--set", set]).args(only), "").await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -68,6 +68,25 @@ contain dots and begin with a digit.
 {{- end -}}
 {{- end -}}
 
+{{/*
+Fails unless the agent's nodes are chosen. maglevd runs as root, in the network of its node, with access to VPP.
+*/}}
+{{- define "maglev.agent.requireNodes" -}}
+{{- $required := dig "nodeAffinity" "requiredDuringSchedulingIgnoredDuringExecution" "" .Values.agent.affinity -}}
+{{- if not (or .Values.agent.nodeSelector $required) -}}
+{{- fail "agent.nodeSelector is empty, but it must select the load-balancer nodes, because maglevd runs on them as root and in their network. Set it to a label of these nodes, such as --set agent.nodeSelector.role=load-balancer; for every Linux node, --set 'agent.nodeSelector.kubernetes\\.io/os=linux'." -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Fails if a component of a system-… priority class has no memory limit. Takes a list: the root and the component. */}}
+{{- define "maglev.requireLimit" -}}
+{{- $component := index . 1 -}}
+{{- $values := index (index . 0).Values $component -}}
+{{- if and (hasPrefix "system-" (default "" $values.priorityClassName)) (not (dig "limits" "memory" "" $values.resources)) -}}
+{{- fail (printf "%s.priorityClassName is %s, but %s.resources.limits.memory is not set: the kernel kills a pod of this class last, so one that grows without a limit makes it kill VPP. Set the limit (docs/guide/install.md), or another priority class." $component $values.priorityClassName $component) -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Name of the controller's objects. */}}
 {{- define "maglev.controller.fullname" -}}
 {{- printf "%s-controller" (include "maglev.fullname" .) -}}
@@ -145,6 +164,11 @@ app.kubernetes.io/component: maglevd
 app.kubernetes.io/name: maglev
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: dashboard
+{{- end -}}
+
+{{/* Name of a ClusterRole for users: "maglev-view" for release "maglev". Takes a list: the root and the role. */}}
+{{- define "maglev.userRole" -}}
+{{- printf "%s-%s" (include "maglev.fullname" (index . 0)) (index . 1) -}}
 {{- end -}}
 
 {{/* Name of the objects of `helm test`. */}}

@@ -65,7 +65,7 @@ pub struct LoadBalancerConfigSpec {
 }
 
 /// Global settings of the VPP load balancer (`lb_conf`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Vpp {
     /// Source address of tunnels to IPv4 backends. If absent, the address configured in VPP; if VPP
@@ -87,6 +87,29 @@ pub struct Vpp {
     /// that VPP has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow_timeout: Option<Duration<1000, 86_400_000, 1000>>,
+
+    /// Limit of the buckets of all Frontends' tables (tableLength) on a node: 256 to 1073741824. Default:
+    /// 4194304, which is 512 Frontends of the default tableLength. VPP aborts when its memory is exhausted. Frontends
+    /// that do not fit, the youngest ones, are held (NodeFull); a VIP that VPP has is never removed for
+    /// this.
+    #[serde(default = "max_table_entries")]
+    pub max_table_entries: Int<256, 1_073_741_824>,
+}
+
+impl Default for Vpp {
+    fn default() -> Self {
+        Self {
+            ipv4_source_address: None,
+            ipv6_source_address: None,
+            sticky_buckets_per_core: None,
+            flow_timeout: None,
+            max_table_entries: max_table_entries(),
+        }
+    }
+}
+
+fn max_table_entries() -> Int<256, 1_073_741_824> {
+    const { Int::literal(4 << 20) }
 }
 
 /// Settings of the synchronization of VPP.

@@ -169,7 +169,7 @@ fn absent_fields_decode_to_their_defaults() {
 
     let config: LoadBalancerConfigSpec = serde_json::from_value(json!({})).unwrap();
     let expected = json!({
-        "vpp": {},
+        "vpp": { "maxTableEntries": 4_194_304 },
         "sync": {
             "interval": "30s", "startupMinDelay": "5s", "startupMaxDelay": "30s", "foreignVIPs": "Keep",
             "massRemovalHold": "5m",

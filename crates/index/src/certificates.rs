@@ -269,8 +269,7 @@ fn data<'a>(content: &'a HolderContent, reasons: &FaultReasons) -> Result<&'a BT
         HolderContent::Missing => fault(reasons.missing, "which does not exist: create it"),
         HolderContent::Forbidden => fault(
             reasons.forbidden,
-            "which maglevd is not allowed to read: add its name to agent.rbac.secretNames or agent.rbac.configMapNames of \
-             the chart",
+            "which maglevd is not allowed to read: add its name and namespace to agent.rbac.certificates of the chart",
         ),
         HolderContent::Failed(error) => {
             fault(reasons.unknown, &format!("which could not be read: {error}; maglevd keeps retrying"))

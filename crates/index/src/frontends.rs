@@ -1,5 +1,7 @@
 //! Stores Frontends, resolves their pools, and decides conflicts between the claims on an address.
 
+mod capacity;
+
 use std::{
     collections::{BTreeSet, HashMap},
     net::IpAddr,
@@ -8,6 +10,7 @@ use std::{
 
 use imbl::OrdMap;
 
+use self::capacity::{Table, Tables};
 use super::{
     Work,
     backends::Backends,
@@ -76,6 +79,10 @@ struct Entry {
     resolution: Option<Resolution>,
     /// The conflict because of which the Frontend is withdrawn.
     conflict: Option<Problem>,
+    /// Set while the node has no room for the table.
+    full: Option<Problem>,
+    /// The table, while the Frontend is served or only the full node prevents that.
+    table: Option<Table>,
     record: Record,
 }
 
@@ -124,13 +131,18 @@ pub struct Frontends {
     unknown_claims: usize,
     dirty: BTreeSet<Name>,
     dirty_addresses: BTreeSet<IpAddr>,
+    /// The tables of all Frontends that are served or wait for room.
+    tables: Tables,
+    /// The Frontends that wait for room.
+    excess: BTreeSet<Name>,
 }
 
 impl Frontends {
     /// Applies a stored object.
     pub fn apply(&mut self, meta: Meta, read: FrontendRead, first_list: bool, backends: &mut References) {
         let name = meta.name.clone();
-        let mut new = Entry { meta, read, resolution: None, conflict: None, record: Record::default() };
+        let mut new =
+            Entry { meta, read, resolution: None, conflict: None, full: None, table: None, record: Record::default() };
         match self.entries.get(&name) {
             Some(old) if old.meta == new.meta && old.read == new.read => return,
             Some(old) if old.claims_like(&new) => self.replace(&name, new, backends),
@@ -184,7 +196,9 @@ impl Frontends {
 
     /// Removes an entry with all references to it.
     fn take(&mut self, name: &Name, backends: &mut References) -> Option<Entry> {
-        let entry = self.entries.remove(name)?;
+        let mut entry = self.entries.remove(name)?;
+        self.excess.remove(name);
+        self.tables.replace(entry.table.take(), None);
         entry.read.backends().for_each(|backend| backends.remove(backend, name));
         self.unknown_claims -= usize::from(entry.read.vip().is_none());
         if let Some(address) = entry.read.address {
@@ -248,8 +262,15 @@ impl Frontends {
         self.unknown_claims > 0
     }
 
-    /// Resolves the dirty objects, and decides conflicts on their addresses. Returns true if a resolved Frontend changed.
-    pub fn settle(&mut self, backends: &Backends, changes: &mut Changes, work: &mut Work) -> bool {
+    /// Resolves the dirty objects, decides conflicts on their addresses, and holds those that exceed `max_table_entries`;
+    /// `None` is no limit. Returns true if a resolved Frontend changed.
+    pub fn settle(
+        &mut self,
+        backends: &Backends,
+        max_table_entries: Option<u32>,
+        changes: &mut Changes,
+        work: &mut Work,
+    ) -> bool {
         let mut unsettled = std::mem::take(&mut self.dirty);
         for name in &unsettled {
             self.resolve(name, backends, work);
@@ -257,6 +278,7 @@ impl Frontends {
         for address in std::mem::take(&mut self.dirty_addresses) {
             self.decide(address, &mut unsettled, work);
         }
+        self.admit(max_table_entries, &mut unsettled);
         let mut changed = false;
         for name in unsettled {
             changed |= self.assemble(&name, changes);
@@ -345,7 +367,7 @@ fn used_by_node(name: &Name, address: IpAddr, node: &str) -> Problem {
 
 /// A conflict takes precedence over a hold, since two Frontends cannot share a VIP.
 fn standing(entry: &Entry, rejection: Option<&Problem>) -> Standing {
-    let held = || rejection.or_else(|| entry.resolution.as_ref()?.held.as_ref());
+    let held = || rejection.or_else(|| entry.resolution.as_ref()?.held.as_ref()).or(entry.full.as_ref());
     match (&entry.conflict, held()) {
         (Some(conflict), _) => Standing::Withdrawn(conflict.clone()),
         (None, Some(held)) => Standing::Held(held.clone()),

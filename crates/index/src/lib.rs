@@ -250,8 +250,10 @@ impl Index {
         for frontend in backends.iter().flat_map(|backend| self.backends.users.users(backend)) {
             self.frontends.touch(frontend.clone());
         }
-        let frontends = self.frontends.settle(&self.backends, changes, work);
         let node = self.node.settle(changes, work);
+        // The limit is a setting of the own node.
+        let max_table_entries = self.node.has_node().then_some(self.node.resolved.vpp.max_table_entries);
+        let frontends = self.frontends.settle(&self.backends, max_table_entries, changes, work);
 
         let unknown = self.frontends.claims_unknown() != unknown_before;
         !checks.is_empty() || !backends.is_empty() || frontends || node || unknown

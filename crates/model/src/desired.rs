@@ -55,13 +55,20 @@ pub struct DesiredEntry {
 pub type Desired = BTreeMap<VipKey, DesiredEntry>;
 
 /// The desired state of the VIP of `frontend` with the current effective weights; `None` for a withdrawn Frontend.
-/// `actual` is the state of VPP: if VPP has no weights, the result has none either.
+/// `actual` is the state of VPP: if VPP has no weights, the result has none either. A full node adds no VIP, but a VIP that
+/// VPP has with its table follows the Frontend.
 pub fn desired_vip(frontend: &Frontend, effective: EffectiveWeights, actual: &Actual) -> Option<DesiredVip> {
     let EffectiveWeights { ases, keep_unclaimed, .. } = effective;
+    let has_table = || {
+        let vip = actual.vips.get(&frontend.vip.into());
+        vip.is_some_and(|vip| vip.table_length.is_none_or(|length| length == frontend.table_length.get()))
+    };
     let desired = match &frontend.standing {
         Standing::Withdrawn(_) => return None,
-        Standing::Held(problem) => DesiredVip::Hold { problem: problem.clone(), weights: ases },
-        Standing::Serving => DesiredVip::Exactly(VipSpec {
+        Standing::Held(problem) if problem.reason != Reason::NodeFull || !has_table() => {
+            DesiredVip::Hold { problem: problem.clone(), weights: ases }
+        }
+        Standing::Held(_) | Standing::Serving => DesiredVip::Exactly(VipSpec {
             encap: frontend.encap,
             sticky: frontend.sticky,
             table_length: frontend.table_length,

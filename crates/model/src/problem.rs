@@ -65,6 +65,8 @@ pub enum Reason {
     Invalid,
     /// A recreated VIP still has its old properties when read back.
     RecreateIneffective,
+    /// The tables of older Frontends leave no room for the table of the Frontend on this node.
+    NodeFull,
     /// The agent cannot record the VIP as its own, so it does not add the VIP.
     StateNotWritable,
     /// VPP rejected a step.
@@ -77,7 +79,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::AddressOwnedByOtherNamespace,
         Self::AddressUsedByNode,
         Self::AddressUsedByFrontend,
@@ -108,6 +110,7 @@ impl Reason {
         Self::Unreadable,
         Self::Invalid,
         Self::RecreateIneffective,
+        Self::NodeFull,
         Self::StateNotWritable,
         Self::VppRefused,
         Self::WarmingUp,
@@ -152,6 +155,7 @@ impl Reason {
             Self::Unreadable => "Unreadable",
             Self::Invalid => "Invalid",
             Self::RecreateIneffective => "RecreateIneffective",
+            Self::NodeFull => "NodeFull",
             Self::StateNotWritable => "StateNotWritable",
             Self::VppRefused => "VppRefused",
             Self::WarmingUp => "WarmingUp",

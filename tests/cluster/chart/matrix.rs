@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tokio::process::Command;
 
 use super::super::harness::{Cluster, cluster, root, run};
-use super::{helm, template};
+use super::{NODES, helm, template};
 
 /// Maps with the content of Kubernetes' own types, of which null removes an entry.
 const FREE_FORM: [&str; 3] = ["resources", "updateStrategy", "labels"];
@@ -47,6 +47,13 @@ async fn null_means_the_default() {
     let (mut sections, mut leaves) = (Vec::new(), Vec::new());
     collect_paths("", &default_values(), &mut sections, &mut leaves);
     assert!(sections.contains(&"monitoring.podMonitor".to_owned()) && leaves.contains(&"agent.log.level".to_owned()));
+    // The required value has no default.
+    for required in ["agent", "agent.nodeSelector"] {
+        let refused = template(cluster, "maglev", &["--set", &format!("{required}=null")]).await.unwrap_err();
+        assert!(refused.contains("agent.nodeSelector is empty"), "{refused}");
+        sections.retain(|path| path != required);
+        leaves.retain(|path| path != required);
+    }
     let expected = template(cluster, "maglev", &["--set", "crds.keep=true"]).await.unwrap();
     let all_leaves = leaves.iter().map(|path| format!("{path}=null")).collect::<Vec<_>>().join(",");
     for nulls in sections.iter().map(|path| format!("{path}=null")).chain([all_leaves]) {
@@ -69,12 +76,11 @@ async fn null_removes_an_entry_of_a_free_form_map() {
 /// Renders a chart into the namespace, and has the API server validate all objects strictly.
 async fn assert_valid(cluster: &Cluster, namespace: &str, release: &str, chart: &str, values: &str) -> String {
     // Admission of the test's pod would require its ServiceAccount to exist.
-    let tests = if chart == "charts/maglev" {
-        "tests.enabled=false"
-    } else {
-        "maglev.tests.enabled=false,balancer.tests.enabled=false"
-    };
-    let args = ["template", release, chart, "--namespace", namespace, "--set", values, "--set", tests];
+    let prefixes: &[&str] = if chart == "charts/maglev" { &[""] } else { &["maglev.", "balancer."] };
+    let always: Vec<String> =
+        prefixes.iter().map(|prefix| format!("{prefix}tests.enabled=false,{prefix}{NODES}")).collect();
+    let always = always.join(",");
+    let args = ["template", release, chart, "--namespace", namespace, "--set", values, "--set", &always];
     let rendered = helm(cluster, &args).await.unwrap_or_else(|error| panic!("{release} {values}: {error}"));
     let apply = ["apply", "--dry-run=server", "--validate=strict", "-n", namespace, "-f", "-"];
     let output = cluster.kubectl_with(&apply, &rendered).await;

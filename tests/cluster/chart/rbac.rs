@@ -7,7 +7,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::json;
 
 use super::super::harness::{Cluster, cluster, eventually};
-use super::helm;
+use super::{NODES, helm};
 
 /// Group, version, kind, plural, namespaced, has a status subresource.
 const KINDS: [(&str, &str, &str, &str, bool, bool); 22] = [
@@ -40,7 +40,8 @@ const CUSTOM_RESOURCES: [&str; 5] = ["healthchecks", "backends", "frontends", "l
 /// Creates a namespace with the chart's roles and ServiceAccount of one component.
 async fn install_rights(cluster: &Cluster, component: &str, more: &str) -> String {
     let namespace = cluster.namespace(&format!("{component}-rights")).await;
-    let args = ["template", "maglev", "charts/maglev", "--namespace", &namespace, "--set", more];
+    let more = format!("{NODES},{}", more.replace("OWN", &namespace));
+    let args = ["template", "maglev", "charts/maglev", "--namespace", &namespace, "--set", &more];
     let only = ["rbac", "serviceaccount"].map(|file| format!("templates/{component}/{file}.yaml"));
     let only = ["--show-only", &only[0], "--show-only", &only[1]];
     let rights = helm(cluster, &[&args[..], &only].concat()).await.unwrap();
@@ -105,8 +106,7 @@ async fn rights(cluster: &Cluster, namespace: &str, account: &str, target: &str)
 
 /// The rights to read these custom resources.
 fn read_rights(plurals: &[&str]) -> BTreeSet<String> {
-    let verbs = |plural: &&str| ["get", "list"].map(|verb| format!("{verb} {plural}.maglev.vpp.io"));
-    plurals.iter().flat_map(verbs).collect()
+    plurals.iter().map(|plural| format!("list {plural}.maglev.vpp.io")).collect()
 }
 
 fn and(rights: BTreeSet<String>, more: &[&str]) -> BTreeSet<String> {
@@ -134,7 +134,7 @@ async fn assert_rights(component: &str, account: &str, own: BTreeSet<String>, el
 
 #[tokio::test]
 async fn agent_account_has_no_write_rights() {
-    let expected = and(read_rights(&CUSTOM_RESOURCES), &["get nodes", "list nodes"]);
+    let expected = and(read_rights(&CUSTOM_RESOURCES), &["list nodes"]);
     assert_rights("agent", "maglevd", expected.clone(), expected).await;
 }
 
@@ -146,15 +146,15 @@ async fn controller_account_writes_only_status_of_users_objects() {
     let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
     let events = ["create events.events.k8s.io", "patch events.events.k8s.io", "apply events.events.k8s.io"];
     let everywhere = and(and(read_rights(&CUSTOM_RESOURCES), &status), &nodes);
-    let everywhere = and(and(everywhere, &events), &["get nodes", "list nodes"]);
+    let everywhere = and(and(everywhere, &events), &["list nodes"]);
     // The right to update the Lease is limited to its name, which differs from that of these requests.
-    let own = and(everywhere.clone(), &["get pods", "list pods", "create leases.coordination.k8s.io"]);
+    let own = and(everywhere.clone(), &["list pods", "create leases.coordination.k8s.io"]);
     assert_rights("controller", "maglev-controller", own, everywhere).await;
 }
 
 #[tokio::test]
 async fn dashboard_account_only_reads() {
-    let own = and(read_rights(&CUSTOM_RESOURCES), &["get pods", "list pods"]);
+    let own = and(read_rights(&CUSTOM_RESOURCES), &["list pods"]);
     assert_rights("dashboard", "maglev-frontend", own, read_rights(&CUSTOM_RESOURCES)).await;
 }
 
@@ -170,7 +170,8 @@ async fn can_i(cluster: &Cluster, account: &str, verb: &str, resource: &str, nam
 #[tokio::test]
 async fn rights_to_single_objects_and_subresources_are_narrow() {
     let cluster = cluster().await;
-    let certificates = "agent.rbac.secretNames={client},agent.rbac.configMapNames={authorities},crds.install=false";
+    let certificates = "agent.rbac.certificates[0].namespace=OWN,agent.rbac.certificates[0].secrets={client},\
+                        agent.rbac.certificates[0].configMaps={authorities},crds.install=false";
     for (component, account, values, expectations) in [
         (
             "agent",
@@ -183,6 +184,10 @@ async fn rights_to_single_objects_and_subresources_are_narrow() {
                 ("get", "secrets:other", false),
                 ("list", "secrets", false),
                 ("get", "customresourcedefinitions.apiextensions.k8s.io:other", false),
+                ("get", "customresourcedefinitions.apiextensions.k8s.io:maglevnodes.maglev.vpp.io", false),
+                ("watch", "maglevnodes.maglev.vpp.io", true),
+                ("get", "maglevnodes.maglev.vpp.io", false),
+                ("patch", "maglevnodes.maglev.vpp.io", false),
             ][..],
         ),
         (
@@ -214,6 +219,12 @@ async fn rights_to_single_objects_and_subresources_are_narrow() {
     ] {
         let namespace = install_rights(cluster, component, values).await;
         let account = format!("system:serviceaccount:{namespace}:{account}");
+        if component == "agent" {
+            // The names apply to the namespaces of the values only.
+            for resource in ["secrets:client", "configmaps:authorities"] {
+                assert!(!can_i(cluster, &account, "get", resource, "default").await, "{resource} in another namespace");
+            }
+        }
         for (verb, resource, allowed) in expectations {
             let matches =
                 async || (can_i(cluster, &account, verb, resource, &namespace).await == *allowed).then_some(());

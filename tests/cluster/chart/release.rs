@@ -26,7 +26,7 @@ pub const HELM_LIMIT: Duration = Duration::from_secs(240);
 /// waits only briefly between two nodes.
 pub const VALUES: &str = "
 allowLoopback: true
-agent: {grpc: {portForward: false}, minReadySeconds: 1}
+agent: {grpc: {portForward: false}, minReadySeconds: 1, nodeSelector: {kubernetes.io/os: linux}}
 dashboard: {portForward: false}
 tests: {within: 20}
 ";

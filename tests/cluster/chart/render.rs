@@ -7,11 +7,11 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::super::harness::{Cluster, cluster, root};
-use super::{helm, template};
+use super::{NODES, helm, template};
 
 #[tokio::test]
 async fn chart_passes_helm_lint() {
-    let report = helm(cluster().await, &["lint", "--strict", "charts/maglev"]).await.unwrap();
+    let report = helm(cluster().await, &["lint", "--strict", "charts/maglev", "--set", NODES]).await.unwrap();
     assert!(report.contains("0 chart(s) failed"), "{report}");
 }
 
@@ -97,7 +97,7 @@ async fn crds_equal_those_of_the_checkout_and_are_kept_on_uninstall() {
 }
 
 /// The rendered objects by `Kind/name`.
-async fn objects(cluster: &Cluster, values: &[&str]) -> BTreeMap<String, Value> {
+pub async fn objects(cluster: &Cluster, values: &[&str]) -> BTreeMap<String, Value> {
     let set = values.iter().flat_map(|values| ["--set", values]);
     let rendered = template(cluster, "maglev", &set.collect::<Vec<_>>()).await.unwrap();
     let documents = rendered.split("\n---\n").filter(|text| text.contains("\nkind: "));
@@ -186,7 +186,8 @@ async fn specific_and_global_values_reach_their_objects() {
     let rendered = objects(cluster().await, &[
         "allowLoopback=true,commonLabels.cost=shared,imagePullSecrets[0].name=pull",
         "agent.grpc.portForward=false,agent.vpp.runDirectory=/srv/vpp,agent.minReadySeconds=7",
-        "agent.rbac.secretNames={client-certificate},agent.rbac.configMapNames={authorities}",
+        "agent.rbac.certificates[0].namespace=shop,agent.rbac.certificates[0].secrets={client-certificate}",
+        "agent.rbac.certificates[0].configMaps={authorities},agent.rbac.certificates[1].namespace=bank",
         "dashboard.portForward=false,dashboard.replicas=2,dashboard.service.port=8000,dashboard.service.type=NodePort",
         "dashboard.auth.allowAnonymous=true,dashboard.ingress.enabled=true,dashboard.ingress.host=lb.example",
         "dashboard.ingress.path=/lb,dashboard.ingress.className=nginx",
@@ -201,8 +202,6 @@ async fn specific_and_global_values_reach_their_objects() {
         ("DaemonSet/maglevd", "/spec/template/spec/containers/0/args/0", "\"--vpp-api-socket=/srv/vpp/api.sock\""),
         ("DaemonSet/maglevd", "/spec/template/spec/containers/0/args/2", "\"--grpc-addr=$(POD_IP):9090\""),
         ("DaemonSet/maglevd", "/spec/template/spec/containers/0/args/5", "\"--allow-loopback\""),
-        ("ClusterRole/maglev-system:maglevd", "/rules/3/resourceNames", "[\"client-certificate\"]"),
-        ("ClusterRole/maglev-system:maglevd", "/rules/4/resourceNames", "[\"authorities\"]"),
         ("Deployment/maglev-controller", "/spec/template/spec/containers/0/args/3", "\"--allow-loopback\""),
         ("Deployment/maglev-frontend", "/spec/replicas", "2"),
         ("Service/maglev-frontend", "/spec/ports/0/port", "8000"),
@@ -304,6 +303,8 @@ async fn api_server_accepts_all_objects_without_warnings() {
     let cluster = cluster().await;
     let namespace = cluster.namespace("chart").await;
     for values in [""].into_iter().chain(COMBINATIONS) {
+        let values = format!("{NODES},{values}");
+        let values = values.trim_end_matches(',');
         let linted = helm(cluster, &["lint", "--strict", "charts/maglev", "--set", values]).await.unwrap();
         assert!(linted.contains("0 chart(s) failed"), "{values}: {linted}");
         // A hook's pod needs its ServiceAccount, which a dry run does not create.

@@ -87,6 +87,8 @@ fn collect_missing(
             .is_some_and(|pointer| ["/resources", "/affinity", "trategy"].iter().any(|end| pointer.ends_with(end)));
         let inside = reference.and_then(|pointer| root.pointer(pointer)).unwrap_or(inside);
         match values.get(name) {
+            // A removed value is only in the schema, so that the templates can name its replacement.
+            None if inside["deprecated"] == true => {}
             None if path != ".global" && path != ".enabled" => missing.push(path),
             Some(values) if !is_kubernetes_type => collect_missing(&path, root, inside, values, missing),
             _ => {}

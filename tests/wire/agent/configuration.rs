@@ -1,7 +1,7 @@
 //! VPP follows the configuration and the health of the backends, and every change is published once.
 
 use maglev_model::{
-    config::{AdminState, Check, MemberTarget, OnBackendDown, Standing},
+    config::{AdminState, Check, Frontend, MemberTarget, OnBackendDown, Standing},
     health::BackendState::{Down, Up},
     problem::{Problem, Reason},
     vip::{Dscp, Encap, TableLength, Weight},
@@ -124,7 +124,7 @@ async fn encap_affinity_and_table_length_recreate_only_that_vip() {
     let node = Node::following(config([web, other], node_config())).await;
     node.until_programmed().await;
     let untouched = node.simulator.snapshot().vips[&vip("203.0.113.2").into()].clone();
-    type Edit = fn(&mut maglev_model::config::Frontend);
+    type Edit = fn(&mut Frontend);
     let edits: [(&str, Edit); 3] = [
         ("encap", |web| web.encap = Some(Encap::L3dsr(Dscp::new(7).unwrap()))),
         ("session-affinity", |web| web.sticky = true),
@@ -222,4 +222,36 @@ async fn edited_weight_is_programmed() {
     node.edit("web", |web| web.pools[0].members[0].weight = Weight::new(55).unwrap());
     node.until_weights(vip("203.0.113.1"), &[("192.0.2.1", 55)]).await;
     node.until_programmed().await;
+}
+
+/// A full node adds no VIP, but a VIP that it has follows its Frontend and is not removed.
+#[tokio::test]
+async fn full_node_keeps_its_vips_and_adds_none() {
+    let (a, b) = (backend("a", "192.0.2.1"), backend("b", "192.0.2.2"));
+    let (old, new) = (vip("203.0.113.1"), vip("203.0.113.2"));
+    let frontends =
+        || [("old", old), ("new", new)].map(|(name, key)| frontend(name, key, vec![pool("primary", &[&a, &b])]));
+    let node = Node::following(config(frontends().into_iter().take(1), node_config())).await;
+    node.until_programmed().await;
+    let full = |frontend: Frontend| {
+        let problem = Problem::new(Reason::NodeFull, "spec.tableLength", "no room");
+        Frontend { standing: Standing::Held(problem), ..frontend }
+    };
+    node.set_config(config(frontends().map(full), node_config()));
+    node.all_up();
+    let held = "frontend-programmed name=default/new generation=1 result=Held reason=NodeFull".to_owned();
+    node.until("the new Frontend is held", |node| node.log().contains(&held)).await;
+    node.edit("old", |frontend| frontend.pools[0].members[0].weight = Weight::new(33).unwrap());
+    node.until_weights(old, &[("192.0.2.1", 33), ("192.0.2.2", 10)]).await;
+    node.edit("old", |frontend| drop(frontend.pools[0].members.remove(1)));
+    node.until("a server is removed", |node| node.weights(old).len() == 1).await;
+    // A larger table would need more room.
+    node.edit("old", |frontend| frontend.table_length = TableLength::new(32768).unwrap());
+    node.until("the larger table is refused", |node| {
+        node.log().iter().any(|line| {
+            line.starts_with("frontend-programmed name=default/old") && line.ends_with("result=Held reason=NodeFull")
+        })
+    })
+    .await;
+    assert_eq!(node.simulator.snapshot().vips.len(), 1);
 }

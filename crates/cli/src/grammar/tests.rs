@@ -33,7 +33,7 @@ fn unambiguous_abbreviations_are_accepted() {
 #[test]
 fn parse_errors_name_the_text_and_the_alternatives() {
     for (line, message) in [
-        ("", "missing command: expected one of status, why, doctor, show, watch, sync, set, crds, completion"),
+        ("", "missing command: expected one of status, why, doctor, show, watch, sync, accept, set, crds, completion"),
         (
             "show",
             "incomplete command `show`: expected one of version, nodes, frontends, frontend, backends, backend, healthchecks, vpp",
@@ -60,7 +60,10 @@ fn parse_errors_name_the_text_and_the_alternatives() {
             "unknown word `num` after `watch events num 3`: expected one of log, level, backend, frontend",
         ),
         ("watch events num", "incomplete command `watch events num`: expected N"),
-        ("help", "unknown word `help`: expected one of status, why, doctor, show, watch, sync, set, crds, completion"),
+        (
+            "help",
+            "unknown word `help`: expected one of status, why, doctor, show, watch, sync, accept, set, crds, completion",
+        ),
     ] {
         assert_eq!(parse_error(line), message, "{line}");
     }
@@ -72,8 +75,14 @@ fn options_are_accepted_in_any_order_and_once() {
     assert_eq!(command("watch events"), watch(None, true, Level::Info, false, false));
     assert_eq!(command("watch events backend num 7"), watch(Some(7), false, Level::Info, true, false));
     assert_eq!(command("wa e f log level debug b"), watch(None, true, Level::Debug, true, true));
-    assert_eq!(command("sync vpp lb state"), Ok(Command::Sync { accept: None }));
-    assert_eq!(command("sync vpp lb state accept h-1"), Ok(Command::Sync { accept: Some("h-1".into()) }));
+    assert_eq!(command("sync vpp lb state"), Ok(Command::Sync));
+    assert_eq!(command("acc 1f9b2c3d"), Ok(Command::Accept("1f9b2c3d".into())));
+}
+
+#[test]
+fn former_command_is_refused_with_its_replacement() {
+    let error = parse_error("sync vpp lb state accept-removals 1f9b2c3d");
+    assert!(error.ends_with("does not exist any more: use `maglevc accept HOLD-ID`"), "{error}");
 }
 
 #[test]

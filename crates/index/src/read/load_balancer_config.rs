@@ -68,6 +68,7 @@ fn vpp(spec: &Vpp) -> VppConf {
         ipv6_source: spec.ipv6_source_address.map(Ipv6Source::get),
         sticky_buckets_per_core: spec.sticky_buckets_per_core.map(PowerOfTwo::get),
         flow_timeout: spec.flow_timeout.and_then(|timeout| u32::try_from(timeout.get().as_secs()).ok()),
+        max_table_entries: u32::try_from(spec.max_table_entries.get()).unwrap_or(VppConf::MAX_TABLE_ENTRIES),
     }
 }
 

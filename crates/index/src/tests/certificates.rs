@@ -81,7 +81,7 @@ fn unusable_certificate_is_a_problem_and_makes_the_check_unreadable() {
     let pair = |certificate: &str, key: &str| existing(&[("tls.crt", certificate), ("tls.key", key)]);
     let table = [
         (authority(), HolderContent::Missing, Reason::CertificateNotFound, "does not exist"),
-        (authority(), HolderContent::Forbidden, Reason::CertificateForbidden, "agent.rbac.secretNames"),
+        (authority(), HolderContent::Forbidden, Reason::CertificateForbidden, "agent.rbac.certificates"),
         (authority(), HolderContent::Failed("no answer".into()), Reason::CertificateUnknown, "no answer"),
         (authority(), existing(&[]), Reason::CertificateUnreadable, "has no key ca.crt"),
         (authority(), existing(&[("ca.crt", "")]), Reason::CertificateUnreadable, "no certificate in PEM"),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::fixture::{IndexFixture, at, backend, frontend, name, vip, with, without};
+use super::fixture::{IndexFixture, at, backend, frontend, lb_config, name, vip, with, without};
 use crate::IndexOptions;
 use maglev_model::{
     config::{Kind, MemberTarget},
@@ -241,4 +241,46 @@ fn conflicts_are_decided_again_when_a_frontend_becomes_unreadable() {
     fixture.apply(frontend("shop/old", 1, &with(vip(VIP, 80, &[]), "pools", json!(7))));
     assert_eq!(fixture.standing("shop/old"), "held Unreadable spec.pools");
     assert_eq!(fixture.standing("shop/new"), "serving");
+}
+
+#[test]
+fn youngest_frontends_beyond_the_table_entries_of_the_node_are_held() {
+    let small = |frontend: Value| with(frontend, "tableLength", json!(256));
+    let limit = |entries: u32| lb_config("all", 1, &json!({"vpp": {"maxTableEntries": entries}}));
+    let mut fixture = IndexFixture::new(vec![
+        limit(8192),
+        at("shop/one", "10.0.0.1"),
+        frontend("shop/young", 3, &small(vip("203.0.113.3", 80, &["one"]))),
+        frontend("shop/old", 1, &vip("203.0.113.1", 80, &["one"])),
+    ]);
+    assert_eq!(fixture.standing("shop/old"), "serving", "8192 of 8192 entries");
+    assert_eq!(fixture.standing("shop/young"), "held NodeFull spec.tableLength");
+    let message = &fixture.problems(Kind::Frontend, "shop/young")[0].message;
+    assert!(message.contains("spec.tableLength 256") && message.contains("8192 buckets in all"), "{message}");
+
+    // A held Frontend takes no room, and a deletion makes room.
+    fixture.apply(lb_config("all", 1, &json!({"vpp": {"maxTableEntries": 8448}})));
+    assert_eq!(fixture.standing("shop/young"), "serving");
+    fixture.apply(limit(8192));
+    assert_eq!(fixture.standing("shop/young"), "held NodeFull spec.tableLength");
+    let changes = fixture.delete(Kind::Frontend, "shop/old");
+    assert_eq!(fixture.standing("shop/young"), "serving");
+    assert!(changes.applied.iter().any(|(_, applied, _)| *applied == name("shop/young")), "{changes:?}");
+
+    // A conflicting Frontend is not counted.
+    fixture.apply(frontend("shop/next", 4, &vip("203.0.113.3", 80, &["one"])));
+    assert_eq!(fixture.reasons(Kind::Frontend, "shop/next")[0].0, Reason::Conflicted);
+    fixture.apply(frontend("shop/last", 5, &small(vip("203.0.113.5", 80, &["one"]))));
+    assert_eq!(fixture.standing("shop/last"), "serving");
+}
+
+#[test]
+fn frontend_held_from_the_start_is_only_reported_as_rejected() {
+    let mut fixture = IndexFixture::new(vec![
+        lb_config("all", 1, &json!({"vpp": {"maxTableEntries": 8192}})),
+        at("shop/one", "10.0.0.1"),
+        frontend("shop/old", 1, &vip("203.0.113.1", 80, &["one"])),
+    ]);
+    let changes = fixture.apply(frontend("shop/young", 2, &vip("203.0.113.2", 80, &["one"])));
+    assert_eq!((changes.applied.len(), changes.appeared.len()), (0, 1), "{changes:?}");
 }

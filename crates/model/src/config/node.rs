@@ -25,8 +25,9 @@ pub struct NodeConfig {
     pub probe: ProbeConf,
 }
 
-/// The desired global settings of VPP (`lb_conf`). `None` keeps the value that VPP has.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The desired global settings of VPP (`lb_conf`), of which `None` keeps the value that VPP has, and the limit of its
+/// tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VppConf {
     /// Source address of IPv4 encapsulation.
     pub ipv4_source: Option<Ipv4Addr>,
@@ -36,6 +37,25 @@ pub struct VppConf {
     pub sticky_buckets_per_core: Option<u32>,
     /// Idle time in seconds after which a flow is forgotten, 1–86,400.
     pub flow_timeout: Option<u32>,
+    /// Limit of the buckets of all Frontends' tables; Frontends beyond are not added.
+    pub max_table_entries: u32,
+}
+
+impl VppConf {
+    /// The default of `max_table_entries`: 512 tables of the default length.
+    pub const MAX_TABLE_ENTRIES: u32 = 4 << 20;
+}
+
+impl Default for VppConf {
+    fn default() -> Self {
+        Self {
+            ipv4_source: None,
+            ipv6_source: None,
+            sticky_buckets_per_core: None,
+            flow_timeout: None,
+            max_table_entries: Self::MAX_TABLE_ENTRIES,
+        }
+    }
 }
 
 /// The settings of the synchronization of VPP.

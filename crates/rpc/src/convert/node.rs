@@ -41,8 +41,14 @@ impl TryFrom<proto::NodeConfig> for NodeConfig {
 
 impl From<&VppConf> for proto::VppConf {
     fn from(conf: &VppConf) -> Self {
-        let VppConf { ipv4_source, ipv6_source, sticky_buckets_per_core, flow_timeout } = *conf;
-        Self { ipv4_source: text(ipv4_source), ipv6_source: text(ipv6_source), sticky_buckets_per_core, flow_timeout }
+        let VppConf { ipv4_source, ipv6_source, sticky_buckets_per_core, flow_timeout, max_table_entries } = *conf;
+        Self {
+            ipv4_source: text(ipv4_source),
+            ipv6_source: text(ipv6_source),
+            sticky_buckets_per_core,
+            flow_timeout,
+            max_table_entries: Some(max_table_entries),
+        }
     }
 }
 
@@ -55,6 +61,7 @@ impl TryFrom<proto::VppConf> for VppConf {
             ipv6_source: read_optional_address(&conf.ipv6_source, "ipv6_source")?,
             sticky_buckets_per_core: conf.sticky_buckets_per_core,
             flow_timeout: conf.flow_timeout,
+            max_table_entries: conf.max_table_entries.unwrap_or(Self::MAX_TABLE_ENTRIES),
         })
     }
 }

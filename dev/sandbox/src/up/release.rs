@@ -41,7 +41,8 @@ pub async fn install(
     output::print("installing the chart with helm…");
     let chart = checkout.join("charts/maglev").display().to_string();
     // All addresses are loopback addresses, 127.0.0.1 is shared by all nodes, and a demo needs no pause between nodes.
-    let values = "allowLoopback=true,agent.grpc.portForward=false,agent.minReadySeconds=0,dashboard.portForward=false";
+    let values = "allowLoopback=true,agent.nodeSelector.kubernetes\\.io/os=linux,agent.grpc.portForward=false,\
+                  agent.minReadySeconds=0,dashboard.portForward=false";
     tools.run(Tool::Helm, &["install", RELEASE, &chart, "--namespace", NAMESPACE, "--set", values]).await?;
     tools.run(Tool::Kubectl, &["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]).await?;
     // Before the agents are ready, so that they read the objects while they warm up.

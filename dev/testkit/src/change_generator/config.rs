@@ -193,6 +193,7 @@ impl ChangeGenerator {
                 ipv6_source: v6.filter(|_| self.rng.bool()),
                 sticky_buckets_per_core: self.some(|generator| generator.rng.u32(..)),
                 flow_timeout: self.some(|generator| generator.rng.u32(..)),
+                max_table_entries: self.rng.u32(..),
             },
             sync: SyncConf {
                 interval: self.duration(),

@@ -59,6 +59,7 @@ export type ProblemReason =
   | "Unreadable"
   | "Invalid"
   | "RecreateIneffective"
+  | "NodeFull"
   | "StateNotWritable"
   | "VppRefused"
   | "WarmingUp"

@@ -83,7 +83,10 @@ metadata: {{name: web}}
 spec: {{address: 192.0.2.1, healthCheckRef: {{name: check}}}}
 "
     );
-    install_agent_role(cluster, &namespace, "agent.rbac.secretNames={other}").await;
+    let readable = |secret: &str| {
+        format!("agent.rbac.certificates[0].namespace={namespace},agent.rbac.certificates[0].secrets={{{secret}}}")
+    };
+    install_agent_role(cluster, &namespace, &readable("other")).await;
     cluster.apply(&namespace, &objects).await.unwrap();
     let agent = Agent::start(cluster.client_as(&namespace, "maglevd").await, &namespace);
     let rejected = |reason: &str| {
@@ -93,7 +96,7 @@ spec: {{address: 192.0.2.1, healthCheckRef: {{name: check}}}}
         )
     };
     agent.until_event(&rejected("SecretForbidden")).await;
-    install_agent_role(cluster, &namespace, "agent.rbac.secretNames={probe}").await;
+    install_agent_role(cluster, &namespace, &readable("probe")).await;
     agent.until_event(&rejected("SecretNotFound")).await;
     assert!(check_in_use(&agent, &namespace).is_none());
 

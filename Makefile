@@ -4,13 +4,15 @@
 CARGO ?= cargo
 # Directory of the cluster of `make demo`, ignored by git.
 DIR ?= .demo
+# Seed of make simulate.
+SEED ?= 0
 # Additional flags: make demo ARGS=--flap, make test ARGS=some_filter
 ARGS ?=
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak bench lint audit fmt crds contract golden kube web build clean ci
+.PHONY: help demo test check simulate soak bench lint audit fmt crds contract golden kube web build clean ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +31,12 @@ test: kube ## run every test: unit tests, a real control plane, the page in a br
 check: ## quick check of the crates that differ from HEAD (ARGS=BASE): formatting, language, clippy, unit tests
 	@hack/lint/check $(ARGS)
 
-soak: kube ## run the tests that take minutes: an agent without CPU time, a blocked probe path
+# A failed simulation prints its seed.
+simulate: ## repeat one simulation of the agent and print its log (SEED=number)
+	MAGLEV_SIMULATION_SEED=$(SEED) $(CARGO) test --locked --workspace --test simulation -- --ignored --nocapture --exact replay
+
+soak: kube ## run the tests that take minutes: 10,000 simulations, an agent without CPU time, a blocked probe path
+	$(CARGO) test --locked --profile soak -p maglev-tests-simulation -- --ignored --nocapture soak_
 	$(CARGO) test --locked -p maglev-tests-wire -p maglev-tests-cluster -- --ignored --nocapture --test-threads=1 soak_
 
 bench: ## run the benchmarks (MAGLEV_BENCH_API_SOCKET=PATH: against another VPP)

@@ -143,7 +143,7 @@ impl Agent {
                     Wake::Stop => return Ok(()),
                     Wake::Config => self.config_due = self.config_due.or(Some(Instant::now() + COALESCE)),
                     Wake::Health => self.take_health(),
-                    Wake::Session(event) => self.sessions.handle(event, &mut self.state).await?,
+                    Wake::Session(event) => self.sessions.handle(event, &mut self.state)?,
                     Wake::Request(request) => self.handle_request(request),
                     Wake::Accepted => self.accept_holds(),
                     Wake::Turn => {}

@@ -26,7 +26,7 @@ use maglev_vpp::{
     self as vpp,
     error::{CloseReason, Error},
     lb::{ConfCache, Lb},
-    session::SessionOptions,
+    session::{Dial, SessionOptions},
 };
 
 /// Client name in `show api clients`.
@@ -83,6 +83,7 @@ pub struct VppConnector {
     publication: PublisherOptions,
     conf_cache: ConfCache,
     messages: vpp::Metrics,
+    dial: Dial,
 }
 
 impl VppConnector {
@@ -100,6 +101,7 @@ impl VppConnector {
             publication,
             conf_cache: ConfCache::default(),
             messages: vpp::Metrics::default(),
+            dial: Dial::default(),
         }
     }
 
@@ -113,6 +115,12 @@ impl VppConnector {
     /// Sets the interval between readings of the counters. Default: 5 s.
     pub fn with_stats_interval(mut self, interval: Duration) -> Self {
         self.publication.interval = interval;
+        self
+    }
+
+    /// Opens the streams of the sessions with `dial`. Default: the Unix socket.
+    pub fn with_dial(mut self, dial: Dial) -> Self {
+        self.dial = dial;
         self
     }
 
@@ -133,7 +141,8 @@ impl VppConnector {
     pub fn connect(&self, deadline: Duration) -> ReplyFuture<Arc<Dataplane>> {
         let (path, publication) = (self.api_socket.clone(), self.publication.clone());
         let (events, metrics) = (self.events.clone(), self.messages.clone());
-        let options = SessionOptions { deadline, metrics, ..SessionOptions::new(CLIENT_NAME, events) };
+        let dial = self.dial.clone();
+        let options = SessionOptions { deadline, metrics, dial, ..SessionOptions::new(CLIENT_NAME, events) };
         let conf_cache = self.conf_cache.clone();
         async move {
             let lb = Lb::connect_with_cache(&path, options, conf_cache).await.map_err(|error| convert(&error))?;

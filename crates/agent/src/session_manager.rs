@@ -167,7 +167,7 @@ impl SessionManager {
         }
     }
 
-    pub async fn handle(&mut self, event: ManagerEvent, state: &mut AgentState) -> Result<(), AgentError> {
+    pub fn handle(&mut self, event: ManagerEvent, state: &mut AgentState) -> Result<(), AgentError> {
         let now = Instant::now();
         match event {
             ManagerEvent::Retry => self.try_connect(now)?,
@@ -177,7 +177,7 @@ impl SessionManager {
                 state.dump.send_replace(None);
                 self.session_ended(&ended, now);
             }
-            ManagerEvent::Session(event) => self.in_session(event, state, now).await,
+            ManagerEvent::Session(event) => self.in_session(event, state, now),
         }
         Ok(())
     }
@@ -197,16 +197,17 @@ impl SessionManager {
         self.phase = Phase::Waiting(now);
     }
 
-    async fn in_session(&mut self, event: SessionEvent, state: &mut AgentState, now: Instant) {
+    fn in_session(&mut self, event: SessionEvent, state: &mut AgentState, now: Instant) {
         // A dump begins a pass, or verifies what was written.
         if matches!(event, SessionEvent::Dump(_)) {
             self.check_lock(state, now);
         }
         let Some(session) = self.session_mut() else { return };
         match event {
-            SessionEvent::Dump(reply) => session.dump_received(state, reply, now).await,
+            SessionEvent::Dump(reply) => session.dump_received(state, reply, now),
             SessionEvent::JobFinished(done) => session.job_finished(state, *done, now),
             SessionEvent::Pong(result) => session.pong(&result),
+            SessionEvent::ConfWritten(result) => session.conf_written(state, result, now),
             SessionEvent::GarbageCollected(result) => session.garbage_collected(result, now),
             SessionEvent::Closed(_) => {}
         }

@@ -1,6 +1,8 @@
 //! State that survives reconnecting to VPP: inputs, pending flushes, owned VIPs, reports.
 
 mod removals;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -59,6 +61,8 @@ pub struct AgentState {
     /// Set after the file of owned VIPs could not be written.
     save_retry: Option<Instant>,
     save_log: LogThrottle,
+    /// Owned VIPs that VPP did not have at the last pass, and that no Frontend claims.
+    absent_vips: BTreeSet<VipKey>,
     /// Names of backends, for events about application servers that no Frontend references any more.
     backend_names: HashMap<VipKey, BTreeMap<IpAddr, Name>>,
     /// Addresses whose Frontends' states may have changed since they were last published.
@@ -82,6 +86,7 @@ impl AgentState {
             owned_vips,
             save_retry: None,
             save_log: LogThrottle::default(),
+            absent_vips: BTreeSet::new(),
             backend_names: HashMap::new(),
             unpublished_states: BTreeSet::new(),
         }
@@ -184,12 +189,32 @@ impl AgentState {
 
     /// Drops owned VIPs that are neither kept, as VPP has them, nor claimed.
     pub fn prune_owned_vips(&mut self, is_kept: impl Fn(&VipKey) -> bool) {
-        let claimed = |key: &VipKey| self.inputs.claimants(key).next().is_some();
-        let stale: Vec<VipKey> =
-            self.owned_vips.vips().keys().filter(|key| !is_kept(key) && !claimed(key)).copied().collect();
-        for key in stale {
+        for key in self.stale_vips(is_kept) {
             self.owned_vips.release(&key);
         }
+    }
+
+    /// Drops owned VIPs that are neither kept nor claimed, at a pass. A VIP that is absent from VPP is dropped at the
+    /// second pass in a row that finds it absent, and not while steps for its address are unsettled: VPP may still
+    /// execute an addition that was sent before, and the VIP would then belong to nobody.
+    pub fn release_owned_vips(
+        &mut self,
+        is_kept: impl Fn(&VipKey) -> bool,
+        is_absent: impl Fn(&VipKey) -> bool,
+        is_unsettled: impl Fn(&VipKey) -> bool,
+    ) {
+        let (absent, present): (BTreeSet<VipKey>, _) = self.stale_vips(is_kept).into_iter().partition(is_absent);
+        let absent_before = std::mem::replace(&mut self.absent_vips, absent);
+        let is_released = |key: &&VipKey| absent_before.contains(*key) && !is_unsettled(key);
+        let released: Vec<VipKey> = self.absent_vips.iter().filter(is_released).copied().chain(present).collect();
+        for key in released {
+            self.owned_vips.release(&key);
+        }
+    }
+
+    fn stale_vips(&self, is_kept: impl Fn(&VipKey) -> bool) -> BTreeSet<VipKey> {
+        let claimed = |key: &VipKey| self.inputs.claimants(key).next().is_some();
+        self.owned_vips.vips().keys().filter(|key| !is_kept(key) && !claimed(key)).copied().collect()
     }
 
     pub fn owned_vips(&self) -> &BTreeMap<VipKey, Name> {

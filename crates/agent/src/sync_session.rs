@@ -4,6 +4,7 @@
 //! are numbered, so that the order of a dump and a step is always known.
 
 mod garbage;
+mod global_conf;
 mod pass;
 mod planning;
 mod replies;
@@ -25,7 +26,9 @@ use futures::{
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use self::{garbage::GarbageSchedule, pass::Pass, retries::RetrySchedule, work_queue::WorkQueue};
+use self::{
+    garbage::GarbageSchedule, global_conf::ConfWrite, pass::Pass, retries::RetrySchedule, work_queue::WorkQueue,
+};
 use super::{
     dataplane::{Dataplane, DataplaneError, ReplyFuture, SessionEnd},
     plan_job::{FinishedJob, RequestCounter},
@@ -79,6 +82,7 @@ pub struct SyncSession {
     next_ping: Instant,
     next_pass: Instant,
     verify_at: Option<Instant>,
+    conf_write: Option<ConfWrite>,
     /// Set once VPP's global settings were compared with the desired ones.
     conf_settled: bool,
     /// Set once a pass has ended in which at least one step succeeded.
@@ -120,6 +124,8 @@ pub enum SessionEvent {
     JobFinished(Box<FinishedJob>),
     /// The result of a ping.
     Pong(Result<(), DataplaneError>),
+    /// VPP's reply to a write of the global settings.
+    ConfWritten(Result<(), DataplaneError>),
     /// The result of a garbage collection.
     GarbageCollected(Result<bool, DataplaneError>),
 }
@@ -148,6 +154,7 @@ impl SyncSession {
             next_ping: now + intervals.ping,
             next_pass: now,
             verify_at: None,
+            conf_write: None,
             conf_settled: false,
             synced: false,
         }
@@ -195,13 +202,17 @@ impl SyncSession {
     pub async fn wait(&mut self) -> SessionEvent {
         let dump = OptionFuture::from(self.pending_dump.as_mut().map(|pending_dump| &mut pending_dump.reply));
         let ping = OptionFuture::from(self.ping.as_mut());
+        let conf = OptionFuture::from(self.conf_write.as_mut().map(|write| &mut write.reply));
         let garbage = OptionFuture::from(self.garbage.reply.as_mut());
         tokio::select! {
-            ended = &mut self.closed => SessionEvent::Closed(ended),
+            biased;
             Some(job) = self.jobs.next(), if !self.jobs.is_empty() => SessionEvent::JobFinished(Box::new(job)),
+            Some(result) = conf => SessionEvent::ConfWritten(result),
             Some(reply) = dump => SessionEvent::Dump(reply),
             Some(result) = ping => SessionEvent::Pong(result),
             Some(result) = garbage => SessionEvent::GarbageCollected(result),
+            // Last, so that the replies received before the end are processed.
+            ended = &mut self.closed => SessionEvent::Closed(ended),
         }
     }
 
@@ -246,7 +257,7 @@ impl SyncSession {
     pub fn pump(&mut self, state: &mut AgentState, now: Instant, budget: &mut TurnBudget) {
         self.tick(state, now);
         self.start_dump(state);
-        if self.cached.is_none() || !self.conf_settled || state.gate(now) == Gate::Closed {
+        if self.cached.is_none() || !self.conf_settled || self.waits_for_source() || state.gate(now) == Gate::Closed {
             return;
         }
         self.enqueue(state.recreates.next());
@@ -302,7 +313,7 @@ impl SyncSession {
     }
 
     /// Processes the reply to a dump request: updates the cached state, then starts a pass or plans verified addresses.
-    pub async fn dump_received(
+    pub fn dump_received(
         &mut self,
         state: &mut AgentState,
         reply: Result<(Arc<LbDump>, Actual), DataplaneError>,
@@ -331,7 +342,7 @@ impl SyncSession {
         let before = self.cached.replace(CachedVppState { conf, actual, number: pending_dump.number });
         self.publish_vpp_state(state, before.as_ref());
         self.warn_unreadable(state);
-        self.write_conf(state, now).await;
+        self.write_conf(state, now);
         let verified = self.take_verified(state, pending_dump.number);
         match pending_dump.reason {
             DumpReason::Pass => self.begin_pass(state, now),

@@ -47,8 +47,8 @@ use tokio_util::sync::CancellationToken;
 
 use maglev_model::{config::Config, event::Events, health::HealthSnapshot};
 
-use self::checker::Checker;
 pub use self::{
+    checker::Checker,
     last_probes::LastProbes,
     loop_beat::LoopBeat,
     metrics::ProbeMetrics,

@@ -53,6 +53,13 @@ pub enum Error {
         #[source]
         source: CodecError,
     },
+    /// VPP's text shows an object that its dump lacks: VPP dropped a part of the dump.
+    #[error("{message}: the dump lacks {object}, which VPP shows in its text")]
+    Incomplete {
+        message: &'static str,
+        /// The first missing VIP or application server.
+        object: String,
+    },
     #[error("{message}: the request queue is full ({limit} requests)")]
     QueueFull {
         message: &'static str,
@@ -93,6 +100,7 @@ impl Error {
             Self::Refused { .. } => "Refused",
             Self::Unanswered { .. } => "NoAnswer",
             Self::Malformed { .. } => "MalformedAnswer",
+            Self::Incomplete { .. } => "IncompleteDump",
             Self::QueueFull { .. } => "QueueFull",
             Self::Closed { .. } => "SessionClosed",
         }

@@ -199,6 +199,8 @@ impl Lb {
     /// Reads all VIPs and application servers, at one position in the order of the calls. Affinity, pool index, and the
     /// values in [`LbReading::servers`] are `None` or absent if the CLI's text lacks them. From a legacy plugin, only the
     /// text is read.
+    ///
+    /// The future fails with [`Error::Incomplete`] if a dump lacks an object that the text shows.
     pub fn read_all(&self) -> impl Future<Output = Result<LbReading, Error>> + Send + use<> {
         match self.plugin {
             Plugin::Weighted => Either::Left(self.read_dumps()),
@@ -234,10 +236,18 @@ impl Lb {
     fn read_dumps(&self) -> impl Future<Output = Result<LbReading, Error>> + Send + use<> {
         let vips = self.session.dump(&LbVipDump::ALL);
         let ases = self.session.dump(&LbAsV2Dump { vip: WireVip::ZERO });
-        let text = self.cli_output(cli::SHOW_VIPS);
+        let text = self.session.call(&CliInband { cmd: cli::SHOW_VIPS.to_owned() });
         async move {
             let (vips, ases) = (vips.await?, ases.await?);
-            let shown = cli::parse_vips(&text.await?);
+            let shown = match text.await {
+                Ok(text) => cli::parse_vips(&text.reply),
+                // Without CLI commands. A lost text is an error: it alone shows that a dump is incomplete.
+                Err(Error::Refused { .. } | Error::Missing { .. }) => Vec::new(),
+                Err(error) => return Err(error),
+            };
+            if let Some((message, object)) = read::missing_in_dumps(&vips, &ases, &shown) {
+                return Err(Error::Incomplete { message, object });
+            }
             Ok(LbReading { servers: read::server_texts(&shown), actual: merge(&vips, &ases, &shown) })
         }
     }

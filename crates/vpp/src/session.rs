@@ -17,6 +17,7 @@
 //! * **End**: with a [`CloseReason`]; every outstanding call fails with it. A session does not reconnect: its
 //!   owner must open a new one. Dropping the last handle closes the session.
 
+mod dial;
 mod id_table;
 mod message_observer;
 mod request_queue;
@@ -27,12 +28,14 @@ use std::{fmt, path::Path, sync::Arc, time::Duration};
 use bytes::BytesMut;
 use tokio::{
     io::AsyncWriteExt,
-    net::UnixStream,
     sync::{oneshot, watch},
     time::timeout,
 };
 
-pub use self::id_table::MissingMessage;
+pub use self::{
+    dial::{ApiStream, Dial},
+    id_table::MissingMessage,
+};
 use self::{
     id_table::IdTable,
     message_observer::MessageObserver,
@@ -68,6 +71,8 @@ pub struct SessionOptions {
     /// Receives `vpp-api-send` and `vpp-api-recv`.
     pub events: Events,
     pub metrics: Metrics,
+    /// Opens the stream to the API socket.
+    pub dial: Dial,
 }
 
 impl SessionOptions {
@@ -80,6 +85,7 @@ impl SessionOptions {
             queue: 65_536,
             events,
             metrics: Metrics::default(),
+            dial: Dial::default(),
         }
     }
 }
@@ -108,13 +114,15 @@ impl fmt::Debug for Session {
 
 impl Session {
     /// Connects to the API socket at `path` and starts the task that owns the session. Requires a Tokio runtime with
-    /// I/O and time.
+    /// time, and with I/O for a Unix socket.
     ///
     /// # Errors
     /// [`Error::Connect`] and [`Error::Handshake`]. Messages that this VPP lacks are not an error: see
     /// [`Session::missing`].
     pub async fn connect(path: &Path, options: SessionOptions) -> Result<Self, Error> {
-        let mut stream = UnixStream::connect(path)
+        let mut stream = options
+            .dial
+            .open(path)
             .await
             .map_err(|source| Error::Connect { path: path.to_owned(), source: Arc::new(source) })?;
         let mut input = BytesMut::new();
@@ -255,7 +263,7 @@ fn decode<M: Message>(queue: &RequestQueue, body: &[u8]) -> Result<M, Error> {
 }
 
 async fn handshake(
-    stream: &mut UnixStream,
+    stream: &mut impl ApiStream,
     input: &mut BytesMut,
     client_name: &str,
     observer: &MessageObserver,

@@ -43,7 +43,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{io::DuplexStream, sync::Mutex, time::Instant};
 
 use self::{
     faults::Faults,
@@ -84,6 +84,8 @@ pub enum SimulatorError {
 pub struct Simulator {
     options: SimulatorOptions,
     shared: Arc<Shared>,
+    /// True for a VPP without sockets.
+    in_memory: bool,
     run: Mutex<Option<Arc<Run>>>,
 }
 
@@ -94,13 +96,32 @@ impl Simulator {
     /// The socket cannot be created.
     pub async fn start(options: SimulatorOptions) -> Result<Self, SimulatorError> {
         let shared = Arc::new(Shared::new(SimulatorState::new(&options)));
-        let simulator = Self { options, shared, run: Mutex::new(None) };
+        let simulator = Self { options, shared, in_memory: false, run: Mutex::new(None) };
         let run = simulator.serve()?;
         *simulator.run.lock().await = Some(run);
         Ok(simulator)
     }
 
+    /// A VPP without sockets; clients connect with [`Self::connect`]. Its path and stats socket are unused.
+    pub fn in_memory(options: SimulatorOptions) -> Self {
+        let shared = Arc::new(Shared::new(SimulatorState::new(&options)));
+        Self { options, shared, in_memory: true, run: Mutex::new(Some(Arc::new(Run::in_memory()))) }
+    }
+
+    /// Connects a client to a VPP without sockets.
+    ///
+    /// # Errors
+    /// VPP is stopped or has crashed.
+    pub async fn connect(&self) -> io::Result<DuplexStream> {
+        let run = self.run.lock().await.clone().filter(|run| self.in_memory && !run.ended.is_cancelled());
+        let run = run.ok_or(io::ErrorKind::ConnectionRefused)?;
+        Ok(run.connect(Arc::clone(&self.shared)))
+    }
+
     fn serve(&self) -> Result<Arc<Run>, SimulatorError> {
+        if self.in_memory {
+            return Ok(Arc::new(Run::in_memory()));
+        }
         let run = Run::start(self.api_socket(), self.options.stats_socket.as_deref(), Arc::clone(&self.shared));
         run.map(Arc::new).map_err(|source| self.socket_failed(source))
     }
@@ -110,6 +131,9 @@ impl Simulator {
     }
 
     fn remove_sockets(&self) -> io::Result<()> {
+        if self.in_memory {
+            return Ok(());
+        }
         self.options.stats_socket.as_deref().map_or(Ok(()), server::remove_file)?;
         server::remove_file(self.api_socket())
     }

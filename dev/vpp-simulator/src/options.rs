@@ -57,6 +57,8 @@ pub struct SimulatorOptions {
     pub release: Release,
     pub garbage_collection: GarbageCollection,
     pub recompute: Recompute,
+    /// Process ID of the first run; each restart adds 1.
+    pub pid: u32,
 }
 
 impl SimulatorOptions {
@@ -69,6 +71,7 @@ impl SimulatorOptions {
             release: Release::default(),
             garbage_collection: GarbageCollection::default(),
             recompute: Recompute::default(),
+            pid: std::process::id(),
         }
     }
 }

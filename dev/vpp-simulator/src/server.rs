@@ -8,8 +8,8 @@ use std::{io, path::Path, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{
-    io::AsyncWriteExt,
-    net::{UnixListener, UnixStream},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, duplex},
+    net::UnixListener,
     sync::watch,
     time::{Instant, sleep, sleep_until},
 };
@@ -24,6 +24,11 @@ use maglev_vpp::frame::{self, ReadError};
 
 /// Size in bytes at which buffered replies are sent.
 const FLUSH: usize = 64 << 10;
+
+/// The connection of a client.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
 
 /// State shared by the simulator's handle and its connections.
 #[derive(Debug)]
@@ -82,6 +87,18 @@ impl Run {
         Ok(Self { ended, tasks })
     }
 
+    /// A run without sockets, for [`Self::connect`].
+    pub fn in_memory() -> Self {
+        Self { ended: CancellationToken::new(), tasks: TaskTracker::new() }
+    }
+
+    /// Connects a client in memory.
+    pub fn connect(&self, shared: Arc<Shared>) -> DuplexStream {
+        let (client, server) = duplex(FLUSH);
+        self.tasks.spawn(serve(server, shared, self.ended.clone()));
+        client
+    }
+
     /// Waits for the end of the run and of all connections.
     pub async fn finished(&self) {
         self.ended.cancelled().await;
@@ -117,7 +134,7 @@ async fn accept(listener: UnixListener, shared: Arc<Shared>, ended: Cancellation
     }
 }
 
-async fn serve(stream: UnixStream, shared: Arc<Shared>, ended: CancellationToken) {
+async fn serve(stream: impl Stream, shared: Arc<Shared>, ended: CancellationToken) {
     let client = shared.state().vpp.connect();
     if let Some(Err(reason)) = ended.run_until_cancelled(serve_client(stream, &shared, client, &ended)).await {
         tracing::debug!(client, %reason, "the simulated VPP closed the connection of a client");
@@ -129,7 +146,7 @@ async fn serve(stream: UnixStream, shared: Arc<Shared>, ended: CancellationToken
 
 /// Serves one client until it disconnects or sends an invalid frame.
 async fn serve_client(
-    mut stream: UnixStream,
+    mut stream: impl Stream,
     shared: &Shared,
     client: u32,
     ended: &CancellationToken,
@@ -152,7 +169,7 @@ async fn serve_client(
 }
 
 /// Sends buffered replies if there are enough of them, or if they are delayed.
-async fn send(stream: &mut UnixStream, outbox: &mut BytesMut, delay: Duration) -> io::Result<()> {
+async fn send(stream: &mut impl Stream, outbox: &mut BytesMut, delay: Duration) -> io::Result<()> {
     if !delay.is_zero() {
         sleep(delay).await;
     } else if outbox.len() < FLUSH {
@@ -162,7 +179,7 @@ async fn send(stream: &mut UnixStream, outbox: &mut BytesMut, delay: Duration) -
 }
 
 /// Sends buffered replies. Pending requests of a client that has disconnected are still executed.
-async fn flush(stream: &mut UnixStream, outbox: &mut BytesMut) -> io::Result<()> {
+async fn flush(stream: &mut impl Stream, outbox: &mut BytesMut) -> io::Result<()> {
     let written = stream.write_all_buf(outbox).await;
     outbox.clear();
     match written {

@@ -39,7 +39,7 @@ impl Vpp {
         Self {
             release: options.release,
             lb,
-            pid: std::process::id().wrapping_add(run),
+            pid: options.pid.wrapping_add(run),
             booted: Instant::now(),
             boot_time,
             ahead: Duration::ZERO,

@@ -160,3 +160,36 @@ async fn session_whose_ping_fails_ends_and_is_reopened() {
     node.until("the change arrived", |node| node.weights(key(1)).values().any(|weight| *weight == 77)).await;
     node.until_programmed().await;
 }
+
+#[tokio::test]
+async fn lost_reply_to_the_settings_delays_no_weight() {
+    let node = Node::following(many()).await;
+    until_all(&node).await;
+    node.until_programmed().await;
+    node.simulator.swallow_next_reply("lb_conf");
+    node.edit_node(|conf| conf.vpp.flow_timeout = Some(77));
+    node.set_state(&backend("b1", "192.0.2.1"), Down);
+    node.until("b1 has no weight", |node| (1..=VIPS).all(|n| node.weights(key(n))[&ip("192.0.2.1")] == 0)).await;
+    node.until("the lost reply is reported", |node| {
+        node.log().iter().any(|line| line.starts_with("vpp-lb-sync-error step=set-conf "))
+    })
+    .await;
+    assert!(!node.log().iter().any(|line| line.starts_with("vpp-disconnect")), "the session did not end");
+}
+
+#[tokio::test]
+async fn dump_without_its_details_is_read_again() {
+    let node = Node::following(many()).await;
+    until_all(&node).await;
+    node.until_programmed().await;
+    for lost in ["lb_vip_dump", "lb_as_v2_dump"] {
+        node.clear_log();
+        let mark = node.simulator.mark();
+        node.simulator.swallow_next_reply(lost);
+        node.sync_now(None).await.unwrap();
+        let has = |node: &Node, start: &str| node.log().iter().any(|line| line.starts_with(start));
+        node.until("the loss is reported", |node| has(node, "vpp-lb-sync-error step=read ")).await;
+        node.until("a pass has ended", |node| has(node, "vpp-lb-sync-done scope=all ")).await;
+        assert_eq!(node.simulator.writes_since(mark), [], "{lost}: present objects are not added again");
+    }
+}

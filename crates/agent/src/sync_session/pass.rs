@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 use tokio::time::Instant;
 
 use super::{CachedVppState, SyncSession};
-use crate::{conf, state::AgentState, warmup::Gate};
+use crate::{state::AgentState, warmup::Gate};
 use maglev_model::{
     actual::ActualVip,
     change::Change,
@@ -77,7 +77,10 @@ impl SyncSession {
         let desired: BTreeSet<IpAddr> = state.inputs.addresses().collect();
         // A NAT VIP without a Frontend, which version 0.1.0 added, is never removed, so it is released and reported.
         let is_kept = |key: &VipKey| cached.actual.vips.get(&(*key).into()).is_some_and(|vip| !vip.is_nat());
-        state.prune_owned_vips(is_kept);
+        let is_unsettled =
+            |key: &VipKey| self.queue.is_in_flight(key.address) || self.unverified.contains_key(&key.address);
+        let is_absent = |key: &VipKey| !cached.actual.vips.contains_key(&(*key).into());
+        state.release_owned_vips(is_kept, is_absent, is_unsettled);
         for vip in in_vpp.clone().filter(|vip| state.is_foreign(vip)) {
             if self.reported_foreign.insert(*vip) {
                 state.events.emit(Event::ForeignVip { vip: *vip });
@@ -126,27 +129,6 @@ impl SyncSession {
                 state.events.emit_change(Change::VppState(cached.conf, actual()));
             }
             Some(_) => {}
-        }
-    }
-
-    /// Writes VPP's global settings, if they differ and writes are allowed. Writing equal settings could drop the
-    /// sticky table of every worker.
-    pub async fn write_conf(&mut self, state: &AgentState, now: Instant) {
-        let (Some(cached), Some(node)) = (&mut self.cached, state.inputs.node()) else { return };
-        if state.gate(now) == Gate::Closed {
-            return;
-        }
-        self.conf_settled = true;
-        let desired = conf::desired_conf(node, &cached.conf);
-        if desired == cached.conf {
-            return;
-        }
-        match self.dataplane.set_conf(desired).await {
-            Ok(()) => {
-                cached.conf = desired;
-                state.events.emit(Event::VppLbConfSet { conf: desired });
-            }
-            Err(error) => state.sync_error(None, "set-conf", &error.to_string()),
         }
     }
 

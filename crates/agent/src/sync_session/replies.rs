@@ -15,7 +15,7 @@ use maglev_model::{
     desired::Mismatch,
     event::{Event, Scope, SyncCounts},
     plan::Step,
-    vip::VipKey,
+    vip::{Encap, VipKey},
 };
 
 /// A VIP that was recreated to repair a mismatch.
@@ -64,7 +64,10 @@ impl SyncSession {
         }
         for (vip, mismatch) in &recreates {
             self.publish_recreate(state, scope, Recreate { vip: *vip, mismatch: *mismatch }, &outcomes);
-            state.recreates.record_finished(*vip, *mismatch);
+            // A recreate that VPP did not execute is repeated.
+            if added_again(*vip, &outcomes).is_some() {
+                state.recreates.record_finished(*vip, *mismatch);
+            }
             self.dump_due = self.dump_due.max(Some(DumpReason::Verify));
         }
         if let Some(StepOutcome { number, .. }) = outcomes.last() {
@@ -96,12 +99,7 @@ impl SyncSession {
     /// executed steps are published instead.
     fn publish_recreate(&self, state: &AgentState, scope: Scope, recreate: Recreate, outcomes: &[StepOutcome]) {
         let Recreate { vip, mismatch } = recreate;
-        let executed = |outcome: &&StepOutcome| outcome.result.is_ok() && outcome.step.vip() == vip.into();
-        let added = outcomes.iter().filter(executed).find_map(|outcome| match &outcome.step {
-            Step::AddVip { encap, .. } => Some(encap),
-            _ => None,
-        });
-        match added {
+        match added_again(vip, outcomes) {
             Some(encap) => {
                 state.metrics.synced(scope, SyncedChange::VipRecreate);
                 state.events.emit(Event::VipRecreate {
@@ -111,7 +109,42 @@ impl SyncSession {
                     state: in_vpp(self.actual(), vip).map(VipState::from),
                 });
             }
-            None => outcomes.iter().filter(executed).for_each(|outcome| state.publish_step(scope, &outcome.step)),
+            None => executed(vip, outcomes).for_each(|step| state.publish_step(scope, step)),
         }
+    }
+}
+
+/// The steps of `vip` that VPP executed.
+fn executed(vip: VipKey, outcomes: &[StepOutcome]) -> impl Iterator<Item = &Step> {
+    let executed = outcomes.iter().filter(|outcome| outcome.result.is_ok()).map(|outcome| &outcome.step);
+    executed.filter(move |step| step.vip() == vip.into())
+}
+
+/// The encapsulation with which VPP added the recreated `vip` again; `None` if it did not.
+fn added_again(vip: VipKey, outcomes: &[StepOutcome]) -> Option<Encap> {
+    executed(vip, outcomes).find_map(|step| match step {
+        Step::AddVip { encap, .. } => Some(*encap),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use maglev_model::vip::{Service, TableLength};
+
+    #[test]
+    fn recreate_is_finished_only_if_vpp_added_the_vip_again() {
+        let vip = VipKey { address: "203.0.113.1".parse().unwrap(), service: Service::AllPorts };
+        let lost = || Err(DataplaneError::Unanswered("lost".to_owned()));
+        let outcome = |step, result| StepOutcome { number: 1, step, result };
+        let remove = |result| outcome(Step::RemoveVip { vip: vip.into(), encap: None }, result);
+        let table_length = TableLength::new(1024).unwrap();
+        let add = |result| outcome(Step::AddVip { vip, encap: Encap::Gre4, sticky: false, table_length }, result);
+        assert_eq!(added_again(vip, &[remove(lost())]), None, "the add was not sent");
+        assert_eq!(added_again(vip, &[remove(Ok(())), add(lost())]), None);
+        assert_eq!(added_again(vip, &[remove(Ok(())), add(Ok(()))]), Some(Encap::Gre4));
+        let other = VipKey { address: "203.0.113.2".parse().unwrap(), ..vip };
+        assert_eq!(added_again(other, &[remove(Ok(())), add(Ok(()))]), None);
     }
 }

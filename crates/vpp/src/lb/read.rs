@@ -1,10 +1,16 @@
 //! VPP's state, merged from two dumps and the CLI's text, as plugins from 26.10 on report it.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use crate::{
     cli::{CliAs, CliVip},
-    messages::lb::{AS_USED, LbAsV2Details, LbVipDetails},
+    messages::{
+        Message as _,
+        lb::{AS_USED, LbAsV2Details, LbVipDetails},
+    },
 };
 use maglev_model::actual::{Actual, ActualAs, ActualEncap, ActualVip, VppVip};
 
@@ -35,6 +41,28 @@ pub fn server_texts(cli_vips: &[CliVip]) -> ServerTexts {
         live.map(|server| (server.address, ServerText { flows: server.flows, dpo: server.dpo })).collect()
     };
     live.map(|(vip, ases)| (vip, servers(ases))).collect()
+}
+
+/// The first live object in the CLI text that the dumps lack, with the name of the missing message. VPP drops messages
+/// for a client that reads too slowly, and a missing VIP would be taken for a removed one.
+pub fn missing_in_dumps(
+    vips: &[LbVipDetails],
+    ases: &[LbAsV2Details],
+    cli_vips: &[CliVip],
+) -> Option<(&'static str, String)> {
+    let dumped: BTreeSet<VppVip> = vips.iter().map(|details| details.vip.into()).collect();
+    let live = ases.iter().filter(|server| server.flags & AS_USED != 0);
+    let servers: BTreeSet<(VppVip, IpAddr)> = live.map(|server| (server.vip.into(), server.app_srv)).collect();
+    for CliVip { vip, ases, .. } in cli_vips.iter().filter(|vip| !vip.removed) {
+        if !dumped.contains(vip) {
+            return Some((LbVipDetails::NAME, format!("VIP {vip}")));
+        }
+        let live = ases.iter().flatten().filter(|server| !server.removed);
+        if let Some(server) = live.map(|server| server.address).find(|address| !servers.contains(&(*vip, *address))) {
+            return Some((LbAsV2Details::NAME, format!("application server {server} of VIP {vip}")));
+        }
+    }
+    None
 }
 
 /// Merges the replies; `cli_vips` is the parsed CLI text. Removed application servers, and servers of VIPs that are not
@@ -108,6 +136,31 @@ mod tests {
         let ases: Vec<_> =
             vip.ases.iter().map(|(address, server)| (address.to_string(), server.weight, server.buckets)).collect();
         assert_eq!(ases, [("192.0.2.10".to_owned(), 10, 7), ("192.0.2.12".to_owned(), 0, 7)]);
+    }
+
+    #[test]
+    fn live_objects_of_the_text_must_be_in_the_dumps() {
+        let web = wire("198.51.100.1", 80);
+        let cli_server = |address: &str, removed| CliAs {
+            address: address.parse().unwrap(),
+            weight: Some(1),
+            buckets: 1,
+            flows: None,
+            dpo: None,
+            removed,
+        };
+        let ases = vec![cli_server("192.0.2.10", false), cli_server("192.0.2.11", true)];
+        let text =
+            [CliVip { ases: Some(ases), ..shown(web, 1, false, None) }, shown(wire("198.51.100.2", 80), 2, true, None)];
+        let (vips, servers) = ([details(web)], [server(web, "192.0.2.10", AS_USED, 10)]);
+        assert_eq!(missing_in_dumps(&vips, &servers, &text), None, "removed objects need not be dumped");
+        assert_eq!(missing_in_dumps(&vips, &servers, &[]), None, "nothing is known from an empty text");
+        let missing = |vips: &[_], servers: &[_]| missing_in_dumps(vips, servers, &text).map(|(_, object)| object);
+        assert_eq!(missing(&[], &servers).as_deref(), Some("VIP 198.51.100.1/32 tcp 80"));
+        let removed = [server(web, "192.0.2.10", 0, 10)];
+        let server = "application server 192.0.2.10 of VIP 198.51.100.1/32 tcp 80";
+        assert_eq!(missing(&vips, &[]).as_deref(), Some(server));
+        assert_eq!(missing(&vips, &removed).as_deref(), Some(server));
     }
 
     #[test]

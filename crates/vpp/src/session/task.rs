@@ -1,18 +1,27 @@
 //! The task that owns a session's socket: it writes queued requests, many frames at a time, and routes each reply to
 //! the request with its context.
 
-use std::{collections::VecDeque, io, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::{Buf, Bytes, BytesMut};
+use futures::FutureExt;
 use tokio::{
-    io::Interest,
-    net::UnixStream,
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
     task::coop,
     time::{Instant, sleep},
 };
 
 use super::{
     SessionOptions,
+    dial::ApiStream,
     request_queue::{ExpectedMessage, PendingRequest, RequestQueue},
 };
 use crate::{
@@ -28,7 +37,7 @@ use crate::{
 const MAX_DETAILS: usize = 1 << 20;
 
 pub struct Task {
-    stream: UnixStream,
+    stream: Box<dyn ApiStream>,
     input: BytesMut,
     output: BytesMut,
     /// Time of the last reply, or of sending the first request in flight.
@@ -59,7 +68,7 @@ impl Drop for Outstanding {
 
 impl Task {
     pub fn new(
-        stream: UnixStream,
+        stream: Box<dyn ApiStream>,
         input: BytesMut,
         unregister: BytesMut,
         queue: Arc<RequestQueue>,
@@ -87,7 +96,7 @@ impl Task {
         let reason = self.serve().await;
         if matches!(reason, CloseReason::Local) && self.output.is_empty() && !self.unregister.is_empty() {
             // Best effort: VPP also detects the closed socket.
-            if self.stream.try_write(&self.unregister).is_ok() {
+            if let Some(Ok(_)) = self.stream.write(&self.unregister).now_or_never() {
                 self.queue.observer.sent(KnownMessage::new::<SockclntDelete>());
             }
         }
@@ -99,34 +108,54 @@ impl Task {
         if let Err(reason) = self.dispatch_all() {
             return reason;
         }
-        let mut timer = std::pin::pin!(sleep(self.deadline));
+        let queue = Arc::clone(&self.queue);
+        let mut timer = pin!(sleep(self.deadline));
         loop {
-            if let Err(reason) = self.step() {
+            if let Err(reason) = self.take() {
                 return reason;
             }
-            let interest =
-                if self.output.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+            let is_waiting = !self.outstanding.in_flight.is_empty();
             tokio::select! {
                 biased;
-                ready = self.stream.ready(interest) => if let Err(error) = ready {
-                    return error.into();
+                done = poll_fn(|context| self.poll_stream(context)) => if let Err(reason) = done {
+                    return reason;
                 },
-                () = self.queue.wake.notified() => {}
-                // The timer may expire for an earlier reply; the next step checks the deadline of the last one.
-                () = &mut timer, if !self.outstanding.in_flight.is_empty() => timer.as_mut().reset(self.progress + self.deadline),
+                () = queue.wake.notified() => {}
+                // The timer may expire for an earlier reply.
+                () = &mut timer, if is_waiting => {
+                    if self.progress.elapsed() >= self.deadline {
+                        return CloseReason::Deadline(self.deadline);
+                    }
+                    timer.as_mut().reset(self.progress + self.deadline);
+                }
             }
             coop::consume_budget().await;
         }
     }
 
-    /// One round without waiting: reads, then sends as many requests as the window allows.
-    fn step(&mut self) -> Result<(), CloseReason> {
-        self.read()?;
-        if !self.outstanding.in_flight.is_empty() && self.progress.elapsed() >= self.deadline {
-            return Err(CloseReason::Deadline(self.deadline));
+    /// Sends the output, reads once, and dispatches all complete frames. Replies that arrived before the stream failed
+    /// are still dispatched. Ready after a read, or when the session ends.
+    fn poll_stream(&mut self, context: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
+        let written = self.poll_write(context);
+        frame::make_room(&mut self.input);
+        let read = pin!(self.stream.read_buf(&mut self.input)).poll(context);
+        match read {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(CloseReason::Eof)),
+            Poll::Ready(Ok(_)) => Poll::Ready(self.dispatch_all()),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+            Poll::Pending => written.map_or_else(|error| Poll::Ready(Err(error.into())), |()| Poll::Pending),
         }
-        self.take()?;
-        self.write()
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        while !self.output.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(context, &self.output) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(written) => self.output.advance(written?),
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
     }
 
     fn take(&mut self) -> Result<(), CloseReason> {
@@ -144,28 +173,6 @@ impl Task {
             }
         }
         Ok(())
-    }
-
-    fn write(&mut self) -> Result<(), CloseReason> {
-        while !self.output.is_empty() {
-            match self.stream.try_write(&self.output) {
-                Ok(written) => self.output.advance(written),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads once, and dispatches all complete frames. Unread bytes make the socket ready again.
-    fn read(&mut self) -> Result<(), CloseReason> {
-        frame::make_room(&mut self.input);
-        match self.stream.try_read_buf(&mut self.input) {
-            Ok(0) => Err(CloseReason::Eof),
-            Ok(_) => self.dispatch_all(),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error.into()),
-        }
     }
 
     fn dispatch_all(&mut self) -> Result<(), CloseReason> {

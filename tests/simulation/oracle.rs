@@ -1,0 +1,105 @@
+//! The state of VPP that given inputs call for.
+
+use std::{net::IpAddr, sync::Arc};
+
+use maglev_model::{
+    config::{Frontend, MemberTarget, Standing},
+    vip::VipKey,
+    weights::{BackendCondition, DesiredWeight, effective_weights},
+};
+use maglev_vpp_simulator::VipSettings;
+
+use crate::monitor::{Version, settings_match};
+
+/// The weight that a server should have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    Weight(u8),
+    /// The weight that VPP has.
+    Kept,
+    /// The weight depends on VPP's weights, which the agent may know from an earlier dump.
+    Unknown,
+    /// No Frontend has the server.
+    Absent,
+}
+
+/// A server that entered a condition which flushes.
+pub struct Fall {
+    pub vip: VipKey,
+    pub address: IpAddr,
+    /// The server took traffic before.
+    pub was_up: bool,
+}
+
+/// The served Frontend of `vip`.
+pub fn frontend(version: &Version, vip: VipKey) -> Option<&Arc<Frontend>> {
+    let frontends = version.config.as_ref()?.frontends.values();
+    frontends.into_iter().find(|it| it.vip == vip && !matches!(it.standing, Standing::Withdrawn(_)))
+}
+
+/// True if the VIP, which has `settings` in VPP, is to be removed or recreated. The removal of an absent VIP does no
+/// harm.
+pub fn vip_goes(version: &Version, vip: VipKey, settings: Option<&VipSettings>) -> bool {
+    match (frontend(version, vip), settings) {
+        (Some(frontend), Some(settings)) => !settings_match(settings, frontend),
+        _ => version.config.is_some(),
+    }
+}
+
+/// True if a served Frontend of `vip` has a member with this address.
+pub fn is_member(version: &Version, vip: VipKey, address: IpAddr) -> bool {
+    let pools = frontend(version, vip).into_iter().flat_map(|frontend| &frontend.pools);
+    pools.flat_map(|pool| &pool.members).any(|member| member.target.address() == Some(address))
+}
+
+pub fn want(version: &Version, vip: VipKey, address: IpAddr) -> Want {
+    let Some(frontend) = frontend(version, vip) else { return Want::Absent };
+    let certain = conditions(version, vip).all(|(_, condition)| condition.is_known());
+    let effective = effective_weights(&frontend.pools, &version.health, |_| None);
+    match effective.ases.get(&address).map(|server| server.weight) {
+        None => Want::Absent,
+        Some(DesiredWeight::Keep { .. }) => Want::Kept,
+        Some(_) if !certain => Want::Unknown,
+        Some(DesiredWeight::Set(weight)) => Want::Weight(weight.get()),
+        Some(DesiredWeight::Presence(_)) => Want::Unknown,
+    }
+}
+
+/// The addresses and conditions of the members of `vip`.
+fn conditions(version: &Version, vip: VipKey) -> impl Iterator<Item = (IpAddr, BackendCondition)> {
+    let members = frontend(version, vip).into_iter().flat_map(|it| &it.pools).flat_map(|pool| &pool.members);
+    members.filter_map(|member| match &member.target {
+        MemberTarget::Backend(backend) => {
+            Some((backend.address, BackendCondition::from_snapshot(&member.target, &version.health)))
+        }
+        MemberTarget::Unreadable { .. } => None,
+    })
+}
+
+/// The servers that fall from one version to the next.
+pub fn falls(before: &Version, after: &Version) -> Vec<Fall> {
+    let frontends = after.config.iter().flat_map(|config| config.frontends.values());
+    let vips = frontends.filter(|frontend| !matches!(frontend.standing, Standing::Withdrawn(_)));
+    let mut falls = Vec::new();
+    for after_frontend in vips {
+        let vip = after_frontend.vip;
+        let condition_before = |address: IpAddr| {
+            let frontend = frontend(before, vip)?;
+            let condition = conditions(before, vip).find(|(other, _)| *other == address)?.1;
+            Some((condition, condition.flushes(frontend.on_backend_down)))
+        };
+        for (address, condition) in conditions(after, vip) {
+            let before = condition_before(address);
+            // A backend that is down and then disabled is flushed twice.
+            let is_same = before.is_some_and(|(before, flushed)| flushed && before == condition);
+            if condition.flushes(after_frontend.on_backend_down) && !is_same {
+                falls.push(Fall {
+                    vip,
+                    address,
+                    was_up: before.is_some_and(|(before, _)| before == BackendCondition::Up),
+                });
+            }
+        }
+    }
+    falls
+}

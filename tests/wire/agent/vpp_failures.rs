@@ -186,7 +186,7 @@ async fn dump_without_its_details_is_read_again() {
         node.clear_log();
         let mark = node.simulator.mark();
         node.simulator.swallow_next_reply(lost);
-        node.sync_now(None).await.unwrap();
+        node.sync_now().await.unwrap();
         let has = |node: &Node, start: &str| node.log().iter().any(|line| line.starts_with(start));
         node.until("the loss is reported", |node| has(node, "vpp-lb-sync-error step=read ")).await;
         node.until("a pass has ended", |node| has(node, "vpp-lb-sync-done scope=all ")).await;

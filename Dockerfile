@@ -1,6 +1,7 @@
 # syntax=docker/dockerfile:1
-# One image with all programs. The pod's `command` selects the program.
+# One image with the programs of a cluster. The pod's `command` selects the program.
 #   docker build -t maglev .
+#   docker build -t maglev --target development .   (also with maglev-sandbox and its simulated VPP)
 #   docker buildx build --platform linux/amd64,linux/arm64 -t registry.example/maglev --push .
 # The dashboard's page is in the checkout (web/dist), so the build needs no Node. It needs no protoc either.
 
@@ -45,15 +46,32 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     set -eu; \
     target="$(cat /target)"; \
     CARGO_PROFILE_RELEASE_STRIP=debuginfo \
-      cargo build --locked --release -p maglev -p maglev-sandbox --bins --target "$target"; \
+      cargo build --locked --release -p maglev --bins --target "$target"; \
     mkdir /out; \
-    for program in maglevd maglev-controller maglev-frontend maglevc maglev-sandbox; do \
+    for program in maglevd maglev-controller maglev-frontend maglevc; do \
       cp "target/$target/release/$program" /out/; \
     done
 
+# Built only for the image for development.
+FROM build AS build-sandbox
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,target=/src/target,sharing=locked \
+    set -eu; \
+    target="$(cat /target)"; \
+    CARGO_PROFILE_RELEASE_STRIP=debuginfo \
+      cargo build --locked --release -p maglev-sandbox --bins --target "$target"; \
+    cp "target/$target/release/maglev-sandbox" /out/
+
 # glibc only: no shell, no package manager. The root certificates of public CAs are compiled into the programs.
-FROM gcr.io/distroless/cc-debian13:nonroot
-COPY --from=build /out/ /usr/local/bin/
+FROM gcr.io/distroless/cc-debian13:nonroot AS base
 # The chart runs the agent as root, because VPP's sockets belong to root, and all other programs as this user.
 USER 65532:65532
 CMD ["maglevd", "--help"]
+
+FROM base AS development
+COPY --from=build-sandbox /out/ /usr/local/bin/
+
+# The last stage is the default.
+FROM base
+COPY LICENSE NOTICE /usr/share/doc/maglev/
+COPY --from=build /out/ /usr/local/bin/

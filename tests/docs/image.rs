@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use regex::Regex;
 
-use super::{MANIFESTS, assert_none, path, programs, read, sources};
+use super::{MANIFESTS, assert_none, path, programs_in, read, sources};
 
 /// The first group of the first match.
 fn first(pattern: &str, text: &str) -> Option<String> {
@@ -12,23 +12,35 @@ fn first(pattern: &str, text: &str) -> Option<String> {
 }
 
 #[test]
-fn the_image_is_built_by_the_pinned_toolchain_and_has_every_program() {
+fn the_image_is_built_by_the_pinned_toolchain_and_has_the_programs_of_a_cluster() {
     let dockerfile = read("Dockerfile");
     let pinned = first(r#"channel = "([^"]+)""#, &read("rust-toolchain.toml")).unwrap();
     assert_eq!(first(r"(?m)^ARG RUST_VERSION=(\S+)$", &dockerfile), Some(pinned));
-    let copied = first(r"for program in ([a-z -]+);", &dockerfile).unwrap();
-    let programs = programs();
-    assert_eq!(copied.split(' ').collect::<BTreeSet<_>>(), programs.iter().map(String::as_str).collect());
-    let build = first(r"(cargo build [^;]+);", &dockerfile).unwrap();
-    for manifest in MANIFESTS {
-        let package = first(r#"(?m)^name = "([a-z-]+)"$"#, &read(manifest)).unwrap();
-        assert!(build.contains(&format!(" -p {package} ")), "{build} does not build {package}");
+    let stages: Vec<&str> = dockerfile.split("\nFROM ").collect();
+    let stage = |name: &str| stages.iter().find(|stage| stage.contains(&format!(" AS {name}\n"))).unwrap();
+    let copied = first(r"for program in ([a-z -]+);", stage("build")).unwrap();
+    let [product, sandbox] = MANIFESTS.map(programs_in);
+    assert_eq!(copied.split(' ').collect::<BTreeSet<_>>(), product.iter().map(String::as_str).collect());
+    assert!(stage("build").contains("cargo build --locked --release -p maglev --bins "));
+    for program in &sandbox {
+        assert!(!stage("build").contains(&**program) && !stages.last().unwrap().contains("sandbox"), "{program}");
+        assert!(stage("build-sandbox").contains(&format!("release/{program}\" /out/")), "{program}");
     }
 }
 
-/// Directories and files at the top that a build of the programs reads: the workspace and the embedded files.
+#[test]
+fn notice_names_every_crate_under_the_mozilla_license_with_its_version() {
+    let (lock, notice) = (read("Cargo.lock"), read("NOTICE"));
+    for name in ["imbl", "imbl-sized-chunks"] {
+        let version = first(&format!(r#"(?m)^name = "{name}"\nversion = "([^"]+)"$"#), &lock).unwrap();
+        let line = Regex::new(&format!(r"(?m)^ *{name} +{} ", regex::escape(&version))).unwrap();
+        assert!(line.is_match(&notice), "NOTICE does not name {name} {version}");
+    }
+}
+
+/// Directories and files at the top that a build of the image reads: the workspace, the embedded files, the licenses.
 fn read_by_a_build() -> BTreeSet<String> {
-    let mut all: BTreeSet<String> = ["Cargo.toml", "Cargo.lock", "src"].map(String::from).into();
+    let mut all: BTreeSet<String> = ["Cargo.toml", "Cargo.lock", "LICENSE", "NOTICE", "src"].map(String::from).into();
     // Cargo reads the manifests of all members.
     let members = first(r"(?m)^members = \[([^\]]+)\]$", &read("Cargo.toml")).unwrap();
     all.extend(members.split(", ").map(|member| member.trim_matches('"').trim_end_matches("/*").to_owned()));

@@ -143,9 +143,13 @@ const MANIFESTS: [&str; 2] = ["Cargo.toml", "dev/sandbox/Cargo.toml"];
 
 /// Every program, in the order of the manifests.
 fn programs() -> Vec<String> {
+    MANIFESTS.into_iter().flat_map(programs_in).collect()
+}
+
+/// The programs of a manifest.
+fn programs_in(manifest: &str) -> Vec<String> {
     let name = Regex::new(r#"(?m)^\[\[bin\]\]\nname = "([a-z-]+)"$"#).unwrap();
-    let names = |manifest| name.captures_iter(&read(manifest)).map(|bin| bin[1].to_owned()).collect::<Vec<_>>();
-    MANIFESTS.into_iter().flat_map(names).collect()
+    name.captures_iter(&read(manifest)).map(|bin| bin[1].to_owned()).collect()
 }
 
 fn help(program: &str, args: &[&str]) -> Option<String> {

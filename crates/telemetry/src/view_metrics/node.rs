@@ -81,5 +81,8 @@ fn problems(view: &View) -> FamilyBuilder {
     for ((kind, reason), count) in counts {
         family.add([kind.as_str(), reason.as_str()], count.into());
     }
+    if view.claims_unknown {
+        family.add([Kind::Frontend.as_str(), "RemovalsSuspended"], 1.0);
+    }
     family
 }

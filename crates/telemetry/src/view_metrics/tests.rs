@@ -231,6 +231,7 @@ async fn problems_holds_and_foreign_vips_are_counted() {
                 ((Kind::Frontend, name("shop/a")), problems(&[Reason::BackendNotFound, Reason::NoBackends])),
                 ((Kind::Frontend, name("shop/b")), problems(&[Reason::BackendNotFound])),
             ],
+            claims_unknown: Some(true),
             ..ConfigDelta::default()
         };
         events.emit_change(Change::Config(Arc::new(delta)));
@@ -249,6 +250,7 @@ async fn problems_holds_and_foreign_vips_are_counted() {
         [
             r#"maglev_config_problems{kind="Frontend",reason="BackendNotFound"} 2"#,
             r#"maglev_config_problems{kind="Frontend",reason="NoBackends"} 1"#,
+            r#"maglev_config_problems{kind="Frontend",reason="RemovalsSuspended"} 1"#,
             r#"maglev_probe_path_suspect{family="ipv4"} 0"#,
             r#"maglev_probe_path_suspect{family="ipv6"} 1"#,
             "maglev_vpp_connected_seconds 10",

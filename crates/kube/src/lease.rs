@@ -3,7 +3,8 @@
 //! Only [`LeaseLoop`] creates a [`Leadership`], and every write requires one. Its deadline is monotonic and counted
 //! from *before* the request that acquired or renewed the Lease was sent. So it passes before another replica may
 //! acquire the Lease, even if the clocks differ: a replica that was paused finds the deadline passed and starts no
-//! write. As in client-go, a Lease is free once a replica has seen the same record for the Lease's duration on the
+//! write. The deadline counts by CLOCK_BOOTTIME, too, because the monotonic clock stops while a machine is suspended. As
+//! in client-go, a Lease is free once a replica has seen the same record for the Lease's duration on the
 //! replica's own clock.
 
 use std::{sync::Arc, time::Duration};
@@ -18,7 +19,7 @@ use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
 };
-use maglev_net::{LogThrottle, error_chain};
+use maglev_net::{LogThrottle, boot_time, error_chain};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout, timeout_at},
@@ -44,6 +45,8 @@ pub struct LeaseOptions {
     pub renew: Duration,
     /// Interval between attempts to acquire the Lease, and delay before a failed renewal is retried.
     pub retry: Duration,
+    /// Clock that goes on while the machine is suspended.
+    pub boot_clock: fn() -> Duration,
 }
 
 impl LeaseOptions {
@@ -57,7 +60,32 @@ impl LeaseOptions {
             margin: Duration::from_secs(3),
             renew: Duration::from_secs(4),
             retry: Duration::from_secs(2),
+            boot_clock: boot_time,
         }
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { monotonic: Instant::now(), boot: (self.boot_clock)() }
+    }
+
+    /// End of the leadership that a request of the time `sent` acquires or renews.
+    fn deadline(&self, sent: Moment) -> Moment {
+        let valid = self.duration.saturating_sub(self.margin);
+        Moment { monotonic: sent.monotonic + valid, boot: sent.boot + valid }
+    }
+}
+
+/// A time by both clocks.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    monotonic: Instant,
+    boot: Duration,
+}
+
+impl Moment {
+    /// True once either clock has reached `deadline`.
+    fn has_reached(self, deadline: Self) -> bool {
+        self.monotonic >= deadline.monotonic || self.boot >= deadline.boot
     }
 }
 
@@ -74,18 +102,20 @@ pub enum LeaderState {
 /// The right to write. Not `Clone`: only the loop grants it and moves its deadline.
 #[derive(Debug)]
 pub struct Leadership {
-    deadline_rx: watch::Receiver<Instant>,
+    deadline_rx: watch::Receiver<Moment>,
+    boot_clock: fn() -> Duration,
 }
 
 impl Leadership {
     /// End of the leadership unless the Lease is renewed. No request may be sent at or after this time.
     pub fn deadline(&self) -> Instant {
-        *self.deadline_rx.borrow()
+        self.deadline_rx.borrow().monotonic
     }
 
     /// To be checked just before each write.
     pub fn holds(&self) -> bool {
-        Instant::now() < self.deadline()
+        let now = Moment { monotonic: Instant::now(), boot: (self.boot_clock)() };
+        !now.has_reached(*self.deadline_rx.borrow())
     }
 }
 
@@ -106,7 +136,7 @@ pub struct LeaseLoop {
 /// A Lease held by this replica.
 struct HeldLease {
     lease: Lease,
-    deadline: Instant,
+    deadline: Moment,
 }
 
 impl LeaseLoop {
@@ -139,18 +169,18 @@ impl LeaseLoop {
     /// Waits until this replica holds the Lease.
     async fn acquire(&mut self) -> HeldLease {
         loop {
-            let sent = Instant::now();
+            let sent = self.options.moment();
             match timeout(self.options.retry * 2, self.try_acquire(sent)).await {
                 Ok(Ok(Some(held))) => return held,
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) => self.warn(&error_chain(&error)),
                 Err(_) => self.warn("no answer in time"),
             }
-            sleep_until(sent + self.options.retry).await;
+            sleep_until(sent.monotonic + self.options.retry).await;
         }
     }
 
-    async fn try_acquire(&mut self, sent: Instant) -> kube::Result<Option<HeldLease>> {
+    async fn try_acquire(&mut self, sent: Moment) -> kube::Result<Option<HeldLease>> {
         let Some(lease) = self.api.get_opt(&self.options.name).await? else {
             // Owned by the ServiceAccount, so that the uninstallation deletes the Lease as well.
             let owner = whoami::service_account_owner(&self.client, &self.options.namespace).await?;
@@ -173,11 +203,11 @@ impl LeaseLoop {
     }
 
     /// A conflict means that another replica was faster: no error, but no Lease.
-    fn acquired(&mut self, sent: Instant, lease: kube::Result<Lease>) -> kube::Result<Option<HeldLease>> {
+    fn acquired(&mut self, sent: Moment, lease: kube::Result<Lease>) -> kube::Result<Option<HeldLease>> {
         match lease {
             Ok(lease) => {
                 self.observed = None;
-                Ok(Some(HeldLease { lease, deadline: sent + self.options.duration - self.options.margin }))
+                Ok(Some(HeldLease { lease, deadline: self.options.deadline(sent) }))
             }
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
             Err(error) => Err(error),
@@ -229,7 +259,7 @@ impl LeaseLoop {
         self.state.send_replace(LeaderState::Leads);
         tracing::info!(lease = self.options.name, identity = self.options.identity, "lease acquired");
         let end = CancellationToken::new();
-        let task = lead(Arc::new(Leadership { deadline_rx }), end.clone());
+        let task = lead(Arc::new(Leadership { deadline_rx, boot_clock: self.options.boot_clock }), end.clone());
         let mut task = AbortOnDropHandle::new(tokio::spawn(task));
         let shutting_down = tokio::select! {
             () = self.renew(&mut lease, &deadline) => false,
@@ -238,14 +268,14 @@ impl LeaseLoop {
         };
         if !shutting_down {
             // No new write starts; running ones may finish.
-            deadline.send_replace(Instant::now());
+            deadline.send_replace(self.options.moment());
         }
         end.cancel();
         if !task.is_finished() {
             let _ = timeout(SHUTDOWN_TIMEOUT, &mut task).await;
         }
         drop(task);
-        deadline.send_replace(Instant::now());
+        deadline.send_replace(self.options.moment());
         self.state.send_replace(LeaderState::Unknown);
         if shutting_down {
             self.release(&lease).await;
@@ -255,32 +285,33 @@ impl LeaseLoop {
     }
 
     /// Renews the Lease until a renewal fails for good.
-    async fn renew(&self, lease: &mut Lease, deadline_tx: &watch::Sender<Instant>) {
+    async fn renew(&self, lease: &mut Lease, deadline_tx: &watch::Sender<Moment>) {
         let mut at = Instant::now() + self.options.renew;
         loop {
-            let deadline = *deadline_tx.borrow();
+            let until = *deadline_tx.borrow();
+            let deadline = until.monotonic;
             sleep_until(at.min(deadline)).await;
-            let sent = Instant::now();
+            let sent = self.options.moment();
             // After the deadline: this process was paused, and another replica may lead.
-            if sent >= deadline {
+            if sent.has_reached(until) {
                 return;
             }
             let record = self.record(Some(lease));
             let (name, params) = (&self.options.name, PostParams::default());
             let answer = timeout_at(deadline, self.api.replace(name, &params, &record)).await;
-            at = sent + self.options.retry;
+            at = sent.monotonic + self.options.retry;
             match answer {
                 Ok(Ok(renewed)) => {
                     *lease = renewed;
-                    deadline_tx.send_replace(sent + self.options.duration - self.options.margin);
-                    at = sent + self.options.renew;
+                    deadline_tx.send_replace(self.options.deadline(sent));
+                    at = sent.monotonic + self.options.renew;
                 }
                 Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
                     // An earlier renewal may have succeeded although its answer was lost.
                     match timeout_at(deadline, self.api.get_opt(name)).await {
                         Ok(Ok(Some(current))) if self.holds(&current) => {
                             *lease = current;
-                            at = sent;
+                            at = sent.monotonic;
                         }
                         Ok(Ok(_)) => return,
                         _ => {}
@@ -316,5 +347,31 @@ impl LeaseLoop {
         if self.throttle.admit(error).is_some() {
             tracing::warn!(lease = self.options.name, error, "lease request failed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    static BOOT_SECONDS: AtomicU64 = AtomicU64::new(100);
+
+    #[tokio::test(start_paused = true)]
+    async fn leadership_ends_while_the_machine_is_suspended() {
+        let boot_clock = || Duration::from_secs(BOOT_SECONDS.load(Ordering::Relaxed));
+        let options = LeaseOptions { boot_clock, ..LeaseOptions::new("lb", "lease", "a".to_owned()) };
+        let (deadline, deadline_rx) = watch::channel(options.deadline(options.moment()));
+        let leadership = Leadership { deadline_rx, boot_clock };
+        assert!(leadership.holds());
+        BOOT_SECONDS.fetch_add(11, Ordering::Relaxed);
+        assert!(leadership.holds());
+        BOOT_SECONDS.fetch_add(1, Ordering::Relaxed);
+        assert!(!leadership.holds(), "suspended for 12 s");
+        deadline.send_replace(options.deadline(options.moment()));
+        assert!(leadership.holds());
+        tokio::time::advance(Duration::from_secs(12)).await;
+        assert!(!leadership.holds(), "paused for 12 s");
     }
 }

@@ -1,5 +1,6 @@
 //! Parts shared by all programs with connections: the servers' listeners and limits, an HTTP server, exponential backoff,
-//! a rate limit, a throttle for repeated log messages, the text of an error with its causes, an optional timer.
+//! a rate limit, a throttle for repeated log messages, the text of an error with its causes, an optional timer,
+//! a clock that includes suspension.
 //!
 //! ```text
 //! address ─▶ Listener ─▶ Connection ─▶ serve_http ─▶ service     (metrics, dashboard)
@@ -11,6 +12,7 @@
 
 mod backoff;
 mod body;
+mod boot_time;
 mod connections;
 pub mod descriptors;
 mod error_chain;
@@ -22,6 +24,7 @@ mod timer;
 pub use self::{
     backoff::Backoff,
     body::{BodyTimeout, BoxError, DeadlineBody},
+    boot_time::boot_time,
     connections::{
         Connection, ConnectionHandle, ConnectionLimits, ConnectionMetrics, Connections, Cut, Listener, Refusal,
         peer_network,

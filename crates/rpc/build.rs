@@ -22,7 +22,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .out_dir(&out)
         .compile_fds(descriptors.clone())?;
 
-    // The server uses the same messages, except for events, which are encoded once for all watchers.
+    // The server uses the same messages, except for events, which are encoded once for all watchers, and the state, which
+    // is encoded once for all callers.
     let server = out.join("server");
     fs::create_dir_all(&server)?;
     tonic_prost_build::configure()
@@ -30,6 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_transport(false)
         .extern_path(".maglev.v1", "crate::proto")
         .extern_path(".maglev.v1.WatchEventsResponse", "crate::encoded::EncodedResponse")
+        .extern_path(".maglev.v1.GetStateResponse", "crate::encoded::EncodedResponse")
         .out_dir(&server)
         .compile_fds(descriptors)?;
     check_written(&server.join("maglev.v1.rs"))

@@ -120,6 +120,8 @@ async fn serve(admin: AdminOptions, shutdown: &CancellationToken) -> SocketAddr 
     let options = DashboardOptions {
         addresses: vec![([127, 0, 0, 1], 0).into()],
         connections: ConnectionLimits::DASHBOARD,
+        allowed_hosts: vec!["lb.example".to_owned()],
+        trusted_proxies: Vec::new(),
         build: Build { version: "1.2.3", commit: "abc", build_date: None },
         namespace: None,
         ping: LIMIT,

@@ -4,4 +4,5 @@ mod big_header;
 mod client;
 mod running;
 mod silent;
+mod stalled;
 mod unread;

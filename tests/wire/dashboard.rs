@@ -1,5 +1,6 @@
 //! The dashboard's HTTP interface over real sockets, with the real gRPC server of simulated agents behind it.
 
+mod access;
 mod admin;
 pub(crate) mod browser;
 mod documents;

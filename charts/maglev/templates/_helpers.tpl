@@ -151,6 +151,14 @@ app.kubernetes.io/component: maglevd
 {{- printf "%s-frontend" (include "maglev.fullname" .) -}}
 {{- end -}}
 
+{{/* Names under which the dashboard answers, separated by commas: those of its Service, its Ingress, and the values. */}}
+{{- define "maglev.dashboard.hosts" -}}
+{{- $name := include "maglev.dashboard.fullname" . -}}
+{{- $service := printf "%s.%s" $name .Release.Namespace -}}
+{{- $hosts := list $name $service (printf "%s.svc" $service) (printf "%s.svc.cluster.local" $service) .Values.dashboard.ingress.host -}}
+{{- concat $hosts (.Values.dashboard.allowedHosts | default list) | compact | uniq | join "," -}}
+{{- end -}}
+
 {{- define "maglev.dashboard.serviceAccountName" -}}
 {{- if .Values.dashboard.serviceAccount.create -}}
 {{- default (include "maglev.dashboard.fullname" .) .Values.dashboard.serviceAccount.name -}}

@@ -30,6 +30,7 @@ use axum::{
     routing::{any, get, post},
 };
 use axum_extra::extract::cookie::Key;
+use parking_lot::Mutex;
 
 use self::{credentials::Credentials, revoked_sessions::RevokedSessions, sign_in_limit::SignInLimit};
 use super::{
@@ -42,6 +43,9 @@ use maglev_fleet::FleetHandle;
 /// Largest request body; a long token has about 3 KiB.
 const MAX_BODY: usize = 16 * 1024;
 
+/// Time in seconds for which the mounted Secrets are not read again.
+const SECRETS_MAX_AGE: i64 = 5;
+
 /// State that all administrative requests share.
 pub struct Admin {
     mode: AdminMode,
@@ -50,6 +54,8 @@ pub struct Admin {
     fleet: FleetHandle,
     sign_in_limit: SignInLimit,
     revoked: RevokedSessions,
+    /// The mounted Secrets, and the time at which they were read.
+    secrets: Mutex<Option<(i64, Arc<Secrets>)>>,
 }
 
 /// The contents of the mounted Secrets.
@@ -64,7 +70,7 @@ impl Admin {
     pub fn new(options: AdminOptions, fleet: FleetHandle) -> Self {
         let AdminOptions { mode, key_file, clock } = options;
         let (sign_in_limit, revoked) = (SignInLimit::default(), RevokedSessions::default());
-        Self { mode, key_file, clock, fleet, sign_in_limit, revoked }
+        Self { mode, key_file, clock, fleet, sign_in_limit, revoked, secrets: Mutex::default() }
     }
 
     /// Checks that all files are readable and valid.
@@ -77,7 +83,18 @@ impl Admin {
         (self.clock)().as_second()
     }
 
-    fn secrets(&self) -> Result<Secrets, Error> {
+    /// The mounted Secrets. They are not read for each request, because requests are free for everyone.
+    fn secrets(&self) -> Result<Arc<Secrets>, Error> {
+        let (now, mut cached) = (self.now(), self.secrets.lock());
+        if let Some((_, secrets)) = cached.as_ref().filter(|(read, _)| (0..SECRETS_MAX_AGE).contains(&(now - read))) {
+            return Ok(Arc::clone(secrets));
+        }
+        let secrets = Arc::new(self.read_secrets()?);
+        *cached = Some((now, Arc::clone(&secrets)));
+        Ok(secrets)
+    }
+
+    fn read_secrets(&self) -> Result<Secrets, Error> {
         let credentials = match &self.mode {
             AdminMode::Basic { credentials_dir, .. } => Some(Credentials::read(credentials_dir)?),
             AdminMode::Token(_) => None,

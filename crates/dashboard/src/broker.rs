@@ -112,6 +112,10 @@ impl Broker {
         self.replica
     }
 
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// Sends messages to the clients. `positions` are the positions of the agents after these messages.
     pub fn publish(&self, messages: Vec<Message>, positions: Option<Positions>) {
         let mut inner = self.inner();

@@ -3,20 +3,25 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
+    Extension,
     extract::{Path, State},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    Shared, detail,
+    Shared,
+    client::Client,
+    detail,
     document::{
         BackendDetail, FrontendDetail, HealthCheckDetail, NodeDocument, NodeHeader, ObjectInfo, Position, Positions,
         Summary, Time,
     },
-    responses::error_response,
+    document_cache::CachedDocument,
+    responses::{busy_response, error_response},
     state::Snapshot,
 };
 use maglev_kube::objects::{ObjectKey, ObjectKind};
@@ -26,79 +31,109 @@ use maglev_model::{
 };
 
 type S = State<Arc<Shared>>;
+type C = Extension<Client>;
 
-/// Builds a document on a blocking thread, because a large one takes some milliseconds.
-async fn document<T: Serialize>(make: impl FnOnce() -> Option<T> + Send + 'static, missing: &str) -> Response {
-    let made = tokio::task::spawn_blocking(move || make().map(|document| serde_json::to_vec(&document))).await;
-    match made {
-        Ok(Some(Ok(body))) => {
-            let headers = [
-                (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
-                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-            ];
-            (headers, body).into_response()
-        }
-        Ok(None) => error_response(StatusCode::NOT_FOUND, "NotFound", missing),
-        Ok(Some(Err(_))) | Err(_) => error_response(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "InternalError",
-            "internal error; see the log of the dashboard",
-        ),
+/// Makes a document, or takes it from the cache, and sends it. Few are made and sent at the same time. A large one takes
+/// some milliseconds, so it is made on a blocking thread.
+async fn document<T: Serialize>(
+    shared: &Shared,
+    client: &Client,
+    cached: Option<(&Arc<Snapshot>, CachedDocument)>,
+    make: impl FnOnce() -> Option<T> + Send + 'static,
+    missing: &str,
+) -> Response {
+    let Some(slot) = shared.slots.acquire(client.address).await else {
+        shared.broker.metrics().refused("Busy");
+        return busy_response("other documents are being sent; try again");
+    };
+    let found = cached.as_ref().and_then(|(snapshot, document)| shared.documents.get(snapshot, document));
+    let body = match found {
+        Some(body) => body,
+        None => match tokio::task::spawn_blocking(move || make().map(|made| serde_json::to_vec(&made))).await {
+            Ok(Some(Ok(body))) => Bytes::from(body),
+            Ok(None) => return error_response(StatusCode::NOT_FOUND, "NotFound", missing),
+            Ok(Some(Err(_))) | Err(_) => {
+                let message = "internal error; see the log of the dashboard";
+                return error_response(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message);
+            }
+        },
+    };
+    if let Some((snapshot, document)) = cached {
+        shared.documents.insert(snapshot, document, body.clone());
     }
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (headers, slot.hold(body, &client.connection)).into_response()
 }
 
 fn now() -> Time {
     Time(Timestamp::now())
 }
 
-pub async fn summary(State(shared): S) -> Response {
+pub async fn summary(State(shared): S, Extension(client): C) -> Response {
     let snapshot = shared.snapshot();
-    document(move || Some(snapshot.summary(now())), "").await
+    let source = Arc::clone(&snapshot);
+    document(&shared, &client, Some((&snapshot, CachedDocument::Summary)), move || Some(source.summary(now())), "")
+        .await
 }
 
-pub async fn state(State(shared): S) -> Response {
+pub async fn state(State(shared): S, Extension(client): C) -> Response {
     let snapshot = shared.snapshot();
+    let source = Arc::clone(&snapshot);
     let everything = move || {
         let now = now();
-        let page = |node: &Arc<str>| Some((Arc::clone(node), NodePage::new(&snapshot, node, now)?));
-        Some(Everything { summary: snapshot.summary(now), nodes: snapshot.nodes.keys().filter_map(page).collect() })
+        let page = |node: &Arc<str>| Some((Arc::clone(node), NodePage::new(&source, node, now)?));
+        Some(Everything { summary: source.summary(now), nodes: source.nodes.keys().filter_map(page).collect() })
     };
-    document(everything, "").await
+    document(&shared, &client, Some((&snapshot, CachedDocument::Everything)), everything, "").await
 }
 
-pub async fn node(State(shared): S, Path(node): Path<String>) -> Response {
+pub async fn node(State(shared): S, Extension(client): C, Path(node): Path<String>) -> Response {
     let (snapshot, missing) = (shared.snapshot(), format!("there is no node {node}"));
-    document(move || NodePage::new(&snapshot, &node, now()), &missing).await
+    let (source, cached) = (Arc::clone(&snapshot), CachedDocument::Node(node.clone()));
+    let page = move || NodePage::new(&source, &node, now());
+    document(&shared, &client, Some((&snapshot, cached)), page, &missing).await
 }
 
-pub async fn frontend(State(shared): S, Path((namespace, name)): Path<(String, String)>) -> Response {
+pub async fn frontend(
+    State(shared): S,
+    Extension(client): C,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Response {
     let (snapshot, name) = (shared.snapshot(), Name::namespaced(&namespace, &name));
     let missing = format!("there is no Frontend {name}");
-    document(move || FrontendPage::new(&snapshot, &name), &missing).await
+    document(&shared, &client, None, move || FrontendPage::new(&snapshot, &name), &missing).await
 }
 
 pub async fn namespaced_object(
     State(shared): S,
+    Extension(client): C,
     Path((kind, namespace, name)): Path<(String, String, String)>,
 ) -> Response {
-    object(&shared, &kind, Name::namespaced(&namespace, &name)).await
+    object(&shared, &client, &kind, Name::namespaced(&namespace, &name)).await
 }
 
-pub async fn cluster_object(State(shared): S, Path((kind, name)): Path<(String, String)>) -> Response {
-    object(&shared, &kind, Name::cluster(&name)).await
+pub async fn cluster_object(
+    State(shared): S,
+    Extension(client): C,
+    Path((kind, name)): Path<(String, String)>,
+) -> Response {
+    object(&shared, &client, &kind, Name::cluster(&name)).await
 }
 
-async fn object(shared: &Shared, kind: &str, name: Name) -> Response {
+async fn object(shared: &Shared, client: &Client, kind: &str, name: Name) -> Response {
     let (snapshot, missing) = (shared.snapshot(), format!("there is no {kind} {name}"));
     let kind = ObjectKind::ALL.into_iter().find(|candidate| candidate.as_str() == kind);
-    document(move || info(&snapshot, &ObjectKey { kind: kind?, name }), &missing).await
+    document(shared, client, None, move || info(&snapshot, &ObjectKey { kind: kind?, name }), &missing).await
 }
 
 fn info(snapshot: &Snapshot, key: &ObjectKey) -> Option<ObjectInfo> {
     Some(ObjectInfo::new(key, snapshot.objects.objects.get(key)?))
 }
 
-pub async fn maglevds(State(shared): S) -> Response {
+pub async fn maglevds(State(shared): S, Extension(client): C) -> Response {
     let snapshot = shared.snapshot();
     let list = move || {
         let maglevd =
@@ -109,10 +144,10 @@ pub async fn maglevds(State(shared): S) -> Response {
             maglevds: snapshot.headers.iter().map(maglevd).collect(),
         })
     };
-    document(list, "").await
+    document(&shared, &client, None, list, "").await
 }
 
-pub async fn version(State(shared): S) -> Response {
+pub async fn version(State(shared): S, Extension(client): C) -> Response {
     let version = Version {
         version: shared.build.version,
         commit: shared.build.commit,
@@ -121,7 +156,7 @@ pub async fn version(State(shared): S) -> Response {
         replica: format!("{:x}", shared.broker.replica()),
         admin: shared.admin.is_some(),
     };
-    document(move || Some(version), "").await
+    document(&shared, &client, None, move || Some(version), "").await
 }
 
 /// The server.

@@ -11,13 +11,16 @@
 //! each agent's sequence of changes decides which of two documents is newer. Only `admin` writes to the API server, if
 //! operator changes are enabled.
 
+mod access;
 mod admin;
 mod assets;
 mod broker;
+mod client;
 #[cfg(test)]
 mod contract;
 mod detail;
 mod document;
+mod document_cache;
 mod documents;
 mod error;
 mod event_id;
@@ -46,9 +49,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    access::{Access, AllowedHosts},
     admin::Admin,
     broker::Broker,
     document::{AgentSelector, Time},
+    document_cache::DocumentCache,
     metrics::Metrics,
     server::Server,
     state::{DashboardState, Snapshot},
@@ -60,7 +65,12 @@ pub use self::{
 };
 use maglev_fleet::FleetHandle;
 use maglev_kube::objects::Objects;
-use maglev_net::{ConnectionMetrics, Connections};
+use maglev_net::{ConnectionMetrics, Connections, Slots};
+
+/// Maximum number of event streams.
+const MAX_STREAMS: usize = 2000;
+/// Maximum number of event streams of one client address.
+const MAX_STREAMS_PER_CLIENT: usize = 16;
 
 /// A dashboard that is not running yet.
 pub struct Dashboard {
@@ -79,6 +89,12 @@ struct Shared {
     ping: Duration,
     shutdown: CancellationToken,
     admin: Option<Arc<Admin>>,
+    access: Arc<Access>,
+    documents: DocumentCache,
+    /// Slots of documents that are being sent.
+    slots: Slots,
+    /// Slots of event streams.
+    streams: Slots,
 }
 
 impl Shared {
@@ -100,6 +116,9 @@ impl Dashboard {
     ) -> Result<Self, Error> {
         let metrics = Metrics::new().map_err(Error::Metric)?;
         metrics.register(registry).map_err(Error::Metric)?;
+        let hosts = AllowedHosts::new(&options.allowed_hosts);
+        let proxies = options.trusted_proxies;
+        let access = Arc::new(Access { hosts, proxies: proxies.clone(), metrics: metrics.clone() });
         let broker = Arc::new(Broker::new(options.replica, options.buffer, metrics));
         let kubernetes = if objects_rx.is_some() { "unavailable" } else { "none" };
         let state = DashboardState::new(AgentSelector::new(options.namespace.as_deref()), kubernetes);
@@ -115,10 +134,14 @@ impl Dashboard {
             ping: options.ping,
             shutdown: CancellationToken::new(),
             admin,
+            access,
+            documents: DocumentCache::default(),
+            slots: Slots::for_large_responses(),
+            streams: Slots::new(MAX_STREAMS, MAX_STREAMS_PER_CLIENT),
         });
         let metrics = ConnectionMetrics::new(server::SERVER);
         metrics.register(registry).map_err(Error::Metric)?;
-        let connections = Connections::new(server::SERVER, options.connections, metrics);
+        let connections = Connections::behind_proxies(server::SERVER, options.connections, metrics, proxies);
         let server = |address| Server::new(address, connections.clone());
         let servers = options.addresses.into_iter().map(server).collect();
         Ok(Self { updater, servers, shared })

@@ -1,8 +1,11 @@
 //! Metrics of the dashboard.
 
-use prometheus::{IntCounter, IntGauge, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-/// Counters of event streams; clones share them.
+/// Reasons to refuse a request.
+const REFUSALS: [&str; 4] = ["HostNotAllowed", "CrossSite", "TooManyStreams", "Busy"];
+
+/// Counters of event streams and refused requests; clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     clients: IntGauge,
@@ -10,12 +13,17 @@ pub struct Metrics {
     dropped: IntCounter,
     replays: IntCounter,
     resyncs: IntCounter,
+    refused: IntCounterVec,
 }
 
 impl Metrics {
     pub fn new() -> prometheus::Result<Self> {
         let counter = |name, help| IntCounter::new(name, help);
+        let refused = Opts::new("maglev_dashboard_requests_refused_total", "Requests that were refused, by reason.");
+        let refused = IntCounterVec::new(refused, &["reason"])?;
+        REFUSALS.iter().for_each(|reason| drop(refused.with_label_values(&[*reason])));
         Ok(Self {
+            refused,
             clients: IntGauge::new("maglev_dashboard_clients", "Browsers connected to the event stream.")?,
             sent: counter("maglev_dashboard_messages_sent_total", "Messages sent to browsers, without heartbeats.")?,
             dropped: counter(
@@ -35,6 +43,7 @@ impl Metrics {
 
     pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
         registry.register(Box::new(self.clients.clone()))?;
+        registry.register(Box::new(self.refused.clone()))?;
         for counter in [&self.sent, &self.dropped, &self.replays, &self.resyncs] {
             registry.register(Box::new(counter.clone()))?;
         }
@@ -43,6 +52,11 @@ impl Metrics {
 
     pub fn clients(&self, count: usize) {
         self.clients.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a refused request; `reason` is one of `REFUSALS`.
+    pub fn refused(&self, reason: &str) {
+        self.refused.with_label_values(&[reason]).inc();
     }
 
     pub fn sent(&self, count: usize) {

@@ -2,6 +2,7 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use ipnet::IpNet;
 use jiff::Timestamp;
 use kube::Client;
 use maglev_kube::UserClients;
@@ -13,6 +14,11 @@ pub struct DashboardOptions {
     pub addresses: Vec<SocketAddr>,
     /// Limits of connections, over all addresses.
     pub connections: ConnectionLimits,
+    /// Names that requests may have in `Host`, beside `localhost` and addresses; `*.example.org` allows all
+    /// names below it, and `*` all names.
+    pub allowed_hosts: Vec<String>,
+    /// Networks of proxies whose X-Forwarded-For is trusted.
+    pub trusted_proxies: Vec<IpNet>,
     pub build: Build,
     /// The namespace of the agents; `None` for all namespaces.
     pub namespace: Option<String>,
@@ -43,7 +49,7 @@ pub struct Build {
 pub struct AdminOptions {
     pub mode: AdminMode,
     /// File with the secret that encrypts cookies, the same for all replicas; at least [`AdminOptions::KEY_BYTES`] bytes.
-    /// Read for each request, so that a new secret takes effect at once.
+    /// A new secret takes effect after some seconds.
     pub key_file: PathBuf,
     pub clock: Clock,
 }
@@ -61,7 +67,7 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub enum AdminMode {
     /// By one username and password. `client` writes the changes.
     Basic {
-        /// Directory with the files `username` and `password`, read for each request.
+        /// Directory with the files `username` and `password`. New contents take effect after some seconds.
         credentials_dir: PathBuf,
         client: Client,
     },

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{Query as UrlQuery, Request, State, rejection::QueryRejection},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
-    middleware::map_response,
+    middleware::{from_fn_with_state, map_response},
     response::Response,
     routing::{any, get},
 };
@@ -16,9 +16,11 @@ use tower::ServiceExt as _;
 use tower_http::compression::CompressionLayer;
 
 use super::{
-    Shared, admin, assets, documents,
+    Shared, access, admin, assets,
+    client::Client,
+    documents,
     query::RawQuery,
-    responses::{error_response, relative_redirect},
+    responses::{busy_response, error_response, relative_redirect},
     stream,
 };
 
@@ -29,8 +31,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// The whole site, behind any prefix that an Ingress may remove or keep.
 pub fn site(shared: Arc<Shared>) -> Router {
+    let access = Arc::clone(&shared.access);
     let routes = routes(shared);
-    Router::new().fallback(move |mut request: Request| {
+    let site = Router::new().fallback(move |mut request: Request| {
         let routes = routes.clone();
         async move {
             if let Some(uri) = without_prefix(request.uri()) {
@@ -38,7 +41,8 @@ pub fn site(shared: Arc<Shared>) -> Router {
             }
             routes.oneshot(request).await
         }
-    })
+    });
+    site.layer(from_fn_with_state(access, access::check)).layer(map_response(add_security_headers))
 }
 
 /// The URI without the prefix of its path; `None` if there is no prefix.
@@ -77,19 +81,26 @@ fn routes(shared: Arc<Shared>) -> Router {
         .route("/view", get(|| async { relative_redirect("view/") }))
         .merge(admin::routes(shared.admin.clone()))
         .fallback(not_found)
-        .layer(map_response(add_security_headers))
         .with_state(shared)
 }
 
 async fn events(
     State(shared): State<Arc<Shared>>,
+    Extension(client): Extension<Client>,
     query: Result<UrlQuery<RawQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
     let query = query.map_err(|rejection| rejection.body_text()).and_then(|UrlQuery(raw)| raw.try_into());
-    match query {
-        Ok(query) => stream::respond(&shared, query, &headers),
-        Err(message) => error_response(StatusCode::BAD_REQUEST, "BadParameter", &message),
+    let query = match query {
+        Ok(query) => query,
+        Err(message) => return error_response(StatusCode::BAD_REQUEST, "BadParameter", &message),
+    };
+    match shared.streams.try_acquire(client.address) {
+        Some(slot) => stream::respond(&shared, query, &headers, slot),
+        None => {
+            shared.broker.metrics().refused("TooManyStreams");
+            busy_response("the maximum of event streams, or of those of your address, is reached")
+        }
     }
 }
 
@@ -101,6 +112,7 @@ async fn add_security_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response

@@ -10,6 +10,7 @@ use axum::{
 use bytes::Bytes;
 use futures::{Stream, stream::unfold};
 use jiff::Timestamp;
+use maglev_net::Slot;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
@@ -31,12 +32,12 @@ const RETRY: &str = "retry: 2000\n\n";
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The response with the stream, which ends when the client disconnects or the process stops.
-pub fn respond(shared: &Arc<Shared>, query: Query, headers: &HeaderMap) -> Response {
+pub fn respond(shared: &Arc<Shared>, query: Query, headers: &HeaderMap, slot: Slot) -> Response {
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     // The header is newer than the URL. An invalid id counts as that of another replica.
     let unknown = EventId { replica: !shared.broker.replica(), seq: 0 };
     let since = last.map(|id| id.parse().unwrap_or(unknown)).or(query.since.map(|id| id.unwrap_or(unknown)));
-    let stream = ClientStream::new(shared, query, since);
+    let stream = ClientStream::new(shared, query, since, slot);
     let mut response = Body::from_stream(stream.frames()).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -54,10 +55,11 @@ struct ClientStream {
     pings: Interval,
     beat_ticks: Option<Interval>,
     shutdown: CancellationToken,
+    _slot: Slot,
 }
 
 impl ClientStream {
-    fn new(shared: &Arc<Shared>, query: Query, since: Option<EventId>) -> Self {
+    fn new(shared: &Arc<Shared>, query: Query, since: Option<EventId>, slot: Slot) -> Self {
         let node = query.node.clone().filter(|_| !query.beats.is_empty());
         let beats = node.map(|node| Arc::new(Heartbeats::new(node, query.debug)));
         let subscription = shared.broker.subscribe(query.filter(), beats.clone(), since);
@@ -70,6 +72,7 @@ impl ClientStream {
             pings: ticks(shared.ping),
             beat_ticks: watched.map(|_| ticks(HEARTBEAT_INTERVAL)),
             shutdown: shared.shutdown.clone(),
+            _slot: slot,
         };
         stream.begin(shared, watched);
         stream

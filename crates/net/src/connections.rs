@@ -21,6 +21,7 @@ use std::{
     sync::Arc,
 };
 
+use ipnet::IpNet;
 use parking_lot::Mutex;
 
 use self::table::{Admission, Table};
@@ -42,6 +43,8 @@ struct Shared {
     server: &'static str,
     limits: ConnectionLimits,
     metrics: ConnectionMetrics,
+    /// Proxies, whose connections are those of many clients.
+    proxies: Vec<IpNet>,
     throttle: LogThrottle,
     table: Mutex<Table>,
 }
@@ -49,14 +52,24 @@ struct Shared {
 impl Connections {
     /// No connections. Raises the process's limit of file descriptors as far as `limits` need it, and lowers the maximum
     /// of connections to their share of that limit.
-    pub fn new(server: &'static str, mut limits: ConnectionLimits, metrics: ConnectionMetrics) -> Self {
+    pub fn new(server: &'static str, limits: ConnectionLimits, metrics: ConnectionMetrics) -> Self {
+        Self::behind_proxies(server, limits, metrics, Vec::new())
+    }
+
+    /// Like [`Connections::new`]. Peers in the networks `proxies` have no limit of their own.
+    pub fn behind_proxies(
+        server: &'static str,
+        mut limits: ConnectionLimits,
+        metrics: ConnectionMetrics,
+        proxies: Vec<IpNet>,
+    ) -> Self {
         let percent = limits.descriptor_percent.clamp(1, 100);
         let wanted = u64::try_from(limits.max_connections).unwrap_or(u64::MAX);
         let available = descriptors::raise_limit(wanted.saturating_mul(100) / percent);
         limits.max_connections = limits.bounded_by(available.saturating_mul(percent) / 100);
         limits.local_reserve = limits.local_reserve.min(limits.max_connections / 4);
         let (throttle, table) = (LogThrottle::default(), Mutex::default());
-        Self(Arc::new(Shared { server, limits, metrics, throttle, table }))
+        Self(Arc::new(Shared { server, limits, metrics, proxies, throttle, table }))
     }
 
     /// The limits in effect.
@@ -70,11 +83,13 @@ impl Connections {
     }
 
     fn admit(&self, peer: SocketAddr, local: Option<SocketAddr>) -> Result<ConnectionHandle, Refusal> {
-        let is_local = is_local(peer, local);
-        let admission = self.0.table.lock().admit(peer_network(peer.ip()), is_local, &self.0.limits);
+        let address = peer.ip().to_canonical();
+        let is_proxy = self.0.proxies.iter().any(|network| network.contains(&address));
+        let peer_network = Some(peer_network(address)).filter(|_| !is_proxy);
+        let admission = self.0.table.lock().admit(peer_network, is_local(peer, local), &self.0.limits);
         let Admission { id, state, displaced } = admission.inspect_err(|refusal| self.refused(*refusal, peer))?;
         if let Some(displaced) = displaced {
-            displaced.displace();
+            displaced.close(Cut::Displaced);
         }
         self.0.metrics.opened();
         Ok(ConnectionHandle::new(self.clone(), id, peer, state))

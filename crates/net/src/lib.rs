@@ -5,7 +5,7 @@
 //! ```text
 //! address ─▶ Listener ─▶ Connection ─▶ serve_http ─▶ service     (metrics, dashboard)
 //!               │                └───▶ tonic                     (gRPC)
-//!               └─ Connections: limits, metrics
+//!               └─ Connections: limits, metrics         Slots: large responses, event streams
 //! ```
 //!
 //! Time is tokio's, so tests can pause it. Nothing here depends on another crate of this workspace.
@@ -19,6 +19,7 @@ mod error_chain;
 mod http_server;
 mod log_throttle;
 mod rate_limit;
+mod slots;
 mod timer;
 
 pub use self::{
@@ -33,5 +34,6 @@ pub use self::{
     http_server::{RequestBody, serve_http},
     log_throttle::LogThrottle,
     rate_limit::{KeyedRateLimit, RateLimit},
+    slots::{Slot, Slots},
     timer::sleep_until_some,
 };

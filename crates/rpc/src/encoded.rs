@@ -1,4 +1,4 @@
-//! An encoded `WatchEventsResponse`, shared between watchers.
+//! An encoded response, of which callers share the bytes.
 
 use bytes::{Buf, BufMut, Bytes};
 use prost::{
@@ -6,8 +6,8 @@ use prost::{
     encoding::{DecodeContext, WireType, skip_field},
 };
 
-/// A `WatchEventsResponse` in two encoded parts: the fields of this watcher, then the fields shared by all watchers.
-/// The concatenation of encoded messages is a valid message.
+/// A response in two encoded parts: the fields for this caller, then the fields shared by all callers. The concatenation
+/// of encoded messages is a valid message.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EncodedResponse {
     own: Bytes,
@@ -18,6 +18,11 @@ impl EncodedResponse {
     /// Each field must be set in only one of the parts.
     pub(crate) fn new(own: Bytes, shared: Bytes) -> Self {
         Self { own, shared }
+    }
+
+    /// A response that is the same for all callers.
+    pub(crate) fn shared(shared: Bytes) -> Self {
+        Self::new(Bytes::new(), shared)
     }
 }
 

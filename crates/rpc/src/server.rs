@@ -2,13 +2,15 @@
 //!
 //! ```text
 //!  address ─▶ Listener ─▶ connections (limits of maglev-net) ─▶ Service ─▶ responses from the last snapshot
-//!  address ─▶ …                                                    └──────▶ Watcher per stream ◀─ Subscription
+//!  address ─▶ …                                  LargeCalls: few at a time ┤
+//!                                                                  └──────▶ Watcher per stream ◀─ Subscription
 //! ```
 //!
 //! [`Server::start`] runs the server on an OS thread of its own with low priority, so that no number of watchers slows
 //! down the agent or the probes. Only SyncVppLbState waits for the agent.
 
 mod health;
+mod large_calls;
 mod listener;
 mod metrics;
 mod objects;
@@ -26,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, transport};
 use tower::util::MapRequestLayer;
 
-use self::service::Service;
+use self::{large_calls::LargeCalls, service::Service};
 pub use self::{
     metrics::GrpcMetrics,
     sources::{Identity, InspectProbing, Ready, Sources, SyncNow, SyncRefusal},
@@ -108,7 +110,7 @@ impl Server {
             let (reporter, health) = tonic_health::server::health_reporter();
             let service = Service::new(options.identity, sources, metrics.clone(), options.max_watchers, &shutdown);
             let service = MaglevServer::new(service).max_decoding_message_size(REQUEST_LIMIT);
-            let routes = Routes::new(service)
+            let routes = Routes::new(LargeCalls::new(service, metrics.clone()))
                 .add_service(health)
                 .add_service(reflection().build_v1().expect("the descriptors are those of the build"))
                 .add_service(reflection().build_v1alpha().expect("the descriptors are those of the build"));

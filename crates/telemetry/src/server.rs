@@ -6,9 +6,16 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get};
+use axum::{
+    Extension, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use bytes::Bytes;
 use futures::{FutureExt as _, future::BoxFuture};
-use maglev_net::{ConnectionLimits, ConnectionMetrics, Connections, Listener, serve_http};
+use maglev_net::{ConnectionHandle, ConnectionLimits, ConnectionMetrics, Connections, Listener, Slots, serve_http};
 use prometheus::{Registry, TextEncoder};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +40,8 @@ pub struct HttpServer {
 struct EndpointState {
     registry: Registry,
     scrape: Arc<Mutex<()>>,
+    /// Responses that are being written.
+    slots: Slots,
     live: EndpointCheck,
     ready: EndpointCheck,
 }
@@ -51,7 +60,8 @@ impl HttpServer {
         let metrics = ConnectionMetrics::new(SERVER);
         let name = "maglev_server_connections";
         metrics.register(&registry).map_err(|source| Error::Metric { name, source })?;
-        let state = EndpointState { registry, scrape: Arc::default(), live, ready };
+        let state =
+            EndpointState { registry, scrape: Arc::default(), slots: Slots::for_large_responses(), live, ready };
         Ok(Self { address, limits: ConnectionLimits::METRICS, metrics, state, bound: watch::Sender::new(None) })
     }
 
@@ -108,7 +118,14 @@ fn router(state: EndpointState) -> Router {
 }
 
 /// A scrape of many objects takes CPU time: it runs on a blocking thread, and only one at a time.
-async fn metrics(State(EndpointState { registry, scrape, .. }): State<EndpointState>) -> axum::response::Response {
+async fn metrics(
+    State(EndpointState { registry, scrape, slots, .. }): State<EndpointState>,
+    Extension(connection): Extension<ConnectionHandle>,
+) -> Response {
+    let Some(slot) = slots.acquire(connection.peer().ip()).await else {
+        let busy = "other scrapes are being written; try again\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], busy).into_response();
+    };
     let guard = scrape.lock_owned().await;
     let text = tokio::task::spawn_blocking(move || {
         let _guard = guard;
@@ -117,13 +134,16 @@ async fn metrics(State(EndpointState { registry, scrape, .. }): State<EndpointSt
     let failed =
         |error: &dyn std::error::Error| (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response();
     match text.await {
-        Ok(Ok(text)) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Ok(Ok(text)) => {
+            let text = slot.hold(Bytes::from(text), &connection);
+            ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response()
+        }
         Ok(Err(error)) => failed(&error),
         Err(error) => failed(&error),
     }
 }
 
-fn check_response(check: &EndpointCheck) -> axum::response::Response {
+fn check_response(check: &EndpointCheck) -> Response {
     match check() {
         Ok(()) => (StatusCode::OK, "ok\n").into_response(),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),

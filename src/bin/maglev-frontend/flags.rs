@@ -3,6 +3,7 @@
 use std::{net::IpAddr, net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, ValueEnum};
+use ipnet::IpNet;
 use maglev_build_info::LONG_VERSION;
 use maglev_model::event::Level;
 use maglev_telemetry::{LogFormat, log::parse_level, server::parse_address};
@@ -50,12 +51,27 @@ pub struct Flags {
     )]
     pub server: Vec<SocketAddr>,
 
+    /// Name that requests may have in Host, repeatable; addresses and localhost are always allowed, and * allows all names
+    #[arg(long, env = "MAGLEV_FRONTEND_ALLOWED_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    pub allowed_hosts: Vec<String>,
+
+    /// Network of proxies whose X-Forwarded-For is trusted, repeatable: limits then count by the client before them
+    #[arg(
+        long,
+        env = "MAGLEV_FRONTEND_TRUSTED_PROXIES",
+        value_name = "CIDR",
+        value_delimiter = ',',
+        value_parser = parse_network
+    )]
+    pub trusted_proxies: Vec<IpNet>,
+
     /// Sign-in for changes: off (read-only), basic (one user with a password) or token (a Kubernetes token, which the
     /// API server authorizes)
     #[arg(long, env = "MAGLEV_FRONTEND_ADMIN_MODE", value_name = "MODE", default_value = "off")]
     pub admin_mode: AdminMode,
 
-    /// With --admin-mode=basic: directory with the files username and password; changes take effect at once
+    /// With --admin-mode=basic: directory with the files username and password; changes take effect within
+    /// seconds
     #[arg(
         long,
         env = "MAGLEV_FRONTEND_ADMIN_CREDENTIALS_DIR",
@@ -92,6 +108,12 @@ pub enum AdminMode {
     Off,
     Basic,
     Token,
+}
+
+/// Parses a network, or an address as the network of that address alone.
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    network.ok_or_else(|| format!("found {text:?}, allowed is an address or ADDRESS/LENGTH"))
 }
 
 impl Flags {

@@ -45,6 +45,8 @@ async fn start(flags: &Flags, registry: Registry, parts: &mut TaskGroup) -> anyh
     let options = DashboardOptions {
         addresses: flags.http_addrs(),
         connections: ConnectionLimits::DASHBOARD,
+        allowed_hosts: flags.allowed_hosts.clone(),
+        trusted_proxies: flags.trusted_proxies.clone(),
         build: Build { version: VERSION, commit: COMMIT, build_date },
         namespace,
         ping: PING,

@@ -228,6 +228,28 @@ async fn specific_and_global_values_reach_their_objects() {
     }
 }
 
+#[tokio::test]
+async fn dashboard_answers_under_the_names_of_its_service_its_ingress_and_the_values() {
+    let values = [
+        "dashboard.auth.allowAnonymous=true,dashboard.ingress.enabled=true,dashboard.ingress.host=lb.example",
+        "dashboard.allowedHosts={*.lb.example,nodes.example},dashboard.trustedProxies={10.0.0.0/8,fd00::1}",
+    ];
+    let rendered = objects(cluster().await, &values).await;
+    let container = &rendered["Deployment/maglev-frontend"]["spec"]["template"]["spec"]["containers"][0];
+    let arguments: Vec<&str> = container["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let service = "maglev-frontend,maglev-frontend.maglev-system,maglev-frontend.maglev-system.svc,\
+                   maglev-frontend.maglev-system.svc.cluster.local";
+    let hosts = format!("--allowed-hosts={service},lb.example,*.lb.example,nodes.example");
+    assert!(
+        arguments.contains(&&*hosts) && arguments.contains(&"--trusted-proxies=10.0.0.0/8,fd00::1"),
+        "{arguments:?}"
+    );
+    for wrong in ["dashboard.allowedHosts={https://lb.example}", "dashboard.trustedProxies={lb.example}"] {
+        let refused = template(cluster().await, "maglev", &["--set", wrong]).await.unwrap_err();
+        assert!(refused.contains("does not match pattern"), "{refused}");
+    }
+}
+
 /// Switches that are off or on by default, and the objects that they add or remove.
 const SWITCHES: [(&str, &[&str]); 7] = [
     (

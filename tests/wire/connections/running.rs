@@ -2,11 +2,12 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use maglev_model::change::{Change, ConfigDelta};
 use maglev_net::ConnectionLimits;
 use maglev_rpc::client::AgentClient;
 use maglev_telemetry::{BusLimits, HttpServer};
-use maglev_testkit::{AgentServer, within};
-use prometheus::{Registry, TextEncoder};
+use maglev_testkit::{AgentServer, objects, within};
+use prometheus::{IntGaugeVec, Opts, Registry, TextEncoder};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -91,6 +92,43 @@ impl Running {
         assert_eq!(get(self.address, path, &[]).await.status, 200, "{:?}", self.kind);
     }
 
+    /// Makes the largest response of the server larger than the kernel's buffers.
+    pub async fn enlarge(&self) {
+        match &self.server {
+            Server::Grpc(server) => {
+                server.events.emit_change(many_backends());
+                server.settled(1).await;
+            }
+            Server::Metrics { registry, .. } => {
+                let gauge = IntGaugeVec::new(Opts::new("test_series", "Many series."), &["number"]).unwrap();
+                (0..20_000).for_each(|number: u32| gauge.with_label_values(&[&*number.to_string()]).set(1));
+                registry.register(Box::new(gauge)).unwrap();
+            }
+            Server::Dashboard(server) => server.0.events.emit_change(many_backends()),
+        }
+        within(async { while self.large_response().await.is_none() {} }).await;
+    }
+
+    /// The path of the largest response.
+    pub fn large_path(&self) -> &'static str {
+        match &self.server {
+            Server::Grpc(_) => "/maglev.v1.Maglev/GetState",
+            Server::Metrics { .. } => "/metrics",
+            Server::Dashboard(_) => "/view/api/state",
+        }
+    }
+
+    /// The size of the largest response for a client that reads; `None` if the client is refused.
+    pub async fn large_response(&self) -> Option<usize> {
+        if let Server::Grpc(_) = &self.server {
+            let endpoint = AgentClient::endpoint(format!("http://{}", self.address)).unwrap();
+            let client = AgentClient::new(within(endpoint.connect()).await.unwrap());
+            return Some(within(client.state()).await.ok()?.view.backends.len()).filter(|count| *count == BACKENDS);
+        }
+        let answer = get(self.address, self.large_path(), &[]).await;
+        Some(answer.body.len()).filter(|length| *length > 400_000)
+    }
+
     /// The value of `maglev_server_connections_closed_total` or `…_refused_total`, by reason.
     pub fn count(&self, what: &str, reason: &str) -> u64 {
         let (text, server) = match &self.server {
@@ -126,6 +164,19 @@ impl Running {
             }
         }
     }
+}
+
+const BACKENDS: usize = 2000;
+
+/// A configuration with many Backends.
+fn many_backends() -> Change {
+    let backend = |number: usize| {
+        let name = format!("shop/a-backend-with-a-rather-long-name-{number}");
+        let backend = objects::backend(&name, &format!("10.0.{}.{}", number / 200, number % 200));
+        (backend.name.clone(), Some(Arc::new(backend)))
+    };
+    let delta = ConfigDelta { backends: (0..BACKENDS).map(backend).collect(), ..ConfigDelta::default() };
+    Change::Config(Arc::new(delta))
 }
 
 fn encode(registry: &Registry) -> String {

@@ -333,13 +333,17 @@ async fn cookies_are_invalid_after_sign_out() {
 async fn changed_password_or_key_ends_every_session() {
     let site = AdminSite::start().await;
     let session = site.sign_in().await;
+    let until_read_again = || site.clock_offset.fetch_add(10, Ordering::SeqCst);
     fs::write(site.dir.path().join("password"), "byron").unwrap();
+    until_read_again();
     site.assert_refused(&site.post_from_page("/admin/change", &session, PAUSE).await, 401, "NotSignedIn");
     site.assert_refused(&site.post("/admin/sign-in", &FROM_PAGE, PASSWORD).await, 401, "PasswordWrong");
     fs::write(site.dir.path().join("password"), "lovelace").unwrap();
     fs::write(site.dir.path().join("key"), "l".repeat(32)).unwrap();
+    until_read_again();
     site.assert_refused(&site.post_from_page("/admin/change", &session, PAUSE).await, 401, "NotSignedIn");
     fs::remove_file(site.dir.path().join("key")).unwrap();
+    until_read_again();
     site.assert_refused(&site.post_from_page("/admin/change", &session, PAUSE).await, 500, "Misconfigured");
     site.stop().await;
 }

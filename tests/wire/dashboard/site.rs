@@ -145,6 +145,8 @@ impl Site {
         let mut options = DashboardOptions {
             addresses: vec![([127, 0, 0, 1], 0).into()],
             connections: ConnectionLimits::DASHBOARD,
+            allowed_hosts: ["dashboard", "lb.example"].map(str::to_owned).into(),
+            trusted_proxies: Vec::new(),
             build: Build { version: "1.2.3", commit: "abc", build_date: None },
             namespace: None,
             ping: PING,

@@ -44,7 +44,7 @@ impl Admin {
     /// The valid session of a request.
     pub fn session(&self, headers: &HeaderMap) -> Result<Session, AdminError> {
         let is_valid = |session: &Session| !session.is_over(self.now()) && !self.revoked.contains(&session.id);
-        sessions(headers, self.secrets()?.cookie_key).find(is_valid).ok_or(AdminError::NotSignedIn)
+        sessions(headers, self.secrets()?.cookie_key.clone()).find(is_valid).ok_or(AdminError::NotSignedIn)
     }
 
     /// The header `Set-Cookie` for a user who is active now.
@@ -52,6 +52,6 @@ impl Admin {
         let now = self.now();
         let active = Session { last_active: now, ..session.clone() };
         let max_age = IDLE_TIMEOUT.min(session.ends() - now).max(0);
-        cookie::set_cookie(&active, max_age, self.secrets()?.cookie_key, headers)
+        cookie::set_cookie(&active, max_age, self.secrets()?.cookie_key.clone(), headers)
     }
 }

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Admin, AdminMode, cookie::delete_cookie, error::AdminError, origin, session::Session};
+use crate::client::Client;
 use maglev_kube::{UserClients, whoami};
-use maglev_net::ConnectionHandle;
 
 /// The input of the sign-in form, of either mode.
 #[derive(Deserialize)]
@@ -71,11 +71,10 @@ impl SignedIn {
 
 pub async fn sign_in(
     State(admin): State<Arc<Admin>>,
-    Extension(connection): Extension<ConnectionHandle>,
+    Extension(Client { address, .. }): Extension<Client>,
     headers: HeaderMap,
     body: Result<Json<SignInBody>, JsonRejection>,
 ) -> Result<Response, AdminError> {
-    let address = connection.peer().ip().to_canonical();
     let attempt = async {
         if !origin::is_secure(&headers) {
             return Err(AdminError::NotSecure);
@@ -112,7 +111,8 @@ impl Admin {
     async fn identify(&self, body: SignInBody) -> Result<(String, Option<SecretString>), AdminError> {
         match (&self.mode, body) {
             (AdminMode::Basic { .. }, SignInBody::Password { user, password }) => {
-                let credentials = self.secrets()?.credentials.ok_or(AdminError::Misconfigured)?;
+                let secrets = self.secrets()?;
+                let credentials = secrets.credentials.as_ref().ok_or(AdminError::Misconfigured)?;
                 if !credentials.matches(&user, password.expose_secret()) {
                     return Err(AdminError::WrongPassword);
                 }

@@ -73,8 +73,8 @@ impl Connection {
         Poll::Ready(Err(self.cut(Cut::WriteTimeout)))
     }
 
-    fn poll_displaced(&self, cx: &Context<'_>) -> io::Result<()> {
-        if self.handle.state().is_displaced(cx.waker()) { Err(self.cut(Cut::Displaced)) } else { Ok(()) }
+    fn check_open(&self, cx: &Context<'_>) -> io::Result<()> {
+        self.handle.state().cut(cx.waker()).map_or(Ok(()), |cut| Err(self.cut(cut)))
     }
 
     /// The error of a connection that a limit closes. The kernel then discards what it buffers for the peer.
@@ -89,7 +89,7 @@ impl Connection {
         cx: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        self.poll_displaced(cx)?;
+        self.check_open(cx)?;
         let Poll::Ready(written) = write(Pin::new(&mut self.stream), cx) else { return self.poll_write_deadline(cx) };
         (self.blocked, self.active) = (None, Instant::now());
         Poll::Ready(written)
@@ -118,7 +118,7 @@ impl Drop for Connection {
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.poll_displaced(cx)?;
+        this.check_open(cx)?;
         let before = buf.filled().len();
         let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(cx, buf) else {
             return this.poll_read_deadline(cx);

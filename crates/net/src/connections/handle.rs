@@ -4,15 +4,16 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
     time::Duration,
 };
 
 use futures::task::AtomicWaker;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::Connections;
+use super::{Connections, Cut};
 
 /// Progress of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,8 @@ pub(crate) enum Phase {
 #[derive(Debug, Default)]
 pub(crate) struct ConnectionState {
     phase: AtomicU8,
-    displaced: AtomicBool,
+    /// The reason to close the connection.
+    cut: Mutex<Option<Cut>>,
     waker: AtomicWaker,
 }
 
@@ -48,15 +50,15 @@ impl ConnectionState {
     }
 
     /// Makes the connection close itself.
-    pub(crate) fn displace(&self) {
-        self.displaced.store(true, Ordering::Release);
+    pub(crate) fn close(&self, cut: Cut) {
+        self.cut.lock().get_or_insert(cut);
         self.waker.wake();
     }
 
-    /// True if the connection has to close itself, else `waker` is woken when it has to.
-    pub(crate) fn is_displaced(&self, waker: &std::task::Waker) -> bool {
+    /// The reason if the connection has to close itself, else `waker` is woken when it has to.
+    pub(crate) fn cut(&self, waker: &std::task::Waker) -> Option<Cut> {
         self.waker.register(waker);
-        self.displaced.load(Ordering::Acquire)
+        *self.cut.lock()
     }
 }
 
@@ -89,6 +91,16 @@ impl ConnectionHandle {
     /// The time at which responses without an end should end.
     pub fn expires(&self) -> Instant {
         self.0.accepted + self.0.connections.limits().max_age - self.0.jitter
+    }
+
+    /// The time for which a peer may read nothing.
+    pub(crate) fn write_timeout(&self) -> Duration {
+        self.0.connections.limits().write_timeout
+    }
+
+    /// Closes the connection.
+    pub(crate) fn close(&self, cut: Cut) {
+        self.0.state.close(cut);
     }
 
     /// Records that the header of a request has arrived.

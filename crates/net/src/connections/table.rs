@@ -26,7 +26,8 @@ pub(crate) struct Table {
 
 #[derive(Debug)]
 struct Open {
-    peer: IpAddr,
+    /// `None` for a proxy.
+    peer: Option<IpAddr>,
     state: Arc<ConnectionState>,
 }
 
@@ -40,16 +41,17 @@ pub(crate) struct Admission {
 }
 
 impl Table {
-    /// Adds a connection of `peer`, in place of another one if a limit is reached.
+    /// Adds a connection of `peer`, in place of another one if a limit is reached. `None` is a proxy, which has no limit of
+    /// its own.
     pub(crate) fn admit(
         &mut self,
-        peer: IpAddr,
+        peer: Option<IpAddr>,
         is_local: bool,
         limits: &ConnectionLimits,
     ) -> Result<Admission, Refusal> {
-        let count = self.peers.get(&peer).copied().unwrap_or(0);
+        let count = peer.and_then(|peer| self.peers.get(&peer)).copied().unwrap_or(0);
         let reserve = if is_local { 0 } else { limits.local_reserve };
-        let victim = if count >= limits.max_per_peer {
+        let victim = if peer.is_some() && count >= limits.max_per_peer {
             Some(self.oldest_waiting(|other| other == peer).ok_or(Refusal::PeerLimit)?)
         } else if self.open.len() >= limits.max_connections.saturating_sub(reserve) {
             let victim = self.oldest_waiting(|_| true).or_else(|| self.newest_of_largest_peer(count + 1));
@@ -68,23 +70,25 @@ impl Table {
         Ok(self.add(peer, displaced))
     }
 
-    fn add(&mut self, peer: IpAddr, displaced: Option<Arc<ConnectionState>>) -> Admission {
+    fn add(&mut self, peer: Option<IpAddr>, displaced: Option<Arc<ConnectionState>>) -> Admission {
         let (id, state) = (self.next_id, Arc::<ConnectionState>::default());
         self.next_id += 1;
         self.open.insert(id, Open { peer, state: Arc::clone(&state) });
         self.waiting.insert(id);
-        *self.peers.entry(peer).or_default() += 1;
+        if let Some(peer) = peer {
+            *self.peers.entry(peer).or_default() += 1;
+        }
         Admission { id, state, displaced }
     }
 
-    fn oldest_waiting(&self, matches: impl Fn(IpAddr) -> bool) -> Option<u64> {
+    fn oldest_waiting(&self, matches: impl Fn(Option<IpAddr>) -> bool) -> Option<u64> {
         self.waiting.iter().copied().find(|id| self.open.get(id).is_some_and(|open| matches(open.peer)))
     }
 
     /// The newest connection of the peer with the most connections, if it has more than `count`.
     fn newest_of_largest_peer(&self, count: usize) -> Option<u64> {
         let (largest, _) = self.peers.iter().max_by_key(|(_, count)| **count).filter(|(_, most)| **most > count)?;
-        self.open.iter().rev().find(|(_, open)| open.peer == *largest).map(|(id, _)| *id)
+        self.open.iter().rev().find(|(_, open)| open.peer == Some(*largest)).map(|(id, _)| *id)
     }
 
     /// Records the begin or end of a request.
@@ -106,7 +110,9 @@ impl Table {
     fn forget(&mut self, id: u64) -> Option<Arc<ConnectionState>> {
         let Open { peer, state } = self.open.remove(&id)?;
         self.waiting.remove(&id);
-        if let Some(count) = self.peers.get_mut(&peer) {
+        if let Some(peer) = peer
+            && let Some(count) = self.peers.get_mut(&peer)
+        {
             *count -= 1;
             if *count == 0 {
                 self.peers.remove(&peer);
@@ -123,8 +129,8 @@ mod tests {
     const LIMITS: ConnectionLimits =
         ConnectionLimits { max_connections: 6, local_reserve: 2, max_per_peer: 3, ..ConnectionLimits::METRICS };
 
-    fn peer(number: u8) -> IpAddr {
-        [192, 0, 2, number].into()
+    fn peer(number: u8) -> Option<IpAddr> {
+        Some([192, 0, 2, number].into())
     }
 
     fn serving(table: &mut Table, number: u8) -> Result<Admission, Refusal> {
@@ -163,6 +169,16 @@ mod tests {
         let displaced = serving(&mut table, 3).expect("one peer has more").displaced.expect("the limit is reached");
         assert!(Arc::ptr_eq(&displaced, &large[2].state));
         assert_eq!(serving(&mut table, 2).expect_err("no peer has two more"), Refusal::ConnectionLimit);
+    }
+
+    #[test]
+    fn proxy_has_no_limit_of_its_own_and_keeps_its_requests() {
+        let mut table = Table::default();
+        let of_proxy: Vec<_> = (0..4).map(|_| table.admit(None, false, &LIMITS).expect("not full")).collect();
+        of_proxy.iter().for_each(|admission| table.set_waiting(admission.id, false));
+        assert_eq!(serving(&mut table, 1).expect_err("the table is full"), Refusal::ConnectionLimit);
+        of_proxy.iter().for_each(|admission| table.remove(admission.id));
+        assert!(table.open.is_empty() && table.peers.is_empty());
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The calls. Each responds with published state; only SyncVppLbState waits for the agent.
 
-use std::{num::NonZeroU32, pin::Pin, sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, num::NonZeroU32, pin::Pin, time::Duration};
 
+use bytes::Bytes;
 use futures::Stream;
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
+use parking_lot::Mutex;
+use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, async_trait};
 
@@ -20,9 +22,11 @@ use crate::{
     server::objects::Objects,
 };
 use maglev_model::{event::Level, name::Name, view::VppView};
-use maglev_net::{ConnectionHandle, RateLimit};
-use maglev_telemetry::ViewSnapshot;
+use maglev_net::{ConnectionHandle, RateLimit, Slots};
+use maglev_telemetry::{AsOf, ViewSnapshot};
 
+/// Limit of the event streams of one peer.
+const MAX_WATCHERS_PER_PEER: usize = 64;
 /// Burst of SyncVppLbState calls, over all callers.
 const SYNC_BURST: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
 /// Interval of further SyncVppLbState calls.
@@ -32,8 +36,10 @@ pub struct Service {
     identity: Identity,
     sources: Sources,
     metrics: GrpcMetrics,
-    watchers: Arc<Semaphore>,
+    watchers: Slots,
     max_watchers: usize,
+    /// The encoded response of GetState, and its position.
+    state: Mutex<Option<(AsOf, Bytes)>>,
     syncs: RateLimit,
     shutdown: CancellationToken,
 }
@@ -46,8 +52,9 @@ impl Service {
         max_watchers: usize,
         shutdown: &CancellationToken,
     ) -> Self {
-        let (watchers, syncs) = (Arc::new(Semaphore::new(max_watchers)), RateLimit::new(SYNC_BURST, SYNC_INTERVAL));
-        Self { identity, sources, metrics, watchers, max_watchers, syncs, shutdown: shutdown.clone() }
+        let watchers = Slots::new(max_watchers, MAX_WATCHERS_PER_PEER);
+        let (syncs, shutdown) = (RateLimit::new(SYNC_BURST, SYNC_INTERVAL), shutdown.clone());
+        Self { identity, sources, metrics, watchers, max_watchers, state: Mutex::default(), syncs, shutdown }
     }
 
     fn snapshot(&self) -> ViewSnapshot {
@@ -73,6 +80,19 @@ impl Service {
         }
     }
 
+    /// The encoded response of GetState, encoded once for each position.
+    fn state(&self) -> Bytes {
+        let ViewSnapshot { view, as_of } = self.snapshot();
+        let mut cached = self.state.lock();
+        if let Some((_, bytes)) = cached.as_ref().filter(|(cached, _)| *cached == as_of) {
+            return bytes.clone();
+        }
+        let response = proto::GetStateResponse { state: Some(state(&view)), as_of: Some(as_of.into()) };
+        let bytes = Bytes::from(response.encode_to_vec());
+        *cached = Some((as_of, bytes.clone()));
+        bytes
+    }
+
     fn vpp_info(&self) -> Result<proto::GetVppInfoResponse, Status> {
         let ViewSnapshot { view, .. } = self.snapshot();
         let VppView { info, since, .. } = view.vpp.ok_or_else(disconnected)?;
@@ -87,14 +107,19 @@ impl Service {
     }
 
     fn watch(&self, request: &Request<proto::WatchEventsRequest>) -> Result<ResponseStream, Status> {
-        let expires = request.extensions().get().map(ConnectionHandle::expires);
+        let connection = request.extensions().get::<ConnectionHandle>();
+        let expires = connection.map(ConnectionHandle::expires);
+        let peer = connection.map_or(Ipv4Addr::UNSPECIFIED.into(), |connection| connection.peer().ip());
         let request = request.get_ref();
         let selection = Selection::from_request(request)?;
         let level = Level::try_from(request.log_level()).unwrap_or(Level::Info);
-        let permit = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted(format!("the maximum of {} watchers is reached", self.max_watchers))
+        let slot = self.watchers.try_acquire(peer).ok_or_else(|| {
+            Status::resource_exhausted(format!(
+                "the maximum of {} watchers, or of {MAX_WATCHERS_PER_PEER} of one address, is reached",
+                self.max_watchers
+            ))
         })?;
-        let slot = WatcherSlot::new(self.metrics.watchers.clone(), permit);
+        let slot = WatcherSlot::new(self.metrics.watchers.clone(), slot);
         let (since, shutdown) = (request.since.map(Into::into), self.shutdown.clone());
         let (events, metrics) = (&self.sources.events, self.metrics.clone());
         let end = StreamEnd { shutdown, expires };
@@ -165,10 +190,8 @@ impl Maglev for Service {
         self.metrics.complete("GetHealthCheck", self.objects().health_check(&name))
     }
 
-    async fn get_state(&self, _: Request<proto::GetStateRequest>) -> RpcResult<proto::GetStateResponse> {
-        let ViewSnapshot { view, as_of } = self.snapshot();
-        let response = proto::GetStateResponse { state: Some(state(&view)), as_of: Some(as_of.into()) };
-        self.metrics.complete("GetState", Ok(response))
+    async fn get_state(&self, _: Request<proto::GetStateRequest>) -> RpcResult<EncodedResponse> {
+        self.metrics.complete("GetState", Ok(EncodedResponse::shared(self.state())))
     }
 
     async fn watch_events(&self, request: Request<proto::WatchEventsRequest>) -> RpcResult<ResponseStream> {

@@ -6,14 +6,14 @@ use bytes::Bytes;
 use futures::{Stream, stream};
 use prometheus::IntGauge;
 use prost::Message as _;
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::{GrpcMetrics, encoded::EncodedResponse, selection::Selection};
 use crate::{convert::encode, proto};
 use maglev_model::event::Level;
-use maglev_net::sleep_until_some;
+use maglev_net::{Slot, sleep_until_some};
 use maglev_telemetry::{AsOf, EventBatch, Received, Subscriber, Subscription};
 
 /// State of one event stream.
@@ -50,13 +50,13 @@ impl StreamEnd {
 /// A slot among the watchers. Counts the stream in the metrics.
 pub struct WatcherSlot {
     watchers: IntGauge,
-    _permit: OwnedSemaphorePermit,
+    _slot: Slot,
 }
 
 impl WatcherSlot {
-    pub fn new(watchers: IntGauge, permit: OwnedSemaphorePermit) -> Self {
+    pub fn new(watchers: IntGauge, slot: Slot) -> Self {
         watchers.inc();
-        Self { watchers, _permit: permit }
+        Self { watchers, _slot: slot }
     }
 }
 

@@ -57,7 +57,7 @@ impl ServerTraffic {
 
     /// The sum over both nodes.
     pub fn plus(self, other: Self) -> Self {
-        let sum = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).reduce(|one, other| one + other);
+        let sum = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).reduce(u64::saturating_add);
         let sent = self.sent.into_iter().chain(other.sent).reduce(Sent::plus);
         Self { sent, flows_at_most: sum(self.flows_at_most, other.flows_at_most) }
     }

@@ -156,7 +156,7 @@ mod tests {
         page.line_with("old -> ", Style::Strong, "\u{202e}new");
         assert_eq!(
             plain(&page.to_string()),
-            "NAME                      STATE\na\\u{1b}[2K\\u{a}forged   up\nfor x\\u{9b}\\u{a}forged\nold -> \\u{202e}new\n"
+            "NAME                    STATE\na\\u{1b}[2K\\u{a}forged   up\nfor x\\u{9b}\\u{a}forged\nold -> \\u{202e}new\n"
         );
     }
 

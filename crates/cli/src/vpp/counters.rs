@@ -169,17 +169,17 @@ impl Vip {
 impl Packets {
     fn plus(self, added: VipPackets) -> Self {
         Self {
-            existing_flow: self.existing_flow + added.existing,
-            first_of_flow: self.first_of_flow + added.first,
-            untracked: self.untracked + added.untracked,
-            no_server: self.no_server + added.no_server,
+            existing_flow: self.existing_flow.saturating_add(added.existing),
+            first_of_flow: self.first_of_flow.saturating_add(added.first),
+            untracked: self.untracked.saturating_add(added.untracked),
+            no_server: self.no_server.saturating_add(added.no_server),
         }
     }
 }
 
 impl Route {
     fn plus(self, added: RouteCounters) -> Self {
-        Self { packets: self.packets + added.packets, bytes: self.bytes + added.bytes }
+        Self { packets: self.packets.saturating_add(added.packets), bytes: self.bytes.saturating_add(added.bytes) }
     }
 }
 

@@ -54,7 +54,7 @@ fn frontend(i: usize, backends: usize) -> Object {
     let members: Vec<Value> =
         (first..backends.min(first + MEMBERS)).map(|backend| json!({"name": format!("backend-{backend}")})).collect();
     let spec = json!({
-        "address": format!("203.0.{}.{}", i / 250, i % 250 + 1), "protocol": "TCP", "port": 80,
+        "address": format!("203.0.{}.{}", i / 250, i % 250 + 1), "protocol": "TCP", "port": 80, "tableLength": 256,
         "pools": [{"name": "primary", "backends": members}],
     });
     Object::Frontend(decode::<FrontendSpec>(&format!("frontend-{i}"), 1, spec))

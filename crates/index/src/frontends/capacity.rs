@@ -27,6 +27,8 @@ pub struct Tables {
     by_age: BTreeSet<Table>,
     /// Number of entries of all tables.
     entries: u64,
+    /// The limit of the last decision; `None` after a change of a table.
+    decided: Option<u64>,
 }
 
 impl Tables {
@@ -35,6 +37,7 @@ impl Tables {
         if before == after {
             return;
         }
+        self.decided = None;
         if let Some(table) = before
             && self.by_age.remove(&table)
         {
@@ -85,6 +88,10 @@ impl Frontends {
             }
         }
         let max = max.map_or(u64::MAX, u64::from);
+        // A full node has many Frontends that wait, so they are looked at only if a table or the limit has changed.
+        if self.tables.decided.replace(max) == Some(max) {
+            return;
+        }
         let excess = self.tables.excess(max);
         let before = std::mem::replace(&mut self.excess, excess.clone());
         for name in before.union(&excess) {

@@ -147,7 +147,7 @@ async fn applied_edited_and_deleted_objects_arrive() {
     cluster.apply(&namespace, &backend("early", "192.0.2.1")).await.unwrap();
     let agent = Agent::start(cluster.client().await, &namespace);
     agent.until_backends(&namespace, &[("early", "192.0.2.1")]).await;
-    assert!(agent.has_event("config-applied kind=Backend count="));
+    agent.until_event("config-applied kind=Backend count=").await;
     assert!(!agent.has_event(&format!("config-applied kind=Backend name={namespace}/early")));
 
     cluster.apply(&namespace, &backend("late", "192.0.2.2")).await.unwrap();
@@ -250,7 +250,7 @@ async fn deleted_crd_removes_nothing_until_its_kind_is_listed_again() {
     eventually("the kind is served", async || cluster.apply(&namespace, &backend("two", "192.0.2.9")).await.ok()).await;
     agent.until_backends(&namespace, &[("two", "192.0.2.9")]).await;
     started.until_backends(&namespace, &[("two", "192.0.2.9")]).await;
-    assert!(agent.has_event(&format!("config-removed kind=Backend name={namespace}/one")));
+    agent.until_event(&format!("config-removed kind=Backend name={namespace}/one")).await;
 }
 
 const READER: &str = "

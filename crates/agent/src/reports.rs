@@ -39,7 +39,7 @@ impl Reports {
     pub fn set(&mut self, frontend: &Arc<Frontend>, result: ProgramResult, reason: &str) {
         let before = self.reports.get_mut(&frontend.name);
         if let Some(same) = before.filter(|before| before.result == result && before.reason == reason) {
-            let unchanged = same.frontend.revision == frontend.revision;
+            let unchanged = is_same_spec(&same.frontend, frontend);
             same.frontend = Arc::clone(frontend);
             if unchanged {
                 return;
@@ -109,6 +109,12 @@ impl Reports {
     }
 }
 
+/// True if reports on both have the same identity, generation and fingerprint. The fingerprint also covers the Backends, which
+/// change without a new generation of the Frontend.
+fn is_same_spec(before: &Arc<Frontend>, now: &Arc<Frontend>) -> bool {
+    Arc::ptr_eq(before, now) || before.revision == now.revision && Fingerprint::new(before) == Fingerprint::new(now)
+}
+
 /// The probe code of the last backend that changed in the direction of `to`, and so caused the transition.
 fn cause(to: FrontendState, effective: &EffectiveWeights, health: &HealthSnapshot) -> Option<ProbeCode> {
     let up = to == FrontendState::Up;
@@ -116,4 +122,35 @@ fn cause(to: FrontendState, effective: &EffectiveWeights, health: &HealthSnapsho
     let moved = effective.ases.values().filter(|server| (server.condition == BackendCondition::Up) == up);
     let transitions = moved.filter_map(|server| last(&server.backend));
     transitions.max_by_key(|Transition { at, .. }| *at).and_then(|transition| transition.code)
+}
+
+#[cfg(test)]
+mod tests {
+    use maglev_model::config::{AdminState, Backend};
+    use maglev_testkit::{
+        EventCollector,
+        objects::{backend, frontend, pool, vip},
+    };
+
+    use super::*;
+
+    #[test]
+    fn changed_backend_is_reported_although_the_result_is_the_same() {
+        let collector = Arc::new(EventCollector::default());
+        let mut reports = Reports::new(collector.handle());
+        let with = |admin_state| {
+            let web_1 = Backend { admin_state, ..backend("web-1", "192.0.2.10") };
+            Arc::new(frontend("web", vip("198.51.100.1"), vec![pool("main", &[&web_1])]))
+        };
+        let (enabled, disabled) = (with(AdminState::Enabled), with(AdminState::Disabled));
+        for (spec, events) in
+            [(&enabled, 1), (&enabled, 1), (&with(AdminState::Enabled), 1), (&disabled, 2), (&enabled, 3)]
+        {
+            reports.set(spec, ProgramResult::Programmed, "");
+            assert_eq!(collector.events().len(), events);
+        }
+        let last = collector.changes().pop();
+        let Some(Change::Report(_, report)) = last else { panic!("{last:?}") };
+        assert_eq!(report.fingerprint, Fingerprint::new(&enabled));
+    }
 }

@@ -3,8 +3,11 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
+    future::poll_fn,
+    pin::pin,
     rc::Rc,
     sync::{Arc, Weak},
+    task::Poll,
 };
 
 use futures::{FutureExt, future::LocalBoxFuture};
@@ -119,13 +122,23 @@ impl NetworkProber {
 impl PreparedProbe {
     async fn run_with_timeout(&self, target: &ProbeTarget, trace: Option<&ProbeTrace>) -> ProbeOutcome {
         let progress = ProbeProgress::new(trace);
-        match timeout(target.check.timeout, self.run(target, &progress)).await {
-            Ok(Ok(outcome) | Err(outcome)) => outcome,
-            Err(_) if progress.is_busy() => ProbeOutcome::not_probed(format!(
-                "expectedBody was not matched within {:?}: expressions of this namespace need too much CPU time",
-                target.check.timeout
+        let limit = target.check.timeout;
+        let mut run = pin!(self.run(target, &progress));
+        if let Ok(Ok(outcome) | Err(outcome)) = timeout(limit, &mut run).await {
+            return outcome;
+        }
+        // A search in progress still decides on what arrived in time. The backend gets no further time.
+        let search = poll_fn(|context| match run.as_mut().poll(context) {
+            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+            Poll::Pending if progress.is_busy() => Poll::Pending,
+            Poll::Pending => Poll::Ready(None),
+        });
+        match timeout(limit, search).await {
+            Ok(Some(Ok(outcome) | Err(outcome))) => outcome,
+            Ok(None) => timed_out(progress.timeout_code(), target),
+            Err(_) => ProbeOutcome::not_probed(format!(
+                "expectedBody was not matched within {limit:?}: expressions of this namespace need too much CPU time"
             )),
-            Err(_) => timed_out(progress.timeout_code(), target),
         }
     }
 

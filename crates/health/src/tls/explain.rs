@@ -82,8 +82,8 @@ fn alert_received(alert: AlertDescription) -> String {
     let cause = match alert {
         AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => {
             format!(
-                "no TLS version, cipher suite or kind of key in common, or no client certificate: probes use TLS 1.2 or 1.3, \
-                 and certificates with {SUPPORTED_KEYS}"
+                "no TLS version, cipher suite or kind of key in common, or no client certificate: probes use TLS 1.2 or 1.3 \
+                 and {SUPPORTED_KEYS}"
             )
         }
         AlertDescription::ProtocolVersion => "it supports neither TLS 1.2 nor 1.3".to_owned(),

@@ -68,6 +68,8 @@ describe("a node's tab on a cluster", () => {
       "Weight",
       "Effective",
       "Buckets",
+      "Rate",
+      "Flows",
       "Since",
     ]);
     const pools = await card.locator(".pool-head").allInnerTexts();
@@ -75,14 +77,14 @@ describe("a node's tab on a cluster", () => {
       "pool primary active",
       "pool standby not active",
     ]);
-    const [, name, address, state, weight, effective, buckets, since] = await cells(
-      page,
-      "default/web",
-      "default/web-1",
-    );
+    const web1 = () => cells(page, "default/web", "default/web-1");
+    // Three VIPs have its address.
+    await expect.poll(async () => (await web1())[7], UNTIL).toMatch(/^[\d.]+ k?pps shared$/);
+    const [, name, address, state, weight, effective, buckets, , flows, since] = await web1();
     expect([name?.trim(), address, weight, effective]).toEqual(["default/web-1", "127.0.2.1", "10", "10"]);
     expect(state).toMatch(/^\s*up L7OK$/);
     expect(since).toMatch(/^\d+ [smh]$/);
+    expect(flows).toMatch(/^(0|≤ [\d.]+ ?k?)$/);
     // About a quarter of 8192.
     expect(Math.abs(Number(buckets) - 2048)).toBeLessThan(200);
     expect((await cells(page, "default/web", "default/spare-1")).slice(4, 7)).toEqual(["10", "0", "0"]);

@@ -42,7 +42,7 @@ use crate::{
 };
 
 /// Seeds of `make test`, which runs them without optimization; `make soak` runs [`SOAK_SEEDS`].
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 1_000;
 const STEPS: u32 = 200;
 const SOAK_SEEDS: u64 = 10_000;
 /// Limit of the seeds within which each planted bug is found.

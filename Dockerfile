@@ -48,7 +48,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     CARGO_PROFILE_RELEASE_STRIP=debuginfo \
       cargo build --locked --release -p maglev --bins --target "$target"; \
     mkdir /out; \
-    for program in maglevd maglev-controller maglev-frontend maglevc; do \
+    for program in maglevd maglev-controller maglev-frontend maglevc maglev-tester; do \
       cp "target/$target/release/$program" /out/; \
     done
 

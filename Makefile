@@ -35,7 +35,7 @@ check: ## quick check of the crates that differ from HEAD (ARGS=BASE): formattin
 simulate: ## repeat one simulation of the agent and print its log (SEED=number)
 	MAGLEV_SIMULATION_SEED=$(SEED) $(CARGO) test --locked --workspace --test simulation -- --ignored --nocapture --exact replay
 
-soak: kube ## run the tests that take minutes: 10,000 simulations, an agent without CPU time, a blocked probe path
+soak: kube ## run the tests that take minutes: 10,000 simulations, an agent without CPU time or memory, floods
 	$(CARGO) test --locked --profile soak -p maglev-tests-simulation -- --ignored --nocapture soak_
 	$(CARGO) test --locked -p maglev-tests-wire -p maglev-tests-cluster -- --ignored --nocapture --test-threads=1 soak_
 
@@ -45,10 +45,10 @@ bench: ## run the benchmarks (MAGLEV_BENCH_API_SOCKET=PATH: against another VPP)
 lint: ## check formatting, language, clippy, docs and dependencies (licences, bans, sources, unused)
 	$(CARGO) fmt --all --check
 	hack/lint/language
-	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 	"$$(hack/lint/tool cargo-machete 0.9.2)" --skip-target-dir
 	"$$(hack/lint/tool cargo-deny 0.20.2)" --locked check bans licenses sources
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 
 audit: ## check dependencies for known vulnerabilities and yanked versions (downloads RustSec's database)
 	"$$(hack/lint/tool cargo-deny 0.20.2)" --locked check advisories

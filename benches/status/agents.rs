@@ -74,7 +74,7 @@ impl Agents {
             objects.stored("Frontend").iter().map(|(name, stored)| Object::Frontend(decode(name, stored))).collect();
         index.reset(Kind::Backend, backends);
         index.reset(Kind::Frontend, frontends);
-        for kind in [Kind::HealthCheck, Kind::LoadBalancerConfig, Kind::Node] {
+        for kind in [Kind::HealthCheck, Kind::LoadBalancerConfig, Kind::AddressPolicy, Kind::Node] {
             index.reset(kind, Vec::new());
         }
         *self.0.config.lock().unwrap() = config_rx.borrow().clone();

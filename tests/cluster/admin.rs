@@ -3,13 +3,23 @@
 //!
 //! No agent runs here, so the changes are forced. `tests/cluster/dashboard.rs` tests that agents apply them.
 
-use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
+mod reading;
 
-use jiff::Timestamp;
+use std::{
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::events::v1::Event;
 use kube::{Api, Client, ResourceExt, api::ListParams};
 use maglev_crd::{self as crd, AdminState};
-use maglev_dashboard::{AdminMode, AdminOptions, Build, Dashboard, DashboardOptions};
+use maglev_dashboard::{Build, Dashboard, DashboardOptions, SignInMode, SignInOptions};
 use maglev_fleet::{Fleet, FleetOptions, Source};
 use maglev_kube::{ClientOptions, UserClients, operator_change::MANAGER};
 use maglev_model::view::View;
@@ -31,12 +41,14 @@ struct Site {
     namespace: String,
     address: SocketAddr,
     dir: PathBuf,
+    /// Seconds by which the dashboard's clock is ahead.
+    ahead: Arc<AtomicI64>,
     shutdown: CancellationToken,
 }
 
 impl Site {
     /// Starts the dashboard. `mode` is called with the namespace and the directory of the credentials.
-    async fn new(test: &str, mode: impl AsyncFnOnce(&Cluster, &str, PathBuf) -> AdminMode) -> Self {
+    async fn new(test: &str, mode: impl AsyncFnOnce(&Cluster, &str, PathBuf) -> SignInMode) -> Self {
         let cluster = cluster().await;
         let namespace = cluster.namespace(test).await;
         let backend =
@@ -59,28 +71,37 @@ impl Site {
         cluster.kubectl(&["create", "rolebinding", "reads", "--role=reads", "-n", &namespace, &reader]).await;
 
         let mode = mode(cluster, &namespace, dir.clone()).await;
-        let admin = AdminOptions { mode, key_file: dir.join("key"), clock: Arc::new(Timestamp::now) };
+        let ahead = Arc::new(AtomicI64::new(0));
+        let seconds = Arc::clone(&ahead);
+        let clock = move || Timestamp::now() + SignedDuration::from_secs(seconds.load(Ordering::Relaxed));
+        let sign_in = SignInOptions { mode, key_file: dir.join("key"), clock: Arc::new(clock) };
         let shutdown = CancellationToken::new();
-        let address = serve(admin, &shutdown).await;
-        Self { cluster, client: cluster.client().await, namespace, address, dir, shutdown }
+        let address = serve(sign_in, &shutdown).await;
+        Self { cluster, client: cluster.client().await, namespace, address, dir, ahead, shutdown }
     }
 
-    /// Sends a request with curl and the cookies of `user`. Returns the status and the body.
+    /// A curl command with the cookies of `user`, for a path below `view/api/`.
+    fn curl(&self, user: &str, path: &str) -> Command {
+        let jar = self.dir.join(format!("{user}.jar")).display().to_string();
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "-N", "-b", &jar, "-c", &jar, &format!("http://{}/view/api/{path}", self.address)]);
+        curl
+    }
+
+    /// Sends a request with the cookies of `user`. Returns the status and the body.
     async fn post(&self, user: &str, path: &str, csrf: &str, body: &Value) -> (u16, Value) {
-        let jar = self.dir.join(format!("{user}.jar"));
-        let (jar, url) = (jar.display().to_string(), format!("http://{}/admin/{path}", self.address));
         let headers = [
             format!("Origin: http://{}", self.address),
             "Content-Type: application/json".into(),
             format!("X-Maglev-CSRF: {csrf}"),
         ];
-        let mut curl = Command::new("curl");
-        curl.args(["-sS", "-w", "\n%{http_code}", "-b", &jar, "-c", &jar, "--data-binary", "@-", &url]);
-        curl.args(headers.iter().flat_map(|header| ["-H", header]));
-        let output = run(&mut curl, &body.to_string()).await;
-        let text = String::from_utf8(output.stdout).unwrap();
-        let (answer, status) = text.rsplit_once('\n').unwrap();
-        (status.parse().unwrap(), serde_json::from_str(answer).unwrap())
+        let mut curl = self.curl(user, path);
+        curl.args(["--data-binary", "@-"]).args(headers.iter().flat_map(|header| ["-H", header]));
+        answer(&mut curl, &body.to_string()).await
+    }
+
+    async fn get(&self, user: &str, path: &str) -> (u16, Value) {
+        answer(&mut self.curl(user, path), "").await
     }
 
     /// Signs in and returns the CSRF token.
@@ -109,13 +130,21 @@ impl Site {
     }
 }
 
+/// Runs curl. Returns the status and the body.
+async fn answer(curl: &mut Command, body: &str) -> (u16, Value) {
+    let output = run(curl.args(["-w", "\n%{http_code}"]), body).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (answer, status) = text.rsplit_once('\n').unwrap();
+    (status.parse().unwrap(), serde_json::from_str(answer).unwrap())
+}
+
 impl Drop for Site {
     fn drop(&mut self) {
         self.shutdown.cancel();
     }
 }
 
-async fn serve(admin: AdminOptions, shutdown: &CancellationToken) -> SocketAddr {
+async fn serve(sign_in: SignInOptions, shutdown: &CancellationToken) -> SocketAddr {
     let fleet = Fleet::<View>::new(Source::Addresses(Vec::new()), FleetOptions::default());
     let options = DashboardOptions {
         addresses: vec![([127, 0, 0, 1], 0).into()],
@@ -127,7 +156,7 @@ async fn serve(admin: AdminOptions, shutdown: &CancellationToken) -> SocketAddr 
         ping: LIMIT,
         buffer: DashboardOptions::DEFAULT_BUFFER,
         replica: 1,
-        admin: Some(admin),
+        sign_in: Some(sign_in),
     };
     let dashboard = Dashboard::new(fleet.handle(), None, options, &Registry::new()).unwrap();
     let mut bound = dashboard.bound().remove(0);
@@ -137,21 +166,26 @@ async fn serve(admin: AdminOptions, shutdown: &CancellationToken) -> SocketAddr 
     bound.unwrap().unwrap()
 }
 
-async fn token_mode(cluster: &Cluster, namespace: &str, _: PathBuf) -> AdminMode {
-    // The dashboard's own ServiceAccount has no rights, so every write uses the user's.
+async fn token_mode(cluster: &Cluster, namespace: &str, _: PathBuf) -> SignInMode {
+    let clients = user_clients(cluster, namespace).await;
+    SignInMode::Token { clients, to_read: false, to_change: true }
+}
+
+async fn user_clients(cluster: &Cluster, namespace: &str) -> UserClients {
+    // The dashboard's own ServiceAccount has no rights, so every request uses the user's.
     let kubeconfig = Some(cluster.kubeconfig_as(namespace, "rightless").await);
-    AdminMode::Token(UserClients::new(ClientOptions { kubeconfig, context: None }).await.unwrap())
+    UserClients::new(ClientOptions { kubeconfig, ..ClientOptions::default() }).await.unwrap()
 }
 
 #[tokio::test]
 async fn change_is_made_with_the_users_token_and_audited() {
     let site = Site::new("admin-token", token_mode).await;
     let csrf = site.sign_in("editor", &json!({ "token": site.token("editor").await })).await;
-    let (status, answer) = site.post("editor", "change", &csrf, &site.pause(false)).await;
+    let (status, answer) = site.post("editor", "admin/change", &csrf, &site.pause(false)).await;
     assert_eq!((status, &answer["reason"]), (409, &json!("NoAgentAnswers")), "{answer}");
     assert_eq!(site.backend().await.spec.admin_state, None);
 
-    let (status, answer) = site.post("editor", "change", &csrf, &site.pause(true)).await;
+    let (status, answer) = site.post("editor", "admin/change", &csrf, &site.pause(true)).await;
     let editor = format!("system:serviceaccount:{}:editor", site.namespace);
     assert_eq!((status, &answer["old"], &answer["new"]), (200, &json!("Enabled (not set)"), &json!("Paused")));
     assert_eq!((&answer["by"], &answer["written"], answer.get("event_failed")), (&json!(editor), &json!(true), None));
@@ -166,7 +200,7 @@ async fn change_is_made_with_the_users_token_and_audited() {
 
     let (status, _) = site.post("editor", "sign-out", &csrf, &json!({})).await;
     assert_eq!(status, 200);
-    let (status, answer) = site.post("editor", "change", &csrf, &site.pause(true)).await;
+    let (status, answer) = site.post("editor", "admin/change", &csrf, &site.pause(true)).await;
     assert_eq!((status, &answer["reason"]), (401, &json!("NotSignedIn")));
 }
 
@@ -174,7 +208,7 @@ async fn change_is_made_with_the_users_token_and_audited() {
 async fn read_only_token_changes_nothing() {
     let site = Site::new("admin-reader", token_mode).await;
     let csrf = site.sign_in("reader", &json!({ "token": site.token("reader").await })).await;
-    let (status, answer) = site.post("reader", "change", &csrf, &site.pause(true)).await;
+    let (status, answer) = site.post("reader", "admin/change", &csrf, &site.pause(true)).await;
     let reader = format!("system:serviceaccount:{}:reader", site.namespace);
     assert_eq!((status, &answer["reason"]), (403, &json!("ApiRefused")), "{answer}");
     let message = answer["message"].as_str().unwrap();
@@ -193,11 +227,11 @@ async fn password_sign_in_uses_the_dashboards_rights() {
     for (account, allowed) in [("editor", true), ("reader", false)] {
         let site = Site::new("admin-basic", async |cluster: &Cluster, namespace: &str, credentials_dir| {
             let client = cluster.client_as(namespace, account).await;
-            AdminMode::Basic { credentials_dir, client }
+            SignInMode::Basic { credentials_dir, client }
         })
         .await;
         let csrf = site.sign_in("ada", &json!({ "user": "ada", "password": "lovelace" })).await;
-        let (status, answer) = site.post("ada", "change", &csrf, &site.pause(true)).await;
+        let (status, answer) = site.post("ada", "admin/change", &csrf, &site.pause(true)).await;
         let backend = site.backend().await;
         if allowed {
             assert_eq!((status, &answer["by"]), (200, &json!("dashboard user ada")), "{answer}");
@@ -255,6 +289,29 @@ async fn chart_grants_write_rights_only_in_the_named_namespaces() {
 }
 
 #[tokio::test]
+async fn chart_mounts_the_key_for_reading_and_grants_nothing() {
+    let values = "dashboard.auth.mode=token,dashboard.admin.keySecret.name=key,dashboard.ingress.enabled=true";
+    let rendered = template(cluster().await, "maglev", &["--set", values]).await.unwrap();
+    let expected = [
+        "- --auth-mode=token\n",
+        "- --admin-key-file=/etc/maglev/admin-key/key\n",
+        "secretName: key\n",
+        "fsGroup: 65532\n",
+    ];
+    for expected in expected {
+        assert!(rendered.contains(expected), "{expected} is not in\n{rendered}");
+    }
+    assert!(!rendered.contains("--admin-mode") && rendered.contains("kind: Ingress"), "{rendered}");
+    let roles = |rendered: &str| {
+        let is_role = |part: &&str| part.contains("\nkind: ClusterRole\n") || part.contains("\nkind: Role\n");
+        rendered.split("\n---").filter(is_role).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let open = template(cluster().await, "maglev", &[]).await.unwrap();
+    assert_eq!(roles(&rendered), roles(&open), "the API server is asked with the user's own token");
+    assert!(!open.contains("--auth-mode") && !open.contains("admin-key"), "{open}");
+}
+
+#[tokio::test]
 async fn chart_refuses_incomplete_admin_values() {
     for (values, text) in [
         ("dashboard.admin.mode=token", "dashboard.admin.keySecret.name"),
@@ -262,7 +319,14 @@ async fn chart_refuses_incomplete_admin_values() {
         ("dashboard.admin.mode=token,dashboard.admin.keySecret.name=key,dashboard.admin.namespaces={a}", "own rights"),
         ("dashboard.admin.namespaces={a}", "dashboard.admin.mode=basic"),
         ("dashboard.admin.mode=maybe", "/dashboard/admin/mode"),
-        ("dashboard.ingress.enabled=true", "dashboard.auth.allowAnonymous=true"),
+        ("dashboard.auth.mode=token", "dashboard.admin.keySecret.name"),
+        (
+            "dashboard.auth.mode=token,dashboard.admin.mode=basic,dashboard.admin.keySecret.name=key,\
+             dashboard.admin.credentialsSecret.name=who",
+            "Set dashboard.admin.mode to token or off",
+        ),
+        ("dashboard.auth.mode=basic", "/dashboard/auth/mode"),
+        ("dashboard.ingress.enabled=true", "dashboard.auth.mode=token or dashboard.auth.allowAnonymous=true"),
         (
             "dashboard.ingress.enabled=true,dashboard.admin.mode=token,dashboard.admin.keySecret.name=key",
             "allowAnonymous",

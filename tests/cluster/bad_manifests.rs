@@ -38,7 +38,7 @@ impl Mistake {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("maglev.vpp.io", "v1alpha1", &self.kind));
         let client = cluster.client().await;
         let api: Api<DynamicObject> = match self.kind.as_str() {
-            "LoadBalancerConfig" => Api::all_with(client, &resource),
+            "LoadBalancerConfig" | "AddressPolicy" => Api::all_with(client, &resource),
             _ => Api::namespaced_with(client, namespace, &resource),
         };
         let (write, dry_run) = (PostParams::default(), PostParams { dry_run: true, ..PostParams::default() });

@@ -1,5 +1,6 @@
 //! The chart: rendering, values, RBAC, monitoring, the guide, and a release from installation to uninstallation.
 
+mod access;
 mod conflicts;
 mod guide;
 mod lifecycle;
@@ -16,7 +17,7 @@ use maglev_sandbox::assets::Tool;
 use super::harness::{Cluster, run};
 
 /// Runs helm and returns its standard output; `Err` holds all output of a failed command.
-async fn helm(cluster: &Cluster, args: &[&str]) -> Result<String, String> {
+pub async fn helm(cluster: &Cluster, args: &[&str]) -> Result<String, String> {
     let output = run(cluster.tool(Tool::Helm).args(args), "").await;
     let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     if output.status.success() { Ok(stdout) } else { Err(stdout + &stderr) }

@@ -1,14 +1,16 @@
-//! Floods of silent and half-open connections to every port of the three daemons.
+//! Floods of silent and half-open connections to every port of the three daemons, from another network namespace.
 
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
     path::Path,
     process::Stdio,
     sync::Arc,
     time::Duration,
 };
 
+use maglev_testkit::netns::{OtherNamespace, inside};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -24,8 +26,10 @@ use crate::{agent::node::Node, harness::eventually};
 
 const IDLE: usize = 1_000;
 const HALF_OPEN: usize = 10_000;
-/// Addresses that a flood comes from, beside the one of the clients that are served.
-const PEERS: usize = 100;
+/// Addresses that a flood comes from: 10.9.0.`number`.
+const PEERS: RangeInclusive<u8> = 11..=110;
+/// Address of the daemons, from which the kubelet checks them.
+const HOST: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
 const CLOSED_WITHIN: Duration = Duration::from_secs(15);
 const HEALTHZ_WITHIN: Duration = Duration::from_secs(1);
 const MAX_RSS_KIB: u64 = 200 << 10;
@@ -97,14 +101,19 @@ struct Flood {
 }
 
 /// Opens the connections of a flood and waits until the server has closed all of them.
-async fn flood(address: SocketAddr, half: &'static [u8]) -> Flood {
+fn flood(address: SocketAddr, half: &'static [u8]) -> Flood {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(open_and_wait(address, half))
+}
+
+async fn open_and_wait(address: SocketAddr, half: &'static [u8]) -> Flood {
     let (connecting, mut tasks) = (Arc::new(Semaphore::new(500)), JoinSet::new());
     for number in 0..IDLE + HALF_OPEN {
         let connecting = Arc::clone(&connecting);
         tasks.spawn(async move {
             let permit = connecting.acquire_owned().await.unwrap();
             let socket = TcpSocket::new_v4().unwrap();
-            let host = Ipv4Addr::new(127, 0, 4, u8::try_from(number % PEERS).unwrap() + 1);
+            let host = Ipv4Addr::new(10, 9, 0, PEERS.start() + u8::try_from(number % PEERS.len()).unwrap());
             socket.bind((IpAddr::from(host), 0).into()).unwrap();
             let begin = Instant::now();
             let Ok(mut stream) = socket.connect(address).await else { return None };
@@ -130,18 +139,23 @@ async fn flood(address: SocketAddr, half: &'static [u8]) -> Flood {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes a minute; run by make soak"]
 async fn soak_flood_of_connections_disturbs_no_probe_and_no_other_client() {
+    if !inside("connection_flood::soak_flood_of_connections_disturbs_no_probe_and_no_other_client", &[]) {
+        return;
+    }
+    let strangers = Arc::new(OtherNamespace::linked_with(PEERS));
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard.min(20_000), hard).unwrap();
     let mut node = Node::start("soak-flood", 12, "interval: 200ms, timeout: 100ms").await;
+    node.set_host(HOST);
     node.start_maglevd().await;
     node.until_weights(&[("127.0.3.1", 10), ("127.0.3.2", 10)]).await;
     node.until_ready().await;
-    let at = |port: u16| SocketAddr::from(([127, 0, 3, 11], port));
+    let at = |port: u16| SocketAddr::from((HOST, port));
     let (grpc, directory) = (node.grpc_address().parse::<SocketAddr>().unwrap(), tempfile::tempdir().unwrap());
     let kubeconfig = format!("--kubeconfig={}", node.cluster.plane().kubeconfig().display());
-    let controller = Daemon::start("maglev-controller", directory.path(), at(19301), &[kubeconfig]);
-    let arguments = [format!("--server={grpc}"), format!("--http-addr={}", at(19303))];
-    let dashboard = Daemon::start("maglev-frontend", directory.path(), at(19302), &arguments);
+    let controller = Daemon::start("maglev-controller", directory.path(), at(19401), &[kubeconfig]);
+    let arguments = [format!("--server={grpc}"), format!("--http-addr={}", at(19403))];
+    let dashboard = Daemon::start("maglev-frontend", directory.path(), at(19402), &arguments);
     let agent_health: SocketAddr = node.metrics_address().parse().unwrap();
     let health = [("maglevd", agent_health), (controller.name, controller.health), (dashboard.name, dashboard.health)];
     for (name, address) in health {
@@ -159,12 +173,13 @@ async fn soak_flood_of_connections_disturbs_no_probe_and_no_other_client() {
         ("maglevd gRPC", grpc, &b"PRI * HTTP/2.0\r\n\r\nSM\r\n"[..]),
         ("maglevd /metrics", agent_health, http),
         ("controller /metrics", controller.health, http),
-        ("dashboard", at(19303), http),
+        ("dashboard", at(19403), http),
         ("dashboard /metrics", dashboard.health, http),
     ];
     let mut floods = Vec::new();
     for (name, address, half) in ports {
-        let flood = flood(address, half).await;
+        let strangers = Arc::clone(&strangers);
+        let flood = tokio::task::spawn_blocking(move || strangers.run(move || flood(address, half))).await.unwrap();
         println!("{name}: all closed after {:?} at most, {} refused at once", flood.longest, flood.refused);
         floods.push((name, flood));
     }

@@ -8,7 +8,7 @@ use maglev_crd::{
 };
 use serde_json::{Value, json};
 
-use super::harness::{cluster, committed_crds};
+use super::harness::{cluster, committed_crds, own_control_plane};
 
 #[tokio::test]
 async fn crds_apply_without_warnings() {
@@ -20,7 +20,7 @@ async fn crds_apply_without_warnings() {
         serde_json::to_string(&crd).unwrap()
     });
     let renamed: Vec<_> = renamed.collect();
-    assert_eq!(renamed.len(), 5);
+    assert_eq!(renamed.len(), 6);
     let apply = ["apply", "--server-side", "--dry-run=server", "--warnings-as-errors", "-f", "-"];
     let output = cluster.kubectl_with(&apply, &renamed.join("\n---\n")).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -37,7 +37,8 @@ async fn crds_apply_without_warnings() {
 
 #[tokio::test]
 async fn examples_apply_without_warnings_and_are_printed_in_columns() {
-    let cluster = cluster().await;
+    // AddressPolicies would apply to the namespaces of all tests.
+    let cluster = own_control_plane("examples", false).await;
     let namespace = cluster.namespace("examples").await;
     let apply = ["apply", "--server-side", "--warnings-as-errors", "-n", &namespace, "-f", "examples"];
     cluster.kubectl(&apply).await;
@@ -61,6 +62,7 @@ async fn examples_apply_without_warnings_and_are_printed_in_columns() {
     assert_eq!(head, "NAME TYPE PORT INTERVAL AGE");
     assert!(rows.iter().any(|row| row[..4] == ["web", "HTTP", "8080", "2s"]), "{rows:?}");
     assert_eq!(columns("mlbc", false).await.0, "NAME NODES AGE");
+    assert_eq!(columns("mpol", false).await.0, "NAME NAMESPACES FRONTENDS BACKENDS VIOLATIONS AGE");
 
     let all = cluster.kubectl(&["get", "maglev", "-n", &namespace, "-o", "name"]).await;
     for name in ["frontend.maglev.vpp.io/web", "backend.maglev.vpp.io/web-1", "healthcheck.maglev.vpp.io/web"] {

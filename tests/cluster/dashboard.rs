@@ -80,12 +80,16 @@ async fn dashboard_serves_live_state_of_a_cluster() {
         (&1.into(), &"kubectl-client-side-apply".into()),
         "{object}"
     );
-    let has_rate = |node: &Value| node["frontends"]["default/web"]["counters"]["first"]["rate"].as_f64() > Some(0.0);
-    let node =
-        eventually("traffic has a rate", async || document(&url, "api/state/node-a").await.filter(has_rate)).await;
-    let member = &node["frontends"]["default/web"]["pools"]["primary"]["members"]["default/web-1"];
+    let member =
+        |node: &Value| node["frontends"]["default/web"]["pools"]["primary"]["members"]["default/web-1"].clone();
+    // Buckets are read with VPP's state, traffic with its counters.
+    let is_read = |node: &Value| {
+        let rate = node["frontends"]["default/web"]["counters"]["first"]["rate"].as_f64();
+        rate > Some(0.0) && member(node)["buckets"].as_u64() > Some(0)
+    };
+    let read = async || document(&url, "api/state/node-a").await.filter(is_read);
+    let member = member(&eventually("traffic has a rate and the backend has buckets", read).await);
     assert_eq!((&member["effective"], &member["in_vpp"]), (&10.into(), &10.into()));
-    assert!(member["buckets"].as_u64() > Some(0), "{member}");
 
     let query = "?node=node-a&log=all&beats=default/web";
     let mut stream = Stream::open(&url, query, &["-H", "Accept-Encoding: gzip, br"]);
@@ -224,11 +228,17 @@ impl Admin {
         for (file, text) in [("username", "ada"), ("password", "lovelace"), ("key", &*"k".repeat(32))] {
             fs::write(dir.join(file), text).unwrap();
         }
+        // The credentials that a pod of the dashboard has in its volumes.
+        let token = ["create", "token", "maglev-frontend", "--audience=maglevd.maglev.vpp.io"];
+        let authorities = ["get", "configmap", "maglev-ca", "-o", r"jsonpath={.data.ca\.crt}"];
+        fs::write(dir.join("token"), sandbox.kubectl(&token).await).unwrap();
+        fs::write(dir.join("ca.crt"), sandbox.kubectl(&authorities).await).unwrap();
         let free_address = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let (http, metrics, dir) = (free_address(), free_address(), dir.display().to_string());
         let mut process = Command::new(maglev_testkit::binary("maglev-frontend"));
         process.args(["--namespace=default", "--admin-mode=basic", "--http-addr", &http, "--metrics-addr", &metrics]);
         process.args([format!("--admin-credentials-dir={dir}"), format!("--admin-key-file={dir}/key")]);
+        process.args([format!("--agent-ca-file={dir}/ca.crt"), format!("--agent-token-file={dir}/token")]);
         process.arg("--kubeconfig").arg(sandbox.dir.join("kubeconfig"));
         let process =
             process.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn();
@@ -246,7 +256,7 @@ impl Admin {
         let mut curl = Command::new("curl");
         curl.args(["-sS", "-b", &self.jar, "-c", &self.jar, "--data-binary", "@-"]);
         curl.args(["-H", "Content-Type: application/json", "-H", &format!("X-Maglev-CSRF: {}", self.csrf)]);
-        curl.args(["-H", &format!("Origin: {}", self.url), &format!("{}/admin/{path}", self.url)]);
+        curl.args(["-H", &format!("Origin: {}", self.url), &format!("{}/view/api/{path}", self.url)]);
         serde_json::from_slice(&run(&mut curl, &body.to_string()).await.stdout).unwrap()
     }
 }
@@ -256,12 +266,12 @@ async fn agents_apply_changes_from_the_dashboard() {
     let sandbox = Sandbox::up("admin", &[]).await;
     let admin = Admin::start(&sandbox).await;
     let pause = json!({ "field": "admin_state", "backend": "default/web-2", "state": "Paused" });
-    let preview = admin.post("preview", &pause).await;
+    let preview = admin.post("admin/preview", &pause).await;
     assert_eq!((&preview["nodes"], &preview["leaves_unserved"]), (&json!(2), &json!([])), "{preview}");
     let touches = preview["touches"].as_array().unwrap();
     assert!(touches.contains(&json!("default/web")), "{preview}");
 
-    let outcome = admin.post("change", &json!({ "change": pause, "reason": "disk" })).await;
+    let outcome = admin.post("admin/change", &json!({ "change": pause, "reason": "disk" })).await;
     assert_eq!((&outcome["old"], &outcome["new"]), (&json!("Enabled (not set)"), &json!("Paused")), "{outcome}");
     assert_eq!(
         (&outcome["in_effect_on"], &outcome["nodes"], &outcome["pending"]),
@@ -271,14 +281,17 @@ async fn agents_apply_changes_from_the_dashboard() {
     let state = sandbox.kubectl(&["get", "backends.maglev.vpp.io", "web-2", "-o", "jsonpath={.spec.adminState}"]).await;
     assert_eq!(state, "Paused");
     for node in ["node-a", "node-b"] {
-        let node = document(&url(&sandbox), &format!("api/state/{node}")).await.unwrap();
-        let member = &node["frontends"]["default/web"]["pools"]["primary"]["members"]["default/web-2"];
-        assert_eq!((&member["effective"], &member["in_vpp"]), (&json!(0), &json!(0)), "{member}");
+        eventually(&format!("the document of {node} has the weights"), async || {
+            let node = document(&url(&sandbox), &format!("api/state/{node}")).await?;
+            let member = &node["frontends"]["default/web"]["pools"]["primary"]["members"]["default/web-2"];
+            (member["effective"] == 0 && member["in_vpp"] == 0).then_some(())
+        })
+        .await;
     }
 
     let weight = |backend: &str| json!({ "field": "weight", "frontend": "default/web", "pool": "primary", "backend": backend, "weight": 50 });
-    let outcome = admin.post("change", &json!({ "change": weight("web-1") })).await;
+    let outcome = admin.post("admin/change", &json!({ "change": weight("web-1") })).await;
     assert_eq!((&outcome["new"], &outcome["in_effect_on"]), (&json!("50"), &json!(2)), "{outcome}");
-    let missing = admin.post("change", &json!({ "change": weight("web-9") })).await;
+    let missing = admin.post("admin/change", &json!({ "change": weight("web-9") })).await;
     assert_eq!(missing["reason"], json!("NoSuchPart"), "{missing}");
 }

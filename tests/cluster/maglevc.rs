@@ -2,6 +2,7 @@
 
 mod accept;
 mod golden;
+mod policies;
 mod shell;
 mod terminal;
 
@@ -23,7 +24,7 @@ async fn maglevc(sandbox: &Sandbox, program: &Path, args: &[&str], stdin: &str) 
 }
 
 /// Standard output of `maglevc`. Panics if the command fails.
-async fn maglevc_output(sandbox: &Sandbox, args: &[&str]) -> String {
+pub async fn maglevc_output(sandbox: &Sandbox, args: &[&str]) -> String {
     let output = maglevc(sandbox, &maglev_testkit::binary("maglevc"), args, "").await;
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -56,6 +57,7 @@ async fn commands_match_the_golden_page_and_the_shell_completes() {
     shell::helps_completes_and_survives_an_agent_restart(&sandbox).await;
     shell::colours_are_for_terminals_only(&sandbox).await;
     accept::releases_real_holds(&sandbox).await;
+    policies::are_shown_as_applied(&sandbox).await;
 }
 
 async fn works_as_kubectl_plugin(sandbox: &Sandbox) {

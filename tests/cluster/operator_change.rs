@@ -75,8 +75,11 @@ impl Fixture {
     }
 }
 
+/// The reason of each change, with a sequence that makes a terminal print bold.
+const REASON: &str = "it is \u{1b}[1mtoo hot";
+
 fn request(change: OperatorChange) -> ChangeRequest {
-    ChangeRequest { change, by: "ada".into(), reason: Some("it is too hot".into()), force: false }
+    ChangeRequest { change, by: "ada".into(), reason: Some(REASON.into()), force: false }
 }
 
 fn backend(name: &str, more: &str) -> String {
@@ -156,14 +159,15 @@ async fn change_is_audited_in_annotations_and_an_event() {
         format!("adminState of Backend {object}: Enabled (not set) -> Paused")
     );
     assert_eq!(annotations["maglev.vpp.io/operator-action-by"], "ada");
-    assert_eq!(annotations["maglev.vpp.io/operator-action-reason"], "it is too hot");
+    assert_eq!(annotations["maglev.vpp.io/operator-action-reason"], REASON);
     annotations["maglev.vpp.io/operator-action-at"].parse::<jiff::Timestamp>().unwrap();
     let writer = last_writer(&backend.metadata).unwrap();
     assert_eq!((&*writer.manager, writer.by.as_deref()), (MANAGER, Some("ada")));
 
     let events: Api<Event> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
     let event = events.list(&ListParams::default()).await.unwrap().items.remove(0);
-    let note = format!("ada set adminState of Backend {object} from Enabled (not set) to Paused: it is too hot");
+    let reason = "it is \\u{1b}[1mtoo hot";
+    let note = format!("ada set adminState of Backend {object} from Enabled (not set) to Paused: {reason}");
     assert_eq!((event.reason.as_deref(), event.note.as_deref()), (Some("AdminStateChanged"), Some(&*note)));
     let regarding = event.regarding.unwrap();
     assert_eq!((regarding.kind.as_deref(), regarding.name.as_deref()), (Some("Backend"), Some("a")));

@@ -36,6 +36,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
+    /// Starts a sandbox with simulated counters instead of packets, unless `more` contains `--packets`.
     pub async fn up(name: &str, more: &[&str]) -> Self {
         // Builds the assets before the start limit begins.
         Assets::from_checkout(&root()).await.unwrap();
@@ -44,7 +45,8 @@ impl Sandbox {
         fs::create_dir_all(&dir).unwrap();
         let log = File::create(dir.with_extension("log")).unwrap();
         let mut command = Command::new(maglev_testkit::binary("maglev-sandbox"));
-        command.args(["up", "--dir"]).arg(&dir).args(more);
+        let packets: &[&str] = if more.contains(&"--packets") { &[] } else { &["--packets", "off"] };
+        command.args(["up", "--dir"]).arg(&dir).args(packets).args(more);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).kill_on_drop(true);
         let child = command.spawn().unwrap();
         let mut sandbox = Self { dir, child, _lock: lock };
@@ -122,8 +124,14 @@ impl Sandbox {
         }
     }
 
+    /// The process of the sandbox whose command line contains `text`.
+    pub fn process(&self, text: &str) -> Option<Pid> {
+        let dir = self.dir.display().to_string();
+        processes(&dir).find(|(_, line)| line.contains(text)).map(|(id, _)| id)
+    }
+
     /// Waits until no process has the sandbox's directory in its arguments or environment.
-    async fn until_no_process_is_left(&self) {
+    pub async fn until_no_process_is_left(&self) {
         let dir = self.dir.display().to_string();
         let all_ended = async || processes_with(&dir).is_empty().then_some(());
         let waited = tokio::time::timeout(LIMIT / 2, eventually("no process is left", all_ended)).await;
@@ -174,7 +182,7 @@ fn weight(backend: usize, value: u8) -> String {
 
 #[tokio::test]
 async fn demo_serves_reports_status_and_follows_changes() {
-    let mut sandbox = Sandbox::up("demo", &[]).await;
+    let mut sandbox = Sandbox::up("demo", &["--packets", "auto"]).await;
     assert!(sandbox.output().contains("kubectl logs -f ds/maglevd"), "{}", sandbox.output());
     assert_eq!(sandbox.agents().await.len(), 2);
 
@@ -193,10 +201,11 @@ async fn demo_serves_reports_status_and_follows_changes() {
     for object in ["mfe/web", "mbe/web-1"] {
         sandbox.kubectl(&["wait", "--for=condition=Ready", object, "--timeout=60s"]).await;
     }
-    let listed = sandbox.kubectl(&["get", "maglev", "-A"]).await;
-    for word in ["2/2", "node-a", "node-b", "26.10", "Up"] {
-        assert!(listed.contains(word), "{word} in {listed}");
-    }
+    eventually("the status of every object is listed", async || {
+        let listed = sandbox.kubectl(&["get", "maglev", "-A"]).await;
+        ["2/2", "node-a", "node-b", "26.10", "Up"].iter().all(|word| listed.contains(word)).then_some(())
+    })
+    .await;
     assert!(sandbox.kubectl(&["explain", "frontend.status.conditions"]).await.contains("observedGeneration"));
     assert!(sandbox.kubectl(&["describe", "mfe/web"]).await.contains("Programmed"));
 
@@ -291,9 +300,9 @@ spec:
   - {name: standby, backends: [{name: spare-1}]}
 ";
 
-/// The VIPs of node-a's VPP without their pool indexes, which VPP assigns anew.
-async fn vpp_state(sandbox: &Sandbox) -> BTreeMap<VppVip, ActualVip> {
-    let socket = sandbox.dir.join("nodes/node-a/run/vpp/api.sock");
+/// The VIPs of a node's VPP without their pool indexes, which VPP assigns anew.
+pub async fn vpp_state(sandbox: &Sandbox, node: &str) -> BTreeMap<VppVip, ActualVip> {
+    let socket = sandbox.dir.join("nodes").join(node).join("run/vpp/api.sock");
     let lb = Lb::connect(&socket, SessionOptions::new("test", Events::discard())).await.unwrap();
     let mut vips = lb.read().await.unwrap().vips;
     for vip in vips.values_mut() {
@@ -318,7 +327,7 @@ async fn restarted_agent_changes_nothing_and_restarted_node_is_restored() {
         [("127.0.2.1", 10), ("127.0.2.2", 0), ("127.0.2.3", 0), ("127.0.2.4", 0), ("127.0.2.5", 0), ("127.0.2.66", 10)];
     let expected: BTreeMap<IpAddr, u8> = expected.map(|(address, weight)| (address.parse().unwrap(), weight)).into();
     eventually("every backend has its weight", async || {
-        let vips = vpp_state(&sandbox).await;
+        let vips = vpp_state(&sandbox, "node-a").await;
         let weights: BTreeMap<_, _> =
             vips.get(&states)?.ases.iter().map(|(address, server)| (*address, server.weight)).collect();
         (weights == expected).then_some(())
@@ -327,7 +336,7 @@ async fn restarted_agent_changes_nothing_and_restarted_node_is_restored() {
     let mix = r#"[{"op": "add", "path": "/spec/pools/0/backends/-", "value": {"name": "six"}}]"#;
     sandbox.kubectl(&["patch", "mfe", "held", "--type=json", "-p", mix]).await;
     sandbox.each_agent_logs_once(&["frontend-programmed", "default/held", "result=Held"]).await;
-    let before = vpp_state(&sandbox).await;
+    let before = vpp_state(&sandbox, "node-a").await;
     assert_eq!(before.len(), 3, "web, held and states");
 
     restart_agent(&sandbox).await;
@@ -337,14 +346,14 @@ async fn restarted_agent_changes_nothing_and_restarted_node_is_restored() {
     for change in ["vpp-lb-sync-vip-", "vpp-lb-sync-as-", "vpp-lb-conf-set"] {
         assert!(!log.contains(change), "{change} after a restart:\n{log}");
     }
-    assert_eq!(vpp_state(&sandbox).await, before);
+    assert_eq!(vpp_state(&sandbox, "node-a").await, before);
 
     // Restarts VPP and the agent together. The held Frontend's VIP is lost, since only VPP had its configuration.
-    let vpp = processes("maglev-sandbox vpp ").find(|(_, line)| line.contains(&*sandbox.dir.display().to_string()));
-    kill(vpp.expect("VPP runs").0, Signal::SIGKILL).unwrap();
+    kill(sandbox.process("maglev-sandbox vpp ").expect("VPP runs"), Signal::SIGKILL).unwrap();
     restart_agent(&sandbox).await;
     let served: BTreeMap<_, _> = before.into_iter().filter(|(vip, _)| vip.port != 0).collect();
-    eventually("VPP has the served VIPs again", async || (vpp_state(&sandbox).await == served).then_some(())).await;
+    eventually("VPP has the served VIPs again", async || (vpp_state(&sandbox, "node-a").await == served).then_some(()))
+        .await;
     sandbox.signal(Signal::SIGTERM);
 }
 

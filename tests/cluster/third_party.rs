@@ -11,6 +11,7 @@ use super::{
     metrics::assert_documented,
     sandbox::Sandbox,
 };
+use maglev_auth::{AUDIENCE, agent_name};
 use maglev_testkit::python::{GRPC, interpreter};
 
 /// A pod of the chart.
@@ -51,13 +52,20 @@ async fn promtool_accepts_metrics(pods: &[Pod]) {
     assert_eq!(checked.len(), ports.len(), "{checked:?}");
 }
 
-/// Calls every gRPC method of an agent from Python, whose client knows the service by reflection only.
-async fn grpc_client_can_call_everything(pods: &[Pod]) {
+/// Calls every gRPC method of an agent from Python, whose client knows the service by reflection only, with an operator's
+/// token.
+async fn grpc_client_can_call_everything(sandbox: &Sandbox, pods: &[Pod]) {
     let agent = pods.iter().find(|pod| pod.component == "maglevd").expect("an agent's pod exists");
     let python = interpreter(&GRPC).await.unwrap();
     let script = root().join("tests/wire/rpc/every_call.py");
-    let address = format!("{}:9090", agent.address);
-    let args = [script.as_path(), Path::new(&address), Path::new("default/web")];
+    let address = format!("{}:9094", agent.address);
+    let (authorities, token) = (sandbox.dir.join("agents-ca.crt"), sandbox.dir.join("operator-token"));
+    let text = sandbox.kubectl(&["get", "configmap", "maglev-ca", "-o", "jsonpath={.data.ca\\.crt}"]).await;
+    std::fs::write(&authorities, text).unwrap();
+    let audience = format!("--audience={AUDIENCE}");
+    std::fs::write(&token, sandbox.kubectl(&["create", "token", "maglevc-operator", &audience]).await).unwrap();
+    let name = agent_name("default");
+    let args = [&*script, Path::new(&address), Path::new("default/web"), Path::new(&name), &*authorities, &*token];
     let (succeeded, text) = maglev_testkit::python::run(&python, &args, Duration::from_secs(120)).await.unwrap();
     assert!(succeeded, "{text}");
     let output: Json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
@@ -85,5 +93,5 @@ async fn grpc_client_can_call_everything(pods: &[Pod]) {
 pub async fn promtool_and_python_accept(sandbox: &Sandbox) {
     let pods = pods(sandbox).await;
     promtool_accepts_metrics(&pods).await;
-    grpc_client_can_call_everything(&pods).await;
+    grpc_client_can_call_everything(sandbox, &pods).await;
 }

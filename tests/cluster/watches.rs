@@ -2,6 +2,8 @@
 
 mod all_components;
 mod bookmarks;
+mod faulty_api;
+mod slow_api_server;
 mod tcp_proxy;
 
 use std::collections::BTreeMap;

@@ -23,5 +23,5 @@ fn address_flags_accept_ipv6_with_and_without_brackets() {
             }
         }
     }
-    assert_eq!(flags, 6, "all flags with an address are found");
+    assert_eq!(flags, 7, "all flags with an address are found");
 }

@@ -16,6 +16,7 @@ use maglev_model::{
     event::{Event, FrontendState, HoldEnd, Level, ProgramResult, Scope, ServerRef, SyncCounts, VipRef},
     fingerprint::Fingerprint,
     health::{BackendHealth, BackendState, ProbeCode},
+    path::{PathHealth, PathKey, PathState},
     problem::Reason,
     vip::Family,
 };
@@ -72,6 +73,16 @@ fn samples() -> Vec<Event> {
         Event::ForeignVip { vip: prefix },
         Event::ProbePathSuspect { family: Family::V4, active: true },
         Event::BackendTransition { name: name(), from: BackendState::Up, code: Some(code), health },
+        Event::PathTransition {
+            path: PathKey { frontend: name(), backend: name() },
+            from: PathState::Ok,
+            health: PathHealth {
+                address: [192, 0, 2, 1].into(),
+                state: PathState::Timeout,
+                since: Timestamp::UNIX_EPOCH,
+                detail: "no answer".into(),
+            },
+        },
         Event::FrontendTransition { name: name(), from: FrontendState::Up, to: FrontendState::Down, code: Some(code) },
         Event::ProbeStart { backend: name(), kind: "HTTP" },
         Event::ProbeDone { backend: name(), kind: "HTTP", code, duration },

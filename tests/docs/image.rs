@@ -29,6 +29,15 @@ fn the_image_is_built_by_the_pinned_toolchain_and_has_the_programs_of_a_cluster(
 }
 
 #[test]
+fn released_programs_end_with_a_panic_and_check_arithmetic() {
+    let manifest = read("Cargo.toml");
+    let release = first(r"(?m)^\[profile\.release\]\n((?:[^\[\n].*\n)+)", &manifest).unwrap();
+    for setting in ["panic = \"abort\"", "overflow-checks = true"] {
+        assert!(release.lines().any(|line| line == setting), "{setting} is not in\n{release}");
+    }
+}
+
+#[test]
 fn notice_names_every_crate_under_the_mozilla_license_with_its_version() {
     let (lock, notice) = (read("Cargo.lock"), read("NOTICE"));
     for name in ["imbl", "imbl-sized-chunks"] {

@@ -23,7 +23,7 @@ use std::{
 use regex::Regex;
 
 /// Every document, by its path in the checkout.
-const PAGES: [&str; 20] = [
+const PAGES: [&str; 22] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
@@ -37,6 +37,8 @@ const PAGES: [&str; 20] = [
     "docs/guide/first-frontend.md",
     "docs/guide/install.md",
     "docs/guide/network.md",
+    "docs/guide/teams.md",
+    "docs/guide/test-from-outside.md",
     "docs/guide/troubleshooting.md",
     "docs/maglevc.md",
     "docs/metrics.md",
@@ -159,6 +161,7 @@ fn help(program: &str, args: &[&str]) -> Option<String> {
         "maglev-frontend" => maglev_testkit::binary("maglev-frontend"),
         "maglev-sandbox" => maglev_testkit::binary("maglev-sandbox"),
         "maglevc" => maglev_testkit::binary("maglevc"),
+        "maglev-tester" => maglev_testkit::binary("maglev-tester"),
         _ => return None,
     };
     let output = Command::new(binary).env_clear().args(args).arg("--help").output().unwrap();
@@ -169,7 +172,7 @@ fn help(program: &str, args: &[&str]) -> Option<String> {
 fn command_lines_in_documents_have_existing_flags() {
     let mut wrong = Vec::new();
     let mut lines = 0;
-    for (page, line) in named(r"(?:^|[\s;&/])((?:maglevd|maglev-sandbox) [^#|&;]+)") {
+    for (page, line) in named(r"(?:^|[\s;&/])((?:maglevd|maglev-sandbox|maglev-tester) [^#|&;]+)") {
         let words: Vec<&str> = line.split_whitespace().collect();
         let (program, rest) = (words[0], &words[1..]);
         let subcommand: Vec<&str> = rest.iter().copied().take_while(|_| program == "maglev-sandbox").take(1).collect();
@@ -192,6 +195,7 @@ fn command_lines_in_documents_have_existing_flags() {
         ("maglev-frontend", &[]),
         ("maglev-sandbox", &["up"]),
         ("maglevc", &[]),
+        ("maglev-tester", &[]),
     ];
     let helps = programs.map(|(program, args)| help(program, args).unwrap());
     for (page, flag) in named(r"(?:^|ARGS=)(--[a-z][a-z-]*)(?: [a-z]+)?$") {
@@ -224,7 +228,7 @@ fn maglevc_lines_in_documents_are_valid() {
 #[test]
 fn kinds_in_kubectl_commands_exist() {
     let names = Regex::new(r"(?m)^    (?:plural|singular|kind): (\w+)$|^    - (m\w+)$").unwrap();
-    let mut kinds: BTreeSet<String> = ["pods", "ds/maglevd"].map(String::from).into();
+    let mut kinds: BTreeSet<String> = ["pods", "ds/maglevd", "namespace"].map(String::from).into();
     for file in fs::read_dir(path("crds")).unwrap() {
         let text = fs::read_to_string(file.unwrap().path()).unwrap();
         kinds.extend(

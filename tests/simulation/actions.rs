@@ -3,15 +3,19 @@
 use std::time::Duration;
 
 use maglev_model::vip::VipKey;
-use maglev_vpp_simulator::Prefix;
+use maglev_vpp_simulator::{Prefix, VipSettings};
 use tokio::time::Instant;
 
 use crate::{
+    clock,
     faults::Weather,
-    objects::{self, BACKENDS, FRONTENDS},
+    objects::{self, BACKENDS, FOREIGN_VIPS, FRONTENDS},
     prober::Behaviour,
     world::World,
 };
+
+/// Seconds of ten years.
+const TEN_YEARS: i64 = 315_576_000;
 
 impl World {
     /// Does one random thing to the node.
@@ -27,6 +31,8 @@ impl World {
             21 => self.restart_vpp().await,
             22 => self.kill_vpp(),
             23..=24 => self.crash(),
+            25..=26 => self.change_foreign_vip(),
+            27 => self.jump(),
             _ => {}
         }
     }
@@ -73,6 +79,27 @@ impl World {
         monitor.log(|| format!("meddled {number} with {vip} {address} weight={weight}: {done:?}"));
     }
 
+    /// Another client adds a VIP of its own, or removes it. VPP refuses some VIPs beside others.
+    fn change_foreign_vip(&mut self) {
+        let vip = objects::foreign_vip(self.rng.usize(0..FOREIGN_VIPS));
+        let encap = if self.rng.bool() { 0 } else { 2 };
+        let settings = VipSettings { encap, dscp: 7, table_length: 256, ..VipSettings::default() };
+        let prefix = Prefix::new(vip.address, vip.length).expect("a prefix");
+        let done = self.network.simulator.edit(|lb| match lb.remove_vip(prefix, vip.protocol, vip.port) {
+            Ok(()) => Ok("removed"),
+            Err(_) => lb.add_vip(prefix, vip.protocol, vip.port, settings).map(|_| "added"),
+        });
+        self.log(|| format!("foreign {vip} encap={encap}: {done:?}"));
+        self.observe_foreign_vips();
+    }
+
+    /// The wall clock jumps.
+    fn jump(&mut self) {
+        let seconds = *self.rng.choice(&[3600, -3600, TEN_YEARS, -TEN_YEARS]).expect("there are jumps");
+        self.log(|| format!("clock jumps by {seconds} s"));
+        clock::jump(seconds);
+    }
+
     fn storm(&mut self) {
         let weather = Weather::storm(&mut self.rng);
         let end = Duration::from_millis(self.rng.u64(100..8000));
@@ -100,6 +127,7 @@ impl World {
         self.start_vpp().await;
         if let Some(saved) = saved {
             self.network.simulator.edit(|lb| *lb = saved);
+            self.observe_foreign_vips();
         }
     }
 

@@ -45,6 +45,8 @@ use crate::{
 const SEEDS: u64 = 1_000;
 const STEPS: u32 = 200;
 const SOAK_SEEDS: u64 = 10_000;
+/// Seeds of which each is run twice.
+const REPLAYED_SEEDS: u64 = 5;
 /// Limit of the seeds within which each planted bug is found.
 const SEEDS_PER_BUG: u64 = 200;
 
@@ -76,7 +78,7 @@ fn replay() {
 
 #[test]
 fn same_seed_gives_the_same_log() {
-    for seed in 0..5 {
+    for seed in 0..seeds(REPLAYED_SEEDS) {
         let log = || simulate(Options { seed, steps: STEPS, bug: None, with_log: true }).log;
         let (first, second) = (log(), log());
         let differing = first.lines().zip(second.lines()).find(|(first, second)| first != second);

@@ -5,7 +5,7 @@
 //! a VIP on its address waits for VPP's replies, so older inputs count as well.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt::Write as _,
     net::IpAddr,
     time::Duration,
@@ -16,6 +16,7 @@ use maglev_vpp_simulator::{Snapshot, VipSettings};
 use tokio::time::Instant;
 
 use crate::{
+    objects,
     oracle::{self, Want},
     request::Request,
 };
@@ -39,6 +40,8 @@ pub struct Version {
 struct Flush {
     /// The last fall.
     fall: u64,
+    /// Until then the agent may follow the configuration with the last fall, and flush once more if it flushed before.
+    follows_until: Option<Instant>,
     /// The last flush that the agent sent.
     sent: u64,
     /// The last flush that the agent knows to be executed.
@@ -62,6 +65,8 @@ pub struct Monitor {
     phases: BTreeMap<IpAddr, Instant>,
     flushes: BTreeMap<(VipKey, IpAddr), Flush>,
     sequence: u64,
+    /// VIPs of other clients, each with the time at which it was added.
+    foreign: BTreeMap<VppVip, Instant>,
     /// Time of the last write of the agent.
     pub last_write: Instant,
     pub writes: u64,
@@ -81,6 +86,7 @@ impl Monitor {
             phases: BTreeMap::new(),
             flushes: BTreeMap::new(),
             sequence: 0,
+            foreign: BTreeMap::new(),
             last_write: start,
             writes: 0,
         }
@@ -129,11 +135,10 @@ impl Monitor {
     }
 
     /// Records a fall; VPP has to receive a flush if `due`.
-    fn fell(&mut self, vip: VipKey, address: IpAddr, due: bool) {
+    fn fell(&mut self, vip: VipKey, address: IpAddr, due: bool, follows_until: Option<Instant>) {
         let fall = self.next_number();
         let flush = self.flushes.entry((vip, address)).or_default();
-        flush.fall = fall;
-        flush.due = due;
+        *flush = Flush { fall, follows_until: follows_until.or(flush.follows_until), due, ..*flush };
     }
 
     /// The agent receives new inputs now. `snapshot` is VPP's state.
@@ -147,15 +152,26 @@ impl Monitor {
             return;
         };
         let version = Version { until: None, config, health };
+        let follows_until = (before.health == version.health).then(|| now + WINDOW);
         for fall in oracle::falls(&before, &version) {
             let had_weight = snapshot.weights(fall.vip).get(&fall.address).is_some_and(|weight| *weight > 0);
-            self.fell(fall.vip, fall.address, fall.was_up && had_weight);
+            self.fell(fall.vip, fall.address, fall.was_up && had_weight, follows_until);
         }
+        self.drop_unseen_falls(&version, snapshot);
         self.add_lagging(now, &before, &version.health);
         self.past.push_back(Version { until: Some(now), ..before });
         self.current = Some(version);
         let oldest = now.checked_sub(LONG_WINDOW).unwrap_or(self.start);
         self.past.retain(|version| version.until.is_some_and(|until| until >= oldest));
+    }
+
+    /// Expects no flush of a server that is back before its weight was lowered in VPP, for example while VPP could not be
+    /// reached.
+    fn drop_unseen_falls(&mut self, version: &Version, snapshot: &Snapshot) {
+        for ((vip, address), flush) in self.flushes.iter_mut().filter(|(_, flush)| flush.due) {
+            let has_weight = snapshot.weights(*vip).get(address).is_some_and(|weight| *weight > 0);
+            flush.due = oracle::flushes(version, *vip, *address) || !has_weight;
+        }
     }
 
     /// Adds the combinations of the configurations of the last second with a new health.
@@ -166,7 +182,7 @@ impl Monitor {
             let lagging = Version { until: Some(at + WINDOW), config, health: health.clone() };
             for fall in oracle::falls(before, &lagging) {
                 let due = self.flushes.get(&(fall.vip, fall.address)).is_some_and(|flush| flush.due);
-                self.fell(fall.vip, fall.address, due);
+                self.fell(fall.vip, fall.address, due, None);
             }
             self.past.push_back(lagging);
         }
@@ -191,7 +207,9 @@ impl Monitor {
             self.violate(&format!("written during the warm-up: {request}"));
         }
         let Some(vip) = request.vip() else { return };
-        let Some(key) = vip.key() else { return self.violate(&format!("no VIP of a Frontend: {request}")) };
+        let Some(key) = vip.key().filter(|_| objects::is_own(vip)) else {
+            return self.violate(&format!("no VIP of a Frontend: {request}"));
+        };
         let phase = self.phases.get(&vip.address).is_some_and(|at| now.duration_since(*at) < LONG_WINDOW);
         let window = if phase { LONG_WINDOW } else { WINDOW };
         if let Err(reason) = self.check(request, key, snapshot, window) {
@@ -205,7 +223,8 @@ impl Monitor {
                 let sent = self.next_number();
                 let flush = self.flushes.entry((key, *address)).or_default();
                 (flush.sent, flush.due) = (sent, false);
-                if flush.done.is_some_and(|done| flush.fall < done) {
+                let is_repeated = flush.done.is_some_and(|done| flush.fall < done);
+                if is_repeated && flush.follows_until.take().is_none_or(|until| until < now) {
                     self.violate(&format!("flushed again without another fall: {request}"));
                 }
             }
@@ -221,6 +240,9 @@ impl Monitor {
         let goes = |window| self.recent(window).any(|version| oracle::vip_goes(version, key, settings.as_ref()));
         match request {
             Request::Conf | Request::AddVip(_) => Ok(()),
+            Request::RemoveVip(_) if self.is_recreated_in_vain(key, snapshot) => {
+                Err("removal of a VIP that VPP will not add again beside a foreign VIP")
+            }
             Request::RemoveVip(_) if goes(WINDOW) => Ok(()),
             Request::RemoveVip(_) => Err("removal of a VIP that every input wants as it is"),
             Request::RemoveAs { address, .. } => {
@@ -247,6 +269,30 @@ impl Monitor {
                 if recent.any(is_wanted) { Ok(()) } else { Err("weight that no input wants") }
             }
         }
+    }
+
+    /// The foreign VIPs in VPP from now on.
+    pub fn foreign_vips(&mut self, vips: BTreeSet<VppVip>) {
+        self.foreign.retain(|vip, _| vips.contains(vip));
+        let now = Instant::now();
+        for vip in vips {
+            self.foreign.entry(vip).or_insert(now);
+        }
+    }
+
+    /// A foreign VIP that VPP should have and has not.
+    pub fn missing_foreign_vip(&self, snapshot: &Snapshot) -> Option<VppVip> {
+        self.foreign.keys().find(|vip| !snapshot.vips.contains_key(vip)).copied()
+    }
+
+    /// True if every recent input wants the VIP, with settings that VPP refuses beside a foreign VIP that the agent has
+    /// read.
+    fn is_recreated_in_vain(&self, key: VipKey, snapshot: &Snapshot) -> bool {
+        let is_read = |vip: &VppVip| self.foreign.get(vip).is_some_and(|since| since.elapsed() > LONG_WINDOW);
+        self.recent(WINDOW).all(|version| {
+            let wanted = oracle::frontend(version, key);
+            wanted.is_some_and(|frontend| oracle::excluded_by(snapshot, frontend, is_read).is_some())
+        })
     }
 
     /// The agent knows that VPP executed a flush.

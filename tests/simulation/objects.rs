@@ -6,6 +6,7 @@ use fastrand::Rng;
 use maglev_index::{Meta, NodeObject, Object, Stored, Unreadable};
 use maglev_model::{
     Name,
+    actual::VppVip,
     config::Revision,
     vip::{Protocol, Service, VipKey},
 };
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 
 pub const FRONTENDS: usize = 3;
 pub const BACKENDS: usize = 3;
+pub const FOREIGN_VIPS: usize = 5;
 pub const NODE: &str = "node-a";
 pub const SYNC_INTERVAL: Duration = Duration::from_secs(10);
 pub const REMOVAL_HOLD: Duration = Duration::from_secs(20);
@@ -121,6 +123,23 @@ pub fn vip(number: usize) -> VipKey {
     let (host, port) = [(1, 80), (1, 81), (2, 80)][number];
     let port = std::num::NonZeroU16::new(port).expect("not 0");
     VipKey { address: IpAddr::from([203, 0, 113, host]), service: Service::Port { protocol: Protocol::Tcp, port } }
+}
+
+/// True if a Frontend of the simulation can claim `vip`.
+pub fn is_own(vip: VppVip) -> bool {
+    (0..FRONTENDS).any(|number| VppVip::from(self::vip(number)) == vip)
+}
+
+/// A VIP of another client of VPP: beside VIPs of Frontends, and alone.
+pub fn foreign_vip(number: usize) -> VppVip {
+    let foreign = |address: [u8; 4], length, protocol, port| VppVip { address: address.into(), length, protocol, port };
+    [
+        foreign([203, 0, 113, 1], 32, 6, 90),
+        foreign([203, 0, 113, 2], 32, 6, 90),
+        foreign([203, 0, 113, 2], 32, 255, 0),
+        foreign([203, 0, 113, 0], 24, 6, 80),
+        foreign([198, 51, 100, 7], 32, 17, 53),
+    ][number]
 }
 
 fn any_frontend(rng: &mut Rng, number: usize) -> Value {

@@ -3,13 +3,17 @@
 use std::{net::IpAddr, sync::Arc};
 
 use maglev_model::{
+    actual::{ActualEncap, VppVip},
     config::{Frontend, MemberTarget, Standing},
     vip::VipKey,
     weights::{BackendCondition, DesiredWeight, effective_weights},
 };
-use maglev_vpp_simulator::VipSettings;
+use maglev_vpp_simulator::{Snapshot, VipSettings};
 
-use crate::monitor::{Version, settings_match};
+use crate::{
+    monitor::{Version, settings_match},
+    objects,
+};
 
 /// The weight that a server should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +50,17 @@ pub fn vip_goes(version: &Version, vip: VipKey, settings: Option<&VipSettings>) 
     }
 }
 
+/// A VIP of another client that VPP refuses the VIP of `frontend` for, among those that `is_counted`.
+pub fn excluded_by(snapshot: &Snapshot, frontend: &Frontend, is_counted: impl Fn(&VppVip) -> bool) -> Option<VppVip> {
+    let (vip, encap) = (VppVip::from(frontend.vip), ActualEncap::from(frontend.encap?));
+    let foreign = snapshot.vips.iter().filter(|(other, _)| !objects::is_own(**other) && is_counted(other));
+    let mut excluding = foreign.filter(|(other, state)| {
+        let has_all_ports = vip.port == 0 || other.port == 0;
+        other.is_host() && other.address == vip.address && (has_all_ports || state.settings.encap != encap.kind)
+    });
+    excluding.next().map(|(other, _)| *other)
+}
+
 /// True if a served Frontend of `vip` has a member with this address.
 pub fn is_member(version: &Version, vip: VipKey, address: IpAddr) -> bool {
     let pools = frontend(version, vip).into_iter().flat_map(|frontend| &frontend.pools);
@@ -74,6 +89,15 @@ fn conditions(version: &Version, vip: VipKey) -> impl Iterator<Item = (IpAddr, B
         }
         MemberTarget::Unreadable { .. } => None,
     })
+}
+
+/// True if the flows of the server are to be flushed.
+pub fn flushes(version: &Version, vip: VipKey, address: IpAddr) -> bool {
+    let is_down = |frontend: &Arc<Frontend>| {
+        conditions(version, vip)
+            .any(|(other, condition)| other == address && condition.flushes(frontend.on_backend_down))
+    };
+    frontend(version, vip).is_some_and(is_down)
 }
 
 /// The servers that fall from one version to the next.

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 
 use crate::{
     monitor::settings_match,
-    objects::{REMOVAL_HOLD, SYNC_INTERVAL},
+    objects::{self, REMOVAL_HOLD, SYNC_INTERVAL},
+    oracle,
     world::World,
 };
 
@@ -73,6 +74,9 @@ impl World {
             (version.config.clone().ok_or("the agent has no configuration")?, version.health.clone())
         };
         check_vips(&snapshot, &config, &health)?;
+        if let Some(vip) = self.network.monitor.lock().missing_foreign_vip(&snapshot) {
+            return Err(format!("VPP lacks the foreign {vip}"));
+        }
         let view = process.recorder.view().vpp.ok_or("the mirror has no VPP")?;
         let mirrored: BTreeMap<VppVip, BTreeMap<IpAddr, u8>> =
             view.vips.iter().map(|(vip, state)| (*vip, (*state.servers).clone())).collect();
@@ -87,27 +91,29 @@ fn check_vips(snapshot: &Snapshot, config: &Config, health: &HealthSnapshot) -> 
     for frontend in served {
         let vip = VppVip::from(frontend.vip);
         wanted.insert(vip, frontend.vip);
-        if frontend.standing != Standing::Serving {
+        // VPP refuses the VIP; an earlier one keeps serving.
+        let is_excluded = oracle::excluded_by(snapshot, frontend, |_| true).is_some();
+        if frontend.standing != Standing::Serving || is_excluded && !snapshot.vips.contains_key(&vip) {
             continue;
         }
         let in_vpp = snapshot.vips.get(&vip).ok_or_else(|| format!("VPP lacks {vip}"))?;
-        if !settings_match(&in_vpp.settings, frontend) {
+        if !settings_match(&in_vpp.settings, frontend) && !is_excluded {
             return Err(format!("{vip} has {:?}", in_vpp.settings));
         }
         let weights = snapshot.weights(vip);
         let effective = effective_weights(&frontend.pools, health, |address| weights.get(&address).copied());
-        if !weights.keys().eq(effective.ases.keys()) {
+        if !weights.keys().eq(effective.ases.keys()) && !is_excluded {
             return Err(format!("{vip} has servers {:?}, not {:?}", weights.keys(), effective.ases.keys()));
         }
         for (address, server) in &effective.ases {
             if let DesiredWeight::Set(weight) = server.weight
-                && weights[address] != weight.get()
+                && weights.get(address).is_some_and(|current| *current != weight.get())
             {
                 return Err(format!("{vip} {address} has weight {}, not {}", weights[address], weight.get()));
             }
         }
     }
-    match snapshot.vips.keys().find(|vip| !wanted.contains_key(vip)) {
+    match snapshot.vips.keys().find(|vip| !wanted.contains_key(vip) && objects::is_own(**vip)) {
         Some(vip) => Err(format!("VPP has {vip}, which no Frontend claims")),
         None => Ok(()),
     }

@@ -9,8 +9,14 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    clock, faults::Weather, monitor::Monitor, network::Network, objects::Objects, planted::PlantedBug,
-    prober::SimulatedProber, process::Process,
+    clock,
+    faults::Weather,
+    monitor::Monitor,
+    network::Network,
+    objects::{self, Objects},
+    planted::PlantedBug,
+    prober::SimulatedProber,
+    process::Process,
 };
 
 /// The parameters of one simulation.
@@ -195,7 +201,15 @@ impl World {
         self.vpp_start_at = None;
         self.network.simulator.start_again().await.expect("no sockets");
         self.network.monitor.lock().vpp_restarted();
+        self.observe_foreign_vips();
         self.log(|| "vpp started".to_owned());
+    }
+
+    /// Tells the monitor the foreign VIPs after a change of another client.
+    pub fn observe_foreign_vips(&self) {
+        let vips = self.network.simulator.snapshot().vips;
+        let foreign = vips.keys().filter(|vip| !objects::is_own(**vip)).copied().collect();
+        self.network.monitor.lock().foreign_vips(foreign);
     }
 
     fn start_process(&mut self) {

@@ -2,11 +2,14 @@
 
 mod backend_counters;
 mod chaos;
+mod clocks;
 mod configuration;
 mod drift;
 pub mod fixture;
 mod flush;
+mod foreign_neighbour;
 mod legacy_plugin;
+mod lies;
 mod mass_removal;
 mod metrics;
 mod mirror;

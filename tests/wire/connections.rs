@@ -1,4 +1,4 @@
-//! Hostile peers of the three servers (gRPC, metrics, dashboard) over real sockets, while a normal client is served.
+//! Hostile peers of the servers (gRPC, with and without TLS, metrics, dashboard) over real sockets, while a normal client is served.
 
 mod big_header;
 mod client;

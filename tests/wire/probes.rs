@@ -16,7 +16,7 @@ mod probe_command;
 mod request_form;
 mod requests;
 mod scheduled;
-mod servers;
+pub mod servers;
 mod tls_faults;
 mod tls_names;
 mod traffic;

@@ -38,7 +38,7 @@ fn send(child: &Child, signal: Signal) {
 }
 
 #[tokio::test]
-async fn sighup_restarts_without_state_and_sigterm_removes_the_socket() {
+async fn signals_restart_without_state_count_writes_and_remove_the_socket() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("not/there/yet/api.sock");
     let (mut child, mut output) = start(&socket);
@@ -53,6 +53,8 @@ async fn sighup_restarts_without_state_and_sigterm_removes_the_socket() {
     };
     assert_eq!(client.call(conf).await.retval, 0);
     let pid = client.call(ControlPing {}).await.vpe_pid;
+    send(&child, Signal::SIGUSR1);
+    assert_eq!(line(&mut output).await, "1 writes");
 
     send(&child, Signal::SIGHUP);
     assert!(line(&mut output).await.contains("restarted"));

@@ -2,11 +2,13 @@
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
+import { text } from "node:stream/consumers";
 import * as documents from "./documents.js";
 
 /**
  * @typedef {import("./broker.js").Broker} Broker
  * @typedef {import("./broker.js").Client} Client
+ * @typedef {import("node:http").IncomingMessage} Request
  * @typedef {import("node:http").ServerResponse} Response
  */
 
@@ -23,11 +25,18 @@ const TYPES = {
   ".md": "text/markdown; charset=utf-8",
 };
 
+const SIGNED_IN = { who: "ada", csrf: "csrf", ends: 4_000_000_000 };
+
 export class MockHttp {
   /** Responds 503 to every request while it is true. */
   unavailable = false;
   /** Delay of documents, in milliseconds. */
   delay = 0;
+  /**
+   * The session of the only user: `open` if everybody may read, else `none` or `signed-in`.
+   * @type {"open" | "none" | "signed-in"}
+   */
+  session = "open";
 
   /**
    * @param {Broker} broker
@@ -37,11 +46,9 @@ export class MockHttp {
     this.broker = broker;
     this.dist = dist;
     this.server = createServer((request, response) => {
-      this.#answer(request.url ?? "/", request.headers["last-event-id"], response).catch(
-        (/** @type {unknown} */ error) => {
-          response.writeHead(500).end(String(error));
-        },
-      );
+      this.#answer(request, response).catch((/** @type {unknown} */ error) => {
+        response.writeHead(500).end(String(error));
+      });
     });
   }
 
@@ -70,12 +77,11 @@ export class MockHttp {
   }
 
   /**
-   * @param {string} url
-   * @param {string | string[] | undefined} lastId
+   * @param {Request} request
    * @param {Response} response
    */
-  async #answer(url, lastId, response) {
-    const { pathname, searchParams } = new URL(url, "http://mock");
+  async #answer(request, response) {
+    const { pathname, searchParams } = new URL(request.url ?? "/", "http://mock");
     response.setHeader("Content-Security-Policy", POLICY);
     response.setHeader("X-Content-Type-Options", "nosniff");
     response.setHeader("Referrer-Policy", "no-referrer");
@@ -87,13 +93,53 @@ export class MockHttp {
       response.writeHead(308, { location: "view/" }).end();
       return;
     }
+    if (pathname === "/view/api/session") {
+      json(response, 200, this.#status());
+      return;
+    }
+    if (pathname === "/view/api/sign-in") return this.#signIn(request, response);
+    if (pathname === "/view/api/sign-out") {
+      this.endSession();
+      json(response, 200, {});
+      return;
+    }
+    if (this.session === "none" && pathname.startsWith("/view/api/")) {
+      json(response, 401, { reason: "NotSignedIn", message: "you are not signed in" });
+      return;
+    }
     if (pathname === "/view/api/events") {
-      this.#events(searchParams, lastId, response);
+      this.#events(searchParams, request.headers["last-event-id"], response);
       return;
     }
     if (pathname.startsWith("/view/api/"))
       return this.#document(pathname.slice("/view/api/".length), response);
     return this.#file(pathname, response);
+  }
+
+  /** Ends the session, and with it every stream. */
+  endSession() {
+    this.session = "none";
+    this.breakStreams();
+  }
+
+  #status() {
+    if (this.session === "open") return { to_read: false, to_change: false };
+    const status = { mode: "token", to_read: true, to_change: false };
+    return this.session === "none" ? status : { ...status, signed_in: SIGNED_IN };
+  }
+
+  /**
+   * Only `viewer-token` is a token of a user who may read.
+   * @param {Request} request
+   * @param {Response} response
+   */
+  async #signIn(request, response) {
+    if (!(await text(request)).includes('"viewer-token"')) {
+      json(response, 403, { reason: "NotAllowedToRead", message: "bob may not list frontends" });
+      return;
+    }
+    this.session = "signed-in";
+    json(response, 200, SIGNED_IN);
   }
 
   /**
@@ -103,12 +149,8 @@ export class MockHttp {
   async #document(path, response) {
     if (this.delay > 0) await new Promise((resolve) => setTimeout(resolve, this.delay));
     const value = this.#find(path.split("/").map(decodeURIComponent));
-    const body = JSON.stringify(value ?? { reason: "NotFound", message: `there is no ${path}` });
-    response.writeHead(value === undefined ? 404 : 200, {
-      "Content-Type": "application/json",
-      "Cache-Control": "no-store",
-    });
-    response.end(body);
+    if (value === undefined) json(response, 404, { reason: "NotFound", message: `there is no ${path}` });
+    else json(response, 200, value);
   }
 
   /**
@@ -184,3 +226,13 @@ export class MockHttp {
 }
 
 const START = new Date().toISOString();
+
+/**
+ * @param {Response} response
+ * @param {number} status
+ * @param {unknown} value
+ */
+function json(response, status, value) {
+  response.writeHead(status, { "Content-Type": "application/json", "Cache-Control": "no-store" });
+  response.end(JSON.stringify(value));
+}

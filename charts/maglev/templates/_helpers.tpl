@@ -184,6 +184,91 @@ app.kubernetes.io/component: dashboard
 {{- printf "%s-test" (include "maglev.fullname" .) -}}
 {{- end -}}
 
+{{/* The user name of a ServiceAccount of the release's namespace. Takes a list: the root and the ServiceAccount's name. */}}
+{{- define "maglev.user" -}}
+{{- printf "system:serviceaccount:%s:%s" (index . 0).Release.Namespace (index . 1) -}}
+{{- end -}}
+
+{{/* The users that may read the agents' state, separated by commas. */}}
+{{- define "maglev.grpc.viewers" -}}
+{{- $own := list (include "maglev.controller.serviceAccountName" .) (include "maglev.dashboard.serviceAccountName" .) (include "maglev.test.fullname" .) "maglevc-viewer" -}}
+{{- $viewers := list -}}
+{{- range $own -}}
+{{- $viewers = append $viewers (include "maglev.user" (list $ .)) -}}
+{{- end -}}
+{{- concat $viewers (.Values.grpc.viewers | default list) | uniq | join "," -}}
+{{- end -}}
+
+{{/* The users that may also request syncs, separated by commas. */}}
+{{- define "maglev.grpc.operators" -}}
+{{- concat (list (include "maglev.user" (list . "maglevc-operator"))) (.Values.grpc.operators | default list) | uniq | join "," -}}
+{{- end -}}
+
+{{/* Name of the Secret with the agents' certificate. */}}
+{{- define "maglev.grpc.secretName" -}}
+{{- if eq .Values.grpc.tls.mode "secret" -}}
+{{- required "grpc.tls.mode is secret, but grpc.tls.secretName is empty: set it to the Secret with the agents' certificate." .Values.grpc.tls.secretName -}}
+{{- else -}}
+maglevd-tls
+{{- end -}}
+{{- end -}}
+
+{{/* Flags of a client of the agents. */}}
+{{- define "maglev.grpc.clientArgs" -}}
+- --agent-ca-file=/var/run/maglev/ca.crt
+- --agent-token-file=/var/run/maglev/token
+{{- if eq .Values.grpc.auth "permissive" }}
+- --agent-plain-fallback
+{{- end }}
+{{- end -}}
+
+{{/* The files of a client of the agents: its token, and the authorities that it trusts. */}}
+{{- define "maglev.grpc.clientVolume" -}}
+- name: agent-access
+  projected:
+    sources:
+      - serviceAccountToken:
+          path: token
+          audience: maglevd.maglev.vpp.io
+          expirationSeconds: 3600
+      {{- if eq .Values.grpc.tls.mode "certManager" }}
+      - secret:
+          name: maglevd-tls
+          optional: true
+          items: [{key: ca.crt, path: ca.crt}]
+      {{- else }}
+      - configMap:
+          name: {{ include "maglev.grpc.caConfigMap" . }}
+          optional: true
+          items: [{key: ca.crt, path: ca.crt}]
+      {{- end }}
+{{- end -}}
+
+{{/* Name of the ConfigMap with the authorities that clients trust. */}}
+{{- define "maglev.grpc.caConfigMap" -}}
+{{- if eq .Values.grpc.tls.mode "secret" -}}
+{{- required "grpc.tls.mode is secret, but grpc.tls.caConfigMap is empty: set it to the ConfigMap with the authorities of the agents' certificate." .Values.grpc.tls.caConfigMap -}}
+{{- else -}}
+maglev-ca
+{{- end -}}
+{{- end -}}
+
+{{- define "maglev.grpc.clientMount" -}}
+- name: agent-access
+  mountPath: /var/run/maglev
+  readOnly: true
+{{- end -}}
+
+{{/* The flag of the users that may read metrics, or nothing. */}}
+{{- define "maglev.metrics.args" -}}
+{{- if eq .Values.metrics.auth "token" -}}
+{{- if not .Values.metrics.viewers -}}
+{{- fail "metrics.auth is token, but metrics.viewers is empty: name the users that may read metrics, such as system:serviceaccount:monitoring:prometheus." -}}
+{{- end -}}
+- --metrics-viewer={{ join "," .Values.metrics.viewers }}
+{{- end -}}
+{{- end -}}
+
 {{/* Image reference. Takes a dict with "image" and "root". */}}
 {{- define "maglev.image" -}}
 {{- $image := .image -}}

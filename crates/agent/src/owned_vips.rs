@@ -21,8 +21,8 @@ use maglev_model::{
 pub struct OwnedVips {
     path: PathBuf,
     vips: BTreeMap<VipKey, Name>,
-    /// The VIPs in the file.
-    recorded: BTreeSet<VipKey>,
+    /// The VIPs claimed since the file was written.
+    unrecorded: BTreeSet<VipKey>,
     /// The file lacks a change.
     stale: bool,
 }
@@ -55,7 +55,7 @@ impl OwnedVips {
                 %error,
                 "cannot read the list of owned VIPs; no VIP is owned until its Frontend is programmed"
             );
-            Self { path, vips: BTreeMap::new(), recorded: BTreeSet::new(), stale: false }
+            Self { path, vips: BTreeMap::new(), unrecorded: BTreeSet::new(), stale: false }
         })
     }
 
@@ -63,7 +63,7 @@ impl OwnedVips {
     pub fn load(api_socket: &Path) -> Result<Self, OwnedVipsError> {
         let path = api_socket.with_file_name("maglevd.vips.json");
         match read(&path) {
-            Ok(vips) => Ok(Self { path, recorded: vips.keys().copied().collect(), vips, stale: false }),
+            Ok(vips) => Ok(Self { path, vips, unrecorded: BTreeSet::new(), stale: false }),
             Err(source) => Err(OwnedVipsError { verb: "read", path, source }),
         }
     }
@@ -74,21 +74,25 @@ impl OwnedVips {
 
     /// Records `vip` as owned, for `frontend`.
     pub fn claim(&mut self, vip: VipKey, frontend: &Name) {
-        if self.vips.get(&vip) != Some(frontend) {
-            self.vips.insert(vip, frontend.clone());
-            self.stale = true;
+        if self.vips.get(&vip) == Some(frontend) {
+            return;
         }
+        if self.vips.insert(vip, frontend.clone()).is_none() {
+            self.unrecorded.insert(vip);
+        }
+        self.stale = true;
     }
 
     /// Removes `vip` from the owned VIPs. It must be absent from VPP and not desired.
     pub fn release(&mut self, vip: &VipKey) {
+        self.unrecorded.remove(vip);
         self.stale |= self.vips.remove(vip).is_some();
     }
 
-    /// True if the file has `vip`. Only such a VIP may be added to VPP, so that no crash leaves a VIP in VPP that no agent
+    /// True if `vip` is owned and the file has it. Only such a VIP may be added to VPP, so that no crash leaves a VIP in VPP that no agent
     /// owns.
     pub fn is_recorded(&self, vip: &VipKey) -> bool {
-        self.recorded.contains(vip)
+        self.vips.contains_key(vip) && !self.unrecorded.contains(vip)
     }
 
     /// Writes the file if it lacks a change.
@@ -96,7 +100,7 @@ impl OwnedVips {
         if self.stale {
             let failed = |source| OwnedVipsError { verb: "write", path: self.path.clone(), source };
             write(&self.path, &self.vips).map_err(failed)?;
-            self.recorded = self.vips.keys().copied().collect();
+            self.unrecorded.clear();
             self.stale = false;
         }
         Ok(())
@@ -206,6 +210,10 @@ mod tests {
         fs::create_dir(directory.path().join("missing")).unwrap();
         owned_vips.save().unwrap();
         assert!(owned_vips.is_recorded(&vip("203.0.113.1")));
+        owned_vips.claim(vip("203.0.113.1"), &Name::namespaced("shop", "renamed"));
+        assert!(owned_vips.is_recorded(&vip("203.0.113.1")), "the file has the VIP, for another Frontend");
+        owned_vips.release(&vip("203.0.113.1"));
+        assert!(!owned_vips.is_recorded(&vip("203.0.113.1")));
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub struct AgentState {
     save_log: LogThrottle,
     /// Owned VIPs that VPP did not have at the last pass, and that no Frontend claims.
     absent_vips: BTreeSet<VipKey>,
+    /// VIPs that a step has removed, until a dump shows that they are gone.
+    removed_vips: BTreeSet<VipKey>,
     /// Names of backends, for events about application servers that no Frontend references any more.
     backend_names: HashMap<VipKey, BTreeMap<IpAddr, Name>>,
     /// Addresses whose Frontends' states may have changed since they were last published.
@@ -87,6 +89,7 @@ impl AgentState {
             save_retry: None,
             save_log: LogThrottle::default(),
             absent_vips: BTreeSet::new(),
+            removed_vips: BTreeSet::new(),
             backend_names: HashMap::new(),
             unpublished_states: BTreeSet::new(),
         }
@@ -319,13 +322,12 @@ impl AgentState {
         self.events.emit(event);
     }
 
-    /// Drops state that an executed step made obsolete. Call it after [`Self::publish_step`].
+    /// Drops state that an executed step made obsolete. Call it after [`Self::publish_step`]. A removed VIP is owned until
+    /// [`Self::release_removed_vips`]: VPP may have replied without removing it.
     pub fn forget_removed(&mut self, step: &Step) {
         match step {
             Step::RemoveVip { vip, .. } => {
-                if let Some(key) = vip.key().filter(|key| !self.claims(key)) {
-                    self.owned_vips.release(&key);
-                }
+                self.removed_vips.extend(vip.key());
             }
             // The preceding removal may have been the first half of a recreate.
             Step::AddAs { vip, address, backend, .. } => {

@@ -3,6 +3,7 @@
 //! All of this ends with the session. The cached state is VPP's last dump plus each step acknowledged since. Requests
 //! are numbered, so that the order of a dump and a step is always known.
 
+mod confirmation;
 mod garbage;
 mod global_conf;
 mod pass;
@@ -27,7 +28,8 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::{
-    garbage::GarbageSchedule, global_conf::ConfWrite, pass::Pass, retries::RetrySchedule, work_queue::WorkQueue,
+    confirmation::Confirmations, garbage::GarbageSchedule, global_conf::ConfWrite, pass::Pass, retries::RetrySchedule,
+    work_queue::WorkQueue,
 };
 use super::{
     dataplane::{Dataplane, DataplaneError, ReplyFuture, SessionEnd},
@@ -74,6 +76,7 @@ pub struct SyncSession {
     /// During the warm-up: addresses with a VIP whose backends do not all have a health state yet.
     warming: BTreeSet<IpAddr>,
     retries: RetrySchedule,
+    confirmations: Confirmations,
     reported_foreign: BTreeSet<VppVip>,
     reported_unreadable: BTreeSet<&'static str>,
     garbage: GarbageSchedule,
@@ -146,6 +149,7 @@ impl SyncSession {
             pass: None,
             warming: BTreeSet::new(),
             retries: RetrySchedule::default(),
+            confirmations: Confirmations::default(),
             reported_foreign: BTreeSet::new(),
             reported_unreadable: BTreeSet::new(),
             garbage: GarbageSchedule::new(intervals.garbage),
@@ -363,6 +367,9 @@ impl SyncSession {
         self.unverified = rest;
         let verified = BTreeMap::into_keys(verified).collect();
         state.recreates.verified(&verified);
+        if let Some(cached) = &self.cached {
+            state.release_removed_vips(&verified, &cached.actual);
+        }
         verified
     }
 }

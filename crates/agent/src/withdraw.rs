@@ -17,7 +17,7 @@ use super::{
     state::AgentState,
 };
 use maglev_model::{
-    actual::{ActualVip, VppVip},
+    actual::{Actual, ActualVip, VppVip},
     config::ForeignVips,
     desired::Desired,
     event::{Event, Events, Scope, SyncCounts},
@@ -121,6 +121,8 @@ pub async fn withdraw(
     }
     drop(jobs);
     let Progress { withdrawn, steps, failed, lost } = progress;
+    let addresses = state.owned_vips().keys().map(|key| key.address).collect();
+    state.release_removed_vips(&addresses, &Actual::default());
     let (counts, duration) = (withdrawn.counts, started.elapsed());
     state.events.emit(Event::SyncDone { scope: Scope::All, counts, failed, duration });
     // With the lock lost, the file may be another agent's.

@@ -14,7 +14,7 @@ use super::{
     style::Style,
 };
 use maglev_fleet::{FleetHandle, NodeState};
-use maglev_kube::accepted_removals::accept_removals;
+use maglev_kube::accepted_removals::{AcceptError, accept_removals};
 
 /// Time limit for the agents to release an accepted hold.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -26,8 +26,9 @@ pub struct Accepted {
     nodes: BTreeMap<Arc<str>, Released>,
 }
 
+/// The result of one node.
 #[derive(Serialize)]
-struct Released {
+pub struct Released {
     /// Number of removals that were held.
     removals: u32,
     /// True if the agent has released the hold.
@@ -51,13 +52,12 @@ pub async fn accept(session: &Session, flags: &Flags, hold: &str) -> anyhow::Res
         bail!("hold {hold} not found on any node: `show nodes` lists the holds; this one may have ended");
     }
     let (client, handle, until) = (session.kube().await?, session.fleet().await?, Instant::now() + LIMIT);
-    let mut accepted = Accepted { hold: hold.to_owned(), nodes: BTreeMap::new() };
+    let mut accepted = Accepted::new(hold);
     for node in &nodes {
         let held = node.view.holds.keys().cloned().collect();
-        let error = accept_removals(client, &node.node, hold, &held).await.err();
-        let error = error.map(|error| format!("{:#}", anyhow::Error::from(error)));
+        let written = accept_removals(client, &node.node, hold, &held).await;
         let removals = node.view.holds.get(hold).map_or(0, |hold| hold.removals);
-        accepted.nodes.insert(Arc::clone(&node.node), Released { removals, released: false, error });
+        accepted.nodes.insert(Arc::clone(&node.node), Released::new(removals, written));
     }
     for (node, state) in accepted.nodes.iter_mut().filter(|(_, state)| state.error.is_none()) {
         state.released = released(handle, node, hold, until).await;
@@ -77,7 +77,27 @@ async fn released(handle: &FleetHandle, node: &str, hold: &str, until: Instant) 
     true
 }
 
+impl Released {
+    /// The result of a write, before the agent has released the hold.
+    pub fn new(removals: u32, written: Result<(), AcceptError>) -> Self {
+        let error = written.err().map(|error| format!("{:#}", anyhow::Error::from(error)));
+        Self { removals, released: false, error }
+    }
+}
+
 impl Accepted {
+    /// The hold before it is accepted on any node.
+    pub fn new(hold: &str) -> Self {
+        Self { hold: hold.to_owned(), nodes: BTreeMap::new() }
+    }
+
+    /// Adds the result of `node`.
+    #[cfg(test)]
+    pub fn with(mut self, node: &str, released: Released) -> Self {
+        self.nodes.insert(node.into(), released);
+        self
+    }
+
     /// True if every agent has released the hold.
     pub fn is_complete(&self) -> bool {
         self.nodes.values().all(|node| node.released)

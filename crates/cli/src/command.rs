@@ -7,6 +7,10 @@ pub enum Command {
     Status,
     /// Explains the state of a Backend.
     Why(String),
+    /// Explains what allows or denies a Frontend, and its state.
+    WhyFrontend(String),
+    /// Explains what a namespace may use.
+    ExplainPolicy(String),
     /// Prints the commands that prepare the server of a Backend.
     Doctor(String),
     Version,
@@ -16,6 +20,8 @@ pub enum Command {
     Backends,
     Backend(String),
     HealthChecks,
+    Policies,
+    Policy(String),
     VppInfo,
     VppLbState,
     VppLbCounters,

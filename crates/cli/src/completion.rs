@@ -16,7 +16,11 @@ use super::{
     session::Session,
 };
 use maglev_fleet::NodeState;
-use maglev_model::{Name, config::Frontend, printable::is_unprintable};
+use maglev_model::{
+    Name,
+    config::Frontend,
+    printable::{escaped, is_unprintable},
+};
 
 const NODE: &str = "--node";
 /// Time limit for requesting names.
@@ -104,7 +108,7 @@ impl CursorContext {
     /// The text that `?` shows.
     pub fn help(&self, partial: &str, names: &Names<'_>, nodes: &[NodeState]) -> String {
         match &self.expected {
-            Expected::Nothing(error) => format!("  {error}\n"),
+            Expected::Nothing(error) => format!("  {}\n", escaped(&error.to_string())),
             Expected::Word(parser) => {
                 let mut text = help::inline(parser, partial);
                 if parser.expects_name() {
@@ -180,7 +184,12 @@ pub fn names(nodes: &[NodeState], namespace: &str, kind: Value, line: &ParsedLin
             let members = pools.filter(|pool| &*pool.name == pool_name).flat_map(|pool| &pool.members);
             members.map(|member| member.backend.name().to_owned()).collect()
         }
-        Value::Weight | Value::Count | Value::Level => BTreeSet::new(),
+        Value::Namespace => {
+            let names = views().flat_map(|view| view.frontends.keys().chain(view.backends.keys()));
+            names.map(|name| name.namespace().to_owned()).collect()
+        }
+        // AddressPolicies are not known to the agents by name.
+        Value::Weight | Value::Count | Value::Level | Value::Policy => BTreeSet::new(),
     };
     names.into_iter().collect()
 }

@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::{
     coverage::NodeCoverage,
     output::{Page, Printable},
+    path::{Path, advice},
 };
 use maglev_fleet::NodeState;
 use maglev_model::{
@@ -32,7 +33,21 @@ pub struct Preparation {
     #[serde(flatten)]
     coverage: NodeCoverage,
     frontends: Vec<Use>,
+    /// The probed paths to the Backend, as each node reports them.
+    paths: Vec<NodePath>,
     steps: Vec<Step>,
+}
+
+/// A path from a node.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NodePath {
+    node: Arc<str>,
+    #[serde(flatten)]
+    path: Path,
+    /// Advice on the state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<&'static str>,
 }
 
 /// A Frontend that has the Backend in a pool.
@@ -76,7 +91,12 @@ impl Preparation {
                 *entry = frontend;
             }
         }
-        Some(Self::from_objects(backend, newest.into_values().map(|frontend| &**frontend), coverage))
+        let paths = nodes.iter().flat_map(|node| {
+            let paths = node.view.backend_paths(name).map(|(key, health)| Path::new(&key.frontend, health));
+            paths.map(move |path| NodePath { node: Arc::clone(&node.node), advice: advice(path.kind), path })
+        });
+        let frontends = newest.into_values().map(|frontend| &**frontend);
+        Some(Self { paths: paths.collect(), ..Self::from_objects(backend, frontends, coverage) })
     }
 
     fn from_objects<'f>(
@@ -92,6 +112,7 @@ impl Preparation {
             name: backend.name.to_string(),
             address: backend.address,
             coverage,
+            paths: Vec::new(),
             steps: steps::all(backend.address, &Packets::new(&frontends)),
             frontends,
         }
@@ -133,7 +154,7 @@ impl Packets {
 }
 
 impl Printable for Preparation {
-    fn page(&self, _: bool, _: Timestamp) -> Page {
+    fn page(&self, _: bool, now: Timestamp) -> Page {
         let mut page = Page::default();
         page.line(format_args!("# Backend {} at {}: run as root on this server.", self.name, self.address));
         page.line("# The commands are for Linux and last until its next boot: add them to its network configuration.");
@@ -148,6 +169,15 @@ impl Printable for Preparation {
         }
         if self.frontends.is_empty() {
             page.line("# No Frontend has this Backend in a pool, so there is nothing to prepare.");
+        }
+        if !self.paths.is_empty() {
+            page.heading("# Path probes: a SYN in a tunnel from each node, answered directly by the VIP");
+        }
+        for NodePath { node, path, advice } in &self.paths {
+            page.styled(path.style(), format_args!("# {} from {node}: {}", path.name, path.text(now)));
+            if let Some(advice) = advice {
+                page.line(format_args!("#   {advice}"));
+            }
         }
         for step in &self.steps {
             page.heading(&format!("# {}", step.title));

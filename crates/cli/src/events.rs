@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::line::EventLine;
-use super::{command::Watch, flags::Output, session::Session};
+use super::{agent_access::Role, command::Watch, flags::Output, session::Session};
 use maglev_fleet::{AsOf, NodeState, Updates};
 use maglev_rpc::client::{Line, LineBatch, WatchRequest};
 
@@ -160,7 +160,7 @@ async fn stream(
 ) -> anyhow::Result<()> {
     let Watch { level, log, backend, frontend, .. } = watch;
     let request = WatchRequest { level, log, backend, frontend, names: Vec::new(), since: position.since };
-    let mut stream = session.agent(node).await?.watch(request).await?;
+    let mut stream = session.agent(node, Role::Viewer).await?.watch(request).await?;
     while let Some(followed) = stream.next().await? {
         *position = StreamPosition { since: Some(followed.as_of), failure_reported: false };
         if message_tx.send(StreamMessage::Followed(Arc::clone(&node.node), followed)).await.is_err() {

@@ -1,10 +1,11 @@
 //! Flags of maglevc. Flags can be placed anywhere between the words, also in the shell.
 
-use std::path::PathBuf;
+use std::{borrow::Cow, path::PathBuf};
 
 use clap::{CommandFactory as _, Parser, ValueEnum};
 
 use super::style;
+use maglev_model::printable::escaped;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,6 +69,14 @@ pub struct Flags {
     #[arg(long, value_name = "HOST:PORT")]
     pub server: Vec<String>,
 
+    /// With --server: file with the authorities of the agents' certificates; connects with TLS, and requires --agent-namespace
+    #[arg(long, value_name = "PATH")]
+    pub agent_ca_file: Option<PathBuf>,
+
+    /// With --server and --agent-ca-file: file with a ServiceAccount token for the audience maglevd.maglev.vpp.io
+    #[arg(long, value_name = "PATH")]
+    pub agent_token_file: Option<PathBuf>,
+
     /// Restrict the command to this node
     #[arg(long, value_name = "NAME")]
     pub node: Option<String>,
@@ -99,7 +108,12 @@ impl Flags {
     /// # Errors
     /// Unknown flags and missing values.
     pub fn from_line(words: &[String]) -> Result<Self, clap::Error> {
-        Self::try_parse_from(std::iter::once("maglevc").chain(words.iter().map(String::as_str)))
+        let parse = |words: Vec<Cow<'_, str>>| {
+            Self::try_parse_from(std::iter::once("maglevc").chain(words.iter().map(|word| &**word)))
+        };
+        // Errors quote words. Their text has styles, so that it cannot be escaped as a whole.
+        let escaped = |error| parse(words.iter().map(|word| escaped(word)).collect()).err().unwrap_or(error);
+        parse(words.iter().map(Into::into).collect()).map_err(escaped)
     }
 
     /// Fills in missing flags of a line in the shell from the flags that the shell was started with.
@@ -107,10 +121,12 @@ impl Flags {
     /// # Errors
     /// The line has a flag that is allowed only when the shell starts.
     pub(crate) fn or_start_flags(self, start: &Self) -> anyhow::Result<Self> {
-        let Self { kubeconfig, context, agent_namespace, server, .. } = &self;
-        if kubeconfig.is_some() || context.is_some() || agent_namespace.is_some() || !server.is_empty() {
+        let Self { kubeconfig, context, agent_namespace, server, agent_ca_file, agent_token_file, .. } = &self;
+        let files = [kubeconfig, agent_ca_file, agent_token_file].into_iter().any(Option::is_some);
+        if files || context.is_some() || agent_namespace.is_some() || !server.is_empty() {
             anyhow::bail!(
-                "--kubeconfig, --context, --agent-namespace and --server are allowed only when the shell starts"
+                "--kubeconfig, --context, --agent-namespace, --server, --agent-ca-file and --agent-token-file are allowed \
+                 only when the shell starts"
             );
         }
         Ok(Self {
@@ -118,6 +134,8 @@ impl Flags {
             context: start.context.clone(),
             agent_namespace: start.agent_namespace.clone(),
             server: start.server.clone(),
+            agent_ca_file: start.agent_ca_file.clone(),
+            agent_token_file: start.agent_token_file.clone(),
             namespace: self.namespace.clone().or_else(|| start.namespace.clone()),
             node: self.node.clone().or_else(|| start.node.clone()),
             output: self.output.or(start.output),

@@ -1,6 +1,7 @@
 //! `show frontends`. See [`detail`] for `show frontend`.
 
 pub mod detail;
+pub mod why;
 
 use std::sync::Arc;
 

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use fastrand::Rng;
 use jiff::Timestamp;
 
+mod lines;
+
 use super::{
+    accept::{Accepted, Released},
     backend::{Backends, detail::BackendOverview, detail::Response, why::Explanation},
     doctor::Preparation,
     events::line::{EventLine, remark},
@@ -21,12 +24,13 @@ use super::{
     sync::Synced,
     vpp,
 };
+use kube::core::Status;
 use maglev_fleet::{
     AgentTarget, AgentVersion, AsOf, CountersRead, Line, LinkState, NodeState,
     operator_change::ChangeOutcome,
     survey::{Survey, SustainedFaults},
 };
-use maglev_kube::{ChangeRequest, LastWriter, WriteOutcome};
+use maglev_kube::{ChangeRequest, LastWriter, WriteOutcome, accepted_removals::AcceptError};
 use maglev_model::{
     Name,
     actual::LbDump,
@@ -44,6 +48,8 @@ use maglev_testkit::ChangeGenerator;
 
 /// Number of generated sets of objects and answers.
 const SETS: u64 = 1000;
+/// Number of generated sets of lines, for which clap is slow.
+const LINES: u64 = 100;
 /// The start of a line that a text tries to forge.
 const FORGED: &str = "forged:";
 const FORMATS: [Output; 4] = [Output::Table, Output::Wide, Output::Json, Output::Yaml];
@@ -128,7 +134,7 @@ impl Generated {
             ready: if self.rng.bool() { Ok(()) } else { Err(self.text()) },
         };
         let link = match number {
-            2 => LinkState::Unreachable { error: self.text().into(), since: at },
+            2 => LinkState::Unreachable { error: self.text().into(), reason: "NoAnswer", since: at },
             _ => LinkState::Connected,
         };
         let pod = Some(Name::namespaced(&self.text(), &self.text()));
@@ -172,6 +178,7 @@ impl Generated {
             probing: Some(Probing { counter: Some(2), probes: 9, last: Some(last) }),
             problems: Problems::default(),
             frontends: Vec::new(),
+            paths: Vec::new(),
             as_of: AsOf { epoch: 1, seq: 1 },
         }
     }
@@ -210,9 +217,28 @@ fn pages(set: &mut Generated) -> Vec<(&'static str, String)> {
     pages.add("show vpp lb state", &vpp::state::State::new(set.answers(&nodes, Generated::dump)));
     pages.add("show vpp lb counters", &vpp::counters::Counters::new(set.answers(&nodes, Generated::stats)));
     pages.add("sync", &Synced::new(set.answers(&nodes, |_| ())));
+    pages.add("accept", &accepted(set));
     pages.add("set", &changed(set));
     pages.events(set);
     pages.0
+}
+
+/// The results of nodes whose MaglevNodes cannot be read or written.
+fn accepted(set: &mut Generated) -> Accepted {
+    let refused = |set: &mut Generated| AcceptError::Api {
+        step: "patch",
+        node: set.text(),
+        source: Box::new(kube::Error::Api(Box::new(Status {
+            message: set.text(),
+            reason: set.text(),
+            ..Status::default()
+        }))),
+    };
+    Accepted::new(&set.text())
+        .with(&set.text(), Released::new(7, Ok(())))
+        .with(&format!("a{}", set.text()), Released::new(7, Err(refused(set))))
+        .with(&format!("b{}", set.text()), Released::new(7, Err(AcceptError::NotFound(set.text()))))
+        .with(&format!("c{}", set.text()), Released::new(7, Err(AcceptError::Busy(set.text()))))
 }
 
 fn changed(set: &mut Generated) -> Changed {
@@ -269,15 +295,26 @@ fn without_styles(text: &str) -> String {
     })
 }
 
+fn assert_harmless(texts: Vec<(&'static str, String)>, seed: u64) {
+    for (command, text) in texts {
+        let plain = without_styles(&text);
+        let unprintable: Vec<char> = plain.chars().filter(|c| *c != '\n' && is_unprintable(*c)).collect();
+        assert!(unprintable.is_empty(), "{command}, set {seed}: {unprintable:?} in {plain:?}");
+        assert!(!plain.lines().any(|line| line.starts_with(FORGED)), "{command}, set {seed}: {plain:?}");
+        assert_eq!(guarded(&text), text, "{command}, set {seed}: escaped before it is written");
+    }
+}
+
 #[test]
 fn no_output_controls_the_terminal_or_forges_a_line() {
-    for seed in 0..SETS {
-        for (command, text) in pages(&mut Generated::new(seed)) {
-            let plain = without_styles(&text);
-            let unprintable: Vec<char> = plain.chars().filter(|c| *c != '\n' && is_unprintable(*c)).collect();
-            assert!(unprintable.is_empty(), "{command}, set {seed}: {unprintable:?} in {plain:?}");
-            assert!(!plain.lines().any(|line| line.starts_with(FORGED)), "{command}, set {seed}: {plain:?}");
-            assert_eq!(guarded(&text), text, "{command}, set {seed}: escaped before it is written");
-        }
+    (0..SETS).for_each(|seed| assert_harmless(pages(&mut Generated::new(seed)), seed));
+}
+
+#[test]
+fn no_error_help_or_candidate_controls_the_terminal_or_forges_a_line() {
+    for seed in 0..LINES {
+        let mut set = Generated::new(seed);
+        let nodes: Vec<NodeState> = (0..3).map(|number| set.node(number)).collect();
+        assert_harmless(lines::texts(&mut set, &nodes), seed);
     }
 }

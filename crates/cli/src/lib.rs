@@ -7,10 +7,11 @@
 //! ```
 //!
 //! Data comes from the agents, through the API server's port-forward or directly (`--server`). The API server provides
-//! only the list of agents, the user's identity and the last writer of an object. Only `set` and `accept` write, and they
+//! only the list of agents, the user's identity, the last writer of an object, and the AddressPolicies. Only `set` and `accept` write, and they
 //! write only custom resources.
 
 mod accept;
+mod agent_access;
 mod backend;
 mod command;
 mod completion;
@@ -27,6 +28,8 @@ mod health_check;
 mod hostile;
 mod node;
 mod output;
+mod path;
+mod policy;
 mod run;
 mod session;
 mod set;
@@ -167,5 +170,9 @@ fn print(text: &str) -> io::Result<()> {
 
 /// Prints the error of an invalid line.
 fn print_clap_error(error: &clap::Error) {
-    write_error(&error.render().ansi().to_string());
+    write_error(&clap_error_text(error));
+}
+
+fn clap_error_text(error: &clap::Error) -> String {
+    error.render().ansi().to_string()
 }

@@ -7,15 +7,21 @@ use jiff::Timestamp;
 use kube::Api;
 
 use super::{
-    ExitStatus, Program, accept, backend,
+    ExitStatus, Program, accept,
+    agent_access::Role,
+    backend,
     command::Command,
     completion, doctor, events,
-    fan_out::{fan_out, successes},
+    fan_out::{fan_out, fan_out_as, successes},
     flags::{Flags, Output},
-    frontend,
+    frontend::{
+        self,
+        why::{FrontendExplanation, PolicyAnswer},
+    },
     health_check::HealthChecks,
     node::{Nodes, Versions},
     output::{Printable, render},
+    policy,
     session::Session,
     set, status,
     style::{Style, guarded},
@@ -44,6 +50,8 @@ impl Run<'_> {
         match command {
             Command::Status => self.status().await,
             Command::Why(name) => self.why(&name).await,
+            Command::WhyFrontend(name) => self.why_frontend(&name).await,
+            Command::ExplainPolicy(namespace) => self.explain_policy(&namespace).await,
             Command::Doctor(name) => self.doctor(&name).await,
             Command::Version => self.version().await,
             Command::Nodes => self.print(&Nodes::new(&self.nodes().await?)),
@@ -52,6 +60,8 @@ impl Run<'_> {
             Command::Backends => self.print(&backend::Backends::new(self.reporting().await?)),
             Command::Backend(name) => self.backend(&name).await,
             Command::HealthChecks => self.print(&HealthChecks::new(self.reporting().await?)),
+            Command::Policies => self.print(&policy::Policies::new(&policy::read(self.session).await?)),
+            Command::Policy(name) => self.policy(&name).await,
             Command::VppInfo | Command::VppLbState | Command::VppLbCounters => self.vpp(&command).await,
             Command::Watch(watch) => {
                 let output = self.output();
@@ -166,6 +176,50 @@ impl Run<'_> {
         self.print(&explanation.with_context(|| not_found("Backend", &name, existing))?)
     }
 
+    async fn why_frontend(&self, text: &str) -> anyhow::Result<ExitStatus> {
+        let (name, nodes) = (self.name(text).await, self.reporting().await?);
+        let existing = nodes.iter().flat_map(|node| node.view.frontends.keys().cloned()).collect();
+        let policies = match self.policy_answer(&name).await {
+            Ok(answer) => answer,
+            Err(error) => PolicyAnswer::Unknown { because: format!("{error:#}") },
+        };
+        let explanation = FrontendExplanation::new(&name, nodes, policies);
+        self.print(&explanation.with_context(|| not_found("Frontend", &name, existing))?)
+    }
+
+    /// The AddressPolicies that concern the Frontend `name`.
+    async fn policy_answer(&self, name: &Name) -> anyhow::Result<PolicyAnswer> {
+        let client = self.session.kube_unless_server().await.context("the API server is not used with --server")?;
+        let policies = policy::read(self.session).await?;
+        let mut explainer = policy::explain::explainer(self.session, &policies).await?;
+        let api: Api<crd::Frontend> = Api::namespaced(client.clone(), name.namespace());
+        let frontend = api.get(name.name()).await.context("cannot read the Frontend")?;
+        let texts = |names: Vec<Name>| names.iter().map(ToString::to_string).collect();
+        Ok(PolicyAnswer::Known {
+            effect: explainer.effect(name.namespace()),
+            selected_by: texts(explainer.selecting(name.namespace())),
+            allowed_by: texts(explainer.allowing(name, &frontend.spec)),
+        })
+    }
+
+    async fn explain_policy(&self, namespace: &str) -> anyhow::Result<ExitStatus> {
+        let policies = policy::read(self.session).await?;
+        let mut explainer = policy::explain::explainer(self.session, &policies).await?;
+        self.print(&policy::explain::NamespaceGrants::new(namespace, &policies, &mut explainer))
+    }
+
+    async fn policy(&self, name: &str) -> anyhow::Result<ExitStatus> {
+        let policies = policy::read(self.session).await?;
+        let found = policies.iter().find(|policy| policy.object.meta.name.as_str() == name);
+        let existing: Vec<&str> = policies.iter().map(|policy| policy.object.meta.name.as_str()).collect();
+        let existing = match &existing[..] {
+            [] => "there are none".to_owned(),
+            names => format!("existing are {}", names.join(", ")),
+        };
+        let missing = || format!("AddressPolicy {name} not found: {existing}");
+        self.print(&policy::Policy::new(found.with_context(missing)?))
+    }
+
     async fn doctor(&self, text: &str) -> anyhow::Result<ExitStatus> {
         let (name, nodes) = (self.name(text).await, self.reporting().await?);
         let existing = nodes.iter().flat_map(|node| node.view.backends.keys().cloned()).collect();
@@ -204,7 +258,8 @@ impl Run<'_> {
 
     async fn sync(&self) -> anyhow::Result<ExitStatus> {
         let nodes = self.nodes().await?;
-        let responses = fan_out(self.session, &nodes, async |agent| agent.sync_now().await).await;
+        let sync = async |agent: AgentClient| agent.sync_now().await;
+        let responses = fan_out_as(Role::Operator, self.session, &nodes, sync).await;
         let synced = Synced::new(responses);
         self.print(&synced)?;
         Ok(if synced.is_complete() { ExitStatus::Success } else { ExitStatus::Problem })

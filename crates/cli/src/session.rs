@@ -3,7 +3,7 @@
 //! In the shell the connections stay open and the fleet's state stays mirrored between commands, so that only the first
 //! command waits.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, bail};
 use kube::Client;
@@ -13,8 +13,11 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{flags::Flags, forward::PortForward};
-use maglev_fleet::{Connect, Direct, Fleet, FleetHandle, FleetOptions, LinkState, NodeState, Source};
+use super::{
+    agent_access::{AgentAccess, Role},
+    flags::Flags,
+};
+use maglev_fleet::{Error as FleetError, Fleet, FleetHandle, FleetOptions, LinkState, NodeState, Source};
 use maglev_kube::{ClientOptions, Delays, SELECTOR, agent_namespaces, client};
 use maglev_model::Name;
 use maglev_rpc::client::AgentClient;
@@ -34,7 +37,7 @@ pub struct Session {
 
 struct Agents {
     handle: FleetHandle,
-    connector: Arc<dyn Connect>,
+    access: AgentAccess,
     _end: DropGuard,
 }
 
@@ -47,7 +50,8 @@ impl Session {
     /// The client of the API server.
     pub async fn kube(&self) -> anyhow::Result<&Client> {
         let Flags { kubeconfig, context, .. } = &self.flags;
-        let options = ClientOptions { kubeconfig: kubeconfig.clone(), context: context.clone() };
+        let options =
+            ClientOptions { kubeconfig: kubeconfig.clone(), context: context.clone(), ..ClientOptions::default() };
         self.kube.get_or_try_init(async || Ok(client::client(options).await?)).await
     }
 
@@ -104,12 +108,12 @@ impl Session {
     }
 
     /// Connects to the agent of this node.
-    pub async fn agent(&self, node: &NodeState) -> anyhow::Result<AgentClient> {
+    pub async fn agent(&self, node: &NodeState, role: Role) -> anyhow::Result<AgentClient> {
         node.target.ensure_only()?;
-        let connector = &self.agents().await?.connector;
-        let channel = timeout(CONNECT, connector.connect(&node.target)).await;
-        let channel = channel.with_context(|| format!("no connection within {} s", CONNECT.as_secs()))?;
-        Ok(AgentClient::new(channel.map_err(|error| anyhow::anyhow!(error))?))
+        let connector = self.agents().await?.access.connector(role);
+        let connected = timeout(CONNECT, connector.connect(&node.target)).await;
+        let connected = connected.with_context(|| format!("no connection within {} s", CONNECT.as_secs()))?;
+        Ok(connected.map_err(FleetError::Connect)?)
     }
 
     async fn agents(&self) -> anyhow::Result<&Agents> {
@@ -117,19 +121,20 @@ impl Session {
     }
 
     async fn connect(&self) -> anyhow::Result<Agents> {
-        let (source, connector): (Source, Arc<dyn Connect>) = if self.flags.server.is_empty() {
+        let (source, access) = if self.flags.server.is_empty() {
             let client = self.kube().await?.clone();
             let namespace = self.agent_namespace(&client).await?;
-            let connector = Arc::new(PortForward::new(client.clone()));
-            (Source::Pods { client, namespace, delays: Delays::default() }, connector)
+            let access = AgentAccess::by_port_forward(client.clone(), &namespace);
+            (Source::Pods { client, namespace, delays: Delays::default() }, access)
         } else {
-            (Source::Addresses(addresses(&self.flags.server).await?), Arc::new(Direct))
+            (Source::Addresses(addresses(&self.flags.server).await?), AgentAccess::direct(&self.flags)?)
         };
-        let options = FleetOptions { connector: Arc::clone(&connector), ..FleetOptions::default() };
+        let connector = access.connector(Role::Viewer);
+        let options = FleetOptions { connector, ..FleetOptions::default() };
         let (fleet, end) = (Fleet::new(source, options), CancellationToken::new());
         let handle = fleet.handle();
         tokio::spawn(fleet.run(end.clone()));
-        Ok(Agents { handle, connector, _end: end.drop_guard() })
+        Ok(Agents { handle, access, _end: end.drop_guard() })
     }
 
     /// The namespace of the agents: that of the flag, or the only one in which a DaemonSet has them. Agents of another

@@ -1,17 +1,24 @@
-//! The statuses of Backends, HealthChecks and LoadBalancerConfigs.
+//! The statuses of Backends, HealthChecks, LoadBalancerConfigs and AddressPolicies.
 
 use super::{
     conditions::{ConditionStatus, Conditions, StatusRevision, list_names, to_count, to_time, with_reason},
     node_counts::NodeCounts,
 };
-use maglev_crd::{BackendState, BackendStatus, HealthCheckStatus, LoadBalancerConfigStatus};
+use maglev_crd::{AddressPolicyStatus, BackendState, BackendStatus, HealthCheckStatus, LoadBalancerConfigStatus};
+use maglev_index::PolicyCounts;
 use maglev_model::{
     health,
     problem::{Problem, Reason},
 };
 
 /// Reasons for which a spec is not accepted.
-const INVALID_SPEC: [Reason; 3] = [Reason::Unreadable, Reason::Invalid, Reason::AddressUsedByFrontend];
+const INVALID_SPEC: [Reason; 5] = [
+    Reason::Unreadable,
+    Reason::Invalid,
+    Reason::AddressUsedByFrontend,
+    Reason::AddressNotAllowed,
+    Reason::QuotaExceeded,
+];
 /// Reasons for which this cluster or a node cannot run a HealthCheck.
 const UNSUPPORTED: [Reason; 9] = [
     Reason::CertificateNotFound,
@@ -44,7 +51,12 @@ pub fn backend(
 ) -> BackendStatus {
     let mut conditions = Conditions::new(&old.conditions, revision);
     conditions.set_true_unless("Accepted", &with_reason(problems, &INVALID_SPEC), "the spec is valid");
-    let reference_reasons = [Reason::HealthCheckNotFound, Reason::HealthCheckUnreadable];
+    let reference_reasons = [
+        Reason::HealthCheckNotFound,
+        Reason::HealthCheckUnreadable,
+        Reason::ProbeNotAllowed,
+        Reason::AddressUsedByNode,
+    ];
     let references = with_reason(problems, &[&reference_reasons[..], &UNSUPPORTED].concat());
     if with_reason(problems, &[Reason::Unreadable]).is_empty() {
         conditions.set_true_unless("ResolvedRefs", &references, "every referenced object exists");
@@ -52,7 +64,9 @@ pub fn backend(
         let message = "the spec is unreadable, so its references are not known";
         conditions.set("ResolvedRefs", ConditionStatus::Unknown, "Unreadable", message);
     }
-    let conditions = conditions.finish(&["Accepted", "ResolvedRefs"], &["Accepted", "ResolvedRefs", "Ready"]);
+    conditions.set_true_if("PolicyViolation", &with_reason(problems, &[Reason::PolicyViolation]));
+    let order = ["Accepted", "ResolvedRefs", "Ready", "PolicyViolation"];
+    let conditions = conditions.finish(&["Accepted", "ResolvedRefs"], &order);
     let new = BackendStatus { observed_generation: Some(revision.generation), conditions, ..BackendStatus::default() };
     let only_inherited = |counts: &&NodeCounts| counts.reporting == 0 && counts.inherited > 0 && old.state.is_some();
     let Some(counts) = counts.filter(|counts| !only_inherited(counts)) else {
@@ -123,5 +137,32 @@ pub fn load_balancer_config(
         observed_generation: Some(revision.generation),
         conditions: conditions.finish(&["Accepted"], &["Accepted", "Ready", "Conflicted"]),
         nodes: Some(to_count(selection.used_by)),
+    }
+}
+
+pub fn address_policy(
+    name: &str,
+    problems: &[Problem],
+    counts: PolicyCounts,
+    old: &AddressPolicyStatus,
+    revision: StatusRevision,
+) -> AddressPolicyStatus {
+    let mut conditions = Conditions::new(&old.conditions, revision);
+    conditions.set_true_unless("Accepted", &with_reason(problems, &INVALID_SPEC), "the spec is valid");
+    if counts.violations > 0 {
+        let message = format!(
+            "AddressPolicy {name}: {} Frontends and Backends of the selected namespaces are not allowed or exceed a limit; \
+             their conditions name the reason (maglevc explain policy NAMESPACE)",
+            counts.violations
+        );
+        conditions.set("Violated", ConditionStatus::True, "Violated", &message);
+    }
+    AddressPolicyStatus {
+        observed_generation: Some(revision.generation),
+        conditions: conditions.finish(&["Accepted"], &["Accepted", "Ready", "Violated"]),
+        namespaces: Some(to_count(counts.namespaces)),
+        frontends: Some(to_count(counts.frontends)),
+        backends: Some(to_count(counts.backends)),
+        violations: Some(to_count(counts.violations)),
     }
 }

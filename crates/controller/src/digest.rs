@@ -18,6 +18,7 @@ use maglev_model::{
     event::{FrontendState, ProgramResult},
     fingerprint::Fingerprint,
     health::{BackendHealth, BackendState, ProbeCode},
+    path::{PathKey, PathState},
     probe_mode::ProbeMode,
     problem::{Problem, Reason},
     view::{Fold, View},
@@ -34,6 +35,7 @@ pub struct Digest {
     frontends: OrdMap<Name, FrontendReport>,
     /// Hashes of the servers of each VIP. Only their number is used.
     vips: OrdMap<VppVip, Arc<[u32]>>,
+    paths: OrdMap<PathKey, PathState>,
     suspect: [bool; 2],
     vpp: Option<Vpp>,
     holds: OrdMap<Arc<str>, RemovalHold>,
@@ -43,7 +45,8 @@ pub struct Digest {
 }
 
 /// Reasons of problems that may differ between nodes.
-const NODE_REASONS: [Reason; 9] = [
+const NODE_REASONS: [Reason; 10] = [
+    Reason::AddressUsedByNode,
     Reason::CertificateNotFound,
     Reason::CertificateForbidden,
     Reason::CertificateUnreadable,
@@ -149,6 +152,11 @@ impl Digest {
         self.frontends.iter().filter_map(|(name, report)| Some((name, report.program.as_ref()?)))
     }
 
+    /// The probed paths of the Frontend `name`: Backends and states.
+    pub(crate) fn paths(&self, name: &Name) -> impl Iterator<Item = (&Name, PathState)> {
+        PathKey::of_frontend(&self.paths, name).map(|(key, state)| (&key.backend, *state))
+    }
+
     /// True while the probe path of `family` is suspect.
     pub(crate) fn suspect(&self, family: Family) -> bool {
         self.suspect[usize::from(family == Family::V6)]
@@ -192,8 +200,24 @@ impl Digest {
                 self.backends.insert(name.clone(), *old);
             }
         }
+        for (key, old) in &before.paths {
+            match self.paths.get(key) {
+                Some(PathState::Unknown) => self.set_path(key, Some(*old)),
+                None if !self.listed => self.set_path(key, Some(*old)),
+                _ => {}
+            }
+        }
         if !self.listed {
             self.node_problems.clone_from(&before.node_problems);
+        }
+    }
+
+    /// An unknown state does not replace a known one: the agent has just started, or the settings of the probe changed.
+    fn set_path(&mut self, key: &PathKey, state: Option<PathState>) {
+        match state {
+            None => drop(self.paths.remove(key)),
+            Some(PathState::Unknown) if self.paths.contains_key(key) => {}
+            Some(state) => drop(self.paths.insert(key.clone(), state)),
         }
     }
 
@@ -300,6 +324,7 @@ impl Fold for Digest {
             active_pool: view.active_pools.get(name).copied(),
         };
         self.frontends = names.map(|name| (name.clone(), report(name))).collect();
+        self.paths = view.health.paths.iter().map(|(key, health)| (key.clone(), health.state)).collect();
         self.suspect = [view.health.suspect_v4, view.health.suspect_v6];
         if let Some(vpp) = &view.vpp {
             let weightless = vpp.conf.is_some().then_some(vpp.weightless);
@@ -315,6 +340,7 @@ impl Fold for Digest {
     fn apply(&mut self, change: &Change, at: Timestamp) {
         match change {
             Change::Health(name, health) => self.set_health(name, health.as_ref()),
+            Change::Path(key, health) => self.set_path(key, health.as_ref().map(|health| health.state)),
             Change::Suspect(family, active) => self.suspect[usize::from(*family == Family::V6)] = *active,
             Change::Frontend(name, state, _) => self.set_frontend(name, |frontend| frontend.state = *state),
             Change::Report(name, report) => {

@@ -21,6 +21,7 @@ impl DirtyKey {
     pub(crate) fn extend(dirty: &mut HashSet<Self>, change: &Change) {
         let key = match change {
             Change::Health(name, _) => Self::Backend(name.clone()),
+            Change::Path(path, _) => Self::Frontend(path.frontend.clone()),
             Change::Frontend(name, ..) | Change::ActivePool(name, _) => Self::Frontend(name.clone()),
             Change::Report(name, _) | Change::Forget(name) => {
                 dirty.insert(Self::Node);

@@ -10,7 +10,8 @@ use maglev_model::Name;
 use super::status::Status;
 
 /// Conditions that exist only while something is wrong.
-const NEGATIVE: [&str; 4] = ["Conflicted", "Degraded", "ProbePathSuspect", "RemovalHeld"];
+const NEGATIVE: [&str; 6] =
+    ["Conflicted", "Degraded", "ProbePathSuspect", "RemovalHeld", "PolicyViolation", "Violated"];
 /// Conditions whose change to True is published, too.
 const POSITIVE: [&str; 4] = ["Programmed", "Available", "AgentConnected", "VPPConnected"];
 

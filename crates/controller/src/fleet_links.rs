@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     digest::Digest,
-    links::{AgentLinks, LinkUpdate},
+    links::{AgentLinks, LinkFailure, LinkUpdate},
 };
 use maglev_fleet::{
     Fleet, FleetHandle, FleetOptions, FleetUpdate, LinkState, Loops, Mirror, NodeState, Source, Update, Updates,
@@ -110,7 +110,7 @@ fn link(state: &NodeState<Digest>) -> Option<LinkUpdate> {
     let result = match &state.link {
         LinkState::Connecting => return None,
         LinkState::Connected => Ok(()),
-        LinkState::Unreachable { error, .. } => Err(Arc::clone(error)),
+        LinkState::Unreachable { error, reason, .. } => Err(LinkFailure { reason, error: Arc::clone(error) }),
     };
     Some(LinkUpdate::Link(Arc::clone(&state.node), result))
 }

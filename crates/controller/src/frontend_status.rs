@@ -1,6 +1,7 @@
 //! The status of a Frontend, from the problems that the index found and the reports of the nodes.
 
 mod active_pool;
+mod path_ready;
 mod programmed;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -21,11 +22,23 @@ use maglev_model::{
 
 /// Conditions that must be True for Ready.
 const POSITIVE: [&str; 3] = ["Accepted", "ResolvedRefs", "Programmed"];
-const ORDER: [&str; 7] = ["Accepted", "ResolvedRefs", "Programmed", "Available", "Ready", "Conflicted", "Degraded"];
+const ORDER: [&str; 9] = [
+    "Accepted",
+    "ResolvedRefs",
+    "Programmed",
+    "Available",
+    "Ready",
+    "PathReady",
+    "Conflicted",
+    "Degraded",
+    "PolicyViolation",
+];
 /// Reasons for which a spec is not accepted.
-const INVALID_SPEC: [Reason; 6] = [
+const INVALID_SPEC: [Reason; 8] = [
     Reason::Unreadable,
     Reason::Invalid,
+    Reason::AddressNotAllowed,
+    Reason::QuotaExceeded,
     Reason::AddressUsedByNode,
     Reason::MixedFamilies,
     Reason::EncapFamilyMismatch,
@@ -37,7 +50,8 @@ const DEGRADING: [Reason; 4] =
     [Reason::BackendNotFound, Reason::DuplicateAddress, Reason::WeightsTooLarge, Reason::NoBackends];
 
 /// Reasons for which a Backend of a Frontend is not probed although its HealthCheck exists.
-pub const HEALTH_CHECK_UNUSABLE: [Reason; 2] = [Reason::HealthCheckUnreadable, Reason::MissingCapability];
+pub const HEALTH_CHECK_UNUSABLE: [Reason; 4] =
+    [Reason::HealthCheckUnreadable, Reason::MissingCapability, Reason::ProbeNotAllowed, Reason::AddressUsedByNode];
 
 /// The inputs of a Frontend's status.
 pub struct FrontendInputs<'a> {
@@ -83,7 +97,9 @@ pub fn frontend<'a>(
     }
     programmed::set_programmed(inputs, &mut conditions, &mut new, old);
     set_available(inputs, &mut conditions);
+    path_ready::set_path_ready(inputs, &mut conditions);
     conditions.set_true_if("Conflicted", &with_reason(inputs.problems, &CONFLICTS));
+    conditions.set_true_if("PolicyViolation", &with_reason(inputs.problems, &[Reason::PolicyViolation]));
     set_backends(inputs, &counts, &mut new, old);
     let standby = active_pool::set_active_pool(inputs, &mut new, old);
 

@@ -38,7 +38,7 @@ use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 pub use fleet_links::FleetLinks;
-pub use links::{AgentLinks, LinkUpdate};
+pub use links::{AgentLinks, LinkFailure, LinkUpdate};
 pub use metrics::ControllerMetrics;
 pub use term::{Progress, WaitsFor};
 

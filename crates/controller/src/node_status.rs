@@ -1,16 +1,17 @@
 //! The status of a MaglevNode.
 
-use std::sync::Arc;
-
 use super::{
     conditions::{ConditionStatus, Conditions, StatusRevision, condition_reason, to_count, to_time},
     digest::{Digest, ProgramStatus},
+    links::LinkFailure,
 };
 use maglev_crd::{Capability, FailingFrontend, MaglevNodeStatus, NodeVpp};
 use maglev_model::{Name, event::ProgramResult, problem::Reason, vip::Family};
 
 /// Longest list of failing Frontends.
 const MAX_FAILING: usize = 50;
+/// Reasons of `AgentConnected` that concern trust: the controller in the agent, or the agent in the controller.
+const TRUST_REASONS: [&str; 2] = ["TLSNotTrusted", "TokenRefused"];
 /// Conditions in the order of the status.
 const ORDER: [&str; 6] =
     ["AgentConnected", "VPPConnected", "Ready", "ProbePathSuspect", "RemovalHeld", "StateNotWritable"];
@@ -23,7 +24,7 @@ pub enum LinkState {
     Absent,
     Connected,
     /// The last attempt failed with this error.
-    Failed(Arc<str>),
+    Failed(LinkFailure),
 }
 
 /// The inputs of a MaglevNode's status.
@@ -88,10 +89,11 @@ fn set_connections(conditions: &mut Conditions<'_>, NodeInputs { name, link, dig
         LinkState::Connected => {
             conditions.set("AgentConnected", ConditionStatus::True, "Connected", "connected to maglevd");
         }
-        LinkState::Failed(error) => {
+        LinkState::Failed(LinkFailure { reason, error }) => {
             let message =
                 format!("cannot connect to maglevd on {name}: {error}; VPP keeps forwarding with its last settings");
-            conditions.set("AgentConnected", ConditionStatus::False, "NotConnected", &message);
+            let reason = if TRUST_REASONS.contains(reason) { reason } else { "NotConnected" };
+            conditions.set("AgentConnected", ConditionStatus::False, reason, &message);
         }
         LinkState::Absent => {
             let message = format!("no maglevd is running on {name}; VPP keeps forwarding with its last settings");

@@ -4,7 +4,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use maglev_crd::{
-    BackendStatus, Condition, FrontendStatus, HealthCheckStatus, LoadBalancerConfigStatus, MaglevNodeStatus,
+    AddressPolicyStatus, BackendStatus, Condition, FrontendStatus, HealthCheckStatus, LoadBalancerConfigStatus,
+    MaglevNodeStatus,
 };
 use maglev_kube::StatusKind;
 use maglev_model::config::Kind;
@@ -18,6 +19,7 @@ pub enum Status {
     Backend(BackendStatus),
     Frontend(FrontendStatus),
     LoadBalancerConfig(LoadBalancerConfigStatus),
+    AddressPolicy(AddressPolicyStatus),
     MaglevNode(MaglevNodeStatus),
 }
 
@@ -61,7 +63,11 @@ impl Status {
             StatusKind::Kind(Kind::HealthCheck) => Self::HealthCheck(decode(value)),
             StatusKind::Kind(Kind::Backend) => Self::Backend(decode(value)),
             StatusKind::Kind(Kind::Frontend) => Self::Frontend(decode(value)),
-            StatusKind::Kind(Kind::LoadBalancerConfig | Kind::Node) => Self::LoadBalancerConfig(decode(value)),
+            StatusKind::Kind(Kind::AddressPolicy) => Self::AddressPolicy(decode(value)),
+            // Nodes and Namespaces have no status that the controller writes.
+            StatusKind::Kind(Kind::LoadBalancerConfig | Kind::Node | Kind::Namespace) => {
+                Self::LoadBalancerConfig(decode(value))
+            }
             StatusKind::MaglevNode => Self::MaglevNode(decode(value)),
         }
     }
@@ -72,6 +78,7 @@ impl Status {
             Self::Backend(status) => serde_json::to_value(status),
             Self::Frontend(status) => serde_json::to_value(status),
             Self::LoadBalancerConfig(status) => serde_json::to_value(status),
+            Self::AddressPolicy(status) => serde_json::to_value(status),
             Self::MaglevNode(status) => serde_json::to_value(status),
         };
         value.expect("a status has no maps with keys other than strings")
@@ -83,6 +90,7 @@ impl Status {
             Self::Backend(status) => &status.conditions,
             Self::Frontend(status) => &status.conditions,
             Self::LoadBalancerConfig(status) => &status.conditions,
+            Self::AddressPolicy(status) => &status.conditions,
             Self::MaglevNode(status) => &status.conditions,
         }
     }
@@ -97,6 +105,7 @@ impl Status {
             Self::Backend(status) => status.observed_generation,
             Self::Frontend(status) => status.observed_generation,
             Self::LoadBalancerConfig(status) => status.observed_generation,
+            Self::AddressPolicy(status) => status.observed_generation,
             Self::MaglevNode(status) => status.observed_generation,
         }
     }

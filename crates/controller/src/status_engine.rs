@@ -7,6 +7,7 @@
 //! ```
 
 mod actions;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -26,17 +27,17 @@ use super::{
     links::LinkUpdate,
     node_counts::{NodeCounts, NodeView},
     node_status::LinkState,
-    status::Status,
 };
 pub use actions::Action;
-use maglev_index::{Index, IndexOptions, Object};
-use maglev_kube::{KindUpdate, ObservedNode, StatusKind, StoredStatus, cluster_watch::BoundPod};
+use maglev_index::{Index, IndexOptions, Object, PolicyCounts};
+use maglev_kube::{KindUpdate, NamespaceDemand, ObservedNode, StatusKind, StoredStatus, cluster_watch::BoundPod};
 use maglev_model::{
     Name,
     change::ConfigDelta,
     config::{Config, Frontend, Kind},
     view::Fold as _,
 };
+use stored::{Stored, insert_newer, named_backends};
 
 /// An object with a status.
 pub type Key = (StatusKind, Name);
@@ -48,16 +49,6 @@ pub struct Now {
     pub(crate) monotonic: Instant,
     /// For timestamps.
     pub(crate) wall: Timestamp,
-}
-
-/// The status of an object as the API server has it.
-struct Stored {
-    raw: StoredStatus,
-    status: Status,
-    /// Number of Backends that a Frontend names.
-    named_backends: usize,
-    /// The last generation that is known to have been programmed on all nodes.
-    programmed_generation: Option<i64>,
 }
 
 /// The connection to one node's agent, and its reports.
@@ -91,6 +82,9 @@ pub struct StatusEngine {
     all_dirty: bool,
     programs: HashMap<Name, (Arc<Frontend>, ProgramId)>,
     counts: HashMap<Name, NodeCounts>,
+    /// The numbers of the AddressPolicies, as of the last computation of one of their statuses.
+    policy_counts: BTreeMap<Name, PolicyCounts>,
+    namespaces: NamespaceDemand,
 }
 
 impl StatusEngine {
@@ -112,12 +106,19 @@ impl StatusEngine {
             all_dirty: false,
             programs: HashMap::new(),
             counts: HashMap::new(),
+            policy_counts: BTreeMap::new(),
+            namespaces: NamespaceDemand::default(),
         }
     }
 
     /// True once all kinds, Nodes, pods and MaglevNodes have been listed.
     pub fn is_listed(&self) -> bool {
         self.config.is_some() && self.nodes.is_some() && self.pods_listed && self.maglev_nodes_listed
+    }
+
+    /// True if there is an AddressPolicy.
+    pub fn has_policies(&self) -> bool {
+        self.stored.keys().any(|(kind, _)| *kind == StatusKind::Kind(Kind::AddressPolicy))
     }
 
     /// The number of nodes that are to serve the Frontends.
@@ -135,18 +136,27 @@ impl StatusEngine {
         self.agents.values().filter(|agent| agent.link == LinkState::Connected).count()
     }
 
-    pub fn apply_kinds(&mut self, updates: Vec<KindUpdate>) {
+    /// Returns the number to watch Namespaces with, if it has changed.
+    pub fn apply_kinds(&mut self, updates: Vec<KindUpdate>) -> Option<Option<u64>> {
         let mut affected: BTreeSet<Key> = BTreeSet::new();
         let mut batch = self.index.batch();
         for KindUpdate { kind, first, deleted, objects: observed } in updates {
+            let has_status = kind != Kind::Namespace;
             for name in deleted {
                 batch.delete(kind, &name);
+                if !has_status {
+                    continue;
+                }
                 let key = (StatusKind::Kind(kind), name);
                 self.stored.remove(&key);
                 affected.insert(key);
             }
             let mut objects = Vec::with_capacity(observed.len());
             for object in observed {
+                if !has_status {
+                    objects.push(object.object);
+                    continue;
+                }
                 let key = (StatusKind::Kind(kind), object.object.name());
                 let stored = Stored::new(key.0, object.stored, named_backends(&object.object));
                 affected.insert(key.clone());
@@ -162,6 +172,7 @@ impl StatusEngine {
         let changes = batch.publish();
         affected.extend(changes.problems().map(|changed| (StatusKind::Kind(changed.kind), changed.name.clone())));
         self.follow_config(affected);
+        self.namespaces.update(&mut self.index)
     }
 
     /// Marks the affected objects as dirty, and those that the new configuration affects.
@@ -174,6 +185,10 @@ impl StatusEngine {
             affected.extend(delta.frontends.iter().map(|(name, _)| name).map(key(Kind::Frontend)));
             affected.extend(delta.health_checks.iter().map(|(name, _)| name).map(key(Kind::HealthCheck)));
             self.config = Some(config);
+        }
+        let policies = [Kind::Backend, Kind::Frontend, Kind::AddressPolicy].map(StatusKind::Kind);
+        if affected.iter().any(|(kind, _)| policies.contains(kind)) {
+            self.mark_policies();
         }
         let configs = affected.iter().any(|(kind, _)| *kind == StatusKind::Kind(Kind::LoadBalancerConfig));
         for (kind, name) in affected {
@@ -316,6 +331,12 @@ impl StatusEngine {
         self.dirty.extend(self.stored.keys().filter(is_config).cloned());
     }
 
+    /// Marks all AddressPolicies as dirty: their numbers follow from all Frontends and Backends.
+    fn mark_policies(&mut self) {
+        let is_policy = |key: &&Key| key.0 == StatusKind::Kind(Kind::AddressPolicy);
+        self.dirty.extend(self.stored.keys().filter(is_policy).cloned());
+    }
+
     pub fn mark_all(&mut self) {
         self.counts.clear();
         self.all_dirty = true;
@@ -357,33 +378,7 @@ impl StatusEngine {
     }
 }
 
-impl Stored {
-    fn new(kind: StatusKind, raw: StoredStatus, named_backends: usize) -> Self {
-        let status = Status::from_value(kind, &raw.status);
-        let programmed_generation = status.programmed_generation();
-        Self { raw, status, named_backends, programmed_generation }
-    }
-}
-
 /// True if the list of Nodes contains `node`.
 fn is_registered(nodes: Option<&OrdMap<Name, ObservedNode>>, node: &str) -> bool {
     nodes.is_some_and(|nodes| nodes.contains_key(&Name::cluster(node)))
-}
-
-/// Replaces a stored status unless `new` is older: a watch may deliver a status from before the last write.
-fn insert_newer(stored: &mut HashMap<Key, Stored>, key: Key, mut new: Stored) {
-    let old = stored.get(&key);
-    if old.is_none_or(|old| !new.raw.is_older_than(&old.raw)) {
-        let same_object = old.filter(|old| old.raw.uid == new.raw.uid);
-        let before = same_object.and_then(|old| old.programmed_generation);
-        new.programmed_generation = new.programmed_generation.or(before);
-        stored.insert(key, new);
-    }
-}
-
-/// The number of Backends that a Frontend names.
-fn named_backends(object: &Object) -> usize {
-    let Object::Frontend(frontend) = object else { return 0 };
-    let pools = frontend.spec.iter().flat_map(|spec| &spec.pools);
-    pools.flat_map(|pool| &pool.backends).map(|backend| &backend.name).collect::<BTreeSet<_>>().len()
 }

@@ -157,7 +157,9 @@ impl Term {
                     if count == 0 {
                         return;
                     }
-                    self.engine.apply_kinds(std::mem::take(&mut kind_updates));
+                    if let Some(number) = self.engine.apply_kinds(std::mem::take(&mut kind_updates)) {
+                        receivers.namespaces.send_replace(number);
+                    }
                 }
                 Ok(()) = receivers.nodes.changed() => {
                     let list = receivers.nodes.borrow_and_update().clone();
@@ -238,6 +240,9 @@ impl Term {
         if waits_for.is_none() {
             self.collect_until = None;
             tracing::info!(nodes = self.engine.serving_node_count(), silent, "status writing started");
+            if !self.engine.has_policies() {
+                tracing::warn!("no AddressPolicy exists, so every namespace may use every address");
+            }
         }
         self.progress.waits_for.send_replace(waits_for);
         self.collect_until.is_none()

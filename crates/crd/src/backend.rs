@@ -133,6 +133,7 @@ pub struct BackendStatus {
     /// * Accepted: the spec is valid.
     /// * ResolvedRefs: the HealthCheck exists and is readable, or none is named.
     /// * Ready: Accepted and ResolvedRefs are true. Does not depend on the health of the backend.
+    /// * PolicyViolation: an AddressPolicy in mode Audit would not allow the Backend. Present only while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "condition::conditions")]
     pub conditions: Vec<Condition>,

@@ -13,6 +13,11 @@ pub enum ValueError {
     /// An address is not the address of one host.
     #[error("{0} cannot be used: it is unspecified, multicast, broadcast, link-local, IPv4-mapped or in ::/96")]
     NotAHost(IpAddr),
+    /// A text is not a network, or not in canonical spelling.
+    #[error(
+        "{0:?} is not a canonical network: write it like 203.0.113.0/26 or 2001:db8:1::/64, without bits after the prefix; one address is written like 192.0.2.1/32"
+    )]
+    NotANetwork(String),
     /// An address has the wrong IP family.
     #[error("{found} is not an {allowed} address")]
     Family {

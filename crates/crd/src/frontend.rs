@@ -12,6 +12,7 @@ use super::{
     address::Address,
     condition::{self, Condition},
     number::{Dscp, Port, TableLength, Weight},
+    path_probe::PathProbe,
     text,
 };
 use maglev_model as model;
@@ -95,15 +96,18 @@ use maglev_model as model;
     validation = Rule::new("has(self.port) == has(oldSelf.port) && (!has(self.port) || self.port == oldSelf.port)")
         .message("port cannot be changed, added or removed: address, protocol and port identify a Frontend; create another one").field_path(".port"),
     validation = Rule::new("self.encap.type != 'L3DSR' || !isIP(self.address) || ip(self.address).family() == 4")
-        .message("encap type L3DSR needs an IPv4 address").field_path(".encap")
+        .message("encap type L3DSR needs an IPv4 address").field_path(".encap"),
+    validation = Rule::new("!has(self.pathProbe) || self.pathProbe.mode == 'Off' || (has(self.protocol) && self.protocol == 'TCP' && self.encap.type == 'GRE')")
+        .message("the path can be probed only with protocol TCP and encap type GRE; remove pathProbe, or set its mode to Off").field_path(".pathProbe.mode")
 )]
 pub struct FrontendSpec {
     /// Virtual IP address that clients connect to, in canonical spelling, such as 203.0.113.10 or
     /// 2001:db8::10. Required. Cannot be changed.
     ///
     /// Must not be unspecified, multicast, broadcast, link-local, IPv4-mapped or in ::/96. Loopback
-    /// addresses are for sandboxes only. The namespace of the oldest Frontend on an address owns the
-    /// address: Frontends of other namespaces on it are rejected.
+    /// addresses are for sandboxes only. AddressPolicies may restrict the addresses of a namespace. The
+    /// namespace of the oldest Frontend that is allowed on an address owns the address: Frontends of
+    /// other namespaces on it wait.
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("address cannot be changed: address, protocol and port identify a Frontend; create another one"))]
     pub address: Address,
@@ -151,6 +155,13 @@ pub struct FrontendSpec {
     /// Changing it recreates the VIP, which cuts all flows.
     #[serde(default = "table_length")]
     pub table_length: TableLength,
+
+    /// Probe of the path that packets take to each backend and of its direct response: the tunnel ends
+    /// at the backend, the VIP is on its loopback interface, a server listens on the VIP, and large
+    /// packets arrive. If absent, the path is probed in mode Report with protocol TCP and encap type
+    /// GRE, and not at all otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_probe: Option<PathProbe>,
 
     /// Pools of backends in order of priority: 1 to 8. The first pool with a backend that is up and
     /// has a weight above 0 takes all traffic; the other pools stand by.
@@ -323,7 +334,9 @@ pub struct FrontendStatus {
     /// * Programmed: VPP on every node matches the spec.
     /// * Available: every node has a backend to send traffic to.
     /// * Ready: Accepted, ResolvedRefs and Programmed are true and Conflicted is not.
-    /// * Conflicted, Degraded: present only while true.
+    /// * PathReady: packets to the VIP reach the servers from every node, and the answers come back
+    ///   directly. Present only if nodes probe the paths.
+    /// * Conflicted, Degraded, PolicyViolation: present only while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "condition::conditions")]
     pub conditions: Vec<Condition>,

@@ -17,6 +17,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 
 mod address;
+mod address_policy;
 mod backend;
 mod condition;
 mod duration;
@@ -26,7 +27,9 @@ mod header;
 mod health_check;
 mod load_balancer_config;
 mod maglev_node;
+mod network;
 mod number;
+mod path_probe;
 mod reference;
 mod schema;
 mod status_range;
@@ -35,6 +38,10 @@ mod tests;
 mod text;
 
 pub use address::{Address, Ipv4Source, Ipv6Source};
+pub use address_policy::{
+    AddressPolicy, AddressPolicySpec, AddressPolicyStatus, BackendGrant, BodyCheck, FrontendGrant, FrontendPorts,
+    Limits, NamespaceSelector, Namespaces, OnRevoke, PolicyMode, PortRange, ProbeGrant,
+};
 pub use backend::{AdminState, Backend, BackendSpec, BackendState, BackendStatus};
 pub use condition::Condition;
 pub use duration::Duration;
@@ -54,7 +61,9 @@ pub use maglev_node::{
     Capability, FailingFrontend, MAX_ACCEPTED_HOLDS, MaglevNode, MaglevNodeFields, MaglevNodeSpec, MaglevNodeStatus,
     NodeVpp,
 };
+pub use network::Network;
 pub use number::{Count, Dscp, Int, Port, PowerOfTwo, TableLength, Weight};
+pub use path_probe::{PacketSize, PathInterval, PathProbe, PathProbeMode};
 pub use reference::{CaCertificateKind, CaCertificateRef, LocalRef};
 pub use schema::yaml;
 pub use status_range::StatusRange;
@@ -66,8 +75,15 @@ pub const VERSION: &str = "v1alpha1";
 
 /// All CustomResourceDefinitions, ready to be applied.
 pub fn all() -> Vec<CustomResourceDefinition> {
-    [HealthCheck::crd(), Backend::crd(), Frontend::crd(), LoadBalancerConfig::crd(), MaglevNode::crd()]
-        .into_iter()
-        .map(schema::finish)
-        .collect()
+    [
+        HealthCheck::crd(),
+        Backend::crd(),
+        Frontend::crd(),
+        LoadBalancerConfig::crd(),
+        AddressPolicy::crd(),
+        MaglevNode::crd(),
+    ]
+    .into_iter()
+    .map(schema::finish)
+    .collect()
 }

@@ -12,6 +12,7 @@ use super::{
     address::{Ipv4Source, Ipv6Source},
     condition::{self, Condition},
     duration::Duration,
+    network::Network,
     number::{Int, PowerOfTwo},
     text,
 };
@@ -62,6 +63,12 @@ pub struct LoadBalancerConfigSpec {
     /// Settings of the probes of backends.
     #[serde(default)]
     pub probe: Probe,
+
+    /// Networks whose addresses no Frontend and no Backend may have, whatever AddressPolicies allow: at most 64. Applies
+    /// to the whole cluster, not only to the selected nodes. VIPs and servers that VPP has are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "set"))]
+    pub never_addresses: Vec<Network>,
 }
 
 /// Global settings of the VPP load balancer (`lb_conf`).

@@ -43,6 +43,7 @@ fn check_any(object: &Value, old: Option<&Value>) -> Result<(), Rejection> {
         "Backend" => check::<Backend>(object, old),
         "Frontend" => check::<Frontend>(object, old),
         "LoadBalancerConfig" => check::<LoadBalancerConfig>(object, old),
+        "AddressPolicy" => check::<AddressPolicy>(object, old),
         other => panic!("{other} is not a kind that users write"),
     }
 }

@@ -8,12 +8,12 @@ use std::{collections::BTreeMap, fs, path::Path};
 use ts_rs::{Config, TS};
 
 pub(crate) use self::literals::{
-    AdminMode, AdminState, BackendState, EncapType, Family, Flag, ForeignVips, FrontendState, Kind, LinkState,
-    MemberCondition, ObjectKind, OnBackendDown, ProbeCode, ProblemReason, ProgramResult, RowState,
+    AdminState, BackendState, EncapType, Family, Flag, ForeignVips, FrontendState, Kind, LinkState, MemberCondition,
+    ObjectKind, OnBackendDown, ProbeCode, ProblemReason, ProgramResult, RowState, SignInMode,
 };
 use self::typescript::Declaration;
 use crate::{
-    admin::wire::{Change, ChangeBody, ChangeReport, Preview, SessionStatus, SignInBody, SignedIn},
+    admin::wire::{Change, ChangeBody, ChangeReport, Preview},
     document::{
         AgentSelector, BackendDetail, ConditionDetail, Count, Counters, Foreign, FrontendDetail, HealthCheckDetail,
         HoldDetail, InVpp, LastChange, Member, MemberTraffic, NodeHeader, ObjectInfo, ObjectProblems, PastTransition,
@@ -25,6 +25,7 @@ use crate::{
         BeatList, Heartbeat, Hello, Line, Log, NodePatch, ObjectChange, ResyncNotice, SummaryPatch, Tick, WatchedBeats,
     },
     responses::ErrorBody,
+    sessions::wire::{SessionStatus, SignInBody, SignedIn},
 };
 
 /// A message of the stream: the name of the server-sent event, and its data.
@@ -132,7 +133,7 @@ fn files() -> BTreeMap<&'static str, Vec<Declaration>> {
         ResyncNotice,
     ];
     let admin = declarations![
-        AdminMode,
+        SignInMode,
         SignInBody,
         SessionStatus,
         SignedIn,

@@ -50,7 +50,13 @@ async fn document<T: Serialize>(
     let body = match found {
         Some(body) => body,
         None => match tokio::task::spawn_blocking(move || make().map(|made| serde_json::to_vec(&made))).await {
-            Ok(Some(Ok(body))) => Bytes::from(body),
+            Ok(Some(Ok(body))) => {
+                let body = Bytes::from(body);
+                if let Some((snapshot, document)) = cached {
+                    shared.documents.insert(snapshot, document, body.clone());
+                }
+                body
+            }
             Ok(None) => return error_response(StatusCode::NOT_FOUND, "NotFound", missing),
             Ok(Some(Err(_))) | Err(_) => {
                 let message = "internal error; see the log of the dashboard";
@@ -58,9 +64,6 @@ async fn document<T: Serialize>(
             }
         },
     };
-    if let Some((snapshot, document)) = cached {
-        shared.documents.insert(snapshot, document, body.clone());
-    }
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::options::AdminOptions;
+use super::options::SignInOptions;
 
 /// An error at start. Later errors are logged, and reported to the browser.
 #[derive(Debug, thiserror::Error)]
@@ -12,17 +12,17 @@ pub enum Error {
     Metric(#[source] prometheus::Error),
     /// A file for signing in is unreadable.
     #[error("cannot read {}", path.display())]
-    AdminFile {
+    SignInFile {
         path: PathBuf,
         #[source]
         source: std::io::Error,
     },
     /// The username or password is empty.
     #[error("{} is empty", path.display())]
-    AdminEmpty { path: PathBuf },
+    SignInEmpty { path: PathBuf },
     /// The secret that encrypts cookies is too short.
-    #[error("{} has {length} bytes, but at least {} are required", path.display(), AdminOptions::KEY_BYTES)]
-    AdminKey { path: PathBuf, length: usize },
+    #[error("{} has {length} bytes, but at least {} are required", path.display(), SignInOptions::KEY_BYTES)]
+    SignInKey { path: PathBuf, length: usize },
 }
 
 impl Error {
@@ -30,9 +30,9 @@ impl Error {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Metric(_) => "MetricRejected",
-            Self::AdminFile { .. } => "AdminFileUnreadable",
-            Self::AdminEmpty { .. } => "AdminFileEmpty",
-            Self::AdminKey { .. } => "AdminKeyTooShort",
+            Self::SignInFile { .. } => "SignInFileUnreadable",
+            Self::SignInEmpty { .. } => "SignInFileEmpty",
+            Self::SignInKey { .. } => "SignInKeyTooShort",
         }
     }
 }

@@ -4,12 +4,12 @@
 //! fleet: nodes, updates ──┐
 //! kube: objects ──────────┴▶ updater ─▶ state ─┬▶ Snapshot ─▶ documents ─┐
 //!                                              └▶ messages ─▶ broker ────┴▶ HTTP, Server-Sent Events ─▶ browsers
-//! browsers ──POST──▶ admin ─▶ fleet::operator_change ─▶ API server
+//! browsers ──POST──▶ sessions ─▶ admin ─▶ fleet::operator_change ─▶ API server
 //! ```
 //!
 //! The page only folds messages; the server computes everything that it shows. Replicas share no state: the position in
-//! each agent's sequence of changes decides which of two documents is newer. Only `admin` writes to the API server, if
-//! operator changes are enabled.
+//! each agent's sequence of changes decides which of two documents is newer. `sessions` signs users in, for reading or for
+//! changes. Only `admin` writes to the API server, if operator changes are enabled.
 
 mod access;
 mod admin;
@@ -32,9 +32,11 @@ mod metrics;
 mod options;
 mod patch;
 mod query;
+mod request_error;
 mod responses;
 mod routes;
 mod server;
+mod sessions;
 mod state;
 mod stream;
 mod traffic;
@@ -56,12 +58,13 @@ use self::{
     document_cache::DocumentCache,
     metrics::Metrics,
     server::Server,
+    sessions::Sessions,
     state::{DashboardState, Snapshot},
     updater::Updater,
 };
 pub use self::{
     error::Error,
-    options::{AdminMode, AdminOptions, Build, Clock, DashboardOptions},
+    options::{Build, Clock, DashboardOptions, SignInMode, SignInOptions},
 };
 use maglev_fleet::FleetHandle;
 use maglev_kube::objects::Objects;
@@ -88,6 +91,7 @@ struct Shared {
     started: Time,
     ping: Duration,
     shutdown: CancellationToken,
+    sessions: Option<Arc<Sessions>>,
     admin: Option<Arc<Admin>>,
     access: Arc<Access>,
     documents: DocumentCache,
@@ -119,12 +123,14 @@ impl Dashboard {
         let hosts = AllowedHosts::new(&options.allowed_hosts);
         let proxies = options.trusted_proxies;
         let access = Arc::new(Access { hosts, proxies: proxies.clone(), metrics: metrics.clone() });
+        let sign_in = options.sign_in.map(|options| Sessions::new(options, metrics.clone()).map(Arc::new));
+        let sessions = sign_in.transpose()?;
         let broker = Arc::new(Broker::new(options.replica, options.buffer, metrics));
         let kubernetes = if objects_rx.is_some() { "unavailable" } else { "none" };
         let state = DashboardState::new(AgentSelector::new(options.namespace.as_deref()), kubernetes);
         let updater = Updater::new(fleet.clone(), objects_rx, state, Arc::clone(&broker));
-        let admin = options.admin.map(|admin| Arc::new(Admin::new(admin, fleet.clone())));
-        admin.as_ref().map_or(Ok(()), |admin| admin.check())?;
+        let may_change = sessions.as_ref().filter(|sessions| sessions.allow_changes());
+        let admin = may_change.map(|sessions| Arc::new(Admin::new(Arc::clone(sessions), fleet.clone())));
         let shared = Arc::new(Shared {
             fleet,
             broker,
@@ -133,6 +139,7 @@ impl Dashboard {
             started: Time(Timestamp::now()),
             ping: options.ping,
             shutdown: CancellationToken::new(),
+            sessions,
             admin,
             access,
             documents: DocumentCache::default(),

@@ -3,7 +3,7 @@
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 /// Reasons to refuse a request.
-const REFUSALS: [&str; 4] = ["HostNotAllowed", "CrossSite", "TooManyStreams", "Busy"];
+const REFUSALS: [&str; 5] = ["HostNotAllowed", "CrossSite", "NotSignedIn", "TooManyStreams", "Busy"];
 
 /// Counters of event streams and refused requests; clones share them.
 #[derive(Clone, Debug)]

@@ -28,8 +28,8 @@ pub struct DashboardOptions {
     pub buffer: usize,
     /// A random number that identifies this process in the ids of messages.
     pub replica: u64,
-    /// Operator changes are disabled without it.
-    pub admin: Option<AdminOptions>,
+    /// Without it, nobody signs in: everybody may read, and operator changes are disabled.
+    pub sign_in: Option<SignInOptions>,
 }
 
 impl DashboardOptions {
@@ -45,16 +45,16 @@ pub struct Build {
     pub build_date: Option<&'static str>,
 }
 
-/// Options of operator changes.
-pub struct AdminOptions {
-    pub mode: AdminMode,
-    /// File with the secret that encrypts cookies, the same for all replicas; at least [`AdminOptions::KEY_BYTES`] bytes.
+/// Options of sign-in.
+pub struct SignInOptions {
+    pub mode: SignInMode,
+    /// File with the secret that encrypts cookies, the same for all replicas; at least [`SignInOptions::KEY_BYTES`] bytes.
     /// A new secret takes effect after some seconds.
     pub key_file: PathBuf,
     pub clock: Clock,
 }
 
-impl AdminOptions {
+impl SignInOptions {
     /// Shortest accepted secret.
     pub const KEY_BYTES: usize = 32;
 }
@@ -64,28 +64,34 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The authentication of users.
 #[expect(clippy::large_enum_variant, reason = "a process has one")]
-pub enum AdminMode {
-    /// By one username and password. `client` writes the changes.
+pub enum SignInMode {
+    /// By one username and password, for changes only. `client` writes the changes.
     Basic {
         /// Directory with the files `username` and `password`. New contents take effect after some seconds.
         credentials_dir: PathBuf,
         client: Client,
     },
-    /// By a Kubernetes token, which also authorizes the writes.
-    Token(UserClients),
+    /// By a Kubernetes token, which also authorizes the user.
+    Token {
+        clients: UserClients,
+        /// Reading requires a session of a user who may list every kind of maglev.vpp.io in all namespaces.
+        to_read: bool,
+        /// Users may make the changes that the API server allows them.
+        to_change: bool,
+    },
 }
 
-impl AdminMode {
+impl SignInMode {
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Self::Basic { .. } => "basic",
-            Self::Token(_) => "token",
+            Self::Token { .. } => "token",
         }
     }
 }
 
-impl fmt::Debug for AdminOptions {
+impl fmt::Debug for SignInOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AdminOptions").field("mode", &self.mode.as_str()).finish_non_exhaustive()
+        f.debug_struct("SignInOptions").field("mode", &self.mode.as_str()).finish_non_exhaustive()
     }
 }

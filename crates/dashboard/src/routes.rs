@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::{
     Extension, Router,
     extract::{Query as UrlQuery, Request, State, rejection::QueryRejection},
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    http::{Extensions, HeaderMap, HeaderValue, StatusCode, Uri, header},
     middleware::{from_fn_with_state, map_response},
     response::Response,
     routing::{any, get},
@@ -21,7 +21,7 @@ use super::{
     documents,
     query::RawQuery,
     responses::{busy_response, error_response, relative_redirect},
-    stream,
+    sessions, stream,
 };
 
 /// Allows only the site's own files and responses, and no framing.
@@ -60,9 +60,24 @@ fn without_prefix(uri: &Uri) -> Option<Uri> {
 }
 
 fn routes(shared: Arc<Shared>) -> Router {
-    let compressed = Router::new()
-        .route("/view/", get(assets::index))
-        .route("/view/{*path}", get(assets::asset))
+    let page = Router::new().route("/view/", get(assets::index)).route("/view/{*path}", get(assets::asset));
+    let to_page = |to: &'static str| get(move || async move { relative_redirect(to) });
+    Router::new()
+        .merge(page.layer(CompressionLayer::new()))
+        .merge(api(&shared))
+        .merge(sessions::routes(shared.sessions.clone()))
+        .merge(admin::routes(shared.admin.clone()))
+        .route("/", to_page("view/"))
+        .route("/view", to_page("view/"))
+        .route("/admin", to_page("view/"))
+        .route("/admin/", to_page("../view/"))
+        .fallback(not_found)
+        .with_state(shared)
+}
+
+/// Documents and stream, for users who may read.
+fn api(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    let documents = Router::new()
         .route("/view/api/summary", get(documents::summary))
         .route("/view/api/state", get(documents::state))
         .route("/view/api/state/{node}", get(documents::node))
@@ -72,16 +87,15 @@ fn routes(shared: Arc<Shared>) -> Router {
         .route("/view/api/maglevds", get(documents::maglevds))
         .route("/view/api/version", get(documents::version))
         .layer(CompressionLayer::new());
-    Router::new()
-        .merge(compressed)
+    let api = Router::new()
+        .merge(documents)
         // Not compressed, because a compressor would delay messages in its buffer.
         .route("/view/api/events", get(events))
-        .route("/view/api/{*path}", any(not_found))
-        .route("/", get(|| async { relative_redirect("view/") }))
-        .route("/view", get(|| async { relative_redirect("view/") }))
-        .merge(admin::routes(shared.admin.clone()))
-        .fallback(not_found)
-        .with_state(shared)
+        .route("/view/api/{*path}", any(not_found));
+    match shared.sessions.clone().filter(|sessions| sessions.required_to_read()) {
+        Some(sessions) => api.route_layer(from_fn_with_state(sessions, sessions::require_reader)),
+        None => api,
+    }
 }
 
 async fn events(
@@ -89,6 +103,7 @@ async fn events(
     Extension(client): Extension<Client>,
     query: Result<UrlQuery<RawQuery>, QueryRejection>,
     headers: HeaderMap,
+    extensions: Extensions,
 ) -> Response {
     let query = query.map_err(|rejection| rejection.body_text()).and_then(|UrlQuery(raw)| raw.try_into());
     let query = match query {
@@ -96,7 +111,7 @@ async fn events(
         Err(message) => return error_response(StatusCode::BAD_REQUEST, "BadParameter", &message),
     };
     match shared.streams.try_acquire(client.address) {
-        Some(slot) => stream::respond(&shared, query, &headers, slot),
+        Some(slot) => stream::respond(&shared, query, &headers, slot, extensions.get()),
         None => {
             shared.broker.metrics().refused("TooManyStreams");
             busy_response("the maximum of event streams, or of those of your address, is reached")

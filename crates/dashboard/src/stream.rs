@@ -8,7 +8,11 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
-use futures::{Stream, stream::unfold};
+use futures::{
+    FutureExt as _, Stream,
+    future::{BoxFuture, pending},
+    stream::unfold,
+};
 use jiff::Timestamp;
 use maglev_net::Slot;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
@@ -24,6 +28,7 @@ use super::{
     message::{Hello, ResyncNotice, Tick, WatchedBeats},
     patch,
     query::Query,
+    sessions::Session,
 };
 
 /// The delay in milliseconds after which a browser reconnects.
@@ -31,13 +36,21 @@ const RETRY: &str = "retry: 2000\n\n";
 /// Interval between messages about probes.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The response with the stream, which ends when the client disconnects or the process stops.
-pub fn respond(shared: &Arc<Shared>, query: Query, headers: &HeaderMap, slot: Slot) -> Response {
+/// The response with the stream, which ends when the client disconnects, its session ends, or the process stops.
+pub fn respond(
+    shared: &Arc<Shared>,
+    query: Query,
+    headers: &HeaderMap,
+    slot: Slot,
+    session: Option<&Session>,
+) -> Response {
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     // The header is newer than the URL. An invalid id counts as that of another replica.
     let unknown = EventId { replica: !shared.broker.replica(), seq: 0 };
     let since = last.map(|id| id.parse().unwrap_or(unknown)).or(query.since.map(|id| id.unwrap_or(unknown)));
-    let stream = ClientStream::new(shared, query, since, slot);
+    let session = session.and_then(|session| Some(Arc::clone(shared.sessions.as_ref()?).end(session.clone())));
+    let session_end = session.unwrap_or_else(|| pending().boxed());
+    let stream = ClientStream::new(shared, query, since, slot, session_end);
     let mut response = Body::from_stream(stream.frames()).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -55,11 +68,18 @@ struct ClientStream {
     pings: Interval,
     beat_ticks: Option<Interval>,
     shutdown: CancellationToken,
+    session_end: BoxFuture<'static, ()>,
     _slot: Slot,
 }
 
 impl ClientStream {
-    fn new(shared: &Arc<Shared>, query: Query, since: Option<EventId>, slot: Slot) -> Self {
+    fn new(
+        shared: &Arc<Shared>,
+        query: Query,
+        since: Option<EventId>,
+        slot: Slot,
+        session_end: BoxFuture<'static, ()>,
+    ) -> Self {
         let node = query.node.clone().filter(|_| !query.beats.is_empty());
         let beats = node.map(|node| Arc::new(Heartbeats::new(node, query.debug)));
         let subscription = shared.broker.subscribe(query.filter(), beats.clone(), since);
@@ -72,6 +92,7 @@ impl ClientStream {
             pings: ticks(shared.ping),
             beat_ticks: watched.map(|_| ticks(HEARTBEAT_INTERVAL)),
             shutdown: shared.shutdown.clone(),
+            session_end,
             _slot: slot,
         };
         stream.begin(shared, watched);
@@ -113,6 +134,7 @@ impl ClientStream {
             }
             tokio::select! {
                 () = self.shutdown.cancelled() => return None,
+                () = &mut self.session_end => return None,
                 message = self.subscription.outgoing_rx.recv() => return message.map(|message| message.frame()),
                 _ = self.pings.tick() => self.ping(),
                 () = tick(&mut self.beat_ticks) => self.add_heartbeats(),

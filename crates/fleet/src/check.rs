@@ -24,7 +24,8 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use maglev_kube::release_pods::{AGENT, ReleasePod, release_pods};
-use maglev_rpc::client::AgentClient;
+
+use super::{AgentTarget, Connect as _, Direct, Error, Security};
 
 /// Timeout of one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,12 +33,14 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The release to check.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Check {
     pub namespace: String,
     pub release: String,
     /// Time limit of repeated rounds.
     pub within: Duration,
+    /// Security of the connections to agents.
+    pub security: Security,
 }
 
 /// Result of a round: for each pod its name, and a success or failure message.
@@ -84,7 +87,8 @@ impl Check {
                 )]);
             }
         };
-        let checks = pods.iter().map(async |pod| (display_name(pod), check_pod(pod).await));
+        let direct = Direct::new(self.security.clone());
+        let checks = pods.iter().map(async |pod| (display_name(pod), check_pod(pod, &direct).await));
         let mut report = Report(join_all(checks).await);
         if !pods.iter().any(|pod| pod.component == AGENT) {
             let error = "there is no agent pod: check that at least one Node has the labels in the chart value agent.nodeSelector";
@@ -100,15 +104,18 @@ fn display_name(pod: &ReleasePod) -> String {
 }
 
 /// Checks `/readyz` of a pod, and the gRPC server of an agent.
-async fn check_pod(pod: &ReleasePod) -> Result<String, String> {
+async fn check_pod(pod: &ReleasePod, direct: &Direct) -> Result<String, String> {
     let ip = pod.ip.ok_or("the pod has no IP address yet")?;
     let within =
         |endpoint: &str, port| format!("{endpoint} on {ip} port {port}: no answer within {} s", TIMEOUT.as_secs());
     let (metrics, grpc) = (pod.metrics, pod.grpc.filter(|_| pod.component == AGENT));
     timeout(TIMEOUT, readyz((ip, metrics).into())).await.map_err(|_| within("/readyz", metrics))??;
     let Some(grpc) = grpc else { return Ok("ready".to_owned()) };
-    let version = timeout(TIMEOUT, version((ip, grpc).into())).await.map_err(|_| within("gRPC", grpc))??;
-    Ok(format!("ready, and maglevd {version} answers on port {grpc}"))
+    let tls_address = pod.grpc_tls.map(|port| (ip, port).into());
+    let target = AgentTarget { tls_address, ..AgentTarget::from(SocketAddr::from((ip, grpc))) };
+    let port = direct.address(&target).port();
+    let version = timeout(TIMEOUT, version(direct, &target)).await.map_err(|_| within("gRPC", port))??;
+    Ok(format!("ready, and maglevd {version} answers on port {port}"))
 }
 
 async fn readyz(address: SocketAddr) -> Result<(), String> {
@@ -124,13 +131,14 @@ async fn readyz(address: SocketAddr) -> Result<(), String> {
     if status.is_success() { Ok(()) } else { Err(format!("not ready: {}", reason.trim())) }
 }
 
-async fn version(address: SocketAddr) -> Result<String, String> {
-    let failed = |err: &dyn fmt::Display| {
-        format!("gRPC on {address} does not answer ({err}); check that the node's firewall allows the port")
-    };
-    let endpoint = AgentClient::endpoint(format!("http://{address}")).map_err(|err| failed(&err))?;
-    let channel = endpoint.connect().await.map_err(|err| failed(&err))?;
-    Ok(AgentClient::new(channel).version().await.map_err(|err| failed(&err))?.version)
+async fn version(direct: &Direct, target: &AgentTarget) -> Result<String, String> {
+    let address = direct.address(target);
+    let client = direct.connect(target).await.map_err(|err| {
+        let text = Error::Connect(err).describe();
+        format!("gRPC on {address} does not answer ({text}); check that the node's firewall allows the port")
+    })?;
+    let version = client.version().await.map_err(|err| Error::from(err).describe());
+    version.map(|version| version.version).map_err(|err| format!("gRPC on {address}: {err}"))
 }
 
 #[cfg(test)]
@@ -147,6 +155,7 @@ mod tests {
             ip: Some(address.ip()),
             metrics: address.port(),
             grpc,
+            grpc_tls: None,
         }
     }
 
@@ -166,10 +175,13 @@ mod tests {
     #[tokio::test]
     async fn unready_pod_reports_the_reason() {
         let ready = serve("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n").await;
-        assert_eq!(check_pod(&pod(ready, "controller", None)).await, Ok("ready".to_owned()));
+        assert_eq!(check_pod(&pod(ready, "controller", None), &Direct::default()).await, Ok("ready".to_owned()));
         let unready = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 16\r\n\r\nwaiting for VPP\n";
         let unready = serve(unready).await;
-        assert_eq!(check_pod(&pod(unready, AGENT, Some(1))).await, Err("not ready: waiting for VPP".to_owned()));
+        assert_eq!(
+            check_pod(&pod(unready, AGENT, Some(1)), &Direct::default()).await,
+            Err("not ready: waiting for VPP".to_owned())
+        );
     }
 
     #[tokio::test]
@@ -178,7 +190,8 @@ mod tests {
         let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = closed.local_addr().expect("the listener is bound").port();
         drop(closed);
-        let failed = check_pod(&pod(ready, AGENT, Some(port))).await.expect_err("the port is closed");
+        let failed =
+            check_pod(&pod(ready, AGENT, Some(port)), &Direct::default()).await.expect_err("the port is closed");
         assert!(failed.contains(&format!("127.0.0.1:{port}")) && failed.contains("firewall"), "{failed}");
     }
 

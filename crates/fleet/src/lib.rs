@@ -19,6 +19,7 @@ mod mirror;
 pub mod operator_change;
 mod options;
 mod probe_subscriptions;
+mod security;
 mod store;
 pub mod survey;
 mod target;
@@ -40,8 +41,9 @@ pub use self::{
     mirror::{Loops, Mirror},
     options::{FleetOptions, Source, Timings},
     probe_subscriptions::{MAX_PROBED_BACKENDS, ProbeSubscription},
+    security::{Direct, Security},
     store::{CountersRead, LinkState, NodeState},
-    target::{AgentTarget, Connect, ConnectError, Direct},
+    target::{AgentTarget, Connect, ConnectError},
     update::{FleetUpdate, FollowedLines, Update, Updates},
 };
 use maglev_kube::{AgentPod, Listed, PodWatch};

@@ -17,7 +17,7 @@ mod probes;
 use std::{convert::Infallible, sync::Arc};
 
 use futures::{FutureExt as _, future::BoxFuture};
-use maglev_net::{Backoff, error_chain};
+use maglev_net::Backoff;
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -33,7 +33,7 @@ use super::{
     target::AgentTarget,
     update::FleetUpdate,
 };
-use maglev_rpc::client::{AgentClient, AgentVersion};
+use maglev_rpc::client::AgentVersion;
 use maglev_telemetry::AsOf;
 
 /// The link to one agent.
@@ -103,7 +103,7 @@ impl<M: Mirror> AgentLink<M> {
     }
 
     fn mark_failed(&self, error: &Error) {
-        let text = error_chain(error);
+        let text = error.describe();
         LinkCounters::count(&self.cell.link_counters.failures, 1);
         let now = (self.options.clock)();
         {
@@ -116,7 +116,7 @@ impl<M: Mirror> AgentLink<M> {
                     now
                 }
             };
-            state.link = LinkState::Unreachable { error: text.into(), since };
+            state.link = LinkState::Unreachable { error: text.into(), reason: error.reason(), since };
         }
         self.publish(FleetUpdate::Node(Arc::clone(&self.node)));
     }
@@ -126,8 +126,7 @@ impl<M: Mirror> AgentLink<M> {
         let timings = self.options.timings;
         self.target.ensure_only()?;
         let open = async {
-            let channel = self.options.connector.connect(&self.target).await.map_err(Error::Connect)?;
-            let client = AgentClient::new(channel);
+            let client = self.options.connector.connect(&self.target).await.map_err(Error::Connect)?;
             let version = client.version().await?;
             Ok::<_, Error>((client, version))
         };

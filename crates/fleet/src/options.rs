@@ -5,7 +5,10 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use kube::Client;
 
-use super::target::{Connect, Direct};
+use super::{
+    security::{Direct, Security},
+    target::Connect,
+};
 use maglev_kube::Delays;
 
 /// Discovery of the agents.
@@ -36,9 +39,16 @@ pub struct FleetOptions {
     pub clock: fn() -> Timestamp,
 }
 
+impl FleetOptions {
+    /// Connects directly to the agents' addresses, with this security.
+    pub fn direct(security: Security) -> Self {
+        Self { connector: Arc::new(Direct::new(security)), ..Self::default() }
+    }
+}
+
 impl Default for FleetOptions {
     fn default() -> Self {
-        Self { connector: Arc::new(Direct), timings: Timings::default(), clock: Timestamp::now }
+        Self { connector: Arc::new(Direct::default()), timings: Timings::default(), clock: Timestamp::now }
     }
 }
 

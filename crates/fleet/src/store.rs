@@ -29,7 +29,13 @@ pub enum LinkState {
     /// The mirror is in sync and followed.
     Connected,
     /// The connection failed; the mirror keeps its last state.
-    Unreachable { error: Arc<str>, since: Timestamp },
+    Unreachable {
+        error: Arc<str>,
+        /// A fixed PascalCase word for the error.
+        reason: &'static str,
+        /// Time of the first of several failures.
+        since: Timestamp,
+    },
 }
 
 impl LinkState {

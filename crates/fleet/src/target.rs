@@ -1,9 +1,8 @@
-//! Address of an agent, and the way to connect to it.
+//! Address of an agent, and the interface of connecting to it.
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
-use futures::{FutureExt as _, future::BoxFuture};
-use tonic::transport::Channel;
+use futures::future::BoxFuture;
 
 use super::Error;
 use maglev_kube::AgentPod;
@@ -19,8 +18,10 @@ pub struct AgentTarget {
     pub uid: Arc<str>,
     /// Name of the Node; `None` if only an address is known.
     pub node: Option<Arc<str>>,
-    /// Address and port of the gRPC server.
+    /// Address and port of the gRPC server without TLS.
     pub address: SocketAddr,
+    /// Address and port of the gRPC server with TLS, if the agent has one.
+    pub tls_address: Option<SocketAddr>,
     /// Other pods that are the agent of the same node. With any, none of the pods is connected to.
     pub others: Vec<Name>,
 }
@@ -44,6 +45,7 @@ impl From<&AgentPod> for AgentTarget {
             uid: Arc::clone(&pod.uid),
             node: Some(Arc::clone(&pod.node)),
             address: (pod.ip, pod.port).into(),
+            tls_address: pod.tls_port.map(|port| (pod.ip, port).into()),
             others: Vec::new(),
         }
     }
@@ -51,7 +53,7 @@ impl From<&AgentPod> for AgentTarget {
 
 impl From<SocketAddr> for AgentTarget {
     fn from(address: SocketAddr) -> Self {
-        Self { pod: None, uid: "".into(), node: None, address, others: Vec::new() }
+        Self { pod: None, uid: "".into(), node: None, address, tls_address: None, others: Vec::new() }
     }
 }
 
@@ -68,16 +70,6 @@ pub type ConnectError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Connects to agents.
 pub trait Connect: Send + Sync + 'static {
-    /// Returns a connected channel. The caller limits the time.
-    fn connect<'a>(&'a self, target: &'a AgentTarget) -> BoxFuture<'a, Result<Channel, ConnectError>>;
-}
-
-/// Connects directly to the agent's address.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Direct;
-
-impl Connect for Direct {
-    fn connect<'a>(&'a self, target: &'a AgentTarget) -> BoxFuture<'a, Result<Channel, ConnectError>> {
-        async move { Ok(AgentClient::endpoint(format!("http://{}", target.address))?.connect().await?) }.boxed()
-    }
+    /// Returns a connected client. The caller limits the time.
+    fn connect<'a>(&'a self, target: &'a AgentTarget) -> BoxFuture<'a, Result<AgentClient, ConnectError>>;
 }

@@ -181,7 +181,7 @@ impl<P: Prober> Checker<P> {
     /// Records the delay of a tick, which is the delay of all other work in the queue.
     fn tick(&mut self, due: Instant, now: Instant) {
         self.starvation.record_tick(due, now);
-        if self.queue.probes() > 0 {
+        if self.queue.has_probes() {
             self.queue.schedule_tick(now + self.starvation.tick_interval());
         }
     }

@@ -10,6 +10,8 @@
 //!                             Prober (network: ICMP, TCP, HTTP, HTTPS, gRPC)
 //! ```
 //!
+//! Beside it, the `path_probe` sends SYNs through the tunnels of the Frontends.
+//!
 //! The effect of a state on weights is decided in `model::weights`.
 
 mod checker;
@@ -25,6 +27,7 @@ mod metrics;
 mod namespace;
 mod network;
 mod outcome_effect;
+mod path_probe;
 mod pattern_matcher;
 mod per_family;
 mod probe_grpc;
@@ -47,6 +50,7 @@ use tokio_util::sync::CancellationToken;
 
 use maglev_model::{config::Config, event::Events, health::HealthSnapshot};
 
+use self::path_probe::{PathChecker, RawSockets};
 pub use self::{
     checker::Checker,
     last_probes::LastProbes,
@@ -55,6 +59,8 @@ pub use self::{
     namespace::NetworkNamespace,
     network::NetworkProber,
     outcome_effect::describe_effect,
+    path_probe::PathMetrics,
+    probe_grpc::message as grpc_health,
     prober::{ProbeOutcome, ProbeTarget, Prober},
     progress::ProbeTrace,
 };
@@ -71,6 +77,7 @@ pub struct HealthOptions {
     /// The maximum number of probes in flight, at least 1; further probes wait. Bounds sockets and memory.
     pub max_in_flight: usize,
     pub metrics: ProbeMetrics,
+    pub path_metrics: PathMetrics,
     /// Receives the beats of the probe loop.
     pub beat: LoopBeat,
     /// Receives the last probe of each backend.
@@ -87,6 +94,7 @@ impl HealthOptions {
             clock: Timestamp::now,
             max_in_flight: descriptors::raise_limit(),
             metrics: ProbeMetrics::default(),
+            path_metrics: PathMetrics::default(),
             beat: LoopBeat::default(),
             last_probes: LastProbes::default(),
         }
@@ -189,8 +197,11 @@ impl ProbeThread {
         let (snapshot_tx, snapshot_rx) = watch::channel(HealthSnapshot::default());
         let job = move || {
             let prober = NetworkProber::new(&options.version);
+            let (path_metrics, random) = (options.path_metrics.clone(), (!options.seed, options.clock));
+            let paths =
+                PathChecker::new(RawSockets::default(), config_rx.clone(), events.clone(), path_metrics, random);
             let checker = Checker::new(prober, options, config_rx, events, snapshot_tx);
-            runtime.block_on(checker.run(shutdown));
+            runtime.block_on(async move { tokio::join!(checker.run(shutdown.clone()), paths.run(shutdown)) });
         };
         self.job_tx.send(Box::new(job)).map_err(|_| Error::Ended)?;
         Ok((snapshot_rx, self.thread))

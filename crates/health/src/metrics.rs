@@ -37,13 +37,17 @@ pub struct ProbeMetrics {
 
 impl Default for ProbeMetrics {
     fn default() -> Self {
-        Self::with_delay_buckets(DELAY_BUCKETS.to_vec())
+        Self::with_buckets(DELAY_BUCKETS.to_vec(), NAMESPACE_DELAY_BUCKETS.to_vec())
     }
 }
 
 impl ProbeMetrics {
-    /// The metrics with other histogram bounds, in seconds, of the start delay.
+    /// The metrics with other histogram bounds, in seconds, of all start delays.
     pub fn with_delay_buckets(bounds: Vec<f64>) -> Self {
+        Self::with_buckets(bounds.clone(), bounds)
+    }
+
+    fn with_buckets(bounds: Vec<f64>, namespace_bounds: Vec<f64>) -> Self {
         const VALID: &str = "the name is a valid metric name";
         let duration = HistogramOpts::new(
             "maglev_probe_duration_seconds",
@@ -57,7 +61,7 @@ impl ProbeMetrics {
             "maglev_probe_namespace_start_delay_seconds",
             "Delay between the due time and the start of a probe, by namespace of the Backend.",
         );
-        let namespace_delay = namespace_delay.buckets(NAMESPACE_DELAY_BUCKETS.to_vec());
+        let namespace_delay = namespace_delay.buckets(namespace_bounds);
         let counter = |name, help| IntCounter::new(name, help).expect(VALID);
         Self {
             duration: HistogramVec::new(duration.buckets(DURATION_BUCKETS.to_vec()), &["type"]).expect(VALID),

@@ -1,6 +1,6 @@
 //! The gRPC probe: one call of `grpc.health.v1.Health/Check`, in plain text (HTTP/2 with prior knowledge) or over TLS.
 
-mod message;
+pub mod message;
 
 use std::{net::SocketAddr, num::NonZeroU16, sync::Arc};
 

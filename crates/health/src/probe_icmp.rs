@@ -8,7 +8,8 @@ use std::{cell::RefCell, io, net::IpAddr, rc::Rc};
 
 use maglev_model::{health::ProbeCode, vip::Family};
 
-use self::echo_socket::{EchoSocket, is_missing_capability};
+use self::echo_socket::EchoSocket;
+pub use self::echo_socket::is_missing_capability;
 use super::{
     connect::failed,
     per_family::PerFamily,

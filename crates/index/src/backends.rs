@@ -1,5 +1,7 @@
 //! Stores Backends and resolves them with their HealthChecks, for lookup by the Frontends that refer to them.
 
+mod entitlement;
+
 use std::{
     collections::{BTreeSet, HashMap},
     net::IpAddr,
@@ -8,17 +10,19 @@ use std::{
 
 use imbl::OrdMap;
 
+use self::entitlement::{BackendQuotas, Entitlement};
 use super::{
     Work,
     changes::{Changes, ObjectVersion, Record},
     frontends::Frontends,
     health_checks::{HealthChecks, ResolvedCheck},
     object::Meta,
+    policies::{Affected, Policies},
     references::References,
 };
 use maglev_model::{
     Name,
-    config::{AdminState, Backend, Check, Kind, MemberTarget},
+    config::{AdminState, Backend, Check, Kind, Member, MemberTarget},
     problem::{Problem, Reason},
 };
 
@@ -59,6 +63,7 @@ impl BackendRead {
 struct Entry {
     meta: Meta,
     read: BackendRead,
+    entitlement: Entitlement,
     record: Record,
 }
 
@@ -72,6 +77,7 @@ pub struct Backends {
     by_address: References<IpAddr>,
     /// The Frontends that refer to each Backend.
     pub users: References,
+    quotas: BackendQuotas,
     dirty: BTreeSet<Name>,
 }
 
@@ -91,20 +97,25 @@ impl Backends {
                 entry.read.address().iter().for_each(|address| self.by_address.remove(address, &name));
                 read.address().iter().for_each(|address| self.by_address.add(address, &name));
             }
+            if entry.meta.created != meta.created {
+                self.quotas.forget(&entry.meta, &mut entry.entitlement);
+            }
             entry.meta = meta;
             entry.read = read;
         } else {
             read.check().into_iter().for_each(|check| checks.add(check, &name));
             read.address().iter().for_each(|address| self.by_address.add(address, &name));
             let record = if first_list { Record::for_first_list(&meta.revision) } else { Record::default() };
-            self.entries.insert(name.clone(), Entry { meta, read, record });
+            let entitlement = Entitlement::default();
+            self.entries.insert(name.clone(), Entry { meta, read, entitlement, record });
         }
         self.dirty.insert(name);
     }
 
     /// Removes a deleted object.
     pub fn delete(&mut self, name: &Name, checks: &mut References, changes: &mut Changes) {
-        if let Some(entry) = self.entries.remove(name) {
+        if let Some(mut entry) = self.entries.remove(name) {
+            self.quotas.forget(&entry.meta, &mut entry.entitlement);
             entry.read.check().into_iter().for_each(|check| checks.remove(check, name));
             entry.read.address().iter().for_each(|address| self.by_address.remove(address, name));
             entry.record.remove(ObjectVersion { kind: Kind::Backend, name, revision: &entry.meta.revision }, changes);
@@ -127,15 +138,25 @@ impl Backends {
         self.dirty.extend(self.by_address.users(&address).cloned());
     }
 
+    /// Marks the Backends as dirty that other AddressPolicies, or another deny list, may affect.
+    pub fn touch_affected(&mut self, affected: &Affected) {
+        let everything = affected.everything || affected.own_addresses;
+        if everything || !affected.namespaces.is_empty() {
+            let is_affected = |name: &&Name| everything || affected.namespaces.contains(name.namespace());
+            self.dirty.extend(self.entries.keys().filter(is_affected).cloned());
+        }
+    }
+
     /// Resolves the dirty objects. Returns the names whose lookup result changed.
     pub fn settle(
         &mut self,
         checks: &HealthChecks,
         frontends: &Frontends,
+        policies: &mut Policies,
         changes: &mut Changes,
         work: &mut Work,
     ) -> Vec<Name> {
-        let dirty = std::mem::take(&mut self.dirty);
+        let dirty = self.entitle(checks, policies, work);
         dirty.into_iter().filter(|name| self.settle_one(name, checks, frontends, changes, work)).collect()
     }
 
@@ -164,8 +185,14 @@ impl Backends {
                 self.resolved.remove(name);
                 MemberTarget::Unreadable { address: Some(*address) }
             }
+            BackendRead::Readable { address, .. } if entry.entitlement.refusal().is_some() => {
+                problems.extend(entry.entitlement.refusal().cloned());
+                self.resolved.remove(name);
+                MemberTarget::Unreadable { address: Some(*address) }
+            }
             BackendRead::Readable { address, check, admin_state } => {
                 let check = resolve_check(name, check.as_ref(), checks);
+                let check = entry.entitlement.restrict(check);
                 // Certificates that have not been read yet are not a problem: the state is transient.
                 if let Check::Missing(problem) | Check::NotSupported(problem) = &check
                     && problem.reason != Reason::CertificateUnknown
@@ -182,6 +209,7 @@ impl Backends {
                 MemberTarget::Backend(super::keep_if_equal(&mut self.resolved, name, backend))
             }
         };
+        problems.extend(entry.entitlement.reports().cloned());
         let in_effect = matches!(target, MemberTarget::Backend(_));
         let object = ObjectVersion { kind: Kind::Backend, name, revision: &entry.meta.revision };
         entry.record.settle(object, in_effect, problems, changes);
@@ -195,6 +223,14 @@ impl Backends {
     /// The Backend `name`; `None` if there is no such object. The returned name shares its text with that of the object.
     pub fn find(&self, name: &Name) -> Option<(&Name, &MemberTarget)> {
         self.targets.get_key_value(name)
+    }
+
+    /// The address of a member whose Backend is readable, even if it is not in effect.
+    pub fn readable_address(&self, member: &Member) -> Option<IpAddr> {
+        match &member.target {
+            MemberTarget::Backend(backend) => Some(backend.address),
+            MemberTarget::Unreadable { .. } => self.entries.get(&member.backend)?.read.address(),
+        }
     }
 
     /// The problems of `name`.

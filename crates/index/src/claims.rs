@@ -1,12 +1,12 @@
 //! Decides conflicts between the Frontends on one address. A pure function of the claims, so all nodes decide alike.
 //!
-//! The oldest Frontend wins: by creation time, then namespace, then name. The namespace of the oldest Frontend owns the
-//! address. Each other Frontend of that namespace is compared with the older ones whose claims were granted, so a
-//! withdrawn Frontend takes nothing from younger ones.
+//! The oldest Frontend wins: by creation time, then namespace, then name. The namespace of the oldest Frontend that is
+//! allowed to use the address owns the address. Each other Frontend of that namespace is compared with the older ones
+//! whose claims were granted, so a withdrawn Frontend takes nothing from younger ones.
 
 use std::{
     cmp::Ordering,
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     mem::discriminant,
     net::IpAddr,
 };
@@ -107,23 +107,78 @@ pub struct Claimant<'a> {
     /// True if the whole object is readable. An unreadable Frontend never loses because of its encap: its encap in VPP is
     /// not known, and stays.
     pub readable: bool,
+    /// True if the namespace may use the address, protocol, port and encap.
+    pub entitled: bool,
 }
 
-/// Decides the conflicts between all Frontends of one address, which must be sorted by age, oldest first. Returns for each
-/// the problem because of which it is withdrawn, if any.
-pub fn decide(claimants: &[Claimant<'_>]) -> Vec<Option<Problem>> {
-    let Some(owner) = claimants.first().map(|oldest| oldest.name.namespace()) else { return Vec::new() };
-    let mut granted = Granted::default();
-    claimants
-        .iter()
-        .map(|claimant| {
-            let vip = claimant.vip?;
-            if claimant.name.namespace() != owner {
-                return Some(owned_by_other_namespace(claimant.name, vip));
+/// The result of the conflicts on an address for one Frontend.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// No other Frontend has precedence.
+    Granted,
+    /// The VIP is withdrawn, because another Frontend of the namespace has precedence, or one of another namespace has the
+    /// same VIP.
+    Lost(Problem),
+    /// Another namespace owns the address, but not this VIP, which VPP keeps if it has it.
+    Foreign(Problem),
+}
+
+impl Outcome {
+    /// The problem; `None` if no other Frontend has precedence.
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Granted => None,
+            Self::Lost(problem) | Self::Foreign(problem) => Some(problem),
+        }
+    }
+}
+
+/// The precedence of Frontends of different namespaces with the same VIP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rank {
+    Owner,
+    Entitled,
+    /// Held because of the problem of the Frontend itself.
+    NotEntitled,
+}
+
+/// Decides the conflicts between all Frontends of one address, which must be sorted by age, oldest first.
+///
+/// The namespace of the oldest entitled Frontend owns the address. Within each namespace the Frontends are compared by age
+/// alone, so that an AddressPolicy never exchanges one for another. A Frontend outside of the owner's namespace keeps its
+/// VIP in VPP, unless the owner claims the same.
+pub fn decide(claimants: &[Claimant<'_>]) -> Vec<Outcome> {
+    let oldest = claimants.iter().find(|claimant| claimant.entitled).or(claimants.first());
+    let Some(owner) = oldest.map(|claimant| claimant.name.namespace()) else { return Vec::new() };
+    let mut outcomes = vec![Outcome::Granted; claimants.len()];
+    let mut granted: HashMap<&str, Granted<'_>> = HashMap::new();
+    let mut taken: HashSet<Service> = HashSet::new();
+    for (claimant, outcome) in claimants.iter().zip(&mut outcomes) {
+        if let Some(vip) = claimant.vip
+            && let Err(problem) = granted.entry(claimant.name.namespace()).or_default().grant(claimant, vip)
+        {
+            let is_owner = claimant.name.namespace() == owner;
+            *outcome = Outcome::Lost(if is_owner { problem } else { owned_by_other_namespace(claimant.name, vip) });
+        }
+    }
+    let rank = |claimant: &Claimant<'_>| match (claimant.name.namespace() == owner, claimant.entitled) {
+        (true, _) => Rank::Owner,
+        (false, true) => Rank::Entitled,
+        (false, false) => Rank::NotEntitled,
+    };
+    for current in [Rank::Owner, Rank::Entitled, Rank::NotEntitled] {
+        for (claimant, outcome) in claimants.iter().zip(&mut outcomes) {
+            let Some(vip) = claimant.vip.filter(|_| *outcome == Outcome::Granted && rank(claimant) == current) else {
+                continue;
+            };
+            if !taken.insert(vip.service) {
+                *outcome = Outcome::Lost(owned_by_other_namespace(claimant.name, vip));
+            } else if current == Rank::Entitled {
+                *outcome = Outcome::Foreign(owned_by_other_namespace(claimant.name, vip));
             }
-            granted.grant(claimant, vip).err()
-        })
-        .collect()
+        }
+    }
+    outcomes
 }
 
 /// The claims granted on the address so far.
@@ -165,7 +220,7 @@ impl<'a> Granted<'a> {
 fn owned_by_other_namespace(name: &Name, vip: VipKey) -> Problem {
     let message = format!(
         "Frontend {name}: spec.address {} is owned by another namespace, which used it first; choose an address that no \
-         other namespace uses",
+         other namespace uses; a VIP that VPP has stays until the Frontend is deleted, or the other namespace claims it",
         vip.address
     );
     Problem::new(Reason::AddressOwnedByOtherNamespace, "spec.address", message)

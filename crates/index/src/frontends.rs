@@ -1,6 +1,8 @@
 //! Stores Frontends, resolves their pools, and decides conflicts between the claims on an address.
 
+mod assembly;
 mod capacity;
+mod entitlement;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -10,12 +12,15 @@ use std::{
 
 use imbl::OrdMap;
 
-use self::capacity::{Table, Tables};
+use self::{
+    capacity::{Table, Tables},
+    entitlement::{Entitlement, FrontendQuotas},
+};
 use super::{
     Work,
     backends::Backends,
     changes::{Changes, ObjectVersion, Record},
-    claims::{self, Addresses, Age, Claimant, ClaimedEncap},
+    claims::{self, Addresses, Claimant, ClaimedEncap, Outcome},
     members::{self, FrontendSettings, Resolution},
     node_addresses::NodeAddresses,
     object::{Meta, NodeObject},
@@ -23,9 +28,9 @@ use super::{
 };
 use maglev_model::{
     Name,
-    config::{Frontend, Kind, OnBackendDown, Standing},
-    problem::{Problem, Reason},
-    vip::{Service, TableLength, VipKey},
+    config::{Frontend, Kind, Standing},
+    problem::Problem,
+    vip::{Service, VipKey},
 };
 
 /// A Frontend as read from its object.
@@ -77,8 +82,10 @@ struct Entry {
     read: FrontendRead,
     /// The resolved pools; `None` for an unreadable Frontend and before the first resolution.
     resolution: Option<Resolution>,
-    /// The conflict because of which the Frontend is withdrawn.
-    conflict: Option<Problem>,
+    /// The decision between the claims on the address.
+    outcome: Outcome,
+    /// The decisions of the namespace's AddressPolicies.
+    entitlement: Entitlement,
     /// Set while the node has no room for the table.
     full: Option<Problem>,
     /// The table, while the Frontend is served or only the full node prevents that.
@@ -87,8 +94,17 @@ struct Entry {
 }
 
 impl Entry {
-    fn age(&self) -> Age {
-        Age { created: self.meta.created, name: self.meta.name.clone() }
+    fn new(meta: Meta, read: FrontendRead) -> Self {
+        Self {
+            meta,
+            read,
+            resolution: None,
+            outcome: Outcome::Granted,
+            entitlement: Entitlement::default(),
+            full: None,
+            table: None,
+            record: Record::default(),
+        }
     }
 
     fn claimed_encap(&self) -> ClaimedEncap {
@@ -116,6 +132,7 @@ impl Entry {
             vip: self.read.vip(),
             encap: self.claimed_encap(),
             readable: self.read.settings().is_some(),
+            entitled: self.is_entitled(),
         }
     }
 }
@@ -133,6 +150,7 @@ pub struct Frontends {
     dirty_addresses: BTreeSet<IpAddr>,
     /// The tables of all Frontends that are served or wait for room.
     tables: Tables,
+    quotas: FrontendQuotas,
     /// The Frontends that wait for room.
     excess: BTreeSet<Name>,
 }
@@ -141,8 +159,7 @@ impl Frontends {
     /// Applies a stored object.
     pub fn apply(&mut self, meta: Meta, read: FrontendRead, first_list: bool, backends: &mut References) {
         let name = meta.name.clone();
-        let mut new =
-            Entry { meta, read, resolution: None, conflict: None, full: None, table: None, record: Record::default() };
+        let mut new = Entry::new(meta, read);
         match self.entries.get(&name) {
             Some(old) if old.meta == new.meta && old.read == new.read => return,
             Some(old) if old.claims_like(&new) => self.replace(&name, new, backends),
@@ -180,7 +197,7 @@ impl Frontends {
         entry.read.backends().for_each(|backend| backends.add(backend, &name));
         self.unknown_claims += usize::from(entry.read.vip().is_none());
         if let Some(address) = entry.read.address {
-            self.addresses.add(address, entry.age());
+            self.addresses.add(address, entry.meta.age());
             self.dirty_addresses.insert(address);
         }
         self.entries.insert(name, entry);
@@ -198,11 +215,12 @@ impl Frontends {
     fn take(&mut self, name: &Name, backends: &mut References) -> Option<Entry> {
         let mut entry = self.entries.remove(name)?;
         self.excess.remove(name);
+        self.quotas.forget(&entry.meta, &mut entry.entitlement);
         self.tables.replace(entry.table.take(), None);
         entry.read.backends().for_each(|backend| backends.remove(backend, name));
         self.unknown_claims -= usize::from(entry.read.vip().is_none());
         if let Some(address) = entry.read.address {
-            self.addresses.remove(address, &entry.age());
+            self.addresses.remove(address, &entry.meta.age());
             self.dirty_addresses.insert(address);
         }
         Some(entry)
@@ -236,10 +254,11 @@ impl Frontends {
         }
     }
 
-    /// True if a Frontend may have `address` as its VIP. Addresses of Nodes do not count: they are refused as VIPs, and may
-    /// be those of backends.
+    /// True if a Frontend may have `address` as its VIP. Frontends that are not allowed do not count, and neither do
+    /// addresses of Nodes: they are refused as VIPs, and may be those of backends.
     pub fn is_vip(&self, address: IpAddr) -> bool {
-        self.nodes.node(address).is_none() && self.addresses.on(address).next().is_some()
+        let is_entitled = |name: &Name| self.entries.get(name).is_some_and(Entry::is_entitled);
+        self.nodes.node(address).is_none() && self.addresses.on(address).any(is_entitled)
     }
 
     /// The addresses whose Frontends changed since they were last settled.
@@ -307,13 +326,13 @@ impl Frontends {
         let entries = self.addresses.on(address).filter_map(|name| self.entries.get(name));
         let claimants: Vec<Claimant<'_>> = entries.map(Entry::claimant).collect();
         work.claims += claimants.len() as u64;
-        let conflicts = claims::decide(&claimants);
+        let outcomes = claims::decide(&claimants);
         let names: Vec<Name> = claimants.iter().map(|claimant| claimant.name.clone()).collect();
-        for (name, conflict) in names.into_iter().zip(conflicts) {
+        for (name, outcome) in names.into_iter().zip(outcomes) {
             if let Some(entry) = self.entries.get_mut(&name)
-                && entry.conflict != conflict
+                && entry.outcome != outcome
             {
-                entry.conflict = conflict;
+                entry.outcome = outcome;
                 unsettled.insert(name);
             }
         }
@@ -322,19 +341,20 @@ impl Frontends {
     /// Assembles the resolved Frontend. Returns true if it changed.
     fn assemble(&mut self, name: &Name, changes: &mut Changes) -> bool {
         let Some(entry) = self.entries.get_mut(name) else { return self.resolved.remove(name).is_some() };
-        let rejection = rejection(entry, &self.nodes);
-        let standing = standing(entry, rejection.as_ref());
+        let rejection = assembly::rejection(entry, &self.nodes);
+        let standing = assembly::standing(entry, rejection.as_ref());
         let in_effect = entry.read.vip().is_some() && standing == Standing::Serving;
         let mut problems: Vec<Problem> =
             entry.resolution.iter().flat_map(|resolution| resolution.problems.iter().cloned()).collect();
         if let Standing::Held(problem) | Standing::Withdrawn(problem) = &standing {
             problems.push(problem.clone());
         }
-        problems.extend(entry.conflict.iter().chain(&rejection).cloned());
+        problems
+            .extend(entry.outcome.problem().into_iter().chain(&rejection).chain(entry.entitlement.reports()).cloned());
         let object = ObjectVersion { kind: Kind::Frontend, name, revision: &entry.meta.revision };
         entry.record.settle(object, in_effect, problems, changes);
         let Some(vip) = entry.read.vip() else { return self.resolved.remove(name).is_some() };
-        let frontend = frontend(entry, vip, standing);
+        let frontend = assembly::frontend(entry, vip, standing);
         let before = self.resolved.get(name).cloned();
         let after = super::keep_if_equal(&mut self.resolved, name, frontend);
         !before.is_some_and(|before| Arc::ptr_eq(&before, &after))
@@ -343,50 +363,5 @@ impl Frontends {
     /// The problems of `name`.
     pub fn problems(&self, name: &Name) -> &[Problem] {
         self.entries.get(name).map_or(&[], |entry| entry.record.problems())
-    }
-}
-
-/// The problem of the object itself, independent of its Backends and of other Frontends.
-fn rejection(entry: &Entry, nodes: &NodeAddresses) -> Option<Problem> {
-    match &entry.read.body {
-        Body::Readable { rejection: Some(problem), .. } | Body::Unreadable { problem, .. } => Some(problem.clone()),
-        Body::Readable { .. } => {
-            let address = entry.read.address?;
-            Some(used_by_node(&entry.meta.name, address, nodes.node(address)?))
-        }
-    }
-}
-
-fn used_by_node(name: &Name, address: IpAddr, node: &str) -> Problem {
-    let message = format!(
-        "Frontend {name}: spec.address {address} is the InternalIP of Node {node:?}, whose own traffic VPP would take; \
-         choose an address that no node has; until then VPP is left as it is"
-    );
-    Problem::new(Reason::AddressUsedByNode, "spec.address", message)
-}
-
-/// A conflict takes precedence over a hold, since two Frontends cannot share a VIP.
-fn standing(entry: &Entry, rejection: Option<&Problem>) -> Standing {
-    let held = || rejection.or_else(|| entry.resolution.as_ref()?.held.as_ref()).or(entry.full.as_ref());
-    match (&entry.conflict, held()) {
-        (Some(conflict), _) => Standing::Withdrawn(conflict.clone()),
-        (None, Some(held)) => Standing::Held(held.clone()),
-        (None, None) => Standing::Serving,
-    }
-}
-
-fn frontend(entry: &Entry, vip: VipKey, standing: Standing) -> Frontend {
-    let settings = entry.read.settings();
-    let resolution = entry.resolution.as_ref();
-    Frontend {
-        name: entry.meta.name.clone(),
-        revision: entry.meta.revision.clone(),
-        vip,
-        standing,
-        pools: resolution.map_or_else(Vec::new, |resolution| resolution.pools.clone()),
-        encap: resolution.and_then(|resolution| resolution.encap),
-        sticky: settings.is_some_and(|settings| settings.sticky),
-        on_backend_down: settings.map_or_else(OnBackendDown::default, |settings| settings.on_backend_down),
-        table_length: settings.map_or(TableLength::DEFAULT, |settings| settings.table_length),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  Secret, ConfigMap ──▶ HealthCheck ──▶ Backend ──▶ Frontend ──▶ claims on its address ─┐
+//!  AddressPolicy, Namespace ──▶ what each namespace may use ─────────────────────────────┤
 //!  Node, LoadBalancerConfig ─────────────────────────────────────────────────────────────┴▶ Config, problems, Changes
 //! ```
 //!
@@ -24,6 +25,9 @@ mod members;
 mod node;
 mod node_addresses;
 mod object;
+mod policies;
+mod policy_counts;
+mod policy_explainer;
 mod read;
 mod references;
 #[cfg(test)]
@@ -37,13 +41,21 @@ use std::{
 use imbl::OrdMap;
 use tokio::sync::watch;
 
-use self::{backends::Backends, frontends::Frontends, health_checks::HealthChecks, node::NodeSettings};
+use self::{
+    backends::Backends,
+    frontends::Frontends,
+    health_checks::HealthChecks,
+    node::NodeSettings,
+    policies::{DenyList, Policies},
+};
 pub use self::{
     certificates::{Holder, HolderContent, HolderKind},
     changes::{Changes, ObjectProblem},
     manifest::{Manifest, ManifestError},
     node::ConfigSelection,
-    object::{Meta, NodeObject, Object, Stored, Unreadable},
+    object::{Meta, NamespaceObject, NodeObject, Object, Stored, Unreadable},
+    policy_counts::PolicyCounts,
+    policy_explainer::{NamespaceLimits, PolicyExplainer},
 };
 use maglev_model::{
     Name,
@@ -76,6 +88,8 @@ pub struct Work {
     pub claims: u64,
     /// Selections of the LoadBalancerConfig of the own Node.
     pub nodes: u64,
+    /// Compilations of what a namespace may use.
+    pub grants: u64,
     pub published: u64,
 }
 
@@ -87,6 +101,7 @@ pub struct Index {
     backends: Backends,
     frontends: Frontends,
     node: NodeSettings,
+    policies: Policies,
     /// Changes since the last publication.
     changes: Changes,
     work: Work,
@@ -98,6 +113,8 @@ impl Index {
     /// the own Node has been seen.
     pub fn new(options: IndexOptions) -> (Self, watch::Receiver<Option<Config>>) {
         let (config_tx, config_rx) = watch::channel(None);
+        let mut policies = Policies::default();
+        policies.set_deny_list(DenyList { allow_loopback: options.allow_loopback, ..DenyList::default() });
         let index = Self {
             options,
             listed: BTreeSet::new(),
@@ -105,6 +122,7 @@ impl Index {
             backends: Backends::default(),
             frontends: Frontends::default(),
             node: NodeSettings::default(),
+            policies,
             changes: Changes::default(),
             work: Work::default(),
             config_tx,
@@ -145,7 +163,8 @@ impl Index {
             Kind::Backend => self.backends.problems(name),
             Kind::Frontend => self.frontends.problems(name),
             Kind::LoadBalancerConfig => self.node.problems(name),
-            Kind::Node => &[],
+            Kind::AddressPolicy => self.policies.problems(name),
+            Kind::Node | Kind::Namespace => &[],
         }
     }
 
@@ -171,14 +190,28 @@ impl Index {
         self.health_checks.required_certificates()
     }
 
+    /// True while Namespaces have to be watched, because an AddressPolicy selects them by label.
+    pub fn needs_namespaces(&self) -> bool {
+        self.policies.selects_by_label()
+    }
+
+    /// Forgets the objects of a kind that is no longer watched. Takes effect with the next publication.
+    pub fn unlist(&mut self, kind: Kind) {
+        self.listed.remove(&kind);
+        self.stored(kind).iter().for_each(|name| self.forget(kind, name));
+    }
+
     /// Counters of the work since the start.
     pub fn work(&self) -> Work {
         self.work
     }
 
     fn is_listed(&self, kind: Kind) -> bool {
-        let own_node = self.options.node_name.is_none() || self.node.has_node();
-        self.listed.contains(&kind) && (kind != Kind::Node || own_node)
+        match kind {
+            Kind::Namespace if !self.needs_namespaces() => true,
+            Kind::Node if self.options.node_name.is_some() && !self.node.has_node() => false,
+            _ => self.listed.contains(&kind),
+        }
     }
 
     fn apply_object(&mut self, object: Object, first_list: bool) {
@@ -204,6 +237,11 @@ impl Index {
                 let read = read::load_balancer_config(&meta.name, spec.as_ref());
                 self.node.apply(meta, read, first_list);
             }
+            Object::AddressPolicy(Stored { meta, spec }) => {
+                let read = read::address_policy(&meta.name, spec.as_ref());
+                self.policies.apply(meta, read, first_list);
+            }
+            Object::Namespace(namespace) => self.policies.apply_namespace(namespace),
             Object::Node(node) => {
                 self.frontends.apply_node(&node);
                 if Some(&node.name) == self.options.node_name.as_ref() {
@@ -219,6 +257,8 @@ impl Index {
             Kind::Backend => self.backends.delete(name, &mut self.health_checks.users, &mut self.changes),
             Kind::Frontend => self.frontends.delete(name, &mut self.backends.users, &mut self.changes),
             Kind::LoadBalancerConfig => self.node.delete(name, &mut self.changes),
+            Kind::AddressPolicy => self.policies.delete(name, &mut self.changes),
+            Kind::Namespace => self.policies.delete_namespace(name.as_str()),
             // The settings of the own Node stay as last seen.
             Kind::Node => self.frontends.delete_node(name.as_str()),
         }
@@ -230,6 +270,8 @@ impl Index {
             Kind::Backend => self.backends.names().cloned().collect(),
             Kind::Frontend => self.frontends.names().cloned().collect(),
             Kind::LoadBalancerConfig => self.node.names().cloned().collect(),
+            Kind::AddressPolicy => self.policies.names().cloned().collect(),
+            Kind::Namespace => self.policies.namespace_names().map(Name::cluster).collect(),
             Kind::Node => self.frontends.node_names().map(Name::cluster).collect(),
         }
     }
@@ -239,6 +281,16 @@ impl Index {
         let unknown_before = self.config_tx.borrow().as_ref().is_some_and(|config| config.claims_unknown);
         let (changes, work) = (&mut self.changes, &mut self.work);
 
+        if self.node.is_dirty() {
+            self.policies.set_deny_list(self.node.deny_list(self.options.allow_loopback));
+            self.policies.set_own_addresses(self.node.own_addresses());
+        }
+        let node = self.node.settle(changes, work);
+        let affected = self.policies.settle(changes, work);
+        self.frontends.touch_affected(&affected);
+        self.backends.touch_affected(&affected);
+        self.frontends.entitle(&mut self.policies, work);
+
         let checks = self.health_checks.settle(changes, work);
         for backend in checks.iter().flat_map(|check| self.health_checks.users.users(check)) {
             self.backends.touch(backend.clone());
@@ -246,11 +298,10 @@ impl Index {
         for address in self.frontends.dirty_addresses() {
             self.backends.touch_address(address);
         }
-        let backends = self.backends.settle(&self.health_checks, &self.frontends, changes, work);
+        let backends = self.backends.settle(&self.health_checks, &self.frontends, &mut self.policies, changes, work);
         for frontend in backends.iter().flat_map(|backend| self.backends.users.users(backend)) {
             self.frontends.touch(frontend.clone());
         }
-        let node = self.node.settle(changes, work);
         // The limit is a setting of the own node.
         let max_table_entries = self.node.has_node().then_some(self.node.resolved.vpp.max_table_entries);
         let frontends = self.frontends.settle(&self.backends, max_table_entries, changes, work);

@@ -13,6 +13,7 @@ use super::{
 use maglev_model::{
     Name,
     config::{Member, MemberTarget, OnBackendDown, Pool},
+    path::PathProbe,
     problem::{Problem, Reason},
     vip::{Encap, Family, TableLength, Weight},
 };
@@ -34,6 +35,7 @@ pub struct FrontendSettings {
     pub sticky: bool,
     pub on_backend_down: OnBackendDown,
     pub table_length: TableLength,
+    pub path_probe: Option<PathProbe>,
 }
 
 impl FrontendSettings {
@@ -66,11 +68,13 @@ pub fn resolve(name: &Name, vip: IpAddr, settings: &FrontendSettings, backends: 
     let mut problems = resolver.problems;
     problems.extend(heavy_pools(name, settings));
 
-    let (encap, held) = match family(name, &pools) {
-        Ok(None) => {
-            problems.push(no_backends(name));
-            (None, None)
-        }
+    let is_resolved = |member: &Member| matches!(member.target, MemberTarget::Backend(_));
+    let resolves = pools.iter().flat_map(|pool| &pool.members).any(is_resolved);
+    if !resolves {
+        problems.push(no_backends(name));
+    }
+    let (wanted, held) = match family(name, &pools, backends) {
+        Ok(None) => (None, None),
         Ok(Some(family)) => match encap_to(name, vip, settings.encap, family) {
             Ok(encap) => (Some(encap), None),
             Err(problem) => (None, Some(problem)),
@@ -78,7 +82,8 @@ pub fn resolve(name: &Name, vip: IpAddr, settings: &FrontendSettings, backends: 
         Err(problem) => (None, Some(problem)),
     };
     problems.extend(held.clone());
-    let claimed = ClaimedEncap::Known(settings.encap, encap.map(Encap::backend_family));
+    let claimed = ClaimedEncap::Known(settings.encap, wanted.map(Encap::backend_family));
+    let encap = wanted.filter(|_| resolves);
     Resolution { pools, encap, claimed, held, problems }
 }
 
@@ -140,26 +145,25 @@ impl<'a> PoolResolver<'a> {
     }
 }
 
-/// The IP family of the resolved backends; `None` if no backend resolves.
-fn family(name: &Name, pools: &[Pool]) -> Result<Option<Family>, Problem> {
-    let mut resolved = pools.iter().flat_map(|pool| &pool.members).filter_map(|member| match &member.target {
-        MemberTarget::Backend(backend) => Some(backend),
-        MemberTarget::Unreadable { .. } => None,
-    });
-    let Some(first) = resolved.next() else { return Ok(None) };
-    let family = Family::from_address(first.address);
-    match resolved.find(|backend| Family::from_address(backend.address) != family) {
+/// The IP family of the readable backends; `None` if no backend is readable. Backends that are not allowed count, so that
+/// AddressPolicies do not change the encap that a Frontend claims.
+fn family(name: &Name, pools: &[Pool], backends: &Backends) -> Result<Option<Family>, Problem> {
+    let members = pools.iter().flat_map(|pool| &pool.members);
+    let mut readable = members.filter_map(|member| Some((&member.backend, backends.readable_address(member)?)));
+    let Some((first, first_address)) = readable.next() else { return Ok(None) };
+    let family = Family::from_address(first_address);
+    match readable.find(|(_, address)| Family::from_address(*address) != family) {
         None => Ok(Some(family)),
-        Some(other) => Err(Problem::new(
+        Some((other, other_address)) => Err(Problem::new(
             Reason::MixedFamilies,
             "spec.pools",
             format!(
                 "Frontend {name}: spec.pools has backends of both IP families: {:?} is {}, {:?} is {}; all backends of a \
                  Frontend must have the same family; until then VPP is left as it is",
-                first.name.name(),
-                first.address,
-                other.name.name(),
-                other.address
+                first.name(),
+                first_address,
+                other.name(),
+                other_address
             ),
         )),
     }

@@ -6,11 +6,14 @@ use std::{
     sync::Arc,
 };
 
+use ipnet::IpNet;
+
 use super::{
     Work,
     changes::{Changes, ObjectVersion, Record},
     claims::Age,
     object::{Meta, NodeObject},
+    policies::DenyList,
 };
 use maglev_model::{
     Name,
@@ -29,6 +32,8 @@ pub struct NodeRead {
     pub vpp: VppConf,
     pub sync: SyncConf,
     pub probe: ProbeConf,
+    /// `spec.neverAddresses`.
+    pub never: Vec<IpNet>,
     /// The unreadable parts.
     pub problems: Vec<Problem>,
 }
@@ -56,12 +61,6 @@ struct Entry {
     record: Record,
 }
 
-impl Entry {
-    fn age(&self) -> Age {
-        Age { created: self.meta.created, name: self.meta.name.clone() }
-    }
-}
-
 /// The own Node and all LoadBalancerConfigs.
 #[derive(Default)]
 pub struct NodeSettings {
@@ -85,11 +84,11 @@ impl NodeSettings {
             return;
         }
         if let Some(entry) = self.entries.remove(&name) {
-            self.by_age.remove(&entry.age());
+            self.by_age.remove(&entry.meta.age());
             record = entry.record;
         }
         let entry = Entry { meta, read, record };
-        self.by_age.insert(entry.age());
+        self.by_age.insert(entry.meta.age());
         self.entries.insert(name, entry);
         self.dirty = true;
     }
@@ -97,7 +96,7 @@ impl NodeSettings {
     /// Removes a deleted LoadBalancerConfig.
     pub fn delete(&mut self, name: &Name, changes: &mut Changes) {
         if let Some(entry) = self.entries.remove(name) {
-            self.by_age.remove(&entry.age());
+            self.by_age.remove(&entry.meta.age());
             let object = ObjectVersion { kind: Kind::LoadBalancerConfig, name, revision: &entry.meta.revision };
             entry.record.remove(object, changes);
             self.dirty = true;
@@ -120,6 +119,27 @@ impl NodeSettings {
     /// True once the own Node has been seen.
     pub fn has_node(&self) -> bool {
         self.node.is_some()
+    }
+
+    /// True if the own Node or a LoadBalancerConfig has changed since the last call of [`Self::settle`].
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// The part of the deny list that all LoadBalancerConfigs determine.
+    pub fn deny_list(&self, allow_loopback: bool) -> DenyList {
+        let reads = || self.entries.values().map(|entry| &entry.read);
+        let v4 = reads().filter_map(|read| read.vpp.ipv4_source.map(IpAddr::V4));
+        let v6 = reads().filter_map(|read| read.vpp.ipv6_source.map(IpAddr::V6));
+        let mut never: Vec<IpNet> = reads().flat_map(|read| read.never.iter().copied()).collect();
+        never.sort();
+        never.dedup();
+        DenyList { allow_loopback, sources: v4.chain(v6).collect(), never }
+    }
+
+    /// The addresses of the own Node.
+    pub fn own_addresses(&self) -> BTreeSet<IpAddr> {
+        self.node.iter().flat_map(|node| node.addresses.iter().copied()).collect()
     }
 
     /// The LoadBalancerConfigs that select `node`.

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use jiff::Timestamp;
 
-use maglev_crd::{BackendSpec, FrontendSpec, HealthCheckSpec, LoadBalancerConfigSpec};
+use crate::claims::Age;
+use maglev_crd::{AddressPolicySpec, BackendSpec, FrontendSpec, HealthCheckSpec, LoadBalancerConfigSpec};
 use maglev_model::{
     Name,
     config::{Kind, Revision},
@@ -18,6 +19,13 @@ pub struct Meta {
     pub revision: Revision,
     /// `metadata.creationTimestamp`; the older object wins a conflict.
     pub created: Timestamp,
+}
+
+impl Meta {
+    /// The age of the object.
+    pub(crate) fn age(&self) -> Age {
+        Age { created: self.created, name: self.name.clone() }
+    }
 }
 
 /// The spec of a stored object that does not decode.
@@ -45,6 +53,13 @@ pub struct NodeObject {
     pub addresses: Vec<IpAddr>,
 }
 
+/// The relevant fields of a Namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceObject {
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+}
+
 /// An object of a watched kind.
 #[derive(Clone, Debug)]
 pub enum Object {
@@ -52,6 +67,9 @@ pub enum Object {
     Backend(Stored<BackendSpec>),
     Frontend(Stored<FrontendSpec>),
     LoadBalancerConfig(Stored<LoadBalancerConfigSpec>),
+    AddressPolicy(Stored<AddressPolicySpec>),
+    /// A Namespace, whose labels AddressPolicies select.
+    Namespace(NamespaceObject),
     /// A Node. Its addresses are refused as addresses of Frontends; the labels of the agent's own Node select its settings.
     Node(NodeObject),
 }
@@ -63,6 +81,8 @@ impl Object {
             Self::Backend(_) => Kind::Backend,
             Self::Frontend(_) => Kind::Frontend,
             Self::LoadBalancerConfig(_) => Kind::LoadBalancerConfig,
+            Self::AddressPolicy(_) => Kind::AddressPolicy,
+            Self::Namespace(_) => Kind::Namespace,
             Self::Node(_) => Kind::Node,
         }
     }
@@ -73,6 +93,8 @@ impl Object {
             Self::Backend(object) => object.meta.name.clone(),
             Self::Frontend(object) => object.meta.name.clone(),
             Self::LoadBalancerConfig(object) => object.meta.name.clone(),
+            Self::AddressPolicy(object) => object.meta.name.clone(),
+            Self::Namespace(namespace) => Name::cluster(&namespace.name),
             Self::Node(node) => Name::cluster(&node.name),
         }
     }

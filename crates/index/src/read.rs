@@ -4,6 +4,7 @@
 //! The types of `crd` decode strictly, so an object with a value out of range does not decode. Rules over several fields
 //! are checked here as well as in the schema, for objects that were stored before the schema had the rules.
 
+mod address_policy;
 mod backend;
 mod frontend;
 mod health_check;
@@ -15,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(crate) use self::{
+    address_policy::address_policy,
     backend::backend,
     frontend::frontend,
     health_check::{CheckContext, health_check},

@@ -10,5 +10,8 @@ mod held;
 mod incremental;
 mod node;
 mod order;
+mod policies;
+mod policy_limits;
+mod policy_properties;
 mod reading;
 mod references;

@@ -25,8 +25,10 @@ use maglev_model::Name;
 
 /// Label selector of the agents' pods of all releases.
 pub const SELECTOR: &str = "app.kubernetes.io/name=maglev,app.kubernetes.io/component=maglevd";
-/// Name of the agent's gRPC port in its container.
+/// Name of the agent's gRPC port without TLS in its container.
 const PORT_NAME: &str = "grpc";
+/// Name of the agent's gRPC port with TLS. Agents of version 0.1 have none.
+pub(crate) const TLS_PORT_NAME: &str = "grpc-tls";
 /// The gRPC port if no container names one.
 const PORT: u16 = 9090;
 
@@ -38,8 +40,10 @@ pub struct AgentPod {
     /// The Node that the pod runs on.
     pub node: Arc<str>,
     pub ip: IpAddr,
-    /// The gRPC port.
+    /// The gRPC port without TLS.
     pub port: u16,
+    /// The gRPC port with TLS, if the agent has one.
+    pub tls_port: Option<u16>,
     /// Set while the pod is being deleted.
     pub terminating: bool,
 }
@@ -93,6 +97,7 @@ fn agent_pod(pod: &Pod) -> Option<AgentPod> {
         node: spec.node_name.as_deref()?.into(),
         ip: status.pod_ip.as_deref()?.parse().ok()?,
         port: port(spec, PORT_NAME).unwrap_or(PORT),
+        tls_port: port(spec, TLS_PORT_NAME),
         terminating: pod.metadata.deletion_timestamp.is_some(),
     })
 }
@@ -115,7 +120,11 @@ mod tests {
         let spec = json!({"nodeName": "node-a", "containers": [container]});
         let agent = agent_pod(&pod(&spec, &json!({"podIP": "10.0.0.1", "phase": "Running"}))).expect("an agent");
         assert_eq!((agent.name.as_str(), &*agent.node, agent.port), ("lb/maglevd-x", "node-a", 9999));
-        assert_eq!((agent.ip, agent.terminating), ([10, 0, 0, 1].into(), false));
+        assert_eq!((agent.ip, agent.terminating, agent.tls_port), ([10, 0, 0, 1].into(), false, None));
+        let mut encrypted = spec.clone();
+        encrypted["containers"][0]["ports"] = json!([{"name": "grpc-tls", "containerPort": 9998}]);
+        let agent = agent_pod(&pod(&encrypted, &json!({"podIP": "10.0.0.1"}))).expect("an agent");
+        assert_eq!((agent.port, agent.tls_port), (PORT, Some(9998)));
 
         assert_eq!(agent_pod(&pod(&spec, &json!({"phase": "Pending"}))), None);
         assert_eq!(agent_pod(&pod(&spec, &json!({"podIP": "10.0.0.1", "phase": "Failed"}))), None);

@@ -4,12 +4,14 @@
 
 mod kubeconfig;
 mod proxy;
+mod watch_pace;
 
 use std::{path::PathBuf, time::Duration};
 
 use kube::{Client, Config, config::Kubeconfig};
 
 pub use kubeconfig::ContextError;
+pub use watch_pace::pace_watches;
 
 use super::Error;
 
@@ -27,6 +29,21 @@ pub struct ClientOptions {
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig; by default its current context.
     pub context: Option<String>,
+    /// The use of the client.
+    pub purpose: ClientPurpose,
+}
+
+/// The use of a client, which decides on requests that the API server refuses for now, and on the pace of watches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientPurpose {
+    /// Single requests. kube repeats a request that is refused for now (status 429, 503 or 504).
+    #[default]
+    Requests,
+    /// Watches, and requests that are repeated like those of `Requests`. The starts of each watch are paced.
+    Service,
+    /// Watches of an agent, one of many. Every request is repeated by its watch only, with the watch's backoff: kube's
+    /// repetitions would multiply the requests of all agents at an API server that is overloaded.
+    Agent,
 }
 
 /// Creates a client without sending a request.
@@ -34,10 +51,13 @@ pub struct ClientOptions {
 /// # Errors
 /// If there is no usable configuration.
 pub async fn client(options: ClientOptions) -> Result<Client, Error> {
-    let config = config_with_timeouts(options).await?;
+    let purpose = options.purpose;
+    let mut config = config_with_timeouts(options).await?;
+    config.default_retry &= purpose != ClientPurpose::Agent;
     let proxy = config.proxy_url.as_ref().and_then(|proxy| proxy.host()).map(tracing::field::display);
     tracing::info!(url = %config.cluster_url, proxy, "kubernetes client configured");
-    connect(config)
+    let client = connect(config)?;
+    Ok(if purpose == ClientPurpose::Requests { client } else { pace_watches(client) })
 }
 
 /// The client's configuration with this crate's timeouts.
@@ -57,7 +77,7 @@ pub(crate) fn connect(config: Config) -> Result<Client, Error> {
 }
 
 async fn config(options: ClientOptions) -> Result<Config, Error> {
-    let ClientOptions { kubeconfig, context } = options;
+    let ClientOptions { kubeconfig, context, .. } = options;
     let paths = kubeconfig.as_ref().map_or_else(kubeconfig::default_paths, |path| vec![path.clone()]);
     let listed = list(&paths);
     let read = match &kubeconfig {
@@ -92,7 +112,7 @@ mod tests {
 
     #[tokio::test]
     async fn missing_kubeconfig_is_named_in_the_error() {
-        let options = ClientOptions { kubeconfig: Some("/nonexistent/kubeconfig".into()), context: None };
+        let options = ClientOptions { kubeconfig: Some("/nonexistent/kubeconfig".into()), ..ClientOptions::default() };
         let Err(error) = client(options).await else { panic!("there is no such file") };
         assert_eq!(error.to_string(), "cannot read the kubeconfig /nonexistent/kubeconfig");
         assert_eq!(error.reason(), "KubeconfigUnreadable");

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Delays,
     agent_pods::SELECTOR,
-    kind_watch::{KindWatch, RawUpdate},
+    kind_watch::{KindWatch, RawUpdate, watch_while_wanted},
     pod::has_ended,
     raw_object::RawObject,
     reflector::{Listed, Reflector},
@@ -30,7 +30,8 @@ use maglev_model::{Name, config::Kind};
 /// Capacity of the queue before the controller: each update can be a whole list.
 const QUEUE: usize = 16;
 /// The kinds that users write.
-const USER_KINDS: [Kind; 4] = [Kind::HealthCheck, Kind::Backend, Kind::Frontend, Kind::LoadBalancerConfig];
+const USER_KINDS: [Kind; 5] =
+    [Kind::HealthCheck, Kind::Backend, Kind::Frontend, Kind::LoadBalancerConfig, Kind::AddressPolicy];
 
 /// An update of one kind. To be applied in the order of the fields.
 #[derive(Debug)]
@@ -100,12 +101,14 @@ pub struct BoundPod {
 
 /// Receivers of the watched state.
 pub struct ClusterReceivers {
-    /// Updates of the kinds that users write.
+    /// Updates of the kinds that users write, and of Namespaces while they are watched.
     pub kinds: mpsc::Receiver<KindUpdate>,
     pub nodes: watch::Receiver<Listed<ObservedNode>>,
     /// The agents' pods.
     pub pods: watch::Receiver<Listed<BoundPod>>,
     pub maglev_nodes: watch::Receiver<Listed<StoredStatus>>,
+    /// The number of the watch of Namespaces, for [`NamespaceDemand`](super::NamespaceDemand); `None` to not watch them.
+    pub namespaces: watch::Sender<Option<u64>>,
 }
 
 /// The watches before they run.
@@ -116,6 +119,7 @@ pub struct ClusterWatch {
     nodes: Reflector<RawObject, ObservedNode>,
     pods: Reflector<RawObject, BoundPod>,
     maglev_nodes: Reflector<RawObject, StoredStatus>,
+    namespaces: watch::Receiver<Option<u64>>,
 }
 
 impl ClusterWatch {
@@ -130,9 +134,15 @@ impl ClusterWatch {
         let maglev_nodes = everywhere(ApiResource::erase::<MaglevNode>(&()));
         let stored = |raw: &RawObject| Some(StoredStatus::from_raw(raw));
         let (maglev_nodes, maglev_nodes_rx) = Reflector::new(maglev_nodes, "MaglevNode", None, delays, stored);
-        let receivers =
-            ClusterReceivers { kinds: kinds_rx, nodes: nodes_rx, pods: pods_rx, maglev_nodes: maglev_nodes_rx };
-        (Self { client, delays, kinds, nodes, pods, maglev_nodes }, receivers)
+        let (namespaces_tx, namespaces) = watch::channel(None);
+        let receivers = ClusterReceivers {
+            kinds: kinds_rx,
+            nodes: nodes_rx,
+            pods: pods_rx,
+            maglev_nodes: maglev_nodes_rx,
+            namespaces: namespaces_tx,
+        };
+        (Self { client, delays, kinds, nodes, pods, maglev_nodes, namespaces }, receivers)
     }
 
     /// Watches until `shutdown`, or until the receiver of the kinds is dropped.
@@ -140,14 +150,18 @@ impl ClusterWatch {
         async move {
             let (updates, updates_rx) = mpsc::channel(QUEUE);
             let throttle = Arc::new(LogThrottle::default());
-            let watch = |kind| {
-                KindWatch::new(self.client.clone(), kind, self.delays, Arc::clone(&throttle), updates.clone()).run()
+            let (client, delays) = (self.client, self.delays);
+            let watch = {
+                let updates = updates.clone();
+                move |kind| KindWatch::new(client.clone(), kind, delays, Arc::clone(&throttle), updates.clone())
             };
-            let watches = USER_KINDS.map(watch);
+            let watches = USER_KINDS.map(|kind| watch(kind).run());
+            let namespaces = watch_while_wanted(move || watch(Kind::Namespace), self.namespaces);
             drop(updates);
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 _ = join_all(watches) => {}
+                () = namespaces => {}
                 () = forward(updates_rx, self.kinds) => {}
                 () = self.nodes.run(shutdown.clone()) => {}
                 () = self.pods.run(shutdown.clone()) => {}

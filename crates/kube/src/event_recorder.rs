@@ -137,22 +137,21 @@ mod tests {
     }
 
     #[test]
-    fn event_of_a_cluster_scoped_object_is_in_the_default_namespace() {
+    fn event_of_a_cluster_scoped_object_is_printable_and_in_the_default_namespace() {
         let note = EventNote {
             kind: StatusKind::MaglevNode,
             name: Name::cluster("node-a"),
             uid: "u-1".into(),
             warning: true,
             reason: "NotConnected".to_owned(),
-            note: "é".repeat(600),
+            note: format!("\u{1b}[31m\u{202e}{}", "é".repeat(600)),
         };
         let event = event(&note, &"i".repeat(253), Timestamp::UNIX_EPOCH);
         assert_eq!(event.metadata.namespace.as_deref(), Some("default"));
         let regarding = event.regarding.expect("it is set");
         assert_eq!((regarding.kind.as_deref(), regarding.namespace), (Some("MaglevNode"), None));
-        assert_eq!(
-            (event.note.map(|note| note.len()), event.reporting_instance.map(|id| id.len())),
-            (Some(1024), Some(128))
-        );
+        let note = event.note.expect("it is set");
+        assert!(note.starts_with("\\u{1b}[31m\\u{202e}éé"), "control characters are escaped: {note}");
+        assert_eq!((note.len(), event.reporting_instance.map(|id| id.len())), (1024, Some(128)));
     }
 }

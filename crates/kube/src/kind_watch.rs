@@ -22,6 +22,7 @@ use super::{
     raw_object::RawObject,
     watch_loop::is_expired,
 };
+use maglev_index::Index;
 use maglev_model::{Name, config::Kind};
 
 /// An update of one kind. To be applied in the order of the fields.
@@ -50,6 +51,50 @@ pub struct KindWatch {
     confirmation_retry: Backoff,
     throttle: Arc<LogThrottle>,
     updates: mpsc::Sender<RawUpdate>,
+}
+
+/// Watches `kind` while `wanted` holds a number; another number starts over with a list.
+pub async fn watch_while_wanted(watch: impl Fn() -> KindWatch, mut wanted: tokio::sync::watch::Receiver<Option<u64>>) {
+    loop {
+        let is_wanted = wanted.borrow_and_update().is_some();
+        let current = async {
+            match is_wanted {
+                true => watch().run().await,
+                false => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = current => return,
+            // Without a sender, the last state stays in force.
+            Ok(()) = wanted.changed() => {}
+        }
+    }
+}
+
+/// The number of the current watch of Namespaces, while they have to be watched.
+#[derive(Debug, Default)]
+pub struct NamespaceDemand {
+    current: Option<u64>,
+    last: u64,
+}
+
+impl NamespaceDemand {
+    /// Sets whether `index` needs Namespaces, and forgets them when it no longer does. Returns the number to watch with,
+    /// if it has changed.
+    pub fn update(&mut self, index: &mut Index) -> Option<Option<u64>> {
+        let is_needed = index.needs_namespaces();
+        if is_needed == self.current.is_some() {
+            return None;
+        }
+        if is_needed {
+            self.last += 1;
+            self.current = Some(self.last);
+        } else {
+            self.current = None;
+            index.unlist(Kind::Namespace);
+        }
+        Some(self.current)
+    }
 }
 
 /// Result of a watch that must be started over.

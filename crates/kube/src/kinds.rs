@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kube::{api::ObjectMeta, core::ApiResource, runtime::watcher};
 
-use maglev_crd::{Backend, Frontend, HealthCheck, LoadBalancerConfig};
+use maglev_crd::{AddressPolicy, Backend, Frontend, HealthCheck, LoadBalancerConfig};
 use maglev_model::{Name, config::Kind};
 
 /// Group, version and plural of `kind`.
@@ -14,14 +14,16 @@ pub fn resource(kind: Kind) -> ApiResource {
         Kind::Backend => ApiResource::erase::<Backend>(&()),
         Kind::Frontend => ApiResource::erase::<Frontend>(&()),
         Kind::LoadBalancerConfig => ApiResource::erase::<LoadBalancerConfig>(&()),
+        Kind::AddressPolicy => ApiResource::erase::<AddressPolicy>(&()),
         Kind::Node => ApiResource::erase::<k8s_openapi::api::core::v1::Node>(&()),
+        Kind::Namespace => ApiResource::erase::<k8s_openapi::api::core::v1::Namespace>(&()),
     }
 }
 
 /// Name of the CustomResourceDefinition of `kind`; `None` for a built-in kind.
 pub fn crd_name(kind: Kind) -> Option<String> {
     let resource = resource(kind);
-    (kind != Kind::Node).then(|| format!("{}.{}", resource.plural, resource.group))
+    (!matches!(kind, Kind::Node | Kind::Namespace)).then(|| format!("{}.{}", resource.plural, resource.group))
 }
 
 /// Watch settings for all objects. Each watch ends after `duration`, in whole seconds.
@@ -46,11 +48,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn maglev_kinds_have_a_crd_and_nodes_have_none() {
+    fn maglev_kinds_have_a_crd_and_built_in_kinds_have_none() {
         let names: Vec<_> = Kind::ALL.into_iter().map(crd_name).collect();
-        let plurals = ["healthchecks", "backends", "frontends", "loadbalancerconfigs"];
+        let plurals = ["healthchecks", "backends", "frontends", "loadbalancerconfigs", "addresspolicies"];
         let crds = plurals.map(|plural| Some(format!("{plural}.maglev.vpp.io")));
-        assert_eq!(names[..4], crds);
-        assert_eq!(names[4], None);
+        assert_eq!(names[..5], crds);
+        assert_eq!(names[5..], [None, None]);
     }
 }

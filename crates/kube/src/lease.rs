@@ -354,7 +354,30 @@ impl LeaseLoop {
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    use k8s_openapi::jiff::SignedDuration;
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn term_of_another_replica_lasts_by_the_local_clock_whatever_the_time_of_day() {
+        let refuse = |_: http::Request<kube::client::Body>| async { Err::<http::Response<String>, _>("no API server") };
+        let client = Client::new(tower::service_fn(refuse), "lb");
+        let mut replica = LeaseLoop::new(client, LeaseOptions::new("lb", "lease", "a".to_owned()));
+        for hours in [0, 1, -1, 87_660, -87_660] {
+            let renewed = Timestamp::now() + SignedDuration::from_hours(hours);
+            let spec = LeaseSpec {
+                holder_identity: Some("b".to_owned()),
+                lease_duration_seconds: Some(15),
+                renew_time: Some(MicroTime(renewed)),
+                ..LeaseSpec::default()
+            };
+            assert!(!replica.has_expired(&spec));
+            tokio::time::advance(Duration::from_secs(14)).await;
+            assert!(!replica.has_expired(&spec), "{hours} h");
+            tokio::time::advance(Duration::from_secs(1)).await;
+            assert!(replica.has_expired(&spec), "{hours} h");
+        }
+    }
 
     static BOOT_SECONDS: AtomicU64 = AtomicU64::new(100);
 

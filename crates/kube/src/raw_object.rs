@@ -4,7 +4,7 @@
 //! looks deleted. Raw JSON always decodes; [`RawObject::object`] then reads the spec and keeps an unreadable one beside
 //! its error.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use jiff::Timestamp;
 use kube::{
@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error as _};
 use serde_json::Value;
 
 use super::kinds::name_of;
-use maglev_index::{Meta, NodeObject, Object, Stored, Unreadable};
+use maglev_index::{Meta, NamespaceObject, NodeObject, Object, Stored, Unreadable};
 use maglev_model::{
     Name,
     config::{Kind, Revision},
@@ -115,7 +115,9 @@ impl RawObject {
             Kind::Backend => Object::Backend(self.stored()),
             Kind::Frontend => Object::Frontend(self.stored()),
             Kind::LoadBalancerConfig => Object::LoadBalancerConfig(self.stored()),
+            Kind::AddressPolicy => Object::AddressPolicy(self.stored()),
             Kind::Node => Object::Node(self.node()),
+            Kind::Namespace => Object::Namespace(self.namespace()),
         }
     }
 
@@ -136,9 +138,17 @@ impl RawObject {
         }
     }
 
-    fn node(&self) -> NodeObject {
+    fn labels(&self) -> BTreeMap<String, String> {
         let labels = self.json.pointer("/metadata/labels").and_then(Value::as_object);
         let label = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+        labels.into_iter().flatten().filter_map(label).collect()
+    }
+
+    fn namespace(&self) -> NamespaceObject {
+        NamespaceObject { name: self.metadata.name.clone().unwrap_or_default(), labels: self.labels() }
+    }
+
+    fn node(&self) -> NodeObject {
         let addresses = self.json.pointer("/status/addresses").and_then(Value::as_array);
         let internal = |address: &Value| {
             let internal = address.get("type").and_then(Value::as_str) == Some("InternalIP");
@@ -146,7 +156,7 @@ impl RawObject {
         };
         NodeObject {
             name: self.metadata.name.clone().unwrap_or_default(),
-            labels: labels.into_iter().flatten().filter_map(label).collect(),
+            labels: self.labels(),
             addresses: addresses.into_iter().flatten().filter_map(internal).collect(),
         }
     }

@@ -7,7 +7,10 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, ResourceExt as _, api::ListParams};
 use maglev_net::error_chain;
 
-use super::pod::{has_ended, port};
+use super::{
+    agent_pods::TLS_PORT_NAME,
+    pod::{has_ended, port},
+};
 
 /// The label that names the program of a pod.
 const COMPONENT: &str = "app.kubernetes.io/component";
@@ -26,8 +29,10 @@ pub struct ReleasePod {
     pub ip: Option<IpAddr>,
     /// The port of `/readyz`.
     pub metrics: u16,
-    /// The gRPC port of an agent.
+    /// The gRPC port of an agent without TLS.
     pub grpc: Option<u16>,
+    /// The gRPC port of an agent with TLS.
+    pub grpc_tls: Option<u16>,
 }
 
 /// The pods of `release` in `namespace` that serve `/readyz`, in name order.
@@ -57,6 +62,7 @@ fn release_pod(pod: &Pod) -> Option<ReleasePod> {
         ip: status.and_then(|status| status.pod_ip.as_deref()).and_then(|ip| ip.parse().ok()),
         metrics: port(spec, "metrics")?,
         grpc: port(spec, "grpc"),
+        grpc_tls: port(spec, TLS_PORT_NAME),
     })
 }
 

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Delays, Error,
     certificates::{Certificates, CertificatesRead},
-    kind_watch::{KindWatch, RawUpdate},
+    kind_watch::{KindWatch, NamespaceDemand, RawUpdate, watch_while_wanted},
 };
 use maglev_index::{Changes, Holder, Index, IndexOptions, ObjectProblem};
 use maglev_model::{
@@ -55,6 +55,8 @@ pub struct Watches {
     published: Option<Config>,
     /// Secrets and ConfigMaps to read certificates from.
     holders_tx: watch::Sender<BTreeSet<Holder>>,
+    /// The number of the watch of Namespaces; `None` while they are not watched.
+    namespaces_tx: watch::Sender<Option<u64>>,
 }
 
 impl Watches {
@@ -75,6 +77,7 @@ impl Watches {
             config_rx: config_rx.clone(),
             published: None,
             holders_tx: watch::Sender::default(),
+            namespaces_tx: watch::Sender::default(),
         };
         (watches, config_rx)
     }
@@ -99,10 +102,14 @@ impl Watches {
         async move {
             let (updates, updates_rx) = mpsc::channel(QUEUE);
             let throttle = Arc::new(LogThrottle::default());
-            let watches = Kind::ALL.map(|kind| {
-                let (client, delays) = (self.client.clone(), self.options.delays);
-                KindWatch::new(client, kind, delays, Arc::clone(&throttle), updates.clone()).run()
-            });
+            let (client, delays) = (self.client.clone(), self.options.delays);
+            let watch = {
+                let (updates, throttle) = (updates.clone(), Arc::clone(&throttle));
+                move |kind| KindWatch::new(client.clone(), kind, delays, Arc::clone(&throttle), updates.clone())
+            };
+            let always = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Namespace);
+            let watches: Vec<_> = always.map(|kind| watch(kind).run()).collect();
+            let namespaces = watch_while_wanted(move || watch(Kind::Namespace), self.namespaces_tx.subscribe());
             drop(updates);
             let (reads, reads_rx) = mpsc::channel(QUEUE);
             let holders_rx = self.holders_tx.subscribe();
@@ -110,6 +117,7 @@ impl Watches {
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 _ = join_all(watches) => {}
+                () = namespaces => {}
                 () = certificates.run() => {}
                 () = self.feed(updates_rx, reads_rx) => {}
             }
@@ -125,6 +133,7 @@ impl Watches {
     ) {
         let Some(mut index) = self.index.take() else { return };
         let (mut updates, mut reads) = (Vec::new(), Vec::new());
+        let mut namespaces = NamespaceDemand::default();
         loop {
             let received = tokio::select! {
                 received = updates_rx.recv_many(&mut updates, QUEUE) => received,
@@ -140,6 +149,9 @@ impl Watches {
             }
             let changes;
             (index, changes) = apply(index, std::mem::take(&mut updates), std::mem::take(&mut reads)).await;
+            if let Some(number) = namespaces.update(&mut index) {
+                self.namespaces_tx.send_replace(number);
+            }
             self.emit_delta(&index, &changes);
             emit_events(&self.events, changes);
             let holders = index.required_certificates();

@@ -16,6 +16,7 @@ use super::{
     frontend_status::{FrontendState, ProgramResult},
     health::{BackendHealth, ProbeCode},
     name::Name,
+    path::{PathHealth, PathKey},
     problem::Problem,
     vip::Family,
     weights::ActivePool,
@@ -30,6 +31,8 @@ pub enum Change {
     Health(Name, Option<BackendHealth>),
     /// The probe path of a family is suspect (`true`), or no longer is.
     Suspect(Family, bool),
+    /// The state of a path; `None` if the path is no longer probed.
+    Path(PathKey, Option<PathHealth>),
     /// The state of a Frontend, and the probe code of the Backend that caused it.
     Frontend(Name, FrontendState, Option<ProbeCode>),
     /// The active pool of a Frontend on this node.

@@ -16,6 +16,7 @@ pub use self::{
 };
 use super::{
     name::Name,
+    path::PathProbe,
     problem::Problem,
     vip::{Encap, TableLength, VipKey, Weight},
 };
@@ -31,13 +32,25 @@ pub enum Kind {
     Frontend,
     /// `loadbalancerconfigs.maglev.vpp.io`.
     LoadBalancerConfig,
+    /// `addresspolicies.maglev.vpp.io`.
+    AddressPolicy,
     /// The Node that the agent runs on.
     Node,
+    /// Namespaces, watched only while an AddressPolicy selects them by label.
+    Namespace,
 }
 
 impl Kind {
     /// Every watched kind.
-    pub const ALL: [Self; 5] = [Self::HealthCheck, Self::Backend, Self::Frontend, Self::LoadBalancerConfig, Self::Node];
+    pub const ALL: [Self; 7] = [
+        Self::HealthCheck,
+        Self::Backend,
+        Self::Frontend,
+        Self::LoadBalancerConfig,
+        Self::AddressPolicy,
+        Self::Node,
+        Self::Namespace,
+    ];
 
     /// The spelling in manifests.
     pub fn as_str(self) -> &'static str {
@@ -46,7 +59,9 @@ impl Kind {
             Self::Backend => "Backend",
             Self::Frontend => "Frontend",
             Self::LoadBalancerConfig => "LoadBalancerConfig",
+            Self::AddressPolicy => "AddressPolicy",
             Self::Node => "Node",
+            Self::Namespace => "Namespace",
         }
     }
 }
@@ -124,6 +139,8 @@ pub struct Frontend {
     pub on_backend_down: OnBackendDown,
     /// Number of buckets in the new-flow table.
     pub table_length: TableLength,
+    /// The probe of the path to each backend; `None` if the path is not probed. Always `None` without GRE or a TCP port.
+    pub path_probe: Option<PathProbe>,
 }
 
 impl Frontend {
@@ -144,7 +161,7 @@ pub enum Standing {
     Serving,
     /// The VIP stays as VPP has it, because of a problem. Only the weights of resolved backends follow health.
     Held(Problem),
-    /// The VIP is removed, because another Frontend has precedence.
+    /// The VIP is removed, because another Frontend has precedence, or an AddressPolicy withdraws it.
     Withdrawn(Problem),
 }
 
@@ -173,7 +190,7 @@ pub struct Member {
 pub enum MemberTarget {
     /// A readable Backend.
     Backend(Arc<Backend>),
-    /// A stored Backend that does not decode. Its application server stays as VPP has it. Without an address, any
+    /// A stored Backend that does not decode or is not allowed. Its application server stays as VPP has it. Without an address, any
     /// application server of the VIP that no other member claims may be this one.
     Unreadable {
         /// The address; `None` if it is unreadable, too.

@@ -30,7 +30,7 @@ pub enum DesiredVip {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VipSpec {
     /// Encapsulation. `None` while no backend resolves: an existing VIP keeps its encapsulation, and a missing VIP is
-    /// not added.
+    /// not added. A VIP that has to be recreated follows the other VIPs of its address.
     pub encap: Option<Encap>,
     /// Session affinity by client address.
     pub sticky: bool,

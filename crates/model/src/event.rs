@@ -22,6 +22,7 @@ use super::{
     config::Kind,
     health::{BackendHealth, BackendState, ProbeCode},
     name::Name,
+    path::{PathHealth, PathKey, PathState},
     plan::Step,
     problem::Reason,
     vip::Family,
@@ -189,6 +190,8 @@ pub enum Event {
     ProbePathSuspect { family: Family, active: bool },
     /// The state of a Backend changed to `health.state`, by a probe with `code` or by an operator.
     BackendTransition { name: Name, from: BackendState, code: Option<ProbeCode>, health: BackendHealth },
+    /// The state of a path changed to `health.state`, by a probe.
+    PathTransition { path: PathKey, from: PathState, health: PathHealth },
     /// The state of a Frontend changed. `code` is the probe result of the Backend that caused the change.
     FrontendTransition { name: Name, from: FrontendState, to: FrontendState, code: Option<ProbeCode> },
     /// A probe was started.
@@ -234,6 +237,7 @@ impl Event {
             Self::ForeignVip { .. } => "vpp-foreign-vip",
             Self::ProbePathSuspect { .. } => "probe-path-suspect",
             Self::BackendTransition { .. } => "backend-transition",
+            Self::PathTransition { .. } => "path-transition",
             Self::FrontendTransition { .. } => "frontend-transition",
             Self::ProbeStart { .. } => "probe-start",
             Self::ProbeDone { .. } => "probe-done",

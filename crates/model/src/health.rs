@@ -8,7 +8,11 @@ use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc, time::Duration};
 use imbl::OrdMap;
 use jiff::Timestamp;
 
-use super::{name::Name, vip::Family};
+use super::{
+    name::Name,
+    path::{PathHealth, PathKey},
+    vip::Family,
+};
 
 /// The state of a backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -158,6 +162,8 @@ pub struct BackendHealth {
 pub struct HealthSnapshot {
     /// The health by Backend. A Backend without an entry is unknown.
     pub backends: OrdMap<Name, BackendHealth>,
+    /// The state of each probed path.
+    pub paths: OrdMap<PathKey, PathHealth>,
     /// True while the IPv4 probe path is suspect: the weights of IPv4 backends that are down are kept.
     pub suspect_v4: bool,
     /// True while the IPv6 probe path is suspect: the weights of IPv6 backends that are down are kept.

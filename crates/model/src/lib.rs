@@ -17,6 +17,7 @@ pub mod frontend_status;
 pub mod health;
 pub mod name;
 pub mod operator_change;
+pub mod path;
 pub mod plan;
 pub mod printable;
 pub mod probe_mode;

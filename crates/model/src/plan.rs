@@ -5,12 +5,14 @@
 //! again gives an empty plan.
 
 mod apply;
+mod kept;
 mod removals;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem::discriminant,
     net::IpAddr,
     ops::RangeInclusive,
 };
@@ -184,7 +186,11 @@ pub fn plan_address(
         match vip.key().and_then(|key| Some((key, &desired.get(&key)?.vip))) {
             Some((key, DesiredVip::Exactly(spec))) => match (spec.mismatch(actual_vip), spec.encap) {
                 (Some(mismatch), Some(encap)) => plan.recreate(key, spec, encap, actual_vip, mismatch),
-                (Some(mismatch), None) => plan.recreate_with_actual_encap(key, spec, actual_vip, mismatch),
+                (Some(mismatch), None) => {
+                    if let Some(encap) = encap_without_backends(address, desired, actual_vip) {
+                        plan.recreate(key, spec, encap, actual_vip, mismatch);
+                    }
+                }
                 (None, _) => plan.change(key, spec, actual_vip, due),
             },
             Some((key, DesiredVip::Hold { weights, .. })) => plan.set_weights(key, weights, actual_vip, due),
@@ -223,6 +229,21 @@ pub fn keys_on_address(address: IpAddr) -> RangeInclusive<VipKey> {
     VipKey { address, service: Service::AllPorts }..=VipKey { address, service: last }
 }
 
+/// The encap to recreate a VIP with none of whose backends resolves: that of VPP, unless VIPs of the address with
+/// backends have another type. VPP allows one type per address, and would refuse one of them. `None` if VPP's encap does
+/// not exist in Frontends: such a VIP is left as it is.
+fn encap_without_backends(address: IpAddr, desired: &Desired, actual: &ActualVip) -> Option<Encap> {
+    let with_backends = desired.range(keys_on_address(address)).find_map(|(_, entry)| match &entry.vip {
+        DesiredVip::Exactly(spec) => spec.encap,
+        DesiredVip::Hold { .. } => None,
+    });
+    let in_vpp = actual.encap.and_then(|encap| Encap::try_from(encap).ok());
+    match (with_backends, in_vpp) {
+        (Some(other), Some(encap)) if discriminant(&encap) == discriminant(&other) => Some(encap),
+        (with_backends, in_vpp) => with_backends.or(in_vpp),
+    }
+}
+
 impl AddressPlan {
     fn remove(&mut self, vip: VppVip, actual: &ActualVip) {
         self.removes.extend(actual.ases.iter().map(|(address, server)| remove_as(vip, *address, *server)));
@@ -243,14 +264,6 @@ impl AddressPlan {
         let ases = spec.ases.iter().filter_map(|(address, server)| add_as(vip, *address, server, old_weight(address)));
         self.changes.extend(ases);
         self.recreates.insert(vip, mismatch);
-    }
-
-    /// Recreates a VIP none of whose backends resolves, with the encap that VPP reports. A VIP whose encap does not
-    /// exist in Frontends is left as it is.
-    fn recreate_with_actual_encap(&mut self, vip: VipKey, spec: &VipSpec, actual: &ActualVip, mismatch: Mismatch) {
-        if let Some(encap) = actual.encap.and_then(|encap| Encap::try_from(encap).ok()) {
-            self.recreate(vip, spec, encap, actual, mismatch);
-        }
     }
 
     fn change(&mut self, vip: VipKey, spec: &VipSpec, actual: &ActualVip, due: &DueFlushes) {

@@ -7,7 +7,15 @@ use std::fmt;
 pub enum Reason {
     /// A Frontend of another namespace on this address is older, so its namespace owns the address.
     AddressOwnedByOtherNamespace,
-    /// The address of a Frontend is that of a node.
+    /// No AddressPolicy allows the namespace the address, port or encap, or the address is never allowed.
+    AddressNotAllowed,
+    /// No AddressPolicy allows the namespace the probe of a Backend.
+    ProbeNotAllowed,
+    /// Older objects of the namespace take up a limit of its AddressPolicies.
+    QuotaExceeded,
+    /// An AddressPolicy in mode Audit would not allow the object.
+    PolicyViolation,
+    /// The address of a Frontend is that of a node, or that of a Backend is the probing node's own.
     AddressUsedByNode,
     /// The address of a Backend is that of a Frontend.
     AddressUsedByFrontend,
@@ -51,6 +59,8 @@ pub enum Reason {
     EncapUnsupported,
     /// VPP has a NAT VIP on the address of the Frontend.
     NatVipInVpp,
+    /// VPP would refuse the VIP beside another VIP on the address, which stays.
+    OtherVipInVpp,
     /// No backend of the Frontend resolves.
     NoBackends,
     /// The node has no source address of the IP family that the encap needs.
@@ -79,8 +89,12 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 40] = [
         Self::AddressOwnedByOtherNamespace,
+        Self::AddressNotAllowed,
+        Self::ProbeNotAllowed,
+        Self::QuotaExceeded,
+        Self::PolicyViolation,
         Self::AddressUsedByNode,
         Self::AddressUsedByFrontend,
         Self::Conflicted,
@@ -103,6 +117,7 @@ impl Reason {
         Self::EncapFamilyMismatch,
         Self::EncapUnsupported,
         Self::NatVipInVpp,
+        Self::OtherVipInVpp,
         Self::NoBackends,
         Self::NoSourceAddress,
         Self::WeightsTooLarge,
@@ -126,6 +141,10 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AddressOwnedByOtherNamespace => "AddressOwnedByOtherNamespace",
+            Self::AddressNotAllowed => "AddressNotAllowed",
+            Self::ProbeNotAllowed => "ProbeNotAllowed",
+            Self::QuotaExceeded => "QuotaExceeded",
+            Self::PolicyViolation => "PolicyViolation",
             Self::AddressUsedByNode => "AddressUsedByNode",
             Self::AddressUsedByFrontend => "AddressUsedByFrontend",
             Self::Conflicted => "Conflicted",
@@ -148,6 +167,7 @@ impl Reason {
             Self::EncapFamilyMismatch => "EncapFamilyMismatch",
             Self::EncapUnsupported => "EncapUnsupported",
             Self::NatVipInVpp => "NatVipInVpp",
+            Self::OtherVipInVpp => "OtherVipInVpp",
             Self::NoBackends => "NoBackends",
             Self::NoSourceAddress => "NoSourceAddress",
             Self::WeightsTooLarge => "WeightsTooLarge",

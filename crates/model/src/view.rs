@@ -18,6 +18,7 @@ use super::{
     frontend_status::FrontendState,
     health::{BackendHealth, BackendState, HealthSnapshot, ProbeCode},
     name::Name,
+    path::{PathHealth, PathKey},
     vip::Family,
     weights::{ActivePool, EffectiveWeights, effective_weights},
 };
@@ -135,6 +136,16 @@ impl View {
         self.health.backends.get(&backend.name).filter(|health| health.address == backend.address)
     }
 
+    /// The probed paths of a Frontend, sorted by Backend.
+    pub fn frontend_paths(&self, name: &Name) -> impl Iterator<Item = (&PathKey, &PathHealth)> {
+        PathKey::of_frontend(&self.health.paths, name)
+    }
+
+    /// The probed paths to a Backend, sorted by Frontend.
+    pub fn backend_paths(&self, name: &Name) -> impl Iterator<Item = (&PathKey, &PathHealth)> {
+        self.health.paths.iter().filter(move |(key, _)| key.backend == *name)
+    }
+
     /// The state of a Backend. The admin state takes precedence over the probes.
     pub fn backend_state(&self, backend: &Backend) -> BackendState {
         backend.probe_mode().state(self.backend_health(backend).map(|health| health.state))
@@ -206,6 +217,7 @@ impl Fold for View {
             Change::Health(name, health) => set(&mut self.health.backends, name, health.clone()),
             Change::Suspect(Family::V4, active) => self.health.suspect_v4 = *active,
             Change::Suspect(Family::V6, active) => self.health.suspect_v6 = *active,
+            Change::Path(key, health) => set(&mut self.health.paths, key, health.clone()),
             Change::Frontend(name, state, code) => {
                 self.states.insert(name.clone(), StateSince { state: *state, since: at, code: *code });
             }

@@ -7,7 +7,11 @@
 //! ```
 //!
 //! A full server still serves new clients: a new connection displaces the oldest one without a request, else the newest
-//! one of the peer with the most connections. So neither silent connections nor one peer can exclude other peers.
+//! one of the peer with the most connections. So neither silent connections nor one peer can exclude other peers. Clients
+//! on the same machine, such as the kubelet, have a reserve, and remote clients never displace them.
+//!
+//! In a flood, the kernel's queue of connections fills, and a request of `/healthz` waits for all of them. So most of them
+//! are refused at once: remote peers that have a connection displace only 200 others in a second.
 
 mod connection;
 mod handle;
@@ -24,7 +28,7 @@ use std::{
 use ipnet::IpNet;
 use parking_lot::Mutex;
 
-use self::table::{Admission, Table};
+use self::table::{Admission, Client, Table};
 pub use self::{
     connection::Connection,
     handle::ConnectionHandle,
@@ -86,7 +90,8 @@ impl Connections {
         let address = peer.ip().to_canonical();
         let is_proxy = self.0.proxies.iter().any(|network| network.contains(&address));
         let peer_network = Some(peer_network(address)).filter(|_| !is_proxy);
-        let admission = self.0.table.lock().admit(peer_network, is_local(peer, local), &self.0.limits);
+        let client = Client { peer: peer_network, is_local: is_local(peer, local) };
+        let admission = self.0.table.lock().admit(client, &self.0.limits);
         let Admission { id, state, displaced } = admission.inspect_err(|refusal| self.refused(*refusal, peer))?;
         if let Some(displaced) = displaced {
             displaced.close(Cut::Displaced);
@@ -142,6 +147,20 @@ mod tests {
         assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
         assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
         assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+    }
+
+    #[test]
+    fn server_gets_its_share_of_the_descriptors() {
+        let limits = ConnectionLimits {
+            max_connections: 1 << 40,
+            local_reserve: 1 << 40,
+            descriptor_percent: 8,
+            ..ConnectionLimits::METRICS
+        };
+        let connections = Connections::new("test", limits, ConnectionMetrics::new("test"));
+        let share = usize::try_from(descriptors::raise_limit(0) * 8 / 100).expect("the limit is lower");
+        let limits = connections.limits();
+        assert_eq!((limits.max_connections, limits.local_reserve), (share, share / 4));
     }
 
     #[test]

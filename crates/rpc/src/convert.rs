@@ -12,6 +12,7 @@ mod event;
 mod health;
 mod node;
 mod objects;
+mod path;
 mod probe;
 mod scalar;
 mod state;
@@ -22,6 +23,7 @@ pub(crate) use self::{
     counters::read_counters,
     event::{Interner, encode},
     objects::Resolver,
+    path::{path, read_paths},
     scalar::{read_time, time},
     state::{
         FrontendParts, backend_names, backend_status, frontend_names, frontend_parts, frontend_status, read_state,

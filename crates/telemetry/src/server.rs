@@ -9,14 +9,15 @@ use std::{
 use axum::{
     Extension, Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
 use bytes::Bytes;
 use futures::{FutureExt as _, future::BoxFuture};
+use maglev_auth::{Call, Denial, Guard, Permission, Refusal};
 use maglev_net::{ConnectionHandle, ConnectionLimits, ConnectionMetrics, Connections, Listener, Slots, serve_http};
-use prometheus::{Registry, TextEncoder};
+use prometheus::{Registry, TextEncoder, proto::MetricFamily};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +45,7 @@ struct EndpointState {
     slots: Slots,
     live: EndpointCheck,
     ready: EndpointCheck,
+    guard: Guard,
 }
 
 impl HttpServer {
@@ -60,8 +62,8 @@ impl HttpServer {
         let metrics = ConnectionMetrics::new(SERVER);
         let name = "maglev_server_connections";
         metrics.register(&registry).map_err(|source| Error::Metric { name, source })?;
-        let state =
-            EndpointState { registry, scrape: Arc::default(), slots: Slots::for_large_responses(), live, ready };
+        let (scrape, slots, guard) = (Arc::default(), Slots::for_large_responses(), Guard::default());
+        let state = EndpointState { registry, scrape, slots, live, ready, guard };
         Ok(Self { address, limits: ConnectionLimits::METRICS, metrics, state, bound: watch::Sender::new(None) })
     }
 
@@ -69,6 +71,14 @@ impl HttpServer {
     #[must_use]
     pub fn with_limits(self, limits: ConnectionLimits) -> Self {
         Self { limits, ..self }
+    }
+
+    /// Decides on requests of `/metrics`. By default all are answered. Tokens are accepted without TLS: subjects that may
+    /// read metrics should have no other permission.
+    #[must_use]
+    pub fn with_guard(mut self, guard: Guard) -> Self {
+        self.state.guard = guard;
+        self
     }
 
     /// The address of the listening socket; `None` before it listens. Differs from the configured address if that has
@@ -118,10 +128,24 @@ fn router(state: EndpointState) -> Router {
 }
 
 /// A scrape of many objects takes CPU time: it runs on a blocking thread, and only one at a time.
+/// Encodes one family after the other and drops each: the text and all families together would double the memory of a
+/// large scrape.
+fn text_of(families: Vec<MetricFamily>) -> prometheus::Result<String> {
+    let mut text = String::new();
+    families.into_iter().try_for_each(|family| TextEncoder::new().encode_utf8(&[family], &mut text))?;
+    Ok(text)
+}
+
 async fn metrics(
-    State(EndpointState { registry, scrape, slots, .. }): State<EndpointState>,
+    State(EndpointState { registry, scrape, slots, guard, .. }): State<EndpointState>,
     Extension(connection): Extension<ConnectionHandle>,
+    headers: HeaderMap,
 ) -> Response {
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let (permission, peer) = (Permission::View, Some(connection.peer()));
+    if let Err(refusal) = guard.admit(Call { is_encrypted: true, authorization, permission, peer }) {
+        return refused(&refusal);
+    }
     let Some(slot) = slots.acquire(connection.peer().ip()).await else {
         let busy = "other scrapes are being written; try again\n";
         return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], busy).into_response();
@@ -129,7 +153,7 @@ async fn metrics(
     let guard = scrape.lock_owned().await;
     let text = tokio::task::spawn_blocking(move || {
         let _guard = guard;
-        TextEncoder::new().encode_to_string(&registry.gather())
+        text_of(registry.gather())
     });
     let failed =
         |error: &dyn std::error::Error| (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response();
@@ -141,6 +165,15 @@ async fn metrics(
         Ok(Err(error)) => failed(&error),
         Err(error) => failed(&error),
     }
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    let status = match refusal {
+        Refusal::Token(Denial::NoKeys) => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Forbidden { .. } => StatusCode::FORBIDDEN,
+        Refusal::NoTls | Refusal::NoToken | Refusal::Token(_) => StatusCode::UNAUTHORIZED,
+    };
+    (status, [(header::WWW_AUTHENTICATE, "Bearer")], format!("{refusal}\n")).into_response()
 }
 
 fn check_response(check: &EndpointCheck) -> Response {

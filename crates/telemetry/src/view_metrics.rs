@@ -51,6 +51,7 @@ impl Collector for ViewMetrics {
         let transitions = self.transitions_rx.borrow().clone();
         let mut families = objects::backends(&view, &transitions);
         families.extend(objects::frontends(&view));
+        families.push(objects::paths(&view));
         families.extend(node::families(&view, (self.clock)()));
         families
     }

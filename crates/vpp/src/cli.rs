@@ -13,11 +13,15 @@
 //! ```
 //!
 //! The text is not a stable interface: a value that cannot be parsed is left out and thus unknown, VIP by VIP. No
-//! function here returns an error.
+//! function here returns an error, or keeps more of the text in memory than its results.
 
 mod sticky_tables;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    iter,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::{FromStr, Lines},
+};
 
 pub use self::sticky_tables::parse_sticky_tables;
 
@@ -65,10 +69,21 @@ pub struct CliAs {
 
 /// Parses the output of [`SHOW_VIPS`]. The VIPs are in VPP's order; unparsable VIPs are left out.
 pub fn parse_vips(text: &str) -> Vec<CliVip> {
-    let lines: Vec<&str> = text.lines().collect();
-    let starts: Vec<usize> = (0..lines.len()).filter(|line| is_header(lines[*line])).collect();
-    let ends = starts.iter().skip(1).copied().chain([lines.len()]);
-    starts.iter().zip(ends).filter_map(|(start, end)| parse_vip(&lines[*start..end])).collect()
+    vip_texts(text).filter_map(parse_vip).collect()
+}
+
+/// The parts of the text that each describe one VIP.
+fn vip_texts(text: &str) -> impl Iterator<Item = &str> {
+    let offsets = text.split_inclusive('\n').scan(0, |end, line| {
+        let start = *end;
+        *end += line.len();
+        Some((start, line))
+    });
+    let mut starts = offsets.filter(|(_, line)| is_header(line)).map(|(start, _)| start).peekable();
+    iter::from_fn(move || {
+        let start = starts.next()?;
+        Some(&text[start..starts.peek().copied().unwrap_or(text.len())])
+    })
 }
 
 /// The source addresses in the output of [`SHOW_LB`]; `None` if absent.
@@ -125,36 +140,38 @@ fn is_header(line: &str) -> bool {
         && words.next().is_some_and(|index| index.starts_with('['))
 }
 
-fn parse_vip(lines: &[&str]) -> Option<CliVip> {
-    let (header, body) = lines.split_first()?;
-    let mut words = header.split_whitespace();
+fn parse_vip(text: &str) -> Option<CliVip> {
+    let mut body = text.lines();
+    let mut words = body.next()?.split_whitespace();
     let kind = words.next()?;
     let pool_index = words.next()?.strip_prefix('[')?.strip_suffix(']')?.parse().ok()?;
     let (address, length) = words.next()?.split_once('/')?;
-    let flags: Vec<&str> = words.collect();
-    let all_known = flags.iter().all(|flag| matches!(*flag, "src_ip_sticky" | "removed"));
-    let (protocol, port) = match body.iter().map(|line| line.trim()).find(|line| line.starts_with("protocol:")) {
+    let mut flags = words;
+    let has_flag = |flag: &str| flags.clone().any(|word| word == flag);
+    let (sticky, removed) = (has_flag("src_ip_sticky"), has_flag("removed"));
+    let all_known = flags.all(|flag| matches!(flag, "src_ip_sticky" | "removed"));
+    let (protocol, port) = match body.clone().map(str::trim).find(|line| line.starts_with("protocol:")) {
         Some(line) => (field(line, "protocol:")?, field(line, "port:")?),
         None => (255, 0),
     };
     Some(CliVip {
         vip: VppVip { address: address.parse().ok()?, length: length.parse().ok()?, protocol, port },
         pool_index,
-        removed: flags.contains(&"removed"),
-        encap: encap(kind, body),
-        sticky: all_known.then(|| flags.contains(&"src_ip_sticky")),
-        table_length: body.iter().find_map(|line| field(line, "new_size:")),
+        removed,
+        encap: encap(kind, body.clone()),
+        sticky: all_known.then_some(sticky),
+        table_length: body.clone().find_map(|line| field(line, "new_size:")),
         ases: ases(body),
     })
 }
 
 /// Parses the type of the VIP (`ip4-gre6`). The NAT port is left out: its byte order in the text is not known for every
 /// release.
-fn encap(kind: &str, body: &[&str]) -> Option<ActualEncap> {
+fn encap(kind: &str, mut body: Lines<'_>) -> Option<ActualEncap> {
     let (kind, dscp) = match kind.split_once('-')?.1 {
         "gre4" => (0, 0),
         "gre6" => (1, 0),
-        "l3dsr" => (2, body.iter().find_map(|line| field(line, "dscp:"))?),
+        "l3dsr" => (2, body.find_map(|line| field(line, "dscp:"))?),
         "nat4" => (3, 0),
         "nat6" => (4, 0),
         _ => return None,
@@ -162,20 +179,19 @@ fn encap(kind: &str, body: &[&str]) -> Option<ActualEncap> {
     Some(ActualEncap { kind, dscp, target_port: 0 })
 }
 
-fn ases(body: &[&str]) -> Option<Vec<CliAs>> {
-    let start = body.iter().position(|line| line.trim().starts_with("#as:"))?;
-    let count: usize = field(body[start], "#as:")?;
-    let lines = body[start + 1..].iter().filter(|line| !line.trim().is_empty());
-    let ases = lines.map(|line| application_server(line)).collect::<Option<Vec<_>>>()?;
+fn ases(mut body: Lines<'_>) -> Option<Vec<CliAs>> {
+    let start = body.find(|line| line.trim().starts_with("#as:"))?;
+    let count: usize = field(start, "#as:")?;
+    let lines = body.filter(|line| !line.trim().is_empty());
+    let ases = lines.map(application_server).collect::<Option<Vec<_>>>()?;
     (ases.len() == count).then_some(ases)
 }
 
 fn application_server(line: &str) -> Option<CliAs> {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let address = words.first()?.parse().ok()?;
-    let buckets = number(line, &words, "buckets")?;
-    let (flows, dpo) = (number(line, &words, "flows"), field(line, "dpo:"));
-    let removed = match *words.last()? {
+    let address = line.split_whitespace().next()?.parse().ok()?;
+    let buckets = number(line, "buckets")?;
+    let (flows, dpo) = (number(line, "flows"), field(line, "dpo:"));
+    let removed = match line.split_whitespace().next_back()? {
         "used" => false,
         "removed" => true,
         _ => return None,
@@ -184,14 +200,20 @@ fn application_server(line: &str) -> Option<CliAs> {
 }
 
 /// The number in `buckets:317` or, up to 26.06, in `317 buckets`.
-fn number(line: &str, words: &[&str], unit: &str) -> Option<u32> {
-    let before_unit = || words.windows(2).find(|pair| pair[1] == unit)?[0].parse().ok();
-    field(line, &format!("{unit}:")).or_else(before_unit)
+fn number(line: &str, unit: &str) -> Option<u32> {
+    let (words, units) = (line.split_whitespace(), line.split_whitespace().skip(1));
+    let before_unit = || words.zip(units).find(|(_, word)| *word == unit)?.0.parse().ok();
+    parsed(line, |word| word.strip_prefix(unit)?.strip_prefix(':')).or_else(before_unit)
 }
 
 /// The value of the word that begins with `key`.
-fn field<T: std::str::FromStr>(line: &str, key: &str) -> Option<T> {
-    line.split_whitespace().find_map(|word| word.strip_prefix(key))?.parse().ok()
+fn field<T: FromStr>(line: &str, key: &str) -> Option<T> {
+    parsed(line, |word| word.strip_prefix(key))
+}
+
+/// The first value that `find` finds in a word.
+fn parsed<T: FromStr>(line: &str, find: impl Fn(&str) -> Option<&str>) -> Option<T> {
+    line.split_whitespace().find_map(find)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -235,7 +235,10 @@ impl<const N: usize> Wire for Text<N> {
     fn get(from: &mut Reader<'_>) -> Result<Self, CodecError> {
         let bytes = from.array::<N>()?;
         let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
-        Ok(Self(String::from_utf8_lossy(text).into_owned()))
+        // A byte that is not UTF-8 becomes a character of three.
+        let mut text = String::from_utf8_lossy(text).into_owned();
+        text.truncate(text.floor_char_boundary(N));
+        Ok(Self(text))
     }
 }
 
@@ -296,5 +299,6 @@ mod tests {
         assert_eq!(bytes(&Text::<4>::new("aßß")), "aß\0".as_bytes());
         assert_eq!(decode::<Text<4>>(b"abcd").unwrap().as_str(), "abcd");
         assert_eq!(decode::<Text<4>>(b"\xffb\0d").unwrap().as_str(), "\u{fffd}b");
+        assert_eq!(decode::<Text<4>>(b"\xff\xff\xff\xff").unwrap().as_str(), "\u{fffd}");
     }
 }

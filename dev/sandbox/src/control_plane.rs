@@ -37,6 +37,8 @@ use port::Ports;
 const PORT_ATTEMPTS: u32 = 4;
 /// Interval of readiness checks.
 const POLL: Duration = Duration::from_millis(50);
+/// Interval at which [`ControlPlane::supervise`] looks for children that have exited.
+const SUPERVISION: Duration = Duration::from_millis(500);
 /// Lifetime of a token of [`ControlPlane::issue_token`] in seconds: 30 days.
 const TOKEN_SECONDS: i64 = 30 * 24 * 3600;
 
@@ -186,15 +188,22 @@ impl ControlPlane {
         self.etcd.stop(self.options.stop_within).await;
     }
 
-    /// Waits for the exit of a child and returns it as an error. [`ControlPlane::stop_api_server`] does not count.
-    pub async fn failed(&self) -> SandboxError {
+    /// Starts the API server again whenever it has exited, as a kubelet does. Returns an API server that does not start, or the
+    /// exit of another child, as an error. [`ControlPlane::stop_api_server`] is no exit.
+    pub async fn supervise(&self) -> SandboxError {
         loop {
             let api_server = self.api_server.lock().await.as_ref().and_then(Process::exit_error);
             let controller = self.controllers.iter().find_map(Process::exit_error);
-            if let Some(error) = self.etcd.exit_error().or(api_server).or(controller) {
+            if let Some(error) = self.etcd.exit_error().or(controller) {
                 return error;
             }
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            if let Some(exit) = api_server {
+                tracing::warn!(%exit, "the API server is started again");
+                if let Err(error) = self.start_api_server().await {
+                    return error;
+                }
+            }
+            tokio::time::sleep(SUPERVISION).await;
         }
     }
 

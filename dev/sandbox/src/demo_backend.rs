@@ -8,10 +8,16 @@
 //!                                                   flap (seeded) ├─► Mode ─► server: one listener per backend
 //!                                          DemoBackends::set_mode ┘
 //! ```
+//!
+//! With packets ([`crate::packets`]), each backend also listens on the VIPs, in a network namespace of its own.
 
 mod control;
+mod echo;
 mod flap;
+mod place;
+mod response;
 mod server;
+mod vip_servers;
 
 use std::{
     fmt,
@@ -27,8 +33,13 @@ use std::{
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use place::Place;
+use server::{Server, Service};
+
 pub use control::BackendArgs;
 pub use flap::Flap;
+pub use response::BACKEND_HEADER;
+pub(crate) use vip_servers::VipServers;
 
 /// The port of the demo backends.
 pub const PORT: u16 = 8080;
@@ -147,7 +158,7 @@ impl DemoOptions {
 }
 
 #[derive(Debug)]
-struct DemoBackend {
+pub(crate) struct DemoBackend {
     name: String,
     address: SocketAddr,
     slow: Duration,
@@ -176,7 +187,9 @@ impl DemoBackends {
         let backends = bound.iter().map(|(backend, _)| Arc::clone(backend)).collect();
         let this = Self { backends, tasks: TaskTracker::new() };
         for (backend, listener) in bound {
-            this.tasks.spawn(server::Server { backend, listener }.run(shutdown.clone()));
+            let place = Place { address: backend.address, namespace: None };
+            let server = Server { backend, place, listener: Some(listener), service: Service::Http };
+            this.tasks.spawn(server.run(shutdown.clone()));
         }
         this.tasks.spawn(control.run(this.clone(), shutdown.clone()));
         if let Some(flap) = options.flap {
@@ -189,6 +202,11 @@ impl DemoBackends {
     /// Waits for the end of all tasks, after the shutdown passed to [`DemoBackends::start`].
     pub async fn stopped(&self) {
         self.tasks.wait().await;
+    }
+
+    /// All backends, in the order of [`Self::list`].
+    pub(crate) fn servers(&self) -> impl Iterator<Item = Arc<DemoBackend>> {
+        self.backends.iter().cloned()
     }
 
     /// Name, address and current mode of all backends, in order.
@@ -227,7 +245,7 @@ async fn listen(
     slow: Duration,
 ) -> Result<(Arc<DemoBackend>, TcpListener), DemoBackendError> {
     let fail = |source| DemoBackendError::Listen { name: name.clone(), address: requested, source };
-    let listener = TcpListener::bind(requested).await.map_err(fail)?;
+    let listener = Place { address: requested, namespace: None }.listen().await.map_err(fail)?;
     let address = listener.local_addr().map_err(fail)?;
     let mode = watch::Sender::new(Mode::Ok);
     Ok((Arc::new(DemoBackend { name, address, slow, mode, responses: AtomicU64::new(0) }), listener))

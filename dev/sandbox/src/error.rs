@@ -93,6 +93,8 @@ pub enum SandboxError {
     },
     #[error("cannot run the demo backends")]
     Backends(#[from] super::demo_backend::DemoBackendError),
+    #[error("cannot forward packets")]
+    Packets(#[from] super::packets::PacketsError),
     /// An invalid argument.
     #[error("{message}")]
     Usage { message: String },
@@ -116,6 +118,7 @@ impl SandboxError {
             Self::Tool { .. } => "Tool",
             Self::Timeout { .. } => "Timeout",
             Self::Backends(source) => source.reason(),
+            Self::Packets(source) => source.reason(),
             Self::Usage { .. } => "Usage",
         }
     }

@@ -4,6 +4,7 @@ use std::{io::Write as _, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use maglev_sandbox::demo_backend::BackendArgs;
+use maglev_sandbox::load::{self, LoadArgs};
 use maglev_sandbox::up::{self, UpArgs};
 use maglev_sandbox::vpp_command::{self, VppArgs};
 
@@ -26,6 +27,7 @@ enum Command {
     Vpp(VppArgs),
     /// Show or change the behaviour of a sandbox's backends
     Backend(BackendArgs),
+    Load(LoadArgs),
 }
 
 #[tokio::main]
@@ -44,6 +46,7 @@ async fn run() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Up(args) => Ok(up::run(args).await?),
         Command::Vpp(args) => Ok(vpp_command::run(args).await?),
+        Command::Load(args) => Ok(load::run(args).await?),
         Command::Backend(args) => Ok(writeln!(std::io::stdout(), "{}", args.run().await?)?),
     }
 }

@@ -1,7 +1,7 @@
 //! `maglev-sandbox up`: runs all parts until a signal arrives.
 //!
 //! ```text
-//!  backends ─ simulated VPPs ─ control plane ─ nodes ─ helm install ─ examples/demo.yaml ─ DIR/ready
+//!  backends ─ simulated VPPs ─ packets ─ control plane ─ nodes ─ helm install ─ examples/demo.yaml ─ DIR/ready
 //! ```
 //!
 //! Parts start from left to right and stop from right to left. The files of this module do not depend on each other.
@@ -9,6 +9,7 @@
 mod directory;
 mod nodes;
 mod output;
+mod packets;
 mod release;
 mod vpp;
 
@@ -22,6 +23,7 @@ use super::SandboxError;
 use super::assets::Assets;
 use super::control_plane::{ControlPlane, Options};
 use super::demo_backend::{DemoBackends, DemoOptions, Flap};
+use super::packets::{Packets, PacketsMode};
 use super::processes::Processes;
 use directory::Directory;
 use nodes::{NodeSpec, Nodes};
@@ -62,6 +64,10 @@ pub struct UpArgs {
     #[arg(long)]
     pub flap: bool,
 
+    /// Forward packets from clients through the VPPs to the backends, in network namespaces; requires root
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
+    pub packets: PacketsMode,
+
     /// Seed of the random choices of --flap
     #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "flap")]
     pub flap_seed: u64,
@@ -78,7 +84,7 @@ pub struct UpArgs {
 /// Runs the sandbox until SIGINT or SIGTERM, then stops all children in order.
 ///
 /// # Errors
-/// A part did not start, or the control plane exited.
+/// A part did not start, or a part of the control plane other than the API server exited.
 pub async fn run(args: UpArgs) -> Result<(), SandboxError> {
     let mut stop = Stop::new()?;
     let started = tokio::select! {
@@ -87,7 +93,7 @@ pub async fn run(args: UpArgs) -> Result<(), SandboxError> {
         () = stop.requested() => return Ok(()),
     };
     let ended = tokio::select! {
-        error = started.plane.failed() => Err(error),
+        error = started.plane.supervise() => Err(error),
         () = stop.requested() => Ok(()),
     };
     output::print("stopping…");
@@ -120,6 +126,7 @@ struct Sandbox {
     directory: Directory,
     shutdown: CancellationToken,
     backends: DemoBackends,
+    packets: Option<Packets>,
     vpps: Vpps,
     nodes: Nodes,
     plane: ControlPlane,
@@ -139,25 +146,32 @@ impl Sandbox {
         let shutdown = CancellationToken::new();
         let flap = args.flap.then(|| Flap::standard(args.flap_seed));
         let options = DemoOptions { flap, ..DemoOptions::standard(directory.path()) };
+        let names: Vec<_> = options.backends.iter().map(|(name, _)| name.clone()).collect();
+        let network = packets::prepare(args.packets, &directory, &names).await?;
         let backends = DemoBackends::start(options, shutdown.clone()).await?;
         let guard = shutdown.clone().drop_guard();
 
-        let vpps = Vpps::start(&directory, &specs, &args.vpp, &processes).await?;
+        let vpps = Vpps::start(&directory, &specs, &args.vpp, network.is_some(), &processes).await?;
+        let start = |network| packets::start(network, &directory, &specs, &args.vpp, &backends);
+        let packets = network.map(start).transpose()?;
         output::print("starting etcd, API server, controller manager and scheduler…");
         let options = Options::new(assets).with_controllers();
         let plane = ControlPlane::start(directory.path(), &processes, options).await?;
         let nodes = Nodes::start(&directory, &specs, &binaries, &plane, &processes).await?;
         let dashboard = release::install(&directory, &checkout, &plane, &processes, specs.len()).await?;
         directory.set_ready()?;
-        output::print(&output::summary(&directory, &specs, &backends, &plane, &dashboard));
+        output::print(&output::summary(&directory, &specs, &backends, &plane, &dashboard, packets.is_some()));
         let shutdown = guard.disarm();
-        Ok(Self { directory, shutdown, backends, vpps, nodes, plane })
+        Ok(Self { directory, shutdown, backends, packets, vpps, nodes, plane })
     }
 
     async fn stop(self) {
         self.directory.unset_ready();
         self.nodes.stop().await;
         self.vpps.stop().await;
+        if let Some(packets) = self.packets {
+            packets.stop().await;
+        }
         self.plane.stop().await;
         self.shutdown.cancel();
         // Connections still open are closed by the exit of the process.

@@ -32,6 +32,8 @@ pub struct AgentServer {
     ready: watch::Sender<Result<(), String>>,
     metrics: GrpcMetrics,
     pub address: SocketAddr,
+    /// The address with TLS, if the test configured one.
+    pub tls_address: Option<SocketAddr>,
     shutdown: CancellationToken,
     bus: JoinHandle<()>,
     server: JoinHandle<()>,
@@ -63,12 +65,19 @@ impl AgentServer {
         let mut options = ServerOptions::new(vec![([127, 0, 0, 1], 0).into()], identity());
         change(&mut options, &mut sources);
         let (events, snapshots, metrics) = (bus.events(), bus.snapshots(), GrpcMetrics::default());
+        let has_tls = options.tls.is_some();
         let server = Server::new(options, sources, metrics.clone());
-        let (mut bound, shutdown) = (server.bound(), CancellationToken::new());
+        let (mut bound, mut bound_tls, shutdown) = (server.bound(), server.bound_tls(), CancellationToken::new());
         let bus = tokio::spawn(bus.run(shutdown.clone()));
         let server = tokio::spawn(server.run(shutdown.clone()));
         let address = within(bound.wait_for(|bound| !bound.is_empty())).await.expect("the server runs")[0];
-        Self { events, snapshots, dump, counters, ready, metrics, address, shutdown, bus, server }
+        let tls_address = match has_tls {
+            true => {
+                within(bound_tls.wait_for(|bound| !bound.is_empty())).await.expect("the server runs").first().copied()
+            }
+            false => None,
+        };
+        Self { events, snapshots, dump, counters, ready, metrics, address, tls_address, shutdown, bus, server }
     }
 
     /// A client with its own connection.

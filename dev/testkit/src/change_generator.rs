@@ -22,6 +22,7 @@ use maglev_model::{
     fingerprint::Fingerprint,
     health::{BackendHealth, BackendState, ProbeCode, Transition},
     name::Name,
+    path::{PathHealth, PathKey, PathState},
     problem::{Problem, Reason},
     vip::Family,
     weights::ActivePool,
@@ -69,6 +70,7 @@ impl ChangeGenerator {
     fn event(&mut self, change: &Change) -> Option<Event> {
         let event = match change.clone() {
             Change::Suspect(family, active) => Event::ProbePathSuspect { family, active },
+            Change::Path(path, Some(health)) => Event::PathTransition { path, from: self.path_state(), health },
             Change::Frontend(name, to, code) => Event::FrontendTransition { name, from: self.state(), to, code },
             Change::Report(name, report) => Event::FrontendProgrammed { name, report },
             Change::VppConnected(info) => Event::VppConnect { info, api: String::new(), stats: String::new() },
@@ -83,7 +85,7 @@ impl ChangeGenerator {
     }
 
     pub fn change(&mut self) -> Change {
-        match self.rng.u8(..25) {
+        match self.rng.u8(..27) {
             0..6 => Change::Config(Arc::new(self.delta())),
             6..8 => Change::Health(self.name(), self.some(Self::health)),
             8 => Change::Suspect(if self.rng.bool() { Family::V4 } else { Family::V6 }, self.rng.bool()),
@@ -105,6 +107,9 @@ impl ChangeGenerator {
             21 => Change::Held(RemovalHold { id: self.text(), removals: self.rng.u32(..), until: self.time() }),
             22 => Change::Released(self.text()),
             23 => Change::ActivePool(self.name(), self.active_pool()),
+            24..26 => {
+                Change::Path(PathKey { frontend: self.name(), backend: self.name() }, self.some(Self::path_health))
+            }
             _ if self.rng.bool() => Change::Synced(self.rng.u32(..9)),
             _ => Change::SyncFailed(self.text()),
         }
@@ -200,6 +205,14 @@ impl ChangeGenerator {
             in_doubt: self.rng.bool(),
             history: (0..self.rng.u8(..3)).map(|_| transition(self)).collect(),
         }
+    }
+
+    fn path_state(&mut self) -> PathState {
+        PathState::ALL[self.rng.usize(..PathState::ALL.len())]
+    }
+
+    fn path_health(&mut self) -> PathHealth {
+        PathHealth { address: self.address(), state: self.path_state(), since: self.time(), detail: self.text() }
     }
 
     fn report(&mut self) -> Report {
@@ -306,7 +319,7 @@ fn set<T>(objects: &mut OrdMap<Name, Arc<T>>, name: &Name, object: Option<Arc<T>
     };
 }
 
-fn change_all<T: Clone>(objects: &OrdMap<Name, Arc<T>>, change: impl Fn(&mut T)) -> OrdMap<Name, Arc<T>> {
+fn change_all<T: Clone>(objects: &OrdMap<Name, Arc<T>>, mut change: impl FnMut(&mut T)) -> OrdMap<Name, Arc<T>> {
     let changed = |(name, object): (&Name, &Arc<T>)| {
         let mut object = (**object).clone();
         change(&mut object);

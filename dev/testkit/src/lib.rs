@@ -4,8 +4,11 @@
 //! only places that know the layout of a checkout.
 
 pub mod agent_server;
+pub mod credentials;
+pub mod netns;
 pub mod objects;
 pub mod python;
+pub mod tokens;
 
 mod binary;
 mod change_generator;
@@ -17,6 +20,7 @@ pub use self::{
     agent_server::AgentServer,
     binary::binary,
     change_generator::ChangeGenerator,
+    credentials::Credentials,
     event_collector::{EventCollector, Published},
     limit::within,
     paths::{checkout, target_directory},

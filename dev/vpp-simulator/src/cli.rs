@@ -1,7 +1,7 @@
 //! The output of `show lb` and `show lb vips [verbose]`, identical to that of VPP.
 //!
-//! Called by `dispatch` for `cli_inband`. Other commands get VPP's error message. Flows and usage are those of the simulated
-//! traffic.
+//! Called by `dispatch` for `cli_inband`. Other commands get VPP's error message. Flows and usage are those of packets
+//! or of the simulated traffic.
 
 use std::fmt::Write as _;
 
@@ -63,7 +63,7 @@ fn show_lb(lb: &Lb) -> String {
         lb.vips.len() + 1,
         lb.servers.len(),
     );
-    for (thread, live) in lb.sticky.usage() {
+    for (thread, live) in lb.sticky.usage(lb.now) {
         // A wrong macro: a table has 4 entries per bucket.
         let (timeout, size) = (conf.flow_timeout, u64::from(conf.sticky_buckets_per_core) + 3);
         write!(text, "core {thread}\n  timeout: {timeout}s\n  usage: {live} / {size}\n")

@@ -115,10 +115,9 @@ impl RequestContext<'_> {
     {
         let (envelope, request) = messages::decode::<M>(body)?;
         self.state.journal.count(M::NAME);
-        let reply = handle(self, &request);
-        let swallowed = self.state.faults.swallows(M::NAME);
-        if !swallowed && envelope.client_index == self.client {
-            self.put(envelope.context, &reply);
+        let reply = self.handle(M::NAME, |context| handle(context, &request));
+        if let Some(reply_context) = self.reply_context::<M>(&envelope) {
+            self.put(reply_context, &reply);
         }
         Ok(())
     }
@@ -129,14 +128,31 @@ impl RequestContext<'_> {
     {
         let (envelope, request) = messages::decode::<M>(body)?;
         self.state.journal.count(M::NAME);
-        let details = handle(self, &request);
-        let swallowed = self.state.faults.swallows(M::NAME);
-        if !swallowed && envelope.client_index == self.client {
+        let details = self.handle(M::NAME, |context| handle(context, &request));
+        if let Some(reply_context) = self.reply_context::<M>(&envelope) {
             for entry in &details {
-                self.put(envelope.context, entry);
+                self.put(reply_context, entry);
             }
         }
         Ok(())
+    }
+
+    /// Handles a request; if the reply is to be false, with a changed state, which has no effect.
+    fn handle<R>(&mut self, name: &str, handle: impl FnOnce(&mut Self) -> R) -> R {
+        let Some(lie) = self.state.faults.take_lie(name) else { return handle(self) };
+        let truth = self.lb().clone();
+        lie.apply(self.lb());
+        let reply = handle(self);
+        *self.lb() = truth;
+        reply
+    }
+
+    /// The context of the reply; `None` if there is no reply.
+    fn reply_context<M: Message>(&mut self, envelope: &Envelope) -> Option<u32> {
+        let faults = &mut self.state.faults;
+        let (is_swallowed, is_confused) = (faults.swallows(M::NAME), faults.confuses(M::NAME));
+        let context = envelope.context.wrapping_add(is_confused.into());
+        (!is_swallowed && envelope.client_index == self.client).then_some(context)
     }
 
     fn put<M: Numbered>(&mut self, context: u32, message: &M) {
@@ -179,8 +195,9 @@ impl RequestContext<'_> {
 
     fn cli(&mut self, request: &CliInband) -> CliInbandReply {
         let text = cli::output(self.lb(), &request.cmd);
-        let garbled = self.state.faults.garbled_cli;
-        CliInbandReply { retval: 0, reply: if garbled { cli::garble(&text) } else { text } }
+        let faults = &mut self.state.faults;
+        let text = faults.cut(text);
+        CliInbandReply { retval: 0, reply: if faults.garbled_cli { cli::garble(&text) } else { text } }
     }
 
     fn version(&mut self, _: &ShowVersion) -> ShowVersionReply {

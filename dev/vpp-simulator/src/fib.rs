@@ -26,6 +26,8 @@ pub(crate) struct Route {
 pub(crate) struct Fib {
     /// Index and reference count of each prefix.
     routes: BTreeMap<Prefix, (u32, u32)>,
+    /// Number of prefixes by family (IPv4 or not) and length.
+    lengths: BTreeMap<(bool, u8), u32>,
     free: Vec<u32>,
     next: u32,
     /// Packets and bytes to the prefix of each route, by index.
@@ -40,7 +42,17 @@ pub(crate) type RouteFigures = BTreeMap<u32, (u64, u64)>;
 impl Fib {
     pub(crate) fn new() -> Self {
         let (to, via) = (RouteFigures::new(), RouteFigures::new());
-        Self { routes: BTreeMap::new(), free: Vec::new(), next: FIRST_INDEX, to, via }
+        Self { routes: BTreeMap::new(), lengths: BTreeMap::new(), free: Vec::new(), next: FIRST_INDEX, to, via }
+    }
+
+    /// Adds `count` routes that match no address of a VIP or application server, before any other route.
+    pub(crate) fn add_routes(&mut self, count: u32) {
+        self.next += count;
+    }
+
+    /// Number of indexes in use.
+    pub(crate) fn indexes(&self) -> u32 {
+        self.next
     }
 
     /// Adds a reference to the route to `prefix`. Returns its index.
@@ -52,7 +64,11 @@ impl Fib {
                 self.allocate(free)
             }
         };
-        self.routes.entry(prefix).or_insert((index, 0)).1 += 1;
+        let references = &mut self.routes.entry(prefix).or_insert((index, 0)).1;
+        *references += 1;
+        if *references == 1 {
+            *self.lengths.entry(length(prefix)).or_default() += 1;
+        }
         index
     }
 
@@ -82,6 +98,8 @@ impl Fib {
         if route.1 == 0 {
             self.free.push(route.0);
             self.routes.remove(&prefix);
+            self.lengths.entry(length(prefix)).and_modify(|prefixes| *prefixes -= 1);
+            self.lengths.retain(|_, prefixes| *prefixes > 0);
         }
     }
 
@@ -90,6 +108,11 @@ impl Fib {
         if let Some((index, _)) = self.routes.get(&prefix) {
             count(&mut self.to, *index, packets, bytes);
         }
+    }
+
+    /// Counts a packet on the route with this index.
+    pub(crate) fn count_to_index(&mut self, index: u32, bytes: u64) {
+        count(&mut self.to, index, 1, bytes);
     }
 
     /// Counts packets that the plugin sends through the route with this index.
@@ -112,6 +135,14 @@ impl Fib {
         &self.via
     }
 
+    /// The longest prefix with `address` and the index of its route; `None` if only the default route matches.
+    pub(crate) fn longest(&self, address: IpAddr) -> Option<(Prefix, u32)> {
+        let family = address.is_ipv4();
+        let lengths = self.lengths.range((family, 0)..=(family, u8::MAX)).rev();
+        let mut prefixes = lengths.filter_map(|((_, length), _)| Prefix::new(address, *length));
+        prefixes.find_map(|prefix| self.routes.get(&prefix).map(|(index, _)| (prefix, *index)))
+    }
+
     /// The route to exactly `prefix`, or else the longest match. A default route always exists.
     pub(crate) fn lookup(&self, prefix: Prefix, exact: bool) -> Option<Route> {
         let covers = |route: &&Prefix| route.covers(prefix);
@@ -122,6 +153,10 @@ impl Fib {
         );
         (!exact || route.prefix == prefix).then_some(route)
     }
+}
+
+fn length(prefix: Prefix) -> (bool, u8) {
+    (prefix.address().is_ipv4(), prefix.length())
 }
 
 fn count(figures: &mut RouteFigures, index: u32, packets: u64, bytes: u64) {

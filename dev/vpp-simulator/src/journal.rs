@@ -73,8 +73,13 @@ impl Journal {
         self.requests.clone()
     }
 
+    /// Number of writes so far.
+    pub(crate) fn writes(&self) -> u64 {
+        self.dropped + self.writes.len() as u64
+    }
+
     pub(crate) fn mark(&self) -> Mark {
-        Mark(self.dropped + self.writes.len() as u64)
+        Mark(self.writes())
     }
 
     pub(crate) fn writes_since(&self, mark: Mark) -> Vec<RecordedWrite> {

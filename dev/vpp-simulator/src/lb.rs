@@ -14,10 +14,11 @@ use std::{
 
 use super::{
     fib::Fib,
-    options::{GarbageCollection, Recompute, Release},
+    forward::{DataPlane, FlowTable, NO_SERVER},
+    options::{DEFAULT_MTU, GarbageCollection, Recompute, Release},
     pool::Pool,
     prefix::Prefix,
-    sticky::StickyTables,
+    sticky::{Sticky, StickyTables},
     traffic::Flows,
     vip::{Server, Vip, VipSettings, VipType, identity},
 };
@@ -75,9 +76,10 @@ pub struct Lb {
     pub(crate) fib: Fib,
     /// Simulated traffic to the VIPs.
     pub(crate) flows: Flows,
-    pub(crate) sticky: StickyTables,
+    pub(crate) sticky: Sticky,
+    pub(crate) plane: DataPlane,
     /// Index of each VIP that is not deleted.
-    live: BTreeMap<VppVip, u32>,
+    pub(crate) live: BTreeMap<VppVip, u32>,
     /// For NAT, the servers and ports whose packets are translated back. VPP does not store the VIP with them.
     mappings: BTreeSet<(IpAddr, u16)>,
     crashed: bool,
@@ -103,7 +105,8 @@ impl Lb {
             servers: Pool::new(1),
             fib: Fib::new(),
             flows: Flows::default(),
-            sticky: StickyTables::default(),
+            sticky: Sticky::Simulated(StickyTables::default()),
+            plane: DataPlane::new(DEFAULT_MTU),
             live: BTreeMap::new(),
             mappings: BTreeSet::new(),
             crashed: false,
@@ -192,6 +195,37 @@ impl Lb {
         }
         self.fib.release(prefix);
         self.changed(index);
+        Ok(())
+    }
+
+    /// Changes the settings of a VIP, which VPP never does.
+    pub fn set_settings(&mut self, vip: VppVip, settings: VipSettings) -> Result<(), Refusal> {
+        let index = self.live_index(vip)?;
+        let vip = self.vips.get_mut(index).expect("a live VIP is in the pool");
+        vip.kind = VipType::new(vip.prefix.address().is_ipv4(), settings.encap).ok_or(Refusal::InvalidAddressFamily)?;
+        vip.settings = settings;
+        vip.new_flows.clear();
+        Ok(())
+    }
+
+    /// Removes a VIP without a trace, which VPP never does.
+    pub fn forget_vip(&mut self, vip: VppVip) -> Result<(), Refusal> {
+        let index = self.live_index(vip)?;
+        self.live.remove(&vip);
+        let servers = self.vips.remove(index).map(|vip| vip.servers);
+        servers.iter().flat_map(Pool::iter).for_each(|(_, &slot)| self.sticky.flush(slot));
+        Ok(())
+    }
+
+    /// Removes a server of a VIP without a trace, which VPP never does.
+    pub fn forget_as(&mut self, vip: VppVip, address: IpAddr) -> Result<(), Refusal> {
+        let index = self.live_index(vip)?;
+        let slot = self.find_server(index, address).ok_or(Refusal::NoSuchEntry)?;
+        let servers = &mut self.vips.get_mut(index).expect("a live VIP is in the pool").servers;
+        let place = servers.iter().find(|(_, other)| **other == slot).map(|(place, _)| place);
+        place.and_then(|place| servers.remove(place));
+        self.servers.remove(slot);
+        self.sticky.flush(slot);
         Ok(())
     }
 
@@ -287,7 +321,7 @@ impl Lb {
         self.fib.clear_counters();
     }
 
-    fn live_index(&self, vip: VppVip) -> Result<u32, Refusal> {
+    pub(crate) fn live_index(&self, vip: VppVip) -> Result<u32, Refusal> {
         let prefix = Prefix::new(vip.address, vip.length).ok_or(Refusal::NoSuchEntry)?;
         self.live.get(&identity(prefix, vip.protocol, vip.port)).copied().ok_or(Refusal::NoSuchEntry)
     }
@@ -323,10 +357,24 @@ impl Lb {
             .filter_map(|&slot| self.servers.get(slot))
             .map(|server| (server.address, if server.used { server.weight } else { 0 }))
             .collect();
-        let counts = table::shares(vip.settings.table_length, &servers);
-        for (slot, count) in slots.into_iter().zip(counts) {
-            self.servers.get_mut(slot).expect("a VIP's server is in the pool").buckets = count;
+        let buckets = table::fill(vip.settings.table_length, &servers);
+        for &slot in &slots {
+            self.servers.get_mut(slot).expect("a VIP's server is in the pool").buckets = 0;
         }
+        let slot_of = |server: u32| slots.get(server as usize).copied().unwrap_or(NO_SERVER);
+        for &server in &buckets {
+            if let Some(server) = self.servers.get_mut(slot_of(server)) {
+                server.buckets += 1;
+            }
+        }
+        if matches!(self.sticky, Sticky::Tracked(_)) {
+            vip.new_flows = buckets.into_iter().map(slot_of).collect();
+        }
+    }
+
+    /// Ends simulated traffic, in favour of packets.
+    pub(crate) fn track_flows(&mut self) {
+        self.sticky = Sticky::Tracked(FlowTable::default());
     }
 
     /// Numbers of VIPs and application servers, garbage included.

@@ -1,11 +1,13 @@
 //! A simulated VPP with the `lb` plugin, as far as the binary API shows: a real Unix socket with the real protocol, and the
-//! plugin's state, error codes, bucket counts, delayed garbage collection and quirks. It forwards no packets.
+//! plugin's state, error codes, bucket counts, delayed garbage collection and quirks. A [`Forwarder`] forwards packets by the
+//! plugin's rules; without one, traffic can be simulated.
 //!
 //! ```text
 //!  client ── socket ── server ── dispatch ── requests ── lb (state)      ── model::table
 //!                        │          └─ cli (show lb …)    ├ pool, vip, fib
 //!  test  ── Simulator ───┴── faults, journal, snapshot ───┘
 //!  client ── stats socket ── stats (segment) ── traffic ── lb, fib, sticky
+//!  packet ── Forwarder ── forward ── lb, fib, sticky
 //! ```
 //!
 //! Tests use a [`Simulator`] to make VPP hang, lose replies, crash or restart, to change its state without the agent, and to
@@ -18,6 +20,8 @@ mod cli;
 mod dispatch;
 mod faults;
 mod fib;
+mod forward;
+mod hang;
 mod ids;
 pub mod journal;
 pub mod lb;
@@ -46,13 +50,14 @@ use std::{
 use tokio::{io::DuplexStream, sync::Mutex, time::Instant};
 
 use self::{
-    faults::Faults,
+    faults::{Faults, Lie},
     server::{Run, Shared},
     vpp::SimulatorState,
 };
-use maglev_model::actual::VppVip;
+use maglev_model::{actual::VppVip, counters::VipPackets};
 
 pub use self::{
+    forward::{Forwarder, Verdict},
     journal::{Mark, RecordedWrite, Write},
     lb::{Lb, Refusal},
     options::{GarbageCollection, Recompute, Release, SimulatorOptions},
@@ -62,8 +67,9 @@ pub use self::{
     vip::VipSettings,
 };
 
-/// Threads of a simulated VPP: the main thread and one worker. Both forward packets.
+/// Threads of a simulated VPP: the main thread and one worker. Simulated traffic passes both, packets pass the worker only.
 pub(crate) const THREADS: usize = 2;
+pub(crate) const WORKER: usize = 1;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SimulatorError {
@@ -122,7 +128,7 @@ impl Simulator {
         if self.in_memory {
             return Ok(Arc::new(Run::in_memory()));
         }
-        let run = Run::start(self.api_socket(), self.options.stats_socket.as_deref(), Arc::clone(&self.shared));
+        let run = Run::start(&self.options, Arc::clone(&self.shared));
         run.map(Arc::new).map_err(|source| self.socket_failed(source))
     }
 
@@ -157,6 +163,7 @@ impl Simulator {
     /// The socket file cannot be removed.
     pub async fn stop(&self) -> Result<(), SimulatorError> {
         if let Some(run) = self.run.lock().await.take() {
+            self.shared.state().running = false;
             run.ended.cancel();
             run.finished().await;
         }
@@ -177,8 +184,9 @@ impl Simulator {
             old.finished().await;
         }
         self.shared.state().reboot(&self.options);
-        self.shared.hang.send_replace(None);
+        self.shared.hang.set(None);
         *run = Some(self.serve()?);
+        self.shared.state().running = true;
         Ok(())
     }
 
@@ -199,12 +207,12 @@ impl Simulator {
     /// For `duration`, VPP accepts connections but sends nothing, not even the handshake. Then it handles the requests received
     /// meanwhile, like a VPP whose main thread was busy.
     pub fn hang(&self, duration: Duration) {
-        self.shared.hang.send_replace(Some(Instant::now() + duration));
+        self.shared.hang.set(Some(Instant::now() + duration));
     }
 
     /// Ends [`Self::hang`] early.
     pub fn wake(&self) {
-        self.shared.hang.send_replace(None);
+        self.shared.hang.set(None);
     }
 
     /// Delays each reply by `delay` from now on; zero disables the delay.
@@ -232,6 +240,22 @@ impl Simulator {
         self.shared.state().faults.swallow_next(request);
     }
 
+    /// Executes the next request of this name, but gives its reply the context of the next request.
+    pub fn confuse_next_reply(&self, request: &str) {
+        self.shared.state().faults.confuse_next(request);
+    }
+
+    /// Answers the next request of this name falsely: as if the state had been changed by `change`. The state stays as it
+    /// was before the request, so a write has no effect.
+    pub fn lie_next(&self, request: &str, change: impl FnOnce(&mut Lb) + Send + 'static) {
+        self.shared.state().faults.lie_next(request, Lie::new(change));
+    }
+
+    /// Ends the next output of the CLI that contains `text` after `text`.
+    pub fn cut_next_cli(&self, text: &str) {
+        self.shared.state().faults.cut_next(text);
+    }
+
     /// Clears all faults.
     pub fn heal(&self) {
         self.shared.state().faults = Faults::default();
@@ -248,9 +272,23 @@ impl Simulator {
         self.shared.state().vpp.advance(by);
     }
 
+    /// A forwarder of packets, for one task or thread. It stays valid while VPP is stopped and restarted.
+    ///
+    /// From the first call on, no traffic is simulated: [`Self::set_traffic`] and [`SimulatorOptions::traffic`] have no effect,
+    /// and all counters are those of packets.
+    pub fn forwarder(&self) -> Forwarder {
+        self.shared.state().forward_packets();
+        Forwarder::new(Arc::clone(&self.shared))
+    }
+
     /// Simulates `traffic` to `vip` until VPP stops, also if the VIP is added later.
     pub fn set_traffic(&self, vip: impl Into<VppVip>, traffic: Traffic) {
         self.edit(|lb| lb.set_traffic(vip, traffic));
+    }
+
+    /// The counters of a VIP; `None` for an unknown VIP.
+    pub fn packets(&self, vip: impl Into<VppVip>) -> Option<VipPackets> {
+        self.edit(|lb| lb.packets(vip.into()))
     }
 
     /// The packets and bytes that the traffic made for the server address since VPP's start, regardless of the counters.
@@ -295,6 +333,11 @@ impl Simulator {
         self.shared.state().journal.requests()
     }
 
+    /// Number of writes since the first start, including rejected ones.
+    pub fn writes(&self) -> u64 {
+        self.shared.state().journal.writes()
+    }
+
     /// The current position, for [`Self::writes_since`].
     pub fn mark(&self) -> Mark {
         self.shared.state().journal.mark()
@@ -309,6 +352,7 @@ impl Simulator {
 impl Drop for Simulator {
     fn drop(&mut self) {
         if let Some(run) = self.run.get_mut().take() {
+            self.shared.state().running = false;
             run.ended.cancel();
             // Errors cannot be reported from `drop`.
             let _ = self.remove_sockets();

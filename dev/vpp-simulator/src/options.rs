@@ -6,6 +6,9 @@ use clap::ValueEnum;
 
 use super::traffic::Traffic;
 
+/// MTU of VPP's interfaces by default.
+pub(crate) const DEFAULT_MTU: u16 = 9000;
+
 /// Simulated releases of VPP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Release {
@@ -52,11 +55,16 @@ pub struct SimulatorOptions {
     pub api_socket: PathBuf,
     /// The stats socket; `None` disables it.
     pub stats_socket: Option<PathBuf>,
-    /// Traffic to each VIP without a call of [`super::Simulator::set_traffic`].
+    /// Simulated traffic to each VIP without a call of [`super::Simulator::set_traffic`]. Ends with the first
+    /// [`super::Simulator::forwarder`].
     pub traffic: Traffic,
+    /// MTU of the interface towards the backends, for forwarded packets: 9000 by default, as in VPP.
+    pub mtu: u16,
     pub release: Release,
     pub garbage_collection: GarbageCollection,
     pub recompute: Recompute,
+    /// Number of routes beside those of the plugin. Each has counters in the stats segment.
+    pub routes: u32,
     /// Process ID of the first run; each restart adds 1.
     pub pid: u32,
 }
@@ -68,9 +76,11 @@ impl SimulatorOptions {
             api_socket: api_socket.into(),
             stats_socket: None,
             traffic: Traffic::default(),
+            mtu: DEFAULT_MTU,
             release: Release::default(),
             garbage_collection: GarbageCollection::default(),
             recompute: Recompute::default(),
+            routes: 0,
             pid: std::process::id(),
         }
     }

@@ -10,13 +10,14 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, duplex},
     net::UnixListener,
-    sync::watch,
-    time::{Instant, sleep, sleep_until},
+    time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     dispatch::{ConnectionAction, dispatch},
+    hang::Hang,
+    options::SimulatorOptions,
     stats::StatsServer,
     vpp::SimulatorState,
 };
@@ -34,32 +35,17 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
 #[derive(Debug)]
 pub struct Shared {
     state: Mutex<SimulatorState>,
-    /// End of the hang.
-    pub hang: watch::Sender<Option<Instant>>,
+    pub hang: Hang,
 }
 
 impl Shared {
     pub fn new(state: SimulatorState) -> Self {
-        Self { state: Mutex::new(state), hang: watch::Sender::new(None) }
+        Self { state: Mutex::new(state), hang: Hang::default() }
     }
 
     /// The state. The lock cannot be poisoned, so a failed test does not cause further failures.
     pub fn state(&self) -> MutexGuard<'_, SimulatorState> {
         self.state.lock()
-    }
-
-    /// Waits for the end of the hang.
-    pub async fn awake(&self) {
-        let mut hang_rx = self.hang.subscribe();
-        loop {
-            let until = *hang_rx.borrow_and_update();
-            let Some(until) = until.filter(|until| *until > Instant::now()) else { return };
-            tokio::select! {
-                () = sleep_until(until) => {}
-                // `self` holds the sender, so the channel is open.
-                _ = hang_rx.changed() => {}
-            }
-        }
     }
 }
 
@@ -72,15 +58,16 @@ pub struct Run {
 
 impl Run {
     /// Binds the socket, after creating its directory and removing an old file, and serves it.
-    pub fn start(socket: &Path, stats: Option<&Path>, shared: Arc<Shared>) -> io::Result<Self> {
+    pub fn start(options: &SimulatorOptions, shared: Arc<Shared>) -> io::Result<Self> {
+        let socket = &options.api_socket;
         if let Some(directory) = socket.parent() {
             std::fs::create_dir_all(directory)?;
         }
         remove_file(socket)?;
         let (ended, tasks) = (CancellationToken::new(), TaskTracker::new());
-        if let Some(path) = stats {
+        if let Some(path) = &options.stats_socket {
             // Before the API socket, so that both sockets exist once that one does.
-            tasks.spawn(StatsServer::bind(path)?.run(Arc::clone(&shared), ended.clone()));
+            tasks.spawn(StatsServer::bind(path, options.routes)?.run(Arc::clone(&shared), ended.clone()));
         }
         let listener = UnixListener::bind(socket)?;
         tasks.spawn(accept(listener, shared, ended.clone(), tasks.clone()));
@@ -155,7 +142,7 @@ async fn serve_client(
     while let Some(body) = frame::read(&mut stream, &mut inbox).await? {
         let mut next = Some(body);
         while let Some(body) = next {
-            shared.awake().await;
+            shared.hang.ended().await;
             match handle_request(shared, client, &body, &mut outbox, ended) {
                 (ConnectionAction::Keep, delay) => send(&mut stream, &mut outbox, delay).await?,
                 (ConnectionAction::Close, _) => return Ok(stream.write_all(&outbox).await?),
@@ -207,6 +194,7 @@ fn handle_request(
         action = ConnectionAction::Die;
     }
     if action == ConnectionAction::Die {
+        state.running = false;
         ended.cancel();
     }
     (action, state.faults.delay)

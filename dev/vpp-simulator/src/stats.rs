@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Each run of VPP has its own memory file; clients of an earlier run keep the old one unchanged. Counters are updated in
-//! place, one by one. If a vector has to grow, the whole segment is rewritten between `in_progress` and the next epoch, as
+//! place, one by one; nothing is written while no counter changes. If a vector has to grow, the whole segment is rewritten between `in_progress` and the next epoch, as
 //! when VPP moves a vector.
 
 mod image;
@@ -28,12 +28,12 @@ use rustix::net::{
 };
 use tokio::{
     net::{UnixListener, UnixStream},
-    time::interval,
+    time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
 use self::publisher::Publisher;
-use super::{fib::RouteFigures, server::Shared, vpp::Vpp};
+use super::{THREADS, WORKER, fib::RouteFigures, server::Shared, sticky, sticky::Sticky, vpp::Vpp};
 
 /// Interval of updates of the segment.
 const UPDATE_INTERVAL: Duration = Duration::from_millis(100);
@@ -47,8 +47,12 @@ const BACKLOG: i32 = 16;
 struct Figures {
     boot_time: u64,
     heartbeat: u64,
+    /// True if the worker handled all packets; simulated traffic is divided among the threads.
+    by_worker: bool,
     /// The four counters of each VIP, by index in the pool.
     vips: BTreeMap<u32, [u64; 4]>,
+    /// Number of indexes of routes.
+    routes: u32,
     /// Traffic to the prefixes of routes.
     to: RouteFigures,
     /// Traffic that the plugin sent through routes.
@@ -58,13 +62,26 @@ struct Figures {
 impl Figures {
     fn new(vpp: &mut Vpp) -> Self {
         vpp.catch_up();
+        let vips = vpp.lb.vips.iter().map(|(index, vip)| (index, vip.counters.packets));
+        let placeholder = Some((0, vpp.lb.plane.placeholder)).filter(|(_, packets)| *packets != [0; 4]);
         Self {
             boot_time: vpp.boot_time,
             heartbeat: vpp.uptime().as_secs() / HEARTBEAT,
-            vips: vpp.lb.vips.iter().map(|(index, vip)| (index, vip.counters.packets)).collect(),
+            by_worker: matches!(vpp.lb.sticky, Sticky::Tracked(_)),
+            vips: vips.chain(placeholder).collect(),
+            routes: vpp.lb.fib.indexes(),
             to: vpp.lb.fib.to().clone(),
             via: vpp.lb.fib.via().clone(),
         }
+    }
+}
+
+impl Figures {
+    /// The part of each thread in `count`.
+    fn shares(&self, count: u64) -> [u64; THREADS] {
+        let mut all = [0; THREADS];
+        all[WORKER] = count;
+        if self.by_worker { all } else { sticky::shares(count) }
     }
 }
 
@@ -76,8 +93,9 @@ pub struct StatsServer {
 }
 
 impl StatsServer {
-    /// Binds the socket, after creating its directory and removing an old file.
-    pub fn bind(path: &Path) -> io::Result<Self> {
+    /// Binds the socket, after creating its directory and removing an old file. The segment has room for the counters of
+    /// `routes` routes beside those of the plugin.
+    pub fn bind(path: &Path, routes: u32) -> io::Result<Self> {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory)?;
         }
@@ -88,17 +106,19 @@ impl StatsServer {
         listen(&socket, BACKLOG)?;
         // Accepts other socket types as well, since nothing is read from clients.
         let listener = UnixListener::from_std(socket.into())?;
-        Ok(Self { listener, publisher: Publisher::new()? })
+        Ok(Self { listener, publisher: Publisher::new(routes)? })
     }
 
     pub async fn run(mut self, shared: Arc<Shared>, ended: CancellationToken) {
         let mut ticks = interval(UPDATE_INTERVAL);
+        // With many routes an update may take longer than the interval, and requests must be answered in between.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = ended.cancelled() => return,
                 _ = ticks.tick() => self.publish(&shared),
                 accepted = self.listener.accept() => {
-                    shared.awake().await;
+                    shared.hang.ended().await;
                     self.publish(&shared);
                     // The client disconnected, or there are too many clients.
                     if let Err(error) = accepted.and_then(|(client, _)| send_segment(&client, self.publisher.file())) {
@@ -111,7 +131,7 @@ impl StatsServer {
 
     fn publish(&mut self, shared: &Shared) {
         let figures = Figures::new(&mut shared.state().vpp);
-        if let Err(error) = self.publisher.publish(&figures) {
+        if let Err(error) = self.publisher.publish(figures) {
             tracing::warn!(%error, "cannot write the stats segment of the simulated VPP");
         }
     }

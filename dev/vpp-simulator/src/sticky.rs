@@ -1,7 +1,7 @@
-//! The sticky tables, as numbers of entries: `show lb` prints their usage, `show lb vips verbose` the entries that refer
-//! to an application server.
+//! The sticky tables: `show lb` prints their usage, `show lb vips verbose` the entries that refer to an application server.
 //!
-//! There are no packets, so an entry has neither a hash nor a bucket. An entry is live for the flow timeout after the first
+//! A VPP that forwards packets has the table of its worker (`forward`). Otherwise traffic is simulated, and the tables are
+//! numbers of entries: there are no packets, so an entry has neither a hash nor a bucket. An entry is live for the flow timeout after the first
 //! packet of its flow. Like in VPP, an expired entry refers to its server until the entry is reused or flushed.
 
 use std::{
@@ -9,11 +9,61 @@ use std::{
     time::Duration,
 };
 
-use super::THREADS;
+use super::{
+    THREADS, WORKER,
+    forward::{FlowTable, TableTime},
+};
 use maglev_model::actual::ActualConf;
 
 /// Entries per bucket.
 const PER_BUCKET: u64 = 4;
+
+/// The flows of a VPP: those of simulated traffic, or those of packets.
+#[derive(Clone, Debug)]
+pub(crate) enum Sticky {
+    Simulated(StickyTables),
+    /// The table of the worker, which handles all packets.
+    Tracked(FlowTable),
+}
+
+impl Sticky {
+    /// Removes all references to the server.
+    pub(crate) fn flush(&mut self, server: u32) {
+        match self {
+            Self::Simulated(tables) => tables.flush(server),
+            Self::Tracked(table) => table.flush(server),
+        }
+    }
+
+    /// Drops all tables, as VPP does when the number of buckets changes.
+    pub(crate) fn clear(&mut self) {
+        match self {
+            Self::Simulated(tables) => tables.clear(),
+            Self::Tracked(table) => table.clear(),
+        }
+    }
+
+    /// The entries that refer to the server, expired ones included.
+    pub(crate) fn flows(&self, server: u32) -> u64 {
+        match self {
+            Self::Simulated(tables) => tables.flows(server),
+            Self::Tracked(table) => table.references(server).into(),
+        }
+    }
+
+    /// True if a removed server must stay: VPP collects no server that an entry refers to.
+    pub(crate) fn holds(&self, server: u32) -> bool {
+        matches!(self, Self::Tracked(table) if table.references(server) > 0)
+    }
+
+    /// The number of live entries of each thread with a table.
+    pub(crate) fn usage(&self, now: Duration) -> Vec<(usize, u64)> {
+        match self {
+            Self::Simulated(tables) => tables.usage().collect(),
+            Self::Tracked(table) => table.usage(TableTime::new(now)).map(|used| (WORKER, used)).into_iter().collect(),
+        }
+    }
+}
 
 /// The tables of all threads. A thread has a table once it has added a flow.
 #[derive(Clone, Debug, Default)]
@@ -64,7 +114,7 @@ impl StickyTables {
         }
     }
 
-    /// Drops all tables, as VPP does when the number of buckets changes.
+    /// Drops all tables.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use super::{lb::Lb, vip::Vip};
+use super::{lb::Lb, sticky::Sticky, vip::Vip};
 use maglev_model::actual::VppVip;
 
 /// Minimum time between two updates of the counters, so that frequent requests do not iterate over all VIPs each time.
@@ -58,7 +58,7 @@ pub(crate) struct Flows {
     to: BTreeMap<VppVip, Traffic>,
     counted: Duration,
     /// All packets sent to each server address since VPP's start, regardless of VPP's counters.
-    sent: BTreeMap<IpAddr, Sent>,
+    pub(crate) sent: BTreeMap<IpAddr, Sent>,
 }
 
 impl Flows {
@@ -92,7 +92,8 @@ impl Lb {
         if self.flows.default == Traffic::default() && self.flows.to.is_empty() {
             return;
         }
-        self.sticky.expire(now, self.conf);
+        let Sticky::Simulated(tables) = &mut self.sticky else { return };
+        tables.expire(now, self.conf);
         for index in self.vips.iter().filter(|(_, vip)| vip.used).map(|(index, _)| index).collect::<Vec<_>>() {
             self.count_vip(index, passed);
         }
@@ -133,7 +134,9 @@ impl Lb {
             self.fib.count_via(server.dpo, packets, packets * bytes);
             let sent = self.flows.sent.entry(server.address).or_default();
             *sent = Sent { packets: sent.packets + packets, bytes: sent.bytes + packets * bytes };
-            self.sticky.add(slot, flows, self.now, self.conf);
+            if let Sticky::Simulated(tables) = &mut self.sticky {
+                tables.add(slot, flows, self.now, self.conf);
+            }
         }
     }
 }

@@ -139,6 +139,8 @@ pub struct Vip {
     pub(crate) servers: Pool<u32>,
     /// True if the bucket counts of the servers are stale.
     pub(crate) stale: bool,
+    /// The new-flow table: the server's index in the plugin's pool for each bucket, or 0. Empty until packets need it.
+    pub(crate) new_flows: Vec<u32>,
     /// Time of the last garbage collection, or of the addition.
     pub(crate) collected_at: Duration,
     /// Traffic counters.
@@ -155,6 +157,7 @@ impl Vip {
             used: true,
             servers: Pool::new(0),
             stale: false,
+            new_flows: Vec::new(),
             collected_at: now,
             counters: Counters::default(),
         }

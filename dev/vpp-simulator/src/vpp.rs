@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     faults::Faults,
+    forward::DataPlane,
     journal::Journal,
     lb::Lb,
     options::{Release, SimulatorOptions},
@@ -35,6 +36,8 @@ impl Vpp {
     fn new(options: &SimulatorOptions, run: u32) -> Self {
         let mut lb = Lb::new(options.release, options.garbage_collection, options.recompute);
         lb.flows = Flows::new(options.traffic);
+        lb.fib.add_routes(options.routes);
+        lb.plane = DataPlane::new(options.mtu);
         let boot_time = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
         Self {
             release: options.release,
@@ -84,12 +87,23 @@ pub struct SimulatorState {
     pub vpp: Vpp,
     pub faults: Faults,
     pub journal: Journal,
+    /// False while VPP is stopped or has crashed.
+    pub running: bool,
+    /// True if packets are forwarded, in this run and all later ones, and no traffic is simulated.
+    forwards: bool,
     run: u32,
 }
 
 impl SimulatorState {
     pub fn new(options: &SimulatorOptions) -> Self {
-        Self { vpp: Vpp::new(options, 0), faults: Faults::default(), journal: Journal::default(), run: 0 }
+        Self {
+            vpp: Vpp::new(options, 0),
+            faults: Faults::default(),
+            journal: Journal::default(),
+            running: true,
+            forwards: false,
+            run: 0,
+        }
     }
 
     /// Restarts VPP: clears state and faults, keeps the journal.
@@ -97,5 +111,17 @@ impl SimulatorState {
         self.run += 1;
         self.vpp = Vpp::new(options, self.run);
         self.faults = Faults::default();
+        if self.forwards {
+            self.vpp.lb.track_flows();
+        }
+    }
+
+    /// Ends simulated traffic: from now on, counters and flows are those of packets.
+    pub fn forward_packets(&mut self) {
+        if !self.forwards {
+            self.forwards = true;
+            self.vpp.catch_up();
+            self.vpp.lb.track_flows();
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::{net::IpAddr, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use maglev_build_info::LONG_VERSION;
-use maglev_fleet::check::Check;
+use maglev_fleet::{Error, Security, check::Check};
 use maglev_model::event::Level;
 use maglev_telemetry::{LogFormat, log::parse_level, server::parse_address};
 
@@ -62,6 +62,26 @@ pub struct Flags {
     #[arg(long, env = "POD_NAME", value_name = "NAME", hide = true)]
     pod_name: Option<String>,
 
+    /// File with the authorities of agents' certificates; without it, agents are connected to without TLS
+    #[arg(long, global = true, env = "MAGLEV_CONTROLLER_AGENT_CA_FILE", value_name = "PATH")]
+    pub agent_ca_file: Option<PathBuf>,
+
+    /// File with the ServiceAccount token that agents get, for the audience maglevd.maglev.vpp.io; only over TLS
+    #[arg(long, global = true, env = "MAGLEV_CONTROLLER_AGENT_TOKEN_FILE", value_name = "PATH")]
+    pub agent_token_file: Option<PathBuf>,
+
+    /// Connect without TLS and token to agents whose certificate is not trusted
+    #[arg(long, global = true, env = "MAGLEV_CONTROLLER_AGENT_PLAIN_FALLBACK")]
+    pub agent_plain_fallback: bool,
+
+    /// Fill and renew the Secrets maglev-ca and maglevd-tls and the ConfigMap maglev-ca in the namespace, which must exist
+    #[arg(long, env = "MAGLEV_CONTROLLER_AGENT_CERTIFICATES")]
+    pub agent_certificates: bool,
+
+    /// User that may read /metrics, such as system:serviceaccount:NAMESPACE:NAME, repeatable; without any, everybody may
+    #[arg(long, env = "MAGLEV_CONTROLLER_METRICS_VIEWER", value_name = "USER", value_delimiter = ',')]
+    pub metrics_viewer: Vec<String>,
+
     /// Accept loopback addresses in Frontends and Backends, as the sandbox needs; set as on the agents
     #[arg(long, env = "MAGLEV_CONTROLLER_ALLOW_LOOPBACK")]
     pub allow_loopback: bool,
@@ -92,7 +112,7 @@ pub enum Command {
 pub struct CheckArguments {
     /// Namespace of the release
     #[arg(long, env = "MAGLEV_CONTROLLER_NAMESPACE", value_name = "NAME", default_value = "default")]
-    namespace: String,
+    pub namespace: String,
 
     /// Name of the release
     #[arg(long, value_name = "NAME", default_value = "maglev")]
@@ -104,9 +124,9 @@ pub struct CheckArguments {
 }
 
 impl CheckArguments {
-    pub fn check(&self) -> Check {
+    pub fn check(&self, security: Security) -> Check {
         let within = Duration::from_secs(self.within.into());
-        Check { namespace: self.namespace.clone(), release: self.release.clone(), within }
+        Check { namespace: self.namespace.clone(), release: self.release.clone(), within, security }
     }
 }
 
@@ -116,6 +136,13 @@ impl Flags {
         let host = || std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
         let name = self.identity.clone().or_else(|| self.pod_name.clone()).or_else(host);
         format!("{}_{:08x}", name.unwrap_or_else(|| "maglev-controller".to_owned()), fastrand::u32(..))
+    }
+
+    /// Security of the connections to the agents in `namespace`.
+    pub fn agent_security(&self, namespace: &str) -> Result<Security, Error> {
+        let (authorities, token) = (self.agent_ca_file.as_deref(), self.agent_token_file.as_deref());
+        let security = Security::from_files(namespace, authorities, token)?;
+        Ok(Security { plain_fallback: self.agent_plain_fallback, ..security })
     }
 
     /// Listen address of the HTTP endpoints.

@@ -19,7 +19,10 @@ fn main() -> anyhow::Result<ExitCode> {
     let flags = Flags::parse();
     match &flags.command {
         Some(Command::Crds) => return print_crds(),
-        Some(Command::Check(arguments)) => return check(&arguments.check(), flags.kubeconfig.clone()),
+        Some(Command::Check(arguments)) => {
+            let security = flags.agent_security(&arguments.namespace)?;
+            return check(&arguments.check(security), flags.kubeconfig.clone());
+        }
         None => {}
     }
     let _log = telemetry::log::init(LogOptions { format: flags.log_format, level: flags.log_level })?;

@@ -4,10 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::anyhow;
 use futures::FutureExt as _;
+use jiff::Timestamp;
+use kube::Client;
 use maglev_build_info::{COMMIT, VERSION};
 use maglev_controller::{Controller, ControllerMetrics, ControllerOptions, FleetLinks, Progress, WaitsFor};
 use maglev_fleet::FleetOptions;
-use maglev_kube::{ClientOptions, CrdCheck, Delays, LeaseLoop, LeaseOptions, client, lease::LeaderState};
+use maglev_kube::{
+    AgentCertificates, ClientOptions, ClientPurpose, CrdCheck, Delays, LeaseLoop, LeaseOptions, client,
+    lease::{LeaderState, LeaderTask},
+    scrape_guard,
+};
 use maglev_telemetry::HttpServer;
 use prometheus::Registry;
 use tokio::{
@@ -16,7 +22,7 @@ use tokio::{
     sync::watch,
     task::JoinSet,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::flags::Flags;
 
@@ -54,16 +60,24 @@ async fn start(
 ) -> anyhow::Result<JoinSet<()>> {
     let (identity, namespace, lease) = (flags.identity(), flags.namespace.as_str(), flags.lease.as_str());
     tracing::info!(version = VERSION, commit = COMMIT, identity, namespace, lease, "maglev-controller-start");
-    let options = ClientOptions { kubeconfig: flags.kubeconfig.clone(), ..ClientOptions::default() };
+    let options = ClientOptions {
+        kubeconfig: flags.kubeconfig.clone(),
+        purpose: ClientPurpose::Service,
+        ..ClientOptions::default()
+    };
     let client = client::client(options.clone()).await?;
     // A client belongs to the runtime that it is created in.
     let lease_client = leases.spawn(client::client(options)).await??;
     let (crds, faults) = CrdCheck::new(client.clone());
     let metrics = ControllerMetrics::new()?;
     metrics.register(&registry)?;
-    let links = FleetLinks::new(client.clone(), namespace, Delays::default(), FleetOptions::default());
+    let security = flags.agent_security(namespace)?;
+    security.register(&registry)?;
+    let links = FleetLinks::new(client.clone(), namespace, Delays::default(), FleetOptions::direct(security));
     let options =
         ControllerOptions { allow_loopback: flags.allow_loopback, ..ControllerOptions::new(namespace, &identity) };
+    let (guard, keys) = scrape_guard(&client, &flags.metrics_viewer, &registry)?;
+    let certificates = flags.agent_certificates.then(|| (client.clone(), namespace.to_owned()));
     let controller = Controller::new(client, options, Arc::new(links), metrics);
     let lease = LeaseLoop::new(lease_client, LeaseOptions::new(namespace, lease, identity));
     let (progress, standing) = (controller.progress(), lease.state());
@@ -78,14 +92,33 @@ async fn start(
         })
     };
     let ready = Arc::new(move || ready(&faults, &standing, &progress));
-    let server = HttpServer::new(flags.metrics_addr(), registry, live, ready)?;
+    let server = HttpServer::new(flags.metrics_addr(), registry, live, ready)?.with_guard(guard);
 
-    let lead = Box::new(move |leadership, end| controller.lead(leadership, end));
+    let lead = leader_task(controller, certificates);
     let mut parts = JoinSet::new();
+    keys.into_iter().for_each(|keys| drop(parts.spawn(keys.run(stop.clone()))));
     parts.spawn(crds.run(stop.clone()));
     parts.spawn(server.run(stop.clone()));
     parts.spawn_on(lease.run(lead, stop.clone()).boxed(), leases);
     Ok(parts)
+}
+
+/// The task of a leading replica: the term, and the certificates of agents with this client and in this namespace.
+fn leader_task(controller: Controller, certificates: Option<(Client, String)>) -> LeaderTask {
+    let runtime = Handle::current();
+    Box::new(move |leadership, end| {
+        let certificates = certificates.as_ref().map(|(client, namespace)| {
+            let certificates = AgentCertificates::new(client.clone(), namespace, Arc::new(Timestamp::now));
+            // A client belongs to the runtime that it was created in.
+            AbortOnDropHandle::new(runtime.spawn(certificates.run(Arc::clone(&leadership), end.clone())))
+        });
+        let term = controller.lead(leadership, end);
+        async move {
+            term.await;
+            drop(certificates);
+        }
+        .boxed()
+    })
 }
 
 /// Readiness, which includes standing by for the leader.

@@ -5,6 +5,7 @@ use std::{net::IpAddr, net::SocketAddr, path::PathBuf};
 use clap::{Parser, ValueEnum};
 use ipnet::IpNet;
 use maglev_build_info::LONG_VERSION;
+use maglev_fleet::{Error, Security};
 use maglev_model::event::Level;
 use maglev_telemetry::{LogFormat, log::parse_level, server::parse_address};
 
@@ -51,6 +52,22 @@ pub struct Flags {
     )]
     pub server: Vec<SocketAddr>,
 
+    /// File with the authorities of agents' certificates; without it, agents are connected to without TLS
+    #[arg(long, env = "MAGLEV_FRONTEND_AGENT_CA_FILE", value_name = "PATH")]
+    pub agent_ca_file: Option<PathBuf>,
+
+    /// File with the ServiceAccount token that agents get, for the audience maglevd.maglev.vpp.io; only over TLS
+    #[arg(long, env = "MAGLEV_FRONTEND_AGENT_TOKEN_FILE", value_name = "PATH")]
+    pub agent_token_file: Option<PathBuf>,
+
+    /// Connect without TLS and token to agents whose certificate is not trusted
+    #[arg(long, env = "MAGLEV_FRONTEND_AGENT_PLAIN_FALLBACK")]
+    pub agent_plain_fallback: bool,
+
+    /// User that may read /metrics, such as system:serviceaccount:NAMESPACE:NAME, repeatable; without any, everybody may
+    #[arg(long, env = "MAGLEV_FRONTEND_METRICS_VIEWER", value_name = "USER", value_delimiter = ',')]
+    pub metrics_viewer: Vec<String>,
+
     /// Name that requests may have in Host, repeatable; addresses and localhost are always allowed, and * allows all names
     #[arg(long, env = "MAGLEV_FRONTEND_ALLOWED_HOSTS", value_name = "NAME", value_delimiter = ',')]
     pub allowed_hosts: Vec<String>,
@@ -64,6 +81,11 @@ pub struct Flags {
         value_parser = parse_network
     )]
     pub trusted_proxies: Vec<IpNet>,
+
+    /// Sign-in for reading: none (everybody who reaches the page may read) or token (a Kubernetes token of a user who may
+    /// list every kind of maglev.vpp.io in all namespaces)
+    #[arg(long, env = "MAGLEV_FRONTEND_AUTH_MODE", value_name = "MODE", default_value = "none")]
+    pub auth_mode: AuthMode,
 
     /// Sign-in for changes: off (read-only), basic (one user with a password) or token (a Kubernetes token, which the
     /// API server authorizes)
@@ -80,12 +102,13 @@ pub struct Flags {
     )]
     pub admin_credentials_dir: Option<PathBuf>,
 
-    /// File with at least 32 random bytes to encrypt cookies with, the same for all replicas
+    /// With --auth-mode=token or --admin-mode: file with at least 32 random bytes to encrypt cookies with, the same for all
+    /// replicas
     #[arg(
         long,
         env = "MAGLEV_FRONTEND_ADMIN_KEY_FILE",
         value_name = "PATH",
-        required_if_eq_any([("admin_mode", "basic"), ("admin_mode", "token")])
+        required_if_eq_any([("admin_mode", "basic"), ("admin_mode", "token"), ("auth_mode", "token")])
     )]
     pub admin_key_file: Option<PathBuf>,
 
@@ -102,7 +125,14 @@ pub struct Flags {
     pub kubeconfig: Option<PathBuf>,
 }
 
-/// Sign-in modes. Described at the flag, since doc comments here would make `--help` twice as long.
+/// Sign-in for reading. Described at the flag, since doc comments here would make `--help` twice as long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AuthMode {
+    None,
+    Token,
+}
+
+/// Sign-in for changes. Described at the flag, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum AdminMode {
     Off,
@@ -120,6 +150,13 @@ impl Flags {
     /// Listen addresses of the page.
     pub fn http_addrs(&self) -> Vec<SocketAddr> {
         if self.http_addr.is_empty() { vec![(self.pod_ip, 8080).into()] } else { self.http_addr.clone() }
+    }
+
+    /// Security of the connections to the agents in `namespace`.
+    pub fn agent_security(&self, namespace: &str) -> Result<Security, Error> {
+        let (authorities, token) = (self.agent_ca_file.as_deref(), self.agent_token_file.as_deref());
+        let security = Security::from_files(namespace, authorities, token)?;
+        Ok(Security { plain_fallback: self.agent_plain_fallback, ..security })
     }
 
     /// Listen address of the HTTP endpoints.

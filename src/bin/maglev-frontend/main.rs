@@ -1,8 +1,8 @@
 //! `maglev-frontend`, the live page of all nodes: flags, telemetry, and the exit status.
 
-mod admin;
 mod flags;
 mod parts;
+mod sign_in;
 
 use std::{process::ExitCode, time::Duration};
 

@@ -2,16 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
+use anyhow::bail;
+use maglev_auth::Guard;
 use maglev_build_info::{BUILD_DATE, COMMIT, VERSION};
 use maglev_dashboard::{Build, Dashboard, DashboardOptions};
 use maglev_fleet::{Fleet, FleetOptions, Source};
-use maglev_kube::{ClientOptions, Delays, client, objects::ObjectsWatch};
+use maglev_kube::{ClientOptions, ClientPurpose, Delays, client, objects::ObjectsWatch, scrape_guard};
 use maglev_model::view::View;
 use maglev_net::ConnectionLimits;
 use maglev_telemetry::{EndpointCheck, HttpServer, TaskGroup};
 use prometheus::Registry;
 
-use crate::{admin, flags::Flags};
+use crate::{flags::Flags, sign_in};
 
 /// Interval of heartbeats on a stream: proxies close idle streams after about a minute.
 const PING: Duration = Duration::from_secs(15);
@@ -26,19 +28,31 @@ pub async fn run(flags: Flags, registry: Registry) -> anyhow::Result<()> {
 async fn start(flags: &Flags, registry: Registry, parts: &mut TaskGroup) -> anyhow::Result<()> {
     let stop = parts.shutdown();
     tracing::info!(version = VERSION, commit = COMMIT, "maglev-frontend-start");
-    let (source, namespace, objects_rx, admin) = if flags.server.is_empty() {
-        let options = ClientOptions { kubeconfig: flags.kubeconfig.clone(), ..ClientOptions::default() };
+    let (source, namespace, objects_rx, sign_in, guard) = if flags.server.is_empty() {
+        let options = ClientOptions {
+            kubeconfig: flags.kubeconfig.clone(),
+            purpose: ClientPurpose::Service,
+            ..ClientOptions::default()
+        };
         let client = client::client(options.clone()).await?;
-        let admin = admin::options(flags, &client, options).await?;
+        let sign_in = sign_in::options(flags, &client, options).await?;
+        let (guard, keys) = scrape_guard(&client, &flags.metrics_viewer, &registry)?;
+        keys.into_iter().for_each(|keys| parts.spawn(keys.run(stop.clone())));
         let namespace = flags.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
         let (objects, objects_rx) = ObjectsWatch::new(client.clone(), Delays::default());
         parts.spawn(objects.run(stop.clone()));
         let source = Source::Pods { client, namespace: namespace.clone(), delays: Delays::default() };
-        (source, Some(namespace), Some(objects_rx), admin)
+        (source, Some(namespace), Some(objects_rx), sign_in, guard)
     } else {
-        (Source::Addresses(flags.server.clone()), None, None, admin::without_kubernetes(flags)?)
+        if !flags.metrics_viewer.is_empty() {
+            bail!("--metrics-viewer cannot be used with --server: the keys of tokens are those of the API server");
+        }
+        sign_in::refuse_without_kubernetes(flags)?;
+        (Source::Addresses(flags.server.clone()), None, None, None, Guard::default())
     };
-    let fleet = Fleet::<View>::new(source, FleetOptions::default());
+    let security = flags.agent_security(namespace.as_deref().unwrap_or("default"))?;
+    security.register(&registry)?;
+    let fleet = Fleet::<View>::new(source, FleetOptions::direct(security));
     fleet.register(&registry)?;
     let discovered = fleet.handle().discovered();
     let build_date = Some(BUILD_DATE).filter(|date| *date != "unknown");
@@ -52,7 +66,7 @@ async fn start(flags: &Flags, registry: Registry, parts: &mut TaskGroup) -> anyh
         ping: PING,
         buffer: DashboardOptions::DEFAULT_BUFFER,
         replica: fastrand::u64(..),
-        admin,
+        sign_in,
     };
     let dashboard = Dashboard::new(fleet.handle(), objects_rx, options, &registry)?;
     // Until the first list of pods, the page would show no nodes.
@@ -60,7 +74,7 @@ async fn start(flags: &Flags, registry: Registry, parts: &mut TaskGroup) -> anyh
         true => Ok(()),
         false => Err("waiting for the first list of pods".to_owned()),
     });
-    let server = HttpServer::new(flags.metrics_addr(), registry, Arc::new(|| Ok(())), ready)?;
+    let server = HttpServer::new(flags.metrics_addr(), registry, Arc::new(|| Ok(())), ready)?.with_guard(guard);
     parts.spawn(fleet.run(stop.clone()));
     parts.spawn(dashboard.run(stop.clone()));
     parts.spawn(server.run(stop));

@@ -4,6 +4,7 @@ use std::{net::IpAddr, net::SocketAddr, path::PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use maglev_auth::AuthMode;
 use maglev_build_info::LONG_VERSION;
 use maglev_model::event::Level;
 use maglev_telemetry::{LogFormat, log::parse_level, server::parse_address};
@@ -64,7 +65,7 @@ pub struct Flags {
     #[arg(long, env = "MAGLEVD_METRICS_ADDR", value_name = "ADDRESS:PORT", value_parser = parse_address)]
     metrics_addr: Option<SocketAddr>,
 
-    /// Listen address of gRPC, repeatable [default: port 9090 of POD_IP, else of 127.0.0.1]
+    /// Listen address of gRPC without TLS, repeatable [default: port 9090 of POD_IP, else of 127.0.0.1]
     #[arg(
         long,
         env = "MAGLEVD_GRPC_ADDR",
@@ -74,7 +75,10 @@ pub struct Flags {
     )]
     grpc_addr: Vec<SocketAddr>,
 
-    /// Set by Kubernetes, for the defaults of --metrics-addr and --grpc-addr
+    #[command(flatten)]
+    pub auth: AuthFlags,
+
+    /// Set by Kubernetes, for the defaults of --metrics-addr, --grpc-addr and --grpc-tls-addr
     #[arg(long, env = "POD_IP", value_name = "ADDRESS", hide = true, default_value = "127.0.0.1")]
     pod_ip: IpAddr,
 
@@ -85,6 +89,46 @@ pub struct Flags {
     /// Path of the kubeconfig [default: KUBECONFIG, else ~/.kube/config, else the pod's ServiceAccount]
     #[arg(long, global = true, env = "MAGLEVD_KUBECONFIG", value_name = "PATH")]
     pub kubeconfig: Option<PathBuf>,
+}
+
+/// Flags of TLS and tokens.
+#[derive(Clone, Debug, Args)]
+pub struct AuthFlags {
+    /// Directory with tls.crt and tls.key, which may be missing; they are read again every minute
+    #[arg(long, env = "MAGLEVD_GRPC_TLS_DIR", value_name = "PATH")]
+    pub grpc_tls_dir: Option<PathBuf>,
+
+    /// With --grpc-tls-dir: listen address of gRPC with TLS, repeatable [default: port 9094 of POD_IP, else of 127.0.0.1]
+    #[arg(
+        long,
+        env = "MAGLEVD_GRPC_TLS_ADDR",
+        value_name = "ADDRESS:PORT",
+        value_delimiter = ',',
+        value_parser = parse_address,
+        requires = "grpc_tls_dir"
+    )]
+    grpc_tls_addr: Vec<SocketAddr>,
+
+    /// Tokens in gRPC calls: off, permissive (calls without permission are answered, logged and counted) or required
+    /// (they are refused, and so is every call without TLS)
+    #[arg(long, env = "MAGLEVD_GRPC_AUTH", value_name = "MODE", default_value = "off")]
+    pub grpc_auth: AuthMode,
+
+    /// User that may read by gRPC, such as system:serviceaccount:NAMESPACE:NAME, repeatable
+    #[arg(long, env = "MAGLEVD_GRPC_VIEWER", value_name = "USER", value_delimiter = ',')]
+    pub grpc_viewer: Vec<String>,
+
+    /// User that may read by gRPC and request syncs, repeatable
+    #[arg(long, env = "MAGLEVD_GRPC_OPERATOR", value_name = "USER", value_delimiter = ',')]
+    pub grpc_operator: Vec<String>,
+
+    /// User that may read /metrics, repeatable; without any, everybody may
+    #[arg(long, env = "MAGLEVD_METRICS_VIEWER", value_name = "USER", value_delimiter = ',')]
+    pub metrics_viewer: Vec<String>,
+
+    /// Issuer of tokens [default: the issuer that the API server names]
+    #[arg(long, env = "MAGLEVD_TOKEN_ISSUER", value_name = "URL")]
+    pub token_issuer: Option<String>,
 }
 
 /// Subcommands, each in place of running the agent.
@@ -141,7 +185,13 @@ impl Flags {
         self.metrics_addr.unwrap_or_else(|| (self.pod_ip, 9091).into())
     }
 
-    /// Listen addresses of gRPC.
+    /// Listen addresses of gRPC with TLS.
+    pub fn grpc_tls_addrs(&self) -> Vec<SocketAddr> {
+        let addresses = &self.auth.grpc_tls_addr;
+        if addresses.is_empty() { vec![(self.pod_ip, 9094).into()] } else { addresses.clone() }
+    }
+
+    /// Listen addresses of gRPC without TLS.
     pub fn grpc_addrs(&self) -> Vec<SocketAddr> {
         if self.grpc_addr.is_empty() { vec![(self.pod_ip, 9090).into()] } else { self.grpc_addr.clone() }
     }

@@ -15,7 +15,7 @@ use maglev_telemetry::{Subscriber, ViewSnapshot};
 use prometheus::Registry;
 use tokio::sync::watch;
 
-use crate::flags::Flags;
+use crate::{auth::Auth, flags::Flags};
 
 /// The data that the gRPC server serves.
 pub struct Inputs<'a> {
@@ -24,6 +24,7 @@ pub struct Inputs<'a> {
     pub counters: watch::Receiver<Publication>,
     pub last_probes: LastProbes,
     pub agent: &'a Agent,
+    pub auth: &'a Auth,
 }
 
 /// Builds the server without starting it.
@@ -35,7 +36,7 @@ pub fn server(
 ) -> Result<Server, prometheus::Error> {
     let (version, commit, build_date) = (VERSION.into(), COMMIT.into(), BUILD_DATE.into());
     let identity = Identity { node, version, commit, build_date, started: Timestamp::now() };
-    let Inputs { follow, snapshots, counters, last_probes, agent } = inputs;
+    let Inputs { follow, snapshots, counters, last_probes, agent, auth } = inputs;
     let handle = agent.handle();
     let sources = Sources {
         events: follow,
@@ -51,7 +52,10 @@ pub fn server(
     };
     let metrics = GrpcMetrics::default();
     metrics.register(registry)?;
-    Ok(Server::new(ServerOptions::new(flags.grpc_addrs(), identity), sources, metrics))
+    let mut options = ServerOptions::new(flags.grpc_addrs(), identity);
+    options.guard = auth.grpc.clone();
+    options.tls = auth.certificate.clone().map(|certificate| (flags.grpc_tls_addrs(), certificate));
+    Ok(Server::new(options, sources, metrics))
 }
 
 fn refusal(refused: &SyncRefused) -> SyncRefusal {

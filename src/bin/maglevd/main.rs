@@ -1,5 +1,6 @@
 //! `maglevd`, the agent of one load-balancer node: flags, telemetry, and the exit status.
 
+mod auth;
 mod flags;
 mod grpc;
 mod parts;

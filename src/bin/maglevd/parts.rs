@@ -5,13 +5,17 @@ use std::sync::Arc;
 use maglev_agent::{Agent, AgentOptions, VppConnector, VppMetrics, Watchdog};
 use maglev_build_info::{COMMIT, VERSION};
 use maglev_health::{HealthOptions, LoopBeat, NetworkNamespace, ProbeThread};
-use maglev_kube::{AcceptedRemovals, ClientOptions, Delays, WatchOptions, Watches, client};
+use maglev_kube::{AcceptedRemovals, ClientOptions, ClientPurpose, Delays, WatchOptions, Watches, client};
 use maglev_model::event::Events;
 use maglev_telemetry::{HttpServer, Subscriber, TaskGroup, ViewSnapshot};
 use prometheus::Registry;
 use tokio::sync::watch;
 
-use crate::{flags::Flags, grpc};
+use crate::{
+    auth::{Auth, auth},
+    flags::Flags,
+    grpc,
+};
 
 /// Events, snapshots and metrics of all parts.
 pub struct Telemetry {
@@ -39,8 +43,9 @@ async fn start(flags: &Flags, telemetry: Telemetry, parts: &mut TaskGroup) -> an
     let probes = ProbeThread::start(flags.probe_network_namespace.as_deref().map(NetworkNamespace::from))?;
     let icmp_missing = probes.icmp_missing().map(str::to_owned);
 
-    let client =
-        client::client(ClientOptions { kubeconfig: flags.kubeconfig.clone(), ..ClientOptions::default() }).await?;
+    let (kubeconfig, purpose) = (flags.kubeconfig.clone(), ClientPurpose::Agent);
+    let client = client::client(ClientOptions { kubeconfig, purpose, ..ClientOptions::default() }).await?;
+    let auth = auth(flags, &client, &registry)?;
     let (allow_loopback, delays) = (flags.allow_loopback, Delays::default());
     let options = WatchOptions { node_name: node_name.clone(), allow_loopback, icmp_missing, delays };
     let (accepted, accepted_rx) = AcceptedRemovals::new(client.clone(), node_name.clone(), delays);
@@ -49,6 +54,7 @@ async fn start(flags: &Flags, telemetry: Telemetry, parts: &mut TaskGroup) -> an
 
     let options = HealthOptions::new(VERSION, fastrand::u64(..));
     options.metrics.register(&registry)?;
+    options.path_metrics.register(&registry)?;
     options.beat.register(&registry)?;
     options.last_probes.register(&registry)?;
     let (last_probes, beat) = (options.last_probes.clone(), options.beat.clone());
@@ -61,11 +67,14 @@ async fn start(flags: &Flags, telemetry: Telemetry, parts: &mut TaskGroup) -> an
     let options = AgentOptions::new(node_name.clone(), api);
     options.metrics.register(&registry)?;
     let agent = Agent::new(options, connect, config_rx, health_rx, events).with_accepted_holds(accepted_rx);
-    let sources = grpc::Inputs { follow, snapshots, counters, last_probes, agent: &agent };
+    let sources = grpc::Inputs { follow, snapshots, counters, last_probes, agent: &agent, auth: &auth };
     let grpc = grpc::server(flags, node_name, sources, &registry)?.start(stop.clone())?;
     let (status_rx, watchdog) = (agent.status(), Watchdogs { agent: agent.watchdog(), probes: beat });
     let (live, ready) = (Arc::new(move || watchdog.check()), Arc::new(move || status_rx.borrow().ready()));
-    let server = HttpServer::new(flags.metrics_addr(), registry, live, ready)?;
+    let Auth { metrics, certificate, keys, .. } = auth;
+    let server = HttpServer::new(flags.metrics_addr(), registry, live, ready)?.with_guard(metrics);
+    keys.into_iter().for_each(|keys| parts.spawn(keys.run(stop.clone())));
+    certificate.into_iter().for_each(|certificate| parts.spawn(certificate.run(stop.clone())));
 
     let (watches, server, agent) = (watches.run(stop.clone()), server.run(stop.clone()), agent.run(stop.clone()));
     parts.spawn(watches);

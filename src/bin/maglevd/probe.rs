@@ -14,7 +14,7 @@ use maglev_build_info::VERSION;
 use maglev_health::{NetworkNamespace, NetworkProber, ProbeOutcome, ProbeTarget, ProbeThread, describe_effect};
 use maglev_index::{Holder, HolderContent, Manifest};
 use maglev_kube::{ClientOptions, client, read_certificates};
-use maglev_model::{config::HealthCheck, printable::escaped_lines};
+use maglev_model::{config::HealthCheck, printable::escaped};
 
 use crate::flags::{Flags, ProbeArguments};
 
@@ -49,7 +49,7 @@ pub async fn run(flags: &Flags, arguments: &ProbeArguments) -> anyhow::Result<Ex
 
 /// Prints a line, parts of which the server and the manifest choose.
 fn print_line(line: &str) {
-    println!("{}", escaped_lines(line));
+    println!("{}", escaped(line));
 }
 
 fn text(manifest: &Path) -> anyhow::Result<String> {

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     path::PathBuf,
     process::Stdio,
     time::Duration,
@@ -23,7 +23,7 @@ use crate::harness::{Cluster, LIMIT, eventually, own_control_plane};
 
 /// VIP of the Frontend: 203.0.113.80, TCP port 80.
 pub const VIP: VipKey = VipKey {
-    address: IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 80)),
+    address: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 80)),
     service: Service::Port { protocol: Protocol::Tcp, port: std::num::NonZeroU16::new(80).expect("80 is not 0") },
 };
 
@@ -64,6 +64,8 @@ pub struct Node {
     backends: DemoBackends,
     dir: PathBuf,
     number: u8,
+    /// Address of maglevd's servers.
+    host: Ipv4Addr,
     maglevd: Option<Child>,
     _end: tokio_util::sync::DropGuard,
 }
@@ -87,7 +89,13 @@ impl Node {
         let objects = OBJECTS.replace("NODE", test).replace("TIMING", timing).replace("18080", &port.to_string());
         let output = cluster.kubectl_with(&["apply", "-f", "-"], &objects).await;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Self { cluster, simulator, backends, dir, number, maglevd: None, _end: end.drop_guard() }
+        let host = [127, 0, 3, 10].into();
+        Self { cluster, simulator, backends, dir, number, host, maglevd: None, _end: end.drop_guard() }
+    }
+
+    /// Sets the address of maglevd's servers, which is 127.0.3.10 otherwise.
+    pub fn set_host(&mut self, host: Ipv4Addr) {
+        self.host = host;
     }
 
     pub async fn start_maglevd(&mut self) {
@@ -95,7 +103,9 @@ impl Node {
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
         let child = Command::new(maglev_testkit::binary("maglevd"))
             .args(["--node-name", &test, "--allow-loopback", "--metrics-addr", &self.metrics_address()])
-            .args(["--grpc-addr", &self.grpc_address()])
+            .args(["--grpc-addr", &self.grpc_address(), "--grpc-tls-addr", &self.grpc_tls_address()])
+            // Without a certificate.
+            .args(["--grpc-tls-dir", "/nonexistent"])
             .arg("--vpp-api-socket")
             .arg(self.simulator.api_socket())
             .arg("--vpp-stats-socket")
@@ -144,12 +154,17 @@ impl Node {
 
     /// Address of maglevd's HTTP endpoints.
     pub fn metrics_address(&self) -> String {
-        format!("127.0.3.10:{}", 19090 + u16::from(self.number))
+        format!("{}:{}", self.host, 19090 + u16::from(self.number))
     }
 
     /// Address of maglevd's gRPC server.
     pub fn grpc_address(&self) -> String {
-        format!("127.0.3.10:{}", 19190 + u16::from(self.number))
+        format!("{}:{}", self.host, 19190 + u16::from(self.number))
+    }
+
+    /// Address of maglevd's gRPC server with TLS.
+    pub fn grpc_tls_address(&self) -> String {
+        format!("{}:{}", self.host, 19290 + u16::from(self.number))
     }
 
     fn log_path(&self) -> PathBuf {

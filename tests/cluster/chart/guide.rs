@@ -2,18 +2,24 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::{Instant, sleep, timeout};
 
-use super::super::harness::root;
-use super::release::{Site, VALUES};
+use super::super::harness::{LIMIT, root};
+use super::release::{HELM_LIMIT, Site, VALUES};
 
 /// The pages in reading order; the last one ends with the uninstallation.
-const PAGES: [&str; 5] = ["install", "network", "first-frontend", "troubleshooting", "day-2"];
+const PAGES: [&str; 6] = ["install", "network", "first-frontend", "teams", "troubleshooting", "day-2"];
 const NODE: u8 = 133;
+/// Time before a failed command is repeated.
+const RETRY: Duration = Duration::from_secs(2);
 /// Names and addresses in the pages, and those of this site.
-const REPLACEMENTS: [(&str, &str); 5] = [
+const REPLACEMENTS: [(&str, &str); 6] = [
     ("node lb-1 lb-2 ", "node lb-133 lb-134 "),
+    ("192.0.2.0/24", "127.0.133.0/24"),
     ("192.0.2.11", "127.0.133.1"),
     ("192.0.2.12", "127.0.133.2"),
     ("192.0.2.13", "127.0.133.3"),
@@ -36,6 +42,25 @@ fn values() -> String {
     values.to_string()
 }
 
+/// Runs a command until it succeeds, since a reader gives more time to the effects of the command before. Returns the
+/// output, or the first and the last output of a command that does not succeed.
+async fn type_until_it_succeeds(site: &Site, desk: &Path, command: &str) -> Result<String, String> {
+    let (began, mut first) = (Instant::now(), None);
+    loop {
+        let output = site.command("bash").args(["-c", command]).current_dir(desk).output();
+        let output = timeout(HELM_LIMIT, output).await.expect("the command ends in time").unwrap();
+        let printed = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        if output.status.success() {
+            return Ok(printed);
+        }
+        let first = first.get_or_insert_with(|| printed.clone());
+        if began.elapsed() > LIMIT {
+            return Err(format!("{first}\nafter {} s: {printed}", LIMIT.as_secs()));
+        }
+        sleep(RETRY).await;
+    }
+}
+
 #[tokio::test]
 async fn guide_commands_work() {
     let site = Site::start(NODE).await;
@@ -44,20 +69,17 @@ async fn guide_commands_work() {
     symlink(root().join("charts"), desk.join("charts")).unwrap();
     fs::write(desk.join("values.yaml"), values()).unwrap();
     fs::write(desk.join("shop.yaml"), &blocks("first-frontend", "yaml")[0]).unwrap();
+    for (file, content) in ["policies.yaml", "bank.yaml"].iter().zip(blocks("teams", "yaml")) {
+        fs::write(desk.join(file), content).unwrap();
+    }
 
     let mut transcript = String::new();
     for (page, commands) in PAGES.iter().flat_map(|page| blocks(page, "sh").into_iter().map(move |block| (page, block)))
     {
         for command in commands.lines() {
-            let mut bash = site.command("bash");
-            let output = bash.args(["-c", command]).current_dir(&desk).output();
-            let output = tokio::time::timeout(super::release::HELM_LIMIT, output)
-                .await
-                .expect("the command ends in time")
-                .unwrap();
-            let printed = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            let printed = type_until_it_succeeds(&site, &desk, command).await;
+            let printed = printed.unwrap_or_else(|printed| panic!("{transcript}{page}: {command}: {printed}"));
             transcript.push_str(&format!("$ {command}\n{printed}"));
-            assert!(output.status.success(), "{page}: {command}: {printed}\ntranscript:\n{transcript}");
         }
     }
     // For updating the pages.

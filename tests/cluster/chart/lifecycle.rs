@@ -42,10 +42,11 @@ spec:
 ";
 
 /// Objects that an uninstallation leaves, besides the test's namespaces: the CRDs and all custom resources.
-const REMAINING: [&str; 13] = [
+const REMAINING: [&str; 14] = [
     "APIService /v1alpha1.maglev.vpp.io",
     "Backend shop/shop-1",
     "Backend shop/shop-2",
+    "CustomResourceDefinition /addresspolicies.maglev.vpp.io",
     "CustomResourceDefinition /backends.maglev.vpp.io",
     "CustomResourceDefinition /frontends.maglev.vpp.io",
     "CustomResourceDefinition /healthchecks.maglev.vpp.io",
@@ -103,11 +104,12 @@ async fn install_upgrade_rollback_and_uninstall_change_nothing_in_vpp() {
     let before = site.inventory().await;
     install(&site, &previous_chart(&site)).await;
     aggregated_roles_grant_rights(&site).await;
-    let marks = site.marks();
+    let (marks, certificates) = (site.marks(), certificates(&site).await);
 
     upgrade(&site).await;
     rollout_stops_at_the_first_node_that_cannot_sync(&site).await;
     roll_back(&site).await;
+    assert_eq!(self::certificates(&site).await, certificates, "helm keeps the data that the controller wrote");
     assert_eq!(site.writes_since(&marks), [], "helm changed VPP's state");
 
     uninstall(&site, &before).await;
@@ -135,6 +137,18 @@ async fn install(site: &Site, chart: &Path) {
     until_new_field_is_served(site, false).await;
 }
 
+/// The data of the objects with the agents' certificates, once the controller has filled them.
+async fn certificates(site: &Site) -> Vec<Value> {
+    eventually("the controller has made the certificates", async || {
+        let objects = ["secret/maglev-ca", "secret/maglevd-tls", "configmap/maglev-ca"];
+        let listed = site.cluster.kubectl(&[&["get", "-n", NAMESPACE, "-o", "json"][..], &objects].concat()).await;
+        let listed: Value = serde_json::from_str(&listed).unwrap();
+        let data: Vec<Value> = listed["items"].as_array()?.iter().map(|object| object["data"].clone()).collect();
+        (data.len() == 3 && data.iter().all(Value::is_object)).then_some(data)
+    })
+    .await
+}
+
 /// Waits until the API server serves the field that the previous chart lacks, or no longer serves the field.
 async fn until_new_field_is_served(site: &Site, expected: bool) {
     let is_served = async || {
@@ -150,12 +164,13 @@ async fn description(site: &Site) -> String {
     site.cluster.kubectl(&["get", "mfe/shop", "-n", "shop", output]).await
 }
 
-/// Checks that the built-in roles include the chart's rights, only in the namespace of the binding, and that `edit`
-/// does not include writing Frontends.
+/// Checks that the built-in roles include the right to read, only in the namespace of the binding, and that no role includes
+/// writing AddressPolicies.
 async fn aggregated_roles_grant_rights(site: &Site) {
     let operator = ["create", "clusterrolebinding", "oda", "--clusterrole=maglev-operator", "--user=oda"];
     site.cluster.kubectl(&operator).await;
-    for (name, role) in [("ed", "edit"), ("val", "view"), ("fay", "maglev-vip-admin")] {
+    let roles = [("ed", "edit"), ("val", "view"), ("mia", "maglev-edit"), ("fay", "maglev-vip-admin")];
+    for (name, role) in roles {
         let (role, user) = (format!("--clusterrole={role}"), format!("--user={name}"));
         site.cluster.kubectl(&["create", "rolebinding", name, &role, &user, "-n", "shop"]).await;
     }
@@ -169,8 +184,15 @@ async fn aggregated_roles_grant_rights(site: &Site) {
         ("val", "list", "frontends", "shop", true),
         ("val", "patch", "backends", "shop", false),
         ("ed", "list", "frontends", "shop", true),
-        ("ed", "patch", "backends", "shop", true),
-        ("ed", "create", "healthchecks", "shop", true),
+        ("ed", "patch", "backends", "shop", false),
+        ("ed", "create", "healthchecks", "shop", false),
+        ("mia", "patch", "backends", "shop", true),
+        ("mia", "create", "healthchecks", "shop", true),
+        ("mia", "patch", "backends", "default", false),
+        ("mia", "create", "addresspolicies", "shop", false),
+        ("fay", "create", "addresspolicies", "shop", false),
+        ("oda", "list", "addresspolicies", "default", true),
+        ("oda", "patch", "addresspolicies", "default", false),
         ("ed", "patch", "frontends", "shop", false),
         ("ed", "patch", "backends", "default", false),
         ("fay", "create", "frontends", "shop", true),
@@ -199,7 +221,7 @@ async fn upgrade(site: &Site) {
     assert_eq!(description(site).await, "a shop");
     site.wait("mfe/shop", "Programmed").await;
     let tested = site.helm(&["test", "maglev", "--logs"]).await.unwrap();
-    let answers = format!("ready, and maglevd {} answers on port 9090", env!("CARGO_PKG_VERSION"));
+    let answers = format!("ready, and maglevd {} answers on port 9094", env!("CARGO_PKG_VERSION"));
     assert_eq!(tested.matches(&answers).count(), 2, "{tested}");
     for part in ["maglev-controller-", "maglev-frontend-"] {
         assert!(tested.lines().any(|line| line.contains("ok      ") && line.contains(part)), "{part} in {tested}");
@@ -253,7 +275,7 @@ async fn roll_back(site: &Site) {
 async fn uninstall(site: &Site, before: &BTreeSet<String>) {
     site.helm(&["uninstall", "maglev", "--wait", "--timeout", "180s"]).await.unwrap();
     let remaining: BTreeSet<String> = REMAINING.iter().map(|object| (*object).to_owned()).collect();
-    let bindings = ["ed", "fay", "val"].map(|name| format!("RoleBinding shop/{name}"));
+    let bindings = ["ed", "fay", "mia", "val"].map(|name| format!("RoleBinding shop/{name}"));
     let bindings = bindings.into_iter().chain(["ClusterRoleBinding /oda".to_owned()]);
     let remaining: BTreeSet<String> = remaining.into_iter().chain(bindings).collect();
     // Another test's release may have left the CRDs already.

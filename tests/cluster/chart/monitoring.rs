@@ -98,7 +98,7 @@ fn dashboard_queries(page: &Value) -> Vec<String> {
 async fn grafana_dashboard_uses_existing_metrics() {
     let values = "monitoring.grafanaDashboard.enabled=true";
     let rendered = template(cluster().await, "maglev", &["--set", values]).await.unwrap();
-    let map = rendered.split("\n---\n").find(|text| text.contains("kind: ConfigMap")).unwrap();
+    let map = rendered.split("\n---\n").find(|text| text.contains("grafana_dashboard:")).unwrap();
     let map: Value = serde_saphyr::from_str(map).unwrap();
     assert_eq!(map["metadata"]["labels"]["grafana_dashboard"], "1");
     let page: Value = serde_json::from_str(map["data"]["maglev.json"].as_str().unwrap()).unwrap();

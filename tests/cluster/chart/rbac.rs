@@ -10,11 +10,12 @@ use super::super::harness::{Cluster, cluster, eventually};
 use super::{NODES, helm};
 
 /// Group, version, kind, plural, namespaced, has a status subresource.
-const KINDS: [(&str, &str, &str, &str, bool, bool); 22] = [
+const KINDS: [(&str, &str, &str, &str, bool, bool); 23] = [
     ("maglev.vpp.io", "v1alpha1", "HealthCheck", "healthchecks", true, true),
     ("maglev.vpp.io", "v1alpha1", "Backend", "backends", true, true),
     ("maglev.vpp.io", "v1alpha1", "Frontend", "frontends", true, true),
     ("maglev.vpp.io", "v1alpha1", "LoadBalancerConfig", "loadbalancerconfigs", false, true),
+    ("maglev.vpp.io", "v1alpha1", "AddressPolicy", "addresspolicies", false, true),
     ("maglev.vpp.io", "v1alpha1", "MaglevNode", "maglevnodes", false, true),
     ("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", false, true),
     ("", "v1", "Node", "nodes", false, true),
@@ -35,7 +36,8 @@ const KINDS: [(&str, &str, &str, &str, bool, bool); 22] = [
     ("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", false, false),
 ];
 
-const CUSTOM_RESOURCES: [&str; 5] = ["healthchecks", "backends", "frontends", "loadbalancerconfigs", "maglevnodes"];
+const CUSTOM_RESOURCES: [&str; 6] =
+    ["healthchecks", "backends", "frontends", "loadbalancerconfigs", "addresspolicies", "maglevnodes"];
 
 /// Creates a namespace with the chart's roles and ServiceAccount of one component.
 async fn install_rights(cluster: &Cluster, component: &str, more: &str) -> String {
@@ -134,7 +136,7 @@ async fn assert_rights(component: &str, account: &str, own: BTreeSet<String>, el
 
 #[tokio::test]
 async fn agent_account_has_no_write_rights() {
-    let expected = and(read_rights(&CUSTOM_RESOURCES), &["list nodes"]);
+    let expected = and(read_rights(&CUSTOM_RESOURCES), &["list nodes", "list namespaces"]);
     assert_rights("agent", "maglevd", expected.clone(), expected).await;
 }
 
@@ -146,7 +148,7 @@ async fn controller_account_writes_only_status_of_users_objects() {
     let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
     let events = ["create events.events.k8s.io", "patch events.events.k8s.io", "apply events.events.k8s.io"];
     let everywhere = and(and(read_rights(&CUSTOM_RESOURCES), &status), &nodes);
-    let everywhere = and(and(everywhere, &events), &["list nodes"]);
+    let everywhere = and(and(everywhere, &events), &["list nodes", "list namespaces"]);
     // The right to update the Lease is limited to its name, which differs from that of these requests.
     let own = and(everywhere.clone(), &["list pods", "create leases.coordination.k8s.io"]);
     assert_rights("controller", "maglev-controller", own, everywhere).await;
@@ -167,68 +169,81 @@ async fn can_i(cluster: &Cluster, account: &str, verb: &str, resource: &str, nam
     String::from_utf8(cluster.kubectl_with(&args, "").await.stdout).unwrap().trim() == "yes"
 }
 
-#[tokio::test]
-async fn rights_to_single_objects_and_subresources_are_narrow() {
+/// A verb, a resource as in `can_i`, and true if the account has the right.
+type Expectation<'e> = (&'e str, &'e str, bool);
+
+/// Checks single rights of a component's account in the namespace of the release. Returns the user name.
+async fn assert_can_i(component: &str, account: &str, values: &str, expectations: &[Expectation<'_>]) -> String {
     let cluster = cluster().await;
+    let namespace = install_rights(cluster, component, values).await;
+    let account = format!("system:serviceaccount:{namespace}:{account}");
+    for (verb, resource, allowed) in expectations {
+        let matches = async || (can_i(cluster, &account, verb, resource, &namespace).await == *allowed).then_some(());
+        eventually(&format!("{account} can {verb} {resource}: {allowed}"), matches).await;
+    }
+    account
+}
+
+#[tokio::test]
+async fn agents_rights_to_single_objects_are_narrow() {
     let certificates = "agent.rbac.certificates[0].namespace=OWN,agent.rbac.certificates[0].secrets={client},\
                         agent.rbac.certificates[0].configMaps={authorities},crds.install=false";
-    for (component, account, values, expectations) in [
-        (
-            "agent",
-            "maglevd",
-            certificates,
-            &[
-                ("get", "secrets:client", true),
-                ("get", "configmaps:authorities", true),
-                ("get", "customresourcedefinitions.apiextensions.k8s.io:frontends.maglev.vpp.io", true),
-                ("get", "secrets:other", false),
-                ("list", "secrets", false),
-                ("get", "customresourcedefinitions.apiextensions.k8s.io:other", false),
-                ("get", "customresourcedefinitions.apiextensions.k8s.io:maglevnodes.maglev.vpp.io", false),
-                ("watch", "maglevnodes.maglev.vpp.io", true),
-                ("get", "maglevnodes.maglev.vpp.io", false),
-                ("patch", "maglevnodes.maglev.vpp.io", false),
-            ][..],
-        ),
-        (
-            "controller",
-            "maglev-controller",
-            "crds.install=false",
-            &[
-                ("update", "leases.coordination.k8s.io:maglev-controller", true),
-                ("update", "leases.coordination.k8s.io:other", false),
-                ("create", "pods/portforward", false),
-                ("create", "pods/exec", false),
-                ("create", "serviceaccounts/token", false),
-                ("update", "frontends.maglev.vpp.io/finalizers", false),
-            ],
-        ),
-        (
-            "dashboard",
-            "maglev-frontend",
-            "crds.install=false",
-            &[
-                ("watch", "frontends.maglev.vpp.io", true),
-                ("watch", "pods", true),
-                ("get", "pods/log", false),
-                ("create", "pods/portforward", false),
-                ("create", "pods/exec", false),
-                ("create", "serviceaccounts/token", false),
-            ],
-        ),
-    ] {
-        let namespace = install_rights(cluster, component, values).await;
-        let account = format!("system:serviceaccount:{namespace}:{account}");
-        if component == "agent" {
-            // The names apply to the namespaces of the values only.
-            for resource in ["secrets:client", "configmaps:authorities"] {
-                assert!(!can_i(cluster, &account, "get", resource, "default").await, "{resource} in another namespace");
-            }
-        }
-        for (verb, resource, allowed) in expectations {
-            let matches =
-                async || (can_i(cluster, &account, verb, resource, &namespace).await == *allowed).then_some(());
-            eventually(&format!("{account} can {verb} {resource}: {allowed}"), matches).await;
-        }
+    let expectations = [
+        ("get", "secrets:client", true),
+        ("get", "configmaps:authorities", true),
+        ("get", "customresourcedefinitions.apiextensions.k8s.io:frontends.maglev.vpp.io", true),
+        ("get", "secrets:other", false),
+        ("list", "secrets", false),
+        ("get", "customresourcedefinitions.apiextensions.k8s.io:other", false),
+        ("get", "customresourcedefinitions.apiextensions.k8s.io:maglevnodes.maglev.vpp.io", false),
+        ("watch", "maglevnodes.maglev.vpp.io", true),
+        ("get", "maglevnodes.maglev.vpp.io", false),
+        ("patch", "maglevnodes.maglev.vpp.io", false),
+        ("get", "customresourcedefinitions.apiextensions.k8s.io:addresspolicies.maglev.vpp.io", true),
+        ("watch", "addresspolicies.maglev.vpp.io", true),
+        ("patch", "addresspolicies.maglev.vpp.io", false),
+        ("watch", "namespaces", true),
+        ("get", "namespaces", false),
+    ];
+    let account = assert_can_i("agent", "maglevd", certificates, &expectations).await;
+    // The names apply to the namespaces of the values only.
+    for resource in ["secrets:client", "configmaps:authorities"] {
+        let elsewhere = can_i(cluster().await, &account, "get", resource, "default").await;
+        assert!(!elsewhere, "{resource} in another namespace");
     }
+}
+
+#[tokio::test]
+async fn controllers_rights_to_single_objects_and_subresources_are_narrow() {
+    let expectations = [
+        ("update", "leases.coordination.k8s.io:maglev-controller", true),
+        ("update", "leases.coordination.k8s.io:other", false),
+        ("update", "secrets:maglev-ca", true),
+        ("update", "secrets:maglevd-tls", true),
+        ("update", "configmaps:maglev-ca", true),
+        ("get", "secrets:other", false),
+        ("create", "secrets", false),
+        ("delete", "secrets:maglev-ca", false),
+        ("patch", "secrets:maglev-ca", false),
+        ("list", "secrets", false),
+        ("create", "pods/portforward", false),
+        ("create", "pods/exec", false),
+        ("create", "serviceaccounts/token", false),
+        ("update", "frontends.maglev.vpp.io/finalizers", false),
+        ("patch", "addresspolicies.maglev.vpp.io", false),
+    ];
+    assert_can_i("controller", "maglev-controller", "crds.install=false", &expectations).await;
+}
+
+#[tokio::test]
+async fn dashboards_rights_to_subresources_are_narrow() {
+    let expectations = [
+        ("watch", "frontends.maglev.vpp.io", true),
+        ("watch", "pods", true),
+        ("get", "pods/log", false),
+        ("create", "pods/portforward", false),
+        ("create", "pods/exec", false),
+        ("create", "serviceaccounts/token", false),
+    ];
+    assert_can_i("dashboard", "maglev-frontend", "crds.install=false", &expectations).await;
 }

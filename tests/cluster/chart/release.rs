@@ -1,5 +1,5 @@
 //! A cluster for a release of the chart: a control plane with controllers, and two load-balancer nodes with a simulated
-//! VPP each. The tests share the control plane and run one at a time.
+//! VPP each. The tests run one at a time, and share a control plane until one of them fails.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ use maglev_sandbox::node::{Node, NodeOptions};
 use maglev_sandbox::processes::Processes;
 use maglev_vpp_simulator::{Mark, RecordedWrite, Simulator, SimulatorOptions};
 use tokio::process::Command;
-use tokio::sync::{Mutex, MutexGuard, OnceCell};
+use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::super::harness::{Cluster, delete_cluster_scoped, empty_control_plane, eventually, root};
@@ -33,7 +33,9 @@ tests: {within: 20}
 
 /// The control plane, two nodes, their VPPs, and live backends.
 pub struct Site {
-    pub cluster: MutexGuard<'static, Cluster>,
+    pub cluster: Cluster,
+    /// Receives the control plane when the test has succeeded.
+    shared: MutexGuard<'static, Option<Cluster>>,
     pub dir: PathBuf,
     pub vpps: Vec<Simulator>,
     /// VPPs on the same nodes, at `/run/broken`, that refuse every VIP.
@@ -44,10 +46,8 @@ pub struct Site {
     end: DropGuard,
 }
 
-async fn lock_control_plane() -> MutexGuard<'static, Cluster> {
-    static PLANE: OnceCell<Mutex<Cluster>> = OnceCell::const_new();
-    PLANE.get_or_init(async || Mutex::new(empty_control_plane("release").await)).await.lock().await
-}
+/// The control plane that the last test left clean.
+static SHARED: Mutex<Option<Cluster>> = Mutex::const_new(None);
 
 async fn start_vpp(directory: &Path) -> Simulator {
     let stats_socket = Some(directory.join("stats.sock"));
@@ -60,7 +60,11 @@ impl Site {
     /// Starts the nodes `number` and `number + 1`, which must be unique, and backends on port 8080 of 127.0.`number`.1
     /// to .3.
     pub async fn start(number: u8) -> Self {
-        let cluster = lock_control_plane().await;
+        let mut shared = SHARED.lock().await;
+        let cluster = match shared.take() {
+            Some(cluster) => cluster,
+            None => empty_control_plane(&format!("release-{number}")).await,
+        };
         let dir = cluster.dir().join(format!("site-{number}"));
         fs::create_dir_all(&dir).unwrap();
         fs::write(dir.join("values.yaml"), VALUES).unwrap();
@@ -80,17 +84,18 @@ impl Site {
             names.push(name);
         }
         broken.iter().for_each(|vpp| vpp.refuse_vips(true));
-        Self { cluster, dir, vpps, _broken: broken, names, nodes, _backends: backends, end: end.drop_guard() }
+        Self { cluster, shared, dir, vpps, _broken: broken, names, nodes, _backends: backends, end: end.drop_guard() }
     }
 
-    /// Stops and deletes the nodes.
-    pub async fn stop(self) {
+    /// Stops and deletes the nodes. The control plane must be as it was.
+    pub async fn stop(mut self) {
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
         delete_cluster_scoped(&self.cluster, &["node"], &names).await;
         drop(self.end);
         for node in &self.nodes {
             node.stopped().await;
         }
+        *self.shared = Some(self.cluster);
     }
 
     /// A command with the tools and this project's programs on its PATH, an administrator's kubeconfig, and without the

@@ -55,7 +55,9 @@ impl Agents {
         let mut states = self.0.lock().unwrap();
         match (update, states.links.get_mut(node)) {
             (LinkUpdate::Reset(_, digest), _) => drop(states.links.insert(node.to_owned(), Ok(digest.clone()))),
-            (LinkUpdate::Link(_, Err(error)), _) => drop(states.links.insert(node.to_owned(), Err(error.to_string()))),
+            (LinkUpdate::Link(_, Err(error)), _) => {
+                drop(states.links.insert(node.to_owned(), Err(error.error.to_string())));
+            }
             (LinkUpdate::Changes(_, changes), Some(Ok(digest))) => {
                 changes.iter().for_each(|(change, at)| digest.apply(change, *at));
             }

@@ -35,7 +35,7 @@ fn report(backends: Vec<Backend>, frontend: Frontend) -> Report {
     let name = frontend_meta.name.clone();
     index.reset(Kind::Backend, backends.collect());
     index.reset(Kind::Frontend, vec![Object::Frontend(Stored { meta: frontend_meta, spec: Ok(frontend.spec) })]);
-    for kind in [Kind::HealthCheck, Kind::LoadBalancerConfig, Kind::Node] {
+    for kind in [Kind::HealthCheck, Kind::LoadBalancerConfig, Kind::AddressPolicy, Kind::Node] {
         index.reset(kind, Vec::new());
     }
     let config = config_rx.borrow().clone().unwrap();

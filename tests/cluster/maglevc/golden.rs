@@ -80,12 +80,16 @@ pub async fn commands_match(sandbox: &Sandbox) {
     for backend in ["web-3", "web-4"] {
         fail(sandbox, backend, &mut page).await;
     }
+    // Just after the last backend of the primary pool went down, the other node may not have changed the pool.
+    until_status(sandbox, "the Frontend is on standby", |status| status["standby"] == 1 && status["lastBackend"] == 0)
+        .await;
     for line in
         ["status", "why backend spare-1 --node node-a", "set backend spare-1 disable", "set backend spare-2 disable"]
     {
         run_line(sandbox, line, &mut page).await;
     }
     run_line(sandbox, "set backend spare-2 disable --force", &mut page).await;
+    until_status(sandbox, "VPP has counted dropped packets", |status| status["vipsDropping"] == 1).await;
     run_line(sandbox, "status", &mut page).await;
     for backend in ["web-1", "web-2", "web-3", "web-4"] {
         sandbox.backend(backend, "ok").await;
@@ -108,6 +112,17 @@ async fn until_verified(sandbox: &Sandbox) {
         let frontend: serde_json::Value = serde_json::from_str(&output).unwrap();
         let nodes = frontend["perNode"].as_array()?;
         nodes.iter().all(|node| node["programmedGeneration"] == frontend["generation"]).then_some(())
+    })
+    .await;
+}
+
+/// Waits for a condition of the output of `maglevc status`.
+async fn until_status(sandbox: &Sandbox, what: &str, is_so: fn(&serde_json::Value) -> bool) {
+    eventually(what, async || {
+        let words = ["status", "--output", "json"];
+        let output = maglevc(sandbox, &maglev_testkit::binary("maglevc"), &words, "").await;
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+        is_so(&status).then_some(())
     })
     .await;
 }

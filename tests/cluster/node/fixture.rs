@@ -33,6 +33,7 @@ fn short_timings() -> Timings {
         restart_base: Duration::from_millis(300),
         restart_max: Duration::from_secs(60),
         retry: Duration::from_millis(100),
+        refresh: Duration::from_millis(100),
         heartbeat: Duration::from_millis(500),
         stop_within: Duration::from_secs(1),
     }

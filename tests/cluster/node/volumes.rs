@@ -69,3 +69,35 @@ async fn network_namespaces_of_the_machine_can_be_mounted() {
     }
     node.stop().await;
 }
+
+/// A volume follows its optional Secret, which the pod does not need in order to start.
+#[tokio::test]
+async fn files_of_an_optional_secret_follow_the_secret() {
+    let node = fixture("secret-files", 117).await;
+    // Prints the file whenever it has changed.
+    node.binary(
+        "main",
+        "p=-; while :; do n=$(cat $1 2>/dev/null); [ \"$n\" = \"$p\" ] || echo \"file: $n\"; p=$n; sleep 0.05; done",
+    );
+    let items = json!([{"key": "tls.crt", "path": "tls.crt"}]);
+    let volumes = json!([{"name": "tls", "secret": {"secretName": "agent-tls", "optional": true, "items": items}}]);
+    let container = json!({"args": ["/etc/tls/tls.crt"], "volumeMounts": [{"name": "tls", "mountPath": "/etc/tls"}]});
+    node.run("follows", container, json!({"volumes": volumes})).await;
+    let until_logged = async |lines: &str| {
+        eventually(&format!("the container prints {lines:?}"), async || {
+            (node.kubectl(&["logs", "follows"]).await == lines).then_some(())
+        })
+        .await;
+    };
+    until_logged("file: \n").await;
+    node.kubectl(&["create", "secret", "generic", "agent-tls"]).await;
+    for (patch, lines) in [
+        (r#"{"stringData": {"tls.crt": "one"}}"#, "file: \nfile: one\n"),
+        (r#"{"stringData": {"tls.crt": "two"}}"#, "file: \nfile: one\nfile: two\n"),
+        (r#"{"data": null}"#, "file: \nfile: one\nfile: two\nfile: \n"),
+    ] {
+        node.kubectl(&["patch", "secret", "agent-tls", "--type=merge", "-p", patch]).await;
+        until_logged(lines).await;
+    }
+    node.stop().await;
+}

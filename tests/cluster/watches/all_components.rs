@@ -173,7 +173,7 @@ async fn unreadable_kind_keeps_its_objects_and_blocks_no_other_kind() {
     let namespace = namespace_with_node(cluster, "partial").await;
     cluster.service_account(&namespace, "agent").await;
     let reader = READER.replace("NAME", &namespace);
-    let rest = reader.replace("['*']", "[healthchecks, frontends, loadbalancerconfigs, maglevnodes]");
+    let rest = reader.replace("['*']", "[healthchecks, frontends, loadbalancerconfigs, addresspolicies, maglevnodes]");
     let rest = rest.replace("resources: [nodes]", "resources: [nodes, pods]");
     let only = "
 ---

@@ -9,6 +9,7 @@ use std::{
 };
 
 use imbl::OrdMap;
+use jiff::Timestamp;
 use maglev_agent::{Agent, AgentError, AgentHandle, AgentOptions, AgentStatus, Metrics, SyncRefused, VppConnector};
 use maglev_model::{
     Name,
@@ -54,6 +55,8 @@ pub struct Node {
     pub ping_interval: Duration,
     /// Interval of the garbage collections of agents to be started.
     pub garbage_interval: Duration,
+    /// Time of day for agents to be started.
+    pub clock: fn() -> Timestamp,
     _directory: tempfile::TempDir,
     config_tx: watch::Sender<Option<Config>>,
     health_tx: watch::Sender<HealthSnapshot>,
@@ -82,6 +85,7 @@ impl Node {
             deadline: Duration::from_secs(1),
             ping_interval: Duration::from_secs(10),
             garbage_interval: Duration::from_mins(1),
+            clock: Timestamp::now,
             _directory: directory,
             config_tx: watch::Sender::new(None),
             health_tx: watch::Sender::default(),
@@ -114,6 +118,7 @@ impl Node {
                 deadline: self.deadline,
                 ping_interval: self.ping_interval,
                 garbage_interval: self.garbage_interval,
+                clock: self.clock,
                 metrics,
                 ..AgentOptions::new("node-a", &self.socket)
             },

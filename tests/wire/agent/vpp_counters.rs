@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 const VIP: &str = "198.51.100.1";
+const TRAFFIC: Traffic = Traffic { existing: 900, first: 100, untracked: 0, packet_bytes: 100 };
 
 /// A running agent and its VPP.
 struct Setup {
@@ -37,9 +38,12 @@ struct Setup {
 impl Setup {
     /// With `served`, VPP has a stats socket.
     async fn start(served: bool) -> Self {
+        Self::start_with(served, TRAFFIC).await
+    }
+
+    async fn start_with(served: bool, traffic: Traffic) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (api, stats_socket) = (directory.path().join("api.sock"), directory.path().join("stats.sock"));
-        let traffic = Traffic { existing: 900, first: 100, untracked: 0, packet_bytes: 100 };
         let options = SimulatorOptions {
             stats_socket: served.then(|| stats_socket.clone()),
             traffic,
@@ -91,6 +95,16 @@ impl Setup {
         counters(published.as_deref(), key).unwrap()
     }
 
+    /// Waits until VPP has a server for new flows.
+    async fn until_served(&self) {
+        let served = async {
+            while !self.simulator.snapshot().weights(vip(VIP)).values().any(|weight| *weight > 0) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), served).await.expect("the server is added");
+    }
+
     /// The stats socket in each connection event.
     fn stats_sockets(&self) -> Vec<String> {
         let stats_socket = |event| match event {
@@ -137,7 +151,10 @@ fn have_increased(counters: &VipCounters) -> bool {
 
 #[tokio::test]
 async fn counters_of_vips_are_published_until_the_vip_is_removed() {
-    let setup = Setup::start(true).await;
+    let setup = Setup::start_with(true, Traffic::default()).await;
+    // VPP drops packets between the addition of a VIP and that of its first server.
+    setup.until_served().await;
+    setup.simulator.set_traffic(vip(VIP), TRAFFIC);
     let vip_counters = setup.until_counted(vip(VIP), "packets are counted", have_increased).await;
     let (packets, route) = (vip_counters.packets.unwrap(), vip_counters.route.unwrap());
     assert_eq!(packets.no_server, 0);

@@ -135,7 +135,7 @@ async fn agent_is_not_ready_while_every_step_is_refused() {
 }
 
 #[tokio::test]
-async fn one_refused_vip_does_not_prevent_readiness() {
+async fn one_vip_that_vpp_would_refuse_does_not_prevent_readiness() {
     let mut node = Node::new().await;
     let taken = Prefix::host("203.0.113.2".parse().unwrap());
     node.simulator.edit(|lb| lb.add_vip(taken, 0, 0, VipSettings::default()).unwrap());
@@ -143,6 +143,7 @@ async fn one_refused_vip_does_not_prevent_readiness() {
     let web = |name: &str, address: &str| frontend(name, vip(address), vec![pool("primary", &[&a])]);
     node.set_config(config([web("web", "203.0.113.1"), web("other", "203.0.113.2")], at_once()));
     node.start_agent();
-    node.until("one is refused", |node| node.log().iter().any(|line| line.starts_with("vpp-lb-sync-error"))).await;
+    let held = "frontend-programmed name=default/other generation=1 result=Held reason=OtherVipInVpp";
+    node.until("one is held", |node| node.log().iter().any(|line| line == held)).await;
     node.until_ready().await;
 }

@@ -1,12 +1,13 @@
-//! The three servers, each with a normal client.
+//! The servers, each with a normal client.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use maglev_auth::AuthMode;
 use maglev_model::change::{Change, ConfigDelta};
 use maglev_net::ConnectionLimits;
 use maglev_rpc::client::AgentClient;
 use maglev_telemetry::{BusLimits, HttpServer};
-use maglev_testkit::{AgentServer, objects, within};
+use maglev_testkit::{AgentServer, Credentials, credentials::VIEWER, objects, within};
 use prometheus::{IntGaugeVec, Opts, Registry, TextEncoder};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -22,9 +23,13 @@ pub enum Kind {
     Grpc,
     Metrics,
     Dashboard,
+    /// gRPC with TLS.
+    GrpcTls,
 }
 
 impl Kind {
+    /// Kinds whose connections begin with a handshake or header.
+    pub const WITH_TLS: [Self; 4] = [Self::Grpc, Self::Metrics, Self::Dashboard, Self::GrpcTls];
     pub const ALL: [Self; 3] = [Self::Grpc, Self::Metrics, Self::Dashboard];
 }
 
@@ -46,7 +51,7 @@ pub struct Running {
 }
 
 enum Server {
-    Grpc(Box<AgentServer>),
+    Grpc(Box<AgentServer>, Option<Box<Credentials>>),
     Metrics { registry: Registry, shutdown: CancellationToken, task: JoinHandle<()> },
     Dashboard(Box<(Node, Site)>),
 }
@@ -57,7 +62,17 @@ impl Running {
             Kind::Grpc => {
                 let set = |options: &mut maglev_rpc::ServerOptions| options.connections = limits;
                 let server = AgentServer::start_with(1, BusLimits::default(), |options, _| set(options)).await;
-                (server.address, Server::Grpc(Box::new(server)))
+                (server.address, Server::Grpc(Box::new(server), None))
+            }
+            Kind::GrpcTls => {
+                let credentials = Credentials::new();
+                let change = |options: &mut maglev_rpc::ServerOptions| {
+                    options.connections = limits;
+                    credentials.apply(options, AuthMode::Required);
+                };
+                let server = AgentServer::start_with(1, BusLimits::default(), |options, _| change(options)).await;
+                let address = server.tls_address.unwrap();
+                (address, Server::Grpc(Box::new(server), Some(Box::new(credentials))))
             }
             Kind::Metrics => {
                 let (registry, shutdown) = (Registry::new(), CancellationToken::new());
@@ -80,7 +95,12 @@ impl Running {
     /// Panics unless a client with a connection of its own is served.
     pub async fn serves(&self) {
         let path = match &self.server {
-            Server::Grpc(_) => {
+            Server::Grpc(_, Some(credentials)) => {
+                let client = credentials.client(self.address, &credentials.token(VIEWER)).await.unwrap();
+                within(client.version()).await.unwrap();
+                return;
+            }
+            Server::Grpc(_, None) => {
                 let endpoint = AgentClient::endpoint(format!("http://{}", self.address)).unwrap();
                 let client = AgentClient::new(within(endpoint.connect()).await.unwrap());
                 within(client.version()).await.unwrap();
@@ -95,7 +115,7 @@ impl Running {
     /// Makes the largest response of the server larger than the kernel's buffers.
     pub async fn enlarge(&self) {
         match &self.server {
-            Server::Grpc(server) => {
+            Server::Grpc(server, _) => {
                 server.events.emit_change(many_backends());
                 server.settled(1).await;
             }
@@ -112,7 +132,7 @@ impl Running {
     /// The path of the largest response.
     pub fn large_path(&self) -> &'static str {
         match &self.server {
-            Server::Grpc(_) => "/maglev.v1.Maglev/GetState",
+            Server::Grpc(..) => "/maglev.v1.Maglev/GetState",
             Server::Metrics { .. } => "/metrics",
             Server::Dashboard(_) => "/view/api/state",
         }
@@ -120,7 +140,7 @@ impl Running {
 
     /// The size of the largest response for a client that reads; `None` if the client is refused.
     pub async fn large_response(&self) -> Option<usize> {
-        if let Server::Grpc(_) = &self.server {
+        if let Server::Grpc(..) = &self.server {
             let endpoint = AgentClient::endpoint(format!("http://{}", self.address)).unwrap();
             let client = AgentClient::new(within(endpoint.connect()).await.unwrap());
             return Some(within(client.state()).await.ok()?.view.backends.len()).filter(|count| *count == BACKENDS);
@@ -132,7 +152,7 @@ impl Running {
     /// The value of `maglev_server_connections_closed_total` or `…_refused_total`, by reason.
     pub fn count(&self, what: &str, reason: &str) -> u64 {
         let (text, server) = match &self.server {
-            Server::Grpc(server) => (server.metrics(), "grpc"),
+            Server::Grpc(server, _) => (server.metrics(), "grpc"),
             Server::Metrics { registry, .. } => (encode(registry), "metrics"),
             Server::Dashboard(server) => (server.1.metrics(), "dashboard"),
         };
@@ -153,7 +173,7 @@ impl Running {
 
     pub async fn stop(self) {
         match self.server {
-            Server::Grpc(server) => server.stop().await,
+            Server::Grpc(server, _) => server.stop().await,
             Server::Metrics { shutdown, task, .. } => {
                 shutdown.cancel();
                 within(task).await.unwrap();

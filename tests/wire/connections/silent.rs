@@ -12,11 +12,14 @@ use super::{
     running::{HIGH, Kind, Running},
 };
 
+/// The begin of a TLS handshake: a record of 512 bytes with a ClientHello.
+const CLIENT_HELLO: [u8; 22] = [22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1];
+
 const SHORT: Duration = Duration::from_millis(300);
 
 #[tokio::test]
 async fn silent_connections_are_closed_while_others_are_served() {
-    for kind in Kind::ALL {
+    for kind in Kind::WITH_TLS {
         let server = Running::start(kind, ConnectionLimits { header_timeout: SHORT, ..HIGH }).await;
         let mut silent = join_all((0..50).map(|_| connect(server.address, 2))).await;
         server.serves().await;
@@ -31,9 +34,13 @@ async fn silent_connections_are_closed_while_others_are_served() {
 
 #[tokio::test]
 async fn header_that_arrives_byte_by_byte_does_not_extend_its_deadline() {
-    for kind in Kind::ALL {
+    for kind in Kind::WITH_TLS {
         let server = Running::start(kind, ConnectionLimits { header_timeout: SHORT, ..HIGH }).await;
-        let header = if kind == Kind::Grpc { &PREFACE[..22] } else { b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: a" };
+        let header: &[u8] = match kind {
+            Kind::Grpc => &PREFACE[..22],
+            Kind::GrpcTls => &CLIENT_HELLO,
+            Kind::Metrics | Kind::Dashboard => b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: a",
+        };
         drip(connect(server.address, 2).await, header).await;
         server.until_counted("closed", "HeaderTimeout", 1).await;
         server.serves().await;
@@ -68,6 +75,23 @@ async fn kept_connection_is_closed_when_idle_and_while_it_sends_half_a_header() 
     }
 }
 
+/// Requests do not keep a connection open beyond its maximum age.
+#[tokio::test]
+async fn connection_ends_at_its_maximum_age() {
+    for kind in Kind::ALL {
+        let server = Running::start(kind, ConnectionLimits { max_age: SHORT, age_grace: SHORT, ..HIGH }).await;
+        let mut stream = connect(server.address, 2).await;
+        if kind == Kind::Grpc {
+            stream.write_all(PREFACE).await.unwrap();
+        } else {
+            stream = answered(stream).await;
+        }
+        closed(&mut stream).await;
+        server.serves().await;
+        server.stop().await;
+    }
+}
+
 /// Sends a request and reads the status line.
 async fn answered(mut stream: TcpStream) -> TcpStream {
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").await.unwrap();
@@ -77,7 +101,7 @@ async fn answered(mut stream: TcpStream) -> TcpStream {
 
 #[tokio::test]
 async fn one_peer_that_takes_all_connections_does_not_exclude_others() {
-    for kind in Kind::ALL {
+    for kind in Kind::WITH_TLS {
         let limits = ConnectionLimits { max_connections: 16, local_reserve: 4, max_per_peer: 8, ..HIGH };
         let server = Running::start(kind, limits).await;
         let silent = join_all((0..100).map(|_| connect(server.address, 2))).await;

@@ -95,6 +95,38 @@ async fn documents_are_compressed_on_request() {
     node.stop().await;
 }
 
+/// The answers to this many requests of the summary, one after the other.
+async fn summaries(site: &Site, count: usize) -> Vec<Value> {
+    let mut answers = Vec::new();
+    for _ in 0..count {
+        answers.push(get(site.address, "/view/api/summary", &[]).await.json());
+    }
+    answers
+}
+
+#[tokio::test]
+async fn document_is_made_once_for_many_requests_and_again_after_a_second() {
+    let node = Node::start("node-a", 1).await;
+    node.configure();
+    let site = Site::start(&[&node], 0xabc).await;
+    until(&site, "/view/api/summary", |summary| summary["totals"]["vips"] == 1).await;
+    // Each document has the millisecond in which it was made, and a request takes a part of one.
+    let made_once = async { while !summaries(&site, 10).await.windows(2).all(|pair| pair[0] == pair[1]) {} };
+    within(made_once).await;
+    let made_again = async {
+        loop {
+            let first = summaries(&site, 1).await.remove(0);
+            let newer = until(&site, "/view/api/summary", |summary| summary["now"] != first["now"]).await;
+            if without_now(newer) == without_now(first) {
+                return;
+            }
+        }
+    };
+    within(made_again).await;
+    site.stop().await;
+    node.stop().await;
+}
+
 #[tokio::test]
 async fn replicas_serve_equal_documents_at_equal_positions() {
     let (a, b) = (Node::start("node-a", 1).await, Node::start("node-b", 2).await);

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    browser::get,
+    browser::{get, send},
     site::{Node, Site},
 };
 
@@ -22,7 +22,7 @@ async fn page_is_served_under_any_prefix_with_a_strict_policy() {
         assert!(!policy.contains("unsafe"), "{policy}");
         assert_eq!((page.header("x-content-type-options"), page.header("referrer-policy")), ("nosniff", "no-referrer"));
         assert_eq!(page.header("cache-control"), "no-cache");
-        for to in ["/", "/view"] {
+        for to in ["/", "/view", "/admin"] {
             let redirect = get(site.address, &format!("{prefix}{to}"), &[]).await;
             assert_eq!((redirect.status, redirect.header("location")), (307, "view/"), "{prefix}{to}");
         }
@@ -56,13 +56,16 @@ async fn page_references_existing_relative_files() {
 }
 
 #[tokio::test]
-async fn admin_paths_are_not_implemented_without_admin_mode() {
+async fn without_sign_in_everybody_reads_and_changes_are_not_implemented() {
     let node = Node::start("node-a", 1).await;
     let site = Site::start(&[&node], 0xabc).await;
-    for path in ["/admin", "/admin/backends/shop/web-1", "/lb/admin/x"] {
-        let answer = get(site.address, path, &[]).await;
+    for path in ["/view/api/sign-in", "/view/api/sign-out", "/view/api/admin/change", "/lb/view/api/admin/x"] {
+        let answer = send(site.address, "POST", path, &[("Host", "dashboard")], "{}").await;
         assert_eq!((answer.status, &answer.json()["reason"]), (501, &json!("AdminDisabled")), "{path}");
     }
+    let session = get(site.address, "/view/api/session", &[]).await;
+    assert_eq!(session.json(), json!({ "to_read": false, "to_change": false }));
+    assert_eq!(get(site.address, "/view/api/summary", &[]).await.status, 200);
     site.stop().await;
     node.stop().await;
 }

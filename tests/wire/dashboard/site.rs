@@ -152,7 +152,7 @@ impl Site {
             ping: PING,
             buffer: DashboardOptions::DEFAULT_BUFFER,
             replica,
-            admin: None,
+            sign_in: None,
         };
         change(&mut options);
         let dashboard = Dashboard::new(handle.clone(), None, options, &registry).expect("a fresh registry");

@@ -22,7 +22,7 @@ fn probes_reach_backends_from_another_namespace() {
     if !netns::inside("probes::namespace::probes_reach_backends_from_another_namespace", &[]) {
         return;
     }
-    let other = netns::OtherNamespace::new();
+    let other = netns::OtherNamespace::create();
     let listener = other.run(|| {
         netns::ip(&format!("address add {ADDRESS}/32 dev lo"));
         TcpListener::bind((ADDRESS, 0)).unwrap()

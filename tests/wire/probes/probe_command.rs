@@ -47,9 +47,15 @@ fn is_in_order(text: &str, parts: &[&str]) -> bool {
 async fn name_and_answer_do_not_control_the_terminal() {
     let server = servers::answers(b"HTTP/1.1 200 \x1b[31mOK\r\ncontent-length: 2\r\n\r\nok").await;
     let spec = json!({"type": "HTTP", "port": server.address.port()});
-    let (_, text) = maglevd_probe(check("web\u{1b}[2J\u{202e}", &spec), &["127.0.0.1"]).await;
-    let unprintable: Vec<char> = text.chars().filter(|c| *c != '\n' && is_unprintable(*c)).collect();
-    assert!(unprintable.is_empty() && text.contains("web\\u{1b}[2J\\u{202e}"), "{unprintable:?} in {text:?}");
+    let (_, text) = maglevd_probe(check("web\u{1b}[2J\u{202e}\nforged", &spec), &["127.0.0.1"]).await;
+    assert!(text.contains("web\\u{1b}[2J\\u{202e}\\u{a}forged"), "{text:?}");
+    let broken = format!("kind: HealthCheck\nmetadata: {{name: \"a\\e[2J\\nforged\"}}\nspec: {{type: {spec}}}\n");
+    let (code, error) = maglevd_probe(broken, &["127.0.0.1"]).await;
+    assert_eq!(code, Some(1), "{error}");
+    for text in [text, error] {
+        let unprintable: Vec<char> = text.chars().filter(|c| *c != '\n' && is_unprintable(*c)).collect();
+        assert!(unprintable.is_empty() && !text.contains("\nforged"), "{unprintable:?} in {text:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 """Calls every method of an agent's gRPC service, which it learns by reflection.
 
-usage: every_call.py ADDRESS:PORT HEALTH-CHECK
+usage: every_call.py ADDRESS:PORT HEALTH-CHECK [NAME AUTHORITIES TOKEN]
+
+With NAME, the name in the agent's certificate, the channel has TLS. AUTHORITIES is a file in PEM, TOKEN a file.
 
 Prints one JSON object: the services, the answer of the health service, and for each method of maglev.v1.Maglev the
 request and the answer, or the code and message of the error.
@@ -53,9 +55,21 @@ def call(channel, method, request):
         return {"code": error.code().name, "details": error.details()}
 
 
-def main():
+def open_channel():
     options = [("grpc.max_receive_message_length", 64 << 20)]
-    with grpc.insecure_channel(sys.argv[1], options=options) as channel:
+    if len(sys.argv) <= 3:
+        return grpc.insecure_channel(sys.argv[1], options=options)
+    name, authorities, token = sys.argv[3:]
+    with open(authorities, "rb") as file:
+        tls = grpc.ssl_channel_credentials(file.read())
+    with open(token) as file:
+        token = grpc.access_token_call_credentials(file.read().strip())
+    options.append(("grpc.ssl_target_name_override", name))
+    return grpc.secure_channel(sys.argv[1], grpc.composite_channel_credentials(tls, token), options=options)
+
+
+def main():
+    with open_channel() as channel:
         database = ProtoReflectionDescriptorDatabase(channel)
         pool = DescriptorPool(database)
         calls = []

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
+use etherparse::PacketBuilder;
 use maglev_model::actual::VppVip;
 use maglev_vpp::stats::{StatsClient, StatsError};
-use maglev_vpp_simulator::{Prefix, Simulator, SimulatorOptions, Traffic, VipSettings, vip::identity};
+use maglev_vpp_simulator::{Prefix, Simulator, SimulatorOptions, Traffic, Verdict, VipSettings, vip::identity};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
@@ -121,6 +122,36 @@ async fn counters_appear_with_the_first_vip_and_follow_its_traffic() {
     vpp.simulator.advance(Duration::from_secs(100));
     let after = until("packets find no server", || counters(&client, index).filter(|kinds| kinds[3] >= 10_000)).await;
     assert!(after[0] < 8000, "none of them is counted as served: {after:?}");
+}
+
+#[tokio::test]
+async fn forwarded_packets_are_counted_in_the_segment() {
+    let vpp = Vpp::start().await;
+    let client = vpp.client().await.unwrap();
+    let mut forwarder = vpp.simulator.forwarder();
+    let (_, index) = vpp.add(1);
+    // Port 81 has no VIP.
+    for port in [80, 80, 80, 81] {
+        let mut packet = Vec::new();
+        PacketBuilder::ipv4([203, 0, 113, 7], [198, 51, 100, 1], 64)
+            .tcp(4000, port, 1, 1024)
+            .write(&mut packet, &[7; 60])
+            .unwrap();
+        let verdict = forwarder.forward(&packet, &mut |_| ());
+        assert_eq!(verdict, if port == 80 { Verdict::Forwarded(server()) } else { Verdict::NoPort });
+    }
+    let got = until("packets are counted", || counters(&client, index).filter(|kinds| kinds[0] >= 2)).await;
+    assert_eq!(got, [2, 1, 0, 0]);
+    assert_eq!(counters(&client, 0), Some([0, 0, 0, 1]), "VPP counts packets without a VIP on index 0");
+    let server_route = vpp.simulator.edit(|lb| lb.dpo(server())).unwrap();
+    let routes = client.read(|view| {
+        let [to, via] = view.find(["/net/route/to", "/net/route/via"]);
+        let to = view.combined_counters(to.unwrap(), "/net/route/to")?;
+        let via = view.combined_counters(via.unwrap(), "/net/route/via")?;
+        let to_vip = (0..64).find_map(|index| to.sum(index).filter(|route| route.packets > 0));
+        Ok([to_vip.unwrap(), via.sum(server_route).unwrap()].map(|route| (route.packets, route.bytes)))
+    });
+    assert_eq!(routes.unwrap(), [(4, 400), (3, 372)], "inner bytes to the VIP, outer bytes to the server");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

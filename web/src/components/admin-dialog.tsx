@@ -17,7 +17,7 @@ export function AdminDialog(): JSX.Element {
         ref={(dialog) => queueMicrotask(() => dialog.showModal())}
         onClose={closeAdmin}
       >
-        <Show when={adminSession()} fallback={<SignInForm />}>
+        <Show when={adminSession()} fallback={<SignInForm to="change" />}>
           {(session) => (
             <Show when={backendTarget()} fallback={<p>Signed in as {session().who}.</p>}>
               {(target) => <ChangeForm subject={target()} />}

@@ -1,90 +1,36 @@
-// The page: header, banner, and the open tab.
-import { createEffect, createMemo, createSignal, on, onCleanup, onMount, Show, type JSX } from "solid-js";
-import { announcement, pageIcon, pageTitle } from "../lib/problem-counts";
-import { loadSession } from "../store/admin";
-import { moveFocus } from "../store/cursor";
-import { listenForKeys } from "../store/keyboard";
-import { loadBackendIndex } from "../store/backend-index";
-import { loading, startSync, summary } from "../store/server-state";
-import { openTab, route } from "../store/location";
+// The page: the dashboard, or the sign-in form until a user may read.
+import { createEffect, Match, onMount, Switch, type JSX } from "solid-js";
+import { access, loadSession } from "../store/admin";
 import { theme } from "../store/preferences";
-import { startSamples } from "../store/rate-samples";
-import { isStale } from "../store/staleness";
-import { startSubscription } from "../store/subscription";
-import { AdminDialog } from "./admin-dialog";
-import { AllNodes } from "./all-nodes";
-import { Announcer, Banner } from "./banner";
-import { FILTER_ID } from "./filter-box";
-import { Header, tabs, togglePause } from "./header";
-import { Help, openHelp } from "./help";
-import { NodeTab } from "./node-tab";
+import { Dashboard } from "./dashboard";
+import { SignInForm } from "./sign-in";
 
 export function App(): JSX.Element {
-  const [announced, setAnnounced] = createSignal("");
-  onMount(() => {
-    const cleanups = [
-      startSync(),
-      startSamples(),
-      listenForKeys({
-        filter: focusFilter,
-        move: moveFocus,
-        tab: openTabAt,
-        pause: togglePause,
-        help: openHelp,
-      }),
-    ];
-    onCleanup(() => cleanups.forEach((end) => end()));
-  });
-  startSubscription();
-  loadBackendIndex();
-  loadSession();
+  onMount(() => void loadSession());
   createEffect(() => {
     if (theme() === "system") delete document.documentElement.dataset["theme"];
     else document.documentElement.dataset["theme"] = theme();
   });
-  createEffect(() => {
-    document.title = pageTitle(summary().value, !isStale());
-  });
-  const iconPath = createMemo(() => pageIcon(summary().value, !isStale()));
-  createEffect(() => document.querySelector("link[rel=icon]")?.setAttribute("href", `./${iconPath()}`));
-  createEffect(
-    on(
-      () => summary().value?.strip,
-      (strip, before) => {
-        if (strip && before !== strip)
-          setAnnounced((last) => announcement(before, strip, summary().value?.healthy) || last);
-      },
-    ),
-  );
-  // No count shows that all of them are stale.
-  createEffect(
-    on(isStale, (stale, before) => {
-      if (before !== undefined && stale !== before)
-        setAnnounced(stale ? "This page is not live" : "This page is live again");
-    }),
-  );
   return (
-    <div class="page" classList={{ "page-stale": isStale(), "page-node": route().node !== null }}>
-      <Header />
-      <Banner />
-      <main aria-busy={loading() ? "true" : "false"}>
-        <Show when={route().node} keyed fallback={<AllNodes />}>
-          {(node) => <NodeTab name={node} />}
-        </Show>
-      </main>
-      <Announcer text={announced()} />
-      <Help />
-      <AdminDialog />
-    </div>
+    <Switch>
+      <Match when={access() === "open"}>
+        <Dashboard />
+      </Match>
+      <Match when={access() === "closed"}>
+        <SignInPage />
+      </Match>
+    </Switch>
   );
 }
 
-function focusFilter(): void {
-  const box = document.getElementById(FILTER_ID);
-  box?.focus();
-}
-
-function openTabAt(index: number): void {
-  const node = index === 0 ? null : tabs()[index - 1];
-  if (node !== undefined) openTab(node);
+function SignInPage(): JSX.Element {
+  onMount(() => {
+    document.title = "maglev: sign in";
+  });
+  return (
+    <main class="sign-in-page">
+      <h1>maglev</h1>
+      <SignInForm to="read" />
+    </main>
+  );
 }

@@ -1,11 +1,11 @@
 // The button that opens the dialog of operator changes.
 import { Show, type JSX } from "solid-js";
-import { mode, openAdmin, type ChangeTarget } from "../store/admin";
+import { changesEnabled, openAdmin, type ChangeTarget } from "../store/admin";
 
 /** The button; empty if operator changes are off. */
 export function ChangeButton(props: ChangeTarget): JSX.Element {
   return (
-    <Show when={mode()}>
+    <Show when={changesEnabled()}>
       {" "}
       <button
         type="button"

@@ -47,7 +47,7 @@ export function PoolTable(props: TableProps): JSX.Element {
               Buckets
             </th>
             <TrafficHeads />
-            <th scope="col" class="number">
+            <th scope="col" class="number from-start">
               Since
             </th>
           </tr>
@@ -165,7 +165,7 @@ function MemberRow(props: {
         <AgentReport values={props.member.buckets} render={(buckets) => buckets} />
       </td>
       <TrafficCells traffic={props.member.traffic} flows={props.member.flows} />
-      <td class="number" data-label="Since">
+      <td class="number from-start" data-label="Since">
         <Age since={props.member.since} />
       </td>
     </tr>

@@ -1,8 +1,9 @@
 // The sign-in form. A password or token is sent to the server and not stored.
 import { createSignal, Show, type JSX } from "solid-js";
-import { mode, signIn, errorMessage } from "../store/admin";
+import { mode, sessionEnded, signIn, errorMessage } from "../store/admin";
 
-export function SignInForm(): JSX.Element {
+/** The form, for reading or for changes. */
+export function SignInForm(props: { readonly to: "read" | "change" }): JSX.Element {
   const [errorText, setError] = createSignal("");
   const [submitting, setSubmitting] = createSignal(false);
   const submit = async (form: HTMLFormElement) => {
@@ -33,7 +34,10 @@ export function SignInForm(): JSX.Element {
         void submit(event.currentTarget);
       }}
     >
-      <h2>Sign in to make changes</h2>
+      <h2>{props.to === "read" ? "Sign in to see the load balancer" : "Sign in to make changes"}</h2>
+      <Show when={props.to === "read" && sessionEnded()}>
+        <p>Your session has ended.</p>
+      </Show>
       <Show
         when={mode() === "token"}
         fallback={
@@ -51,8 +55,10 @@ export function SignInForm(): JSX.Element {
           Kubernetes token <input name="token" type="password" autocomplete="off" required autofocus />
         </label>
         <p class="dim">
-          Changes are made with the permissions of the token. To create one, run{" "}
-          <code>kubectl create token NAME --duration=1h</code>.
+          {props.to === "read"
+            ? "Its user must have the right to list every kind of maglev.vpp.io in all namespaces."
+            : "Changes are made with the permissions of the token."}{" "}
+          To create one, run <code>kubectl create token NAME --duration=1h</code>.
         </p>
       </Show>
       <p class="is-down" role="alert">

@@ -9,10 +9,10 @@ const FLOWS_TOOLTIP =
 export function TrafficHeads(): JSX.Element {
   return (
     <>
-      <th scope="col" class="number">
+      <th scope="col" class="number from-start">
         Rate
       </th>
-      <th scope="col" class="number" title={FLOWS_TOOLTIP}>
+      <th scope="col" class="number from-start" title={FLOWS_TOOLTIP}>
         Flows
       </th>
     </>
@@ -25,7 +25,7 @@ export function TrafficCells(props: {
 }): JSX.Element {
   return (
     <>
-      <td class="number" data-label="Rate">
+      <td class="number from-start" data-label="Rate">
         <Show when={props.traffic} fallback="–">
           {(traffic) => (
             <>
@@ -43,9 +43,9 @@ export function TrafficCells(props: {
           )}
         </Show>
       </td>
-      <td class="number" data-label="Flows" title={FLOWS_TOOLTIP}>
+      <td class="number from-start" data-label="Flows" title={FLOWS_TOOLTIP}>
         <Show when={props.flows !== undefined} fallback="–">
-          {props.flows === 0 ? "0" : `≤ ${compactNumber(props.flows ?? 0)}`}
+          <span>{props.flows === 0 ? "0" : `≤ ${compactNumber(props.flows ?? 0)}`}</span>
         </Show>
       </td>
     </>

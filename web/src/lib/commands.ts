@@ -7,8 +7,10 @@ const RESOURCES: Record<Kind | ObjectKind, string> = {
   Backend: "backends.maglev.vpp.io",
   Frontend: "frontends.maglev.vpp.io",
   LoadBalancerConfig: "loadbalancerconfigs.maglev.vpp.io",
+  AddressPolicy: "addresspolicies.maglev.vpp.io",
   MaglevNode: "maglevnodes.maglev.vpp.io",
   Node: "nodes",
+  Namespace: "namespaces",
 };
 
 /** Commands that describe an object. */

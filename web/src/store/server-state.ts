@@ -5,7 +5,9 @@ import { browser } from "../sync/browser";
 import type { FrontendPage, NodePage, Summary, Version } from "../sync/contract";
 import type { DocumentStatus } from "../sync/document";
 import { Follower } from "../sync/follower";
+import { reportRefusals } from "../sync/refusals";
 import type { Connection } from "../sync/stream";
+import { checkSession } from "./admin";
 import { publishHeartbeats } from "./heartbeats";
 import { now, serverTime, setServerTime, startClock } from "./clock";
 
@@ -62,7 +64,9 @@ export {
   heartbeatCoverage,
 };
 
-export const follower = new Follower(browser, {
+const ports = reportRefusals(browser, () => void checkSession());
+
+export const follower = new Follower(ports, {
   batch: batch,
   documentsChanged: () => batch(publish),
   logLines: (name, epoch, lines) => setLog((before) => appendLines(before, name, epoch, lines)),
@@ -105,7 +109,7 @@ function publish(): void {
 
 async function loadVersion(): Promise<void> {
   try {
-    setVersion((await browser.get("api/version")) as Version);
+    setVersion((await ports.get("api/version")) as Version);
   } catch {
     // Retried after the next hello.
   }

@@ -20,7 +20,7 @@ describe("an operator change", () => {
     const { admin, sent } = server(200, '{"old":"Enabled","new":"Paused"}');
     const changed = await admin.change(ada, pause, "disk", true);
     expect(changed.new).toBe("Paused");
-    expect(sent[0]?.path).toBe("../admin/change");
+    expect(sent[0]?.path).toBe("api/admin/change");
     expect(sent[0]?.init).toMatchObject({ method: "POST", credentials: "same-origin", redirect: "error" });
     expect(sent[0]?.init.headers).toEqual({ "content-type": "application/json", "x-maglev-csrf": "secret" });
     expect(JSON.parse(sent[0]?.init.body as string)).toEqual({ change: pause, reason: "disk", force: true });
@@ -44,7 +44,7 @@ describe("signing in", () => {
   it("sends credentials in the body only", async () => {
     const { admin, sent } = server(200, '{"who":"ada","csrf":"x","ends":1}');
     expect((await admin.signIn({ token: "a token" })).who).toBe("ada");
-    expect(sent[0]?.path).toBe("../admin/sign-in");
+    expect(sent[0]?.path).toBe("api/sign-in");
     expect(JSON.parse(sent[0]?.init.body as string)).toEqual({ token: "a token" });
     expect(JSON.stringify(sent[0]?.init.headers)).not.toContain("a token");
   });

@@ -1,5 +1,5 @@
-// The client of the server's admin API under ../admin/: JSON only, with the CSRF header. The session cookie is left to
-// the browser; passwords and tokens are not stored.
+// The client of sign-in and of operator changes: JSON only, with the CSRF header. The session cookie is left to the
+// browser; passwords and tokens are not stored.
 
 import type {
   SignedIn,
@@ -25,7 +25,7 @@ export class AdminError extends Error {
 /** The type of `fetch`. */
 export type Fetch = (path: string, init: RequestInit) => Promise<Response>;
 
-/** The client of the admin API. */
+/** The client of sign-in and of operator changes. */
 export class Admin {
   constructor(private readonly fetch: Fetch) {}
 
@@ -46,13 +46,13 @@ export class Admin {
 
   /** Returns the expected effect of a change. */
   preview({ csrf }: SignedIn, change: Change): Promise<Preview> {
-    return this.#post("preview", change, csrf) as Promise<Preview>;
+    return this.#post("admin/preview", change, csrf) as Promise<Preview>;
   }
 
   /** Makes a change. */
   change({ csrf }: SignedIn, change: Change, reason: string, force: boolean): Promise<ChangeReport> {
     const body: ChangeBody = { change, reason, force };
-    return this.#post("change", body, csrf) as Promise<ChangeReport>;
+    return this.#post("admin/change", body, csrf) as Promise<ChangeReport>;
   }
 
   #post(path: string, body: unknown, csrf: string): Promise<unknown> {
@@ -61,7 +61,7 @@ export class Admin {
   }
 
   async #request(path: string, init: RequestInit): Promise<unknown> {
-    const response = await this.fetch(`../admin/${path}`, {
+    const response = await this.fetch(`api/${path}`, {
       cache: "no-store",
       credentials: "same-origin",
       redirect: "error",

@@ -30,6 +30,15 @@ describe("the stream", () => {
     stream.subscribe(EMPTY_SUBSCRIPTION);
   });
 
+  it("opens fresh after it was closed, with the same subscription", () => {
+    server.send(hello(), "r-5");
+    stream.close();
+    stream.subscribe({ ...EMPTY_SUBSCRIPTION });
+    expect(server.streams.map(({ url }) => url)).toEqual(["api/events", "api/events"]);
+    server.send(hello(), "r-9");
+    expect(received).toEqual(["fresh", "fresh"]);
+  });
+
   it("opens once per subscription, and starts fresh", () => {
     stream.subscribe({ ...EMPTY_SUBSCRIPTION });
     expect(server.streams.map(({ url }) => url)).toEqual(["api/events"]);

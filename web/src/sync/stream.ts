@@ -63,12 +63,12 @@ export class Stream {
     this.#open(undefined);
   }
 
-  /** Closes the stream. */
+  /** Closes the stream. A later subscription opens a fresh one. */
   close(): void {
     this.#cancel?.();
     this.#source?.close();
     this.#successor?.close();
-    this.#source = this.#successor = this.#cancel = undefined;
+    this.#source = this.#successor = this.#cancel = this.#lastId = undefined;
   }
 
   #open(since: string | undefined): void {

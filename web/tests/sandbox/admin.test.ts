@@ -143,7 +143,7 @@ describe("operator changes on the page", () => {
       [document.cookie, JSON.stringify(localStorage), JSON.stringify(sessionStorage), location.href].join(),
     );
     expect(readable).not.toContain(editor);
-    expect(readable).not.toMatch(/maglev-admin|csrf/i);
+    expect(readable).not.toMatch(/maglev-session|csrf/i);
     await applyChange(page);
     await submit(page, "close");
 

@@ -23,7 +23,7 @@ use maglev_model::{
     desired::{Desired, DesiredVip},
     event::Event,
     health::HealthSnapshot,
-    plan::{AddressPlan, Removal},
+    plan::{AddressPlan, DueFlushes, Removal},
     vip::VipKey,
 };
 
@@ -32,18 +32,22 @@ use maglev_model::{
 pub struct Deferred {
     /// VIPs with application servers whose removal is held.
     pub held_servers: BTreeSet<VipKey>,
-    /// VIPs that cannot be added or recreated while the removal of another VIP of their address is held.
+    /// VIPs that VPP would not add or recreate beside another VIP of their address, because the removal of that VIP is held.
     pub blocked: BTreeSet<VipKey>,
+    /// VIPs that VPP would not add or recreate beside a VIP that is not to be removed.
+    pub excluded: BTreeSet<VipKey>,
 }
 
 impl AgentState {
-    /// Takes removals that must wait out of the plan, and adds the weights of servers that stay.
+    /// Takes removals that must wait out of the plan, and adds the weights of servers that stay. Also takes out what VPP would
+    /// refuse beside VIPs that stay.
     pub fn defer_removals(
         &mut self,
         plan: &mut AddressPlan,
         address: IpAddr,
         desired: &Desired,
         actual: &Actual,
+        due: &DueFlushes,
         now: Instant,
     ) -> Deferred {
         let hold_for = self.sync_conf().mass_removal_hold;
@@ -53,7 +57,10 @@ impl AgentState {
         let totals = || totals(actual, |vip| is_owned(owned_vips, inputs, vip));
         self.mass_removals.forget_restored(|removal| removal.vip.address == address && is_desired(removal, desired));
         let removals = self.mass_removals.check(now, address, &requested, hold_for, totals);
-        let blocked = plan.withhold(&removals, actual);
+        plan.withhold(&removals);
+        let is_held = |vip: &VppVip| removals.contains(&Removal { vip: *vip, server: None });
+        let (held_back, excluded): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            plan.keep_blocked(desired, actual, due).into_iter().partition(|(_, other)| is_held(other));
         let mut held: BTreeMap<VipKey, BTreeSet<IpAddr>> = BTreeMap::new();
         for removal in removals {
             if let (Some(key), Some(server)) = (removal.vip.key(), removal.server) {
@@ -64,7 +71,11 @@ impl AgentState {
         for (key, servers) in &held {
             self.plan_held_servers(plan, *key, servers, desired, actual);
         }
-        Deferred { held_servers: held.into_keys().collect(), blocked }
+        Deferred {
+            held_servers: held.into_keys().collect(),
+            blocked: held_back.into_keys().collect(),
+            excluded: excluded.into_keys().collect(),
+        }
     }
 
     fn plan_held_servers(
@@ -117,6 +128,16 @@ impl AgentState {
 
     fn is_owned(&self, vip: &VppVip) -> bool {
         is_owned(&self.owned_vips, &self.inputs, vip)
+    }
+
+    /// Releases the removed VIPs on the `verified` addresses that `actual` does not have.
+    pub fn release_removed_vips(&mut self, verified: &BTreeSet<IpAddr>, actual: &Actual) {
+        let removed: Vec<VipKey> = self.removed_vips.extract_if(.., |key| verified.contains(&key.address)).collect();
+        for key in removed {
+            if !self.claims(&key) && in_vpp(Some(actual), key).is_none() {
+                self.owned_vips.release(&key);
+            }
+        }
     }
 
     /// Addresses with removals that have become due.

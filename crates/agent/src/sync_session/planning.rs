@@ -82,7 +82,13 @@ impl SyncSession {
         state.remember_backend_names(&desired);
         let due = state.flushes.due(address);
         let mut plan = plan_address(address, &desired, &cached.actual, &due, state.removal_policy());
-        let deferred = state.defer_removals(&mut plan, address, &desired, &cached.actual, now);
+        let unconfirmed = self.confirmations.unconfirmed(address, &plan.recreates, cached.number);
+        plan.keep(&unconfirmed, &desired, &cached.actual, &due);
+        if !unconfirmed.is_empty() {
+            self.unverified.entry(address).or_insert(cached.number);
+            self.dump_due = self.dump_due.max(Some(DumpReason::Verify));
+        }
+        let deferred = state.defer_removals(&mut plan, address, &desired, &cached.actual, &due, now);
         if plan.is_empty() && !self.unverified.contains_key(&address) {
             // The dump matches the desired state, whatever VPP replied to an earlier step.
             self.retries.record_success(address);
@@ -151,6 +157,9 @@ impl SyncSession {
                 _ if deferred.blocked.contains(&frontend.vip) => (ProgramResult::Pending, Reason::RemovalHeld.as_str()),
                 _ if deferred.held_servers.contains(&frontend.vip) => {
                     (ProgramResult::Held, Reason::RemovalHeld.as_str())
+                }
+                _ if deferred.excluded.contains(&frontend.vip) && !self.unverified.contains_key(&address) => {
+                    (ProgramResult::Held, Reason::OtherVipInVpp.as_str())
                 }
                 // VPP's error was already reported; it stands until a retry succeeds.
                 _ if self.retries.is_failing(address) => continue,

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     coverage::NodeCoverage,
     output::{Cell, Page, Printable, Table, Time, age},
+    path::Path,
     style::Style,
 };
 use maglev_fleet::NodeState;
@@ -68,6 +69,8 @@ struct PerNode {
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<Time>,
     pools: Vec<PoolWeight>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    paths: Vec<Path>,
 }
 
 #[derive(Serialize)]
@@ -123,6 +126,11 @@ impl PerNode {
             because: state_reason(&node.view, backend, &probing),
             since: history.last().map(|last| Time(last.at)),
             pools: pools.collect(),
+            paths: node
+                .view
+                .backend_paths(&backend.name)
+                .map(|(key, health)| Path::new(&key.frontend, health))
+                .collect(),
             probing,
         }
     }
@@ -173,6 +181,9 @@ impl Printable for Explanation {
                 page.line(format_args!("  in this state since {} ({:.0})", age(since.0, now), since.0));
             }
             page.table(&node.table(), "  in no pool");
+            for path in &node.paths {
+                page.styled(path.style(), format_args!("  path of {}: {}", path.name, path.text(now)));
+            }
         }
         self.coverage.footnote(&mut page);
         page

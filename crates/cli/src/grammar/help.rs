@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{GrammarEntry, LineParser, Next};
 use crate::style;
+use maglev_model::printable::escaped;
 
 /// The text that `?` shows: the entries that can follow.
 pub fn inline(parser: &LineParser, partial: &str) -> String {
@@ -14,7 +15,7 @@ pub fn inline(parser: &LineParser, partial: &str) -> String {
         rows.push(("<Enter>", "run the command"));
     }
     if rows.is_empty() {
-        return format!("  no match for `{partial}`\n");
+        return format!("  no match for `{}`\n", escaped(partial));
     }
     table(&rows)
 }

@@ -42,6 +42,7 @@ pub static VERBS: &[GrammarEntry] = &[
         )
         .example("maglevc status"),
     word("why", "explain the state of an object", Then(WHY)).example("maglevc why backend web-1"),
+    word("explain", "explain what a namespace may use", Then(EXPLAIN)).example("maglevc explain policy shop"),
     word("doctor", "print the commands that prepare a server for its traffic", Then(DOCTOR))
         .example("maglevc doctor backend web-1"),
     word("show", "show objects and state, of all nodes or of one (--node)", Then(SHOW)).example("maglevc show nodes"),
@@ -77,7 +78,36 @@ pub static SHELL: &[GrammarEntry] = &[
     word("quit", "same as exit", Run(|_| Command::Exit)).example("quit"),
 ];
 
-static WHY: &[GrammarEntry] = &[word(
+static WHY: &[GrammarEntry] = &[
+    WHY_BACKEND,
+    word(
+        "frontend",
+        "explain what allows or denies a Frontend, and its state",
+        Then(&[value(Value::Frontend, ANY_FRONTEND, Run(|line| Command::WhyFrontend(line.text(Value::Frontend))))]),
+    )
+    .more(
+        "The AddressPolicies that allow the Frontend, or what they say instead; for each node, the reasons for which the VIP \
+         is held or withdrawn, and whether VPP has it.",
+    )
+    .example("maglevc why frontend shop/web"),
+];
+
+static EXPLAIN: &[GrammarEntry] = &[word(
+    "policy",
+    "explain what a namespace may use, and which AddressPolicies say so",
+    Then(&[value(
+        Value::Namespace,
+        "the namespace",
+        Run(|line| Command::ExplainPolicy(line.text(Value::Namespace))),
+    )]),
+)
+.more(
+    "What the AddressPolicies that select the namespace allow adds up; of several limits, the largest applies. Reads the \
+     AddressPolicies, and the Namespaces if one of them selects by label.",
+)
+.example("maglevc explain policy shop")];
+
+const WHY_BACKEND: GrammarEntry = word(
     "backend",
     "explain the state and the weights of a Backend",
     Then(&[value(Value::Backend, ANY_BACKEND, Run(|line| Command::Why(line.text(Value::Backend))))]),
@@ -86,7 +116,7 @@ static WHY: &[GrammarEntry] = &[word(
     "For each node: the last probe and its code, the counter that is compared with rise and fall, the admin state, and in \
      each pool the configured and the effective weight with the reason. Also the last writer of the object.",
 )
-.example("maglevc why backend shop/web-1")];
+.example("maglevc why backend shop/web-1");
 
 static DOCTOR: &[GrammarEntry] = &[word(
     "backend",
@@ -117,6 +147,17 @@ static SHOW: &[GrammarEntry] = &[
         Then(&[value(Value::Backend, ANY_BACKEND, Run(|line| Command::Backend(line.text(Value::Backend))))]),
     )
     .example("maglevc show backend web-1"),
+    word("policies", "all AddressPolicies", Run(|_| Command::Policies)).example("maglevc show policies"),
+    word(
+        "policy",
+        "an AddressPolicy: what it allows, and its limits",
+        Then(&[value(
+            Value::Policy,
+            "name of the AddressPolicy",
+            Run(|line| Command::Policy(line.text(Value::Policy))),
+        )]),
+    )
+    .example("maglevc show policy shop"),
     word("healthchecks", "all HealthChecks", Run(|_| Command::HealthChecks)).example("maglevc show healthchecks"),
     word("vpp", "state of VPP", Then(SHOW_VPP)).example("maglevc show vpp info"),
 ];

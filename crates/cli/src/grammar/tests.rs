@@ -33,16 +33,19 @@ fn unambiguous_abbreviations_are_accepted() {
 #[test]
 fn parse_errors_name_the_text_and_the_alternatives() {
     for (line, message) in [
-        ("", "missing command: expected one of status, why, doctor, show, watch, sync, accept, set, crds, completion"),
+        (
+            "",
+            "missing command: expected one of status, why, explain, doctor, show, watch, sync, accept, set, crds, completion",
+        ),
         (
             "show",
-            "incomplete command `show`: expected one of version, nodes, frontends, frontend, backends, backend, healthchecks, vpp",
+            "incomplete command `show`: expected one of version, nodes, frontends, frontend, backends, backend, policies, policy, healthchecks, vpp",
         ),
         ("sh back", "ambiguous word `back` after `show`: backends or backend"),
         ("s", "ambiguous word `s`: status or show or sync or set"),
         (
             "show nodse",
-            "unknown word `nodse` after `show`: expected one of version, nodes, frontends, frontend, backends, backend, healthchecks, vpp; did you mean nodes?",
+            "unknown word `nodse` after `show`: expected one of version, nodes, frontends, frontend, backends, backend, policies, policy, healthchecks, vpp; did you mean nodes?",
         ),
         ("show backend", "incomplete command `show backend`: expected BACKEND"),
         ("show backend a/b/c", "invalid BACKEND `a/b/c` after `show backend`: expected a name, or namespace/name"),
@@ -62,7 +65,7 @@ fn parse_errors_name_the_text_and_the_alternatives() {
         ("watch events num", "incomplete command `watch events num`: expected N"),
         (
             "help",
-            "unknown word `help`: expected one of status, why, doctor, show, watch, sync, accept, set, crds, completion",
+            "unknown word `help`: expected one of status, why, explain, doctor, show, watch, sync, accept, set, crds, completion",
         ),
     ] {
         assert_eq!(parse_error(line), message, "{line}");
@@ -181,7 +184,8 @@ fn question_mark_lists_the_alternatives() {
         at("show vpp lb", ""),
         "  state     VIPs and application servers in VPP, with weights and buckets\n  counters  counters of VPP for each VIP and application server, and its sticky tables\n"
     );
-    assert_eq!(at("", "ex"), "  exit  leave the shell, like Ctrl-D\n");
+    let both = "  explain  explain what a namespace may use\n  exit     leave the shell, like Ctrl-D\n";
+    assert_eq!(at("", "ex"), both);
     assert_eq!(
         at("show backend", "we"),
         "  BACKEND  the Backend, as NAMESPACE/NAME, or as NAME in the current namespace\n"

@@ -21,6 +21,10 @@ pub enum Value {
     Level,
     /// ID of a hold on removals.
     Hold,
+    /// Name of a Namespace.
+    Namespace,
+    /// Name of an AddressPolicy.
+    Policy,
 }
 
 impl Value {
@@ -34,19 +38,21 @@ impl Value {
             Self::Count => "N",
             Self::Level => "LEVEL",
             Self::Hold => "HOLD-ID",
+            Self::Namespace => "NAMESPACE",
+            Self::Policy => "POLICY",
         }
     }
 
     /// True for names that have to be requested from the agents.
     pub fn is_name(self) -> bool {
-        matches!(self, Self::Backend | Self::Frontend | Self::Pool | Self::Member | Self::Hold)
+        matches!(self, Self::Backend | Self::Frontend | Self::Pool | Self::Member | Self::Hold | Self::Namespace)
     }
 
     /// Checks `text`; the error is the allowed range.
     pub fn check(self, text: &str) -> Result<(), &'static str> {
         let fits = match self {
             Self::Backend | Self::Frontend => is_name(text),
-            Self::Pool | Self::Member => !text.is_empty() && !text.contains('/'),
+            Self::Pool | Self::Member | Self::Namespace | Self::Policy => !text.is_empty() && !text.contains('/'),
             Self::Weight => text.parse::<u8>().is_ok_and(|weight| weight <= 100),
             Self::Count => text.parse::<u64>().is_ok_and(|count| count > 0),
             Self::Level => LEVELS.iter().any(|(word, _)| *word == text),
@@ -54,7 +60,8 @@ impl Value {
         };
         fits.then_some(()).ok_or(match self {
             Self::Backend | Self::Frontend => "a name, or namespace/name",
-            Self::Pool | Self::Member => "a name without a namespace",
+            Self::Pool | Self::Member | Self::Policy => "a name without a namespace",
+            Self::Namespace => "the name of a namespace",
             Self::Weight => "a whole number from 0 to 100",
             Self::Count => "a whole number above 0",
             Self::Level => "debug, info, warn or error",

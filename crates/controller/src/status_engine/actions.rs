@@ -111,6 +111,12 @@ impl StatusEngine {
                 let status = backend_status::load_balancer_config(name, problems, &selection, old, revision);
                 Status::LoadBalancerConfig(status)
             }
+            Status::AddressPolicy(old) => {
+                let problems = self.index.problems(Kind::AddressPolicy, name);
+                let counts = self.policy_counts.get(name).copied().unwrap_or_default();
+                let status = backend_status::address_policy(name.as_str(), problems, counts, old, revision);
+                Status::AddressPolicy(status)
+            }
             Status::Frontend(old) => {
                 let resolved = self.programs.get(name);
                 let inputs = FrontendInputs {
@@ -207,6 +213,9 @@ impl StatusEngine {
     /// Fills the caches that the statuses of `keys` need: the ids of the Frontends' programs, and the node counts of
     /// the Backends.
     fn cache_inputs(&mut self, keys: &[Key]) {
+        if keys.iter().any(|(kind, _)| *kind == StatusKind::Kind(Kind::AddressPolicy)) {
+            self.policy_counts = self.index.policy_counts();
+        }
         let nodes = Self::node_views(&self.serving_nodes, &self.agents, &self.desired);
         for (kind, name) in keys {
             match kind {

@@ -3,6 +3,8 @@
 mod active_pool;
 mod kept_status;
 mod nodes;
+mod path_ready;
+mod policies;
 mod properties;
 mod scene;
 

@@ -7,10 +7,10 @@ use axum::{
     extract::{State, rejection::JsonRejection},
     response::{IntoResponse as _, Response},
 };
-use kube::Client;
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, AdminMode, error::AdminError, session::Session};
+use super::Admin;
+use crate::{request_error::RequestError, sessions::Session};
 use maglev_fleet::operator_change::{ChangeOutcome, affected_frontends, roll_out, unserved_frontends};
 use maglev_kube::{ChangeRequest, WriteOutcome};
 use maglev_model::{Name, config::AdminState, operator_change::OperatorChange, vip::Weight};
@@ -66,7 +66,7 @@ pub struct Preview {
 type Body<T> = Result<Json<T>, JsonRejection>;
 
 /// The effects of a change, from the last states of the nodes. Changes nothing.
-pub async fn preview(State(admin): State<Arc<Admin>>, body: Body<Change>) -> Result<Response, AdminError> {
+pub async fn preview(State(admin): State<Arc<Admin>>, body: Body<Change>) -> Result<Response, RequestError> {
     let change = OperatorChange::try_from(read(body)?)?;
     let mut nodes = admin.fleet.nodes();
     nodes.retain(|node| node.as_of.is_some());
@@ -85,23 +85,23 @@ pub async fn change(
     State(admin): State<Arc<Admin>>,
     Extension(session): Extension<Session>,
     body: Body<ChangeBody>,
-) -> Result<Response, AdminError> {
+) -> Result<Response, RequestError> {
     let ChangeBody { change, reason, force } = read(body)?;
     let reason = reason.map(|reason| reason.trim().to_owned()).filter(|reason| !reason.is_empty());
     if reason.as_ref().is_some_and(|reason| reason.len() > MAX_REASON || reason.chars().any(char::is_control)) {
-        return Err(AdminError::BadBody(format!("reason: must be one line of at most {MAX_REASON} bytes")));
+        return Err(RequestError::BadBody(format!("reason: must be one line of at most {MAX_REASON} bytes")));
     }
-    let client = admin.client(&session)?;
+    let client = admin.sessions.client(&session)?;
     let request = ChangeRequest { change: change.try_into()?, by: session.user, reason, force };
     let fleet = admin.fleet.clone();
     // A separate task: a browser that disconnects must not cancel it between the write and its Event.
     let task = tokio::spawn(async move { (roll_out(&fleet, &client, &request, ROLLOUT_TIMEOUT).await, request) });
-    let (result, request) = task.await.map_err(|_| AdminError::Internal)?;
+    let (result, request) = task.await.map_err(|_| RequestError::Internal)?;
     match result {
         Ok(outcome) => Ok(Json(ChangeReport::new(request, outcome)).into_response()),
         Err(error) => {
             tracing::warn!(by = request.by, change = %request.change, %error, "operator change refused");
-            Err(AdminError::Change(error))
+            Err(RequestError::Change(error))
         }
     }
 }
@@ -136,21 +136,8 @@ impl ChangeReport {
     }
 }
 
-impl Admin {
-    /// The client that writes the user's changes.
-    fn client(&self, session: &Session) -> Result<Client, AdminError> {
-        match (&self.mode, &session.token) {
-            (AdminMode::Basic { client, .. }, _) => Ok(client.clone()),
-            (AdminMode::Token(clients), Some(token)) => {
-                clients.for_token(token.clone()).map_err(|error| AdminError::Unreachable(error.to_string()))
-            }
-            (AdminMode::Token(_), None) => Err(AdminError::NotSignedIn),
-        }
-    }
-}
-
-fn read<T>(body: Body<T>) -> Result<T, AdminError> {
-    body.map(|Json(body)| body).map_err(|rejection| AdminError::BadBody(rejection.body_text()))
+fn read<T>(body: Body<T>) -> Result<T, RequestError> {
+    body.map(|Json(body)| body).map_err(|rejection| RequestError::BadBody(rejection.body_text()))
 }
 
 fn names(names: &[Name]) -> Vec<String> {
@@ -158,9 +145,9 @@ fn names(names: &[Name]) -> Vec<String> {
 }
 
 impl TryFrom<Change> for OperatorChange {
-    type Error = AdminError;
+    type Error = RequestError;
 
-    fn try_from(change: Change) -> Result<Self, AdminError> {
+    fn try_from(change: Change) -> Result<Self, RequestError> {
         match change {
             Change::AdminState { backend, state } => {
                 let state = match &*state {
@@ -187,11 +174,11 @@ impl TryFrom<Change> for OperatorChange {
     }
 }
 
-fn bad_body<T>(text: &str) -> Result<T, AdminError> {
-    Err(AdminError::BadBody(text.to_owned()))
+fn bad_body<T>(text: &str) -> Result<T, RequestError> {
+    Err(RequestError::BadBody(text.to_owned()))
 }
 
-fn namespaced_name(field: &str, text: &str) -> Result<Name, AdminError> {
+fn namespaced_name(field: &str, text: &str) -> Result<Name, RequestError> {
     match text.split_once('/') {
         Some((namespace, name)) => Ok(Name::namespaced(name_part(field, namespace)?, name_part(field, name)?)),
         None => bad_body(&format!("{field}: {text:?} is not namespace/name")),
@@ -199,7 +186,7 @@ fn namespaced_name(field: &str, text: &str) -> Result<Name, AdminError> {
 }
 
 /// Checks that a name is valid in Kubernetes. It becomes part of a URL, so everything else is rejected.
-fn name_part<'t>(field: &str, text: &'t str) -> Result<&'t str, AdminError> {
+fn name_part<'t>(field: &str, text: &'t str) -> Result<&'t str, RequestError> {
     let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
     let ends = [text.bytes().next(), text.bytes().last()];
     let ends = ends.iter().all(|end| end.is_some_and(|byte| byte.is_ascii_alphanumeric()));

@@ -78,8 +78,8 @@ literals! {
     LinkState: [
         Link::Connecting,
         Link::Connected,
-        Link::Unreachable { error: "".into(), since: jiff::Timestamp::UNIX_EPOCH },
+        Link::Unreachable { error: "".into(), reason: "NoAnswer", since: jiff::Timestamp::UNIX_EPOCH },
     ].iter().map(Link::as_str);
     /// The mode of sign-in.
-    AdminMode: ["basic", "token"];
+    SignInMode: ["basic", "token"];
 }

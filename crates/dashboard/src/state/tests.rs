@@ -93,7 +93,7 @@ impl Node {
                 let links = [
                     LinkState::Connected,
                     LinkState::Connecting,
-                    LinkState::Unreachable { error: "x".into(), since: at },
+                    LinkState::Unreachable { error: "x".into(), reason: "NoAnswer", since: at },
                 ];
                 state.link = links[self.rng.usize(..3)].clone();
             }

@@ -17,8 +17,11 @@ use maglev_model::actual::LbDump;
 const MAX_READINGS: usize = 10;
 
 impl<M: Mirror> Poller<M> {
-    /// Reads once at the start and after each change. Both times are by the agent's clock.
+    /// Reads at the start and after each change. Both times are by the agent's clock.
     pub async fn poll_dumps(&self, mut changed_rx: watch::Receiver<Option<Timestamp>>) -> Infallible {
+        self.read_dump().await;
+        // The agent may have changed VPP just before the session began, and read it again just after.
+        sleep(self.options.timings.dumps).await;
         self.read_dump().await;
         while changed_rx.changed().await.is_ok() {
             for _ in 0..MAX_READINGS {

@@ -201,7 +201,7 @@ fn healthy_sentence_is_true() {
 fn unreachable_node_sets_only_the_silent_flag() {
     let (good, bad) = (frontend(&[&[up("a", 1), up("b", 2)]]), frontend(&[&[off("a", 1), off("b", 2)]]));
     let mut silent = node("n2", &bad, FrontendState::Down);
-    silent.link = LinkState::Unreachable { error: "refused".into(), since: Timestamp::UNIX_EPOCH };
+    silent.link = LinkState::Unreachable { error: "refused".into(), reason: "NoAnswer", since: Timestamp::UNIX_EPOCH };
     assert_eq!(counts(&[node("n1", &good, FrontendState::Up), silent.clone()]), [(Flag::Silent, 1)]);
     let mut without_vpp = node("n2", &good, FrontendState::Up);
     without_vpp.view.vpp = None;
@@ -247,7 +247,7 @@ fn fullest_sticky_table_of_a_node_is_reported_once_a_quarter_is_used() {
         NodeState { counters: Some(Arc::new(read)), ..node(node_name, &web, FrontendState::Up) }
     };
     let mut silent = with_tables("n4", &[4096]);
-    silent.link = LinkState::Unreachable { error: "refused".into(), since: Timestamp::UNIX_EPOCH };
+    silent.link = LinkState::Unreachable { error: "refused".into(), reason: "NoAnswer", since: Timestamp::UNIX_EPOCH };
     let nodes = [with_tables("n1", &[1023, 0]), with_tables("n2", &[1024, 3000]), node("n3", &web, FrontendState::Up)];
     let surveyed = survey(&nodes);
     let table = StickyTable { thread: 2, entries: 3000, capacity: 4096 };

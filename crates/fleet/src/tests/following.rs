@@ -69,6 +69,9 @@ async fn run(seed: u64, steps: Vec<Step>, limits: BusLimits) -> u64 {
     let received = ReceivedLines::default();
     let collecting = collect(fleet.handle.subscribe(), &received);
     let playing = async {
+        // The first connection is to the first agent, so that the number of resyncs is known.
+        let is_connected = |state: &NodeState| state.reporting() && state.as_of == Some(AsOf { epoch: 1, seq: 0 });
+        fleet.until("node-a", "the first agent is followed", is_connected).await;
         let mut restarts = 1;
         for step in steps {
             match step {

@@ -25,9 +25,10 @@ impl Forwarder {
         let (current, cuts_rx) = (Arc::clone(&destination), cuts.subscribe());
         tokio::spawn(async move {
             while let Ok((mut from, _)) = listener.accept().await {
-                let to = *current.lock().expect("not poisoned");
+                // In this order: a redirection that follows cuts the connection.
                 let mut cuts_rx = cuts_rx.clone();
                 cuts_rx.mark_unchanged();
+                let to = *current.lock().expect("not poisoned");
                 tokio::spawn(async move {
                     let Some(to) = to else { return };
                     let Ok(mut to) = TcpStream::connect(to).await else { return };

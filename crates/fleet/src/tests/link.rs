@@ -34,7 +34,7 @@ async fn unreachable_agent_keeps_its_last_state_and_the_error() {
     let state = fleet.until("node-a", "unreachable", unreachable).await;
     assert!(!state.reporting());
     assert_eq!(state.view.frontend_state(&web()), FrontendState::Up, "the last state is kept");
-    let LinkState::Unreachable { error, since } = state.link else { panic!("the node is unreachable") };
+    let LinkState::Unreachable { error, since, .. } = state.link else { panic!("the node is unreachable") };
     assert!(!error.is_empty());
     let failures = || {
         fleet
@@ -94,6 +94,7 @@ async fn agent_of_another_node_is_refused() {
         uid: "u".into(),
         node: Some("node-b".into()),
         address: node.address,
+        tls_address: None,
         others: Vec::new(),
     };
     let options = FleetOptions { timings: fast_timings(), ..FleetOptions::default() };
@@ -168,6 +169,7 @@ async fn link_metrics_are_removed_with_the_node() {
         uid: "".into(),
         node: Some("node-a".into()),
         address: node.address,
+        tls_address: None,
         others: Vec::new(),
     };
     fleet.set_targets([("node-a".into(), target)].into());

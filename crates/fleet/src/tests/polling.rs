@@ -92,6 +92,22 @@ async fn dump_older_than_the_change_is_read_again() {
 }
 
 #[tokio::test]
+async fn dump_that_follows_a_change_before_the_session_is_read() {
+    let node = node().await;
+    node.events.emit_change(Change::VppConnected(Arc::default()));
+    node.settled(1).await;
+    node.dump.send_replace(dump(Timestamp::UNIX_EPOCH));
+    let mut fleet = TestFleet::<View>::start(&[node.address], fast_timings());
+    fleet.until("node-a", "the dump was read", |state| state.dump.is_some()).await;
+    let later = Timestamp::now();
+    node.dump.send_replace(dump(later));
+    let newer = |state: &NodeState| state.dump.as_ref().is_some_and(|dump| dump.at == later);
+    fleet.until("node-a", "the dump was read again without a change", newer).await;
+    fleet.stop().await;
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn differing_mirror_is_replaced() {
     let node = node().await;
     let web = Name::namespaced("shop", "web");

@@ -6,8 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Entry, Frontends, rejection};
-use crate::{claims::Age, node_addresses::NodeAddresses};
+use super::{Entry, Frontends, assembly::rejection};
+use crate::{
+    claims::{Age, Outcome},
+    node_addresses::NodeAddresses,
+};
 use maglev_model::{
     Name,
     problem::{Problem, Reason},
@@ -68,11 +71,11 @@ impl Tables {
 impl Entry {
     /// The table of a Frontend that is served unless the node is full.
     fn wanted_table(&self, nodes: &NodeAddresses) -> Option<Table> {
-        let is_held = self.conflict.is_some()
+        let is_held = self.outcome != Outcome::Granted
             || rejection(self, nodes).is_some()
             || self.resolution.as_ref().is_none_or(|resolution| resolution.held.is_some());
         let (settings, _) = (self.read.settings()?, self.read.vip()?);
-        (!is_held).then(|| Table { age: self.age(), length: settings.table_length })
+        (!is_held).then(|| Table { age: self.meta.age(), length: settings.table_length })
     }
 }
 

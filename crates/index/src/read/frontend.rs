@@ -10,11 +10,13 @@ use crate::{
     members::{FrontendSettings, MemberRead},
 };
 use maglev_crd::{
-    Address, Encap, EncapType as Type, FrontendSpec, OnBackendDown, Pool, Port, Protocol, SessionAffinity, TableLength,
+    Address, Encap, EncapType as Type, FrontendSpec, OnBackendDown, PathProbe, PathProbeMode, Pool, Port, Protocol,
+    SessionAffinity, TableLength,
 };
 use maglev_model::{
     Name,
     config::Kind,
+    path,
     problem::{Problem, Reason},
     vip::{Service, Weight},
 };
@@ -66,7 +68,25 @@ fn settings(name: &Name, spec: &FrontendSpec) -> Result<FrontendSettings, Invali
         sticky: spec.session_affinity == SessionAffinity::ClientIP,
         on_backend_down: spec.on_backend_down.into(),
         table_length,
+        path_probe: path_probe(spec)?,
     })
+}
+
+/// The path can be probed where a SYN in a tunnel is answered: with a TCP port and GRE.
+fn path_probe(spec: &FrontendSpec) -> Result<Option<path::PathProbe>, Invalid> {
+    let is_possible = spec.protocol == Some(Protocol::Tcp) && spec.encap.encap_type == Type::Gre;
+    match spec.path_probe {
+        Some(PathProbe { mode: PathProbeMode::Off, .. }) => Ok(None),
+        None if !is_possible => Ok(None),
+        Some(PathProbe { mode: PathProbeMode::Report, .. }) if !is_possible => Err(Invalid::new(
+            "spec.pathProbe.mode",
+            "is Report, but the path can be probed only with protocol TCP and encap type GRE",
+        )),
+        probe => {
+            let PathProbe { interval, packet_size, .. } = probe.unwrap_or_default();
+            Ok(Some(path::PathProbe { interval: interval.get(), packet_size: packet_size.into() }))
+        }
+    }
 }
 
 fn entries(name: &Name, pool: &Pool) -> Vec<MemberRead> {
@@ -98,7 +118,7 @@ fn raw(name: &Name, undecoded: &Unreadable) -> FrontendRead {
     let spec = &undecoded.spec;
     let address = raw_address(spec);
     let service = raw_service(spec).filter(|_| spec.is_object());
-    let fields: [(_, super::FieldDecoder); 8] = [
+    let fields: [(_, super::FieldDecoder); 9] = [
         ("address", decodes_as::<Address>),
         ("protocol", decodes_as::<Protocol>),
         ("port", decodes_as::<Port>),
@@ -106,6 +126,7 @@ fn raw(name: &Name, undecoded: &Unreadable) -> FrontendRead {
         ("sessionAffinity", decodes_as::<SessionAffinity>),
         ("onBackendDown", decodes_as::<OnBackendDown>),
         ("tableLength", decodes_as::<TableLength>),
+        ("pathProbe", decodes_as::<PathProbe>),
         ("pools", decodes_as::<Vec<Pool>>),
     ];
     let outcome = if address.is_some() && service.is_some() {

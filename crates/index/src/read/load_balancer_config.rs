@@ -6,7 +6,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{Invalid, Unreadable, decodes_as, field, unreadable};
 use crate::node::NodeRead;
-use maglev_crd::{Ipv4Source, Ipv6Source, LoadBalancerConfigSpec, PowerOfTwo, Probe, Sync, Vpp};
+use maglev_crd::{Ipv4Source, Ipv6Source, LoadBalancerConfigSpec, Network, PowerOfTwo, Probe, Sync, Vpp};
 use maglev_model::{
     Name,
     config::{Kind, ProbeConf, SyncConf, VppConf},
@@ -21,6 +21,7 @@ pub fn load_balancer_config(name: &Name, spec: Result<&LoadBalancerConfigSpec, &
             vpp: vpp(&spec.vpp),
             sync: sync(&spec.sync),
             probe: probing(&spec.probe),
+            never: spec.never_addresses.iter().map(|network| network.get()).collect(),
             problems: empty_selector(name, spec).into_iter().collect(),
         },
         Err(undecoded) => raw(name, undecoded),
@@ -36,11 +37,12 @@ fn empty_selector(name: &Name, spec: &LoadBalancerConfigSpec) -> Option<Problem>
 }
 
 fn raw(name: &Name, undecoded: &Unreadable) -> NodeRead {
-    let fields: [(_, super::FieldDecoder); 4] = [
+    let fields: [(_, super::FieldDecoder); 5] = [
         ("nodeSelector", decodes_as::<BTreeMap<String, String>>),
         ("vpp", decodes_as::<Vpp>),
         ("sync", decodes_as::<Sync>),
         ("probe", decodes_as::<Probe>),
+        ("neverAddresses", decodes_as::<Vec<Network>>),
     ];
     let outcome = "until it is corrected, its readable blocks apply, VPP keeps its settings, and the other blocks have \
                    their defaults";
@@ -54,6 +56,7 @@ fn raw(name: &Name, undecoded: &Unreadable) -> NodeRead {
         vpp: vpp(&block(undecoded, "vpp")),
         sync: sync(&block(undecoded, "sync")),
         probe: probing(&block(undecoded, "probe")),
+        never: block::<Vec<Network>>(undecoded, "neverAddresses").into_iter().map(Network::get).collect(),
         problems,
     }
 }

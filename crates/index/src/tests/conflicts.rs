@@ -49,7 +49,7 @@ fn namespaces_are_compared_before_names() {
         frontend("shop/z", 1, &vip(VIP, 443, &["a"])),
     ]);
     assert_eq!(fixture.standing("shop/z"), "serving");
-    assert_eq!(fixture.standing("shop-a/z"), "withdrawn AddressOwnedByOtherNamespace spec.address");
+    assert_eq!(fixture.standing("shop-a/z"), "held AddressOwnedByOtherNamespace spec.address");
     fixture.delete(Kind::Frontend, "shop/z");
     assert_eq!(fixture.standing("shop-a/z"), "serving");
 }
@@ -62,13 +62,13 @@ fn namespace_of_oldest_owns_the_address_and_is_not_disclosed() {
         ("other/web", 2, vip(VIP, 8080, &["a"])),
     ]);
     assert_eq!(fixture.standing("shop/newest"), "serving");
-    assert_eq!(fixture.standing("other/web"), "withdrawn AddressOwnedByOtherNamespace spec.address");
+    assert_eq!(fixture.standing("other/web"), "held AddressOwnedByOtherNamespace spec.address");
     let message = &fixture.problems(Kind::Frontend, "other/web")[0].message;
     assert!(!message.contains("shop") && !message.contains("old"), "{message}");
 
     fixture.delete(Kind::Frontend, "shop/old");
     assert_eq!(fixture.standing("other/web"), "serving");
-    assert_eq!(fixture.standing("shop/newest"), "withdrawn AddressOwnedByOtherNamespace spec.address");
+    assert_eq!(fixture.standing("shop/newest"), "held AddressOwnedByOtherNamespace spec.address");
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn first_lists_are_reported_by_count_and_problems_after_the_last_list() {
     let changes = fixture.index.reset(Kind::Frontend, vec![web(1, &["a", "b"])]);
     assert_eq!(changes, Changes { listed: vec![(Kind::Frontend, 1)], ..Changes::default() });
     assert_eq!(fixture.problems(Kind::Frontend, "shop/web"), []);
-    for kind in [Kind::HealthCheck, Kind::LoadBalancerConfig, Kind::Node] {
+    for kind in [Kind::HealthCheck, Kind::LoadBalancerConfig, Kind::AddressPolicy, Kind::Node] {
         let nodes = if kind == Kind::Node { vec![node("role", "lb")] } else { vec![] };
         let count = u32::try_from(nodes.len()).unwrap();
         assert_eq!(fixture.index.reset(kind, nodes).listed, [(kind, count)]);

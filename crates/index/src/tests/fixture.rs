@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::{Changes, Index, IndexOptions, Meta, NodeObject, Object, Stored, Unreadable};
+use crate::{Changes, Index, IndexOptions, Meta, NamespaceObject, NodeObject, Object, Stored, Unreadable};
 use maglev_model::{
     Name,
     config::{Backend, Check, Config, Frontend, Kind, Member, NodeConfig, Revision, Standing},
@@ -32,7 +32,8 @@ pub fn object(kind: Kind, name: &str, when: i64, generation: i64, spec: &Value) 
         Kind::Backend => Object::Backend(stored(meta, spec)),
         Kind::Frontend => Object::Frontend(stored(meta, spec)),
         Kind::LoadBalancerConfig => Object::LoadBalancerConfig(stored(meta, spec)),
-        Kind::Node => unreachable!("see node()"),
+        Kind::AddressPolicy => Object::AddressPolicy(stored(meta, spec)),
+        Kind::Node | Kind::Namespace => unreachable!("see node() and namespace()"),
     }
 }
 
@@ -84,6 +85,17 @@ pub fn without(mut spec: Value, field: &str) -> Value {
 
 pub fn lb_config(name: &str, when: i64, spec: &Value) -> Object {
     object(Kind::LoadBalancerConfig, name, when, 1, spec)
+}
+
+/// An AddressPolicy.
+pub fn policy(name: &str, spec: &Value) -> Object {
+    object(Kind::AddressPolicy, name, 0, 1, spec)
+}
+
+/// A Namespace with one label.
+pub fn namespace(name: &str, label: &str, value: &str) -> Object {
+    let labels = BTreeMap::from([(label.to_owned(), value.to_owned())]);
+    Object::Namespace(NamespaceObject { name: name.to_owned(), labels })
 }
 
 /// The own Node with one label.

@@ -169,7 +169,7 @@ fn unreadable_claim_still_owns_its_address() {
     let broken = with(vip(VIP, 80, &["a"]), "port", json!(0));
     let fixture =
         IndexFixture::new(vec![frontend("shop/web", 1, &broken), frontend("other/web", 2, &vip(VIP, 443, &["a"]))]);
-    assert_eq!(fixture.standing("other/web"), "withdrawn AddressOwnedByOtherNamespace spec.address");
+    assert_eq!(fixture.standing("other/web"), "held AddressOwnedByOtherNamespace spec.address");
 }
 
 #[test]

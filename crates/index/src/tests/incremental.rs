@@ -34,6 +34,7 @@ fn cost(fixture: &mut IndexFixture, act: impl FnOnce(&mut IndexFixture)) -> Work
         addresses: after.addresses - before.addresses,
         claims: after.claims - before.claims,
         nodes: after.nodes - before.nodes,
+        grants: after.grants - before.grants,
         published: after.published - before.published,
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::fixture::{IndexFixture, at, check, frontend, name, vip, with, without};
 use maglev_model::{
     config::{Check, HttpMethod, Kind, Probe, StatusRange},
+    path::PathProbe,
     problem::Reason,
     vip::Encap,
 };
@@ -145,6 +146,10 @@ fn invalid_frontend_is_held_with_its_field() {
         (pools(json!({})), Reason::Unreadable, "spec.pools"),
         (with(good(), "tableLength", json!(65536)), Reason::Unreadable, "spec.tableLength"),
         (with(good(), "onBackendDown", json!("Explode")), Reason::Unreadable, "spec.onBackendDown"),
+        (with(good(), "pathProbe", json!({"interval": "1s"})), Reason::Unreadable, "spec.pathProbe"),
+        (with(good(), "pathProbe", json!({"packetSize": 500})), Reason::Unreadable, "spec.pathProbe"),
+        (with(good(), "pathProbe", json!({"mode": "Maybe"})), Reason::Unreadable, "spec.pathProbe"),
+        (with(with(good(), "protocol", json!("UDP")), "pathProbe", json!({})), Reason::Invalid, "spec.pathProbe.mode"),
         (with(good(), "sessionAffinity", json!("Cookie")), Reason::Unreadable, "spec.sessionAffinity"),
         (without(good(), "pools"), Reason::Unreadable, ""),
     ] {
@@ -161,4 +166,28 @@ fn claim_is_read_from_non_canonical_address() {
     let fixture = IndexFixture::new(vec![frontend("shop/web", 1, &spec)]);
     assert_eq!(fixture.frontend("shop/web").vip.to_string(), "2001:db8::1 tcp 80");
     assert_eq!(fixture.standing("shop/web"), "held Unreadable spec.address");
+}
+
+#[test]
+fn path_is_probed_by_default_where_it_can_be() {
+    let good = || vip("203.0.113.1", 80, &["a"]);
+    let read = |spec: Value| {
+        let fixture = IndexFixture::new(vec![at("shop/a", "10.0.0.1"), frontend("shop/web", 1, &spec)]);
+        fixture.frontend("shop/web").path_probe
+    };
+    let defaults = PathProbe { interval: Duration::from_secs(10), packet_size: 1500 };
+    let l3dsr = json!({"type": "L3DSR", "l3dsr": {"dscp": 7}});
+    let set = json!({"mode": "Report", "interval": "1m", "packetSize": 9000});
+    for (spec, expected) in [
+        (good(), Some(defaults)),
+        (with(good(), "pathProbe", json!({})), Some(defaults)),
+        (with(good(), "pathProbe", set), Some(PathProbe { interval: Duration::from_mins(1), packet_size: 9000 })),
+        (with(good(), "pathProbe", json!({"mode": "Off"})), None),
+        (with(good(), "protocol", json!("UDP")), None),
+        (without(without(good(), "port"), "protocol"), None),
+        (with(good(), "encap", l3dsr.clone()), None),
+        (with(with(good(), "encap", l3dsr), "pathProbe", json!({"mode": "Off"})), None),
+    ] {
+        assert_eq!(read(spec.clone()), expected, "{spec}");
+    }
 }

@@ -26,6 +26,7 @@ impl Event {
             Self::ForeignVip { vip } => Change::Foreign(*vip),
             Self::ProbePathSuspect { family, active } => Change::Suspect(*family, *active),
             Self::BackendTransition { name, health, .. } => Change::Health(name.clone(), Some(health.clone())),
+            Self::PathTransition { path, health, .. } => Change::Path(path.clone(), Some(health.clone())),
             Self::FrontendTransition { name, to, code, .. } => Change::Frontend(name.clone(), *to, *code),
             Self::FrontendProgrammed { name, report } => Change::Report(name.clone(), report.clone()),
             Self::VppConnectFailed { .. }

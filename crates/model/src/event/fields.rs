@@ -100,6 +100,15 @@ impl Event {
             Self::BackendTransition { name, from, code, health } => {
                 transition(visit, name, from.as_str(), health.state.as_str(), *code);
             }
+            Self::PathTransition { path, from, health } => {
+                visit("frontend", path.frontend.as_str().into());
+                visit("backend", path.backend.as_str().into());
+                visit("from", from.as_str().into());
+                visit("to", health.state.as_str().into());
+                if !health.detail.is_empty() {
+                    visit("detail", (&*health.detail).into());
+                }
+            }
             Self::FrontendTransition { name, from, to, code } => {
                 transition(visit, name, from.as_str(), to.as_str(), *code);
             }

@@ -1,7 +1,7 @@
 //! The objects that an event or a change concerns.
 
 use super::{Event, ServerRef, VipRef};
-use crate::{change::Change, config::Kind, name::Name};
+use crate::{change::Change, config::Kind, name::Name, path::PathKey};
 
 /// Called with the kind and the name of each object.
 pub type ObjectVisitor<'v> = dyn FnMut(Kind, &Name) + 'v;
@@ -20,6 +20,7 @@ impl Event {
             Self::BackendTransition { name, .. }
             | Self::ProbeStart { backend: name, .. }
             | Self::ProbeDone { backend: name, .. } => visit(Kind::Backend, name),
+            Self::PathTransition { path, .. } => path.objects(visit),
             Self::FrontendTransition { name, .. } | Self::FrontendProgrammed { name, .. } => {
                 visit(Kind::Frontend, name);
             }
@@ -45,13 +46,21 @@ impl Event {
 }
 
 impl Change {
-    /// Calls `visit` with the object that the change concerns, if there is exactly one.
+    /// Calls `visit` with the objects that the change concerns, if they are few and known.
     pub fn objects(&self, visit: &mut ObjectVisitor<'_>) {
         match self {
             Self::Health(name, _) => visit(Kind::Backend, name),
+            Self::Path(path, _) => path.objects(visit),
             Self::Frontend(name, ..) | Self::Report(name, _) | Self::Forget(name) => visit(Kind::Frontend, name),
             _ => {}
         }
+    }
+}
+
+impl PathKey {
+    fn objects(&self, visit: &mut ObjectVisitor<'_>) {
+        visit(Kind::Frontend, &self.frontend);
+        visit(Kind::Backend, &self.backend);
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use super::{AddressPlan, DueFlushes, Step};
 use crate::{
-    actual::{Actual, ActualEncap, ActualVip, VppVip},
+    actual::{Actual, ActualVip, VppVip},
     vip::VipKey,
     weights::DesiredAs,
 };
@@ -60,27 +60,14 @@ impl AddressPlan {
         removals
     }
 
-    /// Takes the `withheld` removals out of the plan. Adds that VPP would reject beside a VIP that stays are taken out as
-    /// well, until that VIP is removed; their VIPs are returned.
-    pub fn withhold(&mut self, withheld: &BTreeSet<Removal>, actual: &Actual) -> BTreeSet<VipKey> {
+    /// Takes the `withheld` removals out of the plan.
+    pub fn withhold(&mut self, withheld: &BTreeSet<Removal>) {
         let stays = |vip: &VppVip| withheld.contains(&Removal { vip: *vip, server: None });
         self.removes.retain(|step| !stays(&step.vip()));
         self.changes.retain(|step| match step {
             Step::RemoveAs { vip, address, .. } => !withheld.contains(&Removal { vip: *vip, server: Some(*address) }),
             _ => true,
         });
-        let vips = withheld.iter().filter(|removal| removal.server.is_none());
-        let staying: Vec<VppVip> = vips.map(|removal| removal.vip).collect();
-        let blocked: BTreeSet<VipKey> =
-            self.adds.iter().filter_map(|step| blocked_by(step, &staying, actual)).collect();
-        for vip in &blocked {
-            let other = |step: &Step| step.vip() != VppVip::from(*vip);
-            self.removes.retain(other);
-            self.adds.retain(other);
-            self.changes.retain(other);
-            self.recreates.remove(vip);
-        }
-        blocked
     }
 }
 
@@ -103,26 +90,12 @@ impl AddressPlan {
     }
 }
 
-/// The VIP of an add that VPP rejects while one of `staying` is on its address: an all-port VIP excludes other VIPs, and
-/// all VIPs of an address have the same type of encapsulation.
-fn blocked_by(step: &Step, staying: &[VppVip], actual: &Actual) -> Option<VipKey> {
-    let Step::AddVip { vip, encap, .. } = step else { return None };
-    let added = VppVip::from(*vip);
-    let kind = ActualEncap::from(*encap).kind;
-    let excludes = |other: &VppVip| {
-        let encap = actual.vips.get(other).and_then(|vip| vip.encap);
-        let all_ports = added.port == 0 || other.port == 0;
-        other.address == added.address && (all_ports || encap.is_some_and(|encap| encap.kind != kind))
-    };
-    staying.iter().any(excludes).then_some(*vip)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         Name,
-        desired::Mismatch,
+        desired::{Desired, Mismatch},
         vip::{Encap, Protocol, Service, TableLength, Weight},
     };
 
@@ -178,7 +151,7 @@ mod tests {
         plan.changes.push(remove_as(port(80), 3));
         let server_removal = |last| Removal { vip: port(80).into(), server: Some(server(last)) };
         assert_eq!(plan.removals(), BTreeSet::from([server_removal(1), server_removal(3)]));
-        assert!(plan.withhold(&BTreeSet::from([server_removal(3)]), &Actual::default()).is_empty());
+        plan.withhold(&BTreeSet::from([server_removal(3)]));
         assert_eq!(plan.changes, [add_as(port(80), 2), remove_as(port(80), 1)]);
     }
 
@@ -195,10 +168,15 @@ mod tests {
             changes: vec![add_as(port(81), 1), add_as(port(82), 1)],
             recreates: BTreeMap::from([(port(82), Mismatch::Encap)]),
         };
-        let mut plan = all.clone();
-        assert!(plan.withhold(&BTreeSet::new(), &actual).is_empty());
-        assert_eq!(plan, all);
-        assert_eq!(plan.withhold(&BTreeSet::from([vip_removal(port(80))]), &actual), BTreeSet::from([port(82)]));
+        let withhold = |plan: &mut AddressPlan, withheld: &[VipKey]| {
+            plan.withhold(&withheld.iter().copied().map(vip_removal).collect());
+            plan.keep_blocked(&Desired::new(), &actual, &DueFlushes::new())
+        };
+        let mut plan = AddressPlan { adds: vec![add_vip(port(82), Encap::Gre6)], ..all.clone() };
+        assert!(withhold(&mut plan, &[]).is_empty());
+        assert_eq!(plan.adds, [add_vip(port(82), Encap::Gre6)]);
+        let mut plan = all;
+        assert_eq!(withhold(&mut plan, &[port(80)]), BTreeMap::from([(port(82), port(80).into())]));
         let rest = AddressPlan {
             adds: vec![add_vip(port(81), Encap::Gre4)],
             changes: vec![add_as(port(81), 1)],
@@ -207,11 +185,11 @@ mod tests {
         assert_eq!(plan, rest);
         let every = vip(Service::AllPorts);
         let mut plan = AddressPlan {
-            removes: vec![remove_vip(port(80))],
+            removes: vec![remove_vip(port(80)), remove_vip(port(82))],
             adds: vec![add_vip(every, Encap::Gre4)],
             ..AddressPlan::default()
         };
-        assert_eq!(plan.withhold(&BTreeSet::from([vip_removal(port(80))]), &actual), BTreeSet::from([every]));
-        assert!(plan.is_empty());
+        assert_eq!(withhold(&mut plan, &[port(80)]), BTreeMap::from([(every, port(80).into())]));
+        assert_eq!(plan.steps().collect::<Vec<_>>(), [&remove_vip(port(82))]);
     }
 }

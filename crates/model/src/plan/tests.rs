@@ -1,6 +1,7 @@
 //! Properties of plans: a plan applied to the actual state gives the desired state; a second plan is empty; no step
 //! violates VPP's rules per prefix.
 
+mod kept;
 mod weightless;
 
 use std::net::Ipv4Addr;

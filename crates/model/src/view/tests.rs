@@ -5,6 +5,7 @@ use crate::{
     event::ProgramResult,
     fingerprint::Fingerprint,
     health::{BackendHealth, BackendState},
+    path::PathState,
     problem::{Problem, Reason},
     test_objects::{self, backend, name, pool},
     vip::{Encap, Service, TableLength, Weight},
@@ -126,6 +127,21 @@ fn states_reports_and_health_are_dropped_on_request_only() {
     view.apply(&Change::Health(name("a"), None), at(9));
     view.apply(&Change::Suspect(Family::V6, false), at(9));
     assert_eq!(view, View::default());
+}
+
+#[test]
+fn paths_are_found_by_frontend_and_by_backend() {
+    let key = |frontend: &str, backend: &str| PathKey { frontend: name(frontend), backend: name(backend) };
+    let health = PathHealth { address: address(7), state: PathState::Ok, since: at(1), detail: "".into() };
+    let all = [key("a", "x"), key("web", "x"), key("web", "y"), key("web-2", "x")];
+    let mut view = view(all.iter().map(|key| Change::Path(key.clone(), Some(health.clone()))));
+    let names = |paths: &mut dyn Iterator<Item = (&PathKey, &PathHealth)>| paths.map(|(key, _)| key.clone()).collect();
+    let of_web: Vec<PathKey> = names(&mut view.frontend_paths(&name("web")));
+    assert_eq!(of_web, [key("web", "x"), key("web", "y")]);
+    let to_x: Vec<PathKey> = names(&mut view.backend_paths(&name("x")));
+    assert_eq!(to_x, [key("a", "x"), key("web", "x"), key("web-2", "x")]);
+    view.apply(&Change::Path(key("web", "y"), None), at(2));
+    assert_eq!(view.frontend_paths(&name("web")).count(), 1);
 }
 
 #[test]

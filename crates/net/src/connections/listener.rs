@@ -59,9 +59,9 @@ impl Listener {
 
     /// The next connection within the limits. Other connections are reset.
     pub async fn accept(&self) -> Connection {
+        // The connection that was accepted before can read its request before another connection displaces it.
+        yield_now().await;
         loop {
-            // The connection that was accepted before can read its request before another connection displaces it.
-            yield_now().await;
             match self.socket.accept().await {
                 Ok((stream, peer)) => {
                     if let Some(connection) = self.admit(stream, peer) {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     Malformed,
-    convert::{FrontendParts, Resolver, frontend_parts, read_time},
+    convert::{FrontendParts, Resolver, frontend_parts, read_paths, read_time},
     proto,
 };
 use maglev_model::{
@@ -14,6 +14,7 @@ use maglev_model::{
     change::{Problems, Report, VppInfo},
     config::{Backend, Frontend},
     health::{BackendHealth, Probing},
+    path::{PathHealth, PathKey},
     view::StateSince,
 };
 use maglev_telemetry::AsOf;
@@ -91,6 +92,8 @@ pub struct BackendDetail {
     pub problems: Problems,
     /// Frontends that use the Backend.
     pub frontends: Vec<Name>,
+    /// The probed paths to the Backend, sorted by Frontend.
+    pub paths: Vec<(PathKey, PathHealth)>,
     /// Position of this state in the event stream.
     pub as_of: AsOf,
 }
@@ -108,6 +111,7 @@ impl TryFrom<proto::GetBackendResponse> for BackendDetail {
             probing: response.probing.map(Probing::try_from).transpose()?,
             problems: status.problems.unwrap_or_default().into(),
             frontends: status.frontends.iter().map(|name| Name::from(&**name)).collect(),
+            paths: read_paths(response.paths)?,
             as_of: response.as_of.ok_or(Malformed::missing("as_of"))?.into(),
         })
     }
@@ -130,6 +134,8 @@ pub struct FrontendDetail {
     pub active_pool: Option<usize>,
     /// All members of all pools, in order, with their effective weights.
     pub weights: Vec<MemberWeight>,
+    /// The probed paths, sorted by Backend.
+    pub paths: Vec<(PathKey, PathHealth)>,
     /// Problems of the object.
     pub problems: Problems,
     /// Position of this state in the event stream.
@@ -177,6 +183,7 @@ impl TryFrom<proto::GetFrontendResponse> for FrontendDetail {
             verified_at: verified_at.map(|at| read_time(Some(at), "verified_at")).transpose()?,
             active_pool: active_pool.and_then(|index| usize::try_from(index).ok()),
             weights,
+            paths: read_paths(response.paths)?,
             problems,
             as_of: response.as_of.ok_or(Malformed::missing("as_of"))?.into(),
         })

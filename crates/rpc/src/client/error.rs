@@ -48,6 +48,7 @@ impl ClientError {
             Code::ResourceExhausted => "ResourceExhausted",
             Code::FailedPrecondition => "FailedPrecondition",
             Code::Unimplemented => "Unimplemented",
+            Code::Unauthenticated | Code::PermissionDenied => "TokenRefused",
             Code::DataLoss => "Malformed",
             _ => "Refused",
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     Malformed,
     enums::{code, read_code},
+    path::{path, read_path},
     scalar::{number, read_address},
     vpp::{lb_state, read_id, read_lb_state, read_vip, vip},
 };
@@ -31,6 +32,7 @@ impl From<&Change> for Kind {
             Change::Suspect(family, active) => {
                 Self::Suspect(proto::SuspectChange { family: proto::Family::from(*family).into(), active: *active })
             }
+            Change::Path(key, health) => Self::Path(path(key, health.as_ref())),
             Change::Frontend(name, state, probe_code) => Self::Frontend(proto::FrontendChange {
                 name: name.to_string(),
                 state: proto::FrontendState::from(*state).into(),
@@ -73,6 +75,10 @@ impl TryFrom<Kind> for Change {
                 Self::Health(Name::from(&*change.name), change.health.map(BackendHealth::try_from).transpose()?)
             }
             Kind::Suspect(change) => Self::Suspect(change.family().try_into()?, change.active),
+            Kind::Path(change) => {
+                let (key, health) = read_path(change)?;
+                Self::Path(key, health)
+            }
             Kind::Frontend(change) => {
                 Self::Frontend(Name::from(&*change.name), change.state().try_into()?, read_code(change.code()))
             }

@@ -6,6 +6,7 @@ use maglev_model::{
     config::{AdminState, HttpMethod, Kind},
     event::{FrontendState, Level, ProgramResult},
     health::{BackendState, ProbeCode},
+    path::PathState,
     problem::Reason,
     vip::Family,
 };
@@ -44,8 +45,16 @@ same_names!(
         Backend = Backend,
         Frontend = Frontend,
         LoadBalancerConfig = LoadBalancerConfig,
+        AddressPolicy = AddressPolicy,
         Node = Node,
+        Namespace = Namespace,
     ]
+);
+same_names!(
+    PathState,
+    PathState,
+    "state",
+    [Unknown = Unknown, Ok = Ok, Timeout = Timeout, Refused = Refused, MtuTooSmall = MtuTooSmall, Unable = Unable,]
 );
 same_names!(FrontendState, FrontendState, "state", [Unknown = Unknown, Up = Up, Down = Down]);
 same_names!(

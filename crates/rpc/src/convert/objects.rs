@@ -11,6 +11,7 @@ use crate::proto::{self, backend as wire};
 use maglev_model::{
     config::{Backend, Check, Frontend, HealthCheck, Member, MemberTarget, OnBackendDown, Pool, Standing},
     name::Name,
+    path::PathProbe,
     problem::Problem,
     vip::{Dscp, Encap, Protocol, Service, TableLength, VipKey, Weight},
 };
@@ -89,6 +90,7 @@ impl Resolver {
             sticky: frontend.sticky,
             on_backend_down: if keep { OnBackendDown::Keep } else { OnBackendDown::Flush },
             table_length: TableLength::new(length).ok_or_else(|| Malformed::new("table_length", length.to_string()))?,
+            path_probe: frontend.path_probe.map(PathProbe::try_from).transpose()?,
         }))
     }
 
@@ -129,7 +131,8 @@ impl From<&Backend> for proto::Backend {
 
 impl From<&Frontend> for proto::Frontend {
     fn from(frontend: &Frontend) -> Self {
-        let Frontend { name, revision, vip, standing, pools, encap, sticky, on_backend_down, table_length } = frontend;
+        let Frontend { name, revision, vip, standing, pools, encap, sticky, .. } = frontend;
+        let Frontend { on_backend_down, table_length, path_probe, .. } = frontend;
         let (standing, problem) = match standing {
             Standing::Serving => (proto::Standing::Serving, None),
             Standing::Held(problem) => (proto::Standing::Held, Some(problem.into())),
@@ -147,6 +150,7 @@ impl From<&Frontend> for proto::Frontend {
             sticky: *sticky,
             keep_flows_on_backend_down: *on_backend_down == OnBackendDown::Keep,
             table_length: table_length.get().into(),
+            path_probe: path_probe.map(Into::into),
         }
     }
 }

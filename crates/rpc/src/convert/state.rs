@@ -8,6 +8,7 @@ use super::{
     Malformed, Resolver,
     config::{References, object_problems, read_object_problems},
     enums::{code, read_code},
+    path::{path, read_paths},
     scalar::{read_time, time},
     vpp::{read_vip, servers, vip},
 };
@@ -38,6 +39,7 @@ pub fn state(view: &View) -> proto::State {
         problems: view.problems.iter().map(|(object, problems)| object_problems(object, problems)).collect(),
         suspect_ipv4: view.health.suspect_v4,
         suspect_ipv6: view.health.suspect_v6,
+        paths: view.health.paths.iter().map(|(key, health)| path(key, Some(health))).collect(),
         vpp: view.vpp.as_ref().map(proto::Vpp::from),
         holds: view.holds.values().map(proto::Hold::from).collect(),
         sync: Some((&view.sync).into()),
@@ -142,6 +144,7 @@ pub fn read_state(state: proto::State) -> Result<View, Malformed> {
     view.problems = state.problems.into_iter().map(read_object_problems).collect::<Result<_, _>>()?;
     view.health.suspect_v4 = state.suspect_ipv4;
     view.health.suspect_v6 = state.suspect_ipv6;
+    view.health.paths = read_paths(state.paths)?;
     view.vpp = state.vpp.map(VppView::try_from).transpose()?;
     let hold = |hold: proto::Hold| RemovalHold::try_from(hold).map(|hold| (Arc::clone(&hold.id), hold));
     view.holds = state.holds.into_iter().map(hold).collect::<Result<_, _>>()?;

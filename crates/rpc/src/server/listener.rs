@@ -3,19 +3,31 @@
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, ready},
 };
 
 use futures::{Stream, stream};
 use maglev_net::{Connection, ConnectionHandle, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::{Accept, TlsAcceptor, rustls::ServerConfig, server::TlsStream};
 use tonic::transport::server::Connected;
 
+/// Encryption of the connections of a listener.
+#[derive(Clone)]
+pub enum Encryption {
+    None,
+    Tls(Arc<ServerConfig>),
+}
+
 /// The connections that a listener accepts.
-pub fn connections(listener: Listener) -> impl Stream<Item = io::Result<GrpcConnection>> + Send {
-    stream::unfold(listener, async |listener| {
-        let connection = GrpcConnection(listener.accept().await);
-        Some((Ok(connection), listener))
+pub fn connections(
+    listener: Listener,
+    encryption: Encryption,
+) -> impl Stream<Item = io::Result<GrpcConnection>> + Send {
+    stream::unfold((listener, encryption), async |(listener, encryption)| {
+        let connection = GrpcConnection::new(listener.accept().await, &encryption);
+        Some((Ok(connection), (listener, encryption)))
     })
 }
 
@@ -29,25 +41,76 @@ pub fn mark_connection<B>(request: http::Request<B>) -> http::Request<B> {
 }
 
 /// A connection whose requests have its [`ConnectionHandle`] in their extensions.
-pub struct GrpcConnection(Connection);
+///
+/// The first read or write carries out the TLS handshake, so that it neither delays other connections nor escapes the
+/// limits: until its first request has arrived, the connection has the time limit of headers, and another one can displace
+/// it.
+pub struct GrpcConnection {
+    handle: ConnectionHandle,
+    transport: Transport,
+}
+
+enum Transport {
+    Plain(Connection),
+    Accepting(Box<Accept<Connection>>),
+    Tls(Box<TlsStream<Connection>>),
+    /// The handshake failed.
+    Failed,
+}
+
+/// A transport that can be read and written.
+trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+
+impl GrpcConnection {
+    fn new(connection: Connection, encryption: &Encryption) -> Self {
+        let handle = connection.handle().clone();
+        let transport = match encryption {
+            Encryption::None => Transport::Plain(connection),
+            Encryption::Tls(config) => {
+                Transport::Accepting(Box::new(TlsAcceptor::from(Arc::clone(config)).accept(connection)))
+            }
+        };
+        Self { handle, transport }
+    }
+
+    /// The transport, once the handshake is complete.
+    fn poll_transport(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pin<&mut dyn Duplex>>> {
+        if let Transport::Accepting(accept) = &mut self.transport {
+            match ready!(Pin::new(accept.as_mut()).poll(cx)) {
+                Ok(stream) => self.transport = Transport::Tls(Box::new(stream)),
+                Err(error) => {
+                    tracing::debug!(peer = %self.handle.peer(), %error, "TLS handshake failed");
+                    self.transport = Transport::Failed;
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        Poll::Ready(match &mut self.transport {
+            Transport::Plain(connection) => Ok(Pin::new(connection)),
+            Transport::Tls(stream) => Ok(Pin::new(stream.as_mut())),
+            Transport::Accepting(_) | Transport::Failed => Err(io::ErrorKind::NotConnected.into()),
+        })
+    }
+}
 
 impl Connected for GrpcConnection {
     type ConnectInfo = ConnectionHandle;
 
     fn connect_info(&self) -> ConnectionHandle {
-        self.0.handle().clone()
+        self.handle.clone()
     }
 }
 
 impl AsyncRead for GrpcConnection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        ready!(self.poll_transport(cx))?.poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for GrpcConnection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        ready!(self.poll_transport(cx))?.poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -55,18 +118,24 @@ impl AsyncWrite for GrpcConnection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+        ready!(self.poll_transport(cx))?.poll_write_vectored(cx, bufs)
     }
 
+    /// Both transports use all buffers.
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        ready!(self.poll_transport(cx))?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        match &mut self.transport {
+            Transport::Plain(connection) => Pin::new(connection).poll_shutdown(cx),
+            Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+            // Nothing was sent that has to be ended.
+            Transport::Accepting(_) | Transport::Failed => Poll::Ready(Ok(())),
+        }
     }
 }

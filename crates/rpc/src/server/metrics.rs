@@ -55,6 +55,8 @@ fn code_name(code: Code) -> &'static str {
         Code::NotFound => "NOT_FOUND",
         Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
         Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::Unauthenticated => "UNAUTHENTICATED",
         Code::Unavailable => "UNAVAILABLE",
         _ => "OTHER",
     }

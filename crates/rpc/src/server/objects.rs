@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tonic::Status;
 
 use crate::{
-    convert::{backend_names, backend_status, frontend_names, frontend_status, time},
+    convert::{backend_names, backend_status, frontend_names, frontend_status, path, time},
     proto,
 };
 use maglev_model::{
@@ -48,6 +48,7 @@ impl Objects {
             frontend: Some(self.frontend_status(name)),
             referenced: self.view.frontends.get(name).map(|frontend| referenced_by(frontend)),
             as_of: self.as_of,
+            paths: self.view.frontend_paths(name).map(|(key, health)| path(key, Some(health))).collect(),
         })
     }
 
@@ -81,6 +82,7 @@ impl Objects {
             probing: probing.map(Into::into),
             referenced,
             as_of: self.as_of,
+            paths: self.view.backend_paths(name).map(|(key, health)| path(key, Some(health))).collect(),
         })
     }
 

@@ -6,9 +6,10 @@ use super::family_builder::{FamilyBuilder, MetricSpec};
 use crate::bus::Transitions;
 use maglev_model::{
     actual::VppVip,
-    config::AdminState,
+    config::{AdminState, Standing},
     event::{FrontendState, ProgramResult},
     health::BackendState,
+    problem::Reason,
     view::View,
 };
 
@@ -18,6 +19,8 @@ pub const SPECS: &[MetricSpec] = &[
     BACKEND_TRANSITIONS,
     FRONTEND_STATE,
     FRONTEND_PROGRAMMED,
+    FRONTEND_NOT_ALLOWED,
+    PATH_STATE,
     WEIGHT,
     EFFECTIVE_WEIGHT,
 ];
@@ -46,6 +49,16 @@ const FRONTEND_PROGRAMMED: MetricSpec = MetricSpec::gauge(
     "maglev_frontend_programmed",
     &["frontend", "result"],
     "Last result of programming a Frontend into VPP: 1 for that result, 0 for all other results.",
+);
+const FRONTEND_NOT_ALLOWED: MetricSpec = MetricSpec::gauge(
+    "maglev_frontend_not_allowed",
+    &["frontend", "reason"],
+    "1 while VPP has the VIP of a Frontend that AddressPolicies no longer allow; absent otherwise.",
+);
+const PATH_STATE: MetricSpec = MetricSpec::gauge(
+    "maglev_path_probe_state",
+    &["frontend", "backend", "state"],
+    "State of the path of a Frontend's packets to a Backend, and of the direct response: 1 for the current state; absent for others.",
 );
 const WEIGHT: MetricSpec = MetricSpec::gauge(
     "maglev_frontend_pool_backend_weight",
@@ -79,13 +92,20 @@ pub fn backends(view: &View, transitions: &Transitions) -> Vec<MetricFamily> {
 
 pub fn frontends(view: &View) -> Vec<MetricFamily> {
     let [mut state, mut programmed] = [&FRONTEND_STATE, &FRONTEND_PROGRAMMED].map(FamilyBuilder::new);
-    let [mut weight, mut effective] = [&WEIGHT, &EFFECTIVE_WEIGHT].map(FamilyBuilder::new);
+    let [mut not_allowed, mut weight, mut effective] =
+        [&FRONTEND_NOT_ALLOWED, &WEIGHT, &EFFECTIVE_WEIGHT].map(FamilyBuilder::new);
     let states = sorted_by_name(FrontendState::ALL.map(|state| (state, state.as_str())));
     let results = sorted_by_name(ProgramResult::ALL.map(|result| (result, result.as_str())));
     for (name, frontend) in &view.frontends {
         state.add_states(name.as_str(), states, Some(view.frontend_state(name)));
         programmed.add_states(name.as_str(), results, view.reports.get(name).map(|report| report.result));
         let (weights, vip) = (view.effective_weights(frontend), VppVip::from(frontend.vip));
+        if let Standing::Held(problem) = &frontend.standing
+            && [Reason::AddressNotAllowed, Reason::QuotaExceeded].contains(&problem.reason)
+            && view.vpp.as_ref().is_some_and(|vpp| vpp.vips.contains_key(&vip))
+        {
+            not_allowed.add([name.as_str(), problem.reason.as_str()], 1.0);
+        }
         let entries = weights.entries(&frontend.pools, |address| view.weight_in_vpp(&vip, address));
         for entry in entries {
             let labels = [name.as_str(), &*entry.pool.name, entry.member.backend.as_str()];
@@ -95,7 +115,15 @@ pub fn frontends(view: &View) -> Vec<MetricFamily> {
             }
         }
     }
-    [state, programmed, weight, effective].map(MetricFamily::from).into()
+    [state, programmed, not_allowed, weight, effective].map(MetricFamily::from).into()
+}
+
+pub fn paths(view: &View) -> MetricFamily {
+    let mut state = FamilyBuilder::new(&PATH_STATE);
+    for (key, health) in &view.health.paths {
+        state.add([key.frontend.as_str(), key.backend.as_str(), health.state.as_str()], 1.0);
+    }
+    state.into()
 }
 
 /// Sorts states by name, so that their series need no sorting.

@@ -20,10 +20,11 @@ pub fn parse_sticky_tables(text: &str) -> Vec<StickyTable> {
     let mut thread = None;
     let mut tables = Vec::new();
     for line in text.lines() {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        match words.as_slice() {
-            ["core", number] => thread = number.parse().ok(),
-            ["usage:", entries, "/", size] => {
+        let mut words = line.split_whitespace();
+        let words: [Option<&str>; 5] = std::array::from_fn(|_| words.next());
+        match words {
+            [Some("core"), Some(number), None, ..] => thread = number.parse().ok(),
+            [Some("usage:"), Some(entries), Some("/"), Some(size), None] => {
                 tables.extend(thread.take().and_then(|thread| sticky_table(thread, entries, size)));
             }
             _ => {}

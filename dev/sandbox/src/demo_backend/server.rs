@@ -1,12 +1,10 @@
-//! The HTTP server of one backend, which responds according to its mode. Started by [`super::DemoBackends`].
+//! A server of one backend, which responds according to its mode. Started by [`super::DemoBackends`] on the backend's own
+//! address, and by [`super::VipServers`] on the VIPs.
 
-use std::{convert::Infallible, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
-use http::{Request, Response, StatusCode};
-use http_body_util::Full;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -14,16 +12,30 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{DemoBackend, Mode};
+use super::{
+    DemoBackend, Mode,
+    echo::echo_stream,
+    place::Place,
+    response::{Peers, respond},
+};
 
 /// Maximum number of connections; further ones wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 4096;
 /// Pause before binding the port again, or accepting again, after an error.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    Http,
+    Echo,
+}
+
 pub struct Server {
     pub backend: Arc<DemoBackend>,
-    pub listener: TcpListener,
+    pub place: Place,
+    /// The listener on the place; created if it is missing.
+    pub listener: Option<TcpListener>,
+    pub service: Service,
 }
 
 impl Server {
@@ -39,8 +51,7 @@ impl Server {
     }
 
     async fn serve(self) {
-        let Self { backend, listener } = self;
-        let mut listener = Some(listener);
+        let Self { backend, place, mut listener, service } = self;
         let mut mode = backend.mode.subscribe();
         let mut connections = JoinSet::new();
         loop {
@@ -49,12 +60,12 @@ impl Server {
                 listener = None;
                 connections.abort_all();
             } else if listener.is_none() {
-                listener = rebind(&backend).await;
+                listener = listen(&backend, &place).await;
             }
             tokio::select! {
                 _ = mode.changed() => {}
                 stream = accept(listener.as_ref()), if connections.len() < MAX_CONNECTIONS => {
-                    connections.spawn(serve_connection(Arc::clone(&backend), stream));
+                    connections.spawn(serve_connection(Arc::clone(&backend), stream, &place, service));
                 }
                 Some(_) = connections.join_next() => {}
                 () = tokio::time::sleep(RETRY_PAUSE), if listener.is_none() && !refusing => {}
@@ -63,11 +74,11 @@ impl Server {
     }
 }
 
-async fn rebind(backend: &DemoBackend) -> Option<TcpListener> {
-    TcpListener::bind(backend.address)
-        .await
-        .inspect_err(|error| tracing::warn!(backend = backend.name, address = %backend.address, %error, "cannot listen on the address of a demo backend"))
-        .ok()
+async fn listen(backend: &DemoBackend, place: &Place) -> Option<TcpListener> {
+    let (backend, address) = (&backend.name, place.address);
+    let failed =
+        |error: &_| tracing::warn!(backend, %address, %error, "cannot listen on the address of a demo backend");
+    place.listen().await.inspect_err(failed).ok()
 }
 
 /// Accepts the next connection; pending forever without a listener.
@@ -85,31 +96,24 @@ async fn accept(listener: Option<&TcpListener>) -> TcpStream {
     }
 }
 
-async fn serve_connection(backend: Arc<DemoBackend>, stream: TcpStream) {
-    let service = service_fn(|request| {
-        let backend = Arc::clone(&backend);
-        async move { Ok::<_, Infallible>(respond(&backend, &request).await) }
-    });
-    // Health checkers often close connections early, so errors are not logged.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-}
-
-async fn respond(backend: &DemoBackend, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    let mode = *backend.mode.borrow();
-    let (status, body) = match mode {
-        Mode::Hang => return std::future::pending().await,
-        Mode::Fail => (StatusCode::SERVICE_UNAVAILABLE, format!("{} is failing\n", backend.name)),
-        Mode::Ok | Mode::Slow | Mode::Refuse if !matches!(request.uri().path(), "/" | "/healthz") => {
-            (StatusCode::NOT_FOUND, "the only paths are / and /healthz\n".to_owned())
-        }
-        Mode::Ok | Mode::Refuse => (StatusCode::OK, format!("{}\n", backend.name)),
-        Mode::Slow => {
-            tokio::time::sleep(backend.slow).await;
-            (StatusCode::OK, format!("{}\n", backend.name))
-        }
-    };
-    backend.responses.fetch_add(1, Ordering::Relaxed);
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response
+/// Serves one connection, of which only VIPs report client and VIP.
+fn serve_connection(
+    backend: Arc<DemoBackend>,
+    stream: TcpStream,
+    place: &Place,
+    service: Service,
+) -> BoxFuture<'static, ()> {
+    if service == Service::Echo {
+        return echo_stream(backend, stream).boxed();
+    }
+    let peers = place.namespace.as_ref().and_then(|_| Peers::new(&stream));
+    async move {
+        let service = service_fn(|request| {
+            let backend = Arc::clone(&backend);
+            async move { respond(&backend, &request, peers).await }
+        });
+        // Health checkers often close connections early, so errors are not logged.
+        let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    }
+    .boxed()
 }

@@ -22,7 +22,7 @@ pub struct Context {
     pub registry: Registry,
 }
 
-/// Intervals and limits of a node; the defaults are those of a kubelet.
+/// Intervals and limits of a node; the defaults are those of a kubelet, except `refresh`.
 #[derive(Clone, Debug)]
 pub struct Timings {
     /// Delay of a container's second restart. The first restart is immediate, later delays double.
@@ -31,6 +31,8 @@ pub struct Timings {
     pub restart_max: Duration,
     /// Delay before a retry after an error outside the container: a missing ConfigMap, an unreachable API server.
     pub retry: Duration,
+    /// Interval of reading the Secrets and ConfigMaps of volumes. Shorter than a kubelet's, so that nobody waits for it.
+    pub refresh: Duration,
     /// Interval of renewing the Lease and checking the Node object.
     pub heartbeat: Duration,
     /// Grace period of pods when the node stops.
@@ -43,6 +45,7 @@ impl Default for Timings {
             restart_base: Duration::from_secs(10),
             restart_max: Duration::from_secs(300),
             retry: Duration::from_secs(2),
+            refresh: Duration::from_secs(1),
             heartbeat: Duration::from_secs(10),
             stop_within: Duration::from_secs(5),
         }

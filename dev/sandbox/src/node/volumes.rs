@@ -1,7 +1,7 @@
 //! A pod's volumes as plain directories: hostPath below the node's root, all other volumes below the pod's directory.
 //! `/run/netns` is the machine's own, because the sandbox's nodes share its network namespaces.
 //!
-//! ServiceAccount tokens are renewed before they expire. Processes have no mount namespace; `path_map` rewrites their paths.
+//! ServiceAccount tokens are renewed before they expire; the files of Secrets and ConfigMaps follow their objects. Processes have no mount namespace; `path_map` rewrites their paths.
 
 use std::{
     collections::BTreeMap,
@@ -52,6 +52,8 @@ struct Projected {
     sources: Vec<VolumeProjection>,
     /// Time of the token's renewal.
     renew_at: Option<Timestamp>,
+    /// Files with data of Secrets and ConfigMaps, as written.
+    data: BTreeMap<PathBuf, Vec<u8>>,
 }
 
 /// Creates all volumes of the pod.
@@ -104,47 +106,71 @@ impl Renewal {
         make_dir(&dir)?;
         if volume.empty_dir.is_none() {
             let sources = projections(volume)?;
-            let mut projected = Projected { dir: dir.clone(), sources, renew_at: None };
+            let mut projected = Projected { dir: dir.clone(), sources, renew_at: None, data: BTreeMap::new() };
             projected.write(pod).await?;
             self.projected.push(projected);
         }
         Ok(dir)
     }
 
-    /// Renews tokens before they expire; never returns.
+    /// Renews tokens before they expire, and follows Secrets and ConfigMaps; never returns.
     pub async fn run(mut self, pod: &RunningPod) {
+        let now = Timestamp::now();
+        let mut due: Vec<_> = self.projected.iter().map(|projected| projected.due(now, pod)).collect();
         loop {
-            let Some(next) = self.projected.iter_mut().filter(|p| p.renew_at.is_some()).min_by_key(|p| p.renew_at)
-            else {
-                return std::future::pending().await;
-            };
-            let wait = next.renew_at.map_or(0.0, |at| at.duration_since(Timestamp::now()).as_secs_f64());
+            let next = due.iter().enumerate().filter_map(|(index, due)| Some(((*due)?, index))).min();
+            let Some((at, index)) = next else { return std::future::pending().await };
+            let wait = at.duration_since(Timestamp::now()).as_secs_f64();
             tokio::time::sleep(Duration::try_from_secs_f64(wait).unwrap_or_default()).await;
-            if let Err(error) = next.write(pod).await {
-                tracing::warn!(pod = pod.name(), %error, "cannot renew a ServiceAccount token");
+            if let Err(error) = self.projected[index].write(pod).await {
+                tracing::warn!(pod = pod.name(), %error, "cannot renew the files of a volume");
                 tokio::time::sleep(pod.node.timings.retry).await;
             }
+            due[index] = self.projected[index].due(Timestamp::now(), pod);
         }
     }
 }
 
 impl Projected {
+    /// Time of the next write, after one at `now`.
+    fn due(&self, now: Timestamp, pod: &RunningPod) -> Option<Timestamp> {
+        let has_data = self.sources.iter().any(|source| source.config_map.is_some() || source.secret.is_some());
+        let refresh = has_data.then(|| now + pod.node.timings.refresh);
+        self.renew_at.into_iter().chain(refresh).min()
+    }
+
     async fn write(&mut self, pod: &RunningPod) -> Result<(), ConfigError> {
+        let mut data = BTreeMap::new();
         for source in &self.sources {
             if let Some(token) = &source.service_account_token {
-                self.renew_at = Some(write_token(pod, &self.dir, token).await?);
+                if self.renew_at.is_none_or(|at| at <= Timestamp::now()) {
+                    self.renew_at = Some(write_token(pod, &self.dir, token).await?);
+                }
             } else if let Some(map) = &source.config_map {
-                let data = pod.config_map(&map.name, map.optional).await?;
-                write_data(&self.dir, data, map.items.as_deref(), map.optional)?;
+                let content = pod.config_map(&map.name, map.optional).await?;
+                data.extend(files(content, map.items.as_deref(), map.optional)?);
             } else if let Some(secret) = &source.secret {
-                let data = pod.secret(&secret.name, secret.optional).await?;
-                write_data(&self.dir, data, secret.items.as_deref(), secret.optional)?;
+                let content = pod.secret(&secret.name, secret.optional).await?;
+                data.extend(files(content, secret.items.as_deref(), secret.optional)?);
             } else if let Some(fields) = &source.downward_api {
                 write_fields(pod, &self.dir, fields)?;
             } else {
                 return Err(ConfigError::Unsupported { what: "a projected clusterTrustBundle".to_owned() });
             }
         }
+        self.replace_data(data)
+    }
+
+    /// Writes the files that differ and removes those without a key.
+    fn replace_data(&mut self, data: BTreeMap<PathBuf, Vec<u8>>) -> Result<(), ConfigError> {
+        for (path, value) in data.iter().filter(|(path, value)| self.data.get(*path) != Some(*value)) {
+            write_file(&self.dir.join(path), value)?;
+        }
+        for path in self.data.keys().filter(|path| !data.contains_key(*path)) {
+            let path = self.dir.join(path);
+            std::fs::remove_file(&path).map_err(|source| ConfigError::File { path, source })?;
+        }
+        self.data = data;
         Ok(())
     }
 }
@@ -220,23 +246,22 @@ async fn write_token(
     Ok(now + lifetime * 4 / 5)
 }
 
-fn write_data(
-    dir: &Path,
+/// The files of a Secret or ConfigMap.
+fn files(
     data: Option<Data>,
     items: Option<&[KeyToPath]>,
     optional: Option<bool>,
-) -> Result<(), ConfigError> {
-    let Some(data) = data else { return Ok(()) };
+) -> Result<BTreeMap<PathBuf, Vec<u8>>, ConfigError> {
+    let Some(mut data) = data else { return Ok(BTreeMap::new()) };
     let Some(items) = items else {
-        return data.iter().try_for_each(|(key, value)| write_file(&dir.join(key), value));
+        return Ok(data.into_iter().map(|(key, value)| (key.into(), value)).collect());
     };
+    let mut files = BTreeMap::new();
     for item in items {
-        let value = present(data.get(&item.key), optional, || format!("key {:?}", item.key))?;
-        if let Some(value) = value {
-            write_file(&dir.join(&item.path), value)?;
-        }
+        let value = present(data.remove(&item.key), optional, || format!("key {:?}", item.key))?;
+        files.extend(value.map(|value| (PathBuf::from(&item.path), value)));
     }
-    Ok(())
+    Ok(files)
 }
 
 fn write_fields(pod: &RunningPod, dir: &Path, fields: &DownwardAPIProjection) -> Result<(), ConfigError> {

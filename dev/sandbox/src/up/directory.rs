@@ -41,13 +41,13 @@ impl Directory {
     }
 
     fn check_length(&self, nodes: &[NodeSpec]) -> Result<(), SandboxError> {
-        let too_long = |node: &&NodeSpec| self.socket(node, "stats.sock").as_os_str().len() > SOCKET_PATH;
+        let too_long = |node: &&NodeSpec| self.packets_socket(node).as_os_str().len() > SOCKET_PATH;
         match nodes.iter().find(too_long) {
             None => Ok(()),
             Some(node) => Err(SandboxError::Usage {
                 message: format!(
                     "--dir is too long: the path of a socket is limited to {SOCKET_PATH} bytes, but {} is longer",
-                    self.socket(node, "stats.sock").display()
+                    self.packets_socket(node).display()
                 ),
             }),
         }
@@ -86,6 +86,11 @@ impl Directory {
         self.run_vpp(node).join(name)
     }
 
+    /// The socket for packets through the node's simulated VPP.
+    pub fn packets_socket(&self, node: &NodeSpec) -> PathBuf {
+        self.socket(node, "packets.sock")
+    }
+
     /// The log file of one child.
     pub fn log(&self, name: &str) -> PathBuf {
         self.path.join(format!("logs/{name}.log"))
@@ -105,6 +110,7 @@ impl Directory {
             (assets.path(Tool::Kubectl), "kubectl"),
             (assets.path(Tool::Helm), "helm"),
             (binaries.join("maglev-sandbox"), "maglev-sandbox"),
+            (binaries.join("maglev-tester"), "maglev-tester"),
             (maglevc.clone(), "maglevc"),
             (maglevc, "kubectl-maglev"),
         ];

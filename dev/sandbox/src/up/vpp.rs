@@ -20,7 +20,7 @@ use crate::processes::{Launch, Process, Processes};
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// Time between SIGTERM and SIGKILL.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
-/// Simulated traffic to each VIP, in packets per second.
+/// Simulated traffic to each VIP, in packets per second, on machines without packets.
 const TRAFFIC: &str = "100";
 /// Delay before a restart.
 const RESTART: Duration = Duration::from_secs(1);
@@ -30,6 +30,12 @@ const RESTART: Duration = Duration::from_secs(1);
 pub struct RealVpp {
     node: String,
     dir: PathBuf,
+}
+
+impl RealVpp {
+    pub fn is_for(&self, node: &NodeSpec) -> bool {
+        self.node == node.name
+    }
 }
 
 impl FromStr for RealVpp {
@@ -74,17 +80,19 @@ impl Vpps {
         directory: &Directory,
         nodes: &[NodeSpec],
         real: &[RealVpp],
+        has_packets: bool,
         processes: &Processes,
     ) -> Result<Self, SandboxError> {
         let vpps = Self { shutdown: CancellationToken::new(), supervisors: TaskTracker::new() };
         for node in nodes {
             let run_vpp = directory.run_vpp(node);
-            if let Some(real) = real.iter().find(|real| real.node == node.name) {
+            if let Some(real) = real.iter().find(|real| real.is_for(node)) {
                 link(&real.dir, &run_vpp)?;
                 continue;
             }
             fs::create_dir_all(&run_vpp).map_err(SandboxError::file("create", &run_vpp))?;
-            let supervisor = VppSupervisor { launch: launch(directory, node)?, processes: processes.clone() };
+            let supervisor =
+                VppSupervisor { launch: launch(directory, node, has_packets)?, processes: processes.clone() };
             let process = processes.spawn(supervisor.launch.clone()).await?;
             wait_until_listening(&process, &directory.socket(node, "api.sock")).await?;
             vpps.supervisors.spawn(supervisor.run(process, vpps.shutdown.clone()));
@@ -106,11 +114,16 @@ fn link(real: &Path, run_vpp: &Path) -> Result<(), SandboxError> {
     std::os::unix::fs::symlink(real, run_vpp).map_err(SandboxError::file("link", run_vpp))
 }
 
-fn launch(directory: &Directory, node: &NodeSpec) -> Result<Launch, SandboxError> {
+fn launch(directory: &Directory, node: &NodeSpec, has_packets: bool) -> Result<Launch, SandboxError> {
     let name = format!("vpp-{}", node.name);
     let program = std::env::current_exe().map_err(SandboxError::file("find", "this program"))?;
     let log = directory.log(&name);
-    let launch = Launch::new(name, program, log).arg("vpp").arg("--traffic").arg(TRAFFIC);
+    let launch = Launch::new(name, program, log).arg("vpp");
+    let launch = if has_packets {
+        launch.arg("--packets-socket").arg(directory.packets_socket(node))
+    } else {
+        launch.arg("--traffic").arg(TRAFFIC)
+    };
     let launch = launch.arg("--api-socket").arg(directory.socket(node, "api.sock"));
     Ok(launch.arg("--stats-socket").arg(directory.socket(node, "stats.sock")))
 }

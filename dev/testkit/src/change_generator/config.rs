@@ -1,6 +1,6 @@
 //! Random configurations: the objects of a node, and their changes.
 
-use std::{net::Ipv6Addr, sync::Arc};
+use std::{collections::HashSet, net::Ipv6Addr, sync::Arc};
 
 use maglev_model::{
     body_pattern::BodyPattern,
@@ -11,6 +11,7 @@ use maglev_model::{
         VppConf,
     },
     name::Name,
+    path::PathProbe,
     problem::{Problem, Reason},
     vip::{Dscp, Encap, Protocol, Service, TableLength, VipKey, Weight},
 };
@@ -52,6 +53,7 @@ impl ChangeGenerator {
         delta
     }
 
+    /// Resolves references and conflicts: like in an index, at most one Frontend of a VIP is not withdrawn.
     fn resolve(&mut self) {
         let Config { health_checks, backends, frontends, .. } = &mut self.config;
         *backends = change_all(backends, |backend: &mut Backend| {
@@ -60,7 +62,11 @@ impl ChangeGenerator {
                 backend.check = health_checks.get(&check.name).cloned().map_or_else(missing, Check::Probe);
             }
         });
+        let mut claimed = HashSet::new();
         *frontends = change_all(frontends, |frontend: &mut Frontend| {
+            if !matches!(frontend.standing, Standing::Withdrawn(_)) && !claimed.insert(frontend.vip) {
+                frontend.standing = Standing::Withdrawn(Problem::new(Reason::Conflicted, "", ""));
+            }
             for member in frontend.pools.iter_mut().flat_map(|pool| &mut pool.members) {
                 if let MemberTarget::Backend(backend) = &member.target {
                     let unreadable = MemberTarget::Unreadable { address: None };
@@ -161,6 +167,8 @@ impl ChangeGenerator {
             sticky: self.rng.bool(),
             on_backend_down: if self.rng.bool() { OnBackendDown::Flush } else { OnBackendDown::Keep },
             table_length: TableLength::new(256 << self.rng.u32(..8)).expect("a power of two in the range"),
+            path_probe: self
+                .some(|generator| PathProbe { interval: generator.duration(), packet_size: generator.rng.u16(..) }),
         })
     }
 

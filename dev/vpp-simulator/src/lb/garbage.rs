@@ -2,6 +2,7 @@
 //!
 //! VPP collects the servers of a VIP when one of them is added or removed, and those of all VIPs periodically
 //! (`lb-gc-process`), but each VIP at most once per interval. A removed server can stay for up to two intervals.
+//! A server that an entry of the sticky table of packets refers to stays, even if the entry has expired.
 //! Up to 26.06 there is no periodic collection: deleted VIPs stay until the CLI command `lb conf`, with arguments, collects
 //! them.
 
@@ -31,7 +32,7 @@ impl Lb {
         let slots: Vec<_> = vip.servers.iter().map(|(place, &slot)| (place, slot)).collect();
         for (place, slot) in slots {
             let server = self.servers.get(slot).expect("a VIP's server is in the pool");
-            if !server.used && server.removed_at + minimum < at {
+            if !server.used && server.removed_at + minimum < at && !self.sticky.holds(slot) {
                 self.collect(index, place, slot);
             }
         }

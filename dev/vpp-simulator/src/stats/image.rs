@@ -1,10 +1,10 @@
 //! The words of the segment for given values: header, vectors, directory. Pure.
 
 use super::{Figures, RouteFigures};
-use crate::{THREADS, sticky::shares};
+use crate::THREADS;
 
 /// Size of the memory file in bytes: VPP's default.
-pub const SIZE: usize = 32 << 20;
+const DEFAULT_SIZE: usize = 32 << 20;
 /// Size of the header in words.
 pub const EPOCH: usize = 2;
 pub const IN_PROGRESS: usize = 3;
@@ -28,6 +28,12 @@ pub struct Layout {
     routes: usize,
 }
 
+/// Size in bytes of a memory file for `routes` routes beside those of the plugin. A vector grows to a power of two.
+pub fn file_size(routes: u32) -> usize {
+    let (counters, words) = (2, 2);
+    DEFAULT_SIZE + (routes as usize * 2).next_power_of_two() * counters * words * THREADS * size_of::<u64>()
+}
+
 impl Layout {
     /// The layout with room for all of `figures`.
     pub fn grown(self, figures: &Figures) -> Self {
@@ -35,7 +41,7 @@ impl Layout {
             |last: Option<&u32>, least: usize| last.map_or(least, |last| (*last as usize + 2).next_power_of_two());
         Self {
             vips: self.vips.max(room(figures.vips.keys().last(), 0)),
-            routes: self.routes.max(room(figures.to.keys().last(), 16)),
+            routes: self.routes.max(room(figures.routes.checked_sub(1).as_ref(), 16)),
         }
     }
 }
@@ -73,11 +79,12 @@ impl Image {
 
     /// Some of the entries of a real VPP, then those of the plugin.
     fn entries(&mut self, figures: &Figures) -> Vec<Entry> {
-        let memory = self.simple(&[vec![SIZE as u64, SIZE as u64 / 8, SIZE as u64 / 8 * 7, 0, 0, 0, 0]]);
+        let memory =
+            self.simple(&[vec![DEFAULT_SIZE as u64, DEFAULT_SIZE as u64 / 8, DEFAULT_SIZE as u64 / 8 * 7, 0, 0, 0, 0]]);
         let rates = self.simple(&[vec![0, 0], vec![0, 0]]);
         let names = self.names(&["local0", "tap0"]);
         let drops = self.simple(&[vec![0, 7], vec![0, 35]]);
-        let (to, via) = (self.routes(&figures.to), self.routes(&figures.via));
+        let (to, via) = (self.routes(figures, &figures.to), self.routes(figures, &figures.via));
         let link = |target: u64, column: u64| target | column << 32;
         let mut entries = vec![
             (1, figures.heartbeat, "/sys/heartbeat"),
@@ -107,18 +114,19 @@ impl Image {
     fn vips(&mut self, figures: &Figures, kind: usize) -> u64 {
         let mut threads = [vec![0; self.layout.vips], vec![0; self.layout.vips]];
         for (index, counters) in &figures.vips {
-            for (thread, share) in threads.iter_mut().zip(shares(counters[kind])) {
+            for (thread, share) in threads.iter_mut().zip(figures.shares(counters[kind])) {
                 thread[*index as usize] = share;
             }
         }
         self.simple(&threads)
     }
 
-    fn routes(&mut self, figures: &RouteFigures) -> u64 {
+    fn routes(&mut self, figures: &Figures, routes: &RouteFigures) -> u64 {
         let mut threads = [vec![0; 2 * self.layout.routes], vec![0; 2 * self.layout.routes]];
-        for (index, (packets, bytes)) in figures {
+        for (index, (packets, bytes)) in routes {
             let at = 2 * *index as usize;
-            for (thread, share) in threads.iter_mut().zip(shares(*packets).into_iter().zip(shares(*bytes))) {
+            let shares = figures.shares(*packets).into_iter().zip(figures.shares(*bytes));
+            for (thread, share) in threads.iter_mut().zip(shares) {
                 (thread[at], thread[at + 1]) = share;
             }
         }

@@ -2,14 +2,19 @@
 import type { AdminState } from "./values";
 
 /** The mode of sign-in. */
-export type AdminMode = "basic" | "token";
+export type SignInMode = "basic" | "token";
 
 /** The input of the sign-in form, of either mode. */
 export type SignInBody = { readonly user: string; readonly password: string } | { readonly token: string };
 
 /** The state of sign-in for the page. */
 export interface SessionStatus {
-  readonly mode: AdminMode;
+  /** Absent if nobody can sign in. */
+  readonly mode?: SignInMode;
+  /** True if only users who have signed in may read. */
+  readonly to_read: boolean;
+  /** True if users who have signed in may make changes. */
+  readonly to_change: boolean;
   readonly signed_in?: SignedIn;
 }
 

@@ -30,6 +30,10 @@ export interface ProblemDetail {
 /** The reason of a problem. */
 export type ProblemReason =
   | "AddressOwnedByOtherNamespace"
+  | "AddressNotAllowed"
+  | "ProbeNotAllowed"
+  | "QuotaExceeded"
+  | "PolicyViolation"
   | "AddressUsedByNode"
   | "AddressUsedByFrontend"
   | "Conflicted"
@@ -52,6 +56,7 @@ export type ProblemReason =
   | "EncapFamilyMismatch"
   | "EncapUnsupported"
   | "NatVipInVpp"
+  | "OtherVipInVpp"
   | "NoBackends"
   | "NoSourceAddress"
   | "WeightsTooLarge"
@@ -77,7 +82,14 @@ export type Flag =
   | "backends_down";
 
 /** A kind of object that agents watch. */
-export type Kind = "HealthCheck" | "Backend" | "Frontend" | "LoadBalancerConfig" | "Node";
+export type Kind =
+  | "HealthCheck"
+  | "Backend"
+  | "Frontend"
+  | "LoadBalancerConfig"
+  | "AddressPolicy"
+  | "Node"
+  | "Namespace";
 
 /** A kind of the group maglev.vpp.io. */
 export type ObjectKind = "Backend" | "Frontend" | "HealthCheck" | "LoadBalancerConfig" | "MaglevNode";

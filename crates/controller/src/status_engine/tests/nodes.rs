@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::json;
 
 use super::scene::{Scene, frontend_spec, name};
-use crate::links::LinkUpdate;
+use crate::links::{LinkFailure, LinkUpdate};
 use maglev_crd::Capability;
 use maglev_kube::cluster_watch::BoundPod;
 use maglev_model::{
@@ -60,6 +60,12 @@ fn maglev_node_is_created_for_each_agent_and_shows_its_reports() {
     assert_eq!(scene.condition_of("MaglevNode", "a", "AgentConnected"), "False NotConnected");
     assert_eq!(scene.condition_of("MaglevNode", "a", "VPPConnected"), "Unknown AgentNotConnected");
     assert_eq!(scene.condition_of("MaglevNode", "a", "Ready"), "False NotConnected");
+    for reason in ["TLSNotTrusted", "TokenRefused"] {
+        let failure = LinkFailure { reason, error: format!("{reason}: the reason").as_str().into() };
+        scene.engine.apply_link(LinkUpdate::Link("a".into(), Err(failure)));
+        scene.reconcile();
+        assert_eq!(scene.condition_of("MaglevNode", "a", "AgentConnected"), format!("False {reason}"));
+    }
 }
 
 #[test]

@@ -33,7 +33,8 @@ use maglev_model::{
     weights::ActivePool,
 };
 
-const KINDS: [Kind; 4] = [Kind::HealthCheck, Kind::Backend, Kind::Frontend, Kind::LoadBalancerConfig];
+const KINDS: [Kind; 5] =
+    [Kind::HealthCheck, Kind::Backend, Kind::Frontend, Kind::LoadBalancerConfig, Kind::AddressPolicy];
 
 pub struct Scene {
     pub(crate) engine: StatusEngine,
@@ -385,7 +386,8 @@ fn observed(kind: Kind, name: &Name, spec: &Value, stored: &StoredStatus) -> Obs
         Kind::Backend => Object::Backend(decode(meta, spec)),
         Kind::Frontend => Object::Frontend(decode(meta, spec)),
         Kind::LoadBalancerConfig => Object::LoadBalancerConfig(decode(meta, spec)),
-        Kind::Node => unreachable!("Nodes are not objects of the index here"),
+        Kind::AddressPolicy => Object::AddressPolicy(decode(meta, spec)),
+        Kind::Node | Kind::Namespace => unreachable!("not kinds that users write"),
     };
     ObservedObject { object, stored: stored.clone() }
 }

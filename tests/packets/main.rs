@@ -1,0 +1,23 @@
+//! Tests with packets: clients and backends in network namespaces, and simulated VPPs between them. Each test programs the
+//! VPPs itself; `tests/cluster/packets.rs` has the tests with agents.
+//!
+//! The tests need root and `/dev/net/tun`. Elsewhere each prints that it is not run.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy.toml allows them in tests, but not in functions that tests call"
+)]
+
+mod affinity;
+mod backends;
+mod connection;
+mod encapsulation;
+mod flows;
+mod lab;
+mod load;
+mod lost_vpp;
+mod namespaces;
+mod packet_size;
+mod path_probe;
+mod shares;

@@ -1,6 +1,7 @@
 //! Packets through a whole sandbox: clients, agents that program simulated VPPs, and backends that fail.
 
 mod clients;
+mod required_path;
 mod restarts;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ use tokio::process::Command;
 use tokio::time::Instant;
 
 use self::clients::{Load, Row, Running, backend, tested, tester, until_only};
+use self::required_path::required_path;
 use self::restarts::{restart_agents, restart_api_server, restart_controller, restart_vpp};
 use super::harness::{LIMIT, eventually, root, run};
 use super::sandbox::Sandbox;
@@ -108,6 +110,12 @@ impl Steps {
         };
         eventually("every path works", works).await;
         self.done("path probes");
+    }
+
+    /// Weights follow a path that the Frontend requires.
+    async fn required_path(&mut self) {
+        required_path(&self.sandbox).await;
+        self.done("required path");
     }
 
     /// Each client has one backend, also over both nodes.
@@ -258,6 +266,7 @@ async fn flows_survive_restarts_and_leave_failed_backends() {
     assert!(PRIMARY.contains(&first.as_str()), "{first}");
     steps.done("start");
     steps.path_probes().await;
+    steps.required_path().await;
     steps.shares().await;
     steps.affinity().await;
     steps.restarts_and_pause().await;

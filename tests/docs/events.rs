@@ -80,6 +80,7 @@ fn samples() -> Vec<Event> {
                 address: [192, 0, 2, 1].into(),
                 state: PathState::Timeout,
                 since: Timestamp::UNIX_EPOCH,
+                in_doubt: false,
                 detail: "no answer".into(),
             },
         },

@@ -40,7 +40,7 @@ impl Prober {
         let service = Service::Port { protocol: Protocol::Tcp, port: vip.port().try_into().unwrap() };
         let key = VipKey { address: vip.ip(), service };
         let encap = if addresses[0].is_ipv4() { Encap::Gre4 } else { Encap::Gre6 };
-        let probe = PathProbe { interval: Duration::from_secs(2), packet_size: 1500 };
+        let probe = PathProbe { interval: Duration::from_secs(2), ..PathProbe::default() };
         let pool = objects::pool("primary", &backends.iter().collect::<Vec<_>>());
         let frontend = objects::frontend("shop/web", key, vec![pool]);
         let frontend = Frontend { encap: Some(encap), path_probe: Some(probe), ..frontend };

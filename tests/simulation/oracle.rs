@@ -70,7 +70,7 @@ pub fn is_member(version: &Version, vip: VipKey, address: IpAddr) -> bool {
 pub fn want(version: &Version, vip: VipKey, address: IpAddr) -> Want {
     let Some(frontend) = frontend(version, vip) else { return Want::Absent };
     let certain = conditions(version, vip).all(|(_, condition)| condition.is_known());
-    let effective = effective_weights(&frontend.pools, &version.health, |_| None);
+    let effective = effective_weights(frontend, &version.health, |_| None);
     match effective.ases.get(&address).map(|server| server.weight) {
         None => Want::Absent,
         Some(DesiredWeight::Keep { .. }) => Want::Kept,

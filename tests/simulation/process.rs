@@ -13,7 +13,7 @@ use std::{
 
 use futures::future::BoxFuture;
 use maglev_agent::{Agent, AgentError, AgentOptions, AgentStatus, VppConnector};
-use maglev_health::{Checker, HealthOptions, LastProbes, LoopBeat, PathMetrics, ProbeMetrics};
+use maglev_health::{Checker, HealthOptions, LastProbes, LoopBeat, PathMetrics, PathProber, ProbeMetrics};
 use maglev_index::{Index, IndexOptions, Object};
 use maglev_model::{
     config::{Config, Kind},
@@ -71,6 +71,7 @@ impl Process {
             max_in_flight: 64,
             metrics: ProbeMetrics::default(),
             path_metrics: PathMetrics::default(),
+            path_prober: PathProber::default(),
             beat: LoopBeat::default(),
             last_probes: LastProbes::default(),
         };

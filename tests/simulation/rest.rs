@@ -101,7 +101,7 @@ fn check_vips(snapshot: &Snapshot, config: &Config, health: &HealthSnapshot) -> 
             return Err(format!("{vip} has {:?}", in_vpp.settings));
         }
         let weights = snapshot.weights(vip);
-        let effective = effective_weights(&frontend.pools, health, |address| weights.get(&address).copied());
+        let effective = effective_weights(frontend, health, |address| weights.get(&address).copied());
         if !weights.keys().eq(effective.ases.keys()) && !is_excluded {
             return Err(format!("{vip} has servers {:?}, not {:?}", weights.keys(), effective.ases.keys()));
         }

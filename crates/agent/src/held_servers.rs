@@ -116,11 +116,17 @@ fn held_weight(condition: Option<BackendCondition>, serves: bool, before: Weight
         _ if serves => DesiredWeight::Set(Weight::ZERO),
         Some(BackendCondition::Up) | None => DesiredWeight::Set(before),
         Some(
-            BackendCondition::Down | BackendCondition::Unknown | BackendCondition::Paused | BackendCondition::Disabled,
+            BackendCondition::Down
+            | BackendCondition::PathDown
+            | BackendCondition::Unknown
+            | BackendCondition::Paused
+            | BackendCondition::Disabled,
         ) => DesiredWeight::Set(Weight::ZERO),
         Some(
             BackendCondition::Suspect
+            | BackendCondition::PathSuspect
             | BackendCondition::NeverKnown
+            | BackendCondition::PathUnknown
             | BackendCondition::CheckMissing
             | BackendCondition::Unreadable,
         ) => DesiredWeight::Keep { if_absent: None },

@@ -126,6 +126,11 @@ impl Inputs {
             let users = self.backends.set_health(name, health);
             affected.addresses.extend(users.map(|(address, _)| *address));
         }
+        let frontends = self.config.as_ref().map(|config| &config.frontends);
+        for change in self.health.paths.diff(&new.paths) {
+            let (DiffItem::Add(path, _) | DiffItem::Update { new: (path, _), .. } | DiffItem::Remove(path, _)) = change;
+            affected.addresses.extend(frontends.and_then(|all| Some(all.get(&path.frontend)?.vip.address)));
+        }
         self.health = new;
         affected
     }
@@ -149,7 +154,7 @@ impl Inputs {
     /// True if every backend of `frontend` has had a health state since the start.
     pub fn all_backends_known(&self, frontend: &Frontend) -> bool {
         members(frontend)
-            .all(|member| BackendCondition::from_snapshot(&member.target, &self.health) != BackendCondition::NeverKnown)
+            .all(|member| !BackendCondition::of_member(frontend, &member.target, &self.health).is_never_known())
     }
 
     /// The condition of a Backend, which need not be in use.
@@ -168,7 +173,8 @@ impl Inputs {
             let suspect = |family| self.health.suspect(family);
             let condition = |index: usize, member: &Member| {
                 let health = backends.get(index).and_then(|slot| self.backends.health(*slot));
-                BackendCondition::new(&member.target, health, suspect)
+                let condition = BackendCondition::new(&member.target, health, suspect);
+                condition.with_path_of(frontend, &member.target, &self.health)
             };
             view.effective = effective_weights_by(&frontend.pools, condition, vpp_weights(actual, frontend.vip));
         }

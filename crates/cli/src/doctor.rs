@@ -15,13 +15,16 @@ use serde::Serialize;
 
 use super::{
     coverage::NodeCoverage,
+    fan_out::Responses,
     output::{Page, Printable},
     path::{Path, advice},
+    style::Style,
 };
 use maglev_fleet::NodeState;
 use maglev_model::{
     Name,
     config::{Backend, Frontend},
+    path::{PathHealth, PathKey},
     vip::Encap,
 };
 
@@ -33,8 +36,11 @@ pub struct Preparation {
     #[serde(flatten)]
     coverage: NodeCoverage,
     frontends: Vec<Use>,
-    /// The probed paths to the Backend, as each node reports them.
+    /// The paths to the Backend as each node just probed them, or else as it last reported them.
     paths: Vec<NodePath>,
+    /// Nodes that could not probe the paths now, with the reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    not_probed: BTreeMap<Arc<str>, String>,
     steps: Vec<Step>,
 }
 
@@ -43,6 +49,8 @@ pub struct Preparation {
 #[serde(rename_all = "camelCase")]
 struct NodePath {
     node: Arc<str>,
+    /// True for the result of a probe for this command, false for the state that the node last reported.
+    probed_now: bool,
     #[serde(flatten)]
     path: Path,
     /// Advice on the state.
@@ -79,8 +87,8 @@ struct Step {
 }
 
 impl Preparation {
-    /// `None` if no reporting node has the Backend.
-    pub fn new(name: &Name, nodes: Vec<NodeState>) -> Option<Self> {
+    /// `probed` has the paths as each node just probed them. `None` if no reporting node has the Backend.
+    pub fn new(name: &Name, nodes: Vec<NodeState>, probed: Responses<Vec<(PathKey, PathHealth)>>) -> Option<Self> {
         let (nodes, coverage) = NodeCoverage::split(nodes);
         let backends = nodes.iter().filter_map(|node| node.view.backends.get(name));
         let backend = backends.max_by_key(|backend| backend.revision.generation)?;
@@ -91,12 +99,22 @@ impl Preparation {
                 *entry = frontend;
             }
         }
-        let paths = nodes.iter().flat_map(|node| {
-            let paths = node.view.backend_paths(name).map(|(key, health)| Path::new(&key.frontend, health));
-            paths.map(move |path| NodePath { node: Arc::clone(&node.node), advice: advice(path.kind), path })
-        });
+        let mut paths = Vec::new();
+        for node in &nodes {
+            let to_path = |(key, health): (&PathKey, &PathHealth)| Path::new(&key.frontend, health);
+            let (probed_now, found): (_, Vec<Path>) = match probed.get(&node.node) {
+                Some(Ok(found)) => (true, found.iter().map(|(key, health)| to_path((key, health))).collect()),
+                _ => (false, node.view.backend_paths(name).map(to_path).collect()),
+            };
+            let of_node =
+                |path: Path| NodePath { node: Arc::clone(&node.node), probed_now, advice: advice(path.kind), path };
+            paths.extend(found.into_iter().map(of_node));
+        }
+        let is_probed = |node: &Arc<str>| paths.iter().any(|path| path.node == *node);
+        let failed = probed.into_iter().filter_map(|(node, found)| Some((node, found.err()?)));
+        let not_probed = failed.filter(|(node, _)| is_probed(node)).collect();
         let frontends = newest.into_values().map(|frontend| &**frontend);
-        Some(Self { paths: paths.collect(), ..Self::from_objects(backend, frontends, coverage) })
+        Some(Self { paths, not_probed, ..Self::from_objects(backend, frontends, coverage) })
     }
 
     fn from_objects<'f>(
@@ -113,6 +131,7 @@ impl Preparation {
             address: backend.address,
             coverage,
             paths: Vec::new(),
+            not_probed: BTreeMap::new(),
             steps: steps::all(backend.address, &Packets::new(&frontends)),
             frontends,
         }
@@ -173,8 +192,12 @@ impl Printable for Preparation {
         if !self.paths.is_empty() {
             page.heading("# Path probes: a SYN in a tunnel from each node, answered directly by the VIP");
         }
-        for NodePath { node, path, advice } in &self.paths {
-            page.styled(path.style(), format_args!("# {} from {node}: {}", path.name, path.text(now)));
+        for (node, reason) in &self.not_probed {
+            page.styled(Style::Warn, format_args!("# {node} did not probe now: {reason}"));
+        }
+        for NodePath { node, probed_now, path, advice } in &self.paths {
+            let text = if *probed_now { path.result() } else { format!("{}, reported", path.text(now)) };
+            page.styled(path.style(), format_args!("# {} from {node}: {text}", path.name));
             if let Some(advice) = advice {
                 page.line(format_args!("#   {advice}"));
             }

@@ -12,6 +12,7 @@ use super::{
     backend::{Backends, detail::BackendOverview, detail::Response, why::Explanation},
     doctor::Preparation,
     events::line::{EventLine, remark},
+    fan_out::Responses,
     flags::Output,
     frontend::{Frontends, detail::FrontendOverview},
     health_check::HealthChecks,
@@ -207,7 +208,7 @@ fn pages(set: &mut Generated) -> Vec<(&'static str, String)> {
             LastWriter { manager: set.text(), at: Some(set.time()), by: Some(set.text()), reason: Some(set.text()) };
         pages.add_some("show backend", BackendOverview::new(&name, nodes.clone(), &responses));
         pages.add_some("why backend", Explanation::new(&name, nodes.clone(), &details, Some(writer)));
-        pages.add_some("doctor backend", Preparation::new(&name, nodes.clone()));
+        pages.add_some("doctor backend", Preparation::new(&name, nodes.clone(), Responses::default()));
         pages.add_some("show frontend", FrontendOverview::new(&name, nodes.clone()));
         let error = anyhow::anyhow!(set.text()).context(not_found("Backend", &name, vec![name.clone()]));
         pages.0.push(("errors", error_text(&error)));

@@ -15,6 +15,9 @@ pub struct Path {
     pub name: String,
     pub state: &'static str,
     pub since: Time,
+    /// The path failed together with all others of its address family: the fault may be the node's.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub in_doubt: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub detail: String,
     #[serde(skip)]
@@ -27,6 +30,7 @@ impl Path {
             name: name.to_string(),
             state: health.state.as_str(),
             since: Time(health.since),
+            in_doubt: health.in_doubt,
             detail: health.detail.to_string(),
             kind: health.state,
         }
@@ -42,8 +46,17 @@ impl Path {
 
     /// State, age and detail.
     pub fn text(&self, now: Timestamp) -> String {
-        let detail = if self.detail.is_empty() { String::new() } else { format!(": {}", self.detail) };
-        format!("{} for {}{detail}", self.state, age(self.since.0, now))
+        let doubt = if self.in_doubt { ", in doubt" } else { "" };
+        format!("{} for {}{doubt}{}", self.state, age(self.since.0, now), self.because())
+    }
+
+    /// State and detail, for the result of one probe.
+    pub fn result(&self) -> String {
+        format!("{}{}", self.state, self.because())
+    }
+
+    fn because(&self) -> String {
+        if self.detail.is_empty() { String::new() } else { format!(": {}", self.detail) }
     }
 }
 

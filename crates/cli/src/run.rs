@@ -223,7 +223,10 @@ impl Run<'_> {
     async fn doctor(&self, text: &str) -> anyhow::Result<ExitStatus> {
         let (name, nodes) = (self.name(text).await, self.reporting().await?);
         let existing = nodes.iter().flat_map(|node| node.view.backends.keys().cloned()).collect();
-        let preparation = doctor::Preparation::new(&name, nodes);
+        let has_backend = |node: &NodeState| node.view.backends.contains_key(&name);
+        let probing: Vec<NodeState> = reporting(&nodes).into_iter().filter(has_backend).collect();
+        let probed = fan_out(self.session, &probing, async |agent| agent.probe_paths(&name).await).await;
+        let preparation = doctor::Preparation::new(&name, nodes, probed);
         self.print(&preparation.with_context(|| not_found("Backend", &name, existing))?)
     }
 

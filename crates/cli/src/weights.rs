@@ -81,7 +81,7 @@ fn reason(
         return format!("the Frontend is withdrawn: {}", problem.message);
     }
     let keeps_vpp_weight = matches!(desired, Some(DesiredWeight::Keep { .. }));
-    let condition = match BackendCondition::from_snapshot(&member.target, &node.view.health) {
+    let condition = match BackendCondition::of_member(frontend, &member.target, &node.view.health) {
         BackendCondition::Up => return up_reason(frontend, effective, index, member),
         BackendCondition::Down => "probes fail",
         BackendCondition::Suspect => {
@@ -93,6 +93,13 @@ fn reason(
         BackendCondition::Unreadable => "the Backend is invalid",
         BackendCondition::Paused => "paused by an operator: no new flows",
         BackendCondition::Disabled => "disabled by an operator: no flows",
+        BackendCondition::PathDown => "probes succeed, but packets of the VIP do not reach the server",
+        BackendCondition::PathSuspect => {
+            "packets of no VIP reach a server in this address family: the fault may be this node's, not the backend's"
+        }
+        BackendCondition::PathUnknown => {
+            "probes succeed, but the path of the VIP is not known yet, or cannot be probed"
+        }
     };
     if keeps_vpp_weight { format!("{condition}; the weight in VPP is kept") } else { condition.to_owned() }
 }

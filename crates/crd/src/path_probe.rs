@@ -13,6 +13,9 @@ pub struct PathProbe {
     ///
     /// * Report (the default): results are shown in status, metrics and the dashboard. Weights do not
     ///   follow them.
+    /// * Require: as Report, and a backend gets its weight in this Frontend only while its path works, as
+    ///   with its HealthCheck, whose rise and fall apply. Weights are kept while the paths to all
+    ///   backends of the address family fail, or this node cannot probe.
     /// * Off: the path is not probed. YAML needs quotes around it, since it reads a bare Off as false.
     #[serde(default)]
     pub mode: PathProbeMode,
@@ -34,6 +37,8 @@ pub enum PathProbeMode {
     /// Results are reported only.
     #[default]
     Report,
+    /// A backend needs a working path to get its weight.
+    Require,
     /// The path is not probed.
     Off,
 }

@@ -38,33 +38,25 @@ use self::{
 use super::{
     HealthOptions, loop_beat,
     per_family::PerFamily,
+    probe_path::{CONFIRMATION_PROBES, CountedProbe, ProbeEffect, ProbePath, SUSPECT_SPREAD},
     prober::{ProbeOutcome, ProbeTarget, Prober},
     publisher::Publisher,
     starvation::StarvationMonitor,
-    suspicion::{FailureEffect, SuccessEffect, Suspicion},
+    suspicion::{FailureEffect, SuccessEffect},
 };
-
-/// Once a path is suspect, all backends of its family are probed within this time.
-const SUSPECT_SPREAD: Duration = Duration::from_secs(1);
 
 /// Probes started at once, before the queue is polled again.
 const BATCH: usize = 32;
 
-/// Backends of a family that are probed at once when one backend falls alone.
-const CONFIRMATION_PROBES: usize = 3;
-
 /// A probe without a usable result is repeated after this time, or earlier if the backend's interval is shorter.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The probe path of one address family.
+/// The probes of one address family.
 #[derive(Debug, Default)]
-struct ProbePath {
-    suspicion: Suspicion,
+struct FamilyProbes {
+    path: ProbePath,
     /// The number of backends that are probed.
     probed: usize,
-    /// The last time at which the path was suspect or in question: failures of probes that started before do not prove
-    /// that a backend is down.
-    suspect_until: Option<Instant>,
 }
 
 /// Schedules the probes of every backend and publishes their results.
@@ -80,7 +72,7 @@ pub struct Checker<P> {
     /// The next probes, of loops without a probe in flight.
     starts: StartQueue,
     queue: ProbeQueue,
-    paths: PerFamily<ProbePath>,
+    families: PerFamily<FamilyProbes>,
     publisher: Publisher,
     starvation: StarvationMonitor,
     log_throttle: LogThrottle,
@@ -114,7 +106,7 @@ impl<P: Prober> Checker<P> {
             loops: HashMap::new(),
             starts: StartQueue::new(options.max_in_flight),
             queue: ProbeQueue::default(),
-            paths: PerFamily::default(),
+            families: PerFamily::default(),
             publisher: Publisher::new(snapshot_tx, events.clone(), options.clock, 0),
             starvation: StarvationMonitor::default(),
             log_throttle: LogThrottle::default(),
@@ -308,25 +300,19 @@ impl<P: Prober> Checker<P> {
         let fail_open = self.config.as_ref().is_some_and(|config| config.node.probe.fail_open);
         let Some(backend_loop) = self.loops.get_mut(name) else { return };
         let family = backend_loop.family();
-        let path = &mut self.paths[family];
-        let (mut failure, mut success) = (FailureEffect::None, SuccessEffect::None);
-        if code.is_success() {
-            backend_loop.failing_since = None;
-            success = path.suspicion.record_success();
-        } else {
-            path.suspicion.record_failure(name);
-            let since = *backend_loop.failing_since.get_or_insert(path.suspicion.successes());
-            if fail_open {
-                let falling_since = backend_loop.machine.is_about_to_fall().then_some(since);
-                failure = path.suspicion.assess(falling_since, path.probed > 1);
-            }
-        }
-        if success != SuccessEffect::None {
-            path.suspect_until = Some(now);
-        }
-        let started_before = path.suspect_until.is_some_and(|until| started < until);
-        backend_loop.observe(code.is_success(), path.suspicion.may_be_at_fault() || started_before);
+        let FamilyProbes { path, probed } = &mut self.families[family];
+        let probe = CountedProbe {
+            backend: name,
+            success: code.is_success(),
+            started,
+            is_about_to_fall: backend_loop.machine.is_about_to_fall(),
+            has_peers: *probed > 1,
+            fail_open,
+        };
+        let effect = path.count(&probe, &mut backend_loop.failing_since, now);
+        backend_loop.observe(code.is_success(), effect);
         // The suspicion is published before the transition that it explains, in the same batch.
+        let ProbeEffect { failure, success, .. } = effect;
         let (begins, ends) = (failure == FailureEffect::PathSuspect, success == SuccessEffect::SuspicionEnded);
         if begins || ends {
             self.publisher.set_suspect(family, begins);

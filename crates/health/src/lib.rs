@@ -33,6 +33,7 @@ mod per_family;
 mod probe_grpc;
 mod probe_http;
 mod probe_icmp;
+mod probe_path;
 mod probe_tcp;
 mod prober;
 mod progress;
@@ -59,7 +60,7 @@ pub use self::{
     namespace::NetworkNamespace,
     network::NetworkProber,
     outcome_effect::describe_effect,
-    path_probe::PathMetrics,
+    path_probe::{FoundPath, PathMetrics, PathProber},
     probe_grpc::message as grpc_health,
     prober::{ProbeOutcome, ProbeTarget, Prober},
     progress::ProbeTrace,
@@ -78,6 +79,8 @@ pub struct HealthOptions {
     pub max_in_flight: usize,
     pub metrics: ProbeMetrics,
     pub path_metrics: PathMetrics,
+    /// Receives requests to probe paths.
+    pub path_prober: PathProber,
     /// Receives the beats of the probe loop.
     pub beat: LoopBeat,
     /// Receives the last probe of each backend.
@@ -95,6 +98,7 @@ impl HealthOptions {
             max_in_flight: descriptors::raise_limit(),
             metrics: ProbeMetrics::default(),
             path_metrics: PathMetrics::default(),
+            path_prober: PathProber::default(),
             beat: LoopBeat::default(),
             last_probes: LastProbes::default(),
         }
@@ -198,8 +202,15 @@ impl ProbeThread {
         let job = move || {
             let prober = NetworkProber::new(&options.version);
             let (path_metrics, random) = (options.path_metrics.clone(), (!options.seed, options.clock));
-            let paths =
-                PathChecker::new(RawSockets::default(), config_rx.clone(), events.clone(), path_metrics, random);
+            let paths = PathChecker::new(
+                RawSockets::default(),
+                config_rx.clone(),
+                snapshot_tx.clone(),
+                events.clone(),
+                path_metrics,
+                random,
+            )
+            .with_prober(&options.path_prober);
             let checker = Checker::new(prober, options, config_rx, events, snapshot_tx);
             runtime.block_on(async move { tokio::join!(checker.run(shutdown.clone()), paths.run(shutdown)) });
         };

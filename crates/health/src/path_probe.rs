@@ -13,8 +13,11 @@
 
 mod metrics;
 mod network;
+mod outcome;
 mod packet;
 mod pair;
+mod requests;
+mod required;
 mod sent_syns;
 mod target;
 #[cfg(test)]
@@ -40,21 +43,33 @@ use tokio_util::sync::CancellationToken;
 use maglev_model::{
     change::Change,
     config::{Config, Frontend},
-    event::{Event, Events},
+    event::Events,
+    health::HealthSnapshot,
     name::Name,
-    path::{PathHealth, PathKey, PathState},
+    path::{PathHealth, PathKey},
 };
 use maglev_net::LogThrottle;
 
-pub use self::{metrics::PathMetrics, network::RawSockets};
+pub use self::{
+    metrics::PathMetrics,
+    network::RawSockets,
+    requests::{FoundPath, PathProber},
+};
 use self::{
     network::{PathNetwork, SendError},
     packet::{Answer, Flow, Reply},
     pair::{Pair, SynResult, SynSize},
+    requests::{PathRequest, PathRequests},
+    required::RequiredPaths,
     sent_syns::{SentSyn, SentSyns},
     target::PathTarget,
 };
-use super::starvation::{Sample, StarvationMonitor};
+use super::{
+    per_family::PerFamily,
+    probe_path::ProbePath,
+    starvation::{Sample, StarvationMonitor},
+    suspicion::SuccessCount,
+};
 
 /// A SYN without an answer after this time is lost: the time after which TCP repeats it.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -80,6 +95,9 @@ pub struct PathChecker<N> {
     next_burst: Instant,
     sent: SentSyns,
     in_flight: usize,
+    families: PerFamily<ProbePath>,
+    required: RequiredPaths,
+    requests: PathRequests,
     starvation: StarvationMonitor,
     /// The next tick of `starvation`, while SYNs are in flight.
     tick: Option<Instant>,
@@ -92,8 +110,15 @@ struct PathLoop {
     pair: Pair,
     timer: Instant,
     in_flight: Option<InFlightSyn>,
+    /// The start of the last SYN.
+    last_syn: Option<Instant>,
+    /// The address family's success count at the first of the current consecutive failures.
+    failing_since: Option<SuccessCount>,
+    in_doubt: bool,
+    /// True if weights follow the state.
+    required: bool,
     /// The state as last published.
-    published: PathState,
+    health: PathHealth,
 }
 
 struct InFlightSyn {
@@ -107,14 +132,17 @@ enum WakeReason {
     Config,
     ConfigClosed,
     Received(IpAddr, Reply),
+    Request(PathRequest),
     Timer,
 }
 
 impl<N: PathNetwork> PathChecker<N> {
-    /// A checker that draws random numbers from `seed` and stamps transitions by `clock`.
+    /// A checker that draws random numbers from `seed` and stamps transitions by `clock`. It publishes the required paths
+    /// in `snapshot_tx`, and leaves the other fields of the snapshot to the checker of backends.
     pub fn new(
         network: N,
         config_rx: watch::Receiver<Option<Config>>,
+        snapshot_tx: watch::Sender<HealthSnapshot>,
         events: Events,
         metrics: PathMetrics,
         (seed, clock): (u64, fn() -> Timestamp),
@@ -134,10 +162,19 @@ impl<N: PathNetwork> PathChecker<N> {
             next_burst: Instant::now(),
             sent: SentSyns::default(),
             in_flight: 0,
+            families: PerFamily::default(),
+            required: RequiredPaths::new(snapshot_tx),
+            requests: PathRequests::default(),
             starvation,
             tick: None,
             log_throttle: LogThrottle::default(),
         }
+    }
+
+    /// Takes the requests of `prober`.
+    pub fn with_prober(mut self, prober: &PathProber) -> Self {
+        self.requests = PathRequests::new(prober.take_requests());
+        self
     }
 
     /// Probes until `shutdown`.
@@ -146,7 +183,8 @@ impl<N: PathNetwork> PathChecker<N> {
         self.take_config();
         loop {
             let deadline = self.fire_timers(Instant::now());
-            let Self { network, config_rx, .. } = &mut self;
+            self.required.publish();
+            let Self { network, config_rx, requests, .. } = &mut self;
             // The order matters: an answer that has arrived must not lose against its timeout.
             let reason = tokio::select! {
                 biased;
@@ -155,12 +193,14 @@ impl<N: PathNetwork> PathChecker<N> {
                     if changed.is_ok() { WakeReason::Config } else { WakeReason::ConfigClosed }
                 }
                 (from, reply) = poll_fn(|context| network.poll_receive(context)) => WakeReason::Received(from, reply),
+                request = requests.next() => WakeReason::Request(request),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => WakeReason::Timer,
             };
             match reason {
                 WakeReason::Shutdown => break,
                 WakeReason::Config => self.take_config(),
                 WakeReason::ConfigClosed => config_open = false,
+                WakeReason::Request(request) => self.take_request(request, Instant::now()),
                 WakeReason::Received(from, reply) => self.receive(from, &reply, Instant::now()),
                 WakeReason::Timer => {}
             }
@@ -181,6 +221,7 @@ impl<N: PathNetwork> PathChecker<N> {
             }
         }
         self.stagger(starting);
+        self.review_suspicions();
     }
 
     /// Replaces the paths of one Frontend. Those that stay the same go on.
@@ -188,8 +229,8 @@ impl<N: PathNetwork> PathChecker<N> {
         let targets = |frontend: Option<&Arc<Frontend>>| {
             frontend.map(|frontend| PathTarget::of_frontend(frontend)).unwrap_or_default()
         };
-        let Some(name) = new.or(old).map(|frontend| &frontend.name) else { return };
-        let key = |backend: &Name| PathKey { frontend: name.clone(), backend: backend.clone() };
+        let Some(frontend) = new.or(old) else { return };
+        let key = |backend: &Name| PathKey { frontend: frontend.name.clone(), backend: backend.clone() };
         let (before, now) = (targets(old), targets(new));
         for backend in before.keys().filter(|backend| !now.contains_key(backend)) {
             let key = key(backend);
@@ -202,20 +243,54 @@ impl<N: PathNetwork> PathChecker<N> {
             self.start(key.clone(), target);
             starting.push(key);
         }
+        let required = new.is_some_and(|frontend| frontend.requires_path());
+        if required || old.is_some_and(|frontend| frontend.requires_path()) {
+            for backend in PathTarget::of_frontend(frontend).keys() {
+                self.set_required(&key(backend), required);
+            }
+        }
+    }
+
+    fn set_required(&mut self, key: &PathKey, required: bool) {
+        let Some(path) = self.paths.get_mut(key) else { return };
+        if std::mem::replace(&mut path.required, required) != required {
+            self.required.set(key, required.then(|| path.health.clone()));
+        }
     }
 
     fn stop(&mut self, key: &PathKey) {
         let Some(stopped) = self.paths.remove(key) else { return };
         self.timers.remove(&(stopped.timer, key.clone()));
         self.in_flight -= usize::from(stopped.in_flight.is_some());
+        self.families[stopped.target.family()].forget(&key.backend);
+        if stopped.required {
+            self.required.set(key, None);
+        }
+        self.requests.record(key, None);
     }
 
     fn start(&mut self, key: PathKey, target: PathTarget) {
         let (pair, timer) = (target.pair(), Instant::now());
-        let state = pair.state();
-        let health = PathHealth { address: target.backend, state, since: (self.clock)(), detail: pair.detail() };
-        self.events.emit_change(Change::Path(key.clone(), Some(health)));
-        self.paths.insert(key, PathLoop { target, pair, timer, in_flight: None, published: state });
+        let health = PathHealth {
+            address: target.backend,
+            state: pair.state(),
+            since: (self.clock)(),
+            in_doubt: false,
+            detail: pair.detail(),
+        };
+        self.events.emit_change(Change::Path(key.clone(), Some(health.clone())));
+        let started = PathLoop {
+            target,
+            pair,
+            timer,
+            in_flight: None,
+            last_syn: None,
+            failing_since: None,
+            in_doubt: false,
+            required: false,
+            health,
+        };
+        self.paths.insert(key, started);
     }
 
     /// Spreads the first probes of `starting`, [`GAP`] for each.
@@ -295,6 +370,7 @@ impl<N: PathNetwork> PathChecker<N> {
             SynSize::Large(size) => Some(size),
         };
         let sequence = self.rng.u32(..);
+        path.last_syn = Some(now);
         match self.network.send(&flow, &packet::syn(&flow, sequence, size)) {
             Ok(()) => {
                 let syn = SentSyn { path: key.clone(), flow, sequence };
@@ -337,24 +413,5 @@ impl<N: PathNetwork> PathChecker<N> {
         if let Err(error) = self.network.send(flow, &packet::reset(flow, sequence)) {
             tracing::debug!(vip = %flow.vip, backend = %flow.backend, ?error, "cannot close the connection of a path probe");
         }
-    }
-
-    /// Counts the result of the SYN that started at `started`, publishes the state and schedules the next SYN.
-    fn finish(&mut self, key: &PathKey, started: Instant, result: SynResult, now: Instant) {
-        let Some(path) = self.paths.get_mut(key) else { return };
-        self.metrics.count(&result);
-        let interval = path.target.probe.interval;
-        let mut delay = path.pair.observe(result, interval);
-        if delay == interval {
-            delay = delay.mul_f64(0.9 + self.rng.f64() / 5.0);
-        }
-        let state = path.pair.state();
-        let from = std::mem::replace(&mut path.published, state);
-        if from != state {
-            let (address, detail) = (path.target.backend, path.pair.detail());
-            let health = PathHealth { address, state, since: (self.clock)(), detail };
-            self.events.emit(Event::PathTransition { path: key.clone(), from, health });
-        }
-        self.schedule(key, (started + delay.max(pair::PACE)).max(now));
     }
 }

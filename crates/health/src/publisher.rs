@@ -113,7 +113,11 @@ impl Publisher {
     pub fn publish(&mut self, now: Instant) {
         if self.due.is_some_and(|due| due <= now) {
             self.due = None;
-            self.snapshot_tx.send_replace(self.snapshot.clone());
+            self.snapshot_tx.send_modify(|published| {
+                // The path probe publishes the paths.
+                let paths = std::mem::take(&mut published.paths);
+                *published = HealthSnapshot { paths, ..self.snapshot.clone() };
+            });
         }
     }
 

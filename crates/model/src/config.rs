@@ -16,7 +16,7 @@ pub use self::{
 };
 use super::{
     name::Name,
-    path::PathProbe,
+    path::{PathMode, PathProbe},
     problem::Problem,
     vip::{Encap, TableLength, VipKey, Weight},
 };
@@ -151,6 +151,11 @@ impl Frontend {
             let mut shares = pool.members.iter().map(|member| member.weight).filter(|weight| *weight > Weight::ZERO);
             shares.next().is_some_and(|first| shares.any(|other| other != first))
         })
+    }
+
+    /// True if a backend gets its weight only while its path works.
+    pub fn requires_path(&self) -> bool {
+        self.path_probe.is_some_and(|probe| probe.mode == PathMode::Require)
     }
 }
 

@@ -9,13 +9,13 @@ use std::{fmt, net::IpAddr, sync::Arc};
 
 use super::{
     actual::VppVip,
-    config::{AdminState, Backend, Frontend, MemberTarget, Pool, Standing},
+    config::{AdminState, Backend, Frontend, Member, MemberTarget, Pool, Standing},
     health::BackendState,
     name::Name,
     probe_mode::ProbeMode,
     view::View,
     vip::Weight,
-    weights::{EffectiveWeights, effective_weights},
+    weights::{BackendCondition, EffectiveWeights, effective_weights_by},
 };
 
 /// A change that an operator makes.
@@ -55,7 +55,9 @@ impl OperatorChange {
         let loses_traffic = |frontend: &&Arc<Frontend>| {
             let serves = |pools: &[Pool]| {
                 let vpp = |address| view.weight_in_vpp(&VppVip::from(frontend.vip), address);
-                effective_weights(pools, &view.health, vpp).serves(vpp)
+                let condition =
+                    |_, member: &Member| BackendCondition::of_member(frontend, &member.target, &view.health);
+                effective_weights_by(pools, condition, vpp).serves(vpp)
             };
             serves(&frontend.pools) && !serves(&self.changed(frontend))
         };

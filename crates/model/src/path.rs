@@ -11,6 +11,8 @@ use super::name::Name;
 /// The settings of the path probe of a Frontend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PathProbe {
+    /// Use of the results.
+    pub mode: PathMode,
     /// Time between two probes of one backend while its path works. 2 s to 1 h.
     pub interval: Duration,
     /// Size of the largest packet of a client, without the encapsulation, in bytes. 576 to 9000.
@@ -19,8 +21,18 @@ pub struct PathProbe {
 
 impl Default for PathProbe {
     fn default() -> Self {
-        Self { interval: Duration::from_secs(10), packet_size: 1500 }
+        Self { mode: PathMode::Report, interval: Duration::from_secs(10), packet_size: 1500 }
     }
+}
+
+/// The use of the results of a path probe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PathMode {
+    /// Results are reported. Weights do not follow them.
+    #[default]
+    Report,
+    /// A backend needs a working path to get its weight in this Frontend, beside its HealthCheck.
+    Require,
 }
 
 /// The state of the path to one backend, as the last probes found it.
@@ -95,6 +107,9 @@ pub struct PathHealth {
     pub state: PathState,
     /// Time of the last change of the state.
     pub since: Timestamp,
+    /// True if the path failed while every path of its address family did, so that the fault may be this node's, and no
+    /// probe of the path has failed since others work again. A weight that depends on the path is kept.
+    pub in_doubt: bool,
     /// Human-readable explanation of the state; may be empty.
     pub detail: Arc<str>,
 }

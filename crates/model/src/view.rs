@@ -109,7 +109,7 @@ impl View {
             return EffectiveWeights::default();
         }
         let vip = VppVip::from(frontend.vip);
-        effective_weights(&frontend.pools, &self.health, |address| self.weight_in_vpp(&vip, address))
+        effective_weights(frontend, &self.health, |address| self.weight_in_vpp(&vip, address))
     }
 
     /// The application servers in VPP that no pool of `frontend` names, with their weights: VPP keeps them while their

@@ -5,15 +5,18 @@
 //! VPP reports it, while the health of the backend is not known well enough to change it.
 
 mod entries;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, net::IpAddr};
 
 pub use self::entries::PoolEntry;
 
 use super::{
-    config::{Backend, Member, MemberTarget, OnBackendDown, Pool},
+    config::{Backend, Frontend, Member, MemberTarget, OnBackendDown, Pool},
     health::{BackendHealth, BackendState, HealthSnapshot},
     name::Name,
+    path::{PathHealth, PathKey, PathState},
     probe_mode::ProbeMode,
     vip::{Family, Weight},
 };
@@ -39,16 +42,51 @@ pub enum BackendCondition {
     Paused,
     /// The admin state is `Disabled`: no flows.
     Disabled,
+    /// Probes succeed, but the packets of the VIP do not reach the server, and the Frontend requires the path.
+    PathDown,
+    /// As `PathDown`, but together with all other paths of the address family: the fault may be this node's.
+    PathSuspect,
+    /// Probes succeed. The Frontend requires the path, and nothing is known about it: no probe has finished, or this node
+    /// cannot send one.
+    PathUnknown,
 }
 
 impl BackendCondition {
-    /// The condition of a pool member, with the health from a snapshot.
+    /// The condition of a pool member of `frontend`, with the health and the path from a snapshot.
+    pub fn of_member(frontend: &Frontend, target: &MemberTarget, health: &HealthSnapshot) -> Self {
+        Self::from_snapshot(target, health).with_path_of(frontend, target, health)
+    }
+
+    /// The condition of a Backend as every Frontend shares it, with the health from a snapshot.
     pub fn from_snapshot(target: &MemberTarget, health: &HealthSnapshot) -> Self {
         let backend_health = match target {
             MemberTarget::Backend(backend) => health.backends.get(&backend.name),
             MemberTarget::Unreadable { .. } => None,
         };
         Self::new(target, backend_health, |family| health.suspect(family))
+    }
+
+    /// The condition of a pool member of `frontend` that is in condition `self` without regard to its path. Differs only if
+    /// the backend is up and the Frontend requires the path.
+    pub fn with_path_of(self, frontend: &Frontend, target: &MemberTarget, health: &HealthSnapshot) -> Self {
+        match target {
+            MemberTarget::Backend(backend) if self == Self::Up && frontend.requires_path() => {
+                let key = PathKey { frontend: frontend.name.clone(), backend: backend.name.clone() };
+                Self::for_path(health.paths.get(&key).filter(|path| path.address == backend.address))
+            }
+            _ => self,
+        }
+    }
+
+    /// The condition of a backend that is up and needs its path.
+    fn for_path(path: Option<&PathHealth>) -> Self {
+        let Some(path) = path else { return Self::PathUnknown };
+        match path.state {
+            PathState::Ok => Self::Up,
+            PathState::Timeout | PathState::Refused | PathState::MtuTooSmall if path.in_doubt => Self::PathSuspect,
+            PathState::Timeout | PathState::Refused | PathState::MtuTooSmall => Self::PathDown,
+            PathState::Unknown | PathState::Unable => Self::PathUnknown,
+        }
     }
 
     /// The condition of a pool member with the given health. `suspect` returns true if the probe path of a family is
@@ -90,14 +128,19 @@ impl BackendCondition {
 
     /// True if the state was determined by probes or set by the operator.
     pub fn is_known(self) -> bool {
-        matches!(self, Self::Up | Self::Down | Self::Paused | Self::Disabled)
+        matches!(self, Self::Up | Self::Down | Self::Paused | Self::Disabled | Self::PathDown)
+    }
+
+    /// True if nothing has been known since the agent started.
+    pub fn is_never_known(self) -> bool {
+        matches!(self, Self::NeverKnown | Self::PathUnknown)
     }
 
     /// True if flows pinned to the backend are flushed when it enters this condition.
     pub fn flushes(self, on_backend_down: OnBackendDown) -> bool {
         match self {
             Self::Disabled => true,
-            Self::Down => on_backend_down == OnBackendDown::Flush,
+            Self::Down | Self::PathDown => on_backend_down == OnBackendDown::Flush,
             _ => false,
         }
     }
@@ -188,11 +231,12 @@ impl EffectiveWeights {
 /// Computes the effective weights of a Frontend. `vpp` returns the weight that VPP has for an address of the VIP; `None`
 /// if VPP does not have the application server.
 pub fn effective_weights(
-    pools: &[Pool],
+    frontend: &Frontend,
     health: &HealthSnapshot,
     vpp: impl Fn(IpAddr) -> Option<u8>,
 ) -> EffectiveWeights {
-    effective_weights_by(pools, |_, member| BackendCondition::from_snapshot(&member.target, health), vpp)
+    let condition = |_, member: &Member| BackendCondition::of_member(frontend, &member.target, health);
+    effective_weights_by(&frontend.pools, condition, vpp)
 }
 
 /// Computes the effective weights of a Frontend with conditions from `condition`, which is called with the index of the
@@ -207,11 +251,13 @@ pub fn effective_weights_by(
             let vpp = || member.target.address().and_then(&vpp);
             match condition {
                 BackendCondition::Up => true,
-                BackendCondition::Suspect => vpp().is_none_or(|weight| weight > 0),
-                BackendCondition::NeverKnown | BackendCondition::CheckMissing | BackendCondition::Unreadable => {
-                    vpp().is_some_and(|weight| weight > 0)
-                }
+                BackendCondition::Suspect | BackendCondition::PathSuspect => vpp().is_none_or(|weight| weight > 0),
+                BackendCondition::NeverKnown
+                | BackendCondition::PathUnknown
+                | BackendCondition::CheckMissing
+                | BackendCondition::Unreadable => vpp().is_some_and(|weight| weight > 0),
                 BackendCondition::Down
+                | BackendCondition::PathDown
                 | BackendCondition::Unknown
                 | BackendCondition::Paused
                 | BackendCondition::Disabled => false,
@@ -241,13 +287,15 @@ fn desired_as(member: &Member, active: bool, condition: BackendCondition) -> Des
     let if_up = if active { member.weight } else { Weight::ZERO };
     let weight = match condition {
         BackendCondition::Up => DesiredWeight::Set(if_up),
-        BackendCondition::Down | BackendCondition::Unknown | BackendCondition::Paused | BackendCondition::Disabled => {
-            DesiredWeight::Set(Weight::ZERO)
-        }
-        BackendCondition::NeverKnown | BackendCondition::CheckMissing => {
+        BackendCondition::Down
+        | BackendCondition::PathDown
+        | BackendCondition::Unknown
+        | BackendCondition::Paused
+        | BackendCondition::Disabled => DesiredWeight::Set(Weight::ZERO),
+        BackendCondition::NeverKnown | BackendCondition::PathUnknown | BackendCondition::CheckMissing => {
             DesiredWeight::Keep { if_absent: Some(Weight::ZERO) }
         }
-        BackendCondition::Suspect => DesiredWeight::Keep { if_absent: Some(if_up) },
+        BackendCondition::Suspect | BackendCondition::PathSuspect => DesiredWeight::Keep { if_absent: Some(if_up) },
         BackendCondition::Unreadable => DesiredWeight::Keep { if_absent: None },
     };
     DesiredAs { backend: member.backend.clone(), condition, weight }

@@ -28,10 +28,15 @@ pub use self::{
 pub use super::convert::Line;
 use super::{
     Malformed,
-    convert::{read_counters, read_dump, read_state},
+    convert::{read_counters, read_dump, read_paths, read_state},
     proto::{self, maglev_client::MaglevClient},
 };
-use maglev_model::{Name, actual::LbDump, counters::StatsSnapshot};
+use maglev_model::{
+    Name,
+    actual::LbDump,
+    counters::StatsSnapshot,
+    path::{PathHealth, PathKey},
+};
 use maglev_telemetry::ViewSnapshot;
 
 /// Limit of a message in bytes: more than ten times the state of a node with 10,000 backends.
@@ -164,6 +169,17 @@ impl AgentClient {
     pub async fn frontend(&self, name: &Name) -> Result<FrontendDetail, ClientError> {
         let message = proto::GetFrontendRequest { name: name.to_string() };
         self.read("GetFrontend", self.calls.clone().get_frontend(request(message)).await, FrontendDetail::try_from)
+    }
+
+    /// Probes the paths to a Backend now and returns what these probes found, sorted by Frontend. Empty if no path to it is
+    /// probed. Takes about 4 s.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `Unimplemented` from an agent of an older release.
+    pub async fn probe_paths(&self, backend: &Name) -> Result<Vec<(PathKey, PathHealth)>, ClientError> {
+        let message = proto::ProbePathsRequest { backend: backend.to_string() };
+        let response = self.calls.clone().probe_paths(request(message)).await;
+        self.read("ProbePaths", response, |response| read_paths(response.paths))
     }
 
     /// Makes the agent read VPP and repair differences now.

@@ -8,7 +8,7 @@
 //!
 //! The addresses with TLS and those without are servers of one limit. A token is required by [`Guard`], only over TLS.
 //! [`Server::start`] runs the server on an OS thread of its own with low priority, so that no number of watchers slows
-//! down the agent or the probes. Only SyncVppLbState waits for the agent.
+//! down the agent or the probes. Only ProbePaths and SyncVppLbState wait for the agent.
 
 mod call_guard;
 mod health;

@@ -32,5 +32,8 @@ fn reason(condition: BackendCondition, in_active: bool) -> proto::WeightReason {
         BackendCondition::CheckMissing => WeightReason::KeptCheckMissing,
         BackendCondition::Unreadable => WeightReason::KeptUnreadable,
         BackendCondition::Suspect => WeightReason::KeptSuspect,
+        BackendCondition::PathDown => WeightReason::PathDown,
+        BackendCondition::PathSuspect => WeightReason::KeptPathSuspect,
+        BackendCondition::PathUnknown => WeightReason::KeptPathUnknown,
     }
 }

@@ -60,6 +60,7 @@ impl AgentServer {
             counters: counters.subscribe(),
             ready: ready.subscribe(),
             probing: Arc::new(|_| None),
+            probe_paths: Arc::new(|_| async { Vec::new() }.boxed()),
             sync: Arc::new(|| async { Ok(()) }.boxed()),
         };
         let mut options = ServerOptions::new(vec![([127, 0, 0, 1], 0).into()], identity());

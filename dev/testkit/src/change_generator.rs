@@ -212,7 +212,13 @@ impl ChangeGenerator {
     }
 
     fn path_health(&mut self) -> PathHealth {
-        PathHealth { address: self.address(), state: self.path_state(), since: self.time(), detail: self.text() }
+        PathHealth {
+            address: self.address(),
+            state: self.path_state(),
+            since: self.time(),
+            in_doubt: self.rng.bool(),
+            detail: self.text(),
+        }
     }
 
     fn report(&mut self) -> Report {

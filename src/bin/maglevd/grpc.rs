@@ -6,7 +6,7 @@ use futures::FutureExt as _;
 use jiff::Timestamp;
 use maglev_agent::{Agent, Publication, SyncRefused};
 use maglev_build_info::{BUILD_DATE, COMMIT, VERSION};
-use maglev_health::LastProbes;
+use maglev_health::{LastProbes, PathProber};
 use maglev_rpc::{
     Server, ServerOptions,
     server::{GrpcMetrics, Identity, Sources, SyncRefusal},
@@ -23,6 +23,7 @@ pub struct Inputs<'a> {
     pub snapshots: watch::Receiver<ViewSnapshot>,
     pub counters: watch::Receiver<Publication>,
     pub last_probes: LastProbes,
+    pub path_prober: PathProber,
     pub agent: &'a Agent,
     pub auth: &'a Auth,
 }
@@ -36,7 +37,7 @@ pub fn server(
 ) -> Result<Server, prometheus::Error> {
     let (version, commit, build_date) = (VERSION.into(), COMMIT.into(), BUILD_DATE.into());
     let identity = Identity { node, version, commit, build_date, started: Timestamp::now() };
-    let Inputs { follow, snapshots, counters, last_probes, agent, auth } = inputs;
+    let Inputs { follow, snapshots, counters, last_probes, path_prober, agent, auth } = inputs;
     let handle = agent.handle();
     let sources = Sources {
         events: follow,
@@ -45,6 +46,10 @@ pub fn server(
         counters,
         ready: agent.readiness(),
         probing: Arc::new(move |name| last_probes.get(name)),
+        probe_paths: Arc::new(move |name| {
+            let prober = path_prober.clone();
+            async move { prober.probe(name).await }.boxed()
+        }),
         sync: Arc::new(move || {
             let handle = handle.clone();
             async move { handle.sync_now().await.map_err(|refused| refusal(&refused)) }.boxed()

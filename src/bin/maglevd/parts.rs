@@ -57,7 +57,8 @@ async fn start(flags: &Flags, telemetry: Telemetry, parts: &mut TaskGroup) -> an
     options.path_metrics.register(&registry)?;
     options.beat.register(&registry)?;
     options.last_probes.register(&registry)?;
-    let (last_probes, beat) = (options.last_probes.clone(), options.beat.clone());
+    let (last_probes, path_prober) = (options.last_probes.clone(), options.path_prober.clone());
+    let beat = options.beat.clone();
     let (health_rx, health) = probes.run(options, config_rx.clone(), events.clone(), stop.clone())?;
 
     let connect = VppConnector::new(api, events.clone()).with_stats(&flags.vpp_stats_socket);
@@ -67,7 +68,7 @@ async fn start(flags: &Flags, telemetry: Telemetry, parts: &mut TaskGroup) -> an
     let options = AgentOptions::new(node_name.clone(), api);
     options.metrics.register(&registry)?;
     let agent = Agent::new(options, connect, config_rx, health_rx, events).with_accepted_holds(accepted_rx);
-    let sources = grpc::Inputs { follow, snapshots, counters, last_probes, agent: &agent, auth: &auth };
+    let sources = grpc::Inputs { follow, snapshots, counters, last_probes, path_prober, agent: &agent, auth: &auth };
     let grpc = grpc::server(flags, node_name, sources, &registry)?.start(stop.clone())?;
     let (status_rx, watchdog) = (agent.status(), Watchdogs { agent: agent.watchdog(), probes: beat });
     let (live, ready) = (Arc::new(move || watchdog.check()), Arc::new(move || status_rx.borrow().ready()));

@@ -49,6 +49,7 @@ impl Follower {
             counters: watch::Sender::default().subscribe(),
             ready: watch::Sender::new(Ok(())).subscribe(),
             probing: Arc::new(|_| None),
+            probe_paths: Arc::new(|_| async { Vec::new() }.boxed()),
             sync: Arc::new(|| async { Ok(()) }.boxed()),
         };
         let empty = String::new;

@@ -50,6 +50,7 @@ impl Node {
             counters: watch::Sender::default().subscribe(),
             ready: watch::Sender::new(Ok(())).subscribe(),
             probing: Arc::new(|_| None),
+            probe_paths: Arc::new(|_| async { Vec::new() }.boxed()),
             sync: Arc::new(|| async { Ok(()) }.boxed()),
         };
         let identity = Identity {

@@ -23,6 +23,7 @@ REQUESTS = {
     "GetFrontend": [{"name": "default/web"}, {"name": "default/no-such-object"}],
     "GetBackend": [{"name": "default/web-1"}, {"name": "default/no-such-object"}],
     "GetHealthCheck": [{"name": sys.argv[2]}, {"name": "default/no-such-object"}],
+    "ProbePaths": [{"backend": "default/web-1"}],
     "WatchEvents": [{"logLevel": "LEVEL_DEBUG", "names": ["default/web-1"]}],
     "SyncVppLbState": [{}],
 }

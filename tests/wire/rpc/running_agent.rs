@@ -51,7 +51,7 @@ impl RunningAgent {
         events.emit_change(Change::Config(Arc::new(ConfigDelta::between(None, &config))));
         let (_config_tx, config_rx) = watch::channel(Some(config));
         let options = HealthOptions::new("1.2.3", 7);
-        let last_probes = options.last_probes.clone();
+        let (last_probes, path_prober) = (options.last_probes.clone(), options.path_prober.clone());
         let (health_rx, health) = ProbeThread::start(None)
             .unwrap()
             .run(options, config_rx.clone(), events.clone(), shutdown.clone())
@@ -68,6 +68,10 @@ impl RunningAgent {
             counters,
             ready: agent.readiness(),
             probing: Arc::new(move |name| last_probes.get(name)),
+            probe_paths: Arc::new(move |name| {
+                let prober = path_prober.clone();
+                async move { prober.probe(name).await }.boxed()
+            }),
             sync: sync(agent.handle()),
         };
         let options = ServerOptions::new(vec![([127, 0, 0, 1], 0).into()], identity());

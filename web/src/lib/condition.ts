@@ -10,6 +10,8 @@ export function conditionState(condition: string): DisplayState {
     case "paused":
     case "disabled":
       return condition;
+    case "path-down":
+      return "down";
     case "unreadable":
       return "rejected";
     default:
@@ -27,6 +29,9 @@ const LABELS: Partial<Record<string, string>> & Record<Member["condition"], stri
   unreadable: "unreadable",
   paused: "paused",
   disabled: "disabled",
+  "path-down": "path down",
+  "path-suspect": "path in doubt",
+  "path-unknown": "path unknown",
 };
 
 const TOOLTIPS: Partial<Record<Member["condition"], string>> = {
@@ -36,6 +41,9 @@ const TOOLTIPS: Partial<Record<Member["condition"], string>> = {
   unreadable: "The Backend cannot be decoded; VPP keeps its configuration",
   paused: "No new flows; existing flows continue. Not probed",
   disabled: "No flows. Not probed",
+  "path-down": "Probes succeed, but packets of the VIP do not reach the server, which the Frontend requires",
+  "path-suspect": "No path works from this node, so the state is unknown and the weight is kept",
+  "path-unknown": "The path of the VIP, which the Frontend requires, is not known; the weight is kept",
 };
 
 /** The label of a condition. */

@@ -61,6 +61,7 @@ describe("conditions of a member", () => {
       "unknown",
     ]);
     expect(conditionState("paused")).toBe("paused");
+    expect([conditionLabel("path-down"), conditionState("path-down")]).toEqual(["path down", "down"]);
   });
 });
 

@@ -37,7 +37,9 @@ fn observe(flushes: &mut Flushes, condition: BackendCondition, weight: Option<u8
 
 #[test]
 fn flush_becomes_pending_on_the_edges_of_the_table() {
-    use BackendCondition::{CheckMissing, Disabled, Down, NeverKnown, Paused, Suspect, Unknown, Up};
+    use BackendCondition::{
+        CheckMissing, Disabled, Down, NeverKnown, PathDown, PathSuspect, PathUnknown, Paused, Suspect, Unknown, Up,
+    };
     use OnBackendDown::{Flush, Keep};
     for (conditions, weight, on_down, pending) in [
         (&[Up, Down][..], Some(10), Flush, true),
@@ -58,6 +60,10 @@ fn flush_becomes_pending_on_the_edges_of_the_table() {
         (&[Up, Suspect], Some(10), Flush, false),
         (&[Up, Suspect, Down], Some(10), Flush, true),
         (&[Up, CheckMissing], Some(10), Flush, false),
+        (&[Up, PathDown], Some(10), Flush, true),
+        (&[Up, PathDown], Some(10), Keep, false),
+        (&[Up, PathSuspect], Some(10), Flush, false),
+        (&[Up, PathUnknown, PathDown], Some(0), Flush, true),
         (&[Up, Down], None, Flush, false),
         (&[Up, Down, Up], Some(10), Flush, false),
         (&[Up, Down, Down], Some(10), Flush, true),

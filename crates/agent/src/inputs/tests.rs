@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use fastrand::Rng;
+use jiff::Timestamp;
 
 use super::*;
 use maglev_model::{
     config::{AdminState, Check, Member, MemberTarget, Pool},
     health::{BackendHealth, BackendState},
+    path::{PathHealth, PathKey, PathMode, PathProbe, PathState},
     vip::{Protocol, Service, Weight},
     weights::effective_weights,
 };
@@ -53,8 +55,10 @@ fn any_frontend(random: &mut Rng, n: u8) -> Frontend {
         Pool { name: name.into(), members }
     };
     let pools = vec![pool("primary"), pool("standby")];
+    let mode = random.choice([PathMode::Report, PathMode::Require]).unwrap();
+    let path_probe = random.bool().then(|| PathProbe { mode, ..PathProbe::default() });
     // Sometimes the Frontend moves to another address.
-    objects::frontend(&format!("shop/f{n}"), vip(random.u8(n..n + 2)), pools)
+    Frontend { path_probe, ..objects::frontend(&format!("shop/f{n}"), vip(random.u8(n..n + 2)), pools) }
 }
 
 fn any_health(random: &mut Rng, n: u8) -> BackendHealth {
@@ -64,11 +68,20 @@ fn any_health(random: &mut Rng, n: u8) -> BackendHealth {
     BackendHealth { address, state, ever_known: random.bool(), in_doubt: false, history: Arc::default() }
 }
 
+fn any_path(random: &mut Rng) -> (PathKey, PathHealth) {
+    let n = random.u8(0..BACKENDS);
+    let frontend = Name::namespaced("shop", &format!("f{}", random.u8(0..FRONTENDS)));
+    let (address, state) = (server(n), random.choice(PathState::ALL).unwrap());
+    let health =
+        PathHealth { address, state, since: Timestamp::UNIX_EPOCH, in_doubt: random.bool(), detail: "".into() };
+    (PathKey { frontend, backend: backend_name(n) }, health)
+}
+
 /// The views as computed from scratch.
 fn views_from_scratch(config: &Config, health: &HealthSnapshot) -> BTreeMap<IpAddr, Vec<(Name, EffectiveWeights)>> {
     let mut views: BTreeMap<IpAddr, Vec<(Name, EffectiveWeights)>> = BTreeMap::new();
     for frontend in config.frontends.values() {
-        let effective = effective_weights(&frontend.pools, health, |_| None);
+        let effective = effective_weights(frontend, health, |_| None);
         views.entry(frontend.vip.address).or_default().push((frontend.name.clone(), effective));
     }
     views
@@ -90,7 +103,7 @@ fn every_change_is_reflected_and_all_affected_addresses_are_returned() {
     for step in 0..3000 {
         let before = views(&inputs);
         let n = random.u8(0..FRONTENDS);
-        let affected = match random.u8(0..8) {
+        let affected = match random.u8(0..10) {
             0 => {
                 config.frontends.remove(&Name::namespaced("shop", &format!("f{n}")));
                 inputs.set_config(config.clone())
@@ -106,6 +119,14 @@ fn every_change_is_reflected_and_all_affected_addresses_are_returned() {
             }
             4 => {
                 health.suspect_v4 = random.bool();
+                inputs.set_health(health.clone())
+            }
+            5 | 6 => {
+                let (key, path) = any_path(&mut random);
+                match random.u8(0..4) {
+                    0 => health.paths.remove(&key),
+                    _ => health.paths.insert(key, path),
+                };
                 inputs.set_health(health.clone())
             }
             _ => {

@@ -23,7 +23,7 @@ use maglev_model::{
     plan::{AddressPlan, plan_address},
     problem::{Problem, Reason},
     vip::VipKey,
-    weights::{ActivePool, BackendCondition},
+    weights::ActivePool,
 };
 
 /// A Frontend of the planned address.
@@ -194,8 +194,7 @@ fn assess(view: VipView, cached: &CachedVppState, gate: Gate, desired: &mut Desi
             (hold(problem.clone()), Assessment::Impossible(problem))
         }
         DesiredVip::Exactly(VipSpec { ases, .. })
-            if gate == Gate::KnownOnly
-                && ases.values().any(|server| server.condition == BackendCondition::NeverKnown) =>
+            if gate == Gate::KnownOnly && ases.values().any(|server| server.condition.is_never_known()) =>
         {
             let problem = Problem::new(Reason::WarmingUp, "", "not all backends are known yet");
             (hold(problem), Assessment::WarmingUp)

@@ -16,7 +16,15 @@ fn preparation(address: &str, uses: &[(&str, Encap)]) -> Preparation {
     let address: IpAddr = address.parse().unwrap();
     let steps = steps::all(address, &Packets::new(&frontends));
     let (_, coverage) = NodeCoverage::split(Vec::new());
-    Preparation { name: "shop/shop-1".to_owned(), address, coverage, frontends, paths: Vec::new(), steps }
+    Preparation {
+        name: "shop/shop-1".to_owned(),
+        address,
+        coverage,
+        frontends,
+        paths: Vec::new(),
+        not_probed: BTreeMap::new(),
+        steps,
+    }
 }
 
 fn commands(address: &str, uses: &[(&str, Encap)]) -> Vec<String> {

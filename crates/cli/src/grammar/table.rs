@@ -43,7 +43,7 @@ pub static VERBS: &[GrammarEntry] = &[
         .example("maglevc status"),
     word("why", "explain the state of an object", Then(WHY)).example("maglevc why backend web-1"),
     word("explain", "explain what a namespace may use", Then(EXPLAIN)).example("maglevc explain policy shop"),
-    word("doctor", "print the commands that prepare a server for its traffic", Then(DOCTOR))
+    word("doctor", "probe the paths to a server, and print the commands that prepare it", Then(DOCTOR))
         .example("maglevc doctor backend web-1"),
     word("show", "show objects and state, of all nodes or of one (--node)", Then(SHOW)).example("maglevc show nodes"),
     word("watch", "follow events", Then(WATCH)).example("maglevc watch events num 20"),
@@ -120,13 +120,14 @@ const WHY_BACKEND: GrammarEntry = word(
 
 static DOCTOR: &[GrammarEntry] = &[word(
     "backend",
-    "print the commands that prepare the server of a Backend",
+    "probe the paths of the VIPs to a Backend, and print the commands that prepare its server",
     Then(&[value(Value::Backend, ANY_BACKEND, Run(|line| Command::Doctor(line.text(Value::Backend))))]),
 )
 .more(
     "The commands of the guide's page \"Prepare the network\" for a Linux server, with the address of the Backend and the \
-     VIPs and the encapsulation of its Frontends: tunnel or DSCP rules, VIPs, ARP, size of TCP segments. Nothing is run \
-     or changed. The output is a shell script.",
+     VIPs and the encapsulation of its Frontends: tunnel or DSCP rules, VIPs, ARP, size of TCP segments. Before them, \
+     what is wrong now: the agents probe the path of each VIP to the server, which takes about 4 s. No command is run \
+     and nothing is changed. The output is a shell script.",
 )
 .example("maglevc doctor backend shop/web-1")];
 

@@ -63,6 +63,7 @@ literals! {
     /// The reason of a member's effective weight.
     MemberCondition: [
         "up", "down", "suspect", "never-known", "unknown", "check-missing", "unreadable", "paused", "disabled",
+        "path-down", "path-suspect", "path-unknown",
     ];
     /// The reason of a problem.
     ProblemReason: problem::Reason::ALL.map(problem::Reason::as_str);

@@ -126,7 +126,7 @@ fn member(inputs: &Inputs, frontend: &Frontend, entry: &PoolEntry<'_>, order: us
         effective: entry.effective.unwrap_or(0),
         in_vpp,
         buckets: owned_address.and_then(|address| inputs.dumped(&vip, address)).map(|server| server.buckets),
-        condition: condition(BackendCondition::from_snapshot(&entry.member.target, &view.health)),
+        condition: condition(BackendCondition::of_member(frontend, &entry.member.target, &view.health)),
         kept: matches!(entry.desired, Some(DesiredAs { weight: DesiredWeight::Keep { .. }, .. })),
         traffic: owned_address.and_then(|address| traffic?.backends.get(&address).copied()),
         flows: owned_address.and_then(|address| traffic?.flows.get(&vip)?.get(&address).copied()),
@@ -144,5 +144,8 @@ fn condition(condition: BackendCondition) -> &'static str {
         BackendCondition::Unreadable => "unreadable",
         BackendCondition::Paused => "paused",
         BackendCondition::Disabled => "disabled",
+        BackendCondition::PathDown => "path-down",
+        BackendCondition::PathSuspect => "path-suspect",
+        BackendCondition::PathUnknown => "path-unknown",
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::{metrics::BackendProbeMetrics, publisher::HealthUpdate, suspicion::SuccessCount};
+use crate::{metrics::BackendProbeMetrics, probe_path::ProbeEffect, publisher::HealthUpdate, suspicion::SuccessCount};
 use maglev_model::{
     config::{Backend, HealthCheck},
     health::{BackendState, ProbeCode, machine::Machine},
@@ -99,16 +99,12 @@ impl BackendLoop {
         HealthUpdate { address: self.backend.address, state, ever_known, in_doubt, code }
     }
 
-    /// Counts a result. `path_in_question` is true if the path may be at fault, now or when the probe started.
-    pub fn observe(&mut self, success: bool, path_in_question: bool) {
+    /// Counts a result, with its effect on the path.
+    pub fn observe(&mut self, success: bool, effect: ProbeEffect) {
         let was_down = self.machine.state() == BackendState::Down;
         self.machine.observe(success);
-        let down = self.machine.state() == BackendState::Down;
-        self.in_doubt = match (was_down, path_in_question) {
-            (false, true) => down,
-            (true, true) => self.in_doubt,
-            (_, false) => self.in_doubt && success,
-        } && down;
+        let is_down = self.machine.state() == BackendState::Down;
+        self.in_doubt = effect.in_doubt(success, self.in_doubt, was_down, is_down);
     }
 
     /// True if the backend fell, possibly because of the path.

@@ -12,7 +12,7 @@ use maglev_model::{
     vip::Family,
 };
 
-use super::{BackendLoop, Checker};
+use super::{BackendLoop, Checker, FamilyProbes};
 
 /// The distance between first probes of loops that start together, after the first configuration. A single loop starts
 /// at once.
@@ -66,7 +66,7 @@ impl<P: Prober> Checker<P> {
         }
         self.publisher.update(name, &updated.health_update(None));
         self.options.last_probes.remove(name);
-        self.paths[family].suspicion.forget(name);
+        self.families[family].path.forget(name);
     }
 
     fn remove(&mut self, name: &Name) {
@@ -74,7 +74,7 @@ impl<P: Prober> Checker<P> {
         if let Some(due) = removed.due {
             self.starts.remove(due, name);
         }
-        self.paths[removed.family()].suspicion.forget(name);
+        self.families[removed.family()].path.forget(name);
         self.options.last_probes.remove(name);
         self.publisher.remove(name);
         self.options.metrics.remove(name);
@@ -104,20 +104,14 @@ impl<P: Prober> Checker<P> {
             certain[backend_loop.family()] += usize::from(!backend_loop.is_in_doubt());
         }
         for family in [Family::V4, Family::V6] {
-            let path = &mut self.paths[family];
-            path.probed = probed[family];
-            if !path.suspicion.may_be_at_fault() {
-                continue;
+            let FamilyProbes { path, probed: count } = &mut self.families[family];
+            *count = probed[family];
+            let review = path.review(fail_open, probed[family], certain[family]);
+            if review.suspicion_ended {
+                self.publisher.set_suspect(family, false);
             }
-            // No backend is left for a confirmation probe.
-            let unconfirmable = !path.suspicion.is_suspect() && certain[family] == 0;
-            if !fail_open || path.probed == 0 || unconfirmable {
-                if path.suspicion.clear() {
-                    self.publisher.set_suspect(family, false);
-                }
-                if !fail_open || unconfirmable {
-                    self.clear_doubts(family);
-                }
+            if review.doubts_end {
+                self.clear_doubts(family);
             }
         }
     }

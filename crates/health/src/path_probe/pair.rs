@@ -40,6 +40,25 @@ pub enum SynResult {
     NotSent { detail: Arc<str> },
 }
 
+/// The consequences of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// The time from the SYN to the next one.
+    pub delay: Duration,
+    /// `None` if the probe goes on, or the SYN could not be sent.
+    pub finished: Option<Finished>,
+}
+
+/// A finished probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    pub success: bool,
+    /// The path was down before the probe.
+    pub was_down: bool,
+    /// A failure of the probe brings the path down.
+    pub was_about_to_fall: bool,
+}
+
 /// The state machine of a path.
 #[derive(Debug)]
 pub struct Pair {
@@ -96,9 +115,29 @@ impl Pair {
         Arc::clone(&self.detail)
     }
 
-    /// Counts the result of the SYN that [`next_syn`](Self::next_syn) returned. Returns the time from that SYN to the next
-    /// one, given the interval of probes.
-    pub fn observe(&mut self, result: SynResult, interval: Duration) -> Duration {
+    /// Makes the current or next probe include a large SYN.
+    pub fn include_large(&mut self) {
+        self.with_large = true;
+    }
+
+    /// The failure of the last probe that failed, with its explanation.
+    pub fn last_failure(&self) -> (PathState, Arc<str>) {
+        (self.failure, self.detail())
+    }
+
+    /// True if probes fail.
+    pub fn is_down(&self) -> bool {
+        self.machine.state() == BackendState::Down
+    }
+
+    /// Counts the result of the SYN that [`next_syn`](Self::next_syn) returned, given the interval of probes.
+    pub fn observe(&mut self, result: SynResult, interval: Duration) -> Observed {
+        let (was_down, was_about_to_fall) = (self.is_down(), self.machine.is_about_to_fall());
+        let success = match &result {
+            SynResult::NotSent { .. } => None,
+            SynResult::Accepted { .. } => Some(true),
+            SynResult::Refused | SynResult::Lost | SynResult::TooLarge => Some(false),
+        };
         let sent = self.large.take();
         match (sent, result) {
             (_, SynResult::NotSent { detail }) => self.count_not_sent(detail),
@@ -106,7 +145,7 @@ impl Pair {
                 let large = limit.map_or(self.packet_size, |limit| limit.min(self.packet_size));
                 if self.with_large && large > self.small {
                     self.large = Some(large);
-                    return PACE;
+                    return Observed { delay: PACE, finished: None };
                 }
                 self.succeed();
             }
@@ -125,10 +164,11 @@ impl Pair {
                 self.fail(PathState::MtuTooSmall, detail);
             }
         }
-        match self.machine.cadence() {
+        let delay = match self.machine.cadence() {
             Cadence::Fast if self.not_sent == 0 => (interval / 10).max(PACE),
             _ => interval,
-        }
+        };
+        Observed { delay, finished: success.map(|success| Finished { success, was_down, was_about_to_fall }) }
     }
 
     fn succeed(&mut self) {
@@ -178,7 +218,7 @@ mod tests {
         let (mut sizes, mut next) = (Vec::new(), Duration::ZERO);
         for result in results {
             sizes.push(pair.next_syn());
-            next = pair.observe(result.clone(), INTERVAL);
+            next = pair.observe(result.clone(), INTERVAL).delay;
         }
         assert_eq!(pair.next_syn(), SynSize::Small, "the probe has ended");
         (sizes, next)
@@ -256,8 +296,8 @@ mod tests {
         let mut time = probe(&mut pair, &[ACCEPTED]).1;
         for _ in 0..3 {
             assert_eq!(pair.state(), PathState::Ok);
-            let small = pair.observe(ACCEPTED, INTERVAL);
-            time += small + pair.observe(SynResult::Lost, INTERVAL).min(PACE);
+            let small = pair.observe(ACCEPTED, INTERVAL).delay;
+            time += small + pair.observe(SynResult::Lost, INTERVAL).delay.min(PACE);
         }
         assert_eq!(pair.state(), PathState::MtuTooSmall);
         assert!(time + PACE <= 3 * INTERVAL, "{time:?}");

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
 use super::{packet, pair::Pair};
@@ -18,12 +19,13 @@ const THRESHOLDS: (u8, u8) = (2, 3);
 /// Length of the TCP header of a packet with data, in bytes.
 const TCP_HEADER: u16 = 20;
 
-/// The addresses and settings of one path. The probing starts again if they change.
+/// The addresses and settings of one path. The probing starts again if they change; the mode of the probe is not one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathTarget {
     pub backend: IpAddr,
     pub vip: SocketAddr,
-    pub probe: PathProbe,
+    pub interval: Duration,
+    packet_size: u16,
     /// From the backend's HealthCheck.
     rise: u8,
     fall: u8,
@@ -54,12 +56,18 @@ impl PathTarget {
             Check::Probe(check) => (check.rise, check.fall),
             _ => THRESHOLDS,
         };
-        Self { backend: backend.address, vip, probe, rise, fall }
+        let PathProbe { interval, packet_size, .. } = probe;
+        Self { backend: backend.address, vip, interval, packet_size, rise, fall }
     }
 
     /// The state machine of the path, in state unknown.
     pub fn pair(&self) -> Pair {
-        Pair::new(self.probe.packet_size, self.packet_with(0), self.rise, self.fall)
+        Pair::new(self.packet_size, self.packet_with(0), self.rise, self.fall)
+    }
+
+    /// The address family of the backend.
+    pub fn family(&self) -> Family {
+        Family::from_address(self.backend)
     }
 
     /// The size of the inner packet with a segment of `mss` bytes.

@@ -1,5 +1,7 @@
 //! The checker with a scripted network and virtual time.
 
+mod required;
+
 use std::{
     cell::RefCell,
     collections::{HashMap, VecDeque},
@@ -27,6 +29,7 @@ use super::{
 use maglev_model::{
     config::{AdminState, Backend, Config, Frontend, NodeConfig, Standing},
     event::Event,
+    health::HealthSnapshot,
     path::{PathKey, PathProbe, PathState},
     problem::{Problem, Reason},
     vip::{Family, Protocol, Service, VipKey},
@@ -125,6 +128,7 @@ struct Fixture {
     events: Arc<EventCollector>,
     config: Config,
     config_tx: watch::Sender<Option<Config>>,
+    snapshot_rx: watch::Receiver<HealthSnapshot>,
     _shutdown: DropGuard,
 }
 
@@ -138,10 +142,12 @@ impl Fixture {
         let config = objects::config([frontend(count)], NodeConfig::default());
         let (config_tx, config_rx) = watch::channel(Some(config.clone()));
         let random = (7, (|| Timestamp::UNIX_EPOCH) as fn() -> Timestamp);
-        let checker = PathChecker::new(network.clone(), config_rx, events.handle(), PathMetrics::default(), random);
+        let (snapshot_tx, snapshot_rx) = watch::channel(HealthSnapshot::default());
+        let (events_handle, metrics) = (events.handle(), PathMetrics::default());
+        let checker = PathChecker::new(network.clone(), config_rx, snapshot_tx, events_handle, metrics, random);
         let shutdown = CancellationToken::new();
         tokio::task::spawn_local(checker.run(shutdown.clone()));
-        Self { network, events, config, config_tx, _shutdown: shutdown.drop_guard() }
+        Self { network, events, config, config_tx, snapshot_rx, _shutdown: shutdown.drop_guard() }
     }
 
     fn script(&self, number: u8, script: Script) {

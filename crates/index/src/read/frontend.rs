@@ -78,13 +78,17 @@ fn path_probe(spec: &FrontendSpec) -> Result<Option<path::PathProbe>, Invalid> {
     match spec.path_probe {
         Some(PathProbe { mode: PathProbeMode::Off, .. }) => Ok(None),
         None if !is_possible => Ok(None),
-        Some(PathProbe { mode: PathProbeMode::Report, .. }) if !is_possible => Err(Invalid::new(
+        Some(_) if !is_possible => Err(Invalid::new(
             "spec.pathProbe.mode",
-            "is Report, but the path can be probed only with protocol TCP and encap type GRE",
+            "is not Off, but the path can be probed only with protocol TCP and encap type GRE",
         )),
         probe => {
-            let PathProbe { interval, packet_size, .. } = probe.unwrap_or_default();
-            Ok(Some(path::PathProbe { interval: interval.get(), packet_size: packet_size.into() }))
+            let PathProbe { mode, interval, packet_size } = probe.unwrap_or_default();
+            let mode = match mode {
+                PathProbeMode::Require => path::PathMode::Require,
+                PathProbeMode::Report | PathProbeMode::Off => path::PathMode::Report,
+            };
+            Ok(Some(path::PathProbe { mode, interval: interval.get(), packet_size: packet_size.into() }))
         }
     }
 }

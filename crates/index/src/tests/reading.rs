@@ -175,13 +175,16 @@ fn path_is_probed_by_default_where_it_can_be() {
         let fixture = IndexFixture::new(vec![at("shop/a", "10.0.0.1"), frontend("shop/web", 1, &spec)]);
         fixture.frontend("shop/web").path_probe
     };
-    let defaults = PathProbe { interval: Duration::from_secs(10), packet_size: 1500 };
+    let defaults = PathProbe::default();
     let l3dsr = json!({"type": "L3DSR", "l3dsr": {"dscp": 7}});
     let set = json!({"mode": "Report", "interval": "1m", "packetSize": 9000});
     for (spec, expected) in [
         (good(), Some(defaults)),
         (with(good(), "pathProbe", json!({})), Some(defaults)),
-        (with(good(), "pathProbe", set), Some(PathProbe { interval: Duration::from_mins(1), packet_size: 9000 })),
+        (
+            with(good(), "pathProbe", set),
+            Some(PathProbe { interval: Duration::from_mins(1), packet_size: 9000, ..defaults }),
+        ),
         (with(good(), "pathProbe", json!({"mode": "Off"})), None),
         (with(good(), "protocol", json!("UDP")), None),
         (without(without(good(), "port"), "protocol"), None),

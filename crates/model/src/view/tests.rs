@@ -132,7 +132,8 @@ fn states_reports_and_health_are_dropped_on_request_only() {
 #[test]
 fn paths_are_found_by_frontend_and_by_backend() {
     let key = |frontend: &str, backend: &str| PathKey { frontend: name(frontend), backend: name(backend) };
-    let health = PathHealth { address: address(7), state: PathState::Ok, since: at(1), detail: "".into() };
+    let health =
+        PathHealth { address: address(7), state: PathState::Ok, since: at(1), in_doubt: false, detail: "".into() };
     let all = [key("a", "x"), key("web", "x"), key("web", "y"), key("web-2", "x")];
     let mut view = view(all.iter().map(|key| Change::Path(key.clone(), Some(health.clone()))));
     let names = |paths: &mut dyn Iterator<Item = (&PathKey, &PathHealth)>| paths.map(|(key, _)| key.clone()).collect();

@@ -57,7 +57,7 @@ mod tests {
         health::HealthSnapshot,
         name::Name,
         vip::Weight,
-        weights::effective_weights,
+        weights::{BackendCondition, effective_weights_by},
     };
 
     fn address(last: u8) -> IpAddr {
@@ -77,7 +77,9 @@ mod tests {
     }
 
     fn weights(pools: &[Pool], vpp: impl Fn(IpAddr) -> Option<u8> + Copy) -> Vec<Option<u8>> {
-        let effective = effective_weights(pools, &HealthSnapshot::default(), vpp);
+        let health = HealthSnapshot::default();
+        let condition = |_, member: &Member| BackendCondition::from_snapshot(&member.target, &health);
+        let effective = effective_weights_by(pools, condition, vpp);
         effective.entries(pools, vpp).iter().map(|entry| entry.effective).collect()
     }
 

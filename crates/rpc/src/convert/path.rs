@@ -7,7 +7,7 @@ use super::{
 use crate::proto;
 use maglev_model::{
     name::Name,
-    path::{PathHealth, PathKey, PathProbe},
+    path::{PathHealth, PathKey, PathMode, PathProbe},
 };
 
 pub fn path(key: &PathKey, health: Option<&PathHealth>) -> proto::Path {
@@ -29,12 +29,13 @@ pub fn read_paths<P: FromIterator<(PathKey, PathHealth)>>(paths: Vec<proto::Path
 }
 
 impl From<&PathHealth> for proto::PathHealth {
-    fn from(PathHealth { address, state, since, detail }: &PathHealth) -> Self {
+    fn from(PathHealth { address, state, since, in_doubt, detail }: &PathHealth) -> Self {
         Self {
             address: address.to_string(),
             state: proto::PathState::from(*state).into(),
             since: Some(time(*since)),
             detail: detail.to_string(),
+            in_doubt: *in_doubt,
         }
     }
 }
@@ -47,14 +48,15 @@ impl TryFrom<proto::PathHealth> for PathHealth {
             address: read_address(&health.address, "address")?,
             state: health.state().try_into()?,
             since: read_time(health.since, "since")?,
+            in_doubt: health.in_doubt,
             detail: health.detail.into(),
         })
     }
 }
 
 impl From<PathProbe> for proto::PathProbe {
-    fn from(PathProbe { interval, packet_size }: PathProbe) -> Self {
-        Self { interval: duration(interval), packet_size: packet_size.into() }
+    fn from(PathProbe { mode, interval, packet_size }: PathProbe) -> Self {
+        Self { interval: duration(interval), packet_size: packet_size.into(), required: mode == PathMode::Require }
     }
 }
 
@@ -63,6 +65,7 @@ impl TryFrom<proto::PathProbe> for PathProbe {
 
     fn try_from(probe: proto::PathProbe) -> Result<Self, Malformed> {
         Ok(Self {
+            mode: if probe.required { PathMode::Require } else { PathMode::Report },
             interval: read_duration(probe.interval, "interval")?,
             packet_size: number(probe.packet_size, "packet_size")?,
         })

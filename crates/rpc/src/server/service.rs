@@ -1,4 +1,4 @@
-//! The calls. Each responds with published state; only SyncVppLbState waits for the agent.
+//! The calls. Each responds with published state; only ProbePaths and SyncVppLbState wait for the agent.
 
 use std::{net::Ipv4Addr, num::NonZeroU32, pin::Pin, time::Duration};
 
@@ -17,7 +17,7 @@ use super::{
     watcher::{StreamEnd, Watcher, WatcherSlot},
 };
 use crate::{
-    convert::{state, time},
+    convert::{path, state, time},
     proto::{self, serving::maglev_server::Maglev},
     server::objects::Objects,
 };
@@ -31,6 +31,12 @@ const MAX_WATCHERS_PER_PEER: usize = 64;
 const SYNC_BURST: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
 /// Interval of further SyncVppLbState calls.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// Burst of ProbePaths calls, over all callers.
+const PROBE_BURST: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
+/// Interval of further ProbePaths calls.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// Timeout of ProbePaths, below that of clients.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(8);
 
 pub struct Service {
     identity: Identity,
@@ -41,6 +47,7 @@ pub struct Service {
     /// The encoded response of GetState, and its position.
     state: Mutex<Option<(AsOf, Bytes)>>,
     syncs: RateLimit,
+    probes: RateLimit,
     shutdown: CancellationToken,
 }
 
@@ -53,8 +60,9 @@ impl Service {
         shutdown: &CancellationToken,
     ) -> Self {
         let watchers = Slots::new(max_watchers, MAX_WATCHERS_PER_PEER);
-        let (syncs, shutdown) = (RateLimit::new(SYNC_BURST, SYNC_INTERVAL), shutdown.clone());
-        Self { identity, sources, metrics, watchers, max_watchers, state: Mutex::default(), syncs, shutdown }
+        let syncs = RateLimit::new(SYNC_BURST, SYNC_INTERVAL);
+        let (probes, shutdown) = (RateLimit::new(PROBE_BURST, PROBE_INTERVAL), shutdown.clone());
+        Self { identity, sources, metrics, watchers, max_watchers, state: Mutex::default(), syncs, probes, shutdown }
     }
 
     fn snapshot(&self) -> ViewSnapshot {
@@ -126,6 +134,25 @@ impl Service {
         Ok(Box::pin(Watcher::new(events, level, since, selection, metrics, end, slot).stream()))
     }
 
+    async fn probe_paths(&self, backend: Name) -> Result<proto::ProbePathsResponse, Status> {
+        if !self.probes.allow() {
+            let seconds = PROBE_INTERVAL.as_secs();
+            return Err(Status::resource_exhausted(format!(
+                "ProbePaths is limited to one call per {seconds} s; try again later"
+            )));
+        }
+        match tokio::time::timeout(PROBE_TIMEOUT, (self.sources.probe_paths)(backend)).await {
+            Ok(found) => {
+                let paths = found.iter().map(|(key, health)| path(key, Some(health))).collect();
+                Ok(proto::ProbePathsResponse { paths })
+            }
+            Err(_) => {
+                let seconds = PROBE_TIMEOUT.as_secs();
+                Err(Status::deadline_exceeded(format!("the probes did not finish within {seconds} s")))
+            }
+        }
+    }
+
     async fn sync(&self) -> Result<proto::SyncVppLbStateResponse, Status> {
         if !self.syncs.allow() {
             let seconds = SYNC_INTERVAL.as_secs();
@@ -173,6 +200,11 @@ impl Maglev for Service {
         let name = Name::from(&*request.get_ref().name);
         let probing = (self.sources.probing)(&name);
         self.metrics.complete("GetBackend", self.objects().backend(&name, probing))
+    }
+
+    async fn probe_paths(&self, request: Request<proto::ProbePathsRequest>) -> RpcResult<proto::ProbePathsResponse> {
+        let result = self.probe_paths(Name::from(&*request.get_ref().backend)).await;
+        self.metrics.complete("ProbePaths", result)
     }
 
     async fn list_health_checks(

@@ -6,7 +6,13 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use maglev_model::{Name, actual::LbDump, counters::StatsSnapshot, health::Probing};
+use maglev_model::{
+    Name,
+    actual::LbDump,
+    counters::StatsSnapshot,
+    health::Probing,
+    path::{PathHealth, PathKey},
+};
 use maglev_telemetry::{Subscriber, ViewSnapshot};
 
 /// Identity of the agent.
@@ -29,6 +35,9 @@ pub type Ready = watch::Receiver<Result<(), String>>;
 
 /// Returns the progress of a Backend's probes; `None` if the backend is not probed. Must not block.
 pub type InspectProbing = Arc<dyn Fn(&Name) -> Option<Probing> + Send + Sync>;
+
+/// Probes the paths to a Backend and returns the results of these probes, sorted by Frontend. May take seconds.
+pub type ProbePaths = Arc<dyn Fn(Name) -> BoxFuture<'static, Vec<(PathKey, PathHealth)>> + Send + Sync>;
 
 /// Makes the agent sync now.
 pub type SyncNow = Arc<dyn Fn() -> BoxFuture<'static, Result<(), SyncRefusal>> + Send + Sync>;
@@ -59,6 +68,8 @@ pub struct Sources {
     pub ready: Ready,
     /// Progress of probes.
     pub probing: InspectProbing,
+    /// Handler of ProbePaths.
+    pub probe_paths: ProbePaths,
     /// Handler of SyncVppLbState.
     pub sync: SyncNow,
 }

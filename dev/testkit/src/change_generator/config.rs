@@ -11,7 +11,7 @@ use maglev_model::{
         VppConf,
     },
     name::Name,
-    path::PathProbe,
+    path::{PathMode, PathProbe},
     problem::{Problem, Reason},
     vip::{Dscp, Encap, Protocol, Service, TableLength, VipKey, Weight},
 };
@@ -167,9 +167,16 @@ impl ChangeGenerator {
             sticky: self.rng.bool(),
             on_backend_down: if self.rng.bool() { OnBackendDown::Flush } else { OnBackendDown::Keep },
             table_length: TableLength::new(256 << self.rng.u32(..8)).expect("a power of two in the range"),
-            path_probe: self
-                .some(|generator| PathProbe { interval: generator.duration(), packet_size: generator.rng.u16(..) }),
+            path_probe: self.some(Self::path_probe),
         })
+    }
+
+    fn path_probe(&mut self) -> PathProbe {
+        PathProbe {
+            mode: if self.rng.bool() { PathMode::Report } else { PathMode::Require },
+            interval: self.duration(),
+            packet_size: self.rng.u16(..),
+        }
     }
 
     fn encap(&mut self) -> Encap {

@@ -30,7 +30,13 @@ fn key(backend: &str) -> PathKey {
 }
 
 fn health(state: PathState) -> PathHealth {
-    PathHealth { address: [10, 0, 0, 1].into(), state, since: Timestamp::UNIX_EPOCH, detail: "".into() }
+    PathHealth {
+        address: [10, 0, 0, 1].into(),
+        state,
+        since: Timestamp::UNIX_EPOCH,
+        in_doubt: false,
+        detail: "".into(),
+    }
 }
 
 fn report(scene: &mut Scene, node: &str, backend: &str, state: PathState) {

@@ -131,3 +131,31 @@ fn newest(limit: usize, transitions: impl Iterator<Item = Transition>) -> Arc<[T
     let all: Vec<_> = transitions.collect();
     all[all.len().saturating_sub(limit)..].into()
 }
+
+#[cfg(test)]
+mod tests {
+    use maglev_model::path::{PathHealth, PathKey, PathState};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn paths_in_the_snapshot_stay_as_the_path_probe_published_them() {
+        let clock = (|| Timestamp::UNIX_EPOCH) as fn() -> Timestamp;
+        let (snapshot_tx, snapshot_rx) = watch::channel(HealthSnapshot::default());
+        let mut publisher = Publisher::new(snapshot_tx.clone(), Events::discard(), clock, 1);
+        let address = IpAddr::from([10, 0, 0, 1]);
+        let (state, since, in_doubt) = (PathState::Ok, Timestamp::UNIX_EPOCH, false);
+        let path = PathHealth { address, state, since, in_doubt, detail: "".into() };
+        let name = Name::from("shop/web");
+        let key = PathKey { frontend: name.clone(), backend: name.clone() };
+        snapshot_tx.send_modify(|snapshot| {
+            snapshot.paths.insert(key.clone(), path.clone());
+        });
+        let state = BackendState::Up;
+        publisher.update(&name, &HealthUpdate { address, state, ever_known: true, in_doubt, code: None });
+        tokio::time::sleep(BATCH).await;
+        publisher.publish(Instant::now());
+        let snapshot = snapshot_rx.borrow();
+        assert_eq!((snapshot.backends.len(), snapshot.paths.get(&key)), (1, Some(&path)));
+    }
+}

@@ -1,5 +1,6 @@
 //! The checker with a scripted network and virtual time.
 
+mod requests;
 mod required;
 
 use std::{
@@ -22,7 +23,7 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    PathChecker, PathMetrics,
+    PathChecker, PathMetrics, PathProber,
     network::{PathNetwork, SendError},
     packet::{Answer, Flow, Reply},
 };
@@ -129,6 +130,7 @@ struct Fixture {
     config: Config,
     config_tx: watch::Sender<Option<Config>>,
     snapshot_rx: watch::Receiver<HealthSnapshot>,
+    prober: PathProber,
     _shutdown: DropGuard,
 }
 
@@ -144,10 +146,12 @@ impl Fixture {
         let random = (7, (|| Timestamp::UNIX_EPOCH) as fn() -> Timestamp);
         let (snapshot_tx, snapshot_rx) = watch::channel(HealthSnapshot::default());
         let (events_handle, metrics) = (events.handle(), PathMetrics::default());
+        let prober = PathProber::default();
         let checker = PathChecker::new(network.clone(), config_rx, snapshot_tx, events_handle, metrics, random);
+        let checker = checker.with_prober(&prober);
         let shutdown = CancellationToken::new();
         tokio::task::spawn_local(checker.run(shutdown.clone()));
-        Self { network, events, config, config_tx, snapshot_rx, _shutdown: shutdown.drop_guard() }
+        Self { network, events, config, config_tx, snapshot_rx, prober, _shutdown: shutdown.drop_guard() }
     }
 
     fn script(&self, number: u8, script: Script) {

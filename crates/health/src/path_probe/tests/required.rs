@@ -74,6 +74,10 @@ fn paths_that_all_fail_are_in_doubt_until_one_works() {
             }
             let conditions: Vec<BackendCondition> = (1..=3).map(|number| fixture.condition(number)).collect();
             assert_eq!(conditions, [BackendCondition::PathSuspect; 3], "{script:?}");
+            for number in 1..=3 {
+                let times: Vec<Duration> = fixture.syns_to(number).iter().map(|syn| syn.at).collect();
+                assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= SEC), "{times:?}");
+            }
 
             fixture.script(1, Script::Accepts);
             sleep(30 * SEC).await;

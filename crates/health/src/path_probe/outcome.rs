@@ -41,7 +41,7 @@ impl<N: PathNetwork> PathChecker<N> {
             delay = delay.mul_f64(0.9 + self.rng.f64() / 5.0);
         }
         let family = path.target.family();
-        let effect = finished.map(|finished| self.count(key, finished, started, now));
+        let effect = finished.and_then(|finished| self.count(key, finished, started, now));
         self.publish(key);
         self.schedule(key, (started + delay.max(pair::PACE)).max(now));
         if let Some(effect) = effect {
@@ -78,9 +78,9 @@ impl<N: PathNetwork> PathChecker<N> {
     }
 
     /// Counts a finished probe for the paths of its address family, so that a fault of this node brings no backend down.
-    fn count(&mut self, key: &PathKey, finished: Finished, started: Instant, now: Instant) -> ProbeEffect {
+    fn count(&mut self, key: &PathKey, finished: Finished, started: Instant, now: Instant) -> Option<ProbeEffect> {
         let Finished { success, was_down, was_about_to_fall } = finished;
-        let family = self.paths.get(key).map_or(Family::V4, |path| path.target.family());
+        let family = self.paths.get(key)?.target.family();
         let is_peer =
             |(other, path): (&PathKey, &PathLoop)| other.backend != key.backend && path.target.family() == family;
         let probe = CountedProbe {
@@ -91,14 +91,9 @@ impl<N: PathNetwork> PathChecker<N> {
             has_peers: !success && was_about_to_fall && self.paths.iter().any(is_peer),
             fail_open: self.config.as_ref().is_some_and(|config| config.node.probe.fail_open),
         };
-        let mut unused = None;
-        let path = self.paths.get_mut(key);
-        let failing_since = path.map_or(&mut unused, |path| &mut path.failing_since);
-        let effect = self.families[family].count(&probe, failing_since, now);
-        if let Some(path) = self.paths.get_mut(key) {
-            let is_down = path.pair.is_down();
-            path.in_doubt = effect.in_doubt(success, path.in_doubt, was_down, is_down);
-        }
+        let path = self.paths.get_mut(key)?;
+        let effect = self.families[family].count(&probe, &mut path.failing_since, now);
+        path.in_doubt = effect.in_doubt(success, path.in_doubt, was_down, path.pair.is_down());
         match (effect.failure, effect.success) {
             (FailureEffect::PathSuspect, _) => tracing::warn!(
                 family = family.as_str(),
@@ -109,7 +104,7 @@ impl<N: PathNetwork> PathChecker<N> {
             }
             _ => {}
         }
-        effect
+        Some(effect)
     }
 
     /// Probes other paths of `family` soon if they show where the fault is, or if their own state is in doubt no longer.

@@ -134,6 +134,9 @@ export type MemberCondition =
   | "paused"
   | "disabled";
 
+/** The state of the path of a VIP's packets to a Backend. */
+export type PathState = "Unknown" | "PathOK" | "PathTimeout" | "PathRefused" | "MtuTooSmall" | "Unable";
+
 /** The progress of programming a Frontend into VPP. */
 export type ProgramResult = "Pending" | "Programmed" | "Held" | "Failed";
 

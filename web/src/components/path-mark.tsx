@@ -7,8 +7,7 @@ import { Flash } from "./flash";
 /** The outlines, 12 by 12. */
 const OUTLINES: Record<PathKind, string> = {
   ok: "M1 5.4h7L5.8 3.2l.9-.8L10.7 6 6.7 9.6l-.9-.8L8 6.6H1Z",
-  failing:
-    "M0 5.1h3.6v1.8H0Z M4.9 2.6 6.2 1.4 8.4 4.1l2.2-2.7 1.3 1.2L9.6 6l2.3 3.4-1.3 1.2-2.2-2.7-2.2 2.7-1.3-1.2L7.2 6Z",
+  failing: "M0 5.3h6v1.4H0Z M5.3 3.9l1-1L8.4 5l2.1-2.1 1 1L9.4 6l2.1 2.1-1 1L8.4 7 6.3 9.1l-1-1L7.4 6Z",
   unknown: "M.6 5.3h2.6v1.4H.6Z M4.7 5.3h2.6v1.4H4.7Z M8.8 5.3h2.6v1.4H8.8Z",
 };
 

@@ -1,8 +1,8 @@
 // The mark of the path of a VIP's packets, beside the heart of each backend.
-import type { Page } from "playwright-core";
+import type { BrowserContextOptions, Page } from "playwright-core";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { setPath } from "../mock/actions.js";
-import { settled, UNTIL, useBrowser, visit } from "./browser.js";
+import { PHONE, settled, UNTIL, useBrowser, visit } from "./browser.js";
 import { flashes, recordFlashes } from "./flashes.js";
 import { startMockServer, type MockServer } from "./mock-server.js";
 
@@ -13,8 +13,8 @@ useBrowser();
 
 const TIMEOUT = { state: "PathTimeout", detail: "no answer from the VIP to a SYN in the tunnel" } as const;
 
-async function open(hash: string): Promise<Page> {
-  const { page } = await visit("about:blank");
+async function open(hash: string, options: BrowserContextOptions = {}): Promise<Page> {
+  const { page } = await visit("about:blank", options);
   await recordFlashes(page);
   await page.goto(`${server.url}${hash}`);
   await page.locator(".pools").first().waitFor(UNTIL);
@@ -47,7 +47,7 @@ describe("the path on a node's tab", () => {
     expect(box?.x).toBeLessThan((heart?.x ?? 0) + (heart?.width ?? 0) + 8);
   });
 
-  it("changes shape, colour and words when it fails, and moves and flashes nothing else", async () => {
+  it("changes shape and colour when it fails, and moves and flashes nothing else", async () => {
     const page = await open("#/node/node-a");
     const glyph = mark(page, "shop/web", "shop/web-1").locator("svg");
     const appearance = () =>
@@ -61,7 +61,8 @@ describe("the path on a node's tab", () => {
     const [failingShape, failingColour] = await appearance();
     expect(failingShape).not.toBe(shape);
     expect(failingColour).not.toBe(colour);
-    expect(await stateCell(page, "shop/web", "shop/web-1").innerText()).toBe("up L7OK PathTimeout");
+    // The table has no room for the word.
+    expect(await stateCell(page, "shop/web", "shop/web-1").innerText()).toBe("up L7OK");
     expect(await glyph.boundingBox()).toEqual(box);
     expect(new Set(await flashes(page))).toEqual(new Set(["shop/web"]));
     // The same Backend in another Frontend.
@@ -74,7 +75,18 @@ describe("the path on a node's tab", () => {
     const [unknownShape, unknownColour] = await appearance();
     expect(new Set([shape, failingShape, unknownShape]).size).toBe(3);
     expect(unknownColour).toBe(colour);
-    expect(await stateCell(page, "shop/web", "shop/web-1").innerText()).toBe("up L7OK");
+  });
+
+  it("is a word, too, on a wide screen, if it fails", async () => {
+    const page = await open("#/node/node-a", { viewport: { width: 1920, height: 1080 } });
+    setPath(server.broker, "shop/web", "shop/web-1", TIMEOUT);
+    setPath(server.broker, "shop/web", "shop/web-2", { state: "Unable" });
+    const text = (backend: string) => stateCell(page, "shop/web", backend).innerText();
+    await expect.poll(() => text("shop/web-1"), UNTIL).toBe("up L7OK PathTimeout");
+    await expect
+      .poll(() => mark(page, "shop/web", "shop/web-2").getAttribute("aria-label"), UNTIL)
+      .toBe("VIP path: Unable");
+    expect(await text("shop/web-2")).toBe("up L7OK");
   });
 
   it("has no mark for a frontend without a path probe", async () => {
@@ -103,6 +115,12 @@ describe("the path over all nodes", () => {
     expect(await stateCell(page, "shop/web", "shop/web-2").innerText()).toMatch(/PathTimeout on node-b$/);
     setPath(server.broker, "shop/web", "shop/web-2", TIMEOUT);
     await expect.poll(() => web2.getAttribute("aria-label"), UNTIL).toBe("VIP path: PathTimeout");
+  });
+
+  it("is a word, too, on a phone, which has no tooltips", async () => {
+    setPath(server.broker, "shop/web", "shop/web-2", TIMEOUT, ["node-b"]);
+    const page = await open("#/frontend/shop/web", PHONE);
+    expect(await stateCell(page, "shop/web", "shop/web-2").innerText()).toMatch(/PathTimeout on node-b$/);
   });
 
   it("has no column without a path probe", async () => {

@@ -35,12 +35,12 @@ export function PathMark(props: { readonly path: PathSummary }): JSX.Element {
   );
 }
 
-/** The word of a failure, beside the backend's state, where no pointer is needed to read it. */
+/** The word of a failure, beside the backend's state: shown where there is room for it, and on a phone, without tooltips. */
 export function PathFailure(props: { readonly path: PathSummary }): JSX.Element {
   return (
     <Show when={pathKind(props.path.state) === "failing"}>
       {" "}
-      <span class="is-standby" title={pathTooltip(props.path, zone())}>
+      <span class="path-failure is-standby" title={pathTooltip(props.path, zone())}>
         {pathLabel(props.path)}
       </span>
     </Show>

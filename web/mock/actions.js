@@ -136,6 +136,22 @@ function logLines(broker, backend, from, to, code, users, changedFrontends) {
 }
 
 /**
+ * Sets the state of the path of a frontend's packets to a backend.
+ * @param {Broker} broker
+ * @param {string} frontend
+ * @param {string} backend
+ * @param {Omit<import("../src/sync/contract").PathDetail, "since">} path
+ * @param {string[]} [nodes] all by default
+ */
+export function setPath(broker, frontend, backend, path, nodes = [...broker.world.nodes.keys()]) {
+  const { world } = broker;
+  broker.change([frontend], nodes, () => {
+    for (const name of nodes)
+      world.node(name).paths.set(`${frontend} ${backend}`, { ...path, since: new Date().toISOString() });
+  });
+}
+
+/**
  * Makes a node silent, or lets it report again.
  * @param {Broker} broker
  * @param {string} name

@@ -66,6 +66,7 @@ export function frontendDetail(world, node, frontend) {
       const state = node.health.get(backend)?.state ?? "unknown";
       const effective = order === active && state === "up" ? weight : 0;
       const share = sum > 0 ? effective / sum : 0;
+      const path = world.path(node, frontend, backend);
       details[backend] = {
         order: index,
         address: world.backends.get(backend)?.address ?? "",
@@ -81,6 +82,7 @@ export function frontendDetail(world, node, frontend) {
           : {}),
         condition: state === "unknown" ? "never-known" : state,
         kept: false,
+        ...(path ? { path } : {}),
       };
     }
     pools[name] = { order, active: order === active, members: details };

@@ -16,7 +16,8 @@ import { randomFrom } from "./random.js";
  *   vpp: boolean, vppSince: string, started: string, suspect: ("ipv4" | "ipv6")[],
  *   holds: Record<string, import("../src/sync/contract").HoldDetail>, failedSteps: number, syncError?: string,
  *   health: Map<string, Health>, reports: Map<string, Report>, packets: Map<string, number>, rates: Map<string, number>,
- *   frontendSince: Map<string, string>
+ *   frontendSince: Map<string, string>,
+ *   paths: Map<string, import("../src/sync/contract").PathDetail>
  * }} NodeModel
  */
 
@@ -91,6 +92,7 @@ export class World {
       packets: new Map(),
       rates: new Map(),
       frontendSince: new Map(),
+      paths: new Map(),
     };
     for (const backend of this.backends.keys()) node.health.set(backend, wellSince(minutesAgo(60 * 24 * 2)));
     for (const frontend of this.frontends.keys()) this.equip(node, frontend);
@@ -109,6 +111,18 @@ export class World {
     node.rates.set(frontend, Math.round(20 + this.random() * 400));
     node.packets.set(frontend, Math.round(this.random() * 5e7));
     node.frontendSince.set(frontend, minutesAgo(60 * 24 * 2));
+  }
+
+  /**
+   * The path of a frontend's packets to a backend; `undefined` without a path probe, which needs TCP. Works by default.
+   * @param {NodeModel} node
+   * @param {string} frontend
+   * @param {string} backend
+   * @returns {import("../src/sync/contract").PathDetail | undefined}
+   */
+  path(node, frontend, backend) {
+    if (this.spec(frontend).vip.protocol !== "tcp") return undefined;
+    return node.paths.get(`${frontend} ${backend}`) ?? { state: "PathOK", since: node.started };
   }
 
   /** @param {string} name */

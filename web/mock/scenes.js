@@ -1,5 +1,5 @@
 // Scenes: small fleets in every state that the page has a design for, and one at full size.
-import { setBackend, silence, setProblems, loseVpp } from "./actions.js";
+import { setBackend, setPath, silence, setProblems, loseVpp } from "./actions.js";
 import { Broker } from "./broker.js";
 import { minutesAgo, World } from "./fleet-model.js";
 
@@ -48,7 +48,7 @@ function healthy(nodes = ["node-a", "node-b"]) {
   return new Broker(world);
 }
 
-/** An incident: a VIP down, a silent node, a lost VPP, a rejected object, a hold, nodes that disagree. */
+/** An incident: a VIP down, a silent node, a lost VPP, a rejected object, a hold, nodes that disagree, broken paths. */
 function incident() {
   const nodes = "abcdefghij".split("").map((letter) => `node-${letter}`);
   const broker = healthy(nodes);
@@ -71,6 +71,19 @@ function incident() {
       message: "this build does not probe ICMP; its backends stay unknown",
     },
   ]);
+  const timeout = /** @type {const} */ ({
+    state: "PathTimeout",
+    detail: "no answer from the VIP to a SYN in the tunnel",
+  });
+  setPath(broker, "shop/web", "shop/web-2", timeout);
+  setPath(broker, "shop/web", "shop/web-3", { state: "Unknown" });
+  setPath(
+    broker,
+    "blog/www",
+    "blog/www-1",
+    { state: "MtuTooSmall", detail: "a packet of 1500 bytes was lost, and a small one passed" },
+    ["node-a", "node-b"],
+  );
   silence(broker, "node-j", true);
   loseVpp(broker, "node-d", true);
   broker.change([], ["node-c"], () => {

@@ -9,7 +9,7 @@ use ts_rs::{Config, TS};
 
 pub(crate) use self::literals::{
     AdminState, BackendState, EncapType, Family, Flag, ForeignVips, FrontendState, Kind, LinkState, MemberCondition,
-    ObjectKind, OnBackendDown, ProbeCode, ProblemReason, ProgramResult, RowState, SignInMode,
+    ObjectKind, OnBackendDown, PathState, ProbeCode, ProblemReason, ProgramResult, RowState, SignInMode,
 };
 use self::typescript::Declaration;
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     document::{
         AgentSelector, BackendDetail, ConditionDetail, Count, Counters, Foreign, FrontendDetail, HealthCheckDetail,
         HoldDetail, InVpp, LastChange, Member, MemberTraffic, NodeHeader, ObjectInfo, ObjectProblems, PastTransition,
-        PoolDetail, Position, ProblemCounts, ProblemDetail, ReportDetail, RouteDetail, Row, Settings,
+        PathDetail, PoolDetail, Position, ProblemCounts, ProblemDetail, ReportDetail, RouteDetail, Row, Settings,
         StickyTableDetail, Summary, Time, Totals, TransitionDetail, Vip, VppConfDetail, VppPanel,
     },
     documents::{Everything, FrontendPage, FrontendParts, Maglevd, MaglevdList, NodePage, Version},
@@ -70,6 +70,7 @@ fn files() -> BTreeMap<&'static str, Vec<Declaration>> {
         AdminState,
         ProbeCode,
         MemberCondition,
+        PathState,
         ProgramResult,
         OnBackendDown,
         ForeignVips,
@@ -95,6 +96,7 @@ fn files() -> BTreeMap<&'static str, Vec<Declaration>> {
         PoolDetail,
         Member,
         MemberTraffic,
+        PathDetail,
         BackendDetail,
         PastTransition,
         HealthCheckDetail,

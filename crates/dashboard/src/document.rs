@@ -16,7 +16,7 @@ pub(crate) use self::object::{ConditionDetail, LastChange};
 pub(crate) use self::{
     node::{
         BackendDetail, Count, Counters, Foreign, FrontendDetail, HealthCheckDetail, InVpp, Member, MemberTraffic,
-        NodeDocument, NodeRest, PastTransition, PoolDetail, Rate, ReportDetail, RouteDetail, Settings,
+        NodeDocument, NodeRest, PastTransition, PathDetail, PoolDetail, Rate, ReportDetail, RouteDetail, Settings,
         StickyTableDetail, VppConfDetail, VppPanel,
     },
     object::ObjectInfo,

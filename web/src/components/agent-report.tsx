@@ -1,9 +1,8 @@
 // A value as reported by the agents: once if they agree, otherwise each value with its nodes.
 import { For, type JSX } from "solid-js";
+import { listNodes } from "../lib/format";
 import type { ReportedValues as Values } from "../lib/pools";
 import { Flash } from "./flash";
-
-const MAX_NAMED_NODES = 3;
 
 export function AgentReport<T>(props: {
   readonly values: Values<T>;
@@ -20,14 +19,10 @@ export function AgentReport<T>(props: {
             title={nodes.join(", ")}
           >
             {props.render(value)}
-            {props.values.length > 1 && index() > 0 ? <span class="dim"> on {nodeList(nodes)}</span> : ""}
+            {props.values.length > 1 && index() > 0 ? <span class="dim"> on {listNodes(nodes)}</span> : ""}
           </span>
         )}
       </For>
     </Flash>
   );
-}
-
-function nodeList(nodes: readonly string[]): string {
-  return nodes.length <= MAX_NAMED_NODES ? nodes.join(", ") : `${nodes.length} nodes`;
 }

@@ -1,6 +1,8 @@
 // The help: keys, and the meanings of shapes and states.
 import { createSignal, For, Show, type JSX } from "solid-js";
 import type { DisplayState } from "../lib/display-state";
+import type { PathKind } from "../lib/path";
+import { PathGlyph } from "./path-mark";
 import { StateLabel } from "./shape";
 
 const KEYS = [
@@ -24,6 +26,12 @@ const STATES: readonly [DisplayState, string][] = [
   ["stale", "hatched: not reporting, last known state"],
   ["waiting", "not ready yet"],
   ["rejected", "rejected, held or failed"],
+];
+
+const PATHS: readonly [PathKind, string][] = [
+  ["ok", "PathOK: the VIP answers through the tunnel"],
+  ["failing", "PathTimeout, PathRefused or MtuTooSmall: packets to the VIP are lost"],
+  ["unknown", "not known: Unknown or Unable"],
 ];
 
 const [isOpen, setIsOpen] = createSignal(false);
@@ -67,6 +75,19 @@ export function Help(): JSX.Element {
                 <>
                   <dt>
                     <StateLabel state={state} />
+                  </dt>
+                  <dd>{meaning}</dd>
+                </>
+              )}
+            </For>
+          </dl>
+          <h2>Path of a VIP's packets to a backend</h2>
+          <dl>
+            <For each={PATHS}>
+              {([kind, meaning]) => (
+                <>
+                  <dt>
+                    <PathGlyph kind={kind} />
                   </dt>
                   <dd>{meaning}</dd>
                 </>

@@ -1,5 +1,5 @@
 // The table of a frontend's pools, over all nodes or on one. The table of one node also has the backends' heartbeats,
-// and weights that VPP does not have yet.
+// and weights that VPP does not have yet. Marks of the paths are beside the heartbeats.
 import { createMemo, For, Show, type JSX } from "solid-js";
 import { conditionLabel, conditionState, conditionTooltip } from "../lib/condition";
 import { summarizePools, type MemberSummary, type PoolSummary } from "../lib/pools";
@@ -10,6 +10,7 @@ import { BackendName } from "./backend-name";
 import { ChangeButton } from "./change-button";
 import { Flash } from "./flash";
 import { ProbeHeartbeat } from "./heartbeat";
+import { PathFailure, PathMark } from "./path-mark";
 import { StateLabel } from "./shape";
 import { TrafficCells, TrafficHeads } from "./traffic-cells";
 import { UnclaimedServers } from "./unclaimed-servers";
@@ -24,14 +25,20 @@ interface TableProps {
 
 export function PoolTable(props: TableProps): JSX.Element {
   const pools = createMemo(() => summarizePools(props.frontend, props.nodes));
+  const withPaths = createMemo(() => pools().some(({ members }) => members.some(({ path }) => path)));
+  // The head of the column of marks; empty without the column.
+  const marks = () => {
+    if (props.heartbeatNode === undefined) return withPaths() ? "Path" : "";
+    return withPaths() ? "Heartbeat and path" : "Heartbeat";
+  };
   return (
     <>
-      <table class="plain pools" classList={{ "with-heartbeats": props.heartbeatNode !== undefined }}>
+      <table class="plain pools" classList={{ "with-marks": marks() !== "" }}>
         <thead>
           <tr>
-            <Show when={props.heartbeatNode}>
+            <Show when={marks()}>
               <th scope="col">
-                <span class="visually-hidden">Heartbeat</span>
+                <span class="visually-hidden">{marks()}</span>
               </th>
             </Show>
             <th scope="col">Backend</th>
@@ -55,7 +62,7 @@ export function PoolTable(props: TableProps): JSX.Element {
         <For each={pools().map(({ name }) => name)}>
           {(name) => (
             <Show when={pools().find((pool) => pool.name === name)}>
-              {(pool) => <PoolBody {...props} pool={pool()} />}
+              {(pool) => <PoolBody {...props} pool={pool()} withMarks={marks() !== ""} />}
             </Show>
           )}
         </For>
@@ -65,7 +72,9 @@ export function PoolTable(props: TableProps): JSX.Element {
   );
 }
 
-function PoolBody(props: TableProps & { readonly pool: PoolSummary }): JSX.Element {
+function PoolBody(
+  props: TableProps & { readonly pool: PoolSummary; readonly withMarks: boolean },
+): JSX.Element {
   const activity = () => {
     const { active } = props.pool;
     if (active.length === 0) return "not active";
@@ -74,7 +83,7 @@ function PoolBody(props: TableProps & { readonly pool: PoolSummary }): JSX.Eleme
   return (
     <tbody>
       <tr class="pool-head">
-        <th colSpan={props.heartbeatNode === undefined ? 9 : 10} scope="rowgroup">
+        <th colSpan={props.withMarks ? 10 : 9} scope="rowgroup">
           pool <span class="strong">{props.pool.name}</span>{" "}
           <Flash value={activity()} class="dim">
             {activity()}
@@ -90,6 +99,7 @@ function PoolBody(props: TableProps & { readonly pool: PoolSummary }): JSX.Eleme
                 pool={props.pool.name}
                 member={member()}
                 heartbeatNode={props.heartbeatNode}
+                withMarks={props.withMarks}
               />
             )}
           </Show>
@@ -104,15 +114,19 @@ function MemberRow(props: {
   readonly pool: string;
   readonly member: MemberSummary;
   readonly heartbeatNode: string | undefined;
+  readonly withMarks: boolean;
 }): JSX.Element {
   return (
     <tr>
-      <Show when={props.heartbeatNode}>
-        {(node) => (
-          <td class="heartbeat-cell">
-            <ProbeHeartbeat node={node()} frontend={props.frontend} backend={props.member.backend} />
-          </td>
-        )}
+      <Show when={props.withMarks}>
+        <td class="marks">
+          <Show when={props.heartbeatNode}>
+            {(node) => (
+              <ProbeHeartbeat node={node()} frontend={props.frontend} backend={props.member.backend} />
+            )}
+          </Show>
+          <Show when={props.member.path}>{(path) => <PathMark path={path()} />}</Show>
+        </td>
       </Show>
       <th scope="row" data-label="Backend">
         <BackendName name={props.member.backend} />
@@ -137,6 +151,7 @@ function MemberRow(props: {
           {" "}
           <span class="dim">{props.member.code}</span>
         </Show>
+        <Show when={props.member.path}>{(path) => <PathFailure path={path()} />}</Show>
       </td>
       <td class="number" data-label="Weight">
         <AgentReport values={props.member.weight} render={(weight) => weight} />

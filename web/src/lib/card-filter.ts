@@ -26,8 +26,8 @@ function frontendText(name: string, frontend: FrontendDetail): string {
     const parts = [name, formatVip(vip), state, standing, report?.result ?? "", encap];
     for (const { reason } of problems) parts.push(reason);
     for (const { members } of Object.values(pools)) {
-      for (const [backend, { address = "", condition }] of Object.entries(members))
-        parts.push(backend, address, condition);
+      for (const [backend, { address = "", condition, path }] of Object.entries(members))
+        parts.push(backend, address, condition, path?.state ?? "");
     }
     text = parts.join("\n").toLowerCase();
     texts.set(frontend, text);

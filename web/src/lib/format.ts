@@ -3,6 +3,8 @@
 // For an invalid time, such as the date of a build that lacks one.
 const UNKNOWN = "unknown";
 
+const MAX_NAMED_NODES = 3;
+
 /** Short age: `42 s`, `3 m`, `5 h`, `9 d`. Both times in milliseconds since the epoch. */
 export function formatAge(since: number, now: number): string {
   if (Number.isNaN(since)) return UNKNOWN;
@@ -73,4 +75,9 @@ function timeParts(at: number, zone: Zone) {
 /** `1 node`, `2 nodes`; for nouns with a plural in s. */
 export function plural(count: number, noun: string): string {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+/** A few names of nodes, or their number. */
+export function listNodes(nodes: readonly string[]): string {
+  return nodes.length <= MAX_NAMED_NODES ? nodes.join(", ") : `${nodes.length} nodes`;
 }

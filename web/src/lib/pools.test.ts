@@ -71,6 +71,16 @@ describe("pools over several nodes", () => {
     expect(pool?.members[0]).toMatchObject({ traffic: { packets: { total: 140, rate: 14 } }, flows: 7 });
   });
 
+  it("have the worst path of the nodes that probe it", () => {
+    const since = "2026-11-30T16:00:00.000Z";
+    const [pool] = summarizePools("shop/web", {
+      "node-a": cut({ "shop/a": member(0, { path: { state: "PathOK", since } }), "shop/b": member(1) }),
+      "node-b": cut({ "shop/a": member(0, { path: { state: "PathRefused", since } }), "shop/b": member(1) }),
+    });
+    expect(pool?.members[0]?.path).toMatchObject({ state: "PathRefused", nodes: ["node-b"], differs: true });
+    expect(pool?.members[1]?.path).toBeUndefined();
+  });
+
   it("keep the order of the manifest", () => {
     const [pool] = summarizePools("shop/web", {
       "node-a": cut({ "shop/a": member(2), "shop/z": member(1) }),

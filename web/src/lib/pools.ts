@@ -1,5 +1,6 @@
 // Summarizes a frontend's pools over several nodes: one value where nodes agree, otherwise each value with its nodes.
 import type { Member, MemberTraffic, Named, FrontendParts, PoolDetail } from "../sync/contract";
+import { summarizePath, type PathSummary } from "./path";
 import { byName } from "./row-order";
 import { sumFlows, sumTraffic } from "./traffic";
 
@@ -22,6 +23,8 @@ export interface MemberSummary {
   readonly traffic: MemberTraffic | undefined;
   /** Upper bound of the tracked flows on all nodes. */
   readonly flows: number | undefined;
+  /** `undefined` if no node probes the path. */
+  readonly path: PathSummary | undefined;
   /** Time of the latest transition on any node. */
   readonly since: string | undefined;
   readonly code: string | undefined;
@@ -123,6 +126,7 @@ function summarizeMember(
     weightKept: perNode.some(([, { kept }]) => kept),
     traffic: sumTraffic(perNode.map(([, { traffic }]) => traffic)),
     flows: sumFlows(perNode.map(([, { flows }]) => flows)),
+    path: summarizePath(perNode.map(([node, { path }]) => [node, path])),
     since: newest?.since,
     code: newest?.code,
   };

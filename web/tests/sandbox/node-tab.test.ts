@@ -61,7 +61,7 @@ describe("a node's tab on a cluster", () => {
     expect(await card.locator(".card-encap").innerText()).toMatch(/gre4/i);
     const heads = await card.locator(".pools thead th").allInnerTexts();
     expect(heads.map((head) => head.trim())).toEqual([
-      "Heartbeat",
+      "Heartbeat and path",
       "Backend",
       "Address",
       "State",

@@ -4,7 +4,7 @@ use ts_rs::{Config, TS};
 
 use maglev_fleet::{LinkState as Link, survey};
 use maglev_kube::objects;
-use maglev_model::{actual::ActualEncap, config, event, health, problem, vip};
+use maglev_model::{actual::ActualEncap, config, event, health, path, problem, vip};
 
 macro_rules! literals {
     ($($(#[doc = $doc:literal])* $name:ident: $words:expr;)*) => {$(
@@ -65,6 +65,8 @@ literals! {
         "up", "down", "suspect", "never-known", "unknown", "check-missing", "unreadable", "paused", "disabled",
         "path-down", "path-suspect", "path-unknown",
     ];
+    /// The state of the path of a VIP's packets to a Backend.
+    PathState: path::PathState::ALL.map(path::PathState::as_str);
     /// The reason of a problem.
     ProblemReason: problem::Reason::ALL.map(problem::Reason::as_str);
     /// The progress of programming a Frontend into VPP.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::problems;
 use crate::{
-    document::{FrontendDetail, InVpp, Member, PoolDetail, ProblemDetail, ReportDetail, Time},
+    document::{FrontendDetail, InVpp, Member, PathDetail, PoolDetail, ProblemDetail, ReportDetail, Time},
     inputs::Inputs,
 };
 use maglev_model::{
@@ -14,6 +14,8 @@ use maglev_model::{
     config::{Frontend, Kind, Standing},
     event::FrontendState,
     health::ProbeCode,
+    path::PathKey,
+    view::View,
     weights::{BackendCondition, DesiredAs, DesiredWeight, EffectiveWeights, PoolEntry},
 };
 
@@ -130,7 +132,20 @@ fn member(inputs: &Inputs, frontend: &Frontend, entry: &PoolEntry<'_>, order: us
         kept: matches!(entry.desired, Some(DesiredAs { weight: DesiredWeight::Keep { .. }, .. })),
         traffic: owned_address.and_then(|address| traffic?.backends.get(&address).copied()),
         flows: owned_address.and_then(|address| traffic?.flows.get(&vip)?.get(&address).copied()),
+        path: path(view, frontend, entry),
     }
+}
+
+/// `None` without a path probe, and after a change of address until the agent probes the new one.
+fn path(view: &View, frontend: &Frontend, entry: &PoolEntry<'_>) -> Option<PathDetail> {
+    frontend.path_probe?;
+    let (address, backend) = (entry.member.target.address()?, entry.member.backend.clone());
+    let health = view.health.paths.get(&PathKey { frontend: frontend.name.clone(), backend })?;
+    (health.address == address).then(|| PathDetail {
+        state: health.state.as_str(),
+        since: Time(health.since),
+        detail: (!health.detail.is_empty()).then(|| Arc::clone(&health.detail)),
+    })
 }
 
 fn condition(condition: BackendCondition) -> &'static str {

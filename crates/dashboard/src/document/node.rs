@@ -142,6 +142,21 @@ pub struct Member {
     /// Upper bound of the tracked flows: VPP counts an expired flow until its entry in the sticky table is reused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) flows: Option<u32>,
+    /// Absent if the node does not probe the path to the Backend.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<PathDetail>,
+}
+
+/// The path of the VIP's packets to a Backend, as the last probes found it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+pub struct PathDetail {
+    #[cfg_attr(test, ts(as = "crate::contract::PathState"))]
+    pub(crate) state: &'static str,
+    pub(crate) since: Time,
+    /// The explanation of the state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) detail: Option<Arc<str>>,
 }
 
 /// The traffic that VPP sent to the address of a Backend.

@@ -68,6 +68,8 @@ impl DirtyParts {
             self.backends.insert(name.clone());
             self.health.insert(name);
         }
+        let paths = changed(&old.view().health.paths, &new.view().health.paths);
+        self.frontends.extend(paths.into_iter().map(|path| path.frontend));
         let suspect = |inputs: &Inputs| (inputs.view().health.suspect_v4, inputs.view().health.suspect_v6);
         if suspect(old) != suspect(new) {
             self.add_all_frontends(old, new);

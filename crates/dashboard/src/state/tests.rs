@@ -1,3 +1,5 @@
+mod path;
+
 use std::collections::BTreeMap;
 
 use fastrand::Rng;

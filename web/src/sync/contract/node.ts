@@ -8,6 +8,7 @@ import type {
   FrontendState,
   MemberCondition,
   OnBackendDown,
+  PathState,
   Position,
   ProbeCode,
   ProblemDetail,
@@ -107,6 +108,8 @@ export interface Member {
    * Upper bound of the tracked flows: VPP counts an expired flow until its entry in the sticky table is reused.
    */
   readonly flows?: number;
+  /** Absent if the node does not probe the path to the Backend. */
+  readonly path?: PathDetail;
 }
 
 /** The traffic that VPP sent to the address of a Backend. */
@@ -118,6 +121,14 @@ export interface MemberTraffic {
    * Number of VIPs in VPP with the address. With more than 1, the traffic cannot be attributed to one of them.
    */
   readonly vips: number;
+}
+
+/** The path of the VIP's packets to a Backend, as the last probes found it. */
+export interface PathDetail {
+  readonly state: PathState;
+  readonly since: Time;
+  /** The explanation of the state. */
+  readonly detail?: string;
 }
 
 /** A Backend on one node. */

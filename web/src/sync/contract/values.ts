@@ -132,7 +132,13 @@ export type MemberCondition =
   | "check-missing"
   | "unreadable"
   | "paused"
-  | "disabled";
+  | "disabled"
+  | "path-down"
+  | "path-suspect"
+  | "path-unknown";
+
+/** The state of the path of a VIP's packets to a Backend. */
+export type PathState = "Unknown" | "PathOK" | "PathTimeout" | "PathRefused" | "MtuTooSmall" | "Unable";
 
 /** The progress of programming a Frontend into VPP. */
 export type ProgramResult = "Pending" | "Programmed" | "Held" | "Failed";

@@ -99,3 +99,22 @@ fn programmed(vip: &VppVip, state: &ActualVip) -> ProgrammedVip {
     let l3dsr = |encap: ActualEncap| (encap.kind == L3DSR).then_some(encap.dscp);
     ProgrammedVip { address: vip.address, protocol: vip.protocol, port: vip.port, dscp: state.encap.and_then(l3dsr) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn only_vips_with_l3dsr_have_a_dscp() {
+        let vip = VppVip { address: [203, 0, 113, 10].into(), length: 32, protocol: 6, port: 80 };
+        let dscp = |kind| {
+            let encap = Some(ActualEncap { kind, dscp: 7, target_port: 0 });
+            let state =
+                ActualVip { encap, sticky: None, table_length: None, pool_index: None, ases: BTreeMap::default() };
+            programmed(&vip, &state).dscp
+        };
+        assert_eq!([0, 1, 2].map(dscp), [None, None, Some(7)]);
+    }
+}

@@ -123,7 +123,9 @@ impl Lab {
             });
         }
         let ports = vpps.iter().map(Vpp::port).collect();
-        let options = PacketsOptions { withdraw_after: Duration::from_millis(200), ..PacketsOptions::new(ports) };
+        // Longer than the restart of a VPP.
+        let withdraw_after = if real.is_empty() { Duration::from_millis(200) } else { Duration::from_secs(5) };
+        let options = PacketsOptions { withdraw_after, ..PacketsOptions::new(ports) };
         let packets = Packets::start(network, &options, &backends);
         Self { packets, backends, vpps, client, dir, _shutdown: shutdown.drop_guard() }
     }

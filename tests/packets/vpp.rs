@@ -118,14 +118,17 @@ impl Vpp {
     /// Starts VPP after [`Self::stop`], without VIPs.
     pub async fn start_again(&self) {
         match &self.kind {
-            Kind::Simulated { simulator, .. } => simulator.start_again().await.unwrap(),
+            Kind::Simulated { simulator, .. } => {
+                simulator.start_again().await.unwrap();
+                self.configure().await;
+            }
+            // VPP's configuration sets its own addresses as sources, to which it sends the ICMP errors of packets in tunnels.
             Kind::Real(node) => {
                 let process = node.processes.spawn(node.launch.clone()).await.unwrap();
                 node.vpp.wait_until_ready(&process).await.unwrap();
                 *node.process.lock().await = Some(process);
             }
         }
-        self.configure().await;
     }
 
     async fn lb(&self) -> Lb {

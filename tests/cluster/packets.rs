@@ -1,4 +1,5 @@
-//! Packets through a whole sandbox: clients, agents that program simulated VPPs, and backends that fail.
+//! Packets through a whole sandbox: clients, agents that program VPPs, and backends that fail. The VPPs are simulated, and in a
+//! second test the real ones that `MAGLEV_VPP` names.
 
 mod clients;
 mod required_path;
@@ -63,9 +64,19 @@ fn namespaces(sandbox: &Sandbox) -> Vec<String> {
     netns::named(client.name().strip_suffix("client").unwrap())
 }
 
+/// The files of the sandbox in shared memory.
+fn shared_memory(sandbox: &Sandbox) -> Vec<String> {
+    let client = Namespace::client(&sandbox.dir.canonicalize().unwrap());
+    let prefix = client.name().strip_suffix("client").unwrap();
+    let names = fs::read_dir("/dev/shm").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with(prefix)).collect()
+}
+
 /// The steps of one test on one sandbox, whose durations are printed.
 struct Steps {
     sandbox: Sandbox,
+    /// The namespaces of real VPPs.
+    nodes: &'static [&'static str],
     start: Instant,
 }
 
@@ -234,7 +245,7 @@ impl Steps {
     async fn kill(mut self, host: &str) {
         self.sandbox.signal(Signal::SIGKILL);
         self.sandbox.ended().await;
-        let mut expected = [&PRIMARY[..], &STANDBY, &["client"]].concat();
+        let mut expected = [&PRIMARY[..], &STANDBY, &["client"], self.nodes].concat();
         expected.sort_unstable();
         assert_eq!(namespaces(&self.sandbox), expected, "a killed sandbox leaves its namespaces");
         let mut next = Command::new(maglev_testkit::binary("maglev-sandbox"));
@@ -243,6 +254,7 @@ impl Steps {
         let next = next.kill_on_drop(true).spawn().unwrap();
         let removed = async || namespaces(&self.sandbox).is_empty().then_some(());
         tokio::time::timeout(2 * LIMIT, eventually("the next sandbox removes them", removed)).await.unwrap();
+        assert_eq!(shared_memory(&self.sandbox), Vec::<String>::new());
         assert_eq!(netns::state(), host, "links, addresses and routes of the host are as before the sandbox");
         drop(next);
         tokio::time::timeout(Duration::from_secs(60), self.sandbox.until_no_process_is_left()).await.unwrap();
@@ -252,14 +264,28 @@ impl Steps {
 
 #[tokio::test]
 async fn flows_survive_restarts_and_leave_failed_backends() {
+    flows_survive("packets", &["--packets", "on"], &[]).await;
+}
+
+#[tokio::test]
+async fn flows_survive_restarts_and_leave_failed_backends_on_a_real_vpp() {
+    match std::env::var("MAGLEV_VPP") {
+        Ok(vpp) => flows_survive("vpp", &["--packets", "on", "--vpp-binary", &vpp], &["node-a", "node-b"]).await,
+        Err(_) => print("the sandbox with a real VPP is NOT RUN: set MAGLEV_VPP to the path of a vpp\n"),
+    }
+}
+
+fn print(line: &str) {
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+}
+
+async fn flows_survive(name: &str, args: &[&str], nodes: &'static [&'static str]) {
     if let Some(reason) = packets::missing() {
-        let line = format!("flows_survive_restarts_and_leave_failed_backends is NOT RUN: {reason}\n");
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
-        return;
+        return print(&format!("flows_survive_restarts_and_leave_failed_backends is NOT RUN: {reason}\n"));
     }
     let host = netns::state();
     let start = Instant::now();
-    let mut steps = Steps { sandbox: Sandbox::up("packets", &["--packets", "on"]).await, start };
+    let mut steps = Steps { sandbox: Sandbox::up(name, args).await, nodes, start };
     let output = steps.sandbox.output();
     assert!(output.contains("client curl http://203.0.113.10/"), "{output}");
     let first = eventually("a backend answers", async || backend(&steps.sandbox).await).await;

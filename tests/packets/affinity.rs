@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use maglev_vpp_simulator::{Simulator, VipSettings};
+use crate::lab::{GRE4, Lab, UDP, all_servers, datagram_from, first_word, on_each_vpp};
+use crate::vpp::{Settings, Vpp};
 
-use crate::lab::{GRE4, Lab, UDP, add_vip, all_servers, datagram_from, first_word, id, lab_or_return};
-
-const CLIENT_IP: VipSettings = VipSettings { src_ip_sticky: true, ..GRE4 };
+const CLIENT_IP: Settings = Settings { client_ip: true, ..GRE4 };
 /// Flows of each client.
 const FLOWS: u16 = 6;
 
@@ -26,9 +25,7 @@ async fn backends_by_client(lab: &Lab) -> BTreeMap<IpAddr, BTreeSet<String>> {
     lab.in_client(move || clients.map(of_client).collect()).await.unwrap()
 }
 
-#[tokio::test]
-async fn client_with_affinity_has_one_backend_on_every_node() {
-    let lab = lab_or_return!("client_with_affinity_has_one_backend_on_every_node", 2);
+async fn client_with_affinity_has_one_backend_on_every_node(lab: Lab) {
     lab.client.configure("route add local 198.51.100.0/24 dev lo\n").unwrap();
     lab.add_vip(vip(), UDP, CLIENT_IP, &all_servers()).await;
     let before = backends_by_client(&lab).await;
@@ -36,19 +33,22 @@ async fn client_with_affinity_has_one_backend_on_every_node() {
     let used: BTreeSet<_> = before.values().flatten().collect();
     assert_eq!(used.len(), 4, "the clients have different backends: {before:?}");
     for vpp in &lab.vpps {
-        let packets = vpp.packets(id(vip(), UDP)).unwrap();
+        let packets = vpp.packets(vip(), UDP).await;
         // VPP takes all packets of a client for one flow.
         assert!(packets.first > 30 && packets.first <= 40 && packets.existing > 30, "{packets:?}");
     }
-    let add = |vpp: &Simulator| add_vip(vpp, vip(), UDP, CLIENT_IP, &all_servers());
+    let add = async |vpp: &Vpp| vpp.add_vip(vip(), UDP, CLIENT_IP, &all_servers()).await;
     lab.on_each_node(vip(), add, async || assert_eq!(backends_by_client(&lab).await, before)).await;
 }
 
-#[tokio::test]
-async fn client_without_affinity_has_several_backends() {
-    let lab = lab_or_return!("client_without_affinity_has_several_backends", 2);
+async fn client_without_affinity_has_several_backends(lab: Lab) {
     lab.client.configure("route add local 198.51.100.0/24 dev lo\n").unwrap();
     lab.add_vip(vip(), UDP, GRE4, &all_servers()).await;
     let backends = backends_by_client(&lab).await;
     assert!(backends.values().all(|backends| backends.len() > 1), "{backends:?}");
+}
+
+on_each_vpp! {
+    2 => client_with_affinity_has_one_backend_on_every_node,
+    2 => client_without_affinity_has_several_backends,
 }

@@ -5,11 +5,9 @@ use std::net::SocketAddr;
 
 use maglev_sandbox::demo_backend::Mode;
 
-use crate::lab::{GRE4, TCP, UDP, lab_or_return, server, until};
+use crate::lab::{GRE4, Lab, TCP, UDP, on_each_vpp, server, until};
 
-#[tokio::test]
-async fn failed_backend_fails_on_its_vips_too() {
-    let lab = lab_or_return!("failed_backend_fails_on_its_vips_too", 1);
+async fn failed_backend_fails_on_its_vips_too(lab: Lab) {
     let (web, dns): (SocketAddr, SocketAddr) = ("203.0.113.10:80".parse().unwrap(), "203.0.113.11:53".parse().unwrap());
     lab.add_vip(web, TCP, GRE4, &[(server(1), 10)]).await;
     lab.add_vip(dns, UDP, GRE4, &[(server(1), 10)]).await;
@@ -27,4 +25,8 @@ async fn failed_backend_fails_on_its_vips_too() {
     lab.set_mode(1, Mode::Ok);
     until("connections are accepted again", async || lab.get(web).await.is_ok()).await;
     until("datagrams are answered again", async || lab.datagram(dns, 0).await.is_ok()).await;
+}
+
+on_each_vpp! {
+    1 => failed_backend_fails_on_its_vips_too,
 }

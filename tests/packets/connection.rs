@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::lab::{LIMIT, Lab, TCP, first_word, id};
+use crate::lab::{LIMIT, Lab, TCP, first_word};
 
 /// An HTTP connection to a VIP.
 pub struct Connection {
@@ -22,18 +22,24 @@ pub struct Connection {
 impl Connection {
     /// Opens a connection from `port`, while no other flow to the VIP begins.
     pub async fn open(lab: &Lab, vip: SocketAddr, port: u16) -> Self {
-        let new_flows = || lab.vpps.iter().map(|vpp| vpp.packets(id(vip, TCP)).unwrap().first).collect::<Vec<_>>();
+        let new_flows = async || {
+            let mut flows = Vec::new();
+            for vpp in &lab.vpps {
+                flows.push(vpp.packets(vip, TCP).await.first);
+            }
+            flows
+        };
         let bind = move || {
             let socket = TcpSocket::new_v4()?;
             socket.set_reuseaddr(true)?;
             socket.bind((Ipv4Addr::UNSPECIFIED, port).into())?;
             Ok(socket)
         };
-        let before = new_flows();
+        let before = new_flows().await;
         let stream = lab.in_client(bind).await.unwrap().connect(vip).await.unwrap();
         let mut connection = Self { port, node: 0, backend: String::new(), stream: BufReader::new(stream) };
         connection.backend = connection.request().await.unwrap();
-        let added: Vec<_> = before.into_iter().zip(new_flows()).map(|(before, after)| after - before).collect();
+        let added: Vec<_> = before.into_iter().zip(new_flows().await).map(|(before, after)| after - before).collect();
         assert_eq!(added.iter().sum::<u64>(), 1, "one new flow on one node: {added:?}");
         connection.node = added.iter().position(|added| *added == 1).unwrap();
         connection

@@ -4,12 +4,12 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use maglev_vpp_simulator::VipSettings;
+use maglev_model::vip::{Dscp, Encap};
 
-use crate::lab::{BACKENDS, GRE4, Lab, TCP, UDP, all_servers, lab_or_return, server6};
+use crate::lab::{BACKENDS, GRE4, Lab, TCP, UDP, all_servers, on_each_vpp, server6};
+use crate::vpp::Settings;
 
-pub const GRE6: VipSettings = VipSettings { encap: 1, ..GRE4 };
-const L3DSR: VipSettings = VipSettings { encap: 2, dscp: 7, ..GRE4 };
+pub const GRE6: Settings = Settings { encap: Encap::Gre6, ..GRE4 };
 /// The TCP echo.
 pub const ECHO: u16 = 7;
 
@@ -31,13 +31,13 @@ pub fn echo(vip: SocketAddr, length: u32) -> io::Result<bool> {
 }
 
 /// Opens connections to HTTP, UDP and TCP echo of an address, with packets as large as the segment size allows.
-async fn exchange(lab: &Lab, address: &str, settings: VipSettings, servers: &[(IpAddr, u8)]) {
+async fn exchange(lab: &Lab, address: &str, settings: Settings, servers: &[(IpAddr, u8)]) {
     let address: IpAddr = address.parse().unwrap();
     let vip = move |port| SocketAddr::new(address, port);
     lab.add_vip(vip(80), TCP, settings, servers).await;
     lab.add_vip(vip(53), UDP, settings, servers).await;
     for vpp in &lab.vpps {
-        crate::lab::add_vip(vpp, vip(ECHO), TCP, settings, servers);
+        vpp.add_vip(vip(ECHO), TCP, settings, servers).await;
     }
     let body = lab.get(vip(80)).await.unwrap();
     assert!(body.contains(&format!("vip={}", vip(80))), "{body}");
@@ -49,32 +49,31 @@ async fn exchange(lab: &Lab, address: &str, settings: VipSettings, servers: &[(I
     assert_eq!(lab.packets.counts().undeliverable, 0);
 }
 
-#[tokio::test]
-async fn ipv4_vip_works_over_gre4() {
-    let lab = lab_or_return!("ipv4_vip_works_over_gre4", 1);
+async fn ipv4_vip_works_over_gre4(lab: Lab) {
     exchange(&lab, "203.0.113.10", GRE4, &all_servers()).await;
 }
 
-#[tokio::test]
-async fn ipv6_vip_works_over_gre4() {
-    let lab = lab_or_return!("ipv6_vip_works_over_gre4", 1);
+async fn ipv6_vip_works_over_gre4(lab: Lab) {
     exchange(&lab, "2001:db8::10", GRE4, &all_servers()).await;
 }
 
-#[tokio::test]
-async fn ipv4_vip_works_over_gre6() {
-    let lab = lab_or_return!("ipv4_vip_works_over_gre6", 1);
+async fn ipv4_vip_works_over_gre6(lab: Lab) {
     exchange(&lab, "203.0.113.10", GRE6, &servers6()).await;
 }
 
-#[tokio::test]
-async fn ipv6_vip_works_over_gre6() {
-    let lab = lab_or_return!("ipv6_vip_works_over_gre6", 1);
+async fn ipv6_vip_works_over_gre6(lab: Lab) {
     exchange(&lab, "2001:db8::10", GRE6, &servers6()).await;
 }
 
-#[tokio::test]
-async fn ipv4_vip_works_with_l3dsr() {
-    let lab = lab_or_return!("ipv4_vip_works_with_l3dsr", 1);
-    exchange(&lab, "203.0.113.10", L3DSR, &all_servers()).await;
+async fn ipv4_vip_works_with_l3dsr(lab: Lab) {
+    let l3dsr = Encap::L3dsr(Dscp::new(7).unwrap());
+    exchange(&lab, "203.0.113.10", Settings { encap: l3dsr, ..GRE4 }, &all_servers()).await;
+}
+
+on_each_vpp! {
+    1 => ipv4_vip_works_over_gre4,
+    1 => ipv6_vip_works_over_gre4,
+    1 => ipv4_vip_works_over_gre6,
+    1 => ipv6_vip_works_over_gre6,
+    1 => ipv4_vip_works_with_l3dsr,
 }

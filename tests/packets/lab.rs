@@ -1,4 +1,4 @@
-//! A network with a client, four backends, and one or more simulated VPPs without agents.
+//! A network with a client, four backends, and one or more VPPs without agents, simulated or real.
 
 use std::{
     collections::BTreeMap,
@@ -6,18 +6,23 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
     path::Path,
     process::{Output, Stdio},
-    sync::Arc,
+    sync::Once,
     time::Duration,
 };
 
-use maglev_model::actual::{ActualConf, VppVip};
+use maglev_model::vip::Encap;
 use maglev_sandbox::demo_backend::{DemoBackends, DemoOptions, Mode};
-use maglev_sandbox::packets::{self, Namespace, Network, Packets, PacketsOptions, forwarding};
-use maglev_vpp_simulator::{Prefix, Simulator, SimulatorOptions, VipSettings};
+use maglev_sandbox::packets::{self, Namespace, Network, Packets, PacketsOptions};
+use maglev_sandbox::processes::Processes;
+use maglev_sandbox::real_vpp::VppProgram;
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
+use crate::vpp::{Settings, Vpp, node_name};
+
+/// The environment variable with the path of a real VPP.
+const VPP: &str = "MAGLEV_VPP";
 /// Maximum time that a test waits for a condition.
 pub const LIMIT: Duration = Duration::from_secs(30);
 /// Time limit of one connection or datagram.
@@ -27,18 +32,15 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(200);
 
 pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
-pub const GRE4: VipSettings =
-    VipSettings { encap: 0, dscp: 0, srv_type: 0, target_port: 0, table_length: 1024, src_ip_sticky: false };
+pub const GRE4: Settings = Settings { encap: Encap::Gre4, client_ip: false };
 
-/// MTU of the VPPs' interfaces towards the backends.
-const MTU: u16 = 1500;
 /// Number of backends: `web-1` to `web-4`.
 pub const BACKENDS: u8 = 4;
 
 pub struct Lab {
     pub packets: Packets,
     pub backends: DemoBackends,
-    pub vpps: Vec<Arc<Simulator>>,
+    pub vpps: Vec<Vpp>,
     pub client: Namespace,
     pub dir: TempDir,
     _shutdown: tokio_util::sync::DropGuard,
@@ -47,41 +49,83 @@ pub struct Lab {
 /// True if this machine allows network namespaces. Otherwise prints that the test `name` is not run.
 pub fn is_allowed(name: &str) -> bool {
     let Some(reason) = packets::missing() else { return true };
-    // Written directly, since the test harness captures the output of `eprintln!`.
-    io::stderr().write_all(format!("{name} is NOT RUN: {reason}\n").as_bytes()).unwrap();
+    print(&format!("{name} is NOT RUN: {reason}\n"));
     false
 }
 
-/// A lab, unless this machine does not allow one.
+/// Written directly, since the test harness captures the output of `eprintln!`.
+pub fn print(line: &str) {
+    io::stderr().write_all(line.as_bytes()).unwrap();
+}
+
+/// A lab with simulated VPPs, unless this machine does not allow one.
 macro_rules! lab_or_return {
     ($name:literal, $nodes:literal) => {
-        if crate::lab::is_allowed($name) { crate::lab::Lab::start($nodes).await } else { return }
+        if crate::lab::is_allowed($name) { crate::lab::Lab::start($nodes, None).await } else { return }
     };
 }
 pub(crate) use lab_or_return;
 
+/// Makes two tests of each function, which takes a lab: one with simulated VPPs, and one with the real VPP of `MAGLEV_VPP`.
+macro_rules! on_each_vpp {
+    ($($nodes:literal => $test:ident,)+) => {
+        mod simulated {
+            $(#[tokio::test]
+            async fn $test() {
+                crate::lab::on_simulated_vpp(stringify!($test), $nodes, super::$test).await;
+            })+
+        }
+        mod real {
+            $(#[tokio::test]
+            async fn $test() {
+                crate::lab::on_real_vpp(stringify!($test), $nodes, super::$test).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_each_vpp;
+
+pub async fn on_simulated_vpp(name: &str, nodes: u8, test: impl AsyncFnOnce(Lab)) {
+    if is_allowed(name) {
+        test(Lab::start(nodes, None).await).await;
+    }
+}
+
+pub async fn on_real_vpp(name: &str, nodes: u8, test: impl AsyncFnOnce(Lab)) {
+    static SKIPPED: Once = Once::new();
+    let Some(binary) = std::env::var_os(VPP) else {
+        SKIPPED.call_once(|| print("the tests on a real VPP are NOT RUN: set MAGLEV_VPP to the path of a vpp\n"));
+        return;
+    };
+    let program = VppProgram::find(Path::new(&binary), None).unwrap();
+    if is_allowed(name) {
+        test(Lab::start(nodes, Some(program)).await).await;
+    }
+}
+
 impl Lab {
-    pub async fn start(nodes: usize) -> Self {
+    /// Starts a lab whose nodes have real VPPs if a `program` is given.
+    pub async fn start(nodes: u8, program: Option<VppProgram>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let shutdown = CancellationToken::new();
         let backends = (1..=BACKENDS).map(|n| (format!("web-{n}"), SocketAddr::from((server(n), 0))));
         let options = DemoOptions { backends: backends.collect(), ..DemoOptions::standard(dir.path()) };
         let names: Vec<_> = options.backends.iter().map(|(name, _)| name.clone()).collect();
-        let network = Network::create(dir.path(), &names).await.unwrap();
+        let real: Vec<_> = (0..nodes).filter(|_| program.is_some()).map(node_name).collect();
+        let network = Network::create(dir.path(), &names, &real).await.unwrap();
         let client = network.client().clone();
         let backends = DemoBackends::start(options, shutdown.clone()).await.unwrap();
-        let (mut vpps, mut sockets) = (Vec::new(), Vec::new());
+        let (mut vpps, processes) = (Vec::new(), Processes::start().unwrap());
         for node in 0..nodes {
-            let options =
-                SimulatorOptions { mtu: MTU, ..SimulatorOptions::new(dir.path().join(format!("{node}.sock"))) };
-            let vpp = Arc::new(Simulator::start(options).await.unwrap());
-            let socket = dir.path().join(format!("{node}.packets.sock"));
-            vpp.edit(|lb| lb.set_conf(conf())).unwrap();
-            forwarding::serve(Arc::clone(&vpp), &socket, shutdown.clone()).unwrap();
-            vpps.push(vpp);
-            sockets.push(socket);
+            vpps.push(match program.clone() {
+                None => Vpp::simulated(dir.path(), node, shutdown.clone()).await,
+                Some(program) => Vpp::real(dir.path(), node, program, processes.clone()).await,
+            });
         }
-        let options = PacketsOptions { withdraw_after: Duration::from_millis(200), ..PacketsOptions::new(sockets) };
+        let ports = vpps.iter().map(Vpp::port).collect();
+        // Longer than the restart of a VPP.
+        let withdraw_after = if real.is_empty() { Duration::from_millis(200) } else { Duration::from_secs(5) };
+        let options = PacketsOptions { withdraw_after, ..PacketsOptions::new(ports) };
         let packets = Packets::start(network, &options, &backends);
         Self { packets, backends, vpps, client, dir, _shutdown: shutdown.drop_guard() }
     }
@@ -91,9 +135,9 @@ impl Lab {
     }
 
     /// Adds a VIP to all VPPs, with the servers in `weights`, and waits until it answers.
-    pub async fn add_vip(&self, vip: SocketAddr, protocol: u8, settings: VipSettings, weights: &[(IpAddr, u8)]) {
+    pub async fn add_vip(&self, vip: SocketAddr, protocol: u8, settings: Settings, weights: &[(IpAddr, u8)]) {
         for vpp in &self.vpps {
-            add_vip(vpp, vip, protocol, settings, weights);
+            vpp.add_vip(vip, protocol, settings, weights).await;
         }
         self.until_served(vip, protocol).await;
     }
@@ -117,16 +161,10 @@ impl Lab {
         until("the router has noticed the change", async || self.packets.nodes(vip.ip()) == nodes).await;
     }
 
-    /// Sets the weight of a server on all VPPs; `is_flush` drops its flows.
-    pub fn set_weight(&self, vip: SocketAddr, protocol: u8, server: IpAddr, weight: u8, is_flush: bool) {
-        let id = id(vip, protocol);
+    /// Sets the weight of a server on all VPPs; `flush` drops its flows.
+    pub async fn set_weight(&self, vip: SocketAddr, protocol: u8, server: IpAddr, weight: u8, flush: bool) {
         for vpp in &self.vpps {
-            vpp.edit(|lb| {
-                lb.set_weight(id, server, weight).unwrap();
-                if is_flush {
-                    lb.flush(id, server);
-                }
-            });
+            vpp.set_weight(vip, protocol, server, weight, flush).await;
         }
     }
 
@@ -159,24 +197,25 @@ impl Lab {
     }
 
     /// Runs `test` while the VPP of only one node is up, for each node. `add` adds the VIP again to a VPP that was stopped.
-    pub async fn on_each_node(&self, vip: SocketAddr, add: impl Fn(&Simulator), test: impl AsyncFn()) {
+    pub async fn on_each_node(&self, vip: SocketAddr, add: impl AsyncFn(&Vpp), test: impl AsyncFn()) {
         for running in 0..self.vpps.len() {
             self.start_again(running, &add).await;
-            for (_, stopped) in self.vpps.iter().enumerate().filter(|(node, _)| *node != running) {
-                stopped.stop().await.unwrap();
+            for (node, stopped) in self.vpps.iter().enumerate() {
+                if node != running && stopped.is_running().await {
+                    stopped.stop().await;
+                }
             }
             self.until_routed(vip, [running]).await;
             test().await;
         }
     }
 
-    /// Starts the VPP of a node, unless it is up, with the VIPs that `add` adds. Nothing sees it without them.
-    pub async fn start_again(&self, node: usize, add: impl Fn(&Simulator)) {
+    /// Starts the VPP of a node, unless it is up, with the VIPs that `add` adds.
+    pub async fn start_again(&self, node: usize, add: impl AsyncFn(&Vpp)) {
         let vpp = &self.vpps[node];
         if !vpp.is_running().await {
-            vpp.start_again().await.unwrap();
-            vpp.edit(|lb| lb.set_conf(conf())).unwrap();
-            add(vpp);
+            vpp.start_again().await;
+            add(vpp).await;
         }
     }
 
@@ -206,29 +245,6 @@ pub fn server6(number: u8) -> IpAddr {
 /// All servers of [`server`] with weight 10.
 pub fn all_servers() -> Vec<(IpAddr, u8)> {
     (1..=BACKENDS).map(|number| (server(number), 10)).collect()
-}
-
-pub fn add_vip(vpp: &Simulator, vip: SocketAddr, protocol: u8, settings: VipSettings, weights: &[(IpAddr, u8)]) {
-    vpp.edit(|lb| {
-        lb.add_vip(Prefix::host(vip.ip()), protocol, vip.port(), settings).unwrap();
-        for (server, weight) in weights {
-            lb.add_as(id(vip, protocol), *server, *weight).unwrap();
-        }
-    });
-}
-
-pub fn id(vip: SocketAddr, protocol: u8) -> VppVip {
-    let length = Prefix::host(vip.ip()).length();
-    VppVip { address: vip.ip(), length, protocol, port: vip.port() }
-}
-
-fn conf() -> ActualConf {
-    ActualConf {
-        ipv4_source: Ipv4Addr::new(192, 0, 2, 1),
-        ipv6_source: "2001:db8:1::1".parse().unwrap(),
-        sticky_buckets_per_core: 1024,
-        flow_timeout: 40,
-    }
 }
 
 fn get(vip: SocketAddr) -> io::Result<String> {

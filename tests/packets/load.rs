@@ -5,7 +5,7 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
-use crate::lab::{GRE4, TCP, all_servers, lab_or_return, server};
+use crate::lab::{GRE4, Lab, TCP, all_servers, on_each_vpp, server};
 
 /// The columns of the row of a backend: name, flows, share, `%`, requests, errors, broken.
 fn row<'a>(output: &'a str, backend: &str) -> Vec<&'a str> {
@@ -13,9 +13,7 @@ fn row<'a>(output: &'a str, backend: &str) -> Vec<&'a str> {
     rows.into_iter().find(|row| row.first() == Some(&backend)).unwrap_or_default()
 }
 
-#[tokio::test]
-async fn load_reports_shares_and_the_flows_of_a_flushed_backend_as_broken() {
-    let lab = lab_or_return!("load_reports_shares_and_the_flows_of_a_flushed_backend_as_broken", 2);
+async fn load_reports_shares_and_the_flows_of_a_flushed_backend_as_broken(lab: Lab) {
     let vip = "203.0.113.10:80".parse().unwrap();
     lab.add_vip(vip, TCP, GRE4, &all_servers()).await;
     let dir = lab.dir().to_str().unwrap();
@@ -26,7 +24,7 @@ async fn load_reports_shares_and_the_flows_of_a_flushed_backend_as_broken() {
     let first = lines.next_line().await.unwrap().unwrap();
     assert!(first.contains("1s  requests") && first.contains("broken flows 0"), "{first}");
 
-    lab.set_weight(vip, TCP, server(1), 0, true);
+    lab.set_weight(vip, TCP, server(1), 0, true).await;
     let mut output = String::new();
     while let Some(line) = lines.next_line().await.unwrap() {
         output += &format!("{line}\n");
@@ -50,4 +48,8 @@ async fn load_without_a_sandbox_is_refused_with_the_reason() {
         !output.status.success() && stderr.starts_with("Error: no packets are forwarded by a sandbox in"),
         "{stderr}"
     );
+}
+
+on_each_vpp! {
+    2 => load_reports_shares_and_the_flows_of_a_flushed_backend_as_broken,
 }

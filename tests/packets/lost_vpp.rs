@@ -7,36 +7,35 @@
 
 use std::net::SocketAddr;
 
-use maglev_vpp_simulator::Simulator;
-
 use crate::connection::{Connection, backend_of_bucket};
-use crate::lab::{GRE4, Lab, TCP, UDP, add_vip, lab_or_return, server};
+use crate::lab::{GRE4, Lab, TCP, UDP, on_each_vpp, server};
+use crate::vpp::Vpp;
 
 fn vip() -> SocketAddr {
     "203.0.113.10:80".parse().unwrap()
 }
 
 /// Adds the VIP with a weight of `web-1`, and 10 for the other backends.
-fn add(vpp: &Simulator, weight: u8) {
+async fn add(vpp: &Vpp, weight: u8) {
     let weights = [(server(1), weight), (server(2), 10), (server(3), 10), (server(4), 10)];
-    add_vip(vpp, vip(), TCP, GRE4, &weights);
-    add_vip(vpp, vip(), UDP, GRE4, &weights);
+    vpp.add_vip(vip(), TCP, GRE4, &weights).await;
+    vpp.add_vip(vip(), UDP, GRE4, &weights).await;
 }
 
-fn add_with_paused_backend(vpp: &Simulator) {
-    add(vpp, 0);
+async fn add_with_paused_backend(vpp: &Vpp) {
+    add(vpp, 0).await;
 }
 
 /// Opens 80 connections and then pauses `web-1`.
 async fn connections_with_paused_backend(lab: &Lab) -> Vec<Connection> {
     for vpp in &lab.vpps {
-        add(vpp, 10);
+        add(vpp, 10).await;
     }
     lab.until_served(vip(), TCP).await;
     lab.until_served(vip(), UDP).await;
     let mut connections = Connection::open_all(lab, vip(), 20_000..20_080).await;
     for protocol in [TCP, UDP] {
-        lab.set_weight(vip(), protocol, server(1), 0, false);
+        lab.set_weight(vip(), protocol, server(1), 0, false).await;
     }
     for connection in &mut connections {
         assert!(connection.is_alive().await, "the pause keeps {}", connection.port);
@@ -63,11 +62,9 @@ async fn check_buckets(lab: &Lab, connections: impl IntoIterator<Item = &mut Con
     ends
 }
 
-#[tokio::test]
-async fn flows_of_unchanged_buckets_survive_a_restart_of_vpp() {
-    let lab = lab_or_return!("flows_of_unchanged_buckets_survive_a_restart_of_vpp", 1);
+async fn flows_of_unchanged_buckets_survive_a_restart_of_vpp(lab: Lab) {
     let mut connections = connections_with_paused_backend(&lab).await;
-    lab.vpps[0].stop().await.unwrap();
+    lab.vpps[0].stop().await;
     lab.until_routed(vip(), []).await;
     lab.start_again(0, add_with_paused_backend).await;
     lab.until_routed(vip(), [0]).await;
@@ -77,16 +74,14 @@ async fn flows_of_unchanged_buckets_survive_a_restart_of_vpp() {
     assert!(ends.survived > 40, "{ends:?}");
 }
 
-#[tokio::test]
-async fn loss_of_a_vpp_breaks_no_flow_of_the_other_node() {
-    let lab = lab_or_return!("loss_of_a_vpp_breaks_no_flow_of_the_other_node", 2);
+async fn loss_of_a_vpp_breaks_no_flow_of_the_other_node(lab: Lab) {
     let connections = connections_with_paused_backend(&lab).await;
     let (mut moved, mut stayed): (Vec<_>, Vec<_>) =
         connections.into_iter().partition(|connection| connection.node == 0);
     assert!(moved.len() > 20 && stayed.len() > 20, "{} moved, {} stayed", moved.len(), stayed.len());
     assert!(stayed.iter().any(|connection| connection.backend == "web-1"));
 
-    lab.vpps[0].stop().await.unwrap();
+    lab.vpps[0].stop().await;
     lab.until_routed(vip(), [1]).await;
     for connection in &mut stayed {
         assert!(connection.is_alive().await, "port {} of {}", connection.port, connection.backend);
@@ -100,4 +95,9 @@ async fn loss_of_a_vpp_breaks_no_flow_of_the_other_node() {
     for connection in &mut stayed {
         assert!(connection.is_alive().await, "port {} of {}", connection.port, connection.backend);
     }
+}
+
+on_each_vpp! {
+    1 => flows_of_unchanged_buckets_survive_a_restart_of_vpp,
+    2 => loss_of_a_vpp_breaks_no_flow_of_the_other_node,
 }

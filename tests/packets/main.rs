@@ -1,5 +1,8 @@
-//! Tests with packets: clients and backends in network namespaces, and simulated VPPs between them. Each test programs the
-//! VPPs itself; `tests/cluster/packets.rs` has the tests with agents.
+//! Tests with packets: clients and backends in network namespaces, and VPPs between them. Each test programs the VPPs itself;
+//! `tests/cluster/packets.rs` has the tests with agents.
+//!
+//! Tests in a module `real` run on the real VPP whose path is in `MAGLEV_VPP`, and are skipped without it; the others run on
+//! simulated ones.
 //!
 //! The tests need root and `/dev/net/tun`. Elsewhere each prints that it is not run.
 
@@ -21,3 +24,4 @@ mod namespaces;
 mod packet_size;
 mod path_probe;
 mod shares;
+mod vpp;

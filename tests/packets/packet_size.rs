@@ -5,10 +5,10 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 
 use maglev_model::counters::VipPackets;
 use maglev_sandbox::packets::Namespace;
-use maglev_vpp_simulator::VipSettings;
 
 use crate::encapsulation::{ECHO, GRE6, echo, servers6};
-use crate::lab::{BACKENDS, GRE4, Lab, TCP, TIMEOUT, all_servers, id, lab_or_return, until};
+use crate::lab::{BACKENDS, GRE4, Lab, TCP, TIMEOUT, all_servers, on_each_vpp, until};
+use crate::vpp::Settings;
 
 /// Segments of 1460 and 1440 bytes, as Linux announces them with an MTU of 1500.
 const WITHOUT_ADVMSS: &str = "route change 0.0.0.0/0 dev tun0\nroute change ::/0 dev tun0\n";
@@ -34,40 +34,42 @@ async fn echo_of(lab: &Lab, vip: SocketAddr, length: u32) -> io::Result<bool> {
     lab.in_client(move || echo(vip, length)).await
 }
 
-async fn add_vips(lab: &Lab, settings: VipSettings, servers: &[(IpAddr, u8)]) {
+async fn add_vips(lab: &Lab, settings: Settings, servers: &[(IpAddr, u8)]) {
     for address in VIPS {
         lab.add_vip(vip(address), TCP, settings, servers).await;
     }
 }
 
-fn packets(lab: &Lab, vip: SocketAddr) -> VipPackets {
-    lab.vpps[0].packets(id(vip, TCP)).unwrap()
+async fn packets(lab: &Lab, vip: SocketAddr) -> VipPackets {
+    lab.vpps[0].packets(vip, TCP).await
 }
 
 /// Number of packets that VPP has counted on the VIPs, and that no backend has received.
-fn lost(lab: &Lab) -> u64 {
-    let counted = VIPS.iter().map(|address| packets(lab, vip(address))).map(|packets| packets.first + packets.existing);
-    counted.sum::<u64>().saturating_sub(lab.packets.counts().delivered)
+async fn lost(lab: &Lab) -> u64 {
+    let mut counted = 0;
+    for address in VIPS {
+        let packets = packets(lab, vip(address)).await;
+        counted += packets.first + packets.existing;
+    }
+    counted.saturating_sub(lab.packets.counts().delivered)
 }
 
-#[tokio::test]
-async fn large_segments_vanish_in_gre6_while_small_ones_and_all_counters_look_fine() {
-    let lab = lab_or_return!("large_segments_vanish_in_gre6_while_small_ones_and_all_counters_look_fine", 1);
+async fn large_segments_vanish_in_gre6_while_small_ones_and_all_counters_look_fine(lab: Lab) {
     set_routes(&lab, WITHOUT_ADVMSS);
     add_vips(&lab, GRE6, &servers6()).await;
     for address in VIPS {
         let vip = vip(address);
         assert!(echo_of(&lab, vip, SMALL).await.unwrap());
-        let (before, lost_before) = (packets(&lab, vip), lost(&lab));
+        let (before, lost_before) = (packets(&lab, vip).await, lost(&lab).await);
         let mut stream = lab.in_client(move || TcpStream::connect_timeout(&vip, TIMEOUT)).await.unwrap();
         stream.set_nonblocking(true).unwrap();
         let written = stream.write(&[0; LARGE as usize]).unwrap();
         assert!(written > 14_600, "{written} bytes: more than the first ten segments");
         // The first ten segments, and repetitions.
-        until("the client repeats its segments", async || lost(&lab) > lost_before + 11).await;
+        until("the client repeats its segments", async || lost(&lab).await > lost_before + 11).await;
         assert_eq!(stream.read(&mut [0; 1]).unwrap_err().kind(), io::ErrorKind::WouldBlock, "nothing is echoed");
 
-        let after = packets(&lab, vip);
+        let after = packets(&lab, vip).await;
         assert_eq!(after.first, before.first + 1);
         assert!(after.existing > before.existing + 11, "VPP counts what it drops: {before:?}, {after:?}");
         assert_eq!((after.untracked, after.no_server), (0, 0));
@@ -82,9 +84,7 @@ async fn large_segments_vanish_in_gre6_while_small_ones_and_all_counters_look_fi
     }
 }
 
-#[tokio::test]
-async fn large_segments_are_fragmented_in_gre4() {
-    let lab = lab_or_return!("large_segments_are_fragmented_in_gre4", 1);
+async fn large_segments_are_fragmented_in_gre4(lab: Lab) {
     set_routes(&lab, WITHOUT_ADVMSS);
     add_vips(&lab, GRE4, &all_servers()).await;
     for address in VIPS {
@@ -92,4 +92,9 @@ async fn large_segments_are_fragmented_in_gre4() {
     }
     // A fragment that does not complete its packet is no delivery.
     assert!(lab.packets.counts().undeliverable > 300, "{:?}", lab.packets.counts());
+}
+
+on_each_vpp! {
+    1 => large_segments_vanish_in_gre6_while_small_ones_and_all_counters_look_fine,
+    1 => large_segments_are_fragmented_in_gre4,
 }

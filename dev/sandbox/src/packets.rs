@@ -1,5 +1,5 @@
 //! Packets: the sandbox's clients and demo backends in network namespaces of their own, and a router between them and the
-//! simulated VPPs. This stands for the network and the data plane of a real cluster.
+//! VPPs, which are simulated or real. This stands for the network and, with simulated VPPs, the data plane of a real cluster.
 //!
 //! ```text
 //!  namespace CLIENT        this process (router)            process VPP          namespace BACKEND
@@ -9,9 +9,12 @@
 //!            └──────────────────────────── direct return ◀───────────────────────── tun0 ◀──────────────┘
 //! ```
 //!
+//! A real VPP has a namespace, too, with a tun device for its packets in place of the socket ([`real_node`]).
+//!
 //! All packets between namespaces pass through this process: there is no link between a namespace and the host, and the
 //! host's routes, forwarding and firewall are not touched.
 
+mod announced_vips;
 mod announcer;
 pub mod client;
 pub mod forwarding;
@@ -19,6 +22,7 @@ mod frame;
 mod header;
 mod namespace;
 mod node_tunnels;
+mod real_node;
 mod requirements;
 mod router;
 mod routes;
@@ -39,7 +43,8 @@ use tun_rs::{AsyncDevice, DeviceBuilder};
 use crate::demo_backend::DemoBackends;
 use announcer::Announcer;
 use node_tunnels::{NodeAnswers, NodeTunnels};
-use router::{BackendPort, Backends, ClientPort, NodeLink, PacketCounters, QUEUE};
+use real_node::RealNodeLink;
+use router::{BackendPort, Backends, ClientPort, NodeLink, PacketCounters, QUEUE, Receiver};
 use routes::RouteTable;
 
 pub use namespace::{Namespace, remove_earlier};
@@ -49,7 +54,7 @@ pub use router::PacketCounts;
 use namespace::Namespaces;
 
 /// The tun device of each namespace.
-const DEVICE: &str = "tun0";
+pub(crate) const DEVICE: &str = "tun0";
 /// Address of the client and default route.
 const CLIENT: [&str; 2] = [
     "address add 198.51.100.1/24 dev tun0\nroute add 0.0.0.0/0 dev tun0\n",
@@ -106,18 +111,27 @@ impl PacketsError {
     }
 }
 
+/// The place where the router finds the VPP of a node.
+#[derive(Clone, Debug)]
+pub enum VppPort {
+    /// The packet socket of a simulated VPP ([`forwarding::serve`]).
+    Simulated(PathBuf),
+    /// The API socket of a real VPP in the next namespace of [`Network::create`]'s `nodes`.
+    Real(PathBuf),
+}
+
 /// The parts that packets pass.
 #[derive(Clone, Debug)]
 pub struct PacketsOptions {
-    /// The packet sockets of the nodes' VPPs ([`forwarding::serve`]).
-    pub sockets: Vec<PathBuf>,
+    /// The nodes' VPPs.
+    pub vpps: Vec<VppPort>,
     /// Time after which the backends remove a VIP that no VPP has any more. A restarted VPP has no VIPs for some seconds.
     pub withdraw_after: Duration,
 }
 
 impl PacketsOptions {
-    pub fn new(sockets: Vec<PathBuf>) -> Self {
-        Self { sockets, withdraw_after: Duration::from_secs(10) }
+    pub fn new(vpps: Vec<VppPort>) -> Self {
+        Self { vpps, withdraw_after: Duration::from_secs(10) }
     }
 }
 
@@ -126,29 +140,33 @@ pub struct Network {
     // The devices are closed before their namespaces are removed.
     client: Arc<AsyncDevice>,
     backends: Vec<AsyncDevice>,
+    nodes: Vec<AsyncDevice>,
     namespaces: Namespaces,
 }
 
 impl Network {
-    /// Creates the namespaces of the sandbox in `dir`, for the clients and for each of `backends`. Removes those of an
-    /// earlier sandbox in `dir`.
+    /// Creates the namespaces of the sandbox in `dir`, for the clients, each of `backends`, and each of `nodes`, which have real
+    /// VPPs. Removes those of an earlier sandbox in `dir`.
     ///
     /// # Errors
     /// A requirement is not met, or a step failed. Nothing remains.
-    pub async fn create(dir: &Path, backends: &[String]) -> Result<Self, PacketsError> {
+    pub async fn create(dir: &Path, backends: &[String], nodes: &[String]) -> Result<Self, PacketsError> {
         if let Some(reason) = missing() {
             return Err(PacketsError::Missing { reason });
         }
         remove_earlier(dir)?;
-        let namespaces = Namespaces::create(dir, backends.iter().map(String::as_str))?;
+        let namespaces = Namespaces::create(dir, backends, nodes)?;
         let client = open_device(namespaces.client()).await?;
         configure(namespaces.client(), CLIENT)?;
-        let mut devices = Vec::new();
+        let (mut backends, mut nodes) = (Vec::new(), Vec::new());
         for namespace in namespaces.backends() {
-            devices.push(open_device(namespace).await?);
+            backends.push(open_device(namespace).await?);
             configure(namespace, BACKEND)?;
         }
-        Ok(Self { client: Arc::new(client), backends: devices, namespaces })
+        for namespace in namespaces.nodes() {
+            nodes.push(open_device(namespace).await?);
+        }
+        Ok(Self { client: Arc::new(client), backends, nodes, namespaces })
     }
 
     /// The namespace of the clients.
@@ -201,13 +219,13 @@ pub struct Packets {
 impl Packets {
     /// Starts to move packets. `backends` are those of [`Network::create`], in the same order.
     pub fn start(network: Network, options: &PacketsOptions, backends: &DemoBackends) -> Self {
-        let Network { client, backends: devices, namespaces } = network;
+        let Network { client, backends: devices, nodes, namespaces } = network;
         let (counters, shutdown, tasks) = (Arc::default(), CancellationToken::new(), TaskTracker::new());
-        let table = Arc::new(RouteTable::new(options.sockets.len()));
+        let table = Arc::new(RouteTable::new(options.vpps.len()));
         let (namespaces, ports) = (Some(namespaces), Arc::default());
         let mut packets = Self { namespaces, backends: ports, counters, table: Arc::clone(&table), shutdown, tasks };
         packets.backends = packets.start_backends(&client, devices, backends);
-        let queues = packets.start_links(&options.sockets, &table, &packets.backends);
+        let queues = packets.start_links(&options.vpps, nodes);
         let (routes_rx, counters) = (table.subscribe(), Arc::clone(&packets.counters));
         if let Ok(tunnels) = NodeTunnels::open().inspect_err(log_no_tunnels) {
             let tunnels = tunnels.run(Arc::clone(&packets.backends));
@@ -258,25 +276,22 @@ impl Packets {
     }
 
     /// Starts the connections to the VPPs. Returns their queues.
-    fn start_links(
-        &self,
-        sockets: &[PathBuf],
-        table: &Arc<RouteTable>,
-        backends: &Arc<Backends>,
-    ) -> Vec<mpsc::Sender<bytes::Bytes>> {
-        let mut queues = Vec::new();
-        for (number, socket) in sockets.iter().enumerate() {
+    fn start_links(&self, vpps: &[VppPort], devices: Vec<AsyncDevice>) -> Vec<mpsc::Sender<bytes::Bytes>> {
+        let (mut queues, mut devices) = (Vec::new(), devices.into_iter());
+        for (number, vpp) in vpps.iter().enumerate() {
             let (queue, queue_rx) = mpsc::channel(QUEUE);
             queues.push(queue);
-            let link = NodeLink {
-                number,
-                socket: socket.clone(),
-                queue_rx,
-                table: Arc::clone(table),
-                backends: Arc::clone(backends),
-                counters: Arc::clone(&self.counters),
-            };
-            self.spawn(link.run());
+            let (table, backends) = (Arc::clone(&self.table), Arc::clone(&self.backends));
+            let (routes_rx, counters) = (table.subscribe(), Arc::clone(&self.counters));
+            let receiver = Receiver { number, table, backends, counters, routes_rx };
+            match vpp.clone() {
+                VppPort::Simulated(socket) => self.spawn(NodeLink { socket, queue_rx, receiver }.run()),
+                VppPort::Real(api_socket) => {
+                    let device = devices.next().expect("each real VPP has a namespace");
+                    let link = RealNodeLink { device, api_socket, queue_rx, receiver };
+                    self.spawn(async move { log_end(link.run().await) });
+                }
+            }
         }
         queues
     }

@@ -1,7 +1,7 @@
 //! `maglev-sandbox up`: runs all parts until a signal arrives.
 //!
 //! ```text
-//!  backends ─ simulated VPPs ─ packets ─ control plane ─ nodes ─ helm install ─ examples/demo.yaml ─ DIR/ready
+//!  backends ─ VPPs ─ packets ─ control plane ─ nodes ─ helm install ─ examples/demo.yaml ─ DIR/ready
 //! ```
 //!
 //! Parts start from left to right and stop from right to left. The files of this module do not depend on each other.
@@ -25,9 +25,10 @@ use super::control_plane::{ControlPlane, Options};
 use super::demo_backend::{DemoBackends, DemoOptions, Flap};
 use super::packets::{Packets, PacketsMode};
 use super::processes::Processes;
+use super::real_vpp::VppProgram;
 use directory::Directory;
 use nodes::{NodeSpec, Nodes};
-use vpp::{RealVpp, Vpps};
+use vpp::{NodeVpp, RunningVpp, Vpps};
 
 /// Time limit for the backends to close their connections.
 const BACKENDS_STOP: Duration = Duration::from_secs(2);
@@ -42,7 +43,7 @@ and in another terminal, once the cluster is running:
 
 /// Run a cluster on this machine: control plane, load-balancer nodes, VPPs, backends and the chart
 ///
-/// The control plane is Kubernetes itself; nodes, VPPs and backends are simulated. DIR holds all files: kubeconfig,
+/// The control plane is Kubernetes itself; nodes, backends and, without --vpp-binary, VPPs are simulated. DIR holds all files: kubeconfig,
 /// ready (created once everything is ready), nodes/NODE/run/vpp and logs. Files of an earlier run in DIR are removed.
 /// Ctrl-C or SIGTERM stops the cluster.
 #[derive(clap::Args, Clone, Debug)]
@@ -56,9 +57,17 @@ pub struct UpArgs {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub nodes: u8,
 
-    /// Use a real VPP for this node: DIR holds its api.sock and stats.sock; repeatable
+    /// Use a real VPP that runs already for this node: DIR holds its api.sock and stats.sock; repeatable
     #[arg(long, value_name = "NODE=DIR")]
-    pub vpp: Vec<RealVpp>,
+    pub vpp: Vec<RunningVpp>,
+
+    /// Run this real VPP with its lb plugin for each node, instead of a simulated one; requires root
+    #[arg(long, value_name = "PATH")]
+    pub vpp_binary: Option<PathBuf>,
+
+    /// Directory of the plugins of --vpp-binary [default: vpp_plugins in ../lib or ../lib/* beside its directory]
+    #[arg(long, value_name = "DIR", requires = "vpp_binary")]
+    pub vpp_plugins: Option<PathBuf>,
 
     /// Let backends fail and recover at random
     #[arg(long)]
@@ -136,6 +145,8 @@ impl Sandbox {
     async fn start(args: &UpArgs) -> Result<Self, SandboxError> {
         let specs = NodeSpec::all(args.nodes);
         vpp::check(&args.vpp, &specs)?;
+        let find = |binary| VppProgram::find(binary, args.vpp_plugins.as_deref());
+        let program = args.vpp_binary.as_deref().map(find).transpose()?;
         let binaries = directory::binaries(args.binaries.as_deref())?;
         let checkout = args.checkout.canonicalize().map_err(SandboxError::file("find", &args.checkout))?;
         let directory = Directory::open(&args.dir, &specs)?;
@@ -147,12 +158,13 @@ impl Sandbox {
         let flap = args.flap.then(|| Flap::standard(args.flap_seed));
         let options = DemoOptions { flap, ..DemoOptions::standard(directory.path()) };
         let names: Vec<_> = options.backends.iter().map(|(name, _)| name.clone()).collect();
-        let network = packets::prepare(args.packets, &directory, &names).await?;
+        let vpps = NodeVpp::all(&specs, &args.vpp, program.as_ref(), &directory);
+        let network = packets::prepare(args.packets, &directory, &names, &specs, &vpps).await?;
         let backends = DemoBackends::start(options, shutdown.clone()).await?;
         let guard = shutdown.clone().drop_guard();
 
-        let vpps = Vpps::start(&directory, &specs, &args.vpp, network.is_some(), &processes).await?;
-        let start = |network| packets::start(network, &directory, &specs, &args.vpp, &backends);
+        let running = Vpps::start(&directory, &specs, &vpps, network.is_some(), &processes).await?;
+        let start = |network| packets::start(network, &directory, &specs, &vpps, &backends);
         let packets = network.map(start).transpose()?;
         output::print("starting etcd, API server, controller manager and scheduler…");
         let options = Options::new(assets).with_controllers();
@@ -162,7 +174,7 @@ impl Sandbox {
         directory.set_ready()?;
         output::print(&output::summary(&directory, &specs, &backends, &plane, &dashboard, packets.is_some()));
         let shutdown = guard.disarm();
-        Ok(Self { directory, shutdown, backends, packets, vpps, nodes, plane })
+        Ok(Self { directory, shutdown, backends, packets, vpps: running, nodes, plane })
     }
 
     async fn stop(self) {

@@ -53,11 +53,14 @@ pub async fn restart_api_server(sandbox: &Sandbox) {
 /// Kills the VPP of a node, which loses its VIPs and flows, and waits until it has both again.
 pub async fn restart_vpp(sandbox: &Sandbox, node: &str) {
     let before = vpp_state(sandbox, node).await;
-    let program = format!("vpp --packets-socket {}", sandbox.dir.join("nodes").join(node).display());
-    let vpp = sandbox.process(&program).expect("VPP runs");
+    let root = sandbox.dir.join("nodes").join(node);
+    // Simulated or real.
+    let programs = ["vpp --packets-socket", "vpp -c"].map(|program| format!("{program} {}", root.display()));
+    let running = || programs.iter().find_map(|program| sandbox.process(program));
+    let vpp = running().expect("VPP runs");
     kill(vpp, Signal::SIGKILL).unwrap();
-    eventually(&format!("{node} has a new VPP"), async || sandbox.process(&program).filter(|new| *new != vpp)).await;
-    let socket = sandbox.dir.join("nodes").join(node).join("run/vpp/api.sock");
+    eventually(&format!("{node} has a new VPP"), async || running().filter(|new| *new != vpp)).await;
+    let socket = root.join("run/vpp/api.sock");
     eventually(&format!("the VPP of {node} has its VIPs and flows"), async || {
         let lb = Lb::connect(&socket, SessionOptions::new("test", Events::discard())).await.ok()?;
         let flows: u64 = lb.sticky_tables().await.ok()?.iter().map(|table| table.entries).sum();

@@ -1,8 +1,5 @@
 //! The packets' side of a simulated VPP: a Unix stream socket, on which the router of a sandbox sends packets and receives
 //! the packets to the backends, and the VIPs of the VPP whenever they change.
-//!
-//! The router learns a new VIP one interval after VPP has it, as from a routing daemon. Meanwhile the agent adds the servers: a
-//! flow from another node that came before the last server could get a server that is not its own.
 
 use std::{collections::BTreeSet, io, path::Path, sync::Arc, time::Duration};
 
@@ -14,16 +11,13 @@ use tokio_util::{codec::Framed, sync::CancellationToken, task::TaskTracker};
 
 use maglev_vpp_simulator::{Forwarder, Simulator, VipSettings};
 
-use super::frame::{Frame, FrameCodec, ProgrammedVip};
+use super::announced_vips::{AnnouncedVips, INTERVAL};
+use super::frame::{Frame, FrameCodec, L3DSR, ProgrammedVip};
 
-/// Interval at which the VIPs are compared with those sent last, and after which a new VIP is sent.
-const VIPS_INTERVAL: Duration = Duration::from_millis(100);
 /// Pause after a connection could not be accepted.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// Number of packets after which packets to backends are sent, although more packets are waiting.
 const BATCH: usize = 64;
-/// `lb_encap_type` of L3DSR.
-const L3DSR: u32 = 2;
 
 /// Listens on `socket`, after removing an old file, and forwards packets until `shutdown`.
 ///
@@ -87,9 +81,8 @@ impl Connection {
 
     /// Forwards until the router disconnects or VPP stops.
     async fn run(mut self) -> io::Result<()> {
-        let mut sent = None;
-        let mut before = None;
-        let mut vips_due = tokio::time::interval(VIPS_INTERVAL);
+        let mut announced = AnnouncedVips::default();
+        let mut vips_due = tokio::time::interval(INTERVAL);
         vips_due.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -97,12 +90,8 @@ impl Connection {
                     if !self.simulator.is_running().await {
                         return Ok(());
                     }
-                    let now = programmed_vips(&self.simulator);
-                    let Some(before) = before.replace(now.clone()) else { continue };
-                    let vips: Vec<_> = now.intersection(&before).cloned().collect();
-                    if sent.as_ref() != Some(&vips) {
-                        self.stream.send(Frame::Vips(vips.clone())).await?;
-                        sent = Some(vips);
+                    if let Some(vips) = announced.update(programmed_vips(&self.simulator)) {
+                        self.stream.send(Frame::Vips(vips)).await?;
                     }
                 }
                 frame = self.stream.next() => match frame {

@@ -12,6 +12,9 @@ use tokio_util::codec::{Decoder, Encoder, LengthDelimitedCodec};
 /// Maximum length of a frame. The VIPs of a VPP take about 60 bytes each.
 const MAX_FRAME: usize = 4 << 20;
 
+/// `lb_encap_type` of L3DSR.
+pub const L3DSR: u32 = 2;
+
 const PACKET: u8 = 0;
 const VIPS: u8 = 1;
 

@@ -18,6 +18,8 @@ use super::PacketsError;
 
 /// The directory in which `ip netns` keeps named namespaces.
 const NAMED_DIRECTORY: &str = "/run/netns";
+/// The directory of shared memory, in which VPP leaves files.
+const SHARED_MEMORY: &str = "/dev/shm";
 /// The namespace of the clients.
 const CLIENT: &str = "client";
 
@@ -36,6 +38,11 @@ impl Namespace {
     /// The namespace of a backend of the sandbox in `dir`.
     pub fn backend(dir: &Path, backend: &str) -> Self {
         Self { name: format!("{}{backend}", prefix(dir)) }
+    }
+
+    /// The namespace of a node's real VPP in the sandbox in `dir`. No backend has the name of a node.
+    pub fn node(dir: &Path, node: &str) -> Self {
+        Self { name: format!("{}{node}", prefix(dir)) }
     }
 
     /// The name that `ip netns` shows.
@@ -86,22 +93,21 @@ pub struct Namespaces {
     prefix: String,
     client: Namespace,
     backends: Vec<Namespace>,
+    nodes: Vec<Namespace>,
 }
 
 impl Namespaces {
-    /// Creates a namespace for the clients and one for each of `backends`.
+    /// Creates a namespace for the clients and one for each of `backends` and `nodes`.
     ///
     /// # Errors
     /// A namespace cannot be created. None remains.
-    pub fn create<'a>(dir: &Path, backends: impl IntoIterator<Item = &'a str>) -> Result<Self, PacketsError> {
-        let prefix = prefix(dir);
-        let mut namespaces = Self { client: Namespace::client(dir), backends: Vec::new(), prefix };
-        namespaces.client.create()?;
-        for backend in backends {
-            let namespace = Namespace::backend(dir, backend);
-            namespace.create()?;
-            namespaces.backends.push(namespace);
-        }
+    pub fn create(dir: &Path, backends: &[String], nodes: &[String]) -> Result<Self, PacketsError> {
+        let client = Namespace::client(dir);
+        let backends = backends.iter().map(|backend| Namespace::backend(dir, backend)).collect();
+        let nodes = nodes.iter().map(|node| Namespace::node(dir, node)).collect();
+        let namespaces = Self { prefix: prefix(dir), client, backends, nodes };
+        let all = [&namespaces.client].into_iter().chain(&namespaces.backends).chain(&namespaces.nodes);
+        all.into_iter().try_for_each(Namespace::create)?;
         Ok(namespaces)
     }
 
@@ -112,6 +118,11 @@ impl Namespaces {
     /// The namespaces of the backends, in the order of [`Self::create`].
     pub fn backends(&self) -> &[Namespace] {
         &self.backends
+    }
+
+    /// The namespaces of the nodes with real VPPs, in the order of [`Self::create`].
+    pub fn nodes(&self) -> &[Namespace] {
+        &self.nodes
     }
 }
 
@@ -130,7 +141,7 @@ impl Namespace {
     }
 }
 
-/// Removes the namespaces of an earlier sandbox in `dir`.
+/// Removes the namespaces of an earlier sandbox in `dir`, and the shared memory of its VPPs.
 ///
 /// # Errors
 /// A namespace cannot be removed.
@@ -139,11 +150,19 @@ pub fn remove_earlier(dir: &Path) -> Result<(), PacketsError> {
 }
 
 fn remove_with(prefix: &str) -> Result<(), PacketsError> {
-    // The directory does not exist before the first namespace is created.
-    let entries = fs::read_dir(NAMED_DIRECTORY).into_iter().flatten().flatten();
+    for name in names_with(prefix, SHARED_MEMORY) {
+        // A file that is gone already is no failure, and one that stays is replaced by the next VPP with its name.
+        let _ = fs::remove_file(Path::new(SHARED_MEMORY).join(name));
+    }
+    names_with(prefix, NAMED_DIRECTORY).iter().try_for_each(|name| run_ip(&["netns", "delete", name], ""))
+}
+
+/// The names in `directory` that begin with `prefix`.
+fn names_with(prefix: &str, directory: &str) -> Vec<String> {
+    // The directory of namespaces does not exist before the first one is created.
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let own: Vec<_> = names.filter(|name| name.starts_with(prefix)).collect();
-    own.iter().try_for_each(|name| run_ip(&["netns", "delete", name], ""))
+    names.filter(|name| name.starts_with(prefix)).collect()
 }
 
 /// The beginning of the names of all namespaces of the sandbox in `dir`: `maglev-`, eight digits and a hyphen.

@@ -1,5 +1,4 @@
-//! The router of the sandbox: it moves packets between the tun devices of the client and the backends, and the simulated
-//! VPPs.
+//! The router of the sandbox: it moves packets between the tun devices of the client and the backends, and the VPPs.
 //!
 //! ```text
 //!  client's tun ─▶ route (ECMP) ─▶ VPP of a node ─▶ decapsulation ─▶ tun of a backend
@@ -40,9 +39,9 @@ pub const QUEUE: usize = 4096;
 /// Maximum number of packets that are sent to a VPP together.
 const BATCH: usize = 64;
 /// Size of the buffer for one packet.
-const BUFFER: usize = 1 << 16;
+pub const BUFFER: usize = 1 << 16;
 /// Pause between two attempts to connect to a VPP.
-const RECONNECT: Duration = Duration::from_millis(100);
+pub const RECONNECT: Duration = Duration::from_millis(100);
 
 /// Numbers of packets since the start. Every packet of a client is in one of the first five.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -185,15 +184,11 @@ impl BackendPort {
 /// The backends by their addresses.
 pub type Backends = HashMap<IpAddr, Arc<BackendPort>>;
 
-/// The connection to the VPP of one node, which is established again whenever it ends.
+/// The connection to the simulated VPP of one node, which is established again whenever it ends.
 pub struct NodeLink {
-    /// Index of the node.
-    pub number: usize,
     pub socket: PathBuf,
     pub queue_rx: mpsc::Receiver<Bytes>,
-    pub table: Arc<RouteTable>,
-    pub backends: Arc<Backends>,
-    pub counters: Arc<PacketCounters>,
+    pub receiver: Receiver,
 }
 
 impl NodeLink {
@@ -204,7 +199,7 @@ impl NodeLink {
                 while self.queue_rx.try_recv().is_ok() {}
                 let ended = self.exchange(stream).await;
                 tracing::debug!(socket = %self.socket.display(), ?ended, "the connection to a simulated VPP has ended");
-                self.table.disconnected(self.number);
+                self.receiver.table.disconnected(self.receiver.number);
             }
             tokio::time::sleep(RECONNECT).await;
         }
@@ -212,17 +207,9 @@ impl NodeLink {
 
     async fn exchange(&mut self, stream: UnixStream) -> io::Result<()> {
         let (reader, writer) = stream.into_split();
-        let routes_rx = self.table.subscribe();
-        let receiver = Receiver {
-            number: self.number,
-            table: &self.table,
-            backends: &self.backends,
-            counters: &self.counters,
-            routes_rx,
-        };
         // Not one after the other: VPP waits for the receiver of its packets.
         tokio::select! {
-            ended = receiver.run(FramedRead::new(reader, FrameCodec::default())) => ended,
+            ended = self.receiver.run(FramedRead::new(reader, FrameCodec::default())) => ended,
             ended = send(&mut self.queue_rx, FramedWrite::new(writer, FrameCodec::default())) => ended,
         }
     }
@@ -243,16 +230,17 @@ async fn send(
 }
 
 /// Takes the packets and the VIPs of one VPP.
-struct Receiver<'a> {
-    number: usize,
-    table: &'a RouteTable,
-    backends: &'a Backends,
-    counters: &'a PacketCounters,
-    routes_rx: watch::Receiver<Arc<Routes>>,
+pub struct Receiver {
+    /// Index of the node.
+    pub number: usize,
+    pub table: Arc<RouteTable>,
+    pub backends: Arc<Backends>,
+    pub counters: Arc<PacketCounters>,
+    pub routes_rx: watch::Receiver<Arc<Routes>>,
 }
 
-impl Receiver<'_> {
-    async fn run(self, mut frames: FramedRead<OwnedReadHalf, FrameCodec>) -> io::Result<()> {
+impl Receiver {
+    async fn run(&self, mut frames: FramedRead<OwnedReadHalf, FrameCodec>) -> io::Result<()> {
         while let Some(frame) = frames.next().await {
             match frame? {
                 Frame::Packet(packet) => self.deliver(&packet).await,
@@ -262,7 +250,8 @@ impl Receiver<'_> {
         Ok(())
     }
 
-    async fn deliver(&self, packet: &[u8]) {
+    /// Delivers a packet that VPP has sent.
+    pub async fn deliver(&self, packet: &[u8]) {
         let port = destination(packet).and_then(|address| self.backends.get(&address));
         let delivered = match port {
             Some(port) => port.deliver(packet, &self.routes_rx).await,

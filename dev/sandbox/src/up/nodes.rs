@@ -30,6 +30,11 @@ impl NodeSpec {
         };
         (1..=count).zip(b'a'..=b'z').map(spec).collect()
     }
+
+    /// The number, from 1.
+    pub fn number(&self) -> u8 {
+        self.number
+    }
 }
 
 /// All running nodes.

@@ -3,10 +3,10 @@
 use super::directory::Directory;
 use super::nodes::NodeSpec;
 use super::output;
-use super::vpp::RealVpp;
+use super::vpp::NodeVpp;
 use crate::SandboxError;
 use crate::demo_backend::DemoBackends;
-use crate::packets::{Network, Packets, PacketsMode, PacketsOptions, client, remove_earlier};
+use crate::packets::{Network, Packets, PacketsMode, PacketsOptions, VppPort, client, remove_earlier};
 
 /// File descriptors for the connections of the clients.
 const FILES: u64 = 16_384;
@@ -14,15 +14,27 @@ const FILES: u64 = 16_384;
 /// Removes the namespaces of a killed sandbox, and creates those of this one unless `mode` or this machine forbids it.
 ///
 /// # Errors
-/// The namespaces are required, and cannot be created.
+/// The namespaces are required, by `mode` or by a real VPP, and cannot be created.
 pub async fn prepare(
     mode: PacketsMode,
     directory: &Directory,
     backends: &[String],
+    nodes: &[NodeSpec],
+    vpps: &[NodeVpp],
 ) -> Result<Option<Network>, SandboxError> {
+    let real = nodes.iter().zip(vpps).filter(|(_, vpp)| matches!(vpp, NodeVpp::Real(_)));
+    let real: Vec<_> = real.map(|(node, _)| node.name.clone()).collect();
+    let mode = match mode {
+        PacketsMode::Auto if !real.is_empty() => PacketsMode::On,
+        PacketsMode::Off if !real.is_empty() => {
+            let message = "--vpp-binary runs VPP in network namespaces: --packets off is not possible".to_owned();
+            return Err(SandboxError::Usage { message });
+        }
+        mode => mode,
+    };
     let created = match mode {
         PacketsMode::Off => remove_earlier(directory.path()).map(|()| None),
-        PacketsMode::On | PacketsMode::Auto => Network::create(directory.path(), backends).await.map(Some),
+        PacketsMode::On | PacketsMode::Auto => Network::create(directory.path(), backends, &real).await.map(Some),
     };
     match created {
         Ok(network) => Ok(network),
@@ -35,7 +47,7 @@ pub async fn prepare(
     }
 }
 
-/// Starts to forward packets through the simulated VPPs. The packets of a real VPP are its owner's.
+/// Starts to forward packets through the VPPs that the sandbox runs. The packets of another VPP are its owner's.
 ///
 /// # Errors
 /// The script cannot be written.
@@ -43,13 +55,16 @@ pub fn start(
     network: Network,
     directory: &Directory,
     nodes: &[NodeSpec],
-    real: &[RealVpp],
+    vpps: &[NodeVpp],
     backends: &DemoBackends,
 ) -> Result<Packets, SandboxError> {
     maglev_net::descriptors::raise_limit(FILES);
     let script = directory.bin().join("client");
     client::write_script(&script, network.client()).map_err(SandboxError::file("write", &script))?;
-    let simulated = nodes.iter().filter(|node| !real.iter().any(|real| real.is_for(node)));
-    let sockets = simulated.map(|node| directory.packets_socket(node)).collect();
-    Ok(Packets::start(network, &PacketsOptions::new(sockets), backends))
+    let ports = nodes.iter().zip(vpps).filter_map(|(node, vpp)| match vpp {
+        NodeVpp::Simulated => Some(VppPort::Simulated(directory.packets_socket(node))),
+        NodeVpp::Real(vpp) => Some(VppPort::Real(vpp.api_socket())),
+        NodeVpp::Running(_) => None,
+    });
+    Ok(Packets::start(network, &PacketsOptions::new(ports.collect()), backends))
 }

@@ -1,5 +1,6 @@
-//! The VPPs of the nodes: a simulated VPP per node, as a child process that is restarted after its exit, or a real VPP,
-//! whose directory is linked into the node's root.
+//! The VPPs of the nodes: simulated ones, real ones that the sandbox runs (`--vpp-binary`), or real ones that run already
+//! (`--vpp`), whose directory is linked into the node's root. A VPP that the sandbox runs is a child process and restarted
+//! after its exit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,8 +14,11 @@ use tokio_util::task::TaskTracker;
 
 use super::directory::Directory;
 use super::nodes::NodeSpec;
+use super::output;
 use crate::SandboxError;
+use crate::packets::Namespace;
 use crate::processes::{Launch, Process, Processes};
+use crate::real_vpp::{RealVpp, VppProgram};
 
 /// Time limit for a simulated VPP to listen.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -25,20 +29,14 @@ const TRAFFIC: &str = "100";
 /// Delay before a restart.
 const RESTART: Duration = Duration::from_secs(1);
 
-/// A real VPP for one node: `NODE=DIR`.
+/// A real VPP that runs already, for one node: `NODE=DIR`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RealVpp {
+pub struct RunningVpp {
     node: String,
     dir: PathBuf,
 }
 
-impl RealVpp {
-    pub fn is_for(&self, node: &NodeSpec) -> bool {
-        self.node == node.name
-    }
-}
-
-impl FromStr for RealVpp {
+impl FromStr for RunningVpp {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -52,8 +50,8 @@ impl FromStr for RealVpp {
 }
 
 /// Rejects a `--vpp` for an unknown node or without an API socket.
-pub fn check(real: &[RealVpp], nodes: &[NodeSpec]) -> Result<(), SandboxError> {
-    for RealVpp { node, dir } in real {
+pub fn check(running: &[RunningVpp], nodes: &[NodeSpec]) -> Result<(), SandboxError> {
+    for RunningVpp { node, dir } in running {
         if !nodes.iter().any(|spec| spec.name == *node) {
             let names: Vec<_> = nodes.iter().map(|spec| spec.name.as_str()).collect();
             return Err(SandboxError::Usage {
@@ -68,6 +66,41 @@ pub fn check(real: &[RealVpp], nodes: &[NodeSpec]) -> Result<(), SandboxError> {
     Ok(())
 }
 
+/// The VPP of a node.
+#[derive(Clone, Debug)]
+pub enum NodeVpp {
+    Simulated,
+    /// A real VPP that the sandbox runs.
+    Real(RealVpp),
+    /// The directory of a real VPP that runs already.
+    Running(PathBuf),
+}
+
+impl NodeVpp {
+    /// The VPP of each of `nodes`.
+    pub fn all(
+        nodes: &[NodeSpec],
+        running: &[RunningVpp],
+        program: Option<&VppProgram>,
+        directory: &Directory,
+    ) -> Vec<Self> {
+        let vpp = |node: &NodeSpec| match (running.iter().find(|running| running.node == node.name), program) {
+            (Some(running), _) => Self::Running(running.dir.clone()),
+            (None, Some(program)) => Self::Real(RealVpp {
+                program: program.clone(),
+                name: name(node),
+                number: node.number(),
+                namespace: Namespace::node(directory.path(), &node.name),
+                config: directory.node_root(node).join("etc/vpp"),
+                sockets: directory.run_vpp(node),
+                log: directory.log(&name(node)),
+            }),
+            (None, None) => Self::Simulated,
+        };
+        nodes.iter().map(vpp).collect()
+    }
+}
+
 /// All nodes' VPPs.
 #[derive(Debug)]
 pub struct Vpps {
@@ -76,29 +109,37 @@ pub struct Vpps {
 }
 
 impl Vpps {
+    /// Starts the VPPs and waits until they are ready. `vpps` are those of `nodes`, in the same order.
     pub async fn start(
         directory: &Directory,
         nodes: &[NodeSpec],
-        real: &[RealVpp],
+        vpps: &[NodeVpp],
         has_packets: bool,
         processes: &Processes,
     ) -> Result<Self, SandboxError> {
-        let vpps = Self { shutdown: CancellationToken::new(), supervisors: TaskTracker::new() };
-        for node in nodes {
-            let run_vpp = directory.run_vpp(node);
-            if let Some(real) = real.iter().find(|real| real.is_for(node)) {
-                link(&real.dir, &run_vpp)?;
-                continue;
+        let started = Self { shutdown: CancellationToken::new(), supervisors: TaskTracker::new() };
+        for (node, vpp) in nodes.iter().zip(vpps) {
+            let launch = match vpp {
+                NodeVpp::Running(dir) => {
+                    link(dir, &directory.run_vpp(node))?;
+                    continue;
+                }
+                NodeVpp::Real(vpp) => vpp.prepare()?,
+                NodeVpp::Simulated => simulated(directory, node, has_packets)?,
+            };
+            let process = processes.spawn(launch.clone()).await?;
+            match vpp {
+                NodeVpp::Real(vpp) => {
+                    output::print(&format!("starting {} for {}…", vpp.program.binary().display(), node.name));
+                    vpp.wait_until_ready(&process).await?;
+                }
+                _ => wait_until_listening(&process, &directory.socket(node, "api.sock")).await?,
             }
-            fs::create_dir_all(&run_vpp).map_err(SandboxError::file("create", &run_vpp))?;
-            let supervisor =
-                VppSupervisor { launch: launch(directory, node, has_packets)?, processes: processes.clone() };
-            let process = processes.spawn(supervisor.launch.clone()).await?;
-            wait_until_listening(&process, &directory.socket(node, "api.sock")).await?;
-            vpps.supervisors.spawn(supervisor.run(process, vpps.shutdown.clone()));
+            let supervisor = VppSupervisor { launch, processes: processes.clone() };
+            started.supervisors.spawn(supervisor.run(process, started.shutdown.clone()));
         }
-        vpps.supervisors.close();
-        Ok(vpps)
+        started.supervisors.close();
+        Ok(started)
     }
 
     pub async fn stop(self) {
@@ -114,11 +155,16 @@ fn link(real: &Path, run_vpp: &Path) -> Result<(), SandboxError> {
     std::os::unix::fs::symlink(real, run_vpp).map_err(SandboxError::file("link", run_vpp))
 }
 
-fn launch(directory: &Directory, node: &NodeSpec, has_packets: bool) -> Result<Launch, SandboxError> {
-    let name = format!("vpp-{}", node.name);
+/// The name of the process.
+fn name(node: &NodeSpec) -> String {
+    format!("vpp-{}", node.name)
+}
+
+fn simulated(directory: &Directory, node: &NodeSpec, has_packets: bool) -> Result<Launch, SandboxError> {
+    let run_vpp = directory.run_vpp(node);
+    fs::create_dir_all(&run_vpp).map_err(SandboxError::file("create", &run_vpp))?;
     let program = std::env::current_exe().map_err(SandboxError::file("find", "this program"))?;
-    let log = directory.log(&name);
-    let launch = Launch::new(name, program, log).arg("vpp");
+    let launch = Launch::new(name(node), program, directory.log(&name(node))).arg("vpp");
     let launch = if has_packets {
         launch.arg("--packets-socket").arg(directory.packets_socket(node))
     } else {
@@ -179,10 +225,10 @@ mod tests {
 
     #[test]
     fn vpp_flag_is_parsed_as_node_and_directory() {
-        let parsed: RealVpp = "node-a=/run/vpp".parse().unwrap();
-        assert_eq!(parsed, RealVpp { node: "node-a".into(), dir: "/run/vpp".into() });
+        let parsed: RunningVpp = "node-a=/run/vpp".parse().unwrap();
+        assert_eq!(parsed, RunningVpp { node: "node-a".into(), dir: "/run/vpp".into() });
         for invalid in ["node-a", "=/run/vpp", "node-a="] {
-            assert!(invalid.parse::<RealVpp>().is_err(), "{invalid}");
+            assert!(invalid.parse::<RunningVpp>().is_err(), "{invalid}");
         }
     }
 

@@ -129,16 +129,25 @@ async fn send(args: &LoadArgs) {
     let mut second = tokio::time::interval_at(start + Duration::from_secs(1), Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let end = tokio::time::sleep_until(start + args.duration);
-    tokio::pin!(end);
+    // One listener: one for each turn would miss a signal that arrives between two turns.
+    let interrupted = interrupted();
+    tokio::pin!(end, interrupted);
     loop {
         tokio::select! {
             _ = second.tick() => print(&tally.progress(start.elapsed())),
             () = &mut end => break,
-            interrupted = tokio::signal::ctrl_c() => if interrupted.is_ok() { break },
+            () = &mut interrupted => break,
         }
     }
     flows.iter().for_each(tokio::task::JoinHandle::abort);
     print(&tally.summary(start.elapsed()));
+}
+
+/// Waits for SIGINT. Never ends if the process cannot listen to signals.
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Prints a text and a line break. Ignores a closed standard output.

@@ -43,10 +43,15 @@ impl Running {
     pub async fn interrupt(mut self) -> String {
         kill(Pid::from_raw(self.child.id().unwrap().try_into().unwrap()), Signal::SIGINT).unwrap();
         let mut rest = String::new();
-        while let Some(line) = self.line().await {
-            rest += &format!("{line}\n");
-        }
-        assert!(self.child.wait().await.unwrap().success(), "{rest}");
+        let ended = async {
+            while let Some(line) = self.line().await {
+                rest += &format!("{line}\n");
+            }
+            self.child.wait().await.unwrap()
+        };
+        let status = tokio::time::timeout(LIMIT, ended).await;
+        let status = status.unwrap_or_else(|_| panic!("the program has not ended {LIMIT:?} after SIGINT: {rest}"));
+        assert!(status.success(), "{rest}");
         rest
     }
 }
@@ -79,8 +84,9 @@ impl Load {
 
     /// A line of progress of at least a second from now, in which each flow has sent a request.
     pub async fn progress(&mut self) -> String {
-        let now = self.start.elapsed().as_secs_f64();
+        let (now, deadline) = (self.start.elapsed().as_secs_f64(), Instant::now() + LIMIT);
         loop {
+            assert!(Instant::now() < deadline, "no line of progress of the next second within {LIMIT:?}");
             let line = self.running.line().await.expect("the load is running");
             let second = line.trim_start().split_once("s  requests").and_then(|(second, _)| second.parse::<f64>().ok());
             if second.is_some_and(|second| second > now + 1.0) {

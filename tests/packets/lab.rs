@@ -222,7 +222,8 @@ pub fn id(vip: SocketAddr, protocol: u8) -> VppVip {
     VppVip { address: vip.ip(), length, protocol, port: vip.port() }
 }
 
-fn conf() -> ActualConf {
+/// The settings of all VPPs.
+pub fn conf() -> ActualConf {
     ActualConf {
         ipv4_source: Ipv4Addr::new(192, 0, 2, 1),
         ipv6_source: "2001:db8:1::1".parse().unwrap(),
@@ -231,7 +232,8 @@ fn conf() -> ActualConf {
     }
 }
 
-fn get(vip: SocketAddr) -> io::Result<String> {
+/// Sends one HTTP request on a new connection. Returns the body.
+pub fn get(vip: SocketAddr) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&vip, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: vip\r\nConnection: close\r\n\r\n")?;

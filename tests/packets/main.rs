@@ -21,3 +21,4 @@ mod namespaces;
 mod packet_size;
 mod path_probe;
 mod shares;
+mod trace;

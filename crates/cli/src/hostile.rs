@@ -13,7 +13,7 @@ use super::{
     doctor::Preparation,
     events::line::{EventLine, remark},
     fan_out::Responses,
-    flags::Output,
+    flags::{HashFunction, Output},
     frontend::{Frontends, detail::FrontendOverview},
     health_check::HealthChecks,
     node::{Build, Nodes, Versions},
@@ -23,6 +23,7 @@ use super::{
     status::StatusReport,
     style::{Style, guarded},
     sync::Synced,
+    trace::Trace,
     vpp,
 };
 use kube::core::Status;
@@ -42,7 +43,9 @@ use maglev_model::{
     health::{LastProbe, ProbeCode, Probing},
     operator_change::OperatorChange,
     printable::is_unprintable,
+    trace::Flow,
     view::{Fold as _, View},
+    vip::Protocol,
 };
 use maglev_rpc::client::{BackendDetail, VppDetail};
 use maglev_testkit::ChangeGenerator;
@@ -217,6 +220,13 @@ fn pages(set: &mut Generated) -> Vec<(&'static str, String)> {
     pages.add("show vpp info", &vpp::Infos::new(set.answers(&nodes, info)));
     pages.add("show vpp lb state", &vpp::state::State::new(set.answers(&nodes, Generated::dump)));
     pages.add("show vpp lb counters", &vpp::counters::Counters::new(set.answers(&nodes, Generated::stats)));
+    for destination in ["10.0.0.1:1", "[2001:db8::1]:1"] {
+        let source = if destination.starts_with('[') { "[2001:db8::7]:1" } else { "198.51.100.7:1" };
+        let flow =
+            Flow::new(Protocol::Tcp, source.parse().expect("an address"), destination.parse().expect("an address"));
+        let (flow, dumps) = (flow.expect("one family"), set.answers(&nodes, Generated::dump));
+        pages.add("trace", &Trace::new(&flow, HashFunction::Auto, nodes.clone(), &dumps));
+    }
     pages.add("sync", &Synced::new(set.answers(&nodes, |_| ())));
     pages.add("accept", &accepted(set));
     pages.add("set", &changed(set));

@@ -35,7 +35,7 @@ const LIMITS: [&str; 2] = [
     "The routers choose the node.",
 ];
 const AUTO_LIMIT: &str =
-    "The hash is that of VPP on amd64 and arm64; use --hash xxhash for a VPP built without CRC instructions.";
+    "The hash is that of VPP on amd64 and arm64; for a VPP built without CRC instructions, use --hash xxhash.";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -131,7 +131,7 @@ fn answer_has_vip_bucket_backend_weight_and_reason() {
     assert_eq!(json["source"], "198.51.100.7:40312");
     let text = text(&trace);
     for part in
-        ["tcp from 198.51.100.7:40312 to 203.0.113.10:80", "775 of 1024", "gre4   0xae2f9b07\n", "tracks already"]
+        ["tcp from 198.51.100.7:40312 to 203.0.113.10:80", "775 of 1024", "gre4    0xae2f9b07\n", "tracks already"]
     {
         assert!(text.contains(part), "{part} in {text}");
     }

@@ -47,7 +47,7 @@ pub struct Trace {
     hash_function: &'static str,
     #[serde(flatten)]
     coverage: NodeCoverage,
-    /// True if the answers of all reporting nodes are equal.
+    /// True if all answers are equal. A node whose answer is not known has none.
     agree: bool,
     per_node: Vec<NodeTrace>,
     /// Where the answer may differ from the way of a packet.
@@ -65,7 +65,7 @@ impl Trace {
             None => Err("the node has not answered"),
         };
         let per_node: Vec<_> = nodes.iter().map(|node| NodeTrace::new(node, dump(node), flow, hash)).collect();
-        let answers: BTreeSet<_> = per_node.iter().map(|node| node.outcome).collect();
+        let answers: BTreeSet<_> = per_node.iter().filter_map(NodeTrace::answer).collect();
         let auto = (function == HashFunction::Auto).then_some(AUTO_LIMIT);
         Self {
             protocol: flow.protocol().as_str(),
@@ -88,8 +88,8 @@ impl Trace {
 
     fn disagreement(&self) -> String {
         let mut nodes: BTreeMap<_, Vec<&str>> = BTreeMap::new();
-        for node in &self.per_node {
-            nodes.entry(node.outcome).or_default().push(&node.node);
+        for (answer, node) in self.per_node.iter().filter_map(|node| Some((node.answer()?, &node.node))) {
+            nodes.entry(answer).or_default().push(node);
         }
         let answer = |(outcome, nodes): (Outcome, Vec<&str>)| format!("{outcome} on {}", nodes.join(", "));
         format!("the nodes disagree: {}", nodes.into_iter().map(answer).collect::<Vec<_>>().join("; "))

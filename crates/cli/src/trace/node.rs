@@ -139,6 +139,11 @@ impl NodeTrace {
         Self::on_vip(node, &VppTable { vip, state, dump, weightless: vpp.weightless }, flow, function)
     }
 
+    /// The outcome, unless it is not known.
+    pub fn answer(&self) -> Option<Outcome> {
+        Some(self.outcome).filter(|outcome| *outcome != Outcome::Unknown)
+    }
+
     fn without_vip(node: &NodeState, outcome: Outcome, because: String) -> Self {
         Self {
             node: Arc::clone(&node.node),

@@ -200,6 +200,14 @@ fn other_port() -> VppVip {
 }
 
 #[test]
+fn unknown_answer_is_no_disagreement() {
+    let mut lost = web_node("node-b", even());
+    lost.view.vpp = None;
+    let trace = trace(&web_flow(), &[web_node("node-a", even()), lost]);
+    assert!(trace.agree && !trace.is_answered());
+}
+
+#[test]
 fn silent_node_is_a_problem() {
     let silent = NodeState { link: LinkState::Connecting, ..web_node("node-b", even()) };
     let trace = trace(&web_flow(), &[web_node("node-a", even()), silent]);

@@ -27,7 +27,7 @@ const WEIGHTS: [[u8; BACKENDS as usize]; 2] = [[40, 20, 20, 0], [5, 10, 60, 25]]
 /// The last group of the client's IPv6 addresses.
 const HOSTS6: std::ops::RangeInclusive<u16> = 2..=20;
 /// Real flows to each VIP on each node.
-const REAL_FLOWS: usize = 60;
+const REAL_FLOWS: usize = 100;
 
 fn add_vips(vpp: &Simulator, weights: [u8; BACKENDS as usize]) {
     let servers: Vec<_> = (1..=BACKENDS).map(server).zip(weights).collect();

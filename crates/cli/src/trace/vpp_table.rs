@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use maglev_model::{
-    actual::{ActualVip, LbDump, VppVip},
+    actual::{ActualEncap, ActualVip, LbDump, VppVip},
     change::VipState,
     table,
 };
@@ -52,7 +52,7 @@ impl VppTable<'_> {
         let affinity = self.state.sticky.is_none().then(|| {
             "the session affinity of the VIP could not be read; computed without it, with the ports".to_owned()
         });
-        let is_nat = self.state.encap.is_some_and(|encap| encap.is_nat());
+        let is_nat = self.state.encap.is_some_and(ActualEncap::is_nat);
         let nat = is_nat.then(|| "the VIP has NAT: VPP drops TCP, and sends UDP with a wrong checksum".to_owned());
         [table, affinity, nat].into_iter().flatten().collect()
     }

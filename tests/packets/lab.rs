@@ -247,7 +247,8 @@ pub fn all_servers() -> Vec<(IpAddr, u8)> {
     (1..=BACKENDS).map(|number| (server(number), 10)).collect()
 }
 
-fn get(vip: SocketAddr) -> io::Result<String> {
+/// Sends one HTTP request on a new connection. Returns the body.
+pub fn get(vip: SocketAddr) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&vip, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: vip\r\nConnection: close\r\n\r\n")?;

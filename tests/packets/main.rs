@@ -24,4 +24,5 @@ mod namespaces;
 mod packet_size;
 mod path_probe;
 mod shares;
+mod trace;
 mod vpp;

@@ -30,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 
 /// MTU of the VPPs' interfaces towards the backends.
 const MTU: u16 = 1500;
+/// Number of buckets of each VIP.
+pub const TABLE_LENGTH: u32 = 1024;
 /// Time limit for the end of a real VPP.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 const STATS_WITHIN: Duration = Duration::from_secs(5);
@@ -136,13 +138,7 @@ impl Vpp {
     }
 
     async fn configure(&self) {
-        let conf = ActualConf {
-            ipv4_source: Ipv4Addr::new(192, 0, 2, 1),
-            ipv6_source: "2001:db8:1::1".parse().unwrap(),
-            sticky_buckets_per_core: 1024,
-            flow_timeout: 40,
-        };
-        self.lb().await.set_conf(conf).await.unwrap();
+        self.lb().await.set_conf(conf()).await.unwrap();
     }
 
     /// True if servers have weights; without them, a server of weight 0 is absent.
@@ -152,7 +148,7 @@ impl Vpp {
 
     pub async fn add_vip(&self, vip: SocketAddr, protocol: u8, settings: Settings, weights: &[(IpAddr, u8)]) {
         let (lb, id) = (self.lb().await, id(vip, protocol));
-        let length = TableLength::new(1024).unwrap();
+        let length = TableLength::new(TABLE_LENGTH).unwrap();
         lb.add_vip(id.key().unwrap(), settings.encap, settings.client_ip, length).await.unwrap();
         for (server, weight) in weights {
             if lb.info().capabilities.weights || *weight > 0 {
@@ -221,7 +217,17 @@ pub fn node_name(node: u8) -> String {
     format!("node-{}", char::from(b'a' + node))
 }
 
-fn id(vip: SocketAddr, protocol: u8) -> VppVip {
+/// The settings of simulated VPPs.
+pub fn conf() -> ActualConf {
+    ActualConf {
+        ipv4_source: Ipv4Addr::new(192, 0, 2, 1),
+        ipv6_source: "2001:db8:1::1".parse().unwrap(),
+        sticky_buckets_per_core: 1024,
+        flow_timeout: 40,
+    }
+}
+
+pub fn id(vip: SocketAddr, protocol: u8) -> VppVip {
     let length = if vip.is_ipv4() { 32 } else { 128 };
     VppVip { address: vip.ip(), length, protocol, port: vip.port() }
 }

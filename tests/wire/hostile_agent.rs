@@ -35,7 +35,7 @@ const NODE: [&str; 2] = ["c\u{1b}[8m", "\nforged"];
 /// Number of changes of the agent's state.
 const CHANGES: u64 = 200;
 /// Commands for an agent without an API server. The others are `watch events`, the shell and completion.
-const COMMANDS: [&[&str]; 21] = [
+const COMMANDS: [&[&str]; 23] = [
     &["status"],
     &["show", "version"],
     &["show", "nodes"],
@@ -49,6 +49,8 @@ const COMMANDS: [&[&str]; 21] = [
     &["show", "vpp", "info"],
     &["show", "vpp", "lb", "state"],
     &["show", "vpp", "lb", "counters"],
+    &["trace", "tcp", "198.51.100.7:40312", "10.0.0.1:1"],
+    &["trace", "tcp", "198.51.100.7:40312", "x\u{1b}[8m\nforged"],
     &["sync", "vpp", "lb", "state"],
     &["crds"],
     &["completion", "bash"],

@@ -1,6 +1,6 @@
 //! The commands, as parsed from a line.
 
-use maglev_model::{config::AdminState, event::Level};
+use maglev_model::{config::AdminState, event::Level, trace::Flow};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -13,6 +13,8 @@ pub enum Command {
     ExplainPolicy(String),
     /// Prints the commands that prepare the server of a Backend.
     Doctor(String),
+    /// Shows the backend of a new flow on each node.
+    Trace(Flow),
     Version,
     Nodes,
     Frontends,

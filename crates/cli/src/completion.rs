@@ -3,7 +3,7 @@
 //! `maglevc complete -- WORDS…` prints the candidates for the last word, one per line, each followed by a tab and its
 //! help. The scripts do not depend on the grammar, so they work with every version of maglevc.
 
-use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, net::SocketAddr, time::Duration};
 
 use super::{
     command::Shell,
@@ -20,6 +20,7 @@ use maglev_model::{
     Name,
     config::Frontend,
     printable::{escaped, is_unprintable},
+    vip::Service,
 };
 
 const NODE: &str = "--node";
@@ -188,10 +189,23 @@ pub fn names(nodes: &[NodeState], namespace: &str, kind: Value, line: &ParsedLin
             let names = views().flat_map(|view| view.frontends.keys().chain(view.backends.keys()));
             names.map(|name| name.namespace().to_owned()).collect()
         }
-        // AddressPolicies are not known to the agents by name.
-        Value::Weight | Value::Count | Value::Level | Value::Policy => BTreeSet::new(),
+        Value::Destination => {
+            views().flat_map(|view| view.frontends.values()).filter_map(|f| destination(f, line)).collect()
+        }
+        // Clients and AddressPolicies are not known to the agents by name.
+        Value::Weight | Value::Count | Value::Level | Value::Policy | Value::Protocol | Value::Source => {
+            BTreeSet::new()
+        }
     };
     names.into_iter().collect()
+}
+
+/// The address and port of a VIP for one port of the line's protocol, and of the family of its source.
+fn destination(frontend: &Frontend, line: &ParsedLine) -> Option<String> {
+    let Service::Port { protocol, port } = frontend.vip.service else { return None };
+    let destination = SocketAddr::new(frontend.vip.address, port.get()).to_string();
+    let fits = Some(protocol) == line.protocol() && Value::Destination.check(&destination, line).is_ok();
+    fits.then_some(destination)
 }
 
 /// The Frontend named earlier in the line, from each node that has it.
@@ -222,6 +236,16 @@ mod tests {
         assert_eq!(complete_line("show nodes --output y").await, ["yaml"]);
         assert_eq!(complete_line("show nonsense ").await, [""; 0]);
         assert_eq!(complete_line("completion ").await, ["bash", "fish", "zsh"]);
+    }
+
+    #[test]
+    fn script_for_bash_takes_an_address_and_port_for_one_word() {
+        // Prints two candidates: the last word with more characters, and that with the number of words.
+        let stub = "stub() { shift 2; echo \"${!#}0\"; echo \"${!#}-$#\"; }";
+        let words = "COMP_WORDS=(stub trace tcp 198.51.100.7 : 40312 203.0.113.10 : 8); COMP_CWORD=8";
+        let line = format!("{}\n{stub}\n{words}; _maglevc; echo \"${{COMPREPLY[*]}}\"", script(Shell::Bash));
+        let output = std::process::Command::new("bash").args(["-c", &line]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "80 8-4\n", "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     #[tokio::test]

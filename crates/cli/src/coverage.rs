@@ -81,6 +81,11 @@ impl NodeCoverage {
         (reporting, Self { nodes, not_reporting })
     }
 
+    /// True if there are nodes and all of them report.
+    pub fn all_report(&self) -> bool {
+        self.nodes.count > 0 && self.not_reporting.is_empty()
+    }
+
     /// Lists the nodes that do not report at the end of a page; prints nothing if all report.
     pub fn footnote(&self, page: &mut Page) {
         if self.not_reporting.is_empty() {

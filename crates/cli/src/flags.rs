@@ -5,7 +5,7 @@ use std::{borrow::Cow, path::PathBuf};
 use clap::{CommandFactory as _, Parser, ValueEnum};
 
 use super::style;
-use maglev_model::printable::escaped;
+use maglev_model::{flow_hash::FlowHash, printable::escaped};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,6 +33,27 @@ pub enum Output {
     Json,
     /// YAML.
     Yaml,
+}
+
+/// The hash function with which `trace` computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum HashFunction {
+    /// That of VPP on amd64 and arm64.
+    #[default]
+    Auto,
+    Crc32c,
+    #[value(name = "xxhash")]
+    XxHash,
+}
+
+impl HashFunction {
+    /// The function. The agents do not report the architecture of their node, so `auto` is that of the common ones.
+    pub fn hash(self) -> FlowHash {
+        match self {
+            Self::Auto | Self::Crc32c => FlowHash::Crc32c,
+            Self::XxHash => FlowHash::XxHash,
+        }
+    }
 }
 
 /// Shows and changes the state of Maglev load balancers, on all nodes or on one.
@@ -92,6 +113,10 @@ pub struct Flags {
     /// With set: take ownership of the field from other field managers, and allow leaving Frontends without effective weight
     #[arg(long)]
     pub force: bool,
+
+    /// With trace: hash of VPP, crc32c (built with CRC instructions: amd64, arm64) or xxhash; auto is crc32c [default: auto]
+    #[arg(long, value_enum, value_name = "HASH")]
+    pub hash: Option<HashFunction>,
 
     /// Print help for the words on the line
     #[arg(short, long)]

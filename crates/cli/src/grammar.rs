@@ -24,6 +24,7 @@ mod value;
 
 pub use self::{error::ParseError, parser::LineParser, value::Value};
 use super::command::Command;
+use maglev_model::{trace::Flow, vip::Protocol};
 
 /// A word or value of the grammar.
 #[derive(Debug)]
@@ -80,6 +81,18 @@ impl ParsedLine {
     /// The value of this kind, which the table makes mandatory.
     fn text(&self, kind: Value) -> String {
         self.value(kind).unwrap_or_default().to_owned()
+    }
+
+    /// The protocol, if present.
+    pub fn protocol(&self) -> Option<Protocol> {
+        let text = self.value(Value::Protocol)?;
+        value::PROTOCOLS.iter().find(|(word, _)| *word == text).map(|(_, protocol)| *protocol)
+    }
+
+    /// The flow from a source to a destination.
+    fn flow(&self) -> Option<Flow> {
+        let endpoint = |kind| self.value(kind).and_then(value::endpoint);
+        Flow::new(self.protocol()?, endpoint(Value::Source)?, endpoint(Value::Destination)?)
     }
 
     /// The value of this kind as a number; the parser has checked the value.

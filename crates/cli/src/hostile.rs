@@ -13,7 +13,7 @@ use super::{
     doctor::Preparation,
     events::line::{EventLine, remark},
     fan_out::Responses,
-    flags::Output,
+    flags::{HashFunction, Output},
     frontend::{Frontends, detail::FrontendOverview},
     health_check::HealthChecks,
     node::{Build, Nodes, Versions},
@@ -23,6 +23,7 @@ use super::{
     status::StatusReport,
     style::{Style, guarded},
     sync::Synced,
+    trace::Trace,
     vpp,
 };
 use kube::core::Status;
@@ -35,14 +36,16 @@ use maglev_kube::{ChangeRequest, LastWriter, WriteOutcome, accepted_removals::Ac
 use maglev_model::{
     Name,
     actual::LbDump,
-    change::{Problems, VppInfo},
+    change::{Problems, VipState, VppInfo},
     config::AdminState,
     counters::StatsSnapshot,
     event::Level,
     health::{LastProbe, ProbeCode, Probing},
     operator_change::OperatorChange,
     printable::is_unprintable,
+    trace::Flow,
     view::{Fold as _, View},
+    vip::Protocol,
 };
 use maglev_rpc::client::{BackendDetail, VppDetail};
 use maglev_testkit::ChangeGenerator;
@@ -217,11 +220,27 @@ fn pages(set: &mut Generated) -> Vec<(&'static str, String)> {
     pages.add("show vpp info", &vpp::Infos::new(set.answers(&nodes, info)));
     pages.add("show vpp lb state", &vpp::state::State::new(set.answers(&nodes, Generated::dump)));
     pages.add("show vpp lb counters", &vpp::counters::Counters::new(set.answers(&nodes, Generated::stats)));
+    let traced: Vec<NodeState> = nodes.iter().cloned().map(with_tables).collect();
+    for [source, destination] in [["198.51.100.7:1", "10.0.0.1:1"], ["[2001:db8::7]:1", "[2001:db8::1]:1"]] {
+        let address = |text: &str| text.parse().expect("an address and port");
+        let flow = Flow::new(Protocol::Tcp, address(source), address(destination)).expect("one family");
+        let dumps = set.answers(&nodes, Generated::dump);
+        pages.add("trace", &Trace::new(&flow, HashFunction::Auto, traced.clone(), &dumps));
+    }
     pages.add("sync", &Synced::new(set.answers(&nodes, |_| ())));
     pages.add("accept", &accepted(set));
     pages.add("set", &changed(set));
     pages.events(set);
     pages.0
+}
+
+/// The node with tables of a length that VPP can have.
+fn with_tables(mut node: NodeState) -> NodeState {
+    if let Some(vpp) = &mut node.view.vpp {
+        let with_table = |state: &VipState| VipState { table_length: Some(256), ..state.clone() };
+        vpp.vips = vpp.vips.iter().map(|(vip, state)| (*vip, with_table(state))).collect();
+    }
+    node
 }
 
 /// The results of nodes whose MaglevNodes cannot be read or written.

@@ -37,6 +37,7 @@ mod shell;
 mod status;
 mod style;
 mod sync;
+mod trace;
 mod traffic;
 mod vpp;
 mod weights;

@@ -26,12 +26,13 @@ use super::{
     set, status,
     style::{Style, guarded},
     sync::Synced,
+    trace::Trace,
     vpp,
 };
 use maglev_crd as crd;
 use maglev_fleet::NodeState;
 use maglev_kube::{LastWriter, operator_change::last_writer};
-use maglev_model::{Name, operator_change::OperatorChange, printable::escaped_lines, vip::Weight};
+use maglev_model::{Name, operator_change::OperatorChange, printable::escaped_lines, trace::Flow, vip::Weight};
 use maglev_rpc::client::AgentClient;
 
 /// The context of a command.
@@ -53,6 +54,7 @@ impl Run<'_> {
             Command::WhyFrontend(name) => self.why_frontend(&name).await,
             Command::ExplainPolicy(namespace) => self.explain_policy(&namespace).await,
             Command::Doctor(name) => self.doctor(&name).await,
+            Command::Trace(flow) => self.trace(&flow).await,
             Command::Version => self.version().await,
             Command::Nodes => self.print(&Nodes::new(&self.nodes().await?)),
             Command::Frontends => self.print(&frontend::Frontends::new(self.reporting().await?)),
@@ -228,6 +230,14 @@ impl Run<'_> {
         let probed = fan_out(self.session, &probing, async |agent| agent.probe_paths(&name).await).await;
         let preparation = doctor::Preparation::new(&name, nodes, probed);
         self.print(&preparation.with_context(|| not_found("Backend", &name, existing))?)
+    }
+
+    async fn trace(&self, flow: &Flow) -> anyhow::Result<ExitStatus> {
+        let nodes = self.reporting().await?;
+        let dumps = fan_out(self.session, &reporting(&nodes), async |agent| agent.lb_state().await).await;
+        let trace = Trace::new(flow, self.flags.hash.unwrap_or_default(), nodes, &dumps);
+        self.print(&trace)?;
+        Ok(if trace.is_answered() { ExitStatus::Success } else { ExitStatus::Problem })
     }
 
     /// The last writer of a Backend; `None` without an API server, or if the object cannot be read.

@@ -15,7 +15,7 @@ use xxhash_rust::xxh64::xxh64;
 pub const NO_SERVER: u32 = u32::MAX;
 
 /// The seed of VPP's `clib_xxhash`.
-const HASH_SEED: u64 = 0x9e37_79b9_7f4a_7c13;
+pub(crate) const HASH_SEED: u64 = 0x9e37_79b9_7f4a_7c13;
 
 /// The order in which an entry claims buckets: the first free one of `last`, `last + skip`, ….
 struct Permutation {

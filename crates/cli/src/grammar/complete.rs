@@ -23,6 +23,10 @@ pub fn complete(parser: &LineParser, partial: &str, names: &Names<'_>) -> Vec<Ca
             Token::Value(Value::Level) => {
                 candidates.extend(super::value::LEVELS.map(|(word, _)| Candidate { text: word.to_owned(), help: "" }));
             }
+            Token::Value(Value::Protocol) => {
+                let protocols = super::value::PROTOCOLS.map(|(word, _)| Candidate { text: word.to_owned(), help: "" });
+                candidates.extend(protocols);
+            }
             Token::Value(kind) => {
                 candidates.extend(names(kind, parser.line()).into_iter().map(|text| Candidate { text, help: "" }));
             }

@@ -126,7 +126,7 @@ impl LineParser {
         let Some((kind, entry)) = value else {
             return Err(ParseError::Unknown { after: after(), text: text.to_owned(), allowed: self.allowed.clone() });
         };
-        match kind.check(text) {
+        match kind.check(text, &self.line) {
             Ok(()) => Ok(entry),
             Err(allowed) => Err(ParseError::Value { after: after(), entry, text: text.to_owned(), allowed }),
         }

@@ -45,6 +45,9 @@ pub static VERBS: &[GrammarEntry] = &[
     word("explain", "explain what a namespace may use", Then(EXPLAIN)).example("maglevc explain policy shop"),
     word("doctor", "probe the paths to a server, and print the commands that prepare it", Then(DOCTOR))
         .example("maglevc doctor backend web-1"),
+    word("trace", "show the backend of a new flow on each node", Then(TRACE))
+        .more(TRACE_MORE)
+        .example("maglevc trace tcp 198.51.100.7:40312 203.0.113.10:80"),
     word("show", "show objects and state, of all nodes or of one (--node)", Then(SHOW)).example("maglevc show nodes"),
     word("watch", "follow events", Then(WATCH)).example("maglevc watch events num 20"),
     word("sync", "sync VPP immediately", Then(SYNC)).example("maglevc sync vpp lb state --node node-a"),
@@ -130,6 +133,28 @@ static DOCTOR: &[GrammarEntry] = &[word(
      and nothing is changed. The output is a shell script.",
 )
 .example("maglevc doctor backend shop/web-1")];
+
+static TRACE: &[GrammarEntry] = &[value(
+    Value::Protocol,
+    "protocol of the flow: tcp or udp",
+    Then(&[value(
+        Value::Source,
+        "address and port of the client, such as 198.51.100.7:40312 or [2001:db8::7]:40312",
+        Then(&[value(
+            Value::Destination,
+            "address and port that the client connects to, such as 203.0.113.10:80",
+            Run(|line| Command::Trace(line.flow().expect("the parser has checked all three values"))),
+        )
+        .example("maglevc trace tcp 198.51.100.7:40312 203.0.113.10:80")]),
+    )]),
+)];
+
+const TRACE_MORE: &str = "For each node: the VIP, the bucket of the flow in the new-flow table, and the Backend in the bucket, with its weight in \
+     VPP and the reason for it. Sends nothing: the table is computed from the servers and weights that VPP has, and compared \
+     with VPP's bucket counts. A flow that a node tracks keeps its backend until it has been idle for the flow timeout, and can \
+     so have another one than a new flow. With session affinity ClientIP, the ports do not count. VPP hashes with CRC-32C if \
+     it was built with CRC instructions, as for amd64 and arm64, and with xxHash otherwise (--hash xxhash). Exit status 1: \
+     a node has no backend for the flow or does not report, or the nodes disagree.";
 
 static SHOW: &[GrammarEntry] = &[
     word("version", "versions of maglevc and of the agents", Run(|_| Command::Version)).example("maglevc show version"),

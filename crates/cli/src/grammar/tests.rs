@@ -1,6 +1,6 @@
 use super::{GrammarEntry, LineParser, Value, complete, first, help};
 use crate::command::{Command, Watch};
-use maglev_model::{config::AdminState, event::Level};
+use maglev_model::{config::AdminState, event::Level, trace::Flow, vip::Protocol};
 
 fn words(line: &str) -> Vec<String> {
     shlex::split(line).unwrap()
@@ -35,7 +35,7 @@ fn parse_errors_name_the_text_and_the_alternatives() {
     for (line, message) in [
         (
             "",
-            "missing command: expected one of status, why, explain, doctor, show, watch, sync, accept, set, crds, completion",
+            "missing command: expected one of status, why, explain, doctor, trace, show, watch, sync, accept, set, crds, completion",
         ),
         (
             "show",
@@ -62,10 +62,28 @@ fn parse_errors_name_the_text_and_the_alternatives() {
             "watch events num 3 num 4",
             "unknown word `num` after `watch events num 3`: expected one of log, level, backend, frontend",
         ),
+        ("trace icmp", "invalid PROTO `icmp` after `trace`: expected tcp or udp"),
+        (
+            "trace tcp 198.51.100.7",
+            "invalid SOURCE `198.51.100.7` after `trace tcp`: expected an address and a port from 1 to 65535, such as 198.51.100.7:40312 or [2001:db8::7]:40312",
+        ),
+        (
+            "trace udp 198.51.100.7:40312 203.0.113.10:0",
+            "invalid DESTINATION `203.0.113.10:0` after `trace udp 198.51.100.7:40312`: expected an address and a port from 1 to 65535, such as 198.51.100.7:40312 or [2001:db8::7]:40312",
+        ),
+        (
+            "trace udp 198.51.100.7:40312 [2001:db8::1]:53",
+            "invalid DESTINATION `[2001:db8::1]:53` after `trace udp 198.51.100.7:40312`: expected an IPv4 address, like that of SOURCE",
+        ),
+        (
+            "trace udp [2001:db8::7]:40312 203.0.113.10:53",
+            "invalid DESTINATION `203.0.113.10:53` after `trace udp [2001:db8::7]:40312`: expected an IPv6 address, like that of SOURCE",
+        ),
+        ("trace tcp 198.51.100.7:40312", "incomplete command `trace tcp 198.51.100.7:40312`: expected DESTINATION"),
         ("watch events num", "incomplete command `watch events num`: expected N"),
         (
             "help",
-            "unknown word `help`: expected one of status, why, explain, doctor, show, watch, sync, accept, set, crds, completion",
+            "unknown word `help`: expected one of status, why, explain, doctor, trace, show, watch, sync, accept, set, crds, completion",
         ),
     ] {
         assert_eq!(parse_error(line), message, "{line}");
@@ -93,6 +111,17 @@ fn set_weight_takes_frontend_pool_and_backend() {
     let expected =
         Command::SetWeight { frontend: "web".into(), pool: "primary".into(), backend: "a".into(), weight: 0 };
     assert_eq!(command("set frontend web pool primary backend a weight 0"), Ok(expected));
+}
+
+#[test]
+fn trace_takes_a_flow() {
+    for (line, protocol, source, destination) in [
+        ("trace tcp 198.51.100.7:40312 203.0.113.10:80", Protocol::Tcp, "198.51.100.7:40312", "203.0.113.10:80"),
+        ("tr udp [2001:db8::7]:1 [2001:db8::10]:53", Protocol::Udp, "[2001:db8::7]:1", "[2001:db8::10]:53"),
+    ] {
+        let flow = Flow::new(protocol, source.parse().unwrap(), destination.parse().unwrap()).unwrap();
+        assert_eq!(command(line), Ok(Command::Trace(flow)));
+    }
 }
 
 fn children(entry: &GrammarEntry) -> &'static [GrammarEntry] {
@@ -170,6 +199,8 @@ fn words_and_names_are_completed() {
     assert_eq!(candidates("set frontend web pool primary backend "), ["member of web primary"]);
     assert_eq!(candidates("watch events level "), ["debug", "info", "warn", "error"]);
     assert_eq!(candidates("watch events log "), ["num", "level", "backend", "frontend"]);
+    assert_eq!(candidates("trace "), ["tcp", "udp"]);
+    assert!(candidates("trace tcp ").is_empty(), "clients are not known");
     assert!(candidates("status ").is_empty());
 }
 

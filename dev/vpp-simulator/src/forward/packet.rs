@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use etherparse::{IpNumber, Ipv4Header, Ipv4HeaderSlice, Ipv6Header, Ipv6HeaderSlice, checksum::Sum16BitWords};
+use maglev_model::flow_hash::{FlowHash, FlowKey};
 
 /// A packet that VPP accepts (`ip4-input`, `ip6-input`).
 #[derive(Clone, Copy, Debug)]
@@ -74,23 +75,15 @@ impl<'a> Packet<'a> {
         u16::from_be_bytes([self.ports[2], self.ports[3]])
     }
 
-    /// The hash of the flow (`lb_hash_hash` on a machine with CRC instructions): CRC-32C without inversion of five 64-bit
-    /// words. With `src_ip_sticky`, addresses are hashed without ports.
+    /// The hash of the flow on a machine with CRC instructions. With `src_ip_sticky`, addresses are hashed without ports.
     pub fn hash(&self, src_ip_sticky: bool) -> u32 {
-        let mut words = [0; 40];
-        let [source_high, source_low, destination_high, destination_low] = self.ports;
-        // VPP's word with the ports is source << 16 | destination, each as it is in the packet, in little-endian.
-        let ports = [destination_high, destination_low, source_high, source_low];
-        let ports = if src_ip_sticky { [0; 4] } else { ports };
-        if self.is_ipv4() {
-            words[..8].copy_from_slice(&self.bytes[12..20]);
-            words[8..12].copy_from_slice(&ports);
+        let ports = if src_ip_sticky { [0; 4] } else { self.ports };
+        let key = if self.is_ipv4() {
+            FlowKey::v4(self.bytes[12..20].try_into().expect("two IPv4 addresses are 8 bytes"), ports)
         } else {
-            words[..32].copy_from_slice(&self.bytes[8..40]);
-            words[32..36].copy_from_slice(&ports);
-        }
-        // The crate inverts the start value and the result.
-        !crc32c::crc32c_append(u32::MAX, &words)
+            FlowKey::v6(self.bytes[8..40].try_into().expect("two IPv6 addresses are 32 bytes"), ports)
+        };
+        key.hash(FlowHash::Crc32c)
     }
 }
 

@@ -102,7 +102,7 @@ async fn paths() -> anyhow::Result<f64> {
     let named = (0..BACKENDS).map(|number| (format!("web-{number}"), SocketAddr::from(([127, 1, 0, number + 1], 0))));
     let options = DemoOptions { backends: named.collect(), ..DemoOptions::standard(dir.path()) };
     let names: Vec<String> = options.backends.iter().map(|(name, _)| name.clone()).collect();
-    let network = Network::create(dir.path(), &names).await?;
+    let network = Network::create(dir.path(), &names, &[]).await?;
     let client = NetworkNamespace::from(network.client().name());
     let servers = DemoBackends::start(options, shutdown.clone()).await?;
     for name in &names {

@@ -100,7 +100,7 @@ impl<N: PathNetwork> PathChecker<N> {
                 "no path of this address family works: weights that depend on the paths are kept"
             ),
             (_, SuccessEffect::SuspicionEnded) => {
-                tracing::info!(family = family.as_str(), "paths of this address family work again")
+                tracing::info!(family = family.as_str(), "paths of this address family work again");
             }
             _ => {}
         }

@@ -20,8 +20,8 @@ pub struct AnnouncedVips {
 impl AnnouncedVips {
     /// Takes a reading. Returns the VIPs to announce if they differ from those announced last.
     pub fn update(&mut self, now: BTreeSet<ProgrammedVip>) -> Option<Vec<ProgrammedVip>> {
-        let before = self.before.replace(now.clone())?;
-        let vips: Vec<_> = now.intersection(&before).cloned().collect();
+        let before = self.before.replace(now);
+        let vips: Vec<_> = self.before.as_ref()?.intersection(&before?).cloned().collect();
         if self.announced.as_ref() == Some(&vips) {
             return None;
         }

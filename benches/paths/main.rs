@@ -93,7 +93,7 @@ fn backend(number: u8) -> Backend {
 
 fn vip(number: u8) -> VipKey {
     let port = 80.try_into().expect("not zero");
-    VipKey { address: [198, 51, 100, number].into(), service: Service::Port { protocol: Protocol::Tcp, port } }
+    VipKey { address: [203, 0, 113, number].into(), service: Service::Port { protocol: Protocol::Tcp, port } }
 }
 
 async fn paths() -> anyhow::Result<f64> {
@@ -108,7 +108,7 @@ async fn paths() -> anyhow::Result<f64> {
     for name in &names {
         let namespace = Namespace::backend(dir.path(), name);
         // Every VIP is local to each backend, and one server listens on all of them.
-        namespace.configure("route add local 198.51.100.0/24 dev lo\n")?;
+        namespace.configure("route add local 203.0.113.0/24 dev lo\n")?;
         let listener = namespace.run(|| std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, 80))).await?;
         tokio::spawn(discard_connections(listener, shutdown.clone()));
     }

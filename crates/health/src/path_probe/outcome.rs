@@ -43,7 +43,7 @@ impl<N: PathNetwork> PathChecker<N> {
         let family = path.target.family();
         let effect = finished.and_then(|finished| self.count(key, finished, started, now));
         self.publish(key);
-        self.schedule(key, (started + delay.max(pair::PACE)).max(now));
+        self.schedule(key, self.on_grid((started + delay.max(pair::PACE)).max(now)));
         if let Some(effect) = effect {
             self.probe_others(family, effect, now);
         }

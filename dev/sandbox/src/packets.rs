@@ -9,7 +9,7 @@
 //!            └──────────────────────────── direct return ◀───────────────────────── tun0 ◀──────────────┘
 //! ```
 //!
-//! A real VPP has a namespace, too, with a tun device for its packets in place of the socket ([`real_node`]).
+//! A real VPP has a namespace, too, with a tun device for its packets in place of the socket (`real_node`).
 //!
 //! All packets between namespaces pass through this process: there is no link between a namespace and the host, and the
 //! host's routes, forwarding and firewall are not touched.

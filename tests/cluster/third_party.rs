@@ -87,7 +87,7 @@ async fn grpc_client_can_call_everything(sandbox: &Sandbox, pods: &[Pod]) {
             _ => panic!("{call:#}"),
         }
     }
-    assert_eq!(answered.len(), 13, "{answered:?}");
+    assert_eq!(answered.len(), 14, "{answered:?}");
 }
 
 pub async fn promtool_and_python_accept(sandbox: &Sandbox) {

@@ -54,7 +54,7 @@ async fn third_party_grpc_client_can_call_everything() {
     }
     assert_eq!(output["health"]["answer"], json!({ "status": "SERVING" }), "{output:#}");
     let methods: BTreeSet<_> = calls.0.iter().filter_map(|call| call["method"].as_str()).collect();
-    assert_eq!(methods.len(), 13, "{methods:?}");
+    assert_eq!(methods.len(), 14, "{methods:?}");
 
     let version = calls.answer("GetVersion", "");
     assert_eq!((&version["node"], &version["ready"]), (&json!("node-a"), &json!(true)));

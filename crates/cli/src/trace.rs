@@ -28,7 +28,7 @@ use super::{
 use maglev_fleet::NodeState;
 use maglev_model::{actual::LbDump, trace::Flow};
 
-/// Where the answer may differ from the way of a packet, on every node.
+/// Limits of the answer on every node: a packet can take another way.
 const LIMITS: [&str; 2] = [
     "A flow that a node tracks already keeps its server until it has been idle for the flow timeout, also after a change \
      of weights.",
@@ -50,7 +50,7 @@ pub struct Trace {
     /// True if all answers are equal. A node whose answer is not known has none.
     agree: bool,
     per_node: Vec<NodeTrace>,
-    /// Where the answer may differ from the way of a packet.
+    /// Limits of the answer: a packet can take another way.
     limits: Vec<&'static str>,
 }
 

@@ -24,6 +24,7 @@ pub mod printable;
 pub mod probe_mode;
 pub mod problem;
 pub mod table;
+pub mod table_change;
 pub mod trace;
 pub mod value;
 pub mod view;

@@ -5,6 +5,7 @@
 //! again gives an empty plan.
 
 mod apply;
+mod flow_changes;
 mod kept;
 mod removals;
 #[cfg(test)]
@@ -17,7 +18,10 @@ use std::{
     ops::RangeInclusive,
 };
 
-pub use self::removals::Removal;
+pub use self::{
+    flow_changes::{FlowChange, VipChange},
+    removals::Removal,
+};
 use super::{
     actual::{Actual, ActualAs, ActualEncap, ActualVip, VppVip},
     config::ForeignVips,

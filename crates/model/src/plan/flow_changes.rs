@@ -1,0 +1,154 @@
+//! The effect of a plan on the flows of its VIPs, computed before VPP executes it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use super::{AddressPlan, Step};
+use crate::{
+    actual::{Actual, ActualVip, VppVip},
+    desired::Mismatch,
+    table_change::{TableChange, TableSpec},
+};
+
+/// The change of a VIP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum VipChange {
+    /// VPP does not have the VIP yet.
+    Added,
+    /// Application servers or weights change.
+    Updated,
+    /// The VIP is removed and added again, since VPP cannot change the property. All tracked flows are lost.
+    Recreated(Mismatch),
+    /// The VIP is removed, with all its tracked flows.
+    Removed,
+}
+
+/// The effect of a plan on the flows of one VIP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowChange {
+    /// The change of the VIP.
+    pub vip: VipChange,
+    /// The change of its new-flow table; `None` if the length of the table is unknown.
+    pub table: Option<TableChange>,
+    /// The application servers whose tracked flows VPP forgets: removed or flushed ones, and all of a VIP that is removed or
+    /// recreated. Tracked flows of all others stay.
+    pub flushed: BTreeSet<IpAddr>,
+}
+
+impl AddressPlan {
+    /// The effect of the plan on the flows of each VIP that it changes. `actual` is VPP's state before the plan.
+    pub fn flow_changes(&self, actual: &Actual) -> BTreeMap<VppVip, FlowChange> {
+        let changed: BTreeSet<VppVip> = self.steps().map(Step::vip).collect();
+        let of_vip = |vip: &VppVip| actual.vips.get(vip).map(|state| (*vip, state.clone()));
+        let mut after = Actual { vips: changed.iter().filter_map(of_vip).collect(), weightless: actual.weightless };
+        let mut flushed: BTreeMap<VppVip, BTreeSet<IpAddr>> = BTreeMap::new();
+        for step in self.steps() {
+            after.apply(step);
+            if let Step::RemoveAs { address, flush: true, .. } | Step::SetWeight { address, flush: true, .. } = step {
+                flushed.entry(step.vip()).or_default().insert(*address);
+            }
+        }
+        let change = |vip: VppVip| {
+            let (before, after) = (actual.vips.get(&vip), after.vips.get(&vip));
+            let recreated = vip.key().and_then(|key| self.recreates.get(&key)).copied();
+            let kind = match (before, after, recreated) {
+                (_, _, Some(mismatch)) => VipChange::Recreated(mismatch),
+                (None, _, None) => VipChange::Added,
+                (Some(_), None, None) => VipChange::Removed,
+                (Some(_), Some(_), None) => VipChange::Updated,
+            };
+            let flushed = flushed.get(&vip).cloned().unwrap_or_default();
+            (vip, FlowChange { vip: kind, table: table_change(before, after), flushed })
+        };
+        changed.into_iter().map(change).collect()
+    }
+}
+
+/// The change of the table of a VIP; `None` if the length of a table is unknown.
+fn table_change(before: Option<&ActualVip>, after: Option<&ActualVip>) -> Option<TableChange> {
+    let before = before.map(TableSpec::new);
+    let after = after.map(TableSpec::new);
+    match (before, after) {
+        (Some(None), _) | (_, Some(None)) => None,
+        (before, after) => Some(TableChange::between(before.flatten().as_ref(), after.flatten().as_ref())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        actual::{ActualAs, ActualEncap},
+        name::Name,
+        vip::{Encap, Service, TableLength, VipKey, Weight},
+    };
+
+    const VIP: VipKey =
+        VipKey { address: IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 1)), service: Service::AllPorts };
+
+    fn server(last: u8) -> IpAddr {
+        [192, 0, 2, last].into()
+    }
+
+    fn actual(table_length: Option<u16>, servers: &[(u8, u8)]) -> Actual {
+        let server = |(last, weight): &(u8, u8)| (server(*last), ActualAs { weight: *weight, buckets: 0 });
+        let encap = Some(ActualEncap::from(Encap::Gre4));
+        let ases = servers.iter().map(server).collect();
+        let vip = ActualVip { encap, sticky: Some(false), table_length, pool_index: None, ases };
+        Actual { vips: [(VIP.into(), vip)].into(), weightless: false }
+    }
+
+    fn set_weight(last: u8, from: u8, to: u8, flush: bool) -> Step {
+        let (backend, to) = (Name::namespaced("shop", "web"), Weight::new(to).unwrap());
+        Step::SetWeight { vip: VIP, address: server(last), backend, from, to, flush }
+    }
+
+    fn add_vip() -> Step {
+        Step::AddVip { vip: VIP, encap: Encap::Gre4, sticky: false, table_length: TableLength::new(1024).unwrap() }
+    }
+
+    fn change(plan: &AddressPlan, actual: &Actual) -> FlowChange {
+        let mut changes = plan.flow_changes(actual);
+        assert_eq!(changes.len(), 1, "{changes:?}");
+        changes.remove(&VIP.into()).unwrap()
+    }
+
+    #[test]
+    fn weights_move_buckets_and_flushes_drop_flows() {
+        let before = actual(Some(1024), &[(10, 100), (11, 25), (13, 200)]);
+        let pause = AddressPlan { changes: vec![set_weight(11, 25, 0, false)], ..AddressPlan::default() };
+        let paused = change(&pause, &before);
+        let from = paused.table.clone().unwrap().from;
+        assert_eq!((paused.vip, from[&server(11)], paused.flushed.len()), (VipChange::Updated, 91, 0));
+        let fail = AddressPlan { changes: vec![set_weight(11, 25, 0, true)], ..AddressPlan::default() };
+        assert_eq!(change(&fail, &before), FlowChange { flushed: [server(11)].into(), ..paused });
+        let unread = actual(None, &[(10, 100), (11, 25)]);
+        assert_eq!(change(&pause, &unread).table, None, "the length of the table was not read");
+        assert_eq!(AddressPlan::default().flow_changes(&before), BTreeMap::new());
+    }
+
+    #[test]
+    fn removed_added_and_recreated_vips() {
+        let before = actual(Some(1024), &[(10, 1)]);
+        let remove_as = Step::RemoveAs { vip: VIP.into(), address: server(10), weight: 1, flush: true };
+        let removes = vec![remove_as, Step::RemoveVip { vip: VIP.into(), encap: None }];
+        let removed = change(&AddressPlan { removes: removes.clone(), ..AddressPlan::default() }, &before);
+        assert_eq!((removed.vip, removed.table.unwrap().unserved), (VipChange::Removed, 1024));
+        assert_eq!(removed.flushed, [server(10)].into());
+
+        let backend = Name::namespaced("shop", "web");
+        let add_as = Step::AddAs { vip: VIP, address: server(10), backend, weight: Weight::DEFAULT };
+        let (adds, changes) = (vec![add_vip()], vec![add_as]);
+        let add = AddressPlan { adds, changes, ..AddressPlan::default() };
+        let added = change(&add, &Actual::default());
+        assert_eq!((added.vip, added.table.unwrap().moved(), added.flushed.len()), (VipChange::Added, 0, 0));
+
+        let recreates = [(VIP, Mismatch::Affinity)].into();
+        let recreated = change(&AddressPlan { removes, recreates, ..add }, &before);
+        assert_eq!(recreated.vip, VipChange::Recreated(Mismatch::Affinity));
+        assert_eq!(recreated.table.unwrap().moved(), 0, "the new table is that of before");
+        assert_eq!(recreated.flushed, [server(10)].into(), "but no flow is tracked any more");
+    }
+}

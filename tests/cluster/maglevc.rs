@@ -57,6 +57,7 @@ async fn commands_match_the_golden_page_and_the_shell_completes() {
     shell::helps_completes_and_survives_an_agent_restart(&sandbox).await;
     shell::colours_are_for_terminals_only(&sandbox).await;
     accept::releases_real_holds(&sandbox).await;
+    accept::releases_a_held_change_on_all_nodes(&sandbox).await;
     policies::are_shown_as_applied(&sandbox).await;
 }
 

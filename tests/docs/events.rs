@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use maglev_model::{
     Name,
     actual::{ActualConf, VppVip},
-    change::{RemovalHold, Report, VipState, VppInfo},
+    change::{HeldChange, Report, SyncHold, VipState, VppInfo},
     config::Kind,
-    event::{Event, FrontendState, HoldEnd, Level, ProgramResult, Scope, ServerRef, SyncCounts, VipRef},
+    event::{Event, FrontendState, HoldEnd, Level, ProgramResult, Scope, ServerRef, SyncCounts, SyncFlows, VipRef},
     fingerprint::Fingerprint,
     health::{BackendHealth, BackendState, ProbeCode},
     path::{PathHealth, PathKey, PathState},
@@ -33,6 +33,7 @@ fn samples() -> Vec<Event> {
     let vip = || VipRef { frontend: Some(name()), vip: prefix };
     let server = || ServerRef { vip: vip(), backend: Some(name()), address };
     let (scope, duration) = (Scope::All, Duration::ZERO);
+    let flows = SyncFlows { buckets_moved: Some(12.5), flushed: Some(3) };
     let changed = SyncCounts { vip_added: 1, ..SyncCounts::default() };
     let (kind, code, generation) = (Kind::Frontend, ProbeCode::L4Ok, 1);
     let conf = ActualConf {
@@ -41,6 +42,7 @@ fn samples() -> Vec<Event> {
         sticky_buckets_per_core: 1024,
         flow_timeout: 40,
     };
+    let change = HeldChange { frontend: name(), moved_permille: 341 };
     let (hold, until) = (Arc::<str>::from("1"), Timestamp::UNIX_EPOCH);
     let (uid, fingerprint) = ("u".into(), Fingerprint { version: Fingerprint::VERSION, hash: [0; 32] });
     let report = Report { uid, generation, fingerprint, result: ProgramResult::Programmed, reason: "text".into() };
@@ -59,8 +61,8 @@ fn samples() -> Vec<Event> {
         Event::VppLbState { conf, actual: Arc::default() },
         Event::VppLbConfSet { conf },
         Event::SyncStart { scope },
-        Event::SyncDone { scope, counts: SyncCounts::default(), failed: 0, duration },
-        Event::SyncDone { scope, counts: changed, failed: 0, duration },
+        Event::SyncDone { scope, counts: SyncCounts::default(), failed: 0, duration, flows },
+        Event::SyncDone { scope, counts: changed, failed: 0, duration, flows },
         Event::VipAdded { vip: vip(), state: VipState::default() },
         Event::VipRemoved { vip: vip(), encap: "gre4" },
         Event::VipRecreate { vip: vip(), encap: "gre4", reason: text(), state: None },
@@ -68,7 +70,8 @@ fn samples() -> Vec<Event> {
         Event::AsRemoved { server: server(), weight: 10, flush: true },
         Event::AsWeightUpdated { server: server(), from: 10, to: 0, flush: true },
         Event::SyncError { vip: Some(vip()), step: "add-vip", error: text() },
-        Event::SyncHeld { hold: RemovalHold { id: Arc::clone(&hold), removals: 6, until } },
+        Event::SyncHeld { hold: SyncHold { id: Arc::clone(&hold), removals: 6, change: None, until } },
+        Event::SyncHeld { hold: SyncHold { id: Arc::clone(&hold), removals: 0, change: Some(change), until } },
         Event::SyncReleased { hold, by: HoldEnd::Accepted },
         Event::ForeignVip { vip: prefix },
         Event::ProbePathSuspect { family: Family::V4, active: true },

@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use maglev_agent::{Agent, AgentError, AgentOptions, AgentStatus, VppConnector};
+use maglev_agent::{Accounting, Agent, AgentError, AgentOptions, AgentStatus, VppConnector};
 use maglev_health::{Checker, HealthOptions, LastProbes, LoopBeat, PathMetrics, PathProber, ProbeMetrics};
 use maglev_index::{Index, IndexOptions, Object};
 use maglev_model::{
@@ -82,7 +82,9 @@ impl Process {
             let network = Arc::clone(&connections);
             async move { network.connect().await }
         });
-        let options = AgentOptions { deadline: DEADLINE, clock: clock::now, ..AgentOptions::new(NODE, socket) };
+        let accounting = Accounting::Inline;
+        let options =
+            AgentOptions { deadline: DEADLINE, clock: clock::now, accounting, ..AgentOptions::new(NODE, socket) };
         let connector = VppConnector::new(socket, events.clone()).with_dial(dial);
         let agent = Agent::new(options, connector, agent_config_tx.subscribe(), agent_health_tx.subscribe(), events);
         let (status, fuse) = (agent.status(), Fuse::default());

@@ -14,7 +14,7 @@ use tokio::{io::AsyncWriteExt as _, process::Command, time::interval};
 
 use self::api_server::{ApiServer, Pod};
 use maglev_model::{
-    actual::LbDump, change::RemovalHold, counters::StatsSnapshot, event::Event, printable::is_unprintable,
+    actual::LbDump, change::SyncHold, counters::StatsSnapshot, event::Event, printable::is_unprintable,
 };
 use maglev_rpc::server::Identity;
 use maglev_telemetry::BusLimits;
@@ -83,7 +83,7 @@ async fn hostile_agent(node: &str) -> (AgentServer, ChangeGenerator) {
     })
     .await;
     (0..CHANGES).for_each(|_| generator.emit_next(&agent.events));
-    let hold = RemovalHold { id: HOLD.into(), removals: 7, until: Timestamp::UNIX_EPOCH };
+    let hold = SyncHold { id: HOLD.into(), removals: 7, change: None, until: Timestamp::UNIX_EPOCH };
     agent.events.emit(Event::SyncHeld { hold });
     let (conf, actual) = (generator.conf(), generator.actual());
     agent.dump.send_replace(Some(Arc::new(LbDump { at: Timestamp::UNIX_EPOCH, conf, actual })));

@@ -91,7 +91,7 @@ function incident() {
     node.failedSteps = 2;
     node.holds = {
       "h-17": {
-        removals: 6,
+        subject: "6 removals",
         until: minutesAgo(-4),
       },
     };

@@ -17,8 +17,9 @@ use super::{
     options::{AgentError, AgentOptions},
     owned_vips::OwnedVips,
     session_manager::{ManagerEvent, SessionManager},
-    state::{AgentState, TurnBudget},
+    state::AgentState,
     status::{AgentStatus, Watchdog},
+    turn_budget::TurnBudget,
     warmup::Gate,
 };
 use maglev_model::{actual::LbDump, config::Config, event::Events, health::HealthSnapshot};
@@ -70,8 +71,8 @@ impl Agent {
         let owned_vips = OwnedVips::load_or_empty(&options.api_socket);
         let (handle, requests_rx) = handle::channel();
         Self {
-            sessions: SessionManager::new(connector, events.clone(), &options),
-            state: AgentState::new(events, owned_vips, &options),
+            state: AgentState::new(events.clone(), owned_vips, &options, connector.stats()),
+            sessions: SessionManager::new(connector, events, &options),
             options,
             config_rx,
             health_rx,
@@ -130,7 +131,7 @@ impl Agent {
                 if std::mem::replace(&mut self.gate, self.state.gate(now)) != self.gate {
                     self.sessions.gate_opened();
                 }
-                let due = self.state.removals_due(now);
+                let due = self.state.holds_due(now);
                 self.sessions.enqueue(due);
                 let worked = self.work(now);
                 self.state.publish_holds(now);
@@ -171,7 +172,8 @@ impl Agent {
         let mut timer = now + Duration::from_secs(5);
         let warm = self.state.warmup.next(now, &self.state.sync_conf());
         let (removals, session) = (self.state.mass_removals.next_timer(), self.sessions.next_timer());
-        for at in [self.config_due, warm, removals, session, self.next_save()].into_iter().flatten() {
+        let changes = self.state.disruption.next_timer();
+        for at in [self.config_due, warm, removals, changes, session, self.next_save()].into_iter().flatten() {
             timer = timer.min(at);
         }
         tokio::select! {
@@ -207,8 +209,9 @@ impl Agent {
     }
 
     fn accept_holds(&mut self) {
-        let due = self.state.mass_removals.accept(&self.accepted_rx.borrow_and_update());
-        self.sessions.enqueue(due);
+        let accepted = self.accepted_rx.borrow_and_update().clone();
+        self.sessions.enqueue(self.state.mass_removals.accept(&accepted));
+        self.sessions.enqueue(self.state.disruption.accept(&accepted));
     }
 
     fn tick(&mut self, now: Instant) {

@@ -18,7 +18,7 @@ use maglev_model::{
     config::{Backend, Config, Frontend, Member, MemberTarget, NodeConfig, Standing},
     health::HealthSnapshot,
     vip::VipKey,
-    weights::{BackendCondition, EffectiveWeights, effective_weights_by},
+    weights::{BackendCondition, EffectiveWeights, effective_weights, effective_weights_by},
 };
 
 /// The addresses and Frontends that a change affects.
@@ -38,9 +38,22 @@ pub struct VipView {
     pub frontend: Arc<Frontend>,
     /// The effective weights; empty if the Frontend is withdrawn.
     pub effective: EffectiveWeights,
+    /// The Frontend as configured, while a change of it is held and `frontend` is the one of before.
+    pub held_change: Option<Arc<Frontend>>,
 }
 
 impl VipView {
+    /// The same VIP, while `in_force` is followed instead of the Frontend as configured.
+    pub fn held_at(self, in_force: Arc<Frontend>, health: &HealthSnapshot, actual: Option<&Actual>) -> Self {
+        let effective = effective_weights(&in_force, health, vpp_weights(actual, in_force.vip));
+        Self { frontend: in_force, effective, held_change: Some(self.frontend) }
+    }
+
+    /// The Frontend as configured.
+    pub fn configured(&self) -> &Arc<Frontend> {
+        self.held_change.as_ref().unwrap_or(&self.frontend)
+    }
+
     /// True if the VIP in VPP follows this Frontend.
     pub fn is_served(&self) -> bool {
         !matches!(self.frontend.standing, Standing::Withdrawn(_))
@@ -168,7 +181,8 @@ impl Inputs {
 
     fn view(&self, claimant: &Claimant, actual: Option<&Actual>) -> VipView {
         let Claimant { frontend, backends } = claimant;
-        let mut view = VipView { frontend: Arc::clone(frontend), effective: EffectiveWeights::default() };
+        let frontend_view = Arc::clone(frontend);
+        let mut view = VipView { frontend: frontend_view, effective: EffectiveWeights::default(), held_change: None };
         if view.is_served() {
             let suspect = |family| self.health.suspect(family);
             let condition = |index: usize, member: &Member| {

@@ -13,6 +13,8 @@
 mod agent;
 mod conf;
 mod dataplane;
+mod disruption_guard;
+mod flow_accounting;
 mod flushes;
 mod handle;
 mod held_servers;
@@ -30,12 +32,14 @@ mod state;
 mod stats;
 mod status;
 mod sync_session;
+mod turn_budget;
 mod warmup;
 mod withdraw;
 
 pub use self::{
     agent::Agent,
     dataplane::{DataplaneError, VppConnector},
+    flow_accounting::Accounting,
     handle::{AgentHandle, SyncRefused},
     lock::{AgentLock, LockError},
     metrics::Metrics,

@@ -41,11 +41,16 @@ pub struct Totals {
     pub servers: usize,
 }
 
-/// The id of a removal hold, as published by `vpp-lb-sync-held`.
+/// The id of a hold, as published by `vpp-lb-sync-held`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HoldId(Arc<str>);
 
 impl HoldId {
+    /// The id that is written as eight hexadecimal digits.
+    pub fn new(number: u32) -> Self {
+        Self(format!("{number:08x}").into())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -204,7 +209,7 @@ impl MassRemovalGuard {
                 (hold.until, hold.published) = (until, false);
             }
             None => {
-                let id = HoldId(format!("{:08x}", self.random.u32(..)).into());
+                let id = HoldId::new(self.random.u32(..));
                 self.holds.push(Hold { id, began: now, until, removals, published: false });
             }
         }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
-use maglev_model::{event::Scope, plan::Step};
+use maglev_model::{Name, event::Scope, plan::Step};
 
 /// Values of the `step` label: the steps, and the other requests of a pass.
 const STEPS: [&str; 7] = ["read", "set-conf", "add-vip", "remove-vip", "add-as", "remove-as", "set-weight"];
@@ -56,6 +56,8 @@ pub struct Metrics {
     counters: Arc<[[IntCounter; SyncedChange::ALL.len()]; 2]>,
     duration: HistogramVec,
     errors: IntCounterVec,
+    moved: IntCounterVec,
+    unaccounted: IntCounter,
 }
 
 impl Default for Metrics {
@@ -78,7 +80,11 @@ impl Default for Metrics {
         for step in STEPS {
             errors.with_label_values(&[step]);
         }
-        Self { synced, counters, duration, errors }
+        let help = "Buckets of new-flow tables that moved to another application server or to none.";
+        let moved = IntCounterVec::new(Opts::new("maglev_vpp_buckets_moved_total", help), &["frontend"]).expect(VALID);
+        let help = "Syncs whose moved buckets were not computed, because too many others waited.";
+        let unaccounted = IntCounter::new("maglev_vpp_lbsync_unaccounted_total", help).expect(VALID);
+        Self { synced, counters, duration, errors, moved, unaccounted }
     }
 }
 
@@ -99,7 +105,9 @@ impl Metrics {
     pub fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
         registry.register(Box::new(self.synced.clone()))?;
         registry.register(Box::new(self.duration.clone()))?;
-        registry.register(Box::new(self.errors.clone()))
+        registry.register(Box::new(self.errors.clone()))?;
+        registry.register(Box::new(self.moved.clone()))?;
+        registry.register(Box::new(self.unaccounted.clone()))
     }
 
     pub(crate) fn synced(&self, scope: Scope, kind: SyncedChange) {
@@ -112,6 +120,20 @@ impl Metrics {
 
     pub(crate) fn error(&self, step: &'static str) {
         self.errors.with_label_values(&[step]).inc();
+    }
+
+    pub(crate) fn moved(&self, frontend: &Name, buckets: u32) {
+        self.moved.with_label_values(&[frontend.as_str()]).inc_by(buckets.into());
+    }
+
+    /// Drops the series of a deleted Frontend.
+    pub(crate) fn forget_moved(&self, frontend: &Name) {
+        // Without moved buckets there is no series.
+        let _ = self.moved.remove_label_values(&[frontend.as_str()]);
+    }
+
+    pub(crate) fn unaccounted(&self) {
+        self.unaccounted.inc();
     }
 }
 

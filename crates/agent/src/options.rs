@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
 
-use super::metrics::Metrics;
+use super::{flow_accounting::Accounting, metrics::Metrics};
 
 /// Options of an agent.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct AgentOptions {
     /// Clock for the time of day at which held removals are executed.
     pub clock: fn() -> Timestamp,
     pub metrics: Metrics,
+    /// The place where moved buckets and flushed flows are computed.
+    pub accounting: Accounting,
 }
 
 impl AgentOptions {
@@ -37,6 +39,7 @@ impl AgentOptions {
             garbage_interval: Duration::from_mins(1),
             clock: Timestamp::now,
             metrics: Metrics::default(),
+            accounting: Accounting::default(),
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::dataplane::{Dataplane, DataplaneError, ReplyFuture};
 use maglev_model::{
-    actual::VppVip,
+    actual::{Actual, VppVip},
     desired::Mismatch,
     plan::{AddressPlan, Step},
     vip::VipKey,
@@ -39,6 +39,8 @@ pub struct FinishedJob {
     pub started: Instant,
     /// The VIPs that the plan recreates, with the mismatch that each recreate repairs.
     pub recreates: BTreeMap<VipKey, Mismatch>,
+    /// The changed VIPs before the plan.
+    pub before: Actual,
     /// The steps sent, in order.
     pub outcomes: Vec<StepOutcome>,
 }
@@ -52,12 +54,13 @@ pub struct StepOutcome {
 }
 
 /// Sends the first phase of `plan` before it returns. The returned future sends each further phase when the previous
-/// phase has been replied to. Steps that depend on a failed step are not sent.
+/// phase has been replied to. Steps that depend on a failed step are not sent. `before` has the VIPs that the plan changes.
 pub fn start(
     dataplane: Arc<Dataplane>,
     counter: RequestCounter,
     address: IpAddr,
     plan: AddressPlan,
+    before: Actual,
 ) -> impl Future<Output = FinishedJob> + Send + use<> {
     let started = Instant::now();
     let outcomes = Vec::with_capacity(plan.len());
@@ -71,7 +74,7 @@ pub fn start(
             let sent = job.send(phase);
             job.receive_replies(sent).await;
         }
-        FinishedJob { address, started, recreates, outcomes: job.outcomes }
+        FinishedJob { address, started, recreates, before, outcomes: job.outcomes }
     }
 }
 

@@ -11,8 +11,9 @@ use super::{
     AgentError, AgentOptions,
     dataplane::{Dataplane, DataplaneError, SessionEnd, VppConnector},
     lock::{AgentLock, LockError},
-    state::{AgentState, TurnBudget},
+    state::AgentState,
     sync_session::{Intervals, SessionEvent, SyncSession},
+    turn_budget::TurnBudget,
 };
 use maglev_model::{
     actual::Actual,

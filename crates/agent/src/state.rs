@@ -1,5 +1,6 @@
 //! State that survives reconnecting to VPP: inputs, pending flushes, owned VIPs, reports.
 
+mod in_force;
 mod removals;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,8 @@ use tokio::{sync::watch, time::Instant};
 pub use self::removals::Deferred;
 use super::{
     AgentOptions,
+    disruption_guard::DisruptionGuard,
+    flow_accounting::FlowAccounting,
     flushes::Flushes,
     held_servers::HeldServers,
     inputs::{Affected, Inputs, VipView, vpp_weights},
@@ -25,6 +28,8 @@ use super::{
     owned_vips::{OwnedVips, OwnedVipsError},
     recreates::Recreates,
     reports::Reports,
+    stats::Publication,
+    turn_budget::TurnBudget,
     warmup::{Gate, Warmup},
 };
 use maglev_model::{
@@ -51,12 +56,14 @@ pub struct AgentState {
     pub reports: Reports,
     pub warmup: Warmup,
     pub mass_removals: MassRemovalGuard,
+    pub disruption: DisruptionGuard,
     pub held_servers: HeldServers,
     pub recreates: Recreates,
     /// The latest dump of VPP, for other tasks; `None` without a session.
     pub dump: watch::Sender<Option<Arc<LbDump>>>,
     pub clock: fn() -> Timestamp,
     pub metrics: Metrics,
+    pub flow_accounting: FlowAccounting,
     owned_vips: OwnedVips,
     /// Set after the file of owned VIPs could not be written.
     save_retry: Option<Instant>,
@@ -72,19 +79,27 @@ pub struct AgentState {
 }
 
 impl AgentState {
-    pub fn new(events: Events, owned_vips: OwnedVips, options: &AgentOptions) -> Self {
+    pub fn new(
+        events: Events,
+        owned_vips: OwnedVips,
+        options: &AgentOptions,
+        stats_rx: watch::Receiver<Publication>,
+    ) -> Self {
+        let metrics = options.metrics.clone();
         Self {
+            flow_accounting: FlowAccounting::new(options.accounting, events.clone(), metrics.clone(), stats_rx),
             reports: Reports::new(events.clone()),
             events,
             inputs: Inputs::default(),
             flushes: Flushes::default(),
             warmup: Warmup::default(),
             mass_removals: MassRemovalGuard::new(fastrand::Rng::new()),
+            disruption: DisruptionGuard::default(),
             held_servers: HeldServers::default(),
             recreates: Recreates::default(),
             dump: watch::Sender::default(),
             clock: options.clock,
-            metrics: options.metrics.clone(),
+            metrics,
             owned_vips,
             save_retry: None,
             save_log: LogThrottle::default(),
@@ -116,8 +131,10 @@ impl AgentState {
         for (name, vip) in &affected.removed {
             if config.is_none_or(|config| !config.frontends.contains_key(name)) {
                 self.reports.forget(name);
+                self.flow_accounting.forget(name);
             }
             self.flushes.forget(*vip);
+            self.disruption.forget(*vip);
         }
     }
 
@@ -135,7 +152,7 @@ impl AgentState {
         while budget.has_remaining()
             && let Some(address) = self.unpublished_states.pop_first()
         {
-            let views = self.inputs.views(address, actual);
+            let views = self.views(address, actual);
             self.publish_frontend_states(&views, actual);
             budget.spend(views.len());
         }
@@ -143,7 +160,7 @@ impl AgentState {
 
     /// Records the conditions of the backends on `address` and publishes the states of its Frontends.
     pub fn observe(&mut self, address: IpAddr, views: &[VipView], actual: &Actual) {
-        for VipView { frontend, effective } in views.iter().filter(|view| view.is_served()) {
+        for VipView { frontend, effective, .. } in views.iter().filter(|view| view.is_served()) {
             let vpp = actual.weights(frontend.vip.into());
             self.flushes.observe(frontend.vip, &effective.ases, frontend.on_backend_down, vpp);
         }
@@ -152,7 +169,7 @@ impl AgentState {
     }
 
     fn publish_frontend_states(&mut self, views: &[VipView], actual: Option<&Actual>) {
-        for VipView { frontend, effective } in views {
+        for VipView { frontend, effective, .. } in views {
             let vpp = vpp_weights(actual, frontend.vip);
             self.reports.set_state(frontend, effective, self.inputs.health(), vpp);
         }
@@ -277,6 +294,11 @@ impl AgentState {
         }
     }
 
+    /// True if the configuration has the Frontend.
+    pub fn has_frontend(&self, name: &Name) -> bool {
+        self.inputs.config().is_some_and(|config| config.frontends.contains_key(name))
+    }
+
     /// A VIP with its Frontend's name, for events.
     pub fn vip_ref(&self, vip: VppVip) -> VipRef {
         let frontend = vip.key().and_then(|key| self.owned_vips.vips().get(&key).cloned());
@@ -365,35 +387,5 @@ impl AgentState {
     pub fn sync_error(&self, vip: Option<VipRef>, step: &'static str, error: &str) {
         self.metrics.error(step);
         self.events.emit(Event::SyncError { vip, step, error: error.to_owned() });
-    }
-}
-
-/// Frontends per turn. Each takes some microseconds, and so does one iteration of the agent's loop.
-const FRONTENDS_PER_TURN: usize = 32;
-
-/// Remaining work of one turn of the agent's loop. Between two turns the agent reads its inputs and the session's
-/// task sends the planned steps: the first step for a backend that a thousand VIPs use does not wait for the last
-/// plan, and VPP works while the other addresses are planned.
-#[derive(Debug)]
-pub struct TurnBudget(usize);
-
-impl TurnBudget {
-    pub fn new() -> Self {
-        Self(FRONTENDS_PER_TURN)
-    }
-
-    /// True while another address may be planned. An address is never split, however many Frontends it has.
-    pub fn has_remaining(&self) -> bool {
-        self.0 > 0
-    }
-
-    /// Subtracts the Frontends of one processed address.
-    pub fn spend(&mut self, frontends: usize) {
-        self.0 = self.0.saturating_sub(frontends.max(1));
-    }
-
-    /// True once any work was done.
-    pub fn is_used(&self) -> bool {
-        self.0 < FRONTENDS_PER_TURN
     }
 }

@@ -34,7 +34,8 @@ use self::{
 use super::{
     dataplane::{Dataplane, DataplaneError, ReplyFuture, SessionEnd},
     plan_job::{FinishedJob, RequestCounter},
-    state::{AgentState, TurnBudget},
+    state::AgentState,
+    turn_budget::TurnBudget,
     warmup::Gate,
 };
 use maglev_model::{

@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use futures::{StreamExt, stream};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     AgentOptions,
@@ -20,7 +20,7 @@ use maglev_model::{
     actual::{Actual, ActualVip, VppVip},
     config::ForeignVips,
     desired::Desired,
-    event::{Event, Events, Scope, SyncCounts},
+    event::{Event, Events, Scope, SyncCounts, SyncFlows},
     plan::{DueFlushes, RemovalPolicy, plan_address},
     vip::VipKey,
 };
@@ -99,7 +99,7 @@ pub async fn withdraw(
     let dataplane = connector.connect(options.deadline).await.map_err(WithdrawError::Vpp)?;
     let actual = dataplane.read().await.map_err(WithdrawError::Vpp)?;
 
-    let mut state = AgentState::new(events, owned_vips, options);
+    let mut state = AgentState::new(events, owned_vips, options, watch::Sender::default().subscribe());
     let listed = state.owned_vips().len();
     state.prune_owned_vips(|key| actual.vips.contains_key(&VppVip::from(*key)));
     let addresses: BTreeSet<IpAddr> = state.owned_vips().keys().map(|key| key.address).collect();
@@ -110,7 +110,9 @@ pub async fn withdraw(
     let policy = RemovalPolicy { owned_vips: state.owned_vips(), foreign: ForeignVips::Keep, claims_unknown: false };
     let plan = |address| plan_address(address, &Desired::new(), &actual, &DueFlushes::new(), policy);
     let plans: Vec<_> = addresses.into_iter().map(|address| (address, plan(address))).collect();
-    let start = |(address, plan)| plan_job::start(Arc::clone(&dataplane), RequestCounter::default(), address, plan);
+    let start = |(address, plan)| {
+        plan_job::start(Arc::clone(&dataplane), RequestCounter::default(), address, plan, Actual::default())
+    };
     let mut jobs = stream::iter(plans).map(start).buffered(CONCURRENCY);
     // Checked before each step is sent.
     while lock.is_current()
@@ -124,7 +126,7 @@ pub async fn withdraw(
     let addresses = state.owned_vips().keys().map(|key| key.address).collect();
     state.release_removed_vips(&addresses, &Actual::default());
     let (counts, duration) = (withdrawn.counts, started.elapsed());
-    state.events.emit(Event::SyncDone { scope: Scope::All, counts, failed, duration });
+    state.events.emit(Event::SyncDone { scope: Scope::All, counts, failed, duration, flows: SyncFlows::default() });
     // With the lock lost, the file may be another agent's.
     lock.check().map_err(WithdrawError::LockLost)?;
     let saved = state.try_save_owned_vips();

@@ -1,4 +1,4 @@
-//! `accept`: makes the removals of a hold now, through the MaglevNode of each node that has the hold.
+//! `accept`: makes the changes of a hold now, through the MaglevNode of each node that has the hold.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -15,6 +15,7 @@ use super::{
 };
 use maglev_fleet::{FleetHandle, NodeState};
 use maglev_kube::accepted_removals::{AcceptError, accept_removals};
+use maglev_model::change::SyncHold;
 
 /// Time limit for the agents to release an accepted hold.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -29,8 +30,10 @@ pub struct Accepted {
 /// The result of one node.
 #[derive(Serialize)]
 pub struct Released {
-    /// Number of removals that were held.
+    /// Number of removals that were held; 0 for a held change of a Frontend.
     removals: u32,
+    /// The held changes in words.
+    subject: String,
     /// True if the agent has released the hold.
     released: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,8 +59,8 @@ pub async fn accept(session: &Session, flags: &Flags, hold: &str) -> anyhow::Res
     for node in &nodes {
         let held = node.view.holds.keys().cloned().collect();
         let written = accept_removals(client, &node.node, hold, &held).await;
-        let removals = node.view.holds.get(hold).map_or(0, |hold| hold.removals);
-        accepted.nodes.insert(Arc::clone(&node.node), Released::new(removals, written));
+        let Some(hold) = node.view.holds.get(hold) else { continue };
+        accepted.nodes.insert(Arc::clone(&node.node), Released::new(hold, written));
     }
     for (node, state) in accepted.nodes.iter_mut().filter(|(_, state)| state.error.is_none()) {
         state.released = released(handle, node, hold, until).await;
@@ -79,9 +82,9 @@ async fn released(handle: &FleetHandle, node: &str, hold: &str, until: Instant) 
 
 impl Released {
     /// The result of a write, before the agent has released the hold.
-    pub fn new(removals: u32, written: Result<(), AcceptError>) -> Self {
+    pub fn new(hold: &SyncHold, written: Result<(), AcceptError>) -> Self {
         let error = written.err().map(|error| format!("{:#}", anyhow::Error::from(error)));
-        Self { removals, released: false, error }
+        Self { removals: hold.removals, subject: hold.subject(), released: false, error }
     }
 }
 
@@ -106,7 +109,7 @@ impl Accepted {
 
 impl Printable for Accepted {
     fn page(&self, _: bool, _: Timestamp) -> Page {
-        let mut table = Table::new(["NODE", "HOLD", "REMOVALS", "RESULT"]);
+        let mut table = Table::new(["NODE", "HOLD", "CHANGES", "RESULT"]);
         for (node, state) in &self.nodes {
             let result = match (&state.error, state.released) {
                 (Some(error), _) => Cell::styled(error.clone(), Style::Bad),
@@ -115,8 +118,7 @@ impl Printable for Accepted {
                     Cell::styled(format!("accepted, but not released within {} s", LIMIT.as_secs()), Style::Bad)
                 }
             };
-            let removals = state.removals.to_string();
-            table.row([node.to_string().into(), self.hold.clone().into(), removals.into(), result]);
+            table.row([node.to_string().into(), self.hold.clone().into(), state.subject.clone().into(), result]);
         }
         let mut page = Page::default();
         page.table(&table, "no nodes");

@@ -36,7 +36,7 @@ use maglev_kube::{ChangeRequest, LastWriter, WriteOutcome, accepted_removals::Ac
 use maglev_model::{
     Name,
     actual::LbDump,
-    change::{Problems, VipState, VppInfo},
+    change::{HeldChange, Problems, SyncHold, VipState, VppInfo},
     config::AdminState,
     counters::StatsSnapshot,
     event::Level,
@@ -243,6 +243,12 @@ fn with_tables(mut node: NodeState) -> NodeState {
     node
 }
 
+/// A held change of a Frontend.
+fn hold(set: &mut Generated) -> SyncHold {
+    let change = HeldChange { frontend: Name::namespaced("shop", &set.text()), moved_permille: 7 };
+    SyncHold { id: set.text().into(), removals: 0, change: Some(change), until: Timestamp::UNIX_EPOCH }
+}
+
 /// The results of nodes whose MaglevNodes cannot be read or written.
 fn accepted(set: &mut Generated) -> Accepted {
     let refused = |set: &mut Generated| AcceptError::Api {
@@ -255,10 +261,10 @@ fn accepted(set: &mut Generated) -> Accepted {
         }))),
     };
     Accepted::new(&set.text())
-        .with(&set.text(), Released::new(7, Ok(())))
-        .with(&format!("a{}", set.text()), Released::new(7, Err(refused(set))))
-        .with(&format!("b{}", set.text()), Released::new(7, Err(AcceptError::NotFound(set.text()))))
-        .with(&format!("c{}", set.text()), Released::new(7, Err(AcceptError::Busy(set.text()))))
+        .with(&set.text(), Released::new(&hold(set), Ok(())))
+        .with(&format!("a{}", set.text()), Released::new(&hold(set), Err(refused(set))))
+        .with(&format!("b{}", set.text()), Released::new(&hold(set), Err(AcceptError::NotFound(set.text()))))
+        .with(&format!("c{}", set.text()), Released::new(&hold(set), Err(AcceptError::Busy(set.text()))))
 }
 
 fn changed(set: &mut Generated) -> Changed {

@@ -60,7 +60,10 @@ struct Vpp {
 #[serde(rename_all = "camelCase")]
 struct Hold {
     id: Arc<str>,
+    /// Number of held removals; 0 for a held change of a Frontend.
     removals: u32,
+    /// The held changes in words.
+    subject: String,
     until: Time,
 }
 
@@ -78,9 +81,10 @@ impl Node {
         let reporting = state.reporting();
         let reason = if reporting { ready.clone().and_then(Result::err) } else { Some(state.unreachable_reason()) };
         let suspect = [Family::V4, Family::V6].into_iter().filter(|family| view.health.suspect(*family));
-        let hold = |hold: &maglev_model::change::RemovalHold| Hold {
+        let hold = |hold: &maglev_model::change::SyncHold| Hold {
             id: Arc::clone(&hold.id),
             removals: hold.removals,
+            subject: hold.subject(),
             until: Time(hold.until),
         };
         Self {
@@ -136,10 +140,7 @@ impl Node {
         );
         remarks.extend(self.sync_error.iter().map(ToString::to_string));
         remarks.extend(self.holds.iter().map(|hold| {
-            format!(
-                "{} removals held until {:.0}; to perform them now: maglevc accept {}",
-                hold.removals, hold.until.0, hold.id
-            )
+            format!("{} held until {:.0}; to perform now: maglevc accept {}", hold.subject, hold.until.0, hold.id)
         }));
         remarks
     }

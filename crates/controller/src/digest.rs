@@ -13,7 +13,7 @@ use xxhash_rust::xxh64::xxh64;
 use maglev_model::{
     Name,
     actual::{ActualVip, VppVip},
-    change::{Change, RemovalHold, Report, VipState, VppInfo},
+    change::{Change, Report, SyncHold, VipState, VppInfo},
     config::{Backend, Frontend, Kind, Revision},
     event::{FrontendState, ProgramResult},
     fingerprint::Fingerprint,
@@ -38,7 +38,7 @@ pub struct Digest {
     paths: OrdMap<PathKey, PathState>,
     suspect: [bool; 2],
     vpp: Option<Vpp>,
-    holds: OrdMap<Arc<str>, RemovalHold>,
+    holds: OrdMap<Arc<str>, SyncHold>,
     /// Problems of this node with valid objects, such as unreadable certificates or missing capabilities.
     node_problems: OrdMap<(Kind, Name), Arc<[Problem]>>,
     last_pass: Option<Timestamp>,
@@ -177,8 +177,13 @@ impl Digest {
         self.node_problems.get(&(kind, name.clone())).map_or(&[], |problems| problems)
     }
 
-    /// Removals that are held.
-    pub(crate) fn holds(&self) -> impl Iterator<Item = &RemovalHold> {
+    /// The hold of a change of the Frontend.
+    pub(crate) fn hold_of_change(&self, frontend: &Name) -> Option<&SyncHold> {
+        self.holds().find(|hold| hold.change.as_ref().is_some_and(|change| change.frontend == *frontend))
+    }
+
+    /// Removals and changes that are held.
+    pub(crate) fn holds(&self) -> impl Iterator<Item = &SyncHold> {
         self.holds.values()
     }
 

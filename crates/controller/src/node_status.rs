@@ -131,9 +131,9 @@ fn set_probe_path_suspect(conditions: &mut Conditions<'_>, digest: &Digest) {
 }
 
 fn set_removal_held(conditions: &mut Conditions<'_>, digest: &Digest) {
-    let holds = digest
-        .holds()
-        .map(|hold| format!("{} removals are held until {:.0} (hold {})", hold.removals, hold.until, hold.id));
+    let removals = digest.holds().filter(|hold| hold.change.is_none());
+    let holds =
+        removals.map(|hold| format!("{} removals are held until {:.0} (hold {})", hold.removals, hold.until, hold.id));
     let holds: Vec<String> = holds.collect();
     if !holds.is_empty() {
         conditions.set("RemovalHeld", ConditionStatus::True, "RemovalHeld", &holds.join("; "));

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{
     address::Address,
     condition::{self, Condition},
+    disruption::Disruption,
     number::{Dscp, Port, TableLength, Weight},
     path_probe::PathProbe,
     text,
@@ -162,6 +163,11 @@ pub struct FrontendSpec {
     /// GRE, and not at all otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_probe: Option<PathProbe>,
+
+    /// Limit on the share of new flows that changes of the configuration move. If absent, every change takes
+    /// effect at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disruption: Option<Disruption>,
 
     /// Pools of backends in order of priority: 1 to 8. The first pool with a backend that is up and
     /// has a weight above 0 takes all traffic; the other pools stand by.

@@ -20,6 +20,7 @@ mod address;
 mod address_policy;
 mod backend;
 mod condition;
+mod disruption;
 mod duration;
 mod error;
 mod frontend;
@@ -44,6 +45,7 @@ pub use address_policy::{
 };
 pub use backend::{AdminState, Backend, BackendSpec, BackendState, BackendStatus};
 pub use condition::Condition;
+pub use disruption::Disruption;
 pub use duration::Duration;
 pub use error::ValueError;
 pub use frontend::{

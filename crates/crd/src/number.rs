@@ -20,6 +20,8 @@ pub type Port = Int<1, 65535>;
 pub type Weight = Int<0, 100>;
 /// A number of consecutive probes: 1 to 100.
 pub type Count = Int<1, 100>;
+/// A share in percent: 1 to 100.
+pub type Percent = Int<1, 100>;
 /// A DSCP code point: 0 to 63.
 pub type Dscp = Int<0, 63>;
 

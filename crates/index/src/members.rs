@@ -12,7 +12,7 @@ use super::{
 };
 use maglev_model::{
     Name,
-    config::{Member, MemberTarget, OnBackendDown, Pool},
+    config::{DisruptionBudget, Member, MemberTarget, OnBackendDown, Pool},
     path::PathProbe,
     problem::{Problem, Reason},
     vip::{Encap, Family, TableLength, Weight},
@@ -36,6 +36,7 @@ pub struct FrontendSettings {
     pub on_backend_down: OnBackendDown,
     pub table_length: TableLength,
     pub path_probe: Option<PathProbe>,
+    pub disruption: Option<DisruptionBudget>,
 }
 
 impl FrontendSettings {

@@ -55,8 +55,8 @@ pub enum Change {
     Server(VppVip, IpAddr, Option<u8>),
     /// A VIP in VPP that no Frontend claims and that the agent does not own.
     Foreign(VppVip),
-    /// A mass removal is held back.
-    Held(RemovalHold),
+    /// A mass removal or a change of the configuration is held back.
+    Held(SyncHold),
     /// The hold with this ID ended.
     Released(Arc<str>),
     /// A full sync ended. The number of its failed steps.
@@ -185,13 +185,45 @@ impl From<&ActualVip> for VipState {
     }
 }
 
-/// A mass removal that is held back.
+/// Changes to VPP that are held back: a mass removal, or a change of the configuration of one Frontend.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RemovalHold {
-    /// The ID that accepts the removals early (`maglevc accept ID`).
+pub struct SyncHold {
+    /// The ID that accepts the changes early (`maglevc accept ID`).
     pub id: Arc<str>,
-    /// Number of removals held back.
+    /// Number of removals held back; 0 for a change of the configuration.
     pub removals: u32,
-    /// Time at which the removals are carried out.
+    /// The change of the configuration that is held back; `None` for a mass removal.
+    pub change: Option<HeldChange>,
+    /// Time at which the changes are carried out, at the latest.
     pub until: Timestamp,
+}
+
+/// A change of the configuration of a Frontend that would exceed its disruption budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldChange {
+    /// The Frontend.
+    pub frontend: Name,
+    /// The share of the buckets of the VIP that the change would move, in thousandths, 0–1000.
+    pub moved_permille: u16,
+}
+
+impl SyncHold {
+    /// The held changes in words, such as `6 removals`.
+    pub fn subject(&self) -> String {
+        match &self.change {
+            None => format!("{} removals", self.removals),
+            Some(change) => format!(
+                "a change of Frontend {} that moves {:.1} % of its buckets",
+                change.frontend,
+                change.moved_percent()
+            ),
+        }
+    }
+}
+
+impl HeldChange {
+    /// The share of the buckets of the VIP that the change would move, in percent, 0–100.
+    pub fn moved_percent(&self) -> f64 {
+        f64::from(self.moved_permille) / 10.0
+    }
 }

@@ -2,6 +2,7 @@
 //! objects applied. Built by `index`, read by `health` and `agent`.
 
 mod certificate;
+mod disruption;
 mod health_check;
 mod node;
 
@@ -11,6 +12,7 @@ use imbl::OrdMap;
 
 pub use self::{
     certificate::{Authorities, ClientCertificate},
+    disruption::DisruptionBudget,
     health_check::{HeaderValue, HealthCheck, Http, HttpMethod, Probe, StatusRange, Tls},
     node::{ForeignVips, NodeConfig, ProbeConf, SyncConf, VppConf},
 };
@@ -141,6 +143,8 @@ pub struct Frontend {
     pub table_length: TableLength,
     /// The probe of the path to each backend; `None` if the path is not probed. Always `None` without GRE or a TCP port.
     pub path_probe: Option<PathProbe>,
+    /// The limit on the buckets that changes of the configuration move; `None` for no limit.
+    pub disruption: Option<DisruptionBudget>,
 }
 
 impl Frontend {

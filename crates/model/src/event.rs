@@ -18,7 +18,7 @@ pub use self::{
 };
 use super::{
     actual::{Actual, ActualConf, VppVip},
-    change::{RemovalHold, Report, VipState, VppInfo},
+    change::{Report, SyncHold, VipState, VppInfo},
     config::Kind,
     health::{BackendHealth, BackendState, ProbeCode},
     name::Name,
@@ -125,14 +125,26 @@ impl SyncCounts {
     }
 }
 
+/// The effect of a sync on flows, computed from the new-flow tables before and after.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SyncFlows {
+    /// The largest share of buckets of a VIP that moved, in percent, 0–100 ([`TableChange`]); `None` if it is unknown.
+    ///
+    /// [`TableChange`]: super::table_change::TableChange
+    pub buckets_moved: Option<f64>,
+    /// The number of tracked flows that VPP forgets because of a flush or a removal, at most; `None` if it is unknown.
+    pub flushed: Option<u32>,
+}
+
 /// The reason for the end of a removal hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HoldEnd {
-    /// An operator accepted the removals.
+    /// An operator accepted the changes.
     Accepted,
     /// The time of the hold has passed.
     Expired,
-    /// Every removal was restored, or made by another client.
+    /// Nothing is left to hold: every removal was restored, or made by another client; or the change was taken back, or
+    /// the disruption budget allows it now.
     Obsolete,
 }
 
@@ -164,7 +176,7 @@ pub enum Event {
     /// A sync started.
     SyncStart { scope: Scope },
     /// A sync ended. `failed` is the number of failed steps.
-    SyncDone { scope: Scope, counts: SyncCounts, failed: u32, duration: Duration },
+    SyncDone { scope: Scope, counts: SyncCounts, failed: u32, duration: Duration, flows: SyncFlows },
     /// A VIP was added to VPP.
     VipAdded { vip: VipRef, state: VipState },
     /// A VIP was removed from VPP.
@@ -180,9 +192,9 @@ pub enum Event {
     AsWeightUpdated { server: ServerRef, from: u8, to: u8, flush: bool },
     /// VPP rejected a step or did not reply; the step is retried. Without `vip`, the error concerns the whole node.
     SyncError { vip: Option<VipRef>, step: &'static str, error: String },
-    /// A mass removal is held back.
-    SyncHeld { hold: RemovalHold },
-    /// A hold ended: its removals are carried out now, or are no longer needed.
+    /// A mass removal or a change of the configuration is held back.
+    SyncHeld { hold: SyncHold },
+    /// A hold ended: its changes are made now, or are no longer needed.
     SyncReleased { hold: Arc<str>, by: HoldEnd },
     /// VPP has a VIP that no Frontend claims and that the agent did not add.
     ForeignVip { vip: VppVip },

@@ -19,7 +19,7 @@ use std::{
 };
 
 pub use self::{
-    flow_changes::{FlowChange, VipChange},
+    flow_changes::{FlowChange, VipChange, flow_changes},
     removals::Removal,
 };
 use super::{

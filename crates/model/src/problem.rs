@@ -85,11 +85,13 @@ pub enum Reason {
     WarmingUp,
     /// A mass removal is held back.
     RemovalHeld,
+    /// A change of the Frontend would move more buckets than its disruption budget allows.
+    DisruptionHeld,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::AddressOwnedByOtherNamespace,
         Self::AddressNotAllowed,
         Self::ProbeNotAllowed,
@@ -130,6 +132,7 @@ impl Reason {
         Self::VppRefused,
         Self::WarmingUp,
         Self::RemovalHeld,
+        Self::DisruptionHeld,
     ];
 
     /// Parses the spelling of [`Reason::as_str`]; `None` for an unknown reason.
@@ -180,6 +183,7 @@ impl Reason {
             Self::VppRefused => "VppRefused",
             Self::WarmingUp => "WarmingUp",
             Self::RemovalHeld => "RemovalHeld",
+            Self::DisruptionHeld => "DisruptionHeld",
         }
     }
 }

@@ -50,9 +50,10 @@ pub struct TableChange {
 impl TableChange {
     /// The difference between two tables. `None` stands for no VIP, whose packets VPP does not balance.
     pub fn between(before: Option<&TableSpec>, after: Option<&TableSpec>) -> Self {
-        if before == after {
-            let buckets = before.map_or(0, |table| table.length);
-            return Self { buckets, ..Self::default() };
+        let has_server = |table: &TableSpec| table.servers.iter().any(|(_, weight)| *weight > 0);
+        if before == after || !before.is_some_and(has_server) {
+            let length = |table: Option<&TableSpec>| table.map_or(0, |table| table.length);
+            return Self { buckets: length(before).max(length(after)), ..Self::default() };
         }
         let (old, new) = (servers(before), servers(after));
         let fill = |table: Option<&TableSpec>| table.map(|table| table::fill(table.length, &table.servers));

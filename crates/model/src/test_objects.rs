@@ -47,5 +47,6 @@ pub fn frontend(name_text: &str, address: impl Into<IpAddr>, pools: Vec<Pool>) -
         on_backend_down: OnBackendDown::Flush,
         table_length: TableLength::new(8192).expect("a power of two"),
         path_probe: None,
+        disruption: None,
     })
 }

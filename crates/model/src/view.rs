@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use super::{
     actual::{Actual, ActualConf, VppVip},
-    change::{Change, ConfigDelta, Problems, RemovalHold, Report, VipState, VppInfo},
+    change::{Change, ConfigDelta, Problems, Report, SyncHold, VipState, VppInfo},
     config::{Backend, Frontend, HealthCheck, Kind, NodeConfig, Standing},
     frontend_status::FrontendState,
     health::{BackendHealth, BackendState, HealthSnapshot, ProbeCode},
@@ -50,7 +50,7 @@ pub struct View {
     /// The state of VPP; `None` while the agent is not connected to VPP.
     pub vpp: Option<VppView>,
     /// Held mass removals by hold ID.
-    pub holds: OrdMap<Arc<str>, RemovalHold>,
+    pub holds: OrdMap<Arc<str>, SyncHold>,
     /// The progress of full syncs.
     pub sync: SyncView,
 }

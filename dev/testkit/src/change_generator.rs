@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use maglev_model::{
     actual::{Actual, ActualAs, ActualConf, ActualEncap, ActualVip, VppVip},
-    change::{Change, RemovalHold, Report, VipState, VppInfo},
+    change::{Change, HeldChange, Report, SyncHold, VipState, VppInfo},
     config::{Config, Listed, Revision},
     counters::{BackendCounters, Counters, RouteCounters, StickyTable, VipCounters, VipPackets},
     event::{Event, Events, FrontendState, HoldEnd, ProgramResult},
@@ -104,7 +104,7 @@ impl ChangeGenerator {
             17 => Change::Vip(self.vip(), self.some(|generator| VipState::from(&generator.actual_vip()))),
             18..20 => Change::Server(self.vip(), self.address(), self.some(|generator| generator.rng.u8(..))),
             20 => Change::Foreign(self.vip()),
-            21 => Change::Held(RemovalHold { id: self.text(), removals: self.rng.u32(..), until: self.time() }),
+            21 => Change::Held(self.hold()),
             22 => Change::Released(self.text()),
             23 => Change::ActivePool(self.name(), self.active_pool()),
             24..26 => {
@@ -297,6 +297,14 @@ impl ChangeGenerator {
             sticky_tables: (0..self.rng.u32(..3)).map(|thread| sticky_table(self, thread)).collect(),
             interval: Duration::from_millis(self.rng.u32(..).into()),
         }
+    }
+
+    fn hold(&mut self) -> SyncHold {
+        let change = |generator: &mut Self| HeldChange {
+            frontend: generator.name(),
+            moved_permille: generator.rng.u16(..=1000),
+        };
+        SyncHold { id: self.text(), removals: self.rng.u32(..), change: self.some(change), until: self.time() }
     }
 
     fn vip_counters(&mut self) -> VipCounters {

@@ -77,6 +77,7 @@ pub fn frontend(text: &str, vip: VipKey, pools: Vec<Pool>) -> Frontend {
         on_backend_down: OnBackendDown::Flush,
         table_length: TableLength::new(1024).expect("1024 is a power of two"),
         path_probe: None,
+        disruption: None,
     }
 }
 

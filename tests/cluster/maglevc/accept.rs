@@ -60,7 +60,7 @@ pub async fn releases_real_holds(sandbox: &Sandbox) {
     assert!(shown.contains(&format!("maglevc accept {}", held["node-a"])), "{shown}");
     let accepted = maglevc_output(sandbox, &["accept", &held["node-a"], "--output", "json"]).await;
     let accepted: Value = serde_json::from_str(&accepted).unwrap();
-    let expected = json!({ "hold": held["node-a"], "nodes": { "node-a": { "removals": 6, "released": true } } });
+    let expected = json!({ "hold": held["node-a"], "nodes": { "node-a": { "removals": 6, "subject": "6 removals", "released": true } } });
     assert_eq!(accepted, expected);
     eventually("the VIPs of one node are removed", async || (vips(sandbox, "node-a").await == "1").then_some(())).await;
     assert_eq!(vips(sandbox, "node-b").await, "7", "the other node still holds them");
@@ -69,7 +69,7 @@ pub async fn releases_real_holds(sandbox: &Sandbox) {
 
     let output = maglevc_output(sandbox, &["accept", &held["node-b"]]).await;
     let line = output.lines().last().unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
-    assert_eq!(line, format!("node-b {} 6 released", held["node-b"]));
+    assert_eq!(line, format!("node-b {} 6 removals released", held["node-b"]));
     eventually("the other VIPs are removed", async || (vips(sandbox, "node-b").await == "1").then_some(())).await;
 
     let again = maglevc(sandbox, &binary("maglevc"), &["accept", &held["node-b"]], "").await;
@@ -106,4 +106,59 @@ async fn until_released_by_accept(sandbox: &Sandbox) {
         (released == 1).then_some(())
     })
     .await;
+}
+
+/// A change beyond the disruption budget is held on both nodes under one id, and one command makes it on both.
+pub async fn releases_a_held_change_on_all_nodes(sandbox: &Sandbox) {
+    let patch = async |patch: Value| {
+        sandbox.kubectl(&["patch", "mfe", "web", "--type=merge", "-p", &patch.to_string()]).await;
+    };
+    let stored: Value = serde_json::from_str(&sandbox.kubectl(&["get", "mfe", "web", "-o", "json"]).await).unwrap();
+    let before = &stored["spec"]["pools"];
+    patch(json!({ "spec": { "disruption": { "maxMovedPercent": 10 } } })).await;
+    eventually("the budget is in force", async || (programmed(sandbox).await.0 == "True").then_some(())).await;
+
+    let mut pools = before.clone();
+    pools[0]["backends"].as_array_mut().unwrap().truncate(1);
+    patch(json!({ "spec": { "pools": pools } })).await;
+    let held = eventually("both agents hold the change", async || {
+        let held = holds(sandbox).await;
+        (held.len() == 2).then_some(held)
+    })
+    .await;
+    let id = &held["node-a"];
+    assert_eq!(id, &held["node-b"], "one id on all nodes");
+    let (_, message) = eventually("the status names the hold", async || {
+        let (status, message) = programmed(sandbox).await;
+        (status == "False" && message.matches(&format!("maglevc accept {id}")).count() == 2)
+            .then_some((status, message))
+    })
+    .await;
+    assert!(
+        message.contains("on 2 of 2 nodes") && message.contains("Held (DisruptionHeld): the change moves 7"),
+        "{message}"
+    );
+    let shown = maglevc_output(sandbox, &["show", "nodes"]).await;
+    assert!(shown.contains("a change of Frontend default/web that moves 7"), "{shown}");
+
+    let accepted: Value =
+        serde_json::from_str(&maglevc_output(sandbox, &["accept", id, "--output", "json"]).await).unwrap();
+    for node in ["node-a", "node-b"] {
+        assert_eq!(accepted["nodes"][node]["released"], json!(true), "{accepted}");
+    }
+    eventually("the change is made", async || (programmed(sandbox).await.0 == "True").then_some(())).await;
+    // A change without the budget is not held.
+    patch(json!({ "spec": { "disruption": null, "pools": before } })).await;
+    eventually("the pools are those of before", async || (programmed(sandbox).await.0 == "True").then_some(())).await;
+    assert_eq!(holds(sandbox).await, BTreeMap::new());
+}
+
+/// Status and message of the condition Programmed of the present generation of the Frontend `web`.
+async fn programmed(sandbox: &Sandbox) -> (String, String) {
+    let web: Value = serde_json::from_str(&sandbox.kubectl(&["get", "mfe", "web", "-o", "json"]).await).unwrap();
+    let conditions = web["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let programmed = conditions.iter().find(|condition| condition["type"] == "Programmed");
+    let programmed = programmed.filter(|condition| condition["observedGeneration"] == web["metadata"]["generation"]);
+    let text = |field: &str| programmed.and_then(|condition| condition[field].as_str()).unwrap_or_default().to_owned();
+    (text("status"), text("message"))
 }

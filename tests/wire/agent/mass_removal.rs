@@ -46,7 +46,7 @@ fn held(node: &Node) -> Vec<(String, u32, String)> {
     let log = node.log();
     let lines = log.iter().filter_map(|line| line.strip_prefix("vpp-lb-sync-held hold="));
     let parts = lines.map(|line| {
-        let (id, rest) = line.split_once(" removals=").unwrap();
+        let (id, rest) = line.split_once(" reason=mass-removal removals=").unwrap();
         let (removals, until) = rest.split_once(" until=").unwrap();
         (id.to_owned(), removals.parse().unwrap(), until.to_owned())
     });

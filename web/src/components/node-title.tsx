@@ -59,7 +59,7 @@ export function NodeTitle(props: { readonly name: string; readonly head: NodeHea
           {(hold) => (
             <Command
               text={acceptRemovalsCommand(hold)}
-              label={`command that accepts the removals of hold ${hold}`}
+              label={`command that accepts the changes of hold ${hold}`}
             />
           )}
         </For>

@@ -20,7 +20,7 @@ export function describeCommands(kind: Kind | ObjectKind, name: string): string[
   return [`kubectl ${namespaceFlag}describe ${RESOURCES[kind]} ${name.slice(slash + 1)}`];
 }
 
-/** The command that ends a hold and lets its removals proceed. */
+/** The command that ends a hold and lets its changes proceed. */
 export function acceptRemovalsCommand(hold: string): string {
   return `maglevc accept ${hold}`;
 }

@@ -62,7 +62,7 @@ describe("the problems of a node", () => {
       ...healthy,
       vpp: "lost",
       suspect: ["ipv6"],
-      holds: { h: { removals: 6, until: "2026-11-25T03:08:02.123Z" } },
+      holds: { h: { subject: "6 removals", until: "2026-11-25T03:08:02.123Z" } },
       failed_steps: 1,
       sync_error: "no source address",
     };

@@ -21,8 +21,8 @@ export function nodeProblems(head: NodeHeader): NodeProblem[] {
   for (const family of head.suspect) {
     add("unknown", `probe path suspect (${family})`, "all probes fail at once; weights are kept");
   }
-  for (const { removals, until } of Object.values(head.holds)) {
-    add("rejected", `${plural(removals, "removal")} held`, `until ${until.slice(11, 19)} UTC`);
+  for (const { subject, until } of Object.values(head.holds)) {
+    add("rejected", `${subject} held`, `until ${until.slice(11, 19)} UTC`);
   }
   if (head.failed_steps > 0) {
     add("rejected", `${plural(head.failed_steps, "step")} failed`, "in the last sync pass");

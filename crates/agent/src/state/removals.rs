@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::AgentState;
 use crate::{
+    disruption_guard::NewHold,
     held_servers::{HeldBackend, HeldVip},
     inputs::{Inputs, in_vpp},
     mass_removal_guard::{EndedHold, HeldRemovals, Totals},
@@ -18,7 +19,7 @@ use crate::{
 use maglev_model::{
     Name,
     actual::{Actual, VppVip},
-    change::RemovalHold,
+    change::SyncHold,
     config::Standing,
     desired::{Desired, DesiredVip},
     event::Event,
@@ -140,21 +141,34 @@ impl AgentState {
         }
     }
 
-    /// Addresses with removals that have become due.
-    pub fn removals_due(&mut self, now: Instant) -> BTreeSet<IpAddr> {
+    /// Addresses with held changes that have become due.
+    pub fn holds_due(&mut self, now: Instant) -> BTreeSet<IpAddr> {
         let hold_for = self.sync_conf().mass_removal_hold;
-        self.mass_removals.tick(now, hold_for)
+        let mut due = self.mass_removals.tick(now, hold_for);
+        due.extend(self.disruption.tick(now));
+        due
+    }
+
+    fn time_of_day(&self, now: Instant, at: Instant) -> Timestamp {
+        let left = SignedDuration::try_from(at.saturating_duration_since(now)).unwrap_or(SignedDuration::MAX);
+        (self.clock)().checked_add(left).unwrap_or(Timestamp::MAX)
     }
 
     /// Publishes new or grown holds, and holds that have ended.
     pub fn publish_holds(&mut self, now: Instant) {
         for HeldRemovals { id, removals, until } in self.mass_removals.take_new_holds() {
-            let left = SignedDuration::try_from(until.saturating_duration_since(now)).unwrap_or(SignedDuration::MAX);
-            let until = (self.clock)().checked_add(left).unwrap_or(Timestamp::MAX);
+            let until = self.time_of_day(now, until);
             let removals = u32::try_from(removals).unwrap_or(u32::MAX);
-            self.events.emit(Event::SyncHeld { hold: RemovalHold { id: id.as_str().into(), removals, until } });
+            let hold = SyncHold { id: id.as_str().into(), removals, change: None, until };
+            self.events.emit(Event::SyncHeld { hold });
         }
-        for EndedHold { id, by } in self.mass_removals.take_ended_holds() {
+        for NewHold { id, change, until } in self.disruption.take_new_holds() {
+            let until = self.time_of_day(now, until);
+            let hold = SyncHold { id: id.as_str().into(), removals: 0, change: Some(change), until };
+            self.events.emit(Event::SyncHeld { hold });
+        }
+        let ended = self.mass_removals.take_ended_holds().into_iter().chain(self.disruption.take_ended_holds());
+        for EndedHold { id, by } in ended {
             self.events.emit(Event::SyncReleased { hold: id.as_str().into(), by });
         }
     }

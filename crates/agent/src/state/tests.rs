@@ -9,7 +9,12 @@ use maglev_model::vip::Service;
 fn owner_of_a_vip(directory: &Path) -> (AgentState, VipKey) {
     let socket = directory.join("api.sock");
     let owned_vips = OwnedVips::load_or_empty(&socket);
-    let mut state = AgentState::new(Events::discard(), owned_vips, &AgentOptions::new("node-a", &socket));
+    let mut state = AgentState::new(
+        Events::discard(),
+        owned_vips,
+        &AgentOptions::new("node-a", &socket),
+        watch::Sender::default().subscribe(),
+    );
     let key = VipKey { address: "203.0.113.1".parse().unwrap(), service: Service::AllPorts };
     state.owned_vips.claim(key, &Name::namespaced("shop", "web"));
     (state, key)

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 use tokio::time::Instant;
 
 use super::{CachedVppState, SyncSession};
-use crate::{state::AgentState, warmup::Gate};
+use crate::{flow_accounting::FinishedSync, state::AgentState, warmup::Gate};
 use maglev_model::{
     actual::ActualVip,
     change::Change,
@@ -102,11 +102,12 @@ impl SyncSession {
     }
 
     /// Ends the pass once all its plans have finished.
-    pub fn finish_pass(&mut self, state: &AgentState, now: Instant) {
+    pub fn finish_pass(&mut self, state: &mut AgentState, now: Instant) {
         let Some(pass) = self.pass.take_if(|pass| pass.is_over()) else { return };
         let duration = now.duration_since(pass.started);
         state.metrics.done(Scope::All, duration);
-        state.events.emit(Event::SyncDone { scope: Scope::All, counts: pass.counts, failed: pass.failed, duration });
+        let (counts, failed) = (pass.counts, pass.failed);
+        state.flow_accounting.finish_pass(FinishedSync { scope: Scope::All, counts, failed, duration });
         self.synced |= self.has_synced_address(state, &pass);
     }
 

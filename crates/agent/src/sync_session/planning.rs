@@ -10,7 +10,8 @@ use crate::{
     conf,
     inputs::{VipView, in_vpp},
     plan_job,
-    state::{AgentState, Deferred, TurnBudget},
+    state::{AgentState, Deferred},
+    turn_budget::TurnBudget,
     warmup::Gate,
 };
 use maglev_model::{
@@ -29,6 +30,8 @@ use maglev_model::{
 /// A Frontend of the planned address.
 struct AssessedFrontend {
     frontend: Arc<Frontend>,
+    /// The Frontend as configured, while a change of it is held.
+    held_change: Option<Arc<Frontend>>,
     active_pool: ActivePool,
     assessment: Assessment,
 }
@@ -56,7 +59,7 @@ impl SyncSession {
         budget: &mut TurnBudget,
     ) {
         let Some(cached) = &self.cached else { return };
-        let views = state.inputs.views(address, Some(&cached.actual));
+        let views = state.decide_changes(now, address, &cached.actual);
         budget.spend(views.len());
         state.observe(address, &views, &cached.actual);
         let gate = state.gate(now);
@@ -105,7 +108,9 @@ impl SyncSession {
             state.events.emit(Event::SyncStart { scope: Scope::Address(address) });
         }
         self.queue.begin(address, plan.len());
-        self.jobs.push(plan_job::start(self.dataplane.clone(), self.counter.clone(), address, plan).boxed());
+        let before = plan.changed_vips(&cached.actual);
+        state.disruption.record(now, &plan, &before);
+        self.jobs.push(plan_job::start(self.dataplane.clone(), self.counter.clone(), address, plan, before).boxed());
     }
 
     /// Marks the VIPs that a pass is about to add as owned, so that their file is written once and not once per
@@ -134,7 +139,7 @@ impl SyncSession {
         deferred: &Deferred,
     ) {
         let Some(cached) = &self.cached else { return };
-        for AssessedFrontend { frontend, active_pool, assessment } in claims {
+        for AssessedFrontend { frontend, held_change, active_pool, assessment } in claims {
             // Weights that wait for the warm-up are not in effect.
             if !matches!(assessment, Assessment::WarmingUp) {
                 state.reports.set_active_pool(&frontend.name, *active_pool);
@@ -161,6 +166,7 @@ impl SyncSession {
                 _ if deferred.excluded.contains(&frontend.vip) && !self.unverified.contains_key(&address) => {
                     (ProgramResult::Held, Reason::OtherVipInVpp.as_str())
                 }
+                _ if held_change.is_some() => (ProgramResult::Held, Reason::DisruptionHeld.as_str()),
                 // VPP's error was already reported; it stands until a retry succeeds.
                 _ if self.retries.is_failing(address) => continue,
                 _ if planned || self.unverified.contains_key(&address) => {
@@ -172,17 +178,24 @@ impl SyncSession {
                 }
                 _ => (ProgramResult::Programmed, ""),
             };
-            state.reports.set(frontend, result, reason);
+            state.reports.set(held_change.as_ref().unwrap_or(frontend), result, reason);
         }
     }
 }
 
+/// The active pool as an index into the pools of the Frontend as configured.
+fn active_pool(view: &VipView) -> ActivePool {
+    let pool = view.effective.active_pool.and_then(|index| view.frontend.pools.get(index));
+    let position = |name| view.configured().pools.iter().position(|pool| pool.name == name);
+    ActivePool::from(pool.and_then(|pool| position(Arc::clone(&pool.name))))
+}
+
 /// Adds the Frontend's VIP to `desired`: its exact state, or a hold if this node cannot or must not program it now.
 fn assess(view: VipView, cached: &CachedVppState, gate: Gate, desired: &mut Desired) -> AssessedFrontend {
-    let VipView { frontend, effective } = view;
-    let active_pool = ActivePool::from(effective.active_pool);
+    let active_pool = active_pool(&view);
+    let VipView { frontend, effective, held_change } = view;
     let Some(vip) = desired_vip(&frontend, effective, &cached.actual) else {
-        return AssessedFrontend { frontend, active_pool, assessment: Assessment::Withdrawn };
+        return AssessedFrontend { frontend, held_change, active_pool, assessment: Assessment::Withdrawn };
     };
     let hold = |problem: Problem| DesiredVip::Hold { problem, weights: BTreeMap::new() };
     let (vip, assessment) = match vip {
@@ -202,7 +215,7 @@ fn assess(view: VipView, cached: &CachedVppState, gate: Gate, desired: &mut Desi
         vip => (vip, Assessment::Applicable),
     };
     desired.insert(frontend.vip, DesiredEntry { frontend: frontend.name.clone(), vip });
-    AssessedFrontend { frontend, active_pool, assessment }
+    AssessedFrontend { frontend, held_change, active_pool, assessment }
 }
 
 /// Records the VIPs that the plan would add or recreate, and holds those that cannot be recorded. Returns true if VIPs can

@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use super::{DumpReason, SyncSession, VERIFY_AFTER};
 use crate::{
     dataplane::DataplaneError,
+    flow_accounting::{ExecutedPlan, FinishedSync, frontends_of},
     inputs::in_vpp,
     metrics::SyncedChange,
     plan_job::{FinishedJob, StepOutcome},
@@ -28,7 +29,7 @@ struct Recreate {
 impl SyncSession {
     /// Processes the replies to the steps of one plan.
     pub fn job_finished(&mut self, state: &mut AgentState, done: FinishedJob, now: Instant) {
-        let FinishedJob { address, started, recreates, outcomes } = done;
+        let FinishedJob { address, started, recreates, before, outcomes } = done;
         self.queue.end(address);
         let on_pass = self.pass.as_ref().is_some_and(|pass| pass.is_running(address));
         let scope = if on_pass { Scope::All } else { Scope::Address(address) };
@@ -75,12 +76,19 @@ impl SyncSession {
             self.verify_at.get_or_insert(now + VERIFY_AFTER);
         }
         let sent = u32::try_from(outcomes.len()).unwrap_or(u32::MAX);
+        let steps: Vec<Step> =
+            outcomes.into_iter().filter(|outcome| outcome.result.is_ok()).map(|outcome| outcome.step).collect();
+        let frontends = frontends_of(&steps, |vip| state.vip_ref(vip).frontend.filter(|name| state.has_frontend(name)));
+        let executed = ExecutedPlan { steps, recreates, before, frontends };
         match &mut self.pass {
-            Some(pass) if on_pass => pass.record_finished(address, counts, sent, failed),
+            Some(pass) if on_pass => {
+                pass.record_finished(address, counts, sent, failed);
+                state.flow_accounting.record_pass(executed);
+            }
             _ => {
                 let duration = now.duration_since(started);
                 state.metrics.done(scope, duration);
-                state.events.emit(Event::SyncDone { scope, counts, failed, duration });
+                state.flow_accounting.finish_address(executed, FinishedSync { scope, counts, failed, duration });
             }
         }
     }

@@ -53,13 +53,13 @@ pub static VERBS: &[GrammarEntry] = &[
     word("sync", "sync VPP immediately", Then(SYNC)).example("maglevc sync vpp lb state --node node-a"),
     word(
         "accept",
-        "make the removals of a hold now",
+        "make the changes of a hold now",
         Then(&[value(Value::Hold, "ID of the hold, as listed by show nodes", Run(accept))]),
     )
     .more(
-        "An agent holds removals when they are many at once. This command writes the ID into the field spec.acceptRemovals of \
-         the MaglevNode of each node that holds the removals, and waits until the agents have released them. It does not \
-         ask for confirmation.",
+        "An agent holds removals when they are many at once, and a change of a Frontend that exceeds its disruption budget. \
+         This command writes the ID into the field spec.acceptRemovals of the MaglevNode of each node that has the hold, \
+         and waits until the agents have released it. It does not ask for confirmation.",
     )
     .example("maglevc accept 1f9b2c3d"),
     word("set", "make an operator change", Then(SET))

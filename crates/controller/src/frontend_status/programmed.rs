@@ -8,7 +8,7 @@ use crate::{
     status::PENDING,
 };
 use maglev_crd::FrontendStatus;
-use maglev_model::event::ProgramResult;
+use maglev_model::{change::SyncHold, event::ProgramResult};
 
 /// The reports of the nodes about the present version of the Frontend.
 #[derive(Default)]
@@ -27,6 +27,19 @@ struct FailedNode<'a> {
     node: &'a str,
     result: ProgramResult,
     reason: &'a str,
+    /// The hold of a change of the Frontend.
+    hold: Option<&'a SyncHold>,
+}
+
+impl FailedNode<'_> {
+    fn describe(&self) -> String {
+        let Self { node, result, reason, hold } = self;
+        let hold = hold.and_then(|hold| Some((hold, hold.change.as_ref()?))).map(|(hold, change)| {
+            let (moved, until, id) = (change.moved_percent(), hold.until, &hold.id);
+            format!(": the change moves {moved:.1} % of the buckets, held until {until:.0}; maglevc accept {id}")
+        });
+        format!("{node}: {} ({reason}){}", result.as_str(), hold.unwrap_or_default())
+    }
 }
 
 impl<'a> ProgramReports<'a> {
@@ -45,7 +58,8 @@ impl<'a> ProgramReports<'a> {
             match status.map(|status| (status.result, &*status.reason)) {
                 Some((ProgramResult::Programmed, _)) => reports.programmed += 1,
                 Some((result @ (ProgramResult::Held | ProgramResult::Failed), reason)) => {
-                    reports.failed.push(FailedNode { node: node.name, result, reason });
+                    let hold = digest.hold_of_change(inputs.name);
+                    reports.failed.push(FailedNode { node: node.name, result, reason, hold });
                 }
                 Some((ProgramResult::Pending, _)) | None => reports.waiting.push(node.name),
             }
@@ -66,11 +80,7 @@ pub fn set_programmed(
         let message = "no node runs maglevd, which would program VPP";
         conditions.set("Programmed", ConditionStatus::False, "NoNodes", message);
     } else if let Some(worst) = worst(&reports.failed) {
-        let failures: Vec<String> = reports
-            .failed
-            .iter()
-            .map(|FailedNode { node, result, reason }| format!("{node}: {} ({reason})", result.as_str()))
-            .collect();
+        let failures: Vec<String> = reports.failed.iter().map(FailedNode::describe).collect();
         let message = format!(
             "not programmed as specified on {} of {desired} nodes: {}",
             failures.len(),

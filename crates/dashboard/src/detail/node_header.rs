@@ -18,8 +18,7 @@ pub fn node_header(inputs: &Inputs) -> NodeHeader {
     };
     let (reporting, sync) = (inputs.reporting(), &view.sync);
     let suspect = [(view.health.suspect_v4, "ipv4"), (view.health.suspect_v6, "ipv6")];
-    let hold =
-        |hold: &maglev_model::change::RemovalHold| HoldDetail { removals: hold.removals, until: Time(hold.until) };
+    let hold = |hold: &maglev_model::change::SyncHold| HoldDetail { subject: hold.subject(), until: Time(hold.until) };
     let ready = version.map(|version| version.ready.clone());
     NodeHeader {
         pod: state.target.pod.as_ref().map(ToString::to_string).unwrap_or_default(),

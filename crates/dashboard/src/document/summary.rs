@@ -169,11 +169,12 @@ pub struct NodeHeader {
     pub(crate) flags: Flags,
 }
 
-/// Removals that are held.
+/// Removals, or a change of a Frontend, that are held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct HoldDetail {
-    pub(crate) removals: u32,
+    /// The held changes in words, such as `6 removals`.
+    pub(crate) subject: String,
     pub(crate) until: Time,
 }
 

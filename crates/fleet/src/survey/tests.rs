@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use super::*;
 use crate::{AgentTarget, CountersRead, LinkState};
 use maglev_model::{
-    change::{Problems, RemovalHold, Report, VipState, VppInfo},
+    change::{Problems, Report, SyncHold, VipState, VppInfo},
     config::{AdminState, Backend, Check, Frontend, MemberTarget, Pool, Standing},
     counters::{Counters, StatsSnapshot},
     fingerprint::Fingerprint,
@@ -219,7 +219,7 @@ fn rejected_held_and_failed_objects_are_counted_once() {
         node.view.problems.insert((Kind::Frontend, name("shop/web")), problems);
     }
     assert_eq!(counts(&nodes), [(Flag::Rejected, 1)]);
-    let hold = RemovalHold { id: "h".into(), removals: 6, until: Timestamp::UNIX_EPOCH };
+    let hold = SyncHold { id: "h".into(), removals: 6, change: None, until: Timestamp::UNIX_EPOCH };
     nodes[0].view.holds.insert("h".into(), hold);
     assert_eq!(counts(&nodes), [(Flag::Rejected, 2)]);
     nodes[1].view.reports.get_mut(&name("shop/web")).unwrap().result = ProgramResult::Failed;

@@ -64,5 +64,6 @@ pub fn frontend(entry: &Entry, vip: VipKey, standing: Standing) -> Frontend {
         on_backend_down: settings.map_or_else(OnBackendDown::default, |settings| settings.on_backend_down),
         table_length: settings.map_or(TableLength::DEFAULT, |settings| settings.table_length),
         path_probe: settings.and_then(|settings| settings.path_probe),
+        disruption: settings.and_then(|settings| settings.disruption),
     }
 }

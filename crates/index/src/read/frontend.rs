@@ -10,12 +10,12 @@ use crate::{
     members::{FrontendSettings, MemberRead},
 };
 use maglev_crd::{
-    Address, Encap, EncapType as Type, FrontendSpec, OnBackendDown, PathProbe, PathProbeMode, Pool, Port, Protocol,
-    SessionAffinity, TableLength,
+    Address, Disruption, Encap, EncapType as Type, FrontendSpec, OnBackendDown, PathProbe, PathProbeMode, Pool, Port,
+    Protocol, SessionAffinity, TableLength,
 };
 use maglev_model::{
     Name,
-    config::Kind,
+    config::{DisruptionBudget, Kind},
     path,
     problem::{Problem, Reason},
     vip::{Service, Weight},
@@ -69,7 +69,12 @@ fn settings(name: &Name, spec: &FrontendSpec) -> Result<FrontendSettings, Invali
         on_backend_down: spec.on_backend_down.into(),
         table_length,
         path_probe: path_probe(spec)?,
+        disruption: spec.disruption.map(disruption),
     })
+}
+
+fn disruption(spec: Disruption) -> DisruptionBudget {
+    DisruptionBudget { max_moved_percent: spec.max_moved_percent.into(), window: spec.window.get() }
 }
 
 /// The path can be probed where a SYN in a tunnel is answered: with a TCP port and GRE.
@@ -122,7 +127,7 @@ fn raw(name: &Name, undecoded: &Unreadable) -> FrontendRead {
     let spec = &undecoded.spec;
     let address = raw_address(spec);
     let service = raw_service(spec).filter(|_| spec.is_object());
-    let fields: [(_, super::FieldDecoder); 9] = [
+    let fields: [(_, super::FieldDecoder); 10] = [
         ("address", decodes_as::<Address>),
         ("protocol", decodes_as::<Protocol>),
         ("port", decodes_as::<Port>),
@@ -131,6 +136,7 @@ fn raw(name: &Name, undecoded: &Unreadable) -> FrontendRead {
         ("onBackendDown", decodes_as::<OnBackendDown>),
         ("tableLength", decodes_as::<TableLength>),
         ("pathProbe", decodes_as::<PathProbe>),
+        ("disruption", decodes_as::<Disruption>),
         ("pools", decodes_as::<Vec<Pool>>),
     ];
     let outcome = if address.is_some() && service.is_some() {

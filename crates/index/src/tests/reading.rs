@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::fixture::{IndexFixture, at, check, frontend, name, vip, with, without};
 use maglev_model::{
-    config::{Check, HttpMethod, Kind, Probe, StatusRange},
+    config::{Check, DisruptionBudget, HttpMethod, Kind, Probe, StatusRange},
     path::PathProbe,
     problem::Reason,
     vip::Encap,
@@ -193,4 +193,23 @@ fn path_is_probed_by_default_where_it_can_be() {
     ] {
         assert_eq!(read(spec.clone()), expected, "{spec}");
     }
+}
+
+#[test]
+fn disruption_budget_is_read_with_its_default() {
+    let read = |budget: Option<Value>| {
+        let good = vip("203.0.113.1", 80, &["a"]);
+        let spec = match budget {
+            Some(budget) => with(good, "disruption", budget),
+            None => good,
+        };
+        IndexFixture::new(vec![at("shop/a", "10.0.0.1"), frontend("shop/web", 1, &spec)])
+            .frontend("shop/web")
+            .disruption
+    };
+    let budget =
+        |max_moved_percent, seconds| Some(DisruptionBudget { max_moved_percent, window: Duration::from_secs(seconds) });
+    assert_eq!(read(None), None, "no limit by default");
+    assert_eq!(read(Some(json!({"maxMovedPercent": 25}))), budget(25, 60));
+    assert_eq!(read(Some(json!({"maxMovedPercent": 100, "window": "1h"}))), budget(100, 3600));
 }

@@ -39,13 +39,19 @@ impl Event {
                 known_numbers(visit, conf);
             }
             Self::SyncStart { scope } => scope.fields(visit),
-            Self::SyncDone { scope, counts, duration, .. } => {
+            Self::SyncDone { scope, counts, duration, flows, .. } => {
                 scope.fields(visit);
                 visit("vip-added", counts.vip_added.into());
                 visit("vip-removed", counts.vip_removed.into());
                 visit("as-added", counts.as_added.into());
                 visit("as-removed", counts.as_removed.into());
                 visit("as-weight-updated", counts.as_weight_updated.into());
+                if let Some(percent) = flows.buckets_moved {
+                    visit("buckets-moved", Value::Float(percent));
+                }
+                if let Some(flushed) = flows.flushed {
+                    visit("flows-flushed", flushed.into());
+                }
                 visit("duration-ms", milliseconds(*duration));
             }
             Self::VipAdded { vip, state } => {
@@ -81,7 +87,17 @@ impl Event {
             }
             Self::SyncHeld { hold } => {
                 visit("hold", (&*hold.id).into());
-                visit("removals", hold.removals.into());
+                match &hold.change {
+                    None => {
+                        visit("reason", "mass-removal".into());
+                        visit("removals", hold.removals.into());
+                    }
+                    Some(change) => {
+                        visit("reason", "disruption".into());
+                        visit("frontend", change.frontend.as_str().into());
+                        visit("moved-percent", Value::Float(change.moved_percent()));
+                    }
+                }
                 visit("until", format!("{:.0}", hold.until).into());
             }
             Self::SyncReleased { hold, by } => {

@@ -10,6 +10,7 @@ use crate::{
     actual::{Actual, ActualVip, VppVip},
     desired::Mismatch,
     table_change::{TableChange, TableSpec},
+    vip::VipKey,
 };
 
 /// The change of a VIP.
@@ -38,32 +39,47 @@ pub struct FlowChange {
 }
 
 impl AddressPlan {
+    /// The VIPs that the plan changes, as `actual` has them.
+    pub fn changed_vips(&self, actual: &Actual) -> Actual {
+        let changed: BTreeSet<VppVip> = self.steps().map(Step::vip).collect();
+        let vips = changed.into_iter().filter_map(|vip| Some((vip, actual.vips.get(&vip)?.clone()))).collect();
+        Actual { vips, weightless: actual.weightless }
+    }
+
     /// The effect of the plan on the flows of each VIP that it changes. `actual` is VPP's state before the plan.
     pub fn flow_changes(&self, actual: &Actual) -> BTreeMap<VppVip, FlowChange> {
-        let changed: BTreeSet<VppVip> = self.steps().map(Step::vip).collect();
-        let of_vip = |vip: &VppVip| actual.vips.get(vip).map(|state| (*vip, state.clone()));
-        let mut after = Actual { vips: changed.iter().filter_map(of_vip).collect(), weightless: actual.weightless };
-        let mut flushed: BTreeMap<VppVip, BTreeSet<IpAddr>> = BTreeMap::new();
-        for step in self.steps() {
-            after.apply(step);
-            if let Step::RemoveAs { address, flush: true, .. } | Step::SetWeight { address, flush: true, .. } = step {
-                flushed.entry(step.vip()).or_default().insert(*address);
-            }
-        }
-        let change = |vip: VppVip| {
-            let (before, after) = (actual.vips.get(&vip), after.vips.get(&vip));
-            let recreated = vip.key().and_then(|key| self.recreates.get(&key)).copied();
-            let kind = match (before, after, recreated) {
-                (_, _, Some(mismatch)) => VipChange::Recreated(mismatch),
-                (None, _, None) => VipChange::Added,
-                (Some(_), None, None) => VipChange::Removed,
-                (Some(_), Some(_), None) => VipChange::Updated,
-            };
-            let flushed = flushed.get(&vip).cloned().unwrap_or_default();
-            (vip, FlowChange { vip: kind, table: table_change(before, after), flushed })
-        };
-        changed.into_iter().map(change).collect()
+        flow_changes(self.steps(), &self.recreates, &self.changed_vips(actual))
     }
+}
+
+/// The effect of `steps`, in order, on the flows of each VIP that they change. `before` has these VIPs as they were before;
+/// `recreates` are the VIPs that the steps remove and add again.
+pub fn flow_changes<'s>(
+    steps: impl IntoIterator<Item = &'s Step>,
+    recreates: &BTreeMap<VipKey, Mismatch>,
+    before: &Actual,
+) -> BTreeMap<VppVip, FlowChange> {
+    let mut after = before.clone();
+    let mut flushed: BTreeMap<VppVip, BTreeSet<IpAddr>> = BTreeMap::new();
+    for step in steps {
+        after.apply(step);
+        let flushed = flushed.entry(step.vip()).or_default();
+        if let Step::RemoveAs { address, flush: true, .. } | Step::SetWeight { address, flush: true, .. } = step {
+            flushed.insert(*address);
+        }
+    }
+    let change = |(vip, flushed): (VppVip, BTreeSet<IpAddr>)| {
+        let (before, after) = (before.vips.get(&vip), after.vips.get(&vip));
+        let recreated = vip.key().and_then(|key| recreates.get(&key)).copied();
+        let kind = match (before, after, recreated) {
+            (_, _, Some(mismatch)) => VipChange::Recreated(mismatch),
+            (None, _, None) => VipChange::Added,
+            (Some(_), None, None) => VipChange::Removed,
+            (Some(_), Some(_), None) => VipChange::Updated,
+        };
+        (vip, FlowChange { vip: kind, table: table_change(before, after), flushed })
+    };
+    flushed.into_iter().map(change).collect()
 }
 
 /// The change of the table of a VIP; `None` if the length of a table is unknown.
@@ -82,7 +98,7 @@ mod tests {
     use crate::{
         actual::{ActualAs, ActualEncap},
         name::Name,
-        vip::{Encap, Service, TableLength, VipKey, Weight},
+        vip::{Encap, Service, TableLength, Weight},
     };
 
     const VIP: VipKey =

@@ -73,7 +73,7 @@ fn effective_weights_follow_health_and_kept_weights() {
 
 #[test]
 fn disconnect_drops_the_state_of_vpp_and_keeps_holds() {
-    let held = RemovalHold { id: "h".into(), removals: 6, until: at(99) };
+    let held = SyncHold { id: "h".into(), removals: 6, change: None, until: at(99) };
     let mut view = view(connected(4).into_iter().chain([Change::Held(held)]));
     assert_eq!(view.vpp.as_ref().map(|vpp| (vpp.since, vpp.vips.len())), Some((at(1), 1)));
     view.apply(&Change::VppDisconnected, at(9));

@@ -5,11 +5,13 @@ use std::{collections::HashMap, sync::Arc};
 use super::{
     Malformed,
     enums::read_reason,
-    scalar::{number, port, read_address, read_optional_address, text},
+    scalar::{duration, number, port, read_address, read_duration, read_optional_address, text},
 };
 use crate::proto::{self, backend as wire};
 use maglev_model::{
-    config::{Backend, Check, Frontend, HealthCheck, Member, MemberTarget, OnBackendDown, Pool, Standing},
+    config::{
+        Backend, Check, DisruptionBudget, Frontend, HealthCheck, Member, MemberTarget, OnBackendDown, Pool, Standing,
+    },
     name::Name,
     path::PathProbe,
     problem::Problem,
@@ -91,6 +93,7 @@ impl Resolver {
             on_backend_down: if keep { OnBackendDown::Keep } else { OnBackendDown::Flush },
             table_length: TableLength::new(length).ok_or_else(|| Malformed::new("table_length", length.to_string()))?,
             path_probe: frontend.path_probe.map(PathProbe::try_from).transpose()?,
+            disruption: frontend.disruption.map(DisruptionBudget::try_from).transpose()?,
         }))
     }
 
@@ -132,7 +135,7 @@ impl From<&Backend> for proto::Backend {
 impl From<&Frontend> for proto::Frontend {
     fn from(frontend: &Frontend) -> Self {
         let Frontend { name, revision, vip, standing, pools, encap, sticky, .. } = frontend;
-        let Frontend { on_backend_down, table_length, path_probe, .. } = frontend;
+        let Frontend { on_backend_down, table_length, path_probe, disruption, .. } = frontend;
         let (standing, problem) = match standing {
             Standing::Serving => (proto::Standing::Serving, None),
             Standing::Held(problem) => (proto::Standing::Held, Some(problem.into())),
@@ -151,7 +154,23 @@ impl From<&Frontend> for proto::Frontend {
             keep_flows_on_backend_down: *on_backend_down == OnBackendDown::Keep,
             table_length: table_length.get().into(),
             path_probe: path_probe.map(Into::into),
+            disruption: disruption.map(Into::into),
         }
+    }
+}
+
+impl From<DisruptionBudget> for proto::DisruptionBudget {
+    fn from(DisruptionBudget { max_moved_percent, window }: DisruptionBudget) -> Self {
+        Self { max_moved_percent: max_moved_percent.into(), window: duration(window) }
+    }
+}
+
+impl TryFrom<proto::DisruptionBudget> for DisruptionBudget {
+    type Error = Malformed;
+
+    fn try_from(budget: proto::DisruptionBudget) -> Result<Self, Malformed> {
+        let max_moved_percent = number(budget.max_moved_percent, "max_moved_percent")?;
+        Ok(Self { max_moved_percent, window: read_duration(budget.window, "window")? })
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 use crate::{proto, weights};
 use maglev_model::{
     actual::{ActualConf, VppVip},
-    change::{RemovalHold, Report, VppInfo},
+    change::{Report, SyncHold, VppInfo},
     config::{Frontend, NodeConfig},
     health::BackendHealth,
     name::Name,
@@ -146,7 +146,7 @@ pub fn read_state(state: proto::State) -> Result<View, Malformed> {
     view.health.suspect_v6 = state.suspect_ipv6;
     view.health.paths = read_paths(state.paths)?;
     view.vpp = state.vpp.map(VppView::try_from).transpose()?;
-    let hold = |hold: proto::Hold| RemovalHold::try_from(hold).map(|hold| (Arc::clone(&hold.id), hold));
+    let hold = |hold: proto::Hold| SyncHold::try_from(hold).map(|hold| (Arc::clone(&hold.id), hold));
     view.holds = state.holds.into_iter().map(hold).collect::<Result<_, _>>()?;
     view.sync = state.sync.unwrap_or_default().try_into()?;
     Ok(view)

@@ -11,8 +11,9 @@ use super::{
 };
 use crate::proto;
 use maglev_model::{
+    Name,
     actual::{Actual, ActualAs, ActualConf, ActualEncap, ActualVip, LbDump, VppVip},
-    change::{RemovalHold, VipState, VppInfo},
+    change::{HeldChange, SyncHold, VipState, VppInfo},
 };
 
 impl From<&VppInfo> for proto::VppInfo {
@@ -181,16 +182,25 @@ pub fn read_dump(dump: proto::GetVppLbStateResponse) -> Result<LbDump, Malformed
     Ok(LbDump { at, conf, actual })
 }
 
-impl From<&RemovalHold> for proto::Hold {
-    fn from(RemovalHold { id, removals, until }: &RemovalHold) -> Self {
-        Self { id: id.to_string(), removals: *removals, until: Some(time(*until)) }
+impl From<&SyncHold> for proto::Hold {
+    fn from(SyncHold { id, removals, change, until }: &SyncHold) -> Self {
+        let change = change.as_ref().map(|change| proto::HeldChange {
+            frontend: change.frontend.to_string(),
+            moved_permille: change.moved_permille.into(),
+        });
+        Self { id: id.to_string(), removals: *removals, change, until: Some(time(*until)) }
     }
 }
 
-impl TryFrom<proto::Hold> for RemovalHold {
+impl TryFrom<proto::Hold> for SyncHold {
     type Error = Malformed;
 
     fn try_from(hold: proto::Hold) -> Result<Self, Malformed> {
-        Ok(Self { id: hold.id.into(), removals: hold.removals, until: read_time(hold.until, "until")? })
+        let change = |change: proto::HeldChange| {
+            let moved_permille = number(change.moved_permille, "moved_permille")?;
+            Ok(HeldChange { frontend: Name::from(&*change.frontend), moved_permille })
+        };
+        let change = hold.change.map(change).transpose()?;
+        Ok(Self { id: hold.id.into(), removals: hold.removals, change, until: read_time(hold.until, "until")? })
     }
 }

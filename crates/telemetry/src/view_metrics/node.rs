@@ -31,7 +31,7 @@ const FOREIGN_VIPS: MetricSpec = MetricSpec::gauge(
 const HOLDS: MetricSpec = MetricSpec::gauge(
     "maglev_vpp_lbsync_holds",
     &[],
-    "Holds of removals, made because many removals were due at once.",
+    "Holds of mass removals, and of changes beyond the disruption budget of a Frontend.",
 );
 const HELD_REMOVALS: MetricSpec =
     MetricSpec::gauge("maglev_vpp_lbsync_held_removals", &[], "VIPs and application servers whose removal is held.");

@@ -7,7 +7,7 @@ use super::*;
 use crate::{Bus, BusOptions};
 use maglev_model::{
     actual::VppVip,
-    change::{Change, ConfigDelta, Problems, RemovalHold, Report, VipState, VppInfo},
+    change::{Change, ConfigDelta, Problems, Report, SyncHold, VipState, VppInfo},
     config::{AdminState, Backend, Check, Frontend, Kind, Member, Pool},
     event::{Event, Events, FrontendState, Level, ProgramResult},
     fingerprint::Fingerprint,
@@ -240,8 +240,8 @@ async fn problems_holds_and_foreign_vips_are_counted() {
         let state = VipState { servers: Arc::new(BTreeMap::new()), ..VipState::default() };
         events.emit_change(Change::Vip(vip, Some(state)));
         events.emit_change(Change::Foreign(vip));
-        events.emit_change(Change::Held(RemovalHold { id: "1".into(), removals: 5, until: Timestamp::MAX }));
-        events.emit_change(Change::Held(RemovalHold { id: "2".into(), removals: 7, until: Timestamp::MAX }));
+        events.emit_change(Change::Held(SyncHold { id: "1".into(), removals: 5, change: None, until: Timestamp::MAX }));
+        events.emit_change(Change::Held(SyncHold { id: "2".into(), removals: 7, change: None, until: Timestamp::MAX }));
         events.emit_change(Change::Synced(3));
     })
     .await;

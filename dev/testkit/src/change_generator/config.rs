@@ -6,9 +6,9 @@ use maglev_model::{
     body_pattern::BodyPattern,
     change::{ConfigDelta, Problems},
     config::{
-        AdminState, Backend, Check, Config, ForeignVips, Frontend, HeaderValue, HealthCheck, Http, HttpMethod, Kind,
-        Member, MemberTarget, NodeConfig, OnBackendDown, Pool, Probe, ProbeConf, Standing, StatusRange, SyncConf, Tls,
-        VppConf,
+        AdminState, Backend, Check, Config, DisruptionBudget, ForeignVips, Frontend, HeaderValue, HealthCheck, Http,
+        HttpMethod, Kind, Member, MemberTarget, NodeConfig, OnBackendDown, Pool, Probe, ProbeConf, Standing,
+        StatusRange, SyncConf, Tls, VppConf,
     },
     name::Name,
     path::{PathMode, PathProbe},
@@ -168,7 +168,12 @@ impl ChangeGenerator {
             on_backend_down: if self.rng.bool() { OnBackendDown::Flush } else { OnBackendDown::Keep },
             table_length: TableLength::new(256 << self.rng.u32(..8)).expect("a power of two in the range"),
             path_probe: self.some(Self::path_probe),
+            disruption: self.some(Self::disruption),
         })
+    }
+
+    fn disruption(&mut self) -> DisruptionBudget {
+        DisruptionBudget { max_moved_percent: self.rng.u8(1..=100), window: self.duration() }
     }
 
     fn path_probe(&mut self) -> PathProbe {

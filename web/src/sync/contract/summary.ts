@@ -97,9 +97,10 @@ export interface NodeHeader {
   readonly flags: readonly Flag[];
 }
 
-/** Removals that are held. */
+/** Removals, or a change of a Frontend, that are held. */
 export interface HoldDetail {
-  readonly removals: number;
+  /** The held changes in words, such as `6 removals`. */
+  readonly subject: string;
   readonly until: Time;
 }
 

@@ -68,7 +68,8 @@ export type ProblemReason =
   | "StateNotWritable"
   | "VppRefused"
   | "WarmingUp"
-  | "RemovalHeld";
+  | "RemovalHeld"
+  | "DisruptionHeld";
 
 /** A kind of problem; a count that can be used as a filter. */
 export type Flag =

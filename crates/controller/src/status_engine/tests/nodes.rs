@@ -10,7 +10,7 @@ use maglev_crd::Capability;
 use maglev_kube::cluster_watch::BoundPod;
 use maglev_model::{
     actual::{Actual, ActualConf},
-    change::{Change, ConfigDelta, Problems, RemovalHold, VipState},
+    change::{Change, ConfigDelta, Problems, SyncHold, VipState},
     config::Kind,
     event::ProgramResult,
     problem::{Problem, Reason},
@@ -73,7 +73,7 @@ fn maglev_node_shows_failing_frontends_suspicion_and_holds() {
     let mut scene = Scene::programmed(&["a"]);
     scene.report_program("a", "shop/web", ProgramResult::Failed, "NoSourceAddress");
     scene.apply_change("a", Change::Suspect(Family::V4, true));
-    let hold = RemovalHold { id: "h-1".into(), removals: 7, until: scene.now.wall };
+    let hold = SyncHold { id: "h-1".into(), removals: 7, change: None, until: scene.now.wall };
     scene.apply_change("a", Change::Held(hold));
     scene.reconcile();
     let status = scene.node_status("a");

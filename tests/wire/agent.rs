@@ -5,6 +5,7 @@ mod chaos;
 mod clocks;
 mod configuration;
 mod disruption;
+mod drain;
 mod drift;
 pub mod fixture;
 mod flush;

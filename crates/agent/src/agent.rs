@@ -12,12 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     dataplane::VppConnector,
+    drains::{DrainInputs, Drains},
     handle::{self, AgentHandle, SyncRefused},
     inputs::Affected,
     options::{AgentError, AgentOptions},
     owned_vips::OwnedVips,
     session_manager::{ManagerEvent, SessionManager},
     state::AgentState,
+    stats::Publication,
     status::{AgentStatus, Watchdog},
     turn_budget::TurnBudget,
     warmup::Gate,
@@ -34,6 +36,8 @@ pub struct Agent {
     health_rx: watch::Receiver<HealthSnapshot>,
     state: AgentState,
     sessions: SessionManager,
+    drains: Drains,
+    stats_rx: watch::Receiver<Publication>,
     status: watch::Sender<AgentStatus>,
     ready: watch::Sender<Result<(), String>>,
     watchdog: Arc<Watchdog>,
@@ -72,6 +76,8 @@ impl Agent {
         let (handle, requests_rx) = handle::channel();
         Self {
             state: AgentState::new(events.clone(), owned_vips, &options, connector.stats()),
+            drains: Drains::new(events.clone(), options.clock, connector.frequent_readings()),
+            stats_rx: connector.stats(),
             sessions: SessionManager::new(connector, events, &options),
             options,
             config_rx,
@@ -133,6 +139,7 @@ impl Agent {
                 }
                 let due = self.state.holds_due(now);
                 self.sessions.enqueue(due);
+                self.update_drains(now);
                 let worked = self.work(now);
                 self.state.publish_holds(now);
                 self.publish_status();
@@ -172,8 +179,8 @@ impl Agent {
         let mut timer = now + Duration::from_secs(5);
         let warm = self.state.warmup.next(now, &self.state.sync_conf());
         let (removals, session) = (self.state.mass_removals.next_timer(), self.sessions.next_timer());
-        let changes = self.state.disruption.next_timer();
-        for at in [self.config_due, warm, removals, changes, session, self.next_save()].into_iter().flatten() {
+        let (changes, drains) = (self.state.disruption.next_timer(), self.drains.next_timer());
+        for at in [self.config_due, warm, removals, changes, session, drains, self.next_save()].into_iter().flatten() {
             timer = timer.min(at);
         }
         tokio::select! {
@@ -188,6 +195,16 @@ impl Agent {
             // Each iteration processes one event and plans one slice, so neither delays the other.
             () = ready(()), if worked => Wake::Turn,
             () = sleep_until(timer) => Wake::Turn,
+        }
+    }
+
+    /// Evaluates the drains if it is time, and has the flushes of their deadlines planned.
+    fn update_drains(&mut self, now: Instant) {
+        if self.drains.next_timer().is_some_and(|at| now >= at) {
+            let (vpp, stats) = (self.sessions.read_back(), self.stats_rx.borrow().clone());
+            let inputs = DrainInputs { inputs: &self.state.inputs, vpp, stats };
+            let to_plan = self.drains.update(now, &inputs, &mut self.state.flushes);
+            self.sessions.enqueue(to_plan);
         }
     }
 
@@ -232,6 +249,7 @@ impl Agent {
     fn take_config(&mut self, now: Instant) {
         let Some(config) = self.config_rx.borrow_and_update().clone() else { return };
         self.state.warmup.listed(now);
+        self.drains.set_config(&config, now);
         let affected = self.state.inputs.set_config(config);
         self.state.forget(&affected);
         self.state.recreates.forget(&affected.addresses);

@@ -6,6 +6,8 @@
 //! ```
 
 use std::{
+    collections::BTreeMap,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -18,7 +20,7 @@ use tokio::sync::watch;
 
 use super::stats::{Publication, Publisher, PublisherOptions, SharedTotals};
 use maglev_model::{
-    actual::{Actual, ActualConf},
+    actual::{Actual, ActualConf, VppVip},
     event::Events,
     plan::Step,
 };
@@ -72,6 +74,16 @@ pub struct SessionEnd {
     pub expired: bool,
 }
 
+/// An upper bound of the tracked flows of each application server. Absent where VPP does not report it.
+pub type ServerFlows = BTreeMap<VppVip, BTreeMap<IpAddr, u32>>;
+
+/// VPP's state as of one moment.
+#[derive(Clone, Debug, Default)]
+pub struct VppReading {
+    pub actual: Actual,
+    pub flows: ServerFlows,
+}
+
 /// A reply to come.
 pub type ReplyFuture<T> = BoxFuture<'static, Result<T, DataplaneError>>;
 
@@ -81,6 +93,7 @@ pub struct VppConnector {
     api_socket: PathBuf,
     events: Events,
     publication: PublisherOptions,
+    frequent_tx: watch::Sender<bool>,
     conf_cache: ConfCache,
     messages: vpp::Metrics,
     dial: Dial,
@@ -89,16 +102,19 @@ pub struct VppConnector {
 impl VppConnector {
     /// A connector to the VPP that listens on `api_socket`.
     pub fn new(api_socket: &Path, events: Events) -> Self {
+        let frequent_tx = watch::Sender::new(false);
         let publication = PublisherOptions {
             socket: None,
             interval: STATS_INTERVAL,
             totals: SharedTotals::default(),
             publication_tx: Arc::default(),
+            frequent_rx: frequent_tx.subscribe(),
         };
         Self {
             api_socket: api_socket.to_owned(),
             events,
             publication,
+            frequent_tx,
             conf_cache: ConfCache::default(),
             messages: vpp::Metrics::default(),
             dial: Dial::default(),
@@ -135,6 +151,11 @@ impl VppConnector {
     /// The counters of the connected VPP; `None` without a session.
     pub fn stats(&self) -> watch::Receiver<Publication> {
         self.publication.publication_tx.subscribe()
+    }
+
+    /// A switch for readings of the counters every second, beside those of the interval.
+    pub fn frequent_readings(&self) -> watch::Sender<bool> {
+        self.frequent_tx.clone()
     }
 
     /// Connects. Each reply must arrive within `deadline` of the previous one.
@@ -186,12 +207,16 @@ impl Dataplane {
     }
 
     /// Reads all VIPs and application servers, as of one moment between two steps.
-    pub fn read(&self) -> ReplyFuture<Actual> {
+    pub fn read(&self) -> ReplyFuture<VppReading> {
         let (read, indexes) = (self.lb.read_all(), self.publisher.indexes());
         reply(async move {
             let reading = read.await?;
             indexes.update(&reading);
-            Ok(reading.actual)
+            let flows = reading.servers.into_iter().map(|(vip, servers)| {
+                let flows = servers.into_iter().filter_map(|(address, text)| Some((address, text.flows?)));
+                (vip, flows.collect())
+            });
+            Ok(VppReading { flows: flows.collect(), actual: reading.actual })
         })
     }
 

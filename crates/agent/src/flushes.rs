@@ -28,6 +28,10 @@ struct ServerState {
     flushes: bool,
     /// VPP may hold flows that were pinned to the server since its last flush.
     has_flows: bool,
+    /// The server was flushed at weight 0, and has had no other weight since.
+    flushed: bool,
+    /// The flows of the paused server are to be flushed, although its condition does not flush.
+    requested: bool,
 }
 
 impl ServerState {
@@ -37,6 +41,9 @@ impl ServerState {
             self.known = Some(condition);
         }
         self.flushes = condition.flushes(on_backend_down);
+        let at_zero = in_vpp == Some(0);
+        self.flushed &= at_zero;
+        self.requested &= at_zero && condition == BackendCondition::Paused;
         let Some(weight) = in_vpp else {
             self.has_flows = false;
             return;
@@ -51,7 +58,15 @@ impl ServerState {
     }
 
     fn is_pending(&self) -> bool {
-        self.flushes && self.has_flows
+        self.flushes && self.has_flows || self.requested
+    }
+
+    fn record_weight(&mut self, weight: Weight, flush: bool) {
+        if weight > Weight::ZERO {
+            (self.has_flows, self.flushed, self.requested) = (true, false, false);
+        } else if flush {
+            (self.has_flows, self.flushed, self.requested) = (false, true, false);
+        }
     }
 }
 
@@ -86,25 +101,38 @@ impl Flushes {
         servers.filter(|(_, (_, state))| state.is_pending()).map(|(vip, (server, _))| (vip, *server)).collect()
     }
 
+    /// Requests that the flows of a server be flushed once. The request ends with the flush, and without one if the server
+    /// is not paused at weight 0 any more.
+    pub fn request(&mut self, vip: VipKey, server: IpAddr) {
+        if let Some(server) = self.0.get_mut(&vip).and_then(|servers| servers.get_mut(&server)) {
+            server.requested = true;
+        }
+    }
+
+    /// True if the server was flushed at weight 0, and has had no other weight since.
+    pub fn is_flushed(&self, vip: VipKey, server: IpAddr) -> bool {
+        self.0.get(&vip).and_then(|servers| servers.get(&server)).is_some_and(|server| server.flushed)
+    }
+
     /// Records a step that VPP replied to with 0: a flush ends a pending flush, and a weight above 0 admits flows again.
     pub fn record_step(&mut self, step: &Step) {
-        let (vip, address, has_flows) = match step {
-            Step::SetWeight { vip, address, flush: true, to, .. }
+        let (vip, address, weight, flush) = match step {
+            Step::SetWeight { vip, address, to, flush, .. } => (Some(*vip), address, *to, *flush),
             // An added server is flushed as well.
-            | Step::AddAs { vip, address, weight: to, .. } => (Some(*vip), address, *to > Weight::ZERO),
-            Step::SetWeight { vip, address, to, .. } if *to > Weight::ZERO => (Some(*vip), address, true),
-            Step::RemoveAs { vip, address, flush: true, .. } => (vip.key(), address, false),
-            _ => return,
+            Step::AddAs { vip, address, weight, .. } => (Some(*vip), address, *weight, true),
+            Step::RemoveAs { vip, address, flush: true, .. } => (vip.key(), address, Weight::ZERO, true),
+            Step::RemoveAs { .. } | Step::AddVip { .. } | Step::RemoveVip { .. } => return,
         };
         if let Some(server) = vip.and_then(|vip| self.0.get_mut(&vip)?.get_mut(address)) {
-            server.has_flows = has_flows;
+            server.record_weight(weight, flush);
+            server.flushed &= matches!(step, Step::SetWeight { .. });
         }
     }
 
     /// Drops all pending flushes: a restarted VPP has no flows.
     pub fn clear(&mut self) {
         for server in self.0.values_mut().flat_map(BTreeMap::values_mut) {
-            server.has_flows = false;
+            (server.has_flows, server.flushed, server.requested) = (false, false, false);
         }
     }
 

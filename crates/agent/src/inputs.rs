@@ -159,6 +159,14 @@ impl Inputs {
         frontends.filter(move |frontend| frontend.vip == *vip)
     }
 
+    /// The VIPs of the Frontends that name `backend` in a pool, without those of withdrawn Frontends.
+    pub fn vips_of_backend(&self, backend: &Name) -> impl Iterator<Item = VipKey> {
+        let claimants =
+            self.backends.users(backend).filter_map(|(address, name)| self.by_address.get(address)?.get(name));
+        let served = claimants.filter(|claimant| !matches!(claimant.frontend.standing, Standing::Withdrawn(_)));
+        served.map(|claimant| claimant.frontend.vip)
+    }
+
     /// The Frontends of `address` with their weights, given VPP's state `actual`.
     pub fn views(&self, address: IpAddr, actual: Option<&Actual>) -> Vec<VipView> {
         self.claimants_on(address).map(|claimant| self.view(claimant, actual)).collect()

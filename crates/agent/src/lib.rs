@@ -14,6 +14,7 @@ mod agent;
 mod conf;
 mod dataplane;
 mod disruption_guard;
+mod drains;
 mod flow_accounting;
 mod flushes;
 mod handle;

@@ -12,7 +12,7 @@ use super::{
     dataplane::{Dataplane, DataplaneError, SessionEnd, VppConnector},
     lock::{AgentLock, LockError},
     state::AgentState,
-    sync_session::{Intervals, SessionEvent, SyncSession},
+    sync_session::{Intervals, ReadBack, SessionEvent, SyncSession},
     turn_budget::TurnBudget,
 };
 use maglev_model::{
@@ -102,6 +102,11 @@ impl SessionManager {
 
     pub fn actual(&self) -> Option<&Actual> {
         self.session().and_then(SyncSession::actual)
+    }
+
+    /// VPP's state; `None` without a session and before its first dump.
+    pub fn read_back(&self) -> Option<ReadBack<'_>> {
+        self.session().and_then(SyncSession::read_back)
     }
 
     fn session(&self) -> Option<&SyncSession> {

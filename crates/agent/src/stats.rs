@@ -48,6 +48,8 @@ pub struct PublisherOptions {
     pub interval: Duration,
     pub totals: SharedTotals,
     pub publication_tx: Arc<PublicationSender>,
+    /// True while the counters are to be read every second.
+    pub frequent_rx: watch::Receiver<bool>,
 }
 
 impl Publisher {

@@ -8,6 +8,7 @@ mod garbage;
 mod global_conf;
 mod pass;
 mod planning;
+mod read_back;
 mod replies;
 mod retries;
 mod work_queue;
@@ -27,12 +28,13 @@ use futures::{
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+pub use self::read_back::ReadBack;
 use self::{
     confirmation::Confirmations, garbage::GarbageSchedule, global_conf::ConfWrite, pass::Pass, retries::RetrySchedule,
     work_queue::WorkQueue,
 };
 use super::{
-    dataplane::{Dataplane, DataplaneError, ReplyFuture, SessionEnd},
+    dataplane::{Dataplane, DataplaneError, ReplyFuture, ServerFlows, SessionEnd, VppReading},
     plan_job::{FinishedJob, RequestCounter},
     state::AgentState,
     turn_budget::TurnBudget,
@@ -97,12 +99,14 @@ pub struct SyncSession {
 pub struct CachedVppState {
     conf: ActualConf,
     actual: Actual,
+    /// Tracked flows, as of the dump.
+    flows: ServerFlows,
     /// Number of the dump request; the dump includes the effects of steps with lower numbers.
     number: u64,
 }
 
 struct PendingDump {
-    reply: BoxFuture<'static, Result<(Arc<LbDump>, Actual), DataplaneError>>,
+    reply: BoxFuture<'static, Result<(Arc<LbDump>, VppReading), DataplaneError>>,
     number: u64,
     reason: DumpReason,
     /// Steps sent after the dump request and acknowledged before its reply.
@@ -123,7 +127,7 @@ pub enum SessionEvent {
     /// The session ended.
     Closed(SessionEnd),
     /// The reply to a dump request.
-    Dump(Result<(Arc<LbDump>, Actual), DataplaneError>),
+    Dump(Result<(Arc<LbDump>, VppReading), DataplaneError>),
     /// VPP replied to all steps of a plan.
     JobFinished(Box<FinishedJob>),
     /// The result of a ping.
@@ -302,13 +306,13 @@ impl SyncSession {
         }
         if let Some(reason) = self.dump_due.take() {
             let number = self.counter.next();
-            let (conf, actual) = (self.dataplane.conf(), self.dataplane.read());
+            let (conf, reading) = (self.dataplane.conf(), self.dataplane.read());
             // In a separate task: parsing thousands of servers must not delay a health transition.
             let clock = state.clock;
             let read = tokio::spawn(async move {
-                let (conf, actual) = (conf.await?, actual.await?);
-                let dump = Arc::new(LbDump { at: clock(), conf, actual: actual.clone() });
-                Ok((dump, actual))
+                let (conf, reading) = (conf.await?, reading.await?);
+                let dump = Arc::new(LbDump { at: clock(), conf, actual: reading.actual.clone() });
+                Ok((dump, reading))
             });
             let read = AbortOnDropHandle::new(read);
             let failed = |error: tokio::task::JoinError| Err(DataplaneError::Unanswered(format!("read: {error}")));
@@ -321,11 +325,11 @@ impl SyncSession {
     pub fn dump_received(
         &mut self,
         state: &mut AgentState,
-        reply: Result<(Arc<LbDump>, Actual), DataplaneError>,
+        reply: Result<(Arc<LbDump>, VppReading), DataplaneError>,
         now: Instant,
     ) {
         let Some(pending_dump) = self.pending_dump.take() else { return };
-        let (dump, mut actual) = match reply {
+        let (dump, VppReading { mut actual, flows }) = match reply {
             Ok(read) => read,
             // The end of the session is a separate event.
             Err(DataplaneError::Closed(_)) => return,
@@ -344,7 +348,7 @@ impl SyncSession {
         for step in &pending_dump.since {
             actual.apply(step);
         }
-        let before = self.cached.replace(CachedVppState { conf, actual, number: pending_dump.number });
+        let before = self.cached.replace(CachedVppState { conf, actual, flows, number: pending_dump.number });
         self.publish_vpp_state(state, before.as_ref());
         self.warn_unreadable(state);
         self.write_conf(state, now);

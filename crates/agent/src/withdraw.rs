@@ -97,7 +97,7 @@ pub async fn withdraw(
     let lock = AgentLock::try_take(&options.api_socket, &holder).map_err(WithdrawError::Lock)?;
     let owned_vips = OwnedVips::load(&options.api_socket).map_err(WithdrawError::OwnedVips)?;
     let dataplane = connector.connect(options.deadline).await.map_err(WithdrawError::Vpp)?;
-    let actual = dataplane.read().await.map_err(WithdrawError::Vpp)?;
+    let actual = dataplane.read().await.map_err(WithdrawError::Vpp)?.actual;
 
     let mut state = AgentState::new(events, owned_vips, options, watch::Sender::default().subscribe());
     let listed = state.owned_vips().len();

@@ -2,11 +2,13 @@
 
 use super::{
     conditions::{ConditionStatus, Conditions, StatusRevision, list_names, to_count, to_time, with_reason},
+    drained::{DRAINED, set_drained},
     node_counts::NodeCounts,
 };
 use maglev_crd::{AddressPolicyStatus, BackendState, BackendStatus, HealthCheckStatus, LoadBalancerConfigStatus};
 use maglev_index::PolicyCounts;
 use maglev_model::{
+    drain::DrainSummary,
     health,
     problem::{Problem, Reason},
 };
@@ -42,10 +44,11 @@ pub fn health_check(problems: &[Problem], old: &HealthCheckStatus, revision: Sta
     }
 }
 
-/// The status of a Backend. `counts` is `None` if its spec is unreadable.
+/// The status of a Backend. `counts` is `None` if its spec is unreadable, `drain` unless it is paused or disabled.
 pub fn backend(
     problems: &[Problem],
     counts: Option<&NodeCounts>,
+    drain: Option<&DrainSummary>,
     old: &BackendStatus,
     revision: StatusRevision,
 ) -> BackendStatus {
@@ -64,8 +67,11 @@ pub fn backend(
         let message = "the spec is unreadable, so its references are not known";
         conditions.set("ResolvedRefs", ConditionStatus::Unknown, "Unreadable", message);
     }
+    if let Some(drain) = drain {
+        set_drained(drain, &mut conditions);
+    }
     conditions.set_true_if("PolicyViolation", &with_reason(problems, &[Reason::PolicyViolation]));
-    let order = ["Accepted", "ResolvedRefs", "Ready", "PolicyViolation"];
+    let order = ["Accepted", "ResolvedRefs", "Ready", DRAINED, "PolicyViolation"];
     let conditions = conditions.finish(&["Accepted", "ResolvedRefs"], &order);
     let new = BackendStatus { observed_generation: Some(revision.generation), conditions, ..BackendStatus::default() };
     let only_inherited = |counts: &&NodeCounts| counts.reporting == 0 && counts.inherited > 0 && old.state.is_some();

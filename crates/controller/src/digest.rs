@@ -15,6 +15,7 @@ use maglev_model::{
     actual::{ActualVip, VppVip},
     change::{Change, Report, SyncHold, VipState, VppInfo},
     config::{Backend, Frontend, Kind, Revision},
+    drain::Drain,
     event::{FrontendState, ProgramResult},
     fingerprint::Fingerprint,
     health::{BackendHealth, BackendState, ProbeCode},
@@ -36,6 +37,7 @@ pub struct Digest {
     /// Hashes of the servers of each VIP. Only their number is used.
     vips: OrdMap<VppVip, Arc<[u32]>>,
     paths: OrdMap<PathKey, PathState>,
+    drains: OrdMap<Name, Drain>,
     suspect: [bool; 2],
     vpp: Option<Vpp>,
     holds: OrdMap<Arc<str>, SyncHold>,
@@ -155,6 +157,11 @@ impl Digest {
     /// The probed paths of the Frontend `name`: Backends and states.
     pub(crate) fn paths(&self, name: &Name) -> impl Iterator<Item = (&Name, PathState)> {
         PathKey::of_frontend(&self.paths, name).map(|(key, state)| (&key.backend, *state))
+    }
+
+    /// The drain of the Backend `name`, whatever its generation.
+    pub(crate) fn drain(&self, name: &Name) -> Option<&Drain> {
+        self.drains.get(name)
     }
 
     /// True while the probe path of `family` is suspect.
@@ -330,6 +337,7 @@ impl Fold for Digest {
         };
         self.frontends = names.map(|name| (name.clone(), report(name))).collect();
         self.paths = view.health.paths.iter().map(|(key, health)| (key.clone(), health.state)).collect();
+        self.drains.clone_from(&view.drains);
         self.suspect = [view.health.suspect_v4, view.health.suspect_v6];
         if let Some(vpp) = &view.vpp {
             let weightless = vpp.conf.is_some().then_some(vpp.weightless);
@@ -346,6 +354,8 @@ impl Fold for Digest {
         match change {
             Change::Health(name, health) => self.set_health(name, health.as_ref()),
             Change::Path(key, health) => self.set_path(key, health.as_ref().map(|health| health.state)),
+            Change::Drain(name, Some(drain)) => drop(self.drains.insert(name.clone(), drain.clone())),
+            Change::Drain(name, None) => drop(self.drains.remove(name)),
             Change::Suspect(family, active) => self.suspect[usize::from(*family == Family::V6)] = *active,
             Change::Frontend(name, state, _) => self.set_frontend(name, |frontend| frontend.state = *state),
             Change::Report(name, report) => {

@@ -20,7 +20,7 @@ impl DirtyKey {
     /// Adds the statuses that `change` may affect. The time of a pass adds nothing; the engine reads it periodically.
     pub(crate) fn extend(dirty: &mut HashSet<Self>, change: &Change) {
         let key = match change {
-            Change::Health(name, _) => Self::Backend(name.clone()),
+            Change::Health(name, _) | Change::Drain(name, _) => Self::Backend(name.clone()),
             Change::Path(path, _) => Self::Frontend(path.frontend.clone()),
             Change::Frontend(name, ..) | Change::ActivePool(name, _) => Self::Frontend(name.clone()),
             Change::Report(name, _) | Change::Forget(name) => {

@@ -7,7 +7,7 @@ use maglev_crd::BackendState;
 use maglev_kube::{EventNote, StatusKind};
 use maglev_model::Name;
 
-use super::status::Status;
+use super::{drained::DRAINED, status::Status};
 
 /// Conditions that exist only while something is wrong.
 const NEGATIVE: [&str; 6] =
@@ -42,6 +42,9 @@ pub fn event_notes(object: Regarding<'_>, old: &Status, new: &Status, backend_no
             continue;
         }
         match condition.status.as_str() {
+            // A drain that goes on is no warning.
+            "True" if kind == DRAINED => notes.push(object.note(false, kind, &*condition.message)),
+            _ if kind == DRAINED => {}
             "True" if NEGATIVE.contains(&kind) => {
                 notes.push(object.note(true, &condition.reason, &*condition.message));
             }

@@ -18,6 +18,7 @@ mod conditions;
 mod desired_nodes;
 pub mod digest;
 mod dirty_key;
+mod drained;
 mod event_notes;
 mod fleet_links;
 mod frontend_status;

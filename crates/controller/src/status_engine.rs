@@ -34,7 +34,7 @@ use maglev_kube::{KindUpdate, NamespaceDemand, ObservedNode, StatusKind, StoredS
 use maglev_model::{
     Name,
     change::ConfigDelta,
-    config::{Config, Frontend, Kind},
+    config::{AdminState, Config, Frontend, Kind},
     view::Fold as _,
 };
 use stored::{Stored, insert_newer, named_backends};
@@ -270,6 +270,7 @@ impl StatusEngine {
             LinkUpdate::Link(node, result) => {
                 agent.link = result.map_or_else(LinkState::Failed, |()| LinkState::Connected);
                 self.mark(StatusKind::MaglevNode, Name::cluster(&node));
+                self.mark_drains();
             }
             LinkUpdate::Removed(node) => {
                 agent.link = LinkState::Absent;
@@ -277,6 +278,7 @@ impl StatusEngine {
                     self.agents.remove(&node);
                 }
                 self.mark(StatusKind::MaglevNode, Name::cluster(&node));
+                self.mark_drains();
             }
             LinkUpdate::Reset(_, mut digest) => {
                 if let Some(before) = agent.digest.take() {
@@ -316,6 +318,7 @@ impl StatusEngine {
             let differing: Vec<Arc<str>> = present.symmetric_difference(&self.present_nodes).cloned().collect();
             differing.iter().for_each(|node| self.mark(StatusKind::MaglevNode, Name::cluster(node)));
             self.present_nodes = present;
+            self.mark_drains();
         }
         if serving != self.serving_nodes {
             self.serving_nodes = serving;
@@ -347,6 +350,14 @@ impl StatusEngine {
         let frontends: Vec<Name> = self.index.frontends_using(name).cloned().collect();
         frontends.into_iter().for_each(|frontend| self.mark(StatusKind::Kind(Kind::Frontend), frontend));
         self.mark(StatusKind::Kind(Kind::Backend), name.clone());
+    }
+
+    /// Marks the Backends that are paused or disabled as dirty: their conditions say which nodes report.
+    fn mark_drains(&mut self) {
+        let backends = self.config.iter().flat_map(|config| &config.backends);
+        let drained = backends.filter(|(_, backend)| backend.admin_state != AdminState::Enabled);
+        let drained: Vec<Key> = drained.map(|(name, _)| (StatusKind::Kind(Kind::Backend), name.clone())).collect();
+        self.dirty.extend(drained);
     }
 
     /// Marks an object as dirty.

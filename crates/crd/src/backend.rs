@@ -1,15 +1,19 @@
 //! Backend: an application server.
 
 #![expect(clippy::duplicated_attributes, reason = "every printer column has a type")]
+#![expect(unreachable_pub, reason = "KubeSchema copies each struct, with its visibility, into a function")]
+
+use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::CustomResource;
+use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     address::Address,
     condition::{self, Condition},
+    duration::Duration,
     reference::LocalRef,
 };
 use maglev_model as model;
@@ -56,6 +60,13 @@ use maglev_model as model;
         json_path = ".status.since",
         description = "Time since the last change of state."
     ),
+    printcolumn(
+        name = "Drained",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Drained\")].reason",
+        priority = 1,
+        description = "Reason of the condition Drained, while the backend is paused or disabled."
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -85,6 +96,81 @@ pub struct BackendSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "AdminState")]
     pub admin_state: Option<AdminState>,
+
+    /// Deadline of a drain, and the action on flows that are left then. Used while adminState is
+    /// Paused. If absent, a drain has no deadline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "DrainSpec")]
+    pub drain: Option<DrainSpec>,
+}
+
+/// The settings of a drain.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.onDeadline) || has(self.deadline)")
+        .message("onDeadline needs a deadline").field_path(".deadline"),
+)]
+pub struct DrainSpec {
+    /// Time that the flows of the paused backend have to end, from 1s to 24h, in whole seconds. Each
+    /// node counts it from the moment at which VPP has weight 0 for the backend in every VIP; a
+    /// restarted agent starts again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Duration<1000, 86_400_000, 1000>")]
+    pub deadline: Option<Duration<1000, 86_400_000, 1000>>,
+
+    /// Action on the flows that are left at the deadline. If absent, Keep.
+    ///
+    /// * Keep: the flows stay until they end.
+    /// * Flush: the flows move to other backends. TCP connections among them break.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "OnDeadline")]
+    pub on_deadline: Option<OnDeadline>,
+}
+
+impl From<model::drain::DrainConf> for DrainSpec {
+    fn from(model::drain::DrainConf { deadline, on_deadline }: model::drain::DrainConf) -> Self {
+        let deadline = deadline.and_then(Duration::new);
+        Self { deadline, on_deadline: deadline.map(|_| on_deadline.into()) }
+    }
+}
+
+/// In words: the action and the deadline, such as `Flush after 10m`.
+impl fmt::Display for DrainSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.deadline {
+            Some(deadline) => write!(f, "{:?} after {deadline}", self.on_deadline.unwrap_or_default()),
+            None => f.write_str("no deadline"),
+        }
+    }
+}
+
+/// The action on the flows that are left at the deadline of a drain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum OnDeadline {
+    /// The flows stay until they end.
+    #[default]
+    Keep,
+    /// The flows move to other backends.
+    Flush,
+}
+
+impl From<OnDeadline> for model::drain::OnDeadline {
+    fn from(action: OnDeadline) -> Self {
+        match action {
+            OnDeadline::Keep => Self::Keep,
+            OnDeadline::Flush => Self::Flush,
+        }
+    }
+}
+
+impl From<model::drain::OnDeadline> for OnDeadline {
+    fn from(action: model::drain::OnDeadline) -> Self {
+        match action {
+            model::drain::OnDeadline::Keep => Self::Keep,
+            model::drain::OnDeadline::Flush => Self::Flush,
+        }
+    }
 }
 
 /// The admin state of a backend.
@@ -133,6 +219,8 @@ pub struct BackendStatus {
     /// * Accepted: the spec is valid.
     /// * ResolvedRefs: the HealthCheck exists and is readable, or none is named.
     /// * Ready: Accepted and ResolvedRefs are true. Does not depend on the health of the backend.
+    /// * Drained: the backend has no flows left on any node. Present only while adminState is Paused or
+    ///   Disabled. Unknown while a node does not report.
     /// * PolicyViolation: an AddressPolicy in mode Audit would not allow the Backend. Present only while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "condition::conditions")]

@@ -22,6 +22,13 @@ impl<const MIN: u64, const MAX: u64, const STEP: u64> Duration<MIN, MAX, STEP> {
         Self(milliseconds)
     }
 
+    /// A duration in range, in whole milliseconds; `None` for any other one.
+    pub fn new(duration: time::Duration) -> Option<Self> {
+        let milliseconds = u64::try_from(duration.as_millis()).ok()?;
+        let in_range = (MIN..=MAX).contains(&milliseconds) && milliseconds.is_multiple_of(STEP);
+        in_range.then_some(Self(milliseconds))
+    }
+
     /// The checked duration.
     pub fn get(self) -> time::Duration {
         time::Duration::from_millis(self.0)

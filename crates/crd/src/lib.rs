@@ -43,7 +43,7 @@ pub use address_policy::{
     AddressPolicy, AddressPolicySpec, AddressPolicyStatus, BackendGrant, BodyCheck, FrontendGrant, FrontendPorts,
     Limits, NamespaceSelector, Namespaces, OnRevoke, PolicyMode, PortRange, ProbeGrant,
 };
-pub use backend::{AdminState, Backend, BackendSpec, BackendState, BackendStatus};
+pub use backend::{AdminState, Backend, BackendSpec, BackendState, BackendStatus, DrainSpec, OnDeadline};
 pub use condition::Condition;
 pub use disruption::Disruption;
 pub use duration::Duration;

@@ -23,6 +23,7 @@ use super::{
 use maglev_model::{
     Name,
     config::{AdminState, Backend, Check, Kind, Member, MemberTarget},
+    drain::DrainConf,
     problem::{Problem, Reason},
 };
 
@@ -34,6 +35,7 @@ pub enum BackendRead {
         /// The HealthCheck that `spec.healthCheckRef` names.
         check: Option<Name>,
         admin_state: AdminState,
+        drain: DrainConf,
     },
     /// The object does not decode or has an invalid value.
     Unreadable {
@@ -190,7 +192,7 @@ impl Backends {
                 self.resolved.remove(name);
                 MemberTarget::Unreadable { address: Some(*address) }
             }
-            BackendRead::Readable { address, check, admin_state } => {
+            BackendRead::Readable { address, check, admin_state, drain } => {
                 let check = resolve_check(name, check.as_ref(), checks);
                 let check = entry.entitlement.restrict(check);
                 // Certificates that have not been read yet are not a problem: the state is transient.
@@ -204,6 +206,7 @@ impl Backends {
                     revision: entry.meta.revision.clone(),
                     address: *address,
                     admin_state: *admin_state,
+                    drain: *drain,
                     check,
                 };
                 MemberTarget::Backend(super::keep_if_equal(&mut self.resolved, name, backend))

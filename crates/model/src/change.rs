@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use super::{
     actual::{Actual, ActualConf, ActualEncap, ActualVip, VppVip},
     config::{Backend, Config, Frontend, HealthCheck, Kind, NodeConfig},
+    drain::Drain,
     fingerprint::Fingerprint,
     frontend_status::{FrontendState, ProgramResult},
     health::{BackendHealth, ProbeCode},
@@ -33,6 +34,8 @@ pub enum Change {
     Suspect(Family, bool),
     /// The state of a path; `None` if the path is no longer probed.
     Path(PathKey, Option<PathHealth>),
+    /// The drain of a Backend; `None` if the Backend is not drained, or not by this node.
+    Drain(Name, Option<Drain>),
     /// The state of a Frontend, and the probe code of the Backend that caused it.
     Frontend(Name, FrontendState, Option<ProbeCode>),
     /// The active pool of a Frontend on this node.

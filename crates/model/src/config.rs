@@ -17,6 +17,7 @@ pub use self::{
     node::{ForeignVips, NodeConfig, ProbeConf, SyncConf, VppConf},
 };
 use super::{
+    drain::DrainConf,
     name::Name,
     path::{PathMode, PathProbe},
     problem::Problem,
@@ -254,6 +255,8 @@ pub struct Backend {
     pub address: IpAddr,
     /// The admin state set by the operator.
     pub admin_state: AdminState,
+    /// The settings of a drain, used while the admin state is `Paused`.
+    pub drain: DrainConf,
     /// The resolved health check.
     pub check: Check,
 }

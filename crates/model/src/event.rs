@@ -20,6 +20,7 @@ use super::{
     actual::{Actual, ActualConf, VppVip},
     change::{Report, SyncHold, VipState, VppInfo},
     config::Kind,
+    drain::{Drain, DrainState, OnDeadline},
     health::{BackendHealth, BackendState, ProbeCode},
     name::Name,
     path::{PathHealth, PathKey, PathState},
@@ -202,6 +203,11 @@ pub enum Event {
     ProbePathSuspect { family: Family, active: bool },
     /// The state of a Backend changed to `health.state`, by a probe with `code` or by an operator.
     BackendTransition { name: Name, from: BackendState, code: Option<ProbeCode>, health: BackendHealth },
+    /// The state of the drain of a Backend changed to `drain.state`. `from` is absent when the drain starts.
+    DrainTransition { name: Name, from: Option<DrainState>, drain: Drain },
+    /// The deadline of the drain of a Backend has passed while flows may be left in `vips` VIPs: they are flushed now, or
+    /// stay.
+    DrainDeadline { name: Name, action: OnDeadline, vips: u32 },
     /// The state of a path changed to `health.state`, by a probe.
     PathTransition { path: PathKey, from: PathState, health: PathHealth },
     /// The state of a Frontend changed. `code` is the probe result of the Backend that caused the change.
@@ -249,6 +255,8 @@ impl Event {
             Self::ForeignVip { .. } => "vpp-foreign-vip",
             Self::ProbePathSuspect { .. } => "probe-path-suspect",
             Self::BackendTransition { .. } => "backend-transition",
+            Self::DrainTransition { .. } => "drain-transition",
+            Self::DrainDeadline { .. } => "drain-deadline",
             Self::PathTransition { .. } => "path-transition",
             Self::FrontendTransition { .. } => "frontend-transition",
             Self::ProbeStart { .. } => "probe-start",
@@ -271,6 +279,7 @@ impl Event {
             | Self::SyncHeld { .. }
             | Self::ForeignVip { .. }
             | Self::ProbePathSuspect { .. }
+            | Self::DrainDeadline { .. }
             | Self::ConfigRejected { .. } => Level::Warn,
             Self::SyncDone { counts, .. } if counts.any() => Level::Info,
             Self::VppConnectFailed { .. }

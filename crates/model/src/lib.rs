@@ -11,6 +11,7 @@ pub mod change;
 pub mod config;
 pub mod counters;
 pub mod desired;
+pub mod drain;
 pub mod event;
 pub mod fingerprint;
 pub mod flow_hash;

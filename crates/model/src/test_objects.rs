@@ -4,6 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     config::{AdminState, Backend, Check, Frontend, Member, MemberTarget, OnBackendDown, Pool, Revision, Standing},
+    drain::DrainConf,
     name::Name,
     vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
 };
@@ -19,6 +20,7 @@ pub fn backend(name_text: &str, last: u8) -> Arc<Backend> {
         revision: Revision { uid: "u".into(), generation: 1 },
         address: [10, 0, 0, last].into(),
         admin_state: AdminState::Enabled,
+        drain: DrainConf::default(),
         check: Check::None,
     })
 }

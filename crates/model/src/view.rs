@@ -15,6 +15,7 @@ use super::{
     actual::{Actual, ActualConf, VppVip},
     change::{Change, ConfigDelta, Problems, Report, SyncHold, VipState, VppInfo},
     config::{Backend, Frontend, HealthCheck, Kind, NodeConfig, Standing},
+    drain::Drain,
     frontend_status::FrontendState,
     health::{BackendHealth, BackendState, HealthSnapshot, ProbeCode},
     name::Name,
@@ -40,6 +41,8 @@ pub struct View {
     pub problems: OrdMap<(Kind, Name), Problems>,
     /// The health of the Backends.
     pub health: HealthSnapshot,
+    /// The drains of Backends that are paused or disabled.
+    pub drains: OrdMap<Name, Drain>,
     /// The states of the Frontends. A Frontend without an entry is unknown.
     pub states: OrdMap<Name, StateSince>,
     /// The Frontends' active pools as reported; no entry before the first report, and none from an agent of an older
@@ -218,6 +221,7 @@ impl Fold for View {
             Change::Suspect(Family::V4, active) => self.health.suspect_v4 = *active,
             Change::Suspect(Family::V6, active) => self.health.suspect_v6 = *active,
             Change::Path(key, health) => set(&mut self.health.paths, key, health.clone()),
+            Change::Drain(name, drain) => set(&mut self.drains, name, drain.clone()),
             Change::Frontend(name, state, code) => {
                 self.states.insert(name.clone(), StateSince { state: *state, since: at, code: *code });
             }

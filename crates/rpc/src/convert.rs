@@ -7,6 +7,7 @@
 mod change;
 mod config;
 mod counters;
+mod drain;
 mod enums;
 mod event;
 mod health;

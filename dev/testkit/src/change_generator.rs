@@ -18,6 +18,7 @@ use maglev_model::{
     change::{Change, HeldChange, Report, SyncHold, VipState, VppInfo},
     config::{Config, Listed, Revision},
     counters::{BackendCounters, Counters, RouteCounters, StickyTable, VipCounters, VipPackets},
+    drain::{Drain, DrainState},
     event::{Event, Events, FrontendState, HoldEnd, ProgramResult},
     fingerprint::Fingerprint,
     health::{BackendHealth, BackendState, ProbeCode, Transition},
@@ -71,6 +72,9 @@ impl ChangeGenerator {
         let event = match change.clone() {
             Change::Suspect(family, active) => Event::ProbePathSuspect { family, active },
             Change::Path(path, Some(health)) => Event::PathTransition { path, from: self.path_state(), health },
+            Change::Drain(name, Some(drain)) => {
+                Event::DrainTransition { name, from: self.some(Self::drain_state), drain }
+            }
             Change::Frontend(name, to, code) => Event::FrontendTransition { name, from: self.state(), to, code },
             Change::Report(name, report) => Event::FrontendProgrammed { name, report },
             Change::VppConnected(info) => Event::VppConnect { info, api: String::new(), stats: String::new() },
@@ -85,7 +89,7 @@ impl ChangeGenerator {
     }
 
     pub fn change(&mut self) -> Change {
-        match self.rng.u8(..27) {
+        match self.rng.u8(..29) {
             0..6 => Change::Config(Arc::new(self.delta())),
             6..8 => Change::Health(self.name(), self.some(Self::health)),
             8 => Change::Suspect(if self.rng.bool() { Family::V4 } else { Family::V6 }, self.rng.bool()),
@@ -110,6 +114,7 @@ impl ChangeGenerator {
             24..26 => {
                 Change::Path(PathKey { frontend: self.name(), backend: self.name() }, self.some(Self::path_health))
             }
+            26..28 => Change::Drain(self.name(), self.some(Self::drain)),
             _ if self.rng.bool() => Change::Synced(self.rng.u32(..9)),
             _ => Change::SyncFailed(self.text()),
         }
@@ -218,6 +223,23 @@ impl ChangeGenerator {
             since: self.time(),
             in_doubt: self.rng.bool(),
             detail: self.text(),
+        }
+    }
+
+    fn drain_state(&mut self) -> DrainState {
+        DrainState::ALL[self.rng.usize(..DrainState::ALL.len())]
+    }
+
+    fn drain(&mut self) -> Drain {
+        Drain {
+            generation: self.rng.i64(..),
+            state: self.drain_state(),
+            since: self.time(),
+            flows: self.some(|generator| generator.rng.u32(..)),
+            bits_per_second: self.some(|generator| generator.rng.u64(..)),
+            idle: self.some(|generator| generator.rng.u32(..)),
+            is_shared: self.rng.bool(),
+            is_overdue: self.rng.bool(),
         }
     }
 

@@ -8,6 +8,7 @@ use maglev_model::{
         AdminState, Backend, Check, Config, Frontend, HealthCheck, Listed, Member, MemberTarget, NodeConfig,
         OnBackendDown, Pool, Probe, Revision, Standing, SyncConf,
     },
+    drain::DrainConf,
     vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
 };
 
@@ -49,6 +50,7 @@ pub fn backend(text: &str, address: &str) -> Backend {
         revision: Revision::default(),
         address: ip(address),
         admin_state: AdminState::Enabled,
+        drain: DrainConf::default(),
         check: Check::Probe(Arc::new(health_check("check"))),
     }
 }

@@ -6,6 +6,7 @@ use maglev_health::{HealthOptions, ProbeThread};
 use maglev_model::{
     Name,
     config::{AdminState, Backend, Check, HealthCheck, NodeConfig, Revision},
+    drain::DrainConf,
     event::Event,
     health::{BackendState, ProbeCode},
 };
@@ -88,7 +89,8 @@ async fn metrics_and_events_match_the_servers_counts() {
             let name = Name::namespaced("shop", name);
             let check = Check::Probe(Arc::new(check.clone()));
             let (revision, address) = (Revision::default(), server.address.ip());
-            let backend = Backend { name: name.clone(), revision, address, admin_state, check };
+            let backend =
+                Backend { name: name.clone(), revision, address, admin_state, drain: DrainConf::default(), check };
             config.backends.insert(name, Arc::new(backend));
         }
         config

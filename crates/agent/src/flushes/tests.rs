@@ -89,6 +89,46 @@ fn flush_is_sent_once_and_dropped_when_vpp_restarts() {
     assert!(flushes.due(vip().address).is_empty());
 }
 
+#[test]
+fn requested_flush_is_made_once_and_only_of_a_server_that_is_paused_at_weight_0() {
+    use BackendCondition::{Disabled, Paused, Up};
+    let set = |weight, flush| {
+        let (backend, to) = (Name::namespaced("default", "b"), Weight::clamped(weight));
+        Step::SetWeight { vip: vip(), address: SERVER, backend, from: 0, to, flush }
+    };
+    let is_due = |flushes: &Flushes| !flushes.due(vip().address).is_empty();
+    let paused = || {
+        let mut flushes = Flushes::default();
+        observe(&mut flushes, Up, Some(10), OnBackendDown::Flush);
+        observe(&mut flushes, Paused, Some(0), OnBackendDown::Flush);
+        flushes.request(vip(), SERVER);
+        assert!(is_due(&flushes) && !flushes.is_flushed(vip(), SERVER));
+        flushes
+    };
+    let mut flushes = paused();
+    observe(&mut flushes, Paused, Some(0), OnBackendDown::Flush);
+    assert!(is_due(&flushes), "until VPP has replied");
+    flushes.record_step(&set(0, true));
+    assert!(!is_due(&flushes) && flushes.is_flushed(vip(), SERVER));
+    observe(&mut flushes, Paused, Some(0), OnBackendDown::Flush);
+    assert!(!is_due(&flushes) && flushes.is_flushed(vip(), SERVER));
+    flushes.record_step(&set(5, false));
+    assert!(!flushes.is_flushed(vip(), SERVER), "new flows were admitted");
+
+    for (condition, weight) in [(Up, Some(0)), (Paused, Some(10)), (Paused, None)] {
+        let mut flushes = paused();
+        observe(&mut flushes, condition, weight, OnBackendDown::Flush);
+        observe(&mut flushes, Paused, Some(0), OnBackendDown::Flush);
+        assert!(!is_due(&flushes), "{condition:?} {weight:?}");
+    }
+    let mut flushes = paused();
+    flushes.clear();
+    assert!(!is_due(&flushes), "VPP was restarted");
+    observe(&mut flushes, Disabled, Some(0), OnBackendDown::Flush);
+    flushes.record_step(&set(0, true));
+    assert!(flushes.is_flushed(vip(), SERVER));
+}
+
 /// The inputs of one Backend with a HealthCheck, and VPP with the reply to its last step still to come.
 struct Node {
     flushes: Flushes,

@@ -71,6 +71,12 @@ impl Backends {
         entry.into_iter().flatten()
     }
 
+    /// The users of `backend`.
+    pub fn users(&self, backend: &Name) -> impl Iterator<Item = &User> {
+        let entry = self.slots.get(backend).and_then(|slot| self.slab.get(*slot));
+        entry.into_iter().flat_map(|entry| &entry.users)
+    }
+
     /// The health of the Backend in `slot`.
     pub fn health(&self, slot: usize) -> Option<&BackendHealth> {
         self.slab.get(slot)?.health.as_ref()

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::{
     sync::watch,
     task::spawn_blocking,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +28,8 @@ use maglev_vpp::{
 
 /// Timeout for opening the stats socket.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Interval between readings while frequent readings are switched on.
+const FREQUENT_INTERVAL: Duration = Duration::from_secs(1);
 /// Limit of concurrent route lookups, so that the agent's own requests do not wait behind them.
 const WINDOW: usize = 32;
 /// All routes are looked up again after this many readings: another client may have replaced them.
@@ -115,9 +117,12 @@ impl StatsReader {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let ended = self.ended.clone();
         loop {
+            let is_frequent = *self.options.frequent_rx.borrow_and_update();
             tokio::select! {
                 () = ended.cancelled() => return,
                 _ = ticks.tick() => self.ticked = true,
+                () = sleep(FREQUENT_INTERVAL), if is_frequent => {}
+                Ok(()) = self.options.frequent_rx.changed() => {}
                 // Counts a new VIP or server at once, and stops counting a removed one.
                 Ok(()) = self.indexes_rx.changed() => {}
             }

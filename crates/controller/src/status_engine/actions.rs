@@ -20,7 +20,8 @@ use maglev_index::NodeObject;
 use maglev_kube::{StatusKind, StoredStatus};
 use maglev_model::{
     Name,
-    config::{Config, Frontend, Kind, MemberTarget},
+    config::{AdminState, Config, Frontend, Kind, MemberTarget},
+    drain::{DrainSummary, NodeDrain},
     health,
     problem::Problem,
 };
@@ -103,7 +104,8 @@ impl StatusEngine {
             }
             Status::Backend(old) => {
                 let problems = self.problems_with_nodes(Kind::Backend, name, nodes);
-                Status::Backend(backend_status::backend(&problems, self.counts.get(name), old, revision))
+                let (counts, drain) = (self.counts.get(name), self.drain(name, revision.generation));
+                Status::Backend(backend_status::backend(&problems, counts, drain.as_ref(), old, revision))
             }
             Status::LoadBalancerConfig(old) => {
                 let problems = self.index.problems(Kind::LoadBalancerConfig, name);
@@ -142,6 +144,20 @@ impl StatusEngine {
                 Status::MaglevNode(node_status::maglev_node(&inputs, old, revision))
             }
         })
+    }
+
+    /// The drain of a Backend over all nodes that have an agent, or had one recently; `None` unless it is paused or disabled.
+    fn drain(&self, name: &Name, generation: i64) -> Option<DrainSummary> {
+        let backend = self.config.as_ref()?.backends.get(name)?;
+        if backend.admin_state == AdminState::Enabled {
+            return None;
+        }
+        let drains = self.present_nodes.iter().map(|node| {
+            let agent = self.agents.get(node).filter(|agent| agent.link == LinkState::Connected);
+            let digest = agent.and_then(|agent| agent.digest.as_ref());
+            NodeDrain { node, reports: digest.is_some(), drain: digest.and_then(|digest| digest.drain(name)) }
+        });
+        Some(DrainSummary::new(drains, generation))
     }
 
     /// The message of the Event about a change of a Backend's state.

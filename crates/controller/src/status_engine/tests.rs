@@ -1,6 +1,7 @@
 //! Statuses that follow from objects and reports. A store takes the place of the API server.
 
 mod active_pool;
+mod drained;
 mod kept_status;
 mod nodes;
 mod path_ready;

@@ -2,17 +2,18 @@
 
 use super::{Invalid, Unreadable, check_loopback, decodes_as, raw_address, unreadable};
 use crate::backends::BackendRead;
-use maglev_crd::{Address, AdminState, BackendSpec, LocalRef};
-use maglev_model::{Name, config::Kind};
+use maglev_crd::{Address, AdminState, BackendSpec, DrainSpec, LocalRef};
+use maglev_model::{Name, config::Kind, drain::DrainConf};
 
 /// Reads the Backend `name`.
 pub fn backend(name: &Name, spec: Result<&BackendSpec, &Unreadable>, allow_loopback: bool) -> BackendRead {
     match spec {
         Err(undecoded) => {
-            let fields: [(_, super::FieldDecoder); 3] = [
+            let fields: [(_, super::FieldDecoder); 4] = [
                 ("address", decodes_as::<Address>),
                 ("healthCheckRef", decodes_as::<LocalRef>),
                 ("adminState", decodes_as::<AdminState>),
+                ("drain", decodes_as::<DrainSpec>),
             ];
             let outcome = "until it is corrected, the Backend stays in VPP as it is and is not probed";
             let problem = unreadable(Kind::Backend, name, undecoded, &fields, outcome);
@@ -26,10 +27,19 @@ pub fn backend(name: &Name, spec: Result<&BackendSpec, &Unreadable>, allow_loopb
                     address,
                     check: spec.health_check_ref.as_ref().map(|check| name.sibling(&check.name)),
                     admin_state: spec.admin_state.unwrap_or_default().into(),
+                    drain: spec.drain.as_ref().map(drain).unwrap_or_default(),
                 },
             }
         }
     }
+}
+
+/// The settings of a drain. Without a deadline, there is no action, whatever an object that was stored without the
+/// schema's rule says.
+fn drain(DrainSpec { deadline, on_deadline }: &DrainSpec) -> DrainConf {
+    let deadline = deadline.map(maglev_crd::Duration::get);
+    let on_deadline = on_deadline.filter(|_| deadline.is_some()).unwrap_or_default().into();
+    DrainConf { deadline, on_deadline }
 }
 
 fn rejected(name: &Name, invalid: Invalid, address: std::net::IpAddr) -> BackendRead {

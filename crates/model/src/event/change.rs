@@ -26,6 +26,7 @@ impl Event {
             Self::ForeignVip { vip } => Change::Foreign(*vip),
             Self::ProbePathSuspect { family, active } => Change::Suspect(*family, *active),
             Self::BackendTransition { name, health, .. } => Change::Health(name.clone(), Some(health.clone())),
+            Self::DrainTransition { name, drain, .. } => Change::Drain(name.clone(), Some(drain.clone())),
             Self::PathTransition { path, health, .. } => Change::Path(path.clone(), Some(health.clone())),
             Self::FrontendTransition { name, to, code, .. } => Change::Frontend(name.clone(), *to, *code),
             Self::FrontendProgrammed { name, report } => Change::Report(name.clone(), report.clone()),
@@ -33,6 +34,7 @@ impl Event {
             | Self::SyncStart { .. }
             | Self::SyncDone { scope: Scope::Address(_), .. }
             | Self::SyncError { vip: Some(_), .. }
+            | Self::DrainDeadline { .. }
             | Self::ProbeStart { .. }
             | Self::ProbeDone { .. }
             | Self::VppApiSend { .. }

@@ -116,6 +116,21 @@ impl Event {
             Self::BackendTransition { name, from, code, health } => {
                 transition(visit, name, from.as_str(), health.state.as_str(), *code);
             }
+            Self::DrainTransition { name, from, drain } => {
+                visit("name", name.as_str().into());
+                if let Some(from) = from {
+                    visit("from", from.as_str().into());
+                }
+                visit("to", drain.state.as_str().into());
+                if let Some(flows) = drain.flows {
+                    visit("flows", flows.into());
+                }
+            }
+            Self::DrainDeadline { name, action, vips } => {
+                visit("name", name.as_str().into());
+                visit("action", action.as_str().into());
+                visit("vips", (*vips).into());
+            }
             Self::PathTransition { path, from, health } => {
                 visit("frontend", path.frontend.as_str().into());
                 visit("backend", path.backend.as_str().into());

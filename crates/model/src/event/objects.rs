@@ -18,6 +18,8 @@ impl Event {
                 server.objects(visit);
             }
             Self::BackendTransition { name, .. }
+            | Self::DrainTransition { name, .. }
+            | Self::DrainDeadline { name, .. }
             | Self::ProbeStart { backend: name, .. }
             | Self::ProbeDone { backend: name, .. } => visit(Kind::Backend, name),
             Self::PathTransition { path, .. } => path.objects(visit),
@@ -49,7 +51,7 @@ impl Change {
     /// Calls `visit` with the objects that the change concerns, if they are few and known.
     pub fn objects(&self, visit: &mut ObjectVisitor<'_>) {
         match self {
-            Self::Health(name, _) => visit(Kind::Backend, name),
+            Self::Health(name, _) | Self::Drain(name, _) => visit(Kind::Backend, name),
             Self::Path(path, _) => path.objects(visit),
             Self::Frontend(name, ..) | Self::Report(name, _) | Self::Forget(name) => visit(Kind::Frontend, name),
             _ => {}

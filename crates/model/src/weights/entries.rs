@@ -54,6 +54,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{AdminState, Backend, Check, MemberTarget, Revision},
+        drain::DrainConf,
         health::HealthSnapshot,
         name::Name,
         vip::Weight,
@@ -67,7 +68,14 @@ mod tests {
     fn member(last: u8, weight: u8, admin_state: AdminState) -> Member {
         let backend = Name::cluster(&format!("b{last}"));
         let (name, revision) = (backend.clone(), Revision::default());
-        let target = Backend { name, revision, address: address(last), admin_state, check: Check::None };
+        let target = Backend {
+            name,
+            revision,
+            address: address(last),
+            admin_state,
+            drain: DrainConf::default(),
+            check: Check::None,
+        };
         let weight = Weight::new(weight).expect("a weight");
         Member { backend, weight, target: MemberTarget::Backend(Arc::new(target)) }
     }

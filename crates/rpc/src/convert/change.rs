@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Malformed,
+    drain::{drain_change, read_drain_change},
     enums::{code, read_code},
     path::{path, read_path},
     scalar::{number, read_address},
@@ -33,6 +34,7 @@ impl From<&Change> for Kind {
                 Self::Suspect(proto::SuspectChange { family: proto::Family::from(*family).into(), active: *active })
             }
             Change::Path(key, health) => Self::Path(path(key, health.as_ref())),
+            Change::Drain(name, drain) => Self::Drain(drain_change(name, drain.as_ref())),
             Change::Frontend(name, state, probe_code) => Self::Frontend(proto::FrontendChange {
                 name: name.to_string(),
                 state: proto::FrontendState::from(*state).into(),
@@ -78,6 +80,10 @@ impl TryFrom<Kind> for Change {
             Kind::Path(change) => {
                 let (key, health) = read_path(change)?;
                 Self::Path(key, health)
+            }
+            Kind::Drain(change) => {
+                let (name, drain) = read_drain_change(change)?;
+                Self::Drain(name, drain)
             }
             Kind::Frontend(change) => {
                 Self::Frontend(Name::from(&*change.name), change.state().try_into()?, read_code(change.code()))

@@ -4,6 +4,7 @@ use super::Malformed;
 use crate::proto;
 use maglev_model::{
     config::{AdminState, HttpMethod, Kind},
+    drain::DrainState,
     event::{FrontendState, Level, ProgramResult},
     health::{BackendState, ProbeCode},
     path::PathState,
@@ -55,6 +56,20 @@ same_names!(
     PathState,
     "state",
     [Unknown = Unknown, Ok = Ok, Timeout = Timeout, Refused = Refused, MtuTooSmall = MtuTooSmall, Unable = Unable,]
+);
+same_names!(
+    DrainState,
+    DrainState,
+    "state",
+    [
+        WeightPending = WeightPending,
+        FlowsLeft = FlowsLeft,
+        Quiet = Quiet,
+        NoFlows = NoFlows,
+        Flushed = Flushed,
+        NoCounters = NoCounters,
+        WeightsUnsupported = WeightsUnsupported,
+    ]
 );
 same_names!(FrontendState, FrontendState, "state", [Unknown = Unknown, Up = Up, Down = Down]);
 same_names!(

@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{
     Malformed,
+    drain::{drain_conf, read_drain_conf},
     enums::read_reason,
     scalar::{duration, number, port, read_address, read_duration, read_optional_address, text},
 };
@@ -63,6 +64,7 @@ impl Resolver {
             revision: backend.observed.unwrap_or_default().into(),
             address: read_address(&backend.address, "address")?,
             admin_state,
+            drain: read_drain_conf(backend.drain)?,
             check,
         });
         self.backends.insert(backend.name.clone(), Arc::clone(&backend));
@@ -116,12 +118,13 @@ impl Resolver {
 }
 
 impl From<&Backend> for proto::Backend {
-    fn from(Backend { name, revision, address, admin_state, check }: &Backend) -> Self {
+    fn from(Backend { name, revision, address, admin_state, drain, check }: &Backend) -> Self {
         Self {
             name: name.to_string(),
             observed: Some(revision.into()),
             address: address.to_string(),
             admin_state: proto::AdminState::from(*admin_state).into(),
+            drain: drain_conf(*drain),
             check: match check {
                 Check::None => None,
                 Check::Probe(check) => Some(wire::Check::HealthCheck(check.name.to_string())),

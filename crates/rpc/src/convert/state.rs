@@ -7,6 +7,7 @@ use imbl::OrdMap;
 use super::{
     Malformed, Resolver,
     config::{References, object_problems, read_object_problems},
+    drain::{drain_change, read_drains},
     enums::{code, read_code},
     path::{path, read_paths},
     scalar::{read_time, time},
@@ -40,6 +41,7 @@ pub fn state(view: &View) -> proto::State {
         suspect_ipv4: view.health.suspect_v4,
         suspect_ipv6: view.health.suspect_v6,
         paths: view.health.paths.iter().map(|(key, health)| path(key, Some(health))).collect(),
+        drains: view.drains.iter().map(|(name, drain)| drain_change(name, Some(drain))).collect(),
         vpp: view.vpp.as_ref().map(proto::Vpp::from),
         holds: view.holds.values().map(proto::Hold::from).collect(),
         sync: Some((&view.sync).into()),
@@ -145,6 +147,7 @@ pub fn read_state(state: proto::State) -> Result<View, Malformed> {
     view.health.suspect_v4 = state.suspect_ipv4;
     view.health.suspect_v6 = state.suspect_ipv6;
     view.health.paths = read_paths(state.paths)?;
+    view.drains = read_drains(state.drains)?;
     view.vpp = state.vpp.map(VppView::try_from).transpose()?;
     let hold = |hold: proto::Hold| SyncHold::try_from(hold).map(|hold| (Arc::clone(&hold.id), hold));
     view.holds = state.holds.into_iter().map(hold).collect::<Result<_, _>>()?;

@@ -10,6 +10,7 @@ use maglev_model::{
         HttpMethod, Kind, Member, MemberTarget, NodeConfig, OnBackendDown, Pool, Probe, ProbeConf, Standing,
         StatusRange, SyncConf, Tls, VppConf,
     },
+    drain::{DrainConf, OnDeadline},
     name::Name,
     path::{PathMode, PathProbe},
     problem::{Problem, Reason},
@@ -133,8 +134,14 @@ impl ChangeGenerator {
             revision: self.revision(),
             address: self.address(),
             admin_state: [Enabled, Paused, Disabled][self.rng.usize(..3)],
+            drain: self.drain_conf(),
             check,
         })
+    }
+
+    fn drain_conf(&mut self) -> DrainConf {
+        let on_deadline = if self.rng.bool() { OnDeadline::Flush } else { OnDeadline::Keep };
+        DrainConf { deadline: self.some(Self::duration), on_deadline }
     }
 
     fn listed_check(&mut self) -> Option<Arc<HealthCheck>> {

@@ -142,6 +142,13 @@ impl Scene {
         self.publish_nodes();
     }
 
+    /// Makes a Node NotReady and publishes all Nodes.
+    pub fn node_not_ready(&mut self, node: &str) {
+        let now = self.now.wall;
+        self.nodes.get_mut(&Name::cluster(node)).expect("the Node exists").not_ready_since = Some(now);
+        self.publish_nodes();
+    }
+
     /// Deletes a Node and publishes the others.
     pub fn delete_node(&mut self, node: &str) {
         self.nodes.remove(&Name::cluster(node));

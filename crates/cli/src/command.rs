@@ -36,6 +36,10 @@ pub enum Command {
         backend: String,
         state: AdminState,
     },
+    /// Pauses a Backend and waits until it has no flows.
+    DrainBackend(String),
+    /// The same for the Backends with an address of a Node.
+    DrainNode(String),
     SetWeight {
         frontend: String,
         pool: String,

@@ -189,6 +189,7 @@ pub fn names(nodes: &[NodeState], namespace: &str, kind: Value, line: &ParsedLin
             let names = views().flat_map(|view| view.frontends.keys().chain(view.backends.keys()));
             names.map(|name| name.namespace().to_owned()).collect()
         }
+        Value::Node => nodes.iter().map(|node| node.node.to_string()).collect(),
         Value::Destination => {
             views().flat_map(|view| view.frontends.values()).filter_map(|f| destination(f, line)).collect()
         }

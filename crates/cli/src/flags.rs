@@ -14,6 +14,7 @@ Examples:
   maglevc show frontends --node node-a           Frontends on one node
   maglevc why backend web-1                      explain the state and the weights of a Backend
   maglevc set backend web-1 pause --reason 'disk replaced'
+  maglevc drain backend web-1 --deadline 10m     no new flows, then wait for the last one to end
   maglevc --server 192.0.2.7:9090 show backends  connect to one agent, without Kubernetes
 
 Words can be abbreviated as long as they are unambiguous: maglevc sh no.
@@ -55,6 +56,9 @@ impl HashFunction {
         }
     }
 }
+
+/// The deadline of a drain.
+pub type Deadline = maglev_crd::Duration<1000, 86_400_000, 1000>;
 
 /// Shows and changes the state of Maglev load balancers, on all nodes or on one.
 #[derive(Clone, Debug, Default, Parser)]
@@ -106,13 +110,21 @@ pub struct Flags {
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     pub output: Option<Output>,
 
-    /// With set: reason to record in the object's annotations and in the Kubernetes Event
+    /// With set and drain: reason to record in the object's annotations and in the Kubernetes Event
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 
-    /// With set: take ownership of the field from other field managers, and allow leaving Frontends without effective weight
+    /// With set and drain: take ownership of the field from other field managers, and allow leaving Frontends without effective weight
     #[arg(long)]
     pub force: bool,
+
+    /// With drain: time that flows have to end, 1s to 24h, such as 10m; written to spec.drain [default: that of spec.drain]
+    #[arg(long, value_name = "TIME")]
+    pub deadline: Option<Deadline>,
+
+    /// With drain and --deadline: have the agents flush the flows that are left then
+    #[arg(long, requires = "deadline")]
+    pub flush_at_deadline: bool,
 
     /// With trace: hash of VPP, crc32c (built with CRC instructions: amd64, arm64) or xxhash; auto is crc32c [default: auto]
     #[arg(long, value_enum, value_name = "HASH")]

@@ -11,6 +11,7 @@ use super::{
     accept::{Accepted, Released},
     backend::{Backends, detail::BackendOverview, detail::Response, why::Explanation},
     doctor::Preparation,
+    drain::{BackendDrain, Drains},
     events::line::{EventLine, remark},
     fan_out::Responses,
     flags::{HashFunction, Output},
@@ -230,6 +231,7 @@ fn pages(set: &mut Generated) -> Vec<(&'static str, String)> {
     pages.add("sync", &Synced::new(set.answers(&nodes, |_| ())));
     pages.add("accept", &accepted(set));
     pages.add("set", &changed(set));
+    pages.drain(set, &nodes);
     pages.events(set);
     pages.0
 }
@@ -297,6 +299,12 @@ impl Pages {
         if let Some(value) = value {
             self.add(command, &value);
         }
+    }
+
+    fn drain(&mut self, set: &mut Generated, nodes: &[NodeState]) {
+        let drain = BackendDrain::new(nodes, &Name::namespaced("shop", &set.text()), 1);
+        self.0.push(("drain backend", drain.progress(Duration::from_secs(1)).to_string()));
+        self.add("drain backend", &Drains::for_test(vec![drain], set.rng.bool()));
     }
 
     fn events(&mut self, set: &mut Generated) {

@@ -17,6 +17,7 @@ mod command;
 mod completion;
 mod coverage;
 mod doctor;
+mod drain;
 mod events;
 mod fan_out;
 mod flags;

@@ -11,7 +11,7 @@ use super::{
     agent_access::Role,
     backend,
     command::Command,
-    completion, doctor, events,
+    completion, doctor, drain, events,
     fan_out::{fan_out, fan_out_as, successes},
     flags::{Flags, Output},
     frontend::{
@@ -20,7 +20,7 @@ use super::{
     },
     health_check::HealthChecks,
     node::{Nodes, Versions},
-    output::{Printable, render},
+    output::{Page, Printable, render},
     policy,
     session::Session,
     set, status,
@@ -75,6 +75,13 @@ impl Run<'_> {
             Command::SetAdminState { backend, state } => {
                 let backend = self.name(&backend).await;
                 self.set(OperatorChange::AdminState { backend, state }).await
+            }
+            Command::DrainBackend(backend) => {
+                let backend = self.name(&backend).await;
+                self.drain(vec![backend]).await
+            }
+            Command::DrainNode(node) => {
+                self.drain(drain::backends_of_node(self.session, self.flags, &node).await?).await
             }
             Command::SetWeight { frontend, pool, backend, weight } => {
                 let frontend = self.name(&frontend).await;
@@ -276,6 +283,19 @@ impl Run<'_> {
         let synced = Synced::new(responses);
         self.print(&synced)?;
         Ok(if synced.is_complete() { ExitStatus::Success } else { ExitStatus::Problem })
+    }
+
+    async fn drain(&self, backends: Vec<Name>) -> anyhow::Result<ExitStatus> {
+        let output = self.output();
+        let mut print = |page: &Page| {
+            if matches!(output, Output::Table | Output::Wide) {
+                write(&page.to_string())?;
+            }
+            Ok(())
+        };
+        let drains = drain::drain(self.session, self.flags, self.program.name, backends, &mut print).await?;
+        self.print(&drains)?;
+        Ok(if drains.is_complete() { ExitStatus::Success } else { ExitStatus::Problem })
     }
 
     async fn set(&self, change: OperatorChange) -> anyhow::Result<ExitStatus> {

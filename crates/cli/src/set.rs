@@ -42,6 +42,8 @@ pub struct Changed {
     pending: BTreeMap<Arc<str>, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     event_failed: Option<String>,
+    #[serde(skip)]
+    generation: i64,
 }
 
 /// # Errors
@@ -62,10 +64,28 @@ impl Changed {
     pub fn new(request: ChangeRequest, outcome: ChangeOutcome) -> Self {
         let ChangeRequest { change, by, reason, .. } = request;
         let ChangeOutcome { write, nodes, pending, duration } = outcome;
-        let WriteOutcome { old, new, written, taken_from, event_failed, .. } = write;
+        let WriteOutcome { old, new, generation, written, taken_from, event_failed, .. } = write;
         let seconds = (duration.as_secs_f64() * 10.0).round() / 10.0;
         let (change, in_effect_on_nodes) = (change.to_string(), Ratio { count: nodes - pending.len(), total: nodes });
-        Self { change, old, new, written, by, reason, taken_from, in_effect_on_nodes, seconds, pending, event_failed }
+        Self {
+            change,
+            old,
+            new,
+            written,
+            by,
+            reason,
+            taken_from,
+            in_effect_on_nodes,
+            seconds,
+            pending,
+            event_failed,
+            generation,
+        }
+    }
+
+    /// The object's `metadata.generation` after the change.
+    pub fn generation(&self) -> i64 {
+        self.generation
     }
 
     /// True if every node has applied the change.

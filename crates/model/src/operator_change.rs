@@ -10,6 +10,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use super::{
     actual::VppVip,
     config::{AdminState, Backend, Frontend, Member, MemberTarget, Pool, Standing},
+    drain::DrainConf,
     health::BackendState,
     name::Name,
     probe_mode::ProbeMode,
@@ -28,6 +29,13 @@ pub enum OperatorChange {
         /// The new admin state.
         state: AdminState,
     },
+    /// Pauses a Backend (`spec.adminState`) and sets the deadline of its drain (`spec.drain`).
+    Drain {
+        /// The Backend.
+        backend: Name,
+        /// The new settings; `None` to leave them.
+        drain: Option<DrainConf>,
+    },
     /// Sets the weight of a backend in a pool (`spec.pools[].backends[].weight`).
     Weight {
         /// The Frontend.
@@ -45,8 +53,17 @@ impl OperatorChange {
     /// The changed object.
     pub fn object(&self) -> &Name {
         match self {
-            Self::AdminState { backend, .. } => backend,
+            Self::AdminState { backend, .. } | Self::Drain { backend, .. } => backend,
             Self::Weight { frontend, .. } => frontend,
+        }
+    }
+
+    /// The Backend whose admin state is set, and the new admin state.
+    fn admin_state(&self) -> Option<(&Name, AdminState)> {
+        match self {
+            Self::AdminState { backend, state } => Some((backend, *state)),
+            Self::Drain { backend, .. } => Some((backend, AdminState::Paused)),
+            Self::Weight { .. } => None,
         }
     }
 
@@ -73,13 +90,15 @@ impl OperatorChange {
     /// `generation` is the `metadata.generation` of the object after the change.
     pub fn pending(&self, view: &View, generation: i64) -> Option<&'static str> {
         let seen_generation = match self {
-            Self::AdminState { backend, .. } => view.backends.get(backend).map(|backend| backend.revision.generation),
+            Self::AdminState { backend, .. } | Self::Drain { backend, .. } => {
+                view.backends.get(backend).map(|backend| backend.revision.generation)
+            }
             Self::Weight { frontend, .. } => view.frontends.get(frontend).map(|frontend| frontend.revision.generation),
         };
         if seen_generation.is_none_or(|seen| seen < generation) {
             return Some("the agent has not seen the change yet");
         }
-        if let Self::AdminState { backend, .. } = self
+        if let Some((backend, _)) = self.admin_state()
             && view.backends.get(backend).is_some_and(|backend| !is_health_known(backend, view))
         {
             return Some("the health of the backend is not known yet");
@@ -97,7 +116,7 @@ impl OperatorChange {
     /// The Frontends whose effective weights may change. Withdrawn Frontends have no weights and are left out.
     fn affected<'v>(&'v self, view: &'v View) -> impl Iterator<Item = &'v Arc<Frontend>> {
         let uses = |frontend: &&Arc<Frontend>| match self {
-            Self::AdminState { backend, .. } => has_member(frontend, backend),
+            Self::AdminState { backend, .. } | Self::Drain { backend, .. } => has_member(frontend, backend),
             Self::Weight { frontend: name, .. } => frontend.name == *name,
         };
         view.frontends.values().filter(|frontend| !matches!(frontend.standing, Standing::Withdrawn(_))).filter(uses)
@@ -109,9 +128,13 @@ impl OperatorChange {
         for pool in &mut pools {
             for member in &mut pool.members {
                 match self {
-                    Self::AdminState { backend, state } if member.backend == *backend => {
-                        if let MemberTarget::Backend(backend) = &mut member.target {
-                            *backend = Arc::new(Backend { admin_state: *state, ..(**backend).clone() });
+                    Self::AdminState { backend: name, .. } | Self::Drain { backend: name, .. }
+                        if member.backend == *name =>
+                    {
+                        if let MemberTarget::Backend(backend) = &mut member.target
+                            && let Some((_, admin_state)) = self.admin_state()
+                        {
+                            *backend = Arc::new(Backend { admin_state, ..(**backend).clone() });
                         }
                     }
                     Self::Weight { pool: name, backend, weight, .. }
@@ -130,7 +153,10 @@ impl OperatorChange {
 impl fmt::Display for OperatorChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AdminState { backend, .. } => write!(f, "adminState of Backend {backend}"),
+            Self::AdminState { backend, .. } | Self::Drain { backend, drain: None } => {
+                write!(f, "adminState of Backend {backend}")
+            }
+            Self::Drain { backend, .. } => write!(f, "adminState and drain of Backend {backend}"),
             Self::Weight { frontend, pool, backend, .. } => {
                 write!(f, "weight of {backend} in pool {pool} of Frontend {frontend}")
             }

@@ -64,6 +64,9 @@ pub static VERBS: &[GrammarEntry] = &[
     .example("maglevc accept 1f9b2c3d"),
     word("set", "make an operator change", Then(SET))
         .example("maglevc set backend web-1 pause --reason 'disk replaced'"),
+    word("drain", "pause Backends, and wait until they have no flows", Then(DRAIN))
+        .example("maglevc drain backend web-1 --deadline 10m --reason 'disk replaced'"),
+    word("undrain", "end the drain of a Backend", Then(UNDRAIN)).example("maglevc undrain backend web-1"),
     word("crds", "print the CustomResourceDefinitions as YAML", Run(|_| Command::Crds))
         .more("The definitions belong to this version of maglevc. No cluster is contacted.")
         .example("maglevc crds | kubectl apply --server-side -f -"),
@@ -321,6 +324,41 @@ static SET_BACKEND: &[GrammarEntry] = &[
 fn admin(line: &ParsedLine, state: AdminState) -> Command {
     Command::SetAdminState { backend: line.text(Value::Backend), state }
 }
+
+const DRAIN_MORE: &str = "Sets adminState to Paused, as `maglevc set backend BACKEND pause` does, and waits until every node reports that no flow is \
+     left: VPP tracks none, or has sent no packet to the Backend for the flow timeout. Prints flows and rate of each node meanwhile. \
+     The number of flows is an upper bound, since VPP counts expired ones. With --deadline, stops then with exit status 1; with \
+     --flush-at-deadline, the agents then flush the flows that are left. Both are written to spec.drain and stay there. Ctrl-C \
+     stops waiting and leaves the Backend paused. --force is required for the last Backend of a Frontend that serves. \
+     Exit status 0: drained.";
+
+static DRAIN: &[GrammarEntry] = &[
+    word(
+        "backend",
+        "pause a Backend, and wait until it has no flows",
+        Then(&[value(Value::Backend, ANY_BACKEND, Run(|line| Command::DrainBackend(line.text(Value::Backend))))]),
+    )
+    .more(DRAIN_MORE)
+    .example("maglevc drain backend web-1 --deadline 10m --flush-at-deadline"),
+    word(
+        "node",
+        "the same for all Backends with an address of a Node",
+        Then(&[value(Value::Node, "name of the Node", Run(|line| Command::DrainNode(line.text(Value::Node))))]),
+    )
+    .more(
+        "Drains all Backends, of any namespace, whose address is one of status.addresses of the Node, disabled ones excepted. Needs \
+         the permission to get Nodes. See `maglevc drain backend`.",
+    )
+    .example("maglevc drain node node-a --reason 'kernel update'"),
+];
+
+static UNDRAIN: &[GrammarEntry] = &[word(
+    "backend",
+    "set adminState of a Backend to Enabled",
+    Then(&[value(Value::Backend, ANY_BACKEND, Run(|line| admin(line, AdminState::Enabled)))]),
+)
+.more("The same as `maglevc set backend BACKEND enable`. spec.drain stays as it is.")
+.example("maglevc undrain backend web-1")];
 
 static SET_POOL: &[GrammarEntry] = &[value(
     Value::Pool,

@@ -28,6 +28,10 @@ fn unambiguous_abbreviations_are_accepted() {
     assert_eq!(command("show backends"), Ok(Command::Backends), "an exact word takes precedence over longer words");
     let disable = Command::SetAdminState { backend: "shop/a".into(), state: AdminState::Disabled };
     assert_eq!(command("se b shop/a d"), Ok(disable));
+    assert_eq!(command("dr b shop/a"), Ok(Command::DrainBackend("shop/a".into())));
+    assert_eq!(command("drain node node-a"), Ok(Command::DrainNode("node-a".into())));
+    let enable = Command::SetAdminState { backend: "shop/a".into(), state: AdminState::Enabled };
+    assert_eq!(command("und b shop/a"), Ok(enable));
 }
 
 #[test]
@@ -35,7 +39,7 @@ fn parse_errors_name_the_text_and_the_alternatives() {
     for (line, message) in [
         (
             "",
-            "missing command: expected one of status, why, explain, doctor, trace, show, watch, sync, accept, set, crds, completion",
+            "missing command: expected one of status, why, explain, doctor, trace, show, watch, sync, accept, set, drain, undrain, crds, completion",
         ),
         (
             "show",
@@ -83,7 +87,7 @@ fn parse_errors_name_the_text_and_the_alternatives() {
         ("watch events num", "incomplete command `watch events num`: expected N"),
         (
             "help",
-            "unknown word `help`: expected one of status, why, explain, doctor, trace, show, watch, sync, accept, set, crds, completion",
+            "unknown word `help`: expected one of status, why, explain, doctor, trace, show, watch, sync, accept, set, drain, undrain, crds, completion",
         ),
     ] {
         assert_eq!(parse_error(line), message, "{line}");

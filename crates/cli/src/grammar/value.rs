@@ -31,6 +31,8 @@ pub enum Value {
     Namespace,
     /// Name of an AddressPolicy.
     Policy,
+    /// Name of a Node.
+    Node,
     /// Protocol of a flow.
     Protocol,
     /// Address and port of a client.
@@ -52,6 +54,7 @@ impl Value {
             Self::Hold => "HOLD-ID",
             Self::Namespace => "NAMESPACE",
             Self::Policy => "POLICY",
+            Self::Node => "NODE",
             Self::Protocol => "PROTO",
             Self::Source => "SOURCE",
             Self::Destination => "DESTINATION",
@@ -68,6 +71,7 @@ impl Value {
                 | Self::Member
                 | Self::Hold
                 | Self::Namespace
+                | Self::Node
                 | Self::Destination
         )
     }
@@ -76,7 +80,9 @@ impl Value {
     pub fn check(self, text: &str, line: &ParsedLine) -> Result<(), &'static str> {
         let fits = match self {
             Self::Backend | Self::Frontend => is_name(text),
-            Self::Pool | Self::Member | Self::Namespace | Self::Policy => !text.is_empty() && !text.contains('/'),
+            Self::Pool | Self::Member | Self::Namespace | Self::Policy | Self::Node => {
+                !text.is_empty() && !text.contains('/')
+            }
             Self::Weight => text.parse::<u8>().is_ok_and(|weight| weight <= 100),
             Self::Count => text.parse::<u64>().is_ok_and(|count| count > 0),
             Self::Level => LEVELS.iter().any(|(word, _)| *word == text),
@@ -87,7 +93,7 @@ impl Value {
         };
         fits.then_some(()).ok_or(match self {
             Self::Backend | Self::Frontend => "a name, or namespace/name",
-            Self::Pool | Self::Member | Self::Policy => "a name without a namespace",
+            Self::Pool | Self::Member | Self::Policy | Self::Node => "a name without a namespace",
             Self::Namespace => "the name of a namespace",
             Self::Weight => "a whole number from 0 to 100",
             Self::Count => "a whole number above 0",

@@ -15,10 +15,8 @@ pub const REASON: &str = "maglev.vpp.io/operator-action-reason";
 
 /// All operations of the change. Valid only for the resourceVersion that was read.
 pub fn patch(request: &ChangeRequest, target: &ChangeTarget, at: Timestamp) -> Patch {
-    let mut operations = vec![
-        add("/metadata/resourceVersion", json!(target.metadata.resource_version)),
-        add(&target.pointer, target.value.clone()),
-    ];
+    let mut operations = vec![add("/metadata/resourceVersion", json!(target.metadata.resource_version))];
+    operations.extend(target.fields.iter().map(|(pointer, value)| add(pointer, value.clone())));
     operations.extend(annotations(request, target, at));
     serde_json::from_value(Value::Array(operations)).expect("these are operations of a JSON patch")
 }

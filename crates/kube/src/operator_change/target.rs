@@ -1,6 +1,6 @@
 //! The object and the field that a change is about, as read from the API server.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use json_patch::Patch as JsonPatch;
 use k8s_openapi::{
@@ -18,7 +18,7 @@ use super::{
     ChangeError, ChangeRequest, MANAGER, list,
     ownership::{self, Step},
 };
-use maglev_crd::{self as crd, AdminState, Frontend};
+use maglev_crd::{self as crd, AdminState, DrainSpec, Frontend};
 use maglev_model::{Name, operator_change::OperatorChange, printable::escaped, vip::Weight};
 
 pub struct ChangeTarget {
@@ -27,10 +27,8 @@ pub struct ChangeTarget {
     pub metadata: ObjectMeta,
     /// `metadata.generation` as read.
     pub generation: i64,
-    /// JSON pointer of the field.
-    pub pointer: String,
-    /// The new value.
-    pub value: Value,
+    /// JSON pointers of the fields, with their new values.
+    pub fields: Vec<(String, Value)>,
     /// The current value, human-readable.
     pub old: String,
     /// The new value, human-readable.
@@ -56,7 +54,7 @@ pub struct WrittenObject {
 /// Kind of the changed object.
 pub fn kind(change: &OperatorChange) -> &'static str {
     match change {
-        OperatorChange::AdminState { .. } => "Backend",
+        OperatorChange::AdminState { .. } | OperatorChange::Drain { .. } => "Backend",
         OperatorChange::Weight { .. } => "Frontend",
     }
 }
@@ -71,6 +69,10 @@ impl ChangeTarget {
                 let pointer = "/spec/adminState".to_owned();
                 let values = FieldValues { old, default: AdminState::Enabled, new };
                 Ok(Self::new(change, backend.metadata, pointer, &values, format))
+            }
+            OperatorChange::Drain { drain, .. } => {
+                let backend: crd::Backend = read(client, change).await?;
+                Ok(Self::drain(change, backend, drain.map(DrainSpec::from)))
             }
             OperatorChange::Weight { pool, backend, weight, .. } => {
                 let frontend: Frontend = read(client, change).await?;
@@ -97,12 +99,27 @@ impl ChangeTarget {
             change: change.clone(),
             generation: metadata.generation.unwrap_or(0),
             metadata,
-            pointer,
-            value: serde_json::to_value(new).expect("strings and numbers serialize"),
+            fields: vec![(pointer, to_value(&new))],
             old: old_text,
             new: format(new),
             is_set: old == Some(new),
         }
+    }
+
+    /// Pauses `backend`, and replaces the settings of its drain by `drain` if there are any.
+    fn drain(change: &OperatorChange, backend: crd::Backend, drain: Option<DrainSpec>) -> Self {
+        let crd::BackendSpec { admin_state, drain: old_drain, .. } = backend.spec;
+        let paused = FieldValues { old: admin_state, default: AdminState::Enabled, new: AdminState::Paused };
+        let mut target =
+            Self::new(change, backend.metadata, "/spec/adminState".to_owned(), &paused, |state| format!("{state:?}"));
+        if let Some(drain) = drain {
+            let old = old_drain.as_ref().map_or_else(|| "no deadline".to_owned(), DrainSpec::to_string);
+            target.fields.push(("/spec/drain".to_owned(), to_value(&drain)));
+            target.old = format!("{}, {old}", target.old);
+            target.new = format!("{}, {drain}", target.new);
+            target.is_set &= old_drain.as_ref() == Some(&drain);
+        }
+        target
     }
 
     /// True if the field has the new value already.
@@ -110,26 +127,34 @@ impl ChangeTarget {
         self.is_set
     }
 
-    /// Other field managers that own the field.
+    /// Other field managers that own a field.
     pub fn owners(&self) -> Vec<String> {
-        let path: &[Step<'_>] = match &self.change {
-            OperatorChange::AdminState { .. } => &[Step::Field("spec"), Step::Field("adminState")],
-            OperatorChange::Weight { pool, backend, .. } => &[
+        const ADMIN_STATE: &[Step<'static>] = &[Step::Field("spec"), Step::Field("adminState")];
+        const DRAIN: &[Step<'static>] = &[Step::Field("spec"), Step::Field("drain")];
+        let owners = |path: &[Step<'_>]| ownership::owners(&self.metadata, path);
+        match &self.change {
+            OperatorChange::AdminState { .. } | OperatorChange::Drain { drain: None, .. } => owners(ADMIN_STATE),
+            OperatorChange::Drain { .. } => {
+                let both: BTreeSet<String> = owners(ADMIN_STATE).into_iter().chain(owners(DRAIN)).collect();
+                both.into_iter().collect()
+            }
+            OperatorChange::Weight { pool, backend, .. } => owners(&[
                 Step::Field("spec"),
                 Step::Field("pools"),
                 Step::Item(pool),
                 Step::Field("backends"),
                 Step::Item(backend),
                 Step::Field("weight"),
-            ],
-        };
-        ownership::owners(&self.metadata, path)
+            ]),
+        }
     }
 
     /// Applies the patch. Returns `None` if the object has changed since it was read.
     pub async fn write(&self, client: &Client, patch: &JsonPatch) -> Result<Option<WrittenObject>, ChangeError> {
         match &self.change {
-            OperatorChange::AdminState { .. } => self.write_as::<crd::Backend>(client, patch).await,
+            OperatorChange::AdminState { .. } | OperatorChange::Drain { .. } => {
+                self.write_as::<crd::Backend>(client, patch).await
+            }
             OperatorChange::Weight { .. } => self.write_as::<Frontend>(client, patch).await,
         }
     }
@@ -172,6 +197,7 @@ impl ChangeTarget {
         let suffix = request.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
         let (reason, action) = match &self.change {
             OperatorChange::AdminState { .. } => ("AdminStateChanged", "SetAdminState"),
+            OperatorChange::Drain { .. } => ("AdminStateChanged", "Drain"),
             OperatorChange::Weight { .. } => ("WeightChanged", "SetWeight"),
         };
         let note = format!("{} set {} from {} to {}{suffix}", request.by, self.change, self.old, self.new);
@@ -186,6 +212,10 @@ impl ChangeTarget {
         };
         Recorder::new(client.clone(), reporter).publish(&event, &written.reference).await
     }
+}
+
+fn to_value(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).expect("specs, strings and numbers serialize")
 }
 
 /// Longest note that the API server accepts in an Event, in bytes.

@@ -2,6 +2,7 @@
 //! second test the real ones that `MAGLEV_VPP` names.
 
 mod clients;
+mod drain;
 mod required_path;
 mod restarts;
 
@@ -300,6 +301,19 @@ async fn flows_survive(name: &str, args: &[&str], nodes: &'static [&'static str]
     steps.failover().await;
     steps.failed_vip().await;
     steps.kill(&host).await;
+}
+
+#[tokio::test]
+async fn backend_is_drained_when_its_last_flow_ends_or_is_flushed() {
+    if let Some(reason) = packets::missing() {
+        return print(&format!("backend_is_drained_when_its_last_flow_ends is NOT RUN: {reason}\n"));
+    }
+    let mut sandbox = Sandbox::up("drain", &["--packets", "on"]).await;
+    eventually("a backend answers", async || backend(&sandbox).await).await;
+    drain::drains(&sandbox).await;
+    sandbox.signal(Signal::SIGINT);
+    assert!(sandbox.ended().await.success());
+    sandbox.until_no_process_is_left().await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Programs in the namespace of the clients: `maglev-sandbox load`, `maglev-tester`, and curl.
 
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -39,9 +39,8 @@ impl Running {
         tokio::time::timeout(LIMIT, self.lines.next_line()).await.expect("a line within 30 s").unwrap()
     }
 
-    /// Interrupts the program and returns the rest of its output.
-    pub async fn interrupt(mut self) -> String {
-        kill(Pid::from_raw(self.child.id().unwrap().try_into().unwrap()), Signal::SIGINT).unwrap();
+    /// Waits until the program ends. Returns its status and the rest of its output.
+    pub async fn finish(mut self) -> (ExitStatus, String) {
         let mut rest = String::new();
         let ended = async {
             while let Some(line) = self.line().await {
@@ -50,7 +49,18 @@ impl Running {
             self.child.wait().await.unwrap()
         };
         let status = tokio::time::timeout(LIMIT, ended).await;
-        let status = status.unwrap_or_else(|_| panic!("the program has not ended {LIMIT:?} after SIGINT: {rest}"));
+        (status.unwrap_or_else(|_| panic!("the program has not ended within {LIMIT:?}: {rest}")), rest)
+    }
+
+    /// Interrupts the program, and waits until it ends, whatever its status.
+    pub async fn interrupt_any(self) -> (ExitStatus, String) {
+        kill(Pid::from_raw(self.child.id().unwrap().try_into().unwrap()), Signal::SIGINT).unwrap();
+        self.finish().await
+    }
+
+    /// Interrupts the program and returns the rest of its output.
+    pub async fn interrupt(self) -> String {
+        let (status, rest) = self.interrupt_any().await;
         assert!(status.success(), "{rest}");
         rest
     }

@@ -13,6 +13,7 @@ use crate::proto;
 use maglev_model::{
     actual::{Actual, ActualAs, ActualConf, ActualEncap, ActualVip, LbDump, VppVip},
     change::{RemovalHold, VipState, VppInfo},
+    table_fingerprint::TableFingerprint,
 };
 
 impl From<&VppInfo> for proto::VppInfo {
@@ -108,6 +109,7 @@ fn dumped_vip(vip: VppVip, actual: &ActualVip) -> proto::LbVip {
         table_length: table_length.map(Into::into),
         pool_index: *pool_index,
         servers: ases.iter().map(server).collect(),
+        table_fingerprint: TableFingerprint::new(&VipState::from(actual)).map(|fingerprint| fingerprint.to_string()),
     }
 }
 
@@ -121,6 +123,7 @@ pub fn vip(vip: VppVip, state: &VipState) -> proto::LbVip {
         table_length: table_length.map(Into::into),
         pool_index: None,
         servers: self::servers(servers.iter()),
+        table_fingerprint: None,
     }
 }
 

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use super::{
+    dashboard::document,
     harness::{Cluster, cluster, delete_cluster_scoped, eventually},
     maglevd::{http_get, install_agent_role},
     watches::tcp_proxy::TcpProxy,
@@ -124,11 +125,10 @@ fn free_ports() -> [u16; 2] {
 
 /// A copy of a kubeconfig that connects through `proxy`.
 fn through(proxy: &TcpProxy, kubeconfig: &Path, copy: &Path) {
-    let mut config = Kubeconfig::read_from(kubeconfig).unwrap();
-    for cluster in config.clusters.iter_mut().filter_map(|cluster| cluster.cluster.as_mut()) {
-        cluster.server = Some(format!("https://127.0.0.1:{}", proxy.port()));
-    }
-    std::fs::write(copy, serde_json::to_string(&config).unwrap()).unwrap();
+    let config = Kubeconfig::read_from(kubeconfig).unwrap();
+    let server = config.clusters[0].cluster.as_ref().and_then(|cluster| cluster.server.as_ref()).unwrap();
+    let text = std::fs::read_to_string(kubeconfig).unwrap();
+    std::fs::write(copy, text.replace(server, &format!("https://127.0.0.1:{}", proxy.port()))).unwrap();
 }
 
 /// maglev-frontend for these agents.
@@ -149,8 +149,7 @@ impl Dashboard {
     }
 
     async fn summary(&self) -> Option<Value> {
-        let response = http_get(self.port, "/view/api/summary").await;
-        serde_json::from_str(response.split_once("\r\n\r\n")?.1).ok()
+        document(&format!("http://127.0.0.1:{}/view/", self.port), "api/summary").await
     }
 
     /// Waits until the Frontend is up on both nodes, without or with a disagreement, and returns the summary. The nodes

@@ -21,7 +21,8 @@ fn url(sandbox: &Sandbox) -> String {
     line.unwrap_or_else(|| panic!("the sandbox prints no dashboard URL:\n{output}")).trim().to_owned()
 }
 
-async fn document(url: &str, path: &str) -> Option<Value> {
+/// A document of the dashboard at `url`.
+pub async fn document(url: &str, path: &str) -> Option<Value> {
     let output = run(Command::new("curl").args(["-sS", "--fail", "--compressed", &format!("{url}{path}")]), "").await;
     serde_json::from_slice(&output.stdout).ok()
 }

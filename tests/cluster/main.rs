@@ -36,6 +36,7 @@ mod proxies;
 mod sandbox;
 mod scrapes;
 mod stalled_probes;
+mod table_fingerprints;
 mod tenant;
 mod third_party;
 mod watches;

@@ -4,7 +4,7 @@ mod all_components;
 mod bookmarks;
 mod faulty_api;
 mod slow_api_server;
-mod tcp_proxy;
+pub mod tcp_proxy;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

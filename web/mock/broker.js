@@ -32,7 +32,7 @@ export class Broker {
   nodeHeads = {};
   /** @type {Record<string, import("../src/sync/contract").Row>} */
   frontendRows = {};
-  /** @type {Pick<Summary, "strip" | "totals" | "healthy" | "problems" | "kubernetes">} */
+  /** @type {Pick<Summary, "strip" | "totals" | "healthy" | "differing_percent" | "problems" | "kubernetes">} */
   aggregates;
 
   /** @param {World} world */
@@ -195,6 +195,7 @@ export class Broker {
       strip: old.strip,
       totals: old.totals,
       ...(old.healthy === undefined ? {} : { healthy: old.healthy }),
+      ...(old.differing_percent === undefined ? {} : { differing_percent: old.differing_percent }),
       problems: old.problems,
       kubernetes: old.kubernetes,
       transitions: old.transitions,
@@ -246,7 +247,9 @@ export class Broker {
     };
     const fine = totals.reporting === totals.nodes && Object.values(strip).every((number) => number === 0);
     const { vips, backends, nodes } = totals;
+    const shares = rows.flatMap(({ disagreement }) => disagreement?.percent ?? []);
     return {
+      ...(shares.length > 0 ? { differing_percent: Math.max(...shares) } : {}),
       ...(fine ? { healthy: `Everything is up: ${vips} VIPs, ${backends} backends on ${nodes} nodes` } : {}),
       kubernetes: /** @type {"watching" | "unavailable"} */ (
         this.world.apiServerAway ? "unavailable" : "watching"

@@ -94,6 +94,7 @@ export function row(world, frontend) {
   if (fingerprints.size > 1) flags.push("disagree");
   if (problems.length > 0) flags.push("rejected");
   if (failed) flags.push("sync");
+  const differing = flags.includes("disagree") ? disagreement(world, members, since) : undefined;
   const downBackends = members.filter((backend) => isDown(world, backend));
   if (downBackends.length > 0) flags.push("backends_down");
   return {
@@ -107,7 +108,36 @@ export function row(world, frontend) {
     rate: round(rate),
     dropping: round(dropping),
     ...(since ? { since } : {}),
-    reason: flags.includes("disagree") ? "nodes disagree" : reason(world, frontend, state, members, problems),
+    ...(differing ? { disagreement: differing } : {}),
+    reason: differing
+      ? `nodes disagree: ${differing.percent.toFixed(1)} % of buckets differ on ${differing.nodes.join(", ")}`
+      : reason(world, frontend, state, members, problems),
+  };
+}
+
+/**
+ * The difference between the nodes' tables, as if each backend had the same share of the buckets.
+ * @param {World} world
+ * @param {string[]} members
+ * @param {string} since
+ * @returns {NonNullable<Row["disagreement"]>}
+ */
+function disagreement(world, members, since) {
+  const states = [...world.nodes]
+    .filter(([, node]) => node.reporting && node.vpp)
+    .map(([name, node]) => ({ name, key: members.map((backend) => node.health.get(backend)?.state).join() }));
+  const counted = states.map(({ key }) => states.filter((other) => other.key === key).length);
+  const most = Math.max(...counted);
+  const majority = most * 2 > states.length;
+  const reference = states[counted.indexOf(most)]?.key.split(",") ?? [];
+  const shares = states.map(
+    ({ key }) => key.split(",").filter((state, at) => state !== reference[at]).length,
+  );
+  return {
+    since: since || new Date().toISOString(),
+    percent: round((Math.max(...shares) * 100) / members.length),
+    nodes: states.filter((_, at) => !majority || counted[at] !== most).map(({ name }) => name),
+    majority,
   };
 }
 

@@ -256,7 +256,8 @@ fn findings(nodes: &[NodeState], survey: &Survey) -> Vec<Finding> {
                     survey.nodes.values().map(super::frontend::reason).find(|reason| !reason.is_empty())
                 }
                 Flag::BackendsDown => Some(list_down(&survey.down)),
-                Flag::Down | Flag::Dropping | Flag::Silent | Flag::Standby | Flag::Disagree => None,
+                Flag::Disagree => survey.tables.as_ref().map(ToString::to_string),
+                Flag::Down | Flag::Dropping | Flag::Silent | Flag::Standby => None,
             };
             format!("Frontend {name}{}", reason.map_or_else(String::new, |reason| format!(": {reason}")))
         };

@@ -10,10 +10,11 @@ use imbl::OrdMap;
 use jiff::Timestamp;
 use xxhash_rust::xxh64::xxh64;
 
+use super::vip_report::{VipReport, address_hash};
 use maglev_model::{
     Name,
-    actual::{ActualVip, VppVip},
-    change::{Change, Report, SyncHold, VipState, VppInfo},
+    actual::VppVip,
+    change::{Change, Report, SyncHold, VppInfo},
     config::{Backend, Frontend, Kind, Revision},
     drain::Drain,
     event::{FrontendState, ProgramResult},
@@ -34,8 +35,7 @@ pub struct Digest {
     listed: bool,
     backends: OrdMap<Name, BackendReport>,
     frontends: OrdMap<Name, FrontendReport>,
-    /// Hashes of the servers of each VIP. Only their number is used.
-    vips: OrdMap<VppVip, Arc<[u32]>>,
+    vips: OrdMap<VppVip, VipReport>,
     paths: OrdMap<PathKey, PathState>,
     drains: OrdMap<Name, Drain>,
     suspect: [bool; 2],
@@ -176,7 +176,12 @@ impl Digest {
 
     /// The numbers of VIPs and of their application servers in VPP.
     pub(crate) fn counts_in_vpp(&self) -> (usize, usize) {
-        (self.vips.len(), self.vips.values().map(|servers| servers.len()).sum())
+        (self.vips.len(), self.vips.values().map(VipReport::servers).sum())
+    }
+
+    /// A hash of the new-flow table of a VIP in VPP; `None` if VPP does not have it, or did not report the length.
+    pub(crate) fn table(&self, vip: &VppVip) -> Option<u64> {
+        self.vips.get(vip)?.table()
     }
 
     /// Problems of this node with an object whose spec is valid.
@@ -262,14 +267,9 @@ impl Digest {
         self.frontends.insert(name.clone(), FrontendReport { state: new.state, ..merge(&old, new) });
     }
 
-    fn set_server(&mut self, vip: &VppVip, address: IpAddr, is_present: bool) {
-        let Some(servers) = self.vips.get(vip) else { return };
-        let hash = address_hash(address);
-        let mut servers: Vec<u32> = servers.iter().copied().filter(|server| *server != hash).collect();
-        if is_present {
-            servers.push(hash);
-        }
-        self.vips.insert(*vip, servers.into());
+    fn set_server(&mut self, vip: &VppVip, address: IpAddr, weight: Option<u8>) {
+        let Some(report) = self.vips.get_mut(vip) else { return };
+        *report = report.with_server(address, weight);
     }
 }
 
@@ -310,18 +310,6 @@ impl From<&Report> for ProgramStatus {
     }
 }
 
-/// A hash of an address; collision-free for IPv4.
-fn address_hash(address: IpAddr) -> u32 {
-    match address {
-        IpAddr::V4(address) => address.to_bits(),
-        IpAddr::V6(address) => xxh64(&address.octets(), 0) as u32,
-    }
-}
-
-fn server_hashes(vip: &VipState) -> Arc<[u32]> {
-    vip.servers.keys().map(|address| address_hash(*address)).collect()
-}
-
 impl Fold for Digest {
     fn reset(&mut self, view: &View) {
         let before = std::mem::take(self);
@@ -342,7 +330,7 @@ impl Fold for Digest {
         if let Some(vpp) = &view.vpp {
             let weightless = vpp.conf.is_some().then_some(vpp.weightless);
             self.vpp = Some(Vpp { info: Arc::clone(&vpp.info), since: vpp.since, weightless });
-            self.vips = vpp.vips.iter().map(|(vip, state)| (*vip, server_hashes(state))).collect();
+            self.vips = vpp.vips.iter().map(|(vip, state)| (*vip, VipReport::from(state))).collect();
         }
         self.holds = view.holds.clone();
         view.problems.iter().for_each(|(object, list)| self.set_node_problems(object, &list.problems));
@@ -375,13 +363,11 @@ impl Fold for Digest {
                 if let Some(vpp) = &mut self.vpp {
                     vpp.weightless = Some(actual.weightless);
                 }
-                let servers =
-                    |vip: &ActualVip| -> Arc<[u32]> { vip.ases.keys().map(|address| address_hash(*address)).collect() };
-                self.vips = actual.vips.iter().map(|(vip, state)| (*vip, servers(state))).collect();
+                self.vips = actual.vips.iter().map(|(vip, state)| (*vip, VipReport::from(state))).collect();
             }
-            Change::Vip(vip, Some(state)) => drop(self.vips.insert(*vip, server_hashes(state))),
+            Change::Vip(vip, Some(state)) => drop(self.vips.insert(*vip, VipReport::from(state))),
             Change::Vip(vip, None) => drop(self.vips.remove(vip)),
-            Change::Server(vip, address, weight) => self.set_server(vip, *address, weight.is_some()),
+            Change::Server(vip, address, weight) => self.set_server(vip, *address, *weight),
             Change::Held(hold) => drop(self.holds.insert(Arc::clone(&hold.id), hold.clone())),
             Change::Released(id) => drop(self.holds.remove(id)),
             Change::Synced(_) => self.last_pass = Some(at),

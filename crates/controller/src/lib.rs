@@ -29,6 +29,7 @@ mod node_status;
 mod status;
 mod status_engine;
 mod term;
+mod vip_report;
 mod write_queue;
 
 use std::{sync::Arc, time::Duration};

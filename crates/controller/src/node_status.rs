@@ -33,6 +33,8 @@ pub struct NodeInputs<'a> {
     pub(crate) link: &'a LinkState,
     /// `None` until this leader has received the agent's state.
     pub(crate) digest: Option<&'a Digest>,
+    /// The number of VIPs with a table that has differed from those of other nodes for too long.
+    pub(crate) vips_differing: usize,
     /// The LoadBalancerConfig that the node uses.
     pub(crate) load_balancer_config: Option<&'a Name>,
 }
@@ -75,6 +77,7 @@ pub fn maglev_node(inputs: &NodeInputs<'_>, old: &MaglevNodeStatus, revision: St
         load_balancer_config,
         vips: vpp.map(|_| to_count(vips)),
         application_servers: vpp.map(|_| to_count(servers)),
+        vips_differing: vpp.filter(|_| *inputs.link == LinkState::Connected).map(|_| to_count(inputs.vips_differing)),
         frontends_programmed: Some(to_count(count(ProgramResult::Programmed))),
         frontends_held: Some(to_count(count(ProgramResult::Held))),
         frontends_failed: Some(to_count(count(ProgramResult::Failed))),

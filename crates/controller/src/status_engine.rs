@@ -8,6 +8,7 @@
 
 mod actions;
 mod stored;
+mod table_differences;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +39,7 @@ use maglev_model::{
     view::Fold as _,
 };
 use stored::{Stored, insert_newer, named_backends};
+use table_differences::TableDifferences;
 
 /// An object with a status.
 pub type Key = (StatusKind, Name);
@@ -85,6 +87,7 @@ pub struct StatusEngine {
     /// The numbers of the AddressPolicies, as of the last computation of one of their statuses.
     policy_counts: BTreeMap<Name, PolicyCounts>,
     namespaces: NamespaceDemand,
+    tables: TableDifferences,
 }
 
 impl StatusEngine {
@@ -108,6 +111,7 @@ impl StatusEngine {
             counts: HashMap::new(),
             policy_counts: BTreeMap::new(),
             namespaces: NamespaceDemand::default(),
+            tables: TableDifferences::default(),
         }
     }
 
@@ -180,6 +184,7 @@ impl StatusEngine {
         let config = self.config_rx.borrow_and_update().clone();
         if let Some(config) = config {
             let delta = ConfigDelta::between(self.config.as_ref(), &config);
+            self.tables.apply_config(self.config.as_ref(), &delta);
             let key = |kind: Kind| move |name: &Name| (StatusKind::Kind(kind), name.clone());
             affected.extend(delta.backends.iter().map(|(name, _)| name).map(key(Kind::Backend)));
             affected.extend(delta.frontends.iter().map(|(name, _)| name).map(key(Kind::Frontend)));
@@ -264,6 +269,9 @@ impl StatusEngine {
     }
 
     pub fn apply_link(&mut self, update: LinkUpdate) {
+        if !matches!(update, LinkUpdate::Changes(..)) {
+            self.tables.mark_all();
+        }
         let agent = self.agents.entry(Arc::clone(update.node())).or_default();
         agent.has_link = !matches!(update, LinkUpdate::Removed(_));
         match update {
@@ -294,6 +302,7 @@ impl StatusEngine {
                 for (change, at) in &changes {
                     digest.apply(change, *at);
                     DirtyKey::extend(&mut dirty, change);
+                    self.tables.apply_change(change);
                 }
                 dirty.into_iter().for_each(|key| self.mark_key(&node, key));
             }
@@ -324,6 +333,12 @@ impl StatusEngine {
             self.serving_nodes = serving;
             self.mark_all();
         }
+    }
+
+    /// Compares the tables of VIPs. Depends on time, so it must be called periodically.
+    pub fn update_tables(&mut self, now: Now) {
+        let nodes = self.tables.update(&self.agents, now.monotonic);
+        nodes.into_iter().for_each(|node| self.mark(StatusKind::MaglevNode, Name::cluster(&node)));
     }
 
     /// Marks all MaglevNodes and LoadBalancerConfigs as dirty. The times of passes are not tracked one by one.

@@ -196,6 +196,7 @@ impl Term {
         let now = now();
         self.progress.reconciled.send_replace(Some(now.monotonic));
         self.engine.update_nodes(now);
+        self.engine.update_tables(now);
         if !self.check_collected(now.monotonic) {
             return;
         }

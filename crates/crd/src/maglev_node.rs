@@ -37,6 +37,12 @@ use super::condition::{self, Condition};
         description = "Number of Frontends that could not be programmed."
     ),
     printcolumn(
+        name = "Differing",
+        type_ = "integer",
+        json_path = ".status.vipsDiffering",
+        description = "Number of VIPs whose new-flow table differs from that of other nodes."
+    ),
+    printcolumn(
         name = "Last-Sync",
         type_ = "date",
         json_path = ".status.lastSyncTime",
@@ -115,6 +121,13 @@ pub struct MaglevNodeStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub application_servers: Option<i32>,
+
+    /// Number of VIPs of Frontends whose new-flow table in VPP has differed for more than 10 s from that of most other
+    /// nodes, or from that of any other node if no table has a majority. Absent while the controller is not connected to
+    /// the agent, or the agent not to VPP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub vips_differing: Option<i32>,
 
     /// Number of Frontends that VPP matches.
     #[serde(default, skip_serializing_if = "Option::is_none")]

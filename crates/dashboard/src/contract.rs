@@ -15,10 +15,11 @@ use self::typescript::Declaration;
 use crate::{
     admin::wire::{Change, ChangeBody, ChangeReport, Preview},
     document::{
-        AgentSelector, BackendDetail, ConditionDetail, Count, Counters, Foreign, FrontendDetail, HealthCheckDetail,
-        HoldDetail, InVpp, LastChange, Member, MemberTraffic, NodeHeader, ObjectInfo, ObjectProblems, PastTransition,
-        PathDetail, PoolDetail, Position, ProblemCounts, ProblemDetail, ReportDetail, RouteDetail, Row, Settings,
-        StickyTableDetail, Summary, Time, Totals, TransitionDetail, Vip, VppConfDetail, VppPanel,
+        AgentSelector, BackendDetail, ConditionDetail, Count, Counters, Disagreement, Foreign, FrontendDetail,
+        HealthCheckDetail, HoldDetail, InVpp, LastChange, Member, MemberTraffic, NodeHeader, ObjectInfo,
+        ObjectProblems, PastTransition, PathDetail, PoolDetail, Position, ProblemCounts, ProblemDetail, ReportDetail,
+        RouteDetail, Row, Settings, StickyTableDetail, Summary, Time, Totals, TransitionDetail, Vip, VppConfDetail,
+        VppPanel,
     },
     documents::{Everything, FrontendPage, FrontendParts, Maglevd, MaglevdList, NodePage, Version},
     message::{
@@ -85,6 +86,7 @@ fn files() -> BTreeMap<&'static str, Vec<Declaration>> {
         NodeHeader,
         HoldDetail,
         Row,
+        Disagreement,
         ObjectProblems,
         TransitionDetail
     ];

@@ -21,7 +21,8 @@ pub(crate) use self::{
     },
     object::ObjectInfo,
     summary::{
-        AgentSelector, HoldDetail, NodeHeader, ObjectProblems, ProblemCounts, Row, Summary, Totals, TransitionDetail,
+        AgentSelector, Disagreement, HoldDetail, NodeHeader, ObjectProblems, ProblemCounts, Row, Summary, Totals,
+        TransitionDetail,
     },
 };
 use maglev_fleet::AsOf;

@@ -83,7 +83,7 @@ impl Inputs {
 
     /// True if weights and states are those of a working node, so that other nodes should have the same.
     pub fn comparable(&self) -> bool {
-        self.reporting() && self.view().vpp.is_some()
+        self.state.comparable()
     }
 
     /// The Frontend that owns a VIP of VPP.

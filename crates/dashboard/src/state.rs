@@ -9,6 +9,7 @@
 //! Does no I/O: `updater` passes in the changes and publishes the messages.
 
 mod backend_counts;
+mod disagreements;
 mod problems;
 mod row;
 mod summary;
@@ -19,15 +20,16 @@ mod transitions;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 use imbl::{OrdMap, ordmap::DiffItem};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+pub use self::disagreements::Now;
 use self::{
     backend_counts::BackendCounts,
+    disagreements::Disagreements,
     row::{Facts, NodeReport},
     transitions::Transitions,
 };
@@ -41,12 +43,9 @@ use super::{
     message::Message,
     patch,
 };
-use maglev_fleet::{NodeState, survey::Flag};
+use maglev_fleet::NodeState;
 use maglev_kube::objects::Objects;
 use maglev_model::{Name, config::Kind};
-
-/// Nodes disagree only if they differ for this long, because changes do not reach all of them at once.
-const DISAGREE_AFTER: Duration = Duration::from_secs(10);
 
 /// Immutable snapshot for readers; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +57,8 @@ pub struct Snapshot {
     pub(crate) objects: Objects,
     pub(crate) problem_counts: ProblemCounts,
     pub(crate) totals: Totals,
+    /// The largest share of buckets that nodes disagree about, in percent.
+    pub(crate) differing_percent: Option<f64>,
     /// The sentence for a fleet without problems.
     pub(crate) healthy: Option<String>,
     /// True if a controller writes status.
@@ -80,8 +81,7 @@ pub struct DashboardState {
     snapshot: Snapshot,
     /// The contribution of each node to the row of each Frontend.
     facts: BTreeMap<Name, BTreeMap<Arc<str>, Facts>>,
-    /// Frontends about which nodes differ, with the time since which they do.
-    disagree: BTreeMap<Name, Instant>,
+    disagreements: Disagreements,
     backend_counts: BackendCounts,
     /// Number of objects whose status a controller has written.
     observed: usize,
@@ -114,7 +114,7 @@ impl DashboardState {
         Self {
             snapshot,
             facts: BTreeMap::new(),
-            disagree: BTreeMap::new(),
+            disagreements: Disagreements::default(),
             backend_counts: BackendCounts::default(),
             observed: 0,
             published_transitions: BTreeMap::new(),
@@ -177,13 +177,8 @@ impl DashboardState {
     }
 
     /// Returns the messages about all changes since the last call.
-    pub fn flush(&mut self, now: Instant) -> Vec<Message> {
-        for (name, since) in &self.disagree {
-            let is_flagged = self.snapshot.rows.get(name).is_some_and(|row| row.flags.has(Flag::Disagree));
-            if !is_flagged && now.duration_since(*since) >= DISAGREE_AFTER {
-                self.dirty.rows.insert(name.clone());
-            }
-        }
+    pub fn flush(&mut self, now: Now) -> Vec<Message> {
+        self.dirty.rows.extend(self.disagreements.newly_lasting(now.monotonic).cloned());
         for name in std::mem::take(&mut self.dirty.rows) {
             self.set_row(&name, now);
         }
@@ -210,9 +205,7 @@ impl DashboardState {
 
     /// Time of the next change that follows from time alone.
     pub fn due(&self) -> Option<Instant> {
-        let is_flagged = |name: &Name| self.snapshot.rows.get(name).is_some_and(|row| row.flags.has(Flag::Disagree));
-        let waiting = self.disagree.iter().filter(|(name, _)| !is_flagged(name));
-        waiting.map(|(_, since)| *since + DISAGREE_AFTER).min()
+        self.disagreements.due()
     }
 
     /// Publishes the patch of a node's document.
@@ -275,7 +268,7 @@ impl DashboardState {
         self.dirty.rows.insert(name.clone());
     }
 
-    fn set_row(&mut self, name: &Name, now: Instant) {
+    fn set_row(&mut self, name: &Name, now: Now) {
         let facts = self.facts.get(name);
         let nodes = &self.snapshot.nodes;
         let reports: Vec<_> = facts
@@ -286,12 +279,8 @@ impl DashboardState {
                 Some(NodeReport { node, facts, reporting: inputs.reporting(), comparable: inputs.comparable() })
             })
             .collect();
-        let disagree = row::disagree(&reports).then(|| *self.disagree.entry(name.clone()).or_insert(now));
-        if disagree.is_none() {
-            self.disagree.remove(name);
-        }
-        let too_long = disagree.is_some_and(|since| now.duration_since(since) >= DISAGREE_AFTER);
-        let row = row::row(&reports, too_long).map(Arc::new);
+        let disagreement = self.disagreements.observe(name, &reports, now);
+        let row = row::row(&reports, disagreement).map(Arc::new);
         let old = match &row {
             Some(row) => self.snapshot.rows.insert(name.clone(), Arc::clone(row)),
             None => self.snapshot.rows.remove(name),

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     broker::Broker,
     message::Message,
-    state::{DashboardState, Snapshot},
+    state::{DashboardState, Now, Snapshot},
 };
 use maglev_fleet::{FleetHandle, FleetUpdate, FollowedLines, Update, Updates};
 use maglev_kube::objects::Objects;
@@ -123,7 +124,7 @@ impl Updater {
             let objects = objects_rx.borrow_and_update().clone();
             self.state.set_objects(objects);
         }
-        let messages = self.state.flush(Instant::now());
+        let messages = self.state.flush(Now { monotonic: Instant::now(), wall: Timestamp::now() });
         // Published before the messages, so that a browser that has a message never reads an older snapshot.
         let snapshot = Arc::new(self.state.snapshot().clone());
         let positions = snapshot.positions();

@@ -99,6 +99,13 @@ impl<M: Mirror> NodeState<M> {
     }
 }
 
+impl NodeState {
+    /// True if weights and states are those of a working node, so that other nodes should have the same.
+    pub fn comparable(&self) -> bool {
+        self.reporting() && self.view.vpp.is_some()
+    }
+}
+
 /// State, counters and probe subscriptions of one node.
 pub(crate) struct NodeCell<M> {
     pub state: Mutex<NodeState<M>>,

@@ -4,6 +4,7 @@
 //! that lasts) are passed in by the caller.
 
 mod counts;
+mod disagreement;
 mod facts;
 mod sticky_tables;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 
 pub use self::{
     counts::{StatusCounts, counted},
+    disagreement::{NodeTables, TableDifference, differ, disagreeing, tables},
     facts::{DisplayState, Facts, MemberFact},
     sticky_tables::{filling_tables, sticky_table_advice},
 };
@@ -31,7 +33,7 @@ use maglev_model::{
     health::{BackendState, ProbeCode},
 };
 
-/// Largest number of backends in the reason of a Frontend.
+/// Largest number of backends or nodes in the reason of a Frontend.
 const MAX_LISTED: usize = 5;
 
 /// A kind of problem.
@@ -140,6 +142,8 @@ pub struct FrontendSurvey {
     pub backends: BTreeMap<Name, bool>,
     /// Backends that are down on a reporting node.
     pub down: BTreeMap<Name, DownBackend>,
+    /// The difference between the new-flow tables of the nodes; only with [`Flag::Disagree`].
+    pub tables: Option<TableDifference>,
     /// Facts of each node that has the Frontend.
     pub nodes: BTreeMap<Arc<str>, Facts>,
 }
@@ -251,25 +255,6 @@ impl FrontendSummary {
     }
 }
 
-/// True if nodes differ in the state or the effective weight of a Backend. Nodes that withdraw the Frontend are
-/// ignored.
-pub fn differ<'a>(facts: impl Iterator<Item = &'a Facts>) -> bool {
-    let mut members = facts.filter(|facts| !facts.withdrawn).map(|facts| &facts.members);
-    let key = |member: &'a MemberFact| (&member.backend, member.state, member.effective);
-    members.next().is_some_and(|first| members.any(|other| !first.iter().map(key).eq(other.iter().map(key))))
-}
-
-/// The Frontends about which reporting nodes with VPP differ at this moment.
-pub fn disagreeing(nodes: &[NodeState]) -> BTreeSet<Name> {
-    let comparable: Vec<_> = nodes.iter().filter(|node| node.reporting() && node.view.vpp.is_some()).collect();
-    let names: BTreeSet<&Name> = comparable.iter().flat_map(|node| node.view.frontends.keys()).collect();
-    let differs = |name: &&Name| {
-        let facts: Vec<_> = comparable.iter().filter_map(|node| Facts::from_view(&node.view, name)).collect();
-        differ(facts.iter())
-    };
-    names.into_iter().filter(differs).cloned().collect()
-}
-
 pub fn node_flags(node: &NodeState) -> BTreeSet<Flag> {
     let (view, reporting) = (&node.view, node.reporting());
     let flags = [
@@ -289,7 +274,10 @@ fn set_flags<const N: usize>(flags: [(Flag, bool); N]) -> impl Iterator<Item = F
 fn frontend(nodes: &[NodeState], name: &Name, sustained: &SustainedFaults<'_>) -> Option<FrontendSurvey> {
     let facts = |node: &NodeState| Some((Arc::clone(&node.node), Facts::from_view(&node.view, name)?));
     let facts: BTreeMap<Arc<str>, Facts> = nodes.iter().filter_map(facts).collect();
-    let reporting: BTreeSet<&str> = nodes.iter().filter(|node| node.reporting()).map(|node| &*node.node).collect();
+    let names = |test: fn(&NodeState) -> bool| -> BTreeSet<&str> {
+        nodes.iter().filter(|node| test(node)).map(|node| &*node.node).collect()
+    };
+    let (reporting, comparable) = (names(NodeState::reporting), names(NodeState::comparable));
     let reports = facts.iter().map(|(node, facts)| NodeReport {
         facts,
         reporting: reporting.contains(&**node),
@@ -297,7 +285,9 @@ fn frontend(nodes: &[NodeState], name: &Name, sustained: &SustainedFaults<'_>) -
     });
     let summary = FrontendSummary::from_reports(&reports)?.with_disagreement((sustained.disagree)(name));
     let FrontendSummary { state, flags, since, on_standby, backends, down, .. } = summary;
-    Some(FrontendSurvey { state, flags, since, on_standby, backends, down, nodes: facts })
+    let compared = || tables(facts.iter().filter(|(node, _)| comparable.contains(&***node)));
+    let tables = if flags.contains(&Flag::Disagree) { TableDifference::between(&compared()) } else { None };
+    Some(FrontendSurvey { state, flags, since, on_standby, backends, down, tables, nodes: facts })
 }
 
 fn backends(nodes: &[NodeState]) -> BTreeMap<Name, BackendSurvey> {

@@ -26,6 +26,7 @@ pub mod probe_mode;
 pub mod problem;
 pub mod table;
 pub mod table_change;
+pub mod table_fingerprint;
 pub mod trace;
 pub mod value;
 pub mod view;

@@ -14,6 +14,11 @@ use xxhash_rust::xxh64::xxh64;
 /// The content of a bucket without an application server: no weight is above 0.
 pub const NO_SERVER: u32 = u32::MAX;
 
+/// The number of buckets behind a length that VPP reports in 16 bits: 65536 is reported as 0.
+pub fn reported_length(length: u16) -> u32 {
+    if length == 0 { 1 << 16 } else { length.into() }
+}
+
 /// The seed of VPP's `clib_xxhash`.
 pub(crate) const HASH_SEED: u64 = 0x9e37_79b9_7f4a_7c13;
 

@@ -20,7 +20,7 @@ impl TableSpec {
     /// The table of a VIP in VPP; `None` if its length could not be read.
     pub fn new(vip: &ActualVip) -> Option<Self> {
         let servers = vip.ases.iter().map(|(address, server)| (*address, server.weight)).collect();
-        Some(Self { length: vip.table_length?.into(), servers })
+        Some(Self { length: table::reported_length(vip.table_length?), servers })
     }
 
     /// The number of buckets that each application server has, in the order of `servers`.

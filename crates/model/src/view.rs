@@ -98,6 +98,11 @@ pub struct SyncView {
 }
 
 impl View {
+    /// A VIP as read back from VPP; `None` if VPP does not have it, or is not connected.
+    pub fn vip_in_vpp(&self, vip: &VppVip) -> Option<&VipState> {
+        self.vpp.as_ref()?.vips.get(vip)
+    }
+
     /// The weight that VPP has for an application server of `vip`; `None` if VPP does not have the VIP or the application
     /// server.
     pub fn weight_in_vpp(&self, vip: &VppVip, address: IpAddr) -> Option<u8> {

@@ -86,6 +86,18 @@ async fn alerts_are_valid_and_use_existing_metrics() {
     assert_eq!(rule["metadata"]["labels"]["release"], "prometheus");
 }
 
+/// Checks when alerts fire, with the series of `alerts_test.yaml`.
+#[tokio::test]
+async fn alerts_fire_after_their_time_and_only_for_their_faults() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::copy(root().join("charts/maglev/files/alerts.yaml"), dir.path().join("alerts.yaml")).unwrap();
+    let tests = dir.path().join("alerts_test.yaml");
+    fs::copy(root().join("tests/cluster/chart/alerts_test.yaml"), &tests).unwrap();
+    let test = promtool(&["test", "rules", tests.to_str().unwrap()], "").await;
+    let output = String::from_utf8([test.stdout, test.stderr].concat()).unwrap();
+    assert!(test.status.success() && output.contains("SUCCESS"), "{output}");
+}
+
 /// The queries of a Grafana dashboard with its variables replaced.
 fn dashboard_queries(page: &Value) -> Vec<String> {
     let panels = page["panels"].as_array().unwrap();

@@ -1,6 +1,7 @@
 // An opened frontend in the table of all nodes: its state by node, its pools, traffic, timeline and Kubernetes
 // objects.
 import { createMemo, Show, type JSX } from "solid-js";
+import { disagreementSentence } from "../lib/disagreement";
 import { imbalance } from "../lib/imbalance";
 import { byName } from "../lib/row-order";
 import { programSummary } from "../lib/program-status";
@@ -8,6 +9,7 @@ import { sumCounters } from "../lib/traffic";
 import type { FrontendPage, Named, FrontendParts, Summary } from "../sync/contract";
 import { frontendPages } from "../store/server-state";
 import { frontendSamples } from "../store/rate-samples";
+import { Age } from "./age";
 import { LoadingLine } from "./placeholders";
 import { NodeTable } from "./node-table";
 import { ObjectBlock } from "./object-block";
@@ -52,6 +54,13 @@ function LoadedDetails(props: {
   return (
     <>
       <div class="details-main">
+        <Show when={props.summary.rows[props.name]?.disagreement}>
+          {(disagreement) => (
+            <p class="is-standby disagreement">
+              {disagreementSentence(disagreement())}, for <Age since={disagreement().since} />
+            </p>
+          )}
+        </Show>
         <NodeTable name={props.name} page={props.page} summary={props.summary} />
         <PoolTable frontend={props.name} nodes={reporting()} />
       </div>

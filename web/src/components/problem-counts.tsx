@@ -1,5 +1,6 @@
 // Counts of problems, each of which is a filter. One sentence replaces them while there is no problem.
 import { For, Show, type JSX } from "solid-js";
+import { largestShare } from "../lib/disagreement";
 import { formatPacketRate } from "../lib/format";
 import { COUNTS, type ProblemCount } from "../lib/problem-counts";
 import type { Summary } from "../sync/contract";
@@ -17,7 +18,15 @@ export function ProblemCounts(props: { readonly summary: Summary }): JSX.Element
       when={showSummary()}
       fallback={
         <div class="problem-counts" role="group" aria-label="Problems: select a count to filter">
-          <For each={COUNTS}>{(count) => <Tile count={count} value={props.summary.strip[count.flag]} />}</For>
+          <For each={COUNTS}>
+            {(count) => (
+              <Tile
+                count={count}
+                value={props.summary.strip[count.flag]}
+                share={count.flag === "disagree" ? largestShare(props.summary) : ""}
+              />
+            )}
+          </For>
         </div>
       }
     >
@@ -32,7 +41,12 @@ export function ProblemCounts(props: { readonly summary: Summary }): JSX.Element
   );
 }
 
-function Tile(props: { readonly count: ProblemCount; readonly value: number }): JSX.Element {
+function Tile(props: {
+  readonly count: ProblemCount;
+  readonly value: number;
+  /** Part of the buckets of a table; `""` for none. */
+  readonly share: string;
+}): JSX.Element {
   const active = () => route().flag === props.count.flag;
   return (
     <button
@@ -48,6 +62,9 @@ function Tile(props: { readonly count: ProblemCount; readonly value: number }): 
         {props.value}
       </Flash>
       <span class="tile-words">{props.count.label(props.value)}</span>
+      <Show when={props.share}>
+        <span class="tile-share">{props.share}</span>
+      </Show>
     </button>
   );
 }

@@ -48,7 +48,8 @@ export const COUNTS: readonly ProblemCount[] = [
     shape: "mixed",
     severity: "warning",
     label: (count) => (count === 1 ? "disagrees" : "disagree"),
-    tooltip: "VIPs on which nodes have disagreed for more than 10 s",
+    tooltip:
+      "VIPs on which nodes have disagreed for more than 10 s, and the largest share of the buckets of a table that differ",
   },
   {
     flag: "rejected",

@@ -16,8 +16,15 @@ use crate::{
     coverage::Ratio,
     fan_out::Responses,
     output::{Cell, Page, Printable, Table},
+    style::Style,
 };
-use maglev_model::actual::{ActualConf, ActualEncap, ActualVip, LbDump, VppVip};
+use maglev_fleet::survey::{NodeTables, TableDifference};
+use maglev_model::{
+    actual::{ActualConf, ActualEncap, ActualVip, LbDump, VppVip},
+    change::VipState,
+    table_change::TableSpec,
+    table_fingerprint::TableFingerprint,
+};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,6 +49,19 @@ struct Vip {
     table_length: Option<u16>,
     on_nodes: Ratio,
     application_servers: Vec<Server>,
+    /// The new-flow tables of the nodes.
+    tables: Vec<NodesTable>,
+    /// The difference between the tables of all variants.
+    #[serde(skip)]
+    difference: Option<TableDifference>,
+}
+
+/// A new-flow table, and the nodes that have it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NodesTable {
+    fingerprint: String,
+    nodes: Vec<Arc<str>>,
 }
 
 #[derive(Serialize)]
@@ -99,12 +119,13 @@ impl Vip {
     /// One entry per variant of the VIP.
     fn all(vip: &VppVip, dumps: &BTreeMap<Arc<str>, LbDump>) -> Vec<Self> {
         type Shape = (Option<&'static str>, Option<bool>, Option<u16>);
-        let mut shapes: BTreeMap<Shape, Vec<&ActualVip>> = BTreeMap::new();
-        for actual in dumps.values().filter_map(|dump| dump.actual.vips.get(vip)) {
+        let mut shapes: BTreeMap<Shape, BTreeMap<&Arc<str>, &ActualVip>> = BTreeMap::new();
+        for (node, actual) in dumps.iter().filter_map(|(node, dump)| Some((node, dump.actual.vips.get(vip)?))) {
             let shape = (actual.encap.map(ActualEncap::as_str), actual.sticky, actual.table_length);
-            shapes.entry(shape).or_default().push(actual);
+            shapes.entry(shape).or_default().insert(node, actual);
         }
-        let one = |((encap, sticky, table_length), on): (Shape, Vec<&ActualVip>)| Self {
+        let difference = TableDifference::between(&tables(vip, dumps));
+        let one = |((encap, sticky, table_length), on): (Shape, BTreeMap<&Arc<str>, &ActualVip>)| Self {
             prefix: format!("{}/{}", vip.address, vip.length),
             protocol: vip.protocol_text().to_string(),
             port: vip.port,
@@ -112,9 +133,43 @@ impl Vip {
             sticky,
             table_length,
             on_nodes: Ratio { count: on.len(), total: dumps.len() },
-            application_servers: Server::all(&on, dumps.len()),
+            tables: NodesTable::all(&on),
+            application_servers: Server::all(&on.into_values().collect::<Vec<_>>(), dumps.len()),
+            difference: None,
         };
-        shapes.into_iter().map(one).collect()
+        let mut variants: Vec<Self> = shapes.into_iter().map(one).collect();
+        if let Some(last) = variants.last_mut() {
+            last.difference = difference;
+        }
+        variants
+    }
+
+    /// The fingerprint of the table that all nodes have, or the number of different tables.
+    fn fingerprint(&self) -> Cell {
+        match &self.tables[..] {
+            [] => Cell::none(),
+            [table] => table.fingerprint.clone().into(),
+            tables => Cell::styled(format!("{} tables", tables.len()), Style::Warn),
+        }
+    }
+}
+
+/// The new-flow tables of a VIP.
+fn tables(vip: &VppVip, dumps: &BTreeMap<Arc<str>, LbDump>) -> NodeTables {
+    let table = |dump: &LbDump| TableSpec::simplest(&VipState::from(dump.actual.vips.get(vip)?));
+    dumps.iter().filter_map(|(node, dump)| Some((Arc::clone(node), table(dump)?))).collect()
+}
+
+impl NodesTable {
+    /// Each table once.
+    fn all(on: &BTreeMap<&Arc<str>, &ActualVip>) -> Vec<Self> {
+        let mut nodes: BTreeMap<String, Vec<Arc<str>>> = BTreeMap::new();
+        for (node, vip) in on {
+            if let Some(fingerprint) = TableFingerprint::new(&VipState::from(*vip)) {
+                nodes.entry(fingerprint.to_string()).or_default().push(Arc::clone(node));
+            }
+        }
+        nodes.into_iter().map(|(fingerprint, nodes)| Self { fingerprint, nodes }).collect()
     }
 }
 
@@ -165,7 +220,7 @@ impl Printable for State {
     fn page(&self, wide: bool, _: Timestamp) -> Page {
         let mut head = vec!["VIP", "PROTO", "PORT", "ENCAP", "NODES", "SERVER", "WEIGHT", "BUCKETS", "ON"];
         if wide {
-            head.extend(["STICKY", "TABLE"]);
+            head.extend(["STICKY", "TABLE", "FINGERPRINT"]);
         }
         let mut table = Table::new(head);
         let text = |text: Option<String>| text.map_or_else(Cell::none, Cell::from);
@@ -180,6 +235,7 @@ impl Printable for State {
             let more = [
                 text(vip.sticky.map(|sticky| sticky.to_string())),
                 text(vip.table_length.map(|length| length.to_string())),
+                vip.fingerprint(),
             ];
             for server in &vip.application_servers {
                 let buckets = match server.buckets {
@@ -202,6 +258,13 @@ impl Printable for State {
         let mut page = Page::default();
         page.table(&table, "no VIPs");
         page.gap();
+        let differences = self.vips.iter().filter_map(|vip| Some((vip, vip.difference.as_ref()?)));
+        for (Vip { prefix, protocol, port, .. }, difference) in differences.clone() {
+            page.styled(Style::Warn, format_args!("{prefix} {protocol} {port}: {difference}"));
+        }
+        if differences.count() > 0 {
+            page.gap();
+        }
         page.table(&self.settings_table(), "no VPP responded");
         failures(&mut page, &self.failed);
         page

@@ -139,6 +139,7 @@ impl StatusEngine {
                     name: name.as_str(),
                     link: agent.map_or(&LinkState::Absent, |agent| &agent.link),
                     digest: agent.and_then(|agent| agent.digest.as_ref()),
+                    vips_differing: self.tables.count(name.as_str()),
                     load_balancer_config: self.node_object(name).and_then(|node| self.index.selection_for(node).used),
                 };
                 Status::MaglevNode(node_status::maglev_node(&inputs, old, revision))

@@ -25,6 +25,9 @@ pub struct Summary {
     pub(crate) looked_for: AgentSelector,
     pub(crate) totals: Totals,
     pub(crate) strip: ProblemCounts,
+    /// Largest share of the buckets of a VIP, in percent, that nodes disagree about; absent if no table differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) differing_percent: Option<f64>,
     /// The sentence for a fleet without problems; absent while there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) healthy: Option<String>,
@@ -201,7 +204,24 @@ pub struct Row {
     pub(crate) dropping: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) since: Option<Time>,
+    /// Only with the flag `disagree`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) disagreement: Option<Disagreement>,
     pub(crate) reason: String,
+}
+
+/// A difference between nodes that has lasted for more than 10 s.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Disagreement {
+    /// Time at which this dashboard noticed the difference.
+    pub(crate) since: Time,
+    /// Share of the buckets of the new-flow table that differ, in percent; 0 if only states and weights of backends do.
+    pub(crate) percent: f64,
+    /// Nodes whose table is not that of most nodes; without a majority all nodes. Empty if no table differs.
+    pub(crate) nodes: Vec<Arc<str>>,
+    /// True if more than half of the nodes have the same table.
+    pub(crate) majority: bool,
 }
 
 /// An object with problems on any reporting node.

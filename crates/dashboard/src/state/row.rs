@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    document::{Counters, Row, Time, round_rate},
+    document::{Counters, Disagreement, Row, Time, round_rate},
     inputs::Inputs,
 };
-use maglev_fleet::survey::{self, Flag, FrontendSummary};
+use maglev_fleet::survey::{self, Flag, FrontendSummary, NodeTables, TableDifference};
 use maglev_model::{
     Name,
     actual::VppVip,
@@ -59,23 +59,30 @@ pub struct NodeReport<'a> {
 }
 
 /// True if comparable nodes differ.
-pub fn disagree(reports: &[NodeReport<'_>]) -> bool {
+pub fn differ(reports: &[NodeReport<'_>]) -> bool {
     survey::differ(reports.iter().filter(|report| report.comparable).map(|report| &report.facts.survey))
 }
 
-/// `None` if no node knows the Frontend. `disagree` is true if nodes have differed for too long.
-pub fn row(reports: &[NodeReport<'_>], disagree: bool) -> Option<Row> {
+/// The tables of comparable nodes.
+pub fn tables(reports: &[NodeReport<'_>]) -> NodeTables {
+    let comparable = reports.iter().filter(|report| report.comparable);
+    survey::tables(comparable.map(|report| (report.node, &report.facts.survey)))
+}
+
+/// `None` if no node knows the Frontend. `disagreement` is set if nodes have differed for too long.
+pub fn row(reports: &[NodeReport<'_>], disagreement: Option<(Disagreement, Option<&TableDifference>)>) -> Option<Row> {
     let folded = FrontendSummary::from_reports(&reports.iter().map(|report| survey::NodeReport {
         facts: &report.facts.survey,
         reporting: report.reporting,
         dropping: report.facts.dropping > 0.0,
     }))?;
-    let folded = folded.with_disagreement(disagree);
+    let folded = folded.with_disagreement(disagreement.is_some());
     let counted: Vec<_> = reports.iter().filter(|report| report.reporting || !folded.reported).collect();
     let sum = |rate: fn(&Facts) -> f64| {
         round_rate(reports.iter().filter(|report| report.reporting).map(|report| rate(report.facts)).sum())
     };
-    let (rank, reason) = reason(&counted, &folded);
+    let (disagreement, tables) = disagreement.unzip();
+    let (rank, reason) = reason(&counted, &folded, tables.flatten());
     Some(Row {
         vip: counted.first()?.facts.survey.vip.into(),
         state: folded.state.as_str(),
@@ -87,12 +94,13 @@ pub fn row(reports: &[NodeReport<'_>], disagree: bool) -> Option<Row> {
         rate: sum(|facts| facts.rate),
         dropping: sum(|facts| facts.dropping),
         since: folded.since.map(Time),
+        disagreement,
         reason,
     })
 }
 
 /// The most severe condition of the Frontend: its severity and text.
-fn reason(counted: &[&NodeReport<'_>], folded: &FrontendSummary) -> (u8, String) {
+fn reason(counted: &[&NodeReport<'_>], folded: &FrontendSummary, tables: Option<&TableDifference>) -> (u8, String) {
     if !folded.reported {
         return (5, "no node reports".to_owned());
     }
@@ -108,7 +116,7 @@ fn reason(counted: &[&NodeReport<'_>], folded: &FrontendSummary) -> (u8, String)
         return (4, format!("{}: {}", report.node, text_or(&report.facts.survey.result_reason, "failed")));
     }
     if folded.flags.contains(&Flag::Disagree) {
-        return (3, "nodes disagree".to_owned());
+        return (3, tables.map_or("nodes disagree".to_owned(), |tables| format!("nodes disagree: {tables}")));
     }
     if let Some(problem) = counted.iter().find_map(|report| report.facts.survey.problem.as_ref()) {
         return (3, format!("{}: {}", problem.reason, problem.message));

@@ -19,6 +19,7 @@ impl Snapshot {
             looked_for: (*self.agent_selector).clone(),
             totals: self.totals,
             strip: self.problem_counts,
+            differing_percent: self.differing_percent,
             healthy: self.healthy.clone(),
             nodes: self.headers.iter().map(|(node, header)| (node.clone(), header.clone())).collect(),
             rows: self.rows.iter().map(|(name, row)| (name.to_string(), row.clone())).collect(),
@@ -60,6 +61,7 @@ impl DashboardState {
         self.snapshot.totals = Totals::from(&counts);
         self.snapshot.problem_counts = ProblemCounts::from(&counts);
         self.snapshot.healthy = counts.healthy_sentence();
+        self.snapshot.differing_percent = self.differing_percent();
         self.snapshot.controller = self.observed > 0;
         if self.snapshot.kubernetes != "none" {
             self.snapshot.kubernetes = if self.snapshot.objects.listed { "watching" } else { "unavailable" };
@@ -70,7 +72,7 @@ impl DashboardState {
     }
 
     fn sums(&self) -> Value {
-        let Snapshot { totals, problem_counts, healthy, kubernetes, .. } = &self.snapshot;
+        let Snapshot { totals, problem_counts, healthy, kubernetes, differing_percent, .. } = &self.snapshot;
         let controller = self.snapshot.controller_state();
         let mut sums = serde_json::json!({
             "totals": totals, "strip": problem_counts, "controller": controller, "kubernetes": kubernetes,
@@ -79,7 +81,16 @@ impl DashboardState {
         if let Some(sentence) = healthy {
             sums["healthy"] = sentence.as_str().into();
         }
+        if let Some(percent) = differing_percent {
+            sums["differing_percent"] = (*percent).into();
+        }
         sums
+    }
+
+    /// The largest share of buckets that nodes disagree about.
+    fn differing_percent(&self) -> Option<f64> {
+        let disagreements = self.snapshot.rows.values().filter_map(|row| row.disagreement.as_ref());
+        disagreements.map(|disagreement| disagreement.percent).filter(|percent| *percent > 0.0).reduce(f64::max)
     }
 
     fn status_counts(&self) -> StatusCounts {

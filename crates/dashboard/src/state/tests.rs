@@ -1,13 +1,14 @@
+mod disagreement;
 mod path;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use fastrand::Rng;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::*;
+use super::{disagreements::DISAGREE_AFTER, *};
 use crate::{document::Time, patch::tests::apply};
 use maglev_fleet::{
     AgentTarget, AsOf, CountersRead, LinkState,
@@ -22,6 +23,11 @@ use maglev_model::{
 use maglev_testkit::ChangeGenerator;
 
 const NOW: Time = Time(Timestamp::UNIX_EPOCH);
+
+/// The start of a test, `elapsed` later.
+fn after(start: Instant, elapsed: Duration) -> Now {
+    Now { monotonic: start + elapsed, wall: Timestamp::UNIX_EPOCH + elapsed }
+}
 
 /// A page, which folds the messages.
 #[derive(Default)]
@@ -135,7 +141,9 @@ fn state() -> DashboardState {
 fn check(page: &Page, state: &DashboardState) -> Result<(), TestCaseError> {
     let snapshot = state.snapshot();
     let summary = folded(&snapshot.summary(NOW));
-    for part in ["rows", "nodes", "problems", "transitions", "strip", "totals", "healthy", "controller"] {
+    for part in
+        ["rows", "nodes", "problems", "transitions", "strip", "totals", "healthy", "differing_percent", "controller"]
+    {
         let value = |document: &Value| document.get(part).cloned().filter(|part| *part != json!({}));
         prop_assert_eq!(value(&page.summary), value(&summary), "{}", part);
     }
@@ -166,15 +174,16 @@ proptest! {
     fn folded_messages_equal_the_fetched_documents(seed: u64, steps in 1_usize..120) {
         let mut rng = Rng::with_seed(seed);
         let mut nodes: Vec<_> = (0..3).map(|n| Node::new(&format!("node-{n}"), seed.wrapping_add(n))).collect();
-        let (mut state, mut page, mut now) = (state(), Page::default(), Instant::now());
+        let (mut state, mut page) = (state(), Page::default());
+        let (start, mut elapsed) = (Instant::now(), Duration::ZERO);
         page.summary = folded(&state.snapshot().summary(NOW));
         for step in 0..steps {
             let index = rng.usize(..3);
             if rng.u8(..30) == 0 {
                 let node = &mut nodes[index];
-                page.fold(&state.flush(now));
+                page.fold(&state.flush(after(start, elapsed)));
                 state.remove_node(&node.state.node);
-                page.fold(&state.flush(now));
+                page.fold(&state.flush(after(start, elapsed)));
                 page.nodes.remove(&*node.state.node);
                 *node = Node::new(&node.state.node.clone(), rng.u64(..));
             } else {
@@ -182,8 +191,8 @@ proptest! {
                 state.set_node(nodes[index].state.clone());
             }
             if rng.u8(..3) == 0 {
-                now += Duration::from_secs(rng.u64(..8));
-                page.fold(&state.flush(now));
+                elapsed += Duration::from_secs(rng.u64(..8));
+                page.fold(&state.flush(after(start, elapsed)));
                 check(&page, &state)?;
             }
         }
@@ -193,12 +202,12 @@ proptest! {
     fn replicas_at_the_same_position_have_equal_documents(seed: u64, steps in 1_usize..60) {
         let mut rng = Rng::with_seed(seed);
         let mut nodes: Vec<_> = (0..3).map(|n| Node::new(&format!("node-{n}"), seed.wrapping_add(n))).collect();
-        let (mut old, mut new, now) = (state(), state(), Instant::now());
+        let (mut old, mut new, start) = (state(), state(), Instant::now());
         for step in 0..steps {
             let node = &mut nodes[rng.usize(..3)];
             node.change(i64::try_from(step).expect("few"));
             old.set_node(node.state.clone());
-            old.flush(now);
+            old.flush(after(start, Duration::ZERO));
         }
         for node in &nodes {
             // Rates do not belong to a position, since they need two readings.
@@ -207,11 +216,11 @@ proptest! {
             new.set_node(state);
         }
         for state in [&mut old, &mut new] {
-            state.flush(now);
-            state.flush(now + 2 * DISAGREE_AFTER);
+            state.flush(after(start, Duration::ZERO));
+            state.flush(after(start, 2 * DISAGREE_AFTER));
         }
         let [one, other] = [&old, &new].map(|state| folded(&state.snapshot().summary(NOW)));
-        for part in ["rows", "nodes", "problems", "strip", "totals"] {
+        for part in ["rows", "nodes", "problems", "strip", "differing_percent", "totals"] {
             prop_assert_eq!(&one[part], &other[part], "{}", part);
         }
         for (one, other) in old.snapshot().nodes.values().zip(new.snapshot().nodes.values()) {

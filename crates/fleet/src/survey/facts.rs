@@ -11,6 +11,7 @@ use maglev_model::{
     event::{FrontendState, ProgramResult},
     health::{BackendState, ProbeCode},
     problem::Problem,
+    table_change::TableSpec,
     view::View,
     vip::{VipKey, Weight},
     weights::EffectiveWeights,
@@ -61,6 +62,9 @@ pub struct Facts {
     pub since: Option<Timestamp>,
     /// Backends, each once, in the order of pools and members.
     pub members: Vec<MemberFact>,
+    /// The new-flow table of the VIP as read back from VPP, in its simplest form; `None` if VPP does not have the VIP or
+    /// did not report the length.
+    pub table: Option<TableSpec>,
     /// Application servers in VPP that no pool names; VPP keeps them while their removal is held.
     pub unclaimed_servers: Vec<IpAddr>,
     /// The only backend with traffic, if several are configured for it.
@@ -108,6 +112,7 @@ impl Facts {
             since: view.states.get(name).map(|state| state.since),
             last: last_serving(frontend, &members),
             members,
+            table: view.vip_in_vpp(&frontend.vip.into()).and_then(TableSpec::simplest),
             unclaimed_servers: view.unclaimed_servers(frontend).into_keys().collect(),
             result: report.map_or(ProgramResult::Pending, |report| report.result),
             result_reason: report.map(|report| Arc::clone(&report.reason)).unwrap_or_default(),

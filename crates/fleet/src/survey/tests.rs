@@ -257,3 +257,54 @@ fn fullest_sticky_table_of_a_node_is_reported_once_a_quarter_is_used() {
     assert!(advice.contains("node n2 is 73 % full (thread 2: 3000 of 4096 flows)"), "{advice}");
     assert!(survey(&[silent]).filling_tables.is_empty());
 }
+
+/// A node on which VPP has these weights for the servers of the Frontend.
+fn node_with_table(name: &str, frontend: &Frontend, weights: [u8; 2]) -> NodeState {
+    let mut node = node(name, frontend, FrontendState::Up);
+    let servers = weights.into_iter().zip(1..).map(|(weight, last)| (IpAddr::from([10, 0, 0, last]), weight));
+    let state = VipState { table_length: Some(1024), servers: Arc::new(servers.collect()), ..VipState::default() };
+    node.view.vpp.as_mut().unwrap().vips.insert(frontend.vip.into(), state);
+    node
+}
+
+#[test]
+fn tables_in_vpp_that_differ_are_a_disagreement_with_share_and_nodes() {
+    let web = frontend(&[&[up("a", 1), up("b", 2)]]);
+    let with = |name: &str, weights| node_with_table(name, &web, weights);
+    let equal = [with("n1", [10, 10]), with("n2", [10, 10])];
+    assert!(counts(&equal).is_empty() && survey(&equal).frontends[&name("shop/web")].tables.is_none());
+
+    let two = [with("n1", [10, 10]), with("n2", [40, 10])];
+    assert_eq!(counts(&two), [(Flag::Disagree, 1)], "all nodes desire the same weights");
+    let tables = survey(&two).frontends[&name("shop/web")].tables.clone().unwrap();
+    assert!((10.0..60.0).contains(&tables.percent), "{tables:?}");
+    assert_eq!(tables.to_string(), format!("{:.1} % of buckets differ between n1, n2", tables.percent));
+
+    let three = [with("n1", [10, 10]), with("n2", [40, 10]), with("n3", [10, 10])];
+    let tables = survey(&three).frontends[&name("shop/web")].tables.clone().unwrap();
+    assert!(tables.to_string().ends_with(" % of buckets differ on n2"), "{tables}");
+
+    let drained = [with("n1", [0, 0]), with("n2", [10, 10])];
+    assert_eq!(survey(&drained).frontends[&name("shop/web")].tables.as_ref().unwrap().percent, 100.0);
+}
+
+#[test]
+fn table_that_is_not_known_is_not_compared() {
+    let web = frontend(&[&[up("a", 1), up("b", 2)]]);
+    let mut nodes = [node_with_table("n1", &web, [10, 10]), node_with_table("n2", &web, [40, 10])];
+    let vips = |node: &mut NodeState| node.view.vpp.as_mut().unwrap().vips.clone();
+    let with_vips = |node: &mut NodeState, vips| node.view.vpp.as_mut().unwrap().vips = vips;
+    let known = vips(&mut nodes[1]);
+    with_vips(
+        &mut nodes[1],
+        known.iter().map(|(vip, state)| (*vip, VipState { table_length: None, ..state.clone() })).collect(),
+    );
+    assert!(counts(&nodes).is_empty(), "VPP did not report the length");
+    with_vips(&mut nodes[1], imbl::OrdMap::new());
+    assert!(counts(&nodes).is_empty(), "VPP does not have the VIP");
+    with_vips(&mut nodes[1], known);
+    assert_eq!(counts(&nodes), [(Flag::Disagree, 1)]);
+    let silent = LinkState::Unreachable { error: "refused".into(), reason: "NoAnswer", since: Timestamp::UNIX_EPOCH };
+    nodes[1].link = silent;
+    assert_eq!(counts(&nodes), [(Flag::Silent, 1)], "unknown is not a difference");
+}

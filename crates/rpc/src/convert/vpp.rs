@@ -14,6 +14,7 @@ use maglev_model::{
     Name,
     actual::{Actual, ActualAs, ActualConf, ActualEncap, ActualVip, LbDump, VppVip},
     change::{HeldChange, SyncHold, VipState, VppInfo},
+    table_fingerprint::TableFingerprint,
 };
 
 impl From<&VppInfo> for proto::VppInfo {
@@ -109,6 +110,7 @@ fn dumped_vip(vip: VppVip, actual: &ActualVip) -> proto::LbVip {
         table_length: table_length.map(Into::into),
         pool_index: *pool_index,
         servers: ases.iter().map(server).collect(),
+        table_fingerprint: TableFingerprint::new(&VipState::from(actual)).map(|fingerprint| fingerprint.to_string()),
     }
 }
 
@@ -122,6 +124,7 @@ pub fn vip(vip: VppVip, state: &VipState) -> proto::LbVip {
         table_length: table_length.map(Into::into),
         pool_index: None,
         servers: self::servers(servers.iter()),
+        table_fingerprint: None,
     }
 }
 

@@ -6,10 +6,11 @@ use super::family_builder::{FamilyBuilder, MetricSpec};
 use crate::bus::Transitions;
 use maglev_model::{
     actual::VppVip,
-    config::{AdminState, Standing},
+    config::{AdminState, Frontend, Standing},
     event::{FrontendState, ProgramResult},
     health::BackendState,
     problem::Reason,
+    table_fingerprint::TableFingerprint,
     view::View,
 };
 
@@ -23,6 +24,7 @@ pub const SPECS: &[MetricSpec] = &[
     PATH_STATE,
     WEIGHT,
     EFFECTIVE_WEIGHT,
+    TABLE_INFO,
 ];
 
 const BACKEND_STATE: MetricSpec = MetricSpec::gauge(
@@ -70,6 +72,11 @@ const EFFECTIVE_WEIGHT: MetricSpec = MetricSpec::gauge(
     &["frontend", "pool", "backend"],
     "Desired weight in VPP of a Backend in a pool: 0 outside the active pool and if it takes no new flows.",
 );
+const TABLE_INFO: MetricSpec = MetricSpec::gauge(
+    "maglev_vip_table_info",
+    &["frontend", "prefix", "protocol", "port", "weights", "fingerprint"],
+    "The new-flow table of a Frontend's VIP as read back from VPP. Nodes with equal fingerprints send new flows to the same backends.",
+);
 
 pub fn backends(view: &View, transitions: &Transitions) -> Vec<MetricFamily> {
     let [mut state, mut enabled, mut transitioned] =
@@ -92,8 +99,8 @@ pub fn backends(view: &View, transitions: &Transitions) -> Vec<MetricFamily> {
 
 pub fn frontends(view: &View) -> Vec<MetricFamily> {
     let [mut state, mut programmed] = [&FRONTEND_STATE, &FRONTEND_PROGRAMMED].map(FamilyBuilder::new);
-    let [mut not_allowed, mut weight, mut effective] =
-        [&FRONTEND_NOT_ALLOWED, &WEIGHT, &EFFECTIVE_WEIGHT].map(FamilyBuilder::new);
+    let [mut not_allowed, mut weight, mut effective, mut tables] =
+        [&FRONTEND_NOT_ALLOWED, &WEIGHT, &EFFECTIVE_WEIGHT, &TABLE_INFO].map(FamilyBuilder::new);
     let states = sorted_by_name(FrontendState::ALL.map(|state| (state, state.as_str())));
     let results = sorted_by_name(ProgramResult::ALL.map(|result| (result, result.as_str())));
     for (name, frontend) in &view.frontends {
@@ -106,6 +113,7 @@ pub fn frontends(view: &View) -> Vec<MetricFamily> {
         {
             not_allowed.add([name.as_str(), problem.reason.as_str()], 1.0);
         }
+        add_table(&mut tables, view, frontend);
         let entries = weights.entries(&frontend.pools, |address| view.weight_in_vpp(&vip, address));
         for entry in entries {
             let labels = [name.as_str(), &*entry.pool.name, entry.member.backend.as_str()];
@@ -115,7 +123,19 @@ pub fn frontends(view: &View) -> Vec<MetricFamily> {
             }
         }
     }
-    [state, programmed, not_allowed, weight, effective].map(MetricFamily::from).into()
+    [state, programmed, not_allowed, weight, effective, tables].map(MetricFamily::from).into()
+}
+
+/// Adds the table of the VIP of `frontend`, unless another Frontend has the VIP. Costs a microsecond per Frontend, so that
+/// it is computed for each scrape.
+fn add_table(family: &mut FamilyBuilder, view: &View, frontend: &Frontend) {
+    let vip = VppVip::from(frontend.vip);
+    let (Some(vpp), false) = (&view.vpp, matches!(frontend.standing, Standing::Withdrawn(_))) else { return };
+    let Some(fingerprint) = vpp.vips.get(&vip).and_then(TableFingerprint::new) else { return };
+    let weights = if vpp.weightless { "no" } else { "yes" };
+    let (prefix, protocol) = (format!("{}/{}", vip.address, vip.length), vip.protocol_text().to_string());
+    let (port, fingerprint) = (vip.port.to_string(), fingerprint.to_string());
+    family.add([frontend.name.as_str(), &prefix, &protocol, &port, weights, &fingerprint], 1.0);
 }
 
 pub fn paths(view: &View) -> MetricFamily {

@@ -268,3 +268,41 @@ async fn problems_holds_and_foreign_vips_are_counted() {
     .await;
     assert_eq!(starting_with(&disconnected, "maglev_vpp_connected"), [""; 0]);
 }
+
+#[tokio::test]
+async fn table_of_a_frontends_vip_has_its_fingerprint_until_vpp_is_lost() {
+    let a = backend("a", 1, AdminState::Enabled);
+    let web = frontend("web", &[("first", &[(&a, 10)])]);
+    let vip = VppVip::from(web.vip);
+    let state = |weights: [u8; 2]| {
+        let servers = weights.into_iter().zip(1..).map(|(weight, last)| ([10, 0, 0, last].into(), weight));
+        VipState { table_length: Some(1024), servers: Arc::new(servers.collect()), ..VipState::default() }
+    };
+    let emit = |events: &Events, weights| {
+        configure(events, &[&a], &[&web]);
+        events.emit_change(Change::VppConnected(Arc::new(VppInfo::default())));
+        events.emit_change(Change::Vip(vip, Some(state(weights))));
+        // A VIP without a Frontend has no series.
+        events.emit_change(Change::Vip(VppVip { port: 81, ..vip }, Some(state(weights))));
+    };
+    let tables = async |weights| {
+        let series = scraped(|events| emit(events, weights)).await;
+        starting_with(&series, "maglev_vip_table_info").into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let first = tables([10, 10]).await;
+    let fingerprint = maglev_model::table_fingerprint::TableFingerprint::new(&state([10, 10])).expect("a length");
+    let port = if vip.port == 0 { "0".to_owned() } else { vip.port.to_string() };
+    for label in
+        [r#"frontend="shop/web""#, r#"prefix="10.0.0.100/32""#, r#"weights="yes""#, &format!(r#"port="{port}""#)]
+    {
+        assert!(first[0].contains(label), "{label} in {first:?}");
+    }
+    assert!(first.len() == 1 && first[0].contains(&format!(r#"fingerprint="{fingerprint}""#)), "{first:?}");
+    assert_eq!(tables([10, 10]).await, first);
+    assert_ne!(tables([10, 20]).await, first);
+    let lost = scraped(|events| {
+        emit(events, [10, 10]);
+        events.emit_change(Change::VppDisconnected);
+    });
+    assert_eq!(starting_with(&lost.await, "maglev_vip_table_info"), [""; 0]);
+}

@@ -24,6 +24,10 @@ export interface Summary {
   readonly looked_for: AgentSelector;
   readonly totals: Totals;
   readonly strip: ProblemCounts;
+  /**
+   * Largest share of the buckets of a VIP, in percent, that nodes disagree about; absent if no table differs.
+   */
+  readonly differing_percent?: number;
   /** The sentence for a fleet without problems; absent while there are any. */
   readonly healthy?: string;
   readonly nodes: Readonly<Record<string, NodeHeader>>;
@@ -122,7 +126,23 @@ export interface Row {
   /** Dropped packets per second. */
   readonly dropping: number;
   readonly since?: Time;
+  /** Only with the flag `disagree`. */
+  readonly disagreement?: Disagreement;
   readonly reason: string;
+}
+
+/** A difference between nodes that has lasted for more than 10 s. */
+export interface Disagreement {
+  /** Time at which this dashboard noticed the difference. */
+  readonly since: Time;
+  /**
+   * Share of the buckets of the new-flow table that differ, in percent; 0 if only states and weights of backends do.
+   */
+  readonly percent: number;
+  /** Nodes whose table is not that of most nodes; without a majority all nodes. Empty if no table differs. */
+  readonly nodes: readonly string[];
+  /** True if more than half of the nodes have the same table. */
+  readonly majority: boolean;
 }
 
 /** An object with problems on any reporting node. */

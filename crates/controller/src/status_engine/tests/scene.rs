@@ -167,6 +167,7 @@ impl Scene {
         self.now.monotonic += std::time::Duration::from_secs(seconds);
         self.now.wall += jiff::SignedDuration::from_secs(i64::try_from(seconds).unwrap());
         self.engine.update_nodes(self.now);
+        self.engine.update_tables(self.now);
     }
 
     /// Creates an object or changes its spec.

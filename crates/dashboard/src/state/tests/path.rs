@@ -78,7 +78,7 @@ fn changed_path_is_published_without_the_other_parts() {
     let mut node = node([probed("shop/web", "203.0.113.1"), probed("shop/api", "203.0.113.2")]);
     let mut state = state();
     state.set_node(node.clone());
-    state.flush(Instant::now());
+    state.flush(after(Instant::now(), Duration::ZERO));
 
     let path = |value: Value| json!({"frontends": {"shop/web": {"pools": {"primary": {"members": {"shop/one": {"path": value}}}}}}});
     let published = json!({"state": "PathTimeout", "since": "1970-01-01T00:00:01.000Z", "detail": "no answer"});
@@ -95,7 +95,7 @@ fn changed_path_is_published_without_the_other_parts() {
         let expected_parts = DirtyParts { frontends: [name("shop/web")].into(), ..DirtyParts::default() };
         assert_eq!(dirty, expected_parts);
         state.set_node(node.clone());
-        let messages = state.flush(Instant::now());
+        let messages = state.flush(after(Instant::now(), Duration::ZERO));
         let sent: Vec<_> = messages.iter().map(|message| (message.event(), message.data()["patch"].clone())).collect();
         assert_eq!(sent, [("node", path(expected))]);
     }

@@ -3,7 +3,10 @@
 
 use std::{fs::File, net::IpAddr, path::Path, process::Stdio};
 
-use kube::{Config, config::Kubeconfig};
+use kube::{
+    Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
 use maglev_model::{actual::VppVip, event::Events, vip::Weight};
 use maglev_vpp::{lb::Lb, session::SessionOptions};
 use maglev_vpp_simulator::{Simulator, SimulatorOptions};
@@ -198,7 +201,9 @@ async fn tables_that_differ_between_nodes_are_shown_with_their_share() {
     cluster.apply(&namespace, &NODES.replace("NAME", &namespace)).await.unwrap();
     cluster.apply(&namespace, OBJECTS).await.unwrap();
     let kubeconfig = cluster.kubeconfig_as(&namespace, "maglevd").await;
-    let config = Config::from_custom_kubeconfig(Kubeconfig::read_from(&kubeconfig).unwrap(), &Default::default());
+
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(Kubeconfig::read_from(&kubeconfig).unwrap(), &options);
     let mut proxy = TcpProxy::start(&config.await.unwrap()).await;
     let dir = tempfile::tempdir().unwrap();
     let proxied = dir.path().join("kubeconfig");

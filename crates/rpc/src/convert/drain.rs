@@ -15,7 +15,8 @@ pub fn drain_change(name: &Name, drain: Option<&Drain>) -> proto::DrainChange {
 }
 
 pub fn read_drain_change(change: proto::DrainChange) -> Result<(Name, Option<Drain>), Malformed> {
-    Ok((Name::from(&*change.name), change.drain.map(Drain::try_from).transpose()?))
+    let proto::DrainChange { name, drain } = change;
+    Ok((Name::from(&*name), drain.map(Drain::try_from).transpose()?))
 }
 
 /// Reads drains of which each has a state.

@@ -42,6 +42,11 @@ struct Stream {
     backend: String,
 }
 
+/// The backend that a line of a stream names, after the number of the line.
+fn backend_in(line: &str) -> &str {
+    line.split_whitespace().nth(1).unwrap_or_default()
+}
+
 impl Stream {
     async fn open(sandbox: &Sandbox) -> Self {
         let args = ["curl", "-sSN", "http://203.0.113.10/stream"];
@@ -49,7 +54,7 @@ impl Stream {
         command.stderr(Stdio::null());
         let mut running = Running::start(command);
         let line = running.line().await.expect("the stream begins");
-        let backend = line.split_whitespace().next().unwrap().to_owned();
+        let backend = backend_in(&line).to_owned();
         assert!(PRIMARY.contains(&&*backend), "{line}");
         Self { running, backend }
     }
@@ -57,7 +62,7 @@ impl Stream {
     async fn assert_lines(&mut self, count: usize) {
         for _ in 0..count {
             let line = self.running.line().await.expect("the stream goes on");
-            assert!(line.starts_with(&self.backend), "{line}");
+            assert_eq!(backend_in(&line), self.backend, "{line}");
         }
     }
 
@@ -85,8 +90,9 @@ async fn maglevc(sandbox: &Sandbox, args: &[&str]) -> (ExitStatus, String) {
     (output.status, String::from_utf8(text).unwrap())
 }
 
+/// Enables a backend, also one that kubectl paused.
 async fn undrain(sandbox: &Sandbox, backend: &str) {
-    let (status, output) = maglevc(sandbox, &["undrain", "backend", backend]).await;
+    let (status, output) = maglevc(sandbox, &["undrain", "backend", backend, "--force"]).await;
     assert!(status.success(), "{output}");
     eventually("Drained is gone", async || drained(sandbox, backend).await.is_empty().then_some(())).await;
 }

@@ -1,5 +1,7 @@
 //! A status engine, a store in place of the API server, and agents whose reports a test sends.
 
+mod observed;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -7,10 +9,10 @@ use std::{
 
 use imbl::OrdMap;
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use self::observed::observed;
 use crate::{
     digest::Digest,
     links::LinkUpdate,
@@ -18,10 +20,8 @@ use crate::{
     status_engine::{Action, Key, Now, StatusEngine},
 };
 use maglev_crd::{BackendStatus, Condition, FrontendStatus, MaglevNodeStatus};
-use maglev_index::{Meta, NodeObject, Object, Stored, Unreadable};
-use maglev_kube::{
-    KindUpdate, ObservedNode, ObservedObject, StoredStatus, cluster_watch::BoundPod, status_writer::StatusKind,
-};
+use maglev_index::NodeObject;
+use maglev_kube::{KindUpdate, ObservedNode, StoredStatus, cluster_watch::BoundPod, status_writer::StatusKind};
 use maglev_model::{
     Name,
     change::{Change, Report, VppInfo},
@@ -378,24 +378,4 @@ pub fn health(address: &str, state: &str, at: Timestamp) -> BackendHealth {
     let ever_known = code.is_some();
     let history = if ever_known { Arc::from([transition]) } else { Arc::from([]) };
     BackendHealth { address: address.parse().unwrap(), state, ever_known, in_doubt: false, history }
-}
-
-fn observed(kind: Kind, name: &Name, spec: &Value, stored: &StoredStatus) -> ObservedObject {
-    fn decode<S: DeserializeOwned>(meta: Meta, spec: &Value) -> Stored<S> {
-        let spec = S::deserialize(spec).map_err(|error| Unreadable { spec: spec.clone(), error: error.to_string() });
-        Stored { meta, spec }
-    }
-    let revision = Revision { uid: Arc::clone(&stored.uid), generation: stored.generation };
-    // "web" is older than the Frontends that claim its VIP, too.
-    let created = Timestamp::from_second(if name.as_str() == "shop/web" { 1 } else { 2 }).unwrap();
-    let meta = Meta { name: name.clone(), revision, created };
-    let object = match kind {
-        Kind::HealthCheck => Object::HealthCheck(decode(meta, spec)),
-        Kind::Backend => Object::Backend(decode(meta, spec)),
-        Kind::Frontend => Object::Frontend(decode(meta, spec)),
-        Kind::LoadBalancerConfig => Object::LoadBalancerConfig(decode(meta, spec)),
-        Kind::AddressPolicy => Object::AddressPolicy(decode(meta, spec)),
-        Kind::Node | Kind::Namespace => unreachable!("not kinds that users write"),
-    };
-    ObservedObject { object, stored: stored.clone() }
 }

@@ -184,6 +184,15 @@ fn assert_share(summary: &Value, frontend: &str, nodes: [&str; 2]) {
     assert_eq!(row["reason"], reason);
 }
 
+/// Waits until both nodes export a fingerprint of the table, and these are equal or different.
+async fn until_fingerprints(nodes: [&Node; 2], frontend: &str, equal: bool) {
+    eventually(&format!("fingerprints of both nodes, equal: {equal}"), async || {
+        let [one, other] = [nodes[0].fingerprint(frontend).await?, nodes[1].fingerprint(frontend).await?];
+        ((one == other) == equal).then_some(())
+    })
+    .await;
+}
+
 async fn patch(cluster: &Cluster, namespace: &str, kind: &str, name: &str, patch: &str) {
     cluster.kubectl(&["patch", kind, name, "-n", namespace, "--type=merge", "-p", patch]).await;
 }
@@ -213,8 +222,7 @@ async fn tables_that_differ_between_nodes_are_shown_with_their_share() {
     let frontend = format!("{namespace}/web");
     let dashboard = Dashboard::start(dir.path(), &[&a, &b], &frontend);
     dashboard.until_disagreement(false).await;
-    let same = a.fingerprint(&frontend).await;
-    assert!(same.is_some() && same == b.fingerprint(&frontend).await, "{same:?}");
+    until_fingerprints([&a, &b], &frontend, true).await;
 
     // The second agent does not get a change.
     proxy.close().await;
@@ -223,7 +231,7 @@ async fn tables_that_differ_between_nodes_are_shown_with_their_share() {
     let summary = dashboard.until_disagreement(true).await;
     assert_share(&summary, &frontend, [&names[0], &names[1]]);
     assert_eq!(b.weight(), Some(10));
-    assert_ne!(a.fingerprint(&frontend).await, b.fingerprint(&frontend).await);
+    until_fingerprints([&a, &b], &frontend, false).await;
     proxy.open().await;
     b.until_weight(40).await;
     dashboard.until_disagreement(false).await;
@@ -240,6 +248,6 @@ async fn tables_that_differ_between_nodes_are_shown_with_their_share() {
     assert_share(&summary, &frontend, [&names[0], &names[1]]);
     b.set_weight_by_hand(40).await;
     dashboard.until_disagreement(false).await;
-    assert_eq!(a.fingerprint(&frontend).await, b.fingerprint(&frontend).await);
+    until_fingerprints([&a, &b], &frontend, true).await;
     delete_cluster_scoped(cluster, &["node", "mlbc"], &[&names[0], &names[1], &namespace]).await;
 }

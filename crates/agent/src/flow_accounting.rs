@@ -182,8 +182,7 @@ struct Accountant {
 
 impl Accountant {
     fn run(&mut self, messages_rx: &Receiver<Message>) {
-        // Linux applies niceness to the calling thread only. Ignored if the operating system refuses.
-        let _ = rustix::process::setpriority_process(None, NICENESS);
+        maglev_net::lower_thread_priority(NICENESS);
         while let Ok(message) = messages_rx.recv() {
             self.process(message);
         }

@@ -121,7 +121,7 @@ impl Shared {
         while lanes.threads < THREADS {
             let shared = Arc::clone(self);
             thread::Builder::new().name("match".into()).spawn(move || {
-                lower_priority();
+                maglev_net::lower_thread_priority(NICENESS);
                 shared.run();
             })?;
             lanes.threads += 1;
@@ -156,11 +156,6 @@ impl Shared {
             }
         }
     }
-}
-
-/// Linux applies niceness to the calling thread only.
-fn lower_priority() {
-    let _ = rustix::process::setpriority_process(None, NICENESS);
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod http_server;
 mod log_throttle;
 mod rate_limit;
 mod slots;
+mod thread_priority;
 mod timer;
 
 pub use self::{
@@ -35,5 +36,6 @@ pub use self::{
     log_throttle::LogThrottle,
     rate_limit::{KeyedRateLimit, RateLimit},
     slots::{Slot, Slots},
+    thread_priority::lower_thread_priority,
     timer::sleep_until_some,
 };

@@ -116,7 +116,7 @@ impl Server {
     pub fn start(self, shutdown: CancellationToken) -> io::Result<thread::JoinHandle<()>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("rpc".into()).spawn(move || {
-            lower_priority();
+            maglev_net::lower_thread_priority(NICENESS);
             runtime.block_on(self.run(shutdown));
         })
     }
@@ -199,10 +199,4 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-}
-
-/// Gives precedence to the threads of agent and probes. Ignored if the operating system refuses.
-fn lower_priority() {
-    // Linux applies niceness to the calling thread only.
-    let _ = rustix::process::setpriority_process(None, NICENESS);
 }

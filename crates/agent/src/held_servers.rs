@@ -3,12 +3,12 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use super::flushes::Flushes;
 use maglev_model::{
     Name,
     actual::ActualVip,
     config::OnBackendDown,
     desired::DesiredVip,
+    flushes::Flushes,
     plan::{AddressPlan, Step, keys_on_address},
     vip::{VipKey, Weight},
     weights::{BackendCondition, DesiredAs, DesiredWeight},

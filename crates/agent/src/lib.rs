@@ -11,12 +11,10 @@
 //! continues with the last configuration, and when it ends, VPP keeps its state.
 
 mod agent;
-mod conf;
 mod dataplane;
 mod disruption_guard;
 mod drains;
 mod flow_accounting;
-mod flushes;
 mod handle;
 mod held_servers;
 mod inputs;

@@ -23,16 +23,17 @@ use std::{
 
 use tokio::time::Instant;
 
-use maglev_model::{event::HoldEnd, plan::Removal};
+use maglev_model::{
+    event::HoldEnd,
+    plan::{MASS_REMOVAL_PERIOD, Removal, is_mass_removal},
+};
 
 /// A VIP removal waits until no further VIP removal was requested for this time.
 const QUIET: Duration = Duration::from_secs(2);
 /// Limit of that wait, for a steady stream of removals.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Period over which removals are counted.
-const COUNT_PERIOD: Duration = Duration::from_secs(60);
-/// Fewer removals than this are never held.
-const HELD_AT_LEAST: usize = 5;
+const COUNT_PERIOD: Duration = MASS_REMOVAL_PERIOD;
 
 /// Number of owned VIPs in VPP, and of their application servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +137,7 @@ impl Count {
             self.0.pop_front();
         }
         let total = self.0.front().map_or(0, |first| first.total);
-        self.0.len() >= HELD_AT_LEAST && self.0.len() * 2 > total
+        is_mass_removal(self.0.len(), total)
     }
 
     fn forget(&mut self, is_forgotten: impl Fn(&Removal) -> bool) {

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::{
     plan::vips_on_address,
     value::Value,
-    vip::{Protocol, Service, VipKey},
+    vip::{Encap, Family, Protocol, Service, VipKey},
 };
 
 /// The identity of a VIP in VPP.
@@ -209,6 +209,15 @@ impl ActualConf {
     /// The IPv6 source address; `None` if unset.
     pub fn ipv6(&self) -> Option<Ipv6Addr> {
         (self.ipv6_source != Ipv6Addr::from_bits(u128::MAX)).then_some(self.ipv6_source)
+    }
+
+    /// True if VPP has the source address that `encap` requires: GRE needs one of the backends' address family.
+    pub fn has_source(&self, encap: Encap) -> bool {
+        match (encap, encap.backend_family()) {
+            (Encap::L3dsr(_), _) => true,
+            (_, Family::V4) => self.ipv4().is_some(),
+            (_, Family::V6) => self.ipv6().is_some(),
+        }
     }
 }
 

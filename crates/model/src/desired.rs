@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use super::{
-    actual::{Actual, ActualEncap, ActualVip},
+    actual::{Actual, ActualConf, ActualEncap, ActualVip},
     config::{Frontend, Standing},
     name::Name,
     problem::{Problem, Reason},
@@ -192,6 +192,17 @@ impl TryFrom<ActualEncap> for Encap {
 fn same_encap(desired: Encap, actual: ActualEncap) -> bool {
     let desired = ActualEncap::from(desired);
     desired.kind == actual.kind && (desired.kind != 2 || desired.dscp == actual.dscp)
+}
+
+/// The reason for which this node cannot program `vip`, the desired state of `frontend`, whatever the health of the
+/// backends; `None` also for a VIP that is held anyway.
+pub fn obstacle(frontend: &Frontend, vip: &DesiredVip, actual: &Actual, conf: &ActualConf) -> Option<Problem> {
+    let DesiredVip::Exactly(VipSpec { encap, .. }) = vip else { return None };
+    if actual.has_nat_vip(frontend.vip.address) {
+        return Some(nat_vip_in_vpp(&frontend.name));
+    }
+    let encap = encap.filter(|encap| !conf.has_source(*encap))?;
+    Some(no_source_address(&frontend.name, encap))
 }
 
 /// The problem of a node without a source address for the encapsulated packets of a VIP.

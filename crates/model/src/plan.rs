@@ -20,7 +20,7 @@ use std::{
 
 pub use self::{
     flow_changes::{FlowChange, VipChange, flow_changes},
-    removals::Removal,
+    removals::{MASS_REMOVAL_AT_LEAST, MASS_REMOVAL_PERIOD, Removal, is_mass_removal},
 };
 use super::{
     actual::{Actual, ActualAs, ActualEncap, ActualVip, VppVip},

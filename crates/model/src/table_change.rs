@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
     actual::ActualVip,
+    change::VipState,
     table::{self, NO_SERVER},
 };
 
@@ -21,6 +22,12 @@ impl TableSpec {
     pub fn new(vip: &ActualVip) -> Option<Self> {
         let servers = vip.ases.iter().map(|(address, server)| (*address, server.weight)).collect();
         Some(Self { length: table::reported_length(vip.table_length?), servers })
+    }
+
+    /// The table of a VIP as an agent reports it; `None` if its length could not be read.
+    pub fn reported(vip: &VipState) -> Option<Self> {
+        let servers = vip.servers.iter().map(|(address, weight)| (*address, *weight)).collect();
+        Some(Self { length: vip.table_length?.into(), servers })
     }
 
     /// The number of buckets that each application server has, in the order of `servers`.
@@ -85,6 +92,35 @@ impl TableChange {
         change
     }
 
+    /// The expected difference if the hash of each flow changes as well, so that a flow takes any bucket of the second table.
+    /// Numbers of buckets are rounded.
+    pub fn rehashed(before: &TableSpec, after: &TableSpec) -> Self {
+        let buckets = before.length.max(after.length);
+        let matching = Matching::new(&before.servers, &after.servers);
+        let new: Vec<f64> =
+            after.shares().into_iter().map(|count| f64::from(count) / f64::from(after.length)).collect();
+        let has_server = new.iter().any(|share| *share > 0.0);
+        let unchanged: f64 =
+            new.iter().zip(&matching.kept_after).filter(|(_, kept)| **kept).map(|(share, _)| share).sum();
+        let mut change = Self { buckets, ..Self::default() };
+        let mut collateral = 0.0;
+        for (index, ((address, _), count)) in before.servers.iter().zip(before.shares()).enumerate() {
+            let old = f64::from(count) * f64::from(buckets) / f64::from(before.length);
+            let stays = matching.in_new[index].map_or(0.0, |at| new[at]);
+            let moved = rounded(old * (1.0 - stays));
+            if moved > 0 {
+                change.from.insert(*address, moved);
+            }
+            if !has_server {
+                change.unserved += moved;
+            } else if matching.kept_before[index] {
+                collateral += old * (unchanged - stays);
+            }
+        }
+        change.collateral = rounded(collateral);
+        change
+    }
+
     /// The number of moved buckets.
     pub fn moved(&self) -> u32 {
         self.from.values().sum()
@@ -99,6 +135,11 @@ impl TableChange {
     pub fn moved_percent(&self) -> f64 {
         self.percent(self.moved())
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of buckets")]
+fn rounded(buckets: f64) -> u32 {
+    buckets.round().max(0.0) as u32
 }
 
 fn servers(table: Option<&TableSpec>) -> &[(IpAddr, u8)] {
@@ -199,6 +240,17 @@ mod tests {
         assert_eq!(moved, TableChange { buckets: 1024, ..moved.clone() });
         assert!((300..700).contains(&moved.moved()), "about half: {moved:?}");
         assert_eq!(moved.collateral, moved.moved());
+    }
+
+    #[test]
+    fn flows_with_another_hash_take_any_bucket() {
+        let table = spec(1024, &[(10, 1), (11, 1)]);
+        let same = TableChange::rehashed(&table, &table);
+        assert!((500..=524).contains(&same.moved()) && same.collateral.abs_diff(same.moved()) <= 1, "half: {same:?}");
+        let four = TableChange::rehashed(&spec(256, &[(10, 1)]), &spec(1024, &[(10, 1), (11, 1), (12, 1), (13, 1)]));
+        assert!((four.moved_percent() - 75.0).abs() < 2.0 && four.collateral == 0, "{four:?}");
+        let none = TableChange::rehashed(&table, &spec(1024, &[(10, 0), (11, 0)]));
+        assert_eq!((none.moved(), none.unserved), (1024, 1024));
     }
 
     proptest! {

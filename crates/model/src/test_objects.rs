@@ -1,9 +1,12 @@
 //! Builders of objects for this crate's tests. Other crates use those of `maglev-testkit`, which depends on this crate.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
-    config::{AdminState, Backend, Check, Frontend, Member, MemberTarget, OnBackendDown, Pool, Revision, Standing},
+    config::{
+        AdminState, Backend, Check, Frontend, HealthCheck, Member, MemberTarget, OnBackendDown, Pool, Probe, Revision,
+        Standing,
+    },
     drain::DrainConf,
     name::Name,
     vip::{Encap, Protocol, Service, TableLength, VipKey, Weight},
@@ -51,4 +54,20 @@ pub fn frontend(name_text: &str, address: impl Into<IpAddr>, pools: Vec<Pool>) -
         path_probe: None,
         disruption: None,
     })
+}
+
+/// An ICMP check every second.
+pub fn health_check() -> HealthCheck {
+    let second = Duration::from_secs(1);
+    HealthCheck {
+        name: name("check"),
+        revision: Revision::default(),
+        interval: second,
+        fast_interval: second,
+        down_interval: second,
+        timeout: second,
+        rise: 2,
+        fall: 3,
+        probe: Probe::Icmp,
+    }
 }

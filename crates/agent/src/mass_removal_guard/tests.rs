@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use maglev_model::actual::VppVip;
+use maglev_model::{actual::VppVip, plan::MASS_REMOVAL_AT_LEAST};
 
 const HOLD: Duration = Duration::from_mins(5);
 
@@ -299,7 +299,7 @@ proptest! {
                 let counted = requested[other]..requested[other] + COUNT_PERIOD;
                 **at <= *removed_at && counted.contains(removed_at) && waited(other) < HOLD
             });
-            let most = (HELD_AT_LEAST - 1).max(usize::from(total) / 2);
+            let most = (MASS_REMOVAL_AT_LEAST - 1).max(usize::from(total) / 2);
             prop_assert!(recent.count() <= most, "too many were removed with {number}: {:?}", node.removed_at);
         }
     }

@@ -4,12 +4,11 @@ use tokio::time::Instant;
 
 use super::SyncSession;
 use crate::{
-    conf,
     dataplane::{DataplaneError, ReplyFuture},
     state::AgentState,
     warmup::Gate,
 };
-use maglev_model::{actual::ActualConf, event::Event};
+use maglev_model::{actual::ActualConf, conf::desired_conf, event::Event};
 
 /// A write of the settings whose reply is outstanding.
 pub struct ConfWrite {
@@ -26,7 +25,7 @@ impl SyncSession {
             return;
         }
         self.conf_settled = true;
-        let desired = conf::desired_conf(node, &cached.conf);
+        let desired = desired_conf(node, &cached.conf);
         if desired == cached.conf {
             return;
         }

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 
 use super::{CachedVppState, Cause, DumpReason, SyncSession};
 use crate::{
-    conf,
     inputs::{VipView, in_vpp},
     plan_job,
     state::{AgentState, Deferred},
@@ -17,9 +16,7 @@ use crate::{
 use maglev_model::{
     actual::Actual,
     config::{Frontend, Standing},
-    desired::{
-        Desired, DesiredEntry, DesiredVip, VipSpec, desired_vip, nat_vip_in_vpp, no_source_address, state_not_writable,
-    },
+    desired::{Desired, DesiredEntry, DesiredVip, VipSpec, desired_vip, obstacle, state_not_writable},
     event::{Event, ProgramResult, Scope},
     plan::{AddressPlan, plan_address},
     problem::{Problem, Reason},
@@ -121,7 +118,7 @@ impl SyncSession {
         let gate = state.gate(now);
         state.claim_where(|inputs, frontend| {
             frontend.standing == Standing::Serving
-                && frontend.encap.is_some_and(|encap| conf::has_source(&cached.conf, encap))
+                && frontend.encap.is_some_and(|encap| cached.conf.has_source(encap))
                 && in_vpp(Some(&cached.actual), frontend.vip).is_none()
                 && !cached.actual.has_nat_vip(frontend.vip.address)
                 && (gate == Gate::Open || inputs.all_backends_known(frontend))
@@ -198,21 +195,16 @@ fn assess(view: VipView, cached: &CachedVppState, gate: Gate, desired: &mut Desi
         return AssessedFrontend { frontend, held_change, active_pool, assessment: Assessment::Withdrawn };
     };
     let hold = |problem: Problem| DesiredVip::Hold { problem, weights: BTreeMap::new() };
-    let (vip, assessment) = match vip {
-        DesiredVip::Exactly(_) if cached.actual.has_nat_vip(frontend.vip.address) => {
-            (hold(nat_vip_in_vpp(&frontend.name)), Assessment::Applicable)
-        }
-        DesiredVip::Exactly(VipSpec { encap: Some(encap), .. }) if !conf::has_source(&cached.conf, encap) => {
-            let problem = no_source_address(&frontend.name, encap);
-            (hold(problem.clone()), Assessment::Impossible(problem))
-        }
-        DesiredVip::Exactly(VipSpec { ases, .. })
+    let (vip, assessment) = match (obstacle(&frontend, &vip, &cached.actual, &cached.conf), vip) {
+        (Some(problem), _) if problem.reason == Reason::NatVipInVpp => (hold(problem), Assessment::Applicable),
+        (Some(problem), _) => (hold(problem.clone()), Assessment::Impossible(problem)),
+        (None, DesiredVip::Exactly(VipSpec { ases, .. }))
             if gate == Gate::KnownOnly && ases.values().any(|server| server.condition.is_never_known()) =>
         {
             let problem = Problem::new(Reason::WarmingUp, "", "not all backends are known yet");
             (hold(problem), Assessment::WarmingUp)
         }
-        vip => (vip, Assessment::Applicable),
+        (None, vip) => (vip, Assessment::Applicable),
     };
     desired.insert(frontend.vip, DesiredEntry { frontend: frontend.name.clone(), vip });
     AssessedFrontend { frontend, held_change, active_pool, assessment }

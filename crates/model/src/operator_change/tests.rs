@@ -1,14 +1,12 @@
-use std::time::Duration;
-
 use imbl::OrdMap;
 
 use super::*;
 use crate::{
     change::{VipState, VppInfo},
-    config::{Check, HealthCheck, Probe, Revision},
+    config::Check,
     health::BackendHealth,
     problem::{Problem, Reason},
-    test_objects::{self, backend, name, pool},
+    test_objects::{self, backend, health_check, name, pool},
     view::VppView,
 };
 
@@ -45,21 +43,6 @@ fn connect(view: &mut View, weight: u8) {
         weightless: false,
         foreign: imbl::OrdSet::new(),
     });
-}
-
-fn check() -> HealthCheck {
-    let second = Duration::from_secs(1);
-    HealthCheck {
-        name: name("check"),
-        revision: Revision::default(),
-        interval: second,
-        fast_interval: second,
-        down_interval: second,
-        timeout: second,
-        rise: 2,
-        fall: 3,
-        probe: Probe::Icmp,
-    }
 }
 
 fn admin(backend: &str, state: AdminState) -> OperatorChange {
@@ -121,7 +104,7 @@ fn change_is_pending_until_seen_and_in_vpp() {
 
 #[test]
 fn enabled_backend_is_pending_until_probed() {
-    let a = Arc::new(Backend { check: Check::Probe(Arc::new(check())), ..(*backend("a", 1)).clone() });
+    let a = Arc::new(Backend { check: Check::Probe(Arc::new(health_check())), ..(*backend("a", 1)).clone() });
     let mut view = view(&[&frontend("web", &[("primary", &[&a])])]);
     let change = admin("a", AdminState::Enabled);
     for (state, pending) in [

@@ -84,9 +84,13 @@ pub fn flow_changes<'s>(
 
 /// The change of the table of a VIP; `None` if the length of a table is unknown.
 fn table_change(before: Option<&ActualVip>, after: Option<&ActualVip>) -> Option<TableChange> {
+    let sticky = |vip: Option<&ActualVip>| vip.and_then(|vip| vip.sticky);
+    let rehashed = sticky(before).zip(sticky(after)).is_some_and(|(before, after)| before != after);
     let before = before.map(TableSpec::new);
     let after = after.map(TableSpec::new);
     match (before, after) {
+        // Session affinity changes the hash of each flow.
+        (Some(Some(before)), Some(Some(after))) if rehashed => Some(TableChange::rehashed(&before, &after)),
         (Some(None), _) | (_, Some(None)) => None,
         (before, after) => Some(TableChange::between(before.flatten().as_ref(), after.flatten().as_ref())),
     }
@@ -166,5 +170,21 @@ mod tests {
         assert_eq!(recreated.vip, VipChange::Recreated(Mismatch::Affinity));
         assert_eq!(recreated.table.unwrap().moved(), 0, "the new table is that of before");
         assert_eq!(recreated.flushed, [server(10)].into(), "but no flow is tracked any more");
+
+        let mut sticky = actual(Some(1024), &[(10, 1), (11, 1)]);
+        sticky.vips.get_mut(&VIP.into()).unwrap().sticky = Some(true);
+        let remove = |last| Step::RemoveAs { vip: VIP.into(), address: server(last), weight: 1, flush: true };
+        let removes = vec![remove(10), remove(11), Step::RemoveVip { vip: VIP.into(), encap: None }];
+        let add = |last| Step::AddAs {
+            vip: VIP,
+            address: server(last),
+            backend: Name::namespaced("shop", "web"),
+            weight: Weight::PRESENT,
+        };
+        let changes = vec![add(10), add(11)];
+        let recreates = [(VIP, Mismatch::Affinity)].into();
+        let plan = AddressPlan { removes, adds: vec![add_vip()], changes, recreates, ..AddressPlan::default() };
+        let moved = change(&plan, &sticky).table.unwrap().moved();
+        assert!((500..=524).contains(&moved), "half of the flows, which have another hash now: {moved}");
     }
 }

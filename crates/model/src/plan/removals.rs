@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    time::Duration,
 };
 
 use super::{AddressPlan, DueFlushes, Step};
@@ -13,6 +14,17 @@ use crate::{
     vip::VipKey,
     weights::DesiredAs,
 };
+
+/// Fewer removals than this are never held.
+pub const MASS_REMOVAL_AT_LEAST: usize = 5;
+/// The period over which the agent counts removals.
+pub const MASS_REMOVAL_PERIOD: Duration = Duration::from_mins(1);
+
+/// True if the agent holds `removals` within [`MASS_REMOVAL_PERIOD`] back: more than half of the `total` that it owns in VPP.
+/// VIPs and application servers are counted separately.
+pub fn is_mass_removal(removals: usize, total: usize) -> bool {
+    removals >= MASS_REMOVAL_AT_LEAST && removals * 2 > total
+}
 
 /// A permanent removal of a VIP or an application server from VPP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,4 +1,4 @@
-//! Pending flushes of flows.
+//! Pending flushes of flows. Kept by the agent, and observed before and after a change for its preview.
 //!
 //! A flush is triggered by an edge, which VPP's state does not show: it becomes pending when a backend enters a
 //! condition that flushes, stays pending until VPP replied with 0, and is dropped when VPP restarted.
@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use maglev_model::{
+use super::{
     config::OnBackendDown,
     plan::{DueFlushes, Step, keys_on_address},
     vip::{VipKey, Weight},

@@ -1,10 +1,6 @@
 //! VPP's global LB settings: the desired values, given the current ones.
 
-use maglev_model::{
-    actual::ActualConf,
-    config::NodeConfig,
-    vip::{Encap, Family},
-};
+use super::{actual::ActualConf, config::NodeConfig};
 
 /// The desired settings. A setting that the LoadBalancerConfig does not specify keeps VPP's value, except that an unset
 /// source address defaults to the node's internal address.
@@ -17,21 +13,12 @@ pub fn desired_conf(node: &NodeConfig, have: &ActualConf) -> ActualConf {
     }
 }
 
-/// True if VPP has the source address that `encap` requires: GRE needs one of the backends' address family.
-pub fn has_source(conf: &ActualConf, encap: Encap) -> bool {
-    match (encap, encap.backend_family()) {
-        (Encap::L3dsr(_), _) => true,
-        (_, Family::V4) => conf.ipv4().is_some(),
-        (_, Family::V6) => conf.ipv6().is_some(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
     use super::*;
-    use maglev_model::config::VppConf;
+    use crate::{config::VppConf, vip::Encap};
 
     fn unset() -> ActualConf {
         ActualConf {
@@ -47,7 +34,7 @@ mod tests {
         let node = NodeConfig { internal_ipv4: Some(Ipv4Addr::new(192, 0, 2, 1)), ..NodeConfig::default() };
         let conf = desired_conf(&node, &unset());
         assert_eq!(conf, ActualConf { ipv4_source: Ipv4Addr::new(192, 0, 2, 1), ..unset() });
-        assert!(has_source(&conf, Encap::Gre4) && !has_source(&conf, Encap::Gre6));
+        assert!(conf.has_source(Encap::Gre4) && !conf.has_source(Encap::Gre6));
         let set_by_hand = ActualConf { ipv4_source: Ipv4Addr::new(192, 0, 2, 9), ..unset() };
         assert_eq!(desired_conf(&node, &set_by_hand), set_by_hand);
     }

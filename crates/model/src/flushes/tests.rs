@@ -5,14 +5,14 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use maglev_model::{
-    Name,
-    config::{AdminState, Backend, MemberTarget},
+use crate::{
+    config::{AdminState, Backend, Check, MemberTarget},
     health::{BackendHealth, BackendState},
+    name::Name,
+    test_objects::{backend, health_check},
     vip::{Service, Weight},
     weights::DesiredWeight,
 };
-use maglev_testkit::objects::backend;
 
 const SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
@@ -170,7 +170,8 @@ impl Node {
     }
 
     fn condition(&self) -> BackendCondition {
-        let backend = Backend { admin_state: self.admin_state, ..backend("b", &SERVER.to_string()) };
+        let check = Check::Probe(Arc::new(health_check()));
+        let backend = Backend { admin_state: self.admin_state, address: SERVER, check, ..(*backend("b", 1)).clone() };
         let health = BackendHealth {
             address: SERVER,
             state: self.health,

@@ -3,6 +3,7 @@
 mod accept;
 mod golden;
 mod policies;
+mod preview;
 mod shell;
 mod terminal;
 
@@ -53,6 +54,7 @@ async fn commands_match_the_golden_page_and_the_shell_completes() {
     golden::commands_match(&sandbox).await;
     works_as_kubectl_plugin(&sandbox).await;
     script_stops_at_the_first_failed_line(&sandbox).await;
+    preview::effects_are_shown_and_nothing_is_written(&sandbox).await;
     bash_completion_offers_names(&sandbox).await;
     shell::helps_completes_and_survives_an_agent_restart(&sandbox).await;
     shell::colours_are_for_terminals_only(&sandbox).await;

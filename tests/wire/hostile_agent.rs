@@ -35,7 +35,7 @@ const NODE: [&str; 2] = ["c\u{1b}[8m", "\nforged"];
 /// Number of changes of the agent's state.
 const CHANGES: u64 = 200;
 /// Commands for an agent without an API server. The others are `watch events`, the shell and completion.
-const COMMANDS: [&[&str]; 23] = [
+const COMMANDS: [&[&str]; 25] = [
     &["status"],
     &["show", "version"],
     &["show", "nodes"],
@@ -51,6 +51,8 @@ const COMMANDS: [&[&str]; 23] = [
     &["show", "vpp", "lb", "counters"],
     &["trace", "tcp", "198.51.100.7:40312", "10.0.0.1:1"],
     &["trace", "tcp", "198.51.100.7:40312", "x\u{1b}[8m\nforged"],
+    &["whatif", "backend", "shop/a\u{1b}[2J", "down"],
+    &["whatif", "node", "x\u{1b}[8m\nforged", "lost"],
     &["sync", "vpp", "lb", "state"],
     &["crds"],
     &["completion", "bash"],

@@ -28,6 +28,15 @@ pub enum Command {
     VppLbState,
     VppLbCounters,
     Watch(Watch),
+    /// Shows the effect of a change of a Backend.
+    WhatIfBackend {
+        backend: String,
+        change: BackendChange,
+    },
+    /// Shows the backends that the flows of a lost node find on the others.
+    WhatIfNodeLost(String),
+    /// Shows the effect of applying the manifests of the flag --filename.
+    Diff,
     /// Requests a full sync from the agents.
     Sync,
     /// Makes the removals of the hold with this ID now.
@@ -54,6 +63,20 @@ pub enum Command {
     Help,
     /// In the shell: ends it.
     Exit,
+}
+
+/// A change that `whatif` asks about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BackendChange {
+    Up,
+    Down,
+    AdminState(AdminState),
+    Weight {
+        /// 0–100.
+        weight: u8,
+        /// All Frontends if absent.
+        frontend: Option<String>,
+    },
 }
 
 /// The filter of `watch events`.

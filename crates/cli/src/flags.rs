@@ -13,6 +13,7 @@ Examples:
   maglevc status                                 overall state of all nodes
   maglevc show frontends --node node-a           Frontends on one node
   maglevc why backend web-1                      explain the state and the weights of a Backend
+  maglevc diff -f shop/                          effect of manifests, which are not applied
   maglevc set backend web-1 pause --reason 'disk replaced'
   maglevc drain backend web-1 --deadline 10m     no new flows, then wait for the last one to end
   maglevc --server 192.0.2.7:9090 show backends  connect to one agent, without Kubernetes
@@ -20,7 +21,8 @@ Examples:
 Words can be abbreviated as long as they are unambiguous: maglevc sh no.
 To use it as kubectl maglev, link kubectl-maglev on your PATH to this program.
 
-Exit status: 0 success, 1 problem or failure, 2 status unknown, 64 invalid command line.";
+Exit status: 0 success, 1 problem or failure, 2 status unknown, 64 invalid command line; of diff as of kubectl diff:
+0 nothing changes, 1 something does, 2 failure.";
 
 /// Output formats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -114,7 +116,12 @@ pub struct Flags {
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 
-    /// With set and drain: take ownership of the field from other field managers, and allow leaving Frontends without effective weight
+    /// With diff: file, directory or - (standard input) with manifests, repeatable; directories are read recursively
+    #[arg(short, long, value_name = "PATH")]
+    pub filename: Vec<PathBuf>,
+
+    /// With set and drain: take ownership of the field from other field managers, and allow leaving Frontends without
+    /// effective weight. With diff: assume that ownership is taken
     #[arg(long)]
     pub force: bool,
 

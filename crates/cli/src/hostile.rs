@@ -10,6 +10,7 @@ mod lines;
 use super::{
     accept::{Accepted, Released},
     backend::{Backends, detail::BackendOverview, detail::Response, why::Explanation},
+    diff::{Diff, DryRuns},
     doctor::Preparation,
     drain::{BackendDrain, Drains},
     events::line::{EventLine, remark},
@@ -26,6 +27,7 @@ use super::{
     sync::Synced,
     trace::Trace,
     vpp,
+    what_if::{LostNode, WhatIfReport},
 };
 use kube::core::Status;
 use maglev_fleet::{
@@ -43,6 +45,7 @@ use maglev_model::{
     event::Level,
     health::{LastProbe, ProbeCode, Probing},
     operator_change::OperatorChange,
+    preview::WhatIf,
     printable::is_unprintable,
     trace::Flow,
     view::{Fold as _, View},
@@ -228,6 +231,13 @@ fn pages(set: &mut Generated) -> Vec<(&'static str, String)> {
         let dumps = set.answers(&nodes, Generated::dump);
         pages.add("trace", &Trace::new(&flow, HashFunction::Auto, traced.clone(), &dumps));
     }
+    for name in set.names.clone().map(|name| Name::namespaced("shop", &name)) {
+        for change in [WhatIf::Down(name.clone()), WhatIf::AdminState(name, AdminState::Disabled)] {
+            pages.add("whatif backend", &WhatIfReport::new(&change, traced.clone()));
+        }
+    }
+    pages.add_some("whatif node", LostNode::new(&traced[0].node, traced.clone()).ok());
+    pages.add("diff", &Diff::new(DryRuns::hostile(set.text(), set.text()), traced.clone()));
     pages.add("sync", &Synced::new(set.answers(&nodes, |_| ())));
     pages.add("accept", &accepted(set));
     pages.add("set", &changed(set));

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Data comes from the agents, through the API server's port-forward or directly (`--server`). The API server provides
-//! only the list of agents, the user's identity, the last writer of an object, and the AddressPolicies. Only `set` and `accept` write, and they
+//! only the list of agents, the user's identity, the last writer of an object, and the AddressPolicies; for `diff`, also
+//! the stored objects and dry runs. Only `set` and `accept` write, and they
 //! write only custom resources.
 
 mod accept;
@@ -16,6 +17,7 @@ mod backend;
 mod command;
 mod completion;
 mod coverage;
+mod diff;
 mod doctor;
 mod drain;
 mod events;
@@ -31,6 +33,7 @@ mod node;
 mod output;
 mod path;
 mod policy;
+mod preview;
 mod run;
 mod session;
 mod set;
@@ -42,6 +45,7 @@ mod trace;
 mod traffic;
 mod vpp;
 mod weights;
+mod what_if;
 
 use std::{
     io::{self, IsTerminal as _},
@@ -61,6 +65,8 @@ use self::{
 
 /// Exit status for an invalid command line (`EX_USAGE` in sysexits.h).
 const USAGE: u8 = 64;
+/// Exit status for a failure of `diff`, as for `kubectl diff`.
+const DIFF_FAILED: u8 = 2;
 
 struct Program {
     /// The name in help texts: `maglevc`, or `kubectl maglev`.
@@ -109,7 +115,11 @@ pub async fn main(args: Vec<String>, build: Build) -> u8 {
         Err(error) if is_broken_pipe(&error) => 0,
         Err(error) => {
             print_error(&error);
-            if error.is::<grammar::ParseError>() { USAGE } else { 1 }
+            match error {
+                error if error.is::<grammar::ParseError>() => USAGE,
+                error if error.is::<diff::DiffError>() => DIFF_FAILED,
+                _ => 1,
+            }
         }
     }
 }

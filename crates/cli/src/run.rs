@@ -1,5 +1,7 @@
 //! Runs one command: fetches the data, prints the result and returns the exit status.
 
+mod preview;
+
 use std::{io, sync::Arc};
 
 use anyhow::{Context as _, bail};
@@ -55,6 +57,9 @@ impl Run<'_> {
             Command::ExplainPolicy(namespace) => self.explain_policy(&namespace).await,
             Command::Doctor(name) => self.doctor(&name).await,
             Command::Trace(flow) => self.trace(&flow).await,
+            Command::WhatIfBackend { backend, change } => self.what_if(&backend, change).await,
+            Command::WhatIfNodeLost(node) => self.node_lost(&node).await,
+            Command::Diff => self.diff().await,
             Command::Version => self.version().await,
             Command::Nodes => self.print(&Nodes::new(&self.nodes().await?)),
             Command::Frontends => self.print(&frontend::Frontends::new(self.reporting().await?)),

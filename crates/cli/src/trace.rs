@@ -17,6 +17,7 @@ use std::{
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub use self::node::vip_text;
 use self::node::{NodeTrace, Outcome};
 use super::{
     coverage::NodeCoverage,

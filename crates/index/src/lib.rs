@@ -16,6 +16,7 @@
 
 mod backends;
 mod certificates;
+mod changed_objects;
 mod changes;
 mod claims;
 mod frontends;
@@ -50,6 +51,7 @@ use self::{
 };
 pub use self::{
     certificates::{Holder, HolderContent, HolderKind},
+    changed_objects::{ChangedObjects, ConfigPair, Requirements},
     changes::{Changes, ObjectProblem},
     manifest::{Manifest, ManifestError},
     node::ConfigSelection,

@@ -6,6 +6,7 @@
 //!                              └─ crd_guard: does the API server serve the kind?        │
 //!            ──get by name───▶ certificates of HealthChecks ────────────────────────────┘
 //!            ─────list────▶ policies: AddressPolicies and Namespaces, for display
+//!            ───dry run───▶ dry_run: the objects that applying manifests would store, for display
 //!            ──list+watch──▶ agent_pods: addresses of the agents
 //!            ──list+watch──▶ accepted_removals: the holds that operators accepted on this node
 //!            ─────get─────▶ token_keys: the keys of ServiceAccounts' tokens ─▶ auth::Verifier
@@ -25,6 +26,7 @@ pub mod agent_tokens;
 pub mod client;
 pub mod cluster_watch;
 pub mod crd_check;
+pub mod dry_run;
 pub mod event_recorder;
 pub mod lease;
 pub mod objects;
@@ -58,6 +60,7 @@ pub use client::{ClientOptions, ClientPurpose};
 pub use cluster_watch::{ClusterReceivers, ClusterWatch, KindUpdate, ObservedNode, ObservedObject, StoredStatus};
 pub use crd_check::CrdCheck;
 pub use delays::Delays;
+pub use dry_run::{DryRun, DryRunEffect, DryRunError, Manifest, list_objects};
 pub use error::Error;
 pub use event_recorder::{EventNote, EventRecorder};
 pub use kind_watch::NamespaceDemand;

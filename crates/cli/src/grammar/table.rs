@@ -1,5 +1,7 @@
 //! The words of maglevc with their help, examples and commands.
 
+mod preview;
+
 use super::{
     GrammarEntry,
     Next::{Back, Options, Run, Then},
@@ -48,6 +50,11 @@ pub static VERBS: &[GrammarEntry] = &[
     word("trace", "show the backend of a new flow on each node", Then(TRACE))
         .more(TRACE_MORE)
         .example("maglevc trace tcp 198.51.100.7:40312 203.0.113.10:80"),
+    word("whatif", "show the effect of a change of a Backend, or of a lost node, on new and tracked flows", Then(preview::WHATIF))
+        .example("maglevc whatif backend web-1 down"),
+    word("diff", "show the effect of manifests (-f) on objects and on new and tracked flows; applies nothing", Run(|_| Command::Diff))
+        .more(preview::DIFF_MORE)
+        .example("maglevc diff -f shop/web.yaml"),
     word("show", "show objects and state, of all nodes or of one (--node)", Then(SHOW)).example("maglevc show nodes"),
     word("watch", "follow events", Then(WATCH)).example("maglevc watch events num 20"),
     word("sync", "sync VPP immediately", Then(SYNC)).example("maglevc sync vpp lb state --node node-a"),

@@ -1,5 +1,5 @@
 use super::{GrammarEntry, LineParser, Value, complete, first, help};
-use crate::command::{Command, Watch};
+use crate::command::{BackendChange, Command, Watch};
 use maglev_model::{config::AdminState, event::Level, trace::Flow, vip::Protocol};
 
 fn words(line: &str) -> Vec<String> {
@@ -39,7 +39,7 @@ fn parse_errors_name_the_text_and_the_alternatives() {
     for (line, message) in [
         (
             "",
-            "missing command: expected one of status, why, explain, doctor, trace, show, watch, sync, accept, set, drain, undrain, crds, completion",
+            "missing command: expected one of status, why, explain, doctor, trace, whatif, diff, show, watch, sync, accept, set, drain, undrain, crds, completion",
         ),
         (
             "show",
@@ -87,7 +87,7 @@ fn parse_errors_name_the_text_and_the_alternatives() {
         ("watch events num", "incomplete command `watch events num`: expected N"),
         (
             "help",
-            "unknown word `help`: expected one of status, why, explain, doctor, trace, show, watch, sync, accept, set, drain, undrain, crds, completion",
+            "unknown word `help`: expected one of status, why, explain, doctor, trace, whatif, diff, show, watch, sync, accept, set, drain, undrain, crds, completion",
         ),
     ] {
         assert_eq!(parse_error(line), message, "{line}");
@@ -115,6 +115,32 @@ fn set_weight_takes_frontend_pool_and_backend() {
     let expected =
         Command::SetWeight { frontend: "web".into(), pool: "primary".into(), backend: "a".into(), weight: 0 };
     assert_eq!(command("set frontend web pool primary backend a weight 0"), Ok(expected));
+}
+
+#[test]
+fn whatif_takes_a_backend_with_a_change_or_a_lost_node() {
+    let what_if = |line: &str| match command(line) {
+        Ok(Command::WhatIfBackend { backend, change }) => (backend, change),
+        other => panic!("{line}: {other:?}"),
+    };
+    for (word, change) in [
+        ("up", BackendChange::Up),
+        ("down", BackendChange::Down),
+        ("pause", BackendChange::AdminState(AdminState::Paused)),
+        ("disable", BackendChange::AdminState(AdminState::Disabled)),
+        ("enable", BackendChange::AdminState(AdminState::Enabled)),
+        ("weight 50", BackendChange::Weight { weight: 50, frontend: None }),
+        ("weight 0 in web", BackendChange::Weight { weight: 0, frontend: Some("web".into()) }),
+    ] {
+        assert_eq!(what_if(&format!("whatif backend shop/a {word}")), ("shop/a".into(), change), "{word}");
+    }
+    assert_eq!(command("whati node node-a lost"), Ok(Command::WhatIfNodeLost("node-a".into())));
+    assert_eq!(command("diff"), Ok(Command::Diff));
+    assert_eq!(
+        parse_error("whatif backend a weight 101"),
+        "invalid WEIGHT `101` after `whatif backend a weight`: expected a whole number from 0 to 100"
+    );
+    assert_eq!(parse_error("whatif node a"), "incomplete command `whatif node a`: expected lost");
 }
 
 #[test]

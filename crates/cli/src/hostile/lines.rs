@@ -24,6 +24,8 @@ pub fn texts(set: &mut Generated, nodes: &[NodeState]) -> Vec<(&'static str, Str
         ["show", "backend", &format!("a/b/{word}")].map(str::to_owned).into(),
         ["accept", &word].map(str::to_owned).into(),
         ["trace", "tcp", &word].map(str::to_owned).into(),
+        ["whatif", "backend", &word].map(str::to_owned).into(),
+        ["whatif", "node", &word, "lost"].map(str::to_owned).into(),
         ["trace", "tcp", "198.51.100.7:1", &word].map(str::to_owned).into(),
         ["accept", "1f9b2c3d", &word].map(str::to_owned).into(),
     ]

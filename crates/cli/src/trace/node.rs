@@ -289,7 +289,7 @@ fn absent_frontend(view: &View, flow: &Flow) -> String {
 }
 
 /// Address, protocol and port; the prefix if it is not a host.
-fn vip_text(vip: &VppVip) -> String {
+pub fn vip_text(vip: &VppVip) -> String {
     let length = if vip.is_host() { String::new() } else { format!("/{}", vip.length) };
     let port = if vip.port == 0 { "port".to_owned() } else { vip.port.to_string() };
     format!("{}{length} {} {port}", vip.address, vip.protocol_text())

@@ -23,6 +23,7 @@ mod lost_vpp;
 mod namespaces;
 mod packet_size;
 mod path_probe;
+mod preview;
 mod shares;
 mod trace;
 mod vpp;

@@ -93,6 +93,10 @@ impl Vpp {
         vpp
     }
 
+    pub fn api_socket(&self) -> &Path {
+        &self.api_socket
+    }
+
     pub fn port(&self) -> VppPort {
         match &self.kind {
             Kind::Simulated { packets_socket, .. } => VppPort::Simulated(packets_socket.clone()),

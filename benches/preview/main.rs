@@ -120,7 +120,7 @@ fn view(config: &Config) -> View {
                 table_length: Some(frontend.table_length.get()),
                 servers: Arc::new(servers.collect()),
             };
-            (frontend.vip.into(), state)
+            (VppVip::from(frontend.vip), state)
         })
         .collect();
     let conf = ActualConf {

@@ -174,8 +174,8 @@ async fn computed_effects_are_those_of_50_changes() {
     for number in 0..CHANGES {
         changes.change(number % AFFINITY_EVERY == 5).await;
     }
-    let untracked =
-        simulator.snapshot().vips.keys().filter_map(|vip| simulator.packets(*vip)).map(|packets| packets.untracked);
+    let snapshot = simulator.snapshot();
+    let untracked = snapshot.vips.keys().filter_map(|vip| simulator.packets(*vip)).map(|packets| packets.untracked);
     assert_eq!(untracked.sum::<u64>(), 0, "the sticky table is large enough");
     changes.print("without a network", start);
 }

@@ -29,12 +29,13 @@ use self::{
     server::{Counted, VipsOfBackend},
     tracker::{Observation, Tracker},
 };
-use super::{flushes::Flushes, inputs::Inputs, stats::Publication, sync_session::ReadBack};
+use super::{inputs::Inputs, stats::Publication, sync_session::ReadBack};
 use maglev_model::{
     Name,
     config::{AdminState, Backend, Config},
     drain::{Drain, OnDeadline},
     event::{Event, Events},
+    flushes::Flushes,
 };
 
 /// Interval between evaluations.

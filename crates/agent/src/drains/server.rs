@@ -5,12 +5,13 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::tracker::{PacketCounter, ServerReading, VipWeight};
-use crate::{flushes::Flushes, inputs::Inputs, stats::Publication, sync_session::ReadBack};
+use crate::{inputs::Inputs, stats::Publication, sync_session::ReadBack};
 use maglev_model::{
     actual::{ActualConf, VppVip},
     config::{Backend, Standing},
     counters::StatsSnapshot,
     drain::BitRate,
+    flushes::Flushes,
     vip::VipKey,
 };
 

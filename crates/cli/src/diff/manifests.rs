@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(titles(&[dir.path()]), ["Pod p", "X without name", "Backend b1", "Backend b2"]);
         let odd = write("odd.txt", "- 1\n");
         assert_eq!(
-            format!("{:#}", read_all(&[odd.clone()]).unwrap_err()),
+            format!("{:#}", read_all(std::slice::from_ref(&odd)).unwrap_err()),
             format!("{}: a document is not an object", odd.display())
         );
         let broken = format!("{:#}", read_all(&[dir.path().join("notes.txt")]).unwrap_err());

@@ -118,9 +118,9 @@ fn manifests_need_a_path_and_a_name() {
     assert!(error.contains("with -f"), "{error}");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.yaml");
-    let mut read = |text: &str| {
+    let read = |text: &str| {
         std::fs::write(&path, text).unwrap();
-        Manifests::read(&[path.clone()], "shop").map_err(|error| error.to_string())
+        Manifests::read(std::slice::from_ref(&path), "shop").map_err(|error| error.to_string())
     };
     let object = "{apiVersion: maglev.vpp.io/v1alpha1, kind: Backend, metadata: {name: a}}\n";
     let manifests = read(&format!("{object}---\n{{kind: Service, metadata: {{name: web}}}}")).unwrap();

@@ -57,8 +57,7 @@ impl NodeInputs {
     /// Replaces Backends that are equal in both, and that the agent has in the same version, by those of the agent: it can
     /// read Secrets that others cannot read, and knows the probes that its node supports.
     pub fn adopt_reported(before: &mut Self, after: &mut Self, view: &View) {
-        let changed: Vec<(Option<Arc<Frontend>>, Option<Arc<Frontend>>)> =
-            changed_frontends(before, after).map(|(old, new)| (old.cloned(), new.cloned())).collect();
+        let changed: Vec<_> = changed_frontends(before, after).map(|(old, new)| (old.cloned(), new.cloned())).collect();
         let old_backends: BTreeMap<Name, Arc<Backend>> = changed
             .iter()
             .filter_map(|(old, _)| old.as_ref())
@@ -144,8 +143,9 @@ impl NodeInputs {
             .flatten()
             .map(|frontend| frontend.vip.address)
             .collect();
-        let backends: BTreeSet<&Name> = before.health.backends.diff(&self.health.backends).map(key).collect();
-        let paths: BTreeSet<&PathKey> = before.health.paths.diff(&self.health.paths).map(key).collect();
+        let backends: BTreeSet<&Name> =
+            before.health.backends.diff(&self.health.backends).map(|item| key(&item)).collect();
+        let paths: BTreeSet<&PathKey> = before.health.paths.diff(&self.health.paths).map(|item| key(&item)).collect();
         if !backends.is_empty() || !paths.is_empty() {
             let uses = |frontend: &&Arc<Frontend>| {
                 members(frontend).any(|member| backends.contains(&member.backend))
@@ -157,7 +157,7 @@ impl NodeInputs {
     }
 }
 
-fn key<'m, K, V>(item: DiffItem<'m, 'm, K, V>) -> &'m K {
+fn key<'m, K, V>(item: &DiffItem<'m, 'm, K, V>) -> &'m K {
     match item {
         DiffItem::Add(key, _) | DiffItem::Remove(key, _) | DiffItem::Update { new: (key, _), .. } => key,
     }

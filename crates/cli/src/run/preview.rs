@@ -27,7 +27,7 @@ impl Run<'_> {
                     Some(frontend) => Some(self.frontend_with(&frontend, &name, &nodes).await?),
                     None => None,
                 };
-                WhatIf::Weight { backend: name, frontend, weight: Weight::clamped(weight) }
+                WhatIf::Weight { backend: name, frontend, pool: None, weight: Weight::clamped(weight) }
             }
         };
         let report = WhatIfReport::new(&change, nodes);

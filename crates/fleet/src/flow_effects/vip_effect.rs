@@ -185,9 +185,14 @@ impl VipEffect {
             (_, []) if !all => Some(("kept".into(), Severity::Normal)),
             (_, flushed) => {
                 let total = flushed.iter().try_fold(0, |total: u64, server| Some(total + server.flows_at_most?));
-                let at_most = total.map_or_else(|| "number not known".to_owned(), |total| format!("at most {total}"));
                 let servers =
-                    if all { "all".to_owned() } else { listed(flushed.iter().map(|flushed| flushed.server.name())) };
+                    || if all { "all".to_owned() } else { listed(flushed.iter().map(|flushed| flushed.server.name())) };
+                if total == Some(0) && !flushed.is_empty() {
+                    let text = if all { "none".to_owned() } else { format!("kept; {} has none", servers()) };
+                    return Some((text, Severity::Normal));
+                }
+                let at_most = total.map_or_else(|| "number not known".to_owned(), |total| format!("at most {total}"));
+                let servers = servers();
                 let rest = if all { "" } else { "; others kept" };
                 Some((format!("{servers} lost ({at_most}){rest}"), Severity::Warning))
             }

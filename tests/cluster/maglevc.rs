@@ -63,6 +63,13 @@ async fn commands_match_the_golden_page_and_the_shell_completes() {
     policies::are_shown_as_applied(&sandbox).await;
 }
 
+/// maglevc as a plugin of kubectl, which is found by the PATH.
+fn kubectl_maglev(sandbox: &Sandbox, args: &[&str]) -> Command {
+    let mut command = sandbox.command("kubectl", &[&["maglev"], args].concat());
+    command.env("PATH", format!("{}:/usr/bin:/bin", sandbox.dir.join("bin").display()));
+    command
+}
+
 async fn works_as_kubectl_plugin(sandbox: &Sandbox) {
     let link = sandbox.dir.join("bin/kubectl-maglev");
     assert!(link.exists(), "the sandbox has kubectl-maglev beside kubectl");
@@ -72,10 +79,7 @@ async fn works_as_kubectl_plugin(sandbox: &Sandbox) {
         text.contains("Usage: kubectl maglev show nodes\n") && text.contains("  kubectl maglev show nodes -o wide"),
         "{text}"
     );
-    let path = format!("{}:/usr/bin:/bin", sandbox.dir.join("bin").display());
-    let mut kubectl = Command::new(sandbox.dir.join("bin/kubectl"));
-    kubectl.args(["maglev", "status"]).env("PATH", path).env("KUBECONFIG", sandbox.dir.join("kubeconfig"));
-    let output = run(kubectl.env("HOME", &sandbox.dir), "").await;
+    let output = run(&mut kubectl_maglev(sandbox, &["status"]), "").await;
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.starts_with("Everything is up"), "{text}{}", String::from_utf8_lossy(&output.stderr));
 

@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use maglev_model::{
     actual::{ActualEncap, VppVip},
     config::{Frontend, MemberTarget, Standing},
-    vip::VipKey,
+    vip::{VipKey, Weight},
     weights::{BackendCondition, DesiredWeight, effective_weights},
 };
 use maglev_vpp_simulator::{Snapshot, VipSettings};
@@ -78,6 +78,21 @@ pub fn want(version: &Version, vip: VipKey, address: IpAddr) -> Want {
         Some(DesiredWeight::Set(weight)) => Want::Weight(weight.get()),
         Some(DesiredWeight::Presence(_)) => Want::Unknown,
     }
+}
+
+/// True if `weight` is a step of the ramp of a server: a share of its weight and more than VPP has, while another server
+/// has a weight.
+pub fn is_step(version: &Version, vip: VipKey, address: IpAddr, weight: u8, snapshot: &Snapshot) -> bool {
+    let Want::Weight(full) = want(version, vip, address) else { return false };
+    let (Some(ramp_up), Some(full)) = (frontend(version, vip).and_then(|frontend| frontend.ramp_up), Weight::new(full))
+    else {
+        return false;
+    };
+    let in_vpp = snapshot.weights(vip);
+    let is_share = (1..=ramp_up.steps).any(|step| ramp_up.weight_at(full, step).get() == weight);
+    let rises = in_vpp.get(&address).is_none_or(|in_vpp| *in_vpp < weight);
+    let others_serve = in_vpp.iter().any(|(other, in_vpp)| *other != address && *in_vpp > 0);
+    weight > 0 && is_share && rises && others_serve
 }
 
 /// The addresses and conditions of the members of `vip`.

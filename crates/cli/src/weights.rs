@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::output::Time;
 use maglev_fleet::NodeState;
 use maglev_model::{
     Name,
     actual::VppVip,
     config::{Frontend, Member, MemberTarget, Standing},
     health::BackendState,
+    ramp::Ramp,
     weights::{BackendCondition, DesiredWeight, EffectiveWeights},
 };
 
@@ -29,6 +34,32 @@ pub struct MemberWeight {
     pub(crate) buckets: Option<u32>,
     /// Reason for the effective weight.
     pub(crate) reason: String,
+    /// The ramp that limits the effective weight.
+    pub(crate) ramp: Option<RampProgress>,
+}
+
+/// The progress of a ramp.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RampProgress {
+    step: u8,
+    steps: u8,
+    full_at: Time,
+    #[serde(skip)]
+    ramp: Ramp,
+}
+
+impl RampProgress {
+    /// `ramping, 4 of 10, full in 40 s`.
+    pub fn text(&self, now: Timestamp) -> String {
+        self.ramp.text(now)
+    }
+}
+
+impl From<Ramp> for RampProgress {
+    fn from(ramp: Ramp) -> Self {
+        Self { step: ramp.step, steps: ramp.steps, full_at: Time(ramp.full_at), ramp }
+    }
 }
 
 /// All members of all pools of the Frontend `name`, in order; empty if the node does not have the Frontend.
@@ -66,7 +97,22 @@ fn member_weight(
         in_vpp,
         buckets: address.and_then(|address| dump?.ases.get(&address)).map(|server| server.buckets),
         reason: reason(node, frontend, effective, index, member, desired.map(|desired| desired.weight)),
+        ramp: ramp(node, frontend, effective, index, member),
     }
+}
+
+/// The ramp of a member that is up in the active pool.
+fn ramp(
+    node: &NodeState,
+    frontend: &Frontend,
+    effective: &EffectiveWeights,
+    index: usize,
+    member: &Member,
+) -> Option<RampProgress> {
+    let address = member.target.address().filter(|_| effective.active_pool == Some(index))?;
+    let is_up = effective.ases.get(&address)?.condition == BackendCondition::Up;
+    let ramp = node.view.ramps.get(&frontend.name)?.get(&address).filter(|_| is_up)?;
+    Some((*ramp).into())
 }
 
 fn reason(

@@ -255,7 +255,7 @@ impl Monitor {
                     Want::Kept | Want::Unknown => true,
                     Want::Absent => false,
                 };
-                let is_step = |version| oracle::is_step(version, key, *address, *weight, snapshot);
+                let is_step = |version| oracle::is_step(version, key, *address, *weight);
                 let mut recent = self.recent(window);
                 if recent.any(|version| is_wanted(oracle::want(version, key, *address)) || is_step(version)) {
                     Ok(())
@@ -270,7 +270,7 @@ impl Monitor {
                     // A server whose removal is held.
                     Want::Unknown | Want::Absent => true,
                 };
-                let is_step = |version| oracle::is_step(version, key, *address, *weight, snapshot);
+                let is_step = |version| oracle::is_step(version, key, *address, *weight);
                 let mut recent = self.recent(window);
                 if recent.any(|version| is_wanted(oracle::want(version, key, *address)) || is_step(version)) {
                     Ok(())

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use maglev_model::{
     actual::{ActualEncap, VppVip},
-    config::{Frontend, MemberTarget, Standing},
+    config::{Frontend, MemberTarget, RampUp, Standing},
     vip::{VipKey, Weight},
     weights::{BackendCondition, DesiredWeight, effective_weights},
 };
@@ -80,19 +80,16 @@ pub fn want(version: &Version, vip: VipKey, address: IpAddr) -> Want {
     }
 }
 
-/// True if `weight` is a step of the ramp of a server: a share of its weight and more than VPP has, while another server
-/// has a weight.
-pub fn is_step(version: &Version, vip: VipKey, address: IpAddr, weight: u8, snapshot: &Snapshot) -> bool {
+/// True if `weight` is a step of the ramp of a server, and not all traffic goes to this server. The weights in VPP do not
+/// count: the agent may know earlier ones.
+pub fn is_step(version: &Version, vip: VipKey, address: IpAddr, weight: u8) -> bool {
     let Want::Weight(full) = want(version, vip, address) else { return false };
-    let (Some(ramp_up), Some(full)) = (frontend(version, vip).and_then(|frontend| frontend.ramp_up), Weight::new(full))
-    else {
-        return false;
-    };
-    let in_vpp = snapshot.weights(vip);
-    let is_share = (1..=ramp_up.steps).any(|step| ramp_up.weight_at(full, step).get() == weight);
-    let rises = in_vpp.get(&address).is_none_or(|in_vpp| *in_vpp < weight);
-    let others_serve = in_vpp.iter().any(|(other, in_vpp)| *other != address && *in_vpp > 0);
-    weight > 0 && is_share && rises && others_serve
+    let (Some(frontend), Some(full)) = (frontend(version, vip), Weight::new(full)) else { return false };
+    let steps = |ramp_up: RampUp| (1..=ramp_up.steps).map(move |step| ramp_up.weight_at(full, step).get());
+    let is_share = weight > 0 && frontend.ramp_up.is_some_and(|ramp_up| steps(ramp_up).any(|step| step == weight));
+    let others = conditions(version, vip).map(|(other, _)| other).filter(|other| *other != address);
+    let may_serve = |other| !matches!(want(version, vip, other), Want::Weight(0) | Want::Absent);
+    is_share && others.into_iter().any(may_serve)
 }
 
 /// The addresses and conditions of the members of `vip`.

@@ -162,3 +162,50 @@ fn up_reason(frontend: &Frontend, effective: &EffectiveWeights, index: usize, me
         None => "up, but no pool has a backend with a weight".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        backend::why::Explanation,
+        flags::Output,
+        frontend::why::{FrontendExplanation, PolicyAnswer},
+        output::{Printable, render},
+        what_if::tests::node,
+    };
+    use maglev_model::{change::Change, view::Fold as _, vip::Weight};
+    use maglev_testkit::objects::name;
+
+    fn text(value: &impl Printable) -> String {
+        let text = render(value, Output::Table, Timestamp::UNIX_EPOCH).unwrap();
+        anstream::adapter::strip_str(&text).to_string()
+    }
+
+    #[test]
+    fn ramp_is_explained_with_its_step_and_time() {
+        let mut node = node("node-a", [10, 10, 4]);
+        let full_at = Timestamp::from_second(40).unwrap();
+        let ramp = Ramp { weight: Weight::clamped(4), step: 4, steps: 10, full_at };
+        let ramps = Change::Ramps(name("shop/web"), Arc::new([([192, 0, 2, 3].into(), ramp)].into()));
+        node.view.apply(&ramps, Timestamp::UNIX_EPOCH);
+        let effective: Vec<u8> =
+            member_weights(&node, &name("shop/web")).iter().map(|member| member.effective).collect();
+        assert_eq!(effective, [10, 10, 4]);
+
+        let why = |backend| Explanation::new(&name(backend), vec![node.clone()], &BTreeMap::new(), None).unwrap();
+        let page = text(&why("shop/web-3"));
+        assert!(page.contains("up, and pool primary is active; ramping, 4 of 10, full in 40 s"), "{page}");
+        assert!(!text(&why("shop/web-2")).contains("ramping"));
+        let policies = PolicyAnswer::Unknown { because: "not read".into() };
+        let why = FrontendExplanation::new(&name("shop/web"), vec![node.clone()], policies).unwrap();
+        assert!(text(&why).contains("  shop/web-3: ramping, 4 of 10, full in 40 s"), "{}", text(&why));
+        let json = render(&why, Output::Json, Timestamp::UNIX_EPOCH).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let ramps = serde_json::json!([{
+            "backend": "shop/web-3", "step": 4, "steps": 10, "fullAt": "1970-01-01T00:00:40.000Z",
+        }]);
+        assert_eq!(json["perNode"][0]["ramps"], ramps, "{json}");
+    }
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use maglev_model::{
     config::{Backend, Config, DisruptionBudget, Frontend, RampUp},
     health::BackendState::{Down, Unknown, Up},
+    ramp::Ramps,
     vip::{Encap, VipKey},
 };
 use maglev_testkit::objects::{backend, config, frontend, ip, name, node_config, pool, vip};
@@ -60,8 +61,8 @@ fn steps(server: u8, weights: std::ops::RangeInclusive<u8>) -> Vec<(u8, u8)> {
     weights.map(|weight| (server, weight)).collect()
 }
 
-fn generation(node: &Node, number: u8) -> bool {
-    let line = format!("frontend-programmed name=default/web generation={number} result=Programmed");
+fn is_programmed(node: &Node, generation: u8) -> bool {
+    let line = format!("frontend-programmed name=default/web generation={generation} result=Programmed");
     node.log().contains(&line)
 }
 
@@ -81,10 +82,12 @@ async fn steps_are_as_computed_and_each_is_a_sync_of_its_own() {
         |line: &&String| line.starts_with("vpp-lb-sync-done scope=203.0.113.1") && line.contains("buckets-moved=");
     node.until("each step is a sync", |node| node.log().iter().filter(is_sync).count() == 10).await;
     let ramps = node.ramps("web");
-    let published =
-        ramps.iter().map(|ramps| ramps.get(&c.address).map(|ramp| (ramp.weight.get(), ramp.step, ramp.steps)));
+    let progress = |ramps: &Ramps| ramps.get(&c.address).map(|ramp| (ramp.weight.get(), ramp.step, ramp.steps));
+    let mut published: Vec<_> = ramps.iter().map(progress).collect();
+    // On a slow machine, the end of a ramp is put off.
+    published.dedup();
     let expected = (1..10).map(|step| Some((step, step, 10))).chain([None]);
-    assert!(published.eq(expected), "{ramps:?}");
+    assert!(published.into_iter().eq(expected), "{ramps:?}");
     assert!(!node.log().iter().any(|line| line.starts_with("frontend-programmed")), "weights that follow health");
 }
 
@@ -95,7 +98,7 @@ async fn added_backend_ramps_and_the_frontend_is_programmed_meanwhile() {
     let node = following([start]).await;
     node.set_state(&c, Up);
     node.edit("web", |web| web.pools = vec![pool("primary", &[&a, &b, &c])]);
-    node.until("it is programmed", |node| generation(node, 2)).await;
+    node.until("it is programmed", |node| is_programmed(node, 2)).await;
     node.until_weights(key, &[("192.0.2.1", 10), ("192.0.2.2", 10), ("192.0.2.3", 1)]).await;
     node.edit("web", |web| web.ramp_up = None);
     node.until_weights(key, &[("192.0.2.1", 10), ("192.0.2.2", 10), ("192.0.2.3", 10)]).await;
@@ -109,7 +112,7 @@ async fn restarted_agent_goes_on_from_the_weight_in_vpp() {
     node.set_state(&c, Down);
     until_weight(&node, key, &c, 0).await;
     node.edit("web", |web| web.ramp_up = Some(RampUp { duration: Duration::from_secs(9), ..FAST }));
-    node.until("it is programmed", |node| generation(node, 2)).await;
+    node.until("it is programmed", |node| is_programmed(node, 2)).await;
     node.set_state(&c, Up);
     until_weight(&node, key, &c, 2).await;
     node.stop_agent().await;
@@ -126,7 +129,7 @@ async fn restarted_agent_goes_on_from_the_weight_in_vpp() {
     node.edit("web", |web| web.ramp_up = Some(SLOW));
     node.clear_log();
     node.start_agent();
-    node.until("it is programmed", |node| generation(node, 4)).await;
+    node.until("it is programmed", |node| is_programmed(node, 4)).await;
     node.sync_now().await.unwrap();
     node.until("a pass went by", |node| node.log().iter().any(|line| line.starts_with("vpp-lb-sync-done scope=all")))
         .await;
@@ -207,7 +210,7 @@ async fn steps_are_not_held_beyond_a_disruption_budget() {
     node.set_state(&c, Down);
     until_weight(&node, key, &c, 0).await;
     node.edit("web", |web| web.ramp_up = Some(SLOW));
-    node.until("it is programmed", |node| generation(node, 2)).await;
+    node.until("it is programmed", |node| is_programmed(node, 2)).await;
     node.set_state(&c, Up);
     until_weight(&node, key, &c, 1).await;
     // A new agent must not take the step for the configuration of before.

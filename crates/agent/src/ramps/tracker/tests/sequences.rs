@@ -92,7 +92,9 @@ impl Scene {
             prop_assert!(others, "{address} ramps, but no other backend serves with its full weight");
             if let Some(earlier) = before.running.get(address).filter(|_| before.conf == self.conf) {
                 let next = self.conf.weight_at(full, earlier.step + 1).get();
-                prop_assert!(now <= next.max(was), "{address} skips a step: {was} to {now} of {full}");
+                // A weight of another client, rounded up to a step.
+                let in_steps = |was| self.conf.weight_at(full, self.conf.first_step_with(full, was)).get();
+                prop_assert!(now <= next.max(in_steps(was)), "{address} skips a step: {was} to {now} of {full}");
             }
         }
         let serves = self.vpp.values().any(|weight| *weight > 0);

@@ -94,7 +94,7 @@ impl TryFrom<Kind> for Change {
                 Self::ActivePool(Name::from(&*change.name), change.pool.ok_or(Malformed::missing("pool"))?.into())
             }
             Kind::Ramps(change) => {
-                let (name, ramps) = read_frontend_ramps(change)?;
+                let (name, ramps) = read_frontend_ramps(&change)?;
                 Self::Ramps(name, ramps)
             }
             Kind::Report(change) => {

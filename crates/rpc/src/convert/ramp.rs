@@ -28,12 +28,12 @@ pub fn frontend_ramps(frontend: &Name, ramps: &BTreeMap<IpAddr, Ramp>) -> proto:
     proto::FrontendRamps { frontend: frontend.to_string(), ramps: ramps.iter().map(ramp).collect() }
 }
 
-pub fn read_frontend_ramps(message: proto::FrontendRamps) -> Result<(Name, Ramps), Malformed> {
-    let ramps = message.ramps.into_iter().map(read_ramp).collect::<Result<BTreeMap<_, _>, _>>()?;
+pub fn read_frontend_ramps(message: &proto::FrontendRamps) -> Result<(Name, Ramps), Malformed> {
+    let ramps = message.ramps.iter().map(read_ramp).collect::<Result<BTreeMap<_, _>, _>>()?;
     Ok((Name::from(&*message.frontend), Arc::new(ramps)))
 }
 
-fn read_ramp(ramp: proto::Ramp) -> Result<(IpAddr, Ramp), Malformed> {
+fn read_ramp(ramp: &proto::Ramp) -> Result<(IpAddr, Ramp), Malformed> {
     let weight = Weight::new(number(ramp.weight, "weight")?);
     let read = Ramp {
         weight: weight.ok_or_else(|| Malformed::new("weight", ramp.weight.to_string()))?,

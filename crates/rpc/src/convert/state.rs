@@ -150,7 +150,7 @@ pub fn read_state(state: proto::State) -> Result<View, Malformed> {
     view.health.suspect_v6 = state.suspect_ipv6;
     view.health.paths = read_paths(state.paths)?;
     view.drains = read_drains(state.drains)?;
-    view.ramps = state.ramps.into_iter().map(read_frontend_ramps).collect::<Result<_, _>>()?;
+    view.ramps = state.ramps.iter().map(read_frontend_ramps).collect::<Result<_, _>>()?;
     view.vpp = state.vpp.map(VppView::try_from).transpose()?;
     let hold = |hold: proto::Hold| SyncHold::try_from(hold).map(|hold| (Arc::clone(&hold.id), hold));
     view.holds = state.holds.into_iter().map(hold).collect::<Result<_, _>>()?;

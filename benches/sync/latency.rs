@@ -8,8 +8,12 @@
 //! sent to the agent until the tap, on its own thread, has read the request that sets the new weight. *First* is the
 //! first request of a transition; *each* stands for all requests of all transitions. The session may have 1,024 requests
 //! in flight, so that no request waits for a reply of VPP. Dumps for verification run meanwhile, as in maglevd.
+//!
+//! The agent runs in turns with and without the computation of moved buckets, which must not delay the first request: the
+//! last column is the ratio of the 99th percentiles.
 
 use std::{
+    collections::BTreeMap,
     net::IpAddr,
     sync::{
         Arc,
@@ -19,7 +23,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use maglev_agent::{Agent, AgentOptions, VppConnector};
+use maglev_agent::{Accounting, Agent, AgentOptions, VppConnector};
 use maglev_model::{
     config::Config,
     event::{Event, EventSink, Events, Scope},
@@ -39,8 +43,10 @@ use crate::{
 };
 
 const VIPS: u16 = 1000;
-/// Transitions of each kind.
+/// Transitions of each kind in a round.
 const FLIPS: usize = 600;
+/// Rounds with, and as many without the computation of moved buckets.
+const ROUNDS: usize = 3;
 /// The goal for the 99th percentile.
 const GOAL: Duration = Duration::from_millis(5);
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -112,23 +118,40 @@ pub fn print_head() {
 /// Measures on `vpp`, which has none of the VIPs, and prints a line for each kind of transition.
 pub async fn measure(label: &str, vpp: &mut Vpp, interrupted: &CancellationToken) -> anyhow::Result<()> {
     let workload = Workload::shared(VIPS)?;
-    vpp.clear().await?;
-    let mut synced = SyncedAgent::start(vpp, &workload).await?;
-    let result = flips(&mut synced, &workload, label, interrupted).await;
-    synced.stop.cancel();
-    synced.agent.await??;
-    result
+    let mut by_accounting = [(Accounting::Thread, KindTimes::default()), (Accounting::Off, KindTimes::default())];
+    for round in 0..ROUNDS {
+        for (accounting, times) in &mut by_accounting {
+            vpp.clear().await?;
+            let mut synced = SyncedAgent::start(vpp, &workload, *accounting).await?;
+            let result = flips(&mut synced, &workload, round as u64, times, interrupted).await;
+            synced.stop.cancel();
+            synced.agent.await??;
+            result?;
+        }
+    }
+    let [(_, with), (_, without)] = by_accounting;
+    for ((users, mut with), (_, mut without)) in with.into_iter().zip(without) {
+        let ratio = with.first_p99().as_secs_f64() / without.first_p99().as_secs_f64();
+        with.print(label, users);
+        without.print("no moved shares", users);
+        println!("{label:<16} {:>22}   first p99 with / without moved shares: {ratio:.2}", format!("{users} VIPs"));
+    }
+    Ok(())
 }
+
+/// Latencies by the number of VIPs that use the backend.
+type KindTimes = BTreeMap<usize, Times>;
 
 async fn flips(
     synced: &mut SyncedAgent,
     workload: &Workload,
-    label: &str,
+    seed: u64,
+    by_kind: &mut KindTimes,
     interrupted: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut random = fastrand::Rng::with_seed(1);
+    let mut random = fastrand::Rng::with_seed(seed);
     for (servers, users) in [(&workload.shared[1..=IN_TURN], 15), (&workload.shared[..1], usize::from(VIPS))] {
-        let mut times = Times::default();
+        let times = by_kind.entry(users).or_default();
         let mut updates = synced.settled_updates().await;
         for flip in 0..FLIPS {
             ensure!(!interrupted.is_cancelled(), "interrupted");
@@ -142,7 +165,6 @@ async fn flips(
             }
             sleep_until(next).await;
         }
-        times.print(label, users);
     }
     Ok(())
 }
@@ -159,6 +181,11 @@ impl Times {
     fn add(&mut self, requests: Vec<Duration>) {
         self.first.extend(requests.first());
         self.each.extend(requests);
+    }
+
+    fn first_p99(&mut self) -> Duration {
+        self.first.sort_unstable();
+        percentile(&self.first, 99)
     }
 
     fn print(mut self, label: &str, users: usize) {
@@ -191,7 +218,7 @@ fn percentile(sorted: &[Duration], percent: usize) -> Duration {
 }
 
 impl SyncedAgent {
-    async fn start(vpp: &Vpp, workload: &Workload) -> anyhow::Result<Self> {
+    async fn start(vpp: &Vpp, workload: &Workload, accounting: Accounting) -> anyhow::Result<Self> {
         let scratch = tempfile::tempdir()?;
         let tap = ProbeTap::start(&scratch.path().join("tap.sock"), vpp.socket()).await?;
         let (progress_tx, progress) = watch::channel(AgentProgress::default());
@@ -200,7 +227,7 @@ impl SyncedAgent {
         let config_tx = watch::Sender::new(Some(workload.config.clone()));
         let health_tx = watch::Sender::new(workload.health.clone());
         let agent = Agent::new(
-            AgentOptions::new("bench", scratch.path().join("api.sock")),
+            AgentOptions { accounting, ..AgentOptions::new("bench", scratch.path().join("api.sock")) },
             VppConnector::new(tap.socket(), events.clone()),
             config_tx.subscribe(),
             health_tx.subscribe(),

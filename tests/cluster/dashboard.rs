@@ -271,6 +271,14 @@ async fn agents_apply_changes_from_the_dashboard() {
     assert_eq!((&preview["nodes"], &preview["leaves_unserved"]), (&json!(2), &json!([])), "{preview}");
     let touches = preview["touches"].as_array().unwrap();
     assert!(touches.contains(&json!("default/web")), "{preview}");
+    let is_effect = |effect: &Value| {
+        let text = effect.as_str().unwrap();
+        text.starts_with("default/web, ")
+            && text.contains("new flows moved ")
+            && text.contains("(from web-2 ")
+            && text.ends_with("; tracked flows kept")
+    };
+    assert!(preview["effects"].as_array().unwrap().iter().any(is_effect), "{preview}");
 
     let outcome = admin.post("admin/change", &json!({ "change": pause, "reason": "disk" })).await;
     assert_eq!((&outcome["old"], &outcome["new"]), (&json!("Enabled (not set)"), &json!("Paused")), "{outcome}");

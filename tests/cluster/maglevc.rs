@@ -1,6 +1,7 @@
 //! `maglevc` against one sandbox: the output of every command, the interactive shell, completion.
 
 mod accept;
+mod drain;
 mod golden;
 mod policies;
 mod preview;
@@ -55,12 +56,20 @@ async fn commands_match_the_golden_page_and_the_shell_completes() {
     works_as_kubectl_plugin(&sandbox).await;
     script_stops_at_the_first_failed_line(&sandbox).await;
     preview::effects_are_shown_and_nothing_is_written(&sandbox).await;
+    drain::backends_with_an_address_of_the_node_are_drained(&sandbox).await;
     bash_completion_offers_names(&sandbox).await;
     shell::helps_completes_and_survives_an_agent_restart(&sandbox).await;
     shell::colours_are_for_terminals_only(&sandbox).await;
     accept::releases_real_holds(&sandbox).await;
     accept::releases_a_held_change_on_all_nodes(&sandbox).await;
     policies::are_shown_as_applied(&sandbox).await;
+}
+
+/// maglevc as a plugin of kubectl, which is found by the PATH.
+fn kubectl_maglev(sandbox: &Sandbox, args: &[&str]) -> Command {
+    let mut command = sandbox.command("kubectl", &[&["maglev"], args].concat());
+    command.env("PATH", format!("{}:/usr/bin:/bin", sandbox.dir.join("bin").display()));
+    command
 }
 
 async fn works_as_kubectl_plugin(sandbox: &Sandbox) {
@@ -72,10 +81,7 @@ async fn works_as_kubectl_plugin(sandbox: &Sandbox) {
         text.contains("Usage: kubectl maglev show nodes\n") && text.contains("  kubectl maglev show nodes -o wide"),
         "{text}"
     );
-    let path = format!("{}:/usr/bin:/bin", sandbox.dir.join("bin").display());
-    let mut kubectl = Command::new(sandbox.dir.join("bin/kubectl"));
-    kubectl.args(["maglev", "status"]).env("PATH", path).env("KUBECONFIG", sandbox.dir.join("kubeconfig"));
-    let output = run(kubectl.env("HOME", &sandbox.dir), "").await;
+    let output = run(&mut kubectl_maglev(sandbox, &["status"]), "").await;
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.starts_with("Everything is up"), "{text}{}", String::from_utf8_lossy(&output.stderr));
 

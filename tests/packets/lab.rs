@@ -28,7 +28,7 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 /// Time limit of one connection or datagram.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 /// Time limit of an attempt to reach a VIP that a backend may not have yet. Until then, its packets leave the backend.
-const PROBE_TIMEOUT: Duration = Duration::from_millis(200);
+pub const PROBE_TIMEOUT: Duration = Duration::from_millis(200);
 
 pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
@@ -273,7 +273,8 @@ fn any(vip: SocketAddr) -> SocketAddr {
     if vip.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() }
 }
 
-fn exchange_datagram(local: SocketAddr, vip: SocketAddr, timeout: Duration) -> io::Result<String> {
+/// Sends a datagram, and returns the answer.
+pub fn exchange_datagram(local: SocketAddr, vip: SocketAddr, timeout: Duration) -> io::Result<String> {
     let socket = UdpSocket::bind(local)?;
     socket.connect(vip)?;
     socket.set_read_timeout(Some(timeout))?;

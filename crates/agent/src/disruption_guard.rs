@@ -11,7 +11,6 @@
 //! is read from VPP, so a restarted agent holds the same change. A hold ends by time, by an operator, or when the
 //! change is within the budget, taken back, or needed because nothing else serves.
 
-mod change;
 mod in_force;
 
 use std::{
@@ -23,10 +22,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use self::{
-    change::ConfigChange,
-    in_force::{from_vpp, has_same_tables, refreshed},
-};
+use self::in_force::from_vpp;
 use super::{
     inputs::in_vpp,
     mass_removal_guard::{EndedHold, HoldId},
@@ -36,6 +32,7 @@ use maglev_model::{
     actual::{Actual, ActualVip},
     change::HeldChange,
     config::{Config, DisruptionBudget, Frontend, Standing},
+    disruption::{ConfigChange, TableInputs, has_same_tables, refreshed},
     event::HoldEnd,
     fingerprint::Fingerprint,
     health::HealthSnapshot,
@@ -246,7 +243,8 @@ impl GuardedVip {
         if Arc::ptr_eq(&self.in_force, wanted) {
             return (Arc::clone(wanted), self.end_hold(HoldEnd::Obsolete));
         }
-        let current = refreshed(&self.in_force, wanted, situation.config);
+        let stored = |name: &Name| situation.config?.backends.get(name).cloned();
+        let current = refreshed(&self.in_force, wanted, stored);
         if has_same_tables(&current, wanted) {
             return self.put_in_force(wanted, HoldEnd::Obsolete);
         }
@@ -256,7 +254,8 @@ impl GuardedVip {
             let by = *by;
             return self.put_in_force(wanted, by);
         }
-        let change = ConfigChange::new(&current, wanted, vip, situation);
+        let inputs = TableInputs { health: situation.health, vip, weightless: situation.actual.weightless };
+        let change = ConfigChange::new(&current, wanted, inputs);
         self.in_force = Arc::new(current);
         let used: f64 = self.moved_percent(situation.now);
         let is_allowed = used + change.moved_percent <= f64::from(budget.max_moved_percent);

@@ -9,6 +9,7 @@
 //! Evaluated once a second, only while a Backend is paused or disabled. Owned by the agent's task, which plans the
 //! requested flushes like any other change.
 
+mod losses;
 mod publication;
 mod server;
 mod tracker;
@@ -25,6 +26,7 @@ use jiff::Timestamp;
 use tokio::{sync::watch, time::Instant};
 
 use self::{
+    losses::LossWatch,
     publication::Published,
     server::{Counted, VipsOfBackend},
     tracker::{Observation, Tracker},
@@ -61,6 +63,7 @@ pub struct Drains {
 struct Drained {
     backend: Arc<Backend>,
     tracker: Tracker,
+    losses: LossWatch,
     vips: VipsOfBackend,
     published: Published,
 }
@@ -118,11 +121,11 @@ impl Drains {
             Some(drained) => {
                 // Another server: nothing is known about its flows.
                 drained.backend = Arc::clone(backend);
-                (drained.tracker, drained.vips) = (Tracker::default(), VipsOfBackend::default());
+                (drained.tracker, drained.losses, drained.vips) = Default::default();
             }
             None => {
-                let (tracker, vips, published) = (Tracker::default(), VipsOfBackend::default(), Published::default());
-                let drained = Drained { backend: Arc::clone(backend), tracker, vips, published };
+                let (tracker, losses, vips, published) = Default::default();
+                let drained = Drained { backend: Arc::clone(backend), tracker, losses, vips, published };
                 self.drained.insert(name.clone(), drained);
             }
         }
@@ -185,6 +188,7 @@ impl Drained {
             generation: revision.generation,
             bits_per_second: counted.bits_per_second(*address).filter(|_| reading.is_some()),
             is_overdue: is_paused && self.tracker.is_overdue(now, *conf),
+            losses: self.losses.losses(),
             ..publication::drain(state, reading, self.tracker.idle(), at)
         };
         self.published.publish(name, drain, now, events);
@@ -197,7 +201,13 @@ impl Drained {
             return Observation::Weightless;
         }
         self.vips.update(&self.backend, evaluation.inputs.inputs, &vpp, evaluation.configs);
-        Observation::Read(self.vips.read(self.backend.address, &vpp, evaluation.counted, flushes))
+        let reading = self.vips.read(self.backend.address, &vpp, evaluation.counted, flushes);
+        if reading.vips.iter().any(|vip| vip.weight > 0) {
+            self.losses = LossWatch::default();
+        } else {
+            self.losses.observe(self.vips.signs(&vpp, evaluation.counted));
+        }
+        Observation::Read(reading)
     }
 
     /// Carries out the action at the deadline. Returns the addresses of the VIPs whose flows are to be flushed.

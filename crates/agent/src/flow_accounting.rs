@@ -43,6 +43,8 @@ pub enum Accounting {
     Thread,
     /// The agent's task, for simulations: the order of events is the same in each run.
     Inline,
+    /// Nowhere: the effects are unknown. For measuring what their computation costs.
+    Off,
 }
 
 /// The steps of a plan that VPP executed.
@@ -93,6 +95,7 @@ pub struct FlowAccounting {
 enum Target {
     Thread(SyncSender<Message>),
     Inline(Box<Accountant>),
+    Off,
 }
 
 impl FlowAccounting {
@@ -107,6 +110,7 @@ impl FlowAccounting {
         let inline = |accountant| Target::Inline(Box::new(accountant));
         let target = match accounting {
             Accounting::Inline => inline(accountant),
+            Accounting::Off => Target::Off,
             Accounting::Thread => {
                 let (messages_tx, messages_rx) = sync_channel(WAITING);
                 let spare = accountant.clone();
@@ -150,13 +154,13 @@ impl FlowAccounting {
     }
 
     fn send(&mut self, message: Message) {
-        let messages_tx = match &mut self.target {
+        let message = match &mut self.target {
             Target::Inline(accountant) => return accountant.process(message),
-            Target::Thread(messages_tx) => messages_tx,
-        };
-        let Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) = messages_tx.try_send(message)
-        else {
-            return;
+            Target::Off => message,
+            Target::Thread(messages_tx) => match messages_tx.try_send(message) {
+                Ok(()) => return,
+                Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => message,
+            },
         };
         if let Message::PassDone(sync) | Message::Address(_, _, sync) = message {
             self.metrics.unaccounted();

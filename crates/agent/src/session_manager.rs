@@ -106,7 +106,7 @@ impl SessionManager {
 
     /// VPP's state; `None` without a session and before its first dump.
     pub fn read_back(&self) -> Option<ReadBack<'_>> {
-        self.session().and_then(SyncSession::read_back)
+        self.session()?.read_back(self.last_pid?)
     }
 
     fn session(&self) -> Option<&SyncSession> {

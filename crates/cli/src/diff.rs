@@ -230,10 +230,10 @@ pub async fn diff(session: &Session, request: &DiffRequest<'_>) -> Result<Diff, 
     let manifests = Manifests::read(request.paths, request.namespace)?;
     let mut runs = DryRuns::run(client, manifests, request.force).await?;
     if runs.is_unchanged() {
-        return Ok(Diff::new(runs, session.nodes(request.node).await?));
+        return Ok(Diff::new(runs, session.nodes_with_counters(request.node).await?));
     }
     runs.read_stored(client).await?;
-    Ok(Diff::new(runs, session.nodes(request.node).await?))
+    Ok(Diff::new(runs, session.nodes_with_counters(request.node).await?))
 }
 
 /// The input of [`diff`].

@@ -1,26 +1,16 @@
-//! The effect of a change on the VIPs of all nodes, for `diff` and `whatif`. Computed by `model::preview` for each node;
-//! nodes with equal effects share a row.
-
-mod effect;
-mod text;
+//! The effect of a change on the VIPs of all nodes, for `diff` and `whatif`.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
 
-use self::effect::VipEffect;
-pub(super) use self::text::{percent_text, rounded};
 use super::{
     coverage::NodeCoverage,
     output::{Cell, Page, Table},
     style::Style,
 };
-use maglev_fleet::NodeState;
-use maglev_model::{
-    Name,
-    preview::{MassRemoval, NodePreview, StickyBuckets, VipPreview},
-    vip::VipKey,
-};
+use maglev_fleet::flow_effects::{NodeEffect, Severity, VipEffect, vip_effects};
+use maglev_model::preview::{MassRemoval, StickyBuckets};
 
 /// Limits of the answer.
 const LIMITS: &str = "Moved is the share of new flows that reach another backend. Kept flows stay while they are tracked: a flow that \
@@ -64,9 +54,6 @@ struct StickyTables {
     to: u32,
 }
 
-/// The effect on one node; an error is the reason for which it is not known.
-pub type NodeEffect = (NodeState, Result<NodePreview, String>);
-
 impl Effects {
     pub fn new(coverage: NodeCoverage, previews: &[NodeEffect]) -> Self {
         let mut effects = Self {
@@ -79,7 +66,6 @@ impl Effects {
         };
         let mut held: BTreeMap<MassRemoval, Vec<Arc<str>>> = BTreeMap::new();
         let mut sticky: BTreeMap<StickyBuckets, Vec<Arc<str>>> = BTreeMap::new();
-        let mut vips: BTreeMap<(VipKey, Option<Name>), Vec<Group<'_>>> = BTreeMap::new();
         for (node, preview) in previews {
             let preview = match preview {
                 Ok(preview) => preview,
@@ -95,11 +81,8 @@ impl Effects {
             if let Some(change) = preview.sticky_buckets {
                 sticky.entry(change).or_default().push(Arc::clone(&node.node));
             }
-            for vip in &preview.vips {
-                add(vips.entry((vip.vip, vip.frontend.clone())).or_default(), vip, node);
-            }
         }
-        effects.vips = vips.values().flatten().map(|(vip, nodes)| VipEffect::new(vip, nodes)).collect();
+        effects.vips = vip_effects(previews);
         effects.held_removals = held.into_iter().map(HeldRemovals::from).collect();
         effects.sticky_tables =
             sticky.into_iter().map(|(StickyBuckets { from, to }, nodes)| StickyTables { nodes, from, to }).collect();
@@ -123,7 +106,7 @@ impl Effects {
         }
         if !self.vips.is_empty() {
             let mut table = Table::new(["FRONTEND", "VIP", "NODES", "CHANGE", "NEW FLOWS", "TRACKED FLOWS"]);
-            self.vips.iter().for_each(|vip| table.row(vip.row(self.known)));
+            self.vips.iter().for_each(|vip| table.row(row(vip, self.known)));
             page.table(&table, "");
         }
         self.problems(page);
@@ -138,7 +121,7 @@ impl Effects {
     }
 
     fn problems(&self, page: &mut Page) {
-        let problems: Vec<String> = self.vips.iter().filter_map(VipEffect::problem).collect();
+        let problems: Vec<String> = self.vips.iter().flat_map(VipEffect::problems).collect();
         if problems.len() + self.held_removals.len() + self.sticky_tables.len() > 0 {
             page.gap();
         }
@@ -162,19 +145,30 @@ impl Effects {
     }
 }
 
-/// An effect, and the nodes that have it.
-type Group<'n> = (&'n VipPreview, Vec<&'n NodeState>);
-
-fn add<'n>(groups: &mut Vec<Group<'n>>, vip: &'n VipPreview, node: &'n NodeState) {
-    match groups.iter_mut().find(|(other, _)| *other == vip) {
-        Some((_, nodes)) => nodes.push(node),
-        None => groups.push((vip, vec![node])),
-    }
-}
-
 impl From<(MassRemoval, Vec<Arc<str>>)> for HeldRemovals {
     fn from((MassRemoval { vips, servers, hold }, nodes): (MassRemoval, Vec<Arc<str>>)) -> Self {
         Self { nodes, vips, servers, hold_seconds: hold.as_secs() }
+    }
+}
+
+/// The cells of the row of an effect; `known` is the number of nodes whose effect is known.
+fn row(effect: &VipEffect, known: usize) -> [Cell; 6] {
+    let cell = |text: Option<(String, Severity)>| text.map_or_else(Cell::none, cell);
+    [
+        effect.frontend.clone().map_or_else(Cell::none, Cell::from),
+        effect.vip.clone().into(),
+        nodes_cell(&effect.nodes, known),
+        cell(Some(effect.change())),
+        cell(effect.new_flows()),
+        cell(effect.tracked_flows()),
+    ]
+}
+
+fn cell((text, severity): (String, Severity)) -> Cell {
+    match severity {
+        Severity::Normal => text.into(),
+        Severity::Warning => Cell::styled(text, Style::Warn),
+        Severity::Error => Cell::styled(text, Style::Bad),
     }
 }
 

@@ -22,6 +22,8 @@ use maglev_kube::{ClientOptions, Delays, SELECTOR, agent_namespaces, client};
 use maglev_model::Name;
 use maglev_rpc::client::AgentClient;
 
+/// Time limit for the first reading of VPP's counters.
+const FIRST_READING: Duration = Duration::from_secs(2);
 /// Time limit for connecting to the agents; a command continues without the agents that do not respond.
 const SETTLE: Duration = Duration::from_secs(10);
 /// Time limit for a request to the API server.
@@ -107,6 +109,16 @@ impl Session {
         Ok(nodes)
     }
 
+    /// Like [`Self::nodes`], after a reading of the counters of each node that has VPP.
+    ///
+    /// # Errors
+    /// See [`Self::nodes`].
+    pub async fn nodes_with_counters(&self, only: Option<&str>) -> anyhow::Result<Vec<NodeState>> {
+        let handle = self.fleet().await?;
+        wait_for_counters(handle, &|| handle.nodes()).await;
+        self.nodes(only).await
+    }
+
     /// Connects to the agent of this node.
     pub async fn agent(&self, node: &NodeState, role: Role) -> anyhow::Result<AgentClient> {
         node.target.ensure_only()?;
@@ -181,6 +193,15 @@ async fn wait_for_agents(handle: &FleetHandle) {
         if !matches!(timeout_at(until, updates.next()).await, Ok(Some(_))) {
             return;
         }
+    }
+}
+
+/// Waits for a reading of the counters of each node that has VPP, at most for [`FIRST_READING`].
+pub async fn wait_for_counters(handle: &FleetHandle, nodes: &impl Fn() -> Vec<NodeState>) {
+    let (mut updates, until) = (handle.subscribe(), Instant::now() + FIRST_READING);
+    let is_waiting = |node: &NodeState| node.reporting() && node.view.vpp.is_some() && node.counters.is_none();
+    while nodes().iter().any(is_waiting) && timeout_at(until, updates.next()).await.is_ok_and(|update| update.is_some())
+    {
     }
 }
 

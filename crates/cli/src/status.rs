@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     output::{Cell, Page, Printable, Table},
+    session::wait_for_counters,
     style::Style,
 };
 use maglev_fleet::{
@@ -32,8 +33,6 @@ use maglev_model::{Name, actual::VppVip, config::Kind, counters::VipCounters, vi
 const SETTLING: Duration = Duration::from_secs(10);
 /// Time limit for two readings of VPP's counters, which are 5 s apart.
 const TWO_READINGS: Duration = Duration::from_secs(12);
-/// Time limit for the first reading of VPP's counters.
-const FIRST_READING: Duration = Duration::from_secs(2);
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -115,15 +114,6 @@ pub async fn check(handle: &FleetHandle, only: Option<&str>) -> StatusReport {
     let disagree = |name: &Name| lasting.contains(name);
     let now = nodes();
     StatusReport::new(&now, &Survey::new(&now, &SustainedFaults { dropping: &dropping, disagree: &disagree }))
-}
-
-/// Waits for a reading of the counters of each node that has VPP.
-async fn wait_for_counters(handle: &FleetHandle, nodes: &impl Fn() -> Vec<NodeState>) {
-    let (mut updates, until) = (handle.subscribe(), Instant::now() + FIRST_READING);
-    let is_waiting = |node: &NodeState| node.reporting() && node.view.vpp.is_some() && node.counters.is_none();
-    while nodes().iter().any(is_waiting) && timeout_at(until, updates.next()).await.is_ok_and(|update| update.is_some())
-    {
-    }
 }
 
 /// The objects of `names` on which nodes disagree during all of [`SETTLING`].

@@ -16,13 +16,8 @@ use super::{
     preview::Effects,
     style::Style,
 };
-use maglev_fleet::NodeState;
-use maglev_model::{
-    Name,
-    config::AdminState,
-    preview::{NodeInputs, NodePreview, WhatIf},
-    probe_mode::ProbeMode,
-};
+use maglev_fleet::{NodeState, flow_effects::what_if};
+use maglev_model::{Name, config::AdminState, preview::WhatIf, probe_mode::ProbeMode};
 
 /// The effect of the change.
 #[derive(Serialize)]
@@ -42,12 +37,9 @@ impl WhatIfReport {
         let (nodes, coverage) = NodeCoverage::split(nodes);
         let mut notes: BTreeSet<String> = nodes.iter().filter_map(|node| not_probed(change, node)).collect();
         let previews = nodes.into_iter().map(|node| {
-            let before = NodeInputs::from(&node.view);
-            let mut after = change.apply(&before);
-            let assumed = after.assume_up(&before);
+            let (preview, assumed) = what_if(change, &node);
             notes.extend(assumed.iter().map(assumed_up));
-            let preview = NodePreview::new(&node.view, &before, &after);
-            (node, preview.ok_or_else(vpp_not_connected))
+            (node, preview)
         });
         let effects = Effects::new(coverage, &previews.collect::<Vec<_>>());
         Self { assumption: change.to_string(), effects, notes: notes.into_iter().collect() }
@@ -57,11 +49,6 @@ impl WhatIfReport {
     pub fn is_complete(&self) -> bool {
         self.effects.is_complete()
     }
-}
-
-/// The reason for an unknown effect on a node that reports.
-pub fn vpp_not_connected() -> String {
-    "the agent is not connected to VPP".to_owned()
 }
 
 /// The note on a Backend that no probe has decided on yet.

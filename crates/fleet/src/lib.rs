@@ -12,6 +12,7 @@
 
 pub mod check;
 mod error;
+pub mod flow_effects;
 mod handle;
 mod link;
 mod metrics;

@@ -127,6 +127,32 @@ pub struct Drain {
     pub is_shared: bool,
     /// True if the deadline has passed without the flows being flushed.
     pub is_overdue: bool,
+    /// Causes by which flows moved before their end.
+    pub losses: DrainLosses,
+}
+
+/// Causes by which flows of a draining backend moved to other backends before their end, since the start of the drain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DrainLosses {
+    /// VPP forwarded packets to VIPs of the backend without tracking their flows, because the sticky table was full.
+    pub untracked: bool,
+    /// VPP was restarted, and tracks no flow of before.
+    pub vpp_restarted: bool,
+    /// The size of the sticky tables changed: VPP tracks no flow of before.
+    pub sticky_tables_resized: bool,
+}
+
+/// The causes in words, such as `VPP was restarted`; nothing if there are none.
+impl fmt::Display for DrainLosses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let causes = [
+            (self.vpp_restarted, "VPP was restarted"),
+            (self.sticky_tables_resized, "the sticky tables were resized"),
+            (self.untracked, "the sticky table was full"),
+        ];
+        let causes: Vec<&str> = causes.into_iter().filter(|(applies, _)| *applies).map(|(_, cause)| cause).collect();
+        f.write_str(&causes.join(" and "))
+    }
 }
 
 impl Drain {
@@ -145,7 +171,11 @@ impl fmt::Display for Drain {
             DrainState::NoCounters => f.write_str("VPP's counters cannot be read"),
             DrainState::WeightsUnsupported => f.write_str("VPP has no weights"),
             DrainState::FlowsLeft => self.fmt_flows(f),
+        }?;
+        if self.losses == DrainLosses::default() {
+            return Ok(());
         }
+        write!(f, ", but flows moved before their end: {}", self.losses)
     }
 }
 
@@ -208,8 +238,18 @@ mod tests {
 
     fn drain(flows: Option<u32>, bits_per_second: Option<u64>, idle: Option<u32>) -> Drain {
         let (state, since) = (DrainState::FlowsLeft, Timestamp::UNIX_EPOCH);
-        let (is_shared, is_overdue) = (false, false);
-        Drain { generation: 1, state, since, flows, bits_per_second, idle, is_shared, is_overdue }
+        let (is_shared, is_overdue, losses) = (false, false, DrainLosses::default());
+        Drain { generation: 1, state, since, flows, bits_per_second, idle, is_shared, is_overdue, losses }
+    }
+
+    #[test]
+    fn causes_of_moved_flows_are_named() {
+        let losses = DrainLosses { untracked: true, vpp_restarted: true, ..DrainLosses::default() };
+        let ended = Drain { state: DrainState::NoFlows, losses, ..drain(Some(0), None, None) };
+        assert_eq!(
+            ended.to_string(),
+            "no tracked flows, but flows moved before their end: VPP was restarted and the sticky table was full"
+        );
     }
 
     #[test]

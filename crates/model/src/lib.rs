@@ -12,6 +12,7 @@ pub mod conf;
 pub mod config;
 pub mod counters;
 pub mod desired;
+pub mod disruption;
 pub mod drain;
 pub mod event;
 pub mod fingerprint;

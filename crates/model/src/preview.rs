@@ -75,8 +75,22 @@ pub struct VipPreview {
     pub change: Option<FlowChange>,
     /// The reason for which VPP does not follow the Frontend; `None` if it does.
     pub obstacle: Option<Obstacle>,
+    /// The disruption budget of the Frontend, if the change exceeds it by itself: the agent would hold it. The effect is that
+    /// of the time after the hold. What moved shortly before counts against the budget as well, and is not known here.
+    pub exceeded_budget: Option<BudgetExcess>,
     /// The Backends of the application servers before and after the change.
     pub backends: BTreeMap<IpAddr, Name>,
+}
+
+/// A disruption budget, and the change that exceeds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetExcess {
+    /// The share of the buckets that may move within the window, in percent.
+    pub max_moved_percent: u8,
+    /// The share that the change moves, in thousandths.
+    pub moved_permille: u16,
+    /// Duration of the hold, unless an operator accepts the change earlier.
+    pub hold: Duration,
 }
 
 /// The reason for which VPP does not follow a Frontend.

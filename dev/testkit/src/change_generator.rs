@@ -18,7 +18,7 @@ use maglev_model::{
     change::{Change, HeldChange, Report, SyncHold, VipState, VppInfo},
     config::{Config, Listed, Revision},
     counters::{BackendCounters, Counters, RouteCounters, StickyTable, VipCounters, VipPackets},
-    drain::{Drain, DrainState},
+    drain::{Drain, DrainLosses, DrainState},
     event::{Event, Events, FrontendState, HoldEnd, ProgramResult},
     fingerprint::Fingerprint,
     health::{BackendHealth, BackendState, ProbeCode, Transition},
@@ -242,6 +242,11 @@ impl ChangeGenerator {
             idle: self.some(|generator| generator.rng.u32(..)),
             is_shared: self.rng.bool(),
             is_overdue: self.rng.bool(),
+            losses: DrainLosses {
+                untracked: self.rng.bool(),
+                vpp_restarted: self.rng.bool(),
+                sticky_tables_resized: self.rng.bool(),
+            },
         }
     }
 

@@ -12,17 +12,18 @@ use super::super::harness::{LIMIT, root};
 use super::release::{HELM_LIMIT, Site, VALUES};
 
 /// The pages in reading order; the last one ends with the uninstallation.
-const PAGES: [&str; 6] = ["install", "network", "first-frontend", "teams", "troubleshooting", "day-2"];
+const PAGES: [&str; 7] = ["install", "network", "first-frontend", "teams", "troubleshooting", "change", "day-2"];
 const NODE: u8 = 133;
 /// Time before a failed command is repeated.
 const RETRY: Duration = Duration::from_secs(2);
 /// Names and addresses in the pages, and those of this site.
-const REPLACEMENTS: [(&str, &str); 6] = [
+const REPLACEMENTS: [(&str, &str); 7] = [
     ("node lb-1 lb-2 ", "node lb-133 lb-134 "),
     ("192.0.2.0/24", "127.0.133.0/24"),
     ("192.0.2.11", "127.0.133.1"),
     ("192.0.2.12", "127.0.133.2"),
     ("192.0.2.13", "127.0.133.3"),
+    ("192.0.2.14", "127.0.133.4"),
     ("registry.example", "registry.invalid"),
 ];
 
@@ -69,6 +70,7 @@ async fn guide_commands_work() {
     symlink(root().join("charts"), desk.join("charts")).unwrap();
     fs::write(desk.join("values.yaml"), values()).unwrap();
     fs::write(desk.join("shop.yaml"), &blocks("first-frontend", "yaml")[0]).unwrap();
+    fs::write(desk.join("moved.yaml"), &blocks("change", "yaml")[0]).unwrap();
     for (file, content) in ["policies.yaml", "bank.yaml"].iter().zip(blocks("teams", "yaml")) {
         fs::write(desk.join(file), content).unwrap();
     }

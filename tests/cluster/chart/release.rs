@@ -58,7 +58,7 @@ async fn start_vpp(directory: &Path) -> Simulator {
 
 impl Site {
     /// Starts the nodes `number` and `number + 1`, which must be unique, and backends on port 8080 of 127.0.`number`.1
-    /// to .3.
+    /// to .4.
     pub async fn start(number: u8) -> Self {
         let mut shared = SHARED.lock().await;
         let cluster = match shared.take() {
@@ -69,7 +69,7 @@ impl Site {
         fs::create_dir_all(&dir).unwrap();
         fs::write(dir.join("values.yaml"), VALUES).unwrap();
         let (end, processes) = (CancellationToken::new(), Processes::start().unwrap());
-        let backends = (1..=3).map(|last| (format!("shop-{last}"), ([127, 0, number, last], 8080).into()));
+        let backends = (1..=4).map(|last| (format!("shop-{last}"), ([127, 0, number, last], 8080).into()));
         let options = DemoOptions { backends: backends.collect(), ..DemoOptions::standard(&dir) };
         let backends = DemoBackends::start(options, end.clone()).await.unwrap();
         let (mut names, mut nodes, mut vpps, mut broken) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());

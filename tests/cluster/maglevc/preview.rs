@@ -8,7 +8,7 @@ use super::super::{
     harness::{eventually, root, run},
     sandbox::Sandbox,
 };
-use super::{maglevc, maglevc_output};
+use super::{kubectl_maglev, maglevc, maglevc_output};
 use maglev_testkit::binary;
 
 /// A Backend that a server-side apply makes.
@@ -58,6 +58,8 @@ async fn generations(sandbox: &Sandbox) -> String {
 /// All backends are up, as before.
 pub async fn effects_are_shown_and_nothing_is_written(sandbox: &Sandbox) {
     let demo = std::fs::read_to_string(root().join("examples/demo.yaml")).unwrap();
+    // Other tests have set weights.
+    kubectl(sandbox, &["apply", "-f", "-"], &demo).await;
     let before = generations(sandbox).await;
 
     assert_has(&diff_text(sandbox, &demo, 0).await, &["No object changes.", "No VIP changes."]);
@@ -94,7 +96,7 @@ pub async fn effects_are_shown_and_nothing_is_written(sandbox: &Sandbox) {
 }
 
 async fn works_as_kubectl_plugin(sandbox: &Sandbox, manifests: &str) {
-    let output = run(&mut sandbox.command("kubectl", &["maglev", "diff", "-f", "-"]), manifests).await;
+    let output = run(&mut kubectl_maglev(sandbox, &["diff", "-f", "-"]), manifests).await;
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{}{errors}", stdout(&output));
     assert_has(&stdout(&output), &["Frontend default/web configured", "(from web-2 "]);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Instant;
 
 use etherparse::PacketBuilder;
 use fastrand::Rng;
@@ -12,7 +13,7 @@ use maglev_model::vip::{Service, VipKey};
 use maglev_vpp_simulator::{Forwarder, Verdict};
 
 use super::world::LONGEST_TABLE;
-use crate::lab::{Lab, datagram_from, first_word, server};
+use crate::lab::{LIMIT, Lab, PROBE_TIMEOUT, exchange_datagram, first_word, server};
 
 /// Flows of a sample that covers the buckets of two hashes.
 const SAMPLE: usize = 32_768;
@@ -50,7 +51,7 @@ impl<'l> FlowSource<'l> {
     /// Sends a new flow for each bucket, in order of the buckets; or a random sample of all flows.
     pub async fn send_new(&mut self, vip: VipKey, sticky: bool, sample: bool) -> Vec<Sent> {
         let flows = if sample {
-            (0..SAMPLE).map(|_| self.random_flow(vip, sticky)).collect()
+            (0..SAMPLE).map(|_| self.random_flow(vip)).collect()
         } else {
             self.flow_per_bucket(vip, sticky)
         };
@@ -82,10 +83,13 @@ impl<'l> FlowSource<'l> {
         by_bucket.into_iter().flatten().collect()
     }
 
-    fn random_flow(&mut self, vip: VipKey, sticky: bool) -> Flow {
+    /// A flow with a bucket of its own, both with and without session affinity.
+    fn random_flow(&mut self, vip: VipKey) -> Flow {
         loop {
-            let (flow, hash) = self.draw(vip, sticky);
-            if self.used.insert(hash & (STICKY_BUCKETS - 1)) {
+            let (flow, hash_without) = self.draw(vip, false);
+            let buckets = [hash_without, hash(&flow, true)].map(|hash| hash & (STICKY_BUCKETS - 1));
+            if buckets[0] != buckets[1] && buckets.iter().all(|bucket| !self.used.contains(bucket)) {
+                self.used.extend(buckets);
                 return flow;
             }
         }
@@ -113,9 +117,19 @@ fn forward(forwarder: &mut Forwarder, flow: Flow) -> Sent {
     Sent { flow, server }
 }
 
-/// Sends a datagram, which the backend answers with its name.
+/// Sends a datagram, which the backend answers with its name; again while the backends do not listen after a recreate.
 fn exchange(flow: Flow) -> io::Result<Sent> {
-    let name = first_word(&datagram_from(flow.source(), flow.destination())?);
+    let start = Instant::now();
+    let answer = loop {
+        match exchange_datagram(flow.source(), flow.destination(), PROBE_TIMEOUT) {
+            Err(error) if start.elapsed() > LIMIT => {
+                return Err(io::Error::new(error.kind(), format!("{flow:?}: {error}")));
+            }
+            Err(_) => {}
+            Ok(answer) => break answer,
+        }
+    };
+    let name = first_word(&answer);
     let number = name.strip_prefix("web-").and_then(|number| number.parse().ok());
     Ok(Sent { flow, server: Some(server(number.expect("the name of a backend"))) })
 }

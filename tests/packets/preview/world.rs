@@ -180,6 +180,7 @@ impl World {
             Edit::Weight { vip, backend, weight } => WhatIf::Weight {
                 backend: backend_name(backend),
                 frontend: Some(name(&frontend_name(vip))),
+                pool: None,
                 weight: Weight::new(weight).unwrap(),
             },
             Edit::Admin { backend, state } => WhatIf::AdminState(backend_name(backend), state),

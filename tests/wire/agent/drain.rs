@@ -6,7 +6,7 @@ use maglev_agent::{Agent, AgentOptions, VppConnector};
 use maglev_model::{
     change::Change,
     config::{AdminState, Backend, Config},
-    drain::{Drain, DrainConf, DrainState, OnDeadline},
+    drain::{Drain, DrainConf, DrainLosses, DrainState, OnDeadline},
     health::HealthSnapshot,
 };
 use maglev_testkit::{
@@ -32,6 +32,7 @@ struct Setup {
     config_tx: watch::Sender<Option<Config>>,
     generation: i64,
     flow_timeout: u32,
+    sticky_buckets: Option<u32>,
     _stop: DropGuard,
     _health_tx: watch::Sender<HealthSnapshot>,
     _directory: tempfile::TempDir,
@@ -57,6 +58,7 @@ impl Setup {
             config_tx,
             generation: 0,
             flow_timeout,
+            sticky_buckets: None,
             _stop: stop.drop_guard(),
             _health_tx: health_tx,
             _directory: directory,
@@ -77,6 +79,7 @@ impl Setup {
         let b = Backend { check, ..backend("b", "192.0.2.12") };
         let mut node = node_config();
         node.vpp.flow_timeout = Some(self.flow_timeout);
+        node.vpp.sticky_buckets_per_core = self.sticky_buckets;
         let mut config = config([frontend("web", vip(VIP), vec![pool("main", &[&a, &b])])], node);
         config.backends.extend([a, b].map(|server| (server.name.clone(), Arc::new(server))));
         self.config_tx.send_replace(Some(config));
@@ -197,6 +200,34 @@ async fn nothing_is_known_without_vpp_and_restarted_vpp_has_no_flows() {
     setup.until_state(DrainState::NoCounters).await;
     setup.simulator.start_again().await.unwrap();
     setup.until("the drain has ended", |setup| setup.drain().is_some_and(|drain| drain.state.is_drained())).await;
+    let drain = setup.drain().unwrap();
+    assert_eq!(drain.losses, DrainLosses { vpp_restarted: true, ..DrainLosses::default() });
+    assert!(drain.to_string().ends_with(", but flows moved before their end: VPP was restarted"), "{drain}");
+    // Another drain starts without them.
+    setup.set(AdminState::Enabled, DrainConf::default());
+    setup.until("the drain has ended", |setup| setup.drain().is_none()).await;
+    setup.set(AdminState::Paused, DrainConf::default());
+    let drain = setup.until_state(DrainState::NoFlows).await;
+    assert_eq!(drain.losses, DrainLosses::default());
+}
+
+#[tokio::test]
+async fn untracked_packets_and_resized_sticky_tables_are_named_as_causes() {
+    let mut setup = Setup::start(Release::V26_10, LONG_TIMEOUT).await;
+    setup.run_traffic(5);
+    setup.set(AdminState::Paused, DrainConf::default());
+    let drain = setup.until_state(DrainState::FlowsLeft).await;
+    assert_eq!(drain.losses, DrainLosses::default(), "traffic is no cause");
+    let has = |losses: DrainLosses| move |setup: &Setup| setup.drain().is_some_and(|drain| drain.losses == losses);
+    setup.simulator.set_traffic(vip(VIP), Traffic { untracked: 5, ..TRAFFIC });
+    setup.simulator.advance(Duration::from_secs(1));
+    setup.simulator.set_traffic(vip(VIP), Traffic::default());
+    let mut losses = DrainLosses { untracked: true, ..DrainLosses::default() };
+    setup.until("untracked packets are a cause", has(losses)).await;
+    setup.sticky_buckets = Some(4096);
+    setup.set(AdminState::Paused, DrainConf::default());
+    losses.sticky_tables_resized = true;
+    setup.until("resized sticky tables are a cause", has(losses)).await;
 }
 
 #[tokio::test]

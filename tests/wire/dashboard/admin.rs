@@ -182,6 +182,7 @@ async fn signed_in_user_can_preview_and_make_changes() {
     .await;
     assert_eq!((&preview["touches"], &preview["nodes"]), (&json!(["shop/web"]), &json!(1)), "{preview}");
     assert_eq!(preview["change"], json!("adminState of Backend shop/web-1"));
+    assert_eq!(preview["effects"], json!(["node-a: not known: the agent is not connected to VPP"]));
 
     let answer = site.post_from_page("/view/api/admin/change", &session, PAUSE).await;
     assert!(answer.header("set-cookie").starts_with("maglev-session="), "a change renews the session");

@@ -111,6 +111,9 @@ export function ChangeForm(props: { readonly subject: ChangeTarget }): JSX.Eleme
         <p class="admin-touches" classList={{ "is-down": needsForce() }} aria-live="polite">
           <Show when={preview()}>{(response) => previewMessage(response()).text}</Show>
         </p>
+        <ul class="admin-effects" aria-label="effect on flows">
+          <For each={preview()?.effects}>{(text) => <li>{text}</li>}</For>
+        </ul>
         <label>
           Reason{" "}
           <input

@@ -15,7 +15,7 @@ const changed: ChangeReport = {
   seconds: 0.8,
   pending: {},
 };
-const preview = { change: "", touches: ["shop/api", "shop/web"], leaves_unserved: [], nodes: 2 };
+const preview = { change: "", touches: ["shop/api", "shop/web"], effects: [], leaves_unserved: [], nodes: 2 };
 
 describe("the preview", () => {
   it("names the affected Frontends", () => {

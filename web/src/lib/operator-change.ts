@@ -22,6 +22,7 @@ export function flowEffect(state: AdminState): string {
   }[state];
 }
 
+/** The effect on the Frontends that the change touches; `Preview.effects` has the effect on flows. */
 export function previewMessage({ touches, leaves_unserved, nodes }: Preview): PreviewMessage {
   if (nodes === 0)
     return { text: "No agent responds, so the affected Frontends are unknown.", requiresForce: true };

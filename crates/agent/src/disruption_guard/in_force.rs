@@ -6,51 +6,9 @@ use super::Situation;
 use maglev_model::{
     Name,
     actual::ActualVip,
-    config::{Backend, Config, Frontend, Member, MemberTarget, Pool},
+    config::{Config, Frontend, Member, MemberTarget, Pool},
     vip::{Encap, TableLength, Weight},
 };
-
-/// `in_force` with everything of `wanted` that moves no bucket by configuration: its identity, the present Backends with
-/// their admin states and health checks, the action on flows, and the path probe.
-pub fn refreshed(in_force: &Frontend, wanted: &Frontend, config: Option<&Config>) -> Frontend {
-    let present = |name: &Name| {
-        let of_wanted = wanted.pools.iter().flat_map(|pool| &pool.members).find(|member| member.backend == *name);
-        let stored = || Some(MemberTarget::Backend(Arc::clone(config?.backends.get(name)?)));
-        of_wanted.map(|member| member.target.clone()).or_else(stored)
-    };
-    let member = |member: &Member| {
-        let target = present(&member.backend).map_or_else(|| member.target.clone(), |now| target(&member.target, now));
-        Member { target, ..member.clone() }
-    };
-    let pool = |pool: &Pool| Pool { members: pool.members.iter().map(member).collect(), ..pool.clone() };
-    Frontend {
-        pools: in_force.pools.iter().map(pool).collect(),
-        encap: in_force.encap,
-        sticky: in_force.sticky,
-        table_length: in_force.table_length,
-        ..wanted.clone()
-    }
-}
-
-/// The target of a member in force: `present`, but with the address in force.
-fn target(in_force: &MemberTarget, present: MemberTarget) -> MemberTarget {
-    let same_address = present.address() == in_force.address();
-    match (in_force, present) {
-        (_, present) if same_address => present,
-        (MemberTarget::Backend(in_force), MemberTarget::Backend(present)) => {
-            let admin_state = present.admin_state;
-            MemberTarget::Backend(Arc::new(Backend { admin_state, ..(**in_force).clone() }))
-        }
-        (_, MemberTarget::Unreadable { .. }) => MemberTarget::Unreadable { address: in_force.address() },
-        (in_force, _) => in_force.clone(),
-    }
-}
-
-/// True if both Frontends give the same new-flow table, whatever the health of their backends.
-pub fn has_same_tables(one: &Frontend, other: &Frontend) -> bool {
-    let tables = |frontend: &Frontend| (frontend.encap, frontend.sticky, frontend.table_length);
-    tables(one) == tables(other) && one.pools == other.pools
-}
 
 /// The Frontend that VPP follows as far as it can be read from VPP, for an agent that has just started: the servers that
 /// VPP has, with its weights where they are above 0.

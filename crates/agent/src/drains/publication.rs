@@ -9,7 +9,7 @@ use super::tracker::ServerReading;
 use maglev_model::{
     Name,
     change::Change,
-    drain::{Drain, DrainState},
+    drain::{Drain, DrainLosses, DrainState},
     event::{Event, Events},
 };
 
@@ -68,5 +68,6 @@ pub fn drain(state: DrainState, reading: Option<&ServerReading>, idle: Option<Du
         idle: idle.filter(|_| state == DrainState::FlowsLeft).map(rounded),
         is_shared: reading.is_some_and(|reading| reading.is_shared),
         is_overdue: false,
+        losses: DrainLosses::default(),
     }
 }

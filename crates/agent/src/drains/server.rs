@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::tracker::{PacketCounter, ServerReading, VipWeight};
+use super::{
+    losses::Signs,
+    tracker::{PacketCounter, ServerReading, VipWeight},
+};
 use crate::{inputs::Inputs, stats::Publication, sync_session::ReadBack};
 use maglev_model::{
     actual::{ActualConf, VppVip},
@@ -67,6 +70,12 @@ impl VipsOfBackend {
             is_shared: self.is_shared,
         }
     }
+
+    /// The state of VPP in which a loss of flows shows.
+    pub fn signs(&self, vpp: &ReadBack<'_>, counted: &Counted) -> Signs {
+        let untracked = self.vips.iter().try_fold(0_u64, |sum, vip| Some(sum.saturating_add(counted.untracked(vip)?)));
+        Signs { pid: vpp.pid, sticky_buckets: vpp.conf.sticky_buckets_per_core, untracked }
+    }
 }
 
 fn weight(vip: VppVip, address: IpAddr, vpp: &ReadBack<'_>) -> VipWeight {
@@ -116,6 +125,11 @@ impl Counted {
     pub fn counter(&self, address: IpAddr) -> Option<PacketCounter> {
         let packets = self.snapshot.as_ref()?.counters.as_ref()?.backends.get(&address)?.packets;
         Some(PacketCounter { packets, read_after: self.read_after })
+    }
+
+    /// Packets of untracked flows to `vip`; `None` while the counter cannot be read.
+    fn untracked(&self, vip: &VppVip) -> Option<u64> {
+        Some(self.snapshot.as_ref()?.counters.as_ref()?.vips.get(vip)?.packets?.untracked)
     }
 
     /// The rate of the traffic to `address`, with two significant digits; `None` if it is not known.

@@ -16,14 +16,16 @@ pub struct ReadBack<'a> {
     pub flows: &'a ServerFlows,
     /// Number of the last dump in the session.
     pub number: u64,
+    /// The process ID of VPP.
+    pub pid: u32,
 }
 
 impl SyncSession {
-    /// VPP's state; `None` before the first dump.
-    pub fn read_back(&self) -> Option<ReadBack<'_>> {
+    /// VPP's state; `None` before the first dump. `pid` is VPP's process ID.
+    pub fn read_back(&self, pid: u32) -> Option<ReadBack<'_>> {
         let cached = self.cached.as_ref()?;
         let (conf, actual, flows) = (&cached.conf, &cached.actual, &cached.flows);
-        Some(ReadBack { session: self, conf, actual, flows, number: cached.number })
+        Some(ReadBack { session: self, conf, actual, flows, number: cached.number, pid })
     }
 }
 

@@ -65,6 +65,9 @@ struct PerNode {
     node: Arc<str>,
     state: &'static str,
     because: String,
+    /// The drain of a paused or disabled Backend.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drain: Option<String>,
     #[serde(flatten)]
     probing: Probing,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,6 +131,7 @@ impl PerNode {
             node: Arc::clone(&node.node),
             state: node.view.backend_state(backend).as_str(),
             because: state_reason(&node.view, backend, &probing),
+            drain: node.view.drains.get(&backend.name).map(ToString::to_string),
             since: history.last().map(|last| Time(last.at)),
             pools: pools.collect(),
             paths: node
@@ -178,6 +182,9 @@ impl Printable for Explanation {
         for node in &self.per_node {
             page.heading(&format!("On {}: {}", node.node, node.state));
             page.line(format_args!("  {}", node.because));
+            if let Some(drain) = &node.drain {
+                page.line(format_args!("  drain: {drain}"));
+            }
             if let Some(last) = node.probing.text(now) {
                 page.line(format_args!("  last probe: {last}"));
             }

@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeSet, thread};
 
-use crate::{preview::NodeEffect, what_if::vpp_not_connected};
-use maglev_fleet::NodeState;
+use maglev_fleet::{
+    NodeState,
+    flow_effects::{NodeEffect, vpp_not_connected},
+};
 use maglev_index::{ChangedObjects, ConfigPair, IndexOptions};
 use maglev_model::{
     Name,

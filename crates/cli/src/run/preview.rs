@@ -27,10 +27,10 @@ impl Run<'_> {
                     Some(frontend) => Some(self.frontend_with(&frontend, &name, &nodes).await?),
                     None => None,
                 };
-                WhatIf::Weight { backend: name, frontend, weight: Weight::clamped(weight) }
+                WhatIf::Weight { backend: name, frontend, pool: None, weight: Weight::clamped(weight) }
             }
         };
-        let report = WhatIfReport::new(&change, nodes);
+        let report = WhatIfReport::new(&change, self.session.nodes_with_counters(self.node()).await?);
         self.print(&report)?;
         Ok(if report.is_complete() { ExitStatus::Success } else { ExitStatus::Problem })
     }
@@ -51,7 +51,7 @@ impl Run<'_> {
     }
 
     pub(super) async fn node_lost(&self, node: &str) -> anyhow::Result<ExitStatus> {
-        let lost = LostNode::new(node, self.session.nodes(None).await?)?;
+        let lost = LostNode::new(node, self.session.nodes_with_counters(None).await?)?;
         self.print(&lost)?;
         Ok(if lost.is_complete() { ExitStatus::Success } else { ExitStatus::Problem })
     }

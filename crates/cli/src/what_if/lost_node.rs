@@ -12,11 +12,13 @@ use serde::Serialize;
 use crate::{
     coverage::NodeCoverage,
     output::{Cell, Page, Printable, Table},
-    preview::{percent_text, rounded},
     style::Style,
     trace::vip_text,
 };
-use maglev_fleet::NodeState;
+use maglev_fleet::{
+    NodeState,
+    flow_effects::{percent_text, rounded_percent},
+};
 use maglev_model::{
     Name,
     actual::VppVip,
@@ -135,7 +137,7 @@ fn compare(lost: &NodeState, vip: VppVip, state: &VipState, others: &[(&Arc<str>
 fn same_backend(state: &VipState, other: &VipState) -> Comparison {
     match (TableSpec::reported(state), TableSpec::reported(other)) {
         (Some(old), Some(new)) => {
-            Comparison::Same(rounded(100.0 - TableChange::between(Some(&old), Some(&new)).moved_percent()))
+            Comparison::Same(rounded_percent(100.0 - TableChange::between(Some(&old), Some(&new)).moved_percent()))
         }
         _ => Comparison::Unknown,
     }

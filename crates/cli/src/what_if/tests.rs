@@ -6,7 +6,7 @@ use maglev_fleet::{AgentTarget, AsOf, CountersRead, LinkState};
 use maglev_model::{
     actual::{ActualConf, VppVip},
     change::{Change, ConfigDelta, VipState, VppInfo},
-    config::Frontend,
+    config::{DisruptionBudget, Frontend},
     counters::{Counters, StatsSnapshot, VipCounters},
     health::{BackendHealth, BackendState},
     view::{Fold as _, View},
@@ -169,7 +169,12 @@ fn change_without_an_effect_is_explained() {
 
 #[test]
 fn weight_0_of_all_backends_leaves_new_flows_without_a_backend() {
-    let weight = WhatIf::Weight { backend: name("shop/web-3"), frontend: Some(name("shop/web")), weight: Weight::ZERO };
+    let weight = WhatIf::Weight {
+        backend: name("shop/web-3"),
+        frontend: Some(name("shop/web")),
+        pool: None,
+        weight: Weight::ZERO,
+    };
     let page = text(&WhatIfReport::new(&weight, vec![node("node-a", [0, 0, 10])]));
     assert!(
         page.contains("If the weight of Backend shop/web-3 is 0 in all pools of Frontend shop/web that name it:"),
@@ -203,4 +208,25 @@ fn flows_of_a_lost_node_find_the_backends_of_equal_tables() {
     assert!(page.contains("No other node has a VPP that is known"), "{page}");
     let error = LostNode::new("node-z", nodes).unwrap_err().to_string();
     assert_eq!(error, "no agent found on node node-z: nodes with an agent are node-a, node-b, node-c");
+}
+
+#[test]
+fn change_that_exceeds_the_disruption_budget_is_marked_as_held() {
+    let mut node = even("node-a");
+    let disruption = Some(DisruptionBudget { max_moved_percent: 10, window: std::time::Duration::from_secs(60) });
+    let frontend = Frontend { disruption, ..(*node.view.frontends[&name("shop/web")]).clone() };
+    node.view.frontends.insert(name("shop/web"), Arc::new(frontend));
+    let weight = WhatIf::Weight { backend: name("shop/web-3"), frontend: None, pool: None, weight: Weight::ZERO };
+    let report = WhatIfReport::new(&weight, vec![node]);
+    let page = text(&report);
+    for part in [
+        "updated, held",
+        "shop/web: would be held for 300 s, or until `maglevc accept HOLD-ID`: the change moves ",
+        ", and the disruption budget is 10 %",
+    ] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+    let excess = &json(&report)["vips"][0]["exceededBudget"];
+    assert_eq!((&excess["maxMovedPercent"], &excess["holdSeconds"]), (&10.into(), &300.into()), "{excess}");
+    assert!(excess["movedPercent"].as_f64().unwrap() > 30.0, "{excess}");
 }

@@ -11,12 +11,18 @@ use serde::{Deserialize, Serialize};
 
 use super::Admin;
 use crate::{request_error::RequestError, sessions::Session};
-use maglev_fleet::operator_change::{ChangeOutcome, affected_frontends, roll_out, unserved_frontends};
+use maglev_fleet::{
+    NodeState,
+    flow_effects::sentences,
+    operator_change::{ChangeOutcome, affected_frontends, roll_out, unserved_frontends},
+};
 use maglev_kube::{ChangeRequest, WriteOutcome};
 use maglev_model::{Name, config::AdminState, operator_change::OperatorChange, vip::Weight};
 
 /// Longest time to wait until a change is in effect on all nodes.
 const ROLLOUT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Most Frontends whose effect a preview computes.
+const MAX_FRONTENDS: usize = 20;
 /// Longest reason in bytes. It becomes an annotation and is shown in a table.
 const MAX_REASON: usize = 500;
 
@@ -57,6 +63,8 @@ pub struct Preview {
     change: String,
     /// Frontends whose weights can change.
     touches: Vec<String>,
+    /// The effect on new and tracked flows, a sentence for each VIP and group of nodes.
+    effects: Vec<String>,
     /// The subset of `touches` that would be left without any effective weight on some node.
     leaves_unserved: Vec<String>,
     /// Number of nodes that responded.
@@ -71,13 +79,32 @@ pub async fn preview(State(admin): State<Arc<Admin>>, body: Body<Change>) -> Res
     let mut nodes = admin.fleet.nodes();
     nodes.retain(|node| node.as_of.is_some());
     let (affected, unserved) = (affected_frontends(&nodes, &change), unserved_frontends(&nodes, &change));
+    let responding = nodes.len();
+    let effects = effects(&change, affected.len(), nodes).await?;
     let preview = Preview {
         change: change.to_string(),
         touches: names(&affected),
+        effects,
         leaves_unserved: names(&unserved),
-        nodes: nodes.len(),
+        nodes: responding,
     };
     Ok(Json(preview).into_response())
+}
+
+/// The effect of `change` on flows. Of many Frontends only their number, since a table is computed for each VIP and node.
+async fn effects(
+    change: &OperatorChange,
+    frontends: usize,
+    nodes: Vec<NodeState>,
+) -> Result<Vec<String>, RequestError> {
+    if frontends > MAX_FRONTENDS {
+        let backend = change.object();
+        return Ok(vec![format!(
+            "The effect on {frontends} Frontends is not computed here: see maglevc whatif backend {backend}"
+        )]);
+    }
+    let change = change.clone();
+    tokio::task::spawn_blocking(move || sentences(&change, nodes)).await.map_err(|_| RequestError::Internal)
 }
 
 /// Makes a change, and reports on which nodes it is in effect.

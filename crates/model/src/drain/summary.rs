@@ -123,11 +123,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::drain::DrainLosses;
 
     fn drain(state: DrainState, generation: i64) -> Drain {
         let since = Timestamp::UNIX_EPOCH;
         let (flows, bits_per_second) = (Some(3), Some(1000));
-        Drain { generation, state, since, flows, bits_per_second, idle: None, is_shared: false, is_overdue: false }
+        Drain {
+            generation,
+            state,
+            since,
+            flows,
+            bits_per_second,
+            idle: None,
+            is_shared: false,
+            is_overdue: false,
+            losses: DrainLosses::default(),
+        }
     }
 
     #[test]

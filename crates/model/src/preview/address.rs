@@ -6,13 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use super::{NodeInputs, Obstacle, VipPreview, is_owned};
+use super::{BudgetExcess, NodeInputs, Obstacle, VipPreview, is_owned};
 use crate::{
     actual::{Actual, ActualAs, ActualConf, ActualVip, VppVip},
     change::VipState,
     conf::desired_conf,
     config::{Frontend, Standing},
     desired::{Desired, DesiredEntry, DesiredVip, desired_vip, obstacle},
+    disruption::{ConfigChange, TableInputs, has_same_tables, refreshed},
     flushes::Flushes,
     name::Name,
     plan::{AddressPlan, FlowChange, Removal, RemovalPolicy, plan_address, vips_on_address},
@@ -62,7 +63,11 @@ impl AddressPreview {
         let held = if state.held { old.removals.clone() } else { BTreeSet::new() };
         let new = state.plan(after, &mut flushes, &held);
         let removals = new.removals.difference(&old.removals).copied().collect();
-        Self { vips: vips(&old, &new), removals }
+        let mut vips = vips(&old, &new);
+        for preview in vips.iter_mut().filter(|preview| preview.change.is_some()) {
+            preview.exceeded_budget = state.exceeded_budget(preview.vip, &old, &new, after);
+        }
+        Self { vips, removals }
     }
 }
 
@@ -88,6 +93,7 @@ fn vips(old: &Planned<'_>, new: &Planned<'_>) -> Vec<VipPreview> {
                 frontend: Some(frontend.name.clone()),
                 change,
                 obstacle: obstacle.cloned(),
+                exceeded_budget: None,
                 backends: backends(frontend.vip, old, new),
             });
         }
@@ -97,15 +103,21 @@ fn vips(old: &Planned<'_>, new: &Planned<'_>) -> Vec<VipPreview> {
         let serving = |frontend: &&&Arc<Frontend>| frontend.vip == vip && is_served(frontend);
         let frontend = old.frontends.iter().find(serving).map(|frontend| frontend.name.clone());
         let backends = backends(vip, old, new);
-        vips.push(VipPreview { vip, frontend, change: Some(change.clone()), obstacle: None, backends });
+        let change = Some(change.clone());
+        vips.push(VipPreview { vip, frontend, change, obstacle: None, exceeded_budget: None, backends });
     }
     vips
 }
 
-impl Planned<'_> {
+impl<'i> Planned<'i> {
     /// True if a Frontend has the VIP.
     fn serves(&self, vip: VipKey) -> bool {
-        self.frontends.iter().any(|frontend| frontend.vip == vip && is_served(frontend))
+        self.owner(vip).is_some()
+    }
+
+    /// The Frontend that has the VIP.
+    fn owner(&self, vip: VipKey) -> Option<&'i Arc<Frontend>> {
+        self.frontends.iter().copied().find(|frontend| frontend.vip == vip && is_served(frontend))
     }
 }
 
@@ -132,6 +144,30 @@ impl VppState {
             owned_vips: owned.map(|key| (key, Name::cluster(""))).collect(),
             held: view.holds.values().any(|hold| hold.change.is_none()),
         }
+    }
+
+    /// The disruption budget of the Frontend that has `vip` afterwards, if the change exceeds it by itself.
+    fn exceeded_budget(
+        &self,
+        vip: VipKey,
+        old: &Planned<'_>,
+        new: &Planned<'_>,
+        after: &NodeInputs,
+    ) -> Option<BudgetExcess> {
+        let (current, wanted) = old.owner(vip).zip(new.owner(vip))?;
+        let budget = wanted.disruption.filter(|_| wanted.standing == Standing::Serving)?;
+        let current = refreshed(current, wanted, |_| None);
+        if has_same_tables(&current, wanted) {
+            return None;
+        }
+        let (vip, weightless) = (self.actual.vips.get(&VppVip::from(vip))?, self.actual.weightless);
+        let change = ConfigChange::new(&current, wanted, TableInputs { health: &after.health, vip, weightless });
+        let is_allowed = change.is_needed || change.moved_percent <= f64::from(budget.max_moved_percent);
+        (!is_allowed).then(|| BudgetExcess {
+            max_moved_percent: budget.max_moved_percent,
+            moved_permille: (change.moved_percent * 10.0).round() as u16,
+            hold: after.node.sync.mass_removal_hold.max(budget.window),
+        })
     }
 
     /// Plans as the agent does. The first call gives `flushes` the conditions from which a later call finds the edges.

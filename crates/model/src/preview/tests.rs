@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use super::*;
 use crate::{
     change::{SyncHold, VipState, VppInfo},
-    config::{AdminState, Backend, Check, Frontend, MemberTarget, NodeConfig, Pool, Standing},
+    config::{AdminState, Backend, Check, DisruptionBudget, Frontend, MemberTarget, NodeConfig, Pool, Standing},
     desired::Mismatch,
     health::{BackendHealth, BackendState},
+    operator_change::OperatorChange,
     plan::VipChange,
     problem::Reason,
     test_objects::{backend, frontend, health_check, name, pool},
@@ -156,6 +157,7 @@ fn weight_is_changed_in_one_or_all_frontends() {
     let weight = |frontend: Option<&str>, weight| WhatIf::Weight {
         backend: name("web-1"),
         frontend: frontend.map(name),
+        pool: None,
         weight: Weight::new(weight).unwrap(),
     };
     assert_eq!(what_if(&view, &weight(None, 50)).vips.len(), 2);
@@ -239,4 +241,64 @@ fn unreadable_backend_keeps_its_server() {
     let Pool { members, .. } = &mut unreadable.pools[0];
     members[0].target = MemberTarget::Unreadable { address: Some(server(1)) };
     assert!(replace(&view, vec![(name("web1"), Some(unreadable))]).is_empty());
+}
+
+/// The part of a change of `web1` that exceeds its disruption budget.
+fn excess(view: &View, frontend: Frontend) -> Option<BudgetExcess> {
+    only(replace(view, vec![(name("web1"), Some(frontend))])).exceeded_budget
+}
+
+#[test]
+fn change_that_exceeds_the_disruption_budget_would_be_held() {
+    let budget = |max_moved_percent, window| Some(DisruptionBudget { max_moved_percent, window });
+    let [short, long] = [Duration::from_secs(60), Duration::from_hours(1)];
+    let with = |disruption, frontend| Frontend { disruption, ..frontend };
+    let view = view(&[with(budget(10, short), web(1, &[1, 2, 3, 4]))]);
+    let without_one = |disruption| excess(&view, with(disruption, web(1, &[1, 2, 3])));
+    let held = without_one(budget(10, short)).expect("a quarter moves");
+    assert_eq!((held.max_moved_percent, held.hold), (10, Duration::from_mins(5)));
+    assert!((250..350).contains(&held.moved_permille), "{held:?}");
+    assert_eq!(without_one(budget(10, long)).map(|held| held.hold), Some(long), "not before the window has passed");
+    assert_eq!(without_one(budget(40, short)), None);
+    assert_eq!(without_one(None), None);
+    let sticky = Frontend { sticky: true, ..web(1, &[1, 2, 3, 4]) };
+    assert_eq!(excess(&view, with(budget(99, short), sticky)).map(|held| held.moved_permille), Some(1000));
+
+    for change in [WhatIf::Down(name("web-1")), WhatIf::AdminState(name("web-1"), AdminState::Disabled)] {
+        let health = only(what_if(&view, &change));
+        assert!(health.change.is_some() && health.exceeded_budget.is_none(), "{change} is never held");
+    }
+    let weight = WhatIf::Weight { backend: name("web-1"), frontend: None, pool: None, weight: Weight::ZERO };
+    assert!(only(what_if(&view, &weight)).exceeded_budget.is_some(), "a weight is configuration");
+}
+
+#[test]
+fn change_that_a_vip_needs_to_serve_would_not_be_held() {
+    let budget = Some(DisruptionBudget { max_moved_percent: 1, window: Duration::from_secs(60) });
+    let mut view = view(&[Frontend { disruption: budget, ..web(1, &[1]) }]);
+    let before = NodeInputs::from(&view);
+    view.health = WhatIf::Down(name("web-1")).apply(&before).health;
+    let state = view.vpp.as_mut().unwrap().vips.get_mut(&VppVip::from(web(1, &[]).vip)).unwrap();
+    Arc::make_mut(&mut state.servers).insert(server(1), 0);
+    let other = only(replace(&view, vec![(name("web1"), Some(Frontend { disruption: budget, ..web(1, &[1, 2]) }))]));
+    assert!(other.change.is_some() && other.exceeded_budget.is_none(), "{other:?}");
+}
+
+#[test]
+fn operator_changes_concern_one_pool() {
+    let mut web1 = web(1, &[1, 2]);
+    let spare = probed(3);
+    web1.pools[0].members.push(pool("", &[&spare]).members.remove(0));
+    web1.pools.push(pool("standby", &[&spare]));
+    let view = view(&[web1]);
+    let weight = |pool: &str| OperatorChange::Weight {
+        frontend: name("web1"),
+        pool: pool.into(),
+        backend: "web-3".into(),
+        weight: Weight::new(50).unwrap(),
+    };
+    let changed = |change: OperatorChange| !what_if(&view, &WhatIf::from(change)).is_empty();
+    assert!(changed(weight("primary")) && !changed(weight("standby")));
+    let drain = OperatorChange::Drain { backend: name("web-3"), drain: None };
+    assert_eq!(WhatIf::from(drain), WhatIf::AdminState(name("web-3"), AdminState::Paused));
 }

@@ -7,9 +7,10 @@ use super::{
     inputs::{members, up},
 };
 use crate::{
-    config::{AdminState, Backend, Frontend, MemberTarget},
+    config::{AdminState, Backend, Frontend, MemberTarget, Pool},
     health::{BackendHealth, BackendState},
     name::Name,
+    operator_change::OperatorChange,
     vip::Weight,
 };
 
@@ -22,12 +23,14 @@ pub enum WhatIf {
     Down(Name),
     /// An operator sets the admin state of the Backend.
     AdminState(Name, AdminState),
-    /// An operator sets the weight of the Backend in all pools of a Frontend, or of all Frontends if none is given.
+    /// An operator sets the weight of the Backend in a pool.
     Weight {
         /// The Backend.
         backend: Name,
-        /// The Frontend.
+        /// The Frontend; `None` for all Frontends.
         frontend: Option<Name>,
+        /// The name of the pool; `None` for all pools.
+        pool: Option<Arc<str>>,
         /// The new weight.
         weight: Weight,
     },
@@ -70,7 +73,11 @@ impl WhatIf {
 
     fn change(&self, frontend: &Frontend, after: &mut NodeInputs) {
         let mut frontend = frontend.clone();
-        let members = frontend.pools.iter_mut().flat_map(|pool| &mut pool.members);
+        let is_meant = |pool: &&mut Pool| match self {
+            Self::Weight { pool: Some(name), .. } => pool.name == *name,
+            _ => true,
+        };
+        let members = frontend.pools.iter_mut().filter(is_meant).flat_map(|pool| &mut pool.members);
         for member in members.filter(|member| member.backend == *self.backend()) {
             match (self, &mut member.target) {
                 (Self::AdminState(_, state), MemberTarget::Backend(backend)) => {
@@ -84,20 +91,35 @@ impl WhatIf {
     }
 }
 
+impl From<OperatorChange> for WhatIf {
+    fn from(change: OperatorChange) -> Self {
+        match change {
+            OperatorChange::AdminState { backend, state } => Self::AdminState(backend, state),
+            OperatorChange::Drain { backend, .. } => Self::AdminState(backend, AdminState::Paused),
+            OperatorChange::Weight { frontend, pool, backend, weight } => Self::Weight {
+                backend: Name::namespaced(frontend.namespace(), &backend),
+                frontend: Some(frontend),
+                pool: Some(pool),
+                weight,
+            },
+        }
+    }
+}
+
 impl fmt::Display for WhatIf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Up(backend) => write!(f, "Backend {backend} is up"),
             Self::Down(backend) => write!(f, "Backend {backend} is down"),
             Self::AdminState(backend, state) => write!(f, "the adminState of Backend {backend} is {state}"),
-            Self::Weight { backend, frontend: None, weight } => {
-                write!(f, "the weight of Backend {backend} is {weight} in all pools that name it")
-            }
-            Self::Weight { backend, frontend: Some(frontend), weight } => {
-                write!(
-                    f,
-                    "the weight of Backend {backend} is {weight} in all pools of Frontend {frontend} that name it"
-                )
+            Self::Weight { backend, frontend, pool, weight } => {
+                write!(f, "the weight of Backend {backend} is {weight} in ")?;
+                match pool {
+                    Some(pool) => write!(f, "pool {pool}")?,
+                    None => f.write_str("all pools")?,
+                }
+                frontend.iter().try_for_each(|frontend| write!(f, " of Frontend {frontend}"))?;
+                if pool.is_none() { f.write_str(" that name it") } else { Ok(()) }
             }
         }
     }

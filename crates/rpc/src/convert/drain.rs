@@ -6,7 +6,7 @@ use super::{
 };
 use crate::proto;
 use maglev_model::{
-    drain::{Drain, DrainConf, OnDeadline},
+    drain::{Drain, DrainConf, DrainLosses, OnDeadline},
     name::Name,
 };
 
@@ -30,7 +30,7 @@ pub fn read_drains<D: FromIterator<(Name, Drain)>>(drains: Vec<proto::DrainChang
 
 impl From<&Drain> for proto::Drain {
     fn from(drain: &Drain) -> Self {
-        let Drain { generation, state, since, flows, bits_per_second, idle, is_shared, is_overdue } = drain;
+        let Drain { generation, state, since, flows, bits_per_second, idle, is_shared, is_overdue, losses } = drain;
         Self {
             generation: *generation,
             state: proto::DrainState::from(*state).into(),
@@ -40,6 +40,7 @@ impl From<&Drain> for proto::Drain {
             idle_seconds: *idle,
             is_shared: *is_shared,
             is_overdue: *is_overdue,
+            losses: (*losses != DrainLosses::default()).then(|| proto::DrainLosses::from(*losses)),
         }
     }
 }
@@ -57,7 +58,21 @@ impl TryFrom<proto::Drain> for Drain {
             idle: drain.idle_seconds,
             is_shared: drain.is_shared,
             is_overdue: drain.is_overdue,
+            losses: drain.losses.map(DrainLosses::from).unwrap_or_default(),
         })
+    }
+}
+
+impl From<DrainLosses> for proto::DrainLosses {
+    fn from(DrainLosses { untracked, vpp_restarted, sticky_tables_resized }: DrainLosses) -> Self {
+        Self { untracked, vpp_restarted, sticky_tables_resized }
+    }
+}
+
+impl From<proto::DrainLosses> for DrainLosses {
+    fn from(losses: proto::DrainLosses) -> Self {
+        let proto::DrainLosses { untracked, vpp_restarted, sticky_tables_resized } = losses;
+        Self { untracked, vpp_restarted, sticky_tables_resized }
     }
 }
 

@@ -51,6 +51,8 @@ export interface Preview {
   readonly change: string;
   /** Frontends whose weights can change. */
   readonly touches: readonly string[];
+  /** The effect on new and tracked flows, a sentence for each VIP and group of nodes. */
+  readonly effects: readonly string[];
   /** The subset of `touches` that would be left without any effective weight on some node. */
   readonly leaves_unserved: readonly string[];
   /** Number of nodes that responded. */

@@ -12,7 +12,7 @@ use maglev_kube::StatusKind;
 use maglev_model::{
     change::Change,
     config::Kind,
-    drain::{Drain, DrainState},
+    drain::{Drain, DrainLosses, DrainState},
     view::View,
 };
 
@@ -42,7 +42,17 @@ fn drain(scene: &Scene, state: DrainState, flows: u32) -> Drain {
     let (since, bits_per_second) = (Timestamp::UNIX_EPOCH, Some(3_100_000));
     let generation = scene.engine.config.as_ref().unwrap().backends[&name(ONE)].revision.generation;
     let flows = Some(flows);
-    Drain { generation, state, since, flows, bits_per_second, idle: None, is_shared: false, is_overdue: false }
+    Drain {
+        generation,
+        state,
+        since,
+        flows,
+        bits_per_second,
+        idle: None,
+        is_shared: false,
+        is_overdue: false,
+        losses: DrainLosses::default(),
+    }
 }
 
 fn report(scene: &mut Scene, node: &str, state: DrainState) -> Vec<String> {

@@ -4,13 +4,12 @@ use std::{net::IpAddr, sync::Arc};
 
 use serde::Serialize;
 
-use super::{nodes_cell, percent_text, text::rounded};
-use crate::{output::Cell, style::Style, trace::vip_text};
-use maglev_fleet::NodeState;
+use super::{percent_text, rounded_percent};
+use crate::NodeState;
 use maglev_model::{
     actual::VppVip,
     plan::{FlowChange, VipChange},
-    preview::{Obstacle, VipPreview},
+    preview::{BudgetExcess, Obstacle, VipPreview},
     table_change::TableChange,
     vip::VipKey,
 };
@@ -18,13 +17,28 @@ use maglev_model::{
 /// Servers that a row lists; the others are counted.
 const LISTED: usize = 3;
 
+/// Need of a text for attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// An expected effect.
+    Normal,
+    /// Flows are lost, or the change is not made at once.
+    Warning,
+    /// All flows of a VIP are lost, or new flows have no backend.
+    Error,
+}
+
+/// The effect on one VIP, and the nodes on which it is the same.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VipEffect {
+    /// The Frontend; `None` if no Frontend claims the VIP.
     #[serde(skip_serializing_if = "Option::is_none")]
-    frontend: Option<String>,
-    vip: String,
-    nodes: Vec<Arc<str>>,
+    pub frontend: Option<String>,
+    /// Address, protocol and port.
+    pub vip: String,
+    /// The nodes.
+    pub nodes: Vec<Arc<str>>,
     /// `Added`, `Updated`, `Recreated`, `Removed` or `None`.
     change: &'static str,
     /// The property for which the VIP is recreated.
@@ -38,6 +52,17 @@ pub struct VipEffect {
     /// Absent if VPP follows the Frontend.
     #[serde(flatten)]
     problem: Option<ProblemText>,
+    /// The disruption budget that the change exceeds by itself: the agents would hold it. Absent if it is within the budget.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exceeded_budget: Option<ExceededBudget>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ExceededBudget {
+    max_moved_percent: u8,
+    moved_percent: f64,
+    hold_seconds: u64,
 }
 
 /// The change of the new-flow table. Shares are in percent of all buckets.
@@ -93,7 +118,7 @@ impl VipEffect {
         let change = preview.change.as_ref();
         Self {
             frontend: preview.frontend.as_ref().map(ToString::to_string),
-            vip: vip_text(&preview.vip.into()),
+            vip: preview.vip.to_string(),
             nodes: nodes.iter().map(|node| Arc::clone(&node.node)).collect(),
             change: change.map_or("None", |change| change_word(change.vip)),
             recreated_for: change.and_then(|change| match change.vip {
@@ -103,67 +128,86 @@ impl VipEffect {
             table: change.and_then(|change| change.table.as_ref()).map(|table| TableEffect::new(preview, table)),
             flushed: change.map(|change| flushed(preview, change, nodes)).unwrap_or_default(),
             problem: preview.obstacle.as_ref().map(ProblemText::from),
+            exceeded_budget: preview.exceeded_budget.map(ExceededBudget::from),
         }
     }
 
-    /// The cells of the row; `known` is the number of nodes whose effect is known.
-    pub fn row(&self, known: usize) -> [Cell; 6] {
-        let frontend = self.frontend.clone().map_or_else(Cell::none, Cell::from);
-        [
-            frontend,
-            self.vip.clone().into(),
-            nodes_cell(&self.nodes, known),
-            self.change_cell(),
-            self.new_flows(),
-            self.tracked_flows(),
-        ]
+    /// The reasons for which VPP does not follow the Frontend at once.
+    pub fn problems(&self) -> Vec<String> {
+        let name = self.frontend.as_deref().unwrap_or(&self.vip);
+        let problem = self.problem.as_ref();
+        let problem =
+            problem.map(|ProblemText { state, message, .. }| format!("{name}: {}: {message}", state.to_lowercase()));
+        let excess = self.exceeded_budget.as_ref().map(|excess| {
+            let ExceededBudget { max_moved_percent, moved_percent, hold_seconds } = excess;
+            format!(
+                "{name}: would be held for {hold_seconds} s, or until `maglevc accept HOLD-ID`: the change moves {}, and \
+                 the disruption budget is {max_moved_percent} %",
+                percent_text(*moved_percent)
+            )
+        });
+        problem.into_iter().chain(excess).collect()
     }
 
-    /// The reason for which VPP does not follow the Frontend.
-    pub fn problem(&self) -> Option<String> {
-        let ProblemText { state, message, .. } = self.problem.as_ref()?;
-        Some(format!("{}: {}: {message}", self.frontend.as_deref().unwrap_or(&self.vip), state.to_lowercase()))
-    }
-
-    fn change_cell(&self) -> Cell {
-        match (&self.problem, self.change) {
-            (Some(problem), "None") => Cell::styled(problem.state.to_lowercase(), Style::Warn),
-            (Some(problem), change) => {
-                Cell::styled(format!("{}, {}", change.to_lowercase(), problem.state.to_lowercase()), Style::Warn)
-            }
-            (None, change @ ("Removed" | "Recreated")) => {
+    /// The change in VPP, such as `updated` or `recreated (encap)`.
+    pub fn change(&self) -> (String, Severity) {
+        let change = self.change.to_lowercase();
+        let held = self.exceeded_budget.as_ref().map(|_| "held".to_owned());
+        let state = self.problem.as_ref().map(|problem| problem.state.to_lowercase()).or(held);
+        match (state, self.change) {
+            (Some(state), "None") => (state, Severity::Warning),
+            (Some(state), _) => (format!("{change}, {state}"), Severity::Warning),
+            (None, "Removed" | "Recreated") => {
                 let reason = self.recreated_for.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-                Cell::styled(change.to_lowercase() + &reason, Style::Bad)
+                (change + &reason, Severity::Error)
             }
-            (None, change) => change.to_lowercase().into(),
+            (None, _) => (change, Severity::Normal),
         }
     }
 
-    fn new_flows(&self) -> Cell {
+    /// The share of new flows that moves; `None` if there is no VIP before, or none changes.
+    pub fn new_flows(&self) -> Option<(String, Severity)> {
         match (&self.table, self.change) {
-            (_, "None" | "Added") => Cell::none(),
-            (None, _) => Cell::styled("not known: the length of VPP's table could not be read", Style::Warn),
+            (_, "None" | "Added") => None,
+            (None, _) => Some(("not known: the length of VPP's table could not be read".to_owned(), Severity::Warning)),
             (Some(table), _) => {
-                let style = if table.unserved_percent > 0.0 { Style::Bad } else { Style::Plain };
-                Cell::styled(table.text(), style)
+                let severity = if table.unserved_percent > 0.0 { Severity::Error } else { Severity::Normal };
+                Some((table.text(), severity))
             }
         }
     }
 
-    fn tracked_flows(&self) -> Cell {
+    /// The effect on tracked flows; `None` if there is no VIP before, or none changes.
+    pub fn tracked_flows(&self) -> Option<(String, Severity)> {
         let all = matches!(self.change, "Removed" | "Recreated");
         match (self.change, &self.flushed[..]) {
-            ("None" | "Added", _) => Cell::none(),
-            (_, []) if !all => "kept".into(),
+            ("None" | "Added", _) => None,
+            (_, []) if !all => Some(("kept".into(), Severity::Normal)),
             (_, flushed) => {
                 let total = flushed.iter().try_fold(0, |total: u64, server| Some(total + server.flows_at_most?));
-                let at_most = total.map_or_else(|| "number not known".to_owned(), |total| format!("at most {total}"));
                 let servers =
-                    if all { "all".to_owned() } else { listed(flushed.iter().map(|flushed| flushed.server.name())) };
+                    || if all { "all".to_owned() } else { listed(flushed.iter().map(|flushed| flushed.server.name())) };
+                if total == Some(0) && !flushed.is_empty() {
+                    let text = if all { "none".to_owned() } else { format!("kept; {} has none", servers()) };
+                    return Some((text, Severity::Normal));
+                }
+                let at_most = total.map_or_else(|| "number not known".to_owned(), |total| format!("at most {total}"));
+                let servers = servers();
                 let rest = if all { "" } else { "; others kept" };
-                Cell::styled(format!("{servers} lost ({at_most}){rest}"), Style::Warn)
+                Some((format!("{servers} lost ({at_most}){rest}"), Severity::Warning))
             }
         }
+    }
+
+    /// The effect in one sentence. The nodes are named unless they are all `known` ones.
+    pub fn sentence(&self, known: usize) -> String {
+        let frontend = self.frontend.as_ref().map(|frontend| format!("{frontend}, ")).unwrap_or_default();
+        let nodes = if self.nodes.len() == known { String::new() } else { format!(" on {}", self.nodes.join(", ")) };
+        let mut parts = vec![self.change().0];
+        parts.extend(self.new_flows().map(|(text, _)| format!("new flows {text}")));
+        parts.extend(self.tracked_flows().map(|(text, _)| format!("tracked flows {text}")));
+        let problems: String = self.problems().iter().map(|problem| format!(". {problem}")).collect();
+        format!("{frontend}{}{nodes}: {}{problems}", self.vip, parts.join("; "))
     }
 }
 
@@ -186,7 +230,7 @@ fn flushed(preview: &VipPreview, change: &FlowChange, nodes: &[&NodeState]) -> V
 }
 
 /// The upper bound of the tracked flows of a server on a node; `None` if it is not known.
-pub fn flows_at_most(node: &NodeState, vip: VipKey, address: IpAddr) -> Option<u64> {
+fn flows_at_most(node: &NodeState, vip: VipKey, address: IpAddr) -> Option<u64> {
     let counters = node.counters.as_ref()?.stats.counters.as_ref()?;
     counters.vips.get(&VppVip::from(vip))?.flows.get(&address).map(|flows| u64::from(*flows))
 }
@@ -215,7 +259,7 @@ impl Server {
 
 impl TableEffect {
     fn new(preview: &VipPreview, table: &TableChange) -> Self {
-        let percent = |buckets| rounded(table.percent(buckets));
+        let percent = |buckets| rounded_percent(table.percent(buckets));
         let mut from: Vec<_> = table.from.iter().collect();
         from.sort_by_key(|(address, buckets)| (std::cmp::Reverse(**buckets), **address));
         let moved = |(address, buckets): (&IpAddr, &u32)| MovedFrom {
@@ -246,6 +290,12 @@ impl TableEffect {
             }
         }
         text + ")"
+    }
+}
+
+impl From<BudgetExcess> for ExceededBudget {
+    fn from(BudgetExcess { max_moved_percent, moved_permille, hold }: BudgetExcess) -> Self {
+        Self { max_moved_percent, moved_percent: f64::from(moved_permille) / 10.0, hold_seconds: hold.as_secs() }
     }
 }
 

@@ -12,7 +12,7 @@ pub fn percent_text(percent: f64) -> String {
 }
 
 /// A share for JSON and YAML, with two decimals.
-pub fn rounded(percent: f64) -> f64 {
+pub fn rounded_percent(percent: f64) -> f64 {
     (percent * 100.0).round() / 100.0
 }
 
@@ -24,6 +24,6 @@ mod tests {
     fn small_and_large_shares_are_not_rounded_away() {
         let texts = [0.0, 0.01, 0.1, 12.44, 99.9, 99.99, 100.0].map(percent_text);
         assert_eq!(texts, ["0 %", "< 0.1 %", "0.1 %", "12.4 %", "99.9 %", "> 99.9 %", "100 %"]);
-        assert_eq!(rounded(12.345_6), 12.35);
+        assert_eq!(rounded_percent(12.345_6), 12.35);
     }
 }

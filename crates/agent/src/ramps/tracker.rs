@@ -135,11 +135,10 @@ impl Tracker {
         let (conf, interval) = (self.conf, self.conf.interval());
         let mut progress = match self.servers.get(&address) {
             Some(ServerState::Ramping(progress)) => *progress,
-            _ => Progress { step: conf.first_step_with(full, in_vpp), next: now + interval },
+            _ => Progress { step: 1, next: now + interval },
         };
         progress.advance(now, conf, full, in_vpp);
-        // Never down: VPP may have more than the weight of the step.
-        let weight = conf.weight_at(full, progress.step).max(Weight::clamped(in_vpp));
+        let weight = conf.weight_at(full, progress.step);
         if weight >= full {
             return (ServerState::Full, None);
         }
@@ -150,7 +149,8 @@ impl Tracker {
 }
 
 impl Progress {
-    /// Takes the next step if it is time and VPP has the weight of the present one.
+    /// Takes the next step if it is time and VPP has the weight of the present one. Never down: a higher weight in VPP has
+    /// its step at once.
     fn advance(&mut self, now: Instant, conf: RampUp, full: Weight, in_vpp: u8) {
         let interval = conf.interval();
         let step_in_vpp = conf.first_step_with(full, in_vpp);

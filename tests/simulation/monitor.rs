@@ -255,8 +255,13 @@ impl Monitor {
                     Want::Kept | Want::Unknown => true,
                     Want::Absent => false,
                 };
-                let mut recent = self.recent(window).map(|version| oracle::want(version, key, *address));
-                if recent.any(is_wanted) { Ok(()) } else { Err("server added with a weight that no input wants") }
+                let is_step = |version| oracle::is_step(version, key, *address, *weight);
+                let mut recent = self.recent(window);
+                if recent.any(|version| is_wanted(oracle::want(version, key, *address)) || is_step(version)) {
+                    Ok(())
+                } else {
+                    Err("server added with a weight that no input wants")
+                }
             }
             Request::SetWeight { address, weight, .. } => {
                 let is_wanted = |want: Want| match want {
@@ -265,8 +270,13 @@ impl Monitor {
                     // A server whose removal is held.
                     Want::Unknown | Want::Absent => true,
                 };
-                let mut recent = self.recent(window).map(|version| oracle::want(version, key, *address));
-                if recent.any(is_wanted) { Ok(()) } else { Err("weight that no input wants") }
+                let is_step = |version| oracle::is_step(version, key, *address, *weight);
+                let mut recent = self.recent(window);
+                if recent.any(|version| is_wanted(oracle::want(version, key, *address)) || is_step(version)) {
+                    Ok(())
+                } else {
+                    Err("weight that no input wants")
+                }
             }
         }
     }

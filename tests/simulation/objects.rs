@@ -47,9 +47,9 @@ impl Objects {
             Some(_) if rng.u8(0..4) == 0 => *frontend = None,
             Some(spec) => {
                 let other = any_frontend(rng, number);
-                let field = *rng
-                    .choice(&["pools", "pools", "pools", "sessionAffinity", "tableLength", "onBackendDown", "encap"])
-                    .expect("there are fields");
+                let fields =
+                    ["pools", "pools", "pools", "sessionAffinity", "tableLength", "onBackendDown", "encap", "rampUp"];
+                let field = *rng.choice(&fields).expect("there are fields");
                 spec[field] = other[field].clone();
             }
             None => *frontend = Some(any_frontend(rng, number)),
@@ -158,11 +158,13 @@ fn any_frontend(rng: &mut Rng, number: usize) -> Value {
     // VIPs of one address share the type of encapsulation.
     let encap =
         if number < 2 || rng.bool() { json!({"type": "GRE"}) } else { json!({"type": "L3DSR", "l3dsr": {"dscp": 7}}) };
+    let ramp_up = if rng.bool() { json!({"duration": "10s", "steps": rng.u8(2..=8)}) } else { Value::Null };
     json!({
         "address": key.address, "protocol": "TCP", "port": key.service.port(), "encap": encap,
         "sessionAffinity": if rng.u8(0..4) == 0 { "ClientIP" } else { "None" },
         "onBackendDown": if rng.u8(0..4) == 0 { "Keep" } else { "Flush" },
         "tableLength": if rng.u8(0..4) == 0 { 512 } else { 256 },
+        "rampUp": ramp_up,
         "pools": pools,
     })
 }

@@ -4,8 +4,8 @@ use std::{net::IpAddr, sync::Arc};
 
 use maglev_model::{
     actual::{ActualEncap, VppVip},
-    config::{Frontend, MemberTarget, Standing},
-    vip::VipKey,
+    config::{Frontend, MemberTarget, RampUp, Standing},
+    vip::{VipKey, Weight},
     weights::{BackendCondition, DesiredWeight, effective_weights},
 };
 use maglev_vpp_simulator::{Snapshot, VipSettings};
@@ -78,6 +78,18 @@ pub fn want(version: &Version, vip: VipKey, address: IpAddr) -> Want {
         Some(DesiredWeight::Set(weight)) => Want::Weight(weight.get()),
         Some(DesiredWeight::Presence(_)) => Want::Unknown,
     }
+}
+
+/// True if `weight` is a step of the ramp of a server, and not all traffic goes to this server. The weights in VPP do not
+/// count: the agent may know earlier ones.
+pub fn is_step(version: &Version, vip: VipKey, address: IpAddr, weight: u8) -> bool {
+    let Want::Weight(full) = want(version, vip, address) else { return false };
+    let (Some(frontend), Some(full)) = (frontend(version, vip), Weight::new(full)) else { return false };
+    let steps = |ramp_up: RampUp| (1..=ramp_up.steps).map(move |step| ramp_up.weight_at(full, step).get());
+    let is_share = weight > 0 && frontend.ramp_up.is_some_and(|ramp_up| steps(ramp_up).any(|step| step == weight));
+    let others = conditions(version, vip).map(|(other, _)| other).filter(|other| *other != address);
+    let may_serve = |other| !matches!(want(version, vip, other), Want::Weight(0) | Want::Absent);
+    is_share && others.into_iter().any(may_serve)
 }
 
 /// The addresses and conditions of the members of `vip`.

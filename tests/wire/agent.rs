@@ -17,6 +17,7 @@ mod metrics;
 mod mirror;
 mod moved_buckets;
 mod nat;
+mod ramp;
 mod shared_backend;
 mod state_file;
 mod unchanged_state;

@@ -139,6 +139,7 @@ impl Agent {
                 }
                 let due = self.state.holds_due(now);
                 self.sessions.enqueue(due);
+                self.sessions.enqueue(self.state.ramps.take_due(now));
                 self.update_drains(now);
                 let worked = self.work(now);
                 self.state.publish_holds(now);
@@ -180,7 +181,8 @@ impl Agent {
         let warm = self.state.warmup.next(now, &self.state.sync_conf());
         let (removals, session) = (self.state.mass_removals.next_timer(), self.sessions.next_timer());
         let (changes, drains) = (self.state.disruption.next_timer(), self.drains.next_timer());
-        for at in [self.config_due, warm, removals, changes, session, drains, self.next_save()].into_iter().flatten() {
+        let (ramps, save) = (self.state.ramps.next_timer(), self.next_save());
+        for at in [self.config_due, warm, removals, changes, session, drains, ramps, save].into_iter().flatten() {
             timer = timer.min(at);
         }
         tokio::select! {

@@ -24,6 +24,7 @@ mod metrics;
 mod options;
 mod owned_vips;
 mod plan_job;
+mod ramps;
 mod recreates;
 mod reports;
 mod session_manager;

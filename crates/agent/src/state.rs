@@ -25,6 +25,7 @@ use super::{
     mass_removal_guard::MassRemovalGuard,
     metrics::Metrics,
     owned_vips::{OwnedVips, OwnedVipsError},
+    ramps::Ramps,
     recreates::Recreates,
     reports::Reports,
     stats::Publication,
@@ -57,6 +58,7 @@ pub struct AgentState {
     pub warmup: Warmup,
     pub mass_removals: MassRemovalGuard,
     pub disruption: DisruptionGuard,
+    pub ramps: Ramps,
     pub held_servers: HeldServers,
     pub recreates: Recreates,
     /// The latest dump of VPP, for other tasks; `None` without a session.
@@ -89,6 +91,7 @@ impl AgentState {
         Self {
             flow_accounting: FlowAccounting::new(options.accounting, events.clone(), metrics.clone(), stats_rx),
             reports: Reports::new(events.clone()),
+            ramps: Ramps::new(events.clone(), options.clock),
             events,
             inputs: Inputs::default(),
             flushes: Flushes::default(),
@@ -135,6 +138,7 @@ impl AgentState {
             }
             self.flushes.forget(*vip);
             self.disruption.forget(*vip);
+            self.ramps.forget(*vip);
         }
     }
 

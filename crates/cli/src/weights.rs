@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::output::Time;
 use maglev_fleet::NodeState;
 use maglev_model::{
     Name,
     actual::VppVip,
     config::{Frontend, Member, MemberTarget, Standing},
     health::BackendState,
+    ramp::Ramp,
     weights::{BackendCondition, DesiredWeight, EffectiveWeights},
 };
 
@@ -29,6 +34,32 @@ pub struct MemberWeight {
     pub(crate) buckets: Option<u32>,
     /// Reason for the effective weight.
     pub(crate) reason: String,
+    /// The ramp that limits the effective weight.
+    pub(crate) ramp: Option<RampProgress>,
+}
+
+/// The progress of a ramp.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RampProgress {
+    step: u8,
+    steps: u8,
+    full_at: Time,
+    #[serde(skip)]
+    ramp: Ramp,
+}
+
+impl RampProgress {
+    /// `ramping, 4 of 10, full in 40 s`.
+    pub fn text(&self, now: Timestamp) -> String {
+        self.ramp.text(now)
+    }
+}
+
+impl From<Ramp> for RampProgress {
+    fn from(ramp: Ramp) -> Self {
+        Self { step: ramp.step, steps: ramp.steps, full_at: Time(ramp.full_at), ramp }
+    }
 }
 
 /// All members of all pools of the Frontend `name`, in order; empty if the node does not have the Frontend.
@@ -66,7 +97,22 @@ fn member_weight(
         in_vpp,
         buckets: address.and_then(|address| dump?.ases.get(&address)).map(|server| server.buckets),
         reason: reason(node, frontend, effective, index, member, desired.map(|desired| desired.weight)),
+        ramp: ramp(node, frontend, effective, index, member),
     }
+}
+
+/// The ramp of a member that is up in the active pool.
+fn ramp(
+    node: &NodeState,
+    frontend: &Frontend,
+    effective: &EffectiveWeights,
+    index: usize,
+    member: &Member,
+) -> Option<RampProgress> {
+    let address = member.target.address().filter(|_| effective.active_pool == Some(index))?;
+    let is_up = effective.ases.get(&address)?.condition == BackendCondition::Up;
+    let ramp = node.view.ramps.get(&frontend.name)?.get(&address).filter(|_| is_up)?;
+    Some((*ramp).into())
 }
 
 fn reason(
@@ -114,5 +160,52 @@ fn up_reason(frontend: &Frontend, effective: &EffectiveWeights, index: usize, me
         Some(active) if active == index => format!("up, and pool {} is active", pool(index)),
         Some(active) => format!("up, but on standby: pool {} is active", pool(active)),
         None => "up, but no pool has a backend with a weight".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        backend::why::Explanation,
+        flags::Output,
+        frontend::why::{FrontendExplanation, PolicyAnswer},
+        output::{Printable, render},
+        what_if::tests::node,
+    };
+    use maglev_model::{change::Change, view::Fold as _, vip::Weight};
+    use maglev_testkit::objects::name;
+
+    fn text(value: &impl Printable) -> String {
+        let text = render(value, Output::Table, Timestamp::UNIX_EPOCH).unwrap();
+        anstream::adapter::strip_str(&text).to_string()
+    }
+
+    #[test]
+    fn ramp_is_explained_with_its_step_and_time() {
+        let mut node = node("node-a", [10, 10, 4]);
+        let full_at = Timestamp::from_second(40).unwrap();
+        let ramp = Ramp { weight: Weight::clamped(4), step: 4, steps: 10, full_at };
+        let ramps = Change::Ramps(name("shop/web"), Arc::new([([192, 0, 2, 3].into(), ramp)].into()));
+        node.view.apply(&ramps, Timestamp::UNIX_EPOCH);
+        let effective: Vec<u8> =
+            member_weights(&node, &name("shop/web")).iter().map(|member| member.effective).collect();
+        assert_eq!(effective, [10, 10, 4]);
+
+        let why = |backend| Explanation::new(&name(backend), vec![node.clone()], &BTreeMap::new(), None).unwrap();
+        let page = text(&why("shop/web-3"));
+        assert!(page.contains("up, and pool primary is active; ramping, 4 of 10, full in 40 s"), "{page}");
+        assert!(!text(&why("shop/web-2")).contains("ramping"));
+        let policies = PolicyAnswer::Unknown { because: "not read".into() };
+        let why = FrontendExplanation::new(&name("shop/web"), vec![node.clone()], policies).unwrap();
+        assert!(text(&why).contains("  shop/web-3: ramping, 4 of 10, full in 40 s"), "{}", text(&why));
+        let json = render(&why, Output::Json, Timestamp::UNIX_EPOCH).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let ramps = serde_json::json!([{
+            "backend": "shop/web-3", "step": 4, "steps": 10, "fullAt": "1970-01-01T00:00:40.000Z",
+        }]);
+        assert_eq!(json["perNode"][0]["ramps"], ramps, "{json}");
     }
 }

@@ -374,7 +374,7 @@ impl Fold for Digest {
             Change::Config(delta) => {
                 delta.problems.iter().for_each(|(object, list)| self.set_node_problems(object, &list.problems));
             }
-            Change::VppConf(_) | Change::Foreign(_) | Change::SyncFailed(_) => {}
+            Change::Ramps(..) | Change::VppConf(_) | Change::Foreign(_) | Change::SyncFailed(_) => {}
         }
     }
 }

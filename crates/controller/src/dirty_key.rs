@@ -37,7 +37,9 @@ impl DirtyKey {
                 }));
                 return;
             }
-            Change::Synced(_) | Change::VppConf(_) | Change::Foreign(_) | Change::SyncFailed(_) => return,
+            Change::Ramps(..) | Change::Synced(_) | Change::VppConf(_) | Change::Foreign(_) | Change::SyncFailed(_) => {
+                return;
+            }
         };
         dirty.insert(key);
     }

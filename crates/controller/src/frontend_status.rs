@@ -147,9 +147,10 @@ fn set_available(inputs: &FrontendInputs<'_>, conditions: &mut Conditions<'_>) {
     }
 }
 
-/// The problem that unequal weights have no effect on nodes whose VPP does not support weights.
+/// The problem that unequal weights and ramps have no effect on nodes whose VPP does not support weights.
 fn weights_unsupported(inputs: &FrontendInputs<'_>) -> Option<Problem> {
-    if !inputs.resolved?.frontend.has_unequal_weights() {
+    let frontend = &inputs.resolved?.frontend;
+    if !frontend.needs_weights() {
         return None;
     }
     let is_weightless =
@@ -158,13 +159,16 @@ fn weights_unsupported(inputs: &FrontendInputs<'_>) -> Option<Problem> {
     if nodes.is_empty() {
         return None;
     }
+    let (field, wish, effect) = match frontend.has_unequal_weights() {
+        true => ("spec.pools", "has backends with different weights", "get equal shares of the traffic"),
+        false => ("spec.rampUp", "is set", "get their whole share at once"),
+    };
     let message = format!(
-        "Frontend {}: spec.pools has backends with different weights, but VPP on {} does not support weights: the \
-         backends get equal shares of the traffic there",
+        "Frontend {}: {field} {wish}, but VPP on {} does not support weights: the backends {effect} there",
         inputs.name,
         list_names(nodes.into_iter())
     );
-    Some(Problem::new(Reason::WeightsUnsupported, "spec.pools", message))
+    Some(Problem::new(Reason::WeightsUnsupported, field, message))
 }
 
 /// Sets the numbers of Backends that are up and of all Backends.

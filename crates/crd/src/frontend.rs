@@ -14,6 +14,7 @@ use super::{
     disruption::Disruption,
     number::{Dscp, Port, TableLength, Weight},
     path_probe::PathProbe,
+    ramp_up::RampUp,
     text,
 };
 use maglev_model as model;
@@ -168,6 +169,15 @@ pub struct FrontendSpec {
     /// effect at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disruption: Option<Disruption>,
+
+    /// Ramp of backends: one that comes up, or is added, while other backends serve gets its weight in steps.
+    /// If absent, it gets its weight at once.
+    ///
+    /// Not ramped are a backend without others that serve, all backends when another pool takes the traffic,
+    /// and a changed weight of a backend that serves. A backend that goes down loses its weight at once. VPP
+    /// releases up to 26.06 have no weights, and therefore no ramps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramp_up: Option<RampUp>,
 
     /// Pools of backends in order of priority: 1 to 8. The first pool with a backend that is up and
     /// has a weight above 0 takes all traffic; the other pools stand by.

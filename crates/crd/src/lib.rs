@@ -31,6 +31,7 @@ mod maglev_node;
 mod network;
 mod number;
 mod path_probe;
+mod ramp_up;
 mod reference;
 mod schema;
 mod status_range;
@@ -66,6 +67,7 @@ pub use maglev_node::{
 pub use network::Network;
 pub use number::{Count, Dscp, Int, Port, PowerOfTwo, TableLength, Weight};
 pub use path_probe::{PacketSize, PathInterval, PathProbe, PathProbeMode};
+pub use ramp_up::RampUp;
 pub use reference::{CaCertificateKind, CaCertificateRef, LocalRef};
 pub use schema::yaml;
 pub use status_range::StatusRange;

@@ -22,6 +22,8 @@ pub type Weight = Int<0, 100>;
 pub type Count = Int<1, 100>;
 /// A share in percent: 1 to 100.
 pub type Percent = Int<1, 100>;
+/// A number of steps of a ramp: 2 to 20.
+pub type RampSteps = Int<2, 20>;
 /// A DSCP code point: 0 to 63.
 pub type Dscp = Int<0, 63>;
 

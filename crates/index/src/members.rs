@@ -12,7 +12,7 @@ use super::{
 };
 use maglev_model::{
     Name,
-    config::{DisruptionBudget, Member, MemberTarget, OnBackendDown, Pool},
+    config::{DisruptionBudget, Member, MemberTarget, OnBackendDown, Pool, RampUp},
     path::PathProbe,
     problem::{Problem, Reason},
     vip::{Encap, Family, TableLength, Weight},
@@ -37,6 +37,7 @@ pub struct FrontendSettings {
     pub table_length: TableLength,
     pub path_probe: Option<PathProbe>,
     pub disruption: Option<DisruptionBudget>,
+    pub ramp_up: Option<RampUp>,
 }
 
 impl FrontendSettings {

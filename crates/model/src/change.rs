@@ -19,6 +19,7 @@ use super::{
     name::Name,
     path::{PathHealth, PathKey},
     problem::Problem,
+    ramp::Ramps,
     vip::Family,
     weights::ActivePool,
 };
@@ -40,9 +41,11 @@ pub enum Change {
     Frontend(Name, FrontendState, Option<ProbeCode>),
     /// The active pool of a Frontend on this node.
     ActivePool(Name, ActivePool),
+    /// The ramps of a Frontend's application servers in progress; empty if there are none.
+    Ramps(Name, Ramps),
     /// The progress of programming a Frontend.
     Report(Name, Report),
-    /// The agent no longer tracks a Frontend: its state, report and active pool are dropped.
+    /// The agent no longer tracks a Frontend: its state, report, active pool and ramps are dropped.
     Forget(Name),
     /// A session with VPP was opened.
     VppConnected(Arc<VppInfo>),

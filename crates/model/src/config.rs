@@ -5,6 +5,7 @@ mod certificate;
 mod disruption;
 mod health_check;
 mod node;
+mod ramp_up;
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
@@ -15,6 +16,7 @@ pub use self::{
     disruption::DisruptionBudget,
     health_check::{HeaderValue, HealthCheck, Http, HttpMethod, Probe, StatusRange, Tls},
     node::{ForeignVips, NodeConfig, ProbeConf, SyncConf, VppConf},
+    ramp_up::RampUp,
 };
 use super::{
     drain::DrainConf,
@@ -146,6 +148,8 @@ pub struct Frontend {
     pub path_probe: Option<PathProbe>,
     /// The limit on the buckets that changes of the configuration move; `None` for no limit.
     pub disruption: Option<DisruptionBudget>,
+    /// The ramp of backends that come up; `None` if they get their weight at once.
+    pub ramp_up: Option<RampUp>,
 }
 
 impl Frontend {
@@ -156,6 +160,11 @@ impl Frontend {
             let mut shares = pool.members.iter().map(|member| member.weight).filter(|weight| *weight > Weight::ZERO);
             shares.next().is_some_and(|first| shares.any(|other| other != first))
         })
+    }
+
+    /// True if the Frontend needs a VPP with weights: for unequal weights, or for ramps.
+    pub fn needs_weights(&self) -> bool {
+        self.has_unequal_weights() || self.ramp_up.is_some()
     }
 
     /// True if a backend gets its weight only while its path works.

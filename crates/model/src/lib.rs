@@ -28,6 +28,7 @@ pub mod preview;
 pub mod printable;
 pub mod probe_mode;
 pub mod problem;
+pub mod ramp;
 pub mod table;
 pub mod table_change;
 pub mod table_fingerprint;

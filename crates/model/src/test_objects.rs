@@ -53,6 +53,7 @@ pub fn frontend(name_text: &str, address: impl Into<IpAddr>, pools: Vec<Pool>) -
         table_length: TableLength::new(8192).expect("a power of two"),
         path_probe: None,
         disruption: None,
+        ramp_up: None,
     })
 }
 

@@ -20,6 +20,7 @@ use super::{
     health::{BackendHealth, BackendState, HealthSnapshot, ProbeCode},
     name::Name,
     path::{PathHealth, PathKey},
+    ramp::Ramps,
     vip::Family,
     weights::{ActivePool, EffectiveWeights, effective_weights},
 };
@@ -48,6 +49,8 @@ pub struct View {
     /// The Frontends' active pools as reported; no entry before the first report, and none from an agent of an older
     /// release.
     pub active_pools: OrdMap<Name, ActivePool>,
+    /// The Frontends' ramps in progress; no entry for Frontends without any.
+    pub ramps: OrdMap<Name, Ramps>,
     /// The progress of programming each Frontend.
     pub reports: OrdMap<Name, Report>,
     /// The state of VPP; `None` while the agent is not connected to VPP.
@@ -111,13 +114,17 @@ impl View {
         vip.servers.get(&address).copied().or(vpp.weightless.then_some(0))
     }
 
-    /// The effective weights of `frontend`. See [`effective_weights`].
+    /// The effective weights of `frontend`, those of servers that ramp at their present step. See [`effective_weights`].
     pub fn effective_weights(&self, frontend: &Frontend) -> EffectiveWeights {
         if matches!(frontend.standing, Standing::Withdrawn(_)) {
             return EffectiveWeights::default();
         }
         let vip = VppVip::from(frontend.vip);
-        effective_weights(frontend, &self.health, |address| self.weight_in_vpp(&vip, address))
+        let mut weights = effective_weights(frontend, &self.health, |address| self.weight_in_vpp(&vip, address));
+        if let Some(ramps) = self.ramps.get(&frontend.name) {
+            weights.limit_to(ramps);
+        }
+        weights
     }
 
     /// The application servers in VPP that no pool of `frontend` names, with their weights: VPP keeps them while their
@@ -233,12 +240,16 @@ impl Fold for View {
             Change::ActivePool(name, pool) => {
                 self.active_pools.insert(name.clone(), *pool);
             }
+            Change::Ramps(name, ramps) => {
+                set(&mut self.ramps, name, (!ramps.is_empty()).then(|| Arc::clone(ramps)));
+            }
             Change::Report(name, report) => {
                 self.reports.insert(name.clone(), report.clone());
             }
             Change::Forget(name) => {
                 self.states.remove(name);
                 self.active_pools.remove(name);
+                self.ramps.remove(name);
                 self.reports.remove(name);
             }
             Change::VppConnected(info) => self.vpp = Some(VppView::new(Arc::clone(info), at)),

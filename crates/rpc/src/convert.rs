@@ -15,6 +15,7 @@ mod node;
 mod objects;
 mod path;
 mod probe;
+mod ramp;
 mod scalar;
 mod state;
 mod vpp;

@@ -25,7 +25,8 @@ use maglev_model::{
     name::Name,
     path::{PathHealth, PathKey, PathState},
     problem::{Problem, Reason},
-    vip::Family,
+    ramp::{Ramp, Ramps},
+    vip::{Family, Weight},
     weights::ActivePool,
 };
 
@@ -89,7 +90,7 @@ impl ChangeGenerator {
     }
 
     pub fn change(&mut self) -> Change {
-        match self.rng.u8(..29) {
+        match self.rng.u8(..30) {
             0..6 => Change::Config(Arc::new(self.delta())),
             6..8 => Change::Health(self.name(), self.some(Self::health)),
             8 => Change::Suspect(if self.rng.bool() { Family::V4 } else { Family::V6 }, self.rng.bool()),
@@ -115,6 +116,7 @@ impl ChangeGenerator {
                 Change::Path(PathKey { frontend: self.name(), backend: self.name() }, self.some(Self::path_health))
             }
             26..28 => Change::Drain(self.name(), self.some(Self::drain)),
+            28 => Change::Ramps(self.name(), self.ramps()),
             _ if self.rng.bool() => Change::Synced(self.rng.u32(..9)),
             _ => Change::SyncFailed(self.text()),
         }
@@ -246,6 +248,16 @@ impl ChangeGenerator {
                 sticky_tables_resized: self.rng.bool(),
             },
         }
+    }
+
+    fn ramps(&mut self) -> Ramps {
+        let ramp = |generator: &mut Self| Ramp {
+            weight: Weight::clamped(generator.rng.u8(..)),
+            step: generator.rng.u8(..),
+            steps: generator.rng.u8(..),
+            full_at: generator.time(),
+        };
+        Arc::new((0..self.rng.u8(..3)).map(|_| (self.address(), ramp(self))).collect())
     }
 
     fn report(&mut self) -> Report {

@@ -80,6 +80,7 @@ pub fn frontend(text: &str, vip: VipKey, pools: Vec<Pool>) -> Frontend {
         table_length: TableLength::new(1024).expect("1024 is a power of two"),
         path_probe: None,
         disruption: None,
+        ramp_up: None,
     }
 }
 

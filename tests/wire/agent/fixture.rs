@@ -17,6 +17,7 @@ use maglev_model::{
     config::{Backend, Config, Frontend, MemberTarget, NodeConfig},
     event::{Event, Events},
     health::{BackendHealth, BackendState, HealthSnapshot},
+    ramp::Ramps,
     vip::VipKey,
     weights::ActivePool,
 };
@@ -317,6 +318,15 @@ impl Node {
             _ => None,
         };
         self.events.changes().into_iter().filter_map(active_pool).collect()
+    }
+
+    /// All ramps of a Frontend reported so far, in order.
+    pub fn ramps(&self, text: &str) -> Vec<Ramps> {
+        let ramps = |change| match change {
+            Change::Ramps(frontend, ramps) if frontend == name(text) => Some(ramps),
+            _ => None,
+        };
+        self.events.changes().into_iter().filter_map(ramps).collect()
     }
 
     /// The log lines of changes in VPP, in order.

@@ -19,7 +19,10 @@ pub fn from_vpp(wanted: &Frontend, vip: &ActualVip, situation: Situation<'_>) ->
         // Without weights, an absent server has weight 0; without an address, a server cannot be found.
         let Some(address) = address.filter(|_| !weightless) else { return Some(member.clone()) };
         let in_vpp = vip.ases.get(&address)?;
-        let weight = if in_vpp.weight > 0 { Weight::clamped(in_vpp.weight) } else { member.weight };
+        let weight = Weight::clamped(in_vpp.weight);
+        // Weight 0 follows health, and a lower weight can be a step of a ramp.
+        let is_step = wanted.ramp_up.is_some() && weight < member.weight;
+        let weight = if weight == Weight::ZERO || is_step { member.weight } else { weight };
         Some(Member { weight, ..member.clone() })
     };
     let pool = |pool: &Pool| Pool { members: pool.members.iter().filter_map(member).collect(), ..pool.clone() };

@@ -19,7 +19,8 @@ impl AgentState {
         views.map(in_force).collect()
     }
 
-    /// Decides which changes of the Frontends of `address` take effect, and returns the Frontends that VPP is to follow.
+    /// Decides which changes of the Frontends of `address` take effect, and returns the Frontends that VPP is to follow,
+    /// with the weights of their ramps.
     pub fn decide_changes(&mut self, now: Instant, address: IpAddr, actual: &Actual) -> Vec<VipView> {
         let hold_for = self.sync_conf().mass_removal_hold;
         let (config, health) = (self.inputs.config(), self.inputs.health());
@@ -31,6 +32,8 @@ impl AgentState {
             }
             view.held_at(in_force, health, Some(actual))
         };
-        self.inputs.views(address, Some(actual)).into_iter().map(decide).collect()
+        let mut views: Vec<VipView> = self.inputs.views(address, Some(actual)).into_iter().map(decide).collect();
+        views.iter_mut().for_each(|view| self.ramps.limit(now, view, actual));
+        views
     }
 }

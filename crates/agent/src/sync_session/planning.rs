@@ -170,7 +170,7 @@ impl SyncSession {
                     state.reports.set_pending(frontend);
                     continue;
                 }
-                _ if cached.actual.weightless && frontend.has_unequal_weights() => {
+                _ if cached.actual.weightless && frontend.needs_weights() => {
                     (ProgramResult::Programmed, Reason::WeightsUnsupported.as_str())
                 }
                 _ => (ProgramResult::Programmed, ""),

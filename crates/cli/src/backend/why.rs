@@ -15,6 +15,7 @@ use crate::{
     output::{Cell, Page, Printable, Table, Time, age},
     path::Path,
     style::Style,
+    weights::RampProgress,
 };
 use maglev_fleet::NodeState;
 use maglev_kube::LastWriter;
@@ -86,6 +87,8 @@ struct PoolWeight {
     #[serde(skip_serializing_if = "Option::is_none")]
     in_vpp: Option<u8>,
     because: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ramp: Option<RampProgress>,
 }
 
 impl Explanation {
@@ -122,6 +125,7 @@ impl PerNode {
             effective: member.effective,
             in_vpp: member.in_vpp,
             because: member.reason,
+            ramp: member.ramp,
         });
         Self {
             node: Arc::clone(&node.node),
@@ -187,7 +191,7 @@ impl Printable for Explanation {
             if let Some(since) = node.since {
                 page.line(format_args!("  in this state since {} ({:.0})", age(since.0, now), since.0));
             }
-            page.table(&node.table(), "  in no pool");
+            page.table(&node.table(now), "  in no pool");
             for path in &node.paths {
                 page.styled(path.style(), format_args!("  path of {}: {}", path.name, path.text(now)));
             }
@@ -198,7 +202,7 @@ impl Printable for Explanation {
 }
 
 impl PerNode {
-    fn table(&self) -> Table {
+    fn table(&self, now: Timestamp) -> Table {
         let mut table = Table::new(["  FRONTEND", "POOL", "WEIGHT", "EFFECTIVE", "IN-VPP", "BECAUSE"]);
         for pool in &self.pools {
             let effective = if pool.effective > 0 { Style::Good } else { Style::Warn };
@@ -208,10 +212,17 @@ impl PerNode {
                 pool.weight.to_string().into(),
                 Cell::styled(pool.effective.to_string(), effective),
                 pool.in_vpp.map_or_else(Cell::none, |weight| weight.to_string().into()),
-                pool.because.clone().into(),
+                pool.because(now).into(),
             ]);
         }
         table
+    }
+}
+
+impl PoolWeight {
+    fn because(&self, now: Timestamp) -> String {
+        let ramp = self.ramp.map(|ramp| format!("; {}", ramp.text(now)));
+        format!("{}{}", self.because, ramp.unwrap_or_default())
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     path::Path,
     policy::explain::effect_text,
     style::Style,
+    weights::{MemberWeight, RampProgress, member_weights},
 };
 use maglev_fleet::NodeState;
 use maglev_model::{
@@ -58,6 +59,16 @@ struct PerNode {
     because: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     paths: Vec<Path>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ramps: Vec<BackendRamp>,
+}
+
+/// The ramp of a backend.
+#[derive(Serialize)]
+struct BackendRamp {
+    backend: String,
+    #[serde(flatten)]
+    progress: RampProgress,
 }
 
 impl FrontendExplanation {
@@ -101,8 +112,15 @@ impl PerNode {
                 .map(|problem| problem.message.clone())
                 .collect(),
             paths: view.frontend_paths(&frontend.name).map(|(key, health)| Path::new(&key.backend, health)).collect(),
+            ramps: ramps(node, frontend),
         }
     }
+}
+
+fn ramps(node: &NodeState, frontend: &Frontend) -> Vec<BackendRamp> {
+    let members = member_weights(node, &frontend.name).into_iter();
+    let ramp = |member: MemberWeight| Some(BackendRamp { backend: member.backend.to_string(), progress: member.ramp? });
+    members.filter_map(ramp).collect()
 }
 
 impl PolicyAnswer {
@@ -140,6 +158,9 @@ impl Printable for FrontendExplanation {
             page.line(format_args!("  {in_vpp}; {programmed}"));
             for reason in &node.because {
                 page.styled(Style::Warn, format_args!("  {reason}"));
+            }
+            for ramp in &node.ramps {
+                page.line(format_args!("  {}: {}", ramp.backend, ramp.progress.text(now)));
             }
             for path in &node.paths {
                 page.styled(path.style(), format_args!("  path to {}: {}", path.name, path.text(now)));

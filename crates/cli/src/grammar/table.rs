@@ -100,7 +100,7 @@ static WHY: &[GrammarEntry] = &[
     )
     .more(
         "The AddressPolicies that allow the Frontend, or what they say instead; for each node, the reasons for which the VIP \
-         is held or withdrawn, and whether VPP has it.",
+         is held or withdrawn, whether VPP has it, and the ramps in progress.",
     )
     .example("maglevc why frontend shop/web"),
 ];
@@ -127,7 +127,8 @@ const WHY_BACKEND: GrammarEntry = word(
 )
 .more(
     "For each node: the last probe and its code, the counter that is compared with rise and fall, the admin state, and in \
-     each pool the configured and the effective weight with the reason. Also the last writer of the object.",
+     each pool the configured and the effective weight with the reason, and the step of a ramp. Also the last writer of the \
+     object.",
 )
 .example("maglevc why backend shop/web-1");
 

@@ -9,6 +9,7 @@ mod policies;
 mod properties;
 mod scene;
 mod table_differences;
+mod weightless_vpp;
 
 use serde_json::json;
 

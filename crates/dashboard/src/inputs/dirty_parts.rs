@@ -82,6 +82,7 @@ impl DirtyParts {
             self.frontends.insert(name.clone());
             self.states.insert(name);
         }
+        self.frontends.extend(changed(&old.ramps, &new.ramps));
         for name in changed(&old.reports, &new.reports) {
             // A held Frontend is listed among the problems.
             self.problems.insert((Kind::Frontend, name.clone()));

@@ -65,5 +65,6 @@ pub fn frontend(entry: &Entry, vip: VipKey, standing: Standing) -> Frontend {
         table_length: settings.map_or(TableLength::DEFAULT, |settings| settings.table_length),
         path_probe: settings.and_then(|settings| settings.path_probe),
         disruption: settings.and_then(|settings| settings.disruption),
+        ramp_up: settings.and_then(|settings| settings.ramp_up),
     }
 }

@@ -11,11 +11,11 @@ use crate::{
 };
 use maglev_crd::{
     Address, Disruption, Encap, EncapType as Type, FrontendSpec, OnBackendDown, PathProbe, PathProbeMode, Pool, Port,
-    Protocol, SessionAffinity, TableLength,
+    Protocol, RampUp, SessionAffinity, TableLength,
 };
 use maglev_model::{
     Name,
-    config::{DisruptionBudget, Kind},
+    config::{self, DisruptionBudget, Kind},
     path,
     problem::{Problem, Reason},
     vip::{Service, Weight},
@@ -70,11 +70,16 @@ fn settings(name: &Name, spec: &FrontendSpec) -> Result<FrontendSettings, Invali
         table_length,
         path_probe: path_probe(spec)?,
         disruption: spec.disruption.map(disruption),
+        ramp_up: spec.ramp_up.map(ramp_up),
     })
 }
 
 fn disruption(spec: Disruption) -> DisruptionBudget {
     DisruptionBudget { max_moved_percent: spec.max_moved_percent.into(), window: spec.window.get() }
+}
+
+fn ramp_up(spec: RampUp) -> config::RampUp {
+    config::RampUp { duration: spec.duration.get(), steps: spec.steps.into() }
 }
 
 /// The path can be probed where a SYN in a tunnel is answered: with a TCP port and GRE.
@@ -127,7 +132,7 @@ fn raw(name: &Name, undecoded: &Unreadable) -> FrontendRead {
     let spec = &undecoded.spec;
     let address = raw_address(spec);
     let service = raw_service(spec).filter(|_| spec.is_object());
-    let fields: [(_, super::FieldDecoder); 10] = [
+    let fields: [(_, super::FieldDecoder); 11] = [
         ("address", decodes_as::<Address>),
         ("protocol", decodes_as::<Protocol>),
         ("port", decodes_as::<Port>),
@@ -137,6 +142,7 @@ fn raw(name: &Name, undecoded: &Unreadable) -> FrontendRead {
         ("tableLength", decodes_as::<TableLength>),
         ("pathProbe", decodes_as::<PathProbe>),
         ("disruption", decodes_as::<Disruption>),
+        ("rampUp", decodes_as::<RampUp>),
         ("pools", decodes_as::<Vec<Pool>>),
     ];
     let outcome = if address.is_some() && service.is_some() {

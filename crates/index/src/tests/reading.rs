@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::fixture::{IndexFixture, at, check, frontend, name, vip, with, without};
 use maglev_model::{
-    config::{Check, DisruptionBudget, HttpMethod, Kind, Probe, StatusRange},
+    config::{Check, DisruptionBudget, HttpMethod, Kind, Probe, RampUp, StatusRange},
     path::PathProbe,
     problem::Reason,
     vip::Encap,
@@ -212,4 +212,19 @@ fn disruption_budget_is_read_with_its_default() {
     assert_eq!(read(None), None, "no limit by default");
     assert_eq!(read(Some(json!({"maxMovedPercent": 25}))), budget(25, 60));
     assert_eq!(read(Some(json!({"maxMovedPercent": 100, "window": "1h"}))), budget(100, 3600));
+}
+
+#[test]
+fn ramp_is_read_and_absent_by_default() {
+    let read = |ramp_up: Option<Value>| {
+        let good = vip("203.0.113.1", 80, &["a"]);
+        let spec = match ramp_up {
+            Some(ramp_up) => with(good, "rampUp", ramp_up),
+            None => good,
+        };
+        IndexFixture::new(vec![at("shop/a", "10.0.0.1"), frontend("shop/web", 1, &spec)]).frontend("shop/web").ramp_up
+    };
+    assert_eq!(read(None), None);
+    let ramp_up = RampUp { duration: Duration::from_secs(90), steps: 20 };
+    assert_eq!(read(Some(json!({"duration": "1m30s", "steps": 20}))), Some(ramp_up));
 }

@@ -7,6 +7,7 @@ use crate::{
     health::{BackendHealth, BackendState},
     path::PathState,
     problem::{Problem, Reason},
+    ramp::{Ramp, Ramps},
     test_objects::{self, backend, name, pool},
     vip::{Encap, Service, TableLength, Weight},
 };
@@ -186,4 +187,27 @@ fn fingerprint_covers_every_property_except_revision() {
     assert_eq!(Fingerprint::new(&others[0]).agrees(&Fingerprint::new(&web)), Some(false));
     let later = Fingerprint { version: Fingerprint::VERSION + 1, ..Fingerprint::new(&web) };
     assert_eq!(later.agrees(&Fingerprint::new(&web)), None);
+}
+
+#[test]
+fn ramp_limits_the_effective_weight_until_it_ends() {
+    let (one, two) = (backend("one", 7), backend("two", 8));
+    let web = frontend(&[&[&one, &two]]);
+    let weights = |view: &View| -> Vec<u8> {
+        view.effective_weights(&web).ases.values().map(|server| server.weight.effective(None)).collect()
+    };
+    let ramps = |weight| {
+        let ramp = Ramp { weight: Weight::clamped(weight), step: 4, steps: 10, full_at: at(40) };
+        Change::Ramps(name("web"), Arc::new([(address(8), ramp)].into()))
+    };
+    let mut view = view([config(&web), ramps(4)]);
+    assert_eq!(weights(&view), [10, 4]);
+    view.apply(&ramps(20), at(3));
+    assert_eq!(weights(&view), [10, 10], "never more than the weight");
+    for end in [Change::Ramps(name("web"), Ramps::default()), Change::Forget(name("web"))] {
+        view.apply(&ramps(4), at(4));
+        assert_eq!(weights(&view), [10, 4]);
+        view.apply(&end, at(5));
+        assert!(view.ramps.is_empty() && weights(&view) == [10, 10], "{end:?}");
+    }
 }

@@ -7,6 +7,7 @@ use super::{
     drain::{drain_change, read_drain_change},
     enums::{code, read_code},
     path::{path, read_path},
+    ramp::{frontend_ramps, read_frontend_ramps},
     scalar::{number, read_address},
     vpp::{lb_state, read_id, read_lb_state, read_vip, vip},
 };
@@ -43,6 +44,7 @@ impl From<&Change> for Kind {
             Change::ActivePool(name, pool) => {
                 Self::ActivePool(proto::ActivePoolChange { name: name.to_string(), pool: Some((*pool).into()) })
             }
+            Change::Ramps(name, ramps) => Self::Ramps(frontend_ramps(name, ramps)),
             Change::Report(name, report) => {
                 Self::Report(proto::ReportChange { name: name.to_string(), report: Some(report.into()) })
             }
@@ -90,6 +92,10 @@ impl TryFrom<Kind> for Change {
             }
             Kind::ActivePool(change) => {
                 Self::ActivePool(Name::from(&*change.name), change.pool.ok_or(Malformed::missing("pool"))?.into())
+            }
+            Kind::Ramps(change) => {
+                let (name, ramps) = read_frontend_ramps(&change)?;
+                Self::Ramps(name, ramps)
             }
             Kind::Report(change) => {
                 Self::Report(Name::from(&*change.name), change.report.ok_or(Malformed::missing("report"))?.try_into()?)

@@ -11,7 +11,8 @@ use super::{
 use crate::proto::{self, backend as wire};
 use maglev_model::{
     config::{
-        Backend, Check, DisruptionBudget, Frontend, HealthCheck, Member, MemberTarget, OnBackendDown, Pool, Standing,
+        Backend, Check, DisruptionBudget, Frontend, HealthCheck, Member, MemberTarget, OnBackendDown, Pool, RampUp,
+        Standing,
     },
     name::Name,
     path::PathProbe,
@@ -96,6 +97,7 @@ impl Resolver {
             table_length: TableLength::new(length).ok_or_else(|| Malformed::new("table_length", length.to_string()))?,
             path_probe: frontend.path_probe.map(PathProbe::try_from).transpose()?,
             disruption: frontend.disruption.map(DisruptionBudget::try_from).transpose()?,
+            ramp_up: frontend.ramp_up.map(RampUp::try_from).transpose()?,
         }))
     }
 
@@ -138,7 +140,7 @@ impl From<&Backend> for proto::Backend {
 impl From<&Frontend> for proto::Frontend {
     fn from(frontend: &Frontend) -> Self {
         let Frontend { name, revision, vip, standing, pools, encap, sticky, .. } = frontend;
-        let Frontend { on_backend_down, table_length, path_probe, disruption, .. } = frontend;
+        let Frontend { on_backend_down, table_length, path_probe, disruption, ramp_up, .. } = frontend;
         let (standing, problem) = match standing {
             Standing::Serving => (proto::Standing::Serving, None),
             Standing::Held(problem) => (proto::Standing::Held, Some(problem.into())),
@@ -158,6 +160,7 @@ impl From<&Frontend> for proto::Frontend {
             table_length: table_length.get().into(),
             path_probe: path_probe.map(Into::into),
             disruption: disruption.map(Into::into),
+            ramp_up: ramp_up.map(Into::into),
         }
     }
 }

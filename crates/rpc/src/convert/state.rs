@@ -10,6 +10,7 @@ use super::{
     drain::{drain_change, read_drains},
     enums::{code, read_code},
     path::{path, read_paths},
+    ramp::{frontend_ramps, read_frontend_ramps},
     scalar::{read_time, time},
     vpp::{read_vip, servers, vip},
 };
@@ -42,6 +43,7 @@ pub fn state(view: &View) -> proto::State {
         suspect_ipv6: view.health.suspect_v6,
         paths: view.health.paths.iter().map(|(key, health)| path(key, Some(health))).collect(),
         drains: view.drains.iter().map(|(name, drain)| drain_change(name, Some(drain))).collect(),
+        ramps: view.ramps.iter().map(|(name, ramps)| frontend_ramps(name, ramps)).collect(),
         vpp: view.vpp.as_ref().map(proto::Vpp::from),
         holds: view.holds.values().map(proto::Hold::from).collect(),
         sync: Some((&view.sync).into()),
@@ -148,6 +150,7 @@ pub fn read_state(state: proto::State) -> Result<View, Malformed> {
     view.health.suspect_v6 = state.suspect_ipv6;
     view.health.paths = read_paths(state.paths)?;
     view.drains = read_drains(state.drains)?;
+    view.ramps = state.ramps.iter().map(read_frontend_ramps).collect::<Result<_, _>>()?;
     view.vpp = state.vpp.map(VppView::try_from).transpose()?;
     let hold = |hold: proto::Hold| SyncHold::try_from(hold).map(|hold| (Arc::clone(&hold.id), hold));
     view.holds = state.holds.into_iter().map(hold).collect::<Result<_, _>>()?;

@@ -7,7 +7,7 @@ use maglev_model::{
     change::{ConfigDelta, Problems},
     config::{
         AdminState, Backend, Check, Config, DisruptionBudget, ForeignVips, Frontend, HeaderValue, HealthCheck, Http,
-        HttpMethod, Kind, Member, MemberTarget, NodeConfig, OnBackendDown, Pool, Probe, ProbeConf, Standing,
+        HttpMethod, Kind, Member, MemberTarget, NodeConfig, OnBackendDown, Pool, Probe, ProbeConf, RampUp, Standing,
         StatusRange, SyncConf, Tls, VppConf,
     },
     drain::{DrainConf, OnDeadline},
@@ -176,11 +176,16 @@ impl ChangeGenerator {
             table_length: TableLength::new(256 << self.rng.u32(..8)).expect("a power of two in the range"),
             path_probe: self.some(Self::path_probe),
             disruption: self.some(Self::disruption),
+            ramp_up: self.some(Self::ramp_up),
         })
     }
 
     fn disruption(&mut self) -> DisruptionBudget {
         DisruptionBudget { max_moved_percent: self.rng.u8(1..=100), window: self.duration() }
+    }
+
+    fn ramp_up(&mut self) -> RampUp {
+        RampUp { duration: self.duration(), steps: self.rng.u8(..) }
     }
 
     fn path_probe(&mut self) -> PathProbe {

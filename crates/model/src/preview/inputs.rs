@@ -133,9 +133,9 @@ impl NodeInputs {
             let NodeInputs { health, node, claims_unknown, .. } = inputs;
             (health.suspect_v4, health.suspect_v6, node.sync.foreign_vips, *claims_unknown)
         };
-        let (ours, theirs) = (self.frontends.values(), before.frontends.values());
+        let (own, theirs) = (self.frontends.values(), before.frontends.values());
         if flags(self) != flags(before) || self.node.vpp != before.node.vpp {
-            let claimed = ours.chain(theirs).map(|frontend| frontend.vip.address);
+            let claimed = own.chain(theirs).map(|frontend| frontend.vip.address);
             return claimed.chain(vpp.vips.keys().map(|vip| vip.address)).collect();
         }
         let mut addresses: BTreeSet<IpAddr> = changed_frontends(before, self)
@@ -151,7 +151,7 @@ impl NodeInputs {
                 members(frontend).any(|member| backends.contains(&member.backend))
                     || paths.iter().any(|path| path.frontend == frontend.name)
             };
-            addresses.extend(ours.filter(uses).map(|frontend| frontend.vip.address));
+            addresses.extend(own.filter(uses).map(|frontend| frontend.vip.address));
         }
         addresses
     }

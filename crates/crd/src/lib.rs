@@ -31,8 +31,10 @@ mod maglev_node;
 mod network;
 mod number;
 mod path_probe;
+mod pool;
 mod reference;
 mod schema;
+mod services;
 mod status_range;
 #[cfg(test)]
 mod tests;
@@ -49,8 +51,7 @@ pub use disruption::Disruption;
 pub use duration::Duration;
 pub use error::ValueError;
 pub use frontend::{
-    Encap, EncapType, Frontend, FrontendSpec, FrontendStatus, L3dsr, OnBackendDown, Pool, PoolBackend, Protocol,
-    SessionAffinity,
+    Encap, EncapType, Frontend, FrontendSpec, FrontendStatus, L3dsr, OnBackendDown, Protocol, SessionAffinity,
 };
 pub use header::{Header, HeaderSource, SecretKeyRef};
 pub use health_check::{
@@ -66,8 +67,10 @@ pub use maglev_node::{
 pub use network::Network;
 pub use number::{Count, Dscp, Int, Port, PowerOfTwo, TableLength, Weight};
 pub use path_probe::{PacketSize, PathInterval, PathProbe, PathProbeMode};
+pub use pool::{ExternalTrafficPolicy, Pool, PoolBackend, PoolService, ServiceTargets};
 pub use reference::{CaCertificateKind, CaCertificateRef, LocalRef};
 pub use schema::yaml;
+pub use services::{NodeCheckType, NodeHealthCheck, Services};
 pub use status_range::StatusRange;
 
 /// The API group.

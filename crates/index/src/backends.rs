@@ -1,5 +1,6 @@
 //! Stores Backends and resolves them with their HealthChecks, for lookup by the Frontends that refer to them.
 
+mod derived;
 mod entitlement;
 
 use std::{
@@ -23,6 +24,7 @@ use super::{
 use maglev_model::{
     Name,
     config::{AdminState, Backend, Check, Kind, Member, MemberTarget},
+    derived::Origin,
     drain::DrainConf,
     problem::{Problem, Reason},
 };
@@ -64,12 +66,13 @@ impl BackendRead {
 
 struct Entry {
     meta: Meta,
+    /// `None` for a stored Backend.
+    origin: Option<Origin>,
     read: BackendRead,
     entitlement: Entitlement,
     record: Record,
 }
 
-#[derive(Default)]
 pub struct Backends {
     entries: HashMap<Name, Entry>,
     targets: HashMap<Name, MemberTarget>,
@@ -80,6 +83,8 @@ pub struct Backends {
     /// The Frontends that refer to each Backend.
     pub users: References,
     quotas: BackendQuotas,
+    /// The health check of derived Backends that are Nodes.
+    node_check: Check,
     dirty: BTreeSet<Name>,
 }
 
@@ -109,7 +114,8 @@ impl Backends {
             read.address().iter().for_each(|address| self.by_address.add(address, &name));
             let record = if first_list { Record::for_first_list(&meta.revision) } else { Record::default() };
             let entitlement = Entitlement::default();
-            self.entries.insert(name.clone(), Entry { meta, read, entitlement, record });
+            let origin = Origin::of(&name);
+            self.entries.insert(name.clone(), Entry { meta, origin, read, entitlement, record });
         }
         self.dirty.insert(name);
     }
@@ -127,7 +133,7 @@ impl Backends {
 
     /// The names of all stored objects.
     pub fn names(&self) -> impl Iterator<Item = &Name> {
-        self.entries.keys()
+        self.entries.iter().filter(|(_, entry)| entry.origin.is_none()).map(|(name, _)| name)
     }
 
     /// Marks a Backend as dirty, because an object that it refers to changed.
@@ -193,8 +199,10 @@ impl Backends {
                 MemberTarget::Unreadable { address: Some(*address) }
             }
             BackendRead::Readable { address, check, admin_state, drain } => {
-                let check = resolve_check(name, check.as_ref(), checks);
-                let check = entry.entitlement.restrict(check);
+                let check = match &entry.origin {
+                    Some(Origin::Node(_)) => self.node_check.clone(),
+                    _ => entry.entitlement.restrict(resolve_check(name, check.as_ref(), checks)),
+                };
                 // Certificates that have not been read yet are not a problem: the state is transient.
                 if let Check::Missing(problem) | Check::NotSupported(problem) = &check
                     && problem.reason != Reason::CertificateUnknown
@@ -213,7 +221,8 @@ impl Backends {
             }
         };
         problems.extend(entry.entitlement.reports().cloned());
-        let in_effect = matches!(target, MemberTarget::Backend(_));
+        // A derived Backend has no object whose versions take effect.
+        let in_effect = entry.origin.is_none() && matches!(target, MemberTarget::Backend(_));
         let object = ObjectVersion { kind: Kind::Backend, name, revision: &entry.meta.revision };
         entry.record.settle(object, in_effect, problems, changes);
         let changed = self.targets.get(name) != Some(&target);

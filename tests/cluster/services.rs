@@ -113,14 +113,14 @@ async fn endpoint_slices_move_weights_without_a_controller() {
 async fn endpoints_of_a_service_are_backends() {
     let mut node = start("endpoints", 15).await;
     follow(&node, "Endpoints").await;
-    apply_slice(&node, "web-1", "web", &[("127.0.3.1", "w1", READY), ("127.0.3.2", "w2", READY)]).await;
+    apply_slice(&node, "web-1", "web", &[("192.0.2.31", "w1", READY), ("192.0.2.32", "w2", READY)]).await;
     node.start_maglevd().await;
-    node.until_weights(&[("127.0.3.1", 10), ("127.0.3.2", 10)]).await;
-    apply_slice(&node, "web-1", "web", &[("127.0.3.1", "w1", READY), ("127.0.3.2", "w2", DRAINING)]).await;
-    node.until_weights(&[("127.0.3.1", 10), ("127.0.3.2", 0)]).await;
+    node.until_weights(&[("192.0.2.31", 10), ("192.0.2.32", 10)]).await;
+    apply_slice(&node, "web-1", "web", &[("192.0.2.31", "w1", READY), ("192.0.2.32", "w2", DRAINING)]).await;
+    node.until_weights(&[("192.0.2.31", 10), ("192.0.2.32", 0)]).await;
     let metrics = node.http_get("/metrics").await.unwrap();
-    assert!(metrics.contains("backend=\"default/web@127.0.3.2\""), "{metrics}");
-    // The Service is renamed: nothing stands in for it.
+    assert!(metrics.contains("backend=\"default/web@192.0.2.32\""), "{metrics}");
+    // Without a slice the Service has no endpoints.
     node.cluster.kubectl(&["delete", "endpointslice", "web-1"]).await;
     node.until_weights(&[]).await;
     assert_eq!(node.log_count("vpp-lb-sync-vip-removed"), 0, "the VIP stays");

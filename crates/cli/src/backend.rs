@@ -110,7 +110,7 @@ impl Row {
         Some(Self {
             name: name.to_string(),
             address: newest.address.to_string(),
-            origin: Origin::of(name).map(|origin| origin.to_string()),
+            origin: Origin::parse(name).map(|origin| origin.to_string()),
             state: common_state(states()),
             up_on_nodes: Ratio::count(states(), |state| state == BackendState::Up),
             admin_state: newest.admin_state.as_str(),

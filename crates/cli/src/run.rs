@@ -256,7 +256,7 @@ impl Run<'_> {
 
     /// The last writer of a Backend; `None` without an API server, or if the object cannot be read.
     async fn writer(&self, name: &Name) -> Option<LastWriter> {
-        if Origin::of(name).is_some() {
+        if Origin::parse(name).is_some() {
             return None;
         }
         let client = self.session.kube_unless_server().await?;

@@ -91,11 +91,11 @@ fn reason(
         BackendCondition::NeverKnown => "not probed yet, or cannot be probed",
         BackendCondition::Unknown => "no probe result since the Backend was enabled or its address changed",
         BackendCondition::CheckMissing => "the HealthCheck is missing or invalid",
-        BackendCondition::Unreadable if Origin::of(&member.backend).is_some() => {
+        BackendCondition::Unreadable if Origin::parse(&member.backend).is_some() => {
             "the endpoints of the Service are not known, or the address is not allowed"
         }
         BackendCondition::Unreadable => "the Backend is invalid",
-        BackendCondition::Paused if Origin::of(&member.backend).is_some() => {
+        BackendCondition::Paused if Origin::parse(&member.backend).is_some() => {
             "the endpoint terminates or is not ready: no new flows"
         }
         BackendCondition::Paused => "paused by an operator: no new flows",
@@ -117,7 +117,7 @@ fn up_reason(frontend: &Frontend, effective: &EffectiveWeights, index: usize, me
     match effective.active_pool {
         Some(active) if active == index && member.weight.get() == 0 => {
             let why =
-                if Origin::of(&member.backend).is_some() { ": the Service has no ready endpoint there" } else { "" };
+                if Origin::parse(&member.backend).is_some() { ": the Service has no ready endpoint there" } else { "" };
             format!("up, but its weight in pool {} is 0{why}", pool(index))
         }
         Some(active) if active == index => format!("up, and pool {} is active", pool(index)),

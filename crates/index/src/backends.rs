@@ -114,7 +114,7 @@ impl Backends {
             read.address().iter().for_each(|address| self.by_address.add(address, &name));
             let record = if first_list { Record::for_first_list(&meta.revision) } else { Record::default() };
             let entitlement = Entitlement::default();
-            let origin = Origin::of(&name);
+            let origin = Origin::parse(&name);
             self.entries.insert(name.clone(), Entry { meta, origin, read, entitlement, record });
         }
         self.dirty.insert(name);

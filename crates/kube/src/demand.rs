@@ -93,7 +93,7 @@ impl SliceDemand {
 pub async fn watch_slices(watch: impl Fn(SliceWatch) -> KindWatch, mut wanted: watch::Receiver<Option<SliceWatch>>) {
     loop {
         let current = wanted.borrow_and_update().clone();
-        let (listed_tx, mut listed_rx) = watch::channel(false);
+        let (listed_tx, mut listed_rx) = watch::channel(current.is_none());
         let run: BoxFuture<'static, ()> = match current {
             Some(current) => watch(current).with_listed(listed_tx).run(),
             None => Box::pin(pending()),
@@ -103,7 +103,7 @@ pub async fn watch_slices(watch: impl Fn(SliceWatch) -> KindWatch, mut wanted: w
             let Ok(()) = wanted.changed().await else { return pending().await };
             let is_wanted = wanted.borrow().is_some();
             if is_wanted {
-                // Fails for a watch that does not run.
+                // Fails only for a watch that has ended.
                 let _ = listed_rx.wait_for(|listed| *listed).await;
             }
         };

@@ -100,7 +100,7 @@ impl From<DerivedName> for Name {
 
 impl Origin {
     /// The origin of the Backend `name`; `None` for a stored Backend.
-    pub fn of(name: &Name) -> Option<Self> {
+    pub fn parse(name: &Name) -> Option<Self> {
         DerivedName::parse(name).map(|name| name.origin())
     }
 }
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn name_of_an_object_is_never_derived() {
         for stored in ["shop/web-1", "shop/node", "node/a", "shop/web.1", "node"] {
-            assert_eq!(Origin::of(&Name::from(stored)), None, "{stored}");
+            assert_eq!(Origin::parse(&Name::from(stored)), None, "{stored}");
         }
     }
 }

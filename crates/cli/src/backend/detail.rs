@@ -157,7 +157,7 @@ impl BackendOverview {
         });
         Some(Self {
             name: name.to_string(),
-            origin: Origin::of(name).map(|origin| origin.to_string()),
+            origin: Origin::parse(name).map(|origin| origin.to_string()),
             address: newest.address.to_string(),
             state: common_state(instances.iter().map(|(node, backend)| node.view.backend_state(backend))),
             admin_state: newest.admin_state.as_str(),

@@ -103,7 +103,7 @@ impl Explanation {
         let per_node = instances.iter().map(|(node, backend)| PerNode::new(node, backend, details.get(&node.node)));
         Some(Self {
             name: name.to_string(),
-            origin: Origin::of(name).map(|origin| origin.to_string()),
+            origin: Origin::parse(name).map(|origin| origin.to_string()),
             state: common_state(instances.iter().map(|(node, backend)| node.view.backend_state(backend))),
             admin_state: newest.admin_state.as_str(),
             last_writer: writer.map(Writer::from),
@@ -144,7 +144,7 @@ impl PerNode {
 /// The reason for the state.
 fn state_reason(view: &View, backend: &Backend, probing: &Probing) -> String {
     let state = view.backend_state(backend);
-    if state == BackendState::Paused && Origin::of(&backend.name).is_some() {
+    if state == BackendState::Paused && Origin::parse(&backend.name).is_some() {
         return "the endpoint terminates or is not ready: not probed".to_owned();
     }
     if matches!(state, BackendState::Paused | BackendState::Disabled) {

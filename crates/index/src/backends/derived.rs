@@ -47,7 +47,7 @@ impl Backends {
     /// The health check of Nodes, if a pool uses one that is probed.
     pub fn used_node_check(&self) -> Option<&Arc<HealthCheck>> {
         let Check::Probe(check) = &self.node_check else { return None };
-        let is_node = |name: &Name| matches!(Origin::of(name), Some(Origin::Node(_)));
+        let is_node = |name: &Name| matches!(Origin::parse(name), Some(Origin::Node(_)));
         // The names of Nodes follow each other in the map.
         let first = self.resolved.range(Name::cluster("node:")..).next();
         first.is_some_and(|(name, _)| is_node(name)).then_some(check)

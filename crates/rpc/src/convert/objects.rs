@@ -126,7 +126,7 @@ impl From<&Backend> for proto::Backend {
             address: address.to_string(),
             admin_state: proto::AdminState::from(*admin_state).into(),
             drain: drain_conf(*drain),
-            origin: text(Origin::of(name)),
+            origin: text(Origin::parse(name)),
             check: match check {
                 Check::None => None,
                 Check::Probe(check) => Some(wire::Check::HealthCheck(check.name.to_string())),

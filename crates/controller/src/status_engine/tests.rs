@@ -8,6 +8,7 @@ mod path_ready;
 mod policies;
 mod properties;
 mod scene;
+mod services;
 mod table_differences;
 
 use serde_json::json;

@@ -87,6 +87,7 @@ fn any_worker() -> impl Strategy<Value = Object> {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a few dozen of them live at a time")]
 enum Step {
     Apply(Object),
     Delete(Kind, Name),
